@@ -1,0 +1,2 @@
+//! Entry of `coracle`.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Entry of `coracled`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Fetch, store, versions, trust.

@@ -1,0 +1,1 @@
+//! Unit states, jobs, transactions and restart policy, pure.

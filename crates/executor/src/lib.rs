@@ -1,0 +1,1 @@
+//! Takes a plan's steps, then executes the service.

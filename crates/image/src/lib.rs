@@ -1,0 +1,1 @@
+//! Disk images: dissect, verity, sign, build, mount.

@@ -1,0 +1,1 @@
+//! Capture, store and query the logs of services.

@@ -1,0 +1,1 @@
+//! Search path, drop-ins, templates and aliases to a typed unit.

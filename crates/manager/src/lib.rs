@@ -1,0 +1,1 @@
+//! The loop that owns every descriptor: adapters between engine, keeper and clients.

@@ -1,0 +1,1 @@
+//! The nouns: unit names, values, typed unit records.

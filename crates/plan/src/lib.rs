@@ -1,0 +1,1 @@
+//! A typed unit and facts to a spawn plan, pure.

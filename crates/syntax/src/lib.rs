@@ -1,0 +1,1 @@
+//! Unit-file text to assignments with spans, and diagnostics.

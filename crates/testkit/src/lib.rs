@@ -1,0 +1,1 @@
+//! For tests only: fixtures, privilege gate, instances, pictures of the system.

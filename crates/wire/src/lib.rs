@@ -1,0 +1,1 @@
+//! The varlink interface: messages and codec.
