@@ -1,2 +1,52 @@
-//! `cargo xtask`: everything that a contributor runs.
-fn main() {}
+//! `cargo xtask`: everything that a contributor runs, each command in a file of its own.
+
+mod bench;
+mod demo;
+mod dist;
+mod docs;
+mod run;
+mod setup;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+Usage: cargo xtask COMMAND
+
+  setup              Install what tests and demo need from Debian packages (needs root)
+  demo               Build the release files, then run the README's session with checks (needs root)
+  test [TIER…]       Run all tiers, or the named ones: tidy lint unit system demo
+  tidy [--fix]       Check the house rules; --fix writes the generated pages
+  dist               Build the two static files into dist/ and check them
+  bench [NAME…]      Measure beside the peers and print medians and ratios (needs root)
+  docs               Write the pages that are printed from the table";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) = match arguments.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("help", [].as_slice()),
+    };
+    let outcome = match command {
+        "setup" => setup::run(),
+        "demo" => setup::run().and_then(|()| demo::run()),
+        "test" => test::run(rest),
+        "tidy" => tidy::run(rest.iter().any(|argument| argument == "--fix")),
+        "dist" => dist::run(),
+        "bench" => setup::run().and_then(|()| bench::run(rest)),
+        "docs" => docs::write(),
+        "help" | "-h" | "--help" => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        other => Err(anyhow::anyhow!("there is no command {other:?}\n\n{USAGE}")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

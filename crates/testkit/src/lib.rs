@@ -1,1 +1,15 @@
-//! For tests only: fixtures, privilege gate, instances, pictures of the system.
+//! For tests only: instances in folders of their own, pictures of the system, and the gate that refuses without privileges.
+
+mod instance;
+mod picture;
+
+pub use instance::{Finished, Instance};
+pub use picture::Picture;
+
+/// Refuses to go on without root: a privileged test that is skipped proves nothing.
+///
+/// # Panics
+/// When the effective user is not root.
+pub fn require_root() {
+    assert!(rustix::process::geteuid().is_root(), "this test needs root: run it again as root");
+}

@@ -1,0 +1,156 @@
+//! One Coracle in folders of its own, driven by the shipped command; it ends, with all that it runs, when the value is dropped.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+/// What a command printed and how it ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// Exit status; 128 + the signal's number when a signal ended it.
+    pub status: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Finished {
+    /// The same value, when the command succeeded.
+    ///
+    /// # Panics
+    /// When it failed; the message has both streams.
+    #[track_caller]
+    #[must_use]
+    pub fn ok(self) -> Finished {
+        assert!(self.status == 0, "ended with {}\n{}{}", self.status, self.stdout, self.stderr);
+        self
+    }
+}
+
+/// An instance with its own runtime, state and configuration directories.
+pub struct Instance {
+    folder: tempfile::TempDir,
+    dist: PathBuf,
+}
+
+impl Instance {
+    /// Makes the folders; the keeper starts with the first command.
+    ///
+    /// # Panics
+    /// When the release files are not there, or no folder can be made.
+    #[must_use]
+    pub fn new() -> Instance {
+        let dist = std::env::var_os("CORACLE_DIST").map_or_else(default_dist, PathBuf::from);
+        assert!(dist.join("coracled").exists(), "no {}: run `cargo xtask dist` first", dist.join("coracled").display());
+        let folder = tempfile::Builder::new().prefix("coracle-test-").tempdir().expect("a temporary folder");
+        for name in ["run", "state", "config/units"] {
+            fs::create_dir_all(folder.path().join(name)).expect("the instance's folders");
+        }
+        Instance { folder, dist }
+    }
+
+    /// The folder that holds everything of this instance: `run`, `state` and `config`.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes a unit file of the administrator.
+    ///
+    /// # Panics
+    /// When it can't be written.
+    pub fn unit(&self, name: &str, text: &str) -> &Instance {
+        fs::write(self.folder().join("config/units").join(name), text).expect("a unit file");
+        self
+    }
+
+    /// A command of this instance, not yet run.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.dist.join("coracle"));
+        command.args(arguments).stdin(Stdio::null());
+        for (name, folder) in [("RUNTIME", "run"), ("STATE", "state"), ("CONFIG", "config")] {
+            command.env(format!("CORACLE_{name}_DIR"), self.folder().join(folder));
+        }
+        command
+    }
+
+    /// Runs a command to its end.
+    ///
+    /// # Panics
+    /// When it can't be started.
+    #[must_use]
+    pub fn coracle(&self, arguments: &[&str]) -> Finished {
+        finished(&self.command(arguments).output().expect("the command starts"))
+    }
+
+    /// Runs a command that must succeed and returns its standard output.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[track_caller]
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        self.coracle(arguments).ok().stdout
+    }
+
+    /// One property of a unit, as `show -p NAME --value` prints it.
+    ///
+    /// # Panics
+    /// When the command fails.
+    #[track_caller]
+    #[must_use]
+    pub fn property(&self, unit: &str, name: &str) -> String {
+        self.ok(&["show", "-p", name, "--value", unit]).trim().to_owned()
+    }
+
+    /// The process that `NAME` of the instance's own description is: `KeeperPID`, `ManagerPID` or `LogPID`.
+    ///
+    /// # Panics
+    /// When the instance does not run.
+    #[track_caller]
+    #[must_use]
+    pub fn process(&self, name: &str) -> Pid {
+        let number: i32 = self.ok(&["show", "-p", name, "--value"]).trim().parse().expect("a process id");
+        Pid::from_raw(number).expect("a process id")
+    }
+
+    /// Ends the instance and waits until its keeper is gone.
+    pub fn stop(&self) {
+        let Ok(answer) = self.command(&["--no-autostart", "show", "-p", "KeeperPID", "--value"]).output() else { return };
+        let number = String::from_utf8_lossy(&answer.stdout).trim().parse().ok();
+        let Some(pid) = number.and_then(Pid::from_raw) else { return };
+        let Ok(keeper) = pidfd_open(pid, PidfdFlags::empty()) else { return };
+        let asked = self.command(&["--no-autostart", "daemon-exit"]).output();
+        if !asked.is_ok_and(|output| output.status.success()) {
+            pidfd_send_signal(&keeper, Signal::TERM).expect("the keeper takes a signal");
+        }
+        poll(&mut [PollFd::new(&keeper, PollFlags::IN)], None).expect("the keeper ends");
+    }
+}
+
+impl Default for Instance {
+    fn default() -> Instance {
+        Instance::new()
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn default_dist() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dist")
+}
+
+fn finished(output: &Output) -> Finished {
+    use std::os::unix::process::ExitStatusExt;
+    let status = output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap_or(0));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Finished { status, stdout: text(&output.stdout), stderr: text(&output.stderr) }
+}

@@ -1,0 +1,3 @@
+//! demo (being written).
+use anyhow::Result;
+pub(crate) fn run() -> Result<()> { Ok(()) }

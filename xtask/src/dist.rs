@@ -1,0 +1,70 @@
+//! Builds the two files that are shipped and checks that they are static and small.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use crate::run;
+
+/// Largest size of the resident file, in bytes: it is executed for the manager, the log and the keeper (DESIGN: ≤ 1.5 MB).
+const CORACLED_MAX_BYTES: u64 = 1_500_000;
+
+/// `e_phoff`, `e_phentsize`, `e_phnum` of an ELF64 header, and the type of a program header that asks for an interpreter (elf(5)).
+const PHOFF: usize = 32;
+const PHENTSIZE: usize = 54;
+const PHNUM: usize = 56;
+const PT_INTERP: u32 = 3;
+
+/// Builds `dist/coracle` and `dist/coracled`.
+pub(crate) fn run() -> Result<()> {
+    run::check(run::cargo().args(["build", "--release", "--quiet", "-p", "coracle-daemon", "-p", "coracle-cli"]))?;
+    let dist = run::root().join("dist");
+    fs::create_dir_all(&dist)?;
+    for name in ["coracle", "coracled"] {
+        let built = release_directory()?.join(name);
+        let target = dist.join(name);
+        let staged = dist.join(format!(".{name}.new"));
+        fs::copy(&built, &staged).with_context(|| format!("cannot copy {}", built.display()))?;
+        fs::rename(&staged, &target)?;
+        let size = check_static(&target)?;
+        eprintln!("dist: {} · {:.2} MB · static", target.display(), size as f64 / 1e6);
+        if name == "coracled" && size > CORACLED_MAX_BYTES {
+            bail!("coracled has {size} bytes, more than the {CORACLED_MAX_BYTES} that SPECIFICATION.md promises");
+        }
+    }
+    Ok(())
+}
+
+/// Where cargo puts release files: `.cargo/config.toml` names the target, so the host's triple is part of the path.
+pub(crate) fn release_directory() -> Result<std::path::PathBuf> {
+    let version = run::output(std::process::Command::new("rustc").arg("-vV").current_dir(run::root()))?;
+    let host = version
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .context("rustc -vV names no host")?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| run::root().join("target"), Into::into);
+    Ok(target.join(host).join("release"))
+}
+
+/// Returns the size of an ELF file in bytes, or why it is not a static one.
+fn check_static(path: &Path) -> Result<u64> {
+    let bytes = fs::read(path)?;
+    if bytes.get(..5) != Some(b"\x7fELF\x02") {
+        bail!("{} is not a 64-bit ELF file", path.display());
+    }
+    let table = number(&bytes, PHOFF, 8)?;
+    let (size, count) = (number(&bytes, PHENTSIZE, 2)?, number(&bytes, PHNUM, 2)?);
+    for index in 0..count {
+        if number(&bytes, table + index * size, 4)? == PT_INTERP as usize {
+            bail!("{} is not static: it asks for an interpreter", path.display());
+        }
+    }
+    Ok(bytes.len() as u64)
+}
+
+/// The little-endian number of `width` bytes at `offset`.
+fn number(bytes: &[u8], offset: usize, width: usize) -> Result<usize> {
+    let field = bytes.get(offset..offset + width).context("the ELF file is cut off")?;
+    Ok(field.iter().rev().fold(0, |value, byte| (value << 8) | usize::from(*byte)))
+}

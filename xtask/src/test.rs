@@ -1,0 +1,57 @@
+//! The tiers of tests, in the order in which a mistake is cheapest to see.
+
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use crate::{demo, dist, run, setup, tidy};
+
+/// A tier's name and what runs it.
+type Tier = (&'static str, fn() -> Result<()>);
+
+const TIERS: &[Tier] = &[
+    ("tidy", || tidy::run(false)),
+    ("lint", lint),
+    ("unit", unit),
+    ("system", system),
+    ("demo", demo::run),
+];
+
+/// Runs the named tiers, or all; stops at the first that fails.
+pub(crate) fn run(names: &[String]) -> Result<()> {
+    if let Some(unknown) = names.iter().find(|name| TIERS.iter().all(|(tier, _)| tier != name)) {
+        bail!("there is no tier {unknown:?}: see `cargo xtask help`");
+    }
+    run::need_root("the test suite")?;
+    setup::run()?;
+    let chosen = TIERS.iter().filter(|(tier, _)| names.is_empty() || names.iter().any(|name| name == tier));
+    let mut times = Vec::new();
+    for (tier, work) in chosen {
+        eprintln!("── {tier}");
+        let begin = Instant::now();
+        work().map_err(|error| error.context(format!("tier {tier} failed")))?;
+        times.push(format!("{tier} {} s", begin.elapsed().as_secs()));
+    }
+    println!("tiers: {}", times.join(" · "));
+    println!("{} passed, 0 failed", times.len());
+    Ok(())
+}
+
+fn lint() -> Result<()> {
+    run::check(run::cargo().args(["fmt", "--all", "--check"]))?;
+    run::check(run::cargo().args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))
+}
+
+fn unit() -> Result<()> {
+    run::check(run::cargo().args(["test", "--workspace", "--exclude", "coracle-system-tests", "--quiet"]))
+}
+
+/// The system tests drive the files that are shipped, never a debug build.
+fn system() -> Result<()> {
+    dist::run()?;
+    run::check(
+        run::cargo()
+            .args(["test", "--package", "coracle-system-tests", "--quiet", "--", "--test-threads=2"])
+            .env("CORACLE_DIST", run::root().join("dist")),
+    )
+}
