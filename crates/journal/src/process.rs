@@ -1,0 +1,98 @@
+//! The log process: streams in, files out.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use crate::stream::Rate;
+
+/// Where streams come from: the daemon implements it with the keeper's client.
+pub trait StreamSource {
+    /// The descriptor that becomes readable when [`StreamSource::receive`] has something.
+    fn descriptor(&self) -> BorrowedFd<'_>;
+
+    /// Takes the next event without waiting; `None` when there is none now.
+    ///
+    /// # Errors
+    /// When the channel is broken.
+    fn receive(&mut self) -> io::Result<Option<SourceEvent>>;
+
+    /// Tells the keeper to let go of a stream that ended; its last entry is on file.
+    ///
+    /// # Errors
+    /// When the channel is broken.
+    fn let_go(&mut self, name: &str) -> io::Result<()>;
+}
+
+/// What a source says.
+#[derive(Debug)]
+pub enum SourceEvent {
+    /// A stream to read, under the name that the keeper holds it by ([`crate::stream::Stream`]).
+    /// A name that is already read is passed over.
+    Stream {
+        /// The name.
+        name: String,
+        /// The read end of a stream socket.
+        descriptor: OwnedFd,
+    },
+    /// The channel closed or the system shuts down: drain what is there and return.
+    Stop,
+}
+
+/// Where files go and how large they may grow.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The directory of all logs: `<state>/journal`.
+    pub directory: PathBuf,
+    /// The group that may read the logs besides root.
+    pub reader_group: Option<u32>,
+    /// A file larger than this is closed and a new one begun.
+    pub file_max_bytes: u64,
+    /// A file older than this is closed and a new one begun.
+    pub file_max_age_us: u64,
+    /// All files of one directory (the system's, or one portable's) together; the oldest go first.
+    pub directory_max_bytes: u64,
+    /// All files of all directories together; the oldest go first.
+    pub total_max_bytes: u64,
+    /// Rate limit of a unit whose stream names none.
+    pub rate: Rate,
+}
+
+impl Options {
+    /// The defaults below a state directory.
+    #[must_use]
+    pub fn new(state: &std::path::Path) -> Options {
+        Options {
+            directory: state.join("journal"),
+            reader_group: None,
+            file_max_bytes: 8 << 20,
+            file_max_age_us: 30 * 24 * 3600 * 1_000_000,
+            directory_max_bytes: 64 << 20,
+            total_max_bytes: 512 << 20,
+            rate: Rate { burst: 10_000, interval_us: 30_000_000 },
+        }
+    }
+}
+
+/// Why the log process ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A call of the loop failed.
+    #[error("the log process cannot {action}")]
+    Loop {
+        /// What it was about to do.
+        action: &'static str,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Reads streams until the source says stop.
+///
+/// # Errors
+/// When the loop itself cannot go on; a fault of one stream or file ends neither.
+pub fn run(source: &mut dyn StreamSource, options: &Options) -> Result<(), Error> {
+    let _ = (source, options);
+    Err(Error::Loop { action: "start", source: io::Error::from(io::ErrorKind::Unsupported) })
+}
