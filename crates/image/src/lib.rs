@@ -1,1 +1,23 @@
 //! Disk images: dissect, verity, sign, build, mount.
+//!
+//! The road of an image that comes in is [`dissect`] (hostile headers in, extents and blobs out), [`verify`] (signature over the root
+//! hash, root hash over the data), [`mount`] (only what is [`verify::Verified`]), [`tree`] (what lies inside). The road out is
+//! [`build`] or [`program`], then [`sign`]. [`worker`] runs the first road in processes that can do nothing else.
+
+pub mod build;
+pub mod dissect;
+pub mod elf;
+pub mod gpt;
+pub mod guid;
+pub mod inspect;
+pub mod keygen;
+pub mod mount;
+pub mod os_release;
+pub mod program;
+pub mod sign;
+pub mod signature;
+pub mod source;
+pub mod tree;
+pub mod verify;
+pub mod verity;
+pub mod worker;

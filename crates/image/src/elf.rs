@@ -1,0 +1,1 @@
+//! Reads what the dynamic loader would read of an ELF file: interpreter, needed libraries, search paths.
