@@ -12,7 +12,11 @@ const fn table() -> [u32; 256] {
         let mut value = byte as u32;
         let mut bit = 0;
         while bit < 8 {
-            value = if value & 1 == 1 { (value >> 1) ^ POLYNOMIAL } else { value >> 1 };
+            value = if value & 1 == 1 {
+                (value >> 1) ^ POLYNOMIAL
+            } else {
+                value >> 1
+            };
             bit += 1;
         }
         table[byte] = value;
@@ -23,7 +27,9 @@ const fn table() -> [u32; 256] {
 
 /// The checksum of some bytes.
 pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |crc, byte| (crc >> 8) ^ entry(crc as u8 ^ byte))
+    !bytes
+        .iter()
+        .fold(u32::MAX, |crc, byte| (crc >> 8) ^ entry(crc as u8 ^ byte))
 }
 
 #[allow(clippy::indexing_slicing)] // a byte cannot exceed a table of 256

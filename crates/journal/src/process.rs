@@ -69,7 +69,10 @@ impl Options {
             file_max_age_us: 30 * 24 * 3600 * 1_000_000,
             directory_max_bytes: 64 << 20,
             total_max_bytes: 512 << 20,
-            rate: Rate { burst: 10_000, interval_us: 30_000_000 },
+            rate: Rate {
+                burst: 10_000,
+                interval_us: 30_000_000,
+            },
         }
     }
 }
@@ -94,5 +97,8 @@ pub enum Error {
 /// When the loop itself cannot go on; a fault of one stream or file ends neither.
 pub fn run(source: &mut dyn StreamSource, options: &Options) -> Result<(), Error> {
     let _ = (source, options);
-    Err(Error::Loop { action: "start", source: io::Error::from(io::ErrorKind::Unsupported) })
+    Err(Error::Loop {
+        action: "start",
+        source: io::Error::from(io::ErrorKind::Unsupported),
+    })
 }

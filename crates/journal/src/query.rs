@@ -70,7 +70,9 @@ impl Logs {
     /// Logs below `<state>/journal`; a directory that is not there has no entries.
     #[must_use]
     pub fn new(directory: &Path) -> Logs {
-        Logs { directory: directory.to_owned() }
+        Logs {
+            directory: directory.to_owned(),
+        }
     }
 
     /// Calls `each` with every entry that passes, oldest first, until it returns false.
@@ -96,7 +98,12 @@ impl Logs {
     ///
     /// # Errors
     /// As [`Logs::each`].
-    pub fn follow(&self, filter: &Filter, after_seqnum: Option<u64>, each: &mut dyn FnMut(&Entry) -> bool) -> Result<(), Error> {
+    pub fn follow(
+        &self,
+        filter: &Filter,
+        after_seqnum: Option<u64>,
+        each: &mut dyn FnMut(&Entry) -> bool,
+    ) -> Result<(), Error> {
         let _ = (filter, after_seqnum, each, &self.directory);
         Ok(())
     }
@@ -105,7 +112,12 @@ impl Logs {
 /// Prints one entry as a line; `clock` gives the local time of microseconds since the epoch.
 /// Control bytes are escaped where `terminal` is set.
 #[must_use]
-pub fn print(entry: &Entry, style: Style, terminal: bool, clock: &dyn Fn(u64) -> String) -> Vec<u8> {
+pub fn print(
+    entry: &Entry,
+    style: Style,
+    terminal: bool,
+    clock: &dyn Fn(u64) -> String,
+) -> Vec<u8> {
     let _ = (entry, style, terminal, clock);
     Vec::new()
 }

@@ -97,7 +97,13 @@ fn default_identifier(unit: &str) -> &str {
 
 impl fmt::Display for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}|{}|{}", escape(&self.unit), self.incarnation, escape(&self.invocation))?;
+        write!(
+            f,
+            "{}|{}|{}",
+            escape(&self.unit),
+            self.incarnation,
+            escape(&self.invocation)
+        )?;
         if self.identifier != default_identifier(&self.unit) {
             write!(f, "|id={}", escape(&self.identifier))?;
         }
@@ -130,17 +136,30 @@ impl FromStr for Stream {
     type Err = NameError;
 
     fn from_str(name: &str) -> Result<Stream, NameError> {
-        let wrong = |reason| NameError { name: name.chars().take(80).collect(), reason };
+        let wrong = |reason| NameError {
+            name: name.chars().take(80).collect(),
+            reason,
+        };
         if name.len() > NAME_MAX_BYTES {
             return Err(wrong("it is longer than 1024 bytes"));
         }
         let mut parts = name.split('|');
-        let unit = parts.next().map(unescape).filter(|unit| !unit.is_empty()).ok_or_else(|| wrong("the unit is missing"))?;
-        let incarnation = parts.next().unwrap_or("0").parse().map_err(|_| wrong("the incarnation is no number"))?;
+        let unit = parts
+            .next()
+            .map(unescape)
+            .filter(|unit| !unit.is_empty())
+            .ok_or_else(|| wrong("the unit is missing"))?;
+        let incarnation = parts
+            .next()
+            .unwrap_or("0")
+            .parse()
+            .map_err(|_| wrong("the incarnation is no number"))?;
         let invocation = parts.next().map(unescape).unwrap_or_default();
         let mut stream = Stream::new(&unit, incarnation, &invocation);
         for part in parts {
-            let (key, value) = part.split_once('=').ok_or_else(|| wrong("a part has no '='"))?;
+            let (key, value) = part
+                .split_once('=')
+                .ok_or_else(|| wrong("a part has no '='"))?;
             set(&mut stream, key, &unescape(value)).map_err(wrong)?;
         }
         Ok(stream)
@@ -151,12 +170,22 @@ impl FromStr for Stream {
 fn set(stream: &mut Stream, key: &str, value: &str) -> Result<(), &'static str> {
     match key {
         "id" => value.clone_into(&mut stream.identifier),
-        "priority" => stream.priority = number(value).filter(|n| *n <= 7).ok_or("the priority is not 0–7")?,
+        "priority" => {
+            stream.priority = number(value)
+                .filter(|n| *n <= 7)
+                .ok_or("the priority is not 0–7")?
+        }
         "prefix" => stream.level_prefix = value != "no",
         "portable" => stream.portable = Some(directory_name(value)?),
         "burst" => rate(stream).burst = number(value).ok_or("the burst is no number")?,
-        "interval" => rate(stream).interval_us = number(value).ok_or("the interval is no number")?,
-        "line" => stream.line_max_bytes = number(value).filter(|n| (1..=LINE_MAX_BYTES).contains(n)).ok_or("the line length is not 1–49152")?,
+        "interval" => {
+            rate(stream).interval_us = number(value).ok_or("the interval is no number")?
+        }
+        "line" => {
+            stream.line_max_bytes = number(value)
+                .filter(|n| (1..=LINE_MAX_BYTES).contains(n))
+                .ok_or("the line length is not 1–49152")?
+        }
         "pid" => stream.pid = Some(number(value).ok_or("the pid is no number")?),
         "fields" => stream.fields = value == "yes",
         _ => {}
@@ -169,13 +198,23 @@ fn number<T: FromStr>(text: &str) -> Option<T> {
 }
 
 fn rate(stream: &mut Stream) -> &mut Rate {
-    stream.rate.get_or_insert(Rate { burst: 0, interval_us: 0 })
+    stream.rate.get_or_insert(Rate {
+        burst: 0,
+        interval_us: 0,
+    })
 }
 
 /// A portable's name becomes a directory's: one plain component.
 fn directory_name(value: &str) -> Result<String, &'static str> {
-    let plain = !value.is_empty() && value.len() <= 255 && !value.starts_with('.') && !value.bytes().any(|b| b == b'/' || b < 0x20);
-    if plain { Ok(value.to_owned()) } else { Err("the portable's name is no plain file name") }
+    let plain = !value.is_empty()
+        && value.len() <= 255
+        && !value.starts_with('.')
+        && !value.bytes().any(|b| b == b'/' || b < 0x20);
+    if plain {
+        Ok(value.to_owned())
+    } else {
+        Err("the portable's name is no plain file name")
+    }
 }
 
 fn escape(text: &str) -> String {
@@ -194,7 +233,10 @@ fn unescape(text: &str) -> String {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('%') {
         out.push_str(before);
-        let byte = after.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok()).filter(u8::is_ascii);
+        let byte = after
+            .get(..2)
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok())
+            .filter(u8::is_ascii);
         match byte {
             Some(byte) => {
                 out.push(char::from(byte));
@@ -227,13 +269,19 @@ mod tests {
     #[test]
     fn a_plain_name_has_the_defaults() {
         check("web.service|3|0011", "web.service|3|0011");
-        assert_eq!("web.service|3|0011".parse::<Stream>().unwrap().identifier, "web");
+        assert_eq!(
+            "web.service|3|0011".parse::<Stream>().unwrap().identifier,
+            "web"
+        );
     }
 
     #[test]
     fn every_key_is_read_and_printed_back() {
         let text = "a@b|c.service|7||id=x%7Cy|priority=3|prefix=no|portable=foobar|burst=5|interval=9|line=100|pid=4|fields=yes";
-        check(&text.replace("a@b|c", "a@b%7Cc"), &text.replace("a@b|c", "a@b%7Cc"));
+        check(
+            &text.replace("a@b|c", "a@b%7Cc"),
+            &text.replace("a@b|c", "a@b%7Cc"),
+        );
     }
 
     #[test]
@@ -243,9 +291,21 @@ mod tests {
 
     #[test]
     fn wrong_names_say_what_is_wrong() {
-        check("", "the stream name \"\" is not understood: the unit is missing");
-        check("a|x|", "the stream name \"a|x|\" is not understood: the incarnation is no number");
-        check("a|1||portable=../b", "the stream name \"a|1||portable=../b\" is not understood: the portable's name is no plain file name");
-        check("a|1||priority=8", "the stream name \"a|1||priority=8\" is not understood: the priority is not 0–7");
+        check(
+            "",
+            "the stream name \"\" is not understood: the unit is missing",
+        );
+        check(
+            "a|x|",
+            "the stream name \"a|x|\" is not understood: the incarnation is no number",
+        );
+        check(
+            "a|1||portable=../b",
+            "the stream name \"a|1||portable=../b\" is not understood: the portable's name is no plain file name",
+        );
+        check(
+            "a|1||priority=8",
+            "the stream name \"a|1||priority=8\" is not understood: the priority is not 0–7",
+        );
     }
 }
