@@ -1,0 +1,212 @@
+//! A small client that waits: one connection, one call at a time.
+
+use crate::failure::Failure;
+use crate::frame::{Filled, FrameError, Inbox, MAX_REPLY_BYTES, send};
+use crate::methods::Method;
+use crate::request::{Response, write_call};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
+use serde_json::value::RawValue;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// Why a call got no reply.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens, or the caller may not connect.
+    #[error("cannot connect to {path}")]
+    Connect {
+        /// The socket.
+        path: PathBuf,
+        /// What the kernel says.
+        #[source]
+        source: Errno,
+    },
+    /// The server is neither root nor the caller.
+    #[error("{path} belongs to user {uid}: neither root nor you")]
+    ForeignServer {
+        /// The socket.
+        path: PathBuf,
+        /// Who listens there.
+        uid: u32,
+    },
+    /// The connection broke.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// The server closed before it answered.
+    #[error("the manager closed the connection before it answered")]
+    Closed,
+    /// The answer is not what the interface says.
+    #[error("the manager's answer can't be read")]
+    Format(#[from] serde_json::Error),
+    /// The server says no.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+
+impl From<Errno> for ClientError {
+    fn from(errno: Errno) -> Self {
+        Self::Frame(FrameError::Socket(errno))
+    }
+}
+
+/// A connection to a manager.
+#[derive(Debug)]
+pub struct Client {
+    socket: OwnedFd,
+    inbox: Inbox,
+    descriptors: Vec<OwnedFd>,
+}
+
+impl Client {
+    /// Connects to the socket at `path` and checks that whoever listens there is root or the caller.
+    pub fn connect(path: &Path) -> Result<Self, ClientError> {
+        let failed = |source| ClientError::Connect {
+            path: path.into(),
+            source,
+        };
+        let socket = rustix::net::socket_with(
+            AddressFamily::UNIX,
+            SocketType::STREAM,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .map_err(failed)?;
+        let address = SocketAddrUnix::new(path).map_err(failed)?;
+        rustix::net::connect(&socket, &address).map_err(failed)?;
+        let server = rustix::net::sockopt::socket_peercred(&socket).map_err(failed)?;
+        if !server.uid.is_root() && server.uid != rustix::process::geteuid() {
+            return Err(ClientError::ForeignServer {
+                path: path.into(),
+                uid: server.uid.as_raw(),
+            });
+        }
+        Ok(Self::from_socket(socket))
+    }
+
+    /// Uses a connection that is there, such as the standard input and output of `ssh … coracle stdio` joined in one socket.
+    pub fn from_socket(socket: OwnedFd) -> Self {
+        Self {
+            socket,
+            inbox: Inbox::new(MAX_REPLY_BYTES),
+            descriptors: Vec::new(),
+        }
+    }
+
+    /// Calls a method and waits for its reply.
+    pub fn call<M: Method>(
+        &mut self,
+        method: M,
+        input: &M::Input,
+    ) -> Result<M::Reply, ClientError> {
+        self.call_with(method, input, &[])
+    }
+
+    /// Calls a method with descriptors beside it; those of the reply are [`Client::take_descriptors`].
+    pub fn call_with<M: Method>(
+        &mut self,
+        _method: M,
+        input: &M::Input,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<M::Reply, ClientError> {
+        let mut bytes = Vec::with_capacity(512);
+        write_call(&mut bytes, M::NAME, input, false)?;
+        self.send(&bytes, descriptors)?;
+        Ok(self.receive::<M>()?.0)
+    }
+
+    /// Calls a method that answers more than once; the answers are read from the result.
+    pub fn more<M: Method>(
+        &mut self,
+        _method: M,
+        input: &M::Input,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<Answers<'_, M>, ClientError> {
+        let mut bytes = Vec::with_capacity(512);
+        write_call(&mut bytes, M::NAME, input, true)?;
+        self.send(&bytes, descriptors)?;
+        Ok(Answers {
+            client: self,
+            ended: false,
+            method: std::marker::PhantomData,
+        })
+    }
+
+    /// Calls a method by its name with parameters as JSON, for callers that only pass messages on.
+    pub fn call_raw(
+        &mut self,
+        method: &str,
+        parameters: &RawValue,
+    ) -> Result<Box<RawValue>, ClientError> {
+        let mut bytes = Vec::with_capacity(512);
+        write_call(&mut bytes, method, &parameters, false)?;
+        self.send(&bytes, &[])?;
+        self.receive_as::<Box<RawValue>>().map(|(reply, _)| reply)
+    }
+
+    /// The descriptors that came with the last replies.
+    pub fn take_descriptors(&mut self) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.descriptors)
+    }
+
+    fn send(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<(), ClientError> {
+        let mut sent = send(&self.socket, bytes, descriptors, SendFlags::empty())?;
+        while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
+            sent += send(&self.socket, rest, &[], SendFlags::empty())?;
+        }
+        Ok(())
+    }
+
+    fn receive<M: Method>(&mut self) -> Result<(M::Reply, bool), ClientError> {
+        self.receive_as::<M::Reply>()
+    }
+
+    fn receive_as<T: serde::de::DeserializeOwned>(&mut self) -> Result<(T, bool), ClientError> {
+        loop {
+            if let Some(frame) = self.inbox.frame()? {
+                let result = read_response(frame);
+                self.descriptors.extend(self.inbox.take_descriptors());
+                return result;
+            }
+            if self.inbox.fill(&self.socket, RecvFlags::empty())? == Filled::End {
+                return Err(ClientError::Closed);
+            }
+        }
+    }
+}
+
+impl AsFd for Client {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn read_response<T: serde::de::DeserializeOwned>(frame: &[u8]) -> Result<(T, bool), ClientError> {
+    let response: Response<'_> = serde_json::from_slice(frame)?;
+    if let Some(error) = response.error {
+        return Err(Failure::read(&error, response.parameters).into());
+    }
+    let reply = serde_json::from_str(response.parameters.map_or("{}", RawValue::get))?;
+    Ok((reply, response.continues))
+}
+
+/// The answers of a call with `more`, as they come.
+#[derive(Debug)]
+pub struct Answers<'a, M> {
+    client: &'a mut Client,
+    ended: bool,
+    method: std::marker::PhantomData<M>,
+}
+
+impl<M: Method> Iterator for Answers<'_, M> {
+    type Item = Result<M::Reply, ClientError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let answer = self.client.receive::<M>();
+        self.ended = !matches!(answer, Ok((_, true)));
+        Some(answer.map(|(reply, _)| reply))
+    }
+}
