@@ -1,1 +1,20 @@
 //! A typed unit and facts to a spawn plan, pure.
+//!
+//! Without the feature `planner` this crate is `no_std` and holds only what the executor shares with the planner:
+//! the steps, their compact code and the report record.
+#![cfg_attr(not(feature = "planner"), no_std)]
+
+pub mod code;
+pub mod frame;
+pub mod report;
+pub mod step;
+
+pub use code::{DecodeError, List, Text};
+pub use frame::Frame;
+pub use step::Step;
+
+/// The number of a directive as it travels in a plan and a report: `model::Directive`'s, or [`NO_DIRECTIVE`].
+pub type DirectiveNumber = u16;
+
+/// A step that no directive of the unit asked for.
+pub const NO_DIRECTIVE: DirectiveNumber = u16::MAX;

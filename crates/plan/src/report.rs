@@ -1,0 +1,96 @@
+//! What an executor says back over its report socket, one record per message.
+//!
+//! A start that succeeds says nothing: the socket closes at exec. A socket role sends one [`Report::Socket`] with each
+//! descriptor; a payload below a stub sends [`Report::Payload`], whose sender the kernel names (`SCM_CREDENTIALS`).
+
+/// Size of a record on the socket, in bytes.
+pub const RECORD_BYTES: usize = 16;
+
+/// One message of an executor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Report {
+    /// A step failed, the executor ends.
+    Failure(Failure),
+    /// The attached descriptor is this listening socket.
+    Socket {
+        /// The place that its step named.
+        index: u32,
+    },
+    /// The sender of this message is the service's main process; its parent is the stub.
+    Payload,
+}
+
+/// The step that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failure {
+    /// Place in the plan.
+    pub position: u16,
+    /// [`crate::Step::tag`]; 0 when the plan itself could not be read.
+    pub step: u8,
+    /// Status with which the executor ends.
+    pub exit_status: u8,
+    /// The directive that asked for the step, or [`crate::NO_DIRECTIVE`].
+    pub directive: u16,
+    /// The kernel's error number.
+    pub errno: i32,
+}
+
+impl Failure {
+    /// The name of the step.
+    pub const fn step_name(&self) -> &'static str {
+        match crate::Step::name_of(self.step) {
+            Some(name) => name,
+            None => "Plan",
+        }
+    }
+}
+
+impl Report {
+    /// The bytes of the message.
+    pub fn encode(&self) -> [u8; RECORD_BYTES] {
+        let (kind, failure, value) = match *self {
+            Report::Failure(failure) => (1, failure, 0),
+            Report::Socket { index } => (2, NONE, index),
+            Report::Payload => (3, NONE, 0),
+        };
+        let [p0, p1] = failure.position.to_le_bytes();
+        let [d0, d1] = failure.directive.to_le_bytes();
+        let [e0, e1, e2, e3] = failure.errno.to_le_bytes();
+        let [v0, v1, v2, v3] = value.to_le_bytes();
+        [kind, failure.step, failure.exit_status, 0, p0, p1, d0, d1, e0, e1, e2, e3, v0, v1, v2, v3]
+    }
+
+    /// Reads a message; `None` if it is none of ours.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let [kind, step, exit_status, _, p0, p1, d0, d1, e0, e1, e2, e3, v0, v1, v2, v3] = *bytes else { return None };
+        match kind {
+            1 => Some(Report::Failure(Failure {
+                position: u16::from_le_bytes([p0, p1]),
+                step,
+                exit_status,
+                directive: u16::from_le_bytes([d0, d1]),
+                errno: i32::from_le_bytes([e0, e1, e2, e3]),
+            })),
+            2 => Some(Report::Socket { index: u32::from_le_bytes([v0, v1, v2, v3]) }),
+            3 => Some(Report::Payload),
+            _ => None,
+        }
+    }
+}
+
+const NONE: Failure = Failure { position: 0, step: 0, exit_status: 0, directive: crate::NO_DIRECTIVE, errno: 0 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_survives_the_socket() {
+        let failure = Failure { position: 9, step: 23, exit_status: 226, directive: 300, errno: 2 };
+        for report in [Report::Failure(failure), Report::Socket { index: 7 }, Report::Payload] {
+            assert_eq!(Report::decode(&report.encode()), Some(report));
+        }
+        assert_eq!(Report::decode(&[0; RECORD_BYTES]), None);
+        assert_eq!(Report::decode(&[1; 3]), None);
+    }
+}

@@ -1,0 +1,500 @@
+//! The steps from a fresh process to the service, a closed enum in the order of execution.
+//!
+//! The order *is* the declaration order: a planner adds steps as it finds them and the plan sorts them by [`Step::rank`].
+//! Why a step stands where it does is said at the head of its file in the executor.
+
+use crate::code::{DecodeError, Field, List, Reader, Text, coded};
+use crate::{DirectiveNumber, NO_DIRECTIVE};
+
+coded! {
+    /// One step.
+    enum Step<'a> {
+        /// Default dispositions and an empty mask, as if started from a login.
+        Signals = 1 {
+            /// Whether SIGPIPE stays ignored.
+            ignore_sigpipe: bool,
+        },
+        /// A session of its own, so that no terminal or job control of the parent reaches it.
+        Session = 2,
+        /// `oom_score_adj` of the process.
+        OomScore = 3 {
+            /// From −1000 (never) to 1000 (first).
+            adjust: i32,
+        },
+        /// Which mappings go into a core file, `coredump_filter` of proc(5).
+        CoredumpFilter = 4 {
+            /// Bits of proc(5).
+            mask: u64,
+        },
+        /// `nice` value.
+        Nice = 5 {
+            /// −20 to 19.
+            value: i32,
+        },
+        /// Processor scheduling policy.
+        Scheduling = 6 {
+            /// A `SCHED_` number of sched(7).
+            policy: u32,
+            /// 0, or 1 to 99 for the real-time policies.
+            priority: u32,
+            /// Whether children fall back to the normal policy.
+            reset_on_fork: bool,
+        },
+        /// Processors that the process may run on.
+        Affinity = 7 {
+            /// A bit per processor, lowest first, a multiple of 8 bytes.
+            mask: &'a [u8],
+        },
+        /// Input/output priority, ioprio_set(2).
+        IoPriority = 8 {
+            /// 1 real-time, 2 best-effort, 3 idle.
+            class: u32,
+            /// 0 (highest) to 7.
+            level: u32,
+        },
+        /// Timer slack in nanoseconds.
+        TimerSlack = 9 {
+            /// Nanoseconds.
+            nanoseconds: u64,
+        },
+        /// Execution domain, personality(2).
+        Personality = 10 {
+            /// A `PER_` number.
+            domain: u32,
+        },
+        /// A directory of the service on the host (RuntimeDirectory= and its kin).
+        Directory = 11 {
+            /// What kind, which decides the exit status.
+            class: DirectoryClass,
+            /// Where it is.
+            path: Text<'a>,
+            /// Its mode.
+            mode: u32,
+            /// Whether it goes to the service's user; otherwise it is root's.
+            owned: bool,
+            /// Whether its parent is the `private` directory that only root enters.
+            private: bool,
+            /// Symbolic links to make to it.
+            links: List<'a>,
+        },
+        /// One of the three standard streams.
+        Stream = 12 {
+            /// 0, 1 or 2.
+            target: u8,
+            /// Where it goes.
+            source: Source<'a>,
+        },
+        /// A session keyring of its own.
+        Keyring = 13 {
+            /// Whether the user keyring is linked into it.
+            link_user: bool,
+        },
+        /// Clones the image's tree from the keeper's descriptor, while still in the keeper's mount namespace.
+        CloneImage = 14,
+        /// A user namespace before all others: the place for the unprivileged.
+        UserNamespaceFirst = 15 {
+            /// Who is mapped.
+            map: UserMap,
+        },
+        /// Joins a namespace that exists.
+        Join = 16 {
+            /// A single `CLONE_NEW` flag.
+            kind: u32,
+            /// The file to open; none: the descriptor that the manager passes.
+            path: Option<Text<'a>>,
+        },
+        /// New namespaces.
+        Unshare = 17 {
+            /// `CLONE_NEW` flags.
+            kinds: u32,
+        },
+        /// Brings the loopback interface of the new network namespace up.
+        Loopback = 18,
+        /// The host name of the new UTS namespace.
+        Hostname = 19 {
+            /// The name.
+            name: Text<'a>,
+        },
+        /// A listening socket, sent back over the report socket.
+        Listen = 20 {
+            /// Its place in the socket unit, repeated in the report.
+            index: u32,
+            /// What to bind to.
+            address: Address<'a>,
+            /// A `SOCK_` type.
+            kind: u32,
+            /// Protocol number, 0 for the usual one.
+            protocol: u32,
+            /// Queue length.
+            backlog: u32,
+            /// `OPTION_` bits.
+            options: u32,
+            /// Interface to bind to.
+            interface: Option<Text<'a>>,
+            /// Mode of a socket file.
+            mode: u32,
+            /// Mode of the directories made for it.
+            directory_mode: u32,
+            /// Whether the socket file goes to the bound user and group.
+            owned: bool,
+            /// Symbolic links to make to it.
+            links: List<'a>,
+        },
+        /// How mounts of the host propagate into the new mount namespace.
+        Propagation = 21 {
+            /// A `MS_` propagation flag.
+            flag: u32,
+        },
+        /// The tree that becomes the root.
+        Root = 22 {
+            /// Which tree.
+            from: RootSource<'a>,
+            /// Mount attributes to set on all of it.
+            set: u64,
+        },
+        /// One mount below the new root. Sorted by path: a parent comes before its children.
+        Mount = 23 {
+            /// Where, seen from inside.
+            at: Text<'a>,
+            /// What appears there.
+            what: What<'a>,
+            /// Mount attributes to set.
+            set: u64,
+            /// Mount attributes to clear.
+            clear: u64,
+            /// Whether a missing path is passed over.
+            missing_ok: bool,
+        },
+        /// Enters the new root and lets go of the old one.
+        EnterRoot = 24,
+        /// A resource limit.
+        Limit = 25 {
+            /// `RLIMIT_` number.
+            resource: u32,
+            /// Soft limit, `u64::MAX` for none.
+            soft: u64,
+            /// Hard limit, `u64::MAX` for none.
+            hard: u64,
+        },
+        /// File mode creation mask.
+        Umask = 26 {
+            /// The bits to take away.
+            mask: u32,
+        },
+        /// Group and supplementary groups of the bindings.
+        Groups = 27,
+        /// A user namespace after all others: the place for root.
+        UserNamespaceLate = 28 {
+            /// Who is mapped.
+            map: UserMap,
+        },
+        /// Drops every capability but these from the bounding set.
+        BoundingSet = 29 {
+            /// A bit per capability.
+            keep: u64,
+        },
+        /// The user of the bindings.
+        User = 30 {
+            /// Whether permitted capabilities outlive the change, until exec.
+            keep_capabilities: bool,
+        },
+        /// Inheritable and ambient capabilities.
+        Capabilities = 31 {
+            /// A bit per capability.
+            ambient: u64,
+        },
+        /// prctl(2) `PR_SET_SECUREBITS`.
+        SecureBits = 32 {
+            /// `SECBIT_` bits.
+            bits: u32,
+        },
+        /// Working directory.
+        WorkingDirectory = 33 {
+            /// Where.
+            path: Text<'a>,
+            /// Whether a missing one leaves it at the root directory.
+            missing_ok: bool,
+        },
+        /// Puts the passed descriptors at 3, 4, … and closes what no one asked for.
+        Descriptors = 34,
+        /// Stays PID 1 of the namespace and lets a child go on.
+        Stub = 35,
+        /// No gain of privileges through exec.
+        NoNewPrivileges = 36,
+        /// The unit's one system-call program.
+        Seccomp = 37 {
+            /// `SECCOMP_FILTER_FLAG_` bits.
+            flags: u32,
+            /// `sock_filter` records.
+            program: &'a [u8],
+        },
+        /// Executes the service.
+        Exec = 38,
+        /// Ends with success: what was asked for has been sent.
+        Finish = 39,
+    }
+
+    /// The kinds of a service's directories.
+    enum DirectoryClass {
+        /// Below /run.
+        Runtime = 1,
+        /// Below /var/lib.
+        State = 2,
+        /// Below /var/cache.
+        Cache = 3,
+        /// Below /var/log.
+        Logs = 4,
+        /// Below /etc.
+        Configuration = 5,
+    }
+
+    /// Where a standard stream goes.
+    enum Source<'a> {
+        /// /dev/null.
+        Null = 1,
+        /// The descriptor that the manager passes for it.
+        Passed = 2,
+        /// The same as another stream, which has been set up already.
+        Same = 3 {
+            /// Its number.
+            stream: u8,
+        },
+        /// A file.
+        File = 4 {
+            /// Its path on the host.
+            path: Text<'a>,
+            /// `O_` flags.
+            flags: u32,
+        },
+        /// Bytes given in the unit.
+        Data = 5 {
+            /// They.
+            bytes: &'a [u8],
+        },
+        /// Left as it came.
+        Inherit = 6,
+    }
+
+    /// Who exists in a new user namespace.
+    enum UserMap {
+        /// Root and the service's user, as themselves.
+        SelfAndRoot = 1,
+        /// The first 65536 ids, as themselves.
+        Identity = 2,
+        /// Only the caller, as itself: all that the unprivileged may write.
+        CallerOnly = 3,
+        /// Every id, as itself.
+        Full = 4,
+        /// The caller as root.
+        CallerAsRoot = 5,
+    }
+
+    /// Where a socket listens.
+    enum Address<'a> {
+        /// IPv4.
+        V4 = 1 {
+            /// Network order, as a big-endian number.
+            ip: u32,
+            /// Host order.
+            port: u16,
+        },
+        /// IPv6.
+        V6 = 2 {
+            /// Upper half.
+            high: u64,
+            /// Lower half.
+            low: u64,
+            /// Host order.
+            port: u16,
+            /// Interface number for link-local addresses.
+            scope: u32,
+        },
+        /// A path.
+        Unix = 3 {
+            /// Absolute.
+            path: Text<'a>,
+        },
+        /// A name of the abstract namespace, without the leading NUL.
+        Abstract = 4 {
+            /// The name.
+            name: &'a [u8],
+        },
+        /// A FIFO in the file system.
+        Fifo = 5 {
+            /// Absolute.
+            path: Text<'a>,
+        },
+    }
+
+    /// The tree that becomes the root.
+    enum RootSource<'a> {
+        /// The host's own.
+        Host = 1,
+        /// A directory of the host.
+        Directory = 2 {
+            /// Absolute.
+            path: Text<'a>,
+        },
+        /// The tree that [`Step::CloneImage`] has made.
+        Image = 3,
+    }
+
+    /// What appears at a mount.
+    enum What<'a> {
+        /// Nothing: an empty file or directory of mode 0.
+        Inaccessible = 1,
+        /// What is there, with other attributes.
+        Again = 2,
+        /// A file or directory of the host.
+        Bind = 3 {
+            /// Absolute, on the host.
+            source: Text<'a>,
+            /// With all mounts below it.
+            recursive: bool,
+            /// A missing source is passed over.
+            source_missing_ok: bool,
+        },
+        /// An empty file system in memory.
+        Tmpfs = 4 {
+            /// Mode of its root.
+            mode: u32,
+            /// `key=value` options of tmpfs(5).
+            options: List<'a>,
+        },
+        /// The process file system.
+        Proc = 5 {
+            /// Value of `hidepid`.
+            hide: Option<Text<'a>>,
+            /// Without everything that is not about processes.
+            only_pids: bool,
+        },
+        /// The system file system.
+        Sysfs = 6,
+        /// A small /dev.
+        Devices = 7 {
+            /// Whether nodes are bound from the host instead of made.
+            bound: bool,
+        },
+        /// A directory of this start below a world-writable directory of the host.
+        PrivateTmp = 8 {
+            /// `/tmp` or `/var/tmp`.
+            parent: Text<'a>,
+        },
+        /// Credentials: names and values by turns, a file each.
+        Credentials = 9 {
+            /// Names; the values are in the bindings by the same order.
+            names: List<'a>,
+        },
+        /// POSIX message queues of the new ipc namespace.
+        MessageQueues = 10,
+        /// The control group file system as seen from the new cgroup namespace.
+        Cgroups = 11,
+        /// New pseudo-terminals.
+        Terminals = 12,
+    }
+}
+
+/// `SO_REUSEPORT` for [`Step::Listen`].
+pub const OPTION_REUSE_PORT: u32 = 1;
+/// `IP_FREEBIND`.
+pub const OPTION_FREE_BIND: u32 = 1 << 1;
+/// `IP_TRANSPARENT`.
+pub const OPTION_TRANSPARENT: u32 = 1 << 2;
+/// `SO_KEEPALIVE`.
+pub const OPTION_KEEP_ALIVE: u32 = 1 << 3;
+/// `TCP_NODELAY`.
+pub const OPTION_NO_DELAY: u32 = 1 << 4;
+/// `SO_BROADCAST`.
+pub const OPTION_BROADCAST: u32 = 1 << 5;
+/// `SO_PASSCRED`.
+pub const OPTION_PASS_CREDENTIALS: u32 = 1 << 6;
+/// `SO_PASSSEC`.
+pub const OPTION_PASS_SECURITY: u32 = 1 << 7;
+/// `IPV6_V6ONLY` switched on.
+pub const OPTION_V6_ONLY: u32 = 1 << 8;
+/// `IPV6_V6ONLY` switched off.
+pub const OPTION_V6_BOTH: u32 = 1 << 9;
+/// `SO_TIMESTAMP`-like: packet information.
+pub const OPTION_PACKET_INFO: u32 = 1 << 10;
+
+/// A step with the directive that asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked<'a> {
+    /// What is done.
+    pub step: Step<'a>,
+    /// For whom, [`NO_DIRECTIVE`] for the frame that every start has.
+    pub directive: DirectiveNumber,
+}
+
+impl<'a> Field<'a> for Asked<'a> {
+    fn take(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        Ok(Self { directive: reader.take()?, step: reader.take()? })
+    }
+
+    #[cfg(feature = "planner")]
+    fn put(&self, writer: &mut crate::code::Writer) {
+        writer.put(&self.directive);
+        writer.put(&self.step);
+    }
+}
+
+impl<'a> From<Step<'a>> for Asked<'a> {
+    fn from(step: Step<'a>) -> Self {
+        Self { step, directive: NO_DIRECTIVE }
+    }
+}
+
+impl Step<'_> {
+    /// The place in the order of execution.
+    pub const fn rank(&self) -> u8 {
+        self.tag()
+    }
+
+    /// The status with which the executor ends when the step fails, as administrators know them (exit-status table).
+    pub const fn exit_status(&self) -> u8 {
+        match self {
+            Step::Signals { .. } => 207,
+            Step::Session => 220,
+            Step::OomScore { .. } => 206,
+            Step::CoredumpFilter { .. } | Step::Limit { .. } | Step::Umask { .. } => 205,
+            Step::Nice { .. } => 201,
+            Step::Scheduling { .. } => 214,
+            Step::Affinity { .. } => 215,
+            Step::IoPriority { .. } => 211,
+            Step::TimerSlack { .. } => 212,
+            Step::Personality { .. } => 230,
+            Step::Directory { class, .. } => class.exit_status(),
+            Step::Stream { target: 0, .. } => 208,
+            Step::Stream { target: 1, .. } => 209,
+            Step::Stream { .. } => 222,
+            Step::Keyring { .. } => 237,
+            Step::UserNamespaceFirst { .. } | Step::UserNamespaceLate { .. } | Step::User { .. } => 217,
+            Step::Join { .. } | Step::Loopback | Step::Listen { .. } => 225,
+            Step::Groups => 216,
+            Step::BoundingSet { .. } | Step::Capabilities { .. } => 218,
+            Step::SecureBits { .. } => 213,
+            Step::WorkingDirectory { .. } => 200,
+            Step::Descriptors => 202,
+            Step::NoNewPrivileges => 227,
+            Step::Seccomp { .. } => 228,
+            Step::Exec => 203,
+            Step::Finish | Step::Stub => 255,
+            Step::Mount { what: What::Credentials { .. }, .. } => 243,
+            Step::CloneImage | Step::Unshare { .. } | Step::Hostname { .. } | Step::Propagation { .. } => 226,
+            Step::Root { .. } | Step::Mount { .. } | Step::EnterRoot => 226,
+        }
+    }
+}
+
+impl DirectoryClass {
+    /// The status for a directory of this kind that can't be made.
+    pub const fn exit_status(self) -> u8 {
+        match self {
+            DirectoryClass::Runtime => 233,
+            DirectoryClass::State => 238,
+            DirectoryClass::Cache => 239,
+            DirectoryClass::Logs => 240,
+            DirectoryClass::Configuration => 241,
+        }
+    }
+}
