@@ -1,1 +1,25 @@
-//! Unit states, jobs, transactions and restart policy, pure.
+//! Unit states, jobs, transactions and restart policy: a pure machine, `Engine::step(now, Input) -> Effects`.
+//!
+//! It sees unit ids, states, jobs and time as it is told; it never sees paths, descriptors, clocks or randomness.
+//! After a manager's death: `step(Configure)` for every unit, `restore` for every record, `step(Alive | Exited)` for what
+//! the keeper has, `step(InventoryComplete)`.
+
+#![forbid(unsafe_code)]
+
+mod cause;
+mod config;
+mod effect;
+mod engine;
+mod id;
+mod input;
+mod snapshot;
+mod state;
+
+pub use cause::{CHAIN_LINKS, Cause, Chain};
+pub use config::*;
+pub use effect::*;
+pub use engine::Engine;
+pub use id::{Incarnation, JobId, Micros, ProcessKey, Signal, UnitId};
+pub use input::*;
+pub use snapshot::{JobSnapshot, Stamps, UnitSnapshot};
+pub use state::*;

@@ -1,0 +1,136 @@
+//! Why something happened: a short chain of links, newest first, carried by every effect and state.
+
+use std::rc::Rc;
+
+use crate::config::Relation;
+use crate::effect::Role;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Incarnation, JobId, Micros};
+use crate::input::{ExitStatus, JobKind};
+
+/// Links kept per chain; older ones are cut, so that a restart loop does not grow memory.
+pub const CHAIN_LINKS: usize = 8;
+
+/// One link: what happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cause {
+    /// A client asked for a job.
+    Asked {
+        /// The unit named.
+        unit: Arc<str>,
+        /// What was asked.
+        kind: JobKind,
+    },
+    /// A job of `by` pulled this one in.
+    PulledIn {
+        /// The unit whose job did it.
+        by: Arc<str>,
+        /// By which relation.
+        relation: Relation,
+    },
+    /// A process ended.
+    Exited {
+        /// The unit it belonged to.
+        unit: Arc<str>,
+        /// The run it belonged to.
+        incarnation: Incarnation,
+        /// What it was there for.
+        role: Role,
+        /// How it ended.
+        status: ExitStatus,
+    },
+    /// A process could not be made, or its executor could not finish.
+    SpawnFailed {
+        /// The unit it would have belonged to.
+        unit: Arc<str>,
+        /// What it would have been there for.
+        role: Role,
+    },
+    /// A deadline passed.
+    TimedOut {
+        /// The unit that waited.
+        unit: Arc<str>,
+        /// When.
+        at: Micros,
+    },
+    /// The service itself said so (READY=1, STOPPING=1 …).
+    Notified {
+        /// The unit that spoke.
+        unit: Arc<str>,
+    },
+    /// Restart= decided to start it again.
+    AutoRestart {
+        /// The unit.
+        unit: Arc<str>,
+        /// How many restarts since the last start by hand.
+        count: u32,
+    },
+    /// Traffic arrived at a socket.
+    Traffic {
+        /// The socket unit.
+        socket: Arc<str>,
+    },
+    /// A unit changed its state and this one follows.
+    Followed {
+        /// The unit that changed.
+        unit: Arc<str>,
+        /// The relation that ties them.
+        relation: Relation,
+    },
+    /// A job ended badly and took this one along.
+    JobFailed {
+        /// The job.
+        job: JobId,
+        /// Its unit.
+        unit: Arc<str>,
+    },
+    /// A limit was reached.
+    LimitHit {
+        /// The unit.
+        unit: Arc<str>,
+    },
+    /// The sockets could not be opened, or were closed from outside.
+    Sockets {
+        /// The socket unit.
+        unit: Arc<str>,
+    },
+    /// Restored after the manager came back.
+    Adopted {
+        /// The unit.
+        unit: Arc<str>,
+    },
+}
+
+/// A chain of causes, newest first, at most [`CHAIN_LINKS`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Chain(Option<Rc<[Cause]>>);
+
+impl Chain {
+    /// A chain of one link.
+    pub fn root(cause: Cause) -> Chain {
+        Chain(Some(Rc::new([cause])))
+    }
+
+    /// This chain with a newer link.
+    #[must_use]
+    pub fn and(&self, cause: Cause) -> Chain {
+        if self.links().first() == Some(&cause) {
+            return self.clone();
+        }
+        let links = std::iter::once(cause).chain(self.links().iter().cloned());
+        Chain(Some(links.take(CHAIN_LINKS).collect()))
+    }
+
+    /// The links, newest first.
+    pub fn links(&self) -> &[Cause] {
+        self.0.as_deref().unwrap_or_default()
+    }
+
+    /// A chain from links that a snapshot kept.
+    pub fn from_links(links: &[Cause]) -> Chain {
+        Chain((!links.is_empty()).then(|| links.iter().cloned().take(CHAIN_LINKS).collect()))
+    }
+}

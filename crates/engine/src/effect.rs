@@ -1,0 +1,272 @@
+//! What the engine wants done.
+
+use serde::{Deserialize, Serialize};
+
+use crate::cause::Chain;
+use crate::id::{Incarnation, JobId, Micros, ProcessKey, Signal, UnitId};
+use crate::input::{ExitStatus, JobKind};
+use crate::state::UnitResult;
+
+/// One thing to do, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Effect {
+    /// What to do.
+    pub action: Action,
+    /// Why.
+    pub cause: Chain,
+}
+
+/// What one step wants done, in this order.
+#[derive(Debug, Default, PartialEq, Eq)]
+#[must_use = "an effect that is not carried out leaves the engine waiting"]
+pub struct Effects(pub(crate) Vec<Effect>);
+
+impl Effects {
+    /// The effects in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Effect> {
+        self.0.iter()
+    }
+
+    /// Whether nothing is to be done.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl IntoIterator for Effects {
+    type Item = Effect;
+    type IntoIter = std::vec::IntoIter<Effect>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Start a process. Sent again with the same key after a restore, so it must be idempotent.
+    Spawn(Spawn),
+    /// Send a signal. To what is already gone: nothing happens.
+    Signal {
+        /// The unit.
+        unit: UnitId,
+        /// The run.
+        incarnation: Incarnation,
+        /// Who gets it.
+        target: Target,
+        /// Which.
+        signal: Signal,
+    },
+    /// Watch this process as the service's main process: the MAINPID= that it sent.
+    Track {
+        /// The key under which its end is reported.
+        process: ProcessKey,
+        /// The pid from the message.
+        pid: u32,
+    },
+    /// Answer with `CgroupEmpty`, at once if no process is left, else when the last one went.
+    WatchEmpty {
+        /// The unit.
+        unit: UnitId,
+        /// The run.
+        incarnation: Incarnation,
+    },
+    /// Answer with `Conditions`.
+    TestConditions(UnitId),
+    /// Answer with `SocketsOpen` or `SocketsFailed`.
+    OpenSockets {
+        /// The socket unit.
+        unit: UnitId,
+        /// Its run.
+        incarnation: Incarnation,
+    },
+    /// Close them; they may be closed already.
+    CloseSockets {
+        /// The socket unit.
+        unit: UnitId,
+        /// Its run.
+        incarnation: Incarnation,
+    },
+    /// Report the next traffic, once.
+    WatchSockets {
+        /// The socket unit.
+        unit: UnitId,
+        /// Its run.
+        incarnation: Incarnation,
+    },
+    /// Report no traffic.
+    UnwatchSockets(UnitId),
+    /// FlushPending=: throw away what waits at the sockets.
+    FlushSockets(UnitId),
+    /// Send `Tick` then; replaces the former time. `None`: no need.
+    WakeAt(Option<Micros>),
+    /// A client's job is queued (or merged into this one).
+    JobQueued {
+        /// The client's number.
+        request: u64,
+        /// The job. `None`: there was nothing to do.
+        job: Option<JobId>,
+    },
+    /// A client's job is impossible.
+    Refused {
+        /// The client's number.
+        request: u64,
+        /// A whole sentence.
+        why: Refusal,
+    },
+    /// A job ended.
+    JobDone {
+        /// Which.
+        job: JobId,
+        /// Its unit.
+        unit: UnitId,
+        /// What it was.
+        kind: JobKind,
+        /// How it ended.
+        result: JobResult,
+    },
+    /// The unit's state differs from before the step: record and publish it.
+    StateChanged(UnitId),
+    /// This run, and every earlier one, is over: its cgroup, runtime directories and dynamic user may go.
+    Release {
+        /// The unit.
+        unit: UnitId,
+        /// The run.
+        incarnation: Incarnation,
+    },
+    /// The unit is forgotten; its id is free.
+    Removed(UnitId),
+    /// Something an administrator should read.
+    Log {
+        /// The unit it is about.
+        unit: UnitId,
+        /// A whole sentence.
+        text: String,
+    },
+}
+
+/// A process to be started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spawn {
+    /// Its key.
+    pub process: ProcessKey,
+    /// Which Exec…= list.
+    pub role: Role,
+    /// Which command of the list, from 0.
+    pub index: u16,
+    /// $SERVICE_RESULT for Stop and StopPost.
+    pub result: Option<UnitResult>,
+    /// $EXIT_CODE and $EXIT_STATUS for Stop and StopPost: how the main process ended, if it did.
+    pub main_status: Option<ExitStatus>,
+}
+
+/// What a process is there for; a socket has no Condition, Main and Reload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Role {
+    /// ExecCondition=
+    Condition,
+    /// ExecStartPre=
+    StartPre,
+    /// ExecStart=
+    Main,
+    /// ExecStartPost=
+    StartPost,
+    /// ExecReload=
+    Reload,
+    /// ExecStop=; a socket's ExecStopPre=
+    Stop,
+    /// ExecStopPost=
+    StopPost,
+}
+
+/// Who gets a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// The process with this serial.
+    Process(u32),
+    /// The main process.
+    Main,
+    /// The control process.
+    Control,
+    /// Every process of the incarnation's cgroup.
+    All,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum JobResult {
+    /// As asked.
+    Done,
+    /// Replaced, or given up by a client.
+    Canceled,
+    /// JobTimeoutSec= passed.
+    Timeout,
+    /// It did not work.
+    Failed,
+    /// A unit that it needs did not come up.
+    Dependency,
+    /// Not applicable to the unit's state.
+    Skipped,
+    /// A reload of what is not up.
+    Invalid,
+    /// An assertion does not hold.
+    Assert,
+    /// Not supported here.
+    Unsupported,
+    /// The unit was forgotten meanwhile.
+    Collected,
+    /// The unit may be started only once.
+    Once,
+}
+
+/// Why a job could not be queued. The sentences name the objects.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The unit has no file.
+    #[error("Unit {0} not found.")]
+    NotFound(String),
+    /// The unit is masked.
+    #[error("Unit {0} is masked.")]
+    Masked(String),
+    /// Its file is wrong.
+    #[error("Unit {0} has a bad unit file setting.")]
+    BadSetting(String),
+    /// Its file could not be read.
+    #[error("Unit {0} failed to load properly.")]
+    LoadError(String),
+    /// This version does not run it.
+    #[error("{0}: {1}")]
+    Unsupported(String, &'static str),
+    /// RefuseManualStart=, RefuseManualStop=
+    #[error("Operation refused, unit {0} may be requested by dependency only.")]
+    Manual(String),
+    /// AllowIsolate=
+    #[error("Operation refused, unit {0} may not be isolated.")]
+    NoIsolate(String),
+    /// Only a start can isolate.
+    #[error("Isolate is only valid for start.")]
+    IsolateNotStart,
+    /// It cannot be reloaded.
+    #[error("Job type reload is not applicable for unit {0}.")]
+    NotReloadable(String),
+    /// Ordering cycle that cannot be broken.
+    #[error("Transaction order is cyclic: {0}")]
+    Cycle(String),
+    /// Start and stop of one unit, both needed.
+    #[error(
+        "Transaction contains conflicting jobs '{1}' and '{2}' for {0}. Probably contradicting requirement dependencies configured."
+    )]
+    Conflict(String, &'static str, &'static str),
+    /// Mode fail met a queued job.
+    #[error(
+        "Transaction for {0}/{1} is destructive ({2} has '{3}' job queued, but '{4}' is included in transaction)."
+    )]
+    Destructive(String, &'static str, String, &'static str, &'static str),
+    /// More jobs than the engine takes.
+    #[error("Too many jobs are queued ({0}).")]
+    TooMany(usize),
+    /// There is no such unit in the engine.
+    #[error("No such unit.")]
+    NoUnit,
+}

@@ -1,0 +1,170 @@
+//! What can happen to the engine.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{JobMode, UnitConfig};
+use crate::effect::Target;
+use crate::id::{Incarnation, JobId, ProcessKey, Signal, UnitId};
+
+/// One event. Events about an incarnation that is no longer the current one change nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A unit was loaded, or loaded again; its run goes on with the new configuration.
+    Configure(Box<UnitConfig>),
+    /// A unit's file is gone. Forgotten at once when idle; else it stays as not-found until it is.
+    Forget(UnitId),
+    /// A client wants something done. Answered by `Action::JobQueued` or `Action::Refused` with the same request.
+    Job {
+        /// The client's own number, given back in the answer.
+        request: u64,
+        /// The unit.
+        unit: UnitId,
+        /// What to do.
+        kind: JobKind,
+        /// What may be done to others for it.
+        mode: JobMode,
+    },
+    /// A client gives a job up.
+    Cancel(JobId),
+    /// `reset-failed`: forget the failure, the restart count and the start limit.
+    ResetFailed(UnitId),
+    /// `kill`: only a signal, no job.
+    Kill {
+        /// The unit.
+        unit: UnitId,
+        /// Who gets it.
+        target: Target,
+        /// Which signal.
+        signal: Signal,
+    },
+    /// The answer to `Action::TestConditions`.
+    Conditions {
+        /// The unit.
+        unit: UnitId,
+        /// What came of it.
+        outcome: Conditions,
+    },
+    /// The process of a `Spawn` exists.
+    Spawned(ProcessKey),
+    /// The process of a `Spawn` could not be made (plan refused, clone failed …). No `Exited` follows.
+    SpawnFailed(ProcessKey),
+    /// execve(2) of the process succeeded.
+    Executed(ProcessKey),
+    /// The executor reported a failed step; `Exited` follows.
+    ExecFailed(ProcessKey),
+    /// A process ended, as the kernel tells it.
+    Exited {
+        /// Which process.
+        process: ProcessKey,
+        /// How.
+        status: ExitStatus,
+    },
+    /// No process is left in the incarnation's cgroup: the answer, at once or later, to `Action::WatchEmpty`.
+    CgroupEmpty {
+        /// The unit.
+        unit: UnitId,
+        /// The run.
+        incarnation: Incarnation,
+    },
+    /// A message of the service, already authenticated and parsed.
+    Notify {
+        /// The unit.
+        unit: UnitId,
+        /// The run it came from.
+        incarnation: Incarnation,
+        /// What it said.
+        message: Notice,
+    },
+    /// All sockets of the unit are open.
+    SocketsOpen {
+        /// The socket unit.
+        unit: UnitId,
+        /// Its run.
+        incarnation: Incarnation,
+    },
+    /// They could not be opened.
+    SocketsFailed {
+        /// The socket unit.
+        unit: UnitId,
+        /// Its run.
+        incarnation: Incarnation,
+    },
+    /// A watched socket became readable.
+    SocketTraffic {
+        /// The socket unit.
+        unit: UnitId,
+        /// Its run.
+        incarnation: Incarnation,
+    },
+    /// Time passed; due when the time of the last `Action::WakeAt` came.
+    Tick,
+    /// After a restore: this process is alive.
+    Alive {
+        /// Which process.
+        process: ProcessKey,
+    },
+    /// After a restore: the inventory is complete. What was not `Alive` or `Exited` is lost, what was never sent is sent again.
+    InventoryComplete,
+}
+
+/// What a client can ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum JobKind {
+    /// Bring it up.
+    Start,
+    /// Fail unless it is up; only pulled in by Requisite=.
+    VerifyActive,
+    /// Bring it down.
+    Stop,
+    /// Make it read its configuration again; it must be up.
+    Reload,
+    /// Stop, then start.
+    Restart,
+    /// Restart if it is up, else nothing.
+    TryRestart,
+    /// Reload if it is up, else nothing.
+    TryReload,
+    /// Reload if it is up, else start.
+    ReloadOrStart,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ExitStatus {
+    /// exit(2) with this status.
+    Exited(u8),
+    /// Killed by a signal.
+    Killed(Signal),
+    /// Killed by a signal, with a core dump.
+    Dumped(Signal),
+    /// Nobody knows: it was not our child, or the keeper died. Counts as clean, as in the reference.
+    Unknown,
+}
+
+/// What came of Condition…= and Assert…=
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conditions {
+    /// All hold.
+    Met,
+    /// A condition does not hold: the job ends as done, the unit stays down.
+    Unmet,
+    /// An assertion does not hold: the job fails.
+    AssertFailed,
+}
+
+/// A service's own words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Notice {
+    /// READY=1
+    pub ready: bool,
+    /// RELOADING=1
+    pub reloading: bool,
+    /// STOPPING=1
+    pub stopping: bool,
+    /// MAINPID= of a process of this unit that is not its main process now (the manager checks both).
+    pub main_pid: Option<u32>,
+    /// EXTEND_TIMEOUT_USEC=
+    pub extend_timeout: Option<u64>,
+    /// MONOTONIC_USEC=, which Type=notify-reload compares with the moment of the signal.
+    pub monotonic: Option<u64>,
+}

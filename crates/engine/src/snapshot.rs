@@ -1,0 +1,77 @@
+//! What the manager records of a unit, enough to go on after its own death; plain data.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cause::Cause;
+use crate::id::{Incarnation, JobId, Micros};
+use crate::input::{ExitStatus, JobKind};
+use crate::state::{State, UnitResult};
+
+/// Everything about a unit that its file does not say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitSnapshot {
+    /// The unit's name.
+    pub name: Arc<str>,
+    /// Its state.
+    pub state: State,
+    /// Its current or last run.
+    pub incarnation: Incarnation,
+    /// How the last main process ended.
+    pub main_status: Option<ExitStatus>,
+    /// How the last run ended, until the next start.
+    pub last_result: UnitResult,
+    /// Automatic restarts since the last start by hand.
+    pub restarts: u32,
+    /// The starts that StartLimitIntervalSec= still looks at.
+    pub starts: Vec<Micros>,
+    /// The triggers that TriggerLimitIntervalSec= still looks at.
+    pub triggers: Vec<Micros>,
+    /// The moments a client sees.
+    pub stamps: Stamps,
+    /// Its job.
+    pub job: Option<JobSnapshot>,
+    /// The highest job number this unit had.
+    pub last_job: u32,
+    /// Why it is in this state, newest first.
+    pub cause: Vec<Cause>,
+}
+
+/// When the unit last left and entered the outer states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Stamps {
+    /// Left inactive or failed.
+    pub inactive_exit: Micros,
+    /// Entered active.
+    pub active_enter: Micros,
+    /// Left active.
+    pub active_exit: Micros,
+    /// Entered inactive or failed.
+    pub inactive_enter: Micros,
+    /// The last change of the inner state.
+    pub change: Micros,
+}
+
+/// A queued or running job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSnapshot {
+    /// Its number.
+    pub id: JobId,
+    /// What it does now; the second half of a restart is a start.
+    pub kind: JobKind,
+    /// What a client asked for, if that was a restart.
+    pub restart: bool,
+    /// It runs.
+    pub running: bool,
+    /// When it was queued.
+    pub queued: Micros,
+    /// When it began to run.
+    pub began: Option<Micros>,
+    /// It does not wait for other units.
+    pub ignore_order: bool,
+    /// A condition test is under way.
+    pub testing: bool,
+    /// Why it exists, newest first.
+    pub cause: Vec<Cause>,
+}

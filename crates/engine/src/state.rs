@@ -1,0 +1,462 @@
+//! The states of units, and what must hold between them.
+//!
+//! STATE TABLE (filled in with the machine).
+
+use serde::{Deserialize, Serialize};
+
+use crate::effect::Role;
+use crate::id::Micros;
+use crate::input::ExitStatus;
+
+/// Where a unit is. Everything that is only true in one state lives inside that state.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum State {
+    /// Down, and nothing of it is left.
+    #[default]
+    Dead,
+    /// Down, and not as it should be.
+    Failed {
+        /// What went wrong.
+        result: UnitResult,
+        /// Where it was when it went wrong.
+        was: SubState,
+    },
+    /// A target that is reached.
+    Reached {
+        /// Since when.
+        since: Micros,
+    },
+    /// A service that has, or may have, processes; or is up without any.
+    Service(Box<ServiceRun>),
+    /// A service that waits for its automatic restart.
+    AutoRestart {
+        /// How the last run ended.
+        result: UnitResult,
+        /// When it is queued; nothing once it is.
+        until: Option<Micros>,
+    },
+    /// A socket unit that is not down.
+    Socket(Box<SocketRun>),
+}
+
+/// A run of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceRun {
+    /// What it is doing.
+    pub phase: Phase,
+    /// Since when.
+    pub since: Micros,
+    /// The main process.
+    pub main: Main,
+    /// The command of another Exec…= list that runs now.
+    pub control: Option<Process>,
+    /// Serials of former main or control processes whose end was not reported yet.
+    pub strays: Vec<u32>,
+    /// The serial of the last process.
+    pub last_serial: u32,
+    /// The first thing that went wrong.
+    pub result: UnitResult,
+    /// When the phase has lasted too long.
+    pub deadline: Option<Micros>,
+    /// When `RuntimeMaxSec=` is over.
+    pub runtime_end: Option<Micros>,
+    /// It said READY=1 in this run.
+    pub ready: bool,
+    /// A client asked for the stop, so Restart= stays silent.
+    pub stop_asked: bool,
+    /// It is stopped as the first half of a restart, so RestartKillSignal= is used.
+    pub restarting: bool,
+}
+
+/// What a service's run is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    /// ExecCondition=
+    Condition,
+    /// ExecStartPre=
+    StartPre,
+    /// ExecStart=, not up yet.
+    Start,
+    /// ExecStartPost=
+    StartPost,
+    /// Up, with a main process.
+    Running,
+    /// Up, without one.
+    Exited,
+    /// ExecReload=
+    Reload,
+    /// Type=notify-reload: the signal went out at this time, no RELOADING=1 yet.
+    ReloadSignal {
+        /// When.
+        sent: Micros,
+    },
+    /// It said RELOADING=1 and not yet READY=1.
+    ReloadNotify,
+    /// ExecStop=, or after STOPPING=1.
+    Stop,
+    /// The signals of stopping, before ExecStopPost=.
+    StopKill(Round),
+    /// ExecStopPost=
+    StopPost,
+    /// The signals that clean up, after ExecStopPost=.
+    FinalKill(Round),
+}
+
+/// Which signal is out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Round {
+    /// WatchdogSignal=
+    Watchdog,
+    /// KillSignal=
+    Term,
+    /// FinalKillSignal=
+    Kill,
+}
+
+/// The main process of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Main {
+    /// Not started, or between two commands of a oneshot.
+    None,
+    /// There is one.
+    Process(Process),
+    /// It ended like this.
+    Ended(ExitStatus),
+}
+
+/// A process that was asked for and whose end was not reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its serial in the run.
+    pub serial: u32,
+    /// What it is there for.
+    pub role: Role,
+    /// Which command of its list.
+    pub index: u16,
+    /// How far it is.
+    pub progress: Progress,
+}
+
+/// How far a process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Progress {
+    /// Asked for.
+    Asked,
+    /// It exists.
+    Spawned,
+    /// It runs the service's own program.
+    Executed,
+}
+
+/// A run of a socket unit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SocketRun {
+    /// What it is doing.
+    pub phase: SocketPhase,
+    /// Since when.
+    pub since: Micros,
+    /// The command that runs now.
+    pub control: Option<Process>,
+    /// Serials of former control processes whose end was not reported yet.
+    pub strays: Vec<u32>,
+    /// The serial of the last process.
+    pub last_serial: u32,
+    /// The first thing that went wrong.
+    pub result: UnitResult,
+    /// When the phase has lasted too long.
+    pub deadline: Option<Micros>,
+}
+
+/// What a socket unit is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SocketPhase {
+    /// ExecStartPre=
+    StartPre,
+    /// Its sockets are being opened.
+    StartOpen,
+    /// ExecStartPost=
+    StartPost,
+    /// Up, and watched for traffic.
+    Listening,
+    /// Up, and its service has the sockets.
+    Running,
+    /// ExecStopPre=
+    StopPre,
+    /// The signals that end ExecStopPre=.
+    StopPreKill(Round),
+    /// ExecStopPost=
+    StopPost,
+    /// The signals that clean up.
+    FinalKill(Round),
+}
+
+/// How a run went; the reference's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub enum UnitResult {
+    /// Well.
+    #[default]
+    Success,
+    /// Something could not be had.
+    Resources,
+    /// It broke a promise of its Type=.
+    Protocol,
+    /// It took too long.
+    Timeout,
+    /// An unclean exit status.
+    ExitCode,
+    /// An unclean signal.
+    Signal,
+    /// An unclean signal, with a core dump.
+    CoreDump,
+    /// It forgot its watchdog.
+    Watchdog,
+    /// Started too often.
+    StartLimitHit,
+    /// ExecCondition= said no.
+    ExecCondition,
+    /// A socket was triggered too often.
+    TriggerLimitHit,
+    /// A socket's service was started too often.
+    ServiceStartLimitHit,
+}
+
+/// The outer state, by which units depend on each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ActiveState {
+    /// Up.
+    Active,
+    /// Up, reading its configuration.
+    Reloading,
+    /// Down.
+    Inactive,
+    /// Down, not as it should be.
+    Failed,
+    /// On the way up.
+    Activating,
+    /// On the way down.
+    Deactivating,
+}
+
+/// The inner state, by kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[expect(
+    missing_docs,
+    reason = "the names are the documentation: each is the text of SubState"
+)]
+pub enum SubState {
+    Dead,
+    Failed,
+    Active,
+    Condition,
+    StartPre,
+    Start,
+    StartPost,
+    Running,
+    Exited,
+    Reload,
+    ReloadSignal,
+    ReloadNotify,
+    Stop,
+    StopWatchdog,
+    StopSigterm,
+    StopSigkill,
+    StopPost,
+    FinalWatchdog,
+    FinalSigterm,
+    FinalSigkill,
+    AutoRestart,
+    AutoRestartQueued,
+    StartOpen,
+    Listening,
+    StopPre,
+    StopPreSigterm,
+    StopPreSigkill,
+}
+
+impl State {
+    /// The outer state.
+    pub fn active(&self) -> ActiveState {
+        match self {
+            State::Dead => ActiveState::Inactive,
+            State::Failed { .. } => ActiveState::Failed,
+            State::Reached { .. } => ActiveState::Active,
+            State::Service(run) => run.phase.active(),
+            State::AutoRestart { .. } => ActiveState::Activating,
+            State::Socket(run) => run.phase.active(),
+        }
+    }
+
+    /// The inner state.
+    pub fn sub(&self) -> SubState {
+        match self {
+            State::Dead => SubState::Dead,
+            State::Failed { .. } => SubState::Failed,
+            State::Reached { .. } => SubState::Active,
+            State::Service(run) => run.phase.sub(),
+            State::AutoRestart { until: Some(_), .. } => SubState::AutoRestart,
+            State::AutoRestart { until: None, .. } => SubState::AutoRestartQueued,
+            State::Socket(run) => run.phase.sub(),
+        }
+    }
+
+    /// The next moment at which this state ends by itself.
+    pub fn deadline(&self) -> Option<Micros> {
+        match self {
+            State::Service(run) => run.deadline.into_iter().chain(run.runtime_end).min(),
+            State::Socket(run) => run.deadline,
+            State::AutoRestart { until, .. } => *until,
+            State::Dead | State::Failed { .. } | State::Reached { .. } => None,
+        }
+    }
+}
+
+impl Phase {
+    /// The outer state.
+    pub fn active(self) -> ActiveState {
+        match self {
+            Phase::Condition | Phase::StartPre | Phase::Start | Phase::StartPost => {
+                ActiveState::Activating
+            }
+            Phase::Running | Phase::Exited => ActiveState::Active,
+            Phase::Reload | Phase::ReloadSignal { .. } | Phase::ReloadNotify => {
+                ActiveState::Reloading
+            }
+            Phase::Stop | Phase::StopKill(_) | Phase::StopPost | Phase::FinalKill(_) => {
+                ActiveState::Deactivating
+            }
+        }
+    }
+
+    /// The inner state.
+    pub fn sub(self) -> SubState {
+        match self {
+            Phase::Condition => SubState::Condition,
+            Phase::StartPre => SubState::StartPre,
+            Phase::Start => SubState::Start,
+            Phase::StartPost => SubState::StartPost,
+            Phase::Running => SubState::Running,
+            Phase::Exited => SubState::Exited,
+            Phase::Reload => SubState::Reload,
+            Phase::ReloadSignal { .. } => SubState::ReloadSignal,
+            Phase::ReloadNotify => SubState::ReloadNotify,
+            Phase::Stop => SubState::Stop,
+            Phase::StopKill(Round::Watchdog) => SubState::StopWatchdog,
+            Phase::StopKill(Round::Term) => SubState::StopSigterm,
+            Phase::StopKill(Round::Kill) => SubState::StopSigkill,
+            Phase::StopPost => SubState::StopPost,
+            Phase::FinalKill(Round::Watchdog) => SubState::FinalWatchdog,
+            Phase::FinalKill(Round::Term) => SubState::FinalSigterm,
+            Phase::FinalKill(Round::Kill) => SubState::FinalSigkill,
+        }
+    }
+}
+
+impl SocketPhase {
+    /// The outer state.
+    pub fn active(self) -> ActiveState {
+        match self {
+            SocketPhase::StartPre | SocketPhase::StartOpen | SocketPhase::StartPost => {
+                ActiveState::Activating
+            }
+            SocketPhase::Listening | SocketPhase::Running => ActiveState::Active,
+            SocketPhase::StopPre | SocketPhase::StopPreKill(_) => ActiveState::Deactivating,
+            SocketPhase::StopPost | SocketPhase::FinalKill(_) => ActiveState::Deactivating,
+        }
+    }
+
+    /// The inner state.
+    pub fn sub(self) -> SubState {
+        match self {
+            SocketPhase::StartPre => SubState::StartPre,
+            SocketPhase::StartOpen => SubState::StartOpen,
+            SocketPhase::StartPost => SubState::StartPost,
+            SocketPhase::Listening => SubState::Listening,
+            SocketPhase::Running => SubState::Running,
+            SocketPhase::StopPre => SubState::StopPre,
+            SocketPhase::StopPreKill(Round::Kill) => SubState::StopPreSigkill,
+            SocketPhase::StopPreKill(_) => SubState::StopPreSigterm,
+            SocketPhase::StopPost => SubState::StopPost,
+            SocketPhase::FinalKill(Round::Kill) => SubState::FinalSigkill,
+            SocketPhase::FinalKill(_) => SubState::FinalSigterm,
+        }
+    }
+}
+
+impl ActiveState {
+    /// The text that clients see.
+    pub fn name(self) -> &'static str {
+        match self {
+            ActiveState::Active => "active",
+            ActiveState::Reloading => "reloading",
+            ActiveState::Inactive => "inactive",
+            ActiveState::Failed => "failed",
+            ActiveState::Activating => "activating",
+            ActiveState::Deactivating => "deactivating",
+        }
+    }
+
+    /// Active or reloading.
+    pub fn is_up(self) -> bool {
+        matches!(self, ActiveState::Active | ActiveState::Reloading)
+    }
+
+    /// Inactive or failed.
+    pub fn is_down(self) -> bool {
+        matches!(self, ActiveState::Inactive | ActiveState::Failed)
+    }
+}
+
+impl SubState {
+    /// The text that clients see.
+    pub fn name(self) -> &'static str {
+        match self {
+            SubState::Dead => "dead",
+            SubState::Failed => "failed",
+            SubState::Active => "active",
+            SubState::Condition => "condition",
+            SubState::StartPre => "start-pre",
+            SubState::Start => "start",
+            SubState::StartPost => "start-post",
+            SubState::Running => "running",
+            SubState::Exited => "exited",
+            SubState::Reload => "reload",
+            SubState::ReloadSignal => "reload-signal",
+            SubState::ReloadNotify => "reload-notify",
+            SubState::Stop => "stop",
+            SubState::StopWatchdog => "stop-watchdog",
+            SubState::StopSigterm => "stop-sigterm",
+            SubState::StopSigkill => "stop-sigkill",
+            SubState::StopPost => "stop-post",
+            SubState::FinalWatchdog => "final-watchdog",
+            SubState::FinalSigterm => "final-sigterm",
+            SubState::FinalSigkill => "final-sigkill",
+            SubState::AutoRestart => "auto-restart",
+            SubState::AutoRestartQueued => "auto-restart-queued",
+            SubState::StartOpen => "start-open",
+            SubState::Listening => "listening",
+            SubState::StopPre => "stop-pre",
+            SubState::StopPreSigterm => "stop-pre-sigterm",
+            SubState::StopPreSigkill => "stop-pre-sigkill",
+        }
+    }
+}
+
+impl UnitResult {
+    /// The text that clients see.
+    pub fn name(self) -> &'static str {
+        match self {
+            UnitResult::Success => "success",
+            UnitResult::Resources => "resources",
+            UnitResult::Protocol => "protocol",
+            UnitResult::Timeout => "timeout",
+            UnitResult::ExitCode => "exit-code",
+            UnitResult::Signal => "signal",
+            UnitResult::CoreDump => "core-dump",
+            UnitResult::Watchdog => "watchdog",
+            UnitResult::StartLimitHit => "start-limit-hit",
+            UnitResult::ExecCondition => "exec-condition",
+            UnitResult::TriggerLimitHit => "trigger-limit-hit",
+            UnitResult::ServiceStartLimitHit => "service-start-limit-hit",
+        }
+    }
+}
