@@ -1,1 +1,14 @@
-//! Fetch, store, versions, trust.
+//! Fetch, store, versions, trust: how an image comes to a host and what the host remembers of it.
+//!
+//! Everything below `<state>` is changed by writing beside, syncing and renaming, so that a power cut
+//! at any byte leaves the old or the new. Nothing here mounts, runs, or opens an image's headers.
+
+pub mod attached;
+pub mod digest;
+pub mod fetch;
+pub mod grants;
+pub mod portables;
+pub mod purge;
+pub mod store;
+pub mod trust;
+pub mod version;
