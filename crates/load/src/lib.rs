@@ -1,1 +1,23 @@
-//! Search path, drop-ins, templates and aliases to a typed unit.
+//! Search path, drop-ins, templates and aliases to a typed unit; knows the files' names, the table and origins, and no running state.
+//!
+//! [`Loader::load`] never fails: a unit comes with a state, diagnostics, and for each value the line that said it. The file system is
+//! a [`Tree`], so tests have theirs in memory. No host is looked at but through the tree and the [`SpecifierContext`].
+
+mod assign;
+pub mod escape;
+mod host_tree;
+mod index;
+mod loader;
+mod origin;
+mod paths;
+mod side;
+mod specifier;
+mod tree;
+
+pub use host_tree::HostTree;
+pub use loader::{LoadState, Loaded, Loader, load_text};
+pub use origin::{Origin, Origins};
+pub use paths::SearchPath;
+pub use specifier::{MAX_EXPANDED_BYTES, OsRelease, SpecifierContext, Specifiers};
+pub use syntax::{Diagnostic, Severity};
+pub use tree::{Content, MemoryTree, Tree};

@@ -1,0 +1,139 @@
+//! Assignments to values: each line of a file put into the unit by its row of the table, and what is wrong with it said.
+
+use model::{Directive, Room, Unit, UnitKind};
+use syntax::{Assignment, Diagnostic, Document, Severity, nearest};
+
+use crate::origin::Origins;
+use crate::specifier::Specifiers;
+
+/// Prefix of sections and names that are somebody else's and are ignored without a word.
+const FOREIGN_PREFIX: &str = "X-";
+
+/// Names without which a unit can't do what it says: a wrong value makes the whole unit unusable, as in the reference. (A command
+/// with the prefix `-` is the exception.)
+const ESSENTIAL: &[&str] = &["Group", "RootDirectory", "RootImage", "User", "WorkingDirectory"];
+
+/// A unit while its files are read.
+#[derive(Debug)]
+pub(crate) struct Assembly {
+    pub(crate) unit: Unit,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    pub(crate) origins: Origins,
+    /// Whether an essential value is wrong.
+    pub(crate) is_bad: bool,
+}
+
+impl Assembly {
+    pub(crate) fn new(unit: Unit) -> Self {
+        Self { unit, diagnostics: Vec::new(), origins: Origins::default(), is_bad: false }
+    }
+
+    /// Takes up everything that a file says.
+    pub(crate) fn add(&mut self, document: &Document, specifiers: &Specifiers) {
+        let first = self.diagnostics.len();
+        self.diagnostics.extend(document.diagnostics.iter().cloned());
+        for (section, _) in document.sections() {
+            self.report(unknown_section(document, section, self.unit.kind()));
+        }
+        for (section, line, assignment) in document.assignments() {
+            if is_section(section, self.unit.kind()) && !assignment.name.as_str().starts_with(FOREIGN_PREFIX) {
+                self.assign(document, (section, line), assignment, specifiers);
+            }
+        }
+        if let Some(added) = self.diagnostics.get_mut(first..) {
+            added.sort_by_key(|finding| (finding.line == 0, finding.line));
+        }
+    }
+
+    /// Adds a value that no file's line says; false if the table refuses it.
+    pub(crate) fn add_plain(&mut self, name: &str, value: &str, specifiers: &Specifiers) -> bool {
+        settings::apply(&mut self.unit, "Unit", name, value, specifiers).is_ok()
+    }
+
+    fn assign(&mut self, document: &Document, place: (&str, u32), assignment: &Assignment, specifiers: &Specifiers) {
+        let (section, line) = place;
+        let name = assignment.name.as_str();
+        let Some(directive) = Directive::find(section, name) else {
+            return self.report(Some(unknown_directive(document, section, assignment)));
+        };
+        let value = assignment.value.as_str();
+        let outcome = settings::apply(&mut self.unit, section, name, value, specifiers);
+        for dropped in specifiers.take_dropped() {
+            let message = format!("{name}=: {dropped}; this part is ignored");
+            self.report(Some(document.diagnose(Severity::Warning, assignment.value.span(), message)));
+        }
+        match outcome {
+            Ok(()) => self.origins.push(directive, &document.file, line),
+            Err(error) => self.refuse(document, assignment, &error),
+        }
+    }
+
+    fn refuse(&mut self, document: &Document, assignment: &Assignment, error: &settings::ValueError) {
+        let name = assignment.name.as_str();
+        let is_essential = is_essential(name, assignment.value.as_str());
+        let (severity, outcome) =
+            if is_essential { (Severity::Error, "the unit can't be used") } else { (Severity::Warning, "the line is ignored") };
+        self.is_bad |= is_essential;
+        let span = assignment.value.span();
+        let span = if span.start == span.end { assignment.name.span() } else { span };
+        self.report(Some(document.diagnose(severity, span, format!("{name}=: {error}; {outcome}"))));
+    }
+
+    fn report(&mut self, finding: Option<Diagnostic>) {
+        if self.diagnostics.len() < MAX_DIAGNOSTICS {
+            self.diagnostics.extend(finding);
+        }
+    }
+}
+
+/// Most findings for one unit over all its files.
+const MAX_DIAGNOSTICS: usize = 4 * syntax::MAX_DIAGNOSTICS;
+
+fn is_essential(name: &str, value: &str) -> bool {
+    let is_command = name.starts_with("Exec") && !name.contains("Paths") && name != "ExecSearchPath";
+    let prefixes = value.trim_start_matches(['@', ':', '+', '!', '|']);
+    (is_command && !prefixes.starts_with('-')) || ESSENTIAL.contains(&name)
+}
+
+/// The sections that a unit of this kind has.
+fn sections(kind: UnitKind) -> impl Iterator<Item = &'static str> {
+    let own = [Room::Service, Room::Socket, Room::Mount, Room::Automount, Room::Swap, Room::Timer, Room::Path, Room::Slice, Room::Scope];
+    [Room::Unit, Room::Install].into_iter().chain(own).filter_map(move |room| room.section_of(kind))
+}
+
+fn is_section(name: &str, kind: UnitKind) -> bool {
+    sections(kind).any(|section| section == name)
+}
+
+fn unknown_section(document: &Document, section: &syntax::Logical, kind: UnitKind) -> Option<Diagnostic> {
+    let name = section.as_str();
+    if is_section(name, kind) || name.starts_with(FOREIGN_PREFIX) {
+        return None;
+    }
+    let message = format!("a .{kind} unit has no section [{name}]; it is ignored");
+    let finding = document.diagnose(Severity::Warning, section.span(), message);
+    Some(match nearest(name, sections(kind)) {
+        Some(near) => finding.with_hint(format!("did you mean [{near}]?")),
+        None => finding,
+    })
+}
+
+fn unknown_directive(document: &Document, section: &str, assignment: &Assignment) -> Diagnostic {
+    let name = assignment.name.as_str();
+    let message = format!("[{section}] has no {name}=; the line is ignored");
+    let finding = document.diagnose(Severity::Warning, assignment.name.span(), message);
+    match hint(section, name) {
+        Some(hint) => finding.with_hint(hint),
+        None => finding,
+    }
+}
+
+/// The section where the name would be known, or the nearest name in this one.
+fn hint(section: &str, name: &str) -> Option<String> {
+    let elsewhere = Directive::named(name).next().and_then(|directive| directive.room().sections().first());
+    if let Some(section) = elsewhere {
+        return Some(format!("it belongs in [{section}]"));
+    }
+    let here = Directive::all().filter(|directive| directive.room().sections().contains(&section)).map(Directive::name);
+    nearest(name, here).map(|near| format!("did you mean {near}=?"))
+}

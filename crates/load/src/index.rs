@@ -1,0 +1,171 @@
+//! The index of the unit directories: which names have a file, which are other names for them, which side directories exist.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use model::UnitName;
+
+use crate::paths::SearchPath;
+use crate::tree::{Tree, link_target};
+
+/// Most hops from one name to the next; the reference's own limit, which also ends circles.
+const MAX_ALIAS_HOPS: usize = 8;
+
+/// What a unit's name stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// A file (or a link out of the unit directories).
+    File(PathBuf),
+    /// Another name for a unit.
+    Alias(UnitName),
+}
+
+/// Everything that is known from names alone. It is a picture of one moment: make a new one to see what changed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Index {
+    entries: BTreeMap<UnitName, Entry>,
+    /// For each unit the names that are links to it.
+    aliases: BTreeMap<UnitName, BTreeSet<UnitName>>,
+    /// `NAME.d`, `NAME.wants` …: for each the places on the search path, by their number there.
+    side: BTreeMap<String, Vec<usize>>,
+    /// Links that name units in a way that the rules forbid, with the reason.
+    pub(crate) refused: Vec<(PathBuf, String)>,
+}
+
+/// What a name leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// The unit's own name.
+    pub(crate) id: UnitName,
+    /// Its own name and every other one, sorted.
+    pub(crate) names: BTreeSet<UnitName>,
+    /// Its main file.
+    pub(crate) fragment: Option<PathBuf>,
+}
+
+const SIDE_SUFFIXES: [&str; 4] = [".d", ".wants", ".requires", ".upholds"];
+
+impl Index {
+    /// Reads the names in all directories; one that can't be read is refused with its reason, and the others count.
+    pub(crate) fn scan(path: &SearchPath, tree: &dyn Tree) -> Self {
+        let mut index = Self::default();
+        for (number, directory) in path.directories().iter().enumerate() {
+            if let Err(error) = index.scan_directory(number, directory, path, tree) {
+                index.refused.push((directory.clone(), format!("the directory can't be read: {error}")));
+            }
+        }
+        index
+    }
+
+    fn scan_directory(&mut self, number: usize, directory: &Path, path: &SearchPath, tree: &dyn Tree) -> io::Result<()> {
+        for name in tree.entries(directory)? {
+            self.add(number, &directory.join(&name), name, path, tree)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, number: usize, at: &Path, name: String, path: &SearchPath, tree: &dyn Tree) -> io::Result<()> {
+        if SIDE_SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) {
+            self.side.entry(name).or_default().push(number);
+            return Ok(());
+        }
+        let Ok(unit) = UnitName::new(&name) else { return Ok(()) };
+        if self.entries.contains_key(&unit) {
+            return Ok(());
+        }
+        match tree.link(at)?.map(|target| link_target(at, &target)) {
+            Some(target) => self.add_link(unit, at, &target, path),
+            None => drop(self.entries.insert(unit, Entry::File(at.to_owned()))),
+        }
+        Ok(())
+    }
+
+    /// A link within the unit directories gives a unit another name; one that leads out of them, or to its own name, is a file.
+    fn add_link(&mut self, unit: UnitName, at: &Path, target: &Path, path: &SearchPath) {
+        let inside = target.parent().is_some_and(|parent| path.contains(parent));
+        let name = target.file_name().and_then(|name| name.to_str());
+        let target_name = name.filter(|_| inside).and_then(|name| UnitName::new(name).ok());
+        match target_name {
+            Some(other) if other != unit => match forbidden(&unit, &other) {
+                Some(reason) => self.refused.push((at.to_owned(), reason)),
+                None => self.add_alias(unit, other),
+            },
+            _ => drop(self.entries.insert(unit, Entry::File(at.to_owned()))),
+        }
+    }
+
+    fn add_alias(&mut self, unit: UnitName, other: UnitName) {
+        self.aliases.entry(other.clone()).or_default().insert(unit.clone());
+        self.entries.insert(unit, Entry::Alias(other));
+    }
+
+    /// Follows a name to its unit; none if its aliases lead in a circle.
+    pub(crate) fn find(&self, name: &UnitName) -> Option<Found> {
+        let mut id = name.clone();
+        for _ in 0..=MAX_ALIAS_HOPS {
+            match self.step(&id) {
+                Some(Entry::Alias(next)) => id = carry_instance(&id, next),
+                Some(Entry::File(fragment)) => return Some(self.found(id, name, Some(fragment.clone()))),
+                None => return Some(self.found(id, name, None)),
+            }
+        }
+        None
+    }
+
+    /// An instance without an entry of its own is what its template is.
+    fn step(&self, name: &UnitName) -> Option<&Entry> {
+        self.entries.get(name).or_else(|| self.entries.get(&name.template()?))
+    }
+
+    fn found(&self, id: UnitName, asked: &UnitName, fragment: Option<PathBuf>) -> Found {
+        let mut names = BTreeSet::from([id.clone(), asked.clone()]);
+        self.add_names_of(&id, &mut names, MAX_ALIAS_HOPS);
+        Found { id, names, fragment }
+    }
+
+    fn add_names_of(&self, id: &UnitName, names: &mut BTreeSet<UnitName>, hops: usize) {
+        let own = self.aliases.get(id).into_iter().flatten().cloned();
+        let of_template = id.template().and_then(|template| self.aliases.get(&template)).into_iter().flatten();
+        let instances = of_template.filter(|alias| alias.is_template()).filter_map(|alias| alias.with_instance(id.instance()?).ok());
+        for alias in own.chain(instances) {
+            if names.insert(alias.clone()) && hops > 0 {
+                self.add_names_of(&alias, names, hops - 1);
+            }
+        }
+    }
+
+    /// The places of a side directory such as `web.service.d` on the search path.
+    pub(crate) fn side(&self, name: &str) -> &[usize] {
+        self.side.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every name that has a file or is another name.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &UnitName> {
+        self.entries.keys()
+    }
+}
+
+/// A link from an instance to a template means the template's instance of the same text.
+fn carry_instance(from: &UnitName, to: &UnitName) -> UnitName {
+    match from.instance() {
+        Some(instance) if to.is_template() => to.with_instance(instance).unwrap_or_else(|_| to.clone()),
+        _ => to.clone(),
+    }
+}
+
+/// Which names may be links to which, after systemd.unit(5).
+fn forbidden(link: &UnitName, target: &UnitName) -> Option<String> {
+    let reason = if link.kind() != target.kind() {
+        "the two are of different kinds"
+    } else if link.is_template() && !target.is_template() {
+        "a template can only be another name for a template"
+    } else if link.instance().is_none() && !link.is_template() && target.is_template() {
+        "a unit that is no instance can't be another name for a template"
+    } else if link.instance().is_some() && target.instance().is_some_and(|instance| Some(instance) != link.instance()) {
+        "the two are different instances"
+    } else {
+        return None;
+    };
+    Some(format!("{link} can't be another name for {target}: {reason}"))
+}

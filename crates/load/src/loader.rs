@@ -1,0 +1,280 @@
+//! The loader: a unit's name to a typed unit, with everything that was found on the way.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use model::{Unit, UnitKind, UnitName};
+use syntax::{Diagnostic, Severity, parse};
+
+use crate::assign::Assembly;
+use crate::index::{Found, Index};
+use crate::origin::Origins;
+use crate::paths::SearchPath;
+use crate::side::{directories, drop_ins, read_text, wanted};
+use crate::specifier::{SpecifierContext, Specifiers};
+use crate::tree::{Tree, link_target};
+
+/// Whether a unit can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LoadState {
+    /// It can.
+    Loaded,
+    /// There is no file of that name.
+    NotFound,
+    /// Its file is empty or a link to /dev/null: it is not to be used.
+    Masked,
+    /// A value without which it can't work is wrong.
+    BadSetting,
+    /// Its file can't be read or is malformed.
+    Error,
+}
+
+impl LoadState {
+    /// The word that the reference shows.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LoadState::Loaded => "loaded",
+            LoadState::NotFound => "not-found",
+            LoadState::Masked => "masked",
+            LoadState::BadSetting => "bad-setting",
+            LoadState::Error => "error",
+        }
+    }
+}
+
+impl std::fmt::Display for LoadState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A unit as its files say, and how they were found.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The typed unit; its name is the unit's own, whatever name was asked for.
+    pub unit: Unit,
+    /// Its own name and all aliases, sorted.
+    pub names: Vec<UnitName>,
+    /// Whether it can be used.
+    pub state: LoadState,
+    /// Everything that is wrong with its files.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Where each value comes from.
+    pub origins: Origins,
+    /// The main file, a link out of the unit directories already followed.
+    pub fragment: Option<PathBuf>,
+    /// The drop-ins that were read, in order.
+    pub drop_ins: Vec<PathBuf>,
+}
+
+/// Loads units from a tree. What has a file, and which names are aliases, is read once, by [`Loader::new`]: make a new loader to see
+/// later changes (`daemon-reload`).
+#[derive(Debug)]
+pub struct Loader<T> {
+    path: SearchPath,
+    tree: T,
+    index: Index,
+    context: SpecifierContext,
+}
+
+impl<T: Tree> Loader<T> {
+    /// Reads the unit directories' names.
+    pub fn new(path: SearchPath, tree: T) -> Self {
+        let index = Index::scan(&path, &tree);
+        Self { path, tree, index, context: SpecifierContext::default() }
+    }
+
+    /// The same with what specifiers say about this host.
+    #[must_use]
+    pub fn with_context(mut self, context: SpecifierContext) -> Self {
+        self.context = context;
+        self
+    }
+
+    /// What specifiers say about this host.
+    pub fn context(&self) -> &SpecifierContext {
+        &self.context
+    }
+
+    /// The directories that are searched.
+    pub fn path(&self) -> &SearchPath {
+        &self.path
+    }
+
+    /// Every name that has a file or is an alias, templates among them, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &UnitName> {
+        self.index.names()
+    }
+
+    /// What is wrong with the unit directories themselves.
+    pub fn diagnostics(&self) -> Vec<Diagnostic> {
+        self.index.refused.iter().map(|(path, reason)| finding(Severity::Warning, path, reason)).collect()
+    }
+
+    /// The unit's own name, which differs from the name given where that is an alias; none where aliases lead in a circle.
+    pub fn resolve(&self, name: &UnitName) -> Option<UnitName> {
+        self.index.find(name).map(|found| found.id)
+    }
+
+    /// Loads a unit. It never fails: the state says whether the unit can be used, the diagnostics say what is wrong.
+    pub fn load(&self, name: &UnitName) -> Loaded {
+        let Some(found) = self.index.find(name) else {
+            let message = format!("the links that make {name} another name lead in a circle");
+            let mut loaded = Loaded::empty(name.clone(), LoadState::Error);
+            loaded.diagnostics.push(Diagnostic::of_file(Severity::Error, &name.as_str().into(), message));
+            return loaded;
+        };
+        let state = if needs_file(found.id.kind()) { LoadState::NotFound } else { LoadState::Loaded };
+        let Some(fragment) = &found.fragment else {
+            return if state == LoadState::Loaded { self.assemble(&found, None) } else { Loaded::empty(found.id, state).named(found.names) };
+        };
+        match read_text(fragment, &self.tree) {
+            Ok(Some(bytes)) => self.assemble(&found, Some((self.real_path(fragment), bytes))),
+            Ok(None) => Loaded::empty(found.id, LoadState::Masked).named(found.names).with_fragment(fragment),
+            Err(reason) => {
+                let mut loaded = Loaded::empty(found.id, LoadState::Error).named(found.names).with_fragment(fragment);
+                loaded.diagnostics.push(finding(Severity::Error, fragment, &reason));
+                loaded
+            }
+        }
+    }
+
+    /// A link out of the unit directories is one step to the real file; `%y` means that one.
+    fn real_path(&self, fragment: &Path) -> PathBuf {
+        match self.tree.link(fragment) {
+            Ok(Some(target)) => link_target(fragment, &target),
+            _ => fragment.to_owned(),
+        }
+    }
+
+    fn assemble(&self, found: &Found, fragment: Option<(PathBuf, Vec<u8>)>) -> Loaded {
+        let path = fragment.as_ref().map(|(path, _)| path.as_path());
+        let specifiers = Specifiers::new(&found.id, path, &self.context);
+        let mut assembly = Assembly::new(Unit::new(found.id.clone()));
+        let is_cut = fragment.as_ref().is_some_and(|(path, bytes)| add_file(&mut assembly, path, bytes, &specifiers));
+        let drop_ins = self.add_drop_ins(found, &mut assembly, &specifiers);
+        self.add_wanted(found, &mut assembly, &specifiers);
+        Loaded {
+            names: found.names.iter().cloned().collect(),
+            fragment: fragment.map(|(path, _)| path),
+            drop_ins,
+            ..finished(assembly, is_cut)
+        }
+    }
+
+    fn add_drop_ins(&self, found: &Found, assembly: &mut Assembly, specifiers: &Specifiers) -> Vec<PathBuf> {
+        let places = directories(found, ".d", &self.index, &self.path);
+        let drop_ins = match drop_ins(&places, &self.tree) {
+            Ok(drop_ins) => drop_ins,
+            Err(error) => {
+                // A drop-in may be what sandboxes the unit, so it must not run without.
+                let file = found.id.as_str().into();
+                let message = format!("the drop-in directories can't be read: {error}");
+                assembly.diagnostics.push(Diagnostic::of_file(Severity::Error, &file, message));
+                assembly.is_bad = true;
+                return Vec::new();
+            }
+        };
+        for (path, reason) in &drop_ins.refused {
+            assembly.diagnostics.push(finding(Severity::Warning, path, reason));
+        }
+        for (path, bytes) in &drop_ins.files {
+            add_file(assembly, path, bytes, specifiers);
+        }
+        drop_ins.files.into_iter().map(|(path, _)| path).collect()
+    }
+
+    fn add_wanted(&self, found: &Found, assembly: &mut Assembly, specifiers: &Specifiers) {
+        for (suffix, directive) in [(".wants", "Wants"), (".requires", "Requires"), (".upholds", "Upholds")] {
+            let places = directories(found, suffix, &self.index, &self.path);
+            let wanted = wanted(&places, &found.id, &self.tree).unwrap_or_else(|error| {
+                let file = found.id.as_str().into();
+                let message = format!("its {suffix} directories can't be read: {error}");
+                assembly.diagnostics.push(Diagnostic::of_file(Severity::Warning, &file, message));
+                Vec::new()
+            });
+            for (other, link) in wanted {
+                add_relation(assembly, directive, &other, &link, specifiers);
+            }
+        }
+    }
+}
+
+impl Loaded {
+    fn empty(name: UnitName, state: LoadState) -> Self {
+        Self {
+            names: vec![name.clone()],
+            unit: Unit::new(name),
+            state,
+            diagnostics: Vec::new(),
+            origins: Origins::default(),
+            fragment: None,
+            drop_ins: Vec::new(),
+        }
+    }
+
+    fn named(mut self, names: impl IntoIterator<Item = UnitName>) -> Self {
+        self.names = names.into_iter().collect();
+        self
+    }
+
+    fn with_fragment(mut self, fragment: &Path) -> Self {
+        self.fragment = Some(fragment.to_owned());
+        self
+    }
+}
+
+/// Slices and devices exist without a file, as in the reference.
+fn needs_file(kind: UnitKind) -> bool {
+    !matches!(kind, UnitKind::Slice | UnitKind::Device)
+}
+
+/// Adds a file; true if the reading stopped before its end.
+fn add_file(assembly: &mut Assembly, path: &Path, bytes: &[u8], specifiers: &Specifiers) -> bool {
+    let document = parse(&path.to_string_lossy(), bytes);
+    assembly.add(&document, specifiers);
+    document.is_cut()
+}
+
+fn add_relation(assembly: &mut Assembly, directive: &str, other: &UnitName, link: &Path, specifiers: &Specifiers) {
+    if !assembly.add_plain(directive, other.as_str(), specifiers) {
+        return;
+    }
+    if let Some(directive) = model::Directive::find("Unit", directive) {
+        let file: Arc<str> = link.to_string_lossy().into();
+        assembly.origins.push(directive, &file, 0);
+    }
+}
+
+fn finding(severity: Severity, path: &Path, reason: &str) -> Diagnostic {
+    Diagnostic::of_file(severity, &path.to_string_lossy().into(), reason)
+}
+
+/// What was assembled, with the state that follows from it.
+fn finished(mut assembly: Assembly, is_cut: bool) -> Loaded {
+    let state = match (is_cut, assembly.is_bad) {
+        (true, _) => LoadState::Error,
+        (_, true) => LoadState::BadSetting,
+        _ => LoadState::Loaded,
+    };
+    assembly.unit.shrink_to_fit();
+    Loaded {
+        names: vec![assembly.unit.name().clone()],
+        unit: assembly.unit,
+        state,
+        diagnostics: assembly.diagnostics,
+        origins: assembly.origins,
+        fragment: None,
+        drop_ins: Vec::new(),
+    }
+}
+
+/// Reads one text as if it were a unit's only file: for units that are not in a tree (transient units, units of images, tests).
+#[must_use]
+pub fn load_text(name: &UnitName, file: &Path, bytes: &[u8], context: &SpecifierContext) -> Loaded {
+    let specifiers = Specifiers::new(name, Some(file), context);
+    let mut assembly = Assembly::new(Unit::new(name.clone()));
+    let is_cut = add_file(&mut assembly, file, bytes, &specifiers);
+    Loaded { fragment: Some(file.to_owned()), ..finished(assembly, is_cut) }
+}

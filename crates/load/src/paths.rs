@@ -1,0 +1,109 @@
+//! Where units are looked for, the directory that wins first.
+
+use std::path::{Path, PathBuf};
+
+/// An ordered list of directories; what stands in an earlier one hides what a later one has under the same name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SearchPath {
+    directories: Vec<PathBuf>,
+}
+
+/// The reference's directories for the system, in order.
+const SYSTEM: &[&str] = &[
+    "/etc/systemd/system.control",
+    "/run/systemd/system.control",
+    "/run/systemd/transient",
+    "/run/systemd/generator.early",
+    "/etc/systemd/system",
+    "/etc/systemd/system.attached",
+    "/run/systemd/system",
+    "/run/systemd/system.attached",
+    "/run/systemd/generator",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+    "/run/systemd/generator.late",
+];
+
+/// The reference's directories for a user, `~` the home directory, `$` the runtime directory.
+const USER: &[&str] = &[
+    "~/.config/systemd/user.control",
+    "$/systemd/user.control",
+    "$/systemd/transient",
+    "$/systemd/generator.early",
+    "~/.config/systemd/user",
+    "/etc/xdg/systemd/user",
+    "/etc/systemd/user",
+    "$/systemd/user",
+    "/run/systemd/user",
+    "$/systemd/generator",
+    "~/.local/share/systemd/user",
+    "/usr/local/share/systemd/user",
+    "/usr/share/systemd/user",
+    "/usr/local/lib/systemd/user",
+    "/usr/lib/systemd/user",
+    "$/systemd/generator.late",
+];
+
+impl SearchPath {
+    /// The directories given, in order, each once.
+    pub fn new(directories: impl IntoIterator<Item = PathBuf>) -> Self {
+        let mut path = Self::default();
+        directories.into_iter().for_each(|directory| path.push(directory));
+        path
+    }
+
+    /// Coracle's own directories, for a manager beside another init: the administrator's units, then transient ones, then attached ones.
+    #[must_use]
+    pub fn own(config: &Path, runtime: &Path, state: &Path) -> Self {
+        Self::new([config.join("units"), runtime.join("units.d"), state.join("attached")])
+    }
+
+    /// Coracle's own directories, then the reference's: for a manager that is the machine's init.
+    #[must_use]
+    pub fn init(config: &Path, runtime: &Path, state: &Path) -> Self {
+        Self::own(config, runtime, state).followed_by(SYSTEM.iter().map(PathBuf::from))
+    }
+
+    /// Coracle's own directories, then the reference's for a user.
+    #[must_use]
+    pub fn user(own: Self, home: &Path, runtime_home: &Path) -> Self {
+        own.followed_by(USER.iter().map(|place| match place.split_at_checked(2) {
+            Some(("~/", rest)) => home.join(rest),
+            Some(("$/", rest)) => runtime_home.join(rest),
+            _ => PathBuf::from(place),
+        }))
+    }
+
+    /// The directories of `--unit-path`, between colons; an empty part at the end stands for what `rest` has.
+    #[must_use]
+    pub fn parse(text: &str, rest: &Self) -> Self {
+        let given = Self::new(text.split(':').filter(|part| !part.is_empty()).map(PathBuf::from));
+        if text.ends_with(':') { given.followed_by(rest.directories.iter().cloned()) } else { given }
+    }
+
+    /// These, then others.
+    #[must_use]
+    pub fn followed_by(mut self, others: impl IntoIterator<Item = PathBuf>) -> Self {
+        others.into_iter().for_each(|directory| self.push(directory));
+        self
+    }
+
+    /// The directories, in order.
+    #[must_use]
+    pub fn directories(&self) -> &[PathBuf] {
+        &self.directories
+    }
+
+    /// Whether a directory is one of them.
+    #[must_use]
+    pub fn contains(&self, directory: &Path) -> bool {
+        self.directories.iter().any(|known| known == directory)
+    }
+
+    fn push(&mut self, directory: PathBuf) {
+        if !self.contains(&directory) {
+            self.directories.push(directory);
+        }
+    }
+}
