@@ -1,0 +1,191 @@
+//! Control groups: one subtree of version 2 per instance, one group per unit in it, one child per run.
+
+use rustix::fs::inotify;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// Bytes of a list of processes that is read; a kernel allows some four million of ten bytes, a unit has far fewer.
+const PROCS_BYTES_MAX: usize = 1 << 20;
+/// Levels of groups that a service may have made below its own.
+const DEPTH_MAX: u32 = 32;
+
+/// The subtree of this instance.
+#[derive(Debug)]
+pub(crate) struct Cgroups {
+    /// Where version 2 is mounted.
+    mount: PathBuf,
+    /// The path of the subtree below the mount, without a leading slash.
+    name: String,
+    inotify: OwnedFd,
+}
+
+impl Cgroups {
+    /// Makes the subtree; `None` where there is no version 2 that can be written.
+    pub(crate) fn open(name: String) -> io::Result<Option<Self>> {
+        let Some(mount) = find_mount()? else { return Ok(None) };
+        let root = mount.join(&name);
+        match std::fs::create_dir(&root) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) if is_not_ours(&error) => return Ok(None),
+            other => other?,
+        }
+        let inotify = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+        Ok(Some(Self { mount, name, inotify }))
+    }
+
+    /// The path of a run's group below the mount, with a leading slash, as /proc/PID/cgroup has it.
+    pub(crate) fn path(&self, unit: &str, incarnation: u64) -> String {
+        format!("/{}/{unit}/{incarnation}", self.name)
+    }
+
+    /// The path of the whole subtree below the mount.
+    pub(crate) fn root(&self) -> String {
+        format!("/{}", self.name)
+    }
+
+    /// A path below the mount as a path of the host.
+    pub(crate) fn on_host(&self, path: &str) -> PathBuf {
+        self.mount.join(path.trim_start_matches('/'))
+    }
+
+    /// Makes the group of a run and opens it.
+    pub(crate) fn make(&self, unit: &str, incarnation: u64) -> io::Result<OwnedFd> {
+        let path = self.on_host(&self.path(unit, incarnation));
+        match std::fs::create_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => std::fs::create_dir_all(&path)?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            other => other?,
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(openat(CWD, &path, flags, Mode::empty())?)
+    }
+
+    /// Are there processes in this group or below it? A group that is gone has none.
+    pub(crate) fn is_populated(&self, path: &str) -> bool {
+        match std::fs::read_to_string(self.on_host(path).join("cgroup.events")) {
+            Ok(events) => events.lines().any(|line| line == "populated 1"),
+            Err(_) => false,
+        }
+    }
+
+    /// Reports changes of whether there are processes; gives the watch's number.
+    pub(crate) fn watch(&self, path: &str) -> Result<i32, Errno> {
+        inotify::add_watch(&self.inotify, self.on_host(path).join("cgroup.events"), inotify::WatchFlags::MODIFY)
+    }
+
+    /// Reports nothing more of this watch; it goes by itself with the group.
+    pub(crate) fn unwatch(&self, watch: i32) {
+        match inotify::remove_watch(&self.inotify, watch) {
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    /// The numbers of the watches that have something to report.
+    pub(crate) fn changed(&self) -> Vec<i32> {
+        let mut room = [std::mem::MaybeUninit::uninit(); 4096];
+        let mut reader = inotify::Reader::new(&self.inotify, &mut room);
+        let mut watches: Vec<i32> = Vec::new();
+        while let Ok(event) = reader.next() {
+            watches.push(event.wd());
+        }
+        watches.sort_unstable();
+        watches.dedup();
+        watches
+    }
+
+    /// Every process of the group and of those below it.
+    pub(crate) fn processes(&self, path: &str) -> Vec<u32> {
+        let mut found = Vec::new();
+        collect(&self.on_host(path), DEPTH_MAX, &mut found);
+        found
+    }
+
+    /// Kills all at once, also those that are just being born. Gives false where the kernel can't (before 5.14).
+    pub(crate) fn kill(&self, path: &str) -> bool {
+        std::fs::write(self.on_host(path).join("cgroup.kill"), "1").is_ok()
+    }
+
+    /// Removes the group of a run, what a service made below it, and the unit's group if that was the last.
+    pub(crate) fn remove(&self, unit: &str, incarnation: u64) {
+        let path = self.on_host(&self.path(unit, incarnation));
+        if remove_tree(&path, DEPTH_MAX)
+            && let Some(parent) = path.parent()
+        {
+            // Busy while another run lives.
+            match std::fs::remove_dir(parent) {
+                Ok(()) | Err(_) => {}
+            }
+        }
+    }
+
+    /// Removes the subtree when the instance ends.
+    pub(crate) fn remove_all(&self) {
+        remove_tree(&self.on_host(&self.root()), DEPTH_MAX);
+    }
+
+    /// One number of a controller's file; none where the controller is not there.
+    pub(crate) fn number(&self, path: &str, file: &str) -> Option<u64> {
+        std::fs::read_to_string(self.on_host(path).join(file)).ok()?.trim().parse().ok()
+    }
+
+    /// Processor time of a group, which version 2 counts without a controller.
+    pub(crate) fn cpu_ns(&self, path: &str) -> Option<u64> {
+        let text = std::fs::read_to_string(self.on_host(path).join("cpu.stat")).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("usage_usec "))?;
+        line.trim().parse::<u64>().ok()?.checked_mul(1_000)
+    }
+}
+
+impl AsFd for Cgroups {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inotify.as_fd()
+    }
+}
+
+fn is_not_ours(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::NotFound)
+}
+
+/// Finds the mount of version 2 in the mount table: on hybrid hosts it stands beside the old ones.
+fn find_mount() -> io::Result<Option<PathBuf>> {
+    let table = std::fs::read_to_string("/proc/self/mountinfo")?;
+    Ok(table.lines().find_map(|line| {
+        let (mount, kind) = line.split_once(" - ")?;
+        kind.starts_with("cgroup2 ").then(|| mount.split(' ').nth(4).map(PathBuf::from))?
+    }))
+}
+
+fn collect(group: &Path, depth: u32, found: &mut Vec<u32>) {
+    if let Ok(text) = std::fs::read_to_string(group.join("cgroup.procs"))
+        && text.len() <= PROCS_BYTES_MAX
+    {
+        found.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()));
+    }
+    if depth == 0 {
+        return;
+    }
+    for child in children(group) {
+        collect(&child, depth - 1, found);
+    }
+}
+
+fn remove_tree(group: &Path, depth: u32) -> bool {
+    match std::fs::remove_dir(group) {
+        Ok(()) => return true,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return true,
+        Err(_) if depth == 0 => return false,
+        Err(_) => {}
+    }
+    for child in children(group) {
+        remove_tree(&child, depth - 1);
+    }
+    std::fs::remove_dir(group).is_ok()
+}
+
+fn children(group: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(group).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+}

@@ -1,0 +1,74 @@
+//! Where this instance keeps its things.
+
+use std::path::{Path, PathBuf};
+
+/// The runtime directory of the instance that is the host's.
+pub const DEFAULT_RUNTIME: &str = "/run/coracle";
+/// Its state directory.
+pub const DEFAULT_STATE: &str = "/var/lib/coracle";
+/// Its configuration directory.
+pub const DEFAULT_CONFIG: &str = "/etc/coracle";
+
+/// The directories of an instance.
+#[derive(Clone, Debug)]
+pub struct Directories {
+    /// Sockets, records, what a reboot forgets.
+    pub runtime: PathBuf,
+    /// The store, attached portables, logs.
+    pub state: PathBuf,
+    /// The administrator's.
+    pub config: PathBuf,
+    /// Further directories with unit files, before the instance's own.
+    pub unit_path: Vec<PathBuf>,
+}
+
+impl Directories {
+    /// Is this the host's own instance?
+    pub fn are_default(&self) -> bool {
+        self.runtime == Path::new(DEFAULT_RUNTIME)
+    }
+
+    /// The socket of the API.
+    pub fn api(&self) -> PathBuf {
+        self.runtime.join("api")
+    }
+
+    /// One record per unit.
+    pub(crate) fn records(&self) -> PathBuf {
+        self.runtime.join("units")
+    }
+
+    /// The notification sockets.
+    pub(crate) fn notify(&self) -> PathBuf {
+        self.runtime.join("notify")
+    }
+
+    /// Locks of dynamic users.
+    pub(crate) fn dynamic_users(&self) -> PathBuf {
+        self.runtime.join("dynamic-users")
+    }
+
+    /// Where unit files are looked for, the first find wins.
+    pub fn units(&self) -> Vec<PathBuf> {
+        let own = [self.config.join("units"), self.runtime.join("units.d"), self.state.join("attached")];
+        self.unit_path.iter().cloned().chain(own).collect()
+    }
+
+    /// The name of this instance's control group.
+    pub(crate) fn cgroup_name(&self) -> String {
+        if self.are_default() {
+            return "coracle".into();
+        }
+        format!("coracle-{:08x}", fold(hash(self.runtime.as_os_str().as_encoded_bytes())))
+    }
+}
+
+/// A number for a name that is the same in every process: FNV-1a, 64 bits.
+pub(crate) fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// The same in 32 bits.
+pub(crate) fn fold(hash: u64) -> u32 {
+    u32::try_from((hash >> 32) ^ (hash & u64::from(u32::MAX))).unwrap_or_default()
+}

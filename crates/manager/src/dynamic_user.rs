@@ -1,0 +1,126 @@
+//! Users that exist only while a service runs: numbers of one range, chosen by the name, locked for all instances of the host.
+
+use crate::directories::{fold, hash};
+use crate::users::Tables;
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+use rustix::io::Errno;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+/// The first number of the range that the reference reserves for dynamic users.
+pub(crate) const FIRST: u32 = 61_184;
+/// The last one.
+pub(crate) const LAST: u32 = 65_519;
+/// Numbers that are tried: the one of the name, then others that follow from it.
+const TRIES: u32 = 100;
+/// Where the reference locks its numbers; they are one range, so where it runs its locks are taken too.
+const REFERENCE_LOCKS: &str = "/run/systemd/dynamic-uid";
+/// Where all instances lock theirs on a host without it.
+const OWN_LOCKS: &str = "/run/coracle-dynamic-users";
+
+/// A number that is ours while the lock is held. The keeper holds a copy of the descriptor, so the lock outlives the manager.
+#[derive(Debug)]
+pub(crate) struct DynamicUser {
+    pub(crate) uid: u32,
+    pub(crate) lock: OwnedFd,
+}
+
+/// No number is free, or the locks can't be taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DynamicUserError {
+    #[error("no number between {FIRST} and {LAST} is free for the user {0}")]
+    NoneFree(String),
+    #[error("cannot lock a number for a dynamic user in {}", path.display())]
+    Lock { path: PathBuf, source: io::Error },
+}
+
+/// Takes a number for a name; the same name gets the same one, unless another holds it.
+pub(crate) fn take(name: &str, tables: &Tables) -> Result<DynamicUser, DynamicUserError> {
+    let directory = lock_directory();
+    let failed = |source| DynamicUserError::Lock { path: directory.into(), source };
+    match std::fs::create_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        other => other.map_err(failed)?,
+    }
+    for attempt in 0..TRIES {
+        let uid = candidate(name, attempt);
+        if tables.has_number(uid) {
+            continue;
+        }
+        if let Some(lock) = try_lock(directory, uid, name).map_err(|errno| failed(errno.into()))? {
+            return Ok(DynamicUser { uid, lock });
+        }
+    }
+    Err(DynamicUserError::NoneFree(name.into()))
+}
+
+/// Gives a number back; the lock goes with the descriptor.
+pub(crate) fn give_back(uid: u32) {
+    let directory = lock_directory();
+    // The file goes while the lock is held; who waits for it sees that it is another file.
+    for result in [std::fs::remove_file(directory.join(uid.to_string())), remove_own(directory)] {
+        match result {
+            Ok(()) | Err(_) => {}
+        }
+    }
+}
+
+fn remove_own(directory: &Path) -> io::Result<()> {
+    if directory == Path::new(OWN_LOCKS) { std::fs::remove_dir(directory) } else { Ok(()) }
+}
+
+fn lock_directory() -> &'static Path {
+    let reference = Path::new(REFERENCE_LOCKS);
+    if reference.is_dir() { reference } else { Path::new(OWN_LOCKS) }
+}
+
+fn candidate(name: &str, attempt: u32) -> u32 {
+    let salted = if attempt == 0 { name.to_owned() } else { format!("{name}/{attempt}") };
+    FIRST + fold(hash(salted.as_bytes())) % (LAST - FIRST + 1)
+}
+
+fn try_lock(directory: &Path, uid: u32, name: &str) -> Result<Option<OwnedFd>, Errno> {
+    let path = directory.join(uid.to_string());
+    let lock = open(&path, OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::from_raw_mode(0o644))?;
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => return Ok(None),
+        other => other?,
+    }
+    // Its holder may have removed the file between our opening and locking it: then the lock is of nothing.
+    if rustix::fs::fstat(&lock)?.st_nlink == 0 {
+        return Ok(None);
+    }
+    rustix::io::pwrite(&lock, format!("{name}\n").as_bytes(), 0)?;
+    Ok(Some(lock))
+}
+
+/// The name of the user of a unit that names none: the unit's own, if a user can have it.
+pub(crate) fn name_for(prefix: &str) -> String {
+    let fits = prefix.len() <= 31
+        && prefix.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte))
+        && prefix.starts_with(|first: char| first.is_ascii_lowercase() || first == '_');
+    if fits { prefix.into() } else { format!("_du{:016x}", hash(prefix.as_bytes())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_always_tries_the_same_numbers_of_the_range() {
+        for name in ["web", "a", "some-long-name"] {
+            for attempt in 0..TRIES {
+                assert_eq!(candidate(name, attempt), candidate(name, attempt));
+                assert!((FIRST..=LAST).contains(&candidate(name, attempt)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_prefix_that_no_user_can_have_is_hashed() {
+        assert_eq!(name_for("web"), "web");
+        assert!(name_for("Web.x").starts_with("_du"));
+        assert!(name_for("7up").starts_with("_du"));
+    }
+}

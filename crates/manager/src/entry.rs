@@ -1,0 +1,106 @@
+//! What the manager keeps of one unit beside the engine's state.
+
+use crate::record::TransientRecord;
+use crate::run::Run;
+use engine::UnitId;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::rc::Rc;
+use wire::Failure;
+
+/// A unit in memory.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) id: UnitId,
+    pub(crate) name: model::UnitName,
+    /// What the keeper knows it by.
+    pub(crate) key: u64,
+    /// As its files say.
+    pub(crate) unit: Rc<model::Unit>,
+    pub(crate) origin: Origin,
+    /// Made at run time.
+    pub(crate) transient: Option<Box<Transient>>,
+    /// Runs that are not released, the oldest first.
+    pub(crate) runs: Vec<Run>,
+    /// What the planner made of it, until it is loaded again.
+    pub(crate) prepared: Option<Rc<crate::planning::Prepared>>,
+    /// Why its last start did not work.
+    pub(crate) failure: Option<Box<Failure>>,
+    /// What is left of the last run.
+    pub(crate) last: Option<Box<Last>>,
+    /// Listening sockets, in the order of the unit.
+    pub(crate) sockets: Vec<Rc<OwnedFd>>,
+    /// A start in spite of directives that are not enforced was allowed.
+    pub(crate) allow_unenforced: bool,
+}
+
+/// Where a unit comes from.
+#[derive(Debug, Default)]
+pub(crate) struct Origin {
+    pub(crate) load: LoadState,
+    pub(crate) fragment: Option<PathBuf>,
+    pub(crate) drop_ins: Vec<PathBuf>,
+    pub(crate) diagnostics: Vec<wire::Diagnostic>,
+    /// When the files were read, for telling whether they changed since.
+    pub(crate) read_us: u64,
+}
+
+/// What came of loading.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum LoadState {
+    #[default]
+    Loaded,
+    NotFound,
+    Masked,
+    BadSetting,
+    Error,
+}
+
+impl LoadState {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Loaded => "loaded",
+            Self::NotFound => "not-found",
+            Self::Masked => "masked",
+            Self::BadSetting => "bad-setting",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// What only a unit made at run time has.
+#[derive(Debug, Default)]
+pub(crate) struct Transient {
+    pub(crate) record: TransientRecord,
+    /// Standard input, output and error that the client gave.
+    pub(crate) stdio: [Option<Rc<OwnedFd>>; 3],
+}
+
+/// What is left of a run when it is released, and what the current one said.
+#[derive(Debug, Default)]
+pub(crate) struct Last {
+    pub(crate) invocation: String,
+    pub(crate) commands: Vec<wire::CommandStatus>,
+    pub(crate) main_pid: Option<u32>,
+    pub(crate) started_us: Option<u64>,
+    pub(crate) ended_us: Option<u64>,
+    pub(crate) cpu_ns: Option<u64>,
+    pub(crate) status_text: Option<String>,
+    pub(crate) status_errno: Option<i32>,
+}
+
+impl Entry {
+    /// The run with this number.
+    pub(crate) fn run(&mut self, incarnation: u64) -> Option<&mut Run> {
+        self.runs.iter_mut().find(|run| run.incarnation == incarnation)
+    }
+
+    /// The newest run.
+    pub(crate) fn current_run(&self) -> Option<&Run> {
+        self.runs.last()
+    }
+
+    pub(crate) fn last_mut(&mut self) -> &mut Last {
+        self.last.get_or_insert_default()
+    }
+}

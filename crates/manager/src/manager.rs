@@ -1,0 +1,289 @@
+//! The loop: waits, hands each event to its adapter, lets the engine decide, writes records, then acts and answers.
+//!
+//! The order inside one round is what makes a death at any moment harmless: inputs are stepped through the engine and
+//! its effects prepared; the records of all units that changed are replaced; only then are commands sent to the keeper,
+//! messages consumed and clients answered.
+
+use crate::cgroup::Cgroups;
+use crate::clock;
+use crate::connection::Connection;
+use crate::directories::Directories;
+use crate::entry::Entry;
+use crate::link::{Link, LinkError};
+use crate::notify::Notifications;
+use crate::pending::Pending;
+use crate::poll::{Poll, Ready, Token};
+use crate::record::Records;
+use engine::{Engine, Input, Micros, ProcessKey, UnitId};
+use keeper::protocol::ChildKey;
+use model::facts::Facts;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+/// How this process is to run.
+#[derive(Debug)]
+pub struct Options {
+    /// Where this instance keeps its things.
+    pub directories: Directories,
+    /// The channel to the keeper.
+    pub keeper: OwnedFd,
+    /// Keep what runs, start nothing: the manager crashed too often.
+    pub adopt_only: bool,
+}
+
+/// Why the manager ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A call of the loop itself failed.
+    #[error("cannot {action}")]
+    System {
+        /// What it was about to do.
+        action: &'static str,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The keeper's channel broke.
+    #[error("lost the keeper: {0}")]
+    Keeper(String),
+}
+
+impl From<LinkError> for Error {
+    fn from(error: LinkError) -> Self {
+        Self::Keeper(error.to_string())
+    }
+}
+
+/// Names an error's action.
+pub(crate) fn doing(action: &'static str) -> impl Fn(std::io::Error) -> Error {
+    move |source| Error::System { action, source }
+}
+
+/// What the instance is doing as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The keeper's inventory is coming in; nothing is decided yet.
+    Adopting,
+    /// The usual.
+    Running,
+    /// All units are being stopped; then the keeper is told to end.
+    Stopping,
+    /// The keeper was told to end, or to start the next manager.
+    Leaving,
+}
+
+/// What the keeper said of itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct KeeperFacts {
+    pub(crate) pid: u32,
+    pub(crate) restarts: u32,
+    pub(crate) init: bool,
+    pub(crate) adopt_only: bool,
+}
+
+/// An executor's report that is still open.
+pub(crate) struct OpenReport {
+    pub(crate) process: ProcessKey,
+    pub(crate) socket: Rc<OwnedFd>,
+}
+
+/// Everything of the manager.
+pub(crate) struct Manager {
+    pub(crate) directories: Directories,
+    pub(crate) facts: Facts,
+    pub(crate) stage: Stage,
+    pub(crate) keeper: KeeperFacts,
+    pub(crate) poll: Poll,
+    pub(crate) link: Link,
+    pub(crate) engine: Engine,
+    pub(crate) units: BTreeMap<UnitId, Entry>,
+    /// The keeper's key of each unit.
+    pub(crate) by_key: BTreeMap<u64, UnitId>,
+    pub(crate) inputs: VecDeque<Input>,
+    pub(crate) wake: Option<Micros>,
+    pub(crate) records: Records,
+    /// Units whose record is to be replaced before anything is done.
+    pub(crate) dirty: BTreeSet<UnitId>,
+    /// Children whose end is on record after this round.
+    pub(crate) to_reap: Vec<ChildKey>,
+    /// Runs that are over: their group is removed after the clients have their answers.
+    pub(crate) to_remove: Vec<(String, u64)>,
+    pub(crate) cgroups: Option<Cgroups>,
+    /// The unit and run of each watch on a control group.
+    pub(crate) cgroup_watches: BTreeMap<i32, (UnitId, u64)>,
+    pub(crate) reports: BTreeMap<u32, OpenReport>,
+    pub(crate) notifications: Notifications,
+    /// Listening sockets that are watched: the socket unit of each token.
+    pub(crate) listening: BTreeMap<u32, (UnitId, Rc<OwnedFd>)>,
+    pub(crate) openers: BTreeMap<ChildKey, crate::opener::Opening>,
+    pub(crate) mounts: crate::image::Mounts,
+    pub(crate) api: Option<OwnedFd>,
+    pub(crate) connections: BTreeMap<u32, Connection>,
+    pub(crate) pending: Vec<Pending>,
+    pub(crate) next_request: u64,
+    /// Variables for every service.
+    pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) inventory: crate::adopt::Inventory,
+    pub(crate) own_log: crate::own_log::OwnLog,
+    pub(crate) fresh: bool,
+}
+
+/// Runs the manager until the keeper wants no more of it.
+///
+/// # Errors
+/// When the loop can't go on; the keeper then starts the next manager, which adopts everything.
+pub fn run(options: Options) -> Result<(), Error> {
+    let mut manager = Manager::new(options)?;
+    while !manager.is_finished() {
+        let ready = manager.poll.wait(manager.timeout_us()).map_err(|errno| doing("wait for events")(errno.into()))?;
+        for event in ready {
+            manager.dispatch(event)?;
+        }
+        manager.settle()?;
+    }
+    Ok(())
+}
+
+impl Manager {
+    fn new(options: Options) -> Result<Self, Error> {
+        let directories = options.directories;
+        let fresh = crate::adopt::make_directories(&directories)?;
+        let poll = Poll::new().map_err(|errno| doing("make an epoll descriptor")(errno.into()))?;
+        let link = Link::new(options.keeper, &poll).map_err(|errno| doing("watch the keeper's channel")(errno.into()))?;
+        let cgroups = Cgroups::open(directories.cgroup_name()).map_err(doing("make the control group of this instance"))?;
+        if let Some(cgroups) = &cgroups {
+            poll.watch(cgroups, Token::Cgroups).map_err(|errno| doing("watch control groups")(errno.into()))?;
+        }
+        let records = Records::open(directories.records()).map_err(doing("open the directory of records"))?;
+        let keeper = KeeperFacts { adopt_only: options.adopt_only, ..KeeperFacts::default() };
+        Ok(Self {
+            facts: kernel::probe::facts(),
+            directories,
+            stage: Stage::Adopting,
+            keeper,
+            poll,
+            link,
+            engine: Engine::new(),
+            units: BTreeMap::new(),
+            by_key: BTreeMap::new(),
+            inputs: VecDeque::new(),
+            wake: None,
+            records,
+            dirty: BTreeSet::new(),
+            to_reap: Vec::new(),
+            to_remove: Vec::new(),
+            cgroups,
+            cgroup_watches: BTreeMap::new(),
+            reports: BTreeMap::new(),
+            notifications: Notifications::default(),
+            listening: BTreeMap::new(),
+            openers: BTreeMap::new(),
+            mounts: crate::image::Mounts::default(),
+            api: None,
+            connections: BTreeMap::new(),
+            pending: Vec::new(),
+            next_request: 0,
+            environment: crate::environment::initial(),
+            inventory: crate::adopt::Inventory::default(),
+            own_log: crate::own_log::OwnLog::default(),
+            fresh,
+        })
+    }
+
+    fn is_finished(&self) -> bool {
+        self.stage == Stage::Leaving && self.connections.values().all(Connection::is_idle)
+    }
+
+    /// How long to wait, from the engine's next deadline.
+    fn timeout_us(&self) -> Option<u64> {
+        self.wake.map(|moment| moment.0.saturating_sub(clock::monotonic().0))
+    }
+
+    fn dispatch(&mut self, event: Ready) -> Result<(), Error> {
+        match event.token {
+            Token::Keeper => self.on_keeper()?,
+            Token::Api => self.on_api(),
+            Token::Cgroups => self.on_cgroups(),
+            Token::Client(number) => self.on_client(number, event),
+            Token::Report(number) => self.on_report(number),
+            Token::Notify(number) => self.on_notify(number),
+            Token::Listen(number) => self.on_traffic(number),
+            Token::Worker(number) => self.on_worker(number),
+        }
+        Ok(())
+    }
+
+    /// Everything that follows from the events of this round.
+    fn settle(&mut self) -> Result<(), Error> {
+        if self.stage != Stage::Adopting {
+            if self.wake.is_some_and(|moment| moment <= clock::monotonic()) {
+                self.wake = None;
+                self.inputs.push_back(Input::Tick);
+            }
+            self.advance();
+            self.answer_pending();
+            self.collect_transients();
+            self.continue_stopping();
+        }
+        self.write_records()?;
+        self.link.flush(&self.poll)?;
+        self.notifications.consume();
+        self.flush_connections();
+        self.remove_groups();
+        Ok(())
+    }
+
+    /// Steps the engine until it has nothing more to hear.
+    pub(crate) fn advance(&mut self) {
+        while let Some(input) = self.inputs.pop_front() {
+            let effects = self.engine.step(clock::monotonic(), input);
+            for effect in effects {
+                self.carry_out(effect);
+            }
+        }
+    }
+
+    fn write_records(&mut self) -> Result<(), Error> {
+        while let Some(id) = self.dirty.pop_first() {
+            if let Some(record) = self.record_of(id) {
+                self.records.write(&record).map_err(doing("write a unit's record"))?;
+            }
+        }
+        for key in std::mem::take(&mut self.to_reap) {
+            self.link.command(&keeper::protocol::Command::Reap { key }, None);
+        }
+        Ok(())
+    }
+
+    fn record_of(&self, id: UnitId) -> Option<crate::record::Record> {
+        let entry = self.units.get(&id)?;
+        Some(crate::record::Record {
+            snapshot: self.engine.snapshot(id)?,
+            runs: entry.runs.iter().map(crate::run::Run::record).collect(),
+            transient: entry.transient.as_ref().map(|transient| transient.record.clone()),
+            allow_unenforced: entry.allow_unenforced,
+        })
+    }
+
+    fn flush_connections(&mut self) {
+        let poll = &self.poll;
+        self.connections.retain(|_, connection| {
+            connection.flush(poll);
+            !connection.is_gone()
+        });
+    }
+
+    fn remove_groups(&mut self) {
+        for (unit, incarnation) in std::mem::take(&mut self.to_remove) {
+            if let Some(cgroups) = &self.cgroups {
+                cgroups.remove(&unit, incarnation);
+            }
+        }
+    }
+
+    /// A unit's entry by its name.
+    pub(crate) fn entry(&self, name: &str) -> Option<&Entry> {
+        self.units.get(&self.engine.id(name)?)
+    }
+}

@@ -1,0 +1,95 @@
+//! What services say over their notification socket, as text lines; and what of it the engine hears.
+
+use engine::Notice;
+
+/// Bytes of one message; the reference takes as many.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 4096;
+/// Bytes of a status text that are kept.
+const STATUS_BYTES_MAX: usize = 1024;
+
+/// A message, taken apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Message {
+    /// For the engine.
+    pub(crate) notice: Notice,
+    /// STATUS=
+    pub(crate) status: Option<String>,
+    /// ERRNO=
+    pub(crate) errno: Option<i32>,
+    /// FDSTORE=1
+    pub(crate) store: bool,
+    /// FDSTOREREMOVE=1
+    pub(crate) remove: bool,
+    /// FDNAME=
+    pub(crate) name: Option<String>,
+    /// BARRIER=1: the sender waits until its descriptor is closed.
+    pub(crate) barrier: bool,
+}
+
+impl Message {
+    /// Reads a message. Lines that mean nothing here are passed over, as others may be listening too.
+    pub(crate) fn read(bytes: &[u8]) -> Self {
+        let mut message = Self::default();
+        for line in String::from_utf8_lossy(bytes).lines() {
+            if let Some((key, value)) = line.split_once('=') {
+                message.take(key, value);
+            }
+        }
+        message
+    }
+
+    fn take(&mut self, key: &str, value: &str) {
+        let yes = value == "1";
+        let notice = &mut self.notice;
+        match key {
+            "READY" => notice.ready |= yes,
+            "RELOADING" => notice.reloading |= yes,
+            "STOPPING" => notice.stopping |= yes,
+            "MAINPID" => notice.main_pid = value.parse().ok().filter(|pid| *pid > 1),
+            "EXTEND_TIMEOUT_USEC" => notice.extend_timeout = value.parse().ok(),
+            "MONOTONIC_USEC" => notice.monotonic = value.parse().ok(),
+            "STATUS" => self.status = Some(cut(value)),
+            "ERRNO" => self.errno = value.parse().ok(),
+            "FDSTORE" => self.store |= yes,
+            "FDSTOREREMOVE" => self.remove |= yes,
+            "FDNAME" => self.name = Some(value.to_owned()).filter(|name| is_descriptor_name(name)),
+            "BARRIER" => self.barrier |= yes,
+            _ => {}
+        }
+    }
+}
+
+fn cut(text: &str) -> String {
+    let mut end = text.len().min(STATUS_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default().to_owned()
+}
+
+/// A name that may stand in `$LISTEN_FDNAMES`.
+fn is_descriptor_name(name: &str) -> bool {
+    (1..=255).contains(&name.len()) && name.bytes().all(|byte| (b' '..0x7f).contains(&byte) && byte != b':')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_read_line_by_line() {
+        let message = Message::read(b"READY=1\nSTATUS=up and well\nMAINPID=42\nX_OTHER=1\nERRNO=2");
+        assert!(message.notice.ready && !message.notice.stopping);
+        assert_eq!((message.notice.main_pid, message.errno), (Some(42), Some(2)));
+        assert_eq!(message.status.as_deref(), Some("up and well"));
+    }
+
+    #[test]
+    fn hostile_messages_are_cut_and_passed_over() {
+        let long = format!("STATUS={}\nMAINPID=1\nREADY=yes\nFDNAME=a:b", "é".repeat(3000));
+        let message = Message::read(long.as_bytes());
+        assert!(message.status.unwrap().len() <= STATUS_BYTES_MAX);
+        assert_eq!(message.notice, Notice::default());
+        assert_eq!(message.name, None);
+    }
+}

@@ -1,0 +1,134 @@
+//! The one place where the manager waits: epoll over descriptors, each with a token that says whose event it is.
+
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::io::Errno;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Events taken at once; more wait for the next round.
+const EVENTS_MAX: usize = 64;
+
+/// Whose event it is. The numbers are never used twice, so that an event for something that just went away finds nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Token {
+    /// The keeper's channel.
+    Keeper,
+    /// The API's listening socket.
+    Api,
+    /// The inotify descriptor that watches control groups.
+    Cgroups,
+    /// A client's connection.
+    Client(u32),
+    /// The report of an executor.
+    Report(u32),
+    /// A notification socket.
+    Notify(u32),
+    /// A listening socket that waits for its first client.
+    Listen(u32),
+    /// A worker's socket.
+    Worker(u32),
+}
+
+impl Token {
+    fn pack(self) -> u64 {
+        let (kind, number) = match self {
+            Self::Keeper => (1, 0),
+            Self::Api => (2, 0),
+            Self::Cgroups => (3, 0),
+            Self::Client(number) => (4, number),
+            Self::Report(number) => (5, number),
+            Self::Notify(number) => (6, number),
+            Self::Listen(number) => (7, number),
+            Self::Worker(number) => (8, number),
+        };
+        (kind << 32) | u64::from(number)
+    }
+
+    fn unpack(bits: u64) -> Option<Self> {
+        let number = u32::try_from(bits & u64::from(u32::MAX)).unwrap_or_default();
+        Some(match bits >> 32 {
+            1 => Self::Keeper,
+            2 => Self::Api,
+            3 => Self::Cgroups,
+            4 => Self::Client(number),
+            5 => Self::Report(number),
+            6 => Self::Notify(number),
+            7 => Self::Listen(number),
+            8 => Self::Worker(number),
+            _ => return None,
+        })
+    }
+}
+
+/// What happened to a descriptor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ready {
+    pub(crate) token: Token,
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+    pub(crate) closed: bool,
+}
+
+/// The epoll descriptor and the room for its answers.
+pub(crate) struct Poll {
+    epoll: OwnedFd,
+    events: Vec<Event>,
+    next_number: u32,
+}
+
+impl Poll {
+    pub(crate) fn new() -> Result<Self, Errno> {
+        Ok(Self { epoll: epoll::create(CreateFlags::CLOEXEC)?, events: Vec::with_capacity(EVENTS_MAX), next_number: 0 })
+    }
+
+    /// A number that no other token of this process has.
+    pub(crate) fn number(&mut self) -> u32 {
+        self.next_number = self.next_number.wrapping_add(1);
+        self.next_number
+    }
+
+    /// Reports when there is something to read.
+    pub(crate) fn watch(&self, source: impl AsFd, token: Token) -> Result<(), Errno> {
+        epoll::add(&self.epoll, source, EventData::new_u64(token.pack()), EventFlags::IN | EventFlags::RDHUP)
+    }
+
+    /// Reports when there is something to read, and, if `writable`, when there is room to write.
+    pub(crate) fn rewatch(&self, source: impl AsFd, token: Token, readable: bool, writable: bool) -> Result<(), Errno> {
+        let mut flags = EventFlags::RDHUP;
+        flags.set(EventFlags::IN, readable);
+        flags.set(EventFlags::OUT, writable);
+        epoll::modify(&self.epoll, source, EventData::new_u64(token.pack()), flags)
+    }
+
+    /// Reports nothing more. To what is not watched: nothing happens.
+    pub(crate) fn forget(&self, source: impl AsFd) {
+        match epoll::delete(&self.epoll, source) {
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    /// Waits until something happens or `timeout_us` passed; `None` waits for ever.
+    pub(crate) fn wait(&mut self, timeout_us: Option<u64>) -> Result<Vec<Ready>, Errno> {
+        let timeout = timeout_us.map(|us| Timespec {
+            tv_sec: i64::try_from(us / 1_000_000).unwrap_or(i64::MAX),
+            tv_nsec: i64::try_from(us % 1_000_000 * 1_000).unwrap_or_default(),
+        });
+        self.events.clear();
+        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.events), timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+        Ok(self.events.iter().filter_map(ready).collect())
+    }
+}
+
+fn ready(event: &Event) -> Option<Ready> {
+    // The kernel's struct is packed: its fields are copied, not borrowed.
+    let (data, flags) = (event.data, event.flags);
+    Some(Ready {
+        token: Token::unpack(data.u64())?,
+        readable: flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::RDHUP | EventFlags::ERR),
+        writable: flags.contains(EventFlags::OUT),
+        closed: flags.intersects(EventFlags::HUP | EventFlags::ERR),
+    })
+}

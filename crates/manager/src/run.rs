@@ -1,0 +1,221 @@
+//! One run of a unit: what exists outside for it, and what of that a record keeps.
+
+use engine::{ExitStatus, ProcessKey, Role};
+use serde::{Deserialize, Serialize};
+use std::os::fd::OwnedFd;
+
+/// A run that is not released yet.
+#[derive(Debug, Default)]
+pub(crate) struct Run {
+    pub(crate) incarnation: u64,
+    /// $INVOCATION_ID
+    pub(crate) invocation: [u8; 16],
+    /// Who its processes are.
+    pub(crate) user: Option<RunUser>,
+    /// The path of its control group below the mount.
+    pub(crate) cgroup: Option<String>,
+    /// The inotify watch on its control group.
+    pub(crate) watch: Option<i32>,
+    /// The token of its notification socket.
+    pub(crate) notify: Option<u32>,
+    /// Every process that was asked for, in order.
+    pub(crate) processes: Vec<RunProcess>,
+    /// The engine wants to hear when its control group is empty.
+    pub(crate) wants_empty: bool,
+}
+
+/// The user and groups of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RunUser {
+    pub(crate) name: String,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) groups: Vec<u32>,
+    pub(crate) home: String,
+    pub(crate) shell: String,
+    /// The number is a dynamic one, whose lock the keeper holds.
+    pub(crate) dynamic: bool,
+}
+
+/// A process of a run.
+#[derive(Debug)]
+pub(crate) struct RunProcess {
+    pub(crate) serial: u32,
+    pub(crate) role: Role,
+    pub(crate) index: u16,
+    /// As this host sees it; known once it is spawned.
+    pub(crate) pid: Option<u32>,
+    /// The service's own process where the child is a stub in a pid namespace.
+    pub(crate) payload: Option<u32>,
+    pub(crate) pidfd: Option<OwnedFd>,
+    pub(crate) started_us: u64,
+    pub(crate) ended: Option<(ExitStatus, u64)>,
+    /// The token of its report.
+    pub(crate) report: Option<u32>,
+}
+
+/// What a record keeps of a run.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RunRecord {
+    pub(crate) incarnation: u64,
+    pub(crate) invocation: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) user: Option<RunUser>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cgroup: Option<String>,
+    #[serde(default)]
+    pub(crate) notify: bool,
+    #[serde(default)]
+    pub(crate) processes: Vec<ProcessRecord>,
+}
+
+/// What a record keeps of a process.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ProcessRecord {
+    pub(crate) serial: u32,
+    pub(crate) role: Role,
+    pub(crate) index: u16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) payload: Option<u32>,
+    pub(crate) started_us: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ended: Option<(ExitStatus, u64)>,
+}
+
+impl Run {
+    /// The process with this serial.
+    pub(crate) fn process(&mut self, serial: u32) -> Option<&mut RunProcess> {
+        self.processes.iter_mut().find(|process| process.serial == serial)
+    }
+
+    /// Does any process live that the keeper told us of?
+    pub(crate) fn has_live_process(&self) -> bool {
+        self.processes.iter().any(|process| process.pid.is_some() && process.ended.is_none())
+    }
+
+    pub(crate) fn invocation_text(&self) -> String {
+        hex(&self.invocation)
+    }
+
+    pub(crate) fn record(&self) -> RunRecord {
+        RunRecord {
+            incarnation: self.incarnation,
+            invocation: self.invocation_text(),
+            user: self.user.clone(),
+            cgroup: self.cgroup.clone(),
+            notify: self.notify.is_some(),
+            processes: self.processes.iter().map(RunProcess::record).collect(),
+        }
+    }
+
+    pub(crate) fn restore(record: RunRecord) -> Self {
+        Self {
+            incarnation: record.incarnation,
+            invocation: unhex(&record.invocation),
+            user: record.user,
+            cgroup: record.cgroup,
+            processes: record.processes.into_iter().map(RunProcess::restore).collect(),
+            ..Self::default()
+        }
+    }
+}
+
+impl RunProcess {
+    /// A process that is about to be asked for.
+    pub(crate) fn asked(key: ProcessKey, role: Role, index: u16) -> Self {
+        let started_us = crate::clock::realtime_us();
+        let serial = key.serial;
+        Self { serial, role, index, pid: None, payload: None, pidfd: None, started_us, ended: None, report: None }
+    }
+
+    /// The process that people mean: the service's own, not the stub's.
+    pub(crate) fn visible_pid(&self) -> Option<u32> {
+        self.payload.or(self.pid)
+    }
+
+    fn record(&self) -> ProcessRecord {
+        ProcessRecord {
+            serial: self.serial,
+            role: self.role,
+            index: self.index,
+            pid: self.pid,
+            payload: self.payload,
+            started_us: self.started_us,
+            ended: self.ended,
+        }
+    }
+
+    fn restore(record: ProcessRecord) -> Self {
+        Self {
+            serial: record.serial,
+            role: record.role,
+            index: record.index,
+            pid: record.pid,
+            payload: record.payload,
+            pidfd: None,
+            started_us: record.started_us,
+            ended: record.ended,
+            report: None,
+        }
+    }
+}
+
+/// Hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> [u8; 16] {
+    u128::from_str_radix(text, 16).unwrap_or_default().to_be_bytes()
+}
+
+/// What an exit of the keeper's is to the engine.
+pub(crate) fn exit_status(exit: keeper::protocol::Exit) -> ExitStatus {
+    use keeper::protocol::Exit;
+    let signal = |number: i32| engine::Signal(u8::try_from(number).unwrap_or_default());
+    match exit {
+        Exit::Code(code) => ExitStatus::Exited(u8::try_from(code & 0xff).unwrap_or_default()),
+        Exit::Killed { signal: number, dumped: false } => ExitStatus::Killed(signal(number)),
+        Exit::Killed { signal: number, dumped: true } => ExitStatus::Dumped(signal(number)),
+        Exit::Unknown => ExitStatus::Unknown,
+    }
+}
+
+/// An end as clients see it.
+pub(crate) fn exit_message(status: ExitStatus, result: &str) -> wire::ExitStatus {
+    let (code, number) = match status {
+        ExitStatus::Exited(status) => ("exited", i32::from(status)),
+        ExitStatus::Killed(signal) => ("killed", i32::from(signal.0)),
+        ExitStatus::Dumped(signal) => ("dumped", i32::from(signal.0)),
+        ExitStatus::Unknown => ("unknown", 0),
+    };
+    wire::ExitStatus { code: code.into(), status: number, result: result.into(), ..wire::ExitStatus::default() }
+}
+
+/// The name of a step as clients see it.
+pub(crate) fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Condition => "condition",
+        Role::StartPre => "start-pre",
+        Role::Main => "main",
+        Role::StartPost => "start-post",
+        Role::Reload => "reload",
+        Role::Stop => "stop",
+        Role::StopPost => "stop-post",
+    }
+}
+
+/// The number of a role in the keeper's inventory.
+pub(crate) fn role_number(role: Role) -> u32 {
+    match role {
+        Role::Condition => 1,
+        Role::StartPre => 2,
+        Role::Main => 3,
+        Role::StartPost => 4,
+        Role::Reload => 5,
+        Role::Stop => 6,
+        Role::StopPost => 7,
+    }
+}

@@ -1,0 +1,129 @@
+//! Users and groups by name, from the host's own tables: never the C library's look-up, which a static program lacks.
+
+use std::io;
+use std::path::Path;
+
+/// Bytes of a table that is read: some hundred thousand users.
+const TABLE_BYTES_MAX: u64 = 16 << 20;
+
+/// What the user table says of one user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct User {
+    pub(crate) name: String,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) home: String,
+    pub(crate) shell: String,
+}
+
+/// Both tables as they are now.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    passwd: String,
+    group: String,
+}
+
+impl Tables {
+    /// Reads the host's tables. A host without them has only root.
+    pub(crate) fn read() -> io::Result<Self> {
+        Ok(Self { passwd: read_table(Path::new("/etc/passwd"))?, group: read_table(Path::new("/etc/group"))? })
+    }
+
+    /// A user by name or number. A number without an entry is a user without a name.
+    pub(crate) fn user(&self, name_or_uid: &str) -> Option<User> {
+        let number = name_or_uid.parse::<u32>().ok();
+        let entry = self.passwd.lines().filter_map(user).find(|user| user.name == name_or_uid || Some(user.uid) == number);
+        entry.or_else(|| match (name_or_uid, number) {
+            ("root", _) | (_, Some(0)) => Some(bare("root", 0)),
+            (_, Some(uid)) => Some(bare(name_or_uid, uid)),
+            _ => None,
+        })
+    }
+
+    /// A group's number by name or number.
+    pub(crate) fn group(&self, name_or_gid: &str) -> Option<u32> {
+        let named = self.group.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            (fields.next() == Some(name_or_gid)).then(|| fields.nth(1)?.parse().ok())?
+        });
+        named.or_else(|| if name_or_gid == "root" { Some(0) } else { name_or_gid.parse().ok() })
+    }
+
+    /// The groups that list a user as a member, and its own.
+    pub(crate) fn groups_of(&self, name: &str, gid: u32) -> Vec<u32> {
+        let mut groups = vec![gid];
+        for line in self.group.lines() {
+            let mut fields = line.split(':').skip(2);
+            let (Some(Ok(gid)), Some(members)) = (fields.next().map(str::parse), fields.next()) else { continue };
+            if members.split(',').any(|member| member == name) {
+                groups.push(gid);
+            }
+        }
+        groups.sort_unstable();
+        groups.dedup();
+        groups
+    }
+
+    /// Is this number any user's or group's?
+    pub(crate) fn has_number(&self, number: u32) -> bool {
+        self.passwd.lines().filter_map(user).any(|user| user.uid == number || user.gid == number)
+            || self.group.lines().any(|line| line.split(':').nth(2).and_then(|gid| gid.parse().ok()) == Some(number))
+    }
+
+    /// Has the user table an entry of this name?
+    pub(crate) fn has_name(&self, name: &str) -> bool {
+        self.passwd.lines().filter_map(user).any(|user| user.name == name)
+    }
+}
+
+fn bare(name: &str, uid: u32) -> User {
+    let home = if uid == 0 { "/root" } else { "/" };
+    User { name: name.into(), uid, gid: uid, home: home.into(), shell: "/bin/sh".into() }
+}
+
+fn user(line: &str) -> Option<User> {
+    let mut fields = line.split(':');
+    let name = fields.next().filter(|name| !name.is_empty() && !name.starts_with('#'))?;
+    let (uid, gid) = (fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
+    let (home, shell) = (fields.nth(1)?, fields.next().unwrap_or_default());
+    Some(User { name: name.into(), uid, gid, home: home.into(), shell: shell.into() })
+}
+
+fn read_table(path: &Path) -> io::Result<String> {
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
+        Ok(metadata) if metadata.len() > TABLE_BYTES_MAX => return Err(io::ErrorKind::FileTooLarge.into()),
+        other => other?,
+    };
+    Ok(String::from_utf8_lossy(&std::fs::read(path)?).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tables() -> Tables {
+        Tables {
+            passwd: "root:x:0:0:root:/root:/bin/bash\nwww:x:33:33:www:/var/www:/usr/sbin/nologin\n#x\nbroken\n".into(),
+            group: "root:x:0:\nwww:x:33:\nssl:x:110:www,mail\nmail:x:8:\n".into(),
+        }
+    }
+
+    #[test]
+    fn users_are_found_by_name_and_number() {
+        assert_eq!(tables().user("www").unwrap().home, "/var/www");
+        assert_eq!(tables().user("33").unwrap().name, "www");
+        assert_eq!(tables().user("4000").unwrap().gid, 4000);
+        assert_eq!(tables().user("nobody-here"), None);
+        assert_eq!(Tables::default().user("root").unwrap().uid, 0);
+    }
+
+    #[test]
+    fn groups_are_found_by_name_number_and_member() {
+        assert_eq!(tables().group("ssl"), Some(110));
+        assert_eq!(tables().group("77"), Some(77));
+        assert_eq!(tables().group("none"), None);
+        assert_eq!(tables().groups_of("www", 33), [33, 110]);
+        assert!(tables().has_number(8) && !tables().has_number(9));
+    }
+}
