@@ -13,6 +13,22 @@ pub use code::{DecodeError, List, Text};
 pub use frame::Frame;
 pub use step::Step;
 
+#[cfg(feature = "planner")]
+mod bind;
+#[cfg(feature = "planner")]
+mod explain;
+#[cfg(feature = "planner")]
+mod planner;
+#[cfg(feature = "planner")]
+pub mod seccomp;
+
+#[cfg(feature = "planner")]
+pub use bind::{BindError, Bindings, Passed, User};
+#[cfg(feature = "planner")]
+pub use frame::Role;
+#[cfg(feature = "planner")]
+pub use planner::{Reduction, Refusal, Situation, SpawnPlan, plan, plan_sockets, private_tmp};
+
 /// The number of a directive as it travels in a plan and a report: `model::Directive`'s, or [`NO_DIRECTIVE`].
 pub type DirectiveNumber = u16;
 

@@ -217,21 +217,23 @@ coded! {
         },
         /// Puts the passed descriptors at 3, 4, … and closes what no one asked for.
         Descriptors = 34,
+        /// Finds the program to execute, as long as a failure can still be told.
+        Program = 35,
         /// Stays PID 1 of the namespace and lets a child go on.
-        Stub = 35,
+        Stub = 36,
         /// No gain of privileges through exec.
-        NoNewPrivileges = 36,
+        NoNewPrivileges = 37,
         /// The unit's one system-call program.
-        Seccomp = 37 {
+        Seccomp = 38 {
             /// `SECCOMP_FILTER_FLAG_` bits.
             flags: u32,
             /// `sock_filter` records.
             program: &'a [u8],
         },
         /// Executes the service.
-        Exec = 38,
+        Exec = 39,
         /// Ends with success: what was asked for has been sent.
-        Finish = 39,
+        Finish = 40,
     }
 
     /// The kinds of a service's directories.
@@ -477,7 +479,7 @@ impl Step<'_> {
             Step::Descriptors => 202,
             Step::NoNewPrivileges => 227,
             Step::Seccomp { .. } => 228,
-            Step::Exec => 203,
+            Step::Program | Step::Exec => 203,
             Step::Finish | Step::Stub => 255,
             Step::Mount { what: What::Credentials { .. }, .. } => 243,
             Step::CloneImage | Step::Unshare { .. } | Step::Hostname { .. } | Step::Propagation { .. } => 226,

@@ -1,0 +1,73 @@
+//! From the inherited descriptors to the loop over the steps, and the report of the step that failed.
+
+use kernel::{AsFd, Errno, Result};
+use plan::frame::{Frame, PLAN_DESCRIPTOR, REPORT_DESCRIPTOR};
+use plan::report::{Failure, Report};
+use plan::step::Asked;
+
+use crate::state::State;
+use crate::steps;
+
+/// The status of an executor that can't even read its plan.
+const EXCEPTION: u8 = 255;
+
+/// Takes the plan at descriptor 3 to its end. Returns only with a failure's exit status, or 0 after a role without exec.
+pub fn run() -> i32 {
+    // Nothing that this process is may be looked at or traced by the service that it is about to become.
+    if kernel::process::set_dumpable(false).is_err() {
+        return i32::from(EXCEPTION);
+    }
+    let Ok(report) = kernel::descriptor::take_inherited(REPORT_DESCRIPTOR) else { return i32::from(EXCEPTION) };
+    match read_plan().and_then(|frame| State::new(frame, report.as_fd())) {
+        Ok(mut state) => {
+            // The state has moved it out of the way of the numbers that the service gets.
+            drop(report);
+            take_steps(&mut state)
+        }
+        Err(errno) => tell(report, unreadable(errno)),
+    }
+}
+
+fn unreadable(errno: Errno) -> Failure {
+    Failure { position: 0, step: 0, exit_status: EXCEPTION, directive: plan::NO_DIRECTIVE, errno: errno.raw_os_error() }
+}
+
+fn read_plan() -> Result<Frame<'static>> {
+    let file = kernel::descriptor::take_inherited(PLAN_DESCRIPTOR)?;
+    let bytes = kernel::memory::map_sealed(&file)?;
+    if bytes.len() > plan::frame::MAX_PLAN_BYTES {
+        return Err(Errno::FBIG);
+    }
+    Frame::decode(bytes).map_err(|_| Errno::PROTO)
+}
+
+fn take_steps(state: &mut State<'static>) -> i32 {
+    for (position, asked) in state.frame.steps().enumerate() {
+        let Ok(asked) = asked else { return fail(state, position, None, Errno::PROTO) };
+        match steps::take(state, &asked.step) {
+            Ok(()) => {}
+            Err(_) if state.finished.is_some() => break,
+            Err(errno) => return fail(state, position, Some(asked), errno),
+        }
+    }
+    // Only a role without exec comes here, or a stub whose payload has ended.
+    state.finished.unwrap_or(0)
+}
+
+fn fail(state: &State<'_>, position: usize, asked: Option<Asked<'_>>, errno: Errno) -> i32 {
+    let failure = Failure {
+        position: u16::try_from(position).unwrap_or(u16::MAX),
+        step: asked.map_or(0, |asked| asked.step.tag()),
+        exit_status: asked.map_or(EXCEPTION, |asked| asked.step.exit_status()),
+        directive: asked.map_or(plan::NO_DIRECTIVE, |asked| asked.directive),
+        errno: errno.raw_os_error(),
+    };
+    tell(&state.report, failure)
+}
+
+/// The manager may be gone; the exit status tells the kind of step in any case.
+fn tell(report: impl AsFd, failure: Failure) -> i32 {
+    match kernel::message::send(report, &Report::Failure(failure).encode(), &[]) {
+        Ok(_) | Err(_) => i32::from(failure.exit_status),
+    }
+}

@@ -1,0 +1,93 @@
+//! Paths below a root that may be hostile: nothing resolved here leaves it.
+
+use core::ffi::CStr;
+
+use kernel::rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, mkdirat, mknodat, openat2, statat};
+use kernel::{AsFd, Errno, OwnedFd, Result};
+
+/// Longest path that the kernel takes, with its NUL.
+pub(crate) const PATH_BYTES: usize = 4096;
+
+/// A path being put together on the stack.
+pub(crate) struct PathBuffer {
+    bytes: [u8; PATH_BYTES],
+    length: usize,
+}
+
+impl PathBuffer {
+    /// An empty path.
+    pub(crate) const fn new() -> Self {
+        Self { bytes: [0; PATH_BYTES], length: 0 }
+    }
+
+    /// Appends bytes; ENAMETOOLONG beyond the limit.
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        let end = self.length + bytes.len();
+        // One byte stays for the NUL.
+        if end >= PATH_BYTES {
+            return Err(Errno::NAMETOOLONG);
+        }
+        self.bytes.get_mut(self.length..end).ok_or(Errno::NAMETOOLONG)?.copy_from_slice(bytes);
+        self.length = end;
+        Ok(())
+    }
+
+    /// Appends the lower-case hexadecimal digits of bytes.
+    pub(crate) fn push_hex(&mut self, bytes: &[u8]) -> Result<()> {
+        const DIGITS: [u8; 16] = *b"0123456789abcdef";
+        let digit = |half: u8| DIGITS.get(usize::from(half)).copied().unwrap_or(b'0');
+        bytes.iter().try_for_each(|&byte| self.push(&[digit(byte >> 4), digit(byte & 15)]))
+    }
+
+    /// The path for a call.
+    pub(crate) fn text(&self) -> Result<&CStr> {
+        CStr::from_bytes_until_nul(&self.bytes).map_err(|_| Errno::NAMETOOLONG)
+    }
+}
+
+/// Opens `path` as seen from `root`: symbolic links are followed, but not out of it.
+pub(crate) fn inside(root: impl AsFd, path: &CStr) -> Result<OwnedFd> {
+    openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+}
+
+/// Whether a descriptor is a directory.
+pub(crate) fn is_directory(file: impl AsFd) -> Result<bool> {
+    let status = kernel::rustix::fs::fstat(file)?;
+    Ok(FileType::from_raw_mode(status.st_mode) == FileType::Directory)
+}
+
+/// The mount point at `path` below `root`, made where it is missing: a directory, or an empty file.
+pub(crate) fn mount_point(root: impl AsFd, path: &CStr, directory: bool) -> Result<OwnedFd> {
+    match inside(&root, path) {
+        Err(Errno::NOENT) => make(&root, path, directory)?,
+        found => return found,
+    }
+    inside(root, path)
+}
+
+/// Makes `path` and its parents, each step resolved anew so that links on the way stay inside.
+fn make(root: impl AsFd, path: &CStr, directory: bool) -> Result<()> {
+    let mut parents = PathBuffer::new();
+    parents.push(b"/")?;
+    let mut names = path.to_bytes().split(|&byte| byte == b'/').filter(|name| !name.is_empty()).peekable();
+    while let Some(name) = names.next() {
+        let parent = inside(&root, parents.text()?)?;
+        let mut last = PathBuffer::new();
+        last.push(name)?;
+        make_one(parent, last.text()?, directory || names.peek().is_some())?;
+        parents.push(name)?;
+        parents.push(b"/")?;
+    }
+    Ok(())
+}
+
+fn make_one(parent: impl AsFd, name: &CStr, directory: bool) -> Result<()> {
+    if statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+        return Ok(());
+    }
+    if directory {
+        mkdirat(parent, name, Mode::from_raw_mode(0o755))
+    } else {
+        mknodat(parent, name, FileType::RegularFile, Mode::from_raw_mode(0o444), 0)
+    }
+}

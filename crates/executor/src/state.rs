@@ -1,0 +1,68 @@
+//! What steps leave for later steps.
+
+use core::ffi::CStr;
+
+use kernel::{AsFd, BorrowedFd, Errno, OwnedFd, Result};
+use plan::frame::{FIRST_DESCRIPTOR, Frame, MAX_DESCRIPTORS, REPORT_DESCRIPTOR, Role};
+
+/// The lowest number for descriptors that are in the way of those that the service gets (3, 4, …).
+const ASIDE: i32 = FIRST_DESCRIPTOR + MAX_DESCRIPTORS as i32;
+
+/// The executor between two steps.
+pub(crate) struct State<'a> {
+    /// The plan.
+    pub(crate) frame: Frame<'a>,
+    /// Where failures, sockets and the payload are told; closed by exec.
+    pub(crate) report: OwnedFd,
+    /// The passed descriptors, by their place among the roles.
+    pub(crate) passed: [Option<OwnedFd>; MAX_DESCRIPTORS],
+    /// The clone of the image's tree.
+    pub(crate) image: Option<OwnedFd>,
+    /// The tree that becomes the root.
+    pub(crate) root: Option<OwnedFd>,
+    /// Where the content of the root comes from, on the host; none: it is the root itself.
+    pub(crate) origin: Option<OwnedFd>,
+    /// An empty file and an empty directory that no one may enter.
+    pub(crate) masks: Option<OwnedFd>,
+    /// The host's root, seen from before the new one.
+    pub(crate) host: Option<OwnedFd>,
+    /// The program that was found.
+    pub(crate) program: Option<&'a CStr>,
+    /// The process is at its end without exec, with this status.
+    pub(crate) finished: Option<i32>,
+}
+
+impl<'a> State<'a> {
+    /// Takes the inherited descriptors and closes all that the plan doesn't know.
+    pub(crate) fn new(frame: Frame<'a>, report: BorrowedFd<'_>) -> Result<Self> {
+        if frame.roles.len() > MAX_DESCRIPTORS {
+            return Err(Errno::PROTO);
+        }
+        let count = i32::try_from(frame.roles.len()).map_err(|_| Errno::PROTO)?;
+        let mut passed = [const { None }; MAX_DESCRIPTORS];
+        for (slot, number) in passed.iter_mut().zip(FIRST_DESCRIPTOR..FIRST_DESCRIPTOR + count) {
+            *slot = Some(kernel::descriptor::take_inherited(number)?);
+        }
+        let first_stranger = u32::try_from(FIRST_DESCRIPTOR + count).map_err(|_| Errno::PROTO)?;
+        kernel::descriptor::close_range(first_stranger, u32::MAX)?;
+        let report = kernel::descriptor::duplicate_from(report, ASIDE.max(REPORT_DESCRIPTOR))?;
+        Ok(Self { frame, report, passed, image: None, root: None, origin: None, masks: None, host: None, program: None, finished: None })
+    }
+
+    /// Takes the descriptor of a role.
+    pub(crate) fn take(&mut self, role: Role) -> Result<OwnedFd> {
+        let place = self.frame.roles.iter().position(|&byte| byte == role.tag()).ok_or(Errno::BADF)?;
+        self.passed.get_mut(place).and_then(Option::take).ok_or(Errno::BADF)
+    }
+
+    /// The descriptor of a role.
+    pub(crate) fn get(&self, role: Role) -> Result<BorrowedFd<'_>> {
+        let place = self.frame.roles.iter().position(|&byte| byte == role.tag()).ok_or(Errno::BADF)?;
+        self.passed.get(place).and_then(Option::as_ref).map(AsFd::as_fd).ok_or(Errno::BADF)
+    }
+
+    /// The new root, before it is entered.
+    pub(crate) fn root(&self) -> Result<BorrowedFd<'_>> {
+        self.root.as_ref().map(AsFd::as_fd).ok_or(Errno::BADF)
+    }
+}

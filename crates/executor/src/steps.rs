@@ -1,0 +1,86 @@
+//! One room per step, and the door to each.
+
+use kernel::Result;
+use plan::Step;
+
+use crate::state::State;
+
+mod bounding_set;
+mod capabilities;
+mod clone_image;
+mod descriptors;
+mod directory;
+mod enter_root;
+mod exec;
+mod groups;
+mod hostname;
+mod join;
+mod keyring;
+mod limit;
+mod listen;
+mod loopback;
+mod mount;
+mod no_new_privileges;
+mod ownership;
+mod proc_file;
+mod program;
+mod propagation;
+mod root;
+mod scheduling;
+mod seccomp;
+mod secure_bits;
+mod session;
+mod signals;
+mod stream;
+mod stub;
+mod umask;
+mod unshare;
+mod user;
+mod user_namespace;
+mod working_directory;
+
+/// Takes one step.
+pub(crate) fn take<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
+    match *step {
+        Step::Signals { ignore_sigpipe } => signals::take(ignore_sigpipe),
+        Step::Session => session::take(),
+        Step::OomScore { adjust } => proc_file::oom_score(adjust),
+        Step::CoredumpFilter { mask } => proc_file::coredump_filter(mask),
+        Step::Nice { value } => scheduling::nice(value),
+        Step::Scheduling { policy, priority, reset_on_fork } => scheduling::policy(policy, priority, reset_on_fork),
+        Step::Affinity { mask } => scheduling::affinity(mask),
+        Step::IoPriority { class, level } => scheduling::io_priority(class, level),
+        Step::TimerSlack { nanoseconds } => scheduling::timer_slack(nanoseconds),
+        Step::Personality { domain } => scheduling::personality(domain),
+        Step::Directory { path, mode, owned, private, links, .. } => directory::take(state, path, mode, owned, private, links),
+        Step::Stream { target, source } => stream::take(state, target, source),
+        Step::Keyring { link_user } => keyring::take(state, link_user),
+        Step::CloneImage => clone_image::take(state),
+        Step::UserNamespaceFirst { map } => user_namespace::first(map),
+        Step::Join { kind, path } => join::take(state, kind, path),
+        Step::Unshare { kinds } => unshare::take(kinds),
+        Step::Loopback => loopback::take(),
+        Step::Hostname { name } => hostname::take(name),
+        Step::Listen { .. } => listen::take(state, step),
+        Step::Propagation { flag } => propagation::take(flag),
+        Step::Root { from, set } => root::take(state, from, set),
+        Step::Mount { at, what, set, clear, missing_ok } => mount::take(state, at, what, mount::Change { set, clear, missing_ok }),
+        Step::EnterRoot => enter_root::take(state),
+        Step::Limit { resource, soft, hard } => limit::take(resource, soft, hard),
+        Step::Umask { mask } => umask::take(mask),
+        Step::Groups => groups::take(state),
+        Step::UserNamespaceLate { map } => user_namespace::late(state, map),
+        Step::BoundingSet { keep } => bounding_set::take(keep),
+        Step::User { keep_capabilities } => user::take(state, keep_capabilities),
+        Step::Capabilities { ambient } => capabilities::take(ambient),
+        Step::SecureBits { bits } => secure_bits::take(bits),
+        Step::WorkingDirectory { path, missing_ok } => working_directory::take(path, missing_ok),
+        Step::Descriptors => descriptors::take(state),
+        Step::Program => program::take(state),
+        Step::Stub => stub::take(state),
+        Step::NoNewPrivileges => no_new_privileges::take(),
+        Step::Seccomp { flags, program } => seccomp::take(flags, program),
+        Step::Exec => exec::take(state),
+        Step::Finish => Ok(()),
+    }
+}

@@ -1,0 +1,21 @@
+//! Enters the new root: after the last mount, since from here on the host's files are out of sight.
+
+use kernel::Result;
+use kernel::rustix::mount::{UnmountFlags, unmount};
+use kernel::rustix::process::{fchdir, pivot_root};
+
+use crate::state::State;
+
+/// Makes the new tree the root and lets go of the old one.
+pub(super) fn take(state: &mut State<'_>) -> Result<()> {
+    fchdir(state.root()?)?;
+    // Both names are the working directory: the old root ends up on top of the new one, where the next call finds it.
+    pivot_root(c".", c".")?;
+    unmount(c".", UnmountFlags::DETACH)?;
+    kernel::rustix::process::chdir(c"/")?;
+    state.root = None;
+    state.origin = None;
+    state.masks = None;
+    state.host = None;
+    Ok(())
+}

@@ -1,0 +1,10 @@
+//! The host name: right after its UTS namespace, before the capability for it is gone.
+
+use core::ffi::CStr;
+
+use kernel::Result;
+
+/// Sets it.
+pub(super) fn take(name: &CStr) -> Result<()> {
+    kernel::rustix::system::sethostname(name.to_bytes())
+}

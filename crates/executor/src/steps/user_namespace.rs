@@ -1,0 +1,115 @@
+//! User namespaces. First: the unprivileged own nothing else before it. Late: root makes every other namespace as the host's,
+//! so that the service, root in its own user namespace or not, has no power over them.
+
+use kernel::rustix::fs::{Mode, OFlags, open, openat};
+use kernel::rustix::io::{read, write};
+use kernel::rustix::pipe::{PipeFlags, pipe_with};
+use kernel::rustix::process::{getegid, geteuid};
+use kernel::{AsFd, Errno, OwnedFd, Result};
+use plan::step::UserMap;
+
+use crate::state::State;
+use crate::steps::proc_file::{Digits, write_file};
+
+const CLONE_NEWUSER: u32 = 0x1000_0000;
+/// How many ids an identity map has, as the reference does.
+const IDENTITY_IDS: u64 = 65_536;
+/// All ids but the one that means none.
+const FULL_IDS: u64 = 0xffff_ffff;
+
+/// Enters a user namespace and maps the caller itself.
+pub(super) fn first(map: UserMap) -> Result<()> {
+    let (uid, gid) = (u64::from(geteuid().as_raw()), u64::from(getegid().as_raw()));
+    let inside = |outside| if map == UserMap::CallerAsRoot { 0 } else { outside };
+    kernel::namespace::unshare(CLONE_NEWUSER)?;
+    write_file(c"/proc/self/setgroups", b"deny")?;
+    let mut line = Line::new();
+    line.range(inside(uid), uid, 1)?;
+    write_file(c"/proc/self/uid_map", line.bytes())?;
+    let mut line = Line::new();
+    line.range(inside(gid), gid, 1)?;
+    write_file(c"/proc/self/gid_map", line.bytes())
+}
+
+/// Enters a user namespace whose maps a helper writes: only a process of the old one may.
+pub(super) fn late(state: &State<'_>, map: UserMap) -> Result<()> {
+    let own = open(c"/proc/self", OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let (entered, tell_entered) = pipe_with(PipeFlags::CLOEXEC)?;
+    match kernel::process::fork_alone(0)? {
+        kernel::process::Forked::Child => {
+            drop(tell_entered);
+            let written = await_byte(&entered).and_then(|()| write_maps(&own, state, map));
+            kernel::process::exit_group(written.err().map_or(0, Errno::raw_os_error));
+        }
+        kernel::process::Forked::Parent(_, helper) => {
+            kernel::namespace::unshare(CLONE_NEWUSER)?;
+            write(&tell_entered, b"e")?;
+            written(&helper)
+        }
+    }
+}
+
+/// What the helper says with its exit status: 0, or an error number.
+fn written(helper: &OwnedFd) -> Result<()> {
+    match kernel::wait::wait(helper)?.ending {
+        kernel::wait::Ending::Exited(0) => Ok(()),
+        kernel::wait::Ending::Exited(errno) => Err(Errno::from_raw_os_error(errno)),
+        kernel::wait::Ending::Killed { .. } => Err(Errno::CHILD),
+    }
+}
+
+fn await_byte(pipe: &OwnedFd) -> Result<()> {
+    let mut byte = [0];
+    if read(pipe, &mut byte)? == 1 { Ok(()) } else { Err(Errno::PIPE) }
+}
+
+fn write_maps(own: &OwnedFd, state: &State<'_>, map: UserMap) -> Result<()> {
+    write_map(own, c"uid_map", map, state.frame.uid)?;
+    write_map(own, c"gid_map", map, state.frame.gid)
+}
+
+fn write_map(own: impl AsFd, name: &core::ffi::CStr, map: UserMap, id: u32) -> Result<()> {
+    let mut line = Line::new();
+    match map {
+        UserMap::Identity => line.range(0, 0, IDENTITY_IDS)?,
+        UserMap::Full => line.range(0, 0, FULL_IDS)?,
+        _ if id == 0 => line.range(0, 0, 1)?,
+        _ => {
+            line.range(0, 0, 1)?;
+            line.range(u64::from(id), u64::from(id), 1)?;
+        }
+    }
+    let file = openat(own, name, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    if write(file, line.bytes())? == line.bytes().len() { Ok(()) } else { Err(Errno::IO) }
+}
+
+/// Lines of a map, which the kernel takes in one write.
+struct Line {
+    room: [u8; 160],
+    length: usize,
+}
+
+impl Line {
+    const fn new() -> Self {
+        Self { room: [0; 160], length: 0 }
+    }
+
+    fn range(&mut self, inside: u64, outside: u64, count: u64) -> Result<()> {
+        for (number, end) in [(inside, b" "), (outside, b" "), (count, b"\n")] {
+            self.push(Digits::new().unsigned(number))?;
+            self.push(end)?;
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        let end = self.length + bytes.len();
+        self.room.get_mut(self.length..end).ok_or(Errno::OVERFLOW)?.copy_from_slice(bytes);
+        self.length = end;
+        Ok(())
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.room.get(..self.length).unwrap_or(&[])
+    }
+}
