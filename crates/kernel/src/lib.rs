@@ -1,1 +1,37 @@
-//! The only unsafe code: system calls that rustix lacks, and probes.
+//! The only unsafe code: system calls that rustix lacks, typed and thin, and probes of what this kernel can do.
+//!
+//! Without the feature `std` nothing here allocates or needs a C library: the executor links it as it is. Where rustix has
+//! a call, that call is used directly (`kernel::rustix::…`), not wrapped again.
+//!
+//! Without an allocator rustix copies a `&str` path to 256 bytes of stack and refuses longer ones: pass `&CStr`.
+
+#![cfg_attr(not(feature = "std"), no_std)]
+#![allow(unsafe_code)]
+
+pub use rustix;
+pub use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+pub use rustix::io::Errno;
+
+/// What every call here answers: the value, or the kernel's error number.
+pub type Result<T> = core::result::Result<T, Errno>;
+
+mod syscall;
+
+pub mod credentials;
+pub mod descriptor;
+#[cfg(all(feature = "freestanding", not(feature = "std")))]
+pub mod entry;
+pub mod interface;
+pub mod keyring;
+pub mod loop_device;
+pub mod memory;
+pub mod message;
+pub mod mount;
+pub mod namespace;
+pub mod process;
+pub mod scheduling;
+pub mod seccomp;
+pub mod signal;
+pub mod socket;
+pub mod spawn;
+pub mod wait;
