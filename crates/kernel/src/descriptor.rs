@@ -44,6 +44,12 @@ pub fn place(source: impl AsFd, number: RawFd) -> Result<()> {
     unsafe { syscall(sys::__NR_dup3, [source as usize, number as usize, 0, 0, 0, 0]) }.map(drop)
 }
 
+/// Makes descriptor `number` the same as the one numbered `source`, kept over exec: for standard streams, which no one owns.
+pub fn place_number(source: RawFd, number: RawFd) -> Result<()> {
+    // SAFETY: dup3 takes plain numbers and fails with EBADF where `source` is not open.
+    unsafe { syscall(sys::__NR_dup3, [source as usize, number as usize, 0, 0, 0, 0]) }.map(drop)
+}
+
 /// Duplicates `source` to the lowest free number from `lowest` on, close-on-exec.
 pub fn duplicate_from(source: impl AsFd, lowest: RawFd) -> Result<OwnedFd> {
     rustix::io::fcntl_dupfd_cloexec(source, lowest)

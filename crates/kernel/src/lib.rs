@@ -23,6 +23,7 @@ pub mod descriptor;
 pub mod entry;
 pub mod interface;
 pub mod keyring;
+pub mod listening;
 pub mod loop_device;
 pub mod memory;
 pub mod message;

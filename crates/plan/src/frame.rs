@@ -19,6 +19,8 @@ pub const FIRST_DESCRIPTOR: i32 = 5;
 pub const MAX_DESCRIPTORS: usize = 253;
 /// Supplementary groups; the executor copies them to its stack. More than any sane user table has.
 pub const MAX_GROUPS: usize = 256;
+/// Name of the directories that PrivateTmp= makes, before the invocation id.
+pub const PRIVATE_PREFIX: &[u8] = b"coracle-private-";
 /// An encoded plan; bounded by what execve(2) takes as arguments and environment (2 MiB) and credentials (1 MiB).
 pub const MAX_PLAN_BYTES: usize = 8 << 20;
 

@@ -26,19 +26,19 @@ coded! {
             /// Bits of proc(5).
             mask: u64,
         },
-        /// `nice` value.
-        Nice = 5 {
-            /// −20 to 19.
-            value: i32,
-        },
         /// Processor scheduling policy.
-        Scheduling = 6 {
+        Scheduling = 5 {
             /// A `SCHED_` number of sched(7).
             policy: u32,
             /// 0, or 1 to 99 for the real-time policies.
             priority: u32,
             /// Whether children fall back to the normal policy.
             reset_on_fork: bool,
+        },
+        /// `nice` value.
+        Nice = 6 {
+            /// −20 to 19.
+            value: i32,
         },
         /// Processors that the process may run on.
         Affinity = 7 {

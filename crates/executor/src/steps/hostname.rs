@@ -6,5 +6,5 @@ use kernel::Result;
 
 /// Sets it.
 pub(super) fn take(name: &CStr) -> Result<()> {
-    kernel::rustix::system::sethostname(name.to_bytes())
+    kernel::namespace::set_host_name(name.to_bytes())
 }

@@ -18,8 +18,8 @@ pub(super) fn take(state: &State<'_>, target: u8, source: Source<'_>) -> Result<
         Source::Inherit => Ok(()),
         Source::Null => kernel::descriptor::place(null()?, number),
         Source::Passed => kernel::descriptor::place(state.get(role(target)?)?, number),
-        Source::Same { stream: 0 } => kernel::descriptor::place(kernel::rustix::stdio::stdin(), number),
-        Source::Same { stream: 1 } => kernel::descriptor::place(kernel::rustix::stdio::stdout(), number),
+        // Streams are set up in order, so an earlier one is in its place already.
+        Source::Same { stream } if stream < target => kernel::descriptor::place_number(i32::from(stream), number),
         Source::Same { .. } => Err(Errno::INVAL),
         Source::File { path, flags } => {
             let flags = OFlags::from_bits_retain(flags) | OFlags::NOCTTY | OFlags::CLOEXEC;
