@@ -38,6 +38,14 @@ pub fn set_peek_offset(socket: impl AsFd, offset: i32) -> Result<()> {
     set_number(socket, SO_PEEK_OFF, offset)
 }
 
+/// The peek offset as consuming reads left it: they lower it by what they take (SO_PEEK_OFF).
+pub fn peek_offset(socket: impl AsFd) -> Result<i32> {
+    let mut offset: i32 = -1;
+    let mut length: u32 = 4;
+    get(socket, SO_PEEK_OFF, core::ptr::from_mut(&mut offset) as usize, &mut length)?;
+    Ok(offset)
+}
+
 /// Sets the send buffer in bytes, beyond the host's limit where that is permitted.
 pub fn set_send_buffer(socket: impl AsFd, bytes: i32) -> Result<()> {
     set_number(&socket, SO_SNDBUFFORCE, bytes).or_else(|_| set_number(&socket, SO_SNDBUF, bytes))
