@@ -3,7 +3,7 @@
 #![no_main]
 
 fn main(_: kernel::entry::Arguments) -> i32 {
-    executor::run()
+    coracle_executor::run()
 }
 
 kernel::entry!(main);

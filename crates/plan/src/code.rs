@@ -45,14 +45,14 @@ impl<'a> Reader<'a> {
 }
 
 /// Collects values; the planner's side.
-#[cfg(feature = "planner")]
+#[cfg(feature = "encode")]
 #[derive(Debug, Default)]
 pub struct Writer {
     /// What was written so far.
     pub bytes: Vec<u8>,
 }
 
-#[cfg(feature = "planner")]
+#[cfg(feature = "encode")]
 impl Writer {
     /// Appends one value.
     pub fn put<'a, T: Field<'a>>(&mut self, value: &T) {
@@ -66,7 +66,7 @@ pub trait Field<'a>: Sized {
     fn take(reader: &mut Reader<'a>) -> Result<Self, DecodeError>;
 
     /// Encodes at the end of `writer`.
-    #[cfg(feature = "planner")]
+    #[cfg(feature = "encode")]
     fn put(&self, writer: &mut Writer);
 }
 
@@ -77,7 +77,7 @@ macro_rules! numbers {
                 Ok(Self::from_le_bytes(reader.array()?))
             }
 
-            #[cfg(feature = "planner")]
+            #[cfg(feature = "encode")]
             fn put(&self, writer: &mut Writer) {
                 writer.bytes.extend_from_slice(&self.to_le_bytes());
             }
@@ -96,7 +96,7 @@ impl<'a> Field<'a> for bool {
         }
     }
 
-    #[cfg(feature = "planner")]
+    #[cfg(feature = "encode")]
     fn put(&self, writer: &mut Writer) {
         writer.put(&u8::from(*self));
     }
@@ -107,7 +107,7 @@ impl<'a, T: Field<'a>> Field<'a> for Option<T> {
         if reader.take::<bool>()? { reader.take().map(Some) } else { Ok(None) }
     }
 
-    #[cfg(feature = "planner")]
+    #[cfg(feature = "encode")]
     fn put(&self, writer: &mut Writer) {
         writer.put(&self.is_some());
         if let Some(value) = self {
@@ -122,7 +122,7 @@ impl<'a> Field<'a> for &'a [u8] {
         reader.bytes(length as usize)
     }
 
-    #[cfg(feature = "planner")]
+    #[cfg(feature = "encode")]
     fn put(&self, writer: &mut Writer) {
         writer.put(&u32::try_from(self.len()).unwrap_or(u32::MAX));
         writer.bytes.extend_from_slice(self);
@@ -134,7 +134,7 @@ impl<'a> Field<'a> for &'a CStr {
         CStr::from_bytes_with_nul(reader.take()?).map_err(|_| DecodeError)
     }
 
-    #[cfg(feature = "planner")]
+    #[cfg(feature = "encode")]
     fn put(&self, writer: &mut Writer) {
         writer.put(&self.to_bytes_with_nul());
     }
@@ -178,20 +178,20 @@ impl<'a> Field<'a> for List<'a> {
         if bytes.last().is_none_or(|&last| last == 0) { Ok(Self { bytes }) } else { Err(DecodeError) }
     }
 
-    #[cfg(feature = "planner")]
+    #[cfg(feature = "encode")]
     fn put(&self, writer: &mut Writer) {
         writer.put(&self.bytes);
     }
 }
 
 /// Owns the bytes of a [`List`]; the planner's side. Bytes after a NUL inside a text are dropped.
-#[cfg(feature = "planner")]
+#[cfg(feature = "encode")]
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct ListBuf {
     bytes: Vec<u8>,
 }
 
-#[cfg(feature = "planner")]
+#[cfg(feature = "encode")]
 impl ListBuf {
     /// Appends a text.
     pub fn push(&mut self, text: impl AsRef<[u8]>) {
@@ -205,7 +205,7 @@ impl ListBuf {
     }
 }
 
-#[cfg(feature = "planner")]
+#[cfg(feature = "encode")]
 impl<T: AsRef<[u8]>> FromIterator<T> for ListBuf {
     fn from_iter<I: IntoIterator<Item = T>>(texts: I) -> Self {
         let mut list = Self::default();
@@ -246,7 +246,7 @@ macro_rules! coded {
                 }
             }
 
-            #[cfg(feature = "planner")]
+            #[cfg(feature = "encode")]
             fn put(&self, writer: &mut $crate::code::Writer) {
                 match self {
                     $(Self::$variant $({ $($field),* })? => { writer.put::<u8>(&$tag); $($(writer.put($field);)*)? })*

@@ -129,7 +129,7 @@ impl<'a> Frame<'a> {
     }
 
     /// The bytes of the plan.
-    #[cfg(feature = "planner")]
+    #[cfg(feature = "encode")]
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = crate::code::Writer { bytes: MAGIC.to_vec() };
         writer.put(&VERSION);

@@ -1,8 +1,8 @@
 //! A typed unit and facts to a spawn plan, pure.
 //!
-//! Without the feature `planner` this crate is `no_std` and holds only what the executor shares with the planner:
+//! Without its features this crate is `no_std` and holds only what the executor shares with the planner:
 //! the steps, their compact code and the report record.
-#![cfg_attr(not(feature = "planner"), no_std)]
+#![cfg_attr(not(feature = "encode"), no_std)]
 
 pub mod code;
 pub mod frame;

@@ -433,7 +433,7 @@ impl<'a> Field<'a> for Asked<'a> {
         Ok(Self { directive: reader.take()?, step: reader.take()? })
     }
 
-    #[cfg(feature = "planner")]
+    #[cfg(feature = "encode")]
     fn put(&self, writer: &mut crate::code::Writer) {
         writer.put(&self.directive);
         writer.put(&self.step);

@@ -1,0 +1,120 @@
+//! One mount below the new root: after the root is attached, parents before children, all before the root is entered.
+//!
+//! Every tree is made and given its attributes while still detached, so that nothing is ever in place with too many rights.
+
+use core::ffi::CStr;
+
+use kernel::rustix::fs::{CWD, Mode, OFlags, open};
+use kernel::rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+use kernel::{AsFd, Errno, OwnedFd, Result};
+use plan::step::What;
+
+use crate::path::{inside, is_directory, mount_point};
+use crate::state::State;
+
+mod credentials;
+mod devices;
+mod filesystem;
+mod mask;
+mod temporary;
+
+pub(super) use mask::masks;
+
+/// Attributes to change, and whether a missing path ends the start.
+#[derive(Clone, Copy)]
+pub(super) struct Change {
+    pub(super) set: u64,
+    pub(super) clear: u64,
+    pub(super) missing_ok: bool,
+}
+
+/// Mounts `what` at `at`.
+pub(super) fn take(state: &mut State<'_>, at: &CStr, what: What<'_>, change: Change) -> Result<()> {
+    match mount(state, at, what, change) {
+        Err(Errno::NOENT | Errno::NOTDIR) if change.missing_ok => Ok(()),
+        done => done,
+    }
+}
+
+fn mount(state: &State<'_>, at: &CStr, what: What<'_>, change: Change) -> Result<()> {
+    match what {
+        What::Inaccessible => return mask::cover(state, at),
+        What::Again => return again(state, at, change),
+        What::Bind { source, recursive, source_missing_ok } => {
+            return match bind_source(source, recursive) {
+                Err(Errno::NOENT) if source_missing_ok => Ok(()),
+                Err(errno) => Err(errno),
+                Ok(tree) => place(state, at, &tree, change),
+            };
+        }
+        _ => {}
+    }
+    let tree = match what {
+        What::Tmpfs { mode, options } => filesystem::tmpfs(mode, options)?,
+        What::Proc { hide, only_pids } => filesystem::proc(hide, only_pids)?,
+        What::Sysfs => filesystem::plain(c"sysfs")?,
+        What::MessageQueues => filesystem::plain(c"mqueue")?,
+        What::Cgroups => filesystem::plain(c"cgroup2")?,
+        What::Terminals => filesystem::terminals()?,
+        What::PrivateTmp { parent } => temporary::directory(state, parent)?,
+        What::Devices { bound } => return devices::mount(state, at, bound, change),
+        What::Credentials { names } => return credentials::mount(state, at, names, change),
+        What::Inaccessible | What::Again | What::Bind { .. } => return Err(Errno::INVAL),
+    };
+    place(state, at, &tree, change)
+}
+
+/// Gives a detached tree its attributes and attaches it, making the mount point where it is missing.
+fn place(state: &State<'_>, at: &CStr, tree: &OwnedFd, change: Change) -> Result<()> {
+    let point = mount_point(state.root()?, at, is_directory(tree)?)?;
+    set(tree, change)?;
+    attach(tree, point)
+}
+
+fn set(tree: &OwnedFd, change: Change) -> Result<()> {
+    if change.set == 0 && change.clear == 0 {
+        return Ok(());
+    }
+    kernel::mount::set_attributes(tree, change.set, change.clear, kernel::mount::Reach::Tree)
+}
+
+/// Attaches a tree over an open place.
+pub(super) fn attach(tree: impl AsFd, point: impl AsFd) -> Result<()> {
+    move_mount(tree, c"", point, c"", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH)
+}
+
+/// What is there once more, so that it can have attributes of its own. It comes from where the root came from, untouched
+/// by the attributes of the mounts above it.
+fn again(state: &State<'_>, at: &CStr, change: Change) -> Result<()> {
+    let point = inside(state.root()?, at)?;
+    let origin = match &state.origin {
+        Some(origin) => inside(origin, at)?,
+        None => inside(state.root()?, at)?,
+    };
+    let tree = clone(origin, c"", true)?;
+    set(&tree, change)?;
+    attach(&tree, point)
+}
+
+/// The path of the host; its symbolic links are followed.
+fn bind_source(source: &CStr, recursive: bool) -> Result<OwnedFd> {
+    let file = open(source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    clone(file, c"", recursive)
+}
+
+/// A detached clone of what is at `path` below `directory`; an empty path is the descriptor itself.
+pub(super) fn clone(directory: impl AsFd, path: &CStr, recursive: bool) -> Result<OwnedFd> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    if recursive {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    if path.is_empty() {
+        return open_tree(directory, path, flags | OpenTreeFlags::AT_EMPTY_PATH);
+    }
+    open_tree(directory, path, flags)
+}
+
+/// A detached clone of a file of the host.
+pub(super) fn clone_host(path: &CStr) -> Result<OwnedFd> {
+    clone(CWD, path, false)
+}

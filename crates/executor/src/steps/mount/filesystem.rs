@@ -1,0 +1,83 @@
+//! New instances of file systems, detached.
+
+use core::ffi::CStr;
+
+use kernel::rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
+};
+use kernel::{Errno, OwnedFd, Result};
+use plan::List;
+
+const CLOSED: FsMountFlags = FsMountFlags::FSMOUNT_CLOEXEC;
+const HARMLESS: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NODEV);
+
+/// Opens the configuration of a file system.
+fn new(kind: &CStr) -> Result<OwnedFd> {
+    fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)
+}
+
+fn finish(configuration: &OwnedFd, attributes: MountAttrFlags) -> Result<OwnedFd> {
+    fsconfig_create(configuration)?;
+    fsmount(configuration, CLOSED, attributes)
+}
+
+/// A file system without options, on which nothing executes.
+pub(super) fn plain(kind: &CStr) -> Result<OwnedFd> {
+    finish(&new(kind)?, HARMLESS | MountAttrFlags::MOUNT_ATTR_NOEXEC)
+}
+
+/// An empty file system in memory; `options` are `key=value` or `key`.
+pub(super) fn tmpfs(mode: u32, options: List<'_>) -> Result<OwnedFd> {
+    tmpfs_with(mode, options, HARMLESS)
+}
+
+/// The same with mount attributes.
+pub(super) fn tmpfs_with(mode: u32, options: List<'_>, attributes: MountAttrFlags) -> Result<OwnedFd> {
+    let configuration = new(c"tmpfs")?;
+    fsconfig_set_string(&configuration, c"mode", octal(mode, &mut [0; 12])?)?;
+    for option in options.iter() {
+        set(&configuration, option)?;
+    }
+    finish(&configuration, attributes)
+}
+
+/// `key=value` is split on the stack, since the key needs a NUL of its own.
+fn set(configuration: &OwnedFd, option: &CStr) -> Result<()> {
+    let Some(place) = option.to_bytes().iter().position(|&byte| byte == b'=') else {
+        return fsconfig_set_flag(configuration, option);
+    };
+    let mut key = [0; 32];
+    let name = option.to_bytes().get(..place).ok_or(Errno::INVAL)?;
+    key.get_mut(..name.len()).filter(|_| name.len() < 32).ok_or(Errno::INVAL)?.copy_from_slice(name);
+    let key = CStr::from_bytes_until_nul(&key).map_err(|_| Errno::INVAL)?;
+    let value = option.to_bytes_with_nul().get(place + 1..).ok_or(Errno::INVAL)?;
+    fsconfig_set_string(configuration, key, CStr::from_bytes_with_nul(value).map_err(|_| Errno::INVAL)?)
+}
+
+fn octal(mode: u32, room: &mut [u8; 12]) -> Result<&CStr> {
+    for (place, byte) in room.iter_mut().take(5).enumerate() {
+        *byte = b'0' + (mode >> (12 - 3 * place) & 7) as u8;
+    }
+    CStr::from_bytes_until_nul(room).map_err(|_| Errno::INVAL)
+}
+
+/// Processes of this pid namespace.
+pub(super) fn proc(hide: Option<&CStr>, only_pids: bool) -> Result<OwnedFd> {
+    let configuration = new(c"proc")?;
+    if let Some(hide) = hide {
+        fsconfig_set_string(&configuration, c"hidepid", hide)?;
+    }
+    if only_pids {
+        fsconfig_set_string(&configuration, c"subset", c"pid")?;
+    }
+    finish(&configuration, HARMLESS | MountAttrFlags::MOUNT_ATTR_NOEXEC)
+}
+
+/// Pseudo-terminals that only this service has.
+pub(super) fn terminals() -> Result<OwnedFd> {
+    let configuration = new(c"devpts")?;
+    fsconfig_set_string(&configuration, c"mode", c"620")?;
+    fsconfig_set_string(&configuration, c"gid", c"5")?;
+    fsconfig_set_string(&configuration, c"ptmxmode", c"666")?;
+    finish(&configuration, MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC)
+}

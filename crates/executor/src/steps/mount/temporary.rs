@@ -1,0 +1,41 @@
+//! A directory of this start below a world-writable directory of the host, for PrivateTmp=.
+
+use core::ffi::CStr;
+
+use kernel::rustix::fs::{Mode, OFlags, fchmod, mkdirat, open, openat};
+use kernel::{Errno, OwnedFd, Result};
+
+use super::clone;
+use crate::path::PathBuffer;
+use crate::state::State;
+
+/// Only root enters the outer one, all may write to the inner one: a user of the host finds no way in.
+const OUTER_MODE: u32 = 0o700;
+const INNER_MODE: u32 = 0o1777;
+
+/// Makes `parent/coracle-private-ID/tmp` and gives a clone of it. The id is random, so no one can have been there before;
+/// several commands of one start share it.
+pub(super) fn directory(state: &State<'_>, parent: &CStr) -> Result<OwnedFd> {
+    let mut name = PathBuffer::new();
+    name.push(plan::frame::PRIVATE_PREFIX)?;
+    name.push_hex(&state.frame.invocation)?;
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let parent = open(parent, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    accept_existing(mkdirat(&parent, name.text()?, Mode::from_raw_mode(OUTER_MODE)))?;
+    let outer = openat(&parent, name.text()?, flags, Mode::empty())?;
+    let found = kernel::rustix::fs::fstat(&outer)?;
+    if found.st_uid != kernel::rustix::process::geteuid().as_raw() {
+        return Err(Errno::PERM);
+    }
+    accept_existing(mkdirat(&outer, c"tmp", Mode::from_raw_mode(INNER_MODE)))?;
+    let inner = openat(&outer, c"tmp", flags, Mode::empty())?;
+    fchmod(&inner, Mode::from_raw_mode(INNER_MODE))?;
+    clone(&inner, c"", false)
+}
+
+fn accept_existing(made: Result<()>) -> Result<()> {
+    match made {
+        Err(Errno::EXIST) => Ok(()),
+        made => made,
+    }
+}
