@@ -8,6 +8,7 @@ mod run;
 mod setup;
 mod test;
 mod tidy;
+mod transcript;
 
 use std::process::ExitCode;
 

@@ -1,0 +1,27 @@
+//! Attach and start of an image that is already in the store.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use testkit::Instance;
+
+use super::{Figure, timing};
+use crate::demo;
+
+const ROUNDS: usize = 15;
+
+/// `coracle start hello` of a detached, stored image of 3 MB: at most 30 ms.
+pub(super) fn attach_and_start() -> Result<Vec<Figure>> {
+    let instance = Instance::new();
+    let image = demo::hello_image(instance.folder())?;
+    let image = image.to_string_lossy().into_owned();
+    let mut times = Vec::new();
+    for _ in 0..ROUNDS {
+        instance.ok(&["start", &image, "--grant=listen:127.0.0.1:8098"]);
+        instance.ok(&["detach", "--now", "hello"]);
+        times.push(timing::once(&mut instance.command(&["start", "hello"]))?);
+        instance.ok(&["purge", "--forget", "hello"]);
+    }
+    let median: Duration = timing::median(&mut times);
+    Ok(vec![Figure { what: "start of a stored 3 MB image".to_owned(), value: format!("{:.1} ms", median.as_secs_f64() * 1e3), goal: "≤ 30 ms" }])
+}
