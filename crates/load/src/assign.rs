@@ -11,7 +11,13 @@ const FOREIGN_PREFIX: &str = "X-";
 
 /// Names without which a unit can't do what it says: a wrong value makes the whole unit unusable, as in the reference. (A command
 /// with the prefix `-` is the exception.)
-const ESSENTIAL: &[&str] = &["Group", "RootDirectory", "RootImage", "User", "WorkingDirectory"];
+const ESSENTIAL: &[&str] = &[
+    "Group",
+    "RootDirectory",
+    "RootImage",
+    "User",
+    "WorkingDirectory",
+];
 
 /// A unit while its files are read.
 #[derive(Debug)]
@@ -25,18 +31,26 @@ pub(crate) struct Assembly {
 
 impl Assembly {
     pub(crate) fn new(unit: Unit) -> Self {
-        Self { unit, diagnostics: Vec::new(), origins: Origins::default(), is_bad: false }
+        Self {
+            unit,
+            diagnostics: Vec::new(),
+            origins: Origins::default(),
+            is_bad: false,
+        }
     }
 
     /// Takes up everything that a file says.
     pub(crate) fn add(&mut self, document: &Document, specifiers: &Specifiers) {
         let first = self.diagnostics.len();
-        self.diagnostics.extend(document.diagnostics.iter().cloned());
+        self.diagnostics
+            .extend(document.diagnostics.iter().cloned());
         for (section, _) in document.sections() {
             self.report(unknown_section(document, section, self.unit.kind()));
         }
         for (section, line, assignment) in document.assignments() {
-            if is_section(section, self.unit.kind()) && !assignment.name.as_str().starts_with(FOREIGN_PREFIX) {
+            if is_section(section, self.unit.kind())
+                && !assignment.name.as_str().starts_with(FOREIGN_PREFIX)
+            {
                 self.assign(document, (section, line), assignment, specifiers);
             }
         }
@@ -50,7 +64,13 @@ impl Assembly {
         settings::apply(&mut self.unit, "Unit", name, value, specifiers).is_ok()
     }
 
-    fn assign(&mut self, document: &Document, place: (&str, u32), assignment: &Assignment, specifiers: &Specifiers) {
+    fn assign(
+        &mut self,
+        document: &Document,
+        place: (&str, u32),
+        assignment: &Assignment,
+        specifiers: &Specifiers,
+    ) {
         let (section, line) = place;
         let name = assignment.name.as_str();
         let Some(directive) = Directive::find(section, name) else {
@@ -60,7 +80,11 @@ impl Assembly {
         let outcome = settings::apply(&mut self.unit, section, name, value, specifiers);
         for dropped in specifiers.take_dropped() {
             let message = format!("{name}=: {dropped}; this part is ignored");
-            self.report(Some(document.diagnose(Severity::Warning, assignment.value.span(), message)));
+            self.report(Some(document.diagnose(
+                Severity::Warning,
+                assignment.value.span(),
+                message,
+            )));
         }
         match outcome {
             Ok(()) => self.origins.push(directive, &document.file, line),
@@ -68,15 +92,31 @@ impl Assembly {
         }
     }
 
-    fn refuse(&mut self, document: &Document, assignment: &Assignment, error: &settings::ValueError) {
+    fn refuse(
+        &mut self,
+        document: &Document,
+        assignment: &Assignment,
+        error: &settings::ValueError,
+    ) {
         let name = assignment.name.as_str();
         let is_essential = is_essential(name, assignment.value.as_str());
-        let (severity, outcome) =
-            if is_essential { (Severity::Error, "the unit can't be used") } else { (Severity::Warning, "the line is ignored") };
+        let (severity, outcome) = if is_essential {
+            (Severity::Error, "the unit can't be used")
+        } else {
+            (Severity::Warning, "the line is ignored")
+        };
         self.is_bad |= is_essential;
         let span = assignment.value.span();
-        let span = if span.start == span.end { assignment.name.span() } else { span };
-        self.report(Some(document.diagnose(severity, span, format!("{name}=: {error}; {outcome}"))));
+        let span = if span.start == span.end {
+            assignment.name.span()
+        } else {
+            span
+        };
+        self.report(Some(document.diagnose(
+            severity,
+            span,
+            format!("{name}=: {error}; {outcome}"),
+        )));
     }
 
     fn report(&mut self, finding: Option<Diagnostic>) {
@@ -90,22 +130,40 @@ impl Assembly {
 const MAX_DIAGNOSTICS: usize = 4 * syntax::MAX_DIAGNOSTICS;
 
 fn is_essential(name: &str, value: &str) -> bool {
-    let is_command = name.starts_with("Exec") && !name.contains("Paths") && name != "ExecSearchPath";
+    let is_command =
+        name.starts_with("Exec") && !name.contains("Paths") && name != "ExecSearchPath";
     let prefixes = value.trim_start_matches(['@', ':', '+', '!', '|']);
     (is_command && !prefixes.starts_with('-')) || ESSENTIAL.contains(&name)
 }
 
 /// The sections that a unit of this kind has.
 fn sections(kind: UnitKind) -> impl Iterator<Item = &'static str> {
-    let own = [Room::Service, Room::Socket, Room::Mount, Room::Automount, Room::Swap, Room::Timer, Room::Path, Room::Slice, Room::Scope];
-    [Room::Unit, Room::Install].into_iter().chain(own).filter_map(move |room| room.section_of(kind))
+    let own = [
+        Room::Service,
+        Room::Socket,
+        Room::Mount,
+        Room::Automount,
+        Room::Swap,
+        Room::Timer,
+        Room::Path,
+        Room::Slice,
+        Room::Scope,
+    ];
+    [Room::Unit, Room::Install]
+        .into_iter()
+        .chain(own)
+        .filter_map(move |room| room.section_of(kind))
 }
 
 fn is_section(name: &str, kind: UnitKind) -> bool {
     sections(kind).any(|section| section == name)
 }
 
-fn unknown_section(document: &Document, section: &syntax::Logical, kind: UnitKind) -> Option<Diagnostic> {
+fn unknown_section(
+    document: &Document,
+    section: &syntax::Logical,
+    kind: UnitKind,
+) -> Option<Diagnostic> {
     let name = section.as_str();
     if is_section(name, kind) || name.starts_with(FOREIGN_PREFIX) {
         return None;
@@ -130,10 +188,14 @@ fn unknown_directive(document: &Document, section: &str, assignment: &Assignment
 
 /// The section where the name would be known, or the nearest name in this one.
 fn hint(section: &str, name: &str) -> Option<String> {
-    let elsewhere = Directive::named(name).next().and_then(|directive| directive.room().sections().first());
+    let elsewhere = Directive::named(name)
+        .next()
+        .and_then(|directive| directive.room().sections().first());
     if let Some(section) = elsewhere {
         return Some(format!("it belongs in [{section}]"));
     }
-    let here = Directive::all().filter(|directive| directive.room().sections().contains(&section)).map(Directive::name);
+    let here = Directive::all()
+        .filter(|directive| directive.room().sections().contains(&section))
+        .map(Directive::name);
     nearest(name, here).map(|near| format!("did you mean {near}=?"))
 }

@@ -39,18 +39,28 @@ pub fn unescape(text: &str) -> Option<String> {
 }
 
 fn hex(digits: &[u8]) -> Option<u8> {
-    let text = std::str::from_utf8(digits).ok().filter(|text| !text.starts_with('+'))?;
+    let text = std::str::from_utf8(digits)
+        .ok()
+        .filter(|text| !text.starts_with('+'))?;
     u8::from_str_radix(text, 16).ok()
 }
 
 /// Escapes an absolute path: slashes at both ends and doubled ones vanish, `/` alone is `-`. None if it is no plain absolute path.
 #[must_use]
 pub fn escape_path(path: &str) -> Option<String> {
-    let parts: Vec<&str> = path.strip_prefix('/')?.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    let parts: Vec<&str> = path
+        .strip_prefix('/')?
+        .split('/')
+        .filter(|part| !part.is_empty() && *part != ".")
+        .collect();
     if parts.contains(&"..") {
         return None;
     }
-    Some(if parts.is_empty() { "-".to_owned() } else { escape(&parts.join("/")) })
+    Some(if parts.is_empty() {
+        "-".to_owned()
+    } else {
+        escape(&parts.join("/"))
+    })
 }
 
 /// Undoes [`escape_path`]; none if the outcome is no plain absolute path.

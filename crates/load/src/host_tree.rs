@@ -52,7 +52,12 @@ impl Tree for HostTree {
         if !metadata.is_file() {
             return Ok(Content::NotAFile);
         }
-        match present(OpenOptions::new().read(true).custom_flags(OPEN_NON_BLOCKING).open(path))? {
+        match present(
+            OpenOptions::new()
+                .read(true)
+                .custom_flags(OPEN_NON_BLOCKING)
+                .open(path),
+        )? {
             Some(file) => read_file(file, limit_bytes),
             None => Ok(Content::Missing),
         }
@@ -63,7 +68,14 @@ impl Tree for HostTree {
 fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }
@@ -76,5 +88,9 @@ fn read_file(file: File, limit_bytes: usize) -> io::Result<Content> {
     let limit = u64::try_from(limit_bytes).unwrap_or(u64::MAX);
     let mut bytes = Vec::new();
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-    Ok(if bytes.len() > limit_bytes { Content::TooLarge } else { Content::Bytes(bytes) })
+    Ok(if bytes.len() > limit_bytes {
+        Content::TooLarge
+    } else {
+        Content::Bytes(bytes)
+    })
 }

@@ -52,25 +52,43 @@ impl Index {
         let mut index = Self::default();
         for (number, directory) in path.directories().iter().enumerate() {
             if let Err(error) = index.scan_directory(number, directory, path, tree) {
-                index.refused.push((directory.clone(), format!("the directory can't be read: {error}")));
+                index.refused.push((
+                    directory.clone(),
+                    format!("the directory can't be read: {error}"),
+                ));
             }
         }
         index
     }
 
-    fn scan_directory(&mut self, number: usize, directory: &Path, path: &SearchPath, tree: &dyn Tree) -> io::Result<()> {
+    fn scan_directory(
+        &mut self,
+        number: usize,
+        directory: &Path,
+        path: &SearchPath,
+        tree: &dyn Tree,
+    ) -> io::Result<()> {
         for name in tree.entries(directory)? {
             self.add(number, &directory.join(&name), name, path, tree)?;
         }
         Ok(())
     }
 
-    fn add(&mut self, number: usize, at: &Path, name: String, path: &SearchPath, tree: &dyn Tree) -> io::Result<()> {
+    fn add(
+        &mut self,
+        number: usize,
+        at: &Path,
+        name: String,
+        path: &SearchPath,
+        tree: &dyn Tree,
+    ) -> io::Result<()> {
         if SIDE_SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) {
             self.side.entry(name).or_default().push(number);
             return Ok(());
         }
-        let Ok(unit) = UnitName::new(&name) else { return Ok(()) };
+        let Ok(unit) = UnitName::new(&name) else {
+            return Ok(());
+        };
         if self.entries.contains_key(&unit) {
             return Ok(());
         }
@@ -85,7 +103,9 @@ impl Index {
     fn add_link(&mut self, unit: UnitName, at: &Path, target: &Path, path: &SearchPath) {
         let inside = target.parent().is_some_and(|parent| path.contains(parent));
         let name = target.file_name().and_then(|name| name.to_str());
-        let target_name = name.filter(|_| inside).and_then(|name| UnitName::new(name).ok());
+        let target_name = name
+            .filter(|_| inside)
+            .and_then(|name| UnitName::new(name).ok());
         match target_name {
             Some(other) if other != unit => match forbidden(&unit, &other) {
                 Some(reason) => self.refused.push((at.to_owned(), reason)),
@@ -96,7 +116,10 @@ impl Index {
     }
 
     fn add_alias(&mut self, unit: UnitName, other: UnitName) {
-        self.aliases.entry(other.clone()).or_default().insert(unit.clone());
+        self.aliases
+            .entry(other.clone())
+            .or_default()
+            .insert(unit.clone());
         self.entries.insert(unit, Entry::Alias(other));
     }
 
@@ -106,7 +129,9 @@ impl Index {
         for _ in 0..=MAX_ALIAS_HOPS {
             match self.step(&id) {
                 Some(Entry::Alias(next)) => id = carry_instance(&id, next),
-                Some(Entry::File(fragment)) => return Some(self.found(id, name, Some(fragment.clone()))),
+                Some(Entry::File(fragment)) => {
+                    return Some(self.found(id, name, Some(fragment.clone())));
+                }
                 None => return Some(self.found(id, name, None)),
             }
         }
@@ -115,19 +140,31 @@ impl Index {
 
     /// An instance without an entry of its own is what its template is.
     fn step(&self, name: &UnitName) -> Option<&Entry> {
-        self.entries.get(name).or_else(|| self.entries.get(&name.template()?))
+        self.entries
+            .get(name)
+            .or_else(|| self.entries.get(&name.template()?))
     }
 
     fn found(&self, id: UnitName, asked: &UnitName, fragment: Option<PathBuf>) -> Found {
         let mut names = BTreeSet::from([id.clone(), asked.clone()]);
         self.add_names_of(&id, &mut names, MAX_ALIAS_HOPS);
-        Found { id, names, fragment }
+        Found {
+            id,
+            names,
+            fragment,
+        }
     }
 
     fn add_names_of(&self, id: &UnitName, names: &mut BTreeSet<UnitName>, hops: usize) {
         let own = self.aliases.get(id).into_iter().flatten().cloned();
-        let of_template = id.template().and_then(|template| self.aliases.get(&template)).into_iter().flatten();
-        let instances = of_template.filter(|alias| alias.is_template()).filter_map(|alias| alias.with_instance(id.instance()?).ok());
+        let of_template = id
+            .template()
+            .and_then(|template| self.aliases.get(&template))
+            .into_iter()
+            .flatten();
+        let instances = of_template
+            .filter(|alias| alias.is_template())
+            .filter_map(|alias| alias.with_instance(id.instance()?).ok());
         for alias in own.chain(instances) {
             if names.insert(alias.clone()) && hops > 0 {
                 self.add_names_of(&alias, names, hops - 1);
@@ -149,7 +186,9 @@ impl Index {
 /// A link from an instance to a template means the template's instance of the same text.
 fn carry_instance(from: &UnitName, to: &UnitName) -> UnitName {
     match from.instance() {
-        Some(instance) if to.is_template() => to.with_instance(instance).unwrap_or_else(|_| to.clone()),
+        Some(instance) if to.is_template() => {
+            to.with_instance(instance).unwrap_or_else(|_| to.clone())
+        }
         _ => to.clone(),
     }
 }
@@ -162,10 +201,16 @@ fn forbidden(link: &UnitName, target: &UnitName) -> Option<String> {
         "a template can only be another name for a template"
     } else if link.instance().is_none() && !link.is_template() && target.is_template() {
         "a unit that is no instance can't be another name for a template"
-    } else if link.instance().is_some() && target.instance().is_some_and(|instance| Some(instance) != link.instance()) {
+    } else if link.instance().is_some()
+        && target
+            .instance()
+            .is_some_and(|instance| Some(instance) != link.instance())
+    {
         "the two are different instances"
     } else {
         return None;
     };
-    Some(format!("{link} can't be another name for {target}: {reason}"))
+    Some(format!(
+        "{link} can't be another name for {target}: {reason}"
+    ))
 }

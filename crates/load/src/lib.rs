@@ -10,6 +10,7 @@ mod index;
 mod loader;
 mod origin;
 mod paths;
+pub mod portable;
 mod side;
 mod specifier;
 mod tree;

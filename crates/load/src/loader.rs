@@ -82,7 +82,12 @@ impl<T: Tree> Loader<T> {
     /// Reads the unit directories' names.
     pub fn new(path: SearchPath, tree: T) -> Self {
         let index = Index::scan(&path, &tree);
-        Self { path, tree, index, context: SpecifierContext::default() }
+        Self {
+            path,
+            tree,
+            index,
+            context: SpecifierContext::default(),
+        }
     }
 
     /// The same with what specifiers say about this host.
@@ -109,7 +114,11 @@ impl<T: Tree> Loader<T> {
 
     /// What is wrong with the unit directories themselves.
     pub fn diagnostics(&self) -> Vec<Diagnostic> {
-        self.index.refused.iter().map(|(path, reason)| finding(Severity::Warning, path, reason)).collect()
+        self.index
+            .refused
+            .iter()
+            .map(|(path, reason)| finding(Severity::Warning, path, reason))
+            .collect()
     }
 
     /// The unit's own name, which differs from the name given where that is an alias; none where aliases lead in a circle.
@@ -122,19 +131,37 @@ impl<T: Tree> Loader<T> {
         let Some(found) = self.index.find(name) else {
             let message = format!("the links that make {name} another name lead in a circle");
             let mut loaded = Loaded::empty(name.clone(), LoadState::Error);
-            loaded.diagnostics.push(Diagnostic::of_file(Severity::Error, &name.as_str().into(), message));
+            loaded.diagnostics.push(Diagnostic::of_file(
+                Severity::Error,
+                &name.as_str().into(),
+                message,
+            ));
             return loaded;
         };
-        let state = if needs_file(found.id.kind()) { LoadState::NotFound } else { LoadState::Loaded };
+        let state = if needs_file(found.id.kind()) {
+            LoadState::NotFound
+        } else {
+            LoadState::Loaded
+        };
         let Some(fragment) = &found.fragment else {
-            return if state == LoadState::Loaded { self.assemble(&found, None) } else { Loaded::empty(found.id, state).named(found.names) };
+            return if state == LoadState::Loaded {
+                self.assemble(&found, None)
+            } else {
+                Loaded::empty(found.id, state).named(found.names)
+            };
         };
         match read_text(fragment, &self.tree) {
             Ok(Some(bytes)) => self.assemble(&found, Some((self.real_path(fragment), bytes))),
-            Ok(None) => Loaded::empty(found.id, LoadState::Masked).named(found.names).with_fragment(fragment),
+            Ok(None) => Loaded::empty(found.id, LoadState::Masked)
+                .named(found.names)
+                .with_fragment(fragment),
             Err(reason) => {
-                let mut loaded = Loaded::empty(found.id, LoadState::Error).named(found.names).with_fragment(fragment);
-                loaded.diagnostics.push(finding(Severity::Error, fragment, &reason));
+                let mut loaded = Loaded::empty(found.id, LoadState::Error)
+                    .named(found.names)
+                    .with_fragment(fragment);
+                loaded
+                    .diagnostics
+                    .push(finding(Severity::Error, fragment, &reason));
                 loaded
             }
         }
@@ -152,7 +179,9 @@ impl<T: Tree> Loader<T> {
         let path = fragment.as_ref().map(|(path, _)| path.as_path());
         let specifiers = Specifiers::new(&found.id, path, &self.context);
         let mut assembly = Assembly::new(Unit::new(found.id.clone()));
-        let is_cut = fragment.as_ref().is_some_and(|(path, bytes)| add_file(&mut assembly, path, bytes, &specifiers));
+        let is_cut = fragment
+            .as_ref()
+            .is_some_and(|(path, bytes)| add_file(&mut assembly, path, bytes, &specifiers));
         let drop_ins = self.add_drop_ins(found, &mut assembly, &specifiers);
         self.add_wanted(found, &mut assembly, &specifiers);
         Loaded {
@@ -163,7 +192,12 @@ impl<T: Tree> Loader<T> {
         }
     }
 
-    fn add_drop_ins(&self, found: &Found, assembly: &mut Assembly, specifiers: &Specifiers) -> Vec<PathBuf> {
+    fn add_drop_ins(
+        &self,
+        found: &Found,
+        assembly: &mut Assembly,
+        specifiers: &Specifiers,
+    ) -> Vec<PathBuf> {
         let places = directories(found, ".d", &self.index, &self.path);
         let drop_ins = match drop_ins(&places, &self.tree) {
             Ok(drop_ins) => drop_ins,
@@ -171,13 +205,17 @@ impl<T: Tree> Loader<T> {
                 // A drop-in may be what sandboxes the unit, so it must not run without.
                 let file = found.id.as_str().into();
                 let message = format!("the drop-in directories can't be read: {error}");
-                assembly.diagnostics.push(Diagnostic::of_file(Severity::Error, &file, message));
+                assembly
+                    .diagnostics
+                    .push(Diagnostic::of_file(Severity::Error, &file, message));
                 assembly.is_bad = true;
                 return Vec::new();
             }
         };
         for (path, reason) in &drop_ins.refused {
-            assembly.diagnostics.push(finding(Severity::Warning, path, reason));
+            assembly
+                .diagnostics
+                .push(finding(Severity::Warning, path, reason));
         }
         for (path, bytes) in &drop_ins.files {
             add_file(assembly, path, bytes, specifiers);
@@ -186,12 +224,18 @@ impl<T: Tree> Loader<T> {
     }
 
     fn add_wanted(&self, found: &Found, assembly: &mut Assembly, specifiers: &Specifiers) {
-        for (suffix, directive) in [(".wants", "Wants"), (".requires", "Requires"), (".upholds", "Upholds")] {
+        for (suffix, directive) in [
+            (".wants", "Wants"),
+            (".requires", "Requires"),
+            (".upholds", "Upholds"),
+        ] {
             let places = directories(found, suffix, &self.index, &self.path);
             let wanted = wanted(&places, &found.id, &self.tree).unwrap_or_else(|error| {
                 let file = found.id.as_str().into();
                 let message = format!("its {suffix} directories can't be read: {error}");
-                assembly.diagnostics.push(Diagnostic::of_file(Severity::Warning, &file, message));
+                assembly
+                    .diagnostics
+                    .push(Diagnostic::of_file(Severity::Warning, &file, message));
                 Vec::new()
             });
             for (other, link) in wanted {
@@ -237,7 +281,13 @@ fn add_file(assembly: &mut Assembly, path: &Path, bytes: &[u8], specifiers: &Spe
     document.is_cut()
 }
 
-fn add_relation(assembly: &mut Assembly, directive: &str, other: &UnitName, link: &Path, specifiers: &Specifiers) {
+fn add_relation(
+    assembly: &mut Assembly,
+    directive: &str,
+    other: &UnitName,
+    link: &Path,
+    specifiers: &Specifiers,
+) {
     if !assembly.add_plain(directive, other.as_str(), specifiers) {
         return;
     }
@@ -273,8 +323,34 @@ fn finished(mut assembly: Assembly, is_cut: bool) -> Loaded {
 /// Reads one text as if it were a unit's only file: for units that are not in a tree (transient units, units of images, tests).
 #[must_use]
 pub fn load_text(name: &UnitName, file: &Path, bytes: &[u8], context: &SpecifierContext) -> Loaded {
-    let specifiers = Specifiers::new(name, Some(file), context);
+    read_alone(
+        name,
+        file,
+        bytes,
+        &Specifiers::new(name, Some(file), context),
+    )
+}
+
+/// The same, but in a template the specifiers that differ from instance to instance stay as they are written, so that they can be seen.
+pub(crate) fn load_text_as_template(
+    name: &UnitName,
+    file: &Path,
+    bytes: &[u8],
+    context: &SpecifierContext,
+) -> Loaded {
+    read_alone(
+        name,
+        file,
+        bytes,
+        &Specifiers::new(name, Some(file), context).leaving_instance(),
+    )
+}
+
+fn read_alone(name: &UnitName, file: &Path, bytes: &[u8], specifiers: &Specifiers) -> Loaded {
     let mut assembly = Assembly::new(Unit::new(name.clone()));
-    let is_cut = add_file(&mut assembly, file, bytes, &specifiers);
-    Loaded { fragment: Some(file.to_owned()), ..finished(assembly, is_cut) }
+    let is_cut = add_file(&mut assembly, file, bytes, specifiers);
+    Loaded {
+        fragment: Some(file.to_owned()),
+        ..finished(assembly, is_cut)
+    }
 }

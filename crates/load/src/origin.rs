@@ -29,16 +29,27 @@ pub struct Origins(Vec<(Directive, Origin)>);
 
 impl Origins {
     pub(crate) fn push(&mut self, directive: Directive, file: &Arc<str>, line: u32) {
-        self.0.push((directive, Origin { file: Arc::clone(file), line }));
+        self.0.push((
+            directive,
+            Origin {
+                file: Arc::clone(file),
+                line,
+            },
+        ));
     }
 
     /// Every place that had a say in a directive's value, the last one last.
     pub fn of(&self, directive: Directive) -> impl Iterator<Item = &Origin> {
-        self.0.iter().filter(move |(known, _)| *known == directive).map(|(_, origin)| origin)
+        self.0
+            .iter()
+            .filter(move |(known, _)| *known == directive)
+            .map(|(_, origin)| origin)
     }
 
     /// Every directive with a place.
     pub fn iter(&self) -> impl Iterator<Item = (Directive, &Origin)> {
-        self.0.iter().map(|(directive, origin)| (*directive, origin))
+        self.0
+            .iter()
+            .map(|(directive, origin)| (*directive, origin))
     }
 }

@@ -49,14 +49,20 @@ impl SearchPath {
     /// The directories given, in order, each once.
     pub fn new(directories: impl IntoIterator<Item = PathBuf>) -> Self {
         let mut path = Self::default();
-        directories.into_iter().for_each(|directory| path.push(directory));
+        directories
+            .into_iter()
+            .for_each(|directory| path.push(directory));
         path
     }
 
     /// Coracle's own directories, for a manager beside another init: the administrator's units, then transient ones, then attached ones.
     #[must_use]
     pub fn own(config: &Path, runtime: &Path, state: &Path) -> Self {
-        Self::new([config.join("units"), runtime.join("units.d"), state.join("attached")])
+        Self::new([
+            config.join("units"),
+            runtime.join("units.d"),
+            state.join("attached"),
+        ])
     }
 
     /// Coracle's own directories, then the reference's: for a manager that is the machine's init.
@@ -78,14 +84,24 @@ impl SearchPath {
     /// The directories of `--unit-path`, between colons; an empty part at the end stands for what `rest` has.
     #[must_use]
     pub fn parse(text: &str, rest: &Self) -> Self {
-        let given = Self::new(text.split(':').filter(|part| !part.is_empty()).map(PathBuf::from));
-        if text.ends_with(':') { given.followed_by(rest.directories.iter().cloned()) } else { given }
+        let given = Self::new(
+            text.split(':')
+                .filter(|part| !part.is_empty())
+                .map(PathBuf::from),
+        );
+        if text.ends_with(':') {
+            given.followed_by(rest.directories.iter().cloned())
+        } else {
+            given
+        }
     }
 
     /// These, then others.
     #[must_use]
     pub fn followed_by(mut self, others: impl IntoIterator<Item = PathBuf>) -> Self {
-        others.into_iter().for_each(|directory| self.push(directory));
+        others
+            .into_iter()
+            .for_each(|directory| self.push(directory));
         self
     }
 

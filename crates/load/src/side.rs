@@ -17,9 +17,15 @@ pub(crate) const MAX_DROP_INS: usize = 256;
 const MAX_WANTED: usize = 4096;
 
 /// The directories of a unit with this suffix, the strongest first: those of its names along the search path, then those of its kind.
-pub(crate) fn directories(found: &Found, suffix: &str, index: &Index, path: &SearchPath) -> Vec<PathBuf> {
+pub(crate) fn directories(
+    found: &Found,
+    suffix: &str,
+    index: &Index,
+    path: &SearchPath,
+) -> Vec<PathBuf> {
     let mut ordered = Vec::new();
-    let own_first = std::iter::once(&found.id).chain(found.names.iter().filter(|name| **name != found.id));
+    let own_first =
+        std::iter::once(&found.id).chain(found.names.iter().filter(|name| **name != found.id));
     for name in own_first {
         let stems = name_ladder(name);
         for (number, directory) in path.directories().iter().enumerate() {
@@ -33,7 +39,13 @@ pub(crate) fn directories(found: &Found, suffix: &str, index: &Index, path: &Sea
     ordered
 }
 
-fn add_existing(ordered: &mut Vec<PathBuf>, stems: &[String], suffix: &str, place: (usize, &PathBuf), index: &Index) {
+fn add_existing(
+    ordered: &mut Vec<PathBuf>,
+    stems: &[String],
+    suffix: &str,
+    place: (usize, &PathBuf),
+    index: &Index,
+) {
     let (number, directory) = place;
     for stem in stems {
         let name = format!("{stem}{suffix}");
@@ -62,7 +74,10 @@ fn name_ladder(name: &UnitName) -> Vec<String> {
 /// `a-b-c`, `a-b-`, `a-`: cut after each dash, from the right.
 fn prefixes(prefix: &str) -> impl Iterator<Item = &str> {
     let before_last = prefix.len().saturating_sub(1);
-    let cuts = prefix.rmatch_indices('-').map(|(at, _)| at).filter(move |at| *at < before_last && *at > 0);
+    let cuts = prefix
+        .rmatch_indices('-')
+        .map(|(at, _)| at)
+        .filter(move |at| *at < before_last && *at > 0);
     std::iter::once(prefix).chain(cuts.filter_map(move |at| prefix.get(..=at)))
 }
 
@@ -79,8 +94,14 @@ pub(crate) struct DropIns {
 pub(crate) fn drop_ins(directories: &[PathBuf], tree: &dyn Tree) -> io::Result<DropIns> {
     let mut by_name: BTreeMap<String, PathBuf> = BTreeMap::new();
     for directory in directories {
-        for name in tree.entries(directory)?.into_iter().filter(|name| is_drop_in(name)) {
-            by_name.entry(name).or_insert_with_key(|name| directory.join(name));
+        for name in tree
+            .entries(directory)?
+            .into_iter()
+            .filter(|name| is_drop_in(name))
+        {
+            by_name
+                .entry(name)
+                .or_insert_with_key(|name| directory.join(name));
         }
     }
     let mut found = DropIns::default();
@@ -113,14 +134,21 @@ pub(crate) fn read_text(path: &Path, tree: &dyn Tree) -> Result<Option<Vec<u8>>,
         Ok(Content::Null) => Ok(None),
         Ok(Content::Missing) => Err("the link leads to no file".to_owned()),
         Ok(Content::NotAFile) => Err("this is no regular file".to_owned()),
-        Ok(Content::TooLarge) => Err(format!("the file has more than the {} bytes that are read", syntax::MAX_FILE_BYTES)),
+        Ok(Content::TooLarge) => Err(format!(
+            "the file has more than the {} bytes that are read",
+            syntax::MAX_FILE_BYTES
+        )),
         Err(error) => Err(format!("the file can't be read: {error}")),
     }
 }
 
 /// The units that `.wants` and its kin name, each with the link that names it. A link to /dev/null, or an empty file, in a stronger
 /// directory takes a name out.
-pub(crate) fn wanted(directories: &[PathBuf], unit: &UnitName, tree: &dyn Tree) -> io::Result<Vec<(UnitName, PathBuf)>> {
+pub(crate) fn wanted(
+    directories: &[PathBuf],
+    unit: &UnitName,
+    tree: &dyn Tree,
+) -> io::Result<Vec<(UnitName, PathBuf)>> {
     let mut seen = BTreeSet::new();
     let mut wanted = Vec::new();
     for directory in directories {

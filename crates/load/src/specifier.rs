@@ -110,7 +110,9 @@ impl OsRelease {
     pub fn parse(text: &str) -> Self {
         let mut os = Self::default();
         for line in text.lines() {
-            let Some((name, value)) = line.trim().split_once('=') else { continue };
+            let Some((name, value)) = line.trim().split_once('=') else {
+                continue;
+            };
             let field = match name {
                 "ID" => &mut os.id,
                 "VERSION_ID" => &mut os.version_id,
@@ -127,9 +129,16 @@ impl OsRelease {
 }
 
 fn unquoted(value: &str) -> String {
-    let mode = syntax::words::Mode { backslash: syntax::words::Backslash::Plain, relaxed: true, ..syntax::words::Mode::STRICT };
+    let mode = syntax::words::Mode {
+        backslash: syntax::words::Backslash::Plain,
+        relaxed: true,
+        ..syntax::words::Mode::STRICT
+    };
     let first = syntax::words::words(value, mode).next();
-    first.and_then(Result::ok).and_then(|word| String::from_utf8(word.value).ok()).unwrap_or_default()
+    first
+        .and_then(Result::ok)
+        .and_then(|word| String::from_utf8(word.value).ok())
+        .unwrap_or_default()
 }
 
 /// Longest text that one part may expand to, 1 MiB as the longest line: `%n%n%n…` must not make a small file large.
@@ -141,14 +150,31 @@ pub struct Specifiers<'a> {
     unit: &'a UnitName,
     fragment: Option<&'a Path>,
     context: &'a SpecifierContext,
+    leaves_instance: bool,
     dropped: RefCell<Vec<ParseError>>,
 }
 
 impl<'a> Specifiers<'a> {
     /// The specifiers of `unit`, whose main file is `fragment`.
     #[must_use]
-    pub fn new(unit: &'a UnitName, fragment: Option<&'a Path>, context: &'a SpecifierContext) -> Self {
-        Self { unit, fragment, context, dropped: RefCell::default() }
+    pub fn new(
+        unit: &'a UnitName,
+        fragment: Option<&'a Path>,
+        context: &'a SpecifierContext,
+    ) -> Self {
+        Self {
+            unit,
+            fragment,
+            context,
+            leaves_instance: false,
+            dropped: RefCell::default(),
+        }
+    }
+
+    /// In a template, leaves what differs from instance to instance as it is written.
+    pub(crate) fn leaving_instance(mut self) -> Self {
+        self.leaves_instance = self.unit.is_template();
+        self
     }
 
     /// Takes the wrong items that were dropped since the last call.
@@ -159,7 +185,13 @@ impl<'a> Specifiers<'a> {
     /// What one specifier stands for; none if there is no such specifier, an error if it has no value here.
     fn value(&self, letter: char) -> Option<Result<String, ParseError>> {
         let known = self.of_unit(letter).or_else(|| self.of_fragment(letter));
-        known.or_else(|| Some(self.of_manager(letter).or_else(|| self.of_host(letter))?.map_or_else(|| missing(letter), Ok)))
+        known.or_else(|| {
+            Some(
+                self.of_manager(letter)
+                    .or_else(|| self.of_host(letter))?
+                    .map_or_else(|| missing(letter), Ok),
+            )
+        })
     }
 
     fn of_unit(&self, letter: char) -> Option<Result<String, ParseError>> {
@@ -167,6 +199,7 @@ impl<'a> Specifiers<'a> {
         let instance = name.instance().unwrap_or_default();
         let last = name.prefix().rsplit('-').next().unwrap_or_default();
         Some(match letter {
+            'n' | 'N' | 'i' | 'I' | 'f' if self.leaves_instance => Ok(format!("%{letter}")),
             '%' => Ok("%".to_owned()),
             'n' => Ok(name.as_str().to_owned()),
             'N' => Ok(name.stem().to_owned()),
@@ -197,7 +230,9 @@ impl<'a> Specifiers<'a> {
             _ => return None,
         };
         let text = path.map(|path| path.to_string_lossy().into_owned());
-        Some(text.ok_or_else(|| ParseError::new(format!("%{letter} has no value, as the unit has no file"))))
+        Some(text.ok_or_else(|| {
+            ParseError::new(format!("%{letter} has no value, as the unit has no file"))
+        }))
     }
 
     fn of_manager(&self, letter: char) -> Option<Option<String>> {
@@ -228,7 +263,12 @@ impl<'a> Specifiers<'a> {
         Some(match letter {
             'H' => Some(context.host_name.clone()),
             'l' => Some(short.to_owned()),
-            'q' => Some(context.pretty_host_name.clone().unwrap_or_else(|| short.to_owned())),
+            'q' => Some(
+                context
+                    .pretty_host_name
+                    .clone()
+                    .unwrap_or_else(|| short.to_owned()),
+            ),
             'm' => context.machine_id.clone(),
             'b' => Some(context.boot_id.clone()),
             'v' => Some(context.kernel_release.clone()),
@@ -249,7 +289,9 @@ fn unescaped(text: &str) -> Result<String, ParseError> {
 }
 
 fn missing(letter: char) -> Result<String, ParseError> {
-    Err(ParseError::new(format!("%{letter} has no value on this host")))
+    Err(ParseError::new(format!(
+        "%{letter} has no value on this host"
+    )))
 }
 
 impl Expand for Specifiers<'_> {
@@ -267,11 +309,15 @@ impl Expand for Specifiers<'_> {
             };
             match self.value(letter) {
                 Some(value) => expanded.push_str(&value?),
-                None if letter.is_ascii_alphanumeric() => return Err(ParseError::new(format!("%{letter} is no specifier"))),
+                None if letter.is_ascii_alphanumeric() => {
+                    return Err(ParseError::new(format!("%{letter} is no specifier")));
+                }
                 None => expanded.extend(['%', letter]),
             }
             if expanded.len() > MAX_EXPANDED_BYTES {
-                return Err(ParseError::new(format!("its specifiers expand to more than {MAX_EXPANDED_BYTES} bytes")));
+                return Err(ParseError::new(format!(
+                    "its specifiers expand to more than {MAX_EXPANDED_BYTES} bytes"
+                )));
             }
             rest = after.get(letter.len_utf8()..).unwrap_or_default();
         }

@@ -88,9 +88,14 @@ impl MemoryTree {
 
 impl Tree for MemoryTree {
     fn entries(&self, directory: &Path) -> io::Result<Vec<String>> {
-        let below = self.nodes.keys().filter_map(|path| path.strip_prefix(directory).ok());
+        let below = self
+            .nodes
+            .keys()
+            .filter_map(|path| path.strip_prefix(directory).ok());
         let first = below.filter_map(|rest| rest.components().next());
-        let names: BTreeSet<String> = first.map(|name| name.as_os_str().to_string_lossy().into_owned()).collect();
+        let names: BTreeSet<String> = first
+            .map(|name| name.as_os_str().to_string_lossy().into_owned())
+            .collect();
         Ok(names.into_iter().collect())
     }
 
@@ -105,7 +110,9 @@ impl Tree for MemoryTree {
         let mut path = path.to_owned();
         for _ in 0..MAX_LINKS {
             match self.nodes.get(&path) {
-                Some(Node::File(bytes)) if bytes.len() > limit_bytes => return Ok(Content::TooLarge),
+                Some(Node::File(bytes)) if bytes.len() > limit_bytes => {
+                    return Ok(Content::TooLarge);
+                }
                 Some(Node::File(bytes)) => return Ok(Content::Bytes(bytes.clone())),
                 Some(Node::Link(target)) => path = link_target(&path, target),
                 None if path == Path::new("/dev/null") => return Ok(Content::Null),

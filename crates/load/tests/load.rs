@@ -1,4 +1,9 @@
 //! Search path, drop-ins, templates, aliases, masks, side directories: a tree of texts in, loaded units out.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that can't read its own samples must fail"
+)]
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -21,7 +26,10 @@ fn tree(text: &str) -> MemoryTree {
 }
 
 fn loader(text: &str) -> Loader<MemoryTree> {
-    Loader::new(SearchPath::new(["/etc/u", "/run/u", "/usr/u"].map(PathBuf::from)), tree(text))
+    Loader::new(
+        SearchPath::new(["/etc/u", "/run/u", "/usr/u"].map(PathBuf::from)),
+        tree(text),
+    )
 }
 
 fn name(text: &str) -> UnitName {
@@ -31,21 +39,43 @@ fn name(text: &str) -> UnitName {
 /// The unit as text: its names, state, files, values with their last origin, diagnostics.
 fn show(loaded: &Loaded) -> String {
     let names: Vec<_> = loaded.names.iter().map(UnitName::as_str).collect();
-    let mut shown = format!("{}: {} ({})\n", loaded.unit.name(), loaded.state, names.join(" "));
-    loaded.fragment.iter().for_each(|path| writeln!(shown, "fragment {}", path.display()).unwrap());
-    loaded.drop_ins.iter().for_each(|path| writeln!(shown, "drop-in {}", path.display()).unwrap());
+    let mut shown = format!(
+        "{}: {} ({})\n",
+        loaded.unit.name(),
+        loaded.state,
+        names.join(" ")
+    );
+    loaded
+        .fragment
+        .iter()
+        .for_each(|path| writeln!(shown, "fragment {}", path.display()).unwrap());
+    loaded
+        .drop_ins
+        .iter()
+        .for_each(|path| writeln!(shown, "drop-in {}", path.display()).unwrap());
     for (directive, _) in loaded.unit.iter() {
-        let origin = loaded.origins.of(directive).last().map(ToString::to_string).unwrap_or_default();
+        let origin = loaded
+            .origins
+            .of(directive)
+            .last()
+            .map(ToString::to_string)
+            .unwrap_or_default();
         let lines = settings::print(&loaded.unit, directive).join(" | ");
         writeln!(shown, "{directive}{lines}  <- {origin}").unwrap();
     }
-    loaded.diagnostics.iter().for_each(|finding| writeln!(shown, "{finding}").unwrap());
+    loaded
+        .diagnostics
+        .iter()
+        .for_each(|finding| writeln!(shown, "{finding}").unwrap());
     shown
 }
 
 #[track_caller]
 fn check(text: &str, unit: &str, expected: &str) {
-    assert_eq!(show(&loader(text).load(&name(unit))).trim_end(), expected.trim());
+    assert_eq!(
+        show(&loader(text).load(&name(unit))).trim_end(),
+        expected.trim()
+    );
 }
 
 #[test]
@@ -75,7 +105,11 @@ fn an_empty_file_or_a_link_to_null_masks() {
 a.service: masked (a.service)
 fragment /etc/u/a.service",
     );
-    check("== /etc/u/a.service\n== /usr/u/a.service\n[Unit]\n", "a.service", "a.service: masked (a.service)\nfragment /etc/u/a.service");
+    check(
+        "== /etc/u/a.service\n== /usr/u/a.service\n[Unit]\n",
+        "a.service",
+        "a.service: masked (a.service)\nfragment /etc/u/a.service",
+    );
 }
 
 #[test]
@@ -229,7 +263,11 @@ fn aliases_between_kinds_or_to_templates_are_refused() {
         "== /usr/u/a.service\n[Unit]\n== /usr/u/t@.service\n[Unit]\n== /etc/u/a.socket -> /usr/u/a.service\n\
          == /etc/u/p.service -> /usr/u/t@.service\n== /etc/u/q@.service -> /usr/u/a.service\n== /etc/u/r@x.service -> /usr/u/t@y.service\n",
     );
-    let shown: Vec<_> = loader.diagnostics().iter().map(ToString::to_string).collect();
+    let shown: Vec<_> = loader
+        .diagnostics()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     assert_eq!(
         shown,
         [
@@ -327,7 +365,9 @@ Description=a  <- /etc/u/a.service:2
 #[test]
 fn too_many_drop_ins_are_cut_off_with_a_word() {
     let mut text = "== /etc/u/a.service\n[Unit]\n".to_owned();
-    (0..300).for_each(|number| write!(text, "== /etc/u/a.service.d/{number:03}.conf\n[Unit]\n").unwrap());
+    (0..300).for_each(|number| {
+        write!(text, "== /etc/u/a.service.d/{number:03}.conf\n[Unit]\n").unwrap()
+    });
     let loaded = loader(&text).load(&name("a.service"));
     assert_eq!(loaded.drop_ins.len(), 256);
     let last = loaded.diagnostics.last().unwrap().to_string();
@@ -339,10 +379,29 @@ fn too_many_drop_ins_are_cut_off_with_a_word() {
 
 #[test]
 fn the_search_path_is_own_then_the_references_and_can_be_given() {
-    let own = SearchPath::own("/etc/coracle".as_ref(), "/run/coracle".as_ref(), "/var/lib/coracle".as_ref());
-    let shown: Vec<_> = own.directories().iter().map(|path| path.display().to_string()).collect();
-    assert_eq!(shown, ["/etc/coracle/units", "/run/coracle/units.d", "/var/lib/coracle/attached"]);
-    let init = SearchPath::init("/etc/coracle".as_ref(), "/run/coracle".as_ref(), "/var/lib/coracle".as_ref());
+    let own = SearchPath::own(
+        "/etc/coracle".as_ref(),
+        "/run/coracle".as_ref(),
+        "/var/lib/coracle".as_ref(),
+    );
+    let shown: Vec<_> = own
+        .directories()
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "/etc/coracle/units",
+            "/run/coracle/units.d",
+            "/var/lib/coracle/attached"
+        ]
+    );
+    let init = SearchPath::init(
+        "/etc/coracle".as_ref(),
+        "/run/coracle".as_ref(),
+        "/var/lib/coracle".as_ref(),
+    );
     assert_eq!(init.directories().len(), 16);
     assert_eq!(SearchPath::parse("/a:/b", &own).directories().len(), 2);
     assert_eq!(SearchPath::parse("/a:", &own).directories().len(), 4);

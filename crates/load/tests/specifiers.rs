@@ -1,4 +1,9 @@
 //! Specifiers and name escaping: text in, text out.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that can't read its own samples must fail"
+)]
 
 use coracle_load as load;
 use load::{OsRelease, SpecifierContext, Specifiers, escape};
@@ -10,7 +15,9 @@ fn context() -> SpecifierContext {
         machine_id: Some("m1".into()),
         boot_id: "b1".into(),
         kernel_release: "6.12".into(),
-        os: OsRelease::parse("ID=debian\nVERSION_ID=\"13\"\nIMAGE_ID='img'\nIMAGE_VERSION=7\n# c\nBUILD_ID=b\nVARIANT_ID=v\n"),
+        os: OsRelease::parse(
+            "ID=debian\nVERSION_ID=\"13\"\nIMAGE_ID='img'\nIMAGE_VERSION=7\n# c\nBUILD_ID=b\nVARIANT_ID=v\n",
+        ),
         ..SpecifierContext::default()
     }
 }
@@ -20,7 +27,9 @@ fn check(unit: &str, text: &str, expected: &str) {
     let unit: UnitName = unit.parse().unwrap();
     let context = context();
     let specifiers = Specifiers::new(&unit, Some("/etc/u/x.service".as_ref()), &context);
-    let shown = specifiers.expand(text).unwrap_or_else(|error| format!("error: {error}"));
+    let shown = specifiers
+        .expand(text)
+        .unwrap_or_else(|error| format!("error: {error}"));
     assert_eq!(shown, expected);
 }
 
@@ -45,7 +54,11 @@ fn directories_and_the_managers_user() {
 
 #[test]
 fn the_host_and_its_system() {
-    check("a.service", "%H %l %q %m %b %v %a %o %w %B %W %M %A", "box.example.org box box m1 b1 6.12 x86-64 debian 13 b v img 7");
+    check(
+        "a.service",
+        "%H %l %q %m %b %v %a %o %w %B %W %M %A",
+        "box.example.org box box m1 b1 6.12 x86-64 debian 13 b v img 7",
+    );
 }
 
 #[test]
@@ -53,8 +66,13 @@ fn the_fragment_and_its_directory() {
     check("a.service", "%y %Y", "/etc/u/x.service /etc/u");
     let unit: UnitName = "a.slice".parse().unwrap();
     let context = context();
-    let error = Specifiers::new(&unit, None, &context).expand("%y").unwrap_err();
-    assert_eq!(error.to_string(), "%y has no value, as the unit has no file");
+    let error = Specifiers::new(&unit, None, &context)
+        .expand("%y")
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "%y has no value, as the unit has no file"
+    );
 }
 
 #[test]
@@ -68,20 +86,34 @@ fn percent_signs_double_and_unknown_letters_are_errors() {
 #[test]
 fn an_expansion_has_a_limit() {
     let long = "%n".repeat(200_000);
-    check("abcdefgh.service", &long, "error: its specifiers expand to more than 1048576 bytes");
+    check(
+        "abcdefgh.service",
+        &long,
+        "error: its specifiers expand to more than 1048576 bytes",
+    );
 }
 
 #[test]
 fn what_a_host_does_not_have_is_an_error_and_no_empty_text() {
     let unit: UnitName = "a.service".parse().unwrap();
     let bare = SpecifierContext::default();
-    let error = Specifiers::new(&unit, None, &bare).expand("%m").unwrap_err();
+    let error = Specifiers::new(&unit, None, &bare)
+        .expand("%m")
+        .unwrap_err();
     assert_eq!(error.to_string(), "%m has no value on this host");
 }
 
 #[test]
 fn escaping_is_systemd_escapes() {
-    for (text, escaped) in [("a/b c", r"a-b\x20c"), (".a", r"\x2ea"), ("a-b", r"a\x2db"), ("ü", r"\xc3\xbc"), ("", ""), ("a:_.", "a:_."), ("a@b", r"a\x40b")] {
+    for (text, escaped) in [
+        ("a/b c", r"a-b\x20c"),
+        (".a", r"\x2ea"),
+        ("a-b", r"a\x2db"),
+        ("ü", r"\xc3\xbc"),
+        ("", ""),
+        ("a:_.", "a:_."),
+        ("a@b", r"a\x40b"),
+    ] {
         assert_eq!(escape::escape(text), escaped);
         assert_eq!(escape::unescape(escaped).as_deref(), Some(text));
     }
@@ -92,14 +124,27 @@ fn escaping_is_systemd_escapes() {
 
 #[test]
 fn paths_lose_superfluous_slashes() {
-    for (path, escaped) in [("/", "-"), ("/foo//bar/baz/", "foo-bar-baz"), ("/.a", r"\x2ea"), ("/a/./b", "a-b")] {
+    for (path, escaped) in [
+        ("/", "-"),
+        ("/foo//bar/baz/", "foo-bar-baz"),
+        ("/.a", r"\x2ea"),
+        ("/a/./b", "a-b"),
+    ] {
         assert_eq!(escape::escape_path(path).as_deref(), Some(escaped));
     }
     assert_eq!(escape::escape_path("a"), None);
     assert_eq!(escape::escape_path("/a/../b"), None);
-    assert_eq!(escape::unescape_path("foo-bar").as_deref(), Some("/foo/bar"));
+    assert_eq!(
+        escape::unescape_path("foo-bar").as_deref(),
+        Some("/foo/bar")
+    );
     assert_eq!(escape::unescape_path("-").as_deref(), Some("/"));
     assert_eq!(escape::unescape_path("a--b"), None);
     let template: UnitName = "getty@.service".parse().unwrap();
-    assert_eq!(escape::instantiate(&template, "dev/tty 1").unwrap().as_str(), r"getty@dev-tty\x201.service");
+    assert_eq!(
+        escape::instantiate(&template, "dev/tty 1")
+            .unwrap()
+            .as_str(),
+        r"getty@dev-tty\x201.service"
+    );
 }

@@ -1,5 +1,10 @@
 //! What a diagnostic looks like on a terminal.
 #![cfg(feature = "render")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that can't read its own samples must fail"
+)]
 
 use coracle_syntax as syntax;
 use syntax::{Diagnostic, Severity, parse, render};

@@ -1,4 +1,9 @@
 //! Words of values: each rule with an example, the modes side by side.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that can't read its own samples must fail"
+)]
 
 use coracle_syntax as syntax;
 use syntax::words::{Mode, quote, split};

@@ -1,0 +1,192 @@
+//! Paths, directories and files of the host that a unit names.
+
+use crate::portable::judge::{Scope, Verdict};
+
+/// The roots below which a portable's own directory is its own.
+const OWN_ROOTS: [&str; 5] = ["/run/", "/var/lib/", "/var/cache/", "/var/log/", "/etc/"];
+
+/// Whether a path lies in a directory of the portable's own.
+pub(crate) fn is_own(scope: Scope, path: &str) -> bool {
+    let rest = OWN_ROOTS.iter().find_map(|root| path.strip_prefix(root));
+    let first = rest.and_then(|rest| rest.split('/').next());
+    is_plain(path) && first.is_some_and(|first| scope.portable.owns_word(first))
+}
+
+/// No way up, and nothing that an instance's name fills in later.
+fn is_plain(path: &str) -> bool {
+    !path.split('/').any(|part| part == "..") && !path.contains('%')
+}
+
+/// Without the marks that say "may be missing" and "below the unit's root".
+fn split_marks(rule: &str) -> (&str, bool) {
+    let path = rule.trim_start_matches(['-', '+']);
+    let marks = rule.len() - path.len();
+    (
+        path,
+        rule.get(..marks).is_some_and(|marks| marks.contains('+')),
+    )
+}
+
+fn asks_path(grant: &str, verb: &str, path: &str) -> Verdict {
+    Verdict::asks(format!("{grant}:{path}"), format!("{verb} {path}"))
+}
+
+/// ReadWritePaths=: free inside the image and in its own directories.
+pub(crate) fn read_write(scope: Scope, rule: &str) -> Verdict {
+    let (path, is_inside) = split_marks(rule);
+    Verdict::free_if(is_inside || is_own(scope, path), || {
+        asks_path("path", "write to the host's", path)
+    })
+}
+
+/// BindPaths=.
+pub(crate) fn bind(scope: Scope, rule: &str) -> Verdict {
+    let (source, _) = split_marks(bind_source(rule));
+    Verdict::free_if(is_own(scope, source), || {
+        asks_path("path", "write to the host's", source)
+    })
+}
+
+/// BindReadOnlyPaths=.
+pub(crate) fn bind_read_only(scope: Scope, rule: &str) -> Verdict {
+    let (source, _) = split_marks(bind_source(rule));
+    Verdict::free_if(is_own(scope, source), || {
+        asks_path("path-read-only", "read the host's", source)
+    })
+}
+
+/// Up to the first colon that no backslash takes the meaning of.
+fn bind_source(rule: &str) -> &str {
+    let mut escaped = false;
+    let end = rule.bytes().position(|byte| {
+        let ends = byte == b':' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        ends
+    });
+    end.and_then(|end| rule.get(..end)).unwrap_or(rule)
+}
+
+/// RuntimeDirectory= and its kin: `NAME[:LINK[:FLAGS]]`, each name relative.
+fn directory(scope: Scope, root: &str, word: &str) -> Verdict {
+    let mut parts = word.split(':');
+    let names = [
+        parts.next().unwrap_or_default(),
+        parts.next().unwrap_or_default(),
+    ];
+    let foreign = names
+        .into_iter()
+        .find(|name| !name.is_empty() && !is_own(scope, &format!("{root}{name}")));
+    match foreign {
+        None => Verdict::Free,
+        Some(name) => asks_path("path", "own the host's", &format!("{root}{name}")),
+    }
+}
+
+/// RuntimeDirectory=.
+pub(crate) fn runtime_directory(scope: Scope, word: &str) -> Verdict {
+    directory(scope, "/run/", word)
+}
+
+/// StateDirectory=.
+pub(crate) fn state_directory(scope: Scope, word: &str) -> Verdict {
+    directory(scope, "/var/lib/", word)
+}
+
+/// CacheDirectory=.
+pub(crate) fn cache_directory(scope: Scope, word: &str) -> Verdict {
+    directory(scope, "/var/cache/", word)
+}
+
+/// LogsDirectory=.
+pub(crate) fn logs_directory(scope: Scope, word: &str) -> Verdict {
+    directory(scope, "/var/log/", word)
+}
+
+/// ConfigurationDirectory=.
+pub(crate) fn configuration_directory(scope: Scope, word: &str) -> Verdict {
+    directory(scope, "/etc/", word)
+}
+
+/// PathExists= and its kin: the manager looks on its behalf.
+pub(crate) fn watch(scope: Scope, path: &str) -> Verdict {
+    Verdict::free_if(is_own(scope, path), || {
+        asks_path("watch", "watch the host's", path)
+    })
+}
+
+/// PIDFile=: read as root, so only its own.
+pub(crate) fn pid_file(scope: Scope, path: &str) -> Verdict {
+    let full = if path.starts_with('/') {
+        path.to_owned()
+    } else {
+        format!("/run/{path}")
+    };
+    let full = full.replacen("/var/run/", "/run/", 1);
+    Verdict::free_if(is_own(scope, &full), || {
+        Verdict::never("a PID file outside its own directories would be read as root")
+    })
+}
+
+/// Symlinks= of sockets.
+pub(crate) fn symlink(scope: Scope, path: &str) -> Verdict {
+    Verdict::free_if(is_own(scope, path), || {
+        Verdict::never("links outside its own directories would be made as root")
+    })
+}
+
+/// RequiresMountsFor= and WantsMountsFor=.
+pub(crate) fn mounts_for(scope: Scope, path: &str) -> Verdict {
+    Verdict::free_if(is_own(scope, path), || {
+        Verdict::never("an image can't depend on the host's mounts")
+    })
+}
+
+/// LoadCredential= and LoadCredentialEncrypted=: `ID[:PATH]`.
+pub(crate) fn credential(_: Scope, line: &str) -> Verdict {
+    let (id, path) = line.split_once(':').unwrap_or((line, ""));
+    if path.starts_with('/') {
+        return Verdict::never(
+            "the host's files can't be loaded as credentials on an image's word; `coracle configure` gives it secrets",
+        );
+    }
+    Verdict::asks(
+        format!("credential:{id}"),
+        format!("be given the credential {id}"),
+    )
+}
+
+/// ImportCredential=.
+pub(crate) fn import_credential(_: Scope, line: &str) -> Verdict {
+    Verdict::asks(
+        format!("credential:{line}"),
+        format!("be given the host's credentials {line}"),
+    )
+}
+
+/// StandardOutput= and StandardError=; StandardInput= has a subset of the words.
+pub(crate) fn standard_stream(_: Scope, line: &str) -> Verdict {
+    match line.split(':').next().unwrap_or_default() {
+        "file" | "append" | "truncate" => {
+            Verdict::never("a file for its output would be opened as root on the host")
+        }
+        "inherit" | "null" | "journal" | "syslog" | "socket" | "fd" | "data" => Verdict::Free,
+        "kmsg" => Verdict::asks("kernel-logs", "write to the kernel's log"),
+        _ => Verdict::asks("terminal", "use the host's terminal"),
+    }
+}
+
+/// DeviceAllow=: `NODE [RIGHTS]`.
+pub(crate) fn device(_: Scope, line: &str) -> Verdict {
+    let node = line.split_whitespace().next().unwrap_or_default();
+    let free = [
+        "/dev/null",
+        "/dev/zero",
+        "/dev/full",
+        "/dev/random",
+        "/dev/urandom",
+        "/dev/tty",
+    ];
+    Verdict::free_if(free.contains(&node), || {
+        asks_path("device", "use the device", node)
+    })
+}
