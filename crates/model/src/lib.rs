@@ -1,1 +1,21 @@
 //! The nouns: unit names, values, typed unit records.
+//!
+//! Everything here is a plain value with a text form. Nothing here knows files, descriptors or clocks.
+
+pub mod directive;
+pub mod facts;
+pub mod key;
+pub mod position;
+pub mod tables;
+pub mod text;
+pub mod unit;
+pub mod unit_name;
+pub mod value;
+
+pub use directive::{Directive, Key, Room};
+pub use facts::Facts;
+pub use position::Position;
+pub use text::{Expand, Form, ParseError, TextForm};
+pub use unit::Unit;
+pub use unit_name::{UnitKind, UnitName};
+pub use value::{Setting, Value};

@@ -1,0 +1,9 @@
+//! Tables of names that the kernel numbers: capabilities, signals, errors, families, system call groups, exit statuses.
+
+pub mod architectures;
+pub mod capabilities;
+pub mod errno;
+pub mod exit_status;
+pub mod families;
+pub mod signals;
+pub mod syscall_groups;

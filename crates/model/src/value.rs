@@ -1,0 +1,183 @@
+//! Values: the closed set of types that a directive's value can have.
+
+mod capability;
+mod command;
+mod credential;
+mod device;
+mod environment;
+mod filter;
+mod image;
+mod keyword;
+mod limit;
+mod list;
+mod network;
+mod number;
+mod path;
+mod signal;
+mod socket;
+mod stdio;
+mod time;
+mod words;
+
+pub use capability::*;
+pub use command::*;
+pub use credential::*;
+pub use device::*;
+pub use environment::*;
+pub use filter::*;
+pub use image::*;
+pub use keyword::*;
+pub use limit::*;
+pub use list::*;
+pub use network::*;
+pub use number::*;
+pub use path::*;
+pub use signal::*;
+pub use socket::*;
+pub use stdio::*;
+pub use time::*;
+pub use words::*;
+
+pub use crate::unit_name::UnitName;
+
+/// Ties a value type to its place in [`Value`].
+pub trait Setting: Clone + PartialEq + std::fmt::Debug + 'static {
+    /// Wraps the value.
+    fn into_value(self) -> Value;
+    /// Gives the value back when it is of this type.
+    fn from_value(value: &Value) -> Option<&Self>;
+}
+
+macro_rules! values {
+    ($($variant:ident($type:ty),)*) => {
+        /// A value of one of the closed set of types.
+        #[derive(Debug, Clone, PartialEq)]
+        #[allow(missing_docs)] // The variants are the value types' own names.
+        pub enum Value { $($variant($type)),* }
+
+        $(impl Setting for $type {
+            fn into_value(self) -> Value {
+                Value::$variant(self)
+            }
+
+            fn from_value(value: &Value) -> Option<&$type> {
+                match value {
+                    Value::$variant(found) => Some(found),
+                    _ => None,
+                }
+            }
+        })*
+    };
+}
+
+values! {
+    Bool(bool),
+    U32(u32),
+    U64(u64),
+    I32(i32),
+    String(String),
+    Bytes(Bytes),
+    Words(Words),
+    Amount(Amount),
+    ByteSize(ByteSize),
+    Percent(Percent),
+    Weight(Weight),
+    Nice(Nice),
+    OomScore(OomScore),
+    IpTos(IpTos),
+    FileMode(FileMode),
+    TimeSpan(TimeSpan),
+    Nanoseconds(Nanoseconds),
+    TimerSpans(TimerSpans),
+    CalendarList(CalendarList),
+    CpuSet(CpuSet),
+    CpuAffinity(CpuAffinity),
+    Controllers(Controllers),
+    Delegate(Delegate),
+    UnitReference(UnitReference),
+    UnitList(UnitList),
+    InstallNames(InstallNames),
+    Conditions(Conditions),
+    Account(Account),
+    Accounts(Accounts),
+    FilePath(FilePath),
+    Paths(Paths),
+    PathRules(PathRules),
+    PathWatches(PathWatches),
+    BindMounts(BindMounts),
+    TemporaryFileSystems(TemporaryFileSystems),
+    Directories(Directories),
+    WorkingDirectory(WorkingDirectory),
+    OpenFiles(OpenFiles),
+    ExecCommands(ExecCommands),
+    EnvironmentList(EnvironmentList),
+    EnvironmentFiles(EnvironmentFiles),
+    LoadCredentials(LoadCredentials),
+    SetCredentials(SetCredentials),
+    ImportCredentials(ImportCredentials),
+    CapabilitySet(CapabilitySet),
+    SecureBits(SecureBits),
+    NamespaceSet(NamespaceSet),
+    AddressFamilies(AddressFamilies),
+    SyscallFilter(SyscallFilter),
+    SyscallAction(SyscallAction),
+    Architecture(Architecture),
+    Architectures(Architectures),
+    CoredumpFilter(CoredumpFilter),
+    DelegatedNames(DelegatedNames),
+    ResourceLimit(ResourceLimit),
+    Signal(Signal),
+    ExitStatusSet(ExitStatusSet),
+    StandardInput(StandardInput),
+    StandardOutput(StandardOutput),
+    LogLevel(LogLevel),
+    LogFacility(LogFacility),
+    ListenAddresses(ListenAddresses),
+    Netlink(Netlink),
+    IpPrefixes(IpPrefixes),
+    SocketBindRules(SocketBindRules),
+    DeviceRules(DeviceRules),
+    DeviceAmounts(DeviceAmounts),
+    ImagePolicy(ImagePolicy),
+    MountOptions(MountOptions),
+    MountImages(MountImages),
+    ExtensionImages(ExtensionImages),
+    RefreshOnReload(RefreshOnReload),
+    ProtectSystem(ProtectSystem),
+    ProtectHome(ProtectHome),
+    ProtectHostname(ProtectHostname),
+    ProtectControlGroups(ProtectControlGroups),
+    ProtectProc(ProtectProc),
+    ProcSubset(ProcSubset),
+    PrivateTmp(PrivateTmp),
+    PrivateUsers(PrivateUsers),
+    PrivateBpf(PrivateBpf),
+    KeyringMode(KeyringMode),
+    DirectoryPreserve(DirectoryPreserve),
+    DescriptorPreserve(DescriptorPreserve),
+    MemoryThp(MemoryThp),
+    MountPropagation(MountPropagation),
+    NumaPolicy(NumaPolicy),
+    SchedulingPolicy(SchedulingPolicy),
+    IoSchedulingClass(IoSchedulingClass),
+    UtmpMode(UtmpMode),
+    KillMode(KillMode),
+    ServiceType(ServiceType),
+    ExitType(ExitType),
+    Restart(Restart),
+    RestartMode(RestartMode),
+    NotifyAccess(NotifyAccess),
+    OomPolicy(OomPolicy),
+    TimeoutFailureMode(TimeoutFailureMode),
+    EmergencyAction(EmergencyAction),
+    JobMode(JobMode),
+    CollectMode(CollectMode),
+    DevicePolicy(DevicePolicy),
+    ManagedOom(ManagedOom),
+    ManagedOomPreference(ManagedOomPreference),
+    PressureWatch(PressureWatch),
+    DeferTrigger(DeferTrigger),
+    BindIpv6Only(BindIpv6Only),
+    SocketProtocol(SocketProtocol),
+    SocketTimestamping(SocketTimestamping),
+}
