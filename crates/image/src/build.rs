@@ -32,7 +32,9 @@ pub struct Built {
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// No unit file belongs to the portable.
-    #[error("no unit file named {name}*.service, .socket, .target, .timer or .path in usr/lib/systemd/system")]
+    #[error(
+        "no unit file named {name}*.service, .socket, .target, .timer or .path in usr/lib/systemd/system"
+    )]
     NoUnits {
         /// The portable's name.
         name: String,
@@ -43,6 +45,10 @@ pub enum BuildError {
 ///
 /// # Errors
 /// See [`BuildError`].
-pub fn build(_directory: &Path, _output: &Path, _options: &Options<'_>) -> Result<Built, BuildError> {
+pub fn build(
+    _directory: &Path,
+    _output: &Path,
+    _options: &Options<'_>,
+) -> Result<Built, BuildError> {
     todo!()
 }

@@ -1,6 +1,14 @@
-//! Reads and writes partition tables (GPT), with the types of the Discoverable Partitions Specification.
+//! Partition tables (GPT, UEFI specification 2.10 chapter 5): the reader trusts nothing, the writer decides nothing by chance.
+
+mod crc;
+mod read;
+mod write;
+
+pub use read::{GptError, read};
+pub use write::{Plan, Planned, WriteError, plan};
+
 use crate::guid::Guid;
-use crate::source::{Extent, Source};
+use crate::source::Extent;
 
 /// One used entry of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,18 +36,20 @@ pub struct Table {
     pub partitions: Vec<Partition>,
 }
 
-/// Why a table is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum GptError {
-    /// No header at either sector size.
-    #[error("no GPT partition table")]
-    Missing,
-}
+/// Bit 60 of the flags: not to be written to.
+pub const FLAG_READ_ONLY: u64 = 1 << 60;
 
-/// Reads a table.
-///
-/// # Errors
-/// Whatever is not exactly as the UEFI specification has it.
-pub fn read<S: Source + ?Sized>(_source: &S) -> Result<Table, GptError> {
-    todo!()
-}
+/// Length of a label on disk: 36 UTF-16 code units.
+const LABEL_BYTES: usize = 72;
+
+/// Length of the part of a header that is defined.
+const HEADER_BYTES: u32 = 92;
+
+/// First bytes of a header.
+const MAGIC: &[u8; 8] = b"EFI PART";
+
+/// The only revision there is.
+const REVISION: u32 = 0x0001_0000;
+
+#[cfg(test)]
+mod tests;

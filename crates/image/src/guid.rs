@@ -49,7 +49,9 @@ impl Guid {
 fn swap(b: [u8; 16]) -> [u8; 16] {
     let [a0, a1, a2, a3, b0, b1, c0, c1, rest @ ..] = b;
     let [d0, d1, d2, d3, d4, d5, d6, d7] = rest;
-    [a3, a2, a1, a0, b1, b0, c1, c0, d0, d1, d2, d3, d4, d5, d6, d7]
+    [
+        a3, a2, a1, a0, b1, b0, c1, c0, d0, d1, d2, d3, d4, d5, d6, d7,
+    ]
 }
 
 impl fmt::Display for Guid {
@@ -83,7 +85,9 @@ impl FromStr for Guid {
         if groups != [8, 4, 4, 4, 12] || !text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit()) {
             return Err(NotAGuid);
         }
-        u128::from_str_radix(&text.replace('-', ""), 16).map(Self::from_u128).map_err(|_| NotAGuid)
+        u128::from_str_radix(&text.replace('-', ""), 16)
+            .map(Self::from_u128)
+            .map_err(|_| NotAGuid)
     }
 }
 
@@ -108,14 +112,21 @@ mod tests {
     #[test]
     fn the_text_form_and_the_disk_form_differ_in_the_first_three_fields() {
         let guid: Guid = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b".parse().unwrap();
-        assert_eq!(guid.to_disk(), *b"\x28\x73\x2a\xc1\x1f\xf8\xd2\x11\xba\x4b\x00\xa0\xc9\x3e\xc9\x3b");
+        assert_eq!(
+            guid.to_disk(),
+            *b"\x28\x73\x2a\xc1\x1f\xf8\xd2\x11\xba\x4b\x00\xa0\xc9\x3e\xc9\x3b"
+        );
         assert_eq!(Guid::from_disk(guid.to_disk()), guid);
         assert_eq!(guid.to_string(), "c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
     }
 
     #[test]
     fn a_text_with_signs_or_wrong_groups_is_no_guid() {
-        for text in ["", "+12a7328-f81f-11d2-ba4b-00a0c93ec93b", "c12a7328f81f-11d2-ba4b-00a0-c93ec93b"] {
+        for text in [
+            "",
+            "+12a7328-f81f-11d2-ba4b-00a0c93ec93b",
+            "c12a7328f81f-11d2-ba4b-00a0-c93ec93b",
+        ] {
             assert_eq!(text.parse::<Guid>(), Err(NotAGuid), "{text}");
         }
     }

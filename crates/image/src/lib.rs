@@ -5,10 +5,12 @@
 //! [`build`] or [`program`], then [`sign`]. [`worker`] runs the first road in processes that can do nothing else.
 
 pub mod build;
+pub mod discoverable;
 pub mod dissect;
 pub mod elf;
 pub mod gpt;
 pub mod guid;
+mod hex;
 pub mod inspect;
 pub mod keygen;
 pub mod mount;

@@ -24,6 +24,10 @@ pub struct Program {
 ///
 /// # Errors
 /// See [`BuildError`].
-pub fn build_program(_program: &Program, _output: &Path, _options: &Options<'_>) -> Result<Built, BuildError> {
+pub fn build_program(
+    _program: &Program,
+    _output: &Path,
+    _options: &Options<'_>,
+) -> Result<Built, BuildError> {
     todo!()
 }

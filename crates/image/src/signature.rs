@@ -47,6 +47,9 @@ impl TrustedCertificate {
 ///
 /// # Errors
 /// See [`SignatureError`].
-pub fn check(_json: &str, _trusted: &[TrustedCertificate]) -> Result<(RootHash, Signer), SignatureError> {
+pub fn check(
+    _json: &str,
+    _trusted: &[TrustedCertificate],
+) -> Result<(RootHash, Signer), SignatureError> {
     todo!()
 }

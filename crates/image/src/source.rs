@@ -52,7 +52,8 @@ pub trait Source {
         if extent.length > limit_bytes || !inside {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        let length = usize::try_from(extent.length).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+        let length = usize::try_from(extent.length)
+            .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
         let mut bytes = vec![0; length];
         self.read_at(&mut bytes, extent.offset)?;
         Ok(bytes)
@@ -65,8 +66,11 @@ impl Source for [u8] {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        let start = usize::try_from(offset).map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof))?;
-        let bytes = start.checked_add(buffer.len()).and_then(|end| self.get(start..end));
+        let start =
+            usize::try_from(offset).map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+        let bytes = start
+            .checked_add(buffer.len())
+            .and_then(|end| self.get(start..end));
         buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }
@@ -97,9 +101,15 @@ impl<'file> FileSource<'file> {
     pub fn new(file: &'file File) -> io::Result<Self> {
         let metadata = file.metadata()?;
         if !metadata.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "an image must be a regular file"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "an image must be a regular file",
+            ));
         }
-        Ok(Self { file, length: metadata.len() })
+        Ok(Self {
+            file,
+            length: metadata.len(),
+        })
     }
 }
 

@@ -102,7 +102,11 @@ pub enum VerifyError {
 ///
 /// # Errors
 /// See [`VerifyError`].
-pub fn verify(_file: &File, _layout: Unverified<Layout>, _trust: &Trust) -> Result<Verified<Layout>, VerifyError> {
+pub fn verify(
+    _file: &File,
+    _layout: Unverified<Layout>,
+    _trust: &Trust,
+) -> Result<Verified<Layout>, VerifyError> {
     todo!()
 }
 

@@ -1,7 +1,372 @@
-//! dm-verity's on-disk format: superblock, hash tree, root hash.
+//! dm-verity's on-disk format, version 1: superblock, hash tree, root hash. SHA-256, blocks of 4096 bytes.
+
+use std::fmt;
+use std::io;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::guid::Guid;
+use crate::source::{Extent, Source};
+
+/// Bytes per data block and per hash block.
+pub const BLOCK_BYTES: u64 = 4096;
+
+/// Bytes of a SHA-256.
+const HASH_BYTES: usize = 32;
+
+/// Hashes that a hash block holds.
+const HASHES_PER_BLOCK: u64 = BLOCK_BYTES / HASH_BYTES as u64;
+
+/// Bytes of salt that the format has room for.
+const SALT_LIMIT_BYTES: usize = 256;
+
+/// Data is read in pieces of this many bytes: large enough for the disk, small enough for the cache.
+const PIECE_BYTES: u64 = 256 * 1024;
+
+/// The largest root file system that is hashed: what exceeds it does not enter a store.
+const DATA_LIMIT_BYTES: u64 = 64 << 30;
 
 /// The SHA-256 at the top of a hash tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RootHash(pub [u8; 32]);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RootHash(pub [u8; HASH_BYTES]);
+
+impl RootHash {
+    /// The identifiers that the root and the verity partition have by the Discoverable Partitions Specification: the hash's two
+    /// halves.
+    #[must_use]
+    pub fn partition_ids(self) -> (Guid, Guid) {
+        let (first, second) = self.0.split_at(16);
+        let half = |bytes: &[u8]| Guid::from_bytes(bytes.try_into().unwrap_or_default());
+        (half(first), half(second))
+    }
+
+    /// The hash whose halves are these two identifiers.
+    #[must_use]
+    pub fn from_partition_ids(root: Guid, verity: Guid) -> Self {
+        let mut hash = [0; HASH_BYTES];
+        for (to, from) in hash
+            .iter_mut()
+            .zip(root.bytes().into_iter().chain(verity.bytes()))
+        {
+            *to = from;
+        }
+        Self(hash)
+    }
+}
+
+impl fmt::Display for RootHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for RootHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A text that is no root hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a root hash: 64 hexadecimal digits were expected")]
+pub struct NotARootHash;
+
+impl FromStr for RootHash {
+    type Err = NotARootHash;
+
+    fn from_str(text: &str) -> Result<Self, NotARootHash> {
+        crate::hex::decode(text)
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(Self)
+            .ok_or(NotARootHash)
+    }
+}
+
+impl TryFrom<String> for RootHash {
+    type Error = NotARootHash;
+
+    fn try_from(text: String) -> Result<Self, NotARootHash> {
+        text.parse()
+    }
+}
+
+impl From<RootHash> for String {
+    fn from(hash: RootHash) -> Self {
+        hash.to_string()
+    }
+}
+
+/// The first block of verity data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Superblock {
+    /// Identifies the tree; means nothing to the kernel.
+    pub id: Guid,
+    /// How many data blocks the tree covers.
+    pub data_blocks: u64,
+    /// What every hash begins with; at most 256 bytes.
+    pub salt: Vec<u8>,
+}
+
+/// Why verity data is refused, or data under it.
+#[derive(Debug, thiserror::Error)]
+pub enum VerityError {
+    /// No superblock, or one of another version.
+    #[error("the verity partition has no dm-verity superblock of version 1")]
+    NoSuperblock,
+    /// A parameter that is not supported.
+    #[error("unsupported dm-verity {0}")]
+    Unsupported(&'static str),
+    /// The tree does not cover exactly the root file system.
+    #[error("the hash tree covers {covered} bytes, the root partition has {present}")]
+    WrongLength {
+        /// Bytes under the tree.
+        covered: u64,
+        /// Bytes in the partition.
+        present: u64,
+    },
+    /// The stored tree ends early.
+    #[error("the verity partition is too small for its hash tree")]
+    TreeTooSmall,
+    /// The data or the tree was changed.
+    #[error("the root hash does not match: the image says {expected}, its data give {found}")]
+    Mismatch {
+        /// What was promised.
+        expected: RootHash,
+        /// What is there.
+        found: RootHash,
+    },
+    /// The stored tree is not the data's.
+    #[error("the stored hash tree is not that of the data")]
+    StoredTree,
+    /// The image can't be read.
+    #[error("cannot read the image's data")]
+    Read(#[from] io::Error),
+}
+
+impl Superblock {
+    /// The block's 4096 bytes.
+    #[must_use]
+    pub fn to_block(&self) -> Vec<u8> {
+        let mut raw = b"verity\0\0".to_vec();
+        raw.extend(1u32.to_le_bytes());
+        raw.extend(1u32.to_le_bytes());
+        raw.extend(self.id.bytes());
+        raw.extend(b"sha256");
+        raw.resize(64, 0);
+        raw.extend((BLOCK_BYTES as u32).to_le_bytes());
+        raw.extend((BLOCK_BYTES as u32).to_le_bytes());
+        raw.extend(self.data_blocks.to_le_bytes());
+        raw.extend((self.salt.len() as u16).to_le_bytes());
+        raw.extend([0; 6]);
+        raw.extend(self.salt.iter().take(SALT_LIMIT_BYTES));
+        raw.resize(BLOCK_BYTES as usize, 0);
+        raw
+    }
+
+    /// Reads a superblock.
+    ///
+    /// # Errors
+    /// Where it is none, or its parameters are not those that this module writes.
+    pub fn parse(raw: &[u8]) -> Result<Self, VerityError> {
+        let raw = raw.first_chunk::<512>().ok_or(VerityError::NoSuperblock)?;
+        let (head, rest) = raw.split_at(16);
+        if head != b"verity\0\0\x01\0\0\0\x01\0\0\0" {
+            return Err(VerityError::NoSuperblock);
+        }
+        let (id, rest) = rest.split_at(16);
+        let (algorithm, rest) = rest.split_at(32);
+        let (sizes, rest) = rest.split_at(8);
+        let (data_blocks, rest) = rest.split_at(8);
+        let (salt_length, rest) = rest.split_at(8);
+        if algorithm
+            .strip_prefix(b"sha256")
+            .is_none_or(|padding| padding.iter().any(|b| *b != 0))
+        {
+            return Err(VerityError::Unsupported(
+                "hash algorithm (sha256 is supported)",
+            ));
+        }
+        if sizes != [0, 0x10, 0, 0, 0, 0x10, 0, 0] {
+            return Err(VerityError::Unsupported("block size (4096 is supported)"));
+        }
+        let salt_length = salt_length
+            .first_chunk()
+            .map_or(usize::MAX, |raw| u16::from_le_bytes(*raw).into());
+        let salt = rest
+            .get(..salt_length)
+            .filter(|salt| salt.len() <= SALT_LIMIT_BYTES);
+        Ok(Self {
+            id: Guid::from_bytes(id.try_into().unwrap_or_default()),
+            data_blocks: u64::from_le_bytes(data_blocks.try_into().unwrap_or_default()),
+            salt: salt
+                .ok_or(VerityError::Unsupported("salt length"))?
+                .to_vec(),
+        })
+    }
+}
+
+/// A computed hash tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HashTree {
+    /// The hash over all.
+    pub root: RootHash,
+    /// The hash blocks as they follow the superblock: the topmost level first.
+    pub blocks: Vec<u8>,
+}
+
+/// Hashes a run of data.
+///
+/// # Errors
+/// Where it is empty, is no whole number of blocks, exceeds [the limit](DATA_LIMIT_BYTES), or can't be read.
+pub fn compute<S: Source + ?Sized>(
+    source: &S,
+    data: Extent,
+    salt: &[u8],
+) -> Result<HashTree, VerityError> {
+    if data.length == 0
+        || !data.length.is_multiple_of(BLOCK_BYTES)
+        || data.length > DATA_LIMIT_BYTES
+    {
+        return Err(VerityError::Unsupported("data length"));
+    }
+    // The salted prefix is the same for every block: hashed once, cloned.
+    let salted = Sha256::new_with_prefix(salt);
+    let mut level = hash_data(source, data, &salted)?;
+    let mut levels = Vec::new();
+    while level.len() > HASH_BYTES {
+        pad_to_block(&mut level);
+        let above = level
+            .chunks(BLOCK_BYTES as usize)
+            .flat_map(|block| hash(&salted, block))
+            .collect();
+        levels.push(std::mem::replace(&mut level, above));
+    }
+    if levels.is_empty() {
+        // A single data block still has a hash block above it? No: the format then has no tree, and its hash is the root hash.
+        return Ok(HashTree {
+            root: root_of(&level),
+            blocks: Vec::new(),
+        });
+    }
+    Ok(HashTree {
+        root: root_of(&level),
+        blocks: levels.into_iter().rev().flatten().collect(),
+    })
+}
+
+fn root_of(level: &[u8]) -> RootHash {
+    RootHash(level.try_into().unwrap_or_default())
+}
+
+fn hash(salted: &Sha256, block: &[u8]) -> [u8; HASH_BYTES] {
+    salted.clone().chain_update(block).finalize().into()
+}
+
+fn pad_to_block(level: &mut Vec<u8>) {
+    level.resize(level.len().next_multiple_of(BLOCK_BYTES as usize), 0);
+}
+
+fn hash_data<S: Source + ?Sized>(
+    source: &S,
+    data: Extent,
+    salted: &Sha256,
+) -> Result<Vec<u8>, VerityError> {
+    let mut hashes = Vec::new();
+    let mut piece = vec![0; PIECE_BYTES.min(data.length) as usize];
+    let mut done = 0;
+    while done < data.length {
+        let length = PIECE_BYTES.min(data.length - done) as usize;
+        let bytes = piece.get_mut(..length).unwrap_or_default();
+        source.read_at(bytes, data.offset + done)?;
+        for block in bytes.chunks_exact(BLOCK_BYTES as usize) {
+            hashes.extend(hash(salted, block));
+        }
+        done += length as u64;
+    }
+    Ok(hashes)
+}
+
+/// How many bytes of hash blocks a tree over so many data blocks has.
+#[must_use]
+pub fn tree_bytes(data_blocks: u64) -> u64 {
+    let mut blocks = 0u64;
+    let mut level = data_blocks;
+    while level > 1 {
+        level = level.div_ceil(HASHES_PER_BLOCK);
+        blocks = blocks.saturating_add(level);
+    }
+    blocks.saturating_mul(BLOCK_BYTES)
+}
+
+/// Reads the superblock of a verity partition and checks that its tree covers exactly the data and has room.
+///
+/// # Errors
+/// Where any of that is not so.
+pub fn superblock<S: Source + ?Sized>(
+    source: &S,
+    verity: Extent,
+    data: Extent,
+) -> Result<Superblock, VerityError> {
+    let first = Extent {
+        length: BLOCK_BYTES.min(verity.length),
+        ..verity
+    };
+    let superblock = Superblock::parse(&source.read_extent(first, BLOCK_BYTES)?)?;
+    let covered = superblock.data_blocks.saturating_mul(BLOCK_BYTES);
+    if covered != data.length {
+        return Err(VerityError::WrongLength {
+            covered,
+            present: data.length,
+        });
+    }
+    if verity.length < BLOCK_BYTES.saturating_add(tree_bytes(superblock.data_blocks)) {
+        return Err(VerityError::TreeTooSmall);
+    }
+    Ok(superblock)
+}
+
+/// The root hash that a partition's data really have. The stored tree must be theirs too, because a kernel would use it.
+///
+/// # Errors
+/// Where superblock or tree are not right for the data.
+pub fn root_hash<S: Source + ?Sized>(
+    source: &S,
+    data: Extent,
+    verity: Extent,
+) -> Result<RootHash, VerityError> {
+    let superblock = superblock(source, verity, data)?;
+    let tree = compute(source, data, &superblock.salt)?;
+    let stored = Extent {
+        offset: verity.offset + BLOCK_BYTES,
+        length: tree.blocks.len() as u64,
+    };
+    // The limit was met: compute() has a tree of the same size in memory.
+    if source.read_extent(stored, stored.length)? != tree.blocks {
+        return Err(VerityError::StoredTree);
+    }
+    Ok(tree.root)
+}
+
+/// Checks data and stored tree against a promised root hash.
+///
+/// # Errors
+/// [`VerityError::Mismatch`] where they are others.
+pub fn verify<S: Source + ?Sized>(
+    source: &S,
+    data: Extent,
+    verity: Extent,
+    expected: RootHash,
+) -> Result<(), VerityError> {
+    let found = root_hash(source, data, verity)?;
+    if found == expected {
+        Ok(())
+    } else {
+        Err(VerityError::Mismatch { expected, found })
+    }
+}
+
+#[cfg(test)]
+mod tests;

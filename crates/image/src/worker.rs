@@ -42,7 +42,15 @@ impl Kind {
     /// The worker of a name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Kind> {
-        [Kind::Dissect, Kind::Verify, Kind::Mount, Kind::Extract, Kind::Inspect].into_iter().find(|kind| kind.name() == name)
+        [
+            Kind::Dissect,
+            Kind::Verify,
+            Kind::Mount,
+            Kind::Extract,
+            Kind::Inspect,
+        ]
+        .into_iter()
+        .find(|kind| kind.name() == name)
     }
 }
 
@@ -74,7 +82,10 @@ pub struct Workers {
 
 impl Default for Workers {
     fn default() -> Self {
-        Self { program: "/proc/self/exe".into(), arguments: vec!["worker".into()] }
+        Self {
+            program: "/proc/self/exe".into(),
+            arguments: vec!["worker".into()],
+        }
     }
 }
 
@@ -91,7 +102,12 @@ impl Workers {
     ///
     /// # Errors
     /// See [`WorkerError`].
-    pub fn verify(&self, _image: &File, _layout: &Unverified<Layout>, _trust: &Trust) -> Result<Verified<Layout>, WorkerError> {
+    pub fn verify(
+        &self,
+        _image: &File,
+        _layout: &Unverified<Layout>,
+        _trust: &Trust,
+    ) -> Result<Verified<Layout>, WorkerError> {
         todo!()
     }
 
