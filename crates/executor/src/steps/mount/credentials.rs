@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 
-use kernel::rustix::fs::{Gid, Mode, OFlags, Uid, fchmod, fchown, openat};
+use kernel::rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, chownat, fchmod, openat};
 use kernel::rustix::io::write;
 use kernel::rustix::mount::MountAttrFlags;
 use kernel::{Errno, OwnedFd, Result};
@@ -41,5 +41,5 @@ fn write_file(tree: &OwnedFd, name: &CStr, value: &[u8], state: &State<'_>) -> R
 }
 
 fn give(file: &OwnedFd, state: &State<'_>) -> Result<()> {
-    fchown(file, Some(Uid::from_raw(state.frame.uid)), Some(Gid::from_raw(state.frame.gid)))
+    chownat(file, c"", Some(Uid::from_raw(state.frame.uid)), Some(Gid::from_raw(state.frame.gid)), AtFlags::EMPTY_PATH)
 }
