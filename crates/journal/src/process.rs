@@ -1,10 +1,25 @@
 //! The log process: streams in, files out.
+//!
+//! The keeper holds each stream's socket too, so a kill at any moment loses nothing: what is read is on file before
+//! it is taken from the socket (`position.rs` has the steps), and whoever comes next goes on from there.
+//!
+//! The manager's own stream (`fields=yes`) may give fields of its own in a line:
+//! `<N>`, then `0x1f NAME=value` for each, then `0x1f` and the message.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::stream::Rate;
+use crate::stream::{NameError, Rate};
+
+mod directory;
+mod lines;
+mod position;
+mod rate;
+mod reader;
+mod reading;
+mod shelf;
+mod vacuum;
 
 /// Where streams come from: the daemon implements it with the keeper's client.
 pub trait StreamSource {
@@ -22,6 +37,9 @@ pub trait StreamSource {
     /// # Errors
     /// When the channel is broken.
     fn let_go(&mut self, name: &str) -> io::Result<()>;
+
+    /// Says what went wrong without ending the process, where an administrator looks when the logs themselves fail.
+    fn trouble(&mut self, trouble: &Trouble);
 }
 
 /// What a source says.
@@ -61,7 +79,7 @@ pub struct Options {
 impl Options {
     /// The defaults below a state directory.
     #[must_use]
-    pub fn new(state: &std::path::Path) -> Options {
+    pub fn new(state: &Path) -> Options {
         Options {
             directory: state.join("journal"),
             reader_group: None,
@@ -75,6 +93,41 @@ impl Options {
             },
         }
     }
+}
+
+/// What went wrong without ending the process.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// A stream came under a name that says nothing; its output is kept as that of a unit of that name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A socket cannot be read; it is let go.
+    #[error("the output of {unit} cannot be read")]
+    Stream {
+        /// Whose.
+        unit: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Entries cannot be stored; they are counted, and the count is an entry once that works again.
+    #[error("{} cannot be written", path.display())]
+    Store {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Old files cannot be removed.
+    #[error("old files below {} cannot be removed", path.display())]
+    Vacuum {
+        /// The directory of all logs.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
 }
 
 /// Why the log process ended.
@@ -91,14 +144,19 @@ pub enum Error {
     },
 }
 
+impl Error {
+    fn of<E: Into<io::Error>>(action: &'static str) -> impl FnOnce(E) -> Error {
+        move |source| Error::Loop {
+            action,
+            source: source.into(),
+        }
+    }
+}
+
 /// Reads streams until the source says stop.
 ///
 /// # Errors
 /// When the loop itself cannot go on; a fault of one stream or file ends neither.
 pub fn run(source: &mut dyn StreamSource, options: &Options) -> Result<(), Error> {
-    let _ = (source, options);
-    Err(Error::Loop {
-        action: "start",
-        source: io::Error::from(io::ErrorKind::Unsupported),
-    })
+    reading::Reading::begin(source, options)?.go_on()
 }

@@ -1,0 +1,404 @@
+//! One directory of log files and the file in it that is being written.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::format::Fields;
+use crate::format::batch::{Batch, Opening, Payload, Progress};
+use crate::format::file::{HEADER, HEADER_BYTES, LogFile, has_header, list};
+use crate::format::frame::{read_at, seal};
+
+/// Log files are for root and the readers' group.
+const FILE_MODE: u32 = 0o640;
+const DIRECTORY_MODE: u32 = 0o750;
+
+/// What a new file needs to know.
+#[derive(Debug, Clone)]
+pub(crate) struct Setting {
+    /// Fields of every entry: boot, machine, host name.
+    pub(crate) fields: Fields,
+    /// The group that may read.
+    pub(crate) reader_group: Option<u32>,
+}
+
+/// The file being written and what its streams have come to.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+    place: LogFile,
+    file: File,
+    end: u64,
+    streams: BTreeMap<u64, Progress>,
+    unsynced: bool,
+}
+
+/// What is on file.
+#[derive(Debug, Default)]
+struct Recovered {
+    opening: Opening,
+    streams: BTreeMap<u64, Progress>,
+    next_seqnum: u64,
+    end: u64,
+}
+
+impl Directory {
+    /// Goes on with the newest file of a directory, its torn tail cut, or begins one: in an empty directory, after a
+    /// reboot (its streams are gone), and where the newest is not of this format.
+    pub(crate) fn open(
+        path: &Path,
+        setting: &Setting,
+        next_seqnum: u64,
+        now_us: u64,
+    ) -> io::Result<Directory> {
+        make_directory(path, setting)?;
+        let Some(place) = list(path)?.pop() else {
+            return Directory::begin(path, setting, next_seqnum, now_us, BTreeMap::new());
+        };
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&place.path)?;
+        let found = recover(&file)?;
+        if !has_header(&file)? || boot(&found.opening.fields) != boot(&setting.fields) {
+            return Directory::begin(path, setting, next_seqnum, now_us, BTreeMap::new());
+        }
+        if file.metadata()?.len() > found.end {
+            file.set_len(found.end)?;
+        }
+        Ok(Directory {
+            path: path.to_owned(),
+            place,
+            file,
+            end: found.end,
+            streams: found.streams,
+            unsynced: true,
+        })
+    }
+
+    /// Writes a new file beside and renames it, so that no file is ever seen without its opening.
+    fn begin(
+        path: &Path,
+        setting: &Setting,
+        next_seqnum: u64,
+        now_us: u64,
+        streams: BTreeMap<u64, Progress>,
+    ) -> io::Result<Directory> {
+        make_directory(path, setting)?;
+        let place = LogFile::new(path, next_seqnum, now_us);
+        let beside = path.join("new.tmp");
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(FILE_MODE)
+            .open(&beside)?;
+        set_group(&file, setting)?;
+        let opening = Opening {
+            fields: setting.fields.clone(),
+            next_seqnum,
+            streams: streams.values().cloned().collect(),
+        };
+        let bytes = [
+            HEADER.as_slice(),
+            &seal(&Payload::Opening(opening).encode()),
+        ]
+        .concat();
+        file.write_all_at(&bytes, 0)?;
+        file.sync_all()?;
+        std::fs::rename(&beside, &place.path)?;
+        File::open(path)?.sync_all()?;
+        Ok(Directory {
+            path: path.to_owned(),
+            place,
+            file,
+            end: bytes.len() as u64,
+            streams,
+            unsynced: false,
+        })
+    }
+
+    /// Closes the file and begins the next with what the streams have come to.
+    pub(crate) fn rotate(
+        &mut self,
+        setting: &Setting,
+        next_seqnum: u64,
+        now_us: u64,
+    ) -> io::Result<()> {
+        self.sync()?;
+        *self = Directory::begin(
+            &self.path,
+            setting,
+            next_seqnum,
+            now_us,
+            self.streams.clone(),
+        )?;
+        Ok(())
+    }
+
+    /// Whether the file is due to be closed: too large, too old, or removed by a purge.
+    pub(crate) fn is_due(&self, now_us: u64, max_bytes: u64, max_age_us: u64) -> io::Result<bool> {
+        let old = now_us.saturating_sub(self.place.created_us) > max_age_us;
+        Ok(self.end > max_bytes || old || self.file.metadata()?.nlink() == 0)
+    }
+
+    /// Appends a batch as one frame; after an error the file is as before.
+    pub(crate) fn append(&mut self, batch: Batch) -> io::Result<()> {
+        let payload = Payload::Batch(batch);
+        let frame = seal(&payload.encode());
+        if let Err(error) = self.file.write_all_at(&frame, self.end) {
+            self.file.set_len(self.end)?;
+            return Err(error);
+        }
+        self.end += frame.len() as u64;
+        self.unsynced = true;
+        if let Payload::Batch(Batch {
+            progress: Some(progress),
+            ..
+        }) = payload
+        {
+            advance(&mut self.streams, progress);
+        }
+        Ok(())
+    }
+
+    /// How far a stream of this directory is.
+    pub(crate) fn progress(&self, stream: u64) -> Option<&Progress> {
+        self.streams.get(&stream)
+    }
+
+    /// Forgets an unfinished line that could not be stored.
+    pub(crate) fn forget_unfinished(&mut self, stream: u64) {
+        if let Some(progress) = self.streams.get_mut(&stream) {
+            progress.unfinished.clear();
+        }
+    }
+
+    /// Forgets a stream that the keeper let go of.
+    pub(crate) fn forget(&mut self, stream: u64) {
+        self.streams.remove(&stream);
+    }
+
+    /// Whether something may be lost in a power cut.
+    pub(crate) fn is_unsynced(&self) -> bool {
+        self.unsynced
+    }
+
+    /// Brings everything to the disk.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.unsynced) {
+            self.file.sync_data()?;
+        }
+        Ok(())
+    }
+
+    /// The file being written.
+    pub(crate) fn file_path(&self) -> &Path {
+        &self.place.path
+    }
+}
+
+/// The number after the last entry on file in a directory.
+pub(crate) fn next_seqnum(path: &Path) -> io::Result<u64> {
+    match list(path)?.pop() {
+        Some(newest) => Ok(recover(&File::open(&newest.path)?)?
+            .next_seqnum
+            .max(newest.first_seqnum)),
+        None => Ok(1),
+    }
+}
+
+fn recover(file: &File) -> io::Result<Recovered> {
+    let mut found = Recovered {
+        end: HEADER_BYTES,
+        next_seqnum: 1,
+        ..Recovered::default()
+    };
+    while let Some(frame) = read_at(file, found.end)? {
+        match Payload::decode(&frame.payload) {
+            Some(Payload::Batch(batch)) => {
+                found.next_seqnum = batch.next_seqnum();
+                batch
+                    .progress
+                    .into_iter()
+                    .for_each(|progress| advance(&mut found.streams, progress));
+            }
+            Some(Payload::Opening(opening)) => {
+                found.next_seqnum = opening.next_seqnum;
+                found.streams = opening
+                    .streams
+                    .iter()
+                    .map(|progress| (progress.stream, progress.clone()))
+                    .collect();
+                found.opening = opening;
+            }
+            None => {}
+        }
+        found.end = frame.end;
+    }
+    Ok(found)
+}
+
+fn advance(streams: &mut BTreeMap<u64, Progress>, progress: Progress) {
+    let kept = streams.entry(progress.stream).or_default();
+    let mut unfinished = if progress.finished {
+        Vec::new()
+    } else {
+        std::mem::take(&mut kept.unfinished)
+    };
+    unfinished.extend_from_slice(&progress.unfinished);
+    *kept = Progress {
+        unfinished,
+        ..progress
+    };
+}
+
+fn boot(fields: &Fields) -> Option<&[u8]> {
+    fields
+        .iter()
+        .find(|(name, _)| name == "_BOOT_ID")
+        .map(|(_, value)| value.as_slice())
+}
+
+fn make_directory(path: &Path, setting: &Setting) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, DIRECTORY_MODE);
+    builder.recursive(true).create(path)?;
+    set_group(&File::open(path)?, setting)
+}
+
+fn set_group(file: &File, setting: &Setting) -> io::Result<()> {
+    match setting.reader_group {
+        Some(group) => std::os::unix::fs::fchown(file, None, Some(group)),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::batch::Line;
+
+    fn setting(boot: &str) -> Setting {
+        Setting {
+            fields: vec![("_BOOT_ID".into(), boot.into())],
+            reader_group: None,
+        }
+    }
+
+    fn batch(seqnum: u64, message: &str, progress: Option<Progress>) -> Batch {
+        let line = Line {
+            priority: 6,
+            fields: vec![],
+            message: message.into(),
+        };
+        Batch {
+            first_seqnum: seqnum,
+            lines: vec![line],
+            progress,
+            ..Batch::default()
+        }
+    }
+
+    fn progress(number: u64, finished: bool, unfinished: &str) -> Option<Progress> {
+        Some(Progress {
+            stream: 9,
+            number,
+            taken: 3,
+            finished,
+            unfinished: unfinished.into(),
+            ended: false,
+        })
+    }
+
+    #[test]
+    fn a_reopened_directory_goes_on_where_it_was() {
+        let home = tempfile::tempdir().unwrap();
+        let mut directory = Directory::open(home.path(), &setting("b"), 5, 1).unwrap();
+        directory
+            .append(batch(5, "one", progress(0, true, "ab")))
+            .unwrap();
+        directory
+            .append(batch(6, "two", progress(1, false, "cd")))
+            .unwrap();
+        let again = Directory::open(home.path(), &setting("b"), 7, 2).unwrap();
+        assert_eq!(again.place, directory.place);
+        assert_eq!(again.progress(9).unwrap().unfinished, b"abcd");
+        assert_eq!(again.progress(9).unwrap().number, 1);
+        assert_eq!(next_seqnum(home.path()).unwrap(), 7);
+    }
+
+    #[test]
+    fn a_torn_tail_is_cut_wherever_it_tore() {
+        let home = tempfile::tempdir().unwrap();
+        let mut directory = Directory::open(home.path(), &setting("b"), 1, 1).unwrap();
+        directory
+            .append(batch(1, "one", progress(0, true, "")))
+            .unwrap();
+        let whole = directory.end;
+        directory
+            .append(batch(2, "two", progress(1, true, "")))
+            .unwrap();
+        let bytes = std::fs::read(directory.file_path()).unwrap();
+        for end in whole..directory.end {
+            std::fs::write(
+                directory.file_path(),
+                &bytes[..usize::try_from(end).unwrap()],
+            )
+            .unwrap();
+            let mut again = Directory::open(home.path(), &setting("b"), 2, 2).unwrap();
+            assert_eq!(
+                (again.end, again.progress(9).unwrap().number),
+                (whole, 0),
+                "cut at {end}"
+            );
+            again.append(batch(2, "two again", None)).unwrap();
+            assert_eq!(next_seqnum(home.path()).unwrap(), 3);
+        }
+    }
+
+    #[test]
+    fn the_next_file_knows_the_streams_of_the_last() {
+        let home = tempfile::tempdir().unwrap();
+        let mut directory = Directory::open(home.path(), &setting("b"), 1, 1).unwrap();
+        directory
+            .append(batch(1, "one", progress(4, true, "half")))
+            .unwrap();
+        assert!(directory.is_due(1, 10, 10).unwrap());
+        directory.rotate(&setting("b"), 2, 3).unwrap();
+        assert!(!directory.is_due(3, 10_000, 10).unwrap());
+        let again = Directory::open(home.path(), &setting("b"), 2, 4).unwrap();
+        assert_eq!(again.place.first_seqnum, 2);
+        assert_eq!(
+            (
+                again.progress(9).unwrap().number,
+                again.progress(9).unwrap().unfinished.as_slice()
+            ),
+            (4, b"half".as_slice())
+        );
+        assert_eq!(list(home.path()).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_new_boot_begins_a_new_file_without_streams() {
+        let home = tempfile::tempdir().unwrap();
+        let mut directory = Directory::open(home.path(), &setting("b"), 1, 1).unwrap();
+        directory
+            .append(batch(1, "one", progress(4, true, "half")))
+            .unwrap();
+        let again = Directory::open(home.path(), &setting("c"), 2, 4).unwrap();
+        assert_eq!(again.progress(9), None);
+        assert_eq!(list(home.path()).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_file_that_was_purged_under_us_is_due() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = Directory::open(&home.path().join("x"), &setting("b"), 1, 1).unwrap();
+        std::fs::remove_dir_all(home.path().join("x")).unwrap();
+        assert!(directory.is_due(1, 10_000, 10).unwrap());
+    }
+}

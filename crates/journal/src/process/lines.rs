@@ -1,0 +1,216 @@
+//! Bytes of a stream to lines, and a line to priority, fields and message. Pure.
+
+use crate::format::Fields;
+use crate::format::batch::Line;
+use crate::stream::Stream;
+
+/// Most lines in one batch: bounds the size of a frame, whatever the lines are.
+pub(crate) const BATCH_LINES_MAX: usize = 4096;
+/// Separates the fields of a line of the manager's own stream.
+pub(crate) const FIELD_SEPARATOR: u8 = 0x1f;
+/// Longest name of a field that the manager may give, in bytes: the journal's limit.
+const FIELD_NAME_MAX_BYTES: usize = 64;
+
+/// Why a line ends; the journal's `_LINE_BREAK` unless it is a newline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Break {
+    Newline,
+    Nul,
+    LineMax,
+    End,
+}
+
+/// What a chunk of bytes comes to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Split {
+    pub(crate) lines: Vec<(Vec<u8>, Break)>,
+    /// Bytes of the chunk that are dealt with.
+    pub(crate) taken: usize,
+    /// The bytes kept from before went into `lines`.
+    pub(crate) finished: bool,
+    /// Bytes to keep, after those kept from before unless these are finished.
+    pub(crate) unfinished: Vec<u8>,
+}
+
+/// Splits what was kept from before (at most `line_max` bytes) and a chunk.
+pub(crate) fn split(kept: &[u8], chunk: &[u8], line_max: usize) -> Split {
+    let mut split = Split::default();
+    let mut current = kept.to_vec();
+    let mut rest = chunk;
+    while !rest.is_empty() && split.lines.len() < BATCH_LINES_MAX {
+        // One byte more than fits, for a line that is just as long as may be.
+        let room = line_max.saturating_sub(current.len());
+        let window = rest.get(..=room).unwrap_or(rest);
+        let (text, skip, reason) = next(window, room);
+        current.extend_from_slice(text);
+        rest = rest.get(text.len() + skip..).unwrap_or_default();
+        if let Some(reason) = reason {
+            split.lines.push((std::mem::take(&mut current), reason));
+            split.finished = true;
+        }
+    }
+    split.taken = chunk.len() - rest.len();
+    let known = if split.finished { 0 } else { kept.len() };
+    split.unfinished = current.split_off(known.min(current.len()));
+    split
+}
+
+/// The text up to the first break in the window, the bytes of the break, and which it is.
+fn next(window: &[u8], room: usize) -> (&[u8], usize, Option<Break>) {
+    let end = window.iter().position(|byte| matches!(byte, b'\n' | 0));
+    match end.and_then(|end| window.split_at_checked(end)) {
+        Some((text, [0, ..])) => (text, 1, Some(Break::Nul)),
+        Some((text, _)) => (text, 1, Some(Break::Newline)),
+        None => match window.get(..room) {
+            Some(text) if window.len() > room => (text, 0, Some(Break::LineMax)),
+            _ => (window, 0, None),
+        },
+    }
+}
+
+/// One line as it is stored; `None` for an empty one, which says nothing.
+pub(crate) fn line(stream: &Stream, text: &[u8], reason: Break) -> Option<Line> {
+    let (priority, text) = match text {
+        [b'<', digit @ b'0'..=b'7', b'>', rest @ ..] if stream.level_prefix => (digit - b'0', rest),
+        _ => (stream.priority, text),
+    };
+    let (mut fields, message) = if stream.fields {
+        own_fields(text)
+    } else {
+        (Fields::new(), text)
+    };
+    if message.is_empty() && fields.is_empty() {
+        return None;
+    }
+    let mark = match reason {
+        Break::Newline => None,
+        Break::Nul => Some("nul"),
+        Break::LineMax => Some("line-max"),
+        Break::End => Some("eof"),
+    };
+    fields.extend(mark.map(|mark| ("_LINE_BREAK".to_owned(), mark.into())));
+    Some(Line {
+        priority,
+        fields,
+        message: message.to_vec(),
+    })
+}
+
+/// `\x1fNAME=value\x1fNAME=value\x1fmessage`; other text is a message without fields.
+fn own_fields(text: &[u8]) -> (Fields, &[u8]) {
+    let Some(rest) = text.strip_prefix(&[FIELD_SEPARATOR]) else {
+        return (Fields::new(), text);
+    };
+    let mut parts: Vec<&[u8]> = rest.split(|byte| *byte == FIELD_SEPARATOR).collect();
+    let message = parts.pop().unwrap_or_default();
+    (parts.into_iter().filter_map(own_field).collect(), message)
+}
+
+fn own_field(part: &[u8]) -> Option<(String, Vec<u8>)> {
+    let place = part.iter().position(|byte| *byte == b'=')?;
+    let (name, value) = part.split_at_checked(place)?;
+    let plain = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_';
+    let fine = !name.is_empty() && name.len() <= FIELD_NAME_MAX_BYTES && name.iter().all(plain);
+    let name = String::from_utf8(name.to_vec()).ok().filter(|_| fine)?;
+    Some((name, value.get(1..).unwrap_or_default().to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lines separated by `|` with their break, then what is kept.
+    fn check(kept: &str, chunk: &str, line_max: usize, expected: &str) {
+        let split = split(kept.as_bytes(), chunk.as_bytes(), line_max);
+        let mut text = String::new();
+        for (line, reason) in &split.lines {
+            text.push_str(&format!("{} {reason:?}|", String::from_utf8_lossy(line)));
+        }
+        text.push_str(&String::from_utf8_lossy(&split.unfinished));
+        assert_eq!(text, expected);
+        assert_eq!(split.taken, chunk.len());
+        assert_eq!(split.finished, !split.lines.is_empty());
+    }
+
+    #[test]
+    fn whole_lines_are_cut_and_the_rest_is_kept() {
+        check("", "one\ntwo\nthr", 10, "one Newline|two Newline|thr");
+        check("thr", "ee\nx", 10, "three Newline|x");
+        check("thr", "ee", 10, "ee");
+    }
+
+    #[test]
+    fn a_line_as_long_as_may_be_is_whole_and_a_longer_one_is_cut() {
+        check("", "0123\n", 4, "0123 Newline|");
+        check("", "01234\n", 4, "0123 LineMax|4 Newline|");
+        check("0123", "\n", 4, "0123 Newline|");
+        check("0123", "4", 4, "0123 LineMax|4");
+        check("", "0123", 4, "0123");
+    }
+
+    #[test]
+    fn a_zero_byte_ends_a_line_too() {
+        check("", "a\0b\n", 9, "a Nul|b Newline|");
+    }
+
+    #[test]
+    fn any_way_to_cut_the_bytes_gives_the_same_lines() {
+        let text = b"one\n\ntwo\0three four five\nlong long long line\nrest";
+        let whole = split(b"", text, 9);
+        for place in 0..text.len() {
+            let first = split(b"", &text[..place], 9);
+            let second = split(&first.unfinished, &text[place..], 9);
+            let lines: Vec<_> = first.lines.into_iter().chain(second.lines).collect();
+            assert_eq!(lines, whole.lines, "cut at {place}");
+        }
+    }
+
+    #[test]
+    fn a_batch_has_a_limit_and_the_rest_waits() {
+        let chunk = "a\n".repeat(BATCH_LINES_MAX + 5);
+        let split = split(b"", chunk.as_bytes(), 10);
+        assert_eq!(
+            (split.lines.len(), split.taken),
+            (BATCH_LINES_MAX, BATCH_LINES_MAX * 2)
+        );
+    }
+
+    fn check_line(options: &str, text: &str, expected: &str) {
+        let stream: Stream = format!("a.service|1|x{options}").parse().unwrap();
+        let shown = line(&stream, text.as_bytes(), Break::Newline).map(|line| {
+            let fields: String = line
+                .fields
+                .iter()
+                .map(|(name, value)| format!("{name}={} ", String::from_utf8_lossy(value)))
+                .collect();
+            format!(
+                "{} {fields}{}",
+                line.priority,
+                String::from_utf8_lossy(&line.message)
+            )
+        });
+        assert_eq!(shown.as_deref().unwrap_or("-"), expected);
+    }
+
+    #[test]
+    fn a_prefix_is_the_priority_unless_switched_off() {
+        check_line("", "hello", "6 hello");
+        check_line("", "<3>hello", "3 hello");
+        check_line("", "<8>hello", "6 <8>hello");
+        check_line("", "<13>hello", "6 <13>hello");
+        check_line("|prefix=no|priority=5", "<3>hello", "5 <3>hello");
+        check_line("", "", "-");
+        check_line("", "<3>", "-");
+    }
+
+    #[test]
+    fn only_the_managers_stream_may_give_fields() {
+        let text = "<4>\x1fUNIT=web.service\x1fbad=1\x1f=2\x1fJOB=3\x1fweb.service failed";
+        check_line(
+            "|fields=yes",
+            text,
+            "4 UNIT=web.service JOB=3 web.service failed",
+        );
+        check_line("", "\x1fUNIT=x\x1fy", "6 \x1fUNIT=x\x1fy");
+    }
+}

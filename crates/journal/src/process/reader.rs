@@ -1,0 +1,348 @@
+//! One stream: peek, store, consume.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use kernel::message::{Credentials, Descriptors, ReceiveOptions, receive};
+use kernel::socket::{peek_offset, set_pass_credentials, set_peek_offset};
+
+use super::Trouble;
+use super::lines::{self, Break, Split};
+use super::position::{TAKEN_MAX_BYTES, mark, still_to_consume};
+use super::rate::Limiter;
+use super::shelf::Shelf;
+use crate::format::Fields;
+use crate::format::batch::{Batch, Line, Progress, stream_id};
+use crate::stream::{Rate, Stream};
+use crate::time;
+
+/// A process's name is looked up again after this time: it may have executed another program.
+const COMM_FRESH_US: u64 = 5_000_000;
+/// The journal's id of messages about suppressed messages.
+const MESSAGE_ID_DROPPED: &str = "a596d6fe7bfa4994828e72309e95d61e";
+const PRIORITY_WARNING: u8 = 4;
+
+/// What came of looking at a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Something was read.
+    Read,
+    /// Nothing is there now.
+    Empty,
+    /// Nothing will come any more; what was there is stored.
+    Ended,
+}
+
+/// A stream being read.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) name: String,
+    pub(super) stream: Stream,
+    pub(super) place: PathBuf,
+    id: u64,
+    socket: OwnedFd,
+    comm: Option<Comm>,
+    lost: u64,
+}
+
+/// The name of the process that wrote last.
+#[derive(Debug)]
+struct Comm {
+    pid: u32,
+    name: Vec<u8>,
+    at_us: u64,
+}
+
+/// What a look needs from outside the stream.
+pub(super) struct Desk<'a> {
+    pub(super) shelf: &'a mut Shelf,
+    pub(super) limiter: &'a mut Limiter,
+    pub(super) rate: Rate,
+    pub(super) buffer: &'a mut [u8],
+}
+
+impl Reader {
+    /// Takes a stream over: finishes what the process before it wrote down and did not consume.
+    pub(super) fn adopt(
+        name: String,
+        stream: Stream,
+        socket: OwnedFd,
+        shelf: &mut Shelf,
+    ) -> Result<Reader, Trouble> {
+        let place = shelf.place(&stream);
+        let id = stream_id(&name);
+        let reader = Reader {
+            name,
+            stream,
+            place,
+            id,
+            socket,
+            comm: None,
+            lost: 0,
+        };
+        set_pass_credentials(&reader.socket, true).map_err(|error| reader.trouble(error.into()))?;
+        let progress = match shelf.progress(&reader.place, id) {
+            Ok(progress) => progress.cloned().unwrap_or_default(),
+            Err(source) => {
+                return Err(Trouble::Store {
+                    path: reader.place,
+                    source,
+                });
+            }
+        };
+        reader
+            .finish(&progress)
+            .map_err(|error| reader.trouble(error))?;
+        Ok(reader)
+    }
+
+    fn finish(&self, progress: &Progress) -> io::Result<()> {
+        let offset = peek_offset(&self.socket)?;
+        let mut buffer = [0; 4096];
+        self.consume(
+            still_to_consume(offset, progress.number, progress.taken),
+            &mut buffer,
+        )
+    }
+
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    fn trouble(&self, source: io::Error) -> Trouble {
+        Trouble::Stream {
+            unit: self.stream.unit.clone(),
+            source,
+        }
+    }
+
+    /// Reads one chunk.
+    pub(super) fn look(&mut self, desk: &mut Desk<'_>) -> Result<Look, Trouble> {
+        let (bytes, credentials) = match self.peek(desk.buffer) {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(Look::Empty),
+            Err(error) => return Err(self.trouble(error)),
+        };
+        let progress = match desk.shelf.progress(&self.place, self.id) {
+            Ok(progress) => progress.cloned(),
+            Err(source) => {
+                return Err(Trouble::Store {
+                    path: self.place.clone(),
+                    source,
+                });
+            }
+        };
+        let kept = progress
+            .as_ref()
+            .map(|progress| progress.unfinished.as_slice())
+            .unwrap_or_default();
+        if bytes == 0 {
+            return self
+                .end(desk, kept, progress.as_ref())
+                .map(|()| Look::Ended);
+        }
+        let chunk = desk.buffer.get(..bytes).unwrap_or_default();
+        let split = lines::split(kept, chunk, self.stream.line_max_bytes);
+        let taken = split.taken;
+        let number = progress.map_or(0, |progress| progress.number + 1);
+        set_peek_offset(&self.socket, mark(number)).map_err(|error| self.trouble(error.into()))?;
+        let stored = self.store(desk, split, number, credentials, false);
+        self.consume(taken, desk.buffer)
+            .map_err(|error| self.trouble(error))?;
+        stored.map(|()| Look::Read)
+    }
+
+    /// Bytes at the front of the queue, of one sender; `Some(0)` at the end of the stream.
+    fn peek(&self, buffer: &mut [u8]) -> io::Result<Option<(usize, Option<Credentials>)>> {
+        set_peek_offset(&self.socket, -1)?;
+        let mut descriptors = Descriptors::default();
+        let buffer = buffer.get_mut(..TAKEN_MAX_BYTES).unwrap_or_default();
+        match receive(
+            &self.socket,
+            buffer,
+            &mut descriptors,
+            ReceiveOptions {
+                peek: true,
+                wait: false,
+            },
+        ) {
+            Ok(received) => Ok(Some((received.bytes, received.credentials))),
+            Err(kernel::Errno::AGAIN | kernel::Errno::INTR) => Ok(None),
+            // The service closed its end without reading what nobody ever sends: the end all the same.
+            Err(kernel::Errno::CONNRESET) => Ok(Some((0, None))),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn consume(&self, mut bytes: usize, buffer: &mut [u8]) -> io::Result<()> {
+        let mut descriptors = Descriptors::default();
+        while bytes > 0 {
+            let size = bytes.min(buffer.len());
+            let part = buffer.get_mut(..size).unwrap_or_default();
+            match receive(
+                &self.socket,
+                part,
+                &mut descriptors,
+                ReceiveOptions::default(),
+            )?
+            .bytes
+            {
+                0 => return Ok(()),
+                taken => bytes = bytes.saturating_sub(taken),
+            }
+        }
+        Ok(())
+    }
+
+    /// The last line needs no newline.
+    fn end(
+        &mut self,
+        desk: &mut Desk<'_>,
+        kept: &[u8],
+        progress: Option<&Progress>,
+    ) -> Result<(), Trouble> {
+        let suppressed = desk.limiter.flush();
+        self.lost += suppressed.unwrap_or(0);
+        if kept.is_empty() && self.lost == 0 {
+            return Ok(());
+        }
+        let lines = if kept.is_empty() {
+            Vec::new()
+        } else {
+            vec![(kept.to_vec(), Break::End)]
+        };
+        let split = Split {
+            lines,
+            taken: 0,
+            finished: true,
+            unfinished: Vec::new(),
+        };
+        self.store(
+            desk,
+            split,
+            progress.map_or(0, |progress| progress.number + 1),
+            None,
+            true,
+        )
+    }
+
+    fn store(
+        &mut self,
+        desk: &mut Desk<'_>,
+        split: Split,
+        number: u64,
+        credentials: Option<Credentials>,
+        ended: bool,
+    ) -> Result<(), Trouble> {
+        let progress = Progress {
+            stream: self.id,
+            number,
+            taken: u32::try_from(split.taken).unwrap_or(0),
+            finished: split.finished,
+            unfinished: split.unfinished,
+            ended,
+        };
+        let now_us = time::monotonic_us();
+        let told = self.lost + desk.limiter.turn(now_us, desk.rate).unwrap_or(0);
+        let mut lines: Vec<Line> = (told > 0)
+            .then(|| self.suppressed(told))
+            .into_iter()
+            .collect();
+        let read = split
+            .lines
+            .iter()
+            .filter_map(|(text, reason)| lines::line(&self.stream, text, *reason));
+        lines.extend(read.filter(|_| desk.limiter.admit(desk.rate)));
+        let count = lines.len() as u64;
+        let batch = Batch {
+            realtime_us: time::realtime_us(),
+            monotonic_us: now_us,
+            origin: self.origin(credentials, now_us),
+            progress: Some(progress),
+            lines,
+            ..Batch::default()
+        };
+        let stored = desk.shelf.append(&self.place, batch);
+        self.lost = if stored.is_ok() { 0 } else { told + count };
+        if stored.is_err() {
+            desk.shelf.forget_unfinished(&self.place, self.id);
+        }
+        stored
+    }
+
+    fn suppressed(&self, count: u64) -> Line {
+        Line {
+            priority: PRIORITY_WARNING,
+            fields: vec![
+                ("MESSAGE_ID".to_owned(), MESSAGE_ID_DROPPED.into()),
+                ("N_DROPPED".to_owned(), count.to_string().into_bytes()),
+            ],
+            message: format!("Suppressed {count} messages from {}", self.stream.unit).into_bytes(),
+        }
+    }
+
+    /// What is known of the writer: from the kernel where it says, otherwise from the stream's name.
+    fn origin(&mut self, credentials: Option<Credentials>, now_us: u64) -> Fields {
+        let transport = if self.stream.fields {
+            "journal"
+        } else {
+            "stdout"
+        };
+        let mut fields: Vec<(&str, Vec<u8>)> = vec![
+            ("_TRANSPORT", transport.into()),
+            ("_SYSTEMD_UNIT", self.stream.unit.clone().into()),
+            ("SYSLOG_IDENTIFIER", self.stream.identifier.clone().into()),
+            ("_STREAM_ID", format!("{:016x}", self.id).into()),
+        ];
+        if !self.stream.invocation.is_empty() {
+            fields.push((
+                "_SYSTEMD_INVOCATION_ID",
+                self.stream.invocation.clone().into(),
+            ));
+        }
+        if let Some(portable) = &self.stream.portable {
+            fields.push(("_CORACLE_PORTABLE", portable.clone().into()));
+        }
+        if let Some(pid) = credentials
+            .map(|it| it.pid)
+            .filter(|pid| *pid > 0)
+            .or(self.stream.pid)
+        {
+            fields.push(("_PID", pid.to_string().into()));
+            fields.extend(self.comm(pid, now_us).map(|comm| ("_COMM", comm)));
+        }
+        if let Some(writer) = credentials {
+            fields.push(("_UID", writer.uid.to_string().into()));
+            fields.push(("_GID", writer.gid.to_string().into()));
+        }
+        fields
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
+    }
+
+    /// The name of a process that is still there.
+    fn comm(&mut self, pid: u32, now_us: u64) -> Option<Vec<u8>> {
+        let known = self
+            .comm
+            .as_ref()
+            .filter(|comm| comm.pid == pid && now_us.saturating_sub(comm.at_us) < COMM_FRESH_US);
+        if let Some(known) = known {
+            return Some(known.name.clone());
+        }
+        let mut name = std::fs::read(format!("/proc/{pid}/comm")).ok()?;
+        name.truncate(name.trim_ascii_end().len());
+        self.comm = Some(Comm {
+            pid,
+            name: name.clone(),
+            at_us: now_us,
+        });
+        Some(name)
+    }
+
+    /// Closes the stream's books.
+    pub(super) fn leave(&self, shelf: &mut Shelf) {
+        shelf.forget(&self.place, self.id);
+    }
+}

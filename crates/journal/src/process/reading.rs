@@ -1,0 +1,232 @@
+//! The loop: waits for streams, and reads a chunk of each that has something.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+
+use super::position::TAKEN_MAX_BYTES;
+use super::rate::Limiter;
+use super::reader::{Desk, Look, Reader};
+use super::shelf::Shelf;
+use super::{Error, Options, SourceEvent, StreamSource};
+use crate::stream::{Rate, Stream};
+use crate::time;
+
+/// The source among the streams of the epoll set; streams count from 1.
+const TOKEN_SOURCE: u64 = 0;
+/// Streams looked at between two waits.
+const EVENTS_MAX: usize = 64;
+/// Chunks of one stream that are still read after the source said stop: a service that never stops talking must not
+/// keep us.
+const DRAIN_CHUNKS_MAX: usize = 256;
+
+pub(super) struct Reading<'a> {
+    source: &'a mut dyn StreamSource,
+    rate: Rate,
+    shelf: Shelf,
+    readers: BTreeMap<u64, Reader>,
+    limiters: BTreeMap<String, Limiter>,
+    next_token: u64,
+    epoll: OwnedFd,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Reading<'a> {
+    pub(super) fn begin(
+        source: &'a mut dyn StreamSource,
+        options: &Options,
+    ) -> Result<Reading<'a>, Error> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(Error::of("wait"))?;
+        let readable = epoll::EventFlags::IN;
+        epoll::add(
+            &epoll,
+            source.descriptor(),
+            epoll::EventData::new_u64(TOKEN_SOURCE),
+            readable,
+        )
+        .map_err(Error::of("wait for streams"))?;
+        let mut shelf = Shelf::open(options).map_err(Error::of("open its files"))?;
+        if let Err(trouble) = shelf.vacuum() {
+            source.trouble(&trouble);
+        }
+        Ok(Reading {
+            source,
+            rate: options.rate,
+            shelf,
+            readers: BTreeMap::new(),
+            limiters: BTreeMap::new(),
+            next_token: TOKEN_SOURCE + 1,
+            epoll,
+            buffer: vec![0; TAKEN_MAX_BYTES],
+        })
+    }
+
+    pub(super) fn go_on(mut self) -> Result<(), Error> {
+        let mut events = Vec::with_capacity(EVENTS_MAX);
+        loop {
+            self.wait(&mut events)?;
+            let mut stop = false;
+            for event in events.drain(..) {
+                match event.data.u64() {
+                    TOKEN_SOURCE => stop = !self.listen()?,
+                    token => drop(self.look(token)?),
+                }
+            }
+            if stop {
+                return self.drain();
+            }
+            self.sync_if_due();
+        }
+    }
+
+    fn wait(&self, events: &mut Vec<epoll::Event>) -> Result<(), Error> {
+        let wait_us = self
+            .shelf
+            .sync_at_us()
+            .map(|at| at.saturating_sub(time::monotonic_us()));
+        let timeout = wait_us.map(|us| Timespec {
+            tv_sec: i64::try_from(us / 1_000_000).unwrap_or(i64::MAX),
+            tv_nsec: (us % 1_000_000 * 1000).cast_signed(),
+        });
+        match epoll::wait(&self.epoll, spare_capacity(events), timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(Error::of("wait")(error)),
+        }
+    }
+
+    /// Takes what the source has; false when it says stop.
+    fn listen(&mut self) -> Result<bool, Error> {
+        loop {
+            match self
+                .source
+                .receive()
+                .map_err(Error::of("hear of streams"))?
+            {
+                Some(SourceEvent::Stream { name, descriptor }) => self.adopt(name, descriptor)?,
+                Some(SourceEvent::Stop) => return Ok(false),
+                None => return Ok(true),
+            }
+        }
+    }
+
+    fn adopt(&mut self, name: String, socket: OwnedFd) -> Result<(), Error> {
+        if self.readers.values().any(|reader| reader.name == name) {
+            return Ok(());
+        }
+        let stream = name
+            .parse()
+            .unwrap_or_else(|error: crate::stream::NameError| {
+                let stream = Stream::new(&error.name, 0, "");
+                self.source.trouble(&error.into());
+                stream
+            });
+        match Reader::adopt(name, stream, socket, &mut self.shelf) {
+            Ok(reader) => self.watch(reader),
+            // The keeper holds it still: the next log process tries again.
+            Err(trouble) => {
+                self.source.trouble(&trouble);
+                Ok(())
+            }
+        }
+    }
+
+    fn watch(&mut self, reader: Reader) -> Result<(), Error> {
+        let token = self.next_token;
+        self.next_token += 1;
+        epoll::add(
+            &self.epoll,
+            reader.descriptor(),
+            epoll::EventData::new_u64(token),
+            epoll::EventFlags::IN,
+        )
+        .map_err(Error::of("wait for a stream"))?;
+        self.readers.insert(token, reader);
+        Ok(())
+    }
+
+    /// Reads one chunk of a stream; an ended or broken one is let go.
+    fn look(&mut self, token: u64) -> Result<Look, Error> {
+        let Some(reader) = self.readers.get_mut(&token) else {
+            return Ok(Look::Ended);
+        };
+        let limiter = self.limiters.entry(reader.stream.unit.clone()).or_default();
+        let rate = reader.stream.rate.unwrap_or(self.rate);
+        let mut desk = Desk {
+            shelf: &mut self.shelf,
+            limiter,
+            rate,
+            buffer: &mut self.buffer,
+        };
+        let look = match reader.look(&mut desk) {
+            Ok(look) => look,
+            Err(trouble) => {
+                self.source.trouble(&trouble);
+                if matches!(trouble, super::Trouble::Stream { .. }) {
+                    Look::Ended
+                } else {
+                    Look::Read
+                }
+            }
+        };
+        if look == Look::Ended {
+            self.let_go(token)?;
+        }
+        Ok(look)
+    }
+
+    fn let_go(&mut self, token: u64) -> Result<(), Error> {
+        let Some(reader) = self.readers.remove(&token) else {
+            return Ok(());
+        };
+        self.source
+            .let_go(&reader.name)
+            .map_err(Error::of("let a stream go"))?;
+        reader.leave(&mut self.shelf);
+        if !self
+            .readers
+            .values()
+            .any(|other| other.place == reader.place)
+            && let Err(trouble) = self.shelf.close(&reader.place)
+        {
+            self.source.trouble(&trouble);
+        }
+        let (now_us, rate) = (time::monotonic_us(), self.rate);
+        let spoken: Vec<&str> = self
+            .readers
+            .values()
+            .map(|reader| reader.stream.unit.as_str())
+            .collect();
+        self.limiters.retain(|unit, limiter| {
+            !limiter.is_over(now_us, rate) || spoken.contains(&unit.as_str())
+        });
+        Ok(())
+    }
+
+    fn sync_if_due(&mut self) {
+        let due = self
+            .shelf
+            .sync_at_us()
+            .is_some_and(|at| at <= time::monotonic_us());
+        if due && let Err(trouble) = self.shelf.sync() {
+            self.source.trouble(&trouble);
+        }
+    }
+
+    /// Reads what is there, so that the last words before a shutdown are on the disk.
+    fn drain(mut self) -> Result<(), Error> {
+        let tokens: Vec<u64> = self.readers.keys().copied().collect();
+        for token in tokens {
+            for _ in 0..DRAIN_CHUNKS_MAX {
+                if self.look(token)? != Look::Read {
+                    break;
+                }
+            }
+        }
+        self.shelf
+            .sync()
+            .map_err(|trouble| Error::of("store the last entries")(io::Error::other(trouble)))
+    }
+}

@@ -1,0 +1,207 @@
+//! All directories of log files: opened when a stream needs one, closed with its last, kept within their limits.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::directory::{Directory, Setting, next_seqnum};
+use super::vacuum::vacuum;
+use super::{Options, Trouble};
+use crate::format::Fields;
+use crate::format::batch::{Batch, Progress};
+use crate::format::file::{PORTABLES_DIRECTORY, SYSTEM_DIRECTORY, directories};
+use crate::stream::Stream;
+use crate::time;
+
+/// How long entries may wait for the disk: what a power cut may lose.
+const SYNC_AFTER_US: u64 = 60_000_000;
+/// How long grave entries (critical and worse) may wait.
+const SYNC_AFTER_GRAVE_US: u64 = 1_000_000;
+const PRIORITY_GRAVE: u8 = 2;
+
+/// The directories in use and the number of the next entry.
+#[derive(Debug)]
+pub(super) struct Shelf {
+    options: Options,
+    setting: Setting,
+    next_seqnum: u64,
+    open: BTreeMap<PathBuf, Directory>,
+    sync_at_us: Option<u64>,
+}
+
+impl Shelf {
+    /// Finds the next number and removes what is too much.
+    pub(super) fn open(options: &Options) -> io::Result<Shelf> {
+        let mut next = 1;
+        for directory in directories(&options.directory)? {
+            next = next_seqnum(&directory)?.max(next);
+        }
+        let setting = Setting {
+            fields: host_fields()?,
+            reader_group: options.reader_group,
+        };
+        Ok(Shelf {
+            options: options.clone(),
+            setting,
+            next_seqnum: next,
+            open: BTreeMap::new(),
+            sync_at_us: None,
+        })
+    }
+
+    /// The directory that takes a stream's entries.
+    pub(super) fn place(&self, stream: &Stream) -> PathBuf {
+        match &stream.portable {
+            Some(portable) => self
+                .options
+                .directory
+                .join(PORTABLES_DIRECTORY)
+                .join(portable),
+            None => self.options.directory.join(SYSTEM_DIRECTORY),
+        }
+    }
+
+    /// How far a stream is by what is on file.
+    pub(super) fn progress(&mut self, place: &Path, stream: u64) -> io::Result<Option<&Progress>> {
+        Ok(self.directory(place)?.progress(stream))
+    }
+
+    fn directory(&mut self, place: &Path) -> io::Result<&mut Directory> {
+        use std::collections::btree_map::Entry;
+        match self.open.entry(place.to_owned()) {
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => Ok(entry.insert(Directory::open(
+                place,
+                &self.setting,
+                self.next_seqnum,
+                time::realtime_us(),
+            )?)),
+        }
+    }
+
+    /// Gives the batch its number and time and appends it. A full disk is met by removing what is old, once.
+    pub(super) fn append(&mut self, place: &Path, mut batch: Batch) -> Result<(), Trouble> {
+        batch.first_seqnum = self.next_seqnum;
+        let (next, grave) = (
+            batch.next_seqnum(),
+            batch
+                .lines
+                .iter()
+                .any(|line| line.priority <= PRIORITY_GRAVE),
+        );
+        self.rotate_if_due(place, batch.realtime_us)?;
+        if let Err(first) = self
+            .directory(place)
+            .and_then(|directory| directory.append(batch.clone()))
+        {
+            if first.kind() != io::ErrorKind::StorageFull {
+                return Err(self.store_trouble(place)(first));
+            }
+            self.vacuum()?;
+            let again = self
+                .directory(place)
+                .and_then(|directory| directory.append(batch));
+            again.map_err(self.store_trouble(place))?;
+        }
+        self.next_seqnum = next;
+        let wait = if grave {
+            SYNC_AFTER_GRAVE_US
+        } else {
+            SYNC_AFTER_US
+        };
+        let due = time::monotonic_us() + wait;
+        self.sync_at_us = Some(self.sync_at_us.map_or(due, |at| at.min(due)));
+        Ok(())
+    }
+
+    fn store_trouble(&self, place: &Path) -> impl FnOnce(io::Error) -> Trouble + use<> {
+        let path = place.to_owned();
+        move |source| Trouble::Store { path, source }
+    }
+
+    fn rotate_if_due(&mut self, place: &Path, now_us: u64) -> Result<(), Trouble> {
+        let (max_bytes, max_age_us) = (self.options.file_max_bytes, self.options.file_max_age_us);
+        let (setting, next) = (self.setting.clone(), self.next_seqnum);
+        let trouble = self.store_trouble(place);
+        let rotate = |directory: &mut Directory| {
+            let due = directory.is_due(now_us, max_bytes, max_age_us)?;
+            if due {
+                directory.rotate(&setting, next, now_us)?;
+            }
+            Ok(due)
+        };
+        if self.directory(place).and_then(rotate).map_err(trouble)? {
+            self.vacuum()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Removes the oldest files that are too much.
+    pub(super) fn vacuum(&mut self) -> Result<(), Trouble> {
+        let in_use: Vec<PathBuf> = self
+            .open
+            .values()
+            .map(|directory| directory.file_path().to_owned())
+            .collect();
+        let path = self.options.directory.clone();
+        vacuum(&self.options, &in_use)
+            .map(drop)
+            .map_err(|source| Trouble::Vacuum { path, source })
+    }
+
+    /// An unfinished line that cannot be stored is lost with its batch.
+    pub(super) fn forget_unfinished(&mut self, place: &Path, stream: u64) {
+        if let Some(directory) = self.open.get_mut(place) {
+            directory.forget_unfinished(stream);
+        }
+    }
+
+    /// A stream that the keeper let go of.
+    pub(super) fn forget(&mut self, place: &Path, stream: u64) {
+        if let Some(directory) = self.open.get_mut(place) {
+            directory.forget(stream);
+        }
+    }
+
+    /// Closes a directory that no stream needs, so that a purge finds it unused.
+    pub(super) fn close(&mut self, place: &Path) -> Result<(), Trouble> {
+        let trouble = self.store_trouble(place);
+        match self.open.remove(place) {
+            Some(mut directory) => directory.sync().map_err(trouble),
+            None => Ok(()),
+        }
+    }
+
+    /// When to call [`Shelf::sync`] next, on the monotonic clock.
+    pub(super) fn sync_at_us(&self) -> Option<u64> {
+        self.sync_at_us
+    }
+
+    /// Brings everything to the disk.
+    pub(super) fn sync(&mut self) -> Result<(), Trouble> {
+        self.sync_at_us = None;
+        for (path, directory) in self
+            .open
+            .iter_mut()
+            .filter(|(_, directory)| directory.is_unsynced())
+        {
+            directory.sync().map_err(|source| Trouble::Store {
+                path: path.clone(),
+                source,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// What is the same for every entry of this boot. A host without a machine id has none.
+fn host_fields() -> io::Result<Fields> {
+    let mut fields = vec![("_BOOT_ID".to_owned(), time::boot_id()?.into_bytes())];
+    if let Ok(machine) = std::fs::read_to_string("/etc/machine-id") {
+        fields.push(("_MACHINE_ID".to_owned(), machine.trim().into()));
+    }
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname")?;
+    fields.push(("_HOSTNAME".to_owned(), host.trim().into()));
+    Ok(fields)
+}
