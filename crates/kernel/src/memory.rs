@@ -77,7 +77,21 @@ pub fn map_sealed(file: impl AsFd) -> Result<&'static [u8]> {
 
 /// Makes a sealed memory file of `content`: what is executed or read from it later is what was written.
 pub fn sealed_file(name: &CStr, content: &[u8]) -> Result<OwnedFd> {
-    let file = memory_file(name)?;
+    fill_and_seal(memory_file(name)?, content)
+}
+
+/// Makes a sealed memory file of a program's `content`, which can be executed where the host lets memory files be.
+pub fn sealed_executable(name: &CStr, content: &[u8]) -> Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let file = match rustix::fs::memfd_create(name, flags | MemfdFlags::EXEC) {
+        // Before Linux 6.3 all of them could be.
+        Err(Errno::INVAL) => rustix::fs::memfd_create(name, flags),
+        other => other,
+    }?;
+    fill_and_seal(file, content)
+}
+
+fn fill_and_seal(file: OwnedFd, content: &[u8]) -> Result<OwnedFd> {
     let mut rest = content;
     while !rest.is_empty() {
         let written = rustix::io::write(&file, rest)?;

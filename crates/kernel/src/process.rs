@@ -118,6 +118,21 @@ pub fn send_signal(pidfd: impl AsFd, signal: i32) -> Result<()> {
     unsafe { syscall(sys::__NR_pidfd_send_signal, [pidfd, signal as usize, 0, 0, 0, 0]) }.map(drop)
 }
 
+/// Whether a descriptor is one of a process.
+#[must_use]
+pub fn is_pidfd(descriptor: impl AsFd) -> bool {
+    // A dead process (ESRCH) or one that may not be signalled (EPERM) is one still.
+    send_signal(descriptor, 0) != Err(Errno::BADF)
+}
+
+/// Whether the process behind `pidfd` has ended, whoever its parent is.
+#[must_use]
+pub fn has_ended(pidfd: impl AsFd) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut watched = [PollFd::new(&pidfd, PollFlags::IN)];
+    poll(&mut watched, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
+}
+
 /// Sends `signal` as kill(2) does: a process, a negative process group, or -1 for all that may be signalled.
 pub fn kill(target: i32, signal: i32) -> Result<()> {
     // SAFETY: plain numbers. What the signal does to other processes is the caller's intent.
@@ -136,6 +151,11 @@ pub fn set_personality(persona: u32) -> Result<u32> {
 fn control(operation: u32, argument: usize) -> Result<usize> {
     // SAFETY: private, and each caller's operation takes numbers only; unused arguments must be zero and are.
     unsafe { syscall(sys::__NR_prctl, [operation as usize, argument, 0, 0, 0, 0]) }
+}
+
+/// Sets this thread's name as `ps` shows it, at most 15 bytes.
+pub fn set_name(name: &CStr) -> Result<()> {
+    rustix::thread::set_name(name)
 }
 
 /// Lets core dumps and ptrace by the same user happen, or not (PR_SET_DUMPABLE).

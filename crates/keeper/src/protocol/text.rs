@@ -107,6 +107,12 @@ impl<'a> Reader<'a> {
         Ok(text)
     }
 
+    /// All that is left.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// Nothing may follow.
     pub fn finish(self) -> Result<(), Malformed> {
         if self.rest.is_empty() { Ok(()) } else { Err(Malformed::Length) }

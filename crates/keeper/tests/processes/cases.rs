@@ -1,0 +1,527 @@
+//! The cases; names are sentences.
+
+use std::os::fd::AsFd;
+
+use keeper::protocol::{ChildState, Class, Command, Exit};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use crate::world::{Heard, World, key, read_all, read_some, text_file, wait_readable};
+
+macro_rules! cases {
+    ($($name:ident)*) => { pub(crate) const CASES: &[(&str, fn())] = &[$((stringify!($name), $name)),*]; };
+}
+
+cases! {
+    a_child_is_spawned_announced_and_reaped
+    a_child_gets_its_descriptors_and_nothing_else
+    a_child_is_born_in_its_cgroup
+    a_repeated_spawn_is_answered_with_the_child_that_exists
+    a_spawn_that_cannot_be_is_answered_with_the_reason
+    an_end_without_a_manager_is_told_to_the_next_one
+    commands_of_a_manager_that_died_are_carried_out
+    an_exited_child_stays_until_it_is_reaped
+    held_descriptors_come_back_and_are_dropped
+    streams_go_to_the_log_process_and_to_its_successor
+    a_watched_orphan_is_announced_and_others_are_reaped
+    a_new_keeper_program_loses_nothing
+    garbage_is_refused_and_the_keeper_goes_on
+    a_manager_that_crashes_in_a_loop_comes_back_in_adopt_only_mode
+    a_wanted_restart_comes_at_once
+    signals_are_told_again_to_the_next_manager
+    children_that_do_not_end_are_killed_at_the_end
+    children_live_on_when_the_keeper_is_killed
+    as_init_it_reaps_orphans_and_ends_everything
+    hundreds_of_ends_without_a_manager_are_all_kept
+}
+
+fn a_child_is_spawned_announced_and_reaped() {
+    let world = World::new();
+    let mut manager = world.manager();
+    assert!(manager.arguments.contains("coracled manager --runtime-dir"));
+    assert_eq!(manager.environment, "PATH");
+    let executor = manager.expect(Heard::Hello { restarts: 0, init: false, adopt_only: false });
+    assert_eq!(executor.len(), 1);
+    assert!(manager.introduce().is_empty());
+    let report = manager.spawn(1, "say hello exit 3", &[]);
+    let (_, pidfd) = manager.spawned(1);
+    assert_eq!(read_all(report), "hello");
+    manager.expect(Heard::Exited(1, Exit::Code(3)));
+    assert!(kernel::process::has_ended(&pidfd));
+    manager.send(Command::Reap { key: key(1) }, &[]);
+    assert!(manager.introduce().is_empty());
+    assert_eq!(kernel::process::send_signal(&pidfd, 0), Err(kernel::Errno::SRCH), "it is reaped");
+    let report = manager.spawn(2, "die", &[]);
+    manager.spawned(2);
+    drop(report);
+    let (heard, _) = manager.hear();
+    assert!(matches!(heard, Heard::Exited(2, Exit::Killed { signal: 6, .. })), "{heard:?}");
+    assert_eq!(world.end(manager), 42);
+}
+
+fn a_child_gets_its_descriptors_and_nothing_else() {
+    let world = World::new();
+    let (mut manager, _) = world.next_manager();
+    let files: Vec<_> = (0..20).map(|_| text_file("")).collect();
+    for file in &files {
+        manager.send(Command::Hold { class: Class::Other, name: b"x" }, &[file.as_fd()]);
+    }
+    let lent: Vec<_> = files.iter().map(AsFd::as_fd).collect();
+    let report = manager.spawn(1, "descriptors status limits", &lent);
+    manager.spawned(1);
+    // The plan is closed once it is read: its number is the one that lists the others.
+    let open: Vec<i32> = [0, 1, 2].into_iter().chain(4..25).collect();
+    let (soft, hard) = kernel::process::limit(kernel::process::LIMIT_OPEN_FILES).unwrap();
+    let heard = read_all(report);
+    assert!(heard.starts_with(&format!("{open:?}")), "{heard}");
+    assert!(heard.contains("SigBlk:\t0000000000000000"), "{heard}");
+    assert!(heard.ends_with(&format!("{:?}", (soft, hard))), "{heard}");
+    manager.expect(Heard::Exited(1, Exit::Code(0)));
+    world.end(manager);
+}
+
+fn a_child_is_born_in_its_cgroup() {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    let root = mounts.lines().find(|line| line.contains(" cgroup2 ")).expect("a cgroup2 mount").split(' ').nth(1).unwrap();
+    let name = format!("coracle-keeper-test-{}", std::process::id());
+    let directory = std::path::Path::new(root).join(&name);
+    std::fs::create_dir(&directory).unwrap();
+    let cgroup = std::fs::File::open(&directory).unwrap();
+    let world = World::new();
+    let (mut manager, _) = world.next_manager();
+    let report = manager.spawn_with(1, "cgroup", &[], false, Some(cgroup.as_fd()));
+    manager.spawned(1);
+    let heard = read_all(report);
+    manager.expect(Heard::Exited(1, Exit::Code(0)));
+    manager.send(Command::Reap { key: key(1) }, &[]);
+    manager.introduce();
+    world.end(manager);
+    std::fs::remove_dir(&directory).unwrap();
+    assert!(heard.lines().any(|line| line.starts_with("0::") && line.ends_with(&name)), "{heard}");
+}
+
+fn a_repeated_spawn_is_answered_with_the_child_that_exists() {
+    let world = World::new();
+    let (mut manager, _) = world.next_manager();
+    let mut report = manager.spawn(1, "ready wait", &[]);
+    let (pid, pidfd) = manager.spawned(1);
+    assert_eq!(read_some(&mut report), "ready");
+    let second = manager.spawn(1, "ready wait", &[]);
+    assert_eq!(manager.spawned(1).0, pid);
+    assert_eq!(read_all(second), "", "no second process runs");
+    manager.send(Command::Signal { key: key(1), signal: 15 }, &[]);
+    let end = Exit::Killed { signal: 15, dumped: false };
+    manager.expect(Heard::Exited(1, end));
+    let _third = manager.spawn(1, "ready wait", &[]);
+    assert_eq!(manager.spawned(1).0, pid, "even a dead one, until it is reaped");
+    assert!(kernel::process::has_ended(&pidfd));
+    world.end(manager);
+}
+
+fn a_spawn_that_cannot_be_is_answered_with_the_reason() {
+    let world = World::new();
+    let (mut manager, _) = world.next_manager();
+    // No cgroup directory: the kernel refuses to bear a child there.
+    let file = text_file("");
+    drop(manager.spawn_with(1, "wait", &[], false, Some(file.as_fd())));
+    let (heard, _) = manager.hear();
+    assert!(matches!(heard, Heard::SpawnFailed(1, errno) if errno == kernel::Errno::BADF.raw_os_error()), "{heard:?}");
+    // A file that is no program.
+    let request = keeper::protocol::Spawn {
+        key: key(2),
+        role: 0,
+        new_pid_namespace: false,
+        own_executor: true,
+        cgroup: false,
+        kept: 0,
+        label: b"",
+    };
+    manager.send(Command::Spawn(request), &[file.as_fd(), file.as_fd(), file.as_fd()]);
+    let (heard, _) = manager.hear();
+    assert!(matches!(heard, Heard::SpawnFailed(2, errno) if errno != 0), "{heard:?}");
+    assert!(manager.introduce().is_empty());
+    world.end(manager);
+}
+
+fn an_end_without_a_manager_is_told_to_the_next_one() {
+    let world = World::new();
+    let (mut manager, _) = world.next_manager();
+    let (gate, go) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let mut report = manager.spawn(1, "pid orphan 4 wait", &[gate.as_fd()]);
+    let (pid, pidfd) = manager.spawned(1);
+    read_some(&mut report);
+    manager.kill();
+    kernel::process::send_signal(&pidfd, 9).unwrap();
+    let (mut manager, inventory) = world.next_manager();
+    let end = Exit::Killed { signal: 9, dumped: false };
+    match inventory.as_slice() {
+        // It may end before or after the new manager asked.
+        [Heard::Child { command: 1, pid: heard, watched: false, .. }] => assert_eq!(*heard, pid),
+        other => panic!("{other:?}"),
+    }
+    manager.expect(Heard::Exited(1, end));
+    drop((gate, go));
+    manager.kill();
+    let (mut manager, inventory) = world.next_manager();
+    assert_eq!(inventory, [Heard::Child { command: 1, pid, state: ChildState::Exited(end), watched: false }]);
+    manager.expect(Heard::Exited(1, end));
+    manager.send(Command::Reap { key: key(1) }, &[]);
+    assert!(manager.introduce().is_empty());
+    world.end(manager);
+}
+
+fn commands_of_a_manager_that_died_are_carried_out() {
+    let world = World::new();
+    let (mut manager, _) = world.next_manager();
+    let file = text_file("kept");
+    for number in 0..100 {
+        manager.send(Command::Hold { class: Class::Mount, name: format!("m{number}").as_bytes() }, &[file.as_fd()]);
+    }
+    manager.kill();
+    let (manager, inventory) = world.next_manager();
+    assert_eq!(inventory.len(), 100);
+    world.end(manager);
+}
+
+fn an_exited_child_stays_until_it_is_reaped() {
+    let world = World::new();
+    let (mut manager, _) = world.next_manager();
+    let mut report = manager.spawn(1, "ready wait", &[]);
+    manager.spawned(1);
+    read_some(&mut report);
+    manager.send(Command::Reap { key: key(1) }, &[]);
+    manager.expect(Heard::Refused(kernel::Errno::BUSY.raw_os_error()));
+    manager.send(Command::Reap { key: key(9) }, &[]);
+    manager.send(Command::Signal { key: key(9), signal: 9 }, &[]);
+    manager.expect(Heard::Refused(kernel::Errno::SRCH.raw_os_error()));
+    world.end(manager);
+}
+
+fn held_descriptors_come_back_and_are_dropped() {
+    let world = World::new();
+    let (mut manager, _) = world.next_manager();
+    let (first, second) = (text_file("first"), text_file("second"));
+    manager.send(Command::Hold { class: Class::Listen, name: b"web.socket" }, &[first.as_fd()]);
+    manager.send(Command::Hold { class: Class::FdStore, name: b"web.socket" }, &[first.as_fd()]);
+    manager.send(Command::Hold { class: Class::Listen, name: b"web.socket" }, &[second.as_fd()]);
+    manager.kill();
+    let mut manager = world.manager();
+    manager.hear();
+    manager.send(Command::Inventory, &[]);
+    let mut texts = Vec::new();
+    loop {
+        match manager.hear() {
+            (Heard::InventoryEnd, _) => break,
+            (Heard::Held(class, name), mut descriptors) => {
+                let mut bytes = [0; 16];
+                let count = rustix::io::pread(descriptors.remove(0), &mut bytes, 0).unwrap();
+                texts.push((class, name, String::from_utf8(bytes[..count].to_vec()).unwrap()));
+            }
+            (other, _) => panic!("{other:?}"),
+        }
+    }
+    texts.sort();
+    let name = || "web.socket".to_owned();
+    assert_eq!(texts, [(Class::Listen, name(), "second".to_owned()), (Class::FdStore, name(), "first".to_owned())]);
+    manager.send(Command::Drop { class: Class::Listen, name: b"web.socket" }, &[]);
+    manager.send(Command::Drop { class: Class::Listen, name: b"never.socket" }, &[]);
+    assert_eq!(manager.introduce(), [Heard::Held(Class::FdStore, name())]);
+    world.end(manager);
+}
+
+fn streams_go_to_the_log_process_and_to_its_successor() {
+    let world = World::new();
+    let (mut manager, _) = world.next_manager();
+    let mut log = world.log();
+    assert!(matches!(log.hear().0, Heard::Hello { .. }));
+    log.expect(Heard::InventoryEnd);
+    let stream = text_file("");
+    manager.send(Command::Hold { class: Class::Log, name: b"web|1" }, &[stream.as_fd()]);
+    manager.send(Command::Hold { class: Class::Api, name: b"api" }, &[stream.as_fd()]);
+    assert_eq!(log.expect(Heard::Held(Class::Log, "web|1".into())).len(), 1);
+    log.send(Command::Drop { class: Class::Api, name: b"api" }, &[]);
+    log.expect(Heard::Refused(kernel::Errno::PERM.raw_os_error()));
+    log.send(Command::Inventory, &[]);
+    log.expect(Heard::Refused(kernel::Errno::PERM.raw_os_error()));
+    log.kill();
+    let mut log = world.log();
+    assert!(matches!(log.hear().0, Heard::Hello { restarts: 1, .. }));
+    log.expect(Heard::Held(Class::Log, "web|1".into()));
+    log.expect(Heard::InventoryEnd);
+    log.send(Command::Drop { class: Class::Log, name: b"web|1" }, &[]);
+    log.kill();
+    let mut log = world.log();
+    log.hear();
+    log.expect(Heard::InventoryEnd);
+    assert_eq!(manager.introduce(), [Heard::Held(Class::Api, "api".into())]);
+    drop(log);
+    world.end(manager);
+}
+
+fn a_watched_orphan_is_announced_and_others_are_reaped() {
+    let world = World::new();
+    let (mut manager, _) = world.next_manager();
+    let (gate, go) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let report = manager.spawn(1, "orphan 4 orphan 5 exit 0", &[gate.as_fd()]);
+    manager.spawned(1);
+    drop(gate);
+    let text = read_line_pair(report);
+    let pidfds = text.map(|pid| {
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap()
+    });
+    manager.expect(Heard::Exited(1, Exit::Code(0)));
+    manager.send(Command::Watch { key: key(2), role: 1, pid: text[0] as u32 }, &[pidfds[0].as_fd()]);
+    manager.send(Command::Watch { key: key(3), role: 1, pid: text[0] as u32 }, &[pidfds[0].as_fd()]);
+    manager.expect(Heard::Refused(kernel::Errno::EXIST.raw_os_error()));
+    drop(go);
+    manager.expect(Heard::Exited(2, Exit::Code(4)));
+    // The other is reaped although our own dead are not: no one asked for it.
+    wait_readable(pidfds[1].as_fd(), "the end of the other orphan");
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while kernel::process::send_signal(&pidfds[1], 0) != Err(kernel::Errno::SRCH) {
+        assert!(std::time::Instant::now() < until, "the orphan is not reaped");
+        manager.introduce();
+        while matches!(manager.hear().0, Heard::Exited(1, _)) {}
+    }
+    world.end(manager);
+}
+
+/// The process ids of two orphans; they keep the report open, so the end cannot be waited for.
+fn read_line_pair(mut report: std::fs::File) -> [i32; 2] {
+    let mut text = String::new();
+    while text.lines().count() < 2 || !text.ends_with('\n') {
+        text.push_str(&read_some(&mut report));
+    }
+    let pids: Vec<i32> = text.lines().map(|line| line.strip_prefix("orphan ").unwrap().parse().unwrap()).collect();
+    pids.try_into().unwrap()
+}
+
+fn a_new_keeper_program_loses_nothing() {
+    let world = World::new();
+    let (mut manager, _) = world.next_manager();
+    let mut log = world.log();
+    log.hear();
+    log.expect(Heard::InventoryEnd);
+    let held = text_file("still here");
+    manager.send(Command::Hold { class: Class::Notify, name: b"n" }, &[held.as_fd()]);
+    manager.send(Command::Hold { class: Class::Log, name: b"l" }, &[held.as_fd()]);
+    log.expect(Heard::Held(Class::Log, "l".into()));
+    let mut report = manager.spawn(1, "ready wait", &[]);
+    let (pid, pidfd) = manager.spawned(1);
+    read_some(&mut report);
+    let report = manager.spawn(2, "exit 6", &[]);
+    let (dead, _) = manager.spawned(2);
+    drop(report);
+    manager.expect(Heard::Exited(2, Exit::Code(6)));
+    let program = std::fs::File::open("/proc/self/exe").unwrap();
+    for _ in 0..3 {
+        manager.send(Command::Reexec, &[program.as_fd()]);
+        // The same channel goes on, and so do the commands in it.
+        let mut inventory = manager.introduce();
+        inventory.sort_by_key(|heard| format!("{heard:?}"));
+        assert_eq!(
+            inventory,
+            [
+                Heard::Child { command: 1, pid, state: ChildState::Running, watched: false },
+                Heard::Child { command: 2, pid: dead, state: ChildState::Exited(Exit::Code(6)), watched: false },
+                Heard::Held(Class::Log, "l".into()),
+                Heard::Held(Class::Notify, "n".into()),
+            ]
+        );
+        manager.expect(Heard::Exited(2, Exit::Code(6)));
+    }
+    let limits = manager.spawn(3, "limits", &[]);
+    manager.spawned(3);
+    let own = kernel::process::limit(kernel::process::LIMIT_OPEN_FILES).unwrap();
+    assert_eq!(read_all(limits), format!("{own:?}"), "children still get the limit of before");
+    manager.expect(Heard::Exited(3, Exit::Code(0)));
+    kernel::process::send_signal(&pidfd, 9).unwrap();
+    manager.expect(Heard::Exited(1, Exit::Killed { signal: 9, dumped: false }));
+    manager.kill();
+    let (manager, inventory) = world.next_manager();
+    assert_eq!(inventory.len(), 5);
+    log.kill();
+    let mut log = world.log();
+    assert!(matches!(log.hear().0, Heard::Hello { restarts: 1, .. }));
+    log.expect(Heard::Held(Class::Log, "l".into()));
+    drop(log);
+    assert_eq!(world.end(manager), 42);
+}
+
+fn garbage_is_refused_and_the_keeper_goes_on() {
+    let world = World::new();
+    let (mut manager, _) = world.next_manager();
+    let valid = Command::Hold { class: Class::Other, name: b"a" }.encode();
+    let mut seed: u64 = 0x5eed;
+    let mut random = move || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (seed >> 33) as usize
+    };
+    for round in 0..2_000 {
+        let mut bytes = match round % 3 {
+            0 => (0..random() % 900 + 1).map(|_| random() as u8).collect(),
+            1 => valid.as_bytes()[..random() % valid.as_bytes().len() + 1].to_vec(),
+            _ => valid.as_bytes().to_vec(),
+        };
+        let place = random() % bytes.len();
+        // Not the kind: that could be a wish to end.
+        if round % 3 == 2 && !(6..8).contains(&place) {
+            bytes[place] ^= 1 << (random() % 8);
+        }
+        send_raw(&manager, &bytes);
+        while let Some((event, _)) = manager.channel.receive().unwrap() {
+            assert!(matches!(event, keeper::protocol::Event::Refused { .. }), "{event:?}");
+        }
+    }
+    // No descriptors where some are needed, and too many.
+    manager.introduce_and_forget();
+    manager.send(Command::Hold { class: Class::Other, name: b"b" }, &[]);
+    manager.expect(Heard::Refused(kernel::Errno::BADF.raw_os_error()));
+    let file = text_file("");
+    let many = vec![file.as_fd(); 253];
+    manager.send(Command::Hold { class: Class::Other, name: b"c" }, &many);
+    let report = manager.spawn(1, "say alive", &[]);
+    manager.spawned(1);
+    assert_eq!(read_all(report), "alive");
+    manager.expect(Heard::Exited(1, Exit::Code(0)));
+    world.end(manager);
+}
+
+fn send_raw(manager: &crate::world::Client, bytes: &[u8]) {
+    while kernel::message::send(&manager.channel, bytes, &[]) == Err(kernel::Errno::AGAIN) {
+        wait_readable(manager.channel.as_fd(), "an answer");
+    }
+}
+
+impl crate::world::Client {
+    /// Passes over all refusals that are still on their way.
+    fn introduce_and_forget(&mut self) {
+        self.send(Command::Inventory, &[]);
+        while self.hear().0 != Heard::InventoryEnd {}
+    }
+}
+
+fn a_manager_that_crashes_in_a_loop_comes_back_in_adopt_only_mode() {
+    let world = World::new();
+    for restarts in 0..5 {
+        let mut manager = world.manager();
+        manager.expect(Heard::Hello { restarts, init: false, adopt_only: false });
+        assert!(!manager.arguments.contains("--adopt-only"));
+        manager.exit(101);
+    }
+    let mut manager = world.manager();
+    manager.expect(Heard::Hello { restarts: 5, init: false, adopt_only: true });
+    assert!(manager.arguments.contains("manager --adopt-only --runtime-dir"));
+    world.end(manager);
+}
+
+fn a_wanted_restart_comes_at_once() {
+    let world = World::new();
+    for _ in 0..10 {
+        let (mut manager, _) = world.next_manager();
+        manager.send(Command::RestartManager, &[]);
+        manager.exit(0);
+    }
+    let mut manager = world.manager();
+    manager.expect(Heard::Hello { restarts: 10, init: false, adopt_only: false });
+    let no_program = rustix::pipe::pipe().unwrap().0;
+    manager.send(Command::RestartManager, &[no_program.as_fd()]);
+    manager.expect(Heard::Refused(kernel::Errno::ACCESS.raw_os_error()));
+    world.end(manager);
+}
+
+fn signals_are_told_again_to_the_next_manager() {
+    let world = World::new();
+    let (mut manager, _) = world.next_manager();
+    kernel::process::kill(world.keeper.id() as i32, 1).unwrap();
+    manager.expect(Heard::Signal(1));
+    kernel::process::kill(world.keeper.id() as i32, 15).unwrap();
+    manager.expect(Heard::Signal(15));
+    manager.kill();
+    let (mut manager, _) = world.next_manager();
+    manager.expect(Heard::Signal(15));
+    assert_eq!(world.end(manager), 42);
+}
+
+fn children_that_do_not_end_are_killed_at_the_end() {
+    let mut world = World::new();
+    let (mut manager, _) = world.next_manager();
+    let mut report = manager.spawn_with(1, "ready wait", &[], true, None);
+    let (_, pidfd) = manager.spawned(1);
+    read_some(&mut report);
+    // The first process of a pid namespace does not hear SIGTERM unless it wants to.
+    manager.send(Command::Shutdown { leave_children: false, timeout_ms: 100, status: 5 }, &[]);
+    assert_eq!(world.keeper.wait().unwrap().code(), Some(5));
+    assert!(kernel::process::has_ended(&pidfd));
+}
+
+fn children_live_on_when_the_keeper_is_killed() {
+    let mut world = World::new();
+    let (mut manager, _) = world.next_manager();
+    let mut report = manager.spawn(1, "ready wait", &[]);
+    let (_, pidfd) = manager.spawned(1);
+    read_some(&mut report);
+    world.keeper.kill().unwrap();
+    world.keeper.wait().unwrap();
+    assert!(!kernel::process::has_ended(&pidfd), "the service goes on");
+    kernel::process::send_signal(&pidfd, 9).unwrap();
+    wait_readable(pidfd.as_fd(), "the end of the child");
+}
+
+fn as_init_it_reaps_orphans_and_ends_everything() {
+    let mut world = World::as_init();
+    let mut manager = world.manager();
+    manager.expect(Heard::Hello { restarts: 0, init: true, adopt_only: false });
+    manager.introduce();
+    let (gate, go) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    // Two orphans that end by themselves, then two that have to be ended.
+    let mut reports = Vec::new();
+    for command in 1..3 {
+        let report = manager.spawn(command, "orphan 0 exit 0", &[gate.as_fd()]);
+        manager.spawned(command);
+        manager.expect(Heard::Exited(command, Exit::Code(0)));
+        manager.send(Command::Reap { key: key(command) }, &[]);
+        reports.push(report);
+    }
+    drop((gate, go));
+    let (gate, _go) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let report = manager.spawn(3, "orphan 0 ready wait", &[gate.as_fd()]);
+    manager.spawned(3);
+    reports.push(report);
+    while !read_some(&mut reports[2]).contains("ready") {}
+    manager.send(Command::Shutdown { leave_children: false, timeout_ms: 2_000, status: 9 }, &[]);
+    assert_eq!(world.keeper.wait().unwrap().code(), Some(9));
+    for report in reports {
+        // All that had it open are gone.
+        read_all(report);
+    }
+}
+
+fn hundreds_of_ends_without_a_manager_are_all_kept() {
+    let world = World::new();
+    let (mut manager, _) = world.next_manager();
+    let (gate, go) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    for command in 0..300 {
+        drop(manager.spawn(command, "exit 1", &[gate.as_fd()]));
+    }
+    manager.kill();
+    drop((gate, go));
+    let (mut manager, mut inventory) = world.next_manager();
+    let mut ended: Vec<u64> = Vec::new();
+    while ended.len() < 300 {
+        match manager.hear().0 {
+            Heard::Exited(command, Exit::Code(1)) => ended.push(command),
+            other => panic!("{other:?}"),
+        }
+    }
+    inventory.retain(|heard| matches!(heard, Heard::Child { .. }));
+    assert_eq!(inventory.len(), 300);
+    ended.sort_unstable();
+    ended.dedup();
+    assert_eq!(ended.len(), 300, "each is told once");
+    for command in ended {
+        manager.send(Command::Reap { key: key(command) }, &[]);
+    }
+    assert!(manager.introduce().is_empty());
+    world.end(manager);
+}
