@@ -62,9 +62,9 @@ pub enum Kind {
     /// A point of synchronisation; slices are treated alike.
     Target,
     /// Processes.
-    Service(Box<ServiceConfig>),
+    Service(Arc<ServiceConfig>),
     /// Listening sockets.
-    Socket(Box<SocketConfig>),
+    Socket(Arc<SocketConfig>),
     /// A kind, or a Type=, that this version does not run; starting it is refused with this sentence.
     Unsupported(&'static str),
 }
@@ -338,7 +338,7 @@ impl UnitConfig {
 
     /// A service with one start command and the defaults.
     pub fn service(name: &str, service_type: ServiceType) -> UnitConfig {
-        let kind = Kind::Service(Box::new(ServiceConfig::new(service_type)));
+        let kind = Kind::Service(Arc::new(ServiceConfig::new(service_type)));
         UnitConfig {
             kind,
             ..UnitConfig::target(name)
@@ -351,7 +351,7 @@ impl UnitConfig {
             (Relation::Before, service.into()),
             (Relation::Triggers, service.into()),
         ]);
-        let kind = Kind::Socket(Box::new(SocketConfig::new(service)));
+        let kind = Kind::Socket(Arc::new(SocketConfig::new(service)));
         UnitConfig {
             kind,
             relations,

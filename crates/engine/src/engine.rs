@@ -1,16 +1,46 @@
 //! The machine: one `step` per event, and what a client may look at between steps.
 
-use crate::cause::Chain;
-use crate::config::UnitConfig;
-use crate::effect::Effects;
-use crate::id::{Micros, UnitId};
-use crate::input::Input;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use crate::cause::{Cause, Chain};
+use crate::config::{Relation, UnitConfig};
+use crate::effect::{Action, Effect, Effects, Target};
+use crate::graph::End;
+use crate::id::{Incarnation, JobId, Micros, ProcessKey, Signal, UnitId};
+use crate::input::{ExitStatus, Input};
 use crate::snapshot::{JobSnapshot, UnitSnapshot};
-use crate::state::State;
+use crate::state::{Progress, State};
+use crate::transition::Followup;
+use crate::unit::Unit;
 
 /// All units and their jobs.
 #[derive(Debug, Default)]
-pub struct Engine {}
+pub struct Engine {
+    pub(crate) now: Micros,
+    pub(crate) units: Vec<Unit>,
+    pub(crate) names: BTreeMap<Arc<str>, UnitId>,
+    /// Ids of forgotten units, to be used again.
+    pub(crate) free: Vec<UnitId>,
+    /// Installed jobs.
+    pub(crate) jobs: BTreeMap<JobId, UnitId>,
+    pub(crate) last_job: u32,
+    /// Jobs that may be able to run.
+    pub(crate) ready: BTreeSet<JobId>,
+    /// Consequences of this step that are still to be drawn; empty between steps.
+    pub(crate) followups: VecDeque<Followup>,
+    /// Every unit with a deadline.
+    pub(crate) timers: BTreeSet<(Micros, UnitId)>,
+    pub(crate) wake: Option<Micros>,
+    /// Between a restore and the end of the inventory.
+    pub(crate) restoring: bool,
+    /// Processes reported to be there since a restore, until the inventory is complete.
+    pub(crate) reported: BTreeSet<ProcessKey>,
+    /// The cause of the moment.
+    pub(crate) cause: Chain,
+    pub(crate) touched: BTreeSet<UnitId>,
+    pub(crate) out: Vec<Effect>,
+}
 
 impl Engine {
     /// An engine without units.
@@ -20,64 +50,317 @@ impl Engine {
 
     /// Takes one event in and says what is to be done. `now` never goes back.
     pub fn step(&mut self, now: Micros, input: Input) -> Effects {
-        let _ = (now, input);
-        Effects::default()
+        self.now = self.now.max(now);
+        self.cause = Chain::default();
+        if input
+            .unit()
+            .is_none_or(|unit| (unit.0 as usize) < self.units.len())
+        {
+            self.accept(input);
+        }
+        self.settle();
+        self.finish()
+    }
+
+    fn accept(&mut self, input: Input) {
+        match input {
+            Input::Configure(config) => self.configure(*config),
+            Input::Forget(unit) => self.unit_mut(unit).forgotten = true,
+            Input::Job {
+                request,
+                unit,
+                kind,
+                mode,
+            } => self.client_job(request, unit, kind, mode),
+            Input::Cancel(job) => self.cancel(job),
+            Input::ResetFailed(unit) => self.reset_failed(unit),
+            Input::Kill {
+                unit,
+                target,
+                signal,
+            } => self.kill(unit, target, signal),
+            Input::Conditions { unit, outcome } => self.conditions_tested(unit, outcome),
+            Input::Spawned(process) | Input::Alive { process } => {
+                self.progressed(process, Progress::Spawned)
+            }
+
+            Input::Executed(process) => self.progressed(process, Progress::Executed),
+            Input::SpawnFailed(process) => self.ended(process, None),
+            Input::ExecFailed(process) => self.exec_failed(process),
+            Input::Exited { process, status } => self.ended(process, Some(status)),
+            Input::CgroupEmpty { unit, incarnation } => self.cgroup_empty(unit, incarnation),
+            Input::Notify {
+                unit,
+                incarnation,
+                message,
+            } => {
+                if self.is_current(unit, incarnation) {
+                    self.because(Cause::Notified {
+                        unit: self.name(unit),
+                    });
+                    self.notified(unit, message);
+                }
+            }
+            Input::SocketsOpen { unit, incarnation } => {
+                self.sockets_opened(unit, incarnation, true)
+            }
+            Input::SocketsFailed { unit, incarnation } => {
+                self.sockets_opened(unit, incarnation, false)
+            }
+            Input::SocketTraffic { unit, incarnation } => self.traffic(unit, incarnation),
+            Input::Tick => self.tick(),
+            Input::InventoryComplete => self.inventory_complete(),
+        }
+    }
+
+    /// Draws all consequences and runs all jobs that can run, until nothing moves.
+    fn settle(&mut self) {
+        loop {
+            if let Some(followup) = self.followups.pop_front() {
+                self.follow_up(followup);
+            } else if let Some(job) = self.ready.pop_first() {
+                self.try_run(job);
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// Keeps the deadlines and puts the notices of changed units in front.
+    fn finish(&mut self) -> Effects {
+        for id in self.touched.iter().copied().collect::<Vec<_>>() {
+            self.drop_forgotten(id);
+        }
+        let mut effects = Vec::new();
+        for id in std::mem::take(&mut self.touched) {
+            let unit = self.unit(id);
+            let (old, new) = (unit.timer, unit.deadline());
+            effects.push(Effect {
+                action: Action::StateChanged(id),
+                cause: unit.cause.clone(),
+            });
+            if old != new {
+                old.map(|at| self.timers.remove(&(at, id)));
+                new.map(|at| self.timers.insert((at, id)));
+                self.unit_mut(id).timer = new;
+            }
+        }
+        self.touched.clear();
+        let wake = self.timers.first().map(|(at, _)| *at);
+        effects.append(&mut self.out);
+        if wake != self.wake {
+            self.wake = wake;
+            effects.push(Effect {
+                action: Action::WakeAt(wake),
+                cause: Chain::default(),
+            });
+        }
+        Effects(effects)
+    }
+
+    fn tick(&mut self) {
+        let due: Vec<UnitId> = self
+            .timers
+            .iter()
+            .take_while(|(at, _)| *at <= self.now)
+            .map(|(_, id)| *id)
+            .collect();
+        for id in due {
+            self.cause = self.unit(id).cause.and(Cause::TimedOut {
+                unit: self.name(id),
+                at: self.now,
+            });
+            self.job_tick(id);
+            match &self.unit(id).state {
+                State::Service(_) => self.service_tick(id),
+                State::AutoRestart {
+                    until: Some(at), ..
+                } if *at <= self.now => self.restart_due(id),
+                State::Socket(_) => self.socket_tick(id),
+                _ => {}
+            }
+        }
+        // A clock that came too early is set again.
+        self.wake = None;
+    }
+
+    pub(crate) fn is_current(&self, unit: UnitId, incarnation: Incarnation) -> bool {
+        self.unit(unit).incarnation == incarnation
+    }
+
+    fn progressed(&mut self, key: ProcessKey, progress: Progress) {
+        if self.restoring {
+            self.reported.insert(key);
+        }
+        if !self.is_current(key.unit, key.incarnation) {
+            return;
+        }
+        self.cause = self.unit(key.unit).cause.clone();
+        match &self.unit(key.unit).state {
+            State::Service(_) => self.service_progressed(key.unit, key.serial, progress),
+            State::Socket(_) => self.socket_progressed(key.unit, key.serial, progress),
+            _ => {}
+        }
+    }
+
+    fn exec_failed(&mut self, key: ProcessKey) {
+        if self.is_current(key.unit, key.incarnation) {
+            let text = format!(
+                "{}: a process could not be set up; its exit status says in which step.",
+                self.name(key.unit)
+            );
+            self.log(key.unit, text);
+        }
+    }
+
+    /// `None`: it never was.
+    fn ended(&mut self, key: ProcessKey, status: Option<ExitStatus>) {
+        if !self.is_current(key.unit, key.incarnation) {
+            return;
+        }
+        self.cause = self.unit(key.unit).cause.clone();
+        match &self.unit(key.unit).state {
+            State::Service(_) => self.service_ended(key.unit, key.serial, status),
+            State::Socket(_) => self.socket_ended(key.unit, key.serial, status),
+            _ => {}
+        }
+    }
+
+    fn cgroup_empty(&mut self, unit: UnitId, incarnation: Incarnation) {
+        if !self.is_current(unit, incarnation) {
+            return;
+        }
+        self.cause = self.unit(unit).cause.clone();
+        match &self.unit(unit).state {
+            State::Service(_) => self.service_empty(unit),
+            State::Socket(_) => self.socket_empty(unit),
+            _ => {}
+        }
+    }
+
+    fn reset_failed(&mut self, id: UnitId) {
+        let unit = self.unit_mut(id);
+        unit.restarts = 0;
+        unit.starts = Default::default();
+        unit.triggers = Default::default();
+        if matches!(unit.state, State::Failed { .. }) {
+            self.cause = Chain::root(Cause::Asked {
+                unit: self.name(id),
+                kind: crate::input::JobKind::Stop,
+            });
+            self.unit_mut(id).last_result = Default::default();
+            self.change(id, State::Dead);
+        }
+    }
+
+    fn kill(&mut self, unit: UnitId, target: Target, signal: Signal) {
+        if matches!(self.unit(unit).state, State::Service(_) | State::Socket(_)) {
+            let incarnation = self.unit(unit).incarnation;
+            self.emit(Action::Signal {
+                unit,
+                incarnation,
+                target,
+                signal,
+            });
+        }
     }
 
     /// The unit of this name, if it was configured or is named by one that was.
     pub fn id(&self, name: &str) -> Option<UnitId> {
-        let _ = name;
-        None
+        self.names.get(name).copied()
+    }
+
+    fn get(&self, unit: UnitId) -> Option<&Unit> {
+        self.units.get(unit.0 as usize)
     }
 
     /// The configuration, unless the unit is only named by others.
     pub fn config(&self, unit: UnitId) -> Option<&UnitConfig> {
-        let _ = unit;
-        None
+        self.get(unit)?.config.as_deref()
     }
 
     /// The state.
     pub fn state(&self, unit: UnitId) -> Option<&State> {
-        let _ = unit;
-        None
+        self.get(unit).map(|unit| &unit.state)
     }
 
     /// Why it is in this state.
     pub fn cause(&self, unit: UnitId) -> Chain {
-        let _ = unit;
-        Chain::default()
+        self.get(unit)
+            .map(|unit| unit.cause.clone())
+            .unwrap_or_default()
     }
 
     /// The unit's job.
     pub fn job(&self, unit: UnitId) -> Option<JobSnapshot> {
-        let _ = unit;
-        None
+        self.get(unit)?.job.as_ref().map(|job| job.snapshot())
     }
 
-    /// Every unit, by id.
+    /// The installed jobs with their units, oldest first.
+    pub fn jobs(&self) -> impl Iterator<Item = (JobId, UnitId)> + '_ {
+        self.jobs.iter().map(|(job, unit)| (*job, *unit))
+    }
+
+    /// Every unit, by name.
     pub fn units(&self) -> impl Iterator<Item = UnitId> + '_ {
-        std::iter::empty()
+        self.names.values().copied()
     }
 
     /// Names that relations mention and that were never configured: load and configure them, again until there are none.
-    pub fn unresolved(&self) -> Vec<std::sync::Arc<str>> {
-        Vec::new()
+    pub fn unresolved(&self) -> Vec<Arc<str>> {
+        let named = self
+            .names
+            .iter()
+            .filter(|(_, id)| self.unit(**id).config.is_none());
+        named.map(|(name, _)| Arc::clone(name)).collect()
+    }
+
+    /// The units that this one names (`named_by`: that name it) by a relation, by id.
+    pub fn relations(&self, unit: UnitId, relation: Relation, named_by: bool) -> Vec<UnitId> {
+        if self.get(unit).is_none() {
+            return Vec::new();
+        }
+        self.related(
+            unit,
+            relation,
+            if named_by { End::Theirs } else { End::Ours },
+        )
+        .collect()
     }
 
     /// The socket units whose sockets this service gets: up, and triggering it; by name.
     pub fn sockets_of(&self, service: UnitId) -> Vec<UnitId> {
-        let _ = service;
-        Vec::new()
+        let mut sockets = self.relations(service, Relation::Triggers, true);
+        sockets.retain(|socket| self.active(*socket).is_up());
+        sockets.sort_by_key(|socket| self.name(*socket));
+        sockets
     }
 
     /// What to record of a unit, after every step that named it in `StateChanged`, before the step's effects are carried out.
     pub fn snapshot(&self, unit: UnitId) -> Option<UnitSnapshot> {
-        let _ = unit;
-        None
+        self.get(unit).map(Unit::snapshot)
     }
+}
 
-    /// Puts a unit back where it was; configure it first, then report `Alive` and `Exited`, then `InventoryComplete`.
-    pub fn restore(&mut self, snapshot: UnitSnapshot) {
-        let _ = snapshot;
+impl Input {
+    /// The unit it is about.
+    fn unit(&self) -> Option<UnitId> {
+        match self {
+            Input::Configure(_) | Input::Cancel(_) | Input::Tick | Input::InventoryComplete => None,
+            Input::Forget(unit) | Input::ResetFailed(unit) => Some(*unit),
+            Input::Job { unit, .. } | Input::Kill { unit, .. } | Input::Conditions { unit, .. } => {
+                Some(*unit)
+            }
+            Input::CgroupEmpty { unit, .. } | Input::Notify { unit, .. } => Some(*unit),
+            Input::SocketsOpen { unit, .. }
+            | Input::SocketsFailed { unit, .. }
+            | Input::SocketTraffic { unit, .. } => Some(*unit),
+            Input::Spawned(process) | Input::SpawnFailed(process) | Input::Executed(process) => {
+                Some(process.unit)
+            }
+            Input::ExecFailed(process)
+            | Input::Exited { process, .. }
+            | Input::Alive { process } => Some(process.unit),
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::cause::Cause;
+use crate::config::RateLimit;
 use crate::id::{Incarnation, JobId, Micros};
 use crate::input::{ExitStatus, JobKind};
 use crate::state::{State, UnitResult};
@@ -25,9 +26,11 @@ pub struct UnitSnapshot {
     /// Automatic restarts since the last start by hand.
     pub restarts: u32,
     /// The starts that StartLimitIntervalSec= still looks at.
-    pub starts: Vec<Micros>,
+    pub starts: Window,
     /// The triggers that TriggerLimitIntervalSec= still looks at.
-    pub triggers: Vec<Micros>,
+    pub triggers: Window,
+    /// The starts and stops that Upholds=, BindsTo= and StopWhenUnneeded= caused lately.
+    pub followings: Window,
     /// The moments a client sees.
     pub stamps: Stamps,
     /// Its job.
@@ -53,6 +56,36 @@ pub struct Stamps {
     pub change: Micros,
 }
 
+/// The events that a rate limit still counts: a window that opens with its first event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Window {
+    /// When it opened.
+    pub begin: Micros,
+    /// Events in it; 0: it is not open.
+    pub count: u32,
+}
+
+impl Window {
+    /// Counts an event; false where that is one more than allowed.
+    #[must_use]
+    pub fn admit(&mut self, now: Micros, limit: RateLimit) -> bool {
+        if !limit.is_on() {
+            return true;
+        }
+        if self.count == 0 || now > self.begin.after(limit.interval) {
+            *self = Window {
+                begin: now,
+                count: 0,
+            };
+        }
+        if self.count >= limit.burst {
+            return false;
+        }
+        self.count += 1;
+        true
+    }
+}
+
 /// A queued or running job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobSnapshot {
@@ -60,8 +93,8 @@ pub struct JobSnapshot {
     pub id: JobId,
     /// What it does now; the second half of a restart is a start.
     pub kind: JobKind,
-    /// What a client asked for, if that was a restart.
-    pub restart: bool,
+    /// Restart= queued it, so the restart count goes on.
+    pub automatic: bool,
     /// It runs.
     pub running: bool,
     /// When it was queued.

@@ -62,7 +62,11 @@ pub struct ServiceRun {
     pub runtime_end: Option<Micros>,
     /// It said READY=1 in this run.
     pub ready: bool,
-    /// A client asked for the stop, so Restart= stays silent.
+    /// No process is left, as far as was reported since the last spawn.
+    pub empty: bool,
+    /// How the last reload went.
+    pub reload: UnitResult,
+    /// A job asked for the stop, so Restart= stays silent.
     pub stop_asked: bool,
     /// It is stopped as the first half of a restart, so RestartKillSignal= is used.
     pub restarting: bool,
@@ -165,6 +169,8 @@ pub struct SocketRun {
     pub result: UnitResult,
     /// When the phase has lasted too long.
     pub deadline: Option<Micros>,
+    /// No process is left, as far as was reported since the last spawn.
+    pub empty: bool,
 }
 
 /// What a socket unit is doing.

@@ -1,0 +1,193 @@
+//! Who is related to whom: every relation is kept at both ends, the far end as its inverse.
+
+use std::sync::Arc;
+
+use crate::config::{Relation, UnitConfig};
+use crate::effect::Action;
+use crate::engine::Engine;
+use crate::id::UnitId;
+use crate::unit::Unit;
+
+/// One end of a relation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Edge {
+    pub(crate) relation: Relation,
+    pub(crate) end: End,
+    pub(crate) other: UnitId,
+}
+
+/// Which end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum End {
+    /// This unit's configuration says it.
+    Ours,
+    /// The other's configuration says it of us.
+    Theirs,
+}
+
+impl Engine {
+    /// The other units at one end of a relation, in order of ids.
+    pub(crate) fn related(
+        &self,
+        id: UnitId,
+        relation: Relation,
+        end: End,
+    ) -> impl Iterator<Item = UnitId> + '_ {
+        let edges = &self.unit(id).edges;
+        let first = edges.partition_point(|edge| (edge.relation, edge.end) < (relation, end));
+        let edges = edges.get(first..).unwrap_or_default().iter();
+        edges
+            .take_while(move |edge| (edge.relation, edge.end) == (relation, end))
+            .map(|edge| edge.other)
+    }
+
+    /// As `related`, collected, for loops that change the engine.
+    pub(crate) fn all_related(
+        &self,
+        id: UnitId,
+        pairs: &[(Relation, End)],
+    ) -> Vec<(Relation, UnitId)> {
+        let pairs = pairs.iter();
+        pairs
+            .flat_map(|(relation, end)| {
+                self.related(id, *relation, *end)
+                    .map(|other| (*relation, other))
+            })
+            .collect()
+    }
+
+    /// The units after which this one is ordered.
+    pub(crate) fn predecessors(&self, id: UnitId) -> impl Iterator<Item = UnitId> + '_ {
+        self.related(id, Relation::After, End::Ours)
+            .chain(self.related(id, Relation::Before, End::Theirs))
+    }
+
+    /// The units that are ordered after this one.
+    pub(crate) fn successors(&self, id: UnitId) -> impl Iterator<Item = UnitId> + '_ {
+        self.related(id, Relation::Before, End::Ours)
+            .chain(self.related(id, Relation::After, End::Theirs))
+    }
+
+    /// The unit of this name; made where it is new.
+    pub(crate) fn intern(&mut self, name: &Arc<str>) -> UnitId {
+        if let Some(id) = self.names.get(name) {
+            return *id;
+        }
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.units.push(Unit::default());
+            UnitId(u32::try_from(self.units.len() - 1).unwrap_or(u32::MAX))
+        });
+        self.names.insert(Arc::clone(name), id);
+        self.unit_mut(id).name = Arc::clone(name);
+        id
+    }
+
+    /// Takes a unit's configuration in, for the first time or again.
+    pub(crate) fn configure(&mut self, mut config: UnitConfig) {
+        let id = self.intern(&Arc::clone(&config.name));
+        config.name = self.name(id);
+        let unit = self.unit_mut(id);
+        unit.forgotten = false;
+        if let Some(old) = unit
+            .config
+            .as_ref()
+            .filter(|_| !unit.state.active().is_down())
+        {
+            // What runs is stopped by the rules of its own kind, whatever the file has become.
+            if std::mem::discriminant(&old.kind) != std::mem::discriminant(&config.kind)
+                || config.load != crate::config::Load::Loaded
+            {
+                config.kind = old.kind.clone();
+            }
+        }
+        self.disconnect(id);
+        for (relation, name) in &mut config.relations {
+            let other = self.intern(name);
+            *name = self.name(other);
+            if other != id {
+                self.connect(
+                    id,
+                    Edge {
+                        relation: *relation,
+                        end: End::Ours,
+                        other,
+                    },
+                );
+                self.connect(
+                    other,
+                    Edge {
+                        relation: *relation,
+                        end: End::Theirs,
+                        other: id,
+                    },
+                );
+            }
+        }
+        self.unit_mut(id).edges.shrink_to_fit();
+        self.unit_mut(id).config = Some(Arc::new(config));
+    }
+
+    fn connect(&mut self, id: UnitId, edge: Edge) {
+        let edges = &mut self.unit_mut(id).edges;
+        if let Err(place) = edges.binary_search(&edge) {
+            edges.insert(place, edge);
+        }
+    }
+
+    /// Takes back what a unit's configuration says of others.
+    fn disconnect(&mut self, id: UnitId) {
+        let ours: Vec<Edge> = self
+            .unit(id)
+            .edges
+            .iter()
+            .copied()
+            .filter(|edge| edge.end == End::Ours)
+            .collect();
+        for edge in ours {
+            let mirror = Edge {
+                relation: edge.relation,
+                end: End::Theirs,
+                other: id,
+            };
+            self.unit_mut(edge.other)
+                .edges
+                .retain(|theirs| *theirs != mirror);
+            self.unit_mut(id).edges.retain(|mine| *mine != edge);
+            self.free_if_unnamed(edge.other);
+        }
+    }
+
+    /// Drops the record of a unit whose file is gone, once it is idle.
+    pub(crate) fn drop_forgotten(&mut self, id: UnitId) {
+        if !self.unit(id).forgotten || !self.unit(id).is_idle() {
+            return;
+        }
+        self.disconnect(id);
+        let unit = self.unit_mut(id);
+        // The run counter stays, so that late events of this unit never fit a later one with the same id.
+        let kept = Unit {
+            name: Arc::clone(&unit.name),
+            edges: std::mem::take(&mut unit.edges),
+            incarnation: unit.incarnation,
+            timer: unit.timer,
+            last_job: unit.last_job,
+            ..Unit::default()
+        };
+        *unit = kept;
+        self.emit(Action::Removed(id));
+        self.free_if_unnamed(id);
+    }
+
+    fn free_if_unnamed(&mut self, id: UnitId) {
+        let unit = self.unit(id);
+        if unit.config.is_none()
+            && unit.edges.is_empty()
+            && unit.is_idle()
+            && self.names.get(&unit.name) == Some(&id)
+        {
+            let name = self.name(id);
+            self.names.remove(&name);
+            self.free.push(id);
+        }
+    }
+}

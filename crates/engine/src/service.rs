@@ -1,0 +1,258 @@
+//! A service on its way up, and while it is up.
+
+mod end;
+mod notice;
+mod restart;
+mod stop;
+
+use crate::config::{CommandList, ServiceConfig, ServiceType};
+use crate::effect::{Action, JobResult, Role, Spawn, Target};
+use crate::engine::Engine;
+use crate::id::{Incarnation, Micros, ProcessKey, UnitId};
+use crate::jobs::Move;
+use crate::state::{Main, Phase, Process, Progress, ServiceRun, State, UnitResult};
+
+impl ServiceRun {
+    fn new(now: Micros) -> ServiceRun {
+        ServiceRun {
+            phase: Phase::Condition,
+            since: now,
+            main: Main::None,
+            control: None,
+            strays: Vec::new(),
+            last_serial: 0,
+            result: UnitResult::Success,
+            deadline: None,
+            runtime_end: None,
+            ready: false,
+            empty: true,
+            reload: UnitResult::Success,
+            stop_asked: false,
+            restarting: false,
+        }
+    }
+
+    /// There is a main process.
+    pub(crate) fn has_main(&self) -> bool {
+        matches!(self.main, Main::Process(_))
+    }
+
+    /// A process whose end was not reported is there.
+    pub(crate) fn has_process(&self) -> bool {
+        self.has_main() || self.control.is_some() || !self.strays.is_empty()
+    }
+
+    /// The first failure is the one that counts.
+    pub(crate) fn note(&mut self, result: UnitResult) {
+        if self.result == UnitResult::Success {
+            self.result = result;
+        }
+    }
+}
+
+impl ServiceConfig {
+    pub(crate) fn list(&self, role: Role) -> &CommandList {
+        match role {
+            Role::Condition => &self.condition,
+            Role::StartPre => &self.start_pre,
+            Role::Main => &self.start,
+            Role::StartPost => &self.start_post,
+            Role::Reload => &self.reload,
+            Role::Stop => &self.stop,
+            Role::StopPost => &self.stop_post,
+        }
+    }
+}
+
+impl Engine {
+    pub(crate) fn service_start(&mut self, id: UnitId) -> Move {
+        let now = self.now;
+        let unit = self.unit_mut(id);
+        unit.incarnation = Incarnation(unit.incarnation.0 + 1);
+        unit.main_status = None;
+        unit.last_result = UnitResult::Success;
+        self.change(id, State::Service(Box::new(ServiceRun::new(now))));
+        self.start_list(id, Phase::Condition);
+        Move::Going
+    }
+
+    /// Begins a phase of the way up that runs a list, or the next one where the list is empty.
+    pub(crate) fn start_list(&mut self, id: UnitId, phase: Phase) {
+        let service = self.service(id);
+        if phase == Phase::Condition && !service.condition.0.is_empty() {
+            self.enter(id, Phase::Condition);
+            self.spawn_control(id, Role::Condition, 0);
+        } else if matches!(phase, Phase::Condition | Phase::StartPre)
+            && !service.start_pre.0.is_empty()
+        {
+            self.enter(id, Phase::StartPre);
+            self.spawn_control(id, Role::StartPre, 0);
+        } else {
+            self.start_main(id, &service);
+        }
+    }
+
+    fn start_main(&mut self, id: UnitId, service: &ServiceConfig) {
+        self.enter(id, Phase::Start);
+        if service.start.0.is_empty() {
+            return self.start_post(id);
+        }
+        self.spawn_main(id, 0);
+        let deadline = self.now.deadline(service.timeout_start);
+        if let Some(run) = self.run_mut(id) {
+            run.deadline = deadline;
+        }
+    }
+
+    pub(crate) fn spawn_main(&mut self, id: UnitId, index: u16) {
+        let Some(process) = self.spawn(id, Role::Main, index) else {
+            return;
+        };
+        if let Some(run) = self.run_mut(id) {
+            run.main = Main::Process(process);
+        }
+    }
+
+    /// Runs one command of a list beside the main process, and gives it its time.
+    pub(crate) fn spawn_control(&mut self, id: UnitId, role: Role, index: u16) {
+        let service = self.service(id);
+        let stops = matches!(role, Role::Stop | Role::StopPost);
+        let time = if stops {
+            service.timeout_stop
+        } else {
+            service.timeout_start
+        };
+        let deadline = self.now.deadline(time);
+        let Some(process) = self.spawn(id, role, index) else {
+            return;
+        };
+        if let Some(run) = self.run_mut(id) {
+            run.control = Some(process);
+            run.deadline = deadline;
+        }
+    }
+
+    fn spawn(&mut self, id: UnitId, role: Role, index: u16) -> Option<Process> {
+        let incarnation = self.unit(id).incarnation;
+        let main_status = self.unit(id).main_status;
+        let run = self.run_mut(id)?;
+        run.last_serial += 1;
+        run.empty = false;
+        let process = Process {
+            serial: run.last_serial,
+            role,
+            index,
+            progress: Progress::Asked,
+        };
+        let stops = matches!(role, Role::Stop | Role::StopPost);
+        let result = stops.then_some(run.result);
+        let main_status = main_status.filter(|_| stops);
+        let key = ProcessKey {
+            unit: id,
+            incarnation,
+            serial: process.serial,
+        };
+        self.emit(Action::Spawn(Spawn {
+            process: key,
+            role,
+            index,
+            result,
+            main_status,
+        }));
+        Some(process)
+    }
+
+    pub(crate) fn start_post(&mut self, id: UnitId) {
+        if self.service(id).start_post.0.is_empty() {
+            return self.go_running(id, UnitResult::Success);
+        }
+        self.enter(id, Phase::StartPost);
+        self.spawn_control(id, Role::StartPost, 0);
+    }
+
+    /// Up, if what should be there is there; down again if not.
+    pub(crate) fn go_running(&mut self, id: UnitId, result: UnitResult) {
+        let service = self.service(id);
+        let Some(run) = self.run_mut(id) else { return };
+        run.note(result);
+        run.control = None;
+        run.deadline = None;
+        if run.result != UnitResult::Success {
+            return self.stop_signals(id, UnitResult::Success);
+        }
+        if run.has_main() {
+            let phase = run.phase;
+            let fresh = run.runtime_end.is_none();
+            let end = self.now.deadline(service.runtime_max);
+            if let Some(run) = self.run_mut(id).filter(|_| fresh) {
+                run.runtime_end = end;
+            }
+            if phase != Phase::Running {
+                self.enter(id, Phase::Running);
+            }
+        } else if service.remain_after_exit {
+            self.enter(id, Phase::Exited);
+        } else {
+            self.stop_commands(id, UnitResult::Success);
+        }
+    }
+
+    /// A process got further.
+    pub(crate) fn service_progressed(&mut self, id: UnitId, serial: u32, progress: Progress) {
+        let service_type = self.service(id).service_type;
+        let Some(run) = self.run_mut(id) else { return };
+        if let Some(control) = run
+            .control
+            .as_mut()
+            .filter(|control| control.serial == serial)
+        {
+            control.progress = control.progress.max(progress);
+        }
+        let Main::Process(main) = &mut run.main else {
+            return;
+        };
+        if main.serial != serial {
+            return;
+        }
+        main.progress = main.progress.max(progress);
+        let is_up = match service_type {
+            ServiceType::Simple => main.progress >= Progress::Spawned,
+            ServiceType::Exec => main.progress >= Progress::Executed,
+            ServiceType::Oneshot | ServiceType::Notify | ServiceType::NotifyReload => false,
+        };
+        if run.phase == Phase::Start && is_up {
+            self.start_post(id);
+        }
+    }
+
+    pub(crate) fn service_reload(&mut self, id: UnitId) -> Move {
+        let service = self.service(id);
+        let Some(phase) = self.run(id).map(|run| run.phase) else {
+            return Move::Over(JobResult::Skipped);
+        };
+        if !service.can_reload() || !matches!(phase, Phase::Running | Phase::Exited) {
+            return Move::Over(JobResult::Skipped);
+        }
+        if let Some(run) = self.run_mut(id) {
+            run.reload = UnitResult::Success;
+        }
+        if service.service_type == ServiceType::NotifyReload {
+            let (sent, incarnation) = (self.now, self.unit(id).incarnation);
+            self.enter(id, Phase::ReloadSignal { sent });
+            self.emit(Action::Signal {
+                unit: id,
+                incarnation,
+                target: Target::Main,
+                signal: service.reload_signal,
+            });
+            let deadline = self.now.deadline(service.timeout_start);
+            if let Some(run) = self.run_mut(id) {
+                run.deadline = deadline;
+            }
+        } else {
+            self.enter(id, Phase::Reload);
+            self.spawn_control(id, Role::Reload, 0);
+        }
+        Move::Going
+    }
+}

@@ -1,0 +1,301 @@
+//! A process of a service ended: what that means depends on the phase.
+
+use crate::cause::Cause;
+use crate::config::{KillMode, ServiceConfig, ServiceType, StatusSet};
+use crate::effect::{Action, Role};
+use crate::engine::Engine;
+use crate::id::{Signal, UnitId};
+use crate::input::ExitStatus;
+use crate::service::stop::Time;
+use crate::state::{Main, Phase, Process, Round, UnitResult};
+
+/// Signals that end a long-running process cleanly.
+const CLEAN_SIGNALS: [Signal; 4] = [Signal::HUP, Signal::INT, Signal::TERM, Signal::PIPE];
+
+impl StatusSet {
+    pub(crate) fn has(&self, status: ExitStatus) -> bool {
+        match status {
+            ExitStatus::Exited(status) => self.statuses.contains(&status),
+            ExitStatus::Killed(signal) | ExitStatus::Dumped(signal) => {
+                self.signals.contains(&signal)
+            }
+            ExitStatus::Unknown => false,
+        }
+    }
+}
+
+/// How a command's end counts.
+fn judge_command(status: Option<ExitStatus>, role: Role) -> UnitResult {
+    match status {
+        None => UnitResult::Resources,
+        Some(ExitStatus::Exited(0) | ExitStatus::Unknown) => UnitResult::Success,
+        Some(ExitStatus::Exited(1..=254)) if role == Role::Condition => UnitResult::ExecCondition,
+        Some(ExitStatus::Exited(_)) => UnitResult::ExitCode,
+        Some(ExitStatus::Killed(_)) => UnitResult::Signal,
+        Some(ExitStatus::Dumped(_)) => UnitResult::CoreDump,
+    }
+}
+
+/// How the main process's end counts.
+fn judge_main(service: &ServiceConfig, status: Option<ExitStatus>, index: u16) -> UnitResult {
+    let judged = judge_command(status, Role::Main);
+    let Some(status) = status else { return judged };
+    let daemon = service.service_type != ServiceType::Oneshot;
+    let clean_signal =
+        daemon && matches!(status, ExitStatus::Killed(signal) if CLEAN_SIGNALS.contains(&signal));
+    let ignored = service
+        .start
+        .get(index)
+        .is_some_and(|command| command.ignore_failure);
+    if clean_signal || ignored || service.success.has(status) {
+        UnitResult::Success
+    } else {
+        judged
+    }
+}
+
+impl Engine {
+    /// `None`: the process could not be made.
+    pub(crate) fn service_ended(&mut self, id: UnitId, serial: u32, status: Option<ExitStatus>) {
+        let Some(run) = self.run_mut(id) else { return };
+        if let Some(place) = run.strays.iter().position(|stray| *stray == serial) {
+            run.strays.swap_remove(place);
+            return self.watch_again(id);
+        }
+        let main = match run.main {
+            Main::Process(main) if main.serial == serial => Some(main),
+            _ => None,
+        };
+        let control = run.control.filter(|control| control.serial == serial);
+        let Some(process) = main.or(control) else {
+            return;
+        };
+        self.blame(id, process, status);
+        if main.is_some() {
+            self.main_ended(id, process, status);
+        } else {
+            self.control_ended(id, process, status);
+        }
+    }
+
+    fn blame(&mut self, id: UnitId, process: Process, status: Option<ExitStatus>) {
+        let (unit, incarnation, role) = (self.name(id), self.unit(id).incarnation, process.role);
+        self.because(match status {
+            Some(status) => Cause::Exited {
+                unit,
+                incarnation,
+                role,
+                status,
+            },
+            None => Cause::SpawnFailed { unit, role },
+        });
+    }
+
+    fn main_ended(&mut self, id: UnitId, process: Process, status: Option<ExitStatus>) {
+        let service = self.service(id);
+        let result = judge_main(&service, status, process.index);
+        self.unit_mut(id).main_status = status;
+        let Some(run) = self.run_mut(id) else { return };
+        run.main = Main::Ended(status.unwrap_or(ExitStatus::Unknown));
+        let phase = run.phase;
+        run.note(result);
+        let (controlled, oneshot) = (
+            run.control.is_some(),
+            service.service_type == ServiceType::Oneshot,
+        );
+        match phase {
+            Phase::Start if oneshot && result == UnitResult::Success => {
+                self.next_main(id, process.index)
+            }
+            Phase::Start if result != UnitResult::Success || oneshot => {
+                self.stop_signals(id, result)
+            }
+            Phase::Start => self.ended_too_early(id, &service),
+            Phase::StartPost | Phase::Reload | Phase::ReloadSignal { .. } | Phase::ReloadNotify
+                if controlled => {}
+            Phase::StartPost | Phase::Reload | Phase::ReloadSignal { .. } | Phase::ReloadNotify => {
+                self.stop_or_signal(id, result)
+            }
+            Phase::Running => self.go_running(id, result),
+            Phase::Stop | Phase::StopKill(_) if controlled => self.watch_again(id),
+            Phase::StopPost | Phase::FinalKill(_) if controlled => self.watch_again(id),
+            Phase::Stop => self.stop_signals(id, result),
+            Phase::StopKill(round) => self.stopped_main(id, round, result),
+            Phase::StopPost => self.send_round(id, Time::Final, Round::Term, result),
+            Phase::FinalKill(_) => self.final_end(id, result),
+            Phase::Condition | Phase::StartPre | Phase::Exited => {}
+        }
+    }
+
+    /// The next ExecStart= of a oneshot.
+    fn next_main(&mut self, id: UnitId, index: u16) {
+        let next = index + 1;
+        if self.service(id).start.get(next).is_some() {
+            self.spawn_main(id, next);
+        } else {
+            self.start_post(id);
+        }
+    }
+
+    /// The main process ended cleanly before the service was up.
+    fn ended_too_early(&mut self, id: UnitId, service: &ServiceConfig) {
+        match service.service_type {
+            ServiceType::Notify | ServiceType::NotifyReload => {
+                self.stop_signals(id, UnitResult::Protocol)
+            }
+            // It ran, and so it was up: the report of that was overtaken by its end.
+            _ => self.start_post(id),
+        }
+    }
+
+    fn stop_or_signal(&mut self, id: UnitId, result: UnitResult) {
+        if result == UnitResult::Success && !self.service(id).remain_after_exit {
+            self.stop_commands(id, result);
+        } else {
+            self.go_running(id, result);
+        }
+    }
+
+    fn stopped_main(&mut self, id: UnitId, round: Round, result: UnitResult) {
+        // The last round is for all, so it waits for all.
+        let waits_for_all = round == Round::Kill
+            && matches!(
+                self.service(id).kill.mode,
+                KillMode::ControlGroup | KillMode::Mixed
+            );
+        if waits_for_all {
+            return self.watch_again(id);
+        }
+        self.stop_post(id, result);
+    }
+
+    /// The signals after ExecStopPost= had an effect on a tracked process.
+    fn final_end(&mut self, id: UnitId, result: UnitResult) {
+        let Some(Phase::FinalKill(round)) = self.run(id).map(|run| run.phase) else {
+            return;
+        };
+        let waits_for_all = match self.service(id).kill.mode {
+            KillMode::ControlGroup => true,
+            KillMode::Mixed => round == Round::Kill,
+            KillMode::Process | KillMode::None => false,
+        };
+        if waits_for_all {
+            return self.watch_again(id);
+        }
+        if self
+            .run(id)
+            .is_some_and(|run| !run.has_main() && run.control.is_none())
+        {
+            self.round_over_quietly(id, round, result);
+        }
+    }
+
+    /// Nobody is left to wait for in this round.
+    fn round_over_quietly(&mut self, id: UnitId, round: Round, result: UnitResult) {
+        if self.service(id).kill.mode == KillMode::Mixed {
+            return self.round_over(id, Time::Final, round, result);
+        }
+        self.service_down(id, result, true);
+    }
+
+    fn control_ended(&mut self, id: UnitId, process: Process, status: Option<ExitStatus>) {
+        let service = self.service(id);
+        let list = service.list(process.role);
+        let ignored = list
+            .get(process.index)
+            .is_some_and(|command| command.ignore_failure);
+        let result = if ignored {
+            UnitResult::Success
+        } else {
+            judge_command(status, process.role)
+        };
+        let next = process.index + 1;
+        let more = result == UnitResult::Success && list.get(next).is_some();
+        let Some(run) = self.run_mut(id) else { return };
+        run.control = None;
+        let phase = run.phase;
+        if process.role == Role::Reload {
+            run.reload = result;
+        } else {
+            run.note(result);
+        }
+        if more && phase_of(process.role) == Some(phase) {
+            return self.spawn_control(id, process.role, next);
+        }
+        self.list_ended(id, phase, result);
+    }
+
+    fn list_ended(&mut self, id: UnitId, phase: Phase, result: UnitResult) {
+        let well = result == UnitResult::Success;
+        let main = self.run(id).is_some_and(|run| run.has_main());
+        match phase {
+            Phase::Condition | Phase::StartPre if well => {
+                self.start_list(
+                    id,
+                    if phase == Phase::Condition {
+                        Phase::StartPre
+                    } else {
+                        Phase::Start
+                    },
+                );
+            }
+            Phase::Condition | Phase::StartPre | Phase::Stop => self.stop_signals(id, result),
+            Phase::StartPost if !well => self.stop_signals(id, result),
+            Phase::StartPost | Phase::Reload => self.go_running(id, UnitResult::Success),
+            Phase::StopKill(_) if main => self.watch_again(id),
+            Phase::StopKill(round) => self.stopped_main(id, round, result),
+            Phase::StopPost => self.send_round(id, Time::Final, Round::Term, result),
+            Phase::FinalKill(_) => self.final_end(id, result),
+            Phase::Start
+            | Phase::Running
+            | Phase::Exited
+            | Phase::ReloadSignal { .. }
+            | Phase::ReloadNotify => {}
+        }
+    }
+
+    /// An end was reported while all ends are waited for: ask whether it was the last one.
+    fn watch_again(&mut self, id: UnitId) {
+        let mode = self.service(id).kill.mode;
+        let Some(run) = self.run(id) else { return };
+        let waits = match run.phase {
+            Phase::StopKill(round) | Phase::FinalKill(round) => {
+                mode == KillMode::ControlGroup || (mode == KillMode::Mixed && round == Round::Kill)
+            }
+            _ => false,
+        };
+        if waits && !run.has_process() {
+            let incarnation = self.unit(id).incarnation;
+            self.emit(Action::WatchEmpty {
+                unit: id,
+                incarnation,
+            });
+        }
+    }
+
+    /// No process is left in the cgroup.
+    pub(crate) fn service_empty(&mut self, id: UnitId) {
+        let Some(run) = self.run_mut(id) else { return };
+        if run.has_process() {
+            return;
+        }
+        run.empty = true;
+        match run.phase {
+            Phase::StopKill(_) => self.stop_post(id, UnitResult::Success),
+            Phase::FinalKill(_) => self.service_down(id, UnitResult::Success, true),
+            _ => {}
+        }
+    }
+}
+
+fn phase_of(role: Role) -> Option<Phase> {
+    match role {
+        Role::Condition => Some(Phase::Condition),
+        Role::StartPre => Some(Phase::StartPre),
+        Role::StartPost => Some(Phase::StartPost),
+        Role::Reload => Some(Phase::Reload),
+        Role::Stop => Some(Phase::Stop),
+        Role::StopPost => Some(Phase::StopPost),
+        Role::Main => None,
+    }
+}

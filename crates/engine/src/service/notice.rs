@@ -1,0 +1,154 @@
+//! A service speaks, or is silent for too long.
+
+use crate::cause::Cause;
+use crate::effect::{Action, Role};
+use crate::engine::Engine;
+use crate::id::{Micros, ProcessKey, UnitId};
+use crate::input::Notice;
+use crate::service::stop::Time;
+use crate::state::{Main, Phase, Process, Progress, Round, UnitResult};
+
+impl Engine {
+    pub(crate) fn notified(&mut self, id: UnitId, notice: Notice) {
+        if let Some(pid) = notice.main_pid {
+            self.new_main(id, pid);
+        }
+        if let Some(span) = notice.extend_timeout {
+            self.extend(id, Micros(span));
+        }
+        let Some(run) = self.run_mut(id) else { return };
+        run.ready |= notice.ready;
+        let phase = run.phase;
+        match phase {
+            Phase::Running | Phase::ReloadNotify | Phase::ReloadSignal { .. }
+                if notice.stopping =>
+            {
+                self.stops_itself(id)
+            }
+            Phase::Start if notice.ready && self.awaits_ready(id) => {
+                if let Some(run) = self.run_mut(id) {
+                    run.deadline = None;
+                }
+                self.start_post(id);
+            }
+            Phase::ReloadNotify if notice.ready && !notice.reloading => {
+                self.go_running(id, UnitResult::Success)
+            }
+            Phase::Running if notice.reloading => self.reloads_itself(id),
+            Phase::ReloadSignal { sent }
+                if notice.reloading && notice.monotonic.is_none_or(|at| at >= sent.0) =>
+            {
+                self.reloads_itself(id);
+                if notice.ready {
+                    self.go_running(id, UnitResult::Success);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn awaits_ready(&self, id: UnitId) -> bool {
+        use crate::config::ServiceType::{Notify, NotifyReload};
+        matches!(self.service(id).service_type, Notify | NotifyReload)
+            && self.run(id).is_some_and(|run| run.has_main())
+    }
+
+    fn reloads_itself(&mut self, id: UnitId) {
+        let deadline = self.now.deadline(self.service(id).timeout_start);
+        if let Some(run) = self.run_mut(id) {
+            run.reload = UnitResult::Success;
+            run.deadline = deadline;
+        }
+        self.enter(id, Phase::ReloadNotify);
+    }
+
+    /// STOPPING=1: as after KillSignal=, without the signal.
+    fn stops_itself(&mut self, id: UnitId) {
+        let deadline = self.now.deadline(self.service(id).timeout_stop);
+        if let Some(run) = self.run_mut(id) {
+            run.runtime_end = None;
+            run.deadline = deadline;
+        }
+        self.enter(id, Phase::StopKill(Round::Term));
+    }
+
+    /// MAINPID=: the former main process is only one of the service's processes now.
+    fn new_main(&mut self, id: UnitId, pid: u32) {
+        let incarnation = self.unit(id).incarnation;
+        let Some(run) = self.run_mut(id) else { return };
+        let Main::Process(old) = run.main else { return };
+        let settled = matches!(
+            run.phase,
+            Phase::Start
+                | Phase::StartPost
+                | Phase::Running
+                | Phase::Reload
+                | Phase::ReloadSignal { .. }
+                | Phase::ReloadNotify
+        );
+        if !settled {
+            return;
+        }
+        run.last_serial += 1;
+        run.strays.push(old.serial);
+        let process = Process {
+            serial: run.last_serial,
+            role: Role::Main,
+            index: 0,
+            progress: Progress::Executed,
+        };
+        run.main = Main::Process(process);
+        let key = ProcessKey {
+            unit: id,
+            incarnation,
+            serial: process.serial,
+        };
+        self.emit(Action::Track { process: key, pid });
+    }
+
+    /// EXTEND_TIMEOUT_USEC=: the deadline moves away, never closer.
+    fn extend(&mut self, id: UnitId, span: Micros) {
+        let until = self.now.after(span);
+        let Some(run) = self.run_mut(id) else { return };
+        run.deadline = run.deadline.map(|at| at.max(until));
+        run.runtime_end = run.runtime_end.map(|at| at.max(until));
+    }
+
+    /// A deadline may have passed.
+    pub(crate) fn service_tick(&mut self, id: UnitId) {
+        let now = self.now;
+        let Some(run) = self.run(id) else { return };
+        let (phase, service) = (run.phase, self.service(id));
+        if run.runtime_end.is_some_and(|at| at <= now) {
+            return self.stop_commands(id, UnitResult::Timeout);
+        }
+        if run.deadline.is_none_or(|at| at > now) {
+            return;
+        }
+        self.because(Cause::TimedOut {
+            unit: self.name(id),
+            at: now,
+        });
+        match phase {
+            Phase::Condition | Phase::StartPre | Phase::Start | Phase::StartPost => {
+                self.give_up(id, Time::Stop, service.start_failure)
+            }
+            Phase::Reload | Phase::ReloadSignal { .. } | Phase::ReloadNotify => {
+                self.reload_timed_out(id)
+            }
+            Phase::Stop => self.give_up(id, Time::Stop, service.stop_failure),
+            Phase::StopPost => self.give_up(id, Time::Final, service.stop_failure),
+            Phase::StopKill(round) => self.round_over(id, Time::Stop, round, UnitResult::Timeout),
+            Phase::FinalKill(round) => self.round_over(id, Time::Final, round, UnitResult::Timeout),
+            Phase::Running | Phase::Exited => {}
+        }
+    }
+
+    fn reload_timed_out(&mut self, id: UnitId) {
+        self.kill_control(id);
+        if let Some(run) = self.run_mut(id) {
+            run.reload = UnitResult::Timeout;
+        }
+        self.go_running(id, UnitResult::Success);
+    }
+}

@@ -1,0 +1,134 @@
+//! A run is over: is there another one, and when.
+
+use crate::cause::Cause;
+use crate::config::{JobMode, Restart, ServiceConfig};
+use crate::effect::Action;
+use crate::engine::Engine;
+use crate::id::{Micros, UnitId};
+use crate::input::JobKind;
+use crate::state::{State, UnitResult};
+
+impl Engine {
+    /// The end of a run: released, and either down or waiting for the restart.
+    pub(crate) fn service_down(&mut self, id: UnitId, result: UnitResult, may_restart: bool) {
+        let service = self.service(id);
+        let Some(run) = self.run_mut(id) else { return };
+        run.note(result);
+        run.control = None;
+        let (result, asked, was) = (run.result, run.stop_asked, run.phase.sub());
+        let incarnation = self.unit(id).incarnation;
+        self.unit_mut(id).last_result = result;
+        self.emit(Action::Release {
+            unit: id,
+            incarnation,
+        });
+        let clean = matches!(result, UnitResult::Success | UnitResult::ExecCondition);
+        let down = if clean {
+            State::Dead
+        } else {
+            State::Failed { result, was }
+        };
+        if !may_restart || asked || !self.wants_restart(id, &service, result) {
+            return self.change(id, down);
+        }
+        if !service.restart_direct {
+            self.change_before_restart(id, down);
+        }
+        let delay = restart_delay(&service, self.unit(id).restarts + 1);
+        let until = self.now.after(delay);
+        self.change(
+            id,
+            State::AutoRestart {
+                result,
+                until: Some(until),
+            },
+        );
+    }
+
+    fn wants_restart(&self, id: UnitId, service: &ServiceConfig, result: UnitResult) -> bool {
+        let status = self.unit(id).main_status;
+        if status.is_some_and(|status| service.restart_prevent.has(status)) {
+            return false;
+        }
+        if status.is_some_and(|status| service.restart_force.has(status)) {
+            return true;
+        }
+        use UnitResult::{CoreDump, ExecCondition, ExitCode, Signal, Success, Watchdog};
+        match service.restart {
+            Restart::No => false,
+            Restart::Always => result != ExecCondition,
+            Restart::OnSuccess => result == Success,
+            Restart::OnFailure => !matches!(result, Success | ExecCondition),
+            Restart::OnAbnormal => !matches!(result, Success | ExitCode | ExecCondition),
+            Restart::OnWatchdog => result == Watchdog,
+            Restart::OnAbort => matches!(result, Signal | CoreDump),
+        }
+    }
+
+    /// RestartSec= is over.
+    pub(crate) fn restart_due(&mut self, id: UnitId) {
+        let State::AutoRestart { result, .. } = self.unit(id).state else {
+            return;
+        };
+        if self
+            .unit(id)
+            .job
+            .as_ref()
+            .is_some_and(|job| job.kind == JobKind::Stop)
+        {
+            return;
+        }
+        let name = self.name(id);
+        let unit = self.unit_mut(id);
+        unit.restarts = unit.restarts.saturating_add(1);
+        let count = unit.restarts;
+        let cause = unit.cause.and(Cause::AutoRestart { unit: name, count });
+        self.cause = cause.clone();
+        self.change(
+            id,
+            State::AutoRestart {
+                result,
+                until: None,
+            },
+        );
+        if let Err(refusal) = self.request(id, JobKind::Restart, JobMode::Replace, &cause, true) {
+            self.log(id, refusal.to_string());
+            self.leave_auto_restart(id);
+        }
+    }
+}
+
+/// RestartSec=, growing over RestartSteps= to RestartMaxDelaySec=; `next` counts the restarts from 1.
+fn restart_delay(service: &ServiceConfig, next: u32) -> Micros {
+    let (first, most, steps) = (
+        service.restart_delay,
+        service.restart_max_delay,
+        service.restart_steps,
+    );
+    if next <= 1 || steps == 0 || first.0 == 0 || most.is_infinite() || first >= most {
+        return first;
+    }
+    if next > steps {
+        return most;
+    }
+    let growth = (most.0 as f64 / first.0 as f64).powf(f64::from(next - 1) / f64::from(steps));
+    Micros((first.0 as f64 * growth) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ServiceType;
+
+    #[test]
+    fn the_delay_grows_by_steps_to_the_greatest() {
+        let mut service = ServiceConfig::new(ServiceType::Simple);
+        service.restart_delay = Micros::seconds(1);
+        service.restart_steps = 3;
+        service.restart_max_delay = Micros::seconds(8);
+        let delays: Vec<String> = (1..=5)
+            .map(|next| restart_delay(&service, next).to_string())
+            .collect();
+        assert_eq!(delays.join(" "), "1.000s 2.000s 4.000s 8.000s 8.000s");
+    }
+}

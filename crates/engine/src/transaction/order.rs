@@ -1,0 +1,128 @@
+//! Finds a cycle in the order of a transaction's jobs and breaks it, or tells it.
+
+use std::collections::BTreeMap;
+
+use crate::effect::Refusal;
+use crate::engine::Engine;
+use crate::id::UnitId;
+use crate::input::JobKind;
+use crate::transaction::Transaction;
+
+/// Of two units in order, whose job goes first: true for the later unit's, because it stops.
+pub(crate) fn later_goes_first(later: JobKind) -> bool {
+    matches!(later, JobKind::Stop | JobKind::Restart)
+}
+
+impl Engine {
+    /// Drops jobs that nothing needs until the order has no cycle.
+    pub(crate) fn break_cycles(&self, plan: &mut Transaction) -> Result<(), Refusal> {
+        while let Some(cycle) = self.find_cycle(plan) {
+            let places: BTreeMap<UnitId, usize> = plan
+                .wishes
+                .iter()
+                .enumerate()
+                .filter(|(_, wish)| !wish.gone)
+                .map(|(at, wish)| (wish.unit, at))
+                .collect();
+            let droppable = cycle
+                .iter()
+                .rev()
+                .filter_map(|unit| places.get(unit).copied());
+            let victim = droppable
+                .into_iter()
+                .find(|at| plan.wishes.get(*at).is_some_and(|wish| !wish.matters));
+            let dropped = victim.is_some_and(|at| plan.drop_with_dependents(at));
+            if !dropped {
+                return Err(Refusal::Cycle(self.tell(plan, &cycle)));
+            }
+            plan.collect_garbage();
+        }
+        Ok(())
+    }
+
+    fn tell(&self, plan: &Transaction, cycle: &[UnitId]) -> String {
+        let kind = |unit: UnitId| {
+            plan.wishes
+                .iter()
+                .find(|wish| wish.unit == unit && !wish.gone)
+                .map(|wish| wish.kind)
+        };
+        let queued = |unit: UnitId| self.unit(unit).job.as_ref().map(|job| job.kind);
+        let job = |unit: &UnitId| {
+            let kind = kind(*unit)
+                .or_else(|| queued(*unit))
+                .map_or("start", JobKind::name);
+            format!("{}/{kind}", self.name(*unit))
+        };
+        let closing = cycle.first().map(job);
+        cycle
+            .iter()
+            .map(job)
+            .chain(closing)
+            .collect::<Vec<_>>()
+            .join(" after ")
+    }
+
+    /// A list of units of which each one's job waits for that of the next, and the last one's for the first.
+    fn find_cycle(&self, plan: &Transaction) -> Option<Vec<UnitId>> {
+        let kinds: BTreeMap<UnitId, JobKind> = plan
+            .wishes
+            .iter()
+            .filter(|wish| !wish.gone)
+            .map(|wish| (wish.unit, wish.kind))
+            .collect();
+        let mut done: BTreeMap<UnitId, bool> = BTreeMap::new();
+        for start in kinds.keys() {
+            let mut path: Vec<(UnitId, Vec<UnitId>)> = Vec::new();
+            self.open(&kinds, &mut done, &mut path, *start);
+            while let Some((unit, waiting)) = path.last_mut() {
+                let unit = *unit;
+                let Some(next) = waiting.pop() else {
+                    done.insert(unit, true);
+                    path.pop();
+                    continue;
+                };
+                if done.get(&next) == Some(&false) {
+                    let cycle = path.iter().map(|(unit, _)| *unit);
+                    return Some(cycle.skip_while(|unit| *unit != next).collect());
+                }
+                self.open(&kinds, &mut done, &mut path, next);
+            }
+        }
+        None
+    }
+
+    fn open(
+        &self,
+        kinds: &BTreeMap<UnitId, JobKind>,
+        done: &mut BTreeMap<UnitId, bool>,
+        path: &mut Vec<(UnitId, Vec<UnitId>)>,
+        unit: UnitId,
+    ) {
+        if done.contains_key(&unit) {
+            return;
+        }
+        done.insert(unit, false);
+        path.push((unit, self.waits_on(unit, kinds)));
+    }
+
+    /// The units whose jobs must be over before this one's begins.
+    fn waits_on(&self, unit: UnitId, kinds: &BTreeMap<UnitId, JobKind>) -> Vec<UnitId> {
+        let kind_of = |unit: UnitId| {
+            kinds
+                .get(&unit)
+                .copied()
+                .or_else(|| self.unit(unit).job.as_ref().map(|job| job.kind))
+        };
+        let Some(own) = kind_of(unit) else {
+            return Vec::new();
+        };
+        let before = self
+            .predecessors(unit)
+            .filter(|other| kind_of(*other).is_some() && !later_goes_first(own));
+        let after = self
+            .successors(unit)
+            .filter(|other| kind_of(*other).is_some_and(later_goes_first));
+        before.chain(after).collect()
+    }
+}
