@@ -118,6 +118,17 @@ impl Instance {
         Pid::from_raw(number).expect("a process id")
     }
 
+    /// The control group below which this instance's units live; a word that occurs nowhere, where there is none.
+    ///
+    /// # Panics
+    /// When the instance does not answer.
+    #[track_caller]
+    #[must_use]
+    pub fn control_group(&self) -> String {
+        let group = self.ok(&["show", "-p", "ControlGroup", "--value"]);
+        if group.trim().is_empty() { "no control group".to_owned() } else { group.trim().to_owned() }
+    }
+
     /// Ends the instance and waits until its keeper is gone.
     pub fn stop(&self) {
         let Ok(answer) = self.command(&["--no-autostart", "show", "-p", "KeeperPID", "--value"]).output() else { return };

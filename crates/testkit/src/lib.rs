@@ -1,8 +1,10 @@
 //! For tests only: instances in folders of their own, pictures of the system, and the gate that refuses without privileges.
 
+mod https;
 mod instance;
 mod picture;
 
+pub use https::HttpsServer;
 pub use instance::{Finished, Instance};
 pub use picture::Picture;
 
