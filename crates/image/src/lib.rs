@@ -4,6 +4,7 @@
 //! hash, root hash over the data), [`mount`] (only what is [`verify::Verified`]), [`tree`] (what lies inside). The road out is
 //! [`build`] or [`program`], then [`sign`]. [`worker`] runs the first road in processes that can do nothing else.
 
+pub mod assemble;
 pub mod build;
 pub mod discoverable;
 pub mod dissect;
