@@ -1,38 +1,21 @@
 //! Reading the files back: filters, the last entries, following, printing.
+//!
+//! Batches are numbered over all directories by the one process that writes them, so directories are merged by
+//! that number, forwards or backwards.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::format::Entry;
 
-/// What to show; every condition must hold, empty ones hold always.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Entries of any of these units, or of the manager about them.
-    pub units: Vec<String>,
-    /// Not before, microseconds since the epoch.
-    pub since_us: Option<u64>,
-    /// Not after, microseconds since the epoch.
-    pub until_us: Option<u64>,
-    /// This priority or a graver (smaller) one.
-    pub priority_max: Option<u8>,
-    /// The message matches.
-    pub grep: Option<Pattern>,
-    /// Of this boot, 32 hexadecimal digits.
-    pub boot: Option<String>,
-    /// `FIELD=value` pairs that must all be present.
-    pub fields: Vec<(String, Vec<u8>)>,
-}
+mod cursor;
+mod filter;
+mod follow;
+mod merge;
+mod print;
 
-/// What a message is searched for.
-#[derive(Debug, Clone)]
-pub enum Pattern {
-    /// These bytes.
-    Text(Vec<u8>),
-    /// A regular expression, without regard to case where it has no capital.
-    #[cfg(feature = "query")]
-    Expression(regex_lite::Regex),
-}
+pub use filter::{Filter, Pattern};
+pub use print::{Style, print};
 
 /// Why logs cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -48,22 +31,20 @@ pub enum Error {
     },
 }
 
+impl Error {
+    fn of<E: Into<io::Error>>(path: &Path) -> impl FnOnce(E) -> Error + use<E> {
+        let path = path.to_owned();
+        move |source| Error::Read {
+            path,
+            source: source.into(),
+        }
+    }
+}
+
 /// All logs below a directory.
 #[derive(Debug)]
 pub struct Logs {
     directory: PathBuf,
-}
-
-/// How entries are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Style {
-    /// Time, host, identifier, pid, message.
-    Short,
-    /// One JSON object a line, with the journal's names.
-    #[cfg(feature = "query")]
-    Json,
-    /// The message alone.
-    Cat,
 }
 
 impl Logs {
@@ -80,7 +61,12 @@ impl Logs {
     /// # Errors
     /// When a file cannot be read; a torn tail is no error.
     pub fn each(&self, filter: &Filter, each: &mut dyn FnMut(&Entry) -> bool) -> Result<(), Error> {
-        let _ = (filter, each, &self.directory);
+        let mut merge = merge::forwards(&self.directory, filter.since_us)?;
+        while let Some(found) = merge.next()? {
+            if !filter.entries(&found).all(|entry| each(&entry)) {
+                break;
+            }
+        }
         Ok(())
     }
 
@@ -89,12 +75,18 @@ impl Logs {
     /// # Errors
     /// As [`Logs::each`].
     pub fn last(&self, filter: &Filter, count: usize) -> Result<Vec<Entry>, Error> {
-        let _ = (filter, count, &self.directory);
-        Ok(Vec::new())
+        let mut merge = merge::backwards(&self.directory)?;
+        let mut entries = Vec::new();
+        while let Some(found) = merge.next()?.filter(|_| entries.len() < count) {
+            let wanted = count - entries.len();
+            entries.extend(filter.entries(&found).rev().take(wanted));
+        }
+        entries.reverse();
+        Ok(entries)
     }
 
-    /// Calls `each` with every entry that passes and is written from now on (or after entry
-    /// `after_seqnum`), until it returns false. Waits by inotify.
+    /// Calls `each` with every entry that passes and has a number after `after_seqnum` (`None`: that is written from
+    /// now on), until it returns false. Waits for more by inotify.
     ///
     /// # Errors
     /// As [`Logs::each`].
@@ -104,20 +96,14 @@ impl Logs {
         after_seqnum: Option<u64>,
         each: &mut dyn FnMut(&Entry) -> bool,
     ) -> Result<(), Error> {
-        let _ = (filter, after_seqnum, each, &self.directory);
-        Ok(())
+        follow::Follower::begin(&self.directory, after_seqnum)?.go_on(filter, each)
     }
-}
 
-/// Prints one entry as a line; `clock` gives the local time of microseconds since the epoch.
-/// Control bytes are escaped where `terminal` is set.
-#[must_use]
-pub fn print(
-    entry: &Entry,
-    style: Style,
-    terminal: bool,
-    clock: &dyn Fn(u64) -> String,
-) -> Vec<u8> {
-    let _ = (entry, style, terminal, clock);
-    Vec::new()
+    /// Files whose end is damaged, but for those that are being written: what follows the damage cannot be read.
+    ///
+    /// # Errors
+    /// As [`Logs::each`].
+    pub fn damaged(&self) -> Result<Vec<PathBuf>, Error> {
+        cursor::damaged(&self.directory)
+    }
 }

@@ -239,6 +239,7 @@ fn recover(file: &File) -> io::Result<Recovered> {
         }
         found.end = frame.end;
     }
+    found.streams.retain(|_, progress| !progress.ended);
     Ok(found)
 }
 

@@ -44,6 +44,7 @@ pub(super) struct Reader {
     socket: OwnedFd,
     comm: Option<Comm>,
     lost: u64,
+    failing: bool,
 }
 
 /// The name of the process that wrote last.
@@ -80,6 +81,7 @@ impl Reader {
             socket,
             comm: None,
             lost: 0,
+            failing: false,
         };
         set_pass_credentials(&reader.socket, true).map_err(|error| reader.trouble(error.into()))?;
         let progress = match shelf.progress(&reader.place, id) {
@@ -117,40 +119,67 @@ impl Reader {
         }
     }
 
-    /// Reads one chunk.
+    /// Reads one chunk. While nothing can be stored, lines are counted and taken all the same: a full disk must not
+    /// block the services; only the first such chunk is a trouble to tell.
     pub(super) fn look(&mut self, desk: &mut Desk<'_>) -> Result<Look, Trouble> {
-        let (bytes, credentials) = match self.peek(desk.buffer) {
-            Ok(Some(found)) => found,
-            Ok(None) => return Ok(Look::Empty),
-            Err(error) => return Err(self.trouble(error)),
+        let found = self
+            .peek(desk.buffer)
+            .map_err(|error| self.trouble(error))?;
+        let Some((bytes, credentials)) = found else {
+            return Ok(Look::Empty);
         };
-        let progress = match desk.shelf.progress(&self.place, self.id) {
-            Ok(progress) => progress.cloned(),
+        let progress = desk
+            .shelf
+            .progress(&self.place, self.id)
+            .map(|progress| progress.cloned());
+        let stored = match progress {
+            Ok(progress) if bytes == 0 => self.end(desk, progress),
+            Ok(progress) => self.take(desk, bytes, credentials, progress),
             Err(source) => {
-                return Err(Trouble::Store {
+                self.lost += 1;
+                self.consume(bytes, desk.buffer)
+                    .map_err(|error| self.trouble(error))?;
+                Err(Trouble::Store {
                     path: self.place.clone(),
                     source,
-                });
+                })
             }
         };
-        let kept = progress
-            .as_ref()
-            .map(|progress| progress.unfinished.as_slice())
-            .unwrap_or_default();
-        if bytes == 0 {
-            return self
-                .end(desk, kept, progress.as_ref())
-                .map(|()| Look::Ended);
+        let failed_before = std::mem::replace(&mut self.failing, stored.is_err());
+        match stored {
+            Err(trouble) if !failed_before || matches!(trouble, Trouble::Stream { .. }) => {
+                Err(trouble)
+            }
+            _ if bytes == 0 => Ok(Look::Ended),
+            _ => Ok(Look::Read),
         }
+    }
+
+    /// The four steps of `position.rs`, but for the peek.
+    fn take(
+        &mut self,
+        desk: &mut Desk<'_>,
+        bytes: usize,
+        credentials: Option<Credentials>,
+        progress: Option<Progress>,
+    ) -> Result<(), Trouble> {
+        let (number, kept) = progress.map_or((0, Vec::new()), |progress| {
+            (progress.number + 1, progress.unfinished)
+        });
         let chunk = desk.buffer.get(..bytes).unwrap_or_default();
-        let split = lines::split(kept, chunk, self.stream.line_max_bytes);
+        let split = lines::split(&kept, chunk, self.stream.line_max_bytes);
         let taken = split.taken;
-        let number = progress.map_or(0, |progress| progress.number + 1);
         set_peek_offset(&self.socket, mark(number)).map_err(|error| self.trouble(error.into()))?;
+        if dies(Step::Marked) {
+            return Ok(());
+        }
         let stored = self.store(desk, split, number, credentials, false);
+        if dies(Step::Stored) {
+            return stored;
+        }
         self.consume(taken, desk.buffer)
             .map_err(|error| self.trouble(error))?;
-        stored.map(|()| Look::Read)
+        stored
     }
 
     /// Bytes at the front of the queue, of one sender; `Some(0)` at the end of the stream.
@@ -196,35 +225,26 @@ impl Reader {
     }
 
     /// The last line needs no newline.
-    fn end(
-        &mut self,
-        desk: &mut Desk<'_>,
-        kept: &[u8],
-        progress: Option<&Progress>,
-    ) -> Result<(), Trouble> {
-        let suppressed = desk.limiter.flush();
-        self.lost += suppressed.unwrap_or(0);
-        if kept.is_empty() && self.lost == 0 {
-            return Ok(());
-        }
+    fn end(&mut self, desk: &mut Desk<'_>, progress: Option<Progress>) -> Result<(), Trouble> {
+        self.lost += desk.limiter.flush().unwrap_or(0);
+        let (number, kept) = progress.map_or((0, Vec::new()), |progress| {
+            (progress.number + 1, progress.unfinished)
+        });
         let lines = if kept.is_empty() {
             Vec::new()
         } else {
-            vec![(kept.to_vec(), Break::End)]
+            vec![(kept, Break::End)]
         };
+        if lines.is_empty() && self.lost == 0 {
+            return Ok(());
+        }
         let split = Split {
             lines,
             taken: 0,
             finished: true,
             unfinished: Vec::new(),
         };
-        self.store(
-            desk,
-            split,
-            progress.map_or(0, |progress| progress.number + 1),
-            None,
-            true,
-        )
+        self.store(desk, split, number, None, true)
     }
 
     fn store(
@@ -304,11 +324,9 @@ impl Reader {
         if let Some(portable) = &self.stream.portable {
             fields.push(("_CORACLE_PORTABLE", portable.clone().into()));
         }
-        if let Some(pid) = credentials
-            .map(|it| it.pid)
-            .filter(|pid| *pid > 0)
-            .or(self.stream.pid)
-        {
+        // Process 0 wrote before the socket asked for credentials: its user is unknown too.
+        let credentials = credentials.filter(|writer| writer.pid > 0);
+        if let Some(pid) = credentials.map(|it| it.pid).or(self.stream.pid) {
             fields.push(("_PID", pid.to_string().into()));
             fields.extend(self.comm(pid, now_us).map(|comm| ("_COMM", comm)));
         }
@@ -344,5 +362,104 @@ impl Reader {
     /// Closes the stream's books.
     pub(super) fn leave(&self, shelf: &mut Shelf) {
         shelf.forget(&self.place, self.id);
+    }
+}
+
+/// The moments after which a test may end this process as a kill would.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Marked,
+    Stored,
+}
+
+#[cfg(not(test))]
+fn dies(_step: Step) -> bool {
+    false
+}
+
+#[cfg(test)]
+thread_local! {
+    static DIES_AFTER: std::cell::Cell<Option<Step>> = const { std::cell::Cell::new(None) };
+}
+
+#[cfg(test)]
+fn dies(step: Step) -> bool {
+    DIES_AFTER.get() == Some(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+    use std::path::Path;
+
+    use super::*;
+    use crate::process::Options;
+    use crate::query::{Filter, Logs};
+
+    const RATE: Rate = Rate {
+        burst: 0,
+        interval_us: 0,
+    };
+
+    /// One life of a log process: adopts the stream and looks until nothing is there, or dies after a step.
+    fn live(root: &Path, log: &OwnedFd, dies_after: Option<Step>) -> Look {
+        let mut shelf = Shelf::open(&Options::new(root)).unwrap();
+        let name = "web.service|1|x".to_owned();
+        let stream = name.parse().unwrap();
+        let mut reader = Reader::adopt(name, stream, log.try_clone().unwrap(), &mut shelf).unwrap();
+        let (mut limiter, mut buffer) = (Limiter::default(), vec![0; TAKEN_MAX_BYTES]);
+        let mut desk = Desk {
+            shelf: &mut shelf,
+            limiter: &mut limiter,
+            rate: RATE,
+            buffer: &mut buffer,
+        };
+        DIES_AFTER.set(dies_after);
+        loop {
+            match reader.look(&mut desk).unwrap() {
+                Look::Read if dies_after.is_none() => {}
+                look => return look,
+            }
+        }
+    }
+
+    fn check(text: &str, deaths: &[Step], expected: &[&str]) {
+        let root = tempfile::tempdir().unwrap();
+        let (mut service, log) = UnixStream::pair().unwrap();
+        let log = OwnedFd::from(log);
+        for death in deaths {
+            service.write_all(text.as_bytes()).unwrap();
+            assert_eq!(live(root.path(), &log, Some(*death)), Look::Read);
+        }
+        assert_eq!(live(root.path(), &log, None), Look::Empty);
+        drop(service);
+        assert_eq!(live(root.path(), &log, None), Look::Ended);
+        assert_eq!(live(root.path(), &log, None), Look::Ended);
+        let entries = Logs::new(&root.path().join("journal"))
+            .last(&Filter::default(), 100)
+            .unwrap();
+        let texts: Vec<_> = entries
+            .iter()
+            .map(|entry| String::from_utf8_lossy(entry.message()))
+            .collect();
+        assert_eq!(texts, expected);
+    }
+
+    #[test]
+    fn what_was_stored_and_not_consumed_is_not_read_twice() {
+        check("one\ntwo\nhalf", &[Step::Stored], &["one", "two", "half"]);
+        check("a", &[Step::Stored; 3], &["aaa"]);
+        check("a\n", &[Step::Stored; 3], &["a", "a", "a"]);
+    }
+
+    #[test]
+    fn what_was_announced_and_not_stored_is_read_again() {
+        check("one\ntwo\nhalf", &[Step::Marked], &["one", "two", "half"]);
+        check(
+            "a\n",
+            &[Step::Marked, Step::Stored, Step::Marked],
+            &["a", "a", "a"],
+        );
     }
 }

@@ -49,7 +49,7 @@ impl<'a> Reading<'a> {
         )
         .map_err(Error::of("wait for streams"))?;
         let mut shelf = Shelf::open(options).map_err(Error::of("open its files"))?;
-        if let Err(trouble) = shelf.vacuum() {
+        if let Err(trouble) = shelf.vacuum(0) {
             source.trouble(&trouble);
         }
         Ok(Reading {

@@ -36,12 +36,16 @@ impl Shelf {
         for directory in directories(&options.directory)? {
             next = next_seqnum(&directory)?.max(next);
         }
+        let mut options = options.clone();
+        options.total_max_bytes = options
+            .total_max_bytes
+            .min(share_of_disk(&options.directory)?);
         let setting = Setting {
             fields: host_fields()?,
             reader_group: options.reader_group,
         };
         Ok(Shelf {
-            options: options.clone(),
+            options,
             setting,
             next_seqnum: next,
             open: BTreeMap::new(),
@@ -97,7 +101,7 @@ impl Shelf {
             if first.kind() != io::ErrorKind::StorageFull {
                 return Err(self.store_trouble(place)(first));
             }
-            self.vacuum()?;
+            self.vacuum(1)?;
             let again = self
                 .directory(place)
                 .and_then(|directory| directory.append(batch));
@@ -131,21 +135,21 @@ impl Shelf {
             Ok(due)
         };
         if self.directory(place).and_then(rotate).map_err(trouble)? {
-            self.vacuum()
+            self.vacuum(0)
         } else {
             Ok(())
         }
     }
 
-    /// Removes the oldest files that are too much.
-    pub(super) fn vacuum(&mut self) -> Result<(), Trouble> {
+    /// Removes the oldest files that are too much, and at least so many.
+    pub(super) fn vacuum(&mut self, at_least: usize) -> Result<(), Trouble> {
         let in_use: Vec<PathBuf> = self
             .open
             .values()
             .map(|directory| directory.file_path().to_owned())
             .collect();
         let path = self.options.directory.clone();
-        vacuum(&self.options, &in_use)
+        vacuum(&self.options, &in_use, at_least)
             .map(drop)
             .map_err(|source| Trouble::Vacuum { path, source })
     }
@@ -193,6 +197,15 @@ impl Shelf {
         }
         Ok(())
     }
+}
+
+/// Logs never take more of a file system than this part of it.
+const DISK_SHARE: u64 = 10;
+
+fn share_of_disk(directory: &Path) -> io::Result<u64> {
+    std::fs::create_dir_all(directory)?;
+    let disk = rustix::fs::statvfs(directory)?;
+    Ok(disk.f_blocks.saturating_mul(disk.f_frsize) / DISK_SHARE)
 }
 
 /// What is the same for every entry of this boot. A host without a machine id has none.

@@ -15,15 +15,20 @@ struct Candidate {
     in_use: bool,
 }
 
-/// Removes the oldest files until all limits hold; `in_use` stay. Gives the files removed.
-pub(super) fn vacuum(options: &Options, in_use: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
+/// Removes the oldest files until all limits hold, and at least `at_least` files (for a full disk); `in_use` stay.
+/// Gives the files removed.
+pub(super) fn vacuum(
+    options: &Options,
+    in_use: &[PathBuf],
+    at_least: usize,
+) -> io::Result<Vec<PathBuf>> {
     let mut candidates = Vec::new();
     for directory in file::directories(&options.directory)? {
         for file in file::list(&directory)? {
             candidates.extend(candidate(file, in_use)?);
         }
     }
-    let removed: Vec<PathBuf> = excess(candidates, options)
+    let removed: Vec<PathBuf> = excess(candidates, options, at_least)
         .into_iter()
         .map(|file| file.path)
         .collect();
@@ -56,7 +61,7 @@ fn gone_is_fine(result: io::Result<()>) -> io::Result<()> {
 }
 
 /// Age is the number of a file's first entry, which counts over all directories.
-fn excess(mut candidates: Vec<Candidate>, options: &Options) -> Vec<LogFile> {
+fn excess(mut candidates: Vec<Candidate>, options: &Options, at_least: usize) -> Vec<LogFile> {
     candidates.sort_by(|a, b| a.file.cmp(&b.file));
     let mut total: u64 = candidates.iter().map(|candidate| candidate.bytes).sum();
     let mut each: BTreeMap<PathBuf, u64> = BTreeMap::new();
@@ -66,7 +71,10 @@ fn excess(mut candidates: Vec<Candidate>, options: &Options) -> Vec<LogFile> {
     let mut gone = Vec::new();
     for candidate in candidates.into_iter().filter(|candidate| !candidate.in_use) {
         let own = each.entry(directory(&candidate.file)).or_default();
-        if total > options.total_max_bytes || *own > options.directory_max_bytes {
+        if gone.len() < at_least
+            || total > options.total_max_bytes
+            || *own > options.directory_max_bytes
+        {
             total -= candidate.bytes;
             *own -= candidate.bytes;
             gone.push(candidate.file);
@@ -84,8 +92,7 @@ mod tests {
     use super::*;
 
     fn check(
-        directory_max_bytes: u64,
-        total_max_bytes: u64,
+        (directory_max_bytes, total_max_bytes, at_least): (u64, u64, usize),
         files: &[(&str, u64, u64, bool)],
         gone: &[u64],
     ) {
@@ -101,7 +108,7 @@ mod tests {
                 bytes: *bytes,
                 in_use: *in_use,
             });
-        let got: Vec<u64> = excess(candidates.collect(), &options)
+        let got: Vec<u64> = excess(candidates.collect(), &options, at_least)
             .iter()
             .map(|file| file.first_seqnum)
             .collect();
@@ -110,14 +117,17 @@ mod tests {
 
     #[test]
     fn nothing_goes_while_the_limits_hold() {
-        check(10, 20, &[("a", 1, 10, false), ("b", 2, 10, false)], &[]);
+        check(
+            (10, 20, 0),
+            &[("a", 1, 10, false), ("b", 2, 10, false)],
+            &[],
+        );
     }
 
     #[test]
     fn the_oldest_of_all_goes_for_the_total() {
         check(
-            99,
-            20,
+            (99, 20, 0),
             &[
                 ("a", 3, 10, false),
                 ("b", 2, 10, false),
@@ -130,8 +140,7 @@ mod tests {
     #[test]
     fn one_portable_that_fills_its_directory_pushes_out_only_its_own() {
         check(
-            15,
-            99,
+            (15, 99, 0),
             &[
                 ("a", 1, 10, false),
                 ("b", 2, 10, false),
@@ -144,6 +153,15 @@ mod tests {
 
     #[test]
     fn what_is_being_written_stays_even_over_the_limit() {
-        check(5, 5, &[("a", 1, 10, true)], &[]);
+        check((5, 5, 0), &[("a", 1, 10, true)], &[]);
+    }
+
+    #[test]
+    fn a_full_disk_takes_the_oldest_although_the_limits_hold() {
+        check(
+            (99, 99, 1),
+            &[("a", 1, 10, true), ("a", 2, 10, false), ("b", 3, 10, false)],
+            &[2],
+        );
     }
 }

@@ -1,0 +1,61 @@
+//! The batches of all directories in one order.
+
+use std::path::Path;
+
+use super::Error;
+pub(super) use super::cursor::Found;
+use super::cursor::{Cursor, Way};
+use crate::format::file::directories;
+
+/// A cursor per directory and what each has next.
+#[derive(Debug)]
+pub(super) struct Merge {
+    way: Way,
+    sides: Vec<(Found, Cursor)>,
+}
+
+/// Oldest first.
+pub(super) fn forwards(root: &Path, since_us: Option<u64>) -> Result<Merge, Error> {
+    Merge::open(root, Way::Forwards, since_us)
+}
+
+/// Newest first.
+pub(super) fn backwards(root: &Path) -> Result<Merge, Error> {
+    Merge::open(root, Way::Backwards, None)
+}
+
+impl Merge {
+    fn open(root: &Path, way: Way, since_us: Option<u64>) -> Result<Merge, Error> {
+        let mut merge = Merge {
+            way,
+            sides: Vec::new(),
+        };
+        for directory in directories(root).map_err(Error::of(root))? {
+            merge.put_back(Cursor::open(&directory, way, since_us)?)?;
+        }
+        Ok(merge)
+    }
+
+    fn put_back(&mut self, mut cursor: Cursor) -> Result<(), Error> {
+        if let Some(found) = cursor.next()? {
+            self.sides.push((found, cursor));
+        }
+        Ok(())
+    }
+
+    /// The next batch of all.
+    pub(super) fn next(&mut self) -> Result<Option<Found>, Error> {
+        let number = |(found, _): &(Found, Cursor)| found.batch.first_seqnum;
+        let numbers = self.sides.iter().map(number).enumerate();
+        let chosen = match self.way {
+            Way::Forwards => numbers.min_by_key(|(_, number)| *number),
+            Way::Backwards => numbers.max_by_key(|(_, number)| *number),
+        };
+        let Some((place, _)) = chosen else {
+            return Ok(None);
+        };
+        let (found, cursor) = self.sides.swap_remove(place);
+        self.put_back(cursor)?;
+        Ok(Some(found))
+    }
+}
