@@ -5,6 +5,7 @@
 
 pub mod attached;
 pub mod digest;
+pub mod files;
 pub mod fetch;
 pub mod grants;
 pub mod portables;

@@ -1,9 +1,22 @@
-//! Images by digest: `<state>/store/sha256-…` and beside each its recorded identity.
+//! Images by digest: `<state>/store/sha256-…`, beside each its recorded identity and a note of what was proven of it.
 
-use std::fs::File;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::digest::Digest;
+use rustix::fs::{FlockOperation, OFlags, flock};
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{Digest, Hasher};
+use crate::files::{FileError, entries, failed, make_directory, read_if_there, remove_if_there, replace, sync_parent};
+
+/// Bytes copied at once.
+const CHUNK_BYTES: usize = 256 * 1024;
+/// Largest identity record: it has five numbers.
+const IDENTITY_MAX_BYTES: u64 = 4096;
+/// Largest note: a layout, a root hash, a signer and a signature of some kilobytes.
+const NOTE_MAX_BYTES: u64 = 1 << 20;
 
 /// The store of a state directory.
 #[derive(Debug, Clone)]
@@ -15,16 +28,8 @@ pub struct Store {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read or written.
-    #[error("cannot {action} {}", path.display())]
-    File {
-        /// What was tried.
-        action: &'static str,
-        /// With which file.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// No such image.
     #[error("the store has no image {digest}")]
     Missing {
@@ -45,15 +50,63 @@ pub enum Error {
         /// The limit.
         limit_bytes: u64,
     },
+    /// Another process works on the same file.
+    #[error("another command is working on {}", path.display())]
+    Busy {
+        /// The staging file.
+        path: PathBuf,
+    },
+    /// The directory could be changed by others.
+    #[error("{} belongs to user {uid}, or others may write to it", path.display())]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// Its owner.
+        uid: u32,
+    },
 }
 
-/// A staging file: content that has no name in the store yet.
+/// A staging file: content that has no name in the store yet. It is locked while the value lives.
 #[derive(Debug)]
 pub struct Staging {
     /// Open for reading and writing.
     pub file: File,
+    /// What a resumed transfer must know: beside it.
+    pub state: File,
     /// Where it lies, below `<state>/store/staging/`.
     pub path: PathBuf,
+}
+
+/// What tells a stored file from any other and from its own past.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Identity {
+    inode: u64,
+    bytes: u64,
+    modified_ns: i64,
+    changed_ns: i64,
+}
+
+impl Identity {
+    fn of(file: &File) -> io::Result<Identity> {
+        let metadata = file.metadata()?;
+        let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
+        Ok(Identity {
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            modified_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+            changed_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+
+    fn difference(&self, other: &Identity) -> Option<&'static str> {
+        let checks = [
+            (self.inode == other.inode, "it is another file"),
+            (self.bytes == other.bytes, "its size differs"),
+            (self.modified_ns == other.modified_ns, "it was written to"),
+            (self.changed_ns == other.changed_ns, "its properties were changed"),
+        ];
+        checks.into_iter().find(|(same, _)| !same).map(|(_, what)| what)
+    }
 }
 
 impl Store {
@@ -62,9 +115,13 @@ impl Store {
     /// # Errors
     /// When they cannot be made, or belong to someone else.
     pub fn open(state: &Path) -> Result<Store, Error> {
-        Ok(Store {
-            directory: state.join("store"),
-        })
+        let directory = state.join("store");
+        make_directory(&directory.join("staging"))?;
+        let metadata = fs::symlink_metadata(&directory).map_err(failed("look at", &directory))?;
+        if metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o022 != 0 || !metadata.is_dir() {
+            return Err(Error::Foreign { path: directory, uid: metadata.uid() });
+        }
+        Ok(Store { directory })
     }
 
     /// Where an image lies.
@@ -73,41 +130,38 @@ impl Store {
         self.directory.join(format!("sha256-{}", digest.hex()))
     }
 
+    fn beside(&self, digest: &Digest, what: &str) -> PathBuf {
+        self.directory.join(format!("sha256-{}.{what}", digest.hex()))
+    }
+
     /// Opens a staging file for a key (a URL): the same key continues what was begun.
     ///
     /// # Errors
     /// When it cannot be made, or another process works on it.
     pub fn stage(&self, key: &str) -> Result<Staging, Error> {
-        let path = self
-            .directory
-            .join("staging")
-            .join(Digest::of(key.as_bytes()).hex());
-        let failed = |source| Error::File {
-            action: "make",
-            path: path.clone(),
-            source,
-        };
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(failed)?;
-        Ok(Staging { file, path })
+        let path = self.directory.join("staging").join(Digest::of(key.as_bytes()).hex());
+        let file = open_staging(&path)?;
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return Err(Error::Busy { path });
+        }
+        let state = open_staging(&path.with_extension("state"))?;
+        Ok(Staging { file, state, path })
     }
 
     /// Copies a local file into a staging file, hashing it: nothing can change under our hands after.
     ///
     /// # Errors
     /// When it cannot be read or is larger than the limit.
-    pub fn copy_in(
-        &self,
-        source: &mut dyn std::io::Read,
-        limit_bytes: u64,
-    ) -> Result<(Staging, Digest, u64), Error> {
-        let _ = (source, &self.directory);
-        Err(Error::TooLarge { limit_bytes })
+    pub fn copy_in(&self, source: &mut dyn Read, limit_bytes: u64) -> Result<(Staging, Digest, u64), Error> {
+        let mut staging = self.stage(&format!("copy by process {}", std::process::id()))?;
+        let copied = copy(source, &mut staging, limit_bytes);
+        match copied {
+            Ok((digest, bytes)) => Ok((staging, digest, bytes)),
+            Err(error) => {
+                self.discard(staging)?;
+                Err(error)
+            }
+        }
     }
 
     /// Gives a staged file its name: synced, read-only, its identity recorded, atomically.
@@ -115,8 +169,21 @@ impl Store {
     /// # Errors
     /// When a step fails; the staged file then has no name.
     pub fn keep(&self, staging: Staging, digest: &Digest) -> Result<PathBuf, Error> {
-        let _ = staging;
-        Ok(self.path(digest))
+        let path = self.path(digest);
+        if self.get(digest).is_ok() {
+            self.discard(staging)?;
+            return Ok(path);
+        }
+        let readable = fs::Permissions::from_mode(0o400);
+        staging.file.set_permissions(readable).map_err(failed("protect", &staging.path))?;
+        staging.file.sync_all().map_err(failed("sync", &staging.path))?;
+        fs::rename(&staging.path, &path).map_err(failed("name", &path))?;
+        sync_parent(&path)?;
+        remove_if_there(&staging.path.with_extension("state"))?;
+        // A rename changes a file's times, so the identity is that of the named file.
+        let identity = Identity::of(&staging.file).map_err(failed("look at", &path))?;
+        replace(&self.beside(digest, "identity"), &json(&identity), 0o600)?;
+        Ok(path)
     }
 
     /// Throws a staged file away.
@@ -124,7 +191,8 @@ impl Store {
     /// # Errors
     /// When it cannot be removed.
     pub fn discard(&self, staging: Staging) -> Result<(), Error> {
-        let _ = staging;
+        remove_if_there(&staging.path)?;
+        remove_if_there(&staging.path.with_extension("state"))?;
         Ok(())
     }
 
@@ -133,7 +201,17 @@ impl Store {
     /// # Errors
     /// When it is not there or was changed.
     pub fn get(&self, digest: &Digest) -> Result<File, Error> {
-        Err(Error::Missing { digest: *digest })
+        let path = self.path(digest);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Error::Missing { digest: *digest }),
+            Err(error) => return Err(failed("open", &path)(error).into()),
+        };
+        let changed = |what| Error::Changed { digest: *digest, what };
+        let record = read_if_there(&self.beside(digest, "identity"), IDENTITY_MAX_BYTES)?.ok_or_else(|| changed("its identity was never recorded"))?;
+        let recorded: Identity = serde_json::from_slice(&record).map_err(|_| changed("its identity record is damaged"))?;
+        let found = Identity::of(&file).map_err(failed("look at", &path))?;
+        recorded.difference(&found).map_or(Ok(file), |what| Err(changed(what)))
     }
 
     /// Hashes a stored image again (`--verify`).
@@ -141,7 +219,32 @@ impl Store {
     /// # Errors
     /// When it is not there or was changed.
     pub fn verify(&self, digest: &Digest) -> Result<(), Error> {
-        Err(Error::Missing { digest: *digest })
+        let mut file = self.get(digest)?;
+        let (found, _) = Digest::of_reader(&mut file).map_err(failed("read", &self.path(digest)))?;
+        if found == *digest { Ok(()) } else { Err(Error::Changed { digest: *digest, what: "its content has another digest" }) }
+    }
+
+    /// Where the note on an image lies, beside it; for readers that know only the image's path.
+    #[must_use]
+    pub fn note_path(image: &Path) -> PathBuf {
+        image.with_extension("note")
+    }
+
+    /// Writes down what was proven of an image; opaque here.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn put_note(&self, digest: &Digest, note: &[u8]) -> Result<(), Error> {
+        Ok(replace(&Store::note_path(&self.path(digest)), note, 0o600)?)
+    }
+
+    /// Reads the note on an image.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub fn note(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
+        let note = read_if_there(&Store::note_path(&self.path(digest)), NOTE_MAX_BYTES)?;
+        note.ok_or(Error::Changed { digest: *digest, what: "there is no note of what was proven of it" })
     }
 
     /// All stored images.
@@ -149,7 +252,8 @@ impl Store {
     /// # Errors
     /// When the directory cannot be read.
     pub fn list(&self) -> Result<Vec<Digest>, Error> {
-        Ok(Vec::new())
+        let name = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()?.strip_prefix("sha256-")?.parse().ok());
+        Ok(entries(&self.directory)?.iter().filter_map(name).collect())
     }
 
     /// Removes what `referenced` does not name; gives what was removed.
@@ -157,7 +261,100 @@ impl Store {
     /// # Errors
     /// When a file cannot be removed.
     pub fn collect(&self, referenced: &[Digest]) -> Result<Vec<Digest>, Error> {
-        let _ = referenced;
-        Ok(Vec::new())
+        let unused: Vec<Digest> = self.list()?.into_iter().filter(|digest| !referenced.contains(digest)).collect();
+        for digest in &unused {
+            for path in [self.path(digest), self.beside(digest, "identity"), self.beside(digest, "note")] {
+                remove_if_there(&path)?;
+            }
+        }
+        Ok(unused)
+    }
+}
+
+fn open_staging(path: &Path) -> Result<File, FileError> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path).map_err(failed("make", path))
+}
+
+fn copy(source: &mut dyn Read, staging: &mut Staging, limit_bytes: u64) -> Result<(Digest, u64), Error> {
+    staging.file.set_len(0).map_err(failed("empty", &staging.path))?;
+    let mut hasher = Hasher::default();
+    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut total: u64 = 0;
+    loop {
+        let count = source.read(&mut buffer).map_err(failed("copy into", &staging.path))?;
+        let chunk = buffer.get(..count).unwrap_or_default();
+        if chunk.is_empty() {
+            return Ok(hasher.finish());
+        }
+        total += chunk.len() as u64;
+        if total > limit_bytes {
+            return Err(Error::TooLarge { limit_bytes });
+        }
+        hasher.update(chunk);
+        staging.file.write_all(chunk).map_err(failed("write", &staging.path))?;
+    }
+}
+
+fn json(identity: &Identity) -> Vec<u8> {
+    let Identity { inode, bytes, modified_ns, changed_ns } = identity;
+    format!("{{\"inode\":{inode},\"bytes\":{bytes},\"modified_ns\":{modified_ns},\"changed_ns\":{changed_ns}}}\n").into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(content: &[u8]) -> (tempfile::TempDir, Store, Digest) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let (staging, digest, bytes) = store.copy_in(&mut &content[..], 1 << 20).unwrap();
+        assert_eq!(bytes, content.len() as u64);
+        store.keep(staging, &digest).unwrap();
+        (folder, store, digest)
+    }
+
+    #[test]
+    fn what_is_kept_is_found_by_its_digest() {
+        let (_folder, store, digest) = stored(b"an image");
+        let mut text = String::new();
+        store.get(&digest).unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "an image");
+        assert_eq!(store.list().unwrap(), [digest]);
+        store.verify(&digest).unwrap();
+    }
+
+    #[test]
+    fn a_stored_file_that_was_touched_is_refused() {
+        let (_folder, store, digest) = stored(b"an image");
+        fs::set_permissions(store.path(&digest), fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(store.path(&digest), b"an imagE").unwrap();
+        assert!(matches!(store.get(&digest), Err(Error::Changed { .. })));
+    }
+
+    #[test]
+    fn an_image_above_the_limit_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        assert!(matches!(store.copy_in(&mut &b"12345"[..], 4), Err(Error::TooLarge { limit_bytes: 4 })));
+        assert_eq!(entries(&store.directory.join("staging")).unwrap(), Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn two_commands_can_not_work_on_one_transfer() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let _first = store.stage("https://example/a").unwrap();
+        assert!(matches!(store.stage("https://example/a"), Err(Error::Busy { .. })));
+        store.stage("https://example/b").unwrap();
+    }
+
+    #[test]
+    fn what_nobody_refers_to_is_collected_with_all_that_lies_beside_it() {
+        let (_folder, store, digest) = stored(b"an image");
+        store.put_note(&digest, b"proven").unwrap();
+        assert_eq!(store.note(&digest).unwrap(), b"proven");
+        assert_eq!(store.collect(&[digest]).unwrap(), []);
+        assert_eq!(store.collect(&[]).unwrap(), [digest]);
+        assert_eq!(entries(&store.directory).unwrap(), [store.directory.join("staging")]);
     }
 }
