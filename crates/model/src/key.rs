@@ -17,6 +17,9 @@ macro_rules! keys {
         /// The names with their rooms, in the order of the directives' numbers.
         pub const NAMES: &[(&str, Room)] = &[$(($name, Room::$room)),*];
 
+        /// What a unit has that doesn't set a directive, in the order of the directives' numbers.
+        pub static DEFAULTS: &[fn() -> Value] = &[$(|| $key.default().into_value()),*];
+
         $(
             #[doc = concat!("`", $name, "=`, room ", stringify!($room), ".")]
             pub const $key: Key<$type> = Key::new(Directive::at(Place::$key as u16), keys!(@default $($default)?));

@@ -103,19 +103,18 @@ pub trait TextForm: Sized {
         *self = later;
     }
 
-    /// Takes one more assignment. Returns `None` when the directive is back at its default.
-    fn assign(earlier: Option<Self>, text: &str, expand: &dyn Expand) -> Result<Option<Self>, ParseError> {
+    /// Takes one more assignment. `None` means that the directive has its default; after an error nothing has changed.
+    fn assign(value: &mut Option<Self>, text: &str, expand: &dyn Expand) -> Result<(), ParseError> {
         if text.is_empty() && Self::EMPTY_RESETS {
-            return Ok(None);
+            *value = None;
+            return Ok(());
         }
         let later = Self::parse_with(text, expand)?;
-        Ok(Some(match earlier {
-            Some(mut value) => {
-                value.append(later);
-                value
-            }
-            None => later,
-        }))
+        match value {
+            Some(value) => value.append(later),
+            None => *value = Some(later),
+        }
+        Ok(())
     }
 }
 

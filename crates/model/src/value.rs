@@ -44,8 +44,10 @@ pub use crate::unit_name::UnitName;
 pub trait Setting: Clone + PartialEq + std::fmt::Debug + 'static {
     /// Wraps the value.
     fn into_value(self) -> Value;
-    /// Gives the value back when it is of this type.
+    /// Shows the value when it is of this type.
     fn from_value(value: &Value) -> Option<&Self>;
+    /// Takes the value out when it is of this type.
+    fn take(value: Value) -> Option<Self>;
 }
 
 macro_rules! values {
@@ -61,6 +63,13 @@ macro_rules! values {
             }
 
             fn from_value(value: &Value) -> Option<&$type> {
+                match value {
+                    Value::$variant(found) => Some(found),
+                    _ => None,
+                }
+            }
+
+            fn take(value: Value) -> Option<$type> {
                 match value {
                     Value::$variant(found) => Some(found),
                     _ => None,

@@ -96,14 +96,15 @@ impl TextForm for CapabilitySet {
         vec![self.to_string()]
     }
 
-    fn assign(earlier: Option<Self>, text: &str, expand: &dyn Expand) -> Result<Option<Self>, ParseError> {
+    fn assign(value: &mut Option<Self>, text: &str, expand: &dyn Expand) -> Result<(), ParseError> {
         let (inverted, set) = CapabilitySet::read(text, expand)?;
-        Ok(Some(match (earlier, inverted) {
+        *value = Some(match (*value, inverted) {
             (Some(earlier), false) if !set.is_empty() => earlier.union(set),
             (Some(earlier), true) if !set.is_empty() => earlier.difference(set),
             (_, false) => set,
             (_, true) => CapabilitySet::FULL.difference(set),
-        }))
+        });
+        Ok(())
     }
 }
 

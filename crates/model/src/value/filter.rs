@@ -237,13 +237,16 @@ impl TextForm for AddressFamilies {
         }]
     }
 
-    fn assign(earlier: Option<Self>, text: &str, expand: &dyn Expand) -> Result<Option<Self>, ParseError> {
-        let Some(mut families) = earlier.filter(|_| !text.is_empty() && text != "none") else {
-            return if text.is_empty() { Ok(None) } else { Self::parse_with(text, expand).map(Some) };
-        };
-        let (inverted, found) = AddressFamilies::read(text, expand)?;
-        families.change(inverted != families.allow, &found);
-        Ok(Some(families))
+    fn assign(value: &mut Option<Self>, text: &str, expand: &dyn Expand) -> Result<(), ParseError> {
+        match value {
+            _ if text.is_empty() => *value = None,
+            Some(families) if text != "none" => {
+                let (inverted, found) = AddressFamilies::read(text, expand)?;
+                families.change(inverted != families.allow, &found);
+            }
+            _ => *value = Some(Self::parse_with(text, expand)?),
+        }
+        Ok(())
     }
 }
 
@@ -344,15 +347,16 @@ impl TextForm for NamespaceSet {
         }]
     }
 
-    fn assign(earlier: Option<Self>, text: &str, expand: &dyn Expand) -> Result<Option<Self>, ParseError> {
-        let listed = earlier.filter(|_| parse_bool(text).is_none() && !text.is_empty());
-        match (listed, text.strip_prefix('~')) {
-            _ if text.is_empty() => Ok(None),
-            (Some(set), Some(names)) => Ok(Some(NamespaceSet(set.0 & !NamespaceSet::read(names, expand)?))),
-            // As the reference: the list of an allow line joins an earlier one.
-            (Some(set), None) if set != NamespaceSet::ALL => Ok(Some(NamespaceSet(set.0 | NamespaceSet::read(text, expand)?))),
-            _ => NamespaceSet::read_whole(text, expand).map(Some),
-        }
+    fn assign(value: &mut Option<Self>, text: &str, expand: &dyn Expand) -> Result<(), ParseError> {
+        let earlier = value.filter(|_| parse_bool(text).is_none());
+        *value = match (earlier, text.strip_prefix('~')) {
+            _ if text.is_empty() => None,
+            (Some(set), Some(names)) => Some(NamespaceSet(set.0 & !NamespaceSet::read(names, expand)?)),
+            // A list joins an earlier list; after "no" it starts afresh.
+            (Some(set), None) if set != NamespaceSet::ALL => Some(NamespaceSet(set.0 | NamespaceSet::read(text, expand)?)),
+            _ => Some(NamespaceSet::read_whole(text, expand)?),
+        };
+        Ok(())
     }
 }
 

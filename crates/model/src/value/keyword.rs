@@ -62,7 +62,6 @@ macro_rules! keywords {
     (@booleans $name:ident $no:ident $yes:ident) => { Some(($name::$no, $name::$yes)) };
     (@booleans $name:ident) => { None };
 }
-pub(crate) use keywords;
 
 pub(crate) fn wrong_word(text: &str, wanted: &'static str) -> ParseError {
     ParseError::not_a(text, wanted)

@@ -1,0 +1,65 @@
+//! Assignments into a typed unit, and back out of it.
+
+use model::{Directive, Expand, Form, ParseError, Unit};
+
+use crate::row;
+
+/// Longest value, in bytes: longer ones are a mistake or an attack.
+pub const MAX_VALUE_BYTES: usize = 1 << 20;
+
+/// Says why an assignment was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ValueError {
+    /// The section has no such directive.
+    #[error("[{section}] has no {name}=")]
+    Unknown {
+        /// The section.
+        section: String,
+        /// The name.
+        name: String,
+    },
+    /// The value is none of the directive's.
+    #[error("{0}")]
+    Wrong(#[from] ParseError),
+    /// The value is longer than [`MAX_VALUE_BYTES`].
+    #[error("the value is longer than {MAX_VALUE_BYTES} bytes")]
+    TooLong,
+}
+
+/// Takes one assignment of a unit file. `expand` replaces specifiers in the parts that have them, and hears of wrong items
+/// of lists. An error leaves the unit as it was.
+pub fn apply(unit: &mut Unit, section: &str, name: &str, raw: &str, expand: &dyn Expand) -> Result<(), ValueError> {
+    match Directive::find(section, name) {
+        Some(directive) => apply_to(unit, directive, raw, expand),
+        None => Err(ValueError::Unknown { section: section.to_owned(), name: name.to_owned() }),
+    }
+}
+
+/// The same, with the directive looked up.
+pub fn apply_to(unit: &mut Unit, directive: Directive, raw: &str, expand: &dyn Expand) -> Result<(), ValueError> {
+    if raw.len() > MAX_VALUE_BYTES {
+        return Err(ValueError::TooLong);
+    }
+    let row = row(directive);
+    let own = [directive];
+    let targets = if row.stands_for.is_empty() { &own[..] } else { row.stands_for };
+    for target in targets {
+        let mut value = unit.unset(*target);
+        let result = row.value.assign(&mut value, raw, expand);
+        if let Some(value) = value {
+            unit.set_raw(*target, value);
+        }
+        result?;
+    }
+    Ok(())
+}
+
+/// Returns a directive to its default, as its empty assignment would where that resets.
+pub fn reset(unit: &mut Unit, directive: Directive) {
+    drop(unit.unset(directive));
+}
+
+/// Prints a directive as the right-hand sides of a unit file; none when it is not set.
+pub fn print(unit: &Unit, directive: Directive) -> Vec<String> {
+    unit.raw(directive).map(|value| row(directive).value.print(value, Form::UnitFile)).unwrap_or_default()
+}

@@ -1,0 +1,149 @@
+//! What is known of one directive.
+
+use model::Directive;
+
+use crate::ValueType;
+
+/// Everything that Coracle knows of a directive.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// The name, without the `=`.
+    pub name: &'static str,
+    /// The directive in the typed unit; its room says which sections take it.
+    pub directive: Directive,
+    /// How its values are read, joined and printed.
+    pub value: &'static ValueType,
+    /// The value of a unit that doesn't set it; empty where there is none or it depends.
+    pub default_text: &'static str,
+    /// One sentence, in the third person.
+    pub summary: &'static str,
+    /// The version of systemd that introduced it; empty for the oldest.
+    pub since: &'static str,
+    /// What leaving it open costs in the exposure score, all its parts together.
+    pub weight: u16,
+    /// Whether it restricts the service: not applying it must not go unnoticed.
+    pub sandboxing: bool,
+    /// Whether a start may go on, with a reduction shown, where the host can't apply it.
+    pub may_reduce: bool,
+    /// Whether a portable's image may set it. Where the answer depends on the value, the portable loader knows more.
+    pub from_image: FromImage,
+    /// The D-Bus type of its property; empty where it has none of its own name.
+    pub bus: &'static str,
+    /// What it does here.
+    pub status: Status,
+    /// The directives that an assignment goes to instead: its successors.
+    pub stands_for: &'static [Directive],
+}
+
+/// Whether the units of an image may set a directive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FromImage {
+    /// Yes: it describes or narrows the service itself.
+    Free,
+    /// With a grant of the administrator.
+    Asks,
+    /// No.
+    Never,
+}
+
+impl FromImage {
+    /// What it means, in words for people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            FromImage::Free => "allowed",
+            FromImage::Asks => "needs a grant",
+            FromImage::Never => "refused",
+        }
+    }
+}
+
+/// What a directive does here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// It has its effect.
+    Works,
+    /// It is read, checked and kept, and has no effect yet, for this reason.
+    ParsedOnly(&'static str),
+    /// It will not have an effect, for this reason.
+    Rejected(&'static str),
+}
+
+impl Row {
+    /// What a row says unless it says otherwise.
+    pub(crate) const BASE: Row = Row {
+        name: "",
+        directive: model::key::DESCRIPTION.directive(),
+        value: &crate::types::TEXT,
+        default_text: "",
+        summary: "",
+        since: "",
+        weight: 0,
+        sandboxing: false,
+        may_reduce: false,
+        from_image: FromImage::Never,
+        bus: "",
+        status: Status::ParsedOnly("not built yet"),
+        stands_for: &[],
+    };
+
+    /// It works, and an image may set it.
+    pub(crate) const FREE: Row = Row { from_image: FromImage::Free, status: Status::Works, ..Row::BASE };
+
+    /// It works, and an image needs a grant to set it.
+    pub(crate) const ASKS: Row = Row { from_image: FromImage::Asks, ..Row::FREE };
+
+    /// It works, and an image can't set it.
+    pub(crate) const NEVER: Row = Row { from_image: FromImage::Never, ..Row::FREE };
+
+    /// It works, restricts the service, and an image may set it.
+    pub(crate) const RESTRICTS: Row = Row { sandboxing: true, ..Row::FREE };
+
+    /// The sections that take it.
+    pub fn sections(&self) -> &'static [&'static str] {
+        self.directive.room().sections()
+    }
+
+    /// Whether it has its effect.
+    pub fn works(&self) -> bool {
+        self.status == Status::Works
+    }
+
+    /// Whether it restricts the service.
+    pub fn is_sandboxing(&self) -> bool {
+        self.sandboxing
+    }
+
+    /// Whether it would restrict the service and does not yet: a unit that sets it is not started without consent.
+    pub fn is_unenforced_restriction(&self) -> bool {
+        self.sandboxing && !self.works()
+    }
+
+    /// Whether later assignments add to earlier ones.
+    pub fn is_list(&self) -> bool {
+        self.value.is_list()
+    }
+}
+
+/// Why rows have no effect yet. One that works has no status of its own.
+pub(crate) mod later {
+    use super::Status;
+
+    pub(crate) const BPF: Status = Status::ParsedOnly("filters in BPF are not built yet");
+    pub(crate) const CONDITIONS: Status = Status::ParsedOnly("this test is not built yet");
+    pub(crate) const CONTROL_GROUPS: Status = Status::ParsedOnly("resource control is not built yet");
+    pub(crate) const GROUPS: Status = Status::ParsedOnly("slices and scopes are not built yet");
+    pub(crate) const IMAGES: Status = Status::ParsedOnly("this way of using images is not built yet");
+    pub(crate) const LOGS: Status = Status::ParsedOnly("this part of logging is not built yet");
+    pub(crate) const MOUNTS: Status = Status::ParsedOnly("mount, automount and swap units are not built yet");
+    pub(crate) const PATHS: Status = Status::ParsedOnly("path units are not built yet");
+    pub(crate) const QUOTAS: Status = Status::ParsedOnly("quotas are not built yet");
+    pub(crate) const SANDBOX: Status = Status::ParsedOnly("this part of the sandbox is not built yet");
+    pub(crate) const SECURITY_MODULES: Status = Status::ParsedOnly("labels of security modules are not built yet");
+    pub(crate) const SERVICES: Status = Status::ParsedOnly("this part of services is not built yet");
+    pub(crate) const SOCKETS: Status = Status::ParsedOnly("this part of sockets is not built yet");
+    pub(crate) const TERMINALS: Status = Status::ParsedOnly("terminals are not built yet");
+    pub(crate) const TIMERS: Status = Status::ParsedOnly("timers are not built yet");
+    pub(crate) const UNITS: Status = Status::ParsedOnly("this part of units is not built yet");
+
+    pub(crate) const GONE: Status = Status::Rejected("the reference has given it up: it is read and ignored");
+}

@@ -1,0 +1,284 @@
+//! Rows: memory and tasks.
+
+use model::key;
+
+use crate::row::{Row, later};
+use crate::types::*;
+
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        name: "DefaultMemoryLow",
+        directive: key::DEFAULT_MEMORY_LOW.directive(),
+        value: &AMOUNT,
+        summary: "Did set the default of MemoryLow= of children.",
+        status: later::GONE,
+        ..Row::NEVER
+    },
+    Row {
+        name: "DefaultMemoryMin",
+        directive: key::DEFAULT_MEMORY_MIN.directive(),
+        value: &AMOUNT,
+        summary: "Did set the default of MemoryMin= of children.",
+        status: later::GONE,
+        ..Row::NEVER
+    },
+    Row {
+        name: "DefaultStartupMemoryLow",
+        directive: key::DEFAULT_STARTUP_MEMORY_LOW.directive(),
+        value: &AMOUNT,
+        summary: "Did set the default of StartupMemoryLow= of children.",
+        status: later::GONE,
+        ..Row::NEVER
+    },
+    Row {
+        name: "ManagedOOMMemoryPressure",
+        directive: key::MANAGED_OOM_MEMORY_PRESSURE.directive(),
+        value: &MANAGED_OOM,
+        summary: "Says whether the memory killer of user space acts on the unit's memory pressure.",
+        since: "247",
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::NEVER
+    },
+    Row {
+        name: "ManagedOOMMemoryPressureDurationSec",
+        directive: key::MANAGED_OOM_MEMORY_PRESSURE_DURATION_SEC.directive(),
+        value: &TIME_SPAN,
+        summary: "Says how long memory pressure lasts before the killer acts.",
+        since: "257",
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::NEVER
+    },
+    Row {
+        name: "ManagedOOMMemoryPressureLimit",
+        directive: key::MANAGED_OOM_MEMORY_PRESSURE_LIMIT.directive(),
+        value: &PERCENT,
+        summary: "Says how much memory pressure is too much.",
+        since: "247",
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::NEVER
+    },
+    Row {
+        name: "ManagedOOMPreference",
+        directive: key::MANAGED_OOM_PREFERENCE.directive(),
+        value: &MANAGED_OOM_PREFERENCE,
+        summary: "Says how gladly the memory killer of user space takes the unit.",
+        since: "248",
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::NEVER
+    },
+    Row {
+        name: "ManagedOOMSwap",
+        directive: key::MANAGED_OOM_SWAP.directive(),
+        value: &MANAGED_OOM,
+        summary: "Says whether the memory killer of user space acts on the unit's use of swap.",
+        since: "247",
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::NEVER
+    },
+    Row {
+        name: "MemoryAccounting",
+        directive: key::MEMORY_ACCOUNTING.directive(),
+        value: &BOOL,
+        summary: "Counts the unit's memory.",
+        since: "208",
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::FREE
+    },
+    Row {
+        name: "MemoryHigh",
+        directive: key::MEMORY_HIGH.directive(),
+        value: &AMOUNT,
+        summary: "Slows the unit down above this much memory.",
+        since: "231",
+        may_reduce: true,
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::FREE
+    },
+    Row {
+        name: "MemoryLimit",
+        directive: key::MEMORY_LIMIT.directive(),
+        value: &AMOUNT,
+        summary: "Did bound the unit's memory; MemoryMax= does.",
+        status: later::GONE,
+        ..Row::NEVER
+    },
+    Row {
+        name: "MemoryLow",
+        directive: key::MEMORY_LOW.directive(),
+        value: &AMOUNT,
+        summary: "Protects this much of the unit's memory while others can give some.",
+        since: "240",
+        may_reduce: true,
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::ASKS
+    },
+    Row {
+        name: "MemoryMax",
+        directive: key::MEMORY_MAX.directive(),
+        value: &AMOUNT,
+        summary: "Bounds the unit's memory.",
+        since: "231",
+        may_reduce: true,
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::ASKS
+    },
+    Row {
+        name: "MemoryMin",
+        directive: key::MEMORY_MIN.directive(),
+        value: &AMOUNT,
+        summary: "Protects this much of the unit's memory in any case.",
+        since: "240",
+        may_reduce: true,
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::ASKS
+    },
+    Row {
+        name: "MemoryPressureThresholdSec",
+        directive: key::MEMORY_PRESSURE_THRESHOLD_SEC.directive(),
+        value: &TIME_SPAN,
+        summary: "Says how much stalling on memory is worth telling the service.",
+        since: "254",
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::FREE
+    },
+    Row {
+        name: "MemoryPressureWatch",
+        directive: key::MEMORY_PRESSURE_WATCH.directive(),
+        value: &PRESSURE_WATCH,
+        summary: "Tells the service of memory pressure.",
+        since: "254",
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::FREE
+    },
+    Row {
+        name: "MemorySwapMax",
+        directive: key::MEMORY_SWAP_MAX.directive(),
+        value: &AMOUNT,
+        summary: "Bounds the unit's swap.",
+        since: "232",
+        may_reduce: true,
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::FREE
+    },
+    Row {
+        name: "MemoryZSwapMax",
+        directive: key::MEMORY_ZSWAP_MAX.directive(),
+        value: &AMOUNT,
+        summary: "Bounds the unit's compressed swap.",
+        since: "253",
+        may_reduce: true,
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::FREE
+    },
+    Row {
+        name: "MemoryZSwapWriteback",
+        directive: key::MEMORY_ZSWAP_WRITEBACK.directive(),
+        value: &BOOL,
+        summary: "Says whether compressed swap is written out.",
+        since: "256",
+        may_reduce: true,
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::FREE
+    },
+    Row {
+        name: "OOMRules",
+        directive: key::OOM_RULES.directive(),
+        value: &WORDS,
+        summary: "Names rule sets for the memory killer of user space.",
+        since: "261",
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::NEVER
+    },
+    Row {
+        name: "StartupMemoryHigh",
+        directive: key::STARTUP_MEMORY_HIGH.directive(),
+        value: &AMOUNT,
+        summary: "Is MemoryHigh= while the system starts and stops.",
+        since: "231",
+        may_reduce: true,
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::FREE
+    },
+    Row {
+        name: "StartupMemoryLow",
+        directive: key::STARTUP_MEMORY_LOW.directive(),
+        value: &AMOUNT,
+        summary: "Is MemoryLow= while the system starts and stops.",
+        since: "240",
+        may_reduce: true,
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::ASKS
+    },
+    Row {
+        name: "StartupMemoryMax",
+        directive: key::STARTUP_MEMORY_MAX.directive(),
+        value: &AMOUNT,
+        summary: "Is MemoryMax= while the system starts and stops.",
+        since: "231",
+        may_reduce: true,
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::ASKS
+    },
+    Row {
+        name: "StartupMemorySwapMax",
+        directive: key::STARTUP_MEMORY_SWAP_MAX.directive(),
+        value: &AMOUNT,
+        summary: "Is MemorySwapMax= while the system starts and stops.",
+        since: "232",
+        may_reduce: true,
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::FREE
+    },
+    Row {
+        name: "StartupMemoryZSwapMax",
+        directive: key::STARTUP_MEMORY_ZSWAP_MAX.directive(),
+        value: &AMOUNT,
+        summary: "Is MemoryZSwapMax= while the system starts and stops.",
+        since: "253",
+        may_reduce: true,
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::FREE
+    },
+    Row {
+        name: "TasksAccounting",
+        directive: key::TASKS_ACCOUNTING.directive(),
+        value: &BOOL,
+        summary: "Counts the unit's tasks.",
+        since: "227",
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::FREE
+    },
+    Row {
+        name: "TasksMax",
+        directive: key::TASKS_MAX.directive(),
+        value: &AMOUNT,
+        summary: "Bounds the unit's tasks.",
+        since: "227",
+        may_reduce: true,
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::ASKS
+    },
+];

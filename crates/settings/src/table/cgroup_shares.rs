@@ -1,0 +1,316 @@
+//! Rows: processors and disks.
+
+use model::key;
+
+use crate::row::{Row, later};
+use crate::types::*;
+
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        name: "AllowedCPUs",
+        directive: key::ALLOWED_CPUS.directive(),
+        value: &CPU_SET,
+        summary: "Says on which processors the unit runs.",
+        since: "244",
+        may_reduce: true,
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::ASKS
+    },
+    Row {
+        name: "AllowedMemoryNodes",
+        directive: key::ALLOWED_MEMORY_NODES.directive(),
+        value: &CPU_SET,
+        summary: "Says on which memory nodes the unit's pages are.",
+        since: "244",
+        may_reduce: true,
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::ASKS
+    },
+    Row {
+        name: "BlockIOAccounting",
+        directive: key::BLOCK_IO_ACCOUNTING.directive(),
+        value: &BOOL,
+        summary: "Did count disk access; IOAccounting= is its successor.",
+        status: later::GONE,
+        ..Row::NEVER
+    },
+    Row {
+        name: "BlockIODeviceWeight",
+        directive: key::BLOCK_IO_DEVICE_WEIGHT.directive(),
+        value: &DEVICE_WEIGHTS,
+        summary: "Did weigh disk access by device; IODeviceWeight= does.",
+        status: later::GONE,
+        ..Row::NEVER
+    },
+    Row {
+        name: "BlockIOReadBandwidth",
+        directive: key::BLOCK_IO_READ_BANDWIDTH.directive(),
+        value: &DEVICE_AMOUNTS,
+        summary: "Did bound reading; IOReadBandwidthMax= does.",
+        status: later::GONE,
+        ..Row::NEVER
+    },
+    Row {
+        name: "BlockIOWeight",
+        directive: key::BLOCK_IO_WEIGHT.directive(),
+        value: &WEIGHT,
+        summary: "Did weigh disk access; IOWeight= does.",
+        status: later::GONE,
+        ..Row::NEVER
+    },
+    Row {
+        name: "BlockIOWriteBandwidth",
+        directive: key::BLOCK_IO_WRITE_BANDWIDTH.directive(),
+        value: &DEVICE_AMOUNTS,
+        summary: "Did bound writing; IOWriteBandwidthMax= does.",
+        status: later::GONE,
+        ..Row::NEVER
+    },
+    Row {
+        name: "CPUAccounting",
+        directive: key::CPU_ACCOUNTING.directive(),
+        value: &BOOL,
+        summary: "Did count processor time, which is always counted now.",
+        status: later::GONE,
+        ..Row::FREE
+    },
+    Row {
+        name: "CPUPressureThresholdSec",
+        directive: key::CPU_PRESSURE_THRESHOLD_SEC.directive(),
+        value: &TIME_SPAN,
+        summary: "Says how much stalling on processors is worth telling the service.",
+        since: "261",
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::FREE
+    },
+    Row {
+        name: "CPUPressureWatch",
+        directive: key::CPU_PRESSURE_WATCH.directive(),
+        value: &PRESSURE_WATCH,
+        summary: "Tells the service of processor pressure.",
+        since: "261",
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::FREE
+    },
+    Row {
+        name: "CPUQuota",
+        directive: key::CPU_QUOTA.directive(),
+        value: &PERCENT,
+        summary: "Bounds the unit's processor time, 100% being one processor.",
+        since: "213",
+        may_reduce: true,
+        status: later::CONTROL_GROUPS,
+        ..Row::FREE
+    },
+    Row {
+        name: "CPUQuotaPeriodSec",
+        directive: key::CPU_QUOTA_PERIOD_SEC.directive(),
+        value: &TIME_SPAN,
+        summary: "Sets the period over which CPUQuota= is measured.",
+        since: "242",
+        may_reduce: true,
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::FREE
+    },
+    Row {
+        name: "CPUSetPartition",
+        directive: key::CPUSET_PARTITION.directive(),
+        value: &TEXT,
+        summary: "Makes the unit's processors a partition of their own.",
+        since: "261",
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::NEVER
+    },
+    Row {
+        name: "CPUShares",
+        directive: key::CPU_SHARES.directive(),
+        value: &WEIGHT,
+        summary: "Did weigh processor time; CPUWeight= does.",
+        status: later::GONE,
+        ..Row::NEVER
+    },
+    Row {
+        name: "CPUWeight",
+        directive: key::CPU_WEIGHT.directive(),
+        value: &WEIGHT,
+        summary: "Weighs the unit's processor time against its siblings'.",
+        since: "232",
+        may_reduce: true,
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::ASKS
+    },
+    Row {
+        name: "IOAccounting",
+        directive: key::IO_ACCOUNTING.directive(),
+        value: &BOOL,
+        summary: "Counts disk access.",
+        since: "230",
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::FREE
+    },
+    Row {
+        name: "IODeviceLatencyTargetSec",
+        directive: key::IO_DEVICE_LATENCY_TARGET_SEC.directive(),
+        value: &DEVICE_LATENCIES,
+        summary: "Sets a target for the latency of a disk.",
+        since: "240",
+        may_reduce: true,
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::ASKS
+    },
+    Row {
+        name: "IODeviceWeight",
+        directive: key::IO_DEVICE_WEIGHT.directive(),
+        value: &DEVICE_WEIGHTS,
+        summary: "Weighs disk access by device.",
+        since: "230",
+        may_reduce: true,
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::ASKS
+    },
+    Row {
+        name: "IOPressureThresholdSec",
+        directive: key::IO_PRESSURE_THRESHOLD_SEC.directive(),
+        value: &TIME_SPAN,
+        summary: "Says how much stalling on disks is worth telling the service.",
+        since: "261",
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::FREE
+    },
+    Row {
+        name: "IOPressureWatch",
+        directive: key::IO_PRESSURE_WATCH.directive(),
+        value: &PRESSURE_WATCH,
+        summary: "Tells the service of disk pressure.",
+        since: "261",
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::FREE
+    },
+    Row {
+        name: "IOReadBandwidthMax",
+        directive: key::IO_READ_BANDWIDTH_MAX.directive(),
+        value: &DEVICE_AMOUNTS,
+        summary: "Bounds the bytes read from a disk per second.",
+        since: "230",
+        may_reduce: true,
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::FREE
+    },
+    Row {
+        name: "IOReadIOPSMax",
+        directive: key::IO_READ_IOPS_MAX.directive(),
+        value: &DEVICE_AMOUNTS,
+        summary: "Bounds the reads from a disk per second.",
+        since: "230",
+        may_reduce: true,
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::FREE
+    },
+    Row {
+        name: "IOWeight",
+        directive: key::IO_WEIGHT.directive(),
+        value: &WEIGHT,
+        summary: "Weighs disk access against the unit's siblings.",
+        since: "230",
+        may_reduce: true,
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::ASKS
+    },
+    Row {
+        name: "IOWriteBandwidthMax",
+        directive: key::IO_WRITE_BANDWIDTH_MAX.directive(),
+        value: &DEVICE_AMOUNTS,
+        summary: "Bounds the bytes written to a disk per second.",
+        since: "230",
+        may_reduce: true,
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::FREE
+    },
+    Row {
+        name: "IOWriteIOPSMax",
+        directive: key::IO_WRITE_IOPS_MAX.directive(),
+        value: &DEVICE_AMOUNTS,
+        summary: "Bounds the writes to a disk per second.",
+        since: "230",
+        may_reduce: true,
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::FREE
+    },
+    Row {
+        name: "StartupAllowedCPUs",
+        directive: key::STARTUP_ALLOWED_CPUS.directive(),
+        value: &CPU_SET,
+        summary: "Is AllowedCPUs= while the system starts and stops.",
+        since: "244",
+        may_reduce: true,
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::ASKS
+    },
+    Row {
+        name: "StartupAllowedMemoryNodes",
+        directive: key::STARTUP_ALLOWED_MEMORY_NODES.directive(),
+        value: &CPU_SET,
+        summary: "Is AllowedMemoryNodes= while the system starts and stops.",
+        since: "244",
+        may_reduce: true,
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::ASKS
+    },
+    Row {
+        name: "StartupBlockIOWeight",
+        directive: key::STARTUP_BLOCK_IO_WEIGHT.directive(),
+        value: &WEIGHT,
+        summary: "Did weigh disk access at start; StartupIOWeight= does.",
+        status: later::GONE,
+        ..Row::NEVER
+    },
+    Row {
+        name: "StartupCPUShares",
+        directive: key::STARTUP_CPU_SHARES.directive(),
+        value: &WEIGHT,
+        summary: "Did weigh processor time at start; StartupCPUWeight= does.",
+        status: later::GONE,
+        ..Row::NEVER
+    },
+    Row {
+        name: "StartupCPUWeight",
+        directive: key::STARTUP_CPU_WEIGHT.directive(),
+        value: &WEIGHT,
+        summary: "Is CPUWeight= while the system starts and stops.",
+        since: "232",
+        may_reduce: true,
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::ASKS
+    },
+    Row {
+        name: "StartupIOWeight",
+        directive: key::STARTUP_IO_WEIGHT.directive(),
+        value: &WEIGHT,
+        summary: "Is IOWeight= while the system starts and stops.",
+        since: "230",
+        may_reduce: true,
+        bus: "readonly",
+        status: later::CONTROL_GROUPS,
+        ..Row::ASKS
+    },
+];

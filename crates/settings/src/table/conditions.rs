@@ -1,0 +1,340 @@
+//! Rows: the tests that skip a start.
+
+use model::key;
+
+use crate::row::{Row, later};
+use crate::types::*;
+
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        name: "ConditionACPower",
+        directive: key::CONDITION_AC_POWER.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where the machine runs on mains power.",
+        since: "244",
+        status: later::CONDITIONS,
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionArchitecture",
+        directive: key::CONDITION_ARCHITECTURE.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where the machine has this architecture.",
+        since: "201",
+        status: later::CONDITIONS,
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionCPUFeature",
+        directive: key::CONDITION_CPU_FEATURE.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where the processor has this feature.",
+        since: "248",
+        status: later::CONDITIONS,
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionCPUPressure",
+        directive: key::CONDITION_CPU_PRESSURE.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where the pressure on processors is below a bound.",
+        since: "250",
+        status: later::CONDITIONS,
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionCPUs",
+        directive: key::CONDITION_CPUS.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where the number of processors fits.",
+        since: "244",
+        status: later::CONDITIONS,
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionCapability",
+        directive: key::CONDITION_CAPABILITY.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where the manager can have this capability.",
+        since: "244",
+        status: later::CONDITIONS,
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionControlGroupController",
+        directive: key::CONDITION_CONTROL_GROUP_CONTROLLER.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where this control group controller is there.",
+        since: "244",
+        status: later::CONDITIONS,
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionCredential",
+        directive: key::CONDITION_CREDENTIAL.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where this credential was handed to the manager.",
+        since: "252",
+        status: later::CONDITIONS,
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionDirectoryNotEmpty",
+        directive: key::CONDITION_DIRECTORY_NOT_EMPTY.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where this directory is not empty.",
+        since: "244",
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionEnvironment",
+        directive: key::CONDITION_ENVIRONMENT.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where this environment variable of the manager is set.",
+        since: "246",
+        status: later::CONDITIONS,
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionFileIsExecutable",
+        directive: key::CONDITION_FILE_IS_EXECUTABLE.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where this file can be executed.",
+        since: "244",
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionFileNotEmpty",
+        directive: key::CONDITION_FILE_NOT_EMPTY.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where this file is not empty.",
+        since: "244",
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionFirmware",
+        directive: key::CONDITION_FIRMWARE.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where the machine has this firmware.",
+        since: "249",
+        status: later::CONDITIONS,
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionFirstBoot",
+        directive: key::CONDITION_FIRST_BOOT.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where this is the first boot of the system.",
+        since: "244",
+        status: later::CONDITIONS,
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionFraction",
+        directive: key::CONDITION_FRACTION.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where this machine falls into a share of all machines.",
+        since: "261",
+        status: later::CONDITIONS,
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionGroup",
+        directive: key::CONDITION_GROUP.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where the manager's user is in this group.",
+        since: "244",
+        status: later::CONDITIONS,
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionHost",
+        directive: key::CONDITION_HOST.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where the host has this name or machine id.",
+        since: "244",
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionIOPressure",
+        directive: key::CONDITION_IO_PRESSURE.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where the pressure on disks is below a bound.",
+        since: "250",
+        status: later::CONDITIONS,
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionKernelCommandLine",
+        directive: key::CONDITION_KERNEL_COMMAND_LINE.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where the kernel was booted with this option.",
+        since: "244",
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionKernelModuleLoaded",
+        directive: key::CONDITION_KERNEL_MODULE_LOADED.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where this kernel module is loaded.",
+        since: "258",
+        status: later::CONDITIONS,
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionKernelVersion",
+        directive: key::CONDITION_KERNEL_VERSION.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where the kernel's version fits.",
+        since: "244",
+        status: later::CONDITIONS,
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionMachineTag",
+        directive: key::CONDITION_MACHINE_TAG.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where the machine has this tag.",
+        since: "261",
+        status: later::CONDITIONS,
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionMemory",
+        directive: key::CONDITION_MEMORY.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where the amount of memory fits.",
+        since: "244",
+        status: later::CONDITIONS,
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionMemoryPressure",
+        directive: key::CONDITION_MEMORY_PRESSURE.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where the pressure on memory is below a bound.",
+        since: "250",
+        status: later::CONDITIONS,
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionNeedsUpdate",
+        directive: key::CONDITION_NEEDS_UPDATE.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where this directory must be brought up to date after an update of /usr.",
+        since: "244",
+        status: later::CONDITIONS,
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionOSRelease",
+        directive: key::CONDITION_OS_RELEASE.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where the fields of os-release fit.",
+        since: "249",
+        status: later::CONDITIONS,
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionPathExists",
+        directive: key::CONDITION_PATH_EXISTS.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where this path exists.",
+        since: "244",
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionPathExistsGlob",
+        directive: key::CONDITION_PATH_EXISTS_GLOB.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where a path exists that matches this pattern.",
+        since: "244",
+        status: later::CONDITIONS,
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionPathIsDirectory",
+        directive: key::CONDITION_PATH_IS_DIRECTORY.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where this path is a directory.",
+        since: "244",
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionPathIsEncrypted",
+        directive: key::CONDITION_PATH_IS_ENCRYPTED.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where this path is on an encrypted disk.",
+        since: "246",
+        status: later::CONDITIONS,
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionPathIsMountPoint",
+        directive: key::CONDITION_PATH_IS_MOUNT_POINT.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where this path is a mount point.",
+        since: "244",
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionPathIsReadWrite",
+        directive: key::CONDITION_PATH_IS_READ_WRITE.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where this path is on a writable file system.",
+        since: "244",
+        status: later::CONDITIONS,
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionPathIsSocket",
+        directive: key::CONDITION_PATH_IS_SOCKET.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where this path is a socket.",
+        since: "260",
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionPathIsSymbolicLink",
+        directive: key::CONDITION_PATH_IS_SYMBOLIC_LINK.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where this path is a symbolic link.",
+        since: "244",
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionSecurity",
+        directive: key::CONDITION_SECURITY.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where this security technology is on.",
+        since: "244",
+        status: later::CONDITIONS,
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionUser",
+        directive: key::CONDITION_USER.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where the manager runs as this user.",
+        since: "244",
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionVersion",
+        directive: key::CONDITION_VERSION.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where the version of a program fits.",
+        since: "258",
+        status: later::CONDITIONS,
+        ..Row::FREE
+    },
+    Row {
+        name: "ConditionVirtualization",
+        directive: key::CONDITION_VIRTUALIZATION.directive(),
+        value: &CONDITIONS,
+        summary: "Starts the unit only where the machine is virtual, or not.",
+        since: "244",
+        status: later::CONDITIONS,
+        ..Row::FREE
+    },
+];

@@ -1,0 +1,463 @@
+//! Rows: what a service sees of the file system, and its own directories.
+
+use model::key;
+
+use crate::row::{FromImage, Row, later};
+use crate::types::*;
+
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        name: "BindLogSockets",
+        directive: key::BIND_LOG_SOCKETS.directive(),
+        value: &BOOL,
+        summary: "Shows the host's log sockets inside the service's root directory.",
+        since: "257",
+        bus: "readonly",
+        status: later::SANDBOX,
+        ..Row::NEVER
+    },
+    Row {
+        name: "BindPaths",
+        directive: key::BIND_PATHS.directive(),
+        value: &BIND_MOUNTS,
+        summary: "Shows files and directories of the host inside, writable.",
+        since: "233",
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "BindReadOnlyPaths",
+        directive: key::BIND_READ_ONLY_PATHS.directive(),
+        value: &BIND_MOUNTS,
+        summary: "Shows files and directories of the host inside, read-only.",
+        since: "233",
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "CacheDirectory",
+        directive: key::CACHE_DIRECTORY.directive(),
+        value: &DIRECTORIES,
+        summary: "Makes directories below /var/cache that belong to the service.",
+        since: "211",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "CacheDirectoryAccounting",
+        directive: key::CACHE_DIRECTORY_ACCOUNTING.directive(),
+        value: &BOOL,
+        summary: "Counts what the cache directories hold.",
+        since: "258",
+        bus: "readonly",
+        status: later::QUOTAS,
+        ..Row::FREE
+    },
+    Row {
+        name: "CacheDirectoryMode",
+        directive: key::CACHE_DIRECTORY_MODE.directive(),
+        value: &FILE_MODE,
+        summary: "Sets the permissions of the cache directories.",
+        since: "234",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "CacheDirectoryQuota",
+        directive: key::CACHE_DIRECTORY_QUOTA.directive(),
+        value: &AMOUNT,
+        summary: "Bounds what the cache directories hold.",
+        since: "258",
+        bus: "readonly",
+        status: later::QUOTAS,
+        ..Row::RESTRICTS
+    },
+    Row {
+        name: "ConfigurationDirectory",
+        directive: key::CONFIGURATION_DIRECTORY.directive(),
+        value: &DIRECTORIES,
+        summary: "Makes directories below /etc for the service's configuration.",
+        since: "211",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "ConfigurationDirectoryMode",
+        directive: key::CONFIGURATION_DIRECTORY_MODE.directive(),
+        value: &FILE_MODE,
+        summary: "Sets the permissions of the configuration directories.",
+        since: "234",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "ExecPaths",
+        directive: key::EXEC_PATHS.directive(),
+        value: &PATH_RULES,
+        summary: "Lists paths below which programs may be executed after all.",
+        since: "248",
+        bus: "readonly",
+        ..Row::RESTRICTS
+    },
+    Row {
+        name: "ExtensionDirectories",
+        directive: key::EXTENSION_DIRECTORIES.directive(),
+        value: &PATH_RULES,
+        summary: "Lays directories over the service's /usr and /opt.",
+        since: "251",
+        bus: "readonly",
+        status: later::IMAGES,
+        ..Row::NEVER
+    },
+    Row {
+        name: "ExtensionImagePolicy",
+        directive: key::EXTENSION_IMAGE_POLICY.directive(),
+        value: &IMAGE_POLICY,
+        summary: "Says how extension images must be protected.",
+        since: "254",
+        from_image: FromImage::Never,
+        bus: "readonly",
+        status: later::IMAGES,
+        ..Row::RESTRICTS
+    },
+    Row {
+        name: "ExtensionImages",
+        directive: key::EXTENSION_IMAGES.directive(),
+        value: &EXTENSION_IMAGES,
+        summary: "Lays disk images over the service's /usr and /opt.",
+        since: "248",
+        bus: "readonly",
+        status: later::IMAGES,
+        ..Row::NEVER
+    },
+    Row {
+        name: "InaccessibleDirectories",
+        directive: key::INACCESSIBLE_DIRECTORIES.directive(),
+        value: &PATH_RULES,
+        summary: "Is the old name of InaccessiblePaths=.",
+        stands_for: &[key::INACCESSIBLE_PATHS.directive()],
+        ..Row::RESTRICTS
+    },
+    Row {
+        name: "InaccessiblePaths",
+        directive: key::INACCESSIBLE_PATHS.directive(),
+        value: &PATH_RULES,
+        summary: "Makes files and directories inaccessible.",
+        since: "231",
+        bus: "readonly",
+        ..Row::RESTRICTS
+    },
+    Row {
+        name: "IPCNamespacePath",
+        directive: key::IPC_NAMESPACE_PATH.directive(),
+        value: &PLAIN_PATH,
+        summary: "Joins the IPC namespace of a file.",
+        since: "248",
+        bus: "readonly",
+        status: later::SANDBOX,
+        ..Row::NEVER
+    },
+    Row {
+        name: "LogsDirectory",
+        directive: key::LOGS_DIRECTORY.directive(),
+        value: &DIRECTORIES,
+        summary: "Makes directories below /var/log that belong to the service.",
+        since: "211",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "LogsDirectoryAccounting",
+        directive: key::LOGS_DIRECTORY_ACCOUNTING.directive(),
+        value: &BOOL,
+        summary: "Counts what the log directories hold.",
+        since: "258",
+        bus: "readonly",
+        status: later::QUOTAS,
+        ..Row::FREE
+    },
+    Row {
+        name: "LogsDirectoryMode",
+        directive: key::LOGS_DIRECTORY_MODE.directive(),
+        value: &FILE_MODE,
+        summary: "Sets the permissions of the log directories.",
+        since: "234",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "LogsDirectoryQuota",
+        directive: key::LOGS_DIRECTORY_QUOTA.directive(),
+        value: &AMOUNT,
+        summary: "Bounds what the log directories hold.",
+        since: "258",
+        bus: "readonly",
+        status: later::QUOTAS,
+        ..Row::RESTRICTS
+    },
+    Row {
+        name: "MountImagePolicy",
+        directive: key::MOUNT_IMAGE_POLICY.directive(),
+        value: &IMAGE_POLICY,
+        summary: "Says how the images of MountImages= must be protected.",
+        since: "254",
+        from_image: FromImage::Never,
+        bus: "readonly",
+        status: later::IMAGES,
+        ..Row::RESTRICTS
+    },
+    Row {
+        name: "MountImages",
+        directive: key::MOUNT_IMAGES.directive(),
+        value: &MOUNT_IMAGES,
+        summary: "Mounts disk images inside the service's tree.",
+        since: "247",
+        bus: "readonly",
+        status: later::IMAGES,
+        ..Row::NEVER
+    },
+    Row {
+        name: "NetworkNamespacePath",
+        directive: key::NETWORK_NAMESPACE_PATH.directive(),
+        value: &PLAIN_PATH,
+        summary: "Joins the network namespace of a file.",
+        since: "242",
+        bus: "readonly",
+        status: later::SANDBOX,
+        ..Row::NEVER
+    },
+    Row {
+        name: "NoExecPaths",
+        directive: key::NO_EXEC_PATHS.directive(),
+        value: &PATH_RULES,
+        summary: "Lists paths below which no program can be executed.",
+        since: "248",
+        bus: "readonly",
+        ..Row::RESTRICTS
+    },
+    Row {
+        name: "ReadOnlyDirectories",
+        directive: key::READ_ONLY_DIRECTORIES.directive(),
+        value: &PATH_RULES,
+        summary: "Is the old name of ReadOnlyPaths=.",
+        stands_for: &[key::READ_ONLY_PATHS.directive()],
+        ..Row::RESTRICTS
+    },
+    Row {
+        name: "ReadOnlyPaths",
+        directive: key::READ_ONLY_PATHS.directive(),
+        value: &PATH_RULES,
+        summary: "Makes files and directories read-only.",
+        since: "231",
+        bus: "readonly",
+        ..Row::RESTRICTS
+    },
+    Row {
+        name: "ReadWriteDirectories",
+        directive: key::READ_WRITE_DIRECTORIES.directive(),
+        value: &PATH_RULES,
+        summary: "Is the old name of ReadWritePaths=.",
+        stands_for: &[key::READ_WRITE_PATHS.directive()],
+        ..Row::ASKS
+    },
+    Row {
+        name: "ReadWritePaths",
+        directive: key::READ_WRITE_PATHS.directive(),
+        value: &PATH_RULES,
+        summary: "Leaves files and directories writable where the rest is read-only.",
+        since: "231",
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "RootDirectory",
+        directive: key::ROOT_DIRECTORY.directive(),
+        value: &FILE_PATH,
+        summary: "Makes a directory of the host the root of the service's tree.",
+        weight: 200,
+        from_image: FromImage::Never,
+        bus: "readonly",
+        ..Row::RESTRICTS
+    },
+    Row {
+        name: "RootEphemeral",
+        directive: key::ROOT_EPHEMERAL.directive(),
+        value: &BOOL,
+        summary: "Runs the service on a throw-away copy of its root.",
+        since: "254",
+        from_image: FromImage::Never,
+        bus: "readonly",
+        status: later::IMAGES,
+        ..Row::RESTRICTS
+    },
+    Row {
+        name: "RootHash",
+        directive: key::ROOT_HASH.directive(),
+        value: &TEXT,
+        summary: "Names the root hash that the service's image must have.",
+        since: "246",
+        from_image: FromImage::Never,
+        bus: "readonly",
+        status: later::IMAGES,
+        ..Row::RESTRICTS
+    },
+    Row {
+        name: "RootHashSignature",
+        directive: key::ROOT_HASH_SIGNATURE.directive(),
+        value: &TEXT,
+        summary: "Names the signature over the root hash.",
+        since: "246",
+        from_image: FromImage::Never,
+        bus: "readonly",
+        status: later::IMAGES,
+        ..Row::RESTRICTS
+    },
+    Row {
+        name: "RootImage",
+        directive: key::ROOT_IMAGE.directive(),
+        value: &PLAIN_PATH,
+        summary: "Makes the root partition of a disk image the root of the service's tree.",
+        since: "233",
+        weight: 200,
+        from_image: FromImage::Never,
+        bus: "readonly",
+        ..Row::RESTRICTS
+    },
+    Row {
+        name: "RootImageOptions",
+        directive: key::ROOT_IMAGE_OPTIONS.directive(),
+        value: &MOUNT_OPTIONS,
+        summary: "Sets mount options for the partitions of the root image.",
+        since: "247",
+        bus: "readonly",
+        status: later::IMAGES,
+        ..Row::NEVER
+    },
+    Row {
+        name: "RootImagePolicy",
+        directive: key::ROOT_IMAGE_POLICY.directive(),
+        value: &IMAGE_POLICY,
+        summary: "Says which partitions of the root image are used and how they must be protected.",
+        since: "254",
+        from_image: FromImage::Never,
+        bus: "readonly",
+        status: later::IMAGES,
+        ..Row::RESTRICTS
+    },
+    Row {
+        name: "RootMStack",
+        directive: key::ROOT_MSTACK.directive(),
+        value: &PLAIN_PATH,
+        summary: "Makes a stack of mounts the root of the service's tree.",
+        since: "260",
+        from_image: FromImage::Never,
+        bus: "readonly",
+        status: later::IMAGES,
+        ..Row::RESTRICTS
+    },
+    Row {
+        name: "RootVerity",
+        directive: key::ROOT_VERITY.directive(),
+        value: &PLAIN_PATH,
+        summary: "Names the file with the integrity data of the root image.",
+        since: "246",
+        from_image: FromImage::Never,
+        bus: "readonly",
+        status: later::IMAGES,
+        ..Row::RESTRICTS
+    },
+    Row {
+        name: "RuntimeDirectory",
+        directive: key::RUNTIME_DIRECTORY.directive(),
+        value: &DIRECTORIES,
+        summary: "Makes directories below /run that belong to the service.",
+        since: "211",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "RuntimeDirectoryMode",
+        directive: key::RUNTIME_DIRECTORY_MODE.directive(),
+        value: &FILE_MODE,
+        summary: "Sets the permissions of the runtime directories.",
+        since: "234",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "RuntimeDirectoryPreserve",
+        directive: key::RUNTIME_DIRECTORY_PRESERVE.directive(),
+        value: &DIRECTORY_PRESERVE,
+        summary: "Says whether the runtime directories outlive a stop.",
+        since: "235",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "StateDirectory",
+        directive: key::STATE_DIRECTORY.directive(),
+        value: &DIRECTORIES,
+        summary: "Makes directories below /var/lib that belong to the service.",
+        since: "211",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "StateDirectoryAccounting",
+        directive: key::STATE_DIRECTORY_ACCOUNTING.directive(),
+        value: &BOOL,
+        summary: "Counts what the state directories hold.",
+        since: "258",
+        bus: "readonly",
+        status: later::QUOTAS,
+        ..Row::FREE
+    },
+    Row {
+        name: "StateDirectoryMode",
+        directive: key::STATE_DIRECTORY_MODE.directive(),
+        value: &FILE_MODE,
+        summary: "Sets the permissions of the state directories.",
+        since: "234",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "StateDirectoryQuota",
+        directive: key::STATE_DIRECTORY_QUOTA.directive(),
+        value: &AMOUNT,
+        summary: "Bounds what the state directories hold.",
+        since: "258",
+        bus: "readonly",
+        status: later::QUOTAS,
+        ..Row::RESTRICTS
+    },
+    Row {
+        name: "TemporaryFileSystem",
+        directive: key::TEMPORARY_FILE_SYSTEM.directive(),
+        value: &TEMPORARY_FILE_SYSTEMS,
+        summary: "Mounts an empty file system in memory inside.",
+        since: "238",
+        bus: "readonly",
+        ..Row::RESTRICTS
+    },
+    Row {
+        name: "TimeoutCleanSec",
+        directive: key::TIMEOUT_CLEAN_SEC.directive(),
+        value: &TIME_SPAN,
+        summary: "Bounds how long removing the service's directories takes.",
+        since: "244",
+        bus: "readonly",
+        status: later::SERVICES,
+        ..Row::FREE
+    },
+    Row {
+        name: "UserNamespacePath",
+        directive: key::USER_NAMESPACE_PATH.directive(),
+        value: &PLAIN_PATH,
+        summary: "Joins the user namespace of a file.",
+        since: "259",
+        bus: "readonly",
+        status: later::SANDBOX,
+        ..Row::NEVER
+    },
+];

@@ -1,0 +1,333 @@
+//! Rows: a service's processes: users, environment, credentials, scheduling.
+
+use model::key;
+
+use crate::row::{Row, later};
+use crate::types::*;
+
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        name: "Capabilities",
+        directive: key::CAPABILITIES.directive(),
+        value: &TEXT,
+        summary: "Did set capabilities in a form that is gone.",
+        status: later::GONE,
+        ..Row::NEVER
+    },
+    Row {
+        name: "CoredumpFilter",
+        directive: key::COREDUMP_FILTER.directive(),
+        value: &COREDUMP_FILTER,
+        summary: "Says which memory a core dump has.",
+        since: "246",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "CPUAffinity",
+        directive: key::CPU_AFFINITY.directive(),
+        value: &CPU_AFFINITY,
+        summary: "Says on which processors the service runs.",
+        may_reduce: true,
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "CPUSchedulingPolicy",
+        directive: key::CPU_SCHEDULING_POLICY.directive(),
+        value: &SCHEDULING_POLICY,
+        summary: "Sets the class of the processor's scheduler.",
+        may_reduce: true,
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "CPUSchedulingPriority",
+        directive: key::CPU_SCHEDULING_PRIORITY.directive(),
+        value: &COUNT,
+        summary: "Sets the realtime priority.",
+        may_reduce: true,
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "CPUSchedulingResetOnFork",
+        directive: key::CPU_SCHEDULING_RESET_ON_FORK.directive(),
+        value: &BOOL,
+        summary: "Takes raised scheduling back from children.",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "Environment",
+        directive: key::ENVIRONMENT.directive(),
+        value: &ENVIRONMENT_LIST,
+        summary: "Sets environment variables.",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "EnvironmentFile",
+        directive: key::ENVIRONMENT_FILE.directive(),
+        value: &ENVIRONMENT_FILES,
+        summary: "Reads environment variables from a file at each start.",
+        ..Row::NEVER
+    },
+    Row {
+        name: "ExecSearchPath",
+        directive: key::EXEC_SEARCH_PATH.directive(),
+        value: &SEARCH_PATH,
+        summary: "Says where programs without a path are looked for.",
+        since: "250",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "Group",
+        directive: key::GROUP.directive(),
+        value: &ACCOUNT,
+        summary: "Sets the group of the service's processes.",
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "IgnoreSIGPIPE",
+        directive: key::IGNORE_SIGPIPE.directive(),
+        value: &BOOL,
+        summary: "Makes the service's processes ignore SIGPIPE.",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "ImportCredential",
+        directive: key::IMPORT_CREDENTIAL.directive(),
+        value: &IMPORT_CREDENTIALS,
+        summary: "Passes credentials of the manager on by pattern.",
+        since: "254",
+        bus: "readonly",
+        status: later::SERVICES,
+        ..Row::ASKS
+    },
+    Row {
+        name: "IOSchedulingClass",
+        directive: key::IO_SCHEDULING_CLASS.directive(),
+        value: &IO_SCHEDULING_CLASS,
+        summary: "Sets the class of disk access.",
+        may_reduce: true,
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "IOSchedulingPriority",
+        directive: key::IO_SCHEDULING_PRIORITY.directive(),
+        value: &COUNT,
+        summary: "Sets the priority of disk access within its class.",
+        may_reduce: true,
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "LoadCredential",
+        directive: key::LOAD_CREDENTIAL.directive(),
+        value: &LOAD_CREDENTIALS,
+        summary: "Hands a file's content to the service as a credential.",
+        since: "247",
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "LoadCredentialEncrypted",
+        directive: key::LOAD_CREDENTIAL_ENCRYPTED.directive(),
+        value: &LOAD_CREDENTIALS,
+        summary: "Hands a file's content to the service as a credential after decrypting it.",
+        since: "247",
+        bus: "readonly",
+        status: later::SERVICES,
+        ..Row::ASKS
+    },
+    Row {
+        name: "MemoryKSM",
+        directive: key::MEMORY_KSM.directive(),
+        value: &BOOL,
+        summary: "Lets the kernel merge equal pages of the service.",
+        since: "254",
+        may_reduce: true,
+        bus: "readonly",
+        status: later::SERVICES,
+        ..Row::FREE
+    },
+    Row {
+        name: "MemoryTHP",
+        directive: key::MEMORY_THP.directive(),
+        value: &MEMORY_THP,
+        summary: "Says whether the service has huge pages.",
+        since: "260",
+        bus: "readonly",
+        status: later::SERVICES,
+        ..Row::FREE
+    },
+    Row {
+        name: "Nice",
+        directive: key::NICE.directive(),
+        value: &NICE,
+        summary: "Sets the priority of the service's processes.",
+        may_reduce: true,
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "NUMAMask",
+        directive: key::NUMA_MASK.directive(),
+        value: &CPU_SET,
+        summary: "Says on which memory nodes the policy works.",
+        since: "243",
+        bus: "readonly",
+        status: later::SERVICES,
+        ..Row::ASKS
+    },
+    Row {
+        name: "NUMAPolicy",
+        directive: key::NUMA_POLICY.directive(),
+        value: &NUMA_POLICY,
+        summary: "Says on which memory nodes pages are placed.",
+        since: "243",
+        bus: "readonly",
+        status: later::SERVICES,
+        ..Row::ASKS
+    },
+    Row {
+        name: "OOMScoreAdjust",
+        directive: key::OOM_SCORE_ADJUST.directive(),
+        value: &OOM_SCORE,
+        summary: "Says how gladly the kernel kills the service for lack of memory.",
+        may_reduce: true,
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "PAMName",
+        directive: key::PAM_NAME.directive(),
+        value: &TEXT,
+        summary: "Opens a PAM session for the service.",
+        bus: "readonly",
+        status: later::SERVICES,
+        ..Row::NEVER
+    },
+    Row {
+        name: "PassEnvironment",
+        directive: key::PASS_ENVIRONMENT.directive(),
+        value: &WORDS,
+        summary: "Passes environment variables of the manager on.",
+        since: "228",
+        bus: "readonly",
+        ..Row::NEVER
+    },
+    Row {
+        name: "Personality",
+        directive: key::PERSONALITY.directive(),
+        value: &ARCHITECTURE,
+        summary: "Sets the execution domain, which uname(2) shows.",
+        since: "209",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "SetCredential",
+        directive: key::SET_CREDENTIAL.directive(),
+        value: &SET_CREDENTIALS,
+        summary: "Hands a text to the service as a credential.",
+        since: "247",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "SetCredentialEncrypted",
+        directive: key::SET_CREDENTIAL_ENCRYPTED.directive(),
+        value: &SET_CREDENTIALS,
+        summary: "Hands a text to the service as a credential after decrypting it.",
+        since: "247",
+        bus: "readonly",
+        status: later::SERVICES,
+        ..Row::FREE
+    },
+    Row {
+        name: "SetLoginEnvironment",
+        directive: key::SET_LOGIN_ENVIRONMENT.directive(),
+        value: &BOOL,
+        summary: "Sets HOME, LOGNAME and SHELL as a login would.",
+        since: "255",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "SupplementaryGroups",
+        directive: key::SUPPLEMENTARY_GROUPS.directive(),
+        value: &ACCOUNTS,
+        summary: "Adds groups to the service's processes.",
+        weight: 200,
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "TimerSlackNSec",
+        directive: key::TIMER_SLACK_NSEC.directive(),
+        value: &NANOSECONDS,
+        summary: "Says how late the service's timers may elapse.",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "UMask",
+        directive: key::UMASK.directive(),
+        value: &FILE_MODE,
+        summary: "Says which permissions new files don't get.",
+        weight: 100,
+        bus: "readonly",
+        ..Row::RESTRICTS
+    },
+    Row {
+        name: "UnsetEnvironment",
+        directive: key::UNSET_ENVIRONMENT.directive(),
+        value: &WORDS,
+        summary: "Takes environment variables away.",
+        since: "235",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "User",
+        directive: key::USER.directive(),
+        value: &ACCOUNT,
+        summary: "Sets the user of the service's processes.",
+        weight: 2000,
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "UtmpIdentifier",
+        directive: key::UTMP_IDENTIFIER.directive(),
+        value: &TEXT,
+        summary: "Names the entry in utmp.",
+        bus: "readonly",
+        status: later::SERVICES,
+        ..Row::NEVER
+    },
+    Row {
+        name: "UtmpMode",
+        directive: key::UTMP_MODE.directive(),
+        value: &UTMP_MODE,
+        summary: "Says what kind of entry utmp gets.",
+        since: "225",
+        bus: "readonly",
+        status: later::SERVICES,
+        ..Row::NEVER
+    },
+    Row {
+        name: "WorkingDirectory",
+        directive: key::WORKING_DIRECTORY.directive(),
+        value: &WORKING_DIRECTORY,
+        summary: "Sets the directory that the service starts in.",
+        bus: "readonly",
+        ..Row::FREE
+    },
+];

@@ -1,0 +1,173 @@
+//! Rows: [Socket] alone: what is listened on.
+
+use model::key;
+
+use crate::row::{Row, later};
+use crate::types::*;
+
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        name: "Accept",
+        directive: key::ACCEPT.directive(),
+        value: &BOOL,
+        summary: "Says whether a service is started for each connection.",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "AcceptFileDescriptors",
+        directive: key::ACCEPT_FILE_DESCRIPTORS.directive(),
+        value: &BOOL,
+        summary: "Says whether peers may send descriptors.",
+        since: "258",
+        bus: "readonly",
+        status: later::SOCKETS,
+        ..Row::FREE
+    },
+    Row {
+        name: "Backlog",
+        directive: key::BACKLOG.directive(),
+        value: &COUNT,
+        summary: "Says how many connections wait to be accepted.",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "BindIPv6Only",
+        directive: key::BIND_IPV6_ONLY.directive(),
+        value: &BIND_IPV6_ONLY,
+        summary: "Says whether an IPv6 socket takes IPv4 too.",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "BindToDevice",
+        directive: key::BIND_TO_DEVICE.directive(),
+        value: &TEXT,
+        summary: "Binds the sockets to a network interface.",
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "Broadcast",
+        directive: key::BROADCAST.directive(),
+        value: &BOOL,
+        summary: "Lets datagrams go to broadcast addresses.",
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "DeferAcceptSec",
+        directive: key::DEFER_ACCEPT_SEC.directive(),
+        value: &TIME_SPAN,
+        summary: "Waits for data before a connection is taken.",
+        since: "216",
+        bus: "readonly",
+        status: later::SOCKETS,
+        ..Row::FREE
+    },
+    Row {
+        name: "DeferTrigger",
+        directive: key::DEFER_TRIGGER.directive(),
+        value: &DEFER_TRIGGER,
+        summary: "Says whether a start waits for a conflicting unit.",
+        since: "258",
+        bus: "readonly",
+        status: later::SOCKETS,
+        ..Row::FREE
+    },
+    Row {
+        name: "DeferTriggerMaxSec",
+        directive: key::DEFER_TRIGGER_MAX_SEC.directive(),
+        value: &TIME_SPAN,
+        summary: "Bounds how long a start waits for a conflicting unit.",
+        since: "258",
+        bus: "readonly",
+        status: later::SOCKETS,
+        ..Row::FREE
+    },
+    Row {
+        name: "DirectoryMode",
+        directive: key::SOCKET_DIRECTORY_MODE.directive(),
+        value: &FILE_MODE,
+        summary: "Sets the permissions of directories made for sockets.",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "ExecStartPost",
+        directive: key::SOCKET_EXEC_START_POST.directive(),
+        value: &EXEC_COMMANDS,
+        summary: "Runs commands after the sockets listen.",
+        bus: "readonly",
+        ..Row::NEVER
+    },
+    Row {
+        name: "ExecStartPre",
+        directive: key::SOCKET_EXEC_START_PRE.directive(),
+        value: &EXEC_COMMANDS,
+        summary: "Runs commands before the sockets are made.",
+        bus: "readonly",
+        ..Row::NEVER
+    },
+    Row {
+        name: "ExecStopPost",
+        directive: key::SOCKET_EXEC_STOP_POST.directive(),
+        value: &EXEC_COMMANDS,
+        summary: "Runs commands after the sockets are closed.",
+        bus: "readonly",
+        ..Row::NEVER
+    },
+    Row {
+        name: "ExecStopPre",
+        directive: key::EXEC_STOP_PRE.directive(),
+        value: &EXEC_COMMANDS,
+        summary: "Runs commands before the sockets are closed.",
+        bus: "readonly",
+        ..Row::NEVER
+    },
+    Row {
+        name: "FileDescriptorName",
+        directive: key::FILE_DESCRIPTOR_NAME.directive(),
+        value: &TEXT,
+        summary: "Names the descriptors that the service gets.",
+        since: "227",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "FlushPending",
+        directive: key::FLUSH_PENDING.directive(),
+        value: &BOOL,
+        summary: "Drops waiting connections and data when the service has ended.",
+        since: "247",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "FreeBind",
+        directive: key::FREE_BIND.directive(),
+        value: &BOOL,
+        summary: "Binds addresses that are not there yet.",
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "IPTOS",
+        directive: key::IP_TOS.directive(),
+        value: &IP_TOS,
+        summary: "Sets the type of service of packets.",
+        bus: "readonly",
+        status: later::SOCKETS,
+        ..Row::FREE
+    },
+    Row {
+        name: "IPTTL",
+        directive: key::IP_TTL.directive(),
+        value: &SIGNED,
+        summary: "Sets how many hops packets live.",
+        bus: "readonly",
+        status: later::SOCKETS,
+        ..Row::FREE
+    },
+];

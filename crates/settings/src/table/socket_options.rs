@@ -1,0 +1,466 @@
+//! Rows: [Socket] alone: options of the sockets.
+
+use model::key;
+
+use crate::row::{Row, later};
+use crate::types::*;
+
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        name: "KeepAlive",
+        directive: key::KEEP_ALIVE.directive(),
+        value: &BOOL,
+        summary: "Probes idle TCP connections.",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "KeepAliveIntervalSec",
+        directive: key::KEEP_ALIVE_INTERVAL_SEC.directive(),
+        value: &TIME_SPAN,
+        summary: "Sets the time between probes.",
+        since: "216",
+        bus: "readonly",
+        status: later::SOCKETS,
+        ..Row::FREE
+    },
+    Row {
+        name: "KeepAliveProbes",
+        directive: key::KEEP_ALIVE_PROBES.directive(),
+        value: &COUNT,
+        summary: "Says how many unanswered probes end a connection.",
+        since: "216",
+        bus: "readonly",
+        status: later::SOCKETS,
+        ..Row::FREE
+    },
+    Row {
+        name: "KeepAliveTimeSec",
+        directive: key::KEEP_ALIVE_TIME_SEC.directive(),
+        value: &TIME_SPAN,
+        summary: "Says how long a connection is idle before it is probed.",
+        since: "216",
+        bus: "readonly",
+        status: later::SOCKETS,
+        ..Row::FREE
+    },
+    Row {
+        name: "ListenDatagram",
+        directive: key::LISTEN_DATAGRAM.directive(),
+        value: &LISTEN_ADDRESSES,
+        summary: "Listens on an address for datagrams.",
+        ..Row::ASKS
+    },
+    Row {
+        name: "ListenFIFO",
+        directive: key::LISTEN_FIFO.directive(),
+        value: &PATH_LINES,
+        summary: "Makes a named pipe and waits for data.",
+        ..Row::ASKS
+    },
+    Row {
+        name: "ListenMessageQueue",
+        directive: key::LISTEN_MESSAGE_QUEUE.directive(),
+        value: &PATH_LINES,
+        summary: "Makes a POSIX message queue and waits for messages.",
+        status: later::SOCKETS,
+        ..Row::ASKS
+    },
+    Row {
+        name: "ListenNetlink",
+        directive: key::LISTEN_NETLINK.directive(),
+        value: &NETLINK,
+        summary: "Listens on a netlink family.",
+        status: later::SOCKETS,
+        ..Row::ASKS
+    },
+    Row {
+        name: "ListenSequentialPacket",
+        directive: key::LISTEN_SEQUENTIAL_PACKET.directive(),
+        value: &LISTEN_ADDRESSES,
+        summary: "Listens on an address for connections that keep packets whole.",
+        ..Row::ASKS
+    },
+    Row {
+        name: "ListenSpecial",
+        directive: key::LISTEN_SPECIAL.directive(),
+        value: &PATH_LINES,
+        summary: "Opens a special file and waits for data.",
+        status: later::SOCKETS,
+        ..Row::NEVER
+    },
+    Row {
+        name: "ListenStream",
+        directive: key::LISTEN_STREAM.directive(),
+        value: &LISTEN_ADDRESSES,
+        summary: "Listens on an address for connections.",
+        ..Row::ASKS
+    },
+    Row {
+        name: "ListenUSBFunction",
+        directive: key::LISTEN_USB_FUNCTION.directive(),
+        value: &PATH_LINES,
+        summary: "Waits on a USB gadget.",
+        since: "227",
+        status: later::SOCKETS,
+        ..Row::NEVER
+    },
+    Row {
+        name: "Mark",
+        directive: key::MARK.directive(),
+        value: &SIGNED,
+        summary: "Sets the firewall mark of packets.",
+        bus: "readonly",
+        status: later::SOCKETS,
+        ..Row::ASKS
+    },
+    Row {
+        name: "MaxConnections",
+        directive: key::MAX_CONNECTIONS.directive(),
+        value: &COUNT,
+        summary: "Bounds the connections at once with Accept=yes.",
+        bus: "readonly",
+        status: later::SOCKETS,
+        ..Row::FREE
+    },
+    Row {
+        name: "MaxConnectionsPerSource",
+        directive: key::MAX_CONNECTIONS_PER_SOURCE.directive(),
+        value: &COUNT,
+        summary: "Bounds the connections of one address with Accept=yes.",
+        since: "232",
+        bus: "readonly",
+        status: later::SOCKETS,
+        ..Row::FREE
+    },
+    Row {
+        name: "MessageQueueMaxMessages",
+        directive: key::MESSAGE_QUEUE_MAX_MESSAGES.directive(),
+        value: &NUMBER,
+        summary: "Sets how many messages the queue holds.",
+        bus: "readonly",
+        status: later::SOCKETS,
+        ..Row::FREE
+    },
+    Row {
+        name: "MessageQueueMessageSize",
+        directive: key::MESSAGE_QUEUE_MESSAGE_SIZE.directive(),
+        value: &NUMBER,
+        summary: "Sets how large a message is.",
+        bus: "readonly",
+        status: later::SOCKETS,
+        ..Row::FREE
+    },
+    Row {
+        name: "NoDelay",
+        directive: key::NO_DELAY.directive(),
+        value: &BOOL,
+        summary: "Sends small TCP packets at once.",
+        since: "216",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "PassCredentials",
+        directive: key::PASS_CREDENTIALS.directive(),
+        value: &BOOL,
+        summary: "Lets receivers see who sent.",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "PassFileDescriptorsToExec",
+        directive: key::PASS_FILE_DESCRIPTORS_TO_EXEC.directive(),
+        value: &BOOL,
+        summary: "Hands the sockets to the unit's own commands.",
+        since: "256",
+        bus: "readonly",
+        status: later::SOCKETS,
+        ..Row::NEVER
+    },
+    Row {
+        name: "PassPacketInfo",
+        directive: key::PASS_PACKET_INFO.directive(),
+        value: &BOOL,
+        summary: "Lets receivers see where a packet came in.",
+        since: "246",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "PassPIDFD",
+        directive: key::PASS_PIDFD.directive(),
+        value: &BOOL,
+        summary: "Lets receivers get a descriptor of the sending process.",
+        since: "258",
+        bus: "readonly",
+        status: later::SOCKETS,
+        ..Row::FREE
+    },
+    Row {
+        name: "PassSecurity",
+        directive: key::PASS_SECURITY.directive(),
+        value: &BOOL,
+        summary: "Lets receivers see the security context of the sender.",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "PipeSize",
+        directive: key::PIPE_SIZE.directive(),
+        value: &BYTE_SIZE,
+        summary: "Sets the size of the named pipe's buffer.",
+        bus: "readonly",
+        status: later::SOCKETS,
+        ..Row::FREE
+    },
+    Row {
+        name: "PollLimitBurst",
+        directive: key::POLL_LIMIT_BURST.directive(),
+        value: &COUNT,
+        summary: "Says how many events are taken in one interval.",
+        since: "255",
+        bus: "readonly",
+        status: later::SOCKETS,
+        ..Row::FREE
+    },
+    Row {
+        name: "PollLimitIntervalSec",
+        directive: key::POLL_LIMIT_INTERVAL_SEC.directive(),
+        value: &TIME_SPAN,
+        summary: "Sets the interval of the event limit.",
+        since: "255",
+        bus: "readonly",
+        status: later::SOCKETS,
+        ..Row::FREE
+    },
+    Row {
+        name: "Priority",
+        directive: key::SOCKET_PRIORITY.directive(),
+        value: &SIGNED,
+        summary: "Sets the priority of packets.",
+        bus: "readonly",
+        status: later::SOCKETS,
+        ..Row::ASKS
+    },
+    Row {
+        name: "ReceiveBuffer",
+        directive: key::RECEIVE_BUFFER.directive(),
+        value: &BYTE_SIZE,
+        summary: "Sets the size of the receive buffer.",
+        bus: "readonly",
+        status: later::SOCKETS,
+        ..Row::ASKS
+    },
+    Row {
+        name: "RemoveOnStop",
+        directive: key::REMOVE_ON_STOP.directive(),
+        value: &BOOL,
+        summary: "Removes the files of sockets and pipes when the unit stops.",
+        since: "214",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "ReusePort",
+        directive: key::REUSE_PORT.directive(),
+        value: &BOOL,
+        summary: "Lets several sockets share a port.",
+        since: "206",
+        bus: "readonly",
+        ..Row::NEVER
+    },
+    Row {
+        name: "SELinuxContextFromNet",
+        directive: key::SELINUX_CONTEXT_FROM_NET.directive(),
+        value: &BOOL,
+        summary: "Takes the SELinux context of the service from the connection.",
+        since: "217",
+        status: later::SECURITY_MODULES,
+        ..Row::NEVER
+    },
+    Row {
+        name: "SendBuffer",
+        directive: key::SEND_BUFFER.directive(),
+        value: &BYTE_SIZE,
+        summary: "Sets the size of the send buffer.",
+        bus: "readonly",
+        status: later::SOCKETS,
+        ..Row::ASKS
+    },
+    Row {
+        name: "Service",
+        directive: key::SERVICE.directive(),
+        value: &UNIT_REFERENCE,
+        summary: "Names the service that traffic starts.",
+        ..Row::ASKS
+    },
+    Row {
+        name: "SmackLabel",
+        directive: key::SMACK_LABEL.directive(),
+        value: &TEXT,
+        summary: "Sets the SMACK label of the file.",
+        since: "196",
+        bus: "readonly",
+        status: later::SECURITY_MODULES,
+        ..Row::NEVER
+    },
+    Row {
+        name: "SmackLabelIPIn",
+        directive: key::SMACK_LABEL_IP_IN.directive(),
+        value: &TEXT,
+        summary: "Sets the SMACK label of incoming packets.",
+        since: "196",
+        bus: "readonly",
+        status: later::SECURITY_MODULES,
+        ..Row::NEVER
+    },
+    Row {
+        name: "SmackLabelIPOut",
+        directive: key::SMACK_LABEL_IP_OUT.directive(),
+        value: &TEXT,
+        summary: "Sets the SMACK label of outgoing packets.",
+        since: "196",
+        bus: "readonly",
+        status: later::SECURITY_MODULES,
+        ..Row::NEVER
+    },
+    Row {
+        name: "SocketGroup",
+        directive: key::SOCKET_GROUP.directive(),
+        value: &ACCOUNT,
+        summary: "Sets the group of the files of sockets and pipes.",
+        since: "214",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "SocketMode",
+        directive: key::SOCKET_MODE.directive(),
+        value: &FILE_MODE,
+        summary: "Sets the permissions of the files of sockets and pipes.",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "SocketProtocol",
+        directive: key::SOCKET_PROTOCOL.directive(),
+        value: &SOCKET_PROTOCOL,
+        summary: "Chooses another transport.",
+        since: "229",
+        bus: "readonly",
+        status: later::SOCKETS,
+        ..Row::ASKS
+    },
+    Row {
+        name: "SocketUser",
+        directive: key::SOCKET_USER.directive(),
+        value: &ACCOUNT,
+        summary: "Sets the owner of the files of sockets and pipes.",
+        since: "214",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "Symlinks",
+        directive: key::SYMLINKS.directive(),
+        value: &PATHS,
+        summary: "Makes symbolic links to the socket or pipe.",
+        since: "214",
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "TCPCongestion",
+        directive: key::TCP_CONGESTION.directive(),
+        value: &TEXT,
+        summary: "Chooses the congestion control of TCP.",
+        bus: "readonly",
+        status: later::SOCKETS,
+        ..Row::FREE
+    },
+    Row {
+        name: "TimeoutSec",
+        directive: key::SOCKET_TIMEOUT_SEC.directive(),
+        value: &TIMEOUT,
+        summary: "Bounds how long the unit's commands take.",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "Timestamping",
+        directive: key::TIMESTAMPING.directive(),
+        value: &SOCKET_TIMESTAMPING,
+        summary: "Gives datagrams the time when they came.",
+        since: "247",
+        bus: "readonly",
+        status: later::SOCKETS,
+        ..Row::FREE
+    },
+    Row {
+        name: "Transparent",
+        directive: key::TRANSPARENT.directive(),
+        value: &BOOL,
+        summary: "Binds addresses that are not the host's.",
+        bus: "readonly",
+        ..Row::NEVER
+    },
+    Row {
+        name: "TriggerLimitBurst",
+        directive: key::SOCKET_TRIGGER_LIMIT_BURST.directive(),
+        value: &COUNT,
+        summary: "Says how many starts are tried in one interval.",
+        since: "230",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "TriggerLimitIntervalSec",
+        directive: key::SOCKET_TRIGGER_LIMIT_INTERVAL_SEC.directive(),
+        value: &TIME_SPAN,
+        summary: "Sets the interval of the start limit.",
+        since: "230",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "Writable",
+        directive: key::WRITABLE.directive(),
+        value: &BOOL,
+        summary: "Opens the special file for writing too.",
+        since: "227",
+        bus: "readonly",
+        status: later::SOCKETS,
+        ..Row::NEVER
+    },
+    Row {
+        name: "XAttrAccept",
+        directive: key::XATTR_ACCEPT.directive(),
+        value: &TEXT,
+        summary: "Sets an extended attribute on accepted sockets.",
+        since: "262",
+        bus: "readonly",
+        status: later::SOCKETS,
+        ..Row::FREE
+    },
+    Row {
+        name: "XAttrEntryPoint",
+        directive: key::XATTR_ENTRY_POINT.directive(),
+        value: &TEXT,
+        summary: "Sets an extended attribute on the socket's file.",
+        since: "262",
+        bus: "readonly",
+        status: later::SOCKETS,
+        ..Row::FREE
+    },
+    Row {
+        name: "XAttrListen",
+        directive: key::XATTR_LISTEN.directive(),
+        value: &TEXT,
+        summary: "Sets an extended attribute on listening sockets.",
+        since: "262",
+        bus: "readonly",
+        status: later::SOCKETS,
+        ..Row::FREE
+    },
+];

@@ -1,0 +1,474 @@
+//! Rows: [Unit] but for its tests.
+
+use model::key;
+
+use crate::row::{Row, later};
+use crate::types::*;
+
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        name: "After",
+        directive: key::AFTER.directive(),
+        value: &UNIT_LIST,
+        summary: "Starts the unit after others and stops it before them.",
+        since: "201",
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "AllowIsolate",
+        directive: key::ALLOW_ISOLATE.directive(),
+        value: &BOOL,
+        summary: "Allows the unit to be started with everything else stopped.",
+        since: "201",
+        bus: "readonly",
+        ..Row::NEVER
+    },
+    Row {
+        name: "Before",
+        directive: key::BEFORE.directive(),
+        value: &UNIT_LIST,
+        summary: "Starts the unit before others and stops it after them.",
+        since: "201",
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "BindTo",
+        directive: key::BIND_TO.directive(),
+        value: &UNIT_LIST,
+        summary: "Is the old name of BindsTo=.",
+        stands_for: &[key::BINDS_TO.directive()],
+        ..Row::ASKS
+    },
+    Row {
+        name: "BindsTo",
+        directive: key::BINDS_TO.directive(),
+        value: &UNIT_LIST,
+        summary: "Requires units and stops when they stop for any reason.",
+        since: "201",
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "CollectMode",
+        directive: key::COLLECT_MODE.directive(),
+        value: &COLLECT_MODE,
+        summary: "Says whether a failed unit is forgotten when nobody needs it.",
+        since: "236",
+        bus: "readonly",
+        status: later::UNITS,
+        ..Row::FREE
+    },
+    Row {
+        name: "Conflicts",
+        directive: key::CONFLICTS.directive(),
+        value: &UNIT_LIST,
+        summary: "Stops other units when this one starts, and the other way round.",
+        since: "201",
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "DefaultDependencies",
+        directive: key::DEFAULT_DEPENDENCIES.directive(),
+        value: &BOOL,
+        summary: "Adds the dependencies that units of this kind usually have.",
+        since: "201",
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "Description",
+        directive: key::DESCRIPTION.directive(),
+        value: &TEXT,
+        summary: "Says what the unit is, for people.",
+        since: "201",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "Documentation",
+        directive: key::DOCUMENTATION.directive(),
+        value: &WORDS,
+        summary: "Says where to read more.",
+        since: "201",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "FailureAction",
+        directive: key::FAILURE_ACTION.directive(),
+        value: &EMERGENCY_ACTION,
+        summary: "Says what happens to the machine when the unit fails.",
+        since: "236",
+        bus: "readonly",
+        status: later::UNITS,
+        ..Row::NEVER
+    },
+    Row {
+        name: "FailureActionExitStatus",
+        directive: key::FAILURE_ACTION_EXIT_STATUS.directive(),
+        value: &COUNT,
+        summary: "Sets the exit status of the manager after FailureAction=exit.",
+        since: "240",
+        bus: "readonly",
+        status: later::UNITS,
+        ..Row::NEVER
+    },
+    Row {
+        name: "IgnoreOnIsolate",
+        directive: key::IGNORE_ON_ISOLATE.directive(),
+        value: &BOOL,
+        summary: "Leaves the unit running when another is isolated.",
+        since: "201",
+        bus: "readonly",
+        ..Row::NEVER
+    },
+    Row {
+        name: "IgnoreOnSnapshot",
+        directive: key::IGNORE_ON_SNAPSHOT.directive(),
+        value: &BOOL,
+        summary: "Did leave the unit out of snapshots.",
+        status: later::GONE,
+        ..Row::NEVER
+    },
+    Row {
+        name: "JobRunningTimeoutSec",
+        directive: key::JOB_RUNNING_TIMEOUT_SEC.directive(),
+        value: &TIMEOUT,
+        summary: "Bounds how long a job of the unit runs.",
+        since: "201",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "JobTimeoutAction",
+        directive: key::JOB_TIMEOUT_ACTION.directive(),
+        value: &EMERGENCY_ACTION,
+        summary: "Says what happens to the machine when a job takes too long.",
+        since: "240",
+        bus: "readonly",
+        status: later::UNITS,
+        ..Row::NEVER
+    },
+    Row {
+        name: "JobTimeoutRebootArgument",
+        directive: key::JOB_TIMEOUT_REBOOT_ARGUMENT.directive(),
+        value: &TEXT,
+        summary: "Is the argument of a reboot because of a job.",
+        since: "240",
+        bus: "readonly",
+        status: later::UNITS,
+        ..Row::NEVER
+    },
+    Row {
+        name: "JobTimeoutSec",
+        directive: key::JOB_TIMEOUT_SEC.directive(),
+        value: &TIMEOUT,
+        summary: "Bounds how long a job of the unit waits and runs.",
+        since: "201",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "JoinsNamespaceOf",
+        directive: key::JOINS_NAMESPACE_OF.directive(),
+        value: &UNIT_LIST,
+        summary: "Shares the private network, IPC or temporary files of another unit.",
+        since: "209",
+        bus: "readonly",
+        status: later::UNITS,
+        ..Row::ASKS
+    },
+    Row {
+        name: "OnFailure",
+        directive: key::ON_FAILURE.directive(),
+        value: &UNIT_LIST,
+        summary: "Starts units when this one fails.",
+        since: "201",
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "OnFailureIsolate",
+        directive: key::ON_FAILURE_ISOLATE.directive(),
+        value: &BOOL,
+        summary: "Is the old form of OnFailureJobMode=isolate.",
+        status: later::UNITS,
+        ..Row::NEVER
+    },
+    Row {
+        name: "OnFailureJobMode",
+        directive: key::ON_FAILURE_JOB_MODE.directive(),
+        value: &JOB_MODE,
+        summary: "Sets the job mode of OnFailure=.",
+        since: "209",
+        bus: "readonly",
+        ..Row::NEVER
+    },
+    Row {
+        name: "OnSuccess",
+        directive: key::ON_SUCCESS.directive(),
+        value: &UNIT_LIST,
+        summary: "Starts units when this one ends well.",
+        since: "249",
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "OnSuccessJobMode",
+        directive: key::ON_SUCCESS_JOB_MODE.directive(),
+        value: &JOB_MODE,
+        summary: "Sets the job mode of OnSuccess=.",
+        since: "209",
+        bus: "readonly",
+        ..Row::NEVER
+    },
+    Row {
+        name: "PartOf",
+        directive: key::PART_OF.directive(),
+        value: &UNIT_LIST,
+        summary: "Stops and restarts the unit with others.",
+        since: "201",
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "PropagateReloadFrom",
+        directive: key::PROPAGATE_RELOAD_FROM.directive(),
+        value: &UNIT_LIST,
+        summary: "Is the old name of ReloadPropagatedFrom=.",
+        stands_for: &[key::RELOAD_PROPAGATED_FROM.directive()],
+        ..Row::ASKS
+    },
+    Row {
+        name: "PropagateReloadTo",
+        directive: key::PROPAGATE_RELOAD_TO.directive(),
+        value: &UNIT_LIST,
+        summary: "Is the old name of PropagatesReloadTo=.",
+        stands_for: &[key::PROPAGATES_RELOAD_TO.directive()],
+        ..Row::ASKS
+    },
+    Row {
+        name: "PropagatesReloadTo",
+        directive: key::PROPAGATES_RELOAD_TO.directive(),
+        value: &UNIT_LIST,
+        summary: "Reloads others when this unit is reloaded.",
+        since: "201",
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "PropagatesStopTo",
+        directive: key::PROPAGATES_STOP_TO.directive(),
+        value: &UNIT_LIST,
+        summary: "Stops others when this unit is stopped.",
+        since: "249",
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "RebootArgument",
+        directive: key::REBOOT_ARGUMENT.directive(),
+        value: &TEXT,
+        summary: "Is the argument of a reboot because of the unit.",
+        since: "229",
+        bus: "readonly",
+        status: later::UNITS,
+        ..Row::NEVER
+    },
+    Row {
+        name: "RefuseManualStart",
+        directive: key::REFUSE_MANUAL_START.directive(),
+        value: &BOOL,
+        summary: "Refuses to be started by a person.",
+        since: "201",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "RefuseManualStop",
+        directive: key::REFUSE_MANUAL_STOP.directive(),
+        value: &BOOL,
+        summary: "Refuses to be stopped by a person.",
+        since: "201",
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "ReloadPropagatedFrom",
+        directive: key::RELOAD_PROPAGATED_FROM.directive(),
+        value: &UNIT_LIST,
+        summary: "Reloads the unit when others are reloaded.",
+        since: "201",
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "Requires",
+        directive: key::REQUIRES.directive(),
+        value: &UNIT_LIST,
+        summary: "Starts other units too and fails when they fail.",
+        since: "201",
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "RequiresMountsFor",
+        directive: key::REQUIRES_MOUNTS_FOR.directive(),
+        value: &PATHS,
+        summary: "Requires the mounts that a path needs.",
+        since: "201",
+        bus: "readonly",
+        status: later::UNITS,
+        ..Row::FREE
+    },
+    Row {
+        name: "RequiresOverridable",
+        directive: key::REQUIRES_OVERRIDABLE.directive(),
+        value: &UNIT_LIST,
+        summary: "Is an old form of Requires=.",
+        stands_for: &[key::REQUIRES.directive()],
+        ..Row::ASKS
+    },
+    Row {
+        name: "Requisite",
+        directive: key::REQUISITE.directive(),
+        value: &UNIT_LIST,
+        summary: "Fails unless other units are already active.",
+        since: "201",
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "RequisiteOverridable",
+        directive: key::REQUISITE_OVERRIDABLE.directive(),
+        value: &UNIT_LIST,
+        summary: "Is an old form of Requisite=.",
+        stands_for: &[key::REQUISITE.directive()],
+        ..Row::ASKS
+    },
+    Row {
+        name: "SourcePath",
+        directive: key::SOURCE_PATH.directive(),
+        value: &PLAIN_PATH,
+        summary: "Names the file that the unit was made from.",
+        since: "201",
+        bus: "readonly",
+        status: later::UNITS,
+        ..Row::FREE
+    },
+    Row {
+        name: "StartLimitAction",
+        directive: key::START_LIMIT_ACTION.directive(),
+        value: &EMERGENCY_ACTION,
+        summary: "Says what happens to the machine when the start limit is hit.",
+        since: "229",
+        bus: "readonly",
+        status: later::UNITS,
+        ..Row::NEVER
+    },
+    Row {
+        name: "StartLimitBurst",
+        directive: key::START_LIMIT_BURST.directive(),
+        value: &COUNT,
+        summary: "Says how many starts are allowed in one interval.",
+        since: "229",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "StartLimitInterval",
+        directive: key::START_LIMIT_INTERVAL.directive(),
+        value: &TIME_SPAN,
+        summary: "Is the old name of StartLimitIntervalSec=.",
+        stands_for: &[key::START_LIMIT_INTERVAL_SEC.directive()],
+        ..Row::FREE
+    },
+    Row {
+        name: "StartLimitIntervalSec",
+        directive: key::START_LIMIT_INTERVAL_SEC.directive(),
+        value: &TIME_SPAN,
+        summary: "Sets the interval of the start limit; 0 switches it off.",
+        since: "229",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "StopPropagatedFrom",
+        directive: key::STOP_PROPAGATED_FROM.directive(),
+        value: &UNIT_LIST,
+        summary: "Stops the unit when others are stopped.",
+        since: "249",
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "StopWhenUnneeded",
+        directive: key::STOP_WHEN_UNNEEDED.directive(),
+        value: &BOOL,
+        summary: "Stops the unit when nobody needs it any more.",
+        since: "201",
+        bus: "readonly",
+        ..Row::FREE
+    },
+    Row {
+        name: "SuccessAction",
+        directive: key::SUCCESS_ACTION.directive(),
+        value: &EMERGENCY_ACTION,
+        summary: "Says what happens to the machine when the unit ends well.",
+        since: "236",
+        bus: "readonly",
+        status: later::UNITS,
+        ..Row::NEVER
+    },
+    Row {
+        name: "SuccessActionExitStatus",
+        directive: key::SUCCESS_ACTION_EXIT_STATUS.directive(),
+        value: &COUNT,
+        summary: "Sets the exit status of the manager after SuccessAction=exit.",
+        since: "240",
+        bus: "readonly",
+        status: later::UNITS,
+        ..Row::NEVER
+    },
+    Row {
+        name: "SurviveFinalKillSignal",
+        directive: key::SURVIVE_FINAL_KILL_SIGNAL.directive(),
+        value: &BOOL,
+        summary: "Leaves the unit's processes alone at the last kill of a shutdown.",
+        since: "255",
+        bus: "readonly",
+        status: later::UNITS,
+        ..Row::NEVER
+    },
+    Row {
+        name: "Upholds",
+        directive: key::UPHOLDS.directive(),
+        value: &UNIT_LIST,
+        summary: "Keeps other units running while this one is active.",
+        since: "249",
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "Wants",
+        directive: key::WANTS.directive(),
+        value: &UNIT_LIST,
+        summary: "Starts other units too, and doesn't mind when they fail.",
+        since: "201",
+        bus: "readonly",
+        ..Row::ASKS
+    },
+    Row {
+        name: "WantsMountsFor",
+        directive: key::WANTS_MOUNTS_FOR.directive(),
+        value: &PATHS,
+        summary: "Wants the mounts that a path needs.",
+        since: "256",
+        bus: "readonly",
+        status: later::UNITS,
+        ..Row::FREE
+    },
+];

@@ -1,0 +1,137 @@
+//! Text forms that differ from their type's usual one.
+
+use model::{
+    ParseError, Setting, TextForm, Value,
+    value::{Bytes, DeviceAmounts, FilePath, NamespaceSet, PathWatches, Paths, ResourceLimit, TimeSpan, normalize_path},
+};
+
+use super::{ValueType, assign_as, print};
+
+/// A form of resource limits; all print as plain numbers in the kernel's unit.
+macro_rules! limits {
+    ($($name:ident = $parse:ident, $print:expr, $words:literal;)*) => {
+        $(pub(crate) static $name: ValueType = ValueType {
+            name: $words,
+            list: false,
+            assign: |value, text, _| {
+                assign_as(value, text, true, ResourceLimit::$parse)
+            },
+            print: $print,
+        };)*
+    };
+}
+
+limits! {
+    LIMIT_BYTES = parse_bytes, print::<ResourceLimit>, "a size, infinity, or soft:hard";
+    LIMIT_SECONDS = parse_seconds, print::<ResourceLimit>, "a span of time, infinity, or soft:hard";
+    LIMIT_MICROS = parse_micros, print::<ResourceLimit>, "a span of time in microseconds, infinity, or soft:hard";
+    LIMIT_NICE = parse_nice, print::<ResourceLimit>, "a nice level with its sign, or 0 to 40, or soft:hard";
+}
+
+/// A span of time in which 0 means no bound.
+pub(crate) static TIMEOUT: ValueType = ValueType {
+    name: "a span of time; 0 or infinity for no bound",
+    list: false,
+    assign: |value, text, _| {
+        assign_as(value, text, true, |text| {
+            TimeSpan::parse(text).map(|span| if span == TimeSpan::ZERO { TimeSpan::INFINITY } else { span })
+        })
+    },
+    print: print::<TimeSpan>,
+};
+
+/// `DelegateNamespaces=`.
+pub(crate) static DELEGATED_NAMESPACES: ValueType = ValueType {
+    name: "yes, no or kinds of namespaces",
+    list: true,
+    assign: |value, text, expand| assign_as(value, text, true, |text| NamespaceSet::parse_delegated(text, expand)),
+    print: |value, _| typed(value, |set: &NamespaceSet| vec![set.print_delegated()]),
+};
+
+pub(crate) static DEVICE_WEIGHTS: ValueType = ValueType {
+    name: "pairs of a device and a weight",
+    list: true,
+    assign: |value, text, expand| assign_as(value, text, true, |text| DeviceAmounts::parse_weights(text, expand)),
+    print: print::<DeviceAmounts>,
+};
+
+pub(crate) static DEVICE_LATENCIES: ValueType = ValueType {
+    name: "pairs of a device and a span of time",
+    list: true,
+    assign: |value, text, expand| assign_as(value, text, true, |text| DeviceAmounts::parse_latencies(text, expand)),
+    print: |value, form| typed(value, |amounts: &DeviceAmounts| amounts.print_latencies(form)),
+};
+
+/// A path that can't be marked as optional.
+pub(crate) static PLAIN_PATH: ValueType = ValueType {
+    name: "an absolute path",
+    list: false,
+    assign: |value, text, expand| assign_as(value, text, true, |text| FilePath::new(&expand.expand(text)?)),
+    print: print::<FilePath>,
+};
+
+/// Lines with one absolute path each.
+pub(crate) static PATH_LINES: ValueType = ValueType {
+    name: "an absolute path",
+    list: true,
+    assign: |value, text, expand| {
+        assign_as(value, text, true, |text| Ok(Paths(vec![normalize_path(&expand.expand(text)?)?])))
+    },
+    print: |value, form| typed(value, |paths: &Paths| paths.iter().map(|path| form.part(path).into_owned()).collect()),
+};
+
+/// Absolute paths between white space.
+pub(crate) static PATHS: ValueType = ValueType {
+    name: "absolute paths",
+    list: true,
+    assign: |value, text, expand| {
+        assign_as(value, text, true, |text| {
+            let mut paths = Vec::new();
+            for path in Paths::parse_with(text, expand)?.0 {
+                match normalize_path(&path) {
+                    Ok(path) => paths.push(path),
+                    Err(problem) => expand.wrong_item(problem)?,
+                }
+            }
+            Ok(Paths(paths))
+        })
+    },
+    print: print::<Paths>,
+};
+
+/// Absolute paths between colons.
+pub(crate) static SEARCH_PATH: ValueType = ValueType {
+    name: "absolute paths, separated by colons",
+    list: true,
+    assign: |value, text, expand| {
+        assign_as(value, text, true, |text| {
+            let text = expand.expand(text)?;
+            let paths: Result<Vec<String>, ParseError> = text.split(':').filter(|path| !path.is_empty()).map(normalize_path).collect();
+            Ok(Paths(paths?))
+        })
+    },
+    print: |value, form| typed(value, |paths: &Paths| vec![form.part(&paths.join(":")).into_owned()]),
+};
+
+/// Watched paths, one per line.
+pub(crate) static WATCHED_PATH: ValueType = ValueType {
+    name: "an absolute path",
+    list: true,
+    assign: |value, text, expand| {
+        assign_as(value, text, true, |text| Ok(PathWatches(vec![normalize_path(&expand.expand(text)?)?])))
+    },
+    print: print::<PathWatches>,
+};
+
+/// `StandardInputText=`; it is kept, and printed, as bytes.
+pub(crate) static INPUT_TEXT: ValueType = ValueType {
+    name: "text with C escapes",
+    list: true,
+    assign: |value, text, expand| assign_as(value, text, true, |text| Bytes::parse_text(text, expand)),
+    print: print::<Bytes>,
+};
+
+/// Prints a value of a type; a value of another type as nothing.
+fn typed<T: Setting>(value: &Value, print: impl FnOnce(&T) -> Vec<String>) -> Vec<String> {
+    T::from_value(value).map(print).unwrap_or_default()
+}
