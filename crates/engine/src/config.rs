@@ -98,6 +98,12 @@ pub enum Relation {
     PropagatesReloadTo,
     /// PropagatesStopTo=
     PropagatesStopTo,
+    /// ReloadPropagatedFrom=
+    ReloadPropagatedFrom,
+    /// StopPropagatedFrom=
+    StopPropagatedFrom,
+    /// A target comes after what it pulls in, unless that says otherwise; implied.
+    TargetAfter,
     /// The service that a socket starts; implied.
     Triggers,
 }

@@ -58,14 +58,41 @@ impl Engine {
 
     /// The units after which this one is ordered.
     pub(crate) fn predecessors(&self, id: UnitId) -> impl Iterator<Item = UnitId> + '_ {
-        self.related(id, Relation::After, End::Ours)
-            .chain(self.related(id, Relation::Before, End::Theirs))
+        let said = self
+            .related(id, Relation::After, End::Ours)
+            .chain(self.related(id, Relation::Before, End::Theirs));
+        let implied = self
+            .related(id, Relation::TargetAfter, End::Ours)
+            .filter(move |other| {
+                !self.has_edge(id, Relation::Before, End::Ours, *other)
+                    && !self.has_edge(id, Relation::After, End::Theirs, *other)
+            });
+        said.chain(implied)
     }
 
     /// The units that are ordered after this one.
     pub(crate) fn successors(&self, id: UnitId) -> impl Iterator<Item = UnitId> + '_ {
-        self.related(id, Relation::Before, End::Ours)
-            .chain(self.related(id, Relation::After, End::Theirs))
+        let said = self
+            .related(id, Relation::Before, End::Ours)
+            .chain(self.related(id, Relation::After, End::Theirs));
+        let implied = self
+            .related(id, Relation::TargetAfter, End::Theirs)
+            .filter(move |other| {
+                !self.has_edge(id, Relation::After, End::Ours, *other)
+                    && !self.has_edge(id, Relation::Before, End::Theirs, *other)
+            });
+        said.chain(implied)
+    }
+
+    fn has_edge(&self, id: UnitId, relation: Relation, end: End, other: UnitId) -> bool {
+        self.unit(id)
+            .edges
+            .binary_search(&Edge {
+                relation,
+                end,
+                other,
+            })
+            .is_ok()
     }
 
     /// The unit of this name; made where it is new.

@@ -88,6 +88,10 @@ impl Engine {
         }
         let ignore_order = mode == JobMode::IgnoreDependencies;
         let mut first = None;
+        for (unit, note) in plan.notes {
+            self.cause = cause.clone();
+            self.log(unit, note);
+        }
         for wish in plan.wishes {
             let job = self.install(wish, ignore_order, automatic && first.is_none());
             first = first.or(Some(job));

@@ -8,6 +8,7 @@
 
 mod cause;
 mod config;
+mod convert;
 mod effect;
 mod engine;
 mod graph;

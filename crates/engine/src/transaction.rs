@@ -46,6 +46,8 @@ pub(crate) struct Transaction {
     pub(crate) wishes: Vec<Wish>,
     index: BTreeMap<(UnitId, JobKind), usize>,
     links: Vec<Link>,
+    /// What an administrator should know of it.
+    pub(crate) notes: Vec<(UnitId, String)>,
 }
 
 /// What a job of this kind pulls in: relation, end, kind of job, whether it matters.
@@ -60,12 +62,18 @@ const START_PULLS: [Pull; 7] = [
     (Relation::Conflicts, End::Ours, JobKind::Stop, true),
     (Relation::Conflicts, End::Theirs, JobKind::Stop, false),
 ];
-const STOP_PULLS: [Pull; 5] = [
+const STOP_PULLS: [Pull; 6] = [
     (Relation::Requires, End::Theirs, JobKind::Stop, true),
     (Relation::Requisite, End::Theirs, JobKind::Stop, true),
     (Relation::BindsTo, End::Theirs, JobKind::Stop, true),
     (Relation::PartOf, End::Theirs, JobKind::Stop, true),
     (Relation::PropagatesStopTo, End::Ours, JobKind::Stop, true),
+    (
+        Relation::StopPropagatedFrom,
+        End::Theirs,
+        JobKind::Stop,
+        true,
+    ),
 ];
 const RESTART_PULLS: [Pull; 4] = [
     (Relation::Requires, End::Theirs, JobKind::TryRestart, true),
@@ -73,12 +81,20 @@ const RESTART_PULLS: [Pull; 4] = [
     (Relation::BindsTo, End::Theirs, JobKind::TryRestart, true),
     (Relation::PartOf, End::Theirs, JobKind::TryRestart, true),
 ];
-const RELOAD_PULLS: [Pull; 1] = [(
-    Relation::PropagatesReloadTo,
-    End::Ours,
-    JobKind::TryReload,
-    false,
-)];
+const RELOAD_PULLS: [Pull; 2] = [
+    (
+        Relation::PropagatesReloadTo,
+        End::Ours,
+        JobKind::TryReload,
+        false,
+    ),
+    (
+        Relation::ReloadPropagatedFrom,
+        End::Theirs,
+        JobKind::TryReload,
+        false,
+    ),
+];
 
 fn pulls(kind: JobKind) -> &'static [&'static [Pull]] {
     match kind {

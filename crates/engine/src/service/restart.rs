@@ -112,7 +112,7 @@ fn restart_delay(service: &ServiceConfig, next: u32) -> Micros {
         return most;
     }
     let growth = (most.0 as f64 / first.0 as f64).powf(f64::from(next - 1) / f64::from(steps));
-    Micros((first.0 as f64 * growth) as u64)
+    Micros((first.0 as f64 * growth).round() as u64)
 }
 
 #[cfg(test)]

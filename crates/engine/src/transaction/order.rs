@@ -17,6 +17,7 @@ impl Engine {
     /// Drops jobs that nothing needs until the order has no cycle.
     pub(crate) fn break_cycles(&self, plan: &mut Transaction) -> Result<(), Refusal> {
         while let Some(cycle) = self.find_cycle(plan) {
+            let told = self.tell(plan, &cycle);
             let places: BTreeMap<UnitId, usize> = plan
                 .wishes
                 .iter()
@@ -33,7 +34,17 @@ impl Engine {
                 .find(|at| plan.wishes.get(*at).is_some_and(|wish| !wish.matters));
             let dropped = victim.is_some_and(|at| plan.drop_with_dependents(at));
             if !dropped {
-                return Err(Refusal::Cycle(self.tell(plan, &cycle)));
+                return Err(Refusal::Cycle(told));
+            }
+            let dropped = victim
+                .and_then(|at| plan.wishes.get(at))
+                .map(|wish| (wish.unit, wish.kind));
+            if let Some((unit, kind)) = dropped {
+                let job = format!("{}/{}", self.name(unit), kind.name());
+                plan.notes.push((
+                    unit,
+                    format!("Job {job} dropped to break an ordering cycle: {told}"),
+                ));
             }
             plan.collect_garbage();
         }

@@ -1,0 +1,414 @@
+//! From the typed unit to what the engine needs of it.
+
+use std::sync::Arc;
+
+use model::value::{ExecCommands, ExitStatusSet, TimeSpan};
+use model::{Unit, UnitKind, key, value};
+
+use crate::config::{
+    Command, CommandList, JobMode, KillConfig, KillMode, Kind, Load, RateLimit, Relation, Restart,
+    ServiceConfig, ServiceType, SocketConfig, StatusSet, TimeoutFailure, UnitConfig,
+};
+use crate::id::{Micros, Signal};
+
+/// The lists of units that are relations as they stand.
+const RELATIONS: [(Relation, model::Key<value::UnitList>); 15] = [
+    (Relation::Requires, key::REQUIRES),
+    (Relation::Requisite, key::REQUISITE),
+    (Relation::Wants, key::WANTS),
+    (Relation::BindsTo, key::BINDS_TO),
+    (Relation::PartOf, key::PART_OF),
+    (Relation::Upholds, key::UPHOLDS),
+    (Relation::Conflicts, key::CONFLICTS),
+    (Relation::Before, key::BEFORE),
+    (Relation::After, key::AFTER),
+    (Relation::OnFailure, key::ON_FAILURE),
+    (Relation::OnSuccess, key::ON_SUCCESS),
+    (Relation::PropagatesReloadTo, key::PROPAGATES_RELOAD_TO),
+    (Relation::PropagatesStopTo, key::PROPAGATES_STOP_TO),
+    (Relation::ReloadPropagatedFrom, key::RELOAD_PROPAGATED_FROM),
+    (Relation::StopPropagatedFrom, key::STOP_PROPAGATED_FROM),
+];
+
+impl From<&Unit> for UnitConfig {
+    fn from(unit: &Unit) -> UnitConfig {
+        let kind = kind(unit);
+        UnitConfig {
+            name: unit.name().as_str().into(),
+            load: Load::Loaded,
+            relations: relations(unit, &kind),
+            kind,
+            conditions: unit
+                .iter()
+                .any(|(directive, _)| is_condition(directive.name())),
+            refuse_manual_start: unit.value(&key::REFUSE_MANUAL_START),
+            refuse_manual_stop: unit.value(&key::REFUSE_MANUAL_STOP),
+            allow_isolate: unit.value(&key::ALLOW_ISOLATE),
+            ignore_on_isolate: unit
+                .get(&key::IGNORE_ON_ISOLATE)
+                .copied()
+                .unwrap_or(stays_on_isolate(unit.kind())),
+            stop_when_unneeded: unit.value(&key::STOP_WHEN_UNNEEDED),
+            job_timeout: span(unit.value(&key::JOB_TIMEOUT_SEC)),
+            job_running_timeout: span(unit.value(&key::JOB_RUNNING_TIMEOUT_SEC)),
+            start_limit: start_limit(unit),
+            on_failure_mode: job_mode(unit.value(&key::ON_FAILURE_JOB_MODE)),
+            on_success_mode: job_mode(unit.value(&key::ON_SUCCESS_JOB_MODE)),
+        }
+    }
+}
+
+fn is_condition(name: &str) -> bool {
+    name.starts_with("Condition") || name.starts_with("Assert")
+}
+
+fn stays_on_isolate(kind: UnitKind) -> bool {
+    !matches!(
+        kind,
+        UnitKind::Service | UnitKind::Target | UnitKind::Socket | UnitKind::Timer | UnitKind::Path
+    )
+}
+
+fn kind(unit: &Unit) -> Kind {
+    match unit.kind() {
+        UnitKind::Target | UnitKind::Slice => Kind::Target,
+        UnitKind::Service => service_kind(unit),
+        UnitKind::Socket if unit.value(&key::ACCEPT) => {
+            Kind::Unsupported("Accept=yes is not supported yet.")
+        }
+        UnitKind::Socket => Kind::Socket(Arc::new(socket(unit))),
+        UnitKind::Timer => Kind::Unsupported("timers are not supported yet."),
+        UnitKind::Path => Kind::Unsupported("path units are not supported yet."),
+        UnitKind::Mount | UnitKind::Automount | UnitKind::Swap => {
+            Kind::Unsupported("mount and swap units are not supported yet.")
+        }
+        UnitKind::Scope => Kind::Unsupported("scopes are not supported yet."),
+        _ => Kind::Unsupported("units of this kind are not supported yet."),
+    }
+}
+
+fn service_kind(unit: &Unit) -> Kind {
+    let service_type = match unit.value(&key::SERVICE_TYPE) {
+        value::ServiceType::Simple | value::ServiceType::Idle => ServiceType::Simple,
+        value::ServiceType::Exec => ServiceType::Exec,
+        value::ServiceType::Oneshot => ServiceType::Oneshot,
+        value::ServiceType::Notify => ServiceType::Notify,
+        value::ServiceType::NotifyReload => ServiceType::NotifyReload,
+        value::ServiceType::Forking => {
+            return Kind::Unsupported("Type=forking is not supported yet.");
+        }
+        value::ServiceType::Dbus => return Kind::Unsupported("Type=dbus is not supported yet."),
+    };
+    if unit.value(&key::EXIT_TYPE) == value::ExitType::Cgroup {
+        return Kind::Unsupported("ExitType=cgroup is not supported yet.");
+    }
+    let no_command = unit.value(&key::EXEC_START).0.is_empty();
+    // Without Type=, a service that only stops something is a oneshot.
+    let service_type = if no_command && unit.get(&key::SERVICE_TYPE).is_none() {
+        ServiceType::Oneshot
+    } else {
+        service_type
+    };
+    if no_command && service_type != ServiceType::Oneshot {
+        return Kind::Unsupported("it has no ExecStart=.");
+    }
+    Kind::Service(Arc::new(service(unit, service_type)))
+}
+
+fn service(unit: &Unit, service_type: ServiceType) -> ServiceConfig {
+    let no_command = unit.value(&key::EXEC_START).0.is_empty();
+    ServiceConfig {
+        service_type,
+        remain_after_exit: unit.value(&key::REMAIN_AFTER_EXIT) || no_command,
+        condition: list(unit.get(&key::EXEC_CONDITION)),
+        start_pre: list(unit.get(&key::SERVICE_EXEC_START_PRE)),
+        start: list(unit.get(&key::EXEC_START)),
+        start_post: list(unit.get(&key::SERVICE_EXEC_START_POST)),
+        reload: list(unit.get(&key::EXEC_RELOAD)),
+        stop: list(unit.get(&key::EXEC_STOP)),
+        stop_post: list(unit.get(&key::SERVICE_EXEC_STOP_POST)),
+        restart: restart(unit.value(&key::RESTART)),
+        restart_direct: unit.value(&key::RESTART_MODE) == value::RestartMode::Direct,
+        restart_delay: span(unit.value(&key::RESTART_SEC)),
+        restart_steps: unit.value(&key::RESTART_STEPS),
+        restart_max_delay: span(unit.value(&key::RESTART_MAX_DELAY_SEC)),
+        restart_prevent: statuses(unit.get(&key::RESTART_PREVENT_EXIT_STATUS)),
+        restart_force: statuses(unit.get(&key::RESTART_FORCE_EXIT_STATUS)),
+        success: statuses(unit.get(&key::SUCCESS_EXIT_STATUS)),
+        timeout_start: timeout_start(unit, service_type),
+        timeout_stop: timeout_stop(unit),
+        timeout_abort: unit
+            .get(&key::TIMEOUT_ABORT_SEC)
+            .map_or_else(|| timeout_stop(unit), |abort| timeout(*abort)),
+        runtime_max: timeout(unit.value(&key::SERVICE_RUNTIME_MAX_SEC)),
+        start_failure: failure(unit.value(&key::TIMEOUT_START_FAILURE_MODE)),
+        stop_failure: failure(unit.value(&key::TIMEOUT_STOP_FAILURE_MODE)),
+        reload_signal: Signal(unit.value(&key::RELOAD_SIGNAL).0),
+        kill: kill(unit),
+    }
+}
+
+fn socket(unit: &Unit) -> SocketConfig {
+    let interval = span(unit.value(&key::SOCKET_TRIGGER_LIMIT_INTERVAL_SEC));
+    // The default for Accept=no.
+    let burst = unit
+        .get(&key::SOCKET_TRIGGER_LIMIT_BURST)
+        .copied()
+        .unwrap_or(20);
+    SocketConfig {
+        service: socket_service(unit),
+        flush_pending: unit.value(&key::FLUSH_PENDING),
+        trigger_limit: RateLimit { interval, burst },
+        start_pre: list(unit.get(&key::SOCKET_EXEC_START_PRE)),
+        start_post: list(unit.get(&key::SOCKET_EXEC_START_POST)),
+        stop_pre: list(unit.get(&key::EXEC_STOP_PRE)),
+        stop_post: list(unit.get(&key::SOCKET_EXEC_STOP_POST)),
+        timeout: timeout(unit.value(&key::SOCKET_TIMEOUT_SEC)),
+        kill: kill(unit),
+    }
+}
+
+fn socket_service(unit: &Unit) -> Arc<str> {
+    let named = unit
+        .get(&key::SERVICE)
+        .and_then(|reference| reference.0.clone());
+    match named.or_else(|| unit.name().with_kind(UnitKind::Service).ok()) {
+        Some(name) => name.as_str().into(),
+        None => "".into(),
+    }
+}
+
+fn relations(unit: &Unit, kind: &Kind) -> Box<[(Relation, Arc<str>)]> {
+    let mut relations: Vec<(Relation, Arc<str>)> = Vec::new();
+    for (relation, key) in &RELATIONS {
+        let names = unit.get(key).into_iter().flat_map(|list| list.0.iter());
+        relations.extend(names.map(|name| (*relation, name.as_str().into())));
+    }
+    for socket in unit
+        .get(&key::SOCKETS)
+        .into_iter()
+        .flat_map(|list| list.0.iter())
+    {
+        relations.push((Relation::Wants, socket.as_str().into()));
+        relations.push((Relation::After, socket.as_str().into()));
+    }
+    if let Kind::Socket(socket) = kind {
+        relations.push((Relation::Triggers, Arc::clone(&socket.service)));
+        relations.push((Relation::Before, Arc::clone(&socket.service)));
+    }
+    if unit.value(&key::DEFAULT_DEPENDENCIES) {
+        implied(unit.kind(), &mut relations);
+    }
+    relations.sort();
+    relations.dedup();
+    relations.into()
+}
+
+/// DefaultDependencies=: order only, so that nothing is pulled in where another init is at work.
+fn implied(kind: UnitKind, relations: &mut Vec<(Relation, Arc<str>)>) {
+    let mut say = |relation, name: &str| relations.push((relation, name.into()));
+    match kind {
+        UnitKind::Service => {
+            say(Relation::After, "sysinit.target");
+            say(Relation::After, "basic.target");
+        }
+        UnitKind::Socket => {
+            say(Relation::After, "sysinit.target");
+            say(Relation::Before, "sockets.target");
+        }
+        UnitKind::Target => {
+            let pulled = |relation| {
+                matches!(
+                    relation,
+                    Relation::Requires | Relation::Requisite | Relation::Wants | Relation::BindsTo
+                )
+            };
+            let after: Vec<_> = relations
+                .iter()
+                .filter(|(relation, _)| pulled(*relation))
+                .map(|(_, name)| (Relation::TargetAfter, Arc::clone(name)))
+                .collect();
+            relations.extend(after);
+        }
+        _ => return,
+    }
+    relations.push((Relation::Conflicts, "shutdown.target".into()));
+    relations.push((Relation::Before, "shutdown.target".into()));
+}
+
+fn list(commands: Option<&ExecCommands>) -> CommandList {
+    let commands = commands.into_iter().flat_map(|commands| commands.0.iter());
+    CommandList(
+        commands
+            .map(|command| Command {
+                ignore_failure: command.ignore_failure,
+            })
+            .collect(),
+    )
+}
+
+fn statuses(set: Option<&ExitStatusSet>) -> StatusSet {
+    let Some(set) = set else {
+        return StatusSet::default();
+    };
+    StatusSet {
+        statuses: set.codes.iter().copied().collect(),
+        signals: set.signals.iter().map(|signal| Signal(signal.0)).collect(),
+    }
+}
+
+fn span(span: TimeSpan) -> Micros {
+    Micros(span.micros())
+}
+
+/// A timeout, where 0 means none.
+fn timeout(time: TimeSpan) -> Micros {
+    if time.micros() == 0 {
+        Micros::INFINITY
+    } else {
+        span(time)
+    }
+}
+
+fn timeout_start(unit: &Unit, service_type: ServiceType) -> Micros {
+    let given = unit
+        .get(&key::TIMEOUT_START_SEC)
+        .or_else(|| unit.get(&key::SERVICE_TIMEOUT_SEC));
+    match given {
+        Some(given) => timeout(*given),
+        None if service_type == ServiceType::Oneshot => Micros::INFINITY,
+        None => timeout(unit.value(&key::TIMEOUT_START_SEC)),
+    }
+}
+
+fn timeout_stop(unit: &Unit) -> Micros {
+    let given = unit
+        .get(&key::SERVICE_TIMEOUT_STOP_SEC)
+        .or_else(|| unit.get(&key::SERVICE_TIMEOUT_SEC));
+    given.copied().map_or_else(
+        || timeout(unit.value(&key::SERVICE_TIMEOUT_STOP_SEC)),
+        timeout,
+    )
+}
+
+/// The current names before the legacy ones, in `[Unit]` before `[Service]`.
+fn start_limit(unit: &Unit) -> RateLimit {
+    let intervals = [
+        &key::START_LIMIT_INTERVAL_SEC,
+        &key::START_LIMIT_INTERVAL,
+        &key::SERVICE_START_LIMIT_INTERVAL,
+    ];
+    let interval = intervals.into_iter().find_map(|key| unit.get(key)).copied();
+    let bursts = [&key::START_LIMIT_BURST, &key::SERVICE_START_LIMIT_BURST];
+    let burst = bursts.into_iter().find_map(|key| unit.get(key)).copied();
+    RateLimit {
+        interval: span(interval.unwrap_or_else(|| unit.value(&key::START_LIMIT_INTERVAL_SEC))),
+        burst: burst.unwrap_or_else(|| unit.value(&key::START_LIMIT_BURST)),
+    }
+}
+
+fn kill(unit: &Unit) -> KillConfig {
+    let signal = unit.value(&key::KILL_SIGNAL).0;
+    KillConfig {
+        mode: match unit.value(&key::KILL_MODE) {
+            value::KillMode::ControlGroup => KillMode::ControlGroup,
+            value::KillMode::Mixed => KillMode::Mixed,
+            value::KillMode::Process => KillMode::Process,
+            value::KillMode::None => KillMode::None,
+        },
+        signal: Signal(signal),
+        restart_signal: Signal(
+            unit.get(&key::RESTART_KILL_SIGNAL)
+                .map_or(signal, |signal| signal.0),
+        ),
+        final_signal: Signal(unit.value(&key::FINAL_KILL_SIGNAL).0),
+        watchdog_signal: Signal(unit.value(&key::WATCHDOG_SIGNAL).0),
+        send_sigkill: unit.value(&key::SEND_SIGKILL),
+        send_sighup: unit.value(&key::SEND_SIGHUP),
+    }
+}
+
+fn restart(restart: value::Restart) -> Restart {
+    match restart {
+        value::Restart::No => Restart::No,
+        value::Restart::Always => Restart::Always,
+        value::Restart::OnSuccess => Restart::OnSuccess,
+        value::Restart::OnFailure => Restart::OnFailure,
+        value::Restart::OnAbnormal => Restart::OnAbnormal,
+        value::Restart::OnAbort => Restart::OnAbort,
+        value::Restart::OnWatchdog => Restart::OnWatchdog,
+    }
+}
+
+fn failure(mode: value::TimeoutFailureMode) -> TimeoutFailure {
+    match mode {
+        value::TimeoutFailureMode::Terminate => TimeoutFailure::Terminate,
+        value::TimeoutFailureMode::Abort => TimeoutFailure::Abort,
+        value::TimeoutFailureMode::Kill => TimeoutFailure::Kill,
+    }
+}
+
+/// The modes that this version does not tell apart from replace are replace.
+fn job_mode(mode: value::JobMode) -> JobMode {
+    match mode {
+        value::JobMode::Fail | value::JobMode::Lenient => JobMode::Fail,
+        value::JobMode::Isolate => JobMode::Isolate,
+        value::JobMode::IgnoreDependencies => JobMode::IgnoreDependencies,
+        value::JobMode::IgnoreRequirements => JobMode::IgnoreRequirements,
+        _ => JobMode::Replace,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::UnitName;
+
+    fn unit(name: &str) -> Unit {
+        Unit::new(UnitName::new(name).unwrap())
+    }
+
+    #[test]
+    fn a_bare_service_has_the_defaults_of_its_type() {
+        let mut bare = unit("web.service");
+        bare.set(
+            &key::EXEC_START,
+            ExecCommands(vec![value::ExecCommand::new("/bin/true", &[])]),
+        );
+        let config = UnitConfig::from(&bare);
+        assert_eq!(
+            config.kind,
+            Kind::Service(Arc::new(ServiceConfig::new(ServiceType::Simple)))
+        );
+        assert_eq!(
+            config.start_limit,
+            RateLimit {
+                interval: Micros::seconds(10),
+                burst: 5
+            }
+        );
+    }
+
+    #[test]
+    fn a_socket_comes_before_the_service_of_its_name() {
+        let config = UnitConfig::from(&unit("web@1.socket"));
+        assert!(
+            config
+                .relations
+                .contains(&(Relation::Triggers, "web@1.service".into()))
+        );
+        assert!(
+            config
+                .relations
+                .contains(&(Relation::Before, "web@1.service".into()))
+        );
+    }
+
+    #[test]
+    fn an_unsupported_kind_says_so() {
+        assert_eq!(
+            UnitConfig::from(&unit("a.timer")).kind,
+            Kind::Unsupported("timers are not supported yet.")
+        );
+    }
+}

@@ -1,0 +1,204 @@
+//! Literate tests: each file of `golden/` has units, events, and the trace that must follow. `CORACLE_BLESS=1` writes the traces anew.
+
+mod support;
+
+use std::fmt::Write;
+
+use coracle_engine::*;
+use support::*;
+
+/// Runs the events of a scenario and tells what happened after each.
+fn trace(units: &str, events: &str) -> String {
+    let mut engine = Engine::new();
+    for config in parse_units(units) {
+        let _configured = engine.step(Micros(0), Input::Configure(Box::new(config)));
+    }
+    let mut now = Micros::seconds(1);
+    let mut request = 0;
+    let mut text = String::new();
+    for line in events
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+    {
+        writeln!(text, "> {line}").unwrap();
+        let input = match line.split_once(' ') {
+            Some(("wait", seconds)) => {
+                now = now.after(Micros((seconds.parse::<f64>().unwrap() * 1e6) as u64));
+                Input::Tick
+            }
+            _ => parse_event(&engine, line, &mut request),
+        };
+        let before: Vec<_> = engine
+            .units()
+            .map(|unit| (unit, print_state(&engine, unit)))
+            .collect();
+        let effects = engine.step(now, input);
+        for (unit, old) in before {
+            let new = print_state(&engine, unit);
+            if old != new {
+                writeln!(
+                    text,
+                    "  {}: {old} -> {new}",
+                    engine.config(unit).unwrap().name
+                )
+                .unwrap();
+            }
+        }
+        for effect in effects.iter() {
+            if let Some(line) = print_effect(&engine, effect) {
+                writeln!(text, "  {line}").unwrap();
+            }
+        }
+    }
+    text
+}
+
+fn parse_event(engine: &Engine, line: &str, request: &mut u64) -> Input {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let unit = engine
+        .id(words[1])
+        .unwrap_or_else(|| panic!("no unit {}", words[1]));
+    let incarnation = engine.snapshot(unit).unwrap().incarnation;
+    let process = |word: usize| ProcessKey {
+        unit,
+        incarnation,
+        serial: words[word].parse().unwrap(),
+    };
+    let mut job = |kind| {
+        *request += 1;
+        let mode = match words.get(2) {
+            Some(&"fail") => JobMode::Fail,
+            Some(&"isolate") => JobMode::Isolate,
+            Some(&"ignore-dependencies") => JobMode::IgnoreDependencies,
+            _ => JobMode::Replace,
+        };
+        Input::Job {
+            request: *request,
+            unit,
+            kind,
+            mode,
+        }
+    };
+    match words[0] {
+        "start" => job(JobKind::Start),
+        "stop" => job(JobKind::Stop),
+        "restart" => job(JobKind::Restart),
+        "try-restart" => job(JobKind::TryRestart),
+        "reload" => job(JobKind::Reload),
+        "reset-failed" => Input::ResetFailed(unit),
+        "spawned" => Input::Spawned(process(2)),
+        "unspawned" => Input::SpawnFailed(process(2)),
+        "executed" => Input::Executed(process(2)),
+        "exits" => Input::Exited {
+            process: process(2),
+            status: ExitStatus::Exited(words[3].parse().unwrap()),
+        },
+        "killed" => Input::Exited {
+            process: process(2),
+            status: ExitStatus::Killed(Signal(words[3].parse().unwrap())),
+        },
+        "late" => {
+            let incarnation = Incarnation(words[2].parse().unwrap());
+            let process = ProcessKey {
+                unit,
+                incarnation,
+                serial: words[3].parse().unwrap(),
+            };
+            Input::Exited {
+                process,
+                status: ExitStatus::Exited(0),
+            }
+        }
+        "empty" => Input::CgroupEmpty { unit, incarnation },
+        "says" => Input::Notify {
+            unit,
+            incarnation,
+            message: notice(&words[2..]),
+        },
+        "conditions" => {
+            let outcome = if words[2] == "met" {
+                Conditions::Met
+            } else {
+                Conditions::Unmet
+            };
+            Input::Conditions { unit, outcome }
+        }
+        "opened" => Input::SocketsOpen { unit, incarnation },
+        "unopened" => Input::SocketsFailed { unit, incarnation },
+        "traffic" => Input::SocketTraffic { unit, incarnation },
+        other => panic!("unknown event {other}"),
+    }
+}
+
+fn notice(words: &[&str]) -> Notice {
+    let mut notice = Notice::default();
+    for word in words {
+        match word.split_once('=') {
+            Some(("mainpid", pid)) => notice.main_pid = Some(pid.parse().unwrap()),
+            Some(("extend", seconds)) => {
+                notice.extend_timeout = Some(seconds.parse::<u64>().unwrap() * 1_000_000)
+            }
+            _ => match *word {
+                "ready" => notice.ready = true,
+                "stopping" => notice.stopping = true,
+                "reloading" => notice.reloading = true,
+                other => panic!("unknown notice {other}"),
+            },
+        }
+    }
+    notice
+}
+
+/// Each scenario: a title line `# …`, units, a line `events`, the events, a line `trace`, the trace.
+fn check(file: &str) {
+    let path = format!("{}/tests/golden/{file}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut blessed = String::new();
+    let mut wrong = Vec::new();
+    for scenario in text
+        .split("\n# ")
+        .map(|scenario| scenario.trim_start_matches("# "))
+    {
+        let (title, rest) = scenario.split_once('\n').unwrap();
+        let (units, rest) = rest.split_once("\nevents\n").unwrap();
+        let (events, expected) = rest.split_once("trace\n").unwrap();
+        let found = trace(units, events);
+        if found.trim() != expected.trim() {
+            wrong.push(format!(
+                "{title}\n--- expected\n{expected}\n--- found\n{found}"
+            ));
+        }
+        let separator = if blessed.is_empty() { "" } else { "\n" };
+        write!(
+            blessed,
+            "{separator}# {title}\n{units}\nevents\n{events}trace\n{found}"
+        )
+        .unwrap();
+    }
+    if std::env::var_os("CORACLE_BLESS").is_some() {
+        std::fs::write(&path, blessed).unwrap();
+        return;
+    }
+    assert!(wrong.is_empty(), "{file}:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn services_come_up_and_go_down_as_their_type_says() {
+    check("services.txt");
+}
+
+#[test]
+fn failures_restart_or_stay_as_the_policy_says() {
+    check("failures.txt");
+}
+
+#[test]
+fn jobs_follow_relations_and_order() {
+    check("jobs.txt");
+}
+
+#[test]
+fn sockets_start_their_service() {
+    check("sockets.txt");
+}

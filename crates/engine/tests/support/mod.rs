@@ -1,0 +1,274 @@
+//! Units as text, effects as text: what the golden tests and the simulator share.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::sync::Arc;
+
+use coracle_engine::*;
+
+/// Reads units: a line `unit NAME` and below it, indented, `key value` lines; see `set`.
+pub(crate) fn parse_units(text: &str) -> Vec<UnitConfig> {
+    let mut units: Vec<UnitConfig> = Vec::new();
+    for line in text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+    {
+        match line.split_once(' ') {
+            Some(("unit", name)) => units.push(new_unit(name)),
+            _ => set(units.last_mut().expect("a unit first"), line),
+        }
+    }
+    units.iter_mut().for_each(|unit| {
+        unit.relations.sort();
+        if let Kind::Target = unit.kind {
+            imply_target_order(unit);
+        }
+    });
+    units
+}
+
+fn imply_target_order(unit: &mut UnitConfig) {
+    let mut relations = unit.relations.to_vec();
+    for (relation, name) in unit.relations.iter() {
+        if matches!(
+            relation,
+            Relation::Requires | Relation::Wants | Relation::BindsTo
+        ) {
+            relations.push((Relation::TargetAfter, name.clone()));
+        }
+    }
+    relations.sort();
+    unit.relations = relations.into();
+}
+
+fn new_unit(name: &str) -> UnitConfig {
+    if name.ends_with(".service") {
+        return UnitConfig::service(name, ServiceType::Simple);
+    }
+    match name.strip_suffix(".socket") {
+        Some(stem) => UnitConfig::socket(name, &format!("{stem}.service")),
+        None => UnitConfig::target(name),
+    }
+}
+
+pub(crate) fn relate(unit: &mut UnitConfig, relation: Relation, name: &str) {
+    let mut relations = unit.relations.to_vec();
+    relations.push((relation, name.into()));
+    relations.sort();
+    relations.dedup();
+    unit.relations = relations.into();
+}
+
+fn set(unit: &mut UnitConfig, line: &str) {
+    let (key, value) = line
+        .split_once('=')
+        .unwrap_or_else(|| panic!("not an assignment: {line}"));
+    let relation = match key {
+        "Requires" => Relation::Requires,
+        "Requisite" => Relation::Requisite,
+        "Wants" => Relation::Wants,
+        "BindsTo" => Relation::BindsTo,
+        "PartOf" => Relation::PartOf,
+        "Upholds" => Relation::Upholds,
+        "Conflicts" => Relation::Conflicts,
+        "Before" => Relation::Before,
+        "After" => Relation::After,
+        "OnFailure" => Relation::OnFailure,
+        "OnSuccess" => Relation::OnSuccess,
+        "PropagatesReloadTo" => Relation::PropagatesReloadTo,
+        _ => return set_other(unit, key, value),
+    };
+    value
+        .split(' ')
+        .for_each(|name| relate(unit, relation, name));
+}
+
+fn set_other(unit: &mut UnitConfig, key: &str, value: &str) {
+    match key {
+        "Condition" => unit.conditions = value == "yes",
+        "AllowIsolate" => unit.allow_isolate = value == "yes",
+        "RefuseManualStart" => unit.refuse_manual_start = value == "yes",
+        "StopWhenUnneeded" => unit.stop_when_unneeded = value == "yes",
+        "JobTimeoutSec" => unit.job_timeout = seconds(value),
+        "StartLimitBurst" => unit.start_limit.burst = value.parse().unwrap(),
+        "Load" => {
+            unit.load = if value == "masked" {
+                Load::Masked
+            } else {
+                Load::NotFound
+            }
+        }
+        _ => match &mut unit.kind {
+            Kind::Service(service) => set_service(Arc::make_mut(service), key, value),
+            Kind::Socket(socket) => set_socket(Arc::make_mut(socket), key, value),
+            _ => panic!("unknown key {key}"),
+        },
+    }
+}
+
+fn set_socket(socket: &mut SocketConfig, key: &str, value: &str) {
+    match key {
+        "TriggerLimitBurst" => socket.trigger_limit.burst = value.parse().unwrap(),
+        "ExecStartPre" => socket.start_pre = commands(value),
+        "ExecStopPost" => socket.stop_post = commands(value),
+        _ => panic!("unknown key {key}"),
+    }
+}
+
+fn set_service(service: &mut ServiceConfig, key: &str, value: &str) {
+    match key {
+        "Type" => {
+            service.service_type = match value {
+                "simple" => ServiceType::Simple,
+                "exec" => ServiceType::Exec,
+                "oneshot" => ServiceType::Oneshot,
+                "notify" => ServiceType::Notify,
+                "notify-reload" => ServiceType::NotifyReload,
+                _ => panic!("unknown type {value}"),
+            }
+        }
+        "RemainAfterExit" => service.remain_after_exit = value == "yes",
+        "ExecCondition" => service.condition = commands(value),
+        "ExecStartPre" => service.start_pre = commands(value),
+        "ExecStart" => service.start = commands(value),
+        "ExecStartPost" => service.start_post = commands(value),
+        "ExecReload" => service.reload = commands(value),
+        "ExecStop" => service.stop = commands(value),
+        "ExecStopPost" => service.stop_post = commands(value),
+        "Restart" => service.restart = restart(value),
+        "RestartMode" => service.restart_direct = value == "direct",
+        "RestartSec" => service.restart_delay = seconds(value),
+        "TimeoutStartSec" => service.timeout_start = seconds(value),
+        "TimeoutStopSec" => service.timeout_stop = seconds(value),
+        "RuntimeMaxSec" => service.runtime_max = seconds(value),
+        "RestartPreventExitStatus" => service.restart_prevent = statuses(value),
+        "RestartForceExitStatus" => service.restart_force = statuses(value),
+        "SuccessExitStatus" => service.success = statuses(value),
+        "SendSIGKILL" => service.kill.send_sigkill = value == "yes",
+        "KillMode" => {
+            service.kill.mode = match value {
+                "control-group" => KillMode::ControlGroup,
+                "mixed" => KillMode::Mixed,
+                "process" => KillMode::Process,
+                _ => KillMode::None,
+            }
+        }
+        _ => panic!("unknown key {key}"),
+    }
+}
+
+fn statuses(value: &str) -> StatusSet {
+    let statuses = value
+        .split(' ')
+        .map(|status| status.parse().unwrap())
+        .collect();
+    StatusSet {
+        statuses,
+        signals: Box::default(),
+    }
+}
+
+fn restart(value: &str) -> Restart {
+    match value {
+        "no" => Restart::No,
+        "always" => Restart::Always,
+        "on-success" => Restart::OnSuccess,
+        "on-failure" => Restart::OnFailure,
+        "on-abnormal" => Restart::OnAbnormal,
+        "on-abort" => Restart::OnAbort,
+        _ => panic!("unknown restart {value}"),
+    }
+}
+
+/// `a b -c`: three commands, the failure of the third ignored.
+fn commands(value: &str) -> CommandList {
+    CommandList(
+        value
+            .split_whitespace()
+            .map(|word| Command {
+                ignore_failure: word.starts_with('-'),
+            })
+            .collect(),
+    )
+}
+
+fn seconds(value: &str) -> Micros {
+    if value == "infinity" {
+        Micros::INFINITY
+    } else {
+        Micros((value.parse::<f64>().unwrap() * 1e6) as u64)
+    }
+}
+
+/// An effect as one line; nothing for the bookkeeping ones.
+pub(crate) fn print_effect(engine: &Engine, effect: &Effect) -> Option<String> {
+    let name = |unit: UnitId| {
+        engine
+            .config(unit)
+            .map_or("?".to_owned(), |config| config.name.to_string())
+    };
+    Some(match &effect.action {
+        Action::Spawn(spawn) => {
+            let key = spawn.process;
+            let result = spawn
+                .result
+                .map(|result| format!(" after {}", result.name()))
+                .unwrap_or_default();
+            format!(
+                "{}: {} spawns #{} {:?} {}{result}",
+                name(key.unit),
+                key.incarnation,
+                key.serial,
+                spawn.role,
+                spawn.index
+            )
+        }
+        Action::Signal {
+            unit,
+            target,
+            signal,
+            ..
+        } => format!("{}: signal {} to {target:?}", name(*unit), signal.0),
+        Action::Track { process, pid } => format!(
+            "{}: tracks pid {pid} as #{}",
+            name(process.unit),
+            process.serial
+        ),
+        Action::WatchEmpty { unit, .. } => format!("{}: watch for the last process", name(*unit)),
+        Action::TestConditions(unit) => format!("{}: test conditions", name(*unit)),
+        Action::OpenSockets { unit, .. } => format!("{}: open sockets", name(*unit)),
+        Action::CloseSockets { unit, .. } => format!("{}: close sockets", name(*unit)),
+        Action::WatchSockets { unit, .. } => format!("{}: watch sockets", name(*unit)),
+        Action::UnwatchSockets(unit) => format!("{}: unwatch sockets", name(*unit)),
+        Action::FlushSockets(unit) => format!("{}: flush sockets", name(*unit)),
+        Action::WakeAt(Some(at)) => format!("wake at {at}"),
+        Action::WakeAt(None) => "wake never".to_owned(),
+        Action::JobQueued {
+            request,
+            job: Some(job),
+        } => format!("request {request}: job {}", job.0),
+        Action::JobQueued { request, job: None } => format!("request {request}: nothing to do"),
+        Action::Refused { request, why } => format!("request {request} refused: {why}"),
+        Action::JobDone {
+            job,
+            unit,
+            kind,
+            result,
+        } => format!("job {} {} {}: {result:?}", job.0, kind.name(), name(*unit)),
+        Action::StateChanged(_) => return None,
+        Action::Release { unit, incarnation } => format!("{}: release {incarnation}", name(*unit)),
+        Action::Removed(unit) => format!("unit {} removed", unit.0),
+        Action::Log { text, .. } => format!("log: {text}"),
+    })
+}
+
+/// The state as `active (running)`.
+pub(crate) fn print_state(engine: &Engine, unit: UnitId) -> String {
+    let state = engine.state(unit).expect("a unit");
+    let result = match state {
+        State::Failed { result, .. } => format!(" {}", result.name()),
+        _ => String::new(),
+    };
+    format!("{} ({}){result}", state.active().name(), state.sub().name())
+}
