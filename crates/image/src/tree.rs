@@ -1,9 +1,38 @@
-//! Reads os-release and unit files below a mounted root, resolving every path inside it.
-use std::os::fd::BorrowedFd;
+//! Reads os-release and unit files below a root directory, resolving every path inside it.
 
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::os_release::OsRelease;
+use crate::os_release::{self, OsRelease, OsReleaseError};
+
+/// The largest unit file or drop-in: a long one has some tens of kilobytes.
+const UNIT_LIMIT_BYTES: u64 = 1 << 20;
+
+/// All unit files and drop-ins of an image together.
+const UNITS_LIMIT_BYTES: usize = 8 << 20;
+
+/// Unit files and drop-ins of an image.
+const UNITS_LIMIT: usize = 512;
+
+/// Entries of one directory; a whole distribution's unit directory has some hundreds.
+const ENTRIES_LIMIT: usize = 8192;
+
+/// Where unit files lie, the first place wins.
+const UNIT_DIRECTORIES: [&str; 4] = [
+    "etc/systemd/system",
+    "usr/local/lib/systemd/system",
+    "usr/lib/systemd/system",
+    "lib/systemd/system",
+];
+
+/// Unit files of these kinds belong to a portable.
+const KINDS: [&str; 5] = ["service", "socket", "target", "timer", "path"];
 
 /// One unit file or drop-in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,14 +58,401 @@ pub struct Contents {
 #[derive(Debug, thiserror::Error)]
 pub enum TreeError {
     /// No os-release.
-    #[error("the image has neither usr/lib/os-release nor etc/os-release")]
+    #[error("the image has neither etc/os-release nor usr/lib/os-release")]
     NoOsRelease,
+    /// An os-release that can't be used.
+    #[error(transparent)]
+    OsRelease(#[from] OsReleaseError),
+    /// An os-release that names nothing.
+    #[error(
+        "the image's os-release names no portable: PORTABLE_ID=, IMAGE_ID= or ID= was expected"
+    )]
+    NoName,
+    /// Something that should be a regular file and is not, or is too large, or no text.
+    #[error("{path} in the image {what}")]
+    File {
+        /// Its path below the root, without control characters.
+        path: String,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// More than is reasonable.
+    #[error("the image has too many {0}")]
+    TooMany(&'static str),
+    /// A path can't be read.
+    #[error("cannot read {path} in the image")]
+    Read {
+        /// Its path below the root, without control characters.
+        path: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
 }
 
 /// Reads what attaching needs from a root directory (an image's mount or a plain directory).
 ///
 /// # Errors
 /// See [`TreeError`].
-pub fn read(_root: BorrowedFd<'_>) -> Result<Contents, TreeError> {
-    todo!()
+pub fn read(root: BorrowedFd<'_>) -> Result<Contents, TreeError> {
+    let root = Root(root);
+    let os_release = read_os_release(&root)?;
+    let mut found = Found {
+        prefixes: os_release.prefixes(),
+        ..Found::default()
+    };
+    for directory in UNIT_DIRECTORIES {
+        found.collect(&root, directory)?;
+    }
+    let units: Vec<UnitFile> = found
+        .units
+        .into_iter()
+        .map(|(name, text)| UnitFile { name, text })
+        .collect();
+    Ok(Contents {
+        os_release,
+        units,
+        foreign_units: found.foreign,
+    })
+}
+
+fn read_os_release(root: &Root<'_>) -> Result<OsRelease, TreeError> {
+    for path in ["etc/os-release", "usr/lib/os-release"] {
+        let Some(text) = root.text(path, os_release::LIMIT_BYTES)? else {
+            continue;
+        };
+        let release = OsRelease::parse(&text)?;
+        return if release.name().is_some() {
+            Ok(release)
+        } else {
+            Err(TreeError::NoName)
+        };
+    }
+    Err(TreeError::NoOsRelease)
+}
+
+/// Whether a unit's name is one that an image with this prefix may have: the prefix itself, ended by `.`, `-` or `@`.
+#[must_use]
+pub fn covers(prefix: &str, unit: &str) -> bool {
+    unit.strip_prefix(prefix)
+        .is_some_and(|rest| rest.starts_with(['.', '-', '@']))
+}
+
+/// Whether a file name is that of a unit of a kind that portables have.
+#[must_use]
+pub fn is_unit_name(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b":-_.\\@".contains(&b);
+    let kind = name
+        .rsplit_once('.')
+        .filter(|(stem, _)| !stem.is_empty())
+        .map(|(_, kind)| kind);
+    kind.is_some_and(|kind| KINDS.contains(&kind)) && name.len() <= 255 && name.bytes().all(allowed)
+}
+
+#[derive(Default)]
+struct Found {
+    prefixes: Vec<String>,
+    units: BTreeMap<String, String>,
+    foreign: Vec<String>,
+    bytes: usize,
+}
+
+impl Found {
+    /// Takes a directory's unit files and drop-ins, but for names that an earlier directory had.
+    fn collect(&mut self, root: &Root<'_>, directory: &str) -> Result<(), TreeError> {
+        for (name, kind) in root.entries(directory)? {
+            let unit = name
+                .strip_suffix(".d")
+                .filter(|_| kind != FileType::RegularFile)
+                .unwrap_or(&name);
+            if !is_unit_name(unit) {
+                continue;
+            }
+            if !self.prefixes.iter().any(|prefix| covers(prefix, unit)) {
+                self.leave(unit)?;
+            } else if unit.len() == name.len() {
+                self.take(root, directory, &name)?;
+            } else {
+                self.collect_drop_ins(root, directory, &name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn collect_drop_ins(
+        &mut self,
+        root: &Root<'_>,
+        directory: &str,
+        name: &str,
+    ) -> Result<(), TreeError> {
+        for (file, _) in root.entries(&format!("{directory}/{name}"))? {
+            if file.ends_with(".conf") {
+                self.take(root, directory, &format!("{name}/{file}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self, unit: &str) -> Result<(), TreeError> {
+        if !self.foreign.iter().any(|known| known == unit) {
+            self.foreign.push(unit.into());
+        }
+        if self.foreign.len() > ENTRIES_LIMIT {
+            Err(TreeError::TooMany("unit files"))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn take(&mut self, root: &Root<'_>, directory: &str, name: &str) -> Result<(), TreeError> {
+        if self.units.contains_key(name) {
+            return Ok(());
+        }
+        // A link to /dev/null, which an image does not have: the unit is masked.
+        let Some(text) = root.text(&format!("{directory}/{name}"), UNIT_LIMIT_BYTES)? else {
+            return Ok(());
+        };
+        self.bytes += text.len();
+        self.units.insert(name.into(), text);
+        match self.units.len() > UNITS_LIMIT || self.bytes > UNITS_LIMIT_BYTES {
+            true => Err(TreeError::TooMany("unit files")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// A directory that no path below it leaves.
+struct Root<'fd>(BorrowedFd<'fd>);
+
+impl Root<'_> {
+    fn open(&self, path: &str, flags: OFlags) -> Result<Option<File>, TreeError> {
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        match rustix::fs::openat2(self.0, path, flags, Mode::empty(), resolve) {
+            Ok(file) => Ok(Some(file.into())),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(error) => Err(read_error(path, error.into())),
+        }
+    }
+
+    /// A regular file's text; `None` where there is no file.
+    fn text(&self, path: &str, limit_bytes: u64) -> Result<Option<String>, TreeError> {
+        let wrong = |what| TreeError::File {
+            path: shown(path),
+            what,
+        };
+        let Some(file) = self.open(path, OFlags::empty())? else {
+            return Ok(None);
+        };
+        let metadata = file.metadata().map_err(|error| read_error(path, error))?;
+        if is_null_device(&metadata) {
+            return Ok(None);
+        }
+        if !metadata.is_file() {
+            return Err(wrong("is not a regular file"));
+        }
+        let mut bytes = Vec::new();
+        file.take(limit_bytes + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| read_error(path, error))?;
+        if bytes.len() as u64 > limit_bytes {
+            return Err(wrong("is too large"));
+        }
+        String::from_utf8(bytes)
+            .map(Some)
+            .map_err(|_| wrong("is no UTF-8 text"))
+    }
+
+    /// A directory's entries, sorted; nothing where there is none.
+    fn entries(&self, path: &str) -> Result<Vec<(String, FileType)>, TreeError> {
+        let Some(directory) = self.open(path, OFlags::DIRECTORY)? else {
+            return Ok(Vec::new());
+        };
+        let mut entries = Vec::new();
+        for entry in
+            Dir::read_from(directory.as_fd()).map_err(|error| read_error(path, error.into()))?
+        {
+            let entry = entry.map_err(|error| read_error(path, error.into()))?;
+            // A name that is no text is no unit's.
+            let Ok(name) = entry.file_name().to_str() else {
+                continue;
+            };
+            entries.push((name.to_owned(), entry.file_type()));
+            if entries.len() > ENTRIES_LIMIT {
+                return Err(TreeError::TooMany("files in a unit directory"));
+            }
+        }
+        entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(entries)
+    }
+}
+
+fn is_null_device(metadata: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+    metadata.file_type().is_char_device() && metadata.rdev() == rustix::fs::makedev(1, 3)
+}
+
+fn read_error(path: &str, source: io::Error) -> TreeError {
+    TreeError::Read {
+        path: shown(path),
+        source,
+    }
+}
+
+fn shown(path: &str) -> String {
+    path.chars()
+        .filter(|character| !character.is_control())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    use super::*;
+
+    /// A root from lines `path: text` or `path -> link target`.
+    fn tree(lines: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let place = |path: &str| {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            path
+        };
+        for line in lines {
+            match line.split_once(" -> ") {
+                Some((path, target)) => symlink(target, place(path)).unwrap(),
+                None => {
+                    let (path, text) = line.split_once(": ").unwrap();
+                    std::fs::write(place(path), text).unwrap();
+                }
+            }
+        }
+        dir
+    }
+
+    /// Name, units and foreign units, or the refusal.
+    fn check_root(root: &Path, expected: &str) {
+        let said = match read(File::open(root).unwrap().as_fd()) {
+            Ok(contents) => {
+                let units: Vec<_> = contents
+                    .units
+                    .iter()
+                    .map(|unit| format!("{}={}", unit.name, unit.text))
+                    .collect();
+                let name = contents.os_release.name().unwrap_or_default();
+                format!(
+                    "{name}: {} / {}",
+                    units.join(" "),
+                    contents.foreign_units.join(" ")
+                )
+            }
+            Err(error) => format!("refused: {error}"),
+        };
+        assert_eq!(said, expected);
+    }
+
+    fn check(lines: &[&str], expected: &str) {
+        check_root(tree(lines).path(), expected);
+    }
+
+    const RELEASE: &str = "usr/lib/os-release: ID=hello";
+
+    #[test]
+    fn units_and_drop_ins_with_the_prefix_are_found_and_others_are_left() {
+        check(
+            &[
+                RELEASE,
+                "usr/lib/systemd/system/hello.service: A",
+                "usr/lib/systemd/system/hello-worker@.service: B",
+                "usr/lib/systemd/system/hello.service.d/more.conf: C",
+                "usr/lib/systemd/system/hello.service.d/notes.txt: no",
+                "usr/lib/systemd/system/helloworld.service: no",
+                "usr/lib/systemd/system/sshd.socket: no",
+                "usr/lib/systemd/system/hello.mount: no",
+            ],
+            "hello: hello-worker@.service=B hello.service=A hello.service.d/more.conf=C / helloworld.service sshd.socket",
+        );
+    }
+
+    #[test]
+    fn what_lies_in_etc_wins_and_a_mask_hides() {
+        check(
+            &[
+                RELEASE,
+                "usr/lib/systemd/system/hello.service: vendor",
+                "etc/systemd/system/hello.service: own",
+                "usr/lib/systemd/system/hello.socket -> /dev/null",
+            ],
+            "hello: hello.service=own / ",
+        );
+    }
+
+    #[test]
+    fn links_never_leave_the_root() {
+        let outside = tree(&["secret.service: secret"]);
+        let up = format!(
+            "usr/lib/systemd/system/hello.service -> ../../../../../../../../../..{}/secret.service",
+            outside.path().display()
+        );
+        let absolute = format!(
+            "usr/lib/systemd/system/hello-b.service -> {}/secret.service",
+            outside.path().display()
+        );
+        let magic = "usr/lib/systemd/system/hello-c.service -> /proc/self/environ";
+        check(&[RELEASE, &up, &absolute, magic], "hello:  / ");
+        check(
+            &[
+                RELEASE,
+                "etc/os-release -> /usr/lib/os-release",
+                "a/hello.service: A",
+                "etc/systemd/system -> /a",
+            ],
+            "hello: hello.service=A / ",
+        );
+    }
+
+    #[test]
+    fn what_is_no_text_file_is_refused_by_name() {
+        let dir = tree(&[RELEASE]);
+        std::fs::create_dir_all(dir.path().join("usr/lib/systemd/system/hello.service")).unwrap();
+        check_root(
+            dir.path(),
+            "refused: usr/lib/systemd/system/hello.service in the image is not a regular file",
+        );
+
+        let dir = tree(&[RELEASE, "usr/lib/systemd/system/x: x"]);
+        let fifo = dir.path().join("usr/lib/systemd/system/hello.service");
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        check_root(
+            dir.path(),
+            "refused: usr/lib/systemd/system/hello.service in the image is not a regular file",
+        );
+
+        let large = format!(
+            "usr/lib/systemd/system/hello.service: {}",
+            "x".repeat(UNIT_LIMIT_BYTES as usize + 1)
+        );
+        check(
+            &[RELEASE, &large],
+            "refused: usr/lib/systemd/system/hello.service in the image is too large",
+        );
+    }
+
+    #[test]
+    fn an_image_without_a_name_is_refused() {
+        check(
+            &["etc/x: x"],
+            "refused: the image has neither etc/os-release nor usr/lib/os-release",
+        );
+        check(
+            &["etc/os-release: NAME=x"],
+            "refused: the image's os-release names no portable: PORTABLE_ID=, IMAGE_ID= or ID= was expected",
+        );
+        check(
+            &["etc/os-release -> os-release"],
+            "refused: cannot read etc/os-release in the image",
+        );
+    }
 }

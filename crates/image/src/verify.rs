@@ -1,11 +1,20 @@
 //! The gate between what an image claims and what may be mounted.
+
 use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::dissect::Layout;
-use crate::signature::{Signer, TrustedCertificate};
-use crate::verity::RootHash;
+use crate::signature::{self, SignatureError, Signer, TrustedCertificate};
+use crate::source::{Extent, FileSource, Source};
+use crate::verity::{self, RootHash, VerityError};
+
+/// Images are hashed in pieces of this many bytes.
+const PIECE_BYTES: u64 = 256 * 1024;
 
 /// A claim from outside. It can be shown and it can be verified, and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,8 +95,10 @@ pub struct Identity {
     pub inode: u64,
     /// Length in bytes.
     pub length: u64,
+    /// Modification time, nanoseconds since 1970.
+    pub mtime_ns: i64,
     /// Change time, nanoseconds since 1970.
-    pub ctime_ns: i128,
+    pub ctime_ns: i64,
 }
 
 /// Why an image is refused.
@@ -95,7 +106,35 @@ pub struct Identity {
 pub enum VerifyError {
     /// The signature is missing, wrong or not trusted.
     #[error(transparent)]
-    Signature(#[from] crate::signature::SignatureError),
+    Signature(#[from] SignatureError),
+    /// The data are not what the root hash promises.
+    #[error(transparent)]
+    Verity(#[from] VerityError),
+    /// The partitions' identifiers are of another root hash than the signature.
+    #[error("the signature is over root hash {signed}, the partitions are named after {named}")]
+    OtherRootHash {
+        /// From the signature.
+        signed: RootHash,
+        /// From the identifiers.
+        named: RootHash,
+    },
+    /// The whole file's digest is another.
+    #[error("the image is sha256:{found}, not sha256:{expected}")]
+    Digest {
+        /// What was asked for.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// The file is not the one that was verified.
+    #[error("the image was changed or replaced after it was verified")]
+    Changed,
+    /// The file could be changed under our hands.
+    #[error("the image can be changed by others than its owner, or belongs to another user")]
+    Exposed,
+    /// The file can't be read.
+    #[error("cannot read the image")]
+    Read(#[from] io::Error),
 }
 
 /// Proves an image: signature over the root hash, root hash over all its data.
@@ -103,19 +142,147 @@ pub enum VerifyError {
 /// # Errors
 /// See [`VerifyError`].
 pub fn verify(
-    _file: &File,
-    _layout: Unverified<Layout>,
-    _trust: &Trust,
+    file: &File,
+    layout: &Unverified<Layout>,
+    trust: &Trust,
 ) -> Result<Verified<Layout>, VerifyError> {
-    todo!()
+    let identity = Identity::of(file)?;
+    let source = FileSource::new(file)?;
+    let layout = layout.claim().clone();
+    let (root_hash, assurance) = match trust {
+        Trust::Certificates(trusted) => signed(&source, &layout, trusted)?,
+        Trust::Digest(expected) => {
+            same_digest(&source, expected)?;
+            (intact(&source, &layout)?, Assurance::Digest)
+        }
+        Trust::Insecure => (intact(&source, &layout)?, Assurance::Insecure),
+    };
+    if Identity::of(file)? != identity {
+        return Err(VerifyError::Changed);
+    }
+    let record = Record {
+        layout: layout.clone(),
+        root_hash,
+        assurance,
+        identity,
+    };
+    Ok(Verified {
+        value: layout,
+        record,
+    })
+}
+
+fn signed<S: Source + ?Sized>(
+    source: &S,
+    layout: &Layout,
+    trusted: &[TrustedCertificate],
+) -> Result<(Option<RootHash>, Assurance), VerifyError> {
+    let json = layout.signature.as_ref().ok_or(SignatureError::Missing)?;
+    let (root_hash, signer) = signature::check(json, trusted, SystemTime::now())?;
+    let verity = layout.verity.ok_or(SignatureError::Missing)?;
+    match layout.root_hash {
+        Some(named) if named != root_hash => {
+            return Err(VerifyError::OtherRootHash {
+                signed: root_hash,
+                named,
+            });
+        }
+        _ => verity::verify(source, layout.root, verity, root_hash)?,
+    }
+    Ok((Some(root_hash), Assurance::Signed(signer)))
+}
+
+/// Where there is verity data, the data must be those that it promises, trusted or not.
+fn intact<S: Source + ?Sized>(
+    source: &S,
+    layout: &Layout,
+) -> Result<Option<RootHash>, VerifyError> {
+    if let (Some(verity), Some(named)) = (layout.verity, layout.root_hash) {
+        verity::verify(source, layout.root, verity, named)?;
+    }
+    Ok(layout.root_hash)
+}
+
+fn same_digest<S: Source + ?Sized>(source: &S, expected: &str) -> Result<(), VerifyError> {
+    let found = digest(source)?;
+    if found.eq_ignore_ascii_case(expected) {
+        return Ok(());
+    }
+    Err(VerifyError::Digest {
+        expected: expected.into(),
+        found,
+    })
+}
+
+/// SHA-256 over everything, hexadecimal.
+pub(crate) fn digest<S: Source + ?Sized>(source: &S) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    let mut offset = 0;
+    while offset < source.length() {
+        let length = PIECE_BYTES.min(source.length() - offset);
+        hasher.update(source.read_extent(Extent { offset, length }, PIECE_BYTES)?);
+        offset += length;
+    }
+    Ok(crate::hex::encode(&hasher.finalize()))
+}
+
+impl Identity {
+    /// What a file is now.
+    ///
+    /// # Errors
+    /// Where it can't be asked.
+    pub fn of(file: &File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        let ns = |seconds: i64, ns: i64| seconds.saturating_mul(1_000_000_000).saturating_add(ns);
+        Ok(Self {
+            inode: metadata.ino(),
+            length: metadata.len(),
+            mtime_ns: ns(metadata.mtime(), metadata.mtime_nsec()),
+            ctime_ns: ns(metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
 }
 
 impl Record {
-    /// Checks that a file is still the one that was verified: same identity, root's, writable by no one else.
+    /// Checks that a file is still the one that was verified: same identity, root's or the caller's own, writable by no one else.
     ///
     /// # Errors
     /// Where it is another file, or one that others could have changed.
-    pub fn confirm(self, _file: &File) -> Result<Verified<Layout>, VerifyError> {
-        todo!()
+    pub fn confirm(self, file: &File) -> Result<Verified<Layout>, VerifyError> {
+        let metadata = file.metadata()?;
+        let own = [0, rustix::process::geteuid().as_raw()].contains(&metadata.uid());
+        if !metadata.is_file() || !own || metadata.mode() & 0o022 != 0 {
+            return Err(VerifyError::Exposed);
+        }
+        if Identity::of(file)? != self.identity {
+            return Err(VerifyError::Changed);
+        }
+        Ok(Verified {
+            value: self.layout.clone(),
+            record: self,
+        })
+    }
+
+    /// The record of the same file after it was renamed, which changes nothing but its change time.
+    ///
+    /// # Errors
+    /// Where it is another file, or was written to.
+    pub fn moved_to(&self, file: &File) -> Result<Self, VerifyError> {
+        let now = Identity::of(file)?;
+        if now
+            != (Identity {
+                ctime_ns: now.ctime_ns,
+                ..self.identity
+            })
+        {
+            return Err(VerifyError::Changed);
+        }
+        Ok(Self {
+            identity: now,
+            ..self.clone()
+        })
     }
 }
+
+#[cfg(test)]
+mod tests;
