@@ -1,6 +1,21 @@
 //! The units of portables on disk: `<state>/attached/NAME.service` and `NAME.service.d/*.conf`.
+//!
+//! `attached` is a link to a generation, a directory with the units of all portables. A change writes the next generation beside, synced,
+//! and moves the link: a crash leaves the old units or the new ones, never some of each.
 
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+
+use crate::files::{FileError, entries, failed, make_open_directory, read_if_there, remove_if_there, sync_parent, write_new};
+
+/// Longest name of a file (NAME_MAX).
+const NAME_MAX_BYTES: usize = 255;
+/// Largest list of a portable's units, in bytes: 256 names.
+const LIST_MAX_BYTES: u64 = 128 * 1024;
+/// Where a generation says which portable has which units.
+const OWNERS: &str = ".owners";
 
 /// One unit of a portable and the drop-ins that go with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,16 +32,8 @@ pub struct UnitText {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read or written.
-    #[error("cannot {action} {}", path.display())]
-    File {
-        /// What was tried.
-        action: &'static str,
-        /// With which file.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A name that is no plain file name.
     #[error("{name:?} cannot be a unit's file")]
     Name {
@@ -48,8 +55,17 @@ pub enum Error {
 /// # Errors
 /// When a file cannot be written or a name is taken.
 pub fn attach(state: &Path, portable: &str, units: &[UnitText]) -> Result<(), Error> {
-    let _ = (state, portable, units);
-    Ok(())
+    check_name(portable)?;
+    for unit in units {
+        check_name(&unit.name)?;
+        unit.drop_ins.iter().try_for_each(|(name, _)| check_name(name))?;
+    }
+    for (owner, names) in owners(state)?.into_iter().filter(|(owner, _)| owner != portable) {
+        if let Some(unit) = units.iter().find(|unit| names.contains(&unit.name)) {
+            return Err(Error::Taken { unit: unit.name.clone(), owner });
+        }
+    }
+    change(state, portable, units)
 }
 
 /// Removes the units of a portable; gives their names.
@@ -57,8 +73,11 @@ pub fn attach(state: &Path, portable: &str, units: &[UnitText]) -> Result<(), Er
 /// # Errors
 /// When a file cannot be removed.
 pub fn detach(state: &Path, portable: &str) -> Result<Vec<String>, Error> {
-    let _ = (state, portable);
-    Ok(Vec::new())
+    let names = units(state, portable)?;
+    if !names.is_empty() {
+        change(state, portable, &[])?;
+    }
+    Ok(names)
 }
 
 /// The units that a portable has attached.
@@ -66,6 +85,165 @@ pub fn detach(state: &Path, portable: &str) -> Result<Vec<String>, Error> {
 /// # Errors
 /// When the directory cannot be read.
 pub fn units(state: &Path, portable: &str) -> Result<Vec<String>, Error> {
-    let _ = (state, portable);
-    Ok(Vec::new())
+    check_name(portable)?;
+    list(&link(state).join(OWNERS).join(portable))
+}
+
+fn list(file: &Path) -> Result<Vec<String>, Error> {
+    let content = read_if_there(file, LIST_MAX_BYTES)?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&content).lines().map(str::to_owned).collect())
+}
+
+/// Every portable with the names of its units.
+fn owners(state: &Path) -> Result<Vec<(String, Vec<String>)>, Error> {
+    let mut owners = Vec::new();
+    for file in entries(&link(state).join(OWNERS))? {
+        let owner = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        owners.push((owner, list(&file)?));
+    }
+    Ok(owners)
+}
+
+fn link(state: &Path) -> PathBuf {
+    state.join("attached")
+}
+
+fn generations(state: &Path) -> PathBuf {
+    state.join("attached.d")
+}
+
+/// A plain file name that is no hidden one.
+fn check_name(name: &str) -> Result<(), Error> {
+    let plain = !name.is_empty() && name.len() <= NAME_MAX_BYTES && !name.starts_with('.') && !name.contains(['/', '\0']);
+    if plain { Ok(()) } else { Err(Error::Name { name: name.to_owned() }) }
+}
+
+/// Makes the next generation: the units of the others as they are, those of `portable` anew.
+fn change(state: &Path, portable: &str, units: &[UnitText]) -> Result<(), Error> {
+    let old = fs::canonicalize(link(state)).ok();
+    let new = generations(state).join(next(old.as_deref()));
+    remove_tree(&new)?;
+    make_open_directory(&new.join(OWNERS))?;
+    if let Some(old) = &old {
+        for (owner, names) in owners(state)?.into_iter().filter(|(owner, _)| owner != portable) {
+            carry_over(old, &new, &owner, &names)?;
+        }
+    }
+    if !units.is_empty() {
+        write(&new, portable, units)?;
+    }
+    sync_parent(&new.join("any"))?;
+    point(state, &new)?;
+    old.map_or(Ok(()), |old| remove_tree(&old))
+}
+
+/// Generations alternate between two names: at most one is not in use.
+fn next(old: Option<&Path>) -> &'static str {
+    if old.is_some_and(|old| old.ends_with("a")) { "b" } else { "a" }
+}
+
+fn carry_over(old: &Path, new: &Path, owner: &str, names: &[String]) -> Result<(), Error> {
+    for name in names {
+        copy(&old.join(name), &new.join(name))?;
+        let folder = format!("{name}.d");
+        for drop_in in entries(&old.join(&folder))? {
+            make_open_directory(&new.join(&folder))?;
+            copy(&drop_in, &new.join(&folder).join(drop_in.file_name().unwrap_or_default()))?;
+        }
+    }
+    copy(&old.join(OWNERS).join(owner), &new.join(OWNERS).join(owner))
+}
+
+/// The files of a generation never change, so two generations may share them.
+fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+    Ok(fs::hard_link(from, to).map_err(failed("carry over", from))?)
+}
+
+fn write(new: &Path, portable: &str, units: &[UnitText]) -> Result<(), Error> {
+    for unit in units {
+        write_new(&new.join(&unit.name), unit.text.as_bytes(), 0o644)?;
+        let folder = new.join(format!("{}.d", unit.name));
+        for (name, text) in &unit.drop_ins {
+            make_open_directory(&folder)?;
+            write_new(&folder.join(name), text.as_bytes(), 0o644)?;
+        }
+    }
+    let names: String = units.iter().map(|unit| format!("{}\n", unit.name)).collect();
+    Ok(write_new(&new.join(OWNERS).join(portable), names.as_bytes(), 0o644)?)
+}
+
+/// Moves the link to a generation, atomically.
+fn point(state: &Path, new: &Path) -> Result<(), Error> {
+    let staged = state.join(".attached.new");
+    remove_if_there(&staged)?;
+    let target = Path::new("attached.d").join(new.file_name().unwrap_or_default());
+    symlink(target, &staged).map_err(failed("make", &staged))?;
+    fs::rename(&staged, link(state)).map_err(failed("replace", &link(state)))?;
+    Ok(sync_parent(&link(state))?)
+}
+
+fn remove_tree(path: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error).into()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unit(name: &str, text: &str) -> UnitText {
+        UnitText { name: name.into(), text: text.into(), drop_ins: vec![("10-root.conf".into(), "drop-in".into())] }
+    }
+
+    fn text(state: &Path, file: &str) -> Option<String> {
+        fs::read_to_string(state.join("attached").join(file)).ok()
+    }
+
+    #[test]
+    fn portables_come_and_go_without_touching_each_other() {
+        let state = tempfile::tempdir().unwrap();
+        let state = state.path();
+        attach(state, "a", &[unit("a.service", "one")]).unwrap();
+        attach(state, "b", &[unit("b.service", "two"), unit("b.socket", "three")]).unwrap();
+        assert_eq!(text(state, "a.service").as_deref(), Some("one"));
+        assert_eq!(text(state, "a.service.d/10-root.conf").as_deref(), Some("drop-in"));
+        attach(state, "a", &[unit("a-more.service", "four")]).unwrap();
+        assert_eq!(text(state, "a.service"), None);
+        assert_eq!(units(state, "b").unwrap(), ["b.service", "b.socket"]);
+        assert_eq!(detach(state, "b").unwrap(), ["b.service", "b.socket"]);
+        assert_eq!(text(state, "b.service"), None);
+        assert_eq!(text(state, "a-more.service").as_deref(), Some("four"));
+        assert_eq!(entries(&state.join("attached.d")).unwrap().len(), 1, "old generations are removed");
+    }
+
+    #[test]
+    fn a_unit_of_another_portable_is_not_taken() {
+        let state = tempfile::tempdir().unwrap();
+        attach(state.path(), "a", &[unit("a.service", "one")]).unwrap();
+        assert!(matches!(attach(state.path(), "b", &[unit("a.service", "two")]), Err(Error::Taken { .. })));
+        assert_eq!(text(state.path(), "a.service").as_deref(), Some("one"));
+    }
+
+    #[test]
+    fn names_that_lead_elsewhere_are_refused() {
+        let state = tempfile::tempdir().unwrap();
+        for name in ["../a.service", ".hidden", "", "a/b.service"] {
+            assert!(matches!(attach(state.path(), "a", &[unit(name, "")]), Err(Error::Name { .. })), "{name}");
+        }
+        assert!(detach(state.path(), "../x").is_err());
+    }
+
+    #[test]
+    fn a_generation_that_a_crash_left_half_written_is_written_again() {
+        let state = tempfile::tempdir().unwrap();
+        attach(state.path(), "a", &[unit("a.service", "one")]).unwrap();
+        fs::create_dir_all(state.path().join("attached.d/b/.owners")).unwrap();
+        fs::write(state.path().join("attached.d/b/x.service"), "half").unwrap();
+        assert_eq!(text(state.path(), "a.service").as_deref(), Some("one"));
+        attach(state.path(), "a", &[unit("a.service", "two")]).unwrap();
+        assert_eq!(text(state.path(), "a.service").as_deref(), Some("two"));
+        assert_eq!(text(state.path(), "x.service"), None);
+    }
 }

@@ -6,7 +6,16 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::files::{FileError, entries, failed, make_directory, read_if_there, remove_if_there, replace, sync_parent};
 use crate::grants::Grants;
+use crate::version::compare;
+
+/// Longest name, in bytes: unit names begin with it, and have 255.
+const NAME_MAX_BYTES: usize = 128;
+/// Largest record: grants and settings are bounded by what a command line holds.
+const RECORD_MAX_BYTES: u64 = 8 << 20;
+/// Largest file of remembered lines: some ten thousand portables.
+const REMEMBERED_MAX_BYTES: u64 = 4 << 20;
 
 /// One portable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,16 +97,8 @@ pub struct Remembered {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read or written.
-    #[error("cannot {action} {}", path.display())]
-    File {
-        /// What was tried.
-        action: &'static str,
-        /// With which file.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A record is damaged.
     #[error("the record {} is damaged", path.display())]
     Damaged {
@@ -143,9 +144,20 @@ impl Portables {
     /// The records below `<state>`.
     #[must_use]
     pub fn new(state: &Path) -> Portables {
-        Portables {
-            state: state.to_owned(),
-        }
+        Portables { state: state.to_owned() }
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.state.join("portables")
+    }
+
+    fn file(&self, name: &str) -> Result<PathBuf, Error> {
+        check_name(name)?;
+        Ok(self.folder().join(name).join("portable.json"))
+    }
+
+    fn remembered_file(&self) -> PathBuf {
+        self.state.join("remembered")
     }
 
     /// The record of one portable.
@@ -153,8 +165,10 @@ impl Portables {
     /// # Errors
     /// When it cannot be read or is damaged.
     pub fn get(&self, name: &str) -> Result<Option<Portable>, Error> {
-        let _ = (name, &self.state);
-        Ok(None)
+        let path = self.file(name)?;
+        let Some(content) = read_if_there(&path, RECORD_MAX_BYTES)? else { return Ok(None) };
+        let portable = serde_json::from_slice(&content).map_err(|source| Error::Damaged { path, source: source.into() })?;
+        Ok(Some(portable))
     }
 
     /// All records, by name.
@@ -162,7 +176,9 @@ impl Portables {
     /// # Errors
     /// As [`Portables::get`].
     pub fn list(&self) -> Result<Vec<Portable>, Error> {
-        Ok(Vec::new())
+        let names = entries(&self.folder())?;
+        let names = names.iter().filter_map(|path| path.file_name()?.to_str()).filter(|name| check_name(name).is_ok());
+        names.filter_map(|name| self.get(name).transpose()).collect()
     }
 
     /// Writes a record, atomically, and raises the remembered line to its current version.
@@ -170,7 +186,36 @@ impl Portables {
     /// # Errors
     /// When it cannot be written.
     pub fn put(&self, portable: &Portable) -> Result<(), Error> {
-        let _ = portable;
+        let path = self.file(&portable.name)?;
+        make_directory(path.parent().unwrap_or(&self.state))?;
+        // The floor first: after a power cut between the two, an older version is refused, not let in.
+        self.raise(portable)?;
+        let content = serde_json::to_vec_pretty(portable).map_err(|source| Error::Damaged { path: path.clone(), source: source.into() })?;
+        Ok(replace(&path, &content, 0o600)?)
+    }
+
+    fn raise(&self, portable: &Portable) -> Result<(), Error> {
+        let known = self.remembered(&portable.name)?;
+        let highest = known.map(|line| line.highest).filter(|highest| compare(highest, &portable.current).is_gt());
+        let line = Remembered {
+            name: portable.name.clone(),
+            signer: portable.signer.as_ref().map(|signer| signer.fingerprint),
+            highest: highest.unwrap_or_else(|| portable.current.clone()),
+        };
+        self.write_lines(&portable.name, Some(line))
+    }
+
+    /// Removes the record of a portable; what is remembered stays.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn remove(&self, name: &str) -> Result<(), Error> {
+        let path = self.file(name)?;
+        if remove_if_there(&path)? {
+            let folder = path.parent().unwrap_or(&self.state).to_owned();
+            std::fs::remove_dir(&folder).map_err(failed("remove", &folder))?;
+            sync_parent(&folder)?;
+        }
         Ok(())
     }
 
@@ -179,8 +224,7 @@ impl Portables {
     /// # Errors
     /// As [`Portables::get`].
     pub fn remembered(&self, name: &str) -> Result<Option<Remembered>, Error> {
-        let _ = name;
-        Ok(None)
+        Ok(self.lines()?.into_iter().find(|line| line.name == name))
     }
 
     /// Drops what is remembered of a name (`--forget`).
@@ -188,24 +232,72 @@ impl Portables {
     /// # Errors
     /// As [`Portables::put`].
     pub fn forget(&self, name: &str) -> Result<(), Error> {
-        let _ = name;
-        Ok(())
+        self.write_lines(name, None)
+    }
+
+    fn lines(&self) -> Result<Vec<Remembered>, Error> {
+        let path = self.remembered_file();
+        let content = read_if_there(&path, REMEMBERED_MAX_BYTES)?.unwrap_or_default();
+        let text = String::from_utf8_lossy(&content);
+        let lines: Option<Vec<Remembered>> = text.lines().map(Remembered::read).collect();
+        lines.ok_or_else(|| Error::Damaged { path, source: "a line is not NAME SIGNER VERSION".into() })
+    }
+
+    fn write_lines(&self, name: &str, line: Option<Remembered>) -> Result<(), Error> {
+        let mut lines = self.lines()?;
+        lines.retain(|other| other.name != name);
+        lines.extend(line);
+        lines.sort_by(|a, b| a.name.cmp(&b.name));
+        let path = self.remembered_file();
+        if lines.is_empty() {
+            remove_if_there(&path)?;
+            return Ok(());
+        }
+        let text: String = lines.iter().map(Remembered::print).collect();
+        Ok(replace(&path, text.as_bytes(), 0o600)?)
     }
 
     /// Checks a version about to be installed against what is remembered.
     ///
     /// # Errors
     /// [`Error::Downgrade`] unless allowed; [`Error::OtherSigner`] unless allowed.
-    pub fn check(
-        &self,
-        name: &str,
-        version: &str,
-        signer: Option<&Signer>,
-        allowed: Allowed,
-    ) -> Result<(), Error> {
-        let _ = (name, version, signer, allowed);
+    pub fn check(&self, name: &str, version: &str, signer: Option<&Signer>, allowed: Allowed) -> Result<(), Error> {
+        let Some(known) = self.remembered(name)? else { return Ok(()) };
+        if let Some(pinned) = known.signer
+            && signer.is_none_or(|signer| signer.fingerprint != pinned)
+            && !allowed.other_signer
+        {
+            return Err(Error::OtherSigner { name: name.to_owned(), pinned });
+        }
+        if compare(version, &known.highest).is_lt() && !allowed.downgrade {
+            return Err(Error::Downgrade { name: name.to_owned(), version: version.to_owned(), highest: known.highest });
+        }
         Ok(())
     }
+}
+
+impl Remembered {
+    fn read(line: &str) -> Option<Remembered> {
+        let mut words = line.splitn(3, ' ');
+        let name = words.next()?.to_owned();
+        let signer = match words.next()? {
+            "-" => None,
+            digest => Some(digest.parse().ok()?),
+        };
+        Some(Remembered { name, signer, highest: words.next()?.to_owned() })
+    }
+
+    fn print(&self) -> String {
+        let signer = self.signer.map_or_else(|| "-".to_owned(), |signer| signer.to_string());
+        format!("{} {signer} {}\n", self.name, self.highest.replace('\n', " "))
+    }
+}
+
+/// A portable's name is the beginning of file names and of unit names.
+fn check_name(name: &str) -> Result<(), Error> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let good = !name.is_empty() && name.len() <= NAME_MAX_BYTES && !name.starts_with(['.', '-']) && name.bytes().all(plain);
+    if good { Ok(()) } else { Err(Error::Name { name: name.chars().take(NAME_MAX_BYTES).collect() }) }
 }
 
 /// What the administrator said on the command line.
@@ -215,4 +307,65 @@ pub struct Allowed {
     pub downgrade: bool,
     /// Another signer was answered with yes.
     pub other_signer: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn portable(version: &str, signer: &[u8]) -> Portable {
+        Portable {
+            name: "hello".into(),
+            current: version.into(),
+            versions: BTreeMap::new(),
+            signer: Some(Signer { fingerprint: Digest::of(signer), name: "Maker".into() }),
+            trust: Trust::Signed,
+            origin: "https://example/hello.psi".into(),
+            grants: Grants::from_list("network,listen:8080").unwrap(),
+            settings: BTreeMap::new(),
+            enabled: true,
+        }
+    }
+
+    #[test]
+    fn a_record_is_written_and_read_back() {
+        let state = tempfile::tempdir().unwrap();
+        let records = Portables::new(state.path());
+        records.put(&portable("1.0", b"a")).unwrap();
+        assert_eq!(records.get("hello").unwrap(), Some(portable("1.0", b"a")));
+        assert_eq!(records.list().unwrap().len(), 1);
+        assert!(records.get("../hello").is_err());
+    }
+
+    #[test]
+    fn the_highest_version_and_the_signer_outlive_the_record() {
+        let state = tempfile::tempdir().unwrap();
+        let records = Portables::new(state.path());
+        records.put(&portable("1.10", b"a")).unwrap();
+        records.put(&portable("1.9", b"a")).unwrap();
+        records.remove("hello").unwrap();
+        assert_eq!(records.get("hello").unwrap(), None);
+        let signer = portable("1.9", b"a").signer;
+        let check = |version, signer: Option<&Signer>, allowed| records.check("hello", version, signer, allowed);
+        assert!(matches!(check("1.9", signer.as_ref(), Allowed::default()), Err(Error::Downgrade { .. })));
+        check("1.9", signer.as_ref(), Allowed { downgrade: true, other_signer: false }).unwrap();
+        check("1.10", signer.as_ref(), Allowed::default()).unwrap();
+        assert!(matches!(check("2", None, Allowed::default()), Err(Error::OtherSigner { .. })));
+        let other = portable("2", b"b").signer;
+        assert!(matches!(check("2", other.as_ref(), Allowed::default()), Err(Error::OtherSigner { .. })));
+        records.forget("hello").unwrap();
+        check("1.0", None, Allowed::default()).unwrap();
+        assert!(!state.path().join("remembered").exists());
+    }
+
+    #[test]
+    fn a_damaged_record_is_told_and_not_overlooked() {
+        let state = tempfile::tempdir().unwrap();
+        let records = Portables::new(state.path());
+        records.put(&portable("1.0", b"a")).unwrap();
+        std::fs::write(state.path().join("portables/hello/portable.json"), "{").unwrap();
+        assert!(matches!(records.get("hello"), Err(Error::Damaged { .. })));
+        std::fs::write(state.path().join("remembered"), "hello\n").unwrap();
+        assert!(matches!(records.remembered("hello"), Err(Error::Damaged { .. })));
+    }
 }
