@@ -19,6 +19,8 @@ pub(crate) struct Cgroups {
     mount: PathBuf,
     /// The path of the subtree below the mount, without a leading slash.
     name: String,
+    /// The controllers of its children, between blanks.
+    controllers: String,
     inotify: OwnedFd,
 }
 
@@ -33,7 +35,8 @@ impl Cgroups {
             other => other?,
         }
         let inotify = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
-        Ok(Some(Self { mount, name, inotify }))
+        let controllers = std::fs::read_to_string(root.join("cgroup.subtree_control")).unwrap_or_default();
+        Ok(Some(Self { mount, name, controllers, inotify }))
     }
 
     /// The path of a run's group below the mount, with a leading slash, as /proc/PID/cgroup has it.
@@ -119,6 +122,19 @@ impl Cgroups {
                 Ok(()) | Err(_) => {}
             }
         }
+    }
+
+    /// The runs that have a group.
+    pub(crate) fn runs(&self) -> Vec<(String, u64)> {
+        let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let units = children(&self.on_host(&self.root()));
+        let runs = units.iter().flat_map(|unit| children(unit).into_iter().map(|run| (name(unit), name(&run))));
+        runs.filter_map(|(unit, run)| Some((unit?, run?.parse().ok()?))).collect()
+    }
+
+    /// Can this controller be used for our groups?
+    pub(crate) fn has_controller(&self, controller: &str) -> bool {
+        self.controllers.split_whitespace().any(|known| known == controller)
     }
 
     /// Removes the subtree when the instance ends.

@@ -91,6 +91,11 @@ impl Connection {
         self.gone
     }
 
+    /// Is everything sent?
+    pub(crate) fn is_idle(&self) -> bool {
+        self.outbox.is_empty()
+    }
+
     /// Takes what has arrived.
     pub(crate) fn receive(&mut self) {
         match self.inbox.fill(&self.socket, RecvFlags::DONTWAIT) {

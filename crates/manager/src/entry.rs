@@ -43,6 +43,12 @@ pub(crate) struct Origin {
     pub(crate) diagnostics: Vec<wire::Diagnostic>,
     /// When the files were read, for telling whether they changed since.
     pub(crate) read_us: u64,
+    /// Its other names.
+    pub(crate) aliases: Vec<String>,
+    /// The portable that it belongs to.
+    pub(crate) portable: Option<String>,
+    /// The profile of its portable, not the unit itself, asks for a pid namespace.
+    pub(crate) pids_by_profile: bool,
 }
 
 /// What came of loading.
@@ -90,6 +96,24 @@ pub(crate) struct Last {
 }
 
 impl Entry {
+    /// A unit that was just loaded.
+    pub(crate) fn new(id: UnitId, name: model::UnitName, key: u64, unit: Rc<model::Unit>, origin: Origin) -> Self {
+        Self {
+            id,
+            name,
+            key,
+            unit,
+            origin,
+            transient: None,
+            runs: Vec::new(),
+            prepared: None,
+            failure: None,
+            last: None,
+            sockets: Vec::new(),
+            allow_unenforced: false,
+        }
+    }
+
     /// The run with this number.
     pub(crate) fn run(&mut self, incarnation: u64) -> Option<&mut Run> {
         self.runs.iter_mut().find(|run| run.incarnation == incarnation)

@@ -1,1 +1,52 @@
-//! The loop that owns every descriptor: adapters between engine, keeper and clients.
+//! The loop that owns every descriptor: thin adapters between the engine, the keeper and the clients, one file each.
+//!
+//! No decision is made here: what to do next is the engine's, how a process is set up is the planner's. One thread, one
+//! epoll loop, and no call in it that can wait for anything but memory and small files.
+
+mod adopt;
+mod api;
+mod builtin;
+mod calls;
+mod causes;
+mod cgroup;
+mod children;
+mod clock;
+mod conditions;
+mod connection;
+mod credentials;
+mod directories;
+mod dynamic_user;
+mod effects;
+mod entry;
+mod environment;
+mod host;
+mod identity;
+mod image;
+mod leftovers;
+mod link;
+mod loading;
+mod manager;
+mod monitor;
+mod notice;
+mod notify;
+mod opener;
+mod own_log;
+mod pattern;
+mod pending;
+mod planning;
+mod poll;
+mod record;
+mod release;
+mod resources;
+mod run;
+mod show;
+mod signals;
+mod start;
+mod status;
+mod stopping;
+mod streams;
+mod transient;
+mod users;
+
+pub use directories::{DEFAULT_CONFIG, DEFAULT_RUNTIME, DEFAULT_STATE, Directories};
+pub use manager::{Error, Options, run};

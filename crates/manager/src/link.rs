@@ -1,33 +1,18 @@
 //! The channel to the keeper: commands wait in a queue until the records they rest on are written.
 
 use crate::poll::{Poll, Token};
-use kernel::Errno;
-use kernel::message::{Descriptors, ReceiveOptions, receive, send};
-use keeper::protocol::{ChildKey, Class, Command, Event, MESSAGE_BYTES_MAX, Malformed, Spawn};
-use std::collections::VecDeque;
+use keeper::client::{Channel, ChannelError};
+use keeper::protocol::{ChildKey, Class, Command, Event, LABEL_BYTES_MAX, Spawn};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-/// The channel can't be used any more; the keeper will start another manager.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum LinkError {
-    #[error("the keeper closed its channel")]
-    Closed,
-    #[error("the keeper's channel failed")]
-    Channel(#[from] Errno),
-    #[error("the keeper sent what is no message")]
-    Malformed(#[source] Malformed),
-}
-
-/// A command that waits.
-struct Outgoing {
-    bytes: Box<[u8]>,
-    descriptors: Vec<Rc<OwnedFd>>,
-}
-
-/// The descriptors of a new process, in their order in the message.
+/// A process that the keeper is to start.
 #[derive(Debug)]
-pub(crate) struct SpawnDescriptors {
+pub(crate) struct NewProcess {
+    pub(crate) key: ChildKey,
+    pub(crate) role: u32,
+    pub(crate) label: String,
+    pub(crate) new_pid_namespace: bool,
     pub(crate) plan: OwnedFd,
     pub(crate) cgroup: Option<OwnedFd>,
     pub(crate) report: OwnedFd,
@@ -36,92 +21,90 @@ pub(crate) struct SpawnDescriptors {
     pub(crate) kept: Rc<OwnedFd>,
 }
 
+/// A command that waits for the records.
+enum Queued {
+    Spawn(Box<NewProcess>),
+    Hold { class: Class, name: String, descriptor: Rc<OwnedFd> },
+    Drop { class: Class, name: String },
+    Reap(ChildKey),
+    Signal { key: ChildKey, signal: i32 },
+    Watch { key: ChildKey, role: u32, pid: u32, pidfd: OwnedFd },
+    Inventory,
+    RestartManager(Option<OwnedFd>),
+    Shutdown { status: u8 },
+}
+
 /// The manager's side of the channel.
 pub(crate) struct Link {
-    channel: OwnedFd,
-    outbox: VecDeque<Outgoing>,
+    channel: Channel,
+    queue: Vec<Queued>,
     waits_for_room: bool,
-    buffer: Box<[u8; MESSAGE_BYTES_MAX]>,
-    descriptors: Box<Descriptors>,
 }
 
 impl Link {
-    pub(crate) fn new(channel: OwnedFd, poll: &Poll) -> Result<Self, Errno> {
+    pub(crate) fn new(channel: OwnedFd, poll: &Poll) -> Result<Self, kernel::Errno> {
         poll.watch(&channel, Token::Keeper)?;
-        Ok(Self {
-            channel,
-            outbox: VecDeque::new(),
-            waits_for_room: false,
-            buffer: Box::new([0; MESSAGE_BYTES_MAX]),
-            descriptors: Box::default(),
-        })
+        Ok(Self { channel: Channel::new(channel), queue: Vec::new(), waits_for_room: false })
     }
 
     /// The next event, if one is there, with its descriptors.
-    pub(crate) fn receive(&mut self) -> Result<Option<(Event<'_>, Vec<OwnedFd>)>, LinkError> {
-        let options = ReceiveOptions::default();
-        let received = match receive(&self.channel, self.buffer.as_mut_slice(), &mut self.descriptors, options) {
-            Err(Errno::AGAIN | Errno::INTR) => return Ok(None),
-            other => other?,
-        };
-        if received.bytes == 0 {
-            return Err(LinkError::Closed);
-        }
-        let descriptors = std::iter::from_fn(|| self.descriptors.take()).collect();
-        let bytes = self.buffer.get(..received.bytes).unwrap_or_default();
-        Ok(Some((Event::decode(bytes).map_err(LinkError::Malformed)?, descriptors)))
+    pub(crate) fn receive(&mut self) -> Result<Option<(Event<'_>, Vec<OwnedFd>)>, ChannelError> {
+        let Some((event, descriptors)) = self.channel.receive()? else { return Ok(None) };
+        let descriptors = std::iter::from_fn(|| descriptors.take()).collect();
+        Ok(Some((event, descriptors)))
     }
 
     /// Queues a new process.
-    pub(crate) fn spawn(&mut self, key: ChildKey, role: u32, label: &str, new_pid_namespace: bool, descriptors: SpawnDescriptors) {
-        let command = Command::Spawn(Spawn {
-            key,
-            role,
-            new_pid_namespace,
-            own_executor: false,
-            cgroup: descriptors.cgroup.is_some(),
-            kept: 1,
-            label: cut(label),
-        });
-        let mut list = vec![Rc::new(descriptors.plan)];
-        list.extend(descriptors.cgroup.map(Rc::new));
-        list.push(Rc::new(descriptors.report));
-        list.extend(descriptors.child);
-        list.push(descriptors.kept);
-        self.queue(&command, list);
+    pub(crate) fn spawn(&mut self, process: NewProcess) {
+        self.queue.push(Queued::Spawn(Box::new(process)));
     }
 
     /// Queues a descriptor for the keeper to hold.
     pub(crate) fn hold(&mut self, class: Class, name: &str, descriptor: Rc<OwnedFd>) {
-        self.queue(&Command::Hold { class, name: name.as_bytes() }, vec![descriptor]);
+        self.queue.push(Queued::Hold { class, name: name.into(), descriptor });
     }
 
     /// Queues the closing of a held descriptor.
     pub(crate) fn drop_held(&mut self, class: Class, name: &str) {
-        self.queue(&Command::Drop { class, name: name.as_bytes() }, Vec::new());
+        self.queue.push(Queued::Drop { class, name: name.into() });
     }
 
-    /// Queues a command without descriptors, or with one.
-    pub(crate) fn command(&mut self, command: &Command<'_>, descriptor: Option<OwnedFd>) {
-        self.queue(command, descriptor.map(Rc::new).into_iter().collect());
+    /// Queues forgetting a child whose end is on record.
+    pub(crate) fn reap(&mut self, key: ChildKey) {
+        self.queue.push(Queued::Reap(key));
     }
 
-    fn queue(&mut self, command: &Command<'_>, descriptors: Vec<Rc<OwnedFd>>) {
-        self.outbox.push_back(Outgoing { bytes: command.encode().as_bytes().into(), descriptors });
+    /// Queues a signal for a child whose descriptor we do not have yet.
+    pub(crate) fn signal(&mut self, key: ChildKey, signal: i32) {
+        self.queue.push(Queued::Signal { key, signal });
+    }
+
+    /// Queues watching a process that the keeper did not start.
+    pub(crate) fn watch(&mut self, key: ChildKey, role: u32, pid: u32, pidfd: OwnedFd) {
+        self.queue.push(Queued::Watch { key, role, pid, pidfd });
+    }
+
+    /// Queues the question for everything that the keeper has.
+    pub(crate) fn ask_inventory(&mut self) {
+        self.queue.push(Queued::Inventory);
+    }
+
+    /// Queues the wish for a successor, of another executable where one is given.
+    pub(crate) fn ask_successor(&mut self, executable: Option<OwnedFd>) {
+        self.queue.push(Queued::RestartManager(executable));
+    }
+
+    /// Queues the end of the keeper.
+    pub(crate) fn shut_down(&mut self, status: u8) {
+        self.queue.push(Queued::Shutdown { status });
     }
 
     /// Sends what is queued; what does not fit waits for room.
-    pub(crate) fn flush(&mut self, poll: &Poll) -> Result<(), LinkError> {
-        while let Some(outgoing) = self.outbox.front() {
-            let descriptors: Vec<BorrowedFd<'_>> = outgoing.descriptors.iter().map(|one| one.as_fd()).collect();
-            match send(&self.channel, &outgoing.bytes, &descriptors) {
-                Ok(_) => drop(self.outbox.pop_front()),
-                Err(Errno::AGAIN) => break,
-                Err(Errno::PIPE | Errno::CONNRESET) => return Err(LinkError::Closed),
-                Err(errno) => return Err(errno.into()),
-            }
+    pub(crate) fn flush(&mut self, poll: &Poll) -> Result<(), ChannelError> {
+        for queued in std::mem::take(&mut self.queue) {
+            send(&mut self.channel, queued)?;
         }
-        let waits = !self.outbox.is_empty();
+        let waits = self.channel.has_waiting() && !self.channel.flush()?;
         if waits != self.waits_for_room {
             self.waits_for_room = waits;
             poll.rewatch(&self.channel, Token::Keeper, true, waits)?;
@@ -130,7 +113,53 @@ impl Link {
     }
 }
 
+fn send(channel: &mut Channel, queued: Queued) -> Result<(), ChannelError> {
+    /// Between SIGTERM and SIGKILL for what is left when all units are stopped.
+    const LAST_CHILDREN_TIMEOUT_MS: u32 = 10_000;
+    match queued {
+        Queued::Spawn(process) => spawn(channel, &process),
+        Queued::Hold { class, name, descriptor } => {
+            channel.send(&Command::Hold { class, name: name.as_bytes() }, &[descriptor.as_fd()])
+        }
+        Queued::Drop { class, name } => channel.send(&Command::Drop { class, name: name.as_bytes() }, &[]),
+        Queued::Reap(key) => channel.send(&Command::Reap { key }, &[]),
+        Queued::Signal { key, signal } => channel.send(&Command::Signal { key, signal }, &[]),
+        Queued::Watch { key, role, pid, pidfd } => channel.send(&Command::Watch { key, role, pid }, &[pidfd.as_fd()]),
+        Queued::Inventory => channel.send(&Command::Inventory, &[]),
+        Queued::RestartManager(executable) => {
+            let descriptors: Vec<BorrowedFd<'_>> = executable.iter().map(AsFd::as_fd).collect();
+            channel.send(&Command::RestartManager, &descriptors)
+        }
+        Queued::Shutdown { status } => {
+            let command = Command::Shutdown { leave_children: false, timeout_ms: LAST_CHILDREN_TIMEOUT_MS, status };
+            channel.send(&command, &[])
+        }
+    }
+}
+
+fn spawn(channel: &mut Channel, process: &NewProcess) -> Result<(), ChannelError> {
+    let child: Vec<BorrowedFd<'_>> = process.child.iter().map(|one| one.as_fd()).collect();
+    let request = Spawn {
+        key: process.key,
+        role: process.role,
+        new_pid_namespace: process.new_pid_namespace,
+        own_executor: false,
+        cgroup: process.cgroup.is_some(),
+        kept: 1,
+        label: cut(&process.label),
+    };
+    let with = keeper::client::SpawnDescriptors {
+        executor: None,
+        plan: process.plan.as_fd(),
+        cgroup: process.cgroup.as_ref().map(AsFd::as_fd),
+        report: process.report.as_fd(),
+        child: &child,
+        kept: &[process.kept.as_fd()],
+    };
+    channel.spawn(request, with)
+}
+
 fn cut(label: &str) -> &[u8] {
     let bytes = label.as_bytes();
-    bytes.get(..keeper::protocol::LABEL_BYTES_MAX).unwrap_or(bytes)
+    bytes.get(..LABEL_BYTES_MAX).unwrap_or(bytes)
 }

@@ -9,7 +9,8 @@ use crate::clock;
 use crate::connection::Connection;
 use crate::directories::Directories;
 use crate::entry::Entry;
-use crate::link::{Link, LinkError};
+use crate::link::Link;
+use keeper::client::ChannelError;
 use crate::notify::Notifications;
 use crate::pending::Pending;
 use crate::poll::{Poll, Ready, Token};
@@ -49,8 +50,8 @@ pub enum Error {
     Keeper(String),
 }
 
-impl From<LinkError> for Error {
-    fn from(error: LinkError) -> Self {
+impl From<ChannelError> for Error {
+    fn from(error: ChannelError) -> Self {
         Self::Keeper(error.to_string())
     }
 }
@@ -127,6 +128,11 @@ pub(crate) struct Manager {
     pub(crate) inventory: crate::adopt::Inventory,
     pub(crate) own_log: crate::own_log::OwnLog,
     pub(crate) fresh: bool,
+    /// Units made at run time that went down in this round.
+    pub(crate) ended_transients: BTreeSet<UnitId>,
+    /// Openers of the manager before us that still live, with what waits for their end.
+    pub(crate) stale_openers: Vec<(ChildKey, Option<(UnitId, engine::Incarnation)>)>,
+    pub(crate) loader: crate::loading::UnitLoader,
 }
 
 /// Runs the manager until the keeper wants no more of it.
@@ -156,7 +162,9 @@ impl Manager {
             poll.watch(cgroups, Token::Cgroups).map_err(|errno| doing("watch control groups")(errno.into()))?;
         }
         let records = Records::open(directories.records()).map_err(doing("open the directory of records"))?;
+        let environment = crate::environment::read(&directories).map_err(doing("read the recorded environment"))?;
         let keeper = KeeperFacts { adopt_only: options.adopt_only, ..KeeperFacts::default() };
+        let loader = crate::loading::loader(&directories, false);
         Ok(Self {
             facts: kernel::probe::facts(),
             directories,
@@ -184,10 +192,13 @@ impl Manager {
             connections: BTreeMap::new(),
             pending: Vec::new(),
             next_request: 0,
-            environment: crate::environment::initial(),
+            environment,
             inventory: crate::adopt::Inventory::default(),
             own_log: crate::own_log::OwnLog::default(),
             fresh,
+            ended_transients: BTreeSet::new(),
+            stale_openers: Vec::new(),
+            loader,
         })
     }
 
@@ -222,11 +233,14 @@ impl Manager {
                 self.inputs.push_back(Input::Tick);
             }
             self.advance();
-            self.answer_pending();
+            while self.answer_pending() {
+                self.advance();
+            }
             self.collect_transients();
             self.continue_stopping();
         }
         self.write_records()?;
+        self.mark_started()?;
         self.link.flush(&self.poll)?;
         self.notifications.consume();
         self.flush_connections();
@@ -251,7 +265,7 @@ impl Manager {
             }
         }
         for key in std::mem::take(&mut self.to_reap) {
-            self.link.command(&keeper::protocol::Command::Reap { key }, None);
+            self.link.reap(key);
         }
         Ok(())
     }
@@ -274,7 +288,7 @@ impl Manager {
         });
     }
 
-    fn remove_groups(&mut self) {
+    pub(crate) fn remove_groups(&mut self) {
         for (unit, incarnation) in std::mem::take(&mut self.to_remove) {
             if let Some(cgroups) = &self.cgroups {
                 cgroups.remove(&unit, incarnation);

@@ -1,0 +1,224 @@
+//! A manager begins: what the keeper has and what the records say become the engine's state again. The keeper is believed first.
+
+use crate::directories::Directories;
+use crate::entry::Transient;
+use crate::manager::{Error, Manager, Stage, doing};
+use crate::opener::OPENER_COMMAND;
+use crate::record::Record;
+use crate::run::Run;
+use engine::{Incarnation, Input, JobKind, JobMode, ProcessKey};
+use keeper::protocol::{ChildKey, ChildState, Class};
+use model::UnitName;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::rc::Rc;
+
+/// What the keeper has, while it is being told.
+#[derive(Debug, Default)]
+pub(crate) struct Inventory {
+    children: Vec<Child>,
+    held: Vec<(Class, String, OwnedFd)>,
+}
+
+#[derive(Debug)]
+struct Child {
+    key: ChildKey,
+    pid: u32,
+    state: ChildState,
+    pidfd: Option<OwnedFd>,
+    report: Option<OwnedFd>,
+}
+
+impl Inventory {
+    pub(crate) fn child(&mut self, key: ChildKey, pid: u32, state: ChildState, descriptors: Vec<OwnedFd>) {
+        let mut descriptors = descriptors.into_iter();
+        let (pidfd, report) = (descriptors.next(), descriptors.next());
+        self.children.push(Child { key, pid, state, pidfd, report });
+    }
+
+    pub(crate) fn held(&mut self, class: Class, name: String, descriptors: Vec<OwnedFd>) {
+        // Streams into the log are the log process's.
+        if class != Class::Log {
+            self.held.extend(descriptors.into_iter().next().map(|descriptor| (class, name, descriptor)));
+        }
+    }
+
+    fn take(&mut self, class: Class) -> Vec<(String, OwnedFd)> {
+        let (wanted, rest) = std::mem::take(&mut self.held).into_iter().partition(|(held, ..)| *held == class);
+        self.held = rest;
+        let wanted: Vec<(Class, String, OwnedFd)> = wanted;
+        wanted.into_iter().map(|(_, name, descriptor)| (name, descriptor)).collect()
+    }
+}
+
+/// Makes the directories of the instance; true if no manager of it ran since the boot.
+pub(crate) fn make_directories(directories: &Directories) -> Result<bool, Error> {
+    let make = |path: &Path, mode: u32| {
+        std::fs::create_dir_all(path)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+    };
+    std::fs::create_dir_all(&directories.runtime).map_err(doing("make the runtime directory"))?;
+    make(&directories.records(), 0o700).map_err(doing("make the directory of records"))?;
+    // Services reach their own socket in it, and see no other.
+    make(&directories.notify(), 0o711).map_err(doing("make the directory of notification sockets"))?;
+    Ok(!marker(directories).exists())
+}
+
+fn marker(directories: &Directories) -> std::path::PathBuf {
+    directories.runtime.join("started")
+}
+
+impl Manager {
+    /// The inventory is complete: everything that was is again.
+    pub(crate) fn adopt(&mut self) -> Result<(), Error> {
+        let mut inventory = std::mem::take(&mut self.inventory);
+        self.open_own_log();
+        if self.keeper.init {
+            self.loader = crate::loading::loader(&self.directories, true);
+        }
+        let (records, broken) = self.records.read_all().map_err(doing("read the records"))?;
+        for (path, error) in broken {
+            self.log(&format!("the record {} can't be read and is ignored: {error}", path.display()));
+        }
+        self.adopt_units(records, &mut inventory);
+        self.adopt_sockets(inventory.take(Class::Listen));
+        for (name, socket) in inventory.take(Class::Notify) {
+            self.adopt_notify(&name, socket);
+        }
+        for (name, mount) in inventory.take(Class::Mount) {
+            self.adopt_mount(name, mount);
+        }
+        for child in std::mem::take(&mut inventory.children) {
+            self.adopt_child(child);
+        }
+        self.stage = Stage::Running;
+        self.inputs.push_back(Input::InventoryComplete);
+        self.open_api(inventory.take(Class::Api).into_iter().next().map(|(_, socket)| socket))?;
+        self.remove_empty_groups();
+        if self.fresh && !self.keeper.adopt_only {
+            self.start_default();
+        }
+        Ok(())
+    }
+
+    fn adopt_units(&mut self, records: Vec<Record>, inventory: &mut Inventory) {
+        let stdio = inventory.take(Class::Other);
+        for record in &records {
+            let Ok(name) = UnitName::new(&record.snapshot.name) else { continue };
+            match &record.transient {
+                Some(transient) => {
+                    let transient = Transient { record: transient.clone(), stdio: stdio_of(&name, &stdio) };
+                    if let Err(failure) = self.make_transient(&name, transient) {
+                        self.log(&format!("{name} can't be made again: {failure}"));
+                    }
+                }
+                None => {
+                    let loaded = self.loader.load(&name);
+                    self.take(loaded);
+                }
+            }
+        }
+        self.load_named();
+        for record in records {
+            self.restore(record);
+        }
+    }
+
+    fn restore(&mut self, record: Record) {
+        let name = record.snapshot.name.to_string();
+        self.engine.restore(record.snapshot);
+        let Some(entry) = self.engine.id(&name).and_then(|id| self.units.get_mut(&id)) else { return };
+        entry.runs = record.runs.into_iter().map(Run::restore).collect();
+        entry.allow_unenforced = record.allow_unenforced;
+        self.dirty.insert(entry.id);
+    }
+
+    fn adopt_child(&mut self, child: Child) {
+        let Child { key, pid, state, pidfd, report } = child;
+        if key.command >= OPENER_COMMAND {
+            return self.end_stale(key, state, pidfd, pid);
+        }
+        let unit = self.by_key.get(&key.unit).copied();
+        let serial = u32::try_from(key.command).ok();
+        let place = unit.zip(serial).map(|(unit, serial)| ProcessKey { unit, incarnation: Incarnation(key.incarnation), serial });
+        let known = place.filter(|process| self.run_mut(process.unit, process.incarnation).is_some());
+        let Some(process) = known else {
+            self.log(&format!("process {pid} belongs to no unit that is known; it is killed"));
+            return self.end_stale(key, state, pidfd, pid);
+        };
+        self.adopt_process(process, pid, state, pidfd, report);
+    }
+
+    fn adopt_process(
+        &mut self,
+        process: ProcessKey,
+        pid: u32,
+        state: ChildState,
+        pidfd: Option<OwnedFd>,
+        report: Option<OwnedFd>,
+    ) {
+        if let Some(known) = self.run_mut(process.unit, process.incarnation).and_then(|run| run.process(process.serial)) {
+            (known.pid, known.pidfd) = (Some(pid), pidfd);
+        }
+        if let Some(report) = report
+            && let Ok(number) = self.watch_report(process, Rc::new(report))
+            && let Some(known) = self.run_mut(process.unit, process.incarnation).and_then(|run| run.process(process.serial))
+        {
+            known.report = Some(number);
+        }
+        match state {
+            ChildState::Running => self.inputs.push_back(Input::Alive { process }),
+            ChildState::Exited(exit) => self.ended(process, exit),
+        }
+    }
+
+    /// Ends what nobody wants any more.
+    fn end_stale(&mut self, key: ChildKey, state: ChildState, pidfd: Option<OwnedFd>, pid: u32) {
+        const SIGKILL: i32 = 9;
+        if key.command == OPENER_COMMAND && state == ChildState::Running {
+            self.stale_openers.push((key, None));
+        }
+        if let (ChildState::Running, Some(pidfd)) = (state, pidfd)
+            && let Err(errno) = kernel::process::send_signal(&pidfd, SIGKILL)
+        {
+            self.log(&format!("process {pid} can't be killed: {errno}"));
+        }
+    }
+
+    /// Groups of runs that ended while no manager was there.
+    fn remove_empty_groups(&self) {
+        let Some(cgroups) = &self.cgroups else { return };
+        for (unit, incarnation) in cgroups.runs() {
+            let known = self.entry(&unit).is_some_and(|entry| entry.runs.iter().any(|run| run.incarnation == incarnation));
+            if !known {
+                cgroups.remove(&unit, incarnation);
+            }
+        }
+    }
+
+    /// The first manager since the boot starts what is to run.
+    fn start_default(&mut self) {
+        match self.find_or_load("default.target") {
+            Ok(unit) => self.queue_own(unit, JobKind::Start, JobMode::Replace),
+            Err(failure) => self.log(&format!("default.target can't be started: {failure}")),
+        }
+    }
+
+    /// The start of everything is on record: the next manager need not do it again.
+    pub(crate) fn mark_started(&mut self) -> Result<(), Error> {
+        if self.fresh && self.stage != Stage::Adopting {
+            self.fresh = false;
+            std::fs::write(marker(&self.directories), "").map_err(doing("mark the first start"))?;
+        }
+        Ok(())
+    }
+}
+
+fn stdio_of(unit: &UnitName, held: &[(String, OwnedFd)]) -> [Option<Rc<OwnedFd>>; 3] {
+    [0, 1, 2].map(|stream| {
+        let name = crate::transient::stdio_name(unit, stream);
+        let found = held.iter().find(|(known, _)| *known == name)?;
+        found.1.try_clone().ok().map(Rc::new)
+    })
+}

@@ -1,0 +1,231 @@
+//! The API's socket: connections come in, calls go to those who can answer them.
+
+use crate::connection::{Connection, Incoming};
+use crate::manager::{Error, Manager, Stage, doing};
+use crate::poll::{Ready, Token};
+use keeper::protocol::Class;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::rc::Rc;
+use wire::{Call, Failure};
+
+/// Connections at once; the descriptor table has room for them beside the services' own.
+const CONNECTIONS_MAX: usize = 512;
+/// Connections of one user who is not root: nobody can keep the others out.
+const CONNECTIONS_PER_USER_MAX: usize = 32;
+/// The backlog of the listening socket.
+const BACKLOG: i32 = 256;
+
+impl Manager {
+    /// Listens, on the socket that the keeper holds or on a new one that it will hold.
+    pub(crate) fn open_api(&mut self, held: Option<OwnedFd>) -> Result<(), Error> {
+        let socket = match held {
+            Some(socket) => socket,
+            None => self.make_api().map_err(doing("make the API's socket"))?,
+        };
+        self.poll.watch(&socket, Token::Api).map_err(|errno| doing("watch the API's socket")(errno.into()))?;
+        self.api = Some(socket);
+        Ok(())
+    }
+
+    fn make_api(&mut self) -> std::io::Result<OwnedFd> {
+        let path = self.directories.api();
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        rustix::net::bind(&socket, &SocketAddrUnix::new(&path)?)?;
+        // Everybody may connect; what each may do is decided per method, by the kernel's word on who it is.
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666))?;
+        rustix::net::listen(&socket, BACKLOG)?;
+        self.link.hold(Class::Api, "api", Rc::new(socket.try_clone()?));
+        Ok(socket)
+    }
+
+    /// Somebody connects.
+    pub(crate) fn on_api(&mut self) {
+        let Some(api) = &self.api else { return };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = match rustix::net::accept_with(api, flags) {
+            Ok(socket) => socket,
+            Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => return,
+            Err(errno) => return self.log(&format!("cannot accept a connection: {errno}")),
+        };
+        let number = self.poll.number();
+        let Ok(connection) = Connection::new(number, socket, &self.poll) else { return };
+        if !self.has_room_for(connection.peer.uid) {
+            return;
+        }
+        self.connections.insert(number, connection);
+        // The call is often here already: that saves a round.
+        self.serve(number);
+    }
+
+    fn has_room_for(&self, uid: u32) -> bool {
+        let of_user = self.connections.values().filter(|other| other.peer.uid == uid).count();
+        self.connections.len() < CONNECTIONS_MAX && (self.is_owner(uid) || of_user < CONNECTIONS_PER_USER_MAX)
+    }
+
+    /// Root, and in user position the user whose instance it is.
+    fn is_owner(&self, uid: u32) -> bool {
+        uid == 0 || uid == rustix::process::geteuid().as_raw()
+    }
+
+    /// A client sent something, has room again, or hung up.
+    pub(crate) fn on_client(&mut self, number: u32, event: Ready) {
+        let Some(connection) = self.connections.get_mut(&number) else { return };
+        if event.closed {
+            connection.hang_up();
+        } else if event.readable {
+            self.serve(number);
+        }
+        if event.writable
+            && let Some(connection) = self.connections.get_mut(&number)
+        {
+            connection.flush(&self.poll);
+        }
+    }
+
+    fn serve(&mut self, number: u32) {
+        if let Some(connection) = self.connections.get_mut(&number) {
+            connection.receive();
+        }
+        self.serve_waiting(number);
+    }
+
+    /// Carries out calls that are there, until one has to wait.
+    pub(crate) fn serve_waiting(&mut self, number: u32) {
+        while let Some(incoming) = self.connections.get_mut(&number).and_then(Connection::next_call) {
+            let Incoming { call, more, descriptors } = incoming;
+            let result = call.and_then(|call| {
+                self.allow(number, &call)?;
+                self.call(number, call, more, descriptors)
+            });
+            if let (Err(failure), Some(connection)) = (result, self.connections.get_mut(&number)) {
+                connection.refuse(&failure);
+            }
+        }
+    }
+
+    fn allow(&self, number: u32, call: &Call) -> Result<(), Failure> {
+        let uid = self.connections.get(&number).map_or(u32::MAX, |connection| connection.peer.uid);
+        let for_all = matches!(
+            call,
+            Call::GetInfo
+                | Call::GetInterfaceDescription(_)
+                | Call::ListUnits(_)
+                | Call::ListJobs(_)
+                | Call::Monitor(_)
+                | Call::Describe(_)
+                | Call::Status(_)
+                | Call::Show(_)
+        );
+        if for_all || self.is_owner(uid) { Ok(()) } else { Err(Failure::AccessDenied { method: call.name().into() }) }
+    }
+
+    /// Does the caller see command lines, environments and settings?
+    fn sees_all(&self, number: u32) -> bool {
+        self.connections.get(&number).is_some_and(|connection| self.is_owner(connection.peer.uid))
+    }
+
+    fn call(&mut self, number: u32, call: Call, more: bool, descriptors: Vec<OwnedFd>) -> Result<(), Failure> {
+        use engine::JobKind;
+        match call {
+            Call::GetInfo => self.answer(number, &wire::service::info()),
+            Call::GetInterfaceDescription(interface) => self.answer(number, &wire::service::describe(&interface)?),
+            Call::StartUnit(input) => return self.queue_jobs(number, JobKind::Start, input),
+            Call::StopUnit(input) => return self.queue_jobs(number, JobKind::Stop, input),
+            Call::RestartUnit(input) => return self.queue_jobs(number, JobKind::Restart, input),
+            Call::TryRestartUnit(input) => return self.queue_jobs(number, JobKind::TryRestart, input),
+            Call::ReloadUnit(input) => return self.queue_jobs(number, JobKind::Reload, input),
+            Call::ReloadOrRestartUnit(input) => return self.reload_or_restart(number, input),
+            Call::StartTransient(input) => return self.start_transient(number, input, more, descriptors),
+            Call::Status(input) => {
+                let reply = self.status(&input.names, self.sees_all(number))?;
+                self.answer(number, &reply);
+            }
+            Call::Show(input) => {
+                let reply = self.show(&input, self.sees_all(number))?;
+                self.answer(number, &reply);
+            }
+            Call::ListUnits(input) => self.answer(number, &self.list_units(&input)),
+            Call::ListJobs(input) => self.answer(number, &self.list_jobs(&input.names)),
+            Call::Cat(input) => {
+                let reply = self.cat(&input.names)?;
+                self.answer(number, &reply);
+            }
+            Call::Kill(input) => self.kill(&input).map(|()| self.answer(number, &wire::Done {}))?,
+            Call::ResetFailed(input) => self.reset_failed(&input.names).map(|()| self.answer(number, &wire::Done {}))?,
+            Call::Reload(_) => {
+                let reply = self.reload_units();
+                self.answer(number, &reply);
+            }
+            Call::Reexec(_) => {
+                self.answer(number, &wire::Done {});
+                self.reexec()?;
+            }
+            Call::Exit(_) => {
+                self.answer(number, &wire::Done {});
+                self.begin_stopping();
+            }
+            Call::SetEnvironment(input) => {
+                crate::environment::set(&mut self.environment, &input.environment)?;
+                self.keep_environment(number);
+            }
+            Call::UnsetEnvironment(input) => {
+                crate::environment::unset(&mut self.environment, &input.environment);
+                self.keep_environment(number);
+            }
+            Call::ShowEnvironment(_) => {
+                let environment = self.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                self.answer(number, &wire::Environment { environment });
+            }
+            Call::EnterSandbox(input) => return self.enter_sandbox(number, &input.unit),
+            Call::Explain(input) => {
+                let reply = self.explain(&input.unit)?;
+                self.answer(number, &reply);
+            }
+            Call::Monitor(input) => return self.begin_monitor(number, input.names, more),
+            Call::Describe(_) => self.answer(number, &self.describe()),
+        }
+        Ok(())
+    }
+
+    /// Answers a call for good.
+    pub(crate) fn answer<T: serde::Serialize>(&mut self, number: u32, reply: &T) {
+        if let Some(connection) = self.connections.get_mut(&number) {
+            connection.reply(reply);
+        }
+    }
+
+    fn keep_environment(&mut self, number: u32) {
+        if let Err(error) = crate::environment::write(&self.directories, &self.environment) {
+            self.log(&format!("cannot record the environment: {error}"));
+        }
+        self.answer(number, &wire::Done {});
+    }
+
+    fn begin_monitor(&mut self, number: u32, patterns: Vec<String>, more: bool) -> Result<(), Failure> {
+        if !more {
+            return Err(Failure::ExpectedMore {});
+        }
+        if let Some(connection) = self.connections.get_mut(&number) {
+            connection.monitor = Some(patterns);
+            let realtime_us = crate::clock::realtime_us();
+            connection.event(&wire::Event { kind: "ready".into(), realtime_us, ..wire::Event::default() });
+        }
+        Ok(())
+    }
+
+    /// Can jobs be taken now?
+    pub(crate) fn must_run(&self) -> Result<(), Failure> {
+        match self.stage {
+            Stage::Running if !self.keeper.adopt_only => Ok(()),
+            _ => Err(Failure::NotNow { state: self.state_name().into() }),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The targets that unit files take for granted: the host's files come first, these stand behind them.
+
+use load::{Content, HostTree, Tree};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The directory in which they seem to be. It can't exist, as its parent is no directory.
+pub(crate) const DIRECTORY: &str = "/dev/null/built-in";
+
+/// Names with what stands in their `[Unit]` section.
+const TARGETS: &[(&str, &str)] = &[
+    ("basic.target", "Requires=sysinit.target\nAfter=sysinit.target\nWants=sockets.target timers.target paths.target slices.target\nAfter=sockets.target paths.target slices.target\n"),
+    ("cryptsetup.target", ""),
+    ("default.target", "Requires=multi-user.target\nAfter=multi-user.target\nAllowIsolate=yes\n"),
+    ("final.target", "DefaultDependencies=no\n"),
+    ("getty.target", ""),
+    ("graphical.target", "Requires=multi-user.target\nAfter=multi-user.target\nAllowIsolate=yes\n"),
+    ("local-fs.target", "DefaultDependencies=no\n"),
+    ("local-fs-pre.target", "DefaultDependencies=no\nRefuseManualStart=yes\n"),
+    ("multi-user.target", "Requires=basic.target\nAfter=basic.target\nAllowIsolate=yes\n"),
+    ("network.target", ""),
+    ("network-online.target", "After=network.target\n"),
+    ("network-pre.target", ""),
+    ("nss-lookup.target", ""),
+    ("nss-user-lookup.target", ""),
+    ("paths.target", "DefaultDependencies=no\n"),
+    ("remote-fs.target", "DefaultDependencies=no\n"),
+    ("remote-fs-pre.target", "DefaultDependencies=no\n"),
+    ("rpcbind.target", ""),
+    ("shutdown.target", "DefaultDependencies=no\nRefuseManualStart=yes\n"),
+    ("slices.target", "DefaultDependencies=no\n"),
+    ("sockets.target", "DefaultDependencies=no\n"),
+    ("swap.target", "DefaultDependencies=no\n"),
+    ("sysinit.target", "DefaultDependencies=no\n"),
+    ("time-set.target", "DefaultDependencies=no\n"),
+    ("time-sync.target", "DefaultDependencies=no\n"),
+    ("timers.target", "DefaultDependencies=no\n"),
+    ("umount.target", "DefaultDependencies=no\nRefuseManualStart=yes\n"),
+];
+
+/// The host's files, and the built-in targets.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct UnitTree;
+
+impl Tree for UnitTree {
+    fn entries(&self, directory: &Path) -> io::Result<Vec<String>> {
+        if directory == Path::new(DIRECTORY) {
+            return Ok(TARGETS.iter().map(|(name, _)| (*name).into()).collect());
+        }
+        HostTree.entries(directory)
+    }
+
+    fn link(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        if path.starts_with(DIRECTORY) { Ok(None) } else { HostTree.link(path) }
+    }
+
+    fn read(&self, path: &Path, limit_bytes: usize) -> io::Result<Content> {
+        let Ok(name) = path.strip_prefix(DIRECTORY) else { return HostTree.read(path, limit_bytes) };
+        Ok(match TARGETS.iter().find(|(known, _)| name == Path::new(known)) {
+            Some((_, text)) => Content::Bytes(format!("[Unit]\n{text}").into_bytes()),
+            None => Content::Missing,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_are_sorted_and_every_one_that_is_mentioned_is_there() {
+        assert!(TARGETS.is_sorted());
+        for word in TARGETS.iter().flat_map(|(_, text)| text.split(['=', ' ', '\n'])).filter(|word| word.ends_with(".target")) {
+            assert!(TARGETS.iter().any(|(name, _)| *name == word), "{word}");
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! What the keeper tells of children, what executors report, and when a run's control group is empty.
+
+use crate::manager::{Error, Manager, Stage};
+use crate::run::exit_status;
+use engine::{Incarnation, Input, ProcessKey, UnitId};
+use kernel::message::{Descriptors, ReceiveOptions, receive};
+use keeper::protocol::{ChildKey, ChildState, Event, Exit};
+use plan::report::{RECORD_BYTES, Report};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+impl Manager {
+    /// Takes all events that the keeper has sent.
+    pub(crate) fn on_keeper(&mut self) -> Result<(), Error> {
+        while let Some((event, descriptors)) = self.link.receive()? {
+            let event = Told::from(event);
+            self.on_told(event, descriptors)?;
+        }
+        Ok(())
+    }
+
+    fn on_told(&mut self, event: Told, descriptors: Vec<OwnedFd>) -> Result<(), Error> {
+        match event {
+            Told::Hello { pid, restarts, init, adopt_only } => {
+                let adopt_only = adopt_only || self.keeper.adopt_only;
+                self.keeper = crate::manager::KeeperFacts { pid, restarts, init, adopt_only };
+                self.link.ask_inventory();
+            }
+            Told::Spawned { key, pid } => self.on_spawned(key, pid, descriptors.into_iter().next()),
+            Told::SpawnFailed { key, errno } => self.on_spawn_failed(key, errno),
+            Told::Exited { key, pid, exit } => self.on_exited(key, pid, exit),
+            Told::Child { key, pid, state } => self.inventory.child(key, pid, state, descriptors),
+            Told::Held { class, name } => self.inventory.held(class, name, descriptors),
+            Told::InventoryEnd => self.adopt()?,
+            Told::Signal(signal) => self.on_signal(signal),
+            Told::Refused { kind, key, errno } => {
+                let why = std::io::Error::from_raw_os_error(errno);
+                self.log(&format!("the keeper refused a command of kind {kind} for {key:?}: {why}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The process of a key, if its unit is known.
+    fn process_of(&self, key: ChildKey) -> Option<ProcessKey> {
+        let unit = *self.by_key.get(&key.unit)?;
+        let serial = u32::try_from(key.command).ok()?;
+        Some(ProcessKey { unit, incarnation: Incarnation(key.incarnation), serial })
+    }
+
+    fn on_spawned(&mut self, key: ChildKey, pid: u32, pidfd: Option<OwnedFd>) {
+        if self.openers.contains_key(&key) {
+            return;
+        }
+        let Some(process) = self.process_of(key) else { return };
+        let Some(run) = self.run_mut(process.unit, process.incarnation) else { return };
+        if let Some(known) = run.process(process.serial) {
+            (known.pid, known.pidfd) = (Some(pid), pidfd);
+        }
+        self.inputs.push_back(Input::Spawned(process));
+        self.dirty.insert(process.unit);
+    }
+
+    fn on_spawn_failed(&mut self, key: ChildKey, errno: i32) {
+        if let Some(opening) = self.openers.remove(&key) {
+            return self.on_opener_failed(opening, &format!("no process: {}", std::io::Error::from_raw_os_error(errno)));
+        }
+        let Some(process) = self.process_of(key) else { return };
+        let message = format!("the keeper cannot start a process: {}", std::io::Error::from_raw_os_error(errno));
+        if let Some(entry) = self.units.get_mut(&process.unit) {
+            let unit = entry.name.to_string();
+            entry.failure = Some(Box::new(wire::Failure::Refused { unit, directive: "ExecStart".into(), message }));
+        }
+        self.forget_report(process);
+        self.inputs.push_back(Input::SpawnFailed(process));
+    }
+
+    /// A child ended: what it reported comes first, then its end, and it is reaped when that is on record.
+    pub(crate) fn on_exited(&mut self, key: ChildKey, _pid: u32, exit: Exit) {
+        self.to_reap.push(key);
+        if self.on_worker_exited(key, exit) {
+            return;
+        }
+        let Some(process) = self.process_of(key) else { return };
+        self.ended(process, exit);
+    }
+
+    /// A process of a unit ended. Heard twice after the manager came back: with the inventory, and again until it is reaped.
+    pub(crate) fn ended(&mut self, process: ProcessKey, exit: Exit) {
+        let status = exit_status(exit);
+        let now = crate::clock::realtime_us();
+        let known = self.run_mut(process.unit, process.incarnation).and_then(|run| run.process(process.serial));
+        if known.as_ref().is_some_and(|known| known.ended.is_some()) {
+            return;
+        }
+        if let Some(report) = known.and_then(|known| known.report) {
+            self.on_report(report);
+            self.forget_report(process);
+        }
+        if let Some(run) = self.run_mut(process.unit, process.incarnation)
+            && let Some(known) = run.process(process.serial)
+        {
+            (known.ended, known.pidfd) = (Some((status, now)), None);
+        }
+        self.dirty.insert(process.unit);
+        self.inputs.push_back(Input::Exited { process, status });
+        self.empty_without_group(process.unit, process.incarnation);
+    }
+
+    /// Reads what an executor has to say; the end of the stream means that it executed the service.
+    pub(crate) fn on_report(&mut self, number: u32) {
+        let Some(report) = self.reports.get(&number) else { return };
+        let (process, socket) = (report.process, Rc::clone(&report.socket));
+        let (mut buffer, mut descriptors) = ([0; RECORD_BYTES], Descriptors::default());
+        loop {
+            let received = match receive(&*socket, &mut buffer, &mut descriptors, ReceiveOptions::default()) {
+                Ok(received) => received,
+                Err(kernel::Errno::AGAIN | kernel::Errno::INTR) => return,
+                Err(_) => return self.forget_report(process),
+            };
+            if received.bytes == 0 {
+                self.forget_report(process);
+                self.inputs.push_back(Input::Executed(process));
+                return;
+            }
+            let sender = received.credentials.map(|credentials| credentials.pid);
+            match Report::decode(buffer.get(..received.bytes).unwrap_or_default()) {
+                Some(Report::Failure(failure)) => return self.on_failure(process, failure),
+                Some(Report::Payload) => self.on_payload(process, sender),
+                Some(Report::Socket { .. }) | None => {}
+            }
+        }
+    }
+
+    fn on_failure(&mut self, process: ProcessKey, failure: plan::report::Failure) {
+        let failure = self.explain_failure(process.unit, failure);
+        self.log_about(process.unit, &failure.to_string());
+        if let Some(entry) = self.units.get_mut(&process.unit) {
+            entry.failure = Some(Box::new(failure));
+        }
+        self.forget_report(process);
+        self.inputs.push_back(Input::ExecFailed(process));
+    }
+
+    fn on_payload(&mut self, process: ProcessKey, pid: Option<u32>) {
+        if let Some(run) = self.run_mut(process.unit, process.incarnation)
+            && let Some(known) = run.process(process.serial)
+        {
+            known.payload = pid.filter(|pid| *pid != 0);
+            self.dirty.insert(process.unit);
+        }
+    }
+
+    /// Closes a report; the keeper's copy goes with the child.
+    pub(crate) fn forget_report(&mut self, process: ProcessKey) {
+        let number = self.run_mut(process.unit, process.incarnation).and_then(|run| run.process(process.serial)?.report.take());
+        if let Some(report) = number.and_then(|number| self.reports.remove(&number)) {
+            self.poll.forget(&*report.socket);
+        }
+    }
+
+    /// Answers when no process is left in the run's group, now or later.
+    pub(crate) fn watch_empty(&mut self, unit: UnitId, incarnation: Incarnation) {
+        let empty = Input::CgroupEmpty { unit, incarnation };
+        let Some(entry) = self.units.get_mut(&unit) else { return };
+        let Some(run) = entry.run(incarnation.0) else { return self.inputs.push_back(empty) };
+        run.wants_empty = true;
+        let (Some(cgroups), Some(path)) = (&self.cgroups, run.cgroup.clone()) else {
+            return self.empty_without_group(unit, incarnation);
+        };
+        if cgroups.is_populated(&path) {
+            match cgroups.watch(&path) {
+                Ok(watch) => {
+                    run.watch = Some(watch);
+                    self.cgroup_watches.insert(watch, (unit, incarnation.0));
+                }
+                Err(errno) => self.log(&format!("cannot watch the control group {path}: {errno}")),
+            }
+            self.check_empty(unit, incarnation);
+        } else {
+            self.told_empty(unit, incarnation);
+        }
+    }
+
+    /// The kernel reports changes of control groups.
+    pub(crate) fn on_cgroups(&mut self) {
+        let changed = self.cgroups.as_ref().map(crate::cgroup::Cgroups::changed).unwrap_or_default();
+        for watch in changed {
+            if let Some(&(unit, incarnation)) = self.cgroup_watches.get(&watch) {
+                self.check_empty(unit, Incarnation(incarnation));
+            }
+        }
+    }
+
+    fn check_empty(&mut self, unit: UnitId, incarnation: Incarnation) {
+        let path = self.run_mut(unit, incarnation).and_then(|run| run.cgroup.clone());
+        let populated = match (&self.cgroups, path) {
+            (Some(cgroups), Some(path)) => cgroups.is_populated(&path),
+            _ => false,
+        };
+        if !populated {
+            self.told_empty(unit, incarnation);
+        }
+    }
+
+    fn told_empty(&mut self, unit: UnitId, incarnation: Incarnation) {
+        let Some(run) = self.run_mut(unit, incarnation) else { return };
+        let watch = run.watch.take();
+        if !std::mem::take(&mut run.wants_empty) {
+            return;
+        }
+        if let (Some(watch), Some(cgroups)) = (watch, &self.cgroups) {
+            self.cgroup_watches.remove(&watch);
+            cgroups.unwatch(watch);
+        }
+        self.inputs.push_back(Input::CgroupEmpty { unit, incarnation });
+    }
+
+    /// Where there are no control groups, a run is empty when the last process that we know of ended.
+    fn empty_without_group(&mut self, unit: UnitId, incarnation: Incarnation) {
+        let Some(run) = self.run_mut(unit, incarnation) else { return };
+        if run.cgroup.is_none() && run.wants_empty && !run.has_live_process() {
+            self.told_empty(unit, incarnation);
+        }
+    }
+
+    fn on_signal(&mut self, signal: i32) {
+        const SIGHUP: i32 = 1;
+        const SIGINT: i32 = 2;
+        const SIGTERM: i32 = 15;
+        match signal {
+            SIGHUP => drop(self.reload_units()),
+            SIGINT | SIGTERM if self.stage == Stage::Running => self.begin_stopping(),
+            _ => {}
+        }
+    }
+}
+
+/// An event of the keeper's, without what it borrowed.
+enum Told {
+    Hello { pid: u32, restarts: u32, init: bool, adopt_only: bool },
+    Spawned { key: ChildKey, pid: u32 },
+    SpawnFailed { key: ChildKey, errno: i32 },
+    Exited { key: ChildKey, pid: u32, exit: Exit },
+    Child { key: ChildKey, pid: u32, state: ChildState },
+    Held { class: keeper::protocol::Class, name: String },
+    InventoryEnd,
+    Signal(i32),
+    Refused { kind: u16, key: ChildKey, errno: i32 },
+}
+
+impl From<Event<'_>> for Told {
+    fn from(event: Event<'_>) -> Self {
+        match event {
+            Event::Hello { pid, restarts, init, adopt_only } => Self::Hello { pid, restarts, init, adopt_only },
+            Event::Spawned { key, pid, .. } => Self::Spawned { key, pid },
+            Event::SpawnFailed { key, errno, .. } => Self::SpawnFailed { key, errno },
+            Event::Exited { key, pid, exit, .. } => Self::Exited { key, pid, exit },
+            Event::Child { key, pid, state, .. } => Self::Child { key, pid, state },
+            Event::Held { class, name } => Self::Held { class, name: String::from_utf8_lossy(name).into_owned() },
+            Event::InventoryEnd => Self::InventoryEnd,
+            Event::SignalReceived { signal } => Self::Signal(signal),
+            Event::Refused { kind, key, errno } => Self::Refused { kind, key, errno },
+        }
+    }
+}

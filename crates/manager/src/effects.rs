@@ -1,0 +1,163 @@
+//! The engine's effects, each handed to the adapter that can do it.
+
+use crate::manager::Manager;
+use engine::{Action, Conditions, Effect, Incarnation, Input, ProcessKey, Signal, State, Target, UnitId};
+
+impl Manager {
+    /// Does, or queues, what the engine wants done.
+    pub(crate) fn carry_out(&mut self, effect: Effect) {
+        let Effect { action, cause } = effect;
+        match action {
+            Action::Spawn(spawn) => self.start_process(spawn),
+            Action::Signal { unit, incarnation, target, signal } => self.signal(unit, incarnation, target, signal),
+            Action::Track { process, pid } => self.track(process, pid),
+            Action::WatchEmpty { unit, incarnation } => self.watch_empty(unit, incarnation),
+            Action::TestConditions(unit) => self.test_conditions(unit),
+            Action::OpenSockets { unit, incarnation } => self.open_sockets(unit, incarnation),
+            Action::CloseSockets { unit, .. } => self.close_sockets(unit),
+            Action::WatchSockets { unit, .. } => self.watch_sockets(unit),
+            Action::UnwatchSockets(unit) => self.unwatch_sockets(unit),
+            Action::FlushSockets(unit) => self.flush_sockets(unit),
+            Action::WakeAt(moment) => self.wake = moment,
+            Action::JobQueued { request, job } => self.on_job_queued(request, job),
+            Action::Refused { request, why } => self.on_job_refused(request, &why),
+            Action::JobDone { job, unit, result, .. } => self.on_job_done(job, unit, result, &cause),
+            Action::StateChanged(unit) => self.on_state_changed(unit, &cause),
+            Action::Release { unit, incarnation } => self.release(unit, incarnation),
+            Action::Removed(unit) => self.on_removed(unit),
+            Action::Log { unit, text } => self.log_about(unit, &text),
+        }
+    }
+
+    fn test_conditions(&mut self, unit: UnitId) {
+        let outcome = match self.units.get(&unit) {
+            Some(entry) => crate::conditions::test(&entry.unit),
+            None => Conditions::Met,
+        };
+        self.inputs.push_back(Input::Conditions { unit, outcome });
+    }
+
+    fn on_state_changed(&mut self, unit: UnitId, cause: &engine::Chain) {
+        self.dirty.insert(unit);
+        self.publish_state(unit, cause);
+        let down = self.engine.state(unit).is_some_and(|state| state.active().is_down());
+        if down && self.units.get(&unit).is_some_and(|entry| entry.transient.is_some()) {
+            self.ended_transients.insert(unit);
+        }
+    }
+
+    fn on_removed(&mut self, unit: UnitId) {
+        self.dirty.remove(&unit);
+        if let Some(entry) = self.units.remove(&unit) {
+            self.by_key.remove(&entry.key);
+            if let Err(error) = self.records.remove(entry.name.as_str()) {
+                self.log(&format!("cannot remove the record of {}: {error}", entry.name));
+            }
+        }
+    }
+
+    /// Sends a signal to whom the engine means. What is gone gets nothing.
+    fn signal(&mut self, unit: UnitId, incarnation: Incarnation, target: Target, signal: Signal) {
+        let serials = self.serials(unit, target);
+        let Some(entry) = self.units.get_mut(&unit) else { return };
+        let key = entry.key;
+        let Some(run) = entry.run(incarnation.0) else { return };
+        if target == Target::All
+            && let (Some(cgroups), Some(path)) = (&self.cgroups, &run.cgroup)
+        {
+            signal_group(cgroups, path, signal);
+            return;
+        }
+        for process in run.processes.iter().filter(|process| process.ended.is_none()) {
+            if target != Target::All && !serials.contains(&process.serial) {
+                continue;
+            }
+            match &process.pidfd {
+                Some(pidfd) => match kernel::process::send_signal(pidfd, i32::from(signal.0)) {
+                    // Gone meanwhile: its end is on its way.
+                    Ok(()) | Err(_) => {}
+                },
+                None => {
+                    let child = keeper::protocol::ChildKey {
+                        unit: key,
+                        incarnation: incarnation.0,
+                        command: u64::from(process.serial),
+                    };
+                    self.link.signal(child, i32::from(signal.0));
+                }
+            }
+        }
+    }
+
+    /// The serials of the processes that a target means.
+    pub(crate) fn serials(&self, unit: UnitId, target: Target) -> Vec<u32> {
+        let (main, control) = match self.engine.state(unit) {
+            Some(State::Service(run)) => (main_serial(&run.main), run.control.map(|process| process.serial)),
+            Some(State::Socket(run)) => (None, run.control.map(|process| process.serial)),
+            _ => (None, None),
+        };
+        match target {
+            Target::Process(serial) => vec![serial],
+            Target::Main => main.into_iter().collect(),
+            Target::Control => control.into_iter().collect(),
+            Target::All => main.into_iter().chain(control).collect(),
+        }
+    }
+
+    /// Watches a process that the service named as its main one.
+    fn track(&mut self, process: ProcessKey, pid: u32) {
+        let Some(key) = self.child_key(process) else { return };
+        let Some(number) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else { return };
+        let pidfd = rustix::process::pidfd_open(number, rustix::process::PidfdFlags::empty());
+        let Ok(pidfd) = pidfd else {
+            let status = engine::ExitStatus::Unknown;
+            self.inputs.push_back(Input::Exited { process, status });
+            return;
+        };
+        let copy = pidfd.try_clone().ok();
+        self.link.watch(key, crate::run::role_number(engine::Role::Main), pid, pidfd);
+        let Some(run) = self.run_mut(process.unit, process.incarnation) else { return };
+        let mut tracked = crate::run::RunProcess::asked(process, engine::Role::Main, 0);
+        (tracked.pid, tracked.pidfd) = (Some(pid), copy);
+        run.processes.push(tracked);
+        self.dirty.insert(process.unit);
+    }
+
+    /// The keeper's name for a process.
+    pub(crate) fn child_key(&self, process: ProcessKey) -> Option<keeper::protocol::ChildKey> {
+        let unit = self.units.get(&process.unit)?.key;
+        Some(keeper::protocol::ChildKey { unit, incarnation: process.incarnation.0, command: u64::from(process.serial) })
+    }
+
+    pub(crate) fn run_mut(&mut self, unit: UnitId, incarnation: Incarnation) -> Option<&mut crate::run::Run> {
+        self.units.get_mut(&unit)?.run(incarnation.0)
+    }
+}
+
+fn main_serial(main: &engine::Main) -> Option<u32> {
+    match main {
+        engine::Main::Process(process) => Some(process.serial),
+        engine::Main::None | engine::Main::Ended(_) => None,
+    }
+}
+
+/// Every process of a control group, until no new ones appear: a fork may have escaped the first round.
+fn signal_group(cgroups: &crate::cgroup::Cgroups, path: &str, signal: Signal) {
+    /// A fork bomb outruns any number; SIGKILL has the kernel's own way.
+    const ROUNDS_MAX: usize = 4;
+    if signal == Signal::KILL && cgroups.kill(path) {
+        return;
+    }
+    let mut signalled = std::collections::BTreeSet::new();
+    for _ in 0..ROUNDS_MAX {
+        let fresh: Vec<u32> = cgroups.processes(path).into_iter().filter(|pid| signalled.insert(*pid)).collect();
+        if fresh.is_empty() {
+            return;
+        }
+        for pid in fresh.into_iter().filter_map(|pid| i32::try_from(pid).ok()).filter(|pid| *pid > 0) {
+            match kernel::process::kill(pid, i32::from(signal.0)) {
+                Ok(()) | Err(_) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Images: mounted by a worker from the store, the mount held by the keeper, cloned by each start, let go with the last run.
+//!
+//! The worker is `coracle worker root PATH` with a seqpacket socket as standard input. It answers with one message: `ok`, a
+//! blank and what protects the content, with the detached mount's descriptor beside it; or `error`, a blank and a sentence.
+
+use crate::link::NewProcess;
+use crate::manager::Manager;
+use crate::planning::Prepared;
+use crate::poll::Token;
+use crate::start::report_pair;
+use engine::{Input, Spawn, UnitId};
+use kernel::message::{Descriptors, ReceiveOptions, receive};
+use keeper::protocol::{ChildKey, Class, Exit};
+use model::value::{ExecCommand, ExecCommands, StandardInput, StandardOutput};
+use model::{Unit, UnitName, key};
+use plan::{Bindings, Passed};
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::rc::Rc;
+use wire::Failure;
+
+/// The command number of a worker that mounts.
+const MOUNT_COMMAND: u64 = crate::opener::OPENER_COMMAND + 1;
+/// Bytes of a worker's answer.
+const ANSWER_BYTES_MAX: usize = 4096;
+
+/// What is mounted, and what is being mounted.
+#[derive(Debug, Default)]
+pub(crate) struct Mounts {
+    mounted: BTreeMap<String, Mounted>,
+    mounting: BTreeMap<u32, Mounting>,
+}
+
+/// A mount that starts can clone.
+#[derive(Debug)]
+pub(crate) struct Mounted {
+    descriptor: Rc<OwnedFd>,
+    /// What protects its content.
+    pub(crate) integrity: Option<String>,
+}
+
+/// A worker at work.
+#[derive(Debug)]
+struct Mounting {
+    path: String,
+    key: ChildKey,
+    socket: Rc<OwnedFd>,
+    waiting: Vec<Spawn>,
+}
+
+impl Mounts {
+    /// The mount of an image, if there is one.
+    pub(crate) fn get(&self, path: &str) -> Option<&Mounted> {
+        self.mounted.get(path)
+    }
+}
+
+impl Manager {
+    /// Can the start go on? If not, the image is being mounted and the start is tried again then.
+    pub(crate) fn image_is_ready(&mut self, spawn: &Spawn, prepared: &Prepared) -> Result<bool, Failure> {
+        if !prepared.plan.roles().contains(&plan::Role::Image) {
+            return Ok(true);
+        }
+        let path = self.image_path(spawn.process.unit)?;
+        if self.mounts.mounted.contains_key(&path) {
+            return Ok(true);
+        }
+        if let Some(mounting) = self.mounts.mounting.values_mut().find(|mounting| mounting.path == path) {
+            mounting.waiting.push(*spawn);
+            return Ok(false);
+        }
+        self.begin_mount(spawn, path)?;
+        Ok(false)
+    }
+
+    fn image_path(&self, unit: UnitId) -> Result<String, Failure> {
+        let path = self.units.get(&unit).and_then(|entry| entry.unit.get(&key::ROOT_IMAGE)).map(|path| path.path.clone());
+        path.ok_or_else(|| Failure::Internal { message: "the plan wants an image that the unit does not name".into() })
+    }
+
+    /// The mount that a start clones.
+    pub(crate) fn image_descriptor(&self, unit: UnitId) -> Result<Rc<OwnedFd>, Failure> {
+        let path = self.image_path(unit)?;
+        let mounted = self.mounts.mounted.get(&path).map(|mounted| Rc::clone(&mounted.descriptor));
+        mounted.ok_or_else(|| Failure::Internal { message: format!("{path} is not mounted") })
+    }
+
+    fn begin_mount(&mut self, spawn: &Spawn, path: String) -> Result<(), Failure> {
+        let unit = spawn.process.unit;
+        let failed = |manager: &Self, error: std::io::Error| manager.internal(unit, "start the worker that mounts its image", &error);
+        let worker = worker_unit(&path).map_err(|error| failed(self, error))?;
+        let plan = self.plan_worker(&worker)?;
+        let (ours, theirs) = report_pair(false).map_err(|errno| failed(self, errno.into()))?;
+        let (report, report_end) = report_pair(false).map_err(|errno| failed(self, errno.into()))?;
+        let number = self.poll.number();
+        self.poll.watch(&*ours, Token::Worker(number)).map_err(|errno| failed(self, errno.into()))?;
+        let plan = kernel::memory::sealed_file(c"plan", &plan).map_err(|errno| failed(self, errno.into()))?;
+        let key = ChildKey {
+            unit: crate::directories::hash(path.as_bytes()),
+            incarnation: crate::clock::monotonic().0,
+            command: MOUNT_COMMAND,
+        };
+        self.link.spawn(NewProcess {
+            key,
+            role: 0,
+            label: "coracle-mount".into(),
+            new_pid_namespace: false,
+            plan,
+            cgroup: None,
+            report: report_end,
+            child: vec![Rc::new(theirs)],
+            kept: report,
+        });
+        self.mounts.mounting.insert(number, Mounting { path, key, socket: ours, waiting: vec![*spawn] });
+        Ok(())
+    }
+
+    fn plan_worker(&self, worker: &Unit) -> Result<Vec<u8>, Failure> {
+        let broken = |error: String| Failure::Internal { message: format!("the worker that mounts images can't be planned: {error}") };
+        let situation = plan::Situation {
+            position: self.position(),
+            runtime_dir: &self.directories.runtime.to_string_lossy(),
+            notify_socket: None,
+            stub: false,
+            may_reduce: &|_| true,
+        };
+        let planned = plan::plan(worker, &self.facts, &situation).map_err(|refusal| broken(refusal.to_string()))?;
+        let commands = worker.value(&key::EXEC_START);
+        let bindings = Bindings {
+            descriptors: vec![Passed { role: plan::Role::Input, name: String::new() }],
+            command: commands.first(),
+            ..Bindings::default()
+        };
+        planned.bind(&bindings).map_err(|error| broken(error.to_string()))
+    }
+
+    /// A worker answers, or is gone.
+    pub(crate) fn on_worker(&mut self, number: u32) {
+        let Some(mounting) = self.mounts.mounting.get(&number) else { return };
+        let (mut buffer, mut descriptors) = ([0; ANSWER_BYTES_MAX], Descriptors::default());
+        let received = match receive(&*mounting.socket, &mut buffer, &mut descriptors, ReceiveOptions::default()) {
+            Err(kernel::Errno::AGAIN | kernel::Errno::INTR) => return,
+            other => other.map_or(0, |received| received.bytes),
+        };
+        let answer = String::from_utf8_lossy(buffer.get(..received).unwrap_or_default()).into_owned();
+        let Some(mounting) = self.mounts.mounting.remove(&number) else { return };
+        self.poll.forget(&*mounting.socket);
+        match (answer.split_once(' '), descriptors.take()) {
+            (Some(("ok", integrity)), Some(mount)) => self.mounted(mounting, integrity, mount),
+            (Some(("error", why)), _) => self.not_mounted(mounting, why),
+            _ => self.not_mounted(mounting, "the worker that mounts images ended without a word"),
+        }
+    }
+
+    fn mounted(&mut self, mounting: Mounting, integrity: &str, mount: OwnedFd) {
+        let descriptor = Rc::new(mount);
+        self.link.hold(Class::Mount, &mounting.path, Rc::clone(&descriptor));
+        let integrity = Some(integrity.to_owned()).filter(|text| !text.is_empty());
+        self.mounts.mounted.insert(mounting.path, Mounted { descriptor, integrity });
+        for spawn in mounting.waiting {
+            self.start_process(spawn);
+        }
+    }
+
+    fn not_mounted(&mut self, mounting: Mounting, why: &str) {
+        for spawn in mounting.waiting {
+            let unit = spawn.process.unit;
+            let name = self.units.get(&unit).map(|entry| entry.name.to_string()).unwrap_or_default();
+            let message = format!("{}: {why}", mounting.path);
+            let failure = Failure::Refused { unit: name, directive: "RootImage".into(), message };
+            self.log_about(unit, &failure.to_string());
+            if let Some(entry) = self.units.get_mut(&unit) {
+                entry.failure = Some(Box::new(failure));
+            }
+            self.inputs.push_back(Input::SpawnFailed(spawn.process));
+        }
+    }
+
+    /// The worker ended: what it said comes first.
+    pub(crate) fn on_mount_worker_exited(&mut self, key: ChildKey, _exit: Exit) {
+        let number = self.mounts.mounting.iter().find(|(_, mounting)| mounting.key == key).map(|(number, _)| *number);
+        if let Some(number) = number {
+            self.on_worker(number);
+        }
+    }
+
+    /// A mount that the keeper held.
+    pub(crate) fn adopt_mount(&mut self, path: String, mount: OwnedFd) {
+        let wanted = self.units.values().any(|entry| uses(&entry.unit, &path) && !entry.runs.is_empty());
+        if wanted {
+            self.mounts.mounted.insert(path, Mounted { descriptor: Rc::new(mount), integrity: None });
+        } else {
+            self.link.drop_held(Class::Mount, &path);
+        }
+    }
+
+    /// Lets a mount go when the last run from it is over.
+    pub(crate) fn let_image_go(&mut self, unit: UnitId) {
+        let Ok(path) = self.image_path(unit) else { return };
+        let wanted = self.units.values().any(|entry| uses(&entry.unit, &path) && !entry.runs.is_empty());
+        if !wanted && self.mounts.mounted.remove(&path).is_some() {
+            self.link.drop_held(Class::Mount, &path);
+        }
+    }
+}
+
+fn uses(unit: &Unit, path: &str) -> bool {
+    unit.get(&key::ROOT_IMAGE).is_some_and(|image| image.path == path)
+}
+
+/// The worker as a unit, so that it is planned like every other process.
+fn worker_unit(image: &str) -> std::io::Result<Unit> {
+    let program = std::env::current_exe()?.parent().map_or_else(|| PathBuf::from("/usr/bin"), PathBuf::from).join("coracle");
+    let broken = |error: model::ParseError| std::io::Error::other(error.to_string());
+    let mut unit = Unit::new(UnitName::new("coracle-mount.service").map_err(broken)?);
+    let mut command = ExecCommand::new(&program.to_string_lossy(), &["worker", "root", image]);
+    command.no_env = true;
+    unit.set(&key::EXEC_START, ExecCommands(vec![command]));
+    unit.set(&key::STANDARD_INPUT, StandardInput::Descriptor("socket".into()));
+    unit.set(&key::STANDARD_OUTPUT, StandardOutput::Null);
+    unit.set(&key::STANDARD_ERROR, StandardOutput::Null);
+    Ok(unit)
+}

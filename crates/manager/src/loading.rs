@@ -1,0 +1,298 @@
+//! Units come into memory: from files through the loader, with everything that they name, and again on a reload.
+
+use crate::builtin::{self, UnitTree};
+use crate::directories::hash;
+use crate::entry::{Entry, LoadState, Origin};
+use crate::manager::Manager;
+use engine::{Input, Load, UnitConfig, UnitId};
+use load::{Loaded, Loader, SearchPath};
+use model::{Unit, UnitName};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use wire::Failure;
+
+/// Units in memory; a name in a file must not fill it without end (instances can name further instances).
+const UNITS_MAX: usize = 100_000;
+
+/// The loader of the manager.
+pub(crate) type UnitLoader = Loader<UnitTree>;
+
+/// Makes a loader that sees the unit directories as they are now.
+pub(crate) fn loader(directories: &crate::directories::Directories, is_init: bool) -> UnitLoader {
+    let (config, runtime, state) = (&directories.config, &directories.runtime, &directories.state);
+    let own = if is_init { SearchPath::init(config, runtime, state) } else { SearchPath::own(config, runtime, state) };
+    let path = SearchPath::new(directories.unit_path.iter().cloned())
+        .followed_by(own.directories().iter().cloned())
+        .followed_by([PathBuf::from(builtin::DIRECTORY)]);
+    Loader::new(path, UnitTree).with_context(crate::host::specifiers())
+}
+
+impl Manager {
+    /// The unit that a client means: a name without a suffix is a service's.
+    pub(crate) fn parse_name(&self, name: &str) -> Result<UnitName, Failure> {
+        let full = match name.rsplit_once('.') {
+            Some((_, suffix)) if model::UnitKind::from_suffix(suffix).is_some() => name.to_owned(),
+            _ => format!("{name}.service"),
+        };
+        let bad = |message: String| Failure::BadName { name: name.into(), message };
+        let parsed = UnitName::new(&full).map_err(|error| bad(error.to_string()))?;
+        if parsed.is_template() {
+            return Err(bad("it is a template; name an instance of it".into()));
+        }
+        Ok(parsed)
+    }
+
+    /// The unit of this name if it is in memory; an alias is followed.
+    pub(crate) fn find(&self, name: &str) -> Result<Option<UnitId>, Failure> {
+        let name = self.parse_name(name)?;
+        if let Some(id) = self.engine.id(name.as_str()).filter(|id| self.units.contains_key(id)) {
+            return Ok(Some(id));
+        }
+        let own = self.loader.resolve(&name).filter(|own| *own != name);
+        Ok(own.and_then(|own| self.engine.id(own.as_str())).filter(|id| self.units.contains_key(id)))
+    }
+
+    /// The unit of this name, loaded with all that it names.
+    pub(crate) fn find_or_load(&mut self, name: &str) -> Result<UnitId, Failure> {
+        let stale = |load: LoadState| !matches!(load, LoadState::Loaded);
+        if let Some(id) = self.find(name)?
+            && self.units.get(&id).is_some_and(|entry| !stale(entry.origin.load))
+        {
+            return Ok(id);
+        }
+        let parsed = self.parse_name(name)?;
+        // What was not there may be now: a file that was just written is found without a reload, as in the reference.
+        let mut loaded = self.loader.load(&parsed);
+        if loaded.state == load::LoadState::NotFound {
+            self.loader = loader(&self.directories, self.keeper.init);
+            loaded = self.loader.load(&parsed);
+        }
+        let own = loaded.unit.name().clone();
+        self.take(loaded);
+        self.load_named();
+        self.engine.id(own.as_str()).ok_or(Failure::NoSuchUnit { unit: own.to_string() })
+    }
+
+    /// Loads every unit that a loaded one names, and what those name.
+    pub(crate) fn load_named(&mut self) {
+        loop {
+            let names = self.engine.unresolved();
+            if names.is_empty() || self.units.len() > UNITS_MAX {
+                return;
+            }
+            for name in names {
+                self.load_one(&name);
+            }
+        }
+    }
+
+    fn load_one(&mut self, name: &Arc<str>) {
+        let Ok(parsed) = UnitName::new(name) else { return self.configure_missing(name) };
+        let loaded = self.loader.load(&parsed);
+        if loaded.unit.name() == &parsed {
+            self.take(loaded);
+        } else {
+            // Names are made the units' own before the engine sees them, so this is one that changed on disk since.
+            self.configure_missing(name);
+        }
+    }
+
+    /// The engine knows no aliases: relations name units by their own names.
+    fn with_own_names(&self, mut config: UnitConfig) -> UnitConfig {
+        let own = |name: &Arc<str>| -> Arc<str> {
+            if self.engine.id(name).is_some() {
+                return Arc::clone(name);
+            }
+            let resolved = UnitName::new(name).ok().and_then(|parsed| self.loader.resolve(&parsed));
+            resolved.map_or_else(|| Arc::clone(name), |resolved| resolved.as_str().into())
+        };
+        let mut relations = std::mem::take(&mut config.relations).into_vec();
+        for (_, name) in &mut relations {
+            *name = own(name);
+        }
+        relations.sort();
+        relations.dedup();
+        config.relations = relations.into();
+        if let engine::Kind::Socket(socket) = &mut config.kind {
+            socket.service = own(&socket.service);
+        }
+        config
+    }
+
+    /// A name that can't be a unit's is one that is not found.
+    fn configure_missing(&mut self, name: &str) {
+        self.inputs.push_back(Input::Configure(Box::new(UnitConfig::unloaded(name, Load::NotFound))));
+        self.advance();
+    }
+
+    /// Takes a loaded unit into memory and into the engine.
+    pub(crate) fn take(&mut self, loaded: Loaded) {
+        let origin = Origin { portable: portable_of(&self.directories, &loaded), ..origin(&loaded) };
+        let name = loaded.unit.name().clone();
+        self.configure(name, loaded.unit, origin);
+    }
+
+    /// Puts a unit into the engine, and what the engine does not see beside it.
+    pub(crate) fn configure(&mut self, name: UnitName, unit: Unit, origin: Origin) {
+        let config = self.with_own_names(config(&unit, origin.load));
+        self.inputs.push_back(Input::Configure(Box::new(config)));
+        self.advance();
+        let Some(id) = self.engine.id(name.as_str()) else { return };
+        let unit = Rc::new(unit);
+        if let Some(entry) = self.units.get_mut(&id) {
+            (entry.unit, entry.origin, entry.prepared) = (unit, origin, None);
+            return;
+        }
+        let key = hash(name.as_str().as_bytes());
+        self.by_key.insert(key, id);
+        self.units.insert(id, Entry::new(id, name, key, unit, origin));
+    }
+
+    /// Reads all units again. What runs goes on; the next start is by the new files.
+    pub(crate) fn reload_units(&mut self) -> wire::ReloadReply {
+        self.loader = loader(&self.directories, self.keeper.init);
+        let names: Vec<UnitName> =
+            self.units.values().filter(|entry| entry.transient.is_none()).map(|entry| entry.name.clone()).collect();
+        for name in names {
+            let loaded = self.loader.load(&name);
+            if loaded.state == load::LoadState::NotFound {
+                self.forget(&name);
+            }
+            self.take_again(&name, loaded);
+        }
+        self.load_named();
+        self.advance();
+        let now = crate::clock::realtime_us();
+        self.publish(&wire::Event { kind: "reload".into(), realtime_us: now, ..wire::Event::default() }, "");
+        wire::ReloadReply { units: self.units.len() as u64, diagnostics: self.all_diagnostics() }
+    }
+
+    fn take_again(&mut self, name: &UnitName, loaded: Loaded) {
+        if loaded.unit.name() == name && loaded.state != load::LoadState::NotFound {
+            self.take(loaded);
+        }
+    }
+
+    /// A unit's file is gone: the engine forgets it when nothing of it is left.
+    fn forget(&mut self, name: &UnitName) {
+        if let Some(id) = self.engine.id(name.as_str()) {
+            if let Some(entry) = self.units.get_mut(&id) {
+                entry.origin.load = LoadState::NotFound;
+                entry.prepared = None;
+            }
+            self.inputs.push_back(Input::Forget(id));
+            self.advance();
+        }
+    }
+
+    fn all_diagnostics(&self) -> Vec<wire::Diagnostic> {
+        let of_paths = self.loader.diagnostics().iter().map(|one| diagnostic(None, one)).collect::<Vec<_>>();
+        of_paths.into_iter().chain(self.units.values().flat_map(|entry| entry.origin.diagnostics.clone())).collect()
+    }
+}
+
+fn config(unit: &Unit, load: LoadState) -> UnitConfig {
+    let name = unit.name().as_str();
+    match load {
+        LoadState::Loaded => UnitConfig::from(unit),
+        LoadState::NotFound => UnitConfig::unloaded(name, Load::NotFound),
+        LoadState::Masked => UnitConfig::unloaded(name, Load::Masked),
+        LoadState::BadSetting => UnitConfig::unloaded(name, Load::BadSetting),
+        LoadState::Error => UnitConfig::unloaded(name, Load::Error),
+    }
+}
+
+pub(crate) fn origin(loaded: &Loaded) -> Origin {
+    let unit = loaded.unit.name().as_str();
+    Origin {
+        load: match loaded.state {
+            load::LoadState::Loaded => LoadState::Loaded,
+            load::LoadState::NotFound => LoadState::NotFound,
+            load::LoadState::Masked => LoadState::Masked,
+            load::LoadState::BadSetting => LoadState::BadSetting,
+            load::LoadState::Error => LoadState::Error,
+        },
+        fragment: loaded.fragment.clone(),
+        drop_ins: loaded.drop_ins.clone(),
+        diagnostics: loaded.diagnostics.iter().map(|one| diagnostic(Some(unit), one)).collect(),
+        read_us: crate::clock::realtime_us(),
+        aliases: loaded.names.iter().filter(|name| name.as_str() != unit).map(ToString::to_string).collect(),
+        portable: None,
+        pids_by_profile: pids_by_profile(loaded),
+    }
+}
+
+/// Is it a drop-in of a portable's profile that asks for a pid namespace?
+fn pids_by_profile(loaded: &Loaded) -> bool {
+    let last = loaded.origins.of(model::key::PRIVATE_PIDS.directive()).last();
+    last.is_some_and(|origin| origin.file.contains(PROFILE_MARK))
+}
+
+/// What the name of a profile's drop-in contains.
+const PROFILE_MARK: &str = ".d/10-profile.conf";
+
+/// Did the unit's files change since they were read?
+pub(crate) fn is_stale(entry: &Entry) -> bool {
+    let changed = |path: &PathBuf| {
+        let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()?;
+        let since = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
+        Some(u64::try_from(since.as_micros()).unwrap_or(u64::MAX) > entry.origin.read_us)
+    };
+    let is_built_in = |path: &&PathBuf| !path.starts_with(builtin::DIRECTORY);
+    let mut files = entry.origin.fragment.iter().chain(&entry.origin.drop_ins).filter(is_built_in);
+    files.any(|path| changed(path).unwrap_or(true))
+}
+
+/// Bytes of a unit file that is shown.
+const SHOWN_BYTES_MAX: usize = 4 << 20;
+
+/// A unit file's text.
+pub(crate) fn read_text(path: &Path) -> std::io::Result<String> {
+    match load::Tree::read(&UnitTree, path, SHOWN_BYTES_MAX)? {
+        load::Content::Bytes(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        load::Content::Null => Ok(String::new()),
+        load::Content::Missing => Err(std::io::ErrorKind::NotFound.into()),
+        load::Content::NotAFile => Err(std::io::ErrorKind::InvalidInput.into()),
+        load::Content::TooLarge => Err(std::io::ErrorKind::FileTooLarge.into()),
+    }
+}
+
+/// What the attaching command recorded about a portable, passed on as it is.
+pub(crate) fn portable_record(directories: &crate::directories::Directories, name: &str) -> Option<serde_json::Value> {
+    let path = directories.state.join("portables").join(name).join("portable.json");
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+/// The portable that an attached unit belongs to.
+fn portable_of(directories: &crate::directories::Directories, loaded: &Loaded) -> Option<String> {
+    let attached = directories.state.join("attached");
+    loaded.fragment.as_ref().filter(|path| path.starts_with(attached))?;
+    let unit = loaded.unit.name().as_str();
+    for entry in std::fs::read_dir(directories.state.join("portables")).ok()?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(record) = portable_record(directories, &name) else { continue };
+        let versions = record.get("versions").and_then(|versions| versions.as_object()).into_iter().flat_map(|map| map.values());
+        let mut units = versions.filter_map(|version| version.get("units")?.as_array()).flatten();
+        if units.any(|one| one.as_str() == Some(unit)) {
+            return Some(name);
+        }
+    }
+    None
+}
+
+/// A finding as clients see it.
+pub(crate) fn diagnostic(unit: Option<&str>, found: &load::Diagnostic) -> wire::Diagnostic {
+    let severity = match found.severity {
+        load::Severity::Error => "error",
+        load::Severity::Warning => "warning",
+    };
+    wire::Diagnostic {
+        unit: unit.map(str::to_owned),
+        severity: severity.into(),
+        path: found.file.to_string(),
+        line: Some(found.line).filter(|line| *line > 0),
+        message: found.message.to_string(),
+        hint: found.hint.as_ref().map(ToString::to_string),
+    }
+}

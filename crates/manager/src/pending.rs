@@ -1,0 +1,368 @@
+//! Clients that wait for jobs, or for units to end.
+
+use crate::manager::Manager;
+use crate::run::exit_message;
+use engine::{Input, JobId, JobKind, JobMode, JobResult, Refusal, UnitId};
+use wire::{Failure, JobOutcome, JobReply, JobRequest};
+
+/// Names in one request.
+const NAMES_MAX: usize = 4096;
+
+/// A call that is answered when all its parts are.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    client: u32,
+    parts: Vec<Part>,
+    /// Answer when the units have ended.
+    wait: bool,
+    /// Answer as soon as jobs are queued.
+    no_block: bool,
+    /// The answer is one outcome, not a list.
+    single: bool,
+    /// A first answer goes out when the job is done.
+    announces: bool,
+}
+
+/// One name of a call.
+#[derive(Debug)]
+struct Part {
+    unit: Option<UnitId>,
+    request: u64,
+    at: At,
+    outcome: JobOutcome,
+}
+
+/// How far a part is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    /// The engine was asked.
+    Asked,
+    /// The job waits or runs.
+    Queued(JobId),
+    /// The job is done, the unit runs.
+    Running,
+    /// All is said.
+    Over,
+}
+
+/// How a call is to be answered.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Manner {
+    pub(crate) wait: bool,
+    pub(crate) no_block: bool,
+    pub(crate) single: bool,
+    pub(crate) announces: bool,
+}
+
+/// A mode by its name; empty is the usual one.
+pub(crate) fn job_mode(name: &str) -> Result<JobMode, Failure> {
+    Ok(match name {
+        "" | "replace" | "replace-irreversibly" => JobMode::Replace,
+        "fail" => JobMode::Fail,
+        "isolate" => JobMode::Isolate,
+        "ignore-dependencies" => JobMode::IgnoreDependencies,
+        "ignore-requirements" => JobMode::IgnoreRequirements,
+        _ => return Err(Failure::BadMode { mode: name.into() }),
+    })
+}
+
+impl Manager {
+    /// Queues a job for each name of a request.
+    pub(crate) fn queue_jobs(&mut self, client: u32, kind: JobKind, input: JobRequest) -> Result<(), Failure> {
+        self.queue_each(client, |_, _| kind, input)
+    }
+
+    /// Reloads what can be reloaded, restarts the rest.
+    pub(crate) fn reload_or_restart(&mut self, client: u32, input: JobRequest) -> Result<(), Failure> {
+        self.queue_each(client, Self::reload_or_restart_kind, input)
+    }
+
+    fn reload_or_restart_kind(&self, unit: UnitId) -> JobKind {
+        let can = self.engine.config(unit).is_some_and(|config| match &config.kind {
+            engine::Kind::Service(service) => {
+                !service.reload.0.is_empty() || service.service_type == engine::ServiceType::NotifyReload
+            }
+            _ => false,
+        });
+        if can { JobKind::ReloadOrStart } else { JobKind::Restart }
+    }
+
+    fn queue_each(&mut self, client: u32, kind: impl Fn(&Self, UnitId) -> JobKind, input: JobRequest) -> Result<(), Failure> {
+        let mode = job_mode(&input.mode)?;
+        self.must_run()?;
+        if input.names.is_empty() || input.names.len() > NAMES_MAX {
+            return Err(Failure::InvalidParameter { parameter: "names".into() });
+        }
+        let manner = Manner { wait: input.wait, no_block: input.no_block, ..Manner::default() };
+        let mut pending = Pending::new(client, manner);
+        for name in &input.names {
+            let found = self.unit_for_job(name, input.allow_unenforced, |manager, unit| kind(manager, unit));
+            match found {
+                Ok((unit, kind)) => pending.parts.push(self.ask(unit, kind, mode)),
+                Err(failure) => pending.parts.push(Part::refused(name, failure)),
+            }
+        }
+        self.pending.push(pending);
+        Ok(())
+    }
+
+    /// Loads a unit, and refuses what can't be started as its file asks.
+    fn unit_for_job(
+        &mut self,
+        name: &str,
+        allow_unenforced: bool,
+        kind: impl Fn(&Self, UnitId) -> JobKind,
+    ) -> Result<(UnitId, JobKind), Failure> {
+        let unit = self.find_or_load(name)?;
+        let kind = kind(self, unit);
+        let starts = !matches!(kind, JobKind::Stop | JobKind::Reload | JobKind::TryReload);
+        if starts {
+            self.check_startable(unit, allow_unenforced)?;
+        }
+        Ok((unit, kind))
+    }
+
+    /// Queues one job for a unit that is loaded.
+    pub(crate) fn queue_one(&mut self, client: u32, unit: UnitId, mode: JobMode, manner: Manner) {
+        let mut pending = Pending::new(client, manner);
+        pending.parts.push(self.ask(unit, JobKind::Start, mode));
+        self.pending.push(pending);
+    }
+
+    /// A job that no client waits for.
+    pub(crate) fn queue_own(&mut self, unit: UnitId, kind: JobKind, mode: JobMode) {
+        self.next_request += 1;
+        self.inputs.push_back(Input::Job { request: self.next_request, unit, kind, mode });
+    }
+
+    fn ask(&mut self, unit: UnitId, kind: JobKind, mode: JobMode) -> Part {
+        if let Some(entry) = self.units.get_mut(&unit) {
+            entry.failure = None;
+        }
+        self.queue_own(unit, kind, mode);
+        let name = self.units.get(&unit).map(|entry| entry.name.to_string()).unwrap_or_default();
+        let outcome = JobOutcome { unit: name, ..JobOutcome::default() };
+        Part { unit: Some(unit), request: self.next_request, at: At::Asked, outcome }
+    }
+
+    fn part(&mut self, matches: impl Fn(&Part) -> bool) -> Option<(&mut Part, bool, bool)> {
+        self.pending.iter_mut().find_map(|pending| {
+            let (wait, no_block) = (pending.wait, pending.no_block);
+            pending.parts.iter_mut().find(|part| matches(part)).map(|part| (part, wait, no_block))
+        })
+    }
+
+    pub(crate) fn on_job_queued(&mut self, request: u64, job: Option<JobId>) {
+        let Some((part, _, no_block)) = self.part(|part| part.request == request && part.at == At::Asked) else { return };
+        part.outcome.job = job.map(|job| u64::from(job.0));
+        match job {
+            Some(_) if no_block => part.over("queued"),
+            Some(job) => part.at = At::Queued(job),
+            None => part.over("done"),
+        }
+    }
+
+    pub(crate) fn on_job_refused(&mut self, request: u64, why: &Refusal) {
+        let Some((part, ..)) = self.part(|part| part.request == request && part.at == At::Asked) else { return };
+        let (unit, message) = (part.outcome.unit.clone(), why.to_string());
+        part.outcome.failure = Some(match why {
+            Refusal::NotFound(unit) => Failure::NoSuchUnit { unit: unit.clone() },
+            Refusal::Masked(unit) => Failure::Masked { unit: unit.clone() },
+            Refusal::BadSetting(unit) | Refusal::LoadError(unit) => Failure::BadUnit { unit: unit.clone(), message },
+            Refusal::Unsupported(..) | Refusal::NotReloadable(_) | Refusal::NoIsolate(_) => Failure::NotSupported { unit, message },
+            _ => Failure::TransactionRefused { unit, message },
+        });
+        part.over("refused");
+    }
+
+    pub(crate) fn on_job_done(&mut self, job: JobId, unit: UnitId, result: JobResult, cause: &engine::Chain) {
+        let words = job_result(result);
+        self.publish_job(unit, job, words, cause);
+        let failure = (result != JobResult::Done).then(|| self.job_failure(unit, result));
+        while let Some((part, wait, _)) = self.part(|part| part.unit == Some(unit) && part.at == At::Queued(job)) {
+            part.outcome.result = words.into();
+            part.outcome.failure.clone_from(&failure);
+            part.at = if wait && failure.is_none() { At::Running } else { At::Over };
+        }
+    }
+
+    /// Why a job failed: what the start ran into, or how the unit ended.
+    fn job_failure(&self, unit: UnitId, result: JobResult) -> Failure {
+        let entry = self.units.get(&unit);
+        if let Some(failure) = entry.and_then(|entry| entry.failure.as_deref()) {
+            return failure.clone();
+        }
+        let name = entry.map(|entry| entry.name.to_string()).unwrap_or_default();
+        let message = self.result_sentence(unit, result);
+        Failure::JobFailed { unit: name, result: job_result(result).into(), message }
+    }
+
+    fn result_sentence(&self, unit: UnitId, result: JobResult) -> String {
+        match result {
+            JobResult::Canceled => "another job took its place".into(),
+            JobResult::Timeout => "it took too long".into(),
+            JobResult::Dependency => "a unit that it needs did not start".into(),
+            JobResult::Skipped | JobResult::Invalid => "it does not apply to the unit's state".into(),
+            JobResult::Assert => "an assertion does not hold".into(),
+            JobResult::Unsupported => "it is not supported here".into(),
+            JobResult::Collected => "the unit was forgotten".into(),
+            JobResult::Once => "the unit may start only once".into(),
+            JobResult::Done | JobResult::Failed => match self.exit_of(unit) {
+                Some(exit) => match exit.code.as_str() {
+                    "exited" => format!("the process exited with status {}", exit.status),
+                    "unknown" => format!("the result is {}", exit.result),
+                    _ => format!("the process was killed by signal {}", exit.status),
+                },
+                None => "it did not start".into(),
+            },
+        }
+    }
+
+    /// How a unit's last main process ended.
+    pub(crate) fn exit_of(&self, unit: UnitId) -> Option<wire::ExitStatus> {
+        let snapshot = self.engine.snapshot(unit)?;
+        let result = match &snapshot.state {
+            engine::State::Failed { result, .. } | engine::State::AutoRestart { result, .. } => *result,
+            engine::State::Service(run) => run.result,
+            _ => snapshot.last_result,
+        };
+        let status = snapshot.main_status.or(match &snapshot.state {
+            engine::State::Service(run) => match run.main {
+                engine::Main::Ended(status) => Some(status),
+                _ => None,
+            },
+            _ => None,
+        });
+        if status.is_none() && result == engine::UnitResult::Success {
+            return None;
+        }
+        let mut exit = exit_message(status.unwrap_or(engine::ExitStatus::Unknown), result.name());
+        if let Some(last) = self.units.get(&unit).and_then(|entry| entry.last.as_deref()) {
+            exit.pid = last.main_pid;
+            (exit.started_realtime_us, exit.ended_realtime_us) = (last.started_us, last.ended_us);
+            exit.cpu_ns = last.cpu_ns;
+        }
+        Some(exit)
+    }
+
+    /// Answers calls whose parts are all over; true if there were some, as their clients' next calls may have come up.
+    pub(crate) fn answer_pending(&mut self) -> bool {
+        let mut pending = std::mem::take(&mut self.pending);
+        for call in &mut pending {
+            self.look_for_ends(call);
+        }
+        let (over, waiting): (Vec<_>, Vec<_>) =
+            pending.into_iter().partition(|call| call.parts.iter().all(|part| part.at == At::Over));
+        self.pending = waiting;
+        let mut answered = Vec::new();
+        for call in over {
+            answered.push(call.client);
+            self.answer_call(call);
+        }
+        for client in &answered {
+            self.serve_waiting(*client);
+        }
+        let connections = &self.connections;
+        self.pending.retain(|call| connections.contains_key(&call.client));
+        !answered.is_empty()
+    }
+
+    fn look_for_ends(&mut self, call: &mut Pending) {
+        for part in &mut call.parts {
+            let (At::Running, Some(unit)) = (part.at, part.unit) else { continue };
+            if std::mem::take(&mut call.announces) {
+                self.announce(call.client, unit, &part.outcome);
+            }
+            let state = self.engine.state(unit);
+            if state.is_none_or(|state| state.active().is_down()) && self.engine.job(unit).is_none() {
+                part.at = At::Over;
+            }
+        }
+    }
+
+    /// A first answer: the unit runs.
+    fn announce(&mut self, client: u32, unit: UnitId, outcome: &JobOutcome) {
+        let mut outcome = outcome.clone();
+        self.complete(unit, &mut outcome);
+        outcome.result = "running".into();
+        if let Some(connection) = self.connections.get_mut(&client) {
+            connection.reply_more(&outcome);
+        }
+    }
+
+    fn answer_call(&mut self, call: Pending) {
+        let mut outcomes = Vec::with_capacity(call.parts.len());
+        for mut part in call.parts {
+            if let Some(unit) = part.unit {
+                self.complete(unit, &mut part.outcome);
+                if call.wait || part.outcome.failure.is_some() {
+                    part.outcome.exit = self.exit_of(unit).or_else(|| call.wait.then(success));
+                }
+            }
+            outcomes.push(part.outcome);
+        }
+        if !call.single {
+            return self.answer(call.client, &JobReply { outcomes });
+        }
+        let Some(outcome) = outcomes.pop() else { return };
+        match outcome.failure {
+            Some(failure) if outcome.exit.is_none() => {
+                if let Some(connection) = self.connections.get_mut(&call.client) {
+                    connection.refuse(&failure);
+                }
+            }
+            _ => self.answer(call.client, &outcome),
+        }
+    }
+
+    /// What is known of the run that the job made.
+    fn complete(&self, unit: UnitId, outcome: &mut JobOutcome) {
+        let Some(entry) = self.units.get(&unit) else { return };
+        outcome.invocation_id = match (entry.current_run(), &entry.last) {
+            (Some(run), _) => Some(run.invocation_text()),
+            (None, Some(last)) => Some(last.invocation.clone()).filter(|text| !text.is_empty()),
+            (None, None) => None,
+        };
+        outcome.reductions = self.reductions_of(entry);
+    }
+}
+
+fn success() -> wire::ExitStatus {
+    exit_message(engine::ExitStatus::Exited(0), engine::UnitResult::Success.name())
+}
+
+impl Pending {
+    fn new(client: u32, manner: Manner) -> Self {
+        let Manner { wait, no_block, single, announces } = manner;
+        Self { client, parts: Vec::new(), wait, no_block, single, announces }
+    }
+}
+
+impl Part {
+    fn refused(name: &str, failure: Failure) -> Self {
+        let outcome = JobOutcome { unit: name.into(), failure: Some(failure), result: "refused".into(), ..JobOutcome::default() };
+        Self { unit: None, request: 0, at: At::Over, outcome }
+    }
+
+    fn over(&mut self, result: &str) {
+        self.outcome.result = result.into();
+        self.at = At::Over;
+    }
+}
+
+/// The name of a result as clients see it.
+pub(crate) fn job_result(result: JobResult) -> &'static str {
+    match result {
+        JobResult::Done => "done",
+        JobResult::Canceled => "canceled",
+        JobResult::Timeout => "timeout",
+        JobResult::Failed => "failed",
+        JobResult::Dependency => "dependency",
+        JobResult::Skipped => "skipped",
+        JobResult::Invalid => "invalid",
+        JobResult::Assert => "assert",
+        JobResult::Unsupported => "unsupported",
+        JobResult::Collected => "collected",
+        JobResult::Once => "once",
+    }
+}

@@ -1,0 +1,94 @@
+//! The end of a run: what it leaves for people to see is kept, everything else goes.
+
+use crate::entry::Last;
+use crate::manager::Manager;
+use crate::run::{Run, exit_message, role_name};
+use engine::{Incarnation, Role, UnitId};
+use std::path::PathBuf;
+
+impl Manager {
+    /// This run and every earlier one is over.
+    pub(crate) fn release(&mut self, unit: UnitId, incarnation: Incarnation) {
+        let Some(entry) = self.units.get_mut(&unit) else { return };
+        let (over, kept): (Vec<Run>, Vec<Run>) =
+            std::mem::take(&mut entry.runs).into_iter().partition(|run| run.incarnation <= incarnation.0);
+        entry.runs = kept;
+        for run in over {
+            self.end_run(unit, run);
+        }
+        self.dirty.insert(unit);
+    }
+
+    fn end_run(&mut self, unit: UnitId, run: Run) {
+        self.remember(unit, &run);
+        if let Some(number) = run.notify {
+            self.close_notify(unit, number);
+        }
+        for number in run.processes.iter().filter_map(|process| process.report) {
+            if let Some(report) = self.reports.remove(&number) {
+                self.poll.forget(&*report.socket);
+            }
+        }
+        if let (Some(watch), Some(cgroups)) = (run.watch, &self.cgroups) {
+            self.cgroup_watches.remove(&watch);
+            cgroups.unwatch(watch);
+        }
+        let Some(entry) = self.units.get(&unit) else { return };
+        for path in crate::leftovers::paths(entry, &run) {
+            remove(&path);
+        }
+        self.to_remove.push((entry.name.to_string(), run.incarnation));
+        self.let_image_go(unit);
+        if let Some(user) = &run.user {
+            self.give_user_back(unit, user);
+        }
+    }
+
+    /// What `status` shows of a unit whose run is over.
+    fn remember(&mut self, unit: UnitId, run: &Run) {
+        let cpu_ns = match (&self.cgroups, &run.cgroup) {
+            (Some(cgroups), Some(path)) => cgroups.cpu_ns(path),
+            _ => None,
+        };
+        let Some(entry) = self.units.get_mut(&unit) else { return };
+        let commands = commands_of(&entry.unit, run);
+        let main = run.processes.iter().rev().find(|process| process.role == Role::Main);
+        let said = entry.last.take().unwrap_or_default();
+        entry.last = Some(Box::new(Last {
+            invocation: run.invocation_text(),
+            commands,
+            main_pid: main.and_then(crate::run::RunProcess::visible_pid),
+            started_us: main.map(|main| main.started_us),
+            ended_us: main.and_then(|main| main.ended).map(|(_, when)| when),
+            cpu_ns,
+            status_text: said.status_text,
+            status_errno: said.status_errno,
+        }));
+    }
+}
+
+/// The commands of a run, and how they ended.
+pub(crate) fn commands_of(unit: &model::Unit, run: &Run) -> Vec<wire::CommandStatus> {
+    let status = |process: &crate::run::RunProcess| {
+        let exit = process.ended.map(|(status, when)| wire::ExitStatus {
+            pid: process.visible_pid(),
+            started_realtime_us: Some(process.started_us),
+            ended_realtime_us: Some(when),
+            ..exit_message(status, "")
+        });
+        wire::CommandStatus {
+            step: role_name(process.role).into(),
+            index: u32::from(process.index),
+            argv: crate::start::argv(unit, process.role, process.index),
+            exit,
+        }
+    };
+    run.processes.iter().map(status).collect()
+}
+
+/// Removes what a run left behind; what is gone already is fine.
+fn remove(path: &PathBuf) {
+    match std::fs::remove_dir_all(path) {
+        Ok(()) | Err(_) => {}
+    }
+}

@@ -1,0 +1,251 @@
+//! One process of a unit is started: its run's things are made, its plan is bound, and the keeper is asked.
+
+use crate::link::NewProcess;
+use crate::manager::{Manager, OpenReport};
+use crate::planning::Prepared;
+use crate::poll::Token;
+use crate::run::{Run, RunProcess, RunUser, role_number};
+use engine::{ExitStatus, Input, ProcessKey, Role, Spawn, UnitId};
+use model::value::{ExecCommand, ExecCommands};
+use model::{Key, Unit, key};
+use plan::{Bindings, Passed};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use wire::Failure;
+
+/// What a start passes on to the executor, beside the plan.
+#[derive(Debug, Default)]
+pub(crate) struct Handed {
+    pub(crate) passed: Vec<Passed>,
+    pub(crate) descriptors: Vec<Rc<OwnedFd>>,
+}
+
+impl Handed {
+    pub(crate) fn push(&mut self, role: plan::Role, name: &str, descriptor: Rc<OwnedFd>) {
+        self.passed.push(Passed { role, name: name.into() });
+        self.descriptors.push(descriptor);
+    }
+}
+
+impl Manager {
+    /// Starts a process, or tells the engine why not.
+    pub(crate) fn start_process(&mut self, spawn: Spawn) {
+        let unit = spawn.process.unit;
+        match self.try_start(&spawn) {
+            Ok(Started::Asked) => {
+                self.dirty.insert(unit);
+            }
+            Ok(Started::Waits) => {}
+            Err(failure) => {
+                self.log_about(unit, &failure.to_string());
+                if let Some(entry) = self.units.get_mut(&unit) {
+                    entry.failure = Some(Box::new(failure));
+                }
+                self.inputs.push_back(Input::SpawnFailed(spawn.process));
+            }
+        }
+    }
+
+    fn try_start(&mut self, spawn: &Spawn) -> Result<Started, Failure> {
+        let unit = spawn.process.unit;
+        self.check_startable(unit, false)?;
+        let prepared = self.prepared(unit)?;
+        if !self.image_is_ready(spawn, &prepared)? {
+            return Ok(Started::Waits);
+        }
+        self.begin_run(unit, spawn.process.incarnation.0)?;
+        let handed = self.hand_over(spawn, &prepared)?;
+        let plan = self.bind(spawn, &prepared, &handed)?;
+        self.ask_keeper(spawn, &prepared, plan, handed).map_err(|error| self.internal(unit, "ask for a process", &error))?;
+        Ok(Started::Asked)
+    }
+
+    /// Makes what a new run has: its number, its user, its notification socket.
+    fn begin_run(&mut self, unit: UnitId, incarnation: u64) -> Result<(), Failure> {
+        let Some(entry) = self.units.get_mut(&unit) else { return Ok(()) };
+        if entry.run(incarnation).is_some() {
+            return Ok(());
+        }
+        entry.last = None;
+        let user = self.resolve_user(unit)?;
+        let owner = user.as_ref().map_or((0, 0), |user| (user.uid, user.gid));
+        let notify = self.open_notify(unit, incarnation, owner).map_err(|error| self.internal(unit, "make its notification socket", &error))?;
+        let mut run = Run { incarnation, user, notify, ..Run::default() };
+        if let Err(errno) = rustix::rand::getrandom(&mut run.invocation, rustix::rand::GetRandomFlags::empty()) {
+            return Err(self.internal(unit, "make an invocation id", &errno.into()));
+        }
+        if let Some(entry) = self.units.get_mut(&unit) {
+            run.cgroup = self.cgroups.as_ref().map(|cgroups| cgroups.path(entry.name.as_str(), incarnation));
+            entry.runs.push(run);
+        }
+        Ok(())
+    }
+
+    /// The bytes of the plan for this start.
+    fn bind(&self, spawn: &Spawn, prepared: &Prepared, handed: &Handed) -> Result<Vec<u8>, Failure> {
+        let unit = spawn.process.unit;
+        let internal = |what: &str| Failure::Internal { message: format!("{what} of {unit:?} is not there") };
+        let entry = self.units.get(&unit).ok_or_else(|| internal("the entry"))?;
+        let run = entry.runs.iter().find(|run| run.incarnation == spawn.process.incarnation.0).ok_or_else(|| internal("the run"))?;
+        let commands = commands(&entry.unit, spawn.role);
+        let command = commands.get(usize::from(spawn.index)).ok_or_else(|| internal("the command"))?;
+        let user = run.user.clone().unwrap_or_default();
+        let bindings = Bindings {
+            uid: user.uid,
+            gid: user.gid,
+            groups: user.groups.clone(),
+            user: run.user.as_ref().map(plan_user),
+            invocation: run.invocation,
+            descriptors: handed.passed.clone(),
+            command: Some(command),
+            manager_environment: self.environment.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+            file_environment: crate::environment::from_files(&entry.unit).map_err(|(path, error)| Failure::Refused {
+                unit: entry.name.to_string(),
+                directive: "EnvironmentFile".into(),
+                message: format!("{path} can't be read: {error}"),
+            })?,
+            start_environment: start_environment(spawn, run),
+            credentials: crate::credentials::read(&entry.unit).map_err(|(path, error)| Failure::Refused {
+                unit: entry.name.to_string(),
+                directive: "LoadCredential".into(),
+                message: format!("{path} can't be read: {error}"),
+            })?,
+        };
+        prepared.plan.bind(&bindings).map_err(|error| Failure::Refused {
+            unit: entry.name.to_string(),
+            directive: exec_directive(spawn.role).into(),
+            message: error.to_string(),
+        })
+    }
+
+    fn ask_keeper(&mut self, spawn: &Spawn, prepared: &Prepared, plan: Vec<u8>, handed: Handed) -> std::io::Result<()> {
+        let process = spawn.process;
+        let Some(child) = self.child_key(process) else { return Ok(()) };
+        let name = self.units.get(&process.unit).map(|entry| entry.name.to_string()).unwrap_or_default();
+        let plan = kernel::memory::sealed_file(c"plan", &plan)?;
+        let (ours, theirs) = report_pair(prepared.plan.has_stub())?;
+        let cgroup = match &self.cgroups {
+            Some(cgroups) => Some(cgroups.make(&name, process.incarnation.0)?),
+            None => None,
+        };
+        let report = self.watch_report(process, Rc::clone(&ours))?;
+        self.link.spawn(NewProcess {
+            key: child,
+            role: role_number(spawn.role),
+            label: name,
+            new_pid_namespace: prepared.plan.pid_namespace(),
+            plan,
+            cgroup,
+            report: theirs,
+            child: handed.descriptors,
+            kept: ours,
+        });
+        if let Some(run) = self.run_mut(process.unit, process.incarnation) {
+            let mut asked = RunProcess::asked(process, spawn.role, spawn.index);
+            asked.report = Some(report);
+            run.processes.retain(|known| known.serial != process.serial);
+            run.processes.push(asked);
+        }
+        Ok(())
+    }
+
+    /// Listens to what an executor reports.
+    pub(crate) fn watch_report(&mut self, process: ProcessKey, socket: Rc<OwnedFd>) -> Result<u32, kernel::Errno> {
+        let number = self.poll.number();
+        self.poll.watch(&*socket, Token::Report(number))?;
+        self.reports.insert(number, OpenReport { process, socket });
+        Ok(number)
+    }
+
+    /// A failure that is none of the unit's.
+    pub(crate) fn internal(&self, unit: UnitId, action: &str, error: &std::io::Error) -> Failure {
+        let name = self.units.get(&unit).map(|entry| entry.name.to_string()).unwrap_or_default();
+        Failure::Internal { message: format!("cannot {action} for {name}: {error}") }
+    }
+}
+
+/// What became of a wish for a process.
+enum Started {
+    /// The keeper is asked.
+    Asked,
+    /// An image is being mounted first.
+    Waits,
+}
+
+/// A pair of sockets for an executor's report, ours first.
+pub(crate) fn report_pair(names_senders: bool) -> Result<(Rc<OwnedFd>, OwnedFd), kernel::Errno> {
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    if names_senders {
+        kernel::socket::set_pass_credentials(&ours, true)?;
+    }
+    Ok((Rc::new(ours), theirs))
+}
+
+/// The commands of a role.
+pub(crate) fn commands(unit: &Unit, role: Role) -> ExecCommands {
+    let of = |key: &Key<ExecCommands>| unit.get(key).cloned().unwrap_or_default();
+    if unit.kind() == model::UnitKind::Socket {
+        return match role {
+            Role::StartPre => of(&key::SOCKET_EXEC_START_PRE),
+            Role::StartPost => of(&key::SOCKET_EXEC_START_POST),
+            Role::Stop => of(&key::EXEC_STOP_PRE),
+            Role::StopPost => of(&key::SOCKET_EXEC_STOP_POST),
+            Role::Condition | Role::Main | Role::Reload => ExecCommands::default(),
+        };
+    }
+    match role {
+        Role::Condition => of(&key::EXEC_CONDITION),
+        Role::StartPre => of(&key::SERVICE_EXEC_START_PRE),
+        Role::Main => of(&key::EXEC_START),
+        Role::StartPost => of(&key::SERVICE_EXEC_START_POST),
+        Role::Reload => of(&key::EXEC_RELOAD),
+        Role::Stop => of(&key::EXEC_STOP),
+        Role::StopPost => of(&key::SERVICE_EXEC_STOP_POST),
+    }
+}
+
+/// The command of a process, as a list of words.
+pub(crate) fn argv(unit: &Unit, role: Role, index: u16) -> Vec<String> {
+    commands(unit, role).get(usize::from(index)).map(|command: &ExecCommand| command.argv.clone()).unwrap_or_default()
+}
+
+fn exec_directive(role: Role) -> &'static str {
+    match role {
+        Role::Condition => "ExecCondition",
+        Role::StartPre => "ExecStartPre",
+        Role::Main => "ExecStart",
+        Role::StartPost => "ExecStartPost",
+        Role::Reload => "ExecReload",
+        Role::Stop => "ExecStop",
+        Role::StopPost => "ExecStopPost",
+    }
+}
+
+fn plan_user(user: &RunUser) -> plan::User {
+    plan::User { name: user.name.clone(), home: user.home.clone(), shell: user.shell.clone() }
+}
+
+/// Variables that say what is going on: the main process, and how it ended.
+fn start_environment(spawn: &Spawn, run: &Run) -> Vec<String> {
+    let mut variables = Vec::new();
+    if spawn.role != Role::Main
+        && let Some(main) = run.processes.iter().rev().find(|one| one.role == Role::Main && one.ended.is_none())
+        && let Some(pid) = main.visible_pid()
+    {
+        variables.push(format!("MAINPID={pid}"));
+    }
+    if let Some(result) = spawn.result {
+        variables.push(format!("SERVICE_RESULT={}", result.name()));
+    }
+    if let Some(status) = spawn.main_status {
+        let (code, status) = match status {
+            ExitStatus::Exited(status) => ("exited", status.to_string()),
+            ExitStatus::Killed(signal) => ("killed", crate::signals::short_name(signal.0)),
+            ExitStatus::Dumped(signal) => ("dumped", crate::signals::short_name(signal.0)),
+            ExitStatus::Unknown => return variables,
+        };
+        variables.extend([format!("EXIT_CODE={code}"), format!("EXIT_STATUS={status}")]);
+    }
+    variables
+}

@@ -1,0 +1,169 @@
+//! The descriptors of a start: standard streams, listening sockets, the image.
+
+use crate::manager::Manager;
+use crate::planning::Prepared;
+use crate::start::Handed;
+use engine::{Role, Spawn, UnitId};
+use keeper::protocol::Class;
+use model::key;
+use model::value::{StandardInput, StandardOutput};
+use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, socketpair};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use wire::Failure;
+
+impl Manager {
+    /// Everything that a start passes on, in the order in which the executor gets it.
+    pub(crate) fn hand_over(&mut self, spawn: &Spawn, prepared: &Prepared) -> Result<Handed, Failure> {
+        let mut handed = Handed::default();
+        let unit = spawn.process.unit;
+        if spawn.role == Role::Main {
+            self.hand_sockets(unit, &mut handed);
+        }
+        let mut log = None;
+        for role in prepared.plan.roles() {
+            let descriptor = match role {
+                plan::Role::Input => self.input(unit)?,
+                plan::Role::Output | plan::Role::Error => self.output(spawn, role, &mut log)?,
+                plan::Role::Image => self.image_descriptor(unit)?,
+                plan::Role::Service | plan::Role::NetworkNamespace | plan::Role::IpcNamespace | plan::Role::UserNamespace => {
+                    return Err(Failure::Internal { message: format!("the plan asks for a descriptor ({role:?}) that nobody makes") });
+                }
+            };
+            handed.push(role, "", descriptor);
+        }
+        Ok(handed)
+    }
+
+    /// The sockets of the socket units that trigger this service, with their names.
+    fn hand_sockets(&self, unit: UnitId, handed: &mut Handed) {
+        for socket_unit in self.engine.sockets_of(unit) {
+            let Some(entry) = self.units.get(&socket_unit) else { continue };
+            let name = socket_name(entry);
+            for socket in &entry.sockets {
+                handed.push(plan::Role::Service, &name, Rc::clone(socket));
+            }
+        }
+    }
+
+    /// A socket by the name of its unit or of FileDescriptorName=.
+    fn named_socket(&self, unit: UnitId, name: Option<&str>) -> Option<Rc<OwnedFd>> {
+        let sockets = self.engine.sockets_of(unit).into_iter().filter_map(|id| self.units.get(&id));
+        let mut matching = sockets.filter(|entry| name.is_none_or(|name| socket_name(entry) == name));
+        matching.find_map(|entry| entry.sockets.first().map(Rc::clone))
+    }
+
+    fn given(&self, unit: UnitId, stream: usize) -> Option<Rc<OwnedFd>> {
+        self.units.get(&unit)?.transient.as_ref()?.stdio.get(stream)?.clone()
+    }
+
+    fn input(&self, unit: UnitId) -> Result<Rc<OwnedFd>, Failure> {
+        let input = self.units.get(&unit).map(|entry| entry.unit.value(&key::STANDARD_INPUT)).unwrap_or_default();
+        let found = self.given(unit, 0).or_else(|| match &input {
+            StandardInput::Socket => self.named_socket(unit, None),
+            StandardInput::Descriptor(name) => self.named_socket(unit, Some(name)),
+            _ => None,
+        });
+        found.ok_or_else(|| self.no_descriptor(unit, "StandardInput"))
+    }
+
+    fn output(&mut self, spawn: &Spawn, role: plan::Role, log: &mut Option<Rc<OwnedFd>>) -> Result<Rc<OwnedFd>, Failure> {
+        let unit = spawn.process.unit;
+        let (stream, key, directive) = match role {
+            plan::Role::Error => (2, &key::STANDARD_ERROR, "StandardError"),
+            _ => (1, &key::STANDARD_OUTPUT, "StandardOutput"),
+        };
+        if let Some(given) = self.given(unit, stream) {
+            return Ok(given);
+        }
+        let wanted = self.units.get(&unit).map(|entry| entry.unit.value(key)).unwrap_or_default();
+        let found = match &wanted {
+            StandardOutput::Socket => self.named_socket(unit, None),
+            StandardOutput::Descriptor(name) => self.named_socket(unit, Some(name)),
+            _ => None,
+        };
+        match found {
+            Some(found) => Ok(found),
+            None if matches!(wanted, StandardOutput::Socket | StandardOutput::Descriptor(_)) => Err(self.no_descriptor(unit, directive)),
+            None => self.log_stream(spawn, log),
+        }
+    }
+
+    /// A stream into the log; the keeper holds the end that is read, so that no line is lost with us.
+    fn log_stream(&mut self, spawn: &Spawn, log: &mut Option<Rc<OwnedFd>>) -> Result<Rc<OwnedFd>, Failure> {
+        if let Some(stream) = log {
+            return Ok(Rc::clone(stream));
+        }
+        let unit = spawn.process.unit;
+        let made = log_pair().map_err(|errno| self.internal(unit, "make a stream into the log", &errno.into()))?;
+        let (service, reader) = made;
+        if let Some(name) = self.stream_name(spawn) {
+            self.link.hold(Class::Log, &name, Rc::new(reader));
+        }
+        let service = Rc::new(service);
+        *log = Some(Rc::clone(&service));
+        Ok(service)
+    }
+
+    /// What the log process knows of a stream; its form is the journal crate's `stream` module's.
+    fn stream_name(&self, spawn: &Spawn) -> Option<String> {
+        let entry = self.units.get(&spawn.process.unit)?;
+        let run = entry.runs.iter().find(|run| run.incarnation == spawn.process.incarnation.0)?;
+        let unit = &entry.unit;
+        let mut name = format!("{}|{}|{}|n={}", entry.name, run.incarnation, run.invocation_text(), spawn.process.serial);
+        if let Some(identifier) = unit.get(&key::SYSLOG_IDENTIFIER) {
+            name.push_str(&format!("|id={}", escape(identifier)));
+        }
+        if let Some(level) = unit.get(&key::SYSLOG_LEVEL) {
+            name.push_str(&format!("|priority={}", crate::own_log::priority(level)));
+        }
+        if !unit.value(&key::SYSLOG_LEVEL_PREFIX) {
+            name.push_str("|prefix=no");
+        }
+        if let Some(portable) = &entry.origin.portable {
+            name.push_str(&format!("|portable={}", escape(portable)));
+        }
+        if let Some(burst) = unit.get(&key::LOG_RATE_LIMIT_BURST) {
+            let interval = unit.value(&key::LOG_RATE_LIMIT_INTERVAL_SEC).micros();
+            name.push_str(&format!("|burst={burst}|interval={interval}"));
+        }
+        Some(name)
+    }
+
+    fn no_descriptor(&self, unit: UnitId, directive: &str) -> Failure {
+        let name = self.units.get(&unit).map(|entry| entry.name.to_string()).unwrap_or_default();
+        Failure::Refused { unit: name, directive: directive.into(), message: "names a descriptor that is not there".into() }
+    }
+}
+
+/// The name of a socket unit's descriptors in `$LISTEN_FDNAMES`.
+pub(crate) fn socket_name(entry: &crate::entry::Entry) -> String {
+    entry.unit.get(&key::FILE_DESCRIPTOR_NAME).cloned().unwrap_or_else(|| entry.name.to_string())
+}
+
+/// Bytes of output that may wait for the log process before the service has to.
+const LOG_BUFFER_BYTES: i32 = 8 << 20;
+
+/// The service's end and the end that is read.
+fn log_pair() -> Result<(OwnedFd, OwnedFd), kernel::Errno> {
+    let (service, reader) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    rustix::net::shutdown(&service, Shutdown::Read)?;
+    // Before the first byte: what was written earlier would come without its writer.
+    kernel::socket::set_pass_credentials(&reader, true)?;
+    match kernel::socket::set_send_buffer(&service, LOG_BUFFER_BYTES) {
+        // A smaller buffer only makes a loud service wait earlier.
+        Ok(()) | Err(_) => {}
+    }
+    Ok((service, reader))
+}
+
+/// `%`, `|` and control bytes of a stream name's values.
+fn escape(text: &str) -> String {
+    text.chars().fold(String::new(), |mut out, c| {
+        match c {
+            '%' | '|' | '\0'..='\x1f' | '\x7f' => out.push_str(&format!("%{:02X}", u32::from(c))),
+            _ => out.push(c),
+        }
+        out
+    })
+}
