@@ -1,6 +1,12 @@
 //! What belongs to a portable and how it is removed without following anything out of it.
 
+use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, ResolveFlags, openat2, unlinkat};
+use rustix::io::Errno;
 
 /// The directories of this host or instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,8 +58,29 @@ pub struct Error {
 /// Everything that belongs to a portable besides its units, images and records: pure.
 #[must_use]
 pub fn paths(portable: &str, directories: &Directories, places: &Places) -> Vec<PathBuf> {
-    let _ = (portable, directories, places);
-    Vec::new()
+    let mut paths = vec![places.state.join("journal").join(portable), places.config.join("portables").join(portable)];
+    let kinds = [
+        (&directories.state, &places.state_home),
+        (&directories.cache, &places.cache_home),
+        (&directories.logs, &places.logs_home),
+        (&directories.runtime, &places.runtime_home),
+        (&directories.configuration, &places.config_home),
+    ];
+    for (names, home) in kinds {
+        for name in names.iter().filter(|name| stays_below(name)) {
+            // A dynamic user's directory is the private one, and the plain name a link to it.
+            paths.push(home.join(name));
+            paths.push(home.join("private").join(name));
+        }
+    }
+    paths.sort();
+    paths.dedup();
+    paths
+}
+
+/// Whether a relative path names something below its base, and not the base itself.
+fn stays_below(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('/') && name.split('/').all(|part| !matches!(part, "" | "." | ".." | "private"))
 }
 
 /// Removes a file or tree; follows no symlink, crosses no mount. Says whether it was there.
@@ -61,6 +88,102 @@ pub fn paths(portable: &str, directories: &Directories, places: &Places) -> Vec<
 /// # Errors
 /// When something in it cannot be removed.
 pub fn remove(path: &Path) -> Result<bool, Error> {
-    let _ = path;
-    Ok(false)
+    let failed = |source: rustix::io::Errno| Error { path: path.to_owned(), source: source.into() };
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(false) };
+    // With O_NOFOLLOW a link would be ENOTDIR, which reads as "not there".
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let parent = match openat2(CWD, parent, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS) {
+        Ok(parent) => parent,
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(false),
+        Err(errno) => return Err(failed(errno)),
+    };
+    remove_entry(&parent, name, 0).map_err(failed)
+}
+
+/// Deepest tree that is removed: deeper ones are made to exhaust the stack.
+const DEPTH_MAX: u32 = 512;
+
+fn remove_entry(parent: &OwnedFd, name: &OsStr, depth: u32) -> Result<bool, Errno> {
+    if depth > DEPTH_MAX {
+        return Err(Errno::NAMETOOLONG);
+    }
+    match unlinkat(parent, name, AtFlags::empty()) {
+        Ok(()) => return Ok(true),
+        Err(Errno::NOENT) => return Ok(false),
+        Err(Errno::ISDIR | Errno::PERM) => {}
+        Err(errno) => return Err(errno),
+    }
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let inside = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV | ResolveFlags::BENEATH;
+    let folder = openat2(parent, name, flags, Mode::empty(), inside)?;
+    for entry in names(&folder)? {
+        remove_entry(&folder, &entry, depth + 1)?;
+    }
+    unlinkat(parent, name, AtFlags::REMOVEDIR)?;
+    Ok(true)
+}
+
+fn names(folder: &OwnedFd) -> Result<Vec<OsString>, Errno> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            names.push(OsStr::from_bytes(name).to_owned());
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    fn canonical(folder: &tempfile::TempDir) -> PathBuf {
+        folder.path().canonicalize().unwrap()
+    }
+
+    #[test]
+    fn a_tree_goes_and_what_its_links_point_to_stays() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (root, other) = (canonical(&folder), canonical(&other));
+        fs::write(other.join("precious"), "").unwrap();
+        fs::create_dir_all(root.join("tree/deep")).unwrap();
+        fs::write(root.join("tree/deep/file"), "").unwrap();
+        symlink(&other, root.join("tree/link")).unwrap();
+        assert!(remove(&root.join("tree")).unwrap());
+        assert!(!root.join("tree").exists() && other.join("precious").exists());
+        assert!(!remove(&root.join("tree")).unwrap());
+        assert!(!remove(&root.join("tree/deep/file")).unwrap());
+    }
+
+    #[test]
+    fn a_parent_that_is_a_link_is_not_followed() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (root, other) = (canonical(&folder), canonical(&other));
+        fs::write(other.join("precious"), "").unwrap();
+        symlink(&other, root.join("link")).unwrap();
+        assert!(remove(&root.join("link/precious")).is_err());
+        assert!(other.join("precious").exists());
+        assert!(remove(&root.join("link")).unwrap());
+    }
+
+    #[test]
+    fn only_what_lies_below_the_base_directories_belongs_to_a_portable() {
+        let places = Places {
+            runtime: "/r".into(),
+            state: "/s".into(),
+            config: "/c".into(),
+            state_home: "/var/lib".into(),
+            cache_home: "/var/cache".into(),
+            logs_home: "/var/log".into(),
+            runtime_home: "/run".into(),
+            config_home: "/etc".into(),
+        };
+        let directories = Directories { state: vec!["hello".into(), "../x".into(), String::new(), ".".into(), "private".into()], ..Directories::default() };
+        let paths: Vec<String> = paths("hello", &directories, &places).iter().map(|path| path.display().to_string()).collect();
+        assert_eq!(paths, ["/c/portables/hello", "/s/journal/hello", "/var/lib/hello", "/var/lib/private/hello"]);
+    }
 }
