@@ -17,7 +17,9 @@ pub fn run() -> i32 {
     if kernel::process::set_dumpable(false).is_err() {
         return i32::from(EXCEPTION);
     }
-    let Ok(report) = kernel::descriptor::take_inherited(REPORT_DESCRIPTOR) else { return i32::from(EXCEPTION) };
+    let Ok(report) = kernel::descriptor::take_inherited(REPORT_DESCRIPTOR) else {
+        return i32::from(EXCEPTION);
+    };
     match read_plan().and_then(|frame| State::new(frame, report.as_fd())) {
         Ok(mut state) => {
             // The state has moved it out of the way of the numbers that the service gets.
@@ -29,7 +31,13 @@ pub fn run() -> i32 {
 }
 
 fn unreadable(errno: Errno) -> Failure {
-    Failure { position: 0, step: 0, exit_status: EXCEPTION, directive: plan::NO_DIRECTIVE, errno: errno.raw_os_error() }
+    Failure {
+        position: 0,
+        step: 0,
+        exit_status: EXCEPTION,
+        directive: plan::NO_DIRECTIVE,
+        errno: errno.raw_os_error(),
+    }
 }
 
 fn read_plan() -> Result<Frame<'static>> {
@@ -43,7 +51,9 @@ fn read_plan() -> Result<Frame<'static>> {
 
 fn take_steps(state: &mut State<'static>) -> i32 {
     for (position, asked) in state.frame.steps().enumerate() {
-        let Ok(asked) = asked else { return fail(state, position, None, Errno::PROTO) };
+        let Ok(asked) = asked else {
+            return fail(state, position, None, Errno::PROTO);
+        };
         match steps::take(state, &asked.step) {
             Ok(()) => {}
             Err(_) if state.finished.is_some() => break,

@@ -2,7 +2,9 @@
 
 use core::ffi::CStr;
 
-use kernel::rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, mkdirat, mknodat, openat2, statat};
+use kernel::rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, mkdirat, mknodat, openat2, statat,
+};
 use kernel::{AsFd, Errno, OwnedFd, Result};
 
 /// Longest path that the kernel takes, with its NUL.
@@ -17,7 +19,10 @@ pub(crate) struct PathBuffer {
 impl PathBuffer {
     /// An empty path.
     pub(crate) const fn new() -> Self {
-        Self { bytes: [0; PATH_BYTES], length: 0 }
+        Self {
+            bytes: [0; PATH_BYTES],
+            length: 0,
+        }
     }
 
     /// Appends bytes; ENAMETOOLONG beyond the limit.
@@ -27,7 +32,10 @@ impl PathBuffer {
         if end >= PATH_BYTES {
             return Err(Errno::NAMETOOLONG);
         }
-        self.bytes.get_mut(self.length..end).ok_or(Errno::NAMETOOLONG)?.copy_from_slice(bytes);
+        self.bytes
+            .get_mut(self.length..end)
+            .ok_or(Errno::NAMETOOLONG)?
+            .copy_from_slice(bytes);
         self.length = end;
         Ok(())
     }
@@ -36,7 +44,9 @@ impl PathBuffer {
     pub(crate) fn push_hex(&mut self, bytes: &[u8]) -> Result<()> {
         const DIGITS: [u8; 16] = *b"0123456789abcdef";
         let digit = |half: u8| DIGITS.get(usize::from(half)).copied().unwrap_or(b'0');
-        bytes.iter().try_for_each(|&byte| self.push(&[digit(byte >> 4), digit(byte & 15)]))
+        bytes
+            .iter()
+            .try_for_each(|&byte| self.push(&[digit(byte >> 4), digit(byte & 15)]))
     }
 
     /// The path for a call.
@@ -47,7 +57,13 @@ impl PathBuffer {
 
 /// Opens `path` as seen from `root`: symbolic links are followed, but not out of it.
 pub(crate) fn inside(root: impl AsFd, path: &CStr) -> Result<OwnedFd> {
-    openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+    openat2(
+        root,
+        path,
+        OFlags::PATH | OFlags::CLOEXEC,
+        Mode::empty(),
+        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
+    )
 }
 
 /// Whether a descriptor is a directory.
@@ -69,7 +85,11 @@ pub(crate) fn mount_point(root: impl AsFd, path: &CStr, directory: bool) -> Resu
 fn make(root: impl AsFd, path: &CStr, directory: bool) -> Result<()> {
     let mut parents = PathBuffer::new();
     parents.push(b"/")?;
-    let mut names = path.to_bytes().split(|&byte| byte == b'/').filter(|name| !name.is_empty()).peekable();
+    let mut names = path
+        .to_bytes()
+        .split(|&byte| byte == b'/')
+        .filter(|name| !name.is_empty())
+        .peekable();
     while let Some(name) = names.next() {
         let parent = inside(&root, parents.text()?)?;
         let mut last = PathBuffer::new();
@@ -88,6 +108,12 @@ fn make_one(parent: impl AsFd, name: &CStr, directory: bool) -> Result<()> {
     if directory {
         mkdirat(parent, name, Mode::from_raw_mode(0o755))
     } else {
-        mknodat(parent, name, FileType::RegularFile, Mode::from_raw_mode(0o444), 0)
+        mknodat(
+            parent,
+            name,
+            FileType::RegularFile,
+            Mode::from_raw_mode(0o444),
+            0,
+        )
     }
 }

@@ -40,25 +40,56 @@ impl<'a> State<'a> {
         }
         let count = i32::try_from(frame.roles.len()).map_err(|_| Errno::PROTO)?;
         let mut passed = [const { None }; MAX_DESCRIPTORS];
-        for (slot, number) in passed.iter_mut().zip(FIRST_DESCRIPTOR..FIRST_DESCRIPTOR + count) {
+        for (slot, number) in passed
+            .iter_mut()
+            .zip(FIRST_DESCRIPTOR..FIRST_DESCRIPTOR + count)
+        {
             *slot = Some(kernel::descriptor::take_inherited(number)?);
         }
         let first_stranger = u32::try_from(FIRST_DESCRIPTOR + count).map_err(|_| Errno::PROTO)?;
         kernel::descriptor::close_range(first_stranger, u32::MAX)?;
         let report = kernel::descriptor::duplicate_from(report, ASIDE.max(REPORT_DESCRIPTOR))?;
-        Ok(Self { frame, report, passed, image: None, root: None, origin: None, masks: None, host: None, program: None, finished: None })
+        Ok(Self {
+            frame,
+            report,
+            passed,
+            image: None,
+            root: None,
+            origin: None,
+            masks: None,
+            host: None,
+            program: None,
+            finished: None,
+        })
     }
 
     /// Takes the descriptor of a role.
     pub(crate) fn take(&mut self, role: Role) -> Result<OwnedFd> {
-        let place = self.frame.roles.iter().position(|&byte| byte == role.tag()).ok_or(Errno::BADF)?;
-        self.passed.get_mut(place).and_then(Option::take).ok_or(Errno::BADF)
+        let place = self
+            .frame
+            .roles
+            .iter()
+            .position(|&byte| byte == role.tag())
+            .ok_or(Errno::BADF)?;
+        self.passed
+            .get_mut(place)
+            .and_then(Option::take)
+            .ok_or(Errno::BADF)
     }
 
     /// The descriptor of a role.
     pub(crate) fn get(&self, role: Role) -> Result<BorrowedFd<'_>> {
-        let place = self.frame.roles.iter().position(|&byte| byte == role.tag()).ok_or(Errno::BADF)?;
-        self.passed.get(place).and_then(Option::as_ref).map(AsFd::as_fd).ok_or(Errno::BADF)
+        let place = self
+            .frame
+            .roles
+            .iter()
+            .position(|&byte| byte == role.tag())
+            .ok_or(Errno::BADF)?;
+        self.passed
+            .get(place)
+            .and_then(Option::as_ref)
+            .map(AsFd::as_fd)
+            .ok_or(Errno::BADF)
     }
 
     /// The new root, before it is entered.

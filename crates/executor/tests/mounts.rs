@@ -15,7 +15,13 @@ use plan::{List, Step};
 const SLAVE: u32 = 1 << 19;
 
 fn at<'a>(at: &'a std::ffi::CStr, what: What<'a>) -> Step<'a> {
-    Step::Mount { at, what, set: 0, clear: 0, missing_ok: false }
+    Step::Mount {
+        at,
+        what,
+        set: 0,
+        clear: 0,
+        missing_ok: false,
+    }
 }
 
 /// Runs below a root of the host with these mounts.
@@ -41,7 +47,11 @@ fn mounts_of_the_host() -> String {
 #[test]
 fn a_new_root_leaves_no_mount_on_the_host_and_no_way_back() {
     let before = mounts_of_the_host();
-    let outcome = inside(shell("ls -d /etc; grep -c ' / / ' /proc/self/mountinfo; cd ../../..; pwd"), 0, &[]);
+    let outcome = inside(
+        shell("ls -d /etc; grep -c ' / / ' /proc/self/mountinfo; cd ../../..; pwd"),
+        0,
+        &[],
+    );
     assert_eq!(outcome.said(), "/etc\n1\n/");
     assert_eq!(mounts_of_the_host(), before);
 }
@@ -52,10 +62,15 @@ fn a_read_only_root_with_a_writable_path_in_it() {
     let base = folder.path().to_str().unwrap();
     std::fs::create_dir(folder.path().join("open")).unwrap();
     let open = text(format!("{base}/open"));
-    let command = format!("touch {base}/closed 2>/dev/null || echo closed; touch {base}/open/file && echo open; mount -o remount,rw,bind / 2>/dev/null; touch /etc/x 2>/dev/null || echo etc");
+    let command = format!(
+        "touch {base}/closed 2>/dev/null || echo closed; touch {base}/open/file && echo open; mount -o remount,rw,bind / 2>/dev/null; touch /etc/x 2>/dev/null || echo etc"
+    );
     let mut start = shell(&command);
     start.uid = 0;
-    let steps = [at(&open, What::Again), Step::BoundingSet { keep: 0 }];
+    let steps = [
+        at(&open, What::Again { made: false }),
+        Step::BoundingSet { keep: 0 },
+    ];
     assert_eq!(inside(start, READ_ONLY, &steps).said(), "closed\nopen\netc");
     assert!(folder.path().join("open/file").exists());
 }
@@ -65,9 +80,22 @@ fn a_path_becomes_read_only_with_all_below() {
     let folder = tempfile::tempdir().unwrap();
     let path = text(folder.path().to_str().unwrap());
     std::fs::create_dir(folder.path().join("below")).unwrap();
-    let command = format!("touch {0}/below/file || echo denied", path.to_str().unwrap());
-    let step = Step::Mount { at: &path, what: What::Again, set: READ_ONLY, clear: 0, missing_ok: false };
-    assert!(inside(shell(&command), 0, &[step]).said().ends_with("denied"));
+    let command = format!(
+        "touch {0}/below/file || echo denied",
+        path.to_str().unwrap()
+    );
+    let step = Step::Mount {
+        at: &path,
+        what: What::Again { made: false },
+        set: READ_ONLY,
+        clear: 0,
+        missing_ok: false,
+    };
+    assert!(
+        inside(shell(&command), 0, &[step])
+            .said()
+            .ends_with("denied")
+    );
     assert_eq!(inside(shell(&command), 0, &[]).said(), "");
 }
 
@@ -78,16 +106,34 @@ fn inaccessible_paths_hide_files_and_directories_even_from_root() {
     std::fs::write(folder.path().join("directory/secret"), "secret").unwrap();
     std::fs::write(folder.path().join("file"), "secret").unwrap();
     let base = folder.path().to_str().unwrap();
-    let (directory, file) = (text(format!("{base}/directory")), text(format!("{base}/file")));
-    let command = format!("cat {base}/file; ls -A {base}/directory; stat -c %a {base}/file {base}/directory; touch {base}/directory/new || echo denied");
-    let steps = [at(&directory, What::Inaccessible), at(&file, What::Inaccessible)];
+    let (directory, file) = (
+        text(format!("{base}/directory")),
+        text(format!("{base}/file")),
+    );
+    let command = format!(
+        "cat {base}/file; ls -A {base}/directory; stat -c %a {base}/file {base}/directory; touch {base}/directory/new || echo denied"
+    );
+    let steps = [
+        at(&directory, What::Inaccessible),
+        at(&file, What::Inaccessible),
+    ];
     let outcome = inside(shell(&command), 0, &steps);
-    assert!(outcome.said().starts_with("0\n0\n") && outcome.said().ends_with("denied"), "{}", outcome.output);
+    assert!(
+        outcome.said().starts_with("0\n0\n") && outcome.said().ends_with("denied"),
+        "{}",
+        outcome.output
+    );
 }
 
 #[test]
 fn a_missing_path_fails_unless_it_may_be_missing() {
-    let step = |missing_ok| Step::Mount { at: c"/nonexistent", what: What::Inaccessible, set: 0, clear: 0, missing_ok };
+    let step = |missing_ok| Step::Mount {
+        at: c"/nonexistent",
+        what: What::Inaccessible,
+        set: 0,
+        clear: 0,
+        missing_ok,
+    };
     inside(shell("true"), 0, &[step(false)]).failed_at("Mount", Errno::NOENT);
     inside(shell("true"), 0, &[step(true)]).said();
 }
@@ -99,22 +145,60 @@ fn an_empty_file_system_hides_what_was_there_and_binds_look_behind_it() {
     std::fs::write(folder.path().join("a/deep/file"), "found").unwrap();
     std::fs::write(folder.path().join("other"), "hidden").unwrap();
     let base = folder.path().to_str().unwrap();
-    let (top, deep, single) = (text(base), text(format!("{base}/a/deep")), text(format!("{base}/b/c/single")));
+    let (top, deep, single) = (
+        text(base),
+        text(format!("{base}/a/deep")),
+        text(format!("{base}/b/c/single")),
+    );
     let source = text(format!("{base}/a/deep/file"));
     let options = ListBuf::from_iter(["size=4096", "nr_inodes=64"]);
     let steps = [
-        at(&top, What::Tmpfs { mode: 0o755, options: options.list() }),
-        at(&deep, What::Bind { source: &deep, recursive: true, source_missing_ok: false }),
-        at(&single, What::Bind { source: &source, recursive: false, source_missing_ok: false }),
+        at(
+            &top,
+            What::Tmpfs {
+                mode: 0o755,
+                options: options.list(),
+            },
+        ),
+        at(
+            &deep,
+            What::Bind {
+                source: &deep,
+                recursive: true,
+                source_missing_ok: false,
+            },
+        ),
+        at(
+            &single,
+            What::Bind {
+                source: &source,
+                recursive: false,
+                source_missing_ok: false,
+            },
+        ),
     ];
-    let command = format!("cd {base}; ls; cat a/deep/file b/c/single; dd if=/dev/zero of=big bs=8192 count=1 2>/dev/null || echo full");
-    assert_eq!(inside(shell(&command), 0, &steps).said(), "a\nb\nfoundfoundfull");
+    let command = format!(
+        "cd {base}; ls; cat a/deep/file b/c/single; dd if=/dev/zero of=big bs=8192 count=1 2>/dev/null || echo full"
+    );
+    assert_eq!(
+        inside(shell(&command), 0, &steps).said(),
+        "a\nb\nfoundfoundfull"
+    );
     assert!(!folder.path().join("big").exists());
 }
 
 #[test]
 fn a_bind_whose_source_may_be_missing_is_passed_over() {
-    let bind = |source_missing_ok| at(c"/mnt", What::Bind { source: c"/nonexistent", recursive: true, source_missing_ok });
+    let bind = |source_missing_ok| {
+        at(
+            c"/mnt",
+            What::Bind {
+                source: c"/nonexistent",
+                recursive: true,
+                source_missing_ok,
+            },
+        )
+    };
     inside(shell("true"), 0, &[bind(true)]).said();
     inside(shell("true"), 0, &[bind(false)]).failed_at("Mount", Errno::NOENT);
 }
@@ -131,18 +215,66 @@ fn links_inside_a_root_directory_do_not_lead_out_of_it() {
     std::os::unix::fs::symlink("../../../../../../etc", root.join("relative")).unwrap();
     std::fs::create_dir(root.join("etc")).unwrap();
     let path = text(root.to_str().unwrap());
-    let usr = What::Bind { source: c"/usr", recursive: true, source_missing_ok: false };
+    let usr = What::Bind {
+        source: c"/usr",
+        recursive: true,
+        source_missing_ok: false,
+    };
     let mounts = [
-        at(c"/bin", What::Bind { source: c"/usr/bin", recursive: true, source_missing_ok: false }),
-        at(c"/lib", What::Bind { source: c"/usr/lib", recursive: true, source_missing_ok: false }),
-        at(c"/lib64", What::Bind { source: c"/usr/lib64", recursive: true, source_missing_ok: false }),
+        at(
+            c"/bin",
+            What::Bind {
+                source: c"/usr/bin",
+                recursive: true,
+                source_missing_ok: false,
+            },
+        ),
+        at(
+            c"/lib",
+            What::Bind {
+                source: c"/usr/lib",
+                recursive: true,
+                source_missing_ok: false,
+            },
+        ),
+        at(
+            c"/lib64",
+            What::Bind {
+                source: c"/usr/lib64",
+                recursive: true,
+                source_missing_ok: false,
+            },
+        ),
         at(c"/usr", usr),
-        at(c"/absolute/x", What::Tmpfs { mode: 0o755, options: List::EMPTY }),
-        at(c"/relative/y", What::Tmpfs { mode: 0o700, options: List::EMPTY }),
-        at(c"/proc", What::Proc { hide: None, only_pids: false }),
+        at(
+            c"/absolute/x",
+            What::Tmpfs {
+                mode: 0o755,
+                options: List::EMPTY,
+            },
+        ),
+        at(
+            c"/relative/y",
+            What::Tmpfs {
+                mode: 0o700,
+                options: List::EMPTY,
+            },
+        ),
+        at(
+            c"/proc",
+            What::Proc {
+                hide: None,
+                only_pids: false,
+            },
+        ),
         at(c"/dev", What::Devices { bound: false }),
     ];
-    let outcome = below(shell("ls /etc; ls /home 2>/dev/null; echo x > /dev/null; ls -d /data"), RootSource::Directory { path: &path }, 0, &mounts);
+    let outcome = below(
+        shell("ls /etc; ls /home 2>/dev/null; echo x > /dev/null; ls -d /data"),
+        RootSource::Directory { path: &path },
+        0,
+        &mounts,
+    );
     assert_eq!(outcome.said(), "x\ny\n/data");
     assert!(!Path::new("/etc/x").exists() && !Path::new("/etc/y").exists());
 }
@@ -156,34 +288,93 @@ fn an_image_comes_in_as_a_detached_tree_of_the_parents_namespace() {
     start.program = "/bin/ls";
     start.arguments = vec!["ls".into(), "-A".into(), "/".into()];
     start.passed.push((plan::frame::Role::Image, tree));
-    let mut steps = vec![Step::CloneImage, Step::Unshare { kinds: MOUNT }, Step::Propagation { flag: SLAVE }];
-    steps.extend([Step::Root { from: RootSource::Image, set: READ_ONLY }, Step::EnterRoot]);
+    let mut steps = vec![
+        Step::CloneImage,
+        Step::Unshare { kinds: MOUNT },
+        Step::Propagation { flag: SLAVE },
+    ];
+    steps.extend([
+        Step::Root {
+            from: RootSource::Image,
+            set: READ_ONLY,
+        },
+        Step::EnterRoot,
+    ]);
     // What is the host's /usr is the root of the service.
-    let expected = std::process::Command::new("ls").args(["-A", "/usr"]).output().unwrap().stdout;
-    assert_eq!(start.run(&steps).said(), String::from_utf8(expected).unwrap().trim_end());
+    let expected = std::process::Command::new("ls")
+        .args(["-A", "/usr"])
+        .output()
+        .unwrap()
+        .stdout;
+    assert_eq!(
+        start.run(&steps).said(),
+        String::from_utf8(expected).unwrap().trim_end()
+    );
 }
 
 #[test]
 fn private_devices_are_the_pseudo_devices_and_no_disk() {
-    let step = Step::Mount { at: c"/dev", what: What::Devices { bound: false }, set: READ_ONLY, clear: 0, missing_ok: false };
+    let step = Step::Mount {
+        at: c"/dev",
+        what: What::Devices { bound: false },
+        set: READ_ONLY,
+        clear: 0,
+        missing_ok: false,
+    };
     let command = "ls /dev | tr '\\n' ' '; echo; head -c4 /dev/zero | wc -c; echo gone > /dev/null; stat -c %a /dev/null /dev/ptmx /dev/shm; \
                    touch /dev/shm/x && echo shm; touch /dev/x 2>/dev/null || echo closed; ls -l /dev/pts/ptmx | cut -c1-10";
     let outcome = inside(shell(command), 0, &[step]);
-    let devices = "core fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero";
-    assert_eq!(outcome.said(), format!("{devices} \n4\n666\n777\n1777\nshm\nclosed\ncrw-rw-rw-"));
+    let devices =
+        "core fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero";
+    assert_eq!(
+        outcome.said(),
+        format!("{devices} \n4\n666\n777\n1777\nshm\nclosed\ncrw-rw-rw-")
+    );
 }
 
 #[test]
 fn devices_can_be_bound_where_nodes_can_not_be_made() {
-    let step = Step::Mount { at: c"/dev", what: What::Devices { bound: true }, set: READ_ONLY, clear: 0, missing_ok: false };
-    assert_eq!(inside(shell("head -c4 /dev/zero | wc -c; echo gone > /dev/null; ls /dev/vda"), 0, &[step]).output.lines().next(), Some("4"));
+    let step = Step::Mount {
+        at: c"/dev",
+        what: What::Devices { bound: true },
+        set: READ_ONLY,
+        clear: 0,
+        missing_ok: false,
+    };
+    assert_eq!(
+        inside(
+            shell("head -c4 /dev/zero | wc -c; echo gone > /dev/null; ls /dev/vda"),
+            0,
+            &[step]
+        )
+        .output
+        .lines()
+        .next(),
+        Some("4")
+    );
 }
 
 #[test]
 fn a_private_tmp_is_empty_shared_by_one_start_and_out_of_reach_for_others() {
     let folder = "/tmp/coracle-private-30313233343536373839616263646566";
-    let steps = [at(c"/tmp", What::PrivateTmp { parent: c"/tmp" }), at(c"/var/tmp", What::PrivateTmp { parent: c"/var/tmp" })];
-    assert_eq!(inside(shell("ls -A /tmp /var/tmp; touch /tmp/first; stat -c %a /tmp"), 0, &steps).said(), "/tmp:\n\n/var/tmp:\n1777");
+    let steps = [
+        at(c"/tmp", What::PrivateTmp { parent: c"/tmp" }),
+        at(
+            c"/var/tmp",
+            What::PrivateTmp {
+                parent: c"/var/tmp",
+            },
+        ),
+    ];
+    assert_eq!(
+        inside(
+            shell("ls -A /tmp /var/tmp; touch /tmp/first; stat -c %a /tmp"),
+            0,
+            &steps
+        )
+        .said(),
+        "/tmp:\n\n/var/tmp:\n1777"
+    );
     assert_eq!(inside(shell("ls /tmp"), 0, &steps).said(), "first");
     use std::os::unix::fs::MetadataExt;
     assert_eq!(std::fs::metadata(folder).unwrap().mode() & 0o7777, 0o700);
@@ -194,11 +385,32 @@ fn a_private_tmp_is_empty_shared_by_one_start_and_out_of_reach_for_others() {
 
 #[test]
 fn a_hidden_proc_shows_only_own_processes() {
-    let proc = What::Proc { hide: Some(c"invisible"), only_pids: true };
-    let step = Step::Mount { at: c"/proc", what: proc, set: 0, clear: 0, missing_ok: false };
-    let mut start = shell("ls /proc | grep -c '^1$'; ls /proc/meminfo /proc/sys 2>/dev/null | wc -l; ls -d /proc/self");
+    let proc = What::Proc {
+        hide: Some(c"invisible"),
+        only_pids: true,
+    };
+    let step = Step::Mount {
+        at: c"/proc",
+        what: proc,
+        set: 0,
+        clear: 0,
+        missing_ok: false,
+    };
+    let mut start = shell(
+        "ls /proc | grep -c '^1$'; ls /proc/meminfo /proc/sys 2>/dev/null | wc -l; ls -d /proc/self",
+    );
     (start.uid, start.gid) = (61_234, 61_234);
-    let outcome = inside(start, 0, &[step, Step::Groups, Step::User { keep_capabilities: false }]);
+    let outcome = inside(
+        start,
+        0,
+        &[
+            step,
+            Step::Groups,
+            Step::User {
+                keep_capabilities: false,
+            },
+        ],
+    );
     assert_eq!(outcome.said(), "0\n0\n/proc/self");
 }
 
@@ -206,10 +418,15 @@ fn a_hidden_proc_shows_only_own_processes() {
 fn a_private_network_has_only_a_loopback_that_is_up() {
     let command = "ls /sys/class/net; cat /sys/class/net/lo/flags; ping -c1 127.0.0.1 >/dev/null 2>&1; wc -l < /proc/net/route";
     let steps = [
-        Step::Unshare { kinds: MOUNT | NETWORK },
+        Step::Unshare {
+            kinds: MOUNT | NETWORK,
+        },
         Step::Loopback,
         Step::Propagation { flag: SLAVE },
-        Step::Root { from: RootSource::Host, set: 0 },
+        Step::Root {
+            from: RootSource::Host,
+            set: 0,
+        },
         at(c"/sys", What::Sysfs),
         Step::EnterRoot,
     ];
@@ -218,11 +435,28 @@ fn a_private_network_has_only_a_loopback_that_is_up() {
 
 #[test]
 fn ipc_objects_of_the_host_are_out_of_sight() {
-    let id = std::process::Command::new("ipcmk").args(["-Q"]).output().unwrap();
-    let id = String::from_utf8(id.stdout).unwrap().split_whitespace().last().unwrap().to_owned();
-    let queues = |steps: &[Step<'_>]| shell("ipcs -q | grep -c 0x").run(steps).output.trim().to_owned();
+    let id = std::process::Command::new("ipcmk")
+        .args(["-Q"])
+        .output()
+        .unwrap();
+    let id = String::from_utf8(id.stdout)
+        .unwrap()
+        .split_whitespace()
+        .last()
+        .unwrap()
+        .to_owned();
+    let queues = |steps: &[Step<'_>]| {
+        shell("ipcs -q | grep -c 0x")
+            .run(steps)
+            .output
+            .trim()
+            .to_owned()
+    };
     let (seen, unseen) = (queues(&[]), queues(&[Step::Unshare { kinds: IPC }]));
-    std::process::Command::new("ipcrm").args(["-q", &id]).status().unwrap();
+    std::process::Command::new("ipcrm")
+        .args(["-q", &id])
+        .status()
+        .unwrap();
     assert_ne!(seen, "0");
     assert_eq!(unseen, "0");
 }
@@ -232,20 +466,35 @@ fn message_queues_of_the_new_namespace_are_mounted() {
     let steps = [
         Step::Unshare { kinds: MOUNT | IPC },
         Step::Propagation { flag: SLAVE },
-        Step::Root { from: RootSource::Host, set: 0 },
+        Step::Root {
+            from: RootSource::Host,
+            set: 0,
+        },
         at(c"/dev", What::Devices { bound: false }),
         at(c"/dev/mqueue", What::MessageQueues),
         Step::EnterRoot,
     ];
-    assert_eq!(shell("stat -f -c %T /dev/mqueue").run(&steps).said(), "mqueue");
+    assert_eq!(
+        shell("stat -f -c %T /dev/mqueue").run(&steps).said(),
+        "mqueue"
+    );
 }
 
 #[test]
 fn the_host_name_is_the_services_own() {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
-    let steps = [Step::Unshare { kinds: UTS }, Step::Hostname { name: c"boat" }];
-    assert_eq!(shell("cat /proc/sys/kernel/hostname").run(&steps).said(), "boat");
-    assert_eq!(std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap(), host);
+    let steps = [
+        Step::Unshare { kinds: UTS },
+        Step::Hostname { name: c"boat" },
+    ];
+    assert_eq!(
+        shell("cat /proc/sys/kernel/hostname").run(&steps).said(),
+        "boat"
+    );
+    assert_eq!(
+        std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap(),
+        host
+    );
 }
 
 #[test]
@@ -253,12 +502,42 @@ fn credentials_are_files_that_only_the_user_reads_and_no_one_writes() {
     let names = ListBuf::from_iter(["password", "token"]);
     let set = READ_ONLY | NO_SUID | NO_DEVICES | NO_EXEC;
     let directory = c"/run/credentials/web.service";
-    let step = Step::Mount { at: directory, what: What::Credentials { names: names.list() }, set, clear: 0, missing_ok: false };
-    let tmpfs = at(c"/run", What::Tmpfs { mode: 0o755, options: List::EMPTY });
-    let mut start = shell("cd /run/credentials/web.service; stat -c '%n %a %u' . *; cat password token; touch new 2>/dev/null || echo closed");
+    let step = Step::Mount {
+        at: directory,
+        what: What::Credentials {
+            names: names.list(),
+        },
+        set,
+        clear: 0,
+        missing_ok: false,
+    };
+    let tmpfs = at(
+        c"/run",
+        What::Tmpfs {
+            mode: 0o755,
+            options: List::EMPTY,
+        },
+    );
+    let mut start = shell(
+        "cd /run/credentials/web.service; stat -c '%n %a %u' . *; cat password token; touch new 2>/dev/null || echo closed",
+    );
     (start.uid, start.gid) = (61_234, 61_234);
     start.credentials = vec![b"hunter2\n".to_vec(), b"\0binary".to_vec()];
-    let outcome = inside(start, 0, &[tmpfs, step, Step::Groups, Step::User { keep_capabilities: false }]);
-    assert_eq!(outcome.said(), ". 500 61234\npassword 400 61234\ntoken 400 61234\nhunter2\n\0binaryclosed");
+    let outcome = inside(
+        start,
+        0,
+        &[
+            tmpfs,
+            step,
+            Step::Groups,
+            Step::User {
+                keep_capabilities: false,
+            },
+        ],
+    );
+    assert_eq!(
+        outcome.said(),
+        ". 500 61234\npassword 400 61234\ntoken 400 61234\nhunter2\n\0binaryclosed"
+    );
     assert!(!Path::new("/run/credentials/web.service").exists());
 }

@@ -3,8 +3,8 @@
 mod harness;
 
 use harness::{shell, text};
-use kernel::wait::Ending;
 use kernel::Errno;
+use kernel::wait::Ending;
 use plan::Step;
 use plan::code::ListBuf;
 use plan::frame::Role;
@@ -33,7 +33,10 @@ fn a_program_that_is_not_there_is_told_before_the_filter_and_the_status_is_203()
 
 #[test]
 fn a_broken_plan_ends_with_a_report() {
-    let outcome = shell("true").run_exactly(&[Step::Stream { target: 9, source: Source::Passed }]);
+    let outcome = shell("true").run_exactly(&[Step::Stream {
+        target: 9,
+        source: Source::Passed,
+    }]);
     outcome.failed_at("Stream", Errno::INVAL);
 }
 
@@ -41,7 +44,10 @@ fn a_broken_plan_ends_with_a_report() {
 fn passed_descriptors_begin_at_three_and_the_process_learns_that_they_are_its_own() {
     let mut start = shell("echo $LISTEN_PID $$; cat <&3; cat <&4");
     for content in ["one", "two"] {
-        start.passed.push((Role::Service, kernel::memory::memory_file(c"passed").unwrap()));
+        start.passed.push((
+            Role::Service,
+            kernel::memory::memory_file(c"passed").unwrap(),
+        ));
         let file = &start.passed.last().unwrap().1;
         kernel::rustix::io::write(file, content.as_bytes()).unwrap();
         kernel::rustix::fs::seek(file, kernel::rustix::fs::SeekFrom::Start(0)).unwrap();
@@ -54,9 +60,22 @@ fn passed_descriptors_begin_at_three_and_the_process_learns_that_they_are_its_ow
 #[test]
 fn descriptors_of_other_roles_do_not_reach_the_service() {
     let mut start = shell("ls /proc/$$/fd | tr '\\n' ' '");
-    start.passed.push((Role::Input, kernel::memory::memory_file(c"input").unwrap()));
-    start.passed.push((Role::Service, kernel::memory::memory_file(c"service").unwrap()));
-    assert_eq!(start.run(&[Step::Stream { target: 0, source: Source::Passed }]).said(), "0 1 2 3");
+    start
+        .passed
+        .push((Role::Input, kernel::memory::memory_file(c"input").unwrap()));
+    start.passed.push((
+        Role::Service,
+        kernel::memory::memory_file(c"service").unwrap(),
+    ));
+    assert_eq!(
+        start
+            .run(&[Step::Stream {
+                target: 0,
+                source: Source::Passed
+            }])
+            .said(),
+        "0 1 2 3"
+    );
 }
 
 #[test]
@@ -71,20 +90,38 @@ fn attributes_of_the_process_are_set() {
         Step::OomScore { adjust: 123 },
         Step::CoredumpFilter { mask: 0x7f },
         Step::Nice { value: 5 },
-        Step::TimerSlack { nanoseconds: 70_000 },
+        Step::TimerSlack {
+            nanoseconds: 70_000,
+        },
         Step::Umask { mask: 0o027 },
-        Step::Affinity { mask: &[1, 0, 0, 0, 0, 0, 0, 0] },
-        Step::Limit { resource: 7, soft: 55, hard: 66 },
+        Step::Affinity {
+            mask: &[1, 0, 0, 0, 0, 0, 0, 0],
+        },
+        Step::Limit {
+            resource: 7,
+            soft: 55,
+            hard: 66,
+        },
     ];
     let command = "cat /proc/self/oom_score_adj /proc/self/coredump_filter; nice; cat /proc/$$/timerslack_ns; umask; \
                    grep Cpus_allowed: /proc/self/status; ulimit -Sn; ulimit -Hn";
     let outcome = shell(command).run(&steps);
-    assert_eq!(outcome.said(), "123\n0000007f\n5\n70000\n0027\nCpus_allowed:\t1\n55\n66");
+    assert_eq!(
+        outcome.said(),
+        "123\n0000007f\n5\n70000\n0027\nCpus_allowed:\t1\n55\n66"
+    );
 }
 
 #[test]
 fn scheduling_and_input_output_priority_are_set() {
-    let steps = [Step::Scheduling { policy: 3, priority: 0, reset_on_fork: false }, Step::IoPriority { class: 3, level: 0 }];
+    let steps = [
+        Step::Scheduling {
+            policy: 3,
+            priority: 0,
+            reset_on_fork: false,
+        },
+        Step::IoPriority { class: 3, level: 0 },
+    ];
     let outcome = shell("cut -d' ' -f41 /proc/$$/stat; ionice -p $$").run(&steps);
     assert_eq!(outcome.said(), "3\nidle");
 }
@@ -94,22 +131,52 @@ fn streams_come_from_null_data_and_files() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("output");
     let path = text(file.to_str().unwrap());
-    let appended = Source::File { path: &path, flags: 0o1 | 0o100 | 0o2000 };
+    let appended = Source::File {
+        path: &path,
+        flags: 0o1 | 0o100 | 0o2000,
+    };
     for _ in 0..2 {
-        let steps = [Step::Stream { target: 0, source: Source::Data { bytes: b"given\n" } }, Step::Stream { target: 2, source: appended }];
+        let steps = [
+            Step::Stream {
+                target: 0,
+                source: Source::Data { bytes: b"given\n" },
+            },
+            Step::Stream {
+                target: 2,
+                source: appended,
+            },
+        ];
         let outcome = shell("cat; echo error >&2").run_with_error(&steps);
         assert_eq!(outcome.said(), "given");
     }
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "error\nerror\n");
-    assert_eq!(shell("cat").run(&[Step::Stream { target: 0, source: Source::Null }]).said(), "");
+    assert_eq!(
+        shell("cat")
+            .run(&[Step::Stream {
+                target: 0,
+                source: Source::Null
+            }])
+            .said(),
+        ""
+    );
 }
 
 #[test]
 fn user_group_and_supplementary_groups_change_and_no_capability_is_left() {
-    let mut start = shell("id -u; id -g; id -G; grep -E 'Cap(Prm|Eff|Inh|Amb)' /proc/self/status | cut -f2 | sort -u");
+    let mut start = shell(
+        "id -u; id -g; id -G; grep -E 'Cap(Prm|Eff|Inh|Amb)' /proc/self/status | cut -f2 | sort -u",
+    );
     (start.uid, start.gid, start.groups) = (61_234, 61_235, vec![61_236, 61_237]);
-    let outcome = start.run(&[Step::Groups, Step::User { keep_capabilities: false }]);
-    assert_eq!(outcome.said(), "61234\n61235\n61235 61236 61237\n0000000000000000");
+    let outcome = start.run(&[
+        Step::Groups,
+        Step::User {
+            keep_capabilities: false,
+        },
+    ]);
+    assert_eq!(
+        outcome.said(),
+        "61234\n61235\n61235 61236 61237\n0000000000000000"
+    );
 }
 
 #[test]
@@ -124,14 +191,24 @@ fn ambient_capabilities_outlive_the_change_of_user() {
     let mut start = shell("grep -E 'Cap(Eff|Bnd|Amb)' /proc/self/status | cut -f2 | sort -u");
     (start.uid, start.gid) = (61_234, 61_234);
     let bind = 1 << 10;
-    let steps = [Step::Groups, Step::BoundingSet { keep: bind }, Step::User { keep_capabilities: true }, Step::Capabilities { ambient: bind }];
+    let steps = [
+        Step::Groups,
+        Step::BoundingSet { keep: bind },
+        Step::User {
+            keep_capabilities: true,
+        },
+        Step::Capabilities { ambient: bind },
+    ];
     assert_eq!(start.run(&steps).said(), "0000000000000400");
 }
 
 #[test]
 fn a_set_id_program_gains_nothing_after_no_new_privileges() {
     let folder = tempfile::tempdir_in("/var").unwrap();
-    let command = format!("grep NoNewPrivs /proc/self/status | cut -f2; {}/id -u", folder.path().display());
+    let command = format!(
+        "grep NoNewPrivs /proc/self/status | cut -f2; {}/id -u",
+        folder.path().display()
+    );
     let copy = folder.path().join("id");
     std::fs::copy("/usr/bin/id", &copy).unwrap();
     use std::os::unix::fs::PermissionsExt;
@@ -142,7 +219,12 @@ fn a_set_id_program_gains_nothing_after_no_new_privileges() {
         (start.uid, start.gid) = (61_234, 61_234);
         start.run(steps).said().to_owned()
     };
-    let user = [Step::Groups, Step::User { keep_capabilities: false }];
+    let user = [
+        Step::Groups,
+        Step::User {
+            keep_capabilities: false,
+        },
+    ];
     assert_eq!(run(&user), "0\n0");
     assert_eq!(run(&[user[0], user[1], Step::NoNewPrivileges]), "1\n61234");
 }
@@ -150,21 +232,41 @@ fn a_set_id_program_gains_nothing_after_no_new_privileges() {
 #[test]
 fn a_late_user_namespace_maps_root_and_the_user_and_gives_no_power_over_the_host() {
     let run = |map, uid| {
-        let mut start = shell("cat /proc/self/uid_map /proc/self/gid_map | tr -s ' '; id -u; hostname evil 2>/dev/null || echo denied");
+        let mut start = shell(
+            "cat /proc/self/uid_map /proc/self/gid_map | tr -s ' '; id -u; hostname evil 2>/dev/null || echo denied",
+        );
         (start.uid, start.gid) = (uid, uid);
-        let steps = [Step::Groups, Step::UserNamespaceLate { map }, Step::User { keep_capabilities: false }];
+        let steps = [
+            Step::Groups,
+            Step::UserNamespaceLate { map },
+            Step::User {
+                keep_capabilities: false,
+            },
+        ];
         start.run(&steps).said().to_owned()
     };
-    assert_eq!(run(UserMap::SelfAndRoot, 61_234), " 0 0 1\n 61234 61234 1\n 0 0 1\n 61234 61234 1\n61234\ndenied");
+    assert_eq!(
+        run(UserMap::SelfAndRoot, 61_234),
+        " 0 0 1\n 61234 61234 1\n 0 0 1\n 61234 61234 1\n61234\ndenied"
+    );
     assert_eq!(run(UserMap::SelfAndRoot, 0), " 0 0 1\n 0 0 1\n0\ndenied");
-    assert_eq!(run(UserMap::Identity, 6), " 0 0 65536\n 0 0 65536\n6\ndenied");
+    assert_eq!(
+        run(UserMap::Identity, 6),
+        " 0 0 65536\n 0 0 65536\n6\ndenied"
+    );
 }
 
 #[test]
 fn a_session_keyring_is_fresh_and_belongs_to_the_user() {
     let mut start = shell("cat /proc/keys | grep -c _ses; grep -c _uid.61234 /proc/keys");
     (start.uid, start.gid) = (61_234, 61_234);
-    let steps = [Step::Keyring { link_user: false }, Step::Groups, Step::User { keep_capabilities: false }];
+    let steps = [
+        Step::Keyring { link_user: false },
+        Step::Groups,
+        Step::User {
+            keep_capabilities: false,
+        },
+    ];
     assert_eq!(start.run(&steps).output, "1\n0\n");
 }
 
@@ -175,12 +277,24 @@ fn directories_are_made_with_owner_mode_and_links_and_given_to_the_next_user() {
     let (private, link) = (text(format!("{base}/private/web")), format!("{base}/web"));
     let links = ListBuf::from_iter([&link]);
     for uid in [61_234, 61_235] {
-        let mut start = shell(&format!("cd {base}; stat -c '%a %u' private private/web; readlink web; find private -uid {uid} | wc -l; mkdir -p web/deep; : > web/deep/file"));
+        let mut start = shell(&format!(
+            "cd {base}; stat -c '%a %u' private private/web; readlink web; find private -uid {uid} | wc -l; mkdir -p web/deep; : > web/deep/file"
+        ));
         (start.uid, start.gid) = (uid, uid);
-        let step = Step::Directory { class: DirectoryClass::State, path: &private, mode: 0o750, owned: true, private: true, links: links.list() };
+        let step = Step::Directory {
+            class: DirectoryClass::State,
+            path: &private,
+            mode: 0o750,
+            owned: true,
+            private: true,
+            links: links.list(),
+        };
         let outcome = start.run(&[step]);
         let owned = if uid == 61_234 { 1 } else { 3 };
-        assert_eq!(outcome.said(), format!("700 0\n750 {uid}\n{}\n{owned}", private.to_str().unwrap()));
+        assert_eq!(
+            outcome.said(),
+            format!("700 0\n750 {uid}\n{}\n{owned}", private.to_str().unwrap())
+        );
     }
 }
 
@@ -190,7 +304,14 @@ fn a_directory_never_follows_a_link_that_the_service_left() {
     let base = folder.path().to_str().unwrap();
     std::os::unix::fs::symlink("/etc", folder.path().join("web")).unwrap();
     let path = text(format!("{base}/web"));
-    let step = Step::Directory { class: DirectoryClass::Logs, path: &path, mode: 0o755, owned: true, private: false, links: plan::List::EMPTY };
+    let step = Step::Directory {
+        class: DirectoryClass::Logs,
+        path: &path,
+        mode: 0o755,
+        owned: true,
+        private: false,
+        links: plan::List::EMPTY,
+    };
     let outcome = shell("true").run(&[step]);
     outcome.failed_at("Directory", Errno::NOTDIR);
     assert_eq!(outcome.ending, Ending::Exited(240));
@@ -200,23 +321,52 @@ fn a_directory_never_follows_a_link_that_the_service_left() {
 fn the_working_directory_is_entered_as_the_user() {
     let mut start = shell("pwd");
     (start.uid, start.gid) = (61_234, 61_234);
-    let folder = tempfile::Builder::new().permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700)).tempdir().unwrap();
+    let folder = tempfile::Builder::new()
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
+        .tempdir()
+        .unwrap();
     let path = text(folder.path().to_str().unwrap());
-    let steps = [Step::Groups, Step::User { keep_capabilities: false }, Step::WorkingDirectory { path: &path, missing_ok: false }];
-    start.run(&steps).failed_at("WorkingDirectory", Errno::ACCESS);
-    assert_eq!(shell("pwd").run(&[Step::WorkingDirectory { path: &path, missing_ok: false }]).said(), folder.path().to_str().unwrap());
-    let missing = Step::WorkingDirectory { path: c"/nonexistent", missing_ok: true };
+    let steps = [
+        Step::Groups,
+        Step::User {
+            keep_capabilities: false,
+        },
+        Step::WorkingDirectory {
+            path: &path,
+            missing_ok: false,
+        },
+    ];
+    start
+        .run(&steps)
+        .failed_at("WorkingDirectory", Errno::ACCESS);
+    assert_eq!(
+        shell("pwd")
+            .run(&[Step::WorkingDirectory {
+                path: &path,
+                missing_ok: false
+            }])
+            .said(),
+        folder.path().to_str().unwrap()
+    );
+    let missing = Step::WorkingDirectory {
+        path: c"/nonexistent",
+        missing_ok: true,
+    };
     assert_eq!(shell("pwd").run(&[missing]).said(), "/");
 }
 
 #[test]
 fn the_stub_reports_the_payload_forwards_signals_and_takes_over_its_status() {
-    let mut start = shell("echo $$ $PPID; trap 'echo terminated; exit 7' TERM; kill -TERM 1; sleep 5 & wait");
+    let mut start =
+        shell("echo $$ $PPID; trap 'echo terminated; exit 7' TERM; kill -TERM 1; sleep 5 & wait");
     start.new_pid_namespace = true;
     let outcome = start.run(&[Step::Stub]);
     assert_eq!(outcome.reports, [Report::Payload]);
     assert_ne!(outcome.senders[0], outcome.pid);
-    assert_eq!((outcome.output.as_str(), outcome.ending), ("2 1\nterminated\n", Ending::Exited(7)));
+    assert_eq!(
+        (outcome.output.as_str(), outcome.ending),
+        ("2 1\nterminated\n", Ending::Exited(7))
+    );
 }
 
 #[test]
@@ -233,8 +383,20 @@ fn the_stub_holds_no_descriptor_and_no_capability() {
     let steps = [
         Step::Unshare { kinds: 0x2_0000 },
         Step::Propagation { flag: 1 << 19 },
-        Step::Root { from: plan::step::RootSource::Host, set: 0 },
-        Step::Mount { at: c"/proc", what: plan::step::What::Proc { hide: None, only_pids: false }, set: 0, clear: 0, missing_ok: false },
+        Step::Root {
+            from: plan::step::RootSource::Host,
+            set: 0,
+        },
+        Step::Mount {
+            at: c"/proc",
+            what: plan::step::What::Proc {
+                hide: None,
+                only_pids: false,
+            },
+            set: 0,
+            clear: 0,
+            missing_ok: false,
+        },
         Step::EnterRoot,
         Step::Stub,
     ];

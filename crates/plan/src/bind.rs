@@ -1,8 +1,14 @@
 //! One start of a planned unit: its user, descriptors, arguments and environment go into the plan's frame.
 
-use model::value::ExecCommand;
+use model::value::{ExecCommand, Privileges};
 
-use crate::frame::Role;
+use crate::code::{ListBuf, Writer};
+use crate::frame::{Frame, MAX_DESCRIPTORS, MAX_GROUPS, MAX_PLAN_BYTES, Role};
+use crate::planner::{HOME, SpawnPlan};
+use crate::step::Step;
+
+mod arguments;
+mod environment;
 
 /// What only a start knows.
 #[derive(Debug, Clone, Default)]
@@ -72,4 +78,179 @@ pub enum BindError {
     /// More bytes than the executor maps.
     #[error("the plan has {0} bytes, more than the executor takes")]
     TooLarge(usize),
+}
+
+impl SpawnPlan {
+    /// The plan of one start, for the executor.
+    pub fn bind(&self, bindings: &Bindings<'_>) -> Result<Vec<u8>, BindError> {
+        self.check(bindings)?;
+        let environment = environment::collect(self, bindings);
+        let arguments = bindings.command.map_or_else(Vec::new, |command| {
+            arguments::of(command, bindings.user.as_ref(), &environment)
+        });
+        let programs = bindings.command.map_or_else(Vec::new, |command| {
+            arguments::programs(command, bindings.user.as_ref(), &self.search_path)
+        });
+        let lines: Vec<String> = environment
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        for (what, texts) in [
+            ("an argument", &arguments),
+            ("the program's path", &programs),
+            ("the environment", &lines),
+        ] {
+            if texts.iter().any(|text| text.contains('\0')) {
+                return Err(BindError::Nul {
+                    what: what.to_owned(),
+                });
+            }
+        }
+        let groups: Vec<u8> = bindings
+            .groups
+            .iter()
+            .flat_map(|group| group.to_le_bytes())
+            .collect();
+        let roles: Vec<u8> = bindings
+            .descriptors
+            .iter()
+            .map(|passed| passed.role.tag())
+            .collect();
+        let steps = self.steps_for(bindings);
+        let bytes = Frame {
+            uid: bindings.uid,
+            gid: bindings.gid,
+            groups: &groups,
+            invocation: bindings.invocation,
+            roles: &roles,
+            credentials: &self.credential_values(bindings),
+            programs: programs.iter().collect::<ListBuf>().list(),
+            arguments: arguments.iter().collect::<ListBuf>().list(),
+            environment: lines.iter().collect::<ListBuf>().list(),
+            steps: &steps,
+        }
+        .encode();
+        if bytes.len() > MAX_PLAN_BYTES {
+            Err(BindError::TooLarge(bytes.len()))
+        } else {
+            Ok(bytes)
+        }
+    }
+
+    fn check(&self, bindings: &Bindings<'_>) -> Result<(), BindError> {
+        if bindings.descriptors.len() > MAX_DESCRIPTORS {
+            return Err(BindError::TooManyDescriptors(bindings.descriptors.len()));
+        }
+        if bindings.groups.len() > MAX_GROUPS {
+            return Err(BindError::TooManyGroups(bindings.groups.len()));
+        }
+        let passed = |role: &Role| {
+            bindings
+                .descriptors
+                .iter()
+                .any(|passed| passed.role == *role)
+        };
+        self.roles()
+            .into_iter()
+            .find(|role| !passed(role))
+            .map_or(Ok(()), |role| Err(BindError::MissingDescriptor(role)))
+    }
+
+    /// The steps, without those that the command's prefix lifts, and with the home of this start's user.
+    fn steps_for(&self, bindings: &Bindings<'_>) -> Vec<u8> {
+        let privileges = bindings
+            .command
+            .map_or(Privileges::Unit, |command| command.privileges);
+        let mut writer = Writer::default();
+        for mut asked in self
+            .steps()
+            .filter(|asked| applies(&asked.step, privileges))
+        {
+            let home;
+            if let Step::WorkingDirectory { path, missing_ok } = asked.step
+                && path.to_bytes() == HOME.as_bytes()
+            {
+                let directory = bindings.user.as_ref().map_or("/root", |user| &user.home);
+                home = crate::planner::text(if directory.is_empty() { "/" } else { directory });
+                asked.step = Step::WorkingDirectory {
+                    path: &home,
+                    missing_ok,
+                };
+            }
+            writer.put(&asked);
+        }
+        writer.bytes
+    }
+
+    fn credential_values(&self, bindings: &Bindings<'_>) -> Vec<u8> {
+        let mut writer = Writer::default();
+        for name in &self.credentials {
+            let given = bindings
+                .credentials
+                .iter()
+                .chain(&self.set_credentials)
+                .find(|(known, _)| known == name);
+            writer.put(&given.map_or(&[][..], |(_, value)| value.as_slice()));
+        }
+        writer.bytes
+    }
+}
+
+/// Whether a step is taken for a command with this prefix.
+fn applies(step: &Step<'_>, privileges: Privileges) -> bool {
+    match privileges {
+        Privileges::Unit | Privileges::KeepIdentityIfNeeded => true,
+        Privileges::KeepIdentity => !matches!(
+            step,
+            Step::Groups | Step::User { .. } | Step::Capabilities { .. }
+        ),
+        Privileges::Full => !is_restriction(step),
+    }
+}
+
+/// What `+` lifts: the change of user, and everything that takes something away. The stub goes with its namespace, which the
+/// keeper makes for all commands of the unit alike, so it stays.
+fn is_restriction(step: &Step<'_>) -> bool {
+    match step {
+        Step::Signals { .. }
+        | Step::Session
+        | Step::OomScore { .. }
+        | Step::CoredumpFilter { .. }
+        | Step::Scheduling { .. } => false,
+        Step::Nice { .. }
+        | Step::Affinity { .. }
+        | Step::IoPriority { .. }
+        | Step::TimerSlack { .. }
+        | Step::Personality { .. } => false,
+        Step::Directory { .. }
+        | Step::Stream { .. }
+        | Step::Limit { .. }
+        | Step::Umask { .. }
+        | Step::WorkingDirectory { .. } => false,
+        Step::Listen { .. }
+        | Step::Descriptors
+        | Step::Program
+        | Step::Stub
+        | Step::Exec
+        | Step::Finish => false,
+        Step::Keyring { .. }
+        | Step::CloneImage
+        | Step::UserNamespaceFirst { .. }
+        | Step::Join { .. }
+        | Step::Unshare { .. } => true,
+        Step::Loopback
+        | Step::Hostname { .. }
+        | Step::Propagation { .. }
+        | Step::Root { .. }
+        | Step::Mount { .. } => true,
+        Step::EnterRoot
+        | Step::Groups
+        | Step::UserNamespaceLate { .. }
+        | Step::BoundingSet { .. }
+        | Step::User { .. } => true,
+        Step::Capabilities { .. }
+        | Step::SecureBits { .. }
+        | Step::NoNewPrivileges
+        | Step::Seccomp { .. } => true,
+    }
 }

@@ -104,7 +104,11 @@ impl<'a> Field<'a> for bool {
 
 impl<'a, T: Field<'a>> Field<'a> for Option<T> {
     fn take(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        if reader.take::<bool>()? { reader.take().map(Some) } else { Ok(None) }
+        if reader.take::<bool>()? {
+            reader.take().map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     #[cfg(feature = "encode")]
@@ -175,7 +179,11 @@ impl core::fmt::Debug for List<'_> {
 impl<'a> Field<'a> for List<'a> {
     fn take(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let bytes: &[u8] = reader.take()?;
-        if bytes.last().is_none_or(|&last| last == 0) { Ok(Self { bytes }) } else { Err(DecodeError) }
+        if bytes.last().is_none_or(|&last| last == 0) {
+            Ok(Self { bytes })
+        } else {
+            Err(DecodeError)
+        }
     }
 
     #[cfg(feature = "encode")]
@@ -195,7 +203,8 @@ pub struct ListBuf {
 impl ListBuf {
     /// Appends a text.
     pub fn push(&mut self, text: impl AsRef<[u8]>) {
-        self.bytes.extend(text.as_ref().iter().copied().take_while(|&byte| byte != 0));
+        self.bytes
+            .extend(text.as_ref().iter().copied().take_while(|&byte| byte != 0));
         self.bytes.push(0);
     }
 

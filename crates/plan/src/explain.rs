@@ -1,1 +1,291 @@
 //! A plan as lines for a human, one per step.
+
+use model::Directive;
+
+use crate::planner::SpawnPlan;
+use crate::step::{Address, Asked, RootSource, Source, Step, UserMap, What};
+
+mod words;
+
+use words::{capabilities, namespaces, shown};
+
+impl SpawnPlan {
+    /// One line per step: what is done, and in brackets the directive that asks for it.
+    pub fn explain(&self) -> Vec<String> {
+        self.steps().map(|asked| line(&asked)).collect()
+    }
+}
+
+fn line(asked: &Asked<'_>) -> String {
+    let what = sentence(&asked.step);
+    match Directive::from_index(asked.directive.into()) {
+        Some(directive) => format!("{what}  [{directive}]"),
+        None => what,
+    }
+}
+
+fn sentence(step: &Step<'_>) -> String {
+    match step {
+        Step::Mount {
+            at,
+            what,
+            set,
+            clear,
+            missing_ok,
+        } => mount(&shown(at), what, *set, *clear, *missing_ok),
+        Step::Listen {
+            index,
+            address,
+            mode,
+            ..
+        } => format!(
+            "listen: socket {index} on {}, mode {mode:o}",
+            listening(address)
+        ),
+        Step::Stream { target, source } => format!("stream {target}: {}", stream(source)),
+        Step::Root { from, set } => format!("root: {}{}", tree(from), words::attributes(*set, 0)),
+        Step::UserNamespaceFirst { map } => {
+            format!("user namespace, first of all: {}", users(*map))
+        }
+        Step::UserNamespaceLate { map } => {
+            format!("user namespace, after all others: {}", users(*map))
+        }
+        Step::Unshare { .. }
+        | Step::Join { .. }
+        | Step::Loopback
+        | Step::Hostname { .. }
+        | Step::Propagation { .. } => surroundings(step),
+        Step::Directory {
+            path,
+            mode,
+            owned,
+            private,
+            ..
+        } => {
+            let owner = if *owned { "the service's user" } else { "root" };
+            format!(
+                "directory: {} for {owner}, mode {mode:o}{}",
+                shown(path),
+                if *private {
+                    ", in a directory that only root enters"
+                } else {
+                    ""
+                }
+            )
+        }
+        Step::Groups
+        | Step::User { .. }
+        | Step::BoundingSet { .. }
+        | Step::Capabilities { .. }
+        | Step::SecureBits { .. } => identity(step),
+        Step::Seccomp { program, .. } => format!(
+            "system calls: a program of {} instructions",
+            program.len() / 8
+        ),
+        _ => attribute(step),
+    }
+}
+
+fn surroundings(step: &Step<'_>) -> String {
+    match step {
+        Step::Unshare { kinds } => format!("new namespaces: {}", namespaces(*kinds)),
+        Step::Join { kind, path } => {
+            format!(
+                "join: the {} namespace {}",
+                namespaces(*kind),
+                path.map_or("that the manager passes".into(), |path| format!(
+                    "of {}",
+                    shown(path)
+                ))
+            )
+        }
+        Step::Loopback => "network: loopback up".to_owned(),
+        Step::Hostname { name } => format!("host name: {}", shown(name)),
+        Step::Propagation { flag } => format!(
+            "mounts of the host: {}",
+            if *flag == 1 << 18 {
+                "private"
+            } else {
+                "come in, none goes out"
+            }
+        ),
+        _ => attribute(step),
+    }
+}
+
+fn identity(step: &Step<'_>) -> String {
+    match step {
+        Step::Groups => "groups: of the service's user".to_owned(),
+        Step::User {
+            keep_capabilities: true,
+        } => "user: the service's, capabilities kept until exec".to_owned(),
+        Step::User {
+            keep_capabilities: false,
+        } => "user: the service's".to_owned(),
+        Step::BoundingSet { keep } => format!("bounding set: {}", capabilities(*keep)),
+        Step::Capabilities { ambient } => {
+            format!("ambient capabilities: {}", capabilities(*ambient))
+        }
+        Step::SecureBits { bits } => format!("secure bits: {bits:#x}"),
+        _ => attribute(step),
+    }
+}
+
+fn attribute(step: &Step<'_>) -> String {
+    match step {
+        Step::Signals { ignore_sigpipe } => format!(
+            "signals: default{}",
+            if *ignore_sigpipe {
+                ", SIGPIPE ignored"
+            } else {
+                ""
+            }
+        ),
+        Step::Session => "session: a new one".to_owned(),
+        Step::OomScore { adjust } => format!("out-of-memory score: {adjust}"),
+        Step::CoredumpFilter { mask } => format!("core dump filter: {mask:#x}"),
+        Step::Nice { value } => format!("nice: {value}"),
+        Step::Scheduling {
+            policy, priority, ..
+        } => format!("scheduling: policy {policy}, priority {priority}"),
+        Step::Affinity { mask } => format!("processors: mask {mask:02x?}"),
+        Step::IoPriority { class, level } => {
+            format!("input and output: class {class}, level {level}")
+        }
+        Step::TimerSlack { nanoseconds } => format!("timer slack: {nanoseconds} ns"),
+        Step::Personality { domain } => format!("personality: {domain:#x}"),
+        Step::Keyring { link_user } => format!(
+            "keyring: a new session{}",
+            if *link_user {
+                " with the user's linked"
+            } else {
+                ""
+            }
+        ),
+        Step::CloneImage => "image: a clone of the verified tree".to_owned(),
+        Step::EnterRoot => "root: enter it, let go of the old one".to_owned(),
+        Step::Limit {
+            resource,
+            soft,
+            hard,
+        } => format!(
+            "limit {}: {}",
+            words::limit(*resource),
+            words::bounds(*soft, *hard)
+        ),
+        Step::Umask { mask } => format!("file mode mask: {mask:04o}"),
+        Step::WorkingDirectory { path, missing_ok } => format!(
+            "working directory: {}{}",
+            shown(path),
+            if *missing_ok { ", if there" } else { "" }
+        ),
+        Step::Descriptors => "descriptors: only what the service is handed".to_owned(),
+        Step::Program => "program: find it".to_owned(),
+        Step::Stub => "stub: stays the first process, the service is its child".to_owned(),
+        Step::NoNewPrivileges => "privileges: none is gained by exec".to_owned(),
+        Step::Exec => "execute".to_owned(),
+        Step::Finish => "end".to_owned(),
+        // The other sentences are made by the functions above.
+        _ => String::new(),
+    }
+}
+
+fn mount(at: &str, what: &What<'_>, set: u64, clear: u64, missing_ok: bool) -> String {
+    let missing = if missing_ok { ", if there" } else { "" };
+    let what = match what {
+        What::Inaccessible => "inaccessible".to_owned(),
+        What::Again { .. } => "what is there".to_owned(),
+        What::Bind {
+            source,
+            source_missing_ok,
+            ..
+        } => format!(
+            "{}{} of the host",
+            shown(source),
+            if *source_missing_ok {
+                " (if there)"
+            } else {
+                ""
+            }
+        ),
+        What::Tmpfs { mode, options } => {
+            let options: String = options
+                .iter()
+                .map(|option| format!(", {}", shown(option)))
+                .collect();
+            format!("empty, in memory (mode {mode:04o}{options})")
+        }
+        What::Proc { hide, only_pids } => {
+            let hidden = hide.map_or_else(String::new, |hide| format!(", others' {}", shown(hide)));
+            format!(
+                "processes of this namespace{hidden}{}",
+                if *only_pids { ", nothing else" } else { "" }
+            )
+        }
+        What::Sysfs => "the system as this network sees it".to_owned(),
+        What::Devices { bound } => format!(
+            "pseudo-devices only{}",
+            if *bound { ", bound from the host" } else { "" }
+        ),
+        What::PrivateTmp { parent } => format!("a directory of this start in {}", shown(parent)),
+        What::Credentials { names } => format!(
+            "credentials: {}",
+            names.iter().map(shown).collect::<Vec<_>>().join(", ")
+        ),
+        What::MessageQueues => "message queues of this namespace".to_owned(),
+        What::Cgroups => "control groups of this namespace".to_owned(),
+        What::Terminals => "new pseudo-terminals".to_owned(),
+        What::Seal => "closed".to_owned(),
+    };
+    format!(
+        "mount {at}: {what}{}{missing}",
+        words::attributes(set, clear)
+    )
+}
+
+fn listening(address: &Address<'_>) -> String {
+    match address {
+        Address::V4 { ip, port } => std::net::SocketAddrV4::new((*ip).into(), *port).to_string(),
+        Address::V6 {
+            high,
+            low,
+            port,
+            scope,
+        } => {
+            let ip = (u128::from(*high) << 64 | u128::from(*low)).into();
+            std::net::SocketAddrV6::new(ip, *port, 0, *scope).to_string()
+        }
+        Address::Unix { path } => shown(path),
+        Address::Abstract { name } => format!("@{}", String::from_utf8_lossy(name)),
+        Address::Fifo { path } => format!("the pipe {}", shown(path)),
+    }
+}
+
+fn stream(source: &Source<'_>) -> String {
+    match source {
+        Source::Null => "/dev/null".to_owned(),
+        Source::Passed => "handed over by the manager".to_owned(),
+        Source::Same { stream } => format!("the same as stream {stream}"),
+        Source::File { path, .. } => shown(path),
+        Source::Data { bytes } => format!("{} bytes of the unit", bytes.len()),
+        Source::Inherit => "as it comes".to_owned(),
+    }
+}
+
+fn tree(from: &RootSource<'_>) -> String {
+    match from {
+        RootSource::Host => "the host's tree".to_owned(),
+        RootSource::Directory { path } => format!("the tree of {}", shown(path)),
+        RootSource::Image => "the image's tree".to_owned(),
+    }
+}
+
+const fn users(map: UserMap) -> &'static str {
+    match map {
+        UserMap::SelfAndRoot => "root and the service's user",
+        UserMap::Identity => "the first 65536 users",
+        UserMap::CallerOnly => "the caller",
+        UserMap::Full => "all users",
+        UserMap::CallerAsRoot => "the caller as root",
+    }
+}

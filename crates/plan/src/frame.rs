@@ -109,29 +109,46 @@ impl<'a> Frame<'a> {
     /// The descriptor of a role, if the manager passes one.
     pub fn descriptor(&self, role: Role) -> Option<i32> {
         let place = self.roles.iter().position(|&byte| byte == role.tag())?;
-        i32::try_from(place).ok().map(|place| FIRST_DESCRIPTOR + place)
+        i32::try_from(place)
+            .ok()
+            .map(|place| FIRST_DESCRIPTOR + place)
     }
 
     /// How many descriptors the service itself gets.
     pub fn passed(&self) -> usize {
-        self.roles.iter().filter(|&&byte| byte == Role::Service.tag()).count()
+        self.roles
+            .iter()
+            .filter(|&&byte| byte == Role::Service.tag())
+            .count()
     }
 
     /// The values of the credentials in order.
     pub fn credential_values(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let mut reader = Reader::new(self.credentials);
-        core::iter::from_fn(move || if reader.is_empty() { None } else { reader.take().ok() })
+        core::iter::from_fn(move || {
+            if reader.is_empty() {
+                None
+            } else {
+                reader.take().ok()
+            }
+        })
     }
 
     /// The supplementary groups.
     pub fn group_list(&self) -> impl Iterator<Item = u32> + use<'a> {
-        self.groups.as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes))
+        self.groups
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|bytes| u32::from_le_bytes(*bytes))
     }
 
     /// The bytes of the plan.
     #[cfg(feature = "encode")]
     pub fn encode(&self) -> Vec<u8> {
-        let mut writer = crate::code::Writer { bytes: MAGIC.to_vec() };
+        let mut writer = crate::code::Writer {
+            bytes: MAGIC.to_vec(),
+        };
         writer.put(&VERSION);
         writer.put(&self.uid);
         writer.put(&self.gid);

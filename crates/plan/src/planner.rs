@@ -1,13 +1,35 @@
 //! From a typed unit to its steps: one planner per family of directives, merged into the order of [`Step`].
 
-use model::{Directive, Facts, Position, Unit};
+use model::{Directive, Facts, Position, Unit, key};
 
-use crate::NO_DIRECTIVE;
-use crate::code::{Field, Writer};
+use crate::code::Field;
 use crate::frame::Role;
 use crate::step::{Asked, Step};
 
+mod attributes;
+mod capabilities;
+mod credentials;
+mod directories;
 mod draft;
+mod exec;
+mod filter;
+mod identity;
+mod kernel_paths;
+mod meaning;
+mod mounts;
+mod namespaces;
+mod process;
+mod sandbox;
+mod sockets;
+
+pub use filter::program;
+
+use draft::Draft;
+pub(crate) use draft::text;
+use meaning::Meaning;
+
+/// Stands for the user's home in a plan, until a start knows it. No path of a unit begins like this.
+pub(crate) const HOME: &str = "~";
 
 /// What the manager knows about a unit's place, beside the unit and the host's facts.
 pub struct Situation<'a> {
@@ -51,6 +73,7 @@ pub struct SpawnPlan {
     pub(crate) unset_environment: Vec<String>,
     pub(crate) search_path: Vec<String>,
     pub(crate) credentials: Vec<String>,
+    pub(crate) set_credentials: Vec<(String, Vec<u8>)>,
     pub(crate) notify_path: Option<String>,
     pub(crate) reductions: Vec<Reduction>,
     pub(crate) pid_namespace: bool,
@@ -74,11 +97,127 @@ impl SpawnPlan {
 
     /// The descriptors that the steps ask the manager for; service descriptors (sockets, fd store) come on top.
     pub fn roles(&self) -> Vec<Role> {
-        self.steps().filter_map(|asked| role_of(&asked.step)).collect()
+        self.steps()
+            .filter_map(|asked| role_of(&asked.step))
+            .collect()
     }
 
     /// The steps in order.
     pub fn steps(&self) -> impl Iterator<Item = Asked<'_>> {
-        self.steps.iter().filter_map(|bytes| Asked::take(&mut crate::code::Reader::new(bytes)).ok())
+        self.steps
+            .iter()
+            .filter_map(|bytes| Asked::take(&mut crate::code::Reader::new(bytes)).ok())
+    }
+}
+
+/// Plans a unit's processes.
+pub fn plan(unit: &Unit, facts: &Facts, situation: &Situation<'_>) -> Result<SpawnPlan, Refusal> {
+    let mut draft = Draft::new(unit, facts, situation);
+    let meaning = Meaning::of(unit);
+    process::begin(&mut draft);
+    process::streams(&mut draft)?;
+    attributes::plan(&mut draft)?;
+    namespaces::plan(&mut draft)?;
+    let mounting = sandbox::reason(&draft, meaning);
+    match mounting {
+        Some(directive) => sandbox::plan(&mut draft, meaning, directive)?,
+        None => directories::plan(&mut draft, meaning, false),
+    }
+    capabilities::lost(&mut draft);
+    let filtered = filter::plan(&mut draft, meaning)?;
+    // The unprivileged may install a program only with the flag.
+    let no_new_privileges = meaning.no_new_privileges || (filtered && !draft.is_privileged());
+    let keep_capabilities = capabilities::has_ambient(&draft)
+        || (filtered && !no_new_privileges)
+        || unit.is_set(key::SECURE_BITS.directive());
+    identity::plan(&mut draft, keep_capabilities)?;
+    identity::keyring(&mut draft)?;
+    let namespaced = draft.namespaces != 0;
+    identity::user_namespace(&mut draft, namespaced)?;
+    capabilities::plan(&mut draft)?;
+    namespaces::emit(&mut draft, mounting.or_else(|| first_namespace(unit)));
+    exec::plan(&mut draft, no_new_privileges);
+    Ok(finish(draft))
+}
+
+/// Whose failure namespaces are that can't be made.
+fn first_namespace(unit: &Unit) -> Option<Directive> {
+    let candidates = [
+        key::PRIVATE_NETWORK.directive(),
+        key::PRIVATE_IPC.directive(),
+        key::PROTECT_HOSTNAME.directive(),
+    ];
+    candidates
+        .into_iter()
+        .find(|directive| unit.is_set(*directive))
+}
+
+/// Plans the making of a socket unit's listening sockets.
+pub fn plan_sockets(
+    unit: &Unit,
+    facts: &Facts,
+    situation: &Situation<'_>,
+) -> Result<SpawnPlan, Refusal> {
+    let mut draft = Draft::new(unit, facts, situation);
+    process::begin(&mut draft);
+    namespaces::network(&mut draft)?;
+    namespaces::emit(&mut draft, Some(key::PRIVATE_NETWORK.directive()));
+    sockets::plan(&mut draft)?;
+    Ok(finish(draft))
+}
+
+fn finish(mut draft: Draft<'_>) -> SpawnPlan {
+    let steps = draft.take_steps();
+    let unit = draft.unit;
+    let variables = unit
+        .get(&key::ENVIRONMENT)
+        .into_iter()
+        .flatten()
+        .map(|variable| (variable.name.clone(), variable.value.clone()));
+    SpawnPlan {
+        steps,
+        // The unit's own words are stronger than what its directories are called.
+        environment: std::mem::take(&mut draft.environment)
+            .into_iter()
+            .chain(variables)
+            .collect(),
+        unset_environment: unit.value(&key::UNSET_ENVIRONMENT).0,
+        search_path: unit.value(&key::EXEC_SEARCH_PATH).0,
+        credentials: draft.credentials,
+        set_credentials: draft.set_credentials,
+        notify_path: draft.notify_path,
+        reductions: draft.reductions,
+        pid_namespace: draft.pid_namespace,
+    }
+}
+
+/// The directories that PrivateTmp= makes on the host for a start; the manager removes them when the start is over.
+pub fn private_tmp(invocation: &[u8; 16]) -> [String; 2] {
+    let digits: String = invocation
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let name = String::from_utf8_lossy(crate::frame::PRIVATE_PREFIX);
+    ["/tmp", "/var/tmp"].map(|parent| format!("{parent}/{name}{digits}"))
+}
+
+/// The descriptor that a step takes from the manager.
+fn role_of(step: &Step<'_>) -> Option<Role> {
+    use crate::step::Source;
+    match step {
+        Step::Stream {
+            target: 0,
+            source: Source::Passed,
+        } => Some(Role::Input),
+        Step::Stream {
+            target: 1,
+            source: Source::Passed,
+        } => Some(Role::Output),
+        Step::Stream {
+            target: 2,
+            source: Source::Passed,
+        } => Some(Role::Error),
+        Step::CloneImage => Some(Role::Image),
+        _ => None,
     }
 }

@@ -57,12 +57,49 @@ impl Report {
         let [d0, d1] = failure.directive.to_le_bytes();
         let [e0, e1, e2, e3] = failure.errno.to_le_bytes();
         let [v0, v1, v2, v3] = value.to_le_bytes();
-        [kind, failure.step, failure.exit_status, 0, p0, p1, d0, d1, e0, e1, e2, e3, v0, v1, v2, v3]
+        [
+            kind,
+            failure.step,
+            failure.exit_status,
+            0,
+            p0,
+            p1,
+            d0,
+            d1,
+            e0,
+            e1,
+            e2,
+            e3,
+            v0,
+            v1,
+            v2,
+            v3,
+        ]
     }
 
     /// Reads a message; `None` if it is none of ours.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let [kind, step, exit_status, _, p0, p1, d0, d1, e0, e1, e2, e3, v0, v1, v2, v3] = *bytes else { return None };
+        let [
+            kind,
+            step,
+            exit_status,
+            _,
+            p0,
+            p1,
+            d0,
+            d1,
+            e0,
+            e1,
+            e2,
+            e3,
+            v0,
+            v1,
+            v2,
+            v3,
+        ] = *bytes
+        else {
+            return None;
+        };
         match kind {
             1 => Some(Report::Failure(Failure {
                 position: u16::from_le_bytes([p0, p1]),
@@ -71,14 +108,22 @@ impl Report {
                 directive: u16::from_le_bytes([d0, d1]),
                 errno: i32::from_le_bytes([e0, e1, e2, e3]),
             })),
-            2 => Some(Report::Socket { index: u32::from_le_bytes([v0, v1, v2, v3]) }),
+            2 => Some(Report::Socket {
+                index: u32::from_le_bytes([v0, v1, v2, v3]),
+            }),
             3 => Some(Report::Payload),
             _ => None,
         }
     }
 }
 
-const NONE: Failure = Failure { position: 0, step: 0, exit_status: 0, directive: crate::NO_DIRECTIVE, errno: 0 };
+const NONE: Failure = Failure {
+    position: 0,
+    step: 0,
+    exit_status: 0,
+    directive: crate::NO_DIRECTIVE,
+    errno: 0,
+};
 
 #[cfg(test)]
 mod tests {
@@ -86,8 +131,18 @@ mod tests {
 
     #[test]
     fn a_record_survives_the_socket() {
-        let failure = Failure { position: 9, step: 23, exit_status: 226, directive: 300, errno: 2 };
-        for report in [Report::Failure(failure), Report::Socket { index: 7 }, Report::Payload] {
+        let failure = Failure {
+            position: 9,
+            step: 23,
+            exit_status: 226,
+            directive: 300,
+            errno: 2,
+        };
+        for report in [
+            Report::Failure(failure),
+            Report::Socket { index: 7 },
+            Report::Payload,
+        ] {
             assert_eq!(Report::decode(&report.encode()), Some(report));
         }
         assert_eq!(Report::decode(&[0; RECORD_BYTES]), None);

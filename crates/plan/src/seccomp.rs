@@ -13,6 +13,7 @@ mod machine;
 #[cfg(test)]
 mod tests;
 
+pub use crate::planner::program;
 pub use bpf::{Instruction, TooLong};
 pub use policy::{AddressRule, CallFilter, Restrictions};
 pub use table::Machine;

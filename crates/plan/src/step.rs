@@ -346,7 +346,10 @@ coded! {
         /// Nothing: an empty file or directory of mode 0.
         Inaccessible = 1,
         /// What is there, with other attributes.
-        Again = 2,
+        Again = 2 {
+            /// As the steps before have made it; otherwise as the root's origin has it.
+            made: bool,
+        },
         /// A file or directory of the host.
         Bind = 3 {
             /// Absolute, on the host.
@@ -393,6 +396,8 @@ coded! {
         Cgroups = 11,
         /// New pseudo-terminals.
         Terminals = 12,
+        /// Nothing new: the mount that is there gets its attributes now that all below it is in place.
+        Seal = 13,
     }
 }
 
@@ -430,7 +435,10 @@ pub struct Asked<'a> {
 
 impl<'a> Field<'a> for Asked<'a> {
     fn take(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        Ok(Self { directive: reader.take()?, step: reader.take()? })
+        Ok(Self {
+            directive: reader.take()?,
+            step: reader.take()?,
+        })
     }
 
     #[cfg(feature = "encode")]
@@ -442,7 +450,10 @@ impl<'a> Field<'a> for Asked<'a> {
 
 impl<'a> From<Step<'a>> for Asked<'a> {
     fn from(step: Step<'a>) -> Self {
-        Self { step, directive: NO_DIRECTIVE }
+        Self {
+            step,
+            directive: NO_DIRECTIVE,
+        }
     }
 }
 
@@ -470,7 +481,9 @@ impl Step<'_> {
             Step::Stream { target: 1, .. } => 209,
             Step::Stream { .. } => 222,
             Step::Keyring { .. } => 237,
-            Step::UserNamespaceFirst { .. } | Step::UserNamespaceLate { .. } | Step::User { .. } => 217,
+            Step::UserNamespaceFirst { .. }
+            | Step::UserNamespaceLate { .. }
+            | Step::User { .. } => 217,
             Step::Join { .. } | Step::Loopback | Step::Listen { .. } => 225,
             Step::Groups => 216,
             Step::BoundingSet { .. } | Step::Capabilities { .. } => 218,
@@ -481,8 +494,14 @@ impl Step<'_> {
             Step::Seccomp { .. } => 228,
             Step::Program | Step::Exec => 203,
             Step::Finish | Step::Stub => 255,
-            Step::Mount { what: What::Credentials { .. }, .. } => 243,
-            Step::CloneImage | Step::Unshare { .. } | Step::Hostname { .. } | Step::Propagation { .. } => 226,
+            Step::Mount {
+                what: What::Credentials { .. },
+                ..
+            } => 243,
+            Step::CloneImage
+            | Step::Unshare { .. }
+            | Step::Hostname { .. }
+            | Step::Propagation { .. } => 226,
             Step::Root { .. } | Step::Mount { .. } | Step::EnterRoot => 226,
         }
     }

@@ -8,5 +8,7 @@ pub(super) fn take(ambient: u64) -> Result<()> {
     sets.inheritable = ambient;
     kernel::credentials::set_capabilities(sets)?;
     kernel::credentials::clear_ambient()?;
-    (0..u64::BITS).filter(|bit| ambient & 1 << bit != 0).try_for_each(kernel::credentials::raise_ambient)
+    (0..u64::BITS)
+        .filter(|bit| ambient & 1 << bit != 0)
+        .try_for_each(kernel::credentials::raise_ambient)
 }

@@ -11,11 +11,21 @@ const FIRST: i32 = 3;
 /// Puts the service's descriptors at 3, 4, … and closes all others but the report.
 pub(super) fn take(state: &mut State<'_>) -> Result<()> {
     let roles = state.frame.roles;
-    for (slot, _) in state.passed.iter_mut().zip(roles).filter(|(_, role)| **role != Role::Service.tag()) {
+    for (slot, _) in state
+        .passed
+        .iter_mut()
+        .zip(roles)
+        .filter(|(_, role)| **role != Role::Service.tag())
+    {
         *slot = None;
     }
     // Ascending: a number that is overwritten belonged to a descriptor that has been moved already, or was let go above.
-    for (slot, number) in state.passed.iter_mut().filter(|slot| slot.is_some()).zip(FIRST..) {
+    for (slot, number) in state
+        .passed
+        .iter_mut()
+        .filter(|slot| slot.is_some())
+        .zip(FIRST..)
+    {
         let Some(source) = slot.take() else { continue };
         let from = kernel::rustix::fd::AsRawFd::as_raw_fd(&source);
         kernel::descriptor::place(&source, number)?;

@@ -2,7 +2,10 @@
 
 use core::ffi::CStr;
 
-use kernel::rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, fchmod, mkdirat, open, openat, readlinkat_raw, statat, symlinkat, unlinkat};
+use kernel::rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, Uid, fchmod, mkdirat, open, openat, readlinkat_raw,
+    statat, symlinkat, unlinkat,
+};
 use kernel::{AsFd, Errno, OwnedFd, Result};
 use plan::List;
 
@@ -10,16 +13,29 @@ use crate::path::PathBuffer;
 use crate::state::State;
 use crate::steps::ownership;
 
-const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
+const DIRECTORY: OFlags = OFlags::DIRECTORY
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NOFOLLOW);
 
 /// Makes the directory, its parents and its links, and gives it to its owner.
-pub(super) fn take(state: &State<'_>, path: &CStr, mode: u32, owned: bool, private: bool, links: List<'_>) -> Result<()> {
+pub(super) fn take(
+    state: &State<'_>,
+    path: &CStr,
+    mode: u32,
+    owned: bool,
+    private: bool,
+    links: List<'_>,
+) -> Result<()> {
     let (parent, name) = parent(path, private)?;
     if private {
         move_out_of_public(&parent, name.text()?, path)?;
     }
     let directory = make(&parent, name.text()?, mode)?;
-    let (uid, gid) = if owned { (state.frame.uid, state.frame.gid) } else { (0, 0) };
+    let (uid, gid) = if owned {
+        (state.frame.uid, state.frame.gid)
+    } else {
+        (0, 0)
+    };
     ownership::give(&directory, Uid::from_raw(uid), Gid::from_raw(gid))?;
     // After the owner, since changing that clears set-id bits.
     fchmod(&directory, Mode::from_raw_mode(mode))?;
@@ -29,7 +45,11 @@ pub(super) fn take(state: &State<'_>, path: &CStr, mode: u32, owned: bool, priva
 /// Opens the parent, making it where it is missing, and gives the last name.
 pub(super) fn parent(path: &CStr, private: bool) -> Result<(OwnedFd, PathBuffer)> {
     let mut directory = open(c"/", DIRECTORY, Mode::empty())?;
-    let mut names = path.to_bytes().split(|&byte| byte == b'/').filter(|name| !name.is_empty()).peekable();
+    let mut names = path
+        .to_bytes()
+        .split(|&byte| byte == b'/')
+        .filter(|name| !name.is_empty())
+        .peekable();
     while let Some(name) = names.next() {
         let mut text = PathBuffer::new();
         text.push(name)?;
@@ -37,7 +57,11 @@ pub(super) fn parent(path: &CStr, private: bool) -> Result<(OwnedFd, PathBuffer)
             return Ok((directory, text));
         }
         // Only root enters `private`: other users' services must not reach a directory whose user id is used again.
-        let mode = if private && name == b"private" { 0o700 } else { 0o755 };
+        let mode = if private && name == b"private" {
+            0o700
+        } else {
+            0o755
+        };
         directory = enter(&directory, text.text()?, mode)?;
     }
     Err(Errno::INVAL)
@@ -45,7 +69,14 @@ pub(super) fn parent(path: &CStr, private: bool) -> Result<(OwnedFd, PathBuffer)
 
 /// Parents belong to root, so their links are the administrator's and are followed.
 fn enter(parent: impl AsFd, name: &CStr, mode: u32) -> Result<OwnedFd> {
-    let open = || openat(&parent, name, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let open = || {
+        openat(
+            &parent,
+            name,
+            OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+    };
     match open() {
         Err(Errno::NOENT) => {
             ignore_existing(mkdirat(&parent, name, Mode::from_raw_mode(mode)))?;
@@ -70,7 +101,11 @@ fn ignore_existing(made: Result<()>) -> Result<()> {
 /// A directory that a static user had under the public name moves below `private` when the user becomes dynamic.
 fn move_out_of_public(private: impl AsFd, name: &CStr, path: &CStr) -> Result<()> {
     let mut public = PathBuffer::new();
-    for part in path.to_bytes().split(|&byte| byte == b'/').filter(|part| !part.is_empty() && *part != b"private") {
+    for part in path
+        .to_bytes()
+        .split(|&byte| byte == b'/')
+        .filter(|part| !part.is_empty() && *part != b"private")
+    {
         public.push(b"/")?;
         public.push(part)?;
     }
@@ -91,7 +126,9 @@ fn make_link(link: &CStr, target: &CStr) -> Result<()> {
     match statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
         Err(Errno::NOENT) => return symlinkat(target, parent, name),
         Err(errno) => return Err(errno),
-        Ok(found) if FileType::from_raw_mode(found.st_mode) != FileType::Symlink => return Err(Errno::EXIST),
+        Ok(found) if FileType::from_raw_mode(found.st_mode) != FileType::Symlink => {
+            return Err(Errno::EXIST);
+        }
         Ok(_) => {}
     }
     let mut room = [core::mem::MaybeUninit::uninit(); crate::path::PATH_BYTES];

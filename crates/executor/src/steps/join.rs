@@ -15,7 +15,11 @@ const CLONE_NEWNET: u32 = 0x4000_0000;
 /// Joins the namespace at `path`, or behind the passed descriptor.
 pub(super) fn take(state: &State<'_>, kind: u32, path: Option<&CStr>) -> Result<()> {
     if let Some(path) = path {
-        let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())?;
+        let file = open(
+            path,
+            OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY,
+            Mode::empty(),
+        )?;
         return kernel::namespace::join(file, kind);
     }
     let role = match kind {

@@ -3,8 +3,12 @@
 
 use core::ffi::CStr;
 
-use kernel::rustix::fs::{AtFlags, FileType, Gid, Mode, Uid, chmodat, chownat, mkdir, statat, symlink, unlinkat};
-use kernel::rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
+use kernel::rustix::fs::{
+    AtFlags, FileType, Gid, Mode, Uid, chmodat, chownat, mkdir, statat, symlink, unlinkat,
+};
+use kernel::rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
+};
 use kernel::rustix::net::{Ipv4Addr, Ipv6Addr, Protocol, SocketAddrV4, SocketAddrV6};
 use kernel::{AsFd, Errno, OwnedFd, Result};
 use plan::Step;
@@ -18,27 +22,56 @@ mod options;
 
 /// Makes the socket and sends it to the manager.
 pub(super) fn take(state: &State<'_>, step: &Step<'_>) -> Result<()> {
-    let Step::Listen { index, address, kind, backlog, links, .. } = *step else { return Err(Errno::INVAL) };
+    let Step::Listen {
+        index,
+        address,
+        kind,
+        backlog,
+        links,
+        ..
+    } = *step
+    else {
+        return Err(Errno::INVAL);
+    };
     let socket = match address {
         Address::Fifo { path } => fifo(state, step, path)?,
         _ => bound(state, step)?,
     };
-    if matches!(SocketType::from_raw(kind), SocketType::STREAM | SocketType::SEQPACKET) && !matches!(address, Address::Fifo { .. }) {
+    if matches!(
+        SocketType::from_raw(kind),
+        SocketType::STREAM | SocketType::SEQPACKET
+    ) && !matches!(address, Address::Fifo { .. })
+    {
         // The kernel cuts it to the host's limit.
         listen(&socket, i32::try_from(backlog).unwrap_or(i32::MAX))?;
     }
     if let Address::Unix { path } | Address::Fifo { path } = address {
         links.iter().try_for_each(|link| make_link(path, link))?;
     }
-    kernel::message::send(&state.report, &Report::Socket { index }.encode(), &[socket.as_fd()]).map(drop)
+    kernel::message::send(
+        &state.report,
+        &Report::Socket { index }.encode(),
+        &[socket.as_fd()],
+    )
+    .map(drop)
 }
 
 fn bound(state: &State<'_>, step: &Step<'_>) -> Result<OwnedFd> {
-    let Step::Listen { address, kind, protocol, .. } = *step else { return Err(Errno::INVAL) };
+    let Step::Listen {
+        address,
+        kind,
+        protocol,
+        ..
+    } = *step
+    else {
+        return Err(Errno::INVAL);
+    };
     let family = match address {
         Address::V4 { .. } => AddressFamily::INET,
         Address::V6 { .. } => AddressFamily::INET6,
-        Address::Unix { .. } | Address::Abstract { .. } | Address::Fifo { .. } => AddressFamily::UNIX,
+        Address::Unix { .. } | Address::Abstract { .. } | Address::Fifo { .. } => {
+            AddressFamily::UNIX
+        }
     };
     let protocol = core::num::NonZeroU32::new(protocol).map(Protocol::from_raw);
     // Non-blocking, so that a service that accepts after a connection went away again doesn't stand still.
@@ -46,8 +79,15 @@ fn bound(state: &State<'_>, step: &Step<'_>) -> Result<OwnedFd> {
     let socket = socket_with(family, SocketType::from_raw(kind), flags, protocol)?;
     options::set(&socket, step)?;
     match address {
-        Address::V4 { ip, port } => bind(&socket, &SocketAddrV4::new(Ipv4Addr::from_bits(ip), port))?,
-        Address::V6 { high, low, port, scope } => {
+        Address::V4 { ip, port } => {
+            bind(&socket, &SocketAddrV4::new(Ipv4Addr::from_bits(ip), port))?
+        }
+        Address::V6 {
+            high,
+            low,
+            port,
+            scope,
+        } => {
             let ip = Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low));
             bind(&socket, &SocketAddrV6::new(ip, port, 0, scope))?;
         }
@@ -83,10 +123,15 @@ fn remove_socket(path: &CStr) -> Result<()> {
 
 /// Owner first: with the mode still closed, nobody slips in between.
 fn give(state: &State<'_>, step: &Step<'_>, path: &CStr) -> Result<()> {
-    let Step::Listen { mode, owned, .. } = *step else { return Err(Errno::INVAL) };
+    let Step::Listen { mode, owned, .. } = *step else {
+        return Err(Errno::INVAL);
+    };
     let here = kernel::rustix::fs::CWD;
     if owned {
-        let (uid, gid) = (Uid::from_raw(state.frame.uid), Gid::from_raw(state.frame.gid));
+        let (uid, gid) = (
+            Uid::from_raw(state.frame.uid),
+            Gid::from_raw(state.frame.gid),
+        );
         chownat(here, path, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
     }
     chmodat(here, path, Mode::from_raw_mode(mode), AtFlags::empty())
@@ -97,18 +142,30 @@ fn fifo(state: &State<'_>, step: &Step<'_>, path: &CStr) -> Result<OwnedFd> {
     make_parents(path, step)?;
     match mknodat(CWD, path, FileType::Fifo, Mode::empty(), 0) {
         Ok(()) => {}
-        Err(Errno::EXIST) if FileType::from_raw_mode(statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)?.st_mode) == FileType::Fifo => {}
+        Err(Errno::EXIST)
+            if FileType::from_raw_mode(statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)?.st_mode)
+                == FileType::Fifo => {}
         Err(errno) => return Err(errno),
     }
     give(state, step, path)?;
-    open(path, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NOCTTY, Mode::empty())
+    open(
+        path,
+        OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NOCTTY,
+        Mode::empty(),
+    )
 }
 
 /// Makes the directories that lead to a path.
 fn make_parents(path: &CStr, step: &Step<'_>) -> Result<()> {
-    let Step::Listen { directory_mode, .. } = *step else { return Err(Errno::INVAL) };
+    let Step::Listen { directory_mode, .. } = *step else {
+        return Err(Errno::INVAL);
+    };
     let mut parent = PathBuffer::new();
-    let mut names = path.to_bytes().split(|&byte| byte == b'/').filter(|name| !name.is_empty()).peekable();
+    let mut names = path
+        .to_bytes()
+        .split(|&byte| byte == b'/')
+        .filter(|name| !name.is_empty())
+        .peekable();
     while let Some(name) = names.next() {
         if names.peek().is_none() {
             break;

@@ -39,8 +39,13 @@ pub(super) fn take(state: &mut State<'_>, at: &CStr, what: What<'_>, change: Cha
 fn mount(state: &State<'_>, at: &CStr, what: What<'_>, change: Change) -> Result<()> {
     match what {
         What::Inaccessible => return mask::cover(state, at),
-        What::Again => return again(state, at, change),
-        What::Bind { source, recursive, source_missing_ok } => {
+        What::Again { made } => return again(state, at, made, change),
+        What::Seal => return seal(state, at, change),
+        What::Bind {
+            source,
+            recursive,
+            source_missing_ok,
+        } => {
             return match bind_source(source, recursive) {
                 Err(Errno::NOENT) if source_missing_ok => Ok(()),
                 Err(errno) => Err(errno),
@@ -59,16 +64,29 @@ fn mount(state: &State<'_>, at: &CStr, what: What<'_>, change: Change) -> Result
         What::PrivateTmp { parent } => temporary::directory(state, parent)?,
         What::Devices { bound } => return devices::mount(state, at, bound, change),
         What::Credentials { names } => return credentials::mount(state, at, names, change),
-        What::Inaccessible | What::Again | What::Bind { .. } => return Err(Errno::INVAL),
+        What::Inaccessible | What::Again { .. } | What::Seal | What::Bind { .. } => {
+            return Err(Errno::INVAL);
+        }
     };
     place(state, at, &tree, change)
 }
 
 /// Gives a detached tree its attributes and attaches it, making the mount point where it is missing.
 fn place(state: &State<'_>, at: &CStr, tree: &OwnedFd, change: Change) -> Result<()> {
-    let point = mount_point(state.root()?, at, is_directory(tree)?)?;
+    let point = point(state, at, is_directory(tree)?)?;
     set(tree, change)?;
     attach(tree, point)
+}
+
+/// The mount point, made where it is missing. Below a root that is read-only by now it is made where the root came from.
+pub(super) fn point(state: &State<'_>, at: &CStr, directory: bool) -> Result<OwnedFd> {
+    match (mount_point(state.root()?, at, directory), &state.origin) {
+        (Err(Errno::ROFS), Some(origin)) => {
+            mount_point(origin, at, directory)?;
+            inside(state.root()?, at)
+        }
+        (made, _) => made,
+    }
 }
 
 fn set(tree: &OwnedFd, change: Change) -> Result<()> {
@@ -80,20 +98,36 @@ fn set(tree: &OwnedFd, change: Change) -> Result<()> {
 
 /// Attaches a tree over an open place.
 pub(super) fn attach(tree: impl AsFd, point: impl AsFd) -> Result<()> {
-    move_mount(tree, c"", point, c"", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH)
+    move_mount(
+        tree,
+        c"",
+        point,
+        c"",
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH,
+    )
 }
 
-/// What is there once more, so that it can have attributes of its own. It comes from where the root came from, untouched
-/// by the attributes of the mounts above it.
-fn again(state: &State<'_>, at: &CStr, change: Change) -> Result<()> {
+/// What is there once more, so that it can have attributes of its own. Unless it was made by a step before, it comes from
+/// where the root came from, untouched by the attributes of the mounts above it.
+fn again(state: &State<'_>, at: &CStr, made: bool, change: Change) -> Result<()> {
     let point = inside(state.root()?, at)?;
     let origin = match &state.origin {
-        Some(origin) => inside(origin, at)?,
-        None => inside(state.root()?, at)?,
+        Some(origin) if !made => inside(origin, at)?,
+        _ => inside(state.root()?, at)?,
     };
     let tree = clone(origin, c"", true)?;
     set(&tree, change)?;
     attach(&tree, point)
+}
+
+/// Attributes of a mount alone, not of what is mounted below it.
+fn seal(state: &State<'_>, at: &CStr, change: Change) -> Result<()> {
+    kernel::mount::set_attributes(
+        inside(state.root()?, at)?,
+        change.set,
+        change.clear,
+        kernel::mount::Reach::Mount,
+    )
 }
 
 /// The path of the host; its symbolic links are followed.

@@ -2,7 +2,9 @@
 
 use core::mem::MaybeUninit;
 
-use kernel::rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RawDir, Uid, chownat, fchown, fstat, openat};
+use kernel::rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, RawDir, Uid, chownat, fchown, fstat, openat,
+};
 use kernel::{AsFd, BorrowedFd, Errno, OwnedFd, Result};
 
 /// Directories deeper than this are refused rather than followed: each costs a descriptor and a frame of this stack.
@@ -33,10 +35,21 @@ fn give_below(directory: BorrowedFd<'_>, uid: Uid, gid: Gid, depth: usize) -> Re
             continue;
         }
         if entry.file_type() == FileType::Directory {
-            let inner = openat(directory, name, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+            let inner = openat(
+                directory,
+                name,
+                OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+                Mode::empty(),
+            )?;
             give_below(inner.as_fd(), uid, gid, below)?;
         }
-        chownat(directory, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+        chownat(
+            directory,
+            name,
+            Some(uid),
+            Some(gid),
+            AtFlags::SYMLINK_NOFOLLOW,
+        )?;
     }
     Ok(())
 }

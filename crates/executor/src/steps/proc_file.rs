@@ -20,8 +20,16 @@ pub(super) fn coredump_filter(mask: u64) -> Result<()> {
 
 /// Writes a file of proc(5) in one call, as such files ask for.
 pub(super) fn write_file(path: &CStr, bytes: &[u8]) -> Result<()> {
-    let file = open(path, OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())?;
-    if write(file, bytes)? == bytes.len() { Ok(()) } else { Err(Errno::IO) }
+    let file = open(
+        path,
+        OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOCTTY,
+        Mode::empty(),
+    )?;
+    if write(file, bytes)? == bytes.len() {
+        Ok(())
+    } else {
+        Err(Errno::IO)
+    }
 }
 
 /// A number as decimal text on the stack.
@@ -75,7 +83,13 @@ mod tests {
 
     #[test]
     fn numbers_become_decimal_texts() {
-        for (number, text) in [(0, "0"), (7, "7"), (-1000, "-1000"), (1000, "1000"), (i32::MIN, "-2147483648")] {
+        for (number, text) in [
+            (0, "0"),
+            (7, "7"),
+            (-1000, "-1000"),
+            (1000, "1000"),
+            (i32::MIN, "-2147483648"),
+        ] {
             assert_eq!(Digits::new().signed(number), text.as_bytes());
         }
         assert_eq!(Digits::new().unsigned(u64::MAX), b"18446744073709551615");

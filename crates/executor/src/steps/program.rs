@@ -26,5 +26,9 @@ fn executable(path: &core::ffi::CStr) -> Result<()> {
     // EACCESS: asks with the effective ids; the real ones are the same by now.
     accessat(CWD, path, Access::EXEC_OK, AtFlags::empty())?;
     let found = stat(path)?;
-    if FileType::from_raw_mode(found.st_mode) == FileType::RegularFile { Ok(()) } else { Err(Errno::ACCESS) }
+    if FileType::from_raw_mode(found.st_mode) == FileType::RegularFile {
+        Ok(())
+    } else {
+        Err(Errno::ACCESS)
+    }
 }

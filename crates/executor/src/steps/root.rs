@@ -12,7 +12,9 @@ use crate::steps::mount;
 
 /// Clones the tree, sets its attributes and attaches it.
 pub(super) fn take(state: &mut State<'_>, from: RootSource<'_>, set: u64) -> Result<()> {
-    let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let clone = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE;
     let place = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let host = open(c"/", place, Mode::empty())?;
     let tree = match from {
@@ -40,11 +42,29 @@ pub(super) fn take(state: &mut State<'_>, from: RootSource<'_>, set: u64) -> Res
 }
 
 fn needs_masks(state: &State<'_>) -> bool {
-    let masked = |step: Step<'_>| matches!(step, Step::Mount { what: What::Inaccessible, .. });
-    state.frame.steps().flatten().any(|asked| masked(asked.step))
+    let masked = |step: Step<'_>| {
+        matches!(
+            step,
+            Step::Mount {
+                what: What::Inaccessible,
+                ..
+            }
+        )
+    };
+    state
+        .frame
+        .steps()
+        .flatten()
+        .any(|asked| masked(asked.step))
 }
 
 /// Puts a tree on top of what is mounted at the root; a path that begins at `/` does not see it.
 fn attach_over(tree: &OwnedFd, root: impl AsFd) -> Result<()> {
-    move_mount(tree, c"", root, c"", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH)
+    move_mount(
+        tree,
+        c"",
+        root,
+        c"",
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH,
+    )
 }

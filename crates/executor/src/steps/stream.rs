@@ -19,7 +19,9 @@ pub(super) fn take(state: &State<'_>, target: u8, source: Source<'_>) -> Result<
         Source::Null => kernel::descriptor::place(null()?, number),
         Source::Passed => kernel::descriptor::place(state.get(role(target)?)?, number),
         // Streams are set up in order, so an earlier one is in its place already.
-        Source::Same { stream } if stream < target => kernel::descriptor::place_number(i32::from(stream), number),
+        Source::Same { stream } if stream < target => {
+            kernel::descriptor::place_number(i32::from(stream), number)
+        }
         Source::Same { .. } => Err(Errno::INVAL),
         Source::File { path, flags } => {
             let flags = OFlags::from_bits_retain(flags) | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -40,7 +42,11 @@ fn role(target: u8) -> Result<Role> {
 }
 
 fn null() -> Result<OwnedFd> {
-    open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())
+    open(
+        c"/dev/null",
+        OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY,
+        Mode::empty(),
+    )
 }
 
 /// The bytes in a sealed memory file, read from its start.

@@ -63,12 +63,18 @@ fn stay(pid: u32, payload: &OwnedFd) -> Result<i32> {
 /// Moves both descriptors to 0 and 1 and closes the rest.
 fn keep_two(signals: &OwnedFd, payload: &OwnedFd) -> Result<(OwnedFd, OwnedFd)> {
     const ASIDE: i32 = 10;
-    let (signals, payload) = (kernel::descriptor::duplicate_from(signals, ASIDE)?, kernel::descriptor::duplicate_from(payload, ASIDE)?);
+    let (signals, payload) = (
+        kernel::descriptor::duplicate_from(signals, ASIDE)?,
+        kernel::descriptor::duplicate_from(payload, ASIDE)?,
+    );
     kernel::descriptor::place(&signals, 0)?;
     kernel::descriptor::place(&payload, 1)?;
     drop((signals, payload));
     kernel::descriptor::close_range(2, u32::MAX)?;
-    Ok((kernel::descriptor::take_inherited(0)?, kernel::descriptor::take_inherited(1)?))
+    Ok((
+        kernel::descriptor::take_inherited(0)?,
+        kernel::descriptor::take_inherited(1)?,
+    ))
 }
 
 /// Only signals are still to be sent, perhaps to a payload that has changed its user.

@@ -20,7 +20,13 @@ const FULL_IDS: u64 = 0xffff_ffff;
 /// Enters a user namespace and maps the caller itself.
 pub(super) fn first(map: UserMap) -> Result<()> {
     let (uid, gid) = (u64::from(geteuid().as_raw()), u64::from(getegid().as_raw()));
-    let inside = |outside| if map == UserMap::CallerAsRoot { 0 } else { outside };
+    let inside = |outside| {
+        if map == UserMap::CallerAsRoot {
+            0
+        } else {
+            outside
+        }
+    };
     kernel::namespace::unshare(CLONE_NEWUSER)?;
     write_file(c"/proc/self/setgroups", b"deny")?;
     let mut line = Line::new();
@@ -33,7 +39,11 @@ pub(super) fn first(map: UserMap) -> Result<()> {
 
 /// Enters a user namespace whose maps a helper writes: only a process of the old one may.
 pub(super) fn late(state: &State<'_>, map: UserMap) -> Result<()> {
-    let own = open(c"/proc/self", OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let own = open(
+        c"/proc/self",
+        OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     let (entered, tell_entered) = pipe_with(PipeFlags::CLOEXEC)?;
     match kernel::process::fork_alone(0)? {
         kernel::process::Forked::Child => {
@@ -60,7 +70,11 @@ fn written(helper: &OwnedFd) -> Result<()> {
 
 fn await_byte(pipe: &OwnedFd) -> Result<()> {
     let mut byte = [0];
-    if read(pipe, &mut byte)? == 1 { Ok(()) } else { Err(Errno::PIPE) }
+    if read(pipe, &mut byte)? == 1 {
+        Ok(())
+    } else {
+        Err(Errno::PIPE)
+    }
 }
 
 fn write_maps(own: &OwnedFd, state: &State<'_>, map: UserMap) -> Result<()> {
@@ -80,7 +94,11 @@ fn write_map(own: impl AsFd, name: &core::ffi::CStr, map: UserMap, id: u32) -> R
         }
     }
     let file = openat(own, name, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-    if write(file, line.bytes())? == line.bytes().len() { Ok(()) } else { Err(Errno::IO) }
+    if write(file, line.bytes())? == line.bytes().len() {
+        Ok(())
+    } else {
+        Err(Errno::IO)
+    }
 }
 
 /// Lines of a map, which the kernel takes in one write.
@@ -91,7 +109,10 @@ struct Line {
 
 impl Line {
     const fn new() -> Self {
-        Self { room: [0; 160], length: 0 }
+        Self {
+            room: [0; 160],
+            length: 0,
+        }
     }
 
     fn range(&mut self, inside: u64, outside: u64, count: u64) -> Result<()> {
@@ -104,7 +125,10 @@ impl Line {
 
     fn push(&mut self, bytes: &[u8]) -> Result<()> {
         let end = self.length + bytes.len();
-        self.room.get_mut(self.length..end).ok_or(Errno::OVERFLOW)?.copy_from_slice(bytes);
+        self.room
+            .get_mut(self.length..end)
+            .ok_or(Errno::OVERFLOW)?
+            .copy_from_slice(bytes);
         self.length = end;
         Ok(())
     }

@@ -29,8 +29,23 @@ static EXECUTOR: LazyLock<PathBuf> = LazyLock::new(|| {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("RUSTFLAGS")
-        .args(["build", "--quiet", "--config", "freestanding.toml", "--bin", "coracle-executor", "--no-default-features"])
-        .args(["--features", "freestanding", "--release", "--target", &target, "--target-dir"])
+        .args([
+            "build",
+            "--quiet",
+            "--config",
+            "freestanding.toml",
+            "--bin",
+            "coracle-executor",
+            "--no-default-features",
+        ])
+        .args([
+            "--features",
+            "freestanding",
+            "--release",
+            "--target",
+            &target,
+            "--target-dir",
+        ])
         .arg(&folder)
         .status()
         .unwrap();
@@ -82,17 +97,31 @@ pub(crate) fn shell(command: &str) -> Start {
 impl Start {
     /// Takes these steps, and around them those that every start has.
     pub(crate) fn run(self, steps: &[Step<'_>]) -> Outcome {
-        assert!(kernel::rustix::process::geteuid().is_root(), "these tests need root: run them again as root");
+        assert!(
+            kernel::rustix::process::geteuid().is_root(),
+            "these tests need root: run them again as root"
+        );
         let frame_steps = [
-            Step::Signals { ignore_sigpipe: true },
-            Step::Stream { target: 1, source: Source::Passed },
-            Step::Stream { target: 2, source: Source::Same { stream: 1 } },
+            Step::Signals {
+                ignore_sigpipe: true,
+            },
+            Step::Stream {
+                target: 1,
+                source: Source::Passed,
+            },
+            Step::Stream {
+                target: 2,
+                source: Source::Same { stream: 1 },
+            },
             Step::Descriptors,
             Step::Program,
             Step::Exec,
         ];
         let ends = steps.contains(&Step::Finish);
-        let mut all: Vec<Step<'_>> = frame_steps.into_iter().filter(|step| !ends || step.rank() < Step::Descriptors.rank()).collect();
+        let mut all: Vec<Step<'_>> = frame_steps
+            .into_iter()
+            .filter(|step| !ends || step.rank() < Step::Descriptors.rank())
+            .collect();
         all.extend_from_slice(steps);
         all.sort_by_key(Step::rank);
         self.run_exactly(&all)
@@ -100,7 +129,15 @@ impl Start {
 
     /// The same, with a step of the test's own for standard error.
     pub(crate) fn run_with_error(self, steps: &[Step<'_>]) -> Outcome {
-        let mut all = vec![Step::Stream { target: 1, source: Source::Passed }, Step::Descriptors, Step::Program, Step::Exec];
+        let mut all = vec![
+            Step::Stream {
+                target: 1,
+                source: Source::Passed,
+            },
+            Step::Descriptors,
+            Step::Program,
+            Step::Exec,
+        ];
         all.extend_from_slice(steps);
         all.sort_by_key(Step::rank);
         self.run_exactly(&all)
@@ -158,13 +195,27 @@ impl Start {
 
     fn encode(&self, steps: &[Step<'_>]) -> Vec<u8> {
         let mut writer = Writer::default();
-        steps.iter().for_each(|&step| writer.put(&Asked { step, directive: step.rank().into() }));
-        let groups: Vec<u8> = self.groups.iter().flat_map(|group| group.to_le_bytes()).collect();
+        steps.iter().for_each(|&step| {
+            writer.put(&Asked {
+                step,
+                directive: step.rank().into(),
+            })
+        });
+        let groups: Vec<u8> = self
+            .groups
+            .iter()
+            .flat_map(|group| group.to_le_bytes())
+            .collect();
         let roles: Vec<u8> = self.passed.iter().map(|(role, _)| role.tag()).collect();
-        let (programs, arguments) = (ListBuf::from_iter([self.program]), ListBuf::from_iter(&self.arguments));
+        let (programs, arguments) = (
+            ListBuf::from_iter([self.program]),
+            ListBuf::from_iter(&self.arguments),
+        );
         let environment = ListBuf::from_iter(&self.environment);
         let mut credentials = Writer::default();
-        self.credentials.iter().for_each(|value| credentials.put(&value.as_slice()));
+        self.credentials
+            .iter()
+            .for_each(|value| credentials.put(&value.as_slice()));
         Frame {
             uid: self.uid,
             gid: self.gid,
@@ -186,13 +237,30 @@ fn read_reports(report: &OwnedFd, outcome: &mut Outcome) {
     let mut bytes = [0; 64];
     let mut descriptors = Descriptors::default();
     loop {
-        let received = receive(report, &mut bytes, &mut descriptors, ReceiveOptions { peek: false, wait: true }).unwrap();
+        let received = receive(
+            report,
+            &mut bytes,
+            &mut descriptors,
+            ReceiveOptions {
+                peek: false,
+                wait: true,
+            },
+        )
+        .unwrap();
         if received.bytes == 0 {
             return;
         }
-        outcome.reports.push(Report::decode(&bytes[..received.bytes]).unwrap());
-        outcome.senders.push(received.credentials.map_or(0, |credentials| credentials.pid));
-        outcome.descriptors.extend(std::iter::from_fn(|| descriptors.take()));
+        outcome
+            .reports
+            .push(Report::decode(&bytes[..received.bytes]).unwrap());
+        outcome.senders.push(
+            received
+                .credentials
+                .map_or(0, |credentials| credentials.pid),
+        );
+        outcome
+            .descriptors
+            .extend(std::iter::from_fn(|| descriptors.take()));
     }
 }
 
@@ -200,15 +268,26 @@ impl Outcome {
     /// Asserts success and gives the output without the last line's end.
     #[track_caller]
     pub(crate) fn said(&self) -> &str {
-        assert_eq!((self.ending, self.reports.as_slice()), (Ending::Exited(0), &[][..]), "{}", self.output);
+        assert_eq!(
+            (self.ending, self.reports.as_slice()),
+            (Ending::Exited(0), &[][..]),
+            "{}",
+            self.output
+        );
         self.output.trim_end()
     }
 
     /// Asserts that a step failed, with its exit status.
     #[track_caller]
     pub(crate) fn failed_at(&self, step: &str, errno: kernel::Errno) {
-        let [Report::Failure(failure)] = self.reports.as_slice() else { panic!("{self:?}") };
-        assert_eq!((failure.step_name(), failure.errno), (step, errno.raw_os_error()), "{self:?}");
+        let [Report::Failure(failure)] = self.reports.as_slice() else {
+            panic!("{self:?}")
+        };
+        assert_eq!(
+            (failure.step_name(), failure.errno),
+            (step, errno.raw_os_error()),
+            "{self:?}"
+        );
         assert_eq!(self.ending, Ending::Exited(failure.exit_status.into()));
     }
 }

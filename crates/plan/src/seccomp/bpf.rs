@@ -16,32 +16,32 @@ pub struct Instruction {
 }
 
 /// `BPF_LD | BPF_W | BPF_ABS`.
-pub const LOAD: u16 = 0x20;
+pub(super) const LOAD: u16 = 0x20;
 /// `BPF_JMP | BPF_JA`.
-pub const JUMP: u16 = 0x05;
+pub(super) const JUMP: u16 = 0x05;
 /// `BPF_JMP | BPF_JEQ | BPF_K`.
-pub const JUMP_EQUAL: u16 = 0x15;
+pub(super) const JUMP_EQUAL: u16 = 0x15;
 /// `BPF_JMP | BPF_JGE | BPF_K`.
-pub const JUMP_AT_LEAST: u16 = 0x35;
+pub(super) const JUMP_AT_LEAST: u16 = 0x35;
 /// `BPF_JMP | BPF_JSET | BPF_K`.
-pub const JUMP_ANY_BIT: u16 = 0x45;
+pub(super) const JUMP_ANY_BIT: u16 = 0x45;
 /// `BPF_ALU | BPF_AND | BPF_K`.
-pub const AND: u16 = 0x54;
+pub(super) const AND: u16 = 0x54;
 /// `BPF_RET | BPF_K`.
-pub const RETURN: u16 = 0x06;
+pub(super) const RETURN: u16 = 0x06;
 
 /// Offset of the call's number in `struct seccomp_data`.
-pub const NUMBER_OFFSET: u32 = 0;
+pub(super) const NUMBER_OFFSET: u32 = 0;
 /// Offset of the architecture.
-pub const MACHINE_OFFSET: u32 = 4;
+pub(super) const MACHINE_OFFSET: u32 = 4;
 
 /// Offset of the low word of an argument; the supported machines are little-endian.
-pub const fn argument_offset(argument: u8) -> u32 {
+pub(super) const fn argument_offset(argument: u8) -> u32 {
     16 + 8 * argument as u32
 }
 
 /// The kernel's limit, `BPF_MAXINSNS`.
-pub const MAX_INSTRUCTIONS: usize = 4096;
+pub(super) const MAX_INSTRUCTIONS: usize = 4096;
 
 /// The program would exceed what the kernel loads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -50,24 +50,31 @@ pub struct TooLong(pub usize);
 
 /// A place in the program: how many instructions follow it, itself included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Label(usize);
+pub(super) struct Label(usize);
 
 /// Collects a program from its end.
 #[derive(Debug, Default)]
-pub struct Backwards {
+pub(super) struct Backwards {
     reversed: Vec<Instruction>,
     returns: Vec<(Verdict, Label)>,
 }
 
 impl Backwards {
     fn push(&mut self, code: u16, if_true: u8, if_false: u8, operand: u32) -> Label {
-        self.reversed.push(Instruction { code, if_true, if_false, operand });
+        self.reversed.push(Instruction {
+            code,
+            if_true,
+            if_false,
+            operand,
+        });
         Label(self.reversed.len())
     }
 
     /// How many instructions a jump placed now would skip; fits a conditional jump with room for one detour.
     fn near(&self, target: Label) -> Option<u8> {
-        u8::try_from(self.reversed.len() - target.0).ok().filter(|&skip| skip < u8::MAX)
+        u8::try_from(self.reversed.len() - target.0)
+            .ok()
+            .filter(|&skip| skip < u8::MAX)
     }
 
     fn skip(&self, target: Label) -> u8 {
@@ -86,8 +93,13 @@ impl Backwards {
     }
 
     /// A place that ends with a verdict: one already written if it is near, else a new one.
-    pub fn verdict(&mut self, verdict: Verdict) -> Label {
-        let known = self.returns.iter().rev().find(|(known, _)| *known == verdict).map(|(_, label)| *label);
+    pub(super) fn verdict(&mut self, verdict: Verdict) -> Label {
+        let known = self
+            .returns
+            .iter()
+            .rev()
+            .find(|(known, _)| *known == verdict)
+            .map(|(_, label)| *label);
         if let Some(label) = known.filter(|&label| self.near(label).is_some()) {
             return label;
         }
@@ -97,7 +109,13 @@ impl Backwards {
     }
 
     /// A comparison of the loaded word.
-    pub fn compare(&mut self, code: u16, operand: u32, if_true: Label, if_false: Label) -> Label {
+    pub(super) fn compare(
+        &mut self,
+        code: u16,
+        operand: u32,
+        if_true: Label,
+        if_false: Label,
+    ) -> Label {
         let if_true = self.reach(if_true);
         let if_false = self.reach(if_false);
         let (if_true, if_false) = (self.skip(if_true), self.skip(if_false));
@@ -105,13 +123,13 @@ impl Backwards {
     }
 
     /// A masking of the loaded word, before `next`.
-    pub fn and(&mut self, mask: u32, next: Label) -> Label {
+    pub(super) fn and(&mut self, mask: u32, next: Label) -> Label {
         self.follow(next);
         self.push(AND, 0, 0, mask)
     }
 
     /// A load, before `next`.
-    pub fn load(&mut self, offset: u32, next: Label) -> Label {
+    pub(super) fn load(&mut self, offset: u32, next: Label) -> Label {
         self.follow(next);
         self.push(LOAD, 0, 0, offset)
     }
@@ -125,9 +143,13 @@ impl Backwards {
     }
 
     /// The program; the last pushed instruction is its first.
-    pub fn finish(mut self) -> Result<Vec<Instruction>, TooLong> {
+    pub(super) fn finish(mut self) -> Result<Vec<Instruction>, TooLong> {
         self.reversed.reverse();
-        if self.reversed.len() > MAX_INSTRUCTIONS { Err(TooLong(self.reversed.len())) } else { Ok(self.reversed) }
+        if self.reversed.len() > MAX_INSTRUCTIONS {
+            Err(TooLong(self.reversed.len()))
+        } else {
+            Ok(self.reversed)
+        }
     }
 }
 

@@ -42,11 +42,23 @@ const O_TMPFILE_BIT: u32 = 0o20_000_000;
 const SCHED_RESET_ON_FORK: u32 = 0x4000_0000;
 
 fn always(call: &'static str, verdict: Verdict) -> Denial {
-    Denial { call, clause: Clause { tests: Vec::new(), verdict } }
+    Denial {
+        call,
+        clause: Clause {
+            tests: Vec::new(),
+            verdict,
+        },
+    }
 }
 
 fn when(call: &'static str, tests: &[Test], verdict: Verdict) -> Denial {
-    Denial { call, clause: Clause { tests: tests.to_vec(), verdict } }
+    Denial {
+        call,
+        clause: Clause {
+            tests: tests.to_vec(),
+            verdict,
+        },
+    }
 }
 
 fn bit(argument: u8, bits: u32) -> Test {
@@ -56,7 +68,12 @@ fn bit(argument: u8, bits: u32) -> Test {
 /// The denials of all restricting directives.
 pub(super) fn denials(restrictions: &Restrictions) -> Vec<Denial> {
     let mut denials = Vec::new();
-    denials.extend(restrictions.denied_calls.iter().map(|call| always(call, EPERM)));
+    denials.extend(
+        restrictions
+            .denied_calls
+            .iter()
+            .map(|call| always(call, EPERM)),
+    );
     namespaces(restrictions.denied_namespaces, &mut denials);
     if let Some(rule) = &restrictions.addresses {
         addresses(rule, &mut denials);
@@ -71,7 +88,16 @@ pub(super) fn denials(restrictions: &Restrictions) -> Vec<Denial> {
         realtime(&mut denials);
     }
     if let Some(personality) = restrictions.locked_personality {
-        let tests = [Test::Differs { argument: 0, value: personality }, Test::Differs { argument: 0, value: u32::MAX }];
+        let tests = [
+            Test::Differs {
+                argument: 0,
+                value: personality,
+            },
+            Test::Differs {
+                argument: 0,
+                value: u32::MAX,
+            },
+        ];
         denials.push(when("personality", &tests, EPERM));
     }
     if restrictions.addresses.is_some() || restrictions.no_set_id {
@@ -91,27 +117,57 @@ fn namespaces(denied: u32, denials: &mut Vec<Denial>) {
     denials.push(when("unshare", &[bit(0, denied)], EPERM));
     denials.push(when("setns", &[bit(1, denied)], EPERM));
     // Type 0 means any, so it could be one of the denied.
-    denials.push(when("setns", &[Test::Equals { argument: 1, value: 0 }], EPERM));
+    denials.push(when(
+        "setns",
+        &[Test::Equals {
+            argument: 1,
+            value: 0,
+        }],
+        EPERM,
+    ));
 }
 
 fn addresses(rule: &AddressRule, denials: &mut Vec<Denial>) {
     match rule {
         AddressRule::Only(families) => {
-            let tests: Vec<_> = families.iter().map(|&value| Test::Differs { argument: 0, value }).collect();
+            let tests: Vec<_> = families
+                .iter()
+                .map(|&value| Test::Differs { argument: 0, value })
+                .collect();
             denials.push(when("socket", &tests, EAFNOSUPPORT));
         }
         AddressRule::Except(families) => {
-            let test = |&value| when("socket", &[Test::Equals { argument: 0, value }], EAFNOSUPPORT);
+            let test = |&value| {
+                when(
+                    "socket",
+                    &[Test::Equals { argument: 0, value }],
+                    EAFNOSUPPORT,
+                )
+            };
             denials.extend(families.iter().map(test));
         }
     }
     // The old multiplexer of 32-bit x86 passes the family in memory: its socket() (1) is denied as a whole.
-    denials.push(when("socketcall", &[Test::Equals { argument: 0, value: 1 }], EAFNOSUPPORT));
+    denials.push(when(
+        "socketcall",
+        &[Test::Equals {
+            argument: 0,
+            value: 1,
+        }],
+        EAFNOSUPPORT,
+    ));
 }
 
 fn writable_code(denials: &mut Vec<Denial>) {
     for call in ["mmap", "mmap2"] {
-        denials.push(when(call, &[Test::AllBits { argument: 2, bits: PROT_WRITE_EXEC }], EPERM));
+        denials.push(when(
+            call,
+            &[Test::AllBits {
+                argument: 2,
+                bits: PROT_WRITE_EXEC,
+            }],
+            EPERM,
+        ));
     }
     denials.push(when("mprotect", &[bit(2, PROT_EXEC)], EPERM));
     denials.push(when("pkey_mprotect", &[bit(2, PROT_EXEC)], EPERM));
@@ -133,15 +189,23 @@ fn set_id(denials: &mut Vec<Denial>) {
         denials.push(when(call, &[bit(mode, SUID_SGID)], EPERM));
     }
     for (call, flags, mode) in [("open", 1, 2), ("openat", 2, 3)] {
-        denials.push(when(call, &[bit(flags, O_CREAT | O_TMPFILE_BIT), bit(mode, SUID_SGID)], EPERM));
+        denials.push(when(
+            call,
+            &[bit(flags, O_CREAT | O_TMPFILE_BIT), bit(mode, SUID_SGID)],
+            EPERM,
+        ));
     }
     // openat2 passes its mode in memory; C libraries fall back to openat.
     denials.push(always("openat2", ENOSYS));
 }
 
 fn realtime(denials: &mut Vec<Denial>) {
-    let harmless = [0, 3, 5].into_iter().flat_map(|policy| [policy, policy | SCHED_RESET_ON_FORK]);
-    let tests: Vec<_> = harmless.map(|value| Test::Differs { argument: 1, value }).collect();
+    let harmless = [0, 3, 5]
+        .into_iter()
+        .flat_map(|policy| [policy, policy | SCHED_RESET_ON_FORK]);
+    let tests: Vec<_> = harmless
+        .map(|value| Test::Differs { argument: 1, value })
+        .collect();
     denials.push(when("sched_setscheduler", &tests, EPERM));
     // sched_setattr passes its policy in memory.
     denials.push(always("sched_setattr", EPERM));

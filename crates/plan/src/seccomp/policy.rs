@@ -60,7 +60,10 @@ pub(super) struct Rule {
 
 impl Rule {
     const fn plain(otherwise: Verdict) -> Self {
-        Self { clauses: Vec::new(), otherwise }
+        Self {
+            clauses: Vec::new(),
+            otherwise,
+        }
     }
 }
 
@@ -69,7 +72,11 @@ const ENOSYS: Verdict = Verdict::Errno(38);
 impl Restrictions {
     /// Whether nothing is restricted, so that no program is needed.
     pub fn is_empty(&self) -> bool {
-        *self == Self { default_verdict: self.default_verdict, ..Self::default() }
+        *self
+            == Self {
+                default_verdict: self.default_verdict,
+                ..Self::default()
+            }
     }
 
     /// The verdict on calls of machines that are not allowed or not known.
@@ -87,13 +94,18 @@ impl Restrictions {
     pub(super) fn rules(&self, machine: Machine) -> BTreeMap<u32, Rule> {
         let mut rules = self.filtered(machine);
         for name in &self.logged {
-            let rule = machine.number(name).and_then(|number| rules.get_mut(&number));
+            let rule = machine
+                .number(name)
+                .and_then(|number| rules.get_mut(&number));
             if let Some(rule) = rule.filter(|rule| rule.otherwise == Verdict::Allow) {
                 rule.otherwise = Verdict::Log;
             }
         }
         for denial in denials(self) {
-            if let Some(rule) = machine.number(denial.call).and_then(|number| rules.get_mut(&number)) {
+            if let Some(rule) = machine
+                .number(denial.call)
+                .and_then(|number| rules.get_mut(&number))
+            {
                 deny(rule, denial.clause);
             }
         }
@@ -106,11 +118,24 @@ impl Restrictions {
             Some(filter) if filter.allow_list => denied,
             _ => Verdict::Allow,
         };
-        let mut rules: BTreeMap<_, _> = machine.numbers().into_iter().map(|number| (number, Rule::plain(otherwise))).collect();
-        let Some(filter) = &self.filter else { return rules };
+        let mut rules: BTreeMap<_, _> = machine
+            .numbers()
+            .into_iter()
+            .map(|number| (number, Rule::plain(otherwise)))
+            .collect();
+        let Some(filter) = &self.filter else {
+            return rules;
+        };
         for (name, verdict) in &filter.listed {
-            let verdict = verdict.unwrap_or(if filter.allow_list { Verdict::Allow } else { denied });
-            if let Some(rule) = machine.number(name).and_then(|number| rules.get_mut(&number)) {
+            let verdict = verdict.unwrap_or(if filter.allow_list {
+                Verdict::Allow
+            } else {
+                denied
+            });
+            if let Some(rule) = machine
+                .number(name)
+                .and_then(|number| rules.get_mut(&number))
+            {
                 rule.otherwise = verdict;
             }
         }

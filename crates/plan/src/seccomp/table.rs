@@ -18,7 +18,7 @@ pub enum Machine {
 }
 
 /// Bit 30 marks numbers of the x32 kind.
-pub const X32_BIT: u32 = 0x4000_0000;
+pub(super) const X32_BIT: u32 = 0x4000_0000;
 
 impl Machine {
     /// The token in `seccomp_data.arch`.
@@ -45,20 +45,36 @@ impl Machine {
     /// The number of a call; `None` where the machine hasn't got it.
     pub fn number(self, name: &str) -> Option<u32> {
         match self {
-            Machine::X86_64 | Machine::X32 => syscalls::x86_64::Sysno::from_str(name).ok().map(|call| call as u32),
-            Machine::X86 => syscalls::x86::Sysno::from_str(name).ok().map(|call| call as u32),
-            Machine::Aarch64 => syscalls::aarch64::Sysno::from_str(name).ok().map(|call| call as u32),
-            Machine::Arm => syscalls::arm::Sysno::from_str(name).ok().map(|call| call as u32),
+            Machine::X86_64 | Machine::X32 => syscalls::x86_64::Sysno::from_str(name)
+                .ok()
+                .map(|call| call as u32),
+            Machine::X86 => syscalls::x86::Sysno::from_str(name)
+                .ok()
+                .map(|call| call as u32),
+            Machine::Aarch64 => syscalls::aarch64::Sysno::from_str(name)
+                .ok()
+                .map(|call| call as u32),
+            Machine::Arm => syscalls::arm::Sysno::from_str(name)
+                .ok()
+                .map(|call| call as u32),
         }
     }
 
     /// Every number that the machine has a name for, ascending.
     pub fn numbers(self) -> Vec<u32> {
         let mut numbers: Vec<u32> = match self {
-            Machine::X86_64 | Machine::X32 => syscalls::x86_64::Sysno::iter().map(|call| call as u32).collect(),
-            Machine::X86 => syscalls::x86::Sysno::iter().map(|call| call as u32).collect(),
-            Machine::Aarch64 => syscalls::aarch64::Sysno::iter().map(|call| call as u32).collect(),
-            Machine::Arm => syscalls::arm::Sysno::iter().map(|call| call as u32).collect(),
+            Machine::X86_64 | Machine::X32 => syscalls::x86_64::Sysno::iter()
+                .map(|call| call as u32)
+                .collect(),
+            Machine::X86 => syscalls::x86::Sysno::iter()
+                .map(|call| call as u32)
+                .collect(),
+            Machine::Aarch64 => syscalls::aarch64::Sysno::iter()
+                .map(|call| call as u32)
+                .collect(),
+            Machine::Arm => syscalls::arm::Sysno::iter()
+                .map(|call| call as u32)
+                .collect(),
         };
         numbers.sort_unstable();
         numbers

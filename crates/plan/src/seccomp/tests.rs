@@ -6,7 +6,10 @@ use crate::seccomp::policy::CallFilter;
 const NATIVE: Machine = Machine::X86_64;
 
 fn filter(allow_list: bool, names: &str) -> Option<CallFilter> {
-    let listed = names.split_whitespace().map(|name| (name.to_owned(), None)).collect();
+    let listed = names
+        .split_whitespace()
+        .map(|name| (name.to_owned(), None))
+        .collect();
     Some(CallFilter { allow_list, listed })
 }
 
@@ -22,9 +25,22 @@ fn check(restrictions: &Restrictions, lines: &str) -> usize {
             _ => (NATIVE, question),
         };
         let (name, arguments) = call.split_once('(').unwrap();
-        let arguments: Vec<u64> = arguments.trim_end_matches(')').split(',').filter(|a| !a.trim().is_empty()).map(number).collect();
-        let id = name.parse().ok().or_else(|| machine.number(name)).unwrap_or_else(|| panic!("no call {name}"));
-        let id = if machine == Machine::X32 { id | 0x4000_0000 } else { id };
+        let arguments: Vec<u64> = arguments
+            .trim_end_matches(')')
+            .split(',')
+            .filter(|a| !a.trim().is_empty())
+            .map(number)
+            .collect();
+        let id = name
+            .parse()
+            .ok()
+            .or_else(|| machine.number(name))
+            .unwrap_or_else(|| panic!("no call {name}"));
+        let id = if machine == Machine::X32 {
+            id | 0x4000_0000
+        } else {
+            id
+        };
         let action = machine::run(&program, machine.token(), id, &arguments);
         assert_eq!(text(action), expected, "{line}");
     }
@@ -75,13 +91,28 @@ fn an_allow_list_allows_only_what_it_lists_and_unknown_numbers_do_not_exist() {
 #[test]
 fn every_known_call_of_every_machine_gets_its_own_verdict() {
     let names = "read write mount openat futex bpf execve clone3 epoll_wait getrandom";
-    let restrictions = Restrictions { filter: filter(true, names), default_verdict: Some(Verdict::Errno(13)), ..Default::default() };
+    let restrictions = Restrictions {
+        filter: filter(true, names),
+        default_verdict: Some(Verdict::Errno(13)),
+        ..Default::default()
+    };
     let program = compile(&restrictions, NATIVE).unwrap();
     for &machine in NATIVE.family() {
-        let allowed: Vec<u32> = names.split(' ').filter_map(|name| machine.number(name)).collect();
+        let allowed: Vec<u32> = names
+            .split(' ')
+            .filter_map(|name| machine.number(name))
+            .collect();
         for id in machine.numbers() {
-            let expected = if allowed.contains(&id) { "allow" } else { "errno 13" };
-            assert_eq!(text(machine::run(&program, machine.token(), id, &[])), expected, "{machine:?} {id}");
+            let expected = if allowed.contains(&id) {
+                "allow"
+            } else {
+                "errno 13"
+            };
+            assert_eq!(
+                text(machine::run(&program, machine.token(), id, &[])),
+                expected,
+                "{machine:?} {id}"
+            );
         }
     }
 }
@@ -89,8 +120,13 @@ fn every_known_call_of_every_machine_gets_its_own_verdict() {
 #[test]
 fn a_deny_list_denies_what_it_lists_with_the_number_given_for_each() {
     let mut denied = filter(false, "mount reboot").unwrap();
-    denied.listed.insert("ptrace".into(), Some(Verdict::Errno(13)));
-    let restrictions = Restrictions { filter: Some(denied), ..Default::default() };
+    denied
+        .listed
+        .insert("ptrace".into(), Some(Verdict::Errno(13)));
+    let restrictions = Restrictions {
+        filter: Some(denied),
+        ..Default::default()
+    };
     check(
         &restrictions,
         "mount()=kill
@@ -104,7 +140,10 @@ fn a_deny_list_denies_what_it_lists_with_the_number_given_for_each() {
 
 #[test]
 fn only_the_native_machine_calls_when_it_is_the_only_one_listed() {
-    let restrictions = Restrictions { machines: Some(vec![NATIVE]), ..Default::default() };
+    let restrictions = Restrictions {
+        machines: Some(vec![NATIVE]),
+        ..Default::default()
+    };
     check(
         &restrictions,
         "read()=allow
@@ -116,7 +155,10 @@ fn only_the_native_machine_calls_when_it_is_the_only_one_listed() {
 
 #[test]
 fn namespaces_are_seen_in_every_call_that_makes_them() {
-    let restrictions = Restrictions { denied_namespaces: 0x1000_0000 | 0x4000_0000, ..Default::default() };
+    let restrictions = Restrictions {
+        denied_namespaces: 0x1000_0000 | 0x4000_0000,
+        ..Default::default()
+    };
     check(
         &restrictions,
         "clone(0x11)=allow
@@ -134,7 +176,10 @@ fn namespaces_are_seen_in_every_call_that_makes_them() {
 
 #[test]
 fn sockets_only_of_the_families_listed_and_no_ring_around_it() {
-    let only = Restrictions { addresses: Some(AddressRule::Only(vec![1, 2, 10])), ..Default::default() };
+    let only = Restrictions {
+        addresses: Some(AddressRule::Only(vec![1, 2, 10])),
+        ..Default::default()
+    };
     check(
         &only,
         "socket(1)=allow
@@ -148,9 +193,15 @@ fn sockets_only_of_the_families_listed_and_no_ring_around_it() {
          x86:socketcall(1)=errno 97
          x86:socketcall(3)=allow",
     );
-    let none = Restrictions { addresses: Some(AddressRule::Only(vec![])), ..Default::default() };
+    let none = Restrictions {
+        addresses: Some(AddressRule::Only(vec![])),
+        ..Default::default()
+    };
     check(&none, "socket(1)=errno 97");
-    let except = Restrictions { addresses: Some(AddressRule::Except(vec![17, 16])), ..Default::default() };
+    let except = Restrictions {
+        addresses: Some(AddressRule::Except(vec![17, 16])),
+        ..Default::default()
+    };
     check(
         &except,
         "socket(17)=errno 97
@@ -161,7 +212,10 @@ fn sockets_only_of_the_families_listed_and_no_ring_around_it() {
 
 #[test]
 fn memory_is_writable_or_executable() {
-    let restrictions = Restrictions { no_writable_code: true, ..Default::default() };
+    let restrictions = Restrictions {
+        no_writable_code: true,
+        ..Default::default()
+    };
     check(
         &restrictions,
         "mmap(0, 4096, 7)=errno 1
@@ -180,7 +234,10 @@ fn memory_is_writable_or_executable() {
 
 #[test]
 fn no_file_gets_a_set_id_bit() {
-    let restrictions = Restrictions { no_set_id: true, ..Default::default() };
+    let restrictions = Restrictions {
+        no_set_id: true,
+        ..Default::default()
+    };
     check(
         &restrictions,
         "chmod(0, 0o4755)=errno 1
@@ -203,7 +260,10 @@ fn no_file_gets_a_set_id_bit() {
 
 #[test]
 fn realtime_scheduling_is_denied_also_with_the_reset_flag() {
-    let restrictions = Restrictions { no_realtime: true, ..Default::default() };
+    let restrictions = Restrictions {
+        no_realtime: true,
+        ..Default::default()
+    };
     check(
         &restrictions,
         "sched_setscheduler(0, 1)=errno 1
@@ -218,7 +278,10 @@ fn realtime_scheduling_is_denied_also_with_the_reset_flag() {
 
 #[test]
 fn the_personality_is_locked_to_one() {
-    let restrictions = Restrictions { locked_personality: Some(0), ..Default::default() };
+    let restrictions = Restrictions {
+        locked_personality: Some(0),
+        ..Default::default()
+    };
     check(
         &restrictions,
         "personality(0)=allow
@@ -258,7 +321,10 @@ fn directives_add_up_and_the_stricter_one_wins() {
 #[test]
 fn far_jumps_arrive() {
     // Every second call: as many ranges as there can be, for two machines.
-    let names: Vec<&str> = syscalls::x86_64::Sysno::iter().filter(|call| *call as u32 % 2 == 0).map(|call| call.name()).collect();
+    let names: Vec<&str> = syscalls::x86_64::Sysno::iter()
+        .filter(|call| *call as u32 % 2 == 0)
+        .map(|call| call.name())
+        .collect();
     let restrictions = Restrictions {
         filter: filter(true, &names.join(" ")),
         default_verdict: Some(Verdict::Errno(1)),

@@ -1,7 +1,8 @@
 //! From rules to a program: the machine first, then a balanced search over ranges of equal rules.
 
 use super::bpf::{
-    Backwards, Instruction, JUMP_ANY_BIT, JUMP_AT_LEAST, JUMP_EQUAL, Label, MACHINE_OFFSET, NUMBER_OFFSET, TooLong, argument_offset,
+    Backwards, Instruction, JUMP_ANY_BIT, JUMP_AT_LEAST, JUMP_EQUAL, Label, MACHINE_OFFSET,
+    NUMBER_OFFSET, TooLong, argument_offset,
 };
 use super::calls::{Clause, Test};
 use super::policy::{Restrictions, Rule};
@@ -13,7 +14,11 @@ pub fn compile(restrictions: &Restrictions, native: Machine) -> Result<Vec<Instr
     let mut next = code.verdict(restrictions.foreign());
     // Written backwards: the native machine comes last here and is asked first by the kernel.
     for &machine in native.family().iter().rev() {
-        if restrictions.machines.as_ref().is_some_and(|allowed| !allowed.contains(&machine)) {
+        if restrictions
+            .machines
+            .as_ref()
+            .is_some_and(|allowed| !allowed.contains(&machine))
+        {
             continue;
         }
         let ranges = ranges(restrictions, machine);
@@ -47,13 +52,23 @@ fn ranges(restrictions: &Restrictions, machine: Machine) -> Vec<Range> {
     add(next, &unknown);
     if machine == Machine::X86_64 {
         // The x32 kind comes with the same token. It is not native, and few kernels have it.
-        add(X32_BIT, &Rule { clauses: Vec::new(), otherwise: x32(restrictions) });
+        add(
+            X32_BIT,
+            &Rule {
+                clauses: Vec::new(),
+                otherwise: x32(restrictions),
+            },
+        );
     }
     ranges
 }
 
 fn x32(restrictions: &Restrictions) -> super::Verdict {
-    if restrictions.machines.is_some() { restrictions.foreign() } else { super::Verdict::Errno(38) }
+    if restrictions.machines.is_some() {
+        restrictions.foreign()
+    } else {
+        super::Verdict::Errno(38)
+    }
 }
 
 /// A balanced search; needs the number loaded.

@@ -17,7 +17,9 @@ const DIRECTORY_MODE: u32 = 0o500;
 
 /// Writes the files and attaches their file system.
 pub(super) fn mount(state: &State<'_>, at: &CStr, names: List<'_>, change: Change) -> Result<()> {
-    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     let tree = filesystem::tmpfs_with(DIRECTORY_MODE, List::EMPTY, attributes)?;
     let mut values = state.frame.credential_values();
     for name in names.iter() {
@@ -41,5 +43,11 @@ fn write_file(tree: &OwnedFd, name: &CStr, value: &[u8], state: &State<'_>) -> R
 }
 
 fn give(file: &OwnedFd, state: &State<'_>) -> Result<()> {
-    chownat(file, c"", Some(Uid::from_raw(state.frame.uid)), Some(Gid::from_raw(state.frame.gid)), AtFlags::EMPTY_PATH)
+    chownat(
+        file,
+        c"",
+        Some(Uid::from_raw(state.frame.uid)),
+        Some(Gid::from_raw(state.frame.gid)),
+        AtFlags::EMPTY_PATH,
+    )
 }

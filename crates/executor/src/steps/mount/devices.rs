@@ -8,12 +8,18 @@ use kernel::{AsFd, OwnedFd, Result};
 use plan::List;
 
 use super::{Change, attach, clone_host, filesystem};
-use crate::path::{PathBuffer, inside, mount_point};
+use crate::path::{PathBuffer, inside};
 use crate::state::State;
 
 /// Name, major and minor number (devices.txt of the kernel).
-const NODES: [(&CStr, u32, u32); 6] =
-    [(c"null", 1, 3), (c"zero", 1, 5), (c"full", 1, 7), (c"random", 1, 8), (c"urandom", 1, 9), (c"tty", 5, 0)];
+const NODES: [(&CStr, u32, u32); 6] = [
+    (c"null", 1, 3),
+    (c"zero", 1, 5),
+    (c"full", 1, 7),
+    (c"random", 1, 8),
+    (c"urandom", 1, 9),
+    (c"tty", 5, 0),
+];
 
 const LINKS: [(&CStr, &CStr); 6] = [
     (c"/proc/self/fd", c"fd"),
@@ -38,11 +44,17 @@ pub(super) fn mount(state: &State<'_>, at: &CStr, bound: bool, change: Change) -
         if bound {
             mknodat(&tree, name, FileType::RegularFile, Mode::empty(), 0)?;
         } else {
-            mknodat(&tree, name, FileType::CharacterDevice, Mode::from_raw_mode(0o666), makedev(major, minor))?;
+            mknodat(
+                &tree,
+                name,
+                FileType::CharacterDevice,
+                Mode::from_raw_mode(0o666),
+                makedev(major, minor),
+            )?;
             open_to_all(&tree, name)?;
         }
     }
-    let point = mount_point(state.root()?, at, true)?;
+    let point = super::point(state, at, true)?;
     kernel::mount::set_attributes(&tree, change.set, change.clear, kernel::mount::Reach::Mount)?;
     attach(&tree, point)?;
     if bound {
@@ -54,7 +66,12 @@ pub(super) fn mount(state: &State<'_>, at: &CStr, bound: bool, change: Change) -
 
 /// The mode of a node, whatever mask of file modes the keeper had.
 fn open_to_all(tree: &OwnedFd, name: &CStr) -> Result<()> {
-    kernel::rustix::fs::chmodat(tree, name, Mode::from_raw_mode(0o666), kernel::rustix::fs::AtFlags::empty())
+    kernel::rustix::fs::chmodat(
+        tree,
+        name,
+        Mode::from_raw_mode(0o666),
+        kernel::rustix::fs::AtFlags::empty(),
+    )
 }
 
 /// Without privileges no node can be made, but those of the host can be bound.

@@ -3,13 +3,15 @@
 use core::ffi::CStr;
 
 use kernel::rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen,
 };
 use kernel::{Errno, OwnedFd, Result};
 use plan::List;
 
 const CLOSED: FsMountFlags = FsMountFlags::FSMOUNT_CLOEXEC;
-const HARMLESS: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NODEV);
+const HARMLESS: MountAttrFlags =
+    MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NODEV);
 
 /// Opens the configuration of a file system.
 fn new(kind: &CStr) -> Result<OwnedFd> {
@@ -32,7 +34,11 @@ pub(super) fn tmpfs(mode: u32, options: List<'_>) -> Result<OwnedFd> {
 }
 
 /// The same with mount attributes.
-pub(super) fn tmpfs_with(mode: u32, options: List<'_>, attributes: MountAttrFlags) -> Result<OwnedFd> {
+pub(super) fn tmpfs_with(
+    mode: u32,
+    options: List<'_>,
+    attributes: MountAttrFlags,
+) -> Result<OwnedFd> {
     let configuration = new(c"tmpfs")?;
     fsconfig_set_string(&configuration, c"mode", octal(mode, &mut [0; 12])?)?;
     for option in options.iter() {
@@ -48,10 +54,20 @@ fn set(configuration: &OwnedFd, option: &CStr) -> Result<()> {
     };
     let mut key = [0; 32];
     let name = option.to_bytes().get(..place).ok_or(Errno::INVAL)?;
-    key.get_mut(..name.len()).filter(|_| name.len() < 32).ok_or(Errno::INVAL)?.copy_from_slice(name);
+    key.get_mut(..name.len())
+        .filter(|_| name.len() < 32)
+        .ok_or(Errno::INVAL)?
+        .copy_from_slice(name);
     let key = CStr::from_bytes_until_nul(&key).map_err(|_| Errno::INVAL)?;
-    let value = option.to_bytes_with_nul().get(place + 1..).ok_or(Errno::INVAL)?;
-    fsconfig_set_string(configuration, key, CStr::from_bytes_with_nul(value).map_err(|_| Errno::INVAL)?)
+    let value = option
+        .to_bytes_with_nul()
+        .get(place + 1..)
+        .ok_or(Errno::INVAL)?;
+    fsconfig_set_string(
+        configuration,
+        key,
+        CStr::from_bytes_with_nul(value).map_err(|_| Errno::INVAL)?,
+    )
 }
 
 fn octal(mode: u32, room: &mut [u8; 12]) -> Result<&CStr> {
@@ -79,5 +95,8 @@ pub(super) fn terminals() -> Result<OwnedFd> {
     fsconfig_set_string(&configuration, c"mode", c"620")?;
     fsconfig_set_string(&configuration, c"gid", c"5")?;
     fsconfig_set_string(&configuration, c"ptmxmode", c"666")?;
-    finish(&configuration, MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC)
+    finish(
+        &configuration,
+        MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC,
+    )
 }

@@ -13,11 +13,18 @@ use crate::state::State;
 
 /// The file system with both of them.
 pub(in crate::steps) fn masks() -> Result<OwnedFd> {
-    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     let tree = filesystem::tmpfs_with(0o755, List::EMPTY, attributes)?;
     mkdirat(&tree, c"directory", Mode::empty())?;
     mknodat(&tree, c"file", FileType::RegularFile, Mode::empty(), 0)?;
-    kernel::mount::set_attributes(&tree, kernel::mount::READ_ONLY, 0, kernel::mount::Reach::Mount)?;
+    kernel::mount::set_attributes(
+        &tree,
+        kernel::mount::READ_ONLY,
+        0,
+        kernel::mount::Reach::Mount,
+    )?;
     Ok(tree)
 }
 
@@ -25,6 +32,10 @@ pub(in crate::steps) fn masks() -> Result<OwnedFd> {
 pub(super) fn cover(state: &State<'_>, at: &CStr) -> Result<()> {
     let point = inside(state.root()?, at)?;
     let masks = state.masks.as_ref().ok_or(Errno::BADF)?;
-    let name = if is_directory(&point)? { c"directory" } else { c"file" };
+    let name = if is_directory(&point)? {
+        c"directory"
+    } else {
+        c"file"
+    };
     attach(clone(masks, name, false)?, point)
 }

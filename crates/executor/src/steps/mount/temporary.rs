@@ -21,7 +21,11 @@ pub(super) fn directory(state: &State<'_>, parent: &CStr) -> Result<OwnedFd> {
     name.push_hex(&state.frame.invocation)?;
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let parent = open(parent, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    accept_existing(mkdirat(&parent, name.text()?, Mode::from_raw_mode(OUTER_MODE)))?;
+    accept_existing(mkdirat(
+        &parent,
+        name.text()?,
+        Mode::from_raw_mode(OUTER_MODE),
+    ))?;
     let outer = openat(&parent, name.text()?, flags, Mode::empty())?;
     let found = kernel::rustix::fs::fstat(&outer)?;
     if found.st_uid != kernel::rustix::process::geteuid().as_raw() {

@@ -1,0 +1,97 @@
+//! The environment of a start, from the weakest word to the strongest.
+
+use crate::bind::Bindings;
+use crate::frame::Role;
+use crate::planner::SpawnPlan;
+
+/// Where programs are looked for, and what `PATH` says, unless the unit says otherwise.
+pub(super) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Names and values, each name once, in the order of their first mention.
+pub(super) fn collect(plan: &SpawnPlan, bindings: &Bindings<'_>) -> Vec<(String, String)> {
+    let mut variables = Variables::default();
+    variables.set("PATH", &search_path(plan));
+    variables.lines(&bindings.manager_environment);
+    of_user(bindings, &mut variables);
+    let id: String = bindings
+        .invocation
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    variables.set("INVOCATION_ID", &id);
+    of_descriptors(bindings, &mut variables);
+    if let Some(path) = &plan.notify_path {
+        variables.set("NOTIFY_SOCKET", path);
+    }
+    variables.lines(&bindings.start_environment);
+    for (name, value) in &plan.environment {
+        variables.set(name, value);
+    }
+    variables.lines(&bindings.file_environment);
+    for entry in &plan.unset_environment {
+        variables.unset(entry);
+    }
+    variables.0
+}
+
+fn search_path(plan: &SpawnPlan) -> String {
+    if plan.search_path.is_empty() {
+        SEARCH_PATH.to_owned()
+    } else {
+        plan.search_path.join(":")
+    }
+}
+
+fn of_user(bindings: &Bindings<'_>, variables: &mut Variables) {
+    let Some(user) = &bindings.user else { return };
+    for (name, value) in [
+        ("USER", &user.name),
+        ("LOGNAME", &user.name),
+        ("HOME", &user.home),
+        ("SHELL", &user.shell),
+    ] {
+        if !value.is_empty() {
+            variables.set(name, value);
+        }
+    }
+}
+
+/// The executor adds `LISTEN_PID`, which only it knows.
+fn of_descriptors(bindings: &Bindings<'_>, variables: &mut Variables) {
+    let names: Vec<&str> = bindings
+        .descriptors
+        .iter()
+        .filter(|passed| passed.role == Role::Service)
+        .map(|passed| passed.name.as_str())
+        .collect();
+    if !names.is_empty() {
+        variables.set("LISTEN_FDS", &names.len().to_string());
+        variables.set("LISTEN_FDNAMES", &names.join(":"));
+    }
+}
+
+#[derive(Default)]
+struct Variables(Vec<(String, String)>);
+
+impl Variables {
+    fn set(&mut self, name: &str, value: &str) {
+        match self.0.iter_mut().find(|(known, _)| known == name) {
+            Some((_, old)) => *old = value.to_owned(),
+            None => self.0.push((name.to_owned(), value.to_owned())),
+        }
+    }
+
+    fn lines(&mut self, lines: &[String]) {
+        for (name, value) in lines.iter().filter_map(|line| line.split_once('=')) {
+            self.set(name, value);
+        }
+    }
+
+    /// A name, or `NAME=value` to drop only that value.
+    fn unset(&mut self, entry: &str) {
+        self.0.retain(|(name, value)| match entry.split_once('=') {
+            Some((unwanted, of)) => name != unwanted || value != of,
+            None => name != entry,
+        });
+    }
+}

@@ -1,0 +1,224 @@
+//! Limits and scheduling attributes of the process.
+
+use model::value::{CpuAffinity, IoSchedulingClass, ResourceLimit, SchedulingPolicy};
+use model::{Key, key};
+
+use super::Refusal;
+use super::draft::Draft;
+use crate::step::Step;
+
+/// The kernel's number of each limit (getrlimit(2)).
+const LIMITS: [(&Key<ResourceLimit>, u32); 16] = [
+    (&key::LIMIT_CPU, 0),
+    (&key::LIMIT_FSIZE, 1),
+    (&key::LIMIT_DATA, 2),
+    (&key::LIMIT_STACK, 3),
+    (&key::LIMIT_CORE, 4),
+    (&key::LIMIT_RSS, 5),
+    (&key::LIMIT_NPROC, 6),
+    (&key::LIMIT_NOFILE, 7),
+    (&key::LIMIT_MEMLOCK, 8),
+    (&key::LIMIT_AS, 9),
+    (&key::LIMIT_LOCKS, 10),
+    (&key::LIMIT_SIGPENDING, 11),
+    (&key::LIMIT_MSGQUEUE, 12),
+    (&key::LIMIT_NICE, 13),
+    (&key::LIMIT_RTPRIO, 14),
+    (&key::LIMIT_RTTIME, 15),
+];
+
+/// All of them.
+pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), Refusal> {
+    scheduling(draft)?;
+    memory(draft);
+    for (key, resource) in LIMITS {
+        if let Some(&limit) = draft.unit.get(key) {
+            one_limit(draft, key, resource, limit)?;
+        }
+    }
+    draft.push(
+        key::UMASK.directive(),
+        Step::Umask {
+            mask: draft.value(&key::UMASK).0,
+        },
+    );
+    Ok(())
+}
+
+/// Without the right to raise hard limits, the manager's own are the ceiling.
+fn one_limit(
+    draft: &mut Draft<'_>,
+    key: &Key<ResourceLimit>,
+    resource: u32,
+    asked: ResourceLimit,
+) -> Result<(), Refusal> {
+    let may_raise = draft
+        .facts
+        .capabilities
+        .contains(model::tables::capabilities::SYS_RESOURCE);
+    let ceiling = draft
+        .facts
+        .limits
+        .get(resource as usize)
+        .map_or(u64::MAX, |(_, hard)| *hard);
+    let mut limit = asked;
+    if !may_raise && asked.hard > ceiling {
+        let why = format!("only up to {ceiling}: raising hard limits needs CAP_SYS_RESOURCE here");
+        // More than is possible is no weaker sandbox, so what is possible is given; the table still has to allow it.
+        draft.cannot(key.directive(), &why)?;
+        limit = ResourceLimit {
+            soft: asked.soft.min(ceiling),
+            hard: ceiling,
+        };
+    }
+    draft.push(
+        key.directive(),
+        Step::Limit {
+            resource,
+            soft: limit.soft,
+            hard: limit.hard,
+        },
+    );
+    Ok(())
+}
+
+fn memory(draft: &mut Draft<'_>) {
+    if let Some(filter) = draft.unit.get(&key::COREDUMP_FILTER) {
+        draft.push(
+            key::COREDUMP_FILTER.directive(),
+            Step::CoredumpFilter {
+                mask: filter.0.into(),
+            },
+        );
+    }
+    if let Some(slack) = draft.unit.get(&key::TIMER_SLACK_NSEC) {
+        draft.push(
+            key::TIMER_SLACK_NSEC.directive(),
+            Step::TimerSlack {
+                nanoseconds: slack.0,
+            },
+        );
+    }
+    if let Some(domain) = personality(draft) {
+        draft.push(key::PERSONALITY.directive(), Step::Personality { domain });
+    }
+}
+
+/// The execution domain that Personality= asks for; the native machine is the domain 0.
+pub(super) fn personality(draft: &Draft<'_>) -> Option<u32> {
+    const PER_LINUX32: u32 = 8;
+    let asked = draft.unit.get(&key::PERSONALITY)?;
+    let narrow = matches!(
+        (asked.as_str(), draft.facts.architecture),
+        ("x86", "x86-64") | ("arm", "arm64")
+    );
+    Some(if narrow { PER_LINUX32 } else { 0 })
+}
+
+fn scheduling(draft: &mut Draft<'_>) -> Result<(), Refusal> {
+    if let Some(score) = draft
+        .unit
+        .get(&key::OOM_SCORE_ADJUST)
+        .map(|score| i32::from(score.0))
+    {
+        let directive = key::OOM_SCORE_ADJUST.directive();
+        let may_lower = draft
+            .facts
+            .capabilities
+            .contains(model::tables::capabilities::SYS_RESOURCE);
+        if draft.can(
+            score >= 0 || may_lower,
+            directive,
+            "lowering the score needs CAP_SYS_RESOURCE here",
+        )? {
+            draft.push(directive, Step::OomScore { adjust: score });
+        }
+    }
+    if let Some(nice) = draft.unit.get(&key::NICE) {
+        draft.push(
+            key::NICE.directive(),
+            Step::Nice {
+                value: nice.0.into(),
+            },
+        );
+    }
+    policy(draft);
+    if draft.unit.is_set(key::IO_SCHEDULING_CLASS.directive())
+        || draft.unit.is_set(key::IO_SCHEDULING_PRIORITY.directive())
+    {
+        let class = match draft.value(&key::IO_SCHEDULING_CLASS) {
+            IoSchedulingClass::Realtime => 1,
+            IoSchedulingClass::Idle => 3,
+            // A priority alone means the class that has priorities.
+            IoSchedulingClass::None | IoSchedulingClass::BestEffort => 2,
+        };
+        let level = draft.value(&key::IO_SCHEDULING_PRIORITY);
+        draft.push(
+            key::IO_SCHEDULING_CLASS.directive(),
+            Step::IoPriority { class, level },
+        );
+    }
+    affinity(draft)
+}
+
+fn policy(draft: &mut Draft<'_>) {
+    let keys = [
+        key::CPU_SCHEDULING_POLICY.directive(),
+        key::CPU_SCHEDULING_PRIORITY.directive(),
+        key::CPU_SCHEDULING_RESET_ON_FORK.directive(),
+    ];
+    if !keys.iter().any(|directive| draft.unit.is_set(*directive)) {
+        return;
+    }
+    let policy = draft.value(&key::CPU_SCHEDULING_POLICY);
+    let number = match policy {
+        SchedulingPolicy::Other => 0,
+        SchedulingPolicy::Fifo => 1,
+        SchedulingPolicy::RoundRobin => 2,
+        SchedulingPolicy::Batch => 3,
+        SchedulingPolicy::Idle => 5,
+        SchedulingPolicy::Ext => 7,
+    };
+    let realtime = matches!(
+        policy,
+        SchedulingPolicy::Fifo | SchedulingPolicy::RoundRobin
+    );
+    // The kernel takes 1 to 99 for these and nothing but 0 for the others.
+    let priority = if realtime {
+        draft.value(&key::CPU_SCHEDULING_PRIORITY).clamp(1, 99)
+    } else {
+        0
+    };
+    let reset_on_fork = draft.is_on(&key::CPU_SCHEDULING_RESET_ON_FORK);
+    draft.push(
+        key::CPU_SCHEDULING_POLICY.directive(),
+        Step::Scheduling {
+            policy: number,
+            priority,
+            reset_on_fork,
+        },
+    );
+}
+
+fn affinity(draft: &mut Draft<'_>) -> Result<(), Refusal> {
+    let directive = key::CPU_AFFINITY.directive();
+    let Some(affinity) = draft.unit.get(&key::CPU_AFFINITY) else {
+        return Ok(());
+    };
+    let CpuAffinity::Cpus(processors) = affinity else {
+        return if *affinity == CpuAffinity::Any {
+            Ok(())
+        } else {
+            draft.cannot(directive, "the processors of NUMA nodes are not known here")
+        };
+    };
+    let last = processors.0.iter().copied().max().unwrap_or(0);
+    let mut mask = vec![0u8; (usize::from(last) / 64 + 1) * 8];
+    for &processor in &processors.0 {
+        if let Some(byte) = mask.get_mut(usize::from(processor) / 8) {
+            *byte |= 1 << (processor % 8);
+        }
+    }
+    draft.push(directive, Step::Affinity { mask: &mask });
+    Ok(())
+}

@@ -1,0 +1,187 @@
+//! RuntimeDirectory= and its kin: made on the host before the mounts, shown inside, named in the environment.
+
+use model::value::{Directories, DirectorySpec, FileMode};
+use model::{Key, Position, key};
+
+use super::draft::{Draft, text};
+use super::meaning::Meaning;
+use super::mounts::{Cover, NO_DEVICES, NO_SUID, READ_ONLY};
+use crate::code::ListBuf;
+use crate::step::{DirectoryClass, Step};
+
+struct Kind {
+    class: DirectoryClass,
+    key: &'static Key<Directories>,
+    mode: &'static Key<FileMode>,
+    base: &'static str,
+    variable: &'static str,
+    /// Configuration belongs to the administrator, also with a dynamic user.
+    owned: bool,
+}
+
+static KINDS: [Kind; 5] = [
+    Kind {
+        class: DirectoryClass::Runtime,
+        key: &key::RUNTIME_DIRECTORY,
+        mode: &key::RUNTIME_DIRECTORY_MODE,
+        base: "/run",
+        variable: "RUNTIME_DIRECTORY",
+        owned: true,
+    },
+    Kind {
+        class: DirectoryClass::State,
+        key: &key::STATE_DIRECTORY,
+        mode: &key::STATE_DIRECTORY_MODE,
+        base: "/var/lib",
+        variable: "STATE_DIRECTORY",
+        owned: true,
+    },
+    Kind {
+        class: DirectoryClass::Cache,
+        key: &key::CACHE_DIRECTORY,
+        mode: &key::CACHE_DIRECTORY_MODE,
+        base: "/var/cache",
+        variable: "CACHE_DIRECTORY",
+        owned: true,
+    },
+    Kind {
+        class: DirectoryClass::Logs,
+        key: &key::LOGS_DIRECTORY,
+        mode: &key::LOGS_DIRECTORY_MODE,
+        base: "/var/log",
+        variable: "LOGS_DIRECTORY",
+        owned: true,
+    },
+    Kind {
+        class: DirectoryClass::Configuration,
+        key: &key::CONFIGURATION_DIRECTORY,
+        mode: &key::CONFIGURATION_DIRECTORY_MODE,
+        base: "/etc",
+        variable: "CONFIGURATION_DIRECTORY",
+        owned: false,
+    },
+];
+
+/// Whether the unit has any.
+pub(super) fn any(draft: &Draft<'_>) -> bool {
+    KINDS.iter().any(|kind| {
+        draft
+            .unit
+            .get(kind.key)
+            .is_some_and(|directories| !directories.is_empty())
+    })
+}
+
+/// Plans all of them.
+pub(super) fn plan(draft: &mut Draft<'_>, meaning: Meaning, mounts: bool) {
+    for kind in &KINDS {
+        let Some(directories) = draft.unit.get(kind.key) else {
+            continue;
+        };
+        let base = base(draft, kind);
+        let mut paths = Vec::new();
+        for spec in directories {
+            one(draft, kind, &base, spec);
+            if mounts {
+                show(draft, meaning, kind, &base, spec);
+            }
+            paths.push(format!("{base}/{}", spec.path));
+        }
+        if !paths.is_empty() {
+            draft
+                .environment
+                .push((kind.variable.to_owned(), paths.join(":")));
+        }
+    }
+}
+
+/// Where a kind lives; a user's own instance keeps everything below its runtime directory's owner, which the manager resolves.
+fn base(draft: &Draft<'_>, kind: &Kind) -> String {
+    match draft.situation.position {
+        Position::User => format!("{}/directories{}", draft.situation.runtime_dir, kind.base),
+        Position::Init | Position::Beside | Position::Nested => kind.base.to_owned(),
+    }
+}
+
+fn is_private(draft: &Draft<'_>, kind: &Kind) -> bool {
+    kind.owned && draft.is_on(&key::DYNAMIC_USER)
+}
+
+fn host_path(draft: &Draft<'_>, kind: &Kind, base: &str, spec: &DirectorySpec) -> String {
+    if is_private(draft, kind) {
+        format!("{base}/private/{}", spec.path)
+    } else {
+        format!("{base}/{}", spec.path)
+    }
+}
+
+fn one(draft: &mut Draft<'_>, kind: &Kind, base: &str, spec: &DirectorySpec) {
+    let private = is_private(draft, kind);
+    let path = host_path(draft, kind, base, spec);
+    let mut links = ListBuf::default();
+    if private {
+        links.push(format!("{base}/{}", spec.path));
+    }
+    if let Some(link) = &spec.symlink {
+        links.push(format!("{base}/{link}"));
+    }
+    let mode = draft.value(kind.mode).0;
+    let step = Step::Directory {
+        class: kind.class,
+        path: &text(&path),
+        mode,
+        owned: kind.owned,
+        private,
+        links: links.list(),
+    };
+    draft.push(kind.key.directive(), step);
+}
+
+/// Makes the directory visible and writable inside.
+fn show(draft: &mut Draft<'_>, meaning: Meaning, kind: &Kind, base: &str, spec: &DirectorySpec) {
+    let directive = Some(kind.key.directive());
+    let source = host_path(draft, kind, base, spec);
+    let read_only = if spec.read_only { READ_ONLY } else { 0 };
+    let bind = Cover::Bind {
+        source: source.clone(),
+        recursive: true,
+        source_missing_ok: false,
+    };
+    if meaning.rooted {
+        // No link leads there inside of another root, so it appears under its public name.
+        draft.mounts.cover(
+            &format!("{base}/{}", spec.path),
+            bind,
+            read_only | NO_SUID | NO_DEVICES,
+            false,
+            directive,
+        );
+    } else if is_private(draft, kind) {
+        let parent = Cover::Tmpfs {
+            mode: 0o755,
+            options: vec!["size=16k".into(), "nr_inodes=1024".into()],
+        };
+        draft.mounts.cover(
+            &format!("{base}/private"),
+            parent,
+            READ_ONLY,
+            false,
+            directive,
+        );
+        draft.mounts.cover(
+            &source,
+            bind,
+            read_only | NO_SUID | NO_DEVICES,
+            false,
+            directive,
+        );
+    } else if draft.mounts.hides(&source) {
+        draft
+            .mounts
+            .cover(&source, bind, read_only, false, directive);
+    } else {
+        draft
+            .mounts
+            .read_only(&source, spec.read_only, false, directive);
+    }
+}

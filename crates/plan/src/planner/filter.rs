@@ -1,0 +1,207 @@
+//! The unit's system-call directives as one program.
+
+use model::tables::syscall_groups;
+use model::value::{NamespaceSet, ProtectHostname, SyscallAction};
+use model::{Directive, Facts, Unit, key};
+
+use super::Refusal;
+use super::draft::Draft;
+use super::meaning::Meaning;
+use crate::seccomp::{AddressRule, CallFilter, Machine, Restrictions, TooLong, Verdict, compile};
+use crate::step::Step;
+
+/// Adds the step; whether there is a program.
+pub(super) fn plan(draft: &mut Draft<'_>, meaning: Meaning) -> Result<bool, Refusal> {
+    let personality = super::attributes::personality(draft).unwrap_or(0);
+    let restrictions = restrictions(draft.unit, draft.facts, meaning, personality);
+    if restrictions.is_empty() {
+        return Ok(false);
+    }
+    let directive = first_directive(draft.unit);
+    let Some(machine) = machine(draft.facts.architecture) else {
+        draft.cannot(
+            directive,
+            "system-call filters are not made for this machine in this version",
+        )?;
+        return Ok(false);
+    };
+    if !draft.can(
+        draft.facts.seccomp.filter,
+        directive,
+        "this kernel has no system-call filters",
+    )? {
+        return Ok(false);
+    }
+    let program = compile(&restrictions, machine).map_err(|long| Refusal {
+        directive,
+        why: long.to_string(),
+    })?;
+    let bytes: Vec<u8> = program
+        .iter()
+        .flat_map(|instruction| instruction.bytes())
+        .collect();
+    draft.push(
+        directive,
+        Step::Seccomp {
+            flags: 0,
+            program: &bytes,
+        },
+    );
+    Ok(true)
+}
+
+/// The program of a unit's directives for this host, without the rest of its plan; `None` where it restricts no calls.
+pub fn program(unit: &Unit) -> Result<Option<Vec<u8>>, TooLong> {
+    let facts = Facts::default();
+    let restrictions = restrictions(unit, &facts, Meaning::of(unit), 0);
+    let Some(machine) = machine(facts.architecture).filter(|_| !restrictions.is_empty()) else {
+        return Ok(None);
+    };
+    let program = compile(&restrictions, machine)?;
+    Ok(Some(
+        program
+            .iter()
+            .flat_map(|instruction| instruction.bytes())
+            .collect(),
+    ))
+}
+
+fn machine(name: &str) -> Option<Machine> {
+    match name {
+        "x86-64" => Some(Machine::X86_64),
+        "x86" => Some(Machine::X86),
+        "x32" => Some(Machine::X32),
+        "arm64" => Some(Machine::Aarch64),
+        "arm" => Some(Machine::Arm),
+        _ => None,
+    }
+}
+
+/// Whose failure a program that can't be installed is.
+fn first_directive(unit: &Unit) -> Directive {
+    let candidates = [
+        key::SYSTEM_CALL_FILTER.directive(),
+        key::SYSTEM_CALL_ARCHITECTURES.directive(),
+        key::RESTRICT_NAMESPACES.directive(),
+        key::RESTRICT_ADDRESS_FAMILIES.directive(),
+        key::MEMORY_DENY_WRITE_EXECUTE.directive(),
+        key::RESTRICT_SUID_SGID.directive(),
+        key::RESTRICT_REALTIME.directive(),
+        key::LOCK_PERSONALITY.directive(),
+        key::PROTECT_KERNEL_MODULES.directive(),
+        key::PROTECT_KERNEL_LOGS.directive(),
+        key::PROTECT_KERNEL_TUNABLES.directive(),
+        key::PROTECT_CLOCK.directive(),
+        key::PROTECT_HOSTNAME.directive(),
+        key::PRIVATE_DEVICES.directive(),
+        key::DYNAMIC_USER.directive(),
+    ];
+    candidates
+        .into_iter()
+        .find(|directive| unit.is_set(*directive))
+        .unwrap_or(key::SYSTEM_CALL_FILTER.directive())
+}
+
+fn restrictions(unit: &Unit, facts: &Facts, meaning: Meaning, personality: u32) -> Restrictions {
+    let native = machine(facts.architecture);
+    let machines = unit
+        .get(&key::SYSTEM_CALL_ARCHITECTURES)
+        .filter(|list| !list.is_empty())
+        .map(|list| {
+            let named = |name: &str| {
+                if name == "native" {
+                    native
+                } else {
+                    machine(name)
+                }
+            };
+            // The native machine always calls: the service's own start is made of its calls.
+            let mut machines: Vec<Machine> = list
+                .iter()
+                .filter_map(|architecture| named(architecture.as_str()))
+                .chain(native)
+                .collect();
+            machines.sort_unstable();
+            machines.dedup();
+            machines
+        });
+    Restrictions {
+        filter: filter(unit),
+        default_verdict: unit
+            .get(&key::SYSTEM_CALL_ERROR_NUMBER)
+            .map(|action| verdict(*action)),
+        machines,
+        denied_namespaces: NamespaceSet::ALL.0 & !unit.value(&key::RESTRICT_NAMESPACES).0,
+        addresses: unit.get(&key::RESTRICT_ADDRESS_FAMILIES).map(|families| {
+            let numbers = families
+                .families
+                .iter()
+                .map(|&family| family.into())
+                .collect();
+            if families.allow {
+                AddressRule::Only(numbers)
+            } else {
+                AddressRule::Except(numbers)
+            }
+        }),
+        no_writable_code: unit.value(&key::MEMORY_DENY_WRITE_EXECUTE),
+        no_set_id: meaning.no_set_id,
+        no_realtime: unit.value(&key::RESTRICT_REALTIME),
+        locked_personality: unit.value(&key::LOCK_PERSONALITY).then_some(personality),
+        denied_calls: denied_calls(unit),
+        logged: unit
+            .get(&key::SYSTEM_CALL_LOG)
+            .map_or_else(Vec::new, |log| {
+                log.resolve()
+                    .calls
+                    .keys()
+                    .map(|&call| call.to_owned())
+                    .collect()
+            }),
+    }
+}
+
+const fn verdict(action: SyscallAction) -> Verdict {
+    match action {
+        SyscallAction::Kill => Verdict::Kill,
+        SyscallAction::Errno(number) => Verdict::Errno(number),
+    }
+}
+
+fn filter(unit: &Unit) -> Option<CallFilter> {
+    let filter = unit
+        .get(&key::SYSTEM_CALL_FILTER)
+        .filter(|filter| !filter.rules.is_empty())?;
+    let resolved = filter.resolve();
+    let listed = resolved
+        .calls
+        .into_iter()
+        .map(|(call, action)| (call.to_owned(), action.map(verdict)))
+        .collect();
+    Some(CallFilter {
+        allow_list: resolved.allow,
+        listed,
+    })
+}
+
+fn denied_calls(unit: &Unit) -> Vec<&'static str> {
+    let mut denied = Vec::new();
+    let mut group = |key, group| {
+        if unit.value(key) {
+            denied.extend(syscall_groups::members(group));
+        }
+    };
+    group(&key::PROTECT_CLOCK, "@clock");
+    group(&key::PROTECT_KERNEL_MODULES, "@module");
+    group(&key::PRIVATE_DEVICES, "@raw-io");
+    if unit.value(&key::PROTECT_KERNEL_LOGS) {
+        denied.push("syslog");
+    }
+    if unit.value(&key::PROTECT_KERNEL_TUNABLES) {
+        denied.push("_sysctl");
+    }
+    if matches!(unit.value(&key::PROTECT_HOSTNAME), ProtectHostname::Yes(_)) {
+        denied.extend(["sethostname", "setdomainname"]);
+    }
+    denied
+}

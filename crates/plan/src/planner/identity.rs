@@ -1,0 +1,118 @@
+//! User, groups, keyring, and the user namespace with its two possible places.
+
+use model::value::{KeyringMode, PrivateUsers};
+use model::{Directive, key};
+
+use super::Refusal;
+use super::draft::Draft;
+use crate::step::{Step, UserMap};
+
+/// Whether the unit names a user or makes one.
+pub(super) fn changes_user(draft: &Draft<'_>) -> bool {
+    draft.is_on(&key::DYNAMIC_USER)
+        || draft
+            .unit
+            .get(&key::USER)
+            .is_some_and(|user| user.id() != Some(0) && user.as_str() != "root")
+}
+
+fn directive_of_user(draft: &Draft<'_>) -> Directive {
+    if draft.is_on(&key::DYNAMIC_USER) {
+        key::DYNAMIC_USER.directive()
+    } else {
+        key::USER.directive()
+    }
+}
+
+/// Groups and user.
+pub(super) fn plan(draft: &mut Draft<'_>, keep_capabilities: bool) -> Result<(), Refusal> {
+    let user = directive_of_user(draft);
+    let names_group = draft.unit.is_set(key::GROUP.directive());
+    let more_groups = draft.unit.is_set(key::SUPPLEMENTARY_GROUPS.directive());
+    if !changes_user(draft) && !names_group && !more_groups {
+        return Ok(());
+    }
+    if !draft.is_privileged() {
+        let directive = if changes_user(draft) {
+            user
+        } else {
+            key::GROUP.directive()
+        };
+        return draft.cannot(directive, "only root changes users");
+    }
+    if changes_user(draft) || names_group || more_groups {
+        draft.push(
+            if names_group {
+                key::GROUP.directive()
+            } else {
+                user
+            },
+            Step::Groups,
+        );
+    }
+    if changes_user(draft) {
+        draft.push(user, Step::User { keep_capabilities });
+    }
+    Ok(())
+}
+
+/// The session keyring; every system service gets one of its own.
+pub(super) fn keyring(draft: &mut Draft<'_>) -> Result<(), Refusal> {
+    let directive = key::KEYRING_MODE.directive();
+    let mode = draft.value(&key::KEYRING_MODE);
+    let asked = draft.unit.is_set(directive);
+    if mode == KeyringMode::Inherit || (!asked && !draft.facts.keyring) {
+        return Ok(());
+    }
+    if draft.can(
+        draft.facts.keyring,
+        directive,
+        "this kernel has no keyrings",
+    )? {
+        draft.push(
+            directive,
+            Step::Keyring {
+                link_user: mode == KeyringMode::Shared,
+            },
+        );
+    }
+    Ok(())
+}
+
+/// The user namespace that root makes last, and the one that the unprivileged need first.
+pub(super) fn user_namespace(draft: &mut Draft<'_>, needed: bool) -> Result<(), Refusal> {
+    let directive = key::PRIVATE_USERS.directive();
+    let users = draft.value(&key::PRIVATE_USERS);
+    if users == PrivateUsers::No && (draft.is_privileged() || !needed) {
+        return Ok(());
+    }
+    if !draft.can(
+        draft.facts.namespaces.user,
+        directive,
+        "user namespaces can't be made here",
+    )? {
+        return Ok(());
+    }
+    if !draft.is_privileged() {
+        draft.push(
+            directive,
+            Step::UserNamespaceFirst {
+                map: UserMap::CallerOnly,
+            },
+        );
+        return Ok(());
+    }
+    let map = match users {
+        PrivateUsers::Identity => UserMap::Identity,
+        PrivateUsers::Full => UserMap::Full,
+        PrivateUsers::Managed => {
+            return draft.cannot(
+                directive,
+                "managed ranges of users are not made in this version",
+            );
+        }
+        PrivateUsers::No | PrivateUsers::SelfOnly => UserMap::SelfAndRoot,
+    };
+    draft.push(directive, Step::UserNamespaceLate { map });
+    Ok(())
+}

@@ -1,0 +1,436 @@
+//! What the file system looks like from inside: every directive that mounts something, as entries of one list.
+
+use model::value::{
+    BindMount, PathRules, PrivateTmp, ProcSubset, ProtectControlGroups, ProtectHome, ProtectProc,
+    ProtectSystem,
+};
+use model::{Directive, Key, key};
+
+use super::draft::{Draft, text};
+use super::meaning::{Meaning, root_directory};
+use super::mounts::{Cover, NO_DEVICES, NO_EXEC, NO_SUID, READ_ONLY};
+use super::namespaces::MOUNT;
+use super::{Refusal, directories, kernel_paths, mounts};
+use crate::step::{RootSource, Step};
+
+/// Whether the unit needs a mount namespace, and for the sake of which directive.
+pub(super) fn reason(draft: &Draft<'_>, meaning: Meaning) -> Option<Directive> {
+    let set = |directive: Directive| draft.unit.is_set(directive);
+    let on = |key: &Key<bool>| draft.is_on(key).then(|| key.directive());
+    let protections = [
+        (meaning.protect_system != ProtectSystem::No).then(|| key::PROTECT_SYSTEM.directive()),
+        (meaning.protect_home != ProtectHome::No).then(|| key::PROTECT_HOME.directive()),
+        (meaning.private_tmp != PrivateTmp::No).then(|| key::PRIVATE_TMP.directive()),
+        (draft.value(&key::PROTECT_PROC) != ProtectProc::Default)
+            .then(|| key::PROTECT_PROC.directive()),
+        (draft.value(&key::PROC_SUBSET) != ProcSubset::All).then(|| key::PROC_SUBSET.directive()),
+        (draft.value(&key::PROTECT_CONTROL_GROUPS) != ProtectControlGroups::No)
+            .then(|| key::PROTECT_CONTROL_GROUPS.directive()),
+        (draft.is_on(&key::DYNAMIC_USER) && directories::any(draft))
+            .then(|| key::DYNAMIC_USER.directive()),
+    ];
+    let switches = [
+        &key::PRIVATE_MOUNTS,
+        &key::PRIVATE_DEVICES,
+        &key::PRIVATE_PIDS,
+        &key::PRIVATE_IPC,
+        &key::PRIVATE_NETWORK,
+        &key::PROTECT_KERNEL_TUNABLES,
+        &key::PROTECT_KERNEL_MODULES,
+        &key::PROTECT_KERNEL_LOGS,
+        &key::PROTECT_CLOCK,
+        &key::MOUNT_API_VFS,
+    ];
+    let lists = [
+        key::ROOT_DIRECTORY.directive(),
+        key::ROOT_IMAGE.directive(),
+        key::READ_WRITE_PATHS.directive(),
+        key::READ_ONLY_PATHS.directive(),
+        key::INACCESSIBLE_PATHS.directive(),
+        key::EXEC_PATHS.directive(),
+        key::NO_EXEC_PATHS.directive(),
+        key::BIND_PATHS.directive(),
+        key::BIND_READ_ONLY_PATHS.directive(),
+        key::TEMPORARY_FILE_SYSTEM.directive(),
+        key::MOUNT_FLAGS.directive(),
+        key::LOAD_CREDENTIAL.directive(),
+        key::SET_CREDENTIAL.directive(),
+    ];
+    let mut found = protections
+        .into_iter()
+        .flatten()
+        .chain(switches.into_iter().filter_map(on))
+        .chain(lists.into_iter().filter(|&d| set(d)));
+    found.next()
+}
+
+/// Fills the list and turns it into steps.
+pub(super) fn plan(
+    draft: &mut Draft<'_>,
+    meaning: Meaning,
+    directive: Directive,
+) -> Result<(), Refusal> {
+    let possible =
+        draft.facts.namespaces.mount && draft.facts.mounts.new_api && draft.facts.mounts.setattr;
+    if !draft.can(
+        possible,
+        directive,
+        "mount namespaces with the kernel's new mount calls (Linux 5.12) can't be made here",
+    )? {
+        return Ok(());
+    }
+    draft.namespaces |= MOUNT;
+    draft.mounts.image =
+        root_directory(draft.unit).is_none() && draft.unit.get(&key::ROOT_IMAGE).is_some();
+    explicit_paths(draft);
+    api(draft, meaning);
+    system(draft, meaning);
+    home(draft, meaning);
+    temporary(draft, meaning);
+    kernel_paths::plan(draft)?;
+    super::credentials::plan(draft, meaning);
+    notify(draft, meaning);
+    directories::plan(draft, meaning, true);
+    root(draft);
+    mounts::emit(draft);
+    draft.frame(Step::EnterRoot);
+    Ok(())
+}
+
+fn root(draft: &mut Draft<'_>) {
+    const MS_SLAVE: u32 = 1 << 19;
+    const MS_PRIVATE: u32 = 1 << 18;
+    // A change of the host still comes in, nothing goes out; MountFlags=shared can't hold below a root of its own.
+    let flag = if draft.value(&key::MOUNT_FLAGS) == model::value::MountPropagation::Private {
+        MS_PRIVATE
+    } else {
+        MS_SLAVE
+    };
+    draft.frame(Step::Propagation { flag });
+    let set = draft.mounts.root_attributes();
+    if let Some(path) = root_directory(draft.unit) {
+        let path = text(path);
+        draft.push(
+            key::ROOT_DIRECTORY.directive(),
+            Step::Root {
+                from: RootSource::Directory { path: &path },
+                set,
+            },
+        );
+    } else if draft.mounts.image {
+        draft.push(key::ROOT_IMAGE.directive(), Step::CloneImage);
+        draft.push(
+            key::ROOT_IMAGE.directive(),
+            Step::Root {
+                from: RootSource::Image,
+                set,
+            },
+        );
+    } else {
+        draft.push(
+            key::PROTECT_SYSTEM.directive(),
+            Step::Root {
+                from: RootSource::Host,
+                set,
+            },
+        );
+    }
+}
+
+/// What the unit says of paths by name. First, since of two covers of one path the first stays.
+fn explicit_paths(draft: &mut Draft<'_>) {
+    let inaccessible = [&key::INACCESSIBLE_PATHS, &key::INACCESSIBLE_DIRECTORIES];
+    for_each(draft, &inaccessible, |list, path, optional, why| {
+        list.cover(path, Cover::Inaccessible, 0, optional, why)
+    });
+    let read_only = [&key::READ_ONLY_PATHS, &key::READ_ONLY_DIRECTORIES];
+    for_each(draft, &read_only, |list, path, optional, why| {
+        list.read_only(path, true, optional, why)
+    });
+    let writable = [&key::READ_WRITE_PATHS, &key::READ_WRITE_DIRECTORIES];
+    for_each(draft, &writable, |list, path, optional, why| {
+        list.read_only(path, false, optional, why)
+    });
+    for_each(
+        draft,
+        &[&key::NO_EXEC_PATHS],
+        |list, path, optional, why| list.no_exec(path, true, optional, why),
+    );
+    for_each(draft, &[&key::EXEC_PATHS], |list, path, optional, why| {
+        list.no_exec(path, false, optional, why)
+    });
+    binds(draft, &key::BIND_PATHS, 0);
+    binds(draft, &key::BIND_READ_ONLY_PATHS, READ_ONLY);
+    for file_system in &draft.value(&key::TEMPORARY_FILE_SYSTEM) {
+        let (mode, set, options) = tmpfs_options(&file_system.options);
+        let cover = Cover::Tmpfs { mode, options };
+        draft.mounts.cover(
+            &file_system.path,
+            cover,
+            set,
+            false,
+            Some(key::TEMPORARY_FILE_SYSTEM.directive()),
+        );
+    }
+}
+
+fn for_each(
+    draft: &mut Draft<'_>,
+    keys: &[&Key<PathRules>],
+    apply: impl Fn(&mut mounts::MountList, &str, bool, Option<Directive>),
+) {
+    for key in keys {
+        for rule in draft.unit.get(key).into_iter().flatten() {
+            apply(
+                &mut draft.mounts,
+                &rule.path,
+                rule.optional,
+                Some(key.directive()),
+            );
+        }
+    }
+}
+
+fn binds(draft: &mut Draft<'_>, key: &Key<model::value::BindMounts>, set: u64) {
+    for BindMount {
+        source,
+        destination,
+        optional,
+        recursive,
+    } in &draft.value(key)
+    {
+        let cover = Cover::Bind {
+            source: source.clone(),
+            recursive: *recursive,
+            source_missing_ok: *optional,
+        };
+        draft
+            .mounts
+            .cover(destination, cover, set, false, Some(key.directive()));
+    }
+}
+
+/// Splits mount options into what the mount has and what the file system has.
+fn tmpfs_options(text: &str) -> (u32, u64, Vec<String>) {
+    let (mut mode, mut set, mut options) = (0o755, NO_SUID | NO_DEVICES, Vec::new());
+    for option in text
+        .split(',')
+        .map(str::trim)
+        .filter(|option| !option.is_empty())
+    {
+        match option.split_once('=') {
+            Some(("mode", digits)) => {
+                mode = u32::from_str_radix(digits, 8).map_or(mode, |given| given & 0o7777)
+            }
+            None if option == "ro" => set |= READ_ONLY,
+            None if option == "noexec" => set |= NO_EXEC,
+            None if matches!(
+                option,
+                "rw" | "exec" | "nosuid" | "nodev" | "strictatime" | "relatime" | "noatime"
+            ) => {}
+            Some(_) | None => options.push(option.to_owned()),
+        }
+    }
+    (mode, set, options)
+}
+
+/// /proc, /sys, /dev and /run of another root, and fresh ones where a namespace needs them.
+fn api(draft: &mut Draft<'_>, meaning: Meaning) {
+    let rooted_api = meaning.rooted && meaning.api_vfs;
+    let proc = draft.pid_namespace
+        || draft.value(&key::PROTECT_PROC) != ProtectProc::Default
+        || draft.value(&key::PROC_SUBSET) != ProcSubset::All;
+    if proc || rooted_api || draft.is_on(&key::MOUNT_API_VFS) {
+        fresh_proc(draft);
+    }
+    let sys = Some(key::MOUNT_API_VFS.directive());
+    if draft.is_on(&key::PRIVATE_NETWORK) && draft.facts.mounts.sysfs_mountable {
+        draft.mounts.cover(
+            "/sys",
+            Cover::Sysfs,
+            0,
+            false,
+            Some(key::PRIVATE_NETWORK.directive()),
+        );
+        let cgroups = Cover::Bind {
+            source: "/sys/fs/cgroup".into(),
+            recursive: true,
+            source_missing_ok: true,
+        };
+        draft.mounts.cover(
+            "/sys/fs/cgroup",
+            cgroups,
+            NO_SUID | NO_DEVICES | NO_EXEC,
+            true,
+            sys,
+        );
+    } else if rooted_api {
+        let host = Cover::Bind {
+            source: "/sys".into(),
+            recursive: true,
+            source_missing_ok: false,
+        };
+        draft
+            .mounts
+            .cover("/sys", host, NO_SUID | NO_DEVICES | NO_EXEC, false, sys);
+    }
+    devices(draft, rooted_api);
+    if rooted_api {
+        let run = Cover::Tmpfs {
+            mode: 0o755,
+            options: vec!["size=20%".into(), "nr_inodes=800k".into()],
+        };
+        draft
+            .mounts
+            .cover("/run", run, NO_SUID | NO_DEVICES, false, sys);
+    }
+}
+
+fn fresh_proc(draft: &mut Draft<'_>) {
+    let only_pids = draft.value(&key::PROC_SUBSET) == ProcSubset::Pid;
+    let protect = draft.value(&key::PROTECT_PROC);
+    let directive = match (only_pids, protect) {
+        (true, _) => key::PROC_SUBSET.directive(),
+        (false, ProtectProc::Default) if draft.pid_namespace => key::PRIVATE_PIDS.directive(),
+        (false, ProtectProc::Default) => key::MOUNT_API_VFS.directive(),
+        (false, _) => key::PROTECT_PROC.directive(),
+    };
+    let hide = match protect {
+        ProtectProc::Default => None,
+        ProtectProc::NoAccess => Some("noaccess"),
+        ProtectProc::Invisible => Some("invisible"),
+        ProtectProc::Ptraceable => Some("ptraceable"),
+    };
+    draft.mounts.cover(
+        "/proc",
+        Cover::Proc { hide, only_pids },
+        0,
+        false,
+        Some(directive),
+    );
+}
+
+fn devices(draft: &mut Draft<'_>, rooted_api: bool) {
+    let directive = Some(key::PRIVATE_DEVICES.directive());
+    let may_make = draft.is_privileged()
+        && draft
+            .facts
+            .bounding
+            .contains(model::tables::capabilities::MKNOD);
+    let private = draft.is_on(&key::PRIVATE_DEVICES);
+    if private {
+        let set = READ_ONLY | NO_EXEC | NO_SUID;
+        draft.mounts.cover(
+            "/dev",
+            Cover::Devices { bound: !may_make },
+            set,
+            false,
+            directive,
+        );
+    } else if rooted_api {
+        let host = Cover::Bind {
+            source: "/dev".into(),
+            recursive: true,
+            source_missing_ok: false,
+        };
+        draft.mounts.cover(
+            "/dev",
+            host,
+            NO_SUID,
+            false,
+            Some(key::MOUNT_API_VFS.directive()),
+        );
+    }
+    if draft.is_on(&key::PRIVATE_IPC) && draft.facts.mounts.mqueue {
+        draft.mounts.cover(
+            "/dev/mqueue",
+            Cover::MessageQueues,
+            0,
+            true,
+            Some(key::PRIVATE_IPC.directive()),
+        );
+    }
+}
+
+fn system(draft: &mut Draft<'_>, meaning: Meaning) {
+    let directive = Some(key::PROTECT_SYSTEM.directive());
+    let paths: &[&str] = match meaning.protect_system {
+        ProtectSystem::No => &[],
+        ProtectSystem::Yes => &["/usr", "/boot", "/efi"],
+        ProtectSystem::Full => &["/usr", "/boot", "/efi", "/etc"],
+        ProtectSystem::Strict => {
+            // The API file systems and homes have directives of their own.
+            for path in ["/dev", "/home", "/proc", "/root", "/run/user", "/sys"] {
+                draft.mounts.read_only(path, false, true, directive);
+            }
+            &["/"]
+        }
+    };
+    for path in paths {
+        draft.mounts.read_only(path, true, true, directive);
+    }
+}
+
+fn home(draft: &mut Draft<'_>, meaning: Meaning) {
+    let directive = Some(key::PROTECT_HOME.directive());
+    for path in ["/home", "/root", "/run/user"] {
+        match meaning.protect_home {
+            ProtectHome::No => {}
+            ProtectHome::Yes => draft
+                .mounts
+                .cover(path, Cover::Inaccessible, 0, true, directive),
+            ProtectHome::ReadOnly => draft.mounts.read_only(path, true, true, directive),
+            ProtectHome::Tmpfs => {
+                let mode = if path == "/root" { 0o700 } else { 0o755 };
+                let empty = Cover::Tmpfs {
+                    mode,
+                    options: vec!["size=16k".into(), "nr_inodes=1024".into()],
+                };
+                draft.mounts.cover(
+                    path,
+                    empty,
+                    READ_ONLY | NO_SUID | NO_DEVICES,
+                    true,
+                    directive,
+                );
+            }
+        }
+    }
+}
+
+fn temporary(draft: &mut Draft<'_>, meaning: Meaning) {
+    let directive = Some(key::PRIVATE_TMP.directive());
+    for path in ["/tmp", "/var/tmp"] {
+        let cover = match meaning.private_tmp {
+            PrivateTmp::No => continue,
+            PrivateTmp::Connected => Cover::PrivateTmp { parent: path },
+            PrivateTmp::Disconnected => Cover::Tmpfs {
+                mode: 0o1777,
+                options: vec!["size=10%".into(), "nr_inodes=400k".into()],
+            },
+        };
+        draft
+            .mounts
+            .cover(path, cover, NO_SUID | NO_DEVICES, false, directive);
+    }
+}
+
+/// The notification socket stays reachable: where it is, or at a fixed place below another root.
+fn notify(draft: &mut Draft<'_>, meaning: Meaning) {
+    const INSIDE: &str = "/run/coracle/notify";
+    let Some(socket) = draft.notify_path.clone() else {
+        return;
+    };
+    let at = if meaning.rooted { INSIDE } else { &socket };
+    if meaning.rooted || draft.mounts.hides(&socket) {
+        let bind = Cover::Bind {
+            source: socket.clone(),
+            recursive: false,
+            source_missing_ok: false,
+        };
+        draft
+            .mounts
+            .cover(at, bind, NO_EXEC | NO_SUID | NO_DEVICES, false, None);
+    }
+    draft.notify_path = Some(at.to_owned());
+}
