@@ -1,2 +1,56 @@
-//! Entry of `coracle`.
-fn main() {}
+//! `coracle`: the command. It finds the verb, builds only that verb's options, and runs it.
+
+mod autostart;
+mod check;
+mod clock;
+mod commands;
+mod context;
+mod failure;
+mod listing;
+mod portable;
+mod reference;
+mod terminal;
+mod toolbox;
+mod verbs;
+mod workers;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+
+use context::{Context, Globals};
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|word| word == workers::ARGUMENT) {
+        return failure::exit(workers::main(arguments.into_iter().skip(2)));
+    }
+    let verb = verbs::of(&arguments);
+    match command_for(verb).try_get_matches_from(&arguments) {
+        Ok(matches) => failure::exit(run(verb, &matches)),
+        Err(error) => usage(&error),
+    }
+}
+
+/// Building the options of all verbs costs more than a start; so only the verb that is run is built, and all of them for help and errors.
+fn command_for(verb: Option<&'static verbs::Verb>) -> clap::Command {
+    verb.map_or_else(verbs::whole_command, |verb| verbs::root_command().subcommand((verb.command)()))
+}
+
+fn run(verb: Option<&verbs::Verb>, matches: &clap::ArgMatches) -> anyhow::Result<u8> {
+    let globals = Globals::from_matches(matches);
+    let context = Context::new(globals)?;
+    match (verb, matches.subcommand()) {
+        (Some(verb), Some((_, options))) => (verb.run)(options, &context),
+        _ => commands::overview(&context),
+    }
+}
+
+fn usage(error: &clap::Error) -> ExitCode {
+    let asked_for_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if error.print().is_err() {
+        return ExitCode::FAILURE;
+    }
+    ExitCode::from(if asked_for_help { 0 } else { 2 })
+}

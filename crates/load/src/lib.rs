@@ -14,11 +14,15 @@ pub mod portable;
 mod side;
 mod specifier;
 mod tree;
+mod whole;
 
 pub use host_tree::HostTree;
 pub use loader::{LoadState, Loaded, Loader, load_text};
 pub use origin::{Origin, Origins};
 pub use paths::SearchPath;
 pub use specifier::{MAX_EXPANDED_BYTES, OsRelease, SpecifierContext, Specifiers};
+#[cfg(feature = "render")]
+pub use syntax::render;
 pub use syntax::{Diagnostic, Severity};
 pub use tree::{Content, MemoryTree, Tree};
+pub use whole::defect;

@@ -1,0 +1,123 @@
+//! Unit files read without a manager: for `verify`, for portables before they are attached, and for `shell`.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use load::portable::Profile;
+use load::{Diagnostic, HostTree, LoadState, Loaded, Loader, SearchPath, Severity, SpecifierContext};
+use model::{Unit, UnitName};
+use serde::Serialize;
+use wire::Setting;
+
+use crate::context::Context;
+
+/// Something that is wrong in a file.
+#[derive(Serialize)]
+pub(crate) struct Finding {
+    file: String,
+    line: u32,
+    message: String,
+    hint: Option<String>,
+    /// The unit can't be used as it is.
+    pub(crate) is_error: bool,
+    /// The line with a caret, for a terminal.
+    #[serde(skip)]
+    pub(crate) rendered: String,
+}
+
+/// Everything that is wrong with a unit, given by the path of its file or by its name.
+///
+/// # Errors
+/// When the file can't be read or the name is none.
+pub(crate) fn unit(context: &Context, what: &str) -> Result<Vec<Finding>> {
+    let loaded = if what.contains('/') { from_file(Path::new(what))? } else { from_path(context, what)? };
+    let mut findings: Vec<Finding> = loaded.diagnostics.iter().map(Finding::of).collect();
+    if loaded.state != LoadState::Loaded {
+        findings.push(Finding::whole(what, &format!("the unit is {}", loaded.state)));
+    }
+    findings.extend(unenforced(&loaded.unit).map(|name| Finding::whole(what, &format!("{name}= restricts the service and is not enforced by this version: the start is refused"))));
+    Ok(findings)
+}
+
+fn from_file(path: &Path) -> Result<Loaded> {
+    let name = path.file_name().and_then(|name| name.to_str()).context("the path names no file")?;
+    let name: UnitName = name.parse()?;
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(load::load_text(&name, path, &bytes, &specifiers()))
+}
+
+fn from_path(context: &Context, name: &str) -> Result<Loaded> {
+    let whole = if name.contains('.') { name.to_owned() } else { format!("{name}.service") };
+    Ok(loader(context).load(&whole.parse()?))
+}
+
+/// The units of this instance, as the manager would find them.
+pub(crate) fn loader(context: &Context) -> Loader<HostTree> {
+    let directories = &context.directories;
+    let path = SearchPath::own(&directories.config, &directories.runtime, &directories.state);
+    Loader::new(path, HostTree).with_context(specifiers())
+}
+
+/// One unit of this instance.
+///
+/// # Errors
+/// When the name is none.
+pub(crate) fn attached(context: &Context, name: &str) -> Result<Unit> {
+    Ok(loader(context).load(&name.parse()?).unit)
+}
+
+/// What specifiers stand for on this host.
+pub(crate) fn specifiers() -> SpecifierContext {
+    SpecifierContext::default()
+}
+
+/// Names of directives that restrict, are set, and are not enforced.
+pub(crate) fn unenforced(unit: &Unit) -> impl Iterator<Item = &'static str> + '_ {
+    unit.iter().filter_map(|(directive, _)| {
+        let row = settings::row(directive);
+        row.is_unenforced_restriction().then_some(row.name)
+    })
+}
+
+/// A unit from its directives as the manager prints them.
+///
+/// # Errors
+/// When the name is none.
+pub(crate) fn unit_of_settings(name: &str, settings: &[Setting]) -> Result<Unit> {
+    let name: UnitName = name.parse()?;
+    let lines: String = settings.iter().map(|setting| format!("{}={}\n", setting.directive, setting.value)).collect();
+    let text = format!("[Service]\n{lines}");
+    Ok(load::load_text(&name, Path::new(name.as_str()), text.as_bytes(), &specifiers()).unit)
+}
+
+impl Finding {
+    fn of(diagnostic: &Diagnostic) -> Finding {
+        Finding {
+            file: diagnostic.file.to_string(),
+            line: diagnostic.line,
+            message: diagnostic.message.clone(),
+            hint: diagnostic.hint.clone(),
+            is_error: diagnostic.severity == Severity::Error,
+            rendered: load::render(diagnostic),
+        }
+    }
+
+    fn whole(file: &str, message: &str) -> Finding {
+        Finding { file: file.to_owned(), line: 0, message: message.to_owned(), hint: None, is_error: true, rendered: format!("{file}: {message}") }
+    }
+}
+
+/// The lines of a profile, as a unit file would have them.
+pub(crate) fn profile_lines(name: &str) -> Option<Vec<String>> {
+    let profile = Profile::named(name)?;
+    let mut unit = Unit::new(UnitName::new("profile.service").ok()?);
+    profile.values().for_each(|(directive, value)| unit.set_raw(directive, value.clone()));
+    let directives = profile.values().map(|(directive, _)| directive);
+    let lines = directives.flat_map(|directive| {
+        let printed = settings::print(&unit, directive);
+        // A value that prints as nothing is the empty list, which a unit file says with an empty assignment.
+        let printed = if printed.is_empty() { vec![String::new()] } else { printed };
+        printed.into_iter().map(move |line| format!("{}={line}", directive.name()))
+    });
+    Some(lines.collect())
+}

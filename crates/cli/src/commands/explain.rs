@@ -1,0 +1,69 @@
+//! `explain DIRECTIVE` prints its row, `explain --plan UNIT` the steps of its start.
+
+use anyhow::Result;
+use clap::Args;
+use wire::OneUnit;
+use wire::methods::Explain as ExplainMethod;
+
+use crate::context::Context;
+use crate::failure::hint;
+use crate::terminal::{Paint, plain, say};
+use crate::verbs::Run;
+
+/// Options of `explain`.
+#[derive(Args, Debug)]
+pub(crate) struct Explain {
+    /// Directives, with or without `=`
+    #[arg(value_name = "DIRECTIVE", required_unless_present = "plan")]
+    directives: Vec<String>,
+    /// Print the steps by which this unit would be started now
+    #[arg(long, value_name = "UNIT", conflicts_with = "directives")]
+    plan: Option<String>,
+}
+
+impl Run for Explain {
+    fn run(self, context: &Context) -> Result<u8> {
+        if let Some(unit) = self.plan {
+            return plan(context, unit);
+        }
+        for name in &self.directives {
+            directive(name.trim_end_matches('='), context.globals.json)?;
+        }
+        Ok(0)
+    }
+}
+
+fn plan(context: &Context, unit: String) -> Result<u8> {
+    let reply = context.connect()?.call(ExplainMethod, &OneUnit { unit })?;
+    if context.globals.json {
+        say(&serde_json::to_string_pretty(&reply)?);
+        return Ok(0);
+    }
+    for (index, step) in reply.steps.iter().enumerate() {
+        let directive = if step.directive.is_empty() { String::new() } else { Paint::Dim.on(&format!("  {}=", step.directive)) };
+        say(&format!("{:>3}  {:<18} {}{directive}", index + 1, step.step, plain(&step.text)));
+    }
+    for reduction in &reply.reductions {
+        say(&format!("{} {}= {}", Paint::Yellow.on("reduced:"), reduction.directive, plain(&reduction.reason)));
+    }
+    for refusal in &reply.refusals {
+        say(&format!("{} {}= {}", Paint::Red.on("refused:"), refusal.directive, plain(&refusal.reason)));
+    }
+    Ok(u8::from(!reply.refusals.is_empty()))
+}
+
+fn directive(name: &str, json: bool) -> Result<()> {
+    let rows: Vec<&settings::Row> = settings::rows_named(name).collect();
+    if rows.is_empty() {
+        let nearest = settings::nearest(name).map_or_else(|| "`man 7 systemd.directives` lists the names".to_owned(), |nearest| format!("did you mean {nearest}=?"));
+        return Err(hint(format!("there is no directive {name}="), nearest));
+    }
+    for row in rows {
+        if json {
+            say(&serde_json::to_string_pretty(&crate::reference::json(row))?);
+        } else {
+            say(crate::reference::text(row).trim_end());
+        }
+    }
+    Ok(())
+}

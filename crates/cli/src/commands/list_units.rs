@@ -1,0 +1,74 @@
+//! `list-units` and `list-jobs`.
+
+use anyhow::Result;
+use clap::Args;
+use wire::methods::{ListJobs as ListJobsMethod, ListUnits as ListUnitsMethod};
+use wire::{ListUnitsRequest, NamesRequest};
+
+use crate::context::Context;
+use crate::listing;
+use crate::verbs::Run;
+
+/// Options of `list-units`.
+#[derive(Args, Debug)]
+pub(crate) struct ListUnits {
+    /// Names or patterns
+    #[arg(value_name = "PATTERN")]
+    names: Vec<String>,
+    /// Inactive ones too
+    #[arg(short, long)]
+    all: bool,
+    /// Only units in one of these load, active or sub states
+    #[arg(long, value_name = "STATE", value_delimiter = ',')]
+    state: Vec<String>,
+    /// Only units of these kinds, such as service or socket
+    #[arg(short = 't', long = "type", value_name = "KIND", value_delimiter = ',')]
+    kinds: Vec<String>,
+    /// Only units that failed
+    #[arg(long)]
+    failed: bool,
+}
+
+impl Run for ListUnits {
+    fn run(mut self, context: &Context) -> Result<u8> {
+        if self.failed {
+            self.state.push("failed".to_owned());
+        }
+        let request = ListUnitsRequest { names: self.names, states: self.state, kinds: self.kinds, all: self.all };
+        let reply = context.connect()?.call(ListUnitsMethod, &request)?;
+        let columns: &[listing::Column<wire::UnitSummary>] = &[
+            ("UNIT", |unit| unit.name.clone()),
+            ("LOAD", |unit| unit.load.clone()),
+            ("ACTIVE", |unit| unit.active.clone()),
+            ("SUB", |unit| unit.sub.clone()),
+            ("DESCRIPTION", |unit| unit.description.clone()),
+        ];
+        listing::print(&reply.units, columns, context.globals.json)?;
+        if !context.globals.json {
+            context.narrate(&format!("{} units", reply.units.len()));
+        }
+        Ok(0)
+    }
+}
+
+/// Options of `list-jobs`.
+#[derive(Args, Debug)]
+pub(crate) struct ListJobs {
+    /// Names or patterns
+    #[arg(value_name = "PATTERN")]
+    names: Vec<String>,
+}
+
+impl Run for ListJobs {
+    fn run(self, context: &Context) -> Result<u8> {
+        let reply = context.connect()?.call(ListJobsMethod, &NamesRequest { names: self.names })?;
+        let columns: &[listing::Column<wire::JobSummary>] = &[
+            ("JOB", |job| job.id.to_string()),
+            ("UNIT", |job| job.unit.clone()),
+            ("TYPE", |job| job.kind.clone()),
+            ("STATE", |job| job.state.clone()),
+        ];
+        listing::print(&reply.jobs, columns, context.globals.json)?;
+        Ok(0)
+    }
+}

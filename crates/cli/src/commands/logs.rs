@@ -1,0 +1,167 @@
+//! `logs`: what services wrote.
+
+use std::io::{IsTerminal, Write};
+
+use anyhow::Result;
+use clap::Args;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+use journal::format::Entry;
+use journal::query::{self, Filter, Logs as Files, Pattern, Style};
+
+use crate::clock;
+use crate::context::Context;
+use crate::failure::{WithHint, hint};
+use crate::verbs::Run;
+
+/// syslog(3): the words for priorities, in the order of their numbers.
+const PRIORITIES: &[&str] = &["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+
+/// Options of `logs`.
+#[derive(Args, Debug)]
+pub(crate) struct Logs {
+    /// Only of these units or portables
+    #[arg(short, long = "unit", value_name = "UNIT")]
+    unit: Vec<String>,
+    /// Go on with what is written from now
+    #[arg(short, long)]
+    follow: bool,
+    /// Only the last N lines [default with --follow: 10]
+    #[arg(short = 'n', long, value_name = "N")]
+    lines: Option<usize>,
+    /// Not before: `2026-11-24 08:00`, `08:00`, `-1h`, `today`, `yesterday`
+    #[arg(short = 'S', long, value_name = "TIME", allow_hyphen_values = true)]
+    since: Option<String>,
+    /// Not after
+    #[arg(short = 'U', long, value_name = "TIME", allow_hyphen_values = true)]
+    until: Option<String>,
+    /// Only messages that match this regular expression; small letters match capitals too
+    #[arg(short, long, value_name = "PATTERN")]
+    grep: Option<String>,
+    /// Only this priority and graver ones: emerg to debug, or 0 to 7
+    #[arg(short, long, value_name = "PRIORITY")]
+    priority: Option<String>,
+    /// Print messages alone
+    #[arg(long)]
+    cat: bool,
+}
+
+impl Run for Logs {
+    fn run(self, context: &Context) -> Result<u8> {
+        let filter = self.filter(context)?;
+        let files = files(context);
+        let style = match (context.globals.json, self.cat) {
+            (true, _) => Style::Json,
+            (false, true) => Style::Cat,
+            (false, false) => Style::Short,
+        };
+        let mut printer = Printer::new(style);
+        let mut last = None;
+        match self.lines.or(self.follow.then_some(10)) {
+            Some(count) => files.last(&filter, count)?.iter().for_each(|entry| {
+                last = Some(entry.seqnum);
+                printer.print(entry);
+            }),
+            None => files.each(&filter, &mut |entry| printer.print(entry))?,
+        }
+        if self.follow {
+            files.follow(&filter, last, &mut |entry| printer.print(entry))?;
+        }
+        Ok(0)
+    }
+}
+
+impl Logs {
+    fn filter(&self, context: &Context) -> Result<Filter> {
+        Ok(Filter {
+            units: crate::portable::units_of(context, &self.unit)?,
+            since_us: self.since.as_deref().map(time).transpose()?,
+            until_us: self.until.as_deref().map(time).transpose()?,
+            priority_max: self.priority.as_deref().map(priority).transpose()?,
+            grep: self.grep.as_deref().map(pattern).transpose()?,
+            ..Filter::default()
+        })
+    }
+}
+
+/// Prints the last lines of a unit below its status.
+///
+/// # Errors
+/// When the logs can't be read.
+pub(crate) fn tail(context: &Context, unit: &str, count: usize) -> Result<()> {
+    let filter = Filter { units: vec![unit.to_owned()], ..Filter::default() };
+    let entries = files(context).last(&filter, count)?;
+    let mut printer = Printer::new(Style::Short);
+    if !entries.is_empty() {
+        crate::terminal::say("");
+    }
+    for entry in &entries {
+        printer.print(entry);
+    }
+    Ok(())
+}
+
+fn files(context: &Context) -> Files {
+    Files::new(&context.directories.state.join("journal"))
+}
+
+/// Prints entries to standard output, until nobody reads.
+struct Printer {
+    style: Style,
+    terminal: bool,
+    out: std::io::StdoutLock<'static>,
+}
+
+impl Printer {
+    fn new(style: Style) -> Printer {
+        let terminal = std::io::stdout().is_terminal();
+        Printer { style, terminal, out: std::io::stdout().lock() }
+    }
+
+    fn print(&mut self, entry: &Entry) -> bool {
+        let mut line = query::print(entry, self.style, self.terminal, &clock::local);
+        if line.last() != Some(&b'\n') {
+            line.push(b'\n');
+        }
+        self.out.write_all(&line).and_then(|()| self.out.flush()).is_ok()
+    }
+}
+
+fn priority(text: &str) -> Result<u8> {
+    let number = PRIORITIES.iter().position(|word| *word == text).or_else(|| text.parse().ok().filter(|number| *number < PRIORITIES.len()));
+    let number = number.ok_or_else(|| hint(format!("{text:?} is no priority"), format!("priorities are {}, or 0 to 7", PRIORITIES.join(", "))))?;
+    Ok(u8::try_from(number)?)
+}
+
+fn pattern(text: &str) -> Result<Pattern> {
+    let ignore_case = if text.chars().any(char::is_uppercase) { "" } else { "(?i)" };
+    let expression = regex_lite::Regex::new(&format!("{ignore_case}{text}"));
+    Ok(Pattern::Expression(expression.or_hint(|| format!("{text:?} is no regular expression"), "put a backslash before characters that are meant literally")?))
+}
+
+/// A point in time, in microseconds since 1970.
+fn time(text: &str) -> Result<u64> {
+    let now = Timestamp::now().to_zoned_datetime(TimeZone::system());
+    let midnight = now.start_of_day()?;
+    let at = match text {
+        "now" => now,
+        "today" => midnight,
+        "yesterday" => midnight.checked_sub(Span::new().days(1))?,
+        text if text.starts_with('-') => now.checked_sub(text.trim_start_matches('-').parse::<Span>().or_hint(|| unreadable(text), TIME_HINT)?)?,
+        text => civil(text, &midnight)?,
+    };
+    Ok(u64::try_from(at.timestamp().as_microsecond()).unwrap_or(0))
+}
+
+const TIME_HINT: &str = "times are `2026-11-24 08:00:00`, `2026-11-24`, `08:00`, `-1h 30m`, `today`, `yesterday` or `now`";
+
+fn unreadable(text: &str) -> String {
+    format!("{text:?} is no time")
+}
+
+fn civil(text: &str, midnight: &jiff::ZonedDateTime) -> Result<jiff::ZonedDateTime> {
+    let dated = if text.contains('-') { text.to_owned() } else { format!("{} {text}", midnight.date()) };
+    let parsed: DateTime = dated.parse().or_hint(|| unreadable(text), TIME_HINT)?;
+    Ok(parsed.to_zoned_datetime(TimeZone::system())?)
+}

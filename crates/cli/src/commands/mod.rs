@@ -1,0 +1,31 @@
+//! The verbs, one file each; files that hold several hold verbs that differ in one word.
+
+pub(crate) mod attach;
+pub(crate) mod cat;
+pub(crate) mod daemon;
+pub(crate) mod environment;
+pub(crate) mod explain;
+pub(crate) mod image;
+pub(crate) mod install;
+pub(crate) mod is;
+pub(crate) mod jobs;
+pub(crate) mod kill;
+pub(crate) mod list_units;
+pub(crate) mod logs;
+pub(crate) mod pages;
+pub(crate) mod run;
+pub(crate) mod shell;
+pub(crate) mod show;
+pub(crate) mod start;
+pub(crate) mod status;
+pub(crate) mod trust;
+pub(crate) mod verify;
+
+use anyhow::Result;
+
+use crate::context::Context;
+
+/// What `coracle` without a verb does: the manager's own state.
+pub(crate) fn overview(context: &Context) -> Result<u8> {
+    status::overview(context)
+}

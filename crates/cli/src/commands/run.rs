@@ -1,0 +1,148 @@
+//! `run`: a command as a transient service.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use anyhow::Result;
+use clap::Args;
+use wire::TransientRequest;
+use wire::methods::StartTransient;
+
+use super::jobs;
+use crate::context::Context;
+use crate::failure::hint;
+use crate::verbs::Run;
+
+/// Options of `run`.
+#[derive(Args, Debug)]
+pub(crate) struct RunCommand {
+    /// A directive of the service, as in a unit file; may be given again
+    #[arg(short, long = "property", value_name = "DIRECTIVE=VALUE")]
+    property: Vec<String>,
+    /// Name of the unit [default: one is made]
+    #[arg(short, long, value_name = "NAME")]
+    unit: Option<String>,
+    /// What the unit is called in listings
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// Restrict it as portables are restricted: `default`
+    #[arg(long, value_name = "PROFILE")]
+    profile: Option<String>,
+    /// Run as this user
+    #[arg(long, value_name = "USER")]
+    uid: Option<String>,
+    /// Run with this group
+    #[arg(long, value_name = "GROUP")]
+    gid: Option<String>,
+    /// Set a variable; without a value, pass ours on
+    #[arg(short = 'E', long = "setenv", value_name = "NAME[=VALUE]")]
+    setenv: Vec<String>,
+    /// Run in this directory
+    #[arg(long, value_name = "PATH")]
+    working_directory: Option<String>,
+    /// Run in the directory that we are in
+    #[arg(short = 'd', long)]
+    same_dir: bool,
+    /// Keep the unit active after its command ended
+    #[arg(short, long)]
+    remain_after_exit: bool,
+    /// Wait until it ended, and end with its exit status
+    #[arg(long)]
+    wait: bool,
+    /// Give it our standard input, output and error
+    #[arg(short = 'P', long)]
+    pipe: bool,
+    /// Forget the unit when it ended, also when it failed
+    #[arg(short = 'G', long)]
+    collect: bool,
+    /// Return as soon as the start is queued
+    #[arg(long)]
+    no_block: bool,
+    /// Start although this version does not enforce a sandboxing directive
+    #[arg(long)]
+    allow_unenforced: bool,
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+impl Run for RunCommand {
+    fn run(self, context: &Context) -> Result<u8> {
+        let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+        let streams: [BorrowedFd<'_>; 3] = [input.as_fd(), output.as_fd(), error.as_fd()];
+        let descriptors = if self.pipe { streams.as_slice() } else { &[] };
+        let request = self.request()?;
+        let mut client = context.connect()?;
+        let outcome = client.call_with(StartTransient, &request, descriptors)?;
+        jobs::tell(context, &outcome);
+        Ok(self.finish(context, &outcome))
+    }
+}
+
+impl RunCommand {
+    /// The unit's lines: the profile first, so that a property of the command line comes after and wins.
+    fn request(&self) -> Result<TransientRequest> {
+        let mut properties = match self.profile.as_deref() {
+            None => Vec::new(),
+            Some(name) => crate::check::profile_lines(name).ok_or_else(|| hint(format!("there is no profile {name:?}"), "profiles are `default` and `trusted`"))?,
+        };
+        let mut add = |name: &str, value: Option<&String>| properties.extend(value.map(|value| format!("{name}={value}")));
+        add("Description", self.description.as_ref());
+        add("User", self.uid.as_ref());
+        add("Group", self.gid.as_ref());
+        add("WorkingDirectory", self.directory()?.as_ref());
+        add("RemainAfterExit", self.remain_after_exit.then(|| "yes".to_owned()).as_ref());
+        properties.extend(self.setenv.iter().map(|variable| environment(variable)));
+        properties.extend(self.property.iter().cloned());
+        let descriptor = |index| self.pipe.then_some(index);
+        Ok(TransientRequest {
+            unit: self.unit.clone().unwrap_or_default(),
+            properties,
+            command: self.command.clone(),
+            mode: "fail".to_owned(),
+            stdin: descriptor(0),
+            stdout: descriptor(1),
+            stderr: descriptor(2),
+            wait: self.wait || self.pipe,
+            no_block: self.no_block,
+            collect: self.collect,
+            allow_unenforced: self.allow_unenforced,
+        })
+    }
+
+    fn directory(&self) -> Result<Option<String>> {
+        if !self.same_dir {
+            return Ok(self.working_directory.clone());
+        }
+        Ok(Some(std::env::current_dir()?.to_string_lossy().into_owned()))
+    }
+
+    fn finish(&self, context: &Context, outcome: &wire::JobOutcome) -> u8 {
+        match (&outcome.exit, outcome.result.as_str()) {
+            (Some(exit), _) if self.wait || self.pipe => jobs::exit_status(exit),
+            (_, "done" | "queued") => {
+                context.narrate(&format!("running as unit {}", outcome.unit));
+                0
+            }
+            _ => 1,
+        }
+    }
+}
+
+/// `Environment=` with the variable quoted; a bare name takes our own value.
+fn environment(variable: &str) -> String {
+    let whole = if variable.contains('=') {
+        variable.to_owned()
+    } else {
+        format!("{variable}={}", std::env::var(variable).unwrap_or_default())
+    };
+    let mut quoted = String::new();
+    for letter in whole.chars() {
+        match letter {
+            '"' | '\\' => quoted.extend(['\\', letter]),
+            '%' => quoted.push_str("%%"),
+            '\n' => quoted.push_str("\\n"),
+            letter => quoted.push(letter),
+        }
+    }
+    format!("Environment=\"{quoted}\"")
+}

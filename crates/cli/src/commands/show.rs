@@ -1,0 +1,88 @@
+//! `show`: properties for scripts.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use clap::Args;
+use wire::methods::{Describe, Show as ShowMethod};
+use wire::{Done, ShowRequest, UnitProperties};
+
+use crate::context::Context;
+use crate::terminal::{plain, say};
+use crate::verbs::Run;
+
+/// Options of `show`.
+#[derive(Args, Debug)]
+pub(crate) struct Show {
+    /// Units or patterns; none: the manager itself
+    #[arg(value_name = "UNIT")]
+    names: Vec<String>,
+    /// Only these properties, in this order
+    #[arg(short, long, value_name = "NAME", value_delimiter = ',')]
+    property: Vec<String>,
+    /// Print values without names
+    #[arg(long)]
+    value: bool,
+    /// Print empty properties too
+    #[arg(short, long)]
+    all: bool,
+}
+
+impl Run for Show {
+    fn run(self, context: &Context) -> Result<u8> {
+        let mut client = context.connect()?;
+        let units = if self.names.is_empty() {
+            vec![manager(client.call(Describe, &Done {})?)]
+        } else {
+            let names = crate::portable::units_of(context, &self.names)?;
+            client.call(ShowMethod, &ShowRequest { names, properties: self.property.clone() })?.units
+        };
+        if context.globals.json {
+            say(&serde_json::to_string_pretty(&units)?);
+            return Ok(0);
+        }
+        for (index, unit) in units.iter().enumerate() {
+            if index > 0 {
+                say("");
+            }
+            self.print(unit);
+        }
+        Ok(0)
+    }
+}
+
+impl Show {
+    fn print(&self, unit: &UnitProperties) {
+        let chosen: Vec<(&String, &String)> = if self.property.is_empty() {
+            unit.properties.iter().filter(|(_, value)| self.all || !value.is_empty()).collect()
+        } else {
+            self.property.iter().filter_map(|name| unit.properties.get_key_value(name)).collect()
+        };
+        for (name, value) in chosen {
+            say(&if self.value { plain(value) } else { format!("{name}={}", plain(value)) });
+        }
+    }
+}
+
+/// The manager's own properties.
+fn manager(server: wire::ServerReply) -> UnitProperties {
+    let number = |value: u64| value.to_string();
+    let properties = [
+        ("Version", server.version),
+        ("Position", server.position),
+        ("SystemState", server.state),
+        ("ManagerPID", server.pid.to_string()),
+        ("KeeperPID", server.keeper_pid.to_string()),
+        ("ManagerRestarts", server.restarts.to_string()),
+        ("RuntimeDirectory", server.runtime_dir),
+        ("StateDirectory", server.state_dir),
+        ("ConfigurationDirectory", server.config_dir),
+        ("UnitPath", server.unit_path.join(" ")),
+        ("ControlGroup", server.cgroup.unwrap_or_default()),
+        ("NUnits", number(server.units)),
+        ("NFailedUnits", number(server.failed)),
+        ("NJobs", number(server.jobs)),
+    ];
+    let properties: BTreeMap<String, String> = properties.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    UnitProperties { unit: String::new(), properties }
+}

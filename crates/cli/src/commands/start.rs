@@ -1,0 +1,227 @@
+//! `start`: units, or a portable from an address, a file, a directory or the store.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::Args;
+use delivery::digest::Digest;
+use delivery::portables::{Allowed, Portable, Signer, Version};
+use delivery::store::Store;
+use load::portable::{PortableName, Review};
+use wire::Done;
+use wire::methods::{Reload, StartUnit};
+
+use super::jobs::{self, JobOptions};
+use crate::context::Context;
+use crate::failure::hint;
+use crate::portable::admit::{self, Acceptance, Admitted, Root};
+use crate::portable::consent::{self, GrantOptions};
+use crate::portable::fetch::{self, FetchOptions};
+use crate::portable::source::{self, Source};
+use crate::portable::{attach, current_units, records};
+use crate::terminal::{ask, can_ask, plain, say, size};
+use crate::verbs::Run;
+
+/// Options of `start`.
+#[derive(Args, Debug, Default)]
+pub(crate) struct Start {
+    /// Units, or portables: an http or https address, an image, a directory, or the name of one that is here
+    #[arg(value_name = "WHAT", required_unless_present = "enabled")]
+    what: Vec<String>,
+    /// Start all portables that are to start at boot
+    #[arg(long, conflicts_with = "what")]
+    enabled: bool,
+    #[command(flatten)]
+    jobs: JobOptions,
+    #[command(flatten)]
+    grants: GrantOptions,
+    #[command(flatten)]
+    fetch: FetchOptions,
+    /// Allow this very image, signed or not
+    #[arg(long, value_name = "sha256:…")]
+    trust_digest: Option<Digest>,
+    /// Allow an image that nobody vouches for; recorded and shown
+    #[arg(long, conflicts_with = "trust_digest")]
+    insecure: bool,
+    /// Allow a version below the highest one that was ever installed
+    #[arg(long)]
+    allow_downgrade: bool,
+    /// Install it without starting it
+    #[arg(long)]
+    pub(crate) attach_only: bool,
+}
+
+impl Run for Start {
+    fn run(self, context: &Context) -> Result<u8> {
+        if self.enabled {
+            return self.start_enabled(context);
+        }
+        let mut units = Vec::new();
+        let mut status = 0;
+        for word in &self.what {
+            match source::of(context, word)? {
+                Source::Unit(unit) => units.push(unit),
+                portable => status = status.max(self.start_portable(context, portable)?),
+            }
+        }
+        if units.is_empty() {
+            return Ok(status);
+        }
+        Ok(status.max(jobs::start(context, &units, &self.jobs)?))
+    }
+}
+
+impl Start {
+    /// A start of one portable without further options, as `attach` and `configure` need it.
+    pub(crate) fn of(what: String, attach_only: bool) -> Start {
+        Start { what: vec![what], attach_only, jobs: JobOptions { job_mode: "replace".to_owned(), ..JobOptions::default() }, ..Start::default() }
+    }
+
+    fn start_enabled(&self, context: &Context) -> Result<u8> {
+        let mut status = 0;
+        for portable in records(context).list()?.into_iter().filter(|portable| portable.enabled) {
+            status = status.max(self.start_portable(context, Source::Stored(portable.name))?);
+        }
+        // The instance runs even where nothing is enabled: that is what the host's init asked for.
+        context.connect()?;
+        Ok(status)
+    }
+
+    fn start_portable(&self, context: &Context, source: Source) -> Result<u8> {
+        let store = Store::open(&context.directories.state)?;
+        let (admitted, origin) = self.admit(context, &store, source)?;
+        let outcome = self.install(context, &store, admitted, origin);
+        store.collect(&crate::portable::referenced(context)?)?;
+        let portable = outcome?;
+        if self.attach_only {
+            return Ok(0);
+        }
+        self.start_units(context, &portable)
+    }
+
+    fn acceptance(&self) -> Acceptance {
+        Acceptance { digest: self.trust_digest, insecure: self.insecure }
+    }
+
+    fn admit(&self, context: &Context, store: &Store, source: Source) -> Result<(Admitted, String)> {
+        let known = records(context);
+        match source {
+            Source::Url(url) => {
+                let (staging, digest, length) = fetch::fetch(context, store, &url, &self.fetch)?;
+                Ok((admit::image(context, store, staging, (digest, length), &self.acceptance())?, url))
+            }
+            Source::File(path) => {
+                let (staging, digest, length) = admit::copy_in(store, &path)?;
+                Ok((admit::image(context, store, staging, (digest, length), &self.acceptance())?, path.display().to_string()))
+            }
+            Source::Directory(path) => Ok((admit::directory(&path)?, path.display().to_string())),
+            Source::Stored(name) | Source::Unit(name) => {
+                let portable = known.get(&name)?.ok_or_else(|| hint(format!("there is no portable {name:?}"), "`coracle list` lists them"))?;
+                Ok((crate::portable::admit_again(store, &portable)?, portable.origin))
+            }
+        }
+    }
+
+    /// From an admitted portable to attached units. Until the last question is answered nothing is written.
+    fn install(&self, context: &Context, store: &Store, mut admitted: Admitted, origin: String) -> Result<Portable> {
+        let name = consent::name_of(&admitted)?;
+        introduce(context, &admitted, name.as_str());
+        let known = records(context).get(name.as_str())?;
+        let decided = self.decide(context, &admitted, &name, known.as_ref());
+        let (review, grants) = match decided {
+            Ok(decided) => decided,
+            Err(error) => {
+                admitted.discard(store)?;
+                return Err(error);
+            }
+        };
+        let portable = record(&admitted, &name, known, grants, origin);
+        let root = admitted.keep(store)?;
+        attach::attach(context, &name, &admitted, &review, &portable, &root)?;
+        records(context).put(&portable)?;
+        Ok(portable)
+    }
+
+    fn decide(&self, context: &Context, admitted: &Admitted, name: &PortableName, known: Option<&Portable>) -> Result<(Review, delivery::grants::Grants)> {
+        let review = consent::judge(admitted, name)?;
+        crate::portable::check_names(context, &review, known)?;
+        let signer = signer(admitted);
+        self.check_history(context, name.as_str(), admitted.version(), signer.as_ref())?;
+        let same_signer = known.is_some_and(|known| known.signer.as_ref().map(|signer| signer.fingerprint) == signer.as_ref().map(|signer| signer.fingerprint));
+        let recorded = known.filter(|_| same_signer).map(|known| known.grants.clone()).unwrap_or_default();
+        let grants = consent::settle(context, name.as_str(), &review, &recorded, &self.grants)?;
+        Ok((review, grants))
+    }
+
+    /// Versions only rise, and the signer stays, unless the administrator says otherwise.
+    fn check_history(&self, context: &Context, name: &str, version: &str, signer: Option<&Signer>) -> Result<()> {
+        use delivery::portables::Error;
+        let known = records(context);
+        let mut allowed = Allowed { downgrade: self.allow_downgrade, other_signer: false };
+        match known.check(name, version, signer, allowed) {
+            Err(error @ Error::OtherSigner { .. }) if can_ask() => {
+                if !ask(&format!("{} · trust the new signer for {name}?", plain(&error.to_string())))? {
+                    return Err(error.into());
+                }
+                allowed.other_signer = true;
+                Ok(known.check(name, version, signer, allowed)?)
+            }
+            Err(error @ Error::Downgrade { .. }) => Err(anyhow::Error::new(error).context(crate::failure::Hint::new(format!("{name} is not installed"), "--allow-downgrade installs the older version"))),
+            other => Ok(other?),
+        }
+    }
+
+    fn start_units(&self, context: &Context, portable: &Portable) -> Result<u8> {
+        let begin = Instant::now();
+        let mut client = context.connect()?;
+        client.call(Reload, &Done {})?;
+        drop(client);
+        let units = current_units(portable);
+        let status = jobs::queue(context, StartUnit, &units, &self.jobs)?;
+        if status == 0 && !context.globals.quiet {
+            say(&format!("started {} in {} ms{}", in_words(&units), begin.elapsed().as_millis(), crate::portable::show::address(context, &units)?));
+        }
+        Ok(status)
+    }
+}
+
+/// `hello 1.0 · 3.1 MB · sha256:9f3c…  signed by "Example Maker" (trusted)`.
+fn introduce(context: &Context, admitted: &Admitted, name: &str) {
+    let what = match &admitted.root {
+        Root::Image { digest, length, .. } => format!("{} · sha256:{}…", size(*length), digest.hex().get(..12).unwrap_or_default()),
+        Root::Directory(path) => format!("directory {}", path.display()),
+    };
+    let signed = match (&admitted.signer, admitted.trust) {
+        (Some(signer), _) => format!("signed by \"{}\" (trusted)", plain(&signer.common_name)),
+        (None, delivery::portables::Trust::Digest) => "allowed by its digest".to_owned(),
+        (None, delivery::portables::Trust::Directory) => "a directory of root's".to_owned(),
+        (None, _) => "NOT VERIFIED (--insecure)".to_owned(),
+    };
+    context.narrate(&format!("{} {} · {what}  {signed}", plain(name), plain(admitted.version())));
+}
+
+fn signer(admitted: &Admitted) -> Option<Signer> {
+    let signer = admitted.signer.as_ref()?;
+    Some(Signer { fingerprint: signer.fingerprint.parse().ok()?, name: signer.common_name.clone() })
+}
+
+fn record(admitted: &Admitted, name: &PortableName, known: Option<Portable>, grants: delivery::grants::Grants, origin: String) -> Portable {
+    let (image, directory, root_hash) = match &admitted.root {
+        Root::Image { digest, verified, .. } => (Some(*digest), None, verified.record().root_hash.as_ref().map(ToString::to_string)),
+        Root::Directory(path) => (None, Some(path.clone()), None),
+    };
+    let units = admitted.contents.units.iter().map(|unit| unit.name.clone()).collect();
+    let installed_us = u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap_or(0);
+    let version = Version { image, directory, root_hash, units, installed_us };
+    let (mut versions, settings, enabled) = known.map_or_else(|| (Default::default(), Default::default(), true), |known| (known.versions, known.settings, known.enabled));
+    versions.insert(admitted.version().to_owned(), version);
+    Portable { name: name.to_string(), current: admitted.version().to_owned(), versions, signer: signer(admitted), trust: admitted.trust, origin, grants, settings, enabled }
+}
+
+fn in_words(units: &[String]) -> String {
+    match units {
+        [] => "nothing".to_owned(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}

@@ -1,0 +1,236 @@
+//! `status`: everything about a unit on one screen: state, processes, sandbox, image, grants, last log lines.
+
+use anyhow::Result;
+use clap::Args;
+use wire::methods::{Describe, Status as StatusMethod};
+use wire::{Done, NamesRequest, UnitStatus};
+
+use crate::clock;
+use crate::context::Context;
+use crate::terminal::{Paint, plain, say};
+use crate::verbs::Run;
+
+/// The exit statuses of systemctl (LSB init scripts): not running, and no such unit.
+const NOT_RUNNING: u8 = 3;
+const NO_SUCH_UNIT: u8 = 4;
+
+/// Options of `status`.
+#[derive(Args, Debug)]
+pub(crate) struct Status {
+    /// Units, patterns or portables; none: the manager itself
+    #[arg(value_name = "UNIT")]
+    names: Vec<String>,
+    /// How many of the last log lines to show
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
+    lines: usize,
+}
+
+impl Run for Status {
+    fn run(self, context: &Context) -> Result<u8> {
+        if self.names.is_empty() {
+            return overview(context);
+        }
+        let names = crate::portable::units_of(context, &self.names)?;
+        let reply = context.connect()?.call(StatusMethod, &NamesRequest { names })?;
+        if context.globals.json {
+            say(&serde_json::to_string_pretty(&reply.units)?);
+            return Ok(exit_status(&reply.units));
+        }
+        for (index, unit) in reply.units.iter().enumerate() {
+            if index > 0 {
+                say("");
+            }
+            print(context, unit)?;
+            super::logs::tail(context, &unit.name, self.lines)?;
+        }
+        Ok(exit_status(&reply.units))
+    }
+}
+
+fn exit_status(units: &[UnitStatus]) -> u8 {
+    let one = |unit: &UnitStatus| match (unit.load.as_str(), unit.active.as_str()) {
+        ("not-found", _) => NO_SUCH_UNIT,
+        (_, "active" | "reloading" | "activating") => 0,
+        _ => NOT_RUNNING,
+    };
+    units.iter().map(one).max().unwrap_or(NO_SUCH_UNIT)
+}
+
+/// The manager's own state.
+///
+/// # Errors
+/// When the manager can't be reached.
+pub(crate) fn overview(context: &Context) -> Result<u8> {
+    let Some(mut client) = context.connect_if_running()? else {
+        say("coracle does not run here yet; the first `coracle start` or `coracle run` starts it");
+        return Ok(NOT_RUNNING);
+    };
+    let server = client.call(Describe, &Done {})?;
+    if context.globals.json {
+        say(&serde_json::to_string_pretty(&server)?);
+        return Ok(0);
+    }
+    say(&format!("{} coracle {} · {}", bullet(if server.failed > 0 { "failed" } else { "active" }), server.version, server.state));
+    field("Position", &server.position);
+    field("Keeper", &server.keeper_pid.to_string());
+    field("Manager", &format!("{} (started again {} times)", server.pid, server.restarts));
+    field("Units", &format!("{} loaded, {} failed, {} jobs", server.units, server.failed, server.jobs));
+    field("CGroup", &server.cgroup.unwrap_or_else(|| "none: processes are not tracked by control groups".to_owned()));
+    field("Runtime", &server.runtime_dir);
+    field("State", &server.state_dir);
+    field("Config", &server.config_dir);
+    for reduction in &server.reductions {
+        field("Reduced", &format!("{}: {}", reduction.directive, reduction.reason));
+    }
+    Ok(0)
+}
+
+fn bullet(active: &str) -> String {
+    match active {
+        "active" | "reloading" => Paint::Green.on("●"),
+        "failed" => Paint::Red.on("×"),
+        "activating" | "deactivating" => Paint::Yellow.on("●"),
+        _ => "○".to_owned(),
+    }
+}
+
+fn field(name: &str, value: &str) {
+    say(&format!("{name:>12}: {}", plain(value)));
+}
+
+fn print(context: &Context, unit: &UnitStatus) -> Result<()> {
+    say(&format!("{} {} - {}", bullet(&unit.active), plain(&unit.name), plain(&unit.description)));
+    loaded(unit);
+    active(unit);
+    unit.causes.iter().take(3).for_each(|cause| field("Because", cause));
+    service(unit);
+    socket(unit);
+    for other in &unit.triggered_by {
+        field("TriggeredBy", other);
+    }
+    image(context, unit)?;
+    sandbox(unit);
+    processes(unit);
+    unit.diagnostics.iter().for_each(super::daemon::tell);
+    Ok(())
+}
+
+fn loaded(unit: &UnitStatus) {
+    let file = unit.fragment.clone().unwrap_or_else(|| if unit.transient { "made at run time".to_owned() } else { "no file".to_owned() });
+    let reload = if unit.needs_reload { "; its files changed: `coracle daemon-reload`" } else { "" };
+    field("Loaded", &format!("{} ({file}){reload}", unit.load));
+    for drop_in in &unit.drop_ins {
+        field("Drop-In", drop_in);
+    }
+}
+
+fn active(unit: &UnitStatus) {
+    let result = if unit.result.is_empty() || unit.result == "success" { String::new() } else { format!(", result: {}", unit.result) };
+    let since = unit.since_realtime_us.filter(|time| *time > 0).map(clock::since).unwrap_or_default();
+    let state = format!("{} ({}{result})", unit.active, unit.sub);
+    let painted = match unit.active.as_str() {
+        "active" => Paint::Green.on(&state),
+        "failed" => Paint::Red.on(&state),
+        _ => state,
+    };
+    say(&format!("{:>12}: {painted}{since}", "Active"));
+    if let Some(job) = &unit.job {
+        field("Job", &format!("{} {} ({})", job.id, job.kind, job.state));
+    }
+    if let Some(condition) = &unit.failed_condition {
+        field("Condition", &format!("{condition} does not hold, so the unit was not started"));
+    }
+}
+
+fn service(unit: &UnitStatus) {
+    let Some(service) = &unit.service else { return };
+    if let Some(pid) = service.main_pid {
+        field("Main PID", &pid.to_string());
+    }
+    if let Some(exit) = &service.exit {
+        field("Exit", &format!("{}, status {} ({})", exit.code, exit.status, exit.result));
+    }
+    if let Some(text) = &service.status_text {
+        field("Status", &format!("\"{text}\""));
+    }
+    if service.restarts > 0 {
+        field("Restarts", &service.restarts.to_string());
+    }
+    if let (Some(user), Some(uid)) = (&service.user, service.uid) {
+        field("User", &format!("{user} ({uid})"));
+    }
+}
+
+fn socket(unit: &UnitStatus) {
+    for listening in unit.socket.iter().flat_map(|socket| &socket.listen) {
+        let open = if listening.open { "" } else { ", closed" };
+        field("Listen", &format!("{} ({}{open})", listening.address, listening.kind));
+    }
+    if !unit.triggers.is_empty() {
+        field("Triggers", &unit.triggers.join(" "));
+    }
+}
+
+fn image(context: &Context, unit: &UnitStatus) -> Result<()> {
+    let Some(image) = &unit.image else { return Ok(()) };
+    let integrity = image.integrity.as_ref().map(|text| format!(" · {text}")).unwrap_or_default();
+    field("Root", &format!("{}{integrity}", image.path));
+    if let Some(portable) = crate::portable::owner_of(context, &unit.name)? {
+        for (name, text) in crate::portable::show::lines(&portable) {
+            field(name, &text);
+        }
+    }
+    Ok(())
+}
+
+fn sandbox(unit: &UnitStatus) {
+    let Some(sandbox) = &unit.sandbox else { return };
+    if sandbox.applied.is_empty() && sandbox.reduced.is_empty() && sandbox.unenforced.is_empty() {
+        return;
+    }
+    let names: Vec<String> = sandbox.applied.iter().map(|setting| format!("{}={}", setting.directive, shortened(&setting.value))).collect();
+    field("Sandbox", &format!("{} restrictions applied, {} reduced, {} not enforced", names.len(), sandbox.reduced.len(), sandbox.unenforced.len()));
+    for line in wrapped(&names) {
+        say(&format!("{:14}{}", "", plain(&line)));
+    }
+    for reduction in &sandbox.reduced {
+        field("Reduced", &format!("{}= {}", reduction.directive, reduction.reason));
+    }
+    for missing in &sandbox.unenforced {
+        field("Unenforced", &format!("{}= {}", missing.directive, missing.reason));
+    }
+}
+
+/// Longest value shown in the list of restrictions, in characters.
+const VALUE_MAX_CHARS: usize = 32;
+
+fn shortened(value: &str) -> String {
+    if value.chars().count() <= VALUE_MAX_CHARS {
+        return value.to_owned();
+    }
+    value.chars().take(VALUE_MAX_CHARS).chain(['…']).collect()
+}
+
+/// Words in lines of at most 100 characters.
+fn wrapped(words: &[String]) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in words {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + word.chars().count() < 100 => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.clone()),
+        }
+    }
+    lines
+}
+
+fn processes(unit: &UnitStatus) {
+    if let Some(group) = &unit.cgroup {
+        field("CGroup", group);
+    }
+    for process in &unit.processes {
+        say(&format!("{:14}├─{} {}", "", process.pid, plain(&process.command)));
+    }
+}

@@ -1,0 +1,89 @@
+//! `trust add|list|remove`: whose images may come in.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::{Args, Subcommand};
+use delivery::trust::Anchors;
+use image::signature::TrustedCertificate;
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::listing;
+use crate::terminal::{complain, plain, say};
+use crate::verbs::Run;
+
+/// Options of `trust`.
+#[derive(Args, Debug)]
+pub(crate) struct Trust {
+    #[command(subcommand)]
+    action: Action,
+}
+
+/// What to do with trusted certificates.
+#[derive(Subcommand, Debug)]
+enum Action {
+    /// Trust images that are signed by this certificate, or by one that it issued
+    Add {
+        /// The certificate, PEM or DER
+        #[arg(value_name = "CERTIFICATE")]
+        file: PathBuf,
+    },
+    /// List the trusted certificates
+    List,
+    /// Trust a certificate no longer; what is installed goes on
+    Remove {
+        /// File name, or the start of the fingerprint
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}
+
+/// One line of the list.
+#[derive(Serialize)]
+struct Line {
+    name: String,
+    fingerprint: String,
+    file: PathBuf,
+}
+
+impl Run for Trust {
+    fn run(self, context: &Context) -> Result<u8> {
+        let anchors = Anchors::new(&context.directories.config);
+        match self.action {
+            Action::Add { file } => add(&anchors, &file),
+            Action::List => list(&anchors, context),
+            Action::Remove { name } => {
+                for removed in anchors.remove(&name)? {
+                    say(&format!("no longer trusted: sha256:{}", removed.fingerprint.hex()));
+                }
+                Ok(0)
+            }
+        }
+    }
+}
+
+fn add(anchors: &Anchors, file: &std::path::Path) -> Result<u8> {
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let signer = TrustedCertificate::parse(&bytes)?.signer()?;
+    anchors.add(&bytes, &signer.common_name)?;
+    say(&format!("trusted: \"{}\" · sha256:{}", plain(&signer.common_name), signer.fingerprint));
+    Ok(0)
+}
+
+fn list(anchors: &Anchors, context: &Context) -> Result<u8> {
+    let (trusted, ignored) = anchors.list()?;
+    let mut lines = Vec::new();
+    for anchor in trusted {
+        let signer = TrustedCertificate::parse(&anchor.der).and_then(|certificate| certificate.signer());
+        let name = signer.map_or_else(|error| format!("({error})"), |signer| signer.common_name);
+        lines.push(Line { name, fingerprint: anchor.fingerprint.hex(), file: anchor.path });
+    }
+    let columns: &[listing::Column<Line>] =
+        &[("NAME", |line| line.name.clone()), ("FINGERPRINT", |line| line.fingerprint.clone()), ("FILE", |line| line.file.display().to_string())];
+    listing::print(&lines, columns, context.globals.json)?;
+    for file in ignored {
+        complain(&format!("not honoured: {}: {}", file.path.display(), plain(&file.reason)));
+    }
+    Ok(0)
+}

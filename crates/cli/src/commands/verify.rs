@@ -1,0 +1,33 @@
+//! `verify`: says what is wrong in unit files, without a manager.
+
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::context::Context;
+use crate::terminal::{complain, say};
+use crate::verbs::Run;
+
+/// Options of `verify`.
+#[derive(Args, Debug)]
+pub(crate) struct Verify {
+    /// Unit files, or names of units
+    #[arg(required = true, value_name = "UNIT")]
+    units: Vec<String>,
+}
+
+impl Run for Verify {
+    fn run(self, context: &Context) -> Result<u8> {
+        let mut wrong = false;
+        for unit in &self.units {
+            let findings = crate::check::unit(context, unit)?;
+            wrong |= findings.iter().any(|finding| finding.is_error);
+            if context.globals.json {
+                say(&serde_json::to_string_pretty(&findings)?);
+            } else {
+                findings.iter().for_each(|finding| complain(&finding.rendered));
+            }
+        }
+        Ok(u8::from(wrong))
+    }
+}

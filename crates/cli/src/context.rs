@@ -1,0 +1,150 @@
+//! What every verb is given: the instance's directories, the global options, and the way to its manager.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use clap::{ArgMatches, Args, FromArgMatches};
+use rustix::io::Errno;
+
+use crate::failure::{WithHint, hint};
+
+/// Global options that take a value in the next word.
+pub(crate) const VALUED_OPTIONS: &[&str] = &["--runtime-dir", "--state-dir", "--config-dir"];
+
+/// The directories of the one instance that needs no options.
+pub(crate) const DEFAULT_RUNTIME: &str = "/run/coracle";
+const DEFAULT_STATE: &str = "/var/lib/coracle";
+const DEFAULT_CONFIG: &str = "/etc/coracle";
+
+/// Options that every verb takes.
+#[derive(Args, Debug, Clone, Default)]
+pub(crate) struct Globals {
+    /// Directory of sockets and records, gone after a reboot [default: /run/coracle]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) runtime_dir: Option<PathBuf>,
+    /// Directory of images, portables and logs [default: /var/lib/coracle]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Directory of the administrator's units and trusted certificates [default: /etc/coracle]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) config_dir: Option<PathBuf>,
+    /// Fail when no manager runs, instead of starting one
+    #[arg(long, global = true)]
+    pub(crate) no_autostart: bool,
+    /// Print JSON, one value for the whole listing
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say only what was asked for
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+}
+
+impl Globals {
+    /// Reads them from the root's matches: an option before or after the verb means the same.
+    pub(crate) fn from_matches(matches: &ArgMatches) -> Globals {
+        let inner = matches.subcommand().map_or(matches, |(_, options)| options);
+        Globals::from_arg_matches(inner).or_else(|_| Globals::from_arg_matches(matches)).unwrap_or_default()
+    }
+}
+
+/// The three directories of an instance.
+#[derive(Debug, Clone)]
+pub(crate) struct Directories {
+    pub(crate) runtime: PathBuf,
+    pub(crate) state: PathBuf,
+    pub(crate) config: PathBuf,
+}
+
+impl Directories {
+    /// Those that differ from the defaults, each with its option.
+    pub(crate) fn given(&self) -> Vec<(&'static str, &PathBuf)> {
+        let all = [
+            ("--runtime-dir", &self.runtime, DEFAULT_RUNTIME),
+            ("--state-dir", &self.state, DEFAULT_STATE),
+            ("--config-dir", &self.config, DEFAULT_CONFIG),
+        ];
+        all.into_iter().filter(|(_, path, default)| path.as_path() != Path::new(default)).map(|(option, path, _)| (option, path)).collect()
+    }
+}
+
+/// The instance that a verb works on, and how to talk.
+pub(crate) struct Context {
+    pub(crate) directories: Directories,
+    pub(crate) globals: Globals,
+}
+
+impl Context {
+    /// Takes the directories from options, then the environment, then the defaults.
+    ///
+    /// # Errors
+    /// When a directory from the environment belongs neither to root nor to the caller.
+    pub(crate) fn new(globals: Globals) -> Result<Context> {
+        let directories = Directories {
+            runtime: directory(globals.runtime_dir.as_deref(), "CORACLE_RUNTIME_DIR", DEFAULT_RUNTIME)?,
+            state: directory(globals.state_dir.as_deref(), "CORACLE_STATE_DIR", DEFAULT_STATE)?,
+            config: directory(globals.config_dir.as_deref(), "CORACLE_CONFIG_DIR", DEFAULT_CONFIG)?,
+        };
+        Ok(Context { directories, globals })
+    }
+
+    /// A connection to the manager, which is started where none runs.
+    ///
+    /// # Errors
+    /// When there is none and none may or can be started.
+    pub(crate) fn connect(&self) -> Result<wire::Client> {
+        if let Some(client) = self.connect_if_running()? {
+            return Ok(client);
+        }
+        if self.globals.no_autostart {
+            return Err(hint(format!("no manager runs for {}", self.directories.runtime.display()), "leave out --no-autostart to start one"));
+        }
+        crate::autostart::start(&self.directories)?;
+        wire::Client::connect(&self.socket()).or_hint(|| "the manager was started but does not answer".to_owned(), "`coracled` in the foreground shows what is wrong")
+    }
+
+    /// A connection to the manager, if one runs.
+    ///
+    /// # Errors
+    /// When it runs but can't be talked to.
+    pub(crate) fn connect_if_running(&self) -> Result<Option<wire::Client>> {
+        match wire::Client::connect(&self.socket()) {
+            Ok(client) => Ok(Some(client)),
+            Err(wire::ClientError::Connect { source: Errno::NOENT | Errno::CONNREFUSED, .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directories.runtime.join("api")
+    }
+
+    /// Tells what happens, on standard error, unless `--quiet` was given.
+    pub(crate) fn narrate(&self, line: &str) {
+        if !self.globals.quiet {
+            crate::terminal::complain(line);
+        }
+    }
+}
+
+fn directory(option: Option<&Path>, variable: &str, default: &str) -> Result<PathBuf> {
+    if let Some(path) = option {
+        return std::path::absolute(path).with_context(|| format!("{} is no path", path.display()));
+    }
+    let Some(path) = std::env::var_os(variable).map(PathBuf::from) else { return Ok(default.into()) };
+    if !path.is_absolute() {
+        bail!("{variable}={} is not an absolute path", path.display());
+    }
+    trusted(&path, variable)?;
+    Ok(path)
+}
+
+/// A directory that somebody else owns would let them choose what we run (DESIGN of the interface: environment is honoured for root and the caller).
+fn trusted(path: &Path, variable: &str) -> Result<()> {
+    let Ok(metadata) = path.metadata() else { return Ok(()) };
+    let caller = rustix::process::geteuid().as_raw();
+    if metadata.uid() != 0 && metadata.uid() != caller {
+        bail!("{variable}={} belongs to user {}, neither to root nor to you", path.display(), metadata.uid());
+    }
+    Ok(())
+}

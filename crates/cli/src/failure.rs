@@ -1,0 +1,69 @@
+//! How a failure is told: the object, the cause, the next step, once, on standard error.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// A next step for the user, attached to an error with `anyhow::Error::context` or [`hint`].
+#[derive(Debug)]
+pub(crate) struct Hint {
+    what: String,
+    next: String,
+}
+
+impl Hint {
+    /// What failed, and what to do next.
+    pub(crate) fn new(what: impl Into<String>, next: impl Into<String>) -> Hint {
+        Hint { what: what.into(), next: next.into() }
+    }
+}
+
+impl fmt::Display for Hint {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Hint {}
+
+/// An error that says `what` failed and, on a line of its own, what to do `next`.
+pub(crate) fn hint(what: impl Into<String>, next: impl Into<String>) -> anyhow::Error {
+    anyhow::Error::new(Hint { what: what.into(), next: next.into() })
+}
+
+/// Adds a next step to an error that has none.
+pub(crate) trait WithHint<T> {
+    /// `what` becomes the first line, the error its cause, `next` the hint.
+    fn or_hint(self, what: impl FnOnce() -> String, next: &str) -> anyhow::Result<T>;
+}
+
+impl<T, E: Into<anyhow::Error>> WithHint<T> for Result<T, E> {
+    fn or_hint(self, what: impl FnOnce() -> String, next: &str) -> anyhow::Result<T> {
+        self.map_err(|error| error.into().context(Hint { what: what(), next: next.to_owned() }))
+    }
+}
+
+/// The exit status of the command, after the error is told.
+pub(crate) fn exit(outcome: anyhow::Result<u8>) -> ExitCode {
+    match outcome {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            tell(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn tell(error: &anyhow::Error) {
+    use crate::terminal::{Paint, complain, plain};
+    let mut chain = error.chain().map(|cause| plain(&cause.to_string()));
+    complain(&format!("{} {}", Paint::Red.on("Error:"), chain.next().unwrap_or_default()));
+    let causes: Vec<String> = chain.collect();
+    match causes.as_slice() {
+        [] => {}
+        [only] => complain(&format!("Caused by: {only}")),
+        several => several.iter().enumerate().for_each(|(index, cause)| complain(&format!("Caused by {}: {cause}", index + 1))),
+    }
+    for found in error.chain().filter_map(|cause| cause.downcast_ref::<Hint>()) {
+        complain(&format!("{} {}", Paint::Bold.on("Hint:"), plain(&found.next)));
+    }
+}

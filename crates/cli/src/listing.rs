@@ -1,0 +1,36 @@
+//! Listings: columns for people, JSON for programs, from the same rows.
+
+use serde::Serialize;
+
+use crate::terminal::{Paint, plain, say};
+
+/// A column: its title, and the text of a row in it.
+pub(crate) type Column<T> = (&'static str, fn(&T) -> String);
+
+/// Prints rows as columns with a title line, or as one JSON array.
+///
+/// # Errors
+/// When a row can't be turned into JSON.
+pub(crate) fn print<T: Serialize>(rows: &[T], columns: &[Column<T>], json: bool) -> anyhow::Result<()> {
+    if json {
+        say(&serde_json::to_string_pretty(rows)?);
+        return Ok(());
+    }
+    let table: Vec<Vec<String>> = rows.iter().map(|row| columns.iter().map(|(_, text)| plain(&text(row))).collect()).collect();
+    let widths: Vec<usize> = columns
+        .iter()
+        .enumerate()
+        .map(|(index, (title, _))| table.iter().filter_map(|row| row.get(index)).map(|cell| cell.chars().count()).max().unwrap_or(0).max(title.len()))
+        .collect();
+    let titles: Vec<String> = columns.iter().map(|(title, _)| (*title).to_owned()).collect();
+    say(&Paint::Bold.on(&line(&titles, &widths)));
+    for row in &table {
+        say(&line(row, &widths));
+    }
+    Ok(())
+}
+
+fn line(cells: &[String], widths: &[usize]) -> String {
+    let padded: Vec<String> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+    padded.join("  ").trim_end().to_owned()
+}

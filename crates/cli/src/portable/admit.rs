@@ -1,0 +1,202 @@
+//! From bytes to an image that may be used: dissected, verified, mounted and read, each by a worker that can do nothing else.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use delivery::digest::Digest;
+use delivery::portables::Trust as Recorded;
+use delivery::store::{Staging, Store};
+use delivery::trust::Anchors;
+use image::dissect::Layout;
+use image::signature::{Signer, TrustedCertificate};
+use image::tree::Contents;
+use image::verify::{Assurance, Trust, Verified};
+use image::worker::Workers;
+
+use crate::context::Context;
+use crate::failure::{WithHint, hint};
+
+/// Largest local image, in bytes: the same as for fetched ones.
+const IMAGE_MAX_BYTES: u64 = 16 << 30;
+
+/// What the administrator accepts besides the trusted certificates.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Acceptance {
+    /// `--trust-digest=`: this very file.
+    pub(crate) digest: Option<Digest>,
+    /// `--insecure`: any file.
+    pub(crate) insecure: bool,
+}
+
+/// Where an admitted portable's files are.
+#[derive(Debug)]
+pub(crate) enum Root {
+    /// A verified image; staged until it is kept.
+    Image { digest: Digest, length: u64, staging: Option<Staging>, verified: Box<Verified<Layout>> },
+    /// A directory that only root can change.
+    Directory(PathBuf),
+}
+
+/// A portable that was verified and read; nothing of it is installed yet.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    pub(crate) root: Root,
+    pub(crate) contents: Contents,
+    pub(crate) signer: Option<Signer>,
+    pub(crate) trust: Recorded,
+}
+
+impl Admitted {
+    /// Name from os-release inside the verified root, never from a file name or address.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub(crate) fn name(&self) -> Result<&str> {
+        self.contents.os_release.name().context("the image's os-release has neither PORTABLE_ID=, IMAGE_ID= nor ID=")
+    }
+
+    /// Throws the staged image away.
+    ///
+    /// # Errors
+    /// When it can't be removed.
+    pub(crate) fn discard(self, store: &Store) -> Result<()> {
+        match self.root {
+            Root::Image { staging: Some(staging), .. } => Ok(store.discard(staging)?),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives a staged image its name in the store, with what was proven of it; returns where the portable's files are.
+    ///
+    /// # Errors
+    /// When it can't be kept.
+    pub(crate) fn keep(&mut self, store: &Store) -> Result<String> {
+        if let Root::Image { digest, staging, verified, .. } = &mut self.root
+            && let Some(staged) = staging.take()
+        {
+            store.keep(staged, digest)?;
+            let record = verified.record().moved_to(&store.get(digest)?)?;
+            store.put_note(digest, &serde_json::to_vec(&record)?)?;
+        }
+        Ok(self.path(store))
+    }
+
+    /// Where the portable's files are, or will be once they are kept.
+    pub(crate) fn path(&self, store: &Store) -> String {
+        match &self.root {
+            Root::Image { digest, .. } => store.path(digest).display().to_string(),
+            Root::Directory(path) => path.display().to_string(),
+        }
+    }
+
+    /// Version from os-release; `0` for an image that has none.
+    pub(crate) fn version(&self) -> &str {
+        self.contents.os_release.version().unwrap_or("0")
+    }
+}
+
+/// Copies a local image into the store's staging area, so that nothing can change under our hands.
+///
+/// # Errors
+/// When it can't be read or is too large.
+pub(crate) fn copy_in(store: &Store, path: &Path) -> Result<(Staging, Digest, u64)> {
+    let mut file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    Ok(store.copy_in(&mut file, IMAGE_MAX_BYTES)?)
+}
+
+/// Verifies and reads a staged image. The staging file is thrown away when the image is refused.
+///
+/// # Errors
+/// When it is no image, is not trusted, is damaged, or holds no portable.
+pub(crate) fn image(context: &Context, store: &Store, staging: Staging, (digest, length): (Digest, u64), acceptance: &Acceptance) -> Result<Admitted> {
+    match examine(context, &staging.file, &digest, acceptance) {
+        Ok((verified, contents)) => Ok(admitted(Some(staging), (digest, length), verified, contents)),
+        Err(error) => {
+            store.discard(staging)?;
+            Err(error)
+        }
+    }
+}
+
+/// Reads an image that is in the store: what was proven when it came in still holds for the same file.
+///
+/// # Errors
+/// When it is missing or was changed.
+pub(crate) fn stored(store: &Store, digest: &Digest) -> Result<Admitted> {
+    let file = store.get(digest)?;
+    let record: image::verify::Record = serde_json::from_slice(&store.note(digest)?).context("the store's note on the image is damaged")?;
+    let verified = record.confirm(&file)?;
+    let contents = read(&file, &verified)?;
+    let length = file.metadata()?.len();
+    Ok(admitted(None, (*digest, length), verified, contents))
+}
+
+fn admitted(staging: Option<Staging>, (digest, length): (Digest, u64), verified: Verified<Layout>, contents: Contents) -> Admitted {
+    let (signer, trust) = match &verified.record().assurance {
+        Assurance::Signed(signer) => (Some(signer.clone()), Recorded::Signed),
+        Assurance::Digest => (None, Recorded::Digest),
+        Assurance::Insecure => (None, Recorded::Insecure),
+    };
+    Admitted { root: Root::Image { digest, length, staging, verified: Box::new(verified) }, contents, signer, trust }
+}
+
+fn examine(context: &Context, file: &File, digest: &Digest, acceptance: &Acceptance) -> Result<(Verified<Layout>, Contents)> {
+    let workers = Workers::default();
+    let layout = workers.dissect(file).or_hint(|| "this is no image that can be read".to_owned(), "`coracle inspect FILE` shows what is in it")?;
+    let trust = trust(context, digest, acceptance)?;
+    let verified = workers.verify(file, &layout, &trust).or_hint(|| "the image is refused".to_owned(), &next_step(digest))?;
+    let contents = read(file, &verified)?;
+    Ok((verified, contents))
+}
+
+fn next_step(digest: &Digest) -> String {
+    format!(
+        "`coracle trust add CERTIFICATE` trusts its maker; `--trust-digest=sha256:{}` allows this one file, `--insecure` anything",
+        digest.hex()
+    )
+}
+
+fn read(file: &File, verified: &Verified<Layout>) -> Result<Contents> {
+    let workers = Workers::default();
+    let mount: OwnedFd = workers.mount(file, verified)?;
+    Ok(workers.extract(mount.as_fd())?)
+}
+
+fn trust(context: &Context, digest: &Digest, acceptance: &Acceptance) -> Result<Trust> {
+    if let Some(wanted) = &acceptance.digest {
+        if wanted != digest {
+            bail!("the image is sha256:{}, not sha256:{} as --trust-digest= has it", digest.hex(), wanted.hex());
+        }
+        return Ok(Trust::Digest(digest.hex()));
+    }
+    if acceptance.insecure {
+        return Ok(Trust::Insecure);
+    }
+    let (anchors, _ignored) = Anchors::new(&context.directories.config).list()?;
+    let certificates = anchors.iter().map(|anchor| TrustedCertificate::parse(&anchor.der)).collect::<Result<_, _>>()?;
+    Ok(Trust::Certificates(certificates))
+}
+
+/// Reads a directory, where it and all its parents belong to root and can be changed by no one else.
+///
+/// # Errors
+/// When somebody else could change it, or it holds no portable.
+pub(crate) fn directory(path: &Path) -> Result<Admitted> {
+    let real = path.canonicalize()?;
+    for part in real.ancestors() {
+        let metadata = part.symlink_metadata()?;
+        let sticky_or_closed = metadata.mode() & 0o022 == 0;
+        if metadata.uid() != 0 || !sticky_or_closed {
+            return Err(hint(
+                format!("{} can be changed by others than root, so {} can't be trusted", part.display(), path.display()),
+                "build an image of it with `coracle build`, or move it below a directory of root's",
+            ));
+        }
+    }
+    let root = File::open(&real)?;
+    let contents = Workers::default().extract(root.as_fd())?;
+    Ok(Admitted { root: Root::Directory(real), contents, signer: None, trust: Recorded::Directory })
+}

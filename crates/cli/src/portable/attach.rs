@@ -1,0 +1,52 @@
+//! Attaching: the units of an admitted, consented portable become ordinary unit files with a drop-in that holds their sandbox.
+
+use anyhow::Result;
+use delivery::attached::UnitText;
+use delivery::grants::Grants;
+use delivery::portables::Portable;
+use load::portable::{PortableName, Profile, Review, as_drop_in, restrict};
+use model::UnitKind;
+
+use super::admit::{Admitted, Root};
+use super::configure;
+use crate::context::Context;
+
+/// The drop-ins of a portable, in the order they apply: where its files are, its sandbox, what the administrator set.
+const ROOT_DROP_IN: &str = "10-root.conf";
+const PROFILE_DROP_IN: &str = "20-profile.conf";
+const SETTINGS_DROP_IN: &str = "50-configure.conf";
+
+/// Writes the units of a portable below the state directory; all or none of them after a crash.
+///
+/// # Errors
+/// When a name is taken or a file can't be written.
+pub(crate) fn attach(context: &Context, name: &PortableName, admitted: &Admitted, review: &Review, portable: &Portable, root: &str) -> Result<()> {
+    let granted: Vec<String> = granted(&portable.grants);
+    let mut units = Vec::new();
+    for (file, loaded) in admitted.contents.units.iter().zip(&review.units) {
+        let restricted = restrict(name, &loaded.unit, &Profile::default(), &granted);
+        let mut drop_ins = Vec::new();
+        if loaded.unit.kind() == UnitKind::Service {
+            drop_ins.push((ROOT_DROP_IN.to_owned(), root_lines(admitted, root)));
+        }
+        drop_ins.push((PROFILE_DROP_IN.to_owned(), as_drop_in(&loaded.unit, &restricted)?));
+        let settings = configure::drop_in(portable, loaded.unit.kind());
+        if !settings.is_empty() {
+            drop_ins.push((SETTINGS_DROP_IN.to_owned(), settings));
+        }
+        units.push(UnitText { name: file.name.clone(), text: file.text.clone(), drop_ins });
+    }
+    Ok(delivery::attached::attach(&context.directories.state, name.as_str(), &units)?)
+}
+
+fn granted(grants: &Grants) -> Vec<String> {
+    grants.iter().map(ToString::to_string).collect()
+}
+
+fn root_lines(admitted: &Admitted, root: &str) -> String {
+    let directive = match admitted.root {
+        Root::Image { .. } => "RootImage",
+        Root::Directory(_) => "RootDirectory",
+    };
+    format!("# Where the portable's files are.\n[Service]\n{directive}={}\n", root.replace('%', "%%"))
+}

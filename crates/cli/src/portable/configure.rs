@@ -1,0 +1,180 @@
+//! `configure`: what the administrator sets for a portable, outside the image and over its versions.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use clap::Args;
+use delivery::portables::Portable;
+use model::UnitKind;
+
+use super::{existing, records};
+use crate::context::Context;
+use crate::failure::{WithHint, hint};
+use crate::terminal::{plain, say};
+use crate::verbs::Run;
+
+/// Names of settings as they are recorded.
+const LISTEN: &str = "listen";
+const ENVIRONMENT: &str = "env";
+const CREDENTIAL: &str = "credential";
+const BIND: &str = "bind";
+const BIND_READ_ONLY: &str = "bind-read-only";
+const LIMIT: &str = "set";
+
+/// Options of `configure`.
+#[derive(Args, Debug)]
+pub(crate) struct Configure {
+    /// The portable
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Listen here instead of where the image's sockets say; may be given again
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Vec<String>,
+    /// Set a variable of its services; may be given again
+    #[arg(long, value_name = "NAME=VALUE")]
+    env: Vec<String>,
+    /// Give its services a secret from a file of root's; may be given again
+    #[arg(long, value_name = "NAME=FILE")]
+    credential: Vec<String>,
+    /// Show a host path to its services, writable; may be given again
+    #[arg(long, value_name = "FILE[:PATH]")]
+    bind: Vec<String>,
+    /// The same, read-only
+    #[arg(long, value_name = "FILE[:PATH]")]
+    bind_read_only: Vec<String>,
+    /// Another directive of its services, such as `MemoryMax=500M`; may be given again
+    #[arg(long, value_name = "DIRECTIVE=VALUE")]
+    set: Vec<String>,
+    /// Forget what was set of this kind: listen, env, credential, bind, bind-read-only, set, or all
+    #[arg(long, value_name = "KIND")]
+    unset: Vec<String>,
+    /// Start it at boot (`yes`), or not (`no`)
+    #[arg(long, value_name = "BOOL")]
+    at_boot: Option<String>,
+}
+
+impl Run for Configure {
+    fn run(self, context: &Context) -> Result<u8> {
+        let mut portable = existing(context, &self.name)?;
+        if !self.changes() {
+            return show(context, &portable);
+        }
+        self.apply(&mut portable)?;
+        check(&portable)?;
+        records(context).put(&portable)?;
+        super::reattach(context, &portable)?;
+        context.narrate(&format!("configured; `coracle restart {}` makes running services see it", plain(&portable.name)));
+        Ok(0)
+    }
+}
+
+impl Configure {
+    fn lists(&self) -> [(&'static str, &Vec<String>); 6] {
+        [
+            (LISTEN, &self.listen),
+            (ENVIRONMENT, &self.env),
+            (CREDENTIAL, &self.credential),
+            (BIND, &self.bind),
+            (BIND_READ_ONLY, &self.bind_read_only),
+            (LIMIT, &self.set),
+        ]
+    }
+
+    fn changes(&self) -> bool {
+        self.at_boot.is_some() || !self.unset.is_empty() || self.lists().iter().any(|(_, list)| !list.is_empty())
+    }
+
+    fn apply(&self, portable: &mut Portable) -> Result<()> {
+        for kind in &self.unset {
+            match kind.as_str() {
+                "all" => portable.settings.clear(),
+                kind => forget(&mut portable.settings, kind)?,
+            }
+        }
+        for (kind, values) in self.lists().into_iter().filter(|(_, values)| !values.is_empty()) {
+            let set = portable.settings.entry(kind.to_owned()).or_default();
+            if kind == LISTEN {
+                set.clear();
+            }
+            for value in values {
+                let key = value.split('=').next().unwrap_or(value).to_owned();
+                set.retain(|other| !same_key(kind, other, &key));
+                set.push(value.clone());
+            }
+        }
+        if let Some(word) = &self.at_boot {
+            portable.enabled = model::text::parse_bool(word).ok_or_else(|| hint(format!("--at-boot={word} is neither yes nor no"), "say `--at-boot yes` or `--at-boot no`"))?;
+        }
+        Ok(())
+    }
+}
+
+fn forget(settings: &mut BTreeMap<String, Vec<String>>, kind: &str) -> Result<()> {
+    if ![LISTEN, ENVIRONMENT, CREDENTIAL, BIND, BIND_READ_ONLY, LIMIT].contains(&kind) {
+        return Err(hint(format!("there is no kind of setting called {kind:?}"), "kinds are listen, env, credential, bind, bind-read-only, set and all"));
+    }
+    settings.remove(kind);
+    Ok(())
+}
+
+/// A variable or credential of the same name is replaced, and so is a directive that is set again.
+fn same_key(kind: &str, other: &str, key: &str) -> bool {
+    matches!(kind, ENVIRONMENT | CREDENTIAL | LIMIT) && other.split('=').next() == Some(key)
+}
+
+fn show(context: &Context, portable: &Portable) -> Result<u8> {
+    if context.globals.json {
+        say(&serde_json::to_string_pretty(&portable.settings)?);
+        return Ok(0);
+    }
+    say(&format!("at-boot: {}", if portable.enabled { "yes" } else { "no" }));
+    for (kind, values) in &portable.settings {
+        values.iter().for_each(|value| say(&format!("{kind}: {}", plain(value))));
+    }
+    Ok(0)
+}
+
+/// The table reads every line before it is recorded, so that a slip is told here and not at the next start.
+fn check(portable: &Portable) -> Result<()> {
+    for kind in [UnitKind::Service, UnitKind::Socket] {
+        let text = drop_in(portable, kind);
+        let name = format!("{}.{}", portable.name, kind.suffix()).parse()?;
+        let loaded = load::load_text(&name, std::path::Path::new("configure"), text.as_bytes(), &crate::check::specifiers());
+        if let Some(wrong) = loaded.diagnostics.first() {
+            return Err(anyhow::anyhow!("{}", wrong.message)).or_hint(|| "this can't be set".to_owned(), "`coracle explain DIRECTIVE` says what a directive takes");
+        }
+    }
+    Ok(())
+}
+
+/// The drop-in for the portable's units of a kind; empty where nothing was set.
+pub(crate) fn drop_in(portable: &Portable, kind: UnitKind) -> String {
+    let values = |kind: &str| portable.settings.get(kind).into_iter().flatten();
+    let mut lines: Vec<String> = Vec::new();
+    match kind {
+        UnitKind::Socket => {
+            let listen: Vec<String> = values(LISTEN).map(|address| format!("ListenStream={}", escaped(address))).collect();
+            if !listen.is_empty() {
+                lines.push("ListenStream=".to_owned());
+                lines.extend(listen);
+            }
+        }
+        UnitKind::Service => {
+            lines.extend(values(ENVIRONMENT).map(|variable| format!("Environment={}", model::text::quote(&escaped(variable)))));
+            lines.extend(values(CREDENTIAL).map(|pair| format!("LoadCredential={}", escaped(&pair.replacen('=', ":", 1)))));
+            lines.extend(values(BIND).map(|path| format!("BindPaths={}", model::text::quote(&escaped(path)))));
+            lines.extend(values(BIND_READ_ONLY).map(|path| format!("BindReadOnlyPaths={}", model::text::quote(&escaped(path)))));
+            lines.extend(values(LIMIT).cloned());
+        }
+        _ => {}
+    }
+    if lines.is_empty() {
+        return String::new();
+    }
+    let section = if kind == UnitKind::Socket { "Socket" } else { "Service" };
+    format!("# Set by `coracle configure`.\n[{section}]\n{}\n", lines.join("\n"))
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('%', "%%")
+}

@@ -1,0 +1,134 @@
+//! What a portable asks beyond the default sandbox, and the administrator's answer.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use delivery::grants::{Grant, Grants};
+use load::portable::{PortableName, Request, Review, UnitText, review};
+
+use super::admit::Admitted;
+use crate::context::Context;
+use crate::failure::hint;
+use crate::terminal::{ask, can_ask, plain};
+
+/// Options by which grants are given without a terminal.
+#[derive(Args, Debug, Clone, Default)]
+pub(crate) struct GrantOptions {
+    /// Grant these requests without being asked: `network,listen:8080`
+    #[arg(long, value_name = "GRANTS")]
+    pub(crate) grant: Vec<String>,
+    /// Grant the requests in this file, one a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) grants: Option<PathBuf>,
+}
+
+impl GrantOptions {
+    fn given(&self) -> Result<Grants> {
+        let mut grants = Grants::default();
+        for list in &self.grant {
+            grants.extend(&Grants::from_list(list)?);
+        }
+        if let Some(path) = &self.grants {
+            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            grants.extend(&Grants::from_file(&text).with_context(|| format!("cannot use {}", path.display()))?);
+        }
+        Ok(grants)
+    }
+}
+
+/// Judges the units of an image: what is refused ends the start, and names all of it.
+///
+/// # Errors
+/// When a unit says what no image may say.
+pub(crate) fn judge(admitted: &Admitted, name: &PortableName) -> Result<Review> {
+    let texts: Vec<UnitText<'_>> = admitted.contents.units.iter().map(|unit| UnitText { name: &unit.name, bytes: unit.text.as_bytes() }).collect();
+    let review = review(name, &texts, &crate::check::specifiers());
+    if review.refusals.is_empty() {
+        return Ok(review);
+    }
+    let lines: Vec<String> = review.refusals.iter().map(ToString::to_string).collect();
+    Err(hint(format!("{name} says what no image may say:\n  {}", lines.join("\n  ")), "ask its maker for a version without it, or write a unit of your own on the host"))
+}
+
+/// Tells what is asked, takes what was granted before and on the command line, asks for the rest. Returns what is granted now.
+///
+/// # Errors
+/// When a request stays open.
+pub(crate) fn settle(context: &Context, name: &str, review: &Review, recorded: &Grants, options: &GrantOptions) -> Result<Grants> {
+    let mut granted = options.given()?;
+    granted.extend(recorded);
+    let names = |grants: &Grants| grants.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let open: Vec<Request> = review.beyond(&names(&granted)).into_iter().cloned().collect();
+    if review.requests.is_empty() {
+        context.narrate("asks for nothing beyond the default sandbox");
+        return Ok(Grants::default());
+    }
+    answered(context, review, &open);
+    for request in unique(&open) {
+        if !consent(name, &request, &open)? {
+            return Err(refused(name, &open));
+        }
+        granted.insert(request.grant.parse::<Grant>()?);
+    }
+    if !open.is_empty() {
+        context.narrate("nothing else beyond the default sandbox");
+    }
+    Ok(used(&granted, review))
+}
+
+fn answered(context: &Context, review: &Review, open: &[Request]) {
+    for request in unique(&review.requests) {
+        if open.iter().all(|other| other.grant != request.grant) {
+            context.narrate(&format!("asks to {} · granted", plain(&request.words)));
+        }
+    }
+}
+
+/// One request of each grant: several units may ask the same.
+fn unique(requests: &[Request]) -> Vec<Request> {
+    let mut unique: Vec<Request> = Vec::new();
+    for request in requests {
+        if unique.iter().all(|other| other.grant != request.grant) {
+            unique.push(request.clone());
+        }
+    }
+    unique
+}
+
+fn consent(name: &str, request: &Request, open: &[Request]) -> Result<bool> {
+    if !can_ask() {
+        return Err(refused(name, open));
+    }
+    ask(&format!("asks to {} · grant?", plain(&request.words)))
+}
+
+fn refused(name: &str, open: &[Request]) -> anyhow::Error {
+    let mut what = format!("{name} asks for more than was granted, so nothing was installed:");
+    for request in unique(open) {
+        what.push_str(&format!("\n  to {} ({}:{})", plain(&request.words), request.unit, request.line));
+    }
+    let grants: Vec<String> = unique(open).into_iter().map(|request| request.grant.replace(',', "\\,")).collect();
+    hint(what, format!("if that is right, say --grant='{}'", grants.join(",")))
+}
+
+/// What of the grants the requests make use of: what is worth recording.
+fn used(granted: &Grants, review: &Review) -> Grants {
+    granted
+        .iter()
+        .filter(|grant| review.requests.iter().any(|request| load::portable::covers(&grant.to_string(), &request.grant)))
+        .cloned()
+        .collect()
+}
+
+/// The portable's name as unit names may begin.
+///
+/// # Errors
+/// When it can't begin a unit's name.
+pub(crate) fn name_of(admitted: &Admitted) -> Result<PortableName> {
+    let name = admitted.name()?;
+    match PortableName::new(name) {
+        Ok(name) => Ok(name),
+        Err(_) => bail!("{:?} can't be a portable's name: small letters, digits, `-` and `_`, a letter first", plain(name)),
+    }
+}

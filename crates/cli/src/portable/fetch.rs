@@ -1,0 +1,103 @@
+//! Fetching: a worker of its own talks to the network; this side shows how far it is.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use delivery::digest::Digest;
+use delivery::fetch::{Limits, Progress, Request, Roots};
+use delivery::store::{Staging, Store};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::context::Context;
+use crate::failure::{WithHint, hint};
+use crate::workers;
+
+/// Options about the network.
+#[derive(Args, Debug, Clone, Default)]
+pub(crate) struct FetchOptions {
+    /// Trust only the servers that this certificate file vouches for, not the system's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Largest image, such as 500M
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_size: Option<String>,
+    /// Longest time for the whole transfer, in seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) max_time: Option<u64>,
+}
+
+impl FetchOptions {
+    fn request(&self, url: &str) -> Result<Request> {
+        let roots = match &self.ca {
+            Some(path) => Roots::Only(std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?),
+            None => Roots::System,
+        };
+        let mut limits = Limits::default();
+        if let Some(size) = &self.max_size {
+            limits.size_max_bytes = bytes(size)?;
+        }
+        if let Some(seconds) = self.max_time {
+            limits.total = Duration::from_secs(seconds);
+        }
+        Ok(Request { url: url.to_owned(), roots, limits })
+    }
+}
+
+/// A number with K, M, G or T, to the base of 1024, as unit files have it.
+fn bytes(text: &str) -> Result<u64> {
+    let (number, shift) = match text.char_indices().last() {
+        Some((at, unit)) if unit.is_ascii_alphabetic() => (text.get(..at).unwrap_or_default(), "KMGT".find(unit.to_ascii_uppercase()).map(|place| 10 * (place + 1))),
+        _ => (text, Some(0)),
+    };
+    let value: Option<u64> = number.parse().ok();
+    let value = value.zip(shift).and_then(|(value, shift)| value.checked_shl(u32::try_from(shift).ok()?));
+    value.ok_or_else(|| hint(format!("{text:?} is no size"), "sizes are numbers with K, M, G or T, such as 500M"))
+}
+
+/// Fetches an address into the store's staging area; what is there from an earlier try goes on.
+///
+/// # Errors
+/// When the server can't be reached or trusted, or a limit is passed.
+pub(crate) fn fetch(context: &Context, store: &Store, url: &str, options: &FetchOptions) -> Result<(Staging, Digest, u64)> {
+    let request = options.request(url)?;
+    let staging = store.stage(url)?;
+    let bar = bar(context, url);
+    let fetched = workers::fetch::run(&request, &staging, &mut |progress| show(&bar, progress));
+    bar.finish_and_clear();
+    let fetched = fetched.or_hint(|| format!("cannot fetch {url}"), "run the same command again: a transfer that was cut goes on where it ended")?;
+    Ok((staging, fetched.digest, fetched.bytes))
+}
+
+/// A bar on a terminal, nothing elsewhere (indicatif hides it by itself).
+fn bar(context: &Context, url: &str) -> ProgressBar {
+    if context.globals.quiet || context.globals.json {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(0);
+    let style = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_message(crate::terminal::plain(url));
+    bar
+}
+
+fn show(bar: &ProgressBar, progress: Progress) {
+    if let Some(total) = progress.total_bytes {
+        bar.set_length(total);
+    }
+    bar.set_position(progress.bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_take_units_to_the_base_of_1024() {
+        assert_eq!(bytes("500").unwrap(), 500);
+        assert_eq!(bytes("2K").unwrap(), 2048);
+        assert_eq!(bytes("3g").unwrap(), 3 << 30);
+        assert!(bytes("5X").is_err() && bytes("").is_err() && bytes("é").is_err());
+    }
+}

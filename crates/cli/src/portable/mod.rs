@@ -1,0 +1,126 @@
+//! The road of a portable service: fetched, admitted, consented to, attached, and in the end purged.
+
+pub(crate) mod admit;
+pub(crate) mod attach;
+pub(crate) mod configure;
+pub(crate) mod consent;
+pub(crate) mod fetch;
+pub(crate) mod list;
+pub(crate) mod purge;
+pub(crate) mod show;
+pub(crate) mod source;
+
+use anyhow::Result;
+use delivery::digest::Digest;
+use delivery::portables::{Portable, Portables};
+use delivery::store::Store;
+use load::portable::Review;
+use model::UnitName;
+
+use admit::Admitted;
+
+use crate::context::Context;
+use crate::failure::hint;
+
+/// The records of this instance.
+pub(crate) fn records(context: &Context) -> Portables {
+    Portables::new(&context.directories.state)
+}
+
+/// The record of a portable that must be there.
+///
+/// # Errors
+/// When there is none, or it can't be read.
+pub(crate) fn existing(context: &Context, name: &str) -> Result<Portable> {
+    records(context).get(name)?.ok_or_else(|| hint(format!("there is no portable {name:?} here"), "`coracle list` lists those that are here"))
+}
+
+/// Names as a user gives them, as names of units: a portable stands for all units of its current version.
+///
+/// # Errors
+/// When a record can't be read.
+pub(crate) fn units_of(context: &Context, names: &[String]) -> Result<Vec<String>> {
+    let records = records(context);
+    let mut units = Vec::new();
+    for name in names {
+        match portable_named(&records, name)? {
+            Some(portable) => units.extend(current_units(&portable)),
+            None => units.push(name.clone()),
+        }
+    }
+    Ok(units)
+}
+
+/// A name that could be a portable's, and is one.
+pub(crate) fn portable_named(records: &Portables, name: &str) -> Result<Option<Portable>> {
+    let plain = name.chars().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_'));
+    if !plain || name.is_empty() {
+        return Ok(None);
+    }
+    Ok(records.get(name)?)
+}
+
+/// The units of a portable's current version that can be started: templates have no instance to start.
+pub(crate) fn current_units(portable: &Portable) -> Vec<String> {
+    let version = portable.versions.get(&portable.current);
+    version.map(|version| version.units.iter().filter(|unit| !unit.contains("@.")).cloned().collect()).unwrap_or_default()
+}
+
+/// Every image that a record names: what the store must keep.
+///
+/// # Errors
+/// When a record can't be read.
+pub(crate) fn referenced(context: &Context) -> Result<Vec<Digest>> {
+    let all = records(context).list()?;
+    Ok(all.iter().flat_map(|portable| portable.versions.values()).filter_map(|version| version.image).collect())
+}
+
+/// Admits what a record names as current, again.
+///
+/// # Errors
+/// When it is gone or was changed.
+pub(crate) fn admit_again(store: &Store, portable: &Portable) -> Result<Admitted> {
+    let version = portable.versions.get(&portable.current);
+    match version.map(|version| (&version.image, &version.directory)) {
+        Some((Some(image), _)) => admit::stored(store, image),
+        Some((None, Some(directory))) => admit::directory(directory),
+        _ => Err(hint(format!("the record of {} names neither image nor directory", portable.name), "start it again from where it came from")),
+    }
+}
+
+/// Attaches a portable's current version again, with what was granted and configured.
+///
+/// # Errors
+/// When its files are gone or were changed, or the units can't be written.
+pub(crate) fn reattach(context: &Context, portable: &Portable) -> Result<()> {
+    let store = Store::open(&context.directories.state)?;
+    let admitted = admit_again(&store, portable)?;
+    let name = consent::name_of(&admitted)?;
+    let review = consent::judge(&admitted, &name)?;
+    let root = admitted.path(&store);
+    attach::attach(context, &name, &admitted, &review, portable, &root)?;
+    purge::reload(context)
+}
+
+/// Refuses names of units that the host has: an image must not hide or join them.
+///
+/// # Errors
+/// When a name is the host's.
+pub(crate) fn check_names(context: &Context, review: &Review, known: Option<&Portable>) -> Result<()> {
+    let own: Vec<String> = known.map(|portable| portable.versions.values().flat_map(|version| version.units.clone()).collect()).unwrap_or_default();
+    let loader = crate::check::loader(context);
+    let on_host = |name: &UnitName| !own.contains(&name.to_string()) && loader.names().any(|other| other == name);
+    match load::portable::shadowed(review, on_host).first() {
+        None => Ok(()),
+        Some(name) => Err(hint(format!("the image has a unit {name}, and so has this host"), format!("`coracle cat {name}` shows the host's"))),
+    }
+}
+
+/// The portable that a unit belongs to.
+///
+/// # Errors
+/// When a record can't be read.
+pub(crate) fn owner_of(context: &Context, unit: &str) -> Result<Option<Portable>> {
+    let all = records(context).list()?;
+    Ok(all.into_iter().find(|portable| portable.versions.get(&portable.current).is_some_and(|version| version.units.iter().any(|name| name == unit))))
+}

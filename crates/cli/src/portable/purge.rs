@@ -1,0 +1,162 @@
+//! `detach` takes a portable's units away, `purge` everything that it ever left.
+
+use anyhow::Result;
+use clap::Args;
+use delivery::portables::Portable;
+use delivery::purge::{self, Directories, Places};
+use delivery::store::Store;
+use model::{Key, key};
+use wire::Done;
+use wire::methods::Reload;
+
+use super::{current_units, existing, records};
+use crate::commands::jobs::{self, JobOptions};
+use crate::context::Context;
+use crate::failure::hint;
+use crate::terminal::{plain, say};
+use crate::verbs::Run;
+
+/// Options of `detach`.
+#[derive(Args, Debug)]
+pub(crate) struct Detach {
+    /// The portable
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Stop its units first
+    #[arg(long)]
+    now: bool,
+}
+
+/// Options of `purge`.
+#[derive(Args, Debug)]
+pub(crate) struct Purge {
+    /// The portable
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Drop the remembered line too: name, signer and highest version
+    #[arg(long)]
+    forget: bool,
+}
+
+impl Run for Detach {
+    fn run(self, context: &Context) -> Result<u8> {
+        let portable = existing(context, &self.name)?;
+        if self.now {
+            stop(context, &portable)?;
+        } else if let Some(unit) = running(context, &portable)? {
+            return Err(hint(format!("{unit} runs"), format!("`coracle detach --now {}` stops it first", portable.name)));
+        }
+        for unit in delivery::attached::detach(&context.directories.state, &portable.name)? {
+            say(&format!("detached {}", plain(&unit)));
+        }
+        reload(context)?;
+        Ok(0)
+    }
+}
+
+impl Run for Purge {
+    fn run(self, context: &Context) -> Result<u8> {
+        let known = records(context);
+        let Some(portable) = known.get(&self.name)? else {
+            return self.forget_only(context);
+        };
+        stop(context, &portable)?;
+        let directories = directories(context, &portable)?;
+        for unit in delivery::attached::detach(&context.directories.state, &portable.name)? {
+            say(&format!("removed unit {}", plain(&unit)));
+        }
+        reload(context)?;
+        for path in purge::paths(&portable.name, &directories, &places(context)) {
+            if purge::remove(&path)? {
+                say(&format!("removed {}", path.display()));
+            }
+        }
+        known.remove(&portable.name)?;
+        let store = Store::open(&context.directories.state)?;
+        for digest in store.collect(&super::referenced(context)?)? {
+            say(&format!("removed image sha256:{}", digest.hex()));
+        }
+        if self.forget {
+            known.forget(&portable.name)?;
+        } else {
+            context.narrate(&format!("remembered: {} and its highest version, so that no older one comes back (--forget drops it)", plain(&portable.name)));
+        }
+        Ok(0)
+    }
+}
+
+impl Purge {
+    /// What was purged before can still be forgotten.
+    fn forget_only(&self, context: &Context) -> Result<u8> {
+        let known = records(context);
+        if !self.forget || known.remembered(&self.name)?.is_none() {
+            return existing(context, &self.name).map(|_| 0);
+        }
+        known.forget(&self.name)?;
+        say(&format!("forgot {}", plain(&self.name)));
+        Ok(0)
+    }
+}
+
+/// Stops what runs of a portable; where no manager runs, nothing does.
+fn stop(context: &Context, portable: &Portable) -> Result<()> {
+    if context.connect_if_running()?.is_none() {
+        return Ok(());
+    }
+    let mut units = current_units(portable);
+    // Sockets first: a connection must not start again what is being stopped.
+    units.sort_by_key(|unit| !unit.ends_with(".socket"));
+    let options = JobOptions { job_mode: "replace".to_owned(), ..JobOptions::default() };
+    let status = jobs::stop(context, &units, &options)?;
+    if status != 0 {
+        return Err(hint(format!("{} can't be stopped", portable.name), format!("`coracle status {}` shows what still runs", portable.name)));
+    }
+    Ok(())
+}
+
+fn running(context: &Context, portable: &Portable) -> Result<Option<String>> {
+    let Some(mut client) = context.connect_if_running()? else { return Ok(None) };
+    let request = wire::ListUnitsRequest { names: current_units(portable), ..wire::ListUnitsRequest::default() };
+    let reply = client.call(wire::methods::ListUnits, &request)?;
+    Ok(reply.units.into_iter().find(|unit| !matches!(unit.active.as_str(), "inactive" | "failed")).map(|unit| unit.name))
+}
+
+/// Tells a manager that units came or went; where none runs, none needs to know.
+///
+/// # Errors
+/// When the manager can't be talked to.
+pub(crate) fn reload(context: &Context) -> Result<()> {
+    if let Some(mut client) = context.connect_if_running()? {
+        client.call(Reload, &Done {})?;
+    }
+    Ok(())
+}
+
+/// The directories that the portable's units name, in all of its attached units.
+fn directories(context: &Context, portable: &Portable) -> Result<Directories> {
+    let mut directories = Directories::default();
+    for unit in current_units(portable) {
+        let loaded = crate::check::attached(context, &unit)?;
+        let names = |key: &Key<model::value::Directories>| loaded.value(key).iter().map(|spec| spec.path.clone()).collect::<Vec<_>>();
+        directories.state.extend(names(&key::STATE_DIRECTORY));
+        directories.cache.extend(names(&key::CACHE_DIRECTORY));
+        directories.logs.extend(names(&key::LOGS_DIRECTORY));
+        directories.runtime.extend(names(&key::RUNTIME_DIRECTORY));
+        directories.configuration.extend(names(&key::CONFIGURATION_DIRECTORY));
+    }
+    Ok(directories)
+}
+
+fn places(context: &Context) -> Places {
+    let own = &context.directories;
+    Places {
+        runtime: own.runtime.clone(),
+        state: own.state.clone(),
+        config: own.config.clone(),
+        state_home: "/var/lib".into(),
+        cache_home: "/var/cache".into(),
+        logs_home: "/var/log".into(),
+        runtime_home: "/run".into(),
+        config_home: "/etc".into(),
+    }
+}

@@ -1,0 +1,53 @@
+//! What `coracle start WHAT` means: an address, a file, a directory, a portable that is here, or a unit.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+
+use super::{portable_named, records};
+use crate::context::Context;
+
+/// Where a portable comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// `http://…` or `https://…`.
+    Url(String),
+    /// An image on this host.
+    File(PathBuf),
+    /// A directory on this host.
+    Directory(PathBuf),
+    /// A portable that is in the store.
+    Stored(String),
+    /// No portable: a unit.
+    Unit(String),
+}
+
+/// Tells by the word, and by what is there.
+///
+/// # Errors
+/// When the word is an address of another kind, or a path to nothing.
+pub(crate) fn of(context: &Context, word: &str) -> Result<Source> {
+    if let Some((scheme, _)) = word.split_once("://") {
+        return match scheme {
+            "http" | "https" => Ok(Source::Url(word.to_owned())),
+            other => bail!("{other} addresses can't be fetched; http and https can"),
+        };
+    }
+    let path = Path::new(word);
+    if word.contains('/') || [".psi", ".raw"].iter().any(|ending| word.ends_with(ending)) {
+        return local(path);
+    }
+    match portable_named(&records(context), word)? {
+        Some(portable) => Ok(Source::Stored(portable.name)),
+        None => Ok(Source::Unit(word.to_owned())),
+    }
+}
+
+fn local(path: &Path) -> Result<Source> {
+    let absolute = std::path::absolute(path)?;
+    match absolute.metadata() {
+        Ok(metadata) if metadata.is_dir() => Ok(Source::Directory(absolute)),
+        Ok(_) => Ok(Source::File(absolute)),
+        Err(error) => bail!("cannot read {}: {error}", path.display()),
+    }
+}

@@ -1,0 +1,108 @@
+//! The table of verbs: from it come the dispatch, the help, the manual pages and the completions.
+
+use std::ffi::{OsStr, OsString};
+
+use anyhow::Result;
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+
+use crate::commands as on;
+use crate::context::{Context, Globals, VALUED_OPTIONS};
+use crate::portable;
+
+/// A command's options, and what it does with them.
+pub(crate) trait Run: Args + FromArgMatches {
+    /// Does the work and returns the exit status.
+    fn run(self, context: &Context) -> Result<u8>;
+}
+
+/// One verb.
+pub(crate) struct Verb {
+    /// As it is typed.
+    pub(crate) name: &'static str,
+    /// Builds its options.
+    pub(crate) command: fn() -> Command,
+    /// Reads its options and runs it.
+    pub(crate) run: fn(&ArgMatches, &Context) -> Result<u8>,
+}
+
+macro_rules! verbs {
+    ($($name:literal $options:ty: $about:literal;)*) => {
+        /// Every verb, in the order of the help: services first, then portables, then the rest.
+        pub(crate) const VERBS: &[Verb] = &[$(Verb {
+            name: $name,
+            command: || <$options as Args>::augment_args(Command::new($name).about($about)),
+            run: |matches, context| <$options>::from_arg_matches(matches)?.run(context),
+        },)*];
+    };
+}
+
+verbs! {
+    "start" on::start::Start: "Start units, or fetch, verify and start a portable service from a URL, file or directory";
+    "stop" on::jobs::Stop: "Stop units or portables";
+    "restart" on::jobs::Restart: "Stop and start units or portables";
+    "try-restart" on::jobs::TryRestart: "Restart those of the units that run";
+    "reload" on::jobs::Reload: "Ask units to read their configuration again";
+    "reload-or-restart" on::jobs::ReloadOrRestart: "Reload units that can, restart the others";
+    "status" on::status::Status: "Show all about units or portables: state, sandbox, image, grants, last log lines";
+    "show" on::show::Show: "Print properties for scripts";
+    "cat" on::cat::Cat: "Print the files of units";
+    "logs" on::logs::Logs: "Print what services wrote";
+    "list-units" on::list_units::ListUnits: "List units";
+    "list-jobs" on::list_units::ListJobs: "List jobs that wait or run";
+    "is-active" on::is::IsActive: "Tell whether units run";
+    "is-failed" on::is::IsFailed: "Tell whether units failed";
+    "kill" on::kill::Kill: "Send a signal to processes of units";
+    "reset-failed" on::kill::ResetFailed: "Forget that units failed";
+    "run" on::run::RunCommand: "Run a command as a transient service";
+    "shell" on::shell::Shell: "Open a shell inside a running service's sandbox";
+    "list" portable::list::List: "List the portables that are here";
+    "attach" on::attach::Attach: "Install a portable without starting it";
+    "detach" portable::purge::Detach: "Take a portable's units away, and keep its image and data";
+    "configure" portable::configure::Configure: "Set addresses, variables, secrets and files of a portable";
+    "purge" portable::purge::Purge: "Remove a portable and everything that it left";
+    "build" on::image::Build: "Build an image from a directory or from a program";
+    "keygen" on::image::Keygen: "Make a key that signs images, and its certificate";
+    "sign" on::image::Sign: "Sign an image";
+    "inspect" on::image::Inspect: "Tell what an image says of itself";
+    "trust" on::trust::Trust: "Say whose images may come in";
+    "explain" on::explain::Explain: "Explain a directive, or the plan of a unit's start";
+    "verify" on::verify::Verify: "Say what is wrong in unit files";
+    "install" on::install::Install: "Make the host's init start Coracle at boot";
+    "uninstall" on::install::Uninstall: "Undo `install`";
+    "daemon-reload" on::daemon::DaemonReload: "Read all unit files again";
+    "daemon-reexec" on::daemon::DaemonReexec: "Replace the manager by the installed version; services go on";
+    "daemon-exit" on::daemon::DaemonExit: "Stop all units and end the instance";
+    "set-environment" on::environment::SetEnvironment: "Set variables of services that start from now on";
+    "unset-environment" on::environment::UnsetEnvironment: "Remove such variables";
+    "show-environment" on::environment::ShowEnvironment: "Print such variables";
+    "completion" on::pages::Completion: "Print completions for a shell";
+    "man" on::pages::Man: "Write the manual pages into a directory";
+}
+
+/// The verb in `arguments`: the first word that is neither an option nor an option's value.
+pub(crate) fn of(arguments: &[OsString]) -> Option<&'static Verb> {
+    let mut words = arguments.iter().skip(1).map(OsString::as_os_str);
+    while let Some(word) = words.next() {
+        if VALUED_OPTIONS.iter().any(|option| word == OsStr::new(option)) {
+            words.next();
+        } else if !word.as_encoded_bytes().starts_with(b"-") {
+            return VERBS.iter().find(|verb| word == OsStr::new(verb.name));
+        }
+    }
+    None
+}
+
+/// The command without verbs: its name, version and the options that every verb takes.
+pub(crate) fn root_command() -> Command {
+    let root = Command::new("coracle")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Containers without a container manager: services from unit files and images, sandboxed and supervised")
+        .disable_help_subcommand(true)
+        .max_term_width(100);
+    Globals::augment_args(root)
+}
+
+/// The command with all verbs.
+pub(crate) fn whole_command() -> Command {
+    root_command().subcommands(VERBS.iter().map(|verb| (verb.command)()))
+}

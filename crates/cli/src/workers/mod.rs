@@ -1,0 +1,31 @@
+//! `coracle worker NAME`: the entries of short-lived processes that do one task and can do nothing else. Nobody types these.
+
+pub(crate) mod fetch;
+pub(crate) mod root_image;
+
+use std::ffi::OsString;
+
+use anyhow::{Result, bail};
+use image::worker::Kind;
+
+/// The first argument that makes this process a worker.
+pub(crate) const ARGUMENT: &str = "worker";
+
+/// Runs a worker to its end.
+///
+/// # Errors
+/// When there is no such worker, or it can't confine itself.
+pub(crate) fn main(mut arguments: impl Iterator<Item = OsString>) -> Result<u8> {
+    let name = arguments.next().unwrap_or_default();
+    match name.to_str() {
+        Some("detach") => crate::autostart::detach(arguments)?,
+        Some("fetch") => fetch::main()?,
+        Some("root-image") => root_image::main(arguments)?,
+        Some(name) if Kind::from_name(name).is_some() => {
+            let Some(kind) = Kind::from_name(name) else { return Ok(1) };
+            image::worker::main(kind)?;
+        }
+        _ => bail!("there is no worker {}", name.display()),
+    }
+    Ok(0)
+}
