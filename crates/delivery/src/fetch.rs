@@ -1,10 +1,30 @@
-//! Fetching over http and https into a staging directory.
+//! Fetching over http and https into a staging file, resuming what an earlier try left.
+//!
+//! Nothing that arrives is trusted here beyond its length: who signed it is asked when it is all there.
 
 use std::fs::File;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
 
 use crate::digest::Digest;
+
+mod address;
+mod confine;
+mod dns;
+mod exchange;
+mod host;
+mod resolver;
+mod staged;
+
+pub use confine::confine;
+
+use exchange::{Exchange, Outcome};
+use staged::Staged;
+
+/// First pause before a try after a cut; doubles with each.
+const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// Whom a server's certificate must come from.
 #[derive(Debug, Clone)]
@@ -26,7 +46,7 @@ pub struct Limits {
     pub idle: Duration,
     /// Redirects followed.
     pub redirects: u32,
-    /// Tries after a cut connection.
+    /// Tries after cut connections that brought nothing.
     pub retries: u32,
 }
 
@@ -76,7 +96,7 @@ pub struct Fetched {
 /// Why not.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The address is no http or https address.
+    /// The address is no http or https address, or one that is not followed.
     #[error("{url} cannot be fetched: {reason}")]
     Address {
         /// The address.
@@ -84,21 +104,92 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// A file cannot be read or written.
-    #[error("cannot {action} {}", path.display())]
-    File {
+    /// The certificates to trust cannot be read.
+    #[error("there are no certificates to trust servers by: {reason}")]
+    Roots {
+        /// What is wrong with them.
+        reason: &'static str,
+    },
+    /// The staging file cannot be read or written.
+    #[error("cannot {action} the staging file")]
+    Staging {
         /// What was tried.
         action: &'static str,
-        /// With which file.
-        path: PathBuf,
         /// Why not.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
+    },
+    /// The server cannot be reached or trusted, or what it says is no HTTP.
+    #[error("{url} does not answer")]
+    Server {
+        /// The address.
+        url: String,
+        /// Why.
+        #[source]
+        source: Box<ureq::Error>,
+    },
+    /// The server has something else to say.
+    #[error("{url} answers with status {status}")]
+    Status {
+        /// The address.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// Redirects without end.
+    #[error("{url} redirects more than {limit} times")]
+    Redirects {
+        /// The address.
+        url: String,
+        /// The limit.
+        limit: u32,
+    },
+    /// The content is too large.
+    #[error("{url} is larger than {limit_bytes} bytes")]
+    TooLarge {
+        /// The address.
+        url: String,
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// The server contradicts itself.
+    #[error("{url} sends something else than it announced: {what}")]
+    Lie {
+        /// The address.
+        url: String,
+        /// In what.
+        what: &'static str,
+    },
+    /// The connection was cut too often.
+    #[error("the connection to {url} was cut after {bytes} bytes, {tries} times without a byte more")]
+    Cut {
+        /// The address.
+        url: String,
+        /// What is there; the next try goes on from it.
+        bytes: u64,
+        /// How often.
+        tries: u32,
+    },
+    /// The time is over.
+    #[error("{url} took longer than {} seconds; {bytes} bytes are there, and the next try goes on from them", limit.as_secs())]
+    TooSlow {
+        /// The address.
+        url: String,
+        /// What is there.
+        bytes: u64,
+        /// The limit.
+        limit: Duration,
     },
 }
 
+impl Error {
+    fn staging(action: &'static str) -> impl FnOnce(io::Error) -> Error {
+        move |source| Error::Staging { action, source }
+    }
+}
+
 /// Fetches into `staging`, an empty file or one with what an earlier try left; `state` keeps what a
-/// resumed fetch must know (address, ETag, size) and lies beside it. Nothing else is written.
+/// resumed fetch must know (address, validator, size) and lies beside it. Nothing else is written.
 ///
 /// # Errors
 /// See [`Error`]; what has arrived stays in `staging` for the next try, unless it can be no part of the
@@ -109,9 +200,54 @@ pub fn fetch(
     state: &File,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Fetched, Error> {
-    let _ = (staging, state, progress);
-    Err(Error::Address {
-        url: request.url.clone(),
-        reason: "not yet",
-    })
+    let url = address::parse(&request.url)?;
+    let until = Instant::now() + request.limits.total;
+    let mut staged = Staged::open(staging, state, &request.url).map_err(Error::staging("read"))?;
+    let exchange = Exchange::new(request, url, until)?;
+    let mut fruitless = 0;
+    loop {
+        let before = staged.bytes();
+        match exchange.run(&mut staged, progress) {
+            Ok(Outcome::Whole { url }) => return finish(staged, url),
+            Ok(Outcome::Cut) => {}
+            Err(error) => return Err(give_up(&mut staged, error)?),
+        }
+        fruitless = if staged.bytes() > before { 0 } else { fruitless + 1 };
+        if fruitless > request.limits.retries {
+            return Err(Error::Cut { url: request.url.clone(), bytes: staged.bytes(), tries: fruitless });
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Error::TooSlow { url: request.url.clone(), bytes: staged.bytes(), limit: request.limits.total });
+        }
+        std::thread::sleep((PAUSE * 2_u32.saturating_pow(fruitless)).min(PAUSE_MAX).min(left));
+    }
+}
+
+/// What can be no part of the content is thrown away: the next try must not go on from it.
+fn give_up(staged: &mut Staged<'_>, error: Error) -> Result<Error, Error> {
+    if matches!(error, Error::Lie { .. } | Error::TooLarge { .. }) {
+        staged.restart().map_err(Error::staging("empty"))?;
+    }
+    Ok(error)
+}
+
+/// The digest grew with the file, from its first byte on.
+fn finish(staged: Staged<'_>, url: String) -> Result<Fetched, Error> {
+    let (digest, bytes) = staged.digest().map_err(Error::staging("read"))?;
+    Ok(Fetched { digest, bytes, url })
+}
+
+/// Reads a file from its start whatever its offset is.
+struct FromStart<'a> {
+    file: &'a File,
+    place: u64,
+}
+
+impl io::Read for FromStart<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, self.place)?;
+        self.place += count as u64;
+        Ok(count)
+    }
 }
