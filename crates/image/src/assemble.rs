@@ -104,10 +104,9 @@ impl Parts {
             .chain_update(purpose)
             .chain_update(self.root_hash.0)
             .finalize();
-        let mut bytes: [u8; 16] = digest.first_chunk().copied().unwrap_or_default();
-        bytes[6] = bytes[6] & 0x0f | 0x80;
-        bytes[8] = bytes[8] & 0x3f | 0x80;
-        Guid::from_bytes(bytes)
+        crate::build::uuid(Guid::from_bytes(
+            digest.first_chunk().copied().unwrap_or_default(),
+        ))
     }
 
     fn write_beside<S: Source + ?Sized>(

@@ -1,8 +1,53 @@
 //! Builds an image from a directory: squashfs, verity, signature; the same input gives the same bytes.
-use std::path::Path;
 
-use crate::sign::SigningKey;
-use crate::verity::RootHash;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::assemble::{Parts, WriteImageError};
+use crate::guid::Guid;
+use crate::manifest::{Manifest, ManifestError};
+use crate::os_release::{self, OsRelease, OsReleaseError};
+use crate::sign::{SignError, SigningKey};
+use crate::source::{Extent, FileSource};
+use crate::squashfs::{self, SquashfsError};
+use crate::tree;
+use crate::verity::{self, BLOCK_BYTES, RootHash, Superblock, VerityError};
+
+/// Unit files are read up to this size to see which directories they need.
+const UNIT_LIMIT_BYTES: u64 = 1 << 20;
+
+/// Where a built image's unit files may lie.
+const UNIT_DIRECTORIES: [&str; 4] = [
+    "etc/systemd/system",
+    "usr/local/lib/systemd/system",
+    "usr/lib/systemd/system",
+    "lib/systemd/system",
+];
+
+/// Directories that a running service finds something mounted on.
+const MOUNT_POINTS: [(&str, u16); 7] = [
+    ("dev", 0o755),
+    ("proc", 0o555),
+    ("run", 0o755),
+    ("sys", 0o555),
+    ("tmp", 0o1777),
+    ("var", 0o755),
+    ("var/tmp", 0o1777),
+];
+
+/// Files that a running service finds the host's own mounted on.
+const MOUNT_POINT_FILES: [&str; 2] = ["etc/machine-id", "etc/resolv.conf"];
+
+/// Settings that name directories which are mounted into the service, and where.
+const SERVICE_DIRECTORIES: [(&str, &str); 4] = [
+    ("StateDirectory=", "var/lib"),
+    ("CacheDirectory=", "var/cache"),
+    ("LogsDirectory=", "var/log"),
+    ("ConfigurationDirectory=", "etc"),
+];
 
 /// How to build.
 #[derive(Default)]
@@ -31,24 +76,241 @@ pub struct Built {
 /// Why nothing was built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
+    /// The input holds something that can't be built.
+    #[error(transparent)]
+    Input(#[from] ManifestError),
+    /// No os-release.
+    #[error(
+        "there is no usr/lib/os-release and no etc/os-release: write one with at least ID= and VERSION_ID="
+    )]
+    NoOsRelease,
+    /// An os-release that can't be used.
+    #[error(transparent)]
+    OsRelease(#[from] OsReleaseError),
+    /// An os-release that names nothing.
+    #[error(
+        "os-release names no portable: say ID=, or PORTABLE_ID= where ID= is the distribution's"
+    )]
+    NoName,
     /// No unit file belongs to the portable.
     #[error(
-        "no unit file named {name}*.service, .socket, .target, .timer or .path in usr/lib/systemd/system"
+        "no unit file {} (.service, .socket, .target, .timer or .path) in usr/lib/systemd/system",
+        names(prefixes)
     )]
     NoUnits {
-        /// The portable's name.
-        name: String,
+        /// What their names may begin with.
+        prefixes: Vec<String>,
     },
+    /// The program's files can't be collected.
+    #[error(transparent)]
+    Program(#[from] crate::program::ProgramError),
+    /// The file system can't be written.
+    #[error(transparent)]
+    FileSystem(#[from] SquashfsError),
+    /// The hash tree can't be made.
+    #[error(transparent)]
+    Verity(#[from] VerityError),
+    /// The image can't be signed.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// The image can't be written.
+    #[error(transparent)]
+    Write(#[from] WriteImageError),
+    /// The temporary file beside the image can't be used.
+    #[error("cannot write beside {path}")]
+    Temporary {
+        /// The image's path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn names(prefixes: &[String]) -> String {
+    prefixes
+        .iter()
+        .map(|prefix| format!("{prefix}.* or {prefix}-*"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Builds an image from a directory. `output` appears whole or not at all.
 ///
 /// # Errors
 /// See [`BuildError`].
-pub fn build(
-    _directory: &Path,
-    _output: &Path,
-    _options: &Options<'_>,
-) -> Result<Built, BuildError> {
-    todo!()
+pub fn build(directory: &Path, output: &Path, options: &Options<'_>) -> Result<Built, BuildError> {
+    from_manifest(Manifest::of_directory(directory)?, output, options)
 }
+
+/// Builds an image from what a manifest lists and what every image needs.
+pub(crate) fn from_manifest(
+    mut manifest: Manifest,
+    output: &Path,
+    options: &Options<'_>,
+) -> Result<Built, BuildError> {
+    let release = os_release(&manifest)?;
+    let name = release.name().ok_or(BuildError::NoName)?.to_owned();
+    let version = release.version().map(str::to_owned);
+    let units = units(&manifest, &release)?;
+    complete(&mut manifest, &units)?;
+
+    let error = |source| BuildError::Temporary {
+        path: output.into(),
+        source,
+    };
+    let file = unnamed_beside(output).map_err(error)?;
+    let length = squashfs::write(&manifest, options.epoch_s, io::BufWriter::new(&file))?;
+    let source = FileSource::new(&file).map_err(error)?;
+    let root = Extent { offset: 0, length };
+    let label = version
+        .as_ref()
+        .map_or_else(|| name.clone(), |version| format!("{name}_{version}"));
+    let parts = parts(&source, root, label, options.key)?;
+    let root_hash = parts.root_hash;
+    let length = parts.write(&source, root, output)?;
+    Ok(Built {
+        name,
+        version,
+        root_hash,
+        length,
+        units: units.into_iter().map(|(name, _)| name).collect(),
+    })
+}
+
+/// Hash tree and signature of a root file system.
+fn parts(
+    source: &FileSource<'_>,
+    root: Extent,
+    label: String,
+    key: Option<&SigningKey>,
+) -> Result<Parts, BuildError> {
+    // The salt only has to keep trees of different portables apart; random bytes would make every build another image.
+    let salt = Sha256::new()
+        .chain_update("coracle verity salt\0")
+        .chain_update(&label)
+        .finalize()
+        .to_vec();
+    let tree = verity::compute(source, root, &salt)?;
+    let id = tree.root.partition_ids().0;
+    let superblock = Superblock {
+        id: uuid(id),
+        data_blocks: root.length / BLOCK_BYTES,
+        salt,
+    };
+    let mut verity = superblock.to_block();
+    verity.extend(tree.blocks);
+    let signature = key.map(|key| key.sign_root_hash(tree.root)).transpose()?;
+    Ok(Parts {
+        label,
+        root_hash: tree.root,
+        verity,
+        signature,
+    })
+}
+
+/// The same bits, marked as a UUID whose content is the maker's business (version 8, RFC 9562).
+pub(crate) fn uuid(id: Guid) -> Guid {
+    let mut bytes = id.bytes();
+    let [.., version, _, variant, _, _, _, _, _, _, _] = &mut bytes;
+    *version = *version & 0x0f | 0x80;
+    *variant = *variant & 0x3f | 0x80;
+    Guid::from_bytes(bytes)
+}
+
+fn os_release(manifest: &Manifest) -> Result<OsRelease, BuildError> {
+    for path in ["etc/os-release", "usr/lib/os-release"] {
+        if let Some(text) = manifest.text(path, os_release::LIMIT_BYTES)? {
+            return Ok(OsRelease::parse(&text)?);
+        }
+    }
+    Err(BuildError::NoOsRelease)
+}
+
+/// The portable's unit files: name and text, sorted.
+fn units(manifest: &Manifest, release: &OsRelease) -> Result<Vec<(String, String)>, BuildError> {
+    let prefixes = release.prefixes();
+    let mut units: Vec<(String, String)> = Vec::new();
+    for directory in UNIT_DIRECTORIES {
+        for name in manifest.names(directory) {
+            let ours = tree::is_unit_name(name)
+                && prefixes.iter().any(|prefix| tree::covers(prefix, name));
+            if !ours || units.iter().any(|(known, _)| known == name) {
+                continue;
+            }
+            let text = manifest.text(&format!("{directory}/{name}"), UNIT_LIMIT_BYTES)?;
+            units.push((name.into(), text.unwrap_or_default()));
+        }
+    }
+    units.sort();
+    if units.is_empty() {
+        Err(BuildError::NoUnits { prefixes })
+    } else {
+        Ok(units)
+    }
+}
+
+/// Adds the places that things are mounted on when the service runs: a read-only root can't get them later.
+fn complete(manifest: &mut Manifest, units: &[(String, String)]) -> Result<(), BuildError> {
+    for (path, mode) in MOUNT_POINTS {
+        manifest.directory(Path::new(path), mode)?;
+    }
+    for path in MOUNT_POINT_FILES {
+        if !manifest.has(Path::new(path)) {
+            manifest.put(path, 0o444, "")?;
+        }
+    }
+    for (_, text) in units {
+        for path in service_directories(text) {
+            if !path.ancestors().any(|part| manifest.is_link(part)) {
+                manifest.directory(&path, 0o755)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The directories inside the image that a unit's own directories are mounted on, with their places for dynamic users.
+fn service_directories(text: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for line in text.lines() {
+        for (setting, base) in SERVICE_DIRECTORIES {
+            let Some(values) = line.trim().strip_prefix(setting) else {
+                continue;
+            };
+            let sound = |name: &&str| {
+                !name.contains(['%', '"', '\'', '\\', ':']) && !name.split('/').any(|p| p == "..")
+            };
+            for name in values.split_whitespace().filter(sound) {
+                found.push(Path::new(base).join(name.trim_start_matches('/')));
+                if base.starts_with("var/") {
+                    found.push(
+                        Path::new(base)
+                            .join("private")
+                            .join(name.trim_start_matches('/')),
+                    );
+                }
+            }
+        }
+    }
+    found
+}
+
+/// A file without a name, on the output's file system.
+fn unnamed_beside(output: &Path) -> io::Result<File> {
+    let name = output
+        .file_name()
+        .ok_or(io::ErrorKind::InvalidFilename)?
+        .to_string_lossy();
+    let path = output.with_file_name(format!(".{name}.root.{}", std::process::id()));
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&path)?;
+    fs::remove_file(&path)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests;

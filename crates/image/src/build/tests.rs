@@ -1,0 +1,1 @@
+//! Images built from directories: reproducible, complete, refused for a reason, verified and signed.
