@@ -103,6 +103,11 @@ pub trait TextForm: Sized {
         *self = later;
     }
 
+    /// Whether the value says nothing, as a list without items: then the directive is back at its default.
+    fn is_unset(&self) -> bool {
+        false
+    }
+
     /// Takes one more assignment. `None` means that the directive has its default; after an error nothing has changed.
     fn assign(value: &mut Option<Self>, text: &str, expand: &dyn Expand) -> Result<(), ParseError> {
         if text.is_empty() && Self::EMPTY_RESETS {
@@ -112,7 +117,7 @@ pub trait TextForm: Sized {
         let later = Self::parse_with(text, expand)?;
         match value {
             Some(value) => value.append(later),
-            None => *value = Some(later),
+            None => *value = Some(later).filter(|value| !value.is_unset()),
         }
         Ok(())
     }

@@ -131,6 +131,7 @@ pub(crate) mod later {
     pub(crate) const BPF: Status = Status::ParsedOnly("filters in BPF are not built yet");
     pub(crate) const CONDITIONS: Status = Status::ParsedOnly("this test is not built yet");
     pub(crate) const CONTROL_GROUPS: Status = Status::ParsedOnly("resource control is not built yet");
+    pub(crate) const ENABLING: Status = Status::ParsedOnly("enabling units is not built yet");
     pub(crate) const GROUPS: Status = Status::ParsedOnly("slices and scopes are not built yet");
     pub(crate) const IMAGES: Status = Status::ParsedOnly("this way of using images is not built yet");
     pub(crate) const LOGS: Status = Status::ParsedOnly("this part of logging is not built yet");

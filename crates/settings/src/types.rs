@@ -66,7 +66,7 @@ fn assign_as<T: Setting + TextForm>(
         }
         None => later,
     };
-    *value = Some(typed.into_value());
+    *value = Some(typed).filter(|typed| !typed.is_unset()).map(T::into_value);
     Ok(())
 }
 

@@ -140,6 +140,10 @@ impl TextForm for SecureBits {
         vec![names.join(" ")]
     }
 
+    fn is_unset(&self) -> bool {
+        self.0 == 0
+    }
+
     fn append(&mut self, later: SecureBits) {
         self.0 |= later.0;
     }

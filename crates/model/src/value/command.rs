@@ -201,6 +201,10 @@ impl TextForm for ExecCommands {
         self.0.iter().map(|command| command.print_item(form)).collect()
     }
 
+    fn is_unset(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn append(&mut self, later: ExecCommands) {
         self.0.extend(later.0);
     }

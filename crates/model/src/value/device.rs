@@ -106,6 +106,10 @@ impl TextForm for DeviceAmounts {
         self.0.iter().map(|one| format!("{} {}", form.word(&one.device), amount(one))).collect()
     }
 
+    fn is_unset(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn append(&mut self, later: DeviceAmounts) {
         self.0.retain(|known| !later.0.iter().any(|one| one.device == known.device));
         self.0.extend(later.0);

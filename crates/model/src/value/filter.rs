@@ -162,6 +162,10 @@ impl TextForm for SyscallFilter {
         .collect()
     }
 
+    fn is_unset(&self) -> bool {
+        self.rules.is_empty()
+    }
+
     fn append(&mut self, later: SyscallFilter) {
         self.rules.extend(later.rules);
     }

@@ -125,6 +125,10 @@ impl TextForm for CpuSet {
         vec![self.text()]
     }
 
+    fn is_unset(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn append(&mut self, later: CpuSet) {
         self.0.extend(later.0);
         self.0.sort_unstable();
@@ -157,6 +161,10 @@ impl TextForm for CpuAffinity {
             CpuAffinity::Cpus(set) => set.print_lines(form),
             CpuAffinity::Any => Vec::new(),
         }
+    }
+
+    fn is_unset(&self) -> bool {
+        matches!(self, CpuAffinity::Any) || *self == CpuAffinity::Cpus(CpuSet::default())
     }
 
     fn append(&mut self, later: CpuAffinity) {

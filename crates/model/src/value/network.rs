@@ -74,6 +74,10 @@ impl crate::text::TextForm for IpPrefixes {
         if words.is_empty() { Vec::new() } else { vec![words.join(" ")] }
     }
 
+    fn is_unset(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn append(&mut self, later: IpPrefixes) {
         self.0.extend(later.0);
     }

@@ -123,6 +123,10 @@ impl TextForm for ExitStatusSet {
         if words.is_empty() { Vec::new() } else { vec![words.join(" ")] }
     }
 
+    fn is_unset(&self) -> bool {
+        self.codes.is_empty() && self.signals.is_empty()
+    }
+
     fn append(&mut self, later: ExitStatusSet) {
         self.codes.extend(later.codes);
         self.signals.extend(later.signals);

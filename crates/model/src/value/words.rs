@@ -74,6 +74,10 @@ macro_rules! list {
             fn append(&mut self, later: $name) {
                 self.0.extend(later.0);
             }
+
+            fn is_unset(&self) -> bool {
+                self.0.is_empty()
+            }
         }
     };
     (@parse words, $name:ident, $item:ty, $text:ident, $expand:ident) => {
@@ -149,6 +153,10 @@ impl TextForm for Bytes {
 
     fn print_lines(&self, _: Form) -> Vec<String> {
         vec![self.print_base64()]
+    }
+
+    fn is_unset(&self) -> bool {
+        self.0.is_empty()
     }
 
     fn append(&mut self, later: Bytes) {

@@ -13,7 +13,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Binds every socket of the unit to a network interface.",
         since: "260",
         from_image: FromImage::Never,
-        bus: "readonly",
+        bus: "s",
         status: later::BPF,
         ..Row::RESTRICTS
     },
@@ -24,7 +24,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Attaches pinned BPF programs to the unit.",
         since: "249",
         from_image: FromImage::Never,
-        bus: "readonly",
+        bus: "a(ss)",
         status: later::BPF,
         ..Row::RESTRICTS
     },
@@ -32,9 +32,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "CoredumpReceive",
         directive: key::COREDUMP_RECEIVE.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Sends core dumps of containers in the unit into the unit.",
         since: "255",
-        bus: "readonly",
+        bus: "b",
         status: later::CONTROL_GROUPS,
         ..Row::NEVER
     },
@@ -45,7 +46,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Hands the control group below the unit over to it.",
         since: "218",
         weight: 100,
-        bus: "readonly",
+        bus: "b",
         status: later::CONTROL_GROUPS,
         ..Row::NEVER
     },
@@ -55,7 +56,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TEXT,
         summary: "Places the unit's processes in a control group below its own.",
         since: "254",
-        bus: "readonly",
+        bus: "s",
         status: later::CONTROL_GROUPS,
         ..Row::NEVER
     },
@@ -67,7 +68,7 @@ pub(super) const ROWS: &[Row] = &[
         since: "208",
         weight: 1000,
         from_image: FromImage::Asks,
-        bus: "readonly",
+        bus: "a(ss)",
         status: later::BPF,
         ..Row::RESTRICTS
     },
@@ -75,9 +76,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "DevicePolicy",
         directive: key::DEVICE_POLICY.directive(),
         value: &DEVICE_POLICY,
+        default_text: "auto",
         summary: "Says which devices are allowed by themselves.",
         since: "208",
-        bus: "readonly",
+        bus: "s",
         status: later::BPF,
         ..Row::RESTRICTS
     },
@@ -87,7 +89,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONTROLLERS,
         summary: "Keeps controllers from the unit's children.",
         since: "240",
-        bus: "readonly",
+        bus: "as",
         status: later::CONTROL_GROUPS,
         ..Row::NEVER
     },
@@ -95,9 +97,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "IPAccounting",
         directive: key::IP_ACCOUNTING.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Counts network packets and bytes.",
         since: "235",
-        bus: "readonly",
+        bus: "b",
         status: later::BPF,
         ..Row::FREE
     },
@@ -107,7 +110,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &IP_PREFIXES,
         summary: "Allows traffic with networks that IPAddressDeny= would stop.",
         since: "235",
-        bus: "readonly",
+        bus: "a(iayu)",
         status: later::BPF,
         ..Row::ASKS
     },
@@ -118,7 +121,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Stops traffic with networks.",
         since: "235",
         weight: 1000,
-        bus: "readonly",
+        bus: "a(iayu)",
         status: later::BPF,
         ..Row::RESTRICTS
     },
@@ -129,7 +132,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Filters outgoing packets by a pinned BPF program.",
         since: "243",
         from_image: FromImage::Never,
-        bus: "readonly",
+        bus: "as",
         status: later::BPF,
         ..Row::RESTRICTS
     },
@@ -140,7 +143,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Filters incoming packets by a pinned BPF program.",
         since: "243",
         from_image: FromImage::Never,
-        bus: "readonly",
+        bus: "as",
         status: later::BPF,
         ..Row::RESTRICTS
     },
@@ -158,7 +161,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &WORDS,
         summary: "Puts the unit's ids into sets of the firewall.",
         since: "255",
-        bus: "readonly",
+        bus: "a(iiss)",
         status: later::BPF,
         ..Row::NEVER
     },
@@ -168,7 +171,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &WORDS,
         summary: "Allows only the named network interfaces.",
         since: "250",
-        bus: "readonly",
+        bus: "(bas)",
         status: later::BPF,
         ..Row::RESTRICTS
     },
@@ -178,7 +181,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &UNIT_REFERENCE,
         summary: "Places the unit in a slice of the resource tree.",
         since: "208",
-        bus: "readonly",
+        bus: "s",
         status: later::CONTROL_GROUPS,
         ..Row::NEVER
     },
@@ -188,7 +191,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &SOCKET_BIND_RULES,
         summary: "Allows binding ports that SocketBindDeny= would stop.",
         since: "249",
-        bus: "readonly",
+        bus: "a(iiqq)",
         status: later::BPF,
         ..Row::ASKS
     },
@@ -198,7 +201,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &SOCKET_BIND_RULES,
         summary: "Stops binding ports.",
         since: "249",
-        bus: "readonly",
+        bus: "a(iiqq)",
         status: later::BPF,
         ..Row::RESTRICTS
     },

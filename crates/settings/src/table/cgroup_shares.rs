@@ -13,7 +13,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Says on which processors the unit runs.",
         since: "244",
         may_reduce: true,
-        bus: "readonly",
+        bus: "ay",
         status: later::CONTROL_GROUPS,
         ..Row::ASKS
     },
@@ -24,7 +24,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Says on which memory nodes the unit's pages are.",
         since: "244",
         may_reduce: true,
-        bus: "readonly",
+        bus: "ay",
         status: later::CONTROL_GROUPS,
         ..Row::ASKS
     },
@@ -32,6 +32,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "BlockIOAccounting",
         directive: key::BLOCK_IO_ACCOUNTING.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Did count disk access; IOAccounting= is its successor.",
         status: later::GONE,
         ..Row::NEVER
@@ -72,6 +73,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "CPUAccounting",
         directive: key::CPU_ACCOUNTING.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Did count processor time, which is always counted now.",
         status: later::GONE,
         ..Row::FREE
@@ -82,7 +84,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TIME_SPAN,
         summary: "Says how much stalling on processors is worth telling the service.",
         since: "261",
-        bus: "readonly",
+        bus: "t",
         status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
@@ -90,9 +92,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "CPUPressureWatch",
         directive: key::CPU_PRESSURE_WATCH.directive(),
         value: &PRESSURE_WATCH,
+        default_text: "auto",
         summary: "Tells the service of processor pressure.",
         since: "261",
-        bus: "readonly",
+        bus: "s",
         status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
@@ -110,10 +113,11 @@ pub(super) const ROWS: &[Row] = &[
         name: "CPUQuotaPeriodSec",
         directive: key::CPU_QUOTA_PERIOD_SEC.directive(),
         value: &TIME_SPAN,
+        default_text: "100ms",
         summary: "Sets the period over which CPUQuota= is measured.",
         since: "242",
         may_reduce: true,
-        bus: "readonly",
+        bus: "t",
         status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
@@ -123,7 +127,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TEXT,
         summary: "Makes the unit's processors a partition of their own.",
         since: "261",
-        bus: "readonly",
+        bus: "s",
         status: later::CONTROL_GROUPS,
         ..Row::NEVER
     },
@@ -139,10 +143,11 @@ pub(super) const ROWS: &[Row] = &[
         name: "CPUWeight",
         directive: key::CPU_WEIGHT.directive(),
         value: &WEIGHT,
+        default_text: "100",
         summary: "Weighs the unit's processor time against its siblings'.",
         since: "232",
         may_reduce: true,
-        bus: "readonly",
+        bus: "t",
         status: later::CONTROL_GROUPS,
         ..Row::ASKS
     },
@@ -150,9 +155,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "IOAccounting",
         directive: key::IO_ACCOUNTING.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Counts disk access.",
         since: "230",
-        bus: "readonly",
+        bus: "b",
         status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
@@ -163,7 +169,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Sets a target for the latency of a disk.",
         since: "240",
         may_reduce: true,
-        bus: "readonly",
+        bus: "a(st)",
         status: later::CONTROL_GROUPS,
         ..Row::ASKS
     },
@@ -174,7 +180,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Weighs disk access by device.",
         since: "230",
         may_reduce: true,
-        bus: "readonly",
+        bus: "a(st)",
         status: later::CONTROL_GROUPS,
         ..Row::ASKS
     },
@@ -184,7 +190,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TIME_SPAN,
         summary: "Says how much stalling on disks is worth telling the service.",
         since: "261",
-        bus: "readonly",
+        bus: "t",
         status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
@@ -192,9 +198,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "IOPressureWatch",
         directive: key::IO_PRESSURE_WATCH.directive(),
         value: &PRESSURE_WATCH,
+        default_text: "auto",
         summary: "Tells the service of disk pressure.",
         since: "261",
-        bus: "readonly",
+        bus: "s",
         status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
@@ -205,7 +212,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Bounds the bytes read from a disk per second.",
         since: "230",
         may_reduce: true,
-        bus: "readonly",
+        bus: "a(st)",
         status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
@@ -216,7 +223,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Bounds the reads from a disk per second.",
         since: "230",
         may_reduce: true,
-        bus: "readonly",
+        bus: "a(st)",
         status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
@@ -224,10 +231,11 @@ pub(super) const ROWS: &[Row] = &[
         name: "IOWeight",
         directive: key::IO_WEIGHT.directive(),
         value: &WEIGHT,
+        default_text: "100",
         summary: "Weighs disk access against the unit's siblings.",
         since: "230",
         may_reduce: true,
-        bus: "readonly",
+        bus: "t",
         status: later::CONTROL_GROUPS,
         ..Row::ASKS
     },
@@ -238,7 +246,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Bounds the bytes written to a disk per second.",
         since: "230",
         may_reduce: true,
-        bus: "readonly",
+        bus: "a(st)",
         status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
@@ -249,7 +257,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Bounds the writes to a disk per second.",
         since: "230",
         may_reduce: true,
-        bus: "readonly",
+        bus: "a(st)",
         status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
@@ -260,7 +268,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Is AllowedCPUs= while the system starts and stops.",
         since: "244",
         may_reduce: true,
-        bus: "readonly",
+        bus: "ay",
         status: later::CONTROL_GROUPS,
         ..Row::ASKS
     },
@@ -271,7 +279,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Is AllowedMemoryNodes= while the system starts and stops.",
         since: "244",
         may_reduce: true,
-        bus: "readonly",
+        bus: "ay",
         status: later::CONTROL_GROUPS,
         ..Row::ASKS
     },
@@ -298,7 +306,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Is CPUWeight= while the system starts and stops.",
         since: "232",
         may_reduce: true,
-        bus: "readonly",
+        bus: "t",
         status: later::CONTROL_GROUPS,
         ..Row::ASKS
     },
@@ -309,7 +317,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Is IOWeight= while the system starts and stops.",
         since: "230",
         may_reduce: true,
-        bus: "readonly",
+        bus: "t",
         status: later::CONTROL_GROUPS,
         ..Row::ASKS
     },

@@ -10,9 +10,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "BindLogSockets",
         directive: key::BIND_LOG_SOCKETS.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Shows the host's log sockets inside the service's root directory.",
         since: "257",
-        bus: "readonly",
+        bus: "b",
         status: later::SANDBOX,
         ..Row::NEVER
     },
@@ -22,7 +23,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &BIND_MOUNTS,
         summary: "Shows files and directories of the host inside, writable.",
         since: "233",
-        bus: "readonly",
+        bus: "a(ssbt)",
         ..Row::ASKS
     },
     Row {
@@ -31,7 +32,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &BIND_MOUNTS,
         summary: "Shows files and directories of the host inside, read-only.",
         since: "233",
-        bus: "readonly",
+        bus: "a(ssbt)",
         ..Row::ASKS
     },
     Row {
@@ -40,16 +41,17 @@ pub(super) const ROWS: &[Row] = &[
         value: &DIRECTORIES,
         summary: "Makes directories below /var/cache that belong to the service.",
         since: "211",
-        bus: "readonly",
+        bus: "as",
         ..Row::FREE
     },
     Row {
         name: "CacheDirectoryAccounting",
         directive: key::CACHE_DIRECTORY_ACCOUNTING.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Counts what the cache directories hold.",
         since: "258",
-        bus: "readonly",
+        bus: "b",
         status: later::QUOTAS,
         ..Row::FREE
     },
@@ -57,18 +59,20 @@ pub(super) const ROWS: &[Row] = &[
         name: "CacheDirectoryMode",
         directive: key::CACHE_DIRECTORY_MODE.directive(),
         value: &FILE_MODE,
+        default_text: "0755",
         summary: "Sets the permissions of the cache directories.",
         since: "234",
-        bus: "readonly",
+        bus: "u",
         ..Row::FREE
     },
     Row {
         name: "CacheDirectoryQuota",
         directive: key::CACHE_DIRECTORY_QUOTA.directive(),
         value: &AMOUNT,
+        default_text: "infinity",
         summary: "Bounds what the cache directories hold.",
         since: "258",
-        bus: "readonly",
+        bus: "(tus)",
         status: later::QUOTAS,
         ..Row::RESTRICTS
     },
@@ -78,16 +82,17 @@ pub(super) const ROWS: &[Row] = &[
         value: &DIRECTORIES,
         summary: "Makes directories below /etc for the service's configuration.",
         since: "211",
-        bus: "readonly",
+        bus: "as",
         ..Row::FREE
     },
     Row {
         name: "ConfigurationDirectoryMode",
         directive: key::CONFIGURATION_DIRECTORY_MODE.directive(),
         value: &FILE_MODE,
+        default_text: "0755",
         summary: "Sets the permissions of the configuration directories.",
         since: "234",
-        bus: "readonly",
+        bus: "u",
         ..Row::FREE
     },
     Row {
@@ -96,7 +101,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &PATH_RULES,
         summary: "Lists paths below which programs may be executed after all.",
         since: "248",
-        bus: "readonly",
+        bus: "as",
         ..Row::RESTRICTS
     },
     Row {
@@ -105,7 +110,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &PATH_RULES,
         summary: "Lays directories over the service's /usr and /opt.",
         since: "251",
-        bus: "readonly",
+        bus: "as",
         status: later::IMAGES,
         ..Row::NEVER
     },
@@ -116,7 +121,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Says how extension images must be protected.",
         since: "254",
         from_image: FromImage::Never,
-        bus: "readonly",
+        bus: "s",
         status: later::IMAGES,
         ..Row::RESTRICTS
     },
@@ -126,7 +131,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &EXTENSION_IMAGES,
         summary: "Lays disk images over the service's /usr and /opt.",
         since: "248",
-        bus: "readonly",
+        bus: "a(sba(ss))",
         status: later::IMAGES,
         ..Row::NEVER
     },
@@ -144,7 +149,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &PATH_RULES,
         summary: "Makes files and directories inaccessible.",
         since: "231",
-        bus: "readonly",
+        bus: "as",
         ..Row::RESTRICTS
     },
     Row {
@@ -153,7 +158,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &PLAIN_PATH,
         summary: "Joins the IPC namespace of a file.",
         since: "248",
-        bus: "readonly",
+        bus: "s",
         status: later::SANDBOX,
         ..Row::NEVER
     },
@@ -163,16 +168,17 @@ pub(super) const ROWS: &[Row] = &[
         value: &DIRECTORIES,
         summary: "Makes directories below /var/log that belong to the service.",
         since: "211",
-        bus: "readonly",
+        bus: "as",
         ..Row::FREE
     },
     Row {
         name: "LogsDirectoryAccounting",
         directive: key::LOGS_DIRECTORY_ACCOUNTING.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Counts what the log directories hold.",
         since: "258",
-        bus: "readonly",
+        bus: "b",
         status: later::QUOTAS,
         ..Row::FREE
     },
@@ -180,18 +186,20 @@ pub(super) const ROWS: &[Row] = &[
         name: "LogsDirectoryMode",
         directive: key::LOGS_DIRECTORY_MODE.directive(),
         value: &FILE_MODE,
+        default_text: "0755",
         summary: "Sets the permissions of the log directories.",
         since: "234",
-        bus: "readonly",
+        bus: "u",
         ..Row::FREE
     },
     Row {
         name: "LogsDirectoryQuota",
         directive: key::LOGS_DIRECTORY_QUOTA.directive(),
         value: &AMOUNT,
+        default_text: "infinity",
         summary: "Bounds what the log directories hold.",
         since: "258",
-        bus: "readonly",
+        bus: "(tus)",
         status: later::QUOTAS,
         ..Row::RESTRICTS
     },
@@ -202,7 +210,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Says how the images of MountImages= must be protected.",
         since: "254",
         from_image: FromImage::Never,
-        bus: "readonly",
+        bus: "s",
         status: later::IMAGES,
         ..Row::RESTRICTS
     },
@@ -212,7 +220,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &MOUNT_IMAGES,
         summary: "Mounts disk images inside the service's tree.",
         since: "247",
-        bus: "readonly",
+        bus: "a(ssba(ss))",
         status: later::IMAGES,
         ..Row::NEVER
     },
@@ -222,7 +230,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &PLAIN_PATH,
         summary: "Joins the network namespace of a file.",
         since: "242",
-        bus: "readonly",
+        bus: "s",
         status: later::SANDBOX,
         ..Row::NEVER
     },
@@ -232,7 +240,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &PATH_RULES,
         summary: "Lists paths below which no program can be executed.",
         since: "248",
-        bus: "readonly",
+        bus: "as",
         ..Row::RESTRICTS
     },
     Row {
@@ -249,7 +257,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &PATH_RULES,
         summary: "Makes files and directories read-only.",
         since: "231",
-        bus: "readonly",
+        bus: "as",
         ..Row::RESTRICTS
     },
     Row {
@@ -266,7 +274,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &PATH_RULES,
         summary: "Leaves files and directories writable where the rest is read-only.",
         since: "231",
-        bus: "readonly",
+        bus: "as",
         ..Row::ASKS
     },
     Row {
@@ -276,17 +284,18 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Makes a directory of the host the root of the service's tree.",
         weight: 200,
         from_image: FromImage::Never,
-        bus: "readonly",
+        bus: "s",
         ..Row::RESTRICTS
     },
     Row {
         name: "RootEphemeral",
         directive: key::ROOT_EPHEMERAL.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Runs the service on a throw-away copy of its root.",
         since: "254",
         from_image: FromImage::Never,
-        bus: "readonly",
+        bus: "b",
         status: later::IMAGES,
         ..Row::RESTRICTS
     },
@@ -297,7 +306,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Names the root hash that the service's image must have.",
         since: "246",
         from_image: FromImage::Never,
-        bus: "readonly",
+        bus: "ay",
         status: later::IMAGES,
         ..Row::RESTRICTS
     },
@@ -308,7 +317,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Names the signature over the root hash.",
         since: "246",
         from_image: FromImage::Never,
-        bus: "readonly",
+        bus: "ay",
         status: later::IMAGES,
         ..Row::RESTRICTS
     },
@@ -320,7 +329,7 @@ pub(super) const ROWS: &[Row] = &[
         since: "233",
         weight: 200,
         from_image: FromImage::Never,
-        bus: "readonly",
+        bus: "s",
         ..Row::RESTRICTS
     },
     Row {
@@ -329,7 +338,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &MOUNT_OPTIONS,
         summary: "Sets mount options for the partitions of the root image.",
         since: "247",
-        bus: "readonly",
+        bus: "a(ss)",
         status: later::IMAGES,
         ..Row::NEVER
     },
@@ -340,7 +349,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Says which partitions of the root image are used and how they must be protected.",
         since: "254",
         from_image: FromImage::Never,
-        bus: "readonly",
+        bus: "s",
         status: later::IMAGES,
         ..Row::RESTRICTS
     },
@@ -351,7 +360,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Makes a stack of mounts the root of the service's tree.",
         since: "260",
         from_image: FromImage::Never,
-        bus: "readonly",
+        bus: "s",
         status: later::IMAGES,
         ..Row::RESTRICTS
     },
@@ -362,7 +371,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Names the file with the integrity data of the root image.",
         since: "246",
         from_image: FromImage::Never,
-        bus: "readonly",
+        bus: "s",
         status: later::IMAGES,
         ..Row::RESTRICTS
     },
@@ -372,25 +381,27 @@ pub(super) const ROWS: &[Row] = &[
         value: &DIRECTORIES,
         summary: "Makes directories below /run that belong to the service.",
         since: "211",
-        bus: "readonly",
+        bus: "as",
         ..Row::FREE
     },
     Row {
         name: "RuntimeDirectoryMode",
         directive: key::RUNTIME_DIRECTORY_MODE.directive(),
         value: &FILE_MODE,
+        default_text: "0755",
         summary: "Sets the permissions of the runtime directories.",
         since: "234",
-        bus: "readonly",
+        bus: "u",
         ..Row::FREE
     },
     Row {
         name: "RuntimeDirectoryPreserve",
         directive: key::RUNTIME_DIRECTORY_PRESERVE.directive(),
         value: &DIRECTORY_PRESERVE,
+        default_text: "no",
         summary: "Says whether the runtime directories outlive a stop.",
         since: "235",
-        bus: "readonly",
+        bus: "s",
         ..Row::FREE
     },
     Row {
@@ -399,16 +410,17 @@ pub(super) const ROWS: &[Row] = &[
         value: &DIRECTORIES,
         summary: "Makes directories below /var/lib that belong to the service.",
         since: "211",
-        bus: "readonly",
+        bus: "as",
         ..Row::FREE
     },
     Row {
         name: "StateDirectoryAccounting",
         directive: key::STATE_DIRECTORY_ACCOUNTING.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Counts what the state directories hold.",
         since: "258",
-        bus: "readonly",
+        bus: "b",
         status: later::QUOTAS,
         ..Row::FREE
     },
@@ -416,18 +428,20 @@ pub(super) const ROWS: &[Row] = &[
         name: "StateDirectoryMode",
         directive: key::STATE_DIRECTORY_MODE.directive(),
         value: &FILE_MODE,
+        default_text: "0755",
         summary: "Sets the permissions of the state directories.",
         since: "234",
-        bus: "readonly",
+        bus: "u",
         ..Row::FREE
     },
     Row {
         name: "StateDirectoryQuota",
         directive: key::STATE_DIRECTORY_QUOTA.directive(),
         value: &AMOUNT,
+        default_text: "infinity",
         summary: "Bounds what the state directories hold.",
         since: "258",
-        bus: "readonly",
+        bus: "(tus)",
         status: later::QUOTAS,
         ..Row::RESTRICTS
     },
@@ -437,16 +451,17 @@ pub(super) const ROWS: &[Row] = &[
         value: &TEMPORARY_FILE_SYSTEMS,
         summary: "Mounts an empty file system in memory inside.",
         since: "238",
-        bus: "readonly",
+        bus: "a(ss)",
         ..Row::RESTRICTS
     },
     Row {
         name: "TimeoutCleanSec",
         directive: key::TIMEOUT_CLEAN_SEC.directive(),
         value: &TIME_SPAN,
+        default_text: "infinity",
         summary: "Bounds how long removing the service's directories takes.",
         since: "244",
-        bus: "readonly",
+        bus: "t",
         status: later::SERVICES,
         ..Row::FREE
     },
@@ -456,7 +471,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &PLAIN_PATH,
         summary: "Joins the user namespace of a file.",
         since: "259",
-        bus: "readonly",
+        bus: "s",
         status: later::SANDBOX,
         ..Row::NEVER
     },

@@ -18,9 +18,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "CoredumpFilter",
         directive: key::COREDUMP_FILTER.directive(),
         value: &COREDUMP_FILTER,
+        default_text: "0x33",
         summary: "Says which memory a core dump has.",
         since: "246",
-        bus: "readonly",
+        bus: "t",
         ..Row::FREE
     },
     Row {
@@ -29,16 +30,17 @@ pub(super) const ROWS: &[Row] = &[
         value: &CPU_AFFINITY,
         summary: "Says on which processors the service runs.",
         may_reduce: true,
-        bus: "readonly",
+        bus: "ay",
         ..Row::FREE
     },
     Row {
         name: "CPUSchedulingPolicy",
         directive: key::CPU_SCHEDULING_POLICY.directive(),
         value: &SCHEDULING_POLICY,
+        default_text: "other",
         summary: "Sets the class of the processor's scheduler.",
         may_reduce: true,
-        bus: "readonly",
+        bus: "i",
         ..Row::ASKS
     },
     Row {
@@ -47,15 +49,16 @@ pub(super) const ROWS: &[Row] = &[
         value: &COUNT,
         summary: "Sets the realtime priority.",
         may_reduce: true,
-        bus: "readonly",
+        bus: "i",
         ..Row::ASKS
     },
     Row {
         name: "CPUSchedulingResetOnFork",
         directive: key::CPU_SCHEDULING_RESET_ON_FORK.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Takes raised scheduling back from children.",
-        bus: "readonly",
+        bus: "b",
         ..Row::FREE
     },
     Row {
@@ -63,7 +66,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::ENVIRONMENT.directive(),
         value: &ENVIRONMENT_LIST,
         summary: "Sets environment variables.",
-        bus: "readonly",
+        bus: "as",
         ..Row::FREE
     },
     Row {
@@ -79,7 +82,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &SEARCH_PATH,
         summary: "Says where programs without a path are looked for.",
         since: "250",
-        bus: "readonly",
+        bus: "as",
         ..Row::FREE
     },
     Row {
@@ -87,15 +90,16 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::GROUP.directive(),
         value: &ACCOUNT,
         summary: "Sets the group of the service's processes.",
-        bus: "readonly",
+        bus: "s",
         ..Row::ASKS
     },
     Row {
         name: "IgnoreSIGPIPE",
         directive: key::IGNORE_SIGPIPE.directive(),
         value: &BOOL,
+        default_text: "yes",
         summary: "Makes the service's processes ignore SIGPIPE.",
-        bus: "readonly",
+        bus: "b",
         ..Row::FREE
     },
     Row {
@@ -104,7 +108,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &IMPORT_CREDENTIALS,
         summary: "Passes credentials of the manager on by pattern.",
         since: "254",
-        bus: "readonly",
+        bus: "as",
         status: later::SERVICES,
         ..Row::ASKS
     },
@@ -112,18 +116,20 @@ pub(super) const ROWS: &[Row] = &[
         name: "IOSchedulingClass",
         directive: key::IO_SCHEDULING_CLASS.directive(),
         value: &IO_SCHEDULING_CLASS,
+        default_text: "none",
         summary: "Sets the class of disk access.",
         may_reduce: true,
-        bus: "readonly",
+        bus: "i",
         ..Row::ASKS
     },
     Row {
         name: "IOSchedulingPriority",
         directive: key::IO_SCHEDULING_PRIORITY.directive(),
         value: &COUNT,
+        default_text: "4",
         summary: "Sets the priority of disk access within its class.",
         may_reduce: true,
-        bus: "readonly",
+        bus: "i",
         ..Row::ASKS
     },
     Row {
@@ -132,7 +138,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &LOAD_CREDENTIALS,
         summary: "Hands a file's content to the service as a credential.",
         since: "247",
-        bus: "readonly",
+        bus: "a(ss)",
         ..Row::ASKS
     },
     Row {
@@ -141,7 +147,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &LOAD_CREDENTIALS,
         summary: "Hands a file's content to the service as a credential after decrypting it.",
         since: "247",
-        bus: "readonly",
+        bus: "a(ss)",
         status: later::SERVICES,
         ..Row::ASKS
     },
@@ -149,10 +155,11 @@ pub(super) const ROWS: &[Row] = &[
         name: "MemoryKSM",
         directive: key::MEMORY_KSM.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Lets the kernel merge equal pages of the service.",
         since: "254",
         may_reduce: true,
-        bus: "readonly",
+        bus: "b",
         status: later::SERVICES,
         ..Row::FREE
     },
@@ -160,9 +167,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "MemoryTHP",
         directive: key::MEMORY_THP.directive(),
         value: &MEMORY_THP,
+        default_text: "inherit",
         summary: "Says whether the service has huge pages.",
         since: "260",
-        bus: "readonly",
+        bus: "s",
         status: later::SERVICES,
         ..Row::FREE
     },
@@ -170,9 +178,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "Nice",
         directive: key::NICE.directive(),
         value: &NICE,
+        default_text: "0",
         summary: "Sets the priority of the service's processes.",
         may_reduce: true,
-        bus: "readonly",
+        bus: "i",
         ..Row::ASKS
     },
     Row {
@@ -181,7 +190,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CPU_SET,
         summary: "Says on which memory nodes the policy works.",
         since: "243",
-        bus: "readonly",
+        bus: "ay",
         status: later::SERVICES,
         ..Row::ASKS
     },
@@ -189,9 +198,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "NUMAPolicy",
         directive: key::NUMA_POLICY.directive(),
         value: &NUMA_POLICY,
+        default_text: "default",
         summary: "Says on which memory nodes pages are placed.",
         since: "243",
-        bus: "readonly",
+        bus: "i",
         status: later::SERVICES,
         ..Row::ASKS
     },
@@ -199,9 +209,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "OOMScoreAdjust",
         directive: key::OOM_SCORE_ADJUST.directive(),
         value: &OOM_SCORE,
+        default_text: "0",
         summary: "Says how gladly the kernel kills the service for lack of memory.",
         may_reduce: true,
-        bus: "readonly",
+        bus: "i",
         ..Row::ASKS
     },
     Row {
@@ -209,7 +220,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PAM_NAME.directive(),
         value: &TEXT,
         summary: "Opens a PAM session for the service.",
-        bus: "readonly",
+        bus: "s",
         status: later::SERVICES,
         ..Row::NEVER
     },
@@ -219,7 +230,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &WORDS,
         summary: "Passes environment variables of the manager on.",
         since: "228",
-        bus: "readonly",
+        bus: "as",
         ..Row::NEVER
     },
     Row {
@@ -228,7 +239,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &ARCHITECTURE,
         summary: "Sets the execution domain, which uname(2) shows.",
         since: "209",
-        bus: "readonly",
+        bus: "s",
         ..Row::FREE
     },
     Row {
@@ -237,7 +248,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &SET_CREDENTIALS,
         summary: "Hands a text to the service as a credential.",
         since: "247",
-        bus: "readonly",
+        bus: "a(say)",
         ..Row::FREE
     },
     Row {
@@ -246,7 +257,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &SET_CREDENTIALS,
         summary: "Hands a text to the service as a credential after decrypting it.",
         since: "247",
-        bus: "readonly",
+        bus: "a(say)",
         status: later::SERVICES,
         ..Row::FREE
     },
@@ -254,9 +265,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "SetLoginEnvironment",
         directive: key::SET_LOGIN_ENVIRONMENT.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Sets HOME, LOGNAME and SHELL as a login would.",
         since: "255",
-        bus: "readonly",
+        bus: "b",
         ..Row::FREE
     },
     Row {
@@ -265,7 +277,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &ACCOUNTS,
         summary: "Adds groups to the service's processes.",
         weight: 200,
-        bus: "readonly",
+        bus: "as",
         ..Row::ASKS
     },
     Row {
@@ -273,16 +285,17 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::TIMER_SLACK_NSEC.directive(),
         value: &NANOSECONDS,
         summary: "Says how late the service's timers may elapse.",
-        bus: "readonly",
+        bus: "t",
         ..Row::FREE
     },
     Row {
         name: "UMask",
         directive: key::UMASK.directive(),
         value: &FILE_MODE,
+        default_text: "0022",
         summary: "Says which permissions new files don't get.",
         weight: 100,
-        bus: "readonly",
+        bus: "u",
         ..Row::RESTRICTS
     },
     Row {
@@ -291,7 +304,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &WORDS,
         summary: "Takes environment variables away.",
         since: "235",
-        bus: "readonly",
+        bus: "as",
         ..Row::FREE
     },
     Row {
@@ -300,7 +313,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &ACCOUNT,
         summary: "Sets the user of the service's processes.",
         weight: 2000,
-        bus: "readonly",
+        bus: "s",
         ..Row::ASKS
     },
     Row {
@@ -308,7 +321,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::UTMP_IDENTIFIER.directive(),
         value: &TEXT,
         summary: "Names the entry in utmp.",
-        bus: "readonly",
+        bus: "s",
         status: later::SERVICES,
         ..Row::NEVER
     },
@@ -318,7 +331,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &UTMP_MODE,
         summary: "Says what kind of entry utmp gets.",
         since: "225",
-        bus: "readonly",
+        bus: "s",
         status: later::SERVICES,
         ..Row::NEVER
     },
@@ -327,7 +340,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::WORKING_DIRECTORY.directive(),
         value: &WORKING_DIRECTORY,
         summary: "Sets the directory that the service starts in.",
-        bus: "readonly",
+        bus: "s",
         ..Row::FREE
     },
 ];

@@ -12,7 +12,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &LIMIT_BYTES,
         summary: "Bounds the size of the address space.",
         may_reduce: true,
-        bus: "readonly",
+        bus: "t",
         ..Row::ASKS
     },
     Row {
@@ -21,7 +21,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &LIMIT_BYTES,
         summary: "Bounds the size of core dumps.",
         may_reduce: true,
-        bus: "readonly",
+        bus: "t",
         ..Row::FREE
     },
     Row {
@@ -30,7 +30,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &LIMIT_SECONDS,
         summary: "Bounds the processor time of each process.",
         may_reduce: true,
-        bus: "readonly",
+        bus: "t",
         ..Row::FREE
     },
     Row {
@@ -39,7 +39,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &LIMIT_BYTES,
         summary: "Bounds the size of data segments.",
         may_reduce: true,
-        bus: "readonly",
+        bus: "t",
         ..Row::ASKS
     },
     Row {
@@ -48,7 +48,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &LIMIT_BYTES,
         summary: "Bounds the size of files that are written.",
         may_reduce: true,
-        bus: "readonly",
+        bus: "t",
         ..Row::FREE
     },
     Row {
@@ -57,7 +57,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &RESOURCE_LIMIT,
         summary: "Bounds the number of file locks, on kernels that have this.",
         may_reduce: true,
-        bus: "readonly",
+        bus: "t",
         ..Row::FREE
     },
     Row {
@@ -66,7 +66,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &LIMIT_BYTES,
         summary: "Bounds the memory that is kept from swapping.",
         may_reduce: true,
-        bus: "readonly",
+        bus: "t",
         ..Row::ASKS
     },
     Row {
@@ -75,7 +75,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &LIMIT_BYTES,
         summary: "Bounds the bytes in POSIX message queues.",
         may_reduce: true,
-        bus: "readonly",
+        bus: "t",
         ..Row::ASKS
     },
     Row {
@@ -84,7 +84,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &LIMIT_NICE,
         summary: "Bounds how far the nice level can be raised.",
         may_reduce: true,
-        bus: "readonly",
+        bus: "t",
         ..Row::ASKS
     },
     Row {
@@ -93,7 +93,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &RESOURCE_LIMIT,
         summary: "Bounds the number of open descriptors.",
         may_reduce: true,
-        bus: "readonly",
+        bus: "t",
         ..Row::ASKS
     },
     Row {
@@ -102,7 +102,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &RESOURCE_LIMIT,
         summary: "Bounds the number of processes of the user.",
         may_reduce: true,
-        bus: "readonly",
+        bus: "t",
         ..Row::FREE
     },
     Row {
@@ -111,7 +111,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &LIMIT_BYTES,
         summary: "Bounds the resident memory, on kernels that have this.",
         may_reduce: true,
-        bus: "readonly",
+        bus: "t",
         ..Row::FREE
     },
     Row {
@@ -120,7 +120,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &RESOURCE_LIMIT,
         summary: "Bounds the realtime priority.",
         may_reduce: true,
-        bus: "readonly",
+        bus: "t",
         ..Row::ASKS
     },
     Row {
@@ -129,7 +129,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &LIMIT_MICROS,
         summary: "Bounds realtime processor time without a pause.",
         may_reduce: true,
-        bus: "readonly",
+        bus: "t",
         ..Row::ASKS
     },
     Row {
@@ -138,7 +138,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &RESOURCE_LIMIT,
         summary: "Bounds the number of queued signals.",
         may_reduce: true,
-        bus: "readonly",
+        bus: "t",
         ..Row::FREE
     },
     Row {
@@ -147,7 +147,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &LIMIT_BYTES,
         summary: "Bounds the size of the stack.",
         may_reduce: true,
-        bus: "readonly",
+        bus: "t",
         ..Row::ASKS
     },
     Row {
@@ -156,7 +156,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &WORDS,
         summary: "Adds fields to each of the service's log entries.",
         since: "236",
-        bus: "readonly",
+        bus: "aay",
         status: later::LOGS,
         ..Row::FREE
     },
@@ -166,7 +166,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &WORDS,
         summary: "Keeps log lines that match, or don't match, a pattern.",
         since: "253",
-        bus: "readonly",
+        bus: "a(bs)",
         status: later::LOGS,
         ..Row::FREE
     },
@@ -174,9 +174,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "LogLevelMax",
         directive: key::LOG_LEVEL_MAX.directive(),
         value: &LOG_LEVEL,
+        default_text: "debug",
         summary: "Drops log lines that are less severe.",
         since: "236",
-        bus: "readonly",
+        bus: "i",
         status: later::LOGS,
         ..Row::FREE
     },
@@ -186,7 +187,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TEXT,
         summary: "Sends the log to another journal.",
         since: "245",
-        bus: "readonly",
+        bus: "s",
         status: later::LOGS,
         ..Row::NEVER
     },
@@ -194,34 +195,38 @@ pub(super) const ROWS: &[Row] = &[
         name: "LogRateLimitBurst",
         directive: key::LOG_RATE_LIMIT_BURST.directive(),
         value: &COUNT,
+        default_text: "10000",
         summary: "Says how many log lines are taken in one interval.",
         since: "240",
-        bus: "readonly",
+        bus: "u",
         ..Row::FREE
     },
     Row {
         name: "LogRateLimitIntervalSec",
         directive: key::LOG_RATE_LIMIT_INTERVAL_SEC.directive(),
         value: &TIME_SPAN,
+        default_text: "30s",
         summary: "Sets the interval of the log's rate limit.",
         since: "240",
-        bus: "readonly",
+        bus: "t",
         ..Row::FREE
     },
     Row {
         name: "StandardError",
         directive: key::STANDARD_ERROR.directive(),
         value: &STANDARD_OUTPUT,
+        default_text: "inherit",
         summary: "Says where standard error goes.",
-        bus: "readonly",
+        bus: "s",
         ..Row::FREE
     },
     Row {
         name: "StandardInput",
         directive: key::STANDARD_INPUT.directive(),
         value: &STANDARD_INPUT,
+        default_text: "null",
         summary: "Says where standard input comes from.",
-        bus: "readonly",
+        bus: "s",
         ..Row::FREE
     },
     Row {
@@ -230,7 +235,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &BYTES,
         summary: "Gives bytes, in Base64, for standard input.",
         since: "236",
-        bus: "readonly",
+        bus: "ay",
         ..Row::FREE
     },
     Row {
@@ -246,16 +251,18 @@ pub(super) const ROWS: &[Row] = &[
         name: "StandardOutput",
         directive: key::STANDARD_OUTPUT.directive(),
         value: &STANDARD_OUTPUT,
+        default_text: "journal",
         summary: "Says where standard output goes.",
-        bus: "readonly",
+        bus: "s",
         ..Row::FREE
     },
     Row {
         name: "SyslogFacility",
         directive: key::SYSLOG_FACILITY.directive(),
         value: &LOG_FACILITY,
+        default_text: "daemon",
         summary: "Sets the facility of log lines.",
-        bus: "readonly",
+        bus: "i",
         status: later::LOGS,
         ..Row::FREE
     },
@@ -264,23 +271,25 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::SYSLOG_IDENTIFIER.directive(),
         value: &TEXT,
         summary: "Sets the name before log lines.",
-        bus: "readonly",
+        bus: "s",
         ..Row::FREE
     },
     Row {
         name: "SyslogLevel",
         directive: key::SYSLOG_LEVEL.directive(),
         value: &LOG_LEVEL,
+        default_text: "info",
         summary: "Sets the severity of log lines that don't say their own.",
-        bus: "readonly",
+        bus: "i",
         ..Row::FREE
     },
     Row {
         name: "SyslogLevelPrefix",
         directive: key::SYSLOG_LEVEL_PREFIX.directive(),
         value: &BOOL,
+        default_text: "yes",
         summary: "Says whether a number in angle brackets at the start of a line is its severity.",
-        bus: "readonly",
+        bus: "b",
         ..Row::FREE
     },
     Row {
@@ -289,7 +298,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &COUNT,
         summary: "Sets the width of the terminal.",
         since: "250",
-        bus: "readonly",
+        bus: "q",
         status: later::TERMINALS,
         ..Row::NEVER
     },
@@ -298,7 +307,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::TTY_PATH.directive(),
         value: &TEXT,
         summary: "Names the terminal.",
-        bus: "readonly",
+        bus: "s",
         status: later::TERMINALS,
         ..Row::NEVER
     },
@@ -306,8 +315,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "TTYReset",
         directive: key::TTY_RESET.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Resets the terminal before and after.",
-        bus: "readonly",
+        bus: "b",
         status: later::TERMINALS,
         ..Row::NEVER
     },
@@ -317,7 +327,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &COUNT,
         summary: "Sets the height of the terminal.",
         since: "250",
-        bus: "readonly",
+        bus: "q",
         status: later::TERMINALS,
         ..Row::NEVER
     },
@@ -325,8 +335,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "TTYVHangup",
         directive: key::TTY_VHANGUP.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Hangs up everyone on the terminal before and after.",
-        bus: "readonly",
+        bus: "b",
         status: later::TERMINALS,
         ..Row::NEVER
     },
@@ -334,8 +345,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "TTYVTDisallocate",
         directive: key::TTY_VT_DISALLOCATE.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Clears the virtual terminal before and after.",
-        bus: "readonly",
+        bus: "b",
         status: later::TERMINALS,
         ..Row::NEVER
     },

@@ -2,7 +2,7 @@
 
 use model::key;
 
-use crate::row::Row;
+use crate::row::{Row, later};
 use crate::types::*;
 
 pub(super) const ROWS: &[Row] = &[
@@ -12,6 +12,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &INSTALL_NAMES,
         summary: "Gives the unit other names when it is enabled.",
         since: "201",
+        status: later::ENABLING,
         ..Row::NEVER
     },
     Row {
@@ -20,6 +21,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &INSTALL_NAMES,
         summary: "Enables other units with this one.",
         since: "201",
+        status: later::ENABLING,
         ..Row::NEVER
     },
     Row {
@@ -28,6 +30,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TEXT,
         summary: "Names the instance of a template that is enabled without one.",
         since: "215",
+        status: later::ENABLING,
         ..Row::FREE
     },
     Row {
@@ -36,6 +39,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &INSTALL_NAMES,
         summary: "Makes other units require this one when it is enabled.",
         since: "201",
+        status: later::ENABLING,
         ..Row::NEVER
     },
     Row {
@@ -44,6 +48,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &INSTALL_NAMES,
         summary: "Makes other units uphold this one when it is enabled.",
         since: "201",
+        status: later::ENABLING,
         ..Row::NEVER
     },
     Row {
@@ -52,6 +57,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &INSTALL_NAMES,
         summary: "Makes other units want this one when it is enabled.",
         since: "201",
+        status: later::ENABLING,
         ..Row::ASKS
     },
 ];

@@ -10,8 +10,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "DirectoryMode",
         directive: key::AUTOMOUNT_DIRECTORY_MODE.directive(),
         value: &FILE_MODE,
+        default_text: "0755",
         summary: "Sets the permissions of directories made for the mount point.",
-        bus: "readonly",
+        bus: "u",
         status: later::MOUNTS,
         ..Row::NEVER
     },
@@ -21,7 +22,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TEXT,
         summary: "Adds options to the automount file system.",
         since: "250",
-        bus: "readonly",
+        bus: "s",
         status: later::MOUNTS,
         ..Row::NEVER
     },
@@ -31,7 +32,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TIMEOUT,
         summary: "Unmounts after this long without use.",
         since: "220",
-        bus: "readonly",
+        bus: "t",
         status: later::MOUNTS,
         ..Row::NEVER
     },
@@ -40,7 +41,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::AUTOMOUNT_WHERE.directive(),
         value: &PLAIN_PATH,
         summary: "Names the mount point.",
-        bus: "readonly",
+        bus: "s",
         status: later::MOUNTS,
         ..Row::NEVER
     },
@@ -48,8 +49,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "DirectoryMode",
         directive: key::MOUNT_DIRECTORY_MODE.directive(),
         value: &FILE_MODE,
+        default_text: "0755",
         summary: "Sets the permissions of directories made for the mount point.",
-        bus: "readonly",
+        bus: "u",
         status: later::MOUNTS,
         ..Row::NEVER
     },
@@ -57,9 +59,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "ForceUnmount",
         directive: key::FORCE_UNMOUNT.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Unmounts even when the file system doesn't answer.",
         since: "232",
-        bus: "readonly",
+        bus: "b",
         status: later::MOUNTS,
         ..Row::NEVER
     },
@@ -67,9 +70,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "LazyUnmount",
         directive: key::LAZY_UNMOUNT.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Unmounts at once and cleans up later.",
         since: "232",
-        bus: "readonly",
+        bus: "b",
         status: later::MOUNTS,
         ..Row::NEVER
     },
@@ -78,7 +82,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::MOUNT_OPTIONS.directive(),
         value: &TEXT,
         summary: "Sets the mount options.",
-        bus: "readonly",
+        bus: "s",
         status: later::MOUNTS,
         ..Row::NEVER
     },
@@ -86,9 +90,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "ReadWriteOnly",
         directive: key::READ_WRITE_ONLY.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Fails where a file system can't be mounted writable.",
         since: "246",
-        bus: "readonly",
+        bus: "b",
         status: later::MOUNTS,
         ..Row::NEVER
     },
@@ -96,9 +101,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "SloppyOptions",
         directive: key::SLOPPY_OPTIONS.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Ignores unknown mount options.",
         since: "215",
-        bus: "readonly",
+        bus: "b",
         status: later::MOUNTS,
         ..Row::NEVER
     },
@@ -107,7 +113,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::MOUNT_TIMEOUT_SEC.directive(),
         value: &TIMEOUT,
         summary: "Bounds how long mounting takes.",
-        bus: "readonly",
+        bus: "t",
         status: later::MOUNTS,
         ..Row::NEVER
     },
@@ -116,7 +122,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::MOUNT_TYPE.directive(),
         value: &TEXT,
         summary: "Names the kind of file system.",
-        bus: "readonly",
+        bus: "s",
         status: later::MOUNTS,
         ..Row::NEVER
     },
@@ -125,7 +131,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::MOUNT_WHAT.directive(),
         value: &TEXT,
         summary: "Names what is mounted.",
-        bus: "readonly",
+        bus: "s",
         status: later::MOUNTS,
         ..Row::NEVER
     },
@@ -134,7 +140,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::MOUNT_WHERE.directive(),
         value: &PLAIN_PATH,
         summary: "Names the mount point.",
-        bus: "readonly",
+        bus: "s",
         status: later::MOUNTS,
         ..Row::NEVER
     },
@@ -144,7 +150,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TEXT,
         summary: "Sets the options of the swap area.",
         since: "217",
-        bus: "readonly",
+        bus: "s",
         status: later::MOUNTS,
         ..Row::NEVER
     },
@@ -152,8 +158,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "Priority",
         directive: key::SWAP_PRIORITY.directive(),
         value: &SIGNED,
+        default_text: "-1",
         summary: "Sets the priority of the swap area.",
-        bus: "readonly",
+        bus: "i",
         status: later::MOUNTS,
         ..Row::NEVER
     },
@@ -162,7 +169,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::SWAP_TIMEOUT_SEC.directive(),
         value: &TIMEOUT,
         summary: "Bounds how long adding the swap area takes.",
-        bus: "readonly",
+        bus: "t",
         status: later::MOUNTS,
         ..Row::NEVER
     },
@@ -171,7 +178,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::SWAP_WHAT.directive(),
         value: &TEXT,
         summary: "Names the swap area.",
-        bus: "readonly",
+        bus: "s",
         status: later::MOUNTS,
         ..Row::NEVER
     },
@@ -181,7 +188,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &COUNT,
         summary: "Bounds how many units of the slice are starting at once.",
         since: "262",
-        bus: "readonly",
+        bus: "u",
         status: later::GROUPS,
         ..Row::NEVER
     },
@@ -191,7 +198,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &COUNT,
         summary: "Bounds how many units of the slice are active at once.",
         since: "258",
-        bus: "readonly",
+        bus: "u",
         status: later::GROUPS,
         ..Row::NEVER
     },
@@ -201,7 +208,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &COUNT,
         summary: "Holds starts back above this many active units in the slice.",
         since: "258",
-        bus: "readonly",
+        bus: "u",
         status: later::GROUPS,
         ..Row::NEVER
     },
@@ -209,9 +216,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "OOMPolicy",
         directive: key::SCOPE_OOM_POLICY.directive(),
         value: &OOM_POLICY,
+        default_text: "stop",
         summary: "Says what follows when the kernel kills for lack of memory.",
         since: "253",
-        bus: "readonly",
+        bus: "s",
         status: later::GROUPS,
         ..Row::NEVER
     },
@@ -219,9 +227,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "RuntimeMaxSec",
         directive: key::SCOPE_RUNTIME_MAX_SEC.directive(),
         value: &TIME_SPAN,
+        default_text: "infinity",
         summary: "Bounds how long the scope lives.",
         since: "244",
-        bus: "readonly",
+        bus: "t",
         status: later::GROUPS,
         ..Row::NEVER
     },
@@ -231,7 +240,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TIME_SPAN,
         summary: "Adds a random time to RuntimeMaxSec=.",
         since: "250",
-        bus: "readonly",
+        bus: "t",
         status: later::GROUPS,
         ..Row::NEVER
     },
@@ -239,9 +248,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "TimeoutStopSec",
         directive: key::SCOPE_TIMEOUT_STOP_SEC.directive(),
         value: &TIMEOUT,
+        default_text: "1min 30s",
         summary: "Bounds how long the scope takes to stop.",
         since: "188",
-        bus: "readonly",
+        bus: "t",
         status: later::GROUPS,
         ..Row::NEVER
     },

@@ -11,7 +11,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::BUS_NAME.directive(),
         value: &TEXT,
         summary: "Names the bus name that a service of Type=dbus takes.",
-        bus: "readonly",
+        bus: "s",
         status: later::SERVICES,
         ..Row::ASKS
     },
@@ -29,7 +29,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &EXEC_COMMANDS,
         summary: "Runs commands that decide whether the service starts at all.",
         since: "243",
-        bus: "readonly",
+        bus: "a(sasbttttuii)",
         ..Row::FREE
     },
     Row {
@@ -37,7 +37,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::EXEC_RELOAD.directive(),
         value: &EXEC_COMMANDS,
         summary: "Runs commands that make the service read its configuration again.",
-        bus: "readonly",
+        bus: "a(sasbttttuii)",
         ..Row::FREE
     },
     Row {
@@ -46,7 +46,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &EXEC_COMMANDS,
         summary: "Runs commands after a reload.",
         since: "259",
-        bus: "readonly",
+        bus: "a(sasbttttuii)",
         status: later::SERVICES,
         ..Row::FREE
     },
@@ -55,7 +55,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::EXEC_START.directive(),
         value: &EXEC_COMMANDS,
         summary: "Runs the service's program.",
-        bus: "readonly",
+        bus: "a(sasbttttuii)",
         ..Row::FREE
     },
     Row {
@@ -63,7 +63,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::SERVICE_EXEC_START_POST.directive(),
         value: &EXEC_COMMANDS,
         summary: "Runs commands once the service has started.",
-        bus: "readonly",
+        bus: "a(sasbttttuii)",
         ..Row::FREE
     },
     Row {
@@ -71,7 +71,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::SERVICE_EXEC_START_PRE.directive(),
         value: &EXEC_COMMANDS,
         summary: "Runs commands before the service's program.",
-        bus: "readonly",
+        bus: "a(sasbttttuii)",
         ..Row::FREE
     },
     Row {
@@ -79,7 +79,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::EXEC_STOP.directive(),
         value: &EXEC_COMMANDS,
         summary: "Runs commands that stop the service.",
-        bus: "readonly",
+        bus: "a(sasbttttuii)",
         ..Row::FREE
     },
     Row {
@@ -87,16 +87,17 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::SERVICE_EXEC_STOP_POST.directive(),
         value: &EXEC_COMMANDS,
         summary: "Runs commands after the service has ended, however that was.",
-        bus: "readonly",
+        bus: "a(sasbttttuii)",
         ..Row::FREE
     },
     Row {
         name: "ExitType",
         directive: key::EXIT_TYPE.directive(),
         value: &EXIT_TYPE,
+        default_text: "main",
         summary: "Says whose exit ends the service.",
         since: "250",
-        bus: "readonly",
+        bus: "s",
         status: later::SERVICES,
         ..Row::FREE
     },
@@ -104,8 +105,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "FailureAction",
         directive: key::SERVICE_FAILURE_ACTION.directive(),
         value: &EMERGENCY_ACTION,
+        default_text: "none",
         summary: "Is the place where FailureAction= of [Unit] was.",
         since: "236",
+        status: later::UNITS,
         stands_for: &[key::FAILURE_ACTION.directive()],
         ..Row::NEVER
     },
@@ -115,7 +118,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &COUNT,
         summary: "Says how many descriptors the manager keeps for the service.",
         since: "219",
-        bus: "readonly",
+        bus: "u",
         status: later::SERVICES,
         ..Row::FREE
     },
@@ -123,9 +126,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "FileDescriptorStorePreserve",
         directive: key::FILE_DESCRIPTOR_STORE_PRESERVE.directive(),
         value: &DESCRIPTOR_PRESERVE,
+        default_text: "restart",
         summary: "Says whether kept descriptors outlive a stop.",
         since: "254",
-        bus: "readonly",
+        bus: "s",
         status: later::SERVICES,
         ..Row::FREE
     },
@@ -133,8 +137,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "GuessMainPID",
         directive: key::GUESS_MAIN_PID.directive(),
         value: &BOOL,
+        default_text: "yes",
         summary: "Says whether the main process of a forking service is guessed.",
-        bus: "readonly",
+        bus: "b",
         status: later::SERVICES,
         ..Row::FREE
     },
@@ -144,7 +149,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TEXT,
         summary: "Names a session that survives a live update of the kernel.",
         since: "262",
-        bus: "readonly",
+        bus: "as",
         status: later::SERVICES,
         ..Row::NEVER
     },
@@ -152,26 +157,29 @@ pub(super) const ROWS: &[Row] = &[
         name: "NonBlocking",
         directive: key::NON_BLOCKING.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Makes the sockets that are handed over non-blocking.",
-        bus: "readonly",
+        bus: "b",
         ..Row::FREE
     },
     Row {
         name: "NotifyAccess",
         directive: key::NOTIFY_ACCESS.directive(),
         value: &NOTIFY_ACCESS,
+        default_text: "none",
         summary: "Says whose notifications are taken.",
         weight: 1000,
-        bus: "readonly",
+        bus: "s",
         ..Row::FREE
     },
     Row {
         name: "OOMPolicy",
         directive: key::SERVICE_OOM_POLICY.directive(),
         value: &OOM_POLICY,
+        default_text: "stop",
         summary: "Says what follows when the kernel kills for lack of memory.",
         since: "243",
-        bus: "readonly",
+        bus: "s",
         status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
@@ -181,7 +189,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &OPEN_FILES,
         summary: "Opens a file for the service.",
         since: "253",
-        bus: "readonly",
+        bus: "a(sst)",
         status: later::SERVICES,
         ..Row::NEVER
     },
@@ -189,6 +197,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "PermissionsStartOnly",
         directive: key::PERMISSIONS_START_ONLY.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Did leave the user and the sandbox to the main command alone.",
         status: later::SERVICES,
         ..Row::NEVER
@@ -198,7 +207,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PID_FILE.directive(),
         value: &PLAIN_PATH,
         summary: "Names the file with the main process of a forking service.",
-        bus: "readonly",
+        bus: "s",
         status: later::SERVICES,
         ..Row::ASKS
     },
@@ -208,6 +217,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TEXT,
         summary: "Is the place where RebootArgument= of [Unit] was.",
         since: "229",
+        status: later::UNITS,
         stands_for: &[key::REBOOT_ARGUMENT.directive()],
         ..Row::NEVER
     },
@@ -217,7 +227,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &REFRESH_ON_RELOAD,
         summary: "Says what of the running service a reload brings up to date.",
         since: "260",
-        bus: "readonly",
+        bus: "as",
         status: later::SERVICES,
         ..Row::FREE
     },
@@ -225,25 +235,28 @@ pub(super) const ROWS: &[Row] = &[
         name: "ReloadSignal",
         directive: key::RELOAD_SIGNAL.directive(),
         value: &SIGNAL,
+        default_text: "SIGHUP",
         summary: "Names the signal that makes a service of Type=notify-reload reload.",
         since: "253",
-        bus: "readonly",
+        bus: "i",
         ..Row::FREE
     },
     Row {
         name: "RemainAfterExit",
         directive: key::REMAIN_AFTER_EXIT.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Leaves the service active after its processes have ended.",
-        bus: "readonly",
+        bus: "b",
         ..Row::FREE
     },
     Row {
         name: "Restart",
         directive: key::RESTART.directive(),
         value: &RESTART,
+        default_text: "no",
         summary: "Says after which ends the service is started again.",
-        bus: "readonly",
+        bus: "s",
         ..Row::FREE
     },
     Row {
@@ -252,25 +265,27 @@ pub(super) const ROWS: &[Row] = &[
         value: &EXIT_STATUS_SET,
         summary: "Lists ends after which the service is started again in any case.",
         since: "215",
-        bus: "readonly",
+        bus: "(aiai)",
         ..Row::FREE
     },
     Row {
         name: "RestartMaxDelaySec",
         directive: key::RESTART_MAX_DELAY_SEC.directive(),
         value: &TIME_SPAN,
+        default_text: "infinity",
         summary: "Sets the longest pause before a restart, where pauses grow.",
         since: "254",
-        bus: "readonly",
+        bus: "t",
         ..Row::FREE
     },
     Row {
         name: "RestartMode",
         directive: key::RESTART_MODE.directive(),
         value: &RESTART_MODE,
+        default_text: "normal",
         summary: "Says whether an automatic restart passes through the failed state.",
         since: "254",
-        bus: "readonly",
+        bus: "s",
         ..Row::FREE
     },
     Row {
@@ -279,7 +294,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &EXIT_STATUS_SET,
         summary: "Lists ends after which the service is not started again.",
         since: "189",
-        bus: "readonly",
+        bus: "(aiai)",
         ..Row::FREE
     },
     Row {
@@ -288,7 +303,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TIME_SPAN,
         summary: "Adds a random time to the pause before a restart.",
         since: "262",
-        bus: "readonly",
+        bus: "t",
         status: later::SERVICES,
         ..Row::FREE
     },
@@ -296,8 +311,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "RestartSec",
         directive: key::RESTART_SEC.directive(),
         value: &TIME_SPAN,
+        default_text: "100ms",
         summary: "Sets the pause before a restart.",
-        bus: "readonly",
+        bus: "t",
         ..Row::FREE
     },
     Row {
@@ -306,15 +322,16 @@ pub(super) const ROWS: &[Row] = &[
         value: &COUNT,
         summary: "Says in how many steps the pause grows to its longest.",
         since: "254",
-        bus: "readonly",
+        bus: "u",
         ..Row::FREE
     },
     Row {
         name: "RootDirectoryStartOnly",
         directive: key::ROOT_DIRECTORY_START_ONLY.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Leaves the root directory to the main command alone.",
-        bus: "readonly",
+        bus: "b",
         status: later::SERVICES,
         ..Row::NEVER
     },
@@ -322,9 +339,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "RuntimeMaxSec",
         directive: key::SERVICE_RUNTIME_MAX_SEC.directive(),
         value: &TIME_SPAN,
+        default_text: "infinity",
         summary: "Bounds how long the service runs.",
         since: "229",
-        bus: "readonly",
+        bus: "t",
         ..Row::FREE
     },
     Row {
@@ -333,7 +351,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TIME_SPAN,
         summary: "Adds a random time to RuntimeMaxSec=.",
         since: "250",
-        bus: "readonly",
+        bus: "t",
         status: later::SERVICES,
         ..Row::FREE
     },
@@ -348,8 +366,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "StartLimitAction",
         directive: key::SERVICE_START_LIMIT_ACTION.directive(),
         value: &EMERGENCY_ACTION,
+        default_text: "none",
         summary: "Is the place where StartLimitAction= of [Unit] was.",
         since: "229",
+        status: later::UNITS,
         stands_for: &[key::START_LIMIT_ACTION.directive()],
         ..Row::NEVER
     },
@@ -357,6 +377,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "StartLimitBurst",
         directive: key::SERVICE_START_LIMIT_BURST.directive(),
         value: &COUNT,
+        default_text: "5",
         summary: "Is the place where StartLimitBurst= of [Unit] was.",
         since: "229",
         stands_for: &[key::START_LIMIT_BURST.directive()],
@@ -366,6 +387,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "StartLimitInterval",
         directive: key::SERVICE_START_LIMIT_INTERVAL.directive(),
         value: &TIME_SPAN,
+        default_text: "10s",
         summary: "Is the old name of StartLimitIntervalSec= of [Unit].",
         stands_for: &[key::START_LIMIT_INTERVAL_SEC.directive()],
         ..Row::FREE
@@ -376,7 +398,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &EXIT_STATUS_SET,
         summary: "Lists exit statuses and signals that count as success.",
         since: "189",
-        bus: "readonly",
+        bus: "(aiai)",
         ..Row::FREE
     },
     Row {
@@ -393,7 +415,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TIMEOUT,
         summary: "Bounds how long the service takes to end after a missed watchdog.",
         since: "243",
-        bus: "readonly",
+        bus: "t",
         ..Row::FREE
     },
     Row {
@@ -408,44 +430,49 @@ pub(super) const ROWS: &[Row] = &[
         name: "TimeoutStartFailureMode",
         directive: key::TIMEOUT_START_FAILURE_MODE.directive(),
         value: &TIMEOUT_FAILURE_MODE,
+        default_text: "terminate",
         summary: "Says how a service that did not start in time is ended.",
         since: "246",
-        bus: "readonly",
+        bus: "s",
         ..Row::FREE
     },
     Row {
         name: "TimeoutStartSec",
         directive: key::TIMEOUT_START_SEC.directive(),
         value: &TIMEOUT,
+        default_text: "1min 30s",
         summary: "Bounds how long the service takes to start.",
         since: "188",
-        bus: "readonly",
+        bus: "t",
         ..Row::FREE
     },
     Row {
         name: "TimeoutStopFailureMode",
         directive: key::TIMEOUT_STOP_FAILURE_MODE.directive(),
         value: &TIMEOUT_FAILURE_MODE,
+        default_text: "terminate",
         summary: "Says how a service that did not stop in time is ended.",
         since: "246",
-        bus: "readonly",
+        bus: "s",
         ..Row::FREE
     },
     Row {
         name: "TimeoutStopSec",
         directive: key::SERVICE_TIMEOUT_STOP_SEC.directive(),
         value: &TIMEOUT,
+        default_text: "1min 30s",
         summary: "Bounds how long the service takes to stop.",
         since: "188",
-        bus: "readonly",
+        bus: "t",
         ..Row::FREE
     },
     Row {
         name: "Type",
         directive: key::SERVICE_TYPE.directive(),
         value: &SERVICE_TYPE,
+        default_text: "simple",
         summary: "Says when the service counts as started.",
-        bus: "readonly",
+        bus: "s",
         ..Row::FREE
     },
     Row {
@@ -454,7 +481,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &PLAIN_PATH,
         summary: "Names the descriptors of a USB gadget.",
         since: "227",
-        bus: "readonly",
+        bus: "s",
         status: later::SERVICES,
         ..Row::NEVER
     },
@@ -464,7 +491,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &PLAIN_PATH,
         summary: "Names the strings of a USB gadget.",
         since: "227",
-        bus: "readonly",
+        bus: "s",
         status: later::SERVICES,
         ..Row::NEVER
     },
@@ -473,7 +500,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::WATCHDOG_SEC.directive(),
         value: &TIME_SPAN,
         summary: "Says how often the service must show that it is alive.",
-        bus: "readonly",
+        bus: "t",
         status: later::SERVICES,
         ..Row::FREE
     },

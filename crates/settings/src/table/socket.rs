@@ -10,17 +10,19 @@ pub(super) const ROWS: &[Row] = &[
         name: "Accept",
         directive: key::ACCEPT.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Says whether a service is started for each connection.",
-        bus: "readonly",
+        bus: "b",
         ..Row::FREE
     },
     Row {
         name: "AcceptFileDescriptors",
         directive: key::ACCEPT_FILE_DESCRIPTORS.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Says whether peers may send descriptors.",
         since: "258",
-        bus: "readonly",
+        bus: "b",
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -28,16 +30,18 @@ pub(super) const ROWS: &[Row] = &[
         name: "Backlog",
         directive: key::BACKLOG.directive(),
         value: &COUNT,
+        default_text: "4294967295",
         summary: "Says how many connections wait to be accepted.",
-        bus: "readonly",
+        bus: "u",
         ..Row::FREE
     },
     Row {
         name: "BindIPv6Only",
         directive: key::BIND_IPV6_ONLY.directive(),
         value: &BIND_IPV6_ONLY,
+        default_text: "default",
         summary: "Says whether an IPv6 socket takes IPv4 too.",
-        bus: "readonly",
+        bus: "s",
         ..Row::FREE
     },
     Row {
@@ -45,15 +49,16 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::BIND_TO_DEVICE.directive(),
         value: &TEXT,
         summary: "Binds the sockets to a network interface.",
-        bus: "readonly",
+        bus: "s",
         ..Row::ASKS
     },
     Row {
         name: "Broadcast",
         directive: key::BROADCAST.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Lets datagrams go to broadcast addresses.",
-        bus: "readonly",
+        bus: "b",
         ..Row::ASKS
     },
     Row {
@@ -62,7 +67,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TIME_SPAN,
         summary: "Waits for data before a connection is taken.",
         since: "216",
-        bus: "readonly",
+        bus: "t",
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -70,9 +75,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "DeferTrigger",
         directive: key::DEFER_TRIGGER.directive(),
         value: &DEFER_TRIGGER,
+        default_text: "no",
         summary: "Says whether a start waits for a conflicting unit.",
         since: "258",
-        bus: "readonly",
+        bus: "s",
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -80,9 +86,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "DeferTriggerMaxSec",
         directive: key::DEFER_TRIGGER_MAX_SEC.directive(),
         value: &TIME_SPAN,
+        default_text: "infinity",
         summary: "Bounds how long a start waits for a conflicting unit.",
         since: "258",
-        bus: "readonly",
+        bus: "t",
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -90,8 +97,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "DirectoryMode",
         directive: key::SOCKET_DIRECTORY_MODE.directive(),
         value: &FILE_MODE,
+        default_text: "0755",
         summary: "Sets the permissions of directories made for sockets.",
-        bus: "readonly",
+        bus: "u",
         ..Row::FREE
     },
     Row {
@@ -99,7 +107,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::SOCKET_EXEC_START_POST.directive(),
         value: &EXEC_COMMANDS,
         summary: "Runs commands after the sockets listen.",
-        bus: "readonly",
+        bus: "a(sasbttttuii)",
         ..Row::NEVER
     },
     Row {
@@ -107,7 +115,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::SOCKET_EXEC_START_PRE.directive(),
         value: &EXEC_COMMANDS,
         summary: "Runs commands before the sockets are made.",
-        bus: "readonly",
+        bus: "a(sasbttttuii)",
         ..Row::NEVER
     },
     Row {
@@ -115,7 +123,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::SOCKET_EXEC_STOP_POST.directive(),
         value: &EXEC_COMMANDS,
         summary: "Runs commands after the sockets are closed.",
-        bus: "readonly",
+        bus: "a(sasbttttuii)",
         ..Row::NEVER
     },
     Row {
@@ -123,7 +131,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::EXEC_STOP_PRE.directive(),
         value: &EXEC_COMMANDS,
         summary: "Runs commands before the sockets are closed.",
-        bus: "readonly",
+        bus: "a(sasbttttuii)",
         ..Row::NEVER
     },
     Row {
@@ -132,24 +140,26 @@ pub(super) const ROWS: &[Row] = &[
         value: &TEXT,
         summary: "Names the descriptors that the service gets.",
         since: "227",
-        bus: "readonly",
+        bus: "s",
         ..Row::FREE
     },
     Row {
         name: "FlushPending",
         directive: key::FLUSH_PENDING.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Drops waiting connections and data when the service has ended.",
         since: "247",
-        bus: "readonly",
+        bus: "b",
         ..Row::FREE
     },
     Row {
         name: "FreeBind",
         directive: key::FREE_BIND.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Binds addresses that are not there yet.",
-        bus: "readonly",
+        bus: "b",
         ..Row::ASKS
     },
     Row {
@@ -157,7 +167,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::IP_TOS.directive(),
         value: &IP_TOS,
         summary: "Sets the type of service of packets.",
-        bus: "readonly",
+        bus: "i",
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -166,7 +176,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::IP_TTL.directive(),
         value: &SIGNED,
         summary: "Sets how many hops packets live.",
-        bus: "readonly",
+        bus: "i",
         status: later::SOCKETS,
         ..Row::FREE
     },

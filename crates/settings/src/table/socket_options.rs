@@ -10,8 +10,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "KeepAlive",
         directive: key::KEEP_ALIVE.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Probes idle TCP connections.",
-        bus: "readonly",
+        bus: "b",
         ..Row::FREE
     },
     Row {
@@ -20,7 +21,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TIME_SPAN,
         summary: "Sets the time between probes.",
         since: "216",
-        bus: "readonly",
+        bus: "t",
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -30,7 +31,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &COUNT,
         summary: "Says how many unanswered probes end a connection.",
         since: "216",
-        bus: "readonly",
+        bus: "u",
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -40,7 +41,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TIME_SPAN,
         summary: "Says how long a connection is idle before it is probed.",
         since: "216",
-        bus: "readonly",
+        bus: "t",
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -110,7 +111,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::MARK.directive(),
         value: &SIGNED,
         summary: "Sets the firewall mark of packets.",
-        bus: "readonly",
+        bus: "i",
         status: later::SOCKETS,
         ..Row::ASKS
     },
@@ -118,8 +119,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "MaxConnections",
         directive: key::MAX_CONNECTIONS.directive(),
         value: &COUNT,
+        default_text: "64",
         summary: "Bounds the connections at once with Accept=yes.",
-        bus: "readonly",
+        bus: "u",
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -129,7 +131,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &COUNT,
         summary: "Bounds the connections of one address with Accept=yes.",
         since: "232",
-        bus: "readonly",
+        bus: "u",
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -138,7 +140,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::MESSAGE_QUEUE_MAX_MESSAGES.directive(),
         value: &NUMBER,
         summary: "Sets how many messages the queue holds.",
-        bus: "readonly",
+        bus: "x",
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -147,7 +149,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::MESSAGE_QUEUE_MESSAGE_SIZE.directive(),
         value: &NUMBER,
         summary: "Sets how large a message is.",
-        bus: "readonly",
+        bus: "x",
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -155,26 +157,29 @@ pub(super) const ROWS: &[Row] = &[
         name: "NoDelay",
         directive: key::NO_DELAY.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Sends small TCP packets at once.",
         since: "216",
-        bus: "readonly",
+        bus: "b",
         ..Row::FREE
     },
     Row {
         name: "PassCredentials",
         directive: key::PASS_CREDENTIALS.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Lets receivers see who sent.",
-        bus: "readonly",
+        bus: "b",
         ..Row::FREE
     },
     Row {
         name: "PassFileDescriptorsToExec",
         directive: key::PASS_FILE_DESCRIPTORS_TO_EXEC.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Hands the sockets to the unit's own commands.",
         since: "256",
-        bus: "readonly",
+        bus: "b",
         status: later::SOCKETS,
         ..Row::NEVER
     },
@@ -182,18 +187,20 @@ pub(super) const ROWS: &[Row] = &[
         name: "PassPacketInfo",
         directive: key::PASS_PACKET_INFO.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Lets receivers see where a packet came in.",
         since: "246",
-        bus: "readonly",
+        bus: "b",
         ..Row::FREE
     },
     Row {
         name: "PassPIDFD",
         directive: key::PASS_PIDFD.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Lets receivers get a descriptor of the sending process.",
         since: "258",
-        bus: "readonly",
+        bus: "b",
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -201,8 +208,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "PassSecurity",
         directive: key::PASS_SECURITY.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Lets receivers see the security context of the sender.",
-        bus: "readonly",
+        bus: "b",
         ..Row::FREE
     },
     Row {
@@ -210,7 +218,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PIPE_SIZE.directive(),
         value: &BYTE_SIZE,
         summary: "Sets the size of the named pipe's buffer.",
-        bus: "readonly",
+        bus: "t",
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -218,9 +226,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "PollLimitBurst",
         directive: key::POLL_LIMIT_BURST.directive(),
         value: &COUNT,
+        default_text: "150",
         summary: "Says how many events are taken in one interval.",
         since: "255",
-        bus: "readonly",
+        bus: "u",
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -228,9 +237,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "PollLimitIntervalSec",
         directive: key::POLL_LIMIT_INTERVAL_SEC.directive(),
         value: &TIME_SPAN,
+        default_text: "2s",
         summary: "Sets the interval of the event limit.",
         since: "255",
-        bus: "readonly",
+        bus: "t",
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -239,7 +249,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::SOCKET_PRIORITY.directive(),
         value: &SIGNED,
         summary: "Sets the priority of packets.",
-        bus: "readonly",
+        bus: "i",
         status: later::SOCKETS,
         ..Row::ASKS
     },
@@ -248,7 +258,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::RECEIVE_BUFFER.directive(),
         value: &BYTE_SIZE,
         summary: "Sets the size of the receive buffer.",
-        bus: "readonly",
+        bus: "t",
         status: later::SOCKETS,
         ..Row::ASKS
     },
@@ -256,24 +266,27 @@ pub(super) const ROWS: &[Row] = &[
         name: "RemoveOnStop",
         directive: key::REMOVE_ON_STOP.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Removes the files of sockets and pipes when the unit stops.",
         since: "214",
-        bus: "readonly",
+        bus: "b",
         ..Row::FREE
     },
     Row {
         name: "ReusePort",
         directive: key::REUSE_PORT.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Lets several sockets share a port.",
         since: "206",
-        bus: "readonly",
+        bus: "b",
         ..Row::NEVER
     },
     Row {
         name: "SELinuxContextFromNet",
         directive: key::SELINUX_CONTEXT_FROM_NET.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Takes the SELinux context of the service from the connection.",
         since: "217",
         status: later::SECURITY_MODULES,
@@ -284,7 +297,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::SEND_BUFFER.directive(),
         value: &BYTE_SIZE,
         summary: "Sets the size of the send buffer.",
-        bus: "readonly",
+        bus: "t",
         status: later::SOCKETS,
         ..Row::ASKS
     },
@@ -301,7 +314,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TEXT,
         summary: "Sets the SMACK label of the file.",
         since: "196",
-        bus: "readonly",
+        bus: "s",
         status: later::SECURITY_MODULES,
         ..Row::NEVER
     },
@@ -311,7 +324,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TEXT,
         summary: "Sets the SMACK label of incoming packets.",
         since: "196",
-        bus: "readonly",
+        bus: "s",
         status: later::SECURITY_MODULES,
         ..Row::NEVER
     },
@@ -321,7 +334,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TEXT,
         summary: "Sets the SMACK label of outgoing packets.",
         since: "196",
-        bus: "readonly",
+        bus: "s",
         status: later::SECURITY_MODULES,
         ..Row::NEVER
     },
@@ -331,15 +344,16 @@ pub(super) const ROWS: &[Row] = &[
         value: &ACCOUNT,
         summary: "Sets the group of the files of sockets and pipes.",
         since: "214",
-        bus: "readonly",
+        bus: "s",
         ..Row::FREE
     },
     Row {
         name: "SocketMode",
         directive: key::SOCKET_MODE.directive(),
         value: &FILE_MODE,
+        default_text: "0666",
         summary: "Sets the permissions of the files of sockets and pipes.",
-        bus: "readonly",
+        bus: "u",
         ..Row::FREE
     },
     Row {
@@ -348,7 +362,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &SOCKET_PROTOCOL,
         summary: "Chooses another transport.",
         since: "229",
-        bus: "readonly",
+        bus: "i",
         status: later::SOCKETS,
         ..Row::ASKS
     },
@@ -358,7 +372,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &ACCOUNT,
         summary: "Sets the owner of the files of sockets and pipes.",
         since: "214",
-        bus: "readonly",
+        bus: "s",
         ..Row::FREE
     },
     Row {
@@ -367,7 +381,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &PATHS,
         summary: "Makes symbolic links to the socket or pipe.",
         since: "214",
-        bus: "readonly",
+        bus: "as",
         ..Row::ASKS
     },
     Row {
@@ -375,7 +389,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::TCP_CONGESTION.directive(),
         value: &TEXT,
         summary: "Chooses the congestion control of TCP.",
-        bus: "readonly",
+        bus: "s",
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -384,16 +398,17 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::SOCKET_TIMEOUT_SEC.directive(),
         value: &TIMEOUT,
         summary: "Bounds how long the unit's commands take.",
-        bus: "readonly",
+        bus: "t",
         ..Row::FREE
     },
     Row {
         name: "Timestamping",
         directive: key::TIMESTAMPING.directive(),
         value: &SOCKET_TIMESTAMPING,
+        default_text: "off",
         summary: "Gives datagrams the time when they came.",
         since: "247",
-        bus: "readonly",
+        bus: "s",
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -401,35 +416,39 @@ pub(super) const ROWS: &[Row] = &[
         name: "Transparent",
         directive: key::TRANSPARENT.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Binds addresses that are not the host's.",
-        bus: "readonly",
+        bus: "b",
         ..Row::NEVER
     },
     Row {
         name: "TriggerLimitBurst",
         directive: key::SOCKET_TRIGGER_LIMIT_BURST.directive(),
         value: &COUNT,
+        default_text: "200",
         summary: "Says how many starts are tried in one interval.",
         since: "230",
-        bus: "readonly",
+        bus: "u",
         ..Row::FREE
     },
     Row {
         name: "TriggerLimitIntervalSec",
         directive: key::SOCKET_TRIGGER_LIMIT_INTERVAL_SEC.directive(),
         value: &TIME_SPAN,
+        default_text: "2s",
         summary: "Sets the interval of the start limit.",
         since: "230",
-        bus: "readonly",
+        bus: "t",
         ..Row::FREE
     },
     Row {
         name: "Writable",
         directive: key::WRITABLE.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Opens the special file for writing too.",
         since: "227",
-        bus: "readonly",
+        bus: "b",
         status: later::SOCKETS,
         ..Row::NEVER
     },
@@ -439,7 +458,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TEXT,
         summary: "Sets an extended attribute on accepted sockets.",
         since: "262",
-        bus: "readonly",
+        bus: "a(ss)",
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -449,7 +468,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TEXT,
         summary: "Sets an extended attribute on the socket's file.",
         since: "262",
-        bus: "readonly",
+        bus: "a(ss)",
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -459,7 +478,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TEXT,
         summary: "Sets an extended attribute on listening sockets.",
         since: "262",
-        bus: "readonly",
+        bus: "a(ss)",
         status: later::SOCKETS,
         ..Row::FREE
     },

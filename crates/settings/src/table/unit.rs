@@ -12,16 +12,17 @@ pub(super) const ROWS: &[Row] = &[
         value: &UNIT_LIST,
         summary: "Starts the unit after others and stops it before them.",
         since: "201",
-        bus: "readonly",
+        bus: "as",
         ..Row::ASKS
     },
     Row {
         name: "AllowIsolate",
         directive: key::ALLOW_ISOLATE.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Allows the unit to be started with everything else stopped.",
         since: "201",
-        bus: "readonly",
+        bus: "b",
         ..Row::NEVER
     },
     Row {
@@ -30,7 +31,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &UNIT_LIST,
         summary: "Starts the unit before others and stops it after them.",
         since: "201",
-        bus: "readonly",
+        bus: "as",
         ..Row::ASKS
     },
     Row {
@@ -47,16 +48,17 @@ pub(super) const ROWS: &[Row] = &[
         value: &UNIT_LIST,
         summary: "Requires units and stops when they stop for any reason.",
         since: "201",
-        bus: "readonly",
+        bus: "as",
         ..Row::ASKS
     },
     Row {
         name: "CollectMode",
         directive: key::COLLECT_MODE.directive(),
         value: &COLLECT_MODE,
+        default_text: "inactive",
         summary: "Says whether a failed unit is forgotten when nobody needs it.",
         since: "236",
-        bus: "readonly",
+        bus: "s",
         status: later::UNITS,
         ..Row::FREE
     },
@@ -66,16 +68,17 @@ pub(super) const ROWS: &[Row] = &[
         value: &UNIT_LIST,
         summary: "Stops other units when this one starts, and the other way round.",
         since: "201",
-        bus: "readonly",
+        bus: "as",
         ..Row::ASKS
     },
     Row {
         name: "DefaultDependencies",
         directive: key::DEFAULT_DEPENDENCIES.directive(),
         value: &BOOL,
+        default_text: "yes",
         summary: "Adds the dependencies that units of this kind usually have.",
         since: "201",
-        bus: "readonly",
+        bus: "b",
         ..Row::ASKS
     },
     Row {
@@ -84,7 +87,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TEXT,
         summary: "Says what the unit is, for people.",
         since: "201",
-        bus: "readonly",
+        bus: "s",
         ..Row::FREE
     },
     Row {
@@ -93,16 +96,17 @@ pub(super) const ROWS: &[Row] = &[
         value: &WORDS,
         summary: "Says where to read more.",
         since: "201",
-        bus: "readonly",
+        bus: "as",
         ..Row::FREE
     },
     Row {
         name: "FailureAction",
         directive: key::FAILURE_ACTION.directive(),
         value: &EMERGENCY_ACTION,
+        default_text: "none",
         summary: "Says what happens to the machine when the unit fails.",
         since: "236",
-        bus: "readonly",
+        bus: "s",
         status: later::UNITS,
         ..Row::NEVER
     },
@@ -112,7 +116,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &COUNT,
         summary: "Sets the exit status of the manager after FailureAction=exit.",
         since: "240",
-        bus: "readonly",
+        bus: "i",
         status: later::UNITS,
         ..Row::NEVER
     },
@@ -120,15 +124,17 @@ pub(super) const ROWS: &[Row] = &[
         name: "IgnoreOnIsolate",
         directive: key::IGNORE_ON_ISOLATE.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Leaves the unit running when another is isolated.",
         since: "201",
-        bus: "readonly",
+        bus: "b",
         ..Row::NEVER
     },
     Row {
         name: "IgnoreOnSnapshot",
         directive: key::IGNORE_ON_SNAPSHOT.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Did leave the unit out of snapshots.",
         status: later::GONE,
         ..Row::NEVER
@@ -137,18 +143,20 @@ pub(super) const ROWS: &[Row] = &[
         name: "JobRunningTimeoutSec",
         directive: key::JOB_RUNNING_TIMEOUT_SEC.directive(),
         value: &TIMEOUT,
+        default_text: "infinity",
         summary: "Bounds how long a job of the unit runs.",
         since: "201",
-        bus: "readonly",
+        bus: "t",
         ..Row::FREE
     },
     Row {
         name: "JobTimeoutAction",
         directive: key::JOB_TIMEOUT_ACTION.directive(),
         value: &EMERGENCY_ACTION,
+        default_text: "none",
         summary: "Says what happens to the machine when a job takes too long.",
         since: "240",
-        bus: "readonly",
+        bus: "s",
         status: later::UNITS,
         ..Row::NEVER
     },
@@ -158,7 +166,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TEXT,
         summary: "Is the argument of a reboot because of a job.",
         since: "240",
-        bus: "readonly",
+        bus: "s",
         status: later::UNITS,
         ..Row::NEVER
     },
@@ -166,9 +174,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "JobTimeoutSec",
         directive: key::JOB_TIMEOUT_SEC.directive(),
         value: &TIMEOUT,
+        default_text: "infinity",
         summary: "Bounds how long a job of the unit waits and runs.",
         since: "201",
-        bus: "readonly",
+        bus: "t",
         ..Row::FREE
     },
     Row {
@@ -177,7 +186,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &UNIT_LIST,
         summary: "Shares the private network, IPC or temporary files of another unit.",
         since: "209",
-        bus: "readonly",
+        bus: "as",
         status: later::UNITS,
         ..Row::ASKS
     },
@@ -187,13 +196,14 @@ pub(super) const ROWS: &[Row] = &[
         value: &UNIT_LIST,
         summary: "Starts units when this one fails.",
         since: "201",
-        bus: "readonly",
+        bus: "as",
         ..Row::ASKS
     },
     Row {
         name: "OnFailureIsolate",
         directive: key::ON_FAILURE_ISOLATE.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Is the old form of OnFailureJobMode=isolate.",
         status: later::UNITS,
         ..Row::NEVER
@@ -202,9 +212,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "OnFailureJobMode",
         directive: key::ON_FAILURE_JOB_MODE.directive(),
         value: &JOB_MODE,
+        default_text: "replace",
         summary: "Sets the job mode of OnFailure=.",
         since: "209",
-        bus: "readonly",
+        bus: "s",
         ..Row::NEVER
     },
     Row {
@@ -213,16 +224,17 @@ pub(super) const ROWS: &[Row] = &[
         value: &UNIT_LIST,
         summary: "Starts units when this one ends well.",
         since: "249",
-        bus: "readonly",
+        bus: "as",
         ..Row::ASKS
     },
     Row {
         name: "OnSuccessJobMode",
         directive: key::ON_SUCCESS_JOB_MODE.directive(),
         value: &JOB_MODE,
+        default_text: "fail",
         summary: "Sets the job mode of OnSuccess=.",
         since: "209",
-        bus: "readonly",
+        bus: "s",
         ..Row::NEVER
     },
     Row {
@@ -231,7 +243,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &UNIT_LIST,
         summary: "Stops and restarts the unit with others.",
         since: "201",
-        bus: "readonly",
+        bus: "as",
         ..Row::ASKS
     },
     Row {
@@ -256,7 +268,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &UNIT_LIST,
         summary: "Reloads others when this unit is reloaded.",
         since: "201",
-        bus: "readonly",
+        bus: "as",
         ..Row::ASKS
     },
     Row {
@@ -265,7 +277,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &UNIT_LIST,
         summary: "Stops others when this unit is stopped.",
         since: "249",
-        bus: "readonly",
+        bus: "as",
         ..Row::ASKS
     },
     Row {
@@ -274,7 +286,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TEXT,
         summary: "Is the argument of a reboot because of the unit.",
         since: "229",
-        bus: "readonly",
+        bus: "s",
         status: later::UNITS,
         ..Row::NEVER
     },
@@ -282,18 +294,20 @@ pub(super) const ROWS: &[Row] = &[
         name: "RefuseManualStart",
         directive: key::REFUSE_MANUAL_START.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Refuses to be started by a person.",
         since: "201",
-        bus: "readonly",
+        bus: "b",
         ..Row::FREE
     },
     Row {
         name: "RefuseManualStop",
         directive: key::REFUSE_MANUAL_STOP.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Refuses to be stopped by a person.",
         since: "201",
-        bus: "readonly",
+        bus: "b",
         ..Row::ASKS
     },
     Row {
@@ -302,7 +316,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &UNIT_LIST,
         summary: "Reloads the unit when others are reloaded.",
         since: "201",
-        bus: "readonly",
+        bus: "as",
         ..Row::ASKS
     },
     Row {
@@ -311,7 +325,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &UNIT_LIST,
         summary: "Starts other units too and fails when they fail.",
         since: "201",
-        bus: "readonly",
+        bus: "as",
         ..Row::ASKS
     },
     Row {
@@ -320,7 +334,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &PATHS,
         summary: "Requires the mounts that a path needs.",
         since: "201",
-        bus: "readonly",
+        bus: "as",
         status: later::UNITS,
         ..Row::FREE
     },
@@ -338,7 +352,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &UNIT_LIST,
         summary: "Fails unless other units are already active.",
         since: "201",
-        bus: "readonly",
+        bus: "as",
         ..Row::ASKS
     },
     Row {
@@ -355,7 +369,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &PLAIN_PATH,
         summary: "Names the file that the unit was made from.",
         since: "201",
-        bus: "readonly",
+        bus: "s",
         status: later::UNITS,
         ..Row::FREE
     },
@@ -363,9 +377,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "StartLimitAction",
         directive: key::START_LIMIT_ACTION.directive(),
         value: &EMERGENCY_ACTION,
+        default_text: "none",
         summary: "Says what happens to the machine when the start limit is hit.",
         since: "229",
-        bus: "readonly",
+        bus: "s",
         status: later::UNITS,
         ..Row::NEVER
     },
@@ -373,15 +388,17 @@ pub(super) const ROWS: &[Row] = &[
         name: "StartLimitBurst",
         directive: key::START_LIMIT_BURST.directive(),
         value: &COUNT,
+        default_text: "5",
         summary: "Says how many starts are allowed in one interval.",
         since: "229",
-        bus: "readonly",
+        bus: "u",
         ..Row::FREE
     },
     Row {
         name: "StartLimitInterval",
         directive: key::START_LIMIT_INTERVAL.directive(),
         value: &TIME_SPAN,
+        default_text: "10s",
         summary: "Is the old name of StartLimitIntervalSec=.",
         stands_for: &[key::START_LIMIT_INTERVAL_SEC.directive()],
         ..Row::FREE
@@ -390,9 +407,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "StartLimitIntervalSec",
         directive: key::START_LIMIT_INTERVAL_SEC.directive(),
         value: &TIME_SPAN,
+        default_text: "10s",
         summary: "Sets the interval of the start limit; 0 switches it off.",
         since: "229",
-        bus: "readonly",
+        bus: "t",
         ..Row::FREE
     },
     Row {
@@ -401,25 +419,27 @@ pub(super) const ROWS: &[Row] = &[
         value: &UNIT_LIST,
         summary: "Stops the unit when others are stopped.",
         since: "249",
-        bus: "readonly",
+        bus: "as",
         ..Row::ASKS
     },
     Row {
         name: "StopWhenUnneeded",
         directive: key::STOP_WHEN_UNNEEDED.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Stops the unit when nobody needs it any more.",
         since: "201",
-        bus: "readonly",
+        bus: "b",
         ..Row::FREE
     },
     Row {
         name: "SuccessAction",
         directive: key::SUCCESS_ACTION.directive(),
         value: &EMERGENCY_ACTION,
+        default_text: "none",
         summary: "Says what happens to the machine when the unit ends well.",
         since: "236",
-        bus: "readonly",
+        bus: "s",
         status: later::UNITS,
         ..Row::NEVER
     },
@@ -429,7 +449,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &COUNT,
         summary: "Sets the exit status of the manager after SuccessAction=exit.",
         since: "240",
-        bus: "readonly",
+        bus: "i",
         status: later::UNITS,
         ..Row::NEVER
     },
@@ -437,9 +457,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "SurviveFinalKillSignal",
         directive: key::SURVIVE_FINAL_KILL_SIGNAL.directive(),
         value: &BOOL,
+        default_text: "no",
         summary: "Leaves the unit's processes alone at the last kill of a shutdown.",
         since: "255",
-        bus: "readonly",
+        bus: "b",
         status: later::UNITS,
         ..Row::NEVER
     },
@@ -449,7 +470,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &UNIT_LIST,
         summary: "Keeps other units running while this one is active.",
         since: "249",
-        bus: "readonly",
+        bus: "as",
         ..Row::ASKS
     },
     Row {
@@ -458,7 +479,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &UNIT_LIST,
         summary: "Starts other units too, and doesn't mind when they fail.",
         since: "201",
-        bus: "readonly",
+        bus: "as",
         ..Row::ASKS
     },
     Row {
@@ -467,7 +488,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &PATHS,
         summary: "Wants the mounts that a path needs.",
         since: "256",
-        bus: "readonly",
+        bus: "as",
         status: later::UNITS,
         ..Row::FREE
     },
