@@ -216,24 +216,27 @@ fn decode_base64(text: &str) -> Result<Vec<u8>, ParseError> {
     if whole && padding < 3 && digits % 4 != 1 && group == 0 { Ok(bytes) } else { Err(wrong()) }
 }
 
-/// Takes the first colon-separated field off a text: quotes hold it together, `\:` is a colon. Returns it and the rest.
+/// Takes the first colon-separated field off a text: `\:` is a colon, `\\` a backslash. Returns it and the rest.
 pub(crate) fn colon_field(text: &str) -> (String, Option<&str>) {
     let mut field = String::new();
     let mut chars = text.char_indices();
     while let Some((at, c)) = chars.next() {
         match c {
             ':' => return (field, text.get(at + 1..)),
-            '\\' if text.get(at + 1..).is_some_and(|rest| rest.starts_with(':')) => {
-                field.push(':');
-                chars.next();
-            }
+            '\\' => match text.get(at + 1..).and_then(|rest| rest.chars().next()) {
+                Some(escaped @ (':' | '\\')) => {
+                    field.push(escaped);
+                    chars.next();
+                }
+                _ => field.push('\\'),
+            },
             c => field.push(c),
         }
     }
     (field, None)
 }
 
-/// Splits at colons, at most `limit` fields; the last takes the rest.
+/// Splits at colons, at most `limit` fields; the last takes the rest as it is.
 pub(crate) fn colon_fields(text: &str, limit: usize) -> Vec<String> {
     let mut fields = Vec::new();
     let mut rest = Some(text);
@@ -249,7 +252,7 @@ pub(crate) fn colon_fields(text: &str, limit: usize) -> Vec<String> {
     fields
 }
 
-/// Escapes the colons of a field.
+/// Escapes a field between colons.
 pub(crate) fn escape_colons(field: &str) -> String {
-    field.replace(':', "\\:")
+    field.replace('\\', "\\\\").replace(':', "\\:")
 }
