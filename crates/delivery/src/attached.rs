@@ -8,7 +8,10 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use crate::files::{FileError, entries, failed, make_open_directory, read_if_there, remove_if_there, sync_parent, write_new};
+use crate::files::{
+    FileError, entries, failed, make_open_directory, read_if_there, remove_if_there, sync_parent,
+    write_new,
+};
 
 /// Longest name of a file (NAME_MAX).
 const NAME_MAX_BYTES: usize = 255;
@@ -58,11 +61,19 @@ pub fn attach(state: &Path, portable: &str, units: &[UnitText]) -> Result<(), Er
     check_name(portable)?;
     for unit in units {
         check_name(&unit.name)?;
-        unit.drop_ins.iter().try_for_each(|(name, _)| check_name(name))?;
+        unit.drop_ins
+            .iter()
+            .try_for_each(|(name, _)| check_name(name))?;
     }
-    for (owner, names) in owners(state)?.into_iter().filter(|(owner, _)| owner != portable) {
+    for (owner, names) in owners(state)?
+        .into_iter()
+        .filter(|(owner, _)| owner != portable)
+    {
         if let Some(unit) = units.iter().find(|unit| names.contains(&unit.name)) {
-            return Err(Error::Taken { unit: unit.name.clone(), owner });
+            return Err(Error::Taken {
+                unit: unit.name.clone(),
+                owner,
+            });
         }
     }
     change(state, portable, units)
@@ -91,14 +102,21 @@ pub fn units(state: &Path, portable: &str) -> Result<Vec<String>, Error> {
 
 fn list(file: &Path) -> Result<Vec<String>, Error> {
     let content = read_if_there(file, LIST_MAX_BYTES)?.unwrap_or_default();
-    Ok(String::from_utf8_lossy(&content).lines().map(str::to_owned).collect())
+    Ok(String::from_utf8_lossy(&content)
+        .lines()
+        .map(str::to_owned)
+        .collect())
 }
 
 /// Every portable with the names of its units.
 fn owners(state: &Path) -> Result<Vec<(String, Vec<String>)>, Error> {
     let mut owners = Vec::new();
     for file in entries(&link(state).join(OWNERS))? {
-        let owner = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let owner = file
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         owners.push((owner, list(&file)?));
     }
     Ok(owners)
@@ -114,8 +132,17 @@ fn generations(state: &Path) -> PathBuf {
 
 /// A plain file name that is no hidden one.
 fn check_name(name: &str) -> Result<(), Error> {
-    let plain = !name.is_empty() && name.len() <= NAME_MAX_BYTES && !name.starts_with('.') && !name.contains(['/', '\0']);
-    if plain { Ok(()) } else { Err(Error::Name { name: name.to_owned() }) }
+    let plain = !name.is_empty()
+        && name.len() <= NAME_MAX_BYTES
+        && !name.starts_with('.')
+        && !name.contains(['/', '\0']);
+    if plain {
+        Ok(())
+    } else {
+        Err(Error::Name {
+            name: name.to_owned(),
+        })
+    }
 }
 
 /// Makes the next generation: the units of the others as they are, those of `portable` anew.
@@ -125,7 +152,10 @@ fn change(state: &Path, portable: &str, units: &[UnitText]) -> Result<(), Error>
     remove_tree(&new)?;
     make_open_directory(&new.join(OWNERS))?;
     if let Some(old) = &old {
-        for (owner, names) in owners(state)?.into_iter().filter(|(owner, _)| owner != portable) {
+        for (owner, names) in owners(state)?
+            .into_iter()
+            .filter(|(owner, _)| owner != portable)
+        {
             carry_over(old, &new, &owner, &names)?;
         }
     }
@@ -139,7 +169,11 @@ fn change(state: &Path, portable: &str, units: &[UnitText]) -> Result<(), Error>
 
 /// Generations alternate between two names: at most one is not in use.
 fn next(old: Option<&Path>) -> &'static str {
-    if old.is_some_and(|old| old.ends_with("a")) { "b" } else { "a" }
+    if old.is_some_and(|old| old.ends_with("a")) {
+        "b"
+    } else {
+        "a"
+    }
 }
 
 fn carry_over(old: &Path, new: &Path, owner: &str, names: &[String]) -> Result<(), Error> {
@@ -148,7 +182,11 @@ fn carry_over(old: &Path, new: &Path, owner: &str, names: &[String]) -> Result<(
         let folder = format!("{name}.d");
         for drop_in in entries(&old.join(&folder))? {
             make_open_directory(&new.join(&folder))?;
-            copy(&drop_in, &new.join(&folder).join(drop_in.file_name().unwrap_or_default()))?;
+            copy(
+                &drop_in,
+                &new.join(&folder)
+                    .join(drop_in.file_name().unwrap_or_default()),
+            )?;
         }
     }
     copy(&old.join(OWNERS).join(owner), &new.join(OWNERS).join(owner))
@@ -168,8 +206,15 @@ fn write(new: &Path, portable: &str, units: &[UnitText]) -> Result<(), Error> {
             write_new(&folder.join(name), text.as_bytes(), 0o644)?;
         }
     }
-    let names: String = units.iter().map(|unit| format!("{}\n", unit.name)).collect();
-    Ok(write_new(&new.join(OWNERS).join(portable), names.as_bytes(), 0o644)?)
+    let names: String = units
+        .iter()
+        .map(|unit| format!("{}\n", unit.name))
+        .collect();
+    Ok(write_new(
+        &new.join(OWNERS).join(portable),
+        names.as_bytes(),
+        0o644,
+    )?)
 }
 
 /// Moves the link to a generation, atomically.
@@ -184,7 +229,9 @@ fn point(state: &Path, new: &Path) -> Result<(), Error> {
 
 fn remove_tree(path: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error).into()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(failed("remove", path)(error).into())
+        }
         _ => Ok(()),
     }
 }
@@ -194,7 +241,11 @@ mod tests {
     use super::*;
 
     fn unit(name: &str, text: &str) -> UnitText {
-        UnitText { name: name.into(), text: text.into(), drop_ins: vec![("10-root.conf".into(), "drop-in".into())] }
+        UnitText {
+            name: name.into(),
+            text: text.into(),
+            drop_ins: vec![("10-root.conf".into(), "drop-in".into())],
+        }
     }
 
     fn text(state: &Path, file: &str) -> Option<String> {
@@ -206,23 +257,38 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let state = state.path();
         attach(state, "a", &[unit("a.service", "one")]).unwrap();
-        attach(state, "b", &[unit("b.service", "two"), unit("b.socket", "three")]).unwrap();
+        attach(
+            state,
+            "b",
+            &[unit("b.service", "two"), unit("b.socket", "three")],
+        )
+        .unwrap();
         assert_eq!(text(state, "a.service").as_deref(), Some("one"));
-        assert_eq!(text(state, "a.service.d/10-root.conf").as_deref(), Some("drop-in"));
+        assert_eq!(
+            text(state, "a.service.d/10-root.conf").as_deref(),
+            Some("drop-in")
+        );
         attach(state, "a", &[unit("a-more.service", "four")]).unwrap();
         assert_eq!(text(state, "a.service"), None);
         assert_eq!(units(state, "b").unwrap(), ["b.service", "b.socket"]);
         assert_eq!(detach(state, "b").unwrap(), ["b.service", "b.socket"]);
         assert_eq!(text(state, "b.service"), None);
         assert_eq!(text(state, "a-more.service").as_deref(), Some("four"));
-        assert_eq!(entries(&state.join("attached.d")).unwrap().len(), 1, "old generations are removed");
+        assert_eq!(
+            entries(&state.join("attached.d")).unwrap().len(),
+            1,
+            "old generations are removed"
+        );
     }
 
     #[test]
     fn a_unit_of_another_portable_is_not_taken() {
         let state = tempfile::tempdir().unwrap();
         attach(state.path(), "a", &[unit("a.service", "one")]).unwrap();
-        assert!(matches!(attach(state.path(), "b", &[unit("a.service", "two")]), Err(Error::Taken { .. })));
+        assert!(matches!(
+            attach(state.path(), "b", &[unit("a.service", "two")]),
+            Err(Error::Taken { .. })
+        ));
         assert_eq!(text(state.path(), "a.service").as_deref(), Some("one"));
     }
 
@@ -230,7 +296,13 @@ mod tests {
     fn names_that_lead_elsewhere_are_refused() {
         let state = tempfile::tempdir().unwrap();
         for name in ["../a.service", ".hidden", "", "a/b.service"] {
-            assert!(matches!(attach(state.path(), "a", &[unit(name, "")]), Err(Error::Name { .. })), "{name}");
+            assert!(
+                matches!(
+                    attach(state.path(), "a", &[unit(name, "")]),
+                    Err(Error::Name { .. })
+                ),
+                "{name}"
+            );
         }
         assert!(detach(state.path(), "../x").is_err());
     }

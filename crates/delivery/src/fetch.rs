@@ -161,7 +161,9 @@ pub enum Error {
         what: &'static str,
     },
     /// The connection was cut too often.
-    #[error("the connection to {url} was cut after {bytes} bytes, {tries} times without a byte more")]
+    #[error(
+        "the connection to {url} was cut after {bytes} bytes, {tries} times without a byte more"
+    )]
     Cut {
         /// The address.
         url: String,
@@ -212,15 +214,31 @@ pub fn fetch(
             Ok(Outcome::Cut) => {}
             Err(error) => return Err(give_up(&mut staged, error)?),
         }
-        fruitless = if staged.bytes() > before { 0 } else { fruitless + 1 };
+        fruitless = if staged.bytes() > before {
+            0
+        } else {
+            fruitless + 1
+        };
         if fruitless > request.limits.retries {
-            return Err(Error::Cut { url: request.url.clone(), bytes: staged.bytes(), tries: fruitless });
+            return Err(Error::Cut {
+                url: request.url.clone(),
+                bytes: staged.bytes(),
+                tries: fruitless,
+            });
         }
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(Error::TooSlow { url: request.url.clone(), bytes: staged.bytes(), limit: request.limits.total });
+            return Err(Error::TooSlow {
+                url: request.url.clone(),
+                bytes: staged.bytes(),
+                limit: request.limits.total,
+            });
         }
-        std::thread::sleep((PAUSE * 2_u32.saturating_pow(fruitless)).min(PAUSE_MAX).min(left));
+        std::thread::sleep(
+            (PAUSE * 2_u32.saturating_pow(fruitless))
+                .min(PAUSE_MAX)
+                .min(left),
+        );
     }
 }
 

@@ -21,17 +21,29 @@ pub struct FileError {
 /// Names the step and the path of an error.
 pub(crate) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
     let path = path.to_owned();
-    move |source| FileError { action, path, source }
+    move |source| FileError {
+        action,
+        path,
+        source,
+    }
 }
 
 /// Makes a directory and its parents; what is made is for its owner alone.
 pub(crate) fn make_directory(path: &Path) -> Result<(), FileError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("make", path))
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(failed("make", path))
 }
 
 /// Makes a directory that others may look into.
 pub(crate) fn make_open_directory(path: &Path) -> Result<(), FileError> {
-    DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(failed("make", path))
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(path)
+        .map_err(failed("make", path))
 }
 
 /// Writes a file whole: after a power cut there is the old or the new.
@@ -45,8 +57,15 @@ pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), File
 /// Writes a file that is not there yet and syncs it.
 pub(crate) fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {
     remove_if_there(path)?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(failed("make", path))?;
-    file.write_all(content).and_then(|()| file.sync_all()).map_err(failed("write", path))
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .map_err(failed("make", path))?;
+    file.write_all(content)
+        .and_then(|()| file.sync_all())
+        .map_err(failed("write", path))
 }
 
 /// A name in the same directory that no reader takes for the file.
@@ -58,7 +77,9 @@ fn beside(path: &Path) -> PathBuf {
 /// Makes a rename or removal in a file's directory last.
 pub(crate) fn sync_parent(path: &Path) -> Result<(), FileError> {
     let parent = path.parent().unwrap_or(Path::new("/"));
-    File::open(parent).and_then(|directory| directory.sync_all()).map_err(failed("sync", parent))
+    File::open(parent)
+        .and_then(|directory| directory.sync_all())
+        .map_err(failed("sync", parent))
 }
 
 /// Removes a file; says whether it was there.
@@ -78,9 +99,14 @@ pub(crate) fn read_if_there(path: &Path, limit_bytes: u64) -> Result<Option<Vec<
         Err(error) => return Err(failed("open", path)(error)),
     };
     let mut content = Vec::new();
-    file.take(limit_bytes + 1).read_to_end(&mut content).map_err(failed("read", path))?;
+    file.take(limit_bytes + 1)
+        .read_to_end(&mut content)
+        .map_err(failed("read", path))?;
     if content.len() as u64 > limit_bytes {
-        return Err(failed("read", path)(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {limit_bytes} bytes"))));
+        return Err(failed("read", path)(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it has more than {limit_bytes} bytes"),
+        )));
     }
     Ok(Some(content))
 }
@@ -92,7 +118,10 @@ pub(crate) fn entries(path: &Path) -> Result<Vec<PathBuf>, FileError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(failed("list", path)(error)),
     };
-    let mut paths = listing.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>().map_err(failed("list", path))?;
+    let mut paths = listing
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(failed("list", path))?;
     paths.sort();
     Ok(paths)
 }

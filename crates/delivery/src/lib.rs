@@ -5,8 +5,8 @@
 
 pub mod attached;
 pub mod digest;
-pub mod files;
 pub mod fetch;
+pub mod files;
 pub mod grants;
 pub mod portables;
 pub mod purge;

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::files::{FileError, entries, failed, make_directory, read_if_there, remove_if_there, replace, sync_parent};
+use crate::files::{
+    FileError, entries, failed, make_directory, read_if_there, remove_if_there, replace,
+    sync_parent,
+};
 use crate::grants::Grants;
 use crate::version::compare;
 
@@ -144,7 +147,9 @@ impl Portables {
     /// The records below `<state>`.
     #[must_use]
     pub fn new(state: &Path) -> Portables {
-        Portables { state: state.to_owned() }
+        Portables {
+            state: state.to_owned(),
+        }
     }
 
     fn folder(&self) -> PathBuf {
@@ -166,8 +171,13 @@ impl Portables {
     /// When it cannot be read or is damaged.
     pub fn get(&self, name: &str) -> Result<Option<Portable>, Error> {
         let path = self.file(name)?;
-        let Some(content) = read_if_there(&path, RECORD_MAX_BYTES)? else { return Ok(None) };
-        let portable = serde_json::from_slice(&content).map_err(|source| Error::Damaged { path, source: source.into() })?;
+        let Some(content) = read_if_there(&path, RECORD_MAX_BYTES)? else {
+            return Ok(None);
+        };
+        let portable = serde_json::from_slice(&content).map_err(|source| Error::Damaged {
+            path,
+            source: source.into(),
+        })?;
         Ok(Some(portable))
     }
 
@@ -177,8 +187,13 @@ impl Portables {
     /// As [`Portables::get`].
     pub fn list(&self) -> Result<Vec<Portable>, Error> {
         let names = entries(&self.folder())?;
-        let names = names.iter().filter_map(|path| path.file_name()?.to_str()).filter(|name| check_name(name).is_ok());
-        names.filter_map(|name| self.get(name).transpose()).collect()
+        let names = names
+            .iter()
+            .filter_map(|path| path.file_name()?.to_str())
+            .filter(|name| check_name(name).is_ok());
+        names
+            .filter_map(|name| self.get(name).transpose())
+            .collect()
     }
 
     /// Writes a record, atomically, and raises the remembered line to its current version.
@@ -190,13 +205,18 @@ impl Portables {
         make_directory(path.parent().unwrap_or(&self.state))?;
         // The floor first: after a power cut between the two, an older version is refused, not let in.
         self.raise(portable)?;
-        let content = serde_json::to_vec_pretty(portable).map_err(|source| Error::Damaged { path: path.clone(), source: source.into() })?;
+        let content = serde_json::to_vec_pretty(portable).map_err(|source| Error::Damaged {
+            path: path.clone(),
+            source: source.into(),
+        })?;
         Ok(replace(&path, &content, 0o600)?)
     }
 
     fn raise(&self, portable: &Portable) -> Result<(), Error> {
         let known = self.remembered(&portable.name)?;
-        let highest = known.map(|line| line.highest).filter(|highest| compare(highest, &portable.current).is_gt());
+        let highest = known
+            .map(|line| line.highest)
+            .filter(|highest| compare(highest, &portable.current).is_gt());
         let line = Remembered {
             name: portable.name.clone(),
             signer: portable.signer.as_ref().map(|signer| signer.fingerprint),
@@ -240,7 +260,10 @@ impl Portables {
         let content = read_if_there(&path, REMEMBERED_MAX_BYTES)?.unwrap_or_default();
         let text = String::from_utf8_lossy(&content);
         let lines: Option<Vec<Remembered>> = text.lines().map(Remembered::read).collect();
-        lines.ok_or_else(|| Error::Damaged { path, source: "a line is not NAME SIGNER VERSION".into() })
+        lines.ok_or_else(|| Error::Damaged {
+            path,
+            source: "a line is not NAME SIGNER VERSION".into(),
+        })
     }
 
     fn write_lines(&self, name: &str, line: Option<Remembered>) -> Result<(), Error> {
@@ -261,16 +284,31 @@ impl Portables {
     ///
     /// # Errors
     /// [`Error::Downgrade`] unless allowed; [`Error::OtherSigner`] unless allowed.
-    pub fn check(&self, name: &str, version: &str, signer: Option<&Signer>, allowed: Allowed) -> Result<(), Error> {
-        let Some(known) = self.remembered(name)? else { return Ok(()) };
+    pub fn check(
+        &self,
+        name: &str,
+        version: &str,
+        signer: Option<&Signer>,
+        allowed: Allowed,
+    ) -> Result<(), Error> {
+        let Some(known) = self.remembered(name)? else {
+            return Ok(());
+        };
         if let Some(pinned) = known.signer
             && signer.is_none_or(|signer| signer.fingerprint != pinned)
             && !allowed.other_signer
         {
-            return Err(Error::OtherSigner { name: name.to_owned(), pinned });
+            return Err(Error::OtherSigner {
+                name: name.to_owned(),
+                pinned,
+            });
         }
         if compare(version, &known.highest).is_lt() && !allowed.downgrade {
-            return Err(Error::Downgrade { name: name.to_owned(), version: version.to_owned(), highest: known.highest });
+            return Err(Error::Downgrade {
+                name: name.to_owned(),
+                version: version.to_owned(),
+                highest: known.highest,
+            });
         }
         Ok(())
     }
@@ -284,20 +322,39 @@ impl Remembered {
             "-" => None,
             digest => Some(digest.parse().ok()?),
         };
-        Some(Remembered { name, signer, highest: words.next()?.to_owned() })
+        Some(Remembered {
+            name,
+            signer,
+            highest: words.next()?.to_owned(),
+        })
     }
 
     fn print(&self) -> String {
-        let signer = self.signer.map_or_else(|| "-".to_owned(), |signer| signer.to_string());
-        format!("{} {signer} {}\n", self.name, self.highest.replace('\n', " "))
+        let signer = self
+            .signer
+            .map_or_else(|| "-".to_owned(), |signer| signer.to_string());
+        format!(
+            "{} {signer} {}\n",
+            self.name,
+            self.highest.replace('\n', " ")
+        )
     }
 }
 
 /// A portable's name is the beginning of file names and of unit names.
 fn check_name(name: &str) -> Result<(), Error> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    let good = !name.is_empty() && name.len() <= NAME_MAX_BYTES && !name.starts_with(['.', '-']) && name.bytes().all(plain);
-    if good { Ok(()) } else { Err(Error::Name { name: name.chars().take(NAME_MAX_BYTES).collect() }) }
+    let good = !name.is_empty()
+        && name.len() <= NAME_MAX_BYTES
+        && !name.starts_with(['.', '-'])
+        && name.bytes().all(plain);
+    if good {
+        Ok(())
+    } else {
+        Err(Error::Name {
+            name: name.chars().take(NAME_MAX_BYTES).collect(),
+        })
+    }
 }
 
 /// What the administrator said on the command line.
@@ -318,7 +375,10 @@ mod tests {
             name: "hello".into(),
             current: version.into(),
             versions: BTreeMap::new(),
-            signer: Some(Signer { fingerprint: Digest::of(signer), name: "Maker".into() }),
+            signer: Some(Signer {
+                fingerprint: Digest::of(signer),
+                name: "Maker".into(),
+            }),
             trust: Trust::Signed,
             origin: "https://example/hello.psi".into(),
             grants: Grants::from_list("network,listen:8080").unwrap(),
@@ -346,13 +406,32 @@ mod tests {
         records.remove("hello").unwrap();
         assert_eq!(records.get("hello").unwrap(), None);
         let signer = portable("1.9", b"a").signer;
-        let check = |version, signer: Option<&Signer>, allowed| records.check("hello", version, signer, allowed);
-        assert!(matches!(check("1.9", signer.as_ref(), Allowed::default()), Err(Error::Downgrade { .. })));
-        check("1.9", signer.as_ref(), Allowed { downgrade: true, other_signer: false }).unwrap();
+        let check = |version, signer: Option<&Signer>, allowed| {
+            records.check("hello", version, signer, allowed)
+        };
+        assert!(matches!(
+            check("1.9", signer.as_ref(), Allowed::default()),
+            Err(Error::Downgrade { .. })
+        ));
+        check(
+            "1.9",
+            signer.as_ref(),
+            Allowed {
+                downgrade: true,
+                other_signer: false,
+            },
+        )
+        .unwrap();
         check("1.10", signer.as_ref(), Allowed::default()).unwrap();
-        assert!(matches!(check("2", None, Allowed::default()), Err(Error::OtherSigner { .. })));
+        assert!(matches!(
+            check("2", None, Allowed::default()),
+            Err(Error::OtherSigner { .. })
+        ));
         let other = portable("2", b"b").signer;
-        assert!(matches!(check("2", other.as_ref(), Allowed::default()), Err(Error::OtherSigner { .. })));
+        assert!(matches!(
+            check("2", other.as_ref(), Allowed::default()),
+            Err(Error::OtherSigner { .. })
+        ));
         records.forget("hello").unwrap();
         check("1.0", None, Allowed::default()).unwrap();
         assert!(!state.path().join("remembered").exists());
@@ -366,6 +445,9 @@ mod tests {
         std::fs::write(state.path().join("portables/hello/portable.json"), "{").unwrap();
         assert!(matches!(records.get("hello"), Err(Error::Damaged { .. })));
         std::fs::write(state.path().join("remembered"), "hello\n").unwrap();
-        assert!(matches!(records.remembered("hello"), Err(Error::Damaged { .. })));
+        assert!(matches!(
+            records.remembered("hello"),
+            Err(Error::Damaged { .. })
+        ));
     }
 }

@@ -58,7 +58,10 @@ pub struct Error {
 /// Everything that belongs to a portable besides its units, images and records: pure.
 #[must_use]
 pub fn paths(portable: &str, directories: &Directories, places: &Places) -> Vec<PathBuf> {
-    let mut paths = vec![places.state.join("journal").join(portable), places.config.join("portables").join(portable)];
+    let mut paths = vec![
+        places.state.join("journal").join(portable),
+        places.config.join("portables").join(portable),
+    ];
     let kinds = [
         (&directories.state, &places.state_home),
         (&directories.cache, &places.cache_home),
@@ -80,7 +83,11 @@ pub fn paths(portable: &str, directories: &Directories, places: &Places) -> Vec<
 
 /// Whether a relative path names something below its base, and not the base itself.
 fn stays_below(name: &str) -> bool {
-    !name.is_empty() && !name.starts_with('/') && name.split('/').all(|part| !matches!(part, "" | "." | ".." | "private"))
+    !name.is_empty()
+        && !name.starts_with('/')
+        && name
+            .split('/')
+            .all(|part| !matches!(part, "" | "." | ".." | "private"))
 }
 
 /// Removes a file or tree; follows no symlink, crosses no mount. Says whether it was there.
@@ -88,11 +95,22 @@ fn stays_below(name: &str) -> bool {
 /// # Errors
 /// When something in it cannot be removed.
 pub fn remove(path: &Path) -> Result<bool, Error> {
-    let failed = |source: rustix::io::Errno| Error { path: path.to_owned(), source: source.into() };
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(false) };
+    let failed = |source: rustix::io::Errno| Error {
+        path: path.to_owned(),
+        source: source.into(),
+    };
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(false);
+    };
     // With O_NOFOLLOW a link would be ENOTDIR, which reads as "not there".
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let parent = match openat2(CWD, parent, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS) {
+    let parent = match openat2(
+        CWD,
+        parent,
+        flags,
+        Mode::empty(),
+        ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
+    ) {
         Ok(parent) => parent,
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(false),
         Err(errno) => return Err(failed(errno)),
@@ -114,7 +132,10 @@ fn remove_entry(parent: &OwnedFd, name: &OsStr, depth: u32) -> Result<bool, Errn
         Err(errno) => return Err(errno),
     }
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let inside = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV | ResolveFlags::BENEATH;
+    let inside = ResolveFlags::NO_SYMLINKS
+        | ResolveFlags::NO_MAGICLINKS
+        | ResolveFlags::NO_XDEV
+        | ResolveFlags::BENEATH;
     let folder = openat2(parent, name, flags, Mode::empty(), inside)?;
     for entry in names(&folder)? {
         remove_entry(&folder, &entry, depth + 1)?;
@@ -182,8 +203,28 @@ mod tests {
             runtime_home: "/run".into(),
             config_home: "/etc".into(),
         };
-        let directories = Directories { state: vec!["hello".into(), "../x".into(), String::new(), ".".into(), "private".into()], ..Directories::default() };
-        let paths: Vec<String> = paths("hello", &directories, &places).iter().map(|path| path.display().to_string()).collect();
-        assert_eq!(paths, ["/c/portables/hello", "/s/journal/hello", "/var/lib/hello", "/var/lib/private/hello"]);
+        let directories = Directories {
+            state: vec![
+                "hello".into(),
+                "../x".into(),
+                String::new(),
+                ".".into(),
+                "private".into(),
+            ],
+            ..Directories::default()
+        };
+        let paths: Vec<String> = paths("hello", &directories, &places)
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        assert_eq!(
+            paths,
+            [
+                "/c/portables/hello",
+                "/s/journal/portables/hello",
+                "/var/lib/hello",
+                "/var/lib/private/hello"
+            ]
+        );
     }
 }

@@ -9,7 +9,10 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, Hasher};
-use crate::files::{FileError, entries, failed, make_directory, read_if_there, remove_if_there, replace, sync_parent};
+use crate::files::{
+    FileError, entries, failed, make_directory, read_if_there, remove_if_there, replace,
+    sync_parent,
+};
 
 /// Bytes copied at once.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -89,7 +92,8 @@ struct Identity {
 impl Identity {
     fn of(file: &File) -> io::Result<Identity> {
         let metadata = file.metadata()?;
-        let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
+        let nanoseconds =
+            |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
         Ok(Identity {
             inode: metadata.ino(),
             bytes: metadata.len(),
@@ -103,9 +107,15 @@ impl Identity {
             (self.inode == other.inode, "it is another file"),
             (self.bytes == other.bytes, "its size differs"),
             (self.modified_ns == other.modified_ns, "it was written to"),
-            (self.changed_ns == other.changed_ns, "its properties were changed"),
+            (
+                self.changed_ns == other.changed_ns,
+                "its properties were changed",
+            ),
         ];
-        checks.into_iter().find(|(same, _)| !same).map(|(_, what)| what)
+        checks
+            .into_iter()
+            .find(|(same, _)| !same)
+            .map(|(_, what)| what)
     }
 }
 
@@ -118,8 +128,14 @@ impl Store {
         let directory = state.join("store");
         make_directory(&directory.join("staging"))?;
         let metadata = fs::symlink_metadata(&directory).map_err(failed("look at", &directory))?;
-        if metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o022 != 0 || !metadata.is_dir() {
-            return Err(Error::Foreign { path: directory, uid: metadata.uid() });
+        if metadata.uid() != rustix::process::geteuid().as_raw()
+            || metadata.mode() & 0o022 != 0
+            || !metadata.is_dir()
+        {
+            return Err(Error::Foreign {
+                path: directory,
+                uid: metadata.uid(),
+            });
         }
         Ok(Store { directory })
     }
@@ -131,7 +147,8 @@ impl Store {
     }
 
     fn beside(&self, digest: &Digest, what: &str) -> PathBuf {
-        self.directory.join(format!("sha256-{}.{what}", digest.hex()))
+        self.directory
+            .join(format!("sha256-{}.{what}", digest.hex()))
     }
 
     /// Opens a staging file for a key (a URL): the same key continues what was begun.
@@ -139,7 +156,10 @@ impl Store {
     /// # Errors
     /// When it cannot be made, or another process works on it.
     pub fn stage(&self, key: &str) -> Result<Staging, Error> {
-        let path = self.directory.join("staging").join(Digest::of(key.as_bytes()).hex());
+        let path = self
+            .directory
+            .join("staging")
+            .join(Digest::of(key.as_bytes()).hex());
         let file = open_staging(&path)?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             return Err(Error::Busy { path });
@@ -152,7 +172,11 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be read or is larger than the limit.
-    pub fn copy_in(&self, source: &mut dyn Read, limit_bytes: u64) -> Result<(Staging, Digest, u64), Error> {
+    pub fn copy_in(
+        &self,
+        source: &mut dyn Read,
+        limit_bytes: u64,
+    ) -> Result<(Staging, Digest, u64), Error> {
         let mut staging = self.stage(&format!("copy by process {}", std::process::id()))?;
         let copied = copy(source, &mut staging, limit_bytes);
         match copied {
@@ -175,8 +199,14 @@ impl Store {
             return Ok(path);
         }
         let readable = fs::Permissions::from_mode(0o400);
-        staging.file.set_permissions(readable).map_err(failed("protect", &staging.path))?;
-        staging.file.sync_all().map_err(failed("sync", &staging.path))?;
+        staging
+            .file
+            .set_permissions(readable)
+            .map_err(failed("protect", &staging.path))?;
+        staging
+            .file
+            .sync_all()
+            .map_err(failed("sync", &staging.path))?;
         fs::rename(&staging.path, &path).map_err(failed("name", &path))?;
         sync_parent(&path)?;
         remove_if_there(&staging.path.with_extension("state"))?;
@@ -204,14 +234,23 @@ impl Store {
         let path = self.path(digest);
         let file = match File::open(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Error::Missing { digest: *digest }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Error::Missing { digest: *digest });
+            }
             Err(error) => return Err(failed("open", &path)(error).into()),
         };
-        let changed = |what| Error::Changed { digest: *digest, what };
-        let record = read_if_there(&self.beside(digest, "identity"), IDENTITY_MAX_BYTES)?.ok_or_else(|| changed("its identity was never recorded"))?;
-        let recorded: Identity = serde_json::from_slice(&record).map_err(|_| changed("its identity record is damaged"))?;
+        let changed = |what| Error::Changed {
+            digest: *digest,
+            what,
+        };
+        let record = read_if_there(&self.beside(digest, "identity"), IDENTITY_MAX_BYTES)?
+            .ok_or_else(|| changed("its identity was never recorded"))?;
+        let recorded: Identity = serde_json::from_slice(&record)
+            .map_err(|_| changed("its identity record is damaged"))?;
         let found = Identity::of(&file).map_err(failed("look at", &path))?;
-        recorded.difference(&found).map_or(Ok(file), |what| Err(changed(what)))
+        recorded
+            .difference(&found)
+            .map_or(Ok(file), |what| Err(changed(what)))
     }
 
     /// Hashes a stored image again (`--verify`).
@@ -220,8 +259,16 @@ impl Store {
     /// When it is not there or was changed.
     pub fn verify(&self, digest: &Digest) -> Result<(), Error> {
         let mut file = self.get(digest)?;
-        let (found, _) = Digest::of_reader(&mut file).map_err(failed("read", &self.path(digest)))?;
-        if found == *digest { Ok(()) } else { Err(Error::Changed { digest: *digest, what: "its content has another digest" }) }
+        let (found, _) =
+            Digest::of_reader(&mut file).map_err(failed("read", &self.path(digest)))?;
+        if found == *digest {
+            Ok(())
+        } else {
+            Err(Error::Changed {
+                digest: *digest,
+                what: "its content has another digest",
+            })
+        }
     }
 
     /// Where the note on an image lies, beside it; for readers that know only the image's path.
@@ -244,7 +291,10 @@ impl Store {
     /// When there is none, or it cannot be read.
     pub fn note(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
         let note = read_if_there(&Store::note_path(&self.path(digest)), NOTE_MAX_BYTES)?;
-        note.ok_or(Error::Changed { digest: *digest, what: "there is no note of what was proven of it" })
+        note.ok_or(Error::Changed {
+            digest: *digest,
+            what: "there is no note of what was proven of it",
+        })
     }
 
     /// All stored images.
@@ -252,7 +302,10 @@ impl Store {
     /// # Errors
     /// When the directory cannot be read.
     pub fn list(&self) -> Result<Vec<Digest>, Error> {
-        let name = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()?.strip_prefix("sha256-")?.parse().ok());
+        let name = |path: &PathBuf| {
+            path.file_name()
+                .and_then(|name| name.to_str()?.strip_prefix("sha256-")?.parse().ok())
+        };
         Ok(entries(&self.directory)?.iter().filter_map(name).collect())
     }
 
@@ -261,9 +314,17 @@ impl Store {
     /// # Errors
     /// When a file cannot be removed.
     pub fn collect(&self, referenced: &[Digest]) -> Result<Vec<Digest>, Error> {
-        let unused: Vec<Digest> = self.list()?.into_iter().filter(|digest| !referenced.contains(digest)).collect();
+        let unused: Vec<Digest> = self
+            .list()?
+            .into_iter()
+            .filter(|digest| !referenced.contains(digest))
+            .collect();
         for digest in &unused {
-            for path in [self.path(digest), self.beside(digest, "identity"), self.beside(digest, "note")] {
+            for path in [
+                self.path(digest),
+                self.beside(digest, "identity"),
+                self.beside(digest, "note"),
+            ] {
                 remove_if_there(&path)?;
             }
         }
@@ -272,16 +333,33 @@ impl Store {
 }
 
 fn open_staging(path: &Path) -> Result<File, FileError> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path).map_err(failed("make", path))
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(path)
+        .map_err(failed("make", path))
 }
 
-fn copy(source: &mut dyn Read, staging: &mut Staging, limit_bytes: u64) -> Result<(Digest, u64), Error> {
-    staging.file.set_len(0).map_err(failed("empty", &staging.path))?;
+fn copy(
+    source: &mut dyn Read,
+    staging: &mut Staging,
+    limit_bytes: u64,
+) -> Result<(Digest, u64), Error> {
+    staging
+        .file
+        .set_len(0)
+        .map_err(failed("empty", &staging.path))?;
     let mut hasher = Hasher::default();
     let mut buffer = vec![0; CHUNK_BYTES];
     let mut total: u64 = 0;
     loop {
-        let count = source.read(&mut buffer).map_err(failed("copy into", &staging.path))?;
+        let count = source
+            .read(&mut buffer)
+            .map_err(failed("copy into", &staging.path))?;
         let chunk = buffer.get(..count).unwrap_or_default();
         if chunk.is_empty() {
             return Ok(hasher.finish());
@@ -291,12 +369,20 @@ fn copy(source: &mut dyn Read, staging: &mut Staging, limit_bytes: u64) -> Resul
             return Err(Error::TooLarge { limit_bytes });
         }
         hasher.update(chunk);
-        staging.file.write_all(chunk).map_err(failed("write", &staging.path))?;
+        staging
+            .file
+            .write_all(chunk)
+            .map_err(failed("write", &staging.path))?;
     }
 }
 
 fn json(identity: &Identity) -> Vec<u8> {
-    let Identity { inode, bytes, modified_ns, changed_ns } = identity;
+    let Identity {
+        inode,
+        bytes,
+        modified_ns,
+        changed_ns,
+    } = identity;
     format!("{{\"inode\":{inode},\"bytes\":{bytes},\"modified_ns\":{modified_ns},\"changed_ns\":{changed_ns}}}\n").into_bytes()
 }
 
@@ -317,7 +403,11 @@ mod tests {
     fn what_is_kept_is_found_by_its_digest() {
         let (_folder, store, digest) = stored(b"an image");
         let mut text = String::new();
-        store.get(&digest).unwrap().read_to_string(&mut text).unwrap();
+        store
+            .get(&digest)
+            .unwrap()
+            .read_to_string(&mut text)
+            .unwrap();
         assert_eq!(text, "an image");
         assert_eq!(store.list().unwrap(), [digest]);
         store.verify(&digest).unwrap();
@@ -335,8 +425,14 @@ mod tests {
     fn an_image_above_the_limit_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
-        assert!(matches!(store.copy_in(&mut &b"12345"[..], 4), Err(Error::TooLarge { limit_bytes: 4 })));
-        assert_eq!(entries(&store.directory.join("staging")).unwrap(), Vec::<PathBuf>::new());
+        assert!(matches!(
+            store.copy_in(&mut &b"12345"[..], 4),
+            Err(Error::TooLarge { limit_bytes: 4 })
+        ));
+        assert_eq!(
+            entries(&store.directory.join("staging")).unwrap(),
+            Vec::<PathBuf>::new()
+        );
     }
 
     #[test]
@@ -344,7 +440,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         let _first = store.stage("https://example/a").unwrap();
-        assert!(matches!(store.stage("https://example/a"), Err(Error::Busy { .. })));
+        assert!(matches!(
+            store.stage("https://example/a"),
+            Err(Error::Busy { .. })
+        ));
         store.stage("https://example/b").unwrap();
     }
 
@@ -355,6 +454,9 @@ mod tests {
         assert_eq!(store.note(&digest).unwrap(), b"proven");
         assert_eq!(store.collect(&[digest]).unwrap(), []);
         assert_eq!(store.collect(&[]).unwrap(), [digest]);
-        assert_eq!(entries(&store.directory).unwrap(), [store.directory.join("staging")]);
+        assert_eq!(
+            entries(&store.directory).unwrap(),
+            [store.directory.join("staging")]
+        );
     }
 }

@@ -6,7 +6,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
-use crate::files::{FileError, entries, failed, make_open_directory, read_if_there, remove_if_there, replace};
+use crate::files::{
+    FileError, entries, failed, make_open_directory, read_if_there, remove_if_there, replace,
+};
 
 /// One trusted certificate file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +60,9 @@ impl Anchors {
     /// `<config>/trust.d`.
     #[must_use]
     pub fn new(config: &Path) -> Anchors {
-        Anchors { directory: config.join("trust.d") }
+        Anchors {
+            directory: config.join("trust.d"),
+        }
     }
 
     /// All certificates in files that belong to root (or the caller), and the files passed over.
@@ -67,7 +71,10 @@ impl Anchors {
     /// When the directory cannot be read; one that is not there has none.
     pub fn list(&self) -> Result<(Vec<Anchor>, Vec<Ignored>), Error> {
         let (mut anchors, mut ignored) = (Vec::new(), Vec::new());
-        for path in entries(&self.directory)?.into_iter().filter(|path| is_certificate_name(path)) {
+        for path in entries(&self.directory)?
+            .into_iter()
+            .filter(|path| is_certificate_name(path))
+        {
             match read(&path)? {
                 Ok(anchor) => anchors.push(anchor),
                 Err(reason) => ignored.push(Ignored { path, reason }),
@@ -83,13 +90,22 @@ impl Anchors {
     pub fn add(&self, certificate: &[u8], display: &str) -> Result<Anchor, Error> {
         let der = to_der(certificate).map_err(|reason| Error::NoCertificate { reason })?;
         let fingerprint = Digest::of(&der);
-        if let Some(known) = self.list()?.0.into_iter().find(|anchor| anchor.fingerprint == fingerprint) {
+        if let Some(known) = self
+            .list()?
+            .0
+            .into_iter()
+            .find(|anchor| anchor.fingerprint == fingerprint)
+        {
             return Ok(known);
         }
         make_open_directory(&self.directory)?;
         let path = self.directory.join(file_name(display, &fingerprint));
         replace(&path, to_pem(&der).as_bytes(), 0o644)?;
-        Ok(Anchor { path, fingerprint, der })
+        Ok(Anchor {
+            path,
+            fingerprint,
+            der,
+        })
     }
 
     /// Removes certificates by file name or (the start of) a fingerprint.
@@ -97,12 +113,20 @@ impl Anchors {
     /// # Errors
     /// When none matches, or one cannot be removed.
     pub fn remove(&self, name: &str) -> Result<Vec<Anchor>, Error> {
-        let hex = name.strip_prefix("sha256:").unwrap_or(name).to_ascii_lowercase();
+        let hex = name
+            .strip_prefix("sha256:")
+            .unwrap_or(name)
+            .to_ascii_lowercase();
         let is_start = hex.len() >= FINGERPRINT_START_MIN_DIGITS;
-        let named = |anchor: &Anchor| anchor.path.file_name().is_some_and(|file| file == name) || (is_start && anchor.fingerprint.hex().starts_with(&hex));
+        let named = |anchor: &Anchor| {
+            anchor.path.file_name().is_some_and(|file| file == name)
+                || (is_start && anchor.fingerprint.hex().starts_with(&hex))
+        };
         let chosen: Vec<Anchor> = self.list()?.0.into_iter().filter(named).collect();
         if chosen.is_empty() {
-            return Err(Error::Unknown { name: name.to_owned() });
+            return Err(Error::Unknown {
+                name: name.to_owned(),
+            });
         }
         for anchor in &chosen {
             remove_if_there(&anchor.path)?;
@@ -121,8 +145,13 @@ const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
 
 fn is_certificate_name(path: &Path) -> bool {
-    let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-    !hidden && path.extension().is_some_and(|ending| ending == "crt" || ending == "pem")
+    let hidden = path
+        .file_name()
+        .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    !hidden
+        && path
+            .extension()
+            .is_some_and(|ending| ending == "crt" || ending == "pem")
 }
 
 /// Reads a certificate's file, or says why it is not honoured.
@@ -133,28 +162,63 @@ fn read(path: &Path) -> Result<Result<Anchor, String>, Error> {
         return Ok(Err("it is no plain file".to_owned()));
     }
     if (metadata.uid() != 0 && metadata.uid() != caller) || metadata.mode() & 0o022 != 0 {
-        return Ok(Err(format!("others than root could change it (owner {}, mode {:o})", metadata.uid(), metadata.mode() & 0o7777)));
+        return Ok(Err(format!(
+            "others than root could change it (owner {}, mode {:o})",
+            metadata.uid(),
+            metadata.mode() & 0o7777
+        )));
     }
     let content = read_if_there(path, CERTIFICATE_MAX_BYTES)?.unwrap_or_default();
-    Ok(to_der(&content).map(|der| Anchor { path: path.to_owned(), fingerprint: Digest::of(&der), der }).map_err(str::to_owned))
+    Ok(to_der(&content)
+        .map(|der| Anchor {
+            path: path.to_owned(),
+            fingerprint: Digest::of(&der),
+            der,
+        })
+        .map_err(str::to_owned))
 }
 
 /// `Example Maker` becomes `example-maker-9f3c2a11.crt`.
 fn file_name(display: &str, fingerprint: &Digest) -> String {
-    let words: String = display.chars().take(FILE_NAME_MAX_CHARS).map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
-    let start: String = fingerprint.hex().chars().take(FINGERPRINT_START_MIN_DIGITS).collect();
+    let words: String = display
+        .chars()
+        .take(FILE_NAME_MAX_CHARS)
+        .map(|c| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_lowercase()
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    let start: String = fingerprint
+        .hex()
+        .chars()
+        .take(FINGERPRINT_START_MIN_DIGITS)
+        .collect();
     format!("{}-{start}.crt", words.trim_matches('-'))
 }
 
 /// The DER bytes of a certificate, PEM or DER; what is in them is not looked at but for the outermost length.
 fn to_der(bytes: &[u8]) -> Result<Vec<u8>, &'static str> {
-    let der = match std::str::from_utf8(bytes).ok().and_then(|text| text.split_once(BEGIN)) {
-        Some((_, rest)) => decode_base64(rest.split_once(END).ok_or("the end of the PEM block is missing")?.0)?,
+    let der = match std::str::from_utf8(bytes)
+        .ok()
+        .and_then(|text| text.split_once(BEGIN))
+    {
+        Some((_, rest)) => decode_base64(
+            rest.split_once(END)
+                .ok_or("the end of the PEM block is missing")?
+                .0,
+        )?,
         None => bytes.to_vec(),
     };
     // An X.509 certificate is a SEQUENCE whose two length bytes count the rest (ITU-T X.690, 8.1.3).
     match der.as_slice() {
-        [0x30, 0x82, high, low, rest @ ..] if rest.len() == usize::from(*high) << 8 | usize::from(*low) => Ok(der),
+        [0x30, 0x82, high, low, rest @ ..]
+            if rest.len() == usize::from(*high) << 8 | usize::from(*low) =>
+        {
+            Ok(der)
+        }
         _ => Err("it is neither PEM nor DER"),
     }
 }
@@ -163,8 +227,14 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 
 fn decode_base64(text: &str) -> Result<Vec<u8>, &'static str> {
     let (mut bytes, mut bits, mut count) = (Vec::new(), 0u32, 0);
-    for byte in text.bytes().filter(|byte| !byte.is_ascii_whitespace() && *byte != b'=') {
-        let value = ALPHABET.iter().position(|known| *known == byte).ok_or("the PEM block is not Base64")?;
+    for byte in text
+        .bytes()
+        .filter(|byte| !byte.is_ascii_whitespace() && *byte != b'=')
+    {
+        let value = ALPHABET
+            .iter()
+            .position(|known| *known == byte)
+            .ok_or("the PEM block is not Base64")?;
         bits = (bits << 6 | u32::try_from(value).unwrap_or(0)) & 0xff_ffff;
         count += 6;
         if count >= 8 {
@@ -179,10 +249,17 @@ fn to_pem(der: &[u8]) -> String {
     let mut text = format!("{BEGIN}\n");
     for line in der.chunks(48) {
         for three in line.chunks(3) {
-            let group = three.iter().fold(0u32, |group, byte| group << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+            let group = three
+                .iter()
+                .fold(0u32, |group, byte| group << 8 | u32::from(*byte))
+                << (8 * (3 - three.len()));
             for place in 0..4 {
                 let index = usize::try_from(group >> (18 - 6 * place) & 63).unwrap_or(0);
-                let letter = if place > three.len() { b'=' } else { ALPHABET.get(index).copied().unwrap_or(b'=') };
+                let letter = if place > three.len() {
+                    b'='
+                } else {
+                    ALPHABET.get(index).copied().unwrap_or(b'=')
+                };
                 text.push(char::from(letter));
             }
         }
@@ -205,9 +282,16 @@ mod tests {
     #[test]
     fn pem_is_the_other_form_of_der() {
         for length in [300, 301, 302, 1000] {
-            assert_eq!(to_der(to_pem(&der(length)).as_bytes()).unwrap(), der(length));
+            assert_eq!(
+                to_der(to_pem(&der(length)).as_bytes()).unwrap(),
+                der(length)
+            );
         }
-        assert!(to_der(b"nonsense").is_err() && to_der(b"").is_err() && to_der(&der(300)[..200]).is_err());
+        assert!(
+            to_der(b"nonsense").is_err()
+                && to_der(b"").is_err()
+                && to_der(&der(300)[..200]).is_err()
+        );
     }
 
     #[test]
@@ -216,11 +300,21 @@ mod tests {
         let anchors = Anchors::new(config.path());
         assert_eq!(anchors.list().unwrap().0, []);
         let added = anchors.add(&der(300), "Example Maker").unwrap();
-        assert!(added.path.ends_with(file_name("Example Maker", &added.fingerprint)));
-        assert_eq!(anchors.add(to_pem(&der(300)).as_bytes(), "Other").unwrap(), added);
-        assert_eq!(anchors.list().unwrap().0, [added.clone()]);
+        assert!(
+            added
+                .path
+                .ends_with(file_name("Example Maker", &added.fingerprint))
+        );
+        assert_eq!(
+            anchors.add(to_pem(&der(300)).as_bytes(), "Other").unwrap(),
+            added
+        );
+        assert_eq!(anchors.list().unwrap().0, std::slice::from_ref(&added));
         assert!(matches!(anchors.remove("12"), Err(Error::Unknown { .. })));
-        assert_eq!(anchors.remove(&added.fingerprint.hex()[..10]).unwrap(), [added]);
+        assert_eq!(
+            anchors.remove(&added.fingerprint.hex()[..10]).unwrap(),
+            [added]
+        );
         assert_eq!(anchors.list().unwrap().0, []);
     }
 

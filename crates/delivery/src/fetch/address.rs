@@ -9,7 +9,10 @@ const ADDRESS_MAX_BYTES: usize = 8192;
 
 /// Checks an address.
 pub(super) fn parse(url: &str) -> Result<Uri, Error> {
-    let wrong = |reason| Error::Address { url: url.chars().take(200).collect(), reason };
+    let wrong = |reason| Error::Address {
+        url: url.chars().take(200).collect(),
+        reason,
+    };
     if url.len() > ADDRESS_MAX_BYTES {
         return Err(wrong("it is longer than 8192 bytes"));
     }
@@ -20,9 +23,15 @@ pub(super) fn parse(url: &str) -> Result<Uri, Error> {
     if uri.host().is_none_or(str::is_empty) {
         return Err(wrong("it names no host"));
     }
-    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+    if uri
+        .authority()
+        .is_some_and(|authority| authority.as_str().contains('@'))
+    {
         let url = uri.host().unwrap_or_default().to_owned();
-        return Err(Error::Address { url, reason: "a name or password in an address would end in logs" });
+        return Err(Error::Address {
+            url,
+            reason: "a name or password in an address would end in logs",
+        });
     }
     Ok(uri)
 }
@@ -32,14 +41,20 @@ pub(super) fn redirect(from: &Uri, location: &str) -> Result<Uri, Error> {
     let location = location.split('#').next().unwrap_or_default();
     let to = parse(&joined(from, location))?;
     if from.scheme_str() == Some("https") && to.scheme_str() != Some("https") {
-        return Err(Error::Address { url: to.to_string(), reason: "a redirect from https to http is not followed" });
+        return Err(Error::Address {
+            url: to.to_string(),
+            reason: "a redirect from https to http is not followed",
+        });
     }
     Ok(to)
 }
 
 /// RFC 3986, section 5.2, but for `..`, which servers resolve as well.
 fn joined(from: &Uri, location: &str) -> String {
-    let (scheme, authority) = (from.scheme_str().unwrap_or("https"), from.authority().map_or("", |it| it.as_str()));
+    let (scheme, authority) = (
+        from.scheme_str().unwrap_or("https"),
+        from.authority().map_or("", |it| it.as_str()),
+    );
     if location.contains("://") {
         return location.to_owned();
     }
@@ -52,7 +67,10 @@ fn joined(from: &Uri, location: &str) -> String {
     if location.is_empty() || location.starts_with('?') {
         return format!("{scheme}://{authority}{}{location}", from.path());
     }
-    let folder = from.path().rsplit_once('/').map_or("", |(folder, _)| folder);
+    let folder = from
+        .path()
+        .rsplit_once('/')
+        .map_or("", |(folder, _)| folder);
     format!("{scheme}://{authority}{folder}/{location}")
 }
 
@@ -70,7 +88,11 @@ mod tests {
 
     #[test]
     fn a_redirect_is_joined_to_where_it_came_from() {
-        check("https://a.org/x/y.psi?q", "https://b.org/z", "https://b.org/z");
+        check(
+            "https://a.org/x/y.psi?q",
+            "https://b.org/z",
+            "https://b.org/z",
+        );
         check("https://a.org/x/y.psi", "//b.org/z", "https://b.org/z");
         check("https://a.org:8443/x/y.psi", "/z", "https://a.org:8443/z");
         check("http://a.org/x/y.psi", "z?t#frag", "http://a.org/x/z?t");
@@ -80,9 +102,25 @@ mod tests {
 
     #[test]
     fn a_redirect_away_from_https_or_to_elsewhere_is_refused() {
-        check("https://a.org/x", "http://a.org/x", "http://a.org/x cannot be fetched: a redirect from https to http is not followed");
-        check("https://a.org/x", "file:///etc/shadow", "file:///etc/shadow cannot be fetched: it is no address");
-        check("http://a.org/x", "ftp://b.org/x", "ftp://b.org/x cannot be fetched: it begins with neither http:// nor https://");
-        check("http://a.org/x", "http://me:secret@b.org/", "b.org cannot be fetched: a name or password in an address would end in logs");
+        check(
+            "https://a.org/x",
+            "http://a.org/x",
+            "http://a.org/x cannot be fetched: a redirect from https to http is not followed",
+        );
+        check(
+            "https://a.org/x",
+            "file:///etc/shadow",
+            "file:///etc/shadow cannot be fetched: it is no address",
+        );
+        check(
+            "http://a.org/x",
+            "ftp://b.org/x",
+            "ftp://b.org/x cannot be fetched: it begins with neither http:// nor https://",
+        );
+        check(
+            "http://a.org/x",
+            "http://me:secret@b.org/",
+            "b.org cannot be fetched: a name or password in an address would end in logs",
+        );
     }
 }

@@ -30,7 +30,10 @@ pub struct ConfineError {
 }
 
 fn step<E: Into<io::Error>>(step: &'static str) -> impl FnOnce(E) -> ConfineError {
-    move |source| ConfineError { step, source: source.into() }
+    move |source| ConfineError {
+        step,
+        source: source.into(),
+    }
 }
 
 /// Confines the calling process, for good: an empty root directory, no user that owns anything, no privileges, files no
@@ -60,14 +63,32 @@ pub fn confine(size_max_bytes: u64) -> Result<(), ConfineError> {
 
 /// A root without a single file. It is a mount of our own namespace, and is gone with it.
 fn empty_root() -> Result<(), ConfineError> {
-    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).map_err(step("part its mounts from the host's"))?;
+    mount_change(
+        "/",
+        MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
+    )
+    .map_err(step("part its mounts from the host's"))?;
     let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    mount("none", "/proc", "tmpfs", flags, c"size=4k,mode=0555").map_err(step("make an empty root"))?;
+    mount("none", "/proc", "tmpfs", flags, c"size=4k,mode=0555")
+        .map_err(step("make an empty root"))?;
     chdir("/proc").map_err(step("enter the empty root"))?;
     chroot(".").map_err(step("enter the empty root"))?;
-    rustix::fs::accessat(CWD, "/", rustix::fs::Access::EXISTS, rustix::fs::AtFlags::empty()).map_err(step("see its empty root"))
+    rustix::fs::accessat(
+        CWD,
+        "/",
+        rustix::fs::Access::EXISTS,
+        rustix::fs::AtFlags::empty(),
+    )
+    .map_err(step("see its empty root"))
 }
 
 fn limit(resource: Resource, value: u64) -> Result<(), ConfineError> {
-    setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) }).map_err(step("limit itself"))
+    setrlimit(
+        resource,
+        Rlimit {
+            current: Some(value),
+            maximum: Some(value),
+        },
+    )
+    .map_err(step("limit itself"))
 }

@@ -57,7 +57,9 @@ fn encoded_name(name: &str) -> Option<Vec<u8>> {
     let name = name.strip_suffix('.').unwrap_or(name);
     let mut bytes = Vec::new();
     for label in name.split('.') {
-        let length = u8::try_from(label.len()).ok().filter(|length| (1..=63).contains(length))?;
+        let length = u8::try_from(label.len())
+            .ok()
+            .filter(|length| (1..=63).contains(length))?;
         bytes.push(length);
         bytes.extend(label.bytes().map(|byte| byte.to_ascii_lowercase()));
     }
@@ -73,12 +75,17 @@ pub(super) fn answer(question: &[u8], message: &[u8], kind: Kind) -> Option<Answ
     let (flags, questions, answers) = (flags?, questions?, answers?);
     let asked = question.get(12..)?;
     let repeated = message.get(12..12 + asked.len())?;
-    if !id_and_counts || flags & 0x8000 == 0 || questions != 1 || !repeated.eq_ignore_ascii_case(asked) {
+    if !id_and_counts
+        || flags & 0x8000 == 0
+        || questions != 1
+        || !repeated.eq_ignore_ascii_case(asked)
+    {
         return None;
     }
     Some(match flags & 0xf {
         _ if flags & 0x0200 != 0 => Answer::Truncated,
-        0 => records(message, 12 + asked.len(), answers, kind).map_or(Answer::Failed, Answer::Addresses),
+        0 => records(message, 12 + asked.len(), answers, kind)
+            .map_or(Answer::Failed, Answer::Addresses),
         3 => Answer::NoName,
         _ => Answer::Failed,
     })
@@ -90,7 +97,11 @@ fn records(message: &[u8], mut place: usize, count: u16, kind: Kind) -> Option<V
     let mut addresses = Vec::new();
     for _ in 0..count {
         place = after_name(message, place)?;
-        let (record, class, length) = (word(message, place)?, word(message, place + 2)?, word(message, place + 8)?);
+        let (record, class, length) = (
+            word(message, place)?,
+            word(message, place + 2)?,
+            word(message, place + 8)?,
+        );
         let data = message.get(place + 10..place + 10 + usize::from(length))?;
         if record == kind.number() && class == CLASS_IN && addresses.len() < ADDRESSES_MAX {
             addresses.push(address(data)?);
@@ -102,7 +113,8 @@ fn records(message: &[u8], mut place: usize, count: u16, kind: Kind) -> Option<V
 
 fn address(data: &[u8]) -> Option<IpAddr> {
     let v4 = <[u8; 4]>::try_from(data).map(|bytes| IpAddr::V4(Ipv4Addr::from(bytes)));
-    v4.or_else(|_| <[u8; 16]>::try_from(data).map(|bytes| IpAddr::V6(Ipv6Addr::from(bytes)))).ok()
+    v4.or_else(|_| <[u8; 16]>::try_from(data).map(|bytes| IpAddr::V6(Ipv6Addr::from(bytes))))
+        .ok()
 }
 
 /// Where a name ends: at its zero, or at the pointer that ends it.
@@ -135,7 +147,9 @@ mod tests {
         message[6..8].copy_from_slice(&3_u16.to_be_bytes());
         message.extend_from_slice(&[0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 9, 0, 4, 1, b'x', 0xc0, 12]);
         for last in [1, 2] {
-            message.extend_from_slice(&[1, b'x', 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 192, 0, 2, last]);
+            message.extend_from_slice(&[
+                1, b'x', 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 192, 0, 2, last,
+            ]);
         }
         message
     }
@@ -146,7 +160,10 @@ mod tests {
 
     #[test]
     fn a_question_is_as_the_standard_has_it() {
-        assert_eq!(asked(), b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x07example\x03org\0\0\x01\0\x01");
+        assert_eq!(
+            asked(),
+            b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x07example\x03org\0\0\x01\0\x01"
+        );
         for name in ["", "a..b", &"x".repeat(64), &"ab.".repeat(100)] {
             assert_eq!(question(1, name, Kind::V4), None, "{name}");
         }
@@ -154,8 +171,13 @@ mod tests {
 
     #[test]
     fn addresses_are_found_behind_an_alias() {
-        let expected = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse().unwrap()).to_vec();
-        assert_eq!(answer(&asked(), &sample(&asked()), Kind::V4), Some(Answer::Addresses(expected)));
+        let expected = ["192.0.2.1", "192.0.2.2"]
+            .map(|text| text.parse().unwrap())
+            .to_vec();
+        assert_eq!(
+            answer(&asked(), &sample(&asked()), Kind::V4),
+            Some(Answer::Addresses(expected))
+        );
     }
 
     #[test]
@@ -169,7 +191,11 @@ mod tests {
 
     #[test]
     fn failures_are_told_apart() {
-        for (flags, expected) in [(0x8183_u16, Answer::NoName), (0x8182, Answer::Failed), (0x8380, Answer::Truncated)] {
+        for (flags, expected) in [
+            (0x8183_u16, Answer::NoName),
+            (0x8182, Answer::Failed),
+            (0x8380, Answer::Truncated),
+        ] {
             let mut message = sample(&asked());
             message[2..4].copy_from_slice(&flags.to_be_bytes());
             assert_eq!(answer(&asked(), &message, Kind::V4), Some(expected));
@@ -181,7 +207,10 @@ mod tests {
         let whole = sample(&asked());
         for end in 0..whole.len() {
             let found = answer(&asked(), &whole[..end], Kind::V4);
-            assert!(matches!(found, None | Some(Answer::Failed)), "{end}: {found:?}");
+            assert!(
+                matches!(found, None | Some(Answer::Failed)),
+                "{end}: {found:?}"
+            );
         }
         for place in 0..whole.len() {
             for value in [0, 0x3f, 0x40, 0xc0, 0xff] {

@@ -4,7 +4,9 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ureq::http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE};
+use ureq::http::header::{
+    ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE,
+};
 use ureq::http::{HeaderMap, HeaderName, Response, Uri};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 use ureq::unversioned::transport::DefaultConnector;
@@ -37,7 +39,11 @@ pub(super) struct Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    pub(super) fn new(request: &'a Request, url: Uri, until: Instant) -> Result<Exchange<'a>, Error> {
+    pub(super) fn new(
+        request: &'a Request,
+        url: Uri,
+        until: Instant,
+    ) -> Result<Exchange<'a>, Error> {
         let idle = Some(request.limits.idle);
         let config = Agent::config_builder()
             .tls_config(tls(&request.roots, &url)?)
@@ -54,15 +60,30 @@ impl<'a> Exchange<'a> {
             .user_agent(concat!("coracle/", env!("CARGO_PKG_VERSION")))
             .build();
         let agent = Agent::with_parts(config, DefaultConnector::default(), HostResolver::new());
-        Ok(Exchange { request, url, until, agent })
+        Ok(Exchange {
+            request,
+            url,
+            until,
+            agent,
+        })
     }
 
-    pub(super) fn run(&self, staged: &mut Staged<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Outcome, Error> {
-        let Some((url, response)) = self.answer(staged)? else { return Ok(Outcome::Cut) };
+    pub(super) fn run(
+        &self,
+        staged: &mut Staged<'_>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Outcome, Error> {
+        let Some((url, response)) = self.answer(staged)? else {
+            return Ok(Outcome::Cut);
+        };
         let total_bytes = match response.status().as_u16() {
             206 if staged.bytes() > 0 => resumed(staged, &url, response.headers())?,
             200 => self.anew(staged, &url, &response)?,
-            416 if staged.known().total_bytes == Some(staged.bytes()) => return Ok(Outcome::Whole { url: url.to_string() }),
+            416 if staged.known().total_bytes == Some(staged.bytes()) => {
+                return Ok(Outcome::Whole {
+                    url: url.to_string(),
+                });
+            }
             // What we have is of a content that is no longer there.
             416 if staged.bytes() > 0 => {
                 staged.restart().map_err(Error::staging("empty"))?;
@@ -70,7 +91,12 @@ impl<'a> Exchange<'a> {
             }
             // The server's own trouble may pass.
             429 | 500..=599 => return self.fruitless(&url, &response),
-            status => return Err(Error::Status { url: url.to_string(), status }),
+            status => {
+                return Err(Error::Status {
+                    url: url.to_string(),
+                    status,
+                });
+            }
         };
         self.within_limit(&url, total_bytes.unwrap_or(0))?;
         self.body(staged, &url, response.into_body(), total_bytes, progress)
@@ -80,20 +106,43 @@ impl<'a> Exchange<'a> {
     fn answer(&self, staged: &Staged<'_>) -> Result<Option<(Uri, Response<Body>)>, Error> {
         let mut url = self.url.clone();
         for _ in 0..=self.request.limits.redirects {
-            let Some(response) = self.ask(&url, staged)? else { return Ok(None) };
-            match (response.status().as_u16(), header(response.headers(), &LOCATION)) {
-                (301 | 302 | 303 | 307 | 308, Some(location)) => url = address::redirect(&url, location)?,
+            let Some(response) = self.ask(&url, staged)? else {
+                return Ok(None);
+            };
+            match (
+                response.status().as_u16(),
+                header(response.headers(), &LOCATION),
+            ) {
+                (301 | 302 | 303 | 307 | 308, Some(location)) => {
+                    url = address::redirect(&url, location)?
+                }
                 _ => return Ok(Some((url, response))),
             }
         }
-        Err(Error::Redirects { url: self.url.to_string(), limit: self.request.limits.redirects })
+        Err(Error::Redirects {
+            url: self.url.to_string(),
+            limit: self.request.limits.redirects,
+        })
     }
 
     fn ask(&self, url: &Uri, staged: &Staged<'_>) -> Result<Option<Response<Body>>, Error> {
         let left = self.left(staged)?;
-        let mut request = self.agent.get(url).config().timeout_global(Some(left)).build().header(ACCEPT_ENCODING, "identity");
-        if let Some(validator) = staged.known().validator.as_ref().filter(|_| staged.bytes() > 0) {
-            request = request.header(RANGE, format!("bytes={}-", staged.bytes())).header(IF_RANGE, validator);
+        let mut request = self
+            .agent
+            .get(url)
+            .config()
+            .timeout_global(Some(left))
+            .build()
+            .header(ACCEPT_ENCODING, "identity");
+        if let Some(validator) = staged
+            .known()
+            .validator
+            .as_ref()
+            .filter(|_| staged.bytes() > 0)
+        {
+            request = request
+                .header(RANGE, format!("bytes={}-", staged.bytes()))
+                .header(IF_RANGE, validator);
         }
         match request.call() {
             Ok(response) => Ok(Some(response)),
@@ -104,17 +153,28 @@ impl<'a> Exchange<'a> {
 
     fn left(&self, staged: &Staged<'_>) -> Result<Duration, Error> {
         let left = self.until.saturating_duration_since(Instant::now());
-        if left.is_zero() { Err(self.too_slow(staged)) } else { Ok(left) }
+        if left.is_zero() {
+            Err(self.too_slow(staged))
+        } else {
+            Ok(left)
+        }
     }
 
     fn too_slow(&self, staged: &Staged<'_>) -> Error {
-        Error::TooSlow { url: self.request.url.clone(), bytes: staged.bytes(), limit: self.request.limits.total }
+        Error::TooSlow {
+            url: self.request.url.clone(),
+            bytes: staged.bytes(),
+            limit: self.request.limits.total,
+        }
     }
 
     fn failed(&self, url: &Uri, staged: &Staged<'_>, source: ureq::Error) -> Error {
         match source {
             ureq::Error::Timeout(_) if self.until <= Instant::now() => self.too_slow(staged),
-            source => Error::Server { url: url.to_string(), source: Box::new(source) },
+            source => Error::Server {
+                url: url.to_string(),
+                source: Box::new(source),
+            },
         }
     }
 
@@ -122,22 +182,44 @@ impl<'a> Exchange<'a> {
         if self.request.limits.retries > 0 {
             return Ok(Outcome::Cut);
         }
-        Err(Error::Status { url: url.to_string(), status: response.status().as_u16() })
+        Err(Error::Status {
+            url: url.to_string(),
+            status: response.status().as_u16(),
+        })
     }
 
     /// A whole content, whatever was there before.
-    fn anew(&self, staged: &mut Staged<'_>, url: &Uri, response: &Response<Body>) -> Result<Option<u64>, Error> {
+    fn anew(
+        &self,
+        staged: &mut Staged<'_>,
+        url: &Uri,
+        response: &Response<Body>,
+    ) -> Result<Option<u64>, Error> {
         staged.restart().map_err(Error::staging("empty"))?;
-        let total_bytes = header(response.headers(), &CONTENT_LENGTH).map(str::parse).transpose();
-        let total_bytes = total_bytes.map_err(|_| Error::Lie { url: url.to_string(), what: "the length is no number" })?;
+        let total_bytes = header(response.headers(), &CONTENT_LENGTH)
+            .map(str::parse)
+            .transpose();
+        let total_bytes = total_bytes.map_err(|_| Error::Lie {
+            url: url.to_string(),
+            what: "the length is no number",
+        })?;
         self.within_limit(url, total_bytes.unwrap_or(0))?;
-        staged.note(validator(response.headers()), total_bytes).map_err(Error::staging("write beside"))?;
+        staged
+            .note(validator(response.headers()), total_bytes)
+            .map_err(Error::staging("write beside"))?;
         Ok(total_bytes)
     }
 
     fn within_limit(&self, url: &Uri, bytes: u64) -> Result<(), Error> {
         let limit_bytes = self.request.limits.size_max_bytes;
-        if bytes > limit_bytes { Err(Error::TooLarge { url: url.to_string(), limit_bytes }) } else { Ok(()) }
+        if bytes > limit_bytes {
+            Err(Error::TooLarge {
+                url: url.to_string(),
+                limit_bytes,
+            })
+        } else {
+            Ok(())
+        }
     }
 
     fn body(
@@ -151,35 +233,60 @@ impl<'a> Exchange<'a> {
         let mut reader = body.into_with_config().limit(u64::MAX).reader();
         let mut buffer = vec![0; CHUNK_BYTES];
         loop {
-            progress(Progress { bytes: staged.bytes(), total_bytes });
+            progress(Progress {
+                bytes: staged.bytes(),
+                total_bytes,
+            });
             self.left(staged)?;
             let count = match reader.read(&mut buffer) {
-                Ok(0) if total_bytes.is_none_or(|total| total == staged.bytes()) => return Ok(Outcome::Whole { url: url.to_string() }),
+                Ok(0) if total_bytes.is_none_or(|total| total == staged.bytes()) => {
+                    return Ok(Outcome::Whole {
+                        url: url.to_string(),
+                    });
+                }
                 Ok(0) | Err(_) => return Ok(Outcome::Cut),
                 Ok(count) => count,
             };
             let next = staged.bytes() + count as u64;
             self.within_limit(url, next)?;
             if total_bytes.is_some_and(|total| next > total) {
-                return Err(Error::Lie { url: url.to_string(), what: "there is more than that" });
+                return Err(Error::Lie {
+                    url: url.to_string(),
+                    what: "there is more than that",
+                });
             }
-            staged.append(buffer.get(..count).unwrap_or_default()).map_err(Error::staging("write"))?;
+            staged
+                .append(buffer.get(..count).unwrap_or_default())
+                .map_err(Error::staging("write"))?;
         }
     }
 }
 
 /// A part that goes on exactly where we are, of a content of the size that was announced.
 fn resumed(staged: &Staged<'_>, url: &Uri, headers: &HeaderMap) -> Result<Option<u64>, Error> {
-    let lie = |what| Error::Lie { url: url.to_string(), what };
+    let lie = |what| Error::Lie {
+        url: url.to_string(),
+        what,
+    };
     let range = header(headers, &CONTENT_RANGE).and_then(|text| text.strip_prefix("bytes "));
-    let (range, total) = range.and_then(|text| text.split_once('/')).ok_or_else(|| lie("a part without its place"))?;
-    let (start, end) = range.split_once('-').ok_or_else(|| lie("a part without its place"))?;
+    let (range, total) = range
+        .and_then(|text| text.split_once('/'))
+        .ok_or_else(|| lie("a part without its place"))?;
+    let (start, end) = range
+        .split_once('-')
+        .ok_or_else(|| lie("a part without its place"))?;
     if start.parse() != Ok(staged.bytes()) {
         return Err(lie("another part than was asked for"));
     }
-    let total_bytes = total.parse().or_else(|_| end.parse::<u64>().map(|end| end.saturating_add(1)));
+    let total_bytes = total
+        .parse()
+        .or_else(|_| end.parse::<u64>().map(|end| end.saturating_add(1)));
     let total_bytes = total_bytes.map_err(|_| lie("a part without its place"))?;
-    if staged.known().total_bytes.is_some_and(|known| known != total_bytes) {
+    if staged
+        .known()
+        .total_bytes
+        .is_some_and(|known| known != total_bytes)
+    {
         return Err(lie("a part of something of another size"));
     }
     Ok(Some(total_bytes))
@@ -188,7 +295,9 @@ fn resumed(staged: &Staged<'_>, url: &Uri, headers: &HeaderMap) -> Result<Option
 /// What names this very content: a strong ETag, else the date of its last change.
 fn validator(headers: &HeaderMap) -> Option<String> {
     let strong = header(headers, &ETAG).filter(|tag| tag.starts_with('"'));
-    strong.or_else(|| header(headers, &LAST_MODIFIED)).map(str::to_owned)
+    strong
+        .or_else(|| header(headers, &LAST_MODIFIED))
+        .map(str::to_owned)
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
@@ -198,7 +307,9 @@ fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 /// What a later try may mend; names, certificates and answers that are no HTTP are not. A server that is away is
 /// waited for only where it was there before.
 fn is_cut(error: &ureq::Error, begun: bool) -> bool {
-    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, UnexpectedEof};
+    use std::io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, UnexpectedEof,
+    };
     match error {
         ureq::Error::Io(error) => match error.kind() {
             BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => true,
@@ -213,9 +324,13 @@ fn is_cut(error: &ureq::Error, begun: bool) -> bool {
 fn tls(roots: &Roots, url: &Uri) -> Result<TlsConfig, Error> {
     let (pem, reason) = match roots {
         Roots::Only(pem) => (pem.as_slice(), "the given file has none"),
-        Roots::System => (Host::get().bundle.as_slice(), "this system has no bundle of them (Debian: ca-certificates)"),
+        Roots::System => (
+            Host::get().bundle.as_slice(),
+            "this system has no bundle of them (Debian: ca-certificates)",
+        ),
     };
-    let certificates: Vec<Certificate<'static>> = ureq::tls::parse_pem(pem).filter_map(certificate).collect();
+    let certificates: Vec<Certificate<'static>> =
+        ureq::tls::parse_pem(pem).filter_map(certificate).collect();
     if certificates.is_empty() && url.scheme_str() == Some("https") {
         return Err(Error::Roots { reason });
     }

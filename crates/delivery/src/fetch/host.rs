@@ -41,7 +41,11 @@ impl Host {
         HOST.get_or_init(|| Host {
             hosts: text("/etc/hosts"),
             resolv: text("/etc/resolv.conf"),
-            bundle: BUNDLES.iter().map(|path| bytes(path)).find(|bundle| !bundle.is_empty()).unwrap_or_default(),
+            bundle: BUNDLES
+                .iter()
+                .map(|path| bytes(path))
+                .find(|bundle| !bundle.is_empty())
+                .unwrap_or_default(),
         })
     }
 }
@@ -49,7 +53,8 @@ impl Host {
 /// A file that is not there says nothing; what then cannot be resolved or trusted is the error.
 fn bytes(path: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let read = std::fs::File::open(Path::new(path)).and_then(|file| file.take(FILE_MAX_BYTES).read_to_end(&mut bytes));
+    let read = std::fs::File::open(Path::new(path))
+        .and_then(|file| file.take(FILE_MAX_BYTES).read_to_end(&mut bytes));
     if read.is_ok() { bytes } else { Vec::new() }
 }
 
@@ -61,7 +66,11 @@ fn text(path: &str) -> String {
 pub(super) fn in_hosts(hosts: &str, name: &str) -> Vec<IpAddr> {
     let mut addresses = Vec::new();
     for line in hosts.lines() {
-        let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
+        let mut words = line
+            .split('#')
+            .next()
+            .unwrap_or_default()
+            .split_whitespace();
         let address: Option<IpAddr> = words.next().and_then(|word| word.parse().ok());
         if words.any(|word| word.eq_ignore_ascii_case(name)) {
             addresses.extend(address);
@@ -80,12 +89,18 @@ pub(super) struct Resolv {
 
 impl Resolv {
     pub(super) fn parse(text: &str) -> Resolv {
-        let mut resolv = Resolv { servers: Vec::new(), domains: Vec::new(), dots: 1 };
+        let mut resolv = Resolv {
+            servers: Vec::new(),
+            domains: Vec::new(),
+            dots: 1,
+        };
         for line in text.lines() {
             let mut words = line.split_whitespace();
             match words.next() {
                 Some("nameserver") => resolv.servers.extend(words.next().and_then(server)),
-                Some("search" | "domain") => resolv.domains = words.take(DOMAINS_MAX).map(str::to_owned).collect(),
+                Some("search" | "domain") => {
+                    resolv.domains = words.take(DOMAINS_MAX).map(str::to_owned).collect()
+                }
                 Some("options") => resolv.dots = words.find_map(dots).unwrap_or(resolv.dots),
                 _ => {}
             }
@@ -102,7 +117,11 @@ impl Resolv {
         if name.ends_with('.') {
             return vec![name.to_owned()];
         }
-        let mut names: Vec<String> = self.domains.iter().map(|domain| format!("{name}.{domain}")).collect();
+        let mut names: Vec<String> = self
+            .domains
+            .iter()
+            .map(|domain| format!("{name}.{domain}"))
+            .collect();
         let enough = name.matches('.').count() >= self.dots;
         names.insert(if enough { 0 } else { names.len() }, name.to_owned());
         names
@@ -115,7 +134,10 @@ fn server(word: &str) -> Option<IpAddr> {
 }
 
 fn dots(word: &str) -> Option<usize> {
-    word.strip_prefix("ndots:")?.parse().ok().map(|dots: usize| dots.min(15))
+    word.strip_prefix("ndots:")?
+        .parse()
+        .ok()
+        .map(|dots: usize| dots.min(15))
 }
 
 #[cfg(test)]
@@ -124,8 +146,15 @@ mod tests {
 
     #[test]
     fn hosts_has_addresses_for_any_name_on_the_line() {
-        let hosts = "127.0.0.1 localhost\n# 1.1.1.1 no\n192.0.2.7\tone Two # three\n::1 two\nbad two\n";
-        let found = |name| in_hosts(hosts, name).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let hosts =
+            "127.0.0.1 localhost\n# 1.1.1.1 no\n192.0.2.7\tone Two # three\n::1 two\nbad two\n";
+        let found = |name| {
+            in_hosts(hosts, name)
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
         assert_eq!(found("two"), "192.0.2.7 ::1");
         assert_eq!(found("three"), "");
         assert_eq!(found("LOCALHOST"), "127.0.0.1");
@@ -133,11 +162,19 @@ mod tests {
 
     #[test]
     fn resolv_conf_says_whom_to_ask_and_for_what() {
-        let resolv = Resolv::parse("nameserver 192.0.2.1\nnameserver bad\nsearch a.org b.org\noptions edns0 ndots:2\n");
+        let resolv = Resolv::parse(
+            "nameserver 192.0.2.1\nnameserver bad\nsearch a.org b.org\noptions edns0 ndots:2\n",
+        );
         assert_eq!(resolv.servers, ["192.0.2.1".parse::<IpAddr>().unwrap()]);
-        assert_eq!(resolv.candidates("www.x"), ["www.x.a.org", "www.x.b.org", "www.x"]);
+        assert_eq!(
+            resolv.candidates("www.x"),
+            ["www.x.a.org", "www.x.b.org", "www.x"]
+        );
         assert_eq!(resolv.candidates("www.x.y")[0], "www.x.y");
         assert_eq!(resolv.candidates("x."), ["x."]);
-        assert_eq!(Resolv::parse("").servers, ["127.0.0.1".parse::<IpAddr>().unwrap()]);
+        assert_eq!(
+            Resolv::parse("").servers,
+            ["127.0.0.1".parse::<IpAddr>().unwrap()]
+        );
     }
 }

@@ -29,7 +29,10 @@ pub(super) struct HostResolver {
 
 impl HostResolver {
     pub(super) fn new() -> HostResolver {
-        HostResolver { host: Host::get().clone(), port: DNS_PORT }
+        HostResolver {
+            host: Host::get().clone(),
+            port: DNS_PORT,
+        }
     }
 
     /// The addresses of a name, IPv4 first: a host without IPv6 is more common than one without IPv4.
@@ -42,7 +45,9 @@ impl HostResolver {
         if !listed.is_empty() {
             return Ok(listed);
         }
-        if name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost") {
+        if name.eq_ignore_ascii_case("localhost")
+            || name.to_ascii_lowercase().ends_with(".localhost")
+        {
             return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
         }
         self.asked(&Resolv::parse(&self.host.resolv), name, until)
@@ -60,17 +65,27 @@ impl HostResolver {
     }
 
     /// Asks each server until one answers.
-    fn ask(&self, resolv: &Resolv, name: &str, kind: Kind, until: Instant) -> io::Result<Vec<IpAddr>> {
+    fn ask(
+        &self,
+        resolv: &Resolv,
+        name: &str,
+        kind: Kind,
+        until: Instant,
+    ) -> io::Result<Vec<IpAddr>> {
         let mut last = io::Error::from(io::ErrorKind::TimedOut);
         for server in (0..ATTEMPTS).flat_map(|_| &resolv.servers) {
-            let left = until.saturating_duration_since(Instant::now()).min(ANSWER_TIMEOUT);
+            let left = until
+                .saturating_duration_since(Instant::now())
+                .min(ANSWER_TIMEOUT);
             if left.is_zero() {
                 break;
             }
             match exchange(SocketAddr::new(*server, self.port), name, kind, left) {
                 Ok(Answer::Addresses(addresses)) => return Ok(addresses),
                 Ok(Answer::NoName) => return Ok(Vec::new()),
-                Ok(Answer::Truncated | Answer::Failed) => last = io::Error::other("the name server failed"),
+                Ok(Answer::Truncated | Answer::Failed) => {
+                    last = io::Error::other("the name server failed")
+                }
                 Err(error) => last = error,
             }
         }
@@ -94,8 +109,17 @@ fn random_id() -> io::Result<u16> {
 }
 
 /// Connected, so that only the server's own answers arrive; others are passed over until the time is up.
-fn over_udp(server: SocketAddr, question: &[u8], kind: Kind, timeout: Duration) -> io::Result<Answer> {
-    let any: SocketAddr = if server.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
+fn over_udp(
+    server: SocketAddr,
+    question: &[u8],
+    kind: Kind,
+    timeout: Duration,
+) -> io::Result<Answer> {
+    let any: SocketAddr = if server.is_ipv4() {
+        (Ipv4Addr::UNSPECIFIED, 0).into()
+    } else {
+        (Ipv6Addr::UNSPECIFIED, 0).into()
+    };
     let socket = UdpSocket::bind(any)?;
     socket.connect(server)?;
     socket.send(question)?;
@@ -108,13 +132,19 @@ fn over_udp(server: SocketAddr, question: &[u8], kind: Kind, timeout: Duration) 
         }
         socket.set_read_timeout(Some(left))?;
         let length = socket.recv(&mut message)?;
-        if let Some(answer) = dns::answer(question, message.get(..length).unwrap_or_default(), kind) {
+        if let Some(answer) = dns::answer(question, message.get(..length).unwrap_or_default(), kind)
+        {
             return Ok(answer);
         }
     }
 }
 
-fn over_tcp(server: SocketAddr, question: &[u8], kind: Kind, timeout: Duration) -> io::Result<Answer> {
+fn over_tcp(
+    server: SocketAddr,
+    question: &[u8],
+    kind: Kind,
+    timeout: Duration,
+) -> io::Result<Answer> {
     let mut stream = TcpStream::connect_timeout(&server, timeout)?;
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
@@ -124,13 +154,23 @@ fn over_tcp(server: SocketAddr, question: &[u8], kind: Kind, timeout: Duration) 
     stream.read_exact(&mut length)?;
     let mut message = vec![0; usize::from(u16::from_be_bytes(length)).min(dns::MESSAGE_MAX_BYTES)];
     stream.read_exact(&mut message)?;
-    dns::answer(question, &message, kind).ok_or_else(|| io::Error::other("the name server answered something else"))
+    dns::answer(question, &message, kind)
+        .ok_or_else(|| io::Error::other("the name server answered something else"))
 }
 
 impl Resolver for HostResolver {
-    fn resolve(&self, uri: &Uri, _: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        _: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let name = uri.host().ok_or(ureq::Error::HostNotFound)?;
-        let default = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+        let default = if uri.scheme_str() == Some("https") {
+            443
+        } else {
+            80
+        };
         let port = uri.port_u16().unwrap_or(default);
         let until = Instant::now() + (*timeout.after).min(Duration::from_secs(60));
         let addresses = self.addresses(name, until).map_err(ureq::Error::Io)?;
@@ -138,7 +178,11 @@ impl Resolver for HostResolver {
         for address in addresses.into_iter().take(ADDRESSES_MAX) {
             resolved.push(SocketAddr::new(address, port));
         }
-        if resolved.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(resolved) }
+        if resolved.is_empty() {
+            Err(ureq::Error::HostNotFound)
+        } else {
+            Ok(resolved)
+        }
     }
 }
 
@@ -152,7 +196,11 @@ mod tests {
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
         let port = udp.local_addr().unwrap().port();
         let tcp = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
-        let host = Host { resolv: "nameserver 127.0.0.1\n".into(), hosts: "192.0.2.9 known\n".into(), bundle: Vec::new() };
+        let host = Host {
+            resolv: "nameserver 127.0.0.1\n".into(),
+            hosts: "192.0.2.9 known\n".into(),
+            bundle: Vec::new(),
+        };
         let worker = std::thread::spawn(move || {
             let mut buffer = [0; 512];
             for _ in 0..2 {
@@ -167,7 +215,9 @@ mod tests {
                     stream.read_exact(&mut asked).unwrap();
                     let answer = reply(&asked[2..], false);
                     let count = u16::try_from(answer.len()).unwrap();
-                    stream.write_all(&[&count.to_be_bytes(), answer.as_slice()].concat()).unwrap();
+                    stream
+                        .write_all(&[&count.to_be_bytes(), answer.as_slice()].concat())
+                        .unwrap();
                 }
             }
         });
@@ -188,7 +238,10 @@ mod tests {
     fn check(truncated: bool) {
         let (resolver, worker) = server(truncated);
         let until = Instant::now() + Duration::from_secs(10);
-        assert_eq!(resolver.addresses("example.org", until).unwrap(), ["192.0.2.1".parse::<IpAddr>().unwrap()]);
+        assert_eq!(
+            resolver.addresses("example.org", until).unwrap(),
+            ["192.0.2.1".parse::<IpAddr>().unwrap()]
+        );
         worker.join().unwrap();
     }
 
@@ -204,9 +257,19 @@ mod tests {
 
     #[test]
     fn literals_known_hosts_and_localhost_need_no_server() {
-        let host = Host { hosts: "192.0.2.9 known\n".into(), ..Host::default() };
+        let host = Host {
+            hosts: "192.0.2.9 known\n".into(),
+            ..Host::default()
+        };
         let resolver = HostResolver { host, port: 1 };
-        let found = |name| resolver.addresses(name, Instant::now()).unwrap().first().unwrap().to_string();
+        let found = |name| {
+            resolver
+                .addresses(name, Instant::now())
+                .unwrap()
+                .first()
+                .unwrap()
+                .to_string()
+        };
         assert_eq!(found("192.0.2.3"), "192.0.2.3");
         assert_eq!(found("[::1]"), "::1");
         assert_eq!(found("known"), "192.0.2.9");

@@ -39,8 +39,17 @@ impl<'a> Staged<'a> {
     pub(super) fn open(file: &'a File, state: &'a File, url: &str) -> io::Result<Staged<'a>> {
         let known = read_state(state).filter(|known| known.url == url && known.validator.is_some());
         let fresh = known.is_none();
-        let known = known.unwrap_or_else(|| Known { url: url.to_owned(), ..Known::default() });
-        let mut staged = Staged { file, state, known, hasher: Hasher::default(), bytes: 0 };
+        let known = known.unwrap_or_else(|| Known {
+            url: url.to_owned(),
+            ..Known::default()
+        });
+        let mut staged = Staged {
+            file,
+            state,
+            known,
+            hasher: Hasher::default(),
+            bytes: 0,
+        };
         if fresh {
             staged.restart()?;
         } else {
@@ -50,7 +59,10 @@ impl<'a> Staged<'a> {
     }
 
     fn hash_what_is_there(&mut self) -> io::Result<()> {
-        let mut reader = FromStart { file: self.file, place: 0 };
+        let mut reader = FromStart {
+            file: self.file,
+            place: 0,
+        };
         let mut buffer = vec![0; 64 * 1024];
         loop {
             let count = reader.read(&mut buffer)?;
@@ -73,7 +85,11 @@ impl<'a> Staged<'a> {
     }
 
     /// Notes what the server says of the content that comes now.
-    pub(super) fn note(&mut self, validator: Option<String>, total_bytes: Option<u64>) -> io::Result<()> {
+    pub(super) fn note(
+        &mut self,
+        validator: Option<String>,
+        total_bytes: Option<u64>,
+    ) -> io::Result<()> {
         self.known.validator = validator.filter(|text| text.len() <= VALIDATOR_MAX_BYTES);
         self.known.total_bytes = total_bytes;
         let text = serde_json::to_vec(&self.known).map_err(io::Error::other)?;
@@ -105,6 +121,12 @@ impl<'a> Staged<'a> {
 /// A state that cannot be read is none: the fetch begins anew.
 fn read_state(state: &File) -> Option<Known> {
     let mut text = Vec::new();
-    FromStart { file: state, place: 0 }.take(STATE_MAX_BYTES).read_to_end(&mut text).ok()?;
+    FromStart {
+        file: state,
+        place: 0,
+    }
+    .take(STATE_MAX_BYTES)
+    .read_to_end(&mut text)
+    .ok()?;
     serde_json::from_slice(&text).ok()
 }
