@@ -5,6 +5,7 @@ use kernel::{Errno, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::child::{Child, Label, key_tag};
+use crate::clock::Moment;
 use crate::held::{Held, name_tag};
 use crate::keeper::{Keeper, Token, Who};
 use crate::outgoing::{Cursor, Reply};
@@ -14,6 +15,8 @@ use crate::protocol::{
 
 /// Messages taken from one channel before the other sources get their turn.
 const MESSAGES_PER_ROUND: usize = 64;
+/// How long a process that closed its channel has to end by itself, in milliseconds.
+const FAREWELL_MS: u64 = 1_000;
 /// The child's first descriptor: its plan. The report follows, then those of the plan's slots.
 const FIRST_DESCRIPTOR: i32 = 3;
 
@@ -60,18 +63,12 @@ impl Keeper {
         Ok(())
     }
 
-    /// The channel is closed but its process is not at its end: without a channel it is of no use.
+    /// The channel is closed: its process is about to end, or of no use any more.
     fn lose_channel(&mut self, who: Who) {
-        const SIGKILL: i32 = 9;
         let client = self.client_mut(who);
+        client.kill_at = Some(Moment::now().plus_ms(FAREWELL_MS));
         if let Some(channel) = client.channel.take() {
             self.unwatch(channel);
-        }
-        if let Some(pidfd) = self.client(who).process.pidfd() {
-            match kernel::process::send_signal(pidfd, SIGKILL) {
-                // If it has ended by itself meanwhile, all is well.
-                Ok(()) | Err(_) => {}
-            }
         }
     }
 

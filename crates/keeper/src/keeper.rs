@@ -79,11 +79,13 @@ pub(crate) struct Client {
     pub(crate) interest: EventFlags,
     /// When to try sending again after the kernel was short of something that makes no event.
     pub(crate) retry_at: Option<Moment>,
+    /// When to kill the process: it closed its channel and lives on.
+    pub(crate) kill_at: Option<Moment>,
 }
 
 impl Client {
     pub(crate) fn new(process: Supervised) -> Self {
-        Self { process, channel: None, outbox: Outbox::default(), interest: EventFlags::empty(), retry_at: None }
+        Self { process, channel: None, outbox: Outbox::default(), interest: EventFlags::empty(), retry_at: None, kill_at: None }
     }
 }
 
@@ -160,7 +162,7 @@ impl Keeper {
         loop {
             let now = Moment::now();
             self.start_what_is_due(now);
-            self.retry_what_is_due(now);
+            self.catch_up(now);
             if let Some(status) = self.ending_step(now) {
                 return Ok(status);
             }
@@ -194,6 +196,8 @@ impl Keeper {
             self.log.process.start_at().filter(|_| self.ending.is_none()),
             self.manager.retry_at,
             self.log.retry_at,
+            self.manager.kill_at,
+            self.log.kill_at,
             self.ending.as_ref().map(Ending::deadline),
         ]
         .into_iter()
@@ -201,12 +205,17 @@ impl Keeper {
         .min()
     }
 
-    fn retry_what_is_due(&mut self, now: Moment) {
+    fn catch_up(&mut self, now: Moment) {
         for who in [Who::Manager, Who::Log] {
             let client = self.client_mut(who);
             if client.retry_at.is_some_and(|at| at <= now) {
                 client.retry_at = None;
                 self.pump(who);
+            }
+            let client = self.client_mut(who);
+            if client.kill_at.is_some_and(|at| at <= now) {
+                client.kill_at = None;
+                client.process.kill();
             }
         }
     }

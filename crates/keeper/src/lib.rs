@@ -32,6 +32,10 @@ use crate::resume::{Inventory, ResumeError};
 /// Descriptors beyond children and held ones: channels, epoll, those of a message being carried out.
 const SPARE_DESCRIPTORS: u64 = 1024;
 
+/// Where the executables' descriptors are: above the numbers that most children see, so that a spawn need not move them, and
+/// below 64, from where on the kernel allocates a larger table for every child.
+const ASIDE: i32 = 32;
+
 /// Why the keeper could not begin or go on.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
@@ -88,6 +92,10 @@ fn begin(arguments: Vec<OsString>, executor: &'static [u8]) -> Result<Keeper, Fa
     kernel::process::set_name(c"coracle-keeper").map_err(doing("set the process's name"))?;
     let (arguments, resumed) = resume::split(arguments);
     let inventory = resumed.map(Inventory::read).transpose()?;
+    if inventory.is_none() {
+        // What the caller left open would be held as long as this process, and a pipe's reader would wait for it.
+        kernel::descriptor::close_range(3, u32::MAX).map_err(doing("close inherited descriptors"))?;
+    }
     let before = kernel::process::limit(kernel::process::LIMIT_OPEN_FILES).map_err(doing("read the limit of descriptors"))?;
     let open_files = match &inventory {
         Some(inventory) => inventory.open_files()?,
@@ -96,6 +104,8 @@ fn begin(arguments: Vec<OsString>, executor: &'static [u8]) -> Result<Keeper, Fa
     raise_open_files(before).map_err(doing("raise the limit of descriptors"))?;
     let executor = kernel::memory::sealed_executable(c"coracle-executor", executor).map_err(doing("keep the executor in memory"))?;
     let program = own_program().map_err(doing("open the keeper's own executable"))?;
+    let aside = |file: OwnedFd| kernel::descriptor::duplicate_from(file, ASIDE).map_err(doing("move a descriptor"));
+    let (program, executor) = (aside(program)?, aside(executor)?);
     let mut keeper = Keeper::new(texts(arguments)?, program, executor, open_files).map_err(doing("prepare the loop"))?;
     if let Some(inventory) = inventory {
         inventory.restore(&mut keeper)?;

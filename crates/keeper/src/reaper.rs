@@ -88,6 +88,7 @@ impl Keeper {
         }
         let client = self.client_mut(who);
         client.retry_at = None;
+        client.kill_at = None;
         client.process.ended(dead.ending, now);
         if who == Who::Manager && self.asked_to_end != 0 {
             self.deaths_while_ending = self.deaths_while_ending.saturating_add(1);

@@ -36,8 +36,6 @@ const SIGCHLD: u64 = 17;
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 /// Room for the child's calls: a frame or two, and a page to spare for a signal that slips in before the mask is set.
 const STACK_BYTES: usize = 64 * 1024;
-/// The lowest number to which a descriptor is moved out of the way of the numbers that the child is to see.
-const ASIDE: usize = 1024;
 
 /// Memory that the child runs on; made once, used for every spawn.
 pub struct Stack(crate::memory::Region);
@@ -81,8 +79,10 @@ pub struct Child {
 /// What the child reads; it lives in the parent's frame, which stands still meanwhile.
 struct Orders<'a> {
     request: &'a Request<'a>,
-    /// Descriptors that had to be moved, by their place in `request.descriptors`; the child's own table, the parent's memory.
+    /// Where the child finds `request.descriptors`: it changes the numbers of those that it has to move out of the way.
     sources: &'a mut [RawFd],
+    /// Where it finds the executable.
+    program: RawFd,
     /// Written by the child when a call failed.
     failure: i32,
 }
@@ -111,7 +111,7 @@ pub fn spawn(request: &Request<'_>, stack: &mut Stack, room: &mut [RawFd]) -> Re
         clone.flags |= CLONE_INTO_CGROUP;
         clone.cgroup = cgroup.as_raw_fd() as u64;
     }
-    let mut orders = Orders { request, sources, failure: 0 };
+    let mut orders = Orders { request, sources, program: request.program.as_raw_fd(), failure: 0 };
     let orders_address = core::ptr::from_mut(&mut orders);
     // SAFETY: `clone` is a clone_args of the size passed, its stack is STACK_BYTES of memory that nothing else uses (the
     // borrow is exclusive), `pidfd` outlives the call, and `orders` does too, since CLONE_VFORK suspends this thread until the
@@ -136,7 +136,11 @@ extern "C" fn child(orders: *mut c_void) -> ! {
     let orders = unsafe { &mut *orders.cast::<Orders<'_>>() };
     let failure = match prepare(orders) {
         Err(errno) => errno,
-        Ok(()) => crate::process::execute(orders.request.program, orders.request.arguments, orders.request.environment),
+        Ok(()) => {
+            // SAFETY: the descriptor is open in the child's own table, which nothing closes before exec does.
+            let program = unsafe { BorrowedFd::borrow_raw(orders.program) };
+            crate::process::execute(program, orders.request.arguments, orders.request.environment)
+        }
     };
     orders.failure = failure.raw_os_error();
     crate::process::exit_group(127)
@@ -148,8 +152,11 @@ fn prepare(orders: &mut Orders<'_>) -> Result<()> {
     let behind = first.saturating_add(orders.sources.len() as RawFd);
     for (target, source) in (first..).zip(orders.sources.iter_mut()) {
         if *source != target && (first..behind).contains(source) {
-            *source = move_aside(*source)?;
+            *source = move_behind(*source, behind)?;
         }
+    }
+    if (first..behind).contains(&orders.program) {
+        orders.program = move_behind(orders.program, behind)?;
     }
     for (target, source) in (first..).zip(orders.sources.iter()) {
         place(*source, target)?;
@@ -160,10 +167,11 @@ fn prepare(orders: &mut Orders<'_>) -> Result<()> {
     crate::signal::set_mask(crate::signal::SignalSet::EMPTY).map(drop)
 }
 
-/// The executable's own descriptor is among the numbers to be placed if the caller let it: then exec would run the wrong file.
-fn move_aside(source: RawFd) -> Result<RawFd> {
+/// Another number for the same, out of the way of those that the child is to see; as low as can be, since a table grows in steps.
+fn move_behind(source: RawFd, behind: RawFd) -> Result<RawFd> {
+    let (source, operation) = (source as usize, sys::F_DUPFD_CLOEXEC as usize);
     // SAFETY: duplicating a descriptor number; the child's table is its own, so nothing that the parent uses changes.
-    unsafe { syscall(sys::__NR_fcntl, [source as usize, sys::F_DUPFD_CLOEXEC as usize, ASIDE, 0, 0, 0]) }.map(|number| number as RawFd)
+    unsafe { syscall(sys::__NR_fcntl, [source, operation, behind as usize, 0, 0, 0]) }.map(|number| number as RawFd)
 }
 
 fn place(source: RawFd, target: RawFd) -> Result<()> {

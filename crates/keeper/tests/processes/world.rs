@@ -172,12 +172,17 @@ pub(crate) fn wait_readable(descriptor: BorrowedFd<'_>, what: &str) {
 /// All that comes out of a report until its write end is closed.
 pub(crate) fn read_all(mut report: File) -> String {
     let mut text = String::new();
-    report.read_to_string(&mut text).unwrap();
-    text
+    loop {
+        match read_some(&mut report) {
+            more if more.is_empty() => return text,
+            more => text.push_str(&more),
+        }
+    }
 }
 
 /// The next words of a report.
 pub(crate) fn read_some(report: &mut File) -> String {
+    wait_readable(report.as_fd(), "a report");
     let mut bytes = [0; 4096];
     let count = report.read(&mut bytes).unwrap();
     String::from_utf8(bytes[..count].to_vec()).unwrap()
@@ -198,7 +203,6 @@ impl World {
     /// With the keeper as the first process of a pid namespace.
     pub(crate) fn as_init() -> Self {
         Self::start(|program| {
-            // SAFETY of the closure is not needed: unshare(1) does it, so that no code of ours runs after fork.
             let own = program.get_program().to_owned();
             let arguments: Vec<_> = program.get_args().map(ToOwned::to_owned).collect();
             let mut wrapped = Program::new("unshare");
@@ -214,11 +218,7 @@ impl World {
         std::fs::create_dir(&directory).unwrap();
         let managers = UnixListener::bind(directory.join("manager")).unwrap();
         let logs = UnixListener::bind(directory.join("log")).unwrap();
-        let mut program = Program::new("/proc/self/exe");
-        let own = std::fs::read_link("/proc/self/exe").unwrap();
-        if true {
-            program = Program::new(own);
-        }
+        let mut program = Program::new(std::fs::read_link("/proc/self/exe").unwrap());
         program.arg("keeper").arg("--runtime-dir").arg(&directory);
         change(&mut program);
         let keeper = program.env("LEAKED", "1").stdin(Stdio::null()).process_group(0).spawn().unwrap();
@@ -255,8 +255,8 @@ impl Drop for World {
         // A failed test leaves a keeper: all that it started is in its process group or was killed by its end.
         if let Ok(None) = self.keeper.try_wait() {
             let group = self.keeper.id() as i32;
-            drop(kernel::process::kill(-group, 9));
-            drop(self.keeper.wait());
+            assert!(kernel::process::kill(-group, 9).is_ok());
+            assert!(self.keeper.wait().is_ok());
         }
         drop(std::fs::remove_dir_all(&self.directory));
     }
