@@ -209,9 +209,32 @@ impl Manager {
     pub(crate) fn mark_started(&mut self) -> Result<(), Error> {
         if self.fresh && self.stage != Stage::Adopting {
             self.fresh = false;
+            self.tell_ready();
             std::fs::write(marker(&self.directories), "").map_err(doing("mark the first start"))?;
         }
         Ok(())
+    }
+}
+
+impl Manager {
+    /// Tells whoever waits for it that clients can connect; by sd_notify's protocol.
+    fn tell_ready(&self) {
+        let Some(path) = &self.ready else { return };
+        let told = std::os::unix::net::UnixDatagram::unbound().and_then(|socket| {
+            socket.set_nonblocking(true)?;
+            let message = format!("READY=1\nMAINPID={}\n", self.keeper.pid);
+            match path.as_os_str().as_encoded_bytes().strip_prefix(b"@") {
+                Some(name) => {
+                    use std::os::linux::net::SocketAddrExt;
+                    let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+                    socket.send_to_addr(message.as_bytes(), &address)
+                }
+                None => socket.send_to(message.as_bytes(), path),
+            }
+        });
+        if let Err(error) = told {
+            self.log(&format!("nobody hears at {} that this instance is ready: {error}", path.display()));
+        }
     }
 }
 

@@ -154,10 +154,12 @@ impl Manager {
 
 /// The steps of a plan as people read them.
 pub(crate) fn steps(plan: &plan::SpawnPlan) -> Vec<PlanStep> {
+    let lines = plan.explain();
     plan.steps()
-        .map(|asked| PlanStep {
-            step: asked.step.name().into(),
-            text: asked.step.to_string(),
+        .zip(lines)
+        .map(|(asked, line)| PlanStep {
+            step: plan::Step::name_of(asked.step.tag()).unwrap_or_default().into(),
+            text: line.split("  [").next().unwrap_or_default().to_owned(),
             directive: model::Directive::from_index(usize::from(asked.directive)).map(|directive| directive.name().to_owned()).unwrap_or_default(),
         })
         .collect()

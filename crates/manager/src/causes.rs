@@ -1,35 +1,29 @@
 //! Why things are as they are, as sentences: the engine's chains of causes, with names.
 
-use crate::manager::Manager;
-use engine::{Cause, Chain, ExitStatus, JobKind, Relation, UnitId};
+use engine::{Cause, Chain, ExitStatus, JobKind, Relation};
 
 /// The links of a chain, the nearest first.
-pub(crate) fn sentences(manager: &Manager, chain: &Chain) -> Vec<String> {
-    chain.links().iter().map(|cause| sentence(manager, *cause)).collect()
+pub(crate) fn sentences(chain: &Chain) -> Vec<String> {
+    chain.links().iter().map(sentence).collect()
 }
 
-fn sentence(manager: &Manager, cause: Cause) -> String {
-    let name = |unit: UnitId| match (manager.units.get(&unit), manager.engine.config(unit)) {
-        (Some(entry), _) => entry.name.to_string(),
-        (None, Some(config)) => config.name.to_string(),
-        (None, None) => "a unit that is gone".to_owned(),
-    };
+fn sentence(cause: &Cause) -> String {
     match cause {
-        Cause::Asked { unit, kind } => format!("{} of {} was asked for", job_kind(kind), name(unit)),
-        Cause::PulledIn { by, relation } => format!("{} needs it ({})", name(by), relation_name(relation)),
+        Cause::Asked { unit, kind } => format!("{} of {} was asked for", job_kind(*kind), unit),
+        Cause::PulledIn { by, relation } => format!("{} needs it ({})", by, relation_name(*relation)),
         Cause::Exited { unit, role, status, .. } => {
-            format!("the {} process of {} {}", crate::run::role_name(role), name(unit), ending(status))
+            format!("the {} process of {} {}", crate::run::role_name(*role), unit, ending(*status))
         }
-        Cause::SpawnFailed { unit, role } => format!("the {} process of {} could not be started", crate::run::role_name(role), name(unit)),
-        Cause::TimedOut { unit, .. } => format!("{} took too long", name(unit)),
-        Cause::Notified { unit } => format!("{} said so", name(unit)),
-        Cause::AutoRestart { unit, count } => format!("Restart= of {}, number {count}", name(unit)),
-        Cause::Traffic { socket } => format!("traffic at {}", name(socket)),
-        Cause::Followed { unit, relation } => format!("{} changed ({})", name(unit), relation_name(relation)),
-        Cause::JobFailed { unit, .. } => format!("the job of {} failed", name(unit)),
-        Cause::LimitHit { unit } => format!("{} was started too often", name(unit)),
-        Cause::Sockets { unit } => format!("the sockets of {} are not open", name(unit)),
-        Cause::Adopted { unit } => format!("{} was adopted by a new manager", name(unit)),
+        Cause::SpawnFailed { unit, role } => format!("the {} process of {} could not be started", crate::run::role_name(*role), unit),
+        Cause::TimedOut { unit, .. } => format!("{} took too long", unit),
+        Cause::Notified { unit } => format!("{} said so", unit),
+        Cause::AutoRestart { unit, count } => format!("Restart= of {}, number {count}", unit),
+        Cause::Traffic { socket } => format!("traffic at {}", socket),
+        Cause::Followed { unit, relation } => format!("{} changed ({})", unit, relation_name(*relation)),
+        Cause::JobFailed { unit, .. } => format!("the job of {} failed", unit),
+        Cause::LimitHit { unit } => format!("{} was started too often", unit),
+        Cause::Sockets { unit } => format!("the sockets of {} are not open", unit),
+        Cause::Adopted { unit } => format!("{} was adopted by a new manager", unit),
     }
 }
 
@@ -64,6 +58,9 @@ pub(crate) fn relation_name(relation: Relation) -> &'static str {
         Relation::PropagatesReloadTo => "PropagatesReloadTo=",
         Relation::PropagatesStopTo => "PropagatesStopTo=",
         Relation::Triggers => "its socket",
+        Relation::ReloadPropagatedFrom => "ReloadPropagatedFrom=",
+        Relation::StopPropagatedFrom => "StopPropagatedFrom=",
+        Relation::TargetAfter => "its target",
     }
 }
 

@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 /// Paths that go when a run ends: the unit's runtime directories, unless it keeps them, and its private /tmp.
 pub(crate) fn paths(entry: &Entry, run: &Run) -> Vec<PathBuf> {
     let unit = &entry.unit;
-    let mut paths: Vec<PathBuf> = plan::private_tmp(unit, run.invocation).into_iter().map(PathBuf::from).collect();
+    let mut paths: Vec<PathBuf> = Vec::new();
+    if unit.is_set(key::PRIVATE_TMP.directive()) || unit.is_set(key::DYNAMIC_USER.directive()) {
+        paths.extend(plan::private_tmp(&run.invocation).into_iter().map(PathBuf::from));
+    }
     let is_last = entry.runs.is_empty();
     if is_last && unit.value(&key::RUNTIME_DIRECTORY_PRESERVE) == DirectoryPreserve::No {
         paths.extend(runtime_directories(unit));

@@ -115,7 +115,7 @@ impl Manager {
         relations.dedup();
         config.relations = relations.into();
         if let engine::Kind::Socket(socket) = &mut config.kind {
-            socket.service = own(&socket.service);
+            Arc::make_mut(socket).service = own(&socket.service);
         }
         config
     }

@@ -31,6 +31,8 @@ pub struct Options {
     pub keeper: OwnedFd,
     /// Keep what runs, start nothing: the manager crashed too often.
     pub adopt_only: bool,
+    /// The datagram socket of whoever waits until clients can connect.
+    pub ready: Option<std::path::PathBuf>,
 }
 
 /// Why the manager ended.
@@ -128,6 +130,7 @@ pub(crate) struct Manager {
     pub(crate) inventory: crate::adopt::Inventory,
     pub(crate) own_log: crate::own_log::OwnLog,
     pub(crate) fresh: bool,
+    pub(crate) ready: Option<std::path::PathBuf>,
     /// Units made at run time that went down in this round.
     pub(crate) ended_transients: BTreeSet<UnitId>,
     /// Openers of the manager before us that still live, with what waits for their end.
@@ -196,6 +199,7 @@ impl Manager {
             inventory: crate::adopt::Inventory::default(),
             own_log: crate::own_log::OwnLog::default(),
             fresh,
+            ready: options.ready,
             ended_transients: BTreeSet::new(),
             stale_openers: Vec::new(),
             loader,

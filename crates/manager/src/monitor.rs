@@ -32,7 +32,7 @@ impl Manager {
             unit: Some(name.clone()),
             active: Some(state.active().name().into()),
             sub: Some(state.sub().name().into()),
-            cause: crate::causes::sentences(self, cause).into_iter().next(),
+            cause: crate::causes::sentences(cause).into_iter().next(),
             realtime_us: crate::clock::realtime_us(),
             ..Event::default()
         };
@@ -50,7 +50,7 @@ impl Manager {
             unit: Some(name.clone()),
             job: Some(u64::from(job.0)),
             job_result: Some(result.into()),
-            cause: crate::causes::sentences(self, cause).into_iter().next(),
+            cause: crate::causes::sentences(cause).into_iter().next(),
             realtime_us: crate::clock::realtime_us(),
             ..Event::default()
         };

@@ -108,7 +108,7 @@ impl Manager {
 
 /// Does the table allow that a restriction is applied in part, or not at all, where the host can't?
 fn may_reduce(directive: Directive) -> bool {
-    settings::row(directive).is_some_and(|row| row.may_reduce)
+    settings::row(directive).may_reduce
 }
 
 /// A refusal of the planner's as clients see it.
@@ -126,7 +126,7 @@ pub(crate) fn reduction(one: &plan::Reduction) -> Reduction {
 
 /// The sandboxing directives of a unit that this version reads but does not enforce.
 pub(crate) fn unenforced(unit: &Unit) -> Vec<Reduction> {
-    let rows = unit.iter().filter_map(|(directive, _)| Some((directive, settings::row(directive)?)));
+    let rows = unit.iter().map(|(directive, _)| (directive, settings::row(directive)));
     rows.filter(|(_, row)| row.is_sandboxing())
         .filter_map(|(directive, row)| match row.status {
             Status::ParsedOnly(reason) | Status::Rejected(reason) => {

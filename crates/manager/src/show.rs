@@ -66,7 +66,7 @@ pub(crate) fn printed(unit: &Unit, directive: Directive) -> String {
     let lines = settings::print(unit, directive);
     let values = lines.iter().map(|line| line.split_once('=').map_or(line.as_str(), |(_, value)| value));
     let text = values.collect::<Vec<_>>().join(" ");
-    if text.is_empty() { settings::row(directive).map(|row| row.default_text.to_owned()).unwrap_or_default() } else { text }
+    if text.is_empty() { settings::row(directive).default_text.to_owned() } else { text }
 }
 
 fn properties(status: &UnitStatus, entry: &Entry, cgroup: &str) -> BTreeMap<String, String> {

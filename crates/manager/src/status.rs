@@ -78,7 +78,7 @@ impl Manager {
             transient: entry.transient.is_some(),
             needs_reload: crate::loading::is_stale(entry),
             job: self.job_of(entry),
-            causes: crate::causes::sentences(self, &self.engine.cause(id)),
+            causes: crate::causes::sentences(&self.engine.cause(id)),
             since_realtime_us: as_realtime_us(stamps.change),
             inactive_exit_realtime_us: as_realtime_us(stamps.inactive_exit),
             active_enter_realtime_us: as_realtime_us(stamps.active_enter),
@@ -135,7 +135,7 @@ impl Manager {
     fn sandbox_status(&self, entry: &Entry) -> Option<SandboxStatus> {
         let unit = &entry.unit;
         let settings = unit.iter().map(|(directive, _)| directive);
-        let restricting: Vec<_> = settings.filter(|directive| settings::row(*directive).is_some_and(|row| row.is_sandboxing())).collect();
+        let restricting: Vec<_> = settings.filter(|directive| settings::row(*directive).is_sandboxing()).collect();
         let (reduced, unenforced) = (self.reductions_of(entry), crate::planning::unenforced(unit));
         if restricting.is_empty() && reduced.is_empty() {
             return None;
@@ -179,8 +179,8 @@ impl Manager {
     fn job_of(&self, entry: &Entry) -> Option<JobSummary> {
         let job = self.engine.job(entry.id)?;
         let state = if job.running { "running" } else { "waiting" };
-        let kind = if job.restart { "restart" } else { crate::causes::job_kind(job.kind) };
-        let cause = crate::causes::sentences(self, &engine::Chain::from_links(&job.cause)).into_iter().next();
+        let kind = crate::causes::job_kind(job.kind);
+        let cause = crate::causes::sentences(&engine::Chain::from_links(&job.cause)).into_iter().next();
         Some(JobSummary { id: u64::from(job.id.0), unit: entry.name.to_string(), kind: kind.into(), state: state.into(), cause })
     }
 

@@ -1,0 +1,98 @@
+//! The directories of the instance: from arguments, from the environment where its owner may be believed, or the host's own.
+
+use crate::unknown;
+use anyhow::{Context, bail};
+use manager::{DEFAULT_CONFIG, DEFAULT_RUNTIME, DEFAULT_STATE, Directories};
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Options with the variable that stands in for each and the host's own value.
+const DIRECTORIES: [(&str, &str, &str); 3] = [
+    ("--runtime-dir", "CORACLE_RUNTIME_DIR", DEFAULT_RUNTIME),
+    ("--state-dir", "CORACLE_STATE_DIR", DEFAULT_STATE),
+    ("--config-dir", "CORACLE_CONFIG_DIR", DEFAULT_CONFIG),
+];
+
+/// What manager and log process are told.
+#[derive(Debug)]
+pub(crate) struct Arguments {
+    pub(crate) directories: Directories,
+    pub(crate) adopt_only: bool,
+    /// Whom to tell that clients can connect.
+    pub(crate) ready: Option<PathBuf>,
+}
+
+impl Arguments {
+    /// Reads complete arguments.
+    pub(crate) fn read(words: Vec<OsString>) -> anyhow::Result<Self> {
+        let mut directories = Directories {
+            runtime: DEFAULT_RUNTIME.into(),
+            state: DEFAULT_STATE.into(),
+            config: DEFAULT_CONFIG.into(),
+            unit_path: Vec::new(),
+        };
+        let (mut adopt_only, mut ready) = (false, None);
+        let mut words = words.into_iter();
+        while let Some(word) = words.next() {
+            if word == "--adopt-only" {
+                adopt_only = true;
+                continue;
+            }
+            let value = words.next().with_context(|| format!("{} needs a value", word.to_string_lossy()))?;
+            match word.to_str() {
+                Some("--runtime-dir") => directories.runtime = value.into(),
+                Some("--state-dir") => directories.state = value.into(),
+                Some("--config-dir") => directories.config = value.into(),
+                Some("--unit-path") => directories.unit_path = std::env::split_paths(&value).collect(),
+                Some("--ready") => ready = Some(value.into()),
+                _ => return Err(unknown(&word)),
+            }
+        }
+        Ok(Self { directories, adopt_only, ready })
+    }
+}
+
+/// The keeper's arguments with every directory said, as its children have a clean environment.
+pub(crate) fn complete(words: Vec<OsString>) -> anyhow::Result<Vec<OsString>> {
+    let mut all = words;
+    for (option, variable, default) in DIRECTORIES {
+        if !all.iter().any(|word| word == option) {
+            all.extend([option.into(), from_environment(variable)?.unwrap_or_else(|| default.into())]);
+        }
+        let path = value(&all, option).map(Path::new);
+        if path.is_none_or(|path| !path.is_absolute()) {
+            bail!("{option} needs an absolute path");
+        }
+    }
+    if !all.iter().any(|word| word == "--ready")
+        && let Some(socket) = std::env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty())
+    {
+        all.extend(["--ready".into(), socket]);
+    }
+    Ok(all)
+}
+
+fn value<'a>(words: &'a [OsString], option: &str) -> Option<&'a OsString> {
+    let place = words.iter().position(|word| word == option)?;
+    words.get(place + 1)
+}
+
+/// A directory from the environment, if it belongs to root or to us: nobody else chooses where root keeps its things.
+fn from_environment(variable: &str) -> anyhow::Result<Option<OsString>> {
+    let Some(value) = std::env::var_os(variable).filter(|value| !value.is_empty()) else { return Ok(None) };
+    let path = Path::new(&value);
+    let existing = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    let owner = std::fs::metadata(existing).with_context(|| format!("cannot look at {}", existing.display()))?.uid();
+    let own = std::fs::metadata("/proc/self").map_or(0, |metadata| metadata.uid());
+    if owner != 0 && owner != own {
+        bail!("{variable}={} is not honoured: {} belongs to user {owner}", path.display(), existing.display());
+    }
+    Ok(Some(value))
+}
+
+/// The channel to the keeper, which is this process's descriptor 3.
+pub(crate) fn channel() -> anyhow::Result<OwnedFd> {
+    Ok(kernel::descriptor::take_inherited(keeper::client::CHANNEL_DESCRIPTOR)?)
+}
