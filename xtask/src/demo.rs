@@ -59,9 +59,15 @@ fn hello(instance: &Instance) -> Result<()> {
 /// What a reader's shell would have: the commands in the search path, and this instance's directories.
 fn environment(instance: &Instance) -> Result<Vec<(&'static str, String)>> {
     let path = std::env::var("PATH").unwrap_or_default();
-    let folder = instance.folder().to_str().context("the instance's folder has a plain name")?;
+    let folder = instance
+        .folder()
+        .to_str()
+        .context("the instance's folder has a plain name")?;
     Ok(vec![
-        ("PATH", format!("{}:{path}", run::root().join("dist").display())),
+        (
+            "PATH",
+            format!("{}:{path}", run::root().join("dist").display()),
+        ),
         ("CORACLE_RUNTIME_DIR", format!("{folder}/run")),
         ("CORACLE_STATE_DIR", format!("{folder}/state")),
         ("CORACLE_CONFIG_DIR", format!("{folder}/config")),
@@ -71,9 +77,15 @@ fn environment(instance: &Instance) -> Result<Vec<(&'static str, String)>> {
 /// Builds the example and lays its files where the README's commands find them.
 fn build_hello(folder: &Path) -> Result<()> {
     run::check(run::cargo().args(["build", "--release", "--quiet", "-p", "hello"]))?;
-    fs::copy(dist::release_directory()?.join("hello"), folder.join("hello"))?;
+    fs::copy(
+        dist::release_directory()?.join("hello"),
+        folder.join("hello"),
+    )?;
     for file in ["hello.service", "hello.socket"] {
-        fs::copy(run::root().join("examples/hello").join(file), folder.join(file))?;
+        fs::copy(
+            run::root().join("examples/hello").join(file),
+            folder.join(file),
+        )?;
     }
     Ok(())
 }
@@ -87,14 +99,30 @@ pub(crate) fn hello_image(folder: &Path) -> Result<PathBuf> {
     let image = folder.join("hello_1.0.psi");
     let coracle = run::root().join("dist/coracle");
     let mut build = Command::new(coracle);
-    build.args(["build", "--program", "hello", "--unit", "hello.service", "--unit", "hello.socket", "--image-version", "1.0", "-o", "hello_1.0.psi"]);
+    build.args([
+        "build",
+        "--program",
+        "hello",
+        "--unit",
+        "hello.service",
+        "--unit",
+        "hello.socket",
+        "--image-version",
+        "1.0",
+        "-o",
+        "hello_1.0.psi",
+    ]);
     run::check(build.current_dir(folder))?;
     Ok(image)
 }
 
 /// Requests go on while the manager is killed again and again; none may fail.
 fn kill_the_manager(instance: &Instance) -> Result<()> {
-    let (stop, served, failed) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    let (stop, served, failed) = (
+        AtomicBool::new(false),
+        AtomicUsize::new(0),
+        AtomicUsize::new(0),
+    );
     let outcome = std::thread::scope(|scope| {
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
@@ -110,7 +138,10 @@ fn kill_the_manager(instance: &Instance) -> Result<()> {
     let (served, failed) = (served.into_inner(), failed.into_inner());
     eprintln!("demo: {KILLS} kills of the manager, {served} requests served, {failed} failed");
     if failed > 0 || served == 0 {
-        bail!("{failed} of {} requests failed while the manager was killed", served + failed);
+        bail!(
+            "{failed} of {} requests failed while the manager was killed",
+            served + failed
+        );
     }
     Ok(())
 }
@@ -119,7 +150,10 @@ fn kill_the_manager(instance: &Instance) -> Result<()> {
 fn kill_once(instance: &Instance) -> Result<()> {
     let manager = pidfd_open(instance.process("ManagerPID"), PidfdFlags::empty())?;
     pidfd_send_signal(&manager, Signal::KILL)?;
-    ensure!(instance.property("hello.service", "ActiveState") == "active", "hello.service is not active after the manager was killed");
+    ensure!(
+        instance.property("hello.service", "ActiveState") == "active",
+        "hello.service is not active after the manager was killed"
+    );
     Ok(())
 }
 
@@ -129,7 +163,11 @@ fn request() -> Result<()> {
     stream.write_all(b"GET / HTTP/1.1\r\nHost: hello\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
-    ensure!(answer.starts_with("HTTP/1.1 200"), "the service answered {:?}", answer.lines().next());
+    ensure!(
+        answer.starts_with("HTTP/1.1 200"),
+        "the service answered {:?}",
+        answer.lines().next()
+    );
     Ok(())
 }
 
@@ -138,24 +176,58 @@ fn foreign(instance: &Instance) -> Result<()> {
     let folder = instance.folder().join("redis");
     fs::create_dir_all(&folder)?;
     for package in ["redis-server", "redis-tools"] {
-        run::check(Command::new("apt-get").args(["-q", "-q", "download", package]).current_dir(&folder))?;
+        run::check(
+            Command::new("apt-get")
+                .args(["-q", "-q", "download", package])
+                .current_dir(&folder),
+        )?;
     }
-    run::check(Command::new("sh").args(["-c", "for file in *.deb; do dpkg-deb -x $file tree; done"]).current_dir(&folder))?;
+    run::check(
+        Command::new("sh")
+            .args(["-c", "for file in *.deb; do dpkg-deb -x $file tree; done"])
+            .current_dir(&folder),
+    )?;
     let unit = run::root().join("examples/redis/redis.service");
-    let mut build = instance.command(&["build", "--program", "tree/usr/bin/redis-server", "--image-version", "7", "-o", "redis.psi", "--unit"]);
+    let mut build = instance.command(&[
+        "build",
+        "--program",
+        "tree/usr/bin/redis-server",
+        "--image-version",
+        "7",
+        "-o",
+        "redis.psi",
+        "--unit",
+    ]);
     run::check(build.arg(unit).current_dir(&folder))?;
-    run::check(instance.command(&["start", "--insecure", "redis.psi"]).current_dir(&folder))?;
-    ensure!(redis(&["set", "greeting", "hello"])? == "OK", "redis does not take a value");
+    run::check(
+        instance
+            .command(&["start", "--insecure", "redis.psi"])
+            .current_dir(&folder),
+    )?;
+    ensure!(
+        redis(&["set", "greeting", "hello"])? == "OK",
+        "redis does not take a value"
+    );
     ensure!(redis(&["save"])? == "OK", "redis does not save");
     instance.ok(&["restart", "redis"]);
-    ensure!(redis(&["get", "greeting"])? == "hello", "redis lost a value over a restart");
+    ensure!(
+        redis(&["get", "greeting"])? == "hello",
+        "redis lost a value over a restart"
+    );
     instance.ok(&["purge", "--forget", "redis"]);
-    ensure!(!Path::new("/var/lib/private/redis").exists() && !Path::new("/run/redis").exists(), "redis left a directory behind");
+    ensure!(
+        !Path::new("/var/lib/private/redis").exists() && !Path::new("/run/redis").exists(),
+        "redis left a directory behind"
+    );
     eprintln!("demo: redis from Debian ran without a network, kept its data, and is gone");
     Ok(())
 }
 
 fn redis(words: &[&str]) -> Result<String> {
-    let answer = run::output(Command::new("redis-cli").args(["-s", "/run/redis/redis.sock"]).args(words))?;
+    let answer = run::output(
+        Command::new("redis-cli")
+            .args(["-s", "/run/redis/redis.sock"])
+            .args(words),
+    )?;
     Ok(answer.trim().to_owned())
 }

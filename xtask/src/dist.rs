@@ -18,7 +18,15 @@ const PT_INTERP: u32 = 3;
 
 /// Builds `dist/coracle` and `dist/coracled`.
 pub(crate) fn run() -> Result<()> {
-    run::check(run::cargo().args(["build", "--release", "--quiet", "-p", "coracle-daemon", "-p", "coracle-cli"]))?;
+    run::check(run::cargo().args([
+        "build",
+        "--release",
+        "--quiet",
+        "-p",
+        "coracle-daemon",
+        "-p",
+        "coracle-cli",
+    ]))?;
     let dist = run::root().join("dist");
     fs::create_dir_all(&dist)?;
     for name in ["coracle", "coracled"] {
@@ -28,9 +36,15 @@ pub(crate) fn run() -> Result<()> {
         fs::copy(&built, &staged).with_context(|| format!("cannot copy {}", built.display()))?;
         fs::rename(&staged, &target)?;
         let size = check_static(&target)?;
-        eprintln!("dist: {} · {:.2} MB · static", target.display(), size as f64 / 1e6);
+        eprintln!(
+            "dist: {} · {:.2} MB · static",
+            target.display(),
+            size as f64 / 1e6
+        );
         if name == "coracled" && size > CORACLED_MAX_BYTES {
-            bail!("coracled has {size} bytes, more than the {CORACLED_MAX_BYTES} that SPECIFICATION.md promises");
+            bail!(
+                "coracled has {size} bytes, more than the {CORACLED_MAX_BYTES} that SPECIFICATION.md promises"
+            );
         }
     }
     Ok(())
@@ -38,12 +52,17 @@ pub(crate) fn run() -> Result<()> {
 
 /// Where cargo puts release files: `.cargo/config.toml` names the target, so the host's triple is part of the path.
 pub(crate) fn release_directory() -> Result<std::path::PathBuf> {
-    let version = run::output(std::process::Command::new("rustc").arg("-vV").current_dir(run::root()))?;
+    let version = run::output(
+        std::process::Command::new("rustc")
+            .arg("-vV")
+            .current_dir(run::root()),
+    )?;
     let host = version
         .lines()
         .find_map(|line| line.strip_prefix("host: "))
         .context("rustc -vV names no host")?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| run::root().join("target"), Into::into);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| run::root().join("target"), Into::into);
     Ok(target.join(host).join("release"))
 }
 
@@ -57,7 +76,10 @@ fn check_static(path: &Path) -> Result<u64> {
     let (size, count) = (number(&bytes, PHENTSIZE, 2)?, number(&bytes, PHNUM, 2)?);
     for index in 0..count {
         if number(&bytes, table + index * size, 4)? == PT_INTERP as usize {
-            bail!("{} is not static: it asks for an interpreter", path.display());
+            bail!(
+                "{} is not static: it asks for an interpreter",
+                path.display()
+            );
         }
     }
     Ok(bytes.len() as u64)
@@ -65,6 +87,11 @@ fn check_static(path: &Path) -> Result<u64> {
 
 /// The little-endian number of `width` bytes at `offset`.
 fn number(bytes: &[u8], offset: usize, width: usize) -> Result<usize> {
-    let field = bytes.get(offset..offset + width).context("the ELF file is cut off")?;
-    Ok(field.iter().rev().fold(0, |value, byte| (value << 8) | usize::from(*byte)))
+    let field = bytes
+        .get(offset..offset + width)
+        .context("the ELF file is cut off")?;
+    Ok(field
+        .iter()
+        .rev()
+        .fold(0, |value, byte| (value << 8) | usize::from(*byte)))
 }

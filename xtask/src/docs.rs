@@ -24,7 +24,12 @@ pub(crate) fn stale(tree: &Tree) -> Vec<Finding> {
     pages()
         .into_iter()
         .filter(|(path, text)| tree.text(path) != text)
-        .map(|(path, _)| Finding::new(path, "is not what the table prints: run `cargo xtask tidy --fix`"))
+        .map(|(path, _)| {
+            Finding::new(
+                path,
+                "is not what the table prints: run `cargo xtask tidy --fix`",
+            )
+        })
         .collect()
 }
 

@@ -1,5 +1,11 @@
 //! `cargo xtask`: everything that a contributor runs, each command in a file of its own.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a tool for contributors talks to its terminal"
+)]
+
 mod bench;
 mod demo;
 mod dist;

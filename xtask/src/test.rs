@@ -19,12 +19,17 @@ const TIERS: &[Tier] = &[
 
 /// Runs the named tiers, or all; stops at the first that fails.
 pub(crate) fn run(names: &[String]) -> Result<()> {
-    if let Some(unknown) = names.iter().find(|name| TIERS.iter().all(|(tier, _)| tier != name)) {
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| TIERS.iter().all(|(tier, _)| tier != name))
+    {
         bail!("there is no tier {unknown:?}: see `cargo xtask help`");
     }
     run::need_root("the test suite")?;
     setup::run()?;
-    let chosen = TIERS.iter().filter(|(tier, _)| names.is_empty() || names.iter().any(|name| name == tier));
+    let chosen = TIERS
+        .iter()
+        .filter(|(tier, _)| names.is_empty() || names.iter().any(|name| name == tier));
     let mut times = Vec::new();
     for (tier, work) in chosen {
         eprintln!("── {tier}");
@@ -39,11 +44,25 @@ pub(crate) fn run(names: &[String]) -> Result<()> {
 
 fn lint() -> Result<()> {
     run::check(run::cargo().args(["fmt", "--all", "--check"]))?;
-    run::check(run::cargo().args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))
+    run::check(run::cargo().args([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--quiet",
+        "--",
+        "-D",
+        "warnings",
+    ]))
 }
 
 fn unit() -> Result<()> {
-    run::check(run::cargo().args(["test", "--workspace", "--exclude", "coracle-system-tests", "--quiet"]))
+    run::check(run::cargo().args([
+        "test",
+        "--workspace",
+        "--exclude",
+        "coracle-system-tests",
+        "--quiet",
+    ]))
 }
 
 /// The system tests drive the files that are shipped, never a debug build.
@@ -51,7 +70,14 @@ fn system() -> Result<()> {
     dist::run()?;
     run::check(
         run::cargo()
-            .args(["test", "--package", "coracle-system-tests", "--quiet", "--", "--test-threads=2"])
+            .args([
+                "test",
+                "--package",
+                "coracle-system-tests",
+                "--quiet",
+                "--",
+                "--test-threads=2",
+            ])
             .env("CORACLE_DIST", run::root().join("dist")),
     )
 }

@@ -25,8 +25,14 @@ pub(crate) fn exchanges(page: &str) -> Vec<Exchange> {
             "```" => inside = false,
             _ if !inside => {}
             _ => match line.strip_prefix("# ").or_else(|| line.strip_prefix("$ ")) {
-                Some(typed) => exchanges.push(Exchange { typed: typed.to_owned(), printed: Vec::new() }),
-                None => exchanges.last_mut().into_iter().for_each(|exchange| exchange.printed.push(line.to_owned())),
+                Some(typed) => exchanges.push(Exchange {
+                    typed: typed.to_owned(),
+                    printed: Vec::new(),
+                }),
+                None => exchanges
+                    .last_mut()
+                    .into_iter()
+                    .for_each(|exchange| exchange.printed.push(line.to_owned())),
             },
         }
     }
@@ -37,7 +43,11 @@ pub(crate) fn exchanges(page: &str) -> Vec<Exchange> {
 ///
 /// # Errors
 /// When the command fails or prints something else.
-pub(crate) fn run(exchange: &Exchange, folder: &Path, environment: &[(&str, String)]) -> Result<()> {
+pub(crate) fn run(
+    exchange: &Exchange,
+    folder: &Path,
+    environment: &[(&str, String)],
+) -> Result<()> {
     eprintln!("# {}", exchange.typed);
     let output = Command::new("/bin/sh")
         .args(["-c", &format!("{{ {}\n}} 2>&1", exchange.typed)])
@@ -52,9 +62,18 @@ pub(crate) fn run(exchange: &Exchange, folder: &Path, environment: &[(&str, Stri
         bail!("`{}` ended with {}", exchange.typed, output.status);
     }
     let lines: Vec<&str> = printed.lines().map(str::trim_end).collect();
-    let expected: Vec<&str> = exchange.printed.iter().map(|line| line.trim_end()).collect();
+    let expected: Vec<&str> = exchange
+        .printed
+        .iter()
+        .map(|line| line.trim_end())
+        .collect();
     if !lines_match(&expected, &lines) {
-        bail!("`{}` should print\n{}\nand printed\n{}", exchange.typed, expected.join("\n"), lines.join("\n"));
+        bail!(
+            "`{}` should print\n{}\nand printed\n{}",
+            exchange.typed,
+            expected.join("\n"),
+            lines.join("\n")
+        );
     }
     Ok(())
 }
@@ -62,18 +81,27 @@ pub(crate) fn run(exchange: &Exchange, folder: &Path, environment: &[(&str, Stri
 fn lines_match(expected: &[&str], lines: &[&str]) -> bool {
     match expected.split_first() {
         None => lines.is_empty(),
-        Some((&"…", rest)) => (0..=lines.len()).any(|skipped| lines_match(rest, lines.get(skipped..).unwrap_or_default())),
-        Some((first, rest)) => lines.split_first().is_some_and(|(line, others)| line_matches(first, line) && lines_match(rest, others)),
+        Some((&"…", rest)) => (0..=lines.len())
+            .any(|skipped| lines_match(rest, lines.get(skipped..).unwrap_or_default())),
+        Some((first, rest)) => lines
+            .split_first()
+            .is_some_and(|(line, others)| line_matches(first, line) && lines_match(rest, others)),
     }
 }
 
 fn line_matches(expected: &str, line: &str) -> bool {
     let mut parts = expected.split('…');
-    let Some(mut rest) = parts.next().and_then(|start| line.strip_prefix(start)) else { return false };
+    let Some(mut rest) = parts.next().and_then(|start| line.strip_prefix(start)) else {
+        return false;
+    };
     let parts: Vec<&str> = parts.collect();
-    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
+    let Some((last, middle)) = parts.split_last() else {
+        return rest.is_empty();
+    };
     for part in middle {
-        let Some((_, after)) = rest.split_once(part) else { return false };
+        let Some((_, after)) = rest.split_once(part) else {
+            return false;
+        };
         rest = after;
     }
     rest.ends_with(last)
@@ -86,7 +114,10 @@ mod tests {
     #[test]
     fn a_page_gives_what_is_typed_and_what_is_printed() {
         let page = "text\n```console\n# one\nout\n$ two\n```\n# heading\n";
-        let typed: Vec<String> = exchanges(page).into_iter().map(|exchange| format!("{}→{}", exchange.typed, exchange.printed.join("|"))).collect();
+        let typed: Vec<String> = exchanges(page)
+            .into_iter()
+            .map(|exchange| format!("{}→{}", exchange.typed, exchange.printed.join("|")))
+            .collect();
         assert_eq!(typed, ["one→out", "two→"]);
     }
 

@@ -28,29 +28,54 @@ const SYSTEMD_RUN: &str = "/usr/bin/systemd-run";
 /// When `coracled` is not beside this file, ends at once, or does not become ready in time.
 pub(crate) fn start(directories: &Directories) -> Result<()> {
     let program = daemon_path()?;
-    fs::create_dir_all(&directories.runtime).with_context(|| format!("cannot make {}", directories.runtime.display()))?;
-    let ready = directories.runtime.join(format!("ready-{}", std::process::id()));
-    let socket = UnixDatagram::bind(&ready).with_context(|| format!("cannot listen on {}", ready.display()))?;
+    fs::create_dir_all(&directories.runtime)
+        .with_context(|| format!("cannot make {}", directories.runtime.display()))?;
+    let ready = directories
+        .runtime
+        .join(format!("ready-{}", std::process::id()));
+    let socket = UnixDatagram::bind(&ready)
+        .with_context(|| format!("cannot listen on {}", ready.display()))?;
     let outcome = launch(&program, directories, &ready).and_then(|child| wait(&socket, child));
     fs::remove_file(&ready).ok();
-    outcome.or_hint(|| format!("cannot start {}", program.display()), "run it by hand to see what it says")
+    outcome.or_hint(
+        || format!("cannot start {}", program.display()),
+        "run it by hand to see what it says",
+    )
 }
 
 /// `coracled` lies beside the command; a path from the environment would let somebody choose what root runs.
 pub(crate) fn daemon_path() -> Result<PathBuf> {
     let ours = fs::read_link("/proc/self/exe")?;
-    let path = ours.parent().map(|folder| folder.join("coracled")).unwrap_or_default();
+    let path = ours
+        .parent()
+        .map(|folder| folder.join("coracled"))
+        .unwrap_or_default();
     if !path.exists() {
-        bail!("there is no {}: install both files into one directory", path.display());
+        bail!(
+            "there is no {}: install both files into one directory",
+            path.display()
+        );
     }
     Ok(path)
 }
 
 fn launch(program: &Path, directories: &Directories, ready: &Path) -> Result<Child> {
-    let mut command = if Path::new(SYSTEMD_RUNS).is_dir() && Path::new(SYSTEMD_RUN).exists() && directories.runtime == Path::new(DEFAULT_RUNTIME) {
+    let mut command = if Path::new(SYSTEMD_RUNS).is_dir()
+        && Path::new(SYSTEMD_RUN).exists()
+        && directories.runtime == Path::new(DEFAULT_RUNTIME)
+    {
         let mut command = Command::new(SYSTEMD_RUN);
-        command.args(["--quiet", "--collect", "--unit=coracle", "--property=Delegate=yes", "--property=KillMode=mixed"]);
-        command.arg(format!("--setenv=NOTIFY_SOCKET={}", ready.display())).arg("--").arg(program);
+        command.args([
+            "--quiet",
+            "--collect",
+            "--unit=coracle",
+            "--property=Delegate=yes",
+            "--property=KillMode=mixed",
+        ]);
+        command
+            .arg(format!("--setenv=NOTIFY_SOCKET={}", ready.display()))
+            .arg("--")
+            .arg(program);
         command
     } else {
         let mut command = Command::new("/proc/self/exe");
@@ -58,25 +83,48 @@ fn launch(program: &Path, directories: &Directories, ready: &Path) -> Result<Chi
         command
     };
     add_directories(&mut command, directories);
-    command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").env("NOTIFY_SOCKET", ready);
-    command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .env_clear()
+        .env(
+            "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        )
+        .env("NOTIFY_SOCKET", ready);
+    command
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     Ok(command.spawn()?)
 }
 
 /// The options by which `coracled` and its parts know their instance.
 pub(crate) fn add_directories(command: &mut Command, directories: &Directories) {
-    for (option, path) in [("--runtime-dir", &directories.runtime), ("--state-dir", &directories.state), ("--config-dir", &directories.config)] {
+    for (option, path) in [
+        ("--runtime-dir", &directories.runtime),
+        ("--state-dir", &directories.state),
+        ("--config-dir", &directories.config),
+    ] {
         command.arg(option).arg(path);
     }
 }
 
 /// Waits for READY=1, or for the end of what should have sent it.
 fn wait(socket: &UnixDatagram, mut child: Child) -> Result<()> {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("the process has no id")?;
+    let pid = i32::try_from(child.id())
+        .ok()
+        .and_then(Pid::from_raw)
+        .context("the process has no id")?;
     let process = pidfd_open(pid, PidfdFlags::empty())?;
-    let timeout = Timespec { tv_sec: READY_TIMEOUT_S, tv_nsec: 0 };
+    let timeout = Timespec {
+        tv_sec: READY_TIMEOUT_S,
+        tv_nsec: 0,
+    };
     loop {
-        let mut sources = [PollFd::new(socket, PollFlags::IN), PollFd::from_borrowed_fd(process.as_fd(), PollFlags::IN)];
+        let mut sources = [
+            PollFd::new(socket, PollFlags::IN),
+            PollFd::from_borrowed_fd(process.as_fd(), PollFlags::IN),
+        ];
         if poll(&mut sources, Some(&timeout))? == 0 {
             bail!("it is not ready after {READY_TIMEOUT_S} s");
         }
@@ -96,7 +144,9 @@ fn wait(socket: &UnixDatagram, mut child: Child) -> Result<()> {
 
 /// A launcher that ended well has handed over; the message still comes.
 fn wait_for_message(socket: &UnixDatagram) -> Result<()> {
-    socket.set_read_timeout(Some(std::time::Duration::from_secs(READY_TIMEOUT_S.unsigned_abs())))?;
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(
+        READY_TIMEOUT_S.unsigned_abs(),
+    )))?;
     while !is_ready(socket)? {}
     Ok(())
 }
@@ -104,7 +154,11 @@ fn wait_for_message(socket: &UnixDatagram) -> Result<()> {
 fn is_ready(socket: &UnixDatagram) -> Result<bool> {
     let mut buffer = [0; 512];
     let length = socket.recv(&mut buffer)?;
-    Ok(buffer.get(..length).unwrap_or_default().split(|byte| *byte == b'\n').any(|line| line == b"READY=1"))
+    Ok(buffer
+        .get(..length)
+        .unwrap_or_default()
+        .split(|byte| *byte == b'\n')
+        .any(|line| line == b"READY=1"))
 }
 
 /// `worker detach PROGRAM…`: leaves the caller's session and control group, then becomes the program.
@@ -115,16 +169,23 @@ pub(crate) fn detach(mut arguments: impl Iterator<Item = std::ffi::OsString>) ->
     rustix::process::setsid().context("cannot leave the session")?;
     let program = arguments.next().context("no program to become")?;
     leave_control_groups();
-    Err(Command::new(&program).args(arguments).exec()).with_context(|| format!("cannot execute {}", program.display()))
+    Err(Command::new(&program).args(arguments).exec())
+        .with_context(|| format!("cannot execute {}", program.display()))
 }
 
 /// Moves to the top of every hierarchy, so that the end of a login ends nothing here. Where that is not allowed, the instance lives
 /// where it was started, and its own description shows that control group.
 fn leave_control_groups() {
-    let Ok(mounts) = fs::read_to_string("/proc/self/mountinfo") else { return };
+    let Ok(mounts) = fs::read_to_string("/proc/self/mountinfo") else {
+        return;
+    };
     for line in mounts.lines().filter(|line| line.contains(" - cgroup")) {
-        let Some(mount) = line.split(' ').nth(4) else { continue };
-        let procs = fs::OpenOptions::new().write(true).open(Path::new(mount).join("cgroup.procs"));
+        let Some(mount) = line.split(' ').nth(4) else {
+            continue;
+        };
+        let procs = fs::OpenOptions::new()
+            .write(true)
+            .open(Path::new(mount).join("cgroup.procs"));
         if let Ok(mut procs) = procs {
             procs.write_all(b"0").ok();
         }

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use load::portable::Profile;
-use load::{Diagnostic, HostTree, LoadState, Loaded, Loader, SearchPath, Severity, SpecifierContext};
+use load::{
+    Diagnostic, HostTree, LoadState, Loaded, Loader, SearchPath, Severity, SpecifierContext,
+};
 use model::{Unit, UnitName};
 use serde::Serialize;
 use wire::Setting;
@@ -30,31 +32,49 @@ pub(crate) struct Finding {
 /// # Errors
 /// When the file can't be read or the name is none.
 pub(crate) fn unit(context: &Context, what: &str) -> Result<Vec<Finding>> {
-    let loaded = if what.contains('/') { from_file(Path::new(what))? } else { from_path(context, what)? };
+    let loaded = if what.contains('/') {
+        from_file(Path::new(what))?
+    } else {
+        from_path(context, what)?
+    };
     let mut findings: Vec<Finding> = loaded.diagnostics.iter().map(Finding::of).collect();
     if loaded.state != LoadState::Loaded {
-        findings.push(Finding::whole(what, &format!("the unit is {}", loaded.state)));
+        findings.push(Finding::whole(
+            what,
+            &format!("the unit is {}", loaded.state),
+        ));
     }
     findings.extend(unenforced(&loaded.unit).map(|name| Finding::whole(what, &format!("{name}= restricts the service and is not enforced by this version: the start is refused"))));
     Ok(findings)
 }
 
 fn from_file(path: &Path) -> Result<Loaded> {
-    let name = path.file_name().and_then(|name| name.to_str()).context("the path names no file")?;
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .context("the path names no file")?;
     let name: UnitName = name.parse()?;
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(load::load_text(&name, path, &bytes, &specifiers()))
 }
 
 fn from_path(context: &Context, name: &str) -> Result<Loaded> {
-    let whole = if name.contains('.') { name.to_owned() } else { format!("{name}.service") };
+    let whole = if name.contains('.') {
+        name.to_owned()
+    } else {
+        format!("{name}.service")
+    };
     Ok(loader(context).load(&whole.parse()?))
 }
 
 /// The units of this instance, as the manager would find them.
 pub(crate) fn loader(context: &Context) -> Loader<HostTree> {
     let directories = &context.directories;
-    let path = SearchPath::own(&directories.config, &directories.runtime, &directories.state);
+    let path = SearchPath::own(
+        &directories.config,
+        &directories.runtime,
+        &directories.state,
+    );
     Loader::new(path, HostTree).with_context(specifiers())
 }
 
@@ -85,9 +105,18 @@ pub(crate) fn unenforced(unit: &Unit) -> impl Iterator<Item = &'static str> + '_
 /// When the name is none.
 pub(crate) fn unit_of_settings(name: &str, settings: &[Setting]) -> Result<Unit> {
     let name: UnitName = name.parse()?;
-    let lines: String = settings.iter().map(|setting| format!("{}={}\n", setting.directive, setting.value)).collect();
+    let lines: String = settings
+        .iter()
+        .map(|setting| format!("{}={}\n", setting.directive, setting.value))
+        .collect();
     let text = format!("[Service]\n{lines}");
-    Ok(load::load_text(&name, Path::new(name.as_str()), text.as_bytes(), &specifiers()).unit)
+    Ok(load::load_text(
+        &name,
+        Path::new(name.as_str()),
+        text.as_bytes(),
+        &specifiers(),
+    )
+    .unit)
 }
 
 impl Finding {
@@ -103,7 +132,14 @@ impl Finding {
     }
 
     fn whole(file: &str, message: &str) -> Finding {
-        Finding { file: file.to_owned(), line: 0, message: message.to_owned(), hint: None, is_error: true, rendered: format!("{file}: {message}") }
+        Finding {
+            file: file.to_owned(),
+            line: 0,
+            message: message.to_owned(),
+            hint: None,
+            is_error: true,
+            rendered: format!("{file}: {message}"),
+        }
     }
 }
 
@@ -111,13 +147,21 @@ impl Finding {
 pub(crate) fn profile_lines(name: &str) -> Option<Vec<String>> {
     let profile = Profile::named(name)?;
     let mut unit = Unit::new(UnitName::new("profile.service").ok()?);
-    profile.values().for_each(|(directive, value)| unit.set_raw(directive, value.clone()));
+    profile
+        .values()
+        .for_each(|(directive, value)| unit.set_raw(directive, value.clone()));
     let directives = profile.values().map(|(directive, _)| directive);
     let lines = directives.flat_map(|directive| {
         let printed = settings::print(&unit, directive);
         // A value that prints as nothing is the empty list, which a unit file says with an empty assignment.
-        let printed = if printed.is_empty() { vec![String::new()] } else { printed };
-        printed.into_iter().map(move |line| format!("{}={line}", directive.name()))
+        let printed = if printed.is_empty() {
+            vec![String::new()]
+        } else {
+            printed
+        };
+        printed
+            .into_iter()
+            .map(move |line| format!("{}={line}", directive.name()))
     });
     Some(lines.collect())
 }

@@ -44,7 +44,9 @@ impl Globals {
     /// Reads them from the root's matches: an option before or after the verb means the same.
     pub(crate) fn from_matches(matches: &ArgMatches) -> Globals {
         let inner = matches.subcommand().map_or(matches, |(_, options)| options);
-        Globals::from_arg_matches(inner).or_else(|_| Globals::from_arg_matches(matches)).unwrap_or_default()
+        Globals::from_arg_matches(inner)
+            .or_else(|_| Globals::from_arg_matches(matches))
+            .unwrap_or_default()
     }
 }
 
@@ -64,7 +66,10 @@ impl Directories {
             ("--state-dir", &self.state, DEFAULT_STATE),
             ("--config-dir", &self.config, DEFAULT_CONFIG),
         ];
-        all.into_iter().filter(|(_, path, default)| path.as_path() != Path::new(default)).map(|(option, path, _)| (option, path)).collect()
+        all.into_iter()
+            .filter(|(_, path, default)| path.as_path() != Path::new(default))
+            .map(|(option, path, _)| (option, path))
+            .collect()
     }
 }
 
@@ -81,11 +86,26 @@ impl Context {
     /// When a directory from the environment belongs neither to root nor to the caller.
     pub(crate) fn new(globals: Globals) -> Result<Context> {
         let directories = Directories {
-            runtime: directory(globals.runtime_dir.as_deref(), "CORACLE_RUNTIME_DIR", DEFAULT_RUNTIME)?,
-            state: directory(globals.state_dir.as_deref(), "CORACLE_STATE_DIR", DEFAULT_STATE)?,
-            config: directory(globals.config_dir.as_deref(), "CORACLE_CONFIG_DIR", DEFAULT_CONFIG)?,
+            runtime: directory(
+                globals.runtime_dir.as_deref(),
+                "CORACLE_RUNTIME_DIR",
+                DEFAULT_RUNTIME,
+            )?,
+            state: directory(
+                globals.state_dir.as_deref(),
+                "CORACLE_STATE_DIR",
+                DEFAULT_STATE,
+            )?,
+            config: directory(
+                globals.config_dir.as_deref(),
+                "CORACLE_CONFIG_DIR",
+                DEFAULT_CONFIG,
+            )?,
         };
-        Ok(Context { directories, globals })
+        Ok(Context {
+            directories,
+            globals,
+        })
     }
 
     /// A connection to the manager, which is started where none runs.
@@ -97,10 +117,16 @@ impl Context {
             return Ok(client);
         }
         if self.globals.no_autostart {
-            return Err(hint(format!("no manager runs for {}", self.directories.runtime.display()), "leave out --no-autostart to start one"));
+            return Err(hint(
+                format!("no manager runs for {}", self.directories.runtime.display()),
+                "leave out --no-autostart to start one",
+            ));
         }
         crate::autostart::start(&self.directories)?;
-        wire::Client::connect(&self.socket()).or_hint(|| "the manager was started but does not answer".to_owned(), "`coracled` in the foreground shows what is wrong")
+        wire::Client::connect(&self.socket()).or_hint(
+            || "the manager was started but does not answer".to_owned(),
+            "`coracled` in the foreground shows what is wrong",
+        )
     }
 
     /// A connection to the manager, if one runs.
@@ -110,7 +136,10 @@ impl Context {
     pub(crate) fn connect_if_running(&self) -> Result<Option<wire::Client>> {
         match wire::Client::connect(&self.socket()) {
             Ok(client) => Ok(Some(client)),
-            Err(wire::ClientError::Connect { source: Errno::NOENT | Errno::CONNREFUSED, .. }) => Ok(None),
+            Err(wire::ClientError::Connect {
+                source: Errno::NOENT | Errno::CONNREFUSED,
+                ..
+            }) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -131,7 +160,9 @@ fn directory(option: Option<&Path>, variable: &str, default: &str) -> Result<Pat
     if let Some(path) = option {
         return std::path::absolute(path).with_context(|| format!("{} is no path", path.display()));
     }
-    let Some(path) = std::env::var_os(variable).map(PathBuf::from) else { return Ok(default.into()) };
+    let Some(path) = std::env::var_os(variable).map(PathBuf::from) else {
+        return Ok(default.into());
+    };
     if !path.is_absolute() {
         bail!("{variable}={} is not an absolute path", path.display());
     }
@@ -141,10 +172,16 @@ fn directory(option: Option<&Path>, variable: &str, default: &str) -> Result<Pat
 
 /// A directory that somebody else owns would let them choose what we run (DESIGN of the interface: environment is honoured for root and the caller).
 fn trusted(path: &Path, variable: &str) -> Result<()> {
-    let Ok(metadata) = path.metadata() else { return Ok(()) };
+    let Ok(metadata) = path.metadata() else {
+        return Ok(());
+    };
     let caller = rustix::process::geteuid().as_raw();
     if metadata.uid() != 0 && metadata.uid() != caller {
-        bail!("{variable}={} belongs to user {}, neither to root nor to you", path.display(), metadata.uid());
+        bail!(
+            "{variable}={} belongs to user {}, neither to root nor to you",
+            path.display(),
+            metadata.uid()
+        );
     }
     Ok(())
 }

@@ -13,7 +13,10 @@ pub(crate) struct Hint {
 impl Hint {
     /// What failed, and what to do next.
     pub(crate) fn new(what: impl Into<String>, next: impl Into<String>) -> Hint {
-        Hint { what: what.into(), next: next.into() }
+        Hint {
+            what: what.into(),
+            next: next.into(),
+        }
     }
 }
 
@@ -27,7 +30,10 @@ impl std::error::Error for Hint {}
 
 /// An error that says `what` failed and, on a line of its own, what to do `next`.
 pub(crate) fn hint(what: impl Into<String>, next: impl Into<String>) -> anyhow::Error {
-    anyhow::Error::new(Hint { what: what.into(), next: next.into() })
+    anyhow::Error::new(Hint {
+        what: what.into(),
+        next: next.into(),
+    })
 }
 
 /// Adds a next step to an error that has none.
@@ -38,7 +44,12 @@ pub(crate) trait WithHint<T> {
 
 impl<T, E: Into<anyhow::Error>> WithHint<T> for Result<T, E> {
     fn or_hint(self, what: impl FnOnce() -> String, next: &str) -> anyhow::Result<T> {
-        self.map_err(|error| error.into().context(Hint { what: what(), next: next.to_owned() }))
+        self.map_err(|error| {
+            error.into().context(Hint {
+                what: what(),
+                next: next.to_owned(),
+            })
+        })
     }
 }
 
@@ -56,14 +67,28 @@ pub(crate) fn exit(outcome: anyhow::Result<u8>) -> ExitCode {
 fn tell(error: &anyhow::Error) {
     use crate::terminal::{Paint, complain, plain};
     let mut chain = error.chain().map(|cause| plain(&cause.to_string()));
-    complain(&format!("{} {}", Paint::Red.on("Error:"), chain.next().unwrap_or_default()));
+    complain(&format!(
+        "{} {}",
+        Paint::Red.on("Error:"),
+        chain.next().unwrap_or_default()
+    ));
     let causes: Vec<String> = chain.collect();
     match causes.as_slice() {
         [] => {}
         [only] => complain(&format!("Caused by: {only}")),
-        several => several.iter().enumerate().for_each(|(index, cause)| complain(&format!("Caused by {}: {cause}", index + 1))),
+        several => several
+            .iter()
+            .enumerate()
+            .for_each(|(index, cause)| complain(&format!("Caused by {}: {cause}", index + 1))),
     }
-    for found in error.chain().filter_map(|cause| cause.downcast_ref::<Hint>()) {
-        complain(&format!("{} {}", Paint::Bold.on("Hint:"), plain(&found.next)));
+    for found in error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<Hint>())
+    {
+        complain(&format!(
+            "{} {}",
+            Paint::Bold.on("Hint:"),
+            plain(&found.next)
+        ));
     }
 }

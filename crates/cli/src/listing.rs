@@ -11,18 +11,36 @@ pub(crate) type Column<T> = (&'static str, fn(&T) -> String);
 ///
 /// # Errors
 /// When a row can't be turned into JSON.
-pub(crate) fn print<T: Serialize>(rows: &[T], columns: &[Column<T>], json: bool) -> anyhow::Result<()> {
+pub(crate) fn print<T: Serialize>(
+    rows: &[T],
+    columns: &[Column<T>],
+    json: bool,
+) -> anyhow::Result<()> {
     if json {
         say(&serde_json::to_string_pretty(rows)?);
         return Ok(());
     }
-    let table: Vec<Vec<String>> = rows.iter().map(|row| columns.iter().map(|(_, text)| plain(&text(row))).collect()).collect();
+    let table: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| columns.iter().map(|(_, text)| plain(&text(row))).collect())
+        .collect();
     let widths: Vec<usize> = columns
         .iter()
         .enumerate()
-        .map(|(index, (title, _))| table.iter().filter_map(|row| row.get(index)).map(|cell| cell.chars().count()).max().unwrap_or(0).max(title.len()))
+        .map(|(index, (title, _))| {
+            table
+                .iter()
+                .filter_map(|row| row.get(index))
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or(0)
+                .max(title.len())
+        })
         .collect();
-    let titles: Vec<String> = columns.iter().map(|(title, _)| (*title).to_owned()).collect();
+    let titles: Vec<String> = columns
+        .iter()
+        .map(|(title, _)| (*title).to_owned())
+        .collect();
     say(&Paint::Bold.on(&line(&titles, &widths)));
     for row in &table {
         say(&line(row, &widths));
@@ -31,6 +49,10 @@ pub(crate) fn print<T: Serialize>(rows: &[T], columns: &[Column<T>], json: bool)
 }
 
 fn line(cells: &[String], widths: &[usize]) -> String {
-    let padded: Vec<String> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+    let padded: Vec<String> = cells
+        .iter()
+        .zip(widths)
+        .map(|(cell, width)| format!("{cell:width$}"))
+        .collect();
     padded.join("  ").trim_end().to_owned()
 }

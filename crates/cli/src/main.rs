@@ -23,7 +23,10 @@ use context::{Context, Globals};
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    if arguments.get(1).is_some_and(|word| word == workers::ARGUMENT) {
+    if arguments
+        .get(1)
+        .is_some_and(|word| word == workers::ARGUMENT)
+    {
         return failure::exit(workers::main(arguments.into_iter().skip(2)));
     }
     let verb = verbs::of(&arguments);
@@ -35,7 +38,9 @@ fn main() -> ExitCode {
 
 /// Building the options of all verbs costs more than a start; so only the verb that is run is built, and all of them for help and errors.
 fn command_for(verb: Option<&'static verbs::Verb>) -> clap::Command {
-    verb.map_or_else(verbs::whole_command, |verb| verbs::root_command().subcommand((verb.command)()))
+    verb.map_or_else(verbs::whole_command, |verb| {
+        verbs::root_command().subcommand((verb.command)())
+    })
 }
 
 fn run(verb: Option<&verbs::Verb>, matches: &clap::ArgMatches) -> anyhow::Result<u8> {
@@ -48,7 +53,10 @@ fn run(verb: Option<&verbs::Verb>, matches: &clap::ArgMatches) -> anyhow::Result
 }
 
 fn usage(error: &clap::Error) -> ExitCode {
-    let asked_for_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    let asked_for_help = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    );
     if error.print().is_err() {
         return ExitCode::FAILURE;
     }

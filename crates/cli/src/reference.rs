@@ -7,7 +7,11 @@ use crate::terminal::Paint;
 
 /// A row for people.
 pub(crate) fn text(row: &Row) -> String {
-    let mut page = format!("{}  {}\n", Paint::Bold.on(&format!("{}=", row.name)), row.summary);
+    let mut page = format!(
+        "{}  {}\n",
+        Paint::Bold.on(&format!("{}=", row.name)),
+        row.summary
+    );
     let mut field = |name: &str, value: &str| {
         if !value.is_empty() {
             page.push_str(&format!("{name:>12}: {value}\n"));

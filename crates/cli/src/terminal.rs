@@ -50,7 +50,9 @@ pub(crate) fn plain(text: &str) -> String {
     for letter in text.chars() {
         match letter {
             '\n' | '\t' => shown.push(letter),
-            letter if letter.is_control() || is_direction_mark(letter) => shown.extend(letter.escape_unicode()),
+            letter if letter.is_control() || is_direction_mark(letter) => {
+                shown.extend(letter.escape_unicode())
+            }
             letter => shown.push(letter),
         }
     }
@@ -80,16 +82,19 @@ pub(crate) fn ask(question: &str) -> Result<bool> {
     if input.read_line(&mut answer)? == 0 {
         bail!("the question was not answered");
     }
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    Ok(matches!(
+        answer.trim().to_ascii_lowercase().as_str(),
+        "y" | "yes"
+    ))
 }
 
 /// A size in bytes, as people read it.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: &[(&str, u64)] = &[("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)];
-    UNITS
-        .iter()
-        .find(|(_, unit)| bytes >= *unit)
-        .map_or_else(|| format!("{bytes} B"), |(name, unit)| format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit))
+    UNITS.iter().find(|(_, unit)| bytes >= *unit).map_or_else(
+        || format!("{bytes} B"),
+        |(name, unit)| format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),
+    )
 }
 
 #[cfg(test)]
@@ -98,11 +103,17 @@ mod tests {
 
     #[test]
     fn control_bytes_and_direction_marks_are_shown_not_sent() {
-        assert_eq!(plain("a\x1b[31mb\u{202e}c\nd"), "a\\u{1b}[31mb\\u{202e}c\nd");
+        assert_eq!(
+            plain("a\x1b[31mb\u{202e}c\nd"),
+            "a\\u{1b}[31mb\\u{202e}c\nd"
+        );
     }
 
     #[test]
     fn sizes_have_one_decimal() {
-        assert_eq!([size(999), size(3_140_000), size(2_000_000_000)], ["999 B", "3.1 MB", "2.0 GB"]);
+        assert_eq!(
+            [size(999), size(3_140_000), size(2_000_000_000)],
+            ["999 B", "3.1 MB", "2.0 GB"]
+        );
     }
 }

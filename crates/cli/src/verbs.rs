@@ -83,7 +83,10 @@ verbs! {
 pub(crate) fn of(arguments: &[OsString]) -> Option<&'static Verb> {
     let mut words = arguments.iter().skip(1).map(OsString::as_os_str);
     while let Some(word) = words.next() {
-        if VALUED_OPTIONS.iter().any(|option| word == OsStr::new(option)) {
+        if VALUED_OPTIONS
+            .iter()
+            .any(|option| word == OsStr::new(option))
+        {
             words.next();
         } else if !word.as_encoded_bytes().starts_with(b"-") {
             return VERBS.iter().find(|verb| word == OsStr::new(verb.name));

@@ -37,7 +37,11 @@ impl HttpsServer {
         let stop = Arc::new(AtomicBool::new(false));
         let (folder, stopped) = (folder.to_owned(), Arc::clone(&stop));
         let thread = std::thread::spawn(move || serve(&listener, &config, &folder, &stopped));
-        HttpsServer { address, stop, thread: Some(thread) }
+        HttpsServer {
+            address,
+            stop,
+            thread: Some(thread),
+        }
     }
 
     /// The address of a file.
@@ -61,20 +65,45 @@ impl Drop for HttpsServer {
 fn config(keys: &Path) -> ServerConfig {
     let (key, certificate) = (keys.join("server.key"), keys.join("ca.crt"));
     let status = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"])
-        .args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"])
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=127.0.0.1",
+        ])
+        .args([
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+        ])
         .arg("-keyout")
         .arg(&key)
         .arg("-out")
         .arg(&certificate)
         .stderr(std::process::Stdio::null())
         .status();
-    assert!(status.expect("openssl is installed").success(), "openssl makes a certificate");
+    assert!(
+        status.expect("openssl is installed").success(),
+        "openssl makes a certificate"
+    );
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let chain = vec![CertificateDer::from_pem_file(&certificate).expect("a certificate")];
     let key = PrivateKeyDer::from_pem_file(&key).expect("a key");
-    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions of TLS");
-    builder.with_no_client_auth().with_single_cert(chain, key).expect("key and certificate belong together")
+    let builder = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions of TLS");
+    builder
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .expect("key and certificate belong together")
 }
 
 fn serve(listener: &TcpListener, config: &Arc<ServerConfig>, folder: &Path, stop: &AtomicBool) {
@@ -106,7 +135,11 @@ fn answer(stream: TcpStream, config: &Arc<ServerConfig>, folder: &Path) -> std::
             from = range.trim().trim_end_matches('-').parse().unwrap_or(0);
         }
     }
-    let path = request.split(' ').nth(1).unwrap_or("/").trim_start_matches('/');
+    let path = request
+        .split(' ')
+        .nth(1)
+        .unwrap_or("/")
+        .trim_start_matches('/');
     reply(stream.get_mut(), &folder.join(path), from)?;
     let stream = stream.get_mut();
     stream.conn.send_close_notify();
@@ -115,13 +148,26 @@ fn answer(stream: TcpStream, config: &Arc<ServerConfig>, folder: &Path) -> std::
 
 fn reply(out: &mut impl Write, path: &PathBuf, from: usize) -> std::io::Result<()> {
     let Ok(mut file) = fs::File::open(path) else {
-        return out.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        return out.write_all(
+            b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        );
     };
     let mut content = Vec::new();
     file.read_to_end(&mut content)?;
     let total = content.len();
     let rest = content.get(from..).unwrap_or_default();
-    let status = if from > 0 { format!("206 Partial Content\r\nContent-Range: bytes {from}-{}/{total}", total.saturating_sub(1)) } else { "200 OK".to_owned() };
-    write!(out, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nETag: \"{total}\"\r\nAccept-Ranges: bytes\r\nConnection: close\r\n\r\n", rest.len())?;
+    let status = if from > 0 {
+        format!(
+            "206 Partial Content\r\nContent-Range: bytes {from}-{}/{total}",
+            total.saturating_sub(1)
+        )
+    } else {
+        "200 OK".to_owned()
+    };
+    write!(
+        out,
+        "HTTP/1.1 {status}\r\nContent-Length: {}\r\nETag: \"{total}\"\r\nAccept-Ranges: bytes\r\nConnection: close\r\n\r\n",
+        rest.len()
+    )?;
     out.write_all(rest)
 }

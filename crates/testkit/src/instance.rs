@@ -26,7 +26,13 @@ impl Finished {
     #[track_caller]
     #[must_use]
     pub fn ok(self) -> Finished {
-        assert!(self.status == 0, "ended with {}\n{}{}", self.status, self.stdout, self.stderr);
+        assert!(
+            self.status == 0,
+            "ended with {}\n{}{}",
+            self.status,
+            self.stdout,
+            self.stderr
+        );
         self
     }
 }
@@ -45,8 +51,15 @@ impl Instance {
     #[must_use]
     pub fn new() -> Instance {
         let dist = std::env::var_os("CORACLE_DIST").map_or_else(default_dist, PathBuf::from);
-        assert!(dist.join("coracled").exists(), "no {}: run `cargo xtask dist` first", dist.join("coracled").display());
-        let folder = tempfile::Builder::new().prefix("coracle-test-").tempdir().expect("a temporary folder");
+        assert!(
+            dist.join("coracled").exists(),
+            "no {}: run `cargo xtask dist` first",
+            dist.join("coracled").display()
+        );
+        let folder = tempfile::Builder::new()
+            .prefix("coracle-test-")
+            .tempdir()
+            .expect("a temporary folder");
         for name in ["run", "state", "config/units"] {
             fs::create_dir_all(folder.path().join(name)).expect("the instance's folders");
         }
@@ -85,7 +98,12 @@ impl Instance {
     /// When it can't be started.
     #[must_use]
     pub fn coracle(&self, arguments: &[&str]) -> Finished {
-        finished(&self.command(arguments).output().expect("the command starts"))
+        finished(
+            &self
+                .command(arguments)
+                .output()
+                .expect("the command starts"),
+        )
     }
 
     /// Runs a command that must succeed and returns its standard output.
@@ -104,7 +122,9 @@ impl Instance {
     #[track_caller]
     #[must_use]
     pub fn property(&self, unit: &str, name: &str) -> String {
-        self.ok(&["show", "-p", name, "--value", unit]).trim().to_owned()
+        self.ok(&["show", "-p", name, "--value", unit])
+            .trim()
+            .to_owned()
     }
 
     /// The process that `NAME` of the instance's own description is: `KeeperPID`, `ManagerPID` or `LogPID`.
@@ -114,7 +134,11 @@ impl Instance {
     #[track_caller]
     #[must_use]
     pub fn process(&self, name: &str) -> Pid {
-        let number: i32 = self.ok(&["show", "-p", name, "--value"]).trim().parse().expect("a process id");
+        let number: i32 = self
+            .ok(&["show", "-p", name, "--value"])
+            .trim()
+            .parse()
+            .expect("a process id");
         Pid::from_raw(number).expect("a process id")
     }
 
@@ -126,15 +150,28 @@ impl Instance {
     #[must_use]
     pub fn control_group(&self) -> String {
         let group = self.ok(&["show", "-p", "ControlGroup", "--value"]);
-        if group.trim().is_empty() { "no control group".to_owned() } else { group.trim().to_owned() }
+        if group.trim().is_empty() {
+            "no control group".to_owned()
+        } else {
+            group.trim().to_owned()
+        }
     }
 
     /// Ends the instance and waits until its keeper is gone.
     pub fn stop(&self) {
-        let Ok(answer) = self.command(&["--no-autostart", "show", "-p", "KeeperPID", "--value"]).output() else { return };
+        let Ok(answer) = self
+            .command(&["--no-autostart", "show", "-p", "KeeperPID", "--value"])
+            .output()
+        else {
+            return;
+        };
         let number = String::from_utf8_lossy(&answer.stdout).trim().parse().ok();
-        let Some(pid) = number.and_then(Pid::from_raw) else { return };
-        let Ok(keeper) = pidfd_open(pid, PidfdFlags::empty()) else { return };
+        let Some(pid) = number.and_then(Pid::from_raw) else {
+            return;
+        };
+        let Ok(keeper) = pidfd_open(pid, PidfdFlags::empty()) else {
+            return;
+        };
         let asked = self.command(&["--no-autostart", "daemon-exit"]).output();
         if !asked.is_ok_and(|output| output.status.success()) {
             pidfd_send_signal(&keeper, Signal::TERM).expect("the keeper takes a signal");
@@ -161,7 +198,14 @@ fn default_dist() -> PathBuf {
 
 fn finished(output: &Output) -> Finished {
     use std::os::unix::process::ExitStatusExt;
-    let status = output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap_or(0));
+    let status = output
+        .status
+        .code()
+        .unwrap_or_else(|| 128 + output.status.signal().unwrap_or(0));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Finished { status, stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    Finished {
+        status,
+        stdout: text(&output.stdout),
+        stderr: text(&output.stderr),
+    }
 }

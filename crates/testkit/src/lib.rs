@@ -13,5 +13,8 @@ pub use picture::Picture;
 /// # Panics
 /// When the effective user is not root.
 pub fn require_root() {
-    assert!(rustix::process::geteuid().is_root(), "this test needs root: run it again as root");
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "this test needs root: run it again as root"
+    );
 }

@@ -17,7 +17,10 @@ impl Picture {
         let mut things = BTreeSet::new();
         mounts(&mut things);
         loops(&mut things);
-        for (kind, folder) in [("cgroup", "/sys/fs/cgroup/unified"), ("netns", "/run/netns")] {
+        for (kind, folder) in [
+            ("cgroup", "/sys/fs/cgroup/unified"),
+            ("netns", "/run/netns"),
+        ] {
             files(kind, Path::new(folder), true, &mut things);
         }
         for table in ["shm", "msg", "sem"] {
@@ -62,7 +65,11 @@ fn mounts(things: &mut BTreeSet<String>) {
 fn loops(things: &mut BTreeSet<String>) {
     for entry in fs::read_dir("/sys/block").into_iter().flatten().flatten() {
         if let Ok(file) = fs::read_to_string(entry.path().join("loop/backing_file")) {
-            things.insert(format!("loop {} {}", entry.file_name().display(), file.trim()));
+            things.insert(format!(
+                "loop {} {}",
+                entry.file_name().display(),
+                file.trim()
+            ));
         }
     }
 }

@@ -16,6 +16,12 @@ pub fn with_units(units: &[(&str, &str)], work: impl FnOnce(&Instance)) {
     work(&instance);
     let group = instance.control_group();
     instance.stop();
-    let left: Vec<String> = before.left_behind(&Picture::take(&[])).into_iter().filter(|thing| thing.contains(&group) || thing.contains(&instance.folder().display().to_string())).collect();
+    let left: Vec<String> = before
+        .left_behind(&Picture::take(&[]))
+        .into_iter()
+        .filter(|thing| {
+            thing.contains(&group) || thing.contains(&instance.folder().display().to_string())
+        })
+        .collect();
     assert!(left.is_empty(), "left behind: {left:#?}");
 }

@@ -21,25 +21,40 @@ fn a_oneshot_runs_its_commands_in_order_and_remains_when_told() {
     with_units(&[("a.service", unit)], |coracle| {
         coracle.ok(&["start", "a"]);
         assert_eq!(coracle.property("a.service", "SubState"), "exited");
-        assert_eq!(coracle.ok(&["logs", "-u", "a.service", "--cat", "-p", "info"]).lines().filter(|line| ["one", "two"].contains(line)).collect::<Vec<_>>(), ["one", "two"]);
+        assert_eq!(
+            coracle
+                .ok(&["logs", "-u", "a.service", "--cat", "-p", "info"])
+                .lines()
+                .filter(|line| ["one", "two"].contains(line))
+                .collect::<Vec<_>>(),
+            ["one", "two"]
+        );
     });
 }
 
 #[test]
 fn an_exec_service_whose_program_is_missing_fails_to_start_and_says_why() {
-    with_units(&[("a.service", "[Service]\nType=exec\nExecStart=/nonexistent\n")], |coracle| {
-        let started = coracle.coracle(&["start", "a"]);
-        assert_eq!(started.status, 1);
-        assert!(started.stderr.contains("Hint:"), "{}", started.stderr);
-        assert_eq!(coracle.property("a.service", "Result"), "exit-code");
-        assert_eq!(coracle.property("a.service", "ExecMainStatus"), "203");
-    });
+    with_units(
+        &[(
+            "a.service",
+            "[Service]\nType=exec\nExecStart=/nonexistent\n",
+        )],
+        |coracle| {
+            let started = coracle.coracle(&["start", "a"]);
+            assert_eq!(started.status, 1);
+            assert!(started.stderr.contains("Hint:"), "{}", started.stderr);
+            assert_eq!(coracle.property("a.service", "Result"), "exit-code");
+            assert_eq!(coracle.property("a.service", "ExecMainStatus"), "203");
+        },
+    );
 }
 
 #[test]
 fn a_notify_service_is_active_when_it_says_so_and_shows_its_status() {
     let unit = "[Service]\nType=notify\nNotifyAccess=all\nExecStart=/bin/sh -c 'systemd-notify --ready --status=\"at work\" 2>/dev/null || printf \"READY=1\\nSTATUS=at work\" | socat - UNIX-SENDTO:$NOTIFY_SOCKET; exec sleep infinity'\n";
-    if !std::path::Path::new("/usr/bin/socat").exists() && !std::path::Path::new("/usr/bin/systemd-notify").exists() {
+    if !std::path::Path::new("/usr/bin/socat").exists()
+        && !std::path::Path::new("/usr/bin/systemd-notify").exists()
+    {
         panic!("this test needs /usr/bin/socat: run `cargo xtask setup`");
     }
     with_units(&[("a.service", unit)], |coracle| {
@@ -64,7 +79,10 @@ fn a_failing_service_is_restarted_until_its_limit() {
 #[test]
 fn units_start_after_what_they_are_ordered_after_and_fall_with_what_they_are_bound_to() {
     let units = [
-        ("a.service", "[Unit]\nRequires=b.service\nAfter=b.service\nBindsTo=b.service\n[Service]\nExecStart=/bin/sleep infinity\n"),
+        (
+            "a.service",
+            "[Unit]\nRequires=b.service\nAfter=b.service\nBindsTo=b.service\n[Service]\nExecStart=/bin/sleep infinity\n",
+        ),
         ("b.service", FOREVER),
     ];
     with_units(&units, |coracle| {
@@ -78,8 +96,14 @@ fn units_start_after_what_they_are_ordered_after_and_fall_with_what_they_are_bou
 #[test]
 fn a_failure_starts_what_on_failure_names() {
     let units = [
-        ("a.service", "[Unit]\nOnFailure=b.service\n[Service]\nType=oneshot\nExecStart=/bin/false\n"),
-        ("b.service", "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n"),
+        (
+            "a.service",
+            "[Unit]\nOnFailure=b.service\n[Service]\nType=oneshot\nExecStart=/bin/false\n",
+        ),
+        (
+            "b.service",
+            "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n",
+        ),
     ];
     with_units(&units, |coracle| {
         assert_eq!(coracle.coracle(&["start", "a"]).status, 1);
@@ -90,13 +114,28 @@ fn a_failure_starts_what_on_failure_names() {
 
 #[test]
 fn a_unit_with_a_restriction_that_is_not_enforced_refuses_to_start_and_names_it() {
-    with_units(&[("a.service", "[Service]\nRestrictFileSystems=ext4\nExecStart=/bin/true\nType=oneshot\n")], |coracle| {
-        let refused = coracle.coracle(&["start", "a"]);
-        assert_eq!(refused.status, 1);
-        assert!(refused.stderr.contains("RestrictFileSystems"), "{}", refused.stderr);
-        coracle.ok(&["start", "--allow-unenforced", "a"]);
-        assert!(coracle.coracle(&["status", "a"]).stdout.contains("RestrictFileSystems"));
-    });
+    with_units(
+        &[(
+            "a.service",
+            "[Service]\nRestrictFileSystems=ext4\nExecStart=/bin/true\nType=oneshot\n",
+        )],
+        |coracle| {
+            let refused = coracle.coracle(&["start", "a"]);
+            assert_eq!(refused.status, 1);
+            assert!(
+                refused.stderr.contains("RestrictFileSystems"),
+                "{}",
+                refused.stderr
+            );
+            coracle.ok(&["start", "--allow-unenforced", "a"]);
+            assert!(
+                coracle
+                    .coracle(&["status", "a"])
+                    .stdout
+                    .contains("RestrictFileSystems")
+            );
+        },
+    );
 }
 
 #[test]
@@ -107,7 +146,12 @@ fn exit_statuses_are_those_that_administrators_know() {
         assert_eq!(coracle.coracle(&["status", "nobody"]).status, 4);
         coracle.ok(&["start", "a"]);
         assert_eq!(coracle.coracle(&["is-active", "a"]).status, 0);
-        assert_eq!(coracle.coracle(&["start", "--job-mode=nonsense", "a"]).status, 1);
+        assert_eq!(
+            coracle
+                .coracle(&["start", "--job-mode=nonsense", "a"])
+                .status,
+            1
+        );
         assert_eq!(coracle.coracle(&["frobnicate"]).status, 2);
     });
 }

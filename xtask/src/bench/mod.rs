@@ -33,16 +33,28 @@ const BENCHES: &[Bench] = &[
 
 /// Runs the named benches, or all.
 pub(crate) fn run(names: &[String]) -> Result<()> {
-    if let Some(unknown) = names.iter().find(|name| BENCHES.iter().all(|(bench, _)| bench != name)) {
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| BENCHES.iter().all(|(bench, _)| bench != name))
+    {
         let known: Vec<&str> = BENCHES.iter().map(|(name, _)| *name).collect();
-        bail!("there is no bench {unknown:?}; there are {}", known.join(", "));
+        bail!(
+            "there is no bench {unknown:?}; there are {}",
+            known.join(", ")
+        );
     }
     run::need_root("measuring starts")?;
     dist::run()?;
     println!("{:<16}  {:<58}  {:>18}  goal", "bench", "what", "median");
-    for (name, work) in BENCHES.iter().filter(|(name, _)| names.is_empty() || names.iter().any(|wanted| wanted == name)) {
+    for (name, work) in BENCHES
+        .iter()
+        .filter(|(name, _)| names.is_empty() || names.iter().any(|wanted| wanted == name))
+    {
         for figure in work()? {
-            println!("{name:<16}  {:<58}  {:>18}  {}", figure.what, figure.value, figure.goal);
+            println!(
+                "{name:<16}  {:<58}  {:>18}  {}",
+                figure.what, figure.value, figure.goal
+            );
         }
     }
     Ok(())

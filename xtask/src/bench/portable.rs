@@ -23,5 +23,9 @@ pub(super) fn attach_and_start() -> Result<Vec<Figure>> {
         instance.ok(&["purge", "--forget", "hello"]);
     }
     let median: Duration = timing::median(&mut times);
-    Ok(vec![Figure { what: "start of a stored 3 MB image".to_owned(), value: format!("{:.1} ms", median.as_secs_f64() * 1e3), goal: "≤ 30 ms" }])
+    Ok(vec![Figure {
+        what: "start of a stored 3 MB image".to_owned(),
+        value: format!("{:.1} ms", median.as_secs_f64() * 1e3),
+        goal: "≤ 30 ms",
+    }])
 }

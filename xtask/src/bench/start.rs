@@ -12,26 +12,54 @@ const ROUNDS: usize = 200;
 
 /// `coracle run --wait /bin/true` against `bwrap --unshare-all`: at most 0.6 of its time.
 pub(super) fn plain() -> Result<Vec<Figure>> {
-    against_bwrap(&["run", "--quiet", "--wait", "/bin/true"], "coracle run --wait /bin/true", "≤ 0.6")
+    against_bwrap(
+        &["run", "--quiet", "--wait", "/bin/true"],
+        "coracle run --wait /bin/true",
+        "≤ 0.6",
+    )
 }
 
 /// The same with every directive of the default profile: at most 1.2 of bwrap's time.
 pub(super) fn sandboxed() -> Result<Vec<Figure>> {
-    against_bwrap(&["run", "--quiet", "--profile=default", "--wait", "/bin/true"], "the same, whole default profile", "≤ 1.2")
+    against_bwrap(
+        &["run", "--quiet", "--profile=default", "--wait", "/bin/true"],
+        "the same, whole default profile",
+        "≤ 1.2",
+    )
 }
 
 fn against_bwrap(arguments: &[&str], what: &str, goal: &'static str) -> Result<Vec<Figure>> {
     let instance = Instance::new();
     let mut bwrap = Command::new("bwrap");
     bwrap.args(["--unshare-all", "--ro-bind", "/", "/", "/bin/true"]);
-    let commands = [instance.command(arguments), bwrap, Command::new("/bin/true")];
+    let commands = [
+        instance.command(arguments),
+        bwrap,
+        Command::new("/bin/true"),
+    ];
     let [ours, bwrap, floor] = timing::medians(ROUNDS, commands)?;
     let ratio = ours.as_secs_f64() / bwrap.as_secs_f64();
     Ok(vec![
-        Figure { what: what.to_owned(), value: micros(ours), goal: "" },
-        Figure { what: "bwrap --unshare-all /bin/true".to_owned(), value: micros(bwrap), goal: "" },
-        Figure { what: "fork and exec of /bin/true".to_owned(), value: micros(floor), goal: "" },
-        Figure { what: "ratio to bwrap".to_owned(), value: format!("{ratio:.2}"), goal },
+        Figure {
+            what: what.to_owned(),
+            value: micros(ours),
+            goal: "",
+        },
+        Figure {
+            what: "bwrap --unshare-all /bin/true".to_owned(),
+            value: micros(bwrap),
+            goal: "",
+        },
+        Figure {
+            what: "fork and exec of /bin/true".to_owned(),
+            value: micros(floor),
+            goal: "",
+        },
+        Figure {
+            what: "ratio to bwrap".to_owned(),
+            value: format!("{ratio:.2}"),
+            goal,
+        },
     ])
 }
 

@@ -12,7 +12,10 @@ const WARM_UP_ROUNDS: usize = 10;
 ///
 /// # Errors
 /// When a command can't be started or fails: a failed start must not count as a fast one.
-pub(super) fn medians<const N: usize>(rounds: usize, mut commands: [Command; N]) -> Result<[Duration; N]> {
+pub(super) fn medians<const N: usize>(
+    rounds: usize,
+    mut commands: [Command; N],
+) -> Result<[Duration; N]> {
     let mut times: [Vec<Duration>; N] = std::array::from_fn(|_| Vec::with_capacity(rounds));
     for round in 0..WARM_UP_ROUNDS + rounds {
         for (command, times) in commands.iter_mut().zip(&mut times) {
@@ -33,9 +36,14 @@ pub(super) fn median(times: &mut [Duration]) -> Duration {
 
 /// Runs a command and returns how long it took from start to exit.
 pub(super) fn once(command: &mut Command) -> Result<Duration> {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let begin = Instant::now();
-    let status = command.status().with_context(|| format!("cannot run {command:?}"))?;
+    let status = command
+        .status()
+        .with_context(|| format!("cannot run {command:?}"))?;
     let time = begin.elapsed();
     if !status.success() {
         bail!("{command:?} ended with {status}");

@@ -7,26 +7,52 @@ use super::tree::Tree;
 const LENGTHS: &[(&str, usize)] = &[("README.md", 120), ("ARCHITECTURE.md", 300)];
 
 /// Documents that a reader may expect at the root.
-const EXPECTED: &[&str] =
-    &["README.md", "ARCHITECTURE.md", "SPECIFICATION.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"];
+const EXPECTED: &[&str] = &[
+    "README.md",
+    "ARCHITECTURE.md",
+    "SPECIFICATION.md",
+    "SECURITY.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "LICENSE-MIT",
+    "LICENSE-APACHE",
+];
 
 /// The project speaks of itself alone.
-const FOREIGN_WORDS: &[&str] = &["/work/", "farm-", "subagent", "shared/facts", "DESIGN.md", "STYLE.md", "CRATES.md", "START-PATH"];
+const FOREIGN_WORDS: &[&str] = &[
+    "/work/",
+    "farm-",
+    "subagent",
+    "shared/facts",
+    "DESIGN.md",
+    "STYLE.md",
+    "CRATES.md",
+    "START-PATH",
+];
 
 pub(super) fn lengths(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for path in EXPECTED.iter().filter(|path| !tree.files.contains_key(**path)) {
+    for path in EXPECTED
+        .iter()
+        .filter(|path| !tree.files.contains_key(**path))
+    {
         findings.push(Finding::new(*path, "is missing"));
     }
     for (path, most) in LENGTHS {
         let lines = tree.text(path).lines().count();
         if lines > *most {
-            findings.push(Finding::new(*path, format!("{lines} lines, more than {most}")));
+            findings.push(Finding::new(
+                *path,
+                format!("{lines} lines, more than {most}"),
+            ));
         }
     }
     for name in tree.crates() {
         if !tree.text("ARCHITECTURE.md").contains(&format!("`{name}`")) {
-            findings.push(Finding::new("ARCHITECTURE.md", format!("does not say what `{name}` is for")));
+            findings.push(Finding::new(
+                "ARCHITECTURE.md",
+                format!("does not say what `{name}` is for"),
+            ));
         }
     }
     findings
@@ -36,14 +62,32 @@ pub(super) fn lengths(tree: &Tree) -> Vec<Finding> {
 pub(super) fn promises(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     let bench = tree.text("xtask/src/bench.rs").to_owned()
-        + &tree.files.iter().filter(|(path, _)| path.starts_with("xtask/src/bench/")).map(|(_, text)| text.as_str()).collect::<String>()
+        + &tree
+            .files
+            .iter()
+            .filter(|(path, _)| path.starts_with("xtask/src/bench/"))
+            .map(|(_, text)| text.as_str())
+            .collect::<String>()
         + tree.text("xtask/src/dist.rs");
-    for (index, line) in tree.text("SPECIFICATION.md").lines().enumerate().filter(|(_, line)| line.starts_with("| ")) {
-        let Some(last) = line.trim_end_matches(" |").rsplit("| ").next() else { continue };
+    for (index, line) in tree
+        .text("SPECIFICATION.md")
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| line.starts_with("| "))
+    {
+        let Some(last) = line.trim_end_matches(" |").rsplit("| ").next() else {
+            continue;
+        };
         let heading = last == "measured by" || last.starts_with("--");
-        let named = last.split('`').nth(1).is_some_and(|name| bench.contains(&format!("\"{name}\"")));
+        let named = last
+            .split('`')
+            .nth(1)
+            .is_some_and(|name| bench.contains(&format!("\"{name}\"")));
         if !heading && !named && !last.contains("[pending]") {
-            findings.push(Finding::new(format!("SPECIFICATION.md:{}", index + 1), "name the benchmark, or say [pending]"));
+            findings.push(Finding::new(
+                format!("SPECIFICATION.md:{}", index + 1),
+                "name the benchmark, or say [pending]",
+            ));
         }
     }
     findings
@@ -53,13 +97,20 @@ pub(super) fn links(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, text) in tree.pages() {
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        for target in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
             let file = target.split('#').next().unwrap_or(target);
             if file.is_empty() || file.contains("://") || file.contains(' ') {
                 continue;
             }
             if !crate::run::root().join(folder).join(file).exists() {
-                findings.push(Finding::new(path, format!("the link to {file} leads nowhere")));
+                findings.push(Finding::new(
+                    path,
+                    format!("the link to {file} leads nowhere"),
+                ));
             }
         }
     }
@@ -68,9 +119,16 @@ pub(super) fn links(tree: &Tree) -> Vec<Finding> {
 
 pub(super) fn words(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (path, text) in tree.files.iter().filter(|(path, _)| !path.starts_with("xtask/src/tidy/")) {
+    for (path, text) in tree
+        .files
+        .iter()
+        .filter(|(path, _)| !path.starts_with("xtask/src/tidy/"))
+    {
         for word in FOREIGN_WORDS.iter().filter(|word| text.contains(**word)) {
-            findings.push(Finding::new(path, format!("says {word:?}: the project speaks of itself alone")));
+            findings.push(Finding::new(
+                path,
+                format!("says {word:?}: the project speaks of itself alone"),
+            ));
         }
     }
     findings

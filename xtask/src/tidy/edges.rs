@@ -18,9 +18,19 @@ const WALLS: &[(&str, &[&str])] = &[
     ("delivery", &["model", "kernel"]),
     ("journal", &["model", "kernel"]),
     ("wire", &["settings", "model"]),
-    ("manager", &["wire", "load", "engine", "plan", "kernel", "keeper", "model", "settings"]),
+    (
+        "manager",
+        &[
+            "wire", "load", "engine", "plan", "kernel", "keeper", "model", "settings",
+        ],
+    ),
     ("daemon", &["keeper", "manager", "journal"]),
-    ("cli", &["wire", "load", "plan", "settings", "model", "image", "delivery", "journal", "kernel"]),
+    (
+        "cli",
+        &[
+            "wire", "load", "plan", "settings", "model", "image", "delivery", "journal", "kernel",
+        ],
+    ),
     ("testkit", &["wire"]),
 ];
 
@@ -31,7 +41,13 @@ const OWN_LINTS: &[&str] = &["kernel", "executor", "testkit"];
 const LOCKED_PACKAGES_MAX: usize = 260;
 
 /// What the pure crates' own clippy.toml must ban.
-const BANNED_IN_PURE: &[&str] = &["std::time::Instant", "std::time::SystemTime", "std::fs", "std::process", "HashMap"];
+const BANNED_IN_PURE: &[&str] = &[
+    "std::time::Instant",
+    "std::time::SystemTime",
+    "std::fs",
+    "std::process",
+    "HashMap",
+];
 
 pub(super) fn walls(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -39,12 +55,18 @@ pub(super) fn walls(tree: &Tree) -> Vec<Finding> {
     for name in tree.crates() {
         let manifest = format!("crates/{name}/Cargo.toml");
         let Some((_, allowed)) = WALLS.iter().find(|(wall, _)| *wall == name) else {
-            findings.push(Finding::new(manifest, "a crate without walls: give it a line in xtask/src/tidy/edges.rs"));
+            findings.push(Finding::new(
+                manifest,
+                "a crate without walls: give it a line in xtask/src/tidy/edges.rs",
+            ));
             continue;
         };
         for used in dependencies(tree.text(&manifest)) {
             if names.contains(&used) && !allowed.contains(&used) {
-                findings.push(Finding::new(&manifest, format!("{name} must not use {used}")));
+                findings.push(Finding::new(
+                    &manifest,
+                    format!("{name} must not use {used}"),
+                ));
             }
         }
     }
@@ -55,12 +77,20 @@ pub(super) fn walls(tree: &Tree) -> Vec<Finding> {
 fn dependencies(manifest: &str) -> Vec<&str> {
     let section = manifest.split("\n[dependencies]\n").nth(1).unwrap_or("");
     let section = section.split("\n[").next().unwrap_or(section);
-    section.lines().filter_map(|line| line.split([' ', '.', '=']).next()).filter(|name| !name.is_empty()).collect()
+    section
+        .lines()
+        .filter_map(|line| line.split([' ', '.', '=']).next())
+        .filter(|name| !name.is_empty())
+        .collect()
 }
 
 pub(super) fn lints(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for name in tree.crates().into_iter().filter(|name| !OWN_LINTS.contains(name)) {
+    for name in tree
+        .crates()
+        .into_iter()
+        .filter(|name| !OWN_LINTS.contains(name))
+    {
         let manifest = format!("crates/{name}/Cargo.toml");
         if !tree.text(&manifest).contains("[lints]\nworkspace = true") {
             findings.push(Finding::new(manifest, "take the workspace's lints"));
@@ -73,7 +103,10 @@ pub(super) fn pure_crates(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for name in ["engine", "plan"] {
         let path = format!("crates/{name}/clippy.toml");
-        for banned in BANNED_IN_PURE.iter().filter(|banned| !tree.text(&path).contains(**banned)) {
+        for banned in BANNED_IN_PURE
+            .iter()
+            .filter(|banned| !tree.text(&path).contains(**banned))
+        {
             findings.push(Finding::new(&path, format!("{banned} is not banned here")));
         }
     }
@@ -83,7 +116,10 @@ pub(super) fn pure_crates(tree: &Tree) -> Vec<Finding> {
 pub(super) fn budget(tree: &Tree) -> Vec<Finding> {
     let packages = tree.text("Cargo.lock").matches("[[package]]").count();
     if packages > LOCKED_PACKAGES_MAX {
-        return vec![Finding::new("Cargo.lock", format!("{packages} packages, more than the {LOCKED_PACKAGES_MAX} agreed"))];
+        return vec![Finding::new(
+            "Cargo.lock",
+            format!("{packages} packages, more than the {LOCKED_PACKAGES_MAX} agreed"),
+        )];
     }
     Vec::new()
 }

@@ -18,7 +18,10 @@ pub(crate) struct Finding {
 
 impl Finding {
     pub(crate) fn new(place: impl Into<String>, what: impl Into<String>) -> Finding {
-        Finding { place: place.into(), what: what.into() }
+        Finding {
+            place: place.into(),
+            what: what.into(),
+        }
     }
 }
 
@@ -26,17 +29,38 @@ impl Finding {
 type Rule = fn(&Tree) -> Vec<Finding>;
 
 const RULES: &[(&str, Rule)] = &[
-    ("every Rust file opens with a sentence that says what it is for", source::headers),
-    ("files have at most 600 lines without tests, the median file under 200", source::sizes),
-    ("unsafe code lives in kernel, and the ledger counts it", source::unsafe_ledger),
+    (
+        "every Rust file opens with a sentence that says what it is for",
+        source::headers,
+    ),
+    (
+        "files have at most 600 lines without tests, the median file under 200",
+        source::sizes,
+    ),
+    (
+        "unsafe code lives in kernel, and the ledger counts it",
+        source::unsafe_ledger,
+    ),
     ("no file is dead", source::dead_files),
-    ("lints are not switched off without a reason", source::reasons),
+    (
+        "lints are not switched off without a reason",
+        source::reasons,
+    ),
     ("crates use only what the walls allow", edges::walls),
     ("every crate takes the workspace's lints", edges::lints),
-    ("the engine and the planner ban clocks, files and processes", edges::pure_crates),
+    (
+        "the engine and the planner ban clocks, files and processes",
+        edges::pure_crates,
+    ),
     ("dependencies stay within the budget", edges::budget),
-    ("documents keep their length and name every crate", documents::lengths),
-    ("the specification names a benchmark for each number", documents::promises),
+    (
+        "documents keep their length and name every crate",
+        documents::lengths,
+    ),
+    (
+        "the specification names a benchmark for each number",
+        documents::promises,
+    ),
     ("links between documents lead somewhere", documents::links),
     ("no word of workplaces or machines", documents::words),
     ("printed pages are current", docs::stale),
@@ -58,6 +82,10 @@ pub(crate) fn run(fix: bool) -> Result<()> {
     if broken > 0 {
         bail!("{broken} findings; each line names the file and the rule");
     }
-    eprintln!("tidy: {} rules hold over {} files", RULES.len(), tree.files.len());
+    eprintln!(
+        "tidy: {} rules hold over {} files",
+        RULES.len(),
+        tree.files.len()
+    );
     Ok(())
 }

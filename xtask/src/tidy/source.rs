@@ -11,7 +11,8 @@ const LEDGER: &str = "docs/internals/unsafe.md";
 
 pub(super) fn headers(tree: &Tree) -> Vec<Finding> {
     let bare = tree.rust().filter(|(_, text)| !text.starts_with("//! "));
-    bare.map(|(path, _)| Finding::new(path, "begin the file with a `//!` sentence")).collect()
+    bare.map(|(path, _)| Finding::new(path, "begin the file with a `//!` sentence"))
+        .collect()
 }
 
 pub(super) fn sizes(tree: &Tree) -> Vec<Finding> {
@@ -21,12 +22,21 @@ pub(super) fn sizes(tree: &Tree) -> Vec<Finding> {
         let lines = without_tests(text).lines().count();
         lengths.push(lines);
         if lines > FILE_MAX_LINES {
-            findings.push(Finding::new(path, format!("{lines} lines: it is two ideas; give each a file")));
+            findings.push(Finding::new(
+                path,
+                format!("{lines} lines: it is two ideas; give each a file"),
+            ));
         }
     }
     lengths.sort_unstable();
-    if let Some(median) = lengths.get(lengths.len() / 2).filter(|median| **median >= FILE_MEDIAN_MAX_LINES) {
-        findings.push(Finding::new("the checkout", format!("the median file has {median} lines")));
+    if let Some(median) = lengths
+        .get(lengths.len() / 2)
+        .filter(|median| **median >= FILE_MEDIAN_MAX_LINES)
+    {
+        findings.push(Finding::new(
+            "the checkout",
+            format!("the median file has {median} lines"),
+        ));
     }
     findings
 }
@@ -45,7 +55,10 @@ pub(super) fn unsafe_ledger(tree: &Tree) -> Vec<Finding> {
             findings.push(Finding::new(path, "unsafe code outside kernel"));
         }
         if !ledger.contains(&entry) {
-            findings.push(Finding::new(LEDGER, format!("say why {path} needs its unsafe code: a line `{entry} …`")));
+            findings.push(Finding::new(
+                LEDGER,
+                format!("say why {path} needs its unsafe code: a line `{entry} …`"),
+            ));
         }
     }
     findings
@@ -53,7 +66,10 @@ pub(super) fn unsafe_ledger(tree: &Tree) -> Vec<Finding> {
 
 fn has_unsafe(line: &str) -> bool {
     let code = line.split("//").next().unwrap_or(line);
-    code.contains("unsafe {") || code.contains("unsafe fn ") || code.contains("unsafe impl ") || code.contains("unsafe extern")
+    code.contains("unsafe {")
+        || code.contains("unsafe fn ")
+        || code.contains("unsafe impl ")
+        || code.contains("unsafe extern")
 }
 
 /// A Rust file is alive when a `mod` line, a target's path or cargo's own folders name it.
@@ -66,7 +82,11 @@ pub(super) fn dead_files(tree: &Tree) -> Vec<Finding> {
                 named.insert(format!("{folder}/{module}.rs"));
                 named.insert(format!("{folder}/{module}/mod.rs"));
             }
-            if let Some(file) = line.trim().strip_prefix("#[path = \"").and_then(|rest| rest.strip_suffix("\"]")) {
+            if let Some(file) = line
+                .trim()
+                .strip_prefix("#[path = \"")
+                .and_then(|rest| rest.strip_suffix("\"]"))
+            {
                 named.insert(format!("{}/{file}", parent(path)));
             }
         }
@@ -74,7 +94,10 @@ pub(super) fn dead_files(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, _) in tree.rust() {
         if !named.contains(path) && !is_target(tree, path) {
-            findings.push(Finding::new(path, "nothing names this file: remove it or declare its module"));
+            findings.push(Finding::new(
+                path,
+                "nothing names this file: remove it or declare its module",
+            ));
         }
     }
     findings
@@ -84,7 +107,11 @@ fn module_name(line: &str) -> Option<&str> {
     let rest = line.trim().strip_suffix(';')?;
     let (visibility, name) = rest.split_once("mod ")?;
     let visible = visibility.is_empty() || visibility.starts_with("pub");
-    (visible && name.chars().all(|letter| letter.is_alphanumeric() || letter == '_')).then_some(name)
+    (visible
+        && name
+            .chars()
+            .all(|letter| letter.is_alphanumeric() || letter == '_'))
+    .then_some(name)
 }
 
 fn parent(path: &str) -> &str {
@@ -94,12 +121,21 @@ fn parent(path: &str) -> &str {
 /// Where the modules that a file declares are looked for.
 fn folder_of_modules(path: &str) -> String {
     let stem = path.trim_end_matches(".rs");
-    let root = stem.ends_with("/mod") || stem.ends_with("/lib") || stem.ends_with("/main") || is_cargo_folder(path);
-    if root { parent(path).to_owned() } else { stem.to_owned() }
+    let root = stem.ends_with("/mod")
+        || stem.ends_with("/lib")
+        || stem.ends_with("/main")
+        || is_cargo_folder(path);
+    if root {
+        parent(path).to_owned()
+    } else {
+        stem.to_owned()
+    }
 }
 
 fn is_cargo_folder(path: &str) -> bool {
-    ["tests", "examples", "benches", "bin", "fuzz_targets"].iter().any(|folder| parent(path).ends_with(&format!("/{folder}")))
+    ["tests", "examples", "benches", "bin", "fuzz_targets"]
+        .iter()
+        .any(|folder| parent(path).ends_with(&format!("/{folder}")))
 }
 
 fn is_target(tree: &Tree, path: &str) -> bool {
@@ -107,13 +143,23 @@ fn is_target(tree: &Tree, path: &str) -> bool {
         return true;
     }
     let Some((package, inside)) = path.split_once("/src/") else {
-        return tree.files.iter().any(|(manifest, text)| manifest.ends_with("Cargo.toml") && names_path(manifest, text, path));
+        return tree.files.iter().any(|(manifest, text)| {
+            manifest.ends_with("Cargo.toml") && names_path(manifest, text, path)
+        });
     };
-    matches!(inside, "lib.rs" | "main.rs") || names_path(&format!("{package}/Cargo.toml"), tree.text(&format!("{package}/Cargo.toml")), path)
+    matches!(inside, "lib.rs" | "main.rs")
+        || names_path(
+            &format!("{package}/Cargo.toml"),
+            tree.text(&format!("{package}/Cargo.toml")),
+            path,
+        )
 }
 
 fn names_path(manifest: &str, text: &str, path: &str) -> bool {
-    let inside = path.strip_prefix(parent(manifest)).unwrap_or(path).trim_start_matches('/');
+    let inside = path
+        .strip_prefix(parent(manifest))
+        .unwrap_or(path)
+        .trim_start_matches('/');
     text.contains(&format!("path = \"{inside}\""))
 }
 
@@ -122,9 +168,18 @@ pub(super) fn reasons(tree: &Tree) -> Vec<Finding> {
     for (path, text) in tree.rust().filter(|(path, _)| !is_test(path)) {
         for (index, line) in without_tests(text).lines().enumerate() {
             let line = line.trim();
-            let silences = ["#[allow(", "#![allow(", "#[expect(", "#![expect("].iter().any(|start| line.starts_with(start));
-            if silences && line.ends_with(']') && !line.contains("reason = ") && !line.contains("clippy::unwrap_used") {
-                findings.push(Finding::new(format!("{path}:{}", index + 1), "give the lint's exception a `reason = \"…\"`"));
+            let silences = ["#[allow(", "#![allow(", "#[expect(", "#![expect("]
+                .iter()
+                .any(|start| line.starts_with(start));
+            if silences
+                && line.ends_with(']')
+                && !line.contains("reason = ")
+                && !line.contains("clippy::unwrap_used")
+            {
+                findings.push(Finding::new(
+                    format!("{path}:{}", index + 1),
+                    "give the lint's exception a `reason = \"…\"`",
+                ));
             }
         }
     }

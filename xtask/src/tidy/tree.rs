@@ -44,14 +44,20 @@ impl Tree {
 
     /// The names of the folders in `crates/`.
     pub(crate) fn crates(&self) -> Vec<&str> {
-        let mut names: Vec<&str> =
-            self.files.keys().filter_map(|path| path.strip_prefix("crates/")?.strip_suffix("/Cargo.toml")).collect();
+        let mut names: Vec<&str> = self
+            .files
+            .keys()
+            .filter_map(|path| path.strip_prefix("crates/")?.strip_suffix("/Cargo.toml"))
+            .collect();
         names.dedup();
         names
     }
 
     fn with_ending(&self, ending: &'static str) -> impl Iterator<Item = (&str, &str)> {
-        self.files.iter().filter(move |(path, _)| path.ends_with(ending)).map(|(path, text)| (path.as_str(), text.as_str()))
+        self.files
+            .iter()
+            .filter(move |(path, _)| path.ends_with(ending))
+            .map(|(path, text)| (path.as_str(), text.as_str()))
     }
 }
 
@@ -62,5 +68,8 @@ pub(crate) fn without_tests(text: &str) -> &str {
 
 /// Whether a path holds tests, fixtures or fuzz targets only.
 pub(crate) fn is_test(path: &str) -> bool {
-    path.contains("/tests/") || path.ends_with("/tests.rs") || path.contains("_tests.rs") || path.starts_with("crates/testkit/")
+    path.contains("/tests/")
+        || path.ends_with("/tests.rs")
+        || path.contains("_tests.rs")
+        || path.starts_with("crates/testkit/")
 }

@@ -19,7 +19,9 @@ pub(crate) struct Cat {
 
 impl Run for Cat {
     fn run(self, context: &Context) -> Result<u8> {
-        let reply = context.connect()?.call(CatMethod, &NamesRequest { names: self.names })?;
+        let reply = context
+            .connect()?
+            .call(CatMethod, &NamesRequest { names: self.names })?;
         if context.globals.json {
             say(&serde_json::to_string_pretty(&reply.files)?);
             return Ok(0);
@@ -28,7 +30,11 @@ impl Run for Cat {
             if index > 0 {
                 say("");
             }
-            let path = if file.path.is_empty() { "made at run time" } else { &file.path };
+            let path = if file.path.is_empty() {
+                "made at run time"
+            } else {
+                &file.path
+            };
             say(&Paint::Dim.on(&format!("# {}", plain(path))));
             say(plain(&file.text).trim_end_matches('\n'));
         }

@@ -25,10 +25,26 @@ impl Run for DaemonReload {
 
 /// Tells a message about a line of a unit file.
 pub(crate) fn tell(diagnostic: &wire::Diagnostic) {
-    let place = diagnostic.line.map_or_else(|| diagnostic.path.clone(), |line| format!("{}:{line}", diagnostic.path));
-    let severity = if diagnostic.severity == "error" { Paint::Red.on("error:") } else { Paint::Yellow.on("warning:") };
-    let hint = diagnostic.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
-    complain(&format!("{severity} {}: {}{}", plain(&place), plain(&diagnostic.message), plain(&hint)));
+    let place = diagnostic.line.map_or_else(
+        || diagnostic.path.clone(),
+        |line| format!("{}:{line}", diagnostic.path),
+    );
+    let severity = if diagnostic.severity == "error" {
+        Paint::Red.on("error:")
+    } else {
+        Paint::Yellow.on("warning:")
+    };
+    let hint = diagnostic
+        .hint
+        .as_ref()
+        .map(|hint| format!(" ({hint})"))
+        .unwrap_or_default();
+    complain(&format!(
+        "{severity} {}: {}{}",
+        plain(&place),
+        plain(&diagnostic.message),
+        plain(&hint)
+    ));
 }
 
 /// Options of `daemon-reexec`.

@@ -19,7 +19,12 @@ pub(crate) struct SetEnvironment {
 
 impl Run for SetEnvironment {
     fn run(self, context: &Context) -> Result<u8> {
-        context.connect()?.call(Set, &Environment { environment: self.environment })?;
+        context.connect()?.call(
+            Set,
+            &Environment {
+                environment: self.environment,
+            },
+        )?;
         Ok(0)
     }
 }
@@ -34,7 +39,12 @@ pub(crate) struct UnsetEnvironment {
 
 impl Run for UnsetEnvironment {
     fn run(self, context: &Context) -> Result<u8> {
-        context.connect()?.call(Unset, &Environment { environment: self.environment })?;
+        context.connect()?.call(
+            Unset,
+            &Environment {
+                environment: self.environment,
+            },
+        )?;
         Ok(0)
     }
 }
@@ -50,7 +60,10 @@ impl Run for ShowEnvironment {
             say(&serde_json::to_string_pretty(&reply.environment)?);
             return Ok(0);
         }
-        reply.environment.iter().for_each(|variable| say(&plain(variable)));
+        reply
+            .environment
+            .iter()
+            .for_each(|variable| say(&plain(variable)));
         Ok(0)
     }
 }

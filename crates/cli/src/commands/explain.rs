@@ -40,14 +40,33 @@ fn plan(context: &Context, unit: String) -> Result<u8> {
         return Ok(0);
     }
     for (index, step) in reply.steps.iter().enumerate() {
-        let directive = if step.directive.is_empty() { String::new() } else { Paint::Dim.on(&format!("  {}=", step.directive)) };
-        say(&format!("{:>3}  {:<18} {}{directive}", index + 1, step.step, plain(&step.text)));
+        let directive = if step.directive.is_empty() {
+            String::new()
+        } else {
+            Paint::Dim.on(&format!("  {}=", step.directive))
+        };
+        say(&format!(
+            "{:>3}  {:<18} {}{directive}",
+            index + 1,
+            step.step,
+            plain(&step.text)
+        ));
     }
     for reduction in &reply.reductions {
-        say(&format!("{} {}= {}", Paint::Yellow.on("reduced:"), reduction.directive, plain(&reduction.reason)));
+        say(&format!(
+            "{} {}= {}",
+            Paint::Yellow.on("reduced:"),
+            reduction.directive,
+            plain(&reduction.reason)
+        ));
     }
     for refusal in &reply.refusals {
-        say(&format!("{} {}= {}", Paint::Red.on("refused:"), refusal.directive, plain(&refusal.reason)));
+        say(&format!(
+            "{} {}= {}",
+            Paint::Red.on("refused:"),
+            refusal.directive,
+            plain(&refusal.reason)
+        ));
     }
     Ok(u8::from(!reply.refusals.is_empty()))
 }
@@ -55,7 +74,10 @@ fn plan(context: &Context, unit: String) -> Result<u8> {
 fn directive(name: &str, json: bool) -> Result<()> {
     let rows: Vec<&settings::Row> = settings::rows_named(name).collect();
     if rows.is_empty() {
-        let nearest = settings::nearest(name).map_or_else(|| "`man 7 systemd.directives` lists the names".to_owned(), |nearest| format!("did you mean {nearest}=?"));
+        let nearest = settings::nearest(name).map_or_else(
+            || "`man 7 systemd.directives` lists the names".to_owned(),
+            |nearest| format!("did you mean {nearest}=?"),
+        );
         return Err(hint(format!("there is no directive {name}="), nearest));
     }
     for row in rows {

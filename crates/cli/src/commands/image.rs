@@ -28,10 +28,18 @@ pub(crate) struct Keygen {
 
 impl Run for Keygen {
     fn run(self, context: &Context) -> Result<u8> {
-        std::fs::create_dir_all(&self.directory).with_context(|| format!("cannot make {}", self.directory.display()))?;
+        std::fs::create_dir_all(&self.directory)
+            .with_context(|| format!("cannot make {}", self.directory.display()))?;
         let signer = image::keygen::generate(&self.directory, &self.name)?;
-        context.narrate(&format!("wrote {0}/signing.key (keep it secret) and {0}/signing.crt (give it away)", self.directory.display()));
-        say(&format!("\"{}\" · sha256:{}", plain(&signer.common_name), signer.fingerprint));
+        context.narrate(&format!(
+            "wrote {0}/signing.key (keep it secret) and {0}/signing.crt (give it away)",
+            self.directory.display()
+        ));
+        say(&format!(
+            "\"{}\" · sha256:{}",
+            plain(&signer.common_name),
+            signer.fingerprint
+        ));
         Ok(0)
     }
 }
@@ -40,7 +48,11 @@ impl Run for Keygen {
 #[derive(Args, Debug)]
 pub(crate) struct Build {
     /// The directory that becomes the root file system
-    #[arg(value_name = "DIR", required_unless_present = "program", conflicts_with = "program")]
+    #[arg(
+        value_name = "DIR",
+        required_unless_present = "program",
+        conflicts_with = "program"
+    )]
     directory: Option<PathBuf>,
     /// Build from one program instead, with the libraries that it needs
     #[arg(long, value_name = "FILE", requires = "unit")]
@@ -73,8 +85,15 @@ pub(crate) struct Build {
 
 impl Run for Build {
     fn run(self, context: &Context) -> Result<u8> {
-        let key = self.key.as_deref().map(|key| load_key(key, self.certificate.as_deref())).transpose()?;
-        let options = Options { key: key.as_ref(), epoch_s: epoch()? };
+        let key = self
+            .key
+            .as_deref()
+            .map(|key| load_key(key, self.certificate.as_deref()))
+            .transpose()?;
+        let options = Options {
+            key: key.as_ref(),
+            epoch_s: epoch()?,
+        };
         let built = match &self.directory {
             Some(directory) => image::build::build(directory, &self.output, &options),
             None => image::program::build_program(&self.program()?, &self.output, &options),
@@ -87,7 +106,11 @@ impl Run for Build {
 
 impl Build {
     fn program(&self) -> Result<Program> {
-        let extra = self.add.iter().map(|pair| parse_pair(pair)).collect::<Result<_>>()?;
+        let extra = self
+            .add
+            .iter()
+            .map(|pair| parse_pair(pair))
+            .collect::<Result<_>>()?;
         Ok(Program {
             program: self.program.clone().unwrap_or_default(),
             name: self.name.clone(),
@@ -100,26 +123,45 @@ impl Build {
 }
 
 fn parse_pair(pair: &str) -> Result<(PathBuf, PathBuf)> {
-    let (from, to) = pair.rsplit_once(':').ok_or_else(|| hint(format!("--add={pair} has no colon"), "say FILE:PATH, the path as it is in the image"))?;
+    let (from, to) = pair.rsplit_once(':').ok_or_else(|| {
+        hint(
+            format!("--add={pair} has no colon"),
+            "say FILE:PATH, the path as it is in the image",
+        )
+    })?;
     Ok((from.into(), to.into()))
 }
 
 /// The time of all files (reproducible-builds.org, SOURCE_DATE_EPOCH), 1970 without one.
 fn epoch() -> Result<u32> {
     match std::env::var("SOURCE_DATE_EPOCH") {
-        Ok(text) => text.parse().or_hint(|| format!("SOURCE_DATE_EPOCH={text} is no time"), "it is a number of seconds since 1970"),
+        Ok(text) => text.parse().or_hint(
+            || format!("SOURCE_DATE_EPOCH={text} is no time"),
+            "it is a number of seconds since 1970",
+        ),
         Err(_) => Ok(0),
     }
 }
 
 fn load_key(key: &Path, certificate: Option<&Path>) -> Result<SigningKey> {
-    SigningKey::load(key, certificate).or_hint(|| format!("cannot sign with {}", key.display()), "`coracle keygen DIR` makes a key and its certificate")
+    SigningKey::load(key, certificate).or_hint(
+        || format!("cannot sign with {}", key.display()),
+        "`coracle keygen DIR` makes a key and its certificate",
+    )
 }
 
 fn report(context: &Context, output: &Path, built: &Built, key: Option<&SigningKey>) {
-    let signed = key.map_or_else(|| "not signed".to_owned(), |key| format!("signed by \"{}\"", plain(&key.signer().common_name)));
+    let signed = key.map_or_else(
+        || "not signed".to_owned(),
+        |key| format!("signed by \"{}\"", plain(&key.signer().common_name)),
+    );
     let version = built.version.as_deref().unwrap_or("without a version");
-    say(&format!("{} {version} · {} · {signed} · {}", plain(&built.name), size(built.length), output.display()));
+    say(&format!(
+        "{} {version} · {} · {signed} · {}",
+        plain(&built.name),
+        size(built.length),
+        output.display()
+    ));
     context.narrate(&format!("units: {}", built.units.join(" ")));
 }
 
@@ -144,8 +186,13 @@ impl Run for Sign {
     fn run(self, _context: &Context) -> Result<u8> {
         let key = load_key(&self.key, self.certificate.as_deref())?;
         let output = self.output.as_ref().unwrap_or(&self.image);
-        let signer = image::sign::sign(&self.image, output, &key).with_context(|| format!("cannot sign {}", self.image.display()))?;
-        say(&format!("{} signed by \"{}\"", output.display(), plain(&signer.common_name)));
+        let signer = image::sign::sign(&self.image, output, &key)
+            .with_context(|| format!("cannot sign {}", self.image.display()))?;
+        say(&format!(
+            "{} signed by \"{}\"",
+            output.display(),
+            plain(&signer.common_name)
+        ));
         Ok(0)
     }
 }
@@ -160,24 +207,75 @@ pub(crate) struct Inspect {
 
 impl Run for Inspect {
     fn run(self, context: &Context) -> Result<u8> {
-        let file = File::open(&self.image).with_context(|| format!("cannot open {}", self.image.display()))?;
-        let report = Workers::default().inspect(&file).with_context(|| format!("cannot inspect {}", self.image.display()))?;
+        let file = File::open(&self.image)
+            .with_context(|| format!("cannot open {}", self.image.display()))?;
+        let report = Workers::default()
+            .inspect(&file)
+            .with_context(|| format!("cannot inspect {}", self.image.display()))?;
         if context.globals.json {
             say(&serde_json::to_string_pretty(&report)?);
             return Ok(0);
         }
         let field = |name: &str, value: &str| say(&format!("{:>12}: {}", name, plain(value)));
-        field("Image", &format!("{} · {} · sha256:{}", self.image.display(), size(report.length), report.digest));
-        field("Root", &format!("{:?} · {}", report.file_system, size(report.root_bytes)));
-        field("Root hash", &report.root_hash.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string));
-        field("Intact", if report.intact { "yes, all data is under the root hash" } else { "not proven" });
+        field(
+            "Image",
+            &format!(
+                "{} · {} · sha256:{}",
+                self.image.display(),
+                size(report.length),
+                report.digest
+            ),
+        );
+        field(
+            "Root",
+            &format!("{:?} · {}", report.file_system, size(report.root_bytes)),
+        );
+        field(
+            "Root hash",
+            &report
+                .root_hash
+                .as_ref()
+                .map_or_else(|| "none".to_owned(), ToString::to_string),
+        );
+        field(
+            "Intact",
+            if report.intact {
+                "yes, all data is under the root hash"
+            } else {
+                "not proven"
+            },
+        );
         let signer = report.claimed_signer.as_ref();
-        field("Signature", &signer.map_or_else(|| "none".to_owned(), |signer| format!("claims \"{}\" · sha256:{}", signer.common_name, signer.fingerprint)));
+        field(
+            "Signature",
+            &signer.map_or_else(
+                || "none".to_owned(),
+                |signer| {
+                    format!(
+                        "claims \"{}\" · sha256:{}",
+                        signer.common_name, signer.fingerprint
+                    )
+                },
+            ),
+        );
         if let Some(contents) = &report.contents {
             let release = &contents.os_release;
-            field("Portable", &format!("{} {}", release.name().unwrap_or("without a name"), release.version().unwrap_or_default()));
-            contents.units.iter().for_each(|unit| field("Unit", &unit.name));
-            contents.foreign_units.iter().for_each(|unit| field("Left alone", unit));
+            field(
+                "Portable",
+                &format!(
+                    "{} {}",
+                    release.name().unwrap_or("without a name"),
+                    release.version().unwrap_or_default()
+                ),
+            );
+            contents
+                .units
+                .iter()
+                .for_each(|unit| field("Unit", &unit.name));
+            contents
+                .foreign_units
+                .iter()
+                .for_each(|unit| field("Left alone", unit));
         }
         say(&Paint::Dim.on("what an image says of itself is a claim; `coracle start` checks it against the trusted certificates"));
         Ok(0)

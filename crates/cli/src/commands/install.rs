@@ -59,16 +59,36 @@ struct Recipe {
 
 impl Init {
     fn recipe(self) -> Option<Recipe> {
-        let recipe = |file, text, mode, links| Some(Recipe { file, text, mode, links });
+        let recipe = |file, text, mode, links| {
+            Some(Recipe {
+                file,
+                text,
+                mode,
+                links,
+            })
+        };
         match self {
             Init::Systemd => recipe(
                 "etc/systemd/system/coracle.service",
                 include_str!("boot/systemd.service"),
                 0o644,
-                &[("etc/systemd/system/multi-user.target.wants/coracle.service", "/etc/systemd/system/coracle.service")],
+                &[(
+                    "etc/systemd/system/multi-user.target.wants/coracle.service",
+                    "/etc/systemd/system/coracle.service",
+                )],
             ),
-            Init::Openrc => recipe("etc/init.d/coracle", include_str!("boot/openrc"), 0o755, &[("etc/runlevels/default/coracle", "/etc/init.d/coracle")]),
-            Init::Runit => recipe("etc/sv/coracle/run", include_str!("boot/runit"), 0o755, &[("etc/service/coracle", "/etc/sv/coracle")]),
+            Init::Openrc => recipe(
+                "etc/init.d/coracle",
+                include_str!("boot/openrc"),
+                0o755,
+                &[("etc/runlevels/default/coracle", "/etc/init.d/coracle")],
+            ),
+            Init::Runit => recipe(
+                "etc/sv/coracle/run",
+                include_str!("boot/runit"),
+                0o755,
+                &[("etc/service/coracle", "/etc/sv/coracle")],
+            ),
             Init::Sysv => recipe(
                 "etc/init.d/coracle",
                 include_str!("boot/sysv"),
@@ -97,7 +117,10 @@ impl Init {
             ("usr/bin/runsvdir", Init::Runit),
             ("etc/rc2.d", Init::Sysv),
         ];
-        SIGNS.iter().find(|(path, _)| root.join(path).exists()).map(|(_, init)| *init)
+        SIGNS
+            .iter()
+            .find(|(path, _)| root.join(path).exists())
+            .map(|(_, init)| *init)
     }
 }
 
@@ -112,13 +135,22 @@ impl Where {
 impl Run for Install {
     fn run(self, context: &Context) -> Result<u8> {
         let init = self.place.init()?;
-        let Some(recipe) = init.recipe() else { return own(context) };
+        let Some(recipe) = init.recipe() else {
+            return own(context);
+        };
         let file = self.place.root.join(recipe.file);
-        write(&file, &filled(recipe.text, &context.directories)?, recipe.mode)?;
+        write(
+            &file,
+            &filled(recipe.text, &context.directories)?,
+            recipe.mode,
+        )?;
         for (link, target) in recipe.links {
             enable(&self.place.root.join(link), target)?;
         }
-        say(&format!("installed {}: Coracle starts at boot, and with it the portables that are enabled", file.display()));
+        say(&format!(
+            "installed {}: Coracle starts at boot, and with it the portables that are enabled",
+            file.display()
+        ));
         Ok(0)
     }
 }
@@ -135,16 +167,26 @@ impl Run for Uninstall {
             removed += usize::from(remove(&self.place.root.join(path))?);
         }
         let folder = self.place.root.join(recipe.file);
-        if let Some(folder) = folder.parent().filter(|folder| folder.ends_with("sv/coracle")) {
+        if let Some(folder) = folder
+            .parent()
+            .filter(|folder| folder.ends_with("sv/coracle"))
+        {
             fs::remove_dir(folder).ok();
         }
-        say(if removed > 0 { "uninstalled: Coracle no longer starts at boot; what runs goes on" } else { "Coracle was not installed to start at boot" });
+        say(if removed > 0 {
+            "uninstalled: Coracle no longer starts at boot; what runs goes on"
+        } else {
+            "Coracle was not installed to start at boot"
+        });
         Ok(0)
     }
 }
 
 fn own(context: &Context) -> Result<u8> {
-    say(&filled("# at boot\n@COMMAND@ @DIRECTORIES@ start --enabled\n# at shutdown\n@COMMAND@ --no-autostart @DIRECTORIES@ daemon-exit", &context.directories)?);
+    say(&filled(
+        "# at boot\n@COMMAND@ @DIRECTORIES@ start --enabled\n# at shutdown\n@COMMAND@ --no-autostart @DIRECTORIES@ daemon-exit",
+        &context.directories,
+    )?);
     Ok(0)
 }
 
@@ -152,15 +194,45 @@ fn own(context: &Context) -> Result<u8> {
 fn filled(text: &str, directories: &Directories) -> Result<String> {
     let command = fs::read_link("/proc/self/exe")?;
     let daemon = autostart::daemon_path()?;
-    let options: Vec<String> = directories.given().iter().map(|(option, path)| format!("{option} {}", path.display())).collect();
-    for path in directories.given().iter().map(|(_, path)| *path).chain([&command, &daemon]) {
+    let options: Vec<String> = directories
+        .given()
+        .iter()
+        .map(|(option, path)| format!("{option} {}", path.display()))
+        .collect();
+    for path in directories
+        .given()
+        .iter()
+        .map(|(_, path)| *path)
+        .chain([&command, &daemon])
+    {
         let text = path.to_string_lossy();
-        if text.contains(|letter: char| letter.is_whitespace() || "\"'\\$`%;&|<>()*?#".contains(letter)) {
-            return Err(hint(format!("{text:?} can't stand in an init's file"), "use a path of letters, digits, `/`, `.`, `-` and `_`"));
+        if text.contains(|letter: char| {
+            letter.is_whitespace() || "\"'\\$`%;&|<>()*?#".contains(letter)
+        }) {
+            return Err(hint(
+                format!("{text:?} can't stand in an init's file"),
+                "use a path of letters, digits, `/`, `.`, `-` and `_`",
+            ));
         }
     }
-    let filled = text.replace("@COMMAND@", &command.display().to_string()).replace("@DAEMON@", &daemon.display().to_string());
-    Ok(filled.replace(" @DIRECTORIES@", &options.iter().map(|option| format!(" {option}")).collect::<String>()).replace("@DIRECTORIES@ ", &options.iter().map(|option| format!("{option} ")).collect::<String>()))
+    let filled = text
+        .replace("@COMMAND@", &command.display().to_string())
+        .replace("@DAEMON@", &daemon.display().to_string());
+    Ok(filled
+        .replace(
+            " @DIRECTORIES@",
+            &options
+                .iter()
+                .map(|option| format!(" {option}"))
+                .collect::<String>(),
+        )
+        .replace(
+            "@DIRECTORIES@ ",
+            &options
+                .iter()
+                .map(|option| format!("{option} "))
+                .collect::<String>(),
+        ))
 }
 
 fn write(file: &Path, text: &str, mode: u32) -> Result<()> {
@@ -172,7 +244,9 @@ fn write(file: &Path, text: &str, mode: u32) -> Result<()> {
 }
 
 fn make_parent(file: &Path) -> Result<()> {
-    let Some(folder) = file.parent() else { return Ok(()) };
+    let Some(folder) = file.parent() else {
+        return Ok(());
+    };
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))
 }
 

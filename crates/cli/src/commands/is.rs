@@ -50,12 +50,27 @@ fn check(context: &Context, names: &[String], wanted: &[&str], otherwise: u8) ->
     if !context.globals.quiet {
         states.iter().for_each(|state| say(state));
     }
-    Ok(if states.iter().any(|state| wanted.contains(&state.as_str())) { 0 } else { otherwise })
+    Ok(
+        if states.iter().any(|state| wanted.contains(&state.as_str())) {
+            0
+        } else {
+            otherwise
+        },
+    )
 }
 
 fn state(context: &Context, name: &str) -> Result<String> {
-    let Some(mut client) = context.connect_if_running()? else { return Ok("inactive".to_owned()) };
-    let request = ListUnitsRequest { names: vec![name.to_owned()], all: true, ..ListUnitsRequest::default() };
+    let Some(mut client) = context.connect_if_running()? else {
+        return Ok("inactive".to_owned());
+    };
+    let request = ListUnitsRequest {
+        names: vec![name.to_owned()],
+        all: true,
+        ..ListUnitsRequest::default()
+    };
     let reply = client.call(ListUnits, &request)?;
-    Ok(reply.units.first().map_or_else(|| "inactive".to_owned(), |unit| unit.active.clone()))
+    Ok(reply
+        .units
+        .first()
+        .map_or_else(|| "inactive".to_owned(), |unit| unit.active.clone()))
 }

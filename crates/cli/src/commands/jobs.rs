@@ -2,7 +2,9 @@
 
 use anyhow::Result;
 use clap::Args;
-use wire::methods::{ReloadOrRestartUnit, ReloadUnit, RestartUnit, StartUnit, StopUnit, TryRestartUnit};
+use wire::methods::{
+    ReloadOrRestartUnit, ReloadUnit, RestartUnit, StartUnit, StopUnit, TryRestartUnit,
+};
 use wire::{JobOutcome, JobReply, JobRequest, Method};
 
 use crate::context::Context;
@@ -43,7 +45,12 @@ impl JobOptions {
 ///
 /// # Errors
 /// When the manager can't be reached.
-pub(crate) fn queue<M>(context: &Context, method: M, names: &[String], options: &JobOptions) -> Result<u8>
+pub(crate) fn queue<M>(
+    context: &Context,
+    method: M,
+    names: &[String],
+    options: &JobOptions,
+) -> Result<u8>
 where
     M: Method<Input = JobRequest, Reply = JobReply>,
 {
@@ -71,7 +78,10 @@ fn succeeded(outcome: &JobOutcome) -> bool {
 /// 0; 1 when a job failed; with `--wait`, the exit status of the unit that failed.
 fn status_of(outcomes: &[JobOutcome], waited: bool) -> u8 {
     let failed = outcomes.iter().find(|outcome| !succeeded(outcome));
-    let ended = outcomes.iter().filter_map(|outcome| outcome.exit.as_ref()).find(|exit| waited && exit.result != "success");
+    let ended = outcomes
+        .iter()
+        .filter_map(|outcome| outcome.exit.as_ref())
+        .find(|exit| waited && exit.result != "success");
     match (failed, ended) {
         (_, Some(exit)) => exit_status(exit),
         (Some(_), None) => 1,
@@ -81,22 +91,40 @@ fn status_of(outcomes: &[JobOutcome], waited: bool) -> u8 {
 
 /// The status that a shell would see: the exit status, or 128 and the signal's number.
 pub(crate) fn exit_status(exit: &wire::ExitStatus) -> u8 {
-    let status = if exit.code == "exited" { exit.status } else { 128 + exit.status };
+    let status = if exit.code == "exited" {
+        exit.status
+    } else {
+        128 + exit.status
+    };
     u8::try_from(status).unwrap_or(1)
 }
 
 /// Tells what became of a job: reductions always, failures with their cause and the next step.
 pub(crate) fn tell(context: &Context, outcome: &JobOutcome) {
     for reduction in &outcome.reductions {
-        context.narrate(&format!("{} {}: {}= {}", Paint::Yellow.on("reduced:"), outcome.unit, reduction.directive, plain(&reduction.reason)));
+        context.narrate(&format!(
+            "{} {}: {}= {}",
+            Paint::Yellow.on("reduced:"),
+            outcome.unit,
+            reduction.directive,
+            plain(&reduction.reason)
+        ));
     }
     if succeeded(outcome) {
         return;
     }
-    let cause = outcome.failure.as_ref().map(|failure| plain(&failure.to_string()));
-    let cause = cause.unwrap_or_else(|| format!("the job for {} ended as {}", outcome.unit, outcome.result));
+    let cause = outcome
+        .failure
+        .as_ref()
+        .map(|failure| plain(&failure.to_string()));
+    let cause = cause
+        .unwrap_or_else(|| format!("the job for {} ended as {}", outcome.unit, outcome.result));
     complain(&format!("{} {cause}", Paint::Red.on("Error:")));
-    complain(&format!("{} {}", Paint::Bold.on("Hint:"), next_step(outcome)));
+    complain(&format!(
+        "{} {}",
+        Paint::Bold.on("Hint:"),
+        next_step(outcome)
+    ));
 }
 
 fn next_step(outcome: &JobOutcome) -> String {

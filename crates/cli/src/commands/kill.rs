@@ -25,7 +25,14 @@ pub(crate) struct Kill {
 impl Run for Kill {
     fn run(self, context: &Context) -> Result<u8> {
         let names = crate::portable::units_of(context, &self.names)?;
-        context.connect()?.call(KillMethod, &KillRequest { names, signal: self.signal, whom: self.kill_whom })?;
+        context.connect()?.call(
+            KillMethod,
+            &KillRequest {
+                names,
+                signal: self.signal,
+                whom: self.kill_whom,
+            },
+        )?;
         Ok(0)
     }
 }
@@ -40,7 +47,9 @@ pub(crate) struct ResetFailed {
 
 impl Run for ResetFailed {
     fn run(self, context: &Context) -> Result<u8> {
-        context.connect()?.call(ResetFailedMethod, &NamesRequest { names: self.names })?;
+        context
+            .connect()?
+            .call(ResetFailedMethod, &NamesRequest { names: self.names })?;
         Ok(0)
     }
 }

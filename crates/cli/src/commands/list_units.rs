@@ -34,7 +34,12 @@ impl Run for ListUnits {
         if self.failed {
             self.state.push("failed".to_owned());
         }
-        let request = ListUnitsRequest { names: self.names, states: self.state, kinds: self.kinds, all: self.all };
+        let request = ListUnitsRequest {
+            names: self.names,
+            states: self.state,
+            kinds: self.kinds,
+            all: self.all,
+        };
         let reply = context.connect()?.call(ListUnitsMethod, &request)?;
         let columns: &[listing::Column<wire::UnitSummary>] = &[
             ("UNIT", |unit| unit.name.clone()),
@@ -61,7 +66,9 @@ pub(crate) struct ListJobs {
 
 impl Run for ListJobs {
     fn run(self, context: &Context) -> Result<u8> {
-        let reply = context.connect()?.call(ListJobsMethod, &NamesRequest { names: self.names })?;
+        let reply = context
+            .connect()?
+            .call(ListJobsMethod, &NamesRequest { names: self.names })?;
         let columns: &[listing::Column<wire::JobSummary>] = &[
             ("JOB", |job| job.id.to_string()),
             ("UNIT", |job| job.unit.clone()),

@@ -16,7 +16,9 @@ use crate::failure::{WithHint, hint};
 use crate::verbs::Run;
 
 /// syslog(3): the words for priorities, in the order of their numbers.
-const PRIORITIES: &[&str] = &["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+const PRIORITIES: &[&str] = &[
+    "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug",
+];
 
 /// Options of `logs`.
 #[derive(Args, Debug)]
@@ -90,7 +92,10 @@ impl Logs {
 /// # Errors
 /// When the logs can't be read.
 pub(crate) fn tail(context: &Context, unit: &str, count: usize) -> Result<()> {
-    let filter = Filter { units: vec![unit.to_owned()], ..Filter::default() };
+    let filter = Filter {
+        units: vec![unit.to_owned()],
+        ..Filter::default()
+    };
     let entries = files(context).last(&filter, count)?;
     let mut printer = Printer::new(Style::Short);
     if !entries.is_empty() {
@@ -116,7 +121,11 @@ struct Printer {
 impl Printer {
     fn new(style: Style) -> Printer {
         let terminal = std::io::stdout().is_terminal();
-        Printer { style, terminal, out: std::io::stdout().lock() }
+        Printer {
+            style,
+            terminal,
+            out: std::io::stdout().lock(),
+        }
     }
 
     fn print(&mut self, entry: &Entry) -> bool {
@@ -124,20 +133,42 @@ impl Printer {
         if line.last() != Some(&b'\n') {
             line.push(b'\n');
         }
-        self.out.write_all(&line).and_then(|()| self.out.flush()).is_ok()
+        self.out
+            .write_all(&line)
+            .and_then(|()| self.out.flush())
+            .is_ok()
     }
 }
 
 fn priority(text: &str) -> Result<u8> {
-    let number = PRIORITIES.iter().position(|word| *word == text).or_else(|| text.parse().ok().filter(|number| *number < PRIORITIES.len()));
-    let number = number.ok_or_else(|| hint(format!("{text:?} is no priority"), format!("priorities are {}, or 0 to 7", PRIORITIES.join(", "))))?;
+    let number = PRIORITIES
+        .iter()
+        .position(|word| *word == text)
+        .or_else(|| {
+            text.parse()
+                .ok()
+                .filter(|number| *number < PRIORITIES.len())
+        });
+    let number = number.ok_or_else(|| {
+        hint(
+            format!("{text:?} is no priority"),
+            format!("priorities are {}, or 0 to 7", PRIORITIES.join(", ")),
+        )
+    })?;
     Ok(u8::try_from(number)?)
 }
 
 fn pattern(text: &str) -> Result<Pattern> {
-    let ignore_case = if text.chars().any(char::is_uppercase) { "" } else { "(?i)" };
+    let ignore_case = if text.chars().any(char::is_uppercase) {
+        ""
+    } else {
+        "(?i)"
+    };
     let expression = regex_lite::Regex::new(&format!("{ignore_case}{text}"));
-    Ok(Pattern::Expression(expression.or_hint(|| format!("{text:?} is no regular expression"), "put a backslash before characters that are meant literally")?))
+    Ok(Pattern::Expression(expression.or_hint(
+        || format!("{text:?} is no regular expression"),
+        "put a backslash before characters that are meant literally",
+    )?))
 }
 
 /// A point in time, in microseconds since 1970.
@@ -148,7 +179,11 @@ fn time(text: &str) -> Result<u64> {
         "now" => now,
         "today" => midnight,
         "yesterday" => midnight.checked_sub(Span::new().days(1))?,
-        text if text.starts_with('-') => now.checked_sub(text.trim_start_matches('-').parse::<Span>().or_hint(|| unreadable(text), TIME_HINT)?)?,
+        text if text.starts_with('-') => now.checked_sub(
+            text.trim_start_matches('-')
+                .parse::<Span>()
+                .or_hint(|| unreadable(text), TIME_HINT)?,
+        )?,
         text => civil(text, &midnight)?,
     };
     Ok(u64::try_from(at.timestamp().as_microsecond()).unwrap_or(0))
@@ -161,7 +196,11 @@ fn unreadable(text: &str) -> String {
 }
 
 fn civil(text: &str, midnight: &jiff::ZonedDateTime) -> Result<jiff::ZonedDateTime> {
-    let dated = if text.contains('-') { text.to_owned() } else { format!("{} {text}", midnight.date()) };
+    let dated = if text.contains('-') {
+        text.to_owned()
+    } else {
+        format!("{} {text}", midnight.date())
+    };
     let parsed: DateTime = dated.parse().or_hint(|| unreadable(text), TIME_HINT)?;
     Ok(parsed.to_zoned_datetime(TimeZone::system())?)
 }

@@ -37,9 +37,14 @@ pub(crate) struct Man {
 
 impl Run for Man {
     fn run(self, context: &Context) -> Result<u8> {
-        std::fs::create_dir_all(&self.directory).with_context(|| format!("cannot make {}", self.directory.display()))?;
-        clap_mangen::generate_to(whole_command(), &self.directory).with_context(|| format!("cannot write into {}", self.directory.display()))?;
-        context.narrate(&format!("wrote coracle.1 and a page for each verb to {}", self.directory.display()));
+        std::fs::create_dir_all(&self.directory)
+            .with_context(|| format!("cannot make {}", self.directory.display()))?;
+        clap_mangen::generate_to(whole_command(), &self.directory)
+            .with_context(|| format!("cannot write into {}", self.directory.display()))?;
+        context.narrate(&format!(
+            "wrote coracle.1 and a page for each verb to {}",
+            self.directory.display()
+        ));
         Ok(0)
     }
 }

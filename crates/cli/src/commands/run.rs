@@ -61,7 +61,12 @@ pub(crate) struct RunCommand {
     #[arg(long)]
     allow_unenforced: bool,
     /// The command and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
     command: Vec<String>,
 }
 
@@ -83,14 +88,24 @@ impl RunCommand {
     fn request(&self) -> Result<TransientRequest> {
         let mut properties = match self.profile.as_deref() {
             None => Vec::new(),
-            Some(name) => crate::check::profile_lines(name).ok_or_else(|| hint(format!("there is no profile {name:?}"), "profiles are `default` and `trusted`"))?,
+            Some(name) => crate::check::profile_lines(name).ok_or_else(|| {
+                hint(
+                    format!("there is no profile {name:?}"),
+                    "profiles are `default` and `trusted`",
+                )
+            })?,
         };
-        let mut add = |name: &str, value: Option<&String>| properties.extend(value.map(|value| format!("{name}={value}")));
+        let mut add = |name: &str, value: Option<&String>| {
+            properties.extend(value.map(|value| format!("{name}={value}")))
+        };
         add("Description", self.description.as_ref());
         add("User", self.uid.as_ref());
         add("Group", self.gid.as_ref());
         add("WorkingDirectory", self.directory()?.as_ref());
-        add("RemainAfterExit", self.remain_after_exit.then(|| "yes".to_owned()).as_ref());
+        add(
+            "RemainAfterExit",
+            self.remain_after_exit.then(|| "yes".to_owned()).as_ref(),
+        );
         properties.extend(self.setenv.iter().map(|variable| environment(variable)));
         properties.extend(self.property.iter().cloned());
         let descriptor = |index| self.pipe.then_some(index);
@@ -113,7 +128,9 @@ impl RunCommand {
         if !self.same_dir {
             return Ok(self.working_directory.clone());
         }
-        Ok(Some(std::env::current_dir()?.to_string_lossy().into_owned()))
+        Ok(Some(
+            std::env::current_dir()?.to_string_lossy().into_owned(),
+        ))
     }
 
     fn finish(&self, context: &Context, outcome: &wire::JobOutcome) -> u8 {

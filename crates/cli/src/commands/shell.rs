@@ -37,7 +37,11 @@ pub(crate) struct Shell {
     #[arg(value_name = "UNIT")]
     unit: String,
     /// The command and its arguments [default: a shell]
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
     command: Vec<String>,
 }
 
@@ -46,41 +50,67 @@ impl Run for Shell {
         let mut client = context.connect()?;
         let unit = service(context, &self.unit)?;
         let sandbox = client.call(EnterSandbox, &OneUnit { unit: unit.clone() })?;
-        let pidfd = client.take_descriptors().into_iter().next().context("the manager sent no process descriptor")?;
+        let pidfd = client
+            .take_descriptors()
+            .into_iter()
+            .next()
+            .context("the manager sent no process descriptor")?;
         drop(client);
-        enter(&sandbox, &pidfd).or_hint(|| format!("cannot enter the sandbox of {unit}"), "the service may have ended; `coracle status` tells")?;
+        enter(&sandbox, &pidfd).or_hint(
+            || format!("cannot enter the sandbox of {unit}"),
+            "the service may have ended; `coracle status` tells",
+        )?;
         execute(&self.words(), &sandbox)
     }
 }
 
 impl Shell {
     fn words(&self) -> Vec<String> {
-        if self.command.is_empty() { vec!["/bin/sh".to_owned()] } else { self.command.clone() }
+        if self.command.is_empty() {
+            vec!["/bin/sh".to_owned()]
+        } else {
+            self.command.clone()
+        }
     }
 }
 
 /// The service of a portable, or the unit itself.
 fn service(context: &Context, name: &str) -> Result<String> {
     let units = crate::portable::units_of(context, &[name.to_owned()])?;
-    let services: Vec<&String> = units.iter().filter(|unit| !unit.contains('.') || unit.ends_with(".service")).collect();
+    let services: Vec<&String> = units
+        .iter()
+        .filter(|unit| !unit.contains('.') || unit.ends_with(".service"))
+        .collect();
     match services.as_slice() {
         [one] => Ok((*one).clone()),
-        [] => Err(hint(format!("{name} has no service"), "`coracle list-units` lists what runs")),
-        several => Err(hint(format!("{name} has {} services", several.len()), format!("say which: {}", units.join(", ")))),
+        [] => Err(hint(
+            format!("{name} has no service"),
+            "`coracle list-units` lists what runs",
+        )),
+        several => Err(hint(
+            format!("{name} has {} services", several.len()),
+            format!("say which: {}", units.join(", ")),
+        )),
     }
 }
 
 /// Becomes a process of the sandbox. The order is the executor's: what needs privileges first, the filter last.
 fn enter(sandbox: &SandboxReply, pidfd: &OwnedFd) -> Result<()> {
-    let host = open_tree(CWD, "/usr", OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)?;
+    let host = open_tree(
+        CWD,
+        "/usr",
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC,
+    )?;
     let filter = filter(sandbox)?;
     if let Some(group) = &sandbox.cgroup {
-        fs::write(Path::new(group).join("cgroup.procs"), "0").with_context(|| format!("cannot join {group}"))?;
+        fs::write(Path::new(group).join("cgroup.procs"), "0")
+            .with_context(|| format!("cannot join {group}"))?;
     }
     namespace::join(pidfd, joined(sandbox.main_pid)?).context("cannot join the namespaces")?;
     toolbox::add(&host)?;
     if let Some(directory) = &sandbox.working_directory {
-        std::env::set_current_dir(directory.trim_start_matches('-')).or_else(|_| std::env::set_current_dir("/"))?;
+        std::env::set_current_dir(directory.trim_start_matches('-'))
+            .or_else(|_| std::env::set_current_dir("/"))?;
     } else {
         std::env::set_current_dir("/")?;
     }
@@ -105,7 +135,8 @@ fn joined(pid: u32) -> Result<u32> {
     ];
     let mut kinds = 0;
     for (name, kind) in KINDS {
-        let theirs = fs::read_link(format!("/proc/{pid}/ns/{name}")).with_context(|| format!("cannot see the {name} namespace of process {pid}"))?;
+        let theirs = fs::read_link(format!("/proc/{pid}/ns/{name}"))
+            .with_context(|| format!("cannot see the {name} namespace of process {pid}"))?;
         if theirs != fs::read_link(format!("/proc/self/ns/{name}"))? {
             kinds |= kind;
         }
@@ -123,7 +154,8 @@ fn become_user(sandbox: &SandboxReply) -> Result<()> {
     credentials::set_group(sandbox.gid.unwrap_or(0)).context("cannot take the group")?;
     credentials::set_user(sandbox.uid.unwrap_or(0)).context("cannot take the user")?;
     credentials::clear_ambient().context("cannot clear ambient capabilities")?;
-    credentials::set_capabilities(credentials::CapabilitySets::default()).context("cannot drop capabilities")
+    credentials::set_capabilities(credentials::CapabilitySets::default())
+        .context("cannot drop capabilities")
 }
 
 /// The service's own system-call program, compiled from its directives.
@@ -133,20 +165,34 @@ fn filter(sandbox: &SandboxReply) -> Result<Option<Vec<u8>>> {
 }
 
 fn execute(words: &[String], sandbox: &SandboxReply) -> Result<u8> {
-    let Some((program, arguments)) = words.split_first() else { bail!("no command") };
+    let Some((program, arguments)) = words.split_first() else {
+        bail!("no command")
+    };
     let mut command = Command::new(program);
     command.args(arguments).env_clear().env("PATH", SEARCH_PATH);
     if let Ok(terminal) = std::env::var("TERM") {
         command.env("TERM", terminal);
     }
-    for (name, value) in sandbox.environment.iter().filter_map(|variable| variable.split_once('=')) {
+    for (name, value) in sandbox
+        .environment
+        .iter()
+        .filter_map(|variable| variable.split_once('='))
+    {
         command.env(name, value);
     }
     match command.status() {
-        Ok(status) => Ok(status.code().or_else(|| status.signal().map(|signal| 128 + signal)).and_then(|code| u8::try_from(code).ok()).unwrap_or(1)),
+        Ok(status) => Ok(status
+            .code()
+            .or_else(|| status.signal().map(|signal| 128 + signal))
+            .and_then(|code| u8::try_from(code).ok())
+            .unwrap_or(1)),
         Err(error) => {
             crate::terminal::complain(&format!("cannot execute {program} in the sandbox: {error}"));
-            Ok(if error.kind() == std::io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE })
+            Ok(if error.kind() == std::io::ErrorKind::NotFound {
+                NOT_FOUND
+            } else {
+                NOT_EXECUTABLE
+            })
         }
     }
 }

@@ -35,7 +35,15 @@ impl Run for Show {
             vec![manager(client.call(Describe, &Done {})?)]
         } else {
             let names = crate::portable::units_of(context, &self.names)?;
-            client.call(ShowMethod, &ShowRequest { names, properties: self.property.clone() })?.units
+            client
+                .call(
+                    ShowMethod,
+                    &ShowRequest {
+                        names,
+                        properties: self.property.clone(),
+                    },
+                )?
+                .units
         };
         if context.globals.json {
             say(&serde_json::to_string_pretty(&units)?);
@@ -54,12 +62,22 @@ impl Run for Show {
 impl Show {
     fn print(&self, unit: &UnitProperties) {
         let chosen: Vec<(&String, &String)> = if self.property.is_empty() {
-            unit.properties.iter().filter(|(_, value)| self.all || !value.is_empty()).collect()
+            unit.properties
+                .iter()
+                .filter(|(_, value)| self.all || !value.is_empty())
+                .collect()
         } else {
-            self.property.iter().filter_map(|name| unit.properties.get_key_value(name)).collect()
+            self.property
+                .iter()
+                .filter_map(|name| unit.properties.get_key_value(name))
+                .collect()
         };
         for (name, value) in chosen {
-            say(&if self.value { plain(value) } else { format!("{name}={}", plain(value)) });
+            say(&if self.value {
+                plain(value)
+            } else {
+                format!("{name}={}", plain(value))
+            });
         }
     }
 }
@@ -83,6 +101,12 @@ fn manager(server: wire::ServerReply) -> UnitProperties {
         ("NFailedUnits", number(server.failed)),
         ("NJobs", number(server.jobs)),
     ];
-    let properties: BTreeMap<String, String> = properties.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    UnitProperties { unit: String::new(), properties }
+    let properties: BTreeMap<String, String> = properties
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+    UnitProperties {
+        unit: String::new(),
+        properties,
+    }
 }

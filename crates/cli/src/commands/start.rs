@@ -74,12 +74,24 @@ impl Run for Start {
 impl Start {
     /// A start of one portable without further options, as `attach` and `configure` need it.
     pub(crate) fn of(what: String, attach_only: bool) -> Start {
-        Start { what: vec![what], attach_only, jobs: JobOptions { job_mode: "replace".to_owned(), ..JobOptions::default() }, ..Start::default() }
+        Start {
+            what: vec![what],
+            attach_only,
+            jobs: JobOptions {
+                job_mode: "replace".to_owned(),
+                ..JobOptions::default()
+            },
+            ..Start::default()
+        }
     }
 
     fn start_enabled(&self, context: &Context) -> Result<u8> {
         let mut status = 0;
-        for portable in records(context).list()?.into_iter().filter(|portable| portable.enabled) {
+        for portable in records(context)
+            .list()?
+            .into_iter()
+            .filter(|portable| portable.enabled)
+        {
             status = status.max(self.start_portable(context, Source::Stored(portable.name))?);
         }
         // The instance runs even where nothing is enabled: that is what the host's init asked for.
@@ -100,30 +112,70 @@ impl Start {
     }
 
     fn acceptance(&self) -> Acceptance {
-        Acceptance { digest: self.trust_digest, insecure: self.insecure }
+        Acceptance {
+            digest: self.trust_digest,
+            insecure: self.insecure,
+        }
     }
 
-    fn admit(&self, context: &Context, store: &Store, source: Source) -> Result<(Admitted, String)> {
+    fn admit(
+        &self,
+        context: &Context,
+        store: &Store,
+        source: Source,
+    ) -> Result<(Admitted, String)> {
         let known = records(context);
         match source {
             Source::Url(url) => {
                 let (staging, digest, length) = fetch::fetch(context, store, &url, &self.fetch)?;
-                Ok((admit::image(context, store, staging, (digest, length), &self.acceptance())?, url))
+                Ok((
+                    admit::image(
+                        context,
+                        store,
+                        staging,
+                        (digest, length),
+                        &self.acceptance(),
+                    )?,
+                    url,
+                ))
             }
             Source::File(path) => {
                 let (staging, digest, length) = admit::copy_in(store, &path)?;
-                Ok((admit::image(context, store, staging, (digest, length), &self.acceptance())?, path.display().to_string()))
+                Ok((
+                    admit::image(
+                        context,
+                        store,
+                        staging,
+                        (digest, length),
+                        &self.acceptance(),
+                    )?,
+                    path.display().to_string(),
+                ))
             }
             Source::Directory(path) => Ok((admit::directory(&path)?, path.display().to_string())),
             Source::Stored(name) | Source::Unit(name) => {
-                let portable = known.get(&name)?.ok_or_else(|| hint(format!("there is no portable {name:?}"), "`coracle list` lists them"))?;
-                Ok((crate::portable::admit_again(store, &portable)?, portable.origin))
+                let portable = known.get(&name)?.ok_or_else(|| {
+                    hint(
+                        format!("there is no portable {name:?}"),
+                        "`coracle list` lists them",
+                    )
+                })?;
+                Ok((
+                    crate::portable::admit_again(store, &portable)?,
+                    portable.origin,
+                ))
             }
         }
     }
 
     /// From an admitted portable to attached units. Until the last question is answered nothing is written.
-    fn install(&self, context: &Context, store: &Store, mut admitted: Admitted, origin: String) -> Result<Portable> {
+    fn install(
+        &self,
+        context: &Context,
+        store: &Store,
+        mut admitted: Admitted,
+        origin: String,
+    ) -> Result<Portable> {
         let name = consent::name_of(&admitted)?;
         introduce(context, &admitted, name.as_str());
         let known = records(context).get(name.as_str())?;
@@ -142,31 +194,60 @@ impl Start {
         Ok(portable)
     }
 
-    fn decide(&self, context: &Context, admitted: &Admitted, name: &PortableName, known: Option<&Portable>) -> Result<(Review, delivery::grants::Grants)> {
+    fn decide(
+        &self,
+        context: &Context,
+        admitted: &Admitted,
+        name: &PortableName,
+        known: Option<&Portable>,
+    ) -> Result<(Review, delivery::grants::Grants)> {
         let review = consent::judge(admitted, name)?;
         crate::portable::check_names(context, &review, known)?;
         let signer = signer(admitted);
         self.check_history(context, name.as_str(), admitted.version(), signer.as_ref())?;
-        let same_signer = known.is_some_and(|known| known.signer.as_ref().map(|signer| signer.fingerprint) == signer.as_ref().map(|signer| signer.fingerprint));
-        let recorded = known.filter(|_| same_signer).map(|known| known.grants.clone()).unwrap_or_default();
+        let same_signer = known.is_some_and(|known| {
+            known.signer.as_ref().map(|signer| signer.fingerprint)
+                == signer.as_ref().map(|signer| signer.fingerprint)
+        });
+        let recorded = known
+            .filter(|_| same_signer)
+            .map(|known| known.grants.clone())
+            .unwrap_or_default();
         let grants = consent::settle(context, name.as_str(), &review, &recorded, &self.grants)?;
         Ok((review, grants))
     }
 
     /// Versions only rise, and the signer stays, unless the administrator says otherwise.
-    fn check_history(&self, context: &Context, name: &str, version: &str, signer: Option<&Signer>) -> Result<()> {
+    fn check_history(
+        &self,
+        context: &Context,
+        name: &str,
+        version: &str,
+        signer: Option<&Signer>,
+    ) -> Result<()> {
         use delivery::portables::Error;
         let known = records(context);
-        let mut allowed = Allowed { downgrade: self.allow_downgrade, other_signer: false };
+        let mut allowed = Allowed {
+            downgrade: self.allow_downgrade,
+            other_signer: false,
+        };
         match known.check(name, version, signer, allowed) {
             Err(error @ Error::OtherSigner { .. }) if can_ask() => {
-                if !ask(&format!("{} · trust the new signer for {name}?", plain(&error.to_string())))? {
+                if !ask(&format!(
+                    "{} · trust the new signer for {name}?",
+                    plain(&error.to_string())
+                ))? {
                     return Err(error.into());
                 }
                 allowed.other_signer = true;
                 Ok(known.check(name, version, signer, allowed)?)
             }
-            Err(error @ Error::Downgrade { .. }) => Err(anyhow::Error::new(error).context(crate::failure::Hint::new(format!("{name} is not installed"), "--allow-downgrade installs the older version"))),
+            Err(error @ Error::Downgrade { .. }) => {
+                Err(anyhow::Error::new(error).context(crate::failure::Hint::new(
+                    format!("{name} is not installed"),
+                    "--allow-downgrade installs the older version",
+                )))
+            }
             other => Ok(other?),
         }
     }
@@ -179,7 +260,12 @@ impl Start {
         let units = current_units(portable);
         let status = jobs::queue(context, StartUnit, &units, &self.jobs)?;
         if status == 0 && !context.globals.quiet {
-            say(&format!("started {} in {} ms{}", in_words(&units), begin.elapsed().as_millis(), crate::portable::show::address(context, &units)?));
+            say(&format!(
+                "started {} in {} ms{}",
+                in_words(&units),
+                begin.elapsed().as_millis(),
+                crate::portable::show::address(context, &units)?
+            ));
         }
         Ok(status)
     }
@@ -188,7 +274,11 @@ impl Start {
 /// `hello 1.0 · 3.1 MB · sha256:9f3c…  signed by "Example Maker" (trusted)`.
 fn introduce(context: &Context, admitted: &Admitted, name: &str) {
     let what = match &admitted.root {
-        Root::Image { digest, length, .. } => format!("{} · sha256:{}…", size(*length), digest.hex().get(..12).unwrap_or_default()),
+        Root::Image { digest, length, .. } => format!(
+            "{} · sha256:{}…",
+            size(*length),
+            digest.hex().get(..12).unwrap_or_default()
+        ),
         Root::Directory(path) => format!("directory {}", path.display()),
     };
     let signed = match (&admitted.signer, admitted.trust) {
@@ -197,25 +287,72 @@ fn introduce(context: &Context, admitted: &Admitted, name: &str) {
         (None, delivery::portables::Trust::Directory) => "a directory of root's".to_owned(),
         (None, _) => "NOT VERIFIED (--insecure)".to_owned(),
     };
-    context.narrate(&format!("{} {} · {what}  {signed}", plain(name), plain(admitted.version())));
+    context.narrate(&format!(
+        "{} {} · {what}  {signed}",
+        plain(name),
+        plain(admitted.version())
+    ));
 }
 
 fn signer(admitted: &Admitted) -> Option<Signer> {
     let signer = admitted.signer.as_ref()?;
-    Some(Signer { fingerprint: signer.fingerprint.parse().ok()?, name: signer.common_name.clone() })
+    Some(Signer {
+        fingerprint: signer.fingerprint.parse().ok()?,
+        name: signer.common_name.clone(),
+    })
 }
 
-fn record(admitted: &Admitted, name: &PortableName, known: Option<Portable>, grants: delivery::grants::Grants, origin: String) -> Portable {
+fn record(
+    admitted: &Admitted,
+    name: &PortableName,
+    known: Option<Portable>,
+    grants: delivery::grants::Grants,
+    origin: String,
+) -> Portable {
     let (image, directory, root_hash) = match &admitted.root {
-        Root::Image { digest, verified, .. } => (Some(*digest), None, verified.record().root_hash.as_ref().map(ToString::to_string)),
+        Root::Image {
+            digest, verified, ..
+        } => (
+            Some(*digest),
+            None,
+            verified
+                .record()
+                .root_hash
+                .as_ref()
+                .map(ToString::to_string),
+        ),
         Root::Directory(path) => (None, Some(path.clone()), None),
     };
-    let units = admitted.contents.units.iter().map(|unit| unit.name.clone()).collect();
+    let units = admitted
+        .contents
+        .units
+        .iter()
+        .map(|unit| unit.name.clone())
+        .collect();
     let installed_us = u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap_or(0);
-    let version = Version { image, directory, root_hash, units, installed_us };
-    let (mut versions, settings, enabled) = known.map_or_else(|| (Default::default(), Default::default(), true), |known| (known.versions, known.settings, known.enabled));
+    let version = Version {
+        image,
+        directory,
+        root_hash,
+        units,
+        installed_us,
+    };
+    let (mut versions, settings, enabled) = known.map_or_else(
+        || (Default::default(), Default::default(), true),
+        |known| (known.versions, known.settings, known.enabled),
+    );
     versions.insert(admitted.version().to_owned(), version);
-    Portable { name: name.to_string(), current: admitted.version().to_owned(), versions, signer: signer(admitted), trust: admitted.trust, origin, grants, settings, enabled }
+    Portable {
+        name: name.to_string(),
+        current: admitted.version().to_owned(),
+        versions,
+        signer: signer(admitted),
+        trust: admitted.trust,
+        origin,
+        grants,
+        settings,
+        enabled,
+    }
 }
 
 fn in_words(units: &[String]) -> String {

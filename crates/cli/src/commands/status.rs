@@ -31,7 +31,9 @@ impl Run for Status {
             return overview(context);
         }
         let names = crate::portable::units_of(context, &self.names)?;
-        let reply = context.connect()?.call(StatusMethod, &NamesRequest { names })?;
+        let reply = context
+            .connect()?
+            .call(StatusMethod, &NamesRequest { names })?;
         if context.globals.json {
             say(&serde_json::to_string_pretty(&reply.units)?);
             return Ok(exit_status(&reply.units));
@@ -70,17 +72,43 @@ pub(crate) fn overview(context: &Context) -> Result<u8> {
         say(&serde_json::to_string_pretty(&server)?);
         return Ok(0);
     }
-    say(&format!("{} coracle {} · {}", bullet(if server.failed > 0 { "failed" } else { "active" }), server.version, server.state));
+    say(&format!(
+        "{} coracle {} · {}",
+        bullet(if server.failed > 0 {
+            "failed"
+        } else {
+            "active"
+        }),
+        server.version,
+        server.state
+    ));
     field("Position", &server.position);
     field("Keeper", &server.keeper_pid.to_string());
-    field("Manager", &format!("{} (started again {} times)", server.pid, server.restarts));
-    field("Units", &format!("{} loaded, {} failed, {} jobs", server.units, server.failed, server.jobs));
-    field("CGroup", &server.cgroup.unwrap_or_else(|| "none: processes are not tracked by control groups".to_owned()));
+    field(
+        "Manager",
+        &format!("{} (started again {} times)", server.pid, server.restarts),
+    );
+    field(
+        "Units",
+        &format!(
+            "{} loaded, {} failed, {} jobs",
+            server.units, server.failed, server.jobs
+        ),
+    );
+    field(
+        "CGroup",
+        &server
+            .cgroup
+            .unwrap_or_else(|| "none: processes are not tracked by control groups".to_owned()),
+    );
     field("Runtime", &server.runtime_dir);
     field("State", &server.state_dir);
     field("Config", &server.config_dir);
     for reduction in &server.reductions {
-        field("Reduced", &format!("{}: {}", reduction.directive, reduction.reason));
+        field(
+            "Reduced",
+            &format!("{}: {}", reduction.directive, reduction.reason),
+        );
     }
     Ok(0)
 }
@@ -99,10 +127,18 @@ fn field(name: &str, value: &str) {
 }
 
 fn print(context: &Context, unit: &UnitStatus) -> Result<()> {
-    say(&format!("{} {} - {}", bullet(&unit.active), plain(&unit.name), plain(&unit.description)));
+    say(&format!(
+        "{} {} - {}",
+        bullet(&unit.active),
+        plain(&unit.name),
+        plain(&unit.description)
+    ));
     loaded(unit);
     active(unit);
-    unit.causes.iter().take(3).for_each(|cause| field("Because", cause));
+    unit.causes
+        .iter()
+        .take(3)
+        .for_each(|cause| field("Because", cause));
     service(unit);
     socket(unit);
     for other in &unit.triggered_by {
@@ -116,8 +152,18 @@ fn print(context: &Context, unit: &UnitStatus) -> Result<()> {
 }
 
 fn loaded(unit: &UnitStatus) {
-    let file = unit.fragment.clone().unwrap_or_else(|| if unit.transient { "made at run time".to_owned() } else { "no file".to_owned() });
-    let reload = if unit.needs_reload { "; its files changed: `coracle daemon-reload`" } else { "" };
+    let file = unit.fragment.clone().unwrap_or_else(|| {
+        if unit.transient {
+            "made at run time".to_owned()
+        } else {
+            "no file".to_owned()
+        }
+    });
+    let reload = if unit.needs_reload {
+        "; its files changed: `coracle daemon-reload`"
+    } else {
+        ""
+    };
     field("Loaded", &format!("{} ({file}){reload}", unit.load));
     for drop_in in &unit.drop_ins {
         field("Drop-In", drop_in);
@@ -125,8 +171,16 @@ fn loaded(unit: &UnitStatus) {
 }
 
 fn active(unit: &UnitStatus) {
-    let result = if unit.result.is_empty() || unit.result == "success" { String::new() } else { format!(", result: {}", unit.result) };
-    let since = unit.since_realtime_us.filter(|time| *time > 0).map(clock::since).unwrap_or_default();
+    let result = if unit.result.is_empty() || unit.result == "success" {
+        String::new()
+    } else {
+        format!(", result: {}", unit.result)
+    };
+    let since = unit
+        .since_realtime_us
+        .filter(|time| *time > 0)
+        .map(clock::since)
+        .unwrap_or_default();
     let state = format!("{} ({}{result})", unit.active, unit.sub);
     let painted = match unit.active.as_str() {
         "active" => Paint::Green.on(&state),
@@ -138,7 +192,10 @@ fn active(unit: &UnitStatus) {
         field("Job", &format!("{} {} ({})", job.id, job.kind, job.state));
     }
     if let Some(condition) = &unit.failed_condition {
-        field("Condition", &format!("{condition} does not hold, so the unit was not started"));
+        field(
+            "Condition",
+            &format!("{condition} does not hold, so the unit was not started"),
+        );
     }
 }
 
@@ -148,7 +205,10 @@ fn service(unit: &UnitStatus) {
         field("Main PID", &pid.to_string());
     }
     if let Some(exit) = &service.exit {
-        field("Exit", &format!("{}, status {} ({})", exit.code, exit.status, exit.result));
+        field(
+            "Exit",
+            &format!("{}, status {} ({})", exit.code, exit.status, exit.result),
+        );
     }
     if let Some(text) = &service.status_text {
         field("Status", &format!("\"{text}\""));
@@ -164,7 +224,10 @@ fn service(unit: &UnitStatus) {
 fn socket(unit: &UnitStatus) {
     for listening in unit.socket.iter().flat_map(|socket| &socket.listen) {
         let open = if listening.open { "" } else { ", closed" };
-        field("Listen", &format!("{} ({}{open})", listening.address, listening.kind));
+        field(
+            "Listen",
+            &format!("{} ({}{open})", listening.address, listening.kind),
+        );
     }
     if !unit.triggers.is_empty() {
         field("Triggers", &unit.triggers.join(" "));
@@ -172,8 +235,14 @@ fn socket(unit: &UnitStatus) {
 }
 
 fn image(context: &Context, unit: &UnitStatus) -> Result<()> {
-    let Some(image) = &unit.image else { return Ok(()) };
-    let integrity = image.integrity.as_ref().map(|text| format!(" · {text}")).unwrap_or_default();
+    let Some(image) = &unit.image else {
+        return Ok(());
+    };
+    let integrity = image
+        .integrity
+        .as_ref()
+        .map(|text| format!(" · {text}"))
+        .unwrap_or_default();
     field("Root", &format!("{}{integrity}", image.path));
     if let Some(portable) = crate::portable::owner_of(context, &unit.name)? {
         for (name, text) in crate::portable::show::lines(&portable) {
@@ -188,16 +257,34 @@ fn sandbox(unit: &UnitStatus) {
     if sandbox.applied.is_empty() && sandbox.reduced.is_empty() && sandbox.unenforced.is_empty() {
         return;
     }
-    let names: Vec<String> = sandbox.applied.iter().map(|setting| format!("{}={}", setting.directive, shortened(&setting.value))).collect();
-    field("Sandbox", &format!("{} restrictions applied, {} reduced, {} not enforced", names.len(), sandbox.reduced.len(), sandbox.unenforced.len()));
+    let names: Vec<String> = sandbox
+        .applied
+        .iter()
+        .map(|setting| format!("{}={}", setting.directive, shortened(&setting.value)))
+        .collect();
+    field(
+        "Sandbox",
+        &format!(
+            "{} restrictions applied, {} reduced, {} not enforced",
+            names.len(),
+            sandbox.reduced.len(),
+            sandbox.unenforced.len()
+        ),
+    );
     for line in wrapped(&names) {
         say(&format!("{:14}{}", "", plain(&line)));
     }
     for reduction in &sandbox.reduced {
-        field("Reduced", &format!("{}= {}", reduction.directive, reduction.reason));
+        field(
+            "Reduced",
+            &format!("{}= {}", reduction.directive, reduction.reason),
+        );
     }
     for missing in &sandbox.unenforced {
-        field("Unenforced", &format!("{}= {}", missing.directive, missing.reason));
+        field(
+            "Unenforced",
+            &format!("{}= {}", missing.directive, missing.reason),
+        );
     }
 }
 
@@ -231,6 +318,11 @@ fn processes(unit: &UnitStatus) {
         field("CGroup", group);
     }
     for process in &unit.processes {
-        say(&format!("{:14}├─{} {}", "", process.pid, plain(&process.command)));
+        say(&format!(
+            "{:14}├─{} {}",
+            "",
+            process.pid,
+            plain(&process.command)
+        ));
     }
 }

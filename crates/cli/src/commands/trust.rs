@@ -55,7 +55,10 @@ impl Run for Trust {
             Action::List => list(&anchors, context),
             Action::Remove { name } => {
                 for removed in anchors.remove(&name)? {
-                    say(&format!("no longer trusted: sha256:{}", removed.fingerprint.hex()));
+                    say(&format!(
+                        "no longer trusted: sha256:{}",
+                        removed.fingerprint.hex()
+                    ));
                 }
                 Ok(0)
             }
@@ -67,7 +70,11 @@ fn add(anchors: &Anchors, file: &std::path::Path) -> Result<u8> {
     let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let signer = TrustedCertificate::parse(&bytes)?.signer()?;
     anchors.add(&bytes, &signer.common_name)?;
-    say(&format!("trusted: \"{}\" · sha256:{}", plain(&signer.common_name), signer.fingerprint));
+    say(&format!(
+        "trusted: \"{}\" · sha256:{}",
+        plain(&signer.common_name),
+        signer.fingerprint
+    ));
     Ok(0)
 }
 
@@ -75,15 +82,27 @@ fn list(anchors: &Anchors, context: &Context) -> Result<u8> {
     let (trusted, ignored) = anchors.list()?;
     let mut lines = Vec::new();
     for anchor in trusted {
-        let signer = TrustedCertificate::parse(&anchor.der).and_then(|certificate| certificate.signer());
+        let signer =
+            TrustedCertificate::parse(&anchor.der).and_then(|certificate| certificate.signer());
         let name = signer.map_or_else(|error| format!("({error})"), |signer| signer.common_name);
-        lines.push(Line { name, fingerprint: anchor.fingerprint.hex(), file: anchor.path });
+        lines.push(Line {
+            name,
+            fingerprint: anchor.fingerprint.hex(),
+            file: anchor.path,
+        });
     }
-    let columns: &[listing::Column<Line>] =
-        &[("NAME", |line| line.name.clone()), ("FINGERPRINT", |line| line.fingerprint.clone()), ("FILE", |line| line.file.display().to_string())];
+    let columns: &[listing::Column<Line>] = &[
+        ("NAME", |line| line.name.clone()),
+        ("FINGERPRINT", |line| line.fingerprint.clone()),
+        ("FILE", |line| line.file.display().to_string()),
+    ];
     listing::print(&lines, columns, context.globals.json)?;
     for file in ignored {
-        complain(&format!("not honoured: {}: {}", file.path.display(), plain(&file.reason)));
+        complain(&format!(
+            "not honoured: {}: {}",
+            file.path.display(),
+            plain(&file.reason)
+        ));
     }
     Ok(0)
 }

@@ -1,6 +1,5 @@
 //! `verify`: says what is wrong in unit files, without a manager.
 
-
 use anyhow::Result;
 use clap::Args;
 
@@ -25,7 +24,9 @@ impl Run for Verify {
             if context.globals.json {
                 say(&serde_json::to_string_pretty(&findings)?);
             } else {
-                findings.iter().for_each(|finding| complain(&finding.rendered));
+                findings
+                    .iter()
+                    .for_each(|finding| complain(&finding.rendered));
             }
         }
         Ok(u8::from(wrong))

@@ -35,7 +35,12 @@ pub(crate) struct Acceptance {
 #[derive(Debug)]
 pub(crate) enum Root {
     /// A verified image; staged until it is kept.
-    Image { digest: Digest, length: u64, staging: Option<Staging>, verified: Box<Verified<Layout>> },
+    Image {
+        digest: Digest,
+        length: u64,
+        staging: Option<Staging>,
+        verified: Box<Verified<Layout>>,
+    },
     /// A directory that only root can change.
     Directory(PathBuf),
 }
@@ -55,7 +60,10 @@ impl Admitted {
     /// # Errors
     /// When it has none.
     pub(crate) fn name(&self) -> Result<&str> {
-        self.contents.os_release.name().context("the image's os-release has neither PORTABLE_ID=, IMAGE_ID= nor ID=")
+        self.contents
+            .os_release
+            .name()
+            .context("the image's os-release has neither PORTABLE_ID=, IMAGE_ID= nor ID=")
     }
 
     /// Throws the staged image away.
@@ -64,7 +72,10 @@ impl Admitted {
     /// When it can't be removed.
     pub(crate) fn discard(self, store: &Store) -> Result<()> {
         match self.root {
-            Root::Image { staging: Some(staging), .. } => Ok(store.discard(staging)?),
+            Root::Image {
+                staging: Some(staging),
+                ..
+            } => Ok(store.discard(staging)?),
             _ => Ok(()),
         }
     }
@@ -74,7 +85,12 @@ impl Admitted {
     /// # Errors
     /// When it can't be kept.
     pub(crate) fn keep(&mut self, store: &Store) -> Result<String> {
-        if let Root::Image { digest, staging, verified, .. } = &mut self.root
+        if let Root::Image {
+            digest,
+            staging,
+            verified,
+            ..
+        } = &mut self.root
             && let Some(staged) = staging.take()
         {
             store.keep(staged, digest)?;
@@ -111,9 +127,20 @@ pub(crate) fn copy_in(store: &Store, path: &Path) -> Result<(Staging, Digest, u6
 ///
 /// # Errors
 /// When it is no image, is not trusted, is damaged, or holds no portable.
-pub(crate) fn image(context: &Context, store: &Store, staging: Staging, (digest, length): (Digest, u64), acceptance: &Acceptance) -> Result<Admitted> {
+pub(crate) fn image(
+    context: &Context,
+    store: &Store,
+    staging: Staging,
+    (digest, length): (Digest, u64),
+    acceptance: &Acceptance,
+) -> Result<Admitted> {
     match examine(context, &staging.file, &digest, acceptance) {
-        Ok((verified, contents)) => Ok(admitted(Some(staging), (digest, length), verified, contents)),
+        Ok((verified, contents)) => Ok(admitted(
+            Some(staging),
+            (digest, length),
+            verified,
+            contents,
+        )),
         Err(error) => {
             store.discard(staging)?;
             Err(error)
@@ -127,27 +154,53 @@ pub(crate) fn image(context: &Context, store: &Store, staging: Staging, (digest,
 /// When it is missing or was changed.
 pub(crate) fn stored(store: &Store, digest: &Digest) -> Result<Admitted> {
     let file = store.get(digest)?;
-    let record: image::verify::Record = serde_json::from_slice(&store.note(digest)?).context("the store's note on the image is damaged")?;
+    let record: image::verify::Record = serde_json::from_slice(&store.note(digest)?)
+        .context("the store's note on the image is damaged")?;
     let verified = record.confirm(&file)?;
     let contents = read(&file, &verified)?;
     let length = file.metadata()?.len();
     Ok(admitted(None, (*digest, length), verified, contents))
 }
 
-fn admitted(staging: Option<Staging>, (digest, length): (Digest, u64), verified: Verified<Layout>, contents: Contents) -> Admitted {
+fn admitted(
+    staging: Option<Staging>,
+    (digest, length): (Digest, u64),
+    verified: Verified<Layout>,
+    contents: Contents,
+) -> Admitted {
     let (signer, trust) = match &verified.record().assurance {
         Assurance::Signed(signer) => (Some(signer.clone()), Recorded::Signed),
         Assurance::Digest => (None, Recorded::Digest),
         Assurance::Insecure => (None, Recorded::Insecure),
     };
-    Admitted { root: Root::Image { digest, length, staging, verified: Box::new(verified) }, contents, signer, trust }
+    Admitted {
+        root: Root::Image {
+            digest,
+            length,
+            staging,
+            verified: Box::new(verified),
+        },
+        contents,
+        signer,
+        trust,
+    }
 }
 
-fn examine(context: &Context, file: &File, digest: &Digest, acceptance: &Acceptance) -> Result<(Verified<Layout>, Contents)> {
+fn examine(
+    context: &Context,
+    file: &File,
+    digest: &Digest,
+    acceptance: &Acceptance,
+) -> Result<(Verified<Layout>, Contents)> {
     let workers = Workers::default();
-    let layout = workers.dissect(file).or_hint(|| "this is no image that can be read".to_owned(), "`coracle inspect FILE` shows what is in it")?;
+    let layout = workers.dissect(file).or_hint(
+        || "this is no image that can be read".to_owned(),
+        "`coracle inspect FILE` shows what is in it",
+    )?;
     let trust = trust(context, digest, acceptance)?;
-    let verified = workers.verify(file, &layout, &trust).or_hint(|| "the image is refused".to_owned(), &next_step(digest))?;
+    let verified = workers
+        .verify(file, &layout, &trust)
+        .or_hint(|| "the image is refused".to_owned(), &next_step(digest))?;
     let contents = read(file, &verified)?;
     Ok((verified, contents))
 }
@@ -168,7 +221,11 @@ fn read(file: &File, verified: &Verified<Layout>) -> Result<Contents> {
 fn trust(context: &Context, digest: &Digest, acceptance: &Acceptance) -> Result<Trust> {
     if let Some(wanted) = &acceptance.digest {
         if wanted != digest {
-            bail!("the image is sha256:{}, not sha256:{} as --trust-digest= has it", digest.hex(), wanted.hex());
+            bail!(
+                "the image is sha256:{}, not sha256:{} as --trust-digest= has it",
+                digest.hex(),
+                wanted.hex()
+            );
         }
         return Ok(Trust::Digest(digest.hex()));
     }
@@ -176,7 +233,10 @@ fn trust(context: &Context, digest: &Digest, acceptance: &Acceptance) -> Result<
         return Ok(Trust::Insecure);
     }
     let (anchors, _ignored) = Anchors::new(&context.directories.config).list()?;
-    let certificates = anchors.iter().map(|anchor| TrustedCertificate::parse(&anchor.der)).collect::<Result<_, _>>()?;
+    let certificates = anchors
+        .iter()
+        .map(|anchor| TrustedCertificate::parse(&anchor.der))
+        .collect::<Result<_, _>>()?;
     Ok(Trust::Certificates(certificates))
 }
 
@@ -191,12 +251,21 @@ pub(crate) fn directory(path: &Path) -> Result<Admitted> {
         let sticky_or_closed = metadata.mode() & 0o022 == 0;
         if metadata.uid() != 0 || !sticky_or_closed {
             return Err(hint(
-                format!("{} can be changed by others than root, so {} can't be trusted", part.display(), path.display()),
+                format!(
+                    "{} can be changed by others than root, so {} can't be trusted",
+                    part.display(),
+                    path.display()
+                ),
                 "build an image of it with `coracle build`, or move it below a directory of root's",
             ));
         }
     }
     let root = File::open(&real)?;
     let contents = Workers::default().extract(root.as_fd())?;
-    Ok(Admitted { root: Root::Directory(real), contents, signer: None, trust: Recorded::Directory })
+    Ok(Admitted {
+        root: Root::Directory(real),
+        contents,
+        signer: None,
+        trust: Recorded::Directory,
+    })
 }

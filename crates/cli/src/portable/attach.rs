@@ -20,7 +20,14 @@ const SETTINGS_DROP_IN: &str = "50-configure.conf";
 ///
 /// # Errors
 /// When a name is taken or a file can't be written.
-pub(crate) fn attach(context: &Context, name: &PortableName, admitted: &Admitted, review: &Review, portable: &Portable, root: &str) -> Result<()> {
+pub(crate) fn attach(
+    context: &Context,
+    name: &PortableName,
+    admitted: &Admitted,
+    review: &Review,
+    portable: &Portable,
+    root: &str,
+) -> Result<()> {
     let granted: Vec<String> = granted(&portable.grants);
     let mut units = Vec::new();
     for (file, loaded) in admitted.contents.units.iter().zip(&review.units) {
@@ -29,14 +36,25 @@ pub(crate) fn attach(context: &Context, name: &PortableName, admitted: &Admitted
         if loaded.unit.kind() == UnitKind::Service {
             drop_ins.push((ROOT_DROP_IN.to_owned(), root_lines(admitted, root)));
         }
-        drop_ins.push((PROFILE_DROP_IN.to_owned(), as_drop_in(&loaded.unit, &restricted)?));
+        drop_ins.push((
+            PROFILE_DROP_IN.to_owned(),
+            as_drop_in(&loaded.unit, &restricted)?,
+        ));
         let settings = configure::drop_in(portable, loaded.unit.kind());
         if !settings.is_empty() {
             drop_ins.push((SETTINGS_DROP_IN.to_owned(), settings));
         }
-        units.push(UnitText { name: file.name.clone(), text: file.text.clone(), drop_ins });
+        units.push(UnitText {
+            name: file.name.clone(),
+            text: file.text.clone(),
+            drop_ins,
+        });
     }
-    Ok(delivery::attached::attach(&context.directories.state, name.as_str(), &units)?)
+    Ok(delivery::attached::attach(
+        &context.directories.state,
+        name.as_str(),
+        &units,
+    )?)
 }
 
 fn granted(grants: &Grants) -> Vec<String> {
@@ -48,5 +66,8 @@ fn root_lines(admitted: &Admitted, root: &str) -> String {
         Root::Image { .. } => "RootImage",
         Root::Directory(_) => "RootDirectory",
     };
-    format!("# Where the portable's files are.\n[Service]\n{directive}={}\n", root.replace('%', "%%"))
+    format!(
+        "# Where the portable's files are.\n[Service]\n{directive}={}\n",
+        root.replace('%', "%%")
+    )
 }

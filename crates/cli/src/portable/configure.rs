@@ -63,7 +63,10 @@ impl Run for Configure {
         check(&portable)?;
         records(context).put(&portable)?;
         super::reattach(context, &portable)?;
-        context.narrate(&format!("configured; `coracle restart {}` makes running services see it", plain(&portable.name)));
+        context.narrate(&format!(
+            "configured; `coracle restart {}` makes running services see it",
+            plain(&portable.name)
+        ));
         Ok(0)
     }
 }
@@ -81,7 +84,9 @@ impl Configure {
     }
 
     fn changes(&self) -> bool {
-        self.at_boot.is_some() || !self.unset.is_empty() || self.lists().iter().any(|(_, list)| !list.is_empty())
+        self.at_boot.is_some()
+            || !self.unset.is_empty()
+            || self.lists().iter().any(|(_, list)| !list.is_empty())
     }
 
     fn apply(&self, portable: &mut Portable) -> Result<()> {
@@ -91,7 +96,11 @@ impl Configure {
                 kind => forget(&mut portable.settings, kind)?,
             }
         }
-        for (kind, values) in self.lists().into_iter().filter(|(_, values)| !values.is_empty()) {
+        for (kind, values) in self
+            .lists()
+            .into_iter()
+            .filter(|(_, values)| !values.is_empty())
+        {
             let set = portable.settings.entry(kind.to_owned()).or_default();
             if kind == LISTEN {
                 set.clear();
@@ -103,7 +112,12 @@ impl Configure {
             }
         }
         if let Some(word) = &self.at_boot {
-            portable.enabled = model::text::parse_bool(word).ok_or_else(|| hint(format!("--at-boot={word} is neither yes nor no"), "say `--at-boot yes` or `--at-boot no`"))?;
+            portable.enabled = model::text::parse_bool(word).ok_or_else(|| {
+                hint(
+                    format!("--at-boot={word} is neither yes nor no"),
+                    "say `--at-boot yes` or `--at-boot no`",
+                )
+            })?;
         }
         Ok(())
     }
@@ -111,7 +125,10 @@ impl Configure {
 
 fn forget(settings: &mut BTreeMap<String, Vec<String>>, kind: &str) -> Result<()> {
     if ![LISTEN, ENVIRONMENT, CREDENTIAL, BIND, BIND_READ_ONLY, LIMIT].contains(&kind) {
-        return Err(hint(format!("there is no kind of setting called {kind:?}"), "kinds are listen, env, credential, bind, bind-read-only, set and all"));
+        return Err(hint(
+            format!("there is no kind of setting called {kind:?}"),
+            "kinds are listen, env, credential, bind, bind-read-only, set and all",
+        ));
     }
     settings.remove(kind);
     Ok(())
@@ -127,9 +144,14 @@ fn show(context: &Context, portable: &Portable) -> Result<u8> {
         say(&serde_json::to_string_pretty(&portable.settings)?);
         return Ok(0);
     }
-    say(&format!("at-boot: {}", if portable.enabled { "yes" } else { "no" }));
+    say(&format!(
+        "at-boot: {}",
+        if portable.enabled { "yes" } else { "no" }
+    ));
     for (kind, values) in &portable.settings {
-        values.iter().for_each(|value| say(&format!("{kind}: {}", plain(value))));
+        values
+            .iter()
+            .for_each(|value| say(&format!("{kind}: {}", plain(value))));
     }
     Ok(0)
 }
@@ -139,9 +161,17 @@ fn check(portable: &Portable) -> Result<()> {
     for kind in [UnitKind::Service, UnitKind::Socket] {
         let text = drop_in(portable, kind);
         let name = format!("{}.{}", portable.name, kind.suffix()).parse()?;
-        let loaded = load::load_text(&name, std::path::Path::new("configure"), text.as_bytes(), &crate::check::specifiers());
+        let loaded = load::load_text(
+            &name,
+            std::path::Path::new("configure"),
+            text.as_bytes(),
+            &crate::check::specifiers(),
+        );
         if let Some(wrong) = loaded.diagnostics.first() {
-            return Err(anyhow::anyhow!("{}", wrong.message)).or_hint(|| "this can't be set".to_owned(), "`coracle explain DIRECTIVE` says what a directive takes");
+            return Err(anyhow::anyhow!("{}", wrong.message)).or_hint(
+                || "this can't be set".to_owned(),
+                "`coracle explain DIRECTIVE` says what a directive takes",
+            );
         }
     }
     Ok(())
@@ -153,17 +183,33 @@ pub(crate) fn drop_in(portable: &Portable, kind: UnitKind) -> String {
     let mut lines: Vec<String> = Vec::new();
     match kind {
         UnitKind::Socket => {
-            let listen: Vec<String> = values(LISTEN).map(|address| format!("ListenStream={}", escaped(address))).collect();
+            let listen: Vec<String> = values(LISTEN)
+                .map(|address| format!("ListenStream={}", escaped(address)))
+                .collect();
             if !listen.is_empty() {
                 lines.push("ListenStream=".to_owned());
                 lines.extend(listen);
             }
         }
         UnitKind::Service => {
-            lines.extend(values(ENVIRONMENT).map(|variable| format!("Environment={}", model::text::quote(&escaped(variable)))));
-            lines.extend(values(CREDENTIAL).map(|pair| format!("LoadCredential={}", escaped(&pair.replacen('=', ":", 1)))));
-            lines.extend(values(BIND).map(|path| format!("BindPaths={}", model::text::quote(&escaped(path)))));
-            lines.extend(values(BIND_READ_ONLY).map(|path| format!("BindReadOnlyPaths={}", model::text::quote(&escaped(path)))));
+            lines.extend(
+                values(ENVIRONMENT).map(|variable| {
+                    format!("Environment={}", model::text::quote(&escaped(variable)))
+                }),
+            );
+            lines
+                .extend(values(CREDENTIAL).map(|pair| {
+                    format!("LoadCredential={}", escaped(&pair.replacen('=', ":", 1)))
+                }));
+            lines.extend(
+                values(BIND)
+                    .map(|path| format!("BindPaths={}", model::text::quote(&escaped(path)))),
+            );
+            lines.extend(
+                values(BIND_READ_ONLY).map(|path| {
+                    format!("BindReadOnlyPaths={}", model::text::quote(&escaped(path)))
+                }),
+            );
             lines.extend(values(LIMIT).cloned());
         }
         _ => {}
@@ -171,8 +217,15 @@ pub(crate) fn drop_in(portable: &Portable, kind: UnitKind) -> String {
     if lines.is_empty() {
         return String::new();
     }
-    let section = if kind == UnitKind::Socket { "Socket" } else { "Service" };
-    format!("# Set by `coracle configure`.\n[{section}]\n{}\n", lines.join("\n"))
+    let section = if kind == UnitKind::Socket {
+        "Socket"
+    } else {
+        "Service"
+    };
+    format!(
+        "# Set by `coracle configure`.\n[{section}]\n{}\n",
+        lines.join("\n")
+    )
 }
 
 fn escaped(text: &str) -> String {

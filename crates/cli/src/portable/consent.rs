@@ -30,8 +30,12 @@ impl GrantOptions {
             grants.extend(&Grants::from_list(list)?);
         }
         if let Some(path) = &self.grants {
-            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-            grants.extend(&Grants::from_file(&text).with_context(|| format!("cannot use {}", path.display()))?);
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            grants.extend(
+                &Grants::from_file(&text)
+                    .with_context(|| format!("cannot use {}", path.display()))?,
+            );
         }
         Ok(grants)
     }
@@ -42,24 +46,48 @@ impl GrantOptions {
 /// # Errors
 /// When a unit says what no image may say.
 pub(crate) fn judge(admitted: &Admitted, name: &PortableName) -> Result<Review> {
-    let texts: Vec<UnitText<'_>> = admitted.contents.units.iter().map(|unit| UnitText { name: &unit.name, bytes: unit.text.as_bytes() }).collect();
+    let texts: Vec<UnitText<'_>> = admitted
+        .contents
+        .units
+        .iter()
+        .map(|unit| UnitText {
+            name: &unit.name,
+            bytes: unit.text.as_bytes(),
+        })
+        .collect();
     let review = review(name, &texts, &crate::check::specifiers());
     if review.refusals.is_empty() {
         return Ok(review);
     }
     let lines: Vec<String> = review.refusals.iter().map(ToString::to_string).collect();
-    Err(hint(format!("{name} says what no image may say:\n  {}", lines.join("\n  ")), "ask its maker for a version without it, or write a unit of your own on the host"))
+    Err(hint(
+        format!(
+            "{name} says what no image may say:\n  {}",
+            lines.join("\n  ")
+        ),
+        "ask its maker for a version without it, or write a unit of your own on the host",
+    ))
 }
 
 /// Tells what is asked, takes what was granted before and on the command line, asks for the rest. Returns what is granted now.
 ///
 /// # Errors
 /// When a request stays open.
-pub(crate) fn settle(context: &Context, name: &str, review: &Review, recorded: &Grants, options: &GrantOptions) -> Result<Grants> {
+pub(crate) fn settle(
+    context: &Context,
+    name: &str,
+    review: &Review,
+    recorded: &Grants,
+    options: &GrantOptions,
+) -> Result<Grants> {
     let mut granted = options.given()?;
     granted.extend(recorded);
     let names = |grants: &Grants| grants.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let open: Vec<Request> = review.beyond(&names(&granted)).into_iter().cloned().collect();
+    let open: Vec<Request> = review
+        .beyond(&names(&granted))
+        .into_iter()
+        .cloned()
+        .collect();
     if review.requests.is_empty() {
         context.narrate("asks for nothing beyond the default sandbox");
         return Ok(Grants::default());
@@ -106,17 +134,33 @@ fn consent(name: &str, request: &Request, open: &[Request]) -> Result<bool> {
 fn refused(name: &str, open: &[Request]) -> anyhow::Error {
     let mut what = format!("{name} asks for more than was granted, so nothing was installed:");
     for request in unique(open) {
-        what.push_str(&format!("\n  to {} ({}:{})", plain(&request.words), request.unit, request.line));
+        what.push_str(&format!(
+            "\n  to {} ({}:{})",
+            plain(&request.words),
+            request.unit,
+            request.line
+        ));
     }
-    let grants: Vec<String> = unique(open).into_iter().map(|request| request.grant.replace(',', "\\,")).collect();
-    hint(what, format!("if that is right, say --grant='{}'", grants.join(",")))
+    let grants: Vec<String> = unique(open)
+        .into_iter()
+        .map(|request| request.grant.replace(',', "\\,"))
+        .collect();
+    hint(
+        what,
+        format!("if that is right, say --grant='{}'", grants.join(",")),
+    )
 }
 
 /// What of the grants the requests make use of: what is worth recording.
 fn used(granted: &Grants, review: &Review) -> Grants {
     granted
         .iter()
-        .filter(|grant| review.requests.iter().any(|request| load::portable::covers(&grant.to_string(), &request.grant)))
+        .filter(|grant| {
+            review
+                .requests
+                .iter()
+                .any(|request| load::portable::covers(&grant.to_string(), &request.grant))
+        })
         .cloned()
         .collect()
 }
@@ -129,6 +173,9 @@ pub(crate) fn name_of(admitted: &Admitted) -> Result<PortableName> {
     let name = admitted.name()?;
     match PortableName::new(name) {
         Ok(name) => Ok(name),
-        Err(_) => bail!("{:?} can't be a portable's name: small letters, digits, `-` and `_`, a letter first", plain(name)),
+        Err(_) => bail!(
+            "{:?} can't be a portable's name: small letters, digits, `-` and `_`, a letter first",
+            plain(name)
+        ),
     }
 }

@@ -31,7 +31,9 @@ pub(crate) struct FetchOptions {
 impl FetchOptions {
     fn request(&self, url: &str) -> Result<Request> {
         let roots = match &self.ca {
-            Some(path) => Roots::Only(std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?),
+            Some(path) => Roots::Only(
+                std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?,
+            ),
             None => Roots::System,
         };
         let mut limits = Limits::default();
@@ -41,32 +43,56 @@ impl FetchOptions {
         if let Some(seconds) = self.max_time {
             limits.total = Duration::from_secs(seconds);
         }
-        Ok(Request { url: url.to_owned(), roots, limits })
+        Ok(Request {
+            url: url.to_owned(),
+            roots,
+            limits,
+        })
     }
 }
 
 /// A number with K, M, G or T, to the base of 1024, as unit files have it.
 fn bytes(text: &str) -> Result<u64> {
     let (number, shift) = match text.char_indices().last() {
-        Some((at, unit)) if unit.is_ascii_alphabetic() => (text.get(..at).unwrap_or_default(), "KMGT".find(unit.to_ascii_uppercase()).map(|place| 10 * (place + 1))),
+        Some((at, unit)) if unit.is_ascii_alphabetic() => (
+            text.get(..at).unwrap_or_default(),
+            "KMGT"
+                .find(unit.to_ascii_uppercase())
+                .map(|place| 10 * (place + 1)),
+        ),
         _ => (text, Some(0)),
     };
     let value: Option<u64> = number.parse().ok();
-    let value = value.zip(shift).and_then(|(value, shift)| value.checked_shl(u32::try_from(shift).ok()?));
-    value.ok_or_else(|| hint(format!("{text:?} is no size"), "sizes are numbers with K, M, G or T, such as 500M"))
+    let value = value
+        .zip(shift)
+        .and_then(|(value, shift)| value.checked_shl(u32::try_from(shift).ok()?));
+    value.ok_or_else(|| {
+        hint(
+            format!("{text:?} is no size"),
+            "sizes are numbers with K, M, G or T, such as 500M",
+        )
+    })
 }
 
 /// Fetches an address into the store's staging area; what is there from an earlier try goes on.
 ///
 /// # Errors
 /// When the server can't be reached or trusted, or a limit is passed.
-pub(crate) fn fetch(context: &Context, store: &Store, url: &str, options: &FetchOptions) -> Result<(Staging, Digest, u64)> {
+pub(crate) fn fetch(
+    context: &Context,
+    store: &Store,
+    url: &str,
+    options: &FetchOptions,
+) -> Result<(Staging, Digest, u64)> {
     let request = options.request(url)?;
     let staging = store.stage(url)?;
     let bar = bar(context, url);
     let fetched = workers::fetch::run(&request, &staging, &mut |progress| show(&bar, progress));
     bar.finish_and_clear();
-    let fetched = fetched.or_hint(|| format!("cannot fetch {url}"), "run the same command again: a transfer that was cut goes on where it ended")?;
+    let fetched = fetched.or_hint(
+        || format!("cannot fetch {url}"),
+        "run the same command again: a transfer that was cut goes on where it ended",
+    )?;
     Ok((staging, fetched.digest, fetched.bytes))
 }
 
@@ -76,7 +102,8 @@ fn bar(context: &Context, url: &str) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(0);
-    let style = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+    let style =
+        ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.set_message(crate::terminal::plain(url));
     bar

@@ -47,8 +47,16 @@ impl Run for List {
             ("PORTABLE", |line| line.name.clone()),
             ("VERSION", |line| line.version.clone()),
             ("STATE", |line| line.state.clone()),
-            ("SIGNER", |line| line.signer.clone().unwrap_or_else(|| "-".to_owned())),
-            ("GRANTS", |line| if line.grants.is_empty() { "-".to_owned() } else { line.grants.join(",") }),
+            ("SIGNER", |line| {
+                line.signer.clone().unwrap_or_else(|| "-".to_owned())
+            }),
+            ("GRANTS", |line| {
+                if line.grants.is_empty() {
+                    "-".to_owned()
+                } else {
+                    line.grants.join(",")
+                }
+            }),
             ("FROM", |line| line.origin.clone()),
         ];
         listing::print(&lines, columns, context.globals.json)?;
@@ -61,9 +69,28 @@ fn state(context: &Context, units: &[String], name: &str) -> Result<String> {
     if delivery::attached::units(&context.directories.state, name)?.is_empty() {
         return Ok("detached".to_owned());
     }
-    let Some(mut client) = context.connect_if_running()? else { return Ok("inactive".to_owned()) };
-    let request = ListUnitsRequest { names: units.to_vec(), all: true, ..ListUnitsRequest::default() };
-    let states: Vec<String> = client.call(ListUnits, &request)?.units.into_iter().map(|unit| unit.active).collect();
-    let gravest = ["failed", "activating", "deactivating", "active", "reloading"].into_iter().find(|state| states.iter().any(|unit| unit == state));
+    let Some(mut client) = context.connect_if_running()? else {
+        return Ok("inactive".to_owned());
+    };
+    let request = ListUnitsRequest {
+        names: units.to_vec(),
+        all: true,
+        ..ListUnitsRequest::default()
+    };
+    let states: Vec<String> = client
+        .call(ListUnits, &request)?
+        .units
+        .into_iter()
+        .map(|unit| unit.active)
+        .collect();
+    let gravest = [
+        "failed",
+        "activating",
+        "deactivating",
+        "active",
+        "reloading",
+    ]
+    .into_iter()
+    .find(|state| states.iter().any(|unit| unit == state));
     Ok(gravest.unwrap_or("inactive").to_owned())
 }

@@ -32,7 +32,12 @@ pub(crate) fn records(context: &Context) -> Portables {
 /// # Errors
 /// When there is none, or it can't be read.
 pub(crate) fn existing(context: &Context, name: &str) -> Result<Portable> {
-    records(context).get(name)?.ok_or_else(|| hint(format!("there is no portable {name:?} here"), "`coracle list` lists those that are here"))
+    records(context).get(name)?.ok_or_else(|| {
+        hint(
+            format!("there is no portable {name:?} here"),
+            "`coracle list` lists those that are here",
+        )
+    })
 }
 
 /// Names as a user gives them, as names of units: a portable stands for all units of its current version.
@@ -53,7 +58,9 @@ pub(crate) fn units_of(context: &Context, names: &[String]) -> Result<Vec<String
 
 /// A name that could be a portable's, and is one.
 pub(crate) fn portable_named(records: &Portables, name: &str) -> Result<Option<Portable>> {
-    let plain = name.chars().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_'));
+    let plain = name
+        .chars()
+        .all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_'));
     if !plain || name.is_empty() {
         return Ok(None);
     }
@@ -63,7 +70,16 @@ pub(crate) fn portable_named(records: &Portables, name: &str) -> Result<Option<P
 /// The units of a portable's current version that can be started: templates have no instance to start.
 pub(crate) fn current_units(portable: &Portable) -> Vec<String> {
     let version = portable.versions.get(&portable.current);
-    version.map(|version| version.units.iter().filter(|unit| !unit.contains("@.")).cloned().collect()).unwrap_or_default()
+    version
+        .map(|version| {
+            version
+                .units
+                .iter()
+                .filter(|unit| !unit.contains("@."))
+                .cloned()
+                .collect()
+        })
+        .unwrap_or_default()
 }
 
 /// Every image that a record names: what the store must keep.
@@ -72,7 +88,11 @@ pub(crate) fn current_units(portable: &Portable) -> Vec<String> {
 /// When a record can't be read.
 pub(crate) fn referenced(context: &Context) -> Result<Vec<Digest>> {
     let all = records(context).list()?;
-    Ok(all.iter().flat_map(|portable| portable.versions.values()).filter_map(|version| version.image).collect())
+    Ok(all
+        .iter()
+        .flat_map(|portable| portable.versions.values())
+        .filter_map(|version| version.image)
+        .collect())
 }
 
 /// Admits what a record names as current, again.
@@ -84,7 +104,13 @@ pub(crate) fn admit_again(store: &Store, portable: &Portable) -> Result<Admitted
     match version.map(|version| (&version.image, &version.directory)) {
         Some((Some(image), _)) => admit::stored(store, image),
         Some((None, Some(directory))) => admit::directory(directory),
-        _ => Err(hint(format!("the record of {} names neither image nor directory", portable.name), "start it again from where it came from")),
+        _ => Err(hint(
+            format!(
+                "the record of {} names neither image nor directory",
+                portable.name
+            ),
+            "start it again from where it came from",
+        )),
     }
 }
 
@@ -106,13 +132,30 @@ pub(crate) fn reattach(context: &Context, portable: &Portable) -> Result<()> {
 ///
 /// # Errors
 /// When a name is the host's.
-pub(crate) fn check_names(context: &Context, review: &Review, known: Option<&Portable>) -> Result<()> {
-    let own: Vec<String> = known.map(|portable| portable.versions.values().flat_map(|version| version.units.clone()).collect()).unwrap_or_default();
+pub(crate) fn check_names(
+    context: &Context,
+    review: &Review,
+    known: Option<&Portable>,
+) -> Result<()> {
+    let own: Vec<String> = known
+        .map(|portable| {
+            portable
+                .versions
+                .values()
+                .flat_map(|version| version.units.clone())
+                .collect()
+        })
+        .unwrap_or_default();
     let loader = crate::check::loader(context);
-    let on_host = |name: &UnitName| !own.contains(&name.to_string()) && loader.names().any(|other| other == name);
+    let on_host = |name: &UnitName| {
+        !own.contains(&name.to_string()) && loader.names().any(|other| other == name)
+    };
     match load::portable::shadowed(review, on_host).first() {
         None => Ok(()),
-        Some(name) => Err(hint(format!("the image has a unit {name}, and so has this host"), format!("`coracle cat {name}` shows the host's"))),
+        Some(name) => Err(hint(
+            format!("the image has a unit {name}, and so has this host"),
+            format!("`coracle cat {name}` shows the host's"),
+        )),
     }
 }
 
@@ -122,5 +165,10 @@ pub(crate) fn check_names(context: &Context, review: &Review, known: Option<&Por
 /// When a record can't be read.
 pub(crate) fn owner_of(context: &Context, unit: &str) -> Result<Option<Portable>> {
     let all = records(context).list()?;
-    Ok(all.into_iter().find(|portable| portable.versions.get(&portable.current).is_some_and(|version| version.units.iter().any(|name| name == unit))))
+    Ok(all.into_iter().find(|portable| {
+        portable
+            .versions
+            .get(&portable.current)
+            .is_some_and(|version| version.units.iter().any(|name| name == unit))
+    }))
 }

@@ -44,7 +44,10 @@ impl Run for Detach {
         if self.now {
             stop(context, &portable)?;
         } else if let Some(unit) = running(context, &portable)? {
-            return Err(hint(format!("{unit} runs"), format!("`coracle detach --now {}` stops it first", portable.name)));
+            return Err(hint(
+                format!("{unit} runs"),
+                format!("`coracle detach --now {}` stops it first", portable.name),
+            ));
         }
         for unit in delivery::attached::detach(&context.directories.state, &portable.name)? {
             say(&format!("detached {}", plain(&unit)));
@@ -106,19 +109,34 @@ fn stop(context: &Context, portable: &Portable) -> Result<()> {
     let mut units = current_units(portable);
     // Sockets first: a connection must not start again what is being stopped.
     units.sort_by_key(|unit| !unit.ends_with(".socket"));
-    let options = JobOptions { job_mode: "replace".to_owned(), ..JobOptions::default() };
+    let options = JobOptions {
+        job_mode: "replace".to_owned(),
+        ..JobOptions::default()
+    };
     let status = jobs::stop(context, &units, &options)?;
     if status != 0 {
-        return Err(hint(format!("{} can't be stopped", portable.name), format!("`coracle status {}` shows what still runs", portable.name)));
+        return Err(hint(
+            format!("{} can't be stopped", portable.name),
+            format!("`coracle status {}` shows what still runs", portable.name),
+        ));
     }
     Ok(())
 }
 
 fn running(context: &Context, portable: &Portable) -> Result<Option<String>> {
-    let Some(mut client) = context.connect_if_running()? else { return Ok(None) };
-    let request = wire::ListUnitsRequest { names: current_units(portable), ..wire::ListUnitsRequest::default() };
+    let Some(mut client) = context.connect_if_running()? else {
+        return Ok(None);
+    };
+    let request = wire::ListUnitsRequest {
+        names: current_units(portable),
+        ..wire::ListUnitsRequest::default()
+    };
     let reply = client.call(wire::methods::ListUnits, &request)?;
-    Ok(reply.units.into_iter().find(|unit| !matches!(unit.active.as_str(), "inactive" | "failed")).map(|unit| unit.name))
+    Ok(reply
+        .units
+        .into_iter()
+        .find(|unit| !matches!(unit.active.as_str(), "inactive" | "failed"))
+        .map(|unit| unit.name))
 }
 
 /// Tells a manager that units came or went; where none runs, none needs to know.
@@ -137,12 +155,20 @@ fn directories(context: &Context, portable: &Portable) -> Result<Directories> {
     let mut directories = Directories::default();
     for unit in current_units(portable) {
         let loaded = crate::check::attached(context, &unit)?;
-        let names = |key: &Key<model::value::Directories>| loaded.value(key).iter().map(|spec| spec.path.clone()).collect::<Vec<_>>();
+        let names = |key: &Key<model::value::Directories>| {
+            loaded
+                .value(key)
+                .iter()
+                .map(|spec| spec.path.clone())
+                .collect::<Vec<_>>()
+        };
         directories.state.extend(names(&key::STATE_DIRECTORY));
         directories.cache.extend(names(&key::CACHE_DIRECTORY));
         directories.logs.extend(names(&key::LOGS_DIRECTORY));
         directories.runtime.extend(names(&key::RUNTIME_DIRECTORY));
-        directories.configuration.extend(names(&key::CONFIGURATION_DIRECTORY));
+        directories
+            .configuration
+            .extend(names(&key::CONFIGURATION_DIRECTORY));
     }
     Ok(directories)
 }

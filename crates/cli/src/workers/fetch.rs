@@ -34,16 +34,29 @@ struct Order {
 /// What comes back.
 #[derive(Serialize, Deserialize)]
 enum Word {
-    Progress { bytes: u64, total_bytes: Option<u64> },
-    Fetched { digest: String, bytes: u64, url: String },
-    Failed { causes: Vec<String> },
+    Progress {
+        bytes: u64,
+        total_bytes: Option<u64>,
+    },
+    Fetched {
+        digest: String,
+        bytes: u64,
+        url: String,
+    },
+    Failed {
+        causes: Vec<String>,
+    },
 }
 
 /// Runs the worker and passes its progress on.
 ///
 /// # Errors
 /// What the worker says, or that it ended without a word.
-pub(crate) fn run(request: &Request, staging: &Staging, progress: &mut dyn FnMut(Progress)) -> Result<Fetched> {
+pub(crate) fn run(
+    request: &Request,
+    staging: &Staging,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Fetched> {
     let (ours, theirs) = UnixStream::pair()?;
     let mut child = Command::new("/proc/self/exe")
         .args([super::ARGUMENT, "fetch"])
@@ -66,7 +79,13 @@ fn listen(ours: UnixStream, progress: &mut dyn FnMut(Progress)) -> Result<Result
     loop {
         match receive(&mut reader)? {
             Word::Progress { bytes, total_bytes } => progress(Progress { bytes, total_bytes }),
-            Word::Fetched { digest, bytes, url } => return Ok(Ok(Fetched { digest: digest.parse::<Digest>()?, bytes, url })),
+            Word::Fetched { digest, bytes, url } => {
+                return Ok(Ok(Fetched {
+                    digest: digest.parse::<Digest>()?,
+                    bytes,
+                    url,
+                }));
+            }
             Word::Failed { causes } => return Ok(Err(chain(causes))),
         }
     }
@@ -75,7 +94,11 @@ fn listen(ours: UnixStream, progress: &mut dyn FnMut(Progress)) -> Result<Result
 /// The worker's causes as an error chain: the first is the outermost.
 fn chain(causes: Vec<String>) -> anyhow::Error {
     let mut causes = causes.into_iter().rev();
-    let innermost = anyhow!(causes.next().unwrap_or_else(|| "no cause was given".to_owned()));
+    let innermost = anyhow!(
+        causes
+            .next()
+            .unwrap_or_else(|| "no cause was given".to_owned())
+    );
     causes.fold(innermost, anyhow::Error::context)
 }
 
@@ -88,54 +111,64 @@ pub(crate) fn main() -> Result<()> {
     let staging = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
     let state = File::from(std::io::stderr().as_fd().try_clone_to_owned()?);
     let order: Order = receive(&mut BufReader::new(socket.try_clone()?))?;
-    confine(order.size_max_bytes)?;
+    delivery::fetch::confine(order.size_max_bytes)?;
     let told = |word: &Word| send(&mut &socket, word);
     let mut last = None;
-    let outcome = delivery::fetch::fetch(&order.request(), &staging, &state, &mut |progress: Progress| {
-        // A caller that went away is noticed when the result can't be told.
-        if last != Some(progress.bytes) {
-            last = Some(progress.bytes);
-            told(&Word::Progress { bytes: progress.bytes, total_bytes: progress.total_bytes }).ok();
-        }
-    });
+    let outcome = delivery::fetch::fetch(
+        &order.request(),
+        &staging,
+        &state,
+        &mut |progress: Progress| {
+            // A caller that went away is noticed when the result can't be told.
+            if last != Some(progress.bytes) {
+                last = Some(progress.bytes);
+                told(&Word::Progress {
+                    bytes: progress.bytes,
+                    total_bytes: progress.total_bytes,
+                })
+                .ok();
+            }
+        },
+    );
     match outcome {
-        Ok(fetched) => told(&Word::Fetched { digest: fetched.digest.to_string(), bytes: fetched.bytes, url: fetched.url }),
-        Err(error) => told(&Word::Failed { causes: anyhow::Error::new(error).chain().map(ToString::to_string).collect() }),
+        Ok(fetched) => told(&Word::Fetched {
+            digest: fetched.digest.to_string(),
+            bytes: fetched.bytes,
+            url: fetched.url,
+        }),
+        Err(error) => told(&Word::Failed {
+            causes: anyhow::Error::new(error)
+                .chain()
+                .map(ToString::to_string)
+                .collect(),
+        }),
     }
-}
-
-/// The user that owns nothing (nobody, by the kernel's own overflow id).
-const NOBODY: u32 = 65534;
-/// RLIMIT_FSIZE, RLIMIT_NPROC and RLIMIT_NOFILE (getrlimit(2), x86 and ARM).
-const LIMIT_FILE_SIZE: u32 = 1;
-const LIMIT_PROCESSES: u32 = 6;
-const LIMIT_DESCRIPTORS: u32 = 7;
-/// Descriptors that a transfer needs: its own three, a connection or two, a certificate bundle.
-const DESCRIPTORS_MAX: u64 = 64;
-
-/// Gives up everything but the network and the descriptors at hand: nobody's user, no capabilities, no further processes or programs,
-/// no file larger than the image may be.
-fn confine(size_max_bytes: u64) -> Result<()> {
-    use kernel::{credentials, process};
-    process::set_limit(LIMIT_FILE_SIZE, size_max_bytes, size_max_bytes).context("cannot limit the size of files")?;
-    process::set_limit(LIMIT_DESCRIPTORS, DESCRIPTORS_MAX, DESCRIPTORS_MAX).context("cannot limit descriptors")?;
-    if rustix::process::geteuid().is_root() {
-        credentials::set_groups(&[]).context("cannot leave the groups")?;
-        credentials::set_group(NOBODY).context("cannot leave the group")?;
-        credentials::set_user(NOBODY).context("cannot leave the user")?;
-        process::set_limit(LIMIT_PROCESSES, 0, 0).context("cannot forbid processes")?;
-    }
-    process::set_no_new_privileges().context("cannot give up new privileges")
 }
 
 impl Order {
     fn of(request: &Request) -> Result<Order> {
         let roots = match &request.roots {
             Roots::System => None,
-            Roots::Only(pem) => Some(String::from_utf8(pem.clone()).context("the file of --ca is not PEM")?),
+            Roots::Only(pem) => {
+                Some(String::from_utf8(pem.clone()).context("the file of --ca is not PEM")?)
+            }
         };
-        let Limits { size_max_bytes, total, idle, redirects, retries } = request.limits;
-        Ok(Order { url: request.url.clone(), roots, size_max_bytes, total_s: total.as_secs(), idle_s: idle.as_secs(), redirects, retries })
+        let Limits {
+            size_max_bytes,
+            total,
+            idle,
+            redirects,
+            retries,
+        } = request.limits;
+        Ok(Order {
+            url: request.url.clone(),
+            roots,
+            size_max_bytes,
+            total_s: total.as_secs(),
+            idle_s: idle.as_secs(),
+            redirects,
+            retries,
+        })
     }
 
     fn request(&self) -> Request {
@@ -146,8 +179,15 @@ impl Order {
             redirects: self.redirects,
             retries: self.retries,
         };
-        let roots = self.roots.as_ref().map_or(Roots::System, |pem| Roots::Only(pem.clone().into_bytes()));
-        Request { url: self.url.clone(), roots, limits }
+        let roots = self
+            .roots
+            .as_ref()
+            .map_or(Roots::System, |pem| Roots::Only(pem.clone().into_bytes()));
+        Request {
+            url: self.url.clone(),
+            roots,
+            limits,
+        }
     }
 }
 

@@ -22,7 +22,9 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = OsString>) -> Result<u8> 
         Some("fetch") => fetch::main()?,
         Some("root-image") => root_image::main(arguments)?,
         Some(name) if Kind::from_name(name).is_some() => {
-            let Some(kind) = Kind::from_name(name) else { return Ok(1) };
+            let Some(kind) = Kind::from_name(name) else {
+                return Ok(1);
+            };
             image::worker::main(kind)?;
         }
         _ => bail!("there is no worker {}", name.display()),

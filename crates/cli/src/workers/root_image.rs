@@ -28,14 +28,17 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = OsString>) -> Result<()> 
     };
     let line = format!("{answer}\n");
     let descriptors: Vec<_> = mount.iter().map(AsFd::as_fd).collect();
-    kernel::message::send(std::io::stdin(), line.as_bytes(), &descriptors).context("cannot answer the manager")?;
+    kernel::message::send(std::io::stdin(), line.as_bytes(), &descriptors)
+        .context("cannot answer the manager")?;
     Ok(())
 }
 
 fn mount(path: &Path) -> Result<(OwnedFd, String)> {
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let verified = match std::fs::read(Store::note_path(path)) {
-        Ok(note) => serde_json::from_slice::<Record>(&note).context("the note on the image is damaged")?.confirm(&file)?,
+        Ok(note) => serde_json::from_slice::<Record>(&note)
+            .context("the note on the image is damaged")?
+            .confirm(&file)?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => prove(path, &file)?,
         Err(error) => return Err(error).context("cannot read the note on the image"),
     };
@@ -48,7 +51,11 @@ fn prove(path: &Path, file: &File) -> Result<Verified<Layout>> {
     for part in path.canonicalize()?.ancestors() {
         let metadata = part.symlink_metadata()?;
         if metadata.uid() != 0 || metadata.mode() & 0o022 != 0 {
-            bail!("{} can be changed by others than root, so {} can't be trusted", part.display(), path.display());
+            bail!(
+                "{} can be changed by others than root, so {} can't be trusted",
+                part.display(),
+                path.display()
+            );
         }
     }
     let workers = Workers::default();
