@@ -53,6 +53,8 @@ fn a_new_root_leaves_no_mount_on_the_host_and_no_way_back() {
         &[],
     );
     assert_eq!(outcome.said(), "/etc\n1\n/");
+    let masked = inside(shell("grep -c ' / / ' /proc/self/mountinfo; nsenter -m -t $$ ls -A /opt"), 0, &[at(c"/opt", What::Inaccessible)]);
+    assert_eq!(masked.said(), "1");
     assert_eq!(mounts_of_the_host(), before);
 }
 

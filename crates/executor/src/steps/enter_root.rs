@@ -9,13 +9,16 @@ use crate::state::State;
 /// Makes the new tree the root and lets go of the old one.
 pub(super) fn take(state: &mut State<'_>) -> Result<()> {
     fchdir(state.root()?)?;
-    // Both names are the working directory: the old root ends up on top of the new one, where the next call finds it.
+    // Both names are the working directory: the old root ends up on top of the new one, where the next calls find it.
     pivot_root(c".", c".")?;
+    // The masks lie on the old root still, and a lazy unmount of what is on top takes only that.
+    if state.masks.take().is_some() {
+        unmount(c".", UnmountFlags::DETACH)?;
+    }
     unmount(c".", UnmountFlags::DETACH)?;
     kernel::rustix::process::chdir(c"/")?;
     state.root = None;
     state.origin = None;
-    state.masks = None;
     state.host = None;
     Ok(())
 }

@@ -145,52 +145,11 @@ impl Start {
 
     /// Takes exactly these steps; [`Role::Output`] is a pipe.
     pub(crate) fn run_exactly(mut self, steps: &[Step<'_>]) -> Outcome {
-        let (mut output, writer) = std::io::pipe().unwrap();
+        let (output, writer) = std::io::pipe().unwrap();
         self.passed.push((Role::Output, writer.into()));
-        let (report, report_end) = kernel::rustix::net::socketpair(
-            kernel::rustix::net::AddressFamily::UNIX,
-            kernel::rustix::net::SocketType::SEQPACKET,
-            kernel::rustix::net::SocketFlags::CLOEXEC,
-            None,
-        )
-        .unwrap();
-        kernel::socket::set_pass_credentials(&report, true).unwrap();
-        let child = self.start(steps, &report_end);
-        drop(report_end);
-        self.passed.clear();
-        let mut outcome = Outcome {
-            ending: Ending::Exited(-1),
-            output: String::new(),
-            reports: Vec::new(),
-            descriptors: Vec::new(),
-            senders: Vec::new(),
-            pid: child.pid.as_raw_nonzero().get().unsigned_abs(),
-        };
-        read_reports(&report, &mut outcome);
-        let mut bytes = Vec::new();
-        output.read_to_end(&mut bytes).unwrap();
-        outcome.output = String::from_utf8_lossy(&bytes).into_owned();
-        outcome.ending = kernel::wait::wait(&child.pidfd).unwrap().ending;
-        outcome
-    }
-
-    fn start(&self, steps: &[Step<'_>], report: &OwnedFd) -> kernel::spawn::Child {
-        let plan = kernel::memory::sealed_file(c"plan", &self.encode(steps)).unwrap();
-        let program = File::open(&*EXECUTOR).unwrap();
-        let mut descriptors = vec![plan.as_fd(), report.as_fd()];
-        descriptors.extend(self.passed.iter().map(|(_, descriptor)| descriptor.as_fd()));
-        let (mut room, mut none) = ([std::ptr::null(); 2], [std::ptr::null()]);
-        let request = Request {
-            program: program.as_fd(),
-            arguments: lone_argument(c"executor", &mut room).unwrap(),
-            environment: TextList::new(std::iter::empty::<&CStr>(), &mut none).unwrap(),
-            descriptors: &descriptors,
-            first_descriptor: plan::frame::PLAN_DESCRIPTOR,
-            cgroup: None,
-            new_pid_namespace: self.new_pid_namespace,
-            open_files: None,
-        };
-        spawn(&request, &mut Stack::new().unwrap(), &mut [0; 64]).unwrap()
+        let bytes = self.encode(steps);
+        let passed = self.passed.into_iter().map(|(_, descriptor)| descriptor);
+        launch(&bytes, passed.collect(), output, self.new_pid_namespace)
     }
 
     fn encode(&self, steps: &[Step<'_>]) -> Vec<u8> {
@@ -230,6 +189,54 @@ impl Start {
         }
         .encode()
     }
+}
+
+/// Starts the executor with an encoded plan and waits for its end.
+pub(crate) fn launch(
+    plan: &[u8],
+    passed: Vec<OwnedFd>,
+    mut output: std::io::PipeReader,
+    new_pid_namespace: bool,
+) -> Outcome {
+    use kernel::rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+    let (report, report_end) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+    kernel::socket::set_pass_credentials(&report, true).unwrap();
+    let child = start(plan, &report_end, &passed, new_pid_namespace);
+    drop((report_end, passed));
+    let mut outcome = Outcome {
+        ending: Ending::Exited(-1),
+        output: String::new(),
+        reports: Vec::new(),
+        descriptors: Vec::new(),
+        senders: Vec::new(),
+        pid: child.pid.as_raw_nonzero().get().unsigned_abs(),
+    };
+    read_reports(&report, &mut outcome);
+    let mut bytes = Vec::new();
+    output.read_to_end(&mut bytes).unwrap();
+    outcome.output = String::from_utf8_lossy(&bytes).into_owned();
+    outcome.ending = kernel::wait::wait(&child.pidfd).unwrap().ending;
+    outcome
+}
+
+/// Starts it as the keeper does.
+pub(crate) fn start(plan: &[u8], report: &OwnedFd, passed: &[OwnedFd], new_pid_namespace: bool) -> kernel::spawn::Child {
+    let plan = kernel::memory::sealed_file(c"plan", plan).unwrap();
+    let program = File::open(&*EXECUTOR).unwrap();
+    let mut descriptors = vec![plan.as_fd(), report.as_fd()];
+    descriptors.extend(passed.iter().map(AsFd::as_fd));
+    let (mut room, mut none) = ([std::ptr::null(); 2], [std::ptr::null()]);
+    let request = Request {
+        program: program.as_fd(),
+        arguments: lone_argument(c"executor", &mut room).unwrap(),
+        environment: TextList::new(std::iter::empty::<&CStr>(), &mut none).unwrap(),
+        descriptors: &descriptors,
+        first_descriptor: plan::frame::PLAN_DESCRIPTOR,
+        cgroup: None,
+        new_pid_namespace,
+        open_files: None,
+    };
+    spawn(&request, &mut Stack::new().unwrap(), &mut [0; 64]).unwrap()
 }
 
 /// Reads until every end of the socket is closed, which exec does.
