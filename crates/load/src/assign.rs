@@ -87,9 +87,23 @@ impl Assembly {
             )));
         }
         match outcome {
-            Ok(()) => self.origins.push(directive, &document.file, line),
+            Ok(()) => self.note_origin(directive, document, line),
             Err(error) => self.refuse(document, assignment, &error),
         }
+    }
+
+    /// An old name's value is its successors'.
+    fn note_origin(&mut self, directive: Directive, document: &Document, line: u32) {
+        let own = [directive];
+        let successors = settings::row(directive).stands_for;
+        let targets = if successors.is_empty() {
+            &own[..]
+        } else {
+            successors
+        };
+        targets
+            .iter()
+            .for_each(|target| self.origins.push(*target, &document.file, line));
     }
 
     fn refuse(

@@ -13,6 +13,7 @@ use crate::paths::SearchPath;
 use crate::side::{directories, drop_ins, read_text, wanted};
 use crate::specifier::{SpecifierContext, Specifiers};
 use crate::tree::{Tree, link_target};
+use crate::whole::defect;
 
 /// Whether a unit can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -184,6 +185,13 @@ impl<T: Tree> Loader<T> {
             .is_some_and(|(path, bytes)| add_file(&mut assembly, path, bytes, &specifiers));
         let drop_ins = self.add_drop_ins(found, &mut assembly, &specifiers);
         self.add_wanted(found, &mut assembly, &specifiers);
+        if let Some(defect) = defect(&assembly.unit) {
+            let file = path.unwrap_or(Path::new(found.id.as_str()));
+            assembly
+                .diagnostics
+                .push(finding(Severity::Error, file, defect));
+            assembly.is_bad = true;
+        }
         Loaded {
             names: found.names.iter().cloned().collect(),
             fragment: fragment.map(|(path, _)| path),

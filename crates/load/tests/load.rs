@@ -81,179 +81,179 @@ fn check(text: &str, unit: &str, expected: &str) {
 #[test]
 fn the_first_directory_that_has_the_name_wins() {
     check(
-        "== /usr/u/a.service\n[Unit]\nDescription=usr\n== /etc/u/a.service\n[Unit]\nDescription=etc\n",
-        "a.service",
+        "== /usr/u/a.target\n[Unit]\nDescription=usr\n== /etc/u/a.target\n[Unit]\nDescription=etc\n",
+        "a.target",
         "
-a.service: loaded (a.service)
-fragment /etc/u/a.service
-Description=etc  <- /etc/u/a.service:2",
+a.target: loaded (a.target)
+fragment /etc/u/a.target
+Description=etc  <- /etc/u/a.target:2",
     );
 }
 
 #[test]
 fn a_unit_without_a_file_is_not_found_but_a_slice_is() {
-    check("", "a.service", "a.service: not-found (a.service)");
+    check("", "a.target", "a.target: not-found (a.target)");
     check("", "a.slice", "a.slice: loaded (a.slice)");
 }
 
 #[test]
 fn an_empty_file_or_a_link_to_null_masks() {
     check(
-        "== /etc/u/a.service -> /dev/null\n== /usr/u/a.service\n[Unit]\nDescription=usr\n",
-        "a.service",
+        "== /etc/u/a.target -> /dev/null\n== /usr/u/a.target\n[Unit]\nDescription=usr\n",
+        "a.target",
         "
-a.service: masked (a.service)
-fragment /etc/u/a.service",
+a.target: masked (a.target)
+fragment /etc/u/a.target",
     );
     check(
-        "== /etc/u/a.service\n== /usr/u/a.service\n[Unit]\n",
-        "a.service",
-        "a.service: masked (a.service)\nfragment /etc/u/a.service",
+        "== /etc/u/a.target\n== /usr/u/a.target\n[Unit]\n",
+        "a.target",
+        "a.target: masked (a.target)\nfragment /etc/u/a.target",
     );
 }
 
 #[test]
 fn drop_ins_apply_in_the_order_of_their_names_wherever_they_are() {
     check(
-        "== /usr/u/a.service\n[Unit]\nDescription=main\n\
-         == /usr/u/a.service.d/20.conf\n[Unit]\nDescription=usr 20\n\
-         == /etc/u/a.service.d/10.conf\n[Unit]\nDescription=etc 10\n\
-         == /etc/u/a.service.d/ignored.txt\n[Unit]\nDescription=no\n",
-        "a.service",
+        "== /usr/u/a.target\n[Unit]\nDescription=main\n\
+         == /usr/u/a.target.d/20.conf\n[Unit]\nDescription=usr 20\n\
+         == /etc/u/a.target.d/10.conf\n[Unit]\nDescription=etc 10\n\
+         == /etc/u/a.target.d/ignored.txt\n[Unit]\nDescription=no\n",
+        "a.target",
         "
-a.service: loaded (a.service)
-fragment /usr/u/a.service
-drop-in /etc/u/a.service.d/10.conf
-drop-in /usr/u/a.service.d/20.conf
-Description=usr 20  <- /usr/u/a.service.d/20.conf:2",
+a.target: loaded (a.target)
+fragment /usr/u/a.target
+drop-in /etc/u/a.target.d/10.conf
+drop-in /usr/u/a.target.d/20.conf
+Description=usr 20  <- /usr/u/a.target.d/20.conf:2",
     );
 }
 
 #[test]
 fn of_equally_named_drop_ins_the_stronger_directory_counts() {
     check(
-        "== /usr/u/a-b.service\n[Unit]\nDescription=main\n\
-         == /usr/u/service.d/1.conf\n[Unit]\nDescription=kind\n\
-         == /etc/u/service.d/1.conf\n[Unit]\nDescription=kind in etc\n\
-         == /usr/u/a-.service.d/1.conf\n[Unit]\nDescription=prefix\n\
-         == /usr/u/a-.service.d/2.conf\n[Unit]\nDescription=prefix 2\n\
-         == /usr/u/a-b.service.d/1.conf\n[Unit]\nDescription=own\n\
-         == /etc/u/a-b.service.d/2.conf -> /dev/null\n\
-         == /usr/u/service.d/3.conf\n[Unit]\nDescription=kind 3\n\
-         == /run/u/a-b.service.d/3.conf\n",
-        "a-b.service",
+        "== /usr/u/a-b.target\n[Unit]\nDescription=main\n\
+         == /usr/u/target.d/1.conf\n[Unit]\nDescription=kind\n\
+         == /etc/u/target.d/1.conf\n[Unit]\nDescription=kind in etc\n\
+         == /usr/u/a-.target.d/1.conf\n[Unit]\nDescription=prefix\n\
+         == /usr/u/a-.target.d/2.conf\n[Unit]\nDescription=prefix 2\n\
+         == /usr/u/a-b.target.d/1.conf\n[Unit]\nDescription=own\n\
+         == /etc/u/a-b.target.d/2.conf -> /dev/null\n\
+         == /usr/u/target.d/3.conf\n[Unit]\nDescription=kind 3\n\
+         == /run/u/a-b.target.d/3.conf\n",
+        "a-b.target",
         "
-a-b.service: loaded (a-b.service)
-fragment /usr/u/a-b.service
-drop-in /usr/u/a-b.service.d/1.conf
-Description=own  <- /usr/u/a-b.service.d/1.conf:2",
+a-b.target: loaded (a-b.target)
+fragment /usr/u/a-b.target
+drop-in /usr/u/a-b.target.d/1.conf
+Description=own  <- /usr/u/a-b.target.d/1.conf:2",
     );
 }
 
 #[test]
 fn an_instance_reads_its_own_its_templates_and_their_prefixes_drop_ins() {
     check(
-        "== /usr/u/a-b@.service\n[Unit]\nDescription=template %i\n\
-         == /usr/u/a-b@x.service.d/1.conf\n[Unit]\n\
-         == /usr/u/a-b@.service.d/2.conf\n[Unit]\n\
-         == /usr/u/a-@x.service.d/3.conf\n[Unit]\n\
-         == /usr/u/a-@.service.d/4.conf\n[Unit]\n\
-         == /usr/u/service.d/5.conf\n[Unit]\n\
-         == /usr/u/a-.service.d/no.conf\n[Unit]\n\
-         == /usr/u/a-b@y.service.d/no.conf\n[Unit]\n",
-        "a-b@x.service",
+        "== /usr/u/a-b@.target\n[Unit]\nDescription=template %i\n\
+         == /usr/u/a-b@x.target.d/1.conf\n[Unit]\n\
+         == /usr/u/a-b@.target.d/2.conf\n[Unit]\n\
+         == /usr/u/a-@x.target.d/3.conf\n[Unit]\n\
+         == /usr/u/a-@.target.d/4.conf\n[Unit]\n\
+         == /usr/u/target.d/5.conf\n[Unit]\n\
+         == /usr/u/a-.target.d/no.conf\n[Unit]\n\
+         == /usr/u/a-b@y.target.d/no.conf\n[Unit]\n",
+        "a-b@x.target",
         "
-a-b@x.service: loaded (a-b@x.service)
-fragment /usr/u/a-b@.service
-drop-in /usr/u/a-b@x.service.d/1.conf
-drop-in /usr/u/a-b@.service.d/2.conf
-drop-in /usr/u/a-@x.service.d/3.conf
-drop-in /usr/u/a-@.service.d/4.conf
-drop-in /usr/u/service.d/5.conf
-Description=template x  <- /usr/u/a-b@.service:2",
+a-b@x.target: loaded (a-b@x.target)
+fragment /usr/u/a-b@.target
+drop-in /usr/u/a-b@x.target.d/1.conf
+drop-in /usr/u/a-b@.target.d/2.conf
+drop-in /usr/u/a-@x.target.d/3.conf
+drop-in /usr/u/a-@.target.d/4.conf
+drop-in /usr/u/target.d/5.conf
+Description=template x  <- /usr/u/a-b@.target:2",
     );
 }
 
 #[test]
 fn a_file_for_the_instance_comes_before_the_template() {
     check(
-        "== /usr/u/a@.service\n[Unit]\nDescription=template\n== /usr/u/a@x.service\n[Unit]\nDescription=instance\n",
-        "a@x.service",
+        "== /usr/u/a@.target\n[Unit]\nDescription=template\n== /usr/u/a@x.target\n[Unit]\nDescription=instance\n",
+        "a@x.target",
         "
-a@x.service: loaded (a@x.service)
-fragment /usr/u/a@x.service
-Description=instance  <- /usr/u/a@x.service:2",
+a@x.target: loaded (a@x.target)
+fragment /usr/u/a@x.target
+Description=instance  <- /usr/u/a@x.target:2",
     );
 }
 
 #[test]
 fn an_alias_leads_to_the_unit_and_brings_its_drop_ins() {
     check(
-        "== /usr/u/dm.service\n[Unit]\nDescription=main\n\
-         == /etc/u/display.service -> /usr/u/dm.service\n\
-         == /etc/u/display.service.d/1.conf\n[Unit]\nDescription=by alias\n",
-        "display.service",
+        "== /usr/u/dm.target\n[Unit]\nDescription=main\n\
+         == /etc/u/display.target -> /usr/u/dm.target\n\
+         == /etc/u/display.target.d/1.conf\n[Unit]\nDescription=by alias\n",
+        "display.target",
         "
-dm.service: loaded (display.service dm.service)
-fragment /usr/u/dm.service
-drop-in /etc/u/display.service.d/1.conf
-Description=by alias  <- /etc/u/display.service.d/1.conf:2",
+dm.target: loaded (display.target dm.target)
+fragment /usr/u/dm.target
+drop-in /etc/u/display.target.d/1.conf
+Description=by alias  <- /etc/u/display.target.d/1.conf:2",
     );
 }
 
 #[test]
 fn a_relative_alias_and_an_alias_of_an_alias_are_followed() {
-    let text = "== /usr/u/a.service\n[Unit]\nDescription=a\n== /usr/u/b.service -> a.service\n== /etc/u/c.service -> ../../usr/u/b.service\n";
+    let text = "== /usr/u/a.target\n[Unit]\nDescription=a\n== /usr/u/b.target -> a.target\n== /etc/u/c.target -> ../../usr/u/b.target\n";
     check(
         text,
-        "c.service",
+        "c.target",
         "
-a.service: loaded (a.service b.service c.service)
-fragment /usr/u/a.service
-Description=a  <- /usr/u/a.service:2",
+a.target: loaded (a.target b.target c.target)
+fragment /usr/u/a.target
+Description=a  <- /usr/u/a.target:2",
     );
 }
 
 #[test]
 fn aliases_of_templates_carry_the_instance() {
     check(
-        "== /usr/u/a@.service\n[Unit]\nDescription=%i of %p\n== /usr/u/b@.service -> a@.service\n",
-        "b@x.service",
+        "== /usr/u/a@.target\n[Unit]\nDescription=%i of %p\n== /usr/u/b@.target -> a@.target\n",
+        "b@x.target",
         "
-a@x.service: loaded (a@x.service b@x.service)
-fragment /usr/u/a@.service
-Description=x of a  <- /usr/u/a@.service:2",
+a@x.target: loaded (a@x.target b@x.target)
+fragment /usr/u/a@.target
+Description=x of a  <- /usr/u/a@.target:2",
     );
     check(
-        "== /usr/u/getty@.service\n[Unit]\nDescription=%i\n== /etc/u/login@tty1.service -> /usr/u/getty@.service\n",
-        "login@tty1.service",
+        "== /usr/u/getty@.target\n[Unit]\nDescription=%i\n== /etc/u/login@tty1.target -> /usr/u/getty@.target\n",
+        "login@tty1.target",
         "
-getty@tty1.service: loaded (getty@tty1.service login@tty1.service)
-fragment /usr/u/getty@.service
-Description=tty1  <- /usr/u/getty@.service:2",
+getty@tty1.target: loaded (getty@tty1.target login@tty1.target)
+fragment /usr/u/getty@.target
+Description=tty1  <- /usr/u/getty@.target:2",
     );
 }
 
 #[test]
 fn a_link_out_of_the_unit_directories_is_the_units_file() {
     check(
-        "== /srv/x/a.service\n[Unit]\nDescription=%y\n== /etc/u/a.service -> /srv/x/a.service\n",
-        "a.service",
+        "== /srv/x/a.target\n[Unit]\nDescription=%y\n== /etc/u/a.target -> /srv/x/a.target\n",
+        "a.target",
         "
-a.service: loaded (a.service)
-fragment /srv/x/a.service
-Description=/srv/x/a.service  <- /srv/x/a.service:2",
+a.target: loaded (a.target)
+fragment /srv/x/a.target
+Description=/srv/x/a.target  <- /srv/x/a.target:2",
     );
 }
 
 #[test]
 fn aliases_in_a_circle_are_an_error() {
     check(
-        "== /etc/u/a.service -> b.service\n== /etc/u/b.service -> a.service\n",
-        "a.service",
+        "== /etc/u/a.target -> b.target\n== /etc/u/b.target -> a.target\n",
+        "a.target",
         "
-a.service: error (a.service)
-a.service: error: the links that make a.service another name lead in a circle",
+a.target: error (a.target)
+a.target: error: the links that make a.target another name lead in a circle",
     );
 }
 
@@ -282,43 +282,44 @@ fn aliases_between_kinds_or_to_templates_are_refused() {
 #[test]
 fn wants_requires_and_upholds_directories_are_relations() {
     check(
-        "== /usr/u/x.target\n[Unit]\nWants=z.service\n\
-         == /etc/u/x.target.wants/a.service -> /usr/u/a.service\n\
-         == /usr/u/x.target.wants/b.service -> /usr/u/b.service\n\
-         == /etc/u/x.target.wants/b.service -> /dev/null\n\
-         == /usr/u/x.target.requires/c.service -> ../c.service\n\
-         == /usr/u/x.target.upholds/d.service -> ../d.service\n",
+        "== /usr/u/x.target\n[Unit]\nWants=z.target\n\
+         == /etc/u/x.target.wants/a.target -> /usr/u/a.target\n\
+         == /usr/u/x.target.wants/b.target -> /usr/u/b.target\n\
+         == /etc/u/x.target.wants/b.target -> /dev/null\n\
+         == /usr/u/x.target.requires/c.target -> ../c.target\n\
+         == /usr/u/x.target.upholds/d.target -> ../d.target\n",
         "x.target",
         "
 x.target: loaded (x.target)
 fragment /usr/u/x.target
-Requires=c.service  <- /usr/u/x.target.requires/c.service
-Upholds=d.service  <- /usr/u/x.target.upholds/d.service
-Wants=z.service a.service  <- /etc/u/x.target.wants/a.service",
+Requires=c.target  <- /usr/u/x.target.requires/c.target
+Upholds=d.target  <- /usr/u/x.target.upholds/d.target
+Wants=z.target a.target  <- /etc/u/x.target.wants/a.target",
     );
 }
 
 #[test]
 fn a_template_in_an_instances_wants_directory_means_the_same_instance() {
     check(
-        "== /usr/u/x@.target\n[Unit]\n== /etc/u/x@.target.wants/a@.service -> /usr/u/a@.service\n",
+        "== /usr/u/x@.target\n[Unit]\n== /etc/u/x@.target.wants/a@.target -> /usr/u/a@.target\n",
         "x@i.target",
         "
 x@i.target: loaded (x@i.target)
 fragment /usr/u/x@.target
-Wants=a@i.service  <- /etc/u/x@.target.wants/a@.service",
+Wants=a@i.target  <- /etc/u/x@.target.wants/a@.target",
     );
 }
 
 #[test]
 fn unknown_names_and_sections_warn_with_what_was_meant_and_stop_nothing() {
     check(
-        "== /etc/u/a.service\n[Service]\nExecSart=/bin/true\nDescription=here\nX-Mine=1\n[X-Mine]\nA=1\n[Servce]\nB=2\n[Socket]\nC=3\n[Unit]\nDescription=ok\n",
+        "== /etc/u/a.service\n[Service]\nExecSart=/bin/true\nDescription=here\nX-Mine=1\n[X-Mine]\nA=1\n[Servce]\nB=2\n[Socket]\nC=3\n[Unit]\nDescription=ok\n[Service]\nExecStart=/bin/true\n",
         "a.service",
         "
 a.service: loaded (a.service)
 fragment /etc/u/a.service
 Description=ok  <- /etc/u/a.service:12
+ExecStart=/bin/true  <- /etc/u/a.service:14
 /etc/u/a.service:2:1: warning: [Service] has no ExecSart=; the line is ignored (did you mean ExecStart=?)
 /etc/u/a.service:3:1: warning: [Service] has no Description=; the line is ignored (it belongs in [Unit])
 /etc/u/a.service:7:2: warning: a .service unit has no section [Servce]; it is ignored (did you mean [Service]?)
@@ -329,51 +330,51 @@ Description=ok  <- /etc/u/a.service:12
 #[test]
 fn an_open_header_in_the_main_file_is_an_error_and_in_a_drop_in_costs_its_rest() {
     check(
-        "== /etc/u/a.service\n[Unit]\nDescription=a\n[Serv\n",
-        "a.service",
+        "== /etc/u/a.target\n[Unit]\nDescription=a\n[Serv\n",
+        "a.target",
         "
-a.service: error (a.service)
-fragment /etc/u/a.service
-Description=a  <- /etc/u/a.service:2
-/etc/u/a.service:3:1: error: the section header has no “]” at its end; the rest of the file is not read",
+a.target: error (a.target)
+fragment /etc/u/a.target
+Description=a  <- /etc/u/a.target:2
+/etc/u/a.target:3:1: error: the section header has no “]” at its end; the rest of the file is not read",
     );
     check(
-        "== /etc/u/a.service\n[Unit]\nDescription=a\n== /etc/u/a.service.d/1.conf\n[Unit\nDescription=b\n",
-        "a.service",
+        "== /etc/u/a.target\n[Unit]\nDescription=a\n== /etc/u/a.target.d/1.conf\n[Unit\nDescription=b\n",
+        "a.target",
         "
-a.service: loaded (a.service)
-fragment /etc/u/a.service
-drop-in /etc/u/a.service.d/1.conf
-Description=a  <- /etc/u/a.service:2
-/etc/u/a.service.d/1.conf:1:1: error: the section header has no “]” at its end; the rest of the file is not read",
+a.target: loaded (a.target)
+fragment /etc/u/a.target
+drop-in /etc/u/a.target.d/1.conf
+Description=a  <- /etc/u/a.target:2
+/etc/u/a.target.d/1.conf:1:1: error: the section header has no “]” at its end; the rest of the file is not read",
     );
 }
 
 #[test]
 fn a_dangling_drop_in_is_said_and_passed_over() {
     check(
-        "== /etc/u/a.service\n[Unit]\nDescription=a\n== /etc/u/a.service.d/1.conf -> /gone\n",
-        "a.service",
+        "== /etc/u/a.target\n[Unit]\nDescription=a\n== /etc/u/a.target.d/1.conf -> /gone\n",
+        "a.target",
         "
-a.service: loaded (a.service)
-fragment /etc/u/a.service
-Description=a  <- /etc/u/a.service:2
-/etc/u/a.service.d/1.conf: warning: the link leads to no file",
+a.target: loaded (a.target)
+fragment /etc/u/a.target
+Description=a  <- /etc/u/a.target:2
+/etc/u/a.target.d/1.conf: warning: the link leads to no file",
     );
 }
 
 #[test]
 fn too_many_drop_ins_are_cut_off_with_a_word() {
-    let mut text = "== /etc/u/a.service\n[Unit]\n".to_owned();
+    let mut text = "== /etc/u/a.target\n[Unit]\n".to_owned();
     (0..300).for_each(|number| {
-        write!(text, "== /etc/u/a.service.d/{number:03}.conf\n[Unit]\n").unwrap()
+        write!(text, "== /etc/u/a.target.d/{number:03}.conf\n[Unit]\n").unwrap()
     });
-    let loaded = loader(&text).load(&name("a.service"));
+    let loaded = loader(&text).load(&name("a.target"));
     assert_eq!(loaded.drop_ins.len(), 256);
     let last = loaded.diagnostics.last().unwrap().to_string();
     assert_eq!(
         last,
-        "/etc/u/a.service.d/256.conf: warning: the unit has more than 256 drop-ins; this and later ones are not read"
+        "/etc/u/a.target.d/256.conf: warning: the unit has more than 256 drop-ins; this and later ones are not read"
     );
 }
 
@@ -408,4 +409,88 @@ fn the_search_path_is_own_then_the_references_and_can_be_given() {
     let user = SearchPath::user(own, "/home/me".as_ref(), "/run/user/7".as_ref());
     assert!(user.contains("/home/me/.config/systemd/user".as_ref()));
     assert!(user.contains("/run/user/7/systemd/transient".as_ref()));
+}
+
+#[test]
+fn a_unit_that_can_do_nothing_has_a_bad_setting() {
+    for (file, text, defect) in [
+        (
+            "a.service",
+            "[Service]\nType=simple\n",
+            "the service has no ExecStart=, ExecStop= or SuccessAction=",
+        ),
+        (
+            "a.service",
+            "[Service]\nExecStop=/bin/x\n",
+            "the service has no ExecStart=, which only Type=oneshot can do without",
+        ),
+        (
+            "a.service",
+            "[Service]\nType=oneshot\nExecStop=/bin/x\n",
+            "the service has no ExecStart=, which needs RemainAfterExit=yes for its ExecStop= to mean anything",
+        ),
+        (
+            "a.service",
+            "[Service]\nExecStart=/bin/x\nExecStart=/bin/y\n",
+            "the service has more than one ExecStart=, which only Type=oneshot can have",
+        ),
+        (
+            "a.service",
+            "[Service]\nType=oneshot\nRestart=always\nExecStart=/bin/x\n",
+            "Type=oneshot can't be restarted after success: Restart=always and on-success are not for it",
+        ),
+        (
+            "a.service",
+            "[Service]\nType=dbus\nExecStart=/bin/x\n",
+            "Type=dbus needs BusName=",
+        ),
+        (
+            "a.socket",
+            "[Socket]\nAccept=yes\n",
+            "the socket has no Listen…= at all",
+        ),
+        (
+            "a.socket",
+            "[Socket]\nAccept=yes\nListenDatagram=80\n",
+            "Accept=yes is for streams and packet sequences, and this socket listens on something else",
+        ),
+        (
+            "a.timer",
+            "[Timer]\nUnit=b.service\n",
+            "the timer has no time: no OnCalendar=, On…Sec=, OnClockChange= or OnTimezoneChange=",
+        ),
+        (
+            "a.path",
+            "[Path]\nUnit=b.service\n",
+            "the path unit has no path: no Path…= or DirectoryNotEmpty=",
+        ),
+    ] {
+        let loaded = loader(&format!("== /etc/u/{file}\n{text}")).load(&name(file));
+        let findings: Vec<_> = loaded.diagnostics.iter().map(ToString::to_string).collect();
+        assert_eq!(loaded.state, load::LoadState::BadSetting, "{text}");
+        assert_eq!(findings, [format!("/etc/u/{file}: error: {defect}")]);
+    }
+}
+
+#[test]
+fn a_wrong_value_is_ignored_but_an_essential_one_spoils_the_unit() {
+    let text = |line: &str| format!("== /etc/u/a.service\n[Service]\nExecStart=/bin/x\n{line}\n");
+    for (line, state) in [
+        ("PrivateTmp=perhaps", load::LoadState::Loaded),
+        ("ExecStartPre=-relative/path", load::LoadState::Loaded),
+        ("ExecStartPre=relative/path", load::LoadState::BadSetting),
+        ("User=no such user", load::LoadState::BadSetting),
+        ("RootDirectory=relative", load::LoadState::BadSetting),
+        ("WorkingDirectory=relative", load::LoadState::BadSetting),
+    ] {
+        let loaded = loader(&text(line)).load(&name("a.service"));
+        assert_eq!(loaded.state, state, "{line}");
+        assert_eq!(
+            loaded.diagnostics.len(),
+            1,
+            "{line}: {:?}",
+            loaded.diagnostics
+        );
+        assert_eq!(loaded.diagnostics[0].line, 3, "{line}");
+    }
 }

@@ -93,6 +93,8 @@ fn meaningful() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn any_bytes_are_read(source in prop::collection::vec(any::<u8>(), 0..300)) {
         hold(&source);

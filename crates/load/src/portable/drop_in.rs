@@ -66,6 +66,17 @@ fn lines(before: &Unit, after: &Unit, section: &str, directive: Directive) -> Op
     )
 }
 
+/// Whether a line of a file would be read as this value and nothing more.
+fn survives_syntax(line: &str) -> bool {
+    let text = format!("[S]\nN={line}\nN=\n");
+    let document = syntax::parse("", text.as_bytes());
+    let read: Vec<&str> = document
+        .assignments()
+        .map(|(_, _, assignment)| assignment.value.as_str())
+        .collect();
+    read == [line, ""]
+}
+
 fn leads_to(
     before: &Unit,
     lines: &[String],
@@ -77,7 +88,8 @@ fn leads_to(
     let specifiers = Specifiers::new(before.name(), None, &context);
     let mut unit = before.clone();
     let all_taken = lines.iter().all(|line| {
-        settings::apply(&mut unit, section, directive.name(), line, &specifiers).is_ok()
+        survives_syntax(line)
+            && settings::apply(&mut unit, section, directive.name(), line, &specifiers).is_ok()
     });
     all_taken && unit.raw(directive) == wanted
 }

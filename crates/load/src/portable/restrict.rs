@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use model::text::Verbatim;
 use model::{Directive, Unit, UnitKind};
 
 use crate::portable::grants::is_covered;
@@ -81,7 +82,25 @@ fn is_narrowing_filter(directive: Directive, parts: &[Part]) -> bool {
 fn put_base(unit: &mut Unit, directive: Directive, base: Option<&model::Value>) {
     match base {
         Some(value) => unit.set_raw(directive, value.clone()),
-        None => drop(unit.unset(directive)),
+        None => neutralize(unit, directive),
+    }
+}
+
+/// Takes a value away. Where no empty assignment does that, the default is said instead, so that a drop-in can say it too.
+fn neutralize(unit: &mut Unit, directive: Directive) {
+    let row = settings::row(directive);
+    let mut emptied = unit.clone();
+    let resets = settings::apply_to(&mut emptied, directive, "", &Verbatim).is_ok()
+        && !emptied.is_set(directive);
+    unit.unset(directive);
+    if !resets {
+        // Where there is no default text the value stays away, which is what matters.
+        drop(settings::apply_to(
+            unit,
+            directive,
+            row.default_text,
+            &Verbatim,
+        ));
     }
 }
 

@@ -90,7 +90,11 @@ fn sandbox(name: &str) -> Option<Rule> {
         "ProtectHome" => dial(&["yes", "tmpfs"], "home", "see the host's home directories"),
         "PrivateTmp" => dial(&["yes", "disconnected"], "tmp", "share the host's /tmp"),
         "PrivateDevices" => dial(yes, "devices", "use the host's devices"),
-        "DevicePolicy" => dial(&["strict", "closed"], "devices", "use the host's devices"),
+        "DevicePolicy" => dial(
+            &["auto", "strict", "closed"],
+            "devices",
+            "use the host's devices",
+        ),
         "PrivateUsers" => dial(&["yes", "self"], "users", "see the host's users"),
         "PrivatePIDs" => dial(yes, "processes", "see the host's processes"),
         "ProtectProc" => dial(&["invisible"], "processes", "see the host's processes"),
@@ -110,7 +114,6 @@ fn sandbox(name: &str) -> Option<Rule> {
             "mounts",
             "mount file systems on the host",
         ),
-        "PrivateBPF" => dial(yes, "bpf", "use the host's BPF file system"),
         "BindLogSockets" => dial(&["no"], "log-sockets", "talk to the host's log"),
         "NotifyAccess" | "MountAPIVFS" | "UMask" | "IPAddressDeny" | "SocketBindDeny"
         | "IPAccounting" => Rule::Free,
@@ -152,7 +155,9 @@ fn kernel_surface(name: &str) -> Option<Rule> {
         "SystemCallFilter" => Rule::Words(kernel::system_call),
         "SystemCallArchitectures" => Rule::Words(kernel::architecture),
         "CapabilityBoundingSet" | "AmbientCapabilities" => Rule::Words(kernel::capability),
-        "SystemCallErrorNumber" => Rule::Free,
+        "SystemCallErrorNumber" | "CPUSchedulingPriority" | "CPUSchedulingResetOnFork" => {
+            Rule::Free
+        }
         _ => return None,
     })
 }
@@ -170,6 +175,7 @@ fn host_paths(name: &str) -> Option<Rule> {
         "PathExists" | "PathExistsGlob" | "PathChanged" | "PathModified" | "DirectoryNotEmpty" => {
             Rule::Line(paths::watch)
         }
+        "MakeDirectory" => Rule::Free,
         "PIDFile" => Rule::Line(paths::pid_file),
         "Symlinks" => Rule::Words(paths::symlink),
         "RequiresMountsFor" | "WantsMountsFor" => Rule::Words(paths::mounts_for),
