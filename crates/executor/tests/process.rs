@@ -58,7 +58,7 @@ fn passed_descriptors_begin_at_three_and_the_process_learns_that_they_are_its_ow
 
 #[test]
 fn descriptors_of_other_roles_do_not_reach_the_service() {
-    let mut start = shell("ls /proc/$$/fd | tr '\\n' ' '");
+    let mut start = shell("ls -x /proc/$$/fd");
     start
         .passed
         .push((Role::Input, kernel::memory::memory_file(c"input").unwrap()));
@@ -73,7 +73,7 @@ fn descriptors_of_other_roles_do_not_reach_the_service() {
                 source: Source::Passed
             }])
             .said(),
-        "0 1 2 3"
+        "0  1  2  3"
     );
 }
 

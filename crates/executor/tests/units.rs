@@ -194,8 +194,8 @@ fn a_root_directory_is_all_there_is() {
 
 #[test]
 fn the_default_profile_runs_an_ordinary_program() {
-    let outcome = Service::new(service::PROFILE).with_stub().run("id -u; ls -A /tmp; cat /proc/1/comm; touch /x /etc/x /usr/x /var/x 2>/dev/null || echo closed; ls /dev/null");
-    assert_eq!(outcome.output, "61234\nexecutor\nclosed\n/dev/null\n", "{outcome:?}");
+    let outcome = Service::new(service::PROFILE).with_stub().run("id -u; ls -A /tmp; echo $PPID; ls -d /proc/1 2>/dev/null; touch /x /etc/x /usr/x /var/x 2>/dev/null || echo closed; ls /dev/null");
+    assert_eq!(outcome.output, "61234\n1\nclosed\n/dev/null\n", "{outcome:?}");
     assert_eq!(outcome.ending, Ending::Exited(0));
 }
 
