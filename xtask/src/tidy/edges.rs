@@ -24,7 +24,7 @@ const WALLS: &[(&str, &[&str])] = &[
             "wire", "load", "engine", "plan", "kernel", "keeper", "model", "settings",
         ],
     ),
-    ("daemon", &["keeper", "manager", "journal"]),
+    ("daemon", &["keeper", "manager", "journal", "kernel"]),
     (
         "cli",
         &[

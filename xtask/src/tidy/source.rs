@@ -7,7 +7,6 @@ use super::tree::{Tree, is_test, without_tests};
 
 const FILE_MAX_LINES: usize = 600;
 const FILE_MEDIAN_MAX_LINES: usize = 200;
-const LEDGER: &str = "docs/internals/unsafe.md";
 
 pub(super) fn headers(tree: &Tree) -> Vec<Finding> {
     let bare = tree.rust().filter(|(_, text)| !text.starts_with("//! "));
@@ -41,27 +40,30 @@ pub(super) fn sizes(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// The ledger holds one line per file with unsafe code: `| path | blocks |`.
-pub(super) fn unsafe_ledger(tree: &Tree) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let ledger = tree.text(LEDGER);
-    for (path, text) in tree.rust().filter(|(path, _)| !path.starts_with("xtask/")) {
-        let blocks = text.lines().filter(|line| has_unsafe(line)).count();
-        let entry = format!("| `{path}` | {blocks} |");
-        if blocks == 0 {
-            continue;
-        }
-        if !path.starts_with("crates/kernel/") {
-            findings.push(Finding::new(path, "unsafe code outside kernel"));
-        }
-        if !ledger.contains(&entry) {
-            findings.push(Finding::new(
-                LEDGER,
-                format!("say why {path} needs its unsafe code: a line `{entry} …`"),
-            ));
-        }
+/// Unsafe code outside kernel; how much there is inside stands in the printed ledger.
+pub(super) fn unsafe_code(tree: &Tree) -> Vec<Finding> {
+    let foreign = tree.rust().filter(|(path, text)| {
+        !path.starts_with("crates/kernel/")
+            && !path.starts_with("xtask/")
+            && unsafe_places(text) > allowed(path)
+    });
+    foreign
+        .map(|(path, _)| Finding::new(path, "unsafe code outside kernel"))
+        .collect()
+}
+
+/// The executor's entry has no C library before it: its two lines say so themselves.
+fn allowed(path: &str) -> usize {
+    if path == "crates/executor/src/main.rs" {
+        2
+    } else {
+        0
     }
-    findings
+}
+
+/// How often a file steps outside what the compiler checks.
+pub(crate) fn unsafe_places(text: &str) -> usize {
+    text.lines().filter(|line| has_unsafe(line)).count()
 }
 
 fn has_unsafe(line: &str) -> bool {
@@ -139,7 +141,8 @@ fn is_cargo_folder(path: &str) -> bool {
 }
 
 fn is_target(tree: &Tree, path: &str) -> bool {
-    if is_cargo_folder(path) || path.ends_with("/build.rs") {
+    let test_with_files = path.contains("/tests/") && path.ends_with("/main.rs");
+    if is_cargo_folder(path) || test_with_files || path.ends_with("/build.rs") {
         return true;
     }
     let Some((package, inside)) = path.split_once("/src/") else {
