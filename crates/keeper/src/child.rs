@@ -49,7 +49,11 @@ impl Child {
     }
 
     pub(crate) fn spawned(&self) -> Event<'_> {
-        Event::Spawned { key: self.key, role: self.role, pid: self.pid }
+        Event::Spawned {
+            key: self.key,
+            role: self.role,
+            pid: self.pid,
+        }
     }
 
     pub(crate) fn record(&self) -> Event<'_> {
@@ -67,7 +71,12 @@ impl Child {
     pub(crate) fn exited(&self) -> Option<Event<'_>> {
         match self.state {
             ChildState::Running => None,
-            ChildState::Exited(exit) => Some(Event::Exited { key: self.key, role: self.role, pid: self.pid, exit }),
+            ChildState::Exited(exit) => Some(Event::Exited {
+                key: self.key,
+                role: self.role,
+                pid: self.pid,
+                exit,
+            }),
         }
     }
 
@@ -86,7 +95,9 @@ impl Child {
 /// Mixes the key's numbers into one that is never 0: a hint for searching, the key itself decides.
 pub(crate) fn key_tag(key: ChildKey) -> u64 {
     const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mixed = key.unit.wrapping_mul(ODD) ^ key.incarnation.rotate_left(32).wrapping_mul(ODD) ^ key.command;
+    let mixed = key.unit.wrapping_mul(ODD)
+        ^ key.incarnation.rotate_left(32).wrapping_mul(ODD)
+        ^ key.command;
     mixed | 1 << 63
 }
 

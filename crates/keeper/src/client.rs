@@ -60,28 +60,48 @@ impl Channel {
     /// Speaks over `socket`.
     #[must_use]
     pub fn new(socket: OwnedFd) -> Self {
-        Self { socket, waiting: VecDeque::new(), buffer: Box::new([0; MESSAGE_BYTES_MAX]), descriptors: Box::default() }
+        Self {
+            socket,
+            waiting: VecDeque::new(),
+            buffer: Box::new([0; MESSAGE_BYTES_MAX]),
+            descriptors: Box::default(),
+        }
     }
 
     /// Takes the channel that this process was started with. For the first lines of the program.
     pub fn inherited() -> Result<Self, ChannelError> {
-        Ok(Self::new(kernel::descriptor::take_inherited(CHANNEL_DESCRIPTOR)?))
+        Ok(Self::new(kernel::descriptor::take_inherited(
+            CHANNEL_DESCRIPTOR,
+        )?))
     }
 
     /// Sends a command, or keeps it until [`Channel::flush`] finds room.
-    pub fn send(&mut self, command: &Command<'_>, descriptors: &[BorrowedFd<'_>]) -> Result<(), ChannelError> {
+    pub fn send(
+        &mut self,
+        command: &Command<'_>,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), ChannelError> {
         let message = command.encode();
         if self.waiting.is_empty() && self.try_send(&message, descriptors)? {
             return Ok(());
         }
-        let owned: Result<Vec<OwnedFd>, Errno> =
-            descriptors.iter().map(|descriptor| kernel::descriptor::duplicate_from(descriptor, 0)).collect();
-        self.waiting.push_back(Waiting { message, descriptors: owned? });
+        let owned: Result<Vec<OwnedFd>, Errno> = descriptors
+            .iter()
+            .map(|descriptor| kernel::descriptor::duplicate_from(descriptor, 0))
+            .collect();
+        self.waiting.push_back(Waiting {
+            message,
+            descriptors: owned?,
+        });
         Ok(())
     }
 
     /// Sends a request for a process.
-    pub fn spawn(&mut self, request: Spawn<'_>, with: SpawnDescriptors<'_>) -> Result<(), ChannelError> {
+    pub fn spawn(
+        &mut self,
+        request: Spawn<'_>,
+        with: SpawnDescriptors<'_>,
+    ) -> Result<(), ChannelError> {
         let request = Spawn {
             own_executor: with.executor.is_some(),
             cgroup: with.cgroup.is_some(),
@@ -101,7 +121,8 @@ impl Channel {
     /// Sends what waits; says whether all is sent. Until then, watch the channel for room too.
     pub fn flush(&mut self) -> Result<bool, ChannelError> {
         while let Some(first) = self.waiting.pop_front() {
-            let descriptors: Vec<BorrowedFd<'_>> = first.descriptors.iter().map(AsFd::as_fd).collect();
+            let descriptors: Vec<BorrowedFd<'_>> =
+                first.descriptors.iter().map(AsFd::as_fd).collect();
             if !self.try_send(&first.message, &descriptors)? {
                 drop(descriptors);
                 self.waiting.push_front(first);
@@ -119,7 +140,12 @@ impl Channel {
 
     /// The next event and its descriptors; `None` if there is none now.
     pub fn receive(&mut self) -> Result<Option<(Event<'_>, &mut Descriptors)>, ChannelError> {
-        let received = match receive(&self.socket, self.buffer.as_mut_slice(), &mut self.descriptors, ReceiveOptions::default()) {
+        let received = match receive(
+            &self.socket,
+            self.buffer.as_mut_slice(),
+            &mut self.descriptors,
+            ReceiveOptions::default(),
+        ) {
             Err(Errno::AGAIN | Errno::INTR) => return Ok(None),
             Err(Errno::CONNRESET | Errno::PIPE) => return Err(ChannelError::Closed),
             Err(errno) => return Err(errno.into()),
@@ -132,7 +158,11 @@ impl Channel {
         Ok(Some((event, &mut self.descriptors)))
     }
 
-    fn try_send(&self, message: &Encoded, descriptors: &[BorrowedFd<'_>]) -> Result<bool, ChannelError> {
+    fn try_send(
+        &self,
+        message: &Encoded,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<bool, ChannelError> {
         match send(&self.socket, message.as_bytes(), descriptors) {
             Ok(_) => Ok(true),
             Err(Errno::AGAIN | Errno::TOOMANYREFS | Errno::NOBUFS) => Ok(false),

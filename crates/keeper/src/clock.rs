@@ -9,7 +9,12 @@ pub(crate) struct Moment(pub(crate) u64);
 impl Moment {
     pub(crate) fn now() -> Self {
         let now = clock_gettime(ClockId::Monotonic);
-        Self(now.tv_sec.unsigned_abs().saturating_mul(1000).saturating_add(now.tv_nsec.unsigned_abs() / 1_000_000))
+        Self(
+            now.tv_sec
+                .unsigned_abs()
+                .saturating_mul(1000)
+                .saturating_add(now.tv_nsec.unsigned_abs() / 1_000_000),
+        )
     }
 
     pub(crate) fn plus_ms(self, ms: u64) -> Self {
@@ -24,6 +29,9 @@ impl Moment {
     pub(crate) fn wait_from(self, now: Self) -> Timespec {
         let ms = self.ms_since(now);
         let ms = if ms == 0 { 0 } else { ms + 1 };
-        Timespec { tv_sec: i64::try_from(ms / 1000).unwrap_or(i64::MAX), tv_nsec: i64::try_from(ms % 1000).unwrap_or(0) * 1_000_000 }
+        Timespec {
+            tv_sec: i64::try_from(ms / 1000).unwrap_or(i64::MAX),
+            tv_nsec: i64::try_from(ms % 1000).unwrap_or(0) * 1_000_000,
+        }
     }
 }

@@ -47,7 +47,9 @@ pub(crate) struct Ending {
 impl Ending {
     pub(crate) fn deadline(&self) -> Moment {
         match self.stage {
-            Stage::OthersAsked | Stage::OthersKilled => self.until.min(Moment::now().plus_ms(LOOK_MS)),
+            Stage::OthersAsked | Stage::OthersKilled => {
+                self.until.min(Moment::now().plus_ms(LOOK_MS))
+            }
             _ => self.until,
         }
     }
@@ -59,10 +61,23 @@ impl Keeper {
             return;
         }
         let now = Moment::now();
-        let stage = if leave_children { Stage::Killed } else { Stage::Asked };
+        let stage = if leave_children {
+            Stage::Killed
+        } else {
+            Stage::Asked
+        };
         // Children that are to be left are not waited for: the deadline of that stage is now.
-        let until = if leave_children { now } else { now.plus_ms(timeout_ms) };
-        self.ending = Some(Ending { stage, until, timeout_ms, status });
+        let until = if leave_children {
+            now
+        } else {
+            now.plus_ms(timeout_ms)
+        };
+        self.ending = Some(Ending {
+            stage,
+            until,
+            timeout_ms,
+            status,
+        });
         if !leave_children {
             self.signal_children(SIGTERM);
             self.signal_children(SIGCONT);
@@ -75,7 +90,12 @@ impl Keeper {
             self.begin_ending(false, DEFAULT_TIMEOUT_MS, 1);
         }
         loop {
-            let Ending { stage, until, timeout_ms, status } = *self.ending.as_ref()?;
+            let Ending {
+                stage,
+                until,
+                timeout_ms,
+                status,
+            } = *self.ending.as_ref()?;
             if stage == Stage::Done {
                 return Some(status);
             }
@@ -83,13 +103,21 @@ impl Keeper {
                 return None;
             }
             let (stage, wait_ms) = self.next_stage(stage, timeout_ms);
-            self.ending = Some(Ending { stage, until: now.plus_ms(wait_ms), timeout_ms, status });
+            self.ending = Some(Ending {
+                stage,
+                until: now.plus_ms(wait_ms),
+                timeout_ms,
+                status,
+            });
         }
     }
 
     fn is_over(&self, stage: Stage) -> bool {
         match stage {
-            Stage::Asked | Stage::Killed => !self.children.iter().any(|(_, child)| child.state == ChildState::Running && !child.watched),
+            Stage::Asked | Stage::Killed => !self
+                .children
+                .iter()
+                .any(|(_, child)| child.state == ChildState::Running && !child.watched),
             Stage::Log => self.log.process.pid().is_none(),
             Stage::OthersAsked | Stage::OthersKilled => kernel::wait::peek_any().is_err(),
             Stage::Done => true,
@@ -144,7 +172,11 @@ impl Keeper {
     }
 
     fn signal_children(&self, signal: i32) {
-        for (_, child) in self.children.iter().filter(|(_, child)| child.state == ChildState::Running && !child.watched) {
+        for (_, child) in self
+            .children
+            .iter()
+            .filter(|(_, child)| child.state == ChildState::Running && !child.watched)
+        {
             match kernel::process::send_signal(&child.pidfd, signal) {
                 // It may have ended meanwhile; that is what is wanted.
                 Ok(()) | Err(_) => {}

@@ -22,7 +22,13 @@ impl Held {
         for (to, from) in bytes.iter_mut().zip(name) {
             *to = *from;
         }
-        Self { class, name: bytes, name_bytes: name.len().min(NAME_BYTES_MAX), descriptor, told: false }
+        Self {
+            class,
+            name: bytes,
+            name_bytes: name.len().min(NAME_BYTES_MAX),
+            descriptor,
+            told: false,
+        }
     }
 
     pub(crate) fn name(&self) -> &[u8] {
@@ -34,7 +40,10 @@ impl Held {
     }
 
     pub(crate) fn record(&self) -> Event<'_> {
-        Event::Held { class: self.class, name: self.name() }
+        Event::Held {
+            class: self.class,
+            name: self.name(),
+        }
     }
 
     /// Whether the log process is still to get it.
@@ -47,6 +56,8 @@ impl Held {
 pub(crate) fn name_tag(class: Class, name: &[u8]) -> u64 {
     const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0000_0100_0000_01b3;
-    let mixed = name.iter().fold(BASIS ^ class as u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME));
+    let mixed = name.iter().fold(BASIS ^ class as u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(PRIME)
+    });
     mixed | 1 << 63
 }

@@ -10,7 +10,8 @@ use crate::held::{Held, name_tag};
 use crate::keeper::{Keeper, Token, Who};
 use crate::outgoing::{Cursor, Reply};
 use crate::protocol::{
-    ChildKey, ChildState, Class, Command, DESCRIPTORS_MAX, Header, LABEL_BYTES_MAX, MESSAGE_BYTES_MAX, Malformed, Spawn,
+    ChildKey, ChildState, Class, Command, DESCRIPTORS_MAX, Header, LABEL_BYTES_MAX,
+    MESSAGE_BYTES_MAX, Malformed, Spawn,
 };
 
 /// Messages taken from one channel before the other sources get their turn.
@@ -51,14 +52,23 @@ impl Keeper {
         let mut buffer = [0; MESSAGE_BYTES_MAX];
         let mut descriptors = Descriptors::default();
         let channel = self.client(who).channel.as_ref().ok_or(Errno::PIPE)?;
-        let received = kernel::message::receive(channel, &mut buffer, &mut descriptors, ReceiveOptions::default())?;
+        let received = kernel::message::receive(
+            channel,
+            &mut buffer,
+            &mut descriptors,
+            ReceiveOptions::default(),
+        )?;
         if received.bytes == 0 {
             return Err(Errno::PIPE);
         }
         let bytes = buffer.get(..received.bytes).unwrap_or_default();
         if let Err(errno) = self.carry_out(who, bytes, &received, &mut descriptors) {
             let header = Header::decode(bytes).unwrap_or_default();
-            self.client_mut(who).outbox.reply = Some(Reply::Refused { kind: header.kind, key: header.key, errno });
+            self.client_mut(who).outbox.reply = Some(Reply::Refused {
+                kind: header.kind,
+                key: header.key,
+                errno,
+            });
         }
         Ok(())
     }
@@ -72,7 +82,13 @@ impl Keeper {
         }
     }
 
-    fn carry_out(&mut self, who: Who, bytes: &[u8], received: &Received, descriptors: &mut Descriptors) -> Result<()> {
+    fn carry_out(
+        &mut self,
+        who: Who,
+        bytes: &[u8],
+        received: &Received,
+        descriptors: &mut Descriptors,
+    ) -> Result<()> {
         if received.truncated {
             return Err(Errno::MSGSIZE);
         }
@@ -85,7 +101,13 @@ impl Keeper {
         })?;
         match (who, command) {
             (Who::Manager, command) => self.obey(command, descriptors),
-            (Who::Log, Command::Drop { class: Class::Log, name }) => self.drop_held(Class::Log, name),
+            (
+                Who::Log,
+                Command::Drop {
+                    class: Class::Log,
+                    name,
+                },
+            ) => self.drop_held(Class::Log, name),
             (Who::Log, _) => Err(Errno::PERM),
         }
     }
@@ -94,12 +116,19 @@ impl Keeper {
         match command {
             Command::Spawn(spawn) => self.spawn(spawn, descriptors),
             Command::Signal { key, signal } => {
-                let child = self.find_child(key).and_then(|place| self.children.get(place)).ok_or(Errno::SRCH)?;
+                let child = self
+                    .find_child(key)
+                    .and_then(|place| self.children.get(place))
+                    .ok_or(Errno::SRCH)?;
                 kernel::process::send_signal(&child.pidfd, signal)
             }
             Command::Reap { key } => self.reap(key),
-            Command::Watch { key, role, pid } => self.watch(key, role, pid, descriptors.take().ok_or(Errno::BADF)?),
-            Command::Hold { class, name } => self.hold(class, name, descriptors.take().ok_or(Errno::BADF)?),
+            Command::Watch { key, role, pid } => {
+                self.watch(key, role, pid, descriptors.take().ok_or(Errno::BADF)?)
+            }
+            Command::Hold { class, name } => {
+                self.hold(class, name, descriptors.take().ok_or(Errno::BADF)?)
+            }
             Command::Drop { class, name } => self.drop_held(class, name),
             Command::Inventory => self.begin_inventory(),
             Command::RestartManager => {
@@ -111,7 +140,11 @@ impl Keeper {
                 self.take_program(descriptors)?;
                 Err(self.execute_anew())
             }
-            Command::Shutdown { leave_children, timeout_ms, status } => {
+            Command::Shutdown {
+                leave_children,
+                timeout_ms,
+                status,
+            } => {
                 self.begin_ending(leave_children, u64::from(timeout_ms), status);
                 Ok(())
             }
@@ -119,13 +152,16 @@ impl Keeper {
     }
 
     pub(crate) fn find_child(&self, key: ChildKey) -> Option<usize> {
-        self.children.find(0, key_tag(key), |child| child.key == key)
+        self.children
+            .find(0, key_tag(key), |child| child.key == key)
     }
 
     /// A new executable comes along, or the one that is here stays.
     fn take_program(&mut self, descriptors: &mut Descriptors) -> Result<()> {
         if let Some(program) = descriptors.take() {
-            if rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&program)?.st_mode) != rustix::fs::FileType::RegularFile {
+            if rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&program)?.st_mode)
+                != rustix::fs::FileType::RegularFile
+            {
                 return Err(Errno::ACCESS);
             }
             self.program = program;
@@ -134,7 +170,9 @@ impl Keeper {
     }
 
     fn begin_inventory(&mut self) -> Result<()> {
-        self.children.iter_mut().for_each(|child| child.told = false);
+        self.children
+            .iter_mut()
+            .for_each(|child| child.told = false);
         let outbox = &mut self.manager.outbox;
         outbox.inventory = Some(Cursor::Children(0));
         outbox.signals |= self.asked_to_end;
@@ -147,7 +185,11 @@ impl Keeper {
             Some(place) => Reply::Spawned(place),
             None => match self.start_child(spawn, descriptors) {
                 Ok(place) => Reply::Spawned(place),
-                Err(errno) => Reply::SpawnFailed { key: spawn.key, role: spawn.role, errno },
+                Err(errno) => Reply::SpawnFailed {
+                    key: spawn.key,
+                    role: spawn.role,
+                    errno,
+                },
             },
         };
         self.manager.outbox.reply = Some(reply);
@@ -160,7 +202,9 @@ impl Keeper {
     }
 
     pub(crate) fn watch_child(&mut self, place: usize) {
-        let Some(child) = self.children.get(place) else { return };
+        let Some(child) = self.children.get(place) else {
+            return;
+        };
         match self.watch_end(&child.pidfd, Token::Child(place)) {
             // A repeated request: watched already.
             Ok(()) | Err(Errno::EXIST) => {}
@@ -183,8 +227,10 @@ impl Keeper {
             let (mut arguments, mut environment) = ([core::ptr::null(); 2], [core::ptr::null(); 1]);
             let request = kernel::spawn::Request {
                 program: parts.executor,
-                arguments: kernel::spawn::lone_argument(label, &mut arguments).ok_or(Errno::INVAL)?,
-                environment: kernel::process::TextList::new(core::iter::empty(), &mut environment).ok_or(Errno::INVAL)?,
+                arguments: kernel::spawn::lone_argument(label, &mut arguments)
+                    .ok_or(Errno::INVAL)?,
+                environment: kernel::process::TextList::new(core::iter::empty(), &mut environment)
+                    .ok_or(Errno::INVAL)?,
                 descriptors: parts.child(),
                 first_descriptor: FIRST_DESCRIPTOR,
                 cgroup: parts.cgroup,
@@ -208,7 +254,10 @@ impl Keeper {
         while descriptors.len() > usize::from(spawn.kept) {
             drop(descriptors.take());
         }
-        child.kept.iter_mut().for_each(|place| *place = descriptors.take());
+        child
+            .kept
+            .iter_mut()
+            .for_each(|place| *place = descriptors.take());
         let tags = child.tags();
         self.children.insert(tags, child).map_err(|_| Errno::NOSPC)
     }
@@ -235,7 +284,10 @@ impl Keeper {
             told: false,
             label: Label::new(b""),
         };
-        let place = self.children.insert(child.tags(), child).map_err(|_| Errno::NOSPC)?;
+        let place = self
+            .children
+            .insert(child.tags(), child)
+            .map_err(|_| Errno::NOSPC)?;
         self.watch_child(place);
         Ok(())
     }
@@ -243,7 +295,9 @@ impl Keeper {
     fn hold(&mut self, class: Class, name: &[u8], descriptor: OwnedFd) -> Result<()> {
         self.drop_held(class, name)?;
         let held = Held::new(class, name, descriptor);
-        self.held.insert(held.tags(), held).map_err(|_| Errno::NOSPC)?;
+        self.held
+            .insert(held.tags(), held)
+            .map_err(|_| Errno::NOSPC)?;
         if class == Class::Log {
             self.log.outbox.streams = true;
             self.pump(Who::Log);
@@ -252,7 +306,9 @@ impl Keeper {
     }
 
     fn drop_held(&mut self, class: Class, name: &[u8]) -> Result<()> {
-        let found = self.held.find(0, name_tag(class, name), |held| held.class == class && held.name() == name);
+        let found = self.held.find(0, name_tag(class, name), |held| {
+            held.class == class && held.name() == name
+        });
         if let Some(place) = found {
             drop(self.held.remove(place));
         }
@@ -272,9 +328,17 @@ struct Parts<'a> {
 impl<'a> Parts<'a> {
     /// EBADF: there are fewer than the request says.
     fn new(spawn: &Spawn<'_>, all: &'a [BorrowedFd<'a>], executor: BorrowedFd<'a>) -> Result<Self> {
-        let mut rest = all.get(..all.len().saturating_sub(usize::from(spawn.kept))).unwrap_or_default().iter().copied();
+        let mut rest = all
+            .get(..all.len().saturating_sub(usize::from(spawn.kept)))
+            .unwrap_or_default()
+            .iter()
+            .copied();
         let mut next = || rest.next().ok_or(Errno::BADF);
-        let executor = if spawn.own_executor { next()? } else { executor };
+        let executor = if spawn.own_executor {
+            next()?
+        } else {
+            executor
+        };
         let plan = next()?;
         let cgroup = if spawn.cgroup { Some(next()?) } else { None };
         let report = next()?;
@@ -284,7 +348,12 @@ impl<'a> Parts<'a> {
             *to = from;
             count += 1;
         }
-        Ok(Self { executor, cgroup, child, count })
+        Ok(Self {
+            executor,
+            cgroup,
+            child,
+            count,
+        })
     }
 
     fn child(&self) -> &[BorrowedFd<'a>] {

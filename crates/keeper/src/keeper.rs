@@ -85,7 +85,14 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(process: Supervised) -> Self {
-        Self { process, channel: None, outbox: Outbox::default(), interest: EventFlags::empty(), retry_at: None, kill_at: None }
+        Self {
+            process,
+            channel: None,
+            outbox: Outbox::default(),
+            interest: EventFlags::empty(),
+            retry_at: None,
+            kill_at: None,
+        }
     }
 }
 
@@ -117,7 +124,12 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    pub(crate) fn new(arguments: Vec<CString>, program: OwnedFd, executor: OwnedFd, open_files: (u64, u64)) -> Result<Self> {
+    pub(crate) fn new(
+        arguments: Vec<CString>,
+        program: OwnedFd,
+        executor: OwnedFd,
+        open_files: (u64, u64),
+    ) -> Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let signals = kernel::signal::descriptor(crate::signals::taken())?;
         epoll::add(&epoll, &signals, Token::Signals.data(), EventFlags::IN)?;
@@ -157,7 +169,10 @@ impl Keeper {
 
     /// Runs until the keeper's end; answers its exit status.
     pub(crate) fn run(&mut self) -> Result<u8> {
-        let nothing = Event { flags: EventFlags::empty(), data: EventData::new_u64(0) };
+        let nothing = Event {
+            flags: EventFlags::empty(),
+            data: EventData::new_u64(0),
+        };
         let mut events = [nothing; EVENTS_MAX];
         loop {
             let now = Moment::now();
@@ -192,8 +207,14 @@ impl Keeper {
 
     fn next_deadline(&self) -> Option<Moment> {
         [
-            self.manager.process.start_at().filter(|_| self.ending.is_none()),
-            self.log.process.start_at().filter(|_| self.ending.is_none()),
+            self.manager
+                .process
+                .start_at()
+                .filter(|_| self.ending.is_none()),
+            self.log
+                .process
+                .start_at()
+                .filter(|_| self.ending.is_none()),
             self.manager.retry_at,
             self.log.retry_at,
             self.manager.kill_at,
@@ -222,7 +243,12 @@ impl Keeper {
 
     /// Watches a descriptor once more for the same thing, or for the first time.
     pub(crate) fn watch_end(&self, pidfd: impl AsFd, token: Token) -> Result<()> {
-        epoll::add(&self.epoll, pidfd, token.data(), EventFlags::IN | EventFlags::ONESHOT)
+        epoll::add(
+            &self.epoll,
+            pidfd,
+            token.data(),
+            EventFlags::IN | EventFlags::ONESHOT,
+        )
     }
 
     /// Before a watched descriptor is closed: copies of it live in other processes and would go on making events.

@@ -62,7 +62,9 @@ fn doing(action: &'static str) -> impl Fn(Errno) -> Failure {
 /// `arguments` are those behind `coracled keeper`; they go on to `coracled manager` and `coracled log` as they are, except
 /// for what the keeper says to its own successor. `executor` is the program that every spawned child runs first.
 pub fn run(arguments: Vec<OsString>, executor: &'static [u8]) -> ! {
-    match begin(arguments, executor).and_then(|mut keeper| keeper.run().map_err(doing("wait for events"))) {
+    match begin(arguments, executor)
+        .and_then(|mut keeper| keeper.run().map_err(doing("wait for events")))
+    {
         Ok(status) => std::process::exit(i32::from(status)),
         Err(failure) => {
             complain(&failure);
@@ -94,19 +96,25 @@ fn begin(arguments: Vec<OsString>, executor: &'static [u8]) -> Result<Keeper, Fa
     let inventory = resumed.map(Inventory::read).transpose()?;
     if inventory.is_none() {
         // What the caller left open would be held as long as this process, and a pipe's reader would wait for it.
-        kernel::descriptor::close_range(3, u32::MAX).map_err(doing("close inherited descriptors"))?;
+        kernel::descriptor::close_range(3, u32::MAX)
+            .map_err(doing("close inherited descriptors"))?;
     }
-    let before = kernel::process::limit(kernel::process::LIMIT_OPEN_FILES).map_err(doing("read the limit of descriptors"))?;
+    let before = kernel::process::limit(kernel::process::LIMIT_OPEN_FILES)
+        .map_err(doing("read the limit of descriptors"))?;
     let open_files = match &inventory {
         Some(inventory) => inventory.open_files()?,
         None => before,
     };
     raise_open_files(before).map_err(doing("raise the limit of descriptors"))?;
-    let executor = kernel::memory::sealed_executable(c"coracle-executor", executor).map_err(doing("keep the executor in memory"))?;
+    let executor = kernel::memory::sealed_executable(c"coracle-executor", executor)
+        .map_err(doing("keep the executor in memory"))?;
     let program = own_program().map_err(doing("open the keeper's own executable"))?;
-    let aside = |file: OwnedFd| kernel::descriptor::duplicate_from(file, ASIDE).map_err(doing("move a descriptor"));
+    let aside = |file: OwnedFd| {
+        kernel::descriptor::duplicate_from(file, ASIDE).map_err(doing("move a descriptor"))
+    };
     let (program, executor) = (aside(program)?, aside(executor)?);
-    let mut keeper = Keeper::new(texts(arguments)?, program, executor, open_files).map_err(doing("prepare the loop"))?;
+    let mut keeper = Keeper::new(texts(arguments)?, program, executor, open_files)
+        .map_err(doing("prepare the loop"))?;
     if let Some(inventory) = inventory {
         inventory.restore(&mut keeper)?;
         // What ended while no one looked.
@@ -120,14 +128,19 @@ fn texts(arguments: Vec<OsString>) -> Result<Vec<CString>, Failure> {
     if arguments.len() > starter::ARGUMENTS_MAX - 8 {
         return Err(Failure::Arguments);
     }
-    arguments.into_iter().map(|argument| CString::new(argument.into_vec()).map_err(|_| Failure::Argument)).collect()
+    arguments
+        .into_iter()
+        .map(|argument| CString::new(argument.into_vec()).map_err(|_| Failure::Argument))
+        .collect()
 }
 
 /// As many as the tables hold where that is permitted, else as many as the hard limit lets; what does not fit then is refused
 /// to the manager one by one.
 fn raise_open_files((_, hard): (u64, u64)) -> kernel::Result<()> {
     let wanted = (CHILDREN_MAX + HELD_MAX) as u64 + SPARE_DESCRIPTORS;
-    let set = |soft: u64, hard: u64| kernel::process::set_limit(kernel::process::LIMIT_OPEN_FILES, soft, hard);
+    let set = |soft: u64, hard: u64| {
+        kernel::process::set_limit(kernel::process::LIMIT_OPEN_FILES, soft, hard)
+    };
     if hard >= wanted {
         return set(wanted, hard);
     }

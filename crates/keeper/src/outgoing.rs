@@ -20,9 +20,17 @@ pub(crate) enum Reply {
     /// The child in that place runs.
     Spawned(usize),
     /// There is no child.
-    SpawnFailed { key: ChildKey, role: u32, errno: Errno },
+    SpawnFailed {
+        key: ChildKey,
+        role: u32,
+        errno: Errno,
+    },
     /// The command was not carried out.
-    Refused { kind: u16, key: ChildKey, errno: Errno },
+    Refused {
+        kind: u16,
+        key: ChildKey,
+        errno: Errno,
+    },
 }
 
 /// How far the inventory is told: places of the children's table, then of the held descriptors'.
@@ -51,7 +59,10 @@ pub(crate) struct Outbox {
 impl Outbox {
     /// For a process that was just started.
     pub(crate) fn fresh() -> Self {
-        Self { hello: true, ..Self::default() }
+        Self {
+            hello: true,
+            ..Self::default()
+        }
     }
 
     /// Further commands wait in the channel until what they led to is said.
@@ -102,7 +113,8 @@ impl Keeper {
     pub(crate) fn tell_exit(&mut self, place: usize) {
         self.manager.outbox.exits = true;
         let outbox = &self.manager.outbox;
-        if outbox.introduced && !outbox.hello && !outbox.is_busy() && self.manager.channel.is_some() {
+        if outbox.introduced && !outbox.hello && !outbox.is_busy() && self.manager.channel.is_some()
+        {
             let item = Item::Exited(place);
             if self.say(Who::Manager, item).is_ok() {
                 self.said(Who::Manager, item);
@@ -116,11 +128,15 @@ impl Keeper {
 
     fn set_interest(&mut self, who: Who, full: bool) {
         let client = self.client(who);
-        let Some(channel) = &client.channel else { return };
+        let Some(channel) = &client.channel else {
+            return;
+        };
         let mut interest = EventFlags::empty();
         interest.set(EventFlags::IN, !client.outbox.is_busy());
         interest.set(EventFlags::OUT, full);
-        if interest != client.interest && epoll::modify(&self.epoll, channel, Token::Channel(who).data(), interest).is_ok() {
+        if interest != client.interest
+            && epoll::modify(&self.epoll, channel, Token::Channel(who).data(), interest).is_ok()
+        {
             self.client_mut(who).interest = interest;
         }
     }
@@ -146,7 +162,8 @@ impl Keeper {
 
     fn next_of_inventory(&self, cursor: Cursor) -> Item {
         if let Cursor::Children(from) = cursor
-            && let Some(place) = (from..self.children.end()).find(|place| self.children.get(*place).is_some())
+            && let Some(place) =
+                (from..self.children.end()).find(|place| self.children.get(*place).is_some())
         {
             return Item::Child(place);
         }
@@ -194,16 +211,32 @@ impl Keeper {
                 Some(child) => self.send(who, child.spawned(), &[child.pidfd.as_fd()]),
                 None => Ok(()),
             },
-            Item::Reply(Reply::SpawnFailed { key, role, errno }) => {
-                self.send(who, Event::SpawnFailed { key, role, errno: errno.raw_os_error() }, &[])
-            }
-            Item::Reply(Reply::Refused { kind, key, errno }) => {
-                self.send(who, Event::Refused { kind, key, errno: errno.raw_os_error() }, &[])
-            }
+            Item::Reply(Reply::SpawnFailed { key, role, errno }) => self.send(
+                who,
+                Event::SpawnFailed {
+                    key,
+                    role,
+                    errno: errno.raw_os_error(),
+                },
+                &[],
+            ),
+            Item::Reply(Reply::Refused { kind, key, errno }) => self.send(
+                who,
+                Event::Refused {
+                    kind,
+                    key,
+                    errno: errno.raw_os_error(),
+                },
+                &[],
+            ),
             Item::Child(place) => match self.children.get(place) {
                 Some(child) => {
                     let (descriptors, count) = child.descriptors();
-                    self.send(who, child.record(), descriptors.get(..count).unwrap_or_default())
+                    self.send(
+                        who,
+                        child.record(),
+                        descriptors.get(..count).unwrap_or_default(),
+                    )
                 }
                 None => Ok(()),
             },
@@ -212,10 +245,12 @@ impl Keeper {
                 None => Ok(()),
             },
             Item::InventoryEnd => self.send(who, Event::InventoryEnd, &[]),
-            Item::Exited(place) => match self.children.get(place).and_then(|child| child.exited()) {
-                Some(event) => self.send(who, event, &[]),
-                None => Ok(()),
-            },
+            Item::Exited(place) => {
+                match self.children.get(place).and_then(|child| child.exited()) {
+                    Some(event) => self.send(who, event, &[]),
+                    None => Ok(()),
+                }
+            }
             Item::Signal(signal) => self.send(who, Event::SignalReceived { signal }, &[]),
         }
     }
@@ -228,7 +263,10 @@ impl Keeper {
     fn hello(&self, who: Who) -> Event<'static> {
         let process = &self.client(who).process;
         Event::Hello {
-            pid: rustix::process::getpid().as_raw_nonzero().get().unsigned_abs(),
+            pid: rustix::process::getpid()
+                .as_raw_nonzero()
+                .get()
+                .unsigned_abs(),
             restarts: process.restarts,
             init: self.init,
             adopt_only: process.adopt_only,

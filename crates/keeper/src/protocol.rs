@@ -64,9 +64,18 @@ impl Class {
     /// The class of a number from the wire.
     #[must_use]
     pub fn from_number(number: u16) -> Option<Self> {
-        [Self::Listen, Self::Notify, Self::Log, Self::FdStore, Self::Mount, Self::Api, Self::Report, Self::Other]
-            .into_iter()
-            .find(|class| *class as u16 == number)
+        [
+            Self::Listen,
+            Self::Notify,
+            Self::Log,
+            Self::FdStore,
+            Self::Mount,
+            Self::Api,
+            Self::Report,
+            Self::Other,
+        ]
+        .into_iter()
+        .find(|class| *class as u16 == number)
     }
 }
 
@@ -275,9 +284,18 @@ impl fmt::Display for Malformed {
         match self {
             Self::Length => write!(formatter, "the message has another length than it says"),
             Self::Magic => write!(formatter, "the message is not one of the keeper's protocol"),
-            Self::Version(version) => write!(formatter, "the message has protocol version {version}, this build speaks {VERSION}"),
-            Self::Kind(kind) => write!(formatter, "there is no message of kind {kind} in this direction"),
-            Self::Field => write!(formatter, "a field of the message holds an impossible value"),
+            Self::Version(version) => write!(
+                formatter,
+                "the message has protocol version {version}, this build speaks {VERSION}"
+            ),
+            Self::Kind(kind) => write!(
+                formatter,
+                "there is no message of kind {kind} in this direction"
+            ),
+            Self::Field => write!(
+                formatter,
+                "a field of the message holds an impossible value"
+            ),
         }
     }
 }
@@ -342,14 +360,23 @@ impl Header {
             return Err(Malformed::Version(version));
         }
         let kind = reader.u16()?;
-        let key = ChildKey { command: reader.u64()?, unit: reader.u64()?, incarnation: reader.u64()? };
+        let key = ChildKey {
+            command: reader.u64()?,
+            unit: reader.u64()?,
+            incarnation: reader.u64()?,
+        };
         let flags = reader.u32()?;
         let body_bytes = reader.u32()?;
         let _reserved = reader.u64()?;
         if bytes.len() != HEADER_BYTES.saturating_add(body_bytes as usize) {
             return Err(Malformed::Length);
         }
-        Ok(Self { kind, key, flags, body_bytes })
+        Ok(Self {
+            kind,
+            key,
+            flags,
+            body_bytes,
+        })
     }
 
     fn has(self, bit: u32) -> bool {
@@ -386,7 +413,10 @@ impl Encoded {
         writer.u32(flags);
         writer.u32(u32::try_from(body_bytes).unwrap_or_default());
         writer.u64(0);
-        Self { bytes, used: HEADER_BYTES + body_bytes }
+        Self {
+            bytes,
+            used: HEADER_BYTES + body_bytes,
+        }
     }
 }
 
@@ -410,7 +440,9 @@ impl<'a> Command<'a> {
                     body.text(spawn.label, LABEL_BYTES_MAX);
                 })
             }
-            Self::Signal { key, signal } => Encoded::build(kind::SIGNAL, key, 0, |body| body.i32(signal)),
+            Self::Signal { key, signal } => {
+                Encoded::build(kind::SIGNAL, key, 0, |body| body.i32(signal))
+            }
             Self::Reap { key } => Encoded::build(kind::REAP, key, 0, |_| {}),
             Self::Watch { key, role, pid } => Encoded::build(kind::WATCH, key, 0, |body| {
                 body.u32(role);
@@ -427,12 +459,19 @@ impl<'a> Command<'a> {
             Self::Inventory => Encoded::build(kind::INVENTORY, numbered, 0, |_| {}),
             Self::RestartManager => Encoded::build(kind::RESTART_MANAGER, numbered, 0, |_| {}),
             Self::Reexec => Encoded::build(kind::REEXEC, numbered, 0, |_| {}),
-            Self::Shutdown { leave_children, timeout_ms, status } => {
-                Encoded::build(kind::SHUTDOWN, numbered, bit(leave_children, flag::LEAVE_CHILDREN), |body| {
+            Self::Shutdown {
+                leave_children,
+                timeout_ms,
+                status,
+            } => Encoded::build(
+                kind::SHUTDOWN,
+                numbered,
+                bit(leave_children, flag::LEAVE_CHILDREN),
+                |body| {
                     body.u32(timeout_ms);
                     body.u16(u16::from(status));
-                })
-            }
+                },
+            ),
         }
     }
 
@@ -449,11 +488,24 @@ impl<'a> Command<'a> {
         let key = header.key;
         Ok(match header.kind {
             kind::SPAWN => Self::Spawn(decode_spawn(header, body)?),
-            kind::SIGNAL => Self::Signal { key, signal: body.i32()? },
+            kind::SIGNAL => Self::Signal {
+                key,
+                signal: body.i32()?,
+            },
             kind::REAP => Self::Reap { key },
-            kind::WATCH => Self::Watch { key, role: body.u32()?, pid: body.u32()? },
-            kind::HOLD => Self::Hold { class: decode_class(body)?, name: body.text(NAME_BYTES_MAX)? },
-            kind::DROP => Self::Drop { class: decode_class(body)?, name: body.text(NAME_BYTES_MAX)? },
+            kind::WATCH => Self::Watch {
+                key,
+                role: body.u32()?,
+                pid: body.u32()?,
+            },
+            kind::HOLD => Self::Hold {
+                class: decode_class(body)?,
+                name: body.text(NAME_BYTES_MAX)?,
+            },
+            kind::DROP => Self::Drop {
+                class: decode_class(body)?,
+                name: body.text(NAME_BYTES_MAX)?,
+            },
             kind::INVENTORY => Self::Inventory,
             kind::RESTART_MANAGER => Self::RestartManager,
             kind::REEXEC => Self::Reexec,
@@ -502,8 +554,14 @@ mod ending {
         let (how, value) = match state {
             ChildState::Running => (RUNNING, 0),
             ChildState::Exited(Exit::Code(code)) => (CODE, code),
-            ChildState::Exited(Exit::Killed { signal, dumped: false }) => (KILLED, signal),
-            ChildState::Exited(Exit::Killed { signal, dumped: true }) => (DUMPED, signal),
+            ChildState::Exited(Exit::Killed {
+                signal,
+                dumped: false,
+            }) => (KILLED, signal),
+            ChildState::Exited(Exit::Killed {
+                signal,
+                dumped: true,
+            }) => (DUMPED, signal),
             ChildState::Exited(Exit::Unknown) => (UNKNOWN, 0),
         };
         body.u16(how);
@@ -516,8 +574,14 @@ mod ending {
         Ok(match how {
             RUNNING => ChildState::Running,
             CODE => ChildState::Exited(Exit::Code(value)),
-            KILLED => ChildState::Exited(Exit::Killed { signal: value, dumped: false }),
-            DUMPED => ChildState::Exited(Exit::Killed { signal: value, dumped: true }),
+            KILLED => ChildState::Exited(Exit::Killed {
+                signal: value,
+                dumped: false,
+            }),
+            DUMPED => ChildState::Exited(Exit::Killed {
+                signal: value,
+                dumped: true,
+            }),
             UNKNOWN => ChildState::Exited(Exit::Unknown),
             _ => return Err(Malformed::Field),
         })
@@ -530,7 +594,12 @@ impl<'a> Event<'a> {
     pub fn encode(&self) -> Encoded {
         let none = ChildKey::default();
         match *self {
-            Self::Hello { pid, restarts, init, adopt_only } => {
+            Self::Hello {
+                pid,
+                restarts,
+                init,
+                adopt_only,
+            } => {
                 let flags = bit(init, flag::INIT) | bit(adopt_only, flag::ADOPT_ONLY);
                 Encoded::build(kind::HELLO, none, flags, |body| {
                     body.u32(pid);
@@ -541,29 +610,43 @@ impl<'a> Event<'a> {
                 body.u32(role);
                 body.u32(pid);
             }),
-            Self::SpawnFailed { key, role, errno } => Encoded::build(kind::SPAWN_FAILED, key, 0, |body| {
-                body.u32(role);
-                body.i32(errno);
-            }),
-            Self::Exited { key, role, pid, exit } => Encoded::build(kind::EXITED, key, 0, |body| {
+            Self::SpawnFailed { key, role, errno } => {
+                Encoded::build(kind::SPAWN_FAILED, key, 0, |body| {
+                    body.u32(role);
+                    body.i32(errno);
+                })
+            }
+            Self::Exited {
+                key,
+                role,
+                pid,
+                exit,
+            } => Encoded::build(kind::EXITED, key, 0, |body| {
                 body.u32(role);
                 body.u32(pid);
                 ending::write(body, ChildState::Exited(exit));
             }),
-            Self::Child { key, role, pid, state, watched, label } => {
-                Encoded::build(kind::CHILD, key, bit(watched, flag::WATCHED), |body| {
-                    body.u32(role);
-                    body.u32(pid);
-                    ending::write(body, state);
-                    body.text(label, LABEL_BYTES_MAX);
-                })
-            }
+            Self::Child {
+                key,
+                role,
+                pid,
+                state,
+                watched,
+                label,
+            } => Encoded::build(kind::CHILD, key, bit(watched, flag::WATCHED), |body| {
+                body.u32(role);
+                body.u32(pid);
+                ending::write(body, state);
+                body.text(label, LABEL_BYTES_MAX);
+            }),
             Self::Held { class, name } => Encoded::build(kind::HELD, none, 0, |body| {
                 body.u16(class as u16);
                 body.text(name, NAME_BYTES_MAX);
             }),
             Self::InventoryEnd => Encoded::build(kind::INVENTORY_END, none, 0, |_| {}),
-            Self::SignalReceived { signal } => Encoded::build(kind::SIGNAL_RECEIVED, none, 0, |body| body.i32(signal)),
+            Self::SignalReceived { signal } => {
+                Encoded::build(kind::SIGNAL_RECEIVED, none, 0, |body| body.i32(signal))
+            }
             Self::Refused { kind, key, errno } => Encoded::build(kind::REFUSED, key, 0, |body| {
                 body.u16(kind);
                 body.i32(errno);
@@ -589,10 +672,23 @@ impl<'a> Event<'a> {
                 init: header.has(flag::INIT),
                 adopt_only: header.has(flag::ADOPT_ONLY),
             },
-            kind::SPAWNED => Self::Spawned { key, role: body.u32()?, pid: body.u32()? },
-            kind::SPAWN_FAILED => Self::SpawnFailed { key, role: body.u32()?, errno: body.i32()? },
+            kind::SPAWNED => Self::Spawned {
+                key,
+                role: body.u32()?,
+                pid: body.u32()?,
+            },
+            kind::SPAWN_FAILED => Self::SpawnFailed {
+                key,
+                role: body.u32()?,
+                errno: body.i32()?,
+            },
             kind::EXITED => match (body.u32()?, body.u32()?, ending::read(body)?) {
-                (role, pid, ChildState::Exited(exit)) => Self::Exited { key, role, pid, exit },
+                (role, pid, ChildState::Exited(exit)) => Self::Exited {
+                    key,
+                    role,
+                    pid,
+                    exit,
+                },
                 (_, _, ChildState::Running) => return Err(Malformed::Field),
             },
             kind::CHILD => Self::Child {
@@ -603,10 +699,19 @@ impl<'a> Event<'a> {
                 watched: header.has(flag::WATCHED),
                 label: body.text(LABEL_BYTES_MAX)?,
             },
-            kind::HELD => Self::Held { class: decode_class(body)?, name: body.text(NAME_BYTES_MAX)? },
+            kind::HELD => Self::Held {
+                class: decode_class(body)?,
+                name: body.text(NAME_BYTES_MAX)?,
+            },
             kind::INVENTORY_END => Self::InventoryEnd,
-            kind::SIGNAL_RECEIVED => Self::SignalReceived { signal: body.i32()? },
-            kind::REFUSED => Self::Refused { kind: body.u16()?, key, errno: body.i32()? },
+            kind::SIGNAL_RECEIVED => Self::SignalReceived {
+                signal: body.i32()?,
+            },
+            kind::REFUSED => Self::Refused {
+                kind: body.u16()?,
+                key,
+                errno: body.i32()?,
+            },
             other => return Err(Malformed::Kind(other)),
         })
     }

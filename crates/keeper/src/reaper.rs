@@ -14,7 +14,9 @@ const ORPHANS_PER_ROUND: usize = 1024;
 impl Keeper {
     /// The child in that place may have ended.
     pub(crate) fn on_child_end(&mut self, place: usize) {
-        let Some(child) = self.children.get_mut(place) else { return };
+        let Some(child) = self.children.get_mut(place) else {
+            return;
+        };
         if child.state != ChildState::Running {
             return;
         }
@@ -32,7 +34,9 @@ impl Keeper {
 
     /// Forgets a child: its status is on record.
     pub(crate) fn reap(&mut self, key: ChildKey) -> kernel::Result<()> {
-        let Some(place) = self.find_child(key) else { return Ok(()) };
+        let Some(place) = self.find_child(key) else {
+            return Ok(());
+        };
         let child = self.children.get(place).ok_or(Errno::SRCH)?;
         if child.state == ChildState::Running && !child.watched {
             return Err(Errno::BUSY);
@@ -53,7 +57,9 @@ impl Keeper {
     /// behind one of ours the rest is seen when the manager has had it reaped.
     pub(crate) fn reap_orphans(&mut self) {
         for _ in 0..ORPHANS_PER_ROUND {
-            let Ok(Some(Dead { pid, .. })) = kernel::wait::peek_any() else { return };
+            let Ok(Some(Dead { pid, .. })) = kernel::wait::peek_any() else {
+                return;
+            };
             if self.reap_orphan(pid) {
                 return;
             }
@@ -77,8 +83,12 @@ impl Keeper {
 
     /// The manager or the log process may have ended.
     pub(crate) fn on_process_end(&mut self, who: Who) {
-        let Some(pidfd) = self.client(who).process.pidfd() else { return };
-        let Ok(Some(dead)) = kernel::wait::reap(pidfd) else { return };
+        let Some(pidfd) = self.client(who).process.pidfd() else {
+            return;
+        };
+        let Ok(Some(dead)) = kernel::wait::reap(pidfd) else {
+            return;
+        };
         self.unwatch(pidfd);
         self.drain(who);
         let now = Moment::now();

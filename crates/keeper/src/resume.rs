@@ -36,7 +36,9 @@ const NONE: RawFd = -1;
 impl Keeper {
     /// Returns only if it failed; then everything is as it was.
     pub(crate) fn execute_anew(&mut self) -> Errno {
-        let failure = self.write_inventory().and_then(|inventory| self.execute_program(&inventory));
+        let failure = self
+            .write_inventory()
+            .and_then(|inventory| self.execute_program(&inventory));
         // Some of them may be open to be inherited.
         match kernel::descriptor::close_range_at_exec(3, u32::MAX) {
             Ok(()) => {}
@@ -49,11 +51,19 @@ impl Keeper {
         let number = CString::new(inventory.as_raw_fd().to_string()).map_err(|_| Errno::INVAL)?;
         let resume = CString::new(ARGUMENT).map_err(|_| Errno::INVAL)?;
         let own = [PROGRAM, c"keeper", &resume, &number];
-        let texts = own.into_iter().chain(self.arguments.iter().map(AsRef::as_ref));
-        let (mut arguments, mut environment) = ([core::ptr::null(); ARGUMENTS_MAX], [core::ptr::null(); 1]);
+        let texts = own
+            .into_iter()
+            .chain(self.arguments.iter().map(AsRef::as_ref));
+        let (mut arguments, mut environment) =
+            ([core::ptr::null(); ARGUMENTS_MAX], [core::ptr::null(); 1]);
         let arguments = TextList::new(texts, &mut arguments).ok_or(Errno::TOOBIG)?;
-        let environment = TextList::new(core::iter::empty(), &mut environment).ok_or(Errno::TOOBIG)?;
-        Err(kernel::process::execute(&self.program, arguments, environment))
+        let environment =
+            TextList::new(core::iter::empty(), &mut environment).ok_or(Errno::TOOBIG)?;
+        Err(kernel::process::execute(
+            &self.program,
+            arguments,
+            environment,
+        ))
     }
 
     /// Writes the file, and lets all that it names be inherited.
@@ -73,7 +83,12 @@ impl Keeper {
         }
         for (_, child) in self.children.iter() {
             let (descriptors, count) = child.descriptors();
-            write_row(&file, child.record(), descriptors.get(..count).unwrap_or_default(), child.told)?;
+            write_row(
+                &file,
+                child.record(),
+                descriptors.get(..count).unwrap_or_default(),
+                child.told,
+            )?;
         }
         for (_, held) in self.held.iter() {
             write_row(&file, held.record(), &[held.descriptor.as_fd()], held.told)?;
@@ -97,15 +112,28 @@ fn write_record(file: &OwnedFd, fill: impl FnOnce(&mut Writer<'_>)) -> Result<()
     let used = writer.used();
     Writer::new(length).u16(u16::try_from(used).map_err(|_| Errno::OVERFLOW)?);
     let record = bytes.get(..used + 2).unwrap_or_default();
-    if rustix::io::write(file, record)? == record.len() { Ok(()) } else { Err(Errno::NOSPC) }
+    if rustix::io::write(file, record)? == record.len() {
+        Ok(())
+    } else {
+        Err(Errno::NOSPC)
+    }
 }
 
-fn write_row(file: &OwnedFd, event: Event<'_>, descriptors: &[BorrowedFd<'_>], told: bool) -> Result<()> {
-    descriptors.iter().try_for_each(|descriptor| pass_on(*descriptor))?;
+fn write_row(
+    file: &OwnedFd,
+    event: Event<'_>,
+    descriptors: &[BorrowedFd<'_>],
+    told: bool,
+) -> Result<()> {
+    descriptors
+        .iter()
+        .try_for_each(|descriptor| pass_on(*descriptor))?;
     write_record(file, |record| {
         record.u16(u16::from(told));
         record.u16(u16::try_from(descriptors.len()).unwrap_or_default());
-        descriptors.iter().for_each(|descriptor| record.i32(descriptor.as_raw_fd()));
+        descriptors
+            .iter()
+            .for_each(|descriptor| record.i32(descriptor.as_raw_fd()));
         record.raw(event.encode().as_bytes());
     })
 }
@@ -158,7 +186,9 @@ pub(crate) fn split(arguments: Vec<OsString>) -> (Vec<OsString>, Option<RawFd>) 
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
         if argument == ARGUMENT {
-            number = arguments.next().and_then(|text| text.to_str()?.parse().ok());
+            number = arguments
+                .next()
+                .and_then(|text| text.to_str()?.parse().ok());
         } else {
             rest.push(argument);
         }
@@ -170,13 +200,17 @@ impl Inventory {
     pub(crate) fn read(number: RawFd) -> core::result::Result<Self, ResumeError> {
         let mut bytes = Vec::new();
         let file = kernel::descriptor::take_inherited(number)?;
-        File::from(file).read_to_end(&mut bytes).map_err(ResumeError::Read)?;
+        File::from(file)
+            .read_to_end(&mut bytes)
+            .map_err(ResumeError::Read)?;
         Ok(Self { bytes })
     }
 
     /// The limit of open descriptors that children are to get: the first keeper's, not what it raised it to.
     pub(crate) fn open_files(&self) -> core::result::Result<(u64, u64), ResumeError> {
-        let mut head = Records { rest: &self.bytes }.next()?.ok_or(Malformed::Length)?;
+        let mut head = Records { rest: &self.bytes }
+            .next()?
+            .ok_or(Malformed::Length)?;
         check_version(&mut head)?;
         Ok((head.u64()?, head.u64()?))
     }
@@ -219,8 +253,13 @@ impl<'a> Records<'a> {
         if self.rest.is_empty() {
             return Ok(None);
         }
-        let (length, rest) = self.rest.split_first_chunk::<2>().ok_or(Malformed::Length)?;
-        let (record, rest) = rest.split_at_checked(usize::from(u16::from_ne_bytes(*length))).ok_or(Malformed::Length)?;
+        let (length, rest) = self
+            .rest
+            .split_first_chunk::<2>()
+            .ok_or(Malformed::Length)?;
+        let (record, rest) = rest
+            .split_at_checked(usize::from(u16::from_ne_bytes(*length)))
+            .ok_or(Malformed::Length)?;
         self.rest = rest;
         Ok(Some(Reader::new(record)))
     }
@@ -229,9 +268,17 @@ impl<'a> Records<'a> {
 fn read_client(record: &mut Reader<'_>, who: Who) -> core::result::Result<Client, ResumeError> {
     let (pid, pidfd, channel) = (record.u32()?, record.i32()?, record.i32()?);
     let moment = Moment(record.u64()?);
-    let take = |number: RawFd| (number != NONE).then(|| kernel::descriptor::take_inherited(number)).transpose();
+    let take = |number: RawFd| {
+        (number != NONE)
+            .then(|| kernel::descriptor::take_inherited(number))
+            .transpose()
+    };
     let state = match take(pidfd)? {
-        Some(pidfd) => State::Running { pid, pidfd, since: moment },
+        Some(pidfd) => State::Running {
+            pid,
+            pidfd,
+            since: moment,
+        },
         None if moment == Moment(u64::MAX) => State::Off,
         None => State::Waiting { until: moment },
     };
@@ -259,7 +306,12 @@ impl Keeper {
     fn adopt_client(&mut self, who: Who, mut client: Client) -> Result<()> {
         if let Some(channel) = &client.channel {
             client.interest = EventFlags::IN;
-            epoll::add(&self.epoll, channel, Token::Channel(who).data(), EventFlags::IN)?;
+            epoll::add(
+                &self.epoll,
+                channel,
+                Token::Channel(who).data(),
+                EventFlags::IN,
+            )?;
         }
         if let Some(pidfd) = client.process.pidfd() {
             self.watch_end(pidfd, Token::Process(who))?;
@@ -277,16 +329,38 @@ impl Keeper {
         let mut descriptors = descriptors.into_iter();
         let first = descriptors.next().ok_or(Malformed::Field)?;
         match Event::decode(record.rest())? {
-            Event::Child { key, role, pid, state, watched, label } => {
+            Event::Child {
+                key,
+                role,
+                pid,
+                state,
+                watched,
+                label,
+            } => {
                 let kept = std::array::from_fn(|_| descriptors.next());
-                let child = Child { key, role, pid, pidfd: first, kept, state, watched, told, label: Label::new(label) };
-                let place = self.children.insert(child.tags(), child).map_err(|_| Errno::NOSPC)?;
+                let child = Child {
+                    key,
+                    role,
+                    pid,
+                    pidfd: first,
+                    kept,
+                    state,
+                    watched,
+                    told,
+                    label: Label::new(label),
+                };
+                let place = self
+                    .children
+                    .insert(child.tags(), child)
+                    .map_err(|_| Errno::NOSPC)?;
                 self.watch_child(place);
             }
             Event::Held { class, name } => {
                 let mut held = Held::new(class, name, first);
                 held.told = told;
-                self.held.insert(held.tags(), held).map_err(|_| Errno::NOSPC)?;
+                self.held
+                    .insert(held.tags(), held)
+                    .map_err(|_| Errno::NOSPC)?;
             }
             _ => return Err(Malformed::Field.into()),
         }

@@ -21,12 +21,15 @@ const SIGNALS_PER_ROUND: usize = 64;
 
 /// The signals that are blocked and read.
 pub(crate) fn taken() -> SignalSet {
-    (1..=SIGNAL_MAX).filter(|signal| !FAULTS.contains(signal)).fold(SignalSet::EMPTY, SignalSet::with)
+    (1..=SIGNAL_MAX)
+        .filter(|signal| !FAULTS.contains(signal))
+        .fold(SignalSet::EMPTY, SignalSet::with)
 }
 
 /// Whether the manager is told.
 fn is_news(signal: i32) -> bool {
-    [SIGHUP, SIGINT, SIGUSR1, SIGUSR2, SIGTERM, SIGWINCH, SIGPWR].contains(&signal) || signal >= REAL_TIME_FIRST
+    [SIGHUP, SIGINT, SIGUSR1, SIGUSR2, SIGTERM, SIGWINCH, SIGPWR].contains(&signal)
+        || signal >= REAL_TIME_FIRST
 }
 
 /// Whether it asks for the end of everything, so that a successor of the manager must hear of it too.
@@ -42,7 +45,9 @@ impl Keeper {
     pub(crate) fn on_signals(&mut self) {
         let mut child_ended = false;
         for _ in 0..SIGNALS_PER_ROUND {
-            let Ok(Some(received)) = kernel::signal::read(&self.signals) else { break };
+            let Ok(Some(received)) = kernel::signal::read(&self.signals) else {
+                break;
+            };
             if received.signal == SIGCHLD {
                 child_ended = true;
                 self.reap_orphan(received.pid);

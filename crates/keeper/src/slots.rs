@@ -15,7 +15,12 @@ pub(crate) struct Slots<T> {
 
 impl<T> Slots<T> {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { tags: Vec::with_capacity(capacity), values: Vec::with_capacity(capacity), free: Vec::with_capacity(capacity), capacity }
+        Self {
+            tags: Vec::with_capacity(capacity),
+            values: Vec::with_capacity(capacity),
+            free: Vec::with_capacity(capacity),
+            capacity,
+        }
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -58,9 +63,20 @@ impl<T> Slots<T> {
     }
 
     /// The first place whose tag number `which` is `tag` and whose value passes.
-    pub(crate) fn find(&self, which: usize, tag: u64, passes: impl Fn(&T) -> bool) -> Option<usize> {
-        let matching = self.tags.iter().enumerate().filter(|(_, tags)| tags.get(which) == Some(&tag));
-        matching.map(|(place, _)| place).find(|place| self.get(*place).is_some_and(&passes))
+    pub(crate) fn find(
+        &self,
+        which: usize,
+        tag: u64,
+        passes: impl Fn(&T) -> bool,
+    ) -> Option<usize> {
+        let matching = self
+            .tags
+            .iter()
+            .enumerate()
+            .filter(|(_, tags)| tags.get(which) == Some(&tag));
+        matching
+            .map(|(place, _)| place)
+            .find(|place| self.get(*place).is_some_and(&passes))
     }
 
     /// How many places were ever used; places from there on are free.
@@ -70,7 +86,10 @@ impl<T> Slots<T> {
 
     /// All values with their places.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
-        self.values.iter().enumerate().filter_map(|(place, value)| Some((place, value.as_ref()?)))
+        self.values
+            .iter()
+            .enumerate()
+            .filter_map(|(place, value)| Some((place, value.as_ref()?)))
     }
 
     /// All values.

@@ -52,7 +52,13 @@ pub(crate) struct Supervised {
 
 impl Supervised {
     pub(crate) fn new(now: Moment) -> Self {
-        Self { state: State::Waiting { until: now }, restarts: 0, crashes: 0, restart_wanted: false, adopt_only: false }
+        Self {
+            state: State::Waiting { until: now },
+            restarts: 0,
+            crashes: 0,
+            restart_wanted: false,
+            adopt_only: false,
+        }
     }
 
     pub(crate) fn pid(&self) -> Option<u32> {
@@ -71,7 +77,9 @@ impl Supervised {
 
     /// Ends it at once; its end is told like any other.
     pub(crate) fn kill(&self) {
-        let sent = self.pidfd().map(|pidfd| kernel::process::send_signal(pidfd, SIGKILL));
+        let sent = self
+            .pidfd()
+            .map(|pidfd| kernel::process::send_signal(pidfd, SIGKILL));
         debug_assert!(sent != Some(Err(kernel::Errno::PERM)));
     }
 
@@ -93,24 +101,44 @@ impl Supervised {
     /// It could not even be started.
     pub(crate) fn start_failed(&mut self, now: Moment) {
         self.crashes = self.crashes.saturating_add(1);
-        self.state = State::Waiting { until: now.plus_ms(back_off_ms(self.crashes).max(BACK_OFF_MS)) };
+        self.state = State::Waiting {
+            until: now.plus_ms(back_off_ms(self.crashes).max(BACK_OFF_MS)),
+        };
     }
 
     /// It ended. A kill from outside is no crash of its own: it comes back at once, as often as it takes.
     pub(crate) fn ended(&mut self, ending: Ending, now: Moment) {
-        let State::Running { since, .. } = &self.state else { return };
+        let State::Running { since, .. } = &self.state else {
+            return;
+        };
         let lived_ms = now.ms_since(*since);
         let wait_ms = if core::mem::take(&mut self.restart_wanted) {
             0
-        } else if matches!(ending, Ending::Killed { signal: SIGKILL, .. }) {
-            if lived_ms < KILLED_AT_ONCE_MS { KILLED_AT_ONCE_MS } else { 0 }
+        } else if matches!(
+            ending,
+            Ending::Killed {
+                signal: SIGKILL,
+                ..
+            }
+        ) {
+            if lived_ms < KILLED_AT_ONCE_MS {
+                KILLED_AT_ONCE_MS
+            } else {
+                0
+            }
         } else {
-            self.crashes = if lived_ms < SETTLED_MS { self.crashes.saturating_add(1) } else { 1 };
+            self.crashes = if lived_ms < SETTLED_MS {
+                self.crashes.saturating_add(1)
+            } else {
+                1
+            };
             self.adopt_only |= self.crashes >= CRASHES_MAX;
             back_off_ms(self.crashes)
         };
         self.restarts = self.restarts.saturating_add(1);
-        self.state = State::Waiting { until: now.plus_ms(wait_ms) };
+        self.state = State::Waiting {
+            until: now.plus_ms(wait_ms),
+        };
     }
 }
 
@@ -118,7 +146,9 @@ impl Supervised {
 fn back_off_ms(crashes: u32) -> u64 {
     match crashes {
         0 | 1 => 0,
-        more => BACK_OFF_MS.saturating_mul(1 << (more - 2).min(16)).min(BACK_OFF_MAX_MS),
+        more => BACK_OFF_MS
+            .saturating_mul(1 << (more - 2).min(16))
+            .min(BACK_OFF_MAX_MS),
     }
 }
 
@@ -129,8 +159,16 @@ mod tests {
     /// Lives and ends again and again; answers the waits in milliseconds.
     fn waits(supervised: &mut Supervised, lived_ms: u64, ending: Ending, times: u32) -> Vec<u64> {
         let one = |supervised: &mut Supervised| {
-            let pidfd = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty()).unwrap();
-            supervised.state = State::Running { pid: 1, pidfd, since: Moment(0) };
+            let pidfd = rustix::process::pidfd_open(
+                rustix::process::getpid(),
+                rustix::process::PidfdFlags::empty(),
+            )
+            .unwrap();
+            supervised.state = State::Running {
+                pid: 1,
+                pidfd,
+                since: Moment(0),
+            };
             supervised.ended(ending, Moment(lived_ms));
             supervised.start_at().unwrap().0 - lived_ms
         };
@@ -140,18 +178,31 @@ mod tests {
     #[test]
     fn a_crash_loop_slows_down_and_ends_in_adopt_only_mode() {
         let mut manager = Supervised::new(Moment(0));
-        assert_eq!(waits(&mut manager, 5, Ending::Exited(101), CRASHES_MAX - 1), [0, 10, 20, 40]);
+        assert_eq!(
+            waits(&mut manager, 5, Ending::Exited(101), CRASHES_MAX - 1),
+            [0, 10, 20, 40]
+        );
         assert!(!manager.adopt_only);
         assert_eq!(waits(&mut manager, 5, Ending::Exited(101), 1), [80]);
         assert!(manager.adopt_only);
-        assert_eq!(waits(&mut manager, 5, Ending::Exited(101), 20).last(), Some(&5_000));
+        assert_eq!(
+            waits(&mut manager, 5, Ending::Exited(101), 20).last(),
+            Some(&5_000)
+        );
     }
 
     #[test]
     fn kills_from_outside_never_end_in_adopt_only_mode() {
         let mut manager = Supervised::new(Moment(0));
-        let kill = Ending::Killed { signal: 9, dumped: false };
-        assert!(waits(&mut manager, 100, kill, 300).iter().all(|wait| *wait == 0));
+        let kill = Ending::Killed {
+            signal: 9,
+            dumped: false,
+        };
+        assert!(
+            waits(&mut manager, 100, kill, 300)
+                .iter()
+                .all(|wait| *wait == 0)
+        );
         assert!(!manager.adopt_only);
     }
 

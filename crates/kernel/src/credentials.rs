@@ -24,7 +24,13 @@ pub fn set_group(gid: u32) -> Result<()> {
 /// Replaces the supplementary groups.
 pub fn set_groups(groups: &[u32]) -> Result<()> {
     // SAFETY: setgroups reads `len` 32-bit numbers from the slice.
-    unsafe { syscall(sys::__NR_setgroups, [groups.len(), groups.as_ptr() as usize, 0, 0, 0, 0]) }.map(drop)
+    unsafe {
+        syscall(
+            sys::__NR_setgroups,
+            [groups.len(), groups.as_ptr() as usize, 0, 0, 0, 0],
+        )
+    }
+    .map(drop)
 }
 
 /// A process's capability sets, one bit per capability number.
@@ -57,10 +63,25 @@ const CAPABILITY_VERSION: u32 = 0x2008_0522;
 
 /// This thread's capability sets.
 pub fn capabilities() -> Result<CapabilitySets> {
-    let mut header = CapabilityHeader { version: CAPABILITY_VERSION, pid: 0 };
+    let mut header = CapabilityHeader {
+        version: CAPABILITY_VERSION,
+        pid: 0,
+    };
     let mut words = [CapabilityWords::default(); 2];
     // SAFETY: capget with version 3 reads the header and writes two structs of words; both are there.
-    unsafe { syscall(sys::__NR_capget, [core::ptr::from_mut(&mut header) as usize, words.as_mut_ptr() as usize, 0, 0, 0, 0]) }?;
+    unsafe {
+        syscall(
+            sys::__NR_capget,
+            [
+                core::ptr::from_mut(&mut header) as usize,
+                words.as_mut_ptr() as usize,
+                0,
+                0,
+                0,
+                0,
+            ],
+        )
+    }?;
     let [low, high] = words;
     let join = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
     Ok(CapabilitySets {
@@ -72,7 +93,10 @@ pub fn capabilities() -> Result<CapabilitySets> {
 
 /// Replaces this thread's capability sets.
 pub fn set_capabilities(sets: CapabilitySets) -> Result<()> {
-    let mut header = CapabilityHeader { version: CAPABILITY_VERSION, pid: 0 };
+    let mut header = CapabilityHeader {
+        version: CAPABILITY_VERSION,
+        pid: 0,
+    };
     let half = |shift: u32| CapabilityWords {
         effective: (sets.effective >> shift) as u32,
         permitted: (sets.permitted >> shift) as u32,
@@ -80,27 +104,60 @@ pub fn set_capabilities(sets: CapabilitySets) -> Result<()> {
     };
     let words = [half(0), half(32)];
     // SAFETY: capset with version 3 reads the header and two structs of words; both are there.
-    unsafe { syscall(sys::__NR_capset, [core::ptr::from_mut(&mut header) as usize, words.as_ptr() as usize, 0, 0, 0, 0]) }.map(drop)
+    unsafe {
+        syscall(
+            sys::__NR_capset,
+            [
+                core::ptr::from_mut(&mut header) as usize,
+                words.as_ptr() as usize,
+                0,
+                0,
+                0,
+                0,
+            ],
+        )
+    }
+    .map(drop)
 }
 
 /// Whether `capability` is in the bounding set; EINVAL beyond the last one that the kernel knows.
 pub fn in_bounding_set(capability: u32) -> Result<bool> {
-    control(linux_raw_sys::prctl::PR_CAPBSET_READ, capability as usize, 0).map(|answer| answer == 1)
+    control(
+        linux_raw_sys::prctl::PR_CAPBSET_READ,
+        capability as usize,
+        0,
+    )
+    .map(|answer| answer == 1)
 }
 
 /// Removes `capability` from the bounding set, for good.
 pub fn drop_from_bounding_set(capability: u32) -> Result<()> {
-    control(linux_raw_sys::prctl::PR_CAPBSET_DROP, capability as usize, 0).map(drop)
+    control(
+        linux_raw_sys::prctl::PR_CAPBSET_DROP,
+        capability as usize,
+        0,
+    )
+    .map(drop)
 }
 
 /// Empties the ambient set.
 pub fn clear_ambient() -> Result<()> {
-    control(linux_raw_sys::prctl::PR_CAP_AMBIENT, linux_raw_sys::prctl::PR_CAP_AMBIENT_CLEAR_ALL as usize, 0).map(drop)
+    control(
+        linux_raw_sys::prctl::PR_CAP_AMBIENT,
+        linux_raw_sys::prctl::PR_CAP_AMBIENT_CLEAR_ALL as usize,
+        0,
+    )
+    .map(drop)
 }
 
 /// Adds `capability` to the ambient set; it must be permitted and inheritable.
 pub fn raise_ambient(capability: u32) -> Result<()> {
-    control(linux_raw_sys::prctl::PR_CAP_AMBIENT, linux_raw_sys::prctl::PR_CAP_AMBIENT_RAISE as usize, capability as usize).map(drop)
+    control(
+        linux_raw_sys::prctl::PR_CAP_AMBIENT,
+        linux_raw_sys::prctl::PR_CAP_AMBIENT_RAISE as usize,
+        capability as usize,
+    )
+    .map(drop)
 }
 
 /// Keeps the permitted set over a change of user, until the next exec (PR_SET_KEEPCAPS).
@@ -120,5 +177,10 @@ pub fn set_secure_bits(bits: u32) -> Result<()> {
 
 fn control(operation: u32, first: usize, second: usize) -> Result<usize> {
     // SAFETY: private, and each caller's operation takes numbers only; unused arguments must be zero and are.
-    unsafe { syscall(sys::__NR_prctl, [operation as usize, first, second, 0, 0, 0]) }
+    unsafe {
+        syscall(
+            sys::__NR_prctl,
+            [operation as usize, first, second, 0, 0, 0],
+        )
+    }
 }

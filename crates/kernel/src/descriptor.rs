@@ -23,7 +23,12 @@ pub unsafe fn inherited(number: RawFd) -> OwnedFd {
 /// twice for one number it would give two owners, and the second close would hit a stranger. EBADF: it isn't open.
 pub fn take_inherited(number: RawFd) -> Result<OwnedFd> {
     // SAFETY: fcntl(F_GETFD) only looks, and the number may be closed: then it fails.
-    unsafe { syscall(sys::__NR_fcntl, [number as usize, sys::F_GETFD as usize, 0, 0, 0, 0]) }?;
+    unsafe {
+        syscall(
+            sys::__NR_fcntl,
+            [number as usize, sys::F_GETFD as usize, 0, 0, 0, 0],
+        )
+    }?;
     // SAFETY: it is open, and by this function's contract inherited and not owned yet.
     let owned = unsafe { OwnedFd::from_raw_fd(number) };
     rustix::io::fcntl_setfd(&owned, rustix::io::FdFlags::CLOEXEC)?;
@@ -38,16 +43,34 @@ pub fn place(source: impl AsFd, number: RawFd) -> Result<()> {
     let source = source.as_fd().as_raw_fd();
     if source == number {
         // SAFETY: changes only the close-on-exec flag.
-        return unsafe { syscall(sys::__NR_fcntl, [number as usize, sys::F_SETFD as usize, 0, 0, 0, 0]) }.map(drop);
+        return unsafe {
+            syscall(
+                sys::__NR_fcntl,
+                [number as usize, sys::F_SETFD as usize, 0, 0, 0, 0],
+            )
+        }
+        .map(drop);
     }
     // SAFETY: memory isn't touched; that no owner of `number` is left is this function's contract.
-    unsafe { syscall(sys::__NR_dup3, [source as usize, number as usize, 0, 0, 0, 0]) }.map(drop)
+    unsafe {
+        syscall(
+            sys::__NR_dup3,
+            [source as usize, number as usize, 0, 0, 0, 0],
+        )
+    }
+    .map(drop)
 }
 
 /// Makes descriptor `number` the same as the one numbered `source`, kept over exec: for standard streams, which no one owns.
 pub fn place_number(source: RawFd, number: RawFd) -> Result<()> {
     // SAFETY: dup3 takes plain numbers and fails with EBADF where `source` is not open.
-    unsafe { syscall(sys::__NR_dup3, [source as usize, number as usize, 0, 0, 0, 0]) }.map(drop)
+    unsafe {
+        syscall(
+            sys::__NR_dup3,
+            [source as usize, number as usize, 0, 0, 0, 0],
+        )
+    }
+    .map(drop)
 }
 
 /// Duplicates `source` to the lowest free number from `lowest` on, close-on-exec.
@@ -58,33 +81,58 @@ pub fn duplicate_from(source: impl AsFd, lowest: RawFd) -> Result<OwnedFd> {
 /// Closes all descriptors from `first` to `last`. Their owners must not use or drop them afterwards: only before an exec.
 pub fn close_range(first: u32, last: u32) -> Result<()> {
     // SAFETY: memory isn't touched; that the owners are done is this function's contract.
-    unsafe { syscall(sys::__NR_close_range, [first as usize, last as usize, 0, 0, 0, 0]) }.map(drop)
+    unsafe {
+        syscall(
+            sys::__NR_close_range,
+            [first as usize, last as usize, 0, 0, 0, 0],
+        )
+    }
+    .map(drop)
 }
 
 /// Marks all descriptors from `first` to `last` to be closed by exec (since Linux 5.11).
 pub fn close_range_at_exec(first: u32, last: u32) -> Result<()> {
     const CLOSE_RANGE_CLOEXEC: usize = 4;
     // SAFETY: only flags change.
-    unsafe { syscall(sys::__NR_close_range, [first as usize, last as usize, CLOSE_RANGE_CLOEXEC, 0, 0, 0]) }.map(drop)
+    unsafe {
+        syscall(
+            sys::__NR_close_range,
+            [first as usize, last as usize, CLOSE_RANGE_CLOEXEC, 0, 0, 0],
+        )
+    }
+    .map(drop)
 }
 
 /// Makes `terminal` the controlling terminal of this session, whose leader this process must be; `steal` takes it from another.
 pub fn set_controlling_terminal(terminal: impl AsFd, steal: bool) -> Result<()> {
-    control(terminal, linux_raw_sys::ioctl::TIOCSCTTY, usize::from(steal))
+    control(
+        terminal,
+        linux_raw_sys::ioctl::TIOCSCTTY,
+        usize::from(steal),
+    )
 }
 
 /// An ioctl(2) whose argument is a plain number.
 pub(crate) fn control(descriptor: impl AsFd, operation: u32, argument: usize) -> Result<()> {
     let number = descriptor.as_fd().as_raw_fd() as usize;
     // SAFETY: crate-private; each caller's operation takes a number, not a pointer.
-    unsafe { syscall(sys::__NR_ioctl, [number, operation as usize, argument, 0, 0, 0]) }.map(drop)
+    unsafe {
+        syscall(
+            sys::__NR_ioctl,
+            [number, operation as usize, argument, 0, 0, 0],
+        )
+    }
+    .map(drop)
 }
 
 /// Whether two descriptors are the same open file, by kcmp(2); ENOSYS where the kernel lacks it.
 pub fn same_open_file(left: impl AsFd, right: impl AsFd) -> Result<bool> {
     const KCMP_FILE: usize = 0;
     let pid = rustix::process::getpid().as_raw_nonzero().get() as usize;
-    let (left, right) = (left.as_fd().as_raw_fd() as usize, right.as_fd().as_raw_fd() as usize);
+    let (left, right) = (
+        left.as_fd().as_raw_fd() as usize,
+        right.as_fd().as_raw_fd() as usize,
+    );
     // SAFETY: plain numbers.
     match unsafe { syscall(sys::__NR_kcmp, [pid, pid, KCMP_FILE, left, right, 0]) } {
         Ok(order) => Ok(order == 0),

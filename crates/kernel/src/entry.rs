@@ -23,7 +23,12 @@ impl Arguments {
     #[must_use]
     pub unsafe fn from_stack(stack: *const usize) -> Self {
         // SAFETY: at entry the stack holds argc, then argc pointers, a null, and the environment's pointers with a null.
-        unsafe { Self { count: *stack, first: stack.add(1).cast() } }
+        unsafe {
+            Self {
+                count: *stack,
+                first: stack.add(1).cast(),
+            }
+        }
     }
 
     /// The argument at `index`; 0 is the program's own name.
@@ -183,7 +188,12 @@ mod memory_functions {
         let mut index = 0;
         while index < count {
             // SAFETY: index < count, within both of the caller's ranges.
-            let (a, b) = unsafe { (left.add(index).read_volatile(), right.add(index).read_volatile()) };
+            let (a, b) = unsafe {
+                (
+                    left.add(index).read_volatile(),
+                    right.add(index).read_volatile(),
+                )
+            };
             if a != b {
                 return i32::from(a) - i32::from(b);
             }

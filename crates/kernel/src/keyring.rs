@@ -20,25 +20,58 @@ pub const USER: i32 = -4;
 /// Gives this process a new session keyring without a name; answers its serial number.
 pub fn join_new_session() -> Result<i32> {
     // SAFETY: a null name asks for an anonymous keyring.
-    unsafe { syscall(sys::__NR_keyctl, [JOIN_SESSION_KEYRING, 0, 0, 0, 0, 0]) }.map(|serial| serial as i32)
+    unsafe { syscall(sys::__NR_keyctl, [JOIN_SESSION_KEYRING, 0, 0, 0, 0, 0]) }
+        .map(|serial| serial as i32)
 }
 
 /// Joins the session keyring of that name, which is made if there is none.
 pub fn join_session(name: &CStr) -> Result<i32> {
     // SAFETY: keyctl reads a NUL-terminated name.
-    unsafe { syscall(sys::__NR_keyctl, [JOIN_SESSION_KEYRING, name.as_ptr() as usize, 0, 0, 0, 0]) }.map(|serial| serial as i32)
+    unsafe {
+        syscall(
+            sys::__NR_keyctl,
+            [JOIN_SESSION_KEYRING, name.as_ptr() as usize, 0, 0, 0, 0],
+        )
+    }
+    .map(|serial| serial as i32)
 }
 
 /// Links `key` into `keyring`.
 pub fn link(key: i32, keyring: i32) -> Result<()> {
     // SAFETY: plain numbers; the serials keep their sign.
-    unsafe { syscall(sys::__NR_keyctl, [LINK, key as isize as usize, keyring as isize as usize, 0, 0, 0]) }.map(drop)
+    unsafe {
+        syscall(
+            sys::__NR_keyctl,
+            [
+                LINK,
+                key as isize as usize,
+                keyring as isize as usize,
+                0,
+                0,
+                0,
+            ],
+        )
+    }
+    .map(drop)
 }
 
 /// Sets who may do what with `key`, see keyctl_setperm(3).
 pub fn set_permissions(key: i32, permissions: u32) -> Result<()> {
     // SAFETY: plain numbers.
-    unsafe { syscall(sys::__NR_keyctl, [SET_PERMISSIONS, key as isize as usize, permissions as usize, 0, 0, 0]) }.map(drop)
+    unsafe {
+        syscall(
+            sys::__NR_keyctl,
+            [
+                SET_PERMISSIONS,
+                key as isize as usize,
+                permissions as usize,
+                0,
+                0,
+                0,
+            ],
+        )
+    }
+    .map(drop)
 }
 
 /// Links the keyring of this user id into this thread's session keyring.
@@ -49,5 +82,18 @@ pub fn link_user_to_session() -> Result<()> {
 /// Gives this thread's session keyring to another user and group.
 pub fn give_session(uid: u32, gid: u32) -> Result<()> {
     // SAFETY: plain numbers; the serial keeps its sign.
-    unsafe { syscall(sys::__NR_keyctl, [CHANGE_OWNER, SESSION as isize as usize, uid as usize, gid as usize, 0, 0]) }.map(drop)
+    unsafe {
+        syscall(
+            sys::__NR_keyctl,
+            [
+                CHANGE_OWNER,
+                SESSION as isize as usize,
+                uid as usize,
+                gid as usize,
+                0,
+                0,
+            ],
+        )
+    }
+    .map(drop)
 }

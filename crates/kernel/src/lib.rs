@@ -29,6 +29,8 @@ pub mod memory;
 pub mod message;
 pub mod mount;
 pub mod namespace;
+#[cfg(feature = "std")]
+pub mod probe;
 pub mod process;
 pub mod scheduling;
 pub mod seccomp;

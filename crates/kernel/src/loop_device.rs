@@ -51,7 +51,8 @@ struct RawConfiguration {
 pub fn free(control: impl AsFd) -> Result<u32> {
     let number = control.as_fd().as_raw_fd() as usize;
     // SAFETY: the operation takes no argument.
-    unsafe { syscall(sys::__NR_ioctl, [number, LOOP_CTL_GET_FREE, 0, 0, 0, 0]) }.map(|free| free as u32)
+    unsafe { syscall(sys::__NR_ioctl, [number, LOOP_CTL_GET_FREE, 0, 0, 0, 0]) }
+        .map(|free| free as u32)
 }
 
 /// Lets the open `device` show `file`, in one call (since Linux 5.8).
@@ -76,7 +77,20 @@ pub fn configure(device: impl AsFd, file: impl AsFd, configuration: Configuratio
     };
     let number = device.as_fd().as_raw_fd() as usize;
     // SAFETY: the operation reads one loop_config of 304 bytes, which the struct is (asserted below).
-    unsafe { syscall(sys::__NR_ioctl, [number, LOOP_CONFIGURE, core::ptr::from_ref(&raw) as usize, 0, 0, 0]) }.map(drop)
+    unsafe {
+        syscall(
+            sys::__NR_ioctl,
+            [
+                number,
+                LOOP_CONFIGURE,
+                core::ptr::from_ref(&raw) as usize,
+                0,
+                0,
+                0,
+            ],
+        )
+    }
+    .map(drop)
 }
 
 const _: () = assert!(size_of::<RawConfiguration>() == 304);

@@ -20,9 +20,17 @@ impl Region {
     pub fn new(length: usize) -> Result<Self> {
         // SAFETY: a null hint lets the kernel choose free addresses, so no existing memory is touched.
         let start = unsafe {
-            rustix::mm::mmap_anonymous(core::ptr::null_mut(), length, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
+            rustix::mm::mmap_anonymous(
+                core::ptr::null_mut(),
+                length,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE,
+            )
         }?;
-        Ok(Self { start: NonNull::new(start.cast()).ok_or(Errno::NOMEM)?, length })
+        Ok(Self {
+            start: NonNull::new(start.cast()).ok_or(Errno::NOMEM)?,
+            length,
+        })
     }
 
     /// The lowest address.
@@ -70,7 +78,16 @@ pub fn map_sealed(file: impl AsFd) -> Result<&'static [u8]> {
         return Ok(&[]);
     }
     // SAFETY: a null hint lets the kernel choose free addresses; the file is open for reading or the call fails.
-    let start = unsafe { rustix::mm::mmap(core::ptr::null_mut(), length, ProtFlags::READ, MapFlags::PRIVATE, file, 0) }?;
+    let start = unsafe {
+        rustix::mm::mmap(
+            core::ptr::null_mut(),
+            length,
+            ProtFlags::READ,
+            MapFlags::PRIVATE,
+            file,
+            0,
+        )
+    }?;
     // SAFETY: the mapping has that length, the seals keep the file from changing and shrinking, and it is never unmapped.
     Ok(unsafe { core::slice::from_raw_parts(start.cast(), length) })
 }
@@ -108,5 +125,8 @@ pub fn memory_file(name: &CStr) -> Result<OwnedFd> {
 
 /// Seals a memory file for good: no write, no change of size, no further seal.
 pub fn seal(file: impl AsFd) -> Result<()> {
-    rustix::fs::fcntl_add_seals(file, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)
+    rustix::fs::fcntl_add_seals(
+        file,
+        SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL,
+    )
 }

@@ -27,7 +27,9 @@ const MSG_CMSG_CLOEXEC: u32 = 0x4000_0000;
 /// Length, level and type, and the alignment of what follows.
 const CONTROL_HEADER_BYTES: usize = 16;
 /// One message of all descriptors, one of credentials (12 bytes), one of a pidfd, each aligned to 8.
-const CONTROL_BYTES: usize = (CONTROL_HEADER_BYTES + DESCRIPTORS_MAX * 4 + 4) + (CONTROL_HEADER_BYTES + 16) + (CONTROL_HEADER_BYTES + 8);
+const CONTROL_BYTES: usize = (CONTROL_HEADER_BYTES + DESCRIPTORS_MAX * 4 + 4)
+    + (CONTROL_HEADER_BYTES + 16)
+    + (CONTROL_HEADER_BYTES + 8);
 
 #[repr(C, align(8))]
 struct Control([u8; CONTROL_BYTES]);
@@ -58,7 +60,11 @@ pub struct Descriptors {
 
 impl Default for Descriptors {
     fn default() -> Self {
-        Self { numbers: [-1; DESCRIPTORS_MAX], first: 0, end: 0 }
+        Self {
+            numbers: [-1; DESCRIPTORS_MAX],
+            first: 0,
+            end: 0,
+        }
     }
 }
 
@@ -154,10 +160,18 @@ pub struct ReceiveOptions {
 }
 
 /// Receives one message; descriptors that are still in `descriptors` are closed before.
-pub fn receive(socket: impl AsFd, buffer: &mut [u8], descriptors: &mut Descriptors, options: ReceiveOptions) -> Result<Received> {
+pub fn receive(
+    socket: impl AsFd,
+    buffer: &mut [u8],
+    descriptors: &mut Descriptors,
+    options: ReceiveOptions,
+) -> Result<Received> {
     descriptors.clear();
     let mut control = MaybeUninit::<Control>::uninit();
-    let mut vector = Vector { base: buffer.as_mut_ptr() as usize, length: buffer.len() };
+    let mut vector = Vector {
+        base: buffer.as_mut_ptr() as usize,
+        length: buffer.len(),
+    };
     let mut header = MessageHeader {
         name: 0,
         name_length: 0,
@@ -176,7 +190,19 @@ pub fn receive(socket: impl AsFd, buffer: &mut [u8], descriptors: &mut Descripto
     }
     let number = socket.as_fd().as_raw_fd() as usize;
     // SAFETY: recvmsg writes into the buffer and the control space, whose lengths go along, and into the header.
-    let bytes = unsafe { syscall(sys::__NR_recvmsg, [number, core::ptr::from_mut(&mut header) as usize, flags as usize, 0, 0, 0]) }?;
+    let bytes = unsafe {
+        syscall(
+            sys::__NR_recvmsg,
+            [
+                number,
+                core::ptr::from_mut(&mut header) as usize,
+                flags as usize,
+                0,
+                0,
+                0,
+            ],
+        )
+    }?;
     let mut received = Received {
         bytes,
         truncated: header.flags & MSG_TRUNC != 0,
@@ -194,21 +220,31 @@ pub fn receive(socket: impl AsFd, buffer: &mut [u8], descriptors: &mut Descripto
 /// Walks through the control messages: `len: u64, level: i32, type: i32, data`, each aligned to 8.
 fn read_control(mut control: &[u8], descriptors: &mut Descriptors, received: &mut Received) {
     while let Some((head, _)) = control.split_first_chunk::<CONTROL_HEADER_BYTES>() {
-        let [length, place] = head.as_chunks::<8>().0 else { return };
+        let [length, place] = head.as_chunks::<8>().0 else {
+            return;
+        };
         let length = u64::from_ne_bytes(*length) as usize;
-        let [level, kind] = place.as_chunks::<4>().0 else { return };
-        let Some(data) = control.get(CONTROL_HEADER_BYTES..length) else { return };
+        let [level, kind] = place.as_chunks::<4>().0 else {
+            return;
+        };
+        let Some(data) = control.get(CONTROL_HEADER_BYTES..length) else {
+            return;
+        };
         if i32::from_ne_bytes(*level) == SOL_SOCKET {
             read_item(i32::from_ne_bytes(*kind), data, descriptors, received);
         }
-        control = control.get(length.next_multiple_of(8)..).unwrap_or_default();
+        control = control
+            .get(length.next_multiple_of(8)..)
+            .unwrap_or_default();
     }
 }
 
 fn read_item(kind: i32, data: &[u8], descriptors: &mut Descriptors, received: &mut Received) {
     let words = data.as_chunks::<4>().0;
     match (kind, words) {
-        (SCM_RIGHTS, _) => words.iter().for_each(|word| descriptors.add(RawFd::from_ne_bytes(*word))),
+        (SCM_RIGHTS, _) => words
+            .iter()
+            .for_each(|word| descriptors.add(RawFd::from_ne_bytes(*word))),
         (SCM_CREDENTIALS, [pid, uid, gid]) => {
             received.credentials = Some(Credentials {
                 pid: u32::from_ne_bytes(*pid),
@@ -233,25 +269,47 @@ pub fn send(socket: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> 
     let mut control = Control([0; CONTROL_BYTES]);
     let length = CONTROL_HEADER_BYTES + descriptors.len() * 4;
     let (head, data) = control.0.split_at_mut(CONTROL_HEADER_BYTES);
-    let words = [(length as u64).to_ne_bytes(), (SOL_SOCKET as u64 | (SCM_RIGHTS as u64) << 32).to_le_bytes()];
+    let words = [
+        (length as u64).to_ne_bytes(),
+        (SOL_SOCKET as u64 | (SCM_RIGHTS as u64) << 32).to_le_bytes(),
+    ];
     for (to, from) in head.as_chunks_mut::<8>().0.iter_mut().zip(words) {
         *to = from;
     }
     for (to, from) in data.as_chunks_mut::<4>().0.iter_mut().zip(descriptors) {
         *to = from.as_raw_fd().to_ne_bytes();
     }
-    let mut vector = Vector { base: bytes.as_ptr() as usize, length: bytes.len() };
+    let mut vector = Vector {
+        base: bytes.as_ptr() as usize,
+        length: bytes.len(),
+    };
     let header = MessageHeader {
         name: 0,
         name_length: 0,
         vectors: core::ptr::from_mut(&mut vector) as usize,
         vector_count: 1,
-        control: if descriptors.is_empty() { 0 } else { control.0.as_ptr() as usize },
+        control: if descriptors.is_empty() {
+            0
+        } else {
+            control.0.as_ptr() as usize
+        },
         control_length: if descriptors.is_empty() { 0 } else { length },
         flags: 0,
     };
     let number = socket.as_fd().as_raw_fd() as usize;
     let flags = (MSG_DONTWAIT | MSG_NOSIGNAL) as usize;
     // SAFETY: sendmsg only reads: the bytes, one control message of `length` bytes, and the header that points to them.
-    unsafe { syscall(sys::__NR_sendmsg, [number, core::ptr::from_ref(&header) as usize, flags, 0, 0, 0]) }
+    unsafe {
+        syscall(
+            sys::__NR_sendmsg,
+            [
+                number,
+                core::ptr::from_ref(&header) as usize,
+                flags,
+                0,
+                0,
+                0,
+            ],
+        )
+    }
 }

@@ -62,8 +62,12 @@ impl From<Attributes<'_>> for RawAttributes {
         Self {
             set: attributes.set,
             clear: attributes.clear,
-            propagation: attributes.propagation.map_or(0, |propagation| propagation as u64),
-            user_namespace: attributes.id_map.map_or(0, |namespace| namespace.as_raw_fd() as u64),
+            propagation: attributes
+                .propagation
+                .map_or(0, |propagation| propagation as u64),
+            user_namespace: attributes
+                .id_map
+                .map_or(0, |namespace| namespace.as_raw_fd() as u64),
         }
     }
 }
@@ -79,11 +83,25 @@ pub enum Reach {
 
 /// Sets and clears `MOUNT_ATTR_…` bits of the mount behind `mount`.
 pub fn set_attributes(mount: impl AsFd, set: u64, clear: u64, reach: Reach) -> Result<()> {
-    change(mount, c"", reach, Attributes { set, clear, ..Attributes::default() })
+    change(
+        mount,
+        c"",
+        reach,
+        Attributes {
+            set,
+            clear,
+            ..Attributes::default()
+        },
+    )
 }
 
 /// Changes the attributes of the mount at `path` below `directory`; an empty path means the descriptor itself.
-pub fn change(directory: impl AsFd, path: &CStr, reach: Reach, attributes: Attributes<'_>) -> Result<()> {
+pub fn change(
+    directory: impl AsFd,
+    path: &CStr,
+    reach: Reach,
+    attributes: Attributes<'_>,
+) -> Result<()> {
     let attributes = RawAttributes::from(attributes);
     let mut flags = 0;
     if reach == Reach::Tree {
@@ -96,19 +114,44 @@ pub fn change(directory: impl AsFd, path: &CStr, reach: Reach, attributes: Attri
     let address = core::ptr::from_ref(&attributes) as usize;
     // SAFETY: mount_setattr reads a NUL-terminated path and a struct of the size that goes along.
     unsafe {
-        syscall(sys::__NR_mount_setattr, [directory, path.as_ptr() as usize, flags as usize, address, size_of::<RawAttributes>(), 0])
+        syscall(
+            sys::__NR_mount_setattr,
+            [
+                directory,
+                path.as_ptr() as usize,
+                flags as usize,
+                address,
+                size_of::<RawAttributes>(),
+                0,
+            ],
+        )
     }
     .map(drop)
 }
 
 /// Clones the mounts at `path` and sets attributes in the same call, even id maps on mapped mounts (since Linux 6.15).
-pub fn open_tree_with(directory: impl AsFd, path: &CStr, flags: u32, attributes: Attributes<'_>) -> Result<OwnedFd> {
+pub fn open_tree_with(
+    directory: impl AsFd,
+    path: &CStr,
+    flags: u32,
+    attributes: Attributes<'_>,
+) -> Result<OwnedFd> {
     let attributes = RawAttributes::from(attributes);
     let directory = directory.as_fd().as_raw_fd() as usize;
     let address = core::ptr::from_ref(&attributes) as usize;
     // SAFETY: open_tree_attr reads a NUL-terminated path and a struct of the size that goes along.
     let number = unsafe {
-        syscall(sys::__NR_open_tree_attr, [directory, path.as_ptr() as usize, flags as usize, address, size_of::<RawAttributes>(), 0])
+        syscall(
+            sys::__NR_open_tree_attr,
+            [
+                directory,
+                path.as_ptr() as usize,
+                flags as usize,
+                address,
+                size_of::<RawAttributes>(),
+                0,
+            ],
+        )
     }?;
     // SAFETY: the kernel just made it, and no one else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(number as i32) })
@@ -117,7 +160,13 @@ pub fn open_tree_with(directory: impl AsFd, path: &CStr, flags: u32, attributes:
 /// Unmounts what is at `path` relative to the working directory, with `MNT_…` flags of umount2(2).
 pub fn unmount(path: &CStr, flags: u32) -> Result<()> {
     // SAFETY: umount2 reads a NUL-terminated path.
-    unsafe { syscall(sys::__NR_umount2, [path.as_ptr() as usize, flags as usize, 0, 0, 0, 0]) }.map(drop)
+    unsafe {
+        syscall(
+            sys::__NR_umount2,
+            [path.as_ptr() as usize, flags as usize, 0, 0, 0, 0],
+        )
+    }
+    .map(drop)
 }
 
 /// Detaches lazily: the mount vanishes from the tree now and for good when its last user is done (MNT_DETACH).

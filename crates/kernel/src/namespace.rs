@@ -56,11 +56,23 @@ pub fn join(descriptor: impl AsFd, namespaces: u32) -> Result<()> {
 /// Sets the host name of this UTS namespace.
 pub fn set_host_name(name: &[u8]) -> Result<()> {
     // SAFETY: sethostname reads the bytes whose length goes along.
-    unsafe { syscall(sys::__NR_sethostname, [name.as_ptr() as usize, name.len(), 0, 0, 0, 0]) }.map(drop)
+    unsafe {
+        syscall(
+            sys::__NR_sethostname,
+            [name.as_ptr() as usize, name.len(), 0, 0, 0, 0],
+        )
+    }
+    .map(drop)
 }
 
 /// Sets the NIS domain name of this UTS namespace.
 pub fn set_domain_name(name: &[u8]) -> Result<()> {
     // SAFETY: setdomainname reads the bytes whose length goes along.
-    unsafe { syscall(sys::__NR_setdomainname, [name.as_ptr() as usize, name.len(), 0, 0, 0, 0]) }.map(drop)
+    unsafe {
+        syscall(
+            sys::__NR_setdomainname,
+            [name.as_ptr() as usize, name.len(), 0, 0, 0, 0],
+        )
+    }
+    .map(drop)
 }

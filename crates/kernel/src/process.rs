@@ -19,14 +19,20 @@ pub struct TextList<'a> {
 
 impl<'a> TextList<'a> {
     /// Lays the addresses of `texts` and a null into `room`; `None` if they do not fit.
-    pub fn new(texts: impl Iterator<Item = &'a CStr>, room: &'a mut [*const c_char]) -> Option<Self> {
+    pub fn new(
+        texts: impl Iterator<Item = &'a CStr>,
+        room: &'a mut [*const c_char],
+    ) -> Option<Self> {
         let mut used = 0;
         for text in texts {
             *room.get_mut(used)? = text.as_ptr();
             used += 1;
         }
         *room.get_mut(used)? = core::ptr::null();
-        Some(Self { pointers: room.get(..=used)?, texts: core::marker::PhantomData })
+        Some(Self {
+            pointers: room.get(..=used)?,
+            texts: core::marker::PhantomData,
+        })
     }
 
     pub(crate) fn as_ptr(self) -> *const *const c_char {
@@ -45,11 +51,27 @@ pub fn execute(program: impl AsFd, arguments: TextList<'_>, environment: TextLis
 }
 
 /// Executes `path` below `directory`, by execveat(2). Returns only on failure.
-pub fn execute_at(directory: impl AsFd, path: &CStr, arguments: TextList<'_>, environment: TextList<'_>, flags: u32) -> Errno {
+pub fn execute_at(
+    directory: impl AsFd,
+    path: &CStr,
+    arguments: TextList<'_>,
+    environment: TextList<'_>,
+    flags: u32,
+) -> Errno {
     let directory = directory.as_fd().as_raw_fd() as usize;
     // SAFETY: execveat needs a NUL-terminated path and two null-terminated lists of texts; `CStr` and `TextList` are those.
     let answer = unsafe {
-        syscall(sys::__NR_execveat, [directory, path.as_ptr() as usize, arguments.as_ptr() as usize, environment.as_ptr() as usize, flags as usize, 0])
+        syscall(
+            sys::__NR_execveat,
+            [
+                directory,
+                path.as_ptr() as usize,
+                arguments.as_ptr() as usize,
+                environment.as_ptr() as usize,
+                flags as usize,
+                0,
+            ],
+        )
     };
     answer.err().unwrap_or(Errno::INVAL)
 }
@@ -58,7 +80,17 @@ pub fn execute_at(directory: impl AsFd, path: &CStr, arguments: TextList<'_>, en
 pub fn execute_path(path: &CStr, arguments: TextList<'_>, environment: TextList<'_>) -> Errno {
     // SAFETY: as for execveat: `CStr` and `TextList` are NUL- and null-terminated.
     let answer = unsafe {
-        syscall(sys::__NR_execve, [path.as_ptr() as usize, arguments.as_ptr() as usize, environment.as_ptr() as usize, 0, 0, 0])
+        syscall(
+            sys::__NR_execve,
+            [
+                path.as_ptr() as usize,
+                arguments.as_ptr() as usize,
+                environment.as_ptr() as usize,
+                0,
+                0,
+                0,
+            ],
+        )
     };
     answer.err().unwrap_or(Errno::INVAL)
 }
@@ -85,11 +117,22 @@ pub enum Forked {
 /// idea of the thread's id is stale in the child, which should therefore only make plain calls and end.
 pub fn fork_alone(flags: u64) -> Result<Forked> {
     // SAFETY: of a process with one thread this changes nothing; of one with more the kernel refuses it (unshare(2)).
-    unsafe { syscall(sys::__NR_unshare, [sys::CLONE_THREAD as usize, 0, 0, 0, 0, 0]) }?;
-    fork_single_threaded(flags)
+    unsafe {
+        syscall(
+            sys::__NR_unshare,
+            [sys::CLONE_THREAD as usize, 0, 0, 0, 0, 0],
+        )
+    }?;
+    // SAFETY: there is one thread, and what the child may then do is this function's contract.
+    unsafe { fork_plain(flags) }
 }
 
-fn fork_single_threaded(flags: u64) -> Result<Forked> {
+/// As [`fork_alone`], also from a process with threads.
+///
+/// # Safety
+///
+/// The child must make system calls only: it has one thread, and locks that the others held are held for good.
+pub(crate) unsafe fn fork_plain(flags: u64) -> Result<Forked> {
     use rustix::fd::FromRawFd;
     let mut pidfd: i32 = -1;
     let mut request = crate::spawn::CloneRequest {
@@ -98,16 +141,25 @@ fn fork_single_threaded(flags: u64) -> Result<Forked> {
         exit_signal: 17,
         ..crate::spawn::CloneRequest::default()
     };
-    if flags & u64::from(sys::CLONE_VM | sys::CLONE_VFORK | sys::CLONE_THREAD | sys::CLONE_FILES) != 0 {
+    if flags & u64::from(sys::CLONE_VM | sys::CLONE_VFORK | sys::CLONE_THREAD | sys::CLONE_FILES)
+        != 0
+    {
         return Err(Errno::INVAL);
     }
     let request = core::ptr::from_mut(&mut request) as usize;
     // SAFETY: clone3 needs a struct of the size that goes along; without CLONE_VM the child has its own copy of the stack.
-    let answer = unsafe { syscall(sys::__NR_clone3, [request, size_of::<crate::spawn::CloneRequest>(), 0, 0, 0, 0]) }?;
+    let answer = unsafe {
+        syscall(
+            sys::__NR_clone3,
+            [request, size_of::<crate::spawn::CloneRequest>(), 0, 0, 0, 0],
+        )
+    }?;
     match rustix::process::Pid::from_raw(answer as i32) {
         None => Ok(Forked::Child),
         // SAFETY: with CLONE_PIDFD the kernel stored a new descriptor there, and no one else owns it.
-        Some(pid) => Ok(Forked::Parent(pid, unsafe { rustix::fd::OwnedFd::from_raw_fd(pidfd) })),
+        Some(pid) => Ok(Forked::Parent(pid, unsafe {
+            rustix::fd::OwnedFd::from_raw_fd(pidfd)
+        })),
     }
 }
 
@@ -115,7 +167,13 @@ fn fork_single_threaded(flags: u64) -> Result<Forked> {
 pub fn send_signal(pidfd: impl AsFd, signal: i32) -> Result<()> {
     let pidfd = pidfd.as_fd().as_raw_fd() as usize;
     // SAFETY: a null siginfo is allowed: the kernel fills one in.
-    unsafe { syscall(sys::__NR_pidfd_send_signal, [pidfd, signal as usize, 0, 0, 0, 0]) }.map(drop)
+    unsafe {
+        syscall(
+            sys::__NR_pidfd_send_signal,
+            [pidfd, signal as usize, 0, 0, 0, 0],
+        )
+    }
+    .map(drop)
 }
 
 /// Whether a descriptor is one of a process.
@@ -130,19 +188,33 @@ pub fn is_pidfd(descriptor: impl AsFd) -> bool {
 pub fn has_ended(pidfd: impl AsFd) -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let mut watched = [PollFd::new(&pidfd, PollFlags::IN)];
-    poll(&mut watched, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
+    poll(
+        &mut watched,
+        Some(&Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        }),
+    )
+    .is_ok_and(|ready| ready > 0)
 }
 
 /// Sends `signal` as kill(2) does: a process, a negative process group, or -1 for all that may be signalled.
 pub fn kill(target: i32, signal: i32) -> Result<()> {
     // SAFETY: plain numbers. What the signal does to other processes is the caller's intent.
-    unsafe { syscall(sys::__NR_kill, [target as usize, signal as usize, 0, 0, 0, 0]) }.map(drop)
+    unsafe {
+        syscall(
+            sys::__NR_kill,
+            [target as usize, signal as usize, 0, 0, 0, 0],
+        )
+    }
+    .map(drop)
 }
 
 /// Sets the execution domain, see personality(2); answers the old one. `0xffff_ffff` only asks.
 pub fn set_personality(persona: u32) -> Result<u32> {
     // SAFETY: a plain number, which changes no memory that exists.
-    unsafe { syscall(sys::__NR_personality, [persona as usize, 0, 0, 0, 0, 0]) }.map(|old| old as u32)
+    unsafe { syscall(sys::__NR_personality, [persona as usize, 0, 0, 0, 0, 0]) }
+        .map(|old| old as u32)
 }
 
 /// A prctl(2) whose arguments are plain numbers.
@@ -165,7 +237,11 @@ pub fn set_dumpable(dumpable: bool) -> Result<()> {
 
 /// Makes this process the parent of its orphaned descendants (PR_SET_CHILD_SUBREAPER).
 pub fn set_subreaper(subreaper: bool) -> Result<()> {
-    control(linux_raw_sys::prctl::PR_SET_CHILD_SUBREAPER, usize::from(subreaper)).map(drop)
+    control(
+        linux_raw_sys::prctl::PR_SET_CHILD_SUBREAPER,
+        usize::from(subreaper),
+    )
+    .map(drop)
 }
 
 /// Forbids gaining privileges by execution from now on, for good (PR_SET_NO_NEW_PRIVS).
@@ -193,21 +269,36 @@ pub fn set_memory_merge(merge: bool) -> Result<()> {
 
 /// How late timers of this process may fire, in nanoseconds (PR_SET_TIMERSLACK).
 pub fn set_timer_slack(nanoseconds: u64) -> Result<()> {
-    control(linux_raw_sys::prctl::PR_SET_TIMERSLACK, usize::try_from(nanoseconds).unwrap_or(usize::MAX)).map(drop)
+    control(
+        linux_raw_sys::prctl::PR_SET_TIMERSLACK,
+        usize::try_from(nanoseconds).unwrap_or(usize::MAX),
+    )
+    .map(drop)
 }
 
 /// Sets the soft and hard limit of `resource`, a `RLIMIT_…` number, of this process; `u64::MAX` is no limit.
 pub fn set_limit(resource: u32, soft: u64, hard: u64) -> Result<()> {
     let limits = [soft, hard];
     // SAFETY: prlimit64 reads two 64-bit numbers and, given a null pointer, writes nothing.
-    unsafe { syscall(sys::__NR_prlimit64, [0, resource as usize, limits.as_ptr() as usize, 0, 0, 0]) }.map(drop)
+    unsafe {
+        syscall(
+            sys::__NR_prlimit64,
+            [0, resource as usize, limits.as_ptr() as usize, 0, 0, 0],
+        )
+    }
+    .map(drop)
 }
 
 /// The soft and hard limit of `resource`.
 pub fn limit(resource: u32) -> Result<(u64, u64)> {
     let mut limits = [0u64; 2];
     // SAFETY: prlimit64 writes two 64-bit numbers and, given a null pointer, sets nothing.
-    unsafe { syscall(sys::__NR_prlimit64, [0, resource as usize, 0, limits.as_mut_ptr() as usize, 0, 0]) }?;
+    unsafe {
+        syscall(
+            sys::__NR_prlimit64,
+            [0, resource as usize, 0, limits.as_mut_ptr() as usize, 0, 0],
+        )
+    }?;
     Ok((limits[0], limits[1]))
 }
 

@@ -43,12 +43,23 @@ pub fn set(attributes: Attributes) -> Result<()> {
         period: 0,
     };
     // SAFETY: sched_setattr reads a struct that begins with its own size; 0 means this thread.
-    unsafe { syscall(sys::__NR_sched_setattr, [0, core::ptr::from_ref(&raw) as usize, 0, 0, 0, 0]) }.map(drop)
+    unsafe {
+        syscall(
+            sys::__NR_sched_setattr,
+            [0, core::ptr::from_ref(&raw) as usize, 0, 0, 0, 0],
+        )
+    }
+    .map(drop)
 }
 
 /// Sets this thread's policy and real-time priority.
 pub fn set_policy(policy: u32, priority: u32, reset_on_fork: bool) -> Result<()> {
-    set(Attributes { policy, priority, reset_on_fork, nice: 0 })
+    set(Attributes {
+        policy,
+        priority,
+        reset_on_fork,
+        nice: 0,
+    })
 }
 
 /// Sets this process's I/O class (0 none, 1 realtime, 2 best effort, 3 idle) and its priority, 0 (first) to 7.
@@ -60,5 +71,11 @@ pub fn set_io_priority(class: u32, priority: u32) -> Result<()> {
     }
     let value = (class << CLASS_SHIFT | priority) as usize;
     // SAFETY: plain numbers; 0 means this process.
-    unsafe { syscall(sys::__NR_ioprio_set, [IOPRIO_WHO_PROCESS, 0, value, 0, 0, 0]) }.map(drop)
+    unsafe {
+        syscall(
+            sys::__NR_ioprio_set,
+            [IOPRIO_WHO_PROCESS, 0, value, 0, 0, 0],
+        )
+    }
+    .map(drop)
 }

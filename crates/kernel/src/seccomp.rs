@@ -32,15 +32,30 @@ pub fn install(program: &[u8], flags: u32) -> Result<()> {
     if !program.len().is_multiple_of(INSTRUCTION_BYTES) || count > INSTRUCTIONS_MAX {
         return Err(crate::Errno::INVAL);
     }
-    let program = Program { length, instructions: program.as_ptr() };
+    let program = Program {
+        length,
+        instructions: program.as_ptr(),
+    };
     let address = core::ptr::from_ref(&program) as usize;
     // SAFETY: seccomp copies `length` instructions of 8 bytes from the slice, which has them; alignment does not matter to it.
-    unsafe { syscall(sys::__NR_seccomp, [SET_MODE_FILTER, flags as usize, address, 0, 0, 0]) }.map(drop)
+    unsafe {
+        syscall(
+            sys::__NR_seccomp,
+            [SET_MODE_FILTER, flags as usize, address, 0, 0, 0],
+        )
+    }
+    .map(drop)
 }
 
 /// Whether the kernel knows the return action, for example `SECCOMP_RET_KILL_PROCESS`.
 pub fn action_available(action: u32) -> bool {
     let address = core::ptr::from_ref(&action) as usize;
     // SAFETY: reads one 4-byte number.
-    unsafe { syscall(sys::__NR_seccomp, [GET_ACTION_AVAILABLE, 0, address, 0, 0, 0]) }.is_ok()
+    unsafe {
+        syscall(
+            sys::__NR_seccomp,
+            [GET_ACTION_AVAILABLE, 0, address, 0, 0, 0],
+        )
+    }
+    .is_ok()
 }

@@ -25,7 +25,11 @@ impl SignalSet {
     /// This set and `signal`; numbers that are no signal change nothing.
     #[must_use]
     pub const fn with(self, signal: i32) -> Self {
-        if signal < 1 || signal > SIGNAL_MAX { self } else { Self(self.0 | 1 << (signal - 1)) }
+        if signal < 1 || signal > SIGNAL_MAX {
+            self
+        } else {
+            Self(self.0 | 1 << (signal - 1))
+        }
     }
 
     /// Whether `signal` is in the set.
@@ -42,7 +46,14 @@ pub fn set_mask(blocked: SignalSet) -> Result<SignalSet> {
     unsafe {
         syscall(
             sys::__NR_rt_sigprocmask,
-            [sys::SIG_SETMASK as usize, core::ptr::from_ref(&blocked) as usize, core::ptr::from_mut(&mut old) as usize, 8, 0, 0],
+            [
+                sys::SIG_SETMASK as usize,
+                core::ptr::from_ref(&blocked) as usize,
+                core::ptr::from_mut(&mut old) as usize,
+                8,
+                0,
+                0,
+            ],
         )
     }?;
     Ok(old)
@@ -73,9 +84,26 @@ pub fn set_disposition(signal: i32, disposition: Disposition) -> Result<()> {
         Disposition::Default => 0,
         Disposition::Ignore => 1,
     };
-    let action = KernelAction { handler, flags: if signal == 17 { SA_NOCLDSTOP } else { 0 }, ..KernelAction::default() };
+    let action = KernelAction {
+        handler,
+        flags: if signal == 17 { SA_NOCLDSTOP } else { 0 },
+        ..KernelAction::default()
+    };
     // SAFETY: rt_sigaction reads one kernel sigaction with a mask of 8 bytes; neither disposition runs code of ours.
-    unsafe { syscall(sys::__NR_rt_sigaction, [signal as usize, core::ptr::from_ref(&action) as usize, 0, 8, 0, 0]) }.map(drop)
+    unsafe {
+        syscall(
+            sys::__NR_rt_sigaction,
+            [
+                signal as usize,
+                core::ptr::from_ref(&action) as usize,
+                0,
+                8,
+                0,
+                0,
+            ],
+        )
+    }
+    .map(drop)
 }
 
 /// Sets every signal that can be set to its default.
@@ -92,7 +120,19 @@ pub fn reset_dispositions() -> Result<()> {
 pub fn descriptor(signals: SignalSet) -> Result<OwnedFd> {
     let flags = (sys::O_CLOEXEC | sys::O_NONBLOCK) as usize;
     // SAFETY: signalfd4 with -1 makes a new descriptor and reads a set of 8 bytes.
-    let number = unsafe { syscall(sys::__NR_signalfd4, [usize::MAX, core::ptr::from_ref(&signals) as usize, 8, flags, 0, 0]) }?;
+    let number = unsafe {
+        syscall(
+            sys::__NR_signalfd4,
+            [
+                usize::MAX,
+                core::ptr::from_ref(&signals) as usize,
+                8,
+                flags,
+                0,
+                0,
+            ],
+        )
+    }?;
     // SAFETY: the kernel just made it, and no one else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(number as i32) })
 }
@@ -112,13 +152,35 @@ pub fn read(descriptor: impl AsFd) -> Result<Option<Received>> {
     let mut information = [0u8; INFORMATION_BYTES];
     let number = descriptor.as_fd().as_raw_fd() as usize;
     // SAFETY: read writes at most the length that goes along.
-    let answer = unsafe { syscall(sys::__NR_read, [number, information.as_mut_ptr() as usize, INFORMATION_BYTES, 0, 0, 0]) };
+    let answer = unsafe {
+        syscall(
+            sys::__NR_read,
+            [
+                number,
+                information.as_mut_ptr() as usize,
+                INFORMATION_BYTES,
+                0,
+                0,
+                0,
+            ],
+        )
+    };
     match answer {
         Err(crate::Errno::AGAIN | crate::Errno::INTR) => return Ok(None),
         Err(errno) => return Err(errno),
         Ok(_) => {}
     }
     // ssi_signo is the first field of 4 bytes, ssi_pid the fourth.
-    let field = |index: usize| information.as_chunks::<4>().0.get(index).copied().map_or(0, u32::from_ne_bytes);
-    Ok(Some(Received { signal: field(0) as i32, pid: field(3) }))
+    let field = |index: usize| {
+        information
+            .as_chunks::<4>()
+            .0
+            .get(index)
+            .copied()
+            .map_or(0, u32::from_ne_bytes)
+    };
+    Ok(Some(Received {
+        signal: field(0) as i32,
+        pid: field(3),
+    }))
 }

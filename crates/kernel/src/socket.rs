@@ -3,8 +3,8 @@
 use linux_raw_sys::general as sys;
 use rustix::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
-use crate::syscall::syscall;
 use crate::Result;
+use crate::syscall::syscall;
 
 const SOL_SOCKET: usize = 1;
 const SO_SNDBUFFORCE: usize = 32;
@@ -20,7 +20,20 @@ const SO_PEERPIDFD: usize = 77;
 fn set_number(socket: impl AsFd, option: usize, value: i32) -> Result<()> {
     let number = socket.as_fd().as_raw_fd() as usize;
     // SAFETY: setsockopt reads one 4-byte number.
-    unsafe { syscall(sys::__NR_setsockopt, [number, SOL_SOCKET, option, core::ptr::from_ref(&value) as usize, 4, 0]) }.map(drop)
+    unsafe {
+        syscall(
+            sys::__NR_setsockopt,
+            [
+                number,
+                SOL_SOCKET,
+                option,
+                core::ptr::from_ref(&value) as usize,
+                4,
+                0,
+            ],
+        )
+    }
+    .map(drop)
 }
 
 /// Messages carry their sender's credentials (SO_PASSCRED).
@@ -42,7 +55,12 @@ pub fn set_peek_offset(socket: impl AsFd, offset: i32) -> Result<()> {
 pub fn peek_offset(socket: impl AsFd) -> Result<i32> {
     let mut offset: i32 = -1;
     let mut length: u32 = 4;
-    get(socket, SO_PEEK_OFF, core::ptr::from_mut(&mut offset) as usize, &mut length)?;
+    get(
+        socket,
+        SO_PEEK_OFF,
+        core::ptr::from_mut(&mut offset) as usize,
+        &mut length,
+    )?;
     Ok(offset)
 }
 
@@ -60,7 +78,12 @@ pub fn set_receive_buffer(socket: impl AsFd, bytes: i32) -> Result<()> {
 pub fn peer_credentials(socket: impl AsFd) -> Result<crate::message::Credentials> {
     let mut words = [0u32; 3];
     let mut length: u32 = 12;
-    get(socket, SO_PEERCRED, words.as_mut_ptr() as usize, &mut length)?;
+    get(
+        socket,
+        SO_PEERCRED,
+        words.as_mut_ptr() as usize,
+        &mut length,
+    )?;
     let [pid, uid, gid] = words;
     Ok(crate::message::Credentials { pid, uid, gid })
 }
@@ -69,7 +92,12 @@ pub fn peer_credentials(socket: impl AsFd) -> Result<crate::message::Credentials
 pub fn peer_pidfd(socket: impl AsFd) -> Result<OwnedFd> {
     let mut number: i32 = -1;
     let mut length: u32 = 4;
-    get(socket, SO_PEERPIDFD, core::ptr::from_mut(&mut number) as usize, &mut length)?;
+    get(
+        socket,
+        SO_PEERPIDFD,
+        core::ptr::from_mut(&mut number) as usize,
+        &mut length,
+    )?;
     // SAFETY: the kernel just installed it, and no one else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
@@ -78,5 +106,18 @@ pub fn peer_pidfd(socket: impl AsFd) -> Result<OwnedFd> {
 fn get(socket: impl AsFd, option: usize, address: usize, length: &mut u32) -> Result<()> {
     let number = socket.as_fd().as_raw_fd() as usize;
     // SAFETY: getsockopt writes at most `length` bytes to the address and the new length; private, each caller passes both.
-    unsafe { syscall(sys::__NR_getsockopt, [number, SOL_SOCKET, option, address, core::ptr::from_mut(length) as usize, 0]) }.map(drop)
+    unsafe {
+        syscall(
+            sys::__NR_getsockopt,
+            [
+                number,
+                SOL_SOCKET,
+                option,
+                address,
+                core::ptr::from_mut(length) as usize,
+                0,
+            ],
+        )
+    }
+    .map(drop)
 }

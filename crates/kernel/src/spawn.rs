@@ -91,7 +91,9 @@ struct Orders<'a> {
 ///
 /// `room` is scratch space for as many numbers as there are descriptors. A child that failed is already reaped.
 pub fn spawn(request: &Request<'_>, stack: &mut Stack, room: &mut [RawFd]) -> Result<Child> {
-    let sources = room.get_mut(..request.descriptors.len()).ok_or(Errno::INVAL)?;
+    let sources = room
+        .get_mut(..request.descriptors.len())
+        .ok_or(Errno::INVAL)?;
     for (to, from) in sources.iter_mut().zip(request.descriptors) {
         *to = from.as_raw_fd();
     }
@@ -111,7 +113,12 @@ pub fn spawn(request: &Request<'_>, stack: &mut Stack, room: &mut [RawFd]) -> Re
         clone.flags |= CLONE_INTO_CGROUP;
         clone.cgroup = cgroup.as_raw_fd() as u64;
     }
-    let mut orders = Orders { request, sources, program: request.program.as_raw_fd(), failure: 0 };
+    let mut orders = Orders {
+        request,
+        sources,
+        program: request.program.as_raw_fd(),
+        failure: 0,
+    };
     let orders_address = core::ptr::from_mut(&mut orders);
     // SAFETY: `clone` is a clone_args of the size passed, its stack is STACK_BYTES of memory that nothing else uses (the
     // borrow is exclusive), `pidfd` outlives the call, and `orders` does too, since CLONE_VFORK suspends this thread until the
@@ -139,7 +146,11 @@ extern "C" fn child(orders: *mut c_void) -> ! {
         Ok(()) => {
             // SAFETY: the descriptor is open in the child's own table, which nothing closes before exec does.
             let program = unsafe { BorrowedFd::borrow_raw(orders.program) };
-            crate::process::execute(program, orders.request.arguments, orders.request.environment)
+            crate::process::execute(
+                program,
+                orders.request.arguments,
+                orders.request.environment,
+            )
         }
     };
     orders.failure = failure.raw_os_error();
@@ -171,14 +182,21 @@ fn prepare(orders: &mut Orders<'_>) -> Result<()> {
 fn move_behind(source: RawFd, behind: RawFd) -> Result<RawFd> {
     let (source, operation) = (source as usize, sys::F_DUPFD_CLOEXEC as usize);
     // SAFETY: duplicating a descriptor number; the child's table is its own, so nothing that the parent uses changes.
-    unsafe { syscall(sys::__NR_fcntl, [source, operation, behind as usize, 0, 0, 0]) }.map(|number| number as RawFd)
+    unsafe {
+        syscall(
+            sys::__NR_fcntl,
+            [source, operation, behind as usize, 0, 0, 0],
+        )
+    }
+    .map(|number| number as RawFd)
 }
 
 fn place(source: RawFd, target: RawFd) -> Result<()> {
     let (source, target) = (source as usize, target as usize);
     if source == target {
         // SAFETY: clears close-on-exec of a number in the child's own table.
-        return unsafe { syscall(sys::__NR_fcntl, [source, sys::F_SETFD as usize, 0, 0, 0, 0]) }.map(drop);
+        return unsafe { syscall(sys::__NR_fcntl, [source, sys::F_SETFD as usize, 0, 0, 0, 0]) }
+            .map(drop);
     }
     // SAFETY: replaces a number in the child's own table; the parent's is a different one (no CLONE_FILES).
     unsafe { syscall(sys::__NR_dup3, [source, target, 0, 0, 0, 0]) }.map(drop)
@@ -191,7 +209,11 @@ fn place(source: RawFd, target: RawFd) -> Result<()> {
 /// `request` must be a valid clone_args with a stack that nothing else uses; `function` must not return and must do only
 /// what a child that shares memory may do; `argument` must be valid for it while the child lives in this memory.
 #[cfg(target_arch = "x86_64")]
-unsafe fn clone_and_call(request: *mut CloneRequest, function: extern "C" fn(*mut c_void) -> !, argument: *mut c_void) -> isize {
+unsafe fn clone_and_call(
+    request: *mut CloneRequest,
+    function: extern "C" fn(*mut c_void) -> !,
+    argument: *mut c_void,
+) -> isize {
     let answer: isize;
     // SAFETY: the system call convention; the parent goes on at label 2 with all registers but rax, rcx, r11 as they were.
     // The child has only the new stack, whose top clone3 aligned as mapped (page), and the two values in registers.
@@ -222,7 +244,11 @@ unsafe fn clone_and_call(request: *mut CloneRequest, function: extern "C" fn(*mu
 ///
 /// As above.
 #[cfg(target_arch = "aarch64")]
-unsafe fn clone_and_call(request: *mut CloneRequest, function: extern "C" fn(*mut c_void) -> !, argument: *mut c_void) -> isize {
+unsafe fn clone_and_call(
+    request: *mut CloneRequest,
+    function: extern "C" fn(*mut c_void) -> !,
+    argument: *mut c_void,
+) -> isize {
     let answer: isize;
     // SAFETY: the system call convention; the parent goes on at label 2 with all registers but x0 as they were. The child
     // has only the new stack, whose top is page-aligned, and the two values in registers.
@@ -247,6 +273,9 @@ unsafe fn clone_and_call(request: *mut CloneRequest, function: extern "C" fn(*mu
 
 /// An argument list with one text, for programs that take none.
 #[must_use]
-pub fn lone_argument<'a>(name: &'a CStr, room: &'a mut [*const core::ffi::c_char; 2]) -> Option<TextList<'a>> {
+pub fn lone_argument<'a>(
+    name: &'a CStr,
+    room: &'a mut [*const core::ffi::c_char; 2],
+) -> Option<TextList<'a>> {
     TextList::new(core::iter::once(name), room)
 }

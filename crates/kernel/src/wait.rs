@@ -48,23 +48,47 @@ struct ChildInformation {
 }
 
 fn wait_id(which: usize, id: usize, options: u32) -> Result<Option<Dead>> {
-    let mut information = ChildInformation { signal: 0, errno: 0, code: 0, padding: 0, pid: 0, uid: 0, status: 0, rest: [0; 25] };
+    let mut information = ChildInformation {
+        signal: 0,
+        errno: 0,
+        code: 0,
+        padding: 0,
+        pid: 0,
+        uid: 0,
+        status: 0,
+        rest: [0; 25],
+    };
     let address = core::ptr::from_mut(&mut information) as usize;
     // SAFETY: waitid writes one siginfo_t, 128 bytes, which the struct is; a null rusage is allowed.
-    unsafe { syscall(sys::__NR_waitid, [which, id, address, (options | sys::WEXITED) as usize, 0, 0]) }?;
+    unsafe {
+        syscall(
+            sys::__NR_waitid,
+            [which, id, address, (options | sys::WEXITED) as usize, 0, 0],
+        )
+    }?;
     if information.pid == 0 {
         return Ok(None);
     }
     let ending = match information.code {
         CLD_EXITED => Ending::Exited(information.status),
-        code => Ending::Killed { signal: information.status, dumped: code == CLD_DUMPED },
+        code => Ending::Killed {
+            signal: information.status,
+            dumped: code == CLD_DUMPED,
+        },
     };
-    Ok(Some(Dead { pid: information.pid as u32, ending }))
+    Ok(Some(Dead {
+        pid: information.pid as u32,
+        ending,
+    }))
 }
 
 /// Looks whether the child behind `pidfd` has ended; its status stays. ECHILD: it is another's child.
 pub fn peek(pidfd: impl AsFd) -> Result<Option<Dead>> {
-    wait_id(P_PIDFD, pidfd.as_fd().as_raw_fd() as usize, sys::WNOHANG | sys::WNOWAIT)
+    wait_id(
+        P_PIDFD,
+        pidfd.as_fd().as_raw_fd() as usize,
+        sys::WNOHANG | sys::WNOWAIT,
+    )
 }
 
 /// Reaps the child behind `pidfd` if it has ended.

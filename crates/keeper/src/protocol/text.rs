@@ -71,7 +71,10 @@ impl<'a> Reader<'a> {
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        let (first, rest) = self.rest.split_first_chunk::<N>().ok_or(Malformed::Length)?;
+        let (first, rest) = self
+            .rest
+            .split_first_chunk::<N>()
+            .ok_or(Malformed::Length)?;
         self.rest = rest;
         Ok(*first)
     }
@@ -102,7 +105,10 @@ impl<'a> Reader<'a> {
         if length > limit {
             return Err(Malformed::Field);
         }
-        let (text, rest) = self.rest.split_at_checked(length).ok_or(Malformed::Length)?;
+        let (text, rest) = self
+            .rest
+            .split_at_checked(length)
+            .ok_or(Malformed::Length)?;
         self.rest = rest;
         Ok(text)
     }
@@ -115,6 +121,10 @@ impl<'a> Reader<'a> {
 
     /// Nothing may follow.
     pub fn finish(self) -> Result<(), Malformed> {
-        if self.rest.is_empty() { Ok(()) } else { Err(Malformed::Length) }
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(Malformed::Length)
+        }
     }
 }

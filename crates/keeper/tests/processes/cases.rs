@@ -39,7 +39,11 @@ fn a_child_is_spawned_announced_and_reaped() {
     let mut manager = world.manager();
     assert!(manager.arguments.contains("coracled manager --runtime-dir"));
     assert_eq!(manager.environment, "PATH");
-    let executor = manager.expect(Heard::Hello { restarts: 0, init: false, adopt_only: false });
+    let executor = manager.expect(Heard::Hello {
+        restarts: 0,
+        init: false,
+        adopt_only: false,
+    });
     assert_eq!(executor.len(), 1);
     assert!(manager.introduce().is_empty());
     let report = manager.spawn(1, "say hello exit 3", &[]);
@@ -49,12 +53,19 @@ fn a_child_is_spawned_announced_and_reaped() {
     assert!(kernel::process::has_ended(&pidfd));
     manager.send(Command::Reap { key: key(1) }, &[]);
     assert!(manager.introduce().is_empty());
-    assert_eq!(kernel::process::send_signal(&pidfd, 0), Err(kernel::Errno::SRCH), "it is reaped");
+    assert_eq!(
+        kernel::process::send_signal(&pidfd, 0),
+        Err(kernel::Errno::SRCH),
+        "it is reaped"
+    );
     let report = manager.spawn(2, "die", &[]);
     manager.spawned(2);
     drop(report);
     let (heard, _) = manager.hear();
-    assert!(matches!(heard, Heard::Exited(2, Exit::Killed { signal: 6, .. })), "{heard:?}");
+    assert!(
+        matches!(heard, Heard::Exited(2, Exit::Killed { signal: 6, .. })),
+        "{heard:?}"
+    );
     assert_eq!(world.end(manager), 42);
 }
 
@@ -63,7 +74,13 @@ fn a_child_gets_its_descriptors_and_nothing_else() {
     let (mut manager, _) = world.next_manager();
     let files: Vec<_> = (0..20).map(|_| text_file("")).collect();
     for file in &files {
-        manager.send(Command::Hold { class: Class::Other, name: b"x" }, &[file.as_fd()]);
+        manager.send(
+            Command::Hold {
+                class: Class::Other,
+                name: b"x",
+            },
+            &[file.as_fd()],
+        );
     }
     let lent: Vec<_> = files.iter().map(AsFd::as_fd).collect();
     let report = manager.spawn(1, "descriptors status limits", &lent);
@@ -81,7 +98,13 @@ fn a_child_gets_its_descriptors_and_nothing_else() {
 
 fn a_child_is_born_in_its_cgroup() {
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
-    let root = mounts.lines().find(|line| line.contains(" cgroup2 ")).expect("a cgroup2 mount").split(' ').nth(1).unwrap();
+    let root = mounts
+        .lines()
+        .find(|line| line.contains(" cgroup2 "))
+        .expect("a cgroup2 mount")
+        .split(' ')
+        .nth(1)
+        .unwrap();
     let name = format!("coracle-keeper-test-{}", std::process::id());
     let directory = std::path::Path::new(root).join(&name);
     std::fs::create_dir(&directory).unwrap();
@@ -96,7 +119,12 @@ fn a_child_is_born_in_its_cgroup() {
     manager.introduce();
     world.end(manager);
     std::fs::remove_dir(&directory).unwrap();
-    assert!(heard.lines().any(|line| line.starts_with("0::") && line.ends_with(&name)), "{heard}");
+    assert!(
+        heard
+            .lines()
+            .any(|line| line.starts_with("0::") && line.ends_with(&name)),
+        "{heard}"
+    );
 }
 
 fn a_repeated_spawn_is_answered_with_the_child_that_exists() {
@@ -108,11 +136,24 @@ fn a_repeated_spawn_is_answered_with_the_child_that_exists() {
     let second = manager.spawn(1, "ready wait", &[]);
     assert_eq!(manager.spawned(1).0, pid);
     assert_eq!(read_all(second), "", "no second process runs");
-    manager.send(Command::Signal { key: key(1), signal: 15 }, &[]);
-    let end = Exit::Killed { signal: 15, dumped: false };
+    manager.send(
+        Command::Signal {
+            key: key(1),
+            signal: 15,
+        },
+        &[],
+    );
+    let end = Exit::Killed {
+        signal: 15,
+        dumped: false,
+    };
     manager.expect(Heard::Exited(1, end));
     let _third = manager.spawn(1, "ready wait", &[]);
-    assert_eq!(manager.spawned(1).0, pid, "even a dead one, until it is reaped");
+    assert_eq!(
+        manager.spawned(1).0,
+        pid,
+        "even a dead one, until it is reaped"
+    );
     assert!(kernel::process::has_ended(&pidfd));
     world.end(manager);
 }
@@ -124,7 +165,10 @@ fn a_spawn_that_cannot_be_is_answered_with_the_reason() {
     let file = text_file("");
     drop(manager.spawn_with(1, "wait", &[], false, Some(file.as_fd())));
     let (heard, _) = manager.hear();
-    assert!(matches!(heard, Heard::SpawnFailed(1, errno) if errno == kernel::Errno::BADF.raw_os_error()), "{heard:?}");
+    assert!(
+        matches!(heard, Heard::SpawnFailed(1, errno) if errno == kernel::Errno::BADF.raw_os_error()),
+        "{heard:?}"
+    );
     // A file that is no program.
     let request = keeper::protocol::Spawn {
         key: key(2),
@@ -135,9 +179,15 @@ fn a_spawn_that_cannot_be_is_answered_with_the_reason() {
         kept: 0,
         label: b"",
     };
-    manager.send(Command::Spawn(request), &[file.as_fd(), file.as_fd(), file.as_fd()]);
+    manager.send(
+        Command::Spawn(request),
+        &[file.as_fd(), file.as_fd(), file.as_fd()],
+    );
     let (heard, _) = manager.hear();
-    assert!(matches!(heard, Heard::SpawnFailed(2, errno) if errno != 0), "{heard:?}");
+    assert!(
+        matches!(heard, Heard::SpawnFailed(2, errno) if errno != 0),
+        "{heard:?}"
+    );
     assert!(manager.introduce().is_empty());
     world.end(manager);
 }
@@ -152,17 +202,35 @@ fn an_end_without_a_manager_is_told_to_the_next_one() {
     manager.kill();
     kernel::process::send_signal(&pidfd, 9).unwrap();
     let (mut manager, inventory) = world.next_manager();
-    let end = Exit::Killed { signal: 9, dumped: false };
+    let end = Exit::Killed {
+        signal: 9,
+        dumped: false,
+    };
     match inventory.as_slice() {
         // It may end before or after the new manager asked.
-        [Heard::Child { command: 1, pid: heard, watched: false, .. }] => assert_eq!(*heard, pid),
+        [
+            Heard::Child {
+                command: 1,
+                pid: heard,
+                watched: false,
+                ..
+            },
+        ] => assert_eq!(*heard, pid),
         other => panic!("{other:?}"),
     }
     manager.expect(Heard::Exited(1, end));
     drop((gate, go));
     manager.kill();
     let (mut manager, inventory) = world.next_manager();
-    assert_eq!(inventory, [Heard::Child { command: 1, pid, state: ChildState::Exited(end), watched: false }]);
+    assert_eq!(
+        inventory,
+        [Heard::Child {
+            command: 1,
+            pid,
+            state: ChildState::Exited(end),
+            watched: false
+        }]
+    );
     manager.expect(Heard::Exited(1, end));
     manager.send(Command::Reap { key: key(1) }, &[]);
     assert!(manager.introduce().is_empty());
@@ -174,7 +242,13 @@ fn commands_of_a_manager_that_died_are_carried_out() {
     let (mut manager, _) = world.next_manager();
     let file = text_file("kept");
     for number in 0..100 {
-        manager.send(Command::Hold { class: Class::Mount, name: format!("m{number}").as_bytes() }, &[file.as_fd()]);
+        manager.send(
+            Command::Hold {
+                class: Class::Mount,
+                name: format!("m{number}").as_bytes(),
+            },
+            &[file.as_fd()],
+        );
     }
     manager.kill();
     let (manager, inventory) = world.next_manager();
@@ -191,7 +265,13 @@ fn an_exited_child_stays_until_it_is_reaped() {
     manager.send(Command::Reap { key: key(1) }, &[]);
     manager.expect(Heard::Refused(kernel::Errno::BUSY.raw_os_error()));
     manager.send(Command::Reap { key: key(9) }, &[]);
-    manager.send(Command::Signal { key: key(9), signal: 9 }, &[]);
+    manager.send(
+        Command::Signal {
+            key: key(9),
+            signal: 9,
+        },
+        &[],
+    );
     manager.expect(Heard::Refused(kernel::Errno::SRCH.raw_os_error()));
     world.end(manager);
 }
@@ -200,9 +280,27 @@ fn held_descriptors_come_back_and_are_dropped() {
     let world = World::new();
     let (mut manager, _) = world.next_manager();
     let (first, second) = (text_file("first"), text_file("second"));
-    manager.send(Command::Hold { class: Class::Listen, name: b"web.socket" }, &[first.as_fd()]);
-    manager.send(Command::Hold { class: Class::FdStore, name: b"web.socket" }, &[first.as_fd()]);
-    manager.send(Command::Hold { class: Class::Listen, name: b"web.socket" }, &[second.as_fd()]);
+    manager.send(
+        Command::Hold {
+            class: Class::Listen,
+            name: b"web.socket",
+        },
+        &[first.as_fd()],
+    );
+    manager.send(
+        Command::Hold {
+            class: Class::FdStore,
+            name: b"web.socket",
+        },
+        &[first.as_fd()],
+    );
+    manager.send(
+        Command::Hold {
+            class: Class::Listen,
+            name: b"web.socket",
+        },
+        &[second.as_fd()],
+    );
     manager.kill();
     let mut manager = world.manager();
     manager.hear();
@@ -214,16 +312,38 @@ fn held_descriptors_come_back_and_are_dropped() {
             (Heard::Held(class, name), mut descriptors) => {
                 let mut bytes = [0; 16];
                 let count = rustix::io::pread(descriptors.remove(0), &mut bytes, 0).unwrap();
-                texts.push((class, name, String::from_utf8(bytes[..count].to_vec()).unwrap()));
+                texts.push((
+                    class,
+                    name,
+                    String::from_utf8(bytes[..count].to_vec()).unwrap(),
+                ));
             }
             (other, _) => panic!("{other:?}"),
         }
     }
     texts.sort();
     let name = || "web.socket".to_owned();
-    assert_eq!(texts, [(Class::Listen, name(), "second".to_owned()), (Class::FdStore, name(), "first".to_owned())]);
-    manager.send(Command::Drop { class: Class::Listen, name: b"web.socket" }, &[]);
-    manager.send(Command::Drop { class: Class::Listen, name: b"never.socket" }, &[]);
+    assert_eq!(
+        texts,
+        [
+            (Class::Listen, name(), "second".to_owned()),
+            (Class::FdStore, name(), "first".to_owned())
+        ]
+    );
+    manager.send(
+        Command::Drop {
+            class: Class::Listen,
+            name: b"web.socket",
+        },
+        &[],
+    );
+    manager.send(
+        Command::Drop {
+            class: Class::Listen,
+            name: b"never.socket",
+        },
+        &[],
+    );
     assert_eq!(manager.introduce(), [Heard::Held(Class::FdStore, name())]);
     world.end(manager);
 }
@@ -235,10 +355,28 @@ fn streams_go_to_the_log_process_and_to_its_successor() {
     assert!(matches!(log.hear().0, Heard::Hello { .. }));
     log.expect(Heard::InventoryEnd);
     let stream = text_file("");
-    manager.send(Command::Hold { class: Class::Log, name: b"web|1" }, &[stream.as_fd()]);
-    manager.send(Command::Hold { class: Class::Api, name: b"api" }, &[stream.as_fd()]);
+    manager.send(
+        Command::Hold {
+            class: Class::Log,
+            name: b"web|1",
+        },
+        &[stream.as_fd()],
+    );
+    manager.send(
+        Command::Hold {
+            class: Class::Api,
+            name: b"api",
+        },
+        &[stream.as_fd()],
+    );
     assert_eq!(log.expect(Heard::Held(Class::Log, "web|1".into())).len(), 1);
-    log.send(Command::Drop { class: Class::Api, name: b"api" }, &[]);
+    log.send(
+        Command::Drop {
+            class: Class::Api,
+            name: b"api",
+        },
+        &[],
+    );
     log.expect(Heard::Refused(kernel::Errno::PERM.raw_os_error()));
     log.send(Command::Inventory, &[]);
     log.expect(Heard::Refused(kernel::Errno::PERM.raw_os_error()));
@@ -247,7 +385,13 @@ fn streams_go_to_the_log_process_and_to_its_successor() {
     assert!(matches!(log.hear().0, Heard::Hello { restarts: 1, .. }));
     log.expect(Heard::Held(Class::Log, "web|1".into()));
     log.expect(Heard::InventoryEnd);
-    log.send(Command::Drop { class: Class::Log, name: b"web|1" }, &[]);
+    log.send(
+        Command::Drop {
+            class: Class::Log,
+            name: b"web|1",
+        },
+        &[],
+    );
     log.kill();
     let mut log = world.log();
     log.hear();
@@ -270,8 +414,22 @@ fn a_watched_orphan_is_announced_and_another_is_reaped() {
         rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap()
     });
     manager.expect(Heard::Exited(1, Exit::Code(0)));
-    manager.send(Command::Watch { key: key(2), role: 1, pid: text[0] as u32 }, &[pidfds[0].as_fd()]);
-    manager.send(Command::Watch { key: key(3), role: 1, pid: text[0] as u32 }, &[pidfds[0].as_fd()]);
+    manager.send(
+        Command::Watch {
+            key: key(2),
+            role: 1,
+            pid: text[0] as u32,
+        },
+        &[pidfds[0].as_fd()],
+    );
+    manager.send(
+        Command::Watch {
+            key: key(3),
+            role: 1,
+            pid: text[0] as u32,
+        },
+        &[pidfds[0].as_fd()],
+    );
     manager.expect(Heard::Refused(kernel::Errno::EXIST.raw_os_error()));
     drop(go);
     manager.expect(Heard::Exited(2, Exit::Code(4)));
@@ -281,7 +439,11 @@ fn a_watched_orphan_is_announced_and_another_is_reaped() {
     manager.send(Command::Reap { key: key(2) }, &[]);
     assert!(manager.introduce().is_empty());
     for pidfd in pidfds {
-        assert_eq!(kernel::process::send_signal(&pidfd, 0), Err(kernel::Errno::SRCH), "it is reaped");
+        assert_eq!(
+            kernel::process::send_signal(&pidfd, 0),
+            Err(kernel::Errno::SRCH),
+            "it is reaped"
+        );
     }
     world.end(manager);
 }
@@ -292,7 +454,10 @@ fn read_line_pair(mut report: std::fs::File) -> [i32; 2] {
     while text.lines().count() < 2 || !text.ends_with('\n') {
         text.push_str(&read_some(&mut report));
     }
-    let pids: Vec<i32> = text.lines().map(|line| line.strip_prefix("orphan ").unwrap().parse().unwrap()).collect();
+    let pids: Vec<i32> = text
+        .lines()
+        .map(|line| line.strip_prefix("orphan ").unwrap().parse().unwrap())
+        .collect();
     pids.try_into().unwrap()
 }
 
@@ -303,8 +468,20 @@ fn a_new_keeper_program_loses_nothing() {
     log.hear();
     log.expect(Heard::InventoryEnd);
     let held = text_file("still here");
-    manager.send(Command::Hold { class: Class::Notify, name: b"n" }, &[held.as_fd()]);
-    manager.send(Command::Hold { class: Class::Log, name: b"l" }, &[held.as_fd()]);
+    manager.send(
+        Command::Hold {
+            class: Class::Notify,
+            name: b"n",
+        },
+        &[held.as_fd()],
+    );
+    manager.send(
+        Command::Hold {
+            class: Class::Log,
+            name: b"l",
+        },
+        &[held.as_fd()],
+    );
     log.expect(Heard::Held(Class::Log, "l".into()));
     let mut report = manager.spawn(1, "ready wait", &[]);
     let (pid, pidfd) = manager.spawned(1);
@@ -322,8 +499,18 @@ fn a_new_keeper_program_loses_nothing() {
         assert_eq!(
             inventory,
             [
-                Heard::Child { command: 1, pid, state: ChildState::Running, watched: false },
-                Heard::Child { command: 2, pid: dead, state: ChildState::Exited(Exit::Code(6)), watched: false },
+                Heard::Child {
+                    command: 1,
+                    pid,
+                    state: ChildState::Running,
+                    watched: false
+                },
+                Heard::Child {
+                    command: 2,
+                    pid: dead,
+                    state: ChildState::Exited(Exit::Code(6)),
+                    watched: false
+                },
                 Heard::Held(Class::Log, "l".into()),
                 Heard::Held(Class::Notify, "n".into()),
             ]
@@ -333,10 +520,20 @@ fn a_new_keeper_program_loses_nothing() {
     let limits = manager.spawn(3, "limits", &[]);
     manager.spawned(3);
     let own = kernel::process::limit(kernel::process::LIMIT_OPEN_FILES).unwrap();
-    assert_eq!(read_all(limits), format!("{own:?}"), "children still get the limit of before");
+    assert_eq!(
+        read_all(limits),
+        format!("{own:?}"),
+        "children still get the limit of before"
+    );
     manager.expect(Heard::Exited(3, Exit::Code(0)));
     kernel::process::send_signal(&pidfd, 9).unwrap();
-    manager.expect(Heard::Exited(1, Exit::Killed { signal: 9, dumped: false }));
+    manager.expect(Heard::Exited(
+        1,
+        Exit::Killed {
+            signal: 9,
+            dumped: false,
+        },
+    ));
     manager.kill();
     let (manager, inventory) = world.next_manager();
     assert_eq!(inventory.len(), 5);
@@ -351,7 +548,11 @@ fn a_new_keeper_program_loses_nothing() {
 fn garbage_is_refused_and_the_keeper_goes_on() {
     let world = World::new();
     let (mut manager, _) = world.next_manager();
-    let valid = Command::Hold { class: Class::Other, name: b"a" }.encode();
+    let valid = Command::Hold {
+        class: Class::Other,
+        name: b"a",
+    }
+    .encode();
     let mut seed: u64 = 0x5eed;
     let mut random = move || {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -370,16 +571,31 @@ fn garbage_is_refused_and_the_keeper_goes_on() {
         }
         send_raw(&manager, &bytes);
         while let Some((event, _)) = manager.channel.receive().unwrap() {
-            assert!(matches!(event, keeper::protocol::Event::Refused { .. }), "{event:?}");
+            assert!(
+                matches!(event, keeper::protocol::Event::Refused { .. }),
+                "{event:?}"
+            );
         }
     }
     // No descriptors where some are needed, and too many.
     manager.introduce_and_forget();
-    manager.send(Command::Hold { class: Class::Other, name: b"b" }, &[]);
+    manager.send(
+        Command::Hold {
+            class: Class::Other,
+            name: b"b",
+        },
+        &[],
+    );
     manager.expect(Heard::Refused(kernel::Errno::BADF.raw_os_error()));
     let file = text_file("");
     let many = vec![file.as_fd(); 253];
-    manager.send(Command::Hold { class: Class::Other, name: b"c" }, &many);
+    manager.send(
+        Command::Hold {
+            class: Class::Other,
+            name: b"c",
+        },
+        &many,
+    );
     let report = manager.spawn(1, "say alive", &[]);
     manager.spawned(1);
     assert_eq!(read_all(report), "alive");
@@ -405,13 +621,25 @@ fn a_manager_that_crashes_in_a_loop_comes_back_in_adopt_only_mode() {
     let world = World::new();
     for restarts in 0..5 {
         let mut manager = world.manager();
-        manager.expect(Heard::Hello { restarts, init: false, adopt_only: false });
+        manager.expect(Heard::Hello {
+            restarts,
+            init: false,
+            adopt_only: false,
+        });
         assert!(!manager.arguments.contains("--adopt-only"));
         manager.exit(101);
     }
     let mut manager = world.manager();
-    manager.expect(Heard::Hello { restarts: 5, init: false, adopt_only: true });
-    assert!(manager.arguments.contains("manager --adopt-only --runtime-dir"));
+    manager.expect(Heard::Hello {
+        restarts: 5,
+        init: false,
+        adopt_only: true,
+    });
+    assert!(
+        manager
+            .arguments
+            .contains("manager --adopt-only --runtime-dir")
+    );
     world.end(manager);
 }
 
@@ -423,7 +651,11 @@ fn a_wanted_restart_comes_at_once() {
         manager.exit(0);
     }
     let mut manager = world.manager();
-    manager.expect(Heard::Hello { restarts: 10, init: false, adopt_only: false });
+    manager.expect(Heard::Hello {
+        restarts: 10,
+        init: false,
+        adopt_only: false,
+    });
     let no_program = rustix::pipe::pipe().unwrap().0;
     manager.send(Command::RestartManager, &[no_program.as_fd()]);
     manager.expect(Heard::Refused(kernel::Errno::ACCESS.raw_os_error()));
@@ -450,7 +682,14 @@ fn children_that_do_not_end_are_killed_at_the_end() {
     let (_, pidfd) = manager.spawned(1);
     read_some(&mut report);
     // The first process of a pid namespace does not hear SIGTERM unless it wants to.
-    manager.send(Command::Shutdown { leave_children: false, timeout_ms: 100, status: 5 }, &[]);
+    manager.send(
+        Command::Shutdown {
+            leave_children: false,
+            timeout_ms: 100,
+            status: 5,
+        },
+        &[],
+    );
     assert_eq!(world.keeper.wait().unwrap().code(), Some(5));
     assert!(kernel::process::has_ended(&pidfd));
 }
@@ -471,7 +710,11 @@ fn children_live_on_when_the_keeper_is_killed() {
 fn as_init_it_reaps_orphans_and_ends_everything() {
     let mut world = World::as_init();
     let mut manager = world.manager();
-    manager.expect(Heard::Hello { restarts: 0, init: true, adopt_only: false });
+    manager.expect(Heard::Hello {
+        restarts: 0,
+        init: true,
+        adopt_only: false,
+    });
     manager.introduce();
     let (gate, go) = pipe_with(PipeFlags::CLOEXEC).unwrap();
     // Two orphans that end by themselves, then two that have to be ended.
@@ -489,7 +732,14 @@ fn as_init_it_reaps_orphans_and_ends_everything() {
     manager.spawned(3);
     reports.push(report);
     while !read_some(&mut reports[2]).contains("ready") {}
-    manager.send(Command::Shutdown { leave_children: false, timeout_ms: 2_000, status: 9 }, &[]);
+    manager.send(
+        Command::Shutdown {
+            leave_children: false,
+            timeout_ms: 2_000,
+            status: 9,
+        },
+        &[],
+    );
     assert_eq!(world.keeper.wait().unwrap().code(), Some(9));
     for report in reports {
         // All that had it open are gone.

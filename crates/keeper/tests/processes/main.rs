@@ -19,12 +19,25 @@ fn main() -> ExitCode {
 
 /// Runs the cases whose name has the filter in it, one after the other: each has the machine's processes to itself.
 fn run(filter: Option<&str>) -> ExitCode {
-    assert!(rustix::process::geteuid().is_root(), "these tests start processes in namespaces: run them as root");
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "these tests start processes in namespaces: run them as root"
+    );
     let mut failed = 0;
-    for (name, case) in cases::CASES.iter().filter(|(name, _)| filter.is_none_or(|filter| name.contains(filter))) {
+    for (name, case) in cases::CASES
+        .iter()
+        .filter(|(name, _)| filter.is_none_or(|filter| name.contains(filter)))
+    {
         let ended_well = std::panic::catch_unwind(case).is_ok();
-        println!("test {name} ... {}", if ended_well { "ok" } else { "FAILED" });
+        println!(
+            "test {name} ... {}",
+            if ended_well { "ok" } else { "FAILED" }
+        );
         failed += u32::from(!ended_well);
     }
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

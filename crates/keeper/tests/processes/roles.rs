@@ -43,18 +43,37 @@ pub(crate) fn play(role: Role, arguments: Vec<OsString>) -> ExitCode {
 
 /// Gives the channel and the arguments to the test, then ends with the status that the test sends; without one, with 0.
 fn relay(name: &str, arguments: &[OsString]) -> ExitCode {
-    let place = arguments.iter().position(|argument| argument == "--runtime-dir").unwrap();
+    let place = arguments
+        .iter()
+        .position(|argument| argument == "--runtime-dir")
+        .unwrap();
     let socket = PathBuf::from(&arguments[place + 1]).join(name);
     let channel = kernel::descriptor::take_inherited(3).unwrap();
     let Ok(mut test) = UnixStream::connect(socket) else {
         // No one waits any more: the tests were ended from outside. Then the keeper is to end as well.
-        let end = keeper::protocol::Command::Shutdown { leave_children: false, timeout_ms: 0, status: 1 };
-        keeper::client::Channel::new(channel).send(&end, &[]).unwrap();
+        let end = keeper::protocol::Command::Shutdown {
+            leave_children: false,
+            timeout_ms: 0,
+            status: 1,
+        };
+        keeper::client::Channel::new(channel)
+            .send(&end, &[])
+            .unwrap();
         return ExitCode::SUCCESS;
     };
-    let said: Vec<String> = arguments.iter().map(|argument| argument.to_string_lossy().into_owned()).collect();
-    let environment = std::env::vars().map(|(name, _)| name).collect::<Vec<_>>().join(",");
-    let line = format!("{} | {} | {environment}", std::process::id(), said.join(" "));
+    let said: Vec<String> = arguments
+        .iter()
+        .map(|argument| argument.to_string_lossy().into_owned())
+        .collect();
+    let environment = std::env::vars()
+        .map(|(name, _)| name)
+        .collect::<Vec<_>>()
+        .join(",");
+    let line = format!(
+        "{} | {} | {environment}",
+        std::process::id(),
+        said.join(" ")
+    );
     kernel::message::send(&test, line.as_bytes(), &[channel.as_fd()]).unwrap();
     let mut status = [0];
     match test.read(&mut status) {
@@ -66,7 +85,9 @@ fn relay(name: &str, arguments: &[OsString]) -> ExitCode {
 /// Does what the plan says, word by word.
 fn child() -> ExitCode {
     let mut plan = String::new();
-    std::fs::File::from(inherited(3)).read_to_string(&mut plan).unwrap();
+    std::fs::File::from(inherited(3))
+        .read_to_string(&mut plan)
+        .unwrap();
     let mut report = std::fs::File::from(inherited(4));
     let mut words = plan.split_whitespace();
     while let Some(word) = words.next() {
@@ -75,13 +96,23 @@ fn child() -> ExitCode {
             "say" => report.write_all(words.next().unwrap().as_bytes()).unwrap(),
             "pid" => write!(report, "pid {}\n", std::process::id()).unwrap(),
             "descriptors" => report.write_all(descriptors().as_bytes()).unwrap(),
-            "limits" => write!(report, "{:?}", kernel::process::limit(kernel::process::LIMIT_OPEN_FILES).unwrap()).unwrap(),
+            "limits" => write!(
+                report,
+                "{:?}",
+                kernel::process::limit(kernel::process::LIMIT_OPEN_FILES).unwrap()
+            )
+            .unwrap(),
             "status" => report.write_all(signals().as_bytes()).unwrap(),
-            "cgroup" => report.write_all(&std::fs::read("/proc/self/cgroup").unwrap()).unwrap(),
+            "cgroup" => report
+                .write_all(&std::fs::read("/proc/self/cgroup").unwrap())
+                .unwrap(),
             // An orphan of the keeper: it ends when the other end of descriptor 5 is closed.
             "orphan" => orphan(&mut report, words.next().unwrap().parse().unwrap()),
             "ready" => report.write_all(b"ready").unwrap(),
-            "closed" => drop(std::mem::replace(&mut report, std::fs::File::open("/dev/null").unwrap())),
+            "closed" => drop(std::mem::replace(
+                &mut report,
+                std::fs::File::open("/dev/null").unwrap(),
+            )),
             "wait" => loop {
                 std::thread::park();
             },
@@ -99,7 +130,9 @@ fn inherited(number: i32) -> OwnedFd {
 fn orphan(report: &mut std::fs::File, status: i32) {
     let go = std::fs::File::open("/proc/self/fd/5").unwrap();
     match kernel::process::fork_alone(0).unwrap() {
-        kernel::process::Forked::Parent(pid, _) => write!(report, "orphan {}\n", pid.as_raw_nonzero()).unwrap(),
+        kernel::process::Forked::Parent(pid, _) => {
+            write!(report, "orphan {}\n", pid.as_raw_nonzero()).unwrap()
+        }
         kernel::process::Forked::Child => {
             let ended = rustix::io::read(&go, &mut [0u8; 1]);
             kernel::process::exit_group(if ended == Ok(0) { status } else { 99 })
@@ -109,13 +142,26 @@ fn orphan(report: &mut std::fs::File, status: i32) {
 
 /// The numbers that are open, without the one that lists them.
 fn descriptors() -> String {
-    let mut numbers: Vec<i32> =
-        std::fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
+    let mut numbers: Vec<i32> = std::fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .map(|entry| {
+            entry
+                .unwrap()
+                .file_name()
+                .to_str()
+                .unwrap()
+                .parse()
+                .unwrap()
+        })
+        .collect();
     numbers.sort_unstable();
     format!("{numbers:?}")
 }
 
 fn signals() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    status.lines().filter(|line| line.starts_with("SigBlk")).collect()
+    status
+        .lines()
+        .filter(|line| line.starts_with("SigBlk"))
+        .collect()
 }

@@ -19,11 +19,20 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// An event in a form that a test can keep and compare.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Heard {
-    Hello { restarts: u32, init: bool, adopt_only: bool },
+    Hello {
+        restarts: u32,
+        init: bool,
+        adopt_only: bool,
+    },
     Spawned(u64, u32),
     SpawnFailed(u64, i32),
     Exited(u64, Exit),
-    Child { command: u64, pid: u32, state: ChildState, watched: bool },
+    Child {
+        command: u64,
+        pid: u32,
+        state: ChildState,
+        watched: bool,
+    },
     Held(Class, String),
     InventoryEnd,
     Signal(i32),
@@ -33,12 +42,34 @@ pub(crate) enum Heard {
 impl Heard {
     fn new(event: &Event<'_>) -> Self {
         match *event {
-            Event::Hello { restarts, init, adopt_only, .. } => Self::Hello { restarts, init, adopt_only },
+            Event::Hello {
+                restarts,
+                init,
+                adopt_only,
+                ..
+            } => Self::Hello {
+                restarts,
+                init,
+                adopt_only,
+            },
             Event::Spawned { key, pid, .. } => Self::Spawned(key.command, pid),
             Event::SpawnFailed { key, errno, .. } => Self::SpawnFailed(key.command, errno),
             Event::Exited { key, exit, .. } => Self::Exited(key.command, exit),
-            Event::Child { key, pid, state, watched, .. } => Self::Child { command: key.command, pid, state, watched },
-            Event::Held { class, name } => Self::Held(class, String::from_utf8(name.to_vec()).unwrap()),
+            Event::Child {
+                key,
+                pid,
+                state,
+                watched,
+                ..
+            } => Self::Child {
+                command: key.command,
+                pid,
+                state,
+                watched,
+            },
+            Event::Held { class, name } => {
+                Self::Held(class, String::from_utf8(name.to_vec()).unwrap())
+            }
             Event::InventoryEnd => Self::InventoryEnd,
             Event::SignalReceived { signal } => Self::Signal(signal),
             Event::Refused { errno, .. } => Self::Refused(errno),
@@ -61,17 +92,27 @@ impl Client {
         let (leash, _) = listener.accept().unwrap();
         wait_readable(leash.as_fd(), "its first words");
         let (mut buffer, mut descriptors) = ([0; 4096], kernel::message::Descriptors::default());
-        let received = kernel::message::receive(&leash, &mut buffer, &mut descriptors, Default::default()).unwrap();
+        let received =
+            kernel::message::receive(&leash, &mut buffer, &mut descriptors, Default::default())
+                .unwrap();
         let line = String::from_utf8(buffer[..received.bytes].to_vec()).unwrap();
-        let [pid, arguments, environment] = line.split(" | ").collect::<Vec<_>>().try_into().unwrap();
+        let [pid, arguments, environment] =
+            line.split(" | ").collect::<Vec<_>>().try_into().unwrap();
         let channel = Channel::new(descriptors.take().unwrap());
-        Self { channel, pid: pid.parse().unwrap(), arguments: arguments.into(), environment: environment.into(), leash }
+        Self {
+            channel,
+            pid: pid.parse().unwrap(),
+            arguments: arguments.into(),
+            environment: environment.into(),
+            leash,
+        }
     }
 
     pub(crate) fn hear(&mut self) -> (Heard, Vec<OwnedFd>) {
         let until = Instant::now() + PATIENCE;
         loop {
-            if let Some((event, descriptors)) = self.channel.receive().expect("the channel is open") {
+            if let Some((event, descriptors)) = self.channel.receive().expect("the channel is open")
+            {
                 let heard = Heard::new(&event);
                 return (heard, std::iter::from_fn(|| descriptors.take()).collect());
             }
@@ -104,7 +145,8 @@ impl Client {
         cgroup: Option<BorrowedFd<'_>>,
     ) -> File {
         let plan = text_file(plan);
-        let (report, write_end) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+        let (report, write_end) =
+            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
         let request = Spawn {
             key: key(command),
             role: 7,
@@ -115,8 +157,14 @@ impl Client {
             label: CHILD_LABEL.as_bytes(),
         };
         let kept = [report.as_fd()];
-        let descriptors =
-            SpawnDescriptors { executor: None, plan: plan.as_fd(), cgroup, report: write_end.as_fd(), child, kept: &kept };
+        let descriptors = SpawnDescriptors {
+            executor: None,
+            plan: plan.as_fd(),
+            cgroup,
+            report: write_end.as_fd(),
+            child,
+            kept: &kept,
+        };
         self.channel.spawn(request, descriptors).unwrap();
         File::from(report)
     }
@@ -124,7 +172,9 @@ impl Client {
     /// The answer to a spawn.
     pub(crate) fn spawned(&mut self, command: u64) -> (u32, OwnedFd) {
         match self.hear() {
-            (Heard::Spawned(heard, pid), mut descriptors) if heard == command => (pid, descriptors.remove(0)),
+            (Heard::Spawned(heard, pid), mut descriptors) if heard == command => {
+                (pid, descriptors.remove(0))
+            }
             (other, _) => panic!("expected the start of {command}, heard {other:?}"),
         }
     }
@@ -152,7 +202,11 @@ impl Client {
 }
 
 pub(crate) fn key(command: u64) -> ChildKey {
-    ChildKey { unit: 11, incarnation: 5, command }
+    ChildKey {
+        unit: 11,
+        incarnation: 5,
+        command,
+    }
 }
 
 pub(crate) fn text_file(text: &str) -> OwnedFd {
@@ -164,8 +218,15 @@ pub(crate) fn text_file(text: &str) -> OwnedFd {
 
 pub(crate) fn wait_readable(descriptor: BorrowedFd<'_>, what: &str) {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let patience = Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
-    let ready = poll(&mut [PollFd::from_borrowed_fd(descriptor, PollFlags::IN)], Some(&patience)).unwrap();
+    let patience = Timespec {
+        tv_sec: PATIENCE.as_secs() as i64,
+        tv_nsec: 0,
+    };
+    let ready = poll(
+        &mut [PollFd::from_borrowed_fd(descriptor, PollFlags::IN)],
+        Some(&patience),
+    )
+    .unwrap();
     assert_eq!(ready, 1, "waited too long for {what}");
 }
 
@@ -206,7 +267,10 @@ impl World {
             let own = program.get_program().to_owned();
             let arguments: Vec<_> = program.get_args().map(ToOwned::to_owned).collect();
             let mut wrapped = Program::new("unshare");
-            wrapped.args(["--pid", "--fork", "--kill-child", "--mount-proc", "--"]).arg(own).args(arguments);
+            wrapped
+                .args(["--pid", "--fork", "--kill-child", "--mount-proc", "--"])
+                .arg(own)
+                .args(arguments);
             *program = wrapped;
         })
     }
@@ -214,15 +278,28 @@ impl World {
     fn start(change: impl FnOnce(&mut Program)) -> Self {
         static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let directory = std::env::temp_dir().join(format!("coracle-keeper-test-{}-{number}", std::process::id()));
+        let directory = std::env::temp_dir().join(format!(
+            "coracle-keeper-test-{}-{number}",
+            std::process::id()
+        ));
         std::fs::create_dir(&directory).unwrap();
         let managers = UnixListener::bind(directory.join("manager")).unwrap();
         let logs = UnixListener::bind(directory.join("log")).unwrap();
         let mut program = Program::new(std::fs::read_link("/proc/self/exe").unwrap());
         program.arg("keeper").arg("--runtime-dir").arg(&directory);
         change(&mut program);
-        let keeper = program.env("LEAKED", "1").stdin(Stdio::null()).process_group(0).spawn().unwrap();
-        Self { directory, managers, logs, keeper }
+        let keeper = program
+            .env("LEAKED", "1")
+            .stdin(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        Self {
+            directory,
+            managers,
+            logs,
+            keeper,
+        }
     }
 
     /// The next manager that the keeper starts.
@@ -244,7 +321,14 @@ impl World {
 
     /// Ends the keeper with all its children and waits for it.
     pub(crate) fn end(mut self, mut manager: Client) -> i32 {
-        manager.send(Command::Shutdown { leave_children: false, timeout_ms: 5_000, status: 42 }, &[]);
+        manager.send(
+            Command::Shutdown {
+                leave_children: false,
+                timeout_ms: 5_000,
+                status: 42,
+            },
+            &[],
+        );
         let status = self.keeper.wait().unwrap();
         status.code().unwrap()
     }

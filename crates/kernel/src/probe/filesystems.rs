@@ -1,0 +1,139 @@
+//! File systems and mount calls.
+
+use std::ffi::CStr;
+use std::path::Path;
+
+use linux_raw_sys::general as sys;
+use model::facts::{KernelVersion, Mounts, Namespaces};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen,
+};
+
+use super::{SYS_ADMIN, exists, has_filesystem, in_child};
+use crate::mount::{Attributes, Reach};
+use crate::process::{Forked, exit_group, fork_plain};
+use crate::{credentials, namespace};
+
+/// Files of procfs and sysfs that tell or change more of the host than a service needs; those that exist are in the facts.
+const MASKED: [&str; 14] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/kallsyms",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/sysrq-trigger",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+];
+
+const PROC: u8 = 1;
+const PROC_HIDEPID: u8 = 2;
+const PROC_SUBSET: u8 = 4;
+const SYSFS: u8 = 8;
+const MQUEUE: u8 = 16;
+const DEVPTS: u8 = 32;
+
+pub(super) fn proc_masks() -> Vec<String> {
+    MASKED
+        .into_iter()
+        .filter(|path| Path::new(path).exists())
+        .map(str::to_owned)
+        .collect()
+}
+
+pub(super) fn mounts(kernel: KernelVersion, namespaces: Namespaces) -> Mounts {
+    let mountable = mountable(namespaces);
+    let erofs = has_filesystem(c"erofs");
+    // No attribute is changed: the call answers whether it is there and permitted.
+    let setattr = crate::mount::change(rustix::fs::CWD, c"/", Reach::Mount, Attributes::default())
+        != Err(crate::Errno::NOSYS);
+    Mounts {
+        new_api: exists(sys::__NR_fsopen, [0; 6])
+            && exists(sys::__NR_move_mount, [usize::MAX, 0, usize::MAX, 0, 0, 0]),
+        setattr,
+        open_tree_attr: exists(sys::__NR_open_tree_attr, [usize::MAX, 0, 0, 0, 0, 0]),
+        id_mapped: setattr && namespaces.user && kernel >= KernelVersion::new(5, 12),
+        proc_hidepid: mountable & PROC_HIDEPID != 0,
+        proc_subset: mountable & PROC_SUBSET != 0,
+        proc_mountable: mountable & PROC != 0,
+        sysfs_mountable: mountable & SYSFS != 0,
+        overlay: has_filesystem(c"overlay"),
+        squashfs: has_filesystem(c"squashfs"),
+        erofs,
+        erofs_file_backed: erofs && kernel >= KernelVersion::new(6, 12),
+        loop_devices: Path::new("/dev/loop-control").exists(),
+        mqueue: mountable & MQUEUE != 0,
+        devpts: mountable & DEVPTS != 0,
+        nosymfollow: kernel >= KernelVersion::new(5, 14),
+    }
+}
+
+/// What can be mounted by the first process of new namespaces, one bit each.
+fn mountable(namespaces: Namespaces) -> u8 {
+    let privileged = credentials::capabilities().is_ok_and(|sets| sets.effective & SYS_ADMIN != 0);
+    let choose = |there: bool, kind: u32| if there { kind } else { 0 };
+    let kinds = choose(namespaces.mount, namespace::MOUNT)
+        | choose(namespaces.pid, namespace::PID)
+        | choose(namespaces.net, namespace::NETWORK)
+        | choose(namespaces.ipc, namespace::IPC)
+        | choose(!privileged, namespace::USER);
+    in_child(|| {
+        if namespace::unshare(kinds).is_ok() {
+            in_first_process()
+        } else {
+            0
+        }
+    })
+}
+
+/// Only a child is in the new pid namespace.
+fn in_first_process() -> u8 {
+    // SAFETY: this is the child of a fork and has one thread; its child makes plain system calls and ends.
+    match unsafe { fork_plain(0) } {
+        Ok(Forked::Child) => exit_group(i32::from(mount_all())),
+        Ok(Forked::Parent(_, pidfd)) => match crate::wait::wait(&pidfd).map(|dead| dead.ending) {
+            Ok(crate::wait::Ending::Exited(bits)) => bits as u8,
+            _ => 0,
+        },
+        Err(_) => 0,
+    }
+}
+
+/// Makes each file system without attaching it anywhere.
+fn mount_all() -> u8 {
+    let choose = |made: bool, bit: u8| if made { bit } else { 0 };
+    choose(make(c"proc", &[]), PROC)
+        | choose(
+            make(c"proc", &[(c"hidepid", Some(c"invisible"))]),
+            PROC_HIDEPID,
+        )
+        | choose(make(c"proc", &[(c"subset", Some(c"pid"))]), PROC_SUBSET)
+        | choose(make(c"sysfs", &[]), SYSFS)
+        | choose(make(c"mqueue", &[]), MQUEUE)
+        | choose(make(c"devpts", &[(c"newinstance", None)]), DEVPTS)
+}
+
+fn make(kind: &CStr, options: &[(&CStr, Option<&CStr>)]) -> bool {
+    let Ok(context) = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC) else {
+        return false;
+    };
+    let accepted = options.iter().all(|(name, value)| match value {
+        Some(value) => fsconfig_set_string(&context, *name, *value).is_ok(),
+        None => fsconfig_set_flag(&context, *name).is_ok(),
+    });
+    accepted
+        && fsconfig_create(&context).is_ok()
+        && fsmount(
+            &context,
+            FsMountFlags::FSMOUNT_CLOEXEC,
+            MountAttrFlags::empty(),
+        )
+        .is_ok()
+}
