@@ -4,13 +4,12 @@
 //! and moves the link: a crash leaves the old units or the new ones, never some of each.
 
 use std::fs;
-use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use crate::files::{
-    FileError, entries, failed, make_open_directory, read_if_there, remove_if_there, sync_parent,
-    write_new,
+    self, FileError, entries, failed, make_open_directory, read_if_there, remove_if_empty,
+    remove_if_there, remove_tree, step, sync_parent, write_new,
 };
 
 /// Longest name of a file (NAME_MAX).
@@ -59,6 +58,7 @@ pub enum Error {
 /// When a file cannot be written or a name is taken.
 pub fn attach(state: &Path, portable: &str, units: &[UnitText]) -> Result<(), Error> {
     check_name(portable)?;
+    let _lock = files::lock(state)?;
     for unit in units {
         check_name(&unit.name)?;
         unit.drop_ins
@@ -84,9 +84,12 @@ pub fn attach(state: &Path, portable: &str, units: &[UnitText]) -> Result<(), Er
 /// # Errors
 /// When a file cannot be removed.
 pub fn detach(state: &Path, portable: &str) -> Result<Vec<String>, Error> {
+    let _lock = files::lock(state)?;
     let names = units(state, portable)?;
     if !names.is_empty() {
         change(state, portable, &[])?;
+    } else if current(state)?.is_none() {
+        clear(state)?;
     }
     Ok(names)
 }
@@ -147,7 +150,7 @@ fn check_name(name: &str) -> Result<(), Error> {
 
 /// Makes the next generation: the units of the others as they are, those of `portable` anew.
 fn change(state: &Path, portable: &str, units: &[UnitText]) -> Result<(), Error> {
-    let old = fs::canonicalize(link(state)).ok();
+    let old = current(state)?;
     let new = generations(state).join(next(old.as_deref()));
     remove_tree(&new)?;
     make_open_directory(&new.join(OWNERS))?;
@@ -159,12 +162,41 @@ fn change(state: &Path, portable: &str, units: &[UnitText]) -> Result<(), Error>
             carry_over(old, &new, &owner, &names)?;
         }
     }
+    if units.is_empty() && entries(&new.join(OWNERS))?.is_empty() {
+        return clear(state);
+    }
     if !units.is_empty() {
         write(&new, portable, units)?;
     }
+    for folder in entries(&new)?.iter().filter(|path| path.is_dir()) {
+        sync_parent(&folder.join("any"))?;
+    }
     sync_parent(&new.join("any"))?;
     point(state, &new)?;
-    old.map_or(Ok(()), |old| remove_tree(&old))
+    let mut unused = entries(&generations(state))?;
+    unused.retain(|generation| *generation != new);
+    Ok(unused
+        .iter()
+        .try_for_each(|generation| remove_tree(generation))?)
+}
+
+/// The generation in use; none before the first attach.
+fn current(state: &Path) -> Result<Option<PathBuf>, Error> {
+    match fs::read_link(link(state)) {
+        Ok(target) => Ok(Some(state.join(target))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed("read", &link(state))(error).into()),
+    }
+}
+
+/// Nothing is attached any more: nothing stays. The link goes first, and with it all units at once.
+fn clear(state: &Path) -> Result<(), Error> {
+    remove_if_there(&link(state))?;
+    sync_parent(&link(state))?;
+    for generation in entries(&generations(state))? {
+        remove_tree(&generation)?;
+    }
+    Ok(remove_if_empty(&generations(state))?)
 }
 
 /// Generations alternate between two names: at most one is not in use.
@@ -176,25 +208,24 @@ fn next(old: Option<&Path>) -> &'static str {
     }
 }
 
+/// The files of a generation never change, so two generations may share them.
 fn carry_over(old: &Path, new: &Path, owner: &str, names: &[String]) -> Result<(), Error> {
     for name in names {
-        copy(&old.join(name), &new.join(name))?;
+        files::link(&old.join(name), &new.join(name))?;
         let folder = format!("{name}.d");
         for drop_in in entries(&old.join(&folder))? {
             make_open_directory(&new.join(&folder))?;
-            copy(
+            files::link(
                 &drop_in,
                 &new.join(&folder)
                     .join(drop_in.file_name().unwrap_or_default()),
             )?;
         }
     }
-    copy(&old.join(OWNERS).join(owner), &new.join(OWNERS).join(owner))
-}
-
-/// The files of a generation never change, so two generations may share them.
-fn copy(from: &Path, to: &Path) -> Result<(), Error> {
-    Ok(fs::hard_link(from, to).map_err(failed("carry over", from))?)
+    Ok(files::link(
+        &old.join(OWNERS).join(owner),
+        &new.join(OWNERS).join(owner),
+    )?)
 }
 
 fn write(new: &Path, portable: &str, units: &[UnitText]) -> Result<(), Error> {
@@ -222,18 +253,11 @@ fn point(state: &Path, new: &Path) -> Result<(), Error> {
     let staged = state.join(".attached.new");
     remove_if_there(&staged)?;
     let target = Path::new("attached.d").join(new.file_name().unwrap_or_default());
-    symlink(target, &staged).map_err(failed("make", &staged))?;
-    fs::rename(&staged, link(state)).map_err(failed("replace", &link(state)))?;
+    step()
+        .and_then(|()| symlink(target, &staged))
+        .map_err(failed("make", &staged))?;
+    files::rename(&staged, &link(state))?;
     Ok(sync_parent(&link(state))?)
-}
-
-fn remove_tree(path: &Path) -> Result<(), Error> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(failed("remove", path)(error).into())
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]
@@ -317,5 +341,71 @@ mod tests {
         attach(state.path(), "a", &[unit("a.service", "two")]).unwrap();
         assert_eq!(text(state.path(), "a.service").as_deref(), Some("two"));
         assert_eq!(text(state.path(), "x.service"), None);
+    }
+
+    #[test]
+    fn the_last_to_go_takes_everything_along() {
+        let state = tempfile::tempdir().unwrap();
+        attach(state.path(), "a", &[unit("a.service", "one")]).unwrap();
+        detach(state.path(), "a").unwrap();
+        assert_eq!(entries(state.path()).unwrap(), Vec::<PathBuf>::new());
+    }
+
+    /// What is attached, in words.
+    fn all(state: &Path) -> String {
+        let names = ["a.service", "a.socket", "b.service"];
+        let texts = names.map(|name| text(state, name).map(|text| format!("{name}={text}")));
+        let drop_ins = names.map(|name| {
+            text(state, &format!("{name}.d/10-root.conf")).map(|text| format!("{name}/{text}"))
+        });
+        texts
+            .into_iter()
+            .chain(drop_ins)
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    fn two_portables() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        attach(folder.path(), "b", &[unit("b.service", "other")]).unwrap();
+        attach(folder.path(), "a", &[unit("a.service", "one")]).unwrap();
+        folder
+    }
+
+    const OLD: &str = "a.service=one b.service=other a.service/drop-in b.service/drop-in";
+
+    #[test]
+    fn a_power_cut_leaves_the_old_units_or_the_new_ones() {
+        const NEW: &str = "a.service=two a.socket=three b.service=other a.service/drop-in a.socket/drop-in b.service/drop-in";
+        let change = |state: &Path| {
+            attach(
+                state,
+                "a",
+                &[unit("a.service", "two"), unit("a.socket", "three")],
+            )
+        };
+        crate::files::power::at_each_step(two_portables, change, |state, done| {
+            let found = all(state);
+            assert!(found == NEW || (!done && found == OLD), "{found}");
+            change(state).unwrap();
+            assert_eq!(all(state), NEW);
+            assert_eq!(entries(&state.join("attached.d")).unwrap().len(), 1);
+        });
+    }
+
+    #[test]
+    fn a_power_cut_during_detach_leaves_all_units_or_none() {
+        const NEW: &str = "b.service=other b.service/drop-in";
+        crate::files::power::at_each_step(
+            two_portables,
+            |state| detach(state, "a"),
+            |state, done| {
+                let found = all(state);
+                assert!(found == NEW || (!done && found == OLD), "{found}");
+                detach(state, "a").unwrap();
+                assert_eq!(all(state), NEW);
+            },
+        );
     }
 }

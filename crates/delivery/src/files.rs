@@ -1,4 +1,6 @@
 //! Files that are replaced whole: written beside, synced, renamed, and the directory synced.
+//!
+//! Every change to the disk goes through here and first through [`step`], at which tests let the power fail.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -30,19 +32,15 @@ pub(crate) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error
 
 /// Makes a directory and its parents; what is made is for its owner alone.
 pub(crate) fn make_directory(path: &Path) -> Result<(), FileError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
+    step()
+        .and_then(|()| DirBuilder::new().recursive(true).mode(0o700).create(path))
         .map_err(failed("make", path))
 }
 
 /// Makes a directory that others may look into.
 pub(crate) fn make_open_directory(path: &Path) -> Result<(), FileError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(path)
+    step()
+        .and_then(|()| DirBuilder::new().recursive(true).mode(0o755).create(path))
         .map_err(failed("make", path))
 }
 
@@ -50,22 +48,29 @@ pub(crate) fn make_open_directory(path: &Path) -> Result<(), FileError> {
 pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {
     let staged = beside(path);
     write_new(&staged, content, mode)?;
-    fs::rename(&staged, path).map_err(failed("replace", path))?;
+    rename(&staged, path)?;
     sync_parent(path)
 }
 
 /// Writes a file that is not there yet and syncs it.
 pub(crate) fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {
     remove_if_there(path)?;
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)
-        .map_err(failed("make", path))?;
-    file.write_all(content)
-        .and_then(|()| file.sync_all())
-        .map_err(failed("write", path))
+    let made = step().and_then(|()| {
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(path)
+    });
+    let mut file = made.map_err(failed("make", path))?;
+    let (first, second) = content.split_at(content.len() / 2);
+    let write = |file: &mut File| {
+        file.write_all(first)?;
+        step()?;
+        file.write_all(second)?;
+        file.sync_all()
+    };
+    write(&mut file).map_err(failed("write", path))
 }
 
 /// A name in the same directory that no reader takes for the file.
@@ -77,17 +82,117 @@ fn beside(path: &Path) -> PathBuf {
 /// Makes a rename or removal in a file's directory last.
 pub(crate) fn sync_parent(path: &Path) -> Result<(), FileError> {
     let parent = path.parent().unwrap_or(Path::new("/"));
-    File::open(parent)
+    step()
+        .and_then(|()| File::open(parent))
         .and_then(|directory| directory.sync_all())
         .map_err(failed("sync", parent))
 }
 
 /// Removes a file; says whether it was there.
 pub(crate) fn remove_if_there(path: &Path) -> Result<bool, FileError> {
-    match fs::remove_file(path) {
+    match step().and_then(|()| fs::remove_file(path)) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(failed("remove", path)(error)),
+    }
+}
+
+/// Gives a file another name, in place of what had it.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
+    step()
+        .and_then(|()| fs::rename(from, to))
+        .map_err(failed("replace", to))
+}
+
+/// Gives a file a second name.
+pub(crate) fn link(from: &Path, to: &Path) -> Result<(), FileError> {
+    step()
+        .and_then(|()| fs::hard_link(from, to))
+        .map_err(failed("carry over", from))
+}
+
+/// Removes a directory and all that is in it; one that is not there is fine.
+pub(crate) fn remove_tree(path: &Path) -> Result<(), FileError> {
+    match step().and_then(|()| fs::remove_dir_all(path)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a directory if nothing is in it.
+pub(crate) fn remove_if_empty(path: &Path) -> Result<(), FileError> {
+    use io::ErrorKind::{DirectoryNotEmpty, NotFound};
+    match step().and_then(|()| fs::remove_dir(path)) {
+        Err(error) if !matches!(error.kind(), DirectoryNotEmpty | NotFound) => {
+            Err(failed("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Keeps other commands from changing the same state until the value is dropped. The directory itself is locked, so
+/// that the lock leaves no file behind.
+pub(crate) fn lock(state: &Path) -> Result<File, FileError> {
+    make_open_directory(state)?;
+    let directory = File::open(state).map_err(failed("open", state))?;
+    let locked = rustix::fs::flock(&directory, rustix::fs::FlockOperation::LockExclusive);
+    locked.map_err(|errno| failed("lock", state)(errno.into()))?;
+    Ok(directory)
+}
+
+/// Comes before every change to the disk.
+#[cfg(not(test))]
+pub(crate) fn step() -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) use power::step;
+
+/// A power supply that fails: nothing happens after the steps it allows.
+#[cfg(test)]
+pub(crate) mod power {
+    use std::cell::Cell;
+    use std::io;
+
+    thread_local! {
+        static STEPS_LEFT: Cell<u32> = const { Cell::new(u32::MAX) };
+    }
+
+    pub(crate) fn step() -> io::Result<()> {
+        let left = STEPS_LEFT.get();
+        STEPS_LEFT.set(left.saturating_sub(1));
+        if left == 0 {
+            Err(io::Error::other("the power failed"))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Lets `action` go so many steps; says whether it came to its end.
+    pub(crate) fn fails_after<T, E>(steps: u32, action: impl FnOnce() -> Result<T, E>) -> bool {
+        STEPS_LEFT.set(steps);
+        let done = action().is_ok();
+        STEPS_LEFT.set(u32::MAX);
+        done
+    }
+
+    /// Lets the power fail before each step of `action` in turn, each time from `before`, and shows `after` what is
+    /// then on the disk and whether the action came to its end.
+    pub(crate) fn at_each_step<T, E>(
+        mut before: impl FnMut() -> tempfile::TempDir,
+        mut action: impl FnMut(&std::path::Path) -> Result<T, E>,
+        mut after: impl FnMut(&std::path::Path, bool),
+    ) {
+        for steps in 0.. {
+            let folder = before();
+            let done = fails_after(steps, || action(folder.path()));
+            after(folder.path(), done);
+            if done {
+                assert!(steps > 3, "the action has no steps");
+                return;
+            }
+        }
     }
 }
 

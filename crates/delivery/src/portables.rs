@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::files::{
-    FileError, entries, failed, make_directory, read_if_there, remove_if_there, replace,
-    sync_parent,
+    FileError, entries, lock, make_directory, read_if_there, remove_if_empty, remove_if_there,
+    remove_tree, replace, sync_parent,
 };
 use crate::grants::Grants;
 use crate::version::compare;
@@ -202,6 +202,7 @@ impl Portables {
     /// When it cannot be written.
     pub fn put(&self, portable: &Portable) -> Result<(), Error> {
         let path = self.file(&portable.name)?;
+        let _lock = lock(&self.state)?;
         make_directory(path.parent().unwrap_or(&self.state))?;
         // The floor first: after a power cut between the two, an older version is refused, not let in.
         self.raise(portable)?;
@@ -231,12 +232,13 @@ impl Portables {
     /// When it cannot be removed.
     pub fn remove(&self, name: &str) -> Result<(), Error> {
         let path = self.file(name)?;
-        if remove_if_there(&path)? {
-            let folder = path.parent().unwrap_or(&self.state).to_owned();
-            std::fs::remove_dir(&folder).map_err(failed("remove", &folder))?;
-            sync_parent(&folder)?;
-        }
-        Ok(())
+        let _lock = lock(&self.state)?;
+        remove_if_there(&path)?;
+        // Also where a power cut came between the two before.
+        let folder = path.parent().unwrap_or(&self.state);
+        remove_tree(folder)?;
+        remove_if_empty(&self.folder())?;
+        Ok(sync_parent(&self.folder())?)
     }
 
     /// What is remembered of a name.
@@ -252,6 +254,7 @@ impl Portables {
     /// # Errors
     /// As [`Portables::put`].
     pub fn forget(&self, name: &str) -> Result<(), Error> {
+        let _lock = lock(&self.state)?;
         self.write_lines(name, None)
     }
 
@@ -449,5 +452,45 @@ mod tests {
             records.remembered("hello"),
             Err(Error::Damaged { .. })
         ));
+    }
+
+    fn installed() -> tempfile::TempDir {
+        let state = tempfile::tempdir().unwrap();
+        Portables::new(state.path())
+            .put(&portable("1.0", b"a"))
+            .unwrap();
+        state
+    }
+
+    #[test]
+    fn a_power_cut_never_lowers_what_is_remembered_nor_damages_a_record() {
+        let put = |state: &Path| Portables::new(state).put(&portable("1.1", b"a"));
+        crate::files::power::at_each_step(installed, put, |state, done| {
+            let records = Portables::new(state);
+            let current = records.get("hello").unwrap().unwrap().current;
+            let highest = records.remembered("hello").unwrap().unwrap().highest;
+            let states = [("1.0", "1.0"), ("1.0", "1.1"), ("1.1", "1.1")];
+            assert!(
+                states.contains(&(&current, &highest)),
+                "{current} {highest}"
+            );
+            assert!(!done || current == "1.1");
+            put(state).unwrap();
+        });
+    }
+
+    #[test]
+    fn a_power_cut_during_removal_leaves_a_record_that_can_be_removed_again() {
+        crate::files::power::at_each_step(
+            installed,
+            |state| Portables::new(state).remove("hello"),
+            |state, done| {
+                let records = Portables::new(state);
+                assert!(records.get("hello").unwrap().is_none() || !done);
+                records.remove("hello").unwrap();
+                assert_eq!(records.list().unwrap(), []);
+                assert_eq!(entries(state).unwrap(), [state.join("remembered")]);
+            },
+        );
     }
 }

@@ -59,7 +59,7 @@ pub struct Error {
 #[must_use]
 pub fn paths(portable: &str, directories: &Directories, places: &Places) -> Vec<PathBuf> {
     let mut paths = vec![
-        places.state.join("journal").join(portable),
+        places.state.join("journal/portables").join(portable),
         places.config.join("portables").join(portable),
     ];
     let kinds = [

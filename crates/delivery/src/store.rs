@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, Hasher};
 use crate::files::{
-    FileError, entries, failed, make_directory, read_if_there, remove_if_there, replace,
-    sync_parent,
+    FileError, entries, failed, make_directory, read_if_there, remove_if_there, rename, replace,
+    step, sync_parent,
 };
 
 /// Bytes copied at once.
@@ -199,15 +199,14 @@ impl Store {
             return Ok(path);
         }
         let readable = fs::Permissions::from_mode(0o400);
-        staging
-            .file
-            .set_permissions(readable)
+        step()
+            .and_then(|()| staging.file.set_permissions(readable))
             .map_err(failed("protect", &staging.path))?;
         staging
             .file
             .sync_all()
             .map_err(failed("sync", &staging.path))?;
-        fs::rename(&staging.path, &path).map_err(failed("name", &path))?;
+        rename(&staging.path, &path)?;
         sync_parent(&path)?;
         remove_if_there(&staging.path.with_extension("state"))?;
         // A rename changes a file's times, so the identity is that of the named file.
@@ -457,6 +456,30 @@ mod tests {
         assert_eq!(
             entries(&store.directory).unwrap(),
             [store.directory.join("staging")]
+        );
+    }
+
+    #[test]
+    fn a_power_cut_leaves_an_image_that_is_whole_or_none_and_the_next_try_keeps_it() {
+        let keep = |state: &Path| {
+            let store = Store::open(state)?;
+            let (staging, digest, _) = store.copy_in(&mut &b"an image"[..], 1 << 20)?;
+            store.keep(staging, &digest)
+        };
+        crate::files::power::at_each_step(
+            || tempfile::tempdir().unwrap(),
+            keep,
+            |state, done| {
+                let store = Store::open(state).unwrap();
+                let digest = Digest::of(b"an image");
+                assert!(store.verify(&digest).is_ok() || !done);
+                keep(state).unwrap();
+                store.verify(&digest).unwrap();
+                assert_eq!(
+                    entries(&store.directory.join("staging")).unwrap(),
+                    Vec::<PathBuf>::new()
+                );
+            },
         );
     }
 }
