@@ -149,6 +149,41 @@ pub(crate) fn step() -> io::Result<()> {
 #[cfg(test)]
 pub(crate) use power::step;
 
+/// Reads a file of at most `limit_bytes`; none where there is no such file.
+pub(crate) fn read_if_there(path: &Path, limit_bytes: u64) -> Result<Option<Vec<u8>>, FileError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed("open", path)(error)),
+    };
+    let mut content = Vec::new();
+    file.take(limit_bytes + 1)
+        .read_to_end(&mut content)
+        .map_err(failed("read", path))?;
+    if content.len() as u64 > limit_bytes {
+        return Err(failed("read", path)(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it has more than {limit_bytes} bytes"),
+        )));
+    }
+    Ok(Some(content))
+}
+
+/// The entries of a directory, sorted by name; none where there is no such directory.
+pub(crate) fn entries(path: &Path) -> Result<Vec<PathBuf>, FileError> {
+    let listing = match fs::read_dir(path) {
+        Ok(listing) => listing,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed("list", path)(error)),
+    };
+    let mut paths = listing
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(failed("list", path))?;
+    paths.sort();
+    Ok(paths)
+}
+
 /// A power supply that fails: nothing happens after the steps it allows.
 #[cfg(test)]
 pub(crate) mod power {
@@ -194,39 +229,4 @@ pub(crate) mod power {
             }
         }
     }
-}
-
-/// Reads a file of at most `limit_bytes`; none where there is no such file.
-pub(crate) fn read_if_there(path: &Path, limit_bytes: u64) -> Result<Option<Vec<u8>>, FileError> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed("open", path)(error)),
-    };
-    let mut content = Vec::new();
-    file.take(limit_bytes + 1)
-        .read_to_end(&mut content)
-        .map_err(failed("read", path))?;
-    if content.len() as u64 > limit_bytes {
-        return Err(failed("read", path)(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("it has more than {limit_bytes} bytes"),
-        )));
-    }
-    Ok(Some(content))
-}
-
-/// The entries of a directory, sorted by name; none where there is no such directory.
-pub(crate) fn entries(path: &Path) -> Result<Vec<PathBuf>, FileError> {
-    let listing = match fs::read_dir(path) {
-        Ok(listing) => listing,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed("list", path)(error)),
-    };
-    let mut paths = listing
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(failed("list", path))?;
-    paths.sort();
-    Ok(paths)
 }
