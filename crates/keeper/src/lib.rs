@@ -59,7 +59,7 @@ fn doing(action: &'static str) -> impl Fn(Errno) -> Failure {
 
 /// Is the keeper, until its end.
 ///
-/// `arguments` are those behind `coracled keeper`; they go on to `coracled manager` and `coracled log` as they are, except
+/// All paths in the arguments must be absolute. `arguments` are those behind `coracled keeper`; they go on to `coracled manager` and `coracled log` as they are, except
 /// for what the keeper says to its own successor. `executor` is the program that every spawned child runs first.
 pub fn run(arguments: Vec<OsString>, executor: &'static [u8]) -> ! {
     match begin(arguments, executor)
@@ -99,6 +99,8 @@ fn begin(arguments: Vec<OsString>, executor: &'static [u8]) -> Result<Keeper, Fa
         kernel::descriptor::close_range(3, u32::MAX)
             .map_err(doing("close inherited descriptors"))?;
     }
+    // So that no file system stays busy for as long as this process lives.
+    rustix::process::chdir(c"/").map_err(doing("enter the root directory"))?;
     let before = kernel::process::limit(kernel::process::LIMIT_OPEN_FILES)
         .map_err(doing("read the limit of descriptors"))?;
     let open_files = match &inventory {

@@ -6,6 +6,8 @@
 
 use core::fmt;
 
+mod command;
+mod event;
 mod text;
 
 pub use text::{Reader, Writer};
@@ -424,295 +426,217 @@ const fn bit(condition: bool, bit: u32) -> u32 {
     if condition { bit } else { 0 }
 }
 
-impl<'a> Command<'a> {
-    /// Encodes the command. A label or name that is too long is cut: check it before.
-    #[must_use]
-    pub fn encode(&self) -> Encoded {
-        let numbered = ChildKey::default();
-        match *self {
-            Self::Spawn(spawn) => {
-                let flags = bit(spawn.new_pid_namespace, flag::NEW_PID_NAMESPACE)
-                    | bit(spawn.own_executor, flag::OWN_EXECUTOR)
-                    | bit(spawn.cgroup, flag::CGROUP);
-                Encoded::build(kind::SPAWN, spawn.key, flags, |body| {
-                    body.u32(spawn.role);
-                    body.u16(u16::from(spawn.kept));
-                    body.text(spawn.label, LABEL_BYTES_MAX);
-                })
-            }
-            Self::Signal { key, signal } => {
-                Encoded::build(kind::SIGNAL, key, 0, |body| body.i32(signal))
-            }
-            Self::Reap { key } => Encoded::build(kind::REAP, key, 0, |_| {}),
-            Self::Watch { key, role, pid } => Encoded::build(kind::WATCH, key, 0, |body| {
-                body.u32(role);
-                body.u32(pid);
-            }),
-            Self::Hold { class, name } => Encoded::build(kind::HOLD, numbered, 0, |body| {
-                body.u16(class as u16);
-                body.text(name, NAME_BYTES_MAX);
-            }),
-            Self::Drop { class, name } => Encoded::build(kind::DROP, numbered, 0, |body| {
-                body.u16(class as u16);
-                body.text(name, NAME_BYTES_MAX);
-            }),
-            Self::Inventory => Encoded::build(kind::INVENTORY, numbered, 0, |_| {}),
-            Self::RestartManager => Encoded::build(kind::RESTART_MANAGER, numbered, 0, |_| {}),
-            Self::Reexec => Encoded::build(kind::REEXEC, numbered, 0, |_| {}),
-            Self::Shutdown {
-                leave_children,
-                timeout_ms,
-                status,
-            } => Encoded::build(
-                kind::SHUTDOWN,
-                numbered,
-                bit(leave_children, flag::LEAVE_CHILDREN),
-                |body| {
-                    body.u32(timeout_ms);
-                    body.u16(u16::from(status));
-                },
-            ),
-        }
-    }
-
-    /// Reads a command.
-    pub fn decode(bytes: &'a [u8]) -> Result<Self, Malformed> {
-        let header = Header::decode(bytes)?;
-        let mut body = Reader::new(bytes.get(HEADER_BYTES..).unwrap_or_default());
-        let command = Self::decode_body(header, &mut body)?;
-        body.finish()?;
-        Ok(command)
-    }
-
-    fn decode_body(header: Header, body: &mut Reader<'a>) -> Result<Self, Malformed> {
-        let key = header.key;
-        Ok(match header.kind {
-            kind::SPAWN => Self::Spawn(decode_spawn(header, body)?),
-            kind::SIGNAL => Self::Signal {
-                key,
-                signal: body.i32()?,
-            },
-            kind::REAP => Self::Reap { key },
-            kind::WATCH => Self::Watch {
-                key,
-                role: body.u32()?,
-                pid: body.u32()?,
-            },
-            kind::HOLD => Self::Hold {
-                class: decode_class(body)?,
-                name: body.text(NAME_BYTES_MAX)?,
-            },
-            kind::DROP => Self::Drop {
-                class: decode_class(body)?,
-                name: body.text(NAME_BYTES_MAX)?,
-            },
-            kind::INVENTORY => Self::Inventory,
-            kind::RESTART_MANAGER => Self::RestartManager,
-            kind::REEXEC => Self::Reexec,
-            kind::SHUTDOWN => Self::Shutdown {
-                leave_children: header.has(flag::LEAVE_CHILDREN),
-                timeout_ms: body.u32()?,
-                status: u8::try_from(body.u16()?).map_err(|_| Malformed::Field)?,
-            },
-            other => return Err(Malformed::Kind(other)),
-        })
-    }
-}
-
 fn decode_class(body: &mut Reader<'_>) -> Result<Class, Malformed> {
     Class::from_number(body.u16()?).ok_or(Malformed::Field)
 }
 
-fn decode_spawn<'a>(header: Header, body: &mut Reader<'a>) -> Result<Spawn<'a>, Malformed> {
-    let role = body.u32()?;
-    let kept = u8::try_from(body.u16()?).map_err(|_| Malformed::Field)?;
-    if usize::from(kept) > KEPT_MAX {
-        return Err(Malformed::Field);
-    }
-    Ok(Spawn {
-        key: header.key,
-        role,
-        new_pid_namespace: header.has(flag::NEW_PID_NAMESPACE),
-        own_executor: header.has(flag::OWN_EXECUTOR),
-        cgroup: header.has(flag::CGROUP),
-        kept,
-        label: body.text(LABEL_BYTES_MAX)?,
-    })
-}
+#[cfg(test)]
+mod tests {
+    use super::{
+        ChildKey, ChildState, Class, Command, DESCRIPTORS_MAX, Event, Exit, HEADER_BYTES, Header,
+        KEPT_MAX, LABEL_BYTES_MAX, MESSAGE_BYTES_MAX, Malformed, NAME_BYTES_MAX, Spawn,
+    };
 
-/// [`Exit`] and [`ChildState`] as two numbers.
-mod ending {
-    use super::{ChildState, Exit, Malformed, Reader, Writer};
+    const KEY: ChildKey = ChildKey {
+        unit: u64::MAX,
+        incarnation: 2,
+        command: 3,
+    };
 
-    const RUNNING: u16 = 0;
-    const CODE: u16 = 1;
-    const KILLED: u16 = 2;
-    const DUMPED: u16 = 3;
-    const UNKNOWN: u16 = 4;
-
-    pub(super) fn write(body: &mut Writer<'_>, state: ChildState) {
-        let (how, value) = match state {
-            ChildState::Running => (RUNNING, 0),
-            ChildState::Exited(Exit::Code(code)) => (CODE, code),
-            ChildState::Exited(Exit::Killed {
-                signal,
-                dumped: false,
-            }) => (KILLED, signal),
-            ChildState::Exited(Exit::Killed {
-                signal,
-                dumped: true,
-            }) => (DUMPED, signal),
-            ChildState::Exited(Exit::Unknown) => (UNKNOWN, 0),
+    fn commands(name: &[u8]) -> Vec<Command<'_>> {
+        let spawn = Spawn {
+            key: KEY,
+            role: 9,
+            new_pid_namespace: true,
+            own_executor: false,
+            cgroup: true,
+            kept: KEPT_MAX as u8,
+            label: name.get(..LABEL_BYTES_MAX).unwrap_or(name),
         };
-        body.u16(how);
-        body.i32(value);
+        vec![
+            Command::Spawn(spawn),
+            Command::Spawn(Spawn {
+                new_pid_namespace: false,
+                own_executor: true,
+                cgroup: false,
+                kept: 0,
+                ..spawn
+            }),
+            Command::Signal {
+                key: KEY,
+                signal: 64,
+            },
+            Command::Reap { key: KEY },
+            Command::Watch {
+                key: KEY,
+                role: 1,
+                pid: 77,
+            },
+            Command::Hold {
+                class: Class::FdStore,
+                name,
+            },
+            Command::Drop {
+                class: Class::Log,
+                name,
+            },
+            Command::Inventory,
+            Command::RestartManager,
+            Command::Reexec,
+            Command::Shutdown {
+                leave_children: true,
+                timeout_ms: 5,
+                status: 255,
+            },
+        ]
     }
 
-    pub(super) fn read(body: &mut Reader<'_>) -> Result<ChildState, Malformed> {
-        let how = body.u16()?;
-        let value = body.i32()?;
-        Ok(match how {
-            RUNNING => ChildState::Running,
-            CODE => ChildState::Exited(Exit::Code(value)),
-            KILLED => ChildState::Exited(Exit::Killed {
-                signal: value,
+    fn events(name: &[u8]) -> Vec<Event<'_>> {
+        let label = name.get(..LABEL_BYTES_MAX).unwrap_or(name);
+        let ends = [
+            Exit::Code(-1),
+            Exit::Killed {
+                signal: 9,
                 dumped: false,
-            }),
-            DUMPED => ChildState::Exited(Exit::Killed {
-                signal: value,
+            },
+            Exit::Killed {
+                signal: 11,
                 dumped: true,
-            }),
-            UNKNOWN => ChildState::Exited(Exit::Unknown),
-            _ => return Err(Malformed::Field),
-        })
-    }
-}
-
-impl<'a> Event<'a> {
-    /// Encodes the event. A label or name that is too long is cut.
-    #[must_use]
-    pub fn encode(&self) -> Encoded {
-        let none = ChildKey::default();
-        match *self {
-            Self::Hello {
-                pid,
-                restarts,
-                init,
-                adopt_only,
-            } => {
-                let flags = bit(init, flag::INIT) | bit(adopt_only, flag::ADOPT_ONLY);
-                Encoded::build(kind::HELLO, none, flags, |body| {
-                    body.u32(pid);
-                    body.u32(restarts);
-                })
-            }
-            Self::Spawned { key, role, pid } => Encoded::build(kind::SPAWNED, key, 0, |body| {
-                body.u32(role);
-                body.u32(pid);
-            }),
-            Self::SpawnFailed { key, role, errno } => {
-                Encoded::build(kind::SPAWN_FAILED, key, 0, |body| {
-                    body.u32(role);
-                    body.i32(errno);
-                })
-            }
-            Self::Exited {
-                key,
-                role,
-                pid,
-                exit,
-            } => Encoded::build(kind::EXITED, key, 0, |body| {
-                body.u32(role);
-                body.u32(pid);
-                ending::write(body, ChildState::Exited(exit));
-            }),
-            Self::Child {
-                key,
-                role,
-                pid,
-                state,
-                watched,
+            },
+            Exit::Unknown,
+        ];
+        let mut events = vec![
+            Event::Hello {
+                pid: 1,
+                restarts: 2,
+                init: true,
+                adopt_only: false,
+            },
+            Event::Hello {
+                pid: 1,
+                restarts: 2,
+                init: false,
+                adopt_only: true,
+            },
+            Event::Spawned {
+                key: KEY,
+                role: 1,
+                pid: 2,
+            },
+            Event::SpawnFailed {
+                key: KEY,
+                role: 1,
+                errno: 2,
+            },
+            Event::Child {
+                key: KEY,
+                role: 1,
+                pid: 2,
+                state: ChildState::Running,
+                watched: true,
                 label,
-            } => Encoded::build(kind::CHILD, key, bit(watched, flag::WATCHED), |body| {
-                body.u32(role);
-                body.u32(pid);
-                ending::write(body, state);
-                body.text(label, LABEL_BYTES_MAX);
-            }),
-            Self::Held { class, name } => Encoded::build(kind::HELD, none, 0, |body| {
-                body.u16(class as u16);
-                body.text(name, NAME_BYTES_MAX);
-            }),
-            Self::InventoryEnd => Encoded::build(kind::INVENTORY_END, none, 0, |_| {}),
-            Self::SignalReceived { signal } => {
-                Encoded::build(kind::SIGNAL_RECEIVED, none, 0, |body| body.i32(signal))
+            },
+            Event::Held {
+                class: Class::Api,
+                name,
+            },
+            Event::InventoryEnd,
+            Event::SignalReceived { signal: 15 },
+            Event::Refused {
+                kind: 7,
+                key: KEY,
+                errno: 1,
+            },
+        ];
+        events.extend(ends.map(|exit| Event::Exited {
+            key: KEY,
+            role: 1,
+            pid: 2,
+            exit,
+        }));
+        events.extend(ends.map(|exit| Event::Child {
+            key: KEY,
+            role: 1,
+            pid: 2,
+            state: ChildState::Exited(exit),
+            watched: false,
+            label,
+        }));
+        events
+    }
+
+    #[test]
+    fn every_message_comes_back_as_it_was_even_with_the_longest_name() {
+        let longest = [b'n'; NAME_BYTES_MAX];
+        for name in [b"".as_slice(), b"web.service|1", &longest] {
+            for command in commands(name) {
+                assert_eq!(Command::decode(command.encode().as_bytes()), Ok(command));
             }
-            Self::Refused { kind, key, errno } => Encoded::build(kind::REFUSED, key, 0, |body| {
-                body.u16(kind);
-                body.i32(errno);
-            }),
+            for event in events(name) {
+                assert_eq!(Event::decode(event.encode().as_bytes()), Ok(event));
+            }
         }
     }
 
-    /// Reads an event.
-    pub fn decode(bytes: &'a [u8]) -> Result<Self, Malformed> {
-        let header = Header::decode(bytes)?;
-        let mut body = Reader::new(bytes.get(HEADER_BYTES..).unwrap_or_default());
-        let event = Self::decode_body(header, &mut body)?;
-        body.finish()?;
-        Ok(event)
+    #[test]
+    fn a_message_that_is_cut_or_longer_is_none() {
+        for command in commands(b"web.service") {
+            let encoded = command.encode();
+            let bytes = encoded.as_bytes();
+            for length in 0..bytes.len() {
+                assert_eq!(
+                    Command::decode(&bytes[..length]),
+                    Err(Malformed::Length),
+                    "{command:?} at {length}"
+                );
+            }
+            let longer = [bytes, &[0]].concat();
+            assert_eq!(Command::decode(&longer), Err(Malformed::Length));
+        }
     }
 
-    fn decode_body(header: Header, body: &mut Reader<'a>) -> Result<Self, Malformed> {
-        let key = header.key;
-        Ok(match header.kind {
-            kind::HELLO => Self::Hello {
-                pid: body.u32()?,
-                restarts: body.u32()?,
-                init: header.has(flag::INIT),
-                adopt_only: header.has(flag::ADOPT_ONLY),
-            },
-            kind::SPAWNED => Self::Spawned {
-                key,
-                role: body.u32()?,
-                pid: body.u32()?,
-            },
-            kind::SPAWN_FAILED => Self::SpawnFailed {
-                key,
-                role: body.u32()?,
-                errno: body.i32()?,
-            },
-            kind::EXITED => match (body.u32()?, body.u32()?, ending::read(body)?) {
-                (role, pid, ChildState::Exited(exit)) => Self::Exited {
-                    key,
-                    role,
-                    pid,
-                    exit,
-                },
-                (_, _, ChildState::Running) => return Err(Malformed::Field),
-            },
-            kind::CHILD => Self::Child {
-                key,
-                role: body.u32()?,
-                pid: body.u32()?,
-                state: ending::read(body)?,
-                watched: header.has(flag::WATCHED),
-                label: body.text(LABEL_BYTES_MAX)?,
-            },
-            kind::HELD => Self::Held {
-                class: decode_class(body)?,
-                name: body.text(NAME_BYTES_MAX)?,
-            },
-            kind::INVENTORY_END => Self::InventoryEnd,
-            kind::SIGNAL_RECEIVED => Self::SignalReceived {
-                signal: body.i32()?,
-            },
-            kind::REFUSED => Self::Refused {
-                kind: body.u16()?,
-                key,
-                errno: body.i32()?,
-            },
-            other => return Err(Malformed::Kind(other)),
-        })
+    #[test]
+    fn what_is_not_spoken_here_is_named() {
+        let good = Command::Inventory.encode().as_bytes().to_vec();
+        let with = |place: usize, byte: u8| {
+            let mut bytes = good.clone();
+            bytes[place] = byte;
+            Command::decode(&bytes).map(|_| ())
+        };
+        assert_eq!(with(0, b'x'), Err(Malformed::Magic));
+        assert_eq!(with(4, 2), Err(Malformed::Version(2)));
+        assert_eq!(with(6, 200), Err(Malformed::Kind(200)));
+        assert_eq!(Header::decode(&good).map(|header| header.kind), Ok(7));
+        let event = Event::InventoryEnd.encode();
+        assert!(
+            matches!(Command::decode(event.as_bytes()), Err(Malformed::Kind(_))),
+            "events are no commands"
+        );
+    }
+
+    #[test]
+    fn any_changed_bit_is_an_error_or_another_message_but_never_a_panic() {
+        for command in commands(b"web.service") {
+            let bytes = command.encode().as_bytes().to_vec();
+            for bit in 0..bytes.len() * 8 {
+                let mut changed = bytes.clone();
+                changed[bit / 8] ^= 1 << (bit % 8);
+                if let Ok(other) = Command::decode(&changed) {
+                    assert_eq!(Command::decode(other.encode().as_bytes()), Ok(other));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_sizes_fit_each_other() {
+        let longest = [b'n'; NAME_BYTES_MAX];
+        let held = Event::Held {
+            class: Class::Log,
+            name: &longest,
+        }
+        .encode();
+        assert!(held.as_bytes().len() <= MESSAGE_BYTES_MAX && held.as_bytes().len() > HEADER_BYTES);
+        const { assert!(DESCRIPTORS_MAX <= kernel::message::DESCRIPTORS_MAX) };
     }
 }

@@ -1,4 +1,7 @@
 //! Prints what this host can do, as the planner sees it, and how long it took to ask.
+
+#![allow(clippy::print_stdout)]
+
 fn main() {
     let before = std::time::Instant::now();
     let facts = coracle_kernel::probe::facts();

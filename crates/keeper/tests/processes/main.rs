@@ -1,6 +1,15 @@
 //! The keeper with real processes, as root: this program is at once the tests, the keeper, a manager that hands its channel
 //! to the tests, a log process that does the same, and the executor.
 
+// The same freedoms as in tests with the usual harness, which this one has not: it starts itself in other roles.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)]
+
 extern crate coracle_keeper as keeper;
 
 mod cases;

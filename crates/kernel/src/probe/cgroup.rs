@@ -51,7 +51,7 @@ fn is_read_only(mount: &str) -> bool {
 /// The last mount of version 2, which hides earlier ones of the same place, and whether version 1 is there beside it.
 fn find(table: &str) -> (String, CgroupKind) {
     let mounts = || table.lines().filter_map(place_and_type);
-    let second = mounts().filter(|(_, kind)| *kind == "cgroup2").last();
+    let second = mounts().rfind(|(_, kind)| *kind == "cgroup2");
     // A version 1 hierarchy without a controller (name=systemd) counts too: someone tracks processes in it.
     let first = mounts().any(|(_, kind)| kind == "cgroup");
     match second {
