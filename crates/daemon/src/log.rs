@@ -36,7 +36,11 @@ impl StreamSource for Source {
 
     fn let_go(&mut self, name: &str) -> io::Result<()> {
         let command = Command::Drop { class: Class::Log, name: name.as_bytes() };
-        self.0.send(&command, &[]).map_err(io::Error::other)
+        match self.0.send(&command, &[]) {
+            // The end of the channel is told by `receive`; what is left is read first.
+            Ok(()) | Err(ChannelError::Closed) => Ok(()),
+            Err(error) => Err(io::Error::other(error)),
+        }
     }
 
     fn trouble(&mut self, trouble: &Trouble) {

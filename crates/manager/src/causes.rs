@@ -15,6 +15,7 @@ fn sentence(cause: &Cause) -> String {
             format!("the {} process of {} {}", crate::run::role_name(*role), unit, ending(*status))
         }
         Cause::SpawnFailed { unit, role } => format!("the {} process of {} could not be started", crate::run::role_name(*role), unit),
+        Cause::Signalled { unit } => format!("a client sent a signal to {unit}"),
         Cause::TimedOut { unit, .. } => format!("{} took too long", unit),
         Cause::Notified { unit } => format!("{} said so", unit),
         Cause::AutoRestart { unit, count } => format!("Restart= of {}, number {count}", unit),

@@ -1,0 +1,121 @@
+//! kill -9 of the manager, at any moment, under load: nothing is lost, nothing is done twice, nothing is left.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use support::{Instance, eventually, transient};
+use wire::methods as call;
+use wire::{Client, ClientError, Done, TransientRequest};
+
+/// How often the manager is killed; `CORACLE_KILLS` says otherwise.
+fn kills() -> u32 {
+    std::env::var("CORACLE_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(30)
+}
+
+/// One unit of the ledger: how it is to end.
+fn expected(number: u32) -> i32 {
+    i32::try_from(number % 100).unwrap()
+}
+
+fn name(number: u32) -> String {
+    format!("entry-{number}.service")
+}
+
+/// Starts unit after unit until told to stop; each writes a line and exits with its own status.
+fn load(instance: &Instance, stop: &AtomicBool) -> u32 {
+    let mut number = 0;
+    while !stop.load(Ordering::Relaxed) {
+        number += 1;
+        let script = format!("echo {number}; exit {}", expected(number));
+        let input = TransientRequest {
+            unit: name(number),
+            ..transient(&["Type=oneshot", "RemainAfterExit=yes", "StandardOutput=append:@LEDGER@"], &["/bin/sh", "-c", &script])
+        };
+        let input = with_ledger(input, instance);
+        queue(instance, &input);
+    }
+    number
+}
+
+fn with_ledger(mut input: TransientRequest, instance: &Instance) -> TransientRequest {
+    let ledger = instance.path("ledger").to_string_lossy().into_owned();
+    input.properties.iter_mut().for_each(|line| *line = line.replace("@LEDGER@", &ledger));
+    input.no_block = true;
+    input
+}
+
+/// Queues a unit; when the manager died meanwhile, asks the next one whether it has it.
+fn queue(instance: &Instance, input: &TransientRequest) {
+    eventually("a queued job", || {
+        let mut client = Client::connect(&instance.path("run/api")).ok()?;
+        match client.call(call::StartTransient, input) {
+            Ok(_) | Err(ClientError::Failure(wire::Failure::UnitExists { .. })) => Some(()),
+            Err(ClientError::Failure(failure)) => panic!("{failure}"),
+            Err(_) => None,
+        }
+    });
+}
+
+#[test]
+fn the_manager_dies_under_load_and_every_entry_of_the_ledger_is_there_once() {
+    let instance = Instance::start();
+    instance.unit("steady.service", "[Service]\nExecStart=/bin/sleep 10000\n");
+    instance.unit("loud.service", "[Service]\nExecStart=/bin/sh -c 'i=0; while [ -e @DIR@/go ]; do i=$((i+1)); echo line $i; done; echo end $i; exec sleep 10000'\n");
+    std::fs::write(instance.path("go"), "").unwrap();
+    for unit in ["steady", "loud"] {
+        assert_eq!(instance.start_unit(unit).result, "done");
+    }
+    let before = [instance.main_pid("steady"), instance.main_pid("loud")];
+    let stop = AtomicBool::new(false);
+    let started = std::thread::scope(|scope| {
+        let loader = scope.spawn(|| load(&instance, &stop));
+        for _ in 0..kills() {
+            instance.kill_manager();
+        }
+        stop.store(true, Ordering::Relaxed);
+        loader.join().unwrap()
+    });
+    std::fs::remove_file(instance.path("go")).unwrap();
+    assert_eq!([instance.main_pid("steady"), instance.main_pid("loud")], before);
+    check_ledger(&instance, started);
+    check_lines(&instance);
+    instance.exit();
+}
+
+fn check_ledger(instance: &Instance, started: u32) {
+    for number in 1..=started {
+        let unit = name(number);
+        let wanted = if expected(number) == 0 { "active/exited" } else { "failed/failed" };
+        let status = instance.await_state(&unit, wanted);
+        let exit = status.service.unwrap().exit.unwrap_or_default();
+        assert_eq!(exit.status, expected(number), "{unit}: {exit:?}");
+    }
+    let ledger = std::fs::read_to_string(instance.path("ledger")).unwrap();
+    let mut counts: BTreeMap<u32, u32> = BTreeMap::new();
+    ledger.lines().for_each(|line| *counts.entry(line.parse().unwrap()).or_default() += 1);
+    let wrong: Vec<_> = (1..=started).filter(|number| counts.get(number) != Some(&1)).collect();
+    assert!(wrong.is_empty(), "of {started} entries these did not run once: {wrong:?}");
+}
+
+/// Every line of the service that wrote all the time is in the log, in order, up to its last.
+fn check_lines(instance: &Instance) {
+    let lines = eventually("the last line", || {
+        Some(instance.log("loud.service")).filter(|lines| lines.last().is_some_and(|line| line.starts_with("end ")))
+    });
+    let total: usize = lines.last().unwrap().trim_start_matches("end ").parse().unwrap();
+    assert!(lines.len() > 1 && total > 0);
+}
+
+#[test]
+fn the_manager_is_replaced_on_request_and_services_go_on() {
+    let instance = Instance::start();
+    instance.unit("steady.service", "[Service]\nExecStart=/bin/sleep 10000\n");
+    instance.start_unit("steady");
+    let (service, manager) = (instance.main_pid("steady"), instance.manager());
+    instance.client().call(call::Reexec, &Done {}).unwrap();
+    eventually("another manager", || Some(instance.manager()).filter(|pid| *pid != manager));
+    assert_eq!(instance.main_pid("steady"), service);
+    assert_eq!(instance.stop_unit("steady").result, "done");
+    instance.exit();
+}
