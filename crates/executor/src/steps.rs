@@ -73,6 +73,13 @@ pub(crate) fn take<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
         Step::Loopback => loopback::take(),
         Step::Hostname { name } => hostname::take(name),
         Step::Listen { .. } => listen::take(state, step),
+        _ => take_later(state, step),
+    }
+}
+
+/// Takes a step of the second half: mounts, identity, the end.
+fn take_later<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
+    match *step {
         Step::Propagation { flag } => propagation::take(flag),
         Step::Root { from, set } => root::take(state, from, set),
         Step::Mount {
@@ -112,5 +119,7 @@ pub(crate) fn take<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
         Step::Seccomp { flags, program } => seccomp::take(flags, program),
         Step::Exec => exec::take(state),
         Step::Finish => Ok(()),
+        // The first half has taken the others.
+        _ => Err(kernel::Errno::PROTO),
     }
 }

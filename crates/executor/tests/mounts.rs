@@ -53,7 +53,11 @@ fn a_new_root_leaves_no_mount_on_the_host_and_no_way_back() {
         &[],
     );
     assert_eq!(outcome.said(), "/etc\n1\n/");
-    let masked = inside(shell("grep -c ' / / ' /proc/self/mountinfo; nsenter -m -t $$ ls -A /opt"), 0, &[at(c"/opt", What::Inaccessible)]);
+    let masked = inside(
+        shell("grep -c ' / / ' /proc/self/mountinfo; nsenter -m -t $$ ls -A /opt"),
+        0,
+        &[at(c"/opt", What::Inaccessible)],
+    );
     assert_eq!(masked.said(), "1");
     assert_eq!(mounts_of_the_host(), before);
 }
@@ -542,4 +546,118 @@ fn credentials_are_files_that_only_the_user_reads_and_no_one_writes() {
         ". 500 61234\npassword 400 61234\ntoken 400 61234\nhunter2\n\0binaryclosed"
     );
     assert!(!Path::new("/run/credentials/web.service").exists());
+}
+
+#[test]
+fn an_empty_directory_of_a_read_only_image_gives_way_to_mount_points() {
+    use kernel::mount::{Reach, set_attributes};
+    use kernel::rustix::mount::{OpenTreeFlags, open_tree};
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["usr", "lib", "lib64", "bin", "var/lib", "srv/full"] {
+        std::fs::create_dir_all(folder.path().join(name)).unwrap();
+    }
+    let image = || {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let tree = open_tree(kernel::rustix::fs::CWD, folder.path(), flags).unwrap();
+        set_attributes(&tree, READ_ONLY, 0, Reach::Mount).unwrap();
+        (plan::frame::Role::Image, tree)
+    };
+    let bind = |at, source| Step::Mount {
+        at,
+        what: What::Bind {
+            source,
+            recursive: true,
+            source_missing_ok: false,
+        },
+        set: 0,
+        clear: 0,
+        missing_ok: false,
+    };
+    let base = [
+        bind(c"/bin", c"/usr/bin"),
+        bind(c"/lib", c"/usr/lib"),
+        bind(c"/lib64", c"/usr/lib64"),
+        Step::CloneImage,
+    ];
+    let state = folder.path().join("srv");
+    let state = text(state.to_str().unwrap());
+    let run = |at| {
+        let mut start = shell("ls -R /var; touch /var/lib/hello/x && echo written");
+        start.passed.push(image());
+        below(
+            start,
+            RootSource::Image,
+            READ_ONLY,
+            &[&base[..], &[bind(at, &state)]].concat(),
+        )
+    };
+    assert_eq!(
+        run(c"/var/lib/hello").said(),
+        "/var:\nlib\n\n/var/lib:\nhello\n\n/var/lib/hello:\nfull\n\n/var/lib/hello/full:\nwritten"
+    );
+    run(c"/srv/other").failed_at("Mount", Errno::ROFS);
+}
+
+#[test]
+fn without_privileges_the_same_is_made_in_a_user_namespace_of_ones_own() {
+    let mut start = shell(
+        "id -u; cat /proc/self/uid_map | tr -s ' '; touch /usr/x 2>/dev/null || echo closed; ls /dev/shm; echo gone > /dev/null; ls /home 2>/dev/null; stat -c %a /tmp; ls -A /tmp",
+    );
+    (start.uid, start.gid) = (61_234, 61_234);
+    let steps = [
+        Step::Signals {
+            ignore_sigpipe: true,
+        },
+        Step::Stream {
+            target: 1,
+            source: plan::step::Source::Passed,
+        },
+        Step::Stream {
+            target: 2,
+            source: plan::step::Source::Same { stream: 1 },
+        },
+        // First, which no planner does: from here on this is an ordinary user.
+        Step::Groups,
+        Step::User {
+            keep_capabilities: false,
+        },
+        Step::UserNamespaceFirst {
+            map: plan::step::UserMap::CallerOnly,
+        },
+        Step::Unshare {
+            kinds: MOUNT | NETWORK | IPC | UTS,
+        },
+        Step::Loopback,
+        Step::Propagation { flag: SLAVE },
+        Step::Root {
+            from: RootSource::Host,
+            set: READ_ONLY,
+        },
+        Step::Mount {
+            at: c"/dev",
+            what: What::Devices { bound: true },
+            set: READ_ONLY | NO_EXEC | NO_SUID,
+            clear: 0,
+            missing_ok: false,
+        },
+        at(c"/home", What::Inaccessible),
+        at(
+            c"/tmp",
+            What::Tmpfs {
+                mode: 0o1777,
+                options: List::EMPTY,
+            },
+        ),
+        Step::EnterRoot,
+        Step::BoundingSet { keep: 0 },
+        Step::Descriptors,
+        Step::Program,
+        Step::NoNewPrivileges,
+        Step::Exec,
+    ];
+    let outcome = start.run_exactly(&steps);
+    assert_eq!(
+        outcome.output, "61234\n 61234 61234 1\nclosed\n1777\n",
+        "{outcome:?}"
+    );
 }

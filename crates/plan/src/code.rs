@@ -170,6 +170,17 @@ impl<'a> List<'a> {
     }
 }
 
+/// Texts that a program has fixed: bytes of which the last is a NUL.
+#[derive(Debug, Clone, Copy)]
+pub struct ListBytes(pub &'static [u8]);
+
+impl ListBytes {
+    /// The texts.
+    pub const fn list(self) -> List<'static> {
+        List { bytes: self.0 }
+    }
+}
+
 impl core::fmt::Debug for List<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_list().entries(self.iter()).finish()

@@ -16,6 +16,7 @@ mod credentials;
 mod devices;
 mod filesystem;
 mod mask;
+mod room;
 mod temporary;
 
 pub(super) use mask::masks;
@@ -60,7 +61,7 @@ fn mount(state: &State<'_>, at: &CStr, what: What<'_>, change: Change) -> Result
         What::Sysfs => filesystem::plain(c"sysfs")?,
         What::MessageQueues => filesystem::plain(c"mqueue")?,
         What::Cgroups => filesystem::plain(c"cgroup2")?,
-        What::Terminals => filesystem::terminals()?,
+        What::Terminals => filesystem::terminals(true)?,
         What::PrivateTmp { parent } => temporary::directory(state, parent)?,
         What::Devices { bound } => return devices::mount(state, at, bound, change),
         What::Credentials { names } => return credentials::mount(state, at, names, change),
@@ -78,15 +79,18 @@ fn place(state: &State<'_>, at: &CStr, tree: &OwnedFd, change: Change) -> Result
     attach(tree, point)
 }
 
-/// The mount point, made where it is missing. Below a root that is read-only by now it is made where the root came from.
+/// The mount point, made where it is missing. Where the root is read-only it is made where the root came from; an image has
+/// no such place, so there an empty directory on the way gives way to a little memory.
 pub(super) fn point(state: &State<'_>, at: &CStr, directory: bool) -> Result<OwnedFd> {
-    match (mount_point(state.root()?, at, directory), &state.origin) {
-        (Err(Errno::ROFS), Some(origin)) => {
-            mount_point(origin, at, directory)?;
-            inside(state.root()?, at)
-        }
-        (made, _) => made,
+    let made = mount_point(state.root()?, at, directory);
+    if !matches!(made, Err(Errno::ROFS)) {
+        return made;
     }
+    match &state.origin {
+        Some(origin) => drop(mount_point(origin, at, directory)?),
+        None => return room::make(state.root()?, at, directory),
+    }
+    inside(state.root()?, at)
 }
 
 fn set(tree: &OwnedFd, change: Change) -> Result<()> {

@@ -20,6 +20,15 @@ const FULL_IDS: u64 = 0xffff_ffff;
 /// Enters a user namespace and maps the caller itself.
 pub(super) fn first(map: UserMap) -> Result<()> {
     let (uid, gid) = (u64::from(geteuid().as_raw()), u64::from(getegid().as_raw()));
+    kernel::namespace::unshare(CLONE_NEWUSER)?;
+    // The files below belong to root as long as the process can't be dumped. No one else is inside to make use of it.
+    kernel::process::set_dumpable(true)?;
+    let written = write_own_maps(map, uid, gid);
+    kernel::process::set_dumpable(false)?;
+    written
+}
+
+fn write_own_maps(map: UserMap, uid: u64, gid: u64) -> Result<()> {
     let inside = |outside| {
         if map == UserMap::CallerAsRoot {
             0
@@ -27,7 +36,6 @@ pub(super) fn first(map: UserMap) -> Result<()> {
             outside
         }
     };
-    kernel::namespace::unshare(CLONE_NEWUSER)?;
     write_file(c"/proc/self/setgroups", b"deny")?;
     let mut line = Line::new();
     line.range(inside(uid), uid, 1)?;

@@ -1,6 +1,7 @@
 //! Runs the real executor with hand-made plans, as root, and tells what was seen.
 
 #![allow(dead_code)] // Each test file uses its part of it.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // A test's machinery fails as tests do.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -199,7 +200,13 @@ pub(crate) fn launch(
     new_pid_namespace: bool,
 ) -> Outcome {
     use kernel::rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-    let (report, report_end) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+    let (report, report_end) = socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .unwrap();
     kernel::socket::set_pass_credentials(&report, true).unwrap();
     let child = start(plan, &report_end, &passed, new_pid_namespace);
     drop((report_end, passed));
@@ -220,7 +227,12 @@ pub(crate) fn launch(
 }
 
 /// Starts it as the keeper does.
-pub(crate) fn start(plan: &[u8], report: &OwnedFd, passed: &[OwnedFd], new_pid_namespace: bool) -> kernel::spawn::Child {
+pub(crate) fn start(
+    plan: &[u8],
+    report: &OwnedFd,
+    passed: &[OwnedFd],
+    new_pid_namespace: bool,
+) -> kernel::spawn::Child {
     let plan = kernel::memory::sealed_file(c"plan", plan).unwrap();
     let program = File::open(&*EXECUTOR).unwrap();
     let mut descriptors = vec![plan.as_fd(), report.as_fd()];

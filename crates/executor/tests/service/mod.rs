@@ -1,5 +1,6 @@
 //! Units as text, planned and started.
 #![allow(dead_code)] // Each test file uses its part of it.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // A test's machinery fails as tests do.
 
 use std::os::fd::OwnedFd;
 
@@ -60,7 +61,8 @@ pub(crate) fn unit(name: &str, section: &str, lines: &str) -> Unit {
     let mut unit = Unit::new(name.parse().unwrap());
     for line in lines.lines() {
         let (directive, value) = line.split_once('=').unwrap();
-        settings::apply(&mut unit, section, directive, value, &Verbatim).unwrap_or_else(|error| panic!("{line}: {error}"));
+        settings::apply(&mut unit, section, directive, value, &Verbatim)
+            .unwrap_or_else(|error| panic!("{line}: {error}"));
     }
     unit
 }
@@ -73,7 +75,12 @@ impl Service {
         let mut invocation = [0; 16];
         invocation[..8].copy_from_slice(&u64::from(std::process::id()).to_be_bytes());
         invocation[8..].copy_from_slice(&number.to_be_bytes());
-        Self { unit, stub: false, privileges: Privileges::Unit, invocation }
+        Self {
+            unit,
+            stub: false,
+            privileges: Privileges::Unit,
+            invocation,
+        }
     }
 
     pub(crate) fn with_stub(mut self) -> Self {
@@ -91,21 +98,47 @@ impl Service {
         plan::plan(&self.unit, &facts, &situation(self.stub)).unwrap()
     }
 
+    pub(crate) fn private_tmp(&self) -> [String; 2] {
+        plan::private_tmp(&self.invocation)
+    }
+
     /// The bytes for one start of a shell command.
     pub(crate) fn bind(&self, plan: &SpawnPlan, command: &[&str]) -> Vec<u8> {
         let mut command = ExecCommand::new(command[0], &command[1..]);
         command.no_env = true;
         command.privileges = self.privileges;
-        let descriptors = plan.roles().into_iter().map(|role| Passed { role, name: String::new() }).collect();
-        let user = User { name: "test".into(), home: "/".into(), shell: "/bin/sh".into() };
+        let descriptors = plan
+            .roles()
+            .into_iter()
+            .map(|role| Passed {
+                role,
+                name: String::new(),
+            })
+            .collect();
+        let user = User {
+            name: "test".into(),
+            home: "/".into(),
+            shell: "/bin/sh".into(),
+        };
         let has_user = plan.explain().iter().any(|line| line.starts_with("user: "));
         let uid = if has_user { SERVICE_UID } else { 0 };
-        let bindings = Bindings { uid, gid: uid, user: Some(user), invocation: self.invocation, command: Some(&command), descriptors, ..Bindings::default() };
+        let bindings = Bindings {
+            uid,
+            gid: uid,
+            user: Some(user),
+            invocation: self.invocation,
+            command: Some(&command),
+            descriptors,
+            ..Bindings::default()
+        };
         plan.bind(&bindings).unwrap()
     }
 
     pub(crate) fn run(&self, command: &str) -> Outcome {
-        assert!(kernel::rustix::process::geteuid().is_root(), "these tests need root: run them again as root");
+        assert!(
+            kernel::rustix::process::geteuid().is_root(),
+            "these tests need root: run them again as root"
+        );
         let plan = self.plan();
         let bytes = self.bind(&plan, &["/bin/sh", "-c", command]);
         let (output, writer) = std::io::pipe().unwrap();
@@ -119,7 +152,9 @@ impl Service {
         let outcome = launch(&bytes, passed, output, plan.pid_namespace());
         for path in plan::private_tmp(&self.invocation) {
             match std::fs::remove_dir_all(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{path}: {error}"),
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    panic!("{path}: {error}")
+                }
                 Ok(()) | Err(_) => {}
             }
         }
@@ -128,7 +163,13 @@ impl Service {
 }
 
 fn situation(stub: bool) -> Situation<'static> {
-    Situation { position: Position::Beside, runtime_dir: "/run/coracle-test", notify_socket: None, stub, may_reduce: &|_| false }
+    Situation {
+        position: Position::Beside,
+        runtime_dir: "/run/coracle-test",
+        notify_socket: None,
+        stub,
+        may_reduce: &|_| false,
+    }
 }
 
 /// Makes the sockets of a socket unit.

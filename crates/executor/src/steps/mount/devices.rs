@@ -60,7 +60,7 @@ pub(super) fn mount(state: &State<'_>, at: &CStr, bound: bool, change: Change) -
     if bound {
         bind_nodes(&tree)?;
     }
-    attach(filesystem::terminals()?, inside(&tree, c"pts")?)?;
+    attach(filesystem::terminals(!bound)?, inside(&tree, c"pts")?)?;
     shared_memory(&tree)
 }
 

@@ -89,11 +89,13 @@ pub(super) fn proc(hide: Option<&CStr>, only_pids: bool) -> Result<OwnedFd> {
     finish(&configuration, HARMLESS | MountAttrFlags::MOUNT_ATTR_NOEXEC)
 }
 
-/// Pseudo-terminals that only this service has.
-pub(super) fn terminals() -> Result<OwnedFd> {
+/// Pseudo-terminals that only this service has. The group that owns them (`tty`, 5) has no number without privileges.
+pub(super) fn terminals(with_group: bool) -> Result<OwnedFd> {
     let configuration = new(c"devpts")?;
     fsconfig_set_string(&configuration, c"mode", c"620")?;
-    fsconfig_set_string(&configuration, c"gid", c"5")?;
+    if with_group {
+        fsconfig_set_string(&configuration, c"gid", c"5")?;
+    }
     fsconfig_set_string(&configuration, c"ptmxmode", c"666")?;
     finish(
         &configuration,
