@@ -13,6 +13,13 @@ fn kills() -> u32 {
     std::env::var("CORACLE_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(30)
 }
 
+/// Writes a numbered line again and again, without a rate limit, until a file is gone.
+const LOUD: &str = "\
+[Service]
+LogRateLimitBurst=0
+ExecStart=/bin/sh -c 'i=0; while [ -e @DIR@/go ]; do i=$((i+1)); echo line $i; sleep 0.002; done; echo end $i; exec sleep 10000'
+";
+
 /// One unit of the ledger: how it is to end.
 fn expected(number: u32) -> i32 {
     i32::try_from(number % 100).unwrap()
@@ -61,7 +68,7 @@ fn queue(instance: &Instance, input: &TransientRequest) {
 fn the_manager_dies_under_load_and_every_entry_of_the_ledger_is_there_once() {
     let instance = Instance::start();
     instance.unit("steady.service", "[Service]\nExecStart=/bin/sleep 10000\n");
-    instance.unit("loud.service", "[Service]\nExecStart=/bin/sh -c 'i=0; while [ -e @DIR@/go ]; do i=$((i+1)); echo line $i; done; echo end $i; exec sleep 10000'\n");
+    instance.unit("loud.service", LOUD);
     std::fs::write(instance.path("go"), "").unwrap();
     for unit in ["steady", "loud"] {
         assert_eq!(instance.start_unit(unit).result, "done");
@@ -103,8 +110,10 @@ fn check_lines(instance: &Instance) {
     let lines = eventually("the last line", || {
         Some(instance.log("loud.service")).filter(|lines| lines.last().is_some_and(|line| line.starts_with("end ")))
     });
-    let total: usize = lines.last().unwrap().trim_start_matches("end ").parse().unwrap();
-    assert!(lines.len() > 1 && total > 0);
+    let total: u32 = lines.last().unwrap().trim_start_matches("end ").parse().unwrap();
+    let wanted: Vec<String> = (1..=total).map(|number| format!("line {number}")).chain([format!("end {total}")]).collect();
+    assert_eq!(lines.len(), wanted.len());
+    assert_eq!(lines, wanted);
 }
 
 #[test]
