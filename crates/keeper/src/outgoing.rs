@@ -111,18 +111,13 @@ impl Keeper {
 
     /// Tells of one end at once, if nothing else is to be said before it.
     pub(crate) fn tell_exit(&mut self, place: usize) {
-        self.manager.outbox.exits = true;
         let outbox = &self.manager.outbox;
-        if outbox.introduced && !outbox.hello && !outbox.is_busy() && self.manager.channel.is_some()
-        {
-            let item = Item::Exited(place);
-            if self.say(Who::Manager, item).is_ok() {
-                self.said(Who::Manager, item);
-                // Others were told before or are still marked in the table: the mark stays only if one is.
-                self.manager.outbox.exits = self.children.iter().any(|(_, child)| is_untold(child));
-                return;
-            }
+        let is_first = outbox.introduced && !outbox.hello && !outbox.exits && !outbox.is_busy();
+        let item = Item::Exited(place);
+        if is_first && self.say(Who::Manager, item).is_ok() {
+            return self.said(Who::Manager, item);
         }
+        self.manager.outbox.exits = true;
         self.pump(Who::Manager);
     }
 
