@@ -24,6 +24,11 @@ pub enum Cause {
         /// What was asked.
         kind: JobKind,
     },
+    /// A client asked for a signal.
+    Signalled {
+        /// The unit named.
+        unit: Arc<str>,
+    },
     /// A job of `by` pulled this one in.
     PulledIn {
         /// The unit whose job did it.

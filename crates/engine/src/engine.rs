@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::cause::{Cause, Chain};
-use crate::config::{Relation, UnitConfig};
+use crate::config::{KillMode, Relation, UnitConfig};
 use crate::effect::{Action, Effect, Effects, Target};
 use crate::graph::End;
 use crate::id::{Incarnation, JobId, Micros, ProcessKey, Signal, UnitId};
@@ -134,16 +134,11 @@ impl Engine {
         let mut effects = Vec::new();
         for id in std::mem::take(&mut self.touched) {
             let unit = self.unit(id);
-            let (old, new) = (unit.timer, unit.deadline());
             effects.push(Effect {
                 action: Action::StateChanged(id),
                 cause: unit.cause.clone(),
             });
-            if old != new {
-                old.map(|at| self.timers.remove(&(at, id)));
-                new.map(|at| self.timers.insert((at, id)));
-                self.unit_mut(id).timer = new;
-            }
+            self.keep_deadline(id);
         }
         self.touched.clear();
         let wake = self.timers.first().map(|(at, _)| *at);
@@ -156,6 +151,16 @@ impl Engine {
             });
         }
         Effects(effects)
+    }
+
+    /// Puts the unit's next deadline into the list.
+    pub(crate) fn keep_deadline(&mut self, id: UnitId) {
+        let (old, new) = (self.unit(id).timer, self.unit(id).deadline());
+        if old != new {
+            old.map(|at| self.timers.remove(&(at, id)));
+            new.map(|at| self.timers.insert((at, id)));
+            self.unit_mut(id).timer = new;
+        }
     }
 
     fn tick(&mut self) {
@@ -192,14 +197,27 @@ impl Engine {
         if self.restoring {
             self.reported.insert(key);
         }
-        if !self.is_current(key.unit, key.incarnation) {
-            return;
-        }
+        let current = self.is_current(key.unit, key.incarnation);
         self.cause = self.unit(key.unit).cause.clone();
         match &self.unit(key.unit).state {
-            State::Service(_) => self.service_progressed(key.unit, key.serial, progress),
-            State::Socket(_) => self.socket_progressed(key.unit, key.serial, progress),
+            State::Service(_) if current => self.service_progressed(key.unit, key.serial, progress),
+            State::Socket(_) if current => self.socket_progressed(key.unit, key.serial, progress),
+            _ if progress == Progress::Spawned => self.kill_latecomer(key),
             _ => {}
+        }
+    }
+
+    /// A process came into being after its run was over.
+    fn kill_latecomer(&mut self, key: ProcessKey) {
+        let ran = key.incarnation.0 > 0 && key.incarnation <= self.unit(key.unit).incarnation;
+        if ran && self.service(key.unit).kill.mode != KillMode::None {
+            let target = Target::Process(key.serial);
+            self.emit(Action::Signal {
+                unit: key.unit,
+                incarnation: key.incarnation,
+                target,
+                signal: Signal::KILL,
+            });
         }
     }
 
@@ -256,6 +274,9 @@ impl Engine {
     fn kill(&mut self, unit: UnitId, target: Target, signal: Signal) {
         if matches!(self.unit(unit).state, State::Service(_) | State::Socket(_)) {
             let incarnation = self.unit(unit).incarnation;
+            self.cause = Chain::root(Cause::Signalled {
+                unit: self.name(unit),
+            });
             self.emit(Action::Signal {
                 unit,
                 incarnation,

@@ -56,6 +56,7 @@ impl Engine {
         unit.job = job.map(Box::new);
         unit.last_job = snapshot.last_job;
         unit.cause = Chain::from_links(&snapshot.cause);
+        self.keep_deadline(id);
     }
 
     /// What was never confirmed is sent again, what is lost counts as ended; both do no harm where the former did arrive.

@@ -199,6 +199,9 @@ impl Engine {
 
     /// A process got further.
     pub(crate) fn service_progressed(&mut self, id: UnitId, serial: u32, progress: Progress) {
+        if progress == Progress::Spawned {
+            self.signal_latecomer(id);
+        }
         let service_type = self.service(id).service_type;
         let Some(run) = self.run_mut(id) else { return };
         if let Some(control) = run

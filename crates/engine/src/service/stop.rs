@@ -46,9 +46,13 @@ impl Engine {
     /// The control process is not waited for any more.
     pub(crate) fn kill_control(&mut self, id: UnitId) {
         let incarnation = self.unit(id).incarnation;
+        let spared = self.service(id).kill.mode == KillMode::None;
         let Some(run) = self.run_mut(id) else { return };
         if let Some(control) = run.control.take() {
             run.strays.push(control.serial);
+            if spared {
+                return;
+            }
             let target = Target::Process(control.serial);
             self.emit(Action::Signal {
                 unit: id,
@@ -141,6 +145,16 @@ impl Engine {
             self.send(id, Target::Control, signal, service, round);
         }
         control.is_some() || matches!(main, Main::Process(_))
+    }
+
+    /// A process came into being while signals are out: it gets them too.
+    pub(crate) fn signal_latecomer(&mut self, id: UnitId) {
+        if let Some(Phase::StopKill(round) | Phase::FinalKill(round)) =
+            self.run(id).map(|run| run.phase)
+        {
+            let service = self.service(id);
+            let _waits = self.signal_round(id, &service, round);
+        }
     }
 
     fn send(

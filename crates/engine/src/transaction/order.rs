@@ -6,7 +6,7 @@ use crate::effect::Refusal;
 use crate::engine::Engine;
 use crate::id::UnitId;
 use crate::input::JobKind;
-use crate::transaction::Transaction;
+use crate::transaction::{Transaction, merge};
 
 /// Of two units in order, whose job goes first: true for the later unit's, because it stops.
 pub(crate) fn later_goes_first(later: JobKind) -> bool {
@@ -16,7 +16,10 @@ pub(crate) fn later_goes_first(later: JobKind) -> bool {
 impl Engine {
     /// Drops jobs that nothing needs until the order has no cycle.
     pub(crate) fn break_cycles(&self, plan: &mut Transaction) -> Result<(), Refusal> {
-        while let Some(cycle) = self.find_cycle(plan) {
+        while let Some(cycle) = self
+            .find_cycle(plan, false)
+            .or_else(|| self.find_cycle(plan, true))
+        {
             let told = self.tell(plan, &cycle);
             let places: BTreeMap<UnitId, usize> = plan
                 .wishes
@@ -75,13 +78,29 @@ impl Engine {
     }
 
     /// A list of units of which each one's job waits for that of the next, and the last one's for the first.
-    fn find_cycle(&self, plan: &Transaction) -> Option<Vec<UnitId>> {
-        let kinds: BTreeMap<UnitId, JobKind> = plan
-            .wishes
-            .iter()
-            .filter(|wish| !wish.gone)
-            .map(|wish| (wish.unit, wish.kind))
+    /// `restarted`: as things will be when all restarts have become starts.
+    fn find_cycle(&self, plan: &Transaction, restarted: bool) -> Option<Vec<UnitId>> {
+        let wishes = plan.wishes.iter().filter(|wish| !wish.gone);
+        let mut kinds: BTreeMap<UnitId, JobKind> = self
+            .jobs
+            .values()
+            .filter_map(|unit| Some((*unit, self.unit(*unit).job.as_ref()?.kind)))
             .collect();
+        for wish in wishes {
+            let queued = kinds
+                .get(&wish.unit)
+                .and_then(|queued| merge(*queued, wish.kind));
+            let kind = queued
+                .and_then(|kind| self.collapse(wish.unit, kind))
+                .unwrap_or(wish.kind);
+            kinds.insert(wish.unit, kind);
+        }
+        if restarted {
+            kinds
+                .values_mut()
+                .filter(|kind| **kind == JobKind::Restart)
+                .for_each(|kind| *kind = JobKind::Start);
+        }
         let mut done: BTreeMap<UnitId, bool> = BTreeMap::new();
         for start in kinds.keys() {
             let mut path: Vec<(UnitId, Vec<UnitId>)> = Vec::new();
@@ -119,21 +138,15 @@ impl Engine {
 
     /// The units whose jobs must be over before this one's begins.
     fn waits_on(&self, unit: UnitId, kinds: &BTreeMap<UnitId, JobKind>) -> Vec<UnitId> {
-        let kind_of = |unit: UnitId| {
-            kinds
-                .get(&unit)
-                .copied()
-                .or_else(|| self.unit(unit).job.as_ref().map(|job| job.kind))
-        };
-        let Some(own) = kind_of(unit) else {
+        let Some(own) = kinds.get(&unit) else {
             return Vec::new();
         };
         let before = self
             .predecessors(unit)
-            .filter(|other| kind_of(*other).is_some() && !later_goes_first(own));
+            .filter(|other| kinds.contains_key(other) && !later_goes_first(*own));
         let after = self
             .successors(unit)
-            .filter(|other| kind_of(*other).is_some_and(later_goes_first));
+            .filter(|other| kinds.get(other).copied().is_some_and(later_goes_first));
         before.chain(after).collect()
     }
 }

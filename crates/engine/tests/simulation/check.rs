@@ -1,0 +1,270 @@
+//! The invariants, checked after each step and at the end of each schedule.
+
+use std::collections::BTreeMap;
+
+use coracle_engine::*;
+
+use crate::world::{Life, World};
+
+/// Before a step: each unit's outer state and job.
+pub(crate) type Before = BTreeMap<UnitId, (ActiveState, Option<JobSnapshot>)>;
+
+fn is_start(job: &JobSnapshot) -> bool {
+    job.kind == JobKind::Start
+}
+
+impl World {
+    pub(crate) fn job_states(&self) -> Before {
+        let states = self.engine.units().map(|unit| {
+            (
+                unit,
+                (
+                    self.engine.state(unit).unwrap().active(),
+                    self.engine.job(unit),
+                ),
+            )
+        });
+        states.collect()
+    }
+
+    pub(crate) fn check_step(&mut self, before: &Before, effects: &[Effect]) -> Result<(), String> {
+        for effect in effects {
+            self.check_effect(effect)?;
+        }
+        self.check_order(before)?;
+        self.check_jobs()?;
+        for unit in self.engine.units().collect::<Vec<_>>() {
+            self.check_unit(unit)?;
+        }
+        Ok(())
+    }
+
+    /// Effects are about current runs, jobs end once, and everything has a cause.
+    fn check_effect(&mut self, effect: &Effect) -> Result<(), String> {
+        let current = |unit: UnitId, incarnation: Incarnation| {
+            let now = self.engine.snapshot(unit).unwrap().incarnation;
+            incarnation.0 > 0 && incarnation <= now && !self.released.contains(&(unit, incarnation))
+        };
+        let known = match &effect.action {
+            Action::Spawn(spawn) => {
+                let key = spawn.process;
+                if spawn.process.serial == 1 && !self.processes.contains_key(&key) {
+                    self.starts.entry(key.unit).or_default().push(self.now);
+                    self.check_start_limit(key.unit)?;
+                }
+                current(key.unit, key.incarnation)
+            }
+            Action::Signal {
+                target: Target::Process(_),
+                ..
+            } => true,
+            Action::Signal {
+                unit, incarnation, ..
+            }
+            | Action::WatchEmpty { unit, incarnation } => current(*unit, *incarnation),
+            Action::OpenSockets { unit, incarnation }
+            | Action::WatchSockets { unit, incarnation } => current(*unit, *incarnation),
+            Action::Track { process, .. } => current(process.unit, process.incarnation),
+            Action::JobDone { job, .. } => {
+                self.jobs.remove(job) || self.engine.jobs().all(|(installed, _)| installed != *job)
+            }
+            _ => true,
+        };
+        let caused = match &effect.action {
+            Action::Spawn(_)
+            | Action::Signal { .. }
+            | Action::JobDone { .. }
+            | Action::Release { .. } => !effect.cause.links().is_empty(),
+            _ => true,
+        };
+        if let Action::Release { unit, incarnation } = &effect.action {
+            self.released.insert((*unit, *incarnation));
+        }
+        match (known, caused) {
+            (false, _) => Err(format!("an effect for an unknown run or job: {effect:?}")),
+            (_, false) => Err(format!("an effect without a cause: {effect:?}")),
+            _ => Ok(()),
+        }
+    }
+
+    /// The window opens with its first event, so two neighbouring windows can be full.
+    fn check_start_limit(&self, unit: UnitId) -> Result<(), String> {
+        let Some(config) = self.engine.config(unit) else {
+            return Ok(());
+        };
+        let from = self.now.0.saturating_sub(config.start_limit.interval.0);
+        let starts = self.starts.get(&unit).map_or(0, |starts| {
+            starts.iter().filter(|start| start.0 >= from).count()
+        });
+        if starts > 2 * config.start_limit.burst as usize {
+            Err(format!("{}: started {starts} times", config.name))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// No unit leaves down while a start before it in the order is still under way.
+    fn check_order(&self, before: &Before) -> Result<(), String> {
+        for unit in self.engine.units() {
+            let Some((was, own)) = before.get(&unit) else {
+                continue;
+            };
+            let is = self.engine.state(unit).unwrap().active();
+            let waits_for_restart =
+                matches!(self.engine.state(unit), Some(State::AutoRestart { .. }));
+            // It began before the other was queued, and tested its conditions since.
+            let began = own.as_ref().is_some_and(|job| job.running);
+            if !was.is_down() || is.is_down() || waits_for_restart || began {
+                continue;
+            }
+            for other in self.engine.relations(unit, Relation::After, false) {
+                let had = before
+                    .get(&other)
+                    .and_then(|(_, job)| job.as_ref())
+                    .filter(|job| is_start(job));
+                let has = self.engine.job(other).filter(is_start);
+                if had.is_some_and(|had| has.is_some_and(|has| has.id == had.id)) {
+                    return Err(format!(
+                        "{unit:?} started before {other:?}, which it is ordered after"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_jobs(&mut self) -> Result<(), String> {
+        for (job, unit) in self.engine.jobs() {
+            if self
+                .engine
+                .job(unit)
+                .is_none_or(|installed| installed.id != job)
+            {
+                return Err(format!("{job:?} is in the list but not on its unit"));
+            }
+            self.jobs.insert(job);
+        }
+        for unit in self.engine.units() {
+            if let Some(job) = self.engine.job(unit)
+                && !self.engine.jobs().any(|(installed, _)| installed == job.id)
+            {
+                return Err(format!("{:?} of {unit:?} is not in the list", job.id));
+            }
+        }
+        Ok(())
+    }
+
+    /// Deadlines stand wherever something is waited for, and the alarm is set for the first.
+    fn check_unit(&self, unit: UnitId) -> Result<(), String> {
+        let snapshot = self.engine.snapshot(unit).unwrap();
+        let name = &snapshot.name;
+        let state = &snapshot.state;
+        if matches!(state, State::AutoRestart { until: None, .. }) && snapshot.job.is_none() {
+            return Err(format!("{name}: queued for a restart that no job makes"));
+        }
+        let Some(config) = self.engine.config(unit) else {
+            return Ok(());
+        };
+        let endless = match &config.kind {
+            Kind::Service(service) => {
+                service.timeout_start.is_infinite() && state.active() != ActiveState::Deactivating
+            }
+            _ => false,
+        };
+        let waits = matches!(
+            state.active(),
+            ActiveState::Activating | ActiveState::Deactivating | ActiveState::Reloading
+        );
+        let queued = matches!(state, State::AutoRestart { until: None, .. });
+        if waits && !endless && !queued && state.deadline().is_none() {
+            return Err(format!("{name}: waits without a deadline in {state:?}"));
+        }
+        Ok(())
+    }
+
+    /// A released run has no process, unless its KillMode= or SendSIGKILL= let them live.
+    pub(crate) fn release(&mut self, run: (UnitId, Incarnation)) -> Result<(), String> {
+        let Kind::Service(service) = self.config(run.0).kind else {
+            return Ok(());
+        };
+        let thorough = matches!(service.kill.mode, KillMode::ControlGroup | KillMode::Mixed)
+            && service.kill.send_sigkill;
+        if thorough && self.is_populated(run) {
+            return Err(format!("{run:?} was released with processes in it"));
+        }
+        let pending = self.processes.iter().any(|(key, process)| {
+            (key.unit, key.incarnation) == run && process.life == Life::Pending
+        });
+        if thorough && pending && self.calm {
+            return Err(format!(
+                "{run:?} was released while a process of it was being made"
+            ));
+        }
+        Ok(())
+    }
+
+    /// At the end nothing waits.
+    pub(crate) fn check_still(&self) -> Result<(), String> {
+        if let Some((job, unit)) = self.engine.jobs().next() {
+            return Err(format!(
+                "{job:?} of {unit:?} waits for ever: {:?}",
+                self.engine.job(unit)
+            ));
+        }
+        for unit in self.engine.units() {
+            let state = self.engine.state(unit).unwrap();
+            if !state.active().is_up() && !state.active().is_down()
+                || state.active() == ActiveState::Reloading
+            {
+                return Err(format!("{unit:?} hangs in {state:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What an engine that is restored from this one's snapshots makes of the same input.
+    pub(crate) fn twin_step(&self, input: &Input) -> (Vec<Effect>, Engine) {
+        let mut twin = Engine::new();
+        for config in &self.configs {
+            let _configured = twin.step(Micros(0), Input::Configure(Box::new(config.clone())));
+        }
+        for unit in 0..=self.configs.len() as u32 {
+            let Some(snapshot) = self.engine.snapshot(UnitId(unit)) else {
+                continue;
+            };
+            let text = serde_json::to_string(&snapshot).expect("snapshots are plain");
+            twin.restore(serde_json::from_str(&text).expect("what was written"));
+        }
+        let effects = twin.step(self.now, input.clone()).into_iter().collect();
+        (effects, twin)
+    }
+
+    pub(crate) fn check_twin(
+        &self,
+        effects: &[Effect],
+        twin: (Vec<Effect>, Engine),
+    ) -> Result<(), String> {
+        let matter = |effect: &&Effect| {
+            !matches!(effect.action, Action::WakeAt(_) | Action::StateChanged(_))
+        };
+        if !effects
+            .iter()
+            .filter(matter)
+            .eq(twin.0.iter().filter(matter))
+        {
+            return Err(format!(
+                "restored from snapshots, the engine does otherwise:\n{effects:?}\n{:?}",
+                twin.0
+            ));
+        }
+        for unit in self.engine.units() {
+            let (is, would_be) = (self.engine.snapshot(unit), twin.1.snapshot(unit));
+            if is != would_be {
+                return Err(format!(
+                    "restored from snapshots, the unit is otherwise:\n{is:?}\n{would_be:?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,98 @@
+//! The manager is killed at any moment and comes back from its records and the keeper's inventory.
+
+use coracle_engine::*;
+
+use crate::world::{Life, World};
+
+impl World {
+    /// Kills the manager; `during`: in the middle of this step, whose effects are carried out in part or not at all.
+    pub(crate) fn restart_manager(
+        &mut self,
+        during: Option<(Input, Vec<Effect>)>,
+    ) -> Result<(), String> {
+        let mut again = None;
+        if let Some((input, effects)) = during {
+            let written = self.random.chance(60);
+            if written {
+                self.record(&effects);
+                let carried_out = self.random.below(effects.len() + 1);
+                for effect in effects.iter().take(carried_out) {
+                    self.carry_out(effect)?;
+                }
+            } else {
+                let changed: Vec<Effect> = effects
+                    .iter()
+                    .filter(|effect| matches!(effect.action, Action::StateChanged(_)))
+                    .cloned()
+                    .collect();
+                let some = self.random.below(changed.len() + 1);
+                self.record(&changed[..some]);
+            }
+            // What came from the keeper or a queue is consumed only after it was recorded.
+            again = (!written || self.random.chance(50))
+                .then_some(input)
+                .filter(is_kept);
+        }
+        self.note(|| "the manager is killed".to_owned());
+        self.come_back(again)
+    }
+
+    fn come_back(&mut self, again: Option<Input>) -> Result<(), String> {
+        self.engine = Engine::new();
+        self.wake = None;
+        self.released.clear();
+        self.empty_watches.clear();
+        self.condition_tests.clear();
+        self.opening.clear();
+        self.watched.clear();
+        for config in self.configs.clone() {
+            self.quiet_step(Input::Configure(Box::new(config)));
+        }
+        for snapshot in self.records.values().cloned().collect::<Vec<_>>() {
+            self.engine.restore(snapshot);
+        }
+        self.jobs = self.engine.jobs().map(|(job, _)| job).collect();
+        let zombies = |life: Life| matches!(life, Life::Zombie(_));
+        for (key, life) in self
+            .processes
+            .iter()
+            .map(|(key, process)| (*key, process.life))
+            .collect::<Vec<_>>()
+        {
+            if life == Life::Alive || (zombies(life) && self.random.chance(50)) {
+                self.plain_step(Input::Alive { process: key })?;
+            } else if zombies(life) {
+                self.report(key)?;
+            }
+        }
+        if let Some(input) = again {
+            self.plain_step(input)?;
+        }
+        self.plain_step(Input::InventoryComplete)
+    }
+
+    /// A step that is not interrupted.
+    pub(crate) fn plain_step(&mut self, input: Input) -> Result<(), String> {
+        let before = self.job_states();
+        let effects = self.take_step(&input);
+        self.check_step(&before, &effects)?;
+        self.record(&effects);
+        for effect in &effects {
+            self.carry_out(effect)?;
+        }
+        Ok(())
+    }
+
+    fn quiet_step(&mut self, input: Input) {
+        let effects = self.take_step(&input);
+        drop(effects);
+    }
+}
+
+/// Whether an input is delivered again when the manager died before it was done with it.
+fn is_kept(input: &Input) -> bool {
+    matches!(
+        input,
+        Input::Exited { .. } | Input::Notify { .. } | Input::Executed(_) | Input::ExecFailed(_)
+    )
+}

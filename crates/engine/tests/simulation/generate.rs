@@ -1,0 +1,227 @@
+//! Random numbers with a seed, and random unit graphs.
+
+use coracle_engine::*;
+use std::sync::Arc;
+
+use crate::support::relate;
+
+/// SplitMix64: small, and the same everywhere.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Random {
+        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `limit`.
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit.max(1) as u64) as usize
+    }
+
+    /// True in `percent` of a hundred.
+    pub(crate) fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+
+    pub(crate) fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+        &items[self.below(items.len())]
+    }
+}
+
+const RELATIONS: [Relation; 13] = [
+    Relation::Requires,
+    Relation::Requisite,
+    Relation::Wants,
+    Relation::Wants,
+    Relation::BindsTo,
+    Relation::PartOf,
+    Relation::Upholds,
+    Relation::Conflicts,
+    Relation::Before,
+    Relation::After,
+    Relation::After,
+    Relation::OnFailure,
+    Relation::PropagatesReloadTo,
+];
+
+/// Two to seven units with random relations.
+pub(crate) fn units(random: &mut Random) -> Vec<UnitConfig> {
+    let services = 1 + random.below(4);
+    let mut units: Vec<UnitConfig> = (0..services).map(|index| service(random, index)).collect();
+    for index in 0..random.below(3) {
+        let mut target = UnitConfig::target(&format!("t{index}.target"));
+        target.allow_isolate = random.chance(30);
+        units.push(target);
+    }
+    if random.chance(40) {
+        units.push(socket(random));
+    }
+    let names: Vec<Arc<str>> = units
+        .iter()
+        .map(|unit| unit.name.clone())
+        .chain(["gone.service".into()])
+        .collect();
+    for at in 0..units.len() {
+        for _ in 0..random.below(4) {
+            let (relation, other) = (*random.pick(&RELATIONS), random.pick(&names).clone());
+            if other != units[at].name {
+                relate(&mut units[at], relation, &other);
+            }
+        }
+        if random.chance(10) {
+            units[at].stop_when_unneeded = true;
+        }
+        if random.chance(5) {
+            units[at].job_timeout = Micros::seconds(40);
+        }
+    }
+    units
+}
+
+fn socket(random: &mut Random) -> UnitConfig {
+    let mut unit = UnitConfig::socket("s0.socket", "s0.service");
+    if let Kind::Socket(socket) = &mut unit.kind {
+        let socket = Arc::make_mut(socket);
+        socket.start_pre = commands(random, 20);
+        socket.start_post = commands(random, 20);
+        socket.stop_pre = commands(random, 20);
+        socket.stop_post = commands(random, 20);
+        socket.flush_pending = random.chance(10);
+    }
+    unit
+}
+
+fn service(random: &mut Random, index: usize) -> UnitConfig {
+    use ServiceType::{Exec, Notify, NotifyReload, Oneshot, Simple};
+    let service_type = *random.pick(&[Simple, Simple, Exec, Oneshot, Notify, Notify, NotifyReload]);
+    let mut unit = UnitConfig::service(&format!("s{index}.service"), service_type);
+    unit.conditions = random.chance(10);
+    let Kind::Service(service) = &mut unit.kind else {
+        return unit;
+    };
+    let service = Arc::make_mut(service);
+    service.condition = commands(random, 10);
+    service.start_pre = commands(random, 20);
+    service.start_post = commands(random, 20);
+    service.reload = commands(random, 30);
+    service.stop = commands(random, 20);
+    service.stop_post = commands(random, 20);
+    service.remain_after_exit = random.chance(25);
+    service.restart_direct = random.chance(25);
+    service.restart_steps = random.below(3) as u32;
+    service.restart_max_delay = Micros::seconds(5);
+    service.runtime_max = if random.chance(10) {
+        Micros::seconds(20)
+    } else {
+        Micros::INFINITY
+    };
+    service.kill.mode = *random.pick(&[
+        KillMode::ControlGroup,
+        KillMode::ControlGroup,
+        KillMode::Mixed,
+        KillMode::Process,
+        KillMode::None,
+    ]);
+    service.kill.send_sigkill = random.chance(90);
+    service.start_failure = *random.pick(&[
+        TimeoutFailure::Terminate,
+        TimeoutFailure::Abort,
+        TimeoutFailure::Kill,
+    ]);
+    service.stop_failure = *random.pick(&[
+        TimeoutFailure::Terminate,
+        TimeoutFailure::Abort,
+        TimeoutFailure::Kill,
+    ]);
+    if service_type == Oneshot {
+        service.start = CommandList::of(random.below(3));
+        service.timeout_start = if random.chance(50) {
+            Micros::seconds(30)
+        } else {
+            Micros::INFINITY
+        };
+        service.remain_after_exit |= service.start.0.is_empty();
+        service.restart = *random.pick(&[Restart::No, Restart::OnFailure]);
+    } else {
+        service.restart = *random.pick(&[
+            Restart::No,
+            Restart::Always,
+            Restart::OnSuccess,
+            Restart::OnFailure,
+            Restart::OnAbnormal,
+            Restart::OnAbort,
+        ]);
+    }
+    unit
+}
+
+fn commands(random: &mut Random, percent: usize) -> CommandList {
+    if !random.chance(percent) {
+        return CommandList::default();
+    }
+    let count = 1 + random.below(2);
+    CommandList(
+        (0..count)
+            .map(|_| Command {
+                ignore_failure: random.chance(30),
+            })
+            .collect(),
+    )
+}
+
+/// A unit as one line, for traces.
+pub(crate) fn brief(config: &UnitConfig) -> String {
+    let relations: Vec<String> = config
+        .relations
+        .iter()
+        .map(|(relation, name)| format!("{relation:?}={name}"))
+        .collect();
+    let kind = match &config.kind {
+        Kind::Service(service) => {
+            let lists = [
+                &service.condition,
+                &service.start_pre,
+                &service.start,
+                &service.start_post,
+                &service.reload,
+                &service.stop,
+                &service.stop_post,
+            ];
+            let counts: Vec<String> = lists.iter().map(|list| list.0.len().to_string()).collect();
+            format!(
+                "{:?} remain={} restart={:?} direct={} kill={:?} sigkill={} lists={} failure={:?}/{:?} runtime={}",
+                service.service_type,
+                service.remain_after_exit,
+                service.restart,
+                service.restart_direct,
+                service.kill.mode,
+                service.kill.send_sigkill,
+                counts.join(""),
+                service.start_failure,
+                service.stop_failure,
+                service.runtime_max,
+            )
+        }
+        Kind::Socket(_) => "socket".to_owned(),
+        _ => "target".to_owned(),
+    };
+    let conditions = if config.conditions { " conditions" } else { "" };
+    let unneeded = if config.stop_when_unneeded {
+        " unneeded"
+    } else {
+        ""
+    };
+    format!(
+        "{}: {kind}{conditions}{unneeded} {}",
+        config.name,
+        relations.join(" ")
+    )
+}

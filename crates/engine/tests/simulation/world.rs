@@ -1,0 +1,720 @@
+//! The world around the engine: processes, cgroups, sockets, clients, and the manager's way of carrying out effects.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use coracle_engine::*;
+
+use crate::generate::{Random, units};
+use crate::support::{print_effect, print_state};
+
+/// Events of a schedule before everything calms down.
+const EVENTS: usize = 60;
+/// Steps within which a world that calms down must be still.
+const CALM_STEPS: usize = 1_500;
+
+/// Of a hundred steps, so many are also taken by an engine restored from snapshots.
+const TWINS: usize = 10;
+
+pub(crate) type Run = (UnitId, Incarnation);
+
+/// A process that the engine asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Process {
+    pub(crate) role: Role,
+    pub(crate) life: Life,
+    executed: bool,
+    /// SIGTERM does nothing.
+    stubborn: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// The keeper has the command and has not carried it out.
+    Pending,
+    Alive,
+    /// Dead, not reported.
+    Zombie(ExitStatus),
+    /// Dead, reported.
+    Reaped,
+}
+
+pub(crate) struct World {
+    pub(crate) random: Random,
+    pub(crate) engine: Engine,
+    pub(crate) configs: Vec<UnitConfig>,
+    /// What the manager recorded: the latest snapshot of every unit that changed.
+    pub(crate) records: BTreeMap<UnitId, UnitSnapshot>,
+    pub(crate) processes: BTreeMap<ProcessKey, Process>,
+    /// Processes in a run's cgroup that nobody tracks: whether each is stubborn.
+    pub(crate) orphans: BTreeMap<Run, Vec<bool>>,
+    pub(crate) empty_watches: BTreeSet<Run>,
+    pub(crate) condition_tests: BTreeSet<UnitId>,
+    pub(crate) opening: BTreeSet<Run>,
+    pub(crate) watched: BTreeSet<Run>,
+    pub(crate) now: Micros,
+    pub(crate) wake: Option<Micros>,
+    request: u64,
+    /// No more trouble: every process does what it should.
+    pub(crate) calm: bool,
+    tracing: bool,
+    pub(crate) trace: Vec<String>,
+    pub(crate) steps: u64,
+    pub(crate) jobs: BTreeSet<JobId>,
+    pub(crate) starts: BTreeMap<UnitId, Vec<Micros>>,
+    pub(crate) released: BTreeSet<Run>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, tracing: bool) -> World {
+        let mut random = Random::new(seed);
+        let configs = units(&mut random);
+        let mut world = World {
+            random,
+            engine: Engine::new(),
+            configs: Vec::new(),
+            records: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            orphans: BTreeMap::new(),
+            empty_watches: BTreeSet::new(),
+            condition_tests: BTreeSet::new(),
+            opening: BTreeSet::new(),
+            watched: BTreeSet::new(),
+            now: Micros::seconds(100),
+            wake: None,
+            request: 0,
+            calm: false,
+            tracing,
+            trace: Vec::new(),
+            steps: 0,
+            jobs: BTreeSet::new(),
+            starts: BTreeMap::new(),
+            released: BTreeSet::new(),
+        };
+        world.note(|| {
+            configs
+                .iter()
+                .map(crate::generate::brief)
+                .collect::<Vec<_>>()
+                .join("\n")
+        });
+        world.configs = configs;
+        world
+    }
+
+    pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
+        if self.tracing {
+            self.trace.push(line());
+        }
+    }
+
+    pub(crate) fn run(&mut self) -> Result<(), String> {
+        for config in self.configs.clone() {
+            self.step(Input::Configure(Box::new(config)))?;
+        }
+        for _ in 0..EVENTS {
+            self.event()?;
+        }
+        self.calm_down()
+    }
+
+    /// One event of a troubled world.
+    fn event(&mut self) -> Result<(), String> {
+        match self.random.below(100) {
+            0..=17 => self.command(),
+            18..=25 => self.pass_time(),
+            26..=28 => self.noise(),
+            29..=31 => self.restart_manager(None),
+            32..=34 => self.be_misused(),
+            _ => match self.possible_events() {
+                events if events.is_empty() => self.pass_time(),
+                events => {
+                    let event = self.random.pick(&events).clone();
+                    self.happen(event)
+                }
+            },
+        }
+    }
+
+    /// Everything that is under way arrives, and then nothing may be left waiting.
+    fn calm_down(&mut self) -> Result<(), String> {
+        self.calm = true;
+        self.note(|| "calm".to_owned());
+        for _ in 0..CALM_STEPS {
+            let events = self.possible_events();
+            if let Some(event) = events.first() {
+                self.happen(event.clone())?;
+            } else if self.check_still().is_ok() {
+                return Ok(());
+            } else if let Some(wake) = self.wake {
+                self.now = self.now.max(wake);
+                self.step(Input::Tick)?;
+            } else {
+                return self.check_still();
+            }
+        }
+        self.check_still()
+            .map_err(|why| format!("not still after {CALM_STEPS} steps: {why}"))
+    }
+
+    fn command(&mut self) -> Result<(), String> {
+        use JobKind::{Reload, ReloadOrStart, Restart, Start, Stop, TryReload, TryRestart};
+        let unit = self.any_unit();
+        let kind = *self.random.pick(&[
+            Start,
+            Start,
+            Start,
+            Start,
+            Stop,
+            Stop,
+            Restart,
+            Restart,
+            Reload,
+            TryRestart,
+            TryReload,
+            ReloadOrStart,
+        ]);
+        let mode = match self.random.below(20) {
+            0 | 1 => JobMode::Fail,
+            2 => JobMode::Isolate,
+            3 => JobMode::IgnoreRequirements,
+            _ => JobMode::Replace,
+        };
+        self.request += 1;
+        self.step(Input::Job {
+            request: self.request,
+            unit,
+            kind,
+            mode,
+        })
+    }
+
+    fn be_misused(&mut self) -> Result<(), String> {
+        let unit = self.any_unit();
+        match self.random.below(5) {
+            0 => {
+                self.starts.remove(&unit);
+                self.step(Input::ResetFailed(unit))
+            }
+            1 => {
+                let job = self.engine.jobs().next();
+                job.map_or(Ok(()), |(job, _)| self.step(Input::Cancel(job)))
+            }
+            2 => self.step(Input::Kill {
+                unit,
+                target: Target::All,
+                signal: Signal::TERM,
+            }),
+            _ => {
+                let config = self.configs[self.random.below(self.configs.len())].clone();
+                self.step(Input::Configure(Box::new(config)))
+            }
+        }
+    }
+
+    /// The configuration; that of an empty target for a unit that is only named.
+    pub(crate) fn config(&self, unit: UnitId) -> UnitConfig {
+        self.engine
+            .config(unit)
+            .cloned()
+            .unwrap_or_else(|| UnitConfig::target("gone"))
+    }
+
+    pub(crate) fn any_unit(&mut self) -> UnitId {
+        UnitId(self.random.below(self.configs.len()) as u32)
+    }
+
+    /// Events that mean nothing: late, repeated, of no one.
+    fn noise(&mut self) -> Result<(), String> {
+        let unit = self.any_unit();
+        let current = self.engine.snapshot(unit).unwrap().incarnation;
+        let old = Incarnation(current.0.saturating_sub(1 + self.random.below(2) as u64));
+        let process = ProcessKey {
+            unit,
+            incarnation: old,
+            serial: 1 + self.random.below(3) as u32,
+        };
+        let stray = ProcessKey {
+            unit,
+            incarnation: current,
+            serial: 900,
+        };
+        let message = Notice {
+            ready: true,
+            stopping: true,
+            main_pid: Some(1),
+            ..Notice::default()
+        };
+        let before = self.engine.snapshot(unit);
+        let input = match self.random.below(6) {
+            0 if old < current => Input::Exited {
+                process,
+                status: ExitStatus::Exited(1),
+            },
+            1 if old < current => Input::CgroupEmpty {
+                unit,
+                incarnation: old,
+            },
+            2 if old < current => Input::Notify {
+                unit,
+                incarnation: old,
+                message,
+            },
+            3 => Input::Exited {
+                process: stray,
+                status: ExitStatus::Killed(Signal::KILL),
+            },
+            4 => Input::SocketTraffic {
+                unit,
+                incarnation: Incarnation(current.0 + 1),
+            },
+            _ => Input::Spawned(stray),
+        };
+        self.plain_step(input)?;
+        let changed = before.map(|snapshot| snapshot.state)
+            != self.engine.snapshot(unit).map(|snapshot| snapshot.state);
+        if changed {
+            Err("an event of nobody changed a state".to_owned())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn pass_time(&mut self) -> Result<(), String> {
+        self.now = match self.wake {
+            Some(wake) if self.random.chance(60) => self.now.max(wake),
+            _ => self.now.after(Micros(self.random.below(3_000_000) as u64)),
+        };
+        self.step(Input::Tick)
+    }
+
+    /// One step of the engine, as the manager takes it: record, then carry out.
+    pub(crate) fn step(&mut self, input: Input) -> Result<(), String> {
+        let before = self.job_states();
+        let twin = self.random.chance(TWINS).then(|| self.twin_step(&input));
+        let effects = self.take_step(&input);
+        if let Some(twin) = twin {
+            self.check_twin(&effects, twin)?;
+        }
+        self.check_step(&before, &effects)?;
+        if !self.calm && self.random.chance(1) {
+            return self.restart_manager(Some((input, effects)));
+        }
+        self.record(&effects);
+        for effect in &effects {
+            self.carry_out(effect)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn take_step(&mut self, input: &Input) -> Vec<Effect> {
+        self.steps += 1;
+        let now = self.now;
+        let effects: Vec<Effect> = self.engine.step(now, input.clone()).into_iter().collect();
+        if self.tracing {
+            let told: Vec<String> = effects
+                .iter()
+                .filter_map(|effect| print_effect(&self.engine, effect))
+                .collect();
+            let states: Vec<String> = self
+                .engine
+                .units()
+                .map(|unit| print_state(&self.engine, unit))
+                .collect();
+            let event = match input {
+                Input::Configure(config) => format!("configure {}", config.name),
+                input => format!("{input:?}"),
+            };
+            self.trace.push(format!(
+                "{now} {event} => {} | {}",
+                told.join(", "),
+                states.join(", ")
+            ));
+        }
+        effects
+    }
+
+    pub(crate) fn record(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            if let Action::StateChanged(unit) = effect.action {
+                self.records
+                    .insert(unit, self.engine.snapshot(unit).unwrap());
+            }
+        }
+    }
+
+    pub(crate) fn carry_out(&mut self, effect: &Effect) -> Result<(), String> {
+        match &effect.action {
+            Action::Spawn(spawn) => self.spawn(spawn)?,
+            Action::Signal {
+                unit,
+                incarnation,
+                target,
+                signal,
+            } => self.signal((*unit, *incarnation), *target, *signal),
+            Action::Track { process, .. } => self.track(*process),
+            Action::WatchEmpty { unit, incarnation } => {
+                self.empty_watches.insert((*unit, *incarnation));
+            }
+            Action::TestConditions(unit) => {
+                self.condition_tests.insert(*unit);
+            }
+            Action::OpenSockets { unit, incarnation } => {
+                self.opening.insert((*unit, *incarnation));
+            }
+            Action::WatchSockets { unit, incarnation } => {
+                self.watched.insert((*unit, *incarnation));
+            }
+            Action::UnwatchSockets(unit) => self.watched.retain(|(watched, _)| watched != unit),
+            Action::CloseSockets { unit, .. } => {
+                self.watched.retain(|(watched, _)| watched != unit)
+            }
+            Action::WakeAt(at) => self.wake = *at,
+            Action::Release { unit, incarnation } => self.release((*unit, *incarnation))?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn spawn(&mut self, spawn: &Spawn) -> Result<(), String> {
+        let key = spawn.process;
+        if self.processes.contains_key(&key) {
+            return Ok(());
+        }
+        let rivals = self.processes.iter().filter(|(other, process)| {
+            (other.unit, other.incarnation) == (key.unit, key.incarnation)
+                && process.role == Role::Main
+                && matches!(process.life, Life::Pending | Life::Alive)
+        });
+        if spawn.role == Role::Main && rivals.count() > 0 {
+            return Err(format!("two main processes of one run: {key:?}"));
+        }
+        let stubborn = !self.calm && self.random.chance(20);
+        self.processes.insert(
+            key,
+            Process {
+                role: spawn.role,
+                life: Life::Pending,
+                executed: false,
+                stubborn,
+            },
+        );
+        Ok(())
+    }
+
+    fn track(&mut self, key: ProcessKey) {
+        let orphans = self.orphans.entry((key.unit, key.incarnation)).or_default();
+        let life = if orphans.pop().is_some() {
+            Life::Alive
+        } else {
+            Life::Zombie(ExitStatus::Unknown)
+        };
+        self.processes.insert(
+            key,
+            Process {
+                role: Role::Main,
+                life,
+                executed: true,
+                stubborn: false,
+            },
+        );
+        // The former main process is any process now.
+        for (other, process) in &mut self.processes {
+            if *other != key
+                && (other.unit, other.incarnation) == (key.unit, key.incarnation)
+                && process.role == Role::Main
+            {
+                process.role = Role::Reload;
+            }
+        }
+    }
+
+    fn signal(&mut self, run: Run, target: Target, signal: Signal) {
+        if matches!(signal, Signal::CONT | Signal::HUP) {
+            return;
+        }
+        let snapshot = self.engine.snapshot(run.0).unwrap();
+        let (main, control) = match &snapshot.state {
+            State::Service(service) => (
+                main_serial(&service.main),
+                service.control.map(|control| control.serial),
+            ),
+            State::Socket(socket) => (None, socket.control.map(|control| control.serial)),
+            _ => (None, None),
+        };
+        let serial = match target {
+            Target::Process(serial) => Some(serial),
+            Target::Main => main,
+            Target::Control => control,
+            Target::All => None,
+        };
+        if target != Target::All && serial.is_none() {
+            return;
+        }
+        for (key, process) in &mut self.processes {
+            let meant = (key.unit, key.incarnation) == run
+                && serial.is_none_or(|serial| serial == key.serial);
+            if meant && process.life == Life::Alive && (signal == Signal::KILL || !process.stubborn)
+            {
+                process.life = Life::Zombie(ExitStatus::Killed(signal));
+            }
+        }
+        if target == Target::All {
+            self.orphans
+                .entry(run)
+                .or_default()
+                .retain(|stubborn| *stubborn && signal != Signal::KILL);
+        }
+    }
+
+    /// What is possible now, in a fixed order.
+    fn possible_events(&self) -> Vec<Event> {
+        let mut events = Vec::new();
+        for (key, process) in &self.processes {
+            match process.life {
+                Life::Pending => events.push(Event::Spawn(*key)),
+                Life::Zombie(_) => events.push(Event::Report(*key)),
+                Life::Alive if !process.executed => events.push(Event::Execute(*key)),
+                Life::Alive => events.extend(self.life_events(*key, process)),
+                Life::Reaped => {}
+            }
+        }
+        events.extend(
+            self.empty_watches
+                .iter()
+                .filter(|run| !self.is_populated(**run))
+                .map(|run| Event::Empty(*run)),
+        );
+        events.extend(
+            self.condition_tests
+                .iter()
+                .map(|unit| Event::Conditions(*unit)),
+        );
+        events.extend(self.opening.iter().map(|run| Event::Opened(*run)));
+        if !self.calm {
+            events.extend(self.watched.iter().map(|run| Event::Traffic(*run)));
+            events.extend(
+                self.orphans
+                    .iter()
+                    .filter(|(_, orphans)| !orphans.is_empty())
+                    .map(|(run, _)| Event::OrphanDies(*run)),
+            );
+        }
+        events
+    }
+
+    fn life_events(&self, key: ProcessKey, process: &Process) -> Vec<Event> {
+        let UnitConfig {
+            kind: Kind::Service(service),
+            ..
+        } = self.config(key.unit)
+        else {
+            return vec![Event::Die(key)];
+        };
+        let daemon = process.role == Role::Main && service.service_type != ServiceType::Oneshot;
+        if !self.calm {
+            return if daemon {
+                vec![Event::Die(key), Event::Say(key), Event::Say(key)]
+            } else {
+                vec![Event::Die(key)]
+            };
+        }
+        let snapshot = self.engine.snapshot(key.unit).unwrap();
+        let State::Service(run) = &snapshot.state else {
+            return Vec::new();
+        };
+        let waits = match run.phase {
+            Phase::Start | Phase::ReloadSignal { .. } | Phase::ReloadNotify => true,
+            // It was told so by itself, and a process that says STOPPING=1 goes.
+            Phase::StopKill(_) | Phase::FinalKill(_) => {
+                return if process.stubborn {
+                    Vec::new()
+                } else {
+                    vec![Event::Die(key)]
+                };
+            }
+            _ => false,
+        };
+        match daemon {
+            true if waits
+                && snapshot.incarnation == key.incarnation
+                && main_serial(&run.main) == Some(key.serial) =>
+            {
+                vec![Event::Say(key)]
+            }
+            true => Vec::new(),
+            false => vec![Event::Die(key)],
+        }
+    }
+
+    pub(crate) fn is_populated(&self, run: Run) -> bool {
+        let alive = |(key, process): (&ProcessKey, &Process)| {
+            (key.unit, key.incarnation) == run && process.life == Life::Alive
+        };
+        self.processes.iter().any(alive)
+            || self
+                .orphans
+                .get(&run)
+                .is_some_and(|orphans| !orphans.is_empty())
+    }
+
+    pub(crate) fn happen(&mut self, event: Event) -> Result<(), String> {
+        match event {
+            Event::Spawn(key) => self.spawned(key),
+            Event::Execute(key) => self.executed(key),
+            Event::Die(key) => {
+                self.die(key);
+                Ok(())
+            }
+            Event::Report(key) => self.report(key),
+            Event::Say(key) => self.say(key),
+            Event::Empty(run) => {
+                self.empty_watches.remove(&run);
+                self.step(Input::CgroupEmpty {
+                    unit: run.0,
+                    incarnation: run.1,
+                })
+            }
+            Event::Conditions(unit) => {
+                self.condition_tests.remove(&unit);
+                let outcome = *self.random.pick(&[
+                    Conditions::Met,
+                    Conditions::Met,
+                    Conditions::Unmet,
+                    Conditions::AssertFailed,
+                ]);
+                self.step(Input::Conditions { unit, outcome })
+            }
+            Event::Opened((unit, incarnation)) => {
+                self.opening.remove(&(unit, incarnation));
+                let well = self.calm || self.random.chance(80);
+                self.step(if well {
+                    Input::SocketsOpen { unit, incarnation }
+                } else {
+                    Input::SocketsFailed { unit, incarnation }
+                })
+            }
+            Event::Traffic((unit, incarnation)) => {
+                self.watched.remove(&(unit, incarnation));
+                self.step(Input::SocketTraffic { unit, incarnation })
+            }
+            Event::OrphanDies(run) => {
+                self.orphans.entry(run).or_default().pop();
+                Ok(())
+            }
+        }
+    }
+
+    fn spawned(&mut self, key: ProcessKey) -> Result<(), String> {
+        if !self.calm && self.random.chance(5) {
+            self.processes.remove(&key);
+            return self.step(Input::SpawnFailed(key));
+        }
+        self.set_life(key, Life::Alive);
+        self.step(Input::Spawned(key))
+    }
+
+    fn executed(&mut self, key: ProcessKey) -> Result<(), String> {
+        if !self.calm && self.random.chance(5) {
+            self.set_life(key, Life::Zombie(ExitStatus::Exited(203)));
+            return self.step(Input::ExecFailed(key));
+        }
+        if let Some(process) = self.processes.get_mut(&key) {
+            process.executed = true;
+        }
+        self.step(Input::Executed(key))
+    }
+
+    fn die(&mut self, key: ProcessKey) {
+        let status = match self.random.below(10) {
+            _ if self.calm => ExitStatus::Exited(0),
+            0 => ExitStatus::Exited(1),
+            1 => ExitStatus::Exited(255),
+            2 => ExitStatus::Killed(Signal(11)),
+            3 => ExitStatus::Dumped(Signal::ABRT),
+            4 => ExitStatus::Killed(Signal::TERM),
+            _ => ExitStatus::Exited(0),
+        };
+        if !self.calm && self.random.chance(20) {
+            let stubborn = self.random.chance(30);
+            self.orphans
+                .entry((key.unit, key.incarnation))
+                .or_default()
+                .push(stubborn);
+        }
+        self.note(|| format!("dies {key:?} {status:?}"));
+        self.set_life(key, Life::Zombie(status));
+    }
+
+    pub(crate) fn report(&mut self, key: ProcessKey) -> Result<(), String> {
+        let Some(Life::Zombie(status)) = self.processes.get(&key).map(|process| process.life)
+        else {
+            return Ok(());
+        };
+        self.set_life(key, Life::Reaped);
+        self.step(Input::Exited {
+            process: key,
+            status,
+        })
+    }
+
+    pub(crate) fn set_life(&mut self, key: ProcessKey, life: Life) {
+        if let Some(process) = self.processes.get_mut(&key) {
+            process.life = life;
+        }
+    }
+
+    fn say(&mut self, key: ProcessKey) -> Result<(), String> {
+        let mut message = Notice {
+            ready: true,
+            ..Notice::default()
+        };
+        if self.calm {
+            let snapshot = self.engine.snapshot(key.unit).unwrap();
+            message.reloading = matches!(&snapshot.state, State::Service(run) if matches!(run.phase, Phase::ReloadSignal { .. }));
+            message.monotonic = message.reloading.then_some(self.now.0);
+            message.ready = true;
+        } else {
+            match self.random.below(8) {
+                0 => message.stopping = true,
+                1 => message.reloading = true,
+                2 => {
+                    message = Notice {
+                        reloading: true,
+                        monotonic: Some(self.now.0),
+                        ..Notice::default()
+                    }
+                }
+                3 => message.extend_timeout = Some(5_000_000),
+                4 => message.main_pid = Some(7),
+                _ => {}
+            }
+        }
+        self.step(Input::Notify {
+            unit: key.unit,
+            incarnation: key.incarnation,
+            message,
+        })
+    }
+}
+
+/// What can happen next.
+#[derive(Debug, Clone)]
+pub(crate) enum Event {
+    Spawn(ProcessKey),
+    Execute(ProcessKey),
+    Die(ProcessKey),
+    Report(ProcessKey),
+    Say(ProcessKey),
+    Empty(Run),
+    Conditions(UnitId),
+    Opened(Run),
+    Traffic(Run),
+    OrphanDies(Run),
+}
+
+pub(crate) fn main_serial(main: &Main) -> Option<u32> {
+    match main {
+        Main::Process(process) => Some(process.serial),
+        Main::None | Main::Ended(_) => None,
+    }
+}
