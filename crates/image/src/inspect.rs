@@ -1,12 +1,16 @@
-//! Tells what an image is, without mounting it.
+//! Tells what an image is, without mounting it. What it reads is hostile: it runs in a worker.
+
 use std::fs::File;
+use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use crate::dissect::FileSystem;
-use crate::signature::Signer;
-use crate::tree::Contents;
-use crate::verity::RootHash;
+use crate::dissect::{DissectError, FileSystem, Layout, dissect};
+use crate::signature::{self, Signer};
+use crate::source::FileSource;
+use crate::squashfs::Reader;
+use crate::tree::{self, Contents};
+use crate::verity::{self, RootHash};
 
 /// What an image says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +19,8 @@ pub struct Report {
     pub length: u64,
     /// SHA-256 of the whole file, hexadecimal.
     pub digest: String,
+    /// The root partition's label.
+    pub label: Option<String>,
     /// The root file system's kind.
     pub file_system: FileSystem,
     /// Its length in bytes.
@@ -25,10 +31,14 @@ pub struct Report {
     pub root_hash: Option<RootHash>,
     /// Whether all data is under that root hash.
     pub intact: bool,
+    /// Why not, in words.
+    pub damage: Option<String>,
     /// Who signed, by the certificate inside the signature: a claim, not trust.
     pub claimed_signer: Option<Signer>,
     /// os-release and units, where the file system is one that can be read without mounting.
     pub contents: Option<Contents>,
+    /// Why the contents are not shown, in words.
+    pub unreadable: Option<String>,
 }
 
 /// Why an image can't be inspected.
@@ -36,13 +46,68 @@ pub struct Report {
 pub enum InspectError {
     /// It is no image.
     #[error(transparent)]
-    Dissect(#[from] crate::dissect::DissectError),
+    Dissect(#[from] DissectError),
+    /// It can't be read.
+    #[error("cannot read the image")]
+    Read(#[from] io::Error),
 }
 
 /// Looks at an image.
 ///
 /// # Errors
 /// See [`InspectError`].
-pub fn inspect(_file: &File) -> Result<Report, InspectError> {
-    todo!()
+pub fn inspect(file: &File) -> Result<Report, InspectError> {
+    let source = FileSource::new(file)?;
+    let layout = dissect(&source)?;
+    let layout = layout.claim();
+    let damage = damage(&source, layout).err();
+    let (contents, unreadable) = match contents(&source, layout) {
+        Ok(contents) => (Some(contents), None),
+        Err(why) => (None, Some(why)),
+    };
+    let signed = layout
+        .signature
+        .as_ref()
+        .and_then(|json| signature::claims(json).ok());
+    Ok(Report {
+        length: layout.length,
+        digest: crate::verify::digest(&source)?,
+        label: layout.label.clone(),
+        file_system: layout.file_system,
+        root_bytes: layout.root.length,
+        verity_bytes: layout.verity.map(|extent| extent.length),
+        root_hash: signed.as_ref().map(|(hash, _)| *hash).or(layout.root_hash),
+        intact: damage.is_none(),
+        damage,
+        claimed_signer: signed.and_then(|(_, signer)| signer),
+        contents,
+        unreadable,
+    })
+}
+
+/// What is wrong with the data, in words.
+fn damage(source: &FileSource<'_>, layout: &Layout) -> Result<(), String> {
+    let (Some(verity), Some(named)) = (layout.verity, layout.root_hash) else {
+        return Err("it has no verity data: nothing says what its content should be".into());
+    };
+    if let Some(json) = &layout.signature {
+        let (signed, _) = signature::claims(json).map_err(|error| error.to_string())?;
+        if signed != named {
+            return Err(format!(
+                "the signature is over root hash {signed}, the partitions are named after {named}"
+            ));
+        }
+    }
+    verity::verify(source, layout.root, verity, named).map_err(|error| error.to_string())
+}
+
+fn contents(source: &FileSource<'_>, layout: &Layout) -> Result<Contents, String> {
+    if layout.file_system != FileSystem::Squashfs {
+        return Err(format!(
+            "{} is not read without mounting it",
+            layout.file_system.name()
+        ));
+    }
+    let reader = Reader::open(source, layout.root).map_err(|error| error.to_string())?;
+    tree::collect(&reader).map_err(|error| error.to_string())
 }

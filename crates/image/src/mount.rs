@@ -137,5 +137,10 @@ fn loop_device(file: &File, root: Extent) -> Result<(OwnedFd, String), MountErro
 }
 
 fn open(path: &str) -> Result<OwnedFd, Errno> {
-    rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+    rustix::fs::openat(
+        rustix::fs::CWD,
+        path,
+        OFlags::RDWR | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
 }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
 /// A run of bytes inside an image.
@@ -99,8 +100,9 @@ impl<'file> FileSource<'file> {
     /// # Errors
     /// `InvalidInput` for anything that is not a regular file.
     pub fn new(file: &'file File) -> io::Result<Self> {
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
+        // fstat(2) as such: workers may not make the calls that look up paths.
+        let status = rustix::fs::fstat(file)?;
+        if !FileType::from_raw_mode(status.st_mode).is_file() {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "an image must be a regular file",
@@ -108,7 +110,7 @@ impl<'file> FileSource<'file> {
         }
         Ok(Self {
             file,
-            length: metadata.len(),
+            length: u64::try_from(status.st_size).unwrap_or_default(),
         })
     }
 }
@@ -120,5 +122,52 @@ impl Source for FileSource<'_> {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.file.read_exact_at(buffer, offset)
+    }
+}
+
+/// A run of a source, read from its start to its end or anywhere between.
+pub(crate) struct ExtentReader<'source, S: ?Sized> {
+    source: &'source S,
+    extent: Extent,
+    position: u64,
+}
+
+impl<'source, S: Source + ?Sized> ExtentReader<'source, S> {
+    pub(crate) fn new(source: &'source S, extent: Extent) -> Self {
+        Self {
+            source,
+            extent,
+            position: 0,
+        }
+    }
+}
+
+impl<S: Source + ?Sized> io::Read for ExtentReader<'_, S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.extent.length.saturating_sub(self.position);
+        let length = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        let offset = self
+            .extent
+            .offset
+            .checked_add(self.position)
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
+        self.source
+            .read_at(buffer.get_mut(..length).unwrap_or_default(), offset)?;
+        self.position += length as u64;
+        Ok(length)
+    }
+}
+
+impl<S: Source + ?Sized> io::Seek for ExtentReader<'_, S> {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        let position = match to {
+            io::SeekFrom::Start(offset) => Some(offset),
+            io::SeekFrom::Current(by) => self.position.checked_add_signed(by),
+            io::SeekFrom::End(by) => self.extent.length.checked_add_signed(by),
+        };
+        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.position)
     }
 }

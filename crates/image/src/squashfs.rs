@@ -1,4 +1,8 @@
-//! Writes squashfs root file systems.
+//! Writes squashfs root file systems, and reads from them without mounting.
+
+mod read;
+
+pub(crate) use read::Reader;
 
 use std::io::{self, Seek, Write};
 

@@ -1,11 +1,12 @@
 //! Reads os-release and unit files below a root directory, resolving every path inside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
 
-use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{FileType, Mode, OFlags, RawDir, ResolveFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,9 @@ const UNITS_LIMIT: usize = 512;
 
 /// Entries of one directory; a whole distribution's unit directory has some hundreds.
 const ENTRIES_LIMIT: usize = 8192;
+
+/// Directory entries are read in pieces of this many bytes; a name has at most 255.
+const DIRECTORY_BUFFER_BYTES: usize = 8192;
 
 /// Where unit files lie, the first place wins.
 const UNIT_DIRECTORIES: [&str; 4] = [
@@ -95,14 +99,27 @@ pub enum TreeError {
 /// # Errors
 /// See [`TreeError`].
 pub fn read(root: BorrowedFd<'_>) -> Result<Contents, TreeError> {
-    let root = Root(root);
-    let os_release = read_os_release(&root)?;
+    collect(&Root(root))
+}
+
+/// A tree of files, wherever it is read from. Paths are relative to its root and never leave it.
+pub(crate) trait Files {
+    /// A regular file's text; `None` where there is no file.
+    fn text(&self, path: &str, limit_bytes: u64) -> Result<Option<String>, TreeError>;
+
+    /// A directory's entries, sorted, and whether each is certainly a file; nothing where there is no directory.
+    fn entries(&self, path: &str) -> Result<Vec<(String, bool)>, TreeError>;
+}
+
+/// Reads what attaching needs from any tree.
+pub(crate) fn collect(root: &impl Files) -> Result<Contents, TreeError> {
+    let os_release = read_os_release(root)?;
     let mut found = Found {
         prefixes: os_release.prefixes(),
         ..Found::default()
     };
     for directory in UNIT_DIRECTORIES {
-        found.collect(&root, directory)?;
+        found.collect(root, directory)?;
     }
     let units: Vec<UnitFile> = found
         .units
@@ -116,7 +133,7 @@ pub fn read(root: BorrowedFd<'_>) -> Result<Contents, TreeError> {
     })
 }
 
-fn read_os_release(root: &Root<'_>) -> Result<OsRelease, TreeError> {
+fn read_os_release(root: &impl Files) -> Result<OsRelease, TreeError> {
     for path in ["etc/os-release", "usr/lib/os-release"] {
         let Some(text) = root.text(path, os_release::LIMIT_BYTES)? else {
             continue;
@@ -153,17 +170,18 @@ pub fn is_unit_name(name: &str) -> bool {
 struct Found {
     prefixes: Vec<String>,
     units: BTreeMap<String, String>,
+    masked: BTreeSet<String>,
     foreign: Vec<String>,
     bytes: usize,
 }
 
 impl Found {
     /// Takes a directory's unit files and drop-ins, but for names that an earlier directory had.
-    fn collect(&mut self, root: &Root<'_>, directory: &str) -> Result<(), TreeError> {
-        for (name, kind) in root.entries(directory)? {
+    fn collect(&mut self, root: &impl Files, directory: &str) -> Result<(), TreeError> {
+        for (name, is_file) in root.entries(directory)? {
             let unit = name
                 .strip_suffix(".d")
-                .filter(|_| kind != FileType::RegularFile)
+                .filter(|_| !is_file)
                 .unwrap_or(&name);
             if !is_unit_name(unit) {
                 continue;
@@ -181,7 +199,7 @@ impl Found {
 
     fn collect_drop_ins(
         &mut self,
-        root: &Root<'_>,
+        root: &impl Files,
         directory: &str,
         name: &str,
     ) -> Result<(), TreeError> {
@@ -204,12 +222,13 @@ impl Found {
         }
     }
 
-    fn take(&mut self, root: &Root<'_>, directory: &str, name: &str) -> Result<(), TreeError> {
-        if self.units.contains_key(name) {
+    fn take(&mut self, root: &impl Files, directory: &str, name: &str) -> Result<(), TreeError> {
+        if self.units.contains_key(name) || self.masked.contains(name) {
             return Ok(());
         }
-        // A link to /dev/null, which an image does not have: the unit is masked.
         let Some(text) = root.text(&format!("{directory}/{name}"), UNIT_LIMIT_BYTES)? else {
+            // A link to /dev/null: masked, in later directories too.
+            self.masked.insert(name.into());
             return Ok(());
         };
         self.bytes += text.len();
@@ -234,8 +253,9 @@ impl Root<'_> {
             Err(error) => Err(read_error(path, error.into())),
         }
     }
+}
 
-    /// A regular file's text; `None` where there is no file.
+impl Files for Root<'_> {
     fn text(&self, path: &str, limit_bytes: u64) -> Result<Option<String>, TreeError> {
         let wrong = |what| TreeError::File {
             path: shown(path),
@@ -244,12 +264,14 @@ impl Root<'_> {
         let Some(file) = self.open(path, OFlags::empty())? else {
             return Ok(None);
         };
-        let metadata = file.metadata().map_err(|error| read_error(path, error))?;
-        if is_null_device(&metadata) {
-            return Ok(None);
-        }
-        if !metadata.is_file() {
-            return Err(wrong("is not a regular file"));
+        // fstat(2), because the worker may call nothing that takes a path.
+        let status = rustix::fs::fstat(&file).map_err(|error| read_error(path, error.into()))?;
+        match FileType::from_raw_mode(status.st_mode) {
+            FileType::RegularFile => {}
+            FileType::CharacterDevice if status.st_rdev == rustix::fs::makedev(1, 3) => {
+                return Ok(None);
+            }
+            _ => return Err(wrong("is not a regular file")),
         }
         let mut bytes = Vec::new();
         file.take(limit_bytes + 1)
@@ -263,21 +285,21 @@ impl Root<'_> {
             .map_err(|_| wrong("is no UTF-8 text"))
     }
 
-    /// A directory's entries, sorted; nothing where there is none.
-    fn entries(&self, path: &str) -> Result<Vec<(String, FileType)>, TreeError> {
+    fn entries(&self, path: &str) -> Result<Vec<(String, bool)>, TreeError> {
         let Some(directory) = self.open(path, OFlags::DIRECTORY)? else {
             return Ok(Vec::new());
         };
         let mut entries = Vec::new();
-        for entry in
-            Dir::read_from(directory.as_fd()).map_err(|error| read_error(path, error.into()))?
-        {
+        // The plain call: rustix's other reader opens the directory a second time, by openat(2).
+        let mut buffer = [MaybeUninit::uninit(); DIRECTORY_BUFFER_BYTES];
+        let mut reader = RawDir::new(&directory, &mut buffer);
+        while let Some(entry) = reader.next() {
             let entry = entry.map_err(|error| read_error(path, error.into()))?;
             // A name that is no text is no unit's.
             let Ok(name) = entry.file_name().to_str() else {
                 continue;
             };
-            entries.push((name.to_owned(), entry.file_type()));
+            entries.push((name.to_owned(), entry.file_type() == FileType::RegularFile));
             if entries.len() > ENTRIES_LIMIT {
                 return Err(TreeError::TooMany("files in a unit directory"));
             }
@@ -285,11 +307,6 @@ impl Root<'_> {
         entries.sort_by(|(a, _), (b, _)| a.cmp(b));
         Ok(entries)
     }
-}
-
-fn is_null_device(metadata: &std::fs::Metadata) -> bool {
-    use std::os::unix::fs::{FileTypeExt, MetadataExt};
-    metadata.file_type().is_char_device() && metadata.rdev() == rustix::fs::makedev(1, 3)
 }
 
 fn read_error(path: &str, source: io::Error) -> TreeError {
@@ -307,6 +324,7 @@ fn shown(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
     use std::os::unix::fs::symlink;
     use std::path::Path;
 
@@ -383,7 +401,8 @@ mod tests {
                 RELEASE,
                 "usr/lib/systemd/system/hello.service: vendor",
                 "etc/systemd/system/hello.service: own",
-                "usr/lib/systemd/system/hello.socket -> /dev/null",
+                "etc/systemd/system/hello.socket -> /dev/null",
+                "usr/lib/systemd/system/hello.socket: masked",
             ],
             "hello: hello.service=own / ",
         );

@@ -2,9 +2,9 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::time::SystemTime;
 
+use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -232,13 +232,17 @@ impl Identity {
     /// # Errors
     /// Where it can't be asked.
     pub fn of(file: &File) -> io::Result<Self> {
-        let metadata = file.metadata()?;
-        let ns = |seconds: i64, ns: i64| seconds.saturating_mul(1_000_000_000).saturating_add(ns);
+        let status = rustix::fs::fstat(file)?;
+        let ns = |seconds: i64, ns: u64| {
+            seconds
+                .saturating_mul(1_000_000_000)
+                .saturating_add_unsigned(ns)
+        };
         Ok(Self {
-            inode: metadata.ino(),
-            length: metadata.len(),
-            mtime_ns: ns(metadata.mtime(), metadata.mtime_nsec()),
-            ctime_ns: ns(metadata.ctime(), metadata.ctime_nsec()),
+            inode: status.st_ino,
+            length: u64::try_from(status.st_size).unwrap_or_default(),
+            mtime_ns: ns(status.st_mtime, status.st_mtime_nsec),
+            ctime_ns: ns(status.st_ctime, status.st_ctime_nsec),
         })
     }
 }
@@ -249,9 +253,10 @@ impl Record {
     /// # Errors
     /// Where it is another file, or one that others could have changed.
     pub fn confirm(self, file: &File) -> Result<Verified<Layout>, VerifyError> {
-        let metadata = file.metadata()?;
-        let own = [0, rustix::process::geteuid().as_raw()].contains(&metadata.uid());
-        if !metadata.is_file() || !own || metadata.mode() & 0o022 != 0 {
+        let status = rustix::fs::fstat(file).map_err(io::Error::from)?;
+        let own = [0, rustix::process::geteuid().as_raw()].contains(&status.st_uid);
+        if !FileType::from_raw_mode(status.st_mode).is_file() || !own || status.st_mode & 0o022 != 0
+        {
             return Err(VerifyError::Exposed);
         }
         if Identity::of(file)? != self.identity {

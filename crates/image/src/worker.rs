@@ -1,18 +1,32 @@
 //! The workers: short-lived processes, each confined to what its one task needs, and the caller's side of them.
+
+mod channel;
+mod confine;
+mod seccomp;
+
+use std::error::Error;
 use std::ffi::OsString;
 use std::fs::File;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
 
+use kernel::descriptor;
+use kernel::message::{self, Descriptors, ReceiveOptions};
 use serde::{Deserialize, Serialize};
 
-use crate::dissect::Layout;
-use crate::inspect::Report;
-use crate::tree::Contents;
-use crate::verify::{Trust, Unverified, Verified};
+pub use confine::{ConfineError, confine};
+
+use crate::dissect::{Layout, dissect};
+use crate::inspect::{Report, inspect};
+use crate::source::FileSource;
+use crate::tree::{self, Contents};
+use crate::verify::{Record, Trust, Unverified, Verified, VerifyError, verify};
 
 /// Which worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Reads hostile headers.
     Dissect,
@@ -27,6 +41,15 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 5] = [
+        Kind::Dissect,
+        Kind::Verify,
+        Kind::Mount,
+        Kind::Extract,
+        Kind::Inspect,
+    ];
+
     /// The name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -42,15 +65,51 @@ impl Kind {
     /// The worker of a name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Kind> {
-        [
-            Kind::Dissect,
-            Kind::Verify,
-            Kind::Mount,
-            Kind::Extract,
-            Kind::Inspect,
-        ]
-        .into_iter()
-        .find(|kind| kind.name() == name)
+        Kind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// What a worker is asked; its kind is the process's.
+#[derive(Debug, Serialize, Deserialize)]
+enum Task {
+    Dissect,
+    Verify {
+        layout: Unverified<Layout>,
+        trust: Trust,
+    },
+    Mount(Record),
+    Extract,
+    Inspect,
+}
+
+/// What it answers.
+#[derive(Debug, Serialize, Deserialize)]
+enum Answer {
+    Dissected(Unverified<Layout>),
+    Verified(Record),
+    /// One byte follows that carries the mount.
+    Mounted,
+    Extracted(Contents),
+    Inspected(Box<Report>),
+    /// Its causes, the outermost first.
+    Refused(Vec<String>),
+}
+
+/// A worker's refusal, cause by cause.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct Refusal {
+    what: String,
+    #[source]
+    because: Option<Box<Refusal>>,
+}
+
+impl Refusal {
+    fn chain(causes: Vec<String>) -> Option<Box<Self>> {
+        causes
+            .into_iter()
+            .rev()
+            .fold(None, |because, what| Some(Box::new(Self { what, because })))
     }
 }
 
@@ -58,8 +117,39 @@ impl Kind {
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
     /// The worker refused; its own words.
-    #[error("{0}")]
-    Refused(String),
+    #[error(transparent)]
+    Refused(Box<Refusal>),
+    /// It could not confine itself.
+    #[error(transparent)]
+    Confine(#[from] ConfineError),
+    /// It could not be started, or talked to.
+    #[error("cannot use the {kind} worker")]
+    Channel {
+        /// Which.
+        kind: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It ended without an answer: the image overtaxed it, or tried to.
+    #[error(
+        "the {kind} worker ended without an answer ({status}): the image asks too much of it, or attacks it"
+    )]
+    Ended {
+        /// Which.
+        kind: &'static str,
+        /// How.
+        status: ExitStatus,
+    },
+    /// It answered something else than it was asked.
+    #[error("the {kind} worker gave an answer to another question")]
+    Confused {
+        /// Which.
+        kind: &'static str,
+    },
+    /// The file is not what the answer is about.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
 }
 
 /// The whole life of a worker process (`coracle worker NAME`): descriptor 0 is the channel to the caller, 1 the image or root.
@@ -67,8 +157,59 @@ pub enum WorkerError {
 ///
 /// # Errors
 /// Where it can't confine itself or the channel fails. What it refuses goes over the channel.
-pub fn main(_kind: Kind) -> Result<(), WorkerError> {
-    todo!()
+pub fn main(kind: Kind) -> Result<(), WorkerError> {
+    let channel = |source| WorkerError::Channel {
+        kind: kind.name(),
+        source,
+    };
+    let take = |number| {
+        descriptor::take_inherited(number)
+            .map(File::from)
+            .map_err(|error| channel(error.into()))
+    };
+    let (caller, object) = (take(0)?, take(1)?);
+    confine(kind, object.as_fd())?;
+    let task = channel::receive(&caller).map_err(channel)?;
+    let (answer, mount) =
+        perform(kind, task, &object).unwrap_or_else(|error| (refused(&*error), None));
+    channel::send(&caller, &answer).map_err(channel)?;
+    if let Some(mount) = mount {
+        message::send(&caller, b"m", &[mount.as_fd()]).map_err(|error| channel(error.into()))?;
+    }
+    Ok(())
+}
+
+fn perform(
+    kind: Kind,
+    task: Task,
+    object: &File,
+) -> Result<(Answer, Option<OwnedFd>), Box<dyn Error>> {
+    let answer = match (kind, task) {
+        (Kind::Dissect, Task::Dissect) => Answer::Dissected(dissect(&FileSource::new(object)?)?),
+        (Kind::Verify, Task::Verify { layout, trust }) => {
+            Answer::Verified(verify(object, &layout, &trust)?.record().clone())
+        }
+        (Kind::Mount, Task::Mount(record)) => {
+            let mount = crate::mount::mount(object, &record.confirm(object)?)?;
+            return Ok((Answer::Mounted, Some(mount)));
+        }
+        (Kind::Extract, Task::Extract) => Answer::Extracted(tree::read(object.as_fd())?),
+        (Kind::Inspect, Task::Inspect) => Answer::Inspected(Box::new(inspect(object)?)),
+        (kind, _) => {
+            return Err(format!("the {} worker was asked for something else", kind.name()).into());
+        }
+    };
+    Ok((answer, None))
+}
+
+fn refused(error: &dyn Error) -> Answer {
+    let mut causes = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        causes.push(error.to_string());
+        cause = error.source();
+    }
+    Answer::Refused(causes)
 }
 
 /// How to start workers: `PROGRAM ARGUMENTS… NAME`.
@@ -94,8 +235,13 @@ impl Workers {
     ///
     /// # Errors
     /// See [`WorkerError`].
-    pub fn dissect(&self, _image: &File) -> Result<Unverified<Layout>, WorkerError> {
-        todo!()
+    pub fn dissect(&self, image: &File) -> Result<Unverified<Layout>, WorkerError> {
+        match self.ask(Kind::Dissect, image.as_fd(), &Task::Dissect)? {
+            (Answer::Dissected(layout), _) => Ok(layout),
+            _ => Err(WorkerError::Confused {
+                kind: Kind::Dissect.name(),
+            }),
+        }
     }
 
     /// Proves an image.
@@ -104,34 +250,137 @@ impl Workers {
     /// See [`WorkerError`].
     pub fn verify(
         &self,
-        _image: &File,
-        _layout: &Unverified<Layout>,
-        _trust: &Trust,
+        image: &File,
+        layout: &Unverified<Layout>,
+        trust: &Trust,
     ) -> Result<Verified<Layout>, WorkerError> {
-        todo!()
+        let task = Task::Verify {
+            layout: layout.clone(),
+            trust: trust.clone(),
+        };
+        match self.ask(Kind::Verify, image.as_fd(), &task)? {
+            (Answer::Verified(record), _) => Ok(record.confirm(image)?),
+            _ => Err(WorkerError::Confused {
+                kind: Kind::Verify.name(),
+            }),
+        }
     }
 
     /// Mounts an image.
     ///
     /// # Errors
     /// See [`WorkerError`].
-    pub fn mount(&self, _image: &File, _layout: &Verified<Layout>) -> Result<OwnedFd, WorkerError> {
-        todo!()
+    pub fn mount(&self, image: &File, layout: &Verified<Layout>) -> Result<OwnedFd, WorkerError> {
+        match self.ask(
+            Kind::Mount,
+            image.as_fd(),
+            &Task::Mount(layout.record().clone()),
+        )? {
+            (Answer::Mounted, Some(mount)) => Ok(mount),
+            _ => Err(WorkerError::Confused {
+                kind: Kind::Mount.name(),
+            }),
+        }
     }
 
     /// Reads os-release and units below a root.
     ///
     /// # Errors
     /// See [`WorkerError`].
-    pub fn extract(&self, _root: BorrowedFd<'_>) -> Result<Contents, WorkerError> {
-        todo!()
+    pub fn extract(&self, root: BorrowedFd<'_>) -> Result<Contents, WorkerError> {
+        match self.ask(Kind::Extract, root, &Task::Extract)? {
+            (Answer::Extracted(contents), _) => Ok(contents),
+            _ => Err(WorkerError::Confused {
+                kind: Kind::Extract.name(),
+            }),
+        }
     }
 
     /// Looks at an image.
     ///
     /// # Errors
     /// See [`WorkerError`].
-    pub fn inspect(&self, _image: &File) -> Result<Report, WorkerError> {
-        todo!()
+    pub fn inspect(&self, image: &File) -> Result<Report, WorkerError> {
+        match self.ask(Kind::Inspect, image.as_fd(), &Task::Inspect)? {
+            (Answer::Inspected(report), _) => Ok(*report),
+            _ => Err(WorkerError::Confused {
+                kind: Kind::Inspect.name(),
+            }),
+        }
     }
+
+    /// Starts a worker, asks it, and waits for its end.
+    fn ask(
+        &self,
+        kind: Kind,
+        object: BorrowedFd<'_>,
+        task: &Task,
+    ) -> Result<(Answer, Option<OwnedFd>), WorkerError> {
+        let error = |source| WorkerError::Channel {
+            kind: kind.name(),
+            source,
+        };
+        let (ours, theirs) = UnixStream::pair().map_err(error)?;
+        let mut child = self.start(kind, theirs.into(), object).map_err(error)?;
+        let caller = File::from(OwnedFd::from(ours));
+        let answer = converse(&caller, task);
+        // Closed before the wait: a worker that still writes would never end.
+        drop(caller);
+        let status = child.wait().map_err(error)?;
+        match answer {
+            Ok((Answer::Refused(causes), _)) => Err(Refusal::chain(causes).map_or(
+                WorkerError::Ended {
+                    kind: kind.name(),
+                    status,
+                },
+                WorkerError::Refused,
+            )),
+            Ok(answer) if status.success() => Ok(answer),
+            Ok(_) | Err(_) => Err(WorkerError::Ended {
+                kind: kind.name(),
+                status,
+            }),
+        }
+    }
+
+    fn start(&self, kind: Kind, channel: OwnedFd, object: BorrowedFd<'_>) -> io::Result<Child> {
+        Command::new(&self.program)
+            .args(&self.arguments)
+            .arg(kind.name())
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::from(channel))
+            .stdout(Stdio::from(duplicate(object)?))
+            // Its last words may be an image's: they must not reach a terminal.
+            .stderr(Stdio::null())
+            .spawn()
+    }
+}
+
+fn converse(caller: &File, task: &Task) -> io::Result<(Answer, Option<OwnedFd>)> {
+    channel::send(caller, task)?;
+    let answer = channel::receive(caller)?;
+    let mount = if matches!(answer, Answer::Mounted) {
+        Some(receive_mount(caller)?)
+    } else {
+        None
+    };
+    Ok((answer, mount))
+}
+
+fn receive_mount(caller: &File) -> io::Result<OwnedFd> {
+    let mut descriptors = Descriptors::default();
+    let options = ReceiveOptions {
+        wait: true,
+        ..ReceiveOptions::default()
+    };
+    message::receive(caller, &mut [0; 1], &mut descriptors, options)?;
+    descriptors
+        .take()
+        .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+}
+
+/// Another descriptor of the same open file, closed by exec.
+fn duplicate(descriptor: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    Ok(rustix::io::fcntl_dupfd_cloexec(descriptor, 3)?)
 }

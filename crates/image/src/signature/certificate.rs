@@ -230,9 +230,9 @@ fn common_name(certificate: &Certificate) -> Option<String> {
         .subject()
         .common_name()
         .ok()??;
-    let text: &str = name.as_ref();
+    let text = name.value();
     let shown = !text.is_empty()
         && text.chars().count() <= NAME_LIMIT_CHARS
         && !text.chars().any(char::is_control);
-    shown.then(|| text.to_owned())
+    shown.then(|| text.into_owned())
 }

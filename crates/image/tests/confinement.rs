@@ -1,0 +1,294 @@
+//! Attacks from inside each worker: what works without confinement must end the process with it. And whole images through all
+//! workers, to a mount and back. As root.
+//!
+//! This program has its own main, because a worker must have one thread: it starts itself as attacker and as worker.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::net::UdpSocket;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+
+use coracle_image as image;
+use coracle_image::build::{Options, build};
+use coracle_image::sign::SigningKey;
+use coracle_image::signature::TrustedCertificate;
+use coracle_image::verify::{Assurance, Trust};
+use coracle_image::worker::{Kind, Workers, confine};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::mount::OpenTreeFlags;
+use rustix::process::Pid;
+
+/// The signal of a forbidden system call.
+const SIGSYS: i32 = 31;
+
+/// A name, what it tries (true: it worked), and the workers in which that must end the process.
+type Attack = (&'static str, fn() -> bool, &'static [Kind]);
+
+const ALL: &[Kind] = &Kind::ALL;
+const BUT_MOUNT: &[Kind] = &[Kind::Dissect, Kind::Verify, Kind::Extract, Kind::Inspect];
+
+const ATTACKS: &[Attack] = &[
+    (
+        "open a file",
+        || File::open("/etc/passwd").is_ok(),
+        BUT_MOUNT,
+    ),
+    ("look for a file", || Path::new("/etc/passwd").exists(), ALL),
+    (
+        "remove a file",
+        || fs::remove_file("/coracle-nothing").is_err_and(|e| e.kind() == ErrorKind::NotFound),
+        ALL,
+    ),
+    (
+        "read a link",
+        || fs::read_link("/proc/self/cwd").is_ok(),
+        ALL,
+    ),
+    (
+        "open a network socket",
+        || UdpSocket::bind("127.0.0.1:0").is_ok(),
+        ALL,
+    ),
+    (
+        "open a local socket",
+        || UnixDatagram::unbound().is_ok(),
+        ALL,
+    ),
+    (
+        "execute a program",
+        || {
+            Command::new("/bin/true")
+                .status()
+                .is_ok_and(|status| status.success())
+        },
+        ALL,
+    ),
+    (
+        "start a thread",
+        || {
+            std::thread::Builder::new()
+                .spawn(|| ())
+                .is_ok_and(|thread| thread.join().is_ok())
+        },
+        ALL,
+    ),
+    (
+        "signal another process",
+        || rustix::process::test_kill_process(Pid::INIT).is_ok(),
+        ALL,
+    ),
+    (
+        "enter namespaces",
+        || kernel::namespace::unshare(kernel::namespace::UTS).is_ok(),
+        ALL,
+    ),
+    (
+        "change its root",
+        || rustix::process::chroot("/").is_ok(),
+        ALL,
+    ),
+    (
+        "clone a mount",
+        || rustix::mount::open_tree(CWD, "/", OpenTreeFlags::OPEN_TREE_CLONE).is_ok(),
+        ALL,
+    ),
+    (
+        "become someone else",
+        || kernel::process::set_subreaper(true).is_ok(),
+        ALL,
+    ),
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .as_slice()
+    {
+        ["attack", name, kind] => attack(name, Kind::from_name(kind)),
+        ["escape"] => escape(),
+        ["worker", kind] => work(kind),
+        _ => all(),
+    }
+}
+
+fn all() -> ExitCode {
+    testkit::require_root();
+    each_attack_works_outside_and_ends_the_process_inside();
+    an_extract_worker_sees_nothing_but_the_image();
+    an_image_goes_through_all_workers_and_leaves_nothing();
+    a_damaged_image_is_refused_in_words();
+    println!("confinement: {} attacks, 4 tests passed", ATTACKS.len());
+    ExitCode::SUCCESS
+}
+
+/// Confines itself where a kind is given, attacks, and says by its exit status whether that worked.
+fn attack(name: &str, kind: Option<Kind>) -> ExitCode {
+    let (_, attack, _) = ATTACKS
+        .iter()
+        .find(|(known, ..)| *known == name)
+        .expect("an attack of this name");
+    if let Some(kind) = kind {
+        confine(kind, std::io::stdout().as_fd()).expect("confined");
+    }
+    ExitCode::from(u8::from(!attack()))
+}
+
+fn work(kind: &str) -> ExitCode {
+    let kind = Kind::from_name(kind).expect("a worker of this name");
+    image::worker::main(kind).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
+}
+
+/// This program again, with a directory as its descriptor 1.
+fn run(arguments: &[&str], root: &Path) -> ExitStatus {
+    Command::new("/proc/self/exe")
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::from(OwnedFd::from(File::open(root).unwrap())))
+        .stderr(Stdio::null())
+        .status()
+        .unwrap()
+}
+
+fn each_attack_works_outside_and_ends_the_process_inside() {
+    for (name, _, kinds) in ATTACKS {
+        let outside = run(&["attack", name, "none"], Path::new("/"));
+        assert!(
+            outside.success(),
+            "to {name} works without confinement: {outside}"
+        );
+        for kind in *kinds {
+            let inside = run(&["attack", name, kind.name()], Path::new("/"));
+            assert_eq!(
+                inside.signal(),
+                Some(SIGSYS),
+                "to {name} in the {} worker: {inside}",
+                kind.name()
+            );
+        }
+    }
+}
+
+/// An extract worker may open files: tries the host's.
+fn escape() -> ExitCode {
+    let root = std::io::stdout();
+    confine(Kind::Extract, root.as_fd()).expect("confined");
+    let paths = [
+        "/etc/passwd",
+        "etc/passwd",
+        "../../../../etc/passwd",
+        "/proc/1/root/etc/passwd",
+    ];
+    let open = |path: &str, resolve| {
+        rustix::fs::openat2(&root, path, OFlags::RDONLY, Mode::empty(), resolve).is_ok()
+    };
+    let outside = paths
+        .iter()
+        .any(|path| open(path, ResolveFlags::empty()) || open(path, ResolveFlags::IN_ROOT));
+    ExitCode::from(u8::from(outside || !open("inside", ResolveFlags::empty())))
+}
+
+fn an_extract_worker_sees_nothing_but_the_image() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("inside"), "x").unwrap();
+    let status = run(&["escape"], dir.path());
+    assert!(status.success(), "{status}");
+}
+
+/// A signed image of one unit, and the trust in its maker.
+fn signed(dir: &Path) -> (File, Trust) {
+    let units = dir.join("root/usr/lib/systemd/system");
+    fs::create_dir_all(&units).unwrap();
+    fs::write(
+        units.join("hello.service"),
+        "[Service]\nExecStart=/bin/true\n",
+    )
+    .unwrap();
+    fs::write(
+        dir.join("root/usr/lib/os-release"),
+        "ID=hello\nVERSION_ID=1\n",
+    )
+    .unwrap();
+    image::keygen::generate(dir, "Maker").unwrap();
+    let key = SigningKey::load(&dir.join("signing.key"), None).unwrap();
+    let image = dir.join("hello.psi");
+    build(
+        &dir.join("root"),
+        &image,
+        &Options {
+            key: Some(&key),
+            epoch_s: 0,
+        },
+    )
+    .unwrap();
+    let certificate =
+        TrustedCertificate::parse(&fs::read(dir.join("signing.crt")).unwrap()).unwrap();
+    (
+        File::options().read(true).write(true).open(image).unwrap(),
+        Trust::Certificates(vec![certificate]),
+    )
+}
+
+fn an_image_goes_through_all_workers_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, trust) = signed(dir.path());
+    let before = testkit::Picture::take(&[]);
+    let workers = Workers::default();
+    let layout = workers.dissect(&file).unwrap();
+    let verified = workers.verify(&file, &layout, &trust).unwrap();
+    assert!(
+        matches!(&verified.record().assurance, Assurance::Signed(signer) if signer.common_name == "Maker")
+    );
+    let mount = workers.mount(&file, &verified).unwrap();
+    let contents = workers.extract(mount.as_fd()).unwrap();
+    assert_eq!(contents.os_release.name(), Some("hello"));
+    assert_eq!(contents.units[0].text, "[Service]\nExecStart=/bin/true\n");
+    read_only(&mount);
+    let report = workers.inspect(&file).unwrap();
+    assert_eq!(report.contents, Some(contents));
+    drop(mount);
+    let left = before.left_behind(&testkit::Picture::take(&[]));
+    assert!(left.is_empty(), "{left:?}");
+}
+
+fn read_only(mount: &OwnedFd) {
+    let flags = OFlags::CREATE | OFlags::WRONLY;
+    let refused = rustix::fs::openat(mount, "new", flags, Mode::RUSR).unwrap_err();
+    assert_eq!(refused, rustix::io::Errno::ROFS);
+    let flags = rustix::fs::fstatvfs(mount).unwrap().f_flag;
+    use rustix::fs::StatVfsMountFlags as Is;
+    assert!(
+        flags.contains(Is::RDONLY | Is::NOSUID | Is::NODEV),
+        "{flags:?}"
+    );
+}
+
+fn a_damaged_image_is_refused_in_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, trust) = signed(dir.path());
+    let workers = Workers::default();
+    let layout = workers.dissect(&file).unwrap();
+    let root = layout.claim().root;
+    std::os::unix::fs::FileExt::write_all_at(&file, b"x", root.offset + root.length - 1).unwrap();
+    let said = workers
+        .verify(&file, &layout, &trust)
+        .unwrap_err()
+        .to_string();
+    assert!(said.starts_with("the root hash does not match"), "{said}");
+    let text = dir.path().join("text");
+    fs::write(&text, "just text").unwrap();
+    let said = workers
+        .dissect(&File::open(text).unwrap())
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        said,
+        "this is no image: neither a GPT partition table nor a squashfs or erofs file system"
+    );
+}
