@@ -83,7 +83,7 @@ pub(super) fn plan(
     draft.mounts.image =
         root_directory(draft.unit).is_none() && draft.unit.get(&key::ROOT_IMAGE).is_some();
     explicit_paths(draft);
-    api(draft, meaning);
+    api(draft, meaning)?;
     system(draft, meaning);
     home(draft, meaning);
     temporary(draft, meaning);
@@ -126,14 +126,17 @@ fn root(draft: &mut Draft<'_>) {
                 set,
             },
         );
+    } else if set != 0 {
+        let host = Step::Root {
+            from: RootSource::Host,
+            set,
+        };
+        draft.push(key::PROTECT_SYSTEM.directive(), host);
     } else {
-        draft.push(
-            key::PROTECT_SYSTEM.directive(),
-            Step::Root {
-                from: RootSource::Host,
-                set,
-            },
-        );
+        draft.frame(Step::Root {
+            from: RootSource::Host,
+            set,
+        });
     }
 }
 
@@ -235,79 +238,109 @@ fn tmpfs_options(text: &str) -> (u32, u64, Vec<String>) {
 }
 
 /// /proc, /sys, /dev and /run of another root, and fresh ones where a namespace needs them.
-fn api(draft: &mut Draft<'_>, meaning: Meaning) {
+fn api(draft: &mut Draft<'_>, meaning: Meaning) -> Result<(), Refusal> {
     let rooted_api = meaning.rooted && meaning.api_vfs;
-    let proc = draft.pid_namespace
-        || draft.value(&key::PROTECT_PROC) != ProtectProc::Default
-        || draft.value(&key::PROC_SUBSET) != ProcSubset::All;
-    if proc || rooted_api || draft.is_on(&key::MOUNT_API_VFS) {
-        fresh_proc(draft);
-    }
-    let sys = Some(key::MOUNT_API_VFS.directive());
-    if draft.is_on(&key::PRIVATE_NETWORK) && draft.facts.mounts.sysfs_mountable {
+    proc(draft, rooted_api)?;
+    system_files(draft, rooted_api)?;
+    devices(draft, rooted_api);
+    if rooted_api {
+        let options = vec!["size=20%".into(), "nr_inodes=800k".into()];
+        let run = Cover::Tmpfs {
+            mode: 0o755,
+            options,
+        };
         draft.mounts.cover(
-            "/sys",
-            Cover::Sysfs,
-            0,
+            "/run",
+            run,
+            NO_SUID | NO_DEVICES,
             false,
-            Some(key::PRIVATE_NETWORK.directive()),
+            Some(key::MOUNT_API_VFS.directive()),
         );
+    }
+    Ok(())
+}
+
+/// A fresh /sys shows only the interfaces of the new network. Control groups stay where programs look for them.
+fn system_files(draft: &mut Draft<'_>, rooted_api: bool) -> Result<(), Refusal> {
+    let api = Some(key::MOUNT_API_VFS.directive());
+    let network = key::PRIVATE_NETWORK.directive();
+    let set = NO_SUID | NO_DEVICES | NO_EXEC;
+    let mountable = draft.facts.mounts.sysfs_mountable;
+    let why = "the host's /sys would show its network: a new one can't be mounted here";
+    if draft.is_on(&key::PRIVATE_NETWORK) && draft.can(mountable, network, why)? {
+        draft
+            .mounts
+            .cover("/sys", Cover::Sysfs, 0, false, Some(network));
+        let source = "/sys/fs/cgroup".to_owned();
         let cgroups = Cover::Bind {
-            source: "/sys/fs/cgroup".into(),
+            source,
             recursive: true,
             source_missing_ok: true,
         };
-        draft.mounts.cover(
-            "/sys/fs/cgroup",
-            cgroups,
-            NO_SUID | NO_DEVICES | NO_EXEC,
-            true,
-            sys,
-        );
+        draft
+            .mounts
+            .cover("/sys/fs/cgroup", cgroups, set, true, api);
     } else if rooted_api {
         let host = Cover::Bind {
             source: "/sys".into(),
             recursive: true,
             source_missing_ok: false,
         };
-        draft
-            .mounts
-            .cover("/sys", host, NO_SUID | NO_DEVICES | NO_EXEC, false, sys);
+        draft.mounts.cover("/sys", host, set, false, api);
     }
-    devices(draft, rooted_api);
-    if rooted_api {
-        let run = Cover::Tmpfs {
-            mode: 0o755,
-            options: vec!["size=20%".into(), "nr_inodes=800k".into()],
-        };
-        draft
-            .mounts
-            .cover("/run", run, NO_SUID | NO_DEVICES, false, sys);
-    }
+    Ok(())
 }
 
-fn fresh_proc(draft: &mut Draft<'_>) {
-    let only_pids = draft.value(&key::PROC_SUBSET) == ProcSubset::Pid;
-    let protect = draft.value(&key::PROTECT_PROC);
-    let directive = match (only_pids, protect) {
-        (true, _) => key::PROC_SUBSET.directive(),
-        (false, ProtectProc::Default) if draft.pid_namespace => key::PRIVATE_PIDS.directive(),
-        (false, ProtectProc::Default) => key::MOUNT_API_VFS.directive(),
-        (false, _) => key::PROTECT_PROC.directive(),
-    };
-    let hide = match protect {
+fn proc(draft: &mut Draft<'_>, rooted_api: bool) -> Result<(), Refusal> {
+    let mounts = draft.facts.mounts;
+    let subset = key::PROC_SUBSET.directive();
+    let mut only_pids = draft.value(&key::PROC_SUBSET) == ProcSubset::Pid;
+    if only_pids {
+        only_pids = draft.can(
+            mounts.proc_subset,
+            subset,
+            "this kernel's /proc has no subset=pid (Linux 5.8)",
+        )?;
+    }
+    let protect = key::PROTECT_PROC.directive();
+    let mut hide = match draft.value(&key::PROTECT_PROC) {
         ProtectProc::Default => None,
         ProtectProc::NoAccess => Some("noaccess"),
         ProtectProc::Invisible => Some("invisible"),
         ProtectProc::Ptraceable => Some("ptraceable"),
     };
-    draft.mounts.cover(
-        "/proc",
-        Cover::Proc { hide, only_pids },
-        0,
-        false,
-        Some(directive),
-    );
+    if hide.is_some()
+        && !draft.can(
+            mounts.proc_hidepid,
+            protect,
+            "this kernel's /proc hides nothing per mount (Linux 5.8)",
+        )?
+    {
+        hide = None;
+    }
+    let directive = match (only_pids, hide) {
+        (true, _) => subset,
+        (false, Some(_)) => protect,
+        (false, None) if draft.pid_namespace => key::PRIVATE_PIDS.directive(),
+        (false, None) if rooted_api || draft.is_on(&key::MOUNT_API_VFS) => {
+            key::MOUNT_API_VFS.directive()
+        }
+        (false, None) => return Ok(()),
+    };
+    if draft.can(
+        mounts.proc_mountable,
+        directive,
+        "a new /proc can't be mounted here",
+    )? {
+        draft.mounts.cover(
+            "/proc",
+            Cover::Proc { hide, only_pids },
+            0,
+            false,
+            Some(directive),
+        );
+    }
+    Ok(())
 }
 
 fn devices(draft: &mut Draft<'_>, rooted_api: bool) {

@@ -322,7 +322,7 @@ fn directives_add_up_and_the_stricter_one_wins() {
 fn far_jumps_arrive() {
     // Every second call: as many ranges as there can be, for two machines.
     let names: Vec<&str> = syscalls::x86_64::Sysno::iter()
-        .filter(|call| *call as u32 % 2 == 0)
+        .filter(|call| (*call as u32).is_multiple_of(2))
         .map(|call| call.name())
         .collect();
     let restrictions = Restrictions {
