@@ -59,14 +59,16 @@ impl Run for Logs {
             (false, false) => Style::Short,
         };
         let mut printer = Printer::new(style);
-        let mut last = None;
+        // With nothing shown, everything that passes is news; with `-n 0`, only what is written from now on.
+        let mut last = (self.lines != Some(0)).then_some(0);
+        let mut show = |entry: &Entry| {
+            last = Some(entry.seqnum);
+            printer.print(entry)
+        };
         match self.lines.or(self.follow.then_some(10)) {
-            Some(count) => files.last(&filter, count)?.iter().for_each(|entry| {
-                last = Some(entry.seqnum);
-                printer.print(entry);
-            }),
-            None => files.each(&filter, &mut |entry| printer.print(entry))?,
-        }
+            Some(count) => files.last(&filter, count)?.iter().all(&mut show),
+            None => files.each(&filter, &mut show).map(|()| true)?,
+        };
         if self.follow {
             files.follow(&filter, last, &mut |entry| printer.print(entry))?;
         }
