@@ -33,7 +33,8 @@ impl PartWriter {
     pub(crate) fn bytes(&mut self, value: &[u8]) {
         let count = u32::try_from(value.len()).unwrap_or(u32::MAX);
         self.u32(count);
-        self.bytes.extend(value.iter().take(count as usize));
+        self.bytes
+            .extend_from_slice(value.get(..count as usize).unwrap_or(value));
     }
 
     pub(crate) fn fields(&mut self, fields: &Fields) {
