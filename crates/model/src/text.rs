@@ -128,9 +128,18 @@ pub const MAX_WORDS: usize = 65_536;
 
 /// Splits a text into words at white space; quotes hold words together, backslashes escape as in C.
 pub fn split_words(text: &str) -> Result<Vec<String>, ParseError> {
+    split(text, Quoting::Unescape)
+}
+
+/// Splits a text into words at white space; quotes hold words together, backslashes stay, as names of units need it.
+pub fn split_names(text: &str) -> Result<Vec<String>, ParseError> {
+    split(text, Quoting::KeepBackslashes)
+}
+
+fn split(text: &str, quoting: Quoting) -> Result<Vec<String>, ParseError> {
     let mut words = Vec::new();
     let mut rest = text;
-    while let Some((word, after)) = next_word(rest, Quoting::Unescape)? {
+    while let Some((word, after)) = next_word(rest, quoting)? {
         if words.len() == MAX_WORDS {
             return Err(ParseError::new(format!("more than {MAX_WORDS} words in one assignment")));
         }
@@ -164,8 +173,8 @@ pub fn next_word(text: &str, quoting: Quoting) -> Result<Option<(String, &str)>,
             (None, '"' | '\'') => quote = Some(c),
             (Some(open), c) if open == c => quote = None,
             (_, '\\') if quoting == Quoting::Unescape => {
-                let escape = tail(text, at + 1);
-                let (found, length) = unescape(escape)?;
+                // What is no escape stays as it is written, backslash included.
+                let (found, length) = unescape(tail(text, at + 1)).unwrap_or_else(|_| ("\\".to_owned(), 0));
                 word.push_str(&found);
                 chars = advance(text, at + 1 + length);
             }

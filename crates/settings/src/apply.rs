@@ -21,6 +21,9 @@ pub enum ValueError {
     /// The value is none of the directive's.
     #[error("{0}")]
     Wrong(#[from] ParseError),
+    /// The value has a line end or a NUL, which no line of a unit file can carry.
+    #[error("the value has a line end or a NUL in it")]
+    Unprintable,
     /// The value is longer than [`MAX_VALUE_BYTES`].
     #[error("the value is longer than {MAX_VALUE_BYTES} bytes")]
     TooLong,
@@ -40,18 +43,41 @@ pub fn apply_to(unit: &mut Unit, directive: Directive, raw: &str, expand: &dyn E
     if raw.len() > MAX_VALUE_BYTES {
         return Err(ValueError::TooLong);
     }
+    if raw.contains(BREAKS) {
+        return Err(ValueError::Unprintable);
+    }
     let row = row(directive);
     let own = [directive];
     let targets = if row.stands_for.is_empty() { &own[..] } else { row.stands_for };
     for target in targets {
         let mut value = unit.unset(*target);
-        let result = row.value.assign(&mut value, raw, expand);
+        let result = row.value.assign(&mut value, raw, &OneLine(expand));
         if let Some(value) = value {
             unit.set_raw(*target, value);
         }
         result?;
     }
     Ok(())
+}
+
+/// What would end a line of a unit file, or a string of the kernel.
+const BREAKS: [char; 3] = ['\n', '\r', '\0'];
+
+/// Refuses specifiers that would bring a line end in: what is printed must stay one line.
+struct OneLine<'a>(&'a dyn Expand);
+
+impl Expand for OneLine<'_> {
+    fn expand(&self, part: &str) -> Result<String, ParseError> {
+        let expanded = self.0.expand(part)?;
+        match expanded.contains(BREAKS) && !part.contains(BREAKS) {
+            true => Err(ParseError::new("a specifier stands for text with a line end or a NUL")),
+            false => Ok(expanded),
+        }
+    }
+
+    fn wrong_item(&self, problem: ParseError) -> Result<(), ParseError> {
+        self.0.wrong_item(problem)
+    }
 }
 
 /// Returns a directive to its default, as its empty assignment would where that resets.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use coracle_settings::{FromImage, MAX_VALUE_BYTES, Row, Status, TABLE, ValueError, apply, apply_to, nearest, print};
-use model::{Directive, Expand, Form, ParseError, Unit, UnitName, key, text::Verbatim};
+use model::{Directive, Expand, Form, ParseError, Unit, key, text::Verbatim};
 use proptest::prelude::*;
 
 const NAMES: &str = include_str!("data/directives.tsv");
@@ -18,7 +18,7 @@ impl Expand for Percent {
 }
 
 fn unit() -> Unit {
-    Unit::new(UnitName::new("web.service").unwrap())
+    Unit::new("web.service".parse().expect("a valid name"))
 }
 
 /// Applies right-hand sides to an empty unit and prints the directive, its lines joined by ` | `.
@@ -44,7 +44,7 @@ fn samples(row: &Row) -> Vec<&'static str> {
         "ro,noatime", "usr:ro", "-/a.raw:/b:root:ro", "/a.raw", "0-3,8", "numa", "cpu memory", "extensions", "noroot", "elf-headers 0x3",
         "1:2", "+5", "1 2 SIGTERM TEMPFAIL 5-7", "file:/x", "fd:x", "append:/x", "info", "daemon", "low-delay", "aGVsbG8=", "hello\\n%%x",
         "/bin/x \"a b\" %%x ; -@/bin/y z \\; w", "+/bin/x", "!!/bin/x $A", "*-*-* 12:00", "yes:host", "private", "idle", "us", "nl",
-        "/bin/x \\x41\\t\\\\", "http://x man:y(8)", "strict", "on-failure", "50us", "~0", "-~", "",
+        "a\\:b", "/bin/x \\x41\\t\\\\", "http://x man:y(8)", "strict", "on-failure", "50us", "~0", "-~", "",
     ];
     let words = row.value.name.split([' ', ',']).filter(|word| !word.is_empty());
     all.into_iter().chain(words).filter(|text| !check(row.directive, &[text]).starts_with("error")).collect()
@@ -255,6 +255,26 @@ fn an_unknown_name_is_an_error_and_has_a_nearest_one() {
 }
 
 #[test]
+fn no_value_breaks_out_of_its_line() {
+    for text in ["a\nUser=root", "a\r", "a\0"] {
+        assert_eq!(apply(&mut unit(), "Unit", "Description", text, &Verbatim), Err(ValueError::Unprintable));
+    }
+    struct Break;
+    impl Expand for Break {
+        fn expand(&self, part: &str) -> Result<String, ParseError> {
+            Ok(part.replace("%q", "x\nUser=root"))
+        }
+    }
+    assert!(apply(&mut unit(), "Unit", "Description", "%q", &Break).is_err());
+}
+
+#[test]
+fn backslashes_in_names_of_units_stay() {
+    assert_eq!(check(key::AFTER.directive(), &[r"dev-disk-by\x2duuid-1.device"]), r"dev-disk-by\x2duuid-1.device");
+    assert_eq!(check(key::BIND_PATHS.directive(), &[r"/a\:b:/c"]), r#""/a\\:b:/c""#);
+}
+
+#[test]
 fn a_value_that_is_too_long_is_refused() {
     let long = "x".repeat(MAX_VALUE_BYTES + 1);
     assert_eq!(apply(&mut unit(), "Unit", "Description", &long, &Verbatim), Err(ValueError::TooLong));
@@ -272,6 +292,7 @@ proptest! {
             }
             let mut read = unit();
             for line in print(&written, row.directive) {
+                prop_assert!(!line.contains(['\n', '\r', '\0']), "{}={:?}", row.name, line);
                 prop_assert!(apply_to(&mut read, row.directive, &line, &Percent).is_ok(), "{}={:?} from {:?}", row.name, line, text);
             }
             prop_assert_eq!(&written, &read, "{}={:?}", row.name, &text);

@@ -31,7 +31,7 @@ pub fn name(number: u8) -> String {
     match number {
         RTMIN => "SIGRTMIN".to_owned(),
         RTMAX => "SIGRTMAX".to_owned(),
-        RTMIN..RTMAX => format!("SIGRTMIN+{}", number - RTMIN),
+        _ if (RTMIN..RTMAX).contains(&number) => format!("SIGRTMIN+{}", number - RTMIN),
         _ => match SIGNALS.get(usize::from(number).wrapping_sub(1)) {
             Some(name) => format!("SIG{name}"),
             None => number.to_string(),

@@ -163,7 +163,8 @@ impl Item for ExecCommand {
     fn print_item(&self, form: Form) -> String {
         let program = format!("{}{}", self.prefixes(), form.part(&self.path));
         let mut text = quote(&program).into_owned();
-        let implied = usize::from(!self.own_argv0 && !(self.via_shell && self.path.is_empty()));
+        let is_bare_shell = self.via_shell && self.path.is_empty();
+        let implied = usize::from(!(self.own_argv0 || is_bare_shell));
         for argument in self.argv.iter().skip(implied) {
             text.push(' ');
             text.push_str(&if argument == ";" { "\\;".to_owned() } else { form.word(argument) });

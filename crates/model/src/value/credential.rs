@@ -1,6 +1,6 @@
 //! Credentials: secrets and other data handed to a service as files.
 
-use super::words::{Item, colon_fields, escape_colons, list, unescape_all};
+use super::words::{Item, list, unescape_all};
 use crate::text::{Expand, Form, ParseError};
 
 /// Longest credential name, in bytes: it is a file's name.
@@ -23,10 +23,10 @@ pub struct LoadCredential {
 
 impl Item for LoadCredential {
     fn parse_item(text: &str, expand: &dyn Expand) -> Result<LoadCredential, ParseError> {
-        let mut fields = colon_fields(text, 2).into_iter();
-        let name = check_name(expand.expand(&fields.next().unwrap_or_default())?)?;
-        let source = match fields.next().filter(|source| !source.is_empty()) {
-            Some(source) => expand.expand(&source)?,
+        let (name, source) = text.split_once(':').unwrap_or((text, ""));
+        let name = check_name(expand.expand(name)?)?;
+        let source = match Some(source).filter(|source| !source.is_empty()) {
+            Some(source) => expand.expand(source)?,
             None => name.clone(),
         };
         let source = if source.starts_with('/') { super::normalize_path(&source)? } else { check_name(source)? };
@@ -98,14 +98,14 @@ pub struct ImportCredential {
 
 impl Item for ImportCredential {
     fn parse_item(text: &str, expand: &dyn Expand) -> Result<ImportCredential, ParseError> {
-        let mut fields = colon_fields(text, 2).into_iter();
-        let pattern = check_name(expand.expand(&fields.next().unwrap_or_default())?)?;
-        let rename = fields.next().filter(|rename| !rename.is_empty()).map(|rename| expand.expand(&rename).and_then(check_name));
+        let (pattern, rename) = text.split_once(':').unwrap_or((text, ""));
+        let pattern = check_name(expand.expand(pattern)?)?;
+        let rename = Some(rename).filter(|rename| !rename.is_empty()).map(|rename| expand.expand(rename).and_then(check_name));
         Ok(ImportCredential { pattern, rename: rename.transpose()? })
     }
 
     fn print_item(&self, form: Form) -> String {
-        let pattern = escape_colons(&form.part(&self.pattern));
+        let pattern = form.part(&self.pattern).into_owned();
         match &self.rename {
             Some(rename) => format!("{pattern}:{}", form.part(rename)),
             None => pattern,

@@ -26,7 +26,7 @@ impl Item for DeviceRule {
         let device = expand.expand(&words.next().unwrap_or_default())?;
         let device = if device.starts_with("char-") || device.starts_with("block-") { device } else { normalize_path(&device)? };
         let access = words.next().unwrap_or_else(|| "rwm".to_owned());
-        if words.next().is_some() || !access.bytes().all(|b| b"rwm".contains(&b)) {
+        if words.next().is_some() || access.is_empty() || !access.bytes().all(|b| b"rwm".contains(&b)) {
             return Err(ParseError::not_a(text, "a device with r, w, m"));
         }
         Ok(DeviceRule { device, read: access.contains('r'), write: access.contains('w'), make: access.contains('m') })
@@ -89,7 +89,8 @@ impl DeviceAmounts {
 
     /// Prints latencies.
     pub fn print_latencies(&self, form: Form) -> Vec<String> {
-        self.0.iter().map(|one| format!("{} {}us", form.word(&one.device), one.amount)).collect()
+        let latency = |amount: u64| if amount == u64::MAX { "infinity".to_owned() } else { format!("{amount}us") };
+        self.0.iter().map(|one| format!("{} {}", form.word(&one.device), latency(one.amount))).collect()
     }
 }
 

@@ -34,12 +34,12 @@ impl TextForm for UnitReference {
 
 list! {
     /// Units that a dependency names.
-    UnitList of UnitName, words
+    UnitList of UnitName, names
 }
 
 list! {
-    /// Names in `[Install]`: units, whole or to be completed with the unit's own instance.
-    InstallNames of String, words
+    /// Units that `[Install]` names; a template is completed with the unit's own instance.
+    InstallNames of UnitName, names
 }
 
 /// One condition or assertion on the host.

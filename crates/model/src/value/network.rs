@@ -105,7 +105,7 @@ impl SocketBindRule {
             rule.protocol = protocol.to_owned();
         }
         match fields.next() {
-            None if text != "" => return Some(rule),
+            None if !text.is_empty() => return Some(rule),
             Some("any") => {}
             Some(ports) => {
                 let (first, last) = ports.split_once('-').unwrap_or((ports, ports));

@@ -1,9 +1,6 @@
 //! Paths and lists of them.
 
-use super::{
-    FileMode,
-    words::{Item, colon_fields, escape_colons, list},
-};
+use super::words::{Item, colon_fields, escape_colons, list};
 use crate::text::{Expand, Form, ParseError, TextForm};
 
 /// Longest path, in bytes, as the kernel has it.
@@ -201,7 +198,7 @@ list! {
 }
 
 /// A directory that belongs to the unit, below `/run`, `/var/lib` and so on.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct DirectorySpec {
     /// The path below the base directory.
     pub path: String,
@@ -321,12 +318,3 @@ list! {
     /// Files to open, one per line.
     OpenFiles of OpenFile, lines
 }
-
-impl Default for DirectorySpec {
-    fn default() -> DirectorySpec {
-        DirectorySpec { path: String::new(), symlink: None, read_only: false }
-    }
-}
-
-/// The mode of directories made for a unit.
-pub const DIRECTORY_MODE: FileMode = FileMode(0o755);

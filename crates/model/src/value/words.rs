@@ -12,8 +12,12 @@ pub trait Item: Sized {
 
 /// Reads the items of a list that is separated by white space; wrong items are reported one by one.
 pub(crate) fn parse_words<I: Item>(text: &str, expand: &dyn Expand) -> Result<Vec<I>, ParseError> {
+    parse_items(split_words(text)?, expand)
+}
+
+pub(crate) fn parse_items<I: Item>(words: Vec<String>, expand: &dyn Expand) -> Result<Vec<I>, ParseError> {
     let mut items = Vec::new();
-    for word in split_words(text)? {
+    for word in words {
         match I::parse_item(&word, expand) {
             Ok(item) => items.push(item),
             Err(problem) => expand.wrong_item(problem)?,
@@ -30,7 +34,7 @@ pub(crate) fn print_words<I: Item>(items: &[I], form: Form) -> Vec<String> {
     vec![words.join(" ")]
 }
 
-/// Makes a list type: `words` share a line, each of `lines` has its own.
+/// Makes a list type: `words` share a line, `names` too but keep their backslashes, each of `lines` has its own.
 macro_rules! list {
     ($(#[$about:meta])* $name:ident of $item:ty, $layout:ident) => {
         $(#[$about])*
@@ -83,6 +87,13 @@ macro_rules! list {
     (@parse words, $name:ident, $item:ty, $text:ident, $expand:ident) => {
         $crate::value::words::parse_words($text, $expand).map($name)
     };
+    (@parse names, $name:ident, $item:ty, $text:ident, $expand:ident) => {
+        $crate::value::words::parse_items($crate::text::split_names($text)?, $expand).map($name)
+    };
+    (@print names, $self:ident, $form:ident) => {{
+        let names: Vec<String> = $self.0.iter().map(|item| $crate::value::Item::print_item(item, $form)).collect();
+        if names.is_empty() { names } else { vec![names.join(" ")] }
+    }};
     (@parse lines, $name:ident, $item:ty, $text:ident, $expand:ident) => {
         Ok($name(vec![<$item as $crate::value::Item>::parse_item($text, $expand)?]))
     };
