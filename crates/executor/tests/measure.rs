@@ -1,6 +1,11 @@
 //! What a start costs, from the spawn of the executor until the service is reaped. Run by hand, in release:
 //! `cargo test --release -p coracle-executor --test measure -- --ignored --nocapture`.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // What tests share fails as tests do.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)] // What tests share fails as tests do.
 
 mod harness;
 mod service;

@@ -77,6 +77,8 @@ pub struct SpawnPlan {
     pub(crate) notify_path: Option<String>,
     pub(crate) reductions: Vec<Reduction>,
     pub(crate) pid_namespace: bool,
+    /// SetLoginEnvironment=, where the unit says.
+    pub(crate) login_environment: Option<bool>,
 }
 
 impl SpawnPlan {
@@ -188,6 +190,7 @@ fn finish(mut draft: Draft<'_>) -> SpawnPlan {
         notify_path: draft.notify_path,
         reductions: draft.reductions,
         pid_namespace: draft.pid_namespace,
+        login_environment: unit.get(&key::SET_LOGIN_ENVIRONMENT).copied(),
     }
 }
 

@@ -463,3 +463,36 @@ listen: socket 4 on the pipe /run/web.pipe, mode 666  [ListenFIFO=]
 end";
     assert_eq!(plan.explain().join("\n"), expected);
 }
+
+#[test]
+fn the_login_environment_can_be_switched_off_and_on() {
+    let names = |lines: &str, user: Option<User>| {
+        let plan = plan_of(lines, &Facts::default()).unwrap();
+        let bytes = plan
+            .bind(&Bindings {
+                user,
+                ..bindings(&plan)
+            })
+            .unwrap();
+        let frame = Frame::decode(&bytes).unwrap();
+        let home = frame
+            .environment
+            .iter()
+            .find(|line| line.to_bytes().starts_with(b"HOME="));
+        home.map(|line| line.to_str().unwrap().to_owned())
+    };
+    let user = || {
+        Some(User {
+            name: "web".into(),
+            home: "/srv".into(),
+            shell: "/bin/sh".into(),
+        })
+    };
+    assert_eq!(names("", user()).as_deref(), Some("HOME=/srv"));
+    assert_eq!(names("", None), None);
+    assert_eq!(names("SetLoginEnvironment=no", user()), None);
+    assert_eq!(
+        names("SetLoginEnvironment=yes", None).as_deref(),
+        Some("HOME=/root")
+    );
+}

@@ -1,6 +1,6 @@
 //! The environment of a start, from the weakest word to the strongest.
 
-use crate::bind::Bindings;
+use crate::bind::{Bindings, User};
 use crate::frame::Role;
 use crate::planner::SpawnPlan;
 
@@ -12,7 +12,7 @@ pub(super) fn collect(plan: &SpawnPlan, bindings: &Bindings<'_>) -> Vec<(String,
     let mut variables = Variables::default();
     variables.set("PATH", &search_path(plan));
     variables.lines(&bindings.manager_environment);
-    of_user(bindings, &mut variables);
+    of_user(plan, bindings, &mut variables);
     let id: String = bindings
         .invocation
         .iter()
@@ -42,8 +42,18 @@ fn search_path(plan: &SpawnPlan) -> String {
     }
 }
 
-fn of_user(bindings: &Bindings<'_>, variables: &mut Variables) {
-    let Some(user) = &bindings.user else { return };
+/// By default only a service with a user of its own hears of it.
+fn of_user(plan: &SpawnPlan, bindings: &Bindings<'_>, variables: &mut Variables) {
+    let root = User {
+        name: "root".into(),
+        home: "/root".into(),
+        shell: "/bin/sh".into(),
+    };
+    let user = match (plan.login_environment, &bindings.user) {
+        (Some(false), _) | (None, None) => return,
+        (_, Some(user)) => user,
+        (Some(true), None) => &root,
+    };
     for (name, value) in [
         ("USER", &user.name),
         ("LOGNAME", &user.name),
