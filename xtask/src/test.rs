@@ -42,17 +42,10 @@ pub(crate) fn run(names: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// What is shipped is held to every lint; tests may panic and may be long.
 fn lint() -> Result<()> {
     run::check(run::cargo().args(["fmt", "--all", "--check"]))?;
-    run::check(run::cargo().args([
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--quiet",
-        "--",
-        "-D",
-        "warnings",
-    ]))
+    run::check(run::cargo().args(["clippy", "--workspace", "--quiet", "--", "-D", "warnings"]))
 }
 
 fn unit() -> Result<()> {

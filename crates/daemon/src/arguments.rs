@@ -40,17 +40,25 @@ impl Arguments {
                 adopt_only = true;
                 continue;
             }
-            let value = words.next().with_context(|| format!("{} needs a value", word.to_string_lossy()))?;
+            let value = words
+                .next()
+                .with_context(|| format!("{} needs a value", word.to_string_lossy()))?;
             match word.to_str() {
                 Some("--runtime-dir") => directories.runtime = value.into(),
                 Some("--state-dir") => directories.state = value.into(),
                 Some("--config-dir") => directories.config = value.into(),
-                Some("--unit-path") => directories.unit_path = std::env::split_paths(&value).collect(),
+                Some("--unit-path") => {
+                    directories.unit_path = std::env::split_paths(&value).collect()
+                }
                 Some("--ready") => ready = Some(value.into()),
                 _ => return Err(unknown(&word)),
             }
         }
-        Ok(Self { directories, adopt_only, ready })
+        Ok(Self {
+            directories,
+            adopt_only,
+            ready,
+        })
     }
 }
 
@@ -59,7 +67,10 @@ pub(crate) fn complete(words: Vec<OsString>) -> anyhow::Result<Vec<OsString>> {
     let mut all = words;
     for (option, variable, default) in DIRECTORIES {
         if !all.iter().any(|word| word == option) {
-            all.extend([option.into(), from_environment(variable)?.unwrap_or_else(|| default.into())]);
+            all.extend([
+                option.into(),
+                from_environment(variable)?.unwrap_or_else(|| default.into()),
+            ]);
         }
         let path = value(&all, option).map(Path::new);
         if path.is_none_or(|path| !path.is_absolute()) {
@@ -81,18 +92,31 @@ fn value<'a>(words: &'a [OsString], option: &str) -> Option<&'a OsString> {
 
 /// A directory from the environment, if it belongs to root or to us: nobody else chooses where root keeps its things.
 fn from_environment(variable: &str) -> anyhow::Result<Option<OsString>> {
-    let Some(value) = std::env::var_os(variable).filter(|value| !value.is_empty()) else { return Ok(None) };
+    let Some(value) = std::env::var_os(variable).filter(|value| !value.is_empty()) else {
+        return Ok(None);
+    };
     let path = Path::new(&value);
-    let existing = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
-    let owner = std::fs::metadata(existing).with_context(|| format!("cannot look at {}", existing.display()))?.uid();
+    let existing = path
+        .ancestors()
+        .find(|path| path.exists())
+        .unwrap_or(Path::new("/"));
+    let owner = std::fs::metadata(existing)
+        .with_context(|| format!("cannot look at {}", existing.display()))?
+        .uid();
     let own = std::fs::metadata("/proc/self").map_or(0, |metadata| metadata.uid());
     if owner != 0 && owner != own {
-        bail!("{variable}={} is not honoured: {} belongs to user {owner}", path.display(), existing.display());
+        bail!(
+            "{variable}={} is not honoured: {} belongs to user {owner}",
+            path.display(),
+            existing.display()
+        );
     }
     Ok(Some(value))
 }
 
 /// The channel to the keeper, which is this process's descriptor 3.
 pub(crate) fn channel() -> anyhow::Result<OwnedFd> {
-    Ok(kernel::descriptor::take_inherited(keeper::client::CHANNEL_DESCRIPTOR)?)
+    Ok(kernel::descriptor::take_inherited(
+        keeper::client::CHANNEL_DESCRIPTOR,
+    )?)
 }

@@ -25,7 +25,10 @@ impl StreamSource for Source {
                 Err(error) => return Err(io::Error::other(error)),
             };
             // Everything else is not for the log process.
-            if let Event::Held { class: Class::Log, name } = event
+            if let Event::Held {
+                class: Class::Log,
+                name,
+            } = event
                 && let Some(descriptor) = descriptors.take()
             {
                 let name = String::from_utf8_lossy(name).into_owned();
@@ -35,7 +38,10 @@ impl StreamSource for Source {
     }
 
     fn let_go(&mut self, name: &str) -> io::Result<()> {
-        let command = Command::Drop { class: Class::Log, name: name.as_bytes() };
+        let command = Command::Drop {
+            class: Class::Log,
+            name: name.as_bytes(),
+        };
         match self.0.send(&command, &[]) {
             // The end of the channel is told by `receive`; what is left is read first.
             Ok(()) | Err(ChannelError::Closed) => Ok(()),
@@ -50,7 +56,9 @@ impl StreamSource for Source {
 
 /// Is the log process, until the keeper ends it.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let channel = crate::arguments::channel().context("the log process is started by the keeper, with its channel as descriptor 3")?;
+    let channel = crate::arguments::channel()
+        .context("the log process is started by the keeper, with its channel as descriptor 3")?;
     let options = Options::new(&arguments.directories.state);
-    journal::process::run(&mut Source(Channel::new(channel)), &options).context("the log process ends")
+    journal::process::run(&mut Source(Channel::new(channel)), &options)
+        .context("the log process ends")
 }

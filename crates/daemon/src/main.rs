@@ -29,7 +29,11 @@ fn main() -> ExitCode {
 
 fn run() -> anyhow::Result<()> {
     let mut words: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let role = words.first().and_then(|word| word.to_str()).unwrap_or_default().to_owned();
+    let role = words
+        .first()
+        .and_then(|word| word.to_str())
+        .unwrap_or_default()
+        .to_owned();
     match role.as_str() {
         "manager" => manager(words.split_off(1)),
         "log" => log::run(&Arguments::read(words.split_off(1))?),
@@ -47,7 +51,8 @@ fn keeper(words: Vec<OsString>) -> anyhow::Result<()> {
 
 fn manager(words: Vec<OsString>) -> anyhow::Result<()> {
     let arguments = Arguments::read(words)?;
-    let keeper = arguments::channel().context("the manager is started by the keeper, with its channel as descriptor 3")?;
+    let keeper = arguments::channel()
+        .context("the manager is started by the keeper, with its channel as descriptor 3")?;
     let options = ::manager::Options {
         directories: arguments.directories,
         keeper,
@@ -60,7 +65,9 @@ fn manager(words: Vec<OsString>) -> anyhow::Result<()> {
 /// Standard output is what was asked for.
 fn say(text: &str) -> anyhow::Result<()> {
     use std::io::Write;
-    std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .context("cannot write to standard output")
 }
 
 /// Standard error is for whoever started us; there may be no one.
@@ -73,5 +80,8 @@ fn complain(text: &str) {
 
 /// Refuses an argument that is none.
 fn unknown(word: &OsStr) -> anyhow::Error {
-    anyhow::anyhow!("unknown argument {}: see coracled --help", word.to_string_lossy())
+    anyhow::anyhow!(
+        "unknown argument {}: see coracled --help",
+        word.to_string_lossy()
+    )
 }

@@ -10,7 +10,10 @@ use wire::{Client, ClientError, Done, TransientRequest};
 
 /// How often the manager is killed; `CORACLE_KILLS` says otherwise.
 fn kills() -> u32 {
-    std::env::var("CORACLE_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(30)
+    std::env::var("CORACLE_KILLS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(30)
 }
 
 /// Writes a numbered line again and again, without a rate limit, until a file is gone.
@@ -37,7 +40,14 @@ fn load(instance: &Instance, stop: &AtomicBool) -> u32 {
         let script = format!("echo {number}; exit {}", expected(number));
         let input = TransientRequest {
             unit: name(number),
-            ..transient(&["Type=oneshot", "RemainAfterExit=yes", "StandardOutput=append:@LEDGER@"], &["/bin/sh", "-c", &script])
+            ..transient(
+                &[
+                    "Type=oneshot",
+                    "RemainAfterExit=yes",
+                    "StandardOutput=append:@LEDGER@",
+                ],
+                &["/bin/sh", "-c", &script],
+            )
         };
         let input = with_ledger(input, instance);
         queue(instance, &input);
@@ -47,7 +57,10 @@ fn load(instance: &Instance, stop: &AtomicBool) -> u32 {
 
 fn with_ledger(mut input: TransientRequest, instance: &Instance) -> TransientRequest {
     let ledger = instance.path("ledger").to_string_lossy().into_owned();
-    input.properties.iter_mut().for_each(|line| *line = line.replace("@LEDGER@", &ledger));
+    input
+        .properties
+        .iter_mut()
+        .for_each(|line| *line = line.replace("@LEDGER@", &ledger));
     input.no_block = true;
     input
 }
@@ -84,7 +97,10 @@ fn the_manager_dies_under_load_and_every_entry_of_the_ledger_is_there_once() {
         loader.join().unwrap()
     });
     std::fs::remove_file(instance.path("go")).unwrap();
-    assert_eq!([instance.main_pid("steady"), instance.main_pid("loud")], before);
+    assert_eq!(
+        [instance.main_pid("steady"), instance.main_pid("loud")],
+        before
+    );
     check_ledger(&instance, started);
     check_lines(&instance);
     instance.exit();
@@ -93,25 +109,45 @@ fn the_manager_dies_under_load_and_every_entry_of_the_ledger_is_there_once() {
 fn check_ledger(instance: &Instance, started: u32) {
     for number in 1..=started {
         let unit = name(number);
-        let wanted = if expected(number) == 0 { "active/exited" } else { "failed/failed" };
+        let wanted = if expected(number) == 0 {
+            "active/exited"
+        } else {
+            "failed/failed"
+        };
         let status = instance.await_state(&unit, wanted);
         let exit = status.service.unwrap().exit.unwrap_or_default();
         assert_eq!(exit.status, expected(number), "{unit}: {exit:?}");
     }
     let ledger = std::fs::read_to_string(instance.path("ledger")).unwrap();
     let mut counts: BTreeMap<u32, u32> = BTreeMap::new();
-    ledger.lines().for_each(|line| *counts.entry(line.parse().unwrap()).or_default() += 1);
-    let wrong: Vec<_> = (1..=started).filter(|number| counts.get(number) != Some(&1)).collect();
-    assert!(wrong.is_empty(), "of {started} entries these did not run once: {wrong:?}");
+    ledger
+        .lines()
+        .for_each(|line| *counts.entry(line.parse().unwrap()).or_default() += 1);
+    let wrong: Vec<_> = (1..=started)
+        .filter(|number| counts.get(number) != Some(&1))
+        .collect();
+    assert!(
+        wrong.is_empty(),
+        "of {started} entries these did not run once: {wrong:?}"
+    );
 }
 
 /// Every line of the service that wrote all the time is in the log, in order, up to its last.
 fn check_lines(instance: &Instance) {
     let lines = eventually("the last line", || {
-        Some(instance.log("loud.service")).filter(|lines| lines.last().is_some_and(|line| line.starts_with("end ")))
+        Some(instance.log("loud.service"))
+            .filter(|lines| lines.last().is_some_and(|line| line.starts_with("end ")))
     });
-    let total: u32 = lines.last().unwrap().trim_start_matches("end ").parse().unwrap();
-    let wanted: Vec<String> = (1..=total).map(|number| format!("line {number}")).chain([format!("end {total}")]).collect();
+    let total: u32 = lines
+        .last()
+        .unwrap()
+        .trim_start_matches("end ")
+        .parse()
+        .unwrap();
+    let wanted: Vec<String> = (1..=total)
+        .map(|number| format!("line {number}"))
+        .chain([format!("end {total}")])
+        .collect();
     assert_eq!(lines.len(), wanted.len());
     assert_eq!(lines, wanted);
 }
@@ -123,7 +159,9 @@ fn the_manager_is_replaced_on_request_and_services_go_on() {
     instance.start_unit("steady");
     let (service, manager) = (instance.main_pid("steady"), instance.manager());
     instance.client().call(call::Reexec, &Done {}).unwrap();
-    eventually("another manager", || Some(instance.manager()).filter(|pid| *pid != manager));
+    eventually("another manager", || {
+        Some(instance.manager()).filter(|pid| *pid != manager)
+    });
     assert_eq!(instance.main_pid("steady"), service);
     assert_eq!(instance.stop_unit("steady").result, "done");
     instance.exit();

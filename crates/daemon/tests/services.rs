@@ -11,12 +11,23 @@ use wire::{Failure, JobRequest};
 #[test]
 fn a_command_runs_and_its_exit_status_and_output_come_back() {
     let instance = Instance::start();
-    let outcome = instance.run(&[], &["/bin/sh", "-c", "echo out; echo err >&2; exit 7"]).unwrap();
+    let outcome = instance
+        .run(&[], &["/bin/sh", "-c", "echo out; echo err >&2; exit 7"])
+        .unwrap();
     let exit = outcome.exit.unwrap();
-    assert_eq!((exit.code.as_str(), exit.status, exit.result.as_str()), ("exited", 7, "exit-code"));
-    let lines = eventually("two lines", || Some(instance.log(&outcome.unit)).filter(|lines| lines.len() == 2));
+    assert_eq!(
+        (exit.code.as_str(), exit.status, exit.result.as_str()),
+        ("exited", 7, "exit-code")
+    );
+    let lines = eventually("two lines", || {
+        Some(instance.log(&outcome.unit)).filter(|lines| lines.len() == 2)
+    });
     assert_eq!(lines, ["out", "err"]);
-    let killed = instance.run(&[], &["/bin/sh", "-c", "kill -USR1 $$"]).unwrap().exit.unwrap();
+    let killed = instance
+        .run(&[], &["/bin/sh", "-c", "kill -USR1 $$"])
+        .unwrap()
+        .exit
+        .unwrap();
     assert_eq!((killed.code.as_str(), killed.status), ("killed", 10));
     instance.exit();
 }
@@ -24,22 +35,37 @@ fn a_command_runs_and_its_exit_status_and_output_come_back() {
 #[test]
 fn what_can_not_be_executed_names_the_directive_and_why() {
     let instance = Instance::start();
-    let failure = instance.run(&["Type=exec"], &["/no/such/program"]).map(|outcome| outcome.failure);
+    let failure = instance
+        .run(&["Type=exec"], &["/no/such/program"])
+        .map(|outcome| outcome.failure);
     let text = match failure {
         Ok(failure) => failure.unwrap().to_string(),
         Err(failure) => failure.to_string(),
     };
-    assert!(text.contains("ExecStart") && text.contains("No such file"), "{text}");
+    assert!(
+        text.contains("ExecStart") && text.contains("No such file"),
+        "{text}"
+    );
 }
 
 #[test]
 fn the_types_are_up_when_they_should_be() {
     let instance = Instance::start();
     instance.unit("simple.service", "[Service]\nExecStart=/bin/sleep 1000\n");
-    instance.unit("exec.service", "[Service]\nType=exec\nExecStart=/bin/sleep 1000\n");
+    instance.unit(
+        "exec.service",
+        "[Service]\nType=exec\nExecStart=/bin/sleep 1000\n",
+    );
     instance.unit("once.service", "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c 'echo one'\nExecStart=/bin/sh -c 'echo two'\n");
-    instance.unit("broken.service", "[Service]\nType=exec\nExecStart=/no/such/program\n");
-    for (unit, state) in [("simple", "active/running"), ("exec", "active/running"), ("once", "active/exited")] {
+    instance.unit(
+        "broken.service",
+        "[Service]\nType=exec\nExecStart=/no/such/program\n",
+    );
+    for (unit, state) in [
+        ("simple", "active/running"),
+        ("exec", "active/running"),
+        ("once", "active/exited"),
+    ] {
         let outcome = instance.start_unit(unit);
         assert_eq!(outcome.result, "done", "{unit}: {outcome:?}");
         let status = instance.status(unit);
@@ -47,12 +73,27 @@ fn the_types_are_up_when_they_should_be() {
     }
     let outcome = instance.start_unit("broken");
     assert_eq!(outcome.result, "failed");
-    assert!(matches!(outcome.failure, Some(Failure::Refused { .. })), "{outcome:?}");
+    assert!(
+        matches!(outcome.failure, Some(Failure::Refused { .. })),
+        "{outcome:?}"
+    );
     let pid = instance.main_pid("simple");
-    assert_eq!(instance.status("simple").processes.iter().map(|process| process.pid).collect::<Vec<_>>(), [pid]);
+    assert_eq!(
+        instance
+            .status("simple")
+            .processes
+            .iter()
+            .map(|process| process.pid)
+            .collect::<Vec<_>>(),
+        [pid]
+    );
     assert_eq!(instance.stop_unit("simple").result, "done");
     assert_eq!(instance.status("simple").active, "inactive");
-    assert_eq!(eventually("both lines", || Some(instance.log("once.service")).filter(|lines| lines.len() == 2)), ["one", "two"]);
+    assert_eq!(
+        eventually("both lines", || Some(instance.log("once.service"))
+            .filter(|lines| lines.len() == 2)),
+        ["one", "two"]
+    );
     instance.exit();
 }
 
@@ -63,7 +104,10 @@ fn helper_that_says_it_is_ready() {
     let socket = std::os::unix::net::UnixDatagram::unbound().unwrap();
     let path = std::env::var_os("NOTIFY_SOCKET").unwrap();
     socket.send_to(b"STATUS=almost", &path).unwrap();
-    std::fs::File::open(std::env::var_os("GATE").unwrap()).unwrap().read_to_end(&mut Vec::new()).unwrap();
+    std::fs::File::open(std::env::var_os("GATE").unwrap())
+        .unwrap()
+        .read_to_end(&mut Vec::new())
+        .unwrap();
     socket.send_to(b"READY=1\nSTATUS=here", &path).unwrap();
     loop {
         std::thread::park();
@@ -75,7 +119,13 @@ fn a_service_that_notifies_is_up_when_it_says_so() {
     let instance = Instance::start();
     let helper = std::env::current_exe().unwrap();
     let gate = instance.path("gate");
-    assert!(std::process::Command::new("mkfifo").arg(&gate).status().unwrap().success());
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(&gate)
+            .status()
+            .unwrap()
+            .success()
+    );
     instance.unit(
         "ready.service",
         &format!(
@@ -84,14 +134,24 @@ fn a_service_that_notifies_is_up_when_it_says_so() {
             helper.display()
         ),
     );
-    let input = JobRequest { names: vec!["ready".into()], no_block: true, ..JobRequest::default() };
+    let input = JobRequest {
+        names: vec!["ready".into()],
+        no_block: true,
+        ..JobRequest::default()
+    };
     instance.client().call(call::StartUnit, &input).unwrap();
     let status = eventually("a status", || {
         let status = instance.status("ready");
         status.service.as_ref()?.status_text.as_ref()?;
         Some(status)
     });
-    assert_eq!((status.active.as_str(), status.service.unwrap().status_text.unwrap().as_str()), ("activating", "almost"));
+    assert_eq!(
+        (
+            status.active.as_str(),
+            status.service.unwrap().status_text.unwrap().as_str()
+        ),
+        ("activating", "almost")
+    );
     instance.kill_manager();
     std::fs::write(&gate, "").unwrap();
     instance.await_state("ready", "active/running");
@@ -101,7 +161,10 @@ fn a_service_that_notifies_is_up_when_it_says_so() {
 #[test]
 fn a_socket_starts_its_service_and_outlives_it() {
     let instance = Instance::start();
-    instance.unit("echo.socket", "[Socket]\nListenStream=@DIR@/echo.sock\nFileDescriptorName=door\n");
+    instance.unit(
+        "echo.socket",
+        "[Socket]\nListenStream=@DIR@/echo.sock\nFileDescriptorName=door\n",
+    );
     instance.unit(
         "echo.service",
         "[Service]\nExecStart=/usr/bin/env python3 -c 'import socket,os; s=socket.socket(fileno=3); c,_=s.accept(); c.sendall((os.environ[\"LISTEN_FDNAMES\"]+\":\").encode()+c.recv(99)); c.close()'\n",
@@ -123,7 +186,9 @@ fn a_socket_starts_its_service_and_outlives_it() {
     stream.read_to_string(&mut answer).unwrap();
     assert_eq!(answer, "door:three");
     assert_eq!(instance.stop_unit("echo.socket").result, "done");
-    eventually("a closed door", || UnixStream::connect(instance.path("echo.sock")).err());
+    eventually("a closed door", || {
+        UnixStream::connect(instance.path("echo.sock")).err()
+    });
     instance.exit();
 }
 
@@ -147,25 +212,39 @@ fn a_service_that_dies_is_started_again_until_the_limit() {
     assert_eq!(instance.status("phoenix").service.unwrap().restarts, 2);
     kill(*seen.last().unwrap());
     let status = instance.await_state("phoenix", "failed/failed");
-    assert!(["start-limit-hit", "signal"].contains(&status.result.as_str()), "{}", status.result);
+    assert!(
+        ["start-limit-hit", "signal"].contains(&status.result.as_str()),
+        "{}",
+        status.result
+    );
     instance.exit();
 }
 
 #[test]
 fn a_unit_whose_sandbox_can_not_be_made_is_refused_and_named() {
     let instance = Instance::start();
-    let Some(row) = settings_row_that_is_not_enforced() else { return };
+    let Some(row) = settings_row_that_is_not_enforced() else {
+        return;
+    };
     match instance.run(&[&row], &["/bin/true"]) {
-        Err(Failure::Unenforced { directives, .. }) => assert_eq!(directives, [row.split('=').next().unwrap()]),
+        Err(Failure::Unenforced { directives, .. }) => {
+            assert_eq!(directives, [row.split('=').next().unwrap()])
+        }
         other => panic!("{other:?}"),
     }
 }
 
 /// A restriction that this version only reads; none, once all are enforced.
 fn settings_row_that_is_not_enforced() -> Option<String> {
-    let unenforced = |name: &str| settings::rows_named(name).any(|row| row.is_unenforced_restriction());
-    [("IPAddressDeny", "any"), ("DevicePolicy", "closed"), ("RestrictFileSystems", "ext4"), ("PrivateBPF", "yes")]
-        .into_iter()
-        .find(|(name, _)| unenforced(name))
-        .map(|(name, value)| format!("{name}={value}"))
+    let unenforced =
+        |name: &str| settings::rows_named(name).any(|row| row.is_unenforced_restriction());
+    [
+        ("IPAddressDeny", "any"),
+        ("DevicePolicy", "closed"),
+        ("RestrictFileSystems", "ext4"),
+        ("PrivateBPF", "yes"),
+    ]
+    .into_iter()
+    .find(|(name, _)| unenforced(name))
+    .map(|(name, value)| format!("{name}={value}"))
 }

@@ -136,6 +136,6 @@ impl Chain {
 
     /// A chain from links that a snapshot kept.
     pub fn from_links(links: &[Cause]) -> Chain {
-        Chain((!links.is_empty()).then(|| links.iter().cloned().take(CHAIN_LINKS).collect()))
+        Chain((!links.is_empty()).then(|| links.iter().take(CHAIN_LINKS).cloned().collect()))
     }
 }

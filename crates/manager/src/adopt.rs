@@ -31,24 +31,46 @@ struct Child {
 }
 
 impl Inventory {
-    pub(crate) fn child(&mut self, key: ChildKey, pid: u32, state: ChildState, descriptors: Vec<OwnedFd>) {
+    pub(crate) fn child(
+        &mut self,
+        key: ChildKey,
+        pid: u32,
+        state: ChildState,
+        descriptors: Vec<OwnedFd>,
+    ) {
         let mut descriptors = descriptors.into_iter();
         let (pidfd, report) = (descriptors.next(), descriptors.next());
-        self.children.push(Child { key, pid, state, pidfd, report });
+        self.children.push(Child {
+            key,
+            pid,
+            state,
+            pidfd,
+            report,
+        });
     }
 
     pub(crate) fn held(&mut self, class: Class, name: String, descriptors: Vec<OwnedFd>) {
         // Streams into the log are the log process's.
         if class != Class::Log {
-            self.held.extend(descriptors.into_iter().next().map(|descriptor| (class, name, descriptor)));
+            self.held.extend(
+                descriptors
+                    .into_iter()
+                    .next()
+                    .map(|descriptor| (class, name, descriptor)),
+            );
         }
     }
 
     fn take(&mut self, class: Class) -> Vec<(String, OwnedFd)> {
-        let (wanted, rest) = std::mem::take(&mut self.held).into_iter().partition(|(held, ..)| *held == class);
+        let (wanted, rest) = std::mem::take(&mut self.held)
+            .into_iter()
+            .partition(|(held, ..)| *held == class);
         self.held = rest;
         let wanted: Vec<(Class, String, OwnedFd)> = wanted;
-        wanted.into_iter().map(|(_, name, descriptor)| (name, descriptor)).collect()
+        wanted
+            .into_iter()
+            .map(|(_, name, descriptor)| (name, descriptor))
+            .collect()
     }
 }
 
@@ -61,7 +83,8 @@ pub(crate) fn make_directories(directories: &Directories) -> Result<bool, Error>
     std::fs::create_dir_all(&directories.runtime).map_err(doing("make the runtime directory"))?;
     make(&directories.records(), 0o700).map_err(doing("make the directory of records"))?;
     // Services reach their own socket in it, and see no other.
-    make(&directories.notify(), 0o711).map_err(doing("make the directory of notification sockets"))?;
+    make(&directories.notify(), 0o711)
+        .map_err(doing("make the directory of notification sockets"))?;
     Ok(!marker(directories).exists())
 }
 
@@ -79,7 +102,10 @@ impl Manager {
         }
         let (records, broken) = self.records.read_all().map_err(doing("read the records"))?;
         for (path, error) in broken {
-            self.log(&format!("the record {} can't be read and is ignored: {error}", path.display()));
+            self.log(&format!(
+                "the record {} can't be read and is ignored: {error}",
+                path.display()
+            ));
         }
         self.adopt_units(records, &mut inventory);
         self.adopt_sockets(inventory.take(Class::Listen));
@@ -94,7 +120,13 @@ impl Manager {
         }
         self.stage = Stage::Running;
         self.inputs.push_back(Input::InventoryComplete);
-        self.open_api(inventory.take(Class::Api).into_iter().next().map(|(_, socket)| socket))?;
+        self.open_api(
+            inventory
+                .take(Class::Api)
+                .into_iter()
+                .next()
+                .map(|(_, socket)| socket),
+        )?;
         self.remove_empty_groups();
         if self.fresh && !self.keeper.adopt_only {
             self.start_default();
@@ -105,10 +137,15 @@ impl Manager {
     fn adopt_units(&mut self, records: Vec<Record>, inventory: &mut Inventory) {
         let stdio = inventory.take(Class::Other);
         for record in &records {
-            let Ok(name) = UnitName::new(&record.snapshot.name) else { continue };
+            let Ok(name) = UnitName::new(&record.snapshot.name) else {
+                continue;
+            };
             match &record.transient {
                 Some(transient) => {
-                    let transient = Transient { record: transient.clone(), stdio: stdio_of(&name, &stdio) };
+                    let transient = Transient {
+                        record: transient.clone(),
+                        stdio: stdio_of(&name, &stdio),
+                    };
                     if let Err(failure) = self.make_transient(&name, transient) {
                         self.log(&format!("{name} can't be made again: {failure}"));
                     }
@@ -128,23 +165,38 @@ impl Manager {
     fn restore(&mut self, record: Record) {
         let name = record.snapshot.name.to_string();
         self.engine.restore(record.snapshot);
-        let Some(entry) = self.engine.id(&name).and_then(|id| self.units.get_mut(&id)) else { return };
+        let Some(entry) = self.engine.id(&name).and_then(|id| self.units.get_mut(&id)) else {
+            return;
+        };
         entry.runs = record.runs.into_iter().map(Run::restore).collect();
         entry.allow_unenforced = record.allow_unenforced;
         self.dirty.insert(entry.id);
     }
 
     fn adopt_child(&mut self, child: Child) {
-        let Child { key, pid, state, pidfd, report } = child;
+        let Child {
+            key,
+            pid,
+            state,
+            pidfd,
+            report,
+        } = child;
         if key.command >= OPENER_COMMAND {
             return self.end_stale(key, state, pidfd, pid);
         }
         let unit = self.by_key.get(&key.unit).copied();
         let serial = u32::try_from(key.command).ok();
-        let place = unit.zip(serial).map(|(unit, serial)| ProcessKey { unit, incarnation: Incarnation(key.incarnation), serial });
-        let known = place.filter(|process| self.run_mut(process.unit, process.incarnation).is_some());
+        let place = unit.zip(serial).map(|(unit, serial)| ProcessKey {
+            unit,
+            incarnation: Incarnation(key.incarnation),
+            serial,
+        });
+        let known =
+            place.filter(|process| self.run_mut(process.unit, process.incarnation).is_some());
         let Some(process) = known else {
-            self.log(&format!("process {pid} belongs to no unit that is known; it is killed"));
+            self.log(&format!(
+                "process {pid} belongs to no unit that is known; it is killed"
+            ));
             return self.end_stale(key, state, pidfd, pid);
         };
         self.adopt_process(process, pid, state, pidfd, report);
@@ -158,12 +210,17 @@ impl Manager {
         pidfd: Option<OwnedFd>,
         report: Option<OwnedFd>,
     ) {
-        if let Some(known) = self.run_mut(process.unit, process.incarnation).and_then(|run| run.process(process.serial)) {
+        if let Some(known) = self
+            .run_mut(process.unit, process.incarnation)
+            .and_then(|run| run.process(process.serial))
+        {
             (known.pid, known.pidfd) = (Some(pid), pidfd);
         }
         if let Some(report) = report
             && let Ok(number) = self.watch_report(process, Rc::new(report))
-            && let Some(known) = self.run_mut(process.unit, process.incarnation).and_then(|run| run.process(process.serial))
+            && let Some(known) = self
+                .run_mut(process.unit, process.incarnation)
+                .and_then(|run| run.process(process.serial))
         {
             known.report = Some(number);
         }
@@ -190,7 +247,9 @@ impl Manager {
     fn remove_empty_groups(&self) {
         let Some(cgroups) = &self.cgroups else { return };
         for (unit, incarnation) in cgroups.runs() {
-            let known = self.entry(&unit).is_some_and(|entry| entry.runs.iter().any(|run| run.incarnation == incarnation));
+            let known = self
+                .entry(&unit)
+                .is_some_and(|entry| entry.runs.iter().any(|run| run.incarnation == incarnation));
             if !known {
                 cgroups.remove(&unit, incarnation);
             }
@@ -233,7 +292,10 @@ impl Manager {
             }
         });
         if let Err(error) = told {
-            self.log(&format!("nobody hears at {} that this instance is ready: {error}", path.display()));
+            self.log(&format!(
+                "nobody hears at {} that this instance is ready: {error}",
+                path.display()
+            ));
         }
     }
 }

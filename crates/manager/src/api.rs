@@ -25,7 +25,9 @@ impl Manager {
             Some(socket) => socket,
             None => self.make_api().map_err(doing("make the API's socket"))?,
         };
-        self.poll.watch(&socket, Token::Api).map_err(|errno| doing("watch the API's socket")(errno.into()))?;
+        self.poll
+            .watch(&socket, Token::Api)
+            .map_err(|errno| doing("watch the API's socket")(errno.into()))?;
         self.api = Some(socket);
         Ok(())
     }
@@ -37,12 +39,14 @@ impl Manager {
             Ok(()) | Err(_) => {}
         }
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        let socket =
+            rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
         rustix::net::bind(&socket, &SocketAddrUnix::new(&path)?)?;
         // Everybody may connect; what each may do is decided per method, by the kernel's word on who it is.
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666))?;
         rustix::net::listen(&socket, BACKLOG)?;
-        self.link.hold(Class::Api, "api", Rc::new(socket.try_clone()?));
+        self.link
+            .hold(Class::Api, "api", Rc::new(socket.try_clone()?));
         Ok(socket)
     }
 
@@ -56,7 +60,9 @@ impl Manager {
             Err(errno) => return self.log(&format!("cannot accept a connection: {errno}")),
         };
         let number = self.poll.number();
-        let Ok(connection) = Connection::new(number, socket, &self.poll) else { return };
+        let Ok(connection) = Connection::new(number, socket, &self.poll) else {
+            return;
+        };
         if !self.has_room_for(connection.peer.uid) {
             return;
         }
@@ -66,8 +72,13 @@ impl Manager {
     }
 
     fn has_room_for(&self, uid: u32) -> bool {
-        let of_user = self.connections.values().filter(|other| other.peer.uid == uid).count();
-        self.connections.len() < CONNECTIONS_MAX && (self.is_owner(uid) || of_user < CONNECTIONS_PER_USER_MAX)
+        let of_user = self
+            .connections
+            .values()
+            .filter(|other| other.peer.uid == uid)
+            .count();
+        self.connections.len() < CONNECTIONS_MAX
+            && (self.is_owner(uid) || of_user < CONNECTIONS_PER_USER_MAX)
     }
 
     /// Root, and in user position the user whose instance it is.
@@ -77,7 +88,9 @@ impl Manager {
 
     /// A client sent something, has room again, or hung up.
     pub(crate) fn on_client(&mut self, number: u32, event: Ready) {
-        let Some(connection) = self.connections.get_mut(&number) else { return };
+        let Some(connection) = self.connections.get_mut(&number) else {
+            return;
+        };
         if event.closed {
             connection.hang_up();
         } else if event.readable {
@@ -99,8 +112,16 @@ impl Manager {
 
     /// Carries out calls that are there, until one has to wait.
     pub(crate) fn serve_waiting(&mut self, number: u32) {
-        while let Some(incoming) = self.connections.get_mut(&number).and_then(Connection::next_call) {
-            let Incoming { call, more, descriptors } = incoming;
+        while let Some(incoming) = self
+            .connections
+            .get_mut(&number)
+            .and_then(Connection::next_call)
+        {
+            let Incoming {
+                call,
+                more,
+                descriptors,
+            } = incoming;
             let result = call.and_then(|call| {
                 self.allow(number, &call)?;
                 self.call(number, call, more, descriptors)
@@ -112,7 +133,10 @@ impl Manager {
     }
 
     fn allow(&self, number: u32, call: &Call) -> Result<(), Failure> {
-        let uid = self.connections.get(&number).map_or(u32::MAX, |connection| connection.peer.uid);
+        let uid = self
+            .connections
+            .get(&number)
+            .map_or(u32::MAX, |connection| connection.peer.uid);
         let for_all = matches!(
             call,
             Call::GetInfo
@@ -124,26 +148,46 @@ impl Manager {
                 | Call::Status(_)
                 | Call::Show(_)
         );
-        if for_all || self.is_owner(uid) { Ok(()) } else { Err(Failure::AccessDenied { method: call.name().into() }) }
+        if for_all || self.is_owner(uid) {
+            Ok(())
+        } else {
+            Err(Failure::AccessDenied {
+                method: call.name().into(),
+            })
+        }
     }
 
     /// Does the caller see command lines, environments and settings?
     fn sees_all(&self, number: u32) -> bool {
-        self.connections.get(&number).is_some_and(|connection| self.is_owner(connection.peer.uid))
+        self.connections
+            .get(&number)
+            .is_some_and(|connection| self.is_owner(connection.peer.uid))
     }
 
-    fn call(&mut self, number: u32, call: Call, more: bool, descriptors: Vec<OwnedFd>) -> Result<(), Failure> {
+    fn call(
+        &mut self,
+        number: u32,
+        call: Call,
+        more: bool,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<(), Failure> {
         use engine::JobKind;
         match call {
             Call::GetInfo => self.answer(number, &wire::service::info()),
-            Call::GetInterfaceDescription(interface) => self.answer(number, &wire::service::describe(&interface)?),
+            Call::GetInterfaceDescription(interface) => {
+                self.answer(number, &wire::service::describe(&interface)?)
+            }
             Call::StartUnit(input) => return self.queue_jobs(number, JobKind::Start, input),
             Call::StopUnit(input) => return self.queue_jobs(number, JobKind::Stop, input),
             Call::RestartUnit(input) => return self.queue_jobs(number, JobKind::Restart, input),
-            Call::TryRestartUnit(input) => return self.queue_jobs(number, JobKind::TryRestart, input),
+            Call::TryRestartUnit(input) => {
+                return self.queue_jobs(number, JobKind::TryRestart, input);
+            }
             Call::ReloadUnit(input) => return self.queue_jobs(number, JobKind::Reload, input),
             Call::ReloadOrRestartUnit(input) => return self.reload_or_restart(number, input),
-            Call::StartTransient(input) => return self.start_transient(number, input, more, descriptors),
+            Call::StartTransient(input) => {
+                return self.start_transient(number, input, more, descriptors);
+            }
             Call::Status(input) => {
                 let reply = self.status(&input.names, self.sees_all(number))?;
                 self.answer(number, &reply);
@@ -158,8 +202,12 @@ impl Manager {
                 let reply = self.cat(&input.names)?;
                 self.answer(number, &reply);
             }
-            Call::Kill(input) => self.kill(&input).map(|()| self.answer(number, &wire::Done {}))?,
-            Call::ResetFailed(input) => self.reset_failed(&input.names).map(|()| self.answer(number, &wire::Done {}))?,
+            Call::Kill(input) => self
+                .kill(&input)
+                .map(|()| self.answer(number, &wire::Done {}))?,
+            Call::ResetFailed(input) => self
+                .reset_failed(&input.names)
+                .map(|()| self.answer(number, &wire::Done {}))?,
             Call::Reload(_) => {
                 let reply = self.reload_units();
                 self.answer(number, &reply);
@@ -181,7 +229,11 @@ impl Manager {
                 self.keep_environment(number);
             }
             Call::ShowEnvironment(_) => {
-                let environment = self.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                let environment = self
+                    .environment
+                    .iter()
+                    .map(|(name, value)| format!("{name}={value}"))
+                    .collect();
                 self.answer(number, &wire::Environment { environment });
             }
             Call::EnterSandbox(input) => return self.enter_sandbox(number, &input.unit),
@@ -209,14 +261,23 @@ impl Manager {
         self.answer(number, &wire::Done {});
     }
 
-    fn begin_monitor(&mut self, number: u32, patterns: Vec<String>, more: bool) -> Result<(), Failure> {
+    fn begin_monitor(
+        &mut self,
+        number: u32,
+        patterns: Vec<String>,
+        more: bool,
+    ) -> Result<(), Failure> {
         if !more {
             return Err(Failure::ExpectedMore {});
         }
         if let Some(connection) = self.connections.get_mut(&number) {
             connection.monitor = Some(patterns);
             let realtime_us = crate::clock::realtime_us();
-            connection.event(&wire::Event { kind: "ready".into(), realtime_us, ..wire::Event::default() });
+            connection.event(&wire::Event {
+                kind: "ready".into(),
+                realtime_us,
+                ..wire::Event::default()
+            });
         }
         Ok(())
     }
@@ -225,7 +286,9 @@ impl Manager {
     pub(crate) fn must_run(&self) -> Result<(), Failure> {
         match self.stage {
             Stage::Running if !self.keeper.adopt_only => Ok(()),
-            _ => Err(Failure::NotNow { state: self.state_name().into() }),
+            _ => Err(Failure::NotNow {
+                state: self.state_name().into(),
+            }),
         }
     }
 }

@@ -9,15 +9,30 @@ pub(crate) const DIRECTORY: &str = "/dev/null/built-in";
 
 /// Names with what stands in their `[Unit]` section.
 const TARGETS: &[(&str, &str)] = &[
-    ("basic.target", "Requires=sysinit.target\nAfter=sysinit.target\nWants=sockets.target timers.target paths.target slices.target\nAfter=sockets.target paths.target slices.target\n"),
+    (
+        "basic.target",
+        "Requires=sysinit.target\nAfter=sysinit.target\nWants=sockets.target timers.target paths.target slices.target\nAfter=sockets.target paths.target slices.target\n",
+    ),
     ("cryptsetup.target", ""),
-    ("default.target", "Requires=multi-user.target\nAfter=multi-user.target\nAllowIsolate=yes\n"),
+    (
+        "default.target",
+        "Requires=multi-user.target\nAfter=multi-user.target\nAllowIsolate=yes\n",
+    ),
     ("final.target", "DefaultDependencies=no\n"),
     ("getty.target", ""),
-    ("graphical.target", "Requires=multi-user.target\nAfter=multi-user.target\nAllowIsolate=yes\n"),
+    (
+        "graphical.target",
+        "Requires=multi-user.target\nAfter=multi-user.target\nAllowIsolate=yes\n",
+    ),
     ("local-fs.target", "DefaultDependencies=no\n"),
-    ("local-fs-pre.target", "DefaultDependencies=no\nRefuseManualStart=yes\n"),
-    ("multi-user.target", "Requires=basic.target\nAfter=basic.target\nAllowIsolate=yes\n"),
+    (
+        "local-fs-pre.target",
+        "DefaultDependencies=no\nRefuseManualStart=yes\n",
+    ),
+    (
+        "multi-user.target",
+        "Requires=basic.target\nAfter=basic.target\nAllowIsolate=yes\n",
+    ),
     ("network.target", ""),
     ("network-online.target", "After=network.target\n"),
     ("network-pre.target", ""),
@@ -27,7 +42,10 @@ const TARGETS: &[(&str, &str)] = &[
     ("remote-fs.target", "DefaultDependencies=no\n"),
     ("remote-fs-pre.target", "DefaultDependencies=no\n"),
     ("rpcbind.target", ""),
-    ("shutdown.target", "DefaultDependencies=no\nRefuseManualStart=yes\n"),
+    (
+        "shutdown.target",
+        "DefaultDependencies=no\nRefuseManualStart=yes\n",
+    ),
     ("slices.target", "DefaultDependencies=no\n"),
     ("sockets.target", "DefaultDependencies=no\n"),
     ("swap.target", "DefaultDependencies=no\n"),
@@ -35,7 +53,10 @@ const TARGETS: &[(&str, &str)] = &[
     ("time-set.target", "DefaultDependencies=no\n"),
     ("time-sync.target", "DefaultDependencies=no\n"),
     ("timers.target", "DefaultDependencies=no\n"),
-    ("umount.target", "DefaultDependencies=no\nRefuseManualStart=yes\n"),
+    (
+        "umount.target",
+        "DefaultDependencies=no\nRefuseManualStart=yes\n",
+    ),
 ];
 
 /// The host's files, and the built-in targets.
@@ -51,15 +72,23 @@ impl Tree for UnitTree {
     }
 
     fn link(&self, path: &Path) -> io::Result<Option<PathBuf>> {
-        if path.starts_with(DIRECTORY) { Ok(None) } else { HostTree.link(path) }
+        if path.starts_with(DIRECTORY) {
+            Ok(None)
+        } else {
+            HostTree.link(path)
+        }
     }
 
     fn read(&self, path: &Path, limit_bytes: usize) -> io::Result<Content> {
-        let Ok(name) = path.strip_prefix(DIRECTORY) else { return HostTree.read(path, limit_bytes) };
-        Ok(match TARGETS.iter().find(|(known, _)| name == Path::new(known)) {
-            Some((_, text)) => Content::Bytes(format!("[Unit]\n{text}").into_bytes()),
-            None => Content::Missing,
-        })
+        let Ok(name) = path.strip_prefix(DIRECTORY) else {
+            return HostTree.read(path, limit_bytes);
+        };
+        Ok(
+            match TARGETS.iter().find(|(known, _)| name == Path::new(known)) {
+                Some((_, text)) => Content::Bytes(format!("[Unit]\n{text}").into_bytes()),
+                None => Content::Missing,
+            },
+        )
     }
 }
 
@@ -70,7 +99,11 @@ mod tests {
     #[test]
     fn the_names_are_sorted_and_every_one_that_is_mentioned_is_there() {
         assert!(TARGETS.is_sorted());
-        for word in TARGETS.iter().flat_map(|(_, text)| text.split(['=', ' ', '\n'])).filter(|word| word.ends_with(".target")) {
+        for word in TARGETS
+            .iter()
+            .flat_map(|(_, text)| text.split(['=', ' ', '\n']))
+            .filter(|word| word.ends_with(".target"))
+        {
             assert!(TARGETS.iter().any(|(name, _)| *name == word), "{word}");
         }
     }

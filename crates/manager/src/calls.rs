@@ -4,28 +4,47 @@ use crate::manager::Manager;
 use crate::status::main_serial;
 use engine::{Input, Signal, State, Target};
 use std::collections::BTreeMap;
-use wire::{ExplainReply, Failure, KillRequest, PlanStep, Reduction, SandboxReply, ServerReply, Setting};
+use wire::{
+    ExplainReply, Failure, KillRequest, PlanStep, Reduction, SandboxReply, ServerReply, Setting,
+};
 
 impl Manager {
     pub(crate) fn kill(&mut self, input: &KillRequest) -> Result<(), Failure> {
-        let number = crate::signals::by_name(&input.signal).ok_or_else(|| Failure::BadSignal { signal: input.signal.clone() })?;
+        let number = crate::signals::by_name(&input.signal).ok_or_else(|| Failure::BadSignal {
+            signal: input.signal.clone(),
+        })?;
         let target = match input.whom.as_str() {
             "" | "all" => Target::All,
             "main" => Target::Main,
             "control" => Target::Control,
-            _ => return Err(Failure::InvalidParameter { parameter: format!("whom: {:?} is none of all, main, control", input.whom) }),
+            _ => {
+                return Err(Failure::InvalidParameter {
+                    parameter: format!("whom: {:?} is none of all, main, control", input.whom),
+                });
+            }
         };
         let units = self.select(&input.names)?;
         for unit in &units {
-            let name = self.units.get(unit).map(|entry| entry.name.to_string()).unwrap_or_default();
-            let lives = self.units.get(unit).is_some_and(|entry| entry.runs.iter().any(crate::run::Run::has_live_process));
+            let name = self
+                .units
+                .get(unit)
+                .map(|entry| entry.name.to_string())
+                .unwrap_or_default();
+            let lives = self
+                .units
+                .get(unit)
+                .is_some_and(|entry| entry.runs.iter().any(crate::run::Run::has_live_process));
             let meant = target == Target::All || !self.serials(*unit, target).is_empty();
             if !lives || !meant {
                 return Err(Failure::NoProcess { unit: name });
             }
         }
         for unit in units {
-            self.inputs.push_back(Input::Kill { unit, target, signal: Signal(number) });
+            self.inputs.push_back(Input::Kill {
+                unit,
+                target,
+                signal: Signal(number),
+            });
         }
         Ok(())
     }
@@ -42,44 +61,87 @@ impl Manager {
     /// The plan by which a unit would be started now.
     pub(crate) fn explain(&mut self, name: &str) -> Result<ExplainReply, Failure> {
         let id = self.find_or_load(name)?;
-        let entry = self.units.get(&id).ok_or_else(|| Failure::NoSuchUnit { unit: name.into() })?;
+        let entry = self
+            .units
+            .get(&id)
+            .ok_or_else(|| Failure::NoSuchUnit { unit: name.into() })?;
         let unit = entry.name.to_string();
         let is_socket = entry.name.kind() == model::UnitKind::Socket;
-        let plan = if is_socket { self.make_socket_plan(entry) } else { self.make_plan(entry) };
+        let plan = if is_socket {
+            self.make_socket_plan(entry)
+        } else {
+            self.make_plan(entry)
+        };
         let unenforced = crate::planning::unenforced(&entry.unit);
         Ok(match plan {
             Ok(plan) => ExplainReply {
                 unit,
                 steps: steps(&plan),
-                reductions: plan.reductions().iter().map(crate::planning::reduction).collect(),
+                reductions: plan
+                    .reductions()
+                    .iter()
+                    .map(crate::planning::reduction)
+                    .collect(),
                 refusals: unenforced,
             },
             Err(refusal) => {
-                let refusal = Reduction { directive: refusal.directive.name().into(), reason: refusal.why };
-                ExplainReply { unit, refusals: std::iter::once(refusal).chain(unenforced).collect(), ..ExplainReply::default() }
+                let refusal = Reduction {
+                    directive: refusal.directive.name().into(),
+                    reason: refusal.why,
+                };
+                ExplainReply {
+                    unit,
+                    refusals: std::iter::once(refusal).chain(unenforced).collect(),
+                    ..ExplainReply::default()
+                }
             }
         })
     }
 
     /// What is needed to enter a running service's sandbox, with its main process's descriptor.
     pub(crate) fn enter_sandbox(&mut self, client: u32, name: &str) -> Result<(), Failure> {
-        let id = self.find(name)?.ok_or_else(|| Failure::NoSuchUnit { unit: name.into() })?;
+        let id = self
+            .find(name)?
+            .ok_or_else(|| Failure::NoSuchUnit { unit: name.into() })?;
         let prepared = self.prepared(id)?;
-        let entry = self.units.get(&id).ok_or_else(|| Failure::NoSuchUnit { unit: name.into() })?;
-        let none = || Failure::NoProcess { unit: entry.name.to_string() };
+        let entry = self
+            .units
+            .get(&id)
+            .ok_or_else(|| Failure::NoSuchUnit { unit: name.into() })?;
+        let none = || Failure::NoProcess {
+            unit: entry.name.to_string(),
+        };
         let main = match self.engine.state(id) {
             Some(State::Service(service)) => main_serial(&service.main).ok_or_else(none)?,
             _ => return Err(none()),
         };
         let run = entry.current_run().ok_or_else(none)?;
-        let process = run.processes.iter().find(|process| process.serial == main).ok_or_else(none)?;
+        let process = run
+            .processes
+            .iter()
+            .find(|process| process.serial == main)
+            .ok_or_else(none)?;
         let pid = process.visible_pid().ok_or_else(none)?;
-        let number = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).ok_or_else(none)?;
-        let pidfd = rustix::process::pidfd_open(number, rustix::process::PidfdFlags::empty()).map_err(|_| none())?;
+        let number = i32::try_from(pid)
+            .ok()
+            .and_then(rustix::process::Pid::from_raw)
+            .ok_or_else(none)?;
+        let pidfd = rustix::process::pidfd_open(number, rustix::process::PidfdFlags::empty())
+            .map_err(|_| none())?;
         let user = run.user.as_ref();
-        let on_host = |path: &String| self.cgroups.as_ref().map(|cgroups| cgroups.on_host(path).to_string_lossy().into_owned());
-        let root = entry.unit.get(&model::key::ROOT_IMAGE).or_else(|| entry.unit.get(&model::key::ROOT_DIRECTORY));
-        let setting = |directive: model::Directive| Setting { directive: directive.name().into(), value: crate::show::printed(&entry.unit, directive) };
+        let on_host = |path: &String| {
+            self.cgroups
+                .as_ref()
+                .map(|cgroups| cgroups.on_host(path).to_string_lossy().into_owned())
+        };
+        let root = entry
+            .unit
+            .get(&model::key::ROOT_IMAGE)
+            .or_else(|| entry.unit.get(&model::key::ROOT_DIRECTORY));
+        let setting = |directive: model::Directive| Setting {
+            directive: directive.name().into(),
+            value: crate::show::printed(&entry.unit, directive),
+        };
         let reply = SandboxReply {
             unit: entry.name.to_string(),
             main_pid: pid,
@@ -90,10 +152,18 @@ impl Manager {
             gid: user.map(|user| user.gid),
             groups: user.map(|user| user.groups.clone()).unwrap_or_default(),
             environment: environment_of(pid),
-            working_directory: Some(crate::show::printed(&entry.unit, model::key::WORKING_DIRECTORY.directive())).filter(|text| !text.is_empty()),
+            working_directory: Some(crate::show::printed(
+                &entry.unit,
+                model::key::WORKING_DIRECTORY.directive(),
+            ))
+            .filter(|text| !text.is_empty()),
             root: root.map(|path| path.path.clone()),
             steps: steps(&prepared.plan),
-            settings: entry.unit.iter().map(|(directive, _)| setting(directive)).collect(),
+            settings: entry
+                .unit
+                .iter()
+                .map(|(directive, _)| setting(directive))
+                .collect(),
         };
         if let Some(connection) = self.connections.get_mut(&client) {
             connection.reply_with(&reply, vec![pidfd]);
@@ -116,7 +186,10 @@ impl Manager {
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
-        let failed = self.units.keys().filter(|id| matches!(self.engine.state(**id), Some(State::Failed { .. })));
+        let failed = self
+            .units
+            .keys()
+            .filter(|id| matches!(self.engine.state(**id), Some(State::Failed { .. })));
         ServerReply {
             version: env!("CARGO_PKG_VERSION").into(),
             position: self.position().to_string(),
@@ -127,25 +200,50 @@ impl Manager {
             runtime_dir: self.directories.runtime.to_string_lossy().into_owned(),
             state_dir: self.directories.state.to_string_lossy().into_owned(),
             config_dir: self.directories.config.to_string_lossy().into_owned(),
-            unit_path: self.loader.path().directories().iter().map(|path| path.to_string_lossy().into_owned()).collect(),
+            unit_path: self
+                .loader
+                .path()
+                .directories()
+                .iter()
+                .map(|path| path.to_string_lossy().into_owned())
+                .collect(),
             cgroup: self.cgroups.as_ref().map(crate::cgroup::Cgroups::root),
             facts: named,
             reductions: self.host_reductions(),
             units: self.units.len() as u64,
             failed: failed.count() as u64,
-            jobs: self.units.keys().filter(|id| self.engine.job(**id).is_some()).count() as u64,
+            jobs: self
+                .units
+                .keys()
+                .filter(|id| self.engine.job(**id).is_some())
+                .count() as u64,
         }
     }
 
     fn host_reductions(&self) -> Vec<Reduction> {
         let mut found = Vec::new();
-        let mut missing = |directive: &str, reason: &str| found.push(Reduction { directive: directive.into(), reason: reason.into() });
+        let mut missing = |directive: &str, reason: &str| {
+            found.push(Reduction {
+                directive: directive.into(),
+                reason: reason.into(),
+            })
+        };
         if self.cgroups.is_none() {
-            missing("ControlGroup", "there is no control group hierarchy of version 2 that can be written: only known processes are tracked");
+            missing(
+                "ControlGroup",
+                "there is no control group hierarchy of version 2 that can be written: only known processes are tracked",
+            );
         }
         for controller in ["cpu", "memory", "io", "pids"] {
-            if self.cgroups.as_ref().is_some_and(|cgroups| !cgroups.has_controller(controller)) {
-                missing(controller, "the controller is not available in version 2: its limits are not applied");
+            if self
+                .cgroups
+                .as_ref()
+                .is_some_and(|cgroups| !cgroups.has_controller(controller))
+            {
+                missing(
+                    controller,
+                    "the controller is not available in version 2: its limits are not applied",
+                );
             }
         }
         found
@@ -158,14 +256,22 @@ pub(crate) fn steps(plan: &plan::SpawnPlan) -> Vec<PlanStep> {
     plan.steps()
         .zip(lines)
         .map(|(asked, line)| PlanStep {
-            step: plan::Step::name_of(asked.step.tag()).unwrap_or_default().into(),
+            step: plan::Step::name_of(asked.step.tag())
+                .unwrap_or_default()
+                .into(),
             text: line.split("  [").next().unwrap_or_default().to_owned(),
-            directive: model::Directive::from_index(usize::from(asked.directive)).map(|directive| directive.name().to_owned()).unwrap_or_default(),
+            directive: model::Directive::from_index(usize::from(asked.directive))
+                .map(|directive| directive.name().to_owned())
+                .unwrap_or_default(),
         })
         .collect()
 }
 
 fn environment_of(pid: u32) -> Vec<String> {
     let bytes = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    bytes.split(|byte| *byte == 0).filter(|one| !one.is_empty()).map(|one| String::from_utf8_lossy(one).into_owned()).collect()
+    bytes
+        .split(|byte| *byte == 0)
+        .filter(|one| !one.is_empty())
+        .map(|one| String::from_utf8_lossy(one).into_owned())
+        .collect()
 }

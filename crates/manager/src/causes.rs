@@ -10,17 +10,32 @@ pub(crate) fn sentences(chain: &Chain) -> Vec<String> {
 fn sentence(cause: &Cause) -> String {
     match cause {
         Cause::Asked { unit, kind } => format!("{} of {} was asked for", job_kind(*kind), unit),
-        Cause::PulledIn { by, relation } => format!("{} needs it ({})", by, relation_name(*relation)),
-        Cause::Exited { unit, role, status, .. } => {
-            format!("the {} process of {} {}", crate::run::role_name(*role), unit, ending(*status))
+        Cause::PulledIn { by, relation } => {
+            format!("{} needs it ({})", by, relation_name(*relation))
         }
-        Cause::SpawnFailed { unit, role } => format!("the {} process of {} could not be started", crate::run::role_name(*role), unit),
+        Cause::Exited {
+            unit, role, status, ..
+        } => {
+            format!(
+                "the {} process of {} {}",
+                crate::run::role_name(*role),
+                unit,
+                ending(*status)
+            )
+        }
+        Cause::SpawnFailed { unit, role } => format!(
+            "the {} process of {} could not be started",
+            crate::run::role_name(*role),
+            unit
+        ),
         Cause::Signalled { unit } => format!("a client sent a signal to {unit}"),
         Cause::TimedOut { unit, .. } => format!("{} took too long", unit),
         Cause::Notified { unit } => format!("{} said so", unit),
         Cause::AutoRestart { unit, count } => format!("Restart= of {}, number {count}", unit),
         Cause::Traffic { socket } => format!("traffic at {}", socket),
-        Cause::Followed { unit, relation } => format!("{} changed ({})", unit, relation_name(*relation)),
+        Cause::Followed { unit, relation } => {
+            format!("{} changed ({})", unit, relation_name(*relation))
+        }
         Cause::JobFailed { unit, .. } => format!("the job of {} failed", unit),
         Cause::LimitHit { unit } => format!("{} was started too often", unit),
         Cause::Sockets { unit } => format!("the sockets of {} are not open", unit),
@@ -68,8 +83,13 @@ pub(crate) fn relation_name(relation: Relation) -> &'static str {
 fn ending(status: ExitStatus) -> String {
     match status {
         ExitStatus::Exited(status) => format!("exited with status {status}"),
-        ExitStatus::Killed(signal) => format!("was killed by SIG{}", crate::signals::short_name(signal.0)),
-        ExitStatus::Dumped(signal) => format!("dumped core after SIG{}", crate::signals::short_name(signal.0)),
+        ExitStatus::Killed(signal) => {
+            format!("was killed by SIG{}", crate::signals::short_name(signal.0))
+        }
+        ExitStatus::Dumped(signal) => format!(
+            "dumped core after SIG{}",
+            crate::signals::short_name(signal.0)
+        ),
         ExitStatus::Unknown => "ended, nobody knows how".into(),
     }
 }

@@ -27,16 +27,25 @@ pub(crate) struct Cgroups {
 impl Cgroups {
     /// Makes the subtree; `None` where there is no version 2 that can be written.
     pub(crate) fn open(name: String) -> io::Result<Option<Self>> {
-        let Some(mount) = find_mount()? else { return Ok(None) };
+        let Some(mount) = find_mount()? else {
+            return Ok(None);
+        };
         let root = mount.join(&name);
         match std::fs::create_dir(&root) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) if is_not_ours(&error) => return Ok(None),
             other => other?,
         }
-        let inotify = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
-        let controllers = std::fs::read_to_string(root.join("cgroup.subtree_control")).unwrap_or_default();
-        Ok(Some(Self { mount, name, controllers, inotify }))
+        let inotify =
+            inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+        let controllers =
+            std::fs::read_to_string(root.join("cgroup.subtree_control")).unwrap_or_default();
+        Ok(Some(Self {
+            mount,
+            name,
+            controllers,
+            inotify,
+        }))
     }
 
     /// The path of a run's group below the mount, with a leading slash, as /proc/PID/cgroup has it.
@@ -58,7 +67,9 @@ impl Cgroups {
     pub(crate) fn make(&self, unit: &str, incarnation: u64) -> io::Result<OwnedFd> {
         let path = self.on_host(&self.path(unit, incarnation));
         match std::fs::create_dir(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => std::fs::create_dir_all(&path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                std::fs::create_dir_all(&path)?
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             other => other?,
         }
@@ -76,7 +87,11 @@ impl Cgroups {
 
     /// Reports changes of whether there are processes; gives the watch's number.
     pub(crate) fn watch(&self, path: &str) -> Result<i32, Errno> {
-        inotify::add_watch(&self.inotify, self.on_host(path).join("cgroup.events"), inotify::WatchFlags::MODIFY)
+        inotify::add_watch(
+            &self.inotify,
+            self.on_host(path).join("cgroup.events"),
+            inotify::WatchFlags::MODIFY,
+        )
     }
 
     /// Reports nothing more of this watch; it goes by itself with the group.
@@ -126,15 +141,25 @@ impl Cgroups {
 
     /// The runs that have a group.
     pub(crate) fn runs(&self) -> Vec<(String, u64)> {
-        let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let name = |path: &Path| {
+            path.file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+        };
         let units = children(&self.on_host(&self.root()));
-        let runs = units.iter().flat_map(|unit| children(unit).into_iter().map(|run| (name(unit), name(&run))));
-        runs.filter_map(|(unit, run)| Some((unit?, run?.parse().ok()?))).collect()
+        let runs = units.iter().flat_map(|unit| {
+            children(unit)
+                .into_iter()
+                .map(|run| (name(unit), name(&run)))
+        });
+        runs.filter_map(|(unit, run)| Some((unit?, run?.parse().ok()?)))
+            .collect()
     }
 
     /// Can this controller be used for our groups?
     pub(crate) fn has_controller(&self, controller: &str) -> bool {
-        self.controllers.split_whitespace().any(|known| known == controller)
+        self.controllers
+            .split_whitespace()
+            .any(|known| known == controller)
     }
 
     /// Removes the subtree when the instance ends.
@@ -144,13 +169,19 @@ impl Cgroups {
 
     /// One number of a controller's file; none where the controller is not there.
     pub(crate) fn number(&self, path: &str, file: &str) -> Option<u64> {
-        std::fs::read_to_string(self.on_host(path).join(file)).ok()?.trim().parse().ok()
+        std::fs::read_to_string(self.on_host(path).join(file))
+            .ok()?
+            .trim()
+            .parse()
+            .ok()
     }
 
     /// Processor time of a group, which version 2 counts without a controller.
     pub(crate) fn cpu_ns(&self, path: &str) -> Option<u64> {
         let text = std::fs::read_to_string(self.on_host(path).join("cpu.stat")).ok()?;
-        let line = text.lines().find_map(|line| line.strip_prefix("usage_usec "))?;
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("usage_usec "))?;
         line.trim().parse::<u64>().ok()?.checked_mul(1_000)
     }
 }
@@ -162,7 +193,12 @@ impl AsFd for Cgroups {
 }
 
 fn is_not_ours(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::NotFound)
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::NotFound
+    )
 }
 
 /// Finds the mount of version 2 in the mount table: on hybrid hosts it stands beside the old ones.
@@ -170,7 +206,8 @@ fn find_mount() -> io::Result<Option<PathBuf>> {
     let table = std::fs::read_to_string("/proc/self/mountinfo")?;
     Ok(table.lines().find_map(|line| {
         let (mount, kind) = line.split_once(" - ")?;
-        kind.starts_with("cgroup2 ").then(|| mount.split(' ').nth(4).map(PathBuf::from))?
+        kind.starts_with("cgroup2 ")
+            .then(|| mount.split(' ').nth(4).map(PathBuf::from))?
     }))
 }
 
@@ -203,5 +240,8 @@ fn remove_tree(group: &Path, depth: u32) -> bool {
 
 fn children(group: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(group).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
 }

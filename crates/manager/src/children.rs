@@ -3,8 +3,8 @@
 use crate::manager::{Error, Manager, Stage};
 use crate::run::exit_status;
 use engine::{Incarnation, Input, ProcessKey, UnitId};
-use kernel::message::{Descriptors, ReceiveOptions, receive};
 use keeper::protocol::{ChildKey, ChildState, Event, Exit};
+use kernel::message::{Descriptors, ReceiveOptions, receive};
 use plan::report::{RECORD_BYTES, Report};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -21,9 +21,19 @@ impl Manager {
 
     fn on_told(&mut self, event: Told, descriptors: Vec<OwnedFd>) -> Result<(), Error> {
         match event {
-            Told::Hello { pid, restarts, init, adopt_only } => {
+            Told::Hello {
+                pid,
+                restarts,
+                init,
+                adopt_only,
+            } => {
                 let adopt_only = adopt_only || self.keeper.adopt_only;
-                self.keeper = crate::manager::KeeperFacts { pid, restarts, init, adopt_only };
+                self.keeper = crate::manager::KeeperFacts {
+                    pid,
+                    restarts,
+                    init,
+                    adopt_only,
+                };
                 self.link.ask_inventory();
             }
             Told::Spawned { key, pid } => self.on_spawned(key, pid, descriptors.into_iter().next()),
@@ -35,7 +45,9 @@ impl Manager {
             Told::Signal(signal) => self.on_signal(signal),
             Told::Refused { kind, key, errno } => {
                 let why = std::io::Error::from_raw_os_error(errno);
-                self.log(&format!("the keeper refused a command of kind {kind} for {key:?}: {why}"));
+                self.log(&format!(
+                    "the keeper refused a command of kind {kind} for {key:?}: {why}"
+                ));
             }
         }
         Ok(())
@@ -45,15 +57,23 @@ impl Manager {
     fn process_of(&self, key: ChildKey) -> Option<ProcessKey> {
         let unit = *self.by_key.get(&key.unit)?;
         let serial = u32::try_from(key.command).ok()?;
-        Some(ProcessKey { unit, incarnation: Incarnation(key.incarnation), serial })
+        Some(ProcessKey {
+            unit,
+            incarnation: Incarnation(key.incarnation),
+            serial,
+        })
     }
 
     fn on_spawned(&mut self, key: ChildKey, pid: u32, pidfd: Option<OwnedFd>) {
         if self.openers.contains_key(&key) {
             return;
         }
-        let Some(process) = self.process_of(key) else { return };
-        let Some(run) = self.run_mut(process.unit, process.incarnation) else { return };
+        let Some(process) = self.process_of(key) else {
+            return;
+        };
+        let Some(run) = self.run_mut(process.unit, process.incarnation) else {
+            return;
+        };
         if let Some(known) = run.process(process.serial) {
             (known.pid, known.pidfd) = (Some(pid), pidfd);
         }
@@ -63,13 +83,25 @@ impl Manager {
 
     fn on_spawn_failed(&mut self, key: ChildKey, errno: i32) {
         if let Some(opening) = self.openers.remove(&key) {
-            return self.on_opener_failed(opening, &format!("no process: {}", std::io::Error::from_raw_os_error(errno)));
+            return self.on_opener_failed(
+                opening,
+                &format!("no process: {}", std::io::Error::from_raw_os_error(errno)),
+            );
         }
-        let Some(process) = self.process_of(key) else { return };
-        let message = format!("the keeper cannot start a process: {}", std::io::Error::from_raw_os_error(errno));
+        let Some(process) = self.process_of(key) else {
+            return;
+        };
+        let message = format!(
+            "the keeper cannot start a process: {}",
+            std::io::Error::from_raw_os_error(errno)
+        );
         if let Some(entry) = self.units.get_mut(&process.unit) {
             let unit = entry.name.to_string();
-            entry.failure = Some(Box::new(wire::Failure::Refused { unit, directive: "ExecStart".into(), message }));
+            entry.failure = Some(Box::new(wire::Failure::Refused {
+                unit,
+                directive: "ExecStart".into(),
+                message,
+            }));
         }
         self.forget_report(process);
         self.inputs.push_back(Input::SpawnFailed(process));
@@ -81,7 +113,9 @@ impl Manager {
         if self.on_worker_exited(key, exit) {
             return;
         }
-        let Some(process) = self.process_of(key) else { return };
+        let Some(process) = self.process_of(key) else {
+            return;
+        };
         self.ended(process, exit);
     }
 
@@ -89,7 +123,9 @@ impl Manager {
     pub(crate) fn ended(&mut self, process: ProcessKey, exit: Exit) {
         let status = exit_status(exit);
         let now = crate::clock::realtime_us();
-        let known = self.run_mut(process.unit, process.incarnation).and_then(|run| run.process(process.serial));
+        let known = self
+            .run_mut(process.unit, process.incarnation)
+            .and_then(|run| run.process(process.serial));
         if known.as_ref().is_some_and(|known| known.ended.is_some()) {
             return;
         }
@@ -109,11 +145,18 @@ impl Manager {
 
     /// Reads what an executor has to say; the end of the stream means that it executed the service.
     pub(crate) fn on_report(&mut self, number: u32) {
-        let Some(report) = self.reports.get(&number) else { return };
+        let Some(report) = self.reports.get(&number) else {
+            return;
+        };
         let (process, socket) = (report.process, Rc::clone(&report.socket));
         let (mut buffer, mut descriptors) = ([0; RECORD_BYTES], Descriptors::default());
         loop {
-            let received = match receive(&*socket, &mut buffer, &mut descriptors, ReceiveOptions::default()) {
+            let received = match receive(
+                &*socket,
+                &mut buffer,
+                &mut descriptors,
+                ReceiveOptions::default(),
+            ) {
                 Ok(received) => received,
                 Err(kernel::Errno::AGAIN | kernel::Errno::INTR) => return,
                 Err(_) => return self.forget_report(process),
@@ -153,7 +196,9 @@ impl Manager {
 
     /// Closes a report; the keeper's copy goes with the child.
     pub(crate) fn forget_report(&mut self, process: ProcessKey) {
-        let number = self.run_mut(process.unit, process.incarnation).and_then(|run| run.process(process.serial)?.report.take());
+        let number = self
+            .run_mut(process.unit, process.incarnation)
+            .and_then(|run| run.process(process.serial)?.report.take());
         if let Some(report) = number.and_then(|number| self.reports.remove(&number)) {
             self.poll.forget(&*report.socket);
         }
@@ -162,8 +207,12 @@ impl Manager {
     /// Answers when no process is left in the run's group, now or later.
     pub(crate) fn watch_empty(&mut self, unit: UnitId, incarnation: Incarnation) {
         let empty = Input::CgroupEmpty { unit, incarnation };
-        let Some(entry) = self.units.get_mut(&unit) else { return };
-        let Some(run) = entry.run(incarnation.0) else { return self.inputs.push_back(empty) };
+        let Some(entry) = self.units.get_mut(&unit) else {
+            return;
+        };
+        let Some(run) = entry.run(incarnation.0) else {
+            return self.inputs.push_back(empty);
+        };
         run.wants_empty = true;
         let (Some(cgroups), Some(path)) = (&self.cgroups, run.cgroup.clone()) else {
             return self.empty_without_group(unit, incarnation);
@@ -184,7 +233,11 @@ impl Manager {
 
     /// The kernel reports changes of control groups.
     pub(crate) fn on_cgroups(&mut self) {
-        let changed = self.cgroups.as_ref().map(crate::cgroup::Cgroups::changed).unwrap_or_default();
+        let changed = self
+            .cgroups
+            .as_ref()
+            .map(crate::cgroup::Cgroups::changed)
+            .unwrap_or_default();
         for watch in changed {
             if let Some(&(unit, incarnation)) = self.cgroup_watches.get(&watch) {
                 self.check_empty(unit, Incarnation(incarnation));
@@ -193,7 +246,9 @@ impl Manager {
     }
 
     fn check_empty(&mut self, unit: UnitId, incarnation: Incarnation) {
-        let path = self.run_mut(unit, incarnation).and_then(|run| run.cgroup.clone());
+        let path = self
+            .run_mut(unit, incarnation)
+            .and_then(|run| run.cgroup.clone());
         let populated = match (&self.cgroups, path) {
             (Some(cgroups), Some(path)) => cgroups.is_populated(&path),
             _ => false,
@@ -204,7 +259,9 @@ impl Manager {
     }
 
     fn told_empty(&mut self, unit: UnitId, incarnation: Incarnation) {
-        let Some(run) = self.run_mut(unit, incarnation) else { return };
+        let Some(run) = self.run_mut(unit, incarnation) else {
+            return;
+        };
         let watch = run.watch.take();
         if !std::mem::take(&mut run.wants_empty) {
             return;
@@ -213,12 +270,15 @@ impl Manager {
             self.cgroup_watches.remove(&watch);
             cgroups.unwatch(watch);
         }
-        self.inputs.push_back(Input::CgroupEmpty { unit, incarnation });
+        self.inputs
+            .push_back(Input::CgroupEmpty { unit, incarnation });
     }
 
     /// Where there are no control groups, a run is empty when the last process that we know of ended.
     fn empty_without_group(&mut self, unit: UnitId, incarnation: Incarnation) {
-        let Some(run) = self.run_mut(unit, incarnation) else { return };
+        let Some(run) = self.run_mut(unit, incarnation) else {
+            return;
+        };
         if run.cgroup.is_none() && run.wants_empty && !run.has_live_process() {
             self.told_empty(unit, incarnation);
         }
@@ -238,26 +298,67 @@ impl Manager {
 
 /// An event of the keeper's, without what it borrowed.
 enum Told {
-    Hello { pid: u32, restarts: u32, init: bool, adopt_only: bool },
-    Spawned { key: ChildKey, pid: u32 },
-    SpawnFailed { key: ChildKey, errno: i32 },
-    Exited { key: ChildKey, pid: u32, exit: Exit },
-    Child { key: ChildKey, pid: u32, state: ChildState },
-    Held { class: keeper::protocol::Class, name: String },
+    Hello {
+        pid: u32,
+        restarts: u32,
+        init: bool,
+        adopt_only: bool,
+    },
+    Spawned {
+        key: ChildKey,
+        pid: u32,
+    },
+    SpawnFailed {
+        key: ChildKey,
+        errno: i32,
+    },
+    Exited {
+        key: ChildKey,
+        pid: u32,
+        exit: Exit,
+    },
+    Child {
+        key: ChildKey,
+        pid: u32,
+        state: ChildState,
+    },
+    Held {
+        class: keeper::protocol::Class,
+        name: String,
+    },
     InventoryEnd,
     Signal(i32),
-    Refused { kind: u16, key: ChildKey, errno: i32 },
+    Refused {
+        kind: u16,
+        key: ChildKey,
+        errno: i32,
+    },
 }
 
 impl From<Event<'_>> for Told {
     fn from(event: Event<'_>) -> Self {
         match event {
-            Event::Hello { pid, restarts, init, adopt_only } => Self::Hello { pid, restarts, init, adopt_only },
+            Event::Hello {
+                pid,
+                restarts,
+                init,
+                adopt_only,
+            } => Self::Hello {
+                pid,
+                restarts,
+                init,
+                adopt_only,
+            },
             Event::Spawned { key, pid, .. } => Self::Spawned { key, pid },
             Event::SpawnFailed { key, errno, .. } => Self::SpawnFailed { key, errno },
             Event::Exited { key, pid, exit, .. } => Self::Exited { key, pid, exit },
-            Event::Child { key, pid, state, .. } => Self::Child { key, pid, state },
-            Event::Held { class, name } => Self::Held { class, name: String::from_utf8_lossy(name).into_owned() },
+            Event::Child {
+                key, pid, state, ..
+            } => Self::Child { key, pid, state },
+            Event::Held { class, name } => Self::Held {
+                class,
+                name: String::from_utf8_lossy(name).into_owned(),
+            },
             Event::InventoryEnd => Self::InventoryEnd,
             Event::SignalReceived { signal } => Self::Signal(signal),
             Event::Refused { kind, key, errno } => Self::Refused { kind, key, errno },

@@ -11,30 +11,86 @@ type Test = fn(&str) -> Option<bool>;
 
 /// The conditions with their assertions and tests.
 const TESTS: &[(&str, &Key<value::Conditions>, &Key<value::Conditions>, Test)] = &[
-    ("PathExists", &key::CONDITION_PATH_EXISTS, &key::ASSERT_PATH_EXISTS, |path| Some(Path::new(path).exists())),
-    ("PathIsDirectory", &key::CONDITION_PATH_IS_DIRECTORY, &key::ASSERT_PATH_IS_DIRECTORY, |path| Some(Path::new(path).is_dir())),
-    ("PathIsSymbolicLink", &key::CONDITION_PATH_IS_SYMBOLIC_LINK, &key::ASSERT_PATH_IS_SYMBOLIC_LINK, |path| {
-        Some(Path::new(path).is_symlink())
-    }),
-    ("PathIsSocket", &key::CONDITION_PATH_IS_SOCKET, &key::ASSERT_PATH_IS_SOCKET, |path| {
-        Some(std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket()))
-    }),
-    ("PathIsMountPoint", &key::CONDITION_PATH_IS_MOUNT_POINT, &key::ASSERT_PATH_IS_MOUNT_POINT, |path| Some(is_mount_point(path))),
-    ("DirectoryNotEmpty", &key::CONDITION_DIRECTORY_NOT_EMPTY, &key::ASSERT_DIRECTORY_NOT_EMPTY, |path| {
-        Some(std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()))
-    }),
-    ("FileNotEmpty", &key::CONDITION_FILE_NOT_EMPTY, &key::ASSERT_FILE_NOT_EMPTY, |path| {
-        Some(std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0))
-    }),
-    ("FileIsExecutable", &key::CONDITION_FILE_IS_EXECUTABLE, &key::ASSERT_FILE_IS_EXECUTABLE, |path| {
-        Some(std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0))
-    }),
-    ("KernelCommandLine", &key::CONDITION_KERNEL_COMMAND_LINE, &key::ASSERT_KERNEL_COMMAND_LINE, on_command_line),
+    (
+        "PathExists",
+        &key::CONDITION_PATH_EXISTS,
+        &key::ASSERT_PATH_EXISTS,
+        |path| Some(Path::new(path).exists()),
+    ),
+    (
+        "PathIsDirectory",
+        &key::CONDITION_PATH_IS_DIRECTORY,
+        &key::ASSERT_PATH_IS_DIRECTORY,
+        |path| Some(Path::new(path).is_dir()),
+    ),
+    (
+        "PathIsSymbolicLink",
+        &key::CONDITION_PATH_IS_SYMBOLIC_LINK,
+        &key::ASSERT_PATH_IS_SYMBOLIC_LINK,
+        |path| Some(Path::new(path).is_symlink()),
+    ),
+    (
+        "PathIsSocket",
+        &key::CONDITION_PATH_IS_SOCKET,
+        &key::ASSERT_PATH_IS_SOCKET,
+        |path| Some(std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())),
+    ),
+    (
+        "PathIsMountPoint",
+        &key::CONDITION_PATH_IS_MOUNT_POINT,
+        &key::ASSERT_PATH_IS_MOUNT_POINT,
+        |path| Some(is_mount_point(path)),
+    ),
+    (
+        "DirectoryNotEmpty",
+        &key::CONDITION_DIRECTORY_NOT_EMPTY,
+        &key::ASSERT_DIRECTORY_NOT_EMPTY,
+        |path| Some(std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some())),
+    ),
+    (
+        "FileNotEmpty",
+        &key::CONDITION_FILE_NOT_EMPTY,
+        &key::ASSERT_FILE_NOT_EMPTY,
+        |path| {
+            Some(
+                std::fs::metadata(path)
+                    .is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0),
+            )
+        },
+    ),
+    (
+        "FileIsExecutable",
+        &key::CONDITION_FILE_IS_EXECUTABLE,
+        &key::ASSERT_FILE_IS_EXECUTABLE,
+        |path| {
+            Some(std::fs::metadata(path).is_ok_and(|metadata| {
+                metadata.is_file() && metadata.permissions().mode() & 0o111 != 0
+            }))
+        },
+    ),
+    (
+        "KernelCommandLine",
+        &key::CONDITION_KERNEL_COMMAND_LINE,
+        &key::ASSERT_KERNEL_COMMAND_LINE,
+        on_command_line,
+    ),
     ("Host", &key::CONDITION_HOST, &key::ASSERT_HOST, |name| {
-        Some(rustix::system::uname().nodename().to_str().is_ok_and(|host| host == name))
+        Some(
+            rustix::system::uname()
+                .nodename()
+                .to_str()
+                .is_ok_and(|host| host == name),
+        )
     }),
-    ("User", &key::CONDITION_USER, &key::ASSERT_USER, |user| Some(matches!(user, "root" | "0" | "@system"))),
-    ("Environment", &key::CONDITION_ENVIRONMENT, &key::ASSERT_ENVIRONMENT, |_| None),
+    ("User", &key::CONDITION_USER, &key::ASSERT_USER, |user| {
+        Some(matches!(user, "root" | "0" | "@system"))
+    }),
+    (
+        "Environment",
+        &key::CONDITION_ENVIRONMENT,
+        &key::ASSERT_ENVIRONMENT,
+        |_| None,
+    ),
 ];
 
 /// Tests all conditions, then all assertions, of a unit.
@@ -50,19 +106,37 @@ pub(crate) fn test(unit: &Unit) -> Conditions {
 
 /// The condition or assertion that keeps a unit from starting, as its file says it.
 pub(crate) fn unmet(unit: &Unit) -> Option<String> {
-    let condition = first_unmet(unit, |(_, condition, ..)| condition).map(|text| format!("Condition{text}"));
-    condition.or_else(|| first_unmet(unit, |(_, _, assertion, _)| assertion).map(|text| format!("Assert{text}")))
+    let condition =
+        first_unmet(unit, |(_, condition, ..)| condition).map(|text| format!("Condition{text}"));
+    condition.or_else(|| {
+        first_unmet(unit, |(_, _, assertion, _)| assertion).map(|text| format!("Assert{text}"))
+    })
 }
 
-type Row = (&'static str, &'static Key<value::Conditions>, &'static Key<value::Conditions>, Test);
+type Row = (
+    &'static str,
+    &'static Key<value::Conditions>,
+    &'static Key<value::Conditions>,
+    Test,
+);
 
 /// All plain ones must hold, and one of the triggering ones if there are any.
-fn first_unmet(unit: &Unit, which: fn(&'static Row) -> &'static Key<value::Conditions>) -> Option<String> {
+fn first_unmet(
+    unit: &Unit,
+    which: fn(&'static Row) -> &'static Key<value::Conditions>,
+) -> Option<String> {
     let (mut triggered, mut last_trigger) = (false, None);
     for row in TESTS {
         for condition in unit.get(which(row)).iter().flat_map(|list| list.iter()) {
             let holds = holds(condition, row.3);
-            let text = || format!("{}={}{}", row.0, if condition.negate { "!" } else { "" }, condition.parameter);
+            let text = || {
+                format!(
+                    "{}={}{}",
+                    row.0,
+                    if condition.negate { "!" } else { "" },
+                    condition.parameter
+                )
+            };
             if condition.trigger {
                 triggered |= holds;
                 last_trigger = Some(text());
@@ -79,12 +153,20 @@ fn holds(condition: &Condition, test: Test) -> bool {
 }
 
 fn is_mount_point(path: &str) -> bool {
-    let Ok(table) = std::fs::read_to_string("/proc/self/mountinfo") else { return false };
+    let Ok(table) = std::fs::read_to_string("/proc/self/mountinfo") else {
+        return false;
+    };
     let path = path.trim_end_matches('/');
-    table.lines().any(|line| line.split(' ').nth(4).is_some_and(|mount| mount.trim_end_matches('/') == path))
+    table.lines().any(|line| {
+        line.split(' ')
+            .nth(4)
+            .is_some_and(|mount| mount.trim_end_matches('/') == path)
+    })
 }
 
 fn on_command_line(word: &str) -> Option<bool> {
     let line = std::fs::read_to_string("/proc/cmdline").ok()?;
-    Some(line.split_whitespace().any(|found| found == word || (!word.contains('=') && found.starts_with(&format!("{word}=")))))
+    Some(line.split_whitespace().any(|found| {
+        found == word || (!word.contains('=') && found.starts_with(&format!("{word}=")))
+    }))
 }

@@ -18,7 +18,6 @@ const UNREAD_EVENT_BYTES_MAX: usize = 1 << 20;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer {
     pub(crate) uid: u32,
-    pub(crate) pid: u32,
 }
 
 /// A call, with what came with it.
@@ -64,9 +63,15 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(number: u32, socket: OwnedFd, poll: &Poll) -> Result<Self, rustix::io::Errno> {
+    pub(crate) fn new(
+        number: u32,
+        socket: OwnedFd,
+        poll: &Poll,
+    ) -> Result<Self, rustix::io::Errno> {
         let credentials = rustix::net::sockopt::socket_peercred(&socket)?;
-        let peer = Peer { uid: credentials.uid.as_raw(), pid: credentials.pid.as_raw_nonzero().get().unsigned_abs() };
+        let peer = Peer {
+            uid: credentials.uid.as_raw(),
+        };
         poll.watch(&socket, Token::Client(number))?;
         Ok(Self {
             number,
@@ -112,7 +117,11 @@ impl Connection {
         }
         let (call, more, oneway) = match self.inbox.frame() {
             Ok(Some(frame)) => match Request::read(frame) {
-                Ok(request) => (Call::read(&request.method, request.parameters), request.more, request.oneway),
+                Ok(request) => (
+                    Call::read(&request.method, request.parameters),
+                    request.more,
+                    request.oneway,
+                ),
                 Err(failure) => (Err(failure), false, false),
             },
             Ok(None) => return None,
@@ -123,8 +132,16 @@ impl Connection {
         };
         (self.busy, self.more, self.silent) = (true, more, oneway);
         let takes_descriptors = matches!(call, Ok(Call::StartTransient(_)));
-        let descriptors = if takes_descriptors { self.inbox.take_descriptors() } else { Vec::new() };
-        Some(Incoming { call, more, descriptors })
+        let descriptors = if takes_descriptors {
+            self.inbox.take_descriptors()
+        } else {
+            Vec::new()
+        };
+        Some(Incoming {
+            call,
+            more,
+            descriptors,
+        })
     }
 
     /// Answers the call for good.
@@ -157,12 +174,20 @@ impl Connection {
             return;
         }
         if std::mem::take(&mut self.overflowed) {
-            self.reply_more(&wire::Event { kind: "overflow".into(), realtime_us: event.realtime_us, ..wire::Event::default() });
+            self.reply_more(&wire::Event {
+                kind: "overflow".into(),
+                realtime_us: event.realtime_us,
+                ..wire::Event::default()
+            });
         }
         self.reply_more(event);
     }
 
-    fn write(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<(), serde_json::Error>, descriptors: Vec<OwnedFd>) {
+    fn write(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), serde_json::Error>,
+        descriptors: Vec<OwnedFd>,
+    ) {
         if self.silent || self.gone {
             return;
         }
@@ -172,7 +197,11 @@ impl Connection {
             return;
         }
         self.unread += bytes.len();
-        self.outbox.push_back(Segment { bytes, sent: 0, descriptors });
+        self.outbox.push_back(Segment {
+            bytes,
+            sent: 0,
+            descriptors,
+        });
     }
 
     /// Sends what can be sent, and asks to be told when there is room for the rest.
@@ -207,7 +236,10 @@ impl Connection {
             return;
         }
         self.interest = wanted;
-        if poll.rewatch(&self.socket, Token::Client(self.number), wanted.0, wanted.1).is_err() {
+        if poll
+            .rewatch(&self.socket, Token::Client(self.number), wanted.0, wanted.1)
+            .is_err()
+        {
             self.gone = true;
         }
     }

@@ -14,10 +14,19 @@ pub(crate) type Found = Result<Vec<(String, Vec<u8>)>, (String, io::Error)>;
 pub(crate) fn read(unit: &Unit) -> Found {
     let mut found = Vec::new();
     let mut room = CREDENTIALS_BYTES_MAX;
-    for credential in unit.get(&key::LOAD_CREDENTIAL).iter().flat_map(|list| list.iter()) {
-        let path = if credential.source.starts_with('/') { credential.source.clone() } else { from_manager(&credential.source) };
-        let has_default =
-            unit.get(&key::SET_CREDENTIAL).is_some_and(|set| set.iter().any(|other| other.name == credential.name));
+    for credential in unit
+        .get(&key::LOAD_CREDENTIAL)
+        .iter()
+        .flat_map(|list| list.iter())
+    {
+        let path = if credential.source.starts_with('/') {
+            credential.source.clone()
+        } else {
+            from_manager(&credential.source)
+        };
+        let has_default = unit
+            .get(&key::SET_CREDENTIAL)
+            .is_some_and(|set| set.iter().any(|other| other.name == credential.name));
         match read_file(&path, room) {
             Ok(bytes) => {
                 room = room.saturating_sub(bytes.len() as u64);
@@ -32,7 +41,8 @@ pub(crate) fn read(unit: &Unit) -> Found {
 
 /// Where a credential of the manager's own is.
 fn from_manager(name: &str) -> String {
-    let directory = std::env::var("CREDENTIALS_DIRECTORY").unwrap_or_else(|_| "/run/credentials/@system".into());
+    let directory = std::env::var("CREDENTIALS_DIRECTORY")
+        .unwrap_or_else(|_| "/run/credentials/@system".into());
     format!("{directory}/{name}")
 }
 
@@ -40,14 +50,23 @@ fn from_manager(name: &str) -> String {
 pub(crate) fn read_file(path: &str, room: u64) -> io::Result<Vec<u8>> {
     /// O_NONBLOCK: a named pipe put in place of the file must not stop the manager.
     const NON_BLOCKING: i32 = 0o4000;
-    let file = std::fs::OpenOptions::new().read(true).custom_flags(NON_BLOCKING).open(path)?;
+    let file = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(NON_BLOCKING)
+        .open(path)?;
     if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is not a regular file",
+        ));
     }
     let mut bytes = Vec::new();
     file.take(room + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > room {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the credentials of one unit may have 1 MiB together"));
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            "the credentials of one unit may have 1 MiB together",
+        ));
     }
     Ok(bytes)
 }

@@ -43,29 +43,23 @@ impl Directories {
         self.runtime.join("notify")
     }
 
-    /// Locks of dynamic users.
-    pub(crate) fn dynamic_users(&self) -> PathBuf {
-        self.runtime.join("dynamic-users")
-    }
-
-    /// Where unit files are looked for, the first find wins.
-    pub fn units(&self) -> Vec<PathBuf> {
-        let own = [self.config.join("units"), self.runtime.join("units.d"), self.state.join("attached")];
-        self.unit_path.iter().cloned().chain(own).collect()
-    }
-
     /// The name of this instance's control group.
     pub(crate) fn cgroup_name(&self) -> String {
         if self.are_default() {
             return "coracle".into();
         }
-        format!("coracle-{:08x}", fold(hash(self.runtime.as_os_str().as_encoded_bytes())))
+        format!(
+            "coracle-{:08x}",
+            fold(hash(self.runtime.as_os_str().as_encoded_bytes()))
+        )
     }
 }
 
 /// A number for a name that is the same in every process: FNV-1a, 64 bits.
 pub(crate) fn hash(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// The same in 32 bits.

@@ -38,7 +38,10 @@ pub(crate) enum DynamicUserError {
 /// Takes a number for a name; the same name gets the same one, unless another holds it.
 pub(crate) fn take(name: &str, tables: &Tables) -> Result<DynamicUser, DynamicUserError> {
     let directory = lock_directory();
-    let failed = |source| DynamicUserError::Lock { path: directory.into(), source };
+    let failed = |source| DynamicUserError::Lock {
+        path: directory.into(),
+        source,
+    };
     match std::fs::create_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         other => other.map_err(failed)?,
@@ -59,7 +62,10 @@ pub(crate) fn take(name: &str, tables: &Tables) -> Result<DynamicUser, DynamicUs
 pub(crate) fn give_back(uid: u32) {
     let directory = lock_directory();
     // The file goes while the lock is held; who waits for it sees that it is another file.
-    for result in [std::fs::remove_file(directory.join(uid.to_string())), remove_own(directory)] {
+    for result in [
+        std::fs::remove_file(directory.join(uid.to_string())),
+        remove_own(directory),
+    ] {
         match result {
             Ok(()) | Err(_) => {}
         }
@@ -67,22 +73,38 @@ pub(crate) fn give_back(uid: u32) {
 }
 
 fn remove_own(directory: &Path) -> io::Result<()> {
-    if directory == Path::new(OWN_LOCKS) { std::fs::remove_dir(directory) } else { Ok(()) }
+    if directory == Path::new(OWN_LOCKS) {
+        std::fs::remove_dir(directory)
+    } else {
+        Ok(())
+    }
 }
 
 fn lock_directory() -> &'static Path {
     let reference = Path::new(REFERENCE_LOCKS);
-    if reference.is_dir() { reference } else { Path::new(OWN_LOCKS) }
+    if reference.is_dir() {
+        reference
+    } else {
+        Path::new(OWN_LOCKS)
+    }
 }
 
 fn candidate(name: &str, attempt: u32) -> u32 {
-    let salted = if attempt == 0 { name.to_owned() } else { format!("{name}/{attempt}") };
+    let salted = if attempt == 0 {
+        name.to_owned()
+    } else {
+        format!("{name}/{attempt}")
+    };
     FIRST + fold(hash(salted.as_bytes())) % (LAST - FIRST + 1)
 }
 
 fn try_lock(directory: &Path, uid: u32, name: &str) -> Result<Option<OwnedFd>, Errno> {
     let path = directory.join(uid.to_string());
-    let lock = open(&path, OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::from_raw_mode(0o644))?;
+    let lock = open(
+        &path,
+        OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW,
+        Mode::from_raw_mode(0o644),
+    )?;
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Err(Errno::WOULDBLOCK) => return Ok(None),
         other => other?,
@@ -98,9 +120,15 @@ fn try_lock(directory: &Path, uid: u32, name: &str) -> Result<Option<OwnedFd>, E
 /// The name of the user of a unit that names none: the unit's own, if a user can have it.
 pub(crate) fn name_for(prefix: &str) -> String {
     let fits = prefix.len() <= 31
-        && prefix.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte))
+        && prefix.bytes().all(|byte| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte)
+        })
         && prefix.starts_with(|first: char| first.is_ascii_lowercase() || first == '_');
-    if fits { prefix.into() } else { format!("_du{:016x}", hash(prefix.as_bytes())) }
+    if fits {
+        prefix.into()
+    } else {
+        format!("_du{:016x}", hash(prefix.as_bytes()))
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! The engine's effects, each handed to the adapter that can do it.
 
 use crate::manager::Manager;
-use engine::{Action, Conditions, Effect, Incarnation, Input, ProcessKey, Signal, State, Target, UnitId};
+use engine::{
+    Action, Conditions, Effect, Incarnation, Input, ProcessKey, Signal, State, Target, UnitId,
+};
 
 impl Manager {
     /// Does, or queues, what the engine wants done.
@@ -9,7 +11,12 @@ impl Manager {
         let Effect { action, cause } = effect;
         match action {
             Action::Spawn(spawn) => self.start_process(spawn),
-            Action::Signal { unit, incarnation, target, signal } => self.signal(unit, incarnation, target, signal),
+            Action::Signal {
+                unit,
+                incarnation,
+                target,
+                signal,
+            } => self.signal(unit, incarnation, target, signal),
             Action::Track { process, pid } => self.track(process, pid),
             Action::WatchEmpty { unit, incarnation } => self.watch_empty(unit, incarnation),
             Action::TestConditions(unit) => self.test_conditions(unit),
@@ -21,7 +28,9 @@ impl Manager {
             Action::WakeAt(moment) => self.wake = moment,
             Action::JobQueued { request, job } => self.on_job_queued(request, job),
             Action::Refused { request, why } => self.on_job_refused(request, &why),
-            Action::JobDone { job, unit, result, .. } => self.on_job_done(job, unit, result, &cause),
+            Action::JobDone {
+                job, unit, result, ..
+            } => self.on_job_done(job, unit, result, &cause),
             Action::StateChanged(unit) => self.on_state_changed(unit, &cause),
             Action::Release { unit, incarnation } => self.release(unit, incarnation),
             Action::Removed(unit) => self.on_removed(unit),
@@ -40,8 +49,16 @@ impl Manager {
     fn on_state_changed(&mut self, unit: UnitId, cause: &engine::Chain) {
         self.dirty.insert(unit);
         self.publish_state(unit, cause);
-        let down = self.engine.state(unit).is_some_and(|state| state.active().is_down());
-        if down && self.units.get(&unit).is_some_and(|entry| entry.transient.is_some()) {
+        let down = self
+            .engine
+            .state(unit)
+            .is_some_and(|state| state.active().is_down());
+        if down
+            && self
+                .units
+                .get(&unit)
+                .is_some_and(|entry| entry.transient.is_some())
+        {
             self.ended_transients.insert(unit);
         }
     }
@@ -51,7 +68,10 @@ impl Manager {
         if let Some(entry) = self.units.remove(&unit) {
             self.by_key.remove(&entry.key);
             if let Err(error) = self.records.remove(entry.name.as_str()) {
-                self.log(&format!("cannot remove the record of {}: {error}", entry.name));
+                self.log(&format!(
+                    "cannot remove the record of {}: {error}",
+                    entry.name
+                ));
             }
         }
     }
@@ -59,16 +79,24 @@ impl Manager {
     /// Sends a signal to whom the engine means. What is gone gets nothing.
     fn signal(&mut self, unit: UnitId, incarnation: Incarnation, target: Target, signal: Signal) {
         let serials = self.serials(unit, target);
-        let Some(entry) = self.units.get_mut(&unit) else { return };
+        let Some(entry) = self.units.get_mut(&unit) else {
+            return;
+        };
         let key = entry.key;
-        let Some(run) = entry.run(incarnation.0) else { return };
+        let Some(run) = entry.run(incarnation.0) else {
+            return;
+        };
         if target == Target::All
             && let (Some(cgroups), Some(path)) = (&self.cgroups, &run.cgroup)
         {
             signal_group(cgroups, path, signal);
             return;
         }
-        for process in run.processes.iter().filter(|process| process.ended.is_none()) {
+        for process in run
+            .processes
+            .iter()
+            .filter(|process| process.ended.is_none())
+        {
             if target != Target::All && !serials.contains(&process.serial) {
                 continue;
             }
@@ -92,7 +120,10 @@ impl Manager {
     /// The serials of the processes that a target means.
     pub(crate) fn serials(&self, unit: UnitId, target: Target) -> Vec<u32> {
         let (main, control) = match self.engine.state(unit) {
-            Some(State::Service(run)) => (main_serial(&run.main), run.control.map(|process| process.serial)),
+            Some(State::Service(run)) => (
+                main_serial(&run.main),
+                run.control.map(|process| process.serial),
+            ),
             Some(State::Socket(run)) => (None, run.control.map(|process| process.serial)),
             _ => (None, None),
         };
@@ -106,8 +137,15 @@ impl Manager {
 
     /// Watches a process that the service named as its main one.
     fn track(&mut self, process: ProcessKey, pid: u32) {
-        let Some(key) = self.child_key(process) else { return };
-        let Some(number) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else { return };
+        let Some(key) = self.child_key(process) else {
+            return;
+        };
+        let Some(number) = i32::try_from(pid)
+            .ok()
+            .and_then(rustix::process::Pid::from_raw)
+        else {
+            return;
+        };
         let pidfd = rustix::process::pidfd_open(number, rustix::process::PidfdFlags::empty());
         let Ok(pidfd) = pidfd else {
             let status = engine::ExitStatus::Unknown;
@@ -115,8 +153,11 @@ impl Manager {
             return;
         };
         let copy = pidfd.try_clone().ok();
-        self.link.watch(key, crate::run::role_number(engine::Role::Main), pid, pidfd);
-        let Some(run) = self.run_mut(process.unit, process.incarnation) else { return };
+        self.link
+            .watch(key, crate::run::role_number(engine::Role::Main), pid, pidfd);
+        let Some(run) = self.run_mut(process.unit, process.incarnation) else {
+            return;
+        };
         let mut tracked = crate::run::RunProcess::asked(process, engine::Role::Main, 0);
         (tracked.pid, tracked.pidfd) = (Some(pid), copy);
         run.processes.push(tracked);
@@ -126,10 +167,18 @@ impl Manager {
     /// The keeper's name for a process.
     pub(crate) fn child_key(&self, process: ProcessKey) -> Option<keeper::protocol::ChildKey> {
         let unit = self.units.get(&process.unit)?.key;
-        Some(keeper::protocol::ChildKey { unit, incarnation: process.incarnation.0, command: u64::from(process.serial) })
+        Some(keeper::protocol::ChildKey {
+            unit,
+            incarnation: process.incarnation.0,
+            command: u64::from(process.serial),
+        })
     }
 
-    pub(crate) fn run_mut(&mut self, unit: UnitId, incarnation: Incarnation) -> Option<&mut crate::run::Run> {
+    pub(crate) fn run_mut(
+        &mut self,
+        unit: UnitId,
+        incarnation: Incarnation,
+    ) -> Option<&mut crate::run::Run> {
         self.units.get_mut(&unit)?.run(incarnation.0)
     }
 }
@@ -150,11 +199,19 @@ fn signal_group(cgroups: &crate::cgroup::Cgroups, path: &str, signal: Signal) {
     }
     let mut signalled = std::collections::BTreeSet::new();
     for _ in 0..ROUNDS_MAX {
-        let fresh: Vec<u32> = cgroups.processes(path).into_iter().filter(|pid| signalled.insert(*pid)).collect();
+        let fresh: Vec<u32> = cgroups
+            .processes(path)
+            .into_iter()
+            .filter(|pid| signalled.insert(*pid))
+            .collect();
         if fresh.is_empty() {
             return;
         }
-        for pid in fresh.into_iter().filter_map(|pid| i32::try_from(pid).ok()).filter(|pid| *pid > 0) {
+        for pid in fresh
+            .into_iter()
+            .filter_map(|pid| i32::try_from(pid).ok())
+            .filter(|pid| *pid > 0)
+        {
             match kernel::process::kill(pid, i32::from(signal.0)) {
                 Ok(()) | Err(_) => {}
             }

@@ -97,7 +97,13 @@ pub(crate) struct Last {
 
 impl Entry {
     /// A unit that was just loaded.
-    pub(crate) fn new(id: UnitId, name: model::UnitName, key: u64, unit: Rc<model::Unit>, origin: Origin) -> Self {
+    pub(crate) fn new(
+        id: UnitId,
+        name: model::UnitName,
+        key: u64,
+        unit: Rc<model::Unit>,
+        origin: Origin,
+    ) -> Self {
         Self {
             id,
             name,
@@ -116,7 +122,9 @@ impl Entry {
 
     /// The run with this number.
     pub(crate) fn run(&mut self, incarnation: u64) -> Option<&mut Run> {
-        self.runs.iter_mut().find(|run| run.incarnation == incarnation)
+        self.runs
+            .iter_mut()
+            .find(|run| run.incarnation == incarnation)
     }
 
     /// The newest run.

@@ -10,17 +10,26 @@ use wire::Failure;
 const VARIABLES_MAX: usize = 4096;
 
 /// Sets variables from `NAME=value`.
-pub(crate) fn set(environment: &mut BTreeMap<String, String>, assignments: &[String]) -> Result<(), Failure> {
+pub(crate) fn set(
+    environment: &mut BTreeMap<String, String>,
+    assignments: &[String],
+) -> Result<(), Failure> {
     let mut changed = environment.clone();
     for assignment in assignments {
-        let pair = assignment.split_once('=').filter(|(name, value)| is_name(name) && !value.contains('\0'));
+        let pair = assignment
+            .split_once('=')
+            .filter(|(name, value)| is_name(name) && !value.contains('\0'));
         let Some((name, value)) = pair else {
-            return Err(Failure::InvalidParameter { parameter: format!("environment: {assignment:?} is no NAME=value") });
+            return Err(Failure::InvalidParameter {
+                parameter: format!("environment: {assignment:?} is no NAME=value"),
+            });
         };
         changed.insert(name.into(), value.into());
     }
     if changed.len() > VARIABLES_MAX {
-        return Err(Failure::InvalidParameter { parameter: format!("environment: more than {VARIABLES_MAX} variables") });
+        return Err(Failure::InvalidParameter {
+            parameter: format!("environment: more than {VARIABLES_MAX} variables"),
+        });
     }
     *environment = changed;
     Ok(())
@@ -30,7 +39,9 @@ pub(crate) fn set(environment: &mut BTreeMap<String, String>, assignments: &[Str
 pub(crate) fn unset(environment: &mut BTreeMap<String, String>, names: &[String]) {
     for text in names {
         match text.split_once('=') {
-            Some((name, value)) if environment.get(name).is_some_and(|known| known == value) => drop(environment.remove(name)),
+            Some((name, value)) if environment.get(name).is_some_and(|known| known == value) => {
+                drop(environment.remove(name))
+            }
             Some(_) => {}
             None => drop(environment.remove(text)),
         }
@@ -39,13 +50,21 @@ pub(crate) fn unset(environment: &mut BTreeMap<String, String>, names: &[String]
 
 fn is_name(name: &str) -> bool {
     !name.is_empty()
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         && !name.starts_with(|first: char| first.is_ascii_digit())
 }
 
 /// Records the variables, so that the next manager has them.
-pub(crate) fn write(directories: &Directories, environment: &BTreeMap<String, String>) -> io::Result<()> {
-    let (path, beside) = (directories.runtime.join("environment"), directories.runtime.join(".environment"));
+pub(crate) fn write(
+    directories: &Directories,
+    environment: &BTreeMap<String, String>,
+) -> io::Result<()> {
+    let (path, beside) = (
+        directories.runtime.join("environment"),
+        directories.runtime.join(".environment"),
+    );
     std::fs::write(&beside, serde_json::to_vec(environment)?)?;
     std::fs::rename(beside, path)
 }
@@ -65,7 +84,11 @@ const FILES_BYTES_MAX: u64 = 2 << 20;
 /// The variables in EnvironmentFile=; or the path that can't be read.
 pub(crate) fn from_files(unit: &Unit) -> Result<Vec<String>, (String, io::Error)> {
     let mut found = Vec::new();
-    for file in unit.get(&key::ENVIRONMENT_FILE).iter().flat_map(|list| list.iter()) {
+    for file in unit
+        .get(&key::ENVIRONMENT_FILE)
+        .iter()
+        .flat_map(|list| list.iter())
+    {
         match crate::credentials::read_file(&file.path, FILES_BYTES_MAX) {
             Ok(bytes) => found.extend(parse_file(&String::from_utf8_lossy(&bytes))),
             Err(error) if file.optional && error.kind() == io::ErrorKind::NotFound => {}
@@ -78,10 +101,15 @@ pub(crate) fn from_files(unit: &Unit) -> Result<Vec<String>, (String, io::Error)
 /// Lines `NAME=value`, with the quotes and continuations of a shell.
 fn parse_file(text: &str) -> Vec<String> {
     let joined = text.replace("\\\n", "");
-    let lines = joined.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', ';']));
-    lines.filter_map(|line| line.split_once('=')).filter(|(name, _)| is_name(name.trim())).map(|(name, value)| {
-        format!("{}={}", name.trim(), unquote(value.trim()))
-    }).collect()
+    let lines = joined
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with(['#', ';']));
+    lines
+        .filter_map(|line| line.split_once('='))
+        .filter(|(name, _)| is_name(name.trim()))
+        .map(|(name, value)| format!("{}={}", name.trim(), unquote(value.trim())))
+        .collect()
 }
 
 /// Takes quotes and backslashes away as a shell does.
@@ -108,7 +136,10 @@ mod tests {
         let mut environment = BTreeMap::new();
         set(&mut environment, &["A=1".into(), "B=x=y".into()]).unwrap();
         unset(&mut environment, &["A=2".into(), "B".into()]);
-        assert_eq!(environment.into_iter().collect::<Vec<_>>(), [("A".to_owned(), "1".to_owned())]);
+        assert_eq!(
+            environment.into_iter().collect::<Vec<_>>(),
+            [("A".to_owned(), "1".to_owned())]
+        );
     }
 
     #[test]

@@ -13,13 +13,22 @@ pub(crate) fn specifiers() -> SpecifierContext {
         host_name: text(names.nodename()),
         kernel_release: text(names.release()),
         architecture: text(names.machine()).replace('_', "-"),
-        machine_id: small_file("/etc/machine-id").map(|id| id.trim().to_owned()).filter(|id| id.len() == 32),
-        boot_id: small_file("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().replace('-', ""),
-        os: small_file("/etc/os-release").map(|text| OsRelease::parse(&text)).unwrap_or_default(),
+        machine_id: small_file("/etc/machine-id")
+            .map(|id| id.trim().to_owned())
+            .filter(|id| id.len() == 32),
+        boot_id: small_file("/proc/sys/kernel/random/boot_id")
+            .unwrap_or_default()
+            .trim()
+            .replace('-', ""),
+        os: small_file("/etc/os-release")
+            .map(|text| OsRelease::parse(&text))
+            .unwrap_or_default(),
         ..SpecifierContext::default()
     }
 }
 
 fn small_file(path: &str) -> Option<String> {
-    std::fs::read_to_string(path).ok().filter(|text| text.len() <= SMALL_FILE_BYTES_MAX)
+    std::fs::read_to_string(path)
+        .ok()
+        .filter(|text| text.len() <= SMALL_FILE_BYTES_MAX)
 }

@@ -18,7 +18,9 @@ pub(crate) fn lock_name(uid: u32) -> String {
 impl Manager {
     /// The user of a unit's next run; `None` where it says nothing and runs as the manager.
     pub(crate) fn resolve_user(&mut self, id: UnitId) -> Result<Option<RunUser>, Failure> {
-        let Some(entry) = self.units.get(&id) else { return Ok(None) };
+        let Some(entry) = self.units.get(&id) else {
+            return Ok(None);
+        };
         let (unit, name) = (Rc::clone(&entry.unit), entry.name.clone());
         let (user, group) = (unit.get(&key::USER), unit.get(&key::GROUP));
         let supplementary = unit.get(&key::SUPPLEMENTARY_GROUPS);
@@ -26,52 +28,84 @@ impl Manager {
         if user.is_none() && group.is_none() && supplementary.is_none() && !dynamic {
             return Ok(None);
         }
-        let tables = Tables::read().map_err(|error| self.internal(id, "read the user tables", &error))?;
+        let tables =
+            Tables::read().map_err(|error| self.internal(id, "read the user tables", &error))?;
         let refused = |directive: &str, message: String| Failure::Refused {
             unit: name.to_string(),
             directive: directive.into(),
             message,
         };
-        let login = user.map_or_else(|| dynamic_user::name_for(name.prefix()), |account| account.as_str().to_owned());
+        let login = user.map_or_else(
+            || dynamic_user::name_for(name.prefix()),
+            |account| account.as_str().to_owned(),
+        );
         let mut found = if dynamic && !tables.has_name(&login) {
             self.dynamic_user(id, &login, &tables)?
         } else {
             let asked = user.map_or("root", |account| account.as_str());
-            let known = tables.user(asked).ok_or_else(|| refused("User", format!("there is no user {asked}")))?;
+            let known = tables
+                .user(asked)
+                .ok_or_else(|| refused("User", format!("there is no user {asked}")))?;
             let groups = tables.groups_of(&known.name, known.gid);
-            RunUser { name: known.name, uid: known.uid, gid: known.gid, groups, home: known.home, shell: known.shell, dynamic: false }
+            RunUser {
+                name: known.name,
+                uid: known.uid,
+                gid: known.gid,
+                groups,
+                home: known.home,
+                shell: known.shell,
+                dynamic: false,
+            }
         };
         if let Some(group) = group
             && !(found.dynamic && group.as_str() == login)
         {
             let asked = group.as_str();
-            found.gid = tables.group(asked).ok_or_else(|| refused("Group", format!("there is no group {asked}")))?;
+            found.gid = tables
+                .group(asked)
+                .ok_or_else(|| refused("Group", format!("there is no group {asked}")))?;
         }
         for group in supplementary.iter().flat_map(|groups| groups.iter()) {
             let asked = group.as_str();
-            found.groups.push(tables.group(asked).ok_or_else(|| refused("SupplementaryGroups", format!("there is no group {asked}")))?);
+            found.groups.push(tables.group(asked).ok_or_else(|| {
+                refused("SupplementaryGroups", format!("there is no group {asked}"))
+            })?);
         }
         found.groups.sort_unstable();
         found.groups.dedup();
         Ok(Some(found))
     }
 
-    fn dynamic_user(&mut self, id: UnitId, login: &str, tables: &Tables) -> Result<RunUser, Failure> {
+    fn dynamic_user(
+        &mut self,
+        id: UnitId,
+        login: &str,
+        tables: &Tables,
+    ) -> Result<RunUser, Failure> {
         // An earlier run of the unit that still lives has the number already.
         let earlier = self.units.get(&id).and_then(|entry| {
-            entry.runs.iter().filter_map(|run| run.user.clone()).find(|user| user.dynamic && user.name == login)
+            entry
+                .runs
+                .iter()
+                .filter_map(|run| run.user.clone())
+                .find(|user| user.dynamic && user.name == login)
         });
         if let Some(user) = earlier {
             return Ok(user);
         }
-        let unit = self.units.get(&id).map(|entry| entry.name.to_string()).unwrap_or_default();
+        let unit = self
+            .units
+            .get(&id)
+            .map(|entry| entry.name.to_string())
+            .unwrap_or_default();
         let taken = dynamic_user::take(login, tables).map_err(|error| Failure::Refused {
             unit,
             directive: "DynamicUser".into(),
             message: error.to_string(),
         })?;
         let uid = taken.uid;
-        self.link.hold(Class::Other, &lock_name(uid), Rc::new(taken.lock));
+        self.link
+            .hold(Class::Other, &lock_name(uid), Rc::new(taken.lock));
         Ok(RunUser {
             name: login.into(),
             uid,
@@ -86,7 +120,10 @@ impl Manager {
     /// Gives a dynamic user's number back, unless another run has it.
     pub(crate) fn give_user_back(&mut self, id: UnitId, user: &RunUser) {
         let still = self.units.get(&id).is_some_and(|entry| {
-            entry.runs.iter().any(|run| run.user.as_ref().is_some_and(|other| other.uid == user.uid))
+            entry
+                .runs
+                .iter()
+                .any(|run| run.user.as_ref().is_some_and(|other| other.uid == user.uid))
         });
         if user.dynamic && !still {
             dynamic_user::give_back(user.uid);

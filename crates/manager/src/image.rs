@@ -1,7 +1,7 @@
 //! Images: mounted by a worker from the store, the mount held by the keeper, cloned by each start, let go with the last run.
 //!
-//! The worker is `coracle worker root PATH` with a seqpacket socket as standard input. It answers with one message: `ok`, a
-//! blank and what protects the content, with the detached mount's descriptor beside it; or `error`, a blank and a sentence.
+//! The worker is `coracle worker root-image PATH` with a seqpacket socket as standard input. It answers with one message of JSON:
+//! `{"integrity": …}` with the detached mount's descriptor beside it, or `{"error": …}`.
 
 use crate::link::NewProcess;
 use crate::manager::Manager;
@@ -9,8 +9,8 @@ use crate::planning::Prepared;
 use crate::poll::Token;
 use crate::start::report_pair;
 use engine::{Input, Spawn, UnitId};
-use kernel::message::{Descriptors, ReceiveOptions, receive};
 use keeper::protocol::{ChildKey, Class, Exit};
+use kernel::message::{Descriptors, ReceiveOptions, receive};
 use model::value::{ExecCommand, ExecCommands, StandardInput, StandardOutput};
 use model::{Unit, UnitName, key};
 use plan::{Bindings, Passed};
@@ -38,6 +38,16 @@ pub(crate) struct Mounted {
     descriptor: Rc<OwnedFd>,
     /// What protects its content.
     pub(crate) integrity: Option<String>,
+    /// The name under which the keeper holds it.
+    held_as: String,
+}
+
+/// What a worker says.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+struct Answer {
+    integrity: Option<String>,
+    error: Option<String>,
 }
 
 /// A worker at work.
@@ -58,7 +68,11 @@ impl Mounts {
 
 impl Manager {
     /// Can the start go on? If not, the image is being mounted and the start is tried again then.
-    pub(crate) fn image_is_ready(&mut self, spawn: &Spawn, prepared: &Prepared) -> Result<bool, Failure> {
+    pub(crate) fn image_is_ready(
+        &mut self,
+        spawn: &Spawn,
+        prepared: &Prepared,
+    ) -> Result<bool, Failure> {
         if !prepared.plan.roles().contains(&plan::Role::Image) {
             return Ok(true);
         }
@@ -66,7 +80,12 @@ impl Manager {
         if self.mounts.mounted.contains_key(&path) {
             return Ok(true);
         }
-        if let Some(mounting) = self.mounts.mounting.values_mut().find(|mounting| mounting.path == path) {
+        if let Some(mounting) = self
+            .mounts
+            .mounting
+            .values_mut()
+            .find(|mounting| mounting.path == path)
+        {
             mounting.waiting.push(*spawn);
             return Ok(false);
         }
@@ -75,27 +94,45 @@ impl Manager {
     }
 
     fn image_path(&self, unit: UnitId) -> Result<String, Failure> {
-        let path = self.units.get(&unit).and_then(|entry| entry.unit.get(&key::ROOT_IMAGE)).map(|path| path.path.clone());
-        path.ok_or_else(|| Failure::Internal { message: "the plan wants an image that the unit does not name".into() })
+        let path = self
+            .units
+            .get(&unit)
+            .and_then(|entry| entry.unit.get(&key::ROOT_IMAGE))
+            .map(|path| path.path.clone());
+        path.ok_or_else(|| Failure::Internal {
+            message: "the plan wants an image that the unit does not name".into(),
+        })
     }
 
     /// The mount that a start clones.
     pub(crate) fn image_descriptor(&self, unit: UnitId) -> Result<Rc<OwnedFd>, Failure> {
         let path = self.image_path(unit)?;
-        let mounted = self.mounts.mounted.get(&path).map(|mounted| Rc::clone(&mounted.descriptor));
-        mounted.ok_or_else(|| Failure::Internal { message: format!("{path} is not mounted") })
+        let mounted = self
+            .mounts
+            .mounted
+            .get(&path)
+            .map(|mounted| Rc::clone(&mounted.descriptor));
+        mounted.ok_or_else(|| Failure::Internal {
+            message: format!("{path} is not mounted"),
+        })
     }
 
     fn begin_mount(&mut self, spawn: &Spawn, path: String) -> Result<(), Failure> {
         let unit = spawn.process.unit;
-        let failed = |manager: &Self, error: std::io::Error| manager.internal(unit, "start the worker that mounts its image", &error);
+        let failed = |manager: &Self, error: std::io::Error| {
+            manager.internal(unit, "start the worker that mounts its image", &error)
+        };
         let worker = worker_unit(&path).map_err(|error| failed(self, error))?;
         let plan = self.plan_worker(&worker)?;
         let (ours, theirs) = report_pair(false).map_err(|errno| failed(self, errno.into()))?;
-        let (report, report_end) = report_pair(false).map_err(|errno| failed(self, errno.into()))?;
+        let (report, report_end) =
+            report_pair(false).map_err(|errno| failed(self, errno.into()))?;
         let number = self.poll.number();
-        self.poll.watch(&*ours, Token::Worker(number)).map_err(|errno| failed(self, errno.into()))?;
-        let plan = kernel::memory::sealed_file(c"plan", &plan).map_err(|errno| failed(self, errno.into()))?;
+        self.poll
+            .watch(&*ours, Token::Worker(number))
+            .map_err(|errno| failed(self, errno.into()))?;
+        let plan = kernel::memory::sealed_file(c"plan", &plan)
+            .map_err(|errno| failed(self, errno.into()))?;
         let key = ChildKey {
             unit: crate::directories::hash(path.as_bytes()),
             incarnation: crate::clock::monotonic().0,
@@ -112,12 +149,22 @@ impl Manager {
             child: vec![Rc::new(theirs)],
             kept: report,
         });
-        self.mounts.mounting.insert(number, Mounting { path, key, socket: ours, waiting: vec![*spawn] });
+        self.mounts.mounting.insert(
+            number,
+            Mounting {
+                path,
+                key,
+                socket: ours,
+                waiting: vec![*spawn],
+            },
+        );
         Ok(())
     }
 
     fn plan_worker(&self, worker: &Unit) -> Result<Vec<u8>, Failure> {
-        let broken = |error: String| Failure::Internal { message: format!("the worker that mounts images can't be planned: {error}") };
+        let broken = |error: String| Failure::Internal {
+            message: format!("the worker that mounts images can't be planned: {error}"),
+        };
         let situation = plan::Situation {
             position: self.position(),
             runtime_dir: &self.directories.runtime.to_string_lossy(),
@@ -125,39 +172,77 @@ impl Manager {
             stub: false,
             may_reduce: &|_| true,
         };
-        let planned = plan::plan(worker, &self.facts, &situation).map_err(|refusal| broken(refusal.to_string()))?;
+        let planned = plan::plan(worker, &self.facts, &situation)
+            .map_err(|refusal| broken(refusal.to_string()))?;
         let commands = worker.value(&key::EXEC_START);
         let bindings = Bindings {
-            descriptors: vec![Passed { role: plan::Role::Input, name: String::new() }],
+            descriptors: vec![Passed {
+                role: plan::Role::Input,
+                name: String::new(),
+            }],
             command: commands.first(),
             ..Bindings::default()
         };
-        planned.bind(&bindings).map_err(|error| broken(error.to_string()))
+        planned
+            .bind(&bindings)
+            .map_err(|error| broken(error.to_string()))
     }
 
     /// A worker answers, or is gone.
     pub(crate) fn on_worker(&mut self, number: u32) {
-        let Some(mounting) = self.mounts.mounting.get(&number) else { return };
+        let Some(mounting) = self.mounts.mounting.get(&number) else {
+            return;
+        };
         let (mut buffer, mut descriptors) = ([0; ANSWER_BYTES_MAX], Descriptors::default());
-        let received = match receive(&*mounting.socket, &mut buffer, &mut descriptors, ReceiveOptions::default()) {
+        let received = match receive(
+            &*mounting.socket,
+            &mut buffer,
+            &mut descriptors,
+            ReceiveOptions::default(),
+        ) {
             Err(kernel::Errno::AGAIN | kernel::Errno::INTR) => return,
             other => other.map_or(0, |received| received.bytes),
         };
-        let answer = String::from_utf8_lossy(buffer.get(..received).unwrap_or_default()).into_owned();
-        let Some(mounting) = self.mounts.mounting.remove(&number) else { return };
+        let answer: Answer =
+            serde_json::from_slice(buffer.get(..received).unwrap_or_default()).unwrap_or_default();
+        let Some(mounting) = self.mounts.mounting.remove(&number) else {
+            return;
+        };
         self.poll.forget(&*mounting.socket);
-        match (answer.split_once(' '), descriptors.take()) {
-            (Some(("ok", integrity)), Some(mount)) => self.mounted(mounting, integrity, mount),
-            (Some(("error", why)), _) => self.not_mounted(mounting, why),
-            _ => self.not_mounted(mounting, "the worker that mounts images ended without a word"),
+        match (answer, descriptors.take()) {
+            (
+                Answer {
+                    error: None,
+                    integrity,
+                },
+                Some(mount),
+            ) => self.mounted(mounting, integrity, mount),
+            (
+                Answer {
+                    error: Some(why), ..
+                },
+                _,
+            ) => self.not_mounted(mounting, &why),
+            _ => self.not_mounted(
+                mounting,
+                "the worker that mounts images ended without a word",
+            ),
         }
     }
 
-    fn mounted(&mut self, mounting: Mounting, integrity: &str, mount: OwnedFd) {
+    fn mounted(&mut self, mounting: Mounting, integrity: Option<String>, mount: OwnedFd) {
         let descriptor = Rc::new(mount);
-        self.link.hold(Class::Mount, &mounting.path, Rc::clone(&descriptor));
-        let integrity = Some(integrity.to_owned()).filter(|text| !text.is_empty());
-        self.mounts.mounted.insert(mounting.path, Mounted { descriptor, integrity });
+        let held_as = held_name(&mounting.path, integrity.as_deref());
+        self.link
+            .hold(Class::Mount, &held_as, Rc::clone(&descriptor));
+        self.mounts.mounted.insert(
+            mounting.path,
+            Mounted {
+                descriptor,
+                integrity,
+                held_as,
+            },
+        );
         for spawn in mounting.waiting {
             self.start_process(spawn);
         }
@@ -166,9 +251,17 @@ impl Manager {
     fn not_mounted(&mut self, mounting: Mounting, why: &str) {
         for spawn in mounting.waiting {
             let unit = spawn.process.unit;
-            let name = self.units.get(&unit).map(|entry| entry.name.to_string()).unwrap_or_default();
+            let name = self
+                .units
+                .get(&unit)
+                .map(|entry| entry.name.to_string())
+                .unwrap_or_default();
             let message = format!("{}: {why}", mounting.path);
-            let failure = Failure::Refused { unit: name, directive: "RootImage".into(), message };
+            let failure = Failure::Refused {
+                unit: name,
+                directive: "RootImage".into(),
+                message,
+            };
             self.log_about(unit, &failure.to_string());
             if let Some(entry) = self.units.get_mut(&unit) {
                 entry.failure = Some(Box::new(failure));
@@ -179,45 +272,88 @@ impl Manager {
 
     /// The worker ended: what it said comes first.
     pub(crate) fn on_mount_worker_exited(&mut self, key: ChildKey, _exit: Exit) {
-        let number = self.mounts.mounting.iter().find(|(_, mounting)| mounting.key == key).map(|(number, _)| *number);
+        let number = self
+            .mounts
+            .mounting
+            .iter()
+            .find(|(_, mounting)| mounting.key == key)
+            .map(|(number, _)| *number);
         if let Some(number) = number {
             self.on_worker(number);
         }
     }
 
     /// A mount that the keeper held.
-    pub(crate) fn adopt_mount(&mut self, path: String, mount: OwnedFd) {
-        let wanted = self.units.values().any(|entry| uses(&entry.unit, &path) && !entry.runs.is_empty());
+    pub(crate) fn adopt_mount(&mut self, held_as: String, mount: OwnedFd) {
+        let (path, integrity) = match held_as.split_once('\n') {
+            Some((path, integrity)) => (path.to_owned(), Some(integrity.to_owned())),
+            None => (held_as.clone(), None),
+        };
+        let wanted = self
+            .units
+            .values()
+            .any(|entry| uses(&entry.unit, &path) && !entry.runs.is_empty());
         if wanted {
-            self.mounts.mounted.insert(path, Mounted { descriptor: Rc::new(mount), integrity: None });
+            self.mounts.mounted.insert(
+                path,
+                Mounted {
+                    descriptor: Rc::new(mount),
+                    integrity,
+                    held_as,
+                },
+            );
         } else {
-            self.link.drop_held(Class::Mount, &path);
+            self.link.drop_held(Class::Mount, &held_as);
         }
     }
 
     /// Lets a mount go when the last run from it is over.
     pub(crate) fn let_image_go(&mut self, unit: UnitId) {
-        let Ok(path) = self.image_path(unit) else { return };
-        let wanted = self.units.values().any(|entry| uses(&entry.unit, &path) && !entry.runs.is_empty());
-        if !wanted && self.mounts.mounted.remove(&path).is_some() {
-            self.link.drop_held(Class::Mount, &path);
+        let Ok(path) = self.image_path(unit) else {
+            return;
+        };
+        let wanted = self
+            .units
+            .values()
+            .any(|entry| uses(&entry.unit, &path) && !entry.runs.is_empty());
+        if wanted {
+            return;
+        }
+        if let Some(mounted) = self.mounts.mounted.remove(&path) {
+            self.link.drop_held(Class::Mount, &mounted.held_as);
         }
     }
 }
 
+/// The image, and what protects it, so that the next manager can tell.
+fn held_name(path: &str, integrity: Option<&str>) -> String {
+    let whole = integrity.map(|integrity| format!("{path}\n{integrity}"));
+    whole
+        .filter(|name| name.len() <= keeper::protocol::NAME_BYTES_MAX)
+        .unwrap_or_else(|| path.to_owned())
+}
+
 fn uses(unit: &Unit, path: &str) -> bool {
-    unit.get(&key::ROOT_IMAGE).is_some_and(|image| image.path == path)
+    unit.get(&key::ROOT_IMAGE)
+        .is_some_and(|image| image.path == path)
 }
 
 /// The worker as a unit, so that it is planned like every other process.
 fn worker_unit(image: &str) -> std::io::Result<Unit> {
-    let program = std::env::current_exe()?.parent().map_or_else(|| PathBuf::from("/usr/bin"), PathBuf::from).join("coracle");
+    let program = std::env::current_exe()?
+        .parent()
+        .map_or_else(|| PathBuf::from("/usr/bin"), PathBuf::from)
+        .join("coracle");
     let broken = |error: model::ParseError| std::io::Error::other(error.to_string());
     let mut unit = Unit::new(UnitName::new("coracle-mount.service").map_err(broken)?);
-    let mut command = ExecCommand::new(&program.to_string_lossy(), &["worker", "root", image]);
+    let mut command =
+        ExecCommand::new(&program.to_string_lossy(), &["worker", "root-image", image]);
     command.no_env = true;
     unit.set(&key::EXEC_START, ExecCommands(vec![command]));
-    unit.set(&key::STANDARD_INPUT, StandardInput::Descriptor("socket".into()));
+    unit.set(
+        &key::STANDARD_INPUT,
+        StandardInput::Descriptor("socket".into()),
+    );
     unit.set(&key::STANDARD_OUTPUT, StandardOutput::Null);
     unit.set(&key::STANDARD_ERROR, StandardOutput::Null);
     Ok(unit)

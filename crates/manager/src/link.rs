@@ -24,14 +24,31 @@ pub(crate) struct NewProcess {
 /// A command that waits for the records.
 enum Queued {
     Spawn(Box<NewProcess>),
-    Hold { class: Class, name: String, descriptor: Rc<OwnedFd> },
-    Drop { class: Class, name: String },
+    Hold {
+        class: Class,
+        name: String,
+        descriptor: Rc<OwnedFd>,
+    },
+    Drop {
+        class: Class,
+        name: String,
+    },
     Reap(ChildKey),
-    Signal { key: ChildKey, signal: i32 },
-    Watch { key: ChildKey, role: u32, pid: u32, pidfd: OwnedFd },
+    Signal {
+        key: ChildKey,
+        signal: i32,
+    },
+    Watch {
+        key: ChildKey,
+        role: u32,
+        pid: u32,
+        pidfd: OwnedFd,
+    },
     Inventory,
     RestartManager(Option<OwnedFd>),
-    Shutdown { status: u8 },
+    Shutdown {
+        status: u8,
+    },
 }
 
 /// The manager's side of the channel.
@@ -44,12 +61,18 @@ pub(crate) struct Link {
 impl Link {
     pub(crate) fn new(channel: OwnedFd, poll: &Poll) -> Result<Self, kernel::Errno> {
         poll.watch(&channel, Token::Keeper)?;
-        Ok(Self { channel: Channel::new(channel), queue: Vec::new(), waits_for_room: false })
+        Ok(Self {
+            channel: Channel::new(channel),
+            queue: Vec::new(),
+            waits_for_room: false,
+        })
     }
 
     /// The next event, if one is there, with its descriptors.
     pub(crate) fn receive(&mut self) -> Result<Option<(Event<'_>, Vec<OwnedFd>)>, ChannelError> {
-        let Some((event, descriptors)) = self.channel.receive()? else { return Ok(None) };
+        let Some((event, descriptors)) = self.channel.receive()? else {
+            return Ok(None);
+        };
         let descriptors = std::iter::from_fn(|| descriptors.take()).collect();
         Ok(Some((event, descriptors)))
     }
@@ -61,12 +84,19 @@ impl Link {
 
     /// Queues a descriptor for the keeper to hold.
     pub(crate) fn hold(&mut self, class: Class, name: &str, descriptor: Rc<OwnedFd>) {
-        self.queue.push(Queued::Hold { class, name: name.into(), descriptor });
+        self.queue.push(Queued::Hold {
+            class,
+            name: name.into(),
+            descriptor,
+        });
     }
 
     /// Queues the closing of a held descriptor.
     pub(crate) fn drop_held(&mut self, class: Class, name: &str) {
-        self.queue.push(Queued::Drop { class, name: name.into() });
+        self.queue.push(Queued::Drop {
+            class,
+            name: name.into(),
+        });
     }
 
     /// Queues forgetting a child whose end is on record.
@@ -81,7 +111,12 @@ impl Link {
 
     /// Queues watching a process that the keeper did not start.
     pub(crate) fn watch(&mut self, key: ChildKey, role: u32, pid: u32, pidfd: OwnedFd) {
-        self.queue.push(Queued::Watch { key, role, pid, pidfd });
+        self.queue.push(Queued::Watch {
+            key,
+            role,
+            pid,
+            pidfd,
+        });
     }
 
     /// Queues the question for everything that the keeper has.
@@ -118,20 +153,43 @@ fn send(channel: &mut Channel, queued: Queued) -> Result<(), ChannelError> {
     const LAST_CHILDREN_TIMEOUT_MS: u32 = 10_000;
     match queued {
         Queued::Spawn(process) => spawn(channel, &process),
-        Queued::Hold { class, name, descriptor } => {
-            channel.send(&Command::Hold { class, name: name.as_bytes() }, &[descriptor.as_fd()])
-        }
-        Queued::Drop { class, name } => channel.send(&Command::Drop { class, name: name.as_bytes() }, &[]),
+        Queued::Hold {
+            class,
+            name,
+            descriptor,
+        } => channel.send(
+            &Command::Hold {
+                class,
+                name: name.as_bytes(),
+            },
+            &[descriptor.as_fd()],
+        ),
+        Queued::Drop { class, name } => channel.send(
+            &Command::Drop {
+                class,
+                name: name.as_bytes(),
+            },
+            &[],
+        ),
         Queued::Reap(key) => channel.send(&Command::Reap { key }, &[]),
         Queued::Signal { key, signal } => channel.send(&Command::Signal { key, signal }, &[]),
-        Queued::Watch { key, role, pid, pidfd } => channel.send(&Command::Watch { key, role, pid }, &[pidfd.as_fd()]),
+        Queued::Watch {
+            key,
+            role,
+            pid,
+            pidfd,
+        } => channel.send(&Command::Watch { key, role, pid }, &[pidfd.as_fd()]),
         Queued::Inventory => channel.send(&Command::Inventory, &[]),
         Queued::RestartManager(executable) => {
             let descriptors: Vec<BorrowedFd<'_>> = executable.iter().map(AsFd::as_fd).collect();
             channel.send(&Command::RestartManager, &descriptors)
         }
         Queued::Shutdown { status } => {
-            let command = Command::Shutdown { leave_children: false, timeout_ms: LAST_CHILDREN_TIMEOUT_MS, status };
+            let command = Command::Shutdown {
+                leave_children: false,
+                timeout_ms: LAST_CHILDREN_TIMEOUT_MS,
+                status,
+            };
             channel.send(&command, &[])
         }
     }

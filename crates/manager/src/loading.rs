@@ -20,8 +20,16 @@ pub(crate) type UnitLoader = Loader<UnitTree>;
 
 /// Makes a loader that sees the unit directories as they are now.
 pub(crate) fn loader(directories: &crate::directories::Directories, is_init: bool) -> UnitLoader {
-    let (config, runtime, state) = (&directories.config, &directories.runtime, &directories.state);
-    let own = if is_init { SearchPath::init(config, runtime, state) } else { SearchPath::own(config, runtime, state) };
+    let (config, runtime, state) = (
+        &directories.config,
+        &directories.runtime,
+        &directories.state,
+    );
+    let own = if is_init {
+        SearchPath::init(config, runtime, state)
+    } else {
+        SearchPath::own(config, runtime, state)
+    };
     let path = SearchPath::new(directories.unit_path.iter().cloned())
         .followed_by(own.directories().iter().cloned())
         .followed_by([PathBuf::from(builtin::DIRECTORY)]);
@@ -35,7 +43,10 @@ impl Manager {
             Some((_, suffix)) if model::UnitKind::from_suffix(suffix).is_some() => name.to_owned(),
             _ => format!("{name}.service"),
         };
-        let bad = |message: String| Failure::BadName { name: name.into(), message };
+        let bad = |message: String| Failure::BadName {
+            name: name.into(),
+            message,
+        };
         let parsed = UnitName::new(&full).map_err(|error| bad(error.to_string()))?;
         if parsed.is_template() {
             return Err(bad("it is a template; name an instance of it".into()));
@@ -46,18 +57,27 @@ impl Manager {
     /// The unit of this name if it is in memory; an alias is followed.
     pub(crate) fn find(&self, name: &str) -> Result<Option<UnitId>, Failure> {
         let name = self.parse_name(name)?;
-        if let Some(id) = self.engine.id(name.as_str()).filter(|id| self.units.contains_key(id)) {
+        if let Some(id) = self
+            .engine
+            .id(name.as_str())
+            .filter(|id| self.units.contains_key(id))
+        {
             return Ok(Some(id));
         }
         let own = self.loader.resolve(&name).filter(|own| *own != name);
-        Ok(own.and_then(|own| self.engine.id(own.as_str())).filter(|id| self.units.contains_key(id)))
+        Ok(own
+            .and_then(|own| self.engine.id(own.as_str()))
+            .filter(|id| self.units.contains_key(id)))
     }
 
     /// The unit of this name, loaded with all that it names.
     pub(crate) fn find_or_load(&mut self, name: &str) -> Result<UnitId, Failure> {
         let stale = |load: LoadState| !matches!(load, LoadState::Loaded);
         if let Some(id) = self.find(name)?
-            && self.units.get(&id).is_some_and(|entry| !stale(entry.origin.load))
+            && self
+                .units
+                .get(&id)
+                .is_some_and(|entry| !stale(entry.origin.load))
         {
             return Ok(id);
         }
@@ -71,7 +91,9 @@ impl Manager {
         let own = loaded.unit.name().clone();
         self.take(loaded);
         self.load_named();
-        self.engine.id(own.as_str()).ok_or(Failure::NoSuchUnit { unit: own.to_string() })
+        self.engine.id(own.as_str()).ok_or(Failure::NoSuchUnit {
+            unit: own.to_string(),
+        })
     }
 
     /// Loads every unit that a loaded one names, and what those name.
@@ -88,7 +110,9 @@ impl Manager {
     }
 
     fn load_one(&mut self, name: &Arc<str>) {
-        let Ok(parsed) = UnitName::new(name) else { return self.configure_missing(name) };
+        let Ok(parsed) = UnitName::new(name) else {
+            return self.configure_missing(name);
+        };
         let loaded = self.loader.load(&parsed);
         if loaded.unit.name() == &parsed {
             self.take(loaded);
@@ -104,7 +128,9 @@ impl Manager {
             if self.engine.id(name).is_some() {
                 return Arc::clone(name);
             }
-            let resolved = UnitName::new(name).ok().and_then(|parsed| self.loader.resolve(&parsed));
+            let resolved = UnitName::new(name)
+                .ok()
+                .and_then(|parsed| self.loader.resolve(&parsed));
             resolved.map_or_else(|| Arc::clone(name), |resolved| resolved.as_str().into())
         };
         let mut relations = std::mem::take(&mut config.relations).into_vec();
@@ -122,13 +148,20 @@ impl Manager {
 
     /// A name that can't be a unit's is one that is not found.
     fn configure_missing(&mut self, name: &str) {
-        self.inputs.push_back(Input::Configure(Box::new(UnitConfig::unloaded(name, Load::NotFound))));
+        self.inputs
+            .push_back(Input::Configure(Box::new(UnitConfig::unloaded(
+                name,
+                Load::NotFound,
+            ))));
         self.advance();
     }
 
     /// Takes a loaded unit into memory and into the engine.
     pub(crate) fn take(&mut self, loaded: Loaded) {
-        let origin = Origin { portable: portable_of(&self.directories, &loaded), ..origin(&loaded) };
+        let origin = Origin {
+            portable: portable_of(&self.directories, &loaded),
+            ..origin(&loaded)
+        };
         let name = loaded.unit.name().clone();
         self.configure(name, loaded.unit, origin);
     }
@@ -138,7 +171,9 @@ impl Manager {
         let config = self.with_own_names(config(&unit, origin.load));
         self.inputs.push_back(Input::Configure(Box::new(config)));
         self.advance();
-        let Some(id) = self.engine.id(name.as_str()) else { return };
+        let Some(id) = self.engine.id(name.as_str()) else {
+            return;
+        };
         let unit = Rc::new(unit);
         if let Some(entry) = self.units.get_mut(&id) {
             (entry.unit, entry.origin, entry.prepared) = (unit, origin, None);
@@ -146,14 +181,19 @@ impl Manager {
         }
         let key = hash(name.as_str().as_bytes());
         self.by_key.insert(key, id);
-        self.units.insert(id, Entry::new(id, name, key, unit, origin));
+        self.units
+            .insert(id, Entry::new(id, name, key, unit, origin));
     }
 
     /// Reads all units again. What runs goes on; the next start is by the new files.
     pub(crate) fn reload_units(&mut self) -> wire::ReloadReply {
         self.loader = loader(&self.directories, self.keeper.init);
-        let names: Vec<UnitName> =
-            self.units.values().filter(|entry| entry.transient.is_none()).map(|entry| entry.name.clone()).collect();
+        let names: Vec<UnitName> = self
+            .units
+            .values()
+            .filter(|entry| entry.transient.is_none())
+            .map(|entry| entry.name.clone())
+            .collect();
         for name in names {
             let loaded = self.loader.load(&name);
             if loaded.state == load::LoadState::NotFound {
@@ -164,8 +204,18 @@ impl Manager {
         self.load_named();
         self.advance();
         let now = crate::clock::realtime_us();
-        self.publish(&wire::Event { kind: "reload".into(), realtime_us: now, ..wire::Event::default() }, "");
-        wire::ReloadReply { units: self.units.len() as u64, diagnostics: self.all_diagnostics() }
+        self.publish(
+            &wire::Event {
+                kind: "reload".into(),
+                realtime_us: now,
+                ..wire::Event::default()
+            },
+            "",
+        );
+        wire::ReloadReply {
+            units: self.units.len() as u64,
+            diagnostics: self.all_diagnostics(),
+        }
     }
 
     fn take_again(&mut self, name: &UnitName, loaded: Loaded) {
@@ -187,8 +237,20 @@ impl Manager {
     }
 
     fn all_diagnostics(&self) -> Vec<wire::Diagnostic> {
-        let of_paths = self.loader.diagnostics().iter().map(|one| diagnostic(None, one)).collect::<Vec<_>>();
-        of_paths.into_iter().chain(self.units.values().flat_map(|entry| entry.origin.diagnostics.clone())).collect()
+        let of_paths = self
+            .loader
+            .diagnostics()
+            .iter()
+            .map(|one| diagnostic(None, one))
+            .collect::<Vec<_>>();
+        of_paths
+            .into_iter()
+            .chain(
+                self.units
+                    .values()
+                    .flat_map(|entry| entry.origin.diagnostics.clone()),
+            )
+            .collect()
     }
 }
 
@@ -215,9 +277,18 @@ pub(crate) fn origin(loaded: &Loaded) -> Origin {
         },
         fragment: loaded.fragment.clone(),
         drop_ins: loaded.drop_ins.clone(),
-        diagnostics: loaded.diagnostics.iter().map(|one| diagnostic(Some(unit), one)).collect(),
+        diagnostics: loaded
+            .diagnostics
+            .iter()
+            .map(|one| diagnostic(Some(unit), one))
+            .collect(),
         read_us: crate::clock::realtime_us(),
-        aliases: loaded.names.iter().filter(|name| name.as_str() != unit).map(ToString::to_string).collect(),
+        aliases: loaded
+            .names
+            .iter()
+            .filter(|name| name.as_str() != unit)
+            .map(ToString::to_string)
+            .collect(),
         portable: None,
         pids_by_profile: pids_by_profile(loaded),
     }
@@ -225,22 +296,32 @@ pub(crate) fn origin(loaded: &Loaded) -> Origin {
 
 /// Is it a drop-in of a portable's profile that asks for a pid namespace?
 fn pids_by_profile(loaded: &Loaded) -> bool {
-    let last = loaded.origins.of(model::key::PRIVATE_PIDS.directive()).last();
-    last.is_some_and(|origin| origin.file.contains(PROFILE_MARK))
+    let last = loaded
+        .origins
+        .of(model::key::PRIVATE_PIDS.directive())
+        .last();
+    last.is_some_and(|origin| origin.file.contains(".d/") && origin.file.ends_with(PROFILE_SUFFIX))
 }
 
-/// What the name of a profile's drop-in contains.
-const PROFILE_MARK: &str = ".d/10-profile.conf";
+/// How the name of a profile's drop-in ends.
+const PROFILE_SUFFIX: &str = "-profile.conf";
 
 /// Did the unit's files change since they were read?
 pub(crate) fn is_stale(entry: &Entry) -> bool {
     let changed = |path: &PathBuf| {
-        let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()?;
+        let modified = std::fs::metadata(path)
+            .and_then(|metadata| metadata.modified())
+            .ok()?;
         let since = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
         Some(u64::try_from(since.as_micros()).unwrap_or(u64::MAX) > entry.origin.read_us)
     };
     let is_built_in = |path: &&PathBuf| !path.starts_with(builtin::DIRECTORY);
-    let mut files = entry.origin.fragment.iter().chain(&entry.origin.drop_ins).filter(is_built_in);
+    let mut files = entry
+        .origin
+        .fragment
+        .iter()
+        .chain(&entry.origin.drop_ins)
+        .filter(is_built_in);
     files.any(|path| changed(path).unwrap_or(true))
 }
 
@@ -259,21 +340,42 @@ pub(crate) fn read_text(path: &Path) -> std::io::Result<String> {
 }
 
 /// What the attaching command recorded about a portable, passed on as it is.
-pub(crate) fn portable_record(directories: &crate::directories::Directories, name: &str) -> Option<serde_json::Value> {
-    let path = directories.state.join("portables").join(name).join("portable.json");
+pub(crate) fn portable_record(
+    directories: &crate::directories::Directories,
+    name: &str,
+) -> Option<serde_json::Value> {
+    let path = directories
+        .state
+        .join("portables")
+        .join(name)
+        .join("portable.json");
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
 /// The portable that an attached unit belongs to.
 fn portable_of(directories: &crate::directories::Directories, loaded: &Loaded) -> Option<String> {
     let attached = directories.state.join("attached");
-    loaded.fragment.as_ref().filter(|path| path.starts_with(attached))?;
+    loaded
+        .fragment
+        .as_ref()
+        .filter(|path| path.starts_with(attached))?;
     let unit = loaded.unit.name().as_str();
-    for entry in std::fs::read_dir(directories.state.join("portables")).ok()?.flatten() {
+    for entry in std::fs::read_dir(directories.state.join("portables"))
+        .ok()?
+        .flatten()
+    {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let Some(record) = portable_record(directories, &name) else { continue };
-        let versions = record.get("versions").and_then(|versions| versions.as_object()).into_iter().flat_map(|map| map.values());
-        let mut units = versions.filter_map(|version| version.get("units")?.as_array()).flatten();
+        let Some(record) = portable_record(directories, &name) else {
+            continue;
+        };
+        let versions = record
+            .get("versions")
+            .and_then(|versions| versions.as_object())
+            .into_iter()
+            .flat_map(|map| map.values());
+        let mut units = versions
+            .filter_map(|version| version.get("units")?.as_array())
+            .flatten();
         if units.any(|one| one.as_str() == Some(unit)) {
             return Some(name);
         }

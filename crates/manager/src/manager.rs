@@ -10,12 +10,12 @@ use crate::connection::Connection;
 use crate::directories::Directories;
 use crate::entry::Entry;
 use crate::link::Link;
-use keeper::client::ChannelError;
 use crate::notify::Notifications;
 use crate::pending::Pending;
 use crate::poll::{Poll, Ready, Token};
 use crate::record::Records;
 use engine::{Engine, Input, Micros, ProcessKey, UnitId};
+use keeper::client::ChannelError;
 use keeper::protocol::ChildKey;
 use model::facts::Facts;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -145,7 +145,10 @@ pub(crate) struct Manager {
 pub fn run(options: Options) -> Result<(), Error> {
     let mut manager = Manager::new(options)?;
     while !manager.is_finished() {
-        let ready = manager.poll.wait(manager.timeout_us()).map_err(|errno| doing("wait for events")(errno.into()))?;
+        let ready = manager
+            .poll
+            .wait(manager.timeout_us())
+            .map_err(|errno| doing("wait for events")(errno.into()))?;
         for event in ready {
             manager.dispatch(event)?;
         }
@@ -159,14 +162,22 @@ impl Manager {
         let directories = options.directories;
         let fresh = crate::adopt::make_directories(&directories)?;
         let poll = Poll::new().map_err(|errno| doing("make an epoll descriptor")(errno.into()))?;
-        let link = Link::new(options.keeper, &poll).map_err(|errno| doing("watch the keeper's channel")(errno.into()))?;
-        let cgroups = Cgroups::open(directories.cgroup_name()).map_err(doing("make the control group of this instance"))?;
+        let link = Link::new(options.keeper, &poll)
+            .map_err(|errno| doing("watch the keeper's channel")(errno.into()))?;
+        let cgroups = Cgroups::open(directories.cgroup_name())
+            .map_err(doing("make the control group of this instance"))?;
         if let Some(cgroups) = &cgroups {
-            poll.watch(cgroups, Token::Cgroups).map_err(|errno| doing("watch control groups")(errno.into()))?;
+            poll.watch(cgroups, Token::Cgroups)
+                .map_err(|errno| doing("watch control groups")(errno.into()))?;
         }
-        let records = Records::open(directories.records()).map_err(doing("open the directory of records"))?;
-        let environment = crate::environment::read(&directories).map_err(doing("read the recorded environment"))?;
-        let keeper = KeeperFacts { adopt_only: options.adopt_only, ..KeeperFacts::default() };
+        let records =
+            Records::open(directories.records()).map_err(doing("open the directory of records"))?;
+        let environment = crate::environment::read(&directories)
+            .map_err(doing("read the recorded environment"))?;
+        let keeper = KeeperFacts {
+            adopt_only: options.adopt_only,
+            ..KeeperFacts::default()
+        };
         let loader = crate::loading::loader(&directories, false);
         Ok(Self {
             facts: kernel::probe::facts(),
@@ -212,7 +223,8 @@ impl Manager {
 
     /// How long to wait, from the engine's next deadline.
     fn timeout_us(&self) -> Option<u64> {
-        self.wake.map(|moment| moment.0.saturating_sub(clock::monotonic().0))
+        self.wake
+            .map(|moment| moment.0.saturating_sub(clock::monotonic().0))
     }
 
     fn dispatch(&mut self, event: Ready) -> Result<(), Error> {
@@ -265,7 +277,9 @@ impl Manager {
     fn write_records(&mut self) -> Result<(), Error> {
         while let Some(id) = self.dirty.pop_first() {
             if let Some(record) = self.record_of(id) {
-                self.records.write(&record).map_err(doing("write a unit's record"))?;
+                self.records
+                    .write(&record)
+                    .map_err(doing("write a unit's record"))?;
             }
         }
         for key in std::mem::take(&mut self.to_reap) {
@@ -279,7 +293,10 @@ impl Manager {
         Some(crate::record::Record {
             snapshot: self.engine.snapshot(id)?,
             runs: entry.runs.iter().map(crate::run::Run::record).collect(),
-            transient: entry.transient.as_ref().map(|transient| transient.record.clone()),
+            transient: entry
+                .transient
+                .as_ref()
+                .map(|transient| transient.record.clone()),
             allow_unenforced: entry.allow_unenforced,
         })
     }

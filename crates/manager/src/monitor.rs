@@ -9,7 +9,11 @@ impl Manager {
     pub(crate) fn publish(&mut self, event: &Event, unit: &str) {
         for connection in self.connections.values_mut() {
             let watches = connection.monitor.as_ref().is_some_and(|patterns| {
-                unit.is_empty() || patterns.is_empty() || patterns.iter().any(|pattern| crate::pattern::matches(pattern, unit))
+                unit.is_empty()
+                    || patterns.is_empty()
+                    || patterns
+                        .iter()
+                        .any(|pattern| crate::pattern::matches(pattern, unit))
             });
             if watches {
                 connection.event(event);
@@ -18,14 +22,18 @@ impl Manager {
     }
 
     fn is_watched(&self) -> bool {
-        self.connections.values().any(|connection| connection.monitor.is_some())
+        self.connections
+            .values()
+            .any(|connection| connection.monitor.is_some())
     }
 
     pub(crate) fn publish_state(&mut self, unit: UnitId, cause: &Chain) {
         if !self.is_watched() {
             return;
         }
-        let (Some(entry), Some(state)) = (self.units.get(&unit), self.engine.state(unit)) else { return };
+        let (Some(entry), Some(state)) = (self.units.get(&unit), self.engine.state(unit)) else {
+            return;
+        };
         let name = entry.name.to_string();
         let event = Event {
             kind: "unit".into(),
@@ -43,7 +51,9 @@ impl Manager {
         if !self.is_watched() {
             return;
         }
-        let Some(entry) = self.units.get(&unit) else { return };
+        let Some(entry) = self.units.get(&unit) else {
+            return;
+        };
         let name = entry.name.to_string();
         let event = Event {
             kind: "job".into(),

@@ -69,7 +69,10 @@ fn cut(text: &str) -> String {
 
 /// A name that may stand in `$LISTEN_FDNAMES`.
 fn is_descriptor_name(name: &str) -> bool {
-    (1..=255).contains(&name.len()) && name.bytes().all(|byte| (b' '..0x7f).contains(&byte) && byte != b':')
+    (1..=255).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| (b' '..0x7f).contains(&byte) && byte != b':')
 }
 
 #[cfg(test)]
@@ -80,13 +83,19 @@ mod tests {
     fn a_message_is_read_line_by_line() {
         let message = Message::read(b"READY=1\nSTATUS=up and well\nMAINPID=42\nX_OTHER=1\nERRNO=2");
         assert!(message.notice.ready && !message.notice.stopping);
-        assert_eq!((message.notice.main_pid, message.errno), (Some(42), Some(2)));
+        assert_eq!(
+            (message.notice.main_pid, message.errno),
+            (Some(42), Some(2))
+        );
         assert_eq!(message.status.as_deref(), Some("up and well"));
     }
 
     #[test]
     fn hostile_messages_are_cut_and_passed_over() {
-        let long = format!("STATUS={}\nMAINPID=1\nREADY=yes\nFDNAME=a:b", "é".repeat(3000));
+        let long = format!(
+            "STATUS={}\nMAINPID=1\nREADY=yes\nFDNAME=a:b",
+            "é".repeat(3000)
+        );
         let message = Message::read(long.as_bytes());
         assert!(message.status.unwrap().len() <= STATUS_BYTES_MAX);
         assert_eq!(message.notice, Notice::default());

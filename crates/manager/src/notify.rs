@@ -6,9 +6,9 @@ use crate::notice::{MESSAGE_BYTES_MAX, Message};
 use crate::poll::Token;
 use crate::run::Run;
 use engine::{Incarnation, Input, UnitId};
+use keeper::protocol::Class;
 use kernel::Errno;
 use kernel::message::{Credentials, Descriptors, ReceiveOptions, receive};
-use keeper::protocol::Class;
 use model::value::{NotifyAccess, ServiceType};
 use model::{Unit, key};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -40,7 +40,12 @@ impl Notifications {
         let (mut buffer, mut descriptors) = ([0; 1], Descriptors::default());
         for number in std::mem::take(&mut self.heard) {
             if let Some(entry) = self.sockets.get(&number) {
-                match receive(&*entry.socket, &mut buffer, &mut descriptors, ReceiveOptions::default()) {
+                match receive(
+                    &*entry.socket,
+                    &mut buffer,
+                    &mut descriptors,
+                    ReceiveOptions::default(),
+                ) {
                     Ok(_) | Err(_) => {}
                 }
             }
@@ -71,8 +76,15 @@ fn held_name(unit: &str, incarnation: u64) -> String {
 
 impl Manager {
     /// Makes the socket of a new run, if the unit is heard at all.
-    pub(crate) fn open_notify(&mut self, unit: UnitId, incarnation: u64, owner: (u32, u32)) -> std::io::Result<Option<u32>> {
-        let Some(entry) = self.units.get(&unit) else { return Ok(None) };
+    pub(crate) fn open_notify(
+        &mut self,
+        unit: UnitId,
+        incarnation: u64,
+        owner: (u32, u32),
+    ) -> std::io::Result<Option<u32>> {
+        let Some(entry) = self.units.get(&unit) else {
+            return Ok(None);
+        };
         if access(&entry.unit) == NotifyAccess::None {
             return Ok(None);
         }
@@ -83,35 +95,65 @@ impl Manager {
         Ok(Some(self.watch_notify(unit, incarnation, socket)?))
     }
 
-    fn watch_notify(&mut self, unit: UnitId, incarnation: u64, socket: Rc<OwnedFd>) -> Result<u32, Errno> {
+    fn watch_notify(
+        &mut self,
+        unit: UnitId,
+        incarnation: u64,
+        socket: Rc<OwnedFd>,
+    ) -> Result<u32, Errno> {
         let number = self.poll.number();
         self.poll.watch(&*socket, Token::Notify(number))?;
-        self.notifications.sockets.insert(number, NotifySocket { unit, incarnation, socket });
+        self.notifications.sockets.insert(
+            number,
+            NotifySocket {
+                unit,
+                incarnation,
+                socket,
+            },
+        );
         Ok(number)
     }
 
     /// Takes a socket back that the keeper held.
     pub(crate) fn adopt_notify(&mut self, name: &str, socket: OwnedFd) {
-        let place = name.rsplit_once('|').and_then(|(unit, number)| Some((self.engine.id(unit)?, number.parse::<u64>().ok()?)));
-        let known = place.filter(|(unit, number)| self.run_mut(*unit, Incarnation(*number)).is_some());
-        let Some((unit, incarnation)) = known else { return self.link.drop_held(Class::Notify, name) };
+        let place = name
+            .rsplit_once('|')
+            .and_then(|(unit, number)| Some((self.engine.id(unit)?, number.parse::<u64>().ok()?)));
+        let known =
+            place.filter(|(unit, number)| self.run_mut(*unit, Incarnation(*number)).is_some());
+        let Some((unit, incarnation)) = known else {
+            return self.link.drop_held(Class::Notify, name);
+        };
         match self.watch_notify(unit, incarnation, Rc::new(socket)) {
             Ok(number) => {
                 if let Some(run) = self.run_mut(unit, Incarnation(incarnation)) {
                     run.notify = Some(number);
                 }
             }
-            Err(errno) => self.log(&format!("cannot watch the notification socket {name}: {errno}")),
+            Err(errno) => self.log(&format!(
+                "cannot watch the notification socket {name}: {errno}"
+            )),
         }
     }
 
     /// Closes a run's socket; its path goes unless a newer run has taken it.
     pub(crate) fn close_notify(&mut self, unit: UnitId, number: u32) {
-        let Some(closed) = self.notifications.sockets.remove(&number) else { return };
+        let Some(closed) = self.notifications.sockets.remove(&number) else {
+            return;
+        };
         self.poll.forget(&*closed.socket);
-        let Some(entry) = self.units.get(&unit) else { return };
-        self.link.drop_held(Class::Notify, &held_name(entry.name.as_str(), closed.incarnation));
-        let newer = self.notifications.sockets.values().any(|other| other.unit == unit);
+        let Some(entry) = self.units.get(&unit) else {
+            return;
+        };
+        self.link.drop_held(
+            Class::Notify,
+            &held_name(entry.name.as_str(), closed.incarnation),
+        );
+        let newer = self
+            .notifications
+            .sockets
+            .values()
+            .any(|other| other.unit == unit);
         if !newer {
             match std::fs::remove_file(path(&self.directories.notify(), entry.key)) {
                 Ok(()) | Err(_) => {}
@@ -124,18 +166,28 @@ impl Manager {
         if self.notifications.heard.contains(&number) {
             return;
         }
-        let Some(socket) = self.notifications.sockets.get(&number) else { return };
+        let Some(socket) = self.notifications.sockets.get(&number) else {
+            return;
+        };
         let (unit, incarnation) = (socket.unit, socket.incarnation);
         let (mut buffer, mut descriptors) = ([0; MESSAGE_BYTES_MAX], Descriptors::default());
-        let options = ReceiveOptions { peek: true, wait: false };
+        let options = ReceiveOptions {
+            peek: true,
+            wait: false,
+        };
         let received = match receive(&*socket.socket, &mut buffer, &mut descriptors, options) {
             Ok(received) => received,
             Err(_) => return,
         };
         self.notifications.heard.push(number);
-        let Some(sender) = received.credentials.filter(|_| !received.truncated) else { return };
+        let Some(sender) = received.credentials.filter(|_| !received.truncated) else {
+            return;
+        };
         if !self.may_speak(unit, incarnation, sender) {
-            let text = format!("process {} of user {} is not heard: NotifyAccess= does not allow it", sender.pid, sender.uid);
+            let text = format!(
+                "process {} of user {} is not heard: NotifyAccess= does not allow it",
+                sender.pid, sender.uid
+            );
             return self.log_about(unit, &text);
         }
         let message = Message::read(buffer.get(..received.bytes).unwrap_or_default());
@@ -143,31 +195,59 @@ impl Manager {
     }
 
     fn hear(&mut self, unit: UnitId, incarnation: u64, message: Message) {
-        let Message { mut notice, status, errno, .. } = message;
-        notice.main_pid = notice.main_pid.filter(|pid| self.is_other_main(unit, incarnation, *pid));
-        let Some(entry) = self.units.get_mut(&unit) else { return };
+        let Message {
+            mut notice,
+            status,
+            errno,
+            ..
+        } = message;
+        notice.main_pid = notice
+            .main_pid
+            .filter(|pid| self.is_other_main(unit, incarnation, *pid));
+        let Some(entry) = self.units.get_mut(&unit) else {
+            return;
+        };
         if status.is_some() || errno.is_some() {
             let last = entry.last_mut();
-            last.status_text = status.filter(|text| !text.is_empty()).or(last.status_text.take());
+            last.status_text = status
+                .filter(|text| !text.is_empty())
+                .or(last.status_text.take());
             last.status_errno = errno.or(last.status_errno);
         }
-        self.inputs.push_back(Input::Notify { unit, incarnation: Incarnation(incarnation), message: notice });
+        self.inputs.push_back(Input::Notify {
+            unit,
+            incarnation: Incarnation(incarnation),
+            message: notice,
+        });
     }
 
     /// Is this a process of the unit that is not its main process now?
     fn is_other_main(&mut self, unit: UnitId, incarnation: u64, pid: u32) -> bool {
         let main = self.serials(unit, engine::Target::Main);
-        let Some(run) = self.units.get_mut(&unit).and_then(|entry| entry.run(incarnation)) else { return false };
-        let is_main = run.processes.iter().any(|one| main.contains(&one.serial) && one.visible_pid() == Some(pid));
+        let Some(run) = self
+            .units
+            .get_mut(&unit)
+            .and_then(|entry| entry.run(incarnation))
+        else {
+            return false;
+        };
+        let is_main = run
+            .processes
+            .iter()
+            .any(|one| main.contains(&one.serial) && one.visible_pid() == Some(pid));
         let group = run.cgroup.clone();
         !is_main && group.is_some_and(|group| is_in_group(pid, &group))
     }
 
     fn may_speak(&mut self, unit: UnitId, incarnation: u64, sender: Credentials) -> bool {
         let mains = self.serials(unit, engine::Target::Main);
-        let Some(entry) = self.units.get_mut(&unit) else { return false };
+        let Some(entry) = self.units.get_mut(&unit) else {
+            return false;
+        };
         let access = access(&entry.unit);
-        let Some(run) = entry.run(incarnation) else { return false };
+        let Some(run) = entry.run(incarnation) else {
+            return false;
+        };
         match access {
             NotifyAccess::None => false,
             NotifyAccess::Main => is_process(run, sender.pid, |serial| mains.contains(&serial)),
@@ -178,14 +258,18 @@ impl Manager {
 }
 
 fn is_process(run: &Run, pid: u32, serial: impl Fn(u32) -> bool) -> bool {
-    run.processes.iter().any(|one| serial(one.serial) && (one.pid == Some(pid) || one.payload == Some(pid)))
+    run.processes
+        .iter()
+        .any(|one| serial(one.serial) && (one.pid == Some(pid) || one.payload == Some(pid)))
 }
 
 /// Any process of the run's group. One that has ended since it spoke can't be asked for its group any more; the socket belongs
 /// to this run alone, so the user decides.
 fn speaks_for_all(run: &Run, sender: Credentials) -> bool {
     let uid = run.user.as_ref().map_or(0, |user| user.uid);
-    let Some(group) = &run.cgroup else { return is_process(run, sender.pid, |_| true) };
+    let Some(group) = &run.cgroup else {
+        return is_process(run, sender.pid, |_| true);
+    };
     match std::fs::read_to_string(format!("/proc/{}/cgroup", sender.pid)) {
         Ok(_) => is_in_group(sender.pid, group),
         Err(_) => sender.uid == uid,
@@ -194,9 +278,12 @@ fn speaks_for_all(run: &Run, sender: Credentials) -> bool {
 
 /// Is the process in this control group, or below it?
 pub(crate) fn is_in_group(pid: u32, group: &str) -> bool {
-    let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/cgroup")) else { return false };
+    let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/cgroup")) else {
+        return false;
+    };
     let own = text.lines().find_map(|line| line.strip_prefix("0::"));
-    own.and_then(|own| own.strip_prefix(group)).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    own.and_then(|own| own.strip_prefix(group))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn make_socket(path: &Path, (uid, gid): (u32, u32)) -> std::io::Result<OwnedFd> {

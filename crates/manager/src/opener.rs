@@ -5,8 +5,8 @@ use crate::manager::Manager;
 use crate::poll::Token;
 use crate::start::report_pair;
 use engine::{Incarnation, Input, UnitId};
-use kernel::message::{Descriptors, ReceiveOptions, receive};
 use keeper::protocol::{ChildKey, Class, Exit};
+use kernel::message::{Descriptors, ReceiveOptions, receive};
 use plan::report::{RECORD_BYTES, Report};
 use plan::{Bindings, Step};
 use rustix::net::{SocketFlags, SocketType};
@@ -37,9 +37,14 @@ fn held_name(unit: &str, index: usize) -> String {
 impl Manager {
     /// Makes the sockets of a unit, unless the keeper has them.
     pub(crate) fn open_sockets(&mut self, unit: UnitId, incarnation: Incarnation) {
-        let has_them = self.units.get(&unit).is_some_and(|entry| !entry.sockets.is_empty());
+        let has_them = self
+            .units
+            .get(&unit)
+            .is_some_and(|entry| !entry.sockets.is_empty());
         if has_them {
-            return self.inputs.push_back(Input::SocketsOpen { unit, incarnation });
+            return self
+                .inputs
+                .push_back(Input::SocketsOpen { unit, incarnation });
         }
         if let Err(failure) = self.try_open(unit, incarnation) {
             self.sockets_failed(unit, incarnation, failure);
@@ -51,32 +56,61 @@ impl Manager {
         if let Some(entry) = self.units.get_mut(&unit) {
             entry.failure = Some(Box::new(failure));
         }
-        self.inputs.push_back(Input::SocketsFailed { unit, incarnation });
+        self.inputs
+            .push_back(Input::SocketsFailed { unit, incarnation });
     }
 
     fn try_open(&mut self, unit: UnitId, incarnation: Incarnation) -> Result<(), Failure> {
         self.check_startable(unit, false)?;
         let user = self.socket_user(unit)?;
-        let Some(entry) = self.units.get(&unit) else { return Ok(()) };
-        let plan = self.make_socket_plan(entry).map_err(|refusal| crate::planning::refused(entry, &refusal))?;
-        let expected = plan.steps().filter(|asked| matches!(asked.step, Step::Listen { .. })).count();
-        let bindings = Bindings { uid: user.0, gid: user.1, ..Bindings::default() };
+        let Some(entry) = self.units.get(&unit) else {
+            return Ok(());
+        };
+        let plan = self
+            .make_socket_plan(entry)
+            .map_err(|refusal| crate::planning::refused(entry, &refusal))?;
+        let expected = plan
+            .steps()
+            .filter(|asked| matches!(asked.step, Step::Listen { .. }))
+            .count();
+        let bindings = Bindings {
+            uid: user.0,
+            gid: user.1,
+            ..Bindings::default()
+        };
         let bytes = plan.bind(&bindings).map_err(|error| Failure::Refused {
             unit: entry.name.to_string(),
             directive: "ListenStream".into(),
             message: error.to_string(),
         })?;
-        let key = ChildKey { unit: entry.key, incarnation: incarnation.0, command: OPENER_COMMAND };
+        let key = ChildKey {
+            unit: entry.key,
+            incarnation: incarnation.0,
+            command: OPENER_COMMAND,
+        };
         let name = entry.name.to_string();
         let new_pid_namespace = plan.pid_namespace();
         let made = self.ask_opener(key, &name, &bytes, new_pid_namespace);
         let report = made.map_err(|error| self.internal(unit, "ask for its sockets", &error))?;
-        let opening = Opening { unit, incarnation, report, sockets: BTreeMap::new(), expected, failure: None };
+        let opening = Opening {
+            unit,
+            incarnation,
+            report,
+            sockets: BTreeMap::new(),
+            expected,
+            failure: None,
+        };
         self.openers.insert(key, opening);
         Ok(())
     }
 
-    fn ask_opener(&mut self, key: ChildKey, name: &str, plan: &[u8], new_pid_namespace: bool) -> std::io::Result<Rc<OwnedFd>> {
+    fn ask_opener(
+        &mut self,
+        key: ChildKey,
+        name: &str,
+        plan: &[u8],
+        new_pid_namespace: bool,
+    ) -> std::io::Result<Rc<OwnedFd>> {
         let plan = kernel::memory::sealed_file(c"plan", plan)?;
         let (ours, theirs) = report_pair(false)?;
         let cgroup = match &self.cgroups {
@@ -99,12 +133,18 @@ impl Manager {
 
     /// SocketUser= and SocketGroup=: whose the socket files become.
     fn socket_user(&self, unit: UnitId) -> Result<(u32, u32), Failure> {
-        let Some(entry) = self.units.get(&unit) else { return Ok((0, 0)) };
-        let (user, group) = (entry.unit.get(&model::key::SOCKET_USER), entry.unit.get(&model::key::SOCKET_GROUP));
+        let Some(entry) = self.units.get(&unit) else {
+            return Ok((0, 0));
+        };
+        let (user, group) = (
+            entry.unit.get(&model::key::SOCKET_USER),
+            entry.unit.get(&model::key::SOCKET_GROUP),
+        );
         if user.is_none() && group.is_none() {
             return Ok((0, 0));
         }
-        let tables = crate::users::Tables::read().map_err(|error| self.internal(unit, "read the user tables", &error))?;
+        let tables = crate::users::Tables::read()
+            .map_err(|error| self.internal(unit, "read the user tables", &error))?;
         let refused = |directive: &str, name: &str| Failure::Refused {
             unit: entry.name.to_string(),
             directive: directive.into(),
@@ -112,11 +152,15 @@ impl Manager {
         };
         let (mut uid, mut gid) = (0, 0);
         if let Some(name) = user {
-            let found = tables.user(name.as_str()).ok_or_else(|| refused("SocketUser", name.as_str()))?;
+            let found = tables
+                .user(name.as_str())
+                .ok_or_else(|| refused("SocketUser", name.as_str()))?;
             (uid, gid) = (found.uid, found.gid);
         }
         if let Some(name) = group {
-            gid = tables.group(name.as_str()).ok_or_else(|| refused("SocketGroup", name.as_str()))?;
+            gid = tables
+                .group(name.as_str())
+                .ok_or_else(|| refused("SocketGroup", name.as_str()))?;
         }
         Ok((uid, gid))
     }
@@ -137,7 +181,11 @@ impl Manager {
 
     /// An opener of the manager before us is gone, so its sockets are free again.
     fn retry_opening(&mut self, key: ChildKey) {
-        if let Some(place) = self.stale_openers.iter().position(|(stale, _)| *stale == key) {
+        if let Some(place) = self
+            .stale_openers
+            .iter()
+            .position(|(stale, _)| *stale == key)
+        {
             let (_, wanted) = self.stale_openers.remove(place);
             if let Some((unit, incarnation)) = wanted {
                 self.open_sockets(unit, incarnation);
@@ -148,37 +196,61 @@ impl Manager {
     fn finish_opening(&mut self, mut opening: Opening, exit: Exit) {
         opening.drain();
         let (unit, incarnation) = (opening.unit, opening.incarnation);
-        if exit == Exit::Code(0) && opening.failure.is_none() && opening.sockets.len() == opening.expected {
+        if exit == Exit::Code(0)
+            && opening.failure.is_none()
+            && opening.sockets.len() == opening.expected
+        {
             self.keep_sockets(unit, opening.sockets.into_values());
-            return self.inputs.push_back(Input::SocketsOpen { unit, incarnation });
+            return self
+                .inputs
+                .push_back(Input::SocketsOpen { unit, incarnation });
         }
-        let name = self.units.get(&unit).map(|entry| entry.name.to_string()).unwrap_or_default();
+        let name = self
+            .units
+            .get(&unit)
+            .map(|entry| entry.name.to_string())
+            .unwrap_or_default();
         let failure = match opening.failure {
             Some(failure) => self.explain_failure(unit, failure),
-            None => Failure::Internal { message: format!("the sockets of {name} were not made: its executor ended with {exit:?}") },
+            None => Failure::Internal {
+                message: format!(
+                    "the sockets of {name} were not made: its executor ended with {exit:?}"
+                ),
+            },
         };
         self.sockets_failed(unit, incarnation, failure);
     }
 
     pub(crate) fn on_opener_failed(&mut self, opening: Opening, why: &str) {
-        let failure = Failure::Internal { message: format!("the sockets were not made: {why}") };
+        let failure = Failure::Internal {
+            message: format!("the sockets were not made: {why}"),
+        };
         self.sockets_failed(opening.unit, opening.incarnation, failure);
     }
 
     fn keep_sockets(&mut self, unit: UnitId, sockets: impl Iterator<Item = OwnedFd>) {
-        let Some(entry) = self.units.get_mut(&unit) else { return };
+        let Some(entry) = self.units.get_mut(&unit) else {
+            return;
+        };
         entry.sockets = sockets.map(Rc::new).collect();
         for (index, socket) in entry.sockets.iter().enumerate() {
-            self.link.hold(Class::Listen, &held_name(entry.name.as_str(), index), Rc::clone(socket));
+            self.link.hold(
+                Class::Listen,
+                &held_name(entry.name.as_str(), index),
+                Rc::clone(socket),
+            );
         }
     }
 
     /// Closes the sockets of a unit, and removes their files where RemoveOnStop= asks for it.
     pub(crate) fn close_sockets(&mut self, unit: UnitId) {
         self.unwatch_sockets(unit);
-        let Some(entry) = self.units.get_mut(&unit) else { return };
+        let Some(entry) = self.units.get_mut(&unit) else {
+            return;
+        };
         for index in 0..std::mem::take(&mut entry.sockets).len() {
-            self.link.drop_held(Class::Listen, &held_name(entry.name.as_str(), index));
+            self.link
+                .drop_held(Class::Listen, &held_name(entry.name.as_str(), index));
         }
         if entry.unit.value(&model::key::REMOVE_ON_STOP) {
             for path in crate::leftovers::socket_files(&entry.unit) {
@@ -192,7 +264,9 @@ impl Manager {
     /// Reports the next traffic.
     pub(crate) fn watch_sockets(&mut self, unit: UnitId) {
         self.unwatch_sockets(unit);
-        let Some(entry) = self.units.get(&unit) else { return };
+        let Some(entry) = self.units.get(&unit) else {
+            return;
+        };
         for socket in entry.sockets.clone() {
             let number = self.poll.number();
             match self.poll.watch(&*socket, Token::Listen(number)) {
@@ -215,18 +289,29 @@ impl Manager {
 
     /// A watched socket has something.
     pub(crate) fn on_traffic(&mut self, number: u32) {
-        let Some((unit, _)) = self.listening.get(&number) else { return };
+        let Some((unit, _)) = self.listening.get(&number) else {
+            return;
+        };
         let unit = *unit;
         self.unwatch_sockets(unit);
-        let Some(incarnation) = self.engine.snapshot(unit).map(|snapshot| snapshot.incarnation) else { return };
-        self.inputs.push_back(Input::SocketTraffic { unit, incarnation });
+        let Some(incarnation) = self
+            .engine
+            .snapshot(unit)
+            .map(|snapshot| snapshot.incarnation)
+        else {
+            return;
+        };
+        self.inputs
+            .push_back(Input::SocketTraffic { unit, incarnation });
     }
 
     /// Throws away what waits at the sockets.
     pub(crate) fn flush_sockets(&mut self, unit: UnitId) {
         /// Connections or messages thrown away at once; a flood must not stop the loop.
         const FLUSHED_MAX: usize = 4096;
-        let Some(entry) = self.units.get(&unit) else { return };
+        let Some(entry) = self.units.get(&unit) else {
+            return;
+        };
         for socket in &entry.sockets {
             for _ in 0..FLUSHED_MAX {
                 if !flush_one(socket) {
@@ -240,7 +325,10 @@ impl Manager {
     pub(crate) fn adopt_sockets(&mut self, held: Vec<(String, OwnedFd)>) {
         let mut by_unit: BTreeMap<String, BTreeMap<usize, OwnedFd>> = BTreeMap::new();
         for (name, socket) in held {
-            match name.rsplit_once('|').and_then(|(unit, index)| Some((unit.to_owned(), index.parse().ok()?))) {
+            match name
+                .rsplit_once('|')
+                .and_then(|(unit, index)| Some((unit.to_owned(), index.parse().ok()?)))
+            {
                 Some((unit, index)) => drop(by_unit.entry(unit).or_default().insert(index, socket)),
                 None => self.link.drop_held(Class::Listen, &name),
             }
@@ -249,7 +337,9 @@ impl Manager {
             let known = self.engine.id(&unit).and_then(|id| self.units.get_mut(&id));
             let wanted = known.as_ref().map_or(0, |entry| listens(&entry.unit));
             match known {
-                Some(entry) if wanted == sockets.len() => entry.sockets = sockets.into_values().map(Rc::new).collect(),
+                Some(entry) if wanted == sockets.len() => {
+                    entry.sockets = sockets.into_values().map(Rc::new).collect()
+                }
                 _ => {
                     for index in sockets.into_keys() {
                         self.link.drop_held(Class::Listen, &held_name(&unit, index));
@@ -263,8 +353,16 @@ impl Manager {
 /// How many sockets a unit has.
 fn listens(unit: &model::Unit) -> usize {
     use model::key;
-    let addresses = [&key::LISTEN_STREAM, &key::LISTEN_DATAGRAM, &key::LISTEN_SEQUENTIAL_PACKET];
-    let count = addresses.iter().filter_map(|one| unit.get(one)).map(|list| list.len()).sum::<usize>();
+    let addresses = [
+        &key::LISTEN_STREAM,
+        &key::LISTEN_DATAGRAM,
+        &key::LISTEN_SEQUENTIAL_PACKET,
+    ];
+    let count = addresses
+        .iter()
+        .filter_map(|one| unit.get(one))
+        .map(|list| list.len())
+        .sum::<usize>();
     count + unit.get(&key::LISTEN_FIFO).map_or(0, |paths| paths.len())
 }
 
@@ -272,12 +370,19 @@ impl Opening {
     /// Takes everything that the executor has sent.
     fn drain(&mut self) {
         let (mut buffer, mut descriptors) = ([0; RECORD_BYTES], Descriptors::default());
-        while let Ok(received) = receive(&*self.report, &mut buffer, &mut descriptors, ReceiveOptions::default()) {
+        while let Ok(received) = receive(
+            &*self.report,
+            &mut buffer,
+            &mut descriptors,
+            ReceiveOptions::default(),
+        ) {
             if received.bytes == 0 {
                 return;
             }
             match Report::decode(buffer.get(..received.bytes).unwrap_or_default()) {
-                Some(Report::Socket { index }) => self.sockets.extend(descriptors.take().map(|socket| (index, socket))),
+                Some(Report::Socket { index }) => self
+                    .sockets
+                    .extend(descriptors.take().map(|socket| (index, socket))),
                 Some(Report::Failure(failure)) => self.failure = Some(failure),
                 Some(Report::Payload) | None => {}
             }
@@ -287,11 +392,18 @@ impl Opening {
 
 /// Throws one connection or message away; false if there is none.
 fn flush_one(socket: &OwnedFd) -> bool {
-    let Ok(kind) = rustix::net::sockopt::socket_type(socket) else { return false };
+    let Ok(kind) = rustix::net::sockopt::socket_type(socket) else {
+        return false;
+    };
     if kind == SocketType::DGRAM {
         let mut byte = [0; 1];
-        return receive(socket, &mut byte, &mut Descriptors::default(), ReceiveOptions::default()).is_ok();
+        return receive(
+            socket,
+            &mut byte,
+            &mut Descriptors::default(),
+            ReceiveOptions::default(),
+        )
+        .is_ok();
     }
     rustix::net::accept_with(socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK).is_ok()
 }
-

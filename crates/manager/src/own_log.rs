@@ -23,7 +23,11 @@ impl OwnLog {
             Some(unit) => format!("<5>\x1fUNIT={unit}\x1f{text}\n"),
             None => format!("<5>{text}\n"),
         };
-        match rustix::net::send(stream, line.as_bytes(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+        match rustix::net::send(
+            stream,
+            line.as_bytes(),
+            SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
+        ) {
             Ok(_) | Err(_) => {}
         }
     }
@@ -32,9 +36,20 @@ impl OwnLog {
 impl Manager {
     /// Makes the stream. One of the manager before us ends by itself.
     pub(crate) fn open_own_log(&mut self) {
-        let Ok((ours, theirs)) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None) else { return };
+        let Ok((ours, theirs)) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::STREAM,
+            SocketFlags::CLOEXEC,
+            None,
+        ) else {
+            return;
+        };
         let pid = std::process::id();
-        self.link.hold(Class::Log, &format!("coracled|{pid}||fields=yes|pid={pid}"), Rc::new(theirs));
+        self.link.hold(
+            Class::Log,
+            &format!("coracled|{pid}||fields=yes|pid={pid}"),
+            Rc::new(theirs),
+        );
         self.own_log.stream = Some(ours);
     }
 

@@ -2,7 +2,8 @@
 
 /// Does a name match a pattern?
 pub(crate) fn matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
+    let (pattern, name): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), name.chars().collect());
     let (mut p, mut n) = (0, 0);
     // Where to go on when what follows the last star does not fit: no recursion, so no pattern is slow.
     let mut retry: Option<(usize, usize)> = None;

@@ -68,35 +68,65 @@ pub(crate) fn job_mode(name: &str) -> Result<JobMode, Failure> {
 
 impl Manager {
     /// Queues a job for each name of a request.
-    pub(crate) fn queue_jobs(&mut self, client: u32, kind: JobKind, input: JobRequest) -> Result<(), Failure> {
+    pub(crate) fn queue_jobs(
+        &mut self,
+        client: u32,
+        kind: JobKind,
+        input: JobRequest,
+    ) -> Result<(), Failure> {
         self.queue_each(client, |_, _| kind, input)
     }
 
     /// Reloads what can be reloaded, restarts the rest.
-    pub(crate) fn reload_or_restart(&mut self, client: u32, input: JobRequest) -> Result<(), Failure> {
+    pub(crate) fn reload_or_restart(
+        &mut self,
+        client: u32,
+        input: JobRequest,
+    ) -> Result<(), Failure> {
         self.queue_each(client, Self::reload_or_restart_kind, input)
     }
 
     fn reload_or_restart_kind(&self, unit: UnitId) -> JobKind {
-        let can = self.engine.config(unit).is_some_and(|config| match &config.kind {
-            engine::Kind::Service(service) => {
-                !service.reload.0.is_empty() || service.service_type == engine::ServiceType::NotifyReload
-            }
-            _ => false,
-        });
-        if can { JobKind::ReloadOrStart } else { JobKind::Restart }
+        let can = self
+            .engine
+            .config(unit)
+            .is_some_and(|config| match &config.kind {
+                engine::Kind::Service(service) => {
+                    !service.reload.0.is_empty()
+                        || service.service_type == engine::ServiceType::NotifyReload
+                }
+                _ => false,
+            });
+        if can {
+            JobKind::ReloadOrStart
+        } else {
+            JobKind::Restart
+        }
     }
 
-    fn queue_each(&mut self, client: u32, kind: impl Fn(&Self, UnitId) -> JobKind, input: JobRequest) -> Result<(), Failure> {
+    fn queue_each(
+        &mut self,
+        client: u32,
+        kind: impl Fn(&Self, UnitId) -> JobKind,
+        input: JobRequest,
+    ) -> Result<(), Failure> {
         let mode = job_mode(&input.mode)?;
         self.must_run()?;
         if input.names.is_empty() || input.names.len() > NAMES_MAX {
-            return Err(Failure::InvalidParameter { parameter: "names".into() });
+            return Err(Failure::InvalidParameter {
+                parameter: "names".into(),
+            });
         }
-        let manner = Manner { wait: input.wait, no_block: input.no_block, ..Manner::default() };
+        let manner = Manner {
+            wait: input.wait,
+            no_block: input.no_block,
+            ..Manner::default()
+        };
         let mut pending = Pending::new(client, manner);
         for name in &input.names {
-            let found = self.unit_for_job(name, input.allow_unenforced, |manager, unit| kind(manager, unit));
+            let found = self.unit_for_job(name, input.allow_unenforced, |manager, unit| {
+                kind(manager, unit)
+            });
             match found {
                 Ok((unit, kind)) => pending.parts.push(self.ask(unit, kind, mode)),
                 Err(failure) => pending.parts.push(Part::refused(name, failure)),
@@ -132,7 +162,12 @@ impl Manager {
     /// A job that no client waits for.
     pub(crate) fn queue_own(&mut self, unit: UnitId, kind: JobKind, mode: JobMode) {
         self.next_request += 1;
-        self.inputs.push_back(Input::Job { request: self.next_request, unit, kind, mode });
+        self.inputs.push_back(Input::Job {
+            request: self.next_request,
+            unit,
+            kind,
+            mode,
+        });
     }
 
     fn ask(&mut self, unit: UnitId, kind: JobKind, mode: JobMode) -> Part {
@@ -140,20 +175,40 @@ impl Manager {
             entry.failure = None;
         }
         self.queue_own(unit, kind, mode);
-        let name = self.units.get(&unit).map(|entry| entry.name.to_string()).unwrap_or_default();
-        let outcome = JobOutcome { unit: name, ..JobOutcome::default() };
-        Part { unit: Some(unit), request: self.next_request, at: At::Asked, outcome }
+        let name = self
+            .units
+            .get(&unit)
+            .map(|entry| entry.name.to_string())
+            .unwrap_or_default();
+        let outcome = JobOutcome {
+            unit: name,
+            ..JobOutcome::default()
+        };
+        Part {
+            unit: Some(unit),
+            request: self.next_request,
+            at: At::Asked,
+            outcome,
+        }
     }
 
     fn part(&mut self, matches: impl Fn(&Part) -> bool) -> Option<(&mut Part, bool, bool)> {
         self.pending.iter_mut().find_map(|pending| {
             let (wait, no_block) = (pending.wait, pending.no_block);
-            pending.parts.iter_mut().find(|part| matches(part)).map(|part| (part, wait, no_block))
+            pending
+                .parts
+                .iter_mut()
+                .find(|part| matches(part))
+                .map(|part| (part, wait, no_block))
         })
     }
 
     pub(crate) fn on_job_queued(&mut self, request: u64, job: Option<JobId>) {
-        let Some((part, _, no_block)) = self.part(|part| part.request == request && part.at == At::Asked) else { return };
+        let Some((part, _, no_block)) =
+            self.part(|part| part.request == request && part.at == At::Asked)
+        else {
+            return;
+        };
         part.outcome.job = job.map(|job| u64::from(job.0));
         match job {
             Some(_) if no_block => part.over("queued"),
@@ -163,26 +218,46 @@ impl Manager {
     }
 
     pub(crate) fn on_job_refused(&mut self, request: u64, why: &Refusal) {
-        let Some((part, ..)) = self.part(|part| part.request == request && part.at == At::Asked) else { return };
+        let Some((part, ..)) = self.part(|part| part.request == request && part.at == At::Asked)
+        else {
+            return;
+        };
         let (unit, message) = (part.outcome.unit.clone(), why.to_string());
         part.outcome.failure = Some(match why {
             Refusal::NotFound(unit) => Failure::NoSuchUnit { unit: unit.clone() },
             Refusal::Masked(unit) => Failure::Masked { unit: unit.clone() },
-            Refusal::BadSetting(unit) | Refusal::LoadError(unit) => Failure::BadUnit { unit: unit.clone(), message },
-            Refusal::Unsupported(..) | Refusal::NotReloadable(_) | Refusal::NoIsolate(_) => Failure::NotSupported { unit, message },
+            Refusal::BadSetting(unit) | Refusal::LoadError(unit) => Failure::BadUnit {
+                unit: unit.clone(),
+                message,
+            },
+            Refusal::Unsupported(..) | Refusal::NotReloadable(_) | Refusal::NoIsolate(_) => {
+                Failure::NotSupported { unit, message }
+            }
             _ => Failure::TransactionRefused { unit, message },
         });
         part.over("refused");
     }
 
-    pub(crate) fn on_job_done(&mut self, job: JobId, unit: UnitId, result: JobResult, cause: &engine::Chain) {
+    pub(crate) fn on_job_done(
+        &mut self,
+        job: JobId,
+        unit: UnitId,
+        result: JobResult,
+        cause: &engine::Chain,
+    ) {
         let words = job_result(result);
         self.publish_job(unit, job, words, cause);
         let failure = (result != JobResult::Done).then(|| self.job_failure(unit, result));
-        while let Some((part, wait, _)) = self.part(|part| part.unit == Some(unit) && part.at == At::Queued(job)) {
+        while let Some((part, wait, _)) =
+            self.part(|part| part.unit == Some(unit) && part.at == At::Queued(job))
+        {
             part.outcome.result = words.into();
             part.outcome.failure.clone_from(&failure);
-            part.at = if wait && failure.is_none() { At::Running } else { At::Over };
+            part.at = if wait && failure.is_none() {
+                At::Running
+            } else {
+                At::Over
+            };
         }
     }
 
@@ -192,9 +267,15 @@ impl Manager {
         if let Some(failure) = entry.and_then(|entry| entry.failure.as_deref()) {
             return failure.clone();
         }
-        let name = entry.map(|entry| entry.name.to_string()).unwrap_or_default();
+        let name = entry
+            .map(|entry| entry.name.to_string())
+            .unwrap_or_default();
         let message = self.result_sentence(unit, result);
-        Failure::JobFailed { unit: name, result: job_result(result).into(), message }
+        Failure::JobFailed {
+            unit: name,
+            result: job_result(result).into(),
+            message,
+        }
     }
 
     fn result_sentence(&self, unit: UnitId, result: JobResult) -> String {
@@ -202,7 +283,9 @@ impl Manager {
             JobResult::Canceled => "another job took its place".into(),
             JobResult::Timeout => "it took too long".into(),
             JobResult::Dependency => "a unit that it needs did not start".into(),
-            JobResult::Skipped | JobResult::Invalid => "it does not apply to the unit's state".into(),
+            JobResult::Skipped | JobResult::Invalid => {
+                "it does not apply to the unit's state".into()
+            }
             JobResult::Assert => "an assertion does not hold".into(),
             JobResult::Unsupported => "it is not supported here".into(),
             JobResult::Collected => "the unit was forgotten".into(),
@@ -222,7 +305,9 @@ impl Manager {
     pub(crate) fn exit_of(&self, unit: UnitId) -> Option<wire::ExitStatus> {
         let snapshot = self.engine.snapshot(unit)?;
         let result = match &snapshot.state {
-            engine::State::Failed { result, .. } | engine::State::AutoRestart { result, .. } => *result,
+            engine::State::Failed { result, .. } | engine::State::AutoRestart { result, .. } => {
+                *result
+            }
             engine::State::Service(run) => run.result,
             _ => snapshot.last_result,
         };
@@ -237,7 +322,11 @@ impl Manager {
             return None;
         }
         let mut exit = exit_message(status.unwrap_or(engine::ExitStatus::Unknown), result.name());
-        if let Some(last) = self.units.get(&unit).and_then(|entry| entry.last.as_deref()) {
+        if let Some(last) = self
+            .units
+            .get(&unit)
+            .and_then(|entry| entry.last.as_deref())
+        {
             exit.pid = last.main_pid;
             (exit.started_realtime_us, exit.ended_realtime_us) = (last.started_us, last.ended_us);
             exit.cpu_ns = last.cpu_ns;
@@ -251,8 +340,9 @@ impl Manager {
         for call in &mut pending {
             self.look_for_ends(call);
         }
-        let (over, waiting): (Vec<_>, Vec<_>) =
-            pending.into_iter().partition(|call| call.parts.iter().all(|part| part.at == At::Over));
+        let (over, waiting): (Vec<_>, Vec<_>) = pending
+            .into_iter()
+            .partition(|call| call.parts.iter().all(|part| part.at == At::Over));
         self.pending = waiting;
         let mut answered = Vec::new();
         for call in over {
@@ -263,18 +353,22 @@ impl Manager {
             self.serve_waiting(*client);
         }
         let connections = &self.connections;
-        self.pending.retain(|call| connections.contains_key(&call.client));
+        self.pending
+            .retain(|call| connections.contains_key(&call.client));
         !answered.is_empty()
     }
 
     fn look_for_ends(&mut self, call: &mut Pending) {
         for part in &mut call.parts {
-            let (At::Running, Some(unit)) = (part.at, part.unit) else { continue };
+            let (At::Running, Some(unit)) = (part.at, part.unit) else {
+                continue;
+            };
             if std::mem::take(&mut call.announces) {
                 self.announce(call.client, unit, &part.outcome);
             }
             let state = self.engine.state(unit);
-            if state.is_none_or(|state| state.active().is_down()) && self.engine.job(unit).is_none() {
+            if state.is_none_or(|state| state.active().is_down()) && self.engine.job(unit).is_none()
+            {
                 part.at = At::Over;
             }
         }
@@ -304,7 +398,9 @@ impl Manager {
         if !call.single {
             return self.answer(call.client, &JobReply { outcomes });
         }
-        let Some(outcome) = outcomes.pop() else { return };
+        let Some(outcome) = outcomes.pop() else {
+            return;
+        };
         match outcome.failure {
             Some(failure) if outcome.exit.is_none() => {
                 if let Some(connection) = self.connections.get_mut(&call.client) {
@@ -317,7 +413,9 @@ impl Manager {
 
     /// What is known of the run that the job made.
     fn complete(&self, unit: UnitId, outcome: &mut JobOutcome) {
-        let Some(entry) = self.units.get(&unit) else { return };
+        let Some(entry) = self.units.get(&unit) else {
+            return;
+        };
         outcome.invocation_id = match (entry.current_run(), &entry.last) {
             (Some(run), _) => Some(run.invocation_text()),
             (None, Some(last)) => Some(last.invocation.clone()).filter(|text| !text.is_empty()),
@@ -328,20 +426,45 @@ impl Manager {
 }
 
 fn success() -> wire::ExitStatus {
-    exit_message(engine::ExitStatus::Exited(0), engine::UnitResult::Success.name())
+    exit_message(
+        engine::ExitStatus::Exited(0),
+        engine::UnitResult::Success.name(),
+    )
 }
 
 impl Pending {
     fn new(client: u32, manner: Manner) -> Self {
-        let Manner { wait, no_block, single, announces } = manner;
-        Self { client, parts: Vec::new(), wait, no_block, single, announces }
+        let Manner {
+            wait,
+            no_block,
+            single,
+            announces,
+        } = manner;
+        Self {
+            client,
+            parts: Vec::new(),
+            wait,
+            no_block,
+            single,
+            announces,
+        }
     }
 }
 
 impl Part {
     fn refused(name: &str, failure: Failure) -> Self {
-        let outcome = JobOutcome { unit: name.into(), failure: Some(failure), result: "refused".into(), ..JobOutcome::default() };
-        Self { unit: None, request: 0, at: At::Over, outcome }
+        let outcome = JobOutcome {
+            unit: name.into(),
+            failure: Some(failure),
+            result: "refused".into(),
+            ..JobOutcome::default()
+        };
+        Self {
+            unit: None,
+            request: 0,
+            at: At::Over,
+            outcome,
+        }
     }
 
     fn over(&mut self, result: &str) {

@@ -20,11 +20,17 @@ pub(crate) struct Prepared {
 impl Manager {
     /// The plan of a unit's processes.
     pub(crate) fn prepared(&mut self, unit: UnitId) -> Result<Rc<Prepared>, Failure> {
-        let Some(entry) = self.units.get(&unit) else { return Err(Failure::NoSuchUnit { unit: String::new() }) };
+        let Some(entry) = self.units.get(&unit) else {
+            return Err(Failure::NoSuchUnit {
+                unit: String::new(),
+            });
+        };
         if let Some(prepared) = &entry.prepared {
             return Ok(Rc::clone(prepared));
         }
-        let plan = self.make_plan(entry).map_err(|refusal| refused(entry, &refusal))?;
+        let plan = self
+            .make_plan(entry)
+            .map_err(|refusal| refused(entry, &refusal))?;
         let prepared = Rc::new(Prepared { plan });
         if let Some(entry) = self.units.get_mut(&unit) {
             entry.prepared = Some(Rc::clone(&prepared));
@@ -34,12 +40,16 @@ impl Manager {
 
     /// Plans a unit's processes afresh.
     pub(crate) fn make_plan(&self, entry: &Entry) -> Result<SpawnPlan, Refusal> {
-        self.in_situation(entry, |situation| plan::plan(&entry.unit, &self.facts, situation))
+        self.in_situation(entry, |situation| {
+            plan::plan(&entry.unit, &self.facts, situation)
+        })
     }
 
     /// Plans the making of a socket unit's sockets.
     pub(crate) fn make_socket_plan(&self, entry: &Entry) -> Result<SpawnPlan, Refusal> {
-        self.in_situation(entry, |situation| plan::plan_sockets(&entry.unit, &self.facts, situation))
+        self.in_situation(entry, |situation| {
+            plan::plan_sockets(&entry.unit, &self.facts, situation)
+        })
     }
 
     fn in_situation<T>(&self, entry: &Entry, use_it: impl FnOnce(&Situation<'_>) -> T) -> T {
@@ -56,12 +66,22 @@ impl Manager {
     }
 
     pub(crate) fn position(&self) -> Position {
-        if self.keeper.init { Position::Init } else { Position::Beside }
+        if self.keeper.init {
+            Position::Init
+        } else {
+            Position::Beside
+        }
     }
 
     /// Refuses a start of a unit whose sandbox this version can't make, unless that was allowed.
-    pub(crate) fn check_startable(&mut self, unit: UnitId, allow_unenforced: bool) -> Result<(), Failure> {
-        let Some(entry) = self.units.get_mut(&unit) else { return Ok(()) };
+    pub(crate) fn check_startable(
+        &mut self,
+        unit: UnitId,
+        allow_unenforced: bool,
+    ) -> Result<(), Failure> {
+        let Some(entry) = self.units.get_mut(&unit) else {
+            return Ok(());
+        };
         if allow_unenforced && !entry.allow_unenforced {
             entry.allow_unenforced = true;
             self.dirty.insert(unit);
@@ -69,40 +89,77 @@ impl Manager {
         if entry.allow_unenforced {
             return Ok(());
         }
-        let directives: Vec<String> = unenforced(&entry.unit).into_iter().map(|one| one.directive).collect();
-        if directives.is_empty() { Ok(()) } else { Err(Failure::Unenforced { unit: entry.name.to_string(), directives }) }
+        let directives: Vec<String> = unenforced(&entry.unit)
+            .into_iter()
+            .map(|one| one.directive)
+            .collect();
+        if directives.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::Unenforced {
+                unit: entry.name.to_string(),
+                directives,
+            })
+        }
     }
 
     /// What a failed step of an executor means: the directive that asked for it, the step, the kernel's word.
     pub(crate) fn explain_failure(&self, unit: UnitId, failure: plan::report::Failure) -> Failure {
-        let unit = self.units.get(&unit).map(|entry| entry.name.to_string()).unwrap_or_default();
+        let unit = self
+            .units
+            .get(&unit)
+            .map(|entry| entry.name.to_string())
+            .unwrap_or_default();
         let directive = match failure.directive {
             plan::NO_DIRECTIVE => "ExecStart".to_owned(),
-            number => Directive::from_index(usize::from(number)).map_or_else(String::new, |directive| directive.name().to_owned()),
+            number => Directive::from_index(usize::from(number))
+                .map_or_else(String::new, |directive| directive.name().to_owned()),
         };
         let why = std::io::Error::from_raw_os_error(failure.errno);
-        let message = format!("can't be applied: step {} ({}) failed: {why}", failure.position + 1, failure.step_name());
-        Failure::Refused { unit, directive, message }
+        let message = format!(
+            "can't be applied: step {} ({}) failed: {why}",
+            failure.position + 1,
+            failure.step_name()
+        );
+        Failure::Refused {
+            unit,
+            directive,
+            message,
+        }
     }
 
     /// Restrictions that hold less than the unit asks, at this host, at its last plan.
     pub(crate) fn reductions_of(&self, entry: &Entry) -> Vec<Reduction> {
-        let planned = entry.prepared.iter().flat_map(|prepared| prepared.plan.reductions());
-        planned.map(reduction).chain(self.resource_reductions(entry)).collect()
+        let planned = entry
+            .prepared
+            .iter()
+            .flat_map(|prepared| prepared.plan.reductions());
+        planned
+            .map(reduction)
+            .chain(self.resource_reductions(entry))
+            .collect()
     }
 
     /// Resource settings that no controller applies here.
     fn resource_reductions(&self, entry: &Entry) -> Vec<Reduction> {
         let settings = entry.unit.iter().map(|(directive, _)| directive);
         let limits = settings.filter(|directive| directive.room() == model::Room::Cgroup);
-        limits.filter_map(|directive| self.missing_controller(directive)).collect()
+        limits
+            .filter_map(|directive| self.missing_controller(directive))
+            .collect()
     }
 
     fn missing_controller(&self, directive: Directive) -> Option<Reduction> {
         let controller = crate::resources::controller_of(directive.name())?;
-        let there = self.cgroups.as_ref().is_some_and(|cgroups| cgroups.has_controller(controller));
+        let there = self
+            .cgroups
+            .as_ref()
+            .is_some_and(|cgroups| cgroups.has_controller(controller));
         let reason = format!("the {controller} controller of control groups is not available here");
-        (!there).then(|| Reduction { directive: directive.name().into(), reason })
+        (!there).then(|| Reduction {
+            directive: directive.name().into(),
+            reason,
+        })
     }
 }
 
@@ -121,17 +178,23 @@ pub(crate) fn refused(entry: &Entry, refusal: &Refusal) -> Failure {
 }
 
 pub(crate) fn reduction(one: &plan::Reduction) -> Reduction {
-    Reduction { directive: one.directive.name().into(), reason: one.reason.clone() }
+    Reduction {
+        directive: one.directive.name().into(),
+        reason: one.reason.clone(),
+    }
 }
 
 /// The sandboxing directives of a unit that this version reads but does not enforce.
 pub(crate) fn unenforced(unit: &Unit) -> Vec<Reduction> {
-    let rows = unit.iter().map(|(directive, _)| (directive, settings::row(directive)));
+    let rows = unit
+        .iter()
+        .map(|(directive, _)| (directive, settings::row(directive)));
     rows.filter(|(_, row)| row.is_sandboxing())
         .filter_map(|(directive, row)| match row.status {
-            Status::ParsedOnly(reason) | Status::Rejected(reason) => {
-                Some(Reduction { directive: directive.name().into(), reason: reason.into() })
-            }
+            Status::ParsedOnly(reason) | Status::Rejected(reason) => Some(Reduction {
+                directive: directive.name().into(),
+                reason: reason.into(),
+            }),
             Status::Works => None,
         })
         .collect()

@@ -78,7 +78,11 @@ pub(crate) struct Poll {
 
 impl Poll {
     pub(crate) fn new() -> Result<Self, Errno> {
-        Ok(Self { epoll: epoll::create(CreateFlags::CLOEXEC)?, events: Vec::with_capacity(EVENTS_MAX), next_number: 0 })
+        Ok(Self {
+            epoll: epoll::create(CreateFlags::CLOEXEC)?,
+            events: Vec::with_capacity(EVENTS_MAX),
+            next_number: 0,
+        })
     }
 
     /// A number that no other token of this process has.
@@ -89,11 +93,22 @@ impl Poll {
 
     /// Reports when there is something to read.
     pub(crate) fn watch(&self, source: impl AsFd, token: Token) -> Result<(), Errno> {
-        epoll::add(&self.epoll, source, EventData::new_u64(token.pack()), EventFlags::IN | EventFlags::RDHUP)
+        epoll::add(
+            &self.epoll,
+            source,
+            EventData::new_u64(token.pack()),
+            EventFlags::IN | EventFlags::RDHUP,
+        )
     }
 
     /// Reports when there is something to read, and, if `writable`, when there is room to write.
-    pub(crate) fn rewatch(&self, source: impl AsFd, token: Token, readable: bool, writable: bool) -> Result<(), Errno> {
+    pub(crate) fn rewatch(
+        &self,
+        source: impl AsFd,
+        token: Token,
+        readable: bool,
+        writable: bool,
+    ) -> Result<(), Errno> {
         let mut flags = EventFlags::RDHUP;
         flags.set(EventFlags::IN, readable);
         flags.set(EventFlags::OUT, writable);
@@ -114,7 +129,11 @@ impl Poll {
             tv_nsec: i64::try_from(us % 1_000_000 * 1_000).unwrap_or_default(),
         });
         self.events.clear();
-        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.events), timeout.as_ref()) {
+        match epoll::wait(
+            &self.epoll,
+            rustix::buffer::spare_capacity(&mut self.events),
+            timeout.as_ref(),
+        ) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }
@@ -127,7 +146,8 @@ fn ready(event: &Event) -> Option<Ready> {
     let (data, flags) = (event.data, event.flags);
     Some(Ready {
         token: Token::unpack(data.u64())?,
-        readable: flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::RDHUP | EventFlags::ERR),
+        readable: flags
+            .intersects(EventFlags::IN | EventFlags::HUP | EventFlags::RDHUP | EventFlags::ERR),
         writable: flags.contains(EventFlags::OUT),
         closed: flags.intersects(EventFlags::HUP | EventFlags::ERR),
     })

@@ -48,7 +48,10 @@ pub(crate) struct Records {
 impl Records {
     pub(crate) fn open(directory: PathBuf) -> io::Result<Self> {
         std::fs::create_dir_all(&directory)?;
-        Ok(Self { directory, buffer: Vec::new() })
+        Ok(Self {
+            directory,
+            buffer: Vec::new(),
+        })
     }
 
     /// Writes a record beside the old one and renames it. The directory is in memory, so nothing is synced.
@@ -74,7 +77,10 @@ impl Records {
         let (mut records, mut broken) = (Vec::new(), Vec::new());
         for entry in std::fs::read_dir(&self.directory)? {
             let path = entry?.path();
-            if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) {
+            if path
+                .file_name()
+                .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+            {
                 continue;
             }
             match read(&path) {
@@ -106,5 +112,8 @@ fn short(unit: &str) -> String {
         return format!("{unit}.json");
     }
     let head: String = unit.chars().take(200).collect();
-    format!("{head}~{:016x}.json", crate::directories::hash(unit.as_bytes()))
+    format!(
+        "{head}~{:016x}.json",
+        crate::directories::hash(unit.as_bytes())
+    )
 }

@@ -9,9 +9,12 @@ use std::path::PathBuf;
 impl Manager {
     /// This run and every earlier one is over.
     pub(crate) fn release(&mut self, unit: UnitId, incarnation: Incarnation) {
-        let Some(entry) = self.units.get_mut(&unit) else { return };
-        let (over, kept): (Vec<Run>, Vec<Run>) =
-            std::mem::take(&mut entry.runs).into_iter().partition(|run| run.incarnation <= incarnation.0);
+        let Some(entry) = self.units.get_mut(&unit) else {
+            return;
+        };
+        let (over, kept): (Vec<Run>, Vec<Run>) = std::mem::take(&mut entry.runs)
+            .into_iter()
+            .partition(|run| run.incarnation <= incarnation.0);
         entry.runs = kept;
         for run in over {
             self.end_run(unit, run);
@@ -33,11 +36,14 @@ impl Manager {
             self.cgroup_watches.remove(&watch);
             cgroups.unwatch(watch);
         }
-        let Some(entry) = self.units.get(&unit) else { return };
+        let Some(entry) = self.units.get(&unit) else {
+            return;
+        };
         for path in crate::leftovers::paths(entry, &run) {
             remove(&path);
         }
-        self.to_remove.push((entry.name.to_string(), run.incarnation));
+        self.to_remove
+            .push((entry.name.to_string(), run.incarnation));
         self.let_image_go(unit);
         if let Some(user) = &run.user {
             self.give_user_back(unit, user);
@@ -50,9 +56,15 @@ impl Manager {
             (Some(cgroups), Some(path)) => cgroups.cpu_ns(path),
             _ => None,
         };
-        let Some(entry) = self.units.get_mut(&unit) else { return };
+        let Some(entry) = self.units.get_mut(&unit) else {
+            return;
+        };
         let commands = commands_of(&entry.unit, run);
-        let main = run.processes.iter().rev().find(|process| process.role == Role::Main);
+        let main = run
+            .processes
+            .iter()
+            .rev()
+            .find(|process| process.role == Role::Main);
         let said = entry.last.take().unwrap_or_default();
         entry.last = Some(Box::new(Last {
             invocation: run.invocation_text(),

@@ -2,8 +2,27 @@
 
 /// Settings by the controller of version 2 that applies them.
 const CONTROLLERS: &[(&str, &[&str])] = &[
-    ("cpu", &["CPUWeight", "StartupCPUWeight", "CPUQuota", "CPUQuotaPeriodSec", "CPUShares", "StartupCPUShares"]),
-    ("cpuset", &["AllowedCPUs", "StartupAllowedCPUs", "AllowedMemoryNodes", "StartupAllowedMemoryNodes", "CPUSetPartition"]),
+    (
+        "cpu",
+        &[
+            "CPUWeight",
+            "StartupCPUWeight",
+            "CPUQuota",
+            "CPUQuotaPeriodSec",
+            "CPUShares",
+            "StartupCPUShares",
+        ],
+    ),
+    (
+        "cpuset",
+        &[
+            "AllowedCPUs",
+            "StartupAllowedCPUs",
+            "AllowedMemoryNodes",
+            "StartupAllowedMemoryNodes",
+            "CPUSetPartition",
+        ],
+    ),
     (
         "io",
         &[
@@ -42,5 +61,8 @@ const CONTROLLERS: &[(&str, &[&str])] = &[
 
 /// The controller that a setting needs; none for what is no limit of a controller's.
 pub(crate) fn controller_of(directive: &str) -> Option<&'static str> {
-    CONTROLLERS.iter().find(|(_, names)| names.contains(&directive)).map(|(controller, _)| *controller)
+    CONTROLLERS
+        .iter()
+        .find(|(_, names)| names.contains(&directive))
+        .map(|(controller, _)| *controller)
 }

@@ -87,12 +87,16 @@ pub(crate) struct ProcessRecord {
 impl Run {
     /// The process with this serial.
     pub(crate) fn process(&mut self, serial: u32) -> Option<&mut RunProcess> {
-        self.processes.iter_mut().find(|process| process.serial == serial)
+        self.processes
+            .iter_mut()
+            .find(|process| process.serial == serial)
     }
 
     /// Does any process live that the keeper told us of?
     pub(crate) fn has_live_process(&self) -> bool {
-        self.processes.iter().any(|process| process.pid.is_some() && process.ended.is_none())
+        self.processes
+            .iter()
+            .any(|process| process.pid.is_some() && process.ended.is_none())
     }
 
     pub(crate) fn invocation_text(&self) -> String {
@@ -116,7 +120,11 @@ impl Run {
             invocation: unhex(&record.invocation),
             user: record.user,
             cgroup: record.cgroup,
-            processes: record.processes.into_iter().map(RunProcess::restore).collect(),
+            processes: record
+                .processes
+                .into_iter()
+                .map(RunProcess::restore)
+                .collect(),
             ..Self::default()
         }
     }
@@ -127,7 +135,17 @@ impl RunProcess {
     pub(crate) fn asked(key: ProcessKey, role: Role, index: u16) -> Self {
         let started_us = crate::clock::realtime_us();
         let serial = key.serial;
-        Self { serial, role, index, pid: None, payload: None, pidfd: None, started_us, ended: None, report: None }
+        Self {
+            serial,
+            role,
+            index,
+            pid: None,
+            payload: None,
+            pidfd: None,
+            started_us,
+            ended: None,
+            report: None,
+        }
     }
 
     /// The process that people mean: the service's own, not the stub's.
@@ -168,7 +186,9 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 fn unhex(text: &str) -> [u8; 16] {
-    u128::from_str_radix(text, 16).unwrap_or_default().to_be_bytes()
+    u128::from_str_radix(text, 16)
+        .unwrap_or_default()
+        .to_be_bytes()
 }
 
 /// What an exit of the keeper's is to the engine.
@@ -177,8 +197,14 @@ pub(crate) fn exit_status(exit: keeper::protocol::Exit) -> ExitStatus {
     let signal = |number: i32| engine::Signal(u8::try_from(number).unwrap_or_default());
     match exit {
         Exit::Code(code) => ExitStatus::Exited(u8::try_from(code & 0xff).unwrap_or_default()),
-        Exit::Killed { signal: number, dumped: false } => ExitStatus::Killed(signal(number)),
-        Exit::Killed { signal: number, dumped: true } => ExitStatus::Dumped(signal(number)),
+        Exit::Killed {
+            signal: number,
+            dumped: false,
+        } => ExitStatus::Killed(signal(number)),
+        Exit::Killed {
+            signal: number,
+            dumped: true,
+        } => ExitStatus::Dumped(signal(number)),
         Exit::Unknown => ExitStatus::Unknown,
     }
 }
@@ -191,7 +217,12 @@ pub(crate) fn exit_message(status: ExitStatus, result: &str) -> wire::ExitStatus
         ExitStatus::Dumped(signal) => ("dumped", i32::from(signal.0)),
         ExitStatus::Unknown => ("unknown", 0),
     };
-    wire::ExitStatus { code: code.into(), status: number, result: result.into(), ..wire::ExitStatus::default() }
+    wire::ExitStatus {
+        code: code.into(),
+        status: number,
+        result: result.into(),
+        ..wire::ExitStatus::default()
+    }
 }
 
 /// The name of a step as clients see it.

@@ -8,24 +8,50 @@ use wire::{Failure, ShowReply, ShowRequest, UnitProperties, UnitStatus};
 
 /// Properties that everybody may see.
 const PUBLIC: &[&str] = &[
-    "Id", "Names", "Description", "LoadState", "ActiveState", "SubState", "Result", "MainPID", "UnitFileState", "InvocationID", "NRestarts",
-    "ActiveEnterTimestamp", "InactiveEnterTimestamp", "Triggers", "TriggeredBy", "Version", "KeeperPID", "ManagerPID", "SystemState",
+    "Id",
+    "Names",
+    "Description",
+    "LoadState",
+    "ActiveState",
+    "SubState",
+    "Result",
+    "MainPID",
+    "UnitFileState",
+    "InvocationID",
+    "NRestarts",
+    "ActiveEnterTimestamp",
+    "InactiveEnterTimestamp",
+    "Triggers",
+    "TriggeredBy",
+    "Version",
+    "KeeperPID",
+    "ManagerPID",
+    "SystemState",
 ];
 
 impl Manager {
     pub(crate) fn show(&mut self, input: &ShowRequest, all: bool) -> Result<ShowReply, Failure> {
         let mut units = Vec::new();
         if input.names.is_empty() {
-            units.push(UnitProperties { unit: String::new(), properties: self.own_properties() });
+            units.push(UnitProperties {
+                unit: String::new(),
+                properties: self.own_properties(),
+            });
         } else {
             for id in self.select(&input.names)? {
-                let (Some(status), Some(entry)) = (self.status_of(id), self.units.get(&id)) else { continue };
-                units.push(UnitProperties { unit: status.name.clone(), properties: properties(&status, entry, &self.cgroup_text(&status)) });
+                let (Some(status), Some(entry)) = (self.status_of(id), self.units.get(&id)) else {
+                    continue;
+                };
+                units.push(UnitProperties {
+                    unit: status.name.clone(),
+                    properties: properties(&status, entry, &self.cgroup_text(&status)),
+                });
             }
         }
         for unit in &mut units {
             unit.properties.retain(|name, _| {
-                let asked = input.properties.is_empty() || input.properties.iter().any(|wanted| wanted == name);
+                let asked = input.properties.is_empty()
+                    || input.properties.iter().any(|wanted| wanted == name);
                 asked && (all || PUBLIC.contains(&name.as_str()))
             });
         }
@@ -37,10 +63,28 @@ impl Manager {
     }
 
     fn own_properties(&self) -> BTreeMap<String, String> {
-        let failed = self.units.keys().filter(|id| self.engine.state(**id).is_some_and(|state| matches!(state, engine::State::Failed { .. })));
-        let jobs = self.units.keys().filter(|id| self.engine.job(**id).is_some()).count();
-        let environment: Vec<String> = self.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let path: Vec<String> = self.loader.path().directories().iter().map(|path| path.to_string_lossy().into_owned()).collect();
+        let failed = self.units.keys().filter(|id| {
+            self.engine
+                .state(**id)
+                .is_some_and(|state| matches!(state, engine::State::Failed { .. }))
+        });
+        let jobs = self
+            .units
+            .keys()
+            .filter(|id| self.engine.job(**id).is_some())
+            .count();
+        let environment: Vec<String> = self
+            .environment
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let path: Vec<String> = self
+            .loader
+            .path()
+            .directories()
+            .iter()
+            .map(|path| path.to_string_lossy().into_owned())
+            .collect();
         [
             ("Version", env!("CARGO_PKG_VERSION").to_owned()),
             ("SystemState", self.state_name().to_owned()),
@@ -52,8 +96,17 @@ impl Manager {
             ("NJobs", jobs.to_string()),
             ("Environment", environment.join(" ")),
             ("UnitPath", path.join(" ")),
-            ("ControlGroup", self.cgroups.as_ref().map(crate::cgroup::Cgroups::root).unwrap_or_default()),
-            ("RuntimeDirectory", self.directories.runtime.to_string_lossy().into_owned()),
+            (
+                "ControlGroup",
+                self.cgroups
+                    .as_ref()
+                    .map(crate::cgroup::Cgroups::root)
+                    .unwrap_or_default(),
+            ),
+            (
+                "RuntimeDirectory",
+                self.directories.runtime.to_string_lossy().into_owned(),
+            ),
         ]
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
@@ -64,18 +117,34 @@ impl Manager {
 /// A directive's value as a unit file would say it; several lines are joined by blanks.
 pub(crate) fn printed(unit: &Unit, directive: Directive) -> String {
     let lines = settings::print(unit, directive);
-    let values = lines.iter().map(|line| line.split_once('=').map_or(line.as_str(), |(_, value)| value));
+    let values = lines.iter().map(|line| {
+        line.split_once('=')
+            .map_or(line.as_str(), |(_, value)| value)
+    });
     let text = values.collect::<Vec<_>>().join(" ");
-    if text.is_empty() { settings::row(directive).default_text.to_owned() } else { text }
+    if text.is_empty() {
+        settings::row(directive).default_text.to_owned()
+    } else {
+        text
+    }
 }
 
 fn properties(status: &UnitStatus, entry: &Entry, cgroup: &str) -> BTreeMap<String, String> {
-    let mut found: BTreeMap<String, String> =
-        entry.unit.iter().map(|(directive, _)| (directive.name().to_owned(), printed(&entry.unit, directive))).collect();
+    let mut found: BTreeMap<String, String> = entry
+        .unit
+        .iter()
+        .map(|(directive, _)| (directive.name().to_owned(), printed(&entry.unit, directive)))
+        .collect();
     let mut put = |name: &str, value: String| drop(found.insert(name.into(), value));
     let yes = |value: bool| if value { "yes" } else { "no" }.to_owned();
     put("Id", status.name.clone());
-    put("Names", std::iter::once(status.name.clone()).chain(status.aliases.iter().cloned()).collect::<Vec<_>>().join(" "));
+    put(
+        "Names",
+        std::iter::once(status.name.clone())
+            .chain(status.aliases.iter().cloned())
+            .collect::<Vec<_>>()
+            .join(" "),
+    );
     put("Description", status.description.clone());
     put("LoadState", status.load.clone());
     put("ActiveState", status.active.clone());
@@ -89,12 +158,28 @@ fn properties(status: &UnitStatus, entry: &Entry, cgroup: &str) -> BTreeMap<Stri
     put("ControlGroup", cgroup.to_owned());
     put("Triggers", status.triggers.join(" "));
     put("TriggeredBy", status.triggered_by.join(" "));
-    put("Job", status.job.as_ref().map(|job| job.id.to_string()).unwrap_or_default());
+    put(
+        "Job",
+        status
+            .job
+            .as_ref()
+            .map(|job| job.id.to_string())
+            .unwrap_or_default(),
+    );
     put("StateChangeTimestamp", time(status.since_realtime_us));
-    put("InactiveExitTimestamp", time(status.inactive_exit_realtime_us));
-    put("ActiveEnterTimestamp", time(status.active_enter_realtime_us));
+    put(
+        "InactiveExitTimestamp",
+        time(status.inactive_exit_realtime_us),
+    );
+    put(
+        "ActiveEnterTimestamp",
+        time(status.active_enter_realtime_us),
+    );
     put("ActiveExitTimestamp", time(status.active_exit_realtime_us));
-    put("InactiveEnterTimestamp", time(status.inactive_enter_realtime_us));
+    put(
+        "InactiveEnterTimestamp",
+        time(status.inactive_enter_realtime_us),
+    );
     put("TasksCurrent", number(status.tasks));
     put("MemoryCurrent", number(status.memory_bytes));
     put("CPUUsageNSec", number(status.cpu_ns));
@@ -103,7 +188,9 @@ fn properties(status: &UnitStatus, entry: &Entry, cgroup: &str) -> BTreeMap<Stri
 }
 
 fn service_properties(status: &UnitStatus, found: &mut BTreeMap<String, String>) {
-    let Some(service) = &status.service else { return };
+    let Some(service) = &status.service else {
+        return;
+    };
     let exit = service.exit.clone().unwrap_or_default();
     // waitid(2): CLD_EXITED, CLD_KILLED, CLD_DUMPED.
     let code = match exit.code.as_str() {
@@ -116,19 +203,44 @@ fn service_properties(status: &UnitStatus, found: &mut BTreeMap<String, String>)
     for (name, value) in [
         ("Type", service.kind.clone()),
         ("MainPID", service.main_pid.unwrap_or_default().to_string()),
-        ("ControlPID", service.control_pid.unwrap_or_default().to_string()),
+        (
+            "ControlPID",
+            service.control_pid.unwrap_or_default().to_string(),
+        ),
         ("ExecMainPID", main.to_string()),
         ("ExecMainCode", code.to_string()),
         ("ExecMainStatus", exit.status.to_string()),
         ("ExecMainStartTimestamp", time(exit.started_realtime_us)),
         ("ExecMainExitTimestamp", time(exit.ended_realtime_us)),
-        ("StatusText", service.status_text.clone().unwrap_or_default()),
-        ("StatusErrno", service.status_errno.unwrap_or_default().to_string()),
-        ("InvocationID", service.invocation_id.clone().unwrap_or_default()),
+        (
+            "StatusText",
+            service.status_text.clone().unwrap_or_default(),
+        ),
+        (
+            "StatusErrno",
+            service.status_errno.unwrap_or_default().to_string(),
+        ),
+        (
+            "InvocationID",
+            service.invocation_id.clone().unwrap_or_default(),
+        ),
         ("NRestarts", service.restarts.to_string()),
-        ("NFileDescriptorStore", service.stored_descriptors.to_string()),
-        ("UID", service.uid.map_or_else(|| "[not set]".into(), |uid| uid.to_string())),
-        ("GID", service.gid.map_or_else(|| "[not set]".into(), |gid| gid.to_string())),
+        (
+            "NFileDescriptorStore",
+            service.stored_descriptors.to_string(),
+        ),
+        (
+            "UID",
+            service
+                .uid
+                .map_or_else(|| "[not set]".into(), |uid| uid.to_string()),
+        ),
+        (
+            "GID",
+            service
+                .gid
+                .map_or_else(|| "[not set]".into(), |gid| gid.to_string()),
+        ),
     ] {
         found.insert(name.into(), value);
     }
@@ -136,7 +248,9 @@ fn service_properties(status: &UnitStatus, found: &mut BTreeMap<String, String>)
 
 /// Microseconds since 1970; clients that want words for it have the time zone.
 fn time(moment: Option<u64>) -> String {
-    moment.map(|moment| format!("@{moment}")).unwrap_or_default()
+    moment
+        .map(|moment| format!("@{moment}"))
+        .unwrap_or_default()
 }
 
 fn number(value: Option<u64>) -> String {

@@ -23,7 +23,10 @@ pub(crate) struct Handed {
 
 impl Handed {
     pub(crate) fn push(&mut self, role: plan::Role, name: &str, descriptor: Rc<OwnedFd>) {
-        self.passed.push(Passed { role, name: name.into() });
+        self.passed.push(Passed {
+            role,
+            name: name.into(),
+        });
         self.descriptors.push(descriptor);
     }
 }
@@ -57,39 +60,67 @@ impl Manager {
         self.begin_run(unit, spawn.process.incarnation.0)?;
         let handed = self.hand_over(spawn, &prepared)?;
         let plan = self.bind(spawn, &prepared, &handed)?;
-        self.ask_keeper(spawn, &prepared, plan, handed).map_err(|error| self.internal(unit, "ask for a process", &error))?;
+        self.ask_keeper(spawn, &prepared, plan, handed)
+            .map_err(|error| self.internal(unit, "ask for a process", &error))?;
         Ok(Started::Asked)
     }
 
     /// Makes what a new run has: its number, its user, its notification socket.
     fn begin_run(&mut self, unit: UnitId, incarnation: u64) -> Result<(), Failure> {
-        let Some(entry) = self.units.get_mut(&unit) else { return Ok(()) };
+        let Some(entry) = self.units.get_mut(&unit) else {
+            return Ok(());
+        };
         if entry.run(incarnation).is_some() {
             return Ok(());
         }
         entry.last = None;
         let user = self.resolve_user(unit)?;
         let owner = user.as_ref().map_or((0, 0), |user| (user.uid, user.gid));
-        let notify = self.open_notify(unit, incarnation, owner).map_err(|error| self.internal(unit, "make its notification socket", &error))?;
-        let mut run = Run { incarnation, user, notify, ..Run::default() };
-        if let Err(errno) = rustix::rand::getrandom(&mut run.invocation, rustix::rand::GetRandomFlags::empty()) {
+        let notify = self
+            .open_notify(unit, incarnation, owner)
+            .map_err(|error| self.internal(unit, "make its notification socket", &error))?;
+        let mut run = Run {
+            incarnation,
+            user,
+            notify,
+            ..Run::default()
+        };
+        if let Err(errno) =
+            rustix::rand::getrandom(&mut run.invocation, rustix::rand::GetRandomFlags::empty())
+        {
             return Err(self.internal(unit, "make an invocation id", &errno.into()));
         }
         if let Some(entry) = self.units.get_mut(&unit) {
-            run.cgroup = self.cgroups.as_ref().map(|cgroups| cgroups.path(entry.name.as_str(), incarnation));
+            run.cgroup = self
+                .cgroups
+                .as_ref()
+                .map(|cgroups| cgroups.path(entry.name.as_str(), incarnation));
             entry.runs.push(run);
         }
         Ok(())
     }
 
     /// The bytes of the plan for this start.
-    fn bind(&self, spawn: &Spawn, prepared: &Prepared, handed: &Handed) -> Result<Vec<u8>, Failure> {
+    fn bind(
+        &self,
+        spawn: &Spawn,
+        prepared: &Prepared,
+        handed: &Handed,
+    ) -> Result<Vec<u8>, Failure> {
         let unit = spawn.process.unit;
-        let internal = |what: &str| Failure::Internal { message: format!("{what} of {unit:?} is not there") };
+        let internal = |what: &str| Failure::Internal {
+            message: format!("{what} of {unit:?} is not there"),
+        };
         let entry = self.units.get(&unit).ok_or_else(|| internal("the entry"))?;
-        let run = entry.runs.iter().find(|run| run.incarnation == spawn.process.incarnation.0).ok_or_else(|| internal("the run"))?;
+        let run = entry
+            .runs
+            .iter()
+            .find(|run| run.incarnation == spawn.process.incarnation.0)
+            .ok_or_else(|| internal("the run"))?;
         let commands = commands(&entry.unit, spawn.role);
-        let command = commands.get(usize::from(spawn.index)).ok_or_else(|| internal("the command"))?;
+        let command = commands
+            .get(usize::from(spawn.index))
+            .ok_or_else(|| internal("the command"))?;
         let user = run.user.clone().unwrap_or_default();
         let bindings = Bindings {
             uid: user.uid,
@@ -99,30 +130,53 @@ impl Manager {
             invocation: run.invocation,
             descriptors: handed.passed.clone(),
             command: Some(command),
-            manager_environment: self.environment.iter().map(|(name, value)| format!("{name}={value}")).collect(),
-            file_environment: crate::environment::from_files(&entry.unit).map_err(|(path, error)| Failure::Refused {
-                unit: entry.name.to_string(),
-                directive: "EnvironmentFile".into(),
-                message: format!("{path} can't be read: {error}"),
-            })?,
+            manager_environment: self
+                .environment
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect(),
+            file_environment: crate::environment::from_files(&entry.unit).map_err(
+                |(path, error)| Failure::Refused {
+                    unit: entry.name.to_string(),
+                    directive: "EnvironmentFile".into(),
+                    message: format!("{path} can't be read: {error}"),
+                },
+            )?,
             start_environment: start_environment(spawn, run),
-            credentials: crate::credentials::read(&entry.unit).map_err(|(path, error)| Failure::Refused {
-                unit: entry.name.to_string(),
-                directive: "LoadCredential".into(),
-                message: format!("{path} can't be read: {error}"),
+            credentials: crate::credentials::read(&entry.unit).map_err(|(path, error)| {
+                Failure::Refused {
+                    unit: entry.name.to_string(),
+                    directive: "LoadCredential".into(),
+                    message: format!("{path} can't be read: {error}"),
+                }
             })?,
         };
-        prepared.plan.bind(&bindings).map_err(|error| Failure::Refused {
-            unit: entry.name.to_string(),
-            directive: exec_directive(spawn.role).into(),
-            message: error.to_string(),
-        })
+        prepared
+            .plan
+            .bind(&bindings)
+            .map_err(|error| Failure::Refused {
+                unit: entry.name.to_string(),
+                directive: exec_directive(spawn.role).into(),
+                message: error.to_string(),
+            })
     }
 
-    fn ask_keeper(&mut self, spawn: &Spawn, prepared: &Prepared, plan: Vec<u8>, handed: Handed) -> std::io::Result<()> {
+    fn ask_keeper(
+        &mut self,
+        spawn: &Spawn,
+        prepared: &Prepared,
+        plan: Vec<u8>,
+        handed: Handed,
+    ) -> std::io::Result<()> {
         let process = spawn.process;
-        let Some(child) = self.child_key(process) else { return Ok(()) };
-        let name = self.units.get(&process.unit).map(|entry| entry.name.to_string()).unwrap_or_default();
+        let Some(child) = self.child_key(process) else {
+            return Ok(());
+        };
+        let name = self
+            .units
+            .get(&process.unit)
+            .map(|entry| entry.name.to_string())
+            .unwrap_or_default();
         let plan = kernel::memory::sealed_file(c"plan", &plan)?;
         let (ours, theirs) = report_pair(prepared.plan.has_stub())?;
         let cgroup = match &self.cgroups {
@@ -151,7 +205,11 @@ impl Manager {
     }
 
     /// Listens to what an executor reports.
-    pub(crate) fn watch_report(&mut self, process: ProcessKey, socket: Rc<OwnedFd>) -> Result<u32, kernel::Errno> {
+    pub(crate) fn watch_report(
+        &mut self,
+        process: ProcessKey,
+        socket: Rc<OwnedFd>,
+    ) -> Result<u32, kernel::Errno> {
         let number = self.poll.number();
         self.poll.watch(&*socket, Token::Report(number))?;
         self.reports.insert(number, OpenReport { process, socket });
@@ -160,8 +218,14 @@ impl Manager {
 
     /// A failure that is none of the unit's.
     pub(crate) fn internal(&self, unit: UnitId, action: &str, error: &std::io::Error) -> Failure {
-        let name = self.units.get(&unit).map(|entry| entry.name.to_string()).unwrap_or_default();
-        Failure::Internal { message: format!("cannot {action} for {name}: {error}") }
+        let name = self
+            .units
+            .get(&unit)
+            .map(|entry| entry.name.to_string())
+            .unwrap_or_default();
+        Failure::Internal {
+            message: format!("cannot {action} for {name}: {error}"),
+        }
     }
 }
 
@@ -175,7 +239,12 @@ enum Started {
 
 /// A pair of sockets for an executor's report, ours first.
 pub(crate) fn report_pair(names_senders: bool) -> Result<(Rc<OwnedFd>, OwnedFd), kernel::Errno> {
-    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    let (ours, theirs) = socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
     if names_senders {
         kernel::socket::set_pass_credentials(&ours, true)?;
     }
@@ -207,7 +276,10 @@ pub(crate) fn commands(unit: &Unit, role: Role) -> ExecCommands {
 
 /// The command of a process, as a list of words.
 pub(crate) fn argv(unit: &Unit, role: Role, index: u16) -> Vec<String> {
-    commands(unit, role).get(usize::from(index)).map(|command: &ExecCommand| command.argv.clone()).unwrap_or_default()
+    commands(unit, role)
+        .get(usize::from(index))
+        .map(|command: &ExecCommand| command.argv.clone())
+        .unwrap_or_default()
 }
 
 fn exec_directive(role: Role) -> &'static str {
@@ -223,14 +295,22 @@ fn exec_directive(role: Role) -> &'static str {
 }
 
 fn plan_user(user: &RunUser) -> plan::User {
-    plan::User { name: user.name.clone(), home: user.home.clone(), shell: user.shell.clone() }
+    plan::User {
+        name: user.name.clone(),
+        home: user.home.clone(),
+        shell: user.shell.clone(),
+    }
 }
 
 /// Variables that say what is going on: the main process, and how it ended.
 fn start_environment(spawn: &Spawn, run: &Run) -> Vec<String> {
     let mut variables = Vec::new();
     if spawn.role != Role::Main
-        && let Some(main) = run.processes.iter().rev().find(|one| one.role == Role::Main && one.ended.is_none())
+        && let Some(main) = run
+            .processes
+            .iter()
+            .rev()
+            .find(|one| one.role == Role::Main && one.ended.is_none())
         && let Some(pid) = main.visible_pid()
     {
         variables.push(format!("MAINPID={pid}"));

@@ -9,8 +9,9 @@ use crate::run::{Run, role_name};
 use engine::{Main, Relation, State, UnitId};
 use model::key;
 use wire::{
-    CatReply, Failure, ImageStatus, JobSummary, ListJobsReply, ListUnitsReply, ListUnitsRequest, Listening, Process,
-    SandboxStatus, ServiceStatus, Setting, SocketStatus, StatusReply, UnitFile, UnitStatus, UnitSummary,
+    CatReply, Failure, ImageStatus, JobSummary, ListJobsReply, ListUnitsReply, ListUnitsRequest,
+    Listening, Process, SandboxStatus, ServiceStatus, Setting, SocketStatus, StatusReply, UnitFile,
+    UnitStatus, UnitSummary,
 };
 
 /// Processes listed of one unit.
@@ -24,7 +25,11 @@ impl Manager {
         let mut found = Vec::new();
         for name in names {
             if pattern::is_pattern(name) {
-                found.extend(self.sorted().filter(|entry| pattern::matches(name, entry.name.as_str())).map(|entry| entry.id));
+                found.extend(
+                    self.sorted()
+                        .filter(|entry| pattern::matches(name, entry.name.as_str()))
+                        .map(|entry| entry.id),
+                );
             } else {
                 found.push(self.find_or_load(name)?);
             }
@@ -46,7 +51,10 @@ impl Manager {
 
     pub(crate) fn status(&mut self, names: &[String], all: bool) -> Result<StatusReply, Failure> {
         let ids = self.select(names)?;
-        let mut units: Vec<UnitStatus> = ids.into_iter().filter_map(|id| self.status_of(id)).collect();
+        let mut units: Vec<UnitStatus> = ids
+            .into_iter()
+            .filter_map(|id| self.status_of(id))
+            .collect();
         if !all {
             units.iter_mut().for_each(redact);
         }
@@ -67,14 +75,26 @@ impl Manager {
             name: entry.name.to_string(),
             aliases: entry.origin.aliases.clone(),
             description: description(entry),
-            documentation: unit.get(&key::DOCUMENTATION).map(|words| words.iter().map(ToString::to_string).collect()).unwrap_or_default(),
+            documentation: unit
+                .get(&key::DOCUMENTATION)
+                .map(|words| words.iter().map(ToString::to_string).collect())
+                .unwrap_or_default(),
             load: entry.origin.load.name().into(),
             diagnostics: entry.origin.diagnostics.clone(),
             active: state.active().name().into(),
             sub: state.sub().name().into(),
             result: result_of(state, snapshot.last_result).into(),
-            fragment: entry.origin.fragment.as_ref().map(|path| path.to_string_lossy().into_owned()),
-            drop_ins: entry.origin.drop_ins.iter().map(|path| path.to_string_lossy().into_owned()).collect(),
+            fragment: entry
+                .origin
+                .fragment
+                .as_ref()
+                .map(|path| path.to_string_lossy().into_owned()),
+            drop_ins: entry
+                .origin
+                .drop_ins
+                .iter()
+                .map(|path| path.to_string_lossy().into_owned())
+                .collect(),
             transient: entry.transient.is_some(),
             needs_reload: crate::loading::is_stale(entry),
             job: self.job_of(entry),
@@ -84,17 +104,30 @@ impl Manager {
             active_enter_realtime_us: as_realtime_us(stamps.active_enter),
             active_exit_realtime_us: as_realtime_us(stamps.active_exit),
             inactive_enter_realtime_us: as_realtime_us(stamps.inactive_enter),
-            failed_condition: (!runs && !failed).then(|| crate::conditions::unmet(unit)).flatten(),
+            failed_condition: (!runs && !failed)
+                .then(|| crate::conditions::unmet(unit))
+                .flatten(),
             triggers: self.related(id, Relation::Triggers),
             triggered_by: self.triggered_by(entry),
-            service: (entry.name.kind() == model::UnitKind::Service).then(|| self.service_status(entry, state, snapshot.restarts)),
+            service: (entry.name.kind() == model::UnitKind::Service)
+                .then(|| self.service_status(entry, state, snapshot.restarts)),
             socket: (entry.name.kind() == model::UnitKind::Socket).then(|| socket_status(entry)),
             sandbox: self.sandbox_status(entry),
             image: self.image_status(entry),
-            processes: cgroup.as_deref().map(|path| self.processes_in(path)).unwrap_or_default(),
-            tasks: cgroup.as_deref().and_then(|path| self.cgroups.as_ref()?.number(path, "pids.current")),
-            memory_bytes: cgroup.as_deref().and_then(|path| self.cgroups.as_ref()?.number(path, "memory.current")),
-            cpu_ns: cgroup.as_deref().and_then(|path| self.cgroups.as_ref()?.cpu_ns(path)).or(entry.last.as_ref().and_then(|last| last.cpu_ns)),
+            processes: cgroup
+                .as_deref()
+                .map(|path| self.processes_in(path))
+                .unwrap_or_default(),
+            tasks: cgroup
+                .as_deref()
+                .and_then(|path| self.cgroups.as_ref()?.number(path, "pids.current")),
+            memory_bytes: cgroup
+                .as_deref()
+                .and_then(|path| self.cgroups.as_ref()?.number(path, "memory.current")),
+            cpu_ns: cgroup
+                .as_deref()
+                .and_then(|path| self.cgroups.as_ref()?.cpu_ns(path))
+                .or(entry.last.as_ref().and_then(|last| last.cpu_ns)),
             cgroup,
         })
     }
@@ -102,7 +135,10 @@ impl Manager {
     fn service_status(&self, entry: &Entry, state: &State, restarts: u32) -> ServiceStatus {
         let run = entry.current_run();
         let serials = match state {
-            State::Service(service) => (main_serial(&service.main), service.control.map(|control| control.serial)),
+            State::Service(service) => (
+                main_serial(&service.main),
+                service.control.map(|control| control.serial),
+            ),
             _ => (None, None),
         };
         let last = entry.last.as_deref();
@@ -116,7 +152,10 @@ impl Manager {
             control_step: control.map(|control| role_name(control.role).into()),
             status_text: last.and_then(|last| last.status_text.clone()),
             status_errno: last.and_then(|last| last.status_errno),
-            invocation_id: run.map(Run::invocation_text).or_else(|| last.map(|last| last.invocation.clone())).filter(|id| !id.is_empty()),
+            invocation_id: run
+                .map(Run::invocation_text)
+                .or_else(|| last.map(|last| last.invocation.clone()))
+                .filter(|id| !id.is_empty()),
             restarts,
             exit: self.exit_of(entry.id),
             commands: match (run, last) {
@@ -135,15 +174,32 @@ impl Manager {
     fn sandbox_status(&self, entry: &Entry) -> Option<SandboxStatus> {
         let unit = &entry.unit;
         let settings = unit.iter().map(|(directive, _)| directive);
-        let restricting: Vec<_> = settings.filter(|directive| settings::row(*directive).is_sandboxing()).collect();
+        let restricting: Vec<_> = settings
+            .filter(|directive| settings::row(*directive).is_sandboxing())
+            .collect();
         let (reduced, unenforced) = (self.reductions_of(entry), crate::planning::unenforced(unit));
         if restricting.is_empty() && reduced.is_empty() {
             return None;
         }
-        let weak = |name: &str| reduced.iter().chain(&unenforced).any(|one| one.directive == name);
-        let applied = restricting.into_iter().filter(|directive| !weak(directive.name()));
-        let applied = applied.map(|directive| Setting { directive: directive.name().into(), value: crate::show::printed(unit, directive) });
-        Some(SandboxStatus { applied: applied.collect(), reduced, unenforced, allow_unenforced: entry.allow_unenforced })
+        let weak = |name: &str| {
+            reduced
+                .iter()
+                .chain(&unenforced)
+                .any(|one| one.directive == name)
+        };
+        let applied = restricting
+            .into_iter()
+            .filter(|directive| !weak(directive.name()));
+        let applied = applied.map(|directive| Setting {
+            directive: directive.name().into(),
+            value: crate::show::printed(unit, directive),
+        });
+        Some(SandboxStatus {
+            applied: applied.collect(),
+            reduced,
+            unenforced,
+            allow_unenforced: entry.allow_unenforced,
+        })
     }
 
     fn image_status(&self, entry: &Entry) -> Option<ImageStatus> {
@@ -155,45 +211,97 @@ impl Manager {
             is_image: image.is_some(),
             mounted: mounted.is_some(),
             integrity: mounted.and_then(|mounted| mounted.integrity.clone()),
-            portable: entry.origin.portable.as_deref().and_then(|name| crate::loading::portable_record(&self.directories, name)),
+            portable: entry
+                .origin
+                .portable
+                .as_deref()
+                .and_then(|name| crate::loading::portable_record(&self.directories, name)),
             path,
         })
     }
 
     fn related(&self, id: UnitId, wanted: Relation) -> Vec<String> {
-        let relations = self.engine.config(id).map(|config| config.relations.iter()).into_iter().flatten();
-        relations.filter(|(relation, _)| *relation == wanted).map(|(_, name)| name.to_string()).collect()
+        let relations = self
+            .engine
+            .config(id)
+            .map(|config| config.relations.iter())
+            .into_iter()
+            .flatten();
+        relations
+            .filter(|(relation, _)| *relation == wanted)
+            .map(|(_, name)| name.to_string())
+            .collect()
     }
 
     fn triggered_by(&self, entry: &Entry) -> Vec<String> {
         let name = entry.name.as_str();
-        let triggers = |other: &&Entry| self.related(other.id, Relation::Triggers).iter().any(|unit| unit == name);
-        self.units.values().filter(|other| other.name.kind() == model::UnitKind::Socket).filter(triggers).map(|other| other.name.to_string()).collect()
+        let triggers = |other: &&Entry| {
+            self.related(other.id, Relation::Triggers)
+                .iter()
+                .any(|unit| unit == name)
+        };
+        self.units
+            .values()
+            .filter(|other| other.name.kind() == model::UnitKind::Socket)
+            .filter(triggers)
+            .map(|other| other.name.to_string())
+            .collect()
     }
 
     fn processes_in(&self, path: &str) -> Vec<Process> {
-        let Some(cgroups) = &self.cgroups else { return Vec::new() };
-        cgroups.processes(path).into_iter().take(PROCESSES_MAX).map(|pid| Process { pid, command: command_line(pid), group: String::new() }).collect()
+        let Some(cgroups) = &self.cgroups else {
+            return Vec::new();
+        };
+        cgroups
+            .processes(path)
+            .into_iter()
+            .take(PROCESSES_MAX)
+            .map(|pid| Process {
+                pid,
+                command: command_line(pid),
+                group: String::new(),
+            })
+            .collect()
     }
 
     fn job_of(&self, entry: &Entry) -> Option<JobSummary> {
         let job = self.engine.job(entry.id)?;
         let state = if job.running { "running" } else { "waiting" };
         let kind = crate::causes::job_kind(job.kind);
-        let cause = crate::causes::sentences(&engine::Chain::from_links(&job.cause)).into_iter().next();
-        Some(JobSummary { id: u64::from(job.id.0), unit: entry.name.to_string(), kind: kind.into(), state: state.into(), cause })
+        let cause = crate::causes::sentences(&engine::Chain::from_links(&job.cause))
+            .into_iter()
+            .next();
+        Some(JobSummary {
+            id: u64::from(job.id.0),
+            unit: entry.name.to_string(),
+            kind: kind.into(),
+            state: state.into(),
+            cause,
+        })
     }
 
     pub(crate) fn list_jobs(&self, names: &[String]) -> ListJobsReply {
-        let wanted = |entry: &&Entry| names.is_empty() || names.iter().any(|name| pattern::matches(name, entry.name.as_str()));
-        let mut jobs: Vec<JobSummary> = self.units.values().filter(wanted).filter_map(|entry| self.job_of(entry)).collect();
+        let wanted = |entry: &&Entry| {
+            names.is_empty()
+                || names
+                    .iter()
+                    .any(|name| pattern::matches(name, entry.name.as_str()))
+        };
+        let mut jobs: Vec<JobSummary> = self
+            .units
+            .values()
+            .filter(wanted)
+            .filter_map(|entry| self.job_of(entry))
+            .collect();
         jobs.sort_by_key(|job| job.id);
         ListJobsReply { jobs }
     }
 
     pub(crate) fn list_units(&self, input: &ListUnitsRequest) -> ListUnitsReply {
         let summaries = self.sorted().filter_map(|entry| self.summary(entry));
-        ListUnitsReply { units: summaries.filter(|unit| is_wanted(unit, input)).collect() }
+        ListUnitsReply {
+            units: summaries.filter(|unit| is_wanted(unit, input)).collect(),
+        }
     }
 
     fn summary(&self, entry: &Entry) -> Option<UnitSummary> {
@@ -202,7 +310,11 @@ impl Manager {
             State::Service(service) => main_serial(&service.main),
             _ => None,
         };
-        let listen = if entry.name.kind() == model::UnitKind::Socket { socket_status(entry).listen } else { Vec::new() };
+        let listen = if entry.name.kind() == model::UnitKind::Socket {
+            socket_status(entry).listen
+        } else {
+            Vec::new()
+        };
         Some(UnitSummary {
             name: entry.name.to_string(),
             description: description(entry),
@@ -210,7 +322,8 @@ impl Manager {
             active: state.active().name().into(),
             sub: state.sub().name().into(),
             job: self.job_of(entry),
-            main_pid: process(entry.current_run(), main).and_then(crate::run::RunProcess::visible_pid),
+            main_pid: process(entry.current_run(), main)
+                .and_then(crate::run::RunProcess::visible_pid),
             listen: listen.into_iter().map(|one| one.address).collect(),
             triggers: self.related(entry.id, Relation::Triggers),
         })
@@ -220,10 +333,16 @@ impl Manager {
     pub(crate) fn cat(&mut self, names: &[String]) -> Result<CatReply, Failure> {
         let mut files = Vec::new();
         for id in self.select(names)? {
-            let Some(entry) = self.units.get(&id) else { continue };
+            let Some(entry) = self.units.get(&id) else {
+                continue;
+            };
             let unit = entry.name.to_string();
             if entry.transient.is_some() {
-                files.push(UnitFile { unit, path: String::new(), text: crate::transient::print(entry) });
+                files.push(UnitFile {
+                    unit,
+                    path: String::new(),
+                    text: crate::transient::print(entry),
+                });
                 continue;
             }
             if entry.origin.load == crate::entry::LoadState::NotFound {
@@ -234,7 +353,11 @@ impl Manager {
                     unit: unit.clone(),
                     message: format!("{} can't be read: {error}", path.display()),
                 })?;
-                files.push(UnitFile { unit: unit.clone(), path: path.to_string_lossy().into_owned(), text });
+                files.push(UnitFile {
+                    unit: unit.clone(),
+                    path: path.to_string_lossy().into_owned(),
+                    text,
+                });
             }
         }
         Ok(CatReply { files })
@@ -243,7 +366,9 @@ impl Manager {
 
 /// What only root may see goes.
 fn redact(unit: &mut UnitStatus) {
-    unit.processes.iter_mut().for_each(|process| process.command.clear());
+    unit.processes
+        .iter_mut()
+        .for_each(|process| process.command.clear());
     unit.diagnostics.clear();
     if let Some(service) = &mut unit.service {
         service.commands.clear();
@@ -255,22 +380,34 @@ fn redact(unit: &mut UnitStatus) {
 }
 
 fn is_wanted(unit: &UnitSummary, input: &ListUnitsRequest) -> bool {
-    let named = input.names.is_empty() || input.names.iter().any(|name| pattern::matches(name, &unit.name));
+    let named = input.names.is_empty()
+        || input
+            .names
+            .iter()
+            .any(|name| pattern::matches(name, &unit.name));
     let kind = unit.name.rsplit_once('.').map_or("", |(_, suffix)| suffix);
     let of_kind = input.kinds.is_empty() || input.kinds.iter().any(|wanted| wanted == kind);
     let states = [&unit.active, &unit.sub, &unit.load];
-    let in_state = input.states.is_empty() || input.states.iter().any(|wanted| states.contains(&wanted));
-    let shown = input.all || !input.states.is_empty() || unit.active != "inactive" || unit.job.is_some();
+    let in_state =
+        input.states.is_empty() || input.states.iter().any(|wanted| states.contains(&wanted));
+    let shown =
+        input.all || !input.states.is_empty() || unit.active != "inactive" || unit.job.is_some();
     named && of_kind && in_state && shown
 }
 
 pub(crate) fn description(entry: &Entry) -> String {
-    let given = entry.unit.get(&key::DESCRIPTION).filter(|text| !text.is_empty()).cloned();
+    let given = entry
+        .unit
+        .get(&key::DESCRIPTION)
+        .filter(|text| !text.is_empty())
+        .cloned();
     let transient = || {
         let command = &entry.transient.as_ref()?.record.command;
         Some(format!("[run] {}", command.join(" "))).filter(|_| !command.is_empty())
     };
-    given.or_else(transient).unwrap_or_else(|| entry.name.to_string())
+    given
+        .or_else(transient)
+        .unwrap_or_else(|| entry.name.to_string())
 }
 
 fn result_of(state: &State, last: engine::UnitResult) -> &'static str {
@@ -291,7 +428,9 @@ pub(crate) fn main_serial(main: &Main) -> Option<u32> {
 
 fn process(run: Option<&Run>, serial: Option<u32>) -> Option<&crate::run::RunProcess> {
     let (run, serial) = (run?, serial?);
-    run.processes.iter().find(|process| process.serial == serial)
+    run.processes
+        .iter()
+        .find(|process| process.serial == serial)
 }
 
 pub(crate) fn socket_status(entry: &Entry) -> SocketStatus {
@@ -304,17 +443,34 @@ pub(crate) fn socket_status(entry: &Entry) -> SocketStatus {
     let open = !entry.sockets.is_empty();
     let addresses = kinds.into_iter().flat_map(|(kind, key)| {
         let list = unit.get(key).into_iter().flat_map(|list| list.iter());
-        list.map(move |address| Listening { kind: kind.into(), address: address.to_string(), open })
+        list.map(move |address| Listening {
+            kind: kind.into(),
+            address: address.to_string(),
+            open,
+        })
     });
-    let fifos = unit.get(&key::LISTEN_FIFO).into_iter().flat_map(|paths| paths.iter());
-    let fifos = fifos.map(|path| Listening { kind: "FIFO".into(), address: path.to_string(), open });
-    SocketStatus { listen: addresses.chain(fifos).collect(), accept: unit.value(&key::ACCEPT), ..SocketStatus::default() }
+    let fifos = unit
+        .get(&key::LISTEN_FIFO)
+        .into_iter()
+        .flat_map(|paths| paths.iter());
+    let fifos = fifos.map(|path| Listening {
+        kind: "FIFO".into(),
+        address: path.to_string(),
+        open,
+    });
+    SocketStatus {
+        listen: addresses.chain(fifos).collect(),
+        accept: unit.value(&key::ACCEPT),
+        ..SocketStatus::default()
+    }
 }
 
 fn command_line(pid: u32) -> String {
     let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let words = words.get(..COMMAND_BYTES_MAX).unwrap_or(&words);
-    let text = String::from_utf8_lossy(words).trim_end_matches('\0').replace('\0', " ");
+    let text = String::from_utf8_lossy(words)
+        .trim_end_matches('\0')
+        .replace('\0', " ");
     if !text.is_empty() {
         return text;
     }

@@ -19,7 +19,13 @@ impl Manager {
 
     fn up(&self) -> Vec<UnitId> {
         let units = self.units.keys().copied();
-        units.filter(|unit| self.engine.state(*unit).is_some_and(|state| !state.active().is_down())).collect()
+        units
+            .filter(|unit| {
+                self.engine
+                    .state(*unit)
+                    .is_some_and(|state| !state.active().is_down())
+            })
+            .collect()
     }
 
     /// Is everything down?
@@ -56,7 +62,9 @@ impl Manager {
 
     /// Makes room for a new manager of the installed program.
     pub(crate) fn reexec(&mut self) -> Result<(), Failure> {
-        let executable = installed().map_err(|error| Failure::Internal { message: format!("cannot open the program: {error}") })?;
+        let executable = installed().map_err(|error| Failure::Internal {
+            message: format!("cannot open the program: {error}"),
+        })?;
         self.link.ask_successor(Some(executable));
         self.stage = Stage::Leaving;
         Ok(())
@@ -78,5 +86,7 @@ fn installed() -> std::io::Result<OwnedFd> {
     let own = std::env::current_exe()?;
     let path = own.to_string_lossy();
     let path = path.strip_suffix(" (deleted)").unwrap_or(&path);
-    Ok(std::fs::File::open(path).or_else(|_| std::fs::File::open("/proc/self/exe"))?.into())
+    Ok(std::fs::File::open(path)
+        .or_else(|_| std::fs::File::open("/proc/self/exe"))?
+        .into())
 }

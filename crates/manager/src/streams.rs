@@ -14,7 +14,11 @@ use wire::Failure;
 
 impl Manager {
     /// Everything that a start passes on, in the order in which the executor gets it.
-    pub(crate) fn hand_over(&mut self, spawn: &Spawn, prepared: &Prepared) -> Result<Handed, Failure> {
+    pub(crate) fn hand_over(
+        &mut self,
+        spawn: &Spawn,
+        prepared: &Prepared,
+    ) -> Result<Handed, Failure> {
         let mut handed = Handed::default();
         let unit = spawn.process.unit;
         if spawn.role == Role::Main {
@@ -26,8 +30,15 @@ impl Manager {
                 plan::Role::Input => self.input(unit)?,
                 plan::Role::Output | plan::Role::Error => self.output(spawn, role, &mut log)?,
                 plan::Role::Image => self.image_descriptor(unit)?,
-                plan::Role::Service | plan::Role::NetworkNamespace | plan::Role::IpcNamespace | plan::Role::UserNamespace => {
-                    return Err(Failure::Internal { message: format!("the plan asks for a descriptor ({role:?}) that nobody makes") });
+                plan::Role::Service
+                | plan::Role::NetworkNamespace
+                | plan::Role::IpcNamespace
+                | plan::Role::UserNamespace => {
+                    return Err(Failure::Internal {
+                        message: format!(
+                            "the plan asks for a descriptor ({role:?}) that nobody makes"
+                        ),
+                    });
                 }
             };
             handed.push(role, "", descriptor);
@@ -38,7 +49,9 @@ impl Manager {
     /// The sockets of the socket units that trigger this service, with their names.
     fn hand_sockets(&self, unit: UnitId, handed: &mut Handed) {
         for socket_unit in self.engine.sockets_of(unit) {
-            let Some(entry) = self.units.get(&socket_unit) else { continue };
+            let Some(entry) = self.units.get(&socket_unit) else {
+                continue;
+            };
             let name = socket_name(entry);
             for socket in &entry.sockets {
                 handed.push(plan::Role::Service, &name, Rc::clone(socket));
@@ -48,17 +61,32 @@ impl Manager {
 
     /// A socket by the name of its unit or of FileDescriptorName=.
     fn named_socket(&self, unit: UnitId, name: Option<&str>) -> Option<Rc<OwnedFd>> {
-        let sockets = self.engine.sockets_of(unit).into_iter().filter_map(|id| self.units.get(&id));
-        let mut matching = sockets.filter(|entry| name.is_none_or(|name| socket_name(entry) == name));
+        let sockets = self
+            .engine
+            .sockets_of(unit)
+            .into_iter()
+            .filter_map(|id| self.units.get(&id));
+        let mut matching =
+            sockets.filter(|entry| name.is_none_or(|name| socket_name(entry) == name));
         matching.find_map(|entry| entry.sockets.first().map(Rc::clone))
     }
 
     fn given(&self, unit: UnitId, stream: usize) -> Option<Rc<OwnedFd>> {
-        self.units.get(&unit)?.transient.as_ref()?.stdio.get(stream)?.clone()
+        self.units
+            .get(&unit)?
+            .transient
+            .as_ref()?
+            .stdio
+            .get(stream)?
+            .clone()
     }
 
     fn input(&self, unit: UnitId) -> Result<Rc<OwnedFd>, Failure> {
-        let input = self.units.get(&unit).map(|entry| entry.unit.value(&key::STANDARD_INPUT)).unwrap_or_default();
+        let input = self
+            .units
+            .get(&unit)
+            .map(|entry| entry.unit.value(&key::STANDARD_INPUT))
+            .unwrap_or_default();
         let found = self.given(unit, 0).or_else(|| match &input {
             StandardInput::Socket => self.named_socket(unit, None),
             StandardInput::Descriptor(name) => self.named_socket(unit, Some(name)),
@@ -67,7 +95,12 @@ impl Manager {
         found.ok_or_else(|| self.no_descriptor(unit, "StandardInput"))
     }
 
-    fn output(&mut self, spawn: &Spawn, role: plan::Role, log: &mut Option<Rc<OwnedFd>>) -> Result<Rc<OwnedFd>, Failure> {
+    fn output(
+        &mut self,
+        spawn: &Spawn,
+        role: plan::Role,
+        log: &mut Option<Rc<OwnedFd>>,
+    ) -> Result<Rc<OwnedFd>, Failure> {
         let unit = spawn.process.unit;
         let (stream, key, directive) = match role {
             plan::Role::Error => (2, &key::STANDARD_ERROR, "StandardError"),
@@ -76,7 +109,11 @@ impl Manager {
         if let Some(given) = self.given(unit, stream) {
             return Ok(given);
         }
-        let wanted = self.units.get(&unit).map(|entry| entry.unit.value(key)).unwrap_or_default();
+        let wanted = self
+            .units
+            .get(&unit)
+            .map(|entry| entry.unit.value(key))
+            .unwrap_or_default();
         let found = match &wanted {
             StandardOutput::Socket => self.named_socket(unit, None),
             StandardOutput::Descriptor(name) => self.named_socket(unit, Some(name)),
@@ -84,18 +121,29 @@ impl Manager {
         };
         match found {
             Some(found) => Ok(found),
-            None if matches!(wanted, StandardOutput::Socket | StandardOutput::Descriptor(_)) => Err(self.no_descriptor(unit, directive)),
+            None if matches!(
+                wanted,
+                StandardOutput::Socket | StandardOutput::Descriptor(_)
+            ) =>
+            {
+                Err(self.no_descriptor(unit, directive))
+            }
             None => self.log_stream(spawn, log),
         }
     }
 
     /// A stream into the log; the keeper holds the end that is read, so that no line is lost with us.
-    fn log_stream(&mut self, spawn: &Spawn, log: &mut Option<Rc<OwnedFd>>) -> Result<Rc<OwnedFd>, Failure> {
+    fn log_stream(
+        &mut self,
+        spawn: &Spawn,
+        log: &mut Option<Rc<OwnedFd>>,
+    ) -> Result<Rc<OwnedFd>, Failure> {
         if let Some(stream) = log {
             return Ok(Rc::clone(stream));
         }
         let unit = spawn.process.unit;
-        let made = log_pair().map_err(|errno| self.internal(unit, "make a stream into the log", &errno.into()))?;
+        let made = log_pair()
+            .map_err(|errno| self.internal(unit, "make a stream into the log", &errno.into()))?;
         let (service, reader) = made;
         if let Some(name) = self.stream_name(spawn) {
             self.link.hold(Class::Log, &name, Rc::new(reader));
@@ -108,9 +156,18 @@ impl Manager {
     /// What the log process knows of a stream; its form is the journal crate's `stream` module's.
     fn stream_name(&self, spawn: &Spawn) -> Option<String> {
         let entry = self.units.get(&spawn.process.unit)?;
-        let run = entry.runs.iter().find(|run| run.incarnation == spawn.process.incarnation.0)?;
+        let run = entry
+            .runs
+            .iter()
+            .find(|run| run.incarnation == spawn.process.incarnation.0)?;
         let unit = &entry.unit;
-        let mut name = format!("{}|{}|{}|n={}", entry.name, run.incarnation, run.invocation_text(), spawn.process.serial);
+        let mut name = format!(
+            "{}|{}|{}|n={}",
+            entry.name,
+            run.incarnation,
+            run.invocation_text(),
+            spawn.process.serial
+        );
         if let Some(identifier) = unit.get(&key::SYSLOG_IDENTIFIER) {
             name.push_str(&format!("|id={}", escape(identifier)));
         }
@@ -131,14 +188,26 @@ impl Manager {
     }
 
     fn no_descriptor(&self, unit: UnitId, directive: &str) -> Failure {
-        let name = self.units.get(&unit).map(|entry| entry.name.to_string()).unwrap_or_default();
-        Failure::Refused { unit: name, directive: directive.into(), message: "names a descriptor that is not there".into() }
+        let name = self
+            .units
+            .get(&unit)
+            .map(|entry| entry.name.to_string())
+            .unwrap_or_default();
+        Failure::Refused {
+            unit: name,
+            directive: directive.into(),
+            message: "names a descriptor that is not there".into(),
+        }
     }
 }
 
 /// The name of a socket unit's descriptors in `$LISTEN_FDNAMES`.
 pub(crate) fn socket_name(entry: &crate::entry::Entry) -> String {
-    entry.unit.get(&key::FILE_DESCRIPTOR_NAME).cloned().unwrap_or_else(|| entry.name.to_string())
+    entry
+        .unit
+        .get(&key::FILE_DESCRIPTOR_NAME)
+        .cloned()
+        .unwrap_or_else(|| entry.name.to_string())
 }
 
 /// Bytes of output that may wait for the log process before the service has to.
@@ -146,7 +215,12 @@ const LOG_BUFFER_BYTES: i32 = 8 << 20;
 
 /// The service's end and the end that is read.
 fn log_pair() -> Result<(OwnedFd, OwnedFd), kernel::Errno> {
-    let (service, reader) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let (service, reader) = socketpair(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
     rustix::net::shutdown(&service, Shutdown::Read)?;
     // Before the first byte: what was written earlier would come without its writer.
     kernel::socket::set_pass_credentials(&reader, true)?;

@@ -44,7 +44,12 @@ impl Manager {
             self.inputs.push_back(Input::Forget(unit));
             return Err(failure);
         }
-        let manner = Manner { wait: input.wait, no_block: input.no_block, single: true, announces: more };
+        let manner = Manner {
+            wait: input.wait,
+            no_block: input.no_block,
+            single: true,
+            announces: more,
+        };
         self.queue_one(client, unit, mode, manner);
         Ok(())
     }
@@ -53,18 +58,28 @@ impl Manager {
         if asked.is_empty() {
             let mut number = [0; 8];
             let drawn = rustix::rand::getrandom(&mut number, rustix::rand::GetRandomFlags::empty());
-            drawn.map_err(|errno| Failure::Internal { message: format!("cannot make a name: {errno}") })?;
+            drawn.map_err(|errno| Failure::Internal {
+                message: format!("cannot make a name: {errno}"),
+            })?;
             return self.parse_name(&format!("run-{}.service", crate::run::hex(&number)));
         }
         let name = self.parse_name(asked)?;
         let busy = |entry: &Entry| {
-            let up = self.engine.state(entry.id).is_some_and(|state| !state.active().is_down());
-            entry.origin.load != LoadState::NotFound && (entry.transient.is_none() || up || self.engine.job(entry.id).is_some())
+            let up = self
+                .engine
+                .state(entry.id)
+                .is_some_and(|state| !state.active().is_down());
+            entry.origin.load != LoadState::NotFound
+                && (entry.transient.is_none() || up || self.engine.job(entry.id).is_some())
         };
         let on_disk = || self.loader.load(&name).state != load::LoadState::NotFound;
         match self.entry(name.as_str()) {
-            Some(entry) if busy(entry) => Err(Failure::UnitExists { unit: name.to_string() }),
-            None if on_disk() => Err(Failure::UnitExists { unit: name.to_string() }),
+            Some(entry) if busy(entry) => Err(Failure::UnitExists {
+                unit: name.to_string(),
+            }),
+            None if on_disk() => Err(Failure::UnitExists {
+                unit: name.to_string(),
+            }),
             _ => Ok(name),
         }
     }
@@ -76,43 +91,92 @@ impl Manager {
         descriptors: Vec<OwnedFd>,
     ) -> Result<[Option<Rc<OwnedFd>>; 3], Failure> {
         let shared: Vec<Rc<OwnedFd>> = descriptors.into_iter().map(Rc::new).collect();
-        let take = |index: Option<u32>, parameter: &str| match index.map(|index| shared.get(index as usize).map(Rc::clone)) {
+        let take = |index: Option<u32>, parameter: &str| match index
+            .map(|index| shared.get(index as usize).map(Rc::clone))
+        {
             None => Ok(None),
             Some(Some(descriptor)) => Ok(Some(descriptor)),
-            Some(None) => Err(Failure::InvalidParameter { parameter: format!("{parameter}: no such descriptor came along") }),
+            Some(None) => Err(Failure::InvalidParameter {
+                parameter: format!("{parameter}: no such descriptor came along"),
+            }),
         };
-        let stdio = [take(input.stdin, "stdin")?, take(input.stdout, "stdout")?, take(input.stderr, "stderr")?];
+        let stdio = [
+            take(input.stdin, "stdin")?,
+            take(input.stdout, "stdout")?,
+            take(input.stderr, "stderr")?,
+        ];
         for (stream, descriptor) in stdio.iter().enumerate() {
             if let Some(descriptor) = descriptor {
-                self.link.hold(Class::Other, &stdio_name(name, stream), Rc::clone(descriptor));
+                self.link.hold(
+                    Class::Other,
+                    &stdio_name(name, stream),
+                    Rc::clone(descriptor),
+                );
             }
         }
         Ok(stdio)
     }
 
     /// Puts a unit made at run time into memory.
-    pub(crate) fn make_transient(&mut self, name: &UnitName, transient: Transient) -> Result<UnitId, Failure> {
-        let loaded = load_text(name, Path::new(""), transient.record.text.as_bytes(), self.loader.context());
+    pub(crate) fn make_transient(
+        &mut self,
+        name: &UnitName,
+        transient: Transient,
+    ) -> Result<UnitId, Failure> {
+        let loaded = load_text(
+            name,
+            Path::new(""),
+            transient.record.text.as_bytes(),
+            self.loader.context(),
+        );
         if let Some(error) = loaded.diagnostics.first() {
-            return Err(Failure::BadProperty { property: property_at(&transient.record.text, error.line), message: error.message.clone() });
+            return Err(Failure::BadProperty {
+                property: property_at(&transient.record.text, error.line),
+                message: error.message.clone(),
+            });
         }
         let mut unit = loaded.unit;
         if !transient.record.command.is_empty() {
-            unit.set(&key::EXEC_START, ExecCommands(vec![literal(&transient.record.command)]));
+            unit.set(
+                &key::EXEC_START,
+                ExecCommands(vec![literal(&transient.record.command)]),
+            );
         }
         let [input, output, error] = &transient.stdio;
         if input.is_some() {
-            unit.set(&key::STANDARD_INPUT, StandardInput::Descriptor("stdin".into()));
+            unit.set(
+                &key::STANDARD_INPUT,
+                StandardInput::Descriptor("stdin".into()),
+            );
         }
-        for (given, key, name) in [(output, &key::STANDARD_OUTPUT, "stdout"), (error, &key::STANDARD_ERROR, "stderr")] {
+        for (given, key, name) in [
+            (output, &key::STANDARD_OUTPUT, "stdout"),
+            (error, &key::STANDARD_ERROR, "stderr"),
+        ] {
             if given.is_some() {
                 unit.set(key, StandardOutput::Descriptor(name.into()));
             }
         }
-        let diagnostics = loaded.diagnostics.iter().map(|one| diagnostic(Some(name.as_str()), one)).collect();
-        self.configure(name.clone(), unit, Origin { diagnostics, ..Origin::default() });
+        let diagnostics = loaded
+            .diagnostics
+            .iter()
+            .map(|one| diagnostic(Some(name.as_str()), one))
+            .collect();
+        self.configure(
+            name.clone(),
+            unit,
+            Origin {
+                diagnostics,
+                ..Origin::default()
+            },
+        );
         self.load_named();
-        let id = self.engine.id(name.as_str()).ok_or_else(|| Failure::NoSuchUnit { unit: name.to_string() })?;
+        let id = self
+            .engine
+            .id(name.as_str())
+            .ok_or_else(|| Failure::NoSuchUnit {
+                unit: name.to_string(),
+            })?;
         if let Some(entry) = self.units.get_mut(&id) {
             entry.transient = Some(Box::new(transient));
             (entry.last, entry.failure) = (None, None);
@@ -126,14 +190,22 @@ impl Manager {
             return;
         }
         let ended = std::mem::take(&mut self.ended_transients);
-        for id in ended.into_iter().filter(|id| self.is_finished_transient(*id)).collect::<Vec<_>>() {
+        for id in ended
+            .into_iter()
+            .filter(|id| self.is_finished_transient(*id))
+            .collect::<Vec<_>>()
+        {
             let names = self.units.get(&id).and_then(|entry| {
-                let given = entry.transient.as_ref().map(|transient| transient.stdio.each_ref().map(Option::is_some))?;
+                let given = entry
+                    .transient
+                    .as_ref()
+                    .map(|transient| transient.stdio.each_ref().map(Option::is_some))?;
                 Some((entry.name.clone(), given))
             });
             if let Some((name, given)) = names {
                 for stream in (0..3).filter(|stream| given.get(*stream) == Some(&true)) {
-                    self.link.drop_held(Class::Other, &stdio_name(&name, stream));
+                    self.link
+                        .drop_held(Class::Other, &stdio_name(&name, stream));
                 }
             }
             self.inputs.push_back(Input::Forget(id));
@@ -142,8 +214,16 @@ impl Manager {
     }
 
     fn is_finished_transient(&self, id: UnitId) -> bool {
-        let Some(transient) = self.units.get(&id).and_then(|entry| entry.transient.as_ref()) else { return false };
-        let Some(state) = self.engine.state(id) else { return false };
+        let Some(transient) = self
+            .units
+            .get(&id)
+            .and_then(|entry| entry.transient.as_ref())
+        else {
+            return false;
+        };
+        let Some(state) = self.engine.state(id) else {
+            return false;
+        };
         let over = match state {
             engine::State::Dead => true,
             engine::State::Failed { .. } => transient.record.collect,
@@ -161,22 +241,35 @@ pub(crate) fn stdio_name(unit: &UnitName, stream: usize) -> String {
 /// A command whose words are what they are.
 fn literal(words: &[String]) -> ExecCommand {
     let path = words.first().cloned().unwrap_or_default();
-    ExecCommand { path, argv: words.to_vec(), no_env: true, ..ExecCommand::default() }
+    ExecCommand {
+        path,
+        argv: words.to_vec(),
+        no_env: true,
+        ..ExecCommand::default()
+    }
 }
 
 /// Properties as a unit file's text; the table knows the section of each.
 fn text_of(name: &UnitName, properties: &[String]) -> Result<String, Failure> {
     if properties.len() > PROPERTIES_MAX {
-        return Err(Failure::InvalidParameter { parameter: format!("properties: more than {PROPERTIES_MAX}") });
+        return Err(Failure::InvalidParameter {
+            parameter: format!("properties: more than {PROPERTIES_MAX}"),
+        });
     }
     let (mut text, mut current) = (String::new(), String::new());
     for property in properties {
-        let bad = |message: &str| Failure::BadProperty { property: property.clone(), message: message.into() };
+        let bad = |message: &str| Failure::BadProperty {
+            property: property.clone(),
+            message: message.into(),
+        };
         if property.contains(['\n', '\r', '\0']) {
             return Err(bad("it has more than one line"));
         }
-        let (key, value) = property.split_once('=').ok_or_else(|| bad("it is no Directive=value"))?;
-        let (section, directive) = place(name.kind(), key.trim()).ok_or_else(|| bad("there is no such directive for this kind of unit"))?;
+        let (key, value) = property
+            .split_once('=')
+            .ok_or_else(|| bad("it is no Directive=value"))?;
+        let (section, directive) = place(name.kind(), key.trim())
+            .ok_or_else(|| bad("there is no such directive for this kind of unit"))?;
         if section != current {
             text.push_str(&format!("[{section}]\n"));
             section.clone_into(&mut current);
@@ -188,21 +281,30 @@ fn text_of(name: &UnitName, properties: &[String]) -> Result<String, Failure> {
 
 /// The section of a directive, given as `Directive` or `Section.Directive`.
 fn place(kind: UnitKind, key: &str) -> Option<(&'static str, &str)> {
-    let (wanted, name) = key.split_once('.').map_or((None, key), |(section, name)| (Some(section), name));
+    let (wanted, name) = key
+        .split_once('.')
+        .map_or((None, key), |(section, name)| (Some(section), name));
     Directive::named(name).find_map(|directive| {
         let section = directive.room().section_of(kind)?;
-        wanted.is_none_or(|wanted| wanted == section).then_some((section, name))
+        wanted
+            .is_none_or(|wanted| wanted == section)
+            .then_some((section, name))
     })
 }
 
 fn property_at(text: &str, line: u32) -> String {
-    text.lines().nth(line.saturating_sub(1) as usize).unwrap_or_default().to_owned()
+    text.lines()
+        .nth(line.saturating_sub(1) as usize)
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// Refuses what no execve(2) takes.
 fn check_command(words: &[String]) -> Result<(), Failure> {
     match words.len() > WORDS_MAX || words.iter().any(|word| word.contains('\0')) {
-        true => Err(Failure::InvalidParameter { parameter: "command".into() }),
+        true => Err(Failure::InvalidParameter {
+            parameter: "command".into(),
+        }),
         false => Ok(()),
     }
 }
@@ -224,4 +326,3 @@ pub(crate) fn print(entry: &Entry) -> String {
     }
     text
 }
-

@@ -26,13 +26,20 @@ pub(crate) struct Tables {
 impl Tables {
     /// Reads the host's tables. A host without them has only root.
     pub(crate) fn read() -> io::Result<Self> {
-        Ok(Self { passwd: read_table(Path::new("/etc/passwd"))?, group: read_table(Path::new("/etc/group"))? })
+        Ok(Self {
+            passwd: read_table(Path::new("/etc/passwd"))?,
+            group: read_table(Path::new("/etc/group"))?,
+        })
     }
 
     /// A user by name or number. A number without an entry is a user without a name.
     pub(crate) fn user(&self, name_or_uid: &str) -> Option<User> {
         let number = name_or_uid.parse::<u32>().ok();
-        let entry = self.passwd.lines().filter_map(user).find(|user| user.name == name_or_uid || Some(user.uid) == number);
+        let entry = self
+            .passwd
+            .lines()
+            .filter_map(user)
+            .find(|user| user.name == name_or_uid || Some(user.uid) == number);
         entry.or_else(|| match (name_or_uid, number) {
             ("root", _) | (_, Some(0)) => Some(bare("root", 0)),
             (_, Some(uid)) => Some(bare(name_or_uid, uid)),
@@ -46,7 +53,13 @@ impl Tables {
             let mut fields = line.split(':');
             (fields.next() == Some(name_or_gid)).then(|| fields.nth(1)?.parse().ok())?
         });
-        named.or_else(|| if name_or_gid == "root" { Some(0) } else { name_or_gid.parse().ok() })
+        named.or_else(|| {
+            if name_or_gid == "root" {
+                Some(0)
+            } else {
+                name_or_gid.parse().ok()
+            }
+        })
     }
 
     /// The groups that list a user as a member, and its own.
@@ -54,7 +67,10 @@ impl Tables {
         let mut groups = vec![gid];
         for line in self.group.lines() {
             let mut fields = line.split(':').skip(2);
-            let (Some(Ok(gid)), Some(members)) = (fields.next().map(str::parse), fields.next()) else { continue };
+            let (Some(Ok(gid)), Some(members)) = (fields.next().map(str::parse), fields.next())
+            else {
+                continue;
+            };
             if members.split(',').any(|member| member == name) {
                 groups.push(gid);
             }
@@ -66,33 +82,58 @@ impl Tables {
 
     /// Is this number any user's or group's?
     pub(crate) fn has_number(&self, number: u32) -> bool {
-        self.passwd.lines().filter_map(user).any(|user| user.uid == number || user.gid == number)
-            || self.group.lines().any(|line| line.split(':').nth(2).and_then(|gid| gid.parse().ok()) == Some(number))
+        self.passwd
+            .lines()
+            .filter_map(user)
+            .any(|user| user.uid == number || user.gid == number)
+            || self
+                .group
+                .lines()
+                .any(|line| line.split(':').nth(2).and_then(|gid| gid.parse().ok()) == Some(number))
     }
 
     /// Has the user table an entry of this name?
     pub(crate) fn has_name(&self, name: &str) -> bool {
-        self.passwd.lines().filter_map(user).any(|user| user.name == name)
+        self.passwd
+            .lines()
+            .filter_map(user)
+            .any(|user| user.name == name)
     }
 }
 
 fn bare(name: &str, uid: u32) -> User {
     let home = if uid == 0 { "/root" } else { "/" };
-    User { name: name.into(), uid, gid: uid, home: home.into(), shell: "/bin/sh".into() }
+    User {
+        name: name.into(),
+        uid,
+        gid: uid,
+        home: home.into(),
+        shell: "/bin/sh".into(),
+    }
 }
 
 fn user(line: &str) -> Option<User> {
     let mut fields = line.split(':');
-    let name = fields.next().filter(|name| !name.is_empty() && !name.starts_with('#'))?;
+    let name = fields
+        .next()
+        .filter(|name| !name.is_empty() && !name.starts_with('#'))?;
     let (uid, gid) = (fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
     let (home, shell) = (fields.nth(1)?, fields.next().unwrap_or_default());
-    Some(User { name: name.into(), uid, gid, home: home.into(), shell: shell.into() })
+    Some(User {
+        name: name.into(),
+        uid,
+        gid,
+        home: home.into(),
+        shell: shell.into(),
+    })
 }
 
 fn read_table(path: &Path) -> io::Result<String> {
     match std::fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
-        Ok(metadata) if metadata.len() > TABLE_BYTES_MAX => return Err(io::ErrorKind::FileTooLarge.into()),
+        Ok(metadata) if metadata.len() > TABLE_BYTES_MAX => {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
         other => other?,
     };
     Ok(String::from_utf8_lossy(&std::fs::read(path)?).into_owned())

@@ -110,7 +110,10 @@ impl Directive {
 
     fn entry(self) -> (&'static str, Room) {
         // Only made by the key list and by checked look-ups, so the index is in range.
-        crate::key::NAMES.get(self.index()).copied().unwrap_or(("", Room::Unit))
+        crate::key::NAMES
+            .get(self.index())
+            .copied()
+            .unwrap_or(("", Room::Unit))
     }
 
     /// The directive of this name that a section takes.
@@ -121,7 +124,9 @@ impl Directive {
     /// Every directive of this name, whatever the room.
     pub fn named(name: &str) -> impl Iterator<Item = Directive> + '_ {
         let start = crate::key::NAMES.partition_point(|(known, _)| *known < name);
-        (start..Directive::COUNT).map(|index| Directive(index as u16)).take_while(move |d| d.name() == name)
+        (start..Directive::COUNT)
+            .map(|index| Directive(index as u16))
+            .take_while(move |d| d.name() == name)
     }
 }
 
@@ -146,7 +151,11 @@ pub struct Key<T: Setting> {
 
 impl<T: Setting> Key<T> {
     pub(crate) const fn new(directive: Directive, default: fn() -> T) -> Key<T> {
-        Key { directive, default, of: PhantomData }
+        Key {
+            directive,
+            default,
+            of: PhantomData,
+        }
     }
 
     /// The directive.

@@ -76,7 +76,10 @@ impl KernelVersion {
     /// Reads the start of what `uname -r` says.
     pub fn parse(release: &str) -> Option<KernelVersion> {
         let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
-        Some(KernelVersion { major: numbers.next()?.ok()?, minor: numbers.next()?.ok()? })
+        Some(KernelVersion {
+            major: numbers.next()?.ok()?,
+            minor: numbers.next()?.ok()?,
+        })
     }
 }
 
@@ -202,9 +205,22 @@ impl Default for Facts {
             bounding: CapabilitySet::FULL,
             last_capability: 40,
             cgroup: Cgroup::modern(),
-            namespaces: Namespaces { mount: true, uts: true, ipc: true, pid: true, net: true, user: true, cgroup: true, time: true },
+            namespaces: Namespaces {
+                mount: true,
+                uts: true,
+                ipc: true,
+                pid: true,
+                net: true,
+                user: true,
+                cgroup: true,
+                time: true,
+            },
             mounts: Mounts::modern(),
-            seccomp: Seccomp { filter: true, kill_process: true, log: true },
+            seccomp: Seccomp {
+                filter: true,
+                kill_process: true,
+                log: true,
+            },
             landlock_abi: 6,
             clone_into_cgroup: true,
             pidfd: true,
@@ -227,7 +243,9 @@ impl Cgroup {
         Cgroup {
             kind: CgroupKind::V2,
             mount: "/sys/fs/cgroup".to_owned(),
-            controllers: ["cpu", "cpuset", "io", "memory", "pids"].map(str::to_owned).to_vec(),
+            controllers: ["cpu", "cpuset", "io", "memory", "pids"]
+                .map(str::to_owned)
+                .to_vec(),
             writable: true,
             kill: true,
             freeze: true,

@@ -50,7 +50,12 @@ pub enum ImageMeans {
 
 impl Position {
     /// All positions.
-    pub const ALL: [Position; 4] = [Position::Init, Position::Beside, Position::Nested, Position::User];
+    pub const ALL: [Position; 4] = [
+        Position::Init,
+        Position::Beside,
+        Position::Nested,
+        Position::User,
+    ];
 
     /// The word for it.
     pub const fn word(self) -> &'static str {
@@ -64,7 +69,9 @@ impl Position {
 
     /// The position of a word.
     pub fn parse(word: &str) -> Result<Position, ParseError> {
-        let found = Position::ALL.into_iter().find(|position| position.word() == word);
+        let found = Position::ALL
+            .into_iter()
+            .find(|position| position.word() == word);
         found.ok_or_else(|| ParseError::not_a(word, "a position: init, beside, nested or user"))
     }
 

@@ -12,7 +12,9 @@ pub struct ParseError {
 impl ParseError {
     /// Makes an error from a fixed or built clause.
     pub fn new(message: impl Into<Cow<'static, str>>) -> ParseError {
-        ParseError { message: message.into() }
+        ParseError {
+            message: message.into(),
+        }
     }
 
     /// Makes the usual error: the found text, shortened, is not the thing that was wanted.
@@ -25,8 +27,16 @@ impl ParseError {
 const SHOWN_CHARS: usize = 60;
 
 fn shorten(text: &str) -> String {
-    let shown: String = text.chars().take(SHOWN_CHARS).flat_map(char::escape_debug).collect();
-    if text.chars().nth(SHOWN_CHARS).is_some() { format!("{shown}…") } else { shown }
+    let shown: String = text
+        .chars()
+        .take(SHOWN_CHARS)
+        .flat_map(char::escape_debug)
+        .collect();
+    if text.chars().nth(SHOWN_CHARS).is_some() {
+        format!("{shown}…")
+    } else {
+        shown
+    }
 }
 
 /// Expands specifiers in one part of a value; which parts of a text expand is the value type's knowledge.
@@ -141,7 +151,9 @@ fn split(text: &str, quoting: Quoting) -> Result<Vec<String>, ParseError> {
     let mut rest = text;
     while let Some((word, after)) = next_word(rest, quoting)? {
         if words.len() == MAX_WORDS {
-            return Err(ParseError::new(format!("more than {MAX_WORDS} words in one assignment")));
+            return Err(ParseError::new(format!(
+                "more than {MAX_WORDS} words in one assignment"
+            )));
         }
         words.push(word);
         rest = after;
@@ -174,7 +186,8 @@ pub fn next_word(text: &str, quoting: Quoting) -> Result<Option<(String, &str)>,
             (Some(open), c) if open == c => quote = None,
             (_, '\\') if quoting == Quoting::Unescape => {
                 // What is no escape stays as it is written, backslash included.
-                let (found, length) = unescape(tail(text, at + 1)).unwrap_or_else(|_| ("\\".to_owned(), 0));
+                let (found, length) =
+                    unescape(tail(text, at + 1)).unwrap_or_else(|_| ("\\".to_owned(), 0));
                 word.push_str(&found);
                 chars = advance(text, at + 1 + length);
             }
@@ -217,7 +230,12 @@ pub fn unescape(after: &str) -> Result<(String, usize), ParseError> {
         'u' => return unicode(after, 4),
         'U' => return unicode(after, 8),
         'x' | '0'..='7' => return bytes(after),
-        _ => return Err(ParseError::new(format!("\\{} is not an escape", first.escape_debug()))),
+        _ => {
+            return Err(ParseError::new(format!(
+                "\\{} is not an escape",
+                first.escape_debug()
+            )));
+        }
     };
     Ok((simple.to_string(), first.len_utf8()))
 }
@@ -225,12 +243,17 @@ pub fn unescape(after: &str) -> Result<(String, usize), ParseError> {
 fn unicode(after: &str, digits: usize) -> Result<(String, usize), ParseError> {
     let wrong = || ParseError::new("an escape is not a Unicode character");
     let text = after.get(1..=digits).ok_or_else(wrong)?;
-    let c = hex(text).and_then(char::from_u32).filter(|c| *c != '\0').ok_or_else(wrong)?;
+    let c = hex(text)
+        .and_then(char::from_u32)
+        .filter(|c| *c != '\0')
+        .ok_or_else(wrong)?;
     Ok((c.to_string(), 1 + digits))
 }
 
 fn hex(text: &str) -> Option<u32> {
-    text.bytes().all(|b| b.is_ascii_hexdigit()).then(|| u32::from_str_radix(text, 16).ok())?
+    text.bytes()
+        .all(|b| b.is_ascii_hexdigit())
+        .then(|| u32::from_str_radix(text, 16).ok())?
 }
 
 fn bytes(after: &str) -> Result<(String, usize), ParseError> {
@@ -241,7 +264,9 @@ fn bytes(after: &str) -> Result<(String, usize), ParseError> {
         let (byte, used) = byte(rest)?;
         found.push(byte);
         length += used;
-        let next = tail(after, length).strip_prefix('\\').filter(|r| r.starts_with(['x', '0', '1', '2', '3', '4', '5', '6', '7']));
+        let next = tail(after, length)
+            .strip_prefix('\\')
+            .filter(|r| r.starts_with(['x', '0', '1', '2', '3', '4', '5', '6', '7']));
         if std::str::from_utf8(&found).is_ok() || next.is_none() {
             break;
         }
@@ -262,13 +287,17 @@ fn byte(escape: &str) -> Result<(u8, usize), ParseError> {
             .filter(|d| d.bytes().all(|b| (b'0'..=b'7').contains(&b)))
             .and_then(|d| u32::from_str_radix(d, 8).ok()),
     };
-    let byte = value.and_then(|v| u8::try_from(v).ok()).filter(|b| *b != 0).ok_or_else(wrong)?;
+    let byte = value
+        .and_then(|v| u8::try_from(v).ok())
+        .filter(|b| *b != 0)
+        .ok_or_else(wrong)?;
     Ok((byte, 3))
 }
 
 /// Quotes a word so that [`split_words`] gives it back; plain words stay as they are.
 pub fn quote(word: &str) -> Cow<'_, str> {
-    let plain = |c: char| !(c.is_whitespace() || c.is_control() || matches!(c, '"' | '\'' | '\\' | ';'));
+    let plain =
+        |c: char| !(c.is_whitespace() || c.is_control() || matches!(c, '"' | '\'' | '\\' | ';'));
     if !word.is_empty() && word.chars().all(plain) {
         return Cow::Borrowed(word);
     }

@@ -16,7 +16,10 @@ pub struct Unit {
 impl Unit {
     /// Makes a unit that sets nothing.
     pub fn new(name: UnitName) -> Unit {
-        Unit { name, values: Vec::new() }
+        Unit {
+            name,
+            values: Vec::new(),
+        }
     }
 
     /// Its name.
@@ -75,7 +78,9 @@ impl Unit {
 
     /// The set values, by directive.
     pub fn iter(&self) -> impl Iterator<Item = (Directive, &Value)> {
-        self.values.iter().map(|(directive, value)| (*directive, value))
+        self.values
+            .iter()
+            .map(|(directive, value)| (*directive, value))
     }
 
     /// How many values are set.
@@ -94,6 +99,7 @@ impl Unit {
     }
 
     fn place(&self, directive: Directive) -> Result<usize, usize> {
-        self.values.binary_search_by_key(&directive, |(known, _)| *known)
+        self.values
+            .binary_search_by_key(&directive, |(known, _)| *known)
     }
 }

@@ -69,7 +69,9 @@ impl UnitKind {
 
     /// The kind with this suffix.
     pub fn from_suffix(suffix: &str) -> Option<UnitKind> {
-        UnitKind::ALL.into_iter().find(|kind| kind.suffix() == suffix)
+        UnitKind::ALL
+            .into_iter()
+            .find(|kind| kind.suffix() == suffix)
     }
 }
 
@@ -88,7 +90,10 @@ impl UnitName {
     pub fn new(name: &str) -> Result<UnitName, ParseError> {
         match defect(name) {
             None => Ok(UnitName(name.into())),
-            Some(defect) => Err(ParseError::new(format!("{}: {defect}", ParseError::not_a(name, "a unit name")))),
+            Some(defect) => Err(ParseError::new(format!(
+                "{}: {defect}",
+                ParseError::not_a(name, "a unit name")
+            ))),
         }
     }
 
@@ -133,7 +138,9 @@ impl UnitName {
     /// The template that an instance comes from.
     pub fn template(&self) -> Option<UnitName> {
         self.instance()?;
-        Some(UnitName(format!("{}@.{}", self.prefix(), self.kind()).into()))
+        Some(UnitName(
+            format!("{}@.{}", self.prefix(), self.kind()).into(),
+        ))
     }
 
     /// The name with another instance; of a template or an instance.

@@ -31,15 +31,29 @@ pub enum ValueError {
 
 /// Takes one assignment of a unit file. `expand` replaces specifiers in the parts that have them, and hears of wrong items
 /// of lists. An error leaves the unit as it was.
-pub fn apply(unit: &mut Unit, section: &str, name: &str, raw: &str, expand: &dyn Expand) -> Result<(), ValueError> {
+pub fn apply(
+    unit: &mut Unit,
+    section: &str,
+    name: &str,
+    raw: &str,
+    expand: &dyn Expand,
+) -> Result<(), ValueError> {
     match Directive::find(section, name) {
         Some(directive) => apply_to(unit, directive, raw, expand),
-        None => Err(ValueError::Unknown { section: section.to_owned(), name: name.to_owned() }),
+        None => Err(ValueError::Unknown {
+            section: section.to_owned(),
+            name: name.to_owned(),
+        }),
     }
 }
 
 /// The same, with the directive looked up.
-pub fn apply_to(unit: &mut Unit, directive: Directive, raw: &str, expand: &dyn Expand) -> Result<(), ValueError> {
+pub fn apply_to(
+    unit: &mut Unit,
+    directive: Directive,
+    raw: &str,
+    expand: &dyn Expand,
+) -> Result<(), ValueError> {
     if raw.len() > MAX_VALUE_BYTES {
         return Err(ValueError::TooLong);
     }
@@ -48,7 +62,11 @@ pub fn apply_to(unit: &mut Unit, directive: Directive, raw: &str, expand: &dyn E
     }
     let row = row(directive);
     let own = [directive];
-    let targets = if row.stands_for.is_empty() { &own[..] } else { row.stands_for };
+    let targets = if row.stands_for.is_empty() {
+        &own[..]
+    } else {
+        row.stands_for
+    };
     for target in targets {
         let mut value = unit.unset(*target);
         let result = row.value.assign(&mut value, raw, &OneLine(expand));
@@ -70,7 +88,9 @@ impl Expand for OneLine<'_> {
     fn expand(&self, part: &str) -> Result<String, ParseError> {
         let expanded = self.0.expand(part)?;
         match expanded.contains(BREAKS) && !part.contains(BREAKS) {
-            true => Err(ParseError::new("a specifier stands for text with a line end or a NUL")),
+            true => Err(ParseError::new(
+                "a specifier stands for text with a line end or a NUL",
+            )),
             false => Ok(expanded),
         }
     }
@@ -87,5 +107,7 @@ pub fn reset(unit: &mut Unit, directive: Directive) {
 
 /// Prints a directive as the right-hand sides of a unit file; none when it is not set.
 pub fn print(unit: &Unit, directive: Directive) -> Vec<String> {
-    unit.raw(directive).map(|value| row(directive).value.print(value, Form::UnitFile)).unwrap_or_default()
+    unit.raw(directive)
+        .map(|value| row(directive).value.print(value, Form::UnitFile))
+        .unwrap_or_default()
 }

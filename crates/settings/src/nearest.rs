@@ -10,7 +10,10 @@ pub fn nearest(name: &str) -> Option<&'static str> {
     if name.len() > MAX_NAME_BYTES {
         return None;
     }
-    let near = TABLE.iter().map(|row| (distance(name, row.name), row.name)).min()?;
+    let near = TABLE
+        .iter()
+        .map(|row| (distance(name, row.name), row.name))
+        .min()?;
     // A third of the letters may be wrong.
     (near.0 * 3 <= name.len().max(3)).then_some(near.1)
 }
@@ -25,9 +28,15 @@ fn distance(one: &str, other: &str) -> usize {
     for (row, letter) in one.iter().enumerate() {
         let mut line = vec![row + 1; width];
         for (column, wanted) in other.iter().enumerate() {
-            let at = |line: &[usize], column: usize| line.get(column).copied().unwrap_or(usize::MAX - 1);
-            let mut cost = (at(&last, column) + usize::from(letter != wanted)).min(at(&last, column + 1) + 1).min(at(&line, column) + 1);
-            let swapped = row > 0 && column > 0 && one.get(row - 1) == Some(wanted) && other.get(column - 1) == Some(letter);
+            let at =
+                |line: &[usize], column: usize| line.get(column).copied().unwrap_or(usize::MAX - 1);
+            let mut cost = (at(&last, column) + usize::from(letter != wanted))
+                .min(at(&last, column + 1) + 1)
+                .min(at(&line, column) + 1);
+            let swapped = row > 0
+                && column > 0
+                && one.get(row - 1) == Some(wanted)
+                && other.get(column - 1) == Some(letter);
             if swapped {
                 cost = cost.min(at(&before, column - 1) + 1);
             }

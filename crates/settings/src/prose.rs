@@ -4,7 +4,9 @@ use crate::Row;
 
 /// The long text of a row: a few sentences and an example. Rows of one name share it; rows that don't work have none.
 pub fn prose(row: &Row) -> Option<&'static str> {
-    let at = PROSE.binary_search_by_key(&row.name, |(name, _)| name).ok()?;
+    let at = PROSE
+        .binary_search_by_key(&row.name, |(name, _)| name)
+        .ok()?;
     PROSE.get(at).map(|(_, text)| *text).filter(|_| row.works())
 }
 

@@ -87,16 +87,29 @@ impl Row {
     };
 
     /// It works, and an image may set it.
-    pub(crate) const FREE: Row = Row { from_image: FromImage::Free, status: Status::Works, ..Row::BASE };
+    pub(crate) const FREE: Row = Row {
+        from_image: FromImage::Free,
+        status: Status::Works,
+        ..Row::BASE
+    };
 
     /// It works, and an image needs a grant to set it.
-    pub(crate) const ASKS: Row = Row { from_image: FromImage::Asks, ..Row::FREE };
+    pub(crate) const ASKS: Row = Row {
+        from_image: FromImage::Asks,
+        ..Row::FREE
+    };
 
     /// It works, and an image can't set it.
-    pub(crate) const NEVER: Row = Row { from_image: FromImage::Never, ..Row::FREE };
+    pub(crate) const NEVER: Row = Row {
+        from_image: FromImage::Never,
+        ..Row::FREE
+    };
 
     /// It works, restricts the service, and an image may set it.
-    pub(crate) const RESTRICTS: Row = Row { sandboxing: true, ..Row::FREE };
+    pub(crate) const RESTRICTS: Row = Row {
+        sandboxing: true,
+        ..Row::FREE
+    };
 
     /// The sections that take it.
     pub fn sections(&self) -> &'static [&'static str] {
@@ -130,21 +143,28 @@ pub(crate) mod later {
 
     pub(crate) const BPF: Status = Status::ParsedOnly("filters in BPF are not built yet");
     pub(crate) const CONDITIONS: Status = Status::ParsedOnly("this test is not built yet");
-    pub(crate) const CONTROL_GROUPS: Status = Status::ParsedOnly("resource control is not built yet");
+    pub(crate) const CONTROL_GROUPS: Status =
+        Status::ParsedOnly("resource control is not built yet");
     pub(crate) const ENABLING: Status = Status::ParsedOnly("enabling units is not built yet");
     pub(crate) const GROUPS: Status = Status::ParsedOnly("slices and scopes are not built yet");
-    pub(crate) const IMAGES: Status = Status::ParsedOnly("this way of using images is not built yet");
+    pub(crate) const IMAGES: Status =
+        Status::ParsedOnly("this way of using images is not built yet");
     pub(crate) const LOGS: Status = Status::ParsedOnly("this part of logging is not built yet");
-    pub(crate) const MOUNTS: Status = Status::ParsedOnly("mount, automount and swap units are not built yet");
+    pub(crate) const MOUNTS: Status =
+        Status::ParsedOnly("mount, automount and swap units are not built yet");
     pub(crate) const PATHS: Status = Status::ParsedOnly("path units are not built yet");
     pub(crate) const QUOTAS: Status = Status::ParsedOnly("quotas are not built yet");
-    pub(crate) const SANDBOX: Status = Status::ParsedOnly("this part of the sandbox is not built yet");
-    pub(crate) const SECURITY_MODULES: Status = Status::ParsedOnly("labels of security modules are not built yet");
-    pub(crate) const SERVICES: Status = Status::ParsedOnly("this part of services is not built yet");
+    pub(crate) const SANDBOX: Status =
+        Status::ParsedOnly("this part of the sandbox is not built yet");
+    pub(crate) const SECURITY_MODULES: Status =
+        Status::ParsedOnly("labels of security modules are not built yet");
+    pub(crate) const SERVICES: Status =
+        Status::ParsedOnly("this part of services is not built yet");
     pub(crate) const SOCKETS: Status = Status::ParsedOnly("this part of sockets is not built yet");
     pub(crate) const TERMINALS: Status = Status::ParsedOnly("terminals are not built yet");
     pub(crate) const TIMERS: Status = Status::ParsedOnly("timers are not built yet");
     pub(crate) const UNITS: Status = Status::ParsedOnly("this part of units is not built yet");
 
-    pub(crate) const GONE: Status = Status::Rejected("the reference has given it up: it is read and ignored");
+    pub(crate) const GONE: Status =
+        Status::Rejected("the reference has given it up: it is read and ignored");
 }

@@ -58,7 +58,10 @@ const fn in_order() -> [Row; COUNT] {
         let mut at = 0;
         while at < LISTS[list].len() {
             let row = LISTS[list][at];
-            assert!(rows[row.directive.index()].name.is_empty(), "a directive has two rows");
+            assert!(
+                rows[row.directive.index()].name.is_empty(),
+                "a directive has two rows"
+            );
             rows[row.directive.index()] = row;
             taken += 1;
             at += 1;

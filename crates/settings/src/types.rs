@@ -1,9 +1,6 @@
 //! Value types as objects: how the values of a directive are read, joined and printed. One per type or text form, shared by rows.
 
-use model::{
-    Expand, Form, ParseError, Setting, TextForm, Value,
-    value::*,
-};
+use model::{Expand, Form, ParseError, Setting, TextForm, Value, value::*};
 
 /// How the values of a directive are read, joined and printed.
 #[derive(Debug)]
@@ -17,7 +14,12 @@ pub struct ValueType {
 
 impl ValueType {
     const fn of<T: Setting + TextForm>(name: &'static str) -> ValueType {
-        ValueType { name, list: T::LIST, assign: assign::<T>, print: print::<T> }
+        ValueType {
+            name,
+            list: T::LIST,
+            assign: assign::<T>,
+            print: print::<T>,
+        }
     }
 
     /// Whether later assignments add to earlier ones.
@@ -26,7 +28,12 @@ impl ValueType {
     }
 
     /// Takes one more assignment. `None` means that the directive has its default; after an error nothing has changed.
-    pub fn assign(&self, value: &mut Option<Value>, text: &str, expand: &dyn Expand) -> Result<(), ParseError> {
+    pub fn assign(
+        &self,
+        value: &mut Option<Value>,
+        text: &str,
+        expand: &dyn Expand,
+    ) -> Result<(), ParseError> {
         (self.assign)(value, text, expand)
     }
 
@@ -36,7 +43,11 @@ impl ValueType {
     }
 }
 
-fn assign<T: Setting + TextForm>(value: &mut Option<Value>, text: &str, expand: &dyn Expand) -> Result<(), ParseError> {
+fn assign<T: Setting + TextForm>(
+    value: &mut Option<Value>,
+    text: &str,
+    expand: &dyn Expand,
+) -> Result<(), ParseError> {
     let mut typed = value.take().and_then(T::take);
     let result = T::assign(&mut typed, text, expand);
     *value = typed.map(T::into_value);
@@ -44,7 +55,9 @@ fn assign<T: Setting + TextForm>(value: &mut Option<Value>, text: &str, expand: 
 }
 
 fn print<T: Setting + TextForm>(value: &Value, form: Form) -> Vec<String> {
-    T::from_value(value).map(|value| value.print_lines(form)).unwrap_or_default()
+    T::from_value(value)
+        .map(|value| value.print_lines(form))
+        .unwrap_or_default()
 }
 
 /// Assigns a value whose text form is not the type's usual one. The empty text resets where `resets` says so.
@@ -66,7 +79,9 @@ fn assign_as<T: Setting + TextForm>(
         }
         None => later,
     };
-    *value = Some(typed).filter(|typed| !typed.is_unset()).map(T::into_value);
+    *value = Some(typed)
+        .filter(|typed| !typed.is_unset())
+        .map(T::into_value);
     Ok(())
 }
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use coracle_settings::{FromImage, MAX_VALUE_BYTES, Row, Status, TABLE, ValueError, apply, apply_to, nearest, print};
+use coracle_settings::{
+    FromImage, MAX_VALUE_BYTES, Row, Status, TABLE, ValueError, apply, apply_to, nearest, print,
+};
 use model::{Directive, Expand, Form, ParseError, Unit, key, text::Verbatim};
 use proptest::prelude::*;
 
@@ -35,19 +37,118 @@ fn check(directive: Directive, lines: &[&str]) -> String {
 /// Values that the directives' types should take, by the type's shared name.
 fn samples(row: &Row) -> Vec<&'static str> {
     let all = [
-        "yes", "no", "5", "-5", "100", "64M", "20%", "infinity", "5min 3s", "1", "0644", "SIGUSR1", "native", "x86-64", "EPERM", "kill",
-        "/a/b", "/a//b/./c/", "-/a", "+/a b", "-+/a", "/a:/b", "/a:/b:norbind", "-/a:/b:rbind", "a b c", "\"a b\" c", "~", "~a b", "user",
-        "a.service b.socket", "a.service", "|!/etc/x", "A=b \"C=d e\"", "name:data", "name:/path", "name", "a/b:c:ro", "a::ro",
-        "CAP_CHOWN CAP_KILL", "~CAP_CHOWN", "~net user", "net user", "AF_INET AF_UNIX", "~AF_INET", "none", "@system-service ~read",
-        "@basic-io read:EPERM", "~@mount", "127.0.0.1:80", "[::1]:80%lo", "@abstract", "vsock::80", "80", "route 3", "10.0.0.0/8 any",
-        "ipv4:tcp:80-90", "any", "/dev/null rw", "char-pts rwm", "/dev/sda 5M", "/dev/sda 100", "/dev/sda 5ms", "root=verity:usr=absent",
-        "ro,noatime", "usr:ro", "-/a.raw:/b:root:ro", "/a.raw", "0-3,8", "numa", "cpu memory", "extensions", "noroot", "elf-headers 0x3",
-        "1:2", "+5", "1 2 SIGTERM TEMPFAIL 5-7", "file:/x", "fd:x", "append:/x", "info", "daemon", "low-delay", "aGVsbG8=", "hello\\n%%x",
-        "/bin/x \"a b\" %%x ; -@/bin/y z \\; w", "+/bin/x", "!!/bin/x $A", "*-*-* 12:00", "yes:host", "private", "idle", "us", "nl",
-        "a\\:b", "/bin/x \\x41\\t\\\\", "http://x man:y(8)", "strict", "on-failure", "50us", "~0", "-~", "",
+        "yes",
+        "no",
+        "5",
+        "-5",
+        "100",
+        "64M",
+        "20%",
+        "infinity",
+        "5min 3s",
+        "1",
+        "0644",
+        "SIGUSR1",
+        "native",
+        "x86-64",
+        "EPERM",
+        "kill",
+        "/a/b",
+        "/a//b/./c/",
+        "-/a",
+        "+/a b",
+        "-+/a",
+        "/a:/b",
+        "/a:/b:norbind",
+        "-/a:/b:rbind",
+        "a b c",
+        "\"a b\" c",
+        "~",
+        "~a b",
+        "user",
+        "a.service b.socket",
+        "a.service",
+        "|!/etc/x",
+        "A=b \"C=d e\"",
+        "name:data",
+        "name:/path",
+        "name",
+        "a/b:c:ro",
+        "a::ro",
+        "CAP_CHOWN CAP_KILL",
+        "~CAP_CHOWN",
+        "~net user",
+        "net user",
+        "AF_INET AF_UNIX",
+        "~AF_INET",
+        "none",
+        "@system-service ~read",
+        "@basic-io read:EPERM",
+        "~@mount",
+        "127.0.0.1:80",
+        "[::1]:80%lo",
+        "@abstract",
+        "vsock::80",
+        "80",
+        "route 3",
+        "10.0.0.0/8 any",
+        "ipv4:tcp:80-90",
+        "any",
+        "/dev/null rw",
+        "char-pts rwm",
+        "/dev/sda 5M",
+        "/dev/sda 100",
+        "/dev/sda 5ms",
+        "root=verity:usr=absent",
+        "ro,noatime",
+        "usr:ro",
+        "-/a.raw:/b:root:ro",
+        "/a.raw",
+        "0-3,8",
+        "numa",
+        "cpu memory",
+        "extensions",
+        "noroot",
+        "elf-headers 0x3",
+        "1:2",
+        "+5",
+        "1 2 SIGTERM TEMPFAIL 5-7",
+        "file:/x",
+        "fd:x",
+        "append:/x",
+        "info",
+        "daemon",
+        "low-delay",
+        "aGVsbG8=",
+        "hello\\n%%x",
+        "/bin/x \"a b\" %%x ; -@/bin/y z \\; w",
+        "+/bin/x",
+        "!!/bin/x $A",
+        "*-*-* 12:00",
+        "yes:host",
+        "private",
+        "idle",
+        "us",
+        "nl",
+        "a\\:b",
+        "/bin/x \\x41\\t\\\\",
+        "http://x man:y(8)",
+        "strict",
+        "on-failure",
+        "50us",
+        "~0",
+        "-~",
+        "",
     ];
-    let words = row.value.name.split([' ', ',']).filter(|word| !word.is_empty());
-    all.into_iter().chain(words).filter(|text| !check(row.directive, &[text]).starts_with("error")).collect()
+    let words = row
+        .value
+        .name
+        .split([' ', ','])
+        .filter(|word| !word.is_empty());
+    all.into_iter()
+        .chain(words)
+        .filter(|text| !check(row.directive, &[text]).starts_with("error"))
+        .collect()
 }
 
 #[test]
@@ -62,7 +163,10 @@ fn rows_are_sorted_and_unique_and_every_directive_has_its_own() {
 
 #[test]
 fn the_names_with_their_sections_are_those_of_the_reference() {
-    let ours: BTreeSet<(String, &str)> = TABLE.iter().map(|row| (row.sections().join("+"), row.name)).collect();
+    let ours: BTreeSet<(String, &str)> = TABLE
+        .iter()
+        .map(|row| (row.sections().join("+"), row.name))
+        .collect();
     let theirs: BTreeSet<(String, &str)> = NAMES
         .lines()
         .skip(1)
@@ -92,13 +196,19 @@ fn what_is_printed_is_read_back_the_same() {
             continue;
         }
         let samples = samples(row);
-        assert!(!samples.is_empty(), "no sample for {} ({})", row.name, row.value.name);
+        assert!(
+            !samples.is_empty(),
+            "no sample for {} ({})",
+            row.name,
+            row.value.name
+        );
         for sample in samples {
             let mut written = unit();
             apply_to(&mut written, row.directive, sample, &Percent).unwrap();
             let mut read = unit();
             for line in print(&written, row.directive) {
-                apply_to(&mut read, row.directive, &line, &Percent).unwrap_or_else(|error| panic!("{}={line}: {error}", row.name));
+                apply_to(&mut read, row.directive, &line, &Percent)
+                    .unwrap_or_else(|error| panic!("{}={line}: {error}", row.name));
             }
             assert_eq!(written, read, "{}={sample}", row.name);
         }
@@ -107,7 +217,10 @@ fn what_is_printed_is_read_back_the_same() {
 
 #[test]
 fn an_empty_assignment_takes_a_list_back() {
-    for row in TABLE.iter().filter(|row| row.is_list() && row.stands_for.is_empty()) {
+    for row in TABLE
+        .iter()
+        .filter(|row| row.is_list() && row.stands_for.is_empty())
+    {
         for sample in samples(row) {
             let mut unit = unit();
             apply_to(&mut unit, row.directive, sample, &Percent).unwrap();
@@ -137,7 +250,12 @@ fn the_default_that_a_row_names_is_the_typed_one() {
     let mut named = 0;
     for row in TABLE.iter().filter(|row| !row.default_text.is_empty()) {
         let default = (key::DEFAULTS[row.directive.index()])();
-        assert_eq!(row.value.print(&default, Form::UnitFile).join(" "), row.default_text, "{}", row.name);
+        assert_eq!(
+            row.value.print(&default, Form::UnitFile).join(" "),
+            row.default_text,
+            "{}",
+            row.name
+        );
         named += 1;
     }
     assert!(named > 150, "only {named} rows name their default");
@@ -161,7 +279,11 @@ fn typed_keys_and_table_agree_on_types() {
 fn every_row_says_what_it_is_for() {
     for row in &TABLE {
         let summary = row.summary;
-        assert!(summary.ends_with('.') && summary.starts_with(char::is_uppercase) && summary.len() > 15, "{}: {summary}", row.name);
+        assert!(
+            summary.ends_with('.') && summary.starts_with(char::is_uppercase) && summary.len() > 15,
+            "{}: {summary}",
+            row.name
+        );
         assert!(summary.len() <= 110, "{}: {summary}", row.name);
     }
 }
@@ -170,8 +292,17 @@ fn every_row_says_what_it_is_for() {
 fn a_successor_works_as_its_old_names_do() {
     for row in &TABLE {
         for target in row.stands_for {
-            assert_eq!(coracle_settings::row(*target).works(), row.works(), "{}", row.name);
-            assert!(coracle_settings::row(*target).stands_for.is_empty(), "{}", row.name);
+            assert_eq!(
+                coracle_settings::row(*target).works(),
+                row.works(),
+                "{}",
+                row.name
+            );
+            assert!(
+                coracle_settings::row(*target).stands_for.is_empty(),
+                "{}",
+                row.name
+            );
         }
     }
 }
@@ -180,21 +311,48 @@ fn a_successor_works_as_its_old_names_do() {
 fn given_up_directives_are_rejected_and_no_other() {
     for line in NAMES.lines().skip(1) {
         let fields: Vec<&str> = line.split('\t').collect();
-        let row = coracle_settings::row(Directive::find(fields[0].split('+').next().unwrap(), fields[1]).unwrap());
+        let row = coracle_settings::row(
+            Directive::find(fields[0].split('+').next().unwrap(), fields[1]).unwrap(),
+        );
         let given_up = fields.get(5) == Some(&"DISABLED_LEGACY");
-        assert_eq!(matches!(row.status, Status::Rejected(_)), given_up, "{}", row.name);
+        assert_eq!(
+            matches!(row.status, Status::Rejected(_)),
+            given_up,
+            "{}",
+            row.name
+        );
     }
 }
 
 #[test]
 fn what_reaches_the_host_as_root_is_never_free_for_an_image() {
-    for name in ["OpenFile", "EnvironmentFile", "MountImages", "NetworkNamespacePath", "BPFProgram", "NFTSet", "Slice", "Delegate", "FailureAction"] {
+    for name in [
+        "OpenFile",
+        "EnvironmentFile",
+        "MountImages",
+        "NetworkNamespacePath",
+        "BPFProgram",
+        "NFTSet",
+        "Slice",
+        "Delegate",
+        "FailureAction",
+    ] {
         for row in coracle_settings::rows_named(name) {
             assert_eq!(row.from_image, FromImage::Never, "{name}");
         }
     }
-    for name in ["BindPaths", "ReadWritePaths", "ListenStream", "AmbientCapabilities", "User", "CapabilityBoundingSet"] {
-        assert!(coracle_settings::rows_named(name).all(|row| row.from_image == FromImage::Asks), "{name}");
+    for name in [
+        "BindPaths",
+        "ReadWritePaths",
+        "ListenStream",
+        "AmbientCapabilities",
+        "User",
+        "CapabilityBoundingSet",
+    ] {
+        assert!(
+            coracle_settings::rows_named(name).all(|row| row.from_image == FromImage::Asks),
+            "{name}"
+        );
     }
 }
 
@@ -217,24 +375,75 @@ fn a_row_takes_at_most_twelve_lines() {
 
 #[test]
 fn lists_join_and_scalars_replace() {
-    assert_eq!(check(key::AFTER.directive(), &["a.service", "b.service c.service"]), "a.service b.service c.service");
-    assert_eq!(check(key::SERVICE_TYPE.directive(), &["simple", "notify"]), "notify");
-    assert_eq!(check(key::ENVIRONMENT.directive(), &["A=1 B=2", "A=3"]), "A=3 | B=2");
-    assert_eq!(check(key::CAPABILITY_BOUNDING_SET.directive(), &["CAP_CHOWN", "cap_kill"]), "CAP_CHOWN CAP_KILL");
-    assert_eq!(check(key::CAPABILITY_BOUNDING_SET.directive(), &["CAP_CHOWN CAP_KILL", "~CAP_KILL"]), "CAP_CHOWN");
-    assert_eq!(check(key::CAPABILITY_BOUNDING_SET.directive(), &["CAP_CHOWN", ""]), "");
-    assert_eq!(check(key::RESTRICT_ADDRESS_FAMILIES.directive(), &["AF_INET AF_UNIX", "~AF_UNIX"]), "AF_INET");
-    assert_eq!(check(key::RESTRICT_NAMESPACES.directive(), &["~user net", "~pid"]), "cgroup ipc mnt uts time");
-    assert_eq!(check(key::RESTRICT_NAMESPACES.directive(), &["net", "pid"]), "net pid");
-    assert_eq!(check(key::SYSTEM_CALL_FILTER.directive(), &["@system-service", "~@mount ptrace:EPERM"]), "@system-service | ~@mount ptrace:EPERM");
-    assert_eq!(check(key::BIND_PATHS.directive(), &["/a:/b:norbind", "-/c"]), "/a:/b:norbind -/c");
+    assert_eq!(
+        check(
+            key::AFTER.directive(),
+            &["a.service", "b.service c.service"]
+        ),
+        "a.service b.service c.service"
+    );
+    assert_eq!(
+        check(key::SERVICE_TYPE.directive(), &["simple", "notify"]),
+        "notify"
+    );
+    assert_eq!(
+        check(key::ENVIRONMENT.directive(), &["A=1 B=2", "A=3"]),
+        "A=3 | B=2"
+    );
+    assert_eq!(
+        check(
+            key::CAPABILITY_BOUNDING_SET.directive(),
+            &["CAP_CHOWN", "cap_kill"]
+        ),
+        "CAP_CHOWN CAP_KILL"
+    );
+    assert_eq!(
+        check(
+            key::CAPABILITY_BOUNDING_SET.directive(),
+            &["CAP_CHOWN CAP_KILL", "~CAP_KILL"]
+        ),
+        "CAP_CHOWN"
+    );
+    assert_eq!(
+        check(key::CAPABILITY_BOUNDING_SET.directive(), &["CAP_CHOWN", ""]),
+        ""
+    );
+    assert_eq!(
+        check(
+            key::RESTRICT_ADDRESS_FAMILIES.directive(),
+            &["AF_INET AF_UNIX", "~AF_UNIX"]
+        ),
+        "AF_INET"
+    );
+    assert_eq!(
+        check(key::RESTRICT_NAMESPACES.directive(), &["~user net", "~pid"]),
+        "cgroup ipc mnt uts time"
+    );
+    assert_eq!(
+        check(key::RESTRICT_NAMESPACES.directive(), &["net", "pid"]),
+        "net pid"
+    );
+    assert_eq!(
+        check(
+            key::SYSTEM_CALL_FILTER.directive(),
+            &["@system-service", "~@mount ptrace:EPERM"]
+        ),
+        "@system-service | ~@mount ptrace:EPERM"
+    );
+    assert_eq!(
+        check(key::BIND_PATHS.directive(), &["/a:/b:norbind", "-/c"]),
+        "/a:/b:norbind -/c"
+    );
 }
 
 #[test]
 fn one_assignment_can_stand_for_several() {
     let mut unit = unit();
     apply(&mut unit, "Service", "TimeoutSec", "7", &Verbatim).unwrap();
-    assert_eq!(unit.get(&key::TIMEOUT_START_SEC), unit.get(&key::SERVICE_TIMEOUT_STOP_SEC));
+    assert_eq!(
+        unit.get(&key::TIMEOUT_START_SEC),
+        unit.get(&key::SERVICE_TIMEOUT_STOP_SEC)
+    );
     apply(&mut unit, "Unit", "BindTo", "a.service", &Verbatim).unwrap();
     assert_eq!(unit.value(&key::BINDS_TO).len(), 1);
     apply(&mut unit, "Service", "StartLimitBurst", "9", &Verbatim).unwrap();
@@ -246,7 +455,13 @@ fn one_assignment_can_stand_for_several() {
 #[test]
 fn an_unknown_name_is_an_error_and_has_a_nearest_one() {
     let error = apply(&mut unit(), "Service", "ProtectSytem", "yes", &Verbatim);
-    assert_eq!(error, Err(ValueError::Unknown { section: "Service".into(), name: "ProtectSytem".into() }));
+    assert_eq!(
+        error,
+        Err(ValueError::Unknown {
+            section: "Service".into(),
+            name: "ProtectSytem".into()
+        })
+    );
     assert_eq!(nearest("ProtectSytem"), Some("ProtectSystem"));
     assert_eq!(nearest("protectsystem"), Some("ProtectSystem"));
     assert_eq!(nearest("ExceStart"), Some("ExecStart"));
@@ -257,7 +472,10 @@ fn an_unknown_name_is_an_error_and_has_a_nearest_one() {
 #[test]
 fn no_value_breaks_out_of_its_line() {
     for text in ["a\nUser=root", "a\r", "a\0"] {
-        assert_eq!(apply(&mut unit(), "Unit", "Description", text, &Verbatim), Err(ValueError::Unprintable));
+        assert_eq!(
+            apply(&mut unit(), "Unit", "Description", text, &Verbatim),
+            Err(ValueError::Unprintable)
+        );
     }
     struct Break;
     impl Expand for Break {
@@ -270,14 +488,23 @@ fn no_value_breaks_out_of_its_line() {
 
 #[test]
 fn backslashes_in_names_of_units_stay() {
-    assert_eq!(check(key::AFTER.directive(), &[r"dev-disk-by\x2duuid-1.device"]), r"dev-disk-by\x2duuid-1.device");
-    assert_eq!(check(key::BIND_PATHS.directive(), &[r"/a\:b:/c"]), r#""/a\\:b:/c""#);
+    assert_eq!(
+        check(key::AFTER.directive(), &[r"dev-disk-by\x2duuid-1.device"]),
+        r"dev-disk-by\x2duuid-1.device"
+    );
+    assert_eq!(
+        check(key::BIND_PATHS.directive(), &[r"/a\:b:/c"]),
+        r#""/a\\:b:/c""#
+    );
 }
 
 #[test]
 fn a_value_that_is_too_long_is_refused() {
     let long = "x".repeat(MAX_VALUE_BYTES + 1);
-    assert_eq!(apply(&mut unit(), "Unit", "Description", &long, &Verbatim), Err(ValueError::TooLong));
+    assert_eq!(
+        apply(&mut unit(), "Unit", "Description", &long, &Verbatim),
+        Err(ValueError::TooLong)
+    );
 }
 
 proptest! {
@@ -303,12 +530,34 @@ proptest! {
 /// Text made of what value types look for, and of anything else.
 fn hostile() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
-        Just("%%".to_owned()), Just("\\x41".to_owned()), Just("\\".to_owned()), Just("\"".to_owned()), Just("'".to_owned()),
-        Just(":".to_owned()), Just("~".to_owned()), Just("-".to_owned()), Just("@".to_owned()), Just("/".to_owned()), Just("..".to_owned()),
-        Just(" ".to_owned()), Just(";".to_owned()), Just("=".to_owned()), Just("18446744073709551615".to_owned()), Just("99999999999999999999".to_owned()),
-        Just("infinity".to_owned()), Just("CAP_KILL".to_owned()), Just("read:EPERM".to_owned()), Just("@mount".to_owned()), Just("AF_INET".to_owned()),
-        Just("a.service".to_owned()), Just("/a".to_owned()), Just("1.5h".to_owned()), Just("0-3".to_owned()), Just("A=b".to_owned()),
-        any::<char>().prop_map(String::from), "[ -~]{0,6}",
+        Just("%%".to_owned()),
+        Just("\\x41".to_owned()),
+        Just("\\".to_owned()),
+        Just("\"".to_owned()),
+        Just("'".to_owned()),
+        Just(":".to_owned()),
+        Just("~".to_owned()),
+        Just("-".to_owned()),
+        Just("@".to_owned()),
+        Just("/".to_owned()),
+        Just("..".to_owned()),
+        Just(" ".to_owned()),
+        Just(";".to_owned()),
+        Just("=".to_owned()),
+        Just("18446744073709551615".to_owned()),
+        Just("99999999999999999999".to_owned()),
+        Just("infinity".to_owned()),
+        Just("CAP_KILL".to_owned()),
+        Just("read:EPERM".to_owned()),
+        Just("@mount".to_owned()),
+        Just("AF_INET".to_owned()),
+        Just("a.service".to_owned()),
+        Just("/a".to_owned()),
+        Just("1.5h".to_owned()),
+        Just("0-3".to_owned()),
+        Just("A=b".to_owned()),
+        any::<char>().prop_map(String::from),
+        "[ -~]{0,6}",
     ];
     prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat().trim().to_owned())
 }
@@ -320,15 +569,21 @@ mod prose {
     #[test]
     fn every_row_that_works_has_a_text_with_an_example_that_loads() {
         for row in TABLE.iter().filter(|row| row.works()) {
-            let text = coracle_settings::prose(row).unwrap_or_else(|| panic!("{} has no text", row.name));
-            let example = text.split("```ini\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+            let text =
+                coracle_settings::prose(row).unwrap_or_else(|| panic!("{} has no text", row.name));
+            let example = text
+                .split("```ini\n")
+                .nth(1)
+                .and_then(|rest| rest.split("```").next())
+                .expect("an example");
             let mut lines = example.lines();
             let section = lines.next().unwrap().trim_matches(['[', ']']);
             let mut unit = unit();
             for line in lines {
                 let (name, value) = line.split_once('=').unwrap();
                 assert_eq!(name, row.name);
-                apply(&mut unit, section, name, value, &Percent).unwrap_or_else(|error| panic!("{line}: {error}"));
+                apply(&mut unit, section, name, value, &Percent)
+                    .unwrap_or_else(|error| panic!("{line}: {error}"));
             }
         }
     }
@@ -339,7 +594,11 @@ mod prose {
         for file in std::fs::read_dir(folder).unwrap() {
             let path = file.unwrap().path();
             let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-            assert!(coracle_settings::rows_named(&name).any(|row| coracle_settings::prose(row).is_some()), "{name}");
+            assert!(
+                coracle_settings::rows_named(&name)
+                    .any(|row| coracle_settings::prose(row).is_some()),
+                "{name}"
+            );
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use image::build::{Built, Options};
+use image::inspect::Report;
 use image::program::Program;
 use image::sign::SigningKey;
 use image::worker::Workers;
@@ -216,68 +217,61 @@ impl Run for Inspect {
             say(&serde_json::to_string_pretty(&report)?);
             return Ok(0);
         }
-        let field = |name: &str, value: &str| say(&format!("{:>12}: {}", name, plain(value)));
-        field(
-            "Image",
-            &format!(
-                "{} · {} · sha256:{}",
-                self.image.display(),
-                size(report.length),
-                report.digest
-            ),
-        );
-        field(
-            "Root",
-            &format!("{:?} · {}", report.file_system, size(report.root_bytes)),
-        );
-        field(
-            "Root hash",
-            &report
-                .root_hash
-                .as_ref()
-                .map_or_else(|| "none".to_owned(), ToString::to_string),
-        );
-        field(
-            "Intact",
-            if report.intact {
-                "yes, all data is under the root hash"
-            } else {
-                "not proven"
-            },
-        );
-        let signer = report.claimed_signer.as_ref();
-        field(
-            "Signature",
-            &signer.map_or_else(
-                || "none".to_owned(),
-                |signer| {
-                    format!(
-                        "claims \"{}\" · sha256:{}",
-                        signer.common_name, signer.fingerprint
-                    )
-                },
-            ),
-        );
-        if let Some(contents) = &report.contents {
-            let release = &contents.os_release;
-            field(
-                "Portable",
-                &format!(
-                    "{} {}",
-                    release.name().unwrap_or("without a name"),
-                    release.version().unwrap_or_default()
-                ),
-            );
-            contents
-                .units
-                .iter()
-                .for_each(|unit| field("Unit", &unit.name));
-            contents
-                .foreign_units
-                .iter()
-                .for_each(|unit| field("Left alone", unit));
-        }
-        say(&Paint::Dim.on("what an image says of itself is a claim; `coracle start` checks it against the trusted certificates"));
+        print(&self.image, &report);
         Ok(0)
     }
+}
+
+fn print(image: &Path, report: &Report) {
+    let length = size(report.length);
+    field(
+        "Image",
+        &format!("{} · {length} · sha256:{}", image.display(), report.digest),
+    );
+    field(
+        "Root",
+        &format!("{:?} · {}", report.file_system, size(report.root_bytes)),
+    );
+    let hash = report.root_hash.as_ref().map(ToString::to_string);
+    field("Root hash", hash.as_deref().unwrap_or("none"));
+    field(
+        "Intact",
+        if report.intact {
+            "yes, all data is under the root hash"
+        } else {
+            "not proven"
+        },
+    );
+    let claim = report.claimed_signer.as_ref();
+    let claim = claim.map(|signer| {
+        format!(
+            "claims \"{}\" · sha256:{}",
+            signer.common_name, signer.fingerprint
+        )
+    });
+    field("Signature", claim.as_deref().unwrap_or("none"));
+    if let Some(contents) = &report.contents {
+        let (name, version) = (contents.os_release.name(), contents.os_release.version());
+        field(
+            "Portable",
+            &format!(
+                "{} {}",
+                name.unwrap_or("without a name"),
+                version.unwrap_or_default()
+            ),
+        );
+        contents
+            .units
+            .iter()
+            .for_each(|unit| field("Unit", &unit.name));
+        contents
+            .foreign_units
+            .iter()
+            .for_each(|unit| field("Left alone", unit));
+    }
+    say(&Paint::Dim.on("what an image says of itself is a claim; `coracle start` checks it against the trusted certificates"));
+}
+
+fn field(name: &str, value: &str) {
+    say(&format!("{name:>12}: {}", plain(value)));
 }

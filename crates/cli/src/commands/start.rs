@@ -72,19 +72,6 @@ impl Run for Start {
 }
 
 impl Start {
-    /// A start of one portable without further options, as `attach` and `configure` need it.
-    pub(crate) fn of(what: String, attach_only: bool) -> Start {
-        Start {
-            what: vec![what],
-            attach_only,
-            jobs: JobOptions {
-                job_mode: "replace".to_owned(),
-                ..JobOptions::default()
-            },
-            ..Start::default()
-        }
-    }
-
     fn start_enabled(&self, context: &Context) -> Result<u8> {
         let mut status = 0;
         for portable in records(context)

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use wire::methods as call;
-use wire::{Client, ClientError, Done, Failure, JobOutcome, JobRequest, TransientRequest, UnitStatus};
+use wire::{
+    Client, ClientError, Done, Failure, JobOutcome, JobRequest, TransientRequest, UnitStatus,
+};
 
 /// How long anything may take, in seconds: a loaded machine with a debug build is slow.
 const PATIENCE_S: u64 = 60;
@@ -24,7 +26,10 @@ impl Instance {
     /// Starts an instance.
     pub fn start() -> Self {
         assert!(rustix::process::geteuid().is_root(), "this test needs root");
-        let folder = tempfile::Builder::new().prefix("coracle-daemon-").tempdir().unwrap();
+        let folder = tempfile::Builder::new()
+            .prefix("coracle-daemon-")
+            .tempdir()
+            .unwrap();
         std::fs::create_dir_all(folder.path().join("config/units")).unwrap();
         let keeper = launch(folder.path());
         let instance = Self { folder, keeper };
@@ -39,7 +44,11 @@ impl Instance {
 
     /// Writes a unit file and has it read.
     pub fn unit(&self, name: &str, text: &str) {
-        std::fs::write(self.path("config/units").join(name), text.replace("@DIR@", &self.folder.path().to_string_lossy())).unwrap();
+        std::fs::write(
+            self.path("config/units").join(name),
+            text.replace("@DIR@", &self.folder.path().to_string_lossy()),
+        )
+        .unwrap();
         self.client().call(call::Reload, &Done {}).unwrap();
     }
 
@@ -60,19 +69,36 @@ impl Instance {
 
     /// Starts a unit and waits for its job.
     pub fn start_unit(&self, name: &str) -> JobOutcome {
-        let input = JobRequest { names: vec![name.into()], ..JobRequest::default() };
-        self.client().call(call::StartUnit, &input).unwrap().outcomes.remove(0)
+        let input = JobRequest {
+            names: vec![name.into()],
+            ..JobRequest::default()
+        };
+        self.client()
+            .call(call::StartUnit, &input)
+            .unwrap()
+            .outcomes
+            .remove(0)
     }
 
     /// Stops a unit and waits for its job.
     pub fn stop_unit(&self, name: &str) -> JobOutcome {
-        let input = JobRequest { names: vec![name.into()], ..JobRequest::default() };
-        self.client().call(call::StopUnit, &input).unwrap().outcomes.remove(0)
+        let input = JobRequest {
+            names: vec![name.into()],
+            ..JobRequest::default()
+        };
+        self.client()
+            .call(call::StopUnit, &input)
+            .unwrap()
+            .outcomes
+            .remove(0)
     }
 
     /// Runs a command as a unit until it ends.
     pub fn run(&self, properties: &[&str], command: &[&str]) -> Result<JobOutcome, Failure> {
-        let input = TransientRequest { wait: true, ..transient(properties, command) };
+        let input = TransientRequest {
+            wait: true,
+            ..transient(properties, command)
+        };
         match self.client().call(call::StartTransient, &input) {
             Ok(outcome) => Ok(outcome),
             Err(ClientError::Failure(failure)) => Err(failure),
@@ -82,7 +108,16 @@ impl Instance {
 
     /// Everything about a unit.
     pub fn status(&self, name: &str) -> UnitStatus {
-        self.stubborn(|client| client.call(call::Status, &wire::NamesRequest { names: vec![name.into()] })).units.remove(0)
+        self.stubborn(|client| {
+            client.call(
+                call::Status,
+                &wire::NamesRequest {
+                    names: vec![name.into()],
+                },
+            )
+        })
+        .units
+        .remove(0)
     }
 
     /// Waits until a unit is in a state, such as `active/running`.
@@ -107,7 +142,8 @@ impl Instance {
 
     /// The manager's process.
     pub fn manager(&self) -> u32 {
-        self.stubborn(|client| client.call(call::Describe, &Done {})).pid
+        self.stubborn(|client| client.call(call::Describe, &Done {}))
+            .pid
     }
 
     /// Kills the manager and waits until it is gone.
@@ -117,7 +153,10 @@ impl Instance {
 
     /// The control group of the instance.
     pub fn cgroup(&self) -> PathBuf {
-        let path = self.stubborn(|client| client.call(call::Describe, &Done {})).cgroup.unwrap();
+        let path = self
+            .stubborn(|client| client.call(call::Describe, &Done {}))
+            .cgroup
+            .unwrap();
         Path::new("/sys/fs/cgroup/unified").join(path.trim_start_matches('/'))
     }
 
@@ -151,13 +190,18 @@ impl Drop for Instance {
         if self.keeper.try_wait().unwrap().is_some() {
             return;
         }
-        let cgroup = Client::connect(&self.path("run/api")).ok().and_then(|mut client| {
-            let group = client.call(call::Describe, &Done {}).ok()?.cgroup;
-            client.call(call::Exit, &Done {}).ok()?;
-            group
-        });
+        let cgroup = Client::connect(&self.path("run/api"))
+            .ok()
+            .and_then(|mut client| {
+                let group = client.call(call::Describe, &Done {}).ok()?.cgroup;
+                client.call(call::Exit, &Done {}).ok()?;
+                group
+            });
         let ended = pidfd(self.keeper.id()).is_some_and(|keeper| {
-            let patience = Timespec { tv_sec: 20, tv_nsec: 0 };
+            let patience = Timespec {
+                tv_sec: 20,
+                tv_nsec: 0,
+            };
             poll(&mut [PollFd::new(&keeper, PollFlags::IN)], Some(&patience)).unwrap() > 0
         });
         if !ended {
@@ -165,7 +209,9 @@ impl Drop for Instance {
         }
         self.keeper.wait().unwrap();
         if let Some(group) = cgroup {
-            let kill = Path::new("/sys/fs/cgroup/unified").join(group.trim_start_matches('/')).join("cgroup.kill");
+            let kill = Path::new("/sys/fs/cgroup/unified")
+                .join(group.trim_start_matches('/'))
+                .join("cgroup.kill");
             std::fs::write(kill, "1").ok();
         }
     }
@@ -173,7 +219,11 @@ impl Drop for Instance {
 
 fn launch(folder: &Path) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_coracled"));
-    for (option, name) in [("--runtime-dir", "run"), ("--state-dir", "state"), ("--config-dir", "config")] {
+    for (option, name) in [
+        ("--runtime-dir", "run"),
+        ("--state-dir", "state"),
+        ("--config-dir", "config"),
+    ] {
         command.arg(option).arg(folder.join(name));
     }
     command.env_clear().stdin(Stdio::null()).spawn().unwrap()
@@ -189,7 +239,11 @@ pub fn transient(properties: &[&str], command: &[&str]) -> TransientRequest {
 }
 
 fn pidfd(pid: u32) -> Option<rustix::fd::OwnedFd> {
-    pidfd_open(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), PidfdFlags::empty()).ok()
+    pidfd_open(
+        Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(),
+        PidfdFlags::empty(),
+    )
+    .ok()
 }
 
 /// Kills a process and waits until it is gone.

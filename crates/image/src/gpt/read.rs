@@ -149,7 +149,7 @@ fn parse_header(raw: &[u8], sector_bytes: u64, image_bytes: u64) -> Result<Heade
         "number of entries",
     )?;
     ensure(
-        entry_bytes >= 128 && entry_bytes <= ENTRY_BYTES_LIMIT && entry_bytes.is_power_of_two(),
+        (128..=ENTRY_BYTES_LIMIT).contains(&entry_bytes) && entry_bytes.is_power_of_two(),
         "size of an entry",
     )?;
     let entries = Extent {

@@ -14,6 +14,7 @@ extern crate coracle_keeper as keeper;
 
 mod cases;
 mod roles;
+mod upheavals;
 mod world;
 
 use std::process::ExitCode;

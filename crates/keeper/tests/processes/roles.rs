@@ -94,7 +94,7 @@ fn child() -> ExitCode {
         match word {
             "exit" => return ExitCode::from(words.next().unwrap().parse::<u8>().unwrap()),
             "say" => report.write_all(words.next().unwrap().as_bytes()).unwrap(),
-            "pid" => write!(report, "pid {}\n", std::process::id()).unwrap(),
+            "pid" => writeln!(report, "pid {}", std::process::id()).unwrap(),
             "descriptors" => report.write_all(descriptors().as_bytes()).unwrap(),
             "limits" => write!(
                 report,
@@ -131,7 +131,7 @@ fn orphan(report: &mut std::fs::File, status: i32) {
     let go = std::fs::File::open("/proc/self/fd/5").unwrap();
     match kernel::process::fork_alone(0).unwrap() {
         kernel::process::Forked::Parent(pid, _) => {
-            write!(report, "orphan {}\n", pid.as_raw_nonzero()).unwrap()
+            writeln!(report, "orphan {}", pid.as_raw_nonzero()).unwrap()
         }
         kernel::process::Forked::Child => {
             let ended = rustix::io::read(&go, &mut [0u8; 1]);

@@ -2,12 +2,18 @@
 
 /// The number of a name such as `EPERM`.
 pub fn number(name: &str) -> Option<u16> {
-    ERRNOS.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
+    ERRNOS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, number)| *number)
 }
 
 /// The name of a number.
 pub fn name(number: u16) -> Option<&'static str> {
-    ERRNOS.iter().find(|(_, known)| *known == number).map(|(name, _)| *name)
+    ERRNOS
+        .iter()
+        .find(|(_, known)| *known == number)
+        .map(|(name, _)| *name)
 }
 
 /// Names with their numbers; of several names for a number the usual one comes first.

@@ -2,12 +2,18 @@
 
 /// The status of a name.
 pub fn code(name: &str) -> Option<u8> {
-    EXIT_STATUSES.iter().find(|(known, _)| *known == name).map(|(_, code)| *code)
+    EXIT_STATUSES
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, code)| *code)
 }
 
 /// The name of a status.
 pub fn name(code: u8) -> Option<&'static str> {
-    EXIT_STATUSES.iter().find(|(_, known)| *known == code).map(|(name, _)| *name)
+    EXIT_STATUSES
+        .iter()
+        .find(|(_, known)| *known == code)
+        .map(|(name, _)| *name)
 }
 
 /// Names with their statuses, by status.

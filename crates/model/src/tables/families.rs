@@ -3,12 +3,17 @@
 /// The number of a family's name.
 pub fn number(name: &str) -> Option<u16> {
     let name = if name == "AF_LOCAL" { "AF_UNIX" } else { name };
-    FAMILIES.iter().position(|known| *known == name).and_then(|at| u16::try_from(at).ok())
+    FAMILIES
+        .iter()
+        .position(|known| *known == name)
+        .and_then(|at| u16::try_from(at).ok())
 }
 
 /// The name of a family, its number where it has none.
 pub fn name(number: u16) -> String {
-    FAMILIES.get(usize::from(number)).map_or_else(|| number.to_string(), |name| (*name).to_owned())
+    FAMILIES
+        .get(usize::from(number))
+        .map_or_else(|| number.to_string(), |name| (*name).to_owned())
 }
 
 /// AF_UNIX.

@@ -1,7 +1,11 @@
 //! The groups of system calls that filters name with `@`, as names that don't depend on the architecture.
 
 /// One group: its name, the groups in it, and its own calls, sorted.
-pub type Group = (&'static str, &'static [&'static str], &'static [&'static str]);
+pub type Group = (
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+);
 
 /// Whether a group, with its `@`, is known.
 pub fn exists(group: &str) -> bool {
@@ -12,8 +16,14 @@ pub fn exists(group: &str) -> bool {
 pub fn members(group: &str) -> Box<dyn Iterator<Item = &'static str>> {
     match find(group) {
         // Groups nest two deep at most, so this ends.
-        Some((_, inner, own)) => Box::new(own.iter().copied().chain(inner.iter().flat_map(|group| members(group)))),
-        None if group == KNOWN => Box::new(GROUPS.iter().flat_map(|(_, _, own)| own.iter().copied())),
+        Some((_, inner, own)) => Box::new(
+            own.iter()
+                .copied()
+                .chain(inner.iter().flat_map(|group| members(group))),
+        ),
+        None if group == KNOWN => {
+            Box::new(GROUPS.iter().flat_map(|(_, _, own)| own.iter().copied()))
+        }
         None => Box::new(std::iter::empty()),
     }
 }

@@ -54,11 +54,17 @@ impl CapabilitySet {
 
     /// The names of the members, by number.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        CAPABILITIES.iter().zip(0u32..).filter(move |(_, number)| self.contains(*number)).map(|(name, _)| *name)
+        CAPABILITIES
+            .iter()
+            .zip(0u32..)
+            .filter(move |(_, number)| self.contains(*number))
+            .map(|(name, _)| *name)
     }
 
     fn read(text: &str, expand: &dyn Expand) -> Result<(bool, CapabilitySet), ParseError> {
-        let (inverted, names) = text.strip_prefix('~').map_or((false, text), |names| (true, names));
+        let (inverted, names) = text
+            .strip_prefix('~')
+            .map_or((false, text), |names| (true, names));
         let mut set = CapabilitySet::EMPTY;
         for name in split_words(names)? {
             match number(&name) {
@@ -72,8 +78,14 @@ impl CapabilitySet {
 
 /// The number of a capability by its name, with or without `CAP_`.
 pub fn number(name: &str) -> Option<u32> {
-    let known = |known: &&str| known.eq_ignore_ascii_case(name) || known.get(4..).is_some_and(|k| k.eq_ignore_ascii_case(name));
-    CAPABILITIES.iter().position(known).and_then(|at| u32::try_from(at).ok())
+    let known = |known: &&str| {
+        known.eq_ignore_ascii_case(name)
+            || known.get(4..).is_some_and(|k| k.eq_ignore_ascii_case(name))
+    };
+    CAPABILITIES
+        .iter()
+        .position(known)
+        .and_then(|at| u32::try_from(at).ok())
 }
 
 impl fmt::Display for CapabilitySet {
@@ -89,7 +101,11 @@ impl TextForm for CapabilitySet {
 
     fn parse_with(text: &str, expand: &dyn Expand) -> Result<CapabilitySet, ParseError> {
         let (inverted, set) = CapabilitySet::read(text, expand)?;
-        Ok(if inverted { CapabilitySet::FULL.difference(set) } else { set })
+        Ok(if inverted {
+            CapabilitySet::FULL.difference(set)
+        } else {
+            set
+        })
     }
 
     fn print_lines(&self, _: Form) -> Vec<String> {
@@ -136,7 +152,11 @@ impl TextForm for SecureBits {
     }
 
     fn print_lines(&self, _: Form) -> Vec<String> {
-        let names: Vec<&str> = SECURE_BITS.iter().filter(|(_, bit)| self.0 & bit != 0).map(|(name, _)| *name).collect();
+        let names: Vec<&str> = SECURE_BITS
+            .iter()
+            .filter(|(_, bit)| self.0 & bit != 0)
+            .map(|(name, _)| *name)
+            .collect();
         vec![names.join(" ")]
     }
 

@@ -39,8 +39,15 @@ pub struct ExecCommand {
 impl ExecCommand {
     /// A plain command: a program with its arguments after the zeroth.
     pub fn new(path: &str, arguments: &[&str]) -> ExecCommand {
-        let argv = std::iter::once(path).chain(arguments.iter().copied()).map(str::to_owned).collect();
-        ExecCommand { path: path.to_owned(), argv, ..ExecCommand::default() }
+        let argv = std::iter::once(path)
+            .chain(arguments.iter().copied())
+            .map(str::to_owned)
+            .collect();
+        ExecCommand {
+            path: path.to_owned(),
+            argv,
+            ..ExecCommand::default()
+        }
     }
 
     /// Takes the prefix characters off. Returns the rest.
@@ -61,7 +68,9 @@ impl ExecCommand {
                 _ => return Ok(rest),
             };
             if !fresh {
-                return Err(ParseError::new("a prefix of a command is repeated or contradicts another"));
+                return Err(ParseError::new(
+                    "a prefix of a command is repeated or contradicts another",
+                ));
             }
             rest = chars.as_str();
         }
@@ -81,25 +90,43 @@ impl ExecCommand {
             Privileges::KeepIdentityIfNeeded => "!!",
         };
         let mut text = String::new();
-        let flags = [(self.ignore_failure, "-"), (self.own_argv0, "@"), (self.no_env, ":"), (self.via_shell, "|")];
-        flags.iter().filter(|(set, _)| *set).for_each(|(_, prefix)| text.push_str(prefix));
+        let flags = [
+            (self.ignore_failure, "-"),
+            (self.own_argv0, "@"),
+            (self.no_env, ":"),
+            (self.via_shell, "|"),
+        ];
+        flags
+            .iter()
+            .filter(|(set, _)| *set)
+            .for_each(|(_, prefix)| text.push_str(prefix));
         text + privileges
     }
 
     fn check_program(&self) -> Result<(), ParseError> {
         let path = &self.path;
-        if path.is_empty() || path.ends_with('/') || path.contains('\0') || path.len() > super::MAX_PATH_BYTES {
+        if path.is_empty()
+            || path.ends_with('/')
+            || path.contains('\0')
+            || path.len() > super::MAX_PATH_BYTES
+        {
             return Err(ParseError::not_a(path, "a program"));
         }
         if !path.starts_with('/') && path.contains('/') {
-            return Err(ParseError::not_a(path, "an absolute path or a plain program name"));
+            return Err(ParseError::not_a(
+                path,
+                "an absolute path or a plain program name",
+            ));
         }
         Ok(())
     }
 }
 
 /// Reads one command, up to a lone `;`. Returns it and what follows.
-fn parse_command<'a>(text: &'a str, expand: &dyn Expand) -> Result<Option<(ExecCommand, &'a str)>, ParseError> {
+fn parse_command<'a>(
+    text: &'a str,
+    expand: &dyn Expand,
+) -> Result<Option<(ExecCommand, &'a str)>, ParseError> {
     let Some((first, mut rest)) = next_word(text, Quoting::Unescape)? else {
         return Ok(None);
     };
@@ -121,7 +148,9 @@ fn parse_command<'a>(text: &'a str, expand: &dyn Expand) -> Result<Option<(ExecC
             break;
         }
         // `\;` is a plain semicolon.
-        let escaped = trimmed.strip_prefix("\\;").filter(|after| after.is_empty() || after.starts_with(char::is_whitespace));
+        let escaped = trimmed
+            .strip_prefix("\\;")
+            .filter(|after| after.is_empty() || after.starts_with(char::is_whitespace));
         if let Some(after) = escaped {
             command.argv.push(";".to_owned());
             rest = after;
@@ -157,7 +186,9 @@ impl std::fmt::Display for ExecCommand {
 impl Item for ExecCommand {
     fn parse_item(text: &str, expand: &dyn Expand) -> Result<ExecCommand, ParseError> {
         let command = parse_command(text, expand)?;
-        command.map(|(command, _)| command).ok_or_else(|| ParseError::new("the command is empty"))
+        command
+            .map(|(command, _)| command)
+            .ok_or_else(|| ParseError::new("the command is empty"))
     }
 
     fn print_item(&self, form: Form) -> String {
@@ -167,7 +198,11 @@ impl Item for ExecCommand {
         let implied = usize::from(!(self.own_argv0 || is_bare_shell));
         for argument in self.argv.iter().skip(implied) {
             text.push(' ');
-            text.push_str(&if argument == ";" { "\\;".to_owned() } else { form.word(argument) });
+            text.push_str(&if argument == ";" {
+                "\\;".to_owned()
+            } else {
+                form.word(argument)
+            });
         }
         text
     }
@@ -199,7 +234,10 @@ impl TextForm for ExecCommands {
     }
 
     fn print_lines(&self, form: Form) -> Vec<String> {
-        self.0.iter().map(|command| command.print_item(form)).collect()
+        self.0
+            .iter()
+            .map(|command| command.print_item(form))
+            .collect()
     }
 
     fn is_unset(&self) -> bool {

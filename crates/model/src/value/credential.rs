@@ -7,9 +7,14 @@ use crate::text::{Expand, Form, ParseError};
 pub const MAX_CREDENTIAL_NAME_BYTES: usize = 255;
 
 fn check_name(name: String) -> Result<String, ParseError> {
-    let fits = !name.is_empty() && name.len() <= MAX_CREDENTIAL_NAME_BYTES && name != "." && name != "..";
+    let fits =
+        !name.is_empty() && name.len() <= MAX_CREDENTIAL_NAME_BYTES && name != "." && name != "..";
     let plain = |c: char| !c.is_control() && c != '/' && c != ':';
-    if fits && name.chars().all(plain) { Ok(name) } else { Err(ParseError::not_a(&name, "a credential's name")) }
+    if fits && name.chars().all(plain) {
+        Ok(name)
+    } else {
+        Err(ParseError::not_a(&name, "a credential's name"))
+    }
 }
 
 /// A credential read from a file, a socket or the manager's own credentials.
@@ -29,7 +34,11 @@ impl Item for LoadCredential {
             Some(source) => expand.expand(source)?,
             None => name.clone(),
         };
-        let source = if source.starts_with('/') { super::normalize_path(&source)? } else { check_name(source)? };
+        let source = if source.starts_with('/') {
+            super::normalize_path(&source)?
+        } else {
+            check_name(source)?
+        };
         Ok(LoadCredential { name, source })
     }
 
@@ -57,8 +66,13 @@ pub struct SetCredential {
 
 impl Item for SetCredential {
     fn parse_item(text: &str, expand: &dyn Expand) -> Result<SetCredential, ParseError> {
-        let (name, data) = text.split_once(':').ok_or_else(|| ParseError::not_a(text, "name:data"))?;
-        Ok(SetCredential { name: check_name(expand.expand(name)?)?, data: unescape_all(data)? })
+        let (name, data) = text
+            .split_once(':')
+            .ok_or_else(|| ParseError::not_a(text, "name:data"))?;
+        Ok(SetCredential {
+            name: check_name(expand.expand(name)?)?,
+            data: unescape_all(data)?,
+        })
     }
 
     fn print_item(&self, form: Form) -> String {
@@ -75,7 +89,10 @@ fn escape_data(data: &str) -> String {
             '\\' => text.push_str("\\\\"),
             '\n' => text.push_str("\\n"),
             ' ' if at == 0 || at == last => text.push_str("\\s"),
-            c if c.is_control() || c.is_whitespace() && c != ' ' => c.encode_utf8(&mut [0; 4]).bytes().for_each(|b| text.push_str(&format!("\\x{b:02x}"))),
+            c if c.is_control() || c.is_whitespace() && c != ' ' => c
+                .encode_utf8(&mut [0; 4])
+                .bytes()
+                .for_each(|b| text.push_str(&format!("\\x{b:02x}"))),
             c => text.push(c),
         }
     }
@@ -100,8 +117,13 @@ impl Item for ImportCredential {
     fn parse_item(text: &str, expand: &dyn Expand) -> Result<ImportCredential, ParseError> {
         let (pattern, rename) = text.split_once(':').unwrap_or((text, ""));
         let pattern = check_name(expand.expand(pattern)?)?;
-        let rename = Some(rename).filter(|rename| !rename.is_empty()).map(|rename| expand.expand(rename).and_then(check_name));
-        Ok(ImportCredential { pattern, rename: rename.transpose()? })
+        let rename = Some(rename)
+            .filter(|rename| !rename.is_empty())
+            .map(|rename| expand.expand(rename).and_then(check_name));
+        Ok(ImportCredential {
+            pattern,
+            rename: rename.transpose()?,
+        })
     }
 
     fn print_item(&self, form: Form) -> String {

@@ -24,17 +24,32 @@ impl Item for DeviceRule {
     fn parse_item(text: &str, expand: &dyn Expand) -> Result<DeviceRule, ParseError> {
         let mut words = split_words(text)?.into_iter();
         let device = expand.expand(&words.next().unwrap_or_default())?;
-        let device = if device.starts_with("char-") || device.starts_with("block-") { device } else { normalize_path(&device)? };
+        let device = if device.starts_with("char-") || device.starts_with("block-") {
+            device
+        } else {
+            normalize_path(&device)?
+        };
         let access = words.next().unwrap_or_else(|| "rwm".to_owned());
-        if words.next().is_some() || access.is_empty() || !access.bytes().all(|b| b"rwm".contains(&b)) {
+        if words.next().is_some()
+            || access.is_empty()
+            || !access.bytes().all(|b| b"rwm".contains(&b))
+        {
             return Err(ParseError::not_a(text, "a device with r, w, m"));
         }
-        Ok(DeviceRule { device, read: access.contains('r'), write: access.contains('w'), make: access.contains('m') })
+        Ok(DeviceRule {
+            device,
+            read: access.contains('r'),
+            write: access.contains('w'),
+            make: access.contains('m'),
+        })
     }
 
     fn print_item(&self, form: Form) -> String {
         let flags = [(self.read, 'r'), (self.write, 'w'), (self.make, 'm')];
-        let access: String = flags.iter().filter_map(|(set, c)| set.then_some(*c)).collect();
+        let access: String = flags
+            .iter()
+            .filter_map(|(set, c)| set.then_some(*c))
+            .collect();
         format!("{} {access}", form.word(&self.device))
     }
 }
@@ -59,38 +74,61 @@ pub struct DeviceAmounts(pub Vec<DeviceAmount>);
 
 impl DeviceAmounts {
     /// Reads pairs with any reader of numbers.
-    pub fn parse_as(text: &str, expand: &dyn Expand, number: fn(&str) -> Option<u64>) -> Result<DeviceAmounts, ParseError> {
+    pub fn parse_as(
+        text: &str,
+        expand: &dyn Expand,
+        number: fn(&str) -> Option<u64>,
+    ) -> Result<DeviceAmounts, ParseError> {
         let words = split_words(text)?;
         let mut amounts = Vec::new();
         for pair in words.chunks(2) {
             let [device, amount] = pair else {
                 return Err(ParseError::not_a(text, "pairs of a device and a number"));
             };
-            let amount = number(amount).ok_or_else(|| ParseError::not_a(amount, "a number for a device"))?;
-            amounts.push(DeviceAmount { device: normalize_path(&expand.expand(device)?)?, amount });
+            let amount =
+                number(amount).ok_or_else(|| ParseError::not_a(amount, "a number for a device"))?;
+            amounts.push(DeviceAmount {
+                device: normalize_path(&expand.expand(device)?)?,
+                amount,
+            });
         }
         Ok(DeviceAmounts(amounts))
     }
 
     /// Reads bandwidths, whose suffixes are powers of 1000.
     pub fn parse_limits(text: &str, expand: &dyn Expand) -> Result<DeviceAmounts, ParseError> {
-        DeviceAmounts::parse_as(text, expand, |text| parse_size(text, 1000).filter(|amount| *amount > 0))
+        DeviceAmounts::parse_as(text, expand, |text| {
+            parse_size(text, 1000).filter(|amount| *amount > 0)
+        })
     }
 
     /// Reads weights.
     pub fn parse_weights(text: &str, expand: &dyn Expand) -> Result<DeviceAmounts, ParseError> {
-        DeviceAmounts::parse_as(text, expand, |text| parse_unsigned(text).filter(|weight| (1..=10_000).contains(weight)))
+        DeviceAmounts::parse_as(text, expand, |text| {
+            parse_unsigned(text).filter(|weight| (1..=10_000).contains(weight))
+        })
     }
 
     /// Reads latencies.
     pub fn parse_latencies(text: &str, expand: &dyn Expand) -> Result<DeviceAmounts, ParseError> {
-        DeviceAmounts::parse_as(text, expand, |text| TimeSpan::parse(text).ok().map(TimeSpan::micros))
+        DeviceAmounts::parse_as(text, expand, |text| {
+            TimeSpan::parse(text).ok().map(TimeSpan::micros)
+        })
     }
 
     /// Prints latencies.
     pub fn print_latencies(&self, form: Form) -> Vec<String> {
-        let latency = |amount: u64| if amount == u64::MAX { "infinity".to_owned() } else { format!("{amount}us") };
-        self.0.iter().map(|one| format!("{} {}", form.word(&one.device), latency(one.amount))).collect()
+        let latency = |amount: u64| {
+            if amount == u64::MAX {
+                "infinity".to_owned()
+            } else {
+                format!("{amount}us")
+            }
+        };
+        self.0
+            .iter()
+            .map(|one| format!("{} {}", form.word(&one.device), latency(one.amount)))
+            .collect()
     }
 }
 
@@ -103,8 +141,17 @@ impl TextForm for DeviceAmounts {
     }
 
     fn print_lines(&self, form: Form) -> Vec<String> {
-        let amount = |one: &DeviceAmount| if one.amount == u64::MAX { "infinity".to_owned() } else { one.amount.to_string() };
-        self.0.iter().map(|one| format!("{} {}", form.word(&one.device), amount(one))).collect()
+        let amount = |one: &DeviceAmount| {
+            if one.amount == u64::MAX {
+                "infinity".to_owned()
+            } else {
+                one.amount.to_string()
+            }
+        };
+        self.0
+            .iter()
+            .map(|one| format!("{} {}", form.word(&one.device), amount(one)))
+            .collect()
     }
 
     fn is_unset(&self) -> bool {
@@ -112,7 +159,8 @@ impl TextForm for DeviceAmounts {
     }
 
     fn append(&mut self, later: DeviceAmounts) {
-        self.0.retain(|known| !later.0.iter().any(|one| one.device == known.device));
+        self.0
+            .retain(|known| !later.0.iter().any(|one| one.device == known.device));
         self.0.extend(later.0);
     }
 }

@@ -24,9 +24,15 @@ pub struct Variable {
 impl Item for Variable {
     fn parse_item(text: &str, expand: &dyn Expand) -> Result<Variable, ParseError> {
         let text = expand.expand(text)?;
-        let parts = text.split_once('=').filter(|(name, value)| is_variable_name(name) && !value.contains('\0'));
-        let (name, value) = parts.ok_or_else(|| ParseError::not_a(&text, "a variable of the form NAME=VALUE"))?;
-        Ok(Variable { name: name.to_owned(), value: value.to_owned() })
+        let parts = text
+            .split_once('=')
+            .filter(|(name, value)| is_variable_name(name) && !value.contains('\0'));
+        let (name, value) =
+            parts.ok_or_else(|| ParseError::not_a(&text, "a variable of the form NAME=VALUE"))?;
+        Ok(Variable {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        })
     }
 
     fn print_item(&self, form: Form) -> String {
@@ -41,12 +47,18 @@ pub struct EnvironmentList(pub Vec<Variable>);
 impl EnvironmentList {
     /// The value of a variable.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|variable| variable.name == name).map(|variable| variable.value.as_str())
+        self.0
+            .iter()
+            .find(|variable| variable.name == name)
+            .map(|variable| variable.value.as_str())
     }
 
     /// Sets a variable.
     pub fn set(&mut self, name: &str, value: &str) {
-        self.push(Variable { name: name.to_owned(), value: value.to_owned() });
+        self.push(Variable {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        });
     }
 
     fn push(&mut self, variable: Variable) {
@@ -68,7 +80,9 @@ impl std::ops::Deref for EnvironmentList {
 impl FromIterator<Variable> for EnvironmentList {
     fn from_iter<I: IntoIterator<Item = Variable>>(variables: I) -> EnvironmentList {
         let mut list = EnvironmentList::default();
-        variables.into_iter().for_each(|variable| list.push(variable));
+        variables
+            .into_iter()
+            .for_each(|variable| list.push(variable));
         list
     }
 }
@@ -90,7 +104,10 @@ impl TextForm for EnvironmentList {
     }
 
     fn print_lines(&self, form: Form) -> Vec<String> {
-        self.0.iter().map(|variable| crate::text::quote(&variable.print_item(form)).into_owned()).collect()
+        self.0
+            .iter()
+            .map(|variable| crate::text::quote(&variable.print_item(form)).into_owned())
+            .collect()
     }
 
     fn append(&mut self, later: EnvironmentList) {
@@ -113,12 +130,21 @@ pub struct EnvironmentFile {
 
 impl Item for EnvironmentFile {
     fn parse_item(text: &str, expand: &dyn Expand) -> Result<EnvironmentFile, ParseError> {
-        let (optional, path) = text.strip_prefix('-').map_or((false, text), |path| (true, path));
-        Ok(EnvironmentFile { path: normalize_path(&expand.expand(path)?)?, optional })
+        let (optional, path) = text
+            .strip_prefix('-')
+            .map_or((false, text), |path| (true, path));
+        Ok(EnvironmentFile {
+            path: normalize_path(&expand.expand(path)?)?,
+            optional,
+        })
     }
 
     fn print_item(&self, form: Form) -> String {
-        format!("{}{}", if self.optional { "-" } else { "" }, form.part(&self.path))
+        format!(
+            "{}{}",
+            if self.optional { "-" } else { "" },
+            form.part(&self.path)
+        )
     }
 }
 

@@ -24,13 +24,17 @@ impl SyscallAction {
             return Some(SyscallAction::Kill);
         }
         let number = errno::number(word).or_else(|| word.parse().ok())?;
-        (1..=MAX_ERRNO).contains(&number).then_some(SyscallAction::Errno(number))
+        (1..=MAX_ERRNO)
+            .contains(&number)
+            .then_some(SyscallAction::Errno(number))
     }
 
     fn word(self) -> String {
         match self {
             SyscallAction::Kill => "kill".to_owned(),
-            SyscallAction::Errno(number) => errno::name(number).map_or_else(|| number.to_string(), str::to_owned),
+            SyscallAction::Errno(number) => {
+                errno::name(number).map_or_else(|| number.to_string(), str::to_owned)
+            }
         }
     }
 }
@@ -40,7 +44,8 @@ pub const MAX_ERRNO: u16 = 4095;
 
 impl TextForm for SyscallAction {
     fn parse_with(text: &str, _: &dyn Expand) -> Result<SyscallAction, ParseError> {
-        SyscallAction::from_word(text).ok_or_else(|| ParseError::not_a(text, "an errno name, its number or kill"))
+        SyscallAction::from_word(text)
+            .ok_or_else(|| ParseError::not_a(text, "an errno name, its number or kill"))
     }
 
     fn print_lines(&self, _: Form) -> Vec<String> {
@@ -63,17 +68,28 @@ impl SyscallRule {
     fn read(word: &str, inverted: bool) -> Result<SyscallRule, ParseError> {
         let (name, action) = match word.split_once(':') {
             Some((name, action)) => {
-                let found = SyscallAction::from_word(action).ok_or_else(|| ParseError::not_a(action, "an errno name or kill"))?;
+                let found = SyscallAction::from_word(action)
+                    .ok_or_else(|| ParseError::not_a(action, "an errno name or kill"))?;
                 (name, Some(found))
             }
             None => (word, None),
         };
-        let plain = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        let known = if name.starts_with('@') { syscall_groups::exists(name) } else { plain(name) };
+        let plain = |name: &str| {
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        };
+        let known = if name.starts_with('@') {
+            syscall_groups::exists(name)
+        } else {
+            plain(name)
+        };
         if !known {
             return Err(ParseError::not_a(name, "a system call or a group of them"));
         }
-        Ok(SyscallRule { inverted, name: name.to_owned(), action })
+        Ok(SyscallRule {
+            inverted,
+            name: name.to_owned(),
+            action,
+        })
     }
 
     fn text(&self) -> String {
@@ -141,7 +157,9 @@ impl TextForm for SyscallFilter {
     const LIST: bool = true;
 
     fn parse_with(text: &str, expand: &dyn Expand) -> Result<SyscallFilter, ParseError> {
-        let (inverted, names) = text.strip_prefix('~').map_or((false, text), |names| (true, names));
+        let (inverted, names) = text
+            .strip_prefix('~')
+            .map_or((false, text), |names| (true, names));
         let mut rules = Vec::new();
         for word in split_words(names)? {
             match SyscallRule::read(&word, inverted) {
@@ -153,9 +171,15 @@ impl TextForm for SyscallFilter {
     }
 
     fn print_lines(&self, _: Form) -> Vec<String> {
-        let runs = self.rules.chunk_by(|one, next| one.inverted == next.inverted);
+        let runs = self
+            .rules
+            .chunk_by(|one, next| one.inverted == next.inverted);
         runs.map(|run| {
-            let sign = if run.first().is_some_and(|rule| rule.inverted) { "~" } else { "" };
+            let sign = if run.first().is_some_and(|rule| rule.inverted) {
+                "~"
+            } else {
+                ""
+            };
             let names: Vec<String> = run.iter().map(SyscallRule::text).collect();
             format!("{sign}{}", names.join(" "))
         })
@@ -183,7 +207,10 @@ pub struct AddressFamilies {
 impl AddressFamilies {
     /// Only these.
     pub fn only(families: &[u16]) -> AddressFamilies {
-        let mut list = AddressFamilies { allow: true, families: families.to_vec() };
+        let mut list = AddressFamilies {
+            allow: true,
+            families: families.to_vec(),
+        };
         list.families.sort_unstable();
         list
     }
@@ -194,17 +221,26 @@ impl AddressFamilies {
     }
 
     fn names(&self) -> String {
-        let names: Vec<String> = self.families.iter().map(|number| families::name(*number)).collect();
+        let names: Vec<String> = self
+            .families
+            .iter()
+            .map(|number| families::name(*number))
+            .collect();
         names.join(" ")
     }
 
     fn read(text: &str, expand: &dyn Expand) -> Result<(bool, Vec<u16>), ParseError> {
-        let (inverted, names) = text.strip_prefix('~').map_or((false, text), |names| (true, names));
+        let (inverted, names) = text
+            .strip_prefix('~')
+            .map_or((false, text), |names| (true, names));
         let mut found = Vec::new();
         for word in split_words(names)? {
             match families::number(&word) {
                 Some(number) => found.push(number),
-                None => expand.wrong_item(ParseError::not_a(&word, "an address family such as AF_INET"))?,
+                None => expand.wrong_item(ParseError::not_a(
+                    &word,
+                    "an address family such as AF_INET",
+                ))?,
             }
         }
         Ok((inverted, found))
@@ -225,10 +261,16 @@ impl TextForm for AddressFamilies {
 
     fn parse_with(text: &str, expand: &dyn Expand) -> Result<AddressFamilies, ParseError> {
         if text == "none" {
-            return Ok(AddressFamilies { allow: true, families: Vec::new() });
+            return Ok(AddressFamilies {
+                allow: true,
+                families: Vec::new(),
+            });
         }
         let (inverted, found) = AddressFamilies::read(text, expand)?;
-        let mut families = AddressFamilies { allow: !inverted, families: Vec::new() };
+        let mut families = AddressFamilies {
+            allow: !inverted,
+            families: Vec::new(),
+        };
         families.change(true, &found);
         Ok(families)
     }
@@ -283,7 +325,10 @@ impl NamespaceSet {
 
     /// The names of the members.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        NAMESPACES.iter().filter(move |(_, bit)| self.contains(*bit)).map(|(name, _)| *name)
+        NAMESPACES
+            .iter()
+            .filter(move |(_, bit)| self.contains(*bit))
+            .map(|(name, _)| *name)
     }
 
     fn read(names: &str, expand: &dyn Expand) -> Result<u32, ParseError> {
@@ -291,7 +336,10 @@ impl NamespaceSet {
         for word in split_words(names)? {
             match NAMESPACES.iter().find(|(name, _)| *name == word) {
                 Some((_, bit)) => bits |= bit,
-                None => expand.wrong_item(ParseError::not_a(&word, "a kind of namespace such as net or user"))?,
+                None => expand.wrong_item(ParseError::not_a(
+                    &word,
+                    "a kind of namespace such as net or user",
+                ))?,
             }
         }
         Ok(bits)
@@ -305,7 +353,9 @@ impl NamespaceSet {
             None => {}
         }
         match text.strip_prefix('~') {
-            Some(names) => Ok(NamespaceSet(NamespaceSet::ALL.0 & !NamespaceSet::read(names, expand)?)),
+            Some(names) => Ok(NamespaceSet(
+                NamespaceSet::ALL.0 & !NamespaceSet::read(names, expand)?,
+            )),
             None => Ok(NamespaceSet(NamespaceSet::read(text, expand)?)),
         }
     }
@@ -355,9 +405,13 @@ impl TextForm for NamespaceSet {
         let earlier = value.filter(|_| parse_bool(text).is_none());
         *value = match (earlier, text.strip_prefix('~')) {
             _ if text.is_empty() => None,
-            (Some(set), Some(names)) => Some(NamespaceSet(set.0 & !NamespaceSet::read(names, expand)?)),
+            (Some(set), Some(names)) => {
+                Some(NamespaceSet(set.0 & !NamespaceSet::read(names, expand)?))
+            }
             // A list joins an earlier list; after "no" it starts afresh.
-            (Some(set), None) if set != NamespaceSet::ALL => Some(NamespaceSet(set.0 | NamespaceSet::read(text, expand)?)),
+            (Some(set), None) if set != NamespaceSet::ALL => {
+                Some(NamespaceSet(set.0 | NamespaceSet::read(text, expand)?))
+            }
             _ => Some(NamespaceSet::read_whole(text, expand)?),
         };
         Ok(())
@@ -383,7 +437,9 @@ impl Architecture {
 impl Item for Architecture {
     fn parse_item(text: &str, _: &dyn Expand) -> Result<Architecture, ParseError> {
         let known = crate::tables::architectures::ARCHITECTURES.contains(&text);
-        known.then(|| Architecture(text.to_owned())).ok_or_else(|| ParseError::not_a(text, "an architecture such as native or x86-64"))
+        known
+            .then(|| Architecture(text.to_owned()))
+            .ok_or_else(|| ParseError::not_a(text, "an architecture such as native or x86-64"))
     }
 
     fn print_item(&self, _: Form) -> String {

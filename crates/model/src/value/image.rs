@@ -15,7 +15,18 @@ pub struct PartitionOptions {
     pub options: String,
 }
 
-const PARTITIONS: [&str; 10] = ["root", "usr", "home", "srv", "esp", "xbootldr", "swap", "root-verity", "tmp", "var"];
+const PARTITIONS: [&str; 10] = [
+    "root",
+    "usr",
+    "home",
+    "srv",
+    "esp",
+    "xbootldr",
+    "swap",
+    "root-verity",
+    "tmp",
+    "var",
+];
 
 impl Item for PartitionOptions {
     fn parse_item(text: &str, expand: &dyn Expand) -> Result<PartitionOptions, ParseError> {
@@ -24,9 +35,15 @@ impl Item for PartitionOptions {
             None => ("root".to_owned(), text),
         };
         if !PARTITIONS.contains(&partition.as_str()) {
-            return Err(ParseError::not_a(&partition, "a partition's purpose such as root or usr"));
+            return Err(ParseError::not_a(
+                &partition,
+                "a partition's purpose such as root or usr",
+            ));
         }
-        Ok(PartitionOptions { partition, options: expand.expand(options)? })
+        Ok(PartitionOptions {
+            partition,
+            options: expand.expand(options)?,
+        })
     }
 
     fn print_item(&self, form: Form) -> String {
@@ -47,7 +64,8 @@ impl TextForm for ImagePolicy {
     fn parse_with(text: &str, _: &dyn Expand) -> Result<ImagePolicy, ParseError> {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"=:+-*~^_".contains(&b);
         let fits = !text.is_empty() && text.bytes().all(plain);
-        fits.then(|| ImagePolicy(text.to_owned())).ok_or_else(|| ParseError::not_a(text, "an image policy"))
+        fits.then(|| ImagePolicy(text.to_owned()))
+            .ok_or_else(|| ParseError::not_a(text, "an image policy"))
     }
 
     fn print_lines(&self, _: Form) -> Vec<String> {
@@ -69,20 +87,36 @@ pub struct MountImage {
 }
 
 impl MountImage {
-    fn read(text: &str, expand: &dyn Expand, has_destination: bool) -> Result<MountImage, ParseError> {
-        let (optional, rest) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+    fn read(
+        text: &str,
+        expand: &dyn Expand,
+        has_destination: bool,
+    ) -> Result<MountImage, ParseError> {
+        let (optional, rest) = text
+            .strip_prefix('-')
+            .map_or((false, text), |rest| (true, rest));
         let mut fields = colon_fields(rest, usize::MAX).into_iter();
         let source = normalize_path(&expand.expand(&fields.next().unwrap_or_default())?)?;
         let destination = match has_destination {
             true => normalize_path(&expand.expand(&fields.next().unwrap_or_default())?)?,
             false => String::new(),
         };
-        let options: Result<Vec<String>, ParseError> = fields.map(|option| expand.expand(&option)).collect();
-        Ok(MountImage { source, destination, optional, options: options? })
+        let options: Result<Vec<String>, ParseError> =
+            fields.map(|option| expand.expand(&option)).collect();
+        Ok(MountImage {
+            source,
+            destination,
+            optional,
+            options: options?,
+        })
     }
 
     fn text(&self, form: Form) -> String {
-        let mut text = format!("{}{}", if self.optional { "-" } else { "" }, escape_colons(&form.part(&self.source)));
+        let mut text = format!(
+            "{}{}",
+            if self.optional { "-" } else { "" },
+            escape_colons(&form.part(&self.source))
+        );
         let destination = Some(&self.destination).filter(|destination| !destination.is_empty());
         for field in destination.into_iter().chain(&self.options) {
             text.push(':');

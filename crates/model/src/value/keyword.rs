@@ -13,7 +13,10 @@ pub trait Keyword: Copy + PartialEq + 'static {
 
     /// The value of a word.
     fn from_word(word: &str) -> Option<Self> {
-        let known = Self::WORDS.iter().find(|(known, _)| *known == word).map(|(_, value)| *value);
+        let known = Self::WORDS
+            .iter()
+            .find(|(known, _)| *known == word)
+            .map(|(_, value)| *value);
         known.or_else(|| {
             let (no, yes) = Self::BOOLEANS?;
             Some(if parse_bool(word)? { yes } else { no })
@@ -22,7 +25,10 @@ pub trait Keyword: Copy + PartialEq + 'static {
 
     /// The word of a value.
     fn word(self) -> &'static str {
-        Self::WORDS.iter().find(|(_, value)| *value == self).map_or("", |(word, _)| word)
+        Self::WORDS
+            .iter()
+            .find(|(_, value)| *value == self)
+            .map_or("", |(word, _)| word)
     }
 }
 

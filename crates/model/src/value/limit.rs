@@ -18,22 +18,40 @@ pub struct ResourceLimit {
 /// No bound.
 impl Default for ResourceLimit {
     fn default() -> ResourceLimit {
-        ResourceLimit { soft: u64::MAX, hard: u64::MAX }
+        ResourceLimit {
+            soft: u64::MAX,
+            hard: u64::MAX,
+        }
     }
 }
 
 impl ResourceLimit {
     /// The same number for both.
     pub const fn both(limit: u64) -> ResourceLimit {
-        ResourceLimit { soft: limit, hard: limit }
+        ResourceLimit {
+            soft: limit,
+            hard: limit,
+        }
     }
 
     /// Reads `soft:hard` or one number for both.
-    pub fn parse_as(text: &str, number: fn(&str) -> Option<u64>) -> Result<ResourceLimit, ParseError> {
+    pub fn parse_as(
+        text: &str,
+        number: fn(&str) -> Option<u64>,
+    ) -> Result<ResourceLimit, ParseError> {
         let wrong = || ParseError::not_a(text, "a limit, or soft:hard");
-        let read = |text: &str| if text == "infinity" { Some(u64::MAX) } else { number(text) };
+        let read = |text: &str| {
+            if text == "infinity" {
+                Some(u64::MAX)
+            } else {
+                number(text)
+            }
+        };
         let (soft, hard) = text.split_once(':').unwrap_or((text, text));
-        let limit = ResourceLimit { soft: read(soft).ok_or_else(wrong)?, hard: read(hard).ok_or_else(wrong)? };
+        let limit = ResourceLimit {
+            soft: read(soft).ok_or_else(wrong)?,
+            hard: read(hard).ok_or_else(wrong)?,
+        };
         if limit.soft > limit.hard {
             return Err(ParseError::new("the soft limit is above the hard one"));
         }
@@ -47,19 +65,26 @@ impl ResourceLimit {
 
     /// Reads whole seconds, rounded up.
     pub fn parse_seconds(text: &str) -> Result<ResourceLimit, ParseError> {
-        ResourceLimit::parse_as(text, |text| Some(TimeSpan::parse(text).ok()?.micros().div_ceil(1_000_000)))
+        ResourceLimit::parse_as(text, |text| {
+            Some(TimeSpan::parse(text).ok()?.micros().div_ceil(1_000_000))
+        })
     }
 
     /// Reads microseconds; bare numbers are microseconds.
     pub fn parse_micros(text: &str) -> Result<ResourceLimit, ParseError> {
-        ResourceLimit::parse_as(text, |text| TimeSpan::parse_in(text, 1).ok().map(TimeSpan::micros))
+        ResourceLimit::parse_as(text, |text| {
+            TimeSpan::parse_in(text, 1).ok().map(TimeSpan::micros)
+        })
     }
 
     /// Reads a nice limit: `+5` and `-5` are nice levels, bare numbers the kernel's 20 − level.
     pub fn parse_nice(text: &str) -> Result<ResourceLimit, ParseError> {
         ResourceLimit::parse_as(text, |text| {
             if text.starts_with(['+', '-']) {
-                let level = text.parse::<i64>().ok().filter(|level| (-20..=19).contains(level))?;
+                let level = text
+                    .parse::<i64>()
+                    .ok()
+                    .filter(|level| (-20..=19).contains(level))?;
                 return u64::try_from(20 - level).ok();
             }
             parse_unsigned(text).filter(|limit| *limit <= 40)
@@ -74,8 +99,18 @@ impl TextForm for ResourceLimit {
     }
 
     fn print_lines(&self, _: Form) -> Vec<String> {
-        let number = |limit: u64| if limit == u64::MAX { "infinity".to_owned() } else { limit.to_string() };
-        vec![if self.soft == self.hard { number(self.soft) } else { format!("{}:{}", number(self.soft), number(self.hard)) }]
+        let number = |limit: u64| {
+            if limit == u64::MAX {
+                "infinity".to_owned()
+            } else {
+                limit.to_string()
+            }
+        };
+        vec![if self.soft == self.hard {
+            number(self.soft)
+        } else {
+            format!("{}:{}", number(self.soft), number(self.hard))
+        }]
     }
 }
 
@@ -91,9 +126,15 @@ impl CpuSet {
         let wrong = || ParseError::not_a(text, "processor numbers such as 0-3,8");
         let number = |text: &str| text.parse::<u16>().ok().filter(|cpu| *cpu < MAX_CPUS);
         let mut cpus = Vec::new();
-        for part in text.split(|c: char| c == ',' || c.is_ascii_whitespace()).filter(|part| !part.is_empty()) {
+        for part in text
+            .split(|c: char| c == ',' || c.is_ascii_whitespace())
+            .filter(|part| !part.is_empty())
+        {
             let (first, last) = part.split_once('-').unwrap_or((part, part));
-            let (first, last) = (number(first).ok_or_else(wrong)?, number(last).ok_or_else(wrong)?);
+            let (first, last) = (
+                number(first).ok_or_else(wrong)?,
+                number(last).ok_or_else(wrong)?,
+            );
             if first > last || cpus.len() > usize::from(MAX_CPUS) {
                 return Err(wrong());
             }
@@ -105,7 +146,9 @@ impl CpuSet {
     }
 
     fn text(&self) -> String {
-        let runs = self.0.chunk_by(|one, next| one.checked_add(1) == Some(*next));
+        let runs = self
+            .0
+            .chunk_by(|one, next| one.checked_add(1) == Some(*next));
         let parts = runs.filter_map(|run| match (run.first()?, run.last()?) {
             (first, last) if first == last => Some(first.to_string()),
             (first, last) => Some(format!("{first}-{last}")),
@@ -152,7 +195,11 @@ impl TextForm for CpuAffinity {
     const LIST: bool = true;
 
     fn parse_with(text: &str, _: &dyn Expand) -> Result<CpuAffinity, ParseError> {
-        if text == "numa" { Ok(CpuAffinity::Numa) } else { CpuSet::read(text).map(CpuAffinity::Cpus) }
+        if text == "numa" {
+            Ok(CpuAffinity::Numa)
+        } else {
+            CpuSet::read(text).map(CpuAffinity::Cpus)
+        }
     }
 
     fn print_lines(&self, form: Form) -> Vec<String> {
@@ -204,13 +251,19 @@ impl TextForm for CoredumpFilter {
     fn parse_with(text: &str, expand: &dyn Expand) -> Result<CoredumpFilter, ParseError> {
         let mut bits = 0;
         for word in split_words(text)? {
-            let named = COREDUMP_NAMES.iter().position(|name| *name == word).map(|bit| 1 << bit);
+            let named = COREDUMP_NAMES
+                .iter()
+                .position(|name| *name == word)
+                .map(|bit| 1 << bit);
             let mask = || u32::from_str_radix(word.strip_prefix("0x").unwrap_or(&word), 16).ok();
             match (word.as_str(), named.or_else(mask)) {
                 ("all", _) => bits |= 0x1ff,
                 ("default", _) => bits |= CoredumpFilter::default().0,
                 (_, Some(mask)) => bits |= mask,
-                (_, None) => expand.wrong_item(ParseError::not_a(&word, "a kind of memory such as elf-headers"))?,
+                (_, None) => expand.wrong_item(ParseError::not_a(
+                    &word,
+                    "a kind of memory such as elf-headers",
+                ))?,
             }
         }
         Ok(CoredumpFilter(bits))

@@ -55,13 +55,21 @@ pub struct Condition {
 
 impl Condition {
     fn read(text: &str, expand: &dyn Expand) -> Result<Condition, ParseError> {
-        let (trigger, rest) = text.strip_prefix('|').map_or((false, text), |rest| (true, rest.trim_start()));
-        let (negate, rest) = rest.strip_prefix('!').map_or((false, rest), |rest| (true, rest.trim_start()));
+        let (trigger, rest) = text
+            .strip_prefix('|')
+            .map_or((false, text), |rest| (true, rest.trim_start()));
+        let (negate, rest) = rest
+            .strip_prefix('!')
+            .map_or((false, rest), |rest| (true, rest.trim_start()));
         let parameter = expand.expand(rest)?;
         if parameter.is_empty() {
             return Err(ParseError::new("the condition tests nothing"));
         }
-        Ok(Condition { trigger, negate, parameter })
+        Ok(Condition {
+            trigger,
+            negate,
+            parameter,
+        })
     }
 }
 
@@ -72,7 +80,10 @@ impl Item for Condition {
 
     fn print_item(&self, form: Form) -> String {
         let flags = [(self.trigger, "|"), (self.negate, "!")];
-        let prefix: String = flags.iter().filter_map(|(set, text)| set.then_some(*text)).collect();
+        let prefix: String = flags
+            .iter()
+            .filter_map(|(set, text)| set.then_some(*text))
+            .collect();
         prefix + &form.part(&self.parameter)
     }
 }
@@ -102,7 +113,11 @@ impl Account {
 
     fn read(text: &str, expand: &dyn Expand) -> Result<Account, ParseError> {
         let name = expand.expand(text)?;
-        if is_account(&name) { Ok(Account(name)) } else { Err(ParseError::not_a(&name, "a user or group name")) }
+        if is_account(&name) {
+            Ok(Account(name))
+        } else {
+            Err(ParseError::not_a(&name, "a user or group name"))
+        }
     }
 }
 
@@ -110,10 +125,15 @@ impl Account {
 fn is_account(name: &str) -> bool {
     if name.bytes().all(|b| b.is_ascii_digit()) {
         let plain = name == "0" || !name.starts_with('0');
-        return plain && name.parse::<u32>().is_ok_and(|id| id != u32::MAX && id != 0xffff);
+        return plain
+            && name
+                .parse::<u32>()
+                .is_ok_and(|id| id != u32::MAX && id != 0xffff);
     }
     let first = |c: char| c.is_ascii_alphabetic() || c == '_' || !c.is_ascii();
-    let other = |c: char| c.is_ascii_alphanumeric() || "_-.$".contains(c) || (!c.is_ascii() && !c.is_control());
+    let other = |c: char| {
+        c.is_ascii_alphanumeric() || "_-.$".contains(c) || (!c.is_ascii() && !c.is_control())
+    };
     name.len() <= MAX_ACCOUNT_BYTES && name.starts_with(first) && name.chars().all(other)
 }
 

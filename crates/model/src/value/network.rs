@@ -18,18 +18,28 @@ impl IpPrefix {
     /// Makes a prefix; the other bits of the address are cleared.
     pub fn new(address: IpAddr, length: u8) -> Option<IpPrefix> {
         let address = match address {
-            IpAddr::V4(v4) if length <= 32 => IpAddr::V4((u32::from(v4) & u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0)).into()),
-            IpAddr::V6(v6) if length <= 128 => IpAddr::V6((u128::from(v6) & u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0)).into()),
+            IpAddr::V4(v4) if length <= 32 => IpAddr::V4(
+                (u32::from(v4) & u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0)).into(),
+            ),
+            IpAddr::V6(v6) if length <= 128 => IpAddr::V6(
+                (u128::from(v6) & u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0))
+                    .into(),
+            ),
             _ => return None,
         };
         Some(IpPrefix { address, length })
     }
 
     fn read(text: &str) -> Option<IpPrefix> {
-        let (address, length) = text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
+        let (address, length) = text
+            .split_once('/')
+            .map_or((text, None), |(address, length)| (address, Some(length)));
         let address: IpAddr = address.parse().ok()?;
         let whole = if address.is_ipv4() { 32 } else { 128 };
-        IpPrefix::new(address, length.map_or(Some(whole), |length| length.parse().ok())?)
+        IpPrefix::new(
+            address,
+            length.map_or(Some(whole), |length| length.parse().ok())?,
+        )
     }
 }
 
@@ -61,9 +71,13 @@ impl crate::text::TextForm for IpPrefixes {
         let mut prefixes = Vec::new();
         for word in crate::text::split_words(text)? {
             match (named(&word), IpPrefix::read(&word)) {
-                (Some(names), _) => prefixes.extend(names.iter().filter_map(|name| IpPrefix::read(name))),
+                (Some(names), _) => {
+                    prefixes.extend(names.iter().filter_map(|name| IpPrefix::read(name)))
+                }
                 (None, Some(prefix)) => prefixes.push(prefix),
-                (None, None) => expand.wrong_item(ParseError::not_a(&word, "an IP address or network"))?,
+                (None, None) => {
+                    expand.wrong_item(ParseError::not_a(&word, "an IP address or network"))?
+                }
             }
         }
         Ok(IpPrefixes(prefixes))
@@ -71,7 +85,11 @@ impl crate::text::TextForm for IpPrefixes {
 
     fn print_lines(&self, _: Form) -> Vec<String> {
         let words: Vec<String> = self.0.iter().map(IpPrefix::to_string).collect();
-        if words.is_empty() { Vec::new() } else { vec![words.join(" ")] }
+        if words.is_empty() {
+            Vec::new()
+        } else {
+            vec![words.join(" ")]
+        }
     }
 
     fn is_unset(&self) -> bool {
@@ -121,7 +139,8 @@ impl SocketBindRule {
 
 impl Item for SocketBindRule {
     fn parse_item(text: &str, _: &dyn Expand) -> Result<SocketBindRule, ParseError> {
-        SocketBindRule::read(text).ok_or_else(|| ParseError::not_a(text, "a rule such as ipv4:tcp:8000-8010"))
+        SocketBindRule::read(text)
+            .ok_or_else(|| ParseError::not_a(text, "a rule such as ipv4:tcp:8000-8010"))
     }
 
     fn print_item(&self, _: Form) -> String {
@@ -131,7 +150,11 @@ impl Item for SocketBindRule {
             Some((first, last)) => format!("{first}-{last}"),
         };
         let fields = [self.family.as_str(), self.protocol.as_str(), ports.as_str()];
-        fields.into_iter().filter(|field| !field.is_empty()).collect::<Vec<_>>().join(":")
+        fields
+            .into_iter()
+            .filter(|field| !field.is_empty())
+            .collect::<Vec<_>>()
+            .join(":")
     }
 }
 

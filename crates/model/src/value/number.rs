@@ -24,7 +24,10 @@ pub(crate) fn parse_unsigned(text: &str) -> Option<u64> {
         [b'0', b'b', ..] => (text.get(2..)?, 2),
         _ => (text, 10),
     };
-    digits.bytes().all(|b| b.is_ascii_alphanumeric()).then(|| u64::from_str_radix(digits, radix).ok())?
+    digits
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric())
+        .then(|| u64::from_str_radix(digits, radix).ok())?
 }
 
 macro_rules! whole_number {
@@ -44,7 +47,10 @@ macro_rules! whole_number {
     };
 }
 
-whole_number!(u32, "a whole number", |text| u32::try_from(parse_unsigned(text)?).ok());
+whole_number!(u32, "a whole number", |text| u32::try_from(parse_unsigned(
+    text
+)?)
+.ok());
 whole_number!(u64, "a whole number", parse_unsigned);
 whole_number!(i32, "a whole number", |text| text.parse().ok());
 
@@ -58,7 +64,11 @@ impl fmt::Display for Nice {
     }
 }
 
-whole_number!(Nice, "a priority from -20 to 19", |text| text.parse().ok().filter(|n| (-20..=19).contains(n)).map(Nice));
+whole_number!(Nice, "a priority from -20 to 19", |text| text
+    .parse()
+    .ok()
+    .filter(|n| (-20..=19).contains(n))
+    .map(Nice));
 
 /// How gladly the kernel kills the process for lack of memory: −1000 (never) to 1000 (first).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -71,14 +81,22 @@ impl fmt::Display for OomScore {
 }
 
 whole_number!(OomScore, "a score from -1000 to 1000", |text| {
-    text.parse().ok().filter(|n| (-1000..=1000).contains(n)).map(OomScore)
+    text.parse()
+        .ok()
+        .filter(|n| (-1000..=1000).contains(n))
+        .map(OomScore)
 });
 
 /// The IP type-of-service byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct IpTos(pub u8);
 
-const TOS_NAMES: [(&str, u8); 4] = [("low-delay", 0x10), ("throughput", 0x08), ("reliability", 0x04), ("low-cost", 0x02)];
+const TOS_NAMES: [(&str, u8); 4] = [
+    ("low-delay", 0x10),
+    ("throughput", 0x08),
+    ("reliability", 0x04),
+    ("low-cost", 0x02),
+];
 
 impl fmt::Display for IpTos {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -89,10 +107,19 @@ impl fmt::Display for IpTos {
     }
 }
 
-whole_number!(IpTos, "low-delay, throughput, reliability, low-cost or a byte", |text| {
-    let named = TOS_NAMES.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
-    named.or_else(|| u8::try_from(parse_unsigned(text)?).ok()).map(IpTos)
-});
+whole_number!(
+    IpTos,
+    "low-delay, throughput, reliability, low-cost or a byte",
+    |text| {
+        let named = TOS_NAMES
+            .iter()
+            .find(|(name, _)| *name == text)
+            .map(|(_, value)| *value);
+        named
+            .or_else(|| u8::try_from(parse_unsigned(text)?).ok())
+            .map(IpTos)
+    }
+);
 
 /// Permission bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -106,7 +133,11 @@ impl fmt::Display for FileMode {
 
 whole_number!(FileMode, "an octal mode up to 7777", |text| {
     let octal = !text.is_empty() && text.bytes().all(|b| (b'0'..=b'7').contains(&b));
-    octal.then(|| u32::from_str_radix(text, 8).ok()).flatten().filter(|mode| *mode <= 0o7777).map(FileMode)
+    octal
+        .then(|| u32::from_str_radix(text, 8).ok())
+        .flatten()
+        .filter(|mode| *mode <= 0o7777)
+        .map(FileMode)
 });
 
 /// A number of bytes; suffixes K, M, G, T, P, E stand for powers of 1024.
@@ -145,7 +176,9 @@ pub(crate) fn parse_size(text: &str, base: u64) -> Option<u64> {
         return None;
     }
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(rest.len());
         let (number, after) = rest.split_at_checked(digits)?;
         let after = after.trim_start();
         let power = "BKMGTPE".find(after.chars().next().unwrap_or('B').to_ascii_uppercase())?;
@@ -162,15 +195,28 @@ pub(crate) fn scale(number: &str, factor: u64) -> Option<u64> {
     if (whole.is_empty() && fraction.is_empty()) || !fraction.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let whole: u64 = if whole.is_empty() {
+        0
+    } else {
+        whole.parse().ok()?
+    };
     // Nine digits keep nanosecond precision and cannot overflow below.
     let digits = fraction.get(..fraction.len().min(9))?;
-    let part: u128 = if digits.is_empty() { 0 } else { digits.parse().ok()? };
+    let part: u128 = if digits.is_empty() {
+        0
+    } else {
+        digits.parse().ok()?
+    };
     let part = part * u128::from(factor) / 10u128.pow(u32::try_from(digits.len()).ok()?);
-    whole.checked_mul(factor)?.checked_add(u64::try_from(part).ok()?)
+    whole
+        .checked_mul(factor)?
+        .checked_add(u64::try_from(part).ok()?)
 }
 
-whole_number!(ByteSize, "a size such as 64M", |text| parse_size(text, 1024).map(ByteSize));
+whole_number!(ByteSize, "a size such as 64M", |text| parse_size(
+    text, 1024
+)
+.map(ByteSize));
 
 /// A share in hundredths of a percent; more than 100 % where the directive allows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -182,7 +228,9 @@ pub struct Percent {
 impl Percent {
     /// Makes a whole percentage.
     pub const fn new(percent: u32) -> Percent {
-        Percent { permyriad: percent * 100 }
+        Percent {
+            permyriad: percent * 100,
+        }
     }
 }
 
@@ -198,13 +246,19 @@ impl fmt::Display for Percent {
 }
 
 whole_number!(Percent, "a percentage such as 20%", |text| {
-    let permyriad = match (text.strip_suffix('%'), text.strip_suffix('‰'), text.strip_suffix('‱')) {
+    let permyriad = match (
+        text.strip_suffix('%'),
+        text.strip_suffix('‰'),
+        text.strip_suffix('‱'),
+    ) {
         (Some(percent), ..) => scale(percent.trim_end(), 100),
         (_, Some(permille), _) => scale(permille.trim_end(), 10),
         (.., Some(permyriad)) => scale(permyriad.trim_end(), 1),
         _ => None,
     }?;
-    u32::try_from(permyriad).ok().map(|permyriad| Percent { permyriad })
+    u32::try_from(permyriad)
+        .ok()
+        .map(|permyriad| Percent { permyriad })
 });
 
 /// An amount of memory, tasks or disk: a number, a share of what there is, or no bound.
@@ -237,8 +291,14 @@ impl TextForm for Amount {
         if text == "infinity" {
             return Ok(Amount::Infinity);
         }
-        let share = || Percent::parse(text).ok().filter(|share| share.permyriad <= 10_000);
-        let amount = parse_size(text, 1024).map(Amount::Exactly).or_else(|| share().map(Amount::Share));
+        let share = || {
+            Percent::parse(text)
+                .ok()
+                .filter(|share| share.permyriad <= 10_000)
+        };
+        let amount = parse_size(text, 1024)
+            .map(Amount::Exactly)
+            .or_else(|| share().map(Amount::Share));
         amount.ok_or_else(|| ParseError::not_a(text, "an amount such as 64M, 20% or infinity"))
     }
 
@@ -277,7 +337,9 @@ impl TextForm for Weight {
             return Ok(Weight::Idle);
         }
         let share = parse_unsigned(text).filter(|share| (1..=10_000).contains(share));
-        share.map(Weight::Share).ok_or_else(|| ParseError::not_a(text, "a weight from 1 to 10000"))
+        share
+            .map(Weight::Share)
+            .ok_or_else(|| ParseError::not_a(text, "a weight from 1 to 10000"))
     }
 
     fn print_lines(&self, _: Form) -> Vec<String> {

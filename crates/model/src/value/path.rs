@@ -14,7 +14,10 @@ pub fn normalize_path(path: &str) -> Result<String, ParseError> {
     if path.len() > MAX_PATH_BYTES || path.contains('\0') {
         return Err(ParseError::not_a(path, "a path that the kernel takes"));
     }
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    let parts: Vec<&str> = path
+        .split('/')
+        .filter(|part| !part.is_empty() && *part != ".")
+        .collect();
     if parts.contains(&"..") {
         return Err(ParseError::not_a(path, "a path without \"..\""));
     }
@@ -27,7 +30,10 @@ pub fn normalize_relative(path: &str) -> Result<String, ParseError> {
     if path.starts_with('/') || path.contains('\0') || path.len() > MAX_PATH_BYTES {
         return Err(wrong());
     }
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    let parts: Vec<&str> = path
+        .split('/')
+        .filter(|part| !part.is_empty() && *part != ".")
+        .collect();
     if parts.is_empty() || parts.contains(&"..") {
         return Err(wrong());
     }
@@ -46,7 +52,10 @@ pub struct FilePath {
 impl FilePath {
     /// A path that must be there.
     pub fn new(path: &str) -> Result<FilePath, ParseError> {
-        Ok(FilePath { path: normalize_path(path)?, optional: false })
+        Ok(FilePath {
+            path: normalize_path(path)?,
+            optional: false,
+        })
     }
 
     /// The path.
@@ -61,11 +70,18 @@ impl TextForm for FilePath {
             Some(path) => (true, path),
             None => (false, text),
         };
-        Ok(FilePath { path: normalize_path(&expand.expand(path)?)?, optional })
+        Ok(FilePath {
+            path: normalize_path(&expand.expand(path)?)?,
+            optional,
+        })
     }
 
     fn print_lines(&self, form: Form) -> Vec<String> {
-        vec![format!("{}{}", if self.optional { "-" } else { "" }, form.part(&self.path))]
+        vec![format!(
+            "{}{}",
+            if self.optional { "-" } else { "" },
+            form.part(&self.path)
+        )]
     }
 }
 
@@ -88,7 +104,11 @@ pub struct PathRule {
 impl PathRule {
     /// A rule for a path that must be there.
     pub fn new(path: &str) -> Result<PathRule, ParseError> {
-        Ok(PathRule { path: normalize_path(path)?, optional: false, in_root: false })
+        Ok(PathRule {
+            path: normalize_path(path)?,
+            optional: false,
+            in_root: false,
+        })
     }
 }
 
@@ -96,16 +116,26 @@ impl Item for PathRule {
     fn parse_item(text: &str, expand: &dyn Expand) -> Result<PathRule, ParseError> {
         let (optional, rest) = strip(text, '-');
         let (in_root, path) = strip(rest, '+');
-        Ok(PathRule { path: normalize_path(&expand.expand(path)?)?, optional, in_root })
+        Ok(PathRule {
+            path: normalize_path(&expand.expand(path)?)?,
+            optional,
+            in_root,
+        })
     }
 
     fn print_item(&self, form: Form) -> String {
-        format!("{}{}{}", flag(self.optional, "-"), flag(self.in_root, "+"), form.part(&self.path))
+        format!(
+            "{}{}{}",
+            flag(self.optional, "-"),
+            flag(self.in_root, "+"),
+            form.part(&self.path)
+        )
     }
 }
 
 fn strip(text: &str, prefix: char) -> (bool, &str) {
-    text.strip_prefix(prefix).map_or((false, text), |rest| (true, rest))
+    text.strip_prefix(prefix)
+        .map_or((false, text), |rest| (true, rest))
 }
 
 fn flag(set: bool, text: &'static str) -> &'static str {
@@ -149,7 +179,12 @@ impl Item for BindMount {
             Some("norbind") => false,
             Some(other) => return Err(ParseError::not_a(other, "rbind or norbind")),
         };
-        Ok(BindMount { source, destination, optional, recursive })
+        Ok(BindMount {
+            source,
+            destination,
+            optional,
+            recursive,
+        })
     }
 
     fn print_item(&self, form: Form) -> String {
@@ -188,7 +223,11 @@ impl Item for TemporaryFileSystem {
 
     fn print_item(&self, form: Form) -> String {
         let path = escape_colons(&form.part(&self.path));
-        if self.options.is_empty() { path } else { format!("{path}:{}", form.part(&self.options)) }
+        if self.options.is_empty() {
+            path
+        } else {
+            format!("{path}:{}", form.part(&self.options))
+        }
     }
 }
 
@@ -224,7 +263,11 @@ impl Item for DirectorySpec {
             Some("ro") => true,
             Some(other) => return Err(ParseError::not_a(other, "the flag ro")),
         };
-        Ok(DirectorySpec { path, symlink, read_only })
+        Ok(DirectorySpec {
+            path,
+            symlink,
+            read_only,
+        })
     }
 
     fn print_item(&self, form: Form) -> String {
@@ -255,12 +298,19 @@ pub struct WorkingDirectory {
 impl TextForm for WorkingDirectory {
     fn parse_with(text: &str, expand: &dyn Expand) -> Result<WorkingDirectory, ParseError> {
         let (optional, rest) = strip(text, '-');
-        let path = if rest == "~" { None } else { Some(normalize_path(&expand.expand(rest)?)?) };
+        let path = if rest == "~" {
+            None
+        } else {
+            Some(normalize_path(&expand.expand(rest)?)?)
+        };
         Ok(WorkingDirectory { path, optional })
     }
 
     fn print_lines(&self, form: Form) -> Vec<String> {
-        let path = self.path.as_deref().map_or("~".into(), |path| form.part(path));
+        let path = self
+            .path
+            .as_deref()
+            .map_or("~".into(), |path| form.part(path));
         vec![format!("{}{path}", flag(self.optional, "-"))]
     }
 }
@@ -287,15 +337,35 @@ impl Item for OpenFile {
         let mut fields = colon_fields(text, 3).into_iter();
         let path = normalize_path(&expand.expand(&fields.next().unwrap_or_default())?)?;
         let last = path.rsplit('/').next().unwrap_or_default().to_owned();
-        let name = fields.next().filter(|name| !name.is_empty()).map_or(Ok(last), |name| expand.expand(&name))?;
-        let mut file = OpenFile { path, name, read_only: false, append: false, truncate: false, graceful: false };
-        for option in fields.next().iter().flat_map(|options| options.split(',')).filter(|o| !o.is_empty()) {
+        let name = fields
+            .next()
+            .filter(|name| !name.is_empty())
+            .map_or(Ok(last), |name| expand.expand(&name))?;
+        let mut file = OpenFile {
+            path,
+            name,
+            read_only: false,
+            append: false,
+            truncate: false,
+            graceful: false,
+        };
+        for option in fields
+            .next()
+            .iter()
+            .flat_map(|options| options.split(','))
+            .filter(|o| !o.is_empty())
+        {
             match option {
                 "read-only" => file.read_only = true,
                 "append" => file.append = true,
                 "truncate" => file.truncate = true,
                 "graceful" => file.graceful = true,
-                other => return Err(ParseError::not_a(other, "read-only, append, truncate or graceful")),
+                other => {
+                    return Err(ParseError::not_a(
+                        other,
+                        "read-only, append, truncate or graceful",
+                    ));
+                }
             }
         }
         Ok(file)
@@ -308,9 +378,17 @@ impl Item for OpenFile {
             (self.truncate, "truncate"),
             (self.graceful, "graceful"),
         ];
-        let options: Vec<&str> = options.into_iter().filter_map(|(set, name)| set.then_some(name)).collect();
+        let options: Vec<&str> = options
+            .into_iter()
+            .filter_map(|(set, name)| set.then_some(name))
+            .collect();
         let field = |text: &str| escape_colons(&form.part(text));
-        format!("{}:{}:{}", field(&self.path), field(&self.name), options.join(","))
+        format!(
+            "{}:{}:{}",
+            field(&self.path),
+            field(&self.name),
+            options.join(",")
+        )
     }
 }
 

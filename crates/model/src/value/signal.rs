@@ -88,7 +88,9 @@ impl ExitStatusSet {
     }
 
     fn take(&mut self, word: &str) -> bool {
-        let range = word.split_once('-').and_then(|(first, last)| Some((first.parse::<u8>().ok()?, last.parse::<u8>().ok()?)));
+        let range = word
+            .split_once('-')
+            .and_then(|(first, last)| Some((first.parse::<u8>().ok()?, last.parse::<u8>().ok()?)));
         if let Some((first, last)) = range {
             self.codes.extend(first..=last);
             return first <= last;
@@ -97,7 +99,8 @@ impl ExitStatusSet {
             self.codes.push(code);
             return true;
         }
-        let signal = Signal::from_name(word).filter(|_| !word.starts_with(|c: char| c.is_ascii_digit()));
+        let signal =
+            Signal::from_name(word).filter(|_| !word.starts_with(|c: char| c.is_ascii_digit()));
         self.signals.extend(signal);
         signal.is_some()
     }
@@ -119,8 +122,14 @@ impl TextForm for ExitStatusSet {
 
     fn print_lines(&self, _: Form) -> Vec<String> {
         let codes = self.codes.iter().map(u8::to_string);
-        let words: Vec<String> = codes.chain(self.signals.iter().map(|signal| signal.name())).collect();
-        if words.is_empty() { Vec::new() } else { vec![words.join(" ")] }
+        let words: Vec<String> = codes
+            .chain(self.signals.iter().map(|signal| signal.name()))
+            .collect();
+        if words.is_empty() {
+            Vec::new()
+        } else {
+            vec![words.join(" ")]
+        }
     }
 
     fn is_unset(&self) -> bool {

@@ -46,34 +46,69 @@ impl ListenAddress {
         let wrong = || ParseError::not_a(text, "a socket address");
         if text.starts_with('/') {
             let path = normalize_path(text)?;
-            return if path.len() <= MAX_SUN_PATH_BYTES { Ok(ListenAddress::Path(path)) } else { Err(wrong()) };
+            return if path.len() <= MAX_SUN_PATH_BYTES {
+                Ok(ListenAddress::Path(path))
+            } else {
+                Err(wrong())
+            };
         }
         if let Some(name) = text.strip_prefix('@') {
             let fits = !name.is_empty() && name.len() <= MAX_SUN_PATH_BYTES;
-            return if fits { Ok(ListenAddress::Abstract(name.to_owned())) } else { Err(wrong()) };
+            return if fits {
+                Ok(ListenAddress::Abstract(name.to_owned()))
+            } else {
+                Err(wrong())
+            };
         }
         let vsock = text.strip_prefix("vsock:").map(ListenAddress::vsock);
-        vsock.or_else(|| text.parse().ok().filter(|port| *port > 0).map(|port| Some(ListenAddress::Port(port))))
+        vsock
+            .or_else(|| {
+                text.parse()
+                    .ok()
+                    .filter(|port| *port > 0)
+                    .map(|port| Some(ListenAddress::Port(port)))
+            })
             .unwrap_or_else(|| ListenAddress::ip(text))
             .ok_or_else(wrong)
     }
 
     fn vsock(text: &str) -> Option<ListenAddress> {
         let (cid, port) = text.split_once(':')?;
-        let number = |text: &str| if text.is_empty() { Some(u32::MAX) } else { text.parse().ok() };
-        Some(ListenAddress::Vsock { cid: number(cid)?, port: number(port)? })
+        let number = |text: &str| {
+            if text.is_empty() {
+                Some(u32::MAX)
+            } else {
+                text.parse().ok()
+            }
+        };
+        Some(ListenAddress::Vsock {
+            cid: number(cid)?,
+            port: number(port)?,
+        })
     }
 
     fn ip(text: &str) -> Option<ListenAddress> {
-        let (text, interface) = text.split_once('%').map_or((text, None), |(text, name)| (text, Some(name)));
+        let (text, interface) = text
+            .split_once('%')
+            .map_or((text, None), |(text, name)| (text, Some(name)));
         let (address, port) = text.rsplit_once(':')?;
-        let address = match address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        let address = match address
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+        {
             Some(v6) => IpAddr::V6(v6.parse::<Ipv6Addr>().ok()?),
             None => IpAddr::V4(address.parse::<Ipv4Addr>().ok()?),
         };
-        let named = interface.is_none_or(|name| (1..=15).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic() && b != b'/'));
+        let named = interface.is_none_or(|name| {
+            (1..=15).contains(&name.len())
+                && name.bytes().all(|b| b.is_ascii_graphic() && b != b'/')
+        });
         let port = port.parse().ok().filter(|port| *port > 0 && named)?;
-        Some(ListenAddress::Ip { address, port, interface: interface.map(str::to_owned) })
+        Some(ListenAddress::Ip {
+            address,
+            port,
+            interface: interface.map(str::to_owned),
+        })
     }
 }
 
@@ -83,7 +118,11 @@ impl fmt::Display for ListenAddress {
             ListenAddress::Path(path) => f.write_str(path),
             ListenAddress::Abstract(name) => write!(f, "@{name}"),
             ListenAddress::Port(port) => port.fmt(f),
-            ListenAddress::Ip { address, port, interface } => {
+            ListenAddress::Ip {
+                address,
+                port,
+                interface,
+            } => {
                 match address {
                     IpAddr::V4(address) => write!(f, "{address}:{port}")?,
                     IpAddr::V6(address) => write!(f, "[{address}]:{port}")?,
@@ -91,7 +130,13 @@ impl fmt::Display for ListenAddress {
                 interface.iter().try_for_each(|name| write!(f, "%{name}"))
             }
             ListenAddress::Vsock { cid, port } => {
-                let number = |n: u32| if n == u32::MAX { String::new() } else { n.to_string() };
+                let number = |n: u32| {
+                    if n == u32::MAX {
+                        String::new()
+                    } else {
+                        n.to_string()
+                    }
+                };
                 write!(f, "vsock:{}:{}", number(*cid), number(*port))
             }
         }
@@ -123,17 +168,41 @@ pub struct NetlinkListen {
 }
 
 const NETLINK: [&str; 16] = [
-    "route", "firewall", "inet-diag", "nflog", "xfrm", "selinux", "iscsi", "audit", "fib-lookup", "connector", "netfilter", "ip6-fw",
-    "dnrtmsg", "kobject-uevent", "scsitransport", "rdma",
+    "route",
+    "firewall",
+    "inet-diag",
+    "nflog",
+    "xfrm",
+    "selinux",
+    "iscsi",
+    "audit",
+    "fib-lookup",
+    "connector",
+    "netfilter",
+    "ip6-fw",
+    "dnrtmsg",
+    "kobject-uevent",
+    "scsitransport",
+    "rdma",
 ];
 
 impl Item for NetlinkListen {
     fn parse_item(text: &str, expand: &dyn Expand) -> Result<NetlinkListen, ParseError> {
         let wrong = || ParseError::not_a(text, "a netlink family with a group");
         let mut words = split_words(&expand.expand(text)?)?.into_iter();
-        let family = words.next().filter(|family| NETLINK.contains(&family.as_str())).ok_or_else(wrong)?;
-        let group = words.next().map_or(Some(0), |group| group.parse().ok()).ok_or_else(wrong)?;
-        if words.next().is_some() { Err(wrong()) } else { Ok(NetlinkListen { family, group }) }
+        let family = words
+            .next()
+            .filter(|family| NETLINK.contains(&family.as_str()))
+            .ok_or_else(wrong)?;
+        let group = words
+            .next()
+            .map_or(Some(0), |group| group.parse().ok())
+            .ok_or_else(wrong)?;
+        if words.next().is_some() {
+            Err(wrong())
+        } else {
+            Ok(NetlinkListen { family, group })
+        }
     }
 
     fn print_item(&self, _: Form) -> String {
@@ -160,8 +229,13 @@ pub enum ProtectHostname {
 
 impl TextForm for ProtectHostname {
     fn parse_with(text: &str, expand: &dyn Expand) -> Result<ProtectHostname, ParseError> {
-        let (word, name) = text.split_once(':').map_or((text, None), |(word, name)| (word, Some(name)));
-        let name = name.filter(|name| !name.is_empty()).map(|name| expand.expand(name)).transpose()?;
+        let (word, name) = text
+            .split_once(':')
+            .map_or((text, None), |(word, name)| (word, Some(name)));
+        let name = name
+            .filter(|name| !name.is_empty())
+            .map(|name| expand.expand(name))
+            .transpose()?;
         if name.as_deref().is_some_and(|name| !is_hostname(name)) {
             return Err(ParseError::not_a(text, "a host name"));
         }
@@ -169,12 +243,19 @@ impl TextForm for ProtectHostname {
             (_, Some(false)) if name.is_none() => Ok(ProtectHostname::No),
             (_, Some(true)) => Ok(ProtectHostname::Yes(name)),
             ("private", _) => Ok(ProtectHostname::Private(name)),
-            _ => Err(ParseError::not_a(text, "no, yes or private, perhaps with :NAME")),
+            _ => Err(ParseError::not_a(
+                text,
+                "no, yes or private, perhaps with :NAME",
+            )),
         }
     }
 
     fn print_lines(&self, form: Form) -> Vec<String> {
-        let with = |word: &str, name: &Option<String>| name.as_ref().map_or(word.to_owned(), |name| format!("{word}:{}", form.part(name)));
+        let with = |word: &str, name: &Option<String>| {
+            name.as_ref().map_or(word.to_owned(), |name| {
+                format!("{word}:{}", form.part(name))
+            })
+        };
         vec![match self {
             ProtectHostname::No => "no".to_owned(),
             ProtectHostname::Yes(name) => with("yes", name),
@@ -188,7 +269,9 @@ pub const MAX_HOSTNAME_BYTES: usize = 64;
 
 fn is_hostname(name: &str) -> bool {
     let label = |label: &str| {
-        let inner = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let inner = label
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         !label.is_empty() && inner && !label.starts_with('-') && !label.ends_with('-')
     };
     name.len() <= MAX_HOSTNAME_BYTES && name.split('.').all(label)

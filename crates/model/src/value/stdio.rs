@@ -62,8 +62,15 @@ fn file(path: &str, expand: &dyn Expand) -> Result<String, ParseError> {
 fn descriptor(text: &str, default: &str, expand: &dyn Expand) -> Result<String, ParseError> {
     let name = text.strip_prefix("fd:").unwrap_or(default);
     let name = expand.expand(name)?;
-    let fits = name.len() <= 255 && name.chars().all(|c| c.is_ascii_graphic() && c != ':' || c == ' ');
-    if fits && !name.is_empty() { Ok(name) } else { Err(ParseError::not_a(&name, "a descriptor's name")) }
+    let fits = name.len() <= 255
+        && name
+            .chars()
+            .all(|c| c.is_ascii_graphic() && c != ':' || c == ' ');
+    if fits && !name.is_empty() {
+        Ok(name)
+    } else {
+        Err(ParseError::not_a(&name, "a descriptor's name"))
+    }
 }
 
 impl TextForm for StandardInput {
@@ -75,10 +82,17 @@ impl TextForm for StandardInput {
             "tty-fail" => StandardInput::TtyFail,
             "data" => StandardInput::Data,
             "socket" => StandardInput::Socket,
-            _ if text == "fd" || text.starts_with("fd:") => StandardInput::Descriptor(descriptor(text, "stdin", expand)?),
+            _ if text == "fd" || text.starts_with("fd:") => {
+                StandardInput::Descriptor(descriptor(text, "stdin", expand)?)
+            }
             _ => match text.strip_prefix("file:") {
                 Some(path) => StandardInput::File(file(path, expand)?),
-                None => return Err(ParseError::not_a(text, "a source of standard input such as null or file:/path")),
+                None => {
+                    return Err(ParseError::not_a(
+                        text,
+                        "a source of standard input such as null or file:/path",
+                    ));
+                }
             },
         })
     }
@@ -103,7 +117,10 @@ impl StandardOutput {
             Some(("file", path)) => file(path, expand).map(StandardOutput::File),
             Some(("append", path)) => file(path, expand).map(StandardOutput::Append),
             Some(("truncate", path)) => file(path, expand).map(StandardOutput::Truncate),
-            _ => Err(ParseError::not_a(text, "a place for output such as journal, null or append:/path")),
+            _ => Err(ParseError::not_a(
+                text,
+                "a place for output such as journal, null or append:/path",
+            )),
         }
     }
 }
@@ -120,7 +137,9 @@ impl TextForm for StandardOutput {
             "kmsg" => StandardOutput::Kmsg,
             "kmsg+console" => StandardOutput::KmsgConsole,
             "socket" => StandardOutput::Socket,
-            _ if text == "fd" || text.starts_with("fd:") => StandardOutput::Descriptor(descriptor(text, "stdout", expand)?),
+            _ if text == "fd" || text.starts_with("fd:") => {
+                StandardOutput::Descriptor(descriptor(text, "stdout", expand)?)
+            }
             _ => StandardOutput::from_path(text, expand)?,
         })
     }

@@ -40,7 +40,9 @@ impl TimeSpan {
 
     /// Reads a span whose bare numbers count a unit of that many microseconds.
     pub fn parse_in(text: &str, bare_us: u64) -> Result<TimeSpan, ParseError> {
-        parse_span(text, bare_us, US).map(TimeSpan).ok_or_else(|| ParseError::not_a(text, "a span of time such as 5s, 2min or infinity"))
+        parse_span(text, bare_us, US)
+            .map(TimeSpan)
+            .ok_or_else(|| ParseError::not_a(text, "a span of time such as 5s, 2min or infinity"))
     }
 }
 
@@ -80,15 +82,23 @@ fn parse_span(text: &str, bare: u64, resolution: u64) -> Option<u64> {
     }
     let mut total: u64 = 0;
     while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(rest.len());
         let (number, after) = rest.split_at_checked(end)?;
         let after = after.trim_start();
-        let end = after.find(|c: char| c.is_ascii_digit() || c == '.' || c.is_whitespace()).unwrap_or(after.len());
+        let end = after
+            .find(|c: char| c.is_ascii_digit() || c == '.' || c.is_whitespace())
+            .unwrap_or(after.len());
         let (unit, after) = after.split_at_checked(end)?;
         let factor = match unit {
             "" => bare,
             "ns" | "nsec" if resolution == NS_PER_US => 1,
-            unit => UNITS.iter().find(|(names, _)| names.contains(&unit))?.1.checked_mul(resolution)?,
+            unit => UNITS
+                .iter()
+                .find(|(names, _)| names.contains(&unit))?
+                .1
+                .checked_mul(resolution)?,
         };
         total = total.checked_add(scale(number, factor)?)?;
         rest = after.trim_start();
@@ -149,7 +159,9 @@ impl TextForm for Nanoseconds {
 
     fn parse_with(text: &str, _: &dyn Expand) -> Result<Nanoseconds, ParseError> {
         let span = parse_span(text, 1, NS_PER_US).map(Nanoseconds);
-        span.ok_or_else(|| ParseError::not_a(text, "a span of time such as 50us or 200 (nanoseconds)"))
+        span.ok_or_else(|| {
+            ParseError::not_a(text, "a span of time such as 50us or 200 (nanoseconds)")
+        })
     }
 
     fn print_lines(&self, _: Form) -> Vec<String> {

@@ -15,7 +15,10 @@ pub(crate) fn parse_words<I: Item>(text: &str, expand: &dyn Expand) -> Result<Ve
     parse_items(split_words(text)?, expand)
 }
 
-pub(crate) fn parse_items<I: Item>(words: Vec<String>, expand: &dyn Expand) -> Result<Vec<I>, ParseError> {
+pub(crate) fn parse_items<I: Item>(
+    words: Vec<String>,
+    expand: &dyn Expand,
+) -> Result<Vec<I>, ParseError> {
     let mut items = Vec::new();
     for word in words {
         match I::parse_item(&word, expand) {
@@ -30,7 +33,10 @@ pub(crate) fn print_words<I: Item>(items: &[I], form: Form) -> Vec<String> {
     if items.is_empty() {
         return Vec::new();
     }
-    let words: Vec<String> = items.iter().map(|item| crate::text::quote(&item.print_item(form)).into_owned()).collect();
+    let words: Vec<String> = items
+        .iter()
+        .map(|item| crate::text::quote(&item.print_item(form)).into_owned())
+        .collect();
     vec![words.join(" ")]
 }
 
@@ -194,11 +200,18 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 fn encode_base64(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let group = chunk.iter().fold(0u32, |group, byte| (group << 8) | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        let group = chunk
+            .iter()
+            .fold(0u32, |group, byte| (group << 8) | u32::from(*byte))
+            << (8 * (3 - chunk.len()));
         for place in 0..4 {
             let index = (group >> (18 - 6 * place)) & 63;
             let digit = ALPHABET.get(index as usize).copied().unwrap_or(b'=');
-            text.push(if place <= chunk.len() { char::from(digit) } else { '=' });
+            text.push(if place <= chunk.len() {
+                char::from(digit)
+            } else {
+                '='
+            });
         }
     }
     text
@@ -213,7 +226,11 @@ fn decode_base64(text: &str) -> Result<Vec<u8>, ParseError> {
             padding += 1;
             continue;
         }
-        let value = ALPHABET.iter().position(|known| *known == byte).filter(|_| padding == 0).ok_or_else(wrong)?;
+        let value = ALPHABET
+            .iter()
+            .position(|known| *known == byte)
+            .filter(|_| padding == 0)
+            .ok_or_else(wrong)?;
         group = (group << 6) | value as u32;
         bits += 6;
         digits += 1;
@@ -224,7 +241,11 @@ fn decode_base64(text: &str) -> Result<Vec<u8>, ParseError> {
         }
     }
     let whole = (digits + padding).is_multiple_of(4) || padding == 0;
-    if whole && padding < 3 && digits % 4 != 1 && group == 0 { Ok(bytes) } else { Err(wrong()) }
+    if whole && padding < 3 && digits % 4 != 1 && group == 0 {
+        Ok(bytes)
+    } else {
+        Err(wrong())
+    }
 }
 
 /// Takes the first colon-separated field off a text: `\:` is a colon, `\\` a backslash. Returns it and the rest.

@@ -423,7 +423,10 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::SERVICE_TIMEOUT_SEC.directive(),
         value: &TIMEOUT,
         summary: "Sets TimeoutStartSec= and TimeoutStopSec= at once.",
-        stands_for: &[key::TIMEOUT_START_SEC.directive(), key::SERVICE_TIMEOUT_STOP_SEC.directive()],
+        stands_for: &[
+            key::TIMEOUT_START_SEC.directive(),
+            key::SERVICE_TIMEOUT_STOP_SEC.directive(),
+        ],
         ..Row::FREE
     },
     Row {

@@ -2,7 +2,10 @@
 
 use model::{
     ParseError, Setting, TextForm, Value,
-    value::{Bytes, DeviceAmounts, FilePath, NamespaceSet, PathWatches, Paths, ResourceLimit, TimeSpan, normalize_path},
+    value::{
+        Bytes, DeviceAmounts, FilePath, NamespaceSet, PathWatches, Paths, ResourceLimit, TimeSpan,
+        normalize_path,
+    },
 };
 
 use super::{ValueType, assign_as, print};
@@ -34,7 +37,13 @@ pub(crate) static TIMEOUT: ValueType = ValueType {
     list: false,
     assign: |value, text, _| {
         assign_as(value, text, true, |text| {
-            TimeSpan::parse(text).map(|span| if span == TimeSpan::ZERO { TimeSpan::INFINITY } else { span })
+            TimeSpan::parse(text).map(|span| {
+                if span == TimeSpan::ZERO {
+                    TimeSpan::INFINITY
+                } else {
+                    span
+                }
+            })
         })
     },
     print: print::<TimeSpan>,
@@ -44,29 +53,49 @@ pub(crate) static TIMEOUT: ValueType = ValueType {
 pub(crate) static DELEGATED_NAMESPACES: ValueType = ValueType {
     name: "yes, no or kinds of namespaces",
     list: true,
-    assign: |value, text, expand| assign_as(value, text, true, |text| NamespaceSet::parse_delegated(text, expand)),
+    assign: |value, text, expand| {
+        assign_as(value, text, true, |text| {
+            NamespaceSet::parse_delegated(text, expand)
+        })
+    },
     print: |value, _| typed(value, |set: &NamespaceSet| vec![set.print_delegated()]),
 };
 
 pub(crate) static DEVICE_WEIGHTS: ValueType = ValueType {
     name: "pairs of a device and a weight",
     list: true,
-    assign: |value, text, expand| assign_as(value, text, true, |text| DeviceAmounts::parse_weights(text, expand)),
+    assign: |value, text, expand| {
+        assign_as(value, text, true, |text| {
+            DeviceAmounts::parse_weights(text, expand)
+        })
+    },
     print: print::<DeviceAmounts>,
 };
 
 pub(crate) static DEVICE_LATENCIES: ValueType = ValueType {
     name: "pairs of a device and a span of time",
     list: true,
-    assign: |value, text, expand| assign_as(value, text, true, |text| DeviceAmounts::parse_latencies(text, expand)),
-    print: |value, form| typed(value, |amounts: &DeviceAmounts| amounts.print_latencies(form)),
+    assign: |value, text, expand| {
+        assign_as(value, text, true, |text| {
+            DeviceAmounts::parse_latencies(text, expand)
+        })
+    },
+    print: |value, form| {
+        typed(value, |amounts: &DeviceAmounts| {
+            amounts.print_latencies(form)
+        })
+    },
 };
 
 /// A path that can't be marked as optional.
 pub(crate) static PLAIN_PATH: ValueType = ValueType {
     name: "an absolute path",
     list: false,
-    assign: |value, text, expand| assign_as(value, text, true, |text| FilePath::new(&expand.expand(text)?)),
+    assign: |value, text, expand| {
+        assign_as(value, text, true, |text| {
+            FilePath::new(&expand.expand(text)?)
+        })
+    },
     print: print::<FilePath>,
 };
 
@@ -75,9 +104,18 @@ pub(crate) static PATH_LINES: ValueType = ValueType {
     name: "an absolute path",
     list: true,
     assign: |value, text, expand| {
-        assign_as(value, text, true, |text| Ok(Paths(vec![normalize_path(&expand.expand(text)?)?])))
+        assign_as(value, text, true, |text| {
+            Ok(Paths(vec![normalize_path(&expand.expand(text)?)?]))
+        })
     },
-    print: |value, form| typed(value, |paths: &Paths| paths.iter().map(|path| form.part(path).into_owned()).collect()),
+    print: |value, form| {
+        typed(value, |paths: &Paths| {
+            paths
+                .iter()
+                .map(|path| form.part(path).into_owned())
+                .collect()
+        })
+    },
 };
 
 /// Absolute paths between white space.
@@ -106,11 +144,19 @@ pub(crate) static SEARCH_PATH: ValueType = ValueType {
     assign: |value, text, expand| {
         assign_as(value, text, true, |text| {
             let text = expand.expand(text)?;
-            let paths: Result<Vec<String>, ParseError> = text.split(':').filter(|path| !path.is_empty()).map(normalize_path).collect();
+            let paths: Result<Vec<String>, ParseError> = text
+                .split(':')
+                .filter(|path| !path.is_empty())
+                .map(normalize_path)
+                .collect();
             Ok(Paths(paths?))
         })
     },
-    print: |value, form| typed(value, |paths: &Paths| vec![form.part(&paths.join(":")).into_owned()]),
+    print: |value, form| {
+        typed(value, |paths: &Paths| {
+            vec![form.part(&paths.join(":")).into_owned()]
+        })
+    },
 };
 
 /// Watched paths, one per line.
@@ -118,7 +164,9 @@ pub(crate) static WATCHED_PATH: ValueType = ValueType {
     name: "an absolute path",
     list: true,
     assign: |value, text, expand| {
-        assign_as(value, text, true, |text| Ok(PathWatches(vec![normalize_path(&expand.expand(text)?)?])))
+        assign_as(value, text, true, |text| {
+            Ok(PathWatches(vec![normalize_path(&expand.expand(text)?)?]))
+        })
     },
     print: print::<PathWatches>,
 };
@@ -127,7 +175,9 @@ pub(crate) static WATCHED_PATH: ValueType = ValueType {
 pub(crate) static INPUT_TEXT: ValueType = ValueType {
     name: "text with C escapes",
     list: true,
-    assign: |value, text, expand| assign_as(value, text, true, |text| Bytes::parse_text(text, expand)),
+    assign: |value, text, expand| {
+        assign_as(value, text, true, |text| Bytes::parse_text(text, expand))
+    },
     print: print::<Bytes>,
 };
 
