@@ -1,5 +1,7 @@
 //! The nouns from text and back to text.
 
+#![allow(clippy::expect_used)] // A test may fail.
+
 use coracle_model as model;
 use model::{
     Directive, Facts, Form, Position, Setting, TextForm, Unit, UnitKind, UnitName, Value,
