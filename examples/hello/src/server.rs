@@ -8,8 +8,8 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Scope};
 use std::time::Duration;
 
-use kernel::rustix::event::{PollFd, PollFlags, poll};
 use kernel::signal::{self, SignalSet};
+use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::notify::notify;
 use crate::{answer, http};
@@ -66,7 +66,7 @@ fn accept_until<'scope>(
             PollFd::from_borrowed_fd(listener.as_fd(), listening),
         ];
         // Full: look again soon, because no descriptor tells of a thread's end.
-        let patience = kernel::rustix::event::Timespec {
+        let patience = rustix::event::Timespec {
             tv_sec: 0,
             tv_nsec: 50_000_000,
         };
