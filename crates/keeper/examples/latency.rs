@@ -7,7 +7,8 @@
     clippy::unwrap_used,
     clippy::print_stdout,
     clippy::panic,
-    clippy::indexing_slicing
+    clippy::indexing_slicing,
+    reason = "a measurement for people"
 )]
 
 extern crate coracle_keeper as keeper;

@@ -109,7 +109,7 @@ macro_rules! entry {
             begin = sym __coracle_begin,
         );
 
-        #[allow(unsafe_code)]
+        #[allow(unsafe_code, reason = "the first lines of a program without a C library are unsafe by nature")]
         extern "C" fn __coracle_begin(stack: *const usize) -> ! {
             // SAFETY: `_start` passes the stack pointer as the kernel set it.
             let arguments = unsafe { $crate::entry::Arguments::from_stack(stack) };

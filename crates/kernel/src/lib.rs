@@ -6,7 +6,7 @@
 //! Without an allocator rustix copies a `&str` path to 256 bytes of stack and refuses longer ones: pass `&CStr`.
 
 #![cfg_attr(not(feature = "std"), no_std)]
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "this is the one crate for it")]
 
 pub use rustix;
 pub use rustix::fd::{AsFd, BorrowedFd, OwnedFd};

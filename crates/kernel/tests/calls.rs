@@ -1,6 +1,11 @@
 //! The wrappers against the running kernel. No privilege is needed.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
 
 extern crate coracle_kernel as kernel;
 

@@ -6,7 +6,7 @@ use keeper::protocol::{ChildState, Class, Command, Exit};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::upheavals::*;
-use crate::world::{Client, Heard, World, key, read_all, read_some, text_file, wait_readable};
+use crate::world::{Heard, World, key, read_all, read_some, text_file, wait_readable};
 
 macro_rules! cases {
     ($($name:ident)*) => { pub(crate) const CASES: &[(&str, fn())] = &[$((stringify!($name), $name)),*]; };
