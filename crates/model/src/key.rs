@@ -10,7 +10,11 @@ use crate::{
 
 macro_rules! keys {
     ($($key:ident: $type:ty = $room:ident $name:literal $(, $default:expr)?;)*) => {
-        #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
+        #[allow(
+            non_camel_case_types,
+            clippy::upper_case_acronyms,
+            reason = "the places are named as the keys are"
+        )]
         #[repr(u16)]
         enum Place { $($key),* }
 
