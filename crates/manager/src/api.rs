@@ -164,6 +164,7 @@ impl Manager {
             .is_some_and(|connection| self.is_owner(connection.peer.uid))
     }
 
+    /// Calls that change units are answered when their jobs are done; all others at once.
     fn call(
         &mut self,
         number: u32,
@@ -173,20 +174,24 @@ impl Manager {
     ) -> Result<(), Failure> {
         use engine::JobKind;
         match call {
+            Call::StartUnit(input) => self.queue_jobs(number, JobKind::Start, input),
+            Call::StopUnit(input) => self.queue_jobs(number, JobKind::Stop, input),
+            Call::RestartUnit(input) => self.queue_jobs(number, JobKind::Restart, input),
+            Call::TryRestartUnit(input) => self.queue_jobs(number, JobKind::TryRestart, input),
+            Call::ReloadUnit(input) => self.queue_jobs(number, JobKind::Reload, input),
+            Call::ReloadOrRestartUnit(input) => self.reload_or_restart(number, input),
+            Call::StartTransient(input) => self.start_transient(number, input, more, descriptors),
+            Call::EnterSandbox(input) => self.enter_sandbox(number, &input.unit),
+            Call::Monitor(input) => self.begin_monitor(number, input.names, more),
+            other => self.call_at_once(number, other),
+        }
+    }
+
+    fn call_at_once(&mut self, number: u32, call: Call) -> Result<(), Failure> {
+        match call {
             Call::GetInfo => self.answer(number, &wire::service::info()),
             Call::GetInterfaceDescription(interface) => {
                 self.answer(number, &wire::service::describe(&interface)?)
-            }
-            Call::StartUnit(input) => return self.queue_jobs(number, JobKind::Start, input),
-            Call::StopUnit(input) => return self.queue_jobs(number, JobKind::Stop, input),
-            Call::RestartUnit(input) => return self.queue_jobs(number, JobKind::Restart, input),
-            Call::TryRestartUnit(input) => {
-                return self.queue_jobs(number, JobKind::TryRestart, input);
-            }
-            Call::ReloadUnit(input) => return self.queue_jobs(number, JobKind::Reload, input),
-            Call::ReloadOrRestartUnit(input) => return self.reload_or_restart(number, input),
-            Call::StartTransient(input) => {
-                return self.start_transient(number, input, more, descriptors);
             }
             Call::Status(input) => {
                 let reply = self.status(&input.names, self.sees_all(number))?;
@@ -236,13 +241,16 @@ impl Manager {
                     .collect();
                 self.answer(number, &wire::Environment { environment });
             }
-            Call::EnterSandbox(input) => return self.enter_sandbox(number, &input.unit),
             Call::Explain(input) => {
                 let reply = self.explain(&input.unit)?;
                 self.answer(number, &reply);
             }
-            Call::Monitor(input) => return self.begin_monitor(number, input.names, more),
             Call::Describe(_) => self.answer(number, &self.describe()),
+            other => {
+                return Err(Failure::MethodNotFound {
+                    method: other.name().into(),
+                });
+            }
         }
         Ok(())
     }

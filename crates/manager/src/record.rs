@@ -38,6 +38,9 @@ pub(crate) struct TransientRecord {
     pub(crate) collect: bool,
 }
 
+/// A file that is no record, and why.
+pub(crate) type Broken = (PathBuf, io::Error);
+
 /// The directory of records.
 #[derive(Debug)]
 pub(crate) struct Records {
@@ -73,7 +76,7 @@ impl Records {
     }
 
     /// All records, and the files that are none.
-    pub(crate) fn read_all(&self) -> io::Result<(Vec<Record>, Vec<(PathBuf, io::Error)>)> {
+    pub(crate) fn read_all(&self) -> io::Result<(Vec<Record>, Vec<Broken>)> {
         let (mut records, mut broken) = (Vec::new(), Vec::new());
         for entry in std::fs::read_dir(&self.directory)? {
             let path = entry?.path();
