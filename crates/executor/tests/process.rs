@@ -411,3 +411,52 @@ fn a_payload_that_can_not_be_executed_is_told_through_the_stub() {
     start.program = "/etc/passwd";
     start.run(&[Step::Stub]).failed_at("Program", Errno::ACCESS);
 }
+
+#[test]
+fn a_link_in_the_services_own_directory_is_not_followed_on_the_way_to_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = folder.path().to_str().unwrap();
+    let own = folder.path().join("web");
+    std::fs::create_dir(&own).unwrap();
+    std::os::unix::fs::chown(&own, Some(61_234), Some(61_234)).unwrap();
+    std::os::unix::fs::symlink("/etc", own.join("trap")).unwrap();
+    let path = text(format!("{base}/web/trap/sub"));
+    let step = Step::Directory {
+        class: DirectoryClass::State,
+        path: &path,
+        mode: 0o755,
+        owned: true,
+        private: false,
+        links: plan::List::EMPTY,
+    };
+    shell("true")
+        .run(&[step])
+        .failed_at("Directory", Errno::NOTDIR);
+    assert!(!std::path::Path::new("/etc/sub").exists());
+}
+
+#[test]
+fn a_second_name_for_a_strangers_file_is_not_given_to_the_next_user() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = tempfile::tempdir().unwrap();
+    let (own, secret) = (folder.path().join("web"), folder.path().join("secret"));
+    std::fs::create_dir(&own).unwrap();
+    std::fs::write(&secret, "of root").unwrap();
+    std::fs::hard_link(&secret, own.join("second")).unwrap();
+    std::fs::write(own.join("first"), "").unwrap();
+    std::os::unix::fs::chown(&own, Some(61_233), Some(61_233)).unwrap();
+    let path = text(own.to_str().unwrap());
+    let mut start = shell("true");
+    (start.uid, start.gid) = (61_234, 61_234);
+    let step = Step::Directory {
+        class: DirectoryClass::State,
+        path: &path,
+        mode: 0o755,
+        owned: true,
+        private: false,
+        links: plan::List::EMPTY,
+    };
+    start.run(&[step]).said();
+    assert_eq!(std::fs::metadata(&secret).unwrap().uid(), 0);
+    assert_eq!(std::fs::metadata(own.join("first")).unwrap().uid(), 61_234);
+}

@@ -67,15 +67,18 @@ pub(super) fn parent(path: &CStr, private: bool) -> Result<(OwnedFd, PathBuffer)
     Err(Errno::INVAL)
 }
 
-/// Parents belong to root, so their links are the administrator's and are followed.
+/// Links that root left are the administrator's and are followed; one in a directory of anybody else is a trap.
 fn enter(parent: impl AsFd, name: &CStr, mode: u32) -> Result<OwnedFd> {
+    let owner = kernel::rustix::fs::fstat(&parent)?.st_uid;
+    let trusted = owner == kernel::rustix::process::geteuid().as_raw();
+    let follow = if trusted {
+        OFlags::empty()
+    } else {
+        OFlags::NOFOLLOW
+    };
     let open = || {
-        openat(
-            &parent,
-            name,
-            OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | follow;
+        openat(&parent, name, flags, Mode::empty())
     };
     match open() {
         Err(Errno::NOENT) => {
