@@ -158,6 +158,19 @@ fn commands_keep_their_prefixes_and_arguments() {
 }
 
 #[test]
+fn a_unit_cannot_have_endless_variables() {
+    let line = |from: usize| {
+        (from..from + 5_000)
+            .map(|n| format!("V{n}=1 "))
+            .collect::<String>()
+    };
+    let mut value = None;
+    assert!(EnvironmentList::assign(&mut value, &line(0), &model::text::Verbatim).is_ok());
+    assert!(EnvironmentList::assign(&mut value, &line(5_000), &model::text::Verbatim).is_err());
+    assert_eq!(value.map(|list| list.len()), Some(5_000));
+}
+
+#[test]
 fn an_allow_list_of_calls_begins_with_the_defaults() {
     let filter = SyscallFilter::parse("@basic-io mount:EPERM").unwrap_or_default();
     let resolved = filter.resolve();

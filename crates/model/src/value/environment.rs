@@ -12,6 +12,9 @@ pub fn is_variable_name(name: &str) -> bool {
     plain && name.bytes().next().is_some_and(|b| !b.is_ascii_digit())
 }
 
+/// Most variables of one unit: finding a name among them is linear, and no program needs more.
+pub const MAX_VARIABLES: usize = 8_192;
+
 /// One variable with its value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Variable {
@@ -96,11 +99,30 @@ impl<'a> IntoIterator for &'a EnvironmentList {
     }
 }
 
+fn too_many() -> ParseError {
+    ParseError::new(format!("a unit has at most {MAX_VARIABLES} variables"))
+}
+
 impl TextForm for EnvironmentList {
     const LIST: bool = true;
 
     fn parse_with(text: &str, expand: &dyn Expand) -> Result<EnvironmentList, ParseError> {
-        Ok(parse_words::<Variable>(text, expand)?.into_iter().collect())
+        let variables = parse_words::<Variable>(text, expand)?;
+        if variables.len() > MAX_VARIABLES {
+            return Err(too_many());
+        }
+        Ok(variables.into_iter().collect())
+    }
+
+    fn assign(value: &mut Option<Self>, text: &str, expand: &dyn Expand) -> Result<(), ParseError> {
+        let later = Self::parse_with(text, expand)?;
+        match value {
+            _ if text.is_empty() => *value = None,
+            Some(earlier) if earlier.len() + later.len() > MAX_VARIABLES => return Err(too_many()),
+            Some(earlier) => earlier.append(later),
+            None => *value = Some(later).filter(|list| !list.is_empty()),
+        }
+        Ok(())
     }
 
     fn print_lines(&self, form: Form) -> Vec<String> {
