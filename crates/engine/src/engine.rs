@@ -115,16 +115,7 @@ impl Engine {
 
     /// Draws all consequences and runs all jobs that can run, until nothing moves.
     fn settle(&mut self) {
-        let mut debug_count = 0;
         loop {
-            debug_count += 1;
-            if debug_count > 2000 {
-                panic!(
-                    "spins: {:?} {:?}",
-                    self.followups,
-                    self.out.iter().rev().take(30).collect::<Vec<_>>()
-                );
-            }
             if let Some(followup) = self.followups.pop_front() {
                 self.follow_up(followup);
             } else if let Some(job) = self.ready.pop_first() {
@@ -270,6 +261,7 @@ impl Engine {
         unit.restarts = 0;
         unit.starts = Default::default();
         unit.triggers = Default::default();
+        unit.followings = Default::default();
         if matches!(unit.state, State::Failed { .. }) {
             self.cause = Chain::root(Cause::Asked {
                 unit: self.name(id),

@@ -29,7 +29,7 @@ pub struct UnitSnapshot {
     pub starts: Window,
     /// The triggers that TriggerLimitIntervalSec= still looks at.
     pub triggers: Window,
-    /// The starts and stops that Upholds=, BindsTo= and StopWhenUnneeded= caused lately.
+    /// The jobs that other units' doings queued lately.
     pub followings: Window,
     /// The moments a client sees.
     pub stamps: Stamps,

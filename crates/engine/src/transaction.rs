@@ -11,6 +11,7 @@ use crate::engine::Engine;
 use crate::graph::End;
 use crate::id::UnitId;
 use crate::input::JobKind;
+use crate::state::State;
 
 /// Jobs in one transaction, at most: more units than any machine has, fewer than fill its memory.
 const TRANSACTION_JOBS: usize = 1_000_000;
@@ -276,10 +277,11 @@ impl Engine {
     pub(crate) fn collapse(&self, id: UnitId, kind: JobKind) -> Option<JobKind> {
         let state = self.active(id);
         let down = state.is_down() || state == crate::state::ActiveState::Deactivating;
+        let restarts = matches!(self.unit(id).state, State::AutoRestart { .. });
         match kind {
             JobKind::TryRestart => (!down).then_some(JobKind::Restart),
-            JobKind::TryReload => (!down).then_some(JobKind::Reload),
-            JobKind::ReloadOrStart if down => Some(JobKind::Start),
+            JobKind::TryReload => (!down && !restarts).then_some(JobKind::Reload),
+            JobKind::ReloadOrStart if down || restarts => Some(JobKind::Start),
             JobKind::ReloadOrStart => Some(JobKind::Reload),
             other => Some(other),
         }

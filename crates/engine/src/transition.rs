@@ -8,7 +8,7 @@ use crate::id::{Micros, UnitId};
 use crate::input::JobKind;
 use crate::state::{ActiveState, Phase, SocketPhase, State, UnitResult};
 
-/// Starts and stops that Upholds=, BindsTo= and StopWhenUnneeded= may cause per unit: two that contradict each other must not spin.
+/// Jobs that other units' doings (Upholds=, BindsTo=, OnFailure= …) may queue per unit: units that contradict each other must not spin.
 const FOLLOWING_LIMIT: RateLimit = RateLimit {
     interval: Micros::seconds(10),
     burst: 16,
@@ -106,14 +106,37 @@ impl Engine {
         }
     }
 
-    fn queue(&mut self, unit: UnitId, kind: JobKind, mode: JobMode, cause: Cause) {
-        let cause = self.cause.and(cause);
-        self.followups.push_back(Followup::Queue {
-            unit,
-            kind,
-            mode,
-            cause,
-        });
+    /// Queues a job because another unit did something; not too often, for two that follow each other must not spin.
+    fn follow(
+        &mut self,
+        id: UnitId,
+        kind: JobKind,
+        mode: JobMode,
+        other: UnitId,
+        relation: Relation,
+    ) {
+        let now = self.now;
+        if self.unit_mut(id).followings.admit(now, FOLLOWING_LIMIT) {
+            let cause = self.cause.and(Cause::Followed {
+                unit: self.name(other),
+                relation,
+            });
+            self.followups.push_back(Followup::Queue {
+                unit: id,
+                kind,
+                mode,
+                cause,
+            });
+        } else {
+            self.log(
+                id,
+                format!(
+                    "{}: followed {} too often; giving up.",
+                    self.name(id),
+                    self.name(other)
+                ),
+            );
+        }
     }
 
     /// No job asked for this: those that a job would have taken along follow now.
@@ -132,15 +155,7 @@ impl Engine {
         if old.is_up() && !goes_up {
             for (relation, other) in self.all_related(id, &[(Relation::BindsTo, End::Theirs)]) {
                 if !self.active(other).is_down() {
-                    self.queue(
-                        other,
-                        JobKind::Stop,
-                        JobMode::Replace,
-                        Cause::Followed {
-                            unit: self.name(id),
-                            relation,
-                        },
-                    );
+                    self.follow(other, JobKind::Stop, JobMode::Replace, id, relation);
                 }
             }
         }
@@ -168,15 +183,7 @@ impl Engine {
             } else {
                 JobMode::Fail
             };
-            self.queue(
-                other,
-                JobKind::Start,
-                mode,
-                Cause::Followed {
-                    unit: self.name(id),
-                    relation,
-                },
-            );
+            self.follow(other, JobKind::Start, mode, id, relation);
         }
         for (relation, other) in self.all_related(
             id,
@@ -186,15 +193,7 @@ impl Engine {
             ],
         ) {
             if !self.active(other).is_down() {
-                self.queue(
-                    other,
-                    JobKind::Stop,
-                    JobMode::Replace,
-                    Cause::Followed {
-                        unit: self.name(id),
-                        relation,
-                    },
-                );
+                self.follow(other, JobKind::Stop, JobMode::Replace, id, relation);
             }
         }
     }
@@ -221,15 +220,7 @@ impl Engine {
             config.on_success_mode
         };
         for (relation, other) in self.all_related(id, &[(relation, End::Ours)]) {
-            self.queue(
-                other,
-                JobKind::Start,
-                mode,
-                Cause::Followed {
-                    unit: self.name(id),
-                    relation,
-                },
-            );
+            self.follow(other, JobKind::Start, mode, id, relation);
         }
     }
 
@@ -331,37 +322,6 @@ impl Engine {
             .any(|need| self.related(id, *need, End::Theirs).any(needs));
         if !needed {
             self.follow(id, JobKind::Stop, JobMode::Fail, id, Relation::Wants);
-        }
-    }
-
-    fn follow(
-        &mut self,
-        id: UnitId,
-        kind: JobKind,
-        mode: JobMode,
-        other: UnitId,
-        relation: Relation,
-    ) {
-        let now = self.now;
-        if self.unit_mut(id).followings.admit(now, FOLLOWING_LIMIT) {
-            self.queue(
-                id,
-                kind,
-                mode,
-                Cause::Followed {
-                    unit: self.name(other),
-                    relation,
-                },
-            );
-        } else {
-            self.log(
-                id,
-                format!(
-                    "{}: followed {} too often; giving up.",
-                    self.name(id),
-                    self.name(other)
-                ),
-            );
         }
     }
 }

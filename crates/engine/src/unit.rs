@@ -26,7 +26,7 @@ pub(crate) struct Unit {
     pub(crate) restarts: u32,
     pub(crate) starts: Window,
     pub(crate) triggers: Window,
-    /// Starts and stops by Upholds=, BindsTo= and StopWhenUnneeded=.
+    /// Jobs that other units' doings queued lately.
     pub(crate) followings: Window,
     pub(crate) stamps: Stamps,
     pub(crate) job: Option<Box<Job>>,

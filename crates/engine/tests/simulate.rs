@@ -47,7 +47,6 @@ fn invariants_hold_under_every_schedule() {
     let schedules = number("CORACLE_SIM_SCHEDULES").unwrap_or(SCHEDULES);
     let mut steps = 0;
     for seed in 0..schedules {
-        std::fs::write("/tmp/seed", seed.to_string()).unwrap();
         let mut world = world::World::new(seed, false);
         let failed = !matches!(catch_unwind(AssertUnwindSafe(|| world.run())), Ok(Ok(())));
         steps += world.steps;

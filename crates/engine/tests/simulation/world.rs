@@ -13,7 +13,7 @@ const EVENTS: usize = 60;
 const CALM_STEPS: usize = 1_500;
 
 /// Of a hundred steps, so many are also taken by an engine restored from snapshots.
-const TWINS: usize = 10;
+const TWINS: usize = 3;
 
 pub(crate) type Run = (UnitId, Incarnation);
 
