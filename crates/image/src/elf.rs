@@ -298,7 +298,7 @@ mod tests {
                 raw[at] = byte;
             }
             raw.truncate(cut);
-            let _ = read(&raw);
+            drop(read(&raw));
         }
     }
 }

@@ -3,6 +3,14 @@
 //!
 //! This program has its own main, because a worker must have one thread: it starts itself as attacker and as worker.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a test with its own main is not seen as one"
+)]
+
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::net::UdpSocket;

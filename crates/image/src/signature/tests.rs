@@ -54,7 +54,7 @@ impl Workshop {
 
     /// The JSON around a signature by openssl.
     fn signed_by_openssl(&self, name: &str, more: &str) -> String {
-        self.openssl(&format!("smime -sign -binary -in hash -inkey {name}.key -signer {name}.crt -outform der -out sig {more}").trim_end());
+        self.openssl(format!("smime -sign -binary -in hash -inkey {name}.key -signer {name}.crt -outform der -out sig {more}").trim_end());
         let der = std::fs::read(self.path("sig")).unwrap();
         format!(
             r#"{{"rootHash":"{HASH}","signature":"{}"}}"#,
