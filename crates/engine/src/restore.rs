@@ -7,6 +7,7 @@ use crate::id::{ProcessKey, UnitId};
 use crate::input::ExitStatus;
 use crate::snapshot::UnitSnapshot;
 use crate::state::{Main, Phase, Process, Progress, Round, SocketPhase, State};
+use crate::transition::Followup;
 use crate::unit::{Job, Unit};
 
 impl Unit {
@@ -93,6 +94,14 @@ impl Engine {
                     });
                 }
                 _ => {}
+            }
+        }
+        // Records are written one by one: a unit may not have seen what another had done.
+        for id in self.units().collect::<Vec<_>>() {
+            let state = self.active(id);
+            self.look_around(id, state);
+            if self.socket_run(id).is_some() {
+                self.followups.push_back(Followup::Triggered(id));
             }
         }
         self.reported.clear();

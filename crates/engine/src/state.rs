@@ -1,6 +1,55 @@
 //! The states of units, and what must hold between them.
 //!
-//! STATE TABLE (filled in with the machine).
+//! # The states of a service
+//!
+//! A unit is *dead* or *failed* when nothing of it is left; `Failed` keeps what went wrong and where. Everything else is a *run*,
+//! which has a number, its processes, the first thing that went wrong, and one of these phases:
+//!
+//! | phase | it waits for | then | if it goes wrong |
+//! |---|---|---|---|
+//! | condition | each ExecCondition= | start-pre | stop-sigterm (1 to 254: dead, not failed) |
+//! | start-pre | each ExecStartPre= | start | stop-sigterm |
+//! | start | simple: the process; exec: its program; oneshot: the end of each; notify: READY=1 | start-post | stop-sigterm |
+//! | start-post | each ExecStartPost= | running, exited, or stop | stop-sigterm |
+//! | running | the end of the main process, STOPPING=1, RuntimeMaxSec= | stop | stop-sigterm |
+//! | exited | a stop (RemainAfterExit=) | stop | |
+//! | reload, reload-signal, reload-notify | ExecReload=; RELOADING=1; READY=1 | running | running, the job fails |
+//! | stop | each ExecStop= | stop-sigterm | stop-sigterm |
+//! | stop-watchdog, stop-sigterm, stop-sigkill | the processes that got the signal | stop-post | the next signal, then stop-post |
+//! | stop-post | each ExecStopPost= | final-sigterm | final-sigterm |
+//! | final-watchdog, final-sigterm, final-sigkill | the processes that got the signal | down | the next signal, then down |
+//!
+//! Down is *dead*, *failed*, or *auto-restart*, which waits for RestartSec= and then, as *auto-restart-queued*, for its own job.
+//! A round of signals that nobody gets is passed through at once. Each waiting phase has a deadline, unless a timeout is infinite.
+//!
+//! # The states of a socket
+//!
+//! start-pre, start-open (the manager opens), start-post, listening (watched), running (its service has it), stop-pre,
+//! stop-pre-sigterm, stop-pre-sigkill, stop-post, final-sigterm, final-sigkill. A target is dead or active.
+//!
+//! # Who decides first
+//!
+//! 1. An event of another run than the current one changes nothing; a process that comes into being after its run was over is killed.
+//! 2. A stop that was asked for ends Restart=: such a run never restarts by itself.
+//! 3. The first failure of a run is its result; what fails later while it is cleaned up does not change it.
+//! 4. RestartPreventExitStatus= before RestartForceExitStatus= before Restart=.
+//! 5. The start limit before conditions, conditions before BindsTo=, all before the first process.
+//! 6. Of two contradicting jobs for a unit the one that the wish depends on stays; of two that do not matter the stop stays, unless
+//!    only Conflicts= asked for it. Stops go before starts, in the reverse order.
+//! 7. What units do to each other by themselves (Upholds=, BindsTo=, OnFailure= …) is limited in rate per unit.
+//!
+//! # Invariants (the simulator checks them after each step)
+//!
+//! - A run never has two main processes at once.
+//! - An effect is about a run that exists and was not released; only the SIGKILL for a latecomer is about an old one.
+//! - A released run has no process, unless KillMode= or SendSIGKILL= let it keep some.
+//! - No unit leaves down while a start before it in the order is queued or under way.
+//! - A job is in the list exactly as long as it is on its unit, and ends once.
+//! - Where something is waited for there is a deadline, unless the timeout is infinite; auto-restart-queued has its job.
+//! - No more starts than the start limit admits.
+//! - An event of nobody changes no state. Every spawn, signal, release and end of a job has a cause.
+//! - An engine restored from snapshots takes the next step exactly as the original.
+//! - When the world is calm, no job waits and no unit is on its way.
 
 use serde::{Deserialize, Serialize};
 

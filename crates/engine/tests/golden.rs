@@ -1,5 +1,15 @@
 //! Literate tests: each file of `golden/` has units, events, and the trace that must follow. `CORACLE_BLESS=1` writes the traces anew.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking"
+)]
+
 mod support;
 
 use std::fmt::Write;
@@ -124,6 +134,12 @@ fn parse_event(engine: &Engine, line: &str, request: &mut u64) -> Input {
             };
             Input::Conditions { unit, outcome }
         }
+        other => parse_socket_event(other, unit, incarnation),
+    }
+}
+
+fn parse_socket_event(word: &str, unit: UnitId, incarnation: Incarnation) -> Input {
+    match word {
         "opened" => Input::SocketsOpen { unit, incarnation },
         "unopened" => Input::SocketsFailed { unit, incarnation },
         "traffic" => Input::SocketTraffic { unit, incarnation },

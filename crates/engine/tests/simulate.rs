@@ -2,6 +2,15 @@
 //! on random units. The invariants are those that `state.rs` lists. `CORACLE_SIM_SCHEDULES` says how many schedules are run,
 //! `CORACLE_SIM_SEED` runs one of them and prints its trace.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test fails by panicking"
+)]
+
 #[path = "simulation/check.rs"]
 mod check;
 #[path = "simulation/crash.rs"]

@@ -223,8 +223,9 @@ impl World {
     }
 
     /// What an engine that is restored from this one's snapshots makes of the same input.
-    pub(crate) fn twin_step(&self, input: &Input) -> (Vec<Effect>, Engine) {
+    pub(crate) fn twin_step(&mut self, input: &Input) -> (Vec<Effect>, Engine) {
         let mut twin = Engine::new();
+        let through_text = self.random.chance(20);
         for config in &self.configs {
             let _configured = twin.step(Micros(0), Input::Configure(Box::new(config.clone())));
         }
@@ -232,8 +233,13 @@ impl World {
             let Some(snapshot) = self.engine.snapshot(UnitId(unit)) else {
                 continue;
             };
-            let text = serde_json::to_string(&snapshot).expect("snapshots are plain");
-            twin.restore(serde_json::from_str(&text).expect("what was written"));
+            let snapshot = if through_text {
+                let text = serde_json::to_string(&snapshot).expect("snapshots are plain");
+                serde_json::from_str(&text).expect("what was written")
+            } else {
+                snapshot
+            };
+            twin.restore(snapshot);
         }
         let effects = twin.step(self.now, input.clone()).into_iter().collect();
         (effects, twin)

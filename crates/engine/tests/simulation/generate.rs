@@ -69,18 +69,18 @@ pub(crate) fn units(random: &mut Random) -> Vec<UnitConfig> {
         .map(|unit| unit.name.clone())
         .chain(["gone.service".into()])
         .collect();
-    for at in 0..units.len() {
+    for unit in &mut units {
         for _ in 0..random.below(4) {
             let (relation, other) = (*random.pick(&RELATIONS), random.pick(&names).clone());
-            if other != units[at].name {
-                relate(&mut units[at], relation, &other);
+            if other != unit.name {
+                relate(unit, relation, &other);
             }
         }
         if random.chance(10) {
-            units[at].stop_when_unneeded = true;
+            unit.stop_when_unneeded = true;
         }
         if random.chance(5) {
-            units[at].job_timeout = Micros::seconds(40);
+            unit.job_timeout = Micros::seconds(40);
         }
     }
     units
