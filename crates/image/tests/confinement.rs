@@ -132,7 +132,8 @@ fn all() -> ExitCode {
     an_extract_worker_sees_nothing_but_the_image();
     an_image_goes_through_all_workers_and_leaves_nothing();
     a_damaged_image_is_refused_in_words();
-    println!("confinement: {} attacks, 4 tests passed", ATTACKS.len());
+    many_mounts_at_once_find_a_loop_device_each();
+    println!("confinement: {} attacks, 5 tests passed", ATTACKS.len());
     ExitCode::SUCCESS
 }
 
@@ -299,4 +300,27 @@ fn a_damaged_image_is_refused_in_words() {
         said,
         "this is no image: neither a GPT partition table nor a squashfs or erofs file system"
     );
+}
+
+fn many_mounts_at_once_find_a_loop_device_each() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, _) = signed(dir.path());
+    let before = testkit::Picture::take(&[]);
+    let workers = Workers::default();
+    let layout = workers.dissect(&file).unwrap();
+    let verified = workers.verify(&file, &layout, &Trust::Insecure).unwrap();
+    let mounts = std::thread::scope(|scope| {
+        let started: Vec<_> = (0..12)
+            .map(|_| scope.spawn(|| workers.mount(&file, &verified)))
+            .collect();
+        started
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect::<Result<Vec<_>, _>>()
+            .unwrap()
+    });
+    assert_eq!(mounts.len(), 12);
+    drop(mounts);
+    let left = before.left_behind(&testkit::Picture::take(&[]));
+    assert!(left.is_empty(), "{left:?}");
 }
