@@ -100,14 +100,7 @@ fn parse_event(engine: &Engine, line: &str, request: &mut u64) -> Input {
         "spawned" => Input::Spawned(process(2)),
         "unspawned" => Input::SpawnFailed(process(2)),
         "executed" => Input::Executed(process(2)),
-        "exits" => Input::Exited {
-            process: process(2),
-            status: ExitStatus::Exited(words[3].parse().unwrap()),
-        },
-        "killed" => Input::Exited {
-            process: process(2),
-            status: ExitStatus::Killed(Signal(words[3].parse().unwrap())),
-        },
+        "exits" | "killed" => parse_end(process(2), &words),
         "late" => {
             let incarnation = Incarnation(words[2].parse().unwrap());
             let process = ProcessKey {
@@ -136,6 +129,17 @@ fn parse_event(engine: &Engine, line: &str, request: &mut u64) -> Input {
         }
         other => parse_socket_event(other, unit, incarnation),
     }
+}
+
+fn parse_end(process: ProcessKey, words: &[&str]) -> Input {
+    let number = words[3].parse().unwrap();
+    let killed = words[0] == "killed";
+    let status = if killed {
+        ExitStatus::Killed(Signal(number))
+    } else {
+        ExitStatus::Exited(number)
+    };
+    Input::Exited { process, status }
 }
 
 fn parse_socket_event(word: &str, unit: UnitId, incarnation: Incarnation) -> Input {
