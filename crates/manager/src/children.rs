@@ -182,6 +182,7 @@ impl Manager {
             entry.failure = Some(Box::new(failure));
         }
         self.forget_report(process);
+        self.records_needed = true;
         self.inputs.push_back(Input::ExecFailed(process));
     }
 
@@ -190,6 +191,7 @@ impl Manager {
             && let Some(known) = run.process(process.serial)
         {
             known.payload = pid.filter(|pid| *pid != 0);
+            self.records_needed = true;
             self.dirty.insert(process.unit);
         }
     }
@@ -217,18 +219,17 @@ impl Manager {
         let (Some(cgroups), Some(path)) = (&self.cgroups, run.cgroup.clone()) else {
             return self.empty_without_group(unit, incarnation);
         };
-        if cgroups.is_populated(&path) {
-            match cgroups.watch(&path) {
-                Ok(watch) => {
-                    run.watch = Some(watch);
-                    self.cgroup_watches.insert(watch, (unit, incarnation.0));
-                }
-                Err(errno) => self.log(&format!("cannot watch the control group {path}: {errno}")),
-            }
-            self.check_empty(unit, incarnation);
-        } else {
-            self.told_empty(unit, incarnation);
+        if run.is_empty(cgroups) {
+            return self.told_empty(unit, incarnation);
         }
+        match cgroups.watch(&path) {
+            Ok(watch) => {
+                run.watch = Some(watch);
+                self.cgroup_watches.insert(watch, (unit, incarnation.0));
+            }
+            Err(errno) => self.log(&format!("cannot watch the control group {path}: {errno}")),
+        }
+        self.check_empty(unit, incarnation);
     }
 
     /// The kernel reports changes of control groups.
@@ -246,14 +247,15 @@ impl Manager {
     }
 
     fn check_empty(&mut self, unit: UnitId, incarnation: Incarnation) {
-        let path = self
-            .run_mut(unit, incarnation)
-            .and_then(|run| run.cgroup.clone());
-        let populated = match (&self.cgroups, path) {
-            (Some(cgroups), Some(path)) => cgroups.is_populated(&path),
-            _ => false,
+        let run = self
+            .units
+            .get_mut(&unit)
+            .and_then(|entry| entry.run(incarnation.0));
+        let is_empty = match (&self.cgroups, run) {
+            (Some(cgroups), Some(run)) => run.is_empty(cgroups),
+            _ => true,
         };
-        if !populated {
+        if is_empty {
             self.told_empty(unit, incarnation);
         }
     }

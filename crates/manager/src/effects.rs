@@ -87,9 +87,11 @@ impl Manager {
             return;
         };
         if target == Target::All
-            && let (Some(cgroups), Some(path)) = (&self.cgroups, &run.cgroup)
+            && let (Some(cgroups), Some(path)) = (&self.cgroups, run.cgroup.clone())
         {
-            signal_group(cgroups, path, signal);
+            if !run.is_empty(cgroups) {
+                signal_group(cgroups, &path, signal);
+            }
             return;
         }
         for process in run

@@ -134,6 +134,11 @@ impl Link {
         self.queue.push(Queued::Shutdown { status });
     }
 
+    /// Does anything wait for the records?
+    pub(crate) fn has_queued(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
     /// Sends what is queued; what does not fit waits for room.
     pub(crate) fn flush(&mut self, poll: &Poll) -> Result<(), ChannelError> {
         for queued in std::mem::take(&mut self.queue) {

@@ -136,6 +136,10 @@ pub(crate) struct Manager {
     /// Openers of the manager before us that still live, with what waits for their end.
     pub(crate) stale_openers: Vec<(ChildKey, Option<(UnitId, engine::Incarnation)>)>,
     pub(crate) loader: crate::loading::UnitLoader,
+    /// When records that nothing rests on yet are written at the latest.
+    records_due: Option<Micros>,
+    /// Something was heard in this round that nobody says again.
+    pub(crate) records_needed: bool,
 }
 
 /// Runs the manager until the keeper wants no more of it.
@@ -214,6 +218,8 @@ impl Manager {
             ended_transients: BTreeSet::new(),
             stale_openers: Vec::new(),
             loader,
+            records_due: None,
+            records_needed: false,
         })
     }
 
@@ -223,8 +229,8 @@ impl Manager {
 
     /// How long to wait, from the engine's next deadline.
     fn timeout_us(&self) -> Option<u64> {
-        self.wake
-            .map(|moment| moment.0.saturating_sub(clock::monotonic().0))
+        let next = self.wake.into_iter().chain(self.records_due).min();
+        next.map(|moment| moment.0.saturating_sub(clock::monotonic().0))
     }
 
     fn dispatch(&mut self, event: Ready) -> Result<(), Error> {
@@ -256,6 +262,7 @@ impl Manager {
             self.continue_stopping();
         }
         self.write_records()?;
+        self.records_needed = false;
         self.mark_started()?;
         self.link.flush(&self.poll)?;
         self.notifications.consume();
@@ -274,7 +281,23 @@ impl Manager {
         }
     }
 
+    /// Replaces the records of the units that changed, if this round does anything that rests on them. If not, what changed is what
+    /// the keeper's inventory tells the next manager anyway (a process exists, it was executed), and a short while may pass: most
+    /// units change again within it.
     fn write_records(&mut self) -> Result<(), Error> {
+        /// Long enough for a short command to begin and end, in microseconds.
+        const PATIENCE_US: u64 = 20_000;
+        if self.dirty.is_empty() && self.to_reap.is_empty() {
+            return Ok(());
+        }
+        let now = clock::monotonic();
+        let due = self.records_due.is_some_and(|due| due <= now);
+        if !due && !self.must_record() {
+            self.records_due
+                .get_or_insert(now.after(Micros(PATIENCE_US)));
+            return Ok(());
+        }
+        self.records_due = None;
         while let Some(id) = self.dirty.pop_first() {
             if let Some(record) = self.record_of(id) {
                 self.records
@@ -286,6 +309,18 @@ impl Manager {
             self.link.reap(key);
         }
         Ok(())
+    }
+
+    /// Does this round tell anybody anything, or take what is told only once?
+    fn must_record(&self) -> bool {
+        !self.to_reap.is_empty()
+            || self.link.has_queued()
+            || self.notifications.has_heard()
+            || self.records_needed
+            || self
+                .connections
+                .values()
+                .any(|connection| !connection.is_idle())
     }
 
     fn record_of(&self, id: UnitId) -> Option<crate::record::Record> {

@@ -35,6 +35,11 @@ pub(crate) struct Notifications {
 }
 
 impl Notifications {
+    /// Was anything heard in this round?
+    pub(crate) fn has_heard(&self) -> bool {
+        !self.heard.is_empty()
+    }
+
     /// Takes the messages that were heard out of their queues; they are on record now.
     pub(crate) fn consume(&mut self) {
         let (mut buffer, mut descriptors) = ([0; 1], Descriptors::default());

@@ -3,8 +3,10 @@
 use crate::run::RunRecord;
 use engine::UnitSnapshot;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Bytes of a record that is read back; a transient unit's text is the largest part of one.
 const RECORD_BYTES_MAX: u64 = 8 << 20;
@@ -46,6 +48,8 @@ pub(crate) type Broken = (PathBuf, io::Error);
 pub(crate) struct Records {
     directory: PathBuf,
     buffer: Vec<u8>,
+    /// What each record says, as a number.
+    written: BTreeMap<Arc<str>, u64>,
 }
 
 impl Records {
@@ -54,21 +58,32 @@ impl Records {
         Ok(Self {
             directory,
             buffer: Vec::new(),
+            written: BTreeMap::new(),
         })
     }
 
-    /// Writes a record beside the old one and renames it. The directory is in memory, so nothing is synced.
+    /// Writes a record beside the old one and renames it, unless it says nothing new. The directory is in memory, so nothing is
+    /// synced.
     pub(crate) fn write(&mut self, record: &Record) -> io::Result<()> {
         self.buffer.clear();
         serde_json::to_writer(&mut self.buffer, record)?;
         let name = &record.snapshot.name;
+        let content = crate::directories::hash(&self.buffer);
+        if self.written.get(name) == Some(&content) {
+            return Ok(());
+        }
         let beside = self.directory.join(format!(".{}", short(name)));
         std::fs::File::create(&beside)?.write_all(&self.buffer)?;
-        std::fs::rename(&beside, self.path(name))
+        std::fs::rename(&beside, self.path(name))?;
+        self.written.insert(Arc::clone(name), content);
+        Ok(())
     }
 
     /// Removes a record; one that is not there is fine.
-    pub(crate) fn remove(&self, unit: &str) -> io::Result<()> {
+    pub(crate) fn remove(&mut self, unit: &str) -> io::Result<()> {
+        if self.written.remove(unit).is_none() {
+            return Ok(());
+        }
         match std::fs::remove_file(self.path(unit)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other,
@@ -76,7 +91,7 @@ impl Records {
     }
 
     /// All records, and the files that are none.
-    pub(crate) fn read_all(&self) -> io::Result<(Vec<Record>, Vec<Broken>)> {
+    pub(crate) fn read_all(&mut self) -> io::Result<(Vec<Record>, Vec<Broken>)> {
         let (mut records, mut broken) = (Vec::new(), Vec::new());
         for entry in std::fs::read_dir(&self.directory)? {
             let path = entry?.path();
@@ -87,7 +102,11 @@ impl Records {
                 continue;
             }
             match read(&path) {
-                Ok(record) => records.push(record),
+                Ok(record) => {
+                    // Its content is not known as a number: the next change writes it.
+                    self.written.insert(Arc::clone(&record.snapshot.name), 0);
+                    records.push(record);
+                }
                 Err(error) => broken.push((path, error)),
             }
         }

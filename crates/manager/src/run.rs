@@ -22,6 +22,8 @@ pub(crate) struct Run {
     pub(crate) processes: Vec<RunProcess>,
     /// The engine wants to hear when its control group is empty.
     pub(crate) wants_empty: bool,
+    /// Its control group was seen empty, and nothing was started in it since.
+    pub(crate) known_empty: bool,
 }
 
 /// The user and groups of a run.
@@ -90,6 +92,17 @@ impl Run {
         self.processes
             .iter_mut()
             .find(|process| process.serial == serial)
+    }
+
+    /// Is there no process in its control group? Asked of the kernel until it once says so.
+    pub(crate) fn is_empty(&mut self, cgroups: &crate::cgroup::Cgroups) -> bool {
+        if !self.known_empty {
+            self.known_empty = self
+                .cgroup
+                .as_deref()
+                .is_none_or(|path| !cgroups.is_populated(path));
+        }
+        self.known_empty
     }
 
     /// Does any process live that the keeper told us of?

@@ -198,6 +198,7 @@ impl Manager {
         if let Some(run) = self.run_mut(process.unit, process.incarnation) {
             let mut asked = RunProcess::asked(process, spawn.role, spawn.index);
             asked.report = Some(report);
+            run.known_empty = false;
             run.processes.retain(|known| known.serial != process.serial);
             run.processes.push(asked);
         }
