@@ -224,49 +224,45 @@ pub enum JobResult {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The unit has no file.
-    #[error("Unit {0} not found.")]
+    #[error("There is no unit file for {0}.")]
     NotFound(String),
     /// The unit is masked.
-    #[error("Unit {0} is masked.")]
+    #[error("{0} is masked; unmask it first.")]
     Masked(String),
     /// Its file is wrong.
-    #[error("Unit {0} has a bad unit file setting.")]
+    #[error("The unit file of {0} has a wrong setting; `coracle verify {0}` shows it.")]
     BadSetting(String),
     /// Its file could not be read.
-    #[error("Unit {0} failed to load properly.")]
+    #[error("The unit file of {0} could not be read.")]
     LoadError(String),
     /// This version does not run it.
     #[error("{0}: {1}")]
     Unsupported(String, &'static str),
     /// RefuseManualStart=, RefuseManualStop=
-    #[error("Operation refused, unit {0} may be requested by dependency only.")]
+    #[error("{0} starts and stops only together with other units.")]
     Manual(String),
     /// AllowIsolate=
-    #[error("Operation refused, unit {0} may not be isolated.")]
+    #[error("{0} is not made to be isolated (AllowIsolate=).")]
     NoIsolate(String),
     /// Only a start can isolate.
-    #[error("Isolate is only valid for start.")]
+    #[error("Only a start can isolate.")]
     IsolateNotStart,
     /// It cannot be reloaded.
-    #[error("Job type reload is not applicable for unit {0}.")]
+    #[error("{0} has no way to reload (ExecReload=).")]
     NotReloadable(String),
     /// Ordering cycle that cannot be broken.
-    #[error("Transaction order is cyclic: {0}")]
+    #[error("The jobs wait for each other: {0}.")]
     Cycle(String),
     /// Start and stop of one unit, both needed.
-    #[error(
-        "Transaction contains conflicting jobs '{1}' and '{2}' for {0}. Probably contradicting requirement dependencies configured."
-    )]
+    #[error("{0} would have to {1} and to {2} at once: two relations contradict each other.")]
     Conflict(String, &'static str, &'static str),
     /// Mode fail met a queued job.
-    #[error(
-        "Transaction for {0}/{1} is destructive ({2} has '{3}' job queued, but '{4}' is included in transaction)."
-    )]
+    #[error("{0}/{1} needs {2}/{4}, but {2}/{3} is queued.")]
     Destructive(String, &'static str, String, &'static str, &'static str),
     /// More jobs than the engine takes.
-    #[error("Too many jobs are queued ({0}).")]
+    #[error("More than {0} jobs would be queued.")]
     TooMany(usize),
     /// There is no such unit in the engine.
-    #[error("No such unit.")]
+    #[error("There is no such unit.")]
     NoUnit,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::cause::{Cause, Chain};
 use crate::config::{KillMode, Relation, UnitConfig};
-use crate::effect::{Action, Effect, Effects, Target};
+use crate::effect::{Action, Effect, Effects, Refusal, Target};
 use crate::graph::End;
 use crate::id::{Incarnation, JobId, Micros, ProcessKey, Signal, UnitId};
 use crate::input::{ExitStatus, Input};
@@ -52,11 +52,16 @@ impl Engine {
     pub fn step(&mut self, now: Micros, input: Input) -> Effects {
         self.now = self.now.max(now);
         self.cause = Chain::default();
-        if input
-            .unit()
-            .is_none_or(|unit| (unit.0 as usize) < self.units.len())
-        {
-            self.accept(input);
+        let exists = |unit: UnitId| (unit.0 as usize) < self.units.len();
+        match input {
+            Input::Job { request, unit, .. } if !exists(unit) => {
+                self.emit(Action::Refused {
+                    request,
+                    why: Refusal::NoUnit,
+                });
+            }
+            input if input.unit().is_none_or(exists) => self.accept(input),
+            _ => {}
         }
         self.settle();
         self.finish()
@@ -159,7 +164,7 @@ impl Engine {
         if old != new {
             old.map(|at| self.timers.remove(&(at, id)));
             new.map(|at| self.timers.insert((at, id)));
-            self.unit_mut(id).timer = new;
+            self.unit_unrecorded(id).timer = new;
         }
     }
 
@@ -294,6 +299,11 @@ impl Engine {
 
     fn get(&self, unit: UnitId) -> Option<&Unit> {
         self.units.get(unit.0 as usize)
+    }
+
+    /// The unit's name, also that of one just removed, until its id is used again.
+    pub fn unit_name(&self, unit: UnitId) -> Option<&str> {
+        self.get(unit).map(|unit| &*unit.name)
     }
 
     /// The configuration, unless the unit is only named by others.

@@ -105,7 +105,7 @@ impl Engine {
             UnitId(u32::try_from(self.units.len() - 1).unwrap_or(u32::MAX))
         });
         self.names.insert(Arc::clone(name), id);
-        self.unit_mut(id).name = Arc::clone(name);
+        self.unit_unrecorded(id).name = Arc::clone(name);
         id
     }
 
@@ -113,7 +113,7 @@ impl Engine {
     pub(crate) fn configure(&mut self, mut config: UnitConfig) {
         let id = self.intern(&Arc::clone(&config.name));
         config.name = self.name(id);
-        let unit = self.unit_mut(id);
+        let unit = self.unit_unrecorded(id);
         unit.forgotten = false;
         if let Some(old) = unit
             .config
@@ -150,12 +150,13 @@ impl Engine {
                 );
             }
         }
-        self.unit_mut(id).edges.shrink_to_fit();
-        self.unit_mut(id).config = Some(Arc::new(config));
+        self.unit_unrecorded(id).edges.shrink_to_fit();
+        self.unit_unrecorded(id).config = Some(Arc::new(config));
+        self.keep_deadline(id);
     }
 
     fn connect(&mut self, id: UnitId, edge: Edge) {
-        let edges = &mut self.unit_mut(id).edges;
+        let edges = &mut self.unit_unrecorded(id).edges;
         if let Err(place) = edges.binary_search(&edge) {
             edges.insert(place, edge);
         }
@@ -176,10 +177,10 @@ impl Engine {
                 end: End::Theirs,
                 other: id,
             };
-            self.unit_mut(edge.other)
+            self.unit_unrecorded(edge.other)
                 .edges
                 .retain(|theirs| *theirs != mirror);
-            self.unit_mut(id).edges.retain(|mine| *mine != edge);
+            self.unit_unrecorded(id).edges.retain(|mine| *mine != edge);
             self.free_if_unnamed(edge.other);
         }
     }
@@ -190,7 +191,7 @@ impl Engine {
             return;
         }
         self.disconnect(id);
-        let unit = self.unit_mut(id);
+        let unit = self.unit_unrecorded(id);
         // The run counter stays, so that late events of this unit never fit a later one with the same id.
         let kept = Unit {
             name: Arc::clone(&unit.name),

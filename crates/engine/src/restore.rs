@@ -44,7 +44,7 @@ impl Engine {
                 self.ready.insert(job.id);
             }
         }
-        let unit = self.unit_mut(id);
+        let unit = self.unit_unrecorded(id);
         unit.state = snapshot.state;
         unit.incarnation = snapshot.incarnation;
         unit.main_status = snapshot.main_status;

@@ -91,6 +91,12 @@ impl Engine {
         &mut self.units[id.0 as usize]
     }
 
+    /// The unit, for what no snapshot keeps: nothing has to be recorded anew.
+    #[expect(clippy::indexing_slicing, reason = "as in `unit`")]
+    pub(crate) fn unit_unrecorded(&mut self, id: UnitId) -> &mut Unit {
+        &mut self.units[id.0 as usize]
+    }
+
     pub(crate) fn name(&self, id: UnitId) -> Arc<str> {
         Arc::clone(&self.unit(id).name)
     }

@@ -47,12 +47,8 @@ fn trace(units: &str, events: &str) -> String {
         for (unit, old) in before {
             let new = print_state(&engine, unit);
             if old != new {
-                writeln!(
-                    text,
-                    "  {}: {old} -> {new}",
-                    engine.config(unit).unwrap().name
-                )
-                .unwrap();
+                let name = engine.unit_name(unit).unwrap_or("?");
+                writeln!(text, "  {name}: {old} -> {new}").unwrap();
             }
         }
         for effect in effects.iter() {
@@ -96,6 +92,7 @@ fn parse_event(engine: &Engine, line: &str, request: &mut u64) -> Input {
         "restart" => job(JobKind::Restart),
         "try-restart" => job(JobKind::TryRestart),
         "reload" => job(JobKind::Reload),
+        "forget" => Input::Forget(unit),
         "reset-failed" => Input::ResetFailed(unit),
         "spawned" => Input::Spawned(process(2)),
         "unspawned" => Input::SpawnFailed(process(2)),

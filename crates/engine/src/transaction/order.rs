@@ -1,6 +1,7 @@
 //! Finds a cycle in the order of a transaction's jobs and breaks it, or tells it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::effect::Refusal;
 use crate::engine::Engine;
@@ -81,30 +82,19 @@ impl Engine {
     /// `restarted`: as things will be when all restarts have become starts.
     fn find_cycle(&self, plan: &Transaction, restarted: bool) -> Option<Vec<UnitId>> {
         let wishes = plan.wishes.iter().filter(|wish| !wish.gone);
-        let mut kinds: BTreeMap<UnitId, JobKind> = self
-            .jobs
-            .values()
-            .filter_map(|unit| Some((*unit, self.unit(*unit).job.as_ref()?.kind)))
+        let kinds: BTreeMap<UnitId, JobKind> = wishes
+            .map(|wish| (wish.unit, self.merged_kind(wish.unit, wish.kind)))
             .collect();
-        for wish in wishes {
-            let queued = kinds
-                .get(&wish.unit)
-                .and_then(|queued| merge(*queued, wish.kind));
-            let kind = queued
-                .and_then(|kind| self.collapse(wish.unit, kind))
-                .unwrap_or(wish.kind);
-            kinds.insert(wish.unit, kind);
-        }
-        if restarted {
-            kinds
-                .values_mut()
-                .filter(|kind| **kind == JobKind::Restart)
-                .for_each(|kind| *kind = JobKind::Start);
-        }
+        let kinds = Kinds {
+            engine: self,
+            kinds,
+            restarted,
+        };
         let mut done: BTreeMap<UnitId, bool> = BTreeMap::new();
-        for start in kinds.keys() {
+        // The installed jobs had no cycle, so a new one passes through a wish.
+        for start in kinds.kinds.keys() {
             let mut path: Vec<(UnitId, Vec<UnitId>)> = Vec::new();
-            self.open(&kinds, &mut done, &mut path, *start);
+            kinds.open(&mut done, &mut path, *start);
             while let Some((unit, waiting)) = path.last_mut() {
                 let unit = *unit;
                 let Some(next) = waiting.pop() else {
@@ -116,37 +106,64 @@ impl Engine {
                     let cycle = path.iter().map(|(unit, _)| *unit);
                     return Some(cycle.skip_while(|unit| *unit != next).collect());
                 }
-                self.open(&kinds, &mut done, &mut path, next);
+                kinds.open(&mut done, &mut path, next);
             }
         }
         None
     }
 
+    /// What a wish makes of the job that the unit has.
+    fn merged_kind(&self, unit: UnitId, wished: JobKind) -> JobKind {
+        let queued = self
+            .unit(unit)
+            .job
+            .as_ref()
+            .and_then(|job| merge(job.kind, wished));
+        queued
+            .and_then(|kind| self.collapse(unit, kind))
+            .unwrap_or(wished)
+    }
+}
+
+/// The jobs as they will be when the transaction is installed.
+struct Kinds<'a> {
+    engine: &'a Engine,
+    kinds: BTreeMap<UnitId, JobKind>,
+    restarted: bool,
+}
+
+impl Kinds<'_> {
+    fn of(&self, unit: UnitId) -> Option<JobKind> {
+        let queued = || self.engine.unit(unit).job.as_ref().map(|job| job.kind);
+        let kind = self.kinds.get(&unit).copied().or_else(queued)?;
+        Some(if self.restarted && kind == JobKind::Restart {
+            JobKind::Start
+        } else {
+            kind
+        })
+    }
+
     fn open(
         &self,
-        kinds: &BTreeMap<UnitId, JobKind>,
         done: &mut BTreeMap<UnitId, bool>,
         path: &mut Vec<(UnitId, Vec<UnitId>)>,
         unit: UnitId,
     ) {
-        if done.contains_key(&unit) {
-            return;
+        if let Entry::Vacant(place) = done.entry(unit) {
+            place.insert(false);
+            path.push((unit, self.waits_on(unit)));
         }
-        done.insert(unit, false);
-        path.push((unit, self.waits_on(unit, kinds)));
     }
 
     /// The units whose jobs must be over before this one's begins.
-    fn waits_on(&self, unit: UnitId, kinds: &BTreeMap<UnitId, JobKind>) -> Vec<UnitId> {
-        let Some(own) = kinds.get(&unit) else {
+    fn waits_on(&self, unit: UnitId) -> Vec<UnitId> {
+        let Some(own) = self.of(unit) else {
             return Vec::new();
         };
-        let before = self
-            .predecessors(unit)
-            .filter(|other| kinds.contains_key(other) && !later_goes_first(*own));
-        let after = self
-            .successors(unit)
-            .filter(|other| kinds.get(other).copied().is_some_and(later_goes_first));
+        let before = self.engine.predecessors(unit);
+        let before = before.filter(|other| self.of(*other).is_some() && !later_goes_first(own));
+        let after = self.engine.successors(unit);
+        let after = after.filter(|other| self.of(*other).is_some_and(later_goes_first));
         before.chain(after).collect()
     }
 }

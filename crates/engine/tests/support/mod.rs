@@ -203,11 +203,7 @@ fn seconds(value: &str) -> Micros {
 
 /// An effect as one line; nothing for the bookkeeping ones.
 pub(crate) fn print_effect(engine: &Engine, effect: &Effect) -> Option<String> {
-    let name = |unit: UnitId| {
-        engine
-            .config(unit)
-            .map_or("?".to_owned(), |config| config.name.to_string())
-    };
+    let name = |unit: UnitId| engine.unit_name(unit).unwrap_or("?").to_owned();
     Some(match &effect.action {
         Action::Spawn(spawn) => {
             let key = spawn.process;
