@@ -170,6 +170,11 @@ fn the_manager_is_replaced_on_request_and_services_go_on() {
     eventually("another manager", || {
         Some(instance.manager()).filter(|pid| *pid != manager)
     });
+    // A manager that has just come back may answer before the keeper's inventory is read.
+    eventually("the service known again", || {
+        let known = instance.status("steady").service;
+        known.and_then(|service| service.main_pid)
+    });
     assert_eq!(instance.main_pid("steady"), service);
     assert_eq!(instance.stop_unit("steady").result, "done");
     instance.exit();
