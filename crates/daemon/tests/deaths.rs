@@ -1,5 +1,12 @@
 //! kill -9 of the manager, at any moment, under load: nothing is lost, nothing is done twice, nothing is left.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails says so"
+)]
+
 mod support;
 
 use std::collections::BTreeMap;

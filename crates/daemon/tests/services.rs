@@ -1,5 +1,12 @@
 //! Services of every type, sockets and restarts, through the real processes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails says so"
+)]
+
 mod support;
 
 use std::io::{Read, Write};

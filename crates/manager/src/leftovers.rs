@@ -24,6 +24,9 @@ pub(crate) fn paths(entry: &Entry, run: &Run) -> Vec<PathBuf> {
     paths
 }
 
+/// The directory that only root enters goes with the last of those in it.
+pub(crate) const PRIVATE_RUNTIME: &str = "/run/private";
+
 fn runtime_directories(unit: &Unit) -> Vec<PathBuf> {
     let root = Path::new("/run");
     let specs = unit

@@ -140,23 +140,32 @@ impl Manager {
             .collect()
     }
 
-    /// Resource settings that no controller applies here.
+    /// Resource settings that are not applied: for want of a controller, or because this version does not.
     fn resource_reductions(&self, entry: &Entry) -> Vec<Reduction> {
         let settings = entry.unit.iter().map(|(directive, _)| directive);
         let limits = settings.filter(|directive| directive.room() == model::Room::Cgroup);
         limits
-            .filter_map(|directive| self.missing_controller(directive))
+            .filter_map(|directive| self.unapplied(directive))
             .collect()
     }
 
-    fn missing_controller(&self, directive: Directive) -> Option<Reduction> {
-        let controller = crate::resources::controller_of(directive.name())?;
-        let there = self
-            .cgroups
-            .as_ref()
-            .is_some_and(|cgroups| cgroups.has_controller(controller));
-        let reason = format!("the {controller} controller of control groups is not available here");
-        (!there).then(|| Reduction {
+    fn unapplied(&self, directive: Directive) -> Option<Reduction> {
+        let row = settings::row(directive);
+        let missing = crate::resources::controller_of(directive.name()).filter(|controller| {
+            !self
+                .cgroups
+                .as_ref()
+                .is_some_and(|cgroups| cgroups.has_controller(controller))
+        });
+        let reason = match (missing, row.status) {
+            (Some(controller), _) => {
+                format!("the {controller} controller of control groups is not available here")
+            }
+            // A restriction is not listed twice: it is among those that are not enforced.
+            (None, Status::ParsedOnly(reason)) if !row.is_sandboxing() => reason.to_owned(),
+            (None, _) => return None,
+        };
+        Some(Reduction {
             directive: directive.name().into(),
             reason,
         })

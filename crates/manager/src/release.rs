@@ -42,6 +42,10 @@ impl Manager {
         for path in crate::leftovers::paths(entry, &run) {
             remove(&path);
         }
+        // Busy while another unit has one in it.
+        match std::fs::remove_dir(crate::leftovers::PRIVATE_RUNTIME) {
+            Ok(()) | Err(_) => {}
+        }
         self.to_remove
             .push((entry.name.to_string(), run.incarnation));
         self.let_image_go(unit);

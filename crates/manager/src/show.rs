@@ -38,7 +38,7 @@ impl Manager {
                 properties: self.own_properties(),
             });
         } else {
-            for id in self.select(&input.names)? {
+            for id in self.select_for(&input.names, all)? {
                 let (Some(status), Some(entry)) = (self.status_of(id), self.units.get(&id)) else {
                     continue;
                 };
@@ -48,6 +48,7 @@ impl Manager {
                 });
             }
         }
+        self.forget_missing(&input.names);
         for unit in &mut units {
             unit.properties.retain(|name, _| {
                 let asked = input.properties.is_empty()

@@ -52,6 +52,13 @@ impl Manager {
 
     fn try_start(&mut self, spawn: &Spawn) -> Result<Started, Failure> {
         let unit = spawn.process.unit;
+        if self.keeper.adopt_only
+            && matches!(spawn.role, Role::Condition | Role::StartPre | Role::Main)
+        {
+            return Err(Failure::NotNow {
+                state: self.state_name().into(),
+            });
+        }
         self.check_startable(unit, false)?;
         let prepared = self.prepared(unit)?;
         if !self.image_is_ready(spawn, &prepared)? {

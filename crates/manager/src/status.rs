@@ -22,6 +22,15 @@ const COMMAND_BYTES_MAX: usize = 4096;
 impl Manager {
     /// The units that names and patterns mean, each once, loaded where they are named in full.
     pub(crate) fn select(&mut self, names: &[String]) -> Result<Vec<UnitId>, Failure> {
+        self.select_for(names, true)
+    }
+
+    /// The same for anybody: who is not root makes the manager read no files and remember no names.
+    pub(crate) fn select_for(
+        &mut self,
+        names: &[String],
+        loads: bool,
+    ) -> Result<Vec<UnitId>, Failure> {
         let mut found = Vec::new();
         for name in names {
             if pattern::is_pattern(name) {
@@ -30,8 +39,11 @@ impl Manager {
                         .filter(|entry| pattern::matches(name, entry.name.as_str()))
                         .map(|entry| entry.id),
                 );
-            } else {
+            } else if loads {
                 found.push(self.find_or_load(name)?);
+            } else {
+                let known = self.find(name)?;
+                found.push(known.ok_or_else(|| Failure::NoSuchUnit { unit: name.clone() })?);
             }
         }
         if names.is_empty() {
@@ -50,7 +62,7 @@ impl Manager {
     }
 
     pub(crate) fn status(&mut self, names: &[String], all: bool) -> Result<StatusReply, Failure> {
-        let ids = self.select(names)?;
+        let ids = self.select_for(names, all)?;
         let mut units: Vec<UnitStatus> = ids
             .into_iter()
             .filter_map(|id| self.status_of(id))
@@ -58,7 +70,23 @@ impl Manager {
         if !all {
             units.iter_mut().for_each(redact);
         }
+        self.forget_missing(names);
         Ok(StatusReply { units })
+    }
+
+    /// Units that were only asked for and are not there need no place in memory.
+    pub(crate) fn forget_missing(&mut self, names: &[String]) {
+        for name in names {
+            if let Ok(Some(id)) = self.find(name)
+                && self
+                    .units
+                    .get(&id)
+                    .is_some_and(|entry| entry.origin.load == crate::entry::LoadState::NotFound)
+            {
+                self.inputs.push_back(engine::Input::Forget(id));
+            }
+        }
+        self.advance();
     }
 
     /// Everything about one unit.

@@ -1,6 +1,6 @@
 //! The errors of the interface, typed on both ends.
 
-use crate::shape::{Shape, print_fields};
+use crate::shape::{Field, Shape};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -69,16 +69,13 @@ macro_rules! failures {
             }
         }
 
-        /// The lines of the interface description.
-        pub(crate) fn describe(interface: &str) -> String {
-            let mut text = String::new();
-            $(if interface == $interface {
-                let fields: Vec<(&'static str, String)> = vec![$((stringify!($field), <$type as Shape>::varlink())),*];
-                text.push_str(&crate::service::comment(concat!($($doc, "\n"),*)));
-                text.push_str(&format!("error {} {}\n\n", stringify!($name), print_fields(&fields)));
-            })*
-            text
-        }
+        /// Interface, name, description and fields of every error.
+        pub(crate) const FAILURES: &[(&str, &str, &str, &[Field])] = &[$((
+            $interface,
+            stringify!($name),
+            concat!($($doc, "\n"),*),
+            &[$((stringify!($field), <$type as Shape>::TYPE)),*],
+        )),*];
     };
 }
 

@@ -17,4 +17,4 @@ pub use client::{Client, ClientError};
 pub use failure::Failure;
 pub use messages::*;
 pub use methods::{Call, INTERFACE, Method};
-pub use shape::Shape;
+pub use shape::{Field, Shape, Type};

@@ -1,7 +1,7 @@
 //! The methods: each a name, what it takes, what it gives back.
 
 use crate::failure::Failure;
-use crate::shape::Record;
+use crate::shape::{Field, Record};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -23,8 +23,8 @@ pub trait Method {
 pub(crate) struct Signature {
     pub(crate) doc: &'static str,
     pub(crate) name: &'static str,
-    pub(crate) input: Vec<(&'static str, String)>,
-    pub(crate) reply: Vec<(&'static str, String)>,
+    pub(crate) input: &'static [Field],
+    pub(crate) reply: &'static [Field],
 }
 
 macro_rules! methods {
@@ -71,14 +71,12 @@ macro_rules! methods {
         }
 
         /// Every method, for the description.
-        pub(crate) fn signatures() -> Vec<Signature> {
-            vec![$(Signature {
-                doc: concat!($($doc, "\n"),*),
-                name: stringify!($name),
-                input: crate::messages::$input::fields(),
-                reply: crate::messages::$reply::fields(),
-            }),*]
-        }
+        pub(crate) const SIGNATURES: &[Signature] = &[$(Signature {
+            doc: concat!($($doc, "\n"),*),
+            name: stringify!($name),
+            input: crate::messages::$input::FIELDS,
+            reply: crate::messages::$reply::FIELDS,
+        }),*];
     };
 }
 

@@ -1,10 +1,10 @@
 //! `org.varlink.service`, which every varlink server answers: who it is, and what its interfaces are.
 
-use crate::failure::{self, Failure};
+use crate::failure::{FAILURES, Failure};
 use crate::messages::{self as m};
-use crate::methods::{Call, INTERFACE, signatures};
+use crate::methods::{Call, INTERFACE, SIGNATURES};
 use crate::request;
-use crate::shape::{Record, print_fields, records};
+use crate::shape::{Field, Record, print_fields, records};
 use serde_json::value::RawValue;
 
 /// The interface's own name.
@@ -85,77 +85,62 @@ pub fn describe(interface: &str) -> Result<Description, Failure> {
 fn service_description() -> String {
     let mut text =
         String::from("# What every varlink server answers\ninterface org.varlink.service\n\n");
-    text.push_str(&format!(
-        "method GetInfo() -> {}\n\n",
-        print_fields(&Info::fields())
-    ));
-    text.push_str(&format!(
-        "method GetInterfaceDescription{} -> {}\n\n",
-        print_fields(&Interface::fields()),
-        print_fields(&Description::fields())
-    ));
-    text.push_str(&failure::describe(SERVICE));
+    method(&mut text, "GetInfo", &[], Info::FIELDS);
+    method(
+        &mut text,
+        "GetInterfaceDescription",
+        Interface::FIELDS,
+        Description::FIELDS,
+    );
+    failures(&mut text, SERVICE);
     text
 }
 
 fn manager_description() -> String {
     let mut text = format!("# The service manager of Coracle\ninterface {INTERFACE}\n\n");
-    text.push_str(&types());
-    for method in signatures() {
-        text.push_str(&comment(method.doc));
-        let input: Vec<_> = method
-            .input
-            .into_iter()
-            .map(|(name, kind)| (name, nullable(&kind)))
-            .collect();
-        text.push_str(&format!(
-            "method {}{} -> {}\n\n",
-            method.name,
-            print_fields(&input),
-            print_fields(&method.reply)
-        ));
+    for (name, fields) in TYPES {
+        text.push_str(&format!("type {name} "));
+        print_fields(&mut text, fields, false);
+        text.push_str("\n\n");
     }
-    text.push_str(&failure::describe(INTERFACE));
+    for signature in SIGNATURES {
+        text.push_str(&comment(signature.doc));
+        method(&mut text, signature.name, signature.input, signature.reply);
+    }
+    failures(&mut text, INTERFACE);
     text
 }
 
-/// Any parameter may be left out.
-fn nullable(kind: &str) -> String {
-    if kind.starts_with('?') {
-        kind.into()
-    } else {
-        format!("?{kind}")
+fn method(text: &mut String, name: &str, input: &[Field], reply: &[Field]) {
+    text.push_str(&format!("method {name}"));
+    // Any parameter may be left out.
+    print_fields(text, input, true);
+    text.push_str(" -> ");
+    print_fields(text, reply, false);
+    text.push_str("\n\n");
+}
+
+fn failures(text: &mut String, interface: &str) {
+    for (_, name, doc, fields) in FAILURES.iter().filter(|(of, ..)| *of == interface) {
+        text.push_str(&format!("{}error {name} ", comment(doc)));
+        print_fields(text, fields, false);
+        text.push_str("\n\n");
     }
 }
 
-fn types() -> String {
-    fn line<T: Record>() -> String {
-        format!("type {} {}\n\n", T::NAME, print_fields(&T::fields()))
-    }
-    [
-        line::<m::JobOutcome>(),
-        line::<m::ExitStatus>(),
-        line::<m::Reduction>(),
-        line::<m::UnitStatus>(),
-        line::<m::Diagnostic>(),
-        line::<m::JobSummary>(),
-        line::<m::ServiceStatus>(),
-        line::<m::CommandStatus>(),
-        line::<m::SocketStatus>(),
-        line::<m::Listening>(),
-        line::<m::SandboxStatus>(),
-        line::<m::Setting>(),
-        line::<m::ImageStatus>(),
-        line::<m::Process>(),
-        line::<m::UnitProperties>(),
-        line::<m::UnitSummary>(),
-        line::<m::UnitFile>(),
-        line::<m::PlanStep>(),
-    ]
-    .concat()
+macro_rules! types {
+    ($($name:ident)*) => {
+        /// The records inside others.
+        const TYPES: &[(&str, &[Field])] = &[$((stringify!($name), m::$name::FIELDS)),*];
+    };
+}
+
+types! {
+    JobOutcome ExitStatus Reduction UnitStatus Diagnostic JobSummary ServiceStatus CommandStatus SocketStatus Listening
+    SandboxStatus Setting ImageStatus Process UnitProperties UnitSummary UnitFile PlanStep
 }
 
 /// A comment of the interface language.
-pub(crate) fn comment(doc: &str) -> String {
+fn comment(doc: &str) -> String {
     doc.lines().map(|line| format!("#{line}\n")).collect()
 }

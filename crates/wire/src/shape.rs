@@ -4,10 +4,37 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
+/// A type of the interface language. Data, not code: the description is read rarely and must not make the program large.
+#[derive(Clone, Copy, Debug)]
+pub enum Type {
+    /// A plain type or a record.
+    Name(&'static str),
+    /// Several.
+    List(&'static Type),
+    /// By name.
+    Map(&'static Type),
+    /// One, or nothing.
+    Nullable(&'static Type),
+}
+
+impl std::fmt::Display for Type {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::List(inner) => write!(f, "[]{inner}"),
+            Self::Map(inner) => write!(f, "[string]{inner}"),
+            Self::Nullable(inner) => write!(f, "?{inner}"),
+        }
+    }
+}
+
+/// A field's name and type.
+pub type Field = (&'static str, Type);
+
 /// A type that a varlink interface description can name.
 pub trait Shape {
-    /// Prints the type as the interface language has it, such as `?[]string`.
-    fn varlink() -> String;
+    /// It, in the interface language.
+    const TYPE: Type;
 
     /// Is this value left out of a message? Only nulls are.
     fn is_absent(&self) -> bool {
@@ -18,9 +45,7 @@ pub trait Shape {
 macro_rules! plain {
     ($name:literal: $($type:ty),*) => {$(
         impl Shape for $type {
-            fn varlink() -> String {
-                $name.into()
-            }
+            const TYPE: Type = Type::Name($name);
         }
     )*};
 }
@@ -31,21 +56,15 @@ plain!("string": String);
 plain!("object": serde_json::Value, Box<RawValue>, crate::Failure);
 
 impl<T: Shape> Shape for Vec<T> {
-    fn varlink() -> String {
-        format!("[]{}", T::varlink())
-    }
+    const TYPE: Type = Type::List(&T::TYPE);
 }
 
 impl<T: Shape> Shape for BTreeMap<String, T> {
-    fn varlink() -> String {
-        format!("[string]{}", T::varlink())
-    }
+    const TYPE: Type = Type::Map(&T::TYPE);
 }
 
 impl<T: Shape> Shape for Option<T> {
-    fn varlink() -> String {
-        format!("?{}", T::varlink())
-    }
+    const TYPE: Type = Type::Nullable(&T::TYPE);
 
     fn is_absent(&self) -> bool {
         self.is_none()
@@ -66,8 +85,8 @@ pub trait Record {
     /// The record's name in the interface.
     const NAME: &'static str;
 
-    /// The names and types of the fields.
-    fn fields() -> Vec<(&'static str, String)>;
+    /// The fields, in order.
+    const FIELDS: &'static [Field];
 }
 
 /// Defines records: the Rust structs, their JSON, and their lines in the interface description.
@@ -90,29 +109,34 @@ macro_rules! records {
         impl crate::shape::Record for $name {
             const NAME: &'static str = stringify!($name);
 
-            fn fields() -> Vec<(&'static str, String)> {
-                vec![$((stringify!($field), <$type as crate::shape::Shape>::varlink())),*]
-            }
+            const FIELDS: &'static [crate::shape::Field] =
+                &[$((stringify!($field), <$type as crate::shape::Shape>::TYPE)),*];
         }
 
         impl crate::shape::Shape for $name {
-            fn varlink() -> String {
-                stringify!($name).into()
-            }
+            const TYPE: crate::shape::Type = crate::shape::Type::Name(stringify!($name));
         }
     )*};
 }
 
 pub(crate) use records;
 
-/// Prints `(name: type, …)`, one field per line where there are several.
-pub(crate) fn print_fields(fields: &[(&'static str, String)]) -> String {
-    let lines: Vec<String> = fields
-        .iter()
-        .map(|(name, kind)| format!("{name}: {kind}"))
-        .collect();
-    match lines.len() {
-        0 | 1 => format!("({})", lines.concat()),
-        _ => format!("(\n  {}\n)", lines.join(",\n  ")),
+/// Appends `(name: type, …)`, one field per line where there are several; with `optional` each may be left out.
+pub(crate) fn print_fields(to: &mut String, fields: &[Field], optional: bool) {
+    let (open, comma, close) = if fields.len() > 1 {
+        ("(\n  ", ",\n  ", "\n)")
+    } else {
+        ("(", "", ")")
+    };
+    to.push_str(open);
+    for (place, (name, kind)) in fields.iter().enumerate() {
+        let mark = if optional && !matches!(kind, Type::Nullable(_)) {
+            "?"
+        } else {
+            ""
+        };
+        let before = if place > 0 { comma } else { "" };
+        to.push_str(&format!("{before}{name}: {mark}{kind}"));
     }
+    to.push_str(close);
 }

@@ -1,7 +1,13 @@
 //! An instance of its own for a test: keeper, manager and log process in temporary directories, ended with all that it runs.
 
 // Each test file uses its own part of this; a test has no outside to reach.
-#![allow(dead_code, unreachable_pub)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
