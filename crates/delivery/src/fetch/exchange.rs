@@ -52,6 +52,10 @@ impl<'a> Exchange<'a> {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .max_response_header_size(HEAD_MAX_BYTES)
+            // A redirect asks on a connection of its own: a server that closes without saying so would cut it, and the try would begin
+            // anew from the first address.
+            .max_idle_connections(0)
+            .max_idle_connections_per_host(0)
             .timeout_resolve(idle)
             .timeout_connect(idle)
             .timeout_recv_response(idle)
