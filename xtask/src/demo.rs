@@ -13,11 +13,14 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use testkit::{HttpsServer, Instance, Picture};
 
-use crate::{dist, run, transcript};
+use crate::{dist, run, setup, transcript};
 
 /// Ports of the demo: the image server and the demo's service, as README.md has them.
 const SERVER_PORT: u16 = 8443;
 const SERVICE: &str = "127.0.0.1:8080";
+
+/// Where services and managers leave files: all of it is looked at before and after.
+const PLACES: &[&str] = &["/etc", "/run", "/var/cache", "/var/lib", "/var/log"];
 
 /// Kills of the manager while requests go on.
 const KILLS: usize = 20;
@@ -25,13 +28,19 @@ const KILLS: usize = 20;
 /// Does what README.md shows, then kills the manager under load, then purges and compares.
 pub(crate) fn run() -> Result<()> {
     run::need_root("the demo")?;
-    dist::run()?;
+    if std::env::var_os(testkit::DIST).is_none() {
+        dist::run()?;
+    }
     let instance = Instance::new();
-    let before = Picture::take(&[]);
+    let roots: Vec<&Path> = PLACES.iter().map(Path::new).collect();
+    let before = Picture::take(&roots);
     hello(&instance)?;
     foreign(&instance)?;
+    let group = instance.control_group();
     instance.stop();
-    let left = before.left_behind(&Picture::take(&[]));
+    let mut left = before.left_behind(&Picture::take(&roots));
+    // Other instances may run beside this one, in control groups of their own.
+    left.retain(|thing| !thing.contains("/coracle-") || thing.contains(&group));
     ensure!(left.is_empty(), "the demo left something behind: {left:#?}");
     eprintln!("demo: done, and nothing is left");
     Ok(())
@@ -64,10 +73,7 @@ fn environment(instance: &Instance) -> Result<Vec<(&'static str, String)>> {
         .to_str()
         .context("the instance's folder has a plain name")?;
     Ok(vec![
-        (
-            "PATH",
-            format!("{}:{path}", run::root().join("dist").display()),
-        ),
+        ("PATH", format!("{}:{path}", instance.dist().display())),
         ("CORACLE_RUNTIME_DIR", format!("{folder}/run")),
         ("CORACLE_STATE_DIR", format!("{folder}/state")),
         ("CORACLE_CONFIG_DIR", format!("{folder}/config")),
@@ -175,18 +181,7 @@ fn request() -> Result<()> {
 fn foreign(instance: &Instance) -> Result<()> {
     let folder = instance.folder().join("redis");
     fs::create_dir_all(&folder)?;
-    for package in ["redis-server", "redis-tools"] {
-        run::check(
-            Command::new("apt-get")
-                .args(["-q", "-q", "download", package])
-                .current_dir(&folder),
-        )?;
-    }
-    run::check(
-        Command::new("sh")
-            .args(["-c", "for file in *.deb; do dpkg-deb -x $file tree; done"])
-            .current_dir(&folder),
-    )?;
+    setup::unpack(&["redis-server", "redis-tools"], &folder)?;
     let unit = run::root().join("examples/redis/redis.service");
     let mut build = instance.command(&[
         "build",

@@ -14,6 +14,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("/usr/bin/bwrap", "bubblewrap"),
     ("/usr/bin/openssl", "openssl"),
     ("/usr/bin/strace", "strace"),
+    ("/usr/bin/curl", "curl"),
+    ("/usr/bin/script", "bsdutils"),
     ("/usr/bin/redis-cli", "redis-tools"),
     ("/usr/sbin/veritysetup", "cryptsetup-bin"),
     ("/etc/ssl/certs/ca-certificates.crt", "ca-certificates"),
@@ -37,6 +39,35 @@ pub(crate) fn run() -> Result<()> {
             .args(["-q", "-q", "-y", "--no-install-recommends", "install"])
             .args(&missing),
     )
+}
+
+/// Unpacks packages, without installing them, into `tree` below `folder`.
+///
+/// # Errors
+/// When a package can't be fetched or unpacked.
+pub(crate) fn unpack(packages: &[&str], folder: &Path) -> Result<()> {
+    let mut download = apt();
+    download
+        .args(["-q", "-q", "-o", "APT::Sandbox::User=root", "download"])
+        .args(packages)
+        .current_dir(folder);
+    if run::check(&mut download).is_err() {
+        // The lists are old or missing: packages that are all installed need none.
+        run::check(apt().args(["-q", "-q", "update"]))?;
+        run::check(&mut download)?;
+    }
+    for entry in std::fs::read_dir(folder)? {
+        let file = entry?.path();
+        if file.extension().is_some_and(|ending| ending == "deb") {
+            run::check(
+                Command::new("dpkg-deb")
+                    .arg("-x")
+                    .arg(&file)
+                    .arg(folder.join("tree")),
+            )?;
+        }
+    }
+    Ok(())
 }
 
 fn apt() -> Command {

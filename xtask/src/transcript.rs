@@ -1,12 +1,17 @@
 //! Sessions in documents, run for real: what a reader would type, and what must be printed.
 //!
 //! In a block fenced with `console`, a line that begins with `# ` or `$ ` is typed; the lines below it are what it prints. `…` stands
-//! for anything within a line; a line that is `…` alone stands for any number of lines.
+//! for anything within a line; a line that is `…` alone stands for any number of lines. Everything runs on a terminal of its own, as a
+//! reader would see it, and where a printed line is a question with its answer, `… [y/N] y`, the answer is typed when it is asked.
 
+use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+
+/// What a question ends with (`coracle` asks only like this).
+const QUESTION: &str = " [y/N] ";
 
 /// One typed line and what it prints.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,7 +44,18 @@ pub(crate) fn exchanges(page: &str) -> Vec<Exchange> {
     exchanges
 }
 
-/// Types an exchange into a shell in `folder`, and compares both streams, as a terminal would show them, with what is expected.
+impl Exchange {
+    /// What the reader answers to the questions, in order.
+    fn answers(&self) -> Vec<String> {
+        let answer = |line: &String| {
+            line.split_once(QUESTION)
+                .map(|(_, answer)| answer.to_owned())
+        };
+        self.printed.iter().filter_map(answer).collect()
+    }
+}
+
+/// Types an exchange into a shell in `folder`, and compares what its terminal shows with what is expected.
 ///
 /// # Errors
 /// When the command fails or prints something else.
@@ -49,19 +65,15 @@ pub(crate) fn run(
     environment: &[(&str, String)],
 ) -> Result<()> {
     eprintln!("# {}", exchange.typed);
-    let output = Command::new("/bin/sh")
-        .args(["-c", &format!("{{ {}\n}} 2>&1", exchange.typed)])
-        .current_dir(folder)
-        .envs(environment.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
-        .output()
-        .context("cannot run a shell")?;
-    let printed = String::from_utf8_lossy(&output.stdout);
-    eprint!("{printed}");
-    if !output.status.success() {
-        bail!("`{}` ended with {}", exchange.typed, output.status);
+    let mut child = on_a_terminal(&exchange.typed, folder, environment)?;
+    let bytes = converse(&mut child, &exchange.answers())?;
+    let status = child.wait()?;
+    let lines = shown(&String::from_utf8_lossy(&bytes));
+    lines.iter().for_each(|line| eprintln!("{line}"));
+    if !status.success() {
+        bail!("`{}` ended with {status}", exchange.typed);
     }
-    let lines: Vec<&str> = printed.lines().map(str::trim_end).collect();
+    let lines: Vec<&str> = lines.iter().map(|line| line.trim_end()).collect();
     let expected: Vec<&str> = exchange
         .printed
         .iter()
@@ -76,6 +88,60 @@ pub(crate) fn run(
         );
     }
     Ok(())
+}
+
+/// A shell on a terminal of its own, by script(1), which every Debian system has.
+fn on_a_terminal(typed: &str, folder: &Path, environment: &[(&str, String)]) -> Result<Child> {
+    Command::new("script")
+        .args(["--quiet", "--return", "--command", typed, "/dev/null"])
+        .current_dir(folder)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .env("TERM", "xterm")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot run script(1)")
+}
+
+/// Reads what the terminal shows to its end, and types each answer after its question.
+fn converse(child: &mut Child, answers: &[String]) -> Result<Vec<u8>> {
+    let mut input = child.stdin.take().context("script has an input")?;
+    let mut output = child.stdout.take().context("script has an output")?;
+    let (mut seen, mut answered) = (Vec::new(), 0);
+    let mut buffer = [0; 4096];
+    loop {
+        let count = output.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(seen);
+        }
+        seen.extend(buffer.iter().take(count));
+        let asked = String::from_utf8_lossy(&seen).matches(QUESTION).count();
+        while answered < asked {
+            let answer = answers
+                .get(answered)
+                .context("a question that the page does not have")?;
+            writeln!(input, "{answer}")?;
+            answered += 1;
+        }
+    }
+}
+
+/// The lines that remain visible on a terminal: colours gone, lines that were drawn over as they were last.
+fn shown(text: &str) -> Vec<String> {
+    let text = text.replace("\r\n", "\n");
+    let line = |line: &str| without_sequences(line.rsplit('\r').next().unwrap_or(line));
+    text.lines().map(line).collect()
+}
+
+/// Removes control sequences (ECMA-48: `ESC [`, parameters, a final byte from `@` to `~`).
+fn without_sequences(line: &str) -> String {
+    let mut parts = line.split("\x1b[");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|letter: char| ('@'..='~').contains(&letter));
+        plain.push_str(end.and_then(|end| part.get(end + 1..)).unwrap_or_default());
+    }
+    plain
 }
 
 fn lines_match(expected: &[&str], lines: &[&str]) -> bool {
@@ -128,5 +194,24 @@ mod tests {
         assert!(lines_match(&["a", "…", "z"], &["a", "b", "c", "z"]));
         assert!(!lines_match(&["a", "z"], &["a", "b", "z"]));
         assert!(lines_match(&["…"], &[]));
+    }
+
+    #[test]
+    fn what_is_drawn_over_and_coloured_is_as_a_reader_sees_it() {
+        assert_eq!(
+            shown("10 %\r50 %\r\x1b[2K\x1b[1mdone\x1b[0m\r\nnext\r\n"),
+            ["done", "next"]
+        );
+    }
+
+    #[test]
+    fn questions_are_answered_on_a_terminal_and_other_words_fail() {
+        let exchange = |printed: &str| Exchange {
+            typed: "test -t 0 && printf 'ok? [y/N] ' && read answer && echo said $answer".into(),
+            printed: printed.lines().map(str::to_owned).collect(),
+        };
+        let here = Path::new("/");
+        run(&exchange("ok? [y/N] y\nsaid y"), here, &[]).unwrap();
+        assert!(run(&exchange("ok? [y/N] n\nsaid y"), here, &[]).is_err());
     }
 }

@@ -65,30 +65,56 @@ pub(crate) fn exit(outcome: anyhow::Result<u8>) -> ExitCode {
 }
 
 fn tell(error: &anyhow::Error) {
-    use crate::terminal::{Paint, complain, plain};
+    use crate::terminal::complain;
+    lines(error).iter().for_each(|line| complain(line));
+}
+
+/// What is told of an error, the object first, then the causes, then the next step.
+fn lines(error: &anyhow::Error) -> Vec<String> {
+    use crate::terminal::{Paint, plain};
     let mut chain = error.chain().map(|cause| plain(&cause.to_string()));
-    complain(&format!(
+    let mut lines = vec![format!(
         "{} {}",
         Paint::Red.on("Error:"),
         chain.next().unwrap_or_default()
-    ));
+    )];
     let causes: Vec<String> = chain.collect();
     match causes.as_slice() {
         [] => {}
-        [only] => complain(&format!("Caused by: {only}")),
-        several => several
-            .iter()
-            .enumerate()
-            .for_each(|(index, cause)| complain(&format!("Caused by {}: {cause}", index + 1))),
+        [only] => lines.push(format!("Caused by: {only}")),
+        several => lines.extend(
+            several
+                .iter()
+                .enumerate()
+                .map(|(index, cause)| format!("Caused by {}: {cause}", index + 1)),
+        ),
     }
-    for found in error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<Hint>())
-    {
-        complain(&format!(
-            "{} {}",
-            Paint::Bold.on("Hint:"),
-            plain(&found.next)
-        ));
+    // A context is found through the error itself, not through its chain: there it is wrapped together with its cause.
+    if let Some(hint) = error.downcast_ref::<Hint>() {
+        lines.push(format!("{} {}", Paint::Bold.on("Hint:"), plain(&hint.next)));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_step_is_told_of_a_plain_error_and_of_one_with_a_cause() {
+        let told = |error: anyhow::Error| {
+            let text = lines(&error).join("|");
+            anstream::adapter::strip_str(&text).to_string()
+        };
+        assert_eq!(
+            told(hint("no such portable", "`coracle list`")),
+            "Error: no such portable|Hint: `coracle list`"
+        );
+        let cause = std::io::Error::other("not trusted");
+        let refused = Err::<(), _>(cause).or_hint(|| "the image is refused".to_owned(), "trust it");
+        assert_eq!(
+            refused.map_err(told),
+            Err("Error: the image is refused|Caused by: not trusted|Hint: trust it".to_owned())
+        );
     }
 }

@@ -250,11 +250,8 @@ fn resource_use_beyond_the_default_asks() {
 }
 
 #[test]
-fn start_at_boot_asks_and_other_targets_are_refused() {
-    check_install(
-        "WantedBy=multi-user.target",
-        "ask hello.service:2 boot: start at boot",
-    );
+fn targets_of_the_boot_gain_nothing_and_other_units_are_refused() {
+    check_install("WantedBy=multi-user.target", "");
     check_install("WantedBy=hello.target", "");
     check_install(
         "WantedBy=sshd.service",

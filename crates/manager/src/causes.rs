@@ -30,7 +30,7 @@ fn sentence(cause: &Cause) -> String {
         ),
         Cause::Signalled { unit } => format!("a client sent a signal to {unit}"),
         Cause::TimedOut { unit, .. } => format!("{} took too long", unit),
-        Cause::Notified { unit } => format!("{} said so", unit),
+        Cause::Notified { unit } => format!("a notification by {unit}"),
         Cause::AutoRestart { unit, count } => format!("Restart= of {}, number {count}", unit),
         Cause::Traffic { socket } => format!("traffic at {}", socket),
         Cause::Followed { unit, relation } => {

@@ -7,6 +7,9 @@ use std::process::{Command, Output, Stdio};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+/// Variable that names the directory of the files to be tested; without it, `dist` in the checkout.
+pub const DIST: &str = "CORACLE_DIST";
+
 /// What a command printed and how it ended.
 #[derive(Debug)]
 pub struct Finished {
@@ -50,7 +53,7 @@ impl Instance {
     /// When the release files are not there, or no folder can be made.
     #[must_use]
     pub fn new() -> Instance {
-        let dist = std::env::var_os("CORACLE_DIST").map_or_else(default_dist, PathBuf::from);
+        let dist = std::env::var_os(DIST).map_or_else(default_dist, PathBuf::from);
         assert!(
             dist.join("coracled").exists(),
             "no {}: run `cargo xtask dist` first",
@@ -70,6 +73,12 @@ impl Instance {
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The directory of the files that are tested.
+    #[must_use]
+    pub fn dist(&self) -> &Path {
+        &self.dist
     }
 
     /// Writes a unit file of the administrator.

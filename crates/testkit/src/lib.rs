@@ -5,7 +5,7 @@ mod instance;
 mod picture;
 
 pub use https::HttpsServer;
-pub use instance::{Finished, Instance};
+pub use instance::{DIST, Finished, Instance};
 pub use picture::Picture;
 
 /// Refuses to go on without root: a privileged test that is skipped proves nothing.

@@ -24,7 +24,7 @@ pub(crate) fn answer(request: &Request) -> (Answer, Option<u8>) {
         .split_once('?')
         .unwrap_or((&request.target, ""));
     match path {
-        "/" => (plain("200 OK", "Hello from inside the sandbox!\n"), None),
+        "/" => (greeting(), None),
         "/healthz" => (plain("200 OK", "ok\n"), None),
         "/state" => (state(), None),
         "/exit" => exit(query),
@@ -36,6 +36,12 @@ pub(crate) fn answer(request: &Request) -> (Answer, Option<u8>) {
             None,
         ),
     }
+}
+
+/// What the administrator set to be said, or hello.
+fn greeting() -> Answer {
+    let word = env::var("GREETING").unwrap_or_else(|_| "Hello".to_owned());
+    plain("200 OK", &format!("{word} from inside the sandbox!\n"))
 }
 
 fn exit(query: &str) -> (Answer, Option<u8>) {

@@ -54,8 +54,12 @@ pub(crate) fn queue<M>(
 where
     M: Method<Input = JobRequest, Reply = JobReply>,
 {
-    let reply = context.connect()?.call(method, &options.request(names))?;
-    for outcome in &reply.outcomes {
+    let mut reply = context.connect()?.call(method, &options.request(names))?;
+    for outcome in &mut reply.outcomes {
+        // What a start could not apply is of no interest to those who end it.
+        if M::NAME == StopUnit::NAME {
+            outcome.reductions.clear();
+        }
         tell(context, outcome);
     }
     Ok(status_of(&reply.outcomes, options.wait))

@@ -317,9 +317,14 @@ fn processes(unit: &UnitStatus) {
     if let Some(group) = &unit.cgroup {
         field("CGroup", group);
     }
-    for process in &unit.processes {
+    for (index, process) in unit.processes.iter().enumerate() {
+        let branch = if index + 1 == unit.processes.len() {
+            "└─"
+        } else {
+            "├─"
+        };
         say(&format!(
-            "{:14}├─{} {}",
+            "{:14}{branch}{} {}",
             "",
             process.pid,
             plain(&process.command)

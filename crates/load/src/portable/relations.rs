@@ -76,13 +76,10 @@ pub(crate) fn own(scope: Scope, name: &str) -> Verdict {
     own_or(scope, name, &[])
 }
 
-/// WantedBy=.
+/// WantedBy=. A portable that the administrator starts comes back at boot in any case, until `configure --at-boot=no`: an image that
+/// says so too gains nothing by it.
 pub(crate) fn wanted_by(scope: Scope, name: &str) -> Verdict {
-    if BOOT_TARGETS.contains(&name) {
-        Verdict::asks("boot", "start at boot")
-    } else {
-        own(scope, name)
-    }
+    own_or(scope, name, BOOT_TARGETS)
 }
 
 /// BusName=.
