@@ -56,6 +56,27 @@ fn what_can_not_be_executed_names_the_directive_and_why() {
 }
 
 #[test]
+fn one_call_starts_several_units_that_were_never_read_before() {
+    let instance = Instance::start();
+    let names = ["one", "two", "three"];
+    for name in names {
+        let path = instance.path(&format!("config/units/{name}.service"));
+        std::fs::write(path, "[Service]\nExecStart=/bin/sleep 1000\n").unwrap();
+    }
+    let input = JobRequest {
+        names: names.map(String::from).to_vec(),
+        ..JobRequest::default()
+    };
+    let reply = instance.client().call(call::StartUnit, &input).unwrap();
+    assert_eq!(reply.outcomes.len(), 3);
+    assert!(
+        reply.outcomes.iter().all(|one| one.result == "done"),
+        "{reply:?}"
+    );
+    instance.exit();
+}
+
+#[test]
 fn the_types_are_up_when_they_should_be() {
     let instance = Instance::start();
     instance.unit("simple.service", "[Service]\nExecStart=/bin/sleep 1000\n");

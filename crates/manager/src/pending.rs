@@ -122,15 +122,23 @@ impl Manager {
             no_block: input.no_block,
             ..Manner::default()
         };
+        // Loading steps the engine: nothing may be asked of it before the call is there to hear the answer.
+        let found: Vec<_> = input
+            .names
+            .iter()
+            .map(|name| {
+                self.unit_for_job(name, input.allow_unenforced, |manager, unit| {
+                    kind(manager, unit)
+                })
+                .map_err(|failure| Part::refused(name, failure))
+            })
+            .collect();
         let mut pending = Pending::new(client, manner);
-        for name in &input.names {
-            let found = self.unit_for_job(name, input.allow_unenforced, |manager, unit| {
-                kind(manager, unit)
+        for one in found {
+            pending.parts.push(match one {
+                Ok((unit, kind)) => self.ask(unit, kind, mode),
+                Err(refused) => refused,
             });
-            match found {
-                Ok((unit, kind)) => pending.parts.push(self.ask(unit, kind, mode)),
-                Err(failure) => pending.parts.push(Part::refused(name, failure)),
-            }
         }
         self.pending.push(pending);
         Ok(())

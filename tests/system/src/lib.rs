@@ -1,5 +1,7 @@
 //! Tests of the shipped files as root: every test starts an instance of its own and proves that it leaves nothing.
 
+pub mod waiting;
+
 use testkit::{Instance, Picture};
 
 /// Gives `work` an instance with these units, ends it, and proves that mounts, control groups, loop devices and users are as before.
