@@ -22,6 +22,7 @@ pub mod descriptor;
 #[cfg(all(feature = "freestanding", not(feature = "std")))]
 pub mod entry;
 pub mod interface;
+pub mod ipc;
 pub mod keyring;
 pub mod listening;
 pub mod loop_device;

@@ -22,6 +22,7 @@ mod environment;
 mod host;
 mod identity;
 mod image;
+mod ipc;
 mod leftovers;
 mod link;
 mod loading;

@@ -4,7 +4,6 @@ use crate::entry::Last;
 use crate::manager::Manager;
 use crate::run::{Run, exit_message, role_name};
 use engine::{Incarnation, Role, UnitId};
-use std::path::PathBuf;
 
 impl Manager {
     /// This run and every earlier one is over.
@@ -39,8 +38,8 @@ impl Manager {
         let Some(entry) = self.units.get(&unit) else {
             return;
         };
-        for path in crate::leftovers::paths(entry, &run) {
-            remove(&path);
+        for leftover in crate::leftovers::of(entry, &run) {
+            leftover.remove();
         }
         // Busy while another unit has one in it.
         match std::fs::remove_dir(crate::leftovers::PRIVATE_RUNTIME) {
@@ -48,6 +47,7 @@ impl Manager {
         }
         self.to_remove
             .push((entry.name.to_string(), run.incarnation));
+        self.remove_ipc(&entry.unit, &run);
         self.let_image_go(unit);
         if let Some(user) = &run.user {
             self.give_user_back(unit, user);
@@ -100,11 +100,4 @@ pub(crate) fn commands_of(unit: &model::Unit, run: &Run) -> Vec<wire::CommandSta
         }
     };
     run.processes.iter().map(status).collect()
-}
-
-/// Removes what a run left behind; what is gone already is fine.
-fn remove(path: &PathBuf) {
-    match std::fs::remove_dir_all(path) {
-        Ok(()) | Err(_) => {}
-    }
 }
