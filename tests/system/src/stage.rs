@@ -1,0 +1,226 @@
+//! What attacks are made on: files, processes, addresses and objects of the host that a sandboxed service must not reach.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+use testkit::Instance;
+
+/// The targets of attacks; gone when the value is dropped.
+pub struct Stage {
+    room: TempDir,
+    home: TempDir,
+    temporary: TempDir,
+    listener: TcpListener,
+    segment: String,
+    disk: String,
+    group: PathBuf,
+}
+
+/// System calls that attacks make by number.
+const CALLS: &[(&str, libc::c_long)] = &[
+    ("add_key", libc::SYS_add_key),
+    ("clock_adjtime", libc::SYS_clock_adjtime),
+    ("delete_module", libc::SYS_delete_module),
+    ("keyctl", libc::SYS_keyctl),
+    ("mmap", libc::SYS_mmap),
+    ("personality", libc::SYS_personality),
+    ("sched_setscheduler", libc::SYS_sched_setscheduler),
+    ("socket", libc::SYS_socket),
+    ("syslog", libc::SYS_syslog),
+];
+
+impl Stage {
+    /// Sets everything up for attacks on this instance.
+    ///
+    /// # Panics
+    /// Where the host has nothing to attack, such as no disk.
+    #[must_use]
+    pub fn new(coracle: &Instance) -> Stage {
+        let room = folder("/var");
+        let stage = Stage {
+            disk: disk(room.path()),
+            room,
+            home: folder("/root"),
+            temporary: folder("/tmp"),
+            listener: TcpListener::bind("127.0.0.1:0").expect("a port of the host"),
+            segment: perl("print shmget(0, 16, 0666 | 01000); "),
+            group: control_groups().join(coracle.control_group().trim_start_matches('/')),
+        };
+        stage.fill_room();
+        stage
+    }
+
+    /// The folder on the host that anybody may enter.
+    #[must_use]
+    pub fn room(&self) -> &Path {
+        self.room.path()
+    }
+
+    /// The text with the stage's variables filled in.
+    #[must_use]
+    pub fn fill(&self, text: &str) -> String {
+        self.variables()
+            .iter()
+            .fold(text.to_owned(), |text, (name, value)| {
+                text.replace(&format!("${name}"), value)
+            })
+    }
+
+    /// The names that attacks know their targets by.
+    #[must_use]
+    pub fn variables(&self) -> Vec<(String, String)> {
+        let path = |path: &Path| path.display().to_string();
+        let port = self.listener.local_addr().expect("an address").port();
+        let targets = [
+            ("ROOM", path(self.room.path())),
+            ("SECRET_HOME", path(self.home.path())),
+            ("SECRET_TMP", path(self.temporary.path())),
+            ("PEER", std::process::id().to_string()),
+            ("PORT", port.to_string()),
+            ("SEGMENT", self.segment.clone()),
+            // Beside the segment that is there before: one that an attack makes.
+            ("SEGMENT_KEY", self.segment_key().to_string()),
+            ("DISK", self.disk.clone()),
+            ("GROUP", path(&self.group)),
+        ];
+        let calls = CALLS
+            .iter()
+            .map(|(name, number)| (format!("SYS_{name}"), number.to_string()));
+        let targets = targets.map(|(name, value)| (name.to_owned(), value));
+        targets.into_iter().chain(calls).collect()
+    }
+
+    fn segment_key(&self) -> u32 {
+        0x0c0a_0000 | (std::process::id() & 0xffff)
+    }
+
+    fn fill_room(&self) {
+        let room = self.room.path();
+        for name in ["open", "empty", "covered", "root"] {
+            fs::create_dir(room.join(name)).expect("a folder");
+        }
+        let mode = |name: &str, mode| {
+            fs::set_permissions(room.join(name), fs::Permissions::from_mode(mode)).expect("a mode");
+        };
+        mode("open", 0o777);
+        for folder in [
+            room,
+            &room.join("covered"),
+            self.home.path(),
+            self.temporary.path(),
+        ] {
+            fs::write(folder.join("secret"), "secret\n").expect("a secret");
+        }
+        fs::copy("/usr/bin/id", room.join("set-id")).expect("a program");
+        mode("set-id", 0o4755);
+        fs::write(room.join("foreign"), foreign_program()).expect("a program");
+        mode("foreign", 0o755);
+        root(&room.join("root"));
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let detached = Command::new("losetup")
+            .args(["--detach", &self.disk])
+            .status();
+        assert!(
+            detached.is_ok_and(|status| status.success()),
+            "{} stays",
+            self.disk
+        );
+        // Another test's failure may have removed them already.
+        perl(&format!(
+            "shmctl({segment}, 0, 0); $made = shmget({key}, 0, 0); shmctl($made, 0, 0) if defined $made;
+             $made = msgget({key}, 0); msgctl($made, 0, 0) if defined $made;
+             $made = semget({key}, 0, 0); semctl($made, 0, 0, 0) if defined $made;
+             unlink '/dev/shm/coracle-attack-{peer}';",
+            segment = self.segment,
+            key = self.segment_key(),
+            peer = std::process::id(),
+        ));
+    }
+}
+
+/// A folder that anybody may enter; `/root` and its like have their own modes.
+fn folder(parent: &str) -> TempDir {
+    tempfile::Builder::new()
+        .prefix("coracle-attack-")
+        .permissions(fs::Permissions::from_mode(0o755))
+        .tempdir_in(parent)
+        .expect("a folder for secrets")
+}
+
+/// A root directory that takes the host's programs by bind mounts, and lies about /proc.
+fn root(root: &Path) {
+    for name in ["usr", "dev", "proc", "sys", "run", "tmp", "var/tmp", "etc"] {
+        fs::create_dir_all(root.join(name)).expect("a mount point");
+    }
+    for name in ["bin", "lib", "lib64"] {
+        symlink(format!("usr/{name}"), root.join(name)).expect("a link");
+    }
+    fs::write(root.join("proc/planted"), "a lie\n").expect("a file");
+}
+
+/// Runs a program for perl and returns what it printed: it is on every Debian, and knows shared memory.
+fn perl(program: &str) -> String {
+    let output = Command::new("perl").args(["-e", program]).output();
+    String::from_utf8(output.expect("perl is installed").stdout).expect("text")
+}
+
+/// A disk of the host: a loop device with the room's secret on it.
+fn disk(room: &Path) -> String {
+    let image = room.join("disk");
+    fs::write(&image, vec![b'x'; 4096]).expect("a disk's content");
+    let output = Command::new("losetup")
+        .args(["--find", "--show"])
+        .arg(image)
+        .output();
+    let output = output.expect("losetup is installed");
+    assert!(
+        output.status.success(),
+        "this host gives no loop device: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// Where the unified hierarchy of control groups is mounted.
+///
+/// # Panics
+/// Where there is none.
+#[must_use]
+pub fn control_groups() -> PathBuf {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+    let line = mounts.lines().find(|line| line.contains(" - cgroup2 "));
+    let place = line.and_then(|line| line.split(' ').nth(4));
+    PathBuf::from(place.expect("a unified hierarchy of control groups"))
+}
+
+/// A program for this machine whose one call, exit(0), goes through the door for 32-bit programs.
+fn foreign_program() -> Vec<u8> {
+    const CODE: &[u8] = &[
+        0xb8, 1, 0, 0, 0, // the call's number there: exit
+        0x31, 0xdb, // with status 0
+        0xcd, 0x80, // through the 32-bit door
+        0x0f, 0x0b, // refused: die
+    ];
+    const BASE: u64 = 0x40_0000;
+    let size = 120 + CODE.len() as u64;
+    let mut program = Vec::from(*b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0\x01\0\0\0");
+    for word in [BASE + 120, 64, 0] {
+        program.extend(u64::to_le_bytes(word));
+    }
+    program.extend([0, 0, 0, 0, 64, 0, 56, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+    // One segment, readable and executable.
+    program.extend([1, 0, 0, 0, 5, 0, 0, 0]);
+    for word in [0, BASE, BASE, size, size, 0x1000] {
+        program.extend(u64::to_le_bytes(word));
+    }
+    program.extend(CODE);
+    program
+}

@@ -1,0 +1,155 @@
+//! The sandbox: each directive is proven by an attack that works without it, fails with it alone, and fails under the default profile.
+
+use coracle_system_tests::attack::Proof::{After, Controlled, Seen};
+use coracle_system_tests::attack::{Attack, attack};
+use coracle_system_tests::stage::Stage;
+use coracle_system_tests::with_units;
+use load::portable::Profile;
+
+/// A root that is not the host's, with the host's programs.
+const ROOTED: &[&str] = &[
+    "RootDirectory=$ROOM/root",
+    "BindReadOnlyPaths=/usr",
+    "MountAPIVFS=no",
+];
+const AS_USER: &[&str] = &["User=daemon"];
+
+/// One line for each directive of the default profile, and for those that make a service's files.
+const ATTACKS: &[Attack] = &[
+    attack("BindPaths", "cat $ROOM/covered/secret").with("$ROOM/open:$ROOM/covered"),
+    attack("BindReadOnlyPaths", "touch $ROOM/open/new").with("$ROOM/open"),
+    attack("CapabilityBoundingSet", "chown 1 $ROOM/open"),
+    attack("DynamicUser", "cat /etc/shadow"),
+    attack("KeyringMode", "call keyctl 10 -3 user coracle-attack 0")
+        .on(&["KeyringMode=inherit"])
+        .proven(After(
+            "call add_key user coracle-attack secret 6 -3; call add_key user coracle-attack secret 6 -5; call keyctl 15 $(call keyctl 10 -3 user coracle-attack 0) 60",
+        )),
+    attack("LockPersonality", "call personality 262144"),
+    attack("MemoryDenyWriteExecute", "call mmap 0 4096 7 34 -1 0"),
+    attack("MemoryMax", "perl -e '$x = \"x\" x 200_000_000'")
+        .with("64M")
+        .proven(Controlled("memory")),
+    attack("MountAPIVFS", "test -e /proc/planted").on(ROOTED),
+    attack("NoNewPrivileges", "test $($ROOM/set-id -u) = 0").on(AS_USER),
+    attack("PrivateDevices", "head -c1 $DISK"),
+    attack(
+        "PrivateIPC",
+        "perl -e 'exit !shmread($ENV{SEGMENT}, $content, 0, 6)'",
+    ),
+    attack(
+        "PrivateMounts",
+        "mount -t tmpfs attack $ROOM/empty && { grep $ROOM/empty /proc/$PEER/mountinfo; seen=$?; umount $ROOM/empty; test $seen = 0; }",
+    ),
+    attack("PrivateNetwork", "bash -c '</dev/tcp/127.0.0.1/$PORT'"),
+    attack("PrivatePIDs", "kill -0 $PEER"),
+    attack("PrivateTmp", "cat $SECRET_TMP/secret"),
+    attack("PrivateUsers", "chown 1:1 $ROOM/open"),
+    attack("ProcSubset", "cat /proc/meminfo"),
+    // Sets the clock to what it is.
+    attack("ProtectClock", "call clock_adjtime 0 =256"),
+    attack(
+        "ProtectControlGroups",
+        "mkdir $GROUP/attack && rmdir $GROUP/attack",
+    ),
+    attack("ProtectHome", "cat $SECRET_HOME/secret"),
+    attack("ProtectHostname", "hostname $(hostname)"),
+    attack("ProtectKernelLogs", "call syslog 3 =0 16"),
+    // The answer of a kernel that has no such module, or no modules at all, is an answer.
+    attack(
+        "ProtectKernelModules",
+        "asks delete_module coracle-attack 0",
+    ),
+    attack(
+        "ProtectKernelTunables",
+        "cat /proc/sys/vm/swappiness > /proc/sys/vm/swappiness",
+    ),
+    attack("ProtectProc", "ls -d /proc/$PEER").on(AS_USER),
+    attack("ProtectSystem", "touch $ROOM/open/new"),
+    attack(
+        "RemoveIPC",
+        "perl -e 'exit !defined shmget($ENV{SEGMENT_KEY}, 16, 01666)'",
+    )
+    .on(&["User=games"])
+    .proven(Seen("grep \"^ *$SEGMENT_KEY \" /proc/sysvipc/shm")),
+    attack("RemoveIPC", "perl -e 'exit !defined msgget($ENV{SEGMENT_KEY}, 01666)'")
+        .on(&["User=games"])
+        .proven(Seen("grep \"^ *$SEGMENT_KEY \" /proc/sysvipc/msg")),
+    attack("RemoveIPC", "perl -e 'exit !defined semget($ENV{SEGMENT_KEY}, 1, 01666)'")
+        .on(&["User=games"])
+        .proven(Seen("grep \"^ *$SEGMENT_KEY \" /proc/sysvipc/sem")),
+    attack("RemoveIPC", "touch /dev/shm/coracle-attack-$PEER")
+        .on(&["User=games"])
+        .proven(Seen("ls /dev/shm/coracle-attack-$PEER")),
+    attack("RestrictAddressFamilies", "call socket 17 3 0"),
+    attack("RestrictNamespaces", "unshare --net true"),
+    attack("RestrictRealtime", "call sched_setscheduler 0 1 =1"),
+    attack(
+        "RestrictSUIDSGID",
+        "touch $ROOM/open/set && chmod u+s $ROOM/open/set",
+    ),
+    attack("RootDirectory", "cat $ROOM/secret")
+        .with("$ROOM/root")
+        .on(&["BindReadOnlyPaths=/usr"]),
+    attack("SystemCallArchitectures", "$ROOM/foreign"),
+    // Without it a refused call is the end of who makes it.
+    attack(
+        "SystemCallErrorNumber",
+        "mount -t tmpfs attack $ROOM/empty; test $? -gt 128",
+    )
+    .on(&["SystemCallFilter=@system-service"]),
+    attack(
+        "SystemCallFilter",
+        "mount -t tmpfs attack $ROOM/empty && umount $ROOM/empty",
+    ),
+    attack("TasksMax", "for i in $(seq 30); do sleep 1 & done; wait")
+        .with("20")
+        .proven(Controlled("pids")),
+    attack(
+        "UMask",
+        "rm -f $ROOM/open/mine; touch $ROOM/open/mine && find $ROOM/open/mine -perm /077 | grep mine",
+    ),
+];
+
+/// The default profile as text.
+fn profile() -> Vec<(String, String)> {
+    let profile = Profile::default();
+    let name = model::UnitName::new("profile.service").expect("a unit's name");
+    let mut unit = model::Unit::new(name);
+    for (directive, value) in profile.values() {
+        unit.set_raw(directive, value.clone());
+    }
+    let line = |directive: model::Directive| {
+        (
+            directive.name().to_owned(),
+            settings::print(&unit, directive).join(" "),
+        )
+    };
+    profile
+        .values()
+        .map(|(directive, _)| line(directive))
+        .collect()
+}
+
+#[test]
+fn every_directive_stops_its_attack_alone_and_so_does_the_default_profile() {
+    with_units(&[], |coracle| {
+        let stage = Stage::new(coracle);
+        let profile = profile();
+        let findings: Vec<String> = ATTACKS
+            .iter()
+            .flat_map(|attack| attack.check(coracle, &stage, &profile))
+            .collect();
+        assert!(findings.is_empty(), "{}", findings.join("\n"));
+    });
+}
+
+#[test]
+fn every_directive_of_the_default_profile_has_an_attack() {
+    let missing: Vec<String> = profile()
+        .into_iter()
+        .map(|(name, _)| name)
+        .filter(|name| ATTACKS.iter().all(|attack| attack.directive != name))
+        .collect();
+    assert!(missing.is_empty(), "no attack proves {missing:?}");
+}
