@@ -39,3 +39,4 @@ pub mod signal;
 pub mod socket;
 pub mod spawn;
 pub mod wait;
+pub mod walk;

@@ -2,33 +2,25 @@
 
 use crate::entry::Entry;
 use crate::run::Run;
+use kernel::walk::Place;
 use model::value::{DirectoryPreserve, ListenAddress};
 use model::{Unit, key};
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{AtFlags, unlinkat};
+use std::ffi::{CString, OsStr};
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// Something that goes with a run. Services own directories on the way to it, so it is looked up without following their links.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Leftover {
-    /// A directory of the host.
-    base: &'static str,
-    /// What goes, below it.
-    rest: PathBuf,
-}
-
 /// What goes when a run ends: the unit's runtime directories, unless it keeps them, and its private /tmp.
-pub(crate) fn of(entry: &Entry, run: &Run) -> Vec<Leftover> {
+pub(crate) fn paths(entry: &Entry, run: &Run) -> Vec<PathBuf> {
     let unit = &entry.unit;
     let mut paths = Vec::new();
     if unit.is_set(key::PRIVATE_TMP.directive()) || unit.is_set(key::DYNAMIC_USER.directive()) {
-        for path in plan::private_tmp(&run.invocation) {
-            let below = |base: &'static str| {
-                let rest = Path::new(&path).strip_prefix(base).ok()?.to_owned();
-                Some(Leftover { base, rest })
-            };
-            paths.extend(["/tmp", "/var/tmp"].into_iter().find_map(below));
-        }
+        paths.extend(
+            plan::private_tmp(&run.invocation)
+                .into_iter()
+                .map(PathBuf::from),
+        );
     }
     let is_last = entry.runs.is_empty();
     if is_last && unit.value(&key::RUNTIME_DIRECTORY_PRESERVE) == DirectoryPreserve::No {
@@ -37,51 +29,49 @@ pub(crate) fn of(entry: &Entry, run: &Run) -> Vec<Leftover> {
     paths
 }
 
-impl Leftover {
-    /// Removes it with all that is in it; what is gone already is fine.
-    pub(crate) fn remove(&self) {
-        let (Some(parent), Some(name)) = (self.rest.parent(), self.rest.file_name()) else {
-            return;
-        };
-        let how = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        let parent = if parent.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            parent
-        };
-        let opened = rustix::fs::open(self.base, how, Mode::empty())
-            .and_then(|base| openat2(base, parent, how, Mode::empty(), beneath));
-        let Ok(parent) = opened else {
-            return;
-        };
-        // A link at the end is removed itself.
-        let path = Path::new("/proc/self/fd")
-            .join(parent.as_raw_fd().to_string())
-            .join(name);
-        match std::fs::remove_dir_all(path) {
+/// Removes a path with all that is in it; what is gone already is fine.
+pub(crate) fn remove(path: &Path) {
+    let Some(place) = place(path) else {
+        return;
+    };
+    let parent = Path::new("/proc/self/fd").join(place.parent.as_raw_fd().to_string());
+    // A link at the end is removed itself.
+    match std::fs::remove_dir_all(parent.join(OsStr::from_bytes(place.name().to_bytes()))) {
+        Ok(()) | Err(_) => {}
+    }
+}
+
+/// Removes a file that is no directory.
+pub(crate) fn remove_file(path: &Path) {
+    if let Some(place) = place(path) {
+        match unlinkat(&place.parent, place.name(), AtFlags::empty()) {
             Ok(()) | Err(_) => {}
         }
     }
 }
 
+/// Services own directories on the way to what they leave, so their links are not followed.
+fn place(path: &Path) -> Option<Place> {
+    let path = CString::new(path.as_os_str().as_bytes()).ok()?;
+    Place::find(&path, |_| None).ok()
+}
+
 /// The directory that only root enters goes with the last of those in it.
 pub(crate) const PRIVATE_RUNTIME: &str = "/run/private";
 
-fn runtime_directories(unit: &Unit) -> Vec<Leftover> {
-    let private = Path::new("private");
+fn runtime_directories(unit: &Unit) -> Vec<PathBuf> {
+    let root = Path::new("/run");
     let specs = unit
         .get(&key::RUNTIME_DIRECTORY)
         .into_iter()
         .flat_map(|list| list.iter());
     specs
         .flat_map(|spec| {
-            let link = spec.symlink.as_ref().map(PathBuf::from);
-            [PathBuf::from(&spec.path), private.join(&spec.path)]
+            let link = spec.symlink.as_ref().map(|link| root.join(link));
+            [root.join(&spec.path), root.join("private").join(&spec.path)]
                 .into_iter()
                 .chain(link)
         })
-        .map(|rest| Leftover { base: "/run", rest })
         .collect()
 }
 
@@ -121,24 +111,20 @@ mod tests {
 
     #[test]
     fn a_link_that_a_service_left_is_removed_and_never_followed() {
-        let base = Path::new("/run").join(format!("coracle-leftovers-{}", std::process::id()));
-        let name = base.file_name().unwrap();
-        std::fs::create_dir_all(base.join("host/precious")).unwrap();
-        std::fs::create_dir(base.join("own")).unwrap();
-        std::os::unix::fs::symlink(base.join("host"), base.join("own/trap")).unwrap();
-        let remove = |rest: &str| {
-            Leftover {
-                base: "/run",
-                rest: Path::new(name).join(rest),
-            }
-            .remove();
-        };
-        remove("own/trap/precious");
-        assert!(base.join("host/precious").exists());
-        remove("own/trap");
-        assert!(!base.join("own/trap").exists() && base.join("host/precious").exists());
-        remove("own");
-        assert!(!base.join("own").exists());
-        std::fs::remove_dir_all(base).unwrap();
+        let folder = tempfile::tempdir_in("/var").unwrap();
+        let (host, own) = (folder.path().join("host"), folder.path().join("own"));
+        std::fs::create_dir_all(host.join("precious")).unwrap();
+        std::fs::create_dir(&own).unwrap();
+        std::os::unix::fs::chown(&own, Some(61_234), None).unwrap();
+        std::os::unix::fs::symlink(&host, own.join("trap")).unwrap();
+        remove(&own.join("trap/precious"));
+        remove_file(&own.join("trap/precious"));
+        assert!(host.join("precious").exists());
+        remove(&own.join("trap"));
+        assert!(!own.join("trap").exists() && host.join("precious").exists());
+        // The administrator's link leads where it leads.
+        std::os::unix::fs::symlink(&host, folder.path().join("link")).unwrap();
+        remove(&folder.path().join("link/precious"));
+        assert!(!host.join("precious").exists());
     }
 }

@@ -254,9 +254,7 @@ impl Manager {
         }
         if entry.unit.value(&model::key::REMOVE_ON_STOP) {
             for path in crate::leftovers::socket_files(&entry.unit) {
-                match std::fs::remove_file(&path) {
-                    Ok(()) | Err(_) => {}
-                }
+                crate::leftovers::remove_file(&path);
             }
         }
     }

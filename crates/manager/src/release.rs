@@ -38,8 +38,8 @@ impl Manager {
         let Some(entry) = self.units.get(&unit) else {
             return;
         };
-        for leftover in crate::leftovers::of(entry, &run) {
-            leftover.remove();
+        for path in crate::leftovers::paths(entry, &run) {
+            crate::leftovers::remove(&path);
         }
         // Busy while another unit has one in it.
         match std::fs::remove_dir(crate::leftovers::PRIVATE_RUNTIME) {

@@ -3,9 +3,10 @@
 use core::ffi::CStr;
 
 use kernel::rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, Uid, fchmod, mkdirat, open, openat, readlinkat_raw,
+    AtFlags, FileType, Gid, Mode, OFlags, Uid, fchmod, mkdirat, openat, readlinkat_raw, renameat,
     statat, symlinkat, unlinkat,
 };
+use kernel::walk::Place;
 use kernel::{AsFd, Errno, OwnedFd, Result};
 use plan::List;
 
@@ -26,11 +27,11 @@ pub(super) fn take(
     private: bool,
     links: List<'_>,
 ) -> Result<()> {
-    let (parent, name) = parent(path, private)?;
+    let place = place(path, private)?;
     if private {
-        move_out_of_public(&parent, name.text()?, path)?;
+        move_out_of_public(&place.parent, place.name(), path)?;
     }
-    let directory = make(&parent, name.text()?, mode)?;
+    let directory = make(&place.parent, place.name(), mode)?;
     let (uid, gid) = if owned {
         (state.frame.uid, state.frame.gid)
     } else {
@@ -42,51 +43,13 @@ pub(super) fn take(
     links.iter().try_for_each(|link| make_link(link, path))
 }
 
-/// Opens the parent, making it where it is missing, and gives the last name.
-pub(super) fn parent(path: &CStr, private: bool) -> Result<(OwnedFd, PathBuffer)> {
-    let mut directory = open(c"/", DIRECTORY, Mode::empty())?;
-    let mut names = path
-        .to_bytes()
-        .split(|&byte| byte == b'/')
-        .filter(|name| !name.is_empty())
-        .peekable();
-    while let Some(name) = names.next() {
-        let mut text = PathBuffer::new();
-        text.push(name)?;
-        if names.peek().is_none() {
-            return Ok((directory, text));
-        }
-        // Only root enters `private`: other users' services must not reach a directory whose user id is used again.
-        let mode = if private && name == b"private" {
-            0o700
-        } else {
-            0o755
-        };
-        directory = enter(&directory, text.text()?, mode)?;
-    }
-    Err(Errno::INVAL)
-}
-
-/// Links that root left are the administrator's and are followed; one in a directory of anybody else is a trap.
-fn enter(parent: impl AsFd, name: &CStr, mode: u32) -> Result<OwnedFd> {
-    let owner = kernel::rustix::fs::fstat(&parent)?.st_uid;
-    let trusted = owner == kernel::rustix::process::geteuid().as_raw();
-    let follow = if trusted {
-        OFlags::empty()
-    } else {
-        OFlags::NOFOLLOW
-    };
-    let open = || {
-        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | follow;
-        openat(&parent, name, flags, Mode::empty())
-    };
-    match open() {
-        Err(Errno::NOENT) => {
-            ignore_existing(mkdirat(&parent, name, Mode::from_raw_mode(mode)))?;
-            open()
-        }
-        found => found,
-    }
+/// Finds the place of a directory or link, making the way to it.
+fn place(path: &CStr, private: bool) -> Result<Place> {
+    // Only root enters `private`: other users' services must not reach a directory whose user id is used again.
+    Place::find(path, |name| {
+        let closed = private && name == b"private";
+        Some(if closed { 0o700 } else { 0o755 })
+    })
 }
 
 fn make(parent: impl AsFd, name: &CStr, mode: u32) -> Result<OwnedFd> {
@@ -112,10 +75,15 @@ fn move_out_of_public(private: impl AsFd, name: &CStr, path: &CStr) -> Result<()
         public.push(b"/")?;
         public.push(part)?;
     }
-    let public = public.text()?;
-    match kernel::rustix::fs::lstat(public) {
+    let public = match Place::find(public.text()?, |_| None) {
+        // Where a service could replace what is on the way, nothing is the administrator's.
+        Ok(public) if !public.steady => return Ok(()),
+        Err(Errno::NOENT) => return Ok(()),
+        found => found?,
+    };
+    match statat(&public.parent, public.name(), AtFlags::SYMLINK_NOFOLLOW) {
         Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::Directory => {
-            kernel::rustix::fs::renameat(kernel::rustix::fs::CWD, public, private, name)
+            renameat(&public.parent, public.name(), private, name)
         }
         Ok(_) | Err(Errno::NOENT) => Ok(()),
         Err(errno) => Err(errno),
@@ -123,10 +91,10 @@ fn move_out_of_public(private: impl AsFd, name: &CStr, path: &CStr) -> Result<()
 }
 
 /// Makes a symbolic link with a relative target where the target is a neighbour or below; replaces a link of ours, nothing else.
-fn make_link(link: &CStr, target: &CStr) -> Result<()> {
-    let (parent, name) = parent(link, false)?;
-    let name = name.text()?;
-    match statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+pub(super) fn make_link(link: &CStr, target: &CStr) -> Result<()> {
+    let place = place(link, false)?;
+    let (parent, name) = (&place.parent, place.name());
+    match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
         Err(Errno::NOENT) => return symlinkat(target, parent, name),
         Err(errno) => return Err(errno),
         Ok(found) if FileType::from_raw_mode(found.st_mode) != FileType::Symlink => {
@@ -135,10 +103,10 @@ fn make_link(link: &CStr, target: &CStr) -> Result<()> {
         Ok(_) => {}
     }
     let mut room = [core::mem::MaybeUninit::uninit(); crate::path::PATH_BYTES];
-    let (found, _) = readlinkat_raw(&parent, name, &mut room)?;
+    let (found, _) = readlinkat_raw(parent, name, &mut room)?;
     if found == target.to_bytes() {
         return Ok(());
     }
-    unlinkat(&parent, name, AtFlags::empty())?;
+    unlinkat(parent, name, AtFlags::empty())?;
     symlinkat(target, parent, name)
 }

@@ -4,12 +4,15 @@
 use core::ffi::CStr;
 
 use kernel::rustix::fs::{
-    AtFlags, FileType, Gid, Mode, Uid, chmodat, chownat, mkdir, statat, symlink, unlinkat,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid, chmodat, chownat, fstat, mknodat, openat,
+    statat, unlinkat,
 };
 use kernel::rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
 };
 use kernel::rustix::net::{Ipv4Addr, Ipv6Addr, Protocol, SocketAddrV4, SocketAddrV6};
+use kernel::rustix::path::DecInt;
+use kernel::walk::Place;
 use kernel::{AsFd, Errno, OwnedFd, Result};
 use plan::Step;
 use plan::report::Report;
@@ -17,6 +20,7 @@ use plan::step::Address;
 
 use crate::path::PathBuffer;
 use crate::state::State;
+use crate::steps::directory;
 
 mod options;
 
@@ -46,7 +50,9 @@ pub(super) fn take(state: &State<'_>, step: &Step<'_>) -> Result<()> {
         listen(&socket, i32::try_from(backlog).unwrap_or(i32::MAX))?;
     }
     if let Address::Unix { path } | Address::Fifo { path } = address {
-        links.iter().try_for_each(|link| make_link(path, link))?;
+        links
+            .iter()
+            .try_for_each(|link| directory::make_link(link, path))?;
     }
     kernel::message::send(
         &state.report,
@@ -99,98 +105,100 @@ fn bound(state: &State<'_>, step: &Step<'_>) -> Result<OwnedFd> {
 }
 
 fn bind_path(state: &State<'_>, step: &Step<'_>, socket: &OwnedFd, path: &CStr) -> Result<()> {
-    make_parents(path, step)?;
-    let address = SocketAddrUnix::new(path)?;
+    let place = place(path, step)?;
+    let address = address(&place, path)?;
     // Nobody may connect before mode and owner are right.
     let old = kernel::rustix::process::umask(Mode::from_raw_mode(0o777));
     let mut done = bind(socket, &address);
     if done == Err(Errno::ADDRINUSE) {
         // A socket file that a former start left behind; another kind of file is not ours to remove.
-        done = remove_socket(path).and_then(|()| bind(socket, &address));
+        done = remove_socket(&place).and_then(|()| bind(socket, &address));
     }
     kernel::rustix::process::umask(old);
     done?;
-    give(state, step, path)
+    give(state, step, &place, FileType::Socket)
 }
 
-fn remove_socket(path: &CStr) -> Result<()> {
-    let found = statat(kernel::rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW)?;
-    if FileType::from_raw_mode(found.st_mode) != FileType::Socket {
+/// The path itself, by which programs know their sockets again. Where it leads through a directory that somebody else may
+/// change at this moment, a path through our descriptor.
+fn address(place: &Place, path: &CStr) -> Result<SocketAddrUnix> {
+    if place.steady {
+        return SocketAddrUnix::new(path);
+    }
+    let mut fixed = PathBuffer::new();
+    fixed.push(b"/proc/self/fd/")?;
+    fixed.push(DecInt::from_fd(&place.parent).as_bytes())?;
+    fixed.push(b"/")?;
+    fixed.push(place.name().to_bytes())?;
+    SocketAddrUnix::new(fixed.text()?)
+}
+
+/// Where the path leads to; directories on the way are made.
+fn place(path: &CStr, step: &Step<'_>) -> Result<Place> {
+    let Step::Listen { directory_mode, .. } = *step else {
+        return Err(Errno::INVAL);
+    };
+    Place::find(path, |_| Some(directory_mode))
+}
+
+fn kind(place: &Place) -> Result<FileType> {
+    let found = statat(&place.parent, place.name(), AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(FileType::from_raw_mode(found.st_mode))
+}
+
+fn remove_socket(place: &Place) -> Result<()> {
+    if kind(place)? != FileType::Socket {
         return Err(Errno::ADDRINUSE);
     }
-    unlinkat(kernel::rustix::fs::CWD, path, AtFlags::empty())
+    unlinkat(&place.parent, place.name(), AtFlags::empty())
 }
 
-/// Owner first: with the mode still closed, nobody slips in between.
-fn give(state: &State<'_>, step: &Step<'_>, path: &CStr) -> Result<()> {
+/// Owner first: with the mode still closed, nobody slips in between. Both are given to the file itself, which was looked at,
+/// and not to what somebody may put in its place.
+fn give(state: &State<'_>, step: &Step<'_>, place: &Place, kind: FileType) -> Result<()> {
     let Step::Listen { mode, owned, .. } = *step else {
         return Err(Errno::INVAL);
     };
-    let here = kernel::rustix::fs::CWD;
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = openat(&place.parent, place.name(), flags, Mode::empty())?;
+    let found = fstat(&file)?;
+    // A second name for somebody else's socket is no socket of ours.
+    if FileType::from_raw_mode(found.st_mode) != kind || found.st_nlink > 1 {
+        return Err(Errno::EXIST);
+    }
     if owned {
         let (uid, gid) = (
             Uid::from_raw(state.frame.uid),
             Gid::from_raw(state.frame.gid),
         );
-        chownat(here, path, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+        chownat(&file, c"", Some(uid), Some(gid), AtFlags::EMPTY_PATH)?;
     }
-    chmodat(here, path, Mode::from_raw_mode(mode), AtFlags::empty())
-}
-
-fn fifo(state: &State<'_>, step: &Step<'_>, path: &CStr) -> Result<OwnedFd> {
-    use kernel::rustix::fs::{CWD, OFlags, mknodat, open};
-    make_parents(path, step)?;
-    match mknodat(CWD, path, FileType::Fifo, Mode::empty(), 0) {
-        Ok(()) => {}
-        Err(Errno::EXIST)
-            if FileType::from_raw_mode(statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)?.st_mode)
-                == FileType::Fifo => {}
-        Err(errno) => return Err(errno),
-    }
-    give(state, step, path)?;
-    open(
-        path,
-        OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NOCTTY,
-        Mode::empty(),
+    let mut path = PathBuffer::new();
+    path.push(b"/proc/self/fd/")?;
+    path.push(DecInt::from_fd(&file).as_bytes())?;
+    chmodat(
+        CWD,
+        path.text()?,
+        Mode::from_raw_mode(mode),
+        AtFlags::empty(),
     )
 }
 
-/// Makes the directories that lead to a path.
-fn make_parents(path: &CStr, step: &Step<'_>) -> Result<()> {
-    let Step::Listen { directory_mode, .. } = *step else {
-        return Err(Errno::INVAL);
-    };
-    let mut parent = PathBuffer::new();
-    let mut names = path
-        .to_bytes()
-        .split(|&byte| byte == b'/')
-        .filter(|name| !name.is_empty())
-        .peekable();
-    while let Some(name) = names.next() {
-        if names.peek().is_none() {
-            break;
-        }
-        parent.push(b"/")?;
-        parent.push(name)?;
-        match mkdir(parent.text()?, Mode::from_raw_mode(directory_mode)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(errno),
-        }
+fn fifo(state: &State<'_>, step: &Step<'_>, path: &CStr) -> Result<OwnedFd> {
+    let place = place(path, step)?;
+    match mknodat(
+        &place.parent,
+        place.name(),
+        FileType::Fifo,
+        Mode::empty(),
+        0,
+    ) {
+        Ok(()) => {}
+        Err(Errno::EXIST) if kind(&place)? == FileType::Fifo => {}
+        Err(errno) => return Err(errno),
     }
-    Ok(())
-}
-
-fn make_link(path: &CStr, link: &CStr) -> Result<()> {
-    match symlink(path, link) {
-        Err(Errno::EXIST) => {
-            let here = kernel::rustix::fs::CWD;
-            let found = statat(here, link, AtFlags::SYMLINK_NOFOLLOW)?;
-            if FileType::from_raw_mode(found.st_mode) != FileType::Symlink {
-                return Err(Errno::EXIST);
-            }
-            unlinkat(here, link, AtFlags::empty())?;
-            symlink(path, link)
-        }
-        made => made,
-    }
+    give(state, step, &place, FileType::Fifo)?;
+    let flags =
+        OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NOCTTY;
+    openat(&place.parent, place.name(), flags, Mode::empty())
 }

@@ -1,0 +1,117 @@
+//! Traps that a service leaves in its own directories for what is done there as root.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // What tests share fails as tests do.
+
+mod harness;
+mod service;
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
+use kernel::Errno;
+use kernel::wait::Ending;
+use service::sockets;
+
+/// A directory of the host with something precious in it, and one of a service with a link to the former.
+struct Trap {
+    folder: tempfile::TempDir,
+}
+
+impl Trap {
+    fn new() -> Trap {
+        let trap = Trap {
+            folder: tempfile::tempdir_in("/var").unwrap(),
+        };
+        for name in ["host", "own"] {
+            fs::create_dir(trap.folder.path().join(name)).unwrap();
+        }
+        fs::set_permissions(trap.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(trap.precious(), "precious").unwrap();
+        fs::set_permissions(trap.precious(), fs::Permissions::from_mode(0o600)).unwrap();
+        symlink(trap.host(), trap.own().join("link")).unwrap();
+        chown(trap.own(), Some(service::SERVICE_UID), None).unwrap();
+        trap
+    }
+
+    fn host(&self) -> PathBuf {
+        self.folder.path().join("host")
+    }
+
+    fn own(&self) -> PathBuf {
+        self.folder.path().join("own")
+    }
+
+    fn precious(&self) -> PathBuf {
+        self.host().join("precious")
+    }
+
+    #[track_caller]
+    fn is_unharmed(&self) {
+        assert_eq!(fs::read_dir(self.host()).unwrap().count(), 1);
+        let mode = fs::metadata(self.precious()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o600);
+    }
+}
+
+#[test]
+fn nothing_is_made_behind_a_link_in_a_strangers_directory() {
+    let trap = Trap::new();
+    let link = trap.own().join("link");
+    for (directive, rest) in [
+        ("ListenStream", "socket"),
+        ("ListenStream", "deep/socket"),
+        ("ListenFIFO", "pipe"),
+    ] {
+        sockets(&format!("{directive}={}", link.join(rest).display()))
+            .failed_at("Listen", Errno::NOTDIR);
+        trap.is_unharmed();
+    }
+    let place = trap.folder.path().join("socket");
+    let unit = format!(
+        "ListenStream={}\nSymlinks={}",
+        place.display(),
+        link.join("name").display()
+    );
+    sockets(&unit).failed_at("Listen", Errno::NOTDIR);
+    trap.is_unharmed();
+}
+
+#[test]
+fn links_in_directories_that_anybody_may_write_to_are_not_followed_either() {
+    let trap = Trap::new();
+    let shared = trap.folder.path().join("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o1777)).unwrap();
+    symlink(trap.host(), shared.join("link")).unwrap();
+    sockets(&format!(
+        "ListenStream={}",
+        shared.join("link/socket").display()
+    ))
+    .failed_at("Listen", Errno::NOTDIR);
+    trap.is_unharmed();
+}
+
+#[test]
+fn a_socket_in_a_strangers_directory_works_and_one_in_roots_knows_its_path() {
+    let trap = Trap::new();
+    let socket = trap.own().join("socket");
+    for _ in 0..2 {
+        let made = sockets(&format!("ListenStream={}", socket.display()));
+        assert_eq!(
+            (made.descriptors.len(), made.ending),
+            (1, Ending::Exited(0)),
+            "{made:?}"
+        );
+        UnixStream::connect(&socket).unwrap();
+    }
+    let link = trap.folder.path().join("of-root");
+    symlink(trap.host(), &link).unwrap();
+    let path = link.join("socket");
+    let made = sockets(&format!("ListenStream={}", path.display()));
+    let name = std::os::unix::net::UnixListener::from(made.descriptors.into_iter().next().unwrap());
+    assert_eq!(
+        name.local_addr().unwrap().as_pathname(),
+        Some(path.as_path())
+    );
+}

@@ -1,0 +1,124 @@
+//! The way to a path of the host that leads through directories of services, which may have left traps on it.
+
+use core::ffi::CStr;
+
+use rustix::fs::{Mode, OFlags, fstat, mkdirat, open, openat};
+
+use crate::{Errno, OwnedFd, Result};
+
+/// Longest name of a directory entry, with its NUL.
+const NAME_BYTES: usize = 256;
+const STICKY: u32 = 0o1000;
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+
+/// A directory and a name in it, which may exist or not.
+#[derive(Debug)]
+pub struct Place {
+    /// The directory.
+    pub parent: OwnedFd,
+    /// Nobody but root, or this process's user, can change where the path leads to.
+    pub steady: bool,
+    name: Name,
+}
+
+#[derive(Debug)]
+struct Name([u8; NAME_BYTES]);
+
+impl Name {
+    fn new(bytes: &[u8]) -> Result<Self> {
+        let mut name = Self([0; NAME_BYTES]);
+        // One byte stays for the NUL.
+        match name.0.get_mut(..bytes.len()) {
+            Some(room) if bytes.len() < NAME_BYTES => room.copy_from_slice(bytes),
+            _ => return Err(Errno::NAMETOOLONG),
+        }
+        Ok(name)
+    }
+
+    fn text(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.0).unwrap_or(c"")
+    }
+}
+
+impl Place {
+    /// Finds the directory of an absolute path. One that is missing on the way gets the mode that `make` says for its name.
+    ///
+    /// A link is followed where only root or this process's user can have left it; elsewhere it is ENOTDIR.
+    pub fn find(path: &CStr, make: impl Fn(&[u8]) -> Option<u32>) -> Result<Self> {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let mut parent = open(c"/", flags, Mode::empty())?;
+        let mut steady = true;
+        let mut names = path
+            .to_bytes()
+            .split(|&byte| byte == b'/')
+            .filter(|name| !name.is_empty() && *name != b".")
+            .peekable();
+        while let Some(bytes) = names.next() {
+            let name = Name::new(bytes)?;
+            let trust = Trust::of(&parent)?;
+            steady &= trust != Trust::Changing;
+            if names.peek().is_none() {
+                return Ok(Self {
+                    parent,
+                    steady,
+                    name,
+                });
+            }
+            let link = if trust == Trust::Closed {
+                OFlags::empty()
+            } else {
+                OFlags::NOFOLLOW
+            };
+            parent = match openat(&parent, name.text(), flags | link, Mode::empty()) {
+                Err(Errno::NOENT) => {
+                    let mode = make(bytes).ok_or(Errno::NOENT)?;
+                    match mkdirat(&parent, name.text(), Mode::from_raw_mode(mode)) {
+                        Ok(()) | Err(Errno::EXIST) => {}
+                        Err(errno) => return Err(errno),
+                    }
+                    openat(
+                        &parent,
+                        name.text(),
+                        flags | OFlags::NOFOLLOW,
+                        Mode::empty(),
+                    )?
+                }
+                found => found?,
+            };
+        }
+        Err(Errno::INVAL)
+    }
+
+    /// The last name of the path.
+    #[must_use]
+    pub fn name(&self) -> &CStr {
+        self.name.text()
+    }
+}
+
+/// Who may put something into a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// Nobody else.
+    Closed,
+    /// Anybody, but nobody touches what others have put there.
+    Sticky,
+    /// Somebody else, who may also replace what is there.
+    Changing,
+}
+
+impl Trust {
+    fn of(directory: &OwnedFd) -> Result<Self> {
+        let found = fstat(directory)?;
+        let own = rustix::process::geteuid().as_raw();
+        Ok(if found.st_uid != 0 && found.st_uid != own {
+            Self::Changing
+        } else if found.st_mode & WRITABLE_BY_OTHERS == 0 {
+            Self::Closed
+        } else if found.st_mode & STICKY != 0 {
+            Self::Sticky
+        } else {
+            Self::Changing
+        })
+    }
+}
