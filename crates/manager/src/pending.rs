@@ -271,10 +271,10 @@ impl Manager {
 
     /// Why a job failed: what the start ran into, or how the unit ended.
     fn job_failure(&self, unit: UnitId, result: JobResult) -> Failure {
-        let entry = self.units.get(&unit);
-        if let Some(failure) = entry.and_then(|entry| entry.failure.as_deref()) {
-            return failure.clone();
+        if let Some(failure) = self.set_up_failure(unit) {
+            return failure;
         }
+        let entry = self.units.get(&unit);
         let name = entry
             .map(|entry| entry.name.to_string())
             .unwrap_or_default();
@@ -284,6 +284,11 @@ impl Manager {
             result: job_result(result).into(),
             message,
         }
+    }
+
+    /// What the last start's preparation, or a process's set-up, ran into.
+    fn set_up_failure(&self, unit: UnitId) -> Option<Failure> {
+        self.units.get(&unit)?.failure.as_deref().cloned()
     }
 
     fn result_sentence(&self, unit: UnitId, result: JobResult) -> String {
@@ -397,6 +402,10 @@ impl Manager {
         for mut part in call.parts {
             if let Some(unit) = part.unit {
                 self.complete(unit, &mut part.outcome);
+                if call.wait && part.outcome.failure.is_none() {
+                    // The job was done when the process was there; what its set-up ran into is known by now.
+                    part.outcome.failure = self.set_up_failure(unit);
+                }
                 if call.wait || part.outcome.failure.is_some() {
                     part.outcome.exit = self.exit_of(unit).or_else(|| call.wait.then(success));
                 }

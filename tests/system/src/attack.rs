@@ -144,7 +144,9 @@ impl Attack {
     }
 }
 
-fn option(property: &str) -> [String; 2] {
+/// The words of the command line for one property.
+#[must_use]
+pub fn option(property: &str) -> [String; 2] {
     ["-p".to_owned(), property.to_owned()]
 }
 

@@ -100,7 +100,7 @@ impl Stage {
 
     fn fill_room(&self) {
         let room = self.room.path();
-        for name in ["open", "empty", "covered", "root"] {
+        for name in ["open", "empty", "covered", "root", "closed"] {
             fs::create_dir(room.join(name)).expect("a folder");
         }
         let mode = |name: &str, mode| {
@@ -120,6 +120,9 @@ impl Stage {
         fs::write(room.join("foreign"), foreign_program()).expect("a program");
         mode("foreign", 0o755);
         root(&room.join("root"));
+        for name in ["dev", "tmp"] {
+            fs::write(room.join("closed").join(name), "in the way").expect("a file");
+        }
     }
 }
 

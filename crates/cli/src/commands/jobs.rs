@@ -114,7 +114,7 @@ pub(crate) fn tell(context: &Context, outcome: &JobOutcome) {
             plain(&reduction.reason)
         ));
     }
-    if succeeded(outcome) {
+    if succeeded(outcome) && outcome.failure.is_none() {
         return;
     }
     let cause = outcome
