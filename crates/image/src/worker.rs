@@ -21,6 +21,7 @@ pub use confine::{ConfineError, confine};
 
 use crate::dissect::{Layout, dissect};
 use crate::inspect::{Report, inspect};
+use crate::signature::SignatureError;
 use crate::source::FileSource;
 use crate::tree::{self, Contents};
 use crate::verify::{Record, Trust, Unverified, Verified, VerifyError, verify};
@@ -91,8 +92,37 @@ enum Answer {
     Mounted,
     Extracted(Contents),
     Inspected(Box<Report>),
-    /// Its causes, the outermost first.
-    Refused(Vec<String>),
+    Refused {
+        /// The outermost first.
+        causes: Vec<String>,
+        fault: Fault,
+    },
+}
+
+/// What kind of refusal it is: the next step depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// Nobody vouches for the image.
+    NotSigned,
+    /// Somebody does who is not trusted here.
+    NotTrusted,
+    /// It is no image, not the one it says it is, or was damaged.
+    Damaged,
+}
+
+impl Fault {
+    fn of(error: &(dyn Error + 'static)) -> Fault {
+        match error.downcast_ref::<VerifyError>() {
+            Some(VerifyError::Signature(SignatureError::Missing)) => Fault::NotSigned,
+            Some(VerifyError::Signature(
+                SignatureError::NotTrusted(_)
+                | SignatureError::UnknownSigner
+                | SignatureError::Certificate { .. },
+            )) => Fault::NotTrusted,
+            _ => Fault::Damaged,
+        }
+    }
 }
 
 /// A worker's refusal, cause by cause.
@@ -100,16 +130,21 @@ enum Answer {
 #[error("{what}")]
 pub struct Refusal {
     what: String,
+    /// What kind of refusal it is.
+    pub fault: Fault,
     #[source]
     because: Option<Box<Refusal>>,
 }
 
 impl Refusal {
-    fn chain(causes: Vec<String>) -> Option<Box<Self>> {
-        causes
-            .into_iter()
-            .rev()
-            .fold(None, |because, what| Some(Box::new(Self { what, because })))
+    fn chain(causes: Vec<String>, fault: Fault) -> Option<Box<Self>> {
+        causes.into_iter().rev().fold(None, |because, what| {
+            Some(Box::new(Self {
+                what,
+                fault,
+                because,
+            }))
+        })
     }
 }
 
@@ -202,14 +237,15 @@ fn perform(
     Ok((answer, None))
 }
 
-fn refused(error: &dyn Error) -> Answer {
+fn refused(error: &(dyn Error + 'static)) -> Answer {
+    let fault = Fault::of(error);
     let mut causes = vec![error.to_string()];
     let mut cause = error.source();
     while let Some(error) = cause {
         causes.push(error.to_string());
         cause = error.source();
     }
-    Answer::Refused(causes)
+    Answer::Refused { causes, fault }
 }
 
 /// How to start workers: `PROGRAM ARGUMENTS… NAME`.
@@ -328,13 +364,14 @@ impl Workers {
         drop(caller);
         let status = child.wait().map_err(error)?;
         match answer {
-            Ok((Answer::Refused(causes), _)) => Err(Refusal::chain(causes).map_or(
-                WorkerError::Ended {
-                    kind: kind.name(),
-                    status,
-                },
-                WorkerError::Refused,
-            )),
+            Ok((Answer::Refused { causes, fault }, _)) => Err(Refusal::chain(causes, fault)
+                .map_or(
+                    WorkerError::Ended {
+                        kind: kind.name(),
+                        status,
+                    },
+                    WorkerError::Refused,
+                )),
             Ok(answer) if status.success() => Ok(answer),
             Ok(_) | Err(_) => Err(WorkerError::Ended {
                 kind: kind.name(),

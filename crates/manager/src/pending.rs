@@ -303,14 +303,9 @@ impl Manager {
             JobResult::Unsupported => "it is not supported here".into(),
             JobResult::Collected => "the unit was forgotten".into(),
             JobResult::Once => "the unit may start only once".into(),
-            JobResult::Done | JobResult::Failed => match self.exit_of(unit) {
-                Some(exit) => match exit.code.as_str() {
-                    "exited" => format!("the process exited with status {}", exit.status),
-                    "unknown" => format!("the result is {}", exit.result),
-                    _ => format!("the process was killed by signal {}", exit.status),
-                },
-                None => "it did not start".into(),
-            },
+            JobResult::Done | JobResult::Failed => self
+                .exit_of(unit)
+                .map_or_else(|| "it did not start".into(), |exit| ending(&exit)),
         }
     }
 
@@ -439,6 +434,18 @@ impl Manager {
             (None, None) => None,
         };
         outcome.reductions = self.reductions_of(entry);
+    }
+}
+
+/// How a run ended, in words: what the unit's result says comes before what became of a process, which may be of an earlier run.
+fn ending(exit: &wire::ExitStatus) -> String {
+    match (exit.result.as_str(), exit.code.as_str()) {
+        ("start-limit-hit", _) => "it was started too often (StartLimitBurst=)".into(),
+        ("timeout", _) => "it took too long".into(),
+        ("protocol", _) => "it ended before it said that it is ready".into(),
+        (_, "exited") => format!("the process exited with status {}", exit.status),
+        (result, "unknown") => format!("the result is {result}"),
+        _ => format!("the process was killed by signal {}", exit.status),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tests of the shipped files as root: every test starts an instance of its own and proves that it leaves nothing.
 
 pub mod attack;
+pub mod images;
 pub mod stage;
 pub mod waiting;
 

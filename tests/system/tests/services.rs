@@ -16,6 +16,42 @@ fn a_simple_service_starts_runs_and_stops() {
 }
 
 #[test]
+fn several_units_that_were_not_loaded_yet_start_in_one_request() {
+    let units = [
+        ("a.service", FOREVER),
+        ("b.service", FOREVER),
+        ("c.service", FOREVER),
+    ];
+    with_units(&units, |coracle| {
+        coracle.ok(&["start", "a", "b", "c"]);
+        for unit in ["a.service", "b.service", "c.service"] {
+            assert_eq!(coracle.property(unit, "ActiveState"), "active");
+        }
+    });
+}
+
+#[test]
+fn a_unit_that_is_started_too_often_says_so_and_how_to_go_on() {
+    with_units(&[("a.service", FOREVER)], |coracle| {
+        let mut said = coracle.coracle(&["start", "a"]);
+        // StartLimitBurst= is five in ten seconds.
+        for _ in 0..5 {
+            coracle.ok(&["stop", "a"]);
+            said = coracle.coracle(&["start", "a"]);
+        }
+        assert_eq!(said.status, 1);
+        assert!(said.stderr.contains("started too often"), "{}", said.stderr);
+        assert!(
+            said.stderr.contains("coracle reset-failed a.service"),
+            "{}",
+            said.stderr
+        );
+        coracle.ok(&["reset-failed", "a"]);
+        coracle.ok(&["start", "a"]);
+    });
+}
+
+#[test]
 fn a_oneshot_runs_its_commands_in_order_and_remains_when_told() {
     let unit = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c 'echo one'\nExecStart=/bin/sh -c 'echo two'\n";
     with_units(&[("a.service", unit)], |coracle| {

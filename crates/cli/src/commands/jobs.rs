@@ -140,6 +140,7 @@ fn next_step(outcome: &JobOutcome) -> String {
         Some(Failure::Masked { .. }) => "remove the mask, a link to /dev/null in the unit path, then `coracle daemon-reload`".to_owned(),
         Some(Failure::BadUnit { .. }) => format!("`coracle verify {unit}` shows the lines"),
         Some(Failure::Refused { directive, .. }) => format!("`coracle explain {directive}` says what the directive needs"),
+        Some(Failure::JobFailed { message, .. }) if message.contains("StartLimitBurst=") => format!("`coracle reset-failed {unit}` lets it start again at once"),
         _ => format!("`coracle status {unit}` and `coracle logs -u {unit}` tell more"),
     }
 }

@@ -14,10 +14,10 @@ use image::dissect::Layout;
 use image::signature::{Signer, TrustedCertificate};
 use image::tree::Contents;
 use image::verify::{Assurance, Trust, Verified};
-use image::worker::Workers;
+use image::worker::{Fault, WorkerError, Workers};
 
 use crate::context::Context;
-use crate::failure::{WithHint, hint};
+use crate::failure::{Hint, WithHint, hint};
 
 /// Largest local image, in bytes: the same as for fetched ones.
 const IMAGE_MAX_BYTES: u64 = 16 << 30;
@@ -198,18 +198,33 @@ fn examine(
         "`coracle inspect FILE` shows what is in it",
     )?;
     let trust = trust(context, digest, acceptance)?;
-    let verified = workers
-        .verify(file, &layout, &trust)
-        .or_hint(|| "the image is refused".to_owned(), &next_step(digest))?;
+    let verified = workers.verify(file, &layout, &trust).map_err(|error| {
+        let next = next_step(&error, digest);
+        anyhow::Error::from(error).context(Hint::new("the image is refused", next))
+    })?;
     let contents = read(file, &verified)?;
     Ok((verified, contents))
 }
 
-fn next_step(digest: &Digest) -> String {
-    format!(
-        "`coracle trust add CERTIFICATE` trusts its maker; `--trust-digest=sha256:{}` allows this one file, `--insecure` anything",
+/// Only where nothing but trust is missing is the administrator told how to give it.
+fn next_step(error: &WorkerError, digest: &Digest) -> String {
+    let this_file = format!(
+        "`--trust-digest=sha256:{}` allows this one file",
         digest.hex()
-    )
+    );
+    match error {
+        WorkerError::Refused(refusal) => match refusal.fault {
+            Fault::NotSigned => format!("ask its maker for a signed one; {this_file}"),
+            Fault::NotTrusted => {
+                format!("`coracle trust add CERTIFICATE` trusts its maker from now on; {this_file}")
+            }
+            Fault::Damaged => {
+                "it was damaged or changed after it was made: fetch it again, from its maker"
+                    .to_owned()
+            }
+        },
+        _ => "`coracle inspect FILE` shows what can be read of it".to_owned(),
+    }
 }
 
 fn read(file: &File, verified: &Verified<Layout>) -> Result<Contents> {

@@ -67,19 +67,18 @@ pub(crate) fn portable_named(records: &Portables, name: &str) -> Result<Option<P
     Ok(records.get(name)?)
 }
 
-/// The units of a portable's current version that can be started: templates have no instance to start.
+/// The units of a portable's current version that can be started: templates have no instance to start. Sockets come first: one can't
+/// open where its service is up without it, and a connection must not start again what is being stopped.
 pub(crate) fn current_units(portable: &Portable) -> Vec<String> {
     let version = portable.versions.get(&portable.current);
-    version
-        .map(|version| {
-            version
-                .units
-                .iter()
-                .filter(|unit| !unit.contains("@."))
-                .cloned()
-                .collect()
-        })
-        .unwrap_or_default()
+    let units = version.map(|version| version.units.as_slice());
+    let startable = units.unwrap_or_default().iter();
+    let mut units: Vec<String> = startable
+        .filter(|unit| !unit.contains("@."))
+        .cloned()
+        .collect();
+    units.sort_by_key(|unit| !unit.ends_with(".socket"));
+    units
 }
 
 /// Every image that a record names: what the store must keep.

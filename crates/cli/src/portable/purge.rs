@@ -106,9 +106,7 @@ fn stop(context: &Context, portable: &Portable) -> Result<()> {
     if context.connect_if_running()?.is_none() {
         return Ok(());
     }
-    let mut units = current_units(portable);
-    // Sockets first: a connection must not start again what is being stopped.
-    units.sort_by_key(|unit| !unit.ends_with(".socket"));
+    let units = current_units(portable);
     let options = JobOptions {
         job_mode: "replace".to_owned(),
         ..JobOptions::default()

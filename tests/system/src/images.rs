@@ -1,0 +1,100 @@
+//! Images for the tests, built by the shipped command from programs that every Debian system has.
+
+use std::fs;
+use std::path::PathBuf;
+
+use testkit::Instance;
+
+/// One instance's workshop: a key that its administrator trusts, and one that nobody knows.
+pub struct Workshop<'a> {
+    coracle: &'a Instance,
+}
+
+/// Who signs an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// Nobody.
+    Nobody,
+    /// "Trusted Maker", whose certificate is in the instance's trust store.
+    Trusted,
+    /// "Unknown Maker", whose certificate is not.
+    Unknown,
+}
+
+impl By {
+    fn folder(self) -> &'static str {
+        match self {
+            By::Nobody => "nobody",
+            By::Trusted => "trusted",
+            By::Unknown => "unknown",
+        }
+    }
+}
+
+impl<'a> Workshop<'a> {
+    /// Makes both keys and trusts the first.
+    ///
+    /// # Panics
+    /// When a key can't be made.
+    #[must_use]
+    pub fn new(coracle: &'a Instance) -> Workshop<'a> {
+        let workshop = Workshop { coracle };
+        for (by, name) in [
+            (By::Trusted, "Trusted Maker"),
+            (By::Unknown, "Unknown Maker"),
+        ] {
+            let folder = workshop.folder(by.folder());
+            coracle.ok(&["keygen", &folder, "--name", name]);
+        }
+        let certificate = format!("{}/signing.crt", workshop.folder(By::Trusted.folder()));
+        coracle.ok(&["trust", "add", &certificate]);
+        workshop
+    }
+
+    /// A folder of the workshop's, made where it is missing.
+    fn folder(&self, name: &str) -> String {
+        let folder = self.coracle.folder().join("workshop").join(name);
+        fs::create_dir_all(&folder).expect("a folder");
+        folder.display().to_string()
+    }
+
+    /// An image with `/usr/bin/dash`, `/usr/bin/sleep` and these units.
+    ///
+    /// # Panics
+    /// When it can't be built.
+    #[must_use]
+    pub fn image(&self, name: &str, version: &str, by: By, units: &[(&str, &str)]) -> String {
+        let folder = PathBuf::from(self.folder(&format!("{name}-{version}")));
+        let image = folder.join(format!("{name}_{version}.psi"));
+        let image = image.display().to_string();
+        let mut words: Vec<String> = [
+            "build",
+            "--program",
+            "/usr/bin/dash",
+            "--add",
+            "/usr/bin/sleep:/usr/bin/sleep",
+            "--name",
+            name,
+            "--image-version",
+            version,
+            "-o",
+            &image,
+        ]
+        .map(str::to_owned)
+        .into();
+        for (unit, text) in units {
+            let path = folder.join(unit);
+            fs::write(&path, text).expect("a unit file");
+            words.extend(["--unit".to_owned(), path.display().to_string()]);
+        }
+        if by != By::Nobody {
+            words.extend([
+                "--key".to_owned(),
+                format!("{}/signing.key", self.folder(by.folder())),
+            ]);
+        }
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        self.coracle.ok(&words);
+        image
+    }
+}

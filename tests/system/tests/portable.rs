@@ -1,0 +1,329 @@
+//! The road of a portable: what is refused changes nothing, what is started can be configured, and a purge leaves no trace.
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use coracle_system_tests::images::{By, Workshop};
+use coracle_system_tests::with_units;
+use testkit::{HttpsServer, Instance, Picture};
+
+/// Says something and goes on.
+const SERVICE: &str =
+    "[Service]\nExecStart=/usr/bin/dash -c 'echo said $WORD; exec /usr/bin/sleep infinity'\n";
+
+/// `work` with an instance and its workshop.
+fn with_workshop(work: impl FnOnce(&Instance, &Workshop)) {
+    with_units(&[], |coracle| work(coracle, &Workshop::new(coracle)));
+}
+
+/// What exists of the instance's state and configuration; the logs grow by themselves.
+fn picture(coracle: &Instance) -> Picture {
+    let folder = coracle.folder();
+    Picture::take(&[&folder.join("state"), &folder.join("config")])
+}
+
+/// Differences between two pictures that are this instance's.
+fn changes(coracle: &Instance, before: &Picture, after: &Picture) -> Vec<String> {
+    let folder = coracle.folder().display().to_string();
+    let mut changes = before.left_behind(after);
+    changes.extend(before.missing_in(after));
+    changes.retain(|thing| thing.contains(&folder) && !thing.contains("/journal/"));
+    changes
+}
+
+/// `coracle start` with these words must fail with all of `phrases`, and change nothing.
+#[track_caller]
+fn refused(coracle: &Instance, words: &[&str], phrases: &[&str]) {
+    let before = picture(coracle);
+    let said = coracle.coracle(&[&["start"], words].concat());
+    assert_ne!(said.status, 0, "{words:?} was not refused");
+    for phrase in phrases {
+        assert!(
+            said.stderr.contains(phrase),
+            "{phrase:?} is not in: {}",
+            said.stderr
+        );
+    }
+    assert!(
+        said.stderr.contains("Hint: "),
+        "no next step: {}",
+        said.stderr
+    );
+    let changes = changes(coracle, &before, &picture(coracle));
+    assert!(changes.is_empty(), "a refusal changed {changes:#?}");
+}
+
+/// A copy of an image with one byte flipped, or cut off, there.
+fn damaged(image: &str, name: &str, change: impl FnOnce(&fs::File, u64)) -> String {
+    let copy = Path::new(image).with_file_name(name);
+    fs::copy(image, &copy).expect("a copy");
+    let file = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(&copy)
+        .expect("the copy");
+    change(&file, file.metadata().expect("its length").len());
+    copy.display().to_string()
+}
+
+fn flip(file: &fs::File, offset: u64) {
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, offset).expect("a byte");
+    file.write_all_at(&[byte[0] ^ 1], offset)
+        .expect("the byte flipped");
+}
+
+#[test]
+fn an_image_that_nobody_vouches_for_is_refused_until_the_administrator_does() {
+    with_workshop(|coracle, workshop| {
+        let unsigned = workshop.image("boat", "1", By::Nobody, &[("boat.service", SERVICE)]);
+        refused(
+            coracle,
+            &[&unsigned],
+            &["the image is not signed", "--trust-digest=sha256:"],
+        );
+        let unknown = workshop.image("boat", "1", By::Unknown, &[("boat.service", SERVICE)]);
+        refused(
+            coracle,
+            &[&unknown],
+            &["\"Unknown Maker\"", "not trusted", "coracle trust add"],
+        );
+        let wrong = format!("--trust-digest=sha256:{}", "0".repeat(64));
+        refused(coracle, &[&unknown, &wrong], &["not sha256:0000"]);
+        let inspected = coracle.ok(&["inspect", &unknown]);
+        let digest = inspected
+            .split("sha256:")
+            .nth(1)
+            .and_then(|rest| rest.lines().next());
+        let right = format!("--trust-digest=sha256:{}", digest.expect("a digest"));
+        coracle.ok(&["start", &unknown, &right]);
+        let status = coracle.ok(&["status", "boat"]);
+        assert!(status.contains("allowed by its digest"), "{status}");
+    });
+}
+
+#[test]
+fn a_damaged_or_cut_image_is_refused_and_nobody_is_told_to_trust_it() {
+    with_workshop(|coracle, workshop| {
+        let image = workshop.image("boat", "1", By::Trusted, &[("boat.service", SERVICE)]);
+        // The root begins at the first mebibyte, the table of partitions in the second sector.
+        let data = damaged(&image, "data.psi", |file, _| flip(file, (1 << 20) + 4096));
+        let table = damaged(&image, "table.psi", |file, _| flip(file, 1024));
+        let cut = damaged(&image, "cut.psi", |file, length| {
+            file.set_len(length / 2).expect("a cut")
+        });
+        for image in [&data, &table, &cut] {
+            refused(coracle, &[image], &[]);
+            let said = coracle.coracle(&["start", image]).stderr;
+            assert!(
+                !said.contains("--trust-digest") && !said.contains("--insecure"),
+                "{said}"
+            );
+        }
+        let nonsense = damaged(&image, "nonsense.psi", |file, _| {
+            file.set_len(0).expect("empty")
+        });
+        refused(coracle, &[&nonsense], &[]);
+        refused(coracle, &["./not-there.psi"], &["./not-there.psi"]);
+    });
+}
+
+#[test]
+fn an_older_version_or_another_signer_is_refused() {
+    with_workshop(|coracle, workshop| {
+        let units = [("boat.service", SERVICE)];
+        let (old, new) = (
+            workshop.image("boat", "1.9", By::Trusted, &units),
+            workshop.image("boat", "1.10", By::Trusted, &units),
+        );
+        coracle.ok(&["start", &new]);
+        refused(coracle, &[&old], &["1.9", "1.10", "--allow-downgrade"]);
+        coracle.ok(&["purge", "boat"]);
+        refused(coracle, &[&old], &["1.10", "--allow-downgrade"]);
+        let other = workshop.image("boat", "2", By::Unknown, &units);
+        coracle.ok(&[
+            "trust",
+            "add",
+            &format!(
+                "{}/workshop/unknown/signing.crt",
+                coracle.folder().display()
+            ),
+        ]);
+        refused(coracle, &[&other], &["Trusted Maker", "Unknown Maker"]);
+        coracle.ok(&["purge", "--forget", "boat"]);
+        coracle.ok(&["start", &old]);
+        assert_eq!(coracle.property("boat.service", "ActiveState"), "active");
+    });
+}
+
+#[test]
+fn an_image_can_not_take_the_name_of_a_unit_that_the_host_has() {
+    with_units(
+        &[("boat.service", "[Service]\nExecStart=/bin/sleep infinity\n")],
+        |coracle| {
+            let workshop = Workshop::new(coracle);
+            let image = workshop.image("boat", "1", By::Trusted, &[("boat.service", SERVICE)]);
+            refused(coracle, &[&image], &["boat.service"]);
+            let foreign = workshop.image(
+                "ship",
+                "1",
+                By::Trusted,
+                &[("ship.service", SERVICE), ("boat-2.service", SERVICE)],
+            );
+            // A unit outside the portable's own prefix is not taken along.
+            coracle.ok(&["start", &foreign]);
+            assert_eq!(coracle.property("boat-2.service", "LoadState"), "not-found");
+        },
+    );
+}
+
+#[test]
+fn a_server_that_can_not_be_trusted_or_has_nothing_changes_nothing() {
+    with_workshop(|coracle, workshop| {
+        let image = workshop.image("boat", "1", By::Trusted, &[("boat.service", SERVICE)]);
+        let folder = Path::new(&image).parent().expect("a folder").to_owned();
+        let keys = coracle.folder().join("keys");
+        fs::create_dir(&keys).expect("a folder");
+        let server = HttpsServer::start(&folder, &keys, 0);
+        let url = server.url("boat_1.psi");
+        let ca = keys.join("ca.crt").display().to_string();
+        refused(coracle, &[&url], &[&url]);
+        refused(coracle, &[&server.url("none.psi"), "--ca", &ca], &["404"]);
+        refused(
+            coracle,
+            &[&url, "--ca", &ca, "--max-size", "10K"],
+            &["10240"],
+        );
+        refused(coracle, &["ftp://127.0.0.1/boat.psi"], &["http"]);
+        coracle.ok(&["start", &url, "--ca", &ca]);
+        let status = coracle.ok(&["status", "boat"]);
+        assert!(status.contains(&format!("from {url}")), "{status}");
+    });
+}
+
+#[test]
+fn what_is_configured_stays_outside_the_image_and_over_versions() {
+    with_workshop(|coracle, workshop| {
+        let service = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/bin/dash -c 'echo said $WORD; read secret < $CREDENTIALS_DIRECTORY/key; echo $secret; read file < /etc/greeting; echo $file'\n";
+        let units = [("boat.service", service)];
+        let greeting = coracle.folder().join("greeting");
+        fs::write(&greeting, "from a file\n").expect("a file");
+        let key = coracle.folder().join("key");
+        fs::write(&key, "from a secret\n").expect("a secret");
+        coracle.ok(&[
+            "start",
+            "--attach-only",
+            &workshop.image("boat", "1", By::Trusted, &units),
+        ]);
+        coracle.ok(&[
+            "configure",
+            "boat",
+            "--env=WORD=100% sure",
+            &format!("--credential=key={}", key.display()),
+            &format!("--bind-read-only={}:/etc/greeting", greeting.display()),
+        ]);
+        coracle.ok(&["start", "boat"]);
+        let said = || coracle.ok(&["logs", "-u", "boat.service", "--cat", "-n", "3"]);
+        assert_eq!(said(), "said 100% sure\nfrom a secret\nfrom a file\n");
+        coracle.ok(&["configure", "boat", "--env=WORD=surer"]);
+        coracle.ok(&["start", &workshop.image("boat", "2", By::Trusted, &units)]);
+        coracle.ok(&["restart", "boat"]);
+        assert_eq!(said(), "said surer\nfrom a secret\nfrom a file\n");
+        let refused = coracle.coracle(&["configure", "boat", "--set", "MemoryMaximum=1G"]);
+        assert_eq!(refused.status, 1);
+        assert!(refused.stderr.contains("MemoryMax"), "{}", refused.stderr);
+        assert!(!coracle.ok(&["configure", "boat"]).contains("MemoryMaximum"));
+    });
+}
+
+#[test]
+fn a_purge_leaves_no_trace_but_the_remembered_line() {
+    with_workshop(|coracle, workshop| {
+        let service = "[Service]\nType=exec\nExecStart=/usr/bin/dash -c 'echo state > $STATE_DIRECTORY/a; echo cache > $CACHE_DIRECTORY/b; echo log > $LOGS_DIRECTORY/c; echo run > $RUNTIME_DIRECTORY/d; exec /usr/bin/sleep infinity'\nStateDirectory=purgeboat\nCacheDirectory=purgeboat\nLogsDirectory=purgeboat\nRuntimeDirectory=purgeboat\nConfigurationDirectory=purgeboat\n";
+        let socket = "[Socket]\nListenStream=/run/purgeboat/socket\nListenStream=127.0.0.1:0\n";
+        let image = workshop.image(
+            "purgeboat",
+            "1",
+            By::Trusted,
+            &[("purgeboat.service", service), ("purgeboat.socket", socket)],
+        );
+        let places = ["/etc", "/run", "/var/cache", "/var/lib", "/var/log", "/tmp"].map(Path::new);
+        let own = |pictures: (&Picture, &Picture)| {
+            let mut things = pictures.0.left_behind(pictures.1);
+            things.retain(|thing| thing.contains("purgeboat"));
+            things
+        };
+        let before = Picture::take(&places);
+        coracle.ok(&["start", &image, "--grant=listen:127.0.0.1:0"]);
+        let during = own((&before, &Picture::take(&places)));
+        for place in [
+            "/var/lib/private/purgeboat",
+            "/var/cache/private/purgeboat",
+            "/var/log/private/purgeboat",
+            "/etc/purgeboat",
+            "/run/purgeboat",
+        ] {
+            assert!(
+                during.iter().any(|thing| thing.contains(place)),
+                "{place} is not there: {during:#?}"
+            );
+        }
+        let said = coracle.ok(&["purge", "purgeboat"]);
+        assert!(
+            said.contains("removed /var/lib/private/purgeboat"),
+            "{said}"
+        );
+        let left = own((&before, &Picture::take(&places)));
+        let workshop = format!("{}/workshop", coracle.folder().display());
+        let left: Vec<&String> = left
+            .iter()
+            .filter(|thing| !thing.contains(&workshop))
+            .collect();
+        assert!(left.is_empty(), "left behind: {left:#?}");
+        let remembered = fs::read_to_string(coracle.folder().join("state/remembered"))
+            .expect("the remembered line");
+        assert_eq!(
+            remembered
+                .lines()
+                .filter(|line| line.contains("purgeboat"))
+                .count(),
+            1
+        );
+        coracle.ok(&["purge", "--forget", "purgeboat"]);
+        let remembered =
+            fs::read_to_string(coracle.folder().join("state/remembered")).unwrap_or_default();
+        assert!(!remembered.contains("purgeboat"), "{remembered}");
+    });
+}
+
+#[test]
+fn a_shell_is_in_the_sandbox_and_has_the_hosts_tools_where_the_image_has_none() {
+    with_workshop(|coracle, workshop| {
+        coracle.ok(&[
+            "start",
+            &workshop.image("boat", "1", By::Trusted, &[("boat.service", SERVICE)]),
+        ]);
+        let shell =
+            |script: &str| coracle.coracle(&["shell", "boat", "--", "/bin/sh", "-c", script]);
+        assert_eq!(shell("ls /sys/class/net").ok().stdout, "lo\n");
+        assert_ne!(shell("id -u").ok().stdout, "0\n");
+        assert!(
+            shell("grep CapBnd /proc/self/status")
+                .ok()
+                .stdout
+                .ends_with("0000000000000000\n")
+        );
+        assert_ne!(shell("echo x > /etc/shadow").status, 0);
+        assert_ne!(shell("unshare -U true").status, 0);
+        assert_ne!(shell("ls /home/* /root").status, 0);
+        assert_eq!(shell("exit 7").status, 7);
+        assert_eq!(shell("kill -TERM $$").status, 143);
+        assert_eq!(
+            coracle
+                .coracle(&["shell", "boat", "--", "/not/there"])
+                .status,
+            127
+        );
+    });
+}
