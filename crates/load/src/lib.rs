@@ -5,6 +5,7 @@
 
 mod assign;
 pub mod escape;
+mod host;
 mod host_tree;
 mod index;
 mod loader;
@@ -23,6 +24,6 @@ pub use paths::SearchPath;
 pub use specifier::{MAX_EXPANDED_BYTES, OsRelease, SpecifierContext, Specifiers};
 #[cfg(feature = "render")]
 pub use syntax::render;
-pub use syntax::{Diagnostic, Severity};
+pub use syntax::{Diagnostic, Severity, nearest};
 pub use tree::{Content, MemoryTree, Tree};
 pub use whole::defect;

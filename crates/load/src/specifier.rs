@@ -128,6 +128,15 @@ impl OsRelease {
     }
 }
 
+/// The value of `name` in a file of shell assignments, such as machine-info(5).
+pub(crate) fn assigned(text: &str, name: &str) -> Option<String> {
+    text.lines()
+        .filter_map(|line| line.trim().split_once('='))
+        .filter(|(known, _)| *known == name)
+        .next_back()
+        .map(|(_, value)| unquoted(value))
+}
+
 fn unquoted(value: &str) -> String {
     let mode = syntax::words::Mode {
         backslash: syntax::words::Backslash::Plain,
