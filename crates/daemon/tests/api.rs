@@ -252,7 +252,10 @@ fn what_is_wrong_with_a_transient_unit_is_said() {
     let instance = Instance::start();
     for (property, part) in [
         ("NoSuchThing=yes", "no such directive"),
-        ("ProtectSystem=perhaps", "ProtectSystem"),
+        (
+            "ProtectSystem=perhaps",
+            "\"perhaps\" is not no, yes, full or strict",
+        ),
         ("Type", "no Directive=value"),
         ("Description=a\nExecStart=/bin/false", "more than one line"),
     ] {

@@ -23,7 +23,7 @@ impl Manager {
                 });
             }
         };
-        let units = self.select(&input.names)?;
+        let units = self.select_existing(&input.names)?;
         for unit in &units {
             let name = self
                 .units
@@ -50,7 +50,7 @@ impl Manager {
     }
 
     pub(crate) fn reset_failed(&mut self, names: &[String]) -> Result<(), Failure> {
-        let units = self.select(names)?;
+        let units = self.select_existing(names)?;
         for unit in units {
             self.inputs.push_back(Input::ResetFailed(unit));
         }
@@ -60,10 +60,11 @@ impl Manager {
 
     /// The plan by which a unit would be started now.
     pub(crate) fn explain(&mut self, name: &str) -> Result<ExplainReply, Failure> {
-        let id = self.find_or_load(name)?;
-        let entry = self
-            .units
-            .get(&id)
+        let named = [name.to_owned()];
+        let found = self.select_existing(&named)?;
+        let entry = found
+            .first()
+            .and_then(|id| self.units.get(id))
             .ok_or_else(|| Failure::NoSuchUnit { unit: name.into() })?;
         let unit = entry.name.to_string();
         let is_socket = entry.name.kind() == model::UnitKind::Socket;
@@ -100,9 +101,9 @@ impl Manager {
 
     /// What is needed to enter a running service's sandbox, with its main process's descriptor.
     pub(crate) fn enter_sandbox(&mut self, client: u32, name: &str) -> Result<(), Failure> {
-        let id = self
-            .find(name)?
-            .ok_or_else(|| Failure::NoSuchUnit { unit: name.into() })?;
+        let id = self.find(name)?.ok_or_else(|| Failure::NoSuchUnit {
+            unit: crate::pattern::full_name(name),
+        })?;
         let prepared = self.prepared(id)?;
         let entry = self
             .units

@@ -41,8 +41,8 @@ pub(crate) struct Origin {
     pub(crate) fragment: Option<PathBuf>,
     pub(crate) drop_ins: Vec<PathBuf>,
     pub(crate) diagnostics: Vec<wire::Diagnostic>,
-    /// When the files were read, for telling whether they changed since.
-    pub(crate) read_us: u64,
+    /// When the youngest of its files was written, for telling whether they changed since they were read.
+    pub(crate) modified_ns: Option<u128>,
     /// Its other names.
     pub(crate) aliases: Vec<String>,
     /// The portable that it belongs to.

@@ -3,7 +3,8 @@
 use crate::directories::Directories;
 use model::{Unit, key};
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use wire::Failure;
 
 /// Variables that may be set; the kernel allows about 2 MiB of arguments and environment together.
@@ -65,7 +66,14 @@ pub(crate) fn write(
         directories.runtime.join("environment"),
         directories.runtime.join(".environment"),
     );
-    std::fs::write(&beside, serde_json::to_vec(environment)?)?;
+    // Variables carry secrets: what only root may ask the manager for, only root may read here.
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&beside)?;
+    file.write_all(&serde_json::to_vec(environment)?)?;
     std::fs::rename(beside, path)
 }
 

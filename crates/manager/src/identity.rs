@@ -43,9 +43,12 @@ impl Manager {
             self.dynamic_user(id, &login, &tables)?
         } else {
             let asked = user.map_or("root", |account| account.as_str());
-            let known = tables
-                .user(asked)
-                .ok_or_else(|| refused("User", format!("there is no user {asked}")))?;
+            let known = tables.user(asked).ok_or_else(|| {
+                refused(
+                    "User",
+                    format!("names a user that this host does not have: {asked}"),
+                )
+            })?;
             let groups = tables.groups_of(&known.name, known.gid);
             RunUser {
                 name: known.name,
@@ -61,14 +64,20 @@ impl Manager {
             && !(found.dynamic && group.as_str() == login)
         {
             let asked = group.as_str();
-            found.gid = tables
-                .group(asked)
-                .ok_or_else(|| refused("Group", format!("there is no group {asked}")))?;
+            found.gid = tables.group(asked).ok_or_else(|| {
+                refused(
+                    "Group",
+                    format!("names a group that this host does not have: {asked}"),
+                )
+            })?;
         }
         for group in supplementary.iter().flat_map(|groups| groups.iter()) {
             let asked = group.as_str();
             found.groups.push(tables.group(asked).ok_or_else(|| {
-                refused("SupplementaryGroups", format!("there is no group {asked}"))
+                refused(
+                    "SupplementaryGroups",
+                    format!("names a group that this host does not have: {asked}"),
+                )
             })?);
         }
         found.groups.sort_unstable();

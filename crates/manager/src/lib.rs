@@ -19,7 +19,6 @@ mod dynamic_user;
 mod effects;
 mod entry;
 mod environment;
-mod host;
 mod identity;
 mod image;
 mod ipc;

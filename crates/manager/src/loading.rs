@@ -5,7 +5,7 @@ use crate::directories::hash;
 use crate::entry::{Entry, LoadState, Origin};
 use crate::manager::Manager;
 use engine::{Input, Load, UnitConfig, UnitId};
-use load::{Loaded, Loader, SearchPath};
+use load::{HostTree, Loaded, Loader, SearchPath, SpecifierContext};
 use model::{Unit, UnitName};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -33,16 +33,13 @@ pub(crate) fn loader(directories: &crate::directories::Directories, is_init: boo
     let path = SearchPath::new(directories.unit_path.iter().cloned())
         .followed_by(own.directories().iter().cloned())
         .followed_by([PathBuf::from(builtin::DIRECTORY)]);
-    Loader::new(path, UnitTree).with_context(crate::host::specifiers())
+    Loader::new(path, UnitTree).with_context(SpecifierContext::of_host(&HostTree))
 }
 
 impl Manager {
     /// The unit that a client means: a name without a suffix is a service's.
     pub(crate) fn parse_name(&self, name: &str) -> Result<UnitName, Failure> {
-        let full = match name.rsplit_once('.') {
-            Some((_, suffix)) if model::UnitKind::from_suffix(suffix).is_some() => name.to_owned(),
-            _ => format!("{name}.service"),
-        };
+        let full = crate::pattern::full_name(name);
         let bad = |message: String| Failure::BadName {
             name: name.into(),
             message,
@@ -282,7 +279,7 @@ pub(crate) fn origin(loaded: &Loaded) -> Origin {
             .iter()
             .map(|one| diagnostic(Some(unit), one))
             .collect(),
-        read_us: crate::clock::realtime_us(),
+        modified_ns: modified(loaded.fragment.iter().chain(&loaded.drop_ins)),
         aliases: loaded
             .names
             .iter()
@@ -306,23 +303,27 @@ fn pids_by_profile(loaded: &Loaded) -> bool {
 /// How the name of a profile's drop-in ends.
 const PROFILE_SUFFIX: &str = "-profile.conf";
 
-/// Did the unit's files change since they were read?
+/// Did the unit's files change since they were read? Their own times are compared: the clock by which files are stamped is
+/// coarser than the one that could say when they were read.
 pub(crate) fn is_stale(entry: &Entry) -> bool {
-    let changed = |path: &PathBuf| {
+    let origin = &entry.origin;
+    entry.transient.is_none()
+        && origin.load != LoadState::NotFound
+        && modified(origin.fragment.iter().chain(&origin.drop_ins)) != origin.modified_ns
+}
+
+/// When the youngest of the files was written; none where one of them is gone.
+fn modified<'a>(files: impl Iterator<Item = &'a PathBuf>) -> Option<u128> {
+    let when = |path: &PathBuf| {
         let modified = std::fs::metadata(path)
             .and_then(|metadata| metadata.modified())
             .ok()?;
         let since = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
-        Some(u64::try_from(since.as_micros()).unwrap_or(u64::MAX) > entry.origin.read_us)
+        Some(since.as_nanos())
     };
-    let is_built_in = |path: &&PathBuf| !path.starts_with(builtin::DIRECTORY);
-    let mut files = entry
-        .origin
-        .fragment
-        .iter()
-        .chain(&entry.origin.drop_ins)
-        .filter(is_built_in);
-    files.any(|path| changed(path).unwrap_or(true))
+    files
+        .filter(|path| !path.starts_with(builtin::DIRECTORY))
+        .try_fold(0, |youngest, path| Some(when(path)?.max(youngest)))
 }
 
 /// Bytes of a unit file that is shown.

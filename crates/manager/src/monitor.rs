@@ -13,7 +13,7 @@ impl Manager {
                     || patterns.is_empty()
                     || patterns
                         .iter()
-                        .any(|pattern| crate::pattern::matches(pattern, unit))
+                        .any(|pattern| crate::pattern::means(pattern, unit))
             });
             if watches {
                 connection.event(event);

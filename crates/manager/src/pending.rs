@@ -1,6 +1,8 @@
 //! Clients that wait for jobs, or for units to end.
 
+use crate::entry::LoadState;
 use crate::manager::Manager;
+use crate::pattern;
 use crate::run::exit_message;
 use engine::{Input, JobId, JobKind, JobMode, JobResult, Refusal, UnitId};
 use wire::{Failure, JobOutcome, JobReply, JobRequest};
@@ -123,8 +125,8 @@ impl Manager {
             ..Manner::default()
         };
         // Loading steps the engine: nothing may be asked of it before the call is there to hear the answer.
-        let found: Vec<_> = input
-            .names
+        let found: Vec<_> = self
+            .expanded(&input.names)
             .iter()
             .map(|name| {
                 self.unit_for_job(name, input.allow_unenforced, |manager, unit| {
@@ -142,6 +144,28 @@ impl Manager {
         }
         self.pending.push(pending);
         Ok(())
+    }
+
+    /// Patterns as the names in memory that match them; a name that is given twice counts once.
+    fn expanded(&self, given: &[String]) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for one in given {
+            let found = if pattern::is_pattern(one) {
+                self.sorted()
+                    .filter(|entry| entry.origin.load != LoadState::NotFound)
+                    .map(|entry| entry.name.to_string())
+                    .filter(|name| pattern::matches(one, name))
+                    .collect()
+            } else {
+                vec![one.clone()]
+            };
+            for name in found {
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
+        names
     }
 
     /// Loads a unit, and refuses what can't be started as its file asks.
@@ -297,7 +321,8 @@ impl Manager {
             JobResult::Timeout => "it took too long".into(),
             JobResult::Dependency => "a unit that it needs did not start".into(),
             JobResult::Skipped | JobResult::Invalid => {
-                "it does not apply to the unit's state".into()
+                let active = self.engine.state(unit).map(|state| state.active().name());
+                format!("the unit is {}", active.unwrap_or("not there"))
             }
             JobResult::Assert => "an assertion does not hold".into(),
             JobResult::Unsupported => "it is not supported here".into(),
@@ -353,9 +378,13 @@ impl Manager {
             .partition(|call| call.parts.iter().all(|part| part.at == At::Over));
         self.pending = waiting;
         let mut answered = Vec::new();
+        let missing: Vec<String> = over.iter().flat_map(Pending::missing).collect();
         for call in over {
             answered.push(call.client);
             self.answer_call(call);
+        }
+        if !missing.is_empty() {
+            self.forget_missing(&missing);
         }
         for client in &answered {
             self.serve_waiting(*client);
@@ -445,7 +474,13 @@ fn ending(exit: &wire::ExitStatus) -> String {
         ("protocol", _) => "it ended before it said that it is ready".into(),
         (_, "exited") => format!("the process exited with status {}", exit.status),
         (result, "unknown") => format!("the result is {result}"),
-        _ => format!("the process was killed by signal {}", exit.status),
+        _ => format!(
+            "the process was killed by {}",
+            u8::try_from(exit.status).map_or_else(
+                |_| "a signal".into(),
+                |number| model::value::Signal(number).name()
+            )
+        ),
     }
 }
 
@@ -457,6 +492,16 @@ fn success() -> wire::ExitStatus {
 }
 
 impl Pending {
+    /// Names that turned out to be no units.
+    fn missing(&self) -> impl Iterator<Item = String> + '_ {
+        self.parts
+            .iter()
+            .filter_map(|part| match &part.outcome.failure {
+                Some(Failure::NoSuchUnit { unit }) => Some(unit.clone()),
+                _ => None,
+            })
+    }
+
     fn new(client: u32, manner: Manner) -> Self {
         let Manner {
             wait,

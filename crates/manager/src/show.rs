@@ -117,12 +117,7 @@ impl Manager {
 
 /// A directive's value as a unit file would say it; several lines are joined by blanks.
 pub(crate) fn printed(unit: &Unit, directive: Directive) -> String {
-    let lines = settings::print(unit, directive);
-    let values = lines.iter().map(|line| {
-        line.split_once('=')
-            .map_or(line.as_str(), |(_, value)| value)
-    });
-    let text = values.collect::<Vec<_>>().join(" ");
+    let text = settings::print(unit, directive).join(" ");
     if text.is_empty() {
         settings::row(directive).default_text.to_owned()
     } else {

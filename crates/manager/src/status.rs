@@ -25,6 +25,24 @@ impl Manager {
         self.select_for(names, true)
     }
 
+    /// The same, where a name in full must be that of a unit that is there.
+    pub(crate) fn select_existing(&mut self, names: &[String]) -> Result<Vec<UnitId>, Failure> {
+        let found = self.select(names)?;
+        let missing = found.iter().find_map(|id| {
+            let entry = self.units.get(id)?;
+            let named = names
+                .iter()
+                .any(|name| pattern::full_name(name) == entry.name.as_str());
+            (named && entry.origin.load == crate::entry::LoadState::NotFound)
+                .then(|| entry.name.to_string())
+        });
+        let Some(unit) = missing else {
+            return Ok(found);
+        };
+        self.forget_missing(names);
+        Err(Failure::NoSuchUnit { unit })
+    }
+
     /// The same for anybody: who is not root makes the manager read no files and remember no names.
     pub(crate) fn select_for(
         &mut self,
@@ -313,7 +331,7 @@ impl Manager {
             names.is_empty()
                 || names
                     .iter()
-                    .any(|name| pattern::matches(name, entry.name.as_str()))
+                    .any(|name| pattern::means(name, entry.name.as_str()))
         };
         let mut jobs: Vec<JobSummary> = self
             .units
@@ -360,7 +378,7 @@ impl Manager {
     /// The texts of units as they are on disk; of one made at run time, as a file would have it.
     pub(crate) fn cat(&mut self, names: &[String]) -> Result<CatReply, Failure> {
         let mut files = Vec::new();
-        for id in self.select(names)? {
+        for id in self.select_existing(names)? {
             let Some(entry) = self.units.get(&id) else {
                 continue;
             };
@@ -372,9 +390,6 @@ impl Manager {
                     text: crate::transient::print(entry),
                 });
                 continue;
-            }
-            if entry.origin.load == crate::entry::LoadState::NotFound {
-                return Err(Failure::NoSuchUnit { unit });
             }
             for path in entry.origin.fragment.iter().chain(&entry.origin.drop_ins) {
                 let text = crate::loading::read_text(path).map_err(|error| Failure::BadUnit {
@@ -412,7 +427,7 @@ fn is_wanted(unit: &UnitSummary, input: &ListUnitsRequest) -> bool {
         || input
             .names
             .iter()
-            .any(|name| pattern::matches(name, &unit.name));
+            .any(|name| pattern::means(name, &unit.name));
     let kind = unit.name.rsplit_once('.').map_or("", |(_, suffix)| suffix);
     let of_kind = input.kinds.is_empty() || input.kinds.iter().any(|wanted| wanted == kind);
     let states = [&unit.active, &unit.sub, &unit.load];

@@ -33,6 +33,12 @@ impl Manager {
         self.must_run()?;
         check_command(&input.command)?;
         let name = self.transient_name(&input.unit)?;
+        if !input.command.is_empty() && name.kind() != UnitKind::Service {
+            return Err(Failure::NotSupported {
+                unit: name.to_string(),
+                message: "only a service runs a command".into(),
+            });
+        }
         let record = TransientRecord {
             text: text_of(&name, &input.properties)?,
             command: input.command.clone(),
@@ -130,10 +136,9 @@ impl Manager {
             self.loader.context(),
         );
         if let Some(error) = loaded.diagnostics.first() {
-            return Err(Failure::BadProperty {
-                property: property_at(&transient.record.text, error.line),
-                message: error.message.clone(),
-            });
+            let property = property_at(&transient.record.text, error.line);
+            let message = complaint(&property, &error.message);
+            return Err(Failure::BadProperty { property, message });
         }
         let mut unit = loaded.unit;
         if !transient.record.command.is_empty() {
@@ -268,8 +273,8 @@ fn text_of(name: &UnitName, properties: &[String]) -> Result<String, Failure> {
         let (key, value) = property
             .split_once('=')
             .ok_or_else(|| bad("it is no Directive=value"))?;
-        let (section, directive) = place(name.kind(), key.trim())
-            .ok_or_else(|| bad("there is no such directive for this kind of unit"))?;
+        let (section, directive) =
+            place(name.kind(), key.trim()).ok_or_else(|| bad(&unknown(name.kind(), key.trim())))?;
         if section != current {
             text.push_str(&format!("[{section}]\n"));
             section.clone_into(&mut current);
@@ -290,6 +295,32 @@ fn place(kind: UnitKind, key: &str) -> Option<(&'static str, &str)> {
             .is_none_or(|wanted| wanted == section)
             .then_some((section, name))
     })
+}
+
+/// Says that there is no such directive, and which one may have been meant.
+fn unknown(kind: UnitKind, key: &str) -> String {
+    let (_, name) = key.split_once('.').unwrap_or(("", key));
+    let kind = kind.suffix();
+    if Directive::named(name).next().is_some() {
+        return format!("a {kind} unit has no such directive");
+    }
+    settings::nearest(name).map_or_else(
+        || "there is no such directive".to_owned(),
+        |nearest| format!("there is no such directive: did you mean {nearest}=?"),
+    )
+}
+
+/// A finding without what is said of lines in files: the property's name stands before it, and nothing is ignored.
+fn complaint(property: &str, message: &str) -> String {
+    let name = property.split('=').next().unwrap_or_default();
+    let message = message
+        .strip_prefix(name)
+        .and_then(|rest| rest.strip_prefix("=: "))
+        .unwrap_or(message);
+    message
+        .trim_end_matches("; the line is ignored")
+        .trim_end_matches("; the unit can't be used")
+        .to_owned()
 }
 
 fn property_at(text: &str, line: u32) -> String {
@@ -319,9 +350,8 @@ pub(crate) fn print(entry: &Entry) -> String {
             text.push_str(&format!("[{section}]\n"));
             current = section;
         }
-        for line in settings::print(unit, directive) {
-            text.push_str(&line);
-            text.push('\n');
+        for value in settings::print(unit, directive) {
+            text.push_str(&format!("{}={value}\n", directive.name()));
         }
     }
     text
