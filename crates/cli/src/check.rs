@@ -37,6 +37,11 @@ pub(crate) fn unit(context: &Context, what: &str) -> Result<Vec<Finding>> {
     } else {
         from_path(context, what)?
     };
+    if loaded.state == LoadState::NotFound {
+        return Err(anyhow::Error::new(wire::Failure::NoSuchUnit {
+            unit: loaded.unit.name().to_string(),
+        }));
+    }
     let mut findings: Vec<Finding> = loaded.diagnostics.iter().map(Finding::of).collect();
     if loaded.state != LoadState::Loaded {
         findings.push(Finding::whole(
@@ -59,11 +64,7 @@ fn from_file(path: &Path) -> Result<Loaded> {
 }
 
 fn from_path(context: &Context, name: &str) -> Result<Loaded> {
-    let whole = if name.contains('.') {
-        name.to_owned()
-    } else {
-        format!("{name}.service")
-    };
+    let whole = crate::context::full_unit_name(name.to_owned());
     Ok(loader(context).load(&whole.parse()?))
 }
 
@@ -78,6 +79,19 @@ pub(crate) fn loader(context: &Context) -> Loader<HostTree> {
     Loader::new(path, HostTree).with_context(specifiers())
 }
 
+/// The unit on disk, or the portable, whose name is nearest to one that is not there.
+pub(crate) fn nearest_unit(context: &Context, name: &str) -> Option<String> {
+    let loader = loader(context);
+    let portables = crate::portable::records(context).list().unwrap_or_default();
+    let portables: Vec<&str> = portables.iter().map(|one| one.name.as_str()).collect();
+    let short = name.trim_end_matches(".service");
+    load::nearest(name, loader.names().map(UnitName::as_str))
+        // A suffix that was misspelt has become part of the name.
+        .or_else(|| load::nearest(short, loader.names().map(UnitName::as_str)))
+        .or_else(|| load::nearest(short, portables))
+        .map(str::to_owned)
+}
+
 /// One unit of this instance.
 ///
 /// # Errors
@@ -88,7 +102,7 @@ pub(crate) fn attached(context: &Context, name: &str) -> Result<Unit> {
 
 /// What specifiers stand for on this host.
 pub(crate) fn specifiers() -> SpecifierContext {
-    SpecifierContext::default()
+    SpecifierContext::of_host(&HostTree)
 }
 
 /// Names of directives that restrict, are set, and are not enforced.

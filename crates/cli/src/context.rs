@@ -19,6 +19,7 @@ const DEFAULT_CONFIG: &str = "/etc/coracle";
 
 /// Options that every verb takes.
 #[derive(Args, Debug, Clone, Default)]
+#[command(next_help_heading = "Options of every verb")]
 pub(crate) struct Globals {
     /// Directory of sockets and records, gone after a reboot [default: /run/coracle]
     #[arg(long, global = true, value_name = "DIR")]
@@ -153,6 +154,18 @@ impl Context {
         if !self.globals.quiet {
             crate::terminal::complain(line);
         }
+    }
+}
+
+/// The name of a unit as a user gives it, with its suffix: a service's unless it says another, and a pattern as it is.
+pub(crate) fn full_unit_name(name: String) -> String {
+    let has_suffix = name
+        .rsplit_once('.')
+        .is_some_and(|(_, suffix)| model::UnitKind::from_suffix(suffix).is_some());
+    if has_suffix || name.contains(['*', '?']) {
+        name
+    } else {
+        format!("{name}.service")
     }
 }
 

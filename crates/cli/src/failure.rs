@@ -3,6 +3,11 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use wire::Failure;
+
+use crate::context::Context;
+use crate::terminal::{Paint, complain, plain};
+
 /// A next step for the user, attached to an error with `anyhow::Error::context` or [`hint`].
 #[derive(Debug)]
 pub(crate) struct Hint {
@@ -54,24 +59,108 @@ impl<T, E: Into<anyhow::Error>> WithHint<T> for Result<T, E> {
 }
 
 /// The exit status of the command, after the error is told.
-pub(crate) fn exit(outcome: anyhow::Result<u8>) -> ExitCode {
+pub(crate) fn exit(context: Option<&Context>, outcome: anyhow::Result<u8>) -> ExitCode {
     match outcome {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             tell(&error);
-            ExitCode::FAILURE
+            let failure = failure_in(&error);
+            let next = context
+                .zip(failure)
+                .and_then(|(context, failure)| next_step(context, failure));
+            if let Some(next) = next {
+                complain(&format!("{} {}", Paint::Bold.on("Hint:"), plain(&next)));
+            }
+            ExitCode::from(match failure {
+                Some(Failure::AccessDenied { .. }) => NO_PERMISSION,
+                _ => 1,
+            })
         }
     }
 }
 
+/// What the manager said, if the error is the manager's.
+fn failure_in(error: &anyhow::Error) -> Option<&Failure> {
+    error
+        .chain()
+        .find_map(|cause| match cause.downcast_ref::<wire::ClientError>() {
+            Some(wire::ClientError::Failure(failure)) => Some(failure),
+            _ => cause.downcast_ref::<Failure>(),
+        })
+}
+
+/// Exit statuses of init scripts (LSB), as systemctl has them for jobs.
+const NOT_IMPLEMENTED: u8 = 3;
+const NO_PERMISSION: u8 = 4;
+const NOT_INSTALLED: u8 = 5;
+const NOT_CONFIGURED: u8 = 6;
+
+/// The exit status for a job that did not work.
+pub(crate) fn status_of(failure: &Failure) -> u8 {
+    match failure {
+        Failure::NotSupported { .. } => NOT_IMPLEMENTED,
+        Failure::AccessDenied { .. } => NO_PERMISSION,
+        Failure::NoSuchUnit { .. } => NOT_INSTALLED,
+        Failure::Masked { .. } | Failure::BadUnit { .. } => NOT_CONFIGURED,
+        _ => 1,
+    }
+}
+
+/// What to do about a failure that the manager reported.
+pub(crate) fn next_step(context: &Context, failure: &Failure) -> Option<String> {
+    Some(match failure {
+        Failure::NoSuchUnit { unit } => no_such_unit(context, unit),
+        Failure::Unenforced { unit, .. } => format!(
+            "`coracle start --allow-unenforced {unit}` starts it without them; `coracle status` will show it"
+        ),
+        Failure::Masked { .. } => {
+            "remove the mask, a link to /dev/null in the unit path, then `coracle daemon-reload`"
+                .to_owned()
+        }
+        Failure::BadUnit { unit, .. } => format!("`coracle verify {unit}` shows the lines"),
+        Failure::Refused { directive, .. } => {
+            format!("`coracle explain {directive}` says what the directive needs")
+        }
+        Failure::JobFailed { unit, message, .. } if message.contains("StartLimitBurst=") => {
+            format!("`coracle reset-failed {unit}` lets it start again at once")
+        }
+        Failure::BadProperty { property, .. } => {
+            let name = property.split('=').next().unwrap_or_default();
+            let name = name.rsplit('.').next().unwrap_or_default();
+            settings::rows_named(name).next().map_or_else(
+                || "`coracle explain` lists the directives".to_owned(),
+                |_| format!("`coracle explain {name}` says what it takes"),
+            )
+        }
+        Failure::BadSignal { .. } => "`kill -l` lists the names; a number is right, too".to_owned(),
+        Failure::BadMode { .. } => {
+            "modes are replace, fail, isolate, ignore-dependencies and ignore-requirements"
+                .to_owned()
+        }
+        Failure::NoProcess { unit } => {
+            format!("`coracle status {unit}` shows its processes, `coracle start {unit}` starts it")
+        }
+        Failure::UnitExists { unit } => {
+            format!("`coracle status {unit}` shows it; choose another name, or stop it first")
+        }
+        Failure::AccessDenied { .. } => "become root".to_owned(),
+        _ => return None,
+    })
+}
+
+fn no_such_unit(context: &Context, unit: &str) -> String {
+    crate::check::nearest_unit(context, unit).map_or_else(
+        || "`coracle list-units --all` lists the units that are known; a portable is started by its URL or file".to_owned(),
+        |nearest| format!("did you mean {nearest}?"),
+    )
+}
+
 fn tell(error: &anyhow::Error) {
-    use crate::terminal::complain;
     lines(error).iter().for_each(|line| complain(line));
 }
 
 /// What is told of an error, the object first, then the causes, then the next step.
 fn lines(error: &anyhow::Error) -> Vec<String> {
-    use crate::terminal::{Paint, plain};
     let mut chain = error.chain().map(|cause| plain(&cause.to_string()));
     let mut lines = vec![format!(
         "{} {}",

@@ -48,6 +48,20 @@ pub(crate) fn print<T: Serialize>(
     Ok(())
 }
 
+/// The text of a field of a JSON row; words of a list are joined by commas.
+pub(crate) fn text(row: &serde_json::Value, field: &str) -> String {
+    match row.get(field) {
+        Some(serde_json::Value::String(text)) => text.clone(),
+        Some(serde_json::Value::Array(words)) => words
+            .iter()
+            .filter_map(serde_json::Value::as_str)
+            .collect::<Vec<_>>()
+            .join(","),
+        Some(other) => other.to_string(),
+        None => String::new(),
+    }
+}
+
 fn line(cells: &[String], widths: &[usize]) -> String {
     let padded: Vec<String> = cells
         .iter()

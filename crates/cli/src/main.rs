@@ -27,11 +27,11 @@ fn main() -> ExitCode {
         .get(1)
         .is_some_and(|word| word == workers::ARGUMENT)
     {
-        return failure::exit(workers::main(arguments.into_iter().skip(2)));
+        return failure::exit(None, workers::main(arguments.into_iter().skip(2)));
     }
     let verb = verbs::of(&arguments);
     match command_for(verb).try_get_matches_from(&arguments) {
-        Ok(matches) => failure::exit(run(verb, &matches)),
+        Ok(matches) => run(verb, &matches),
         Err(error) => usage(&error),
     }
 }
@@ -43,13 +43,16 @@ fn command_for(verb: Option<&'static verbs::Verb>) -> clap::Command {
     })
 }
 
-fn run(verb: Option<&verbs::Verb>, matches: &clap::ArgMatches) -> anyhow::Result<u8> {
-    let globals = Globals::from_matches(matches);
-    let context = Context::new(globals)?;
-    match (verb, matches.subcommand()) {
+fn run(verb: Option<&verbs::Verb>, matches: &clap::ArgMatches) -> ExitCode {
+    let context = match Context::new(Globals::from_matches(matches)) {
+        Ok(context) => context,
+        Err(error) => return failure::exit(None, Err(error)),
+    };
+    let outcome = match (verb, matches.subcommand()) {
         (Some(verb), Some((_, options))) => (verb.run)(options, &context),
         _ => commands::overview(&context),
-    }
+    };
+    failure::exit(Some(&context), outcome)
 }
 
 fn usage(error: &clap::Error) -> ExitCode {

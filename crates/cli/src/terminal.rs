@@ -31,12 +31,26 @@ impl Paint {
     }
 }
 
-/// Writes a line of data to standard output. A reader that went away ends the command as a broken pipe would.
+/// Writes a line of data to standard output; what can't be written ends the command: see [`no_output`].
 pub(crate) fn say(line: &str) {
-    let written = writeln!(anstream::stdout(), "{line}");
-    if written.is_err() {
-        std::process::exit(141);
+    if let Err(error) = writeln!(anstream::stdout(), "{line}") {
+        no_output(&error);
     }
+}
+
+/// The exit status of a program that SIGPIPE ended, as a shell sees it.
+const BROKEN_PIPE: i32 = 128 + 13;
+
+/// Ends the command: without a word where the reader went away, as a broken pipe would; with the cause where data would be lost.
+pub(crate) fn no_output(error: &std::io::Error) -> ! {
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        std::process::exit(BROKEN_PIPE);
+    }
+    complain(&format!(
+        "{} cannot write to standard output: {error}",
+        Paint::Red.on("Error:")
+    ));
+    std::process::exit(1);
 }
 
 /// Writes a line of narration to standard error; nobody can be told where that fails.

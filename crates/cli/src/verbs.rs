@@ -30,7 +30,8 @@ macro_rules! verbs {
         /// Every verb, in the order of the help: services first, then portables, then the rest.
         pub(crate) const VERBS: &[Verb] = &[$(Verb {
             name: $name,
-            command: || <$options as Args>::augment_args(Command::new($name).about($about)),
+            // The options' own doc comment speaks to those who read the code: the help has the line of this table.
+            command: || <$options as Args>::augment_args(Command::new($name)).about($about).long_about(None),
             run: |matches, context| <$options>::from_arg_matches(matches)?.run(context),
         },)*];
     };
@@ -99,10 +100,11 @@ pub(crate) fn of(arguments: &[OsString]) -> Option<&'static Verb> {
 pub(crate) fn root_command() -> Command {
     let root = Command::new("coracle")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Containers without a container manager: services from unit files and images, sandboxed and supervised")
         .disable_help_subcommand(true)
         .max_term_width(100);
     Globals::augment_args(root)
+        .about("Containers without a container manager: services from unit files and images, sandboxed and supervised")
+        .long_about(None)
 }
 
 /// The command with all verbs.

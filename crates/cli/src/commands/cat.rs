@@ -12,16 +12,17 @@ use crate::verbs::Run;
 /// Options of `cat`.
 #[derive(Args, Debug)]
 pub(crate) struct Cat {
-    /// Units or patterns
+    /// Units, patterns or portables
     #[arg(required = true, value_name = "UNIT")]
     names: Vec<String>,
 }
 
 impl Run for Cat {
     fn run(self, context: &Context) -> Result<u8> {
+        let names = crate::portable::units_of(context, &self.names)?;
         let reply = context
             .connect()?
-            .call(CatMethod, &NamesRequest { names: self.names })?;
+            .call(CatMethod, &NamesRequest { names })?;
         if context.globals.json {
             say(&serde_json::to_string_pretty(&reply.files)?);
             return Ok(0);

@@ -1,9 +1,12 @@
 //! `daemon-reload`, `daemon-reexec`, `daemon-exit`: verbs about the manager itself.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use wire::Done;
-use wire::methods::{Exit, Reexec, Reload};
+use wire::methods::{Describe, Exit, Reexec, Reload};
 
 use crate::context::Context;
 use crate::terminal::{Paint, complain, plain};
@@ -63,11 +66,28 @@ impl Run for DaemonReexec {
 pub(crate) struct DaemonExit {}
 
 impl Run for DaemonExit {
-    /// Stopping what does not run succeeds.
+    /// Stopping what does not run succeeds. Otherwise it returns when the keeper, the last to go, has ended: whoever starts
+    /// an instance next must not meet the old one.
     fn run(self, context: &Context) -> Result<u8> {
-        match context.connect_if_running()? {
-            Some(mut client) => client.call(Exit, &Done {}).map(|_| 0).map_err(Into::into),
-            None => Ok(0),
+        let Some(mut client) = context.connect_if_running()? else {
+            return Ok(0);
+        };
+        let keeper = client.call(Describe, &Done {})?.keeper_pid;
+        let keeper = i32::try_from(keeper)
+            .ok()
+            .and_then(Pid::from_raw)
+            .context("the manager names no keeper")?;
+        let keeper = match pidfd_open(keeper, PidfdFlags::empty()) {
+            Ok(keeper) => keeper,
+            Err(Errno::SRCH) => return Ok(0),
+            Err(error) => return Err(error).context("cannot watch the keeper"),
+        };
+        client.call(Exit, &Done {})?;
+        loop {
+            match poll(&mut [PollFd::new(&keeper, PollFlags::IN)], None) {
+                Err(Errno::INTR) => {}
+                other => return Ok(other.map(|_| 0)?),
+            }
         }
     }
 }

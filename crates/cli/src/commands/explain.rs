@@ -7,14 +7,15 @@ use wire::methods::Explain as ExplainMethod;
 
 use crate::context::Context;
 use crate::failure::hint;
+use crate::listing;
 use crate::terminal::{Paint, plain, say};
 use crate::verbs::Run;
 
 /// Options of `explain`.
 #[derive(Args, Debug)]
 pub(crate) struct Explain {
-    /// Directives, with or without `=`
-    #[arg(value_name = "DIRECTIVE", required_unless_present = "plan")]
+    /// Directives, with or without `=`; none: a list of all
+    #[arg(value_name = "DIRECTIVE")]
     directives: Vec<String>,
     /// Print the steps by which this unit would be started now
     #[arg(long, value_name = "UNIT", conflicts_with = "directives")]
@@ -26,11 +27,26 @@ impl Run for Explain {
         if let Some(unit) = self.plan {
             return plan(context, unit);
         }
+        if self.directives.is_empty() {
+            return list(context);
+        }
         for name in &self.directives {
             directive(name.trim_end_matches('='), context.globals.json)?;
         }
         Ok(0)
     }
+}
+
+/// Every directive on a line.
+fn list(context: &Context) -> Result<u8> {
+    let rows: Vec<serde_json::Value> = settings::TABLE.iter().map(crate::reference::json).collect();
+    let columns: &[listing::Column<serde_json::Value>] = &[
+        ("DIRECTIVE", |row| listing::text(row, "name")),
+        ("SECTIONS", |row| listing::text(row, "sections")),
+        ("SUMMARY", |row| listing::text(row, "summary")),
+    ];
+    listing::print(&rows, columns, context.globals.json)?;
+    Ok(0)
 }
 
 fn plan(context: &Context, unit: String) -> Result<u8> {
@@ -75,7 +91,7 @@ fn directive(name: &str, json: bool) -> Result<()> {
     let rows: Vec<&settings::Row> = settings::rows_named(name).collect();
     if rows.is_empty() {
         let nearest = settings::nearest(name).map_or_else(
-            || "`man 7 systemd.directives` lists the names".to_owned(),
+            || "`coracle explain` lists the names".to_owned(),
             |nearest| format!("did you mean {nearest}=?"),
         );
         return Err(hint(format!("there is no directive {name}="), nearest));

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::Args;
-use wire::{ListUnitsRequest, methods::ListUnits};
+use wire::{ShowRequest, methods::Show};
 
 use crate::context::Context;
 use crate::terminal::say;
@@ -12,11 +12,13 @@ use crate::verbs::Run;
 const NOT_SO: u8 = 3;
 /// … for a failed check of `is-failed`.
 const NOT_FAILED: u8 = 1;
+/// … for units that are not there at all.
+const NO_SUCH_UNIT: u8 = 4;
 
 /// Options of `is-active`.
 #[derive(Args, Debug)]
 pub(crate) struct IsActive {
-    /// Units or patterns
+    /// Units, patterns or portables
     #[arg(required = true, value_name = "UNIT")]
     names: Vec<String>,
 }
@@ -24,7 +26,7 @@ pub(crate) struct IsActive {
 /// Options of `is-failed`.
 #[derive(Args, Debug)]
 pub(crate) struct IsFailed {
-    /// Units or patterns
+    /// Units, patterns or portables
     #[arg(required = true, value_name = "UNIT")]
     names: Vec<String>,
 }
@@ -44,33 +46,45 @@ impl Run for IsFailed {
 /// Prints each unit's state; succeeds when one of them is in one of `wanted`. Where no manager runs, everything is inactive.
 fn check(context: &Context, names: &[String], wanted: &[&str], otherwise: u8) -> Result<u8> {
     let mut states = Vec::new();
-    for name in names {
-        states.push(state(context, name)?);
+    for name in crate::portable::units_of(context, names)? {
+        states.extend(states_of(context, name)?);
     }
     if !context.globals.quiet {
-        states.iter().for_each(|state| say(state));
+        states.iter().for_each(|(_, state)| say(state));
     }
-    Ok(
-        if states.iter().any(|state| wanted.contains(&state.as_str())) {
-            0
-        } else {
-            otherwise
-        },
-    )
+    let is_there = states.iter().any(|(load, _)| load != "not-found");
+    let is_so = states
+        .iter()
+        .any(|(_, state)| wanted.contains(&state.as_str()));
+    Ok(match (is_so, is_there) {
+        (true, _) => 0,
+        (false, true) => otherwise,
+        (false, false) => NO_SUCH_UNIT,
+    })
 }
 
-fn state(context: &Context, name: &str) -> Result<String> {
+/// Load and active state of each unit that the name means.
+fn states_of(context: &Context, name: String) -> Result<Vec<(String, String)>> {
     let Some(mut client) = context.connect_if_running()? else {
-        return Ok("inactive".to_owned());
+        return Ok(vec![("stub".to_owned(), "inactive".to_owned())]);
     };
-    let request = ListUnitsRequest {
-        names: vec![name.to_owned()],
-        all: true,
-        ..ListUnitsRequest::default()
+    let missing = || vec![("not-found".to_owned(), "inactive".to_owned())];
+    let request = ShowRequest {
+        names: vec![name],
+        properties: vec!["LoadState".to_owned(), "ActiveState".to_owned()],
     };
-    let reply = client.call(ListUnits, &request)?;
-    Ok(reply
-        .units
-        .first()
-        .map_or_else(|| "inactive".to_owned(), |unit| unit.active.clone()))
+    let units = match client.call(Show, &request) {
+        Ok(reply) => reply.units,
+        // Who is not root is told of units in memory alone.
+        Err(wire::ClientError::Failure(wire::Failure::NoSuchUnit { .. })) => return Ok(missing()),
+        Err(error) => return Err(error.into()),
+    };
+    let property = |unit: &wire::UnitProperties, name: &str| {
+        unit.properties.get(name).cloned().unwrap_or_default()
+    };
+    let states: Vec<_> = units
+        .iter()
+        .map(|unit| (property(unit, "LoadState"), property(unit, "ActiveState")))
+        .collect();
+    Ok(if states.is_empty() { missing() } else { states })
 }

@@ -8,11 +8,11 @@ use wire::methods::{
 use wire::{JobOutcome, JobReply, JobRequest, Method};
 
 use crate::context::Context;
-use crate::failure::hint;
+use crate::failure::{self, hint};
 use crate::terminal::{Paint, complain, plain};
 use crate::verbs::Run;
 
-/// Options that every verb about jobs takes.
+/// Options of the verbs that start units.
 #[derive(Args, Debug, Clone, Default)]
 pub(crate) struct JobOptions {
     /// Wait until the units have ended, too
@@ -27,6 +27,27 @@ pub(crate) struct JobOptions {
     /// Start although this version does not enforce a sandboxing directive of the unit; `status` shows it
     #[arg(long)]
     pub(crate) allow_unenforced: bool,
+}
+
+/// Options of the verbs that start nothing.
+#[derive(Args, Debug, Clone, Default)]
+pub(crate) struct QueueOptions {
+    /// Return as soon as the jobs are queued
+    #[arg(long)]
+    no_block: bool,
+    /// How the jobs meet those that are queued: replace, fail, ignore-dependencies, ignore-requirements
+    #[arg(long, value_name = "MODE", default_value = "replace")]
+    job_mode: String,
+}
+
+impl From<QueueOptions> for JobOptions {
+    fn from(options: QueueOptions) -> JobOptions {
+        JobOptions {
+            no_block: options.no_block,
+            job_mode: options.job_mode,
+            ..JobOptions::default()
+        }
+    }
 }
 
 impl JobOptions {
@@ -62,7 +83,7 @@ where
         }
         tell(context, outcome);
     }
-    Ok(status_of(&reply.outcomes, options.wait))
+    Ok(status_of(&reply.outcomes))
 }
 
 /// Starts units.
@@ -79,26 +100,33 @@ fn succeeded(outcome: &JobOutcome) -> bool {
     matches!(outcome.result.as_str(), "done" | "queued" | "skipped")
 }
 
-/// 0; 1 when a job failed; with `--wait`, the exit status of the unit that failed.
-fn status_of(outcomes: &[JobOutcome], waited: bool) -> u8 {
-    let failed = outcomes.iter().find(|outcome| !succeeded(outcome));
-    let ended = outcomes
+/// The exit status of the first job that did not work, as systemctl has it: see [`failure::status_of`]. With `--wait` a unit
+/// that ended badly is a failure, too.
+fn status_of(outcomes: &[JobOutcome]) -> u8 {
+    outcomes
         .iter()
-        .filter_map(|outcome| outcome.exit.as_ref())
-        .find(|exit| waited && exit.result != "success");
-    match (failed, ended) {
-        (_, Some(exit)) => exit_status(exit),
-        (Some(_), None) => 1,
-        (None, None) => 0,
-    }
+        .map(|outcome| match &outcome.failure {
+            Some(failure) => failure::status_of(failure),
+            None if !succeeded(outcome) => 1,
+            None => u8::from(
+                outcome
+                    .exit
+                    .as_ref()
+                    .is_some_and(|exit| exit.result != "success"),
+            ),
+        })
+        .find(|status| *status != 0)
+        .unwrap_or(0)
 }
 
-/// The status that a shell would see: the exit status, or 128 and the signal's number.
+/// The status that a shell would see of the unit's command: its exit status, or 128 and the signal's number. What went wrong
+/// in another way (a time-out, a start that was refused) is 1, and a unit whose result is success is 0, as SuccessExitStatus= has it.
 pub(crate) fn exit_status(exit: &wire::ExitStatus) -> u8 {
-    let status = if exit.code == "exited" {
-        exit.status
-    } else {
-        128 + exit.status
+    let status = match exit.result.as_str() {
+        "success" => 0,
+        "exit-code" if exit.code == "exited" && exit.status != 0 => exit.status,
+        "signal" | "core-dump" => 128 + exit.status,
+        _ => 1,
     };
     u8::try_from(status).unwrap_or(1)
 }
@@ -127,34 +155,31 @@ pub(crate) fn tell(context: &Context, outcome: &JobOutcome) {
     complain(&format!(
         "{} {}",
         Paint::Bold.on("Hint:"),
-        next_step(outcome)
+        next_step(context, outcome)
     ));
 }
 
-fn next_step(outcome: &JobOutcome) -> String {
-    use wire::Failure;
+fn next_step(context: &Context, outcome: &JobOutcome) -> String {
     let unit = &outcome.unit;
-    match &outcome.failure {
-        Some(Failure::NoSuchUnit { .. }) => "`coracle list-units --all` lists the units that are known; a portable is started by its URL or file".to_owned(),
-        Some(Failure::Unenforced { .. }) => format!("`coracle start --allow-unenforced {unit}` starts it without them; `coracle status` will show it"),
-        Some(Failure::Masked { .. }) => "remove the mask, a link to /dev/null in the unit path, then `coracle daemon-reload`".to_owned(),
-        Some(Failure::BadUnit { .. }) => format!("`coracle verify {unit}` shows the lines"),
-        Some(Failure::Refused { directive, .. }) => format!("`coracle explain {directive}` says what the directive needs"),
-        Some(Failure::JobFailed { message, .. }) if message.contains("StartLimitBurst=") => format!("`coracle reset-failed {unit}` lets it start again at once"),
-        _ => format!("`coracle status {unit}` and `coracle logs -u {unit}` tell more"),
-    }
+    let of_failure = outcome
+        .failure
+        .as_ref()
+        .and_then(|failure| failure::next_step(context, failure));
+    of_failure.unwrap_or_else(|| {
+        format!("`coracle status {unit}` and `coracle logs -u {unit}` tell more")
+    })
 }
 
 macro_rules! job_verbs {
-    ($($(#[doc = $doc:literal])* $name:ident $method:ident;)*) => {$(
+    ($($(#[doc = $doc:literal])* $name:ident $method:ident $options:ident;)*) => {$(
         $(#[doc = $doc])*
         #[derive(Args, Debug)]
         pub(crate) struct $name {
-            /// Units; a name without a suffix is a service's
+            /// Units, patterns or portables; a name without a suffix is a service's
             #[arg(required = true, value_name = "UNIT")]
             names: Vec<String>,
             #[command(flatten)]
-            options: JobOptions,
+            options: $options,
         }
 
         impl Run for $name {
@@ -163,7 +188,7 @@ macro_rules! job_verbs {
                 if names.is_empty() {
                     return Err(hint("no unit belongs to that name", "`coracle list` lists the portables that are here"));
                 }
-                queue(context, $method, &names, &self.options)
+                queue(context, $method, &names, &self.options.into())
             }
         }
     )*};
@@ -171,13 +196,13 @@ macro_rules! job_verbs {
 
 job_verbs! {
     /// `stop`.
-    Stop StopUnit;
+    Stop StopUnit QueueOptions;
     /// `restart`.
-    Restart RestartUnit;
+    Restart RestartUnit JobOptions;
     /// `try-restart`.
-    TryRestart TryRestartUnit;
+    TryRestart TryRestartUnit JobOptions;
     /// `reload`.
-    Reload ReloadUnit;
+    Reload ReloadUnit QueueOptions;
     /// `reload-or-restart`.
-    ReloadOrRestart ReloadOrRestartUnit;
+    ReloadOrRestart ReloadOrRestartUnit JobOptions;
 }

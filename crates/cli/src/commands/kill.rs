@@ -11,7 +11,7 @@ use crate::verbs::Run;
 /// Options of `kill`.
 #[derive(Args, Debug)]
 pub(crate) struct Kill {
-    /// Units or patterns
+    /// Units, patterns or portables
     #[arg(required = true, value_name = "UNIT")]
     names: Vec<String>,
     /// The signal, by name or number
@@ -40,16 +40,17 @@ impl Run for Kill {
 /// Options of `reset-failed`.
 #[derive(Args, Debug)]
 pub(crate) struct ResetFailed {
-    /// Units or patterns; none: all
+    /// Units, patterns or portables; none: all
     #[arg(value_name = "UNIT")]
     names: Vec<String>,
 }
 
 impl Run for ResetFailed {
     fn run(self, context: &Context) -> Result<u8> {
+        let names = crate::portable::units_of(context, &self.names)?;
         context
             .connect()?
-            .call(ResetFailedMethod, &NamesRequest { names: self.names })?;
+            .call(ResetFailedMethod, &NamesRequest { names })?;
         Ok(0)
     }
 }

@@ -23,7 +23,7 @@ const PRIORITIES: &[&str] = &[
 /// Options of `logs`.
 #[derive(Args, Debug)]
 pub(crate) struct Logs {
-    /// Only of these units or portables
+    /// Only of these units, patterns or portables
     #[arg(short, long = "unit", value_name = "UNIT")]
     unit: Vec<String>,
     /// Go on with what is written from now
@@ -44,7 +44,7 @@ pub(crate) struct Logs {
     /// Only this priority and graver ones: emerg to debug, or 0 to 7
     #[arg(short, long, value_name = "PRIORITY")]
     priority: Option<String>,
-    /// Print messages alone
+    /// Print messages alone; control bytes stay as they were written unless this is a terminal
     #[arg(long)]
     cat: bool,
 }
@@ -79,7 +79,11 @@ impl Run for Logs {
 impl Logs {
     fn filter(&self, context: &Context) -> Result<Filter> {
         Ok(Filter {
-            units: crate::portable::units_of(context, &self.unit)?,
+            // The manager's own entries have a name without a suffix.
+            units: crate::portable::units_of(context, &self.unit)?
+                .into_iter()
+                .flat_map(|name| [crate::context::full_unit_name(name.clone()), name])
+                .collect(),
             since_us: self.since.as_deref().map(time).transpose()?,
             until_us: self.until.as_deref().map(time).transpose()?,
             priority_max: self.priority.as_deref().map(priority).transpose()?,
@@ -135,10 +139,10 @@ impl Printer {
         if line.last() != Some(&b'\n') {
             line.push(b'\n');
         }
-        self.out
-            .write_all(&line)
-            .and_then(|()| self.out.flush())
-            .is_ok()
+        if let Err(error) = self.out.write_all(&line).and_then(|()| self.out.flush()) {
+            crate::terminal::no_output(&error);
+        }
+        true
     }
 }
 

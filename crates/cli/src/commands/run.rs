@@ -10,6 +10,7 @@ use wire::methods::StartTransient;
 use super::jobs;
 use crate::context::Context;
 use crate::failure::hint;
+use crate::terminal::Paint;
 use crate::verbs::Run;
 
 /// Options of `run`.
@@ -75,7 +76,7 @@ impl Run for RunCommand {
         let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
         let streams: [BorrowedFd<'_>; 3] = [input.as_fd(), output.as_fd(), error.as_fd()];
         let descriptors = if self.pipe { streams.as_slice() } else { &[] };
-        let request = self.request()?;
+        let request = self.request(context)?;
         let mut client = context.connect()?;
         let outcome = client.call_with(StartTransient, &request, descriptors)?;
         jobs::tell(context, &outcome);
@@ -85,7 +86,7 @@ impl Run for RunCommand {
 
 impl RunCommand {
     /// The unit's lines: the profile first, so that a property of the command line comes after and wins.
-    fn request(&self) -> Result<TransientRequest> {
+    fn request(&self, context: &Context) -> Result<TransientRequest> {
         let mut properties = match self.profile.as_deref() {
             None => Vec::new(),
             Some(name) => crate::check::profile_lines(name).ok_or_else(|| {
@@ -106,7 +107,9 @@ impl RunCommand {
             "RemainAfterExit",
             self.remain_after_exit.then(|| "yes".to_owned()).as_ref(),
         );
-        properties.extend(self.setenv.iter().map(|variable| environment(variable)));
+        for variable in &self.setenv {
+            properties.extend(environment(context, variable)?);
+        }
         properties.extend(self.property.iter().cloned());
         let descriptor = |index| self.pipe.then_some(index);
         Ok(TransientRequest {
@@ -135,7 +138,12 @@ impl RunCommand {
 
     fn finish(&self, context: &Context, outcome: &wire::JobOutcome) -> u8 {
         match (&outcome.exit, outcome.result.as_str()) {
-            (Some(exit), _) if self.wait || self.pipe => jobs::exit_status(exit),
+            (Some(exit), _) if self.wait || self.pipe => {
+                if outcome.failure.is_none() {
+                    tell_end(context, &outcome.unit, exit);
+                }
+                jobs::exit_status(exit)
+            }
             (_, "done" | "queued") => {
                 context.narrate(&format!("running as unit {}", outcome.unit));
                 0
@@ -145,12 +153,49 @@ impl RunCommand {
     }
 }
 
-/// `Environment=` with the variable quoted; a bare name takes our own value.
-fn environment(variable: &str) -> String {
+/// Tells an end that the exit status alone does not explain: the command was not executed, or something else ended the unit.
+fn tell_end(context: &Context, unit: &str, exit: &wire::ExitStatus) {
+    /// From here on exit statuses say which step before the command failed; those of programs end at 78 (sysexits).
+    const NOT_EXECUTED_MIN: u8 = 200;
+    let step = u8::try_from(exit.status)
+        .ok()
+        .filter(|status| exit.code == "exited" && *status >= NOT_EXECUTED_MIN)
+        .and_then(model::tables::exit_status::name);
+    let what = match (exit.result.as_str(), step) {
+        ("exit-code", Some(step)) => format!(
+            "{unit}: the command was not executed (status {}/{step})",
+            exit.status
+        ),
+        ("success" | "exit-code" | "signal" | "core-dump", _) => return,
+        (other, _) => format!("{unit} ended, result: {other}"),
+    };
+    context.narrate(&what);
+    context.narrate(&format!(
+        "{} `coracle logs -u {unit}` tells more",
+        Paint::Bold.on("Hint:")
+    ));
+}
+
+/// `Environment=` with the variable quoted; a bare name takes our own value, and nothing where we have none.
+fn environment(context: &Context, variable: &str) -> Result<Option<String>> {
     let whole = if variable.contains('=') {
         variable.to_owned()
     } else {
-        format!("{variable}={}", std::env::var(variable).unwrap_or_default())
+        match std::env::var(variable) {
+            Ok(value) => format!("{variable}={value}"),
+            Err(std::env::VarError::NotPresent) => {
+                context.narrate(&format!(
+                    "{variable} is not set here, so it is not passed on"
+                ));
+                return Ok(None);
+            }
+            Err(std::env::VarError::NotUnicode(_)) => {
+                return Err(hint(
+                    format!("the value of {variable} is not UTF-8"),
+                    "put it into a file, and name that with -p EnvironmentFile=",
+                ));
+            }
+        }
     };
     let mut quoted = String::new();
     for letter in whole.chars() {
@@ -161,5 +206,5 @@ fn environment(variable: &str) -> String {
             letter => quoted.push(letter),
         }
     }
-    format!("Environment=\"{quoted}\"")
+    Ok(Some(format!("Environment=\"{quoted}\"")))
 }

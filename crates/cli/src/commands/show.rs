@@ -14,7 +14,7 @@ use crate::verbs::Run;
 /// Options of `show`.
 #[derive(Args, Debug)]
 pub(crate) struct Show {
-    /// Units or patterns; none: the manager itself
+    /// Units, patterns or portables; none: the manager itself
     #[arg(value_name = "UNIT")]
     names: Vec<String>,
     /// Only these properties, in this order

@@ -52,10 +52,14 @@ impl Run for Status {
 fn exit_status(units: &[UnitStatus]) -> u8 {
     let one = |unit: &UnitStatus| match (unit.load.as_str(), unit.active.as_str()) {
         ("not-found", _) => NO_SUCH_UNIT,
-        (_, "active" | "reloading" | "activating") => 0,
-        _ => NOT_RUNNING,
+        (_, "inactive" | "failed") => NOT_RUNNING,
+        _ => 0,
     };
-    units.iter().map(one).max().unwrap_or(NO_SUCH_UNIT)
+    let mut statuses = units.iter().map(one);
+    if units.is_empty() {
+        return NO_SUCH_UNIT;
+    }
+    statuses.find(|status| *status != 0).unwrap_or(0)
 }
 
 /// The manager's own state.
@@ -86,7 +90,11 @@ pub(crate) fn overview(context: &Context) -> Result<u8> {
     field("Keeper", &server.keeper_pid.to_string());
     field(
         "Manager",
-        &format!("{} (started again {} times)", server.pid, server.restarts),
+        &match server.restarts {
+            0 => server.pid.to_string(),
+            1 => format!("{} (started again once)", server.pid),
+            times => format!("{} (started again {times} times)", server.pid),
+        },
     );
     field(
         "Units",
@@ -205,10 +213,7 @@ fn service(unit: &UnitStatus) {
         field("Main PID", &pid.to_string());
     }
     if let Some(exit) = &service.exit {
-        field(
-            "Exit",
-            &format!("{}, status {} ({})", exit.code, exit.status, exit.result),
-        );
+        field("Exit", &format!("{} ({})", ended(exit), exit.result));
     }
     if let Some(text) = &service.status_text {
         field("Status", &format!("\"{text}\""));
@@ -218,6 +223,29 @@ fn service(unit: &UnitStatus) {
     }
     if let (Some(user), Some(uid)) = (&service.user, service.uid) {
         field("User", &format!("{user} ({uid})"));
+    }
+}
+
+/// How a process ended, in words.
+fn ended(exit: &wire::ExitStatus) -> String {
+    let signal = || {
+        u8::try_from(exit.status).map_or_else(
+            |_| exit.status.to_string(),
+            |number| model::value::Signal(number).name(),
+        )
+    };
+    match exit.code.as_str() {
+        "exited" => {
+            let name = u8::try_from(exit.status)
+                .ok()
+                .filter(|status| *status > 1)
+                .and_then(model::tables::exit_status::name);
+            let name = name.map(|name| format!("/{name}")).unwrap_or_default();
+            format!("exited, status {}{name}", exit.status)
+        }
+        "killed" => format!("killed by {}", signal()),
+        "dumped" => format!("killed by {}, core dumped", signal()),
+        _ => "unknown".to_owned(),
     }
 }
 

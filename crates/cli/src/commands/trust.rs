@@ -9,6 +9,7 @@ use image::signature::TrustedCertificate;
 use serde::Serialize;
 
 use crate::context::Context;
+use crate::failure::{WithHint, hint};
 use crate::listing;
 use crate::terminal::{complain, plain, say};
 use crate::verbs::Run;
@@ -33,7 +34,7 @@ enum Action {
     List,
     /// Trust a certificate no longer; what is installed goes on
     Remove {
-        /// File name, or the start of the fingerprint
+        /// Name, file name, or the start of the fingerprint
         #[arg(value_name = "NAME")]
         name: String,
     },
@@ -54,7 +55,13 @@ impl Run for Trust {
             Action::Add { file } => add(&anchors, &file),
             Action::List => list(&anchors, context),
             Action::Remove { name } => {
-                for removed in anchors.remove(&name)? {
+                let removed = anchors
+                    .remove(&file_or_fingerprint(&anchors, name)?)
+                    .or_hint(
+                        || "cannot remove the certificate".to_owned(),
+                        "`coracle trust list` has names, fingerprints and files",
+                    )?;
+                for removed in removed {
                     say(&format!(
                         "no longer trusted: sha256:{}",
                         removed.fingerprint.hex()
@@ -63,6 +70,27 @@ impl Run for Trust {
                 Ok(0)
             }
         }
+    }
+}
+
+/// What the store of certificates knows, for a name as the list shows it; anything else as it is.
+fn file_or_fingerprint(anchors: &Anchors, name: String) -> Result<String> {
+    let (trusted, _) = anchors.list()?;
+    let named: Vec<_> = trusted
+        .iter()
+        .filter(|anchor| {
+            TrustedCertificate::parse(&anchor.der)
+                .and_then(|certificate| certificate.signer())
+                .is_ok_and(|signer| signer.common_name == name)
+        })
+        .collect();
+    match named.as_slice() {
+        [] => Ok(name),
+        [one] => Ok(one.fingerprint.hex()),
+        several => Err(hint(
+            format!("{} trusted certificates are called {name:?}", several.len()),
+            "name one by the start of its fingerprint: `coracle trust list` has them",
+        )),
     }
 }
 

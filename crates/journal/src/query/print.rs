@@ -15,7 +15,7 @@ pub enum Style {
 }
 
 /// Prints one entry as a line without its newline; `clock` gives the local time of microseconds since the epoch.
-/// Control bytes and what is no UTF-8 are escaped where `terminal` is set; JSON escapes them always.
+/// Control bytes and what is no UTF-8 are escaped, but for `Cat` where `terminal` is not set.
 #[must_use]
 pub fn print(
     entry: &Entry,
@@ -24,14 +24,14 @@ pub fn print(
     clock: &dyn Fn(u64) -> String,
 ) -> Vec<u8> {
     match style {
-        Style::Short => short(entry, terminal, clock),
+        Style::Short => short(entry, clock),
         #[cfg(feature = "query")]
         Style::Json => json(entry).into_bytes(),
         Style::Cat => shown(entry.message(), terminal),
     }
 }
 
-fn short(entry: &Entry, terminal: bool, clock: &dyn Fn(u64) -> String) -> Vec<u8> {
+fn short(entry: &Entry, clock: &dyn Fn(u64) -> String) -> Vec<u8> {
     let field = |name| shown(entry.field(name).unwrap_or_default(), true);
     let mut line = clock(entry.realtime_us).into_bytes();
     let host = field("_HOSTNAME");
@@ -50,7 +50,8 @@ fn short(entry: &Entry, terminal: bool, clock: &dyn Fn(u64) -> String) -> Vec<u8
         line.extend([b"[".as_slice(), &pid, b"]"].concat());
     }
     line.extend_from_slice(b": ");
-    line.extend(shown(entry.message(), terminal));
+    // What is piped often ends on a terminal all the same; who wants the bytes asks for them with `Cat` or `Json`.
+    line.extend(shown(entry.message(), true));
     line
 }
 
@@ -167,6 +168,7 @@ mod tests {
             "T5 here web[12]: x\\u{202e}y",
         );
         check(b"a\x1bb", Style::Cat, false, "a\x1bb");
+        check(b"a\x1bb", Style::Short, false, "T5 here web[12]: a\\u{1b}b");
     }
 
     #[cfg(feature = "query")]

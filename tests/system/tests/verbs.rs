@@ -1,0 +1,534 @@
+//! Every verb as an administrator types it: what it prints where, and its exit status.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use coracle_system_tests::with_units;
+use testkit::{Finished, Instance};
+
+const FOREVER: &str = "[Unit]\nDescription=Goes on\n[Service]\nExecStart=/bin/sleep infinity\n";
+const BAD: &str = "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'exit 9'\n";
+
+/// Runs a command and checks its exit status and that each of `words` is on the right stream: those with `!` on standard error.
+#[track_caller]
+fn check(coracle: &Instance, arguments: &[&str], status: i32, words: &[&str]) -> Finished {
+    let done = coracle.coracle(arguments);
+    assert_eq!(done.status, status, "{arguments:?}: {done:#?}");
+    for word in words {
+        let (stream, word) = match word.strip_prefix('!') {
+            Some(word) => (&done.stderr, word),
+            None => (&done.stdout, *word),
+        };
+        assert!(
+            stream.contains(word),
+            "{arguments:?}: no {word:?} in {done:#?}"
+        );
+    }
+    done
+}
+
+fn json(done: &Finished) -> serde_json::Value {
+    serde_json::from_str(&done.stdout).expect("standard output is JSON")
+}
+
+#[test]
+fn exit_statuses_are_those_of_systemctl() {
+    with_units(&[("a.service", FOREVER), ("bad.service", BAD)], |coracle| {
+        check(coracle, &["is-active", "a"], 3, &["inactive"]);
+        check(coracle, &["start", "a"], 0, &[]);
+        check(coracle, &["is-active", "a"], 0, &["active"]);
+        check(coracle, &["is-active", "nobody"], 4, &["inactive"]);
+        check(
+            coracle,
+            &["is-active", "nobody", "a"],
+            0,
+            &["inactive\nactive"],
+        );
+        check(coracle, &["is-failed", "a"], 1, &["active"]);
+        check(coracle, &["is-failed", "nobody"], 4, &[]);
+        check(coracle, &["status", "a"], 0, &["active (running)"]);
+        check(coracle, &["status", "nobody"], 4, &["not-found"]);
+        check(
+            coracle,
+            &["start", "nobody"],
+            5,
+            &["!there is no unit nobody.service"],
+        );
+        check(coracle, &["stop", "nobody"], 5, &[]);
+        check(
+            coracle,
+            &["start", "bad"],
+            1,
+            &["!exited with status 9", "!Hint:"],
+        );
+        check(coracle, &["is-failed", "bad"], 0, &["failed"]);
+        check(coracle, &["status", "bad"], 3, &["exited, status 9"]);
+        check(coracle, &["start", "--wait", "bad"], 1, &[]);
+        check(
+            coracle,
+            &["show", "nobody", "-p", "LoadState"],
+            0,
+            &["LoadState=not-found"],
+        );
+        check(
+            coracle,
+            &["cat", "nobody"],
+            1,
+            &["!there is no unit nobody.service"],
+        );
+        check(
+            coracle,
+            &["kill", "nobody"],
+            1,
+            &["!there is no unit nobody.service"],
+        );
+        check(
+            coracle,
+            &["reset-failed", "nobody"],
+            1,
+            &["!there is no unit"],
+        );
+        check(coracle, &["reset-failed", "bad"], 0, &[]);
+        check(coracle, &["is-failed", "bad"], 1, &["inactive"]);
+        check(coracle, &["reload", "bad"], 3, &["!bad.service"]);
+        check(coracle, &["frobnicate"], 2, &["!frobnicate"]);
+    });
+}
+
+#[test]
+fn a_masked_unit_is_not_started_and_says_how_to_unmask_it() {
+    with_units(&[], |coracle| {
+        let mask = coracle.folder().join("config/units/m.service");
+        std::os::unix::fs::symlink("/dev/null", mask).expect("a mask");
+        check(
+            coracle,
+            &["start", "m"],
+            6,
+            &["!m.service is masked", "!Hint: remove the mask"],
+        );
+    });
+}
+
+#[test]
+fn a_misspelt_unit_is_answered_with_the_nearest_name() {
+    with_units(&[("gateway.service", FOREVER)], |coracle| {
+        for verb in ["start", "stop", "restart", "cat", "kill", "verify"] {
+            let done = coracle.coracle(&[verb, "gatewya"]);
+            assert!(
+                done.stderr.contains("did you mean gateway.service?"),
+                "{verb}: {done:#?}"
+            );
+        }
+        check(
+            coracle,
+            &["start", "gateway.servce"],
+            5,
+            &["!did you mean gateway.service?"],
+        );
+        check(coracle, &["statsu", "gateway"], 2, &["!status"]);
+        check(
+            coracle,
+            &["run", "-p", "Nicee=1", "true"],
+            1,
+            &["!did you mean Nice=?"],
+        );
+        check(
+            coracle,
+            &["explain", "RestrictNamespace"],
+            1,
+            &["!did you mean RestrictNamespaces=?"],
+        );
+    });
+}
+
+#[test]
+fn what_was_only_asked_for_is_not_listed_afterwards() {
+    with_units(&[], |coracle| {
+        for verb in [
+            "start",
+            "stop",
+            "status",
+            "show",
+            "cat",
+            "kill",
+            "is-active",
+        ] {
+            assert!(
+                !coracle
+                    .coracle(&[verb, "ghost"])
+                    .stdout
+                    .contains("ghost.service loaded")
+            );
+        }
+        let listed = check(coracle, &["list-units", "--all"], 0, &["basic.target"]);
+        assert!(!listed.stdout.contains("ghost"), "{}", listed.stdout);
+    });
+}
+
+#[test]
+fn several_units_and_patterns_are_taken_by_every_verb() {
+    let units = [
+        ("a1.service", FOREVER),
+        ("a2.service", FOREVER),
+        ("b.service", FOREVER),
+    ];
+    with_units(&units, |coracle| {
+        coracle.ok(&["start", "a1", "a2.service", "b"]);
+        check(coracle, &["is-active", "a*"], 0, &["active\nactive\n"]);
+        check(
+            coracle,
+            &["show", "-p", "Id", "--value", "a?.service"],
+            0,
+            &["a1.service\n\na2.service"],
+        );
+        check(
+            coracle,
+            &["cat", "a[12].service"],
+            0,
+            &["a1.service", "a2.service"],
+        );
+        let listed = check(
+            coracle,
+            &["list-units", "a*"],
+            0,
+            &["a1.service", "a2.service"],
+        );
+        assert!(!listed.stdout.contains("b.service"));
+        check(coracle, &["list-units", "b"], 0, &["b.service"]);
+        coracle.ok(&["restart", "a*"]);
+        coracle.ok(&["kill", "-s", "CONT", "a*"]);
+        coracle.ok(&["stop", "a*"]);
+        check(
+            coracle,
+            &["is-active", "a1", "a2", "b"],
+            0,
+            &["inactive\ninactive\nactive\n"],
+        );
+        check(coracle, &["start", "nobody", "a1"], 5, &["!nobody.service"]);
+        assert_eq!(coracle.property("a1.service", "ActiveState"), "active");
+    });
+}
+
+#[test]
+fn every_listing_is_one_json_value_on_standard_output() {
+    with_units(&[("a.service", FOREVER)], |coracle| {
+        coracle.ok(&["start", "a"]);
+        coracle.ok(&["set-environment", "COLOUR=blue"]);
+        for arguments in [
+            vec!["list-units"],
+            vec!["list-jobs"],
+            vec!["list"],
+            vec!["trust", "list"],
+            vec!["status", "a"],
+            vec!["status"],
+            vec!["show", "a"],
+            vec!["cat", "a"],
+            vec!["show-environment"],
+            vec!["explain", "--plan", "a"],
+            vec!["explain"],
+            vec!["verify", "a"],
+        ] {
+            let mut whole = arguments.clone();
+            whole.push("--json");
+            let value = json(&check(coracle, &whole, 0, &[]));
+            assert!(value.is_array() || value.is_object(), "{arguments:?}");
+        }
+        let units = json(&coracle.coracle(&["list-units", "a.service", "--json"]));
+        assert_eq!(units[0]["name"], "a.service");
+        assert_eq!(units[0]["active"], "active");
+    });
+}
+
+#[test]
+fn properties_are_printed_in_the_order_and_the_form_that_scripts_read() {
+    let unit = "[Service]\nExecStart=/bin/sleep infinity\nEnvironment=A=b=c\nRestart=on-failure\n";
+    with_units(&[("a.service", unit)], |coracle| {
+        coracle.ok(&["start", "a"]);
+        check(
+            coracle,
+            &["show", "a", "-p", "SubState", "-p", "Id"],
+            0,
+            &["SubState=running\nId=a.service\n"],
+        );
+        check(
+            coracle,
+            &["show", "a", "-p", "SubState,Id", "--value"],
+            0,
+            &["running\na.service\n"],
+        );
+        assert_eq!(coracle.property("a.service", "Environment"), "A=b=c");
+        assert_eq!(coracle.property("a.service", "Restart"), "on-failure");
+        check(coracle, &["show", "-p", "Version"], 0, &["Version="]);
+    });
+}
+
+#[test]
+fn a_transient_unit_is_printed_as_a_file_would_have_it() {
+    with_units(&[], |coracle| {
+        coracle.ok(&[
+            "run",
+            "-u",
+            "t",
+            "-p",
+            "Nice=3",
+            "-E",
+            "A=b",
+            "/bin/sleep",
+            "infinity",
+        ]);
+        let printed = coracle.ok(&["cat", "t"]);
+        for line in [
+            "[Service]",
+            "Nice=3",
+            "Environment=A=b",
+            "ExecStart=:/bin/sleep infinity",
+        ] {
+            assert!(
+                printed.lines().any(|found| found == line),
+                "no {line} in {printed}"
+            );
+        }
+        let copy = coracle.folder().join("config/units/copy.service");
+        fs::write(copy, printed).expect("a unit file");
+        check(coracle, &["verify", "copy"], 0, &[]);
+    });
+}
+
+#[test]
+fn variables_for_services_are_set_shown_and_unset_and_only_root_reads_them() {
+    use std::os::unix::fs::PermissionsExt;
+    with_units(&[], |coracle| {
+        coracle.ok(&["set-environment", "COLOUR=blue", "TWO=2 words"]);
+        check(
+            coracle,
+            &["show-environment"],
+            0,
+            &["COLOUR=blue\nTWO=2 words\n"],
+        );
+        assert_eq!(
+            coracle.ok(&["run", "--pipe", "/bin/sh", "-c", "echo $COLOUR"]),
+            "blue\n"
+        );
+        check(coracle, &["set-environment", "1X=2"], 1, &["!1X=2"]);
+        coracle.ok(&["unset-environment", "COLOUR", "TWO=other"]);
+        assert_eq!(coracle.ok(&["show-environment"]), "TWO=2 words\n");
+        let kept = coracle.folder().join("run/environment");
+        let mode = fs::metadata(kept).expect("the record").permissions().mode();
+        assert_eq!(mode & 0o077, 0);
+        coracle.ok(&["daemon-reexec"]);
+        assert_eq!(coracle.ok(&["show-environment"]), "TWO=2 words\n");
+    });
+}
+
+#[test]
+fn a_changed_file_is_told_and_read_by_a_reload_which_tells_what_is_wrong() {
+    with_units(&[("a.service", FOREVER)], |coracle| {
+        coracle.ok(&["start", "a"]);
+        coracle.unit("a.service", &format!("{FOREVER}Nicee=1\nNice=2\n"));
+        check(coracle, &["status", "a"], 0, &["its files changed"]);
+        check(
+            coracle,
+            &["daemon-reload"],
+            0,
+            &["!warning:", "!Nicee", "!did you mean Nice=?"],
+        );
+        assert_eq!(coracle.property("a.service", "Nice"), "2");
+        assert_eq!(coracle.property("a.service", "NeedDaemonReload"), "no");
+    });
+}
+
+#[test]
+fn a_signal_reaches_the_processes_that_are_meant() {
+    with_units(&[("a.service", FOREVER)], |coracle| {
+        coracle.ok(&["start", "a"]);
+        check(
+            coracle,
+            &["kill", "-s", "NOPE", "a"],
+            1,
+            &["!NOPE", "!Hint:"],
+        );
+        check(
+            coracle,
+            &["kill", "--kill-whom=nobody", "a"],
+            1,
+            &["!all, main, control"],
+        );
+        check(
+            coracle,
+            &["kill", "--kill-whom=control", "a"],
+            1,
+            &["!no such process"],
+        );
+        coracle.ok(&["kill", "-s", "9", "--kill-whom=main", "a"]);
+        let ended = coracle.coracle(&["start", "--wait", "--no-autostart", "nobody"]);
+        assert_eq!(ended.status, 5);
+        // The stop waits until the unit is down, however that came.
+        coracle.ok(&["stop", "a"]);
+        check(coracle, &["status", "a"], 3, &["killed by SIGKILL"]);
+        check(coracle, &["kill", "a"], 1, &["!a.service"]);
+    });
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_command_without_a_word_and_a_full_disk_with_one() {
+    with_units(&[("a.service", FOREVER)], |coracle| {
+        coracle.ok(&["start", "a"]);
+        coracle.ok(&["run", "--pipe", "--wait", "true"]);
+        for arguments in [
+            &["list-units", "--all"][..],
+            &["status", "a"],
+            &["show", "a"],
+            &["cat", "a"],
+            &["logs"],
+            &["explain"],
+            &["-h"],
+            &["completion", "bash"],
+        ] {
+            let (reader, writer) = std::io::pipe().expect("a pipe");
+            drop(reader);
+            let output = coracle
+                .command(arguments)
+                .stdout(writer)
+                .output()
+                .expect("it starts");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(
+                !said.contains("panicked") && !said.contains("Error"),
+                "{arguments:?}: {said}"
+            );
+            if arguments == ["-h"] {
+                continue;
+            }
+            let full = OpenOptions::new()
+                .write(true)
+                .open("/dev/full")
+                .expect("/dev/full");
+            let output = coracle
+                .command(arguments)
+                .stdout(full)
+                .output()
+                .expect("it starts");
+            let said = String::from_utf8_lossy(&output.stderr);
+            let is_empty = arguments == ["logs"] && output.status.success();
+            assert!(
+                is_empty || (output.status.code() == Some(1) && said.contains("No space left")),
+                "{arguments:?}: {said}"
+            );
+        }
+    });
+}
+
+#[test]
+fn nothing_is_coloured_that_does_not_go_to_a_terminal() {
+    with_units(&[("a.service", FOREVER)], |coracle| {
+        coracle.ok(&["start", "a"]);
+        for arguments in [
+            &["status", "a"][..],
+            &["list-units"],
+            &["explain", "Nice"],
+            &["start", "nobody"],
+        ] {
+            let done = coracle.coracle(arguments);
+            assert!(
+                !done.stdout.contains('\x1b') && !done.stderr.contains('\x1b'),
+                "{arguments:?}"
+            );
+        }
+    });
+}
+
+#[test]
+fn control_bytes_of_units_and_services_are_shown_not_sent() {
+    let unit = "[Unit]\nDescription=bell \u{7} and \u{1b}[31m red\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/printf '\\033[2Jcleared\\007\\n'\n";
+    with_units(&[("a.service", unit)], |coracle| {
+        coracle.ok(&["start", "a"]);
+        for arguments in [
+            &["status", "a"][..],
+            &["list-units", "--all"],
+            &["cat", "a"],
+            &["show", "a"],
+            &["logs", "-u", "a"],
+        ] {
+            let done = coracle.coracle(arguments).ok();
+            let raw = done
+                .stdout
+                .bytes()
+                .find(|byte| *byte < 0x20 && !matches!(byte, b'\n' | b'\t'));
+            assert_eq!(raw, None, "{arguments:?}: {}", done.stdout);
+        }
+    });
+}
+
+#[test]
+fn manual_pages_and_completions_come_from_the_definitions() {
+    with_units(&[], |coracle| {
+        let pages = coracle.folder().join("man");
+        coracle.ok(&["man", pages.to_str().expect("a path")]);
+        let whole = fs::read_to_string(pages.join("coracle.1")).expect("coracle.1");
+        let run = fs::read_to_string(pages.join("coracle-run.1")).expect("coracle-run.1");
+        assert!(whole.contains(".TH coracle 1") && run.contains("transient service"));
+        for verb in ["start", "logs", "trust", "explain", "daemon\\-exit"] {
+            assert!(whole.contains(verb), "coracle.1 does not name {verb}");
+        }
+        let script = coracle.folder().join("completion");
+        fs::write(&script, coracle.ok(&["completion", "bash"])).expect("a file");
+        let checked = std::process::Command::new("bash")
+            .arg("-n")
+            .arg(&script)
+            .status();
+        assert!(checked.expect("bash").success());
+    });
+}
+
+#[test]
+fn the_end_of_the_instance_is_awaited_and_the_next_one_starts_afresh() {
+    with_units(&[("a.service", FOREVER)], |coracle| {
+        for _ in 0..3 {
+            coracle.ok(&["start", "a"]);
+            check(coracle, &["status"], 0, &["Keeper"]);
+            assert_eq!(
+                coracle
+                    .ok(&["show", "-p", "ManagerRestarts", "--value"])
+                    .trim(),
+                "0"
+            );
+            check(coracle, &["daemon-exit"], 0, &[]);
+            check(coracle, &["is-active", "a"], 3, &["inactive"]);
+        }
+        check(coracle, &["daemon-exit"], 0, &[]);
+        check(
+            coracle,
+            &["--no-autostart", "start", "a"],
+            1,
+            &["!no manager runs", "!Hint:"],
+        );
+        coracle.ok(&["start", "a"]);
+    });
+}
+
+#[test]
+fn lines_that_are_written_later_are_followed_until_the_reader_goes() {
+    let talk = "[Service]\nType=oneshot\nExecStart=/bin/echo spoken\n";
+    with_units(&[("talk.service", talk)], |coracle| {
+        coracle.ok(&["start", "talk"]);
+        let mut follower = coracle
+            .command(&["logs", "-f", "-u", "talk", "--cat", "-n", "1"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::from(File::create("/dev/null").expect("/dev/null")))
+            .spawn()
+            .expect("the command starts");
+        let mut lines = BufReader::new(follower.stdout.take().expect("a pipe")).lines();
+        let mut heard = 0;
+        while heard < 3 {
+            let line = lines.next().expect("a line").expect("text");
+            if line == "spoken" {
+                heard += 1;
+                coracle.ok(&["start", "talk"]);
+            }
+        }
+        drop(lines);
+        coracle.ok(&["start", "talk"]);
+        assert!(!follower.wait().expect("it ends").success());
+    });
+}
