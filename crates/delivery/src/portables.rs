@@ -128,13 +128,25 @@ pub enum Error {
         highest: String,
     },
     /// Another signer than the pinned one.
-    #[error("{name} was signed by {pinned} until now, and this image is not")]
+    #[error(
+        "{name} was signed by {pinned} until now, and this image is {}",
+        said(found)
+    )]
     OtherSigner {
         /// The portable.
         name: String,
         /// The pinned signer.
         pinned: Digest,
+        /// This image's signer.
+        found: Option<Signer>,
     },
+}
+
+fn said(signer: &Option<Signer>) -> String {
+    signer.as_ref().map_or_else(
+        || "not signed".to_owned(),
+        |signer| format!("signed by \"{}\" ({})", signer.name, signer.fingerprint),
+    )
 }
 
 /// The records of a state directory.
@@ -304,6 +316,7 @@ impl Portables {
             return Err(Error::OtherSigner {
                 name: name.to_owned(),
                 pinned,
+                found: signer.cloned(),
             });
         }
         if compare(version, &known.highest).is_lt() && !allowed.downgrade {

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, ResolveFlags, openat2, unlinkat};
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, ResolveFlags, unlinkat};
 use rustix::io::Errno;
 
 /// The directories of this host or instance.
@@ -104,7 +104,7 @@ pub fn remove(path: &Path) -> Result<bool, Error> {
     };
     // With O_NOFOLLOW a link would be ENOTDIR, which reads as "not there".
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let parent = match openat2(
+    let parent = match kernel::resolve::open(
         CWD,
         parent,
         flags,
@@ -136,7 +136,7 @@ fn remove_entry(parent: &OwnedFd, name: &OsStr, depth: u32) -> Result<bool, Errn
         | ResolveFlags::NO_MAGICLINKS
         | ResolveFlags::NO_XDEV
         | ResolveFlags::BENEATH;
-    let folder = openat2(parent, name, flags, Mode::empty(), inside)?;
+    let folder = kernel::resolve::open(parent, name, flags, Mode::empty(), inside)?;
     for entry in names(&folder)? {
         remove_entry(&folder, &entry, depth + 1)?;
     }

@@ -2,9 +2,7 @@
 
 use core::ffi::CStr;
 
-use kernel::rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, mkdirat, mknodat, openat2, statat,
-};
+use kernel::rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, mkdirat, mknodat, statat};
 use kernel::{AsFd, Errno, OwnedFd, Result};
 
 /// Longest path that the kernel takes, with its NUL.
@@ -57,7 +55,7 @@ impl PathBuffer {
 
 /// Opens `path` as seen from `root`: symbolic links are followed, but not out of it.
 pub(crate) fn inside(root: impl AsFd, path: &CStr) -> Result<OwnedFd> {
-    openat2(
+    kernel::resolve::open(
         root,
         path,
         OFlags::PATH | OFlags::CLOEXEC,

@@ -8,6 +8,7 @@
 
 mod harness;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use harness::{Outcome, Start, shell, text};
@@ -555,7 +556,7 @@ fn credentials_are_files_that_only_the_user_reads_and_no_one_writes() {
 }
 
 #[test]
-fn an_empty_directory_of_a_read_only_image_gives_way_to_mount_points() {
+fn mount_points_that_a_read_only_image_lacks_are_laid_over_it() {
     use kernel::mount::{Reach, set_attributes};
     use kernel::rustix::mount::{OpenTreeFlags, open_tree};
     let folder = tempfile::tempdir().unwrap();
@@ -586,9 +587,10 @@ fn an_empty_directory_of_a_read_only_image_gives_way_to_mount_points() {
         Step::CloneImage,
     ];
     let state = folder.path().join("srv");
+    std::fs::set_permissions(&state, std::fs::Permissions::from_mode(0o750)).unwrap();
     let state = text(state.to_str().unwrap());
-    let run = |at| {
-        let mut start = shell("ls -R /var; touch /var/lib/hello/x && echo written");
+    let run = |at, script| {
+        let mut start = shell(script);
         start.passed.push(image());
         below(
             start,
@@ -598,10 +600,22 @@ fn an_empty_directory_of_a_read_only_image_gives_way_to_mount_points() {
         )
     };
     assert_eq!(
-        run(c"/var/lib/hello").said(),
+        run(
+            c"/var/lib/hello",
+            "ls -R /var; touch /var/lib/hello/x && echo written"
+        )
+        .said(),
         "/var:\nlib\n\n/var/lib:\nhello\n\n/var/lib/hello:\nfull\n\n/var/lib/hello/full:\nwritten"
     );
-    run(c"/srv/other").failed_at("Mount", Errno::ROFS);
+    // What the image has there stays, and nothing of it can be written.
+    assert_eq!(
+        run(
+            c"/srv/new/other",
+            "ls /srv; ls /srv/new/other; stat -c %a /srv; test -w /srv/full || test -w /srv/new || echo closed"
+        )
+        .said(),
+        "full\nnew\nx\nfull\nx\n750\nclosed"
+    );
 }
 
 #[test]

@@ -247,7 +247,7 @@ impl Root<'_> {
     fn open(&self, path: &str, flags: OFlags) -> Result<Option<File>, TreeError> {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        match rustix::fs::openat2(self.0, path, flags, Mode::empty(), resolve) {
+        match kernel::resolve::open(self.0, path, flags, Mode::empty(), resolve) {
             Ok(file) => Ok(Some(file.into())),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
             Err(error) => Err(read_error(path, error.into())),

@@ -33,6 +33,7 @@ pub mod namespace;
 #[cfg(feature = "std")]
 pub mod probe;
 pub mod process;
+pub mod resolve;
 pub mod scheduling;
 pub mod seccomp;
 pub mod signal;

@@ -242,15 +242,23 @@ impl Manager {
         }
     }
 
-    /// Closes the sockets of a unit, and removes their files where RemoveOnStop= asks for it.
+    /// Closes the sockets of a unit, gives up the control group that they were made in, and removes their files where RemoveOnStop=
+    /// asks for it.
     pub(crate) fn close_sockets(&mut self, unit: UnitId) {
         self.unwatch_sockets(unit);
+        let incarnation = self
+            .engine
+            .snapshot(unit)
+            .map(|snapshot| snapshot.incarnation);
         let Some(entry) = self.units.get_mut(&unit) else {
             return;
         };
         for index in 0..std::mem::take(&mut entry.sockets).len() {
             self.link
                 .drop_held(Class::Listen, &held_name(entry.name.as_str(), index));
+        }
+        if let Some(incarnation) = incarnation {
+            self.to_remove.push((entry.name.to_string(), incarnation.0));
         }
         if entry.unit.value(&model::key::REMOVE_ON_STOP) {
             for path in crate::leftovers::socket_files(&entry.unit) {

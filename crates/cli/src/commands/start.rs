@@ -46,6 +46,9 @@ pub(crate) struct Start {
     /// Allow a version below the highest one that was ever installed
     #[arg(long)]
     allow_downgrade: bool,
+    /// Accept that a portable has another signer from now on: the one with this fingerprint
+    #[arg(long, value_name = "sha256:…")]
+    accept_signer: Option<Digest>,
     /// Install it without starting it
     #[arg(long)]
     pub(crate) attach_only: bool,
@@ -214,9 +217,10 @@ impl Start {
     ) -> Result<()> {
         use delivery::portables::Error;
         let known = records(context);
+        let accepted = |signer: &Signer| self.accept_signer == Some(signer.fingerprint);
         let mut allowed = Allowed {
             downgrade: self.allow_downgrade,
-            other_signer: false,
+            other_signer: signer.is_some_and(accepted),
         };
         match known.check(name, version, signer, allowed) {
             Err(error @ Error::OtherSigner { .. }) if can_ask() => {
@@ -228,6 +232,21 @@ impl Start {
                 }
                 allowed.other_signer = true;
                 Ok(known.check(name, version, signer, allowed)?)
+            }
+            Err(error @ Error::OtherSigner { .. }) => {
+                let next = signer.map_or_else(
+                    || "ask its maker for a signed one".to_owned(),
+                    |signer| {
+                        format!(
+                            "if its maker has a new key, say --accept-signer={}",
+                            signer.fingerprint
+                        )
+                    },
+                );
+                Err(anyhow::Error::new(error).context(crate::failure::Hint::new(
+                    format!("{name} is not installed"),
+                    next,
+                )))
             }
             Err(error @ Error::Downgrade { .. }) => {
                 Err(anyhow::Error::new(error).context(crate::failure::Hint::new(

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use delivery::digest::Digest;
 use delivery::portables::Trust as Recorded;
 use delivery::store::{Staging, Store};
@@ -236,11 +236,10 @@ fn read(file: &File, verified: &Verified<Layout>) -> Result<Contents> {
 fn trust(context: &Context, digest: &Digest, acceptance: &Acceptance) -> Result<Trust> {
     if let Some(wanted) = &acceptance.digest {
         if wanted != digest {
-            bail!(
-                "the image is sha256:{}, not sha256:{} as --trust-digest= has it",
-                digest.hex(),
-                wanted.hex()
-            );
+            return Err(hint(
+                format!("the image is {digest}, not {wanted} as --trust-digest= has it"),
+                "compare both with what its maker says: this is another file, or a damaged one",
+            ));
         }
         return Ok(Trust::Digest(digest.hex()));
     }

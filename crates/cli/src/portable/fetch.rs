@@ -1,5 +1,6 @@
 //! Fetching: a worker of its own talks to the network; this side shows how far it is.
 
+use std::io::Seek;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use delivery::store::{Staging, Store};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::context::Context;
-use crate::failure::{WithHint, hint};
+use crate::failure::{Hint, hint};
 use crate::workers;
 
 /// Options about the network.
@@ -89,11 +90,19 @@ pub(crate) fn fetch(
     let bar = bar(context, url);
     let fetched = workers::fetch::run(&request, &staging, &mut |progress| show(&bar, progress));
     bar.finish_and_clear();
-    let fetched = fetched.or_hint(
-        || format!("cannot fetch {url}"),
-        "run the same command again: a transfer that was cut goes on where it ended",
-    )?;
-    Ok((staging, fetched.digest, fetched.bytes))
+    if let Err(error) = fetched {
+        let next = if staging.file.metadata()?.len() == 0 {
+            store.discard(staging)?;
+            "check the address and the server; `--ca FILE` names the certificate of a private one"
+        } else {
+            "run the same command again: a transfer that was cut goes on where it ended"
+        };
+        return Err(error.context(Hint::new(format!("cannot fetch {url}"), next)));
+    }
+    // The worker spoke with a stranger: what it says of the file is not what the file is called by.
+    (&staging.file).rewind()?;
+    let (digest, bytes) = Digest::of_reader(&mut &staging.file)?;
+    Ok((staging, digest, bytes))
 }
 
 /// A bar on a terminal, nothing elsewhere (indicatif hides it by itself).

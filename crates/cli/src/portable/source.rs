@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::{portable_named, records};
 use crate::context::Context;
+use crate::failure::{WithHint, hint};
+use crate::terminal::plain;
 
 /// Where a portable comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +32,10 @@ pub(crate) fn of(context: &Context, word: &str) -> Result<Source> {
     if let Some((scheme, _)) = word.split_once("://") {
         return match scheme {
             "http" | "https" => Ok(Source::Url(word.to_owned())),
-            other => bail!("{other} addresses can't be fetched; http and https can"),
+            other => Err(hint(
+                format!("{} addresses can't be fetched", plain(other)),
+                "http and https can; a file is named by its path",
+            )),
         };
     }
     let path = Path::new(word);
@@ -48,6 +53,9 @@ fn local(path: &Path) -> Result<Source> {
     match absolute.metadata() {
         Ok(metadata) if metadata.is_dir() => Ok(Source::Directory(absolute)),
         Ok(_) => Ok(Source::File(absolute)),
-        Err(error) => bail!("cannot read {}: {error}", path.display()),
+        Err(error) => Err(error).or_hint(
+            || format!("cannot read {}", path.display()),
+            "name an image or a directory that is there, or an address",
+        ),
     }
 }

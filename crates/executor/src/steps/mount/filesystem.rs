@@ -3,10 +3,10 @@
 use core::ffi::CStr;
 
 use kernel::rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_fd, fsconfig_set_flag,
     fsconfig_set_string, fsmount, fsopen,
 };
-use kernel::{Errno, OwnedFd, Result};
+use kernel::{AsFd, Errno, OwnedFd, Result};
 use plan::List;
 
 const CLOSED: FsMountFlags = FsMountFlags::FSMOUNT_CLOEXEC;
@@ -45,6 +45,14 @@ pub(super) fn tmpfs_with(
         set(&configuration, option)?;
     }
     finish(&configuration, attributes)
+}
+
+/// Two trees as one, read-only, the first over the second (overlayfs; trees that are mounted nowhere are taken since Linux 6.15).
+pub(super) fn layers(upper: &OwnedFd, lower: &OwnedFd) -> Result<OwnedFd> {
+    let configuration = new(c"overlay")?;
+    fsconfig_set_fd(&configuration, c"lowerdir+", upper.as_fd())?;
+    fsconfig_set_fd(&configuration, c"lowerdir+", lower.as_fd())?;
+    finish(&configuration, HARMLESS | MountAttrFlags::MOUNT_ATTR_RDONLY)
 }
 
 /// `key=value` is split on the stack, since the key needs a NUL of its own.

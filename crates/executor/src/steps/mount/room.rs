@@ -1,50 +1,72 @@
-//! Room for mount points below a read-only image: an empty directory of the image is what its maker left for that.
+//! Room for mount points below a read-only image.
 
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
-use kernel::rustix::fs::{Mode, OFlags, RawDir, openat};
+use kernel::rustix::fs::{AtFlags, Gid, Mode, OFlags, RawDir, Uid, chownat, fstat, openat};
 use kernel::rustix::mount::MountAttrFlags;
 use kernel::{AsFd, BorrowedFd, Errno, OwnedFd, Result};
 use plan::code::ListBytes;
 
-use super::{attach, filesystem};
+use super::{attach, clone, filesystem};
 use crate::path::{PathBuffer, inside, mount_point};
 
 /// Enough for some names, too little to hide files in.
 const OPTIONS: ListBytes = ListBytes(b"size=16k\0nr_inodes=128\0");
 
-/// Mounts a small file system over the last directory on the way that exists, if it is empty, and makes the path in it.
+/// Makes the path in a small file system: mounted over the last directory on the way that exists where that is empty, laid over its
+/// content where it is not.
 pub(super) fn make(root: BorrowedFd<'_>, at: &CStr, directory: bool) -> Result<OwnedFd> {
     let mut last = PathBuffer::new();
     last.push(b"/")?;
+    let mut missing = PathBuffer::new();
+    let mut found = true;
     for name in at
         .to_bytes()
         .split(|&byte| byte == b'/')
         .filter(|name| !name.is_empty())
     {
-        let mut next = PathBuffer::new();
-        next.push(last.text()?.to_bytes())?;
-        next.push(name)?;
-        next.push(b"/")?;
-        match inside(root, next.text()?) {
-            Ok(_) => last = next,
-            Err(Errno::NOENT) => break,
-            Err(errno) => return Err(errno),
+        if found {
+            let mut next = PathBuffer::new();
+            next.push(last.text()?.to_bytes())?;
+            next.push(name)?;
+            next.push(b"/")?;
+            match inside(root, next.text()?) {
+                Ok(_) => {
+                    last = next;
+                    continue;
+                }
+                Err(Errno::NOENT) => found = false,
+                Err(errno) => return Err(errno),
+            }
         }
+        missing.push(b"/")?;
+        missing.push(name)?;
     }
     let place = inside(root, last.text()?)?;
-    if !is_empty(&place)? {
-        return Err(Errno::ROFS);
-    }
+    let room = room_like(&place)?;
+    drop(mount_point(&room, missing.text()?, directory)?);
+    let tree = if is_empty(&place)? {
+        room
+    } else {
+        filesystem::layers(&room, &clone(&place, c"", false)?)?
+    };
+    attach(tree, place)?;
+    inside(root, at)
+}
+
+/// A file system in memory whose top has the mode and owner of this directory.
+fn room_like(place: &OwnedFd) -> Result<OwnedFd> {
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    attach(
-        filesystem::tmpfs_with(0o755, OPTIONS.list(), attributes)?,
-        place,
-    )?;
-    mount_point(root, at, directory)
+    let status = fstat(place)?;
+    let room = filesystem::tmpfs_with(status.st_mode & 0o7777, OPTIONS.list(), attributes)?;
+    if (status.st_uid, status.st_gid) != (0, 0) {
+        let (user, group) = (Uid::from_raw(status.st_uid), Gid::from_raw(status.st_gid));
+        chownat(&room, c"", Some(user), Some(group), AtFlags::EMPTY_PATH)?;
+    }
+    Ok(room)
 }
 
 fn is_empty(directory: impl AsFd) -> Result<bool> {
