@@ -120,7 +120,6 @@ impl Restrictions {
         };
         let mut rules: BTreeMap<_, _> = machine
             .numbers()
-            .into_iter()
             .map(|number| (number, Rule::plain(otherwise)))
             .collect();
         let Some(filter) = &self.filter else {

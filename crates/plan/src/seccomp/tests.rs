@@ -84,7 +84,7 @@ fn an_allow_list_allows_only_what_it_lists_and_unknown_numbers_do_not_exist() {
          x86:read()=allow
          x86:mount()=errno 1
          x32:read()=errno 38
-         arm64:read()=kill",
+         arm64:63()=kill",
     );
 }
 
@@ -149,7 +149,7 @@ fn only_the_native_machine_calls_when_it_is_the_only_one_listed() {
         "read()=allow
          x86:read()=kill
          x32:read()=kill
-         arm64:read()=kill",
+         arm64:63()=kill",
     );
 }
 
