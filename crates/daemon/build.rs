@@ -44,19 +44,6 @@ fn main() {
         fs::read(&made).unwrap_or_else(|error| panic!("cannot read {}: {error}", made.display()));
     check(&image);
     fs::write(out.join("coracle-executor"), image).expect("OUT_DIR is writable");
-    shrink();
-}
-
-/// What is resident should be small: relocations are packed, and functions that are the same are one. The compiler's own linker,
-/// which it uses for this target, can do that.
-fn shrink() {
-    let is_lld =
-        variable("CARGO_CFG_TARGET_ENV") == "gnu" && variable("CARGO_CFG_TARGET_ARCH") == "x86_64";
-    if is_lld && variable("PROFILE") == "release" {
-        for argument in ["-Wl,-z,pack-relative-relocs", "-Wl,--icf=all"] {
-            println!("cargo::rustc-link-arg-bins={argument}");
-        }
-    }
 }
 
 fn build(out: &Path, target: &str) {

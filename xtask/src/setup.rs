@@ -11,6 +11,7 @@ use crate::run;
 const PROGRAMS: &[(&str, &str)] = &[
     ("/usr/bin/cc", "gcc"),
     ("/usr/include/stdlib.h", "libc6-dev"),
+    ("/usr/bin/musl-gcc", "musl-tools"),
     ("/usr/bin/bwrap", "bubblewrap"),
     ("/usr/bin/openssl", "openssl"),
     ("/usr/bin/strace", "strace"),

@@ -17,6 +17,8 @@ pub type Result<T> = core::result::Result<T, Errno>;
 
 mod syscall;
 
+#[cfg(all(c_library = "musl", target_env = "gnu"))]
+mod c_library;
 pub mod credentials;
 pub mod descriptor;
 #[cfg(all(feature = "freestanding", not(feature = "std")))]
