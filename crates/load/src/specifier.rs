@@ -132,8 +132,7 @@ impl OsRelease {
 pub(crate) fn assigned(text: &str, name: &str) -> Option<String> {
     text.lines()
         .filter_map(|line| line.trim().split_once('='))
-        .filter(|(known, _)| *known == name)
-        .next_back()
+        .rfind(|(known, _)| *known == name)
         .map(|(_, value)| unquoted(value))
 }
 
