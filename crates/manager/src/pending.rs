@@ -125,21 +125,16 @@ impl Manager {
             ..Manner::default()
         };
         // Loading steps the engine: nothing may be asked of it before the call is there to hear the answer.
-        let found: Vec<_> = self
-            .expanded(&input.names)
-            .iter()
-            .map(|name| {
-                self.unit_for_job(name, input.allow_unenforced, |manager, unit| {
-                    kind(manager, unit)
-                })
-                .map_err(|failure| Part::refused(name, failure))
-            })
-            .collect();
+        let names = self.expanded(&input.names);
+        let mut found = Vec::with_capacity(names.len());
+        for name in &names {
+            found.push(self.unit_for_job(name, input.allow_unenforced, &kind));
+        }
         let mut pending = Pending::new(client, manner);
-        for one in found {
-            pending.parts.push(match one {
+        for (name, found) in names.iter().zip(found) {
+            pending.parts.push(match found {
                 Ok((unit, kind)) => self.ask(unit, kind, mode),
-                Err(refused) => refused,
+                Err(failure) => Part::refused(name, failure),
             });
         }
         self.pending.push(pending);
