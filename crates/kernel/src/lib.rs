@@ -26,6 +26,7 @@ pub mod entry;
 pub mod interface;
 pub mod ipc;
 pub mod keyring;
+pub mod landlock;
 pub mod listening;
 pub mod loop_device;
 pub mod memory;

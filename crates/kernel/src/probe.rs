@@ -36,7 +36,7 @@ pub fn facts() -> Facts {
         namespaces,
         mounts: filesystems::mounts(kernel, namespaces),
         seccomp: seccomp(),
-        landlock_abi: landlock_abi(),
+        landlock_abi: crate::landlock::abi(),
         clone_into_cgroup: kernel >= KernelVersion::new(5, 7) && exists(sys::__NR_clone3, [0; 6]),
         pidfd: kernel >= KernelVersion::new(5, 4) && own_pidfd(),
         close_range: crate::descriptor::close_range_at_exec(u32::MAX, u32::MAX).is_ok(),
@@ -96,21 +96,6 @@ fn has_keyrings() -> bool {
     let answer = unsafe { syscall(sys::__NR_keyctl, [GET_KEYRING_ID, session, 0, 0, 0, 0]) };
     // ENOKEY: there is none yet. Container managers let the call fail with EPERM.
     !matches!(answer, Err(Errno::NOSYS | Errno::PERM))
-}
-
-fn landlock_abi() -> u32 {
-    const CREATE_RULESET_VERSION: usize = 1;
-    // SAFETY: with that flag, a null pointer and size 0 the call only answers a number.
-    let answer = unsafe {
-        syscall(
-            sys::__NR_landlock_create_ruleset,
-            [0, 0, CREATE_RULESET_VERSION, 0, 0, 0],
-        )
-    };
-    answer
-        .ok()
-        .and_then(|abi| u32::try_from(abi).ok())
-        .unwrap_or(0)
 }
 
 fn seccomp() -> Seccomp {

@@ -1,5 +1,8 @@
 //! seccomp(2): installing a program, and asking what the kernel can do.
 
+#[cfg(feature = "std")]
+pub mod allow;
+
 use linux_raw_sys::general as sys;
 
 use crate::Result;
