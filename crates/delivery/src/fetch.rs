@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::digest::Digest;
 
 mod address;
+mod calls;
 mod confine;
 mod dns;
 mod exchange;
@@ -17,7 +18,7 @@ mod host;
 mod resolver;
 mod staged;
 
-pub use confine::confine;
+pub use confine::{Reduction, confine};
 
 use exchange::{Exchange, Outcome};
 use staged::Staged;

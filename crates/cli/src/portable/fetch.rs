@@ -13,6 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::context::Context;
 use crate::failure::{Hint, hint};
+use crate::terminal::Paint;
 use crate::workers;
 
 /// Options about the network.
@@ -88,7 +89,12 @@ pub(crate) fn fetch(
     let request = options.request(url)?;
     let staging = store.stage(url)?;
     let bar = bar(context, url);
-    let fetched = workers::fetch::run(&request, &staging, &mut |progress| show(&bar, progress));
+    let fetched = workers::fetch::run(
+        &request,
+        &staging,
+        &mut |progress| show(&bar, progress),
+        &mut |reason| context.narrate(&format!("{} {reason}", Paint::Yellow.on("reduced:"))),
+    );
     bar.finish_and_clear();
     if let Err(error) = fetched {
         let next = if staging.file.metadata()?.len() == 0 {

@@ -34,6 +34,10 @@ struct Order {
 /// What comes back.
 #[derive(Serialize, Deserialize)]
 enum Word {
+    /// A layer of the confinement that this kernel does not have.
+    Reduced {
+        reason: String,
+    },
     Progress {
         bytes: u64,
         total_bytes: Option<u64>,
@@ -48,7 +52,7 @@ enum Word {
     },
 }
 
-/// Runs the worker and passes its progress on.
+/// Runs the worker, passes its progress on, and what this kernel can't take from it.
 ///
 /// # Errors
 /// What the worker says, or that it ended without a word.
@@ -56,6 +60,7 @@ pub(crate) fn run(
     request: &Request,
     staging: &Staging,
     progress: &mut dyn FnMut(Progress),
+    reduced: &mut dyn FnMut(&str),
 ) -> Result<Fetched> {
     let (ours, theirs) = UnixStream::pair()?;
     let mut child = Command::new("/proc/self/exe")
@@ -69,15 +74,20 @@ pub(crate) fn run(
         .context("cannot start the fetch worker")?;
     let order = Order::of(request)?;
     send(&mut &ours, &order)?;
-    let outcome = listen(ours, progress);
+    let outcome = listen(ours, progress, reduced);
     let status = child.wait()?;
     outcome.with_context(|| format!("the fetch worker ended with {status}"))?
 }
 
-fn listen(ours: UnixStream, progress: &mut dyn FnMut(Progress)) -> Result<Result<Fetched>> {
+fn listen(
+    ours: UnixStream,
+    progress: &mut dyn FnMut(Progress),
+    reduced: &mut dyn FnMut(&str),
+) -> Result<Result<Fetched>> {
     let mut reader = BufReader::new(ours);
     loop {
         match receive(&mut reader)? {
+            Word::Reduced { reason } => reduced(&reason),
             Word::Progress { bytes, total_bytes } => progress(Progress { bytes, total_bytes }),
             Word::Fetched { digest, bytes, url } => {
                 return Ok(Ok(Fetched {
@@ -111,8 +121,13 @@ pub(crate) fn main() -> Result<()> {
     let staging = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
     let state = File::from(std::io::stderr().as_fd().try_clone_to_owned()?);
     let order: Order = receive(&mut BufReader::new(socket.try_clone()?))?;
-    delivery::fetch::confine(order.size_max_bytes)?;
+    let reductions = delivery::fetch::confine(order.size_max_bytes)?;
     let told = |word: &Word| send(&mut &socket, word);
+    for reduction in reductions {
+        told(&Word::Reduced {
+            reason: reduction.words().to_owned(),
+        })?;
+    }
     let mut last = None;
     let outcome = delivery::fetch::fetch(
         &order.request(),

@@ -3,9 +3,12 @@
 use std::io;
 
 use kernel::credentials::{CapabilitySets, set_capabilities, set_group, set_groups, set_user};
+use kernel::landlock;
 use kernel::namespace;
 use kernel::process::{set_dumpable, set_no_new_privileges};
+use kernel::seccomp;
 use rustix::fs::CWD;
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use rustix::process::{Resource, Rlimit, chdir, chroot, setrlimit};
 
@@ -17,6 +20,9 @@ const NOBODY: u32 = 65534;
 const STATE_BYTES: u64 = 64 * 1024;
 /// Descriptors that a fetch needs: its own and two connections.
 const DESCRIPTORS_MAX: u64 = 32;
+
+/// Memory of the whole process; a transfer needs a few megabytes, whatever its size.
+const MEMORY_BYTES: u64 = 256 << 20;
 
 /// Why the worker cannot confine itself.
 #[derive(Debug, thiserror::Error)]
@@ -36,12 +42,43 @@ fn step<E: Into<io::Error>>(step: &'static str) -> impl FnOnce(E) -> ConfineErro
     }
 }
 
+/// A layer that this kernel does not have; the others hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reduction {
+    /// No Landlock at all.
+    NoLandlock,
+    /// A Landlock that does not know sockets and signals.
+    NoScopes,
+    /// No filter of system calls.
+    NoCallFilter,
+}
+
+impl Reduction {
+    /// What is missing and what holds instead.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Reduction::NoLandlock => {
+                "this kernel has no Landlock: an empty root, a user that owns nothing and the list of system calls confine it"
+            }
+            Reduction::NoScopes => {
+                "this kernel's Landlock knows no scopes: the list of system calls alone keeps it from abstract sockets and signals"
+            }
+            Reduction::NoCallFilter => {
+                "this kernel filters no system calls: an empty root, a user that owns nothing and Landlock confine it"
+            }
+        }
+    }
+}
+
 /// Confines the calling process, for good: an empty root directory, no user that owns anything, no privileges, files no
-/// larger than `size_max_bytes`. The process must have one thread. What a fetch reads from the host is read before.
+/// larger than `size_max_bytes`, no file, abstract socket, signal or port to listen on (Landlock), and a short list of system calls.
+/// The process must have one thread. What a fetch reads from the host is read before. What the kernel lacks is told; but
+/// without Landlock's scopes and without the list as well, nothing keeps it from the host's abstract sockets, and it does not start.
 ///
 /// # Errors
 /// When a step fails; the process must not go on then.
-pub fn confine(size_max_bytes: u64) -> Result<(), ConfineError> {
+pub fn confine(size_max_bytes: u64) -> Result<Vec<Reduction>, ConfineError> {
     let _read_before = Host::get();
     let namespaces = namespace::MOUNT | namespace::IPC | namespace::UTS;
     let root = rustix::process::geteuid().is_root();
@@ -58,7 +95,34 @@ pub fn confine(size_max_bytes: u64) -> Result<(), ConfineError> {
     set_dumpable(false).map_err(step("close its memory to others"))?;
     limit(Resource::Fsize, size_max_bytes.saturating_add(STATE_BYTES))?;
     limit(Resource::Nofile, DESCRIPTORS_MAX)?;
-    limit(Resource::Core, 0)
+    limit(Resource::As, MEMORY_BYTES)?;
+    limit(Resource::Nproc, 0)?;
+    limit(Resource::Memlock, 0)?;
+    limit(Resource::Core, 0)?;
+    let abi = landlock::abi();
+    let mut reductions = files_and_scopes(abi)?;
+    let installed = seccomp::install(&super::calls::program(), 0);
+    match installed {
+        // Kernels that were built without the filter answer that they know no such operation.
+        Err(Errno::INVAL | Errno::NOSYS) if abi >= landlock::SCOPES_SINCE => {
+            reductions.push(Reduction::NoCallFilter)
+        }
+        installed => installed.map_err(step("give up system calls"))?,
+    }
+    Ok(reductions)
+}
+
+/// Nothing by path, by abstract name or by signal; what is open stays open.
+fn files_and_scopes(abi: u32) -> Result<Vec<Reduction>, ConfineError> {
+    if abi == 0 {
+        return Ok(vec![Reduction::NoLandlock]);
+    }
+    landlock::deny_all(abi).map_err(step("give up files"))?;
+    Ok(if abi < landlock::SCOPES_SINCE {
+        vec![Reduction::NoScopes]
+    } else {
+        Vec::new()
+    })
 }
 
 /// A root without a single file. It is a mount of our own namespace, and is gone with it.
