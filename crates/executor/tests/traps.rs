@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use kernel::Errno;
 use kernel::wait::Ending;
-use service::sockets;
+use service::{Service, sockets};
 
 /// A directory of the host with something precious in it, and one of a service with a link to the former.
 struct Trap {
@@ -114,4 +114,19 @@ fn a_socket_in_a_strangers_directory_works_and_one_in_roots_knows_its_path() {
         name.local_addr().unwrap().as_pathname(),
         Some(path.as_path())
     );
+}
+
+#[test]
+fn what_is_bound_is_not_found_behind_a_strangers_link() {
+    let trap = Trap::new();
+    let bound = |source: PathBuf| {
+        Service::new(&format!("BindReadOnlyPaths={}:/mnt", source.display())).run("ls /mnt")
+    };
+    bound(trap.own().join("link")).failed_at("Mount", Errno::LOOP);
+    bound(trap.own().join("link/precious")).failed_at("Mount", Errno::NOTDIR);
+    assert_eq!(bound(trap.host()).said(), "precious");
+    let link = trap.folder.path().join("of-root");
+    symlink(trap.host(), &link).unwrap();
+    assert_eq!(bound(link).said(), "precious");
+    assert_eq!(bound("/usr".into()).ending, Ending::Exited(0));
 }

@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 
-use rustix::fs::{Mode, OFlags, fstat, mkdirat, open, openat};
+use rustix::fs::{FileType, Mode, OFlags, fstat, mkdirat, open, openat};
 
 use crate::{Errno, OwnedFd, Result};
 
@@ -18,6 +18,8 @@ pub struct Place {
     pub parent: OwnedFd,
     /// Nobody but root, or this process's user, can change where the path leads to.
     pub steady: bool,
+    /// Nobody but they can have put something there.
+    closed: bool,
     name: Name,
 }
 
@@ -61,14 +63,11 @@ impl Place {
                 return Ok(Self {
                     parent,
                     steady,
+                    closed: trust == Trust::Closed,
                     name,
                 });
             }
-            let link = if trust == Trust::Closed {
-                OFlags::empty()
-            } else {
-                OFlags::NOFOLLOW
-            };
+            let link = follow(trust == Trust::Closed);
             parent = match openat(&parent, name.text(), flags | link, Mode::empty()) {
                 Err(Errno::NOENT) => {
                     let mode = make(bytes).ok_or(Errno::NOENT)?;
@@ -89,10 +88,28 @@ impl Place {
         Err(Errno::INVAL)
     }
 
+    /// Opens what is there as a place only (`O_PATH`); a link under the same terms as on the way.
+    pub fn open(&self) -> Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC | follow(self.closed);
+        let file = openat(&self.parent, self.name(), flags, Mode::empty())?;
+        match FileType::from_raw_mode(fstat(&file)?.st_mode) {
+            FileType::Symlink => Err(Errno::LOOP),
+            _ => Ok(file),
+        }
+    }
+
     /// The last name of the path.
     #[must_use]
     pub fn name(&self) -> &CStr {
         self.name.text()
+    }
+}
+
+fn follow(closed: bool) -> OFlags {
+    if closed {
+        OFlags::empty()
+    } else {
+        OFlags::NOFOLLOW
     }
 }
 

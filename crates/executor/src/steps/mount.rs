@@ -6,6 +6,7 @@ use core::ffi::CStr;
 
 use kernel::rustix::fs::{CWD, Mode, OFlags, open};
 use kernel::rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+use kernel::walk::Place;
 use kernel::{AsFd, Errno, OwnedFd, Result};
 use plan::step::What;
 
@@ -134,9 +135,13 @@ fn seal(state: &State<'_>, at: &CStr, change: Change) -> Result<()> {
     )
 }
 
-/// The path of the host; its symbolic links are followed.
+/// The path of the host; links are followed, but for those that a service may have left.
 fn bind_source(source: &CStr, recursive: bool) -> Result<OwnedFd> {
-    let file = open(source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let file = match Place::find(source, |_| None) {
+        // The root itself has no name.
+        Err(Errno::INVAL) => open(source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?,
+        place => place?.open()?,
+    };
     clone(file, c"", recursive)
 }
 
