@@ -1,6 +1,6 @@
 //! What the host knows of each portable: `<state>/portables/NAME/portable.json`, and `<state>/remembered`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,9 @@ pub struct Portable {
     pub origin: String,
     /// What the administrator consented to, for this signer.
     pub grants: Grants,
+    /// The host's directories that are its own, as they were not there before it.
+    #[serde(default)]
+    pub directories: BTreeSet<String>,
     /// What `configure` set, by name.
     #[serde(default)]
     pub settings: BTreeMap<String, Vec<String>>,
@@ -399,6 +402,7 @@ mod tests {
             origin: "https://example/hello.psi".into(),
             grants: Grants::from_list("network,listen:8080").unwrap(),
             settings: BTreeMap::new(),
+            directories: BTreeSet::new(),
             enabled: true,
         }
     }

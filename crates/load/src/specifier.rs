@@ -179,7 +179,7 @@ impl<'a> Specifiers<'a> {
         }
     }
 
-    /// In a template, leaves what differs from instance to instance as it is written.
+    /// In a template, leaves what differs from instance to instance as it is written, and with it the doubled `%`.
     pub(crate) fn leaving_instance(mut self) -> Self {
         self.leaves_instance = self.unit.is_template();
         self
@@ -208,6 +208,7 @@ impl<'a> Specifiers<'a> {
         let last = name.prefix().rsplit('-').next().unwrap_or_default();
         Some(match letter {
             'n' | 'N' | 'i' | 'I' | 'f' if self.leaves_instance => Ok(format!("%{letter}")),
+            '%' if self.leaves_instance => Ok("%%".to_owned()),
             '%' => Ok("%".to_owned()),
             'n' => Ok(name.as_str().to_owned()),
             'N' => Ok(name.stem().to_owned()),

@@ -177,7 +177,7 @@ impl Start {
                 return Err(error);
             }
         };
-        let portable = record(&admitted, &name, known, grants, origin);
+        let portable = record(&admitted, &name, known, (grants, &review), origin);
         let root = admitted.keep(store)?;
         attach::attach(context, &name, &admitted, &review, &portable, &root)?;
         records(context).put(&portable)?;
@@ -191,16 +191,13 @@ impl Start {
         name: &PortableName,
         known: Option<&Portable>,
     ) -> Result<(Review, delivery::grants::Grants)> {
-        let review = consent::judge(admitted, name)?;
+        let mut review = consent::judge(admitted, name)?;
+        review.ask_for_taken(|directory| crate::portable::is_taken(known, directory));
         crate::portable::check_names(context, &review, known)?;
         let signer = signer(admitted);
         self.check_history(context, name.as_str(), admitted.version(), signer.as_ref())?;
-        let same_signer = known.is_some_and(|known| {
-            known.signer.as_ref().map(|signer| signer.fingerprint)
-                == signer.as_ref().map(|signer| signer.fingerprint)
-        });
         let recorded = known
-            .filter(|_| same_signer)
+            .filter(|known| same_maker(known, admitted, signer.as_ref()))
             .map(|known| known.grants.clone())
             .unwrap_or_default();
         let grants = consent::settle(context, name.as_str(), &review, &recorded, &self.grants)?;
@@ -308,11 +305,23 @@ fn signer(admitted: &Admitted) -> Option<Signer> {
     })
 }
 
+/// Whether what was granted before was granted to the same: the signer; without one, nothing less than the same files.
+fn same_maker(known: &Portable, admitted: &Admitted, signer: Option<&Signer>) -> bool {
+    match (&known.signer, signer) {
+        (Some(pinned), Some(signer)) => pinned.fingerprint == signer.fingerprint,
+        (None, None) => known.versions.values().any(|version| match &admitted.root {
+            Root::Image { digest, .. } => version.image == Some(*digest),
+            Root::Directory(path) => version.directory.as_ref() == Some(path),
+        }),
+        _ => false,
+    }
+}
+
 fn record(
     admitted: &Admitted,
     name: &PortableName,
     known: Option<Portable>,
-    grants: delivery::grants::Grants,
+    (grants, review): (delivery::grants::Grants, &Review),
     origin: String,
 ) -> Portable {
     let (image, directory, root_hash) = match &admitted.root {
@@ -343,10 +352,26 @@ fn record(
         units,
         installed_us,
     };
-    let (mut versions, settings, enabled) = known.map_or_else(
-        || (Default::default(), Default::default(), true),
-        |known| (known.versions, known.settings, known.enabled),
+    let (mut versions, mut directories, settings, enabled) = known.map_or_else(
+        || {
+            (
+                Default::default(),
+                Default::default(),
+                Default::default(),
+                true,
+            )
+        },
+        |known| {
+            (
+                known.versions,
+                known.directories,
+                known.settings,
+                known.enabled,
+            )
+        },
     );
+    let claimed = review.claims.iter().map(|claim| claim.directory.clone());
+    directories.extend(claimed);
     versions.insert(admitted.version().to_owned(), version);
     Portable {
         name: name.to_string(),
@@ -356,6 +381,7 @@ fn record(
         trust: admitted.trust,
         origin,
         grants,
+        directories,
         settings,
         enabled,
     }

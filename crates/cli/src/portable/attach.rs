@@ -4,7 +4,7 @@ use anyhow::Result;
 use delivery::attached::UnitText;
 use delivery::grants::Grants;
 use delivery::portables::Portable;
-use load::portable::{PortableName, Profile, Review, as_drop_in, restrict};
+use load::portable::{PortableName, Profile, Review, as_drop_in, as_unit_text, restrict};
 use model::UnitKind;
 
 use super::admit::{Admitted, Root};
@@ -46,7 +46,11 @@ pub(crate) fn attach(
         }
         units.push(UnitText {
             name: file.name.clone(),
-            text: file.text.clone(),
+            text: format!(
+                "# {}, as it was read.\n{}",
+                file.name,
+                as_unit_text(&loaded.unit)?
+            ),
             drop_ins,
         });
     }

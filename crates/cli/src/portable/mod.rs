@@ -10,6 +10,8 @@ pub(crate) mod purge;
 pub(crate) mod show;
 pub(crate) mod source;
 
+use std::path::Path;
+
 use anyhow::Result;
 use delivery::digest::Digest;
 use delivery::portables::{Portable, Portables};
@@ -125,6 +127,18 @@ pub(crate) fn reattach(context: &Context, portable: &Portable) -> Result<()> {
     let root = admitted.path(&store);
     attach::attach(context, &name, &admitted, &review, portable, &root)?;
     purge::reload(context)
+}
+
+/// Whether somebody else had a directory of the host before the portable came. A dynamic user's is the private one.
+pub(crate) fn is_taken(known: Option<&Portable>, directory: &str) -> bool {
+    let path = Path::new(directory);
+    let private = path
+        .parent()
+        .zip(path.file_name())
+        .map(|(parent, name)| parent.join("private").join(name));
+    let is_there = |path: &Path| path.symlink_metadata().is_ok();
+    known.is_none_or(|known| !known.directories.contains(directory))
+        && (is_there(path) || private.is_some_and(|private| is_there(&private)))
 }
 
 /// Refuses names of units that the host has: an image must not hide or join them.

@@ -1,5 +1,8 @@
 //! Amounts: whether a unit asks for more of the machine than the default sandbox gives.
 
+use model::text::{TextForm, Verbatim};
+use model::value::TimeSpan;
+
 use crate::portable::judge::{Scope, Verdict};
 
 fn asks_amount(name: &str, value: &str) -> Verdict {
@@ -62,6 +65,64 @@ pub(crate) fn weight(_: Scope, value: &str) -> Verdict {
         value == "idle" || amount(value).is_some_and(|weight| weight <= 100),
         || asks_amount("weight", value),
     )
+}
+
+fn span(text: &str) -> Option<u64> {
+    TimeSpan::parse_with(text, &Verbatim)
+        .ok()
+        .map(TimeSpan::micros)
+}
+
+const SECOND_US: u64 = 1_000_000;
+/// Longest stop of an image's service: a database that writes its pages out takes minutes, and nobody waits longer.
+const STOP_MAX_US: u64 = 300 * SECOND_US;
+
+/// TimeoutStopSec=, TimeoutAbortSec=.
+pub(crate) fn stop_timeout(_: Scope, value: &str) -> Verdict {
+    Verdict::free_if(
+        value.is_empty() || span(value).is_some_and(|span| span <= STOP_MAX_US),
+        || Verdict::asks("survive-stop", "leave processes behind when it is stopped"),
+    )
+}
+
+fn interval(value: &str, otherwise: impl FnOnce() -> Verdict) -> Verdict {
+    let is_long = span(value).is_some_and(|span| span >= SECOND_US);
+    Verdict::free_if(is_long, otherwise)
+}
+
+fn burst(value: &str, most: u64, otherwise: impl FnOnce() -> Verdict) -> Verdict {
+    let is_small = value
+        .parse::<u64>()
+        .is_ok_and(|number| (1..=most).contains(&number));
+    Verdict::free_if(is_small, otherwise)
+}
+
+fn asks_restarts() -> Verdict {
+    Verdict::asks("restarts", "restart without limit")
+}
+
+/// StartLimitIntervalSec=.
+pub(crate) fn restart_interval(_: Scope, value: &str) -> Verdict {
+    interval(value, asks_restarts)
+}
+
+/// StartLimitBurst=: with the shortest interval this many in a second.
+pub(crate) fn restart_burst(_: Scope, value: &str) -> Verdict {
+    burst(value, 100, asks_restarts)
+}
+
+fn asks_log_rate() -> Verdict {
+    Verdict::asks("log-rate", "write to the log without limit")
+}
+
+/// LogRateLimitIntervalSec=.
+pub(crate) fn log_interval(_: Scope, value: &str) -> Verdict {
+    interval(value, asks_log_rate)
+}
+
+/// LogRateLimitBurst=: the default.
+pub(crate) fn log_burst(_: Scope, value: &str) -> Verdict {
+    burst(value, 10_000, asks_log_rate)
 }
 
 /// MemoryMin=, MemoryLow=: memory kept from others.

@@ -1,4 +1,4 @@
-//! The printout of a restriction: a drop-in that makes one unit into another.
+//! Printouts: a unit as the text of a file, and a restriction as a drop-in that makes one unit into another.
 
 use std::collections::BTreeSet;
 
@@ -14,6 +14,14 @@ pub struct Unprintable {
     pub unit: String,
     /// The directive.
     pub directive: Directive,
+}
+
+/// Prints a unit as the text of a file.
+///
+/// What a review has judged is this, and not the bytes that it was read from: in those are lines that mean nothing now and could mean
+/// something to a later version, or on a host with another name.
+pub fn as_unit_text(unit: &Unit) -> Result<String, Unprintable> {
+    as_drop_in(&Unit::new(unit.name().clone()), unit)
 }
 
 /// Prints what makes `before` into `after`: read after `before`'s own files, the outcome is `after`. Each directive's lines are tried,
@@ -52,7 +60,13 @@ pub fn as_drop_in(before: &Unit, after: &Unit) -> Result<String, Unprintable> {
 
 /// The shortest lines that bring the value about: the value alone, or a reset and the value.
 fn lines(before: &Unit, after: &Unit, section: &str, directive: Directive) -> Option<String> {
-    let values = settings::print(after, directive);
+    let mut values = settings::print(after, directive);
+    if after.name().is_template() {
+        // What differs from instance to instance is still a specifier there, and so is a doubled `%`.
+        values
+            .iter_mut()
+            .for_each(|value| *value = value.replace("%%", "%"));
+    }
     let plain = values.clone();
     let reset = std::iter::once(String::new()).chain(values).collect();
     let tried = [plain, reset].into_iter().find(|lines: &Vec<String>| {
@@ -85,7 +99,7 @@ fn leads_to(
     wanted: Option<&Value>,
 ) -> bool {
     let context = SpecifierContext::default();
-    let specifiers = Specifiers::new(before.name(), None, &context);
+    let specifiers = Specifiers::new(before.name(), None, &context).leaving_instance();
     let mut unit = before.clone();
     let all_taken = lines.iter().all(|line| {
         survives_syntax(line)

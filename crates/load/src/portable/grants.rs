@@ -39,14 +39,24 @@ fn split(grant: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// `8080` answers `127.0.0.1:8080` and `[::]:8080`.
+/// `8080` answers `127.0.0.1:8080` and `[::]:8080`, but no path or name that ends like them.
 fn covers_address(port: &str, address: &str) -> bool {
     let number = port.split('/').next().unwrap_or_default();
     let is_port = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    is_port
-        && address
-            .strip_suffix(port)
-            .is_some_and(|host| host.ends_with(':') && host != ":")
+    let host = address
+        .strip_suffix(port)
+        .and_then(|host| host.strip_suffix(':'));
+    is_port && host.is_some_and(is_ip_address)
+}
+
+fn is_ip_address(host: &str) -> bool {
+    let v6 = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    match v6 {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => host.parse::<std::net::Ipv4Addr>().is_ok(),
+    }
 }
 
 fn is_below(path: &str, asked: &str) -> bool {

@@ -10,6 +10,8 @@ use crate::portable::scope::PortableName;
 pub(crate) enum Verdict {
     /// It only describes or narrows the service, or is its own.
     Free,
+    /// It is in these directories, which are its own unless the host has had them before.
+    Own(Vec<String>),
     /// It needs consent.
     Asks(Ask),
     /// No consent makes it good; the reason.

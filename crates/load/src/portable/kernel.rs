@@ -1,14 +1,18 @@
 //! Commands, and the surface of the kernel that a unit asks for beyond the default profile.
 
+use model::text::{Quoting, next_word};
+
 use crate::portable::judge::{Scope, Verdict};
 
-/// Exec lines: no prefix may step out of the sandbox.
+/// Exec lines: no prefix may step out of the sandbox. Quotes go first, as where the line is read.
 pub(crate) fn command(_: Scope, line: &str) -> Verdict {
-    let prefixes: String = line
+    let Ok(Some((program, _))) = next_word(line, Quoting::Unescape) else {
+        return Verdict::never("nobody can say what it runs");
+    };
+    let mut prefixes = program
         .chars()
-        .take_while(|character| "-@:+!|".contains(*character))
-        .collect();
-    match prefixes.chars().find(|prefix| matches!(prefix, '+' | '!')) {
+        .take_while(|character| "-@:+!|".contains(*character));
+    match prefixes.find(|prefix| matches!(prefix, '+' | '!')) {
         Some(prefix) => Verdict::never(format!(
             "the prefix “{prefix}” would run the command outside the sandbox"
         )),

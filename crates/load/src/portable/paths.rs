@@ -7,9 +7,20 @@ const OWN_ROOTS: [&str; 5] = ["/run/", "/var/lib/", "/var/cache/", "/var/log/", 
 
 /// Whether a path lies in a directory of the portable's own.
 pub(crate) fn is_own(scope: Scope, path: &str) -> bool {
-    let rest = OWN_ROOTS.iter().find_map(|root| path.strip_prefix(root));
-    let first = rest.and_then(|rest| rest.split('/').next());
-    is_plain(path) && first.is_some_and(|first| scope.portable.owns_word(first))
+    own_directory(scope, path).is_some()
+}
+
+/// The directory of the portable's own that a path lies in.
+fn own_directory(scope: Scope, path: &str) -> Option<String> {
+    let root = OWN_ROOTS.iter().find(|root| path.starts_with(**root))?;
+    let first = path.strip_prefix(root)?.split('/').next()?;
+    let is_own = is_plain(path) && scope.portable.owns_word(first);
+    is_own.then(|| format!("{root}{first}"))
+}
+
+/// Its own, or what is said otherwise.
+pub(crate) fn own_or(scope: Scope, path: &str, otherwise: impl FnOnce() -> Verdict) -> Verdict {
+    own_directory(scope, path).map_or_else(otherwise, |directory| Verdict::Own(vec![directory]))
 }
 
 /// No way up, and nothing that an instance's name fills in later.
@@ -42,7 +53,7 @@ pub(crate) fn read_write(scope: Scope, rule: &str) -> Verdict {
 /// BindPaths=.
 pub(crate) fn bind(scope: Scope, rule: &str) -> Verdict {
     let (source, _) = split_marks(bind_source(rule));
-    Verdict::free_if(is_own(scope, source), || {
+    own_or(scope, source, || {
         asks_path("path", "write to the host's", source)
     })
 }
@@ -50,7 +61,7 @@ pub(crate) fn bind(scope: Scope, rule: &str) -> Verdict {
 /// BindReadOnlyPaths=.
 pub(crate) fn bind_read_only(scope: Scope, rule: &str) -> Verdict {
     let (source, _) = split_marks(bind_source(rule));
-    Verdict::free_if(is_own(scope, source), || {
+    own_or(scope, source, || {
         asks_path("path-read-only", "read the host's", source)
     })
 }
@@ -73,13 +84,15 @@ fn directory(scope: Scope, root: &str, word: &str) -> Verdict {
         parts.next().unwrap_or_default(),
         parts.next().unwrap_or_default(),
     ];
-    let foreign = names
-        .into_iter()
-        .find(|name| !name.is_empty() && !is_own(scope, &format!("{root}{name}")));
-    match foreign {
-        None => Verdict::Free,
-        Some(name) => asks_path("path", "own the host's", &format!("{root}{name}")),
+    let mut own = Vec::new();
+    for name in names.into_iter().filter(|name| !name.is_empty()) {
+        let path = format!("{root}{name}");
+        match own_directory(scope, &path) {
+            Some(directory) => own.push(directory),
+            None => return asks_path("path", "own the host's", &path),
+        }
     }
+    Verdict::Own(own)
 }
 
 /// RuntimeDirectory=.
@@ -109,9 +122,7 @@ pub(crate) fn configuration_directory(scope: Scope, word: &str) -> Verdict {
 
 /// PathExists= and its kin: the manager looks on its behalf.
 pub(crate) fn watch(scope: Scope, path: &str) -> Verdict {
-    Verdict::free_if(is_own(scope, path), || {
-        asks_path("watch", "watch the host's", path)
-    })
+    own_or(scope, path, || asks_path("watch", "watch the host's", path))
 }
 
 /// PIDFile=: read as root, so only its own.
@@ -122,21 +133,21 @@ pub(crate) fn pid_file(scope: Scope, path: &str) -> Verdict {
         format!("/run/{path}")
     };
     let full = full.replacen("/var/run/", "/run/", 1);
-    Verdict::free_if(is_own(scope, &full), || {
+    own_or(scope, &full, || {
         Verdict::never("a PID file outside its own directories would be read as root")
     })
 }
 
 /// Symlinks= of sockets.
 pub(crate) fn symlink(scope: Scope, path: &str) -> Verdict {
-    Verdict::free_if(is_own(scope, path), || {
+    own_or(scope, path, || {
         Verdict::never("links outside its own directories would be made as root")
     })
 }
 
 /// RequiresMountsFor= and WantsMountsFor=.
 pub(crate) fn mounts_for(scope: Scope, path: &str) -> Verdict {
-    Verdict::free_if(is_own(scope, path), || {
+    own_or(scope, path, || {
         Verdict::never("an image can't depend on the host's mounts")
     })
 }

@@ -67,7 +67,7 @@ pub fn restrict(
 
 fn stays(part: &Part, granted: &[String]) -> bool {
     match &part.verdict {
-        Verdict::Free => true,
+        Verdict::Free | Verdict::Own(_) => true,
         Verdict::Asks(ask) => is_covered(granted.iter().map(String::as_str), &ask.grant),
         Verdict::Never(_) => false,
     }

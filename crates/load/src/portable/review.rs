@@ -9,7 +9,7 @@ use syntax::Severity;
 use crate::loader::{LoadState, Loaded, load_text_as_template};
 use crate::portable::grants::is_covered;
 use crate::portable::judge::{Part, Scope, Verdict, judge};
-use crate::portable::scope::{PortableName, allowed_kind};
+use crate::portable::scope::{PortableName, allowed_kind, is_of_every_host, is_reserved};
 use crate::specifier::SpecifierContext;
 
 /// A unit file of an image.
@@ -64,11 +64,26 @@ impl std::fmt::Display for Refusal {
     }
 }
 
+/// A directory of the host that a unit takes for the portable's own, by its name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Claim {
+    /// The directory.
+    pub directory: String,
+    /// The unit.
+    pub unit: String,
+    /// The line, counted from 1.
+    pub line: u32,
+    /// The directive's name.
+    pub by: &'static str,
+}
+
 /// What the units of an image say.
 #[derive(Debug, Clone, Default)]
 pub struct Review {
     /// What they ask for, sorted by grant.
     pub requests: Vec<Request>,
+    /// The directories of the host that are its own unless the host has had them before.
+    pub claims: Vec<Claim>,
     /// Why the image can't be attached; empty if it can.
     pub refusals: Vec<Refusal>,
     /// The units as they were read, in the order given.
@@ -83,6 +98,25 @@ impl Review {
             .iter()
             .map(|request| request.grant.as_str())
             .collect()
+    }
+
+    /// Asks for the directories that somebody else has had before: a name alone makes nobody their owner.
+    pub fn ask_for_taken(&mut self, is_taken: impl Fn(&str) -> bool) {
+        let taken = self
+            .claims
+            .iter()
+            .filter(|claim| is_taken(&claim.directory));
+        let requests = taken.map(|claim| Request {
+            grant: format!("path:{}", claim.directory),
+            unit: claim.unit.clone(),
+            line: claim.line,
+            directive: claim.by,
+            value: claim.directory.clone(),
+            words: format!("take over the host's {}", claim.directory),
+        });
+        self.requests.extend(requests);
+        self.requests.sort();
+        self.requests.dedup();
     }
 
     /// What a set of grants leaves open: empty if a version asks for no more than was granted.
@@ -111,11 +145,19 @@ pub fn review(portable: &PortableName, units: &[UnitText], context: &SpecifierCo
         );
         return review;
     }
+    if is_reserved(portable) {
+        review.refuse(
+            portable.as_str(),
+            "this name is the host's; a portable can't have it",
+        );
+    }
     for text in units {
         review.add(portable, text, context);
     }
     review.requests.sort();
     review.requests.dedup();
+    review.claims.sort();
+    review.claims.dedup();
     review
 }
 
@@ -176,6 +218,15 @@ impl Review {
         let (unit, directive) = (unit.to_string(), directive.name());
         match part.verdict {
             Verdict::Free => {}
+            Verdict::Own(directories) => {
+                self.claims
+                    .extend(directories.into_iter().map(|name| Claim {
+                        directory: name,
+                        unit: unit.clone(),
+                        line,
+                        by: directive,
+                    }));
+            }
             Verdict::Never(reason) => self.refusals.push(Refusal {
                 unit,
                 line,
@@ -203,6 +254,9 @@ fn own_name(portable: &PortableName, file: &str) -> Result<UnitName, String> {
     })?;
     if !allowed_kind(name.kind()) {
         return Err(format!("an image can't bring a {} unit", name.kind()));
+    }
+    if is_of_every_host(&name) {
+        return Err("every host has a unit of this name".to_owned());
     }
     if !portable.owns_unit(&name) {
         return Err(format!(

@@ -270,6 +270,16 @@ fn behaviour(name: &str) -> Option<Rule> {
             "survive-stop",
             "leave processes behind when it is stopped",
         ),
+        "FinalKillSignal" => dial(
+            &["SIGKILL"],
+            "survive-stop",
+            "leave processes behind when it is stopped",
+        ),
+        "TimeoutStopSec" | "TimeoutAbortSec" => Rule::Line(amounts::stop_timeout),
+        "StartLimitIntervalSec" => Rule::Line(amounts::restart_interval),
+        "StartLimitBurst" => Rule::Line(amounts::restart_burst),
+        "LogRateLimitIntervalSec" => Rule::Line(amounts::log_interval),
+        "LogRateLimitBurst" => Rule::Line(amounts::log_burst),
         "SendSIGKILL" => dial(
             &["yes"],
             "survive-stop",

@@ -71,3 +71,27 @@ pub(crate) fn allowed_kind(kind: UnitKind) -> bool {
         UnitKind::Service | UnitKind::Socket | UnitKind::Timer | UnitKind::Path | UnitKind::Target
     )
 }
+
+/// Names below which the host, or this program, keeps what is everybody's.
+const RESERVED: [&str; 5] = ["coracle", "credentials", "private", "systemd", "user"];
+
+/// Whether a portable can't have this name: its own directories would be the host's.
+pub(crate) fn is_reserved(portable: &PortableName) -> bool {
+    RESERVED.contains(&portable.as_str())
+}
+
+/// Targets that stand for a state of the machine, see systemd.special(7): an image named after one would be one.
+const TARGETS_OF_EVERY_HOST: &str = "basic bluetooth boot-complete cryptsetup cryptsetup-pre ctrl-alt-del default emergency exit \
+    factory-reset final first-boot-complete getty getty-pre graphical halt hibernate hybrid-sleep init initrd initrd-fs kexec local-fs \
+    local-fs-pre machines multi-user network network-online network-pre nss-lookup nss-user-lookup paths poweroff printer reboot \
+    remote-cryptsetup remote-fs remote-fs-pre rescue rpcbind runlevel0 runlevel1 runlevel2 runlevel3 runlevel4 runlevel5 runlevel6 \
+    shutdown sigpwr sleep slices smartcard sockets soft-reboot sound ssh-access storage-target-mode suspend suspend-then-hibernate \
+    swap sysinit syslog system-update time-set time-sync timers umount usb-gadget veritysetup";
+
+/// Whether every host has this unit, with a file for it or without.
+pub(crate) fn is_of_every_host(unit: &UnitName) -> bool {
+    unit.kind() == UnitKind::Target
+        && TARGETS_OF_EVERY_HOST
+            .split_whitespace()
+            .any(|target| target == unit.prefix())
+}
