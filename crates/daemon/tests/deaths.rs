@@ -172,17 +172,46 @@ fn the_manager_is_replaced_on_request_and_services_go_on() {
     let instance = Instance::start();
     instance.unit("steady.service", "[Service]\nExecStart=/bin/sleep 10000\n");
     instance.start_unit("steady");
-    let (service, manager) = (instance.main_pid("steady"), instance.manager());
-    instance.client().call(call::Reexec, &Done {}).unwrap();
-    eventually("another manager", || {
-        Some(instance.manager()).filter(|pid| *pid != manager)
-    });
-    // A manager that has just come back may answer before the keeper's inventory is read.
-    eventually("the service known again", || {
-        let known = instance.status("steady").service;
-        known.and_then(|service| service.main_pid)
-    });
-    assert_eq!(instance.main_pid("steady"), service);
+    let service = instance.main_pid("steady");
+    for round in 0..50 {
+        let manager = instance.manager();
+        if round % 2 == 0 {
+            instance.client().call(call::Reexec, &Done {}).unwrap();
+        } else {
+            support::kill(manager);
+        }
+        // The first answer of whoever answers next is the whole truth.
+        let known = instance.status("steady");
+        let main = known.service.clone().and_then(|service| service.main_pid);
+        assert_eq!(main, Some(service), "round {round}: {known:?}");
+    }
     assert_eq!(instance.stop_unit("steady").result, "done");
+    instance.exit();
+}
+
+#[test]
+fn a_manager_that_comes_back_answers_when_it_knows_what_the_one_before_had_started() {
+    let instance = Instance::start();
+    instance.unit("steady@.service", "[Service]\nExecStart=/bin/sleep 10000\n");
+    for round in 0..kills() {
+        let unit = format!("steady@{round}");
+        let started = instance.client().call(
+            call::StartUnit,
+            &wire::JobRequest {
+                names: vec![unit.clone()],
+                ..wire::JobRequest::default()
+            },
+        );
+        assert_eq!(started.unwrap().outcomes[0].result, "done");
+        if round % 2 == 0 {
+            instance.client().call(call::Reexec, &Done {}).unwrap();
+        } else {
+            instance.kill_manager();
+        }
+        // The first answer of whoever answers next is the whole truth.
+        let known = instance.status(&unit);
+        let main = known.service.clone().and_then(|service| service.main_pid);
+        assert!(main.is_some(), "round {round}: {known:?}");
+    }
     instance.exit();
 }
