@@ -30,6 +30,7 @@ impl Keeper {
                 return;
             }
             match self.take_message(who) {
+                Err(Errno::CONNRESET) => {}
                 Err(Errno::AGAIN | Errno::INTR) => return,
                 Err(_) => return self.lose_channel(who),
                 Ok(()) => self.pump(who),
@@ -41,13 +42,15 @@ impl Keeper {
     pub(crate) fn drain(&mut self, who: Who) {
         while self.client(who).channel.is_some() {
             self.client_mut(who).outbox = crate::outgoing::Outbox::default();
-            if self.take_message(who).is_err() {
-                return;
+            match self.take_message(who) {
+                Ok(()) | Err(Errno::CONNRESET) => {}
+                Err(_) => return,
             }
         }
     }
 
-    /// Takes one message and carries it out. EAGAIN: there is none; anything else: there will be none.
+    /// Takes one message and carries it out. EAGAIN: there is none; ECONNRESET: the other side ended with something unread, which the
+    /// kernel says once and before the messages that it sent; anything else: there will be none.
     fn take_message(&mut self, who: Who) -> Result<()> {
         let mut buffer = [0; MESSAGE_BYTES_MAX];
         let mut descriptors = Descriptors::default();

@@ -7,6 +7,39 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::world::{Client, Heard, World, key, read_all, read_some, text_file, wait_readable};
 
+pub(crate) fn what_a_manager_sent_last_is_carried_out_even_if_it_left_news_unread() {
+    const SIGSTOP: i32 = 19;
+    const SIGCONT: i32 = 18;
+    let world = World::new();
+    let (mut manager, _) = world.next_manager();
+    drop(manager.spawn(1, "wait", &[]));
+    wait_readable(manager.channel.as_fd(), "news that no one reads");
+    let keeper = world.keeper.id() as i32;
+    kernel::process::kill(keeper, SIGSTOP).unwrap();
+    let held = text_file("still here");
+    manager.send(
+        Command::Hold {
+            class: Class::Notify,
+            name: b"last",
+        },
+        &[held.as_fd()],
+    );
+    let process = rustix::process::pidfd_open(
+        rustix::process::Pid::from_raw(manager.pid).unwrap(),
+        rustix::process::PidfdFlags::empty(),
+    )
+    .unwrap();
+    manager.kill();
+    wait_readable(process.as_fd(), "the end of the manager");
+    kernel::process::kill(keeper, SIGCONT).unwrap();
+    let (manager, inventory) = world.next_manager();
+    assert!(
+        inventory.contains(&Heard::Held(Class::Notify, "last".into())),
+        "{inventory:?}"
+    );
+    assert_eq!(world.end(manager), 42);
+}
+
 pub(crate) fn a_new_keeper_program_loses_nothing() {
     let world = World::new();
     let (mut manager, _) = world.next_manager();
