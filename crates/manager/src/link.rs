@@ -46,6 +46,7 @@ enum Queued {
     },
     Inventory,
     RestartManager(Option<OwnedFd>),
+    Reexec,
     Shutdown {
         status: u8,
     },
@@ -129,6 +130,11 @@ impl Link {
         self.queue.push(Queued::RestartManager(executable));
     }
 
+    /// Queues the wish that the keeper executes itself anew, as the program that it has; it loses nothing.
+    pub(crate) fn ask_new_keeper(&mut self) {
+        self.queue.push(Queued::Reexec);
+    }
+
     /// Queues the end of the keeper.
     pub(crate) fn shut_down(&mut self, status: u8) {
         self.queue.push(Queued::Shutdown { status });
@@ -189,6 +195,7 @@ fn send(channel: &mut Channel, queued: Queued) -> Result<(), ChannelError> {
             let descriptors: Vec<BorrowedFd<'_>> = executable.iter().map(AsFd::as_fd).collect();
             channel.send(&Command::RestartManager, &descriptors)
         }
+        Queued::Reexec => channel.send(&Command::Reexec, &[]),
         Queued::Shutdown { status } => {
             let command = Command::Shutdown {
                 leave_children: false,

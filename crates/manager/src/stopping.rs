@@ -6,31 +6,57 @@ use std::os::fd::OwnedFd;
 use wire::Failure;
 
 impl Manager {
+    /// Ends the instance. The keeper is told first: it tells every next manager, so that the death of this one changes nothing.
+    pub(crate) fn end(&mut self) {
+        const SIGTERM: i32 = 15;
+        let keeper = i32::try_from(self.keeper.pid).ok().filter(|pid| *pid > 0);
+        let told = keeper
+            .ok_or(kernel::Errno::SRCH)
+            .and_then(|keeper| kernel::process::kill(keeper, SIGTERM));
+        if let Err(errno) = told {
+            self.log(&format!("the keeper can't be told of the end: {errno}"));
+        }
+        self.begin_stopping();
+    }
+
     /// Stops everything, in order; then the keeper is told to end.
     pub(crate) fn begin_stopping(&mut self) {
         if self.stage != Stage::Running {
             return;
         }
         self.stage = Stage::Stopping;
-        for unit in self.up() {
-            self.queue_own(unit, JobKind::Stop, JobMode::Replace);
-        }
     }
 
-    fn up(&self) -> Vec<UnitId> {
-        let units = self.units.keys().copied();
-        units
-            .filter(|unit| {
-                self.engine
-                    .state(*unit)
-                    .is_some_and(|state| !state.active().is_down())
+    /// Whatever is up, or is to come up by a job from before, and is not being stopped yet.
+    fn stop_the_rest(&mut self) {
+        let rest: Vec<UnitId> = self
+            .units
+            .keys()
+            .copied()
+            .filter(|unit| match self.engine.job(*unit) {
+                Some(job) => job.kind != JobKind::Stop,
+                None => self.is_up(*unit),
             })
-            .collect()
+            .collect();
+        for unit in rest {
+            self.queue_own(unit, JobKind::Stop, JobMode::Replace);
+        }
+        self.advance();
+    }
+
+    fn is_up(&self, unit: UnitId) -> bool {
+        let state = self.engine.state(unit);
+        state.is_some_and(|state| !state.active().is_down())
     }
 
     /// Is everything down?
     pub(crate) fn continue_stopping(&mut self) {
-        if self.stage != Stage::Stopping || !self.up().is_empty() {
+        if self.stage != Stage::Stopping {
+            return;
+        }
+        self.stop_the_rest();
+        let mut units = self.units.keys();
+        if units.any(|unit| self.is_up(*unit) || self.engine.job(*unit).is_some()) {
             return;
         }
         self.stage = Stage::Leaving;
@@ -60,12 +86,13 @@ impl Manager {
         }
     }
 
-    /// Makes room for a new manager of the installed program.
+    /// Makes room for a new manager of the installed program, which the keeper becomes, too.
     pub(crate) fn reexec(&mut self) -> Result<(), Failure> {
         let executable = installed().map_err(|error| Failure::Internal {
             message: format!("cannot open the program: {error}"),
         })?;
         self.link.ask_successor(Some(executable));
+        self.link.ask_new_keeper();
         self.stage = Stage::Leaving;
         Ok(())
     }
