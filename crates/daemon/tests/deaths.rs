@@ -215,3 +215,78 @@ fn a_manager_that_comes_back_answers_when_it_knows_what_the_one_before_had_start
     }
     instance.exit();
 }
+
+/// Waits for a file to go, then writes a line and ends with a status.
+const PATIENT: &str =
+    "while [ -e @DIR@/go ]; do sleep 0.01; done; echo ran >> @DIR@/ledger; exit @STATUS@";
+
+fn patient(instance: &Instance, status: i32) -> [String; 3] {
+    let script = PATIENT
+        .replace("@DIR@", &instance.path("").to_string_lossy())
+        .replace("@STATUS@", &status.to_string());
+    ["/bin/sh".into(), "-c".into(), script]
+}
+
+#[test]
+fn a_client_that_waits_hears_the_end_from_the_next_manager_and_nothing_runs_twice() {
+    for status in [0, 7] {
+        let instance = Instance::start();
+        std::fs::write(instance.path("go"), "").unwrap();
+        let [shell, option, script] = patient(&instance, status);
+        let input = TransientRequest {
+            unit: "patient.service".into(),
+            wait: true,
+            ..transient(&[], &[&shell, &option, &script])
+        };
+        let outcome = std::thread::scope(|scope| {
+            let waits = scope.spawn(|| instance.client().call(call::StartTransient, &input));
+            instance.await_state("patient", "active/running");
+            (0..3).for_each(|_| instance.kill_manager());
+            std::fs::remove_file(instance.path("go")).unwrap();
+            waits.join().unwrap()
+        });
+        assert_eq!(outcome.unwrap().exit.unwrap().status, status);
+        let ledger = std::fs::read_to_string(instance.path("ledger")).unwrap();
+        assert_eq!(ledger, "ran\n");
+        let left = instance.status("patient").load;
+        assert_eq!(left, if status == 0 { "not-found" } else { "loaded" });
+        instance.exit();
+    }
+}
+
+#[test]
+fn a_start_that_waits_over_the_death_of_the_manager_is_not_done_twice() {
+    let instance = Instance::start();
+    std::fs::write(instance.path("go"), "").unwrap();
+    let [shell, option, script] = patient(&instance, 0);
+    let text = format!("[Service]\nType=oneshot\nExecStart={shell} {option} '{script}'\n");
+    instance.unit("patient.service", &text);
+    let outcome = std::thread::scope(|scope| {
+        let waits = scope.spawn(|| instance.start_unit("patient"));
+        instance.await_state("patient", "activating/start");
+        (0..3).for_each(|_| instance.kill_manager());
+        std::fs::remove_file(instance.path("go")).unwrap();
+        waits.join().unwrap()
+    });
+    assert_eq!(outcome.result, "done");
+    let ledger = std::fs::read_to_string(instance.path("ledger")).unwrap();
+    assert_eq!(ledger, "ran\n");
+    instance.exit();
+}
+
+#[test]
+fn the_end_that_was_asked_for_comes_although_the_manager_dies_on_the_way() {
+    let mut instance = Instance::start();
+    std::fs::write(instance.path("go"), "").unwrap();
+    let text = "[Service]\nExecStart=/bin/sleep 10000\nExecStop=/bin/sh -c 'while [ -e @DIR@/go ]; do sleep 0.01; done; touch @DIR@/stopped'\n";
+    instance.unit("slow.service", text);
+    instance.start_unit("slow");
+    let manager = instance.manager();
+    instance.client().call(call::Exit, &Done {}).unwrap();
+    instance.await_state("slow", "deactivating/stop");
+    support::kill(manager);
+    instance.await_state("slow", "deactivating/stop");
+    std::fs::remove_file(instance.path("go")).unwrap();
+    assert!(instance.ended().success());
+    assert!(instance.path("stopped").exists());
+}

@@ -118,6 +118,7 @@ impl Manager {
         for child in std::mem::take(&mut inventory.children) {
             self.adopt_child(child);
         }
+        self.await_clients();
         self.stage = Stage::Running;
         self.inputs.push_back(Input::InventoryComplete);
         self.open_api(

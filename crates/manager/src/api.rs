@@ -223,7 +223,7 @@ impl Manager {
             }
             Call::Exit(_) => {
                 self.answer(number, &wire::Done {});
-                self.begin_stopping();
+                self.end();
             }
             Call::SetEnvironment(input) => {
                 crate::environment::set(&mut self.environment, &input.environment)?;

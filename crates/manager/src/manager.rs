@@ -133,6 +133,8 @@ pub(crate) struct Manager {
     pub(crate) ready: Option<std::path::PathBuf>,
     /// Units made at run time that went down in this round.
     pub(crate) ended_transients: BTreeSet<UnitId>,
+    /// Those of them whose clients may come back after a change of managers.
+    pub(crate) awaited: crate::transient::Awaited,
     /// Openers of the manager before us that still live, with what waits for their end.
     pub(crate) stale_openers: Vec<(ChildKey, Option<(UnitId, engine::Incarnation)>)>,
     pub(crate) loader: crate::loading::UnitLoader,
@@ -216,6 +218,7 @@ impl Manager {
             fresh,
             ready: options.ready,
             ended_transients: BTreeSet::new(),
+            awaited: crate::transient::Awaited::default(),
             stale_openers: Vec::new(),
             loader,
             records_due: None,
@@ -229,7 +232,8 @@ impl Manager {
 
     /// How long to wait, from the engine's next deadline.
     fn timeout_us(&self) -> Option<u64> {
-        let next = self.wake.into_iter().chain(self.records_due).min();
+        let next = self.wake.into_iter().chain(self.records_due);
+        let next = next.chain(self.awaited.until).min();
         next.map(|moment| moment.0.saturating_sub(clock::monotonic().0))
     }
 
@@ -258,7 +262,6 @@ impl Manager {
             while self.answer_pending() {
                 self.advance();
             }
-            self.collect_transients();
             self.continue_stopping();
         }
         self.write_records()?;
@@ -267,6 +270,10 @@ impl Manager {
         self.link.flush(&self.poll)?;
         self.notifications.consume();
         self.flush_connections();
+        if self.stage != Stage::Adopting && self.collect_transients() {
+            self.write_records()?;
+            self.link.flush(&self.poll)?;
+        }
         self.remove_groups();
         Ok(())
     }

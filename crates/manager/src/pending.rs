@@ -133,6 +133,9 @@ impl Manager {
         let mut pending = Pending::new(client, manner);
         for (name, found) in names.iter().zip(found) {
             pending.parts.push(match found {
+                Ok((unit, kind)) if self.was_done_since(unit, kind, input.asked_us) => {
+                    self.join(unit, manner)
+                }
                 Ok((unit, kind)) => self.ask(unit, kind, mode),
                 Err(failure) => Part::refused(name, failure),
             });
@@ -186,6 +189,53 @@ impl Manager {
         self.pending.push(pending);
     }
 
+    /// Waits for what an earlier call began, as that call would have.
+    pub(crate) fn join_one(&mut self, client: u32, unit: UnitId, manner: Manner) {
+        let mut pending = Pending::new(client, manner);
+        pending.parts.push(self.join(unit, manner));
+        self.pending.push(pending);
+    }
+
+    /// Did the manager before this one begin it, for a call of that moment? Stopping and reloading twice is as good as once.
+    fn was_done_since(&self, unit: UnitId, kind: JobKind, asked_us: Option<u64>) -> bool {
+        let Some(asked_us) = asked_us else {
+            return false;
+        };
+        if matches!(kind, JobKind::Stop | JobKind::Reload | JobKind::TryReload) {
+            return false;
+        }
+        let is_queued = self.engine.job(unit).is_some_and(|job| job.kind == kind);
+        let snapshot = self.engine.snapshot(unit);
+        is_queued || snapshot.is_some_and(|unit| unit.stamps.inactive_exit.0 >= asked_us)
+    }
+
+    fn join(&self, unit: UnitId, manner: Manner) -> Part {
+        let mut part = Part::new(unit, self.name_of(unit));
+        let failed = matches!(self.engine.state(unit), Some(engine::State::Failed { .. }));
+        match self.engine.job(unit) {
+            Some(_) if manner.no_block => part.over("queued"),
+            Some(job) => part.at = At::Queued(job.id),
+            None if failed && !manner.wait => {
+                part.outcome.failure = Some(self.job_failure(unit, JobResult::Failed));
+                part.over(job_result(JobResult::Failed));
+            }
+            None => {
+                part.over(job_result(JobResult::Done));
+                if manner.wait {
+                    part.at = At::Running;
+                }
+            }
+        }
+        part
+    }
+
+    fn name_of(&self, unit: UnitId) -> String {
+        let entry = self.units.get(&unit);
+        entry
+            .map(|entry| entry.name.to_string())
+            .unwrap_or_default()
+    }
+
     /// A job that no client waits for.
     pub(crate) fn queue_own(&mut self, unit: UnitId, kind: JobKind, mode: JobMode) {
         self.next_request += 1;
@@ -202,20 +252,9 @@ impl Manager {
             entry.failure = None;
         }
         self.queue_own(unit, kind, mode);
-        let name = self
-            .units
-            .get(&unit)
-            .map(|entry| entry.name.to_string())
-            .unwrap_or_default();
-        let outcome = JobOutcome {
-            unit: name,
-            ..JobOutcome::default()
-        };
         Part {
-            unit: Some(unit),
             request: self.next_request,
-            at: At::Asked,
-            outcome,
+            ..Part::new(unit, self.name_of(unit))
         }
     }
 
@@ -516,6 +555,19 @@ impl Pending {
 }
 
 impl Part {
+    fn new(unit: UnitId, name: String) -> Self {
+        let outcome = JobOutcome {
+            unit: name,
+            ..JobOutcome::default()
+        };
+        Self {
+            unit: Some(unit),
+            request: 0,
+            at: At::Asked,
+            outcome,
+        }
+    }
+
     fn refused(name: &str, failure: Failure) -> Self {
         let outcome = JobOutcome {
             unit: name.into(),

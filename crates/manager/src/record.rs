@@ -38,6 +38,9 @@ pub(crate) struct TransientRecord {
     /// Forget it also when it failed.
     #[serde(default)]
     pub(crate) collect: bool,
+    /// A client waits for its end. After a change of managers it comes back to hear of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) awaited: bool,
 }
 
 /// A file that is no record, and why.

@@ -1,11 +1,12 @@
 //! Units that clients make at run time: properties as lines, a command taken literally, descriptors for its streams.
 
+use crate::clock;
 use crate::entry::{Entry, LoadState, Origin, Transient};
 use crate::loading::diagnostic;
 use crate::manager::Manager;
 use crate::pending::{Manner, job_mode};
 use crate::record::TransientRecord;
-use engine::{Input, UnitId};
+use engine::{Input, Micros, UnitId};
 use keeper::protocol::Class;
 use load::load_text;
 use model::value::{ExecCommand, ExecCommands, StandardInput, StandardOutput};
@@ -20,6 +21,14 @@ const PROPERTIES_MAX: usize = 4096;
 /// Words of a command; the kernel's own limit is on bytes.
 const WORDS_MAX: usize = 65_536;
 
+/// Units that a client of the manager before this one waits for.
+#[derive(Debug, Default)]
+pub(crate) struct Awaited {
+    units: std::collections::BTreeSet<UnitId>,
+    /// Until then.
+    pub(crate) until: Option<Micros>,
+}
+
 impl Manager {
     /// Makes a unit and starts it.
     pub(crate) fn start_transient(
@@ -32,6 +41,18 @@ impl Manager {
         let mode = job_mode(&input.mode)?;
         self.must_run()?;
         check_command(&input.command)?;
+        let manner = Manner {
+            wait: input.wait,
+            no_block: input.no_block,
+            single: true,
+            announces: more,
+        };
+        if input.again
+            && let Some(unit) = self.same_transient(&input)?
+        {
+            self.join_one(client, unit, manner);
+            return Ok(());
+        }
         let name = self.transient_name(&input.unit)?;
         if !input.command.is_empty() && name.kind() != UnitKind::Service {
             return Err(Failure::NotSupported {
@@ -43,6 +64,7 @@ impl Manager {
             text: text_of(&name, &input.properties)?,
             command: input.command.clone(),
             collect: input.collect,
+            awaited: !input.no_block,
         };
         let stdio = self.take_stdio(&name, &input, descriptors)?;
         let unit = self.make_transient(&name, Transient { record, stdio })?;
@@ -50,14 +72,26 @@ impl Manager {
             self.inputs.push_back(Input::Forget(unit));
             return Err(failure);
         }
-        let manner = Manner {
-            wait: input.wait,
-            no_block: input.no_block,
-            single: true,
-            announces: more,
-        };
         self.queue_one(client, unit, mode, manner);
         Ok(())
+    }
+
+    /// The unit that this very request made when a manager before this one had it.
+    fn same_transient(&mut self, input: &TransientRequest) -> Result<Option<UnitId>, Failure> {
+        let name = self.parse_name(&input.unit)?;
+        let text = text_of(&name, &input.properties)?;
+        let same = |entry: &&Entry| {
+            entry.transient.as_ref().is_some_and(|known| {
+                known.record.text == text && known.record.command == input.command
+            })
+        };
+        let found = self.entry(name.as_str()).filter(same).map(|entry| entry.id);
+        if let Some(unit) = found
+            && self.awaited.units.remove(&unit)
+        {
+            self.ended_transients.insert(unit);
+        }
+        Ok(found)
     }
 
     fn transient_name(&self, asked: &str) -> Result<UnitName, Failure> {
@@ -189,33 +223,69 @@ impl Manager {
         Ok(id)
     }
 
-    /// Forgets units made at run time that are down; one that failed stays for people to see, unless its maker said otherwise.
-    pub(crate) fn collect_transients(&mut self) {
-        if self.ended_transients.is_empty() {
-            return;
+    /// Forgets units made at run time that are down; one that failed stays for people to see, unless its maker said otherwise. Answers
+    /// whether there were some. Their clients have heard of their ends: a record that goes too early would make a client that
+    /// lost its manager ask for a second run.
+    pub(crate) fn collect_transients(&mut self) -> bool {
+        self.stop_waiting_for_clients();
+        let awaited = &self.awaited.units;
+        let ended: Vec<UnitId> = self
+            .ended_transients
+            .extract_if(.., |unit| !awaited.contains(unit))
+            .collect();
+        for id in ended {
+            if self.is_finished_transient(id) {
+                self.forget_transient(id);
+            }
         }
-        let ended = std::mem::take(&mut self.ended_transients);
-        for id in ended
-            .into_iter()
-            .filter(|id| self.is_finished_transient(*id))
-            .collect::<Vec<_>>()
-        {
-            let names = self.units.get(&id).and_then(|entry| {
-                let given = entry
-                    .transient
-                    .as_ref()
-                    .map(|transient| transient.stdio.each_ref().map(Option::is_some))?;
-                Some((entry.name.clone(), given))
-            });
-            if let Some((name, given)) = names {
-                for stream in (0..3).filter(|stream| given.get(*stream) == Some(&true)) {
+        let found = !self.inputs.is_empty();
+        self.advance();
+        found
+    }
+
+    fn forget_transient(&mut self, id: UnitId) {
+        let Some(entry) = self.units.get(&id) else {
+            return;
+        };
+        if let Some(transient) = &entry.transient {
+            for (stream, given) in transient.stdio.iter().enumerate() {
+                if given.is_some() {
                     self.link
-                        .drop_held(Class::Other, &stdio_name(&name, stream));
+                        .drop_held(Class::Other, &stdio_name(&entry.name, stream));
                 }
             }
-            self.inputs.push_back(Input::Forget(id));
         }
-        self.advance();
+        self.inputs.push_back(Input::Forget(id));
+    }
+
+    /// After a change of managers: clients that waited for a unit made at run time have this long to come back for its end.
+    pub(crate) fn await_clients(&mut self) {
+        /// Longer than a client needs that was stopped by a loaded machine, in microseconds.
+        const PATIENCE_US: u64 = 10_000_000;
+        let transients = self
+            .units
+            .values()
+            .filter_map(|entry| Some((entry.id, entry.transient.as_ref()?.record.awaited)));
+        for (unit, awaited) in transients {
+            if awaited {
+                self.awaited.units.insert(unit);
+            }
+            // What ended while no manager was there.
+            self.ended_transients.insert(unit);
+        }
+        if !self.awaited.units.is_empty() {
+            self.awaited.until = Some(clock::monotonic().after(Micros(PATIENCE_US)));
+        }
+    }
+
+    fn stop_waiting_for_clients(&mut self) {
+        if self
+            .awaited
+            .until
+            .is_some_and(|until| until <= clock::monotonic())
+        {
+            self.awaited = Awaited::default();
+        }
     }
 
     fn is_finished_transient(&self, id: UnitId) -> bool {

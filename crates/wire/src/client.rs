@@ -36,6 +36,9 @@ pub enum ClientError {
     /// The server closed before it answered.
     #[error("the manager closed the connection before it answered")]
     Closed,
+    /// The manager went away again and again before it answered.
+    #[error("{TIMES_MAX} managers in a row ended at once when they were asked")]
+    Hopeless,
     /// The answer is not what the interface says.
     #[error("the manager's answer can't be read")]
     Format(#[from] serde_json::Error),
@@ -50,9 +53,27 @@ impl From<Errno> for ClientError {
     }
 }
 
+impl ClientError {
+    /// Did the other side go away, so that the next manager may be asked?
+    fn is_loss(&self) -> bool {
+        matches!(
+            self,
+            Self::Closed | Self::Frame(FrameError::Socket(Errno::PIPE | Errno::CONNRESET))
+        )
+    }
+}
+
+/// A manager that ends within this time after it was asked counts as one that the call may have ended, in microseconds. Most that
+/// are killed by others live longer.
+const AT_ONCE_US: u64 = 10_000;
+/// So many of them, and the client gives up.
+const TIMES_MAX: u32 = 100;
+
 /// A connection to a manager.
 #[derive(Debug)]
 pub struct Client {
+    /// Where the next manager is found, when this one goes away.
+    path: Option<PathBuf>,
     socket: OwnedFd,
     inbox: Inbox,
     descriptors: Vec<OwnedFd>,
@@ -61,39 +82,22 @@ pub struct Client {
 impl Client {
     /// Connects to the socket at `path` and checks that whoever listens there is root or the caller.
     pub fn connect(path: &Path) -> Result<Self, ClientError> {
-        let failed = |source| ClientError::Connect {
-            path: path.into(),
-            source,
-        };
-        let socket = rustix::net::socket_with(
-            AddressFamily::UNIX,
-            SocketType::STREAM,
-            SocketFlags::CLOEXEC,
-            None,
-        )
-        .map_err(failed)?;
-        let address = SocketAddrUnix::new(path).map_err(failed)?;
-        rustix::net::connect(&socket, &address).map_err(failed)?;
-        let server = rustix::net::sockopt::socket_peercred(&socket).map_err(failed)?;
-        if !server.uid.is_root() && server.uid != rustix::process::geteuid() {
-            return Err(ClientError::ForeignServer {
-                path: path.into(),
-                uid: server.uid.as_raw(),
-            });
-        }
-        Ok(Self::from_socket(socket))
+        let mut client = Self::from_socket(connect(path)?);
+        client.path = Some(path.into());
+        Ok(client)
     }
 
     /// Uses a connection that is there, such as the standard input and output of `ssh … coracle stdio` joined in one socket.
     pub fn from_socket(socket: OwnedFd) -> Self {
         Self {
+            path: None,
             socket,
             inbox: Inbox::new(MAX_REPLY_BYTES),
             descriptors: Vec::new(),
         }
     }
 
-    /// Calls a method and waits for its reply.
+    /// Calls a method and waits for its reply, over the death of the manager where that is safe: the next one is asked again.
     pub fn call<M: Method>(
         &mut self,
         method: M,
@@ -106,6 +110,30 @@ impl Client {
     pub fn call_with<M: Method>(
         &mut self,
         _method: M,
+        input: &M::Input,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<M::Reply, ClientError> {
+        let asked_us = monotonic_us();
+        let (mut lost, mut since_us) = (0, asked_us);
+        let mut outcome = self.call_once::<M>(input, descriptors);
+        while outcome.as_ref().is_err_and(ClientError::is_loss) {
+            let (Some(path), Some(again)) = (&self.path, M::again(input, asked_us)) else {
+                break;
+            };
+            lost += u32::from(monotonic_us().saturating_sub(since_us) < AT_ONCE_US);
+            if lost >= TIMES_MAX {
+                return Err(ClientError::Hopeless);
+            }
+            self.socket = connect(path)?;
+            self.inbox = Inbox::new(MAX_REPLY_BYTES);
+            since_us = monotonic_us();
+            outcome = self.call_once::<M>(&again, descriptors);
+        }
+        outcome
+    }
+
+    fn call_once<M: Method>(
+        &mut self,
         input: &M::Input,
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<M::Reply, ClientError> {
@@ -179,6 +207,38 @@ impl AsFd for Client {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// A socket that is connected to root or to the caller.
+fn connect(path: &Path) -> Result<OwnedFd, ClientError> {
+    let failed = |source| ClientError::Connect {
+        path: path.into(),
+        source,
+    };
+    let socket = rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .map_err(failed)?;
+    let address = SocketAddrUnix::new(path).map_err(failed)?;
+    rustix::net::connect(&socket, &address).map_err(failed)?;
+    let server = rustix::net::sockopt::socket_peercred(&socket).map_err(failed)?;
+    if !server.uid.is_root() && server.uid != rustix::process::geteuid() {
+        return Err(ClientError::ForeignServer {
+            path: path.into(),
+            uid: server.uid.as_raw(),
+        });
+    }
+    Ok(socket)
+}
+
+/// Microseconds of the clock that does not jump.
+fn monotonic_us() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let number = |part: i64| u64::try_from(part).unwrap_or_default();
+    number(time.tv_sec) * 1_000_000 + number(time.tv_nsec) / 1_000
 }
 
 fn read_response<T: serde::de::DeserializeOwned>(frame: &[u8]) -> Result<(T, bool), ClientError> {

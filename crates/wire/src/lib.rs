@@ -4,6 +4,7 @@
 //! (`SCM_RIGHTS`). The definitions in [`messages`] and [`methods`] are the only ones: the interface description
 //! that `org.varlink.service` hands out is printed from them.
 
+mod again;
 pub mod client;
 pub mod failure;
 pub mod frame;

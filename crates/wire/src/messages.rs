@@ -22,6 +22,9 @@ records! {
         no_block: bool,
         /// Start even where a sandboxing directive of the unit is not enforced by this version; recorded and shown.
         allow_unenforced: bool,
+        /// The call was made at this moment of the monotonic clock, and the manager that had it went away: what was done since is not
+        /// done again, and answered as if it were.
+        asked_us: Option<u64>,
     }
 
     /// One outcome per name of the request, in its order.
@@ -98,6 +101,8 @@ records! {
         collect: bool,
         /// As for jobs.
         allow_unenforced: bool,
+        /// The call was made before, and the manager that had it went away: if the unit is there, this waits for that one.
+        again: bool,
     }
 
     /// What a call that names one unit takes.

@@ -17,6 +17,10 @@ pub trait Method {
     type Input: Serialize + DeserializeOwned + Record;
     /// What it gives back.
     type Reply: Serialize + DeserializeOwned + Record;
+
+    /// What to ask the next manager, where the one that was asked at `asked_us` on the monotonic clock went away before it answered.
+    /// None: whether it was done can't be told, and doing it twice is not the same as doing it once.
+    fn again(input: &Self::Input, asked_us: u64) -> Option<Self::Input>;
 }
 
 /// One method in the interface description.
@@ -28,7 +32,7 @@ pub(crate) struct Signature {
 }
 
 macro_rules! methods {
-    ($($(#[doc = $doc:literal])* $name:ident($input:ident) -> $reply:ident;)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident($input:ident) -> $reply:ident, $again:ident;)*) => {
         $(
             $(#[doc = $doc])*
             #[derive(Clone, Copy, Debug)]
@@ -38,6 +42,10 @@ macro_rules! methods {
                 const NAME: &'static str = concat!("io.coracle.Manager.", stringify!($name));
                 type Input = crate::messages::$input;
                 type Reply = crate::messages::$reply;
+
+                fn again(input: &Self::Input, asked_us: u64) -> Option<Self::Input> {
+                    crate::again::$again(input, asked_us)
+                }
             }
         )*
 
@@ -82,51 +90,51 @@ macro_rules! methods {
 
 methods! {
     /// Starts units with what they require.
-    StartUnit(JobRequest) -> JobReply;
+    StartUnit(JobRequest) -> JobReply, known;
     /// Stops units, and those that can't be without them.
-    StopUnit(JobRequest) -> JobReply;
+    StopUnit(JobRequest) -> JobReply, the_same;
     /// Stops and starts units; those that don't run are started.
-    RestartUnit(JobRequest) -> JobReply;
+    RestartUnit(JobRequest) -> JobReply, known;
     /// Restarts those of the units that run.
-    TryRestartUnit(JobRequest) -> JobReply;
+    TryRestartUnit(JobRequest) -> JobReply, known;
     /// Asks units to read their configuration again.
-    ReloadUnit(JobRequest) -> JobReply;
+    ReloadUnit(JobRequest) -> JobReply, the_same;
     /// Reloads units that can, restarts the others.
-    ReloadOrRestartUnit(JobRequest) -> JobReply;
+    ReloadOrRestartUnit(JobRequest) -> JobReply, known;
     /// Starts a unit that exists only at run time.
-    StartTransient(TransientRequest) -> JobOutcome;
+    StartTransient(TransientRequest) -> JobOutcome, known_unit;
     /// Tells all about some units.
-    Status(NamesRequest) -> StatusReply;
+    Status(NamesRequest) -> StatusReply, the_same;
     /// Tells properties by the names that `systemctl show` has for them.
-    Show(ShowRequest) -> ShowReply;
+    Show(ShowRequest) -> ShowReply, the_same;
     /// Lists the units in memory.
-    ListUnits(ListUnitsRequest) -> ListUnitsReply;
+    ListUnits(ListUnitsRequest) -> ListUnitsReply, the_same;
     /// Lists the jobs that wait or run.
-    ListJobs(NamesRequest) -> ListJobsReply;
+    ListJobs(NamesRequest) -> ListJobsReply, the_same;
     /// Gives the text of unit files and drop-ins.
-    Cat(NamesRequest) -> CatReply;
+    Cat(NamesRequest) -> CatReply, the_same;
     /// Sends a signal to processes of units.
-    Kill(KillRequest) -> Done;
+    Kill(KillRequest) -> Done, never;
     /// Forgets that units failed, and their start limits.
-    ResetFailed(NamesRequest) -> Done;
+    ResetFailed(NamesRequest) -> Done, the_same;
     /// Reads all unit files again.
-    Reload(Done) -> ReloadReply;
-    /// Replaces the manager by a new process of the installed program; services go on.
-    Reexec(Done) -> Done;
+    Reload(Done) -> ReloadReply, the_same;
+    /// Replaces keeper and manager by the installed program; services go on.
+    Reexec(Done) -> Done, the_same;
     /// Stops all units and ends the instance.
-    Exit(Done) -> Done;
+    Exit(Done) -> Done, the_same;
     /// Sets variables for services that are started from now on.
-    SetEnvironment(Environment) -> Done;
+    SetEnvironment(Environment) -> Done, the_same;
     /// Removes variables, by name or by `NAME=value`.
-    UnsetEnvironment(Environment) -> Done;
+    UnsetEnvironment(Environment) -> Done, the_same;
     /// Shows the variables that every service gets.
-    ShowEnvironment(Done) -> Environment;
+    ShowEnvironment(Done) -> Environment, the_same;
     /// Gives what is needed to enter the sandbox of a running service.
-    EnterSandbox(OneUnit) -> SandboxReply;
+    EnterSandbox(OneUnit) -> SandboxReply, the_same;
     /// Prints the plan by which a unit would be started now.
-    Explain(OneUnit) -> ExplainReply;
+    Explain(OneUnit) -> ExplainReply, the_same;
     /// Streams changes; call it with `more`.
-    Monitor(MonitorRequest) -> Event;
+    Monitor(MonitorRequest) -> Event, never;
     /// Describes the manager and its host.
-    Describe(Done) -> ServerReply;
+    Describe(Done) -> ServerReply, the_same;
 }

@@ -82,7 +82,11 @@ impl Run for DaemonExit {
             Err(Errno::SRCH) => return Ok(0),
             Err(error) => return Err(error).context("cannot watch the keeper"),
         };
-        client.call(Exit, &Done {})?;
+        match client.call(Exit, &Done {}) {
+            // It went away while it was asked.
+            Ok(_) | Err(wire::ClientError::Connect { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
         loop {
             match poll(&mut [PollFd::new(&keeper, PollFlags::IN)], None) {
                 Err(Errno::INTR) => {}

@@ -58,6 +58,7 @@ impl JobOptions {
             wait: self.wait,
             no_block: self.no_block,
             allow_unenforced: self.allow_unenforced,
+            asked_us: None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args;
 use wire::TransientRequest;
 use wire::methods::StartTransient;
@@ -113,7 +113,10 @@ impl RunCommand {
         properties.extend(self.property.iter().cloned());
         let descriptor = |index| self.pipe.then_some(index);
         Ok(TransientRequest {
-            unit: self.unit.clone().unwrap_or_default(),
+            unit: match &self.unit {
+                Some(unit) => unit.clone(),
+                None => own_name()?,
+            },
             properties,
             command: self.command.clone(),
             mode: "fail".to_owned(),
@@ -124,6 +127,7 @@ impl RunCommand {
             no_block: self.no_block,
             collect: self.collect,
             allow_unenforced: self.allow_unenforced,
+            again: false,
         })
     }
 
@@ -174,6 +178,14 @@ fn tell_end(context: &Context, unit: &str, exit: &wire::ExitStatus) {
         "{} `coracle logs -u {unit}` tells more",
         Paint::Bold.on("Hint:")
     ));
+}
+
+/// A name that no other unit has, made here: by it the next manager knows the unit when the one that was asked went away.
+fn own_name() -> Result<String> {
+    let mut number = [0; 8];
+    rustix::rand::getrandom(&mut number, rustix::rand::GetRandomFlags::empty())
+        .context("cannot make a name for the unit")?;
+    Ok(format!("run-{:016x}.service", u64::from_ne_bytes(number)))
 }
 
 /// `Environment=` with the variable quoted; a bare name takes our own value, and nothing where we have none.

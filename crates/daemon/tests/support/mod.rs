@@ -180,6 +180,11 @@ impl Instance {
         lines
     }
 
+    /// The keeper's end, which was asked for before.
+    pub fn ended(&mut self) -> std::process::ExitStatus {
+        self.keeper.wait().unwrap()
+    }
+
     /// Ends the instance in order and checks that nothing is left of it.
     pub fn exit(mut self) {
         let cgroup = self.cgroup();
