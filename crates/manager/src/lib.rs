@@ -38,6 +38,7 @@ mod poll;
 mod record;
 mod release;
 mod resources;
+mod returning;
 mod run;
 mod show;
 mod signals;

@@ -134,7 +134,7 @@ pub(crate) struct Manager {
     /// Units made at run time that went down in this round.
     pub(crate) ended_transients: BTreeSet<UnitId>,
     /// Those of them whose clients may come back after a change of managers.
-    pub(crate) awaited: crate::transient::Awaited,
+    pub(crate) awaited: crate::returning::Awaited,
     /// Openers of the manager before us that still live, with what waits for their end.
     pub(crate) stale_openers: Vec<(ChildKey, Option<(UnitId, engine::Incarnation)>)>,
     pub(crate) loader: crate::loading::UnitLoader,
@@ -218,7 +218,7 @@ impl Manager {
             fresh,
             ready: options.ready,
             ended_transients: BTreeSet::new(),
-            awaited: crate::transient::Awaited::default(),
+            awaited: crate::returning::Awaited::default(),
             stale_openers: Vec::new(),
             loader,
             records_due: None,

@@ -14,7 +14,7 @@ const NAMES_MAX: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct Pending {
     client: u32,
-    parts: Vec<Part>,
+    pub(crate) parts: Vec<Part>,
     /// Answer when the units have ended.
     wait: bool,
     /// Answer as soon as jobs are queued.
@@ -27,16 +27,16 @@ pub(crate) struct Pending {
 
 /// One name of a call.
 #[derive(Debug)]
-struct Part {
+pub(crate) struct Part {
     unit: Option<UnitId>,
     request: u64,
-    at: At,
-    outcome: JobOutcome,
+    pub(crate) at: At,
+    pub(crate) outcome: JobOutcome,
 }
 
 /// How far a part is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum At {
+pub(crate) enum At {
     /// The engine was asked.
     Asked,
     /// The job waits or runs.
@@ -189,47 +189,7 @@ impl Manager {
         self.pending.push(pending);
     }
 
-    /// Waits for what an earlier call began, as that call would have.
-    pub(crate) fn join_one(&mut self, client: u32, unit: UnitId, manner: Manner) {
-        let mut pending = Pending::new(client, manner);
-        pending.parts.push(self.join(unit, manner));
-        self.pending.push(pending);
-    }
-
-    /// Did the manager before this one begin it, for a call of that moment? Stopping and reloading twice is as good as once.
-    fn was_done_since(&self, unit: UnitId, kind: JobKind, asked_us: Option<u64>) -> bool {
-        let Some(asked_us) = asked_us else {
-            return false;
-        };
-        if matches!(kind, JobKind::Stop | JobKind::Reload | JobKind::TryReload) {
-            return false;
-        }
-        let is_queued = self.engine.job(unit).is_some_and(|job| job.kind == kind);
-        let snapshot = self.engine.snapshot(unit);
-        is_queued || snapshot.is_some_and(|unit| unit.stamps.inactive_exit.0 >= asked_us)
-    }
-
-    fn join(&self, unit: UnitId, manner: Manner) -> Part {
-        let mut part = Part::new(unit, self.name_of(unit));
-        let failed = matches!(self.engine.state(unit), Some(engine::State::Failed { .. }));
-        match self.engine.job(unit) {
-            Some(_) if manner.no_block => part.over("queued"),
-            Some(job) => part.at = At::Queued(job.id),
-            None if failed && !manner.wait => {
-                part.outcome.failure = Some(self.job_failure(unit, JobResult::Failed));
-                part.over(job_result(JobResult::Failed));
-            }
-            None => {
-                part.over(job_result(JobResult::Done));
-                if manner.wait {
-                    part.at = At::Running;
-                }
-            }
-        }
-        part
-    }
-
-    fn name_of(&self, unit: UnitId) -> String {
+    pub(crate) fn name_of(&self, unit: UnitId) -> String {
         let entry = self.units.get(&unit);
         entry
             .map(|entry| entry.name.to_string())
@@ -328,7 +288,7 @@ impl Manager {
     }
 
     /// Why a job failed: what the start ran into, or how the unit ended.
-    fn job_failure(&self, unit: UnitId, result: JobResult) -> Failure {
+    pub(crate) fn job_failure(&self, unit: UnitId, result: JobResult) -> Failure {
         if let Some(failure) = self.set_up_failure(unit) {
             return failure;
         }
@@ -536,7 +496,7 @@ impl Pending {
             })
     }
 
-    fn new(client: u32, manner: Manner) -> Self {
+    pub(crate) fn new(client: u32, manner: Manner) -> Self {
         let Manner {
             wait,
             no_block,
@@ -555,7 +515,7 @@ impl Pending {
 }
 
 impl Part {
-    fn new(unit: UnitId, name: String) -> Self {
+    pub(crate) fn new(unit: UnitId, name: String) -> Self {
         let outcome = JobOutcome {
             unit: name,
             ..JobOutcome::default()
@@ -583,7 +543,7 @@ impl Part {
         }
     }
 
-    fn over(&mut self, result: &str) {
+    pub(crate) fn over(&mut self, result: &str) {
         self.outcome.result = result.into();
         self.at = At::Over;
     }

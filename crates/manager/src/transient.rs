@@ -1,12 +1,11 @@
 //! Units that clients make at run time: properties as lines, a command taken literally, descriptors for its streams.
 
-use crate::clock;
 use crate::entry::{Entry, LoadState, Origin, Transient};
 use crate::loading::diagnostic;
 use crate::manager::Manager;
 use crate::pending::{Manner, job_mode};
 use crate::record::TransientRecord;
-use engine::{Input, Micros, UnitId};
+use engine::{Input, UnitId};
 use keeper::protocol::Class;
 use load::load_text;
 use model::value::{ExecCommand, ExecCommands, StandardInput, StandardOutput};
@@ -20,14 +19,6 @@ use wire::{Failure, TransientRequest};
 const PROPERTIES_MAX: usize = 4096;
 /// Words of a command; the kernel's own limit is on bytes.
 const WORDS_MAX: usize = 65_536;
-
-/// Units that a client of the manager before this one waits for.
-#[derive(Debug, Default)]
-pub(crate) struct Awaited {
-    units: std::collections::BTreeSet<UnitId>,
-    /// Until then.
-    pub(crate) until: Option<Micros>,
-}
 
 impl Manager {
     /// Makes a unit and starts it.
@@ -74,24 +65,6 @@ impl Manager {
         }
         self.queue_one(client, unit, mode, manner);
         Ok(())
-    }
-
-    /// The unit that this very request made when a manager before this one had it.
-    fn same_transient(&mut self, input: &TransientRequest) -> Result<Option<UnitId>, Failure> {
-        let name = self.parse_name(&input.unit)?;
-        let text = text_of(&name, &input.properties)?;
-        let same = |entry: &&Entry| {
-            entry.transient.as_ref().is_some_and(|known| {
-                known.record.text == text && known.record.command == input.command
-            })
-        };
-        let found = self.entry(name.as_str()).filter(same).map(|entry| entry.id);
-        if let Some(unit) = found
-            && self.awaited.units.remove(&unit)
-        {
-            self.ended_transients.insert(unit);
-        }
-        Ok(found)
     }
 
     fn transient_name(&self, asked: &str) -> Result<UnitName, Failure> {
@@ -228,10 +201,10 @@ impl Manager {
     /// lost its manager ask for a second run.
     pub(crate) fn collect_transients(&mut self) -> bool {
         self.stop_waiting_for_clients();
-        let awaited = &self.awaited.units;
+        let awaited = &self.awaited;
         let ended: Vec<UnitId> = self
             .ended_transients
-            .extract_if(.., |unit| !awaited.contains(unit))
+            .extract_if(.., |unit| !awaited.covers(unit))
             .collect();
         for id in ended {
             if self.is_finished_transient(id) {
@@ -256,36 +229,6 @@ impl Manager {
             }
         }
         self.inputs.push_back(Input::Forget(id));
-    }
-
-    /// After a change of managers: clients that waited for a unit made at run time have this long to come back for its end.
-    pub(crate) fn await_clients(&mut self) {
-        /// Longer than a client needs that was stopped by a loaded machine, in microseconds.
-        const PATIENCE_US: u64 = 10_000_000;
-        let transients = self
-            .units
-            .values()
-            .filter_map(|entry| Some((entry.id, entry.transient.as_ref()?.record.awaited)));
-        for (unit, awaited) in transients {
-            if awaited {
-                self.awaited.units.insert(unit);
-            }
-            // What ended while no manager was there.
-            self.ended_transients.insert(unit);
-        }
-        if !self.awaited.units.is_empty() {
-            self.awaited.until = Some(clock::monotonic().after(Micros(PATIENCE_US)));
-        }
-    }
-
-    fn stop_waiting_for_clients(&mut self) {
-        if self
-            .awaited
-            .until
-            .is_some_and(|until| until <= clock::monotonic())
-        {
-            self.awaited = Awaited::default();
-        }
     }
 
     fn is_finished_transient(&self, id: UnitId) -> bool {
@@ -325,7 +268,7 @@ fn literal(words: &[String]) -> ExecCommand {
 }
 
 /// Properties as a unit file's text; the table knows the section of each.
-fn text_of(name: &UnitName, properties: &[String]) -> Result<String, Failure> {
+pub(crate) fn text_of(name: &UnitName, properties: &[String]) -> Result<String, Failure> {
     if properties.len() > PROPERTIES_MAX {
         return Err(Failure::InvalidParameter {
             parameter: format!("properties: more than {PROPERTIES_MAX}"),
