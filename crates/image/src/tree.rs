@@ -35,8 +35,18 @@ const UNIT_DIRECTORIES: [&str; 4] = [
     "lib/systemd/system",
 ];
 
-/// Unit files of these kinds belong to a portable.
-const KINDS: [&str; 5] = ["service", "socket", "target", "timer", "path"];
+/// The kinds of unit files. Some can't be a portable's; who judges the units says so by name.
+const KINDS: [&str; 9] = [
+    "service",
+    "socket",
+    "target",
+    "timer",
+    "path",
+    "mount",
+    "automount",
+    "swap",
+    "slice",
+];
 
 /// One unit file or drop-in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,7 +165,7 @@ pub fn covers(prefix: &str, unit: &str) -> bool {
         .is_some_and(|rest| rest.starts_with(['.', '-', '@']))
 }
 
-/// Whether a file name is that of a unit of a kind that portables have.
+/// Whether a file name is that of a unit.
 #[must_use]
 pub fn is_unit_name(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b":-_.\\@".contains(&b);
@@ -388,7 +398,7 @@ mod tests {
                 "usr/lib/systemd/system/hello.service.d/notes.txt: no",
                 "usr/lib/systemd/system/helloworld.service: no",
                 "usr/lib/systemd/system/sshd.socket: no",
-                "usr/lib/systemd/system/hello.mount: no",
+                "usr/lib/systemd/system/hello.network: no",
             ],
             "hello: hello-worker@.service=B hello.service=A hello.service.d/more.conf=C / helloworld.service sshd.socket",
         );

@@ -1,7 +1,7 @@
 //! Images for the tests, built by the shipped command from programs that every Debian system has.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use testkit::Instance;
 
@@ -94,6 +94,38 @@ impl<'a> Workshop<'a> {
             ]);
         }
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        self.coracle.ok(&words);
+        image
+    }
+
+    /// An image of a directory with this os-release, these units and whatever `more` adds to it.
+    ///
+    /// # Panics
+    /// When it can't be built.
+    #[must_use]
+    pub fn tree(
+        &self,
+        release: &str,
+        by: By,
+        units: &[(&str, &str)],
+        more: impl FnOnce(&Path),
+    ) -> String {
+        let folder = PathBuf::from(self.folder("tree"));
+        fs::remove_dir_all(&folder).expect("the former tree is removed");
+        let (root, image) = (folder.join("root"), folder.join("image.psi"));
+        let place = root.join("usr/lib/systemd/system");
+        fs::create_dir_all(&place).expect("a folder");
+        fs::write(root.join("usr/lib/os-release"), release).expect("an os-release file");
+        for (unit, text) in units {
+            fs::write(place.join(unit), text).expect("a unit file");
+        }
+        more(&root);
+        let (root, image) = (root.display().to_string(), image.display().to_string());
+        let key = format!("{}/signing.key", self.folder(by.folder()));
+        let mut words = vec!["build", &root, "-o", &image];
+        if by != By::Nobody {
+            words.extend(["--key", &key]);
+        }
         self.coracle.ok(&words);
         image
     }

@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use coracle_system_tests::images::{By, Workshop};
+use coracle_system_tests::refusal::refused;
 use coracle_system_tests::with_units;
 use testkit::{HttpsServer, Instance, Picture};
 
@@ -15,49 +16,6 @@ const SERVICE: &str =
 /// `work` with an instance and its workshop.
 fn with_workshop(work: impl FnOnce(&Instance, &Workshop)) {
     with_units(&[], |coracle| work(coracle, &Workshop::new(coracle)));
-}
-
-/// What exists of the instance's state and configuration; the logs grow by themselves.
-fn picture(coracle: &Instance) -> Picture {
-    let folder = coracle.folder();
-    Picture::take(&[&folder.join("state"), &folder.join("config")])
-}
-
-/// Differences between two pictures that are this instance's.
-fn changes(coracle: &Instance, before: &Picture, after: &Picture) -> Vec<String> {
-    let folder = coracle.folder().display().to_string();
-    let mut changes = before.left_behind(after);
-    changes.extend(before.missing_in(after));
-    // The store's own directories come with the first image that is looked at.
-    changes.retain(|thing| {
-        thing.contains(&folder)
-            && !["/journal/", "/state/store", "/state/store/staging"]
-                .iter()
-                .any(|own| thing.ends_with(own) || own.ends_with('/') && thing.contains(own))
-    });
-    changes
-}
-
-/// `coracle start` with these words must fail with all of `phrases`, and change nothing.
-#[track_caller]
-fn refused(coracle: &Instance, words: &[&str], phrases: &[&str]) {
-    let before = picture(coracle);
-    let said = coracle.coracle(&[&["start"], words].concat());
-    assert_ne!(said.status, 0, "{words:?} was not refused");
-    for phrase in phrases {
-        assert!(
-            said.stderr.contains(phrase),
-            "{phrase:?} is not in: {}",
-            said.stderr
-        );
-    }
-    assert!(
-        said.stderr.contains("Hint: "),
-        "no next step: {}",
-        said.stderr
-    );
-    let changes = changes(coracle, &before, &picture(coracle));
-    assert!(changes.is_empty(), "a refusal changed {changes:#?}");
 }
 
 /// A copy of an image with one byte flipped, or cut off, there.
