@@ -45,6 +45,7 @@ impl Error {
 #[derive(Debug)]
 pub struct Logs {
     directory: PathBuf,
+    damage: cursor::Damage,
 }
 
 impl Logs {
@@ -53,7 +54,15 @@ impl Logs {
     pub fn new(directory: &Path) -> Logs {
         Logs {
             directory: directory.to_owned(),
+            damage: cursor::Damage::default(),
         }
+    }
+
+    /// Files that could not be read in full, of those that were read so far: damaged, or of another format. What is before and
+    /// behind a damage was read.
+    #[must_use]
+    pub fn damage_met(&self) -> Vec<PathBuf> {
+        self.damage.borrow().iter().cloned().collect()
     }
 
     /// Calls `each` with every entry that passes, oldest first, until it returns false.
@@ -61,7 +70,7 @@ impl Logs {
     /// # Errors
     /// When a file cannot be read; a torn tail is no error.
     pub fn each(&self, filter: &Filter, each: &mut dyn FnMut(&Entry) -> bool) -> Result<(), Error> {
-        let mut merge = merge::forwards(&self.directory, filter.since_us)?;
+        let mut merge = merge::forwards(&self.directory, filter.since_us, &self.damage)?;
         while let Some(found) = merge.next()? {
             if !filter.entries(&found).all(|entry| each(&entry)) {
                 break;
@@ -75,7 +84,7 @@ impl Logs {
     /// # Errors
     /// As [`Logs::each`].
     pub fn last(&self, filter: &Filter, count: usize) -> Result<Vec<Entry>, Error> {
-        let mut merge = merge::backwards(&self.directory)?;
+        let mut merge = merge::backwards(&self.directory, filter.since_us, &self.damage)?;
         let mut entries = Vec::new();
         while let Some(found) = merge.next()?.filter(|_| entries.len() < count) {
             let wanted = count - entries.len();
@@ -96,7 +105,7 @@ impl Logs {
         after_seqnum: Option<u64>,
         each: &mut dyn FnMut(&Entry) -> bool,
     ) -> Result<(), Error> {
-        follow::Follower::begin(&self.directory, after_seqnum)?.go_on(filter, each)
+        follow::Follower::begin(&self.directory, after_seqnum, &self.damage)?.go_on(filter, each)
     }
 
     /// Files whose end is damaged, but for those that are being written: what follows the damage cannot be read.

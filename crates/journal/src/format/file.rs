@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 pub const HEADER: &[u8; 16] = b"coracle log 001\n";
 /// Offset of the first frame.
 pub const HEADER_BYTES: u64 = 16;
+/// How far the clock goes back within one file, in microseconds; where it goes back further, a new file is begun. So the last entry
+/// of a file tells how young its entries can be.
+pub const CLOCK_BACK_MAX_US: u64 = 60_000_000;
 /// The directory of the host's own entries below the directory of all logs.
 pub const SYSTEM_DIRECTORY: &str = "system";
 /// The directory of portables' directories below the directory of all logs.

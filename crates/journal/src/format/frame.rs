@@ -86,6 +86,32 @@ pub fn read_before(file: &File, end: u64, floor: u64) -> io::Result<Option<Frame
     }
 }
 
+/// Where the frames begin that can be read behind a damage at `place`: found from the end of the file backwards, so only where the
+/// end is whole. `None` at a tail that is torn or still being written.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn behind_damage(file: &File, place: u64) -> io::Result<Option<u64>> {
+    let mut first = file.metadata()?.len();
+    while let Some(frame) = read_before(file, first, place)? {
+        first = frame.start;
+    }
+    let is_there = first > place && read_at(file, first)?.is_some();
+    Ok(is_there.then_some(first))
+}
+
+/// Where the frames end that can be read before a damage somewhere below `place`: found from `floor` forwards.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn before_damage(file: &File, place: u64, floor: u64) -> io::Result<Option<u64>> {
+    let mut end = floor;
+    while let Some(frame) = read_at(file, end)?.filter(|frame| frame.end < place) {
+        end = frame.end;
+    }
+    Ok((end > floor).then_some(end))
+}
+
 fn exact<const N: usize>(file: &File, place: u64) -> io::Result<Option<[u8; N]>> {
     let mut bytes = [0; N];
     Ok(fill(file, &mut bytes, place)?.then_some(bytes))
@@ -128,6 +154,32 @@ mod tests {
             place = frame.start;
         }
         assert_eq!(read_before(&file, 0, 0).unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_before_and_behind_a_damage_is_found() {
+        let frames = [seal(b"one"), seal(b"two"), seal(b"three")];
+        let whole = frames.concat();
+        let (first, second) = (frames[0].len(), frames[0].len() + frames[1].len());
+        for place in first..second {
+            let mut damaged = whole.clone();
+            damaged[place] ^= 1;
+            let file = file(&damaged);
+            assert_eq!(
+                behind_damage(&file, first as u64).unwrap(),
+                Some(second as u64)
+            );
+            assert_eq!(
+                before_damage(&file, second as u64, 0).unwrap(),
+                Some(first as u64)
+            );
+        }
+        let torn = file(&whole[..whole.len() - 1]);
+        assert_eq!(behind_damage(&torn, second as u64).unwrap(), None);
+        assert_eq!(
+            behind_damage(&file(&whole), whole.len() as u64).unwrap(),
+            None
+        );
     }
 
     #[test]

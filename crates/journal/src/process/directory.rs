@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use crate::format::Fields;
 use crate::format::batch::{Batch, Opening, Payload, Progress};
-use crate::format::file::{HEADER, HEADER_BYTES, LogFile, has_header, list};
-use crate::format::frame::{read_at, seal};
+use crate::format::file::{CLOCK_BACK_MAX_US, HEADER, HEADER_BYTES, LogFile, has_header, list};
+use crate::format::frame::{behind_damage, read_at, seal};
 
 /// Log files are for root and the readers' group.
 const FILE_MODE: u32 = 0o640;
@@ -32,6 +32,8 @@ pub(crate) struct Directory {
     file: File,
     end: u64,
     streams: BTreeMap<u64, Progress>,
+    /// The youngest entry.
+    latest_us: u64,
     unsynced: bool,
 }
 
@@ -41,6 +43,7 @@ struct Recovered {
     opening: Opening,
     streams: BTreeMap<u64, Progress>,
     next_seqnum: u64,
+    latest_us: u64,
     end: u64,
 }
 
@@ -74,6 +77,7 @@ impl Directory {
             file,
             end: found.end,
             streams: found.streams,
+            latest_us: found.latest_us,
             unsynced: true,
         })
     }
@@ -117,6 +121,7 @@ impl Directory {
             file,
             end: bytes.len() as u64,
             streams,
+            latest_us: 0,
             unsynced: false,
         })
     }
@@ -139,14 +144,16 @@ impl Directory {
         Ok(())
     }
 
-    /// Whether the file is due to be closed: too large, too old, or removed by a purge.
+    /// Whether the file is due to be closed: too large, too old, removed by a purge, or the clock went back.
     pub(crate) fn is_due(&self, now_us: u64, max_bytes: u64, max_age_us: u64) -> io::Result<bool> {
         let old = now_us.saturating_sub(self.place.created_us) > max_age_us;
-        Ok(self.end > max_bytes || old || self.file.metadata()?.nlink() == 0)
+        let back = now_us.saturating_add(CLOCK_BACK_MAX_US) < self.latest_us;
+        Ok(self.end > max_bytes || old || back || self.file.metadata()?.nlink() == 0)
     }
 
     /// Appends a batch as one frame; after an error the file is as before.
     pub(crate) fn append(&mut self, batch: Batch) -> io::Result<()> {
+        let realtime_us = batch.realtime_us;
         let payload = Payload::Batch(batch);
         let frame = seal(&payload.encode());
         if let Err(error) = self.file.write_all_at(&frame, self.end) {
@@ -154,6 +161,7 @@ impl Directory {
             return Err(error);
         }
         self.end += frame.len() as u64;
+        self.latest_us = self.latest_us.max(realtime_us);
         self.unsynced = true;
         if let Payload::Batch(Batch {
             progress: Some(progress),
@@ -217,10 +225,19 @@ fn recover(file: &File) -> io::Result<Recovered> {
         next_seqnum: 1,
         ..Recovered::default()
     };
-    while let Some(frame) = read_at(file, found.end)? {
+    loop {
+        let Some(frame) = read_at(file, found.end)? else {
+            // What lies behind a damage is kept: only a torn tail is cut.
+            match behind_damage(file, found.end)? {
+                Some(place) => found.end = place,
+                None => break,
+            }
+            continue;
+        };
         match Payload::decode(&frame.payload) {
             Some(Payload::Batch(batch)) => {
                 found.next_seqnum = batch.next_seqnum();
+                found.latest_us = found.latest_us.max(batch.realtime_us);
                 batch
                     .progress
                     .into_iter()
@@ -359,6 +376,48 @@ mod tests {
             again.append(batch(2, "two again", None)).unwrap();
             assert_eq!(next_seqnum(home.path()).unwrap(), 3);
         }
+    }
+
+    #[test]
+    fn a_damage_in_the_middle_takes_nothing_that_lies_behind_it() {
+        let home = tempfile::tempdir().unwrap();
+        let mut directory = Directory::open(home.path(), &setting("b"), 1, 1).unwrap();
+        let first = directory.end;
+        for number in 1..=3 {
+            directory
+                .append(batch(number, "text", progress(number, true, "")))
+                .unwrap();
+        }
+        let path = directory.file_path().to_owned();
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[usize::try_from(first).unwrap() + 20] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        let mut again = Directory::open(home.path(), &setting("b"), 4, 2).unwrap();
+        assert_eq!(again.progress(9).unwrap().number, 3);
+        again.append(batch(4, "more", None)).unwrap();
+        assert_eq!(again.file_path(), path);
+        assert!(std::fs::read(&path).unwrap().starts_with(&bytes));
+        assert_eq!(next_seqnum(home.path()).unwrap(), 5);
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_begins_a_new_file() {
+        let home = tempfile::tempdir().unwrap();
+        let mut directory = Directory::open(home.path(), &setting("b"), 1, 1).unwrap();
+        let hour_us = 3_600_000_000;
+        let at = |seqnum, realtime_us| Batch {
+            realtime_us,
+            ..batch(seqnum, "text", None)
+        };
+        directory.append(at(1, hour_us)).unwrap();
+        assert!(
+            !directory
+                .is_due(hour_us - 1_000_000, u64::MAX, u64::MAX)
+                .unwrap()
+        );
+        assert!(directory.is_due(hour_us / 2, u64::MAX, u64::MAX).unwrap());
+        let again = Directory::open(home.path(), &setting("b"), 2, hour_us / 2).unwrap();
+        assert!(again.is_due(hour_us / 2, u64::MAX, u64::MAX).unwrap());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The batches of one directory, forwards or backwards.
 
-use std::collections::VecDeque;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,8 +10,10 @@ use std::rc::Rc;
 use super::Error;
 use crate::format::Fields;
 use crate::format::batch::{Batch, Payload};
-use crate::format::file::{HEADER_BYTES, LogFile, directories, has_header, list};
-use crate::format::frame::{Frame, read_at, read_before};
+use crate::format::file::{
+    CLOCK_BACK_MAX_US, HEADER_BYTES, LogFile, directories, has_header, list,
+};
+use crate::format::frame::{Frame, before_damage, behind_damage, read_at, read_before};
 
 /// A batch and the fields of the file that it is in.
 #[derive(Debug, Clone)]
@@ -26,6 +29,9 @@ pub(super) enum Way {
     Backwards,
 }
 
+/// Files that could not be read in full, met on the way.
+pub(super) type Damage = Rc<RefCell<BTreeSet<PathBuf>>>;
+
 /// A place in a directory.
 #[derive(Debug)]
 pub(super) struct Cursor {
@@ -33,6 +39,7 @@ pub(super) struct Cursor {
     /// Files still to read, in the order of reading.
     files: VecDeque<LogFile>,
     current: Option<Reading>,
+    damage: Damage,
 }
 
 /// A file being read.
@@ -43,18 +50,20 @@ pub(super) struct Reading {
     fields: Rc<Fields>,
     /// Where the frame begins that is read next, or ends.
     place: u64,
+    damage: Damage,
 }
 
 impl Cursor {
-    /// Files that were closed before `since_us` are left out.
-    pub(super) fn open(directory: &Path, way: Way, since_us: Option<u64>) -> Result<Cursor, Error> {
+    /// Files whose last entry is older than `since_us` are left out.
+    pub(super) fn open(
+        directory: &Path,
+        way: Way,
+        since_us: Option<u64>,
+        damage: Damage,
+    ) -> Result<Cursor, Error> {
         let mut files: VecDeque<LogFile> = list(directory).map_err(Error::of(directory))?.into();
-        while files
-            .get(1)
-            .zip(since_us)
-            .is_some_and(|(next, since)| next.created_us <= since)
-        {
-            files.pop_front();
+        if let Some(since) = since_us {
+            files.retain(|file| !ends_before(&file.path, since));
         }
         if way == Way::Backwards {
             files.make_contiguous().reverse();
@@ -63,6 +72,7 @@ impl Cursor {
             way,
             files,
             current: None,
+            damage,
         })
     }
 
@@ -75,7 +85,7 @@ impl Cursor {
             let Some(file) = self.files.pop_front() else {
                 return Ok(None);
             };
-            self.current = Reading::open(&file.path, self.way)?;
+            self.current = Reading::open(&file.path, self.way, &self.damage)?;
         }
     }
 
@@ -88,17 +98,21 @@ impl Cursor {
 }
 
 impl Reading {
-    /// `None` for a file that vanished meanwhile, or that is of another format.
-    pub(super) fn open(path: &Path, way: Way) -> Result<Option<Reading>, Error> {
+    /// `None` for a file that vanished meanwhile, or that is of another format: that counts as damage.
+    pub(super) fn open(path: &Path, way: Way, damage: &Damage) -> Result<Option<Reading>, Error> {
         let file = match File::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::of(path)(error)),
         };
-        Reading::prepare(path, file, way).map_err(Error::of(path))
+        let reading = Reading::prepare(path, file, way, damage).map_err(Error::of(path))?;
+        if reading.is_none() {
+            damage.borrow_mut().insert(path.to_owned());
+        }
+        Ok(reading)
     }
 
-    fn prepare(path: &Path, file: File, way: Way) -> io::Result<Option<Reading>> {
+    fn prepare(path: &Path, file: File, way: Way, damage: &Damage) -> io::Result<Option<Reading>> {
         let first = if has_header(&file)? {
             read_at(&file, HEADER_BYTES)?
         } else {
@@ -119,6 +133,7 @@ impl Reading {
             file,
             fields: Rc::new(opening.fields),
             place,
+            damage: Rc::clone(damage),
         }))
     }
 
@@ -142,11 +157,27 @@ impl Reading {
         Ok(None)
     }
 
-    fn frame(&self, way: Way) -> io::Result<Option<Frame>> {
-        match way {
-            Way::Forwards => read_at(&self.file, self.place),
-            Way::Backwards => read_before(&self.file, self.place, HEADER_BYTES),
+    /// The next frame; behind a damage the next one that is whole.
+    fn frame(&mut self, way: Way) -> io::Result<Option<Frame>> {
+        let at = |place| match way {
+            Way::Forwards => read_at(&self.file, place),
+            Way::Backwards => read_before(&self.file, place, HEADER_BYTES),
+        };
+        if let Some(frame) = at(self.place)? {
+            return Ok(Some(frame));
         }
+        let beyond = match way {
+            Way::Forwards => behind_damage(&self.file, self.place)?,
+            Way::Backwards if self.place > HEADER_BYTES => {
+                before_damage(&self.file, self.place, HEADER_BYTES)?
+            }
+            Way::Backwards => None,
+        };
+        let Some(place) = beyond else {
+            return Ok(None);
+        };
+        self.damage.borrow_mut().insert(self.path.clone());
+        at(place)
     }
 
     /// Skips what is there.
@@ -154,6 +185,20 @@ impl Reading {
         self.place = end_of_frames(&self.file).map_err(Error::of(&self.path))?;
         Ok(())
     }
+}
+
+/// Whether the last entry of a file is older than `since_us`. A file that can't say so counts as one that is not.
+fn ends_before(path: &Path, since_us: u64) -> bool {
+    let last = || {
+        let file = File::open(path).ok()?;
+        let end = file.metadata().ok()?.len();
+        let frame = read_before(&file, end, HEADER_BYTES).ok()??;
+        match Payload::decode(&frame.payload)? {
+            Payload::Batch(batch) => Some(batch.realtime_us),
+            Payload::Opening(_) => None,
+        }
+    };
+    last().is_some_and(|last| last.saturating_add(CLOCK_BACK_MAX_US) < since_us)
 }
 
 /// Where the last whole frame ends: usually the file's end, otherwise found from the front.

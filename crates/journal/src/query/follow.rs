@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
 use super::Error;
-use super::cursor::{Found, Reading, Way};
+use super::cursor::{Damage, Found, Reading, Way};
 use super::filter::Filter;
 use crate::format::Entry;
 use crate::format::file::{PORTABLES_DIRECTORY, directories, list};
@@ -22,11 +23,16 @@ pub(super) struct Follower {
     events: OwnedFd,
     files: BTreeMap<PathBuf, Option<Reading>>,
     shown: u64,
+    damage: Damage,
 }
 
 impl Follower {
     /// Watches before it looks, so that nothing is written unseen between.
-    pub(super) fn begin(root: &Path, after_seqnum: Option<u64>) -> Result<Follower, Error> {
+    pub(super) fn begin(
+        root: &Path,
+        after_seqnum: Option<u64>,
+        damage: &Damage,
+    ) -> Result<Follower, Error> {
         let events = inotify::init(CreateFlags::CLOEXEC).map_err(Error::of(root))?;
         let files = BTreeMap::new();
         let mut follower = Follower {
@@ -34,6 +40,7 @@ impl Follower {
             events,
             files,
             shown: after_seqnum.unwrap_or(0),
+            damage: Rc::clone(damage),
         };
         follower.find_files()?;
         if after_seqnum.is_none() {
@@ -52,7 +59,7 @@ impl Follower {
         each: &mut dyn FnMut(&Entry) -> bool,
     ) -> Result<(), Error> {
         loop {
-            self.find_files()?;
+            let gone = self.find_files()?;
             for found in self.news()? {
                 let shown = self.shown;
                 let mut entries = filter.entries(&found).filter(|entry| entry.seqnum > shown);
@@ -61,12 +68,15 @@ impl Follower {
                 }
                 self.shown = shown.max(found.batch.next_seqnum().saturating_sub(1));
             }
+            // A file that was removed is let go when what it had is shown, not before.
+            self.files.retain(|path, _| !gone.contains(path));
             self.wait()?;
         }
     }
 
-    /// Watches every directory and opens the files that are new; a watch that is there already is the same watch.
-    fn find_files(&mut self) -> Result<(), Error> {
+    /// Watches every directory and opens the files that are new; a watch that is there already is the same watch. Gives the files
+    /// that are open and no longer there.
+    fn find_files(&mut self) -> Result<Vec<PathBuf>, Error> {
         let mut present = Vec::new();
         self.watch(&self.root)?;
         self.watch(&self.root.join(PORTABLES_DIRECTORY))?;
@@ -79,14 +89,19 @@ impl Follower {
                     .map(|file| file.path),
             );
         }
-        self.files.retain(|path, _| present.contains(path));
+        let gone = self
+            .files
+            .keys()
+            .filter(|path| !present.contains(path))
+            .cloned()
+            .collect();
         for path in present {
             if let std::collections::btree_map::Entry::Vacant(place) = self.files.entry(path) {
-                let reading = Reading::open(place.key(), Way::Forwards)?;
+                let reading = Reading::open(place.key(), Way::Forwards, &self.damage)?;
                 place.insert(reading);
             }
         }
-        Ok(())
+        Ok(gone)
     }
 
     fn watch(&self, directory: &Path) -> Result<(), Error> {

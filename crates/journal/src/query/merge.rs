@@ -1,10 +1,11 @@
 //! The batches of all directories in one order.
 
 use std::path::Path;
+use std::rc::Rc;
 
 use super::Error;
 pub(super) use super::cursor::Found;
-use super::cursor::{Cursor, Way};
+use super::cursor::{Cursor, Damage, Way};
 use crate::format::file::directories;
 
 /// A cursor per directory and what each has next.
@@ -15,23 +16,31 @@ pub(super) struct Merge {
 }
 
 /// Oldest first.
-pub(super) fn forwards(root: &Path, since_us: Option<u64>) -> Result<Merge, Error> {
-    Merge::open(root, Way::Forwards, since_us)
+pub(super) fn forwards(
+    root: &Path,
+    since_us: Option<u64>,
+    damage: &Damage,
+) -> Result<Merge, Error> {
+    Merge::open(root, Way::Forwards, since_us, damage)
 }
 
 /// Newest first.
-pub(super) fn backwards(root: &Path) -> Result<Merge, Error> {
-    Merge::open(root, Way::Backwards, None)
+pub(super) fn backwards(
+    root: &Path,
+    since_us: Option<u64>,
+    damage: &Damage,
+) -> Result<Merge, Error> {
+    Merge::open(root, Way::Backwards, since_us, damage)
 }
 
 impl Merge {
-    fn open(root: &Path, way: Way, since_us: Option<u64>) -> Result<Merge, Error> {
+    fn open(root: &Path, way: Way, since_us: Option<u64>, damage: &Damage) -> Result<Merge, Error> {
         let mut merge = Merge {
             way,
             sides: Vec::new(),
         };
         for directory in directories(root).map_err(Error::of(root))? {
-            merge.put_back(Cursor::open(&directory, way, since_us)?)?;
+            merge.put_back(Cursor::open(&directory, way, since_us, Rc::clone(damage))?)?;
         }
         Ok(merge)
     }
