@@ -180,8 +180,14 @@ impl Manager {
         if let Some(portable) = &entry.origin.portable {
             name.push_str(&format!("|portable={}", escape(portable)));
         }
-        if let Some(burst) = unit.get(&key::LOG_RATE_LIMIT_BURST) {
-            let interval = unit.value(&key::LOG_RATE_LIMIT_INTERVAL_SEC).micros();
+        let (burst, interval) = (
+            &key::LOG_RATE_LIMIT_BURST,
+            &key::LOG_RATE_LIMIT_INTERVAL_SEC,
+        );
+        if unit.is_set(burst.directive()) || unit.is_set(interval.directive()) {
+            let interval = unit.value(interval).micros();
+            // Either of them, when it is zero, says that there is no limit.
+            let burst = if interval == 0 { 0 } else { unit.value(burst) };
             name.push_str(&format!("|burst={burst}|interval={interval}"));
         }
         Some(name)
