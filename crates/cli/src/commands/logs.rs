@@ -4,15 +4,13 @@ use std::io::{IsTerminal, Write};
 
 use anyhow::Result;
 use clap::Args;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp};
 use journal::format::Entry;
 use journal::query::{self, Filter, Logs as Files, Pattern, Style};
 
-use crate::clock;
+use crate::clock::{self, moment};
 use crate::context::Context;
 use crate::failure::{WithHint, hint};
+use crate::terminal::{Paint, complain, plain};
 use crate::verbs::Run;
 
 /// syslog(3): the words for priorities, in the order of their numbers.
@@ -32,7 +30,7 @@ pub(crate) struct Logs {
     /// Only the last N lines [default with --follow: 10]
     #[arg(short = 'n', long, value_name = "N")]
     lines: Option<usize>,
-    /// Not before: `2026-11-24 08:00`, `08:00`, `-1h`, `today`, `yesterday`
+    /// Not before: `2026-11-24 08:00`, `08:00`, `-1h`, `10 min ago`, `today`, `yesterday`
     #[arg(short = 'S', long, value_name = "TIME", allow_hyphen_values = true)]
     since: Option<String>,
     /// Not after
@@ -72,6 +70,7 @@ impl Run for Logs {
         if self.follow {
             files.follow(&filter, last, &mut |entry| printer.print(entry))?;
         }
+        tell_damage(&files);
         Ok(0)
     }
 }
@@ -84,8 +83,8 @@ impl Logs {
                 .into_iter()
                 .flat_map(|name| [crate::context::full_unit_name(name.clone()), name])
                 .collect(),
-            since_us: self.since.as_deref().map(time).transpose()?,
-            until_us: self.until.as_deref().map(time).transpose()?,
+            since_us: self.since.as_deref().map(moment).transpose()?,
+            until_us: self.until.as_deref().map(moment).transpose()?,
             priority_max: self.priority.as_deref().map(priority).transpose()?,
             grep: self.grep.as_deref().map(pattern).transpose()?,
             ..Filter::default()
@@ -111,6 +110,17 @@ pub(crate) fn tail(context: &Context, unit: &str, count: usize) -> Result<()> {
         printer.print(entry);
     }
     Ok(())
+}
+
+/// What could not be read is told, so that nobody takes the rest for all.
+fn tell_damage(files: &Files) {
+    for path in files.damage_met() {
+        complain(&format!(
+            "{} {} is damaged or of another format: what can be read of it is shown",
+            Paint::Yellow.on("warning:"),
+            plain(&path.display().to_string())
+        ));
+    }
 }
 
 fn files(context: &Context) -> Files {
@@ -175,38 +185,4 @@ fn pattern(text: &str) -> Result<Pattern> {
         || format!("{text:?} is no regular expression"),
         "put a backslash before characters that are meant literally",
     )?))
-}
-
-/// A point in time, in microseconds since 1970.
-fn time(text: &str) -> Result<u64> {
-    let now = Timestamp::now().to_zoned_datetime(TimeZone::system());
-    let midnight = now.start_of_day()?;
-    let at = match text {
-        "now" => now,
-        "today" => midnight,
-        "yesterday" => midnight.checked_sub(Span::new().days(1))?,
-        text if text.starts_with('-') => now.checked_sub(
-            text.trim_start_matches('-')
-                .parse::<Span>()
-                .or_hint(|| unreadable(text), TIME_HINT)?,
-        )?,
-        text => civil(text, &midnight)?,
-    };
-    Ok(u64::try_from(at.timestamp().as_microsecond()).unwrap_or(0))
-}
-
-const TIME_HINT: &str = "times are `2026-11-24 08:00:00`, `2026-11-24`, `08:00`, `-1h 30m`, `today`, `yesterday` or `now`";
-
-fn unreadable(text: &str) -> String {
-    format!("{text:?} is no time")
-}
-
-fn civil(text: &str, midnight: &jiff::ZonedDateTime) -> Result<jiff::ZonedDateTime> {
-    let dated = if text.contains('-') {
-        text.to_owned()
-    } else {
-        format!("{} {text}", midnight.date())
-    };
-    let parsed: DateTime = dated.parse().or_hint(|| unreadable(text), TIME_HINT)?;
-    Ok(parsed.to_zoned_datetime(TimeZone::system())?)
 }
