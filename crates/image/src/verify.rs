@@ -268,6 +268,17 @@ impl Record {
         })
     }
 
+    /// The record for another file of the same bytes: the store, which names files by their digest, had it already.
+    ///
+    /// # Errors
+    /// Where the file can't be looked at.
+    pub fn of_equal(&self, file: &File) -> Result<Self, VerifyError> {
+        Ok(Self {
+            identity: Identity::of(file)?,
+            ..self.clone()
+        })
+    }
+
     /// The record of the same file after it was renamed, which changes nothing but its change time.
     ///
     /// # Errors

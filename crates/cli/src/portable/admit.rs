@@ -93,8 +93,14 @@ impl Admitted {
         } = &mut self.root
             && let Some(staged) = staging.take()
         {
+            let had = store.get(digest).is_ok();
             store.keep(staged, digest)?;
-            let record = verified.record().moved_to(&store.get(digest)?)?;
+            let (record, kept) = (verified.record(), store.get(digest)?);
+            let record = if had {
+                record.of_equal(&kept)?
+            } else {
+                record.moved_to(&kept)?
+            };
             store.put_note(digest, &serde_json::to_vec(&record)?)?;
         }
         Ok(self.path(store))
