@@ -313,6 +313,26 @@ fn directories_follow_the_dynamic_user() {
 }
 
 #[test]
+fn a_directory_and_one_in_it_are_both_the_dynamic_users_in_any_order() {
+    let name = format!("coracle-nested-{}", std::process::id());
+    for order in [format!("{name} {name}/a/b"), format!("{name}/a/b {name}")] {
+        let paths: Vec<String> = order
+            .split(' ')
+            .map(|name| format!("/var/lib/{name}"))
+            .collect();
+        see(
+            &format!("DynamicUser=yes\nStateDirectory={order}"),
+            &format!(
+                "echo $STATE_DIRECTORY; touch /var/lib/{name}/x /var/lib/{name}/a/b/x && readlink /var/lib/{name}"
+            ),
+            &format!("{}\n/var/lib/private/{name}", paths.join(":")),
+        );
+    }
+    std::fs::remove_file(format!("/var/lib/{name}")).unwrap();
+    std::fs::remove_dir_all(format!("/var/lib/private/{name}")).unwrap();
+}
+
+#[test]
 fn credentials_are_where_the_environment_says() {
     let outcome = Service::new("SetCredential=password:hunter2\nUser=daemon")
         .run("cd $CREDENTIALS_DIRECTORY && ls && cat password");

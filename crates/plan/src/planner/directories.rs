@@ -79,14 +79,22 @@ pub(super) fn plan(draft: &mut Draft<'_>, meaning: Meaning, mounts: bool) {
             continue;
         };
         let base = base(draft, kind);
-        let mut paths = Vec::new();
-        for spec in directories {
-            one(draft, kind, &base, spec);
+        // A directory before those in it, which come with it under its public name.
+        let mut ordered: Vec<&DirectorySpec> = directories.iter().collect();
+        ordered.sort_by(|a, b| a.path.cmp(&b.path));
+        for spec in &ordered {
+            let comes_with = ordered
+                .iter()
+                .any(|other| is_below(&other.path, &spec.path));
+            one(draft, kind, &base, spec, comes_with);
             if mounts {
                 show(draft, meaning, kind, &base, spec);
             }
-            paths.push(format!("{base}/{}", spec.path));
         }
+        let paths: Vec<String> = directories
+            .iter()
+            .map(|spec| format!("{base}/{}", spec.path))
+            .collect();
         if !paths.is_empty() {
             draft
                 .environment
@@ -115,11 +123,17 @@ fn host_path(draft: &Draft<'_>, kind: &Kind, base: &str, spec: &DirectorySpec) -
     }
 }
 
-fn one(draft: &mut Draft<'_>, kind: &Kind, base: &str, spec: &DirectorySpec) {
+fn is_below(parent: &str, path: &str) -> bool {
+    path.strip_prefix(parent)
+        .is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// `comes_with`: a directory that it is in has a public name, so it needs none.
+fn one(draft: &mut Draft<'_>, kind: &Kind, base: &str, spec: &DirectorySpec, comes_with: bool) {
     let private = is_private(draft, kind);
     let path = host_path(draft, kind, base, spec);
     let mut links = ListBuf::default();
-    if private {
+    if private && !comes_with {
         links.push(format!("{base}/{}", spec.path));
     }
     if let Some(link) = &spec.symlink {

@@ -1,0 +1,172 @@
+//! Portables and services that fight: what they leave, say and send harms neither the host nor who looks at them.
+
+use std::fs;
+use std::path::Path;
+
+use coracle_system_tests::images::{By, Workshop};
+use coracle_system_tests::with_units;
+use testkit::Instance;
+
+const SLEEPS: &str = "ExecStart=/usr/bin/dash -c 'exec /usr/bin/sleep infinity'\n";
+
+/// Starts a portable of this name whose service says these lines.
+fn start(coracle: &Instance, name: &str, lines: &str) {
+    let workshop = Workshop::new(coracle);
+    let service = format!("[Service]\nType=exec\n{SLEEPS}{lines}\n");
+    let unit = format!("{name}.service");
+    let image = workshop.image(name, "1", By::Trusted, &[(&unit, &service)]);
+    coracle.ok(&["start", &image]);
+}
+
+/// Runs a script as the service, inside of its sandbox.
+fn inside(coracle: &Instance, name: &str, script: &str) {
+    coracle.ok(&["shell", name, "--", "/bin/sh", "-c", script]);
+}
+
+/// A folder of the host with a secret that anybody may read, if only they come there.
+fn precious(coracle: &Instance) -> String {
+    let folder = coracle.folder().join("host");
+    fs::create_dir_all(folder.join("precious")).expect("a folder");
+    fs::write(folder.join("precious/secret"), "secret\n").expect("a secret");
+    folder.display().to_string()
+}
+
+#[test]
+fn a_link_that_a_portable_leaves_opens_nothing_of_the_host_at_its_next_start() {
+    with_units(&[], |coracle| {
+        let host = precious(coracle);
+        let lines = "StateDirectory=trapboat\nBindReadOnlyPaths=-/var/lib/trapboat/link:/srv";
+        start(coracle, "trapboat", lines);
+        inside(
+            coracle,
+            "trapboat",
+            &format!("ln -s {host} /var/lib/trapboat/link"),
+        );
+        let again = coracle.coracle(&["restart", "trapboat.service"]);
+        assert_eq!(again.status, 1, "{again:?}");
+        assert!(
+            again
+                .stderr
+                .contains("BindReadOnlyPaths= can't be applied: step ")
+                && again.stderr.contains("symbolic links"),
+            "{}",
+            again.stderr
+        );
+        coracle.ok(&["purge", "trapboat"]);
+        assert!(Path::new(&host).join("precious/secret").exists());
+    });
+}
+
+#[test]
+fn a_link_that_a_portable_leaves_is_not_followed_when_its_directories_are_removed() {
+    with_units(&[], |coracle| {
+        let host = precious(coracle);
+        let lines = "RuntimeDirectory=trapship/x/precious trapship\nStateDirectory=trapship/x/precious trapship";
+        start(coracle, "trapship", lines);
+        let trap = |base: &str| {
+            format!("mv {base}/trapship/x {base}/trapship/y && ln -s {host} {base}/trapship/x")
+        };
+        inside(coracle, "trapship", &trap("/run"));
+        inside(coracle, "trapship", &trap("/var/lib"));
+        coracle.ok(&["stop", "trapship.service"]);
+        coracle.ok(&["purge", "trapship"]);
+        assert!(Path::new(&host).join("precious/secret").exists());
+        for left in [
+            "/run/trapship",
+            "/run/private/trapship",
+            "/var/lib/trapship",
+            "/var/lib/private/trapship",
+        ] {
+            assert!(
+                Path::new(left).symlink_metadata().is_err(),
+                "{left} is left"
+            );
+        }
+    });
+}
+
+#[test]
+fn what_was_there_before_a_portable_came_is_not_its_own_by_its_name() {
+    let before = Path::new("/var/lib/takeboat");
+    fs::create_dir_all(before).expect("a folder of the host");
+    fs::write(before.join("secret"), "secret").expect("a secret");
+    with_units(&[], |coracle| {
+        let workshop = Workshop::new(coracle);
+        let service = format!("[Service]\n{SLEEPS}StateDirectory=takeboat\n");
+        let image = workshop.image(
+            "takeboat",
+            "1",
+            By::Trusted,
+            &[("takeboat.service", &service)],
+        );
+        let refused = coracle.coracle(&["start", &image]);
+        assert_eq!(refused.status, 1);
+        for phrase in [
+            "take over the host's /var/lib/takeboat",
+            "--grant='path:/var/lib/takeboat'",
+        ] {
+            assert!(refused.stderr.contains(phrase), "{}", refused.stderr);
+        }
+    });
+    assert!(before.join("secret").exists() && !before.is_symlink());
+    fs::remove_dir_all(before).expect("the folder goes");
+}
+
+#[test]
+fn lines_that_the_review_did_not_understand_are_not_attached() {
+    with_units(&[], |coracle| {
+        let lines =
+            "ExecStartPre=-+/usr/bin/dash -c evil %j%k\nFutureEscape=evil\n[Future]\nEscape=evil";
+        start(coracle, "plainboat", lines);
+        let attached = coracle.ok(&["cat", "plainboat.service"]);
+        assert!(attached.contains("ExecStart=/usr/bin/dash"), "{attached}");
+        assert!(!attached.contains("evil"), "{attached}");
+    });
+}
+
+#[test]
+fn control_bytes_of_units_and_services_do_not_reach_who_looks_at_them() {
+    with_units(&[], |coracle| {
+        let lines = "Description=boat\u{1b}[2J\u{7}\u{9b}31m\n[Service]\nExecStartPost=/usr/bin/dash -c 'printf \"\\\\033[2Jcleared\\\\n\"'";
+        start(coracle, "inkboat", &format!("[Unit]\n{lines}"));
+        for verb in [
+            &["status", "inkboat"][..],
+            &["list-units"],
+            &["list"],
+            &["show", "inkboat.service"],
+        ] {
+            let said = coracle.coracle(verb);
+            let text = format!("{}{}", said.stdout, said.stderr);
+            assert!(
+                !text.contains(['\u{1b}', '\u{7}', '\u{9b}']),
+                "{verb:?}: {text:?}"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_service_can_not_name_a_process_of_the_host_as_its_own() {
+    let mut victim = std::process::Command::new("sleep")
+        .arg("infinity")
+        .spawn()
+        .expect("a process of the host");
+    let program = "use Socket; socket(my $s, AF_UNIX, SOCK_DGRAM, 0); send($s, qq(READY=1\\nMAINPID=$ENV{VICTIM}\\n), 0, pack_sockaddr_un($ENV{NOTIFY_SOCKET})); sleep";
+    let unit = format!(
+        "[Service]\nType=notify\nNotifyAccess=all\nEnvironment=VICTIM={}\nExecStart=perl -e '{program}'\n",
+        victim.id()
+    );
+    with_units(&[("liar.service", &unit)], |coracle| {
+        coracle.ok(&["start", "liar.service"]);
+        assert_ne!(
+            coracle.property("liar.service", "MainPID"),
+            victim.id().to_string()
+        );
+        coracle.ok(&["kill", "liar.service"]);
+        coracle.ok(&["stop", "liar.service"]);
+    });
+    let alive = victim.try_wait().expect("its state").is_none();
+    victim.kill().expect("it takes a signal");
+    victim.wait().expect("it ends");
+    assert!(alive, "a process of the host was ended");
+}
