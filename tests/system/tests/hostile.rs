@@ -170,3 +170,18 @@ fn a_service_can_not_name_a_process_of_the_host_as_its_own() {
     victim.wait().expect("it ends");
     assert!(alive, "a process of the host was ended");
 }
+
+#[test]
+fn the_process_in_front_of_a_portable_is_out_of_its_reach() {
+    with_units(&[], |coracle| {
+        start(coracle, "stubboat", "");
+        let attack = "for file in mem environ maps root/etc fd/0; do cat /proc/1/$file >/dev/null 2>&1 && echo read $file; done; \
+            perl -e 'open(F, q(+<), q(/proc/1/mem)) and print qq(opened\\n); kill(9, 1)'; true";
+        let seen = coracle.ok(&["shell", "stubboat", "--", "/bin/sh", "-c", attack]);
+        assert_eq!(seen, "");
+        assert_eq!(
+            coracle.property("stubboat.service", "ActiveState"),
+            "active"
+        );
+    });
+}
