@@ -8,6 +8,7 @@ mod context;
 mod failure;
 mod listing;
 mod portable;
+mod pseudo_terminal;
 mod reference;
 mod terminal;
 mod toolbox;

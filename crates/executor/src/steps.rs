@@ -42,7 +42,7 @@ mod working_directory;
 /// Takes one step.
 pub(crate) fn take<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
     match *step {
-        Step::Signals { ignore_sigpipe } => signals::take(ignore_sigpipe),
+        Step::Signals { ignore_sigpipe } => signals::take(state, ignore_sigpipe),
         Step::Session => session::take(),
         Step::OomScore { adjust } => proc_file::oom_score(adjust),
         Step::CoredumpFilter { mask } => proc_file::coredump_filter(mask),

@@ -39,6 +39,8 @@ pub mod process;
 pub mod resolve;
 pub mod scheduling;
 pub mod seccomp;
+#[cfg(feature = "std")]
+pub mod session;
 pub mod signal;
 pub mod socket;
 pub mod spawn;

@@ -175,7 +175,13 @@ fn prepare(orders: &mut Orders<'_>) -> Result<()> {
     if let Some((soft, hard)) = orders.request.open_files {
         crate::process::set_limit(crate::process::LIMIT_OPEN_FILES, soft, hard)?;
     }
-    crate::signal::set_mask(crate::signal::SignalSet::EMPTY).map(drop)
+    // The kernel throws away what PID 1 of a namespace neither handles nor blocks: blocked, a signal waits until somebody is there.
+    let blocked = if orders.request.new_pid_namespace {
+        crate::signal::SignalSet::FULL
+    } else {
+        crate::signal::SignalSet::EMPTY
+    };
+    crate::signal::set_mask(blocked).map(drop)
 }
 
 /// Another number for the same, out of the way of those that the child is to see; as low as can be, since a table grows in steps.

@@ -121,7 +121,6 @@ impl Manager {
 
     /// A process of a unit ended. Heard twice after the manager came back: with the inventory, and again until it is reaped.
     pub(crate) fn ended(&mut self, process: ProcessKey, exit: Exit) {
-        let status = exit_status(exit);
         let now = crate::clock::realtime_us();
         let known = self
             .run_mut(process.unit, process.incarnation)
@@ -133,9 +132,11 @@ impl Manager {
             self.on_report(report);
             self.forget_report(process);
         }
+        let mut status = exit_status(exit);
         if let Some(run) = self.run_mut(process.unit, process.incarnation)
             && let Some(known) = run.process(process.serial)
         {
+            status = known.unveiled(status);
             (known.ended, known.pidfd) = (Some((status, now)), None);
         }
         self.dirty.insert(process.unit);

@@ -166,6 +166,26 @@ impl RunProcess {
         self.payload.or(self.pid)
     }
 
+    /// The payload's end, where `status` is a stub's that is not reaped yet. A service that takes such a name gains nothing: it could
+    /// as well end by that signal.
+    pub(crate) fn unveiled(&self, status: ExitStatus) -> ExitStatus {
+        let Some(pid) = self.pid else {
+            return status;
+        };
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        match plan::report::Epitaph::read(name.trim_end()) {
+            Some(end) if status == ExitStatus::Exited(128 + end.signal) => {
+                let signal = engine::Signal(end.signal);
+                if end.dumped {
+                    ExitStatus::Dumped(signal)
+                } else {
+                    ExitStatus::Killed(signal)
+                }
+            }
+            _ => status,
+        }
+    }
+
     fn record(&self) -> ProcessRecord {
         ProcessRecord {
             serial: self.serial,

@@ -117,6 +117,51 @@ impl Report {
     }
 }
 
+/// How a signal ended a payload, in the name under which its stub is found dead. A stub can't die by that signal, since PID 1 of a
+/// namespace is immune to its own; its exit status, 128 and the number, could be one that the payload chose. A name outlives the
+/// process until it is reaped, and with it the manager (proc_pid_comm(5)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Epitaph {
+    /// The signal's number.
+    pub signal: u8,
+    /// Whether core was dumped.
+    pub dumped: bool,
+}
+
+impl Epitaph {
+    /// What the names begin with, where core was dumped and where not.
+    const WORDS: [(bool, &str); 2] = [(false, "killed by "), (true, "dumped by ")];
+
+    /// The name, with its NUL: at most 15 bytes before it.
+    #[must_use]
+    pub fn name(self) -> [u8; 16] {
+        let word = if self.dumped {
+            Self::WORDS[1].1
+        } else {
+            Self::WORDS[0].1
+        };
+        let number = self.signal.min(99);
+        let digits = [b'0' + number / 10, b'0' + number % 10];
+        let mut name = [0; 16];
+        for (to, from) in name.iter_mut().zip(word.bytes().chain(digits)) {
+            *to = from;
+        }
+        name
+    }
+
+    /// From a name, if it is one.
+    #[must_use]
+    pub fn read(name: &str) -> Option<Epitaph> {
+        Self::WORDS.iter().find_map(|(dumped, word)| {
+            let signal = name.strip_prefix(word)?.parse().ok()?;
+            Some(Epitaph {
+                signal,
+                dumped: *dumped,
+            })
+        })
+    }
+}
+
 const NONE: Failure = Failure {
     position: 0,
     step: 0,
@@ -128,6 +173,22 @@ const NONE: Failure = Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_epitaph_is_read_as_it_was_written() {
+        for signal in [1, 15, 64] {
+            for dumped in [false, true] {
+                let epitaph = Epitaph { signal, dumped };
+                let name = epitaph.name();
+                assert_eq!(name.last(), Some(&0));
+                let text = core::str::from_utf8(&name).unwrap().trim_end_matches('\0');
+                assert_eq!(Epitaph::read(text), Some(epitaph));
+            }
+        }
+        for other in ["hello", "killed by ", "killed by x", "killed by 999"] {
+            assert_eq!(Epitaph::read(other), None);
+        }
+    }
 
     #[test]
     fn a_record_survives_the_socket() {

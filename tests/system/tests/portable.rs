@@ -1,8 +1,10 @@
 //! The road of a portable: what is refused changes nothing, what is started can be configured, and a purge leaves no trace.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use coracle_system_tests::images::{By, Workshop};
 use coracle_system_tests::refusal::refused;
@@ -209,7 +211,7 @@ fn what_is_configured_stays_outside_the_image_and_over_versions() {
 fn a_purge_leaves_no_trace_but_the_remembered_line() {
     with_workshop(|coracle, workshop| {
         let service = "[Service]\nType=exec\nExecStart=/usr/bin/dash -c 'echo state > $STATE_DIRECTORY/a; echo cache > $CACHE_DIRECTORY/b; echo log > $LOGS_DIRECTORY/c; echo run > $RUNTIME_DIRECTORY/d; exec /usr/bin/sleep infinity'\nStateDirectory=purgeboat\nCacheDirectory=purgeboat\nLogsDirectory=purgeboat\nRuntimeDirectory=purgeboat\nConfigurationDirectory=purgeboat\n";
-        let socket = "[Socket]\nListenStream=/run/purgeboat/socket\nListenStream=127.0.0.1:0\n";
+        let socket = "[Socket]\nListenStream=/run/purgeboat/socket\nListenStream=127.0.0.1:18473\n";
         let image = workshop.image(
             "purgeboat",
             "1",
@@ -223,7 +225,7 @@ fn a_purge_leaves_no_trace_but_the_remembered_line() {
             things
         };
         let before = Picture::take(&places);
-        coracle.ok(&["start", &image, "--grant=listen:127.0.0.1:0"]);
+        coracle.ok(&["start", &image, "--grant=listen:127.0.0.1:18473"]);
         let during = own((&before, &Picture::take(&places)));
         for place in [
             "/var/lib/private/purgeboat",
@@ -293,5 +295,127 @@ fn a_shell_is_in_the_sandbox_and_has_the_hosts_tools_where_the_image_has_none() 
                 .status,
             127
         );
+    });
+}
+
+/// Runs a line of shell on a terminal of its own, types `typed` when `asks` is shown, and returns what the terminal showed.
+fn on_a_terminal(coracle: &Instance, line: &str, asks: &str, typed: &str) -> String {
+    let directories = coracle.command(&[]);
+    let mut script = Command::new("/usr/bin/script");
+    script
+        .args(["--quiet", "--return", "--command", line, "/dev/null"])
+        .envs(
+            directories
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .env("CORACLE", coracle.dist().join("coracle"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut script = script.spawn().expect("script starts");
+    let (mut input, mut output) = (
+        script.stdin.take().expect("an input"),
+        script.stdout.take().expect("an output"),
+    );
+    let (mut shown, mut buffer, mut is_typed) = (String::new(), [0; 4096], false);
+    loop {
+        let count = output.read(&mut buffer).expect("what is shown");
+        if count == 0 {
+            break;
+        }
+        shown.push_str(&String::from_utf8_lossy(&buffer[..count]));
+        if !is_typed && shown.contains(asks) {
+            is_typed = true;
+            input.write_all(typed.as_bytes()).expect("typed");
+        }
+    }
+    script.wait().expect("script ends");
+    assert!(is_typed, "{asks:?} was not shown: {shown}");
+    shown
+}
+
+/// Pushes a line into the terminal that is its standard input, as if the administrator had typed it (`TIOCSTI`, ioctl_tty(2)).
+const INJECT: &str = r#"perl -e 'for (split //, "echo injected\n") { ioctl(STDIN, 0x5412, my $letter = $_) or die "TIOCSTI: $!\n" }'"#;
+
+#[test]
+fn a_shell_can_not_type_into_the_administrators_terminal() {
+    let permitted = fs::read_to_string("/proc/sys/dev/tty/legacy_tiocsti");
+    assert!(
+        permitted.is_ok_and(|text| text.trim() == "1"),
+        "this test needs a kernel that permits TIOCSTI: sysctl dev.tty.legacy_tiocsti=1"
+    );
+    with_workshop(|coracle, workshop| {
+        let units = [("boat.service", SERVICE)];
+        coracle.ok(&["start", &workshop.image("boat", "1", By::Trusted, &units)]);
+        let after = "; echo now; read -r line; echo \"got <$line>\"";
+        let outside = on_a_terminal(coracle, &format!("{INJECT}{after}"), "now", "typed\n");
+        assert!(
+            outside.contains("got <echo injected>"),
+            "the attack works: {outside}"
+        );
+        let attack = format!("\"$CORACLE\" shell boat -- {INJECT}{after}");
+        let inside = on_a_terminal(coracle, &attack, "now", "typed\n");
+        assert!(inside.contains("got <typed>"), "{inside}");
+    });
+}
+
+#[test]
+fn a_shell_on_a_terminal_has_jobs_and_its_exit_status_is_ours() {
+    with_workshop(|coracle, workshop| {
+        let units = [("boat.service", SERVICE)];
+        coracle.ok(&["start", &workshop.image("boat", "1", By::Trusted, &units)]);
+        let line =
+            "\"$CORACLE\" shell boat -- /bin/sh -c 'echo ready; sleep 1000'; echo \"status $?\"";
+        let shown = on_a_terminal(coracle, line, "ready", "\u{3}");
+        assert!(shown.contains("status 130"), "{shown}");
+        let line = "\"$CORACLE\" shell boat; echo \"status $?\"";
+        let shown = on_a_terminal(coracle, line, "$ ", "echo on $0; exit 4\n");
+        assert!(
+            shown.contains("on /bin/sh") && shown.contains("status 4"),
+            "{shown}"
+        );
+        assert!(!shown.contains("tty"), "job control works: {shown}");
+    });
+}
+
+#[test]
+fn a_question_is_asked_on_a_terminal_and_only_yes_means_yes() {
+    with_workshop(|coracle, workshop| {
+        let units = [
+            ("boat.service", SERVICE),
+            ("boat.socket", "[Socket]\nListenStream=127.0.0.1:18473\n"),
+        ];
+        let image = workshop.image("boat", "1", By::Trusted, &units);
+        let line = format!("\"$CORACLE\" start {image}; echo \"status $?\"");
+        for answer in ["\n", "n\n", "yet\n"] {
+            let shown = on_a_terminal(coracle, &line, "[y/N] ", answer);
+            assert!(shown.contains("status 1"), "{shown}");
+            assert_eq!(coracle.property("boat.service", "LoadState"), "not-found");
+        }
+        let shown = on_a_terminal(coracle, &line, "[y/N] ", "y\n");
+        assert!(shown.contains("status 0"), "{shown}");
+        let status = coracle.ok(&["status", "boat"]);
+        assert!(status.contains("listen:127.0.0.1:18473"), "{status}");
+        // What was granted is not asked again.
+        coracle.ok(&["start", &image]);
+    });
+}
+
+#[test]
+fn a_stop_that_comes_while_the_sandbox_is_being_made_is_heard() {
+    with_workshop(|coracle, workshop| {
+        let service = format!("[Unit]\nStartLimitIntervalSec=0\n{SERVICE}TimeoutStopSec=10\n");
+        let units = [("boat.service", service.as_str())];
+        let image = workshop.image("boat", "1", By::Trusted, &units);
+        coracle.ok(&["start", "--grant=restarts", &image]);
+        for round in 0..40 {
+            coracle.ok(&["stop", "boat"]);
+            assert_eq!(
+                coracle.property("boat.service", "Result"),
+                "success",
+                "round {round}"
+            );
+            coracle.ok(&["start", "boat"]);
+        }
     });
 }

@@ -20,6 +20,7 @@ use wire::{OneUnit, SandboxReply};
 
 use crate::context::Context;
 use crate::failure::{WithHint, hint};
+use crate::pseudo_terminal;
 use crate::toolbox;
 use crate::verbs::Run;
 
@@ -36,6 +37,9 @@ pub(crate) struct Shell {
     /// The portable or unit
     #[arg(value_name = "UNIT")]
     unit: String,
+    /// Standard streams are on a terminal that was made for the sandbox: set by the command for itself
+    #[arg(long, hide = true)]
+    on_own_terminal: bool,
     /// The command and its arguments [default: a shell]
     #[arg(
         trailing_var_arg = true,
@@ -47,6 +51,9 @@ pub(crate) struct Shell {
 
 impl Run for Shell {
     fn run(self, context: &Context) -> Result<u8> {
+        if !self.on_own_terminal && pseudo_terminal::is_wanted() {
+            return pseudo_terminal::run(self.again(context));
+        }
         let mut client = context.connect()?;
         let unit = service(context, &self.unit)?;
         let sandbox = client.call(EnterSandbox, &OneUnit { unit: unit.clone() })?;
@@ -60,11 +67,23 @@ impl Run for Shell {
             || format!("cannot enter the sandbox of {unit}"),
             "the service may have ended; `coracle status` tells",
         )?;
-        execute(&self.words(), &sandbox)
+        execute(&self.words(), &sandbox, self.on_own_terminal)
     }
 }
 
 impl Shell {
+    /// The same command once more, for a terminal of its own.
+    fn again(&self, context: &Context) -> Command {
+        let mut command = Command::new("/proc/self/exe");
+        for (option, directory) in context.directories.given() {
+            command.arg(option).arg(directory);
+        }
+        command
+            .args(["shell", "--on-own-terminal", &self.unit, "--"])
+            .args(self.words());
+        command
+    }
+
     fn words(&self) -> Vec<String> {
         if self.command.is_empty() {
             vec!["/bin/sh".to_owned()]
@@ -164,7 +183,7 @@ fn filter(sandbox: &SandboxReply) -> Result<Option<Vec<u8>>> {
     Ok(plan::seccomp::program(&unit)?)
 }
 
-fn execute(words: &[String], sandbox: &SandboxReply) -> Result<u8> {
+fn execute(words: &[String], sandbox: &SandboxReply, on_own_terminal: bool) -> Result<u8> {
     let Some((program, arguments)) = words.split_first() else {
         bail!("no command")
     };
@@ -180,6 +199,7 @@ fn execute(words: &[String], sandbox: &SandboxReply) -> Result<u8> {
     {
         command.env(name, value);
     }
+    kernel::session::lead(&mut command, on_own_terminal);
     match command.status() {
         Ok(status) => Ok(status
             .code()

@@ -2,14 +2,22 @@
 
 use kernel::Result;
 use kernel::signal::{Disposition, SignalSet, reset_dispositions, set_disposition, set_mask};
+use plan::Step;
+
+use crate::state::State;
 
 const SIGPIPE: i32 = 13;
 
-/// Resets every disposition and empties the mask.
-pub(super) fn take(ignore_sigpipe: bool) -> Result<()> {
+/// Resets every disposition and empties the mask; where a stub is to come, signals wait for it, blocked as they have been since the
+/// clone: PID 1 of a namespace would lose them.
+pub(super) fn take(state: &State<'_>, ignore_sigpipe: bool) -> Result<()> {
     reset_dispositions()?;
     if ignore_sigpipe {
         set_disposition(SIGPIPE, Disposition::Ignore)?;
+    }
+    let mut steps = state.frame.steps().flatten();
+    if steps.any(|asked| asked.step == Step::Stub) {
+        return set_mask(SignalSet::FULL).map(drop);
     }
     set_mask(SignalSet::EMPTY).map(drop)
 }

@@ -1,15 +1,16 @@
 //! The stub: PID 1 of a namespace that the profile made. After everything that sets up the process, so that the payload
 //! inherits it; before the filter, which is the payload's.
 //!
-//! The payload's status becomes the stub's own: its exit status, or death by the same signal. PID 1 is immune to signals that
-//! it sends itself, so after one the stub exits with 128 + signal, as shells do; the kernel makes the same of a payload that
-//! took the namespace down with it.
+//! The payload's exit status becomes the stub's own. PID 1 is immune to signals that it sends itself, so after a death by one the
+//! stub exits with 128 and its number, as shells do, and says in its name that it was a signal.
+
+use core::ffi::CStr;
 
 use kernel::process::Forked;
 use kernel::signal::{SignalSet, descriptor, set_mask};
 use kernel::wait::Ending;
 use kernel::{AsFd, Errno, OwnedFd, Result};
-use plan::report::Report;
+use plan::report::{Epitaph, Report};
 
 use crate::state::State;
 
@@ -22,10 +23,10 @@ const SIGNAL_BASE: i32 = 128;
 
 /// Forks: the child goes on with the plan, the parent stays and comes back when the payload has ended.
 pub(super) fn take(state: &mut State<'_>) -> Result<()> {
-    let old = set_mask(SignalSet::FULL)?;
+    set_mask(SignalSet::FULL)?;
     match kernel::process::fork_alone(0)? {
         Forked::Child => {
-            set_mask(old)?;
+            set_mask(SignalSet::EMPTY)?;
             kernel::process::set_dumpable(false)?;
             // The kernel tells the manager who sent this.
             kernel::message::send(&state.report, &Report::Payload.encode(), &[]).map(drop)
@@ -105,7 +106,7 @@ fn await_signal(signals: impl AsFd) -> Result<i32> {
 fn reap(payload: u32) -> Result<Option<i32>> {
     loop {
         match kernel::wait::reap_any() {
-            Ok(Some(dead)) if dead.pid == payload => return Ok(Some(status(dead.ending))),
+            Ok(Some(dead)) if dead.pid == payload => return status(dead.ending).map(Some),
             Ok(Some(_)) => {}
             Ok(None) | Err(Errno::CHILD) => return Ok(None),
             Err(errno) => return Err(errno),
@@ -113,9 +114,19 @@ fn reap(payload: u32) -> Result<Option<i32>> {
     }
 }
 
-const fn status(ending: Ending) -> i32 {
+/// The exit status that stands for an end; the name tells it exactly.
+fn status(ending: Ending) -> Result<i32> {
     match ending {
-        Ending::Exited(status) => status,
-        Ending::Killed { signal, .. } => SIGNAL_BASE + signal,
+        Ending::Exited(status) => Ok(status),
+        Ending::Killed { signal, dumped } => {
+            let number = u8::try_from(signal).unwrap_or_default();
+            let name = Epitaph {
+                signal: number,
+                dumped,
+            }
+            .name();
+            kernel::process::set_name(CStr::from_bytes_until_nul(&name).unwrap_or_default())?;
+            Ok(SIGNAL_BASE + signal)
+        }
     }
 }

@@ -1,0 +1,26 @@
+//! Sessions and their terminals (setsid(2), ioctl_tty(2)), for programs that another terminal than ours is to be given.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use rustix::process::{ioctl_tiocsctty, setsid};
+
+/// Makes the program lead a session of its own, so that it has no part in ours: a process can push input into the terminal that
+/// controls its session (`TIOCSTI`). With `terminal`, its standard input controls the new session; without, nothing does, and the
+/// program ends with us, since the keys of our terminal don't reach it.
+pub fn lead(command: &mut Command, terminal: bool) -> &mut Command {
+    let begin = move || {
+        setsid()?;
+        if terminal {
+            ioctl_tiocsctty(rustix::stdio::stdin())?;
+        } else {
+            crate::process::set_parent_death_signal(HANG_UP)?;
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed: these are system calls without a C library.
+    unsafe { command.pre_exec(begin) }
+}
+
+/// SIGHUP, as when a terminal goes away (signal(7)).
+const HANG_UP: i32 = 1;
