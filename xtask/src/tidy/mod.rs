@@ -1,5 +1,6 @@
 //! The house rules as a test: each rule is a function from the checkout to findings.
 
+mod dependencies;
 mod documents;
 mod edges;
 pub(crate) mod source;
@@ -50,6 +51,14 @@ const RULES: &[(&str, Rule)] = &[
         edges::pure_crates,
     ),
     ("dependencies stay within the budget", edges::budget),
+    (
+        "dependencies come from the registry, and none twice",
+        dependencies::sources,
+    ),
+    (
+        "dependencies have licences that are allowed",
+        dependencies::licences,
+    ),
     (
         "documents keep their length and name every crate",
         documents::lengths,
