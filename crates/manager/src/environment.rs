@@ -150,6 +150,17 @@ mod tests {
         );
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn any_file_gives_variables_with_names(text in "([A-Za-z0-9_]{0,4}=?['\"\\\\#; \n]?\\PC{0,6}){0,20}") {
+            for variable in parse_file(&text) {
+                assert!(variable.split_once('=').is_some_and(|(name, _)| is_name(name)), "{variable:?}");
+            }
+        }
+    }
+
     #[test]
     fn files_are_read_as_a_shell_reads_them() {
         let text = "# no\nA=1\nB='x y' \nC=\"a\\\"b\"\n1D=2\nE=one\\\ntwo\n";

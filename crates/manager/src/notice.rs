@@ -90,6 +90,19 @@ mod tests {
         assert_eq!(message.status.as_deref(), Some("up and well"));
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn any_message_is_read_within_the_limits(text in "((READY|MAINPID|STATUS|ERRNO|FDNAME|FDSTORE|EXTEND_TIMEOUT_USEC|BARRIER|X)?=?[0-9\n=:\\-]{0,24}\\PC{0,8}){0,12}", bytes in proptest::collection::vec(0..=255_u8, 0..60)) {
+            for message in [Message::read(text.as_bytes()), Message::read(&bytes)] {
+                assert!(message.status.is_none_or(|status| status.len() <= STATUS_BYTES_MAX));
+                assert!(message.name.is_none_or(|name| is_descriptor_name(&name)));
+                assert!(message.notice.main_pid.is_none_or(|pid| pid > 1));
+            }
+        }
+    }
+
     #[test]
     fn hostile_messages_are_cut_and_passed_over() {
         let long = format!(

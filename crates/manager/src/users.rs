@@ -150,6 +150,21 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn any_table_is_read(passwd in "([a-z0-9:#\n]{0,12}(:x:|\n)?\\PC{0,4}){0,20}", group in "([a-z0-9:,\n]{0,12}(:x:|\n)?\\PC{0,4}){0,20}", name in "[a-z0-9]{0,4}") {
+            let tables = Tables { passwd, group };
+            if let Some(user) = tables.user(&name) {
+                assert!(user.name == name || name.parse() == Ok(user.uid));
+                assert!(tables.groups_of(&name, user.gid).contains(&user.gid));
+            }
+            tables.group(&name);
+            tables.has_name(&name);
+        }
+    }
+
     #[test]
     fn users_are_found_by_name_and_number() {
         assert_eq!(tables().user("www").unwrap().home, "/var/www");

@@ -154,6 +154,25 @@ mod tests {
         message
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn any_answer_is_read_within_the_limits(edits in proptest::collection::vec((0..120_usize, 0..=255_u8), 0..12), cut in 0..120_usize) {
+            let asked = asked();
+            let mut message = sample(&asked);
+            for (place, byte) in edits {
+                if let Some(old) = message.get_mut(place) {
+                    *old = byte;
+                }
+            }
+            message.truncate(cut);
+            if let Some(Answer::Addresses(found)) = answer(&asked, &message, Kind::V4) {
+                assert!(found.len() <= ADDRESSES_MAX);
+            }
+        }
+    }
+
     fn asked() -> Vec<u8> {
         question(0x1234, "Example.org.", Kind::V4).unwrap()
     }

@@ -144,6 +144,19 @@ fn dots(word: &str) -> Option<usize> {
 mod tests {
     use super::*;
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn any_text_in_these_files_is_read_within_the_limits(text in "((nameserver|search|options|domain|ndots:|127\\.0\\.0\\.1|::1|#)?[ \t\n]?\\PC{0,6}){0,30}") {
+            let resolv = Resolv::parse(&text);
+            assert!((1..=SERVERS_MAX).contains(&resolv.servers.len()));
+            assert!(resolv.domains.len() <= DOMAINS_MAX && resolv.dots <= 15);
+            assert!(resolv.candidates("a.b").len() <= DOMAINS_MAX + 1);
+            in_hosts(&text, "a");
+        }
+    }
+
     #[test]
     fn hosts_has_addresses_for_any_name_on_the_line() {
         let hosts =

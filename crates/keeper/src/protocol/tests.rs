@@ -208,3 +208,30 @@ fn the_sizes_fit_each_other() {
     assert!(held.as_bytes().len() <= MESSAGE_BYTES_MAX && held.as_bytes().len() > HEADER_BYTES);
     const { assert!(DESCRIPTORS_MAX <= kernel::message::DESCRIPTORS_MAX) };
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 3000, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn a_changed_message_is_understood_as_it_is_written_or_refused(
+        which in 0..64_usize,
+        edits in proptest::collection::vec((0..128_usize, 0..=255_u8), 0..6),
+        cut in proptest::option::of(0..128_usize),
+    ) {
+        let known = commands(b"a name");
+        let mut bytes = known[which % known.len()].encode().as_bytes().to_vec();
+        for (place, byte) in edits {
+            if let Some(old) = bytes.get_mut(place) {
+                *old = byte;
+            }
+        }
+        bytes.truncate(cut.unwrap_or(bytes.len()));
+        if let Ok(command) = Command::decode(&bytes) {
+            let again = command.encode();
+            assert_eq!(Command::decode(again.as_bytes()), Ok(command));
+        }
+        if let Ok(event) = Event::decode(&bytes) {
+            drop(event.encode());
+        }
+    }
+}
