@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -14,7 +16,10 @@ pub struct Stage {
     room: TempDir,
     home: TempDir,
     temporary: TempDir,
+    large_temporary: TempDir,
     listener: TcpListener,
+    /// Held, so that it can be reached.
+    _abstract_listener: UnixListener,
     segment: String,
     disk: String,
     group: PathBuf,
@@ -24,11 +29,22 @@ pub struct Stage {
 const CALLS: &[(&str, libc::c_long)] = &[
     ("add_key", libc::SYS_add_key),
     ("clock_adjtime", libc::SYS_clock_adjtime),
+    ("clone3", libc::SYS_clone3),
     ("delete_module", libc::SYS_delete_module),
+    ("fchmodat2", 452),
+    ("io_uring_setup", libc::SYS_io_uring_setup),
     ("keyctl", libc::SYS_keyctl),
+    ("mknodat", libc::SYS_mknodat),
     ("mmap", libc::SYS_mmap),
+    ("mprotect", libc::SYS_mprotect),
+    ("openat", libc::SYS_openat),
+    ("openat2", libc::SYS_openat2),
     ("personality", libc::SYS_personality),
+    ("pkey_mprotect", libc::SYS_pkey_mprotect),
+    ("ptrace", libc::SYS_ptrace),
+    ("sched_setattr", libc::SYS_sched_setattr),
     ("sched_setscheduler", libc::SYS_sched_setscheduler),
+    ("shmat", libc::SYS_shmat),
     ("socket", libc::SYS_socket),
     ("syslog", libc::SYS_syslog),
 ];
@@ -46,6 +62,8 @@ impl Stage {
             room,
             home: folder("/root"),
             temporary: folder("/tmp"),
+            large_temporary: folder("/var/tmp"),
+            _abstract_listener: abstract_listener(),
             listener: TcpListener::bind("127.0.0.1:0").expect("a port of the host"),
             segment: perl("print shmget(0, 16, 0666 | 01000); "),
             group: control_groups().join(coracle.control_group().trim_start_matches('/')),
@@ -79,6 +97,7 @@ impl Stage {
             ("ROOM", path(self.room.path())),
             ("SECRET_HOME", path(self.home.path())),
             ("SECRET_TMP", path(self.temporary.path())),
+            ("SECRET_VAR_TMP", path(self.large_temporary.path())),
             ("PEER", std::process::id().to_string()),
             ("PORT", port.to_string()),
             ("SEGMENT", self.segment.clone()),
@@ -112,6 +131,7 @@ impl Stage {
             &room.join("covered"),
             self.home.path(),
             self.temporary.path(),
+            self.large_temporary.path(),
         ] {
             fs::write(folder.join("secret"), "secret\n").expect("a secret");
         }
@@ -147,6 +167,13 @@ impl Drop for Stage {
             peer = std::process::id(),
         ));
     }
+}
+
+/// Listens on `@coracle-attack-PID`.
+fn abstract_listener() -> UnixListener {
+    let name = format!("coracle-attack-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(name).expect("an address");
+    UnixListener::bind_addr(&address).expect("an abstract socket of the host")
 }
 
 /// A folder that anybody may enter; `/root` and its like have their own modes.

@@ -109,6 +109,27 @@ const ATTACKS: &[Attack] = &[
         "UMask",
         "rm -f $ROOM/open/mine; touch $ROOM/open/mine && find $ROOM/open/mine -perm /077 | grep mine",
     ),
+    // Further ways to the same, each of which has its own lock.
+    attack("MemoryDenyWriteExecute", "perl -e '$at = syscall($ENV{SYS_mmap} + 0, 0, 4096, 3, 34, -1, 0); exit(syscall($ENV{SYS_mprotect} + 0, $at, 4096, 5) == -1)'"),
+    attack("MemoryDenyWriteExecute", "perl -e '$at = syscall($ENV{SYS_mmap} + 0, 0, 4096, 3, 34, -1, 0); exit(syscall($ENV{SYS_pkey_mprotect} + 0, $at, 4096, 5, -1) == -1)'"),
+    attack("MemoryDenyWriteExecute", "perl -e 'exit(syscall($ENV{SYS_shmat} + 0, $ENV{SEGMENT} + 0, 0, 0100000) == -1)'"),
+    attack("PrivateDevices", "mknod $ROOM/open/disk b 7 0 && rm $ROOM/open/disk"),
+    attack("PrivateNetwork", "perl -e 'use Socket; socket(S, AF_UNIX, SOCK_STREAM, 0); exit !connect(S, pack_sockaddr_un(chr(0) . qq(coracle-attack-$ENV{PEER})))'"),
+    attack("PrivateTmp", "cat $SECRET_VAR_TMP/secret"),
+    attack("ProtectHostname", "cat /proc/sys/kernel/hostname > /proc/sys/kernel/hostname"),
+    attack("ProtectKernelLogs", "perl -e 'exit !(sysopen(F, q(/dev/kmsg), 2048) && sysread(F, $line, 8192))'"),
+    attack("ProtectKernelTunables", "head -c1 /proc/kallsyms | grep ."),
+    attack("ProtectKernelTunables", "perl -e 'exit !open(F, q(+<), q(/sys/kernel/mm/transparent_hugepage/enabled))'"),
+    attack("RestrictAddressFamilies", "call io_uring_setup 1 =0"),
+    // flags, three places for numbers, and the signal at its end
+    attack("RestrictNamespaces", "call clone3 =1073741824,0,0,0,0,0,0,0,17 64"),
+    attack("RestrictNamespaces", "unshare --user true").on(AS_USER),
+    attack("RestrictRealtime", "call sched_setattr 0 =48,1,0,0,0,1 0"),
+    attack("RestrictSUIDSGID", "rm -f $ROOM/open/set; call openat -100 $ROOM/open/set 65 2541"),
+    attack("RestrictSUIDSGID", "rm -f $ROOM/open/set; call openat2 -100 $ROOM/open/set =65,0,2541 24"),
+    attack("RestrictSUIDSGID", "rm -f $ROOM/open/set; call mknodat -100 $ROOM/open/set 35309 0"),
+    attack("RestrictSUIDSGID", "touch $ROOM/open/set; call fchmodat2 -100 $ROOM/open/set 2541 0"),
+    attack("SystemCallFilter", "call ptrace 0 0 0 0"),
 ];
 
 /// The default profile as text.

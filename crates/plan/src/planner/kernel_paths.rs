@@ -46,7 +46,8 @@ pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), Refusal> {
     close(draft, &key::PROTECT_KERNEL_MODULES, &MODULES);
     close(draft, &key::PROTECT_KERNEL_LOGS, &LOGS);
     close(draft, &key::PROTECT_CLOCK, &CLOCKS);
-    if draft.value(&key::PROTECT_HOSTNAME) != ProtectHostname::No {
+    // A private name may be changed.
+    if matches!(draft.value(&key::PROTECT_HOSTNAME), ProtectHostname::Yes(_)) {
         for path in there(draft, &HOST_NAMES) {
             draft
                 .mounts

@@ -1,8 +1,8 @@
 //! What the file system looks like from inside: every directive that mounts something, as entries of one list.
 
 use model::value::{
-    BindMount, PathRules, PrivateTmp, ProcSubset, ProtectControlGroups, ProtectHome, ProtectProc,
-    ProtectSystem,
+    BindMount, PathRules, PrivateTmp, ProcSubset, ProtectControlGroups, ProtectHome,
+    ProtectHostname, ProtectProc, ProtectSystem,
 };
 use model::{Directive, Key, key};
 
@@ -26,6 +26,8 @@ pub(super) fn reason(draft: &Draft<'_>, meaning: Meaning) -> Option<Directive> {
         (draft.value(&key::PROC_SUBSET) != ProcSubset::All).then(|| key::PROC_SUBSET.directive()),
         (draft.value(&key::PROTECT_CONTROL_GROUPS) != ProtectControlGroups::No)
             .then(|| key::PROTECT_CONTROL_GROUPS.directive()),
+        matches!(draft.value(&key::PROTECT_HOSTNAME), ProtectHostname::Yes(_))
+            .then(|| key::PROTECT_HOSTNAME.directive()),
         (draft.is_on(&key::DYNAMIC_USER) && directories::any(draft))
             .then(|| key::DYNAMIC_USER.directive()),
     ];
