@@ -130,3 +130,25 @@ fn what_is_bound_is_not_found_behind_a_strangers_link() {
     assert_eq!(bound(link).said(), "precious");
     assert_eq!(bound("/usr".into()).ending, Ending::Exited(0));
 }
+
+#[test]
+fn what_a_service_says_is_not_written_behind_its_link() {
+    let trap = Trap::new();
+    symlink(trap.precious(), trap.own().join("log")).unwrap();
+    let written = |mode: &str, path: PathBuf| {
+        Service::new(&format!("StandardOutput={mode}:{}", path.display())).run("echo mine")
+    };
+    for mode in ["file", "append", "truncate"] {
+        written(mode, trap.own().join("log")).failed_at("Stream", Errno::LOOP);
+        written(mode, trap.own().join("link/precious")).failed_at("Stream", Errno::NOTDIR);
+    }
+    assert_eq!(fs::read_to_string(trap.precious()).unwrap(), "precious");
+    assert_eq!(
+        written("append", trap.own().join("new")).ending,
+        Ending::Exited(0)
+    );
+    assert_eq!(
+        fs::read_to_string(trap.own().join("new")).unwrap(),
+        "mine\n"
+    );
+}

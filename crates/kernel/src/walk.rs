@@ -88,10 +88,15 @@ impl Place {
         Err(Errno::INVAL)
     }
 
-    /// Opens what is there as a place only (`O_PATH`); a link under the same terms as on the way.
+    /// Opens what is there, or what the flags make; a link under the same terms as on the way.
+    pub fn open_with(&self, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
+        let flags = flags | OFlags::CLOEXEC | follow(self.closed);
+        openat(&self.parent, self.name(), flags, mode)
+    }
+
+    /// Opens what is there as a place only (`O_PATH`).
     pub fn open(&self) -> Result<OwnedFd> {
-        let flags = OFlags::PATH | OFlags::CLOEXEC | follow(self.closed);
-        let file = openat(&self.parent, self.name(), flags, Mode::empty())?;
+        let file = self.open_with(OFlags::PATH, Mode::empty())?;
         match FileType::from_raw_mode(fstat(&file)?.st_mode) {
             FileType::Symlink => Err(Errno::LOOP),
             _ => Ok(file),

@@ -245,3 +245,14 @@ fn names_that_are_the_hosts_are_refused() {
         assert_eq!(refused(name, &unit), [expected]);
     }
 }
+
+#[test]
+fn a_credential_is_asked_for_by_the_name_that_the_host_has_for_it() {
+    let ask = |name: &str| {
+        format!("ask hello.service:2 credential:{name}: be given the host's credential {name}")
+    };
+    check("LoadCredential=key", &ask("key"));
+    check("LoadCredential=harmless:secret", &ask("secret"));
+    // The table takes no such name.
+    check("LoadCredential=x:../../../etc/shadow", "");
+}

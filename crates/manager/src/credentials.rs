@@ -1,8 +1,11 @@
 //! LoadCredential=: secrets that the manager reads for a service.
 
+use kernel::walk::Place;
 use model::{Unit, key};
+use rustix::fs::{Mode, OFlags};
+use std::ffi::CString;
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
 
 /// Bytes of all credentials of a unit, as the reference has it.
 const CREDENTIALS_BYTES_MAX: u64 = 1 << 20;
@@ -46,14 +49,12 @@ fn from_manager(name: &str) -> String {
     format!("{directory}/{name}")
 }
 
-/// A regular file, never one that could make us wait.
+/// A regular file, never one that could make us wait, and not behind a link that a service may have left.
 pub(crate) fn read_file(path: &str, room: u64) -> io::Result<Vec<u8>> {
-    /// O_NONBLOCK: a named pipe put in place of the file must not stop the manager.
-    const NON_BLOCKING: i32 = 0o4000;
-    let file = std::fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(NON_BLOCKING)
-        .open(path)?;
+    let place = Place::find(&CString::new(path)?, |_| None)?;
+    // A named pipe put in place of the file must not stop the manager.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = File::from(place.open_with(flags, Mode::empty())?);
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,

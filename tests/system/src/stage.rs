@@ -7,12 +7,15 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
 use testkit::Instance;
 
 /// The targets of attacks; gone when the value is dropped.
 pub struct Stage {
+    /// Tells the stages of one test process apart.
+    number: u32,
     room: TempDir,
     home: TempDir,
     temporary: TempDir,
@@ -56,14 +59,17 @@ impl Stage {
     /// Where the host has nothing to attack, such as no disk.
     #[must_use]
     pub fn new(coracle: &Instance) -> Stage {
+        static STAGES: AtomicU32 = AtomicU32::new(0);
+        let number = STAGES.fetch_add(1, Ordering::Relaxed);
         let room = folder("/var");
         let stage = Stage {
+            number,
             disk: disk(room.path()),
             room,
             home: folder("/root"),
             temporary: folder("/tmp"),
             large_temporary: folder("/var/tmp"),
-            _abstract_listener: abstract_listener(),
+            _abstract_listener: abstract_listener(&name(number)),
             listener: TcpListener::bind("127.0.0.1:0").expect("a port of the host"),
             segment: perl("print shmget(0, 16, 0666 | 01000); "),
             group: control_groups().join(coracle.control_group().trim_start_matches('/')),
@@ -98,6 +104,7 @@ impl Stage {
             ("SECRET_HOME", path(self.home.path())),
             ("SECRET_TMP", path(self.temporary.path())),
             ("SECRET_VAR_TMP", path(self.large_temporary.path())),
+            ("NAME", name(self.number)),
             ("PEER", std::process::id().to_string()),
             ("PORT", port.to_string()),
             ("SEGMENT", self.segment.clone()),
@@ -114,7 +121,8 @@ impl Stage {
     }
 
     fn segment_key(&self) -> u32 {
-        0x0c0a_0000 | (std::process::id() & 0xffff)
+        // Process ids have at most 22 bits.
+        0x4000_0000 | (std::process::id() << 4) | (self.number & 0xf)
     }
 
     fn fill_room(&self) {
@@ -161,17 +169,20 @@ impl Drop for Stage {
             "shmctl({segment}, 0, 0); $made = shmget({key}, 0, 0); shmctl($made, 0, 0) if defined $made;
              $made = msgget({key}, 0); msgctl($made, 0, 0) if defined $made;
              $made = semget({key}, 0, 0); semctl($made, 0, 0, 0) if defined $made;
-             unlink '/dev/shm/coracle-attack-{peer}';",
+             unlink '/dev/shm/{name}';",
             segment = self.segment,
             key = self.segment_key(),
-            peer = std::process::id(),
+            name = name(self.number),
         ));
     }
 }
 
-/// Listens on `@coracle-attack-PID`.
-fn abstract_listener() -> UnixListener {
-    let name = format!("coracle-attack-{}", std::process::id());
+/// What objects of a stage are called.
+fn name(number: u32) -> String {
+    format!("coracle-attack-{}-{number}", std::process::id())
+}
+
+fn abstract_listener(name: &str) -> UnixListener {
     let address = SocketAddr::from_abstract_name(name).expect("an address");
     UnixListener::bind_addr(&address).expect("an abstract socket of the host")
 }

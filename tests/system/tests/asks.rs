@@ -317,7 +317,7 @@ const ASKS: &[(&str, &str, &str, &str)] = &[
         "Service",
         "LoadCredential=key",
         "credential:key",
-        "be given the credential key",
+        "be given the host's credential key",
     ),
     (
         "Service",

@@ -78,9 +78,9 @@ const ATTACKS: &[Attack] = &[
     attack("RemoveIPC", "perl -e 'exit !defined semget($ENV{SEGMENT_KEY}, 1, 01666)'")
         .on(&["User=games"])
         .proven(Seen("grep \"^ *$SEGMENT_KEY \" /proc/sysvipc/sem")),
-    attack("RemoveIPC", "touch /dev/shm/coracle-attack-$PEER")
+    attack("RemoveIPC", "touch /dev/shm/$NAME")
         .on(&["User=games"])
-        .proven(Seen("ls /dev/shm/coracle-attack-$PEER")),
+        .proven(Seen("ls /dev/shm/$NAME")),
     attack("RestrictAddressFamilies", "call socket 17 3 0"),
     attack("RestrictNamespaces", "unshare --net true"),
     attack("RestrictRealtime", "call sched_setscheduler 0 1 =1"),
@@ -114,7 +114,7 @@ const ATTACKS: &[Attack] = &[
     attack("MemoryDenyWriteExecute", "perl -e '$at = syscall($ENV{SYS_mmap} + 0, 0, 4096, 3, 34, -1, 0); exit(syscall($ENV{SYS_pkey_mprotect} + 0, $at, 4096, 5, -1) == -1)'"),
     attack("MemoryDenyWriteExecute", "perl -e 'exit(syscall($ENV{SYS_shmat} + 0, $ENV{SEGMENT} + 0, 0, 0100000) == -1)'"),
     attack("PrivateDevices", "mknod $ROOM/open/disk b 7 0 && rm $ROOM/open/disk"),
-    attack("PrivateNetwork", "perl -e 'use Socket; socket(S, AF_UNIX, SOCK_STREAM, 0); exit !connect(S, pack_sockaddr_un(chr(0) . qq(coracle-attack-$ENV{PEER})))'"),
+    attack("PrivateNetwork", "perl -e 'use Socket; socket(S, AF_UNIX, SOCK_STREAM, 0); exit !connect(S, pack_sockaddr_un(chr(0) . qq($ENV{NAME})))'"),
     attack("PrivateTmp", "cat $SECRET_VAR_TMP/secret"),
     attack("ProtectHostname", "cat /proc/sys/kernel/hostname > /proc/sys/kernel/hostname"),
     attack("ProtectKernelLogs", "perl -e 'exit !(sysopen(F, q(/dev/kmsg), 2048) && sysread(F, $line, 8192))'"),

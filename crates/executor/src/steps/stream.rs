@@ -2,6 +2,7 @@
 
 use kernel::rustix::fs::{Mode, OFlags, open};
 use kernel::rustix::io::write;
+use kernel::walk::Place;
 use kernel::{AsFd, Errno, OwnedFd, Result};
 use plan::frame::Role;
 use plan::step::Source;
@@ -24,8 +25,10 @@ pub(super) fn take(state: &State<'_>, target: u8, source: Source<'_>) -> Result<
         }
         Source::Same { .. } => Err(Errno::INVAL),
         Source::File { path, flags } => {
-            let flags = OFlags::from_bits_retain(flags) | OFlags::NOCTTY | OFlags::CLOEXEC;
-            let file = open(path, flags, Mode::from_raw_mode(FILE_MODE))?;
+            // Logs lie in directories of services, which may have laid links there for who opens them as root.
+            let flags = OFlags::from_bits_retain(flags) | OFlags::NOCTTY;
+            let place = Place::find(path, |_| None)?;
+            let file = place.open_with(flags, Mode::from_raw_mode(FILE_MODE))?;
             kernel::descriptor::place(file, number)
         }
         Source::Data { bytes } => kernel::descriptor::place(data(bytes)?, number),

@@ -154,15 +154,16 @@ pub(crate) fn mounts_for(scope: Scope, path: &str) -> Verdict {
 
 /// LoadCredential= and LoadCredentialEncrypted=: `ID[:PATH]`.
 pub(crate) fn credential(_: Scope, line: &str) -> Verdict {
-    let (id, path) = line.split_once(':').unwrap_or((line, ""));
-    if path.starts_with('/') {
+    // What it is given is what the manager has under the second name; the first is the service's own word for it.
+    let (_, source) = line.split_once(':').unwrap_or(("", line));
+    if source.starts_with('/') {
         return Verdict::never(
             "the host's files can't be loaded as credentials on an image's word; `coracle configure` gives it secrets",
         );
     }
     Verdict::asks(
-        format!("credential:{id}"),
-        format!("be given the credential {id}"),
+        format!("credential:{source}"),
+        format!("be given the host's credential {source}"),
     )
 }
 
