@@ -181,6 +181,8 @@ impl<'a> Reading<'a> {
         let Some(reader) = self.readers.remove(&token) else {
             return Ok(());
         };
+        // Closing our copy is not enough: the keeper has one too, and until it closes that, an ended stream is always readable.
+        epoll::delete(&self.epoll, reader.descriptor()).map_err(Error::of("let a stream go"))?;
         self.source
             .let_go(&reader.name)
             .map_err(Error::of("let a stream go"))?;
@@ -228,5 +230,57 @@ impl<'a> Reading<'a> {
         self.shelf
             .sync()
             .map_err(|trouble| Error::of("store the last entries")(io::Error::other(trouble)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // A test's own sockets and files.
+
+    use std::os::fd::{AsFd, BorrowedFd};
+    use std::os::unix::net::UnixStream;
+
+    use super::super::Trouble;
+    use super::*;
+
+    /// A source that never says anything.
+    struct Silent(UnixStream);
+
+    impl StreamSource for Silent {
+        fn descriptor(&self) -> BorrowedFd<'_> {
+            self.0.as_fd()
+        }
+
+        fn receive(&mut self) -> io::Result<Option<SourceEvent>> {
+            Ok(None)
+        }
+
+        fn let_go(&mut self, _: &str) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn trouble(&mut self, _: &Trouble) {}
+    }
+
+    #[test]
+    fn an_ended_stream_that_the_keeper_still_holds_wakes_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let mut source = Silent(ours);
+        let mut reading = Reading::begin(&mut source, &Options::new(folder.path())).unwrap();
+        let (service, log) = UnixStream::pair().unwrap();
+        let held_by_the_keeper = log.try_clone().unwrap();
+        reading.adopt("web.service".into(), log.into()).unwrap();
+        drop(service);
+        let token = TOKEN_SOURCE + 1;
+        while reading.look(token).unwrap() != Look::Ended {}
+        let mut events = Vec::with_capacity(EVENTS_MAX);
+        let at_once = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        epoll::wait(&reading.epoll, spare_capacity(&mut events), Some(&at_once)).unwrap();
+        assert!(events.is_empty(), "{} events", events.len());
+        drop(held_by_the_keeper);
     }
 }
