@@ -1,7 +1,10 @@
 //! The unit's system-call directives as one program.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use model::tables::syscall_groups;
-use model::value::{NamespaceSet, ProtectHostname, SyscallAction};
+use model::value::{NamespaceSet, ProtectHostname, SyscallAction, SyscallFilter};
 use model::{Directive, Facts, Unit, key};
 
 use super::Refusal;
@@ -32,22 +35,44 @@ pub(super) fn plan(draft: &mut Draft<'_>, meaning: Meaning) -> Result<bool, Refu
     )? {
         return Ok(false);
     }
-    let program = compile(&restrictions, machine).map_err(|long| Refusal {
+    let program = compiled(restrictions, machine).map_err(|long| Refusal {
         directive,
         why: long.to_string(),
     })?;
-    let bytes: Vec<u8> = program
-        .iter()
-        .flat_map(|instruction| instruction.bytes())
-        .collect();
     draft.push(
         directive,
         Step::Seccomp {
             flags: 0,
-            program: &bytes,
+            program: &program,
         },
     );
     Ok(true)
+}
+
+/// What the last program was made for, and its bytes.
+type Compiled = ((Restrictions, Machine), Rc<[u8]>);
+
+thread_local! {
+    /// Most units of a host restrict the same calls, and to make a program is half the work of a plan. It depends on nothing else.
+    static LAST: RefCell<Option<Compiled>> = const { RefCell::new(None) };
+}
+
+/// The program as bytes: made now, or the last one again.
+fn compiled(restrictions: Restrictions, machine: Machine) -> Result<Rc<[u8]>, TooLong> {
+    let question = (restrictions, machine);
+    let known = LAST.with_borrow(|last| {
+        let (_, program) = last.as_ref().filter(|(asked, _)| *asked == question)?;
+        Some(Rc::clone(program))
+    });
+    if let Some(program) = known {
+        return Ok(program);
+    }
+    let program: Rc<[u8]> = compile(&question.0, machine)?
+        .iter()
+        .flat_map(|instruction| instruction.bytes())
+        .collect();
+    LAST.set(Some((question, Rc::clone(&program))));
+    Ok(program)
 }
 
 /// The program of a unit's directives for this host, without the rest of its plan; `None` where it restricts no calls.
@@ -57,13 +82,7 @@ pub fn program(unit: &Unit) -> Result<Option<Vec<u8>>, TooLong> {
     let Some(machine) = machine(facts.architecture).filter(|_| !restrictions.is_empty()) else {
         return Ok(None);
     };
-    let program = compile(&restrictions, machine)?;
-    Ok(Some(
-        program
-            .iter()
-            .flat_map(|instruction| instruction.bytes())
-            .collect(),
-    ))
+    Ok(Some(compiled(restrictions, machine)?.to_vec()))
 }
 
 fn machine(name: &str) -> Option<Machine> {
@@ -168,20 +187,40 @@ const fn verdict(action: SyscallAction) -> Verdict {
     }
 }
 
-fn filter(unit: &Unit) -> Option<CallFilter> {
+/// A list as it is written, and what it comes to.
+type Resolved = (SyscallFilter, Rc<CallFilter>);
+
+thread_local! {
+    /// Few lists are written in units, mostly one: to look up all its calls takes longer than the rest of a plan.
+    static RESOLVED: RefCell<Option<Resolved>> = const { RefCell::new(None) };
+}
+
+fn filter(unit: &Unit) -> Option<Rc<CallFilter>> {
     let filter = unit
         .get(&key::SYSTEM_CALL_FILTER)
         .filter(|filter| !filter.rules.is_empty())?;
+    let known = RESOLVED.with_borrow(|last| {
+        let (_, calls) = last.as_ref().filter(|(written, _)| written == filter)?;
+        Some(Rc::clone(calls))
+    });
+    Some(known.unwrap_or_else(|| {
+        let calls = Rc::new(resolved(filter));
+        RESOLVED.set(Some((filter.clone(), Rc::clone(&calls))));
+        calls
+    }))
+}
+
+fn resolved(filter: &SyscallFilter) -> CallFilter {
     let resolved = filter.resolve();
     let listed = resolved
         .calls
         .into_iter()
         .map(|(call, action)| (call.to_owned(), action.map(verdict)))
         .collect();
-    Some(CallFilter {
+    CallFilter {
         allow_list: resolved.allow,
         listed,
-    })
+    }
 }
 
 fn denied_calls(unit: &Unit) -> Vec<&'static str> {
@@ -204,4 +243,35 @@ fn denied_calls(unit: &Unit) -> Vec<&'static str> {
         denied.extend(["sethostname", "setdomainname"]);
     }
     denied
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // A unit of the test's own.
+
+    use super::*;
+    use model::{TextForm, Unit};
+
+    fn unit(list: &str) -> Unit {
+        let mut unit = Unit::new("web.service".parse().unwrap());
+        unit.set(
+            &key::SYSTEM_CALL_FILTER,
+            SyscallFilter::parse(list).unwrap(),
+        );
+        unit
+    }
+
+    #[test]
+    fn units_whose_filters_differ_never_get_each_other_s_program() {
+        let lists = ["@system-service", "~mount", "read write"];
+        let first: Vec<_> = lists.map(|list| program(&unit(list)).unwrap()).into();
+        for _ in 0..2 {
+            for (list, expected) in lists.iter().zip(&first) {
+                let fresh = resolved(&SyscallFilter::parse(list).unwrap());
+                assert_eq!(*filter(&unit(list)).unwrap(), fresh, "{list}");
+                assert_eq!(program(&unit(list)).unwrap(), *expected, "{list}");
+            }
+        }
+        assert!(first.iter().all(Option::is_some) && first[0] != first[1] && first[1] != first[2]);
+    }
 }

@@ -1,6 +1,7 @@
 //! What becomes of each number: the unit's filter first, then what the restricting directives deny.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use super::Verdict;
 use super::calls::{Clause, denials};
@@ -27,8 +28,8 @@ pub struct CallFilter {
 /// Everything that a unit says about system calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Restrictions {
-    /// The unit's filter.
-    pub filter: Option<CallFilter>,
+    /// The unit's filter; shared, as many units have the same.
+    pub filter: Option<Rc<CallFilter>>,
     /// What happens to a call that the filter denies.
     pub default_verdict: Option<Verdict>,
     /// The machines that may call; `None`: all that the host runs.

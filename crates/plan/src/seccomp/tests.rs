@@ -1,16 +1,18 @@
 //! Verdicts, asked from the program that the kernel would run.
 
+use std::rc::Rc;
+
 use super::*;
 use crate::seccomp::policy::CallFilter;
 
 const NATIVE: Machine = Machine::X86_64;
 
-fn filter(allow_list: bool, names: &str) -> Option<CallFilter> {
+fn filter(allow_list: bool, names: &str) -> Option<Rc<CallFilter>> {
     let listed = names
         .split_whitespace()
         .map(|name| (name.to_owned(), None))
         .collect();
-    Some(CallFilter { allow_list, listed })
+    Some(Rc::new(CallFilter { allow_list, listed }))
 }
 
 /// Asks lines of `[MACHINE:]call(arguments)=verdict` of the program.
@@ -120,7 +122,7 @@ fn every_known_call_of_every_machine_gets_its_own_verdict() {
 #[test]
 fn a_deny_list_denies_what_it_lists_with_the_number_given_for_each() {
     let mut denied = filter(false, "mount reboot").unwrap();
-    denied
+    Rc::make_mut(&mut denied)
         .listed
         .insert("ptrace".into(), Some(Verdict::Errno(13)));
     let restrictions = Restrictions {
