@@ -22,6 +22,11 @@ use clap::error::ErrorKind;
 
 use context::{Context, Globals};
 
+/// The C library's own takes a mapping from the kernel and gives it back for every handful of pages; this one keeps what it has, for the
+/// price of some kilobytes.
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     if arguments
