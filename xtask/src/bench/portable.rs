@@ -1,11 +1,10 @@
 //! Attach and start of an image that is already in the store.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use testkit::Instance;
 
-use super::{Figure, timing};
+use super::Figure;
+use super::timing::{self, Times};
 use crate::demo;
 
 const ROUNDS: usize = 15;
@@ -22,10 +21,9 @@ pub(super) fn attach_and_start() -> Result<Vec<Figure>> {
         times.push(timing::once(&mut instance.command(&["start", "hello"]))?);
         instance.ok(&["purge", "--forget", "hello"]);
     }
-    let median: Duration = timing::median(&mut times);
-    Ok(vec![Figure {
-        what: "start of a stored 3 MB image".to_owned(),
-        value: format!("{:.1} ms", median.as_secs_f64() * 1e3),
-        goal: "≤ 30 ms",
-    }])
+    let times = Times::new(times);
+    Ok(vec![
+        Figure::new("attach and start of a stored 3 MB image", times.shown())
+            .promised("≤ 30000 µs"),
+    ])
 }

@@ -1,7 +1,6 @@
 //! The start of a command, plain and with the whole default profile, beside bwrap and a bare fork and exec.
 
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::Result;
 use testkit::Instance;
@@ -37,32 +36,11 @@ fn against_bwrap(arguments: &[&str], what: &str, goal: &'static str) -> Result<V
         bwrap,
         Command::new("/bin/true"),
     ];
-    let [ours, bwrap, floor] = timing::medians(ROUNDS, commands)?;
-    let ratio = ours.as_secs_f64() / bwrap.as_secs_f64();
+    let [ours, bwrap, floor] = timing::alternate(ROUNDS, commands)?;
     Ok(vec![
-        Figure {
-            what: what.to_owned(),
-            value: micros(ours),
-            goal: "",
-        },
-        Figure {
-            what: "bwrap --unshare-all /bin/true".to_owned(),
-            value: micros(bwrap),
-            goal: "",
-        },
-        Figure {
-            what: "fork and exec of /bin/true".to_owned(),
-            value: micros(floor),
-            goal: "",
-        },
-        Figure {
-            what: "ratio to bwrap".to_owned(),
-            value: format!("{ratio:.2}"),
-            goal,
-        },
+        Figure::new(what, ours.shown()),
+        Figure::new("bwrap --unshare-all /bin/true", bwrap.shown()),
+        Figure::new("fork and exec of /bin/true", floor.shown()),
+        Figure::new("ratio to bwrap", ours.share_of(&bwrap)).promised(goal),
     ])
-}
-
-fn micros(time: Duration) -> String {
-    format!("{} µs", time.as_micros())
 }
