@@ -92,14 +92,6 @@ pub(crate) fn nearest_unit(context: &Context, name: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// One unit of this instance.
-///
-/// # Errors
-/// When the name is none.
-pub(crate) fn attached(context: &Context, name: &str) -> Result<Unit> {
-    Ok(loader(context).load(&name.parse()?).unit)
-}
-
 /// What specifiers stand for on this host.
 pub(crate) fn specifiers() -> SpecifierContext {
     SpecifierContext::of_host(&HostTree)

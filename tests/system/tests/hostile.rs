@@ -107,9 +107,18 @@ fn what_was_there_before_a_portable_came_is_not_its_own_by_its_name() {
         ] {
             assert!(refused.stderr.contains(phrase), "{}", refused.stderr);
         }
+        assert!(before.join("secret").exists() && !before.is_symlink());
+        // Where the administrator lends it, it is still not what goes with the portable.
+        coracle.ok(&["start", &image, "--grant=path:/var/lib/takeboat"]);
+        coracle.ok(&["purge", "takeboat"]);
+        assert!(before.join("secret").exists());
     });
-    assert!(before.join("secret").exists() && !before.is_symlink());
-    fs::remove_dir_all(before).expect("the folder goes");
+    for path in ["/var/lib/takeboat", "/var/lib/private/takeboat"] {
+        match fs::remove_file(path) {
+            Ok(()) => {}
+            Err(_) => fs::remove_dir_all(path).expect("the folder goes"),
+        }
+    }
 }
 
 #[test]

@@ -352,6 +352,12 @@ fn record(
         units,
         installed_us,
     };
+    // What somebody else had before stays theirs, also where the portable may use it.
+    let claims = review.claims.iter().map(|claim| &claim.directory);
+    let own: Vec<String> = claims
+        .filter(|directory| !crate::portable::is_taken(known.as_ref(), directory))
+        .cloned()
+        .collect();
     let (mut versions, mut directories, settings, enabled) = known.map_or_else(
         || {
             (
@@ -370,8 +376,7 @@ fn record(
             )
         },
     );
-    let claimed = review.claims.iter().map(|claim| claim.directory.clone());
-    directories.extend(claimed);
+    directories.extend(own);
     versions.insert(admitted.version().to_owned(), version);
     Portable {
         name: name.to_string(),

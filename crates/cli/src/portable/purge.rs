@@ -5,7 +5,6 @@ use clap::Args;
 use delivery::portables::Portable;
 use delivery::purge::{self, Directories, Places};
 use delivery::store::Store;
-use model::{Key, key};
 use wire::Done;
 use wire::methods::Reload;
 
@@ -64,7 +63,7 @@ impl Run for Purge {
             return self.forget_only(context);
         };
         stop(context, &portable)?;
-        let directories = directories(context, &portable)?;
+        let directories = directories(&portable);
         for unit in delivery::attached::detach(&context.directories.state, &portable.name)? {
             say(&format!("removed unit {}", plain(&unit)));
         }
@@ -148,28 +147,28 @@ pub(crate) fn reload(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// The directories that the portable's units name, in all of its attached units.
-fn directories(context: &Context, portable: &Portable) -> Result<Directories> {
-    let mut directories = Directories::default();
-    for unit in current_units(portable) {
-        let loaded = crate::check::attached(context, &unit)?;
-        let names = |key: &Key<model::value::Directories>| {
-            loaded
-                .value(key)
-                .iter()
-                .map(|spec| spec.path.clone())
-                .collect::<Vec<_>>()
-        };
-        directories.state.extend(names(&key::STATE_DIRECTORY));
-        directories.cache.extend(names(&key::CACHE_DIRECTORY));
-        directories.logs.extend(names(&key::LOGS_DIRECTORY));
-        directories.runtime.extend(names(&key::RUNTIME_DIRECTORY));
-        directories
-            .configuration
-            .extend(names(&key::CONFIGURATION_DIRECTORY));
+/// The directories that were the portable's own, of all its versions; what the host had before it is not among them.
+fn directories(portable: &Portable) -> Directories {
+    let below = |home: &str| {
+        let own = portable.directories.iter();
+        own.filter_map(|path| path.strip_prefix(home)?.strip_prefix('/'))
+            .map(str::to_owned)
+            .collect()
+    };
+    Directories {
+        state: below(STATE_HOME),
+        cache: below(CACHE_HOME),
+        logs: below(LOGS_HOME),
+        runtime: below(RUNTIME_HOME),
+        configuration: below(CONFIG_HOME),
     }
-    Ok(directories)
 }
+
+const STATE_HOME: &str = "/var/lib";
+const CACHE_HOME: &str = "/var/cache";
+const LOGS_HOME: &str = "/var/log";
+const RUNTIME_HOME: &str = "/run";
+const CONFIG_HOME: &str = "/etc";
 
 fn places(context: &Context) -> Places {
     let own = &context.directories;
@@ -177,10 +176,10 @@ fn places(context: &Context) -> Places {
         runtime: own.runtime.clone(),
         state: own.state.clone(),
         config: own.config.clone(),
-        state_home: "/var/lib".into(),
-        cache_home: "/var/cache".into(),
-        logs_home: "/var/log".into(),
-        runtime_home: "/run".into(),
-        config_home: "/etc".into(),
+        state_home: STATE_HOME.into(),
+        cache_home: CACHE_HOME.into(),
+        logs_home: LOGS_HOME.into(),
+        runtime_home: RUNTIME_HOME.into(),
+        config_home: CONFIG_HOME.into(),
     }
 }
