@@ -145,7 +145,8 @@ impl Context {
         }
     }
 
-    fn socket(&self) -> PathBuf {
+    /// Where the manager listens.
+    pub(crate) fn socket(&self) -> PathBuf {
         self.directories.runtime.join("api")
     }
 

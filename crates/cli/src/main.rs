@@ -6,6 +6,7 @@ mod clock;
 mod commands;
 mod context;
 mod failure;
+mod interrupt;
 mod listing;
 mod portable;
 mod pseudo_terminal;

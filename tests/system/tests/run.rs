@@ -22,6 +22,112 @@ fn the_exit_status_of_the_command_is_ours_when_we_wait() {
 }
 
 #[test]
+fn an_interrupt_stops_the_service_that_is_waited_for() {
+    use rustix::process::{Pid, Signal, kill_process};
+    use std::io::{BufRead, BufReader};
+    with_units(&[], |coracle| {
+        for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+            let script = "echo runs; exec sleep infinity";
+            let mut waiting = coracle
+                .command(&["run", "--pipe", "-u", "it", "/bin/sh", "-c", script])
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .expect("the command starts");
+            let mut line = String::new();
+            BufReader::new(waiting.stdout.take().expect("a pipe"))
+                .read_line(&mut line)
+                .expect("a line");
+            assert_eq!(line, "runs\n");
+            kill_process(Pid::from_child(&waiting), signal).expect("it takes a signal");
+            assert_eq!(waiting.wait().expect("it ends").code(), Some(status));
+            assert_eq!(coracle.coracle(&["is-active", "it"]).stdout, "inactive\n");
+        }
+    });
+}
+
+#[test]
+fn what_is_wrong_is_said_and_nothing_is_left_of_it() {
+    with_units(
+        &[("a.service", "[Service]\nExecStart=/bin/true\n")],
+        |coracle| {
+            for (arguments, status, words) in [
+                (&["-p", "Nicee=1", "true"][..], 1, "did you mean Nice=?"),
+                (
+                    &["-p", "Nice=loud", "true"],
+                    1,
+                    "Nice=loud: \"loud\" is not a priority",
+                ),
+                (&["-p", "Nice", "true"], 1, "no Directive=value"),
+                (
+                    &["-p", "ListenStream=1", "true"],
+                    1,
+                    "a service unit has no such directive",
+                ),
+                (&["--unit=a", "true"], 1, "a.service exists already"),
+                (
+                    &["--unit=a.socket", "true"],
+                    1,
+                    "only a service runs a command",
+                ),
+                (&["--unit=a/b", "true"], 1, "not a unit name"),
+                (&["--profile=nope", "true"], 1, "there is no profile"),
+                (&["--wait", "--uid=nobody-here", "true"], 1, "nobody-here"),
+                (
+                    &["--wait", "/nonexistent"],
+                    203,
+                    "No such file or directory",
+                ),
+                (&["--wait", "-p", "Type=notify", "true"], 1, "ready"),
+                (&[], 2, "COMMAND"),
+            ] {
+                let done = coracle.coracle(&[&["run"][..], arguments].concat());
+                assert_eq!(done.status, status, "{arguments:?}: {done:#?}");
+                assert!(done.stderr.contains(words), "{arguments:?}: {done:#?}");
+                assert_eq!(done.stdout, "", "{arguments:?}");
+            }
+            let said = coracle.coracle(&["run", "--pipe", "-E", "NOT_SET_HERE", "true"]);
+            assert!(said.status == 0 && said.stderr.contains("NOT_SET_HERE is not set here"));
+            let quiet = coracle.coracle(&["run", "--quiet", "true"]);
+            assert_eq!((quiet.status, quiet.stdout.as_str()), (0, ""));
+            assert!(
+                !quiet.stderr.contains("running as unit"),
+                "{}",
+                quiet.stderr
+            );
+            let units = coracle.ok(&["list-units", "--all"]);
+            assert!(!units.contains("a.socket"), "{units}");
+        },
+    );
+}
+
+#[test]
+fn a_pipe_passes_any_bytes_and_arguments_are_taken_literally() {
+    use std::io::Write;
+    with_units(&[], |coracle| {
+        let bytes: Vec<u8> = (0..3_000_000_u32)
+            .map(|number| (number % 251) as u8)
+            .collect();
+        let mut through = coracle
+            .command(&["run", "--pipe", "cat"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("the command starts");
+        let mut input = through.stdin.take().expect("a pipe");
+        let copy = bytes.clone();
+        let writer = std::thread::spawn(move || input.write_all(&copy));
+        let output = through.wait_with_output().expect("it ends");
+        writer.join().expect("the writer").expect("all is taken");
+        assert!(output.status.success() && output.stdout == bytes);
+        let literal = "$HOME %n ${X} \\x41 ; 'quoted'";
+        assert_eq!(
+            coracle.ok(&["run", "--pipe", "/bin/echo", literal]),
+            format!("{literal}\n")
+        );
+    });
+}
+
+#[test]
 fn a_pipe_connects_our_streams() {
     with_units(&[], |coracle| {
         assert_eq!(

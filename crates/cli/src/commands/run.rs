@@ -10,6 +10,7 @@ use wire::methods::StartTransient;
 use super::jobs;
 use crate::context::Context;
 use crate::failure::hint;
+use crate::interrupt;
 use crate::terminal::Paint;
 use crate::verbs::Run;
 
@@ -78,7 +79,14 @@ impl Run for RunCommand {
         let descriptors = if self.pipe { streams.as_slice() } else { &[] };
         let request = self.request(context)?;
         let mut client = context.connect()?;
+        let interrupts = request
+            .wait
+            .then(|| interrupt::catch(context, &request.unit))
+            .transpose()?;
         let outcome = client.call_with(StartTransient, &request, descriptors)?;
+        if let Some(status) = interrupts.and_then(|interrupts| interrupts.status()) {
+            return Ok(status);
+        }
         jobs::tell(context, &outcome);
         Ok(self.finish(context, &outcome))
     }
