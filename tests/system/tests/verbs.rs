@@ -419,6 +419,52 @@ fn a_reader_that_goes_away_ends_the_command_without_a_word_and_a_full_disk_with_
     });
 }
 
+/// What a command shows on a terminal.
+fn on_terminal(mut command: std::process::Command) -> String {
+    use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+    use std::io::Read;
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let ours = openpt(flags).expect("a terminal");
+    grantpt(&ours).expect("a terminal");
+    unlockpt(&ours).expect("a terminal");
+    let theirs = ioctl_tiocgptpeer(&ours, flags).expect("its other end");
+    command
+        .env("TERM", "xterm")
+        .env_remove("NO_COLOR")
+        .stdout(theirs);
+    let mut child = command.spawn().expect("it starts");
+    drop(command);
+    let mut shown = Vec::new();
+    // The other end hangs up with EIO.
+    File::from(ours).read_to_end(&mut shown).ok();
+    child.wait().expect("it ends");
+    String::from_utf8_lossy(&shown).into_owned()
+}
+
+#[test]
+fn a_terminal_gets_colours_unless_it_is_told_not_to() {
+    with_units(&[("a.service", FOREVER)], |coracle| {
+        coracle.ok(&["start", "a"]);
+        let coloured = on_terminal(coracle.command(&["status", "a"]));
+        assert!(
+            coloured.contains("\x1b[32m") && coloured.contains("a.service"),
+            "{coloured:?}"
+        );
+        let mut plain = std::process::Command::new("/usr/bin/env");
+        let command = coracle.command(&["status", "a"]);
+        plain.args(["NO_COLOR=1".as_ref(), command.get_program()]);
+        plain.args(command.get_args());
+        for (name, value) in command.get_envs() {
+            plain.env(name, value.unwrap_or_default());
+        }
+        let shown = on_terminal(plain);
+        assert!(
+            !shown.contains('\x1b') && shown.contains("a.service"),
+            "{shown:?}"
+        );
+    });
+}
+
 #[test]
 fn nothing_is_coloured_that_does_not_go_to_a_terminal() {
     with_units(&[("a.service", FOREVER)], |coracle| {

@@ -81,7 +81,7 @@ pub(crate) struct Build {
     certificate: Option<PathBuf>,
     /// The image [default: NAME_VERSION.psi]
     #[arg(short, long, value_name = "FILE")]
-    output: PathBuf,
+    output: Option<PathBuf>,
 }
 
 impl Run for Build {
@@ -95,12 +95,23 @@ impl Run for Build {
             key: key.as_ref(),
             epoch_s: epoch()?,
         };
+        let wanted = self.output.clone();
+        let path = wanted
+            .clone()
+            .unwrap_or_else(|| format!(".building-{}.psi", std::process::id()).into());
         let built = match &self.directory {
-            Some(directory) => image::build::build(directory, &self.output, &options),
-            None => image::program::build_program(&self.program()?, &self.output, &options),
+            Some(directory) => image::build::build(directory, &path, &options),
+            None => image::program::build_program(&self.program()?, &path, &options),
         };
-        let built = built.with_context(|| format!("cannot build {}", self.output.display()))?;
-        report(context, &self.output, &built, key.as_ref());
+        let built = built.with_context(|| match &wanted {
+            Some(path) => format!("cannot build {}", path.display()),
+            None => "cannot build the image".to_owned(),
+        })?;
+        let output = match wanted {
+            Some(path) => path,
+            None => named(&path, &built)?,
+        };
+        report(context, &output, &built, key.as_ref());
         Ok(0)
     }
 }
@@ -121,6 +132,29 @@ impl Build {
             sysroot: self.sysroot.clone(),
         })
     }
+}
+
+/// Calls an image by what it says of itself.
+fn named(path: &Path, built: &Built) -> Result<PathBuf> {
+    let version = built
+        .version
+        .as_ref()
+        .map(|version| format!("_{version}"))
+        .unwrap_or_default();
+    let name = format!("{}{version}.psi", built.name);
+    let outcome = if name.contains('/') {
+        Err(hint(
+            format!("{name:?} is no file name"),
+            "say how the file is to be called with --output",
+        ))
+    } else {
+        std::fs::rename(path, &name).with_context(|| format!("cannot write {name}"))
+    };
+    if let Err(error) = outcome {
+        std::fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
+        return Err(error);
+    }
+    Ok(name.into())
 }
 
 fn parse_pair(pair: &str) -> Result<(PathBuf, PathBuf)> {
