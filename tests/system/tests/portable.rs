@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use coracle_system_tests::images::{By, Workshop};
@@ -416,6 +416,56 @@ fn a_stop_that_comes_while_the_sandbox_is_being_made_is_heard() {
                 "round {round}"
             );
             coracle.ok(&["start", "boat"]);
+        }
+    });
+}
+
+/// A directory of the host's with a file in it, gone with the value.
+struct HostDirectory(PathBuf);
+
+impl HostDirectory {
+    fn new(path: &str) -> HostDirectory {
+        fs::create_dir(path).expect("a directory of the host's");
+        fs::write(Path::new(path).join("precious"), "").expect("a file of the host's");
+        HostDirectory(path.into())
+    }
+
+    fn is_whole(&self) -> bool {
+        self.0.join("precious").exists()
+    }
+}
+
+impl Drop for HostDirectory {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).expect("the directory can be removed");
+    }
+}
+
+#[test]
+fn a_purge_keeps_what_the_host_had_before_whatever_was_granted() {
+    let other = HostDirectory::new("/var/lib/coracle-test-other");
+    let same = HostDirectory::new("/var/cache/coracle-test-taken");
+    with_workshop(|coracle, workshop| {
+        let service = format!(
+            "{SERVICE}StateDirectory=coracle-test-other\nCacheDirectory=coracle-test-taken\n"
+        );
+        let units = [("coracle-test-taken.service", service.as_str())];
+        let image = workshop.image("coracle-test-taken", "1", By::Trusted, &units);
+        refused(
+            coracle,
+            &[&image],
+            &[
+                "/var/lib/coracle-test-other",
+                "/var/cache/coracle-test-taken",
+            ],
+        );
+        for grant in [
+            "--grant=path:/var/lib/coracle-test-other,path:/var/cache/coracle-test-taken",
+            "--grant=superprivileged",
+        ] {
+            coracle.ok(&["start", "--attach-only", &image, grant]);
+            let said = coracle.ok(&["purge", "--forget", "coracle-test-taken"]);
+            assert!(other.is_whole() && same.is_whole(), "{said}");
         }
     });
 }
