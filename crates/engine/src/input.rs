@@ -82,7 +82,7 @@ pub enum Input {
         /// Its run.
         incarnation: Incarnation,
     },
-    /// They could not be opened.
+    /// They could not be opened, or are lost.
     SocketsFailed {
         /// The socket unit.
         unit: UnitId,

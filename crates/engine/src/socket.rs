@@ -136,10 +136,19 @@ impl Engine {
     }
 
     pub(crate) fn sockets_opened(&mut self, id: UnitId, incarnation: Incarnation, well: bool) {
-        let Some(SocketPhase::StartOpen) = self.socket_run(id).map(|run| run.phase) else {
+        let Some(phase) = self.socket_run(id).map(|run| run.phase) else {
             return;
         };
         if !self.is_current(id, incarnation) {
+            return;
+        }
+        if !well && matches!(phase, SocketPhase::Listening | SocketPhase::Running) {
+            self.because(Cause::Sockets {
+                unit: self.name(id),
+            });
+            return self.socket_fail(id, UnitResult::Resources);
+        }
+        if phase != SocketPhase::StartOpen {
             return;
         }
         self.cause = self.unit(id).cause.clone();

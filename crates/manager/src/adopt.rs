@@ -9,6 +9,7 @@ use crate::run::Run;
 use engine::{Incarnation, Input, JobKind, JobMode, ProcessKey};
 use keeper::protocol::{ChildKey, ChildState, Class};
 use model::UnitName;
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -107,7 +108,8 @@ impl Manager {
                 path.display()
             ));
         }
-        self.adopt_units(records, &mut inventory);
+        let held = self.adopt_units(records, &mut inventory);
+        self.lock_users_again(&held);
         self.adopt_sockets(inventory.take(Class::Listen));
         for (name, socket) in inventory.take(Class::Notify) {
             self.adopt_notify(&name, socket);
@@ -118,9 +120,11 @@ impl Manager {
         for child in std::mem::take(&mut inventory.children) {
             self.adopt_child(child);
         }
+        self.adopt_survivors();
         self.await_clients();
         self.stage = Stage::Running;
         self.inputs.push_back(Input::InventoryComplete);
+        self.fail_lost_sockets();
         self.open_api(
             inventory
                 .take(Class::Api)
@@ -128,14 +132,15 @@ impl Manager {
                 .next()
                 .map(|(_, socket)| socket),
         )?;
-        self.remove_empty_groups();
+        self.remove_unknown_groups();
         if self.fresh && !self.keeper.adopt_only {
             self.start_default();
         }
         Ok(())
     }
 
-    fn adopt_units(&mut self, records: Vec<Record>, inventory: &mut Inventory) {
+    /// Answers the names of what is held for units beside their sockets.
+    fn adopt_units(&mut self, records: Vec<Record>, inventory: &mut Inventory) -> BTreeSet<String> {
         let stdio = inventory.take(Class::Other);
         for record in &records {
             let Ok(name) = UnitName::new(&record.snapshot.name) else {
@@ -161,6 +166,7 @@ impl Manager {
         for record in records {
             self.restore(record);
         }
+        stdio.into_iter().map(|(name, _)| name).collect()
     }
 
     fn restore(&mut self, record: Record) {
@@ -195,9 +201,12 @@ impl Manager {
         let known =
             place.filter(|process| self.run_mut(process.unit, process.incarnation).is_some());
         let Some(process) = known else {
-            self.log(&format!(
-                "process {pid} belongs to no unit that is known; it is killed"
-            ));
+            // One that ended is a run whose end was on record, and that the manager before us had no time to reap.
+            if state == ChildState::Running {
+                self.log(&format!(
+                    "process {pid} belongs to no unit that is known; it is killed"
+                ));
+            }
             return self.end_stale(key, state, pidfd, pid);
         };
         self.adopt_process(process, pid, state, pidfd, report);
@@ -244,16 +253,24 @@ impl Manager {
         }
     }
 
-    /// Groups of runs that ended while no manager was there.
-    fn remove_empty_groups(&self) {
+    /// Groups of runs that nobody knows: empty ones go, and what lives in others is nobody's.
+    fn remove_unknown_groups(&self) {
         let Some(cgroups) = &self.cgroups else { return };
         for (unit, incarnation) in cgroups.runs() {
             let known = self
                 .entry(&unit)
                 .is_some_and(|entry| entry.runs.iter().any(|run| run.incarnation == incarnation));
-            if !known {
-                cgroups.remove(&unit, incarnation);
+            if known {
+                continue;
             }
+            let path = cgroups.path(&unit, incarnation);
+            if cgroups.is_populated(&path) {
+                self.log(&format!(
+                    "{path} belongs to no run that is known; what is in it is killed"
+                ));
+                cgroups.kill(&path);
+            }
+            cgroups.remove(&unit, incarnation);
         }
     }
 
@@ -267,9 +284,11 @@ impl Manager {
 
     /// The start of everything is on record: the next manager need not do it again.
     pub(crate) fn mark_started(&mut self) -> Result<(), Error> {
-        if self.fresh && self.stage != Stage::Adopting {
-            self.fresh = false;
-            self.tell_ready();
+        if self.stage == Stage::Adopting {
+            return Ok(());
+        }
+        self.tell_ready();
+        if std::mem::take(&mut self.fresh) {
             std::fs::write(marker(&self.directories), "").map_err(doing("mark the first start"))?;
         }
         Ok(())
@@ -278,8 +297,10 @@ impl Manager {
 
 impl Manager {
     /// Tells whoever waits for it that clients can connect; by sd_notify's protocol.
-    fn tell_ready(&self) {
-        let Some(path) = &self.ready else { return };
+    fn tell_ready(&mut self) {
+        let Some(path) = &self.ready.take() else {
+            return;
+        };
         let told = std::os::unix::net::UnixDatagram::unbound().and_then(|socket| {
             socket.set_nonblocking(true)?;
             let message = format!("READY=1\nMAINPID={}\n", self.keeper.pid);
@@ -292,7 +313,10 @@ impl Manager {
                 None => socket.send_to(message.as_bytes(), path),
             }
         });
-        if let Err(error) = told {
+        // Whoever waited for the first manager of this keeper has gone by now.
+        if let Err(error) = told
+            && self.keeper.restarts == 0
+        {
             self.log(&format!(
                 "nobody hears at {} that this instance is ready: {error}",
                 path.display()

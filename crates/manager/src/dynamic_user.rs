@@ -58,6 +58,11 @@ pub(crate) fn take(name: &str, tables: &Tables) -> Result<DynamicUser, DynamicUs
     Err(DynamicUserError::NoneFree(name.into()))
 }
 
+/// Locks a number that a run has, after its lock was lost; none where somebody else took it meanwhile.
+pub(crate) fn lock_again(uid: u32, name: &str) -> Result<Option<OwnedFd>, Errno> {
+    try_lock(lock_directory(), uid, name)
+}
+
 /// Gives a number back; the lock goes with the descriptor.
 pub(crate) fn give_back(uid: u32) {
     let directory = lock_directory();

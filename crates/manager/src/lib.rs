@@ -46,6 +46,7 @@ mod start;
 mod status;
 mod stopping;
 mod streams;
+mod survivors;
 mod transient;
 mod users;
 

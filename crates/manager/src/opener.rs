@@ -319,6 +319,10 @@ impl Manager {
             return;
         };
         for socket in &entry.sockets {
+            // The service that had it may have made it one that waits.
+            if crate::streams::set_non_blocking(socket, true).is_err() {
+                continue;
+            }
             for _ in 0..FLUSHED_MAX {
                 if !flush_one(socket) {
                     break;
@@ -357,7 +361,7 @@ impl Manager {
 }
 
 /// How many sockets a unit has.
-fn listens(unit: &model::Unit) -> usize {
+pub(crate) fn listens(unit: &model::Unit) -> usize {
     use model::key;
     let addresses = [
         &key::LISTEN_STREAM,

@@ -1,0 +1,148 @@
+//! A new keeper where one was killed: what that one had started lives on if an outer init took it, and is watched again; what only
+//! that one held is lost, and said to be.
+
+use crate::manager::Manager;
+use crate::notify::is_in_group;
+use engine::{Incarnation, Input, ProcessKey, Role, SocketPhase, State};
+use model::UnitKind;
+use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+/// A process on record that this keeper does not have.
+struct Missing {
+    process: ProcessKey,
+    role: Role,
+    pid: Option<u32>,
+    group: String,
+}
+
+impl Manager {
+    /// Finds processes that the keeper before this one had started. Their control groups are the proof: a number alone may be
+    /// another's by now.
+    pub(crate) fn adopt_survivors(&mut self) {
+        for missing in self.missing() {
+            match missing.pid {
+                Some(pid) => self.adopt_survivor(&missing, pid),
+                // It was asked for, and nobody knows whether it came to be: it is asked for again, so it must not be there twice.
+                None => self.kill_group(&missing.group),
+            }
+        }
+    }
+
+    fn missing(&self) -> Vec<Missing> {
+        if self.keeper.restarts > 0 {
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        for entry in self.units.values() {
+            for run in &entry.runs {
+                let lost = run
+                    .processes
+                    .iter()
+                    .filter(|process| process.ended.is_none() && process.pidfd.is_none());
+                found.extend(lost.filter_map(|process| {
+                    Some(Missing {
+                        process: ProcessKey {
+                            unit: entry.id,
+                            incarnation: Incarnation(run.incarnation),
+                            serial: process.serial,
+                        },
+                        role: process.role,
+                        pid: process.pid,
+                        group: run.cgroup.clone()?,
+                    })
+                }));
+            }
+        }
+        found
+    }
+
+    fn adopt_survivor(&mut self, missing: &Missing, pid: u32) {
+        let Some(pidfd) = survivor(pid, &missing.group) else {
+            return;
+        };
+        let Some(key) = self.child_key(missing.process) else {
+            return;
+        };
+        let own = pidfd.try_clone().ok();
+        let role = crate::run::role_number(missing.role);
+        self.link.watch(key, role, pid, pidfd);
+        let process = missing.process;
+        if let Some(known) = self
+            .run_mut(process.unit, process.incarnation)
+            .and_then(|run| run.process(process.serial))
+        {
+            known.pidfd = own;
+        }
+        self.inputs.push_back(Input::Alive { process });
+        let text = "its keeper was killed, it lives on; its exit status will not be known";
+        self.log_about(process.unit, text);
+    }
+
+    fn kill_group(&self, group: &str) {
+        if let Some(cgroups) = &self.cgroups
+            && cgroups.is_populated(group)
+            && !cgroups.kill(group)
+        {
+            self.log(&format!("the control group {group} can't be killed"));
+        }
+    }
+
+    /// Numbers of dynamic users whose locks went with a keeper are locked again, before another instance takes one.
+    pub(crate) fn lock_users_again(&mut self, held: &BTreeSet<String>) {
+        let users: Vec<_> = self
+            .units
+            .values()
+            .flat_map(|entry| &entry.runs)
+            .filter_map(|run| run.user.clone())
+            .filter(|user| user.dynamic)
+            .collect();
+        for user in users {
+            let name = crate::identity::lock_name(user.uid);
+            if held.contains(&name) {
+                continue;
+            }
+            match crate::dynamic_user::lock_again(user.uid, &user.name) {
+                Ok(Some(lock)) => {
+                    self.link
+                        .hold(keeper::protocol::Class::Other, &name, Rc::new(lock))
+                }
+                Ok(None) => self.log(&format!(
+                    "the number {} of the dynamic user {} was taken while no keeper held it",
+                    user.uid, user.name
+                )),
+                Err(errno) => self.log(&format!("user {} can't be locked: {errno}", user.uid)),
+            }
+        }
+    }
+
+    /// Socket units whose sockets went with a keeper do not listen any more.
+    pub(crate) fn fail_lost_sockets(&mut self) {
+        let lost: Vec<Input> = self
+            .units
+            .values()
+            .filter(|entry| entry.name.kind() == UnitKind::Socket)
+            .filter(|entry| entry.sockets.len() < crate::opener::listens(&entry.unit))
+            .filter_map(|entry| match self.engine.state(entry.id)? {
+                State::Socket(run)
+                    if matches!(run.phase, SocketPhase::Listening | SocketPhase::Running) =>
+                {
+                    Some(Input::SocketsFailed {
+                        unit: entry.id,
+                        incarnation: self.engine.snapshot(entry.id)?.incarnation,
+                    })
+                }
+                _ => None,
+            })
+            .collect();
+        self.inputs.extend(lost);
+    }
+}
+
+/// The process, if it is in this control group and not just a number that was used again.
+fn survivor(pid: u32, group: &str) -> Option<OwnedFd> {
+    let number = rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)?;
+    let pidfd = rustix::process::pidfd_open(number, rustix::process::PidfdFlags::empty()).ok()?;
+    is_in_group(pid, group).then_some(pidfd)
+}
