@@ -48,12 +48,23 @@ impl Manager {
 
     /// The sockets of the socket units that trigger this service, with their names.
     fn hand_sockets(&self, unit: UnitId, handed: &mut Handed) {
+        let non_blocking = self
+            .units
+            .get(&unit)
+            .is_some_and(|entry| entry.unit.is_set(key::NON_BLOCKING.directive()));
         for socket_unit in self.engine.sockets_of(unit) {
             let Some(entry) = self.units.get(&socket_unit) else {
                 continue;
             };
             let name = socket_name(entry);
             for socket in &entry.sockets {
+                if let Err(errno) = set_non_blocking(socket, non_blocking) {
+                    let text = format!(
+                        "the mode of a socket of {} can't be set: {errno}",
+                        entry.name
+                    );
+                    self.log_about(unit, &text);
+                }
                 handed.push(plan::Role::Service, &name, Rc::clone(socket));
             }
         }
@@ -205,6 +216,13 @@ impl Manager {
             message: "names a descriptor that is not there".into(),
         }
     }
+}
+
+/// A service waits in accept(2) unless it asked not to: the mode belongs to the socket, not to a descriptor of it.
+pub(crate) fn set_non_blocking(socket: &OwnedFd, wanted: bool) -> Result<(), rustix::io::Errno> {
+    let mut flags = rustix::fs::fcntl_getfl(socket)?;
+    flags.set(rustix::fs::OFlags::NONBLOCK, wanted);
+    rustix::fs::fcntl_setfl(socket, flags)
 }
 
 /// The name of a socket unit's descriptors in `$LISTEN_FDNAMES`.

@@ -2,6 +2,7 @@
 
 pub mod attack;
 pub mod images;
+pub mod manager;
 pub mod refusal;
 pub mod stage;
 pub mod waiting;
