@@ -68,9 +68,10 @@ impl Connection {
         socket: OwnedFd,
         poll: &Poll,
     ) -> Result<Self, rustix::io::Errno> {
-        let credentials = rustix::net::sockopt::socket_peercred(&socket)?;
+        // Not rustix's, which takes the number 0 of a client outside our pid namespace for an error.
+        let credentials = kernel::socket::peer_credentials(&socket)?;
         let peer = Peer {
-            uid: credentials.uid.as_raw(),
+            uid: credentials.uid,
         };
         poll.watch(&socket, Token::Client(number))?;
         Ok(Self {

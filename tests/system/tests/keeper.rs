@@ -1,0 +1,207 @@
+//! The keeper's own ends: killed beside another init, and asked to end as the first process of a pid namespace.
+
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use coracle_system_tests::{manager, waiting, with_units};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use testkit::Instance;
+
+const FOREVER: &str = "[Service]\nExecStart=/bin/sleep infinity\n";
+
+fn lives(pid: &str) -> bool {
+    let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    !state.is_empty() && !state.contains(") Z ")
+}
+
+#[test]
+fn services_outlive_a_killed_keeper_and_the_next_one_says_what_is_known_and_what_is_lost() {
+    let units = [
+        ("a.service", FOREVER),
+        ("b.service", FOREVER),
+        (
+            "user.service",
+            "[Service]\nDynamicUser=yes\nExecStart=/bin/sleep infinity\n",
+        ),
+        ("listens.service", FOREVER),
+        (
+            "listens.socket",
+            "[Socket]\nListenStream=@lost-with-its-keeper\n",
+        ),
+    ];
+    with_units(&units, |coracle| {
+        coracle.ok(&["start", "a", "b", "user", "listens.socket"]);
+        let services = ["a.service", "b.service", "user.service"];
+        let mains = services.map(|unit| coracle.property(unit, "MainPID"));
+        manager::kill(coracle.process("KeeperPID"));
+        assert!(mains.iter().all(|pid| lives(pid)));
+        let alone = coracle.coracle(&["--no-autostart", "status", "a"]);
+        assert_ne!(alone.status, 0, "{alone:?}");
+        // The next command starts the next keeper.
+        let known = services.map(|unit| coracle.property(unit, "MainPID"));
+        assert_eq!(known, mains);
+        assert!(mains.iter().all(|pid| lives(pid)));
+        assert_eq!(coracle.property("listens.socket", "ActiveState"), "failed");
+        check_the_leftovers(coracle, &mains);
+    });
+}
+
+/// What lives on is stopped like anything else, and an end that nobody saw is said to be unknown.
+fn check_the_leftovers(coracle: &Instance, mains: &[String; 3]) {
+    coracle.ok(&["stop", "a"]);
+    assert!(!lives(&mains[0]));
+    coracle.ok(&["kill", "--signal=KILL", "b"]);
+    waiting::eventually("the end of b", || {
+        (coracle.property("b.service", "ActiveState") == "inactive").then_some(())
+    });
+    let told = coracle.coracle(&["status", "b"]).stdout;
+    assert!(told.contains("nobody knows how"), "{told}");
+    coracle.ok(&["restart", "user"]);
+    assert!(!lives(&mains[2]));
+    coracle.ok(&["restart", "listens.socket"]);
+    assert_eq!(coracle.property("listens.socket", "SubState"), "listening");
+    let name = rustix::net::SocketAddrUnix::new_abstract_name(b"lost-with-its-keeper");
+    let socket = rustix::net::socket(
+        rustix::net::AddressFamily::UNIX,
+        rustix::net::SocketType::STREAM,
+        None,
+    )
+    .expect("a socket");
+    rustix::net::connect(&socket, &name.expect("a name")).expect("somebody listens again");
+}
+
+/// An instance as the first process of a pid namespace, with no units of the host in sight.
+struct First {
+    unshare: Child,
+    keeper: Pid,
+}
+
+impl First {
+    fn start(coracle: &Instance) -> First {
+        let command = coracle.command(&[]);
+        let daemon = Path::new(command.get_program()).with_file_name("coracled");
+        let hide = "for dir in /etc/systemd /usr/lib/systemd /usr/local/lib/systemd /run/systemd; do if [ -d $dir ]; then mount -t tmpfs none $dir; fi; done; exec \"$@\"";
+        let mut unshare = Command::new("unshare");
+        unshare
+            .args([
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+                "/bin/sh",
+                "-c",
+                hide,
+            ])
+            .args(["sh".as_ref(), daemon.as_os_str()])
+            .stdin(Stdio::null())
+            .process_group(0);
+        for (option, name) in [
+            ("--runtime-dir", "run"),
+            ("--state-dir", "state"),
+            ("--config-dir", "config"),
+        ] {
+            unshare.arg(option).arg(coracle.folder().join(name));
+        }
+        let unshare = unshare.spawn().expect("unshare is installed");
+        let parent = Pid::from_raw(unshare.id() as i32).expect("a process id");
+        let keeper = waiting::eventually("a keeper", || {
+            let api = UnixStream::connect(coracle.folder().join("run/api")).is_ok();
+            let first = manager::children(parent).into_iter().next();
+            first.map(|(pid, _)| pid).filter(|_| api)
+        });
+        First { unshare, keeper }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let keeper = pidfd_open(self.keeper, PidfdFlags::empty()).expect("the keeper");
+        pidfd_send_signal(&keeper, signal).expect("it takes a signal");
+    }
+}
+
+impl Drop for First {
+    fn drop(&mut self) {
+        // After a failure nothing of it may live on; after success it is gone.
+        self.unshare.kill().ok();
+        self.unshare.wait().expect("its end");
+    }
+}
+
+fn ordered(name: &str, after: &str, file: &Path) -> String {
+    format!(
+        "[Unit]\n{after}\n[Service]\nExecStart=/bin/sleep infinity\nExecStop=/bin/sh -c 'echo {name} >> {}'\n",
+        file.display()
+    )
+}
+
+#[test]
+fn as_the_first_process_it_reaps_orphans_forwards_signals_and_ends_in_order() {
+    testkit::require_root();
+    let coracle = Instance::new();
+    let order: PathBuf = coracle.folder().join("order");
+    coracle.unit("base.service", &ordered("base", "", &order));
+    coracle.unit(
+        "middle.service",
+        &ordered("middle", "After=base.service", &order),
+    );
+    coracle.unit(
+        "top.service",
+        &ordered("top", "After=middle.service", &order),
+    );
+    let mut first = First::start(&coracle);
+    assert_eq!(
+        coracle.ok(&["show", "-p", "KeeperPID", "--value"]).trim(),
+        "1"
+    );
+    assert_eq!(
+        coracle.ok(&["show", "-p", "Position", "--value"]).trim(),
+        "init"
+    );
+    coracle.ok(&["start", "top", "base", "middle"]);
+    check_orphans(&coracle, first.keeper);
+    // SIGHUP reads the unit files again.
+    coracle.unit("new.service", FOREVER);
+    coracle.unit(
+        "top.service",
+        &(ordered("top", "After=middle.service", &order) + "#\n"),
+    );
+    assert_eq!(coracle.property("top.service", "NeedDaemonReload"), "yes");
+    first.signal(Signal::HUP);
+    waiting::eventually("units that were read again", || {
+        (coracle.property("top.service", "NeedDaemonReload") == "no").then_some(())
+    });
+    let group = coracle.control_group();
+    first.signal(Signal::TERM);
+    let status = first.unshare.wait().expect("its end");
+    assert!(status.success(), "{status}");
+    let ended = std::fs::read_to_string(&order).expect("what ended");
+    assert_eq!(ended, "top\nmiddle\nbase\n");
+    assert!(
+        !Path::new("/sys/fs/cgroup/unified")
+            .join(group.trim_start_matches('/'))
+            .exists()
+    );
+}
+
+/// A process whose parent ends becomes the keeper's child, and nobody is left dead.
+fn check_orphans(coracle: &Instance, keeper: Pid) {
+    let script = "setsid sh -c 'sleep 0.1; exit 5' >/dev/null 2>&1 & exit 0";
+    coracle.ok(&[
+        "run",
+        "--wait",
+        "-p",
+        "KillMode=process",
+        "/bin/sh",
+        "-c",
+        script,
+    ]);
+    waiting::eventually("the end of all orphans", || {
+        let children = manager::children(keeper);
+        let dead = children
+            .iter()
+            .any(|(pid, _)| !lives(&pid.as_raw_pid().to_string()));
+        // Manager, log and three services.
+        (children.len() == 5 && !dead).then_some(())
+    });
+}
