@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -30,6 +30,11 @@ pub(crate) fn start(directories: &Directories) -> Result<()> {
     let program = daemon_path()?;
     fs::create_dir_all(&directories.runtime)
         .with_context(|| format!("cannot make {}", directories.runtime.display()))?;
+    let turn = Turn::take(directories)?;
+    if UnixStream::connect(directories.runtime.join("api")).is_ok() {
+        // Whose turn was before ours started it.
+        return Ok(());
+    }
     let ready = directories
         .runtime
         .join(format!("ready-{}", std::process::id()));
@@ -37,10 +42,37 @@ pub(crate) fn start(directories: &Directories) -> Result<()> {
         .with_context(|| format!("cannot listen on {}", ready.display()))?;
     let outcome = launch(&program, directories, &ready).and_then(|child| wait(&socket, child));
     fs::remove_file(&ready).ok();
+    drop(turn);
     outcome.or_hint(
         || format!("cannot start {}", program.display()),
         "run it by hand to see what it says",
     )
+}
+
+/// Commands that find no instance at the same moment start one after the other, so that one of them starts it and the others find it.
+/// (An instance that is there already would refuse a second one anyway.)
+struct Turn {
+    path: PathBuf,
+    _locked: fs::File,
+}
+
+impl Turn {
+    fn take(directories: &Directories) -> Result<Turn> {
+        let path = directories.runtime.join("starting");
+        let file = fs::File::create(&path)
+            .and_then(|file| file.lock().map(|()| file))
+            .with_context(|| format!("cannot lock {}", path.display()))?;
+        Ok(Turn {
+            path,
+            _locked: file,
+        })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        fs::remove_file(&self.path).ok();
+    }
 }
 
 /// `coracled` lies beside the command; a path from the environment would let somebody choose what root runs.

@@ -15,6 +15,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::rc::Rc;
 
+/// The name of the lock of the runtime directory among what the keeper holds.
+const INSTANCE: &str = "instance";
+
 /// What the keeper has, while it is being told.
 #[derive(Debug, Default)]
 pub(crate) struct Inventory {
@@ -62,6 +65,11 @@ impl Inventory {
         }
     }
 
+    fn has(&self, class: Class, name: &str) -> bool {
+        let mut held = self.held.iter();
+        held.any(|(known, of, _)| *known == class && of == name)
+    }
+
     fn take(&mut self, class: Class) -> Vec<(String, OwnedFd)> {
         let (wanted, rest) = std::mem::take(&mut self.held)
             .into_iter()
@@ -97,6 +105,9 @@ impl Manager {
     /// The inventory is complete: everything that was is again.
     pub(crate) fn adopt(&mut self) -> Result<(), Error> {
         let mut inventory = std::mem::take(&mut self.inventory);
+        if !inventory.has(Class::Other, INSTANCE) {
+            self.lock_instance()?;
+        }
         self.open_own_log();
         if self.keeper.init {
             self.loader = crate::loading::loader(&self.directories, true);
@@ -178,6 +189,30 @@ impl Manager {
         entry.runs = record.runs.into_iter().map(Run::restore).collect();
         entry.allow_unenforced = record.allow_unenforced;
         self.dirty.insert(entry.id);
+    }
+
+    /// One keeper per runtime directory: the lock is the keeper's for as long as it lives. If another has it,
+    /// this instance ends before it touched anything.
+    fn lock_instance(&mut self) -> Result<(), Error> {
+        use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+        /// What the keeper exits with.
+        const ALREADY_RUNS: u8 = 3;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = open(&self.directories.runtime, flags, Mode::empty())
+            .map_err(|errno| doing("open the runtime directory")(errno.into()))?;
+        match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                self.link.shut_down(ALREADY_RUNS);
+                self.link.flush(&self.poll)?;
+                return Err(Error::AlreadyRuns {
+                    runtime: self.directories.runtime.clone(),
+                });
+            }
+            Err(errno) => return Err(doing("lock the runtime directory")(errno.into())),
+        }
+        self.link.hold(Class::Other, INSTANCE, Rc::new(directory));
+        Ok(())
     }
 
     fn adopt_child(&mut self, child: Child) {

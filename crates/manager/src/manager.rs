@@ -47,6 +47,12 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// Another keeper has the runtime directory.
+    #[error("another instance runs for {}", runtime.display())]
+    AlreadyRuns {
+        /// The directory.
+        runtime: std::path::PathBuf,
+    },
     /// The keeper's channel broke.
     #[error("lost the keeper: {0}")]
     Keeper(String),

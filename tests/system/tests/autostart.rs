@@ -1,0 +1,204 @@
+//! How an instance comes to be: started by the command, out of the caller's login session, and never against the caller's word.
+
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+
+use coracle_system_tests::{manager, with_units};
+use rustix::process::{Pid, Signal, getsid, kill_process_group};
+use testkit::Instance;
+
+const FOREVER: &str = "[Service]\nExecStart=/bin/sleep infinity\n";
+
+fn of_process(pid: Pid, name: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/{}/{name}", pid.as_raw_pid()))
+}
+
+fn environment(pid: Pid) -> Vec<String> {
+    let text = std::fs::read_to_string(of_process(pid, "environ")).expect("an environment");
+    text.split_terminator('\0').map(str::to_owned).collect()
+}
+
+/// Keeper, manager and log process.
+fn all_processes(coracle: &Instance) -> Vec<Pid> {
+    let keeper = coracle.process("KeeperPID");
+    let own = manager::children(keeper).into_iter();
+    let own = own.filter(|(_, line)| line.starts_with("coracled "));
+    let all: Vec<Pid> = std::iter::once(keeper)
+        .chain(own.map(|(pid, _)| pid))
+        .collect();
+    assert_eq!(all.len(), 3);
+    all
+}
+
+#[test]
+fn an_instance_has_nothing_of_who_started_it() {
+    with_units(&[("a.service", FOREVER)], |coracle| {
+        let folder = coracle.folder().to_owned();
+        let mut command = coracle.command(&["start", "a"]);
+        command
+            .env("LEAKED", "1")
+            .env("LD_PRELOAD", "/nonexistent.so")
+            .current_dir(&folder)
+            .stdin(std::fs::File::create_new(folder.join("of-the-caller")).expect("a file"));
+        assert!(command.status().expect("it runs").success());
+        for pid in all_processes(coracle) {
+            let variables = environment(pid);
+            assert!(
+                variables
+                    .iter()
+                    .all(|one| one.starts_with("PATH=/usr/local/sbin:")
+                        || one.starts_with("NOTIFY_SOCKET=")),
+                "{variables:?}"
+            );
+            let directory = std::fs::read_link(of_process(pid, "cwd")).expect("a directory");
+            assert_eq!(directory, PathBuf::from("/"));
+            assert_ne!(getsid(Some(pid)), getsid(None), "it left the session");
+            let open = manager::descriptors(pid);
+            assert!(
+                !open.iter().any(|one| one.contains("of-the-caller")),
+                "{open:?}"
+            );
+        }
+        let main = coracle
+            .property("a.service", "MainPID")
+            .parse()
+            .expect("a process id");
+        let variables = environment(Pid::from_raw(main).expect("a process id"));
+        assert!(
+            !variables.iter().any(|one| one.contains("LEAKED")),
+            "{variables:?}"
+        );
+    });
+}
+
+/// What a login is to the kernel: a session of its own, in a control group of its own. It ends with all that is in either.
+#[test]
+fn an_instance_outlives_the_login_that_started_it() {
+    with_units(&[("a.service", FOREVER)], |coracle| {
+        let name = coracle.folder().file_name().expect("a name").to_owned();
+        let login = PathBuf::from("/sys/fs/cgroup/unified").join(&name);
+        std::fs::create_dir(&login).expect("a control group");
+        let script = format!(
+            "echo 0 > {}/cgroup.procs; \"$@\"; exec sleep 1000",
+            login.display()
+        );
+        let inner = coracle.command(&["start", "a"]);
+        let mut shell = std::process::Command::new("/bin/sh");
+        shell
+            .args(["-c", &script, "sh"])
+            .arg(inner.get_program())
+            .args(inner.get_args());
+        for (key, value) in inner.get_envs() {
+            shell.env(key, value.expect("a value"));
+        }
+        let mut shell = shell.process_group(0).spawn().expect("a shell");
+        coracle_system_tests::waiting::eventually("a running service", || {
+            let state = coracle.coracle(&["--no-autostart", "is-active", "a.service"]);
+            (state.status == 0).then_some(())
+        });
+        let processes = all_processes(coracle);
+        let group = Pid::from_raw(shell.id() as i32).expect("a process id");
+        kill_process_group(group, Signal::KILL).expect("its processes are there");
+        std::fs::write(login.join("cgroup.kill"), "1").expect("the group is killed");
+        shell.wait().expect("its end");
+        coracle_system_tests::waiting::eventually("the end of the login", || {
+            std::fs::remove_dir(&login).ok()
+        });
+        assert_eq!(all_processes(coracle), processes);
+        assert_eq!(coracle.property("a.service", "ActiveState"), "active");
+    });
+}
+
+#[test]
+fn what_is_started_lies_beside_the_command_whatever_the_path_says() {
+    with_units(&[("a.service", FOREVER)], |coracle| {
+        let fake = coracle.folder().join("bin");
+        std::fs::create_dir(&fake).expect("a folder");
+        let text = format!("#!/bin/sh\ntouch {}/was-run\n", fake.display());
+        for name in ["coracled", "coracle", "systemd-run"] {
+            std::fs::write(fake.join(name), &text).expect("a program");
+            std::fs::set_permissions(fake.join(name), std::fs::Permissions::from_mode(0o755))
+                .expect("a mode");
+        }
+        let mut command = coracle.command(&["start", "a"]);
+        command.env("PATH", &fake).current_dir(&fake);
+        assert!(command.status().expect("it runs").success());
+        assert!(!fake.join("was-run").exists());
+        let program = std::fs::read_link(of_process(coracle.process("KeeperPID"), "exe"));
+        assert!(program.expect("a program").ends_with("coracled"));
+    });
+}
+
+#[test]
+fn without_leave_nothing_is_started_and_the_message_says_how() {
+    testkit::require_root();
+    let coracle = Instance::new();
+    for verb in [&["start", "a"][..], &["list-units"], &["run", "/bin/true"]] {
+        let arguments: Vec<&str> = ["--no-autostart"].iter().chain(verb).copied().collect();
+        let refused = coracle.coracle(&arguments);
+        assert_ne!(refused.status, 0, "{verb:?}");
+        assert!(
+            refused.stderr.contains("no manager runs"),
+            "{}",
+            refused.stderr
+        );
+        assert!(
+            refused.stderr.contains("--no-autostart"),
+            "{}",
+            refused.stderr
+        );
+    }
+    let made = std::fs::read_dir(coracle.folder().join("run"))
+        .expect("the folder")
+        .count();
+    assert_eq!(made, 0);
+}
+
+#[test]
+fn commands_at_the_same_moment_start_one_instance() {
+    with_units(&[("a.service", FOREVER)], |coracle| {
+        let keepers: Vec<Pid> = std::thread::scope(|scope| {
+            let all: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| coracle.process("KeeperPID")))
+                .collect();
+            all.into_iter()
+                .map(|one| one.join().expect("it answers"))
+                .collect()
+        });
+        assert!(
+            keepers.iter().all(|keeper| *keeper == keepers[0]),
+            "{keepers:?}"
+        );
+    });
+}
+
+#[test]
+fn a_second_instance_for_the_same_directory_refuses_and_touches_nothing() {
+    with_units(&[("a.service", FOREVER)], |coracle| {
+        coracle.ok(&["start", "a"]);
+        let before = (
+            coracle.process("ManagerPID"),
+            coracle.property("a.service", "MainPID"),
+        );
+        let program = coracle.command(&[]).get_program().to_owned();
+        let mut second =
+            std::process::Command::new(PathBuf::from(program).with_file_name("coracled"));
+        for (option, name) in [
+            ("--runtime-dir", "run"),
+            ("--state-dir", "state"),
+            ("--config-dir", "config"),
+        ] {
+            second.arg(option).arg(coracle.folder().join(name));
+        }
+        let ended = second.output().expect("it ends");
+        assert_eq!(ended.status.code(), Some(3), "{ended:?}");
+        let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(told.contains("another instance runs for"), "{told}");
+        let after = (
+            coracle.process("ManagerPID"),
+            coracle.property("a.service", "MainPID"),
+        );
+        assert_eq!(after, before);
+    });
+}
