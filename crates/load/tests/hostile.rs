@@ -6,7 +6,9 @@
 )]
 
 use coracle_load as load;
-use load::portable::{PortableName, Profile, UnitText, as_drop_in, restrict, review};
+use load::portable::{
+    PortableName, Profile, Review, UnitText, as_drop_in, as_unit_text, restrict, review,
+};
 use load::{LoadState, Loaded, Loader, MemoryTree, SearchPath, SpecifierContext};
 use model::{Directive, UnitKind};
 use proptest::prelude::*;
@@ -95,6 +97,7 @@ fn hold(file: &str, text: &str) {
         )
     };
     let found = unit(text);
+    attach(file, &found, unit);
     let before = read(file, text, "");
     if before.state == LoadState::Masked {
         return;
@@ -123,6 +126,38 @@ fn hold(file: &str, text: &str) {
                 again.requests
             );
         }
+    }
+}
+
+/// What attaching does with a unit that is not refused: it is printed as it was judged, and read again it is the same, with its drop-in
+/// too.
+fn attach(file: &str, found: &Review, again: impl Fn(&str) -> Review) {
+    let Some(judged) = found.units.first().filter(|_| found.refusals.is_empty()) else {
+        return;
+    };
+    // What a specifier has made begin or end with white space is on no line; attaching it is refused.
+    let Ok(printed) = as_unit_text(&judged.unit) else {
+        return;
+    };
+    let read = again(&printed);
+    assert_eq!(read.units.first().unwrap().unit, judged.unit, "{printed}");
+    assert_eq!(
+        (read.refusals, read.claims.len()),
+        (Vec::new(), found.claims.len())
+    );
+    let restricted = restrict(&portable(), &judged.unit, &Profile::default(), &[]);
+    let Ok(drop_in) = as_drop_in(&judged.unit, &restricted) else {
+        assert!(!found.requests.is_empty(), "{printed}");
+        return;
+    };
+    let both = again(&format!("{printed}\n{drop_in}"));
+    assert_eq!(
+        both.units.first().unwrap().unit,
+        restricted,
+        "{printed}\n{drop_in}"
+    );
+    if file.ends_with(".service") {
+        assert_eq!(both.requests, [], "{printed}\n{drop_in}");
     }
 }
 

@@ -256,3 +256,17 @@ fn a_credential_is_asked_for_by_the_name_that_the_host_has_for_it() {
     // The table takes no such name.
     check("LoadCredential=x:../../../etc/shadow", "");
 }
+
+#[test]
+fn an_empty_assignment_takes_nothing_of_the_profile_away() {
+    for (directive, value) in Profile::default().values() {
+        let text = format!("[Service]\n{0}=\n{0}=no\n{0}=\n", directive.name());
+        let units = [UnitText {
+            name: "hello.service",
+            bytes: text.as_bytes(),
+        }];
+        let found = review(&portable(), &units, &SpecifierContext::default());
+        let unit = restrict(&portable(), &found.units[0].unit, &Profile::default(), &[]);
+        assert_eq!(unit.raw(directive), Some(value), "{directive}");
+    }
+}

@@ -1,6 +1,6 @@
 //! The sandbox as a whole: it fails closed, it is one filter, and what is handed in reaches the service.
 
-use coracle_system_tests::attack::{Outcome, option, run};
+use coracle_system_tests::attack::{Outcome, has_controller, option, run};
 use coracle_system_tests::stage::Stage;
 use coracle_system_tests::with_units;
 
@@ -216,5 +216,25 @@ fn what_a_dynamic_user_keeps_is_closed_to_others_and_open_to_the_next_one() {
         let attempt = |more: &[String]| run(coracle, &stage, &[&own[..], more].concat(), write);
         assert_eq!(attempt(&[]), Outcome::Reached);
         assert_eq!(attempt(&option("DynamicUser=yes")), Outcome::Stopped);
+    });
+}
+
+#[test]
+fn limits_that_can_not_be_applied_here_are_said_and_shown() {
+    with_units(&[], |coracle| {
+        for (property, controller) in [("TasksMax=20", "pids"), ("MemoryMax=64M", "memory")] {
+            let directive = property.split('=').next().unwrap_or_default();
+            let said = coracle
+                .coracle(&["run", "-u", controller, "-p", property, "/bin/sleep", "9"])
+                .ok();
+            let shown = coracle.ok(&["status", controller]);
+            let is_reduced = !has_controller(controller);
+            for (text, mark) in [(&said.stderr, "reduced: "), (&shown, "Reduced: ")] {
+                let line = text
+                    .lines()
+                    .find(|line| line.contains(mark) && line.contains(directive));
+                assert_eq!(line.is_some(), is_reduced, "{text}");
+            }
+        }
     });
 }

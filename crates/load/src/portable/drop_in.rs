@@ -8,7 +8,9 @@ use crate::specifier::{SpecifierContext, Specifiers};
 
 /// A value that no line of a drop-in brings about.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{directive} of {unit} can't be written as a drop-in")]
+#[error(
+    "{directive} of {unit} can't be written down again as it was read; write it without specifiers"
+)]
 pub struct Unprintable {
     /// The unit.
     pub unit: String,

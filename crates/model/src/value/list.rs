@@ -201,6 +201,10 @@ macro_rules! switched_list {
                         false => expand.wrong_item(ParseError::not_a(&word, $wanted))?,
                     }
                 }
+                // Nothing right in it says nothing, and could not be written down again.
+                if items.is_empty() {
+                    return Err(ParseError::not_a(text, $wanted));
+                }
                 Ok($name::Some(items))
             }
 
