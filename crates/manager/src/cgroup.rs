@@ -122,6 +122,12 @@ impl Cgroups {
         std::fs::write(self.on_host(path).join("cgroup.kill"), "1").is_ok()
     }
 
+    /// Stops all of a group in its tracks, or lets it go on. Gives false where the kernel can't (before 5.2).
+    pub(crate) fn freeze(&self, path: &str, frozen: bool) -> bool {
+        let state = if frozen { "1" } else { "0" };
+        std::fs::write(self.on_host(path).join("cgroup.freeze"), state).is_ok()
+    }
+
     /// Removes the group of a run, what a service made below it, and the unit's group if that was the last.
     pub(crate) fn remove(&self, unit: &str, incarnation: u64) {
         let path = self.on_host(&self.path(unit, incarnation));

@@ -79,6 +79,7 @@ impl Manager {
     /// Sends a signal to whom the engine means. What is gone gets nothing.
     fn signal(&mut self, unit: UnitId, incarnation: Incarnation, target: Target, signal: Signal) {
         let serials = self.serials(unit, target);
+        let is_last = self.is_last_round(unit);
         let Some(entry) = self.units.get_mut(&unit) else {
             return;
         };
@@ -90,7 +91,7 @@ impl Manager {
             && let (Some(cgroups), Some(path)) = (&self.cgroups, run.cgroup.clone())
         {
             if !run.is_empty(cgroups) {
-                signal_group(cgroups, &path, signal);
+                signal_group(cgroups, &path, signal, is_last);
             }
             return;
         }
@@ -116,6 +117,14 @@ impl Manager {
                     self.link.signal(child, i32::from(signal.0));
                 }
             }
+        }
+    }
+
+    /// Is nothing started any more in the group of the unit's run?
+    fn is_last_round(&self, unit: UnitId) -> bool {
+        match self.engine.state(unit) {
+            Some(State::Service(run)) => matches!(run.phase, engine::Phase::FinalKill(_)),
+            _ => false,
         }
     }
 
@@ -192,13 +201,28 @@ fn main_serial(main: &engine::Main) -> Option<u32> {
     }
 }
 
-/// Every process of a control group, until no new ones appear: a fork may have escaped the first round.
-fn signal_group(cgroups: &crate::cgroup::Cgroups, path: &str, signal: Signal) {
-    /// A fork bomb outruns any number; SIGKILL has the kernel's own way.
-    const ROUNDS_MAX: usize = 4;
-    if signal == Signal::KILL && cgroups.kill(path) {
+/// Signals every process of a control group. The kernel's own way of killing one is only for a group whose time is over: on kernels since
+/// 6.13 whatever is cloned into a group that was once killed so is killed at birth (fork compares the group's count of kills with that
+/// of the cloning process's group), and ExecStopPost= is still to run in it.
+fn signal_group(cgroups: &crate::cgroup::Cgroups, path: &str, signal: Signal, is_last: bool) {
+    if signal != Signal::KILL {
+        return signal_each(cgroups, path, signal);
+    }
+    if is_last && cgroups.kill(path) {
         return;
     }
+    // What is frozen can't fork, and can die.
+    let is_frozen = cgroups.freeze(path, true);
+    signal_each(cgroups, path, signal);
+    if is_frozen {
+        cgroups.freeze(path, false);
+    }
+}
+
+/// Every process of a control group, until no new ones appear: a fork may have escaped the first round.
+fn signal_each(cgroups: &crate::cgroup::Cgroups, path: &str, signal: Signal) {
+    /// A fork bomb outruns any number; SIGKILL comes to a frozen group.
+    const ROUNDS_MAX: usize = 4;
     let mut signalled = std::collections::BTreeSet::new();
     for _ in 0..ROUNDS_MAX {
         let fresh: Vec<u32> = cgroups

@@ -94,15 +94,17 @@ impl Run {
             .find(|process| process.serial == serial)
     }
 
-    /// Is there no process in its control group? Asked of the kernel until it once says so.
+    /// Is there no process in its control group? Asked of the kernel until it once says so: what was asked for and is not born yet
+    /// will be in the group, so then the answer is for this moment only.
     pub(crate) fn is_empty(&mut self, cgroups: &crate::cgroup::Cgroups) -> bool {
-        if !self.known_empty {
-            self.known_empty = self
-                .cgroup
-                .as_deref()
-                .is_none_or(|path| !cgroups.is_populated(path));
+        if self.known_empty {
+            return true;
         }
-        self.known_empty
+        let path = self.cgroup.as_deref();
+        let is_empty = path.is_none_or(|path| !cgroups.is_populated(path));
+        let all_ended = self.processes.iter().all(|process| process.ended.is_some());
+        self.known_empty = is_empty && all_ended;
+        is_empty
     }
 
     /// Does any process live that the keeper told us of?
