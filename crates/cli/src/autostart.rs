@@ -28,8 +28,10 @@ const SYSTEMD_RUN: &str = "/usr/bin/systemd-run";
 /// When `coracled` is not beside this file, ends at once, or does not become ready in time.
 pub(crate) fn start(directories: &Directories) -> Result<()> {
     let program = daemon_path()?;
-    fs::create_dir_all(&directories.runtime)
-        .with_context(|| format!("cannot make {}", directories.runtime.display()))?;
+    fs::create_dir_all(&directories.runtime).or_hint(
+        || format!("cannot make {}", directories.runtime.display()),
+        "become root, or name a directory of your own with --runtime-dir",
+    )?;
     let turn = Turn::take(directories)?;
     if UnixStream::connect(directories.runtime.join("api")).is_ok() {
         // Whose turn was before ours started it.

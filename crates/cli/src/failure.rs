@@ -79,6 +79,15 @@ pub(crate) fn exit(context: Option<&Context>, outcome: anyhow::Result<u8>) -> Ex
     }
 }
 
+/// Tells a failure of the manager's that is no error of the command.
+pub(crate) fn tell_failure(context: &Context, failure: Failure) {
+    let next = next_step(context, &failure);
+    tell(&failure.into());
+    if let Some(next) = next {
+        complain(&format!("{} {}", Paint::Bold.on("Hint:"), plain(&next)));
+    }
+}
+
 /// What the manager said, if the error is the manager's.
 fn failure_in(error: &anyhow::Error) -> Option<&Failure> {
     error

@@ -61,7 +61,9 @@ impl Manager {
                 found.push(self.find_or_load(name)?);
             } else {
                 let known = self.find(name)?;
-                found.push(known.ok_or_else(|| Failure::NoSuchUnit { unit: name.clone() })?);
+                found.push(known.ok_or_else(|| Failure::NoSuchUnit {
+                    unit: pattern::full_name(name),
+                })?);
             }
         }
         if names.is_empty() {

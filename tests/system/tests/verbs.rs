@@ -506,6 +506,70 @@ fn control_bytes_of_units_and_services_are_shown_not_sent() {
     });
 }
 
+/// Runs a command as a user who owns nothing.
+fn as_nobody(coracle: &Instance, arguments: &[&str]) -> Finished {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    let command = coracle.command(arguments);
+    // The files may lie where nobody else can go.
+    let copy = coracle.folder().join("coracle");
+    fs::copy(command.get_program(), &copy).expect("a copy");
+    for path in [coracle.folder(), &copy] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a mode");
+    }
+    let mut nobody = std::process::Command::new(copy);
+    nobody
+        .args(command.get_args())
+        .uid(65534)
+        .gid(65534)
+        .stdin(Stdio::null());
+    for (name, value) in command.get_envs() {
+        nobody.env(name, value.unwrap_or_default());
+    }
+    let output = nobody.output().expect("it starts");
+    Finished {
+        status: output.status.code().expect("an exit status"),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+#[test]
+fn a_stranger_sees_states_and_is_told_what_is_for_root() {
+    let secret = "[Service]\nEnvironment=PASSWORD=shibboleth\nExecStart=/bin/sh -c 'echo shibboleth; exec sleep infinity' shibboleth\n";
+    with_units(&[("a.service", secret)], |coracle| {
+        coracle.ok(&["start", "a"]);
+        for (arguments, status) in [
+            (&["list-units"][..], 0),
+            (&["status", "a"], 0),
+            (&["is-active", "a"], 0),
+            (&["is-active", "nobody"], 4),
+            (&["show", "a"], 0),
+            (&["status"], 0),
+            (&["status", "nobody"], 4),
+            (&["stop", "a"], 4),
+            (&["start", "a"], 4),
+            (&["kill", "a"], 4),
+            (&["cat", "a"], 4),
+            (&["show-environment"], 4),
+            (&["run", "true"], 4),
+            (&["daemon-reload"], 4),
+            (&["daemon-exit"], 4),
+            (&["explain", "--plan", "a"], 4),
+            (&["logs", "-u", "a"], 1),
+        ] {
+            let done = as_nobody(coracle, arguments);
+            assert_eq!(done.status, status, "{arguments:?}: {done:#?}");
+            let both = [done.stdout.as_str(), done.stderr.as_str()].concat();
+            assert!(!both.contains("shibboleth"), "{arguments:?}: {both}");
+            if status == 4 && arguments[0] != "is-active" {
+                assert!(both.contains("Hint:"), "{arguments:?}: {both}");
+            }
+        }
+        assert_eq!(coracle.property("a.service", "ActiveState"), "active");
+    });
+}
+
 #[test]
 fn manual_pages_and_completions_come_from_the_definitions() {
     with_units(&[], |coracle| {

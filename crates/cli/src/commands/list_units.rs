@@ -50,7 +50,10 @@ impl Run for ListUnits {
         ];
         listing::print(&reply.units, columns, context.globals.json)?;
         if !context.globals.json {
-            context.narrate(&format!("{} units", reply.units.len()));
+            context.narrate(&match reply.units.len() {
+                1 => "1 unit".to_owned(),
+                count => format!("{count} units"),
+            });
         }
         Ok(0)
     }

@@ -1,6 +1,6 @@
 //! `logs`: what services wrote.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 
 use anyhow::Result;
 use clap::Args;
@@ -64,11 +64,11 @@ impl Run for Logs {
             printer.print(entry)
         };
         match self.lines.or(self.follow.then_some(10)) {
-            Some(count) => files.last(&filter, count)?.iter().all(&mut show),
-            None => files.each(&filter, &mut show).map(|()| true)?,
+            Some(count) => readable(files.last(&filter, count))?.iter().all(&mut show),
+            None => readable(files.each(&filter, &mut show)).map(|()| true)?,
         };
         if self.follow {
-            files.follow(&filter, last, &mut |entry| printer.print(entry))?;
+            readable(files.follow(&filter, last, &mut |entry| printer.print(entry)))?;
         }
         tell_damage(&files);
         Ok(0)
@@ -101,7 +101,13 @@ pub(crate) fn tail(context: &Context, unit: &str, count: usize) -> Result<()> {
         units: vec![unit.to_owned()],
         ..Filter::default()
     };
-    let entries = files(context).last(&filter, count)?;
+    let entries = match files(context).last(&filter, count) {
+        Err(error) if is_denied(&error) => {
+            context.narrate("its log lines are for root and the log's group only");
+            return Ok(());
+        }
+        read => read?,
+    };
     let mut printer = Printer::new(Style::Short);
     if !entries.is_empty() {
         crate::terminal::say("");
@@ -110,6 +116,21 @@ pub(crate) fn tail(context: &Context, unit: &str, count: usize) -> Result<()> {
         printer.print(entry);
     }
     Ok(())
+}
+
+fn is_denied(error: &query::Error) -> bool {
+    matches!(error, query::Error::Read { source, .. } if source.kind() == ErrorKind::PermissionDenied)
+}
+
+/// What was read; with the next step where it may not be.
+fn readable<T>(read: Result<T, query::Error>) -> Result<T> {
+    match read {
+        Err(error) if is_denied(&error) => Err(error).or_hint(
+            || "the logs are for root and their group only".to_owned(),
+            "become root",
+        ),
+        read => Ok(read?),
+    }
 }
 
 /// What could not be read is told, so that nobody takes the rest for all.

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 use wire::methods::{Describe, Status as StatusMethod};
-use wire::{Done, NamesRequest, UnitStatus};
+use wire::{ClientError, Done, Failure, NamesRequest, UnitStatus};
 
 use crate::clock;
 use crate::context::Context;
@@ -31,9 +31,17 @@ impl Run for Status {
             return overview(context);
         }
         let names = crate::portable::units_of(context, &self.names)?;
-        let reply = context
+        let asked = context
             .connect()?
-            .call(StatusMethod, &NamesRequest { names })?;
+            .call(StatusMethod, &NamesRequest { names });
+        let reply = match asked {
+            // Who is not root is told of units in memory alone, and of others by this failure.
+            Err(ClientError::Failure(failure @ Failure::NoSuchUnit { .. })) => {
+                crate::failure::tell_failure(context, failure);
+                return Ok(NO_SUCH_UNIT);
+            }
+            asked => asked?,
+        };
         if context.globals.json {
             say(&serde_json::to_string_pretty(&reply.units)?);
             return Ok(exit_status(&reply.units));
@@ -351,11 +359,12 @@ fn processes(unit: &UnitStatus) {
         } else {
             "├─"
         };
-        say(&format!(
+        let line = format!(
             "{:14}{branch}{} {}",
             "",
             process.pid,
             plain(&process.command)
-        ));
+        );
+        say(line.trim_end());
     }
 }
