@@ -102,7 +102,6 @@ fn failure_in(error: &anyhow::Error) -> Option<&Failure> {
 const NOT_IMPLEMENTED: u8 = 3;
 const NO_PERMISSION: u8 = 4;
 const NOT_INSTALLED: u8 = 5;
-const NOT_CONFIGURED: u8 = 6;
 
 /// The exit status for a job that did not work.
 pub(crate) fn status_of(failure: &Failure) -> u8 {
@@ -110,7 +109,6 @@ pub(crate) fn status_of(failure: &Failure) -> u8 {
         Failure::NotSupported { .. } => NOT_IMPLEMENTED,
         Failure::AccessDenied { .. } => NO_PERMISSION,
         Failure::NoSuchUnit { .. } => NOT_INSTALLED,
-        Failure::Masked { .. } | Failure::BadUnit { .. } => NOT_CONFIGURED,
         _ => 1,
     }
 }

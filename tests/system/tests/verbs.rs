@@ -104,7 +104,7 @@ fn a_masked_unit_is_not_started_and_says_how_to_unmask_it() {
         check(
             coracle,
             &["start", "m"],
-            6,
+            1,
             &["!m.service is masked", "!Hint: remove the mask"],
         );
     });
@@ -227,7 +227,8 @@ fn every_listing_is_one_json_value_on_standard_output() {
             vec!["show-environment"],
             vec!["explain", "--plan", "a"],
             vec!["explain"],
-            vec!["verify", "a"],
+            vec!["explain", "Nice", "ProtectHome"],
+            vec!["verify", "a", "a.service"],
         ] {
             let mut whole = arguments.clone();
             whole.push("--json");

@@ -30,8 +30,20 @@ impl Run for Explain {
         if self.directives.is_empty() {
             return list(context);
         }
+        let mut rows: Vec<&settings::Row> = Vec::new();
         for name in &self.directives {
-            directive(name.trim_end_matches('='), context.globals.json)?;
+            rows.extend(named(name.trim_end_matches('='))?);
+        }
+        if context.globals.json {
+            let values: Vec<_> = rows.into_iter().map(crate::reference::json).collect();
+            say(&serde_json::to_string_pretty(&values)?);
+            return Ok(0);
+        }
+        for (index, row) in rows.into_iter().enumerate() {
+            if index > 0 {
+                say("");
+            }
+            say(crate::reference::text(row).trim_end());
         }
         Ok(0)
     }
@@ -87,8 +99,9 @@ fn plan(context: &Context, unit: String) -> Result<u8> {
     Ok(u8::from(!reply.refusals.is_empty()))
 }
 
-fn directive(name: &str, json: bool) -> Result<()> {
-    let rows: Vec<&settings::Row> = settings::rows_named(name).collect();
+/// The rows of a directive: several sections may have one of that name.
+fn named(name: &str) -> Result<Vec<&'static settings::Row>> {
+    let rows: Vec<&'static settings::Row> = settings::rows_named(name).collect();
     if rows.is_empty() {
         let nearest = settings::nearest(name).map_or_else(
             || "`coracle explain` lists the names".to_owned(),
@@ -96,12 +109,5 @@ fn directive(name: &str, json: bool) -> Result<()> {
         );
         return Err(hint(format!("there is no directive {name}="), nearest));
     }
-    for row in rows {
-        if json {
-            say(&serde_json::to_string_pretty(&crate::reference::json(row))?);
-        } else {
-            say(crate::reference::text(row).trim_end());
-        }
-    }
-    Ok(())
+    Ok(rows)
 }

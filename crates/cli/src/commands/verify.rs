@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::context::Context;
-use crate::terminal::{complain, say};
+use crate::terminal::{complain, plain, say};
 use crate::verbs::Run;
 
 /// Options of `verify`.
@@ -17,18 +17,19 @@ pub(crate) struct Verify {
 
 impl Run for Verify {
     fn run(self, context: &Context) -> Result<u8> {
-        let mut wrong = false;
+        let mut all = Vec::new();
         for unit in &self.units {
             let findings = crate::check::unit(context, unit)?;
-            wrong |= findings.iter().any(|finding| finding.is_error);
-            if context.globals.json {
-                say(&serde_json::to_string_pretty(&findings)?);
-            } else {
+            if !context.globals.json {
                 findings
                     .iter()
-                    .for_each(|finding| complain(&finding.rendered));
+                    .for_each(|finding| complain(&plain(&finding.rendered)));
             }
+            all.extend(findings);
         }
-        Ok(u8::from(wrong))
+        if context.globals.json {
+            say(&serde_json::to_string_pretty(&all)?);
+        }
+        Ok(u8::from(all.iter().any(|finding| finding.is_error)))
     }
 }
