@@ -37,6 +37,13 @@ pub fn of(keeper: Pid) -> Pid {
     })
 }
 
+/// Does the process run? One that ended and that nobody has reaped does not.
+#[must_use]
+pub fn lives(pid: &str) -> bool {
+    let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    !state.is_empty() && !state.contains(") Z ")
+}
+
 /// Kills a process and waits until it is gone.
 ///
 /// # Panics

@@ -5,16 +5,12 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use coracle_system_tests::manager::lives;
 use coracle_system_tests::{manager, waiting, with_units};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use testkit::Instance;
 
 const FOREVER: &str = "[Service]\nExecStart=/bin/sleep infinity\n";
-
-fn lives(pid: &str) -> bool {
-    let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    !state.is_empty() && !state.contains(") Z ")
-}
 
 #[test]
 fn services_outlive_a_killed_keeper_and_the_next_one_says_what_is_known_and_what_is_lost() {
