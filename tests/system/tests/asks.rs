@@ -517,3 +517,33 @@ fn a_grants_file_and_the_far_end_of_the_range_answer_too() {
         assert!(recorded(coracle).contains("superprivileged"));
     });
 }
+
+#[test]
+fn with_the_network_come_the_hosts_name_servers_and_without_it_they_do_not() {
+    with_units(&[], |coracle| {
+        let workshop = Workshop::new(coracle);
+        let host = fs::read_to_string("/etc/resolv.conf").expect("the host's name servers");
+        let service = "[Service]\nType=exec\nExecStart=/usr/bin/dash -c 'exec /usr/bin/sleep infinity'\nPrivateNetwork=no\n";
+        let closed = service.replace("=no", "=yes");
+        let seen = |version: &str, service: &str| {
+            let image = workshop.image(
+                "netboat",
+                version,
+                By::Trusted,
+                &[("netboat.service", service)],
+            );
+            coracle.ok(&["start", &image, "--grant=network"]);
+            coracle.ok(&["restart", "netboat.service"]);
+            coracle.ok(&[
+                "shell",
+                "netboat",
+                "--",
+                "/bin/sh",
+                "-c",
+                "cat /etc/resolv.conf; touch /etc/resolv.conf 2>/dev/null && echo open; true",
+            ])
+        };
+        assert_eq!(seen("1", service), host);
+        assert_eq!(seen("2", &closed), "");
+    });
+}

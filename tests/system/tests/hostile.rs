@@ -155,6 +155,39 @@ fn control_bytes_of_units_and_services_do_not_reach_who_looks_at_them() {
 }
 
 #[test]
+fn control_bytes_of_an_image_that_is_refused_do_not_reach_who_refused_it() {
+    with_units(&[], |coracle| {
+        let workshop = Workshop::new(coracle);
+        let lines = [
+            "PIDFile=/x\u{1b}[2J",
+            "User=\u{1b}[2J",
+            "EnvironmentFile=/\u{9b}2J",
+            "BindPaths=/srv/\u{1b}[2J",
+            "ExecStartPre=+/bin/\u{7}\u{1b}[2J",
+            "StandardOutput=file:/\u{1b}]0;x\u{7}",
+            "BusName=\u{1b}[2J",
+            "Unknown\u{1b}[2J=x",
+        ];
+        for line in lines {
+            let unit = format!("[Service]\n{SLEEPS}{line}\n[Unit]\nAfter=\u{1b}[2J.service\n");
+            let release = "ID=boat\nVERSION_ID=1\nPRETTY_NAME=\"\u{1b}[2J\"\n";
+            let image = workshop.tree(release, By::Trusted, &[("boat.service", &unit)], |_| {});
+            for words in [
+                &["start", "--attach-only", &image][..],
+                &["inspect", &image],
+            ] {
+                let said = coracle.coracle(words);
+                let text = format!("{}{}", said.stdout, said.stderr);
+                assert!(
+                    !text.contains(['\u{1b}', '\u{7}', '\u{9b}']),
+                    "{words:?} {line:?}: {text:?}"
+                );
+            }
+        }
+    });
+}
+
+#[test]
 fn a_service_can_not_name_a_process_of_the_host_as_its_own() {
     let mut victim = std::process::Command::new("sleep")
         .arg("infinity")

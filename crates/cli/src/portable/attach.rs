@@ -5,15 +5,17 @@ use delivery::attached::UnitText;
 use delivery::grants::Grants;
 use delivery::portables::Portable;
 use load::portable::{PortableName, Profile, Review, as_drop_in, as_unit_text, restrict};
-use model::UnitKind;
+use model::{Unit, UnitKind, key};
 
 use super::admit::{Admitted, Root};
 use super::configure;
 use crate::context::Context;
 
-/// The drop-ins of a portable, in the order they apply: where its files are, its sandbox, what the administrator set.
+/// The drop-ins of a portable, in the order they apply: where its files are, its sandbox, what comes with the
+/// network, what the administrator set.
 const ROOT_DROP_IN: &str = "10-root.conf";
 const PROFILE_DROP_IN: &str = "20-profile.conf";
+const NETWORK_DROP_IN: &str = "30-network.conf";
 const SETTINGS_DROP_IN: &str = "50-configure.conf";
 
 /// Writes the units of a portable below the state directory; all or none of them after a crash.
@@ -40,6 +42,9 @@ pub(crate) fn attach(
             PROFILE_DROP_IN.to_owned(),
             as_drop_in(&loaded.unit, &restricted)?,
         ));
+        if has_network(&restricted) && can_hold_name_servers(admitted) {
+            drop_ins.push((NETWORK_DROP_IN.to_owned(), NAME_SERVERS.to_owned()));
+        }
         let settings = configure::drop_in(portable, loaded.unit.kind());
         if !settings.is_empty() {
             drop_ins.push((SETTINGS_DROP_IN.to_owned(), settings));
@@ -59,6 +64,21 @@ pub(crate) fn attach(
         name.as_str(),
         &units,
     )?)
+}
+
+/// Whoever has the host's network asks the host's name servers.
+const NAME_SERVERS: &str = "# With the network come those who know its names.\n[Service]\nBindReadOnlyPaths=-/etc/resolv.conf\n";
+
+fn has_network(unit: &Unit) -> bool {
+    unit.kind() == UnitKind::Service && !unit.value(&key::PRIVATE_NETWORK)
+}
+
+/// A portable image has an empty file there, as the reference asks; a directory may have none, and none can be made in it.
+fn can_hold_name_servers(admitted: &Admitted) -> bool {
+    match &admitted.root {
+        Root::Image { .. } => true,
+        Root::Directory(path) => path.join("etc/resolv.conf").symlink_metadata().is_ok(),
+    }
 }
 
 fn granted(grants: &Grants) -> Vec<String> {
