@@ -3,7 +3,7 @@
 use crate::entry::Entry;
 use crate::run::Run;
 use kernel::walk::Place;
-use model::value::{DirectoryPreserve, ListenAddress};
+use model::value::{DirectoryPreserve, ListenAddress, PrivateTmp};
 use model::{Unit, key};
 use rustix::fs::{AtFlags, unlinkat};
 use std::ffi::{CString, OsStr};
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub(crate) fn paths(entry: &Entry, run: &Run) -> Vec<PathBuf> {
     let unit = &entry.unit;
     let mut paths = Vec::new();
-    if unit.is_set(key::PRIVATE_TMP.directive()) || unit.is_set(key::DYNAMIC_USER.directive()) {
+    if unit.value(&key::PRIVATE_TMP) == PrivateTmp::Connected {
         paths.extend(
             plan::private_tmp(&run.invocation)
                 .into_iter()

@@ -116,7 +116,7 @@ fn a_dynamic_user_gets_directories_that_only_it_reaches() {
         "mount /var/lib/private: empty, in memory (mode 0755, size=16k, nr_inodes=1024)  [StateDirectory=]",
         "mount /var/lib/private/web: /var/lib/private/web of the host, nosuid, nodev  [StateDirectory=]",
         "mount /var/lib/private: closed, read-only  [StateDirectory=]",
-        "mount /tmp: a directory of this start in /tmp, nosuid, nodev  [PrivateTmp=]",
+        "mount /tmp: empty, in memory (mode 1777, size=10%, nr_inodes=400k), nosuid, nodev  [PrivateTmp=]",
         "user: the service's  [DynamicUser=]",
         "privileges: none is gained by exec  [NoNewPrivileges=]",
     ] {

@@ -26,7 +26,7 @@ const DEFAULT: &[(&str, &str)] = &[
     ("PrivateMounts", "yes"),
     ("PrivateNetwork", "yes"),
     ("PrivatePIDs", "yes"),
-    ("PrivateTmp", "yes"),
+    ("PrivateTmp", "disconnected"),
     ("PrivateUsers", "yes"),
     ("ProcSubset", "pid"),
     ("ProtectClock", "yes"),

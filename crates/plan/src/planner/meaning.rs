@@ -36,7 +36,7 @@ impl Meaning {
                 protect_home
             },
             private_tmp: if dynamic && private_tmp == PrivateTmp::No {
-                PrivateTmp::Connected
+                PrivateTmp::Disconnected
             } else {
                 private_tmp
             },
