@@ -199,7 +199,7 @@ fn relations(unit: &Unit, kind: &Kind) -> Box<[(Relation, Arc<str>)]> {
     if unit.value(&key::DEFAULT_DEPENDENCIES) {
         implied(unit.kind(), &mut relations);
     }
-    relations.sort();
+    model::order::sort(&mut relations);
     relations.dedup();
     relations.into()
 }

@@ -364,7 +364,7 @@ impl Engine {
     pub fn sockets_of(&self, service: UnitId) -> Vec<UnitId> {
         let mut sockets = self.relations(service, Relation::Triggers, true);
         sockets.retain(|socket| self.active(*socket).is_up());
-        sockets.sort_by_key(|socket| self.name(*socket));
+        model::order::sort_by_key(&mut sockets, |socket| self.name(*socket));
         sockets
     }
 

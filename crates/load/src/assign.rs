@@ -55,7 +55,7 @@ impl Assembly {
             }
         }
         if let Some(added) = self.diagnostics.get_mut(first..) {
-            added.sort_by_key(|finding| (finding.line == 0, finding.line));
+            model::order::sort_by_key(added, |finding| (finding.line == 0, finding.line));
         }
     }
 

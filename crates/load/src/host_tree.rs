@@ -31,7 +31,7 @@ impl Tree for HostTree {
             // A name that is not UTF-8 is no unit's name.
             names.extend(entry?.file_name().into_string());
         }
-        names.sort_unstable();
+        model::order::sort(&mut names);
         Ok(names)
     }
 

@@ -105,7 +105,7 @@ impl Cgroups {
         while let Ok(event) = reader.next() {
             watches.push(event.wd());
         }
-        watches.sort_unstable();
+        model::order::sort(&mut watches);
         watches.dedup();
         watches
     }

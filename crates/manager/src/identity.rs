@@ -80,7 +80,7 @@ impl Manager {
                 )
             })?);
         }
-        found.groups.sort_unstable();
+        model::order::sort(&mut found.groups);
         found.groups.dedup();
         Ok(Some(found))
     }

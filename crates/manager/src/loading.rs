@@ -134,7 +134,7 @@ impl Manager {
         for (_, name) in &mut relations {
             *name = own(name);
         }
-        relations.sort();
+        model::order::sort(&mut relations);
         relations.dedup();
         config.relations = relations.into();
         if let engine::Kind::Socket(socket) = &mut config.kind {

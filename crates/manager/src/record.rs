@@ -113,7 +113,9 @@ impl Records {
                 Err(error) => broken.push((path, error)),
             }
         }
-        records.sort_by(|one, other| one.snapshot.name.cmp(&other.snapshot.name));
+        model::order::sort_by(&mut records, |one, other| {
+            one.snapshot.name.cmp(&other.snapshot.name)
+        });
         Ok((records, broken))
     }
 

@@ -77,7 +77,7 @@ impl Manager {
     /// The units in memory by name, without those that are only named by others and not there.
     pub(crate) fn sorted(&self) -> impl Iterator<Item = &Entry> {
         let mut entries: Vec<&Entry> = self.units.values().collect();
-        entries.sort_by(|one, other| one.name.cmp(&other.name));
+        model::order::sort_by(&mut entries, |one, other| one.name.cmp(&other.name));
         entries.into_iter()
     }
 
@@ -341,7 +341,7 @@ impl Manager {
             .filter(wanted)
             .filter_map(|entry| self.job_of(entry))
             .collect();
-        jobs.sort_by_key(|job| job.id);
+        model::order::sort_by_key(&mut jobs, |job| job.id);
         ListJobsReply { jobs }
     }
 

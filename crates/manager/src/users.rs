@@ -75,7 +75,7 @@ impl Tables {
                 groups.push(gid);
             }
         }
-        groups.sort_unstable();
+        model::order::sort(&mut groups);
         groups.dedup();
         groups
     }

@@ -5,6 +5,7 @@
 pub mod directive;
 pub mod facts;
 pub mod key;
+pub mod order;
 pub mod position;
 pub mod tables;
 pub mod text;

@@ -211,7 +211,7 @@ impl AddressFamilies {
             allow: true,
             families: families.to_vec(),
         };
-        list.families.sort_unstable();
+        crate::order::sort(&mut list.families);
         list
     }
 
@@ -251,7 +251,7 @@ impl AddressFamilies {
         if add {
             self.families.extend(numbers);
         }
-        self.families.sort_unstable();
+        crate::order::sort(&mut self.families);
         self.families.dedup();
     }
 }

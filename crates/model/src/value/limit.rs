@@ -140,7 +140,7 @@ impl CpuSet {
             }
             cpus.extend(first..=last);
         }
-        cpus.sort_unstable();
+        crate::order::sort(&mut cpus);
         cpus.dedup();
         Ok(CpuSet(cpus))
     }
@@ -174,7 +174,7 @@ impl TextForm for CpuSet {
 
     fn append(&mut self, later: CpuSet) {
         self.0.extend(later.0);
-        self.0.sort_unstable();
+        crate::order::sort(&mut self.0);
         self.0.dedup();
     }
 }

@@ -81,9 +81,9 @@ impl ExitStatusSet {
     }
 
     fn tidy(&mut self) {
-        self.codes.sort_unstable();
+        crate::order::sort(&mut self.codes);
         self.codes.dedup();
-        self.signals.sort_unstable();
+        crate::order::sort(&mut self.signals);
         self.signals.dedup();
     }
 

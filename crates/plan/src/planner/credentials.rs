@@ -20,7 +20,7 @@ pub(super) fn plan(draft: &mut Draft<'_>, meaning: Meaning) {
             .set_credentials
             .push((credential.name.clone(), credential.data.as_bytes().to_vec()));
     }
-    names.sort();
+    model::order::sort(&mut names);
     names.dedup();
     if names.is_empty() {
         return;

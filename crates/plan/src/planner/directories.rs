@@ -81,7 +81,7 @@ pub(super) fn plan(draft: &mut Draft<'_>, meaning: Meaning, mounts: bool) {
         let base = base(draft, kind);
         // A directory before those in it, which come with it under its public name.
         let mut ordered: Vec<&DirectorySpec> = directories.iter().collect();
-        ordered.sort_by(|a, b| a.path.cmp(&b.path));
+        model::order::sort_by(&mut ordered, |a, b| a.path.cmp(&b.path));
         for spec in &ordered {
             let comes_with = ordered
                 .iter()

@@ -64,7 +64,7 @@ impl<'a> Draft<'a> {
 
     /// The steps in the order of execution; steps of one kind stay in the order of their finding.
     pub(super) fn take_steps(&mut self) -> Vec<Vec<u8>> {
-        self.steps.sort_by_key(|(rank, _)| *rank);
+        model::order::sort_by_key(&mut self.steps, |(rank, _)| *rank);
         self.steps.drain(..).map(|(_, bytes)| bytes).collect()
     }
 

@@ -140,7 +140,7 @@ fn restrictions(unit: &Unit, facts: &Facts, meaning: Meaning, personality: u32) 
                 .filter_map(|architecture| named(architecture.as_str()))
                 .chain(native)
                 .collect();
-            machines.sort_unstable();
+            model::order::sort(&mut machines);
             machines.dedup();
             machines
         });

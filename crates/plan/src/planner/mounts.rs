@@ -250,7 +250,9 @@ pub(super) fn emit(draft: &mut Draft<'_>) {
         .cloned()
         .collect();
     // By whole names: `/a/b` right after `/a`, whatever other bytes sort before the slash.
-    paths.sort_by(|one, other| one.split('/').cmp(other.split('/')));
+    model::order::sort_by(&mut paths, |one, other| {
+        one.split('/').cmp(other.split('/'))
+    });
     paths.dedup();
     for path in &paths {
         emit_path(draft, &list, path);
