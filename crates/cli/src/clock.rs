@@ -246,6 +246,46 @@ mod tests {
         }
     }
 
+    /// In the manner of a fuzzer: times mutated by a fixed generator, so that a failure repeats.
+    #[test]
+    fn any_text_is_a_time_or_none() {
+        const SEEDS: [&str; 6] = [
+            "Tue 2026-11-24 08:30:15.5 UTC",
+            "-1h 30min 5s",
+            "@1795623476.5",
+            "2026-11-24T08:30:00Z",
+            "10 weeks ago",
+            "08:30 Europe/Berlin",
+        ];
+        let now = "2026-11-25T16:10:00Z".parse::<Timestamp>().unwrap();
+        let now = now.to_zoned_datetime(TimeZone::UTC);
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = move |limit: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state >> 16 & 0xffff_ffff).unwrap() % limit
+        };
+        let mut read = 0;
+        for round in 0..20_000 {
+            let mut text: Vec<char> = SEEDS[round % SEEDS.len()].chars().collect();
+            for _ in 0..next(4) {
+                let at = next(text.len());
+                match next(3) {
+                    0 => text[at] = ['9', '-', ':', ' ', 'T', '@', 'µ', '+', '.', 'y'][next(10)],
+                    1 => drop(text.remove(at)),
+                    _ => text.insert(at, ['9', '0', ' ', '/', 'Z'][next(5)]),
+                }
+            }
+            let text: String = text.into_iter().collect();
+            read += usize::from(moment_at(&text, &now).is_ok());
+        }
+        assert!(
+            read > 5000,
+            "only {read} were times: the test proves little"
+        );
+    }
+
     #[test]
     fn what_is_no_time_says_so() {
         for text in [

@@ -514,7 +514,11 @@ fn as_nobody(coracle: &Instance, arguments: &[&str]) -> Finished {
     let command = coracle.command(arguments);
     // The files may lie where nobody else can go.
     let copy = coracle.folder().join("coracle");
-    fs::copy(command.get_program(), &copy).expect("a copy");
+    // By a process of its own: a file that this one, or a child that another test just forked, has open for writing can't be executed.
+    let copied = std::process::Command::new("cp")
+        .args([command.get_program(), copy.as_os_str()])
+        .status();
+    assert!(copied.expect("cp").success());
     for path in [coracle.folder(), &copy] {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a mode");
     }

@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, IsTerminal, Write};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args;
 use journal::format::Entry;
 use journal::query::{self, Filter, Logs as Files, Pattern, Style};
@@ -30,6 +30,12 @@ pub(crate) struct Logs {
     /// Only the last N lines [default with --follow: 10]
     #[arg(short = 'n', long, value_name = "N")]
     lines: Option<usize>,
+    /// The newest first
+    #[arg(short, long, conflicts_with = "follow")]
+    reverse: bool,
+    /// Only of this boot
+    #[arg(short, long)]
+    boot: bool,
     /// Not before: `2026-11-24 08:00`, `08:00`, `-1h`, `10 min ago`, `today`, `yesterday`
     #[arg(short = 'S', long, value_name = "TIME", allow_hyphen_values = true)]
     since: Option<String>,
@@ -63,7 +69,12 @@ impl Run for Logs {
             last = Some(entry.seqnum);
             printer.print(entry)
         };
-        match self.lines.or(self.follow.then_some(10)) {
+        let all = self.reverse.then_some(usize::MAX);
+        match self.lines.or(self.follow.then_some(10)).or(all) {
+            Some(count) if self.reverse => readable(files.last(&filter, count))?
+                .iter()
+                .rev()
+                .all(&mut show),
             Some(count) => readable(files.last(&filter, count))?.iter().all(&mut show),
             None => readable(files.each(&filter, &mut show)).map(|()| true)?,
         };
@@ -87,9 +98,17 @@ impl Logs {
             until_us: self.until.as_deref().map(moment).transpose()?,
             priority_max: self.priority.as_deref().map(priority).transpose()?,
             grep: self.grep.as_deref().map(pattern).transpose()?,
+            boot: self.boot.then(this_boot).transpose()?,
             ..Filter::default()
         })
     }
+}
+
+/// This boot's id, as entries have it.
+fn this_boot() -> Result<String> {
+    let path = "/proc/sys/kernel/random/boot_id";
+    let id = std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    Ok(id.trim().replace('-', ""))
 }
 
 /// Prints the last lines of a unit below its status.
