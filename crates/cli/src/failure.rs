@@ -162,7 +162,8 @@ fn no_such_unit(context: &Context, unit: &str) -> String {
     )
 }
 
-fn tell(error: &anyhow::Error) {
+/// Tells an error on standard error.
+pub(crate) fn tell(error: &anyhow::Error) {
     lines(error).iter().for_each(|line| complain(line));
 }
 

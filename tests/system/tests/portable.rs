@@ -469,3 +469,38 @@ fn a_purge_keeps_what_the_host_had_before_whatever_was_granted() {
         }
     });
 }
+
+#[test]
+fn what_was_started_comes_back_at_boot_and_one_that_can_not_start_keeps_no_other_from_it() {
+    with_workshop(|coracle, workshop| {
+        for name in ["aboat", "bboat", "cboat"] {
+            let unit = format!("{name}.service");
+            let image = workshop.image(name, "1", By::Trusted, &[(&unit, SERVICE)]);
+            let only = if name == "cboat" {
+                &["start", "--attach-only"][..]
+            } else {
+                &["start"][..]
+            };
+            coracle.ok(&[only, &[&image]].concat());
+        }
+        let status = coracle.ok(&["status", "aboat"]);
+        let image = status
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("Root: "))
+            .and_then(|root| root.split(' ').next())
+            .expect("the image in the store");
+        coracle.stop();
+        fs::remove_file(image).expect("an image that a disk lost");
+        let boot = coracle.coracle(&["start", "--enabled"]);
+        assert_eq!(boot.status, 1);
+        assert!(
+            boot.stderr.contains("aboat does not start"),
+            "{}",
+            boot.stderr
+        );
+        assert_eq!(coracle.property("bboat.service", "ActiveState"), "active");
+        assert_eq!(coracle.property("cboat.service", "ActiveState"), "inactive");
+        let said = coracle.coracle(&["start", "cboat"]).ok().stderr;
+        assert!(said.contains("--at-boot yes"), "{said}");
+    });
+}

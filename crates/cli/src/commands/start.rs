@@ -75,6 +75,7 @@ impl Run for Start {
 }
 
 impl Start {
+    /// One that can't start does not keep the others from it.
     fn start_enabled(&self, context: &Context) -> Result<u8> {
         let mut status = 0;
         for portable in records(context)
@@ -82,7 +83,12 @@ impl Start {
             .into_iter()
             .filter(|portable| portable.enabled)
         {
-            status = status.max(self.start_portable(context, Source::Stored(portable.name))?);
+            let name = portable.name.clone();
+            let outcome = self.start_portable(context, Source::Stored(portable.name));
+            status = status.max(outcome.unwrap_or_else(|error| {
+                crate::failure::tell(&error.context(format!("{name} does not start")));
+                1
+            }));
         }
         // The instance runs even where nothing is enabled: that is what the host's init asked for.
         context.connect()?;
@@ -97,6 +103,12 @@ impl Start {
         let portable = outcome?;
         if self.attach_only {
             return Ok(0);
+        }
+        if !portable.enabled {
+            context.narrate(&format!(
+                "it will not start at boot; `coracle configure {} --at-boot yes` changes that",
+                portable.name
+            ));
         }
         self.start_units(context, &portable)
     }
@@ -177,7 +189,12 @@ impl Start {
                 return Err(error);
             }
         };
-        let portable = record(&admitted, &name, known, (grants, &review), origin);
+        let is_new = known.is_none();
+        let mut portable = record(&admitted, &name, known, (grants, &review), origin);
+        if is_new {
+            // To be there after a reboot is what starting it says, and installing it does not.
+            portable.enabled = !self.attach_only;
+        }
         let root = admitted.keep(store)?;
         attach::attach(context, &name, &admitted, &review, &portable, &root)?;
         records(context).put(&portable)?;
