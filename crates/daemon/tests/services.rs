@@ -195,7 +195,7 @@ fn a_socket_starts_its_service_and_outlives_it() {
     );
     instance.unit(
         "echo.service",
-        "[Service]\nExecStart=/usr/bin/env python3 -c 'import socket,os; s=socket.socket(fileno=3); c,_=s.accept(); c.sendall((os.environ[\"LISTEN_FDNAMES\"]+\":\").encode()+c.recv(99)); c.close()'\n",
+        "[Service]\nExecStart=/usr/bin/perl -e 'open(L, \"+<&=3\"); accept(C, L); sysread(C, $said, 99); syswrite(C, $$ENV{LISTEN_FDNAMES} . \":\" . $said)'\n",
     );
     assert_eq!(instance.start_unit("echo.socket").result, "done");
     assert_eq!(instance.status("echo.socket").sub, "listening");

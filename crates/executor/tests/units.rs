@@ -226,20 +226,13 @@ fn system_calls_are_filtered() {
     check("LockPersonality=yes", "setarch --addr-no-randomize true");
     check(
         "RestrictAddressFamilies=AF_UNIX",
-        "python3 -c 'import socket; socket.socket(socket.AF_INET)'",
+        "perl -e 'use Socket; exit !socket(S, AF_INET, SOCK_STREAM, 0)'",
     );
     check(
         "RestrictAddressFamilies=none",
-        "python3 -c 'import socket; socket.socket(socket.AF_UNIX)'",
+        "perl -e 'use Socket; exit !socket(S, AF_UNIX, SOCK_STREAM, 0)'",
     );
-    check(
-        "MemoryDenyWriteExecute=yes",
-        "python3 -c 'import mmap; mmap.mmap(-1, 4096, prot=7)'",
-    );
-    check(
-        "RestrictAddressFamilies=AF_UNIX",
-        "python3 -c 'import ctypes; c = ctypes.CDLL(None); exit(c.syscall(425, 1, ctypes.create_string_buffer(120)) < 0)'",
-    );
+    // Attacks by system calls are made on the shipped files, in tests/system.
 }
 
 #[test]
