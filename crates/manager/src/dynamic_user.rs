@@ -122,14 +122,15 @@ fn try_lock(directory: &Path, uid: u32, name: &str) -> Result<Option<OwnedFd>, E
     Ok(Some(lock))
 }
 
-/// The name of the user of a unit that names none: the unit's own, if a user can have it.
-pub(crate) fn name_for(prefix: &str) -> String {
+/// The name of the user of a unit that names none: the unit's own, if a user can have it and the host has no such user. A unit, or an
+/// image, must not become somebody by being called like them.
+pub(crate) fn name_for(prefix: &str, tables: &Tables) -> String {
     let fits = prefix.len() <= 31
         && prefix.bytes().all(|byte| {
             byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte)
         })
         && prefix.starts_with(|first: char| first.is_ascii_lowercase() || first == '_');
-    if fits {
+    if fits && !tables.has_name(prefix) {
         prefix.into()
     } else {
         format!("_du{:016x}", hash(prefix.as_bytes()))
@@ -152,8 +153,8 @@ mod tests {
 
     #[test]
     fn a_prefix_that_no_user_can_have_is_hashed() {
-        assert_eq!(name_for("web"), "web");
-        assert!(name_for("Web.x").starts_with("_du"));
-        assert!(name_for("7up").starts_with("_du"));
+        assert_eq!(name_for("web", &Tables::default()), "web");
+        assert!(name_for("Web.x", &Tables::default()).starts_with("_du"));
+        assert!(name_for("7up", &Tables::default()).starts_with("_du"));
     }
 }

@@ -36,7 +36,7 @@ impl Manager {
             message,
         };
         let login = user.map_or_else(
-            || dynamic_user::name_for(name.prefix()),
+            || dynamic_user::name_for(name.prefix(), &tables),
             |account| account.as_str().to_owned(),
         );
         let mut found = if dynamic && !tables.has_name(&login) {

@@ -238,3 +238,26 @@ fn limits_that_can_not_be_applied_here_are_said_and_shown() {
         }
     });
 }
+
+#[test]
+fn a_dynamic_user_is_nobody_that_the_host_has_by_the_name_of_its_unit() {
+    with_units(&[], |coracle| {
+        let uid = |options: &[&str]| -> u32 {
+            let words = [
+                &["run", "--pipe", "--collect", "-u", "games"],
+                options,
+                &["/usr/bin/id", "-u"],
+            ];
+            coracle
+                .ok(&words.concat())
+                .trim()
+                .parse()
+                .expect("a number")
+        };
+        let dynamic = 61_184..=65_519;
+        assert!(dynamic.contains(&uid(&["-p", "DynamicUser=yes"])));
+        assert!(dynamic.contains(&uid(&["--profile=default"])));
+        // Who names a user means that user.
+        assert_eq!(uid(&["-p", "DynamicUser=yes", "-p", "User=games"]), 5);
+    });
+}
