@@ -289,6 +289,24 @@ fn a_follower_loses_nothing_when_files_are_closed_and_begun() {
 }
 
 #[test]
+fn a_follower_waits_for_a_log_that_is_not_there_yet() {
+    let unit = script("echo first words", "");
+    with_units(&[("a.service", &unit)], |coracle| {
+        assert!(!coracle.folder().join("state/journal").exists());
+        let mut follower = coracle
+            .command(&["logs", "-f", "-u", "a", "--cat", "-g", "first words"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the command starts");
+        coracle.ok(&["start", "a"]);
+        let mut output = BufReader::new(follower.stdout.take().expect("a pipe")).lines();
+        assert_eq!(output.next().expect("a line").expect("text"), "first words");
+        follower.kill().expect("it still runs");
+        follower.wait().expect("it ends");
+    });
+}
+
+#[test]
 fn a_damaged_file_costs_what_is_damaged_and_is_told() {
     let unit = script(
         "for i in 1 2 3 4 5 6; do echo line $i; sleep 0.02; done",

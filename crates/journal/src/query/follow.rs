@@ -78,7 +78,7 @@ impl Follower {
     /// that are open and no longer there.
     fn find_files(&mut self) -> Result<Vec<PathBuf>, Error> {
         let mut present = Vec::new();
-        self.watch(&self.root)?;
+        self.watch_or_above(&self.root)?;
         self.watch(&self.root.join(PORTABLES_DIRECTORY))?;
         for directory in directories(&self.root).map_err(Error::of(&self.root))? {
             self.watch(&directory)?;
@@ -104,14 +104,28 @@ impl Follower {
         Ok(gone)
     }
 
-    fn watch(&self, directory: &Path) -> Result<(), Error> {
+    /// Watches a directory; while it is not there, what will have it.
+    fn watch_or_above(&self, directory: &Path) -> Result<(), Error> {
+        if self.watch(directory)? {
+            return Ok(());
+        }
+        if let Some(above) = directory.parent() {
+            self.watch_or_above(above)?;
+        }
+        // It may have come just before the one above was watched.
+        self.watch(directory).map(drop)
+    }
+
+    /// False where there is no such directory.
+    fn watch(&self, directory: &Path) -> Result<bool, Error> {
         let changes = WatchFlags::MODIFY
             | WatchFlags::CREATE
             | WatchFlags::MOVED_TO
             | WatchFlags::DELETE
             | WatchFlags::ONLYDIR;
         match inotify::add_watch(&self.events, directory, changes) {
-            Ok(_) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Ok(_) => Ok(true),
+            Err(rustix::io::Errno::NOENT) => Ok(false),
             Err(error) => Err(Error::of(directory)(error)),
         }
     }
