@@ -24,7 +24,7 @@ pub struct Stage {
     /// Held, so that it can be reached.
     _abstract_listener: UnixListener,
     segment: String,
-    disk: String,
+    disk: Disk,
     group: PathBuf,
 }
 
@@ -110,7 +110,7 @@ impl Stage {
             ("SEGMENT", self.segment.clone()),
             // Beside the segment that is there before: one that an attack makes.
             ("SEGMENT_KEY", self.segment_key().to_string()),
-            ("DISK", self.disk.clone()),
+            ("DISK", self.disk.0.clone()),
             ("GROUP", path(&self.group)),
         ];
         let calls = CALLS
@@ -156,14 +156,6 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        let detached = Command::new("losetup")
-            .args(["--detach", &self.disk])
-            .status();
-        assert!(
-            detached.is_ok_and(|status| status.success()),
-            "{} stays",
-            self.disk
-        );
         // Another test's failure may have removed them already.
         perl(&format!(
             "shmctl({segment}, 0, 0); $made = shmget({key}, 0, 0); shmctl($made, 0, 0) if defined $made;
@@ -213,8 +205,22 @@ fn perl(program: &str) -> String {
     String::from_utf8(output.expect("perl is installed").stdout).expect("text")
 }
 
-/// A disk of the host: a loop device with the room's secret on it.
-fn disk(room: &Path) -> String {
+/// A loop device, detached when the value is dropped.
+struct Disk(String);
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let detached = Command::new("losetup").args(["--detach", &self.0]).status();
+        assert!(
+            detached.is_ok_and(|status| status.success()),
+            "{} stays",
+            self.0
+        );
+    }
+}
+
+/// A disk of the host: a loop device with a file behind it.
+fn disk(room: &Path) -> Disk {
     let image = room.join("disk");
     fs::write(&image, vec![b'x'; 4096]).expect("a disk's content");
     let output = Command::new("losetup")
@@ -227,7 +233,7 @@ fn disk(room: &Path) -> String {
         "this host gives no loop device: {}",
         String::from_utf8_lossy(&output.stderr)
     );
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    Disk(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// Where the unified hierarchy of control groups is mounted.

@@ -214,6 +214,16 @@ fn a_service_can_not_name_a_process_of_the_host_as_its_own() {
 }
 
 #[test]
+fn a_portable_that_is_called_like_a_user_of_the_host_is_not_that_user() {
+    with_units(&[], |coracle| {
+        start(coracle, "games", "");
+        let uid = coracle.ok(&["shell", "games", "--", "/bin/sh", "-c", "id -u"]);
+        let uid: u32 = uid.trim().parse().expect("a number");
+        assert!((61_184..=65_519).contains(&uid), "{uid}");
+    });
+}
+
+#[test]
 fn the_process_in_front_of_a_portable_is_out_of_its_reach() {
     with_units(&[], |coracle| {
         start(coracle, "stubboat", "");
