@@ -255,3 +255,26 @@ fn texts_that_do_not_fit_make_no_list() {
     assert!(TextList::new([c"a"].into_iter(), &mut room).is_some());
     assert!(TextList::new([c"a", c"b"].into_iter(), &mut room).is_none());
 }
+
+/// Each version is asked for as an older kernel would be: this one must take the shorter forms, and the thread must see no file.
+#[test]
+fn every_version_of_landlock_that_this_kernel_has_takes_the_files_away() {
+    let newest = kernel::landlock::abi();
+    assert!(newest > 0, "this test needs a kernel with Landlock");
+    assert_eq!(kernel::landlock::deny_all(0), Err(kernel::Errno::NOSYS));
+    for version in 1..=newest {
+        // What a thread gives up, others keep.
+        std::thread::spawn(move || {
+            assert!(std::fs::read("/etc/hostname").is_ok());
+            kernel::process::set_no_new_privileges().unwrap();
+            kernel::landlock::deny_all(version).unwrap();
+            assert!(std::fs::read("/etc/hostname").is_err(), "version {version}");
+            assert!(std::fs::read_dir("/").is_err(), "version {version}");
+            let listens = std::net::TcpListener::bind("127.0.0.1:0").is_ok();
+            assert_eq!(listens, version < 4, "version {version}");
+        })
+        .join()
+        .unwrap();
+    }
+    assert!(std::fs::read_dir("/").is_ok());
+}
