@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::context::{DEFAULT_RUNTIME, Directories};
@@ -61,8 +62,9 @@ struct Turn {
 impl Turn {
     fn take(directories: &Directories) -> Result<Turn> {
         let path = directories.runtime.join("starting");
-        let file = fs::File::create(&path)
-            .and_then(|file| file.lock().map(|()| file))
+        let file =
+            fs::File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        flock(&file, FlockOperation::LockExclusive)
             .with_context(|| format!("cannot lock {}", path.display()))?;
         Ok(Turn {
             path,

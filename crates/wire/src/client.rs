@@ -36,8 +36,8 @@ pub enum ClientError {
     /// The server closed before it answered.
     #[error("the manager closed the connection before it answered")]
     Closed,
-    /// The manager went away again and again before it answered.
-    #[error("{TIMES_MAX} managers in a row ended at once when they were asked")]
+    /// Again and again the connection ended at once.
+    #[error("{TIMES_MAX} connections to the manager in a row ended before it answered")]
     Hopeless,
     /// The answer is not what the interface says.
     #[error("the manager's answer can't be read")]
