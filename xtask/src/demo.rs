@@ -102,6 +102,7 @@ fn build_hello(folder: &Path) -> Result<()> {
 /// When it can't be built.
 pub(crate) fn hello_image(folder: &Path) -> Result<PathBuf> {
     build_hello(folder)?;
+    fatten(&folder.join("hello"))?;
     let image = folder.join("hello_1.0.psi");
     let coracle = run::root().join("dist/coracle");
     let mut build = Command::new(coracle);
@@ -120,6 +121,20 @@ pub(crate) fn hello_image(folder: &Path) -> Result<PathBuf> {
     ]);
     run::check(build.current_dir(folder))?;
     Ok(image)
+}
+
+/// Makes the program as large as a real one: bytes that do not compress, behind its end, where no one reads them.
+fn fatten(program: &Path) -> Result<()> {
+    const SIZE: usize = 3_700_000;
+    let mut bytes = fs::read(program)?;
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    while bytes.len() < SIZE {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend(state.to_le_bytes());
+    }
+    Ok(fs::write(program, bytes)?)
 }
 
 /// Requests go on while the manager is killed again and again; none may fail.

@@ -16,7 +16,12 @@ pub(super) fn attach_and_start() -> Result<Vec<Figure>> {
     let image = image.to_string_lossy().into_owned();
     let mut times = Vec::new();
     for _ in 0..ROUNDS {
-        instance.ok(&["start", &image, "--grant=listen:127.0.0.1:8098"]);
+        instance.ok(&[
+            "start",
+            "--insecure",
+            &image,
+            "--grant=listen:127.0.0.1:8080",
+        ]);
         instance.ok(&["detach", "--now", "hello"]);
         times.push(timing::once(&mut instance.command(&["start", "hello"]))?);
         instance.ok(&["purge", "--forget", "hello"]);
