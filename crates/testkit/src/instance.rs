@@ -53,6 +53,15 @@ impl Instance {
     /// When the release files are not there, or no folder can be made.
     #[must_use]
     pub fn new() -> Instance {
+        Instance::below(&std::env::temp_dir())
+    }
+
+    /// The same below a folder of the caller's choice: on a host, the runtime directory is in memory.
+    ///
+    /// # Panics
+    /// When the release files are not there, or no folder can be made.
+    #[must_use]
+    pub fn below(parent: &Path) -> Instance {
         let dist = std::env::var_os(DIST).map_or_else(default_dist, PathBuf::from);
         assert!(
             dist.join("coracled").exists(),
@@ -61,7 +70,7 @@ impl Instance {
         );
         let folder = tempfile::Builder::new()
             .prefix("coracle-test-")
-            .tempdir()
+            .tempdir_in(parent)
             .expect("a temporary folder");
         for name in ["run", "state", "config/units"] {
             fs::create_dir_all(folder.path().join(name)).expect("the instance's folders");
