@@ -143,6 +143,9 @@ pub(crate) fn add_directories(command: &mut Command, directories: &Directories) 
     ] {
         command.arg(option).arg(path);
     }
+    if !directories.unit_path.as_os_str().is_empty() {
+        command.arg("--unit-path").arg(&directories.unit_path);
+    }
 }
 
 /// Waits for READY=1, or for the end of what should have sent it.

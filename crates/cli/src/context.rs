@@ -10,7 +10,12 @@ use rustix::io::Errno;
 use crate::failure::{WithHint, hint};
 
 /// Global options that take a value in the next word.
-pub(crate) const VALUED_OPTIONS: &[&str] = &["--runtime-dir", "--state-dir", "--config-dir"];
+pub(crate) const VALUED_OPTIONS: &[&str] = &[
+    "--runtime-dir",
+    "--state-dir",
+    "--config-dir",
+    "--unit-path",
+];
 
 /// The directories of the one instance that needs no options.
 pub(crate) const DEFAULT_RUNTIME: &str = "/run/coracle";
@@ -30,6 +35,10 @@ pub(crate) struct Globals {
     /// Directory of the administrator's units and trusted certificates [default: /etc/coracle]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) config_dir: Option<PathBuf>,
+    /// Directories of further unit files, between colons, the strongest first: they go before the instance's own, and count when its
+    /// manager starts
+    #[arg(long, global = true, value_name = "DIRS")]
+    pub(crate) unit_path: Option<PathBuf>,
     /// Fail when no manager runs, instead of starting one
     #[arg(long, global = true)]
     pub(crate) no_autostart: bool,
@@ -51,12 +60,14 @@ impl Globals {
     }
 }
 
-/// The three directories of an instance.
+/// The directories of an instance.
 #[derive(Debug, Clone)]
 pub(crate) struct Directories {
     pub(crate) runtime: PathBuf,
     pub(crate) state: PathBuf,
     pub(crate) config: PathBuf,
+    /// Those of further unit files, between colons; empty where there are none.
+    pub(crate) unit_path: PathBuf,
 }
 
 impl Directories {
@@ -66,6 +77,7 @@ impl Directories {
             ("--runtime-dir", &self.runtime, DEFAULT_RUNTIME),
             ("--state-dir", &self.state, DEFAULT_STATE),
             ("--config-dir", &self.config, DEFAULT_CONFIG),
+            ("--unit-path", &self.unit_path, ""),
         ];
         all.into_iter()
             .filter(|(_, path, default)| path.as_path() != Path::new(default))
@@ -102,6 +114,7 @@ impl Context {
                 "CORACLE_CONFIG_DIR",
                 DEFAULT_CONFIG,
             )?,
+            unit_path: unit_path(globals.unit_path.as_deref())?,
         };
         Ok(Context {
             directories,
@@ -182,6 +195,25 @@ fn directory(option: Option<&Path>, variable: &str, default: &str) -> Result<Pat
     }
     trusted(&path, variable)?;
     Ok(path)
+}
+
+/// The directories of `--unit-path`, or of the environment, joined again by colons.
+fn unit_path(option: Option<&Path>) -> Result<PathBuf> {
+    const VARIABLE: &str = "CORACLE_UNIT_PATH";
+    let from_environment = || std::env::var_os(VARIABLE).unwrap_or_default();
+    let text = option.map_or_else(from_environment, Into::into);
+    let mut directories = Vec::new();
+    for directory in std::env::split_paths(&text).filter(|path| !path.as_os_str().is_empty()) {
+        if option.is_some() {
+            directories.push(std::path::absolute(directory)?);
+        } else if directory.is_absolute() {
+            trusted(&directory, VARIABLE)?;
+            directories.push(directory);
+        } else {
+            bail!("{VARIABLE}={} is not an absolute path", directory.display());
+        }
+    }
+    Ok(std::env::join_paths(directories)?.into())
 }
 
 /// A directory that somebody else owns would let them choose what we run (DESIGN of the interface: environment is honoured for root and the caller).

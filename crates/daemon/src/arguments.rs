@@ -48,7 +48,9 @@ impl Arguments {
                 Some("--state-dir") => directories.state = value.into(),
                 Some("--config-dir") => directories.config = value.into(),
                 Some("--unit-path") => {
-                    directories.unit_path = std::env::split_paths(&value).collect()
+                    directories.unit_path = std::env::split_paths(&value)
+                        .filter(|path| path.is_absolute())
+                        .collect()
                 }
                 Some("--ready") => ready = Some(value.into()),
                 _ => return Err(unknown(&word)),

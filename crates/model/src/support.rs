@@ -1,0 +1,33 @@
+//! What no version of a unit's text can get from this version of the program: one place for those who refuse and those who warn.
+
+use crate::value::{ExitType, ServiceType};
+use crate::{Unit, UnitKind, key};
+
+/// Why a unit of this kind, or with these values, can't be started; none if it can.
+#[must_use]
+pub fn unsupported(unit: &Unit) -> Option<&'static str> {
+    match unit.kind() {
+        UnitKind::Target | UnitKind::Slice => None,
+        UnitKind::Service => service(unit),
+        UnitKind::Socket if unit.value(&key::ACCEPT) => Some("Accept=yes is not supported yet."),
+        UnitKind::Socket => None,
+        UnitKind::Timer => Some("timers are not supported yet."),
+        UnitKind::Path => Some("path units are not supported yet."),
+        UnitKind::Mount | UnitKind::Automount | UnitKind::Swap => {
+            Some("mount and swap units are not supported yet.")
+        }
+        UnitKind::Scope => Some("scopes are not supported yet."),
+        UnitKind::Device => Some("units of this kind are not supported yet."),
+    }
+}
+
+fn service(unit: &Unit) -> Option<&'static str> {
+    match unit.value(&key::SERVICE_TYPE) {
+        ServiceType::Forking => Some("Type=forking is not supported yet."),
+        ServiceType::Dbus => Some("Type=dbus is not supported yet."),
+        _ if unit.value(&key::EXIT_TYPE) == ExitType::Cgroup => {
+            Some("ExitType=cgroup is not supported yet.")
+        }
+        _ => None,
+    }
+}
