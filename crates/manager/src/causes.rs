@@ -1,13 +1,13 @@
 //! Why things are as they are, as sentences: the engine's chains of causes, with names.
 
-use engine::{Cause, Chain, ExitStatus, JobKind, Relation};
+use engine::{Cause, Chain, ExitStatus, JobKind, Relation, Role};
 
 /// The links of a chain, the nearest first.
 pub(crate) fn sentences(chain: &Chain) -> Vec<String> {
     chain.links().iter().map(sentence).collect()
 }
 
-fn sentence(cause: &Cause) -> String {
+pub(crate) fn sentence(cause: &Cause) -> String {
     match cause {
         Cause::Asked { unit, kind } => format!("{} of {} was asked for", job_kind(*kind), unit),
         Cause::PulledIn { by, relation } => {
@@ -40,6 +40,17 @@ fn sentence(cause: &Cause) -> String {
         Cause::LimitHit { unit } => format!("{} was started too often", unit),
         Cause::Sockets { unit } => format!("the sockets of {} are not open", unit),
         Cause::Adopted { unit } => format!("{} was adopted by a new manager", unit),
+    }
+}
+
+/// Is it the end, by a failure, of a command that runs before, beside or for the main process?
+pub(crate) fn is_failed_command(cause: &Cause) -> bool {
+    match cause {
+        Cause::Exited { role, status, .. } => {
+            !matches!(role, Role::Main | Role::Stop | Role::StopPost)
+                && !matches!(status, ExitStatus::Exited(0) | ExitStatus::Unknown)
+        }
+        _ => false,
     }
 }
 

@@ -322,10 +322,24 @@ impl Manager {
             JobResult::Unsupported => "it is not supported here".into(),
             JobResult::Collected => "the unit was forgotten".into(),
             JobResult::Once => "the unit may start only once".into(),
-            JobResult::Done | JobResult::Failed => self
-                .exit_of(unit)
-                .map_or_else(|| "it did not start".into(), |exit| ending(&exit)),
+            JobResult::Done | JobResult::Failed => {
+                let exit = || self.exit_of(unit).map(|exit| ending(&exit));
+                let why = self.failed_command(unit).or_else(exit);
+                why.unwrap_or_else(|| "it did not start".into())
+            }
         }
+    }
+
+    /// The command beside the main process that failed, where it is what the unit fell or did not reload by.
+    fn failed_command(&self, unit: UnitId) -> Option<String> {
+        let snapshot = self.engine.snapshot(unit)?;
+        let main_failed = matches!(snapshot.main_status, Some(engine::ExitStatus::Exited(1..)));
+        let chain = self.engine.cause(unit);
+        let failed = chain
+            .links()
+            .iter()
+            .find(|cause| crate::causes::is_failed_command(cause));
+        failed.filter(|_| !main_failed).map(crate::causes::sentence)
     }
 
     /// How a unit's last main process ended.

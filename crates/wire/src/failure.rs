@@ -97,7 +97,7 @@ failures! {
     /// The transaction contradicts itself or jobs that may not be replaced.
     "io.coracle.Manager" TransactionRefused { unit: String, message: String } => "the jobs for {unit} can't be queued: {message}";
     /// The kind of unit can't do that.
-    "io.coracle.Manager" NotSupported { unit: String, message: String } => "{unit} can't do that: {message}";
+    "io.coracle.Manager" NotSupported { unit: String, message: String } => "{message}";
     /// No such job mode.
     "io.coracle.Manager" BadMode { mode: String } => "there is no job mode {mode:?}";
     /// A property of a transient unit is wrong.
