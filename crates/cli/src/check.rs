@@ -32,7 +32,8 @@ pub(crate) struct Finding {
 /// # Errors
 /// When the file can't be read or the name is none.
 pub(crate) fn unit(context: &Context, what: &str) -> Result<Vec<Finding>> {
-    let loaded = if what.contains('/') {
+    let is_file = what.contains('/');
+    let loaded = if is_file {
         from_file(Path::new(what))?
     } else {
         from_path(context, what)?
@@ -43,6 +44,10 @@ pub(crate) fn unit(context: &Context, what: &str) -> Result<Vec<Finding>> {
         }));
     }
     let mut findings: Vec<Finding> = loaded.diagnostics.iter().map(Finding::of).collect();
+    // The loader of files in a unit path has looked at the whole already.
+    if let Some(complaint) = load::complaint(&loaded.unit).filter(|_| is_file) {
+        findings.push(Finding::whole(what, complaint));
+    }
     if loaded.state != LoadState::Loaded {
         findings.push(Finding::whole(
             what,
@@ -71,11 +76,13 @@ fn from_path(context: &Context, name: &str) -> Result<Loaded> {
 /// The units of this instance, as the manager would find them.
 pub(crate) fn loader(context: &Context) -> Loader<HostTree> {
     let directories = &context.directories;
-    let path = SearchPath::own(
+    let own = SearchPath::own(
         &directories.config,
         &directories.runtime,
         &directories.state,
     );
+    let path = SearchPath::new(std::env::split_paths(&directories.unit_path))
+        .followed_by(own.directories().iter().cloned());
     Loader::new(path, HostTree).with_context(specifiers())
 }
 

@@ -70,38 +70,28 @@ fn stays_on_isolate(kind: UnitKind) -> bool {
 }
 
 fn kind(unit: &Unit) -> Kind {
+    if let Some(reason) = model::support::unsupported(unit) {
+        return Kind::Unsupported(reason);
+    }
     match unit.kind() {
-        UnitKind::Target | UnitKind::Slice => Kind::Target,
         UnitKind::Service => service_kind(unit),
-        UnitKind::Socket if unit.value(&key::ACCEPT) => {
-            Kind::Unsupported("Accept=yes is not supported yet.")
-        }
         UnitKind::Socket => Kind::Socket(Arc::new(socket(unit))),
-        UnitKind::Timer => Kind::Unsupported("timers are not supported yet."),
-        UnitKind::Path => Kind::Unsupported("path units are not supported yet."),
-        UnitKind::Mount | UnitKind::Automount | UnitKind::Swap => {
-            Kind::Unsupported("mount and swap units are not supported yet.")
-        }
-        UnitKind::Scope => Kind::Unsupported("scopes are not supported yet."),
-        _ => Kind::Unsupported("units of this kind are not supported yet."),
+        _ => Kind::Target,
     }
 }
 
 fn service_kind(unit: &Unit) -> Kind {
     let service_type = match unit.value(&key::SERVICE_TYPE) {
-        value::ServiceType::Simple | value::ServiceType::Idle => ServiceType::Simple,
         value::ServiceType::Exec => ServiceType::Exec,
         value::ServiceType::Oneshot => ServiceType::Oneshot,
         value::ServiceType::Notify => ServiceType::Notify,
         value::ServiceType::NotifyReload => ServiceType::NotifyReload,
-        value::ServiceType::Forking => {
-            return Kind::Unsupported("Type=forking is not supported yet.");
-        }
-        value::ServiceType::Dbus => return Kind::Unsupported("Type=dbus is not supported yet."),
+        // Forking and dbus were refused above.
+        value::ServiceType::Simple
+        | value::ServiceType::Idle
+        | value::ServiceType::Forking
+        | value::ServiceType::Dbus => ServiceType::Simple,
     };
-    if unit.value(&key::EXIT_TYPE) == value::ExitType::Cgroup {
-        return Kind::Unsupported("ExitType=cgroup is not supported yet.");
-    }
     let no_command = unit.value(&key::EXEC_START).0.is_empty();
     // Without Type=, a service that only stops something is a oneshot.
     let service_type = if no_command && unit.get(&key::SERVICE_TYPE).is_none() {

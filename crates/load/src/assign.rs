@@ -1,6 +1,7 @@
 //! Assignments to values: each line of a file put into the unit by its row of the table, and what is wrong with it said.
 
 use model::{Directive, Room, Unit, UnitKind};
+use settings::Status;
 use syntax::{Assignment, Diagnostic, Document, Severity, nearest};
 
 use crate::origin::Origins;
@@ -87,7 +88,13 @@ impl Assembly {
             )));
         }
         match outcome {
-            Ok(()) => self.note_origin(directive, document, line),
+            Ok(()) => {
+                self.note_origin(directive, document, line);
+                // Of an image's template every finding counts as a reason to refuse it.
+                if !specifiers.leaves_instance() {
+                    self.note_effect(directive, document, assignment);
+                }
+            }
             Err(error) => self.refuse(document, assignment, &error),
         }
     }
@@ -104,6 +111,25 @@ impl Assembly {
         targets
             .iter()
             .for_each(|target| self.origins.push(*target, &document.file, line));
+    }
+
+    /// Says that a line has no effect yet, where nothing else will: restrictions refuse the start, resource control is a reduction of it,
+    /// and the whole unit is refused if its kind is not supported.
+    fn note_effect(&mut self, directive: Directive, document: &Document, assignment: &Assignment) {
+        let row = settings::row(directive);
+        let reason = match row.status {
+            Status::Works => return,
+            Status::Rejected(reason) => reason,
+            Status::ParsedOnly(_) if row.is_sandboxing() || is_told_elsewhere(directive) => return,
+            Status::ParsedOnly(reason) => reason,
+        };
+        let printed = settings::print(&self.unit, directive);
+        if printed.is_empty() || printed == [row.default_text] {
+            return;
+        }
+        let message = format!("{}= has no effect: {reason}", row.name);
+        let span = assignment.name.span();
+        self.report(Some(document.diagnose(Severity::Warning, span, message)));
     }
 
     fn refuse(
@@ -138,6 +164,21 @@ impl Assembly {
             self.diagnostics.extend(finding);
         }
     }
+}
+
+/// [Install] is for a command that enables units, which looks at it itself.
+fn is_told_elsewhere(directive: Directive) -> bool {
+    matches!(
+        directive.room(),
+        Room::Install
+            | Room::Cgroup
+            | Room::Timer
+            | Room::Path
+            | Room::Mount
+            | Room::Automount
+            | Room::Swap
+            | Room::Scope
+    )
 }
 
 /// Most findings for one unit over all its files.

@@ -26,4 +26,4 @@ pub use specifier::{MAX_EXPANDED_BYTES, OsRelease, SpecifierContext, Specifiers}
 pub use syntax::render;
 pub use syntax::{Diagnostic, Severity, nearest};
 pub use tree::{Content, MemoryTree, Tree};
-pub use whole::defect;
+pub use whole::{complaint, defect};

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use model::support::unsupported;
 use model::{Unit, UnitKind, UnitName};
 use syntax::{Diagnostic, Severity, parse};
 
@@ -191,6 +192,12 @@ impl<T: Tree> Loader<T> {
                 .diagnostics
                 .push(finding(Severity::Error, file, defect));
             assembly.is_bad = true;
+        } else if let Some(reason) = unsupported(&assembly.unit) {
+            let file = path.unwrap_or(Path::new(found.id.as_str()));
+            let message = format!("{reason} The unit can't be started");
+            assembly
+                .diagnostics
+                .push(finding(Severity::Error, file, &message));
         }
         Loaded {
             names: found.names.iter().cloned().collect(),

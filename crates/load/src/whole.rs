@@ -1,7 +1,14 @@
 //! What a unit must have as a whole, after all its files are read: the reference calls a unit without it "bad-setting".
 
+use model::listen::LISTENS;
 use model::value::{ExitType, Restart, ServiceType};
 use model::{Directive, Unit, UnitKind, key};
+
+/// Why a unit can't do anything, or not in this version; none if it can.
+#[must_use]
+pub fn complaint(unit: &Unit) -> Option<&'static str> {
+    defect(unit).or_else(|| model::support::unsupported(unit))
+}
 
 /// Why a unit can't do anything; none if it can.
 #[must_use]
@@ -42,16 +49,10 @@ const PATHS: &[Directive] = &[
     key::DIRECTORY_NOT_EMPTY.directive(),
 ];
 
-/// Addresses that can be waited on for connections, then those that can't.
-const LISTEN: &[Directive] = &[
+/// Addresses that can be waited on for connections.
+const CONNECTED: [Directive; 2] = [
     key::LISTEN_STREAM.directive(),
     key::LISTEN_SEQUENTIAL_PACKET.directive(),
-    key::LISTEN_DATAGRAM.directive(),
-    key::LISTEN_FIFO.directive(),
-    key::LISTEN_MESSAGE_QUEUE.directive(),
-    key::LISTEN_NETLINK.directive(),
-    key::LISTEN_SPECIAL.directive(),
-    key::LISTEN_USB_FUNCTION.directive(),
 ];
 
 fn lacks_all(unit: &Unit, directives: &[Directive], defect: &'static str) -> Option<&'static str> {
@@ -94,17 +95,24 @@ fn service(unit: &Unit) -> Option<&'static str> {
 
 fn socket(unit: &Unit) -> Option<&'static str> {
     let accepts = unit.value(&key::ACCEPT);
-    let no_connections = LISTEN.get(2..).unwrap_or_default();
-    if let Some(defect) = lacks_all(unit, LISTEN, "the socket has no Listen…= at all") {
+    let mut no_connections = LISTENS.iter().filter(|kind| !CONNECTED.contains(kind));
+    let files = unit
+        .listens()
+        .iter()
+        .filter(|one| one.file().is_some())
+        .count();
+    if let Some(defect) = lacks_all(unit, &LISTENS, "the socket has no Listen…= at all") {
         Some(defect)
-    } else if accepts
-        && no_connections
-            .iter()
-            .any(|directive| unit.is_set(*directive))
-    {
+    } else if accepts && no_connections.any(|directive| unit.is_set(*directive)) {
         Some(
             "Accept=yes is for streams and packet sequences, and this socket listens on something else",
         )
+    } else if files != 1
+        && unit
+            .get(&key::SYMLINKS)
+            .is_some_and(|links| !links.is_empty())
+    {
+        Some("Symlinks= are for a socket with exactly one file in the file system")
     } else if accepts && unit.value(&key::MAX_CONNECTIONS) == 0 {
         Some("MaxConnections=0 lets Accept=yes accept nothing")
     } else if accepts && unit.is_set(key::SERVICE.directive()) {

@@ -494,3 +494,60 @@ fn a_wrong_value_is_ignored_but_an_essential_one_spoils_the_unit() {
         assert_eq!(loaded.diagnostics[0].line, 3, "{line}");
     }
 }
+
+#[test]
+fn sockets_keep_the_order_of_their_lines_and_an_empty_one_takes_all_back() {
+    let listens = |text: &str| {
+        let loaded = loader(text).load(&name("a.socket"));
+        let all = loaded.unit.listens();
+        all.iter()
+            .map(|one| match one {
+                model::Listen::Address(directive, address) => format!("{directive}{address}"),
+                model::Listen::Fifo(path) => format!("ListenFIFO={path}"),
+            })
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let unit = "== /etc/u/a.socket\n[Socket]\nListenFIFO=/p\nListenDatagram=53\nListenStream=80\nListenDatagram=54\n";
+    assert_eq!(
+        listens(unit),
+        "ListenFIFO=/p ListenDatagram=53 ListenStream=80 ListenDatagram=54"
+    );
+    let drop_in = "== /etc/u/a.socket.d/1.conf\n[Socket]\nListenStream=\nListenStream=81\n";
+    assert_eq!(listens(&format!("{unit}{drop_in}")), "ListenStream=81");
+}
+
+#[test]
+fn what_has_no_effect_yet_is_said_where_it_stands() {
+    check(
+        "== /etc/u/a.service
+[Service]
+ExecStart=/bin/true
+WatchdogSec=5
+ExitType=main
+[Install]
+WantedBy=multi-user.target",
+        "a.service",
+        "
+a.service: loaded (a.service)
+fragment /etc/u/a.service
+ExecStart=/bin/true  <- /etc/u/a.service:2
+ExitType=main  <- /etc/u/a.service:4
+WantedBy=multi-user.target  <- /etc/u/a.service:6
+WatchdogSec=5s  <- /etc/u/a.service:3
+/etc/u/a.service:3:1: warning: WatchdogSec= has no effect: this part of services is not built yet",
+    );
+    check(
+        "== /etc/u/a.service
+[Service]
+Type=forking
+ExecStart=/bin/true",
+        "a.service",
+        "
+a.service: loaded (a.service)
+fragment /etc/u/a.service
+ExecStart=/bin/true  <- /etc/u/a.service:3
+Type=forking  <- /etc/u/a.service:2
+/etc/u/a.service: error: Type=forking is not supported yet. The unit can't be started",
+    );
+}

@@ -3,7 +3,7 @@
 use crate::entry::Entry;
 use crate::run::Run;
 use kernel::walk::Place;
-use model::value::{DirectoryPreserve, ListenAddress, PrivateTmp};
+use model::value::{DirectoryPreserve, PrivateTmp};
 use model::{Unit, key};
 use rustix::fs::{AtFlags, unlinkat};
 use std::ffi::{CString, OsStr};
@@ -77,30 +77,14 @@ fn runtime_directories(unit: &Unit) -> Vec<PathBuf> {
 
 /// The files of a socket unit's sockets.
 pub(crate) fn socket_files(unit: &Unit) -> Vec<PathBuf> {
-    let addresses = [
-        &key::LISTEN_STREAM,
-        &key::LISTEN_DATAGRAM,
-        &key::LISTEN_SEQUENTIAL_PACKET,
-    ];
-    let listed = addresses
-        .into_iter()
-        .filter_map(|one| unit.get(one))
-        .flat_map(|list| list.iter());
-    let sockets = listed.filter_map(|address| match address {
-        ListenAddress::Path(path) => Some(PathBuf::from(path)),
-        _ => None,
-    });
+    let listens = unit.listens();
+    let files = listens.iter().filter_map(model::Listen::file);
     let links = unit
         .get(&key::SYMLINKS)
         .into_iter()
         .flat_map(|paths| paths.iter())
         .map(PathBuf::from);
-    let fifos = unit
-        .get(&key::LISTEN_FIFO)
-        .into_iter()
-        .flat_map(|paths| paths.iter())
-        .map(PathBuf::from);
-    sockets.chain(fifos).chain(links).collect()
+    files.map(PathBuf::from).chain(links).collect()
 }
 
 #[cfg(test)]

@@ -362,18 +362,7 @@ impl Manager {
 
 /// How many sockets a unit has.
 pub(crate) fn listens(unit: &model::Unit) -> usize {
-    use model::key;
-    let addresses = [
-        &key::LISTEN_STREAM,
-        &key::LISTEN_DATAGRAM,
-        &key::LISTEN_SEQUENTIAL_PACKET,
-    ];
-    let count = addresses
-        .iter()
-        .filter_map(|one| unit.get(one))
-        .map(|list| list.len())
-        .sum::<usize>();
-    count + unit.get(&key::LISTEN_FIFO).map_or(0, |paths| paths.len())
+    unit.listens().len()
 }
 
 impl Opening {

@@ -480,31 +480,21 @@ fn process(run: Option<&Run>, serial: Option<u32>) -> Option<&crate::run::RunPro
 
 pub(crate) fn socket_status(entry: &Entry) -> SocketStatus {
     let unit = &entry.unit;
-    let kinds = [
-        ("Stream", &key::LISTEN_STREAM),
-        ("Datagram", &key::LISTEN_DATAGRAM),
-        ("SequentialPacket", &key::LISTEN_SEQUENTIAL_PACKET),
-    ];
     let open = !entry.sockets.is_empty();
-    let addresses = kinds.into_iter().flat_map(|(kind, key)| {
-        let list = unit.get(key).into_iter().flat_map(|list| list.iter());
-        list.map(move |address| Listening {
-            kind: kind.into(),
+    let listens = unit.listens().into_iter().map(|one| match one {
+        model::Listen::Address(directive, address) => Listening {
+            kind: directive.name().trim_start_matches("Listen").into(),
             address: address.to_string(),
             open,
-        })
-    });
-    let fifos = unit
-        .get(&key::LISTEN_FIFO)
-        .into_iter()
-        .flat_map(|paths| paths.iter());
-    let fifos = fifos.map(|path| Listening {
-        kind: "FIFO".into(),
-        address: path.to_string(),
-        open,
+        },
+        model::Listen::Fifo(path) => Listening {
+            kind: "FIFO".into(),
+            address: path.to_owned(),
+            open,
+        },
     });
     SocketStatus {
-        listen: addresses.chain(fifos).collect(),
+        listen: listens.collect(),
         accept: unit.value(&key::ACCEPT),
         ..SocketStatus::default()
     }

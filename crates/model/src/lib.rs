@@ -5,8 +5,10 @@
 pub mod directive;
 pub mod facts;
 pub mod key;
+pub mod listen;
 pub mod order;
 pub mod position;
+pub mod support;
 pub mod tables;
 pub mod text;
 pub mod unit;
@@ -15,6 +17,7 @@ pub mod value;
 
 pub use directive::{Directive, Key, Room};
 pub use facts::Facts;
+pub use listen::Listen;
 pub use position::Position;
 pub use text::{Expand, Form, ParseError, TextForm};
 pub use unit::Unit;

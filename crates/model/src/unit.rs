@@ -7,10 +7,19 @@ use crate::{
 };
 
 /// A typed unit. Values are kept sorted by directive; what is not there has its default.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Unit {
     name: UnitName,
     values: Vec<(Directive, Value)>,
+    /// The kind of each address in the order of the lines; empty but for sockets.
+    listen_order: Vec<Directive>,
+}
+
+/// Two units are equal that do the same, whatever lines were taken back on the way.
+impl PartialEq for Unit {
+    fn eq(&self, other: &Unit) -> bool {
+        self.name == other.name && self.values == other.values && self.listens() == other.listens()
+    }
 }
 
 impl Unit {
@@ -19,6 +28,7 @@ impl Unit {
         Unit {
             name,
             values: Vec::new(),
+            listen_order: Vec::new(),
         }
     }
 
@@ -76,6 +86,23 @@ impl Unit {
         }
     }
 
+    /// Notes that a line added an address to one of the `Listen…=` lists.
+    pub fn note_listen(&mut self, directive: Directive) {
+        self.listen_order.push(directive);
+    }
+
+    /// Takes back all addresses of the unit.
+    pub fn clear_listens(&mut self) {
+        self.listen_order.clear();
+        self.values
+            .retain(|(directive, _)| !crate::listen::LISTENS.contains(directive));
+    }
+
+    /// The kinds of the addresses in the order of the lines; it may tell of more than there are.
+    pub fn listen_order(&self) -> &[Directive] {
+        &self.listen_order
+    }
+
     /// The set values, by directive.
     pub fn iter(&self) -> impl Iterator<Item = (Directive, &Value)> {
         self.values
@@ -96,6 +123,7 @@ impl Unit {
     /// Gives back the memory that growing reserved; for units that stay.
     pub fn shrink_to_fit(&mut self) {
         self.values.shrink_to_fit();
+        self.listen_order.shrink_to_fit();
     }
 
     fn place(&self, directive: Directive) -> Result<usize, usize> {

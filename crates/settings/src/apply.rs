@@ -74,8 +74,21 @@ pub fn apply_to(
             unit.set_raw(*target, value);
         }
         result?;
+        note_listen(unit, *target, raw);
     }
     Ok(())
+}
+
+/// The addresses of a socket are one list over several directives.
+fn note_listen(unit: &mut Unit, directive: Directive, raw: &str) {
+    if !model::listen::LISTENS.contains(&directive) {
+        return;
+    }
+    if raw.is_empty() {
+        unit.clear_listens();
+    } else {
+        unit.note_listen(directive);
+    }
 }
 
 /// What would end a line of a unit file, or a string of the kernel.

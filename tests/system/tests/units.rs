@@ -39,3 +39,133 @@ fn the_commands_after_a_stop_run_also_when_all_had_to_be_killed() {
         assert_eq!(coracle.property("a.service", "Result"), "timeout");
     });
 }
+
+#[test]
+fn sockets_are_handed_on_in_the_order_of_their_lines() {
+    let service = "[Service]\nExecStart=/bin/sh -c 'for fd in 3 4 5; do readlink /proc/self/fd/$fd | grep -o pipe.of.order || echo socket; done; exec sleep infinity'\n";
+    with_units(&[("a.service", service)], |coracle| {
+        let folder = coracle.folder().join("run");
+        let folder = folder.display();
+        coracle.unit("a.socket", &format!("[Socket]\nListenDatagram={folder}/datagrams\nListenFIFO={folder}/pipe-of-order\nListenStream={folder}/stream\n"));
+        coracle.ok(&["start", "a.socket"]);
+        coracle.ok(&["start", "a.service"]);
+        waiting::lines(coracle, "a.service", |lines| {
+            let own: Vec<&str> = lines
+                .iter()
+                .map(String::as_str)
+                .filter(|line| *line == "socket" || *line == "pipe-of-order")
+                .collect();
+            own == ["socket", "pipe-of-order", "socket"]
+        });
+    });
+}
+
+#[test]
+fn further_unit_directories_come_before_the_instances_own() {
+    with_units(
+        &[("a.service", "[Service]\nExecStart=/bin/false\n")],
+        |coracle| {
+            let further = coracle.folder().join("further");
+            std::fs::create_dir(&further).expect("a folder");
+            std::fs::write(further.join("a.service"), FOREVER).expect("a unit file");
+            let mut command = coracle.command(&["start", "a"]);
+            command.env("CORACLE_UNIT_PATH", &further);
+            assert!(command.status().expect("the command starts").success());
+            // The manager knows them, and so does the next one.
+            coracle.ok(&["daemon-reexec"]);
+            coracle.ok(&["daemon-reload"]);
+            let file = coracle.property("a.service", "FragmentPath");
+            assert_eq!(file, further.join("a.service").display().to_string());
+            assert_eq!(coracle.property("a.service", "ActiveState"), "active");
+        },
+    );
+}
+
+#[test]
+fn what_this_version_can_not_do_is_refused_by_name_and_found_by_verify() {
+    let units = [
+        (
+            "a.timer",
+            "[Timer]\nOnBootSec=1\n",
+            "timers are not supported",
+        ),
+        (
+            "a.path",
+            "[Path]\nPathExists=/x\n",
+            "path units are not supported",
+        ),
+        (
+            "tmp-a.mount",
+            "[Mount]\nWhat=tmpfs\nWhere=/tmp/a\n",
+            "mount and swap units are not supported",
+        ),
+        (
+            "a.socket",
+            "[Socket]\nListenStream=/run/a\nAccept=yes\n",
+            "Accept=yes is not supported",
+        ),
+        (
+            "f.service",
+            "[Service]\nType=forking\nExecStart=/bin/true\n",
+            "Type=forking is not supported",
+        ),
+        (
+            "d.service",
+            "[Service]\nType=dbus\nBusName=a.b\nExecStart=/bin/true\n",
+            "Type=dbus is not supported",
+        ),
+        (
+            "c.service",
+            "[Service]\nExitType=cgroup\nExecStart=/bin/true\n",
+            "ExitType=cgroup is not supported",
+        ),
+    ];
+    let files: Vec<(&str, &str)> = units.iter().map(|(name, text, _)| (*name, *text)).collect();
+    with_units(&files, |coracle| {
+        for (name, _, reason) in units {
+            for verb in ["start", "verify"] {
+                let refused = coracle.coracle(&[verb, name]);
+                assert_ne!(refused.status, 0, "{verb} {name}");
+                assert!(
+                    refused.stderr.contains(reason),
+                    "{verb} {name}: {}",
+                    refused.stderr
+                );
+            }
+        }
+    });
+}
+
+#[test]
+fn a_failed_command_beside_the_main_process_is_named() {
+    let units = [
+        (
+            "a.service",
+            "[Service]\nExecStart=/bin/sleep infinity\nExecStartPost=/bin/sh -c 'exit 5'\n",
+        ),
+        (
+            "b.service",
+            "[Service]\nExecStart=/bin/sleep infinity\nExecReload=/bin/sh -c 'exit 4'\n",
+        ),
+    ];
+    with_units(&units, |coracle| {
+        let failed = coracle.coracle(&["start", "a"]);
+        assert!(
+            failed
+                .stderr
+                .contains("start-post process of a.service exited with status 5"),
+            "{}",
+            failed.stderr
+        );
+        coracle.ok(&["start", "b"]);
+        let failed = coracle.coracle(&["reload", "b"]);
+        assert!(
+            failed
+                .stderr
+                .contains("reload process of b.service exited with status 4"),
+            "{}",
+            failed.stderr
+        );
+        assert_eq!(coracle.property("b.service", "ActiveState"), "active");
+    });
+}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use model::listen::LISTENS;
 use model::{Directive, Unit, Value};
 
 use crate::specifier::{SpecifierContext, Specifiers};
@@ -35,8 +36,12 @@ pub fn as_drop_in(before: &Unit, after: &Unit) -> Result<String, Unprintable> {
         .map(|(directive, _)| directive);
     let changed: BTreeSet<Directive> = all
         .filter(|directive| before.raw(*directive) != after.raw(*directive))
+        .filter(|directive| !LISTENS.contains(directive))
         .collect();
     let mut sections: Vec<(&str, String)> = Vec::new();
+    if let Some(lines) = listen_lines(before, after)? {
+        sections.push(("Socket", lines));
+    }
     for directive in changed {
         let unprintable = || Unprintable {
             unit: after.name().to_string(),
@@ -60,15 +65,67 @@ pub fn as_drop_in(before: &Unit, after: &Unit) -> Result<String, Unprintable> {
     Ok(texts.join("\n"))
 }
 
-/// The shortest lines that bring the value about: the value alone, or a reset and the value.
-fn lines(before: &Unit, after: &Unit, section: &str, directive: Directive) -> Option<String> {
-    let mut values = settings::print(after, directive);
-    if after.name().is_template() {
+/// The lines of all addresses of a socket, which are one list over several directives; none where nothing changes.
+fn listen_lines(before: &Unit, after: &Unit) -> Result<Option<String>, Unprintable> {
+    let differs = |directive: &Directive| before.raw(*directive) != after.raw(*directive);
+    let Some(changed) = LISTENS.into_iter().find(differs) else {
+        return Ok(None);
+    };
+    let mut rest: Vec<(Directive, Vec<String>)> = LISTENS
+        .into_iter()
+        .map(|directive| (directive, values(after, directive)))
+        .collect();
+    let mut lines: Vec<(Directive, String)> = Vec::new();
+    if LISTENS
+        .into_iter()
+        .any(|directive| before.is_set(directive))
+    {
+        lines.push((changed, String::new()));
+    }
+    for written in after.listen_order() {
+        let left = rest
+            .iter_mut()
+            .find(|(directive, left)| directive == written && !left.is_empty());
+        lines.extend(left.map(|(directive, left)| (*directive, left.remove(0))));
+    }
+    let unordered = rest
+        .into_iter()
+        .flat_map(|(directive, left)| left.into_iter().map(move |line| (directive, line)));
+    lines.extend(unordered);
+    let outcome = applied(before, &lines, "Socket");
+    if outcome.is_none_or(|unit| {
+        LISTENS
+            .into_iter()
+            .any(|one| unit.raw(one) != after.raw(one))
+    }) {
+        return Err(Unprintable {
+            unit: after.name().to_string(),
+            directive: changed,
+        });
+    }
+    Ok(Some(
+        lines
+            .iter()
+            .map(|(directive, line)| format!("{}={line}\n", directive.name()))
+            .collect(),
+    ))
+}
+
+/// A directive's right-hand sides as a file has them.
+fn values(unit: &Unit, directive: Directive) -> Vec<String> {
+    let mut values = settings::print(unit, directive);
+    if unit.name().is_template() {
         // What differs from instance to instance is still a specifier there, and so is a doubled `%`.
         values
             .iter_mut()
             .for_each(|value| *value = value.replace("%%", "%"));
     }
+    values
+}
+
+/// The shortest lines that bring the value about: the value alone, or a reset and the value.
+fn lines(before: &Unit, after: &Unit, section: &str, directive: Directive) -> Option<String> {
+    let values = values(after, directive);
     let plain = values.clone();
     let reset = std::iter::once(String::new()).chain(values).collect();
     let tried = [plain, reset].into_iter().find(|lines: &Vec<String>| {
@@ -100,12 +157,18 @@ fn leads_to(
     directive: Directive,
     wanted: Option<&Value>,
 ) -> bool {
+    let lines: Vec<_> = lines.iter().map(|line| (directive, line.clone())).collect();
+    applied(before, &lines, section).is_some_and(|unit| unit.raw(directive) == wanted)
+}
+
+/// The unit with these lines read after its own; none if one of them is not taken.
+fn applied(before: &Unit, lines: &[(Directive, String)], section: &str) -> Option<Unit> {
     let context = SpecifierContext::default();
     let specifiers = Specifiers::new(before.name(), None, &context).leaving_instance();
     let mut unit = before.clone();
-    let all_taken = lines.iter().all(|line| {
+    let all_taken = lines.iter().all(|(directive, line)| {
         survives_syntax(line)
             && settings::apply(&mut unit, section, directive.name(), line, &specifiers).is_ok()
     });
-    all_taken && unit.raw(directive) == wanted
+    (all_taken && specifiers.take_dropped().is_empty()).then_some(unit)
 }

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use model::value::{BindIpv6Only, ListenAddress, ListenAddresses, SocketProtocol};
-use model::{Directive, Key, key};
+use model::value::{BindIpv6Only, ListenAddress, SocketProtocol};
+use model::{Directive, Listen, key};
 
 use super::Refusal;
 use super::draft::{Draft, text};
@@ -14,12 +14,6 @@ const SOCK_STREAM: u32 = 1;
 const SOCK_DGRAM: u32 = 2;
 const SOCK_SEQPACKET: u32 = 5;
 
-const KINDS: [(&Key<ListenAddresses>, u32); 3] = [
-    (&key::LISTEN_STREAM, SOCK_STREAM),
-    (&key::LISTEN_DATAGRAM, SOCK_DGRAM),
-    (&key::LISTEN_SEQUENTIAL_PACKET, SOCK_SEQPACKET),
-];
-
 /// The kinds that nobody makes yet.
 const UNKNOWN: [Directive; 4] = [
     key::LISTEN_NETLINK.directive(),
@@ -28,32 +22,37 @@ const UNKNOWN: [Directive; 4] = [
     key::LISTEN_USB_FUNCTION.directive(),
 ];
 
-/// All sockets of the unit, numbered in the order: streams, datagrams, packets, FIFOs.
+/// All sockets of the unit, numbered in the order in which they are written: so they are handed on.
 pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), Refusal> {
     for directive in UNKNOWN {
         if draft.unit.is_set(directive) {
             draft.cannot(directive, "this kind of socket is not made in this version")?;
         }
     }
-    let mut index = 0;
-    for (key, kind) in KINDS {
-        for address in &draft.value(key) {
-            one(draft, key.directive(), kind, address, index)?;
-            index += 1;
+    let unit = draft.unit;
+    for (index, listens) in (0..).zip(unit.listens()) {
+        match listens {
+            Listen::Address(directive, address) => {
+                one(draft, directive, kind(directive), address, index)?;
+            }
+            Listen::Fifo(path) => {
+                let address = Address::Fifo { path: &text(path) };
+                listen(draft, key::LISTEN_FIFO.directive(), 0, address, index);
+            }
         }
-    }
-    for path in &draft.value(&key::LISTEN_FIFO) {
-        listen(
-            draft,
-            key::LISTEN_FIFO.directive(),
-            0,
-            Address::Fifo { path: &text(path) },
-            index,
-        );
-        index += 1;
     }
     draft.frame(Step::Finish);
     Ok(())
+}
+
+fn kind(directive: Directive) -> u32 {
+    if directive == key::LISTEN_DATAGRAM.directive() {
+        SOCK_DGRAM
+    } else if directive == key::LISTEN_SEQUENTIAL_PACKET.directive() {
+        SOCK_SEQPACKET
+    } else {
+        SOCK_STREAM
+    }
 }
 
 fn one(
