@@ -109,6 +109,14 @@ const ATTACKS: &[Attack] = &[
         "UMask",
         "rm -f $ROOM/open/mine; touch $ROOM/open/mine && find $ROOM/open/mine -perm /077 | grep mine",
     ),
+    // Restrictions that the profile has no use for.
+    attack("InaccessibleDirectories", "cat $ROOM/covered/secret").with("$ROOM/covered"),
+    attack("InaccessiblePaths", "cat $ROOM/covered/secret").with("$ROOM/covered"),
+    attack("NoExecPaths", "cp /bin/true $ROOM/open/run && $ROOM/open/run").with("$ROOM/open"),
+    attack("ReadOnlyDirectories", "touch $ROOM/open/new").with("$ROOM/open"),
+    attack("ReadOnlyPaths", "touch $ROOM/open/new").with("$ROOM/open"),
+    attack("SecureBits", "chown 1 $ROOM/open").with("noroot noroot-locked"),
+    attack("TemporaryFileSystem", "cat $ROOM/covered/secret").with("$ROOM/covered"),
     // Further ways to the same, each of which has its own lock.
     attack("MemoryDenyWriteExecute", "perl -e '$at = syscall($ENV{SYS_mmap} + 0, 0, 4096, 3, 34, -1, 0); exit(syscall($ENV{SYS_mprotect} + 0, $at, 4096, 5) == -1)'"),
     attack("MemoryDenyWriteExecute", "perl -e '$at = syscall($ENV{SYS_mmap} + 0, 0, 4096, 3, 34, -1, 0); exit(syscall($ENV{SYS_pkey_mprotect} + 0, $at, 4096, 5, -1) == -1)'"),
@@ -165,11 +173,21 @@ fn every_directive_stops_its_attack_alone_and_so_does_the_default_profile() {
     });
 }
 
+/// Restrictions that no line here attacks: `ExecPaths=` opens what `NoExecPaths=` closes, and `RootImage=` needs an image, which the
+/// tests of portables have.
+const ELSEWHERE: &[&str] = &["ExecPaths", "RootImage"];
+
 #[test]
-fn every_directive_of_the_default_profile_has_an_attack() {
+fn every_directive_of_the_default_profile_and_every_restriction_has_an_attack() {
+    let restrictions = model::Directive::all()
+        .map(settings::row)
+        .filter(|row| row.is_sandboxing() && row.works())
+        .map(|row| row.name.to_owned())
+        .filter(|name| !ELSEWHERE.contains(&name.as_str()));
     let missing: Vec<String> = profile()
         .into_iter()
         .map(|(name, _)| name)
+        .chain(restrictions)
         .filter(|name| ATTACKS.iter().all(|attack| attack.directive != name))
         .collect();
     assert!(missing.is_empty(), "no attack proves {missing:?}");
