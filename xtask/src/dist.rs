@@ -63,7 +63,10 @@ fn build(library: &CLibrary, package: &str, name: &str) -> Result<PathBuf> {
         .args(["build", "--release", "--quiet", "--package", package])
         .args(["--target", &library.target, "--target-dir"])
         .arg(&target_directory)
-        .env("CARGO_ENCODED_RUSTFLAGS", library.flags(&map)?.join("\x1f"))
+        .env(
+            "CARGO_ENCODED_RUSTFLAGS",
+            library.flags(&map, name == "coracled")?.join("\x1f"),
+        )
         // The C code in crates is compiled for the library that it is linked with.
         .env(
             format!("CC_{}", library.target.replace('-', "_")),

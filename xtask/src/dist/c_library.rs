@@ -52,8 +52,8 @@ impl CLibrary {
         })
     }
 
-    /// The compiler's flags. `map` is where the linker writes which file needs which function.
-    pub(super) fn flags(&self, map: &Path) -> Result<Vec<String>> {
+    /// The compiler's flags. `map` is where the linker writes which file needs which function; for a resident file small comes first.
+    pub(super) fn flags(&self, map: &Path, is_resident: bool) -> Result<Vec<String>> {
         let script = run::root().join("xtask/src/dist/link.ld");
         let mut flags: Vec<String> = [
             "-Ctarget-feature=+crt-static",
@@ -61,13 +61,15 @@ impl CLibrary {
             // random places.
             "-Crelocation-model=static",
             "-Cforce-unwind-tables=no",
-            "-Cllvm-args=-enable-machine-outliner=always",
             "-Clink-arg=-Wl,--no-eh-frame-hdr",
             "-Clink-arg=-Wl,-O2",
         ]
         .map(str::to_owned)
         .into();
         flags.push(format!("-Clink-arg=-Wl,-T,{}", script.display()));
+        if is_resident {
+            flags.push("-Cllvm-args=-enable-machine-outliner=always".to_owned());
+        }
         if let Some(folder) = &self.borrowed {
             flags.extend(["--cfg".to_owned(), "c_library=\"musl\"".to_owned()]);
             flags.push(format!("-Lnative={}", folder.display()));
