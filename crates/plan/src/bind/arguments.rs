@@ -59,7 +59,8 @@ fn shell(user: Option<&User>) -> &str {
         .unwrap_or(SHELL)
 }
 
-/// `$NAME` as a whole word becomes as many words as its value has; `${NAME}` anywhere stays within its word; `$$` is a dollar.
+/// A word that begins with a dollar becomes as many words as the variable of the rest's name has; `${NAME}` anywhere stays within its
+/// word; `$$` is a dollar. What is no variable has no words, and no text within one: so it is in the reference, scripts rely on it.
 fn expand(word: &str, environment: &[(String, String)], arguments: &mut Vec<String>) {
     let value = |name: &str| {
         environment
@@ -67,8 +68,9 @@ fn expand(word: &str, environment: &[(String, String)], arguments: &mut Vec<Stri
             .find(|(known, _)| known == name)
             .map_or("", |(_, value)| value.as_str())
     };
-    if let Some(name) = word.strip_prefix('$').filter(|name| is_name(name)) {
-        arguments.extend(value(name).split_whitespace().map(str::to_owned));
+    let whole = word.strip_prefix('$');
+    if let Some(name) = whole.filter(|name| !name.starts_with(['{', '$'])) {
+        arguments.extend(words(value(name)));
         return;
     }
     let (mut text, mut rest) = (String::new(), word);
@@ -76,8 +78,7 @@ fn expand(word: &str, environment: &[(String, String)], arguments: &mut Vec<Stri
         text.push_str(before);
         let braced = after
             .strip_prefix('{')
-            .and_then(|after| after.split_once('}'))
-            .filter(|(name, _)| is_name(name));
+            .and_then(|after| after.split_once('}'));
         rest = match braced {
             Some((name, after)) => {
                 text.push_str(value(name));
@@ -93,12 +94,25 @@ fn expand(word: &str, environment: &[(String, String)], arguments: &mut Vec<Stri
     arguments.push(text);
 }
 
-fn is_name(name: &str) -> bool {
-    !name.is_empty()
-        && !name.starts_with(|c: char| c.is_ascii_digit())
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+/// The words of a variable's value: quotes hold words together, a backslash takes the next character's meaning away, and nothing is an
+/// error, as the value may come from anywhere.
+fn words(value: &str) -> Vec<String> {
+    let (mut words, mut word, mut open) = (Vec::new(), None::<String>, None);
+    let mut letters = value.chars();
+    while let Some(letter) = letters.next() {
+        match (letter, open) {
+            ('\\', _) => word.get_or_insert_default().extend(letters.next()),
+            (_, Some(quote)) if letter == quote => open = None,
+            ('"' | '\'', None) => {
+                open = Some(letter);
+                word.get_or_insert_default();
+            }
+            (' ' | '\t' | '\n' | '\r', None) => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(letter),
+        }
+    }
+    words.extend(word);
+    words
 }
 
 #[cfg(test)]
@@ -106,8 +120,14 @@ mod tests {
     use super::*;
 
     fn check(word: &str, expected: &[&str]) {
-        let environment = [("ONE", "a b"), ("EMPTY", ""), ("TWO", "c")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let quoted = "'d e' f\\ g \"\" 'h";
+        let environment = [
+            ("ONE", "a b"),
+            ("EMPTY", ""),
+            ("TWO", "c"),
+            ("QUOTED", quoted),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
         let mut arguments = Vec::new();
         expand(word, &environment, &mut arguments);
         assert_eq!(arguments, expected, "{word}");
@@ -124,7 +144,11 @@ mod tests {
         check("x$ONE", &["x$ONE"]);
         check("$$ONE", &["$ONE"]);
         check("100$", &["100$"]);
-        check("${1}", &["${1}"]);
+        check("$QUOTED", &["d e", "f g", "", "h"]);
+        check("${QUOTED}", &["'d e' f\\ g \"\" 'h"]);
+        check("${1}", &[""]);
+        check("$ONE/x", &[]);
+        check("$", &[]);
         check("${unclosed", &["${unclosed"]);
     }
 
