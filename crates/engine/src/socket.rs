@@ -1,7 +1,7 @@
 //! Socket units: opened, watched, handed to their service, closed.
 
 use crate::cause::{Cause, Chain};
-use crate::config::{CommandList, JobMode, Relation, SocketConfig};
+use crate::config::{CommandList, JobMode, Load, Relation, SocketConfig};
 use crate::effect::{Action, JobResult, Role, Spawn, Target};
 use crate::engine::Engine;
 use crate::graph::End;
@@ -39,7 +39,25 @@ impl Engine {
         self.related(socket, Relation::Triggers, End::Ours).next()
     }
 
+    /// Traffic would wait in vain for a service that is not there.
+    fn lacks_service(&mut self, id: UnitId) -> bool {
+        let service = self.socket(id).service.clone();
+        let loaded = |service: UnitId| {
+            let config = self.unit(service).config.as_ref();
+            config.is_some_and(|config| config.load == Load::Loaded)
+        };
+        let lacks = !self.triggered_service(id).is_some_and(loaded);
+        if lacks {
+            let text = format!("{}: its service {service} is not loaded.", self.name(id));
+            self.log(id, text);
+        }
+        lacks
+    }
+
     pub(crate) fn socket_start(&mut self, id: UnitId) -> Move {
+        if self.lacks_service(id) {
+            return Move::Over(JobResult::Failed);
+        }
         let busy = self.triggered_service(id).filter(|service| {
             !matches!(
                 self.unit(*service).state,

@@ -34,8 +34,29 @@ impl Manager {
             Action::StateChanged(unit) => self.on_state_changed(unit, &cause),
             Action::Release { unit, incarnation } => self.release(unit, incarnation),
             Action::Removed(unit) => self.on_removed(unit),
-            Action::Log { unit, text } => self.log_about(unit, &text),
+            Action::Log { unit, text } => {
+                self.log_about(unit, &text);
+                self.note_word(unit, &text);
+            }
         }
+    }
+
+    /// What the engine says of a socket is why its start failed, if it does: a socket has no process that could tell.
+    fn note_word(&mut self, unit: UnitId, text: &str) {
+        let entry = self.units.get_mut(&unit);
+        let Some(entry) = entry.filter(|entry| entry.name.kind() == model::UnitKind::Socket) else {
+            return;
+        };
+        let name = entry.name.to_string();
+        let own = text
+            .strip_prefix(&name)
+            .and_then(|text| text.strip_prefix(": "));
+        let failure = wire::Failure::JobFailed {
+            message: own.unwrap_or(text).trim_end_matches('.').to_owned(),
+            unit: name,
+            result: "failed".into(),
+        };
+        entry.failure.get_or_insert_with(|| Box::new(failure));
     }
 
     fn test_conditions(&mut self, unit: UnitId) {

@@ -60,12 +60,13 @@ impl Notifications {
 
 /// Who may speak for a unit; a service that must say that it is ready has to be heard.
 pub(crate) fn access(unit: &Unit) -> NotifyAccess {
-    match unit.get(&key::NOTIFY_ACCESS) {
-        Some(access) => *access,
-        None => match unit.value(&key::SERVICE_TYPE) {
-            ServiceType::Notify | ServiceType::NotifyReload => NotifyAccess::Main,
-            _ => NotifyAccess::None,
-        },
+    let said = unit.value(&key::NOTIFY_ACCESS);
+    let kind = unit.value(&key::SERVICE_TYPE);
+    let must_be_heard = matches!(kind, ServiceType::Notify | ServiceType::NotifyReload);
+    if said == NotifyAccess::None && must_be_heard {
+        NotifyAccess::Main
+    } else {
+        said
     }
 }
 

@@ -169,3 +169,25 @@ fn a_failed_command_beside_the_main_process_is_named() {
         assert_eq!(coracle.property("b.service", "ActiveState"), "active");
     });
 }
+
+#[test]
+fn a_socket_without_its_service_or_after_it_refuses_and_says_why() {
+    let units = [
+        ("a.service", FOREVER),
+        ("a.socket", "[Socket]\nListenStream=@coracle-test-units-a\n"),
+        ("b.socket", "[Socket]\nListenStream=@coracle-test-units-b\n"),
+    ];
+    with_units(&units, |coracle| {
+        coracle.ok(&["start", "a.service"]);
+        for (socket, why) in [
+            ("a.socket", "its service a.service is up without it"),
+            ("b.socket", "its service b.service is not loaded"),
+        ] {
+            let refused = coracle.coracle(&["start", socket]);
+            assert_eq!(refused.status, 1);
+            assert!(refused.stderr.contains(why), "{}", refused.stderr);
+        }
+        coracle.ok(&["stop", "a.service"]);
+        coracle.ok(&["start", "a.socket"]);
+    });
+}
