@@ -1,6 +1,7 @@
 //! Assignments to values: each line of a file put into the unit by its row of the table, and what is wrong with it said.
 
-use model::{Directive, Room, Unit, UnitKind};
+use model::value::{ExecCommand, ExecCommands};
+use model::{Directive, Room, Setting, Unit, UnitKind};
 use settings::Status;
 use syntax::{Assignment, Diagnostic, Document, Severity, nearest};
 
@@ -78,6 +79,7 @@ impl Assembly {
             return self.report(Some(unknown_directive(document, section, assignment)));
         };
         let value = assignment.value.as_str();
+        let earlier = self.commands(directive).map_or(0, <[_]>::len);
         let outcome = settings::apply(&mut self.unit, section, name, value, specifiers);
         for dropped in specifiers.take_dropped() {
             let message = format!("{name}=: {dropped}; this part is ignored");
@@ -93,6 +95,7 @@ impl Assembly {
                 // Of an image's template every finding counts as a reason to refuse it.
                 if !specifiers.leaves_instance() {
                     self.note_effect(directive, document, assignment);
+                    self.note_lost_words(directive, earlier, (document, assignment));
                 }
             }
             Err(error) => self.refuse(document, assignment, &error),
@@ -111,6 +114,39 @@ impl Assembly {
         targets
             .iter()
             .for_each(|target| self.origins.push(*target, &document.file, line));
+    }
+
+    fn commands(&self, directive: Directive) -> Option<&[ExecCommand]> {
+        ExecCommands::from_value(self.unit.raw(directive)?).map(|commands| &commands[..])
+    }
+
+    /// Says that a word of the line's commands vanishes: `$NAME/x` is the variable of all after the dollar, which can't be one.
+    fn note_lost_words(
+        &mut self,
+        directive: Directive,
+        earlier: usize,
+        (document, assignment): (&Document, &Assignment),
+    ) {
+        let fresh = self.commands(directive).and_then(|all| all.get(earlier..));
+        let expanded = fresh
+            .into_iter()
+            .flatten()
+            .filter(|command| !command.no_env);
+        let lost: Vec<String> = expanded
+            .flat_map(|command| command.argv.iter().skip(1))
+            .filter(|word| is_lost(word))
+            .map(|word| {
+                format!(
+                    "{}=: “{word}” names no variable, so the word is left out",
+                    directive.name()
+                )
+            })
+            .collect();
+        for message in lost {
+            let finding = document.diagnose(Severity::Warning, assignment.value.span(), message);
+            let hint = "write ${NAME} for a variable within a word, and $$ for a dollar";
+            self.report(Some(finding.with_hint(hint.to_owned())));
+        }
     }
 
     /// Says that a line has no effect yet, where nothing else will: restrictions refuse the start, resource control is a reduction of it,
@@ -164,6 +200,19 @@ impl Assembly {
             self.diagnostics.extend(finding);
         }
     }
+}
+
+/// Whether a word is taken for a variable and can be none.
+fn is_lost(word: &str) -> bool {
+    let name = word
+        .strip_prefix('$')
+        .filter(|name| !name.starts_with(['{', '$']));
+    let is_inner = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    name.is_some_and(|name| {
+        name.is_empty()
+            || name.starts_with(|letter: char| letter.is_ascii_digit())
+            || !name.chars().all(is_inner)
+    })
 }
 
 /// [Install] is for a command that enables units, which looks at it itself.

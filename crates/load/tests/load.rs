@@ -518,6 +518,25 @@ fn sockets_keep_the_order_of_their_lines_and_an_empty_one_takes_all_back() {
 }
 
 #[test]
+fn a_word_that_vanishes_is_said() {
+    check(
+        "== /etc/u/a.service
+[Service]
+Environment=A=b
+ExecStart=/bin/echo $A ${A}/x $$A a$ $A/x
+ExecStop=:/bin/echo $A/x",
+        "a.service",
+        "
+a.service: loaded (a.service)
+fragment /etc/u/a.service
+Environment=A=b  <- /etc/u/a.service:2
+ExecStart=/bin/echo $A ${A}/x $$A a$ $A/x  <- /etc/u/a.service:3
+ExecStop=:/bin/echo $A/x  <- /etc/u/a.service:4
+/etc/u/a.service:3:11: warning: ExecStart=: “$A/x” names no variable, so the word is left out (write ${NAME} for a variable within a word, and $$ for a dollar)",
+    );
+}
+
+#[test]
 fn what_has_no_effect_yet_is_said_where_it_stands() {
     check(
         "== /etc/u/a.service

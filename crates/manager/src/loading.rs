@@ -160,7 +160,21 @@ impl Manager {
             ..origin(&loaded)
         };
         let name = loaded.unit.name().clone();
-        self.configure(name, loaded.unit, origin);
+        let known = self
+            .engine
+            .id(name.as_str())
+            .and_then(|id| self.units.get(&id));
+        // What is wrong is told once, not at each look at a unit that can't be used.
+        let earlier: Vec<String> = known
+            .iter()
+            .flat_map(|entry| entry.origin.diagnostics.iter().map(told))
+            .collect();
+        let mut news: Vec<String> = origin.diagnostics.iter().map(told).collect();
+        news.retain(|text| !earlier.contains(text));
+        self.configure(name.clone(), loaded.unit, origin);
+        if let Some(id) = self.engine.id(name.as_str()) {
+            news.iter().for_each(|text| self.log_about(id, text));
+        }
     }
 
     /// Puts a unit into the engine, and what the engine does not see beside it.
@@ -382,6 +396,18 @@ fn portable_of(directories: &crate::directories::Directories, loaded: &Loaded) -
         }
     }
     None
+}
+
+/// A finding as a line of the log.
+fn told(found: &wire::Diagnostic) -> String {
+    let line = found
+        .line
+        .map_or_else(String::new, |line| format!(":{line}"));
+    let hint = found
+        .hint
+        .as_ref()
+        .map_or_else(String::new, |hint| format!(" ({hint})"));
+    format!("{}{line}: {}{hint}", found.path, found.message)
 }
 
 /// A finding as clients see it.

@@ -191,3 +191,15 @@ fn a_socket_without_its_service_or_after_it_refuses_and_says_why() {
         coracle.ok(&["start", "a.socket"]);
     });
 }
+
+#[test]
+fn what_is_wrong_in_a_unit_file_is_in_the_log_of_its_unit() {
+    let unit = "[Service]\nWatchdogSec=5\nExecStrat=/bin/true\nExecStart=/bin/sleep infinity\n";
+    with_units(&[("a.service", unit)], |coracle| {
+        coracle.ok(&["start", "a"]);
+        waiting::lines(coracle, "a.service", |lines| {
+            let has = |text: &str| lines.iter().any(|line| line.contains(text));
+            has("a.service:2: WatchdogSec= has no effect") && has("did you mean ExecStart=?")
+        });
+    });
+}
