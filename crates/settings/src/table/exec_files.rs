@@ -9,7 +9,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "BindLogSockets",
         directive: key::BIND_LOG_SOCKETS.directive(),
-        value: &BOOL,
+        value: &TRISTATE,
         default_text: "no",
         summary: "Shows the host's log sockets inside the service's root directory.",
         since: "257",

@@ -154,7 +154,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "MemoryKSM",
         directive: key::MEMORY_KSM.directive(),
-        value: &BOOL,
+        value: &TRISTATE,
         default_text: "no",
         summary: "Lets the kernel merge equal pages of the service.",
         since: "254",

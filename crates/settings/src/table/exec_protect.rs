@@ -73,7 +73,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "MountAPIVFS",
         directive: key::MOUNT_API_VFS.directive(),
-        value: &BOOL,
+        value: &TRISTATE,
         summary: "Mounts the kernel's own file systems into the service's root directory.",
         since: "233",
         bus: "b",

@@ -49,6 +49,16 @@ pub(crate) static TIMEOUT: ValueType = ValueType {
     print: print::<TimeSpan>,
 };
 
+/// A switch whose default depends on other directives: the empty text returns it to that, where other switches take it for a mistake.
+pub(crate) static TRISTATE: ValueType = ValueType {
+    name: "yes or no",
+    list: false,
+    assign: |value, text, expand| {
+        assign_as(value, text, true, |text| bool::parse_with(text, expand))
+    },
+    print: print::<bool>,
+};
+
 /// `DelegateNamespaces=`.
 pub(crate) static DELEGATED_NAMESPACES: ValueType = ValueType {
     name: "yes, no or kinds of namespaces",
