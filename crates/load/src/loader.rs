@@ -128,6 +128,14 @@ impl<T: Tree> Loader<T> {
         self.index.find(name).map(|found| found.id)
     }
 
+    /// The drop-ins that a unit has by now, also in directories that came since the names were read; none if that can't be told.
+    pub fn drop_ins_now(&self, name: &UnitName) -> Option<Vec<PathBuf>> {
+        let found = self.index.find(name)?;
+        let places = directories(&found, ".d", None, &self.path);
+        let now = drop_ins(&places, &self.tree).ok()?;
+        Some(now.files.into_iter().map(|(path, _)| path).collect())
+    }
+
     /// Loads a unit. It never fails: the state says whether the unit can be used, the diagnostics say what is wrong.
     pub fn load(&self, name: &UnitName) -> Loaded {
         let Some(found) = self.index.find(name) else {
@@ -213,7 +221,7 @@ impl<T: Tree> Loader<T> {
         assembly: &mut Assembly,
         specifiers: &Specifiers,
     ) -> Vec<PathBuf> {
-        let places = directories(found, ".d", &self.index, &self.path);
+        let places = directories(found, ".d", Some(&self.index), &self.path);
         let drop_ins = match drop_ins(&places, &self.tree) {
             Ok(drop_ins) => drop_ins,
             Err(error) => {
@@ -244,7 +252,7 @@ impl<T: Tree> Loader<T> {
             (".requires", "Requires"),
             (".upholds", "Upholds"),
         ] {
-            let places = directories(found, suffix, &self.index, &self.path);
+            let places = directories(found, suffix, Some(&self.index), &self.path);
             let wanted = wanted(&places, &found.id, &self.tree).unwrap_or_else(|error| {
                 let file = found.id.as_str().into();
                 let message = format!("its {suffix} directories can't be read: {error}");

@@ -16,11 +16,11 @@ pub(crate) const MAX_DROP_INS: usize = 256;
 /// Most units in one unit's `.wants` directories; a large target wants about a hundred.
 const MAX_WANTED: usize = 4096;
 
-/// The directories of a unit with this suffix, the strongest first: those of its names along the search path, then those of its kind.
+/// The directories of a unit with this suffix, those that the index knows or else all that can be, the strongest first: those of its names along the search path, then those of its kind.
 pub(crate) fn directories(
     found: &Found,
     suffix: &str,
-    index: &Index,
+    index: Option<&Index>,
     path: &SearchPath,
 ) -> Vec<PathBuf> {
     let mut ordered = Vec::new();
@@ -44,13 +44,14 @@ fn add_existing(
     stems: &[String],
     suffix: &str,
     place: (usize, &PathBuf),
-    index: &Index,
+    index: Option<&Index>,
 ) {
     let (number, directory) = place;
     for stem in stems {
         let name = format!("{stem}{suffix}");
         let full = directory.join(&name);
-        if index.side(&name).contains(&number) && !ordered.contains(&full) {
+        let is_there = index.is_none_or(|index| index.side(&name).contains(&number));
+        if is_there && !ordered.contains(&full) {
             ordered.push(full);
         }
     }

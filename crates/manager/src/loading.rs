@@ -143,6 +143,13 @@ impl Manager {
         config
     }
 
+    /// Do the unit's files say something else by now than what was read?
+    pub(crate) fn needs_reload(&self, entry: &Entry) -> bool {
+        let is_read = entry.transient.is_none() && entry.origin.load == LoadState::Loaded;
+        let now = || self.loader.drop_ins_now(&entry.name);
+        is_stale(entry) || (is_read && now().is_some_and(|now| now != entry.origin.drop_ins))
+    }
+
     /// A name that can't be a unit's is one that is not found.
     fn configure_missing(&mut self, name: &str) {
         self.inputs
@@ -319,7 +326,7 @@ const PROFILE_SUFFIX: &str = "-profile.conf";
 
 /// Did the unit's files change since they were read? Their own times are compared: the clock by which files are stamped is
 /// coarser than the one that could say when they were read.
-pub(crate) fn is_stale(entry: &Entry) -> bool {
+fn is_stale(entry: &Entry) -> bool {
     let origin = &entry.origin;
     entry.transient.is_none()
         && origin.load != LoadState::NotFound

@@ -144,7 +144,7 @@ impl Manager {
                 .map(|path| path.to_string_lossy().into_owned())
                 .collect(),
             transient: entry.transient.is_some(),
-            needs_reload: crate::loading::is_stale(entry),
+            needs_reload: self.needs_reload(entry),
             job: self.job_of(entry),
             causes: crate::causes::sentences(&self.engine.cause(id)),
             since_realtime_us: as_realtime_us(stamps.change),

@@ -48,7 +48,7 @@ impl Manager {
         if !input.command.is_empty() && name.kind() != UnitKind::Service {
             return Err(Failure::NotSupported {
                 unit: name.to_string(),
-                message: format!("{name} runs no command: only a service does"),
+                message: format!("{name}: only a service runs a command"),
             });
         }
         let record = TransientRecord {

@@ -203,3 +203,23 @@ fn what_is_wrong_in_a_unit_file_is_in_the_log_of_its_unit() {
         });
     });
 }
+
+#[test]
+fn a_drop_in_that_came_later_asks_for_a_reload() {
+    with_units(&[("a-b.service", FOREVER)], |coracle| {
+        coracle.ok(&["start", "a-b"]);
+        assert_eq!(coracle.property("a-b.service", "NeedDaemonReload"), "no");
+        for (number, folder) in ["a-b.service.d", "a-.service.d", "service.d"]
+            .iter()
+            .enumerate()
+        {
+            let folder = coracle.folder().join("config/units").join(folder);
+            std::fs::create_dir(&folder).expect("a folder");
+            let text = "[Service]\nEnvironment=A=1\n";
+            std::fs::write(folder.join(format!("{number}.conf")), text).expect("a drop-in");
+            assert_eq!(coracle.property("a-b.service", "NeedDaemonReload"), "yes");
+            coracle.ok(&["daemon-reload"]);
+            assert_eq!(coracle.property("a-b.service", "NeedDaemonReload"), "no");
+        }
+    });
+}
