@@ -56,6 +56,15 @@ fn place(path: &Path) -> Option<Place> {
     Place::find(&path, |_| None).ok()
 }
 
+/// The directory on which each process of the unit has its credentials mounted, where nobody else sees them; empty on the host.
+pub(crate) fn credentials_mount_point(entry: &Entry) -> Option<PathBuf> {
+    let unit = &entry.unit;
+    let has_credentials =
+        unit.get(&key::LOAD_CREDENTIAL).is_some() || unit.get(&key::SET_CREDENTIAL).is_some();
+    let is_last = entry.runs.is_empty();
+    (has_credentials && is_last).then(|| Path::new("/run/credentials").join(unit.name().as_str()))
+}
+
 /// The directory that only root enters goes with the last of those in it.
 pub(crate) const PRIVATE_RUNTIME: &str = "/run/private";
 

@@ -4,6 +4,7 @@ use crate::entry::Last;
 use crate::manager::Manager;
 use crate::run::{Run, exit_message, role_name};
 use engine::{Incarnation, Role, UnitId};
+use std::path::Path;
 
 impl Manager {
     /// This run and every earlier one is over.
@@ -41,9 +42,13 @@ impl Manager {
         for path in crate::leftovers::paths(entry, &run) {
             crate::leftovers::remove(&path);
         }
-        // Busy while another unit has one in it.
-        match std::fs::remove_dir(crate::leftovers::PRIVATE_RUNTIME) {
-            Ok(()) | Err(_) => {}
+        // Busy while something is in it: another unit's directory, or another init's credentials for a unit of this name.
+        let shared = Path::new(crate::leftovers::PRIVATE_RUNTIME);
+        let credentials = crate::leftovers::credentials_mount_point(entry);
+        for directory in [shared].into_iter().chain(credentials.as_deref()) {
+            match std::fs::remove_dir(directory) {
+                Ok(()) | Err(_) => {}
+            }
         }
         self.to_remove
             .push((entry.name.to_string(), run.incarnation));
