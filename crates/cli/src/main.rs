@@ -11,6 +11,7 @@ mod listing;
 mod portable;
 mod pseudo_terminal;
 mod reference;
+mod relay;
 mod terminal;
 mod toolbox;
 mod verbs;

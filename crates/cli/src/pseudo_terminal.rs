@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context as _, Result};
 use kernel::signal::{self, SignalSet};
@@ -22,9 +22,11 @@ const CHUNK_BYTES: usize = 16 * 1024;
 /// SIGWINCH: the window has another size (signal(7)).
 const WINDOW_CHANGED: i32 = 28;
 
-/// Whether somebody sits at both ends of a conversation.
+/// Whether somebody sits at both ends of a conversation, and nothing of it goes elsewhere.
 pub(crate) fn is_wanted() -> bool {
-    isatty(rustix::stdio::stdin()) && isatty(rustix::stdio::stdout())
+    isatty(rustix::stdio::stdin())
+        && isatty(rustix::stdio::stdout())
+        && isatty(rustix::stdio::stderr())
 }
 
 /// Runs a program whose standard streams are a new terminal, and passes on what is typed and shown until it ends; returns its exit
@@ -47,11 +49,15 @@ pub(crate) fn run(mut command: Command) -> Result<u8> {
     let passed = Conversation::new(&master, &child).and_then(|mut conversation| conversation.run());
     drop(raw);
     passed.context("cannot pass on what is typed and shown")?;
-    let status = child.wait()?;
+    Ok(code(child.wait()?))
+}
+
+/// An exit status as a shell has it.
+pub(crate) fn code(status: ExitStatus) -> u8 {
     let code = status
         .code()
         .or_else(|| status.signal().map(|signal| 128 + signal));
-    Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }
 
 /// Both ends of a new terminal: ours, which never blocks, and the program's.

@@ -12,7 +12,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use kernel::{credentials, namespace, process, seccomp};
+use kernel::{Errno, credentials, descriptor, keyring, namespace, process, seccomp};
 use rustix::fs::CWD;
 use rustix::mount::{OpenTreeFlags, open_tree};
 use wire::methods::EnterSandbox;
@@ -21,6 +21,7 @@ use wire::{OneUnit, SandboxReply};
 use crate::context::Context;
 use crate::failure::{WithHint, hint};
 use crate::pseudo_terminal;
+use crate::relay;
 use crate::toolbox;
 use crate::verbs::Run;
 
@@ -52,7 +53,10 @@ pub(crate) struct Shell {
 impl Run for Shell {
     fn run(self, context: &Context) -> Result<u8> {
         if !self.on_own_terminal && pseudo_terminal::is_wanted() {
-            return pseudo_terminal::run(self.again(context));
+            return pseudo_terminal::run(self.again(context, true));
+        }
+        if !self.on_own_terminal && relay::is_wanted() {
+            return relay::run(self.again(context, false));
         }
         let mut client = context.connect()?;
         let unit = service(context, &self.unit)?;
@@ -72,15 +76,17 @@ impl Run for Shell {
 }
 
 impl Shell {
-    /// The same command once more, for a terminal of its own.
-    fn again(&self, context: &Context) -> Command {
+    /// The same command once more, for a terminal of its own or pipes.
+    fn again(&self, context: &Context, on_own_terminal: bool) -> Command {
         let mut command = Command::new("/proc/self/exe");
         for (option, directory) in context.directories.given() {
             command.arg(option).arg(directory);
         }
-        command
-            .args(["shell", "--on-own-terminal", &self.unit, "--"])
-            .args(self.words());
+        command.arg("shell");
+        if on_own_terminal {
+            command.arg("--on-own-terminal");
+        }
+        command.args([&self.unit, "--"]).args(self.words());
         command
     }
 
@@ -115,6 +121,10 @@ fn service(context: &Context, name: &str) -> Result<String> {
 
 /// Becomes a process of the sandbox. The order is the executor's: what needs privileges first, the filter last.
 fn enter(sandbox: &SandboxReply, pidfd: &OwnedFd) -> Result<()> {
+    // We become a process of the service's user: what is in our memory, our caller's environment at least, stays out of its reach,
+    // and so do the descriptors that our caller left open and the keys of the caller's session.
+    process::set_dumpable(false).context("cannot close our memory to others")?;
+    descriptor::close_range_at_exec(3, u32::MAX).context("cannot close what is open")?;
     let host = open_tree(
         CWD,
         "/usr",
@@ -125,7 +135,12 @@ fn enter(sandbox: &SandboxReply, pidfd: &OwnedFd) -> Result<()> {
         fs::write(Path::new(group).join("cgroup.procs"), "0")
             .with_context(|| format!("cannot join {group}"))?;
     }
-    namespace::join(pidfd, joined(sandbox.main_pid)?).context("cannot join the namespaces")?;
+    // Before the user namespace, whose root may give no keyring away.
+    leave_keys(sandbox)?;
+    let namespaces = joined(sandbox.main_pid)?;
+    if namespaces != 0 {
+        namespace::join(pidfd, namespaces).context("cannot join the namespaces")?;
+    }
     toolbox::add(&host)?;
     if let Some(directory) = &sandbox.working_directory {
         std::env::set_current_dir(directory.trim_start_matches('-'))
@@ -175,6 +190,17 @@ fn become_user(sandbox: &SandboxReply) -> Result<()> {
     credentials::clear_ambient().context("cannot clear ambient capabilities")?;
     credentials::set_capabilities(credentials::CapabilitySets::default())
         .context("cannot drop capabilities")
+}
+
+/// Gives up our caller's session keyring for an empty one.
+fn leave_keys(sandbox: &SandboxReply) -> Result<()> {
+    match keyring::join_new_session() {
+        Ok(_) => keyring::give_session(sandbox.uid.unwrap_or(0), sandbox.gid.unwrap_or(0)),
+        // A kernel without keys, or one that lets us, and so what we start, make no call about any.
+        Err(Errno::NOSYS | Errno::PERM) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+    .context("cannot take a keyring of its own")
 }
 
 /// The service's own system-call program, compiled from its directives.

@@ -1,0 +1,128 @@
+//! What `coracle shell` carries into a sandbox whose processes may take hold of all that it starts: nothing of its caller's.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
+
+use coracle_system_tests::with_units;
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+use testkit::Instance;
+
+/// A service of nobody in particular, in the host's own file system and among the host's processes.
+const GUEST: &str = "[Service]\nUser=65534\nPrivateTmp=yes\nExecStart=/bin/sleep infinity\n";
+/// One of root's without capabilities.
+const POOR_ROOT: &str =
+    "[Service]\nCapabilityBoundingSet=\nPrivateTmp=yes\nExecStart=/bin/sleep infinity\n";
+
+fn shell(coracle: &Instance, unit: &str, script: &str) -> Command {
+    coracle.command(&["shell", unit, "--", "/bin/sh", "-c", script])
+}
+
+/// The same command after a shell's own `prelude`, such as a redirection.
+fn after(prelude: &str, command: &Command) -> Command {
+    let mut shell = Command::new("/bin/sh");
+    shell
+        .args(["-c", &format!("{prelude}; exec \"$@\""), "sh"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        shell.env(name, value.unwrap_or_default());
+    }
+    shell
+}
+
+fn said(command: &mut Command) -> String {
+    let output = command.output().expect("the command starts");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn terminal() -> (File, OwnedFd) {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let ours = openpt(flags).expect("a terminal");
+    grantpt(&ours).expect("its other end");
+    unlockpt(&ours).expect("it opens");
+    let theirs = ioctl_tiocgptpeer(&ours, flags).expect("its other end");
+    (ours.into(), theirs)
+}
+
+#[test]
+fn a_shell_enters_a_service_that_shares_all_namespaces_with_the_host() {
+    let open = "[Service]\nUser=65534\nExecStart=/bin/sleep infinity\n";
+    with_units(&[("open.service", open)], |coracle| {
+        coracle.ok(&["start", "open.service"]);
+        assert_eq!(said(&mut shell(coracle, "open", "id -u")), "65534\n");
+    });
+}
+
+#[test]
+fn a_shell_has_no_descriptor_that_its_caller_left_open() {
+    with_units(&[("guest.service", GUEST)], |coracle| {
+        coracle.ok(&["start", "guest.service"]);
+        let command = shell(
+            coracle,
+            "guest",
+            "test -e /proc/self/fd/7 && echo open; true",
+        );
+        assert_eq!(said(&mut after("exec 7</etc/hosts", &command)), "");
+    });
+}
+
+#[test]
+fn a_shell_has_no_key_of_its_callers_session() {
+    with_units(&[("guest.service", GUEST)], |coracle| {
+        coracle.ok(&["start", "guest.service"]);
+        kernel::keyring::join_session(c"coracle-test-callers").expect("a session keyring");
+        let keys = "cat /proc/keys";
+        assert!(said(Command::new("sh").args(["-c", keys])).contains("coracle-test-callers"));
+        let seen = said(&mut shell(coracle, "guest", keys));
+        assert!(!seen.contains("coracle-test-callers"), "{seen}");
+        kernel::keyring::join_new_session().expect("another session keyring");
+    });
+}
+
+#[test]
+fn a_shell_shows_its_callers_environment_to_nobody() {
+    with_units(&[("poor.service", POOR_ROOT)], |coracle| {
+        coracle.ok(&["start", "poor.service"]);
+        let script = "tr '\\0' '\\n' < /proc/$PPID/environ | grep CALLERS_TOKEN; true";
+        let mut command = shell(coracle, "poor", script);
+        assert_eq!(said(command.env("CALLERS_TOKEN", "xyzzy")), "");
+    });
+}
+
+#[test]
+fn a_terminal_stays_with_the_caller_where_only_some_streams_are_one() {
+    const SEES: &str =
+        "for stream in 0 1 2; do test -t $stream && exit 9; done; cat; echo said >&2";
+    with_units(&[("guest.service", GUEST)], |coracle| {
+        coracle.ok(&["start", "guest.service"]);
+        // What is typed arrives all the same; the key of its end, too.
+        let (mut ours, theirs) = terminal();
+        let mut child = shell(coracle, "guest", SEES)
+            .stdin(theirs)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the command starts");
+        ours.write_all(b"typed\n\x04").expect("it is typed");
+        let status = child.wait().expect("it ends");
+        let mut shown = String::new();
+        let mut stdout = child.stdout.take().expect("a pipe");
+        stdout.read_to_string(&mut shown).expect("it is shown");
+        assert_eq!((status.code(), shown.as_str()), (Some(0), "typed\n"));
+        // And what is shown.
+        let (mut ours, theirs) = terminal();
+        let both = theirs.try_clone().expect("one more of it");
+        let mut command = shell(coracle, "guest", SEES);
+        command.stdin(Stdio::null()).stdout(theirs).stderr(both);
+        let status = command.status().expect("it ends");
+        drop(command);
+        let mut shown = String::new();
+        // A terminal that nobody holds any more ends with an error.
+        ours.read_to_string(&mut shown).ok();
+        assert_eq!((status.code(), shown.as_str()), (Some(0), "said\r\n"));
+    });
+}
