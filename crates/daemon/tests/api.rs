@@ -9,6 +9,7 @@
 
 mod support;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
@@ -148,6 +149,16 @@ fn helper_that_is_a_stranger() {
             .len()
             > 3
     );
+    // A long list of patterns takes long for each of them: whoever sends one is cut off.
+    let mut patient = UnixStream::connect(std::env::var_os("API").unwrap()).unwrap();
+    let patterns = ["\"*\""; 100_000].join(",");
+    let request = format!(
+        "{{\"method\":\"io.coracle.Manager.Status\",\"parameters\":{{\"names\":[{patterns}]}}}}\0"
+    );
+    patient.write_all(request.as_bytes()).ok();
+    let mut answer = Vec::new();
+    patient.read_to_end(&mut answer).ok();
+    assert_eq!(answer, b"");
     let status = client
         .call(call::Status, &names(&["secret.service"]))
         .unwrap()
@@ -245,6 +256,41 @@ fn hostile_clients_are_answered_or_cut_off_and_harm_nobody() {
         0
     );
     assert_eq!(instance.manager(), manager);
+}
+
+#[test]
+fn a_client_that_reads_late_is_served_late_and_gets_every_answer() {
+    const CALL: &[u8] = b"{\"method\":\"io.coracle.Manager.ListUnits\"}\0";
+    let instance = Instance::start();
+    let mut client = UnixStream::connect(instance.path("run/api")).unwrap();
+    client.set_nonblocking(true).unwrap();
+    // More answers than anybody's memory should hold; their number is what the manager lets us ask for.
+    let calls = CALL.repeat((16 << 20) / CALL.len());
+    let mut rest = calls.as_slice();
+    while !rest.is_empty() {
+        let mut watched = [PollFd::new(&client, PollFlags::OUT)];
+        let patience = Timespec {
+            tv_sec: 2,
+            tv_nsec: 0,
+        };
+        if poll(&mut watched, Some(&patience)).unwrap() == 0 {
+            break;
+        }
+        match client.write(rest) {
+            Ok(count) => rest = &rest[count..],
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
+        }
+    }
+    assert!(!rest.is_empty(), "the manager took every call");
+    let asked = (calls.len() - rest.len()) / CALL.len();
+    client.set_nonblocking(false).unwrap();
+    let (mut answered, mut buffer) = (0, vec![0; 1 << 16]);
+    while answered < asked {
+        let count = client.read(&mut buffer).unwrap();
+        assert!(count > 0, "{answered} of {asked} answers came");
+        answered += buffer[..count].iter().filter(|byte| **byte == 0).count();
+    }
+    instance.exit();
 }
 
 #[test]

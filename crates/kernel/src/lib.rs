@@ -17,6 +17,8 @@ pub type Result<T> = core::result::Result<T, Errno>;
 
 mod syscall;
 
+#[cfg(feature = "std")]
+pub mod aside;
 #[cfg(all(c_library = "musl", target_env = "gnu"))]
 mod c_library;
 pub mod credentials;

@@ -106,6 +106,13 @@ impl Descriptors {
         self.end = 0;
     }
 
+    /// As [`Self::clear`], for those of a stranger: see [`crate::aside`].
+    #[cfg(feature = "std")]
+    pub fn close_aside(&mut self) {
+        crate::aside::close(core::iter::from_fn(|| self.take()));
+        self.clear();
+    }
+
     fn add(&mut self, number: RawFd) {
         match self.numbers.get_mut(self.end) {
             Some(place) => {
@@ -215,6 +222,23 @@ pub fn receive(
     let control = unsafe { core::slice::from_raw_parts(control.as_ptr().cast::<u8>(), filled) };
     read_control(control, descriptors, &mut received);
     Ok(received)
+}
+
+/// Refuses what may still come to a socket of strangers and empties its queue, so that closing the socket closes nothing of theirs.
+#[cfg(feature = "std")]
+pub fn retire(socket: impl AsFd) {
+    use rustix::net::{Shutdown, SocketType, shutdown, sockopt::socket_type};
+    let ends = socket_type(&socket) != Ok(SocketType::DGRAM);
+    // One that was never connected, or not any more, gets nothing either.
+    shutdown(&socket, Shutdown::Read).ok();
+    let (mut buffer, mut descriptors) = ([0; 4096], Descriptors::default());
+    let options = ReceiveOptions::default();
+    while let Ok(received) = receive(&socket, &mut buffer, &mut descriptors, options) {
+        descriptors.close_aside();
+        if received.bytes == 0 && ends {
+            return;
+        }
+    }
 }
 
 /// Walks through the control messages: `len: u64, level: i32, type: i32, data`, each aligned to 8.

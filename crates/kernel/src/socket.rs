@@ -16,6 +16,7 @@ const SO_PEERCRED: usize = 17;
 const SO_PEEK_OFF: usize = 42;
 const SO_PASSPIDFD: usize = 76;
 const SO_PEERPIDFD: usize = 77;
+const SO_PASSRIGHTS: usize = 83;
 
 fn set_number(socket: impl AsFd, option: usize, value: i32) -> Result<()> {
     let number = socket.as_fd().as_raw_fd() as usize;
@@ -44,6 +45,11 @@ pub fn set_pass_credentials(socket: impl AsFd, pass: bool) -> Result<()> {
 /// Messages carry their sender's pidfd (SO_PASSPIDFD, since Linux 6.5).
 pub fn set_pass_pidfd(socket: impl AsFd, pass: bool) -> Result<()> {
     set_number(socket, SO_PASSPIDFD, i32::from(pass))
+}
+
+/// Whether senders may pass descriptors along (SO_PASSRIGHTS, since Linux 6.16); they may unless a socket refuses.
+pub fn set_pass_descriptors(socket: impl AsFd, pass: bool) -> Result<()> {
+    set_number(socket, SO_PASSRIGHTS, i32::from(pass))
 }
 
 /// Where the next peek of a stream begins, in bytes; -1 switches the counting off (SO_PEEK_OFF).

@@ -1,6 +1,6 @@
 //! The API's socket: connections come in, calls go to those who can answer them.
 
-use crate::connection::{Connection, Incoming};
+use crate::connection::{Connection, Incoming, Peer};
 use crate::manager::{Error, Manager, Stage, doing};
 use crate::poll::{Ready, Token};
 use keeper::protocol::Class;
@@ -63,7 +63,7 @@ impl Manager {
         let Ok(connection) = Connection::new(number, socket, &self.poll) else {
             return;
         };
-        if !self.has_room_for(connection.peer.uid) {
+        if !self.has_room_for(connection.peer) {
             return;
         }
         self.connections.insert(number, connection);
@@ -71,19 +71,14 @@ impl Manager {
         self.serve(number);
     }
 
-    fn has_room_for(&self, uid: u32) -> bool {
+    fn has_room_for(&self, peer: Peer) -> bool {
         let of_user = self
             .connections
             .values()
-            .filter(|other| other.peer.uid == uid)
+            .filter(|other| other.peer.uid == peer.uid)
             .count();
         self.connections.len() < CONNECTIONS_MAX
-            && (self.is_owner(uid) || of_user < CONNECTIONS_PER_USER_MAX)
-    }
-
-    /// Root, and in user position the user whose instance it is.
-    fn is_owner(&self, uid: u32) -> bool {
-        uid == 0 || uid == rustix::process::geteuid().as_raw()
+            && (peer.owns || of_user < CONNECTIONS_PER_USER_MAX)
     }
 
     /// A client sent something, has room again, or hung up.
@@ -100,6 +95,7 @@ impl Manager {
             && let Some(connection) = self.connections.get_mut(&number)
         {
             connection.flush(&self.poll);
+            self.serve_waiting(number);
         }
     }
 
@@ -133,10 +129,6 @@ impl Manager {
     }
 
     fn allow(&self, number: u32, call: &Call) -> Result<(), Failure> {
-        let uid = self
-            .connections
-            .get(&number)
-            .map_or(u32::MAX, |connection| connection.peer.uid);
         let for_all = matches!(
             call,
             Call::GetInfo
@@ -148,7 +140,7 @@ impl Manager {
                 | Call::Status(_)
                 | Call::Show(_)
         );
-        if for_all || self.is_owner(uid) {
+        if for_all || self.sees_all(number) {
             Ok(())
         } else {
             Err(Failure::AccessDenied {
@@ -157,11 +149,11 @@ impl Manager {
         }
     }
 
-    /// Does the caller see command lines, environments and settings?
+    /// May the caller do everything, and see command lines, environments and settings?
     fn sees_all(&self, number: u32) -> bool {
         self.connections
             .get(&number)
-            .is_some_and(|connection| self.is_owner(connection.peer.uid))
+            .is_some_and(|connection| connection.peer.owns)
     }
 
     /// Calls that change units are answered when their jobs are done; all others at once.

@@ -14,10 +14,17 @@ const UNREAD_BYTES_MAX: usize = 64 << 20;
 /// Bytes of events that may wait for a slow reader before they are replaced by one that says so.
 const UNREAD_EVENT_BYTES_MAX: usize = 1 << 20;
 
+/// Bytes in one request of somebody who may only list and see: hundreds of names, and no pattern that takes long.
+const STRANGER_REQUEST_BYTES_MAX: usize = 16 << 10;
+/// Bytes of answers that may be unread when the next call is carried out.
+const UNREAD_BEFORE_NEXT_MAX: usize = 256 << 10;
+
 /// Who is at the other end, as the kernel vouched when it connected.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer {
     pub(crate) uid: u32,
+    /// Root, and in user position the user whose instance it is.
+    pub(crate) owns: bool,
 }
 
 /// A call, with what came with it.
@@ -55,6 +62,8 @@ pub(crate) struct Connection {
     pub(crate) monitor: Option<Vec<String>>,
     /// Events were left out.
     overflowed: bool,
+    /// The next call waits until more of the answers is read.
+    held: bool,
     /// Bytes came while a call is carried out; no more are read until it is answered.
     ahead: bool,
     /// What epoll was asked for: reading, writing.
@@ -72,13 +81,18 @@ impl Connection {
         let credentials = kernel::socket::peer_credentials(&socket)?;
         let peer = Peer {
             uid: credentials.uid,
+            owns: credentials.uid == 0 || credentials.uid == rustix::process::geteuid().as_raw(),
         };
         poll.watch(&socket, Token::Client(number))?;
         Ok(Self {
             number,
             peer,
             socket,
-            inbox: Inbox::new(MAX_REQUEST_BYTES),
+            inbox: Inbox::new(if peer.owns {
+                MAX_REQUEST_BYTES
+            } else {
+                STRANGER_REQUEST_BYTES_MAX
+            }),
             outbox: VecDeque::new(),
             unread: 0,
             busy: false,
@@ -86,6 +100,7 @@ impl Connection {
             more: false,
             monitor: None,
             overflowed: false,
+            held: false,
             ahead: false,
             interest: (true, false),
             gone: false,
@@ -113,7 +128,9 @@ impl Connection {
 
     /// The next call, unless one is being carried out.
     pub(crate) fn next_call(&mut self) -> Option<Incoming> {
-        if self.busy || self.gone {
+        // Whoever reads no answers gets no more of them: a few bytes of calls must not fill the memory.
+        self.held = self.unread > UNREAD_BEFORE_NEXT_MAX;
+        if self.busy || self.gone || self.held {
             return None;
         }
         let (call, more, oneway) = match self.inbox.frame() {
@@ -232,7 +249,10 @@ impl Connection {
     /// A client that sends calls while one is carried out has to wait: a flood of calls must not fill the memory.
     fn adjust_interest(&mut self, poll: &Poll) {
         self.ahead &= self.busy;
-        let wanted = (!self.ahead, !self.outbox.is_empty());
+        let wanted = (
+            !self.ahead && !self.held,
+            !self.outbox.is_empty() || self.held,
+        );
         if wanted == self.interest || self.gone {
             return;
         }
@@ -248,5 +268,13 @@ impl Connection {
     /// The other side hung up: nothing can be answered any more.
     pub(crate) fn hang_up(&mut self) {
         self.gone = true;
+    }
+}
+
+impl Drop for Connection {
+    /// What anybody passed along is closed aside: it may take as long as they like.
+    fn drop(&mut self) {
+        kernel::message::retire(&self.socket);
+        kernel::aside::close(self.inbox.take_descriptors());
     }
 }

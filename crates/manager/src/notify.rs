@@ -24,6 +24,8 @@ pub(crate) struct NotifySocket {
     pub(crate) unit: UnitId,
     pub(crate) incarnation: u64,
     socket: Rc<OwnedFd>,
+    /// Somebody was not heard, and the log has it: once, as a flood would drown what else the manager says.
+    complained: bool,
 }
 
 /// All notification sockets.
@@ -32,6 +34,8 @@ pub(crate) struct Notifications {
     sockets: BTreeMap<u32, NotifySocket>,
     /// Sockets whose first message was heard in this round.
     heard: Vec<u32>,
+    /// Sockets of runs that are over; what is left in their queues goes when that is on record.
+    over: Vec<Rc<OwnedFd>>,
 }
 
 impl Notifications {
@@ -42,6 +46,9 @@ impl Notifications {
 
     /// Takes the messages that were heard out of their queues; they are on record now.
     pub(crate) fn consume(&mut self) {
+        for socket in self.over.drain(..) {
+            kernel::message::retire(&*socket);
+        }
         let (mut buffer, mut descriptors) = ([0; 1], Descriptors::default());
         for number in std::mem::take(&mut self.heard) {
             if let Some(entry) = self.sockets.get(&number) {
@@ -53,6 +60,7 @@ impl Notifications {
                 ) {
                     Ok(_) | Err(_) => {}
                 }
+                descriptors.close_aside();
             }
         }
     }
@@ -115,6 +123,7 @@ impl Manager {
                 unit,
                 incarnation,
                 socket,
+                complained: false,
             },
         );
         Ok(number)
@@ -128,6 +137,7 @@ impl Manager {
         let known =
             place.filter(|(unit, number)| self.run_mut(*unit, Incarnation(*number)).is_some());
         let Some((unit, incarnation)) = known else {
+            self.notifications.over.push(Rc::new(socket));
             return self.link.drop_held(Class::Notify, name);
         };
         match self.watch_notify(unit, incarnation, Rc::new(socket)) {
@@ -148,6 +158,7 @@ impl Manager {
             return;
         };
         self.poll.forget(&*closed.socket);
+        self.notifications.over.push(Rc::clone(&closed.socket));
         let Some(entry) = self.units.get(&unit) else {
             return;
         };
@@ -185,11 +196,16 @@ impl Manager {
             Ok(received) => received,
             Err(_) => return,
         };
+        descriptors.close_aside();
         self.notifications.heard.push(number);
         let Some(sender) = received.credentials.filter(|_| !received.truncated) else {
             return;
         };
         if !self.may_speak(unit, incarnation, sender) {
+            let known = self.notifications.sockets.get_mut(&number);
+            if known.is_some_and(|one| std::mem::replace(&mut one.complained, true)) {
+                return;
+            }
             let text = format!(
                 "process {} of user {} is not heard: NotifyAccess= does not allow it",
                 sender.pid, sender.uid

@@ -248,6 +248,10 @@ fn log_pair() -> Result<(OwnedFd, OwnedFd), kernel::Errno> {
     rustix::net::shutdown(&service, Shutdown::Read)?;
     // Before the first byte: what was written earlier would come without its writer.
     kernel::socket::set_pass_credentials(&reader, true)?;
+    match kernel::socket::set_pass_descriptors(&reader, false) {
+        // An older kernel passes them on; the log process then closes them aside.
+        Ok(()) | Err(_) => {}
+    }
     match kernel::socket::set_send_buffer(&service, LOG_BUFFER_BYTES) {
         // A smaller buffer only makes a loud service wait earlier.
         Ok(()) | Err(_) => {}

@@ -13,8 +13,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub const MAX_REQUEST_BYTES: usize = 2 << 20;
 /// Bytes in one reply: the status of ten thousand units.
 pub const MAX_REPLY_BYTES: usize = 64 << 20;
-/// Descriptors that may wait for the message that uses them; the kernel passes at most 253 at once.
+/// Descriptors that may wait for the message that uses them.
 pub const MAX_DESCRIPTORS: usize = 32;
+/// Descriptors that the kernel passes at once. There is room for all, since it would close the others then and there, and that can
+/// take as long as their maker likes.
+const PASSED_DESCRIPTORS: usize = 253;
 /// Bytes asked of the kernel at once: a whole ordinary message.
 const READ_BYTES: usize = 16 << 10;
 
@@ -74,7 +77,7 @@ impl Inbox {
     pub fn fill(&mut self, socket: impl AsFd, flags: RecvFlags) -> Result<Filled, FrameError> {
         self.forget_used();
         let start = self.bytes.len();
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(PASSED_DESCRIPTORS))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         self.bytes.resize(start + READ_BYTES, 0);
         let result = loop {

@@ -187,15 +187,14 @@ impl Reader {
         set_peek_offset(&self.socket, -1)?;
         let mut descriptors = Descriptors::default();
         let buffer = buffer.get_mut(..TAKEN_MAX_BYTES).unwrap_or_default();
-        match receive(
-            &self.socket,
-            buffer,
-            &mut descriptors,
-            ReceiveOptions {
-                peek: true,
-                wait: false,
-            },
-        ) {
+        let options = ReceiveOptions {
+            peek: true,
+            wait: false,
+        };
+        let received = receive(&self.socket, buffer, &mut descriptors, options);
+        // Nobody here wants any, and a service must not hold the others' lines up with one that takes long to close.
+        descriptors.close_aside();
+        match received {
             Ok(received) => Ok(Some((received.bytes, received.credentials))),
             Err(kernel::Errno::AGAIN | kernel::Errno::INTR) => Ok(None),
             // The service closed its end without reading what nobody ever sends: the end all the same.
@@ -209,14 +208,10 @@ impl Reader {
         while bytes > 0 {
             let size = bytes.min(buffer.len());
             let part = buffer.get_mut(..size).unwrap_or_default();
-            match receive(
-                &self.socket,
-                part,
-                &mut descriptors,
-                ReceiveOptions::default(),
-            )?
-            .bytes
-            {
+            let options = ReceiveOptions::default();
+            let received = receive(&self.socket, part, &mut descriptors, options);
+            descriptors.close_aside();
+            match received?.bytes {
                 0 => return Ok(()),
                 taken => bytes = bytes.saturating_sub(taken),
             }

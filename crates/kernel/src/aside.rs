@@ -1,0 +1,47 @@
+//! Closing what strangers passed along, on a thread of its own.
+//!
+//! A close(2) can take as long as the maker of the file likes: a socket lingers (SO_LINGER), a FUSE server does not answer the flush.
+//! The descriptors that wait in a socket's queue are closed with the socket, and those that a receiver has no room for while it
+//! receives: so whoever must not wait makes room for all of them ([`crate::message::DESCRIPTORS_MAX`]) and closes them, and the
+//! socket itself, here.
+
+use std::os::fd::{FromRawFd, IntoRawFd, RawFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::OwnedFd;
+
+/// Threads that wait at once; each is one trap of somebody's.
+const WAITING_MAX: usize = 1024;
+const STACK_BYTES: usize = 32 << 10;
+
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+
+/// Closes descriptors and returns at once. Where there can't be one more thread they stay open: a lost descriptor is better than a
+/// process that stands still.
+pub fn close(descriptors: impl IntoIterator<Item = OwnedFd>) {
+    let numbers: Vec<RawFd> = descriptors
+        .into_iter()
+        .map(IntoRawFd::into_raw_fd)
+        .collect();
+    if numbers.is_empty() {
+        return;
+    }
+    if WAITING.fetch_add(1, Ordering::Relaxed) >= WAITING_MAX {
+        WAITING.fetch_sub(1, Ordering::Relaxed);
+        return;
+    }
+    let all = move || {
+        for number in numbers {
+            // SAFETY: taken from its owner above, and closed only here.
+            drop(unsafe { OwnedFd::from_raw_fd(number) });
+        }
+        WAITING.fetch_sub(1, Ordering::Relaxed);
+    };
+    let begun = std::thread::Builder::new()
+        .name("aside".into())
+        .stack_size(STACK_BYTES)
+        .spawn(all);
+    if begun.is_err() {
+        WAITING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
