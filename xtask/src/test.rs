@@ -6,9 +6,6 @@ use anyhow::{Result, bail};
 
 use crate::{demo, dist, run, setup, tidy};
 
-/// Those that run when none is named; the system tests and the demo join them as soon as all that they check is there.
-const USUAL: &[&str] = &["tidy", "lint", "unit"];
-
 /// A tier's name and what runs it.
 type Tier = (&'static str, fn() -> Result<()>);
 
@@ -30,9 +27,9 @@ pub(crate) fn run(names: &[String]) -> Result<()> {
     }
     run::need_root("the test suite")?;
     setup::run()?;
-    let chosen = TIERS.iter().filter(|(tier, _)| {
-        (names.is_empty() && USUAL.contains(tier)) || names.iter().any(|name| name == tier)
-    });
+    let chosen = TIERS
+        .iter()
+        .filter(|(tier, _)| names.is_empty() || names.iter().any(|name| name == tier));
     let mut times = Vec::new();
     for (tier, work) in chosen {
         eprintln!("── {tier}");

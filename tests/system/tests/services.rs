@@ -188,3 +188,20 @@ fn exit_statuses_are_those_that_administrators_know() {
         assert_eq!(coracle.coracle(&["frobnicate"]).status, 2);
     });
 }
+
+#[test]
+fn an_error_is_told_where_stack_traces_are_asked_for_too() {
+    with_units(&[], |coracle| {
+        let mut command = coracle.command(&["start", "./nothing.psi"]);
+        let said = command
+            .env("RUST_BACKTRACE", "1")
+            .output()
+            .expect("it starts");
+        assert_eq!(said.status.code(), Some(1));
+        let text = String::from_utf8_lossy(&said.stderr);
+        assert!(
+            text.contains("./nothing.psi") && text.contains("Hint:"),
+            "{text}"
+        );
+    });
+}
