@@ -55,6 +55,7 @@ fn unit() -> Result<()> {
         "--exclude",
         "coracle-system-tests",
         "--quiet",
+        "--no-fail-fast",
     ]))
 }
 
@@ -68,6 +69,7 @@ fn system() -> Result<()> {
                 "--package",
                 "coracle-system-tests",
                 "--quiet",
+                "--no-fail-fast",
                 "--",
                 "--test-threads=2",
             ])
