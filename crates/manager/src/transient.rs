@@ -207,8 +207,16 @@ impl Manager {
             .extract_if(.., |unit| !awaited.covers(unit))
             .collect();
         for id in ended {
+            let Some(state) = self.engine.state(id) else {
+                continue;
+            };
+            if !matches!(state, engine::State::Dead | engine::State::Failed { .. }) {
+                continue;
+            }
+            // A client that reads until the end of its stream waits for this one, too, where the unit stays for people to see.
+            self.close_streams(id);
             if self.is_finished_transient(id) {
-                self.forget_transient(id);
+                self.inputs.push_back(Input::Forget(id));
             }
         }
         let found = !self.inputs.is_empty();
@@ -216,19 +224,20 @@ impl Manager {
         found
     }
 
-    fn forget_transient(&mut self, id: UnitId) {
-        let Some(entry) = self.units.get(&id) else {
+    /// Lets a client's streams go.
+    fn close_streams(&mut self, id: UnitId) {
+        let Some(entry) = self.units.get_mut(&id) else {
             return;
         };
-        if let Some(transient) = &entry.transient {
-            for (stream, given) in transient.stdio.iter().enumerate() {
-                if given.is_some() {
-                    self.link
-                        .drop_held(Class::Other, &stdio_name(&entry.name, stream));
-                }
+        let Some(transient) = &mut entry.transient else {
+            return;
+        };
+        for (stream, given) in transient.stdio.iter_mut().enumerate() {
+            if given.take().is_some() {
+                self.link
+                    .drop_held(Class::Other, &stdio_name(&entry.name, stream));
             }
         }
-        self.inputs.push_back(Input::Forget(id));
     }
 
     fn is_finished_transient(&self, id: UnitId) -> bool {
