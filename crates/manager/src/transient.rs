@@ -57,12 +57,15 @@ impl Manager {
             collect: input.collect,
             awaited: !input.no_block,
         };
-        let stdio = self.take_stdio(&name, &input, descriptors)?;
+        let stdio = take_stdio(&input, descriptors)?;
+        let held = stdio.clone();
         let unit = self.make_transient(&name, Transient { record, stdio })?;
         if let Err(failure) = self.check_startable(unit, input.allow_unenforced) {
             self.inputs.push_back(Input::Forget(unit));
             return Err(failure);
         }
+        // Only now: what is refused must not keep a client waiting for the end of its streams.
+        self.hold_stdio(&name, &held);
         self.queue_one(client, unit, mode, manner);
         Ok(())
     }
@@ -97,27 +100,8 @@ impl Manager {
         }
     }
 
-    fn take_stdio(
-        &mut self,
-        name: &UnitName,
-        input: &TransientRequest,
-        descriptors: Vec<OwnedFd>,
-    ) -> Result<[Option<Rc<OwnedFd>>; 3], Failure> {
-        let shared: Vec<Rc<OwnedFd>> = descriptors.into_iter().map(Rc::new).collect();
-        let take = |index: Option<u32>, parameter: &str| match index
-            .map(|index| shared.get(index as usize).map(Rc::clone))
-        {
-            None => Ok(None),
-            Some(Some(descriptor)) => Ok(Some(descriptor)),
-            Some(None) => Err(Failure::InvalidParameter {
-                parameter: format!("{parameter}: no such descriptor came along"),
-            }),
-        };
-        let stdio = [
-            take(input.stdin, "stdin")?,
-            take(input.stdout, "stdout")?,
-            take(input.stderr, "stderr")?,
-        ];
+    /// Gives a client's streams to the keeper, where they outlive this process.
+    fn hold_stdio(&mut self, name: &UnitName, stdio: &[Option<Rc<OwnedFd>>; 3]) {
         for (stream, descriptor) in stdio.iter().enumerate() {
             if let Some(descriptor) = descriptor {
                 self.link.hold(
@@ -127,7 +111,6 @@ impl Manager {
                 );
             }
         }
-        Ok(stdio)
     }
 
     /// Puts a unit made at run time into memory.
@@ -258,6 +241,28 @@ impl Manager {
         };
         over && self.engine.job(id).is_none()
     }
+}
+
+/// The descriptors that a request names as its streams.
+fn take_stdio(
+    input: &TransientRequest,
+    descriptors: Vec<OwnedFd>,
+) -> Result<[Option<Rc<OwnedFd>>; 3], Failure> {
+    let shared: Vec<Rc<OwnedFd>> = descriptors.into_iter().map(Rc::new).collect();
+    let take = |index: Option<u32>, parameter: &str| match index
+        .map(|index| shared.get(index as usize).map(Rc::clone))
+    {
+        None => Ok(None),
+        Some(Some(descriptor)) => Ok(Some(descriptor)),
+        Some(None) => Err(Failure::InvalidParameter {
+            parameter: format!("{parameter}: no such descriptor came along"),
+        }),
+    };
+    Ok([
+        take(input.stdin, "stdin")?,
+        take(input.stdout, "stdout")?,
+        take(input.stderr, "stderr")?,
+    ])
 }
 
 /// The name under which the keeper holds a client's stream.

@@ -177,3 +177,14 @@ fn the_default_profile_leaves_no_network_no_capabilities_and_no_root() {
         );
     });
 }
+
+#[test]
+fn a_refused_run_lets_go_of_its_streams() {
+    with_units(&[], |coracle| {
+        for property in ["SystemCallLog=mount", "BindPaths=/nonexistent"] {
+            // Reads both streams to their ends, which come when nobody holds them any more.
+            let said = coracle.coracle(&["run", "--pipe", "-p", property, "/bin/true"]);
+            assert_ne!(said.status, 0, "{}", said.stderr);
+        }
+    });
+}
