@@ -157,6 +157,13 @@ impl Cgroups {
             .collect()
     }
 
+    /// The incarnations of a unit that have a group.
+    pub(crate) fn incarnations(&self, unit: &str) -> Vec<u64> {
+        let groups = children(&self.on_host(&self.root()).join(unit));
+        let number = |path: &PathBuf| path.file_name()?.to_str()?.parse().ok();
+        groups.iter().filter_map(number).collect()
+    }
+
     /// Can this controller be used for our groups?
     pub(crate) fn has_controller(&self, controller: &str) -> bool {
         self.controllers

@@ -246,10 +246,6 @@ impl Manager {
     /// asks for it.
     pub(crate) fn close_sockets(&mut self, unit: UnitId) {
         self.unwatch_sockets(unit);
-        let incarnation = self
-            .engine
-            .snapshot(unit)
-            .map(|snapshot| snapshot.incarnation);
         let Some(entry) = self.units.get_mut(&unit) else {
             return;
         };
@@ -257,9 +253,11 @@ impl Manager {
             self.link
                 .drop_held(Class::Listen, &held_name(entry.name.as_str(), index));
         }
-        if let Some(incarnation) = incarnation {
-            self.to_remove.push((entry.name.to_string(), incarnation.0));
-        }
+        // Those that are there now: a restart makes the next one before this round's are removed.
+        let name = entry.name.as_str();
+        let groups = self.cgroups.iter().flat_map(|all| all.incarnations(name));
+        self.to_remove
+            .extend(groups.map(|incarnation| (name.to_owned(), incarnation)));
         if entry.unit.value(&model::key::REMOVE_ON_STOP) {
             for path in crate::leftovers::socket_files(&entry.unit) {
                 crate::leftovers::remove_file(&path);

@@ -205,3 +205,24 @@ fn an_error_is_told_where_stack_traces_are_asked_for_too() {
         );
     });
 }
+
+#[test]
+fn a_service_and_its_socket_are_restarted_together_again_and_again() {
+    let units = [
+        (
+            "a.service",
+            "[Unit]\nRequires=a.socket\nAfter=a.socket\nStartLimitIntervalSec=0\n[Service]\nExecStart=/bin/sleep infinity\n",
+        ),
+        (
+            "a.socket",
+            "[Unit]\nStartLimitIntervalSec=0\n[Socket]\nListenStream=/run/coracle-test-restart\nRemoveOnStop=yes\n",
+        ),
+    ];
+    with_units(&units, |coracle| {
+        coracle.ok(&["start", "a.socket", "a.service"]);
+        for _ in 0..10 {
+            coracle.ok(&["restart", "a.socket", "a.service"]);
+        }
+        coracle.ok(&["stop", "a.socket", "a.service"]);
+    });
+}
