@@ -205,7 +205,15 @@ impl Default for Instance {
 }
 
 impl Drop for Instance {
+    /// A test that failed leaves its portables, whose directories are the host's: they go, too.
     fn drop(&mut self) {
+        let portables = fs::read_dir(self.folder().join("state/portables"));
+        for portable in portables.into_iter().flatten().flatten() {
+            let name = portable.file_name();
+            let mut purge = self.command(&["purge", "--forget"]);
+            // Nothing can be told from here; what is left is seen by the next test's picture.
+            purge.arg(name).output().ok();
+        }
         self.stop();
     }
 }

@@ -211,7 +211,7 @@ fn what_is_configured_stays_outside_the_image_and_over_versions() {
 fn a_purge_leaves_no_trace_but_the_remembered_line() {
     with_workshop(|coracle, workshop| {
         let service = "[Service]\nType=exec\nExecStart=/usr/bin/dash -c 'echo state > $STATE_DIRECTORY/a; echo cache > $CACHE_DIRECTORY/b; echo log > $LOGS_DIRECTORY/c; echo run > $RUNTIME_DIRECTORY/d; exec /usr/bin/sleep infinity'\nStateDirectory=purgeboat\nCacheDirectory=purgeboat\nLogsDirectory=purgeboat\nRuntimeDirectory=purgeboat\nConfigurationDirectory=purgeboat\n";
-        let socket = "[Socket]\nListenStream=/run/purgeboat/socket\nListenStream=127.0.0.1:18473\n";
+        let socket = "[Socket]\nListenStream=/run/purgeboat/socket\nListenStream=127.0.0.1:18474\n";
         let image = workshop.image(
             "purgeboat",
             "1",
@@ -225,7 +225,7 @@ fn a_purge_leaves_no_trace_but_the_remembered_line() {
             things
         };
         let before = Picture::take(&places);
-        coracle.ok(&["start", &image, "--grant=listen:127.0.0.1:18473"]);
+        coracle.ok(&["start", &image, "--grant=listen:127.0.0.1:18474"]);
         let during = own((&before, &Picture::take(&places)));
         for place in [
             "/var/lib/private/purgeboat",
