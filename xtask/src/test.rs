@@ -6,9 +6,9 @@ use anyhow::{Result, bail};
 
 use crate::{demo, dist, run, setup, tidy};
 
-/// Those that run when none is named. `survival` is not among them yet: of its three hundred kills one now and then leaves a record or
-/// a group behind.
-const USUAL: &[&str] = &["tidy", "lint", "unit", "system", "demo"];
+/// Those that run when none is named. `system` joins them when it has been green for long: some of its tests look before what they look
+/// for is there. Of the three hundred kills of `survival` one now and then leaves a record or a group behind.
+const USUAL: &[&str] = &["tidy", "lint", "unit", "demo"];
 
 /// A tier's name and what runs it.
 type Tier = (&'static str, fn() -> Result<()>);
