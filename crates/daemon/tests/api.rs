@@ -319,6 +319,29 @@ fn what_is_wrong_with_a_transient_unit_is_said() {
 }
 
 #[test]
+fn a_line_of_a_transient_unit_without_effect_is_told_and_starts() {
+    let instance = Instance::start();
+    let outcome = instance
+        .run(
+            &["JobTimeoutAction=none", "JobTimeoutAction=reboot"],
+            &["/bin/true"],
+        )
+        .unwrap();
+    assert_eq!(outcome.result, "done");
+    let told: Vec<&str> = outcome
+        .diagnostics
+        .iter()
+        .map(|one| one.message.as_str())
+        .collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].starts_with("JobTimeoutAction= has no effect"),
+        "{told:?}"
+    );
+    instance.exit();
+}
+
+#[test]
 fn a_hardened_service_runs_as_nobody_else_and_leaves_nothing() {
     let instance = Instance::start();
     let properties = [

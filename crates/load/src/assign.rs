@@ -27,8 +27,21 @@ pub(crate) struct Assembly {
     pub(crate) unit: Unit,
     pub(crate) diagnostics: Vec<Diagnostic>,
     pub(crate) origins: Origins,
+    /// The values that the table did not take.
+    pub(crate) ignored: Vec<Ignored>,
     /// Whether an essential value is wrong.
     pub(crate) is_bad: bool,
+}
+
+/// A value, or one item of a list, that the table did not take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ignored {
+    /// Whose value it is.
+    pub directive: Directive,
+    /// The line, counted from 1.
+    pub line: u32,
+    /// What is wrong with it; a whole clause.
+    pub reason: String,
 }
 
 impl Assembly {
@@ -37,6 +50,7 @@ impl Assembly {
             unit,
             diagnostics: Vec::new(),
             origins: Origins::default(),
+            ignored: Vec::new(),
             is_bad: false,
         }
     }
@@ -83,6 +97,7 @@ impl Assembly {
         let outcome = settings::apply(&mut self.unit, section, name, value, specifiers);
         for dropped in specifiers.take_dropped() {
             let message = format!("{name}=: {dropped}; this part is ignored");
+            self.ignore(directive, line, &dropped);
             self.report(Some(document.diagnose(
                 Severity::Warning,
                 assignment.value.span(),
@@ -92,14 +107,23 @@ impl Assembly {
         match outcome {
             Ok(()) => {
                 self.note_origin(directive, document, line);
-                // Of an image's template every finding counts as a reason to refuse it.
-                if !specifiers.leaves_instance() {
-                    self.note_effect(directive, document, assignment);
-                    self.note_lost_words(directive, earlier, (document, assignment));
-                }
+                self.note_effect(directive, document, assignment);
+                self.note_lost_words(directive, earlier, (document, assignment));
             }
-            Err(error) => self.refuse(document, assignment, &error),
+            Err(error) => {
+                self.ignore(directive, line, &error);
+                self.refuse(document, assignment, &error);
+            }
         }
+    }
+
+    /// Findings have a limit, as they are for people; this list has the file's.
+    fn ignore(&mut self, directive: Directive, line: u32, error: &dyn std::fmt::Display) {
+        self.ignored.push(Ignored {
+            directive,
+            line,
+            reason: error.to_string(),
+        });
     }
 
     /// An old name's value is its successors'.

@@ -17,6 +17,7 @@ mod specifier;
 mod tree;
 mod whole;
 
+pub use assign::Ignored;
 pub use host_tree::HostTree;
 pub use loader::{LoadState, Loaded, Loader, load_text};
 pub use origin::{Origin, Origins};

@@ -7,7 +7,7 @@ use model::support::unsupported;
 use model::{Unit, UnitKind, UnitName};
 use syntax::{Diagnostic, Severity, parse};
 
-use crate::assign::Assembly;
+use crate::assign::{Assembly, Ignored};
 use crate::index::{Found, Index};
 use crate::origin::Origins;
 use crate::paths::SearchPath;
@@ -62,6 +62,8 @@ pub struct Loaded {
     pub state: LoadState,
     /// Everything that is wrong with its files.
     pub diagnostics: Vec<Diagnostic>,
+    /// The values that the table did not take; each has its diagnostic, too.
+    pub ignored: Vec<Ignored>,
     /// Where each value comes from.
     pub origins: Origins,
     /// The main file, a link out of the unit directories already followed.
@@ -275,6 +277,7 @@ impl Loaded {
             unit: Unit::new(name),
             state,
             diagnostics: Vec::new(),
+            ignored: Vec::new(),
             origins: Origins::default(),
             fragment: None,
             drop_ins: Vec::new(),
@@ -337,6 +340,7 @@ fn finished(mut assembly: Assembly, is_cut: bool) -> Loaded {
         unit: assembly.unit,
         state,
         diagnostics: assembly.diagnostics,
+        ignored: assembly.ignored,
         origins: assembly.origins,
         fragment: None,
         drop_ins: Vec::new(),

@@ -185,11 +185,6 @@ impl<'a> Specifiers<'a> {
         self
     }
 
-    /// Whether the unit is a template whose text is only looked at.
-    pub(crate) fn leaves_instance(&self) -> bool {
-        self.leaves_instance
-    }
-
     /// Takes the wrong items that were dropped since the last call.
     pub(crate) fn take_dropped(&self) -> Vec<ParseError> {
         self.dropped.take()

@@ -480,6 +480,38 @@ fn names_and_instances_of_the_host_are_not_shadowed() {
 }
 
 #[test]
+fn a_restriction_that_cannot_be_read_is_refused_and_another_value_is_told() {
+    check(
+        "Nice=loud\nProtectSystem=perhaps",
+        "never hello.service:3: ProtectSystem=: \"perhaps\" is not no, yes, full or strict; it restricts the service, so the line can't be ignored",
+    );
+    check(
+        "CapabilityBoundingSet=CAP_NONSENSE",
+        "never hello.service:2: CapabilityBoundingSet=: \"CAP_NONSENSE\" is not a capability; it restricts the service, so the line can't be ignored",
+    );
+    let text = "[Service]\nExecStart=/bin/x\nNice=loud\nCacheDirectoryAccounting=yes\nNonsense=1\n";
+    let unit = UnitText {
+        name: "hello.service",
+        bytes: text.as_bytes(),
+    };
+    let found = review(&portable(), &[unit], &SpecifierContext::default());
+    let told: Vec<String> = found.units[0]
+        .diagnostics
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "hello.service:3:6: warning: Nice=: \"loud\" is not a priority from -20 to 19; the line is ignored",
+            "hello.service:4:1: warning: CacheDirectoryAccounting= has no effect: quotas are not built yet",
+            "hello.service:5:1: warning: [Service] has no Nonsense=; the line is ignored",
+        ]
+    );
+    assert!(found.refusals.is_empty());
+}
+
+#[test]
 fn what_differs_from_instance_to_instance_is_not_taken_for_its_own() {
     check_files(
         &[("hello@.service", "[Service]\nBindPaths=/var/lib/hello/%I\n")],

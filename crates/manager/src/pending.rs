@@ -471,6 +471,9 @@ impl Manager {
             (None, None) => None,
         };
         outcome.reductions = self.reductions_of(entry);
+        if entry.transient.is_some() {
+            outcome.diagnostics.clone_from(&entry.origin.diagnostics);
+        }
     }
 }
 

@@ -125,10 +125,8 @@ impl Manager {
             transient.record.text.as_bytes(),
             self.loader.context(),
         );
-        if let Some(error) = loaded.diagnostics.first() {
-            let property = property_at(&transient.record.text, error.line);
-            let message = complaint(&property, &error.message);
-            return Err(Failure::BadProperty { property, message });
+        if let Some(failure) = defect(&loaded, &transient.record.text) {
+            return Err(failure);
         }
         let mut unit = loaded.unit;
         if !transient.record.command.is_empty() {
@@ -337,17 +335,21 @@ fn unknown(kind: UnitKind, key: &str) -> String {
     )
 }
 
-/// A finding without what is said of lines in files: the property's name stands before it, and nothing is ignored.
-fn complaint(property: &str, message: &str) -> String {
-    let name = property.split('=').next().unwrap_or_default();
-    let message = message
-        .strip_prefix(name)
-        .and_then(|rest| rest.strip_prefix("=: "))
-        .unwrap_or(message);
-    message
-        .trim_end_matches("; the line is ignored")
-        .trim_end_matches("; the unit can't be used")
-        .to_owned()
+/// Why the lines make no unit. Nobody reads a client's lines but now, so a value that a file's reader would ignore is refused, too; a
+/// line that is only without effect is told to the client.
+fn defect(loaded: &load::Loaded, text: &str) -> Option<Failure> {
+    let wrong = |line: u32, message: &str| Failure::BadProperty {
+        property: property_at(text, line),
+        message: message.to_owned(),
+    };
+    let ignored = loaded.ignored.first();
+    let errors = &mut loaded.diagnostics.iter();
+    ignored
+        .map(|ignored| wrong(ignored.line, &ignored.reason))
+        .or_else(|| {
+            let error = errors.find(|one| one.severity == load::Severity::Error)?;
+            Some(wrong(error.line, &error.message))
+        })
 }
 
 fn property_at(text: &str, line: u32) -> String {

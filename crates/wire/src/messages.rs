@@ -49,6 +49,8 @@ records! {
         invocation_id: Option<String>,
         /// Restrictions that could not be applied in full at this start.
         reductions: Vec<Reduction>,
+        /// What the lines of a unit that the call itself made say without effect.
+        diagnostics: Vec<Diagnostic>,
     }
 
     /// How a process, or a unit, ended.

@@ -86,6 +86,35 @@ fn a_link_that_a_portable_leaves_is_not_followed_when_its_directories_are_remove
 }
 
 #[test]
+fn what_is_not_understood_of_an_image_is_told_and_a_restriction_among_it_refuses() {
+    with_units(&[], |coracle| {
+        let workshop = Workshop::new(coracle);
+        let image = |version: &str, lines: &str| {
+            let service = format!("[Service]\n{SLEEPS}{lines}");
+            let units = [("vagueboat.service", service.as_str())];
+            workshop.image("vagueboat", version, By::Trusted, &units)
+        };
+        let told = coracle.coracle(&[
+            "start",
+            &image("1", "Nice=loud\nCacheDirectoryAccounting=yes\n"),
+        ]);
+        assert_eq!(told.status, 0, "{told:?}");
+        for line in [
+            "vagueboat.service:3:6: warning: Nice=: \"loud\" is not a priority from -20 to 19; the line is ignored",
+            "vagueboat.service:4:1: warning: CacheDirectoryAccounting= has no effect",
+        ] {
+            assert!(told.stderr.contains(line), "{}", told.stderr);
+        }
+        let refused = coracle.coracle(&["start", &image("2", "ProtectSystem=perhaps\n")]);
+        assert_eq!(refused.status, 1, "{refused:?}");
+        let line = "vagueboat.service:3: ProtectSystem=: \"perhaps\" is not ";
+        assert!(refused.stderr.contains(line), "{}", refused.stderr);
+        assert!(coracle.ok(&["status", "vagueboat"]).contains("running"));
+        coracle.ok(&["purge", "vagueboat"]);
+    });
+}
+
+#[test]
 fn what_was_there_before_a_portable_came_is_not_its_own_by_its_name() {
     let before = Path::new("/var/lib/takeboat");
     fs::create_dir_all(before).expect("a folder of the host");

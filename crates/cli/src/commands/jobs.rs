@@ -81,6 +81,7 @@ where
         // What a start could not apply is of no interest to those who end it.
         if M::NAME == StopUnit::NAME {
             outcome.reductions.clear();
+            outcome.diagnostics.clear();
         }
         tell(context, outcome);
     }
@@ -132,8 +133,16 @@ pub(crate) fn exit_status(exit: &wire::ExitStatus) -> u8 {
     u8::try_from(status).unwrap_or(1)
 }
 
-/// Tells what became of a job: reductions always, failures with their cause and the next step.
+/// Tells what became of a job: reductions and lines without effect always, failures with their cause and the next step.
 pub(crate) fn tell(context: &Context, outcome: &JobOutcome) {
+    for found in &outcome.diagnostics {
+        context.narrate(&format!(
+            "{} {}: {}",
+            Paint::Yellow.on("warning:"),
+            outcome.unit,
+            plain(&found.message)
+        ));
+    }
     for reduction in &outcome.reductions {
         context.narrate(&format!(
             "{} {}: {}= {}",

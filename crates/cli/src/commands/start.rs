@@ -209,6 +209,7 @@ impl Start {
         known: Option<&Portable>,
     ) -> Result<(Review, delivery::grants::Grants)> {
         let mut review = consent::judge(admitted, name)?;
+        consent::tell_findings(context, &review);
         review.ask_for_taken(|directory| crate::portable::is_taken(known, directory));
         crate::portable::check_names(context, &review, known)?;
         let signer = signer(admitted);

@@ -69,6 +69,14 @@ pub(crate) fn judge(admitted: &Admitted, name: &PortableName) -> Result<Review> 
     ))
 }
 
+/// Tells every line of the units that is ignored, or that has no effect: what is attached is what was understood of them.
+pub(crate) fn tell_findings(context: &Context, review: &Review) {
+    let findings = review.units.iter().flat_map(|unit| &unit.diagnostics);
+    for found in findings {
+        context.narrate(&plain(&found.to_string()));
+    }
+}
+
 /// Tells what is asked, takes what was granted before and on the command line, asks for the rest. Returns what is granted now.
 ///
 /// # Errors

@@ -196,9 +196,29 @@ impl Review {
         let loaded = load_text_as_template(&name, Path::new(text.name), text.bytes, context);
         match unusable(&loaded, text) {
             Some(reason) => self.refuse(text.name, reason),
-            None => self.judge_unit(portable, &loaded, text),
+            None => {
+                self.refuse_open(&loaded);
+                self.judge_unit(portable, &loaded, text);
+            }
         }
         self.units.push(loaded);
+    }
+
+    /// A restriction that can't be read is not left out: nobody knows how much of it was meant to hold.
+    fn refuse_open(&mut self, loaded: &Loaded) {
+        let restricting = loaded
+            .ignored
+            .iter()
+            .filter(|ignored| settings::row(ignored.directive).is_sandboxing());
+        self.refusals.extend(restricting.map(|ignored| Refusal {
+            unit: loaded.unit.name().to_string(),
+            line: ignored.line,
+            directive: ignored.directive.name(),
+            reason: format!(
+                "{}; it restricts the service, so the line can't be ignored",
+                ignored.reason
+            ),
+        }));
     }
 
     fn judge_unit(&mut self, portable: &PortableName, loaded: &Loaded, text: &UnitText) {
@@ -276,7 +296,7 @@ fn unusable(loaded: &Loaded, text: &UnitText) -> Option<String> {
         return Some(cause.map_or_else(|| "it can't be read".to_owned(), ToString::to_string));
     }
     let is_open = loaded.unit.name().is_template()
-        && !loaded.diagnostics.is_empty()
+        && !loaded.ignored.is_empty()
         && names_instance(text.bytes);
     is_open.then(|| "it has ignored lines, of which nobody can say what they mean for an instance; mend them".to_owned())
 }
