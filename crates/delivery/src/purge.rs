@@ -1,11 +1,10 @@
 //! What belongs to a portable and how it is removed without following anything out of it.
 
-use std::ffi::{OsStr, OsString};
-use std::os::fd::OwnedFd;
+use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, ResolveFlags, unlinkat};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 /// The directories of this host or instance.
@@ -115,51 +114,16 @@ pub fn remove(path: &Path) -> Result<bool, Error> {
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(false),
         Err(errno) => return Err(failed(errno)),
     };
-    remove_entry(&parent, name, 0).map_err(failed)
-}
-
-/// Deepest tree that is removed: deeper ones are made to exhaust the stack.
-const DEPTH_MAX: u32 = 512;
-
-fn remove_entry(parent: &OwnedFd, name: &OsStr, depth: u32) -> Result<bool, Errno> {
-    if depth > DEPTH_MAX {
-        return Err(Errno::NAMETOOLONG);
-    }
-    match unlinkat(parent, name, AtFlags::empty()) {
-        Ok(()) => return Ok(true),
-        Err(Errno::NOENT) => return Ok(false),
-        Err(Errno::ISDIR | Errno::PERM) => {}
-        Err(errno) => return Err(errno),
-    }
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let inside = ResolveFlags::NO_SYMLINKS
-        | ResolveFlags::NO_MAGICLINKS
-        | ResolveFlags::NO_XDEV
-        | ResolveFlags::BENEATH;
-    let folder = kernel::resolve::open(parent, name, flags, Mode::empty(), inside)?;
-    for entry in names(&folder)? {
-        remove_entry(&folder, &entry, depth + 1)?;
-    }
-    unlinkat(parent, name, AtFlags::REMOVEDIR)?;
-    Ok(true)
-}
-
-fn names(folder: &OwnedFd) -> Result<Vec<OsString>, Errno> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(folder)? {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." {
-            names.push(OsStr::from_bytes(name).to_owned());
-        }
-    }
-    Ok(names)
+    let name = CString::new(name.as_bytes()).map_err(|_| failed(Errno::INVAL))?;
+    kernel::remove::tree(&parent, &name).map_err(failed)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs::{mkdirat, openat};
     use std::fs;
+    use std::os::fd::OwnedFd;
     use std::os::unix::fs::symlink;
 
     fn canonical(folder: &tempfile::TempDir) -> PathBuf {
@@ -178,6 +142,34 @@ mod tests {
         assert!(!root.join("tree").exists() && other.join("precious").exists());
         assert!(!remove(&root.join("tree")).unwrap());
         assert!(!remove(&root.join("tree/deep/file")).unwrap());
+    }
+
+    /// Makes directories in each other, deeper than any path can say.
+    fn nest(mut place: OwnedFd, depth: u32) {
+        for _ in 0..depth {
+            mkdirat(&place, "d", Mode::RWXU).unwrap();
+            place = openat(&place, "d", OFlags::DIRECTORY, Mode::empty()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_tree_goes_however_deep_or_wide_it_is_and_what_its_links_lead_to_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tree, other) = (
+            canonical(&folder).join("tree"),
+            canonical(&folder).join("other"),
+        );
+        fs::create_dir_all(tree.join(".removed-1/inner")).unwrap();
+        fs::create_dir(&other).unwrap();
+        fs::write(other.join("precious"), "").unwrap();
+        symlink(&other, tree.join("link")).unwrap();
+        for number in 0..3000 {
+            fs::write(tree.join(number.to_string()), "").unwrap();
+        }
+        nest(fs::File::open(&tree).unwrap().into(), 5000);
+        assert!(remove(&tree).unwrap());
+        assert!(!tree.exists() && other.join("precious").exists());
+        assert!(!remove(&tree).unwrap());
     }
 
     #[test]

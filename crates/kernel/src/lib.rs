@@ -38,6 +38,8 @@ pub mod namespace;
 #[cfg(feature = "std")]
 pub mod probe;
 pub mod process;
+#[cfg(feature = "std")]
+pub mod remove;
 pub mod resolve;
 pub mod scheduling;
 pub mod seccomp;

@@ -6,8 +6,7 @@ use kernel::walk::Place;
 use model::value::{DirectoryPreserve, PrivateTmp};
 use model::{Unit, key};
 use rustix::fs::{AtFlags, unlinkat};
-use std::ffi::{CString, OsStr};
-use std::os::fd::AsRawFd;
+use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -31,13 +30,10 @@ pub(crate) fn paths(entry: &Entry, run: &Run) -> Vec<PathBuf> {
 
 /// Removes a path with all that is in it; what is gone already is fine.
 pub(crate) fn remove(path: &Path) {
-    let Some(place) = place(path) else {
-        return;
-    };
-    let parent = Path::new("/proc/self/fd").join(place.parent.as_raw_fd().to_string());
-    // A link at the end is removed itself.
-    match std::fs::remove_dir_all(parent.join(OsStr::from_bytes(place.name().to_bytes()))) {
-        Ok(()) | Err(_) => {}
+    if let Some(place) = place(path) {
+        match kernel::remove::tree(&place.parent, place.name()) {
+            Ok(_) | Err(_) => {}
+        }
     }
 }
 
