@@ -23,6 +23,12 @@ impl Manager {
                 });
             }
         };
+        // Elsewhere no name means all units; nobody means that here.
+        if input.names.is_empty() {
+            return Err(Failure::InvalidParameter {
+                parameter: "names".into(),
+            });
+        }
         let units = self.select_existing(&input.names)?;
         for unit in &units {
             let name = self

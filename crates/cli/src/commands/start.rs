@@ -18,7 +18,7 @@ use crate::portable::admit::{self, Acceptance, Admitted, Root};
 use crate::portable::consent::{self, GrantOptions};
 use crate::portable::fetch::{self, FetchOptions};
 use crate::portable::source::{self, Source};
-use crate::portable::{attach, current_units, records};
+use crate::portable::{Taken, attach, current_units, records};
 use crate::terminal::{ask, can_ask, plain, say, size};
 use crate::verbs::Run;
 
@@ -181,7 +181,8 @@ impl Start {
         let name = consent::name_of(&admitted)?;
         introduce(context, &admitted, name.as_str());
         let known = records(context).get(name.as_str())?;
-        let decided = self.decide(context, &admitted, &name, known.as_ref());
+        let taken = Taken::of(context, name.as_str(), known.as_ref())?;
+        let decided = self.decide(context, &admitted, &name, known.as_ref(), &taken);
         let (review, grants) = match decided {
             Ok(decided) => decided,
             Err(error) => {
@@ -189,8 +190,9 @@ impl Start {
                 return Err(error);
             }
         };
+        let own = own_directories(&review, &taken);
         let is_new = known.is_none();
-        let mut portable = record(&admitted, &name, known, (grants, &review), origin);
+        let mut portable = record(&admitted, &name, known, (grants, own), origin);
         if is_new {
             // To be there after a reboot is what starting it says, and installing it does not.
             portable.enabled = !self.attach_only;
@@ -207,10 +209,11 @@ impl Start {
         admitted: &Admitted,
         name: &PortableName,
         known: Option<&Portable>,
+        taken: &Taken<'_>,
     ) -> Result<(Review, delivery::grants::Grants)> {
         let mut review = consent::judge(admitted, name)?;
         consent::tell_findings(context, &review);
-        review.ask_for_taken(|directory| crate::portable::is_taken(known, directory));
+        review.ask_for_taken(|directory| taken.has(directory));
         crate::portable::check_names(context, &review, known)?;
         let signer = signer(admitted);
         self.check_history(context, name.as_str(), admitted.version(), signer.as_ref())?;
@@ -279,6 +282,12 @@ impl Start {
         client.call(Reload, &Done {})?;
         drop(client);
         let units = current_units(portable);
+        if units.is_empty() {
+            context.narrate(
+                "nothing is started: its units are templates, and start with an instance's name",
+            );
+            return Ok(0);
+        }
         let status = jobs::queue(context, StartUnit, &units, &self.jobs)?;
         if status == 0 && !context.globals.quiet {
             say(&format!(
@@ -335,11 +344,20 @@ fn same_maker(known: &Portable, admitted: &Admitted, signer: Option<&Signer>) ->
     }
 }
 
+/// What somebody else had before stays theirs, also where the portable may use it.
+fn own_directories(review: &Review, taken: &Taken<'_>) -> Vec<String> {
+    let claims = review.claims.iter().map(|claim| &claim.directory);
+    claims
+        .filter(|directory| !taken.has(directory))
+        .cloned()
+        .collect()
+}
+
 fn record(
     admitted: &Admitted,
     name: &PortableName,
     known: Option<Portable>,
-    (grants, review): (delivery::grants::Grants, &Review),
+    (grants, own): (delivery::grants::Grants, Vec<String>),
     origin: String,
 ) -> Portable {
     let (image, directory, root_hash) = match &admitted.root {
@@ -370,12 +388,6 @@ fn record(
         units,
         installed_us,
     };
-    // What somebody else had before stays theirs, also where the portable may use it.
-    let claims = review.claims.iter().map(|claim| &claim.directory);
-    let own: Vec<String> = claims
-        .filter(|directory| !crate::portable::is_taken(known.as_ref(), directory))
-        .cloned()
-        .collect();
     let (mut versions, mut directories, settings, enabled) = known.map_or_else(
         || {
             (

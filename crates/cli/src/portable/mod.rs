@@ -45,15 +45,29 @@ pub(crate) fn existing(context: &Context, name: &str) -> Result<Portable> {
 /// Names as a user gives them, as names of units: a portable stands for all units of its current version.
 ///
 /// # Errors
-/// When a record can't be read.
+/// When a record can't be read, or a portable has no such unit: no name at all would mean every unit of the host.
 pub(crate) fn units_of(context: &Context, names: &[String]) -> Result<Vec<String>> {
     let records = records(context);
     let mut units = Vec::new();
     for name in names {
         match portable_named(&records, name)? {
-            Some(portable) => units.extend(current_units(&portable)),
+            Some(portable) => units.extend(named_units(&portable)?),
             None => units.push(name.clone()),
         }
+    }
+    Ok(units)
+}
+
+fn named_units(portable: &Portable) -> Result<Vec<String>> {
+    let units = current_units(portable);
+    if units.is_empty() {
+        return Err(hint(
+            format!("{} has no unit but templates", portable.name),
+            format!(
+                "name an instance; `coracle list-units '{}@*'` lists those that are up",
+                portable.name
+            ),
+        ));
     }
     Ok(units)
 }
@@ -129,16 +143,41 @@ pub(crate) fn reattach(context: &Context, portable: &Portable) -> Result<()> {
     purge::reload(context)
 }
 
-/// Whether somebody else had a directory of the host before the portable came. A dynamic user's is the private one.
-pub(crate) fn is_taken(known: Option<&Portable>, directory: &str) -> bool {
-    let path = Path::new(directory);
-    let private = path
-        .parent()
-        .zip(path.file_name())
-        .map(|(parent, name)| parent.join("private").join(name));
-    let is_there = |path: &Path| path.symlink_metadata().is_ok();
-    known.is_none_or(|known| !known.directories.contains(directory))
-        && (is_there(path) || private.is_some_and(|private| is_there(&private)))
+/// Whose directories of the host a portable can't have by its name alone.
+pub(crate) struct Taken<'a> {
+    known: Option<&'a Portable>,
+    others: Vec<Portable>,
+}
+
+impl Taken<'_> {
+    /// As a portable of this name finds them, which may be known here.
+    ///
+    /// # Errors
+    /// When a record can't be read.
+    pub(crate) fn of<'a>(
+        context: &Context,
+        name: &str,
+        known: Option<&'a Portable>,
+    ) -> Result<Taken<'a>> {
+        let mut others = records(context).list()?;
+        others.retain(|other| other.name != name);
+        Ok(Taken { known, others })
+    }
+
+    /// Whether somebody else had a directory before the portable came: it is there, or is another portable's while that runs.
+    /// A dynamic user's is the private one.
+    pub(crate) fn has(&self, directory: &str) -> bool {
+        let path = Path::new(directory);
+        let private = path
+            .parent()
+            .zip(path.file_name())
+            .map(|(parent, name)| parent.join("private").join(name));
+        let is_there = |path: &Path| path.symlink_metadata().is_ok();
+        let is_own = |portable: &Portable| portable.directories.contains(directory);
+        self.others.iter().any(is_own)
+            || !self.known.is_some_and(is_own)
+                && (is_there(path) || private.is_some_and(|private| is_there(&private)))
+    }
 }
 
 /// Refuses names of units that the host has: an image must not hide or join them.

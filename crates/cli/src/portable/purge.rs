@@ -8,7 +8,7 @@ use delivery::store::Store;
 use wire::Done;
 use wire::methods::Reload;
 
-use super::{current_units, existing, records};
+use super::{existing, records};
 use crate::commands::jobs::{self, JobOptions};
 use crate::context::Context;
 use crate::failure::hint;
@@ -42,7 +42,7 @@ impl Run for Detach {
         let portable = existing(context, &self.name)?;
         if self.now {
             stop(context, &portable)?;
-        } else if let Some(unit) = running(context, &portable)? {
+        } else if let Some(unit) = running(context, &portable)?.first() {
             return Err(hint(
                 format!("{unit} runs"),
                 format!("`coracle detach --now {}` stops it first", portable.name),
@@ -100,40 +100,74 @@ impl Purge {
     }
 }
 
+/// How often what runs of a portable is stopped again: a connection may have started one more instance before its socket closed.
+const STOP_ROUNDS: u32 = 8;
+
 /// Stops what runs of a portable; where no manager runs, nothing does.
 fn stop(context: &Context, portable: &Portable) -> Result<()> {
-    if context.connect_if_running()?.is_none() {
-        return Ok(());
+    for _ in 0..STOP_ROUNDS {
+        let units = running(context, portable)?;
+        if units.is_empty() {
+            return Ok(());
+        }
+        stop_units(context, portable, &units)?;
     }
-    let units = current_units(portable);
+    Err(can_not_stop(portable))
+}
+
+fn stop_units(context: &Context, portable: &Portable, units: &[String]) -> Result<()> {
     let options = JobOptions {
         job_mode: "replace".to_owned(),
         ..JobOptions::default()
     };
-    let status = jobs::stop(context, &units, &options)?;
-    if status != 0 {
-        return Err(hint(
-            format!("{} can't be stopped", portable.name),
-            format!("`coracle status {}` shows what still runs", portable.name),
-        ));
+    match jobs::stop(context, units, &options)? {
+        0 => Ok(()),
+        _ => Err(can_not_stop(portable)),
     }
-    Ok(())
 }
 
-fn running(context: &Context, portable: &Portable) -> Result<Option<String>> {
+fn can_not_stop(portable: &Portable) -> anyhow::Error {
+    hint(
+        format!("{} can't be stopped", portable.name),
+        format!("`coracle status {}` shows what still runs", portable.name),
+    )
+}
+
+/// What runs of a portable or is to, sockets first: units of its older versions and instances of its templates, too.
+fn running(context: &Context, portable: &Portable) -> Result<Vec<String>> {
     let Some(mut client) = context.connect_if_running()? else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
+    let names = patterns(portable);
+    // No name would mean all units of the host.
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
     let request = wire::ListUnitsRequest {
-        names: current_units(portable),
+        names,
         ..wire::ListUnitsRequest::default()
     };
     let reply = client.call(wire::methods::ListUnits, &request)?;
-    Ok(reply
+    let up = |unit: &wire::UnitSummary| {
+        unit.job.is_some() || !matches!(unit.active.as_str(), "inactive" | "failed")
+    };
+    let mut units: Vec<String> = reply
         .units
         .into_iter()
-        .find(|unit| !matches!(unit.active.as_str(), "inactive" | "failed"))
-        .map(|unit| unit.name))
+        .filter(up)
+        .map(|unit| unit.name)
+        .collect();
+    units.sort_by_key(|unit| !unit.ends_with(".socket"));
+    Ok(units)
+}
+
+/// The names of all units that any version of a portable has or had; a template's stands for its instances.
+fn patterns(portable: &Portable) -> Vec<String> {
+    let units = portable
+        .versions
+        .values()
+        .flat_map(|version| &version.units);
+    units.map(|unit| unit.replace("@.", "@*.")).collect()
 }
 
 /// Tells a manager that units came or went; where none runs, none needs to know.
