@@ -27,6 +27,9 @@ use staged::Staged;
 const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
+/// Longest transfer: a clock can't count to every number of seconds that a command line can hold.
+const TOTAL_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// Whom a server's certificate must come from.
 #[derive(Debug, Clone)]
 pub enum Roots {
@@ -204,28 +207,29 @@ pub fn fetch(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Fetched, Error> {
     let url = address::parse(&request.url)?;
-    let until = Instant::now() + request.limits.total;
+    let until = Instant::now() + request.limits.total.min(TOTAL_MAX);
     let mut staged = Staged::open(staging, state, &request.url).map_err(Error::staging("read"))?;
     let exchange = Exchange::new(request, url, until)?;
     let mut fruitless = 0;
     loop {
         let before = staged.bytes();
-        match exchange.run(&mut staged, progress) {
+        let trouble = match exchange.run(&mut staged, progress) {
             Ok(Outcome::Whole { url }) => return finish(staged, url),
-            Ok(Outcome::Cut) => {}
+            Ok(Outcome::Cut) => None,
+            Ok(Outcome::Trouble(error)) => Some(error),
             Err(error) => return Err(give_up(&mut staged, error)?),
-        }
+        };
         fruitless = if staged.bytes() > before {
             0
         } else {
             fruitless + 1
         };
         if fruitless > request.limits.retries {
-            return Err(Error::Cut {
+            return Err(trouble.unwrap_or_else(|| Error::Cut {
                 url: request.url.clone(),
                 bytes: staged.bytes(),
                 tries: fruitless,
-            });
+            }));
         }
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {

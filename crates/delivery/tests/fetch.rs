@@ -443,6 +443,19 @@ fn what_is_not_there_is_said_at_once_and_a_servers_own_trouble_is_waited_for() {
     let busy = || say("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n".into());
     let server = Server::http(vec![busy(), busy(), part("\"a\"", usize::MAX)]);
     assert_eq!(Place::new().fetch(&server.url("http"), |_| {}), "whole");
+
+    let lasting = Server::http(vec![busy(), busy(), busy()]);
+    let said = Place::new().fetch(&lasting.url("http"), |request| request.limits.retries = 2);
+    assert_eq!(said, "URL answers with status 503");
+}
+
+#[test]
+fn the_longest_time_that_can_be_said_is_none_that_runs_out() {
+    let server = Server::http(vec![part("\"a\"", usize::MAX)]);
+    let said = Place::new().fetch(&server.url("http"), |request| {
+        request.limits.total = Duration::MAX
+    });
+    assert_eq!(said, "whole");
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn joined(from: &Uri, location: &str) -> String {
         from.scheme_str().unwrap_or("https"),
         from.authority().map_or("", |it| it.as_str()),
     );
-    if location.contains("://") {
+    if has_scheme(location) {
         return location.to_owned();
     }
     if let Some(rest) = location.strip_prefix("//") {
@@ -72,6 +72,15 @@ fn joined(from: &Uri, location: &str) -> String {
         .rsplit_once('/')
         .map_or("", |(folder, _)| folder);
     format!("{scheme}://{authority}{folder}/{location}")
+}
+
+/// Whether it begins with a scheme and `://`: in a query they may stand too.
+fn has_scheme(location: &str) -> bool {
+    let of_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    location.split_once("://").is_some_and(|(scheme, _)| {
+        scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+            && scheme.bytes().all(of_scheme)
+    })
 }
 
 #[cfg(test)]
@@ -98,6 +107,11 @@ mod tests {
         check("http://a.org/x/y.psi", "z?t#frag", "http://a.org/x/z?t");
         check("http://a.org/x/y.psi", "?t", "http://a.org/x/y.psi?t");
         check("http://a.org/x", "https://a.org/x", "https://a.org/x");
+        check(
+            "https://a.org/x",
+            "/get?from=https://b.org/z",
+            "https://a.org/get?from=https://b.org/z",
+        );
     }
 
     #[test]

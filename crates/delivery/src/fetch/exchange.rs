@@ -28,6 +28,8 @@ pub(super) enum Outcome {
     Whole { url: String },
     /// The connection was cut; what came is kept.
     Cut,
+    /// The server has trouble of its own, which may pass: what is told if it does not.
+    Trouble(Error),
 }
 
 /// All that tries have in common.
@@ -93,13 +95,13 @@ impl<'a> Exchange<'a> {
                 staged.restart().map_err(Error::staging("empty"))?;
                 return Ok(Outcome::Cut);
             }
-            // The server's own trouble may pass.
-            429 | 500..=599 => return self.fruitless(&url, &response),
             status => {
-                return Err(Error::Status {
-                    url: url.to_string(),
-                    status,
-                });
+                let url = url.to_string();
+                let error = Error::Status { url, status };
+                return match status {
+                    429 | 500..=599 => Ok(Outcome::Trouble(error)),
+                    _ => Err(error),
+                };
             }
         };
         self.within_limit(&url, total_bytes.unwrap_or(0))?;
@@ -180,16 +182,6 @@ impl<'a> Exchange<'a> {
                 source: Box::new(source),
             },
         }
-    }
-
-    fn fruitless(&self, url: &Uri, response: &Response<Body>) -> Result<Outcome, Error> {
-        if self.request.limits.retries > 0 {
-            return Ok(Outcome::Cut);
-        }
-        Err(Error::Status {
-            url: url.to_string(),
-            status: response.status().as_u16(),
-        })
     }
 
     /// A whole content, whatever was there before.

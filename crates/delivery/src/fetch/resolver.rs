@@ -55,11 +55,13 @@ impl HostResolver {
 
     fn asked(&self, resolv: &Resolv, name: &str, until: Instant) -> io::Result<Vec<IpAddr>> {
         for candidate in resolv.candidates(name) {
-            let mut addresses = self.ask(resolv, &candidate, Kind::V4, until)?;
-            addresses.extend(self.ask(resolv, &candidate, Kind::V6, until)?);
+            let asked = [Kind::V4, Kind::V6].map(|kind| self.ask(resolv, &candidate, kind, until));
+            let addresses: Vec<IpAddr> = asked.iter().flatten().flatten().copied().collect();
             if !addresses.is_empty() {
                 return Ok(addresses);
             }
+            // There are name servers that fail at one kind and know the other. Nothing is known only where both say so.
+            asked.into_iter().collect::<io::Result<Vec<_>>>()?;
         }
         Ok(Vec::new())
     }
@@ -233,6 +235,32 @@ mod tests {
             message.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 192, 0, 2, 1]);
         }
         message
+    }
+
+    #[test]
+    fn a_server_that_fails_at_one_kind_of_address_is_believed_about_the_other() {
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = udp.local_addr().unwrap().port();
+        let host = Host {
+            resolv: "nameserver 127.0.0.1\n".into(),
+            ..Host::default()
+        };
+        let worker = std::thread::spawn(move || {
+            let mut buffer = [0; 512];
+            // The question for IPv6 is asked as often as there are attempts.
+            for _ in 0..=ATTEMPTS {
+                let (length, peer) = udp.recv_from(&mut buffer).unwrap();
+                let mut answer = reply(&buffer[..length], false);
+                if answer.len() == length {
+                    answer[3] |= 2;
+                }
+                udp.send_to(&answer, peer).unwrap();
+            }
+        });
+        let resolver = HostResolver { host, port };
+        let found = resolver.addresses("example.org", Instant::now() + Duration::from_secs(10));
+        assert_eq!(found.unwrap(), ["192.0.2.1".parse::<IpAddr>().unwrap()]);
+        worker.join().unwrap();
     }
 
     fn check(truncated: bool) {
