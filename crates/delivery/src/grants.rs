@@ -13,9 +13,6 @@ pub const GRANT_MAX_BYTES: usize = 4200;
 /// Most grants in one list or file: no unit has more directives than that.
 pub const GRANTS_MAX: usize = 1024;
 
-/// The one grant that answers everything that may be asked for.
-pub const SUPERPRIVILEGED: &str = "superprivileged";
-
 /// One grant: a name and, where the name takes one, a value: `network`, `listen:8080`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Grant {
@@ -49,13 +46,6 @@ impl Grant {
     #[must_use]
     pub fn value(&self) -> Option<&str> {
         self.value.as_deref()
-    }
-
-    /// Whether consent to `self` is consent to `request`: the same name, and the same value or none at
-    /// all (`listen` answers every `listen:…`).
-    #[must_use]
-    pub fn answers(&self, request: &Grant) -> bool {
-        self.name == request.name && (self.value.is_none() || self.value == request.value)
     }
 }
 
@@ -142,7 +132,7 @@ impl Grants {
         }
         if self.0.len() >= GRANTS_MAX {
             return Err(GrantError {
-                text: text.into(),
+                text: text.chars().take(100).collect(),
                 reason: "there are more than 1024 grants",
             });
         }
@@ -163,42 +153,6 @@ impl Grants {
     /// All of them, sorted.
     pub fn iter(&self) -> impl Iterator<Item = &Grant> {
         self.0.iter()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Whether a request is answered. `superprivileged` answers every request.
-    #[must_use]
-    pub fn answer(&self, request: &Grant) -> bool {
-        self.0
-            .iter()
-            .any(|grant| grant.answers(request) || grant.name == SUPERPRIVILEGED)
-    }
-
-    /// What of the requests is not answered: empty means that nothing need be asked.
-    #[must_use]
-    pub fn unanswered(&self, requests: &Grants) -> Grants {
-        Grants(
-            requests
-                .0
-                .iter()
-                .filter(|request| !self.answer(request))
-                .cloned()
-                .collect(),
-        )
-    }
-
-    /// What of these grants the requests make use of: what is worth recording.
-    #[must_use]
-    pub fn used_by(&self, requests: &Grants) -> Grants {
-        let used = |grant: &&Grant| {
-            grant.name == SUPERPRIVILEGED || requests.0.iter().any(|r| grant.answers(r))
-        };
-        Grants(self.0.iter().filter(used).cloned().collect())
     }
 }
 
@@ -280,25 +234,6 @@ mod tests {
     fn a_file_has_comments() {
         let grants = Grants::from_file("# for foobar\nnetwork\n\n  listen:80\n").unwrap();
         assert_eq!(grants.to_string(), "listen:80,network");
-    }
-
-    #[test]
-    fn only_what_was_consented_to_is_answered() {
-        let unanswered = |have: &str, want: &str| {
-            let want = Grants::from_list(want).unwrap();
-            Grants::from_list(have)
-                .unwrap()
-                .unanswered(&want)
-                .to_string()
-        };
-        assert_eq!(unanswered("network,listen:80", "listen:80"), "");
-        assert_eq!(
-            unanswered("listen:80", "listen:81,network"),
-            "listen:81,network"
-        );
-        assert_eq!(unanswered("listen", "listen:80,listen:81"), "");
-        assert_eq!(unanswered("superprivileged", "listen:80,devices"), "");
-        assert_eq!(unanswered("listen:80", "listen"), "listen");
     }
 
     #[test]
