@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::format::Fields;
 use crate::format::batch::{Batch, Opening, Payload, Progress};
 use crate::format::file::{CLOCK_BACK_MAX_US, HEADER, HEADER_BYTES, LogFile, has_header, list};
-use crate::format::frame::{behind_damage, read_at, seal};
+use crate::format::frame::{PAYLOAD_MAX_BYTES, behind_damage, read_at, seal};
 
 /// Log files are for root and the readers' group.
 const FILE_MODE: u32 = 0o640;
@@ -31,6 +31,8 @@ pub(crate) struct Directory {
     place: LogFile,
     file: File,
     end: u64,
+    /// What the file began with; it is no reason to close it.
+    begun_bytes: u64,
     streams: BTreeMap<u64, Progress>,
     /// The youngest entry.
     latest_us: u64,
@@ -76,6 +78,7 @@ impl Directory {
             place,
             file,
             end: found.end,
+            begun_bytes: HEADER_BYTES,
             streams: found.streams,
             latest_us: found.latest_us,
             unsynced: true,
@@ -106,11 +109,7 @@ impl Directory {
             next_seqnum,
             streams: streams.values().cloned().collect(),
         };
-        let bytes = [
-            HEADER.as_slice(),
-            &seal(&Payload::Opening(opening).encode()),
-        ]
-        .concat();
+        let bytes = [HEADER.as_slice(), &opening_frames(opening, now_us)].concat();
         file.write_all_at(&bytes, 0)?;
         file.sync_all()?;
         std::fs::rename(&beside, &place.path)?;
@@ -120,6 +119,7 @@ impl Directory {
             place,
             file,
             end: bytes.len() as u64,
+            begun_bytes: bytes.len() as u64,
             streams,
             latest_us: 0,
             unsynced: false,
@@ -148,7 +148,8 @@ impl Directory {
     pub(crate) fn is_due(&self, now_us: u64, max_bytes: u64, max_age_us: u64) -> io::Result<bool> {
         let old = now_us.saturating_sub(self.place.created_us) > max_age_us;
         let back = now_us.saturating_add(CLOCK_BACK_MAX_US) < self.latest_us;
-        Ok(self.end > max_bytes || old || back || self.file.metadata()?.nlink() == 0)
+        let large = self.end.saturating_sub(self.begun_bytes) > max_bytes;
+        Ok(large || old || back || self.file.metadata()?.nlink() == 0)
     }
 
     /// Appends a batch as one frame; after an error the file is as before.
@@ -207,6 +208,38 @@ impl Directory {
     pub(crate) fn file_path(&self) -> &Path {
         &self.place.path
     }
+}
+
+/// The frames that a file begins with: one, unless the unfinished lines of many streams are too long for it. Then each of these
+/// follows in a batch of its own.
+fn opening_frames(mut opening: Opening, now_us: u64) -> Vec<u8> {
+    let whole = Payload::Opening(opening.clone()).encode();
+    if whole.len() <= PAYLOAD_MAX_BYTES {
+        return seal(&whole);
+    }
+    let mut unfinished = Vec::new();
+    for stream in opening
+        .streams
+        .iter_mut()
+        .filter(|stream| !stream.unfinished.is_empty())
+    {
+        let batch = Batch {
+            first_seqnum: opening.next_seqnum,
+            realtime_us: now_us,
+            progress: Some(Progress {
+                finished: true,
+                ..stream.clone()
+            }),
+            ..Batch::default()
+        };
+        stream.unfinished.clear();
+        unfinished.push(seal(&Payload::Batch(batch).encode()));
+    }
+    [
+        seal(&Payload::Opening(opening).encode()),
+        unfinished.concat(),
+    ]
+    .concat()
 }
 
 /// The number after the last entry on file in a directory.
@@ -347,6 +380,36 @@ mod tests {
         assert_eq!(again.progress(9).unwrap().unfinished, b"abcd");
         assert_eq!(again.progress(9).unwrap().number, 1);
         assert_eq!(next_seqnum(home.path()).unwrap(), 7);
+    }
+
+    #[test]
+    fn unfinished_lines_of_more_streams_than_a_frame_holds_come_into_the_next_file() {
+        const STREAMS: u64 = 100;
+        let home = tempfile::tempdir().unwrap();
+        let mut directory = Directory::open(home.path(), &setting("b"), 1, 1).unwrap();
+        let line = "x".repeat(crate::stream::LINE_MAX_BYTES);
+        for stream in 0..STREAMS {
+            let progress = Progress {
+                stream,
+                ..progress(7, true, &line).unwrap()
+            };
+            let batch = Batch {
+                first_seqnum: 1,
+                progress: Some(progress),
+                ..Batch::default()
+            };
+            directory.append(batch).unwrap();
+        }
+        directory.rotate(&setting("b"), 3, 2).unwrap();
+        directory.append(batch(3, "news", None)).unwrap();
+        let again = Directory::open(home.path(), &setting("b"), 4, 3).unwrap();
+        assert_eq!(again.place, directory.place);
+        for stream in 0..STREAMS {
+            let known = again.progress(stream).unwrap();
+            assert_eq!((known.number, known.unfinished.len()), (7, line.len()));
+        }
+        assert_eq!(next_seqnum(home.path()).unwrap(), 4);
+        assert!(!directory.is_due(3, 1 << 20, 1 << 20).unwrap());
     }
 
     #[test]

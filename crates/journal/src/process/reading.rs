@@ -1,6 +1,6 @@
 //! The loop: waits for streams, and reads a chunk of each that has something.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -196,13 +196,13 @@ impl<'a> Reading<'a> {
             self.source.trouble(&trouble);
         }
         let (now_us, rate) = (time::monotonic_us(), self.rate);
-        let spoken: Vec<&str> = self
+        let spoken: BTreeSet<&str> = self
             .readers
             .values()
             .map(|reader| reader.stream.unit.as_str())
             .collect();
         self.limiters.retain(|unit, limiter| {
-            !limiter.is_over(now_us, rate) || spoken.contains(&unit.as_str())
+            !limiter.is_over(now_us, rate) || spoken.contains(unit.as_str())
         });
         Ok(())
     }
