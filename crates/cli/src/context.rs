@@ -173,14 +173,17 @@ impl Context {
 
 /// The name of a unit as a user gives it, with its suffix: a service's unless it says another, and a pattern as it is.
 pub(crate) fn full_unit_name(name: String) -> String {
-    let has_suffix = name
-        .rsplit_once('.')
-        .is_some_and(|(_, suffix)| model::UnitKind::from_suffix(suffix).is_some());
-    if has_suffix || name.contains(['*', '?']) {
+    if is_full_unit_name(&name) || name.contains(['*', '?']) {
         name
     } else {
         format!("{name}.service")
     }
+}
+
+/// Whether a name ends with the suffix of a kind of unit.
+pub(crate) fn is_full_unit_name(name: &str) -> bool {
+    name.rsplit_once('.')
+        .is_some_and(|(_, suffix)| model::UnitKind::from_suffix(suffix).is_some())
 }
 
 fn directory(option: Option<&Path>, variable: &str, default: &str) -> Result<PathBuf> {

@@ -104,8 +104,9 @@ impl RunCommand {
                 )
             })?,
         };
+        // What an option says is meant as it is; specifiers are for properties.
         let mut add = |name: &str, value: Option<&String>| {
-            properties.extend(value.map(|value| format!("{name}={value}")))
+            properties.extend(value.map(|value| format!("{name}={}", value.replace('%', "%%"))))
         };
         add("Description", self.description.as_ref());
         add("User", self.uid.as_ref());
@@ -143,9 +144,16 @@ impl RunCommand {
         if !self.same_dir {
             return Ok(self.working_directory.clone());
         }
-        Ok(Some(
-            std::env::current_dir()?.to_string_lossy().into_owned(),
-        ))
+        let here = std::env::current_dir().context("cannot tell in which directory we are")?;
+        here.into_os_string()
+            .into_string()
+            .map(Some)
+            .map_err(|path| {
+                hint(
+                    format!("the name of {} is not UTF-8", path.display()),
+                    "go to a directory whose name is, or leave out --same-dir",
+                )
+            })
     }
 
     fn finish(&self, context: &Context, outcome: &wire::JobOutcome) -> u8 {
@@ -227,4 +235,32 @@ fn environment(context: &Context, variable: &str) -> Result<Option<String>> {
         }
     }
     Ok(Some(format!("Environment=\"{quoted}\"")))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::FromArgMatches;
+
+    use super::*;
+    use crate::context::Globals;
+
+    /// The properties that a command line asks for.
+    fn check(words: &[&str], expected: &[&str]) {
+        let command = RunCommand::augment_args(clap::Command::new("run"));
+        let line = ["run"].iter().chain(words).chain(&["true"]);
+        let matches = command.try_get_matches_from(line).unwrap();
+        let run = RunCommand::from_arg_matches(&matches).unwrap();
+        let context = Context::new(Globals::default()).unwrap();
+        assert_eq!(run.request(&context).unwrap().properties, expected);
+    }
+
+    #[test]
+    fn options_are_taken_as_they_are_and_properties_as_in_a_unit_file() {
+        check(
+            &["--description", "100% done", "--working-directory=/a%b"],
+            &["Description=100%% done", "WorkingDirectory=/a%%b"],
+        );
+        check(&["-p", "Description=%n"], &["Description=%n"]);
+        check(&["-E", "RATE=5%"], &["Environment=\"RATE=5%%\""]);
+    }
 }

@@ -6,7 +6,6 @@
 
 use std::fs;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -138,6 +137,10 @@ fn enter(sandbox: &SandboxReply, pidfd: &OwnedFd) -> Result<()> {
     // Before the user namespace, whose root may give no keyring away.
     leave_keys(sandbox)?;
     let namespaces = joined(sandbox.main_pid)?;
+    // Another process may have its number by now, one that lives in no sandbox.
+    if process::has_ended(pidfd) {
+        bail!("its main process has ended");
+    }
     if namespaces != 0 {
         namespace::join(pidfd, namespaces).context("cannot join the namespaces")?;
     }
@@ -227,11 +230,7 @@ fn execute(words: &[String], sandbox: &SandboxReply, on_own_terminal: bool) -> R
     }
     kernel::session::lead(&mut command, on_own_terminal);
     match command.status() {
-        Ok(status) => Ok(status
-            .code()
-            .or_else(|| status.signal().map(|signal| 128 + signal))
-            .and_then(|code| u8::try_from(code).ok())
-            .unwrap_or(1)),
+        Ok(status) => Ok(pseudo_terminal::code(status)),
         Err(error) => {
             crate::terminal::complain(&format!("cannot execute {program} in the sandbox: {error}"));
             Ok(if error.kind() == std::io::ErrorKind::NotFound {

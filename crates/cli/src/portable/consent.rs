@@ -149,14 +149,20 @@ fn refused(name: &str, open: &[Request]) -> anyhow::Error {
             request.line
         ));
     }
-    let grants: Vec<String> = unique(open)
-        .into_iter()
-        .map(|request| request.grant.replace(',', "\\,"))
-        .collect();
+    let grants = unique(open);
+    let grants = grants.iter().map(|request| request.grant.as_str());
     hint(
         what,
-        format!("if that is right, say --grant='{}'", grants.join(",")),
+        format!("if that is right, say --grant={}", as_shell_word(grants)),
     )
+}
+
+/// Grants as one word of a command line. Their values are the image's, and this word is made to be pasted into a shell of root's.
+fn as_shell_word<'a>(grants: impl Iterator<Item = &'a str>) -> String {
+    let grants: Vec<String> = grants
+        .map(|grant| grant.replace('\\', "\\\\").replace(',', "\\,"))
+        .collect();
+    format!("'{}'", grants.join(",").replace('\'', "'\\''"))
 }
 
 /// What of the grants the requests make use of: what is worth recording.
@@ -181,9 +187,30 @@ pub(crate) fn name_of(admitted: &Admitted) -> Result<PortableName> {
     let name = admitted.name()?;
     match PortableName::new(name) {
         Ok(name) => Ok(name),
-        Err(_) => bail!(
-            "{:?} can't be a portable's name: small letters, digits, `-` and `_`, a letter first",
-            plain(name)
-        ),
+        Err(invalid) => bail!("{}", plain(&invalid.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(grants: &[&str], word: &str) {
+        assert_eq!(as_shell_word(grants.iter().copied()), word);
+    }
+
+    #[test]
+    fn what_an_image_asks_for_stays_one_word_of_a_shell() {
+        check(&["network", "listen:8080"], "'network,listen:8080'");
+        check(&[r"path:/a,b\c"], r"'path:/a\,b\\c'");
+        check(&["path:/a'; reboot; '"], r"'path:/a'\''; reboot; '\'''");
+    }
+
+    #[test]
+    fn a_word_is_read_as_the_grants_that_it_was_made_of() {
+        let word = as_shell_word([r"path:/a,b\c", "listen:8080"].into_iter());
+        let read = Grants::from_list(word.trim_matches('\'')).unwrap();
+        let read: Vec<String> = read.iter().map(ToString::to_string).collect();
+        assert_eq!(read, ["listen:8080", r"path:/a,b\c"]);
     }
 }

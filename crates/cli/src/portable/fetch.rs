@@ -67,7 +67,7 @@ fn bytes(text: &str) -> Result<u64> {
     let value: Option<u64> = number.parse().ok();
     let value = value
         .zip(shift)
-        .and_then(|(value, shift)| value.checked_shl(u32::try_from(shift).ok()?));
+        .and_then(|(value, shift)| value.checked_mul(1 << shift));
     value.ok_or_else(|| {
         hint(
             format!("{text:?} is no size"),
@@ -141,5 +141,9 @@ mod tests {
         assert_eq!(bytes("2K").unwrap(), 2048);
         assert_eq!(bytes("3g").unwrap(), 3 << 30);
         assert!(bytes("5X").is_err() && bytes("").is_err() && bytes("é").is_err());
+        assert!(
+            bytes("16777216T").is_err(),
+            "2^64 is beyond what can be counted"
+        );
     }
 }

@@ -16,12 +16,12 @@ use anyhow::Result;
 use delivery::digest::Digest;
 use delivery::portables::{Portable, Portables};
 use delivery::store::Store;
-use load::portable::Review;
+use load::portable::{PortableName, Review};
 use model::UnitName;
 
 use admit::Admitted;
 
-use crate::context::Context;
+use crate::context::{Context, is_full_unit_name};
 use crate::failure::hint;
 
 /// The records of this instance.
@@ -72,12 +72,9 @@ fn named_units(portable: &Portable) -> Result<Vec<String>> {
     Ok(units)
 }
 
-/// A name that could be a portable's, and is one.
+/// A name that could be a portable's, and is one. With the suffix of a unit it is a unit's.
 pub(crate) fn portable_named(records: &Portables, name: &str) -> Result<Option<Portable>> {
-    let plain = name
-        .chars()
-        .all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_'));
-    if !plain || name.is_empty() {
+    if PortableName::new(name).is_err() || is_full_unit_name(name) {
         return Ok(None);
     }
     Ok(records.get(name)?)
@@ -223,4 +220,34 @@ pub(crate) fn owner_of(context: &Context, unit: &str) -> Result<Option<Portable>
             .get(&portable.current)
             .is_some_and(|version| version.units.iter().any(|name| name == unit))
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(name: &str, is_found: bool) {
+        let state = tempfile::tempdir().unwrap();
+        let records = Portables::new(state.path());
+        for name in ["hello", "node.js", "odd.service"] {
+            let record = serde_json::json!({
+                "name": name, "current": "1", "versions": {}, "signer": null, "trust": "insecure", "origin": "", "grants": []
+            });
+            let record = serde_json::from_value(record).unwrap();
+            records.put(&record).unwrap();
+        }
+        let found = portable_named(&records, name).unwrap();
+        assert_eq!(found.is_some(), is_found, "{name}");
+    }
+
+    #[test]
+    fn a_portable_is_found_by_its_name_and_a_unit_is_not_taken_for_one() {
+        check("hello", true);
+        check("node.js", true);
+        check("odd.service", false);
+        check("hello.service", false);
+        check("hel*", false);
+        check("../hello", false);
+        check("", false);
+    }
 }

@@ -134,14 +134,16 @@ pub(crate) fn main() -> Result<()> {
         &staging,
         &state,
         &mut |progress: Progress| {
-            // A caller that went away is noticed when the result can't be told.
             if last != Some(progress.bytes) {
                 last = Some(progress.bytes);
-                told(&Word::Progress {
+                let heard = told(&Word::Progress {
                     bytes: progress.bytes,
                     total_bytes: progress.total_bytes,
-                })
-                .ok();
+                });
+                // The caller went away: what has come stays for its next try, and nobody waits for the rest.
+                if heard.is_err() {
+                    std::process::exit(1);
+                }
             }
         },
     );

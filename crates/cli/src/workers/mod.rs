@@ -21,13 +21,10 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = OsString>) -> Result<u8> 
         Some("detach") => crate::autostart::detach(arguments)?,
         Some("fetch") => fetch::main()?,
         Some("root-image") => root_image::main(arguments)?,
-        Some(name) if Kind::from_name(name).is_some() => {
-            let Some(kind) = Kind::from_name(name) else {
-                return Ok(1);
-            };
-            image::worker::main(kind)?;
-        }
-        _ => bail!("there is no worker {}", name.display()),
+        other => match other.and_then(Kind::from_name) {
+            Some(kind) => image::worker::main(kind)?,
+            None => bail!("there is no worker {}", name.display()),
+        },
     }
     Ok(0)
 }
