@@ -8,6 +8,7 @@ mod context;
 mod failure;
 mod interrupt;
 mod listing;
+mod ownership;
 mod portable;
 mod pseudo_terminal;
 mod reference;

@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, Hasher};
@@ -19,7 +20,7 @@ const CHUNK_BYTES: usize = 256 * 1024;
 /// Largest identity record: it has five numbers.
 const IDENTITY_MAX_BYTES: u64 = 4096;
 /// Largest note: a layout, a root hash, a signer and a signature of some kilobytes.
-const NOTE_MAX_BYTES: u64 = 1 << 20;
+pub const NOTE_MAX_BYTES: u64 = 1 << 20;
 
 /// The store of a state directory.
 #[derive(Debug, Clone)]
@@ -156,16 +157,24 @@ impl Store {
     /// # Errors
     /// When it cannot be made, or another process works on it.
     pub fn stage(&self, key: &str) -> Result<Staging, Error> {
-        let path = self
-            .directory
-            .join("staging")
-            .join(Digest::of(key.as_bytes()).hex());
+        self.stage_as(&Digest::of(key.as_bytes()).hex())
+    }
+
+    fn stage_as(&self, name: &str) -> Result<Staging, Error> {
+        let path = self.staging().join(name);
         let file = open_staging(&path)?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        // Between opening and locking, whoever had the lock may have given the file its name in the store.
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err()
+            || !is_still(&file, &path)?
+        {
             return Err(Error::Busy { path });
         }
         let state = open_staging(&path.with_extension("state"))?;
         Ok(Staging { file, state, path })
+    }
+
+    fn staging(&self) -> PathBuf {
+        self.directory.join("staging")
     }
 
     /// Copies a local file into a staging file, hashing it: nothing can change under our hands after.
@@ -177,7 +186,7 @@ impl Store {
         source: &mut dyn Read,
         limit_bytes: u64,
     ) -> Result<(Staging, Digest, u64), Error> {
-        let mut staging = self.stage(&format!("copy by process {}", std::process::id()))?;
+        let mut staging = self.stage_as(&format!("{COPY_PREFIX}{}", std::process::id()))?;
         let copied = copy(source, &mut staging, limit_bytes);
         match copied {
             Ok((digest, bytes)) => Ok((staging, digest, bytes)),
@@ -188,15 +197,16 @@ impl Store {
         }
     }
 
-    /// Gives a staged file its name: synced, read-only, its identity recorded, atomically.
+    /// Gives a staged file its name: synced, read-only, its identity recorded, atomically. Nobody collects the image while the
+    /// value that is returned lives: long enough for a record that refers to it.
     ///
     /// # Errors
     /// When a step fails; the staged file then has no name.
-    pub fn keep(&self, staging: Staging, digest: &Digest) -> Result<PathBuf, Error> {
+    pub fn keep(&self, staging: Staging, digest: &Digest) -> Result<File, Error> {
         let path = self.path(digest);
-        if self.get(digest).is_ok() {
+        if let Ok(known) = self.hold(digest) {
             self.discard(staging)?;
-            return Ok(path);
+            return Ok(known);
         }
         let readable = fs::Permissions::from_mode(0o400);
         step()
@@ -212,7 +222,19 @@ impl Store {
         // A rename changes a file's times, so the identity is that of the named file.
         let identity = Identity::of(&staging.file).map_err(failed("look at", &path))?;
         replace(&self.beside(digest, "identity"), &json(&identity), 0o600)?;
-        Ok(path)
+        Ok(staging.file)
+    }
+
+    /// A stored image, kept from being collected.
+    fn hold(&self, digest: &Digest) -> Result<File, Error> {
+        let (file, path) = (self.get(digest)?, self.path(digest));
+        flock(&file, FlockOperation::LockShared)
+            .map_err(|errno| failed("lock", &path)(errno.into()))?;
+        if is_still(&file, &path)? {
+            Ok(file)
+        } else {
+            Err(Error::Missing { digest: *digest })
+        }
     }
 
     /// Throws a staged file away.
@@ -308,26 +330,72 @@ impl Store {
         Ok(entries(&self.directory)?.iter().filter_map(name).collect())
     }
 
-    /// Removes what `referenced` does not name; gives what was removed.
+    /// Removes what `referenced` does not name and nobody is about to refer to, and copies that were left by commands which are
+    /// gone; gives the images that were removed.
     ///
     /// # Errors
     /// When a file cannot be removed.
     pub fn collect(&self, referenced: &[Digest]) -> Result<Vec<Digest>, Error> {
-        let unused: Vec<Digest> = self
-            .list()?
-            .into_iter()
-            .filter(|digest| !referenced.contains(digest))
-            .collect();
-        for digest in &unused {
+        let mut removed = Vec::new();
+        for digest in self.list()? {
+            let path = self.path(&digest);
+            if referenced.contains(&digest) {
+                continue;
+            }
+            let Some(_locked) = lock_unused(&path)? else {
+                continue;
+            };
             for path in [
-                self.path(digest),
-                self.beside(digest, "identity"),
-                self.beside(digest, "note"),
+                path,
+                self.beside(&digest, "identity"),
+                self.beside(&digest, "note"),
             ] {
                 remove_if_there(&path)?;
             }
+            removed.push(digest);
         }
-        Ok(unused)
+        for path in entries(&self.staging())?
+            .iter()
+            .filter(|path| is_copy(path))
+        {
+            if let Some(_locked) = lock_unused(path)? {
+                remove_if_there(path)?;
+                remove_if_there(&path.with_extension("state"))?;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// How the names of copies of local files begin. What is fetched is kept for a later try; of a copy, a later try makes another.
+const COPY_PREFIX: &str = "copy-";
+
+fn is_copy(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    name.starts_with(COPY_PREFIX.as_bytes()) && path.extension().is_none()
+}
+
+/// Whether a path still leads to a file that was opened by it.
+fn is_still(file: &File, path: &Path) -> Result<bool, FileError> {
+    let opened = file.metadata().map_err(failed("look at", path))?;
+    match fs::symlink_metadata(path) {
+        Ok(named) => Ok((named.dev(), named.ino()) == (opened.dev(), opened.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failed("look at", path)(error)),
+    }
+}
+
+/// Locks a file that nobody works with; none where somebody does, or it is gone.
+fn lock_unused(path: &Path) -> Result<Option<File>, FileError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed("open", path)(error)),
+    };
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(Errno::WOULDBLOCK) => Ok(None),
+        Err(errno) => Err(failed("lock", path)(errno.into())),
     }
 }
 
@@ -457,6 +525,46 @@ mod tests {
             entries(&store.directory).unwrap(),
             [store.directory.join("staging")]
         );
+    }
+
+    #[test]
+    fn what_a_command_is_about_to_refer_to_is_not_collected() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        for _ in ["new to the store", "known to it"] {
+            let (staging, digest, _) = store.copy_in(&mut &b"an image"[..], 1 << 20).unwrap();
+            let held = store.keep(staging, &digest).unwrap();
+            assert_eq!(store.collect(&[]).unwrap(), []);
+            drop(held);
+        }
+        assert_eq!(store.collect(&[]).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn copies_of_commands_that_are_gone_are_collected_and_transfers_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let staged = || entries(&store.staging()).unwrap().len();
+        let transfer = store.stage("https://example/a").unwrap();
+        let (copy, ..) = store.copy_in(&mut &b"an image"[..], 1 << 20).unwrap();
+        drop(transfer);
+        store.collect(&[]).unwrap();
+        assert_eq!(staged(), 4, "a file and its state for each");
+        drop(copy);
+        store.collect(&[]).unwrap();
+        assert_eq!(staged(), 2, "those of the transfer");
+    }
+
+    #[test]
+    fn a_file_that_was_named_since_it_was_opened_is_no_staging_file_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, named) = (folder.path().join("staged"), folder.path().join("named"));
+        let file = open_staging(&path).unwrap();
+        assert!(is_still(&file, &path).unwrap());
+        fs::rename(&path, &named).unwrap();
+        assert!(!is_still(&file, &path).unwrap());
+        open_staging(&path).unwrap();
+        assert!(!is_still(&file, &path).unwrap());
     }
 
     #[test]

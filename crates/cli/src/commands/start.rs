@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args;
 use delivery::digest::Digest;
 use delivery::portables::{Allowed, Portable, Signer, Version};
@@ -178,47 +178,60 @@ impl Start {
         mut admitted: Admitted,
         origin: String,
     ) -> Result<Portable> {
-        let name = consent::name_of(&admitted)?;
-        introduce(context, &admitted, name.as_str());
-        let known = records(context).get(name.as_str())?;
-        let taken = Taken::of(context, name.as_str(), known.as_ref())?;
-        let decided = self.decide(context, &admitted, &name, known.as_ref(), &taken);
-        let (review, grants) = match decided {
+        let (name, review, portable) = match self.decide(context, &admitted, origin) {
             Ok(decided) => decided,
             Err(error) => {
                 admitted.discard(store)?;
                 return Err(error);
             }
         };
-        let own = own_directories(&review, &taken);
-        let is_new = known.is_none();
-        let mut portable = record(&admitted, &name, known, (grants, own), origin);
-        if is_new {
-            // To be there after a reboot is what starting it says, and installing it does not.
-            portable.enabled = !self.attach_only;
-        }
-        let root = admitted.keep(store)?;
+        let _until_recorded = admitted.keep(store)?;
+        let root = admitted.path(store);
         attach::attach(context, &name, &admitted, &review, &portable, &root)?;
         records(context).put(&portable)?;
         Ok(portable)
     }
 
+    /// What an admitted portable is called, what its units are, and what is to be recorded of it, once everything is granted.
     fn decide(
         &self,
         context: &Context,
         admitted: &Admitted,
+        origin: String,
+    ) -> Result<(PortableName, Review, Portable)> {
+        let name = consent::name_of(admitted)?;
+        introduce(context, admitted, name.as_str());
+        let known = records(context).get(name.as_str())?;
+        let taken = Taken::of(context, name.as_str(), known.as_ref())?;
+        let signer = signer(admitted)?;
+        let of_old = (known.as_ref(), signer.as_ref());
+        let (review, grants) = self.consented(context, admitted, &name, of_old, &taken)?;
+        let own = own_directories(&review, &taken);
+        let is_new = known.is_none();
+        let mut portable = record(admitted, &name, known, (grants, own), origin);
+        portable.signer = signer;
+        if is_new {
+            // To be there after a reboot is what starting it says, and installing it does not.
+            portable.enabled = !self.attach_only;
+        }
+        Ok((name, review, portable))
+    }
+
+    fn consented(
+        &self,
+        context: &Context,
+        admitted: &Admitted,
         name: &PortableName,
-        known: Option<&Portable>,
+        (known, signer): (Option<&Portable>, Option<&Signer>),
         taken: &Taken<'_>,
     ) -> Result<(Review, delivery::grants::Grants)> {
         let mut review = consent::judge(admitted, name)?;
         consent::tell_findings(context, &review);
         review.ask_for_taken(|directory| taken.has(directory));
         crate::portable::check_names(context, &review, known)?;
-        let signer = signer(admitted);
-        self.check_history(context, name.as_str(), admitted.version(), signer.as_ref())?;
+        self.check_history(context, name.as_str(), admitted.version(), signer)?;
         let recorded = known
-            .filter(|known| same_maker(known, admitted, signer.as_ref()))
+            .filter(|known| same_maker(known, admitted, signer))
             .map(|known| known.grants.clone())
             .unwrap_or_default();
         let grants = consent::settle(context, name.as_str(), &review, &recorded, &self.grants)?;
@@ -324,12 +337,18 @@ fn introduce(context: &Context, admitted: &Admitted, name: &str) {
     ));
 }
 
-fn signer(admitted: &Admitted) -> Option<Signer> {
-    let signer = admitted.signer.as_ref()?;
-    Some(Signer {
-        fingerprint: signer.fingerprint.parse().ok()?,
-        name: signer.common_name.clone(),
-    })
+/// Who signed, as it is recorded. A fingerprint that is none must not make the portable one that nobody signed.
+fn signer(admitted: &Admitted) -> Result<Option<Signer>> {
+    let signed = admitted.signer.as_ref().map(|signer| {
+        Ok(Signer {
+            fingerprint: signer
+                .fingerprint
+                .parse()
+                .context("the signer has no fingerprint")?,
+            name: signer.common_name.clone(),
+        })
+    });
+    signed.transpose()
 }
 
 /// Whether what was granted before was granted to the same: the signer; without one, nothing less than the same files.
@@ -412,7 +431,7 @@ fn record(
         name: name.to_string(),
         current: admitted.version().to_owned(),
         versions,
-        signer: signer(admitted),
+        signer: None,
         trust: admitted.trust,
         origin,
         grants,

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -18,6 +17,7 @@ use image::worker::{Fault, WorkerError, Workers};
 
 use crate::context::Context;
 use crate::failure::{Hint, WithHint, hint};
+use crate::ownership::open_to_others;
 
 /// Largest local image, in bytes: the same as for fetched ones.
 const IMAGE_MAX_BYTES: u64 = 16 << 30;
@@ -80,11 +80,12 @@ impl Admitted {
         }
     }
 
-    /// Gives a staged image its name in the store, with what was proven of it; returns where the portable's files are.
+    /// Gives a staged image its name in the store, with what was proven of it. What is returned keeps it there until a record
+    /// refers to it.
     ///
     /// # Errors
     /// When it can't be kept.
-    pub(crate) fn keep(&mut self, store: &Store) -> Result<String> {
+    pub(crate) fn keep(&mut self, store: &Store) -> Result<Option<File>> {
         if let Root::Image {
             digest,
             staging,
@@ -94,7 +95,7 @@ impl Admitted {
             && let Some(staged) = staging.take()
         {
             let had = store.get(digest).is_ok();
-            store.keep(staged, digest)?;
+            let until_recorded = store.keep(staged, digest)?;
             let (record, kept) = (verified.record(), store.get(digest)?);
             let record = if had {
                 record.of_equal(&kept)?
@@ -102,8 +103,9 @@ impl Admitted {
                 record.moved_to(&kept)?
             };
             store.put_note(digest, &serde_json::to_vec(&record)?)?;
+            return Ok(Some(until_recorded));
         }
-        Ok(self.path(store))
+        Ok(None)
     }
 
     /// Where the portable's files are, or will be once they are kept.
@@ -265,22 +267,19 @@ fn trust(context: &Context, digest: &Digest, acceptance: &Acceptance) -> Result<
 /// # Errors
 /// When somebody else could change it, or it holds no portable.
 pub(crate) fn directory(path: &Path) -> Result<Admitted> {
-    let real = path.canonicalize()?;
-    for part in real.ancestors() {
-        let metadata = part.symlink_metadata()?;
-        let sticky_or_closed = metadata.mode() & 0o022 == 0;
-        if metadata.uid() != 0 || !sticky_or_closed {
-            return Err(hint(
-                format!(
-                    "{} can be changed by others than root, so {} can't be trusted",
-                    part.display(),
-                    path.display()
-                ),
-                "build an image of it with `coracle build`, or move it below a directory of root's",
-            ));
-        }
+    let unreadable = || format!("cannot read {}", path.display());
+    let real = path.canonicalize().with_context(unreadable)?;
+    if let Some(part) = open_to_others(&real).with_context(unreadable)? {
+        return Err(hint(
+            format!(
+                "{} can be changed by others than root, so {} can't be trusted",
+                part.display(),
+                path.display()
+            ),
+            "build an image of it with `coracle build`, or move it below a directory of root's",
+        ));
     }
-    let root = File::open(&real)?;
+    let root = File::open(&real).with_context(unreadable)?;
     let contents = Workers::default().extract(root.as_fd())?;
     Ok(Admitted {
         root: Root::Directory(real),
