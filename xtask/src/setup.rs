@@ -1,7 +1,7 @@
 //! Installs what tests, demo and benches need, from the machine's own Debian packages.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::Result;
 
@@ -38,7 +38,9 @@ pub(crate) fn run() -> Result<()> {
     run::check(
         apt()
             .args(["-q", "-q", "-y", "--no-install-recommends", "install"])
-            .args(&missing),
+            .args(&missing)
+            // One line for each package, three times over, tells nobody anything; what goes wrong is on standard error.
+            .stdout(Stdio::null()),
     )
 }
 
