@@ -226,7 +226,8 @@ fn foreign(instance: &Instance) -> Result<()> {
     );
     instance.ok(&["purge", "--forget", "redis"]);
     ensure!(
-        !Path::new("/var/lib/private/redis").exists() && !Path::new("/run/redis").exists(),
+        !Path::new("/var/lib/private/redis-demo").exists()
+            && !Path::new("/run/redis-demo").exists(),
         "redis left a directory behind"
     );
     eprintln!("demo: redis from Debian ran without a network, kept its data, and is gone");
@@ -236,7 +237,7 @@ fn foreign(instance: &Instance) -> Result<()> {
 fn redis(words: &[&str]) -> Result<String> {
     let answer = run::output(
         Command::new("redis-cli")
-            .args(["-s", "/run/redis/redis.sock"])
+            .args(["-s", "/run/redis-demo/redis.sock"])
             .args(words),
     )?;
     Ok(answer.trim().to_owned())

@@ -7,6 +7,7 @@
 )]
 
 mod bench;
+mod debian;
 mod demo;
 mod dist;
 mod docs;
@@ -15,6 +16,7 @@ mod setup;
 mod test;
 mod tidy;
 mod transcript;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -27,6 +29,9 @@ Usage: cargo xtask COMMAND
   tidy [--fix]       Check the house rules; --fix writes the generated pages
   dist               Build the two static files into dist/ and check them
   bench [NAME…]      Measure beside the peers and print medians and ratios (needs root)
+  vm [OPTION…] -- COMMAND…
+                     Run a command in a virtual machine: --kernel 6.1|6.12, --init test|coracle|systemd, --memory MIB,
+                     --limit SECONDS, --with HOST_FILE=PATH (needs root once, to install qemu)
   docs               Write the pages that are printed from the table";
 
 fn main() -> ExitCode {
@@ -42,6 +47,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(rest.iter().any(|argument| argument == "--fix")),
         "dist" => dist::run(),
         "bench" => setup::run().and_then(|()| bench::run(rest)),
+        "vm" => vm::run(rest),
         "docs" => docs::write(),
         "help" | "-h" | "--help" => {
             println!("{USAGE}");

@@ -22,9 +22,14 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("/etc/ssl/certs/ca-certificates.crt", "ca-certificates"),
 ];
 
-/// Installs the missing packages; does nothing, and needs no root, where all are there.
+/// Installs what every command needs.
 pub(crate) fn run() -> Result<()> {
-    let missing: Vec<&str> = PROGRAMS
+    programs(PROGRAMS)
+}
+
+/// Installs the packages of missing programs; does nothing, and needs no root, where all are there.
+pub(crate) fn programs(programs: &[(&str, &str)]) -> Result<()> {
+    let missing: Vec<&str> = programs
         .iter()
         .filter(|(path, _)| !Path::new(path).exists())
         .map(|(_, package)| *package)

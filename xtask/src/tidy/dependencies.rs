@@ -64,7 +64,7 @@ pub(super) fn sources(tree: &Tree) -> Vec<Finding> {
 }
 
 /// Our packages outside `crates/`.
-const OURS: &[&str] = &["xtask", "hello", "coracle-system-tests"];
+const OURS: &[&str] = &["xtask", "hello", "coracle-system-tests", "coracle-vm-init"];
 
 pub(super) fn licences(tree: &Tree) -> Vec<Finding> {
     let allowed = allowed(tree.text("deny.toml"));

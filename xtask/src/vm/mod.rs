@@ -1,0 +1,139 @@
+//! `cargo xtask vm`: runs a command in a virtual machine, under a kernel that this machine does not run.
+
+mod initramfs;
+mod kernel;
+mod machine;
+mod modules;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use self::initramfs::Initramfs;
+use self::kernel::Kernel;
+use self::machine::Machine;
+use crate::{dist, run, setup};
+
+/// Programs of Debian packages that only the machines need.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("/usr/bin/qemu-system-x86_64", "qemu-system-x86"),
+    ("/bin/busybox", "busybox-static"),
+    ("/usr/bin/xz", "xz-utils"),
+];
+
+/// What is asked of a machine.
+struct Request {
+    kernel: String,
+    position: String,
+    memory: u32,
+    limit: Duration,
+    files: Vec<(PathBuf, String)>,
+    command: Vec<String>,
+}
+
+impl Request {
+    /// Reads the arguments: options first, the command after `--`.
+    fn read(arguments: &[String]) -> Result<Request> {
+        let mut request = Request {
+            kernel: "6.12".into(),
+            position: "test".into(),
+            memory: 1024,
+            limit: Duration::from_secs(120),
+            files: Vec::new(),
+            command: Vec::new(),
+        };
+        let mut words = arguments.iter();
+        while let Some(word) = words.next() {
+            let mut value = || {
+                words
+                    .next()
+                    .with_context(|| format!("{word} needs a value"))
+            };
+            match word.as_str() {
+                "--kernel" => request.kernel.clone_from(value()?),
+                "--init" => request.position.clone_from(value()?),
+                "--memory" => request.memory = value()?.parse().context("--memory takes MiB")?,
+                "--limit" => {
+                    request.limit =
+                        Duration::from_secs(value()?.parse().context("--limit takes seconds")?);
+                }
+                "--with" => {
+                    let (from, to) = value()?
+                        .split_once('=')
+                        .context("--with takes HOST_FILE=PATH_IN_THE_MACHINE")?;
+                    request.files.push((from.into(), to.into()));
+                }
+                "--" => {
+                    request.command = words.by_ref().cloned().collect();
+                }
+                other => bail!("{other:?} is no option of vm; the command follows after `--`"),
+            }
+        }
+        if !["test", "coracle", "systemd"].contains(&request.position.as_str()) {
+            bail!(
+                "--init takes test, coracle or systemd, not {:?}",
+                request.position
+            );
+        }
+        if request.command.is_empty() {
+            bail!("vm needs a command: cargo xtask vm [OPTIONS] -- COMMAND…");
+        }
+        Ok(request)
+    }
+}
+
+/// Runs the command of `arguments` in a machine, and ends with an error where it did not end with status 0.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let request = Request::read(arguments)?;
+    setup::programs(PROGRAMS)?;
+    let kernel = Kernel::find(&request.kernel)?;
+    let files = run::root().join("dist");
+    if !files.join("coracled").exists() {
+        dist::run()?;
+    }
+    let mut initramfs = Initramfs::new();
+    initramfs.file("init", &first_process()?)?;
+    initramfs.file("vm/report", &first_process()?)?;
+    initramfs.file("vm/busybox", Path::new("/bin/busybox"))?;
+    for name in ["coracle", "coracled"] {
+        initramfs.file(&format!("usr/bin/{name}"), &files.join(name))?;
+    }
+    for (from, to) in &request.files {
+        initramfs.file(to.trim_start_matches('/'), from)?;
+    }
+    for (name, path) in kernel.modules()? {
+        initramfs.file(&format!("vm/modules/{name}"), &path)?;
+    }
+    initramfs.text("vm/modules/order", kernel.order()?.as_bytes());
+    initramfs.text("vm/position", request.position.as_bytes());
+    initramfs.text("vm/command", request.command.join("\0").as_bytes());
+    let folder = tempfile::tempdir()?;
+    let image = folder.path().join("initramfs");
+    fs::write(&image, initramfs.finish())?;
+    let outcome = Machine {
+        kernel: kernel.image(),
+        initramfs: image,
+        disk: None,
+        memory: request.memory,
+        limit: request.limit,
+    }
+    .run(folder.path())?;
+    if outcome != 0 {
+        bail!("the command ended with status {outcome}");
+    }
+    Ok(())
+}
+
+/// Builds the machines' first process.
+fn first_process() -> Result<PathBuf> {
+    run::check(run::cargo().args([
+        "build",
+        "--release",
+        "--quiet",
+        "--package",
+        "coracle-vm-init",
+    ]))?;
+    Ok(dist::release_directory()?.join("coracle-vm-init"))
+}
