@@ -125,6 +125,7 @@ impl Manager {
         for (name, socket) in inventory.take(Class::Notify) {
             self.adopt_notify(&name, socket);
         }
+        self.mend_notify();
         for (name, mount) in inventory.take(Class::Mount) {
             self.adopt_mount(name, mount);
         }
@@ -152,7 +153,7 @@ impl Manager {
 
     /// Answers the names of what is held for units beside their sockets.
     fn adopt_units(&mut self, records: Vec<Record>, inventory: &mut Inventory) -> BTreeSet<String> {
-        let stdio = inventory.take(Class::Other);
+        let others = inventory.take(Class::Other);
         for record in &records {
             let Ok(name) = UnitName::new(&record.snapshot.name) else {
                 continue;
@@ -161,7 +162,7 @@ impl Manager {
                 Some(transient) => {
                     let transient = Transient {
                         record: transient.clone(),
-                        stdio: stdio_of(&name, &stdio),
+                        stdio: stdio_of(&name, &others),
                     };
                     if let Err(failure) = self.make_transient(&name, transient) {
                         self.log(&format!("{name} can't be made again: {failure}"));
@@ -177,7 +178,37 @@ impl Manager {
         for record in records {
             self.restore(record);
         }
-        stdio.into_iter().map(|(name, _)| name).collect()
+        let names = others.into_iter().map(|(name, _)| name);
+        let (wanted, rest): (BTreeSet<_>, BTreeSet<_>) =
+            names.partition(|name| self.is_wanted(name));
+        for name in rest {
+            self.link.drop_held(Class::Other, &name);
+        }
+        wanted
+    }
+
+    /// Is this held for a unit that is there? If not, the manager before us had no time to record that it was, or to let it go: a client
+    /// that reads its stream to the end would wait for it.
+    fn is_wanted(&self, held: &str) -> bool {
+        let mut runs = self.units.values().flat_map(|entry| &entry.runs);
+        let mut transients = self
+            .units
+            .values()
+            .filter(|entry| entry.transient.is_some());
+        if let Some(uid) = held.strip_prefix(crate::identity::LOCK) {
+            return runs.any(|run| {
+                run.user
+                    .as_ref()
+                    .is_some_and(|user| user.uid.to_string() == uid)
+            });
+        }
+        match held.strip_prefix(crate::transient::STDIO) {
+            Some(rest) => transients.any(|entry| {
+                let name = rest.strip_prefix(entry.name.as_str());
+                name.is_some_and(|stream| stream.starts_with('|'))
+            }),
+            None => true,
+        }
     }
 
     fn restore(&mut self, record: Record) {

@@ -1,9 +1,11 @@
 //! The calls that fit into no other room: signals, forgetting failures, plans, sandboxes, the server itself.
 
 use crate::manager::Manager;
+use crate::run::{Run, RunProcess};
 use crate::status::main_serial;
-use engine::{Input, Signal, State, Target};
+use engine::{Input, Signal, State, Target, UnitId};
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use wire::{
     ExplainReply, Failure, KillRequest, PlanStep, Reduction, SandboxReply, ServerReply, Setting,
 };
@@ -105,7 +107,28 @@ impl Manager {
         })
     }
 
-    /// What is needed to enter a running service's sandbox, with its main process's descriptor.
+    /// Lets in who waited for a sandbox that is made now; true if somebody was answered.
+    pub(crate) fn let_in(&mut self) -> bool {
+        let (waiting, mut answered) = (std::mem::take(&mut self.entering), false);
+        for (client, name) in waiting {
+            if !self.connections.contains_key(&client) {
+                continue;
+            }
+            if let Err(failure) = self.enter_sandbox(client, &name)
+                && let Some(connection) = self.connections.get_mut(&client)
+            {
+                connection.refuse(&failure);
+            }
+            if self.entering.iter().all(|(waiting, _)| *waiting != client) {
+                answered = true;
+                self.serve_waiting(client);
+            }
+        }
+        answered
+    }
+
+    /// What is needed to enter a running service's sandbox, with its main process's descriptor. As long as the executor is at work the
+    /// sandbox is not one yet, and the client waits.
     pub(crate) fn enter_sandbox(&mut self, client: u32, name: &str) -> Result<(), Failure> {
         let id = self.find(name)?.ok_or_else(|| Failure::NoSuchUnit {
             unit: crate::pattern::full_name(name),
@@ -118,28 +141,23 @@ impl Manager {
         let none = || Failure::NoProcess {
             unit: entry.name.to_string(),
         };
-        let main = match self.engine.state(id) {
-            Some(State::Service(service)) => main_serial(&service.main).ok_or_else(none)?,
-            _ => return Err(none()),
-        };
         let run = entry.current_run().ok_or_else(none)?;
-        let process = run
-            .processes
-            .iter()
-            .find(|process| process.serial == main)
-            .ok_or_else(none)?;
+        let process = self.main_of(id, run).ok_or_else(none)?;
+        if process.report.is_some() {
+            self.entering.push((client, name.to_owned()));
+            return Ok(());
+        }
         let pid = process.visible_pid().ok_or_else(none)?;
-        let number = i32::try_from(pid)
-            .ok()
-            .and_then(rustix::process::Pid::from_raw)
-            .ok_or_else(none)?;
-        let pidfd = rustix::process::pidfd_open(number, rustix::process::PidfdFlags::empty())
-            .map_err(|_| none())?;
+        let pidfd = held_process(process).ok_or_else(none)?;
+        let environment = environment_of(pid);
+        if kernel::process::has_ended(&pidfd) {
+            // What was read may be of another process of that number.
+            return Err(none());
+        }
         let user = run.user.as_ref();
         let on_host = |path: &String| {
-            self.cgroups
-                .as_ref()
-                .map(|cgroups| cgroups.on_host(path).to_string_lossy().into_owned())
+            let cgroups = self.cgroups.as_ref()?;
+            Some(cgroups.on_host(path).to_string_lossy().into_owned())
         };
         let root = entry
             .unit
@@ -158,7 +176,7 @@ impl Manager {
             uid: user.map(|user| user.uid),
             gid: user.map(|user| user.gid),
             groups: user.map(|user| user.groups.clone()).unwrap_or_default(),
-            environment: environment_of(pid),
+            environment,
             working_directory: Some(crate::show::printed(
                 &entry.unit,
                 model::key::WORKING_DIRECTORY.directive(),
@@ -176,6 +194,14 @@ impl Manager {
             connection.reply_with(&reply, vec![pidfd]);
         }
         Ok(())
+    }
+
+    fn main_of<'a>(&self, unit: UnitId, run: &'a Run) -> Option<&'a RunProcess> {
+        let Some(State::Service(service)) = self.engine.state(unit) else {
+            return None;
+        };
+        let main = main_serial(&service.main)?;
+        run.processes.iter().find(|process| process.serial == main)
     }
 
     /// The manager and its host.
@@ -272,6 +298,20 @@ pub(crate) fn steps(plan: &plan::SpawnPlan) -> Vec<PlanStep> {
                 .unwrap_or_default(),
         })
         .collect()
+}
+
+/// The process that people mean: the keeper's own child, or the stub's.
+fn held_process(process: &RunProcess) -> Option<OwnedFd> {
+    match process.payload {
+        Some(payload) => {
+            let stub = format!("PPid:\t{}", process.pid?);
+            crate::cgroup::held(payload, |pid| {
+                let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
+                status.is_ok_and(|status| status.lines().any(|line| line == stub))
+            })
+        }
+        None => process.pidfd.as_ref()?.try_clone().ok(),
+    }
 }
 
 fn environment_of(pid: u32) -> Vec<String> {

@@ -219,6 +219,29 @@ impl AsFd for Cgroups {
     }
 }
 
+/// Is the process in this control group, or below it?
+pub(crate) fn is_in_group(pid: u32, group: &str) -> bool {
+    let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/cgroup")) else {
+        return false;
+    };
+    let own = text.lines().find_map(|line| line.strip_prefix("0::"));
+    own.and_then(|own| own.strip_prefix(group))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The process of this number, if it is in this control group, or below it.
+pub(crate) fn member(pid: u32, group: &str) -> Option<OwnedFd> {
+    held(pid, |pid| is_in_group(pid, group))
+}
+
+/// The process of this number, if it is the one that `is_it` looks for. Only then is it asked whether the process is still there: as long
+/// as it is, no other can have its number.
+pub(crate) fn held(pid: u32, is_it: impl Fn(u32) -> bool) -> Option<OwnedFd> {
+    let number = rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)?;
+    let pidfd = rustix::process::pidfd_open(number, rustix::process::PidfdFlags::empty()).ok()?;
+    (is_it(pid) && kernel::process::send_signal(&pidfd, 0).is_ok()).then_some(pidfd)
+}
+
 fn is_not_ours(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -271,4 +294,25 @@ fn children(group: &Path) -> Vec<PathBuf> {
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
         .map(|entry| entry.path())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::held;
+    use std::process::Command;
+
+    #[test]
+    fn a_number_that_got_free_while_it_was_looked_up_is_nobodys() {
+        let mut child = Command::new("/bin/true").spawn().expect("a process");
+        let pid = child.id();
+        assert!(
+            held(pid, |_| true).is_some(),
+            "ended or not, it is not reaped"
+        );
+        let child = std::cell::RefCell::new(&mut child);
+        // What is looked up after this may be of another process that has the number now.
+        let reaped = |_| child.borrow_mut().wait().is_ok();
+        assert!(held(pid, reaped).is_none());
+        assert!(held(pid, |_| true).is_none());
+    }
 }

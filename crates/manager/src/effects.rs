@@ -172,14 +172,10 @@ impl Manager {
         let Some(key) = self.child_key(process) else {
             return;
         };
-        let Some(number) = i32::try_from(pid)
-            .ok()
-            .and_then(rustix::process::Pid::from_raw)
-        else {
-            return;
-        };
-        let pidfd = rustix::process::pidfd_open(number, rustix::process::PidfdFlags::empty());
-        let Ok(pidfd) = pidfd else {
+        // Asked again with the process in hand: it may have ended since it was named, and its number be another's by now.
+        let run = self.run_mut(process.unit, process.incarnation);
+        let group = run.and_then(|run| run.cgroup.clone());
+        let Some(pidfd) = group.and_then(|group| crate::cgroup::member(pid, &group)) else {
             let status = engine::ExitStatus::Unknown;
             self.inputs.push_back(Input::Exited { process, status });
             return;

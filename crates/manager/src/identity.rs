@@ -10,9 +10,12 @@ use model::key;
 use std::rc::Rc;
 use wire::Failure;
 
+/// How the names of dynamic users' locks begin.
+pub(crate) const LOCK: &str = "user|";
+
 /// The name under which the keeper holds a dynamic user's lock.
 pub(crate) fn lock_name(uid: u32) -> String {
-    format!("user|{uid}")
+    format!("{LOCK}{uid}")
 }
 
 impl Manager {

@@ -1,4 +1,5 @@
-//! The channel to the keeper: commands wait in a queue until the records they rest on are written.
+//! The channel to the keeper: commands wait in a queue until the records they rest on are written. What a record rests on goes first:
+//! a descriptor that only we have is lost with us.
 
 use crate::poll::{Poll, Token};
 use keeper::client::{Channel, ChannelError};
@@ -21,14 +22,16 @@ pub(crate) struct NewProcess {
     pub(crate) kept: Rc<OwnedFd>,
 }
 
+/// A descriptor for which the records wait.
+struct Held {
+    class: Class,
+    name: String,
+    descriptor: Rc<OwnedFd>,
+}
+
 /// A command that waits for the records.
 enum Queued {
     Spawn(Box<NewProcess>),
-    Hold {
-        class: Class,
-        name: String,
-        descriptor: Rc<OwnedFd>,
-    },
     Drop {
         class: Class,
         name: String,
@@ -55,8 +58,11 @@ enum Queued {
 /// The manager's side of the channel.
 pub(crate) struct Link {
     channel: Channel,
+    holds: Vec<Held>,
     queue: Vec<Queued>,
     waits_for_room: bool,
+    /// Among what waits for room may be a descriptor for which the records wait.
+    holds_wait: bool,
 }
 
 impl Link {
@@ -64,8 +70,10 @@ impl Link {
         poll.watch(&channel, Token::Keeper)?;
         Ok(Self {
             channel: Channel::new(channel),
+            holds: Vec::new(),
             queue: Vec::new(),
             waits_for_room: false,
+            holds_wait: false,
         })
     }
 
@@ -83,9 +91,12 @@ impl Link {
         self.queue.push(Queued::Spawn(Box::new(process)));
     }
 
-    /// Queues a descriptor for the keeper to hold.
+    /// Queues a descriptor for the keeper to hold, before all that waits for the records. It takes the place of one of that name.
     pub(crate) fn hold(&mut self, class: Class, name: &str, descriptor: Rc<OwnedFd>) {
-        self.queue.push(Queued::Hold {
+        self.queue.retain(
+            |queued| !matches!(queued, Queued::Drop { class: of, name: known } if *of == class && known == name),
+        );
+        self.holds.push(Held {
             class,
             name: name.into(),
             descriptor,
@@ -94,6 +105,8 @@ impl Link {
 
     /// Queues the closing of a held descriptor.
     pub(crate) fn drop_held(&mut self, class: Class, name: &str) {
+        self.holds
+            .retain(|held| held.class != class || held.name != name);
         self.queue.push(Queued::Drop {
             class,
             name: name.into(),
@@ -145,11 +158,36 @@ impl Link {
         !self.queue.is_empty()
     }
 
+    /// Sends the descriptors that are to be held. False: there is no room now, and no record may say yet that they are there; the
+    /// channel tells when there is.
+    pub(crate) fn send_holds(&mut self, poll: &Poll) -> Result<bool, ChannelError> {
+        if self.holds.is_empty() && !self.holds_wait {
+            return Ok(true);
+        }
+        for Held {
+            class,
+            name,
+            descriptor,
+        } in std::mem::take(&mut self.holds)
+        {
+            let name = name.as_bytes();
+            self.channel
+                .send(&Command::Hold { class, name }, &[descriptor.as_fd()])?;
+        }
+        self.push(poll)?;
+        self.holds_wait = self.waits_for_room;
+        Ok(!self.holds_wait)
+    }
+
     /// Sends what is queued; what does not fit waits for room.
     pub(crate) fn flush(&mut self, poll: &Poll) -> Result<(), ChannelError> {
         for queued in std::mem::take(&mut self.queue) {
             send(&mut self.channel, queued)?;
         }
+        self.push(poll)
+    }
+
+    fn push(&mut self, poll: &Poll) -> Result<(), ChannelError> {
         let waits = self.channel.has_waiting() && !self.channel.flush()?;
         if waits != self.waits_for_room {
             self.waits_for_room = waits;
@@ -164,17 +202,6 @@ fn send(channel: &mut Channel, queued: Queued) -> Result<(), ChannelError> {
     const LAST_CHILDREN_TIMEOUT_MS: u32 = 10_000;
     match queued {
         Queued::Spawn(process) => spawn(channel, &process),
-        Queued::Hold {
-            class,
-            name,
-            descriptor,
-        } => channel.send(
-            &Command::Hold {
-                class,
-                name: name.as_bytes(),
-            },
-            &[descriptor.as_fd()],
-        ),
         Queued::Drop { class, name } => channel.send(
             &Command::Drop {
                 class,
@@ -232,4 +259,84 @@ fn spawn(channel: &mut Channel, process: &NewProcess) -> Result<(), ChannelError
 fn cut(label: &str) -> &[u8] {
     let bytes = label.as_bytes();
     bytes.get(..LABEL_BYTES_MAX).unwrap_or(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Link, Poll};
+    use keeper::protocol::{ChildKey, Class, Command, MESSAGE_BYTES_MAX};
+    use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair};
+    use std::os::fd::OwnedFd;
+    use std::rc::Rc;
+
+    /// A link with the keeper's end of it.
+    fn link() -> (Link, Poll, OwnedFd) {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).expect("a channel");
+        let poll = Poll::new().expect("an epoll descriptor");
+        (Link::new(ours, &poll).expect("a link"), poll, theirs)
+    }
+
+    fn descriptor() -> Rc<OwnedFd> {
+        Rc::new(std::fs::File::open("/dev/null").expect("a file").into())
+    }
+
+    /// What the keeper is told next.
+    fn told(keeper: &OwnedFd) -> Option<String> {
+        let mut bytes = [0; MESSAGE_BYTES_MAX];
+        let (count, _) = recv(keeper, &mut bytes, RecvFlags::empty()).ok()?;
+        Some(match Command::decode(&bytes[..count]).expect("a command") {
+            Command::Hold { name, .. } => format!("hold {}", String::from_utf8_lossy(name)),
+            Command::Drop { name, .. } => format!("drop {}", String::from_utf8_lossy(name)),
+            other => format!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn what_is_to_be_held_goes_before_the_records_and_all_else_after_them() {
+        let (mut link, poll, keeper) = link();
+        link.drop_held(Class::Notify, "old");
+        link.reap(ChildKey::default());
+        link.hold(Class::Notify, "new", descriptor());
+        assert!(link.send_holds(&poll).expect("the channel is open"));
+        assert_eq!(told(&keeper).as_deref(), Some("hold new"));
+        assert_eq!(told(&keeper), None);
+        link.flush(&poll).expect("the channel is open");
+        assert_eq!(told(&keeper).as_deref(), Some("drop old"));
+        assert!(told(&keeper).is_some_and(|reap| reap.starts_with("Reap")));
+    }
+
+    #[test]
+    fn the_last_word_about_a_name_counts() {
+        let (mut link, poll, keeper) = link();
+        link.drop_held(Class::Listen, "a");
+        link.hold(Class::Listen, "a", descriptor());
+        link.hold(Class::Listen, "b", descriptor());
+        link.drop_held(Class::Listen, "b");
+        link.send_holds(&poll).expect("the channel is open");
+        link.flush(&poll).expect("the channel is open");
+        assert_eq!(told(&keeper).as_deref(), Some("hold a"));
+        assert_eq!(told(&keeper).as_deref(), Some("drop b"));
+        assert_eq!(told(&keeper), None);
+    }
+
+    #[test]
+    fn records_wait_as_long_as_the_keeper_has_no_room_for_what_they_rest_on() {
+        let (mut link, poll, keeper) = link();
+        while !link.waits_for_room {
+            link.reap(ChildKey::default());
+            link.flush(&poll).expect("the channel is open");
+        }
+        let has_room = |link: &mut Link| link.send_holds(&poll).expect("the channel is open");
+        assert!(has_room(&mut link), "nothing is to be held");
+        link.hold(Class::Notify, "socket", descriptor());
+        assert!(!has_room(&mut link));
+        while let Some(command) = told(&keeper) {
+            assert!(command.starts_with("Reap"), "{command}");
+        }
+        assert!(has_room(&mut link));
+        assert!(told(&keeper).is_some_and(|reap| reap.starts_with("Reap")));
+        assert_eq!(told(&keeper).as_deref(), Some("hold socket"));
+    }
 }

@@ -1,8 +1,8 @@
 //! The loop: waits, hands each event to its adapter, lets the engine decide, writes records, then acts and answers.
 //!
 //! The order inside one round is what makes a death at any moment harmless: inputs are stepped through the engine and
-//! its effects prepared; the records of all units that changed are replaced; only then are commands sent to the keeper,
-//! messages consumed and clients answered.
+//! its effects prepared; descriptors that are to be held go to the keeper; the records of all units that changed are replaced; only
+//! then are the other commands sent to the keeper, messages consumed and clients answered.
 
 use crate::cgroup::Cgroups;
 use crate::clock;
@@ -130,6 +130,8 @@ pub(crate) struct Manager {
     pub(crate) api: Option<OwnedFd>,
     pub(crate) connections: BTreeMap<u32, Connection>,
     pub(crate) pending: Vec<Pending>,
+    /// Clients that wait until the sandbox of a unit is made.
+    pub(crate) entering: Vec<(u32, String)>,
     pub(crate) next_request: u64,
     /// Variables for every service.
     pub(crate) environment: BTreeMap<String, String>,
@@ -217,6 +219,7 @@ impl Manager {
             api: None,
             connections: BTreeMap::new(),
             pending: Vec::new(),
+            entering: Vec::new(),
             next_request: 0,
             environment,
             inventory: crate::adopt::Inventory::default(),
@@ -265,10 +268,13 @@ impl Manager {
                 self.inputs.push_back(Input::Tick);
             }
             self.advance();
-            while self.answer_pending() {
+            while self.answer_pending() | self.let_in() {
                 self.advance();
             }
             self.continue_stopping();
+        }
+        if !self.link.send_holds(&self.poll)? {
+            return Ok(());
         }
         self.write_records()?;
         self.records_needed = false;
@@ -276,7 +282,10 @@ impl Manager {
         self.link.flush(&self.poll)?;
         self.notifications.consume();
         self.flush_connections();
-        if self.stage != Stage::Adopting && self.collect_transients() {
+        if self.stage != Stage::Adopting
+            && self.collect_transients()
+            && self.link.send_holds(&self.poll)?
+        {
             self.write_records()?;
             self.link.flush(&self.poll)?;
         }

@@ -1,5 +1,6 @@
 //! The notification sockets: one per run that has one; a message is peeked, heard, recorded, and only then consumed.
 
+use crate::cgroup::{is_in_group, member};
 use crate::entry::Entry;
 use crate::manager::Manager;
 use crate::notice::{MESSAGE_BYTES_MAX, Message};
@@ -12,7 +13,7 @@ use kernel::message::{Credentials, Descriptors, ReceiveOptions, receive};
 use model::value::{NotifyAccess, ServiceType};
 use model::{Unit, key};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -152,6 +153,47 @@ impl Manager {
         }
     }
 
+    /// Makes the sockets anew of runs whose sockets went with a keeper, under the path that their services know, and removes the paths
+    /// of runs that came to nothing. Nobody waits at a path where nobody will ever answer.
+    pub(crate) fn mend_notify(&mut self) {
+        let mut lost = Vec::new();
+        for entry in self.units.values() {
+            if let Some(run) = entry.runs.last().filter(|run| run.notify.is_none()) {
+                let owner = run
+                    .user
+                    .as_ref()
+                    .map_or((0, 0), |user| (user.uid, user.gid));
+                lost.push((entry.id, run.incarnation, owner));
+            }
+        }
+        for (unit, incarnation, owner) in lost {
+            match self.open_notify(unit, incarnation, owner) {
+                Ok(number) => {
+                    if let Some(run) = self.run_mut(unit, Incarnation(incarnation)) {
+                        run.notify = number;
+                    }
+                }
+                Err(error) => {
+                    self.log_about(unit, &format!("its notification socket is lost: {error}"))
+                }
+            }
+        }
+        let directory = self.directories.notify();
+        let sockets = self.notifications.sockets.values();
+        let known: BTreeSet<PathBuf> = sockets
+            .filter_map(|socket| Some(path(&directory, self.units.get(&socket.unit)?.key)))
+            .collect();
+        for found in std::fs::read_dir(&directory)
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            if !known.contains(&found.path()) {
+                crate::leftovers::remove_file(&found.path());
+            }
+        }
+    }
+
     /// Closes a run's socket; its path goes unless a newer run has taken it.
     pub(crate) fn close_notify(&mut self, unit: UnitId, number: u32) {
         let Some(closed) = self.notifications.sockets.remove(&number) else {
@@ -258,7 +300,7 @@ impl Manager {
             .iter()
             .any(|one| main.contains(&one.serial) && one.visible_pid() == Some(pid));
         let group = run.cgroup.clone();
-        !is_main && group.is_some_and(|group| is_in_group(pid, &group))
+        !is_main && group.is_some_and(|group| member(pid, &group).is_some())
     }
 
     fn may_speak(&mut self, unit: UnitId, incarnation: u64, sender: Credentials) -> bool {
@@ -296,16 +338,6 @@ fn speaks_for_all(run: &Run, sender: Credentials) -> bool {
         Ok(_) => is_in_group(sender.pid, group),
         Err(_) => sender.uid == uid,
     }
-}
-
-/// Is the process in this control group, or below it?
-pub(crate) fn is_in_group(pid: u32, group: &str) -> bool {
-    let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/cgroup")) else {
-        return false;
-    };
-    let own = text.lines().find_map(|line| line.strip_prefix("0::"));
-    own.and_then(|own| own.strip_prefix(group))
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn make_socket(path: &Path, (uid, gid): (u32, u32)) -> std::io::Result<OwnedFd> {

@@ -4,7 +4,7 @@ use crate::link::NewProcess;
 use crate::manager::Manager;
 use crate::poll::Token;
 use crate::start::report_pair;
-use engine::{Incarnation, Input, UnitId};
+use engine::{Incarnation, Input, State, UnitId};
 use keeper::protocol::{ChildKey, Class, Exit};
 use kernel::message::{Descriptors, ReceiveOptions, receive};
 use plan::report::{RECORD_BYTES, Report};
@@ -329,7 +329,8 @@ impl Manager {
         }
     }
 
-    /// Sockets that the keeper held for the manager before us. All of a unit's, or none: those are made anew.
+    /// Sockets that the keeper held for the manager before us. All of a unit's, or none: those are made anew. A unit that is down has
+    /// none: that manager had no time to say so.
     pub(crate) fn adopt_sockets(&mut self, held: Vec<(String, OwnedFd)>) {
         let mut by_unit: BTreeMap<String, BTreeMap<usize, OwnedFd>> = BTreeMap::new();
         for (name, socket) in held {
@@ -342,7 +343,9 @@ impl Manager {
             }
         }
         for (unit, sockets) in by_unit {
-            let known = self.engine.id(&unit).and_then(|id| self.units.get_mut(&id));
+            let known = self.engine.id(&unit);
+            let known = known.filter(|id| matches!(self.engine.state(*id), Some(State::Socket(_))));
+            let known = known.and_then(|id| self.units.get_mut(&id));
             let wanted = known.as_ref().map_or(0, |entry| listens(&entry.unit));
             match known {
                 Some(entry) if wanted == sockets.len() => {

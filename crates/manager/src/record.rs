@@ -93,7 +93,7 @@ impl Records {
         }
     }
 
-    /// All records, and the files that are none.
+    /// All records, and the files that are none. What a manager before us had half written goes: nothing rested on it yet.
     pub(crate) fn read_all(&mut self) -> io::Result<(Vec<Record>, Vec<Broken>)> {
         let (mut records, mut broken) = (Vec::new(), Vec::new());
         for entry in std::fs::read_dir(&self.directory)? {
@@ -102,6 +102,7 @@ impl Records {
                 .file_name()
                 .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
             {
+                std::fs::remove_file(&path)?;
                 continue;
             }
             match read(&path) {

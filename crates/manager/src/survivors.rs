@@ -1,12 +1,12 @@
-//! A new keeper where one was killed: what that one had started lives on if an outer init took it, and is watched again; what only
-//! that one held is lost, and said to be.
+//! Processes on record that the keeper does not have. A new keeper where one was killed: what that one had started lives on if an outer
+//! init took it, and is watched again; what only that one held is lost, and said to be. And the same keeper, where the manager before us
+//! had no time to ask it to watch what a service had named as its main process.
 
+use crate::cgroup::member;
 use crate::manager::Manager;
-use crate::notify::is_in_group;
 use engine::{Incarnation, Input, ProcessKey, Role, SocketPhase, State};
 use model::UnitKind;
 use std::collections::BTreeSet;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 /// A process on record that this keeper does not have.
@@ -18,22 +18,20 @@ struct Missing {
 }
 
 impl Manager {
-    /// Finds processes that the keeper before this one had started. Their control groups are the proof: a number alone may be
-    /// another's by now.
+    /// Finds processes that this keeper does not have. Their control groups are the proof: a number alone may be another's by now.
     pub(crate) fn adopt_survivors(&mut self) {
+        let keeper_is_new = self.keeper.restarts == 0;
         for missing in self.missing() {
             match missing.pid {
-                Some(pid) => self.adopt_survivor(&missing, pid),
+                Some(pid) => self.adopt_survivor(&missing, pid, keeper_is_new),
                 // It was asked for, and nobody knows whether it came to be: it is asked for again, so it must not be there twice.
-                None => self.kill_group(&missing.group),
+                None if keeper_is_new => self.kill_group(&missing.group),
+                None => {}
             }
         }
     }
 
     fn missing(&self) -> Vec<Missing> {
-        if self.keeper.restarts > 0 {
-            return Vec::new();
-        }
         let mut found = Vec::new();
         for entry in self.units.values() {
             for run in &entry.runs {
@@ -58,8 +56,8 @@ impl Manager {
         found
     }
 
-    fn adopt_survivor(&mut self, missing: &Missing, pid: u32) {
-        let Some(pidfd) = survivor(pid, &missing.group) else {
+    fn adopt_survivor(&mut self, missing: &Missing, pid: u32, keeper_is_new: bool) {
+        let Some(pidfd) = member(pid, &missing.group) else {
             return;
         };
         let Some(key) = self.child_key(missing.process) else {
@@ -76,8 +74,10 @@ impl Manager {
             known.pidfd = own;
         }
         self.inputs.push_back(Input::Alive { process });
-        let text = "its keeper was killed, it lives on; its exit status will not be known";
-        self.log_about(process.unit, text);
+        if keeper_is_new {
+            let text = "its keeper was killed, it lives on; its exit status will not be known";
+            self.log_about(process.unit, text);
+        }
     }
 
     fn kill_group(&self, group: &str) {
@@ -138,11 +138,4 @@ impl Manager {
             .collect();
         self.inputs.extend(lost);
     }
-}
-
-/// The process, if it is in this control group and not just a number that was used again.
-fn survivor(pid: u32, group: &str) -> Option<OwnedFd> {
-    let number = rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)?;
-    let pidfd = rustix::process::pidfd_open(number, rustix::process::PidfdFlags::empty()).ok()?;
-    is_in_group(pid, group).then_some(pidfd)
 }

@@ -263,9 +263,12 @@ fn take_stdio(
     ])
 }
 
+/// How the names of clients' streams begin.
+pub(crate) const STDIO: &str = "stdio|";
+
 /// The name under which the keeper holds a client's stream.
 pub(crate) fn stdio_name(unit: &UnitName, stream: usize) -> String {
-    format!("stdio|{unit}|{stream}")
+    format!("{STDIO}{unit}|{stream}")
 }
 
 /// A command whose words are what they are.

@@ -44,6 +44,36 @@ fn services_outlive_a_killed_keeper_and_the_next_one_says_what_is_known_and_what
     });
 }
 
+/// Says that it is ready, and something more whenever it is asked to.
+const SPEAKER: &str = r#"use IO::Socket::UNIX;
+sub speak { IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $ENV{NOTIFY_SOCKET})->send(shift) or exit 9 }
+$SIG{USR1} = sub { speak("STATUS=here I am") };
+speak("READY=1");
+sleep while 1;
+"#;
+
+#[test]
+fn a_service_that_outlives_its_keeper_is_heard_by_the_next_one() {
+    with_units(&[], |coracle| {
+        let script = coracle.folder().join("speaker");
+        std::fs::write(&script, SPEAKER).expect("a script");
+        let unit = format!(
+            "[Service]\nType=notify\nExecStart=/usr/bin/perl {}\n",
+            script.display()
+        );
+        coracle.unit("speaker.service", &unit);
+        coracle.ok(&["start", "speaker"]);
+        let main = coracle.property("speaker.service", "MainPID");
+        manager::kill(coracle.process("KeeperPID"));
+        assert_eq!(coracle.property("speaker.service", "MainPID"), main);
+        coracle.ok(&["kill", "--signal=USR1", "speaker"]);
+        waiting::eventually("its words", || {
+            (coracle.property("speaker.service", "StatusText") == "here I am").then_some(())
+        });
+        assert!(lives(&main));
+    });
+}
+
 /// What lives on is stopped like anything else, and an end that nobody saw is said to be unknown.
 fn check_the_leftovers(coracle: &Instance, mains: &[String; 3]) {
     coracle.ok(&["stop", "a"]);

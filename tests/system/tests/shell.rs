@@ -3,9 +3,11 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 
 use coracle_system_tests::with_units;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use testkit::Instance;
 
@@ -54,6 +56,66 @@ fn a_shell_enters_a_service_that_shares_all_namespaces_with_the_host() {
     with_units(&[("open.service", open)], |coracle| {
         coracle.ok(&["start", "open.service"]);
         assert_eq!(said(&mut shell(coracle, "open", "id -u")), "65534\n");
+    });
+}
+
+/// A service whose executor waits, when nothing of the sandbox is there yet, until somebody writes to its input.
+fn unfinished(coracle: &Instance) -> PathBuf {
+    let input = coracle.folder().join("input");
+    mknodat(CWD, &input, FileType::Fifo, Mode::RWXU, 0).expect("a pipe with a name");
+    let unit = format!(
+        "[Service]\nPrivateNetwork=yes\nStandardInput=file:{}\nExecStart=/bin/sleep infinity\n",
+        input.display()
+    );
+    coracle.unit("unfinished.service", &unit);
+    coracle.ok(&["start", "unfinished"]);
+    input
+}
+
+/// A shell that is asked for, and the manager's many answers to others meanwhile.
+fn shell_that_waits(coracle: &Instance) -> Child {
+    const ANSWERS: usize = 30;
+    let mut waiting = shell(coracle, "unfinished", "readlink /proc/self/ns/net")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    for _ in 0..ANSWERS {
+        let state = coracle.property("unfinished.service", "ActiveState");
+        assert_eq!(state, "active");
+        assert!(waiting.try_wait().is_ok_and(|ended| ended.is_none()));
+    }
+    waiting
+}
+
+#[test]
+fn a_shell_waits_until_the_sandbox_is_made_and_the_manager_does_not_wait() {
+    with_units(&[], |coracle| {
+        let input = unfinished(coracle);
+        let waiting = shell_that_waits(coracle);
+        let _writer = File::options().write(true).open(&input).expect("the pipe");
+        let output = waiting.wait_with_output().expect("it ends");
+        let main = coracle.property("unfinished.service", "MainPID");
+        let network = std::fs::read_link(format!("/proc/{main}/ns/net")).expect("its namespace");
+        let entered = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(entered.trim(), network.display().to_string());
+        assert_ne!(
+            network,
+            std::fs::read_link("/proc/self/ns/net").expect("ours")
+        );
+    });
+}
+
+#[test]
+fn a_shell_of_a_sandbox_that_comes_to_nothing_is_refused() {
+    with_units(&[], |coracle| {
+        unfinished(coracle);
+        let waiting = shell_that_waits(coracle);
+        coracle.ok(&["stop", "unfinished"]);
+        let output = waiting.wait_with_output().expect("it ends");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.contains("unfinished.service"), "{told}");
     });
 }
 

@@ -243,8 +243,14 @@ fn check_lines(coracle: &Instance) {
 fn check_nothing_is_left(coracle: &Instance, keeper: Pid, before: &[String]) {
     coracle.ok(&["stop", "web.socket", "lazy.socket", "web", "lazy", "note@*"]);
     let root = coracle.control_group();
+    let mut left = Vec::new();
     waiting::eventually("the end of all groups", || {
-        manager::groups(&root).is_empty().then_some(())
+        let groups = manager::groups(&root);
+        if groups != left {
+            println!("groups: {groups:?}");
+        }
+        left = groups;
+        left.is_empty().then_some(())
     });
     let after = waiting::eventually("the end of all descriptors", || {
         let after = manager::descriptors(keeper);
@@ -254,20 +260,44 @@ fn check_nothing_is_left(coracle: &Instance, keeper: Pid, before: &[String]) {
         after.iter().all(|one| before.contains(one)),
         "{after:#?}, before: {before:#?}"
     );
-    let notify: Vec<_> = std::fs::read_dir(coracle.folder().join("run/notify"))
-        .expect("the directory of notification sockets")
-        .flatten()
-        .collect();
+    let notify = names(&coracle.folder().join("run/notify"));
     assert!(notify.is_empty(), "{notify:?}");
-    let records: Vec<String> = std::fs::read_dir(coracle.folder().join("run/units"))
-        .expect("the directory of records")
+    // A run whose client was answered by a manager that died at once stays for as long as its client may come back.
+    waiting::eventually("the end of all records of runs", || {
+        let left = names(&coracle.folder().join("run/units"));
+        let mut left = left.iter();
+        (!left.any(|name| name.contains("run-") || name.starts_with('.'))).then_some(())
+    });
+}
+
+/// The names in a directory.
+fn names(directory: &std::path::Path) -> Vec<String> {
+    std::fs::read_dir(directory)
+        .expect("the directory")
         .flatten()
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    let transient = records
-        .iter()
-        .find(|name| name.contains("run-") || name.starts_with('.'));
-    assert_eq!(transient, None, "{records:?}");
+        .collect()
+}
+
+#[test]
+fn what_a_manager_was_about_to_make_when_it_was_killed_goes_with_it() {
+    with_units(&[], |coracle| {
+        units(coracle);
+        coracle.ok(&["start", "note@1"]);
+        let run = coracle.folder().join("run");
+        std::fs::write(run.join("units/.run-1.service.json"), "{\"snap").expect("half a record");
+        let nobodys = UnixDatagram::bind(run.join("notify/0123456789abcdef"));
+        drop(nobodys.expect("a socket of a run that is on no record"));
+        manager::kill(coracle.process("ManagerPID"));
+        assert_eq!(coracle.property("note@1.service", "ActiveState"), "active");
+        assert_eq!(names(&run.join("notify")).len(), 1);
+        let records = names(&run.join("units"));
+        assert!(
+            records.iter().all(|name| !name.starts_with('.')),
+            "{records:?}"
+        );
+        coracle.ok(&["restart", "note@1"]);
+    });
 }
 
 #[test]
