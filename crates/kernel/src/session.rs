@@ -6,13 +6,15 @@ use std::process::Command;
 use rustix::process::{ioctl_tiocsctty, setsid};
 
 /// Makes the program lead a session of its own, so that it has no part in ours: a process can push input into the terminal that
-/// controls its session (`TIOCSTI`). With `terminal`, its standard input controls the new session; without, nothing does, and the
-/// program ends with us, since the keys of our terminal don't reach it.
+/// controls its session (`TIOCSTI`). With `terminal`, its standard input controls the new session, whose keys mean what they mean at a
+/// login: signals that our caller ignores are not ignored. Without, nothing controls it, and the program ends with us, since the keys
+/// of our terminal don't reach it.
 pub fn lead(command: &mut Command, terminal: bool) -> &mut Command {
     let begin = move || {
         setsid()?;
         if terminal {
             ioctl_tiocsctty(rustix::stdio::stdin())?;
+            crate::signal::reset_dispositions()?;
         } else {
             crate::process::set_parent_death_signal(HANG_UP)?;
         }
