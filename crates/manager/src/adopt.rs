@@ -320,7 +320,7 @@ impl Manager {
     }
 
     /// Groups of runs that nobody knows: empty ones go, and what lives in others is nobody's.
-    fn remove_unknown_groups(&self) {
+    fn remove_unknown_groups(&mut self) {
         let Some(cgroups) = &self.cgroups else { return };
         for (unit, incarnation) in cgroups.runs() {
             let known = self
@@ -334,10 +334,17 @@ impl Manager {
                 self.log(&format!(
                     "{path} belongs to no run that is known; what is in it is killed"
                 ));
+                // Reported when it is empty, and with that removed.
+                if let Err(errno) = cgroups.watch(&path) {
+                    self.log(&format!("cannot watch the control group {path}: {errno}"));
+                }
                 cgroups.kill(&path);
+                self.doomed.push((unit, incarnation));
+            } else {
+                cgroups.remove(&unit, incarnation);
             }
-            cgroups.remove(&unit, incarnation);
         }
+        cgroups.remove_empty_units();
     }
 
     /// The first manager since the boot starts what is to run.

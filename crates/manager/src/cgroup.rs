@@ -128,16 +128,20 @@ impl Cgroups {
         std::fs::write(self.on_host(path).join("cgroup.freeze"), state).is_ok()
     }
 
-    /// Removes the group of a run, what a service made below it, and the unit's group if that was the last.
-    pub(crate) fn remove(&self, unit: &str, incarnation: u64) {
+    /// Removes the group of a run, what a service made below it, and the unit's group if that was the last. False: it is busy.
+    pub(crate) fn remove(&self, unit: &str, incarnation: u64) -> bool {
         let path = self.on_host(&self.path(unit, incarnation));
-        if remove_tree(&path, DEPTH_MAX)
-            && let Some(parent) = path.parent()
-        {
-            // Busy while another run lives.
-            match std::fs::remove_dir(parent) {
-                Ok(()) | Err(_) => {}
-            }
+        let gone = remove_tree(&path, DEPTH_MAX);
+        if gone && let Some(parent) = path.parent() {
+            remove_unless_busy(parent);
+        }
+        gone
+    }
+
+    /// Removes the groups of units that have no run: a manager before us made them, or was about to remove them.
+    pub(crate) fn remove_empty_units(&self) {
+        for unit in children(&self.on_host(&self.root())) {
+            remove_unless_busy(&unit);
         }
     }
 
@@ -272,6 +276,13 @@ fn collect(group: &Path, depth: u32, found: &mut Vec<u32>) {
     }
     for child in children(group) {
         collect(&child, depth - 1, found);
+    }
+}
+
+/// Removes a group in which neither processes nor other groups are.
+fn remove_unless_busy(group: &Path) {
+    match std::fs::remove_dir(group) {
+        Ok(()) | Err(_) => {}
     }
 }
 

@@ -118,6 +118,8 @@ pub(crate) struct Manager {
     pub(crate) to_reap: Vec<ChildKey>,
     /// Runs that are over: their group is removed after the clients have their answers.
     pub(crate) to_remove: Vec<(String, u64)>,
+    /// Groups of runs that nobody knows, whose processes were killed.
+    pub(crate) doomed: Vec<(String, u64)>,
     pub(crate) cgroups: Option<Cgroups>,
     /// The unit and run of each watch on a control group.
     pub(crate) cgroup_watches: BTreeMap<i32, (UnitId, u64)>,
@@ -209,6 +211,7 @@ impl Manager {
             dirty: BTreeSet::new(),
             to_reap: Vec::new(),
             to_remove: Vec::new(),
+            doomed: Vec::new(),
             cgroups,
             cgroup_watches: BTreeMap::new(),
             reports: BTreeMap::new(),
@@ -367,11 +370,12 @@ impl Manager {
     }
 
     pub(crate) fn remove_groups(&mut self) {
+        let Some(cgroups) = &self.cgroups else { return };
         for (unit, incarnation) in std::mem::take(&mut self.to_remove) {
-            if let Some(cgroups) = &self.cgroups {
-                cgroups.remove(&unit, incarnation);
-            }
+            cgroups.remove(&unit, incarnation);
         }
+        self.doomed
+            .retain(|(unit, incarnation)| !cgroups.remove(unit, *incarnation));
     }
 
     /// A unit's entry by its name.

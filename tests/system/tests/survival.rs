@@ -3,10 +3,13 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use coracle_system_tests::manager::{self, Moments};
+use coracle_system_tests::stage::control_groups;
 use coracle_system_tests::{waiting, with_units};
 use rustix::process::Pid;
 use testkit::Instance;
@@ -243,14 +246,8 @@ fn check_lines(coracle: &Instance) {
 fn check_nothing_is_left(coracle: &Instance, keeper: Pid, before: &[String]) {
     coracle.ok(&["stop", "web.socket", "lazy.socket", "web", "lazy", "note@*"]);
     let root = coracle.control_group();
-    let mut left = Vec::new();
     waiting::eventually("the end of all groups", || {
-        let groups = manager::groups(&root);
-        if groups != left {
-            println!("groups: {groups:?}");
-        }
-        left = groups;
-        left.is_empty().then_some(())
+        manager::groups(&root).is_empty().then_some(())
     });
     let after = waiting::eventually("the end of all descriptors", || {
         let after = manager::descriptors(keeper);
@@ -288,8 +285,25 @@ fn what_a_manager_was_about_to_make_when_it_was_killed_goes_with_it() {
         std::fs::write(run.join("units/.run-1.service.json"), "{\"snap").expect("half a record");
         let nobodys = UnixDatagram::bind(run.join("notify/0123456789abcdef"));
         drop(nobodys.expect("a socket of a run that is on no record"));
+        let group = control_groups().join(coracle.control_group().trim_start_matches('/'));
+        std::fs::create_dir(group.join("empty.service")).expect("a group of no run");
+        std::fs::create_dir_all(group.join("nobodys.service/7")).expect("a run on no record");
+        let mut nobodys = Command::new("sleep")
+            .arg("1000")
+            .spawn()
+            .expect("a process");
+        let procs = group.join("nobodys.service/7/cgroup.procs");
+        std::fs::write(procs, nobodys.id().to_string()).expect("it is in the group");
         manager::kill(coracle.process("ManagerPID"));
         assert_eq!(coracle.property("note@1.service", "ActiveState"), "active");
+        assert_eq!(nobodys.wait().expect("its end").signal(), Some(9));
+        waiting::eventually("the end of the groups of no run", || {
+            let left = names(&group);
+            (!left
+                .iter()
+                .any(|name| name == "empty.service" || name == "nobodys.service"))
+            .then_some(())
+        });
         assert_eq!(names(&run.join("notify")).len(), 1);
         let records = names(&run.join("units"));
         assert!(
