@@ -68,6 +68,7 @@ pub(crate) fn exit(context: Option<&Context>, outcome: anyhow::Result<u8>) -> Ex
             let next = context
                 .zip(failure)
                 .and_then(|(context, failure)| next_step(context, failure));
+            let next = next.or_else(|| after_losses(&error));
             if let Some(next) = next {
                 complain(&format!("{} {}", Paint::Bold.on("Hint:"), plain(&next)));
             }
@@ -96,6 +97,24 @@ fn failure_in(error: &anyhow::Error) -> Option<&Failure> {
             Some(wire::ClientError::Failure(failure)) => Some(failure),
             _ => cause.downcast_ref::<Failure>(),
         })
+}
+
+/// What to do when manager after manager went away.
+fn after_losses(error: &anyhow::Error) -> Option<String> {
+    let lost = error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<wire::ClientError>())?;
+    match lost {
+        wire::ClientError::Crashes { .. } => Some(
+            "`coracle logs -u coracled` has their last words; services go on, and `coracle daemon-reexec` starts a manager \
+             that starts units again"
+                .to_owned(),
+        ),
+        wire::ClientError::Hopeless => {
+            Some("somebody or the kernel kills them: see `dmesg`, and ask again".to_owned())
+        }
+        _ => None,
+    }
 }
 
 /// Exit statuses of init scripts (LSB), as systemctl has them for jobs.

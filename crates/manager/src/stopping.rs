@@ -102,7 +102,7 @@ impl Manager {
         match self.stage {
             Stage::Stopping | Stage::Leaving => "stopping",
             Stage::Adopting => "starting",
-            Stage::Running if self.keeper.adopt_only => "adopt-only",
+            Stage::Running if self.keeper.adopt_only => wire::ADOPT_ONLY,
             Stage::Running => "running",
         }
     }

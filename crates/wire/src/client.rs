@@ -2,7 +2,8 @@
 
 use crate::failure::Failure;
 use crate::frame::{Filled, FrameError, Inbox, MAX_REPLY_BYTES, send};
-use crate::methods::Method;
+use crate::messages::{ADOPT_ONLY, Done};
+use crate::methods::{Describe, Method};
 use crate::request::{Response, write_call};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
@@ -36,8 +37,16 @@ pub enum ClientError {
     /// The server closed before it answered.
     #[error("the manager closed the connection before it answered")]
     Closed,
-    /// Again and again the connection ended at once.
-    #[error("{TIMES_MAX} connections to the manager in a row ended before it answered")]
+    /// Manager after manager went away, and the one that is there says that those before it crashed.
+    #[error(
+        "{cut_off} managers went away before one answered, and the last ones crashed: this call may be why"
+    )]
+    Crashes {
+        /// How many.
+        cut_off: u32,
+    },
+    /// Manager after manager went away.
+    #[error("{CUT_OFF_MAX} managers in a row went away before one answered")]
     Hopeless,
     /// The answer is not what the interface says.
     #[error("the manager's answer can't be read")]
@@ -63,11 +72,13 @@ impl ClientError {
     }
 }
 
-/// A manager that ends within this time after it was asked counts as one that the call may have ended, in microseconds. Most that
-/// are killed by others live longer.
-const AT_ONCE_US: u64 = 10_000;
-/// So many of them, and the client gives up.
-const TIMES_MAX: u32 = 100;
+/// So many managers that went away, and the client asks the next one whether they crashed; before the keeper has seen as many crashes in
+/// a row, no manager knows.
+const DOUBT_AFTER: u32 = 5;
+/// So many in a row, and the client gives up whatever they died of: somebody who kills them goes on killing.
+const CUT_OFF_MAX: u32 = 200;
+/// A manager that went on for this long with the call was not ended by it, and a row ends, in microseconds.
+const LONG_LIFE_US: u64 = 60_000_000;
 
 /// A connection to a manager.
 #[derive(Debug)]
@@ -114,22 +125,42 @@ impl Client {
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<M::Reply, ClientError> {
         let asked_us = monotonic_us();
-        let (mut lost, mut since_us) = (0, asked_us);
+        let (mut cut_off, mut since_us) = (0, asked_us);
         let mut outcome = self.call_once::<M>(input, descriptors);
         while outcome.as_ref().is_err_and(ClientError::is_loss) {
-            let (Some(path), Some(again)) = (&self.path, M::again(input, asked_us)) else {
+            let (Some(path), Some(again)) = (self.path.clone(), M::again(input, asked_us)) else {
                 break;
             };
-            lost += u32::from(monotonic_us().saturating_sub(since_us) < AT_ONCE_US);
-            if lost >= TIMES_MAX {
+            let now_us = monotonic_us();
+            if now_us.saturating_sub(since_us) >= LONG_LIFE_US {
+                cut_off = 0;
+            }
+            (cut_off, since_us) = (cut_off + 1, now_us);
+            if cut_off >= CUT_OFF_MAX {
                 return Err(ClientError::Hopeless);
             }
-            self.socket = connect(path)?;
-            self.inbox = Inbox::new(MAX_REPLY_BYTES);
-            since_us = monotonic_us();
+            self.reconnect(&path)?;
+            if cut_off >= DOUBT_AFTER && self.tells_of_crashes(&path)? {
+                return Err(ClientError::Crashes { cut_off });
+            }
             outcome = self.call_once::<M>(&again, descriptors);
         }
         outcome
+    }
+
+    fn reconnect(&mut self, path: &Path) -> Result<(), ClientError> {
+        self.socket = connect(path)?;
+        self.inbox = Inbox::new(MAX_REPLY_BYTES);
+        Ok(())
+    }
+
+    /// Does the manager say that those before it crashed too often? One that goes away instead of saying anything does not.
+    fn tells_of_crashes(&mut self, path: &Path) -> Result<bool, ClientError> {
+        match self.call_once::<Describe>(&Done {}, &[]) {
+            Ok(server) => Ok(server.state == ADOPT_ONLY),
+            Err(error) if error.is_loss() => self.reconnect(path).map(|()| false),
+            Err(error) => Err(error),
+        }
     }
 
     fn call_once<M: Method>(

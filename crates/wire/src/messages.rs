@@ -9,6 +9,9 @@ use crate::shape::records;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+/// The state of a manager after too many crashes in a row.
+pub const ADOPT_ONLY: &str = "adopt-only";
+
 records! {
     /// The parameters of every verb that queues jobs for named units.
     struct JobRequest {

@@ -49,10 +49,18 @@ pub fn lives(pid: &str) -> bool {
 /// # Panics
 /// When it can't be signalled.
 pub fn kill(pid: Pid) {
+    end(pid, Signal::KILL);
+}
+
+/// Ends a process by a signal and waits until it is gone.
+///
+/// # Panics
+/// When it can't be signalled.
+pub fn end(pid: Pid, signal: Signal) {
     let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else {
         return;
     };
-    pidfd_send_signal(&process, Signal::KILL).expect("a process takes a signal");
+    pidfd_send_signal(&process, signal).expect("a process takes a signal");
     poll(&mut [PollFd::new(&process, PollFlags::IN)], None).expect("its end is seen");
 }
 

@@ -6,8 +6,9 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use coracle_system_tests::with_units;
+use coracle_system_tests::{manager, with_units};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use testkit::Instance;
 
@@ -116,6 +117,29 @@ fn a_shell_of_a_sandbox_that_comes_to_nothing_is_refused() {
         let told = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{told}");
         assert!(told.contains("unfinished.service"), "{told}");
+    });
+}
+
+#[test]
+fn a_call_on_which_manager_after_manager_crashes_ends_with_what_to_do_next() {
+    with_units(&[], |coracle| {
+        unfinished(coracle);
+        let mut waiting = shell_that_waits(coracle);
+        let keeper = coracle.process("KeeperPID");
+        while waiting.try_wait().is_ok_and(|ended| ended.is_none()) {
+            // Who asks later is answered later: that the shell's call came in is certain after this one.
+            coracle.ok(&["show", "-p", "ManagerPID"]);
+            manager::end(manager::of(keeper), Signal::ABORT);
+        }
+        let output = waiting.wait_with_output().expect("it ends");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(
+            told.contains("crashed") && told.contains("daemon-reexec"),
+            "{told}"
+        );
+        coracle.ok(&["daemon-reexec"]);
+        coracle.ok(&["stop", "unfinished"]);
     });
 }
 
