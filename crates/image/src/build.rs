@@ -39,7 +39,15 @@ const MOUNT_POINTS: [(&str, u16); 7] = [
 ];
 
 /// Files that a running service finds the host's own mounted on.
-const MOUNT_POINT_FILES: [&str; 2] = ["etc/machine-id", "etc/resolv.conf"];
+const MOUNT_POINT_FILES: [&str; 4] = [
+    "etc/hosts",
+    "etc/localtime",
+    "etc/machine-id",
+    "etc/resolv.conf",
+];
+
+/// The directory that a service with the network finds the host's certificates in.
+const CERTIFICATES: &str = "etc/ssl/certs";
 
 /// Settings that name directories which are mounted into the service, and where.
 const SERVICE_DIRECTORIES: [(&str, &str); 4] = [
@@ -260,11 +268,10 @@ fn complete(manifest: &mut Manifest, units: &[(String, String)]) -> Result<(), B
             manifest.put(path, 0o444, "")?;
         }
     }
-    for (_, text) in units {
-        for path in service_directories(text) {
-            if !path.ancestors().any(|part| manifest.is_link(part)) {
-                manifest.directory(&path, 0o755)?;
-            }
+    let own = units.iter().flat_map(|(_, text)| service_directories(text));
+    for path in own.chain([CERTIFICATES.into()]) {
+        if !path.ancestors().any(|part| manifest.is_link(part)) {
+            manifest.directory(&path, 0o755)?;
         }
     }
     Ok(())

@@ -66,6 +66,31 @@ pub struct Contents {
     pub units: Vec<UnitFile>,
     /// Names of unit files that no prefix covers; they are left alone.
     pub foreign_units: Vec<String>,
+    /// Where files of the host may appear, of [`HOST_PLACES`].
+    pub host_places: Vec<String>,
+}
+
+/// Where files of the host may appear in an image that has the network.
+pub const HOST_PLACES: [&str; 4] = [
+    "etc/hosts",
+    "etc/localtime",
+    "etc/resolv.conf",
+    "etc/ssl/certs",
+];
+
+/// What describes the network itself: an image can't know it, so the host's takes the place of whatever is there. What else an image
+/// has of its own stays.
+const OF_THE_NETWORK: [&str; 2] = ["etc/hosts", "etc/resolv.conf"];
+
+/// What is at a path, a link not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Nothing.
+    Missing,
+    /// An empty file or directory.
+    Empty,
+    /// Something.
+    Taken,
 }
 
 /// Why the content is refused.
@@ -119,6 +144,9 @@ pub(crate) trait Files {
 
     /// A directory's entries, sorted, and whether each is certainly a file; nothing where there is no directory.
     fn entries(&self, path: &str) -> Result<Vec<(String, bool)>, TreeError>;
+
+    /// What is at a path, whose last part is not followed.
+    fn place(&self, path: &str) -> Result<Place, TreeError>;
 }
 
 /// Reads what attaching needs from any tree.
@@ -140,7 +168,20 @@ pub(crate) fn collect(root: &impl Files) -> Result<Contents, TreeError> {
         os_release,
         units,
         foreign_units: found.foreign,
+        host_places: host_places(root)?,
     })
+}
+
+fn host_places(root: &impl Files) -> Result<Vec<String>, TreeError> {
+    let mut found = Vec::new();
+    for path in HOST_PLACES {
+        match root.place(path)? {
+            Place::Empty => found.push(path.to_owned()),
+            Place::Taken if OF_THE_NETWORK.contains(&path) => found.push(path.to_owned()),
+            Place::Taken | Place::Missing => {}
+        }
+    }
+    Ok(found)
 }
 
 fn read_os_release(root: &impl Files) -> Result<OsRelease, TreeError> {
@@ -255,8 +296,13 @@ struct Root<'fd>(BorrowedFd<'fd>);
 
 impl Root<'_> {
     fn open(&self, path: &str, flags: OFlags) -> Result<Option<File>, TreeError> {
+        let to_read = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        self.find(path, flags | to_read)
+    }
+
+    fn find(&self, path: &str, flags: OFlags) -> Result<Option<File>, TreeError> {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let flags = flags | OFlags::CLOEXEC;
         match kernel::resolve::open(self.0, path, flags, Mode::empty(), resolve) {
             Ok(file) => Ok(Some(file.into())),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
@@ -309,6 +355,9 @@ impl Files for Root<'_> {
             let Ok(name) = entry.file_name().to_str() else {
                 continue;
             };
+            if matches!(name, "." | "..") {
+                continue;
+            }
             entries.push((name.to_owned(), entry.file_type() == FileType::RegularFile));
             if entries.len() > ENTRIES_LIMIT {
                 return Err(TreeError::TooMany("files in a unit directory"));
@@ -316,6 +365,19 @@ impl Files for Root<'_> {
         }
         entries.sort_by(|(a, _), (b, _)| a.cmp(b));
         Ok(entries)
+    }
+
+    fn place(&self, path: &str) -> Result<Place, TreeError> {
+        let Some(place) = self.find(path, OFlags::PATH | OFlags::NOFOLLOW)? else {
+            return Ok(Place::Missing);
+        };
+        let status = rustix::fs::fstat(&place).map_err(|error| read_error(path, error.into()))?;
+        let is_empty = match FileType::from_raw_mode(status.st_mode) {
+            FileType::RegularFile => status.st_size == 0,
+            FileType::Directory => self.entries(path)?.is_empty(),
+            _ => false,
+        };
+        Ok(if is_empty { Place::Empty } else { Place::Taken })
     }
 }
 
@@ -386,6 +448,31 @@ mod tests {
     }
 
     const RELEASE: &str = "usr/lib/os-release: ID=hello";
+
+    #[test]
+    fn files_of_the_host_appear_where_the_image_has_room_for_them() {
+        let check_places = |lines: &[&str], directory: &str, expected: &[&str]| {
+            let root = tree(&[&[RELEASE][..], lines].concat());
+            std::fs::create_dir_all(root.path().join(directory)).unwrap();
+            let contents = read(File::open(root.path()).unwrap().as_fd()).unwrap();
+            assert_eq!(contents.host_places, expected);
+        };
+        check_places(&[], "etc", &[]);
+        check_places(
+            &["etc/hosts: ", "etc/localtime: ", "etc/resolv.conf: "],
+            "etc/ssl/certs",
+            &HOST_PLACES,
+        );
+        check_places(
+            &[
+                "etc/hosts: 127.0.0.1 x",
+                "etc/localtime -> /usr/zone",
+                "etc/resolv.conf -> /run/x",
+            ],
+            "etc/ssl/certs/more",
+            &OF_THE_NETWORK,
+        );
+    }
 
     #[test]
     fn units_and_drop_ins_with_the_prefix_are_found_and_others_are_left() {

@@ -134,6 +134,7 @@ impl Manager {
         }
         self.adopt_survivors();
         self.await_clients();
+        self.resume_host_files();
         self.stage = Stage::Running;
         self.inputs.push_back(Input::InventoryComplete);
         self.fail_lost_sockets();

@@ -19,6 +19,7 @@ mod dynamic_user;
 mod effects;
 mod entry;
 mod environment;
+mod host_files;
 mod identity;
 mod image;
 mod ipc;

@@ -221,6 +221,7 @@ impl Manager {
         }
         self.load_named();
         self.advance();
+        self.release_host_files();
         let now = crate::clock::realtime_us();
         self.publish(
             &wire::Event {

@@ -129,6 +129,7 @@ pub(crate) struct Manager {
     pub(crate) listening: BTreeMap<u32, (UnitId, Rc<OwnedFd>)>,
     pub(crate) openers: BTreeMap<ChildKey, crate::opener::Opening>,
     pub(crate) mounts: crate::image::Mounts,
+    pub(crate) host_files: crate::host_files::HostFiles,
     pub(crate) api: Option<OwnedFd>,
     pub(crate) connections: BTreeMap<u32, Connection>,
     pub(crate) pending: Vec<Pending>,
@@ -195,6 +196,7 @@ impl Manager {
             ..KeeperFacts::default()
         };
         let loader = crate::loading::loader(&directories, false);
+        let host_files = crate::host_files::HostFiles::new(&directories.runtime);
         Ok(Self {
             facts: kernel::probe::facts(),
             directories,
@@ -219,6 +221,7 @@ impl Manager {
             listening: BTreeMap::new(),
             openers: BTreeMap::new(),
             mounts: crate::image::Mounts::default(),
+            host_files,
             api: None,
             connections: BTreeMap::new(),
             pending: Vec::new(),
@@ -254,6 +257,7 @@ impl Manager {
             Token::Keeper => self.on_keeper()?,
             Token::Api => self.on_api(),
             Token::Cgroups => self.on_cgroups(),
+            Token::HostFiles => self.on_host_files(),
             Token::Client(number) => self.on_client(number, event),
             Token::Report(number) => self.on_report(number),
             Token::Notify(number) => self.on_notify(number),

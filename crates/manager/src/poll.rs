@@ -17,6 +17,8 @@ pub(crate) enum Token {
     Api,
     /// The inotify descriptor that watches control groups.
     Cgroups,
+    /// The inotify descriptor that watches files of the host.
+    HostFiles,
     /// A client's connection.
     Client(u32),
     /// The report of an executor.
@@ -40,6 +42,7 @@ impl Token {
             Self::Notify(number) => (6, number),
             Self::Listen(number) => (7, number),
             Self::Worker(number) => (8, number),
+            Self::HostFiles => (9, 0),
         };
         (kind << 32) | u64::from(number)
     }
@@ -55,6 +58,7 @@ impl Token {
             6 => Self::Notify(number),
             7 => Self::Listen(number),
             8 => Self::Worker(number),
+            9 => Self::HostFiles,
             _ => return None,
         })
     }

@@ -81,7 +81,10 @@ impl Manager {
             return Ok(());
         }
         entry.last = None;
+        let asked = Rc::clone(&entry.unit);
         let user = self.resolve_user(unit)?;
+        self.provide_host_files(&asked)
+            .map_err(|error| self.internal(unit, "copy the host's files for it", &error))?;
         let owner = user.as_ref().map_or((0, 0), |user| (user.uid, user.gid));
         let notify = self
             .open_notify(unit, incarnation, owner)

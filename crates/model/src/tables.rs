@@ -1,9 +1,10 @@
-//! Tables of names that the kernel numbers: capabilities, signals, errors, families, system call groups, exit statuses.
+//! Tables of names that the kernel numbers: capabilities, signals, errors, families, system call groups, exit statuses; and where hosts keep their files.
 
 pub mod architectures;
 pub mod capabilities;
 pub mod errno;
 pub mod exit_status;
 pub mod families;
+pub mod host_files;
 pub mod signals;
 pub mod syscall_groups;

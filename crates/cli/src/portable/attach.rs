@@ -42,8 +42,9 @@ pub(crate) fn attach(
             PROFILE_DROP_IN.to_owned(),
             as_drop_in(&loaded.unit, &restricted)?,
         ));
-        if has_network(&restricted) && can_hold_name_servers(admitted) {
-            drop_ins.push((NETWORK_DROP_IN.to_owned(), NAME_SERVERS.to_owned()));
+        if has_network(&restricted) {
+            let lines = network_lines(context, &admitted.contents.host_places, &loaded.unit);
+            drop_ins.push((NETWORK_DROP_IN.to_owned(), lines));
         }
         let settings = configure::drop_in(portable, loaded.unit.kind());
         if !settings.is_empty() {
@@ -66,19 +67,41 @@ pub(crate) fn attach(
     )?)
 }
 
-/// Whoever has the host's network asks the host's name servers.
-const NAME_SERVERS: &str = "# With the network come those who know its names.\n[Service]\nBindReadOnlyPaths=-/etc/resolv.conf\n";
-
 fn has_network(unit: &Unit) -> bool {
     unit.kind() == UnitKind::Service && !unit.value(&key::PRIVATE_NETWORK)
 }
 
-/// A portable image has an empty file there, as the reference asks; a directory may have none, and none can be made in it.
-fn can_hold_name_servers(admitted: &Admitted) -> bool {
-    match &admitted.root {
-        Root::Image { .. } => true,
-        Root::Directory(path) => path.join("etc/resolv.conf").symlink_metadata().is_ok(),
+/// Where the manager keeps the host's own, and where a service finds it.
+const HOST_FILES: [(&str, &str); 4] = [
+    ("resolv.conf", "etc/resolv.conf"),
+    ("hosts", "etc/hosts"),
+    ("localtime", "etc/localtime"),
+    ("certificates", CERTIFICATES),
+];
+const CERTIFICATES: &str = "etc/ssl/certs";
+
+/// The variable by which programs that look elsewhere (OpenSSL's own default is a directory of its build) find the bundle.
+const BUNDLE_VARIABLE: &str = "SSL_CERT_FILE";
+
+/// Whoever has the host's network asks the host's name servers, knows its names and trusts whom it trusts. The manager keeps these files
+/// current (its `host_files` module), in places that are not replaced: a mount of the host's own would stay what it was.
+fn network_lines(context: &Context, places: &[String], unit: &Unit) -> String {
+    let kept = context.directories.runtime.join("network");
+    let mut lines =
+        "# What comes with the network, where the image has room for it.\n[Service]\n".to_owned();
+    let has_place = |place: &str| places.iter().any(|one| one == place);
+    for (name, place) in HOST_FILES.iter().filter(|(_, place)| has_place(place)) {
+        let source = kept.join(name).display().to_string().replace('%', "%%");
+        lines.push_str(&format!("BindReadOnlyPaths={source}:/{place}\n"));
     }
+    let own = unit.value(&key::ENVIRONMENT).0;
+    let names_bundle = own.iter().any(|one| one.name.starts_with("SSL_CERT_"));
+    if has_place(CERTIFICATES) && !names_bundle {
+        lines.push_str(&format!(
+            "Environment={BUNDLE_VARIABLE}=/{CERTIFICATES}/ca-certificates.crt\n"
+        ));
+    }
+    lines
 }
 
 fn granted(grants: &Grants) -> Vec<String> {

@@ -12,16 +12,6 @@ const SERVERS_MAX: usize = 3;
 /// Most domains that are searched: as resolv.conf(5).
 const DOMAINS_MAX: usize = 6;
 
-/// Where systems keep their bundle: Debian, Fedora, SUSE, Alpine.
-const BUNDLES: &[&str] = &[
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/var/lib/ca-certificates/ca-bundle.pem",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
-
 /// The files' content.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Host {
@@ -41,7 +31,7 @@ impl Host {
         HOST.get_or_init(|| Host {
             hosts: text("/etc/hosts"),
             resolv: text("/etc/resolv.conf"),
-            bundle: BUNDLES
+            bundle: model::tables::host_files::CERTIFICATE_BUNDLES
                 .iter()
                 .map(|path| bytes(path))
                 .find(|bundle| !bundle.is_empty())

@@ -161,7 +161,7 @@ fn everything_that_something_is_mounted_on_is_there() {
         .collect();
     assert_eq!(
         paths.join(" "),
-        "dev etc etc/machine-id etc/resolv.conf proc run sys tmp usr usr/lib usr/lib/os-release usr/lib/systemd \
+        "dev etc etc/hosts etc/localtime etc/machine-id etc/resolv.conf etc/ssl etc/ssl/certs proc run sys tmp usr usr/lib usr/lib/os-release usr/lib/systemd \
          usr/lib/systemd/system usr/lib/systemd/system/hello.service var var/lib var/lib/hello var/lib/private \
          var/lib/private/hello var/tmp"
     );

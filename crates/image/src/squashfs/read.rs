@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use backhand::{BackhandError, FilesystemReader, InnerNode, SquashfsFileReader};
 
 use crate::source::{Extent, ExtentReader, Source};
-use crate::tree::{Files, TreeError};
+use crate::tree::{Files, Place, TreeError};
 
 /// Symbolic links on the way to one file, as the kernel has it.
 const LINKS_LIMIT: usize = 40;
@@ -122,5 +122,32 @@ impl Files for Reader<'_> {
             ))
         });
         Ok(named.collect())
+    }
+
+    fn place(&self, path: &str) -> Result<Place, TreeError> {
+        let path = Path::new(path);
+        let (Some(parent), Some(name)) = (path.parent().and_then(Path::to_str), path.file_name())
+        else {
+            return Ok(Place::Taken);
+        };
+        let found = self.resolve(parent).map(|parent| parent.join(name));
+        let Some(found) = found.filter(|found| self.node(found).is_some()) else {
+            return Ok(Place::Missing);
+        };
+        let is_empty = match self.node(&found) {
+            Some(InnerNode::File(file)) => {
+                let mut reader = self.system.file(file).reader();
+                reader.read(&mut [0]).map_err(|source| TreeError::Read {
+                    path: path.display().to_string(),
+                    source,
+                })? == 0
+            }
+            Some(InnerNode::Dir(_)) => !self
+                .places
+                .keys()
+                .any(|other| other.parent() == Some(&found)),
+            _ => false,
+        };
+        Ok(if is_empty { Place::Empty } else { Place::Taken })
     }
 }
