@@ -2,7 +2,7 @@
 
 use crate::directories::{fold, hash};
 use crate::users::Tables;
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, mkdir, open};
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -42,10 +42,6 @@ pub(crate) fn take(name: &str, tables: &Tables) -> Result<DynamicUser, DynamicUs
         path: directory.into(),
         source,
     };
-    match std::fs::create_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        other => other.map_err(failed)?,
-    }
     for attempt in 0..TRIES {
         let uid = candidate(name, attempt);
         if tables.has_number(uid) {
@@ -104,12 +100,7 @@ fn candidate(name: &str, attempt: u32) -> u32 {
 }
 
 fn try_lock(directory: &Path, uid: u32, name: &str) -> Result<Option<OwnedFd>, Errno> {
-    let path = directory.join(uid.to_string());
-    let lock = open(
-        &path,
-        OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW,
-        Mode::from_raw_mode(0o644),
-    )?;
+    let lock = open_in(directory, &directory.join(uid.to_string()))?;
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Err(Errno::WOULDBLOCK) => return Ok(None),
         other => other?,
@@ -120,6 +111,24 @@ fn try_lock(directory: &Path, uid: u32, name: &str) -> Result<Option<OwnedFd>, E
     }
     rustix::io::pwrite(&lock, format!("{name}\n").as_bytes(), 0)?;
     Ok(Some(lock))
+}
+
+/// Opens a lock's file, with the directory: whoever gives the last number back removes it, at any moment.
+fn open_in(directory: &Path, path: &Path) -> Result<OwnedFd, Errno> {
+    /// Nobody gives numbers back as fast as this asks.
+    const ROUNDS_MAX: u32 = 1000;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    for _ in 0..ROUNDS_MAX {
+        match mkdir(directory, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno),
+        }
+        match open(path, flags, Mode::from_raw_mode(0o644)) {
+            Err(Errno::NOENT) => {}
+            other => return other,
+        }
+    }
+    Err(Errno::NOENT)
 }
 
 /// The name of the user of a unit that names none: the unit's own, if a user can have it and the host has no such user. A unit, or an
@@ -149,6 +158,31 @@ mod tests {
                 assert!((FIRST..=LAST).contains(&candidate(name, attempt)));
             }
         }
+    }
+
+    #[test]
+    fn a_number_is_locked_while_others_remove_the_directory_of_their_last_one() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let directory =
+            std::env::temp_dir().join(format!("coracle-dynamic-users-{}", std::process::id()));
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    std::fs::remove_dir(&directory).ok();
+                }
+            });
+            for _ in 0..2000 {
+                let locked = try_lock(&directory, FIRST, "somebody");
+                std::fs::remove_file(directory.join(FIRST.to_string())).ok();
+                let Ok(Some(_)) = locked else {
+                    stop.store(true, Ordering::Relaxed);
+                    panic!("{locked:?}");
+                };
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        std::fs::remove_dir(&directory).ok();
     }
 
     #[test]
