@@ -2,7 +2,9 @@
 
 use core::ffi::CStr;
 
-use kernel::rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, mkdirat, mknodat, statat};
+use kernel::rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, mkdirat, mknodat, openat, statat,
+};
 use kernel::{AsFd, Errno, OwnedFd, Result};
 
 /// Longest path that the kernel takes, with its NUL.
@@ -70,31 +72,55 @@ pub(crate) fn is_directory(file: impl AsFd) -> Result<bool> {
     Ok(FileType::from_raw_mode(status.st_mode) == FileType::Directory)
 }
 
+/// Which links are followed on the way to what is made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Links {
+    /// All: they stay inside, and whose they are does not matter.
+    All,
+    /// Those that nobody but root can have left.
+    OfRoot,
+}
+
 /// The mount point at `path` below `root`, made where it is missing: a directory, or an empty file.
-pub(crate) fn mount_point(root: impl AsFd, path: &CStr, directory: bool) -> Result<OwnedFd> {
+pub(crate) fn mount_point(
+    root: impl AsFd,
+    path: &CStr,
+    directory: bool,
+    links: Links,
+) -> Result<OwnedFd> {
     match inside(&root, path) {
-        Err(Errno::NOENT) => make(&root, path, directory)?,
+        Err(Errno::NOENT) => make(&root, path, directory, links)?,
         found => return found,
     }
     inside(root, path)
 }
 
 /// Makes `path` and its parents, each step resolved anew so that links on the way stay inside.
-fn make(root: impl AsFd, path: &CStr, directory: bool) -> Result<()> {
+fn make(root: impl AsFd, path: &CStr, directory: bool, links: Links) -> Result<()> {
     let mut parents = PathBuffer::new();
     parents.push(b"/")?;
+    let mut parent = inside(&root, parents.text()?)?;
+    let mut follow = true;
     let mut names = path
         .to_bytes()
         .split(|&byte| byte == b'/')
         .filter(|name| !name.is_empty())
         .peekable();
     while let Some(name) = names.next() {
-        let parent = inside(&root, parents.text()?)?;
         let mut last = PathBuffer::new();
         last.push(name)?;
-        make_one(parent, last.text()?, directory || names.peek().is_some())?;
+        make_one(&parent, last.text()?, directory || names.peek().is_some())?;
         parents.push(name)?;
         parents.push(b"/")?;
+        if names.peek().is_some() {
+            follow &= links == Links::All || kernel::walk::is_closed(&parent)?;
+            parent = if follow {
+                inside(&root, parents.text()?)?
+            } else {
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                openat(&parent, last.text()?, flags, Mode::empty())?
+            };
+        }
     }
     Ok(())
 }

@@ -22,6 +22,8 @@ pub(crate) struct State<'a> {
     pub(crate) root: Option<OwnedFd>,
     /// Where the content of the root comes from, on the host; none: it is the root itself.
     pub(crate) origin: Option<OwnedFd>,
+    /// The content of the root is the host's, where services may have left links.
+    pub(crate) is_host: bool,
     /// An empty file and an empty directory that no one may enter.
     pub(crate) masks: Option<OwnedFd>,
     /// The host's root, seen from before the new one.
@@ -56,6 +58,7 @@ impl<'a> State<'a> {
             image: None,
             root: None,
             origin: None,
+            is_host: false,
             masks: None,
             host: None,
             program: None,

@@ -110,6 +110,14 @@ impl Place {
     }
 }
 
+/// Whether nobody but root, or this process's user, can have put something into a directory.
+///
+/// # Errors
+/// The kernel's, where the directory can't be looked at.
+pub fn is_closed(directory: &OwnedFd) -> Result<bool> {
+    Ok(Trust::of(directory)? == Trust::Closed)
+}
+
 fn follow(closed: bool) -> OFlags {
     if closed {
         OFlags::empty()

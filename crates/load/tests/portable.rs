@@ -102,6 +102,21 @@ fn host_paths_ask_and_its_own_do_not() {
 }
 
 #[test]
+fn paths_inside_of_the_image_are_free_but_not_where_the_kernels_files_are_shown() {
+    check("ReadWritePaths=+/srv -+/etc/hello +/proceedings", "");
+    for path in ["/proc", "/proc/sys", "/./proc//sys", "/sys", "/sys/kernel"] {
+        check(
+            &format!("ReadWritePaths=+{path}"),
+            "ask hello.service:2 kernel-tunables: change the kernel's settings",
+        );
+    }
+    check(
+        "ReadWritePaths=-+/sys/fs/cgroup/system.slice",
+        "ask hello.service:2 control-groups: change control groups",
+    );
+}
+
+#[test]
 fn capabilities_ask_one_by_one() {
     check(
         "CapabilityBoundingSet=CAP_NET_ADMIN CAP_CHOWN",

@@ -4,13 +4,13 @@
 
 use core::ffi::CStr;
 
-use kernel::rustix::fs::{CWD, Mode, OFlags, open};
+use kernel::rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, open};
 use kernel::rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 use kernel::walk::Place;
 use kernel::{AsFd, Errno, OwnedFd, Result};
 use plan::step::What;
 
-use crate::path::{inside, is_directory, mount_point};
+use crate::path::{Links, inside, is_directory, mount_point};
 use crate::state::State;
 
 mod credentials;
@@ -83,12 +83,17 @@ fn place(state: &State<'_>, at: &CStr, tree: &OwnedFd, change: Change) -> Result
 /// The mount point, made where it is missing. Where the root is read-only it is made where the root came from; an image has
 /// no such place, so there an empty directory on the way gives way to a little memory.
 pub(super) fn point(state: &State<'_>, at: &CStr, directory: bool) -> Result<OwnedFd> {
-    let made = mount_point(state.root()?, at, directory);
+    let links = if state.is_host {
+        Links::OfRoot
+    } else {
+        Links::All
+    };
+    let made = mount_point(state.root()?, at, directory, links);
     if !matches!(made, Err(Errno::ROFS)) {
         return made;
     }
     match &state.origin {
-        Some(origin) => drop(mount_point(origin, at, directory)?),
+        Some(origin) => drop(mount_point(origin, at, directory, links)?),
         None => return room::make(state.root()?, at, directory),
     }
     inside(state.root()?, at)
@@ -116,13 +121,45 @@ pub(super) fn attach(tree: impl AsFd, point: impl AsFd) -> Result<()> {
 /// where the root came from, untouched by the attributes of the mounts above it.
 fn again(state: &State<'_>, at: &CStr, made: bool, change: Change) -> Result<()> {
     let point = inside(state.root()?, at)?;
-    let origin = match &state.origin {
-        Some(origin) if !made => inside(origin, at)?,
-        _ => inside(state.root()?, at)?,
+    let (origin, clear) = match &state.origin {
+        // Whatever is writable again is so at a place that no service chose.
+        Some(_) if !made && state.is_host && change.set & kernel::mount::READ_ONLY == 0 => {
+            (of_host(at)?, change.clear)
+        }
+        Some(origin) if !made => (inside(origin, at)?, change.clear),
+        _ => {
+            let clear = if leads_elsewhere(state, at, &point)? {
+                0
+            } else {
+                change.clear
+            };
+            (inside(state.root()?, at)?, clear)
+        }
     };
     let tree = clone(origin, c"", true)?;
-    set(&tree, change)?;
-    attach(&tree, point)
+    set(&tree, Change { clear, ..change })?;
+    attach(&tree, &point)
+}
+
+/// Whether a link on the way leads out of the image, or of what is mounted there: to the kernel's files, say, whose protection the
+/// link's maker must not take away.
+fn leads_elsewhere(state: &State<'_>, at: &CStr, point: &OwnedFd) -> Result<bool> {
+    let root = state.root()?;
+    let straight = kernel::resolve::open(
+        root,
+        at,
+        OFlags::PATH | OFlags::CLOEXEC,
+        Mode::empty(),
+        ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS,
+    );
+    match straight {
+        Ok(_) => Ok(false),
+        Err(Errno::LOOP) => {
+            let is_image = state.origin.is_none();
+            Ok(!is_image || fstat(root)?.st_dev != fstat(point)?.st_dev)
+        }
+        Err(errno) => Err(errno),
+    }
 }
 
 /// Attributes of a mount alone, not of what is mounted below it.
@@ -135,14 +172,18 @@ fn seal(state: &State<'_>, at: &CStr, change: Change) -> Result<()> {
     )
 }
 
-/// The path of the host; links are followed, but for those that a service may have left.
+/// A clone of what is at a path of the host.
 fn bind_source(source: &CStr, recursive: bool) -> Result<OwnedFd> {
-    let file = match Place::find(source, |_| None) {
+    clone(of_host(source)?, c"", recursive)
+}
+
+/// What is at a path of the host; links are followed, but for those that a service may have left.
+pub(in crate::steps) fn of_host(path: &CStr) -> Result<OwnedFd> {
+    match Place::find(path, |_| None) {
         // The root itself has no name.
-        Err(Errno::INVAL) => open(source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?,
-        place => place?.open()?,
-    };
-    clone(file, c"", recursive)
+        Err(Errno::INVAL) => open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()),
+        place => place?.open(),
+    }
 }
 
 /// A detached clone of what is at `path` below `directory`; an empty path is the descriptor itself.

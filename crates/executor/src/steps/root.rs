@@ -1,12 +1,15 @@
 //! The tree that becomes the root: attached over the old root, which stays in sight of this process until it enters the new
 //! one. So the sources of mounts are always the host's, whatever was mounted before them.
 
+use core::ffi::CStr;
+
 use kernel::rustix::fs::{Mode, OFlags, open};
 use kernel::rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 use kernel::{AsFd, Errno, OwnedFd, Result};
 use plan::Step;
 use plan::step::{RootSource, What};
 
+use crate::path::is_directory;
 use crate::state::State;
 use crate::steps::mount;
 
@@ -17,15 +20,15 @@ pub(super) fn take(state: &mut State<'_>, from: RootSource<'_>, set: u64) -> Res
         | OpenTreeFlags::AT_RECURSIVE;
     let place = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let host = open(c"/", place, Mode::empty())?;
-    let tree = match from {
-        RootSource::Host => open_tree(kernel::rustix::fs::CWD, c"/", clone)?,
-        RootSource::Directory { path } => open_tree(kernel::rustix::fs::CWD, path, clone)?,
-        RootSource::Image => state.image.take().ok_or(Errno::BADF)?,
-    };
     state.origin = match from {
         RootSource::Host => Some(open(c"/", place, Mode::empty())?),
-        RootSource::Directory { path } => Some(open(path, place, Mode::empty())?),
+        RootSource::Directory { path } => Some(directory(path)?),
         RootSource::Image => None,
+    };
+    state.is_host = from == RootSource::Host;
+    let tree = match &state.origin {
+        Some(origin) => open_tree(origin, c"", clone | OpenTreeFlags::AT_EMPTY_PATH)?,
+        None => state.image.take().ok_or(Errno::BADF)?,
     };
     if set != 0 {
         kernel::mount::set_attributes(&tree, set, 0, kernel::mount::Reach::Tree)?;
@@ -39,6 +42,16 @@ pub(super) fn take(state: &mut State<'_>, from: RootSource<'_>, set: u64) -> Res
     state.host = Some(host);
     state.root = Some(tree);
     Ok(())
+}
+
+/// The directory at a path of the host, which is looked for once: nobody puts another one in its place between two looks.
+fn directory(path: &CStr) -> Result<OwnedFd> {
+    let found = mount::of_host(path)?;
+    if is_directory(&found)? {
+        Ok(found)
+    } else {
+        Err(Errno::NOTDIR)
+    }
 }
 
 fn needs_masks(state: &State<'_>) -> bool {

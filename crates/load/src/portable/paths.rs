@@ -42,12 +42,40 @@ fn asks_path(grant: &str, verb: &str, path: &str) -> Verdict {
     Verdict::asks(format!("{grant}:{path}"), format!("{verb} {path}"))
 }
 
-/// ReadWritePaths=: free inside the image and in its own directories.
+/// ReadWritePaths=: free inside the image and in its own directories, but not where the sandbox shows it the kernel's files.
 pub(crate) fn read_write(scope: Scope, rule: &str) -> Verdict {
     let (path, is_inside) = split_marks(rule);
-    Verdict::free_if(is_inside || is_own(scope, path), || {
-        asks_path("path", "write to the host's", path)
-    })
+    match kernel_files(path) {
+        Some(Grant { name, words }) if is_inside => Verdict::asks(name, words),
+        _ => Verdict::free_if(is_inside && is_plain(path) || is_own(scope, path), || {
+            asks_path("path", "write to the host's", path)
+        }),
+    }
+}
+
+/// The consent that turns a protection off, as the dial of that protection has it.
+struct Grant {
+    name: &'static str,
+    words: &'static str,
+}
+
+/// What protects a path where the kernel's files are mounted, also in an image.
+fn kernel_files(path: &str) -> Option<Grant> {
+    let parts: Vec<&str> = path
+        .split('/')
+        .filter(|part| !matches!(*part, "" | "."))
+        .collect();
+    match parts.as_slice() {
+        ["sys", "fs", "cgroup", ..] => Some(Grant {
+            name: "control-groups",
+            words: "change control groups",
+        }),
+        ["proc" | "sys", ..] => Some(Grant {
+            name: "kernel-tunables",
+            words: "change the kernel's settings",
+        }),
+        _ => None,
+    }
 }
 
 /// BindPaths=.

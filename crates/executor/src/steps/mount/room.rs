@@ -9,7 +9,7 @@ use kernel::{AsFd, BorrowedFd, Errno, OwnedFd, Result};
 use plan::code::ListBytes;
 
 use super::{attach, clone, filesystem};
-use crate::path::{PathBuffer, inside, mount_point};
+use crate::path::{Links, PathBuffer, inside, mount_point};
 
 /// Enough for some names, too little to hide files in.
 const OPTIONS: ListBytes = ListBytes(b"size=16k\0nr_inodes=128\0");
@@ -45,7 +45,7 @@ pub(super) fn make(root: BorrowedFd<'_>, at: &CStr, directory: bool) -> Result<O
     }
     let place = inside(root, last.text()?)?;
     let room = room_like(&place)?;
-    drop(mount_point(&room, missing.text()?, directory)?);
+    drop(mount_point(&room, missing.text()?, directory, Links::All)?);
     let tree = if is_empty(&place)? {
         room
     } else {
