@@ -95,6 +95,11 @@ fn prove(path: &Path, file: &File) -> Result<Verified<Layout>> {
             path.display()
         );
     }
+    // Before it was looked at, a link on the way may have led elsewhere.
+    let (opened, named) = (file.metadata()?, path.metadata()?);
+    if (opened.dev(), opened.ino()) != (named.dev(), named.ino()) {
+        bail!("{} was replaced while it was looked at", path.display());
+    }
     let workers = Workers::default();
     let layout = workers.dissect(file)?;
     Ok(workers.verify(file, &layout, &Trust::Insecure)?)
@@ -130,6 +135,15 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
         let said = note(&path).unwrap_err().to_string();
         assert_eq!(said.replace(path.to_str().unwrap(), "NOTE"), expected);
+    }
+
+    #[test]
+    fn what_was_opened_is_what_was_looked_at() {
+        let file = File::open("/etc/passwd").unwrap();
+        let error = prove(Path::new("/etc/hosts"), &file)
+            .unwrap_err()
+            .to_string();
+        assert_eq!(error, "/etc/hosts was replaced while it was looked at");
     }
 
     #[test]
