@@ -1,6 +1,5 @@
 //! What every verb is given: the instance's directories, the global options, and the way to its manager.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -96,7 +95,7 @@ impl Context {
     /// Takes the directories from options, then the environment, then the defaults.
     ///
     /// # Errors
-    /// When a directory from the environment belongs neither to root nor to the caller.
+    /// When a directory from the environment can be changed by others than root and the caller.
     pub(crate) fn new(globals: Globals) -> Result<Context> {
         let directories = Directories {
             runtime: directory(
@@ -219,18 +218,50 @@ fn unit_path(option: Option<&Path>) -> Result<PathBuf> {
     Ok(std::env::join_paths(directories)?.into())
 }
 
-/// A directory that somebody else owns would let them choose what we run (DESIGN of the interface: environment is honoured for root and the caller).
+/// A directory that somebody else can change, or put in its place, would let them choose what we run (DESIGN of the interface:
+/// environment is honoured for root and the caller).
 fn trusted(path: &Path, variable: &str) -> Result<()> {
-    let Ok(metadata) = path.metadata() else {
+    let ours = kernel::walk::is_ours(path)
+        .with_context(|| format!("cannot look at {variable}={}", path.display()))?;
+    if ours {
         return Ok(());
-    };
-    let caller = rustix::process::geteuid().as_raw();
-    if metadata.uid() != 0 && metadata.uid() != caller {
-        bail!(
-            "{variable}={} belongs to user {}, neither to root nor to you",
-            path.display(),
-            metadata.uid()
-        );
     }
-    Ok(())
+    Err(hint(
+        format!(
+            "{variable}={} is not honoured: others than root and you can change what is there",
+            path.display()
+        ),
+        "close it and the directories above it to others, or name it on the command line, by an option",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{Permissions, create_dir, set_permissions};
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    #[test]
+    fn a_directory_of_the_environment_counts_only_where_nobody_else_decides_what_is_there() {
+        let folder = tempfile::tempdir_in("/tmp").unwrap();
+        let honoured = |path: &Path| trusted(path, "CORACLE_CONFIG_DIR").is_ok();
+        let inner = folder.path().join("inner");
+        create_dir(&inner).unwrap();
+        symlink(&inner, folder.path().join("link")).unwrap();
+        for path in ["inner", "link", "inner/missing/too"] {
+            assert!(honoured(&folder.path().join(path)), "{path}");
+        }
+        for mode in [0o777, 0o1777, 0o775] {
+            set_permissions(&inner, Permissions::from_mode(mode)).unwrap();
+            for path in ["inner", "link", "inner/missing"] {
+                assert!(!honoured(&folder.path().join(path)), "{mode:o} {path}");
+            }
+        }
+        set_permissions(&inner, Permissions::from_mode(0o755)).unwrap();
+        set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
+        for path in ["inner", "link", "missing"] {
+            assert!(!honoured(&folder.path().join(path)), "{path}");
+        }
+        assert!(!honoured(Path::new("/tmp")) && !honoured(Path::new("/tmp/nobody-made-this")));
+    }
 }

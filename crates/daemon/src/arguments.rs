@@ -5,7 +5,6 @@ use anyhow::{Context, bail};
 use manager::{DEFAULT_CONFIG, DEFAULT_RUNTIME, DEFAULT_STATE, Directories};
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Options with the variable that stands in for each and the host's own value.
@@ -92,25 +91,21 @@ fn value<'a>(words: &'a [OsString], option: &str) -> Option<&'a OsString> {
     words.get(place + 1)
 }
 
-/// A directory from the environment, if it belongs to root or to us: nobody else chooses where root keeps its things.
+/// A directory from the environment, if only root and we can change it: nobody else chooses where root keeps its things.
 fn from_environment(variable: &str) -> anyhow::Result<Option<OsString>> {
     let Some(value) = std::env::var_os(variable).filter(|value| !value.is_empty()) else {
         return Ok(None);
     };
     let path = Path::new(&value);
-    let existing = path
-        .ancestors()
-        .find(|path| path.exists())
-        .unwrap_or(Path::new("/"));
-    let owner = std::fs::metadata(existing)
-        .with_context(|| format!("cannot look at {}", existing.display()))?
-        .uid();
-    let own = std::fs::metadata("/proc/self").map_or(0, |metadata| metadata.uid());
-    if owner != 0 && owner != own {
+    if !path.is_absolute() {
+        bail!("{variable}={} is not an absolute path", path.display());
+    }
+    let ours = kernel::walk::is_ours(path)
+        .with_context(|| format!("cannot look at {variable}={}", path.display()))?;
+    if !ours {
         bail!(
-            "{variable}={} is not honoured: {} belongs to user {owner}",
-            path.display(),
-            existing.display()
+            "{variable}={} is not honoured: others than root and we can change what is there",
+            path.display()
         );
     }
     Ok(Some(value))

@@ -110,6 +110,28 @@ impl Place {
     }
 }
 
+/// Whether nobody but root and this process's user decides what is at an absolute path, and what is in it. Where nothing is there
+/// yet, nobody else may be the first to put something there.
+///
+/// # Errors
+/// The kernel's, where the path can't be followed.
+#[cfg(feature = "std")]
+pub fn is_ours(path: &std::path::Path) -> Result<bool> {
+    use std::os::unix::ffi::OsStrExt;
+    for existing in path.ancestors() {
+        // The name does not matter: what is asked for is the directory that would have it.
+        let inside = std::ffi::CString::new(existing.join("any").as_os_str().as_bytes())
+            .map_err(|_| Errno::INVAL)?;
+        match Place::find(&inside, |_| None) {
+            Ok(place) => return Ok(place.steady && place.closed),
+            Err(Errno::NOENT) => {}
+            Err(Errno::NOTDIR | Errno::LOOP) => return Ok(false),
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(false)
+}
+
 /// Whether nobody but root, or this process's user, can have put something into a directory.
 ///
 /// # Errors
