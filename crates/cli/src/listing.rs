@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::terminal::{Paint, plain, say};
+use crate::terminal::{Paint, one_line, say, say_json};
 
 /// A column: its title, and the text of a row in it.
 pub(crate) type Column<T> = (&'static str, fn(&T) -> String);
@@ -17,12 +17,17 @@ pub(crate) fn print<T: Serialize>(
     json: bool,
 ) -> anyhow::Result<()> {
     if json {
-        say(&serde_json::to_string_pretty(rows)?);
+        say_json(rows)?;
         return Ok(());
     }
     let table: Vec<Vec<String>> = rows
         .iter()
-        .map(|row| columns.iter().map(|(_, text)| plain(&text(row))).collect())
+        .map(|row| {
+            columns
+                .iter()
+                .map(|(_, text)| one_line(&text(row)))
+                .collect()
+        })
         .collect();
     let widths: Vec<usize> = columns
         .iter()

@@ -38,6 +38,30 @@ pub(crate) fn say(line: &str) {
     }
 }
 
+/// Writes a value to standard output as JSON. What a terminal could act upon is said by its number, which JSON has for it.
+///
+/// # Errors
+/// When the value can't be said in JSON.
+pub(crate) fn say_json<T: serde::Serialize + ?Sized>(value: &T) -> Result<()> {
+    say(&harmless_json(&serde_json::to_string_pretty(value)?));
+    Ok(())
+}
+
+/// JSON escapes the first 32 control characters itself; there are more.
+fn harmless_json(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter != '\n' && (letter.is_control() || misleads(letter)) {
+            let mut room = [0; 2];
+            let units = letter.encode_utf16(&mut room);
+            shown.extend(units.iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            shown.push(letter);
+        }
+    }
+    shown
+}
+
 /// The exit status of a program that SIGPIPE ended, as a shell sees it.
 const BROKEN_PIPE: i32 = 128 + 13;
 
@@ -64,7 +88,7 @@ pub(crate) fn plain(text: &str) -> String {
     for letter in text.chars() {
         match letter {
             '\n' | '\t' => shown.push(letter),
-            letter if letter.is_control() || is_direction_mark(letter) => {
+            letter if letter.is_control() || misleads(letter) => {
                 shown.extend(letter.escape_unicode())
             }
             letter => shown.push(letter),
@@ -73,9 +97,25 @@ pub(crate) fn plain(text: &str) -> String {
     shown
 }
 
-/// Marks that reorder what a reader sees (Unicode Bidirectional Algorithm, explicit formatting characters).
-fn is_direction_mark(letter: char) -> bool {
-    matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// The same on one line: what has a place of its own, in a question, a listing or a field, begins no other line.
+pub(crate) fn one_line(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for letter in plain(text).chars() {
+        match letter {
+            '\n' => shown.push_str("\\n"),
+            '\t' => shown.push_str("\\t"),
+            letter => shown.push(letter),
+        }
+    }
+    shown
+}
+
+/// What reorders or hides what a reader sees: the explicit marks of the Unicode Bidirectional Algorithm, line and paragraph separators,
+/// and letters without a form, which make two names look like one. Joiners stay: some scripts need them.
+fn misleads(letter: char) -> bool {
+    matches!(letter,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Whether a question could be answered: both the question's and the answer's side are a terminal.
@@ -121,6 +161,30 @@ mod tests {
             plain("a\x1b[31mb\u{202e}c\nd"),
             "a\\u{1b}[31mb\\u{202e}c\nd"
         );
+    }
+
+    #[test]
+    fn what_hides_is_shown_and_what_has_one_line_keeps_it() {
+        assert_eq!(
+            plain("a\u{61c}b\u{200b}c\u{2028}d\u{e0041}e\u{ad}"),
+            "a\\u{61c}b\\u{200b}c\\u{2028}d\\u{e0041}e\\u{ad}"
+        );
+        assert_eq!(
+            plain("e\u{301} \u{645}\u{200c}\u{6cc}"),
+            "e\u{301} \u{645}\u{200c}\u{6cc}"
+        );
+        assert_eq!(
+            one_line("read /x\n\tgranted\u{1b}"),
+            "read /x\\n\\tgranted\\u{1b}"
+        );
+    }
+
+    #[test]
+    fn json_holds_nothing_that_a_terminal_acts_upon_and_means_the_same() {
+        let said = "\u{9b}2J\u{7f}\u{1b}[2J\u{202e}\u{e0041}é";
+        let json = harmless_json(&serde_json::to_string_pretty(&[said]).unwrap());
+        assert!(!json.contains(['\u{9b}', '\u{7f}', '\u{1b}', '\u{202e}', '\u{e0041}']));
+        assert_eq!(serde_json::from_str::<Vec<String>>(&json).unwrap(), [said]);
     }
 
     #[test]

@@ -172,6 +172,10 @@ fn control_bytes_of_units_and_services_do_not_reach_who_looks_at_them() {
             &["list-units"],
             &["list"],
             &["show", "inkboat.service"],
+            &["status", "inkboat", "--json"],
+            &["list-units", "--json"],
+            &["show", "inkboat.service", "--json"],
+            &["cat", "inkboat.service", "--json"],
         ] {
             let said = coracle.coracle(verb);
             let text = format!("{}{}", said.stdout, said.stderr);
@@ -213,6 +217,37 @@ fn control_bytes_of_an_image_that_is_refused_do_not_reach_who_refused_it() {
                 );
             }
         }
+    });
+}
+
+#[test]
+fn what_an_image_asks_for_has_one_line_and_is_one_word_where_it_is_copied() {
+    with_units(&[], |coracle| {
+        let workshop = Workshop::new(coracle);
+        let lines = "BindReadOnlyPaths=\"/srv/x\\n  to read nothing\" \"/srv/it's; echo evil\"";
+        let unit = format!("[Service]\n{SLEEPS}{lines}\n");
+        let image = workshop.image("askboat", "1", By::Trusted, &[("askboat.service", &unit)]);
+        let said = coracle.coracle(&["start", "--attach-only", &image]).stderr;
+        assert!(
+            !said
+                .lines()
+                .any(|line| line.starts_with("  to read nothing")),
+            "{said}"
+        );
+        let copied = said.split_once("say --grant=").expect("a hint").1.trim();
+        let echo = std::process::Command::new("sh")
+            .args([
+                "-c",
+                &format!("for word in {copied}; do printf '<%s>\\n' \"$word\"; done"),
+            ])
+            .output()
+            .expect("a shell");
+        let echoed = String::from_utf8_lossy(&echo.stdout).into_owned();
+        assert_eq!(echoed.lines().count(), 1, "{echoed}");
+        assert!(
+            echoed.contains("path-read-only:/srv/it's; echo evil"),
+            "{echoed}"
+        );
     });
 }
 

@@ -6,7 +6,7 @@ use wire::NamesRequest;
 use wire::methods::Cat as CatMethod;
 
 use crate::context::Context;
-use crate::terminal::{Paint, plain, say};
+use crate::terminal::{Paint, plain, say, say_json};
 use crate::verbs::Run;
 
 /// Options of `cat`.
@@ -24,7 +24,7 @@ impl Run for Cat {
             .connect()?
             .call(CatMethod, &NamesRequest { names })?;
         if context.globals.json {
-            say(&serde_json::to_string_pretty(&reply.files)?);
+            say_json(&reply.files)?;
             return Ok(0);
         }
         for (index, file) in reply.files.iter().enumerate() {

@@ -6,7 +6,7 @@ use wire::methods::{SetEnvironment as Set, ShowEnvironment as Show, UnsetEnviron
 use wire::{Done, Environment};
 
 use crate::context::Context;
-use crate::terminal::{plain, say};
+use crate::terminal::{plain, say, say_json};
 use crate::verbs::Run;
 
 /// Options of `set-environment`.
@@ -57,7 +57,7 @@ impl Run for ShowEnvironment {
     fn run(self, context: &Context) -> Result<u8> {
         let reply = context.connect()?.call(Show, &Done {})?;
         if context.globals.json {
-            say(&serde_json::to_string_pretty(&reply.environment)?);
+            say_json(&reply.environment)?;
             return Ok(0);
         }
         reply

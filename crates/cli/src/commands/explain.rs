@@ -8,7 +8,7 @@ use wire::methods::Explain as ExplainMethod;
 use crate::context::Context;
 use crate::failure::hint;
 use crate::listing;
-use crate::terminal::{Paint, plain, say};
+use crate::terminal::{Paint, plain, say, say_json};
 use crate::verbs::Run;
 
 /// Options of `explain`.
@@ -36,7 +36,7 @@ impl Run for Explain {
         }
         if context.globals.json {
             let values: Vec<_> = rows.into_iter().map(crate::reference::json).collect();
-            say(&serde_json::to_string_pretty(&values)?);
+            say_json(&values)?;
             return Ok(0);
         }
         for (index, row) in rows.into_iter().enumerate() {
@@ -64,7 +64,7 @@ fn list(context: &Context) -> Result<u8> {
 fn plan(context: &Context, unit: String) -> Result<u8> {
     let reply = context.connect()?.call(ExplainMethod, &OneUnit { unit })?;
     if context.globals.json {
-        say(&serde_json::to_string_pretty(&reply)?);
+        say_json(&reply)?;
         return Ok(0);
     }
     for (index, step) in reply.steps.iter().enumerate() {

@@ -13,7 +13,7 @@ use image::worker::Workers;
 
 use crate::context::Context;
 use crate::failure::{WithHint, hint};
-use crate::terminal::{Paint, plain, say, size};
+use crate::terminal::{Paint, one_line, say, say_json, size};
 use crate::verbs::Run;
 
 /// Options of `keygen`.
@@ -38,7 +38,7 @@ impl Run for Keygen {
         ));
         say(&format!(
             "\"{}\" · sha256:{}",
-            plain(&signer.common_name),
+            one_line(&signer.common_name),
             signer.fingerprint
         ));
         Ok(0)
@@ -188,12 +188,12 @@ fn load_key(key: &Path, certificate: Option<&Path>) -> Result<SigningKey> {
 fn report(context: &Context, output: &Path, built: &Built, key: Option<&SigningKey>) {
     let signed = key.map_or_else(
         || "not signed".to_owned(),
-        |key| format!("signed by \"{}\"", plain(&key.signer().common_name)),
+        |key| format!("signed by \"{}\"", one_line(&key.signer().common_name)),
     );
     let version = built.version.as_deref().unwrap_or("without a version");
     say(&format!(
         "{} {version} · {} · {signed} · {}",
-        plain(&built.name),
+        one_line(&built.name),
         size(built.length),
         output.display()
     ));
@@ -226,7 +226,7 @@ impl Run for Sign {
         say(&format!(
             "{} signed by \"{}\"",
             output.display(),
-            plain(&signer.common_name)
+            one_line(&signer.common_name)
         ));
         Ok(0)
     }
@@ -248,7 +248,7 @@ impl Run for Inspect {
             .inspect(&file)
             .with_context(|| format!("cannot inspect {}", self.image.display()))?;
         if context.globals.json {
-            say(&serde_json::to_string_pretty(&report)?);
+            say_json(&report)?;
             return Ok(0);
         }
         print(&self.image, &report);
@@ -307,5 +307,5 @@ fn print(image: &Path, report: &Report) {
 }
 
 fn field(name: &str, value: &str) {
-    say(&format!("{name:>12}: {}", plain(value)));
+    say(&format!("{name:>12}: {}", one_line(value)));
 }

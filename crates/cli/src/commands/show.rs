@@ -8,7 +8,7 @@ use wire::methods::{Describe, Show as ShowMethod};
 use wire::{Done, ShowRequest, UnitProperties};
 
 use crate::context::Context;
-use crate::terminal::{plain, say};
+use crate::terminal::{one_line, say, say_json};
 use crate::verbs::Run;
 
 /// Options of `show`.
@@ -46,7 +46,7 @@ impl Run for Show {
                 .units
         };
         if context.globals.json {
-            say(&serde_json::to_string_pretty(&units)?);
+            say_json(&units)?;
             return Ok(0);
         }
         for (index, unit) in units.iter().enumerate() {
@@ -74,9 +74,9 @@ impl Show {
         };
         for (name, value) in chosen {
             say(&if self.value {
-                plain(value)
+                one_line(value)
             } else {
-                format!("{name}={}", plain(value))
+                format!("{name}={}", one_line(value))
             });
         }
     }

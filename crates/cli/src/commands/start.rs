@@ -19,7 +19,7 @@ use crate::portable::consent::{self, GrantOptions};
 use crate::portable::fetch::{self, FetchOptions};
 use crate::portable::source::{self, Source};
 use crate::portable::{Taken, attach, current_units, records};
-use crate::terminal::{ask, can_ask, plain, say, size};
+use crate::terminal::{ask, can_ask, one_line, say, size};
 use crate::verbs::Run;
 
 /// Options of `start`.
@@ -257,7 +257,7 @@ impl Start {
             Err(error @ Error::OtherSigner { .. }) if can_ask() => {
                 if !ask(&format!(
                     "{} · trust the new signer for {name}?",
-                    plain(&error.to_string())
+                    one_line(&error.to_string())
                 ))? {
                     return Err(error.into());
                 }
@@ -325,15 +325,15 @@ fn introduce(context: &Context, admitted: &Admitted, name: &str) {
         Root::Directory(path) => format!("directory {}", path.display()),
     };
     let signed = match (&admitted.signer, admitted.trust) {
-        (Some(signer), _) => format!("signed by \"{}\" (trusted)", plain(&signer.common_name)),
+        (Some(signer), _) => format!("signed by \"{}\" (trusted)", one_line(&signer.common_name)),
         (None, delivery::portables::Trust::Digest) => "allowed by its digest".to_owned(),
         (None, delivery::portables::Trust::Directory) => "a directory of root's".to_owned(),
         (None, _) => "NOT VERIFIED (--insecure)".to_owned(),
     };
     context.narrate(&format!(
         "{} {} · {what}  {signed}",
-        plain(name),
-        plain(admitted.version())
+        one_line(name),
+        one_line(admitted.version())
     ));
 }
 

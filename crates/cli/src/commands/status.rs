@@ -7,7 +7,7 @@ use wire::{ClientError, Done, Failure, NamesRequest, UnitStatus};
 
 use crate::clock;
 use crate::context::Context;
-use crate::terminal::{Paint, plain, say};
+use crate::terminal::{Paint, one_line, say, say_json};
 use crate::verbs::Run;
 
 /// The exit statuses of systemctl (LSB init scripts): not running, and no such unit.
@@ -43,7 +43,7 @@ impl Run for Status {
             asked => asked?,
         };
         if context.globals.json {
-            say(&serde_json::to_string_pretty(&reply.units)?);
+            say_json(&reply.units)?;
             return Ok(exit_status(&reply.units));
         }
         for (index, unit) in reply.units.iter().enumerate() {
@@ -81,7 +81,7 @@ pub(crate) fn overview(context: &Context) -> Result<u8> {
     };
     let server = client.call(Describe, &Done {})?;
     if context.globals.json {
-        say(&serde_json::to_string_pretty(&server)?);
+        say_json(&server)?;
         return Ok(0);
     }
     say(&format!(
@@ -139,15 +139,15 @@ fn bullet(active: &str) -> String {
 }
 
 fn field(name: &str, value: &str) {
-    say(&format!("{name:>12}: {}", plain(value)));
+    say(&format!("{name:>12}: {}", one_line(value)));
 }
 
 fn print(context: &Context, unit: &UnitStatus) -> Result<()> {
     say(&format!(
         "{} {} - {}",
         bullet(&unit.active),
-        plain(&unit.name),
-        plain(&unit.description)
+        one_line(&unit.name),
+        one_line(&unit.description)
     ));
     loaded(unit);
     active(unit);
@@ -308,7 +308,7 @@ fn sandbox(unit: &UnitStatus) {
         ),
     );
     for line in wrapped(&names) {
-        say(&format!("{:14}{}", "", plain(&line)));
+        say(&format!("{:14}{}", "", one_line(&line)));
     }
     for reduction in &sandbox.reduced {
         field(
@@ -363,7 +363,7 @@ fn processes(unit: &UnitStatus) {
             "{:14}{branch}{} {}",
             "",
             process.pid,
-            plain(&process.command)
+            one_line(&process.command)
         );
         say(line.trim_end());
     }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::failure::{WithHint, hint};
 use crate::listing;
-use crate::terminal::{complain, plain, say};
+use crate::terminal::{complain, one_line, say};
 use crate::verbs::Run;
 
 /// Options of `trust`.
@@ -100,7 +100,7 @@ fn add(anchors: &Anchors, file: &std::path::Path) -> Result<u8> {
     anchors.add(&bytes, &signer.common_name)?;
     say(&format!(
         "trusted: \"{}\" · sha256:{}",
-        plain(&signer.common_name),
+        one_line(&signer.common_name),
         signer.fingerprint
     ));
     Ok(0)
@@ -129,7 +129,7 @@ fn list(anchors: &Anchors, context: &Context) -> Result<u8> {
         complain(&format!(
             "not honoured: {}: {}",
             file.path.display(),
-            plain(&file.reason)
+            one_line(&file.reason)
         ));
     }
     Ok(0)

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::context::Context;
-use crate::terminal::{complain, plain, say};
+use crate::terminal::{complain, plain, say_json};
 use crate::verbs::Run;
 
 /// Options of `verify`.
@@ -28,7 +28,7 @@ impl Run for Verify {
             all.extend(findings);
         }
         if context.globals.json {
-            say(&serde_json::to_string_pretty(&all)?);
+            say_json(&all)?;
         }
         Ok(u8::from(all.iter().any(|finding| finding.is_error)))
     }

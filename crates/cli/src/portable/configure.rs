@@ -10,7 +10,7 @@ use model::UnitKind;
 use super::{existing, records};
 use crate::context::Context;
 use crate::failure::{WithHint, hint};
-use crate::terminal::{plain, say};
+use crate::terminal::{plain, say, say_json};
 use crate::verbs::Run;
 
 /// Names of settings as they are recorded.
@@ -141,7 +141,7 @@ fn same_key(kind: &str, other: &str, key: &str) -> bool {
 
 fn show(context: &Context, portable: &Portable) -> Result<u8> {
     if context.globals.json {
-        say(&serde_json::to_string_pretty(&portable.settings)?);
+        say_json(&portable.settings)?;
         return Ok(0);
     }
     say(&format!(

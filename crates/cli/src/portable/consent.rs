@@ -10,7 +10,7 @@ use load::portable::{PortableName, Request, Review, UnitText, review};
 use super::admit::Admitted;
 use crate::context::Context;
 use crate::failure::hint;
-use crate::terminal::{ask, can_ask, plain};
+use crate::terminal::{ask, can_ask, one_line, plain};
 
 /// Options by which grants are given without a terminal.
 #[derive(Args, Debug, Clone, Default)]
@@ -116,7 +116,7 @@ pub(crate) fn settle(
 fn answered(context: &Context, review: &Review, open: &[Request]) {
     for request in unique(&review.requests) {
         if open.iter().all(|other| other.grant != request.grant) {
-            context.narrate(&format!("asks to {} · granted", plain(&request.words)));
+            context.narrate(&format!("asks to {} · granted", one_line(&request.words)));
         }
     }
 }
@@ -136,7 +136,7 @@ fn consent(name: &str, request: &Request, open: &[Request]) -> Result<bool> {
     if !can_ask() {
         return Err(refused(name, open));
     }
-    ask(&format!("asks to {} · grant?", plain(&request.words)))
+    ask(&format!("asks to {} · grant?", one_line(&request.words)))
 }
 
 fn refused(name: &str, open: &[Request]) -> anyhow::Error {
@@ -144,7 +144,7 @@ fn refused(name: &str, open: &[Request]) -> anyhow::Error {
     for request in unique(open) {
         what.push_str(&format!(
             "\n  to {} ({}:{})",
-            plain(&request.words),
+            one_line(&request.words),
             request.unit,
             request.line
         ));
@@ -153,7 +153,10 @@ fn refused(name: &str, open: &[Request]) -> anyhow::Error {
     let grants = grants.iter().map(|request| request.grant.as_str());
     hint(
         what,
-        format!("if that is right, say --grant={}", as_shell_word(grants)),
+        format!(
+            "if that is right, say --grant={}",
+            one_line(&as_shell_word(grants))
+        ),
     )
 }
 

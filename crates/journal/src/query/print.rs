@@ -79,7 +79,7 @@ fn shown(bytes: &[u8], escape: bool) -> Vec<u8> {
 
 /// Characters that reorder the line around them, or pretend to be none.
 fn is_direction(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// As `journalctl -o json`: all values are text, but bytes that are no UTF-8 a list of numbers; a name that comes
@@ -101,7 +101,21 @@ fn json(entry: &Entry) -> String {
         };
         add(&mut object, name, value);
     }
-    Value::Object(object).to_string()
+    harmless(&Value::Object(object).to_string())
+}
+
+/// JSON escapes the first 32 control characters itself; the others, and what reorders a line, are said by their numbers, too.
+#[cfg(feature = "query")]
+fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || is_direction(c) {
+            shown.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
 }
 
 #[cfg(feature = "query")]
@@ -181,6 +195,12 @@ mod tests {
             Style::Json,
             true,
             &plain.replace("\"hi\"", "[255]"),
+        );
+        check(
+            "\u{9b}2J\u{61c}".as_bytes(),
+            Style::Json,
+            false,
+            &plain.replace("hi", "\\u009b2J\\u061c"),
         );
     }
 }
