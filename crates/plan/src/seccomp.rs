@@ -15,7 +15,7 @@ mod tests;
 
 pub use crate::planner::program;
 pub use bpf::{Instruction, TooLong};
-pub use policy::{AddressRule, CallFilter, Restrictions};
+pub use policy::{AddressRule, CallFilter, Logged, Restrictions};
 pub use table::Machine;
 pub use tree::compile;
 

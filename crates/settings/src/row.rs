@@ -152,6 +152,8 @@ pub(crate) mod later {
     pub(crate) const LOGS: Status = Status::ParsedOnly("this part of logging is not built yet");
     pub(crate) const MOUNTS: Status =
         Status::ParsedOnly("mount, automount and swap units are not built yet");
+    pub(crate) const NO_ENVIRONMENT: Status =
+        Status::ParsedOnly("the manager has no environment of its own to pass on");
     pub(crate) const PATHS: Status = Status::ParsedOnly("path units are not built yet");
     pub(crate) const QUOTAS: Status = Status::ParsedOnly("quotas are not built yet");
     pub(crate) const SANDBOX: Status =

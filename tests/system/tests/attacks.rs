@@ -111,6 +111,11 @@ const ATTACKS: &[Attack] = &[
     ),
     // Restrictions that the profile has no use for.
     attack("InaccessibleDirectories", "cat $ROOM/covered/secret").with("$ROOM/covered"),
+    attack(
+        "MountFlags",
+        "mount -t tmpfs attack $ROOM/empty && { grep $ROOM/empty /proc/$PEER/mountinfo; seen=$?; umount $ROOM/empty; test $seen = 0; }",
+    )
+    .with("private"),
     attack("InaccessiblePaths", "cat $ROOM/covered/secret").with("$ROOM/covered"),
     attack("NoExecPaths", "cp /bin/true $ROOM/open/run && $ROOM/open/run").with("$ROOM/open"),
     attack("ReadOnlyDirectories", "touch $ROOM/open/new").with("$ROOM/open"),

@@ -2,7 +2,9 @@
 
 use coracle_system_tests::attack::{Outcome, has_controller, option, run};
 use coracle_system_tests::stage::Stage;
-use coracle_system_tests::with_units;
+use coracle_system_tests::{waiting, with_units};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
 
 /// A property that can't be applied, what has to go with it, and the words that tell why.
 const IMPOSSIBLE: &[(&str, &[&str], &str)] = &[
@@ -256,5 +258,170 @@ fn a_dynamic_user_is_nobody_that_the_host_has_by_the_name_of_its_unit() {
         assert!(dynamic.contains(&uid(&["--profile=default"])));
         // Who names a user means that user.
         assert_eq!(uid(&["-p", "DynamicUser=yes", "-p", "User=games"]), 5);
+    });
+}
+
+/// A process in network and IPC namespaces of its own, by which they have files.
+struct Elsewhere(Child);
+
+impl Elsewhere {
+    fn new() -> Elsewhere {
+        let mut child = Command::new("unshare")
+            .args([
+                "--net",
+                "--ipc",
+                "/bin/sh",
+                "-c",
+                "echo there; exec sleep infinity",
+            ])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("namespaces");
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().expect("a pipe"))
+            .read_line(&mut line)
+            .expect("a line");
+        assert_eq!(line, "there\n");
+        Elsewhere(child)
+    }
+
+    fn file(&self, kind: &str) -> String {
+        format!("/proc/{}/ns/{kind}", self.0.id())
+    }
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        self.0.kill().expect("it can be killed");
+        self.0.wait().expect("its end");
+    }
+}
+
+#[test]
+fn a_namespace_is_joined_by_its_file_and_nothing_else_is_taken_for_one() {
+    let there = Elsewhere::new();
+    for (directive, kind, private) in [
+        ("NetworkNamespacePath", "net", "PrivateNetwork=yes"),
+        ("IPCNamespacePath", "ipc", "PrivateIPC=yes"),
+    ] {
+        with_units(&[], |coracle| {
+            let (file, own) = (there.file(kind), format!("/proc/self/ns/{kind}"));
+            let seen = |properties: &[&str]| {
+                let properties = properties.iter().flat_map(|one| option(one));
+                let words = ["run", "--pipe", "--collect"].map(str::to_owned);
+                let words = words.into_iter().chain(properties);
+                let words: Vec<String> =
+                    words.chain(["readlink".to_owned(), own.clone()]).collect();
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                coracle.coracle(&words)
+            };
+            let target = std::fs::read_link(&file).expect("a namespace");
+            let target = format!("{}\n", target.display());
+            let joined = format!("{directive}={file}");
+            assert_ne!(seen(&[]).stdout, target);
+            assert_eq!(seen(&[&joined]).ok().stdout, target);
+            assert_eq!(seen(&[private, &joined]).ok().stdout, target);
+            assert_eq!(seen(&["User=games", &joined]).ok().stdout, target);
+            for wrong in ["/nonexistent", "/etc/passwd", "/proc/self/ns/uts"] {
+                let refused = seen(&[&format!("{directive}={wrong}")]);
+                assert!(
+                    refused.status != 0 && refused.stdout.is_empty(),
+                    "{refused:?}"
+                );
+                let words = format!("{directive}= can't be applied: step ");
+                assert!(refused.stderr.contains(&words), "{refused:?}");
+            }
+        });
+    }
+}
+
+#[test]
+fn a_socket_unit_listens_in_the_namespace_that_it_names() {
+    let there = Elsewhere::new();
+    // No port: the number is looked for in what /proc shows of each network.
+    let socket = format!(
+        "[Socket]\nListenStream=0.0.0.0:4711\nNetworkNamespacePath={}\n",
+        there.file("net")
+    );
+    let service = "[Service]\nExecStart=sleep infinity\n";
+    with_units(
+        &[("far.socket", &socket), ("far.service", service)],
+        |coracle| {
+            coracle.ok(&["start", "far.socket"]);
+            let listens = |process: &str| {
+                let table = std::fs::read_to_string(format!("/proc/{process}/net/tcp"));
+                table.expect("a table").contains("00000000:1267 ")
+            };
+            assert!(listens(&there.0.id().to_string()));
+            assert!(!listens("self"));
+        },
+    );
+}
+
+#[test]
+fn mounts_travel_as_far_as_they_are_told_to() {
+    with_units(&[], |coracle| {
+        let marks = |value: &str| {
+            let flags = format!("MountFlags={value}");
+            let words = ["run", "--pipe", "-p", &flags, "-p", "PrivateMounts=yes"];
+            let table = coracle.ok(&[&words[..], &["cat", "/proc/self/mountinfo"]].concat());
+            let root = table
+                .lines()
+                .find(|line| line.split(' ').nth(4) == Some("/"));
+            let (before, _) = root.expect("a root").split_once(" - ").expect("a line");
+            (before.contains("shared:"), before.contains("master:"))
+        };
+        let host = std::fs::read_to_string("/proc/self/mountinfo").expect("a table");
+        let is_shared = host
+            .lines()
+            .any(|line| line.split(' ').nth(4) == Some("/") && line.contains("shared:"));
+        assert_eq!(marks("private"), (false, false));
+        assert_eq!(marks("slave"), (false, is_shared));
+        assert_eq!(marks("shared"), (false, is_shared));
+        let own = |value: &str| {
+            let flags = format!("MountFlags={value}");
+            coracle.ok(&[
+                "run",
+                "--pipe",
+                "-p",
+                &flags,
+                "readlink",
+                "/proc/self/ns/mnt",
+            ])
+        };
+        let host = std::fs::read_link("/proc/self/ns/mnt").expect("a namespace");
+        let host = format!("{}\n", host.display());
+        assert_eq!(own("shared"), host);
+        assert_ne!(own("slave"), host);
+    });
+}
+
+#[test]
+fn the_kernel_logs_the_calls_that_it_is_told_to_and_no_other() {
+    with_units(&[], |coracle| {
+        let logged = |list: &str| {
+            let property = format!("SystemCallLog={list}");
+            let script = "echo $$; exec uname";
+            let said = coracle.ok(&["run", "--pipe", "-p", &property, "/bin/sh", "-c", script]);
+            let pid = said.lines().next().expect("a process").to_owned();
+            let calls = || {
+                let log = Command::new("dmesg").output().expect("dmesg");
+                let log = String::from_utf8_lossy(&log.stdout).into_owned();
+                let own = log.lines().filter(|line| {
+                    line.contains("type=1326") && line.contains(&format!(" pid={pid} "))
+                });
+                let call = |line: &str| {
+                    let (_, rest) = line.split_once(" syscall=")?;
+                    rest.split(' ').next()?.parse::<i64>().ok()
+                };
+                own.filter_map(call).collect::<Vec<_>>()
+            };
+            waiting::eventually("lines of the kernel", || {
+                Some(calls()).filter(|calls| !calls.is_empty())
+            })
+        };
+        assert_eq!(logged("uname"), [libc::SYS_uname]);
+        let others = logged("~uname @default");
+        assert!(!others.contains(&libc::SYS_uname), "{others:?}");
     });
 }

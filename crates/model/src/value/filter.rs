@@ -1,6 +1,6 @@
 //! What system calls, address families, namespaces and architectures are let through.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::words::{Item, list};
 use crate::{
@@ -120,6 +120,21 @@ impl SyscallFilter {
     /// Whether the filter names what is allowed.
     pub fn is_allow_list(&self) -> bool {
         self.rules.first().is_some_and(|rule| !rule.inverted)
+    }
+
+    /// The calls that the rules come to, with groups replaced, and nothing that goes without saying.
+    pub fn named(&self) -> BTreeSet<&str> {
+        let allow = self.is_allow_list();
+        let mut named = BTreeSet::new();
+        for rule in &self.rules {
+            if rule.inverted != allow {
+                named.extend(rule.calls());
+            } else {
+                let calls = rule.calls();
+                named.retain(|call| !calls.contains(call));
+            }
+        }
+        named
     }
 
     /// Replaces groups by their calls and applies the rules in order. An allow list starts with `@default`.

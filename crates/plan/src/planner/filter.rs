@@ -10,7 +10,9 @@ use model::{Directive, Facts, Unit, key};
 use super::Refusal;
 use super::draft::Draft;
 use super::meaning::Meaning;
-use crate::seccomp::{AddressRule, CallFilter, Machine, Restrictions, TooLong, Verdict, compile};
+use crate::seccomp::{
+    AddressRule, CallFilter, Logged, Machine, Restrictions, TooLong, Verdict, compile,
+};
 use crate::step::Step;
 
 /// Adds the step; whether there is a program.
@@ -114,6 +116,7 @@ fn first_directive(unit: &Unit) -> Directive {
         key::PROTECT_HOSTNAME.directive(),
         key::PRIVATE_DEVICES.directive(),
         key::DYNAMIC_USER.directive(),
+        key::SYSTEM_CALL_LOG.directive(),
     ];
     candidates
         .into_iter()
@@ -168,15 +171,16 @@ fn restrictions(unit: &Unit, facts: &Facts, meaning: Meaning, personality: u32) 
         no_realtime: unit.value(&key::RESTRICT_REALTIME),
         locked_personality: unit.value(&key::LOCK_PERSONALITY).then_some(personality),
         denied_calls: denied_calls(unit),
-        logged: unit
-            .get(&key::SYSTEM_CALL_LOG)
-            .map_or_else(Vec::new, |log| {
-                log.resolve()
-                    .calls
-                    .keys()
-                    .map(|&call| call.to_owned())
-                    .collect()
-            }),
+        logged: unit.get(&key::SYSTEM_CALL_LOG).map(logged),
+    }
+}
+
+/// Nothing is logged but what is named: the calls that an allow list has without naming them stay silent.
+fn logged(log: &SyscallFilter) -> Logged {
+    let calls = log.named().into_iter().map(str::to_owned).collect();
+    Logged {
+        inverted: !log.is_allow_list(),
+        calls,
     }
 }
 

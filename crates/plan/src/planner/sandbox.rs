@@ -1,8 +1,8 @@
 //! What the file system looks like from inside: every directive that mounts something, as entries of one list.
 
 use model::value::{
-    BindMount, PathRules, PrivateTmp, ProcSubset, ProtectControlGroups, ProtectHome,
-    ProtectHostname, ProtectProc, ProtectSystem,
+    BindMount, MountPropagation, PathRules, PrivateTmp, ProcSubset, ProtectControlGroups,
+    ProtectHome, ProtectHostname, ProtectProc, ProtectSystem,
 };
 use model::{Directive, Key, key};
 
@@ -54,15 +54,18 @@ pub(super) fn reason(draft: &Draft<'_>, meaning: Meaning) -> Option<Directive> {
         key::BIND_PATHS.directive(),
         key::BIND_READ_ONLY_PATHS.directive(),
         key::TEMPORARY_FILE_SYSTEM.directive(),
-        key::MOUNT_FLAGS.directive(),
         key::LOAD_CREDENTIAL.directive(),
         key::SET_CREDENTIAL.directive(),
     ];
+    // What is shared needs no namespace of its own.
+    let cut = (draft.value(&key::MOUNT_FLAGS) != MountPropagation::Shared)
+        .then(|| key::MOUNT_FLAGS.directive());
     let mut found = protections
         .into_iter()
         .flatten()
         .chain(switches.into_iter().filter_map(on))
-        .chain(lists.into_iter().filter(|&d| set(d)));
+        .chain(lists.into_iter().filter(|&d| set(d)))
+        .chain(cut);
     found.next()
 }
 
@@ -99,11 +102,12 @@ pub(super) fn plan(
     Ok(())
 }
 
+const MS_PRIVATE: u32 = 1 << 18;
+const MS_SLAVE: u32 = 1 << 19;
+
 fn root(draft: &mut Draft<'_>) {
-    const MS_SLAVE: u32 = 1 << 19;
-    const MS_PRIVATE: u32 = 1 << 18;
-    // A change of the host still comes in, nothing goes out; MountFlags=shared can't hold below a root of its own.
-    let flag = if draft.value(&key::MOUNT_FLAGS) == model::value::MountPropagation::Private {
+    // A change of the host still comes in, nothing goes out: MountFlags=shared can't hold below a root of its own.
+    let flag = if draft.value(&key::MOUNT_FLAGS) == MountPropagation::Private {
         MS_PRIVATE
     } else {
         MS_SLAVE

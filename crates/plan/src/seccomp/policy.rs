@@ -1,6 +1,6 @@
 //! What becomes of each number: the unit's filter first, then what the restricting directives deny.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::Verdict;
@@ -49,7 +49,16 @@ pub struct Restrictions {
     /// Calls that Protect directives deny with EPERM.
     pub denied_calls: Vec<&'static str>,
     /// Calls of which the kernel's log tells.
-    pub logged: Vec<String>,
+    pub logged: Option<Logged>,
+}
+
+/// Calls of which the kernel's log tells: SystemCallLog= with its groups resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logged {
+    /// Whether the names are those that are not told.
+    pub inverted: bool,
+    /// The names.
+    pub calls: Vec<String>,
 }
 
 /// What becomes of one number: the first clause that holds decides, else the last word.
@@ -94,13 +103,8 @@ impl Restrictions {
     /// The rule for every number that the machine has a name for.
     pub(super) fn rules(&self, machine: Machine) -> BTreeMap<u32, Rule> {
         let mut rules = self.filtered(machine);
-        for name in &self.logged {
-            let rule = machine
-                .number(name)
-                .and_then(|number| rules.get_mut(&number));
-            if let Some(rule) = rule.filter(|rule| rule.otherwise == Verdict::Allow) {
-                rule.otherwise = Verdict::Log;
-            }
+        if let Some(logged) = &self.logged {
+            log(machine, logged, &mut rules);
         }
         for denial in denials(self) {
             if let Some(rule) = machine
@@ -152,5 +156,20 @@ fn deny(rule: &mut Rule, clause: Clause) {
         *rule = Rule::plain(clause.verdict);
     } else {
         rule.clauses.push(clause);
+    }
+}
+
+/// What is allowed and logged is allowed as before.
+fn log(machine: Machine, logged: &Logged, rules: &mut BTreeMap<u32, Rule>) {
+    let named: BTreeSet<u32> = logged
+        .calls
+        .iter()
+        .filter_map(|name| machine.number(name))
+        .collect();
+    let allowed = rules
+        .iter_mut()
+        .filter(|(_, rule)| rule.otherwise == Verdict::Allow);
+    for (_, rule) in allowed.filter(|(number, _)| named.contains(number) != logged.inverted) {
+        rule.otherwise = Verdict::Log;
     }
 }

@@ -301,7 +301,10 @@ fn directives_add_up_and_the_stricter_one_wins() {
         addresses: Some(AddressRule::Only(vec![1])),
         denied_namespaces: 0x7e02_0080,
         denied_calls: vec!["init_module"],
-        logged: vec!["read".into()],
+        logged: Some(Logged {
+            inverted: false,
+            calls: vec!["read".into()],
+        }),
         machines: Some(vec![NATIVE]),
         ..Default::default()
     };
@@ -318,6 +321,22 @@ fn directives_add_up_and_the_stricter_one_wins() {
          x86:read()=kill",
     );
     assert!(instructions < 80, "{instructions} instructions");
+}
+
+#[test]
+fn a_turned_round_list_of_logged_calls_logs_all_others() {
+    let restrictions = Restrictions {
+        logged: Some(Logged {
+            inverted: true,
+            calls: vec!["read".into()],
+        }),
+        ..Default::default()
+    };
+    check(
+        &restrictions,
+        "read()=allow
+         write()=log",
+    );
 }
 
 #[test]

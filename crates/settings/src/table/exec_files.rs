@@ -159,7 +159,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Joins the IPC namespace of a file.",
         since: "248",
         bus: "s",
-        status: later::SANDBOX,
         ..Row::NEVER
     },
     Row {
@@ -231,7 +230,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Joins the network namespace of a file.",
         since: "242",
         bus: "s",
-        status: later::SANDBOX,
         ..Row::NEVER
     },
     Row {

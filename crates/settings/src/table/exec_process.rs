@@ -231,6 +231,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Passes environment variables of the manager on.",
         since: "228",
         bus: "as",
+        status: later::NO_ENVIRONMENT,
         ..Row::NEVER
     },
     Row {

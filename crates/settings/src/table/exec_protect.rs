@@ -86,7 +86,6 @@ pub(super) const ROWS: &[Row] = &[
         default_text: "shared",
         summary: "Says whether mounts travel between the host and the service.",
         bus: "t",
-        status: later::SANDBOX,
         ..Row::RESTRICTS
     },
     Row {
@@ -404,7 +403,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Logs the named system calls.",
         since: "247",
         bus: "(bas)",
-        status: later::SANDBOX,
         ..Row::FREE
     },
     Row {
