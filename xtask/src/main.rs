@@ -11,6 +11,7 @@ mod debian;
 mod demo;
 mod dist;
 mod docs;
+mod peers;
 mod run;
 mod setup;
 mod test;
@@ -32,6 +33,8 @@ Usage: cargo xtask COMMAND
   vm [OPTION…] -- COMMAND…
                      Run a command in a virtual machine: --kernel 6.1|6.12, --init test|coracle|systemd, --memory MIB,
                      --limit SECONDS, --with HOST_FILE=PATH (needs root once, to install qemu)
+  peers [NAME…]      Make the trees of Debian with the peers: trixie (systemd 257), sid (systemd 262); with
+                     `NAME [--bind DIRECTORY=PLACE] -- COMMAND…` boot one in a container and run the command there (needs root)
   docs               Write the pages that are printed from the table";
 
 fn main() -> ExitCode {
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         "dist" => dist::run(),
         "bench" => setup::run().and_then(|()| bench::run(rest)),
         "vm" => vm::run(rest),
+        "peers" => peers::run(rest),
         "docs" => docs::write(),
         "help" | "-h" | "--help" => {
             println!("{USAGE}");

@@ -1,0 +1,139 @@
+//! Boots a tree's systemd in a container, runs a script there, and leaves nothing of it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use super::Tree;
+
+/// How much of the console is shown of a container that failed, in bytes from its end.
+const CONSOLE_SHOWN: usize = 4_000;
+
+/// A tree that is ready to boot. What is written in it goes with the container.
+pub(crate) struct Container {
+    root: PathBuf,
+    /// Further directories of this machine: where they are, and where they are in the container.
+    binds: Vec<(PathBuf, String)>,
+}
+
+/// What a script left.
+pub(crate) struct Finished {
+    pub(crate) status: i32,
+    pub(crate) output: String,
+}
+
+impl Container {
+    /// Makes the tree where it is not there yet.
+    pub(crate) fn of(tree: Tree) -> Result<Container> {
+        Ok(Container {
+            root: tree.make()?,
+            binds: Vec::new(),
+        })
+    }
+
+    /// Shows a directory of this machine inside.
+    #[must_use]
+    pub(crate) fn bind(mut self, from: &Path, to: &str) -> Container {
+        self.binds.push((from.to_path_buf(), to.to_owned()));
+        self
+    }
+
+    /// Boots, runs the shell script once multi-user.target is reached, and returns its output and exit status.
+    ///
+    /// # Errors
+    /// When the container does not come up; the end of its console is shown.
+    pub(crate) fn run(&self, script: &str) -> Result<Finished> {
+        let folder = tempfile::tempdir()?;
+        fs::write(folder.path().join("command"), script)?;
+        fs::write(folder.path().join("output"), "")?;
+        let group = Group::make()?;
+        let console = fs::File::create(folder.path().join("console"))?;
+        let status = self
+            .nspawn(&group, folder.path())
+            .stdin(Stdio::null())
+            .stdout(console.try_clone()?)
+            .stderr(console)
+            .status()
+            .context("cannot run systemd-nspawn")?;
+        let output = fs::read_to_string(folder.path().join("output"))?;
+        let Some(status) = status.code() else {
+            let text = fs::read(folder.path().join("console"))?;
+            let from = text.len().saturating_sub(CONSOLE_SHOWN);
+            eprintln!(
+                "{}",
+                String::from_utf8_lossy(text.get(from..).unwrap_or_default())
+            );
+            bail!("systemd-nspawn ended with {status}: the container's console is above");
+        };
+        Ok(Finished { status, output })
+    }
+
+    /// A shell enters the control group and becomes systemd-nspawn, which makes groups of its own below the one it is in.
+    fn nspawn(&self, group: &Group, folder: &Path) -> Command {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""])
+            .arg(&group.path)
+            .args([
+                "systemd-nspawn",
+                "--quiet",
+                "--boot",
+                "--register=no",
+                "--keep-unit",
+            ])
+            .args([
+                "--volatile=overlay",
+                "--console=read-only",
+                "--link-journal=no",
+            ])
+            .arg(format!("--machine=peer-{}", std::process::id()))
+            .arg(format!("--directory={}", self.root.display()))
+            .arg(format!("--bind={}:/peer", folder.display()))
+            .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1");
+        for (from, to) in &self.binds {
+            command.arg(format!("--bind={}:{to}", from.display()));
+        }
+        command
+    }
+}
+
+/// A control group of version 2 for one container, gone with this value.
+struct Group {
+    path: PathBuf,
+}
+
+impl Group {
+    fn make() -> Result<Group> {
+        let table = fs::read_to_string("/proc/self/mountinfo")?;
+        let mount = table
+            .lines()
+            .filter_map(|line| line.split_once(" - "))
+            .find(|(_, kind)| kind.starts_with("cgroup2 "))
+            .and_then(|(place, _)| place.split(' ').nth(4))
+            .context("no control groups of version 2 are mounted here")?;
+        let path = Path::new(mount).join(format!("coracle-peer-{}", std::process::id()));
+        fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Group { path })
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Err(error) = remove(&self.path) {
+            eprintln!("peers: {} stays: {error}", self.path.display());
+        }
+    }
+}
+
+/// Removes a group and those below it, which the container's end has emptied.
+fn remove(group: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(group)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove(&entry.path())?;
+        }
+    }
+    fs::remove_dir(group)
+}

@@ -1,0 +1,153 @@
+//! Trees of Debian suites, made once below `.cache/peers` and again when what they are made of changes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{debian, run, setup};
+
+/// What every tree holds.
+const PACKAGES: &[&str] = &[
+    "systemd",
+    "systemd-sysv",
+    "systemd-container",
+    "systemd-tests",
+    "dbus",
+    "libnss-systemd",
+    "crun",
+    "podman",
+    "bubblewrap",
+    "iproute2",
+];
+
+/// Raised when a tree is made otherwise from the same packages.
+const RECIPE: &str = "1";
+
+/// Programs that only trees and their containers need.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("/usr/bin/mmdebstrap", "mmdebstrap"),
+    ("/usr/bin/systemd-nspawn", "systemd-container"),
+];
+
+/// Runs what the host left in /peer, and ends the container with its exit status.
+const UNIT: &str = "\
+[Unit]
+Description=What the host asked for
+ConditionPathExists=/peer/command
+After=multi-user.target
+SuccessAction=exit
+FailureAction=exit
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh /peer/command
+StandardOutput=file:/peer/output
+StandardError=inherit
+";
+
+/// A tree's name, which is the suite's, and the systemd in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tree {
+    pub(crate) name: &'static str,
+    pub(crate) systemd: &'static str,
+}
+
+const TREES: &[Tree] = &[
+    Tree {
+        name: "trixie",
+        systemd: "257",
+    },
+    Tree {
+        name: "sid",
+        systemd: "262",
+    },
+];
+
+impl Tree {
+    /// The trees of these names; all where none is given.
+    pub(crate) fn named(names: &[String]) -> Result<Vec<Tree>> {
+        if names.is_empty() {
+            return Ok(TREES.to_vec());
+        }
+        names
+            .iter()
+            .map(|name| {
+                let tree = TREES.iter().find(|tree| tree.name == name);
+                tree.copied()
+                    .with_context(|| format!("there is no tree {name:?}: trees are trixie and sid"))
+            })
+            .collect()
+    }
+
+    /// The tree's root directory, made where it is not there or was made by another recipe.
+    ///
+    /// # Errors
+    /// Without root, and when Debian's mirror can't be reached.
+    pub(crate) fn make(&self) -> Result<PathBuf> {
+        run::need_root("making a tree of Debian")?;
+        setup::programs(PROGRAMS)?;
+        let cache = run::root().join(".cache/peers");
+        let root = cache.join(self.name);
+        let recipe = format!("{RECIPE} {}\n{UNIT}", PACKAGES.join(" "));
+        let stamp = cache.join(format!("{}.recipe", self.name));
+        if root.exists() && fs::read_to_string(&stamp).is_ok_and(|found| found == recipe) {
+            return Ok(root);
+        }
+        let staging = cache.join(format!("{}.new", self.name));
+        fs::create_dir_all(&cache)?;
+        for old in [&staging, &root] {
+            if old.exists() {
+                fs::remove_dir_all(old)
+                    .with_context(|| format!("cannot remove {}", old.display()))?;
+            }
+        }
+        eprintln!("peers: making {} with systemd {}", self.name, self.systemd);
+        run::check(
+            Command::new("mmdebstrap")
+                .args(["--quiet", "--variant=minbase"])
+                .arg("--aptopt=Acquire::Check-Valid-Until \"false\"")
+                .arg(format!("--include={}", PACKAGES.join(",")))
+                .arg(self.name)
+                .arg(&staging)
+                .arg(debian::mirror()?),
+        )
+        .with_context(|| format!("cannot make the tree of {}", self.name))?;
+        self.check_version(&staging)?;
+        install_unit(&staging)?;
+        fs::rename(&staging, &root)?;
+        fs::write(&stamp, recipe)?;
+        Ok(root)
+    }
+
+    /// A suite moves on: numbers of another version must not be printed under this one's.
+    fn check_version(&self, root: &Path) -> Result<()> {
+        let said = run::output(
+            Command::new("chroot")
+                .arg(root)
+                .args(["systemctl", "--version"]),
+        )?;
+        let version = said.split_whitespace().nth(1).unwrap_or_default();
+        if version != self.systemd {
+            bail!(
+                "{} has systemd {version} now, and this names {}: see TREES in xtask/src/peers/tree.rs",
+                self.name,
+                self.systemd
+            );
+        }
+        Ok(())
+    }
+}
+
+fn install_unit(root: &Path) -> Result<()> {
+    let units = root.join("etc/systemd/system");
+    let wants = units.join("multi-user.target.wants");
+    fs::create_dir_all(&wants)?;
+    fs::write(units.join("peer-command.service"), UNIT)?;
+    std::os::unix::fs::symlink(
+        "../peer-command.service",
+        wants.join("peer-command.service"),
+    )?;
+    Ok(())
+}
