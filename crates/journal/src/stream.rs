@@ -11,6 +11,7 @@
 //! | `burst`, `interval` | rate limit: entries per microseconds; `burst=0`: none | the process's |
 //! | `line` | longest line in bytes | 48 KiB |
 //! | `pid` | process id for lines that come without credentials | none |
+//! | `n` | tells streams of one run apart: two of one name would be one stream | none |
 //! | `fields` | `yes`: the manager's own stream, whose lines may carry fields (see [`crate::process`]) | no |
 //!
 //! `%`, `|` and control bytes in a value are written `%XX`.

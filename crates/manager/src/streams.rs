@@ -164,7 +164,9 @@ impl Manager {
         Ok(service)
     }
 
-    /// What the log process knows of a stream; its form is the journal crate's `stream` module's.
+    /// What the log process knows of a stream; its form is the journal crate's `stream` module's. The moment tells it from one that the
+    /// manager before us made for the same process and had no time to use: two of one name would be one stream, which ends with the
+    /// first.
     fn stream_name(&self, spawn: &Spawn) -> Option<String> {
         let entry = self.units.get(&spawn.process.unit)?;
         let run = entry
@@ -173,11 +175,12 @@ impl Manager {
             .find(|run| run.incarnation == spawn.process.incarnation.0)?;
         let unit = &entry.unit;
         let mut name = format!(
-            "{}|{}|{}|n={}",
+            "{}|{}|{}|n={}.{:x}",
             entry.name,
             run.incarnation,
             run.invocation_text(),
-            spawn.process.serial
+            spawn.process.serial,
+            crate::clock::monotonic().0
         );
         if let Some(identifier) = unit.get(&key::SYSLOG_IDENTIFIER) {
             name.push_str(&format!("|id={}", escape(identifier)));
