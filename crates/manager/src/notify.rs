@@ -13,7 +13,7 @@ use kernel::message::{Credentials, Descriptors, ReceiveOptions, receive};
 use model::value::{NotifyAccess, ServiceType};
 use model::{Unit, key};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -178,18 +178,15 @@ impl Manager {
                 }
             }
         }
-        let directory = self.directories.notify();
-        let sockets = self.notifications.sockets.values();
-        let known: BTreeSet<PathBuf> = sockets
-            .filter_map(|socket| Some(path(&directory, self.units.get(&socket.unit)?.key)))
-            .collect();
-        for found in std::fs::read_dir(&directory)
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            if !known.contains(&found.path()) {
-                crate::leftovers::remove_file(&found.path());
+        let found = std::fs::read_dir(self.directories.notify());
+        for path in found.into_iter().flatten().flatten() {
+            let key = path.file_name();
+            let key = key
+                .to_str()
+                .and_then(|key| u64::from_str_radix(key, 16).ok());
+            let entry = key.and_then(|key| self.units.get(self.by_key.get(&key)?));
+            if !entry.is_some_and(|entry| entry.runs.iter().any(|run| run.notify.is_some())) {
+                crate::leftovers::remove_file(&path.path());
             }
         }
     }
