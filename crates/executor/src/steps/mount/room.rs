@@ -3,7 +3,9 @@
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
-use kernel::rustix::fs::{AtFlags, Gid, Mode, OFlags, RawDir, Uid, chownat, fstat, openat};
+use kernel::rustix::fs::{
+    AtFlags, Gid, Mode, OFlags, RawDir, Uid, chownat, fstat, fstatfs, openat,
+};
 use kernel::rustix::mount::MountAttrFlags;
 use kernel::{AsFd, BorrowedFd, Errno, OwnedFd, Result};
 use plan::code::ListBytes;
@@ -44,6 +46,9 @@ pub(super) fn make(root: BorrowedFd<'_>, at: &CStr, directory: bool) -> Result<O
         missing.push(name)?;
     }
     let place = inside(root, last.text()?)?;
+    if !is_layable(root, &place)? {
+        return Err(Errno::ROFS);
+    }
     let room = room_like(&place)?;
     drop(mount_point(&room, missing.text()?, directory, Links::All)?);
     let tree = if is_empty(&place)? {
@@ -53,6 +58,14 @@ pub(super) fn make(root: BorrowedFd<'_>, at: &CStr, directory: bool) -> Result<O
     };
     attach(tree, place)?;
     inside(root, at)
+}
+
+/// Whether the place is the image's own, or of what was made for it. A link may have led to the kernel's files instead: a copy laid over
+/// those would be without what closes some of them.
+fn is_layable(root: BorrowedFd<'_>, place: &OwnedFd) -> Result<bool> {
+    /// File systems in memory (statfs(2)), and layers of them.
+    const MADE: [i64; 2] = [0x0102_1994, 0x794c_7630];
+    Ok(fstat(root)?.st_dev == fstat(place)?.st_dev || MADE.contains(&fstatfs(place)?.f_type))
 }
 
 /// A file system in memory whose top has the mode and owner of this directory.
