@@ -132,17 +132,25 @@ pub enum Error {
     },
     /// Another signer than the pinned one.
     #[error(
-        "{name} was signed by {pinned} until now, and this image is {}",
+        "{name} was {} until now, and this image is {}",
+        was(pinned),
         said(found)
     )]
     OtherSigner {
         /// The portable.
         name: String,
-        /// The pinned signer.
-        pinned: Digest,
+        /// The pinned signer; none where what is installed has none.
+        pinned: Option<Digest>,
         /// This image's signer.
         found: Option<Signer>,
     },
+}
+
+fn was(pinned: &Option<Digest>) -> String {
+    pinned.as_ref().map_or_else(
+        || "not signed".to_owned(),
+        |pinned| format!("signed by {pinned}"),
+    )
 }
 
 fn said(signer: &Option<Signer>) -> String {
@@ -312,10 +320,12 @@ impl Portables {
         let Some(known) = self.remembered(name)? else {
             return Ok(());
         };
-        if let Some(pinned) = known.signer
-            && signer.is_none_or(|signer| signer.fingerprint != pinned)
-            && !allowed.other_signer
-        {
+        let found = signer.map(|signer| signer.fingerprint);
+        // What nobody signed may get a signer at any time, but not one who takes over what an installed one has: its settings,
+        // secrets among them, and its directories.
+        let takes_over = known.signer.is_some() || self.get(name)?.is_some();
+        let pinned = known.signer;
+        if found != pinned && takes_over && !allowed.other_signer {
             return Err(Error::OtherSigner {
                 name: name.to_owned(),
                 pinned,
@@ -455,6 +465,36 @@ mod tests {
         records.forget("hello").unwrap();
         check("1.0", None, Allowed::default()).unwrap();
         assert!(!state.path().join("remembered").exists());
+    }
+
+    #[test]
+    fn a_signer_does_not_take_over_what_nobody_signed_unasked() {
+        let state = tempfile::tempdir().unwrap();
+        let records = Portables::new(state.path());
+        let signer = portable("1.1", b"a").signer;
+        let unsigned = Portable {
+            signer: None,
+            ..portable("1.0", b"")
+        };
+        records.put(&unsigned).unwrap();
+        let check = |signer: Option<&Signer>, other_signer| {
+            let allowed = Allowed {
+                other_signer,
+                ..Allowed::default()
+            };
+            records.check("hello", "1.1", signer, allowed)
+        };
+        let said = check(signer.as_ref(), false).unwrap_err().to_string();
+        assert!(
+            said.starts_with(
+                "hello was not signed until now, and this image is signed by \"Maker\""
+            ),
+            "{said}"
+        );
+        check(signer.as_ref(), true).unwrap();
+        check(None, false).unwrap();
+        records.remove("hello").unwrap();
+        check(signer.as_ref(), false).unwrap();
     }
 
     #[test]
