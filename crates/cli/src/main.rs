@@ -22,6 +22,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
+use rustix::fs::Mode;
+use rustix::process::umask;
 
 use context::{Context, Globals};
 
@@ -30,7 +32,15 @@ use context::{Context, Globals};
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
+/// Nobody else writes to what the command makes, even where its caller's mask of file modes would let them.
+fn close_file_modes() {
+    let others_write = Mode::WGRP | Mode::WOTH;
+    let caller = umask(others_write);
+    umask(caller | others_write);
+}
+
 fn main() -> ExitCode {
+    close_file_modes();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     if arguments
         .get(1)

@@ -27,7 +27,11 @@ fn main() -> ExitCode {
     }
 }
 
+/// Nobody but root writes to what root makes, whatever mask of file modes the caller had.
+const FILE_MODE_MASK: u32 = 0o022;
+
 fn run() -> anyhow::Result<()> {
+    kernel::rustix::process::umask(kernel::rustix::fs::Mode::from_raw_mode(FILE_MODE_MASK));
     let mut words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let role = words
         .first()

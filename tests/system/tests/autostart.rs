@@ -1,8 +1,10 @@
 //! How an instance comes to be: started by the command, out of the caller's login session, and never against the caller's word.
 
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use coracle_system_tests::{manager, with_units};
 use rustix::process::{Pid, Signal, getsid, kill_process_group};
@@ -73,6 +75,52 @@ fn an_instance_has_nothing_of_who_started_it() {
 }
 
 /// What a login is to the kernel: a session of its own, in a control group of its own. It ends with all that is in either.
+/// What is below a folder and can be written to by others than its owner, but for links and sockets.
+fn open_to_others(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let metadata = path.symlink_metadata().expect("its mode");
+        let kind = metadata.file_type();
+        if (kind.is_file() || kind.is_dir()) && metadata.permissions().mode() & 0o022 != 0 {
+            found.push(path.clone());
+        }
+        if kind.is_dir() {
+            open_to_others(&path, found);
+        }
+    }
+}
+
+#[test]
+fn a_caller_without_a_mask_of_file_modes_opens_nothing_to_others() {
+    with_units(&[], |coracle| {
+        for folder in ["run", "state"] {
+            fs::remove_dir(coracle.folder().join(folder)).expect("an empty folder");
+        }
+        let without_mask = |words: &[&str]| {
+            let command = coracle.command(words);
+            let mut shell = Command::new("/bin/sh");
+            shell.args(["-c", "umask 0; exec \"$0\" \"$@\""]);
+            shell.arg(command.get_program()).args(command.get_args());
+            shell.envs(
+                command
+                    .get_envs()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            );
+            let output = shell.output().expect("a shell");
+            assert!(output.status.success(), "{words:?}: {output:?}");
+        };
+        without_mask(&["list-units"]);
+        without_mask(&["run", "--wait", "/bin/true"]);
+        without_mask(&["set-environment", "A=b"]);
+        let keys = coracle.folder().join("keys").display().to_string();
+        without_mask(&["keygen", &keys]);
+        without_mask(&["trust", "add", &format!("{keys}/signing.crt")]);
+        let mut found = Vec::new();
+        open_to_others(coracle.folder(), &mut found);
+        assert_eq!(found, Vec::<PathBuf>::new());
+    });
+}
+
 #[test]
 fn an_instance_outlives_the_login_that_started_it() {
     with_units(&[("a.service", FOREVER)], |coracle| {
