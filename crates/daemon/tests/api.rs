@@ -304,6 +304,7 @@ fn what_is_wrong_with_a_transient_unit_is_said() {
         ),
         ("Type", "no Directive=value"),
         ("Description=a\nExecStart=/bin/false", "more than one line"),
+        ("Description=a\\", "ends with a backslash"),
     ] {
         match instance.run(&[property], &["/bin/true"]) {
             Err(Failure::BadProperty { message, .. }) => {

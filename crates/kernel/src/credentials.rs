@@ -4,18 +4,27 @@
 
 use linux_raw_sys::general as sys;
 
-use crate::Result;
 use crate::syscall::syscall;
+use crate::{Errno, Result};
 
-/// Sets real, effective and saved user id.
+/// The id that is none: the kernel takes it to mean "as it was", which to a caller would look like success.
+const NO_ID: u32 = u32::MAX;
+
+/// Sets real, effective and saved user id. EINVAL: it is -1, which is no id.
 pub fn set_user(uid: u32) -> Result<()> {
+    if uid == NO_ID {
+        return Err(Errno::INVAL);
+    }
     let uid = uid as usize;
     // SAFETY: plain numbers.
     unsafe { syscall(sys::__NR_setresuid, [uid, uid, uid, 0, 0, 0]) }.map(drop)
 }
 
-/// Sets real, effective and saved group id.
+/// Sets real, effective and saved group id. EINVAL: it is -1, which is no id.
 pub fn set_group(gid: u32) -> Result<()> {
+    if gid == NO_ID {
+        return Err(Errno::INVAL);
+    }
     let gid = gid as usize;
     // SAFETY: plain numbers.
     unsafe { syscall(sys::__NR_setresgid, [gid, gid, gid, 0, 0, 0]) }.map(drop)

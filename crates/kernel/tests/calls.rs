@@ -278,3 +278,9 @@ fn every_version_of_landlock_that_this_kernel_has_takes_the_files_away() {
     }
     assert!(std::fs::read_dir("/").is_ok());
 }
+
+#[test]
+fn the_id_that_is_none_is_refused_and_not_passed_over() {
+    assert_eq!(kernel::credentials::set_user(u32::MAX), Err(Errno::INVAL));
+    assert_eq!(kernel::credentials::set_group(u32::MAX), Err(Errno::INVAL));
+}

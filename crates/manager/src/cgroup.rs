@@ -3,12 +3,12 @@
 use rustix::fs::inotify;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// Bytes of a list of processes that is read; a kernel allows some four million of ten bytes, a unit has far fewer.
-const PROCS_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a list of processes that is read: more than a hundred thousand of them. Of a longer list only the beginning is signalled.
+const PROCS_BYTES_MAX: u64 = 1 << 20;
 /// Levels of groups that a service may have made below its own.
 const DEPTH_MAX: u32 = 32;
 
@@ -266,10 +266,8 @@ fn find_mount() -> io::Result<Option<PathBuf>> {
 }
 
 fn collect(group: &Path, depth: u32, found: &mut Vec<u32>) {
-    if let Ok(text) = std::fs::read_to_string(group.join("cgroup.procs"))
-        && text.len() <= PROCS_BYTES_MAX
-    {
-        found.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()));
+    if let Ok(list) = std::fs::File::open(group.join("cgroup.procs")) {
+        found.extend(processes(list, PROCS_BYTES_MAX));
     }
     if depth == 0 {
         return;
@@ -284,6 +282,24 @@ fn remove_unless_busy(group: &Path) {
     match std::fs::remove_dir(group) {
         Ok(()) | Err(_) => {}
     }
+}
+
+/// The processes of a list, of a long one those in its first bytes.
+fn processes(list: impl Read, bytes_max: u64) -> Vec<u32> {
+    let mut bytes = Vec::new();
+    match list.take(bytes_max).read_to_end(&mut bytes) {
+        // What was read until then counts: a group that is removed meanwhile has none any more.
+        Ok(_) | Err(_) => {}
+    }
+    // What follows the last line's end is a part of a number.
+    let whole = bytes.iter().rposition(|&byte| byte == b'\n').unwrap_or(0);
+    let lines = bytes
+        .get(..whole)
+        .unwrap_or_default()
+        .split(|&byte| byte == b'\n');
+    lines
+        .filter_map(|line| std::str::from_utf8(line).ok()?.parse().ok())
+        .collect()
 }
 
 fn remove_tree(group: &Path, depth: u32) -> bool {
@@ -309,7 +325,7 @@ fn children(group: &Path) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::held;
+    use super::{held, processes};
     use std::process::Command;
 
     #[test]
@@ -325,5 +341,23 @@ mod tests {
         let reaped = |_| child.borrow_mut().wait().is_ok();
         assert!(held(pid, reaped).is_none());
         assert!(held(pid, |_| true).is_none());
+    }
+
+    #[test]
+    fn of_a_long_list_the_beginning_counts_and_no_part_of_a_number() {
+        for (bytes_max, expected) in [
+            (0, &[][..]),
+            (3, &[12]),
+            (5, &[12]),
+            (6, &[12]),
+            (7, &[12, 345]),
+            (9, &[12, 345, 6]),
+        ] {
+            assert_eq!(
+                processes(&b"12\n345\n6\n"[..], bytes_max),
+                expected,
+                "{bytes_max}"
+            );
+        }
     }
 }

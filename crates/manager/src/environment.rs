@@ -4,7 +4,9 @@ use crate::directories::Directories;
 use model::{Unit, key};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::iter::Peekable;
 use std::os::unix::fs::OpenOptionsExt;
+use std::str::Chars;
 use wire::Failure;
 
 /// Variables that may be set; the kernel allows about 2 MiB of arguments and environment together.
@@ -106,33 +108,86 @@ pub(crate) fn from_files(unit: &Unit) -> Result<Vec<String>, (String, io::Error)
     Ok(found)
 }
 
-/// Lines `NAME=value`, with the quotes and continuations of a shell.
+/// Lines `NAME=value` by the rules of systemd.exec(5): a value is plain or in quotes, which may span lines; `\` at the end of a line
+/// goes on with the next, but not in a comment. What has no `=` or no valid name before it is passed over.
 fn parse_file(text: &str) -> Vec<String> {
-    let joined = text.replace("\\\n", "");
-    let lines = joined
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with(['#', ';']));
-    lines
-        .filter_map(|line| line.split_once('='))
-        .filter(|(name, _)| is_name(name.trim()))
-        .map(|(name, value)| format!("{}={}", name.trim(), unquote(value.trim())))
-        .collect()
+    let (mut found, mut chars) = (Vec::new(), text.chars().peekable());
+    loop {
+        while chars.next_if(|c| c.is_whitespace()).is_some() {}
+        match chars.peek() {
+            None => return found,
+            Some('#' | ';') => {
+                while chars.next_if(|&c| !ends_line(c)).is_some() {}
+                continue;
+            }
+            Some(_) => {}
+        }
+        let mut name = String::new();
+        while let Some(c) = chars.next_if(|&c| c != '=' && !ends_line(c)) {
+            name.push(c);
+        }
+        if chars.next() == Some('=') {
+            let value = value(&mut chars);
+            let name = name.trim_end();
+            if is_name(name) {
+                found.push(format!("{name}={value}"));
+            }
+        }
+    }
 }
 
-/// Takes quotes and backslashes away as a shell does.
-fn unquote(value: &str) -> String {
-    let (mut out, mut quote, mut chars) = (String::new(), None, value.chars());
+fn ends_line(c: char) -> bool {
+    matches!(c, '\n' | '\r')
+}
+
+/// The value after `=`, up to the end of its line. Quotes count only at its beginning and after other quotes.
+fn value(chars: &mut Peekable<Chars<'_>>) -> String {
+    let mut out = String::new();
+    loop {
+        while chars.next_if(|c| matches!(c, ' ' | '\t')).is_some() {}
+        match chars.next_if(|&c| !ends_line(c)) {
+            None => return out,
+            Some('\'') => out.extend(chars.by_ref().take_while(|&c| c != '\'')),
+            Some('"') => double_quoted(chars, &mut out),
+            Some(first) => {
+                plain(first, chars, &mut out);
+                return out;
+            }
+        }
+    }
+}
+
+/// Up to the closing quote; a backslash means something before `"`, `\`, `` ` ``, `$` and the end of a line only.
+fn double_quoted(chars: &mut Peekable<Chars<'_>>, out: &mut String) {
     while let Some(c) = chars.next() {
-        match (c, quote) {
-            ('\\', Some('\'')) => out.push(c),
-            ('\\', _) => out.extend(chars.next()),
-            ('\'' | '"', None) => quote = Some(c),
-            (_, Some(open)) if c == open => quote = None,
+        match c {
+            '"' => return,
+            '\\' => match chars.next() {
+                Some(escaped @ ('"' | '\\' | '`' | '$')) => out.push(escaped),
+                Some('\n') => {}
+                other => out.extend([c].into_iter().chain(other)),
+            },
             _ => out.push(c),
         }
     }
-    out
+}
+
+/// Up to the end of the line, without the blanks there; a backslash keeps what follows it as it is.
+fn plain(first: char, chars: &mut Peekable<Chars<'_>>, out: &mut String) {
+    let (mut next, mut kept) = (Some(first), out.len());
+    while let Some(c) = next {
+        if c == '\\' {
+            out.extend(chars.next().filter(|&c| c != '\n'));
+            kept = out.len();
+        } else {
+            out.push(c);
+            if !matches!(c, ' ' | '\t') {
+                kept = out.len();
+            }
+        }
+        next = chars.next_if(|&c| !ends_line(c));
+    }
+    out.truncate(kept);
 }
 
 #[cfg(test)]
@@ -161,10 +216,47 @@ mod tests {
         }
     }
 
+    #[track_caller]
+    fn check_file(text: &str, expected: &[&str]) {
+        assert_eq!(parse_file(text), expected, "{text:?}");
+    }
+
     #[test]
-    fn files_are_read_as_a_shell_reads_them() {
-        let text = "# no\nA=1\nB='x y' \nC=\"a\\\"b\"\n1D=2\nE=one\\\ntwo\n";
-        assert_eq!(parse_file(text), ["A=1", "B=x y", "C=a\"b", "E=onetwo"]);
+    fn files_are_read_line_by_line() {
+        check_file(
+            "# no\nA=1\n\n ; B=2\nno line\n1D=2\n C = x \r\nD=",
+            &["A=1", "C=x", "D="],
+        );
+        check_file("A=1 # 2\nB=\\\n", &["A=1 # 2", "B="]);
+    }
+
+    #[test]
+    fn a_comment_ends_with_its_line() {
+        check_file("# C:\\\nSECRET=1\n; \\\nB=2\n", &["SECRET=1", "B=2"]);
+    }
+
+    #[test]
+    fn lines_go_on_behind_a_backslash_that_none_escapes() {
+        check_file(
+            "A=one\\\ntwo\nB=a\\\\\nC=\\ x\\ \n",
+            &["A=onetwo", "B=a\\", "C= x "],
+        );
+    }
+
+    #[test]
+    fn quotes_count_at_the_beginning_of_a_value() {
+        check_file(
+            "A='x y' \nB=it's \"so\"\nC='a\\b'\nD=\"a\\\"b\\n\"\nE='a' \"b\"c\n",
+            &["A=x y", "B=it's \"so\"", "C=a\\b", "D=a\"b\\n", "E=abc"],
+        );
+    }
+
+    #[test]
+    fn quoted_text_spans_lines_and_its_lines_are_no_variables() {
+        check_file(
+            "KEY='-----\nA=1\n'\nB=\"x\\\ny\nz\"\nC='open\nD=1",
+            &["KEY=-----\nA=1\n", "B=xy\nz", "C=open\nD=1"],
+        );
     }
 
     #[test]

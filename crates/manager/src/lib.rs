@@ -36,6 +36,7 @@ mod pattern;
 mod pending;
 mod planning;
 mod poll;
+mod portable;
 mod record;
 mod release;
 mod resources;

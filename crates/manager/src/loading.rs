@@ -163,7 +163,7 @@ impl Manager {
     /// Takes a loaded unit into memory and into the engine.
     pub(crate) fn take(&mut self, loaded: Loaded) {
         let origin = Origin {
-            portable: portable_of(&self.directories, &loaded),
+            portable: crate::portable::of(&self.directories, &loaded),
             ..origin(&loaded)
         };
         let name = loaded.unit.name().clone();
@@ -360,50 +360,6 @@ pub(crate) fn read_text(path: &Path) -> std::io::Result<String> {
         load::Content::NotAFile => Err(std::io::ErrorKind::InvalidInput.into()),
         load::Content::TooLarge => Err(std::io::ErrorKind::FileTooLarge.into()),
     }
-}
-
-/// What the attaching command recorded about a portable, passed on as it is.
-pub(crate) fn portable_record(
-    directories: &crate::directories::Directories,
-    name: &str,
-) -> Option<serde_json::Value> {
-    let path = directories
-        .state
-        .join("portables")
-        .join(name)
-        .join("portable.json");
-    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
-}
-
-/// The portable that an attached unit belongs to.
-fn portable_of(directories: &crate::directories::Directories, loaded: &Loaded) -> Option<String> {
-    let attached = directories.state.join("attached");
-    loaded
-        .fragment
-        .as_ref()
-        .filter(|path| path.starts_with(attached))?;
-    let unit = loaded.unit.name().as_str();
-    for entry in std::fs::read_dir(directories.state.join("portables"))
-        .ok()?
-        .flatten()
-    {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let Some(record) = portable_record(directories, &name) else {
-            continue;
-        };
-        let versions = record
-            .get("versions")
-            .and_then(|versions| versions.as_object())
-            .into_iter()
-            .flat_map(|map| map.values());
-        let mut units = versions
-            .filter_map(|version| version.get("units")?.as_array())
-            .flatten();
-        if units.any(|one| one.as_str() == Some(unit)) {
-            return Some(name);
-        }
-    }
-    None
 }
 
 /// A finding as a line of the log.

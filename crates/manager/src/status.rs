@@ -263,7 +263,7 @@ impl Manager {
                 .origin
                 .portable
                 .as_deref()
-                .and_then(|name| crate::loading::portable_record(&self.directories, name)),
+                .and_then(|name| crate::portable::record(&self.directories, name)),
             path,
         })
     }

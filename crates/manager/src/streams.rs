@@ -4,7 +4,7 @@ use crate::manager::Manager;
 use crate::planning::Prepared;
 use crate::start::Handed;
 use engine::{Role, Spawn, UnitId};
-use keeper::protocol::Class;
+use keeper::protocol::{Class, NAME_BYTES_MAX};
 use model::key;
 use model::value::{StandardInput, StandardOutput};
 use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, socketpair};
@@ -182,9 +182,6 @@ impl Manager {
             spawn.process.serial,
             crate::clock::monotonic().0
         );
-        if let Some(identifier) = unit.get(&key::SYSLOG_IDENTIFIER) {
-            name.push_str(&format!("|id={}", escape(identifier)));
-        }
         if let Some(level) = unit.get(&key::SYSLOG_LEVEL) {
             name.push_str(&format!("|priority={}", crate::own_log::priority(level)));
         }
@@ -203,6 +200,9 @@ impl Manager {
             // Either of them, when it is zero, says that there is no limit.
             let burst = if interval == 0 { 0 } else { unit.value(burst) };
             name.push_str(&format!("|burst={burst}|interval={interval}"));
+        }
+        if let Some(identifier) = unit.get(&key::SYSLOG_IDENTIFIER) {
+            push_fitting(&mut name, "|id=", identifier);
         }
         Some(name)
     }
@@ -264,11 +264,46 @@ fn log_pair() -> Result<(OwnedFd, OwnedFd), kernel::Errno> {
 
 /// `%`, `|` and control bytes of a stream name's values.
 fn escape(text: &str) -> String {
-    text.chars().fold(String::new(), |mut out, c| {
-        match c {
-            '%' | '|' | '\0'..='\x1f' | '\x7f' => out.push_str(&format!("%{:02X}", u32::from(c))),
-            _ => out.push(c),
+    text.chars().map(escaped).collect()
+}
+
+fn escaped(c: char) -> String {
+    match c {
+        '%' | '|' | '\0'..='\x1f' | '\x7f' => format!("%{:02X}", u32::from(c)),
+        _ => c.into(),
+    }
+}
+
+/// Adds as much of a value, which may have any length, as the keeper keeps of a name; so it has to be the last one.
+fn push_fitting(name: &mut String, key: &str, value: &str) {
+    if name.len() + key.len() > NAME_BYTES_MAX {
+        return;
+    }
+    name.push_str(key);
+    for c in value.chars().map(escaped) {
+        if name.len() + c.len() > NAME_BYTES_MAX {
+            return;
         }
-        out
-    })
+        name.push_str(&c);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_value_is_cut_where_a_letter_ends() {
+        for (taken, value, expected) in [
+            (NAME_BYTES_MAX - 9, "a|b", "|id=a%7Cb"),
+            (NAME_BYTES_MAX - 8, "a|b", "|id=a%7C"),
+            (NAME_BYTES_MAX - 7, "a|b", "|id=a"),
+            (NAME_BYTES_MAX - 5, "äb", "|id="),
+            (NAME_BYTES_MAX - 3, "ab", ""),
+        ] {
+            let mut name = "n".repeat(taken);
+            push_fitting(&mut name, "|id=", value);
+            assert_eq!(name.get(taken..), Some(expected), "{taken}");
+        }
+    }
 }

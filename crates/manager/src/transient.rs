@@ -298,6 +298,11 @@ pub(crate) fn text_of(name: &UnitName, properties: &[String]) -> Result<String, 
         if property.contains(['\n', '\r', '\0']) {
             return Err(bad("it has more than one line"));
         }
+        if property.ends_with('\\') {
+            return Err(bad(
+                "it ends with a backslash, which would join it with the next one; leave the backslash out",
+            ));
+        }
         let (key, value) = property
             .split_once('=')
             .ok_or_else(|| bad("it is no Directive=value"))?;

@@ -3,42 +3,20 @@
 use kernel::seccomp::allow::{self, Allow, Otherwise};
 use linux_raw_sys::general as sys;
 
-/// Its descriptors, its memory, its clock, its end.
-const COMMON: &[u32] = &[
-    sys::__NR_brk,
-    sys::__NR_clock_gettime,
+/// Its file, its clock, its signals.
+const OWN: &[u32] = &[
     sys::__NR_clock_nanosleep,
-    sys::__NR_close,
-    sys::__NR_exit,
-    sys::__NR_exit_group,
     sys::__NR_fdatasync,
-    sys::__NR_fstat,
     sys::__NR_fsync,
     sys::__NR_ftruncate,
-    sys::__NR_futex,
-    sys::__NR_getrandom,
     sys::__NR_gettimeofday,
-    sys::__NR_lseek,
-    sys::__NR_madvise,
-    sys::__NR_mremap,
-    sys::__NR_munmap,
     sys::__NR_nanosleep,
-    sys::__NR_pread64,
     sys::__NR_pwrite64,
-    sys::__NR_read,
     sys::__NR_readv,
     sys::__NR_restart_syscall,
     sys::__NR_rt_sigaction,
-    sys::__NR_rt_sigprocmask,
-    sys::__NR_rt_sigreturn,
-    sys::__NR_sigaltstack,
     sys::__NR_statx,
-    sys::__NR_write,
     sys::__NR_writev,
-    // An abort's last words: its own thread's end. Signals to others need a user that it no longer is.
-    sys::__NR_getpid,
-    sys::__NR_gettid,
-    sys::__NR_tgkill,
 ];
 
 /// Connections to others; none comes in. Whoever asks a name server binds to a port of its own first; without listen and
@@ -63,7 +41,6 @@ const NETWORK: &[u32] = &[
 const AF_INET: u32 = 2;
 const AF_INET6: u32 = 10;
 const FIONBIO: u32 = 0x5421;
-const PROT_EXEC: u32 = 4;
 const F_DUPFD_CLOEXEC: u32 = 1030;
 const F_GETFD: u32 = 1;
 const F_GETFL: u32 = 3;
@@ -87,22 +64,16 @@ const LIMITED: &[Allow] = &[
         argument: 1,
         values: &[F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_SETFL],
     },
-    Allow::Unless {
-        call: sys::__NR_mmap,
-        argument: 2,
-        bits: PROT_EXEC,
-    },
-    Allow::Unless {
-        call: sys::__NR_mprotect,
-        argument: 2,
-        bits: PROT_EXEC,
-    },
 ];
 
-/// The list as a program.
+/// The list as a program. Signals to others, which it has, need a user that the worker no longer is.
 pub(super) fn program() -> Vec<u8> {
-    let calls = COMMON.iter().chain(NETWORK).copied().map(Allow::Call);
-    let list: Vec<Allow> = calls.chain(LIMITED.iter().copied()).collect();
+    let calls = allow::COMMON.iter().chain(OWN).chain(NETWORK);
+    let calls = calls.copied().map(Allow::Call);
+    let list: Vec<Allow> = calls
+        .chain(allow::MEMORY)
+        .chain(LIMITED.iter().copied())
+        .collect();
     allow::program(&list, Otherwise::Refuse)
 }
 

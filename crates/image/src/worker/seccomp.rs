@@ -5,35 +5,6 @@ use linux_raw_sys::general as sys;
 
 use super::Kind;
 
-/// What every worker needs: its descriptors, its memory, its end.
-const COMMON: &[u32] = &[
-    sys::__NR_brk,
-    sys::__NR_clock_gettime,
-    sys::__NR_close,
-    sys::__NR_exit,
-    sys::__NR_exit_group,
-    sys::__NR_fstat,
-    sys::__NR_futex,
-    sys::__NR_getrandom,
-    sys::__NR_lseek,
-    sys::__NR_madvise,
-    sys::__NR_mremap,
-    sys::__NR_munmap,
-    sys::__NR_pread64,
-    sys::__NR_read,
-    sys::__NR_rt_sigprocmask,
-    sys::__NR_rt_sigreturn,
-    sys::__NR_sigaltstack,
-    sys::__NR_write,
-    // An abort's last words: its own thread's end.
-    sys::__NR_getpid,
-    sys::__NR_gettid,
-    sys::__NR_tgkill,
-];
-
-/// Allowed as long as they do not ask for memory that executes.
-const MEMORY: &[u32] = &[sys::__NR_mmap, sys::__NR_mprotect];
-
 /// Below a root that it was locked into.
 const EXTRACT: &[u32] = &[sys::__NR_getdents64, sys::__NR_openat2];
 
@@ -48,9 +19,6 @@ const MOUNT: &[u32] = &[
     sys::__NR_sendmsg,
 ];
 
-/// `prot` of mmap and mprotect.
-const PROTECTION: u32 = 2;
-const PROT_EXEC: u32 = 4;
 /// The operation of fcntl.
 const OPERATION: u32 = 1;
 const F_GETFD: u32 = 1;
@@ -62,12 +30,8 @@ pub(super) fn program(kind: Kind) -> Vec<u8> {
         Kind::Extract => EXTRACT,
         Kind::Mount => MOUNT,
     };
-    let mut list: Vec<Allow> = COMMON.iter().chain(own).copied().map(Allow::Call).collect();
-    list.extend(MEMORY.iter().map(|call| Allow::Unless {
-        call: *call,
-        argument: PROTECTION,
-        bits: PROT_EXEC,
-    }));
+    let calls = allow::COMMON.iter().chain(own).copied().map(Allow::Call);
+    let mut list: Vec<Allow> = calls.chain(allow::MEMORY).collect();
     // A build for debugging asks each descriptor whether it is open before it closes it.
     list.push(Allow::If {
         call: sys::__NR_fcntl,

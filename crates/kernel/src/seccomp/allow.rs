@@ -2,6 +2,8 @@
 
 use std::vec::Vec;
 
+use linux_raw_sys::general as sys;
+
 use super::INSTRUCTION_BYTES;
 
 /// One line of the list. Numbers are this architecture's; arguments count from 0, and of each the low 32 bits are looked at: the
@@ -16,7 +18,7 @@ pub enum Allow {
         call: u32,
         /// Which argument.
         argument: u32,
-        /// What it may be, at most 200 of them.
+        /// What it may be; what is behind the first [`VALUES_MAX`] is not on the list.
         values: &'static [u32],
     },
     /// The call where the argument has none of these bits.
@@ -29,6 +31,52 @@ pub enum Allow {
         bits: u32,
     },
 }
+
+/// Most values of an argument in one line.
+pub const VALUES_MAX: usize = 200;
+
+/// What a program that has all its files open needs, whatever it is for: its descriptors, its memory, its end.
+pub const COMMON: &[u32] = &[
+    sys::__NR_brk,
+    sys::__NR_clock_gettime,
+    sys::__NR_close,
+    sys::__NR_exit,
+    sys::__NR_exit_group,
+    sys::__NR_fstat,
+    sys::__NR_futex,
+    sys::__NR_getrandom,
+    sys::__NR_lseek,
+    sys::__NR_madvise,
+    sys::__NR_mremap,
+    sys::__NR_munmap,
+    sys::__NR_pread64,
+    sys::__NR_read,
+    sys::__NR_rt_sigprocmask,
+    sys::__NR_rt_sigreturn,
+    sys::__NR_sigaltstack,
+    sys::__NR_write,
+    // An abort's last words: its own thread's end.
+    sys::__NR_getpid,
+    sys::__NR_gettid,
+    sys::__NR_tgkill,
+];
+
+/// Memory that does not execute.
+pub const MEMORY: [Allow; 2] = [
+    Allow::Unless {
+        call: sys::__NR_mmap,
+        argument: PROTECTION,
+        bits: sys::PROT_EXEC,
+    },
+    Allow::Unless {
+        call: sys::__NR_mprotect,
+        argument: PROTECTION,
+        bits: sys::PROT_EXEC,
+    },
+];
+
+/// `prot` of mmap and mprotect.
+const PROTECTION: u32 = 2;
 
 /// What becomes of a call that is not on the list. One of another architecture ends the process in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,11 +157,13 @@ fn test(line: Allow, refusal: u32) -> (u32, Vec<Instruction>) {
             values,
         } => {
             let mut test = std::vec![load(argument)];
-            for value in values {
-                test.push((JUMP_IF_EQUAL, 0, 1, *value));
-                test.push((RETURN, 0, 0, ALLOW));
-            }
-            test.push((RETURN, 0, 0, refusal));
+            // Each jumps over those behind it and the refusal. The longest jump, over the whole test, is one of a byte.
+            let behind = (1..=values.len().min(VALUES_MAX) as u8).rev();
+            test.extend(
+                std::iter::zip(behind, values)
+                    .map(|(behind, value)| (JUMP_IF_EQUAL, behind, 0, *value)),
+            );
+            test.extend([(RETURN, 0, 0, refusal), (RETURN, 0, 0, ALLOW)]);
             (call, test)
         }
         Allow::Unless {
@@ -188,7 +238,9 @@ pub enum Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::{Allow, OWN_ARCHITECTURE, Otherwise, Verdict, program, verdict};
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+
+    use super::{Allow, OWN_ARCHITECTURE, Otherwise, VALUES_MAX, Verdict, program, verdict};
 
     const LIST: &[Allow] = &[
         Allow::Call(1),
@@ -231,5 +283,36 @@ mod tests {
             check(otherwise, 3, [4, 4, 3, 4, 4, 4], Verdict::Allowed);
             check(otherwise, 3, [0, 0, 7, 0, 0, 0], no);
         }
+    }
+
+    #[test]
+    fn a_long_line_ends_where_it_ends() {
+        static VALUES: [u32; VALUES_MAX + 1] = {
+            let mut values = [0; VALUES_MAX + 1];
+            let mut index = 0;
+            while index <= VALUES_MAX {
+                values[index] = 1000 + index as u32;
+                index += 1;
+            }
+            values
+        };
+        let line = Allow::If {
+            call: 2,
+            argument: 0,
+            values: &VALUES,
+        };
+        let program = program(&[line, Allow::Call(3)], Otherwise::Refuse);
+        let verdict = |number, argument| {
+            let arguments = [u64::from(argument), 0, 0, 0, 0, 0];
+            verdict(&program, OWN_ARCHITECTURE, number, arguments).unwrap()
+        };
+        for value in &VALUES[..VALUES_MAX] {
+            assert_eq!(verdict(2, *value), Verdict::Allowed);
+        }
+        for value in [0, 2, 999, VALUES[VALUES_MAX]] {
+            assert_eq!(verdict(2, value), Verdict::Refused);
+        }
+        assert_eq!(verdict(3, 0), Verdict::Allowed);
+        assert_eq!(verdict(4, 1000), Verdict::Refused);
     }
 }

@@ -5,7 +5,7 @@ use model::{UnitKind, UnitName};
 /// Longest portable name in bytes: with a suffix and an instance it must fit into a unit's name.
 const MAX_NAME_BYTES: usize = 128;
 
-/// A portable's name: small letters, digits, `_`, `.`, inner dashes; it starts with a letter or a digit.
+/// A portable's name: letters, digits, `_`, `.`, inner dashes; it starts with a letter or a digit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortableName(String);
 

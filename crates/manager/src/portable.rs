@@ -1,0 +1,108 @@
+//! What the attaching command recorded about portables: `<state>/portables/NAME/portable.json`.
+
+use crate::directories::Directories;
+use load::Loaded;
+use model::UnitName;
+use std::fs::File;
+use std::io::Read;
+
+/// Bytes of a record that is read.
+const RECORD_BYTES_MAX: u64 = 8 << 20;
+
+/// The record, passed on as it is.
+pub(crate) fn record(directories: &Directories, name: &str) -> Option<serde_json::Value> {
+    let below = directories.state.join("portables").join(name);
+    let mut bytes = Vec::new();
+    File::open(below.join("portable.json"))
+        .and_then(|file| file.take(RECORD_BYTES_MAX).read_to_end(&mut bytes))
+        .ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// The portable that an attached unit belongs to.
+pub(crate) fn of(directories: &Directories, loaded: &Loaded) -> Option<String> {
+    let fragment = loaded.fragment.as_ref()?;
+    fragment
+        .starts_with(directories.state.join("attached"))
+        .then(|| owner(directories, loaded.unit.name()))?
+}
+
+/// The portable one of whose versions has the unit, or the template of it. Its name begins the unit's, so that few records are read.
+fn owner(directories: &Directories, unit: &UnitName) -> Option<String> {
+    let recorded = unit.template().unwrap_or_else(|| unit.clone());
+    let has_it = |name: &&str| {
+        record(directories, name).is_some_and(|record| has_unit(&record, recorded.as_str()))
+    };
+    names(unit.prefix()).find(has_it).map(str::to_owned)
+}
+
+/// The names of portables that may have a unit with this prefix, the longest first: `a-b-c`, `a-b`, `a`.
+fn names(prefix: &str) -> impl Iterator<Item = &str> {
+    let dashes = prefix.rmatch_indices('-').map(|(place, _)| place);
+    std::iter::once(prefix.len())
+        .chain(dashes)
+        .filter_map(|end| prefix.get(..end))
+        .filter(|name| !name.is_empty())
+}
+
+fn has_unit(record: &serde_json::Value, unit: &str) -> bool {
+    let versions = record.get("versions").and_then(|all| all.as_object());
+    versions
+        .into_iter()
+        .flat_map(serde_json::Map::values)
+        .filter_map(|version| version.get("units")?.as_array())
+        .flatten()
+        .any(|one| one.as_str() == Some(unit))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+
+    fn directories(records: &[(&str, &str)]) -> (tempfile::TempDir, Directories) {
+        let root = tempfile::tempdir().unwrap();
+        for (name, record) in records {
+            let below = root.path().join("portables").join(name);
+            std::fs::create_dir_all(&below).unwrap();
+            std::fs::write(below.join("portable.json"), record).unwrap();
+        }
+        let directories = Directories {
+            runtime: root.path().into(),
+            state: root.path().into(),
+            config: root.path().into(),
+            unit_path: Vec::new(),
+        };
+        (root, directories)
+    }
+
+    #[test]
+    fn a_unit_is_its_portables_by_the_record_and_an_instance_by_its_template() {
+        let (_root, directories) = directories(&[
+            (
+                "web",
+                r#"{"versions": {"1": {"units": ["web.service", "web-a-b.service", "web@.service"]}, "2": {"units": ["web-c.socket"]}}}"#,
+            ),
+            (
+                "web-a",
+                r#"{"versions": {"1": {"units": ["web-a.service"]}}}"#,
+            ),
+            ("broken", "{"),
+        ]);
+        for (unit, expected) in [
+            ("web.service", Some("web")),
+            ("web-c.socket", Some("web")),
+            ("web-a.service", Some("web-a")),
+            ("web-a-b.service", Some("web")),
+            ("web@.service", Some("web")),
+            ("web@1.service", Some("web")),
+            ("web-x.service", None),
+            ("broken.service", None),
+            ("-.mount", None),
+        ] {
+            let unit = UnitName::new(unit).unwrap();
+            assert_eq!(owner(&directories, &unit).as_deref(), expected, "{unit}");
+        }
+    }
+}
