@@ -164,23 +164,21 @@ impl Engine {
 
     /// Takes back what a unit's configuration says of others.
     fn disconnect(&mut self, id: UnitId) {
-        let ours: Vec<Edge> = self
-            .unit(id)
-            .edges
-            .iter()
-            .copied()
-            .filter(|edge| edge.end == End::Ours)
-            .collect();
+        let edges = std::mem::take(&mut self.unit_unrecorded(id).edges);
+        let (ours, theirs): (Vec<Edge>, Vec<Edge>) =
+            edges.into_iter().partition(|edge| edge.end == End::Ours);
+        self.unit_unrecorded(id).edges = theirs;
         for edge in ours {
             let mirror = Edge {
                 relation: edge.relation,
                 end: End::Theirs,
                 other: id,
             };
-            self.unit_unrecorded(edge.other)
-                .edges
-                .retain(|theirs| *theirs != mirror);
-            self.unit_unrecorded(id).edges.retain(|mine| *mine != edge);
+            // Every unit names some targets: theirs are long lists.
+            let others = &mut self.unit_unrecorded(edge.other).edges;
+            if let Ok(place) = others.binary_search(&mirror) {
+                others.remove(place);
+            }
             self.free_if_unnamed(edge.other);
         }
     }

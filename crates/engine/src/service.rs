@@ -1,6 +1,6 @@
 //! A service on its way up, and while it is up.
 
-mod end;
+pub(crate) mod end;
 mod notice;
 mod restart;
 mod stop;

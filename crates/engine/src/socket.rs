@@ -8,6 +8,7 @@ use crate::graph::End;
 use crate::id::{Incarnation, ProcessKey, UnitId};
 use crate::input::{ExitStatus, JobKind};
 use crate::jobs::Move;
+use crate::service::end::judge_command;
 use crate::state::{Process, Progress, Round, SocketPhase, SocketRun, State, UnitResult};
 
 impl SocketRun {
@@ -450,7 +451,7 @@ impl Engine {
         let result = if ignored {
             UnitResult::Success
         } else {
-            judge(status)
+            judge_command(status, process.role)
         };
         if result == UnitResult::Success && list.is_some_and(|list| list.get(next).is_some()) {
             return self.spawn_socket(id, process.role, next);
@@ -514,15 +515,5 @@ impl Engine {
             SocketPhase::FinalKill(_) => self.socket_round(id, true, Round::Kill, timeout),
             SocketPhase::Listening | SocketPhase::Running => {}
         }
-    }
-}
-
-fn judge(status: Option<ExitStatus>) -> UnitResult {
-    match status {
-        None => UnitResult::Resources,
-        Some(ExitStatus::Exited(0) | ExitStatus::Unknown) => UnitResult::Success,
-        Some(ExitStatus::Exited(_)) => UnitResult::ExitCode,
-        Some(ExitStatus::Killed(_)) => UnitResult::Signal,
-        Some(ExitStatus::Dumped(_)) => UnitResult::CoreDump,
     }
 }

@@ -41,6 +41,9 @@ struct Link {
     matters: bool,
 }
 
+/// By wish: those that cannot be without it.
+type Users = BTreeMap<usize, Vec<usize>>;
+
 #[derive(Debug, Default)]
 pub(crate) struct Transaction {
     /// The first is what was asked for.
@@ -323,10 +326,20 @@ impl Transaction {
 
     /// Drops a wish and those that cannot be without it. False: that would be the first.
     fn drop_with_dependents(&mut self, at: usize) -> bool {
-        let mut users: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        let users = self.users();
+        self.drop_with(&users, at)
+    }
+
+    /// Who cannot be without each wish.
+    fn users(&self) -> Users {
+        let mut users = Users::new();
         for link in self.links.iter().filter(|link| link.matters) {
             users.entry(link.to).or_default().push(link.from);
         }
+        users
+    }
+
+    fn drop_with(&mut self, users: &Users, at: usize) -> bool {
         let mut doomed = vec![at];
         while let Some(at) = doomed.pop() {
             if at == 0 {
@@ -342,11 +355,12 @@ impl Transaction {
     }
 
     fn drop_refused(&mut self) -> Result<(), Refusal> {
+        let users = self.users();
         for at in 0..self.wishes.len() {
             let Some(refusal) = self.wishes.get(at).and_then(|wish| wish.refused.clone()) else {
                 continue;
             };
-            if !self.drop_with_dependents(at) {
+            if !self.drop_with(&users, at) {
                 return Err(refusal);
             }
         }
@@ -403,8 +417,9 @@ impl Transaction {
             .filter(|(_, wish)| harmful(wish))
             .map(|(at, _)| at)
             .collect();
+        let users = self.users();
         for at in doomed {
-            self.drop_with_dependents(at);
+            self.drop_with(&users, at);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Builds an image from a directory: squashfs, verity, signature; the same input gives the same bytes.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,17 +16,6 @@ use crate::source::{Extent, FileSource};
 use crate::squashfs::{self, SquashfsError};
 use crate::tree;
 use crate::verity::{self, BLOCK_BYTES, RootHash, Superblock, VerityError};
-
-/// Unit files are read up to this size to see which directories they need.
-const UNIT_LIMIT_BYTES: u64 = 1 << 20;
-
-/// Where a built image's unit files may lie.
-const UNIT_DIRECTORIES: [&str; 4] = [
-    "etc/systemd/system",
-    "usr/local/lib/systemd/system",
-    "usr/lib/systemd/system",
-    "lib/systemd/system",
-];
 
 /// Directories that a running service finds something mounted on.
 const MOUNT_POINTS: [(&str, u16); 7] = [
@@ -238,19 +228,22 @@ fn os_release(manifest: &Manifest) -> Result<OsRelease, BuildError> {
 /// The portable's unit files: name and text, sorted.
 fn units(manifest: &Manifest, release: &OsRelease) -> Result<Vec<(String, String)>, BuildError> {
     let prefixes = release.prefixes();
-    let mut units: Vec<(String, String)> = Vec::new();
-    for directory in UNIT_DIRECTORIES {
+    let mut units: BTreeMap<&str, Option<String>> = BTreeMap::new();
+    for directory in tree::UNIT_DIRECTORIES {
         for name in manifest.names(directory) {
             let ours = tree::is_unit_name(name)
                 && prefixes.iter().any(|prefix| tree::covers(prefix, name));
-            if !ours || units.iter().any(|(known, _)| known == name) {
-                continue;
+            if ours && !units.contains_key(name) {
+                let path = format!("{directory}/{name}");
+                units.insert(name, manifest.text(&path, tree::UNIT_LIMIT_BYTES)?);
             }
-            let text = manifest.text(&format!("{directory}/{name}"), UNIT_LIMIT_BYTES)?;
-            units.push((name.into(), text.unwrap_or_default()));
         }
     }
-    units.sort();
+    // What has no text is masked, in later directories too.
+    let units: Vec<(String, String)> = units
+        .into_iter()
+        .filter_map(|(name, text)| Some((name.to_owned(), text?)))
+        .collect();
     if units.is_empty() {
         Err(BuildError::NoUnits { prefixes })
     } else {

@@ -255,7 +255,7 @@ impl Manifest {
         self.entries.contains_key(path)
     }
 
-    /// Whether a directory is there, or a symbolic link that may lead to one.
+    /// Whether a symbolic link is there.
     pub(crate) fn is_link(&self, path: &Path) -> bool {
         matches!(self.entries.get(path), Some(Entry::Link { .. }))
     }

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::os_release::{self, OsRelease, OsReleaseError};
 
-/// The largest unit file or drop-in: a long one has some tens of kilobytes.
-const UNIT_LIMIT_BYTES: u64 = 1 << 20;
+/// The largest unit file or drop-in. A long one has some tens of kilobytes, and the manager works through each of its words.
+pub(crate) const UNIT_LIMIT_BYTES: u64 = 64 << 10;
 
 /// All unit files and drop-ins of an image together.
 const UNITS_LIMIT_BYTES: usize = 8 << 20;
@@ -28,7 +28,7 @@ const ENTRIES_LIMIT: usize = 8192;
 const DIRECTORY_BUFFER_BYTES: usize = 8192;
 
 /// Where unit files lie, the first place wins.
-const UNIT_DIRECTORIES: [&str; 4] = [
+pub(crate) const UNIT_DIRECTORIES: [&str; 4] = [
     "etc/systemd/system",
     "usr/local/lib/systemd/system",
     "usr/lib/systemd/system",

@@ -9,7 +9,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::str::Chars;
 use wire::Failure;
 
-/// Variables that may be set; the kernel allows about 2 MiB of arguments and environment together.
+/// Variables that may be set, and that the files of one unit may have; the kernel allows about 2 MiB of arguments and environment
+/// together.
 const VARIABLES_MAX: usize = 4096;
 
 /// Sets variables from `NAME=value`.
@@ -91,7 +92,7 @@ pub(crate) fn read(directories: &Directories) -> io::Result<BTreeMap<String, Str
 /// Bytes of all files with variables of one unit; execve(2) takes no more.
 const FILES_BYTES_MAX: u64 = 2 << 20;
 
-/// The variables in EnvironmentFile=; or the path that can't be read.
+/// The variables in EnvironmentFile=; or the path that can't be read, or has more than [`VARIABLES_MAX`] with those before it.
 pub(crate) fn from_files(unit: &Unit) -> Result<Vec<String>, (String, io::Error)> {
     let mut found = Vec::new();
     for file in unit
@@ -103,6 +104,10 @@ pub(crate) fn from_files(unit: &Unit) -> Result<Vec<String>, (String, io::Error)
             Ok(bytes) => found.extend(parse_file(&String::from_utf8_lossy(&bytes))),
             Err(error) if file.optional && error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err((file.path.clone(), error)),
+        }
+        if found.len() > VARIABLES_MAX {
+            let many = format!("more than {VARIABLES_MAX} variables");
+            return Err((file.path.clone(), io::Error::other(many)));
         }
     }
     Ok(found)

@@ -25,7 +25,7 @@ impl StatusSet {
 }
 
 /// How a command's end counts.
-fn judge_command(status: Option<ExitStatus>, role: Role) -> UnitResult {
+pub(crate) fn judge_command(status: Option<ExitStatus>, role: Role) -> UnitResult {
     match status {
         None => UnitResult::Resources,
         Some(ExitStatus::Exited(0) | ExitStatus::Unknown) => UnitResult::Success,

@@ -72,6 +72,11 @@ fn what_is_missing_is_said_with_what_to_do() {
         directory(&[RELEASE, ("usr/lib/systemd/system/other.service", "")]).path(),
         no_unit,
     );
+    let masked = directory(&[RELEASE, UNIT]);
+    let above = masked.path().join("etc/systemd/system");
+    fs::create_dir_all(&above).unwrap();
+    symlink("/dev/null", above.join("hello.service")).unwrap();
+    check(masked.path(), no_unit);
     let no_name = "refused: os-release names no portable: say ID=, or PORTABLE_ID= where ID= is the distribution's";
     check(
         directory(&[("usr/lib/os-release", "NAME=x\n"), UNIT]).path(),

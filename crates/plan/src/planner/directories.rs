@@ -83,10 +83,7 @@ pub(super) fn plan(draft: &mut Draft<'_>, meaning: Meaning, mounts: bool) {
         let mut ordered: Vec<&DirectorySpec> = directories.iter().collect();
         model::order::sort_by(&mut ordered, |a, b| a.path.cmp(&b.path));
         for spec in &ordered {
-            let comes_with = ordered
-                .iter()
-                .any(|other| is_below(&other.path, &spec.path));
-            one(draft, kind, &base, spec, comes_with);
+            one(draft, kind, &base, spec, comes_with(&ordered, &spec.path));
             if mounts {
                 show(draft, meaning, kind, &base, spec);
             }
@@ -123,9 +120,16 @@ fn host_path(draft: &Draft<'_>, kind: &Kind, base: &str, spec: &DirectorySpec) -
     }
 }
 
-fn is_below(parent: &str, path: &str) -> bool {
-    path.strip_prefix(parent)
-        .is_some_and(|rest| rest.starts_with('/'))
+/// Whether a directory is in another of the list, which is sorted.
+fn comes_with(ordered: &[&DirectorySpec], path: &str) -> bool {
+    let listed = |above: &str| {
+        ordered
+            .binary_search_by(|spec| spec.path.as_str().cmp(above))
+            .is_ok()
+    };
+    path.match_indices('/')
+        .filter_map(|(end, _)| path.get(..end))
+        .any(listed)
 }
 
 /// `comes_with`: a directory that it is in has a public name, so it needs none.

@@ -161,21 +161,17 @@ impl MountList {
             .filter(|(_, covered)| covered.cover == Cover::Inaccessible)
             .map(|(path, _)| path.clone())
             .collect();
-        let visible = |path: &str| {
-            !ancestors(path)
-                .skip(1)
-                .any(|above| hidden.iter().any(|hidden| hidden == above))
-        };
+        let visible = |path: &str| !ancestors(path).skip(1).any(|above| has(&hidden, above));
         self.covers.retain(|path, _| visible(path));
         self.rules
-            .retain(|path, _| visible(path) && !hidden.iter().any(|hidden| hidden == path));
+            .retain(|path, _| visible(path) && !has(&hidden, path));
         let idle: Vec<String> = self
             .rules
             .keys()
             .filter(|path| self.is_idle(path))
             .cloned()
             .collect();
-        self.rules.retain(|path, _| !idle.contains(path));
+        self.rules.retain(|path, _| !has(&idle, path));
     }
 
     /// Whether a rule says what holds above it anyway. One that must find its path stays, so that a missing path is told.
@@ -215,10 +211,21 @@ impl MountList {
                 .any(|above| self.covers.contains_key(above))
     }
 
-    fn has_below(&self, path: &str) -> bool {
-        let below = |other: &String| other != path && ancestors(other).any(|above| above == path);
-        self.covers.keys().any(below)
+    /// The paths below which something is mounted, sorted.
+    fn occupied(&self) -> Vec<String> {
+        let above = self.covers.keys().flat_map(|path| ancestors(path).skip(1));
+        let mut all: Vec<String> = above.map(str::to_owned).collect();
+        model::order::sort(&mut all);
+        all.dedup();
+        all
     }
+}
+
+/// Whether a sorted list has the path. Units of images may name thousands of them.
+fn has(sorted: &[String], path: &str) -> bool {
+    sorted
+        .binary_search_by(|known| known.as_str().cmp(path))
+        .is_ok()
 }
 
 const fn attributes(read_only: bool, no_exec: bool) -> u64 {
@@ -254,15 +261,16 @@ pub(super) fn emit(draft: &mut Draft<'_>) {
         one.split('/').cmp(other.split('/'))
     });
     paths.dedup();
+    let occupied = list.occupied();
     for path in &paths {
-        emit_path(draft, &list, path);
+        emit_path(draft, &list, &occupied, path);
     }
     // Deepest first; a child's mount point must exist before its parent closes.
     for (path, covered) in list
         .covers
         .iter()
         .rev()
-        .filter(|(path, _)| closes_late(&list, path))
+        .filter(|(path, _)| closes_late(&list, &occupied, path))
     {
         let seal = Step::Mount {
             at: &text(path),
@@ -277,14 +285,14 @@ pub(super) fn emit(draft: &mut Draft<'_>) {
 }
 
 /// Whether a fresh file system stays writable until what lies below it is mounted.
-fn closes_late(list: &MountList, path: &str) -> bool {
+fn closes_late(list: &MountList, occupied: &[String], path: &str) -> bool {
     list.covers.get(path).is_some_and(|covered| {
         let fresh = matches!(covered.cover, Cover::Tmpfs { .. });
-        fresh && covered.set & READ_ONLY != 0 && list.has_below(path)
+        fresh && covered.set & READ_ONLY != 0 && has(occupied, path)
     })
 }
 
-fn emit_path(draft: &mut Draft<'_>, list: &MountList, path: &str) {
+fn emit_path(draft: &mut Draft<'_>, list: &MountList, occupied: &[String], path: &str) {
     let at = text(path);
     let Some(covered) = list.covers.get(path) else {
         let Some(rule) = list.rules.get(path) else {
@@ -311,7 +319,7 @@ fn emit_path(draft: &mut Draft<'_>, list: &MountList, path: &str) {
         return;
     };
     let mut set = covered.set | list.rules.get(path).map_or(0, |_| list.inherited(path));
-    if closes_late(list, path) {
+    if closes_late(list, occupied, path) {
         set &= !READ_ONLY;
     }
     emit_cover(draft, &at, covered, set);
