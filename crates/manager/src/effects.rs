@@ -250,12 +250,12 @@ fn signal_each(cgroups: &crate::cgroup::Cgroups, path: &str, signal: Signal) {
         if fresh.is_empty() {
             return;
         }
-        for pid in fresh
+        // By descriptor: one that ended meanwhile may have left its number to a process of somebody else.
+        for process in fresh
             .into_iter()
-            .filter_map(|pid| i32::try_from(pid).ok())
-            .filter(|pid| *pid > 0)
+            .filter_map(|pid| crate::cgroup::member(pid, path))
         {
-            match kernel::process::kill(pid, i32::from(signal.0)) {
+            match kernel::process::send_signal(&process, i32::from(signal.0)) {
                 Ok(()) | Err(_) => {}
             }
         }

@@ -65,6 +65,8 @@ fn a_service_that_outlives_its_keeper_is_heard_by_the_next_one() {
         coracle.ok(&["start", "speaker"]);
         let main = coracle.property("speaker.service", "MainPID");
         manager::kill(coracle.process("KeeperPID"));
+        let api = coracle.folder().join("run/api");
+        waiting::eventually("the end of its manager", || UnixStream::connect(&api).err());
         assert_eq!(coracle.property("speaker.service", "MainPID"), main);
         coracle.ok(&["kill", "--signal=USR1", "speaker"]);
         waiting::eventually("its words", || {
