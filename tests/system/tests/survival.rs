@@ -11,7 +11,7 @@ use std::time::Duration;
 use coracle_system_tests::manager::{self, Moments};
 use coracle_system_tests::stage::control_groups;
 use coracle_system_tests::{waiting, with_units};
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal, kill_process};
 use testkit::Instance;
 
 /// Kills in one run of the tests; `CORACLE_KILLS` asks for more.
@@ -311,6 +311,50 @@ fn what_a_manager_was_about_to_make_when_it_was_killed_goes_with_it() {
             "{records:?}"
         );
         coracle.ok(&["restart", "note@1"]);
+    });
+}
+
+/// Makes `child` the main process on the record of `a.service`, as a manager does that heard MAINPID=.
+fn name_main_process(record: &std::path::Path, child: u64) {
+    let text = std::fs::read_to_string(record).expect("the record");
+    let mut record_of: serde_json::Value = serde_json::from_str(&text).expect("a record");
+    let processes = record_of
+        .pointer_mut("/runs/0/processes")
+        .expect("processes");
+    let mut named = processes[0].clone();
+    (named["serial"], named["pid"]) = (2.into(), child.into());
+    processes.as_array_mut().expect("a list").push(named);
+    for serial in ["main/Process/serial", "last_serial"] {
+        let place = format!("/snapshot/state/Service/{serial}");
+        *record_of.pointer_mut(&place).expect("a serial") = 2.into();
+    }
+    std::fs::write(record, record_of.to_string()).expect("the record is written");
+}
+
+#[test]
+fn a_main_process_that_a_manager_had_no_time_to_have_watched_is_watched_by_the_next_one() {
+    let unit = "[Service]\nExecStart=/bin/sh -c 'sleep 1000 & exec sleep 2000'\n";
+    with_units(&[("a.service", unit)], |coracle| {
+        coracle.ok(&["start", "a"]);
+        let main = coracle.property("a.service", "MainPID");
+        let root = control_groups().join(coracle.control_group().trim_start_matches('/'));
+        let child = waiting::eventually("its child", || {
+            let all = std::fs::read_to_string(root.join("a.service/1/cgroup.procs")).ok()?;
+            all.lines().find(|pid| **pid != main)?.parse().ok()
+        });
+        let (keeper, manager) = (coracle.process("KeeperPID"), coracle.process("ManagerPID"));
+        // What is stopped starts no manager meanwhile.
+        kill_process(keeper, Signal::STOP).expect("the keeper stops");
+        manager::kill(manager);
+        name_main_process(&coracle.folder().join("run/units/a.service.json"), child);
+        kill_process(keeper, Signal::CONT).expect("the keeper goes on");
+        assert_eq!(coracle.property("a.service", "MainPID"), child.to_string());
+        assert_eq!(coracle.property("a.service", "ActiveState"), "active");
+        let child = Pid::from_raw(child as i32).expect("a process id");
+        kill_process(child, Signal::TERM).expect("the child ends");
+        waiting::eventually("the end of the service", || {
+            (coracle.property("a.service", "ActiveState") == "inactive").then_some(())
+        });
     });
 }
 
