@@ -58,7 +58,7 @@ impl StreamSource for Source {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let channel = crate::arguments::channel()
         .context("the log process is started by the keeper, with its channel as descriptor 3")?;
-    let options = Options::new(&arguments.directories.state);
+    let options = Options::new(&arguments.directories.state, &arguments.directories.runtime);
     journal::process::run(&mut Source(Channel::new(channel)), &options)
         .context("the log process ends")
 }

@@ -62,6 +62,8 @@ pub enum SourceEvent {
 pub struct Options {
     /// The directory of all logs: `<state>/journal`.
     pub directory: PathBuf,
+    /// Where the manager keeps files of fields, each `NAME=value` ended by a NUL: `<runtime>/log`.
+    pub extra: PathBuf,
     /// The group that may read the logs besides root.
     pub reader_group: Option<u32>,
     /// A file larger than this is closed and a new one begun.
@@ -77,10 +79,11 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults below a state directory.
+    /// The defaults below a state directory and a runtime directory.
     #[must_use]
-    pub fn new(state: &Path) -> Options {
+    pub fn new(state: &Path, runtime: &Path) -> Options {
         Options {
+            extra: runtime.join("log"),
             directory: state.join("journal"),
             reader_group: None,
             file_max_bytes: 8 << 20,
@@ -106,6 +109,15 @@ pub enum Trouble {
     Stream {
         /// Whose.
         unit: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The fields that a unit gives its entries cannot be read; its lines come without them.
+    #[error("the fields in {} cannot be read", path.display())]
+    Extra {
+        /// The file.
+        path: PathBuf,
         /// Why.
         #[source]
         source: io::Error,

@@ -6,6 +6,9 @@
 //! |---|---|---|
 //! | `id` | `SYSLOG_IDENTIFIER` | the unit's name without its kind |
 //! | `priority` | priority of lines without a prefix, 0–7 | 6 |
+//! | `facility` | `SYSLOG_FACILITY`, 0–23 | 3 |
+//! | `max` | lines of a less severe priority are dropped | 7 |
+//! | `extra` | the file of fields that each entry has ([`crate::process::Options::extra`]), 16 hexadecimal digits | none |
 //! | `prefix` | `no`: a line's `<N>` prefix is text | yes |
 //! | `portable` | the portable whose directory takes the entries | none: the system's |
 //! | `burst`, `interval` | rate limit: entries per microseconds; `burst=0`: none | the process's |
@@ -25,6 +28,12 @@ pub const NAME_MAX_BYTES: usize = 1024;
 pub const LINE_MAX_BYTES: usize = 48 * 1024;
 /// Priority of a line that says none: informational.
 pub const PRIORITY_DEFAULT: u8 = 6;
+/// The least severe priority: debugging.
+const PRIORITY_MAX: u8 = 7;
+/// Facility of a service: daemon (syslog(3)).
+pub const FACILITY_DEFAULT: u8 = 3;
+/// The last facility: local7.
+const FACILITY_MAX: u8 = 23;
 
 /// A stream's origin and how its lines are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +48,12 @@ pub struct Stream {
     pub identifier: String,
     /// Priority of lines without a prefix.
     pub priority: u8,
+    /// `SYSLOG_FACILITY` of its lines.
+    pub facility: u8,
+    /// Lines of a less severe priority are dropped.
+    pub priority_max: u8,
+    /// The file of fields that each entry has.
+    pub extra: Option<String>,
     /// Whether `<N>` at the start of a line is its priority.
     pub level_prefix: bool,
     /// The portable whose directory takes the entries.
@@ -82,6 +97,9 @@ impl Stream {
             invocation: invocation.to_owned(),
             identifier: default_identifier(unit).to_owned(),
             priority: PRIORITY_DEFAULT,
+            facility: FACILITY_DEFAULT,
+            priority_max: PRIORITY_MAX,
+            extra: None,
             level_prefix: true,
             portable: None,
             rate: None,
@@ -110,6 +128,15 @@ impl fmt::Display for Stream {
         }
         if self.priority != PRIORITY_DEFAULT {
             write!(f, "|priority={}", self.priority)?;
+        }
+        if self.facility != FACILITY_DEFAULT {
+            write!(f, "|facility={}", self.facility)?;
+        }
+        if self.priority_max != PRIORITY_MAX {
+            write!(f, "|max={}", self.priority_max)?;
+        }
+        if let Some(extra) = &self.extra {
+            write!(f, "|extra={extra}")?;
         }
         if !self.level_prefix {
             f.write_str("|prefix=no")?;
@@ -175,6 +202,23 @@ fn set(stream: &mut Stream, key: &str, value: &str) -> Result<(), &'static str> 
             stream.priority = number(value)
                 .filter(|n| *n <= 7)
                 .ok_or("the priority is not 0–7")?
+        }
+        "facility" => {
+            stream.facility = number(value)
+                .filter(|n| *n <= FACILITY_MAX)
+                .ok_or("the facility is not 0–23")?
+        }
+        "max" => {
+            stream.priority_max = number(value)
+                .filter(|n| *n <= PRIORITY_MAX)
+                .ok_or("the least severe priority is not 0–7")?
+        }
+        "extra" => {
+            let is_file = value.len() == 16 && value.bytes().all(|b| b.is_ascii_hexdigit());
+            stream.extra = Some(value.to_owned())
+                .filter(|_| is_file)
+                .map(Some)
+                .ok_or("the file of fields is not named by 16 digits")?
         }
         "prefix" => stream.level_prefix = value != "no",
         "portable" => stream.portable = Some(directory_name(value)?),
@@ -278,7 +322,7 @@ mod tests {
 
     #[test]
     fn every_key_is_read_and_printed_back() {
-        let text = "a@b|c.service|7||id=x%7Cy|priority=3|prefix=no|portable=foobar|burst=5|interval=9|line=100|pid=4|fields=yes";
+        let text = "a@b|c.service|7||id=x%7Cy|priority=3|facility=16|max=4|extra=0123456789abcdef|prefix=no|portable=foobar|burst=5|interval=9|line=100|pid=4|fields=yes";
         check(
             &text.replace("a@b|c", "a@b%7Cc"),
             &text.replace("a@b|c", "a@b%7Cc"),

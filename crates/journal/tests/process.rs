@@ -71,7 +71,7 @@ fn log_process() {
     let Ok(directory) = std::env::var(DIRECTORY) else {
         return;
     };
-    let mut options = Options::new(Path::new(&directory));
+    let mut options = Options::new(Path::new(&directory), Path::new(&directory));
     options.directory = directory.into();
     options.file_max_bytes = 64 * 1024;
     if let Ok(burst) = std::env::var("JOURNAL_TEST_BURST") {

@@ -38,6 +38,11 @@ impl Directories {
         self.runtime.join("units")
     }
 
+    /// Fields that units give their log entries.
+    pub(crate) fn extra_fields(&self) -> PathBuf {
+        self.runtime.join("log")
+    }
+
     /// The notification sockets.
     pub(crate) fn notify(&self) -> PathBuf {
         self.runtime.join("notify")

@@ -222,6 +222,7 @@ impl Manager {
         self.load_named();
         self.advance();
         self.release_host_files();
+        self.forget_extra_fields();
         let now = crate::clock::realtime_us();
         self.publish(
             &wire::Event {

@@ -6,9 +6,10 @@ use crate::start::Handed;
 use engine::{Role, Spawn, UnitId};
 use keeper::protocol::{Class, NAME_BYTES_MAX};
 use model::key;
-use model::value::{StandardInput, StandardOutput};
+use model::value::{LogFacility, StandardInput, StandardOutput};
 use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, socketpair};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::rc::Rc;
 use wire::Failure;
 
@@ -156,7 +157,10 @@ impl Manager {
         let made = log_pair()
             .map_err(|errno| self.internal(unit, "make a stream into the log", &errno.into()))?;
         let (service, reader) = made;
-        if let Some(name) = self.stream_name(spawn) {
+        let extra = self
+            .keep_extra_fields(unit)
+            .map_err(|error| self.internal(unit, "keep the fields of LogExtraFields=", &error))?;
+        if let Some(name) = self.stream_name(spawn, extra.as_deref()) {
             self.link.hold(Class::Log, &name, Rc::new(reader));
         }
         let service = Rc::new(service);
@@ -167,7 +171,7 @@ impl Manager {
     /// What the log process knows of a stream; its form is the journal crate's `stream` module's. The moment tells it from one that the
     /// manager before us made for the same process and had no time to use: two of one name would be one stream, which ends with the
     /// first.
-    fn stream_name(&self, spawn: &Spawn) -> Option<String> {
+    fn stream_name(&self, spawn: &Spawn, extra: Option<&str>) -> Option<String> {
         let entry = self.units.get(&spawn.process.unit)?;
         let run = entry
             .runs
@@ -184,6 +188,15 @@ impl Manager {
         );
         if let Some(level) = unit.get(&key::SYSLOG_LEVEL) {
             name.push_str(&format!("|priority={}", crate::own_log::priority(level)));
+        }
+        if let Some(facility) = unit.get(&key::SYSLOG_FACILITY) {
+            name.push_str(&format!("|facility={}", facility_number(*facility)));
+        }
+        if let Some(level) = unit.get(&key::LOG_LEVEL_MAX) {
+            name.push_str(&format!("|max={}", crate::own_log::priority(level)));
+        }
+        if let Some(extra) = extra {
+            name.push_str(&format!("|extra={extra}"));
         }
         if !unit.value(&key::SYSLOG_LEVEL_PREFIX) {
             name.push_str("|prefix=no");
@@ -207,6 +220,45 @@ impl Manager {
         Some(name)
     }
 
+    /// Puts the fields that a unit gives its entries where the log process finds them: a name that the keeper holds has no room for
+    /// them. The file is named by what is in it.
+    fn keep_extra_fields(&self, unit: UnitId) -> std::io::Result<Option<String>> {
+        let Some(content) = self.units.get(&unit).and_then(|entry| extra(&entry.unit)) else {
+            return Ok(None);
+        };
+        let name = extra_name(&content);
+        let directory = self.directories.extra_fields();
+        let path = directory.join(&name);
+        if !path.exists() {
+            std::fs::create_dir_all(&directory)?;
+            std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o700))?;
+            let staged = directory.join("new");
+            std::fs::write(&staged, &content)?;
+            std::fs::rename(&staged, &path)?;
+        }
+        Ok(Some(name))
+    }
+
+    /// Removes the fields of units that are gone.
+    pub(crate) fn forget_extra_fields(&self) {
+        let used: Vec<String> = self
+            .units
+            .values()
+            .filter(|entry| entry.origin.load != crate::entry::LoadState::NotFound)
+            .filter_map(|entry| Some(extra_name(&extra(&entry.unit)?)))
+            .collect();
+        let files = std::fs::read_dir(self.directories.extra_fields());
+        for file in files.into_iter().flatten().flatten() {
+            let is_used = |name: &str| used.iter().any(|one| one == name);
+            if !file.file_name().to_str().is_some_and(is_used) {
+                match std::fs::remove_file(file.path()) {
+                    // In memory, and of no harm.
+                    Ok(()) | Err(_) => {}
+                }
+            }
+        }
+    }
+
     fn no_descriptor(&self, unit: UnitId, directive: &str) -> Failure {
         let name = self
             .units
@@ -219,6 +271,30 @@ impl Manager {
             message: "names a descriptor that is not there".into(),
         }
     }
+}
+
+/// The number of a facility (syslog(3)): after ftp, 11, four are nobody's.
+fn facility_number(facility: LogFacility) -> u8 {
+    let place = facility as u8;
+    if facility < LogFacility::Local0 {
+        place
+    } else {
+        place + 4
+    }
+}
+
+/// What a unit's file of fields holds; none where it gives none.
+fn extra(unit: &model::Unit) -> Option<Vec<u8>> {
+    let fields = unit.get(&key::LOG_EXTRA_FIELDS)?;
+    let content: Vec<u8> = fields
+        .iter()
+        .flat_map(|field| field.bytes().chain([0]))
+        .collect();
+    Some(content).filter(|content| !content.is_empty())
+}
+
+fn extra_name(content: &[u8]) -> String {
+    format!("{:016x}", crate::directories::hash(content))
 }
 
 /// A service waits in accept(2) unless it asked not to: the mode belongs to the socket, not to a descriptor of it.

@@ -7,6 +7,7 @@ pub mod facts;
 pub mod key;
 pub mod listen;
 pub mod order;
+pub mod pattern;
 pub mod position;
 pub mod support;
 pub mod tables;

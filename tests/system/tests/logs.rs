@@ -367,3 +367,28 @@ fn a_file_of_another_format_is_told_and_the_rest_is_shown() {
         );
     });
 }
+
+#[test]
+fn a_service_s_entries_have_its_facility_and_fields_and_none_that_is_less_severe_than_it_says() {
+    let lines = "SyslogFacility=local0\nLogLevelMax=notice\nLogExtraFields=\"TEAM=web front\" SITE=north _PID=1 MESSAGE=no\n";
+    let text = "echo '<5>kept'; echo dropped; echo '<7>dropped'; echo '<3>last'";
+    with_units(&[("a.service", &script(text, lines))], |coracle| {
+        start(coracle, 2);
+        let entries = entries(coracle, &[]);
+        let seen: Vec<String> = entries.iter().map(|entry| text_of(entry)).collect();
+        assert_eq!(
+            seen,
+            ["kept 5 16 web front north", "last 3 16 web front north"]
+        );
+        assert!(entries.iter().all(|entry| entry["_PID"] != "1"));
+        coracle.unit("a.service", "[Service]\nExecStart=/bin/true\n");
+        coracle.ok(&["daemon-reload"]);
+        let left = fs::read_dir(coracle.folder().join("run/log")).expect("a directory");
+        assert_eq!(left.count(), 0);
+    });
+}
+
+fn text_of(entry: &serde_json::Value) -> String {
+    let fields = ["MESSAGE", "PRIORITY", "SYSLOG_FACILITY", "TEAM", "SITE"];
+    fields.map(|name| text(entry, name)).join(" ")
+}

@@ -74,6 +74,9 @@ pub(crate) fn line(stream: &Stream, text: &[u8], reason: Break) -> Option<Line> 
         [b'<', digit @ b'0'..=b'7', b'>', rest @ ..] if stream.level_prefix => (digit - b'0', rest),
         _ => (stream.priority, text),
     };
+    if priority > stream.priority_max {
+        return None;
+    }
     let (mut fields, message) = if stream.fields {
         own_fields(text)
     } else {
@@ -104,6 +107,24 @@ fn own_fields(text: &[u8]) -> (Fields, &[u8]) {
     let mut parts: Vec<&[u8]> = rest.split(|byte| *byte == FIELD_SEPARATOR).collect();
     let message = parts.pop().unwrap_or_default();
     (parts.into_iter().filter_map(own_field).collect(), message)
+}
+
+/// Fields that an entry has of its own, or that say where it comes from: nobody else gives them.
+const TAKEN: &[&str] = &[
+    "MESSAGE",
+    "PRIORITY",
+    "SYSLOG_FACILITY",
+    "SYSLOG_IDENTIFIER",
+    "UNIT",
+];
+
+/// The content of a file of fields: `NAME=value`, each ended by a NUL. A name that starts with `_` is the journal's own.
+pub(crate) fn extra_fields(content: &[u8]) -> Fields {
+    let parts = content.split(|byte| *byte == 0);
+    let fields = parts.filter_map(own_field);
+    fields
+        .filter(|(name, _)| !name.starts_with('_') && !TAKEN.contains(&name.as_str()))
+        .collect()
 }
 
 fn own_field(part: &[u8]) -> Option<(String, Vec<u8>)> {
@@ -199,8 +220,22 @@ mod tests {
         check_line("", "<8>hello", "6 <8>hello");
         check_line("", "<13>hello", "6 <13>hello");
         check_line("|prefix=no|priority=5", "<3>hello", "5 <3>hello");
+        check_line("|max=4", "<5>hello", "-");
+        check_line("|max=4", "<4>hello", "4 hello");
+        check_line("|max=4", "hello", "-");
         check_line("", "", "-");
         check_line("", "<3>", "-");
+    }
+
+    #[test]
+    fn fields_that_an_entry_has_of_its_own_are_nobody_elses() {
+        let content = b"A=1\0_PID=1\0MESSAGE=x\0UNIT=y\0B_2=c=d\0bad=1\0";
+        let fields = extra_fields(content);
+        let shown: Vec<String> = fields
+            .iter()
+            .map(|(name, value)| format!("{name}={}", String::from_utf8_lossy(value)))
+            .collect();
+        assert_eq!(shown, ["A=1", "B_2=c=d"]);
     }
 
     #[test]

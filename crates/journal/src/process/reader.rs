@@ -43,6 +43,8 @@ pub(super) struct Reader {
     id: u64,
     socket: OwnedFd,
     comm: Option<Comm>,
+    /// Fields of every entry, as the unit has them.
+    extra: Fields,
     lost: u64,
     failing: bool,
 }
@@ -80,6 +82,7 @@ impl Reader {
             id,
             socket,
             comm: None,
+            extra: Fields::new(),
             lost: 0,
             failing: false,
         };
@@ -329,10 +332,22 @@ impl Reader {
             fields.push(("_UID", writer.uid.to_string().into()));
             fields.push(("_GID", writer.gid.to_string().into()));
         }
+        if !self.stream.fields {
+            let facility = self.stream.facility.to_string();
+            fields.push(("SYSLOG_FACILITY", facility.into()));
+        }
+        let extra = self.extra.iter().cloned();
         fields
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
+            .chain(extra)
             .collect()
+    }
+
+    /// Gives every entry these fields.
+    pub(super) fn with_extra(mut self, extra: Fields) -> Reader {
+        self.extra = extra;
+        self
     }
 
     /// The name of a process that is still there.
@@ -399,7 +414,7 @@ mod tests {
 
     /// One life of a log process: adopts the stream and looks until nothing is there, or dies after a step.
     fn live(root: &Path, log: &OwnedFd, dies_after: Option<Step>) -> Look {
-        let mut shelf = Shelf::open(&Options::new(root)).unwrap();
+        let mut shelf = Shelf::open(&Options::new(root, root)).unwrap();
         let name = "web.service|1|x".to_owned();
         let stream = name.parse().unwrap();
         let mut reader = Reader::adopt(name, stream, log.try_clone().unwrap(), &mut shelf).unwrap();

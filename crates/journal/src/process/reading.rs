@@ -1,17 +1,21 @@
 //! The loop: waits for streams, and reads a chunk of each that has something.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
+use super::lines::extra_fields;
 use super::position::TAKEN_MAX_BYTES;
 use super::rate::Limiter;
 use super::reader::{Desk, Look, Reader};
 use super::shelf::Shelf;
-use super::{Error, Options, SourceEvent, StreamSource};
+use super::{Error, Options, SourceEvent, StreamSource, Trouble};
+use crate::format::Fields;
 use crate::stream::{Rate, Stream};
 use crate::time;
 
@@ -23,8 +27,12 @@ const EVENTS_MAX: usize = 64;
 /// keep us.
 const DRAIN_CHUNKS_MAX: usize = 256;
 
+/// Bytes of a file of fields; each of them is in every entry.
+const EXTRA_BYTES_MAX: u64 = 16 << 10;
+
 pub(super) struct Reading<'a> {
     source: &'a mut dyn StreamSource,
+    extra: PathBuf,
     rate: Rate,
     shelf: Shelf,
     readers: BTreeMap<u64, Reader>,
@@ -54,6 +62,7 @@ impl<'a> Reading<'a> {
         }
         Ok(Reading {
             source,
+            extra: options.extra.clone(),
             rate: options.rate,
             shelf,
             readers: BTreeMap::new(),
@@ -123,14 +132,30 @@ impl<'a> Reading<'a> {
                 self.source.trouble(&error.into());
                 stream
             });
+        let extra = self.extra_fields(&stream);
         match Reader::adopt(name, stream, socket, &mut self.shelf) {
-            Ok(reader) => self.watch(reader),
+            Ok(reader) => self.watch(reader.with_extra(extra)),
             // The keeper holds it still: the next log process tries again.
             Err(trouble) => {
                 self.source.trouble(&trouble);
                 Ok(())
             }
         }
+    }
+
+    /// The fields that a unit gives its entries. Lines without them are better than none.
+    fn extra_fields(&mut self, stream: &Stream) -> Fields {
+        let Some(name) = &stream.extra else {
+            return Fields::new();
+        };
+        let path = self.extra.join(name);
+        let mut content = Vec::new();
+        let read =
+            File::open(&path).and_then(|file| file.take(EXTRA_BYTES_MAX).read_to_end(&mut content));
+        if let Err(source) = read {
+            self.source.trouble(&Trouble::Extra { path, source });
+        }
+        extra_fields(&content)
     }
 
     fn watch(&mut self, reader: Reader) -> Result<(), Error> {
@@ -240,7 +265,6 @@ mod tests {
     use std::os::fd::{AsFd, BorrowedFd};
     use std::os::unix::net::UnixStream;
 
-    use super::super::Trouble;
     use super::*;
 
     /// A source that never says anything.
@@ -267,7 +291,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let mut source = Silent(ours);
-        let mut reading = Reading::begin(&mut source, &Options::new(folder.path())).unwrap();
+        let mut reading =
+            Reading::begin(&mut source, &Options::new(folder.path(), folder.path())).unwrap();
         let (service, log) = UnixStream::pair().unwrap();
         let held_by_the_keeper = log.try_clone().unwrap();
         reading.adopt("web.service".into(), log.into()).unwrap();

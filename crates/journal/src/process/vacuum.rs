@@ -99,7 +99,7 @@ mod tests {
         let options = Options {
             directory_max_bytes,
             total_max_bytes,
-            ..Options::new(Path::new("/x"))
+            ..Options::new(Path::new("/x"), Path::new("/x"))
         };
         let candidates = files
             .iter()

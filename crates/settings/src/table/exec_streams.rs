@@ -157,7 +157,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Adds fields to each of the service's log entries.",
         since: "236",
         bus: "aay",
-        status: later::LOGS,
         ..Row::FREE
     },
     Row {
@@ -178,7 +177,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Drops log lines that are less severe.",
         since: "236",
         bus: "i",
-        status: later::LOGS,
         ..Row::FREE
     },
     Row {
@@ -263,7 +261,6 @@ pub(super) const ROWS: &[Row] = &[
         default_text: "daemon",
         summary: "Sets the facility of log lines.",
         bus: "i",
-        status: later::LOGS,
         ..Row::FREE
     },
     Row {
