@@ -5,13 +5,14 @@ use crate::manager::{Manager, OpenReport};
 use crate::planning::Prepared;
 use crate::poll::Token;
 use crate::run::{Run, RunProcess, RunUser, role_number};
-use engine::{ExitStatus, Input, ProcessKey, Role, Spawn, UnitId};
+use engine::{Cause, ExitStatus, Input, ProcessKey, Relation, Role, Spawn, UnitId};
 use model::value::{ExecCommand, ExecCommands};
 use model::{Key, Unit, key};
 use plan::{Bindings, Passed};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use wire::Failure;
 
 /// What a start passes on to the executor, beside the plan.
@@ -152,7 +153,7 @@ impl Manager {
                     message: format!("{path} can't be read: {error}"),
                 },
             )?,
-            start_environment: start_environment(spawn, run),
+            start_environment: [start_environment(spawn, run), self.monitored(unit)].concat(),
             credentials: crate::credentials::read(&entry.unit).map_err(|(path, error)| {
                 Failure::Refused {
                     unit: entry.name.to_string(),
@@ -169,6 +170,37 @@ impl Manager {
                 directive: exec_directive(spawn.role).into(),
                 message: error.to_string(),
             })
+    }
+
+    /// Variables about the unit whose end started this one by its OnFailure= or OnSuccess=.
+    fn monitored(&self, unit: UnitId) -> Vec<String> {
+        let chain = self.engine.cause(unit);
+        let followed = chain.links().iter().find_map(|cause| match cause {
+            Cause::Followed {
+                unit,
+                relation: Relation::OnFailure | Relation::OnSuccess,
+            } => Some(Arc::clone(unit)),
+            _ => None,
+        });
+        let Some(name) = followed else {
+            return Vec::new();
+        };
+        let mut variables = vec![format!("MONITOR_UNIT={name}")];
+        let ended = self.engine.id(&name);
+        if let Some(snapshot) = ended.and_then(|ended| self.engine.snapshot(ended)) {
+            let result = match &snapshot.state {
+                engine::State::Failed { result, .. } => *result,
+                _ => snapshot.last_result,
+            };
+            variables.push(format!("MONITOR_SERVICE_RESULT={}", result.name()));
+            variables.extend(ending("MONITOR_", snapshot.main_status));
+        }
+        let last = ended.and_then(|ended| self.units.get(&ended)?.last.as_ref());
+        variables.extend(
+            last.filter(|last| !last.invocation.is_empty())
+                .map(|last| format!("MONITOR_INVOCATION_ID={}", last.invocation)),
+        );
+        variables
     }
 
     fn ask_keeper(
@@ -329,14 +361,20 @@ fn start_environment(spawn: &Spawn, run: &Run) -> Vec<String> {
     if let Some(result) = spawn.result {
         variables.push(format!("SERVICE_RESULT={}", result.name()));
     }
-    if let Some(status) = spawn.main_status {
-        let (code, status) = match status {
-            ExitStatus::Exited(status) => ("exited", status.to_string()),
-            ExitStatus::Killed(signal) => ("killed", crate::signals::short_name(signal.0)),
-            ExitStatus::Dumped(signal) => ("dumped", crate::signals::short_name(signal.0)),
-            ExitStatus::Unknown => return variables,
-        };
-        variables.extend([format!("EXIT_CODE={code}"), format!("EXIT_STATUS={status}")]);
-    }
+    variables.extend(ending("", spawn.main_status));
     variables
+}
+
+/// How a main process ended, as variables; nothing where nobody knows.
+fn ending(prefix: &str, status: Option<ExitStatus>) -> Vec<String> {
+    let (code, status) = match status {
+        Some(ExitStatus::Exited(status)) => ("exited", status.to_string()),
+        Some(ExitStatus::Killed(signal)) => ("killed", crate::signals::short_name(signal.0)),
+        Some(ExitStatus::Dumped(signal)) => ("dumped", crate::signals::short_name(signal.0)),
+        Some(ExitStatus::Unknown) | None => return Vec::new(),
+    };
+    vec![
+        format!("{prefix}EXIT_CODE={code}"),
+        format!("{prefix}EXIT_STATUS={status}"),
+    ]
 }

@@ -65,7 +65,7 @@ pub struct Frame<'a> {
     pub programs: List<'a>,
     /// Arguments, the program's own name first.
     pub arguments: List<'a>,
-    /// Environment; the executor adds `LISTEN_PID`.
+    /// Environment; the executor adds `SYSTEMD_EXEC_PID`, and `LISTEN_PID` with descriptors.
     pub environment: List<'a>,
     /// Steps, one after another.
     pub steps: &'a [u8],

@@ -226,3 +226,58 @@ fn a_service_and_its_socket_are_restarted_together_again_and_again() {
         coracle.ok(&["stop", "a.socket", "a.service"]);
     });
 }
+
+#[test]
+fn a_unit_that_follows_another_one_s_end_hears_how_that_was() {
+    let alarm =
+        "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'env | grep ^MONITOR_ | sort; echo over'\n";
+    for (relation, script, result, code, status) in [
+        ("OnFailure", "exit 7", "exit-code", "exited", "7"),
+        ("OnFailure", "kill -9 $$$$", "signal", "killed", "KILL"),
+        ("OnSuccess", "exit 0", "success", "exited", "0"),
+    ] {
+        let unit = format!(
+            "[Unit]\n{relation}=alarm.service\n[Service]\nExecStart=/bin/sh -c '{script}'\n"
+        );
+        with_units(
+            &[("a.service", &unit), ("alarm.service", alarm)],
+            |coracle| {
+                coracle.ok(&["start", "a"]);
+                let is_over = |lines: &[String]| lines.iter().any(|line| line == "over");
+                let lines = waiting::lines(coracle, "alarm", is_over);
+                let invocation = coracle.property("a.service", "InvocationID");
+                let heard = [
+                    format!("MONITOR_EXIT_CODE={code}"),
+                    format!("MONITOR_EXIT_STATUS={status}"),
+                    format!("MONITOR_INVOCATION_ID={invocation}"),
+                    format!("MONITOR_SERVICE_RESULT={result}"),
+                    "MONITOR_UNIT=a.service".to_owned(),
+                ];
+                for line in &heard {
+                    assert!(lines.contains(line), "{line}: {lines:?}");
+                }
+                // Whoever is started by hand hears of nobody.
+                coracle.ok(&["start", "alarm"]);
+                let twice =
+                    |lines: &[String]| lines.iter().filter(|line| *line == "over").count() == 2;
+                let lines = waiting::lines(coracle, "alarm", twice);
+                let told = lines.iter().filter(|line| line.starts_with("MONITOR_UNIT"));
+                assert_eq!(told.count(), 1, "{lines:?}");
+            },
+        );
+    }
+}
+
+#[test]
+fn a_process_that_was_started_knows_that_it_is_the_one() {
+    with_units(&[], |coracle| {
+        let script =
+            "echo $$ $SYSTEMD_EXEC_PID; sh -c 'test $$ = $SYSTEMD_EXEC_PID && echo no; true'";
+        for options in [&[][..], &["--profile=default"]] {
+            let words = [&["run", "--pipe"], options, &["/bin/sh", "-c", script]].concat();
+            let said = coracle.ok(&words);
+            let (own, told) = said.trim().split_once(' ').expect("two numbers");
+            assert_eq!(own, told);
+        }
+    });
+}

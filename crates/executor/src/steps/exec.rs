@@ -21,8 +21,8 @@ pub(super) fn take(state: &State<'_>) -> Result<()> {
         .iter()
         .count()
         .max(state.frame.environment.iter().count());
-    // One place for LISTEN_PID, one for the end.
-    if longest + 2 <= USUAL_TEXTS {
+    // A place each for SYSTEMD_EXEC_PID and LISTEN_PID, one for the end.
+    if longest + 3 <= USUAL_TEXTS {
         execute::<USUAL_TEXTS>(state)
     } else {
         execute_many(state)
@@ -41,13 +41,15 @@ fn execute<const N: usize>(state: &State<'_>) -> Result<()> {
         [core::ptr::null::<c_char>(); N],
         [core::ptr::null::<c_char>(); N],
     );
-    let mut own_id = [0; 40];
-    let own_id = if state.frame.passed() > 0 {
-        Some(listen_pid(&mut own_id)?)
+    let (mut started, mut listening) = ([0; 40], [0; 40]);
+    let started = own_number(b"SYSTEMD_EXEC_PID=", &mut started)?;
+    let listening = if state.frame.passed() > 0 {
+        Some(own_number(b"LISTEN_PID=", &mut listening)?)
     } else {
         None
     };
-    let environment = state.frame.environment.iter().chain(own_id);
+    let own = core::iter::once(started).chain(listening);
+    let environment = state.frame.environment.iter().chain(own);
     let environment = TextList::new(environment, &mut environment_room).ok_or(Errno::TOOBIG)?;
     let arguments =
         TextList::new(state.frame.arguments.iter(), &mut argument_room).ok_or(Errno::TOOBIG)?;
@@ -59,17 +61,17 @@ fn execute<const N: usize>(state: &State<'_>) -> Result<()> {
     ))
 }
 
-/// Only here the process knows its own number, which a service compares before it takes descriptors.
-fn listen_pid(room: &mut [u8; 40]) -> Result<&CStr> {
-    const NAME: &[u8] = b"LISTEN_PID=";
+/// Only here the process knows its own number. A service compares it before it takes descriptors, and to learn whether it was started
+/// itself or by another process of the unit.
+fn own_number<'a>(name: &[u8], room: &'a mut [u8; 40]) -> Result<&'a CStr> {
     let own = kernel::rustix::process::getpid().as_raw_nonzero().get();
     let mut digits = Digits::new();
     let digits = digits.unsigned(own.unsigned_abs().into());
-    let end = NAME.len() + digits.len();
-    room.get_mut(..NAME.len())
+    let end = name.len() + digits.len();
+    room.get_mut(..name.len())
         .ok_or(Errno::OVERFLOW)?
-        .copy_from_slice(NAME);
-    room.get_mut(NAME.len()..end)
+        .copy_from_slice(name);
+    room.get_mut(name.len()..end)
         .ok_or(Errno::OVERFLOW)?
         .copy_from_slice(digits);
     CStr::from_bytes_until_nul(room).map_err(|_| Errno::OVERFLOW)
