@@ -50,6 +50,8 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(rest.iter().any(|argument| argument == "--fix")),
         "dist" => dist::run(),
         "bench" => setup::run().and_then(|()| bench::run(rest)),
+        // The other end of a bench that runs in a peer's container.
+        "bench-inside" => bench::inside(rest.first().map(String::as_str).unwrap_or_default()),
         "vm" => vm::run(rest),
         "peers" => peers::run(rest),
         "docs" => docs::write(),

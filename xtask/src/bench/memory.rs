@@ -31,8 +31,8 @@ pub(super) fn thousand_units() -> Result<Vec<Figure>> {
     if loaded < UNITS {
         bail!("only {loaded} of {UNITS} units are loaded");
     }
-    let keeper = memory(instance.process("KeeperPID"))?;
-    let manager = memory(instance.process("ManagerPID"))?;
+    let keeper = of(instance.process("KeeperPID"))?;
+    let manager = of(instance.process("ManagerPID"))?;
     let shown = |one: &Memory| format!("{} ({} private) kB", one.proportional, one.private);
     let both = keeper.proportional + manager.proportional;
     Ok(vec![
@@ -53,15 +53,15 @@ pub(super) fn file_size() -> Result<Vec<Figure>> {
 }
 
 /// What a process occupies, in kB.
-struct Memory {
+pub(super) struct Memory {
     /// Its share of all its pages (`Pss`).
-    proportional: u64,
+    pub(super) proportional: u64,
     /// Pages that it alone has, and has written (`Private_Dirty`).
     private: u64,
 }
 
 /// From `/proc/PID/smaps_rollup` (proc_pid_smaps(5)).
-fn memory(pid: Pid) -> Result<Memory> {
+pub(super) fn of(pid: Pid) -> Result<Memory> {
     let path = format!("/proc/{}/smaps_rollup", pid.as_raw_nonzero());
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
     let field = |name: &str| -> Result<u64> {

@@ -70,12 +70,14 @@ impl Container {
         Ok(Finished { status, output })
     }
 
-    /// A shell enters the control group and becomes systemd-nspawn, which makes groups of its own below the one it is in.
+    /// A shell enters the control group and becomes systemd-nspawn, which makes groups of its own below the one it is in, and which
+    /// does not outlive this process.
     fn nspawn(&self, group: &Group, folder: &Path) -> Command {
         let mut command = Command::new("sh");
         command
             .args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""])
             .arg(&group.path)
+            .args(["setpriv", "--pdeathsig", "KILL"])
             .args([
                 "systemd-nspawn",
                 "--quiet",
@@ -99,6 +101,9 @@ impl Container {
     }
 }
 
+/// What the groups' names begin with; the rest is the number of the process that made it.
+const PREFIX: &str = "coracle-peer-";
+
 /// A control group of version 2 for one container, gone with this value.
 struct Group {
     path: PathBuf,
@@ -113,7 +118,8 @@ impl Group {
             .find(|(_, kind)| kind.starts_with("cgroup2 "))
             .and_then(|(place, _)| place.split(' ').nth(4))
             .context("no control groups of version 2 are mounted here")?;
-        let path = Path::new(mount).join(format!("coracle-peer-{}", std::process::id()));
+        sweep(Path::new(mount))?;
+        let path = Path::new(mount).join(format!("{PREFIX}{}", std::process::id()));
         fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Group { path })
     }
@@ -125,6 +131,24 @@ impl Drop for Group {
             eprintln!("peers: {} stays: {error}", self.path.display());
         }
     }
+}
+
+/// Removes what was left by a process that was killed.
+fn sweep(mount: &Path) -> Result<()> {
+    for entry in fs::read_dir(mount)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if let Some(maker) = name.strip_prefix(PREFIX)
+            && !Path::new("/proc").join(maker).exists()
+        {
+            // What is killed needs a moment to end; the group that is still busy then goes the next time.
+            fs::write(entry.path().join("cgroup.kill"), "1")?;
+            if let Err(error) = remove(&entry.path()) {
+                eprintln!("peers: the group {name} of an earlier run stays: {error}");
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Removes a group and those below it, which the container's end has emptied.

@@ -45,7 +45,10 @@ impl Machine {
         let console = folder.join("console");
         let status = folder.join("status");
         let mut qemu = self.qemu(&console, &status);
-        let mut child = Running(qemu.spawn().context("cannot run qemu-system-x86_64")?);
+        let mut child = Running(
+            qemu.spawn()
+                .context("cannot run qemu-system-x86_64 by setpriv")?,
+        );
         let mut output = child.0.stdout.take().context("qemu has no output")?;
         let (send, receive) = mpsc::channel();
         let copier = std::thread::spawn(move || {
@@ -85,41 +88,43 @@ impl Machine {
     }
 
     fn qemu(&self, console: &Path, status: &Path) -> Command {
-        let mut qemu = Command::new("qemu-system-x86_64");
-        qemu.args([
-            "-nodefaults",
-            "-no-user-config",
-            "-no-reboot",
-            "-display",
-            "none",
-        ])
-        .args(["-machine", "q35,usb=off", "-accel", "tcg,thread=multi"])
-        .args(["-cpu", "max", "-smp", "2", "-m", &self.memory.to_string()])
-        .arg("-kernel")
-        .arg(&self.kernel)
-        .arg("-initrd")
-        .arg(&self.initramfs)
-        .args([
-            "-append",
-            "console=ttyS0 loglevel=5 panic=-1 random.trust_cpu=on",
-        ])
-        .arg("-chardev")
-        .arg(format!("file,id=console,path={}", console.display()))
-        .args(["-serial", "chardev:console"])
-        .args(["-device", "virtio-serial-pci"])
-        .args(["-chardev", "file,id=output,path=/dev/stdout"])
-        .args([
-            "-device",
-            "virtserialport,chardev=output,name=coracle.output",
-        ])
-        .arg("-chardev")
-        .arg(format!("file,id=status,path={}", status.display()))
-        .args([
-            "-device",
-            "virtserialport,chardev=status,name=coracle.status",
-        ])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
+        // A machine does not outlive this process, however it ends.
+        let mut qemu = Command::new("setpriv");
+        qemu.args(["--pdeathsig", "KILL", "qemu-system-x86_64"])
+            .args([
+                "-nodefaults",
+                "-no-user-config",
+                "-no-reboot",
+                "-display",
+                "none",
+            ])
+            .args(["-machine", "q35,usb=off", "-accel", "tcg,thread=multi"])
+            .args(["-cpu", "max", "-smp", "2", "-m", &self.memory.to_string()])
+            .arg("-kernel")
+            .arg(&self.kernel)
+            .arg("-initrd")
+            .arg(&self.initramfs)
+            .args([
+                "-append",
+                "console=ttyS0 loglevel=5 panic=-1 random.trust_cpu=on",
+            ])
+            .arg("-chardev")
+            .arg(format!("file,id=console,path={}", console.display()))
+            .args(["-serial", "chardev:console"])
+            .args(["-device", "virtio-serial-pci"])
+            .args(["-chardev", "file,id=output,path=/dev/stdout"])
+            .args([
+                "-device",
+                "virtserialport,chardev=output,name=coracle.output",
+            ])
+            .arg("-chardev")
+            .arg(format!("file,id=status,path={}", status.display()))
+            .args([
+                "-device",
+                "virtserialport,chardev=status,name=coracle.status",
+            ])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
         if let Some(disk) = &self.disk {
             qemu.arg("-drive").arg(format!(
                 "file={},format=raw,if=virtio,readonly=on",
