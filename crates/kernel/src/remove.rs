@@ -19,6 +19,14 @@ const ROUNDS_MAX: u64 = 16;
 /// # Errors
 /// The kernel's: EXDEV or EBUSY where something is mounted in it, ENOTEMPTY where somebody keeps filling it.
 pub fn tree(parent: impl AsFd, name: &CStr) -> Result<bool> {
+    tree_of(parent, name, u64::MAX)
+}
+
+/// The same for whoever must not be held up: EDQUOT where there is more than so many entries, of which some are gone.
+///
+/// # Errors
+/// Also those of [`tree`].
+pub fn tree_of(parent: impl AsFd, name: &CStr, entries_max: u64) -> Result<bool> {
     if let Some(was_there) = no_directory(parent.as_fd(), name)? {
         return Ok(was_there);
     }
@@ -26,6 +34,7 @@ pub fn tree(parent: impl AsFd, name: &CStr) -> Result<bool> {
     let mut removal = Removal {
         top: top.as_fd(),
         moved: 0,
+        left: entries_max,
     };
     for round in 0.. {
         removal.empty(top.as_fd(), 0)?;
@@ -35,6 +44,23 @@ pub fn tree(parent: impl AsFd, name: &CStr) -> Result<bool> {
         }
     }
     Err(Errno::NOTEMPTY)
+}
+
+/// Bytes of the stack of a thread that removes: a frame for each of the directories that are open at once.
+const STACK_BYTES: usize = 512 << 10;
+
+/// Removes a tree on a thread of its own, however long that takes, and then does `done`. Without a thread nothing is removed.
+pub fn aside(parent: OwnedFd, name: CString, done: impl FnOnce() + Send + 'static) {
+    let removal = move || {
+        if tree(&parent, &name).is_ok() {
+            done();
+        }
+    };
+    let begun = std::thread::Builder::new()
+        .name("remove".into())
+        .stack_size(STACK_BYTES)
+        .spawn(removal);
+    drop(begun);
 }
 
 /// Removes anything but a directory, and says whether it was there; none if it is one.
@@ -60,6 +86,8 @@ struct Removal<'fd> {
     top: BorrowedFd<'fd>,
     /// Directories that were moved to the top.
     moved: u64,
+    /// How many entries may be removed yet.
+    left: u64,
 }
 
 impl Removal<'_> {
@@ -77,13 +105,17 @@ impl Removal<'_> {
     }
 
     fn entry(&mut self, folder: BorrowedFd<'_>, name: &CStr, depth: u32) -> Result<()> {
+        self.left = self.left.checked_sub(1).ok_or(Errno::DQUOT)?;
         if no_directory(folder, name)?.is_some() {
             return Ok(());
         }
         if depth == DEPTH_MAX {
             return self.move_up(folder, name);
         }
-        let inner = open(folder, name)?;
+        let inner = match open(folder, name) {
+            Err(Errno::NOENT) => return Ok(()),
+            inner => inner?,
+        };
         for _ in 0..ROUNDS_MAX {
             self.empty(inner.as_fd(), depth + 1)?;
             match unlinkat(folder, name, AtFlags::REMOVEDIR) {

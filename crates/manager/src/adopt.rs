@@ -94,6 +94,7 @@ pub(crate) fn make_directories(directories: &Directories) -> Result<bool, Error>
     // Services reach their own socket in it, and see no other.
     make(&directories.notify(), 0o711)
         .map_err(doing("make the directory of notification sockets"))?;
+    crate::leftovers::go_on(&directories.gone());
     Ok(!marker(directories).exists())
 }
 

@@ -48,6 +48,11 @@ impl Directories {
         self.runtime.join("notify")
     }
 
+    /// Where it is written down what is still being removed.
+    pub(crate) fn gone(&self) -> PathBuf {
+        self.runtime.join("gone")
+    }
+
     /// The name of this instance's control group.
     pub(crate) fn cgroup_name(&self) -> String {
         if self.are_default() {

@@ -5,7 +5,8 @@ use crate::run::Run;
 use kernel::walk::Place;
 use model::value::{DirectoryPreserve, PrivateTmp};
 use model::{Unit, key};
-use rustix::fs::{AtFlags, unlinkat};
+use rustix::fs::{AtFlags, CWD, renameat, unlinkat};
+use rustix::io::Errno;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -28,13 +29,84 @@ pub(crate) fn paths(entry: &Entry, run: &Run) -> Vec<PathBuf> {
     paths
 }
 
-/// Removes a path with all that is in it; what is gone already is fine.
-pub(crate) fn remove(path: &Path) {
-    if let Some(place) = place(path) {
+/// Entries that are removed at once; what has more goes on a thread of its own, as the manager waits for nobody.
+const ENTRIES_AT_ONCE: u64 = 4096;
+/// How the names of what goes aside begin.
+const GONE_PREFIX: &str = ".coracle-gone-";
+
+/// Removes a path with all that is in it; what is gone already is fine. Of much, the name is gone and the rest follows: until then a
+/// link in `gone` says where it is.
+pub(crate) fn remove(path: &Path, gone: &Path) {
+    let Some(place) = place(path) else {
+        return;
+    };
+    if kernel::remove::tree_of(&place.parent, place.name(), ENTRIES_AT_ONCE) != Err(Errno::DQUOT) {
+        return;
+    }
+    if move_away(path, &place, gone).is_err() {
+        // Better late than never.
         match kernel::remove::tree(&place.parent, place.name()) {
             Ok(_) | Err(_) => {}
         }
     }
+}
+
+/// Gives a directory a name that nobody knows, next to what is everybody's, and has it removed from there.
+fn move_away(path: &Path, place: &Place, gone: &Path) -> std::io::Result<()> {
+    let mut random = [0; 16];
+    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
+    let name = format!("{GONE_PREFIX}{:032x}", u128::from_ne_bytes(random));
+    let top = match path.strip_prefix("/run") {
+        Ok(_) => Path::new("/run"),
+        Err(_) => path.parent().unwrap_or(Path::new("/")),
+    };
+    let (moved, record) = (top.join(&name), gone.join(&name));
+    std::fs::create_dir_all(gone)?;
+    std::os::unix::fs::symlink(&moved, &record)?;
+    if let Err(errno) = renameat(&place.parent, place.name(), CWD, &moved) {
+        std::fs::remove_file(&record)?;
+        return Err(errno.into());
+    }
+    remove_aside(record);
+    Ok(())
+}
+
+/// Removes what a link in `gone` leads to, and then the link.
+fn remove_aside(record: PathBuf) {
+    let moved = std::fs::read_link(&record).unwrap_or_default();
+    if let Some(place) = place(&moved) {
+        let name = place.name().to_owned();
+        kernel::remove::aside(place.parent, name, move || {
+            match std::fs::remove_file(&record) {
+                Ok(()) | Err(_) => {}
+            }
+        });
+    }
+}
+
+/// What a manager before this one did not come to.
+pub(crate) fn go_on(gone: &Path) {
+    records(gone).into_iter().for_each(remove_aside);
+}
+
+/// The same at the end of the instance, when nobody is held up any more.
+pub(crate) fn finish(gone: &Path) {
+    for record in records(gone) {
+        let moved = std::fs::read_link(&record).unwrap_or_default();
+        if let Some(place) = place(&moved) {
+            match kernel::remove::tree(&place.parent, place.name()) {
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+    match std::fs::remove_dir_all(gone) {
+        Ok(()) | Err(_) => {}
+    }
+}
+
+fn records(gone: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(gone).into_iter().flatten();
+    entries.flatten().map(|entry| entry.path()).collect()
 }
 
 /// Removes a file that is no directory.
@@ -102,18 +174,44 @@ mod tests {
     fn a_link_that_a_service_left_is_removed_and_never_followed() {
         let folder = tempfile::tempdir_in("/var").unwrap();
         let (host, own) = (folder.path().join("host"), folder.path().join("own"));
+        let gone = folder.path().join("gone");
         std::fs::create_dir_all(host.join("precious")).unwrap();
         std::fs::create_dir(&own).unwrap();
         std::os::unix::fs::chown(&own, Some(61_234), None).unwrap();
         std::os::unix::fs::symlink(&host, own.join("trap")).unwrap();
-        remove(&own.join("trap/precious"));
+        remove(&own.join("trap/precious"), &gone);
         remove_file(&own.join("trap/precious"));
         assert!(host.join("precious").exists());
-        remove(&own.join("trap"));
+        remove(&own.join("trap"), &gone);
         assert!(!own.join("trap").exists() && host.join("precious").exists());
         // The administrator's link leads where it leads.
         std::os::unix::fs::symlink(&host, folder.path().join("link")).unwrap();
-        remove(&folder.path().join("link/precious"));
+        remove(&folder.path().join("link/precious"), &gone);
         assert!(!host.join("precious").exists());
+    }
+
+    #[test]
+    fn of_much_the_name_is_gone_at_once_and_what_a_manager_left_goes_with_the_next() {
+        let folder = tempfile::tempdir_in("/var").unwrap();
+        let (path, gone) = (folder.path().join("much"), folder.path().join("gone"));
+        let fill = |path: &Path| {
+            std::fs::create_dir(path).unwrap();
+            for number in 0..3 * ENTRIES_AT_ONCE {
+                std::fs::write(path.join(number.to_string()), "").unwrap();
+            }
+        };
+        fill(&path);
+        remove(&path, &gone);
+        assert!(!path.exists());
+        finish(&gone);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        // As if the manager had ended in between.
+        let left = folder.path().join(format!("{GONE_PREFIX}1"));
+        fill(&left);
+        std::fs::create_dir(&gone).unwrap();
+        std::os::unix::fs::symlink(&left, gone.join("1")).unwrap();
+        go_on(&gone);
+        finish(&gone);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

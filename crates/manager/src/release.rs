@@ -40,7 +40,7 @@ impl Manager {
             return;
         };
         for path in crate::leftovers::paths(entry, &run) {
-            crate::leftovers::remove(&path);
+            crate::leftovers::remove(&path, &self.directories.gone());
         }
         // Busy while something is in it: another unit's directory, or another init's credentials for a unit of this name.
         let shared = Path::new(crate::leftovers::PRIVATE_RUNTIME);

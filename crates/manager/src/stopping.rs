@@ -79,6 +79,7 @@ impl Manager {
                 Ok(()) | Err(_) => {}
             }
         }
+        crate::leftovers::finish(&self.directories.gone());
         for directory in [self.directories.records(), self.directories.notify()] {
             match std::fs::remove_dir_all(directory) {
                 Ok(()) | Err(_) => {}
