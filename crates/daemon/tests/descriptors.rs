@@ -71,6 +71,21 @@ fn helper(instance: &Instance) -> std::path::PathBuf {
     helper
 }
 
+/// Runs a helper as a service, with these lines more in its unit, until it has ended and a trap holds what it passed along.
+fn serve(instance: &Instance, test: &str, lines: &str) -> Trap {
+    let mut trap = Trap::new();
+    let text = format!(
+        "[Service]\n{lines}Environment=TRAP={}\nExecStart={} --ignored --exact {test}\n",
+        trap.address(),
+        helper(instance).display(),
+    );
+    instance.unit("trapper.service", &text);
+    instance.start_unit("trapper");
+    trap.hold(1);
+    instance.await_state("trapper", "inactive/dead");
+    trap
+}
+
 fn assert_answers(instance: &Instance) {
     let begin = Instant::now();
     // What was closed before the first call is closed before the second at the latest.
@@ -146,16 +161,11 @@ fn helper_that_passes_descriptors_to_the_manager() {
 #[test]
 fn a_service_that_passes_descriptors_with_its_notifications_holds_nobody_up() {
     let instance = Instance::start();
-    let mut trap = Trap::new();
-    let text = format!(
-        "[Service]\nNotifyAccess=all\nEnvironment=TRAP={}\nExecStart={} --ignored --exact helper_that_passes_descriptors_to_the_manager\n",
-        trap.address(),
-        helper(&instance).display(),
+    let _trap = serve(
+        &instance,
+        "helper_that_passes_descriptors_to_the_manager",
+        "NotifyAccess=all\n",
     );
-    instance.unit("trapper.service", &text);
-    instance.start_unit("trapper");
-    trap.hold(1);
-    instance.await_state("trapper", "inactive/dead");
     assert_answers(&instance);
     instance.exit();
 }
@@ -175,16 +185,7 @@ fn helper_that_passes_descriptors_to_the_log() {
 #[test]
 fn a_service_that_passes_descriptors_into_its_output_does_not_stop_the_log() {
     let instance = Instance::start();
-    let mut trap = Trap::new();
-    let text = format!(
-        "[Service]\nEnvironment=TRAP={}\nExecStart={} --ignored --exact helper_that_passes_descriptors_to_the_log\n",
-        trap.address(),
-        helper(&instance).display(),
-    );
-    instance.unit("trapper.service", &text);
-    instance.start_unit("trapper");
-    trap.hold(1);
-    instance.await_state("trapper", "inactive/dead");
+    let _trap = serve(&instance, "helper_that_passes_descriptors_to_the_log", "");
     let begin = Instant::now();
     let outcome = instance.run(&[], &["/bin/echo", "still here"]).unwrap();
     support::eventually("the line of another service", || {

@@ -362,6 +362,10 @@ impl Workers {
         let answer = converse(&caller, task);
         // Closed before the wait: a worker that still writes would never end.
         drop(caller);
+        if answer.is_err() {
+            // It says nothing any more, and need not end by itself; one that has ended keeps its own status.
+            child.kill().map_err(error)?;
+        }
         let status = child.wait().map_err(error)?;
         match answer {
             Ok((Answer::Refused { causes, fault }, _)) => Err(Refusal::chain(causes, fault)
@@ -373,6 +377,7 @@ impl Workers {
                     WorkerError::Refused,
                 )),
             Ok(answer) if status.success() => Ok(answer),
+            Err(source) if !has_ended(&source) => Err(error(source)),
             Ok(_) | Err(_) => Err(WorkerError::Ended {
                 kind: kind.name(),
                 status,
@@ -403,6 +408,12 @@ fn converse(caller: &File, task: &Task) -> io::Result<(Answer, Option<OwnedFd>)>
         None
     };
     Ok((answer, mount))
+}
+
+/// Whether the channel failed since the other end is gone: then the status says more.
+fn has_ended(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
 fn receive_mount(caller: &File) -> io::Result<OwnedFd> {
