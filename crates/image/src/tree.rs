@@ -388,7 +388,7 @@ fn read_error(path: &str, source: io::Error) -> TreeError {
     }
 }
 
-fn shown(path: &str) -> String {
+pub(crate) fn shown(path: &str) -> String {
     path.chars()
         .filter(|character| !character.is_control())
         .collect()

@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use backhand::{BackhandError, FilesystemReader, InnerNode, SquashfsFileReader};
 
 use crate::source::{Extent, ExtentReader, Source};
-use crate::tree::{Files, Place, TreeError};
+use crate::tree::{self, Files, Place, TreeError};
 
 /// Symbolic links on the way to one file, as the kernel has it.
 const LINKS_LIMIT: usize = 40;
@@ -79,7 +79,7 @@ impl<'source> Reader<'source> {
 impl Files for Reader<'_> {
     fn text(&self, path: &str, limit_bytes: u64) -> Result<Option<String>, TreeError> {
         let wrong = |what| TreeError::File {
-            path: path.into(),
+            path: tree::shown(path),
             what,
         };
         let Some(found) = self.resolve(path) else {
@@ -95,7 +95,7 @@ impl Files for Reader<'_> {
         BufReader::new(reader)
             .read_to_end(&mut bytes)
             .map_err(|source| TreeError::Read {
-                path: path.into(),
+                path: tree::shown(path),
                 source,
             })?;
         if bytes.len() as u64 > limit_bytes {
@@ -138,7 +138,7 @@ impl Files for Reader<'_> {
             Some(InnerNode::File(file)) => {
                 let mut reader = self.system.file(file).reader();
                 reader.read(&mut [0]).map_err(|source| TreeError::Read {
-                    path: path.display().to_string(),
+                    path: tree::shown(&path.to_string_lossy()),
                     source,
                 })? == 0
             }
