@@ -11,10 +11,7 @@ use self::c_library::CLibrary;
 use crate::run;
 
 /// What SPECIFICATION.md promises of the resident file, in bytes: it is executed for the manager, the log and the keeper.
-const CORACLED_PROMISED_BYTES: u64 = 1_500_000;
-
-/// What has been reached. A larger file is refused, and the number may only shrink until it is the promised one.
-const CORACLED_MAX_BYTES: u64 = 1_800_000;
+const CORACLED_MAX_BYTES: u64 = 1_500_000;
 
 /// `e_phoff`, `e_phentsize`, `e_phnum` of an ELF64 header, and the type of a program header that asks for an interpreter (elf(5)).
 const PHOFF: usize = 32;
@@ -42,12 +39,7 @@ pub(crate) fn run() -> Result<()> {
     }
     for (name, size) in sizes.into_iter().filter(|(name, _)| *name == "coracled") {
         if size > CORACLED_MAX_BYTES {
-            bail!("{name} has {size} bytes, more than the {CORACLED_MAX_BYTES} that it had before");
-        }
-        if size > CORACLED_PROMISED_BYTES {
-            eprintln!(
-                "dist: {name} has not the {CORACLED_PROMISED_BYTES} bytes yet that are promised"
-            );
+            bail!("{name} has {size} bytes, more than the {CORACLED_MAX_BYTES} that are promised");
         }
     }
     Ok(())

@@ -1,18 +1,55 @@
-//! What a release that is linked with musl is asked for by code that was compiled for the GNU C library: two functions of that
-//! library alone. `cargo xtask dist` sets `c_library="musl"` (docs/internals/static-files.md).
+//! What a release that is linked with musl is asked for by code that was compiled for the GNU C library, and what takes the place
+//! of an unwinder: a release ends with abort, not by unwinding, and has no tables to walk the stack by. `cargo xtask dist` sets
+//! `c_library="musl"` (docs/internals/static-files.md).
+//!
+//! The standard library prints a stack trace when it panics and RUST_BACKTRACE is set: it walks by [`_Unwind_Backtrace`] and reads
+//! debugging information to name what it finds. That there is nothing to walk is told here, in a function that the linker can see
+//! through, so that the reader of debugging information is left out with it.
 
 use core::ffi::{c_char, c_int, c_void};
 
-/// Finds the unwinding tables of an address. There are none: a release ends with abort, not by unwinding, so the caller is told
-/// that nothing is known, and its stack traces are empty.
-#[unsafe(no_mangle)]
-extern "C" fn _dl_find_object(_address: *mut c_void, _result: *mut c_void) -> c_int {
-    -1
-}
+/// `_URC_END_OF_STACK`.
+const END_OF_STACK: c_int = 5;
 
 /// The version of the GNU C library: this is another one, so the text is no version of it, and the standard library relies on
 /// nothing that came with one.
 #[unsafe(no_mangle)]
 extern "C" fn gnu_get_libc_version() -> *const c_char {
     c"musl".as_ptr()
+}
+
+/// Calls `_visit` for every frame of the stack: none is known.
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_Backtrace(_visit: *const c_void, _argument: *mut c_void) -> c_int {
+    END_OF_STACK
+}
+
+/// Goes on with unwinding, which can't have begun.
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_Resume(_exception: *mut c_void) -> ! {
+    std::process::abort()
+}
+
+/// What the standard library's personality function asks of an unwinder. It stays in the file, but only an unwinder would call it.
+macro_rules! never_asked {
+    ($($name:ident)*) => {
+        $(
+            #[unsafe(no_mangle)]
+            extern "C" fn $name() -> usize {
+                std::process::abort()
+            }
+        )*
+    };
+}
+
+never_asked! {
+    _Unwind_GetDataRelBase _Unwind_GetIPInfo _Unwind_GetLanguageSpecificData _Unwind_GetRegionStart _Unwind_GetTextRelBase
+    _Unwind_SetGR _Unwind_SetIP
+}
+
+/// Finds a function of a shared library by its name, as the standard library does with those that only newer C libraries have: a
+/// static file has no shared library, and so none is found.
+#[unsafe(no_mangle)]
+extern "C" fn dlsym(_library: *mut c_void, _name: *const c_char) -> *mut c_void {
+    core::ptr::null_mut()
 }

@@ -19,7 +19,7 @@ mod syscall;
 
 #[cfg(feature = "std")]
 pub mod aside;
-#[cfg(all(c_library = "musl", target_env = "gnu"))]
+#[cfg(all(c_library = "musl", target_env = "gnu", feature = "std"))]
 mod c_library;
 pub mod credentials;
 pub mod descriptor;
