@@ -1,6 +1,7 @@
 //! The machine: one `step` per event, and what a client may look at between steps.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use model::sorted::{Map, Set};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::cause::{Cause, Chain};
@@ -19,26 +20,26 @@ use crate::unit::Unit;
 pub struct Engine {
     pub(crate) now: Micros,
     pub(crate) units: Vec<Unit>,
-    pub(crate) names: BTreeMap<Arc<str>, UnitId>,
+    pub(crate) names: Map<Arc<str>, UnitId>,
     /// Ids of forgotten units, to be used again.
     pub(crate) free: Vec<UnitId>,
     /// Installed jobs.
-    pub(crate) jobs: BTreeMap<JobId, UnitId>,
+    pub(crate) jobs: Map<JobId, UnitId>,
     pub(crate) last_job: u32,
     /// Jobs that may be able to run.
-    pub(crate) ready: BTreeSet<JobId>,
+    pub(crate) ready: Set<JobId>,
     /// Consequences of this step that are still to be drawn; empty between steps.
     pub(crate) followups: VecDeque<Followup>,
     /// Every unit with a deadline.
-    pub(crate) timers: BTreeSet<(Micros, UnitId)>,
+    pub(crate) timers: Set<(Micros, UnitId)>,
     pub(crate) wake: Option<Micros>,
     /// Between a restore and the end of the inventory.
     pub(crate) restoring: bool,
     /// Processes reported to be there since a restore, until the inventory is complete.
-    pub(crate) reported: BTreeSet<ProcessKey>,
+    pub(crate) reported: Set<ProcessKey>,
     /// The cause of the moment.
     pub(crate) cause: Chain,
-    pub(crate) touched: BTreeSet<UnitId>,
+    pub(crate) touched: Set<UnitId>,
     pub(crate) out: Vec<Effect>,
 }
 

@@ -2,8 +2,6 @@
 
 pub(crate) mod order;
 
-use std::collections::BTreeMap;
-
 use crate::cause::{Cause, Chain};
 use crate::config::{JobMode, Kind, Load, Relation};
 use crate::effect::Refusal;
@@ -12,6 +10,7 @@ use crate::graph::End;
 use crate::id::UnitId;
 use crate::input::JobKind;
 use crate::state::State;
+use model::sorted::Map;
 
 /// Jobs in one transaction, at most: more units than any machine has, fewer than fill its memory.
 const TRANSACTION_JOBS: usize = 1_000_000;
@@ -42,13 +41,13 @@ struct Link {
 }
 
 /// By wish: those that cannot be without it.
-type Users = BTreeMap<usize, Vec<usize>>;
+type Users = Map<usize, Vec<usize>>;
 
 #[derive(Debug, Default)]
 pub(crate) struct Transaction {
     /// The first is what was asked for.
     pub(crate) wishes: Vec<Wish>,
-    index: BTreeMap<(UnitId, JobKind), usize>,
+    index: Map<(UnitId, JobKind), usize>,
     links: Vec<Link>,
     /// What an administrator should know of it.
     pub(crate) notes: Vec<(UnitId, String)>,
@@ -368,7 +367,7 @@ impl Transaction {
     }
 
     fn reach(&self, only_mattering: bool) -> Vec<bool> {
-        let mut next: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        let mut next: Map<usize, Vec<usize>> = Map::new();
         for link in self
             .links
             .iter()
@@ -425,7 +424,7 @@ impl Transaction {
 
     /// Drops what is there already, but for the first, and but for units with other wishes.
     fn drop_redundant(&mut self, engine: &Engine) {
-        let mut by_unit: BTreeMap<UnitId, Vec<usize>> = BTreeMap::new();
+        let mut by_unit: Map<UnitId, Vec<usize>> = Map::new();
         for (at, wish) in self
             .wishes
             .iter()
@@ -449,7 +448,7 @@ impl Transaction {
 
     /// One wish per unit is left.
     fn merge_all(&mut self, engine: &Engine) -> Result<(), Refusal> {
-        let mut kept: BTreeMap<UnitId, usize> = BTreeMap::new();
+        let mut kept: Map<UnitId, usize> = Map::new();
         for at in 0..self.wishes.len() {
             let Some(wish) = self.wishes.get(at).filter(|wish| !wish.gone) else {
                 continue;

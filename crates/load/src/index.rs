@@ -1,10 +1,11 @@
 //! The index of the unit directories: which names have a file, which are other names for them, which side directories exist.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use model::UnitName;
+use model::sorted::{Map, Set};
 
 use crate::paths::SearchPath;
 use crate::tree::{Tree, link_target};
@@ -26,9 +27,9 @@ pub(crate) enum Entry {
 pub(crate) struct Index {
     entries: BTreeMap<UnitName, Entry>,
     /// For each unit the names that are links to it.
-    aliases: BTreeMap<UnitName, BTreeSet<UnitName>>,
+    aliases: Map<UnitName, Set<UnitName>>,
     /// `NAME.d`, `NAME.wants` …: for each the places on the search path, by their number there.
-    side: BTreeMap<String, Vec<usize>>,
+    side: Map<String, Vec<usize>>,
     /// Links that name units in a way that the rules forbid, with the reason.
     pub(crate) refused: Vec<(PathBuf, String)>,
 }
@@ -39,7 +40,7 @@ pub(crate) struct Found {
     /// The unit's own name.
     pub(crate) id: UnitName,
     /// Its own name and every other one, sorted.
-    pub(crate) names: BTreeSet<UnitName>,
+    pub(crate) names: Set<UnitName>,
     /// Its main file.
     pub(crate) fragment: Option<PathBuf>,
 }
@@ -146,7 +147,7 @@ impl Index {
     }
 
     fn found(&self, id: UnitName, asked: &UnitName, fragment: Option<PathBuf>) -> Found {
-        let mut names = BTreeSet::from([id.clone(), asked.clone()]);
+        let mut names = Set::from([id.clone(), asked.clone()]);
         self.add_names_of(&id, &mut names, MAX_ALIAS_HOPS);
         Found {
             id,
@@ -155,7 +156,7 @@ impl Index {
         }
     }
 
-    fn add_names_of(&self, id: &UnitName, names: &mut BTreeSet<UnitName>, hops: usize) {
+    fn add_names_of(&self, id: &UnitName, names: &mut Set<UnitName>, hops: usize) {
         let own = self.aliases.get(id).into_iter().flatten().cloned();
         let of_template = id
             .template()

@@ -1,6 +1,6 @@
 //! The directories beside units: `.d`, `.wants`, `.requires`, `.upholds`, in the order in which one hides another.
 
-use std::collections::{BTreeMap, BTreeSet};
+use model::sorted::{Map, Set};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -93,16 +93,15 @@ pub(crate) struct DropIns {
 
 /// The drop-ins of a unit: of equally named files the strongest directory's counts, an empty one or a link to /dev/null counts as none.
 pub(crate) fn drop_ins(directories: &[PathBuf], tree: &dyn Tree) -> io::Result<DropIns> {
-    let mut by_name: BTreeMap<String, PathBuf> = BTreeMap::new();
+    let mut by_name: Map<String, PathBuf> = Map::new();
     for directory in directories {
         for name in tree
             .entries(directory)?
             .into_iter()
             .filter(|name| is_drop_in(name))
         {
-            by_name
-                .entry(name)
-                .or_insert_with_key(|name| directory.join(name));
+            let path = directory.join(&name);
+            by_name.entry(name).or_insert(path);
         }
     }
     let mut found = DropIns::default();
@@ -150,7 +149,7 @@ pub(crate) fn wanted(
     unit: &UnitName,
     tree: &dyn Tree,
 ) -> io::Result<Vec<(UnitName, PathBuf)>> {
-    let mut seen = BTreeSet::new();
+    let mut seen = Set::new();
     let mut wanted = Vec::new();
     for directory in directories {
         for name in tree.entries(directory)? {

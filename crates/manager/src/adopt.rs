@@ -9,7 +9,7 @@ use crate::run::Run;
 use engine::{Incarnation, Input, JobKind, JobMode, ProcessKey};
 use keeper::protocol::{ChildKey, ChildState, Class};
 use model::UnitName;
-use std::collections::BTreeSet;
+use model::sorted::Set;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -154,7 +154,7 @@ impl Manager {
     }
 
     /// Answers the names of what is held for units beside their sockets.
-    fn adopt_units(&mut self, records: Vec<Record>, inventory: &mut Inventory) -> BTreeSet<String> {
+    fn adopt_units(&mut self, records: Vec<Record>, inventory: &mut Inventory) -> Set<String> {
         let others = inventory.take(Class::Other);
         for record in &records {
             let Ok(name) = UnitName::new(&record.snapshot.name) else {
@@ -181,8 +181,7 @@ impl Manager {
             self.restore(record);
         }
         let names = others.into_iter().map(|(name, _)| name);
-        let (wanted, rest): (BTreeSet<_>, BTreeSet<_>) =
-            names.partition(|name| self.is_wanted(name));
+        let (wanted, rest): (Set<_>, Set<_>) = names.partition(|name| self.is_wanted(name));
         for name in rest {
             self.link.drop_held(Class::Other, &name);
         }

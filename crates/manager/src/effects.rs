@@ -240,7 +240,7 @@ fn signal_group(cgroups: &crate::cgroup::Cgroups, path: &str, signal: Signal, is
 fn signal_each(cgroups: &crate::cgroup::Cgroups, path: &str, signal: Signal) {
     /// A fork bomb outruns any number; SIGKILL comes to a frozen group.
     const ROUNDS_MAX: usize = 4;
-    let mut signalled = std::collections::BTreeSet::new();
+    let mut signalled = model::sorted::Set::new();
     for _ in 0..ROUNDS_MAX {
         let fresh: Vec<u32> = cgroups
             .processes(path)

@@ -11,10 +11,10 @@ use crate::start::report_pair;
 use engine::{Input, Spawn, UnitId};
 use keeper::protocol::{ChildKey, Class, Exit};
 use kernel::message::{Descriptors, ReceiveOptions, receive};
+use model::sorted::Map;
 use model::value::{ExecCommand, ExecCommands, StandardInput, StandardOutput};
 use model::{Unit, UnitName, key};
 use plan::{Bindings, Passed};
-use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -28,8 +28,8 @@ const ANSWER_BYTES_MAX: usize = 4096;
 /// What is mounted, and what is being mounted.
 #[derive(Debug, Default)]
 pub(crate) struct Mounts {
-    mounted: BTreeMap<String, Mounted>,
-    mounting: BTreeMap<u32, Mounting>,
+    mounted: Map<String, Mounted>,
+    mounting: Map<u32, Mounting>,
 }
 
 /// A mount that starts can clone.

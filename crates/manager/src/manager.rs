@@ -18,7 +18,8 @@ use engine::{Engine, Input, Micros, ProcessKey, UnitId};
 use keeper::client::ChannelError;
 use keeper::protocol::ChildKey;
 use model::facts::Facts;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use model::sorted::{Map, Set};
+use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
@@ -108,12 +109,12 @@ pub(crate) struct Manager {
     pub(crate) engine: Engine,
     pub(crate) units: BTreeMap<UnitId, Entry>,
     /// The keeper's key of each unit.
-    pub(crate) by_key: BTreeMap<u64, UnitId>,
+    pub(crate) by_key: Map<u64, UnitId>,
     pub(crate) inputs: VecDeque<Input>,
     pub(crate) wake: Option<Micros>,
     pub(crate) records: Records,
     /// Units whose record is to be replaced before anything is done.
-    pub(crate) dirty: BTreeSet<UnitId>,
+    pub(crate) dirty: Set<UnitId>,
     /// Children whose end is on record after this round.
     pub(crate) to_reap: Vec<ChildKey>,
     /// Runs that are over: their group is removed after the clients have their answers.
@@ -122,16 +123,16 @@ pub(crate) struct Manager {
     pub(crate) doomed: Vec<(String, u64)>,
     pub(crate) cgroups: Option<Cgroups>,
     /// The unit and run of each watch on a control group.
-    pub(crate) cgroup_watches: BTreeMap<i32, (UnitId, u64)>,
-    pub(crate) reports: BTreeMap<u32, OpenReport>,
+    pub(crate) cgroup_watches: Map<i32, (UnitId, u64)>,
+    pub(crate) reports: Map<u32, OpenReport>,
     pub(crate) notifications: Notifications,
     /// Listening sockets that are watched: the socket unit of each token.
-    pub(crate) listening: BTreeMap<u32, (UnitId, Rc<OwnedFd>)>,
-    pub(crate) openers: BTreeMap<ChildKey, crate::opener::Opening>,
+    pub(crate) listening: Map<u32, (UnitId, Rc<OwnedFd>)>,
+    pub(crate) openers: Map<ChildKey, crate::opener::Opening>,
     pub(crate) mounts: crate::image::Mounts,
     pub(crate) host_files: crate::host_files::HostFiles,
     pub(crate) api: Option<OwnedFd>,
-    pub(crate) connections: BTreeMap<u32, Connection>,
+    pub(crate) connections: Map<u32, Connection>,
     pub(crate) pending: Vec<Pending>,
     /// Clients that wait until the sandbox of a unit is made.
     pub(crate) entering: Vec<(u32, String)>,
@@ -143,7 +144,7 @@ pub(crate) struct Manager {
     pub(crate) fresh: bool,
     pub(crate) ready: Option<std::path::PathBuf>,
     /// Units made at run time that went down in this round.
-    pub(crate) ended_transients: BTreeSet<UnitId>,
+    pub(crate) ended_transients: Set<UnitId>,
     /// Those of them whose clients may come back after a change of managers.
     pub(crate) awaited: crate::returning::Awaited,
     /// Openers of the manager before us that still live, with what waits for their end.
@@ -206,24 +207,24 @@ impl Manager {
             link,
             engine: Engine::new(),
             units: BTreeMap::new(),
-            by_key: BTreeMap::new(),
+            by_key: Map::new(),
             inputs: VecDeque::new(),
             wake: None,
             records,
-            dirty: BTreeSet::new(),
+            dirty: Set::new(),
             to_reap: Vec::new(),
             to_remove: Vec::new(),
             doomed: Vec::new(),
             cgroups,
-            cgroup_watches: BTreeMap::new(),
-            reports: BTreeMap::new(),
+            cgroup_watches: Map::new(),
+            reports: Map::new(),
             notifications: Notifications::default(),
-            listening: BTreeMap::new(),
-            openers: BTreeMap::new(),
+            listening: Map::new(),
+            openers: Map::new(),
             mounts: crate::image::Mounts::default(),
             host_files,
             api: None,
-            connections: BTreeMap::new(),
+            connections: Map::new(),
             pending: Vec::new(),
             entering: Vec::new(),
             next_request: 0,
@@ -232,7 +233,7 @@ impl Manager {
             own_log: crate::own_log::OwnLog::default(),
             fresh,
             ready: options.ready,
-            ended_transients: BTreeSet::new(),
+            ended_transients: Set::new(),
             awaited: crate::returning::Awaited::default(),
             stale_openers: Vec::new(),
             loader,

@@ -10,10 +10,10 @@ use engine::{Incarnation, Input, UnitId};
 use keeper::protocol::Class;
 use kernel::Errno;
 use kernel::message::{Credentials, Descriptors, ReceiveOptions, receive};
+use model::sorted::Map;
 use model::value::{NotifyAccess, ServiceType};
 use model::{Unit, key};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ pub(crate) struct NotifySocket {
 /// All notification sockets.
 #[derive(Debug, Default)]
 pub(crate) struct Notifications {
-    sockets: BTreeMap<u32, NotifySocket>,
+    sockets: Map<u32, NotifySocket>,
     /// Sockets whose first message was heard in this round.
     heard: Vec<u32>,
     /// Sockets of runs that are over; what is left in their queues goes when that is on record.

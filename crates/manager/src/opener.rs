@@ -7,10 +7,10 @@ use crate::start::report_pair;
 use engine::{Incarnation, Input, State, UnitId};
 use keeper::protocol::{ChildKey, Class, Exit};
 use kernel::message::{Descriptors, ReceiveOptions, receive};
+use model::sorted::Map;
 use plan::report::{RECORD_BYTES, Report};
 use plan::{Bindings, Step};
 use rustix::net::{SocketFlags, SocketType};
-use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use wire::Failure;
@@ -24,7 +24,7 @@ pub(crate) struct Opening {
     unit: UnitId,
     incarnation: Incarnation,
     report: Rc<OwnedFd>,
-    sockets: BTreeMap<u32, OwnedFd>,
+    sockets: Map<u32, OwnedFd>,
     expected: usize,
     failure: Option<plan::report::Failure>,
 }
@@ -96,7 +96,7 @@ impl Manager {
             unit,
             incarnation,
             report,
-            sockets: BTreeMap::new(),
+            sockets: Map::new(),
             expected,
             failure: None,
         };
@@ -332,7 +332,7 @@ impl Manager {
     /// Sockets that the keeper held for the manager before us. All of a unit's, or none: those are made anew. A unit that is down has
     /// none: that manager had no time to say so.
     pub(crate) fn adopt_sockets(&mut self, held: Vec<(String, OwnedFd)>) {
-        let mut by_unit: BTreeMap<String, BTreeMap<usize, OwnedFd>> = BTreeMap::new();
+        let mut by_unit: Map<String, Map<usize, OwnedFd>> = Map::new();
         for (name, socket) in held {
             match name
                 .rsplit_once('|')

@@ -2,8 +2,8 @@
 
 use crate::run::RunRecord;
 use engine::UnitSnapshot;
+use model::sorted::Map;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -52,7 +52,7 @@ pub(crate) struct Records {
     directory: PathBuf,
     buffer: Vec<u8>,
     /// What each record says, as a number.
-    written: BTreeMap<Arc<str>, u64>,
+    written: Map<Arc<str>, u64>,
 }
 
 impl Records {
@@ -61,7 +61,7 @@ impl Records {
         Ok(Self {
             directory,
             buffer: Vec::new(),
-            written: BTreeMap::new(),
+            written: Map::new(),
         })
     }
 

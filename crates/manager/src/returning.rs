@@ -10,7 +10,7 @@ use wire::{Failure, TransientRequest};
 /// Units that a client of the manager before this one waits for.
 #[derive(Debug, Default)]
 pub(crate) struct Awaited {
-    units: std::collections::BTreeSet<UnitId>,
+    units: model::sorted::Set<UnitId>,
     /// Until then.
     pub(crate) until: Option<Micros>,
 }

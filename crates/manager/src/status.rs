@@ -69,7 +69,7 @@ impl Manager {
         if names.is_empty() {
             found.extend(self.sorted().map(|entry| entry.id));
         }
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = model::sorted::Set::new();
         found.retain(|id| seen.insert(*id));
         Ok(found)
     }

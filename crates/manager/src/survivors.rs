@@ -6,7 +6,7 @@ use crate::cgroup::member;
 use crate::manager::Manager;
 use engine::{Incarnation, Input, ProcessKey, Role, SocketPhase, State};
 use model::UnitKind;
-use std::collections::BTreeSet;
+use model::sorted::Set;
 use std::rc::Rc;
 
 /// A process on record that this keeper does not have.
@@ -90,7 +90,7 @@ impl Manager {
     }
 
     /// Numbers of dynamic users whose locks went with a keeper are locked again, before another instance takes one.
-    pub(crate) fn lock_users_again(&mut self, held: &BTreeSet<String>) {
+    pub(crate) fn lock_users_again(&mut self, held: &Set<String>) {
         let users: Vec<_> = self
             .units
             .values()

@@ -183,10 +183,14 @@ impl Manager {
     pub(crate) fn collect_transients(&mut self) -> bool {
         self.stop_waiting_for_clients();
         let awaited = &self.awaited;
-        let ended: Vec<UnitId> = self
-            .ended_transients
-            .extract_if(.., |unit| !awaited.covers(unit))
-            .collect();
+        let mut ended = Vec::new();
+        self.ended_transients.retain(|unit| {
+            let stays = awaited.covers(unit);
+            if !stays {
+                ended.push(*unit);
+            }
+            stays
+        });
         for id in ended {
             let Some(state) = self.engine.state(id) else {
                 continue;

@@ -9,6 +9,7 @@ pub mod listen;
 pub mod order;
 pub mod pattern;
 pub mod position;
+pub mod sorted;
 pub mod support;
 pub mod tables;
 pub mod text;

@@ -1,7 +1,6 @@
 //! Finds a cycle in the order of a transaction's jobs and breaks it, or tells it.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use model::sorted::Map;
 
 use crate::effect::Refusal;
 use crate::engine::Engine;
@@ -22,7 +21,7 @@ impl Engine {
             .or_else(|| self.find_cycle(plan, true))
         {
             let told = self.tell(plan, &cycle);
-            let places: BTreeMap<UnitId, usize> = plan
+            let places: Map<UnitId, usize> = plan
                 .wishes
                 .iter()
                 .enumerate()
@@ -82,7 +81,7 @@ impl Engine {
     /// `restarted`: as things will be when all restarts have become starts.
     fn find_cycle(&self, plan: &Transaction, restarted: bool) -> Option<Vec<UnitId>> {
         let wishes = plan.wishes.iter().filter(|wish| !wish.gone);
-        let kinds: BTreeMap<UnitId, JobKind> = wishes
+        let kinds: Map<UnitId, JobKind> = wishes
             .map(|wish| (wish.unit, self.merged_kind(wish.unit, wish.kind)))
             .collect();
         let kinds = Kinds {
@@ -90,7 +89,7 @@ impl Engine {
             kinds,
             restarted,
         };
-        let mut done: BTreeMap<UnitId, bool> = BTreeMap::new();
+        let mut done: Map<UnitId, bool> = Map::new();
         // The installed jobs had no cycle, so a new one passes through a wish.
         for start in kinds.kinds.keys() {
             let mut path: Vec<(UnitId, Vec<UnitId>)> = Vec::new();
@@ -128,7 +127,7 @@ impl Engine {
 /// The jobs as they will be when the transaction is installed.
 struct Kinds<'a> {
     engine: &'a Engine,
-    kinds: BTreeMap<UnitId, JobKind>,
+    kinds: Map<UnitId, JobKind>,
     restarted: bool,
 }
 
@@ -145,12 +144,12 @@ impl Kinds<'_> {
 
     fn open(
         &self,
-        done: &mut BTreeMap<UnitId, bool>,
+        done: &mut Map<UnitId, bool>,
         path: &mut Vec<(UnitId, Vec<UnitId>)>,
         unit: UnitId,
     ) {
-        if let Entry::Vacant(place) = done.entry(unit) {
-            place.insert(false);
+        if !done.contains_key(&unit) {
+            done.insert(unit, false);
             path.push((unit, self.waits_on(unit)));
         }
     }

@@ -1,6 +1,6 @@
 //! One directory of log files and the file in it that is being written.
 
-use std::collections::BTreeMap;
+use model::sorted::Map;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -33,7 +33,7 @@ pub(crate) struct Directory {
     end: u64,
     /// What the file began with; it is no reason to close it.
     begun_bytes: u64,
-    streams: BTreeMap<u64, Progress>,
+    streams: Map<u64, Progress>,
     /// The youngest entry.
     latest_us: u64,
     unsynced: bool,
@@ -43,7 +43,7 @@ pub(crate) struct Directory {
 #[derive(Debug, Default)]
 struct Recovered {
     opening: Opening,
-    streams: BTreeMap<u64, Progress>,
+    streams: Map<u64, Progress>,
     next_seqnum: u64,
     latest_us: u64,
     end: u64,
@@ -60,7 +60,7 @@ impl Directory {
     ) -> io::Result<Directory> {
         make_directory(path, setting)?;
         let Some(place) = list(path)?.pop() else {
-            return Directory::begin(path, setting, next_seqnum, now_us, BTreeMap::new());
+            return Directory::begin(path, setting, next_seqnum, now_us, Map::new());
         };
         let file = OpenOptions::new()
             .read(true)
@@ -68,7 +68,7 @@ impl Directory {
             .open(&place.path)?;
         let found = recover(&file)?;
         if !has_header(&file)? || boot(&found.opening.fields) != boot(&setting.fields) {
-            return Directory::begin(path, setting, next_seqnum, now_us, BTreeMap::new());
+            return Directory::begin(path, setting, next_seqnum, now_us, Map::new());
         }
         if file.metadata()?.len() > found.end {
             file.set_len(found.end)?;
@@ -91,7 +91,7 @@ impl Directory {
         setting: &Setting,
         next_seqnum: u64,
         now_us: u64,
-        streams: BTreeMap<u64, Progress>,
+        streams: Map<u64, Progress>,
     ) -> io::Result<Directory> {
         make_directory(path, setting)?;
         let place = LogFile::new(path, next_seqnum, now_us);
@@ -293,7 +293,7 @@ fn recover(file: &File) -> io::Result<Recovered> {
     Ok(found)
 }
 
-fn advance(streams: &mut BTreeMap<u64, Progress>, progress: Progress) {
+fn advance(streams: &mut Map<u64, Progress>, progress: Progress) {
     let kept = streams.entry(progress.stream).or_default();
     let mut unfinished = if progress.finished {
         Vec::new()

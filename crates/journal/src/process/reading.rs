@@ -1,6 +1,6 @@
 //! The loop: waits for streams, and reads a chunk of each that has something.
 
-use std::collections::{BTreeMap, BTreeSet};
+use model::sorted::{Map, Set};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
@@ -35,8 +35,8 @@ pub(super) struct Reading<'a> {
     extra: PathBuf,
     rate: Rate,
     shelf: Shelf,
-    readers: BTreeMap<u64, Reader>,
-    limiters: BTreeMap<String, Limiter>,
+    readers: Map<u64, Reader>,
+    limiters: Map<String, Limiter>,
     next_token: u64,
     epoll: OwnedFd,
     buffer: Vec<u8>,
@@ -65,8 +65,8 @@ impl<'a> Reading<'a> {
             extra: options.extra.clone(),
             rate: options.rate,
             shelf,
-            readers: BTreeMap::new(),
-            limiters: BTreeMap::new(),
+            readers: Map::new(),
+            limiters: Map::new(),
             next_token: TOKEN_SOURCE + 1,
             epoll,
             buffer: vec![0; TAKEN_MAX_BYTES],
@@ -221,7 +221,7 @@ impl<'a> Reading<'a> {
             self.source.trouble(&trouble);
         }
         let (now_us, rate) = (time::monotonic_us(), self.rate);
-        let spoken: BTreeSet<&str> = self
+        let spoken: Set<&str> = self
             .readers
             .values()
             .map(|reader| reader.stream.unit.as_str())

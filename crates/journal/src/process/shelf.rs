@@ -1,6 +1,6 @@
 //! All directories of log files: opened when a stream needs one, closed with its last, kept within their limits.
 
-use std::collections::BTreeMap;
+use model::sorted::Map;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ pub(super) struct Shelf {
     options: Options,
     setting: Setting,
     next_seqnum: u64,
-    open: BTreeMap<PathBuf, Directory>,
+    open: Map<PathBuf, Directory>,
     sync_at_us: Option<u64>,
 }
 
@@ -48,7 +48,7 @@ impl Shelf {
             options,
             setting,
             next_seqnum: next,
-            open: BTreeMap::new(),
+            open: Map::new(),
             sync_at_us: None,
         })
     }
@@ -71,16 +71,10 @@ impl Shelf {
     }
 
     fn directory(&mut self, place: &Path) -> io::Result<&mut Directory> {
-        use std::collections::btree_map::Entry;
-        match self.open.entry(place.to_owned()) {
-            Entry::Occupied(entry) => Ok(entry.into_mut()),
-            Entry::Vacant(entry) => Ok(entry.insert(Directory::open(
-                place,
-                &self.setting,
-                self.next_seqnum,
-                time::realtime_us(),
-            )?)),
-        }
+        self.open.entry(place.to_owned()).or_try_insert_with(|| {
+            let now = time::realtime_us();
+            Directory::open(place, &self.setting, self.next_seqnum, now)
+        })
     }
 
     /// Gives the batch its number and time and appends it. A full disk is met by removing what is old, once.

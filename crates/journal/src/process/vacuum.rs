@@ -1,6 +1,6 @@
 //! Which files go when there are too many: the oldest, never one that is being written.
 
-use std::collections::BTreeMap;
+use model::sorted::Map;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -64,7 +64,7 @@ fn gone_is_fine(result: io::Result<()>) -> io::Result<()> {
 fn excess(mut candidates: Vec<Candidate>, options: &Options, at_least: usize) -> Vec<LogFile> {
     candidates.sort_by(|a, b| a.file.cmp(&b.file));
     let mut total: u64 = candidates.iter().map(|candidate| candidate.bytes).sum();
-    let mut each: BTreeMap<PathBuf, u64> = BTreeMap::new();
+    let mut each: Map<PathBuf, u64> = Map::new();
     for candidate in &candidates {
         *each.entry(directory(&candidate.file)).or_default() += candidate.bytes;
     }
