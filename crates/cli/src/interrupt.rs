@@ -35,11 +35,16 @@ impl Interrupts {
     }
 }
 
-/// From now on the first signal stops `unit`, and a second one ends the command at once. Must be called while there is one thread.
+/// From now on, while `client` waits, the first signal stops `unit`, and a second one ends the command at once. Must be called while there
+/// is one thread.
 ///
 /// # Errors
 /// When signals can't be taken over.
-pub(crate) fn catch(context: &Context, unit: &str) -> Result<Interrupts> {
+pub(crate) fn catch(
+    context: &Context,
+    client: &mut wire::Client,
+    unit: &str,
+) -> Result<Interrupts> {
     let set = CAUGHT
         .iter()
         .fold(SignalSet::EMPTY, |set, signal| set.with(*signal));
@@ -47,21 +52,17 @@ pub(crate) fn catch(context: &Context, unit: &str) -> Result<Interrupts> {
     let signals = signal::descriptor(set).context("cannot take signals over")?;
     let caught = Arc::new(AtomicU8::new(0));
     let watch = Watch {
-        signals,
         caught: Arc::clone(&caught),
         socket: context.socket(),
         unit: crate::context::full_unit_name(unit.to_owned()),
         quiet: context.globals.quiet,
     };
-    std::thread::Builder::new()
-        .spawn(move || watch.run())
-        .context("cannot wait for signals")?;
+    client.meanwhile(signals, |signals| watch.begin(signals));
     Ok(Interrupts { caught })
 }
 
-/// The thread that waits for signals.
+/// What a signal begins.
 struct Watch {
-    signals: OwnedFd,
     caught: Arc<AtomicU8>,
     socket: PathBuf,
     unit: String,
@@ -69,24 +70,19 @@ struct Watch {
 }
 
 impl Watch {
-    fn run(self) {
-        while let Some(number) = self.next() {
-            let first = self.caught.swap(number, Ordering::SeqCst) == 0;
-            if !first || self.stop().is_err() {
-                std::process::exit(i32::from(SIGNALLED.saturating_add(number)));
-            }
-        }
-    }
-
-    fn next(&self) -> Option<u8> {
-        loop {
-            if let Ok(Some(received)) = signal::read(&self.signals) {
-                return u8::try_from(received.signal).ok();
-            }
-            match poll(&mut [PollFd::new(&self.signals, PollFlags::IN)], None) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(_) => return None,
-            }
+    /// A thread of its own asks for the stop and waits for the second signal, as our wait for the unit goes on. Few commands are interrupted:
+    /// the others don't pay for it.
+    fn begin(self, signals: OwnedFd) {
+        // The first signal is taken here: the end of the wait, which may come any moment, is to know of it.
+        let first = next(&signals);
+        self.caught.store(first, Ordering::SeqCst);
+        let exit = |number: u8| std::process::exit(i32::from(SIGNALLED.saturating_add(number)));
+        let run = move || match self.stop() {
+            Ok(()) => exit(next(&signals)),
+            Err(_) => exit(first),
+        };
+        if std::thread::Builder::new().spawn(run).is_err() {
+            exit(first);
         }
     }
 
@@ -110,6 +106,19 @@ impl Watch {
         {
             Some(failure) => Err(failure.into()),
             None => Ok(()),
+        }
+    }
+}
+
+/// Waits for the next signal.
+fn next(signals: &OwnedFd) -> u8 {
+    loop {
+        if let Ok(Some(received)) = signal::read(signals) {
+            return u8::try_from(received.signal).unwrap_or_default();
+        }
+        match poll(&mut [PollFd::new(signals, PollFlags::IN)], None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return 0,
         }
     }
 }

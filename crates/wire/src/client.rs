@@ -5,6 +5,7 @@ use crate::frame::{Filled, FrameError, Inbox, MAX_REPLY_BYTES, send};
 use crate::messages::{ADOPT_ONLY, Done};
 use crate::methods::{Describe, Method};
 use crate::request::{Response, write_call};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 use serde_json::value::RawValue;
@@ -88,6 +89,21 @@ pub struct Client {
     socket: OwnedFd,
     inbox: Inbox,
     descriptors: Vec<OwnedFd>,
+    meanwhile: Option<Meanwhile>,
+}
+
+/// What may happen while a reply is awaited.
+struct Meanwhile {
+    /// Becomes readable when it does.
+    descriptor: OwnedFd,
+    /// What is done then.
+    act: Box<dyn FnOnce(OwnedFd)>,
+}
+
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.descriptor.fmt(formatter)
+    }
 }
 
 impl Client {
@@ -105,7 +121,16 @@ impl Client {
             socket,
             inbox: Inbox::new(MAX_REPLY_BYTES),
             descriptors: Vec::new(),
+            meanwhile: None,
         }
+    }
+
+    /// When `descriptor` becomes readable while a reply is awaited, `act` is called with it, once; it must not keep the reply waiting.
+    pub fn meanwhile(&mut self, descriptor: OwnedFd, act: impl FnOnce(OwnedFd) + 'static) {
+        self.meanwhile = Some(Meanwhile {
+            descriptor,
+            act: Box::new(act),
+        });
     }
 
     /// Calls a method and waits for its reply, over the death of the manager where that is safe: the next one is asked again.
@@ -227,10 +252,35 @@ impl Client {
                 self.descriptors.extend(self.inbox.take_descriptors());
                 return result;
             }
+            self.watch_meanwhile()?;
             if self.inbox.fill(&self.socket, RecvFlags::empty())? == Filled::End {
                 return Err(ClientError::Closed);
             }
         }
+    }
+}
+
+impl Client {
+    /// Waits for the other side, with an eye on what may happen meanwhile.
+    fn watch_meanwhile(&mut self) -> Result<(), Errno> {
+        while let Some(meanwhile) = &self.meanwhile {
+            let mut both = [
+                PollFd::new(&meanwhile.descriptor, PollFlags::IN),
+                PollFd::new(&self.socket, PollFlags::IN),
+            ];
+            match poll(&mut both, None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+            let [happened, answered] = both.map(|one| !one.revents().is_empty());
+            if let Some(Meanwhile { descriptor, act }) = self.meanwhile.take_if(|_| happened) {
+                act(descriptor);
+            }
+            if answered {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 

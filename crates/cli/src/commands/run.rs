@@ -81,7 +81,7 @@ impl Run for RunCommand {
         let mut client = context.connect()?;
         let interrupts = request
             .wait
-            .then(|| interrupt::catch(context, &request.unit))
+            .then(|| interrupt::catch(context, &mut client, &request.unit))
             .transpose()?;
         let outcome = client.call_with(StartTransient, &request, descriptors)?;
         if let Some(status) = interrupts.and_then(|interrupts| interrupts.status()) {
