@@ -171,7 +171,8 @@ impl RunProcess {
     /// The payload's end, where `status` is a stub's that is not reaped yet. A service that takes such a name gains nothing: it could
     /// as well end by that signal.
     pub(crate) fn unveiled(&self, status: ExitStatus) -> ExitStatus {
-        let Some(pid) = self.pid else {
+        // Looking costs something, and only these statuses can stand for a signal.
+        let (ExitStatus::Exited(129..), Some(pid)) = (status, self.pid) else {
             return status;
         };
         let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
