@@ -262,11 +262,12 @@ fn a_reader_beside_the_writer_sees_whole_lines_in_order() {
 fn a_follower_loses_nothing_when_files_are_closed_and_begun() {
     const LINES: usize = 30_000;
     let story = "and so on ".repeat(40);
-    let unit = script(
-        &format!("seq -f \"%.0f {story}\" 1 {LINES}"),
-        "LogRateLimitIntervalSec=0",
-    );
-    with_units(&[("a.service", &unit)], |coracle| {
+    with_units(&[], |coracle| {
+        // Whoever shows the first line follows; the others come after that.
+        let go = coracle.folder().join("go");
+        let waits = format!("while ! test -e {}; do sleep 0.01; done", go.display());
+        let text = format!("echo 1 \"{story}\"; {waits}; seq -f \"%.0f {story}\" 2 {LINES}");
+        coracle.unit("a.service", &script(&text, "LogRateLimitIntervalSec=0"));
         coracle.ok(&["daemon-reload"]);
         let mut follower = coracle
             .command(&["logs", "-f", "-u", "a", "--cat", "-g", "and so on"])
@@ -278,6 +279,9 @@ fn a_follower_loses_nothing_when_files_are_closed_and_begun() {
         for (index, line) in output.lines().take(LINES).enumerate() {
             let line = line.expect("a line");
             assert_eq!(line, format!("{} {story}", index + 1));
+            if index == 0 {
+                std::fs::write(&go, "").expect("a file");
+            }
         }
         follower.kill().expect("it still runs");
         follower.wait().expect("it ends");
