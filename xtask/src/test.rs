@@ -6,10 +6,6 @@ use anyhow::{Result, bail};
 
 use crate::{demo, dist, run, setup, tidy};
 
-/// Those that run when none is named. `system` joins them when it has been green for long: some of its tests look before what they look
-/// for is there. Of the three hundred kills of `survival` one now and then leaves a record or a group behind.
-const USUAL: &[&str] = &["tidy", "lint", "unit", "demo"];
-
 /// A tier's name and what runs it.
 type Tier = (&'static str, fn() -> Result<()>);
 
@@ -32,9 +28,9 @@ pub(crate) fn run(names: &[String]) -> Result<()> {
     }
     run::need_root("the test suite")?;
     setup::run()?;
-    let chosen = TIERS.iter().filter(|(tier, _)| {
-        (names.is_empty() && USUAL.contains(tier)) || names.iter().any(|name| name == tier)
-    });
+    let chosen = TIERS
+        .iter()
+        .filter(|(tier, _)| names.is_empty() || names.iter().any(|name| name == tier));
     let mut times = Vec::new();
     for (tier, work) in chosen {
         eprintln!("── {tier}");
