@@ -148,12 +148,8 @@ impl Manager {
             return Ok(());
         }
         let pid = process.visible_pid().ok_or_else(none)?;
-        let pidfd = held_process(process).ok_or_else(none)?;
-        let environment = environment_of(pid);
-        if kernel::process::has_ended(&pidfd) {
-            // What was read may be of another process of that number.
-            return Err(none());
-        }
+        let pidfd = held_process(process, prepared.plan.has_stub()).ok_or_else(none)?;
+        let environment = environment_of(pid, &pidfd).ok_or_else(none)?;
         let user = run.user.as_ref();
         let on_host = |path: &String| {
             let cgroups = self.cgroups.as_ref()?;
@@ -300,9 +296,10 @@ pub(crate) fn steps(plan: &plan::SpawnPlan) -> Vec<PlanStep> {
         .collect()
 }
 
-/// The process that people mean: the keeper's own child, or the stub's.
-fn held_process(process: &RunProcess) -> Option<OwnedFd> {
+/// The process that people mean: the keeper's own child, or the stub's. One whose stub never told of it was killed before it was one.
+fn held_process(process: &RunProcess, has_stub: bool) -> Option<OwnedFd> {
     match process.payload {
+        None if has_stub => None,
         Some(payload) => {
             let stub = format!("PPid:\t{}", process.pid?);
             crate::cgroup::held(payload, |pid| {
@@ -314,11 +311,18 @@ fn held_process(process: &RunProcess) -> Option<OwnedFd> {
     }
 }
 
-fn environment_of(pid: u32) -> Vec<String> {
+/// The environment of a process that lives. An executor that is killed closes its report, too, some time before it has ended: what
+/// has no executable any more has given up its memory, and its descriptors after that (`do_exit` of the kernel).
+fn environment_of(pid: u32, pidfd: &OwnedFd) -> Option<Vec<String>> {
     let bytes = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    bytes
-        .split(|byte| *byte == 0)
-        .filter(|one| !one.is_empty())
-        .map(|one| String::from_utf8_lossy(one).into_owned())
-        .collect()
+    std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    // What was read may be of another process of that number.
+    if kernel::process::has_ended(pidfd) {
+        return None;
+    }
+    let all = bytes.split(|byte| *byte == 0).filter(|one| !one.is_empty());
+    Some(
+        all.map(|one| String::from_utf8_lossy(one).into_owned())
+            .collect(),
+    )
 }
