@@ -106,7 +106,8 @@ fn launch(program: &Path, directories: &Directories, ready: &Path) -> Result<Chi
             "--collect",
             "--unit=coracle",
             "--property=Delegate=yes",
-            "--property=KillMode=mixed",
+            // Services outlive a keeper that is killed.
+            "--property=KillMode=process",
         ]);
         command
             .arg(format!("--setenv=NOTIFY_SOCKET={}", ready.display()))

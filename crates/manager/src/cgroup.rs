@@ -25,10 +25,21 @@ pub(crate) struct Cgroups {
 }
 
 impl Cgroups {
-    /// Makes the subtree; `None` where there is no version 2 that can be written.
-    pub(crate) fn open(name: String) -> io::Result<Option<Self>> {
+    /// Makes the subtree; `None` where there is no version 2 that can be written. It is below what the host's init delegated to us, or else
+    /// at the top. `recorded` has its place for as long as the runtime directory lives: the groups of what runs don't move.
+    pub(crate) fn open(name: &str, recorded: &Path) -> io::Result<Option<Self>> {
         let Some(mount) = find_mount()? else {
             return Ok(None);
+        };
+        let known = std::fs::read_to_string(recorded).ok();
+        let known = known.filter(|known| is_ours(known, name) && mount.join(known).is_dir());
+        let name = match known {
+            Some(known) => known,
+            None => {
+                let name = delegated(&mount).join(name).display().to_string();
+                std::fs::write(recorded, &name)?;
+                name
+            }
         };
         let root = mount.join(&name);
         match std::fs::create_dir(&root) {
@@ -255,6 +266,35 @@ fn is_not_ours(error: &io::Error) -> bool {
     )
 }
 
+/// A recorded place is a path of plain names that ends with the name of this instance.
+fn is_ours(place: &str, name: &str) -> bool {
+    use std::path::Component::Normal;
+    let place = Path::new(place);
+    place.ends_with(name) && place.components().all(|part| matches!(part, Normal(_)))
+}
+
+/// The group below the mount that the host's init delegated to this instance: ours, or the one that ours lies in. Empty where there is none.
+fn delegated(mount: &Path) -> PathBuf {
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let own = own.lines().find_map(|line| line.strip_prefix("0::/"));
+    let own = Path::new(own.unwrap_or_default());
+    let mut candidates = own.ancestors().take(2);
+    candidates
+        .find(|group| is_delegated(&mount.join(group)))
+        .map(Path::to_owned)
+        .unwrap_or_default()
+}
+
+/// systemd marks what it delegates and never touches below it (its document on control group delegation).
+fn is_delegated(group: &Path) -> bool {
+    let marked = |mark: &str| {
+        let mut value = [0; 8];
+        let length = rustix::fs::getxattr(group, mark, &mut value);
+        length.is_ok_and(|length| value.get(..length) == Some(b"1"))
+    };
+    marked("trusted.delegate") || marked("user.delegate")
+}
+
 /// Finds the mount of version 2 in the mount table: on hybrid hosts it stands beside the old ones.
 fn find_mount() -> io::Result<Option<PathBuf>> {
     let table = std::fs::read_to_string("/proc/self/mountinfo")?;
@@ -325,7 +365,7 @@ fn children(group: &Path) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::{held, processes};
+    use super::{held, is_ours, processes};
     use std::process::Command;
 
     #[test]
@@ -358,6 +398,20 @@ mod tests {
                 expected,
                 "{bytes_max}"
             );
+        }
+    }
+
+    #[test]
+    fn a_recorded_place_is_taken_only_where_it_can_be_this_instances() {
+        for (place, expected) in [
+            ("coracle", true),
+            ("system.slice/coracle.service/coracle", true),
+            ("system.slice/coracle.service", false),
+            ("", false),
+            ("/coracle", false),
+            ("a/../coracle", false),
+        ] {
+            assert_eq!(is_ours(place, "coracle"), expected, "{place}");
         }
     }
 }

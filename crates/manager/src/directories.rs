@@ -53,6 +53,11 @@ impl Directories {
         self.runtime.join("gone")
     }
 
+    /// The file that says where this instance's control group is.
+    pub(crate) fn cgroup_place(&self) -> PathBuf {
+        self.runtime.join("control-group")
+    }
+
     /// The name of this instance's control group.
     pub(crate) fn cgroup_name(&self) -> String {
         if self.are_default() {

@@ -182,7 +182,8 @@ impl Manager {
         let poll = Poll::new().map_err(|errno| doing("make an epoll descriptor")(errno.into()))?;
         let link = Link::new(options.keeper, &poll)
             .map_err(|errno| doing("watch the keeper's channel")(errno.into()))?;
-        let cgroups = Cgroups::open(directories.cgroup_name())
+        let place = directories.cgroup_place();
+        let cgroups = Cgroups::open(&directories.cgroup_name(), &place)
             .map_err(doing("make the control group of this instance"))?;
         if let Some(cgroups) = &cgroups {
             poll.watch(cgroups, Token::Cgroups)

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
 use coracle_system_tests::images::{By, Workshop};
-use coracle_system_tests::{manager, waiting, with_units};
+use coracle_system_tests::{manager, stage, waiting, with_units};
+use rustix::fs::{XattrFlags, setxattr};
 use rustix::process::{Pid, Signal, kill_process};
 use testkit::Instance;
 
@@ -254,12 +255,84 @@ fn portables_come_back_by_the_script_of_runit_which_ends_in_order_on_a_signal() 
     });
 }
 
+/// A control group that is marked as systemd marks what it delegates, with one below it for those who supervise.
+struct Delegated(PathBuf);
+
+impl Delegated {
+    fn new(mark: &str) -> Delegated {
+        let name = format!("coracle-test-{}-{mark}", std::process::id());
+        let group = Delegated(stage::control_groups().join(name));
+        std::fs::create_dir_all(group.0.join("supervisor")).expect("a control group");
+        setxattr(&group.0, mark, b"1", XattrFlags::empty()).expect("a mark");
+        group
+    }
+}
+
+impl Drop for Delegated {
+    fn drop(&mut self) {
+        for group in [self.0.join("supervisor"), self.0.clone()] {
+            std::fs::remove_dir(group).expect("nothing is left in it");
+        }
+    }
+}
+
+#[test]
+fn groups_are_made_below_what_the_init_of_the_host_delegated() {
+    for mark in ["trusted.delegate", "user.delegate"] {
+        let delegated = Delegated::new(mark);
+        with_units(&[("a.service", SERVICE)], |coracle| {
+            let enter = "echo $$ > \"$0\" && exec \"$@\"";
+            let mut inside = bare(Path::new("/bin/sh"));
+            inside
+                .args(["-c", enter])
+                .arg(delegated.0.join("supervisor/cgroup.procs"))
+                .arg(coracle.dist().join("coracled"));
+            for (option, name) in [
+                ("--runtime-dir", "run"),
+                ("--state-dir", "state"),
+                ("--config-dir", "config"),
+            ] {
+                inside.arg(option).arg(coracle.folder().join(name));
+            }
+            let mut run = Supervised(inside.spawn().expect("it runs"));
+            waiting::eventually("an instance", || {
+                let answer = coracle.coracle(&["--no-autostart", "list-units"]);
+                (answer.status == 0).then_some(())
+            });
+            coracle.ok(&["start", "a"]);
+            let place = delegated
+                .0
+                .strip_prefix(stage::control_groups())
+                .expect("below it");
+            let place = format!("/{}/coracle", place.display());
+            assert!(coracle.control_group().starts_with(&place));
+            let group = coracle.property("a.service", "ControlGroup");
+            assert!(
+                group.starts_with(&place) && group.ends_with("/a.service/1"),
+                "{group}"
+            );
+            let pid = Pid::from_raw(run.0.id() as i32).expect("a process id");
+            kill_process(pid, Signal::TERM).expect("it takes a signal");
+            assert!(run.0.wait().expect("its end").success());
+            // The next one is not there, and says so by its own place.
+            let next = coracle.control_group();
+            assert!(!next.starts_with(&place), "{next}");
+        });
+    }
+}
+
 #[test]
 fn the_unit_for_systemd_says_what_it_runs_and_our_own_loader_reads_it() {
     with_units(&[], |coracle| {
         let unit = install(coracle, "systemd");
         let text = std::fs::read_to_string(&unit).expect("the unit");
-        for line in ["Type=notify", "Delegate=yes", "WantedBy=multi-user.target"] {
+        for line in [
+            "Type=notify",
+            "Delegate=yes",
+            "DelegateSubgroup=supervisor",
+            "KillMode=process",
+            "WantedBy=multi-user.target",
+        ] {
             assert!(text.contains(line), "{text}");
         }
         let verified = coracle.coracle(&["verify", &unit.display().to_string()]);
