@@ -1,7 +1,7 @@
 //! Assignments to values: each line of a file put into the unit by its row of the table, and what is wrong with it said.
 
-use model::value::{ExecCommand, ExecCommands};
-use model::{Directive, Room, Setting, Unit, UnitKind};
+use model::value::{ExecCommand, ExecCommands, ServiceType};
+use model::{Directive, Room, Setting, Unit, UnitKind, key};
 use settings::Status;
 use syntax::{Assignment, Diagnostic, Document, Severity, nearest};
 
@@ -108,6 +108,7 @@ impl Assembly {
             Ok(()) => {
                 self.note_origin(directive, document, line);
                 self.note_effect(directive, document, assignment);
+                self.note_idle(directive, document, assignment);
                 self.note_lost_words(directive, earlier, (document, assignment));
             }
             Err(error) => {
@@ -190,6 +191,16 @@ impl Assembly {
         let message = format!("{}= has no effect: {reason}", row.name);
         let span = assignment.name.span();
         self.report(Some(document.diagnose(Severity::Warning, span, message)));
+    }
+
+    /// Says that of a value that is taken only the nearest one holds.
+    fn note_idle(&mut self, directive: Directive, document: &Document, assignment: &Assignment) {
+        let is_type = directive == key::SERVICE_TYPE.directive();
+        if is_type && self.unit.get(&key::SERVICE_TYPE) == Some(&ServiceType::Idle) {
+            let message = "Type=idle starts like Type=simple: it waits for no other job";
+            let span = assignment.value.span();
+            self.report(Some(document.diagnose(Severity::Warning, span, message)));
+        }
     }
 
     fn refuse(

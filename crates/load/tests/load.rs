@@ -569,4 +569,17 @@ ExecStart=/bin/true  <- /etc/u/a.service:3
 Type=forking  <- /etc/u/a.service:2
 /etc/u/a.service: error: Type=forking is not supported yet. The unit can't be started",
     );
+    check(
+        "== /etc/u/a.service
+[Service]
+Type=idle
+ExecStart=/bin/true",
+        "a.service",
+        "
+a.service: loaded (a.service)
+fragment /etc/u/a.service
+ExecStart=/bin/true  <- /etc/u/a.service:3
+Type=idle  <- /etc/u/a.service:2
+/etc/u/a.service:2:6: warning: Type=idle starts like Type=simple: it waits for no other job",
+    );
 }
