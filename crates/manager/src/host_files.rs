@@ -5,10 +5,10 @@
 
 use crate::manager::Manager;
 use crate::poll::{Poll, Token};
+use model::sorted::{Map, Set};
 use model::{Unit, key};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -55,8 +55,8 @@ type Identity = (u64, u64, u64, i64, i64);
 pub(crate) struct HostFiles {
     directory: PathBuf,
     inotify: Option<OwnedFd>,
-    watches: BTreeMap<PathBuf, i32>,
-    copied: BTreeMap<&'static str, Identity>,
+    watches: Map<PathBuf, i32>,
+    copied: Map<&'static str, Identity>,
 }
 
 impl HostFiles {
@@ -64,8 +64,8 @@ impl HostFiles {
         Self {
             directory: runtime.join("network"),
             inotify: None,
-            watches: BTreeMap::new(),
-            copied: BTreeMap::new(),
+            watches: Map::new(),
+            copied: Map::new(),
         }
     }
 
@@ -123,7 +123,7 @@ impl HostFiles {
         let Some(inotify) = &self.inotify else {
             return Ok(());
         };
-        let wanted: BTreeSet<PathBuf> = KEPT.iter().flat_map(looked_at).collect();
+        let wanted: Set<PathBuf> = KEPT.iter().flat_map(looked_at).collect();
         let flags = WatchFlags::CREATE
             | WatchFlags::MOVED_TO
             | WatchFlags::CLOSE_WRITE
@@ -131,15 +131,16 @@ impl HostFiles {
             | WatchFlags::DELETE_SELF
             | WatchFlags::MOVE_SELF
             | WatchFlags::ONLYDIR;
-        for (_, watch) in self
-            .watches
-            .extract_if(.., |directory, _| !wanted.contains(directory))
-        {
-            match inotify::remove_watch(inotify, watch) {
-                // It went with its directory.
-                Ok(()) | Err(_) => {}
+        self.watches.retain(|directory, watch| {
+            let stays = wanted.contains(directory);
+            if !stays {
+                match inotify::remove_watch(inotify, *watch) {
+                    // It went with its directory.
+                    Ok(()) | Err(_) => {}
+                }
             }
-        }
+            stays
+        });
         for directory in wanted {
             // The same number again where it is watched already.
             let watch = inotify::add_watch(inotify, &directory, flags)?;
@@ -218,8 +219,8 @@ impl Manager {
 }
 
 /// The directories in which one of the sources, or a link on the way to it, lies or would lie.
-fn looked_at(kept: &Kept) -> BTreeSet<PathBuf> {
-    let mut found = BTreeSet::new();
+fn looked_at(kept: &Kept) -> Set<PathBuf> {
+    let mut found = Set::new();
     for source in kept.sources {
         let mut path = PathBuf::from(source);
         for _ in 0..LINKS_MAX {

@@ -69,7 +69,7 @@ pub fn list(directory: &Path) -> io::Result<Vec<LogFile>> {
     for entry in entries {
         files.extend(LogFile::from_path(entry?.path()));
     }
-    files.sort();
+    model::order::sort(&mut files);
     Ok(files)
 }
 
@@ -92,7 +92,9 @@ pub fn directories(root: &Path) -> io::Result<Vec<PathBuf>> {
         Err(error) => return Err(error),
     }
     found.push(root.join(SYSTEM_DIRECTORY));
-    found.sort_by_key(|path| (!path.ends_with(SYSTEM_DIRECTORY), path.clone()));
+    model::order::sort_by_key(&mut found, |path| {
+        (!path.ends_with(SYSTEM_DIRECTORY), path.clone())
+    });
     Ok(found)
 }
 

@@ -62,7 +62,7 @@ fn gone_is_fine(result: io::Result<()>) -> io::Result<()> {
 
 /// Age is the number of a file's first entry, which counts over all directories.
 fn excess(mut candidates: Vec<Candidate>, options: &Options, at_least: usize) -> Vec<LogFile> {
-    candidates.sort_by(|a, b| a.file.cmp(&b.file));
+    model::order::sort_by(&mut candidates, |a, b| a.file.cmp(&b.file));
     let mut total: u64 = candidates.iter().map(|candidate| candidate.bytes).sum();
     let mut each: Map<PathBuf, u64> = Map::new();
     for candidate in &candidates {

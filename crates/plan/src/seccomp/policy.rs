@@ -1,6 +1,8 @@
 //! What becomes of each number: the unit's filter first, then what the restricting directives deny.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+use model::sorted::{Map, Set};
 use std::rc::Rc;
 
 use super::Verdict;
@@ -101,7 +103,7 @@ impl Restrictions {
     }
 
     /// The rule for every number that the machine has a name for.
-    pub(super) fn rules(&self, machine: Machine) -> BTreeMap<u32, Rule> {
+    pub(super) fn rules(&self, machine: Machine) -> Map<u32, Rule> {
         let mut rules = self.filtered(machine);
         if let Some(logged) = &self.logged {
             log(machine, logged, &mut rules);
@@ -117,13 +119,13 @@ impl Restrictions {
         rules
     }
 
-    fn filtered(&self, machine: Machine) -> BTreeMap<u32, Rule> {
+    fn filtered(&self, machine: Machine) -> Map<u32, Rule> {
         let denied = self.default_verdict.unwrap_or(Verdict::Kill);
         let otherwise = match &self.filter {
             Some(filter) if filter.allow_list => denied,
             _ => Verdict::Allow,
         };
-        let mut rules: BTreeMap<_, _> = machine
+        let mut rules: Map<_, _> = machine
             .numbers()
             .map(|number| (number, Rule::plain(otherwise)))
             .collect();
@@ -160,8 +162,8 @@ fn deny(rule: &mut Rule, clause: Clause) {
 }
 
 /// What is allowed and logged is allowed as before.
-fn log(machine: Machine, logged: &Logged, rules: &mut BTreeMap<u32, Rule>) {
-    let named: BTreeSet<u32> = logged
+fn log(machine: Machine, logged: &Logged, rules: &mut Map<u32, Rule>) {
+    let named: Set<u32> = logged
         .calls
         .iter()
         .filter_map(|name| machine.number(name))
