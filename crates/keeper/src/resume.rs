@@ -230,6 +230,9 @@ impl Inventory {
         while let Some(mut record) = records.next()? {
             keeper.adopt_row(&mut record)?;
         }
+        // The log process becomes the new program's, too. The sockets that it reads are ours, and what it took of them is on file.
+        keeper.log.process.want_restart();
+        keeper.log.process.kill();
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use coracle_system_tests::with_units;
+use coracle_system_tests::{manager, waiting, with_units};
 use testkit::Instance;
 
 /// A oneshot service that runs a shell script; `more` are further lines of `[Service]`.
@@ -395,4 +395,32 @@ fn a_service_s_entries_have_its_facility_and_fields_and_none_that_is_less_severe
 fn text_of(entry: &serde_json::Value) -> String {
     let fields = ["MESSAGE", "PRIORITY", "SYSLOG_FACILITY", "TEAM", "SITE"];
     fields.map(|name| text(entry, name)).join(" ")
+}
+
+#[test]
+fn an_upgrade_replaces_the_log_process_and_loses_no_line() {
+    const COUNT: usize = 20_000;
+    // Waits for the log where that is slow, so that it writes for as long as this test upgrades.
+    let text = format!("i=0; while [ $i -lt {COUNT} ]; do echo $i; i=$((i + 1)); done");
+    let service = script(&text, "LogRateLimitBurst=0").replace("Type=oneshot", "Type=exec");
+    with_units(&[("a.service", &service)], |coracle| {
+        coracle.ok(&["start", "a"]);
+        for _ in 0..3 {
+            let keeper = coracle.process("KeeperPID");
+            let reader = || {
+                let mut children = manager::children(keeper).into_iter();
+                let log = children.find(|(_, line)| line.starts_with("coracled log "));
+                log.map(|(pid, _)| pid)
+            };
+            let before = waiting::eventually("a log process", reader);
+            coracle.ok(&["daemon-reexec"]);
+            waiting::eventually("another log process", || {
+                reader().filter(|now| *now != before)
+            });
+        }
+        let last = (COUNT - 1).to_string();
+        let lines = waiting::lines(coracle, "a", |lines| lines.iter().any(|line| *line == last));
+        let own = lines.iter().filter_map(|line| line.parse::<usize>().ok());
+        assert!(own.eq(0..COUNT));
+    });
 }

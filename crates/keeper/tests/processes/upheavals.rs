@@ -69,9 +69,13 @@ pub(crate) fn a_new_keeper_program_loses_nothing() {
     let (dead, _) = manager.spawned(2);
     manager.expect(Heard::Exited(2, Exit::Code(6)));
     let program = std::fs::File::open("/proc/self/exe").unwrap();
-    for _ in 0..3 {
+    for count in 1..=3 {
         manager.send(Command::Reexec, &[program.as_fd()]);
         check_inventory(&mut manager, running, dead);
+        // The log process is of the new program, and hears of the same streams.
+        log = world.log();
+        assert!(matches!(log.hear().0, Heard::Hello { restarts, .. } if restarts == count));
+        log.expect(Heard::Held(Class::Log, "l".into()));
     }
     check_limits(&mut manager);
     kernel::process::send_signal(&pidfd, 9).unwrap();
@@ -87,7 +91,7 @@ pub(crate) fn a_new_keeper_program_loses_nothing() {
     assert_eq!(inventory.len(), 5);
     log.kill();
     let mut log = world.log();
-    assert!(matches!(log.hear().0, Heard::Hello { restarts: 1, .. }));
+    assert!(matches!(log.hear().0, Heard::Hello { restarts: 4, .. }));
     log.expect(Heard::Held(Class::Log, "l".into()));
     drop(log);
     assert_eq!(world.end(manager), 42);
