@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::files::{
-    FileError, entries, lock, make_directory, read_if_there, remove_if_empty, remove_if_there,
-    remove_tree, replace, sync_parent,
-};
+use crate::files::{FileError, entries, lock, read_if_there, remove_if_there, replace};
 use crate::grants::Grants;
 use crate::version::compare;
+
+mod hold;
+
+pub use hold::Held;
 
 /// Longest name, in bytes: unit names begin with it, and have 255.
 const NAME_MAX_BYTES: usize = 128;
@@ -120,6 +121,12 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// The record is not what it was when the change was decided.
+    #[error("another command changed or removed {name} meanwhile")]
+    Changed {
+        /// The portable.
+        name: String,
+    },
     /// An older version than was ever installed.
     #[error("{name} {version} is older than {highest}, which was installed before")]
     Downgrade {
@@ -219,23 +226,6 @@ impl Portables {
             .collect()
     }
 
-    /// Writes a record, atomically, and raises the remembered line to its current version.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn put(&self, portable: &Portable) -> Result<(), Error> {
-        let path = self.file(&portable.name)?;
-        let _lock = lock(&self.state)?;
-        make_directory(path.parent().unwrap_or(&self.state))?;
-        // The floor first: after a power cut between the two, an older version is refused, not let in.
-        self.raise(portable)?;
-        let content = serde_json::to_vec_pretty(portable).map_err(|source| Error::Damaged {
-            path: path.clone(),
-            source: source.into(),
-        })?;
-        Ok(replace(&path, &content, 0o600)?)
-    }
-
     fn raise(&self, portable: &Portable) -> Result<(), Error> {
         let known = self.remembered(&portable.name)?;
         let highest = known
@@ -249,21 +239,6 @@ impl Portables {
         self.write_lines(&portable.name, Some(line))
     }
 
-    /// Removes the record of a portable; what is remembered stays.
-    ///
-    /// # Errors
-    /// When it cannot be removed.
-    pub fn remove(&self, name: &str) -> Result<(), Error> {
-        let path = self.file(name)?;
-        let _lock = lock(&self.state)?;
-        remove_if_there(&path)?;
-        // Also where a power cut came between the two before.
-        let folder = path.parent().unwrap_or(&self.state);
-        remove_tree(folder)?;
-        remove_if_empty(&self.folder())?;
-        Ok(sync_parent(&self.folder())?)
-    }
-
     /// What is remembered of a name.
     ///
     /// # Errors
@@ -275,7 +250,7 @@ impl Portables {
     /// Drops what is remembered of a name (`--forget`).
     ///
     /// # Errors
-    /// As [`Portables::put`].
+    /// When it cannot be written.
     pub fn forget(&self, name: &str) -> Result<(), Error> {
         let _lock = lock(&self.state)?;
         self.write_lines(name, None)
@@ -399,7 +374,7 @@ pub struct Allowed {
 mod tests {
     use super::*;
 
-    fn portable(version: &str, signer: &[u8]) -> Portable {
+    pub(super) fn portable(version: &str, signer: &[u8]) -> Portable {
         Portable {
             name: "hello".into(),
             current: version.into(),
@@ -417,11 +392,19 @@ mod tests {
         }
     }
 
+    fn put(records: &Portables, portable: &Portable) -> Result<(), Error> {
+        records.hold(&portable.name)?.put(portable)
+    }
+
+    fn remove(records: &Portables) -> Result<(), Error> {
+        records.hold("hello")?.remove()
+    }
+
     #[test]
     fn a_record_is_written_and_read_back() {
         let state = tempfile::tempdir().unwrap();
         let records = Portables::new(state.path());
-        records.put(&portable("1.0", b"a")).unwrap();
+        put(&records, &portable("1.0", b"a")).unwrap();
         assert_eq!(records.get("hello").unwrap(), Some(portable("1.0", b"a")));
         assert_eq!(records.list().unwrap().len(), 1);
         assert!(records.get("../hello").is_err());
@@ -431,9 +414,9 @@ mod tests {
     fn the_highest_version_and_the_signer_outlive_the_record() {
         let state = tempfile::tempdir().unwrap();
         let records = Portables::new(state.path());
-        records.put(&portable("1.10", b"a")).unwrap();
-        records.put(&portable("1.9", b"a")).unwrap();
-        records.remove("hello").unwrap();
+        put(&records, &portable("1.10", b"a")).unwrap();
+        put(&records, &portable("1.9", b"a")).unwrap();
+        remove(&records).unwrap();
         assert_eq!(records.get("hello").unwrap(), None);
         let signer = portable("1.9", b"a").signer;
         let check = |version, signer: Option<&Signer>, allowed| {
@@ -476,7 +459,7 @@ mod tests {
             signer: None,
             ..portable("1.0", b"")
         };
-        records.put(&unsigned).unwrap();
+        put(&records, &unsigned).unwrap();
         let check = |signer: Option<&Signer>, other_signer| {
             let allowed = Allowed {
                 other_signer,
@@ -493,7 +476,7 @@ mod tests {
         );
         check(signer.as_ref(), true).unwrap();
         check(None, false).unwrap();
-        records.remove("hello").unwrap();
+        remove(&records).unwrap();
         check(signer.as_ref(), false).unwrap();
     }
 
@@ -501,7 +484,7 @@ mod tests {
     fn a_damaged_record_is_told_and_not_overlooked() {
         let state = tempfile::tempdir().unwrap();
         let records = Portables::new(state.path());
-        records.put(&portable("1.0", b"a")).unwrap();
+        put(&records, &portable("1.0", b"a")).unwrap();
         std::fs::write(state.path().join("portables/hello/portable.json"), "{").unwrap();
         assert!(matches!(records.get("hello"), Err(Error::Damaged { .. })));
         std::fs::write(state.path().join("remembered"), "hello\n").unwrap();
@@ -513,16 +496,14 @@ mod tests {
 
     fn installed() -> tempfile::TempDir {
         let state = tempfile::tempdir().unwrap();
-        Portables::new(state.path())
-            .put(&portable("1.0", b"a"))
-            .unwrap();
+        put(&Portables::new(state.path()), &portable("1.0", b"a")).unwrap();
         state
     }
 
     #[test]
     fn a_power_cut_never_lowers_what_is_remembered_nor_damages_a_record() {
-        let put = |state: &Path| Portables::new(state).put(&portable("1.1", b"a"));
-        crate::files::power::at_each_step(installed, put, |state, done| {
+        let update = |state: &Path| put(&Portables::new(state), &portable("1.1", b"a"));
+        crate::files::power::at_each_step(installed, update, |state, done| {
             let records = Portables::new(state);
             let current = records.get("hello").unwrap().unwrap().current;
             let highest = records.remembered("hello").unwrap().unwrap().highest;
@@ -532,7 +513,7 @@ mod tests {
                 "{current} {highest}"
             );
             assert!(!done || current == "1.1");
-            put(state).unwrap();
+            update(state).unwrap();
         });
     }
 
@@ -540,11 +521,11 @@ mod tests {
     fn a_power_cut_during_removal_leaves_a_record_that_can_be_removed_again() {
         crate::files::power::at_each_step(
             installed,
-            |state| Portables::new(state).remove("hello"),
+            |state| remove(&Portables::new(state)),
             |state, done| {
                 let records = Portables::new(state);
                 assert!(records.get("hello").unwrap().is_none() || !done);
-                records.remove("hello").unwrap();
+                remove(&records).unwrap();
                 assert_eq!(records.list().unwrap(), []);
                 assert_eq!(entries(state).unwrap(), [state.join("remembered")]);
             },

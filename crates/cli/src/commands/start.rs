@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use delivery::digest::Digest;
-use delivery::portables::{Allowed, Portable, Signer, Version};
+use delivery::portables::{Allowed, Held, Portable, Signer, Version};
 use delivery::store::Store;
 use load::portable::{PortableName, Review};
 use wire::Done;
@@ -13,7 +13,7 @@ use wire::methods::{Reload, StartUnit};
 
 use super::jobs::{self, JobOptions};
 use crate::context::Context;
-use crate::failure::hint;
+use crate::failure::{WithHint, hint};
 use crate::portable::admit::{self, Acceptance, Admitted, Root};
 use crate::portable::consent::{self, GrantOptions};
 use crate::portable::fetch::{self, FetchOptions};
@@ -178,27 +178,29 @@ impl Start {
         mut admitted: Admitted,
         origin: String,
     ) -> Result<Portable> {
-        let (name, review, portable) = match self.decide(context, &admitted, origin) {
+        let decided = self.decide(context, &admitted, origin);
+        let (decision, held) = match decided.and_then(|decision| hold(context, decision)) {
             Ok(decided) => decided,
             Err(error) => {
                 admitted.discard(store)?;
                 return Err(error);
             }
         };
+        let Decision {
+            name,
+            review,
+            portable,
+            ..
+        } = decision;
         let _until_recorded = admitted.keep(store)?;
         let root = admitted.path(store);
         attach::attach(context, &name, &admitted, &review, &portable, &root)?;
-        records(context).put(&portable)?;
+        held.put(&portable)?;
         Ok(portable)
     }
 
-    /// What an admitted portable is called, what its units are, and what is to be recorded of it, once everything is granted.
-    fn decide(
-        &self,
-        context: &Context,
-        admitted: &Admitted,
-        origin: String,
-    ) -> Result<(PortableName, Review, Portable)> {
+    /// What is to be done with an admitted portable, once everything is granted.
+    fn decide(&self, context: &Context, admitted: &Admitted, origin: String) -> Result<Decision> {
         let name = consent::name_of(admitted)?;
         introduce(context, admitted, name.as_str());
         let known = records(context).get(name.as_str())?;
@@ -207,14 +209,18 @@ impl Start {
         let of_old = (known.as_ref(), signer.as_ref());
         let (review, grants) = self.consented(context, admitted, &name, of_old, &taken)?;
         let own = own_directories(&review, &taken);
-        let is_new = known.is_none();
-        let mut portable = record(admitted, &name, known, (grants, own), origin);
+        let mut portable = record(admitted, &name, known.clone(), (grants, own), origin);
         portable.signer = signer;
-        if is_new {
+        if known.is_none() {
             // To be there after a reboot is what starting it says, and installing it does not.
             portable.enabled = !self.attach_only;
         }
-        Ok((name, review, portable))
+        Ok(Decision {
+            name,
+            review,
+            known,
+            portable,
+        })
     }
 
     fn consented(
@@ -312,6 +318,25 @@ impl Start {
         }
         Ok(status)
     }
+}
+
+/// What an admitted portable is called, what its units are, what was known of it, and what is to be recorded.
+struct Decision {
+    name: PortableName,
+    review: Review,
+    known: Option<Portable>,
+    portable: Portable,
+}
+
+/// Holds the portable for what was decided, unless another command changed it while the administrator was asked: that was about what
+/// is no longer so.
+fn hold(context: &Context, decision: Decision) -> Result<(Decision, Held)> {
+    let held = records(context).hold(decision.name.as_str())?;
+    held.check_unchanged(decision.known.as_ref()).or_hint(
+        || format!("{} is not started", decision.name),
+        "nothing was changed by this command; say it again to decide on what is there now",
+    )?;
+    Ok((decision, held))
 }
 
 /// `hello 1.0 · 3.1 MB · sha256:9f3c…  signed by "Example Maker" (trusted)`.

@@ -7,7 +7,7 @@ use clap::Args;
 use delivery::portables::Portable;
 use model::UnitKind;
 
-use super::{existing, records};
+use super::{existing, existing_held};
 use crate::context::Context;
 use crate::failure::{WithHint, hint};
 use crate::terminal::{plain, say, say_json};
@@ -55,13 +55,13 @@ pub(crate) struct Configure {
 
 impl Run for Configure {
     fn run(self, context: &Context) -> Result<u8> {
-        let mut portable = existing(context, &self.name)?;
         if !self.changes() {
-            return show(context, &portable);
+            return show(context, &existing(context, &self.name)?);
         }
+        let (held, mut portable) = existing_held(context, &self.name)?;
         self.apply(&mut portable)?;
         check(&portable)?;
-        records(context).put(&portable)?;
+        held.put(&portable)?;
         super::reattach(context, &portable)?;
         context.narrate(&format!(
             "configured; `coracle restart {}` makes running services see it",

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use delivery::digest::Digest;
-use delivery::portables::{Portable, Portables};
+use delivery::portables::{Held, Portable, Portables};
 use delivery::store::Store;
 use load::portable::{PortableName, Review};
 use model::UnitName;
@@ -34,12 +34,26 @@ pub(crate) fn records(context: &Context) -> Portables {
 /// # Errors
 /// When there is none, or it can't be read.
 pub(crate) fn existing(context: &Context, name: &str) -> Result<Portable> {
-    records(context).get(name)?.ok_or_else(|| {
-        hint(
-            format!("there is no portable {name:?} here"),
-            "`coracle list` lists those that are here",
-        )
-    })
+    records(context).get(name)?.ok_or_else(|| none_here(name))
+}
+
+/// The same, held for a change: until it is let go, no other command changes or removes it.
+///
+/// # Errors
+/// As [`existing`].
+pub(crate) fn existing_held(context: &Context, name: &str) -> Result<(Held, Portable)> {
+    // One that is not there is not made to be held.
+    existing(context, name)?;
+    let held = records(context).hold(name)?;
+    let portable = held.get()?.ok_or_else(|| none_here(name))?;
+    Ok((held, portable))
+}
+
+fn none_here(name: &str) -> anyhow::Error {
+    hint(
+        format!("there is no portable {name:?} here"),
+        "`coracle list` lists those that are here",
+    )
 }
 
 /// Names as a user gives them, as names of units: a portable stands for all units of its current version.
@@ -234,7 +248,7 @@ mod tests {
                 "name": name, "current": "1", "versions": {}, "signer": null, "trust": "insecure", "origin": "", "grants": []
             });
             let record = serde_json::from_value(record).unwrap();
-            records.put(&record).unwrap();
+            records.hold(name).unwrap().put(&record).unwrap();
         }
         let found = portable_named(&records, name).unwrap();
         assert_eq!(found.is_some(), is_found, "{name}");

@@ -8,7 +8,7 @@ use delivery::store::Store;
 use wire::Done;
 use wire::methods::Reload;
 
-use super::{existing, records};
+use super::{existing, existing_held, records};
 use crate::commands::jobs::{self, JobOptions};
 use crate::context::Context;
 use crate::failure::hint;
@@ -39,7 +39,7 @@ pub(crate) struct Purge {
 
 impl Run for Detach {
     fn run(self, context: &Context) -> Result<u8> {
-        let portable = existing(context, &self.name)?;
+        let (_held, portable) = existing_held(context, &self.name)?;
         if self.now {
             stop(context, &portable)?;
         } else if let Some(unit) = running(context, &portable)?.first() {
@@ -59,21 +59,24 @@ impl Run for Detach {
 impl Run for Purge {
     fn run(self, context: &Context) -> Result<u8> {
         let known = records(context);
-        let Some(portable) = known.get(&self.name)? else {
+        if known.get(&self.name)?.is_none() {
             return self.forget_only(context);
-        };
+        }
+        let (held, portable) = existing_held(context, &self.name)?;
         stop(context, &portable)?;
         let directories = directories(&portable);
         for unit in delivery::attached::detach(&context.directories.state, &portable.name)? {
             say(&format!("removed unit {}", plain(&unit)));
         }
         reload(context)?;
+        // What another command started since the first look; from here on there is nothing to start.
+        stop(context, &portable)?;
         for path in purge::paths(&portable.name, &directories, &places(context)) {
             if purge::remove(&path)? {
                 say(&format!("removed {}", path.display()));
             }
         }
-        known.remove(&portable.name)?;
+        held.remove()?;
         let store = Store::open(&context.directories.state)?;
         for digest in store.collect(&super::referenced(context)?)? {
             say(&format!("removed image sha256:{}", digest.hex()));

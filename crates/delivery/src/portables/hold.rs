@@ -1,0 +1,205 @@
+//! One portable held for a change: from reading its record to writing or removing it, no other command changes it.
+//!
+//! The portable's own directory is locked, so that the lock leaves no file behind. It is taken before the lock on the state, never after.
+
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::{Error, Portable, Portables};
+use crate::files::{
+    FileError, failed, lock, make_directory, remove_if_empty, remove_if_there, remove_tree,
+    replace, sync_parent,
+};
+
+/// A portable that nobody else changes until this is dropped. Whether it is known yet, [`Held::get`] says.
+#[derive(Debug)]
+pub struct Held {
+    records: Portables,
+    name: String,
+    _lock: File,
+}
+
+impl Portables {
+    /// Holds a portable for a change; waits for another command that does.
+    ///
+    /// # Errors
+    /// When the name cannot be a portable's, or its directory can't be made or locked.
+    pub fn hold(&self, name: &str) -> Result<Held, Error> {
+        let file = self.file(name)?;
+        let directory = file.parent().unwrap_or(&self.state);
+        loop {
+            let opened = self.open(directory)?;
+            flock(&opened, FlockOperation::LockExclusive)
+                .map_err(|errno| failed("lock", directory)(errno.into()))?;
+            // Who held it before may have removed it: then the lock is on nothing.
+            if is_still_there(&opened, directory)? {
+                return Ok(Held {
+                    records: self.clone(),
+                    name: name.to_owned(),
+                    _lock: opened,
+                });
+            }
+        }
+    }
+
+    /// Nobody removes a directory between its making and its opening.
+    fn open(&self, directory: &Path) -> Result<File, FileError> {
+        let _lock = lock(&self.state)?;
+        make_directory(directory)?;
+        File::open(directory).map_err(failed("open", directory))
+    }
+}
+
+fn is_still_there(opened: &File, directory: &Path) -> Result<bool, FileError> {
+    let unreadable = failed("look at", directory);
+    let ours = match opened.metadata() {
+        Ok(ours) => ours,
+        Err(error) => return Err(unreadable(error)),
+    };
+    match directory.symlink_metadata() {
+        Ok(found) => Ok((found.dev(), found.ino()) == (ours.dev(), ours.ino())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(unreadable(error)),
+    }
+}
+
+impl Held {
+    /// The record as it is, and stays.
+    ///
+    /// # Errors
+    /// As [`Portables::get`].
+    pub fn get(&self) -> Result<Option<Portable>, Error> {
+        self.records.get(&self.name)
+    }
+
+    /// Checks that what was decided from a record read before it was held still stands.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] when another command wrote or removed it since.
+    pub fn check_unchanged(&self, since: Option<&Portable>) -> Result<(), Error> {
+        if self.get()?.as_ref() == since {
+            return Ok(());
+        }
+        Err(Error::Changed {
+            name: self.name.clone(),
+        })
+    }
+
+    /// Writes the record, atomically, and raises the remembered line to its current version.
+    ///
+    /// # Errors
+    /// When it cannot be written, or is another portable's.
+    pub fn put(&self, portable: &Portable) -> Result<(), Error> {
+        if portable.name != self.name {
+            return Err(Error::Name {
+                name: portable.name.clone(),
+            });
+        }
+        let path = self.records.file(&self.name)?;
+        let _lock = lock(&self.records.state)?;
+        // The floor first: after a power cut between the two, an older version is refused, not let in.
+        self.records.raise(portable)?;
+        let content = serde_json::to_vec_pretty(portable).map_err(|source| Error::Damaged {
+            path: path.clone(),
+            source: source.into(),
+        })?;
+        Ok(replace(&path, &content, 0o600)?)
+    }
+
+    /// Removes the record; what is remembered stays.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn remove(self) -> Result<(), Error> {
+        let path = self.records.file(&self.name)?;
+        let _lock = lock(&self.records.state)?;
+        remove_if_there(&path)?;
+        // Also where a power cut came between the two before.
+        remove_tree(path.parent().unwrap_or(&self.records.state))?;
+        remove_if_empty(&self.records.folder())?;
+        Ok(sync_parent(&self.records.folder())?)
+    }
+
+    /// What holding it made goes again where nothing was written.
+    fn tidy(&self) -> Result<(), Error> {
+        let path = self.records.file(&self.name)?;
+        let _lock = lock(&self.records.state)?;
+        remove_if_empty(path.parent().unwrap_or(&self.records.state))?;
+        Ok(remove_if_empty(&self.records.folder())?)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // An empty directory is no portable; the next removal takes it along.
+        self.tidy().ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::portable;
+    use super::*;
+
+    #[test]
+    fn a_change_waits_for_a_removal_and_does_not_write_the_record_back() {
+        let state = tempfile::tempdir().unwrap();
+        let records = Portables::new(state.path());
+        let of_old = portable("1.0", b"a");
+        records.hold("hello").unwrap().put(&of_old).unwrap();
+        for _ in 0..50 {
+            let removal = records.hold("hello").unwrap();
+            std::thread::scope(|scope| {
+                let change = scope.spawn(|| {
+                    let held = records.hold("hello").unwrap();
+                    let refused = held.check_unchanged(Some(&of_old));
+                    (held.get().unwrap(), refused.is_err())
+                });
+                removal.remove().unwrap();
+                assert_eq!(change.join().unwrap(), (None, true));
+            });
+            assert!(!state.path().join("portables").exists());
+            let held = records.hold("hello").unwrap();
+            held.check_unchanged(None).unwrap();
+            held.put(&of_old).unwrap();
+        }
+    }
+
+    #[test]
+    fn changes_of_many_at_once_are_all_there_in_the_end() {
+        let state = tempfile::tempdir().unwrap();
+        let records = Portables::new(state.path());
+        let change = |key: usize| {
+            let held = records.hold("hello").unwrap();
+            let known = held.get().unwrap();
+            let mut changed = known.unwrap_or_else(|| portable("1.0", b"a"));
+            changed.settings.insert(key.to_string(), Vec::new());
+            held.put(&changed).unwrap();
+        };
+        std::thread::scope(|scope| {
+            for key in 0..16 {
+                scope.spawn(move || change(key));
+            }
+        });
+        assert_eq!(records.get("hello").unwrap().unwrap().settings.len(), 16);
+    }
+
+    #[test]
+    fn one_is_held_for_itself_alone_and_leaves_nothing_where_nothing_is_written() {
+        let state = tempfile::tempdir().unwrap();
+        let records = Portables::new(state.path());
+        let held = records.hold("hello").unwrap();
+        let _other = records.hold("other").unwrap();
+        let foreign = Portable {
+            name: "other".into(),
+            ..portable("1.0", b"a")
+        };
+        assert!(matches!(held.put(&foreign), Err(Error::Name { .. })));
+        drop((held, _other));
+        assert_eq!(crate::files::entries(state.path()).unwrap().len(), 0);
+        assert!(records.hold("../hello").is_err());
+    }
+}
