@@ -5,6 +5,7 @@
 #![no_std]
 
 mod begin;
+mod made;
 mod path;
 mod state;
 mod steps;

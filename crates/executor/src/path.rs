@@ -7,6 +7,8 @@ use kernel::rustix::fs::{
 };
 use kernel::{AsFd, Errno, OwnedFd, Result};
 
+use crate::made::Made;
+
 /// Longest path that the kernel takes, with its NUL.
 pub(crate) const PATH_BYTES: usize = 4096;
 
@@ -73,12 +75,15 @@ pub(crate) fn is_directory(file: impl AsFd) -> Result<bool> {
 }
 
 /// Which links are followed on the way to what is made.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Links {
-    /// All: they stay inside, and whose they are does not matter.
-    All,
+#[derive(Clone, Copy)]
+pub(crate) enum Links<'a> {
+    /// All that stay inside, but nothing is made behind one that leads out of these mounts: an image's link to the host's devices must
+    /// not have a directory made there.
+    Within(&'a Made),
     /// Those that nobody but root can have left.
     OfRoot,
+    /// None is there.
+    None,
 }
 
 /// The mount point at `path` below `root`, made where it is missing: a directory, or an empty file.
@@ -86,7 +91,7 @@ pub(crate) fn mount_point(
     root: impl AsFd,
     path: &CStr,
     directory: bool,
-    links: Links,
+    links: Links<'_>,
 ) -> Result<OwnedFd> {
     match inside(&root, path) {
         Err(Errno::NOENT) => make(&root, path, directory, links)?,
@@ -96,11 +101,12 @@ pub(crate) fn mount_point(
 }
 
 /// Makes `path` and its parents, each step resolved anew so that links on the way stay inside.
-fn make(root: impl AsFd, path: &CStr, directory: bool, links: Links) -> Result<()> {
+fn make(root: impl AsFd, path: &CStr, directory: bool, links: Links<'_>) -> Result<()> {
     let mut parents = PathBuffer::new();
     parents.push(b"/")?;
     let mut parent = inside(&root, parents.text()?)?;
     let mut follow = true;
+    let mut led = false;
     let mut names = path
         .to_bytes()
         .split(|&byte| byte == b'/')
@@ -109,11 +115,15 @@ fn make(root: impl AsFd, path: &CStr, directory: bool, links: Links) -> Result<(
     while let Some(name) = names.next() {
         let mut last = PathBuffer::new();
         last.push(name)?;
-        make_one(&parent, last.text()?, directory || names.peek().is_some())?;
+        match found(&parent, last.text()?)? {
+            Some(kind) => led |= kind == FileType::Symlink,
+            None if led && !may_make(&parent, links)? => return Err(Errno::LOOP),
+            None => make_one(&parent, last.text()?, directory || names.peek().is_some())?,
+        }
         parents.push(name)?;
         parents.push(b"/")?;
         if names.peek().is_some() {
-            follow &= links == Links::All || kernel::walk::is_closed(&parent)?;
+            follow &= may_follow(&parent, links)?;
             parent = if follow {
                 inside(&root, parents.text()?)?
             } else {
@@ -125,10 +135,34 @@ fn make(root: impl AsFd, path: &CStr, directory: bool, links: Links) -> Result<(
     Ok(())
 }
 
-fn make_one(parent: impl AsFd, name: &CStr, directory: bool) -> Result<()> {
-    if statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
-        return Ok(());
+/// Whether something may be made in a directory that a link led to.
+fn may_make(parent: impl AsFd, links: Links<'_>) -> Result<bool> {
+    match links {
+        Links::Within(own) => own.has(parent),
+        Links::OfRoot => Ok(true),
+        Links::None => Ok(false),
     }
+}
+
+/// Whether a link in this directory may be followed.
+fn may_follow(parent: &OwnedFd, links: Links<'_>) -> Result<bool> {
+    match links {
+        Links::Within(_) => Ok(true),
+        Links::OfRoot => kernel::walk::is_closed(parent),
+        Links::None => Ok(false),
+    }
+}
+
+/// What has this name, a link itself.
+fn found(parent: impl AsFd, name: &CStr) -> Result<Option<FileType>> {
+    match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(status) => Ok(Some(FileType::from_raw_mode(status.st_mode))),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn make_one(parent: impl AsFd, name: &CStr, directory: bool) -> Result<()> {
     if directory {
         mkdirat(parent, name, Mode::from_raw_mode(0o755))
     } else {

@@ -5,6 +5,8 @@ use core::ffi::CStr;
 use kernel::{AsFd, BorrowedFd, Errno, OwnedFd, Result};
 use plan::frame::{FIRST_DESCRIPTOR, Frame, MAX_DESCRIPTORS, REPORT_DESCRIPTOR, Role};
 
+use crate::made::Made;
+
 /// The lowest number for descriptors that are in the way of those that the service gets (3, 4, …).
 const ASIDE: i32 = FIRST_DESCRIPTOR + MAX_DESCRIPTORS as i32;
 
@@ -24,6 +26,8 @@ pub(crate) struct State<'a> {
     pub(crate) origin: Option<OwnedFd>,
     /// The content of the root is the host's, where services may have left links.
     pub(crate) is_host: bool,
+    /// The mounts that are the service's own.
+    pub(crate) made: Made,
     /// An empty file and an empty directory that no one may enter.
     pub(crate) masks: Option<OwnedFd>,
     /// The host's root, seen from before the new one.
@@ -59,6 +63,7 @@ impl<'a> State<'a> {
             root: None,
             origin: None,
             is_host: false,
+            made: Made::new(),
             masks: None,
             host: None,
             program: None,

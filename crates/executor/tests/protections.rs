@@ -156,3 +156,63 @@ fn a_root_directory_is_not_looked_for_behind_a_services_link() {
     }
     assert!(Path::new("/etc").exists());
 }
+
+/// What the image's own directories hold, with what of the host's is bound at /host.
+fn below_image(trap: &Trap, links: &[(&str, &str)], at: &CStr) -> Outcome {
+    for name in ["bin", "usr", "lib", "lib64", "host", "run", "deep"] {
+        std::fs::create_dir_all(trap.own.join(name)).unwrap();
+    }
+    for (target, name) in links {
+        symlink(target, trap.own.join(name)).unwrap();
+    }
+    let (root, host) = (trap.path(""), text(trap.host.to_str().unwrap()));
+    let bind = |source| What::Bind {
+        source,
+        recursive: true,
+        source_missing_ok: false,
+    };
+    let memory = What::Tmpfs {
+        mode: 0o755,
+        options: plan::List::EMPTY,
+    };
+    let mounts = [
+        mount(c"/bin", bind(c"/usr/bin"), 0, 0),
+        mount(c"/lib", bind(c"/usr/lib"), 0, 0),
+        mount(c"/lib64", bind(c"/usr/lib64"), 0, 0),
+        mount(c"/host", bind(&host), 0, 0),
+        mount(c"/run", memory, 0, 0),
+        mount(at, memory, 0, 0),
+    ];
+    let from = RootSource::Directory { path: &root };
+    let find = "for made in /run/made /deep/made; do if [ -d $made ]; then echo $made; fi; done";
+    below(find, from, 0, &mounts)
+}
+
+#[test]
+fn an_images_link_to_what_is_the_hosts_makes_nothing_there() {
+    for (target, at) in [
+        ("/host", c"/data/made"),
+        ("/host/", c"/data/made/point"),
+        ("../../host/.", c"/data/made"),
+    ] {
+        let trap = Trap::new(None);
+        let outcome = below_image(&trap, &[(target, "data")], at);
+        outcome.failed_at("Mount", Errno::LOOP);
+        assert!(!trap.host.join("made").exists(), "{target}");
+    }
+    // Through a second link.
+    let trap = Trap::new(None);
+    let outcome = below_image(&trap, &[("/host", "one"), ("one", "data")], c"/data/made");
+    outcome.failed_at("Mount", Errno::LOOP);
+    assert!(!trap.host.join("made").exists());
+}
+
+#[test]
+fn an_images_link_to_its_own_directory_or_to_what_was_made_for_it_is_followed() {
+    for (target, made) in [("/run", "/run/made"), ("/deep", "/deep/made")] {
+        let trap = Trap::new(None);
+        let outcome = below_image(&trap, &[(target, "data")], c"/data/made/point");
+        assert_eq!(outcome.output.lines().last(), Some(made), "{outcome:?}");
+        assert!(outcome.reports.is_empty(), "{outcome:?}");
+    }
+}

@@ -57,13 +57,13 @@ fn mount(state: &State<'_>, at: &CStr, what: What<'_>, change: Change) -> Result
         _ => {}
     }
     let tree = match what {
-        What::Tmpfs { mode, options } => filesystem::tmpfs(mode, options)?,
+        What::Tmpfs { mode, options } => own(state, filesystem::tmpfs(mode, options)?)?,
         What::Proc { hide, only_pids } => filesystem::proc(hide, only_pids)?,
         What::Sysfs => filesystem::plain(c"sysfs")?,
         What::MessageQueues => filesystem::plain(c"mqueue")?,
         What::Cgroups => filesystem::plain(c"cgroup2")?,
         What::Terminals => filesystem::terminals(true)?,
-        What::PrivateTmp { parent } => temporary::directory(state, parent)?,
+        What::PrivateTmp { parent } => own(state, temporary::directory(state, parent)?)?,
         What::Devices { bound } => return devices::mount(state, at, bound, change),
         What::Credentials { names } => return credentials::mount(state, at, names, change),
         What::Inaccessible | What::Again { .. } | What::Seal | What::Bind { .. } => {
@@ -71,6 +71,12 @@ fn mount(state: &State<'_>, at: &CStr, what: What<'_>, change: Change) -> Result
         }
     };
     place(state, at, &tree, change)
+}
+
+/// The same tree, known as one in which a link of the image's may have something made.
+fn own(state: &State<'_>, tree: OwnedFd) -> Result<OwnedFd> {
+    state.made.add(&tree)?;
+    Ok(tree)
 }
 
 /// Gives a detached tree its attributes and attaches it, making the mount point where it is missing.
@@ -86,7 +92,7 @@ pub(super) fn point(state: &State<'_>, at: &CStr, directory: bool) -> Result<Own
     let links = if state.is_host {
         Links::OfRoot
     } else {
-        Links::All
+        Links::Within(&state.made)
     };
     let made = mount_point(state.root()?, at, directory, links);
     if !matches!(made, Err(Errno::ROFS)) {
@@ -94,7 +100,7 @@ pub(super) fn point(state: &State<'_>, at: &CStr, directory: bool) -> Result<Own
     }
     match &state.origin {
         Some(origin) => drop(mount_point(origin, at, directory, links)?),
-        None => return room::make(state.root()?, at, directory),
+        None => return room::make(state, at, directory),
     }
     inside(state.root()?, at)
 }

@@ -30,6 +30,10 @@ pub(super) fn take(state: &mut State<'_>, from: RootSource<'_>, set: u64) -> Res
         Some(origin) => open_tree(origin, c"", clone | OpenTreeFlags::AT_EMPTY_PATH)?,
         None => state.image.take().ok_or(Errno::BADF)?,
     };
+    state.made.add(&tree)?;
+    if let Some(origin) = &state.origin {
+        state.made.add(origin)?;
+    }
     if set != 0 {
         kernel::mount::set_attributes(&tree, set, 0, kernel::mount::Reach::Tree)?;
     }

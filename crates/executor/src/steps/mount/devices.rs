@@ -33,7 +33,10 @@ const LINKS: [(&CStr, &CStr); 6] = [
 /// Builds it, attaches it, and mounts what lies below.
 pub(super) fn mount(state: &State<'_>, at: &CStr, bound: bool, change: Change) -> Result<()> {
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    let tree = filesystem::tmpfs_with(0o755, List::EMPTY, attributes)?;
+    let tree = super::own(
+        state,
+        filesystem::tmpfs_with(0o755, List::EMPTY, attributes)?,
+    )?;
     for (target, name) in LINKS {
         symlinkat(target, &tree, name)?;
     }

@@ -10,15 +10,17 @@ use kernel::rustix::mount::MountAttrFlags;
 use kernel::{AsFd, BorrowedFd, Errno, OwnedFd, Result};
 use plan::code::ListBytes;
 
-use super::{attach, clone, filesystem};
+use super::{attach, clone, filesystem, own};
 use crate::path::{Links, PathBuffer, inside, mount_point};
+use crate::state::State;
 
 /// Enough for some names, too little to hide files in.
 const OPTIONS: ListBytes = ListBytes(b"size=16k\0nr_inodes=128\0");
 
 /// Makes the path in a small file system: mounted over the last directory on the way that exists where that is empty, laid over its
 /// content where it is not.
-pub(super) fn make(root: BorrowedFd<'_>, at: &CStr, directory: bool) -> Result<OwnedFd> {
+pub(super) fn make(state: &State<'_>, at: &CStr, directory: bool) -> Result<OwnedFd> {
+    let root = state.root()?;
     let mut last = PathBuffer::new();
     last.push(b"/")?;
     let mut missing = PathBuffer::new();
@@ -50,13 +52,13 @@ pub(super) fn make(root: BorrowedFd<'_>, at: &CStr, directory: bool) -> Result<O
         return Err(Errno::ROFS);
     }
     let room = room_like(&place)?;
-    drop(mount_point(&room, missing.text()?, directory, Links::All)?);
+    drop(mount_point(&room, missing.text()?, directory, Links::None)?);
     let tree = if is_empty(&place)? {
         room
     } else {
         filesystem::layers(&room, &clone(&place, c"", false)?)?
     };
-    attach(tree, place)?;
+    attach(own(state, tree)?, place)?;
     inside(root, at)
 }
 
