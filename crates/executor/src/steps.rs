@@ -61,9 +61,15 @@ pub(crate) fn take<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
             mode,
             owned,
             private,
+            takes_over,
             links,
             ..
-        } => directory::take(state, path, mode, owned, private, links),
+        } => {
+            if private {
+                directory::clear_public(path, takes_over)?;
+            }
+            directory::take(state, path, mode, owned, private, links)
+        }
         Step::Stream { target, source } => stream::take(state, target, source),
         Step::Keyring { link_user } => keyring::take(state, link_user),
         Step::CloneImage => clone_image::take(state),

@@ -287,6 +287,7 @@ fn directories_are_made_with_owner_mode_and_links_and_given_to_the_next_user() {
             mode: 0o750,
             owned: true,
             private: true,
+            takes_over: true,
             links: links.list(),
         };
         let outcome = start.run(&[step]);
@@ -295,6 +296,37 @@ fn directories_are_made_with_owner_mode_and_links_and_given_to_the_next_user() {
             outcome.said(),
             format!("700 0\n750 {uid}\n{}\n{owned}", private.to_str().unwrap())
         );
+    }
+}
+
+#[test]
+fn a_public_directory_becomes_private_where_the_unit_may_take_it_over_and_else_stays_what_it_is() {
+    for takes_over in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let public = folder.path().join("web");
+        std::fs::create_dir(&public).unwrap();
+        std::fs::write(public.join("file"), "precious").unwrap();
+        let path = folder.path().join("private/web");
+        let (private, link) = (text(path.to_str().unwrap()), public.to_str().unwrap());
+        let links = ListBuf::from_iter([link]);
+        let step = Step::Directory {
+            class: DirectoryClass::State,
+            path: &private,
+            mode: 0o755,
+            owned: true,
+            private: true,
+            takes_over,
+            links: links.list(),
+        };
+        let outcome = shell(&format!("cat {link}/file")).run(&[step]);
+        if takes_over {
+            assert_eq!(outcome.said(), "precious");
+        } else {
+            outcome.failed_at("Directory", Errno::EXIST);
+            assert!(!folder.path().join("private").exists());
+        }
+        assert_eq!(public.is_symlink(), takes_over);
+        assert_eq!(path.join("file").exists(), takes_over);
     }
 }
 
@@ -310,6 +342,7 @@ fn a_directory_never_follows_a_link_that_the_service_left() {
         mode: 0o755,
         owned: true,
         private: false,
+        takes_over: false,
         links: plan::List::EMPTY,
     };
     let outcome = shell("true").run(&[step]);
@@ -427,6 +460,7 @@ fn a_link_in_the_services_own_directory_is_not_followed_on_the_way_to_another() 
         mode: 0o755,
         owned: true,
         private: false,
+        takes_over: false,
         links: plan::List::EMPTY,
     };
     shell("true")
@@ -454,6 +488,7 @@ fn a_second_name_for_a_strangers_file_is_not_given_to_the_next_user() {
         mode: 0o755,
         owned: true,
         private: false,
+        takes_over: false,
         links: plan::List::EMPTY,
     };
     start.run(&[step]).said();

@@ -170,6 +170,7 @@ impl Manager {
             runtime_dir: &self.directories.runtime.to_string_lossy(),
             notify_socket: None,
             stub: false,
+            may_take_over: &|_| true,
             may_reduce: &|_| true,
         };
         let planned = plan::plan(worker, &self.facts, &situation)

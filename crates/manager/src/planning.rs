@@ -10,6 +10,11 @@ use std::path::Path;
 use std::rc::Rc;
 use wire::{Failure, Reduction};
 
+/// The step that makes a service's directories, and what it means where it finds something else.
+const DIRECTORY: &str = "Directory";
+const FOREIGN_DIRECTORY: &str = "what is there under the directory's public name came from elsewhere: move it away, or let a portable take it \
+over with `coracle start NAME --grant=path:DIRECTORY`";
+
 /// What the planner made of a unit.
 #[derive(Debug)]
 pub(crate) struct Prepared {
@@ -61,8 +66,19 @@ impl Manager {
             runtime_dir: &runtime_dir,
             notify_socket: notify.as_deref(),
             stub: entry.origin.pids_by_profile,
+            may_take_over: &|path| self.may_take_over(entry, path),
             may_reduce: &may_reduce,
         })
+    }
+
+    /// A portable has by its name alone what was not there before it; what came later it has where it was granted, as with the first.
+    fn may_take_over(&self, entry: &Entry, path: &str) -> bool {
+        let Some(portable) = &entry.origin.portable else {
+            return true;
+        };
+        let granted = crate::portable::grants(&self.directories, portable);
+        let asked = format!("path:{path}");
+        load::portable::is_covered(granted.iter().map(String::as_str), &asked)
     }
 
     pub(crate) fn position(&self) -> Position {
@@ -116,6 +132,13 @@ impl Manager {
                 .map_or_else(String::new, |directive| directive.name().to_owned()),
         };
         let why = std::io::Error::from_raw_os_error(failure.errno);
+        if failure.step_name() == DIRECTORY && why.kind() == std::io::ErrorKind::AlreadyExists {
+            return Failure::Refused {
+                unit,
+                directive,
+                message: FOREIGN_DIRECTORY.to_owned(),
+            };
+        }
         let message = format!(
             "can't be applied: step {} ({}) failed: {why}",
             failure.position + 1,

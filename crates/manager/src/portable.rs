@@ -19,6 +19,15 @@ pub(crate) fn record(directories: &Directories, name: &str) -> Option<serde_json
     serde_json::from_slice(&bytes).ok()
 }
 
+/// What was granted to a portable; nothing where its record can't be read.
+pub(crate) fn grants(directories: &Directories, name: &str) -> Vec<String> {
+    let record = record(directories, name);
+    let grants = record.as_ref().and_then(|record| record.get("grants"));
+    let list = grants.and_then(|grants| grants.as_array());
+    let texts = list.into_iter().flatten().filter_map(|one| one.as_str());
+    texts.map(str::to_owned).collect()
+}
+
 /// The portable that an attached unit belongs to.
 pub(crate) fn of(directories: &Directories, loaded: &Loaded) -> Option<String> {
     let fragment = loaded.fragment.as_ref()?;

@@ -29,6 +29,7 @@ fn real() -> Vec<u8> {
         runtime_dir: "/run/coracle",
         notify_socket: None,
         stub: false,
+        may_take_over: &|_| true,
         may_reduce: &|_| false,
     };
     let plan = plan::plan(&unit, &Facts::default(), &situation).unwrap();

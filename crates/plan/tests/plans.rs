@@ -23,6 +23,7 @@ fn situation<'a>(may_reduce: &'a dyn Fn(Directive) -> bool) -> Situation<'a> {
         runtime_dir: "/run/coracle",
         notify_socket: None,
         stub: false,
+        may_take_over: &|_| true,
         may_reduce,
     }
 }

@@ -151,6 +151,43 @@ fn what_was_there_before_a_portable_came_is_not_its_own_by_its_name() {
 }
 
 #[test]
+fn what_the_host_came_to_have_after_a_portable_is_neither_moved_nor_removed_with_it() {
+    let later = Path::new("/var/lib/lateboat");
+    with_units(&[], |coracle| {
+        let workshop = Workshop::new(coracle);
+        let service = format!("[Service]\nType=exec\n{SLEEPS}StateDirectory=lateboat\n");
+        let image = workshop.image(
+            "lateboat",
+            "1",
+            By::Trusted,
+            &[("lateboat.service", &service)],
+        );
+        coracle.ok(&["attach", &image]);
+        fs::create_dir(later).expect("a folder of the host");
+        fs::write(later.join("secret"), "secret").expect("a secret");
+        // Neither where nobody can be asked, nor where somebody can.
+        for (what, phrase) in [
+            ("lateboat.service", "came from elsewhere"),
+            ("lateboat", "take over the host's /var/lib/lateboat"),
+        ] {
+            let refused = coracle.coracle(&["start", what]);
+            assert_ne!(refused.status, 0, "{what}");
+            assert!(refused.stderr.contains(phrase), "{}", refused.stderr);
+            assert!(later.join("secret").exists() && !later.is_symlink());
+        }
+        coracle.ok(&["purge", "lateboat"]);
+        assert!(later.join("secret").exists() && !later.is_symlink());
+        // Where the administrator lends it, it goes over and is still the host's.
+        coracle.ok(&["start", &image, "--grant=path:/var/lib/lateboat"]);
+        assert!(later.is_symlink());
+        coracle.ok(&["purge", "lateboat"]);
+        assert!(later.join("secret").exists());
+    });
+    fs::remove_file(later).expect("the link goes");
+    fs::remove_dir_all("/var/lib/private/lateboat").expect("the folder goes");
+}
+
+#[test]
 fn lines_that_the_review_did_not_understand_are_not_attached() {
     with_units(&[], |coracle| {
         let lines =

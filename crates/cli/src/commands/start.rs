@@ -18,7 +18,7 @@ use crate::portable::admit::{self, Acceptance, Admitted, Root};
 use crate::portable::consent::{self, GrantOptions};
 use crate::portable::fetch::{self, FetchOptions};
 use crate::portable::source::{self, Source};
-use crate::portable::{Taken, attach, current_units, records};
+use crate::portable::{FIXED_USER, Taken, attach, current_units, records};
 use crate::terminal::{ask, can_ask, one_line, say, size};
 use crate::verbs::Run;
 
@@ -204,13 +204,18 @@ impl Start {
         let name = consent::name_of(admitted)?;
         introduce(context, admitted, name.as_str());
         let known = records(context).get(name.as_str())?;
-        let taken = Taken::of(context, name.as_str(), known.as_ref())?;
+        let review = consent::judge(admitted, &name)?;
+        consent::tell_findings(context, &review);
+        let is_dynamic = !review.grants().contains(FIXED_USER);
+        let taken = Taken::of(context, name.as_str(), known.as_ref(), is_dynamic)?;
         let signer = signer(admitted)?;
         let of_old = (known.as_ref(), signer.as_ref());
-        let (review, grants) = self.consented(context, admitted, &name, of_old, &taken)?;
+        let (review, grants) =
+            self.consented(context, admitted, (&name, review), of_old, &taken)?;
         let own = own_directories(&review, &taken);
         let mut portable = record(admitted, &name, known.clone(), (grants, own), origin);
         portable.signer = signer;
+        portable.directories.retain(|own| !taken.is_foreign(own));
         if known.is_none() {
             // To be there after a reboot is what starting it says, and installing it does not.
             portable.enabled = !self.attach_only;
@@ -227,12 +232,10 @@ impl Start {
         &self,
         context: &Context,
         admitted: &Admitted,
-        name: &PortableName,
+        (name, mut review): (&PortableName, Review),
         (known, signer): (Option<&Portable>, Option<&Signer>),
         taken: &Taken<'_>,
     ) -> Result<(Review, delivery::grants::Grants)> {
-        let mut review = consent::judge(admitted, name)?;
-        consent::tell_findings(context, &review);
         review.ask_for_taken(|directory| taken.has(directory));
         crate::portable::check_names(context, &review, known)?;
         self.check_history(context, name.as_str(), admitted.version(), signer)?;

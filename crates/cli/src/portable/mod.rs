@@ -21,8 +21,12 @@ use model::UnitName;
 
 use admit::Admitted;
 
+use self::purge::CONFIG_HOME;
 use crate::context::{Context, is_full_unit_name};
 use crate::failure::hint;
+
+/// The grant of a portable whose user stays the same.
+pub(crate) const FIXED_USER: &str = "fixed-user";
 
 /// The records of this instance.
 pub(crate) fn records(context: &Context) -> Portables {
@@ -157,6 +161,8 @@ pub(crate) fn reattach(context: &Context, portable: &Portable) -> Result<()> {
 /// Whose directories of the host a portable can't have by its name alone.
 pub(crate) struct Taken<'a> {
     known: Option<&'a Portable>,
+    /// Its user is another one at each start, and has its directories below `private`.
+    is_dynamic: bool,
     others: Vec<Portable>,
 }
 
@@ -169,10 +175,20 @@ impl Taken<'_> {
         context: &Context,
         name: &str,
         known: Option<&'a Portable>,
+        is_dynamic: bool,
     ) -> Result<Taken<'a>> {
         let mut others = records(context).list()?;
         others.retain(|other| other.name != name);
-        Ok(Taken { known, others })
+        Ok(Taken {
+            known,
+            is_dynamic,
+            others,
+        })
+    }
+
+    /// Whether a directory came from elsewhere, also where the portable was there before.
+    pub(crate) fn is_foreign(&self, directory: &str) -> bool {
+        self.is_dynamic && is_foreign(Path::new(directory))
     }
 
     /// Whether somebody else had a directory before the portable came: it is there, or is another portable's while that runs.
@@ -186,9 +202,19 @@ impl Taken<'_> {
         let is_there = |path: &Path| path.symlink_metadata().is_ok();
         let is_own = |portable: &Portable| portable.directories.contains(directory);
         self.others.iter().any(is_own)
+            || self.is_foreign(directory)
             || !self.known.is_some_and(is_own)
                 && (is_there(path) || private.is_some_and(|private| is_there(&private)))
     }
+}
+
+/// Whether a directory is one that no dynamic user has, whose own are links to the private ones: it came from elsewhere, also where the
+/// portable was there before. Configuration is nobody's but the administrator's.
+pub(crate) fn is_foreign(directory: &Path) -> bool {
+    let is_directory = directory
+        .symlink_metadata()
+        .is_ok_and(|found| found.is_dir());
+    is_directory && !directory.starts_with(CONFIG_HOME)
 }
 
 /// Refuses names of units that the host has: an image must not hide or join them.

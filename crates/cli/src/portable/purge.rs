@@ -1,5 +1,7 @@
 //! `detach` takes a portable's units away, `purge` everything that it ever left.
 
+use std::path::Path;
+
 use anyhow::Result;
 use clap::Args;
 use delivery::portables::Portable;
@@ -8,7 +10,7 @@ use delivery::store::Store;
 use wire::Done;
 use wire::methods::Reload;
 
-use super::{existing, existing_held, records};
+use super::{FIXED_USER, existing, existing_held, is_foreign, records};
 use crate::commands::jobs::{self, JobOptions};
 use crate::context::Context;
 use crate::failure::hint;
@@ -184,11 +186,21 @@ pub(crate) fn reload(context: &Context) -> Result<()> {
     Ok(())
 }
 
+fn is_dynamic(portable: &Portable) -> bool {
+    !portable
+        .grants
+        .iter()
+        .any(|grant| grant.to_string() == FIXED_USER)
+}
+
 /// The directories that were the portable's own, of all its versions; what the host had before it is not among them.
 fn directories(portable: &Portable) -> Directories {
     let below = |home: &str| {
         let own = portable.directories.iter();
-        own.filter_map(|path| path.strip_prefix(home)?.strip_prefix('/'))
+        // What a host's package has under the name of one since then is not the portable's.
+        let came_later = |path: &&String| is_dynamic(portable) && is_foreign(Path::new(path));
+        own.filter(|path| !came_later(path))
+            .filter_map(|path| path.strip_prefix(home)?.strip_prefix('/'))
             .map(str::to_owned)
             .collect()
     };
@@ -205,7 +217,7 @@ const STATE_HOME: &str = "/var/lib";
 const CACHE_HOME: &str = "/var/cache";
 const LOGS_HOME: &str = "/var/log";
 const RUNTIME_HOME: &str = "/run";
-const CONFIG_HOME: &str = "/etc";
+pub(super) const CONFIG_HOME: &str = "/etc";
 
 fn places(context: &Context) -> Places {
     let own = &context.directories;

@@ -28,9 +28,6 @@ pub(super) fn take(
     links: List<'_>,
 ) -> Result<()> {
     let place = place(path, private)?;
-    if private {
-        move_out_of_public(&place.parent, place.name(), path)?;
-    }
     let directory = make(&place.parent, place.name(), mode)?;
     let (uid, gid) = if owned {
         (state.frame.uid, state.frame.gid)
@@ -64,8 +61,9 @@ fn ignore_existing(made: Result<()>) -> Result<()> {
     }
 }
 
-/// A directory that a static user had under the public name moves below `private` when the user becomes dynamic.
-fn move_out_of_public(private: impl AsFd, name: &CStr, path: &CStr) -> Result<()> {
+/// A directory that a static user had under the public name moves below `private` when the user becomes dynamic, where the unit may
+/// take it over. Else it is somebody else's, and stays what it is.
+pub(super) fn clear_public(path: &CStr, takes_over: bool) -> Result<()> {
     let mut public = PathBuffer::new();
     for part in path
         .to_bytes()
@@ -83,7 +81,16 @@ fn move_out_of_public(private: impl AsFd, name: &CStr, path: &CStr) -> Result<()
     };
     match statat(&public.parent, public.name(), AtFlags::SYMLINK_NOFOLLOW) {
         Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::Directory => {
-            renameat(&public.parent, public.name(), private, name)
+            if !takes_over {
+                return Err(Errno::EXIST);
+            }
+            let private = place(path, true)?;
+            renameat(
+                &public.parent,
+                public.name(),
+                &private.parent,
+                private.name(),
+            )
         }
         Ok(_) | Err(Errno::NOENT) => Ok(()),
         Err(errno) => Err(errno),

@@ -168,6 +168,7 @@ fn situation(stub: bool) -> Situation<'static> {
         runtime_dir: "/run/coracle-test",
         notify_socket: None,
         stub,
+        may_take_over: &|_| true,
         may_reduce: &|_| false,
     }
 }

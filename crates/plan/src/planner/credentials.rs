@@ -35,6 +35,7 @@ pub(super) fn plan(draft: &mut Draft<'_>, meaning: Meaning) {
             mode: 0o700,
             owned: false,
             private: false,
+            takes_over: false,
             links: List::EMPTY,
         };
         draft.push(directive, step);

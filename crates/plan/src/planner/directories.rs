@@ -144,12 +144,14 @@ fn one(draft: &mut Draft<'_>, kind: &Kind, base: &str, spec: &DirectorySpec, com
         links.push(format!("{base}/{link}"));
     }
     let mode = draft.value(kind.mode).0;
+    let takes_over = private && (draft.situation.may_take_over)(&format!("{base}/{}", spec.path));
     let step = Step::Directory {
         class: kind.class,
         path: &text(&path),
         mode,
         owned: kind.owned,
         private,
+        takes_over,
         links: links.list(),
     };
     draft.push(kind.key.directive(), step);
