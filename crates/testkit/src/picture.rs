@@ -39,6 +39,14 @@ impl Picture {
         later.things.difference(&self.things).cloned().collect()
     }
 
+    /// Those that name this path: what one test has of a machine that others use at the same time.
+    #[must_use]
+    pub fn naming(&self, path: &Path) -> Vec<String> {
+        let path = path.display().to_string();
+        let named = self.things.iter().filter(|thing| thing.contains(&path));
+        named.cloned().collect()
+    }
+
     /// What this picture has that `later` has not.
     #[must_use]
     pub fn missing_in(&self, later: &Picture) -> Vec<String> {
