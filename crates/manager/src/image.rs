@@ -8,7 +8,7 @@ use crate::manager::Manager;
 use crate::planning::Prepared;
 use crate::poll::Token;
 use crate::start::report_pair;
-use engine::{Input, Spawn, UnitId};
+use engine::{Input, Micros, Spawn, UnitId};
 use keeper::protocol::{ChildKey, Class, Exit};
 use kernel::message::{Descriptors, ReceiveOptions, receive};
 use model::sorted::Map;
@@ -22,6 +22,8 @@ use wire::Failure;
 
 /// The command number of a worker that mounts.
 const MOUNT_COMMAND: u64 = crate::opener::OPENER_COMMAND + 1;
+/// How long a worker may take: as long as the one that it lets hash the image, which takes minutes where the disk is slow.
+const MOUNT_LIMIT: Micros = Micros(900_000_000);
 /// Bytes of a worker's answer.
 const ANSWER_BYTES_MAX: usize = 4096;
 
@@ -57,12 +59,26 @@ struct Mounting {
     key: ChildKey,
     socket: Rc<OwnedFd>,
     waiting: Vec<Spawn>,
+    /// When it has taken too long.
+    until: Micros,
 }
 
 impl Mounts {
     /// The mount of an image, if there is one.
     pub(crate) fn get(&self, path: &str) -> Option<&Mounted> {
         self.mounted.get(path)
+    }
+
+    /// When the first worker will have taken too long.
+    pub(crate) fn next_end(&self) -> Option<Micros> {
+        self.mounting.values().map(|mounting| mounting.until).min()
+    }
+
+    fn take_overdue(&mut self, now: Micros) -> Vec<Mounting> {
+        let overdue = self
+            .mounting
+            .extract_if(.., |_, mounting| mounting.until <= now);
+        overdue.map(|(_, mounting)| mounting).collect()
     }
 }
 
@@ -156,6 +172,7 @@ impl Manager {
                 key,
                 socket: ours,
                 waiting: vec![*spawn],
+                until: crate::clock::monotonic().after(MOUNT_LIMIT),
             },
         );
         Ok(())
@@ -228,6 +245,20 @@ impl Manager {
                 mounting,
                 "the worker that mounts images ended without a word",
             ),
+        }
+    }
+
+    /// Ends the workers that took too long: their device does not answer, or their image is made to keep them.
+    pub(crate) fn end_overdue_mounts(&mut self) {
+        for mounting in self.mounts.take_overdue(crate::clock::monotonic()) {
+            self.poll.forget(&*mounting.socket);
+            self.link
+                .signal(mounting.key, engine::Signal::KILL.0.into());
+            let why = format!(
+                "it was not mounted within {} minutes, and the worker was ended; see whether its disk answers, then start again",
+                MOUNT_LIMIT.0 / 60_000_000
+            );
+            self.not_mounted(mounting, &why);
         }
     }
 
@@ -358,4 +389,35 @@ fn worker_unit(image: &str) -> std::io::Result<Unit> {
     unit.set(&key::STANDARD_OUTPUT, StandardOutput::Null);
     unit.set(&key::STANDARD_ERROR, StandardOutput::Null);
     Ok(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+
+    #[test]
+    fn a_worker_that_takes_too_long_is_told_from_those_that_may_go_on() {
+        let mut mounts = Mounts::default();
+        assert_eq!(mounts.next_end(), None);
+        for (number, until) in [(1, 30), (2, 10), (3, 20)] {
+            let mounting = Mounting {
+                path: number.to_string(),
+                key: ChildKey::default(),
+                socket: Rc::new(std::io::pipe().unwrap().0.into()),
+                waiting: Vec::new(),
+                until: Micros(until),
+            };
+            mounts.mounting.insert(number, mounting);
+        }
+        assert_eq!(mounts.next_end(), Some(Micros(10)));
+        assert!(mounts.take_overdue(Micros(9)).is_empty());
+        let overdue = mounts.take_overdue(Micros(20));
+        let paths: Vec<&str> = overdue.iter().map(|one| one.path.as_str()).collect();
+        assert_eq!(
+            (paths, mounts.next_end()),
+            (vec!["2", "3"], Some(Micros(30)))
+        );
+    }
 }

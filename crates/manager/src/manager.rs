@@ -250,7 +250,8 @@ impl Manager {
     /// How long to wait, from the engine's next deadline.
     fn timeout_us(&self) -> Option<u64> {
         let next = self.wake.into_iter().chain(self.records_due);
-        let next = next.chain(self.awaited.until).min();
+        let next = next.chain(self.awaited.until);
+        let next = next.chain(self.mounts.next_end()).min();
         next.map(|moment| moment.0.saturating_sub(clock::monotonic().0))
     }
 
@@ -276,6 +277,7 @@ impl Manager {
                 self.wake = None;
                 self.inputs.push_back(Input::Tick);
             }
+            self.end_overdue_mounts();
             self.advance();
             while self.answer_pending() | self.let_in() {
                 self.advance();
