@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 /// The largest os-release file that is read; real ones have some hundred bytes.
 pub const LIMIT_BYTES: u64 = 64 * 1024;
 
+/// What names the portable, and its version; the first that is there holds.
+const NAME_KEYS: [&str; 3] = ["PORTABLE_ID", "IMAGE_ID", "ID"];
+const VERSION_KEYS: [&str; 2] = ["IMAGE_VERSION", "VERSION_ID"];
+
 /// The longest portable name or version: it becomes file names and unit names.
 const NAME_LIMIT_BYTES: usize = 64;
 
@@ -78,17 +82,13 @@ impl OsRelease {
     /// The portable's name: `PORTABLE_ID=`, else `IMAGE_ID=`, else `ID=`.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
-        ["PORTABLE_ID", "IMAGE_ID", "ID"]
-            .iter()
-            .find_map(|key| self.value(key))
+        NAME_KEYS.iter().find_map(|key| self.value(key))
     }
 
     /// The portable's version: `IMAGE_VERSION=`, else `VERSION_ID=`.
     #[must_use]
     pub fn version(&self) -> Option<&str> {
-        ["IMAGE_VERSION", "VERSION_ID"]
-            .iter()
-            .find_map(|key| self.value(key))
+        VERSION_KEYS.iter().find_map(|key| self.value(key))
     }
 
     /// What the image's unit names may begin with: `PORTABLE_PREFIXES=`, else the portable's name.
@@ -110,14 +110,11 @@ impl OsRelease {
     }
 
     fn check(&self) -> Result<(), OsReleaseError> {
-        for key in [
-            "PORTABLE_ID",
-            "IMAGE_ID",
-            "ID",
-            "IMAGE_VERSION",
-            "VERSION_ID",
-        ] {
-            self.value(key).map_or(Ok(()), |value| sound(key, value))?;
+        for (keys, rule) in [(&NAME_KEYS[..], NAME), (&VERSION_KEYS[..], VERSION)] {
+            for key in keys {
+                self.value(key)
+                    .map_or(Ok(()), |value| sound(key, value, rule))?;
+            }
         }
         let prefixes = self.prefixes();
         if prefixes.len() > PREFIXES_LIMIT {
@@ -130,18 +127,39 @@ impl OsRelease {
         }
         prefixes
             .iter()
-            .try_for_each(|prefix| sound("PORTABLE_PREFIXES", prefix))
+            .try_for_each(|prefix| sound("PORTABLE_PREFIXES", prefix, NAME))
     }
 }
 
-/// Letters, digits and `.`, `_`, `-`, `+`, `~`, beginning with a letter or a digit: safe as file name, as part of a unit name and
-/// on a terminal.
-fn sound(key: &'static str, value: &str) -> Result<(), OsReleaseError> {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-+~".contains(&b);
+/// What a value may hold besides letters and digits, with one of which it begins: safe as file name and on a terminal.
+#[derive(Clone, Copy)]
+struct Rule {
+    marks: &'static [u8],
+    otherwise: &'static str,
+    /// Unit names, directories and grants begin with it, so that it does not end in what would run into what follows.
+    ends_plain: bool,
+}
+
+/// The same rule as `load::portable::PortableName` has: what is refused there later is refused here, with the key that says it.
+const NAME: Rule = Rule {
+    marks: b"._-",
+    otherwise: "letters, digits and . _ - are allowed",
+    ends_plain: true,
+};
+
+const VERSION: Rule = Rule {
+    marks: b"._-+~",
+    otherwise: "letters, digits and . _ - + ~ are allowed",
+    ends_plain: false,
+};
+
+fn sound(key: &'static str, value: &str, rule: Rule) -> Result<(), OsReleaseError> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || rule.marks.contains(&b);
     let what = match value.as_bytes() {
         bytes if bytes.len() > NAME_LIMIT_BYTES => "it is longer than 64 bytes",
-        bytes if !bytes.iter().copied().all(allowed) => "letters, digits and . _ - + ~ are allowed",
+        bytes if !bytes.iter().copied().all(allowed) => rule.otherwise,
         [first, ..] if !first.is_ascii_alphanumeric() => "it must begin with a letter or a digit",
+        [.., b'-' | b'.'] if rule.ends_plain => "it must end with a letter, a digit or _",
         _ => return Ok(()),
     };
     let value = value
@@ -250,7 +268,7 @@ mod tests {
     fn names_that_would_be_paths_or_escapes_are_refused() {
         check(
             "ID=../etc",
-            "refused: os-release: ID=../etc can't name a portable: letters, digits and . _ - + ~ are allowed",
+            "refused: os-release: ID=../etc can't name a portable: letters, digits and . _ - are allowed",
         );
         check(
             "ID=..",
@@ -258,8 +276,17 @@ mod tests {
         );
         check(
             "ID=\"a\u{1b}b\"",
-            "refused: os-release: ID=ab can't name a portable: letters, digits and . _ - + ~ are allowed",
+            "refused: os-release: ID=ab can't name a portable: letters, digits and . _ - are allowed",
         );
+        check(
+            "PORTABLE_ID=shop+1\nVERSION_ID=1+1~2",
+            "refused: os-release: PORTABLE_ID=shop+1 can't name a portable: letters, digits and . _ - are allowed",
+        );
+        check(
+            "ID=shop-",
+            "refused: os-release: ID=shop- can't name a portable: it must end with a letter, a digit or _",
+        );
+        check("ID=shop\nVERSION_ID=1+1~2-", "shop 1+1~2- [shop]");
         check(
             "PORTABLE_PREFIXES=-x",
             "refused: os-release: PORTABLE_PREFIXES=-x can't name a portable: it must begin with a letter or a digit",

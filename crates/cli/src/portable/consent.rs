@@ -203,6 +203,26 @@ mod tests {
     }
 
     #[test]
+    fn an_os_release_names_a_portable_by_exactly_what_is_a_portables_name() {
+        let marks = ["", "-", ".", "_", "+", "~", "/", " ", "@", "ä", "\u{1b}"];
+        let pairs = marks
+            .iter()
+            .flat_map(|one| marks.iter().map(move |other| (one, other)));
+        for (one, other) in pairs {
+            for word in [
+                format!("{one}a{other}b"),
+                format!("a{one}b{other}"),
+                format!("A1{one}{other}"),
+            ] {
+                for key in ["PORTABLE_ID", "IMAGE_ID", "ID"] {
+                    let read = image::os_release::OsRelease::parse(&format!("{key}='{word}'"));
+                    assert_eq!(read.is_ok(), PortableName::new(&word).is_ok(), "{word:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn what_an_image_asks_for_stays_one_word_of_a_shell() {
         check(&["network", "listen:8080"], "'network,listen:8080'");
         check(&[r"path:/a,b\c"], r"'path:/a\,b\\c'");
