@@ -76,6 +76,10 @@ impl Manager {
         let Some(portable) = &entry.origin.portable else {
             return true;
         };
+        // Its sockets make their directory, which no user has, before its service does.
+        if path.starts_with("/run/") && crate::portable::has_sockets(&self.directories, portable) {
+            return true;
+        }
         let granted = crate::portable::grants(&self.directories, portable);
         let asked = format!("path:{path}");
         load::portable::is_covered(granted.iter().map(String::as_str), &asked)

@@ -28,6 +28,12 @@ pub(crate) fn grants(directories: &Directories, name: &str) -> Vec<String> {
     texts.map(str::to_owned).collect()
 }
 
+/// Whether a portable has socket units.
+pub(crate) fn has_sockets(directories: &Directories, name: &str) -> bool {
+    record(directories, name)
+        .is_some_and(|record| units(&record).any(|unit| unit.ends_with(".socket")))
+}
+
 /// The portable that an attached unit belongs to.
 pub(crate) fn of(directories: &Directories, loaded: &Loaded) -> Option<String> {
     let fragment = loaded.fragment.as_ref()?;
@@ -55,13 +61,18 @@ fn names(prefix: &str) -> impl Iterator<Item = &str> {
 }
 
 fn has_unit(record: &serde_json::Value, unit: &str) -> bool {
+    units(record).any(|one| one == unit)
+}
+
+/// The units of all versions.
+fn units(record: &serde_json::Value) -> impl Iterator<Item = &str> {
     let versions = record.get("versions").and_then(|all| all.as_object());
     versions
         .into_iter()
         .flat_map(serde_json::Map::values)
         .filter_map(|version| version.get("units")?.as_array())
         .flatten()
-        .any(|one| one.as_str() == Some(unit))
+        .filter_map(|one| one.as_str())
 }
 
 #[cfg(test)]

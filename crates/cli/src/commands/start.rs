@@ -18,7 +18,7 @@ use crate::portable::admit::{self, Acceptance, Admitted, Root};
 use crate::portable::consent::{self, GrantOptions};
 use crate::portable::fetch::{self, FetchOptions};
 use crate::portable::source::{self, Source};
-use crate::portable::{FIXED_USER, Taken, attach, current_units, records};
+use crate::portable::{Dynamic, Taken, attach, current_units, records};
 use crate::terminal::{ask, can_ask, one_line, say, size};
 use crate::verbs::Run;
 
@@ -206,8 +206,13 @@ impl Start {
         let known = records(context).get(name.as_str())?;
         let review = consent::judge(admitted, &name)?;
         consent::tell_findings(context, &review);
-        let is_dynamic = !review.grants().contains(FIXED_USER);
-        let taken = Taken::of(context, name.as_str(), known.as_ref(), is_dynamic)?;
+        let units = admitted
+            .contents
+            .units
+            .iter()
+            .map(|unit| unit.name.as_str());
+        let dynamic = Dynamic::of(units, review.grants().into_iter());
+        let taken = Taken::of(context, name.as_str(), known.as_ref(), dynamic)?;
         let signer = signer(admitted)?;
         let of_old = (known.as_ref(), signer.as_ref());
         let (review, grants) =

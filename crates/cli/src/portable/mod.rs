@@ -21,12 +21,12 @@ use model::UnitName;
 
 use admit::Admitted;
 
-use self::purge::CONFIG_HOME;
+use self::purge::{CONFIG_HOME, RUNTIME_HOME};
 use crate::context::{Context, is_full_unit_name};
 use crate::failure::hint;
 
 /// The grant of a portable whose user stays the same.
-pub(crate) const FIXED_USER: &str = "fixed-user";
+const FIXED_USER: &str = "fixed-user";
 
 /// The records of this instance.
 pub(crate) fn records(context: &Context) -> Portables {
@@ -161,8 +161,7 @@ pub(crate) fn reattach(context: &Context, portable: &Portable) -> Result<()> {
 /// Whose directories of the host a portable can't have by its name alone.
 pub(crate) struct Taken<'a> {
     known: Option<&'a Portable>,
-    /// Its user is another one at each start, and has its directories below `private`.
-    is_dynamic: bool,
+    dynamic: Option<Dynamic>,
     others: Vec<Portable>,
 }
 
@@ -175,20 +174,21 @@ impl Taken<'_> {
         context: &Context,
         name: &str,
         known: Option<&'a Portable>,
-        is_dynamic: bool,
+        dynamic: Option<Dynamic>,
     ) -> Result<Taken<'a>> {
         let mut others = records(context).list()?;
         others.retain(|other| other.name != name);
         Ok(Taken {
             known,
-            is_dynamic,
+            dynamic,
             others,
         })
     }
 
     /// Whether a directory came from elsewhere, also where the portable was there before.
     pub(crate) fn is_foreign(&self, directory: &str) -> bool {
-        self.is_dynamic && is_foreign(Path::new(directory))
+        self.dynamic
+            .is_some_and(|dynamic| dynamic.is_foreign(directory))
     }
 
     /// Whether somebody else had a directory before the portable came: it is there, or is another portable's while that runs.
@@ -208,13 +208,33 @@ impl Taken<'_> {
     }
 }
 
-/// Whether a directory is one that no dynamic user has, whose own are links to the private ones: it came from elsewhere, also where the
-/// portable was there before. Configuration is nobody's but the administrator's.
-pub(crate) fn is_foreign(directory: &Path) -> bool {
-    let is_directory = directory
-        .symlink_metadata()
-        .is_ok_and(|found| found.is_dir());
-    is_directory && !directory.starts_with(CONFIG_HOME)
+/// Whose directories are links to private ones, as their user is another one at each start.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Dynamic {
+    /// Sockets make their directory in /run, which no user has, before the service does.
+    has_sockets: bool,
+}
+
+impl Dynamic {
+    /// As these units and grants have it; none where the user stays the same.
+    pub(crate) fn of<'a>(
+        mut units: impl Iterator<Item = &'a str>,
+        mut grants: impl Iterator<Item = &'a str>,
+    ) -> Option<Dynamic> {
+        let has_sockets = units.any(|unit| unit.ends_with(".socket"));
+        let is_fixed = grants.any(|grant| grant == FIXED_USER);
+        (!is_fixed).then_some(Dynamic { has_sockets })
+    }
+
+    /// Whether a directory came from elsewhere, also where the portable was there before: it is a directory and no link. Configuration is
+    /// the administrator's in any case.
+    pub(crate) fn is_foreign(self, directory: &str) -> bool {
+        let path = Path::new(directory);
+        let is_directory = path.symlink_metadata().is_ok_and(|found| found.is_dir());
+        is_directory
+            && !path.starts_with(CONFIG_HOME)
+            && !(self.has_sockets && path.starts_with(RUNTIME_HOME))
+    }
 }
 
 /// Refuses names of units that the host has: an image must not hide or join them.

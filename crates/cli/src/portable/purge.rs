@@ -1,7 +1,5 @@
 //! `detach` takes a portable's units away, `purge` everything that it ever left.
 
-use std::path::Path;
-
 use anyhow::Result;
 use clap::Args;
 use delivery::portables::Portable;
@@ -10,7 +8,7 @@ use delivery::store::Store;
 use wire::Done;
 use wire::methods::Reload;
 
-use super::{FIXED_USER, existing, existing_held, is_foreign, records};
+use super::{Dynamic, existing, existing_held, records};
 use crate::commands::jobs::{self, JobOptions};
 use crate::context::Context;
 use crate::failure::hint;
@@ -186,19 +184,18 @@ pub(crate) fn reload(context: &Context) -> Result<()> {
     Ok(())
 }
 
-fn is_dynamic(portable: &Portable) -> bool {
-    !portable
-        .grants
-        .iter()
-        .any(|grant| grant.to_string() == FIXED_USER)
-}
-
 /// The directories that were the portable's own, of all its versions; what the host had before it is not among them.
 fn directories(portable: &Portable) -> Directories {
+    let grants: Vec<String> = portable.grants.iter().map(ToString::to_string).collect();
+    let units = portable
+        .versions
+        .values()
+        .flat_map(|version| &version.units);
+    let dynamic = Dynamic::of(units.map(String::as_str), grants.iter().map(String::as_str));
     let below = |home: &str| {
         let own = portable.directories.iter();
         // What a host's package has under the name of one since then is not the portable's.
-        let came_later = |path: &&String| is_dynamic(portable) && is_foreign(Path::new(path));
+        let came_later = |path: &&String| dynamic.is_some_and(|dynamic| dynamic.is_foreign(path));
         own.filter(|path| !came_later(path))
             .filter_map(|path| path.strip_prefix(home)?.strip_prefix('/'))
             .map(str::to_owned)
@@ -216,7 +213,7 @@ fn directories(portable: &Portable) -> Directories {
 const STATE_HOME: &str = "/var/lib";
 const CACHE_HOME: &str = "/var/cache";
 const LOGS_HOME: &str = "/var/log";
-const RUNTIME_HOME: &str = "/run";
+pub(super) const RUNTIME_HOME: &str = "/run";
 pub(super) const CONFIG_HOME: &str = "/etc";
 
 fn places(context: &Context) -> Places {
