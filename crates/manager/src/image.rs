@@ -75,10 +75,14 @@ impl Mounts {
     }
 
     fn take_overdue(&mut self, now: Micros) -> Vec<Mounting> {
+        let is_overdue = |mounting: &Mounting| mounting.until <= now;
         let overdue = self
             .mounting
-            .extract_if(.., |_, mounting| mounting.until <= now);
-        overdue.map(|(_, mounting)| mounting).collect()
+            .iter()
+            .filter(|(_, mounting)| is_overdue(mounting));
+        let numbers: Vec<u32> = overdue.map(|(number, _)| *number).collect();
+        let removed = numbers.iter().map(|number| self.mounting.remove(number));
+        removed.flatten().collect()
     }
 }
 
