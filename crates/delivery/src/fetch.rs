@@ -175,6 +175,9 @@ pub enum Error {
         bytes: u64,
         /// How often.
         tries: u32,
+        /// Why the last time, where anything said so.
+        #[source]
+        cause: Option<io::Error>,
     },
     /// The time is over.
     #[error("{url} took longer than {} seconds; {bytes} bytes are there, and the next try goes on from them", limit.as_secs())]
@@ -213,10 +216,10 @@ pub fn fetch(
     let mut fruitless = 0;
     loop {
         let before = staged.bytes();
-        let trouble = match exchange.run(&mut staged, progress) {
+        let failed = match exchange.run(&mut staged, progress) {
             Ok(Outcome::Whole { url }) => return finish(staged, url),
-            Ok(Outcome::Cut) => None,
-            Ok(Outcome::Trouble(error)) => Some(error),
+            Ok(Outcome::Cut(cause)) => Failed::Cut(cause),
+            Ok(Outcome::Trouble(error)) => Failed::Trouble(error),
             Err(error) => return Err(give_up(&mut staged, error)?),
         };
         fruitless = if staged.bytes() > before {
@@ -225,11 +228,15 @@ pub fn fetch(
             fruitless + 1
         };
         if fruitless > request.limits.retries {
-            return Err(trouble.unwrap_or_else(|| Error::Cut {
-                url: request.url.clone(),
-                bytes: staged.bytes(),
-                tries: fruitless,
-            }));
+            return Err(match failed {
+                Failed::Trouble(error) => error,
+                Failed::Cut(cause) => Error::Cut {
+                    url: request.url.clone(),
+                    bytes: staged.bytes(),
+                    tries: fruitless,
+                    cause,
+                },
+            });
         }
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -245,6 +252,12 @@ pub fn fetch(
                 .min(left),
         );
     }
+}
+
+/// A try after which there may be another.
+enum Failed {
+    Trouble(Error),
+    Cut(Option<io::Error>),
 }
 
 /// What can be no part of the content is thrown away: the next try must not go on from it.

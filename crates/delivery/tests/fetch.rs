@@ -332,6 +332,38 @@ fn a_content_that_changed_meanwhile_is_fetched_anew() {
 }
 
 #[test]
+fn a_connection_that_stands_still_is_told_with_its_cause() {
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let stands: Answer = Box::new(move |_, out| {
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 1200000\r\n\r\nabc";
+        out.write_all(head.as_bytes()).unwrap();
+        out.flush().unwrap();
+        // Until the other end has given up.
+        held.lock().unwrap().recv().ok();
+    });
+    let server = Server::http(vec![stands]);
+    let place = Place::new();
+    let request = Request {
+        url: server.url("http"),
+        roots: Roots::Only(CA.to_vec()),
+        limits: Limits {
+            idle: Duration::from_millis(200),
+            retries: 0,
+            ..Limits::default()
+        },
+    };
+    // The first try has brought three bytes, so that there is a second one, which nobody answers.
+    let error = fetch(&request, &place.staging, &place.state, &mut |_| {}).unwrap_err();
+    drop(release);
+    assert!(matches!(error, Error::Cut { .. }), "{error}");
+    let cause = std::error::Error::source(&error)
+        .expect("a cause")
+        .to_string();
+    assert!(cause.contains("timeout"), "{cause}");
+}
+
+#[test]
 fn parts_that_do_not_fit_are_refused_and_nothing_of_them_is_kept() {
     for (place, what) in [
         (

@@ -1,6 +1,6 @@
 //! One try: request, redirects, answer, body.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,8 +26,8 @@ const HEAD_MAX_BYTES: usize = 64 * 1024;
 pub(super) enum Outcome {
     /// Everything is there; the last address.
     Whole { url: String },
-    /// The connection was cut; what came is kept.
-    Cut,
+    /// The connection was cut; what came is kept. Why, where anything says so.
+    Cut(Option<io::Error>),
     /// The server has trouble of its own, which may pass: what is told if it does not.
     Trouble(Error),
 }
@@ -79,8 +79,9 @@ impl<'a> Exchange<'a> {
         staged: &mut Staged<'_>,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Outcome, Error> {
-        let Some((url, response)) = self.answer(staged)? else {
-            return Ok(Outcome::Cut);
+        let (url, response) = match self.answer(staged)? {
+            Ok(answer) => answer,
+            Err(cause) => return Ok(Outcome::Cut(Some(cause))),
         };
         let total_bytes = match response.status().as_u16() {
             206 if staged.bytes() > 0 => resumed(staged, &url, response.headers())?,
@@ -93,7 +94,7 @@ impl<'a> Exchange<'a> {
             // What we have is of a content that is no longer there.
             416 if staged.bytes() > 0 => {
                 staged.restart().map_err(Error::staging("empty"))?;
-                return Ok(Outcome::Cut);
+                return Ok(Outcome::Cut(None));
             }
             status => {
                 let url = url.to_string();
@@ -108,12 +109,13 @@ impl<'a> Exchange<'a> {
         self.body(staged, &url, response.into_body(), total_bytes, progress)
     }
 
-    /// The answer after redirects; `None` if the connection was cut before it came.
-    fn answer(&self, staged: &Staged<'_>) -> Result<Option<(Uri, Response<Body>)>, Error> {
+    /// The answer after redirects, from the last address, or why the connection was cut before it came.
+    fn answer(&self, staged: &Staged<'_>) -> Result<io::Result<(Uri, Response<Body>)>, Error> {
         let mut url = self.url.clone();
         for _ in 0..=self.request.limits.redirects {
-            let Some(response) = self.ask(&url, staged)? else {
-                return Ok(None);
+            let response = match self.ask(&url, staged)? {
+                Ok(response) => response,
+                Err(cause) => return Ok(Err(cause)),
             };
             match (
                 response.status().as_u16(),
@@ -122,7 +124,7 @@ impl<'a> Exchange<'a> {
                 (301 | 302 | 303 | 307 | 308, Some(location)) => {
                     url = address::redirect(&url, location)?
                 }
-                _ => return Ok(Some((url, response))),
+                _ => return Ok(Ok((url, response))),
             }
         }
         Err(Error::Redirects {
@@ -131,7 +133,8 @@ impl<'a> Exchange<'a> {
         })
     }
 
-    fn ask(&self, url: &Uri, staged: &Staged<'_>) -> Result<Option<Response<Body>>, Error> {
+    /// One answer, or why the connection was cut before it came.
+    fn ask(&self, url: &Uri, staged: &Staged<'_>) -> Result<io::Result<Response<Body>>, Error> {
         let left = self.left(staged)?;
         let mut request = self
             .agent
@@ -151,8 +154,8 @@ impl<'a> Exchange<'a> {
                 .header(IF_RANGE, validator);
         }
         match request.call() {
-            Ok(response) => Ok(Some(response)),
-            Err(error) if is_cut(&error, staged.bytes() > 0) => Ok(None),
+            Ok(response) => Ok(Ok(response)),
+            Err(error) if is_cut(&error, staged.bytes() > 0) => Ok(Err(error.into_io())),
             Err(error) => Err(self.failed(url, staged, error)),
         }
     }
@@ -240,7 +243,8 @@ impl<'a> Exchange<'a> {
                         url: url.to_string(),
                     });
                 }
-                Ok(0) | Err(_) => return Ok(Outcome::Cut),
+                Ok(0) => return Ok(Outcome::Cut(None)),
+                Err(cause) => return Ok(Outcome::Cut(Some(cause))),
                 Ok(count) => count,
             };
             let next = staged.bytes() + count as u64;
