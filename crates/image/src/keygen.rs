@@ -88,15 +88,35 @@ pub fn generate(dir: &Path, common_name: &str) -> Result<Signer, KeygenError> {
     let certificate = certificate(&key, common_name)?;
     let signer = TrustedCertificate::parse(certificate.as_bytes())?.signer()?;
     let pem = key.to_pkcs8_pem(der::pem::LineEnding::LF)?;
-    write(&key_path, pem.as_bytes(), 0o600)?;
-    write(&certificate_path, certificate.as_bytes(), 0o644)?;
+    write_pair(
+        (&key_path, pem.as_bytes()),
+        (&certificate_path, certificate.as_bytes()),
+    )?;
     Ok(signer)
+}
+
+/// Both or none: a key without its certificate is good for nothing, and would be in the way of the next try.
+fn write_pair(key: (&Path, &[u8]), certificate: (&Path, &[u8])) -> Result<(), KeygenError> {
+    write(key.0, key.1, 0o600)?;
+    let written = write(certificate.0, certificate.1, 0o644);
+    if written.is_err() {
+        // What failed to be written is told; a key that can't be removed either is found there by the next try.
+        std::fs::remove_file(key.0).ok();
+    }
+    written
 }
 
 fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeygenError> {
     let mut options = OpenOptions::new();
     let file = options.write(true).create_new(true).mode(mode).open(path);
-    let written = file.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+    let written = file.and_then(|mut file| {
+        let written = file.write_all(bytes).and_then(|()| file.sync_all());
+        if written.is_err() {
+            // Half a file is none.
+            std::fs::remove_file(path).ok();
+        }
+        written
+    });
     written.map_err(|source| KeygenError::Write {
         path: path.into(),
         source,

@@ -244,13 +244,7 @@ pub fn compute<S: Source + ?Sized>(
             .collect();
         levels.push(std::mem::replace(&mut level, above));
     }
-    if levels.is_empty() {
-        // A single data block still has a hash block above it? No: the format then has no tree, and its hash is the root hash.
-        return Ok(HashTree {
-            root: root_of(&level),
-            blocks: Vec::new(),
-        });
-    }
+    // A single data block has no tree: its hash is the root hash.
     Ok(HashTree {
         root: root_of(&level),
         blocks: levels.into_iter().rev().flatten().collect(),

@@ -21,6 +21,21 @@ fn openssl(arguments: &[&str], dir: &Path) -> String {
 }
 
 #[test]
+fn a_certificate_that_can_not_be_written_leaves_no_key_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let (key, certificate) = (dir.path().join("signing.key"), dir.path().join("away/crt"));
+    let pair = || write_pair((&key, b"key"), (&certificate, b"certificate"));
+    assert!(matches!(pair(), Err(KeygenError::Write { path, .. }) if path == certificate));
+    assert!(!key.exists());
+    std::fs::create_dir(dir.path().join("away")).unwrap();
+    pair().unwrap();
+    // What is there already stays.
+    std::fs::remove_file(&certificate).unwrap();
+    assert!(matches!(pair(), Err(KeygenError::Write { path, .. }) if path == key));
+    assert!(key.exists() && !certificate.exists());
+}
+
+#[test]
 fn a_key_is_private_and_its_certificate_is_what_openssl_expects() {
     let dir = tempfile::tempdir().unwrap();
     let signer = generate(dir.path(), "Example Maker, Inc. + Co").unwrap();
