@@ -135,9 +135,6 @@ impl fmt::Display for Stream {
         if self.priority_max != PRIORITY_MAX {
             write!(f, "|max={}", self.priority_max)?;
         }
-        if let Some(extra) = &self.extra {
-            write!(f, "|extra={extra}")?;
-        }
         if !self.level_prefix {
             f.write_str("|prefix=no")?;
         }
@@ -155,6 +152,9 @@ impl fmt::Display for Stream {
         }
         if self.fields {
             f.write_str("|fields=yes")?;
+        }
+        if let Some(extra) = &self.extra {
+            write!(f, "|extra={extra}")?;
         }
         Ok(())
     }
@@ -322,7 +322,7 @@ mod tests {
 
     #[test]
     fn every_key_is_read_and_printed_back() {
-        let text = "a@b|c.service|7||id=x%7Cy|priority=3|facility=16|max=4|extra=0123456789abcdef|prefix=no|portable=foobar|burst=5|interval=9|line=100|pid=4|fields=yes";
+        let text = "a@b|c.service|7||id=x%7Cy|priority=3|facility=16|max=4|prefix=no|portable=foobar|burst=5|interval=9|line=100|pid=4|fields=yes|extra=0123456789abcdef";
         check(
             &text.replace("a@b|c", "a@b%7Cc"),
             &text.replace("a@b|c", "a@b%7Cc"),

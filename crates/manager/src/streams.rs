@@ -195,9 +195,6 @@ impl Manager {
         if let Some(level) = unit.get(&key::LOG_LEVEL_MAX) {
             name.push_str(&format!("|max={}", crate::own_log::priority(level)));
         }
-        if let Some(extra) = extra {
-            name.push_str(&format!("|extra={extra}"));
-        }
         if !unit.value(&key::SYSLOG_LEVEL_PREFIX) {
             name.push_str("|prefix=no");
         }
@@ -213,6 +210,10 @@ impl Manager {
             // Either of them, when it is zero, says that there is no limit.
             let burst = if interval == 0 { 0 } else { unit.value(burst) };
             name.push_str(&format!("|burst={burst}|interval={interval}"));
+        }
+        // After what every unit can have, and before what is cut to fit.
+        if let Some(extra) = extra {
+            name.push_str(&format!("|extra={extra}"));
         }
         if let Some(identifier) = unit.get(&key::SYSLOG_IDENTIFIER) {
             push_fitting(&mut name, "|id=", identifier);
