@@ -26,5 +26,11 @@ pub use specifier::{MAX_EXPANDED_BYTES, OsRelease, SpecifierContext, Specifiers}
 #[cfg(feature = "render")]
 pub use syntax::render;
 pub use syntax::{Diagnostic, Severity, nearest};
+
+/// The directive whose name is nearest to a wrong one, if any is near.
+#[must_use]
+pub fn nearest_directive(name: &str) -> Option<&'static str> {
+    nearest(name, settings::TABLE.iter().map(|row| row.name))
+}
 pub use tree::{Content, MemoryTree, Tree};
 pub use whole::{complaint, defect};

@@ -583,3 +583,16 @@ Type=idle  <- /etc/u/a.service:2
 /etc/u/a.service:2:6: warning: Type=idle starts like Type=simple: it waits for no other job",
     );
 }
+
+#[test]
+fn a_misspelt_directive_has_a_nearest_one_and_a_foreign_word_has_none() {
+    for (name, expected) in [
+        ("ProtectSytem", Some("ProtectSystem")),
+        ("protectsystem", Some("ProtectSystem")),
+        ("ExceStart", Some("ExecStart")),
+        ("Frobnicate", None),
+        (&"x".repeat(10_000), None),
+    ] {
+        assert_eq!(load::nearest_directive(name), expected, "{name}");
+    }
+}

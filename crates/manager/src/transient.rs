@@ -341,7 +341,7 @@ fn unknown(kind: UnitKind, key: &str) -> String {
     if Directive::named(name).next().is_some() {
         return format!("a {kind} unit has no such directive");
     }
-    settings::nearest(name).map_or_else(
+    load::nearest_directive(name).map_or_else(
         || "there is no such directive".to_owned(),
         |nearest| format!("there is no such directive: did you mean {nearest}=?"),
     )

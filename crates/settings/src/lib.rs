@@ -1,7 +1,6 @@
 //! The table: one row per directive. What is known of a directive is in its row; how a value is read and printed is its value type's.
 
 mod apply;
-mod nearest;
 #[cfg(feature = "prose")]
 mod prose;
 mod row;
@@ -9,7 +8,6 @@ mod table;
 mod types;
 
 pub use apply::{MAX_VALUE_BYTES, ValueError, apply, apply_to, print, reset};
-pub use nearest::nearest;
 #[cfg(feature = "prose")]
 pub use prose::prose;
 pub use row::{FromImage, Row, Status};

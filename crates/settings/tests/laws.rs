@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use coracle_settings::{
-    FromImage, MAX_VALUE_BYTES, Row, Status, TABLE, ValueError, apply, apply_to, nearest, print,
+    FromImage, MAX_VALUE_BYTES, Row, Status, TABLE, ValueError, apply, apply_to, print,
 };
 use model::{Directive, Expand, Form, ParseError, Unit, key, text::Verbatim};
 use proptest::prelude::*;
@@ -459,7 +459,7 @@ fn one_assignment_can_stand_for_several() {
 }
 
 #[test]
-fn an_unknown_name_is_an_error_and_has_a_nearest_one() {
+fn an_unknown_name_is_an_error() {
     let error = apply(&mut unit(), "Service", "ProtectSytem", "yes", &Verbatim);
     assert_eq!(
         error,
@@ -468,11 +468,6 @@ fn an_unknown_name_is_an_error_and_has_a_nearest_one() {
             name: "ProtectSytem".into()
         })
     );
-    assert_eq!(nearest("ProtectSytem"), Some("ProtectSystem"));
-    assert_eq!(nearest("protectsystem"), Some("ProtectSystem"));
-    assert_eq!(nearest("ExceStart"), Some("ExecStart"));
-    assert_eq!(nearest("Frobnicate"), None);
-    assert_eq!(nearest(&"x".repeat(10_000)), None);
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn plan(context: &Context, unit: String) -> Result<u8> {
 fn named(name: &str) -> Result<Vec<&'static settings::Row>> {
     let rows: Vec<&'static settings::Row> = settings::rows_named(name).collect();
     if rows.is_empty() {
-        let nearest = settings::nearest(name).map_or_else(
+        let nearest = load::nearest_directive(name).map_or_else(
             || "`coracle explain` lists the names".to_owned(),
             |nearest| format!("did you mean {nearest}=?"),
         );
