@@ -73,30 +73,22 @@ impl<'a> State<'a> {
 
     /// Takes the descriptor of a role.
     pub(crate) fn take(&mut self, role: Role) -> Result<OwnedFd> {
-        let place = self
-            .frame
-            .roles
-            .iter()
-            .position(|&byte| byte == role.tag())
-            .ok_or(Errno::BADF)?;
-        self.passed
-            .get_mut(place)
-            .and_then(Option::take)
-            .ok_or(Errno::BADF)
+        let place = self.place(role)?;
+        let slot = self.passed.get_mut(place);
+        slot.and_then(Option::take).ok_or(Errno::BADF)
     }
 
     /// The descriptor of a role.
     pub(crate) fn get(&self, role: Role) -> Result<BorrowedFd<'_>> {
-        let place = self
-            .frame
-            .roles
-            .iter()
+        let slot = self.passed.get(self.place(role)?);
+        let passed = slot.and_then(Option::as_ref);
+        passed.map(AsFd::as_fd).ok_or(Errno::BADF)
+    }
+
+    fn place(&self, role: Role) -> Result<usize> {
+        let mut roles = self.frame.roles.iter();
+        roles
             .position(|&byte| byte == role.tag())
-            .ok_or(Errno::BADF)?;
-        self.passed
-            .get(place)
-            .and_then(Option::as_ref)
-            .map(AsFd::as_fd)
             .ok_or(Errno::BADF)
     }
 

@@ -40,22 +40,19 @@ pub fn take_inherited(number: RawFd) -> Result<OwnedFd> {
 /// For laying out descriptors before an exec. An owner of the old one must not exist any more, and the new one has none:
 /// it belongs to the program that is executed.
 pub fn place(source: impl AsFd, number: RawFd) -> Result<()> {
-    let source = source.as_fd().as_raw_fd();
-    if source == number {
-        // SAFETY: changes only the close-on-exec flag.
-        return unsafe {
-            syscall(
-                sys::__NR_fcntl,
-                [number as usize, sys::F_SETFD as usize, 0, 0, 0, 0],
-            )
-        }
-        .map(drop);
+    place_or_keep(source.as_fd().as_raw_fd(), number)
+}
+
+/// The same by numbers; one that has its number already is only kept over exec. EBADF where `source` is not open.
+pub(crate) fn place_or_keep(source: RawFd, number: RawFd) -> Result<()> {
+    if source != number {
+        return place_number(source, number);
     }
-    // SAFETY: memory isn't touched; that no owner of `number` is left is this function's contract.
+    // SAFETY: changes only the close-on-exec flag.
     unsafe {
         syscall(
-            sys::__NR_dup3,
-            [source as usize, number as usize, 0, 0, 0, 0],
+            sys::__NR_fcntl,
+            [number as usize, sys::F_SETFD as usize, 0, 0, 0, 0],
         )
     }
     .map(drop)

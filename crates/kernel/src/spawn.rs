@@ -170,7 +170,8 @@ fn prepare(orders: &mut Orders<'_>) -> Result<()> {
         orders.program = move_behind(orders.program, behind)?;
     }
     for (target, source) in (first..).zip(orders.sources.iter()) {
-        place(*source, target)?;
+        // In the child's own table (no CLONE_FILES).
+        crate::descriptor::place_or_keep(*source, target)?;
     }
     if let Some((soft, hard)) = orders.request.open_files {
         crate::process::set_limit(crate::process::LIMIT_OPEN_FILES, soft, hard)?;
@@ -195,17 +196,6 @@ fn move_behind(source: RawFd, behind: RawFd) -> Result<RawFd> {
         )
     }
     .map(|number| number as RawFd)
-}
-
-fn place(source: RawFd, target: RawFd) -> Result<()> {
-    let (source, target) = (source as usize, target as usize);
-    if source == target {
-        // SAFETY: clears close-on-exec of a number in the child's own table.
-        return unsafe { syscall(sys::__NR_fcntl, [source, sys::F_SETFD as usize, 0, 0, 0, 0]) }
-            .map(drop);
-    }
-    // SAFETY: replaces a number in the child's own table; the parent's is a different one (no CLONE_FILES).
-    unsafe { syscall(sys::__NR_dup3, [source, target, 0, 0, 0, 0]) }.map(drop)
 }
 
 /// clone3, and in the child a call of `function(argument)` on the new stack.

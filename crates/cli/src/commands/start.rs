@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use delivery::digest::Digest;
 use delivery::portables::{Allowed, Held, Portable, Signer, Version};
-use delivery::store::Store;
+use delivery::store::{Staging, Store};
 use load::portable::{PortableName, Review};
 use wire::Done;
 use wire::methods::{Reload, StartUnit};
@@ -129,30 +129,13 @@ impl Start {
         let known = records(context);
         match source {
             Source::Url(url) => {
-                let (staging, digest, length) = fetch::fetch(context, store, &url, &self.fetch)?;
-                Ok((
-                    admit::image(
-                        context,
-                        store,
-                        staging,
-                        (digest, length),
-                        &self.acceptance(),
-                    )?,
-                    url,
-                ))
+                let staged = fetch::fetch(context, store, &url, &self.fetch)?;
+                Ok((self.admit_staged(context, store, staged)?, url))
             }
             Source::File(path) => {
-                let (staging, digest, length) = admit::copy_in(store, &path)?;
-                Ok((
-                    admit::image(
-                        context,
-                        store,
-                        staging,
-                        (digest, length),
-                        &self.acceptance(),
-                    )?,
-                    path.display().to_string(),
-                ))
+                let staged = admit::copy_in(store, &path)?;
+                let admitted = self.admit_staged(context, store, staged)?;
+                Ok((admitted, path.display().to_string()))
             }
             Source::Directory(path) => Ok((admit::directory(&path)?, path.display().to_string())),
             Source::Stored(name) | Source::Unit(name) => {
@@ -168,6 +151,16 @@ impl Start {
                 ))
             }
         }
+    }
+
+    fn admit_staged(
+        &self,
+        context: &Context,
+        store: &Store,
+        (staging, digest, length): (Staging, Digest, u64),
+    ) -> Result<Admitted> {
+        let file = (digest, length);
+        admit::image(context, store, staging, file, &self.acceptance())
     }
 
     /// From an admitted portable to attached units. Until the last question is answered nothing is written.
