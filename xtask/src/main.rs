@@ -26,7 +26,7 @@ Usage: cargo xtask COMMAND
 
   setup              Install what tests and demo need from Debian packages (needs root)
   demo               Build the release files, then run the README's session with checks (needs root)
-  test [TIER…]       Run all tiers, or the named ones: tidy lint unit system demo survival
+  test [TIER…]       Run all tiers, or the named ones: tidy lint unit system survival demo vm
   tidy [--fix]       Check the house rules; --fix writes the generated pages
   dist               Build the two static files into dist/ and check them
   bench [NAME…]      Measure beside the peers and print medians and ratios (needs root)

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use crate::{demo, dist, run, setup, tidy};
+use crate::{demo, dist, run, setup, tidy, vm};
 
 /// A tier's name and what runs it.
 type Tier = (&'static str, fn() -> Result<()>);
@@ -16,6 +16,7 @@ const TIERS: &[Tier] = &[
     ("system", || system(&["--skip", SURVIVAL])),
     ("survival", || system(&[SURVIVAL])),
     ("demo", demo::run),
+    ("vm", vm::checks),
 ];
 
 /// Runs the named tiers, or all; stops at the first that fails.

@@ -52,6 +52,8 @@ pub fn facts() -> Facts {
         selinux: std::path::Path::new("/sys/fs/selinux/enforce").exists(),
         ipv6: socket(AddressFamily::INET6, SocketType::DGRAM, None).is_ok(),
         limits: limits(),
+        memory_bytes: memory_bytes(),
+        tasks_max: tasks_max(),
         proc_masks: filesystems::proc_masks(),
     }
 }
@@ -126,6 +128,22 @@ fn limits() -> [(u64, u64); LIMITS] {
         }
     }
     limits
+}
+
+fn memory_bytes() -> u64 {
+    let info = rustix::system::sysinfo();
+    u64::from(info.mem_unit).saturating_mul(info.totalram)
+}
+
+/// The smaller one of the kernel's two bounds, and no bound where neither can be read.
+fn tasks_max() -> u64 {
+    let number =
+        |path: &str| -> Option<u64> { std::fs::read_to_string(path).ok()?.trim().parse().ok() };
+    ["/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max"]
+        .into_iter()
+        .filter_map(number)
+        .min()
+        .unwrap_or(u64::MAX)
 }
 
 /// The kinds that a child could enter, by one bit per place in the list; the user namespace last, since it changes the rest.

@@ -1,5 +1,6 @@
 //! Control groups: one subtree of version 2 per instance, one group per unit in it, one child per run.
 
+use plan::resources::GroupFile;
 use rustix::fs::inotify;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -19,8 +20,10 @@ pub(crate) struct Cgroups {
     mount: PathBuf,
     /// The path of the subtree below the mount, without a leading slash.
     name: String,
-    /// The controllers of its children, between blanks.
+    /// The controllers that its groups can have, between blanks.
     controllers: String,
+    /// Those that they have by now.
+    enabled: Vec<&'static str>,
     inotify: OwnedFd,
 }
 
@@ -49,12 +52,12 @@ impl Cgroups {
         }
         let inotify =
             inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
-        let controllers =
-            std::fs::read_to_string(root.join("cgroup.subtree_control")).unwrap_or_default();
+        let controllers = controllers_of(&root);
         Ok(Some(Self {
             mount,
             name,
             controllers,
+            enabled: Vec::new(),
             inotify,
         }))
     }
@@ -83,6 +86,44 @@ impl Cgroups {
         make_directory(&path)?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(openat(CWD, &path, flags, Mode::empty())?)
+    }
+
+    /// Writes what the group of a unit, with all its runs, is bounded by. A controller that is not available is left out: its settings
+    /// are shown as reductions.
+    ///
+    /// # Errors
+    /// The file that can't be written, and why.
+    pub(crate) fn bound<'a>(
+        &mut self,
+        unit: &str,
+        files: &'a [GroupFile],
+    ) -> Result<(), (&'a GroupFile, io::Error)> {
+        let group = self.on_host(&self.root()).join(unit);
+        for file in files {
+            if !self.has_controller(file.controller) {
+                continue;
+            }
+            let written = self
+                .enable(file.controller)
+                .and_then(|()| Ok(make_directory(&group)?))
+                .and_then(|()| match file.name {
+                    "" => Ok(()),
+                    name => std::fs::write(group.join(name), &file.text),
+                });
+            written.map_err(|error| (file, error))?;
+        }
+        Ok(())
+    }
+
+    /// Gives the groups of units a controller when the first of them needs it: it makes every group dearer.
+    fn enable(&mut self, controller: &'static str) -> io::Result<()> {
+        if self.enabled.contains(&controller) {
+            return Ok(());
+        }
+        let control = self.on_host(&self.root()).join("cgroup.subtree_control");
+        std::fs::write(control, format!("+{controller}"))?;
+        self.enabled.push(controller);
+        Ok(())
     }
 
     /// Are there processes in this group or below it? A group that is gone has none.
@@ -191,9 +232,9 @@ impl Cgroups {
         remove_tree(&self.on_host(&self.root()), DEPTH_MAX);
     }
 
-    /// One number of a controller's file; none where the controller is not there.
-    pub(crate) fn number(&self, path: &str, file: &str) -> Option<u64> {
-        std::fs::read_to_string(self.on_host(path).join(file))
+    /// One number of a controller's file of the unit whose run has this path; none where the controller is not there.
+    pub(crate) fn number_of_unit(&self, run: &str, file: &str) -> Option<u64> {
+        std::fs::read_to_string(self.on_host(run).parent()?.join(file))
             .ok()?
             .trim()
             .parse()
@@ -293,6 +334,33 @@ fn is_delegated(group: &Path) -> bool {
         length.is_ok_and(|length| value.get(..length) == Some(b"1"))
     };
     marked("trusted.delegate") || marked("user.delegate")
+}
+
+/// The controllers that a group can give to those below it, after asking its parent for all that limits need. The parent gives none where
+/// it has processes of its own, as in a container whose processes are at its top.
+fn controllers_of(root: &Path) -> String {
+    let available = |group: &Path| {
+        std::fs::read_to_string(group.join("cgroup.controllers")).unwrap_or_default()
+    };
+    if let Some(parent) = root.parent() {
+        let had = available(root);
+        let missing = |controller: &&str| {
+            crate::resources::CONTROLLERS
+                .iter()
+                .any(|(known, _)| known == controller)
+                && !had.split_whitespace().any(|known| known == *controller)
+        };
+        for controller in available(parent).split_whitespace().filter(missing) {
+            // Each by itself: one that can't be given, such as cpu beside realtime processes, takes no other along.
+            match std::fs::write(
+                parent.join("cgroup.subtree_control"),
+                format!("+{controller}"),
+            ) {
+                Ok(()) | Err(_) => {}
+            }
+        }
+    }
+    available(root)
 }
 
 /// Finds the mount of version 2 in the mount table: on hybrid hosts it stands beside the old ones.

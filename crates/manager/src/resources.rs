@@ -1,7 +1,11 @@
-//! Resource control: which controller each setting needs, and the files that a run's group gets before its first process.
+//! Resource control: which controller each setting needs, and the files that a unit's group gets before its first process.
+
+use crate::manager::Manager;
+use engine::UnitId;
+use wire::Failure;
 
 /// Settings by the controller of version 2 that applies them.
-const CONTROLLERS: &[(&str, &[&str])] = &[
+pub(crate) const CONTROLLERS: &[(&str, &[&str])] = &[
     (
         "cpu",
         &[
@@ -65,4 +69,31 @@ pub(crate) fn controller_of(directive: &str) -> Option<&'static str> {
         .iter()
         .find(|(_, names)| names.contains(&directive))
         .map(|(controller, _)| *controller)
+}
+
+impl Manager {
+    /// Bounds the group of a unit, before a process is in it.
+    ///
+    /// # Errors
+    /// A bound that the kernel does not take: the start ends with it.
+    pub(crate) fn bound_group(&mut self, unit: UnitId) -> Result<(), Failure> {
+        let (Some(entry), Some(cgroups)) = (self.units.get(&unit), &mut self.cgroups) else {
+            return Ok(());
+        };
+        let files = plan::resources::group_files(&entry.unit, &self.facts);
+        if files.is_empty() {
+            return Ok(());
+        }
+        let name = entry.name.to_string();
+        cgroups
+            .bound(&name, &files)
+            .map_err(|(file, error)| Failure::Refused {
+                unit: name.clone(),
+                directive: file.directive.name().into(),
+                message: format!(
+                    "can't be applied: its control group does not take {:?} as {}: {error}",
+                    file.text, file.name
+                ),
+            })
+    }
 }

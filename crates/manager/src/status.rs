@@ -168,10 +168,12 @@ impl Manager {
                 .unwrap_or_default(),
             tasks: cgroup
                 .as_deref()
-                .and_then(|path| self.cgroups.as_ref()?.number(path, "pids.current")),
-            memory_bytes: cgroup
-                .as_deref()
-                .and_then(|path| self.cgroups.as_ref()?.number(path, "memory.current")),
+                .and_then(|path| self.cgroups.as_ref()?.number_of_unit(path, "pids.current")),
+            memory_bytes: cgroup.as_deref().and_then(|path| {
+                self.cgroups
+                    .as_ref()?
+                    .number_of_unit(path, "memory.current")
+            }),
             cpu_ns: cgroup
                 .as_deref()
                 .and_then(|path| self.cgroups.as_ref()?.cpu_ns(path))

@@ -51,6 +51,10 @@ pub struct Facts {
     pub ipv6: bool,
     /// The manager's own resource limits, soft and hard, by the kernel's number; without CAP_SYS_RESOURCE the hard ones are a ceiling.
     pub limits: [(u64, u64); LIMITS],
+    /// Physical memory in bytes: what a share of memory is a share of.
+    pub memory_bytes: u64,
+    /// Tasks that the kernel lets live at once: what a share of tasks is a share of.
+    pub tasks_max: u64,
     /// Paths that exist and matter to plans: which of the kernel's files there are to be hidden.
     pub proc_masks: Vec<String>,
 }
@@ -233,6 +237,8 @@ impl Default for Facts {
             selinux: false,
             ipv6: true,
             limits: [(u64::MAX, u64::MAX); LIMITS],
+            memory_bytes: 8 << 30,
+            tasks_max: 32_768,
             proc_masks: Vec::new(),
         }
     }

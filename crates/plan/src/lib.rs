@@ -20,6 +20,8 @@ mod explain;
 #[cfg(feature = "planner")]
 mod planner;
 #[cfg(feature = "planner")]
+pub mod resources;
+#[cfg(feature = "planner")]
 pub mod seccomp;
 
 #[cfg(feature = "planner")]

@@ -52,6 +52,7 @@ fn init() -> Result<()> {
     if Path::new("/vm/tree").exists() {
         prepare::enter_tree()?;
     } else {
+        prepare::enter_memory()?;
         prepare::busybox()?;
     }
     match position.trim() {

@@ -18,7 +18,6 @@ const FILE_SYSTEMS: &[(&CStr, &str, &CStr)] = &[
     (c"devpts", "/dev/pts", c"newinstance,ptmxmode=0666,mode=620"),
     (c"tmpfs", "/dev/shm", c"mode=1777"),
     (c"tmpfs", "/run", c"mode=755"),
-    (c"tmpfs", "/tmp", c"mode=1777"),
     (c"cgroup2", "/sys/fs/cgroup", c""),
 ];
 
@@ -63,7 +62,7 @@ pub(crate) fn busybox() -> Result<()> {
 
 /// Makes the tree on the first disk the root directory, with a layer in memory for what is written.
 pub(crate) fn enter_tree() -> Result<()> {
-    for folder in ["/lower", "/layer", "/root-directory"] {
+    for folder in ["/lower", "/layer", NEW_ROOT] {
         fs::create_dir_all(folder)?;
     }
     mount(c"/dev/vda", c"/lower", c"squashfs", MountFlags::RDONLY, c"")
@@ -73,19 +72,39 @@ pub(crate) fn enter_tree() -> Result<()> {
     fs::create_dir_all("/layer/work")?;
     mount(
         c"overlay",
-        c"/root-directory",
+        NEW_ROOT,
         c"overlay",
         MountFlags::empty(),
         c"lowerdir=/lower,upperdir=/layer/upper,workdir=/layer/work",
     )
     .context("cannot lay a writable layer over the tree")?;
-    let new = Path::new("/root-directory");
+    enter_root()
+}
+
+/// Makes a file system in memory the root directory: the one that a machine without a disk begins with can't be left again (pivot_root(2)).
+pub(crate) fn enter_memory() -> Result<()> {
+    fs::create_dir_all(NEW_ROOT)?;
+    mount(
+        c"tmpfs",
+        NEW_ROOT,
+        c"tmpfs",
+        MountFlags::empty(),
+        c"mode=755",
+    )?;
+    enter_root()
+}
+
+const NEW_ROOT: &str = "/root-directory";
+
+/// Takes what the host sent along into the new root directory, and enters it.
+fn enter_root() -> Result<()> {
+    let new = Path::new(NEW_ROOT);
     copy_tree(Path::new(FOLDER), &new.join("vm"))?;
+    fs::create_dir_all(new.join("usr/bin"))?;
     for program in ["coracle", "coracled"] {
         let from = Path::new("/usr/bin").join(program);
-        if from.exists() {
-            fs::copy(&from, new.join("usr/bin").join(program))?;
-        }
+        fs::copy(&from, new.join("usr/bin").join(program))
+            .with_context(|| format!("cannot copy {}", from.display()))?;
     }
     for place in ["dev", "proc", "sys", "run"] {
         fs::create_dir_all(new.join(place))?;
@@ -93,12 +112,13 @@ pub(crate) fn enter_tree() -> Result<()> {
             Path::new("/").join(place).as_path(),
             new.join(place).as_path(),
         )
-        .with_context(|| format!("cannot move /{place} into the tree"))?;
+        .with_context(|| format!("cannot move /{place} into the new root directory"))?;
     }
     std::env::set_current_dir(new)?;
-    mount_move(c".", c"/").context("cannot make the tree the root directory")?;
+    mount_move(c".", c"/").context("cannot enter the new root directory")?;
     rustix::process::chroot(c".")?;
     std::env::set_current_dir("/")?;
+    fs::create_dir_all("/tmp")?;
     mount(
         c"tmpfs",
         c"/tmp",

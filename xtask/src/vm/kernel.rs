@@ -15,6 +15,11 @@ const KERNELS: &[(&str, &str)] = &[("6.1", "bookworm"), ("6.12", "trixie")];
 /// Raised when what is kept of a kernel changes, so that what was kept before is made anew.
 const RECIPE: &str = "1";
 
+/// The names of all kernels.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    KERNELS.iter().map(|(name, _)| *name)
+}
+
 /// A kernel that is ready to boot.
 pub(super) struct Kernel {
     folder: PathBuf,

@@ -126,7 +126,28 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Builds the machines' first process.
+/// The tier of tests: the checks of `tests/vm`, under every kernel, with Coracle as the first process.
+pub(crate) fn checks() -> Result<()> {
+    dist::run()?;
+    first_process()?;
+    let checks = dist::release_directory()?.join("checks");
+    for kernel in kernel::names() {
+        eprintln!("vm: kernel {kernel}");
+        run(&[
+            "--kernel".into(),
+            kernel.into(),
+            "--init".into(),
+            "coracle".into(),
+            "--with".into(),
+            format!("{}=/vm/checks", checks.display()),
+            "--".into(),
+            "/vm/checks".into(),
+        ])?;
+    }
+    Ok(())
+}
+
+/// Builds the machines' first process, and the checks.
 fn first_process() -> Result<PathBuf> {
     run::check(run::cargo().args([
         "build",

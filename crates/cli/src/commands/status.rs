@@ -349,7 +349,21 @@ fn wrapped(words: &[String]) -> Vec<String> {
     lines
 }
 
+/// What the unit uses now, as far as control groups count it, and the processors' time since its start.
+fn resources(unit: &UnitStatus) {
+    if let Some(tasks) = unit.tasks {
+        field("Tasks", &tasks.to_string());
+    }
+    if let Some(bytes) = unit.memory_bytes {
+        field("Memory", &crate::terminal::size(bytes));
+    }
+    if let Some(time) = unit.cpu_ns {
+        field("CPU", &model::value::TimeSpan(time / 1_000).to_string());
+    }
+}
+
 fn processes(unit: &UnitStatus) {
+    resources(unit);
     if let Some(group) = &unit.cgroup {
         field("CGroup", group);
     }

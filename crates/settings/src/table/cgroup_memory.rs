@@ -91,7 +91,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Counts the unit's memory.",
         since: "208",
         bus: "b",
-        status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
     Row {
@@ -103,7 +102,6 @@ pub(super) const ROWS: &[Row] = &[
         since: "231",
         may_reduce: true,
         bus: "t",
-        status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
     Row {
@@ -123,7 +121,6 @@ pub(super) const ROWS: &[Row] = &[
         since: "240",
         may_reduce: true,
         bus: "t",
-        status: later::CONTROL_GROUPS,
         ..Row::ASKS
     },
     Row {
@@ -135,7 +132,6 @@ pub(super) const ROWS: &[Row] = &[
         since: "231",
         may_reduce: true,
         bus: "t",
-        status: later::CONTROL_GROUPS,
         ..Row::ASKS
     },
     Row {
@@ -146,7 +142,6 @@ pub(super) const ROWS: &[Row] = &[
         since: "240",
         may_reduce: true,
         bus: "t",
-        status: later::CONTROL_GROUPS,
         ..Row::ASKS
     },
     Row {
@@ -179,7 +174,6 @@ pub(super) const ROWS: &[Row] = &[
         since: "232",
         may_reduce: true,
         bus: "t",
-        status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
     Row {
@@ -283,7 +277,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Counts the unit's tasks.",
         since: "227",
         bus: "b",
-        status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
     Row {
@@ -295,7 +288,6 @@ pub(super) const ROWS: &[Row] = &[
         since: "227",
         may_reduce: true,
         bus: "t",
-        status: later::CONTROL_GROUPS,
         ..Row::ASKS
     },
 ];

@@ -14,7 +14,6 @@ pub(super) const ROWS: &[Row] = &[
         since: "244",
         may_reduce: true,
         bus: "ay",
-        status: later::CONTROL_GROUPS,
         ..Row::ASKS
     },
     Row {
@@ -25,7 +24,6 @@ pub(super) const ROWS: &[Row] = &[
         since: "244",
         may_reduce: true,
         bus: "ay",
-        status: later::CONTROL_GROUPS,
         ..Row::ASKS
     },
     Row {
@@ -106,7 +104,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: "Bounds the unit's processor time, 100% being one processor.",
         since: "213",
         may_reduce: true,
-        status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
     Row {
@@ -118,7 +115,6 @@ pub(super) const ROWS: &[Row] = &[
         since: "242",
         may_reduce: true,
         bus: "t",
-        status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
     Row {
@@ -148,7 +144,6 @@ pub(super) const ROWS: &[Row] = &[
         since: "232",
         may_reduce: true,
         bus: "t",
-        status: later::CONTROL_GROUPS,
         ..Row::ASKS
     },
     Row {

@@ -1,0 +1,183 @@
+//! What only a machine with Coracle as PID 1 and the controllers of cgroup v2 can show; runs inside one (`cargo xtask test vm`).
+
+#![allow(
+    clippy::print_stdout,
+    reason = "what it prints is the test's report, on the host's terminal"
+)]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use anyhow::{Context as _, Result, ensure};
+
+/// A check's name and what it does.
+type Check = (&'static str, fn() -> Result<()>);
+
+const CHECKS: &[Check] = &[
+    ("coracle_is_the_first_process", first_process),
+    ("every_controller_is_there", controllers),
+    ("tasks_end_where_they_are_bounded", tasks),
+    ("memory_ends_where_it_is_bounded", memory),
+    ("a_quota_holds_a_busy_loop_back", quota),
+    ("a_set_of_processors_is_kept", processors),
+    ("what_the_kernel_does_not_take_ends_the_start", refusal),
+    ("the_whole_default_profile_has_no_reduction", profile),
+    ("an_orphan_is_reaped_by_the_first_process", orphan),
+    ("nothing_is_left_of_a_run", nothing_left),
+];
+
+fn main() -> Result<()> {
+    let mut failed = 0;
+    for (name, check) in CHECKS {
+        match check() {
+            Ok(()) => println!("{name} ... ok"),
+            Err(error) => {
+                failed += 1;
+                println!("{name} ... FAILED: {error:#}");
+            }
+        }
+    }
+    ensure!(failed == 0, "{failed} of {} checks failed", CHECKS.len());
+    Ok(())
+}
+
+/// Runs the command with these words, and returns what it said.
+fn coracle(words: &[&str]) -> Result<Output> {
+    Command::new("coracle")
+        .args(words)
+        .output()
+        .context("cannot run coracle")
+}
+
+/// Runs a shell line as a transient unit with these properties; its output and exit status.
+fn run(properties: &[&str], line: &str) -> Result<(String, i32)> {
+    let mut words = vec!["run", "--quiet", "--wait", "--pipe"];
+    for property in properties {
+        words.extend(["-p", property]);
+    }
+    words.extend(["sh", "-c", line]);
+    let output = coracle(&words)?;
+    let text = [output.stdout, output.stderr].concat();
+    Ok((
+        String::from_utf8_lossy(&text).into_owned(),
+        output.status.code().context("coracle was killed")?,
+    ))
+}
+
+fn first_process() -> Result<()> {
+    let line = fs::read_to_string("/proc/1/cmdline")?;
+    ensure!(line.contains("coracled"), "process 1 is {line:?}");
+    Ok(())
+}
+
+fn controllers() -> Result<()> {
+    let status = String::from_utf8(coracle(&["status"])?.stdout)?;
+    ensure!(status.contains("Position: init"), "{status}");
+    ensure!(!status.contains("Reduced:"), "{status}");
+    Ok(())
+}
+
+const FORKS: &str = "for i in 1 2 3 4 5 6 7 8 9; do sleep 60 & done; echo all; kill $(jobs -p)";
+
+fn tasks() -> Result<()> {
+    let (free, _) = run(&[], FORKS)?;
+    ensure!(free.contains("all"), "without a bound: {free}");
+    let (bounded, _) = run(&["TasksMax=5"], FORKS)?;
+    ensure!(bounded.contains("can't fork"), "with one: {bounded}");
+    Ok(())
+}
+
+/// A shell that keeps sixty megabytes in a variable.
+const HOARD: &str = "x=$(head -c 60000000 /dev/zero | tr '\\0' a); echo ${#x}";
+
+fn memory() -> Result<()> {
+    let (free, status) = run(&[], HOARD)?;
+    ensure!(
+        free.contains("60000000"),
+        "without a bound: {status} {free}"
+    );
+    let (bounded, status) = run(&["MemoryMax=20M", "MemorySwapMax=0"], HOARD)?;
+    ensure!(
+        status == 137 && !bounded.contains("60000000"),
+        "with one: {status} {bounded}"
+    );
+    Ok(())
+}
+
+/// A loop of two seconds that tells how often it was held back.
+const BUSY: &str = "end=$(($(date +%s)+2)); while [ $(date +%s) -le $end ]; do :; done; grep nr_throttled /sys/fs/cgroup/coracle/run-*/cpu.stat";
+
+fn quota() -> Result<()> {
+    let (held, status) = run(&["CPUQuota=10%"], BUSY)?;
+    let times: u32 = held
+        .split_whitespace()
+        .last()
+        .and_then(|number| number.parse().ok())
+        .with_context(|| format!("{status} {held}"))?;
+    ensure!(times > 5, "held back {times} times only");
+    Ok(())
+}
+
+fn processors() -> Result<()> {
+    let (list, _) = run(
+        &["AllowedCPUs=1"],
+        "grep Cpus_allowed_list /proc/self/status",
+    )?;
+    ensure!(list.trim_end().ends_with("\t1"), "{list:?}");
+    Ok(())
+}
+
+fn refusal() -> Result<()> {
+    let (said, status) = run(&["AllowedCPUs=77"], "echo ran")?;
+    ensure!(
+        status == 1 && said.contains("AllowedCPUs=") && !said.contains("ran\n"),
+        "{status} {said}"
+    );
+    Ok(())
+}
+
+fn profile() -> Result<()> {
+    let output = coracle(&["run", "--wait", "--profile=default", "true"])?;
+    let said = String::from_utf8(output.stderr)?;
+    ensure!(
+        output.status.success() && !said.contains("reduced"),
+        "{said}"
+    );
+    Ok(())
+}
+
+fn orphan() -> Result<()> {
+    // A child of the check's own, outside any unit, that leaves a child of its own behind.
+    let output = Command::new("sh")
+        .args(["-c", "sh -c 'true & echo $!' "])
+        .output()?;
+    let pid = String::from_utf8(output.stdout)?.trim().to_owned();
+    let stat = Path::new("/proc").join(&pid).join("stat");
+    for _ in 0..500 {
+        if !stat.exists() {
+            return Ok(());
+        }
+        std::thread::yield_now();
+        // The first process has this machine's other work to do: a command of its own is a moment for it.
+        coracle(&["is-active", "multi-user.target"])?;
+    }
+    anyhow::bail!(
+        "process {pid} is there still: {}",
+        fs::read_to_string(stat)?
+    )
+}
+
+fn nothing_left() -> Result<()> {
+    for _ in 0..500 {
+        let groups = fs::read_dir("/sys/fs/cgroup/coracle")?
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter(|name| name.starts_with("run-"))
+            .count();
+        if groups == 0 {
+            return Ok(());
+        }
+        coracle(&["list-units"])?;
+    }
+    anyhow::bail!("groups of transient units stay")
+}
