@@ -157,6 +157,11 @@ impl Manager {
     fn adopt_units(&mut self, records: Vec<Record>, inventory: &mut Inventory) -> Set<String> {
         let others = inventory.take(Class::Other);
         for record in &records {
+            let name = &record.snapshot.name;
+            let hash = || crate::directories::hash(name.as_bytes());
+            self.by_key.reserve(name, record.key.unwrap_or_else(hash));
+        }
+        for record in &records {
             let Ok(name) = UnitName::new(&record.snapshot.name) else {
                 continue;
             };
@@ -176,6 +181,7 @@ impl Manager {
                 }
             }
         }
+        self.by_key.end_reservations();
         self.load_named();
         for record in records {
             self.restore(record);

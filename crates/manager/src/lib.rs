@@ -23,6 +23,7 @@ mod host_files;
 mod identity;
 mod image;
 mod ipc;
+mod keys;
 mod leftovers;
 mod link;
 mod loading;

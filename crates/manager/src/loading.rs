@@ -197,8 +197,8 @@ impl Manager {
             (entry.unit, entry.origin, entry.prepared) = (unit, origin, None);
             return;
         }
-        let key = hash(name.as_str().as_bytes());
-        self.by_key.insert(key, id);
+        let hash = hash(name.as_str().as_bytes());
+        let key = self.by_key.give(name.as_str(), hash, id);
         self.units
             .insert(id, Entry::new(id, name, key, unit, origin));
     }

@@ -109,7 +109,7 @@ pub(crate) struct Manager {
     pub(crate) engine: Engine,
     pub(crate) units: BTreeMap<UnitId, Entry>,
     /// The keeper's key of each unit.
-    pub(crate) by_key: Map<u64, UnitId>,
+    pub(crate) by_key: crate::keys::Keys,
     pub(crate) inputs: VecDeque<Input>,
     pub(crate) wake: Option<Micros>,
     pub(crate) records: Records,
@@ -208,7 +208,7 @@ impl Manager {
             link,
             engine: Engine::new(),
             units: BTreeMap::new(),
-            by_key: Map::new(),
+            by_key: crate::keys::Keys::default(),
             inputs: VecDeque::new(),
             wake: None,
             records,
@@ -366,6 +366,8 @@ impl Manager {
                 .as_ref()
                 .map(|transient| transient.record.clone()),
             allow_unenforced: entry.allow_unenforced,
+            key: Some(entry.key)
+                .filter(|key| *key != crate::directories::hash(entry.name.as_str().as_bytes())),
         })
     }
 

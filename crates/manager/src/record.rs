@@ -25,6 +25,9 @@ pub(crate) struct Record {
     /// A start in spite of directives that are not enforced was allowed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) allow_unenforced: bool,
+    /// The keeper's number of it, where that is not the hash of its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<u64>,
 }
 
 /// A unit made at run time.
@@ -75,7 +78,7 @@ impl Records {
         if self.written.get(name) == Some(&content) {
             return Ok(());
         }
-        let beside = self.directory.join(format!(".{}", short(name)));
+        let beside = self.directory.join(BESIDE);
         std::fs::File::create(&beside)?.write_all(&self.buffer)?;
         std::fs::rename(&beside, self.path(name))?;
         self.written.insert(Arc::clone(name), content);
@@ -98,10 +101,7 @@ impl Records {
         let (mut records, mut broken) = (Vec::new(), Vec::new());
         for entry in std::fs::read_dir(&self.directory)? {
             let path = entry?.path();
-            if path
-                .file_name()
-                .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
-            {
+            if path.file_name().is_some_and(|name| name == BESIDE) {
                 std::fs::remove_file(&path)?;
                 continue;
             }
@@ -121,7 +121,7 @@ impl Records {
     }
 
     fn path(&self, unit: &str) -> PathBuf {
-        self.directory.join(short(unit))
+        self.directory.join(file_name(unit))
     }
 }
 
@@ -132,16 +132,48 @@ fn read(path: &Path) -> io::Result<Record> {
     Ok(serde_json::from_slice(&std::fs::read(path)?)?)
 }
 
-/// A file name for a unit: its own, or for the longest ones a shorter that is still its own, as `.json` and a dot go along.
-fn short(unit: &str) -> String {
-    /// NAME_MAX is 255; the dot and the suffix take six.
-    const NAME_BYTES_MAX: usize = 249;
-    if unit.len() <= NAME_BYTES_MAX {
-        return format!("{unit}.json");
+/// What a record is written to before it has its name: no unit is called so, as none has that suffix.
+const BESIDE: &str = ".new";
+
+/// A unit's own file name, which no other unit has: the longest ones leave no room for a suffix, and do not look like the others.
+fn file_name(unit: &str) -> String {
+    const SUFFIX: &str = ".json";
+    /// NAME_MAX.
+    const NAME_BYTES_MAX: usize = 255;
+    if unit.len() + SUFFIX.len() <= NAME_BYTES_MAX {
+        format!("{unit}{SUFFIX}")
+    } else {
+        unit.to_owned()
     }
-    let head: String = unit.chars().take(200).collect();
-    format!(
-        "{head}~{:016x}.json",
-        crate::directories::hash(unit.as_bytes())
-    )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+
+    #[test]
+    fn what_was_half_written_goes_and_a_unit_that_begins_with_a_dot_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = folder.path().join(file_name(".hidden.service"));
+        for path in [&kept, &folder.path().join(BESIDE)] {
+            std::fs::write(path, "{").unwrap();
+        }
+        let mut records = Records::open(folder.path().into()).unwrap();
+        let (read, broken) = records.read_all().unwrap();
+        let broken: Vec<&PathBuf> = broken.iter().map(|(path, _)| path).collect();
+        assert_eq!((read.len(), broken), (0, vec![&kept]));
+        assert!(kept.exists() && !folder.path().join(BESIDE).exists());
+    }
+
+    #[test]
+    fn the_longest_names_have_files_of_their_own() {
+        let name = |length: usize, last: &str| format!("{}{last}.service", "a".repeat(length - 9));
+        for length in [249, 250, 251, 255] {
+            let (one, other) = (file_name(&name(length, "x")), file_name(&name(length, "y")));
+            assert!(one != other && one.len() <= 255, "{one} {other}");
+        }
+        assert_ne!(file_name(&name(250, "x")), file_name(&name(251, "x")));
+    }
 }

@@ -230,7 +230,14 @@ impl Manager {
         let name = extra_name(&content);
         let directory = self.directories.extra_fields();
         let path = directory.join(&name);
-        if !path.exists() {
+        if path.exists() {
+            // Images choose what is in theirs.
+            if std::fs::read(&path)? != content {
+                return Err(std::io::Error::other(
+                    "the extra fields of another unit have the same number: change a letter of them",
+                ));
+            }
+        } else {
             std::fs::create_dir_all(&directory)?;
             std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o700))?;
             let staged = directory.join("new");

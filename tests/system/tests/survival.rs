@@ -282,7 +282,7 @@ fn what_a_manager_was_about_to_make_when_it_was_killed_goes_with_it() {
         units(coracle);
         coracle.ok(&["start", "note@1"]);
         let run = coracle.folder().join("run");
-        std::fs::write(run.join("units/.run-1.service.json"), "{\"snap").expect("half a record");
+        std::fs::write(run.join("units/.new"), "{\"snap").expect("half a record");
         let nobodys = UnixDatagram::bind(run.join("notify/0123456789abcdef"));
         drop(nobodys.expect("a socket of a run that is on no record"));
         let group = control_groups().join(coracle.control_group().trim_start_matches('/'));
