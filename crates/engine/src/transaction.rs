@@ -1,6 +1,7 @@
 //! From one wish to a consistent set of jobs: pull in what belongs to it, merge, drop what cannot be, find an order.
 
 pub(crate) mod order;
+mod web;
 
 use crate::cause::{Cause, Chain};
 use crate::config::{JobMode, Kind, Load, Relation};
@@ -11,6 +12,7 @@ use crate::id::UnitId;
 use crate::input::JobKind;
 use crate::state::State;
 use model::sorted::Map;
+use web::Web;
 
 /// Jobs in one transaction, at most: more units than any machine has, fewer than fill its memory.
 const TRANSACTION_JOBS: usize = 1_000_000;
@@ -323,12 +325,6 @@ impl Transaction {
         self.wishes.get(at).is_none_or(|wish| wish.gone)
     }
 
-    /// Drops a wish and those that cannot be without it. False: that would be the first.
-    fn drop_with_dependents(&mut self, at: usize) -> bool {
-        let users = self.users();
-        self.drop_with(&users, at)
-    }
-
     /// Who cannot be without each wish.
     fn users(&self) -> Users {
         let mut users = Users::new();
@@ -449,6 +445,7 @@ impl Transaction {
     /// One wish per unit is left.
     fn merge_all(&mut self, engine: &Engine) -> Result<(), Refusal> {
         let mut kept: Map<UnitId, usize> = Map::new();
+        let mut web = Web::of(self);
         for at in 0..self.wishes.len() {
             let Some(wish) = self.wishes.get(at).filter(|wish| !wish.gone) else {
                 continue;
@@ -461,15 +458,20 @@ impl Transaction {
                 kept.insert(wish.unit, at);
                 continue;
             };
-            if let Some(loser) = self.merge_two(engine, other, at)? {
-                if loser == other
-                    && let Some(wish) = self.wishes.get(at)
-                {
-                    kept.insert(wish.unit, at);
+            match self.merge_two(engine, other, at)? {
+                None => web.merge(other, at),
+                Some(loser) => {
+                    if loser == other
+                        && let Some(wish) = self.wishes.get(at)
+                    {
+                        kept.insert(wish.unit, at);
+                    }
+                    self.drop_from(&mut web, loser);
                 }
-                self.drop_with_dependents(loser);
-                self.collect_garbage();
             }
+        }
+        for link in &mut self.links {
+            (link.from, link.to) = (web.place(link.from), web.place(link.to));
         }
         Ok(())
     }
@@ -492,14 +494,6 @@ impl Transaction {
             }
             if let Some(merged) = self.wishes.get_mut(second) {
                 merged.gone = true;
-            }
-            for link in &mut self.links {
-                link.from = if link.from == second {
-                    first
-                } else {
-                    link.from
-                };
-                link.to = if link.to == second { first } else { link.to };
             }
             return Ok(None);
         }

@@ -6,6 +6,7 @@ use crate::effect::Refusal;
 use crate::engine::Engine;
 use crate::id::UnitId;
 use crate::input::JobKind;
+use crate::transaction::web::Web;
 use crate::transaction::{Transaction, merge};
 
 /// Of two units in order, whose job goes first: true for the later unit's, because it stops.
@@ -16,26 +17,28 @@ pub(crate) fn later_goes_first(later: JobKind) -> bool {
 impl Engine {
     /// Drops jobs that nothing needs until the order has no cycle.
     pub(crate) fn break_cycles(&self, plan: &mut Transaction) -> Result<(), Refusal> {
+        let mut web = Web::of(plan);
+        let places: Map<UnitId, usize> = plan
+            .wishes
+            .iter()
+            .enumerate()
+            .filter(|(_, wish)| !wish.gone)
+            .map(|(at, wish)| (wish.unit, at))
+            .collect();
         while let Some(cycle) = self
             .find_cycle(plan, false)
             .or_else(|| self.find_cycle(plan, true))
         {
-            let told = self.tell(plan, &cycle);
-            let places: Map<UnitId, usize> = plan
-                .wishes
-                .iter()
-                .enumerate()
-                .filter(|(_, wish)| !wish.gone)
-                .map(|(at, wish)| (wish.unit, at))
-                .collect();
+            let told = self.tell(plan, &places, &cycle);
             let droppable = cycle
                 .iter()
                 .rev()
-                .filter_map(|unit| places.get(unit).copied());
+                .filter_map(|unit| places.get(unit).copied())
+                .filter(|at| !plan.is_gone(*at));
             let victim = droppable
                 .into_iter()
                 .find(|at| plan.wishes.get(*at).is_some_and(|wish| !wish.matters));
-            let dropped = victim.is_some_and(|at| plan.drop_with_dependents(at));
+            let dropped = victim.is_some_and(|at| plan.drop_from(&mut web, at));
             if !dropped {
                 return Err(Refusal::Cycle(told));
             }
@@ -49,17 +52,14 @@ impl Engine {
                     format!("Job {job} dropped to break an ordering cycle: {told}"),
                 ));
             }
-            plan.collect_garbage();
         }
         Ok(())
     }
 
-    fn tell(&self, plan: &Transaction, cycle: &[UnitId]) -> String {
+    fn tell(&self, plan: &Transaction, places: &Map<UnitId, usize>, cycle: &[UnitId]) -> String {
         let kind = |unit: UnitId| {
-            plan.wishes
-                .iter()
-                .find(|wish| wish.unit == unit && !wish.gone)
-                .map(|wish| wish.kind)
+            let wish = plan.wishes.get(*places.get(&unit)?);
+            wish.filter(|wish| !wish.gone).map(|wish| wish.kind)
         };
         let queued = |unit: UnitId| self.unit(unit).job.as_ref().map(|job| job.kind);
         let job = |unit: &UnitId| {
