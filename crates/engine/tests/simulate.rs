@@ -17,6 +17,8 @@ mod check;
 mod crash;
 #[path = "simulation/generate.rs"]
 mod generate;
+#[path = "simulation/life.rs"]
+mod life;
 mod support;
 #[path = "simulation/world.rs"]
 mod world;

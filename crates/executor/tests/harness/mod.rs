@@ -3,6 +3,8 @@
 #![allow(dead_code)] // Each test file uses its part of it.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // A test's machinery fails as tests do.
 
+pub(crate) mod roots;
+
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::Read;

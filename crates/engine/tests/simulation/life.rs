@@ -1,0 +1,324 @@
+//! The lives of a world's processes: what can happen to each, and what it does then.
+
+use coracle_engine::*;
+
+use crate::world::{Life, Process, Run, World};
+
+impl World {
+    pub(crate) fn track(&mut self, key: ProcessKey) {
+        let orphans = self.orphans.entry((key.unit, key.incarnation)).or_default();
+        let life = if orphans.pop().is_some() {
+            Life::Alive
+        } else {
+            Life::Zombie(ExitStatus::Unknown)
+        };
+        self.processes.insert(
+            key,
+            Process {
+                role: Role::Main,
+                life,
+                executed: true,
+                stubborn: false,
+            },
+        );
+        // The former main process is any process now.
+        for (other, process) in &mut self.processes {
+            if *other != key
+                && (other.unit, other.incarnation) == (key.unit, key.incarnation)
+                && process.role == Role::Main
+            {
+                process.role = Role::Reload;
+            }
+        }
+    }
+
+    pub(crate) fn signal(&mut self, run: Run, target: Target, signal: Signal) {
+        if matches!(signal, Signal::CONT | Signal::HUP) {
+            return;
+        }
+        let snapshot = self.engine.snapshot(run.0).unwrap();
+        let (main, control) = match &snapshot.state {
+            State::Service(service) => (
+                main_serial(&service.main),
+                service.control.map(|control| control.serial),
+            ),
+            State::Socket(socket) => (None, socket.control.map(|control| control.serial)),
+            _ => (None, None),
+        };
+        let serial = match target {
+            Target::Process(serial) => Some(serial),
+            Target::Main => main,
+            Target::Control => control,
+            Target::All => None,
+        };
+        if target != Target::All && serial.is_none() {
+            return;
+        }
+        for (key, process) in &mut self.processes {
+            let meant = (key.unit, key.incarnation) == run
+                && serial.is_none_or(|serial| serial == key.serial);
+            if meant && process.life == Life::Alive && (signal == Signal::KILL || !process.stubborn)
+            {
+                process.life = Life::Zombie(ExitStatus::Killed(signal));
+            }
+        }
+        if target == Target::All {
+            self.orphans
+                .entry(run)
+                .or_default()
+                .retain(|stubborn| *stubborn && signal != Signal::KILL);
+        }
+    }
+
+    /// What is possible now, in a fixed order.
+    pub(crate) fn possible_events(&self) -> Vec<Event> {
+        let mut events = Vec::new();
+        for (key, process) in &self.processes {
+            match process.life {
+                Life::Pending => events.push(Event::Spawn(*key)),
+                Life::Zombie(_) => events.push(Event::Report(*key)),
+                Life::Alive if !process.executed => events.push(Event::Execute(*key)),
+                Life::Alive => events.extend(self.life_events(*key, process)),
+                Life::Reaped => {}
+            }
+        }
+        events.extend(
+            self.empty_watches
+                .iter()
+                .filter(|run| !self.is_populated(**run))
+                .map(|run| Event::Empty(*run)),
+        );
+        events.extend(
+            self.condition_tests
+                .iter()
+                .map(|unit| Event::Conditions(*unit)),
+        );
+        events.extend(self.opening.iter().map(|run| Event::Opened(*run)));
+        if !self.calm {
+            events.extend(self.watched.iter().map(|run| Event::Traffic(*run)));
+            events.extend(
+                self.orphans
+                    .iter()
+                    .filter(|(_, orphans)| !orphans.is_empty())
+                    .map(|(run, _)| Event::OrphanDies(*run)),
+            );
+        }
+        events
+    }
+
+    pub(crate) fn life_events(&self, key: ProcessKey, process: &Process) -> Vec<Event> {
+        let UnitConfig {
+            kind: Kind::Service(service),
+            ..
+        } = self.config(key.unit)
+        else {
+            return vec![Event::Die(key)];
+        };
+        let daemon = process.role == Role::Main && service.service_type != ServiceType::Oneshot;
+        if !self.calm {
+            return if daemon {
+                vec![Event::Die(key), Event::Say(key), Event::Say(key)]
+            } else {
+                vec![Event::Die(key)]
+            };
+        }
+        let snapshot = self.engine.snapshot(key.unit).unwrap();
+        let State::Service(run) = &snapshot.state else {
+            return Vec::new();
+        };
+        let waits = match run.phase {
+            Phase::Start | Phase::ReloadSignal { .. } | Phase::ReloadNotify => true,
+            // It was told so by itself, and a process that says STOPPING=1 goes.
+            Phase::StopKill(_) | Phase::FinalKill(_) => {
+                return if process.stubborn {
+                    Vec::new()
+                } else {
+                    vec![Event::Die(key)]
+                };
+            }
+            _ => false,
+        };
+        match daemon {
+            true if waits
+                && snapshot.incarnation == key.incarnation
+                && main_serial(&run.main) == Some(key.serial) =>
+            {
+                vec![Event::Say(key)]
+            }
+            true => Vec::new(),
+            false => vec![Event::Die(key)],
+        }
+    }
+
+    pub(crate) fn is_populated(&self, run: Run) -> bool {
+        let alive = |(key, process): (&ProcessKey, &Process)| {
+            (key.unit, key.incarnation) == run && process.life == Life::Alive
+        };
+        self.processes.iter().any(alive)
+            || self
+                .orphans
+                .get(&run)
+                .is_some_and(|orphans| !orphans.is_empty())
+    }
+
+    pub(crate) fn happen(&mut self, event: Event) -> Result<(), String> {
+        match event {
+            Event::Spawn(key) => self.spawned(key),
+            Event::Execute(key) => self.executed(key),
+            Event::Die(key) => {
+                self.die(key);
+                Ok(())
+            }
+            Event::Report(key) => self.report(key),
+            Event::Say(key) => self.say(key),
+            Event::Empty(run) => {
+                self.empty_watches.remove(&run);
+                self.step(Input::CgroupEmpty {
+                    unit: run.0,
+                    incarnation: run.1,
+                })
+            }
+            Event::Conditions(unit) => {
+                self.condition_tests.remove(&unit);
+                let outcome = *self.random.pick(&[
+                    Conditions::Met,
+                    Conditions::Met,
+                    Conditions::Unmet,
+                    Conditions::AssertFailed,
+                ]);
+                self.step(Input::Conditions { unit, outcome })
+            }
+            Event::Opened((unit, incarnation)) => {
+                self.opening.remove(&(unit, incarnation));
+                let well = self.calm || self.random.chance(80);
+                self.step(if well {
+                    Input::SocketsOpen { unit, incarnation }
+                } else {
+                    Input::SocketsFailed { unit, incarnation }
+                })
+            }
+            Event::Traffic((unit, incarnation)) => {
+                self.watched.remove(&(unit, incarnation));
+                self.step(Input::SocketTraffic { unit, incarnation })
+            }
+            Event::OrphanDies(run) => {
+                self.orphans.entry(run).or_default().pop();
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn spawned(&mut self, key: ProcessKey) -> Result<(), String> {
+        if !self.calm && self.random.chance(5) {
+            self.processes.remove(&key);
+            return self.step(Input::SpawnFailed(key));
+        }
+        self.set_life(key, Life::Alive);
+        self.step(Input::Spawned(key))
+    }
+
+    pub(crate) fn executed(&mut self, key: ProcessKey) -> Result<(), String> {
+        if !self.calm && self.random.chance(5) {
+            self.set_life(key, Life::Zombie(ExitStatus::Exited(203)));
+            return self.step(Input::ExecFailed(key));
+        }
+        if let Some(process) = self.processes.get_mut(&key) {
+            process.executed = true;
+        }
+        self.step(Input::Executed(key))
+    }
+
+    pub(crate) fn die(&mut self, key: ProcessKey) {
+        let status = match self.random.below(10) {
+            _ if self.calm => ExitStatus::Exited(0),
+            0 => ExitStatus::Exited(1),
+            1 => ExitStatus::Exited(255),
+            2 => ExitStatus::Killed(Signal(11)),
+            3 => ExitStatus::Dumped(Signal::ABRT),
+            4 => ExitStatus::Killed(Signal::TERM),
+            _ => ExitStatus::Exited(0),
+        };
+        if !self.calm && self.random.chance(20) {
+            let stubborn = self.random.chance(30);
+            self.orphans
+                .entry((key.unit, key.incarnation))
+                .or_default()
+                .push(stubborn);
+        }
+        self.note(|| format!("dies {key:?} {status:?}"));
+        self.set_life(key, Life::Zombie(status));
+    }
+
+    pub(crate) fn report(&mut self, key: ProcessKey) -> Result<(), String> {
+        let Some(Life::Zombie(status)) = self.processes.get(&key).map(|process| process.life)
+        else {
+            return Ok(());
+        };
+        self.set_life(key, Life::Reaped);
+        self.step(Input::Exited {
+            process: key,
+            status,
+        })
+    }
+
+    pub(crate) fn set_life(&mut self, key: ProcessKey, life: Life) {
+        if let Some(process) = self.processes.get_mut(&key) {
+            process.life = life;
+        }
+    }
+
+    pub(crate) fn say(&mut self, key: ProcessKey) -> Result<(), String> {
+        let mut message = Notice {
+            ready: true,
+            ..Notice::default()
+        };
+        if self.calm {
+            let snapshot = self.engine.snapshot(key.unit).unwrap();
+            message.reloading = matches!(&snapshot.state, State::Service(run) if matches!(run.phase, Phase::ReloadSignal { .. }));
+            message.monotonic = message.reloading.then_some(self.now.0);
+            message.ready = true;
+        } else {
+            match self.random.below(8) {
+                0 => message.stopping = true,
+                1 => message.reloading = true,
+                2 => {
+                    message = Notice {
+                        reloading: true,
+                        monotonic: Some(self.now.0),
+                        ..Notice::default()
+                    }
+                }
+                3 => message.extend_timeout = Some(5_000_000),
+                4 => message.main_pid = Some(7),
+                _ => {}
+            }
+        }
+        self.step(Input::Notify {
+            unit: key.unit,
+            incarnation: key.incarnation,
+            message,
+        })
+    }
+}
+
+/// What can happen next.
+#[derive(Debug, Clone)]
+pub(crate) enum Event {
+    Spawn(ProcessKey),
+    Execute(ProcessKey),
+    Die(ProcessKey),
+    Report(ProcessKey),
+    Say(ProcessKey),
+    Empty(Run),
+    Conditions(UnitId),
+    Opened(Run),
+    Traffic(Run),
+    OrphanDies(Run),
+}
+
+pub(crate) fn main_serial(main: &Main) -> Option<u32> {
+    match main {
+        Main::Process(process) => Some(process.serial),
+        Main::None | Main::Ended(_) => None,
+    }
+}
