@@ -325,11 +325,7 @@ impl Manager {
             Some((path, integrity)) => (path.to_owned(), Some(integrity.to_owned())),
             None => (held_as.clone(), None),
         };
-        let wanted = self
-            .units
-            .values()
-            .any(|entry| uses(&entry.unit, &path) && !entry.runs.is_empty());
-        if wanted {
+        if self.is_run_from(&path) {
             self.mounts.mounted.insert(
                 path,
                 Mounted {
@@ -344,20 +340,18 @@ impl Manager {
     }
 
     /// Lets a mount go when the last run from it is over.
-    pub(crate) fn let_image_go(&mut self, unit: UnitId) {
-        let Ok(path) = self.image_path(unit) else {
-            return;
-        };
-        let wanted = self
-            .units
-            .values()
-            .any(|entry| uses(&entry.unit, &path) && !entry.runs.is_empty());
-        if wanted {
+    pub(crate) fn let_image_go(&mut self, path: &str) {
+        if self.is_run_from(path) {
             return;
         }
-        if let Some(mounted) = self.mounts.mounted.remove(&path) {
+        if let Some(mounted) = self.mounts.mounted.remove(path) {
             self.link.drop_held(Class::Mount, &mounted.held_as);
         }
+    }
+
+    fn is_run_from(&self, path: &str) -> bool {
+        let mut runs = self.units.values().flat_map(|entry| &entry.runs);
+        runs.any(|run| run.root.as_deref() == Some(path))
     }
 }
 
@@ -369,9 +363,11 @@ fn held_name(path: &str, integrity: Option<&str>) -> String {
         .unwrap_or_else(|| path.to_owned())
 }
 
-fn uses(unit: &Unit, path: &str) -> bool {
-    unit.get(&key::ROOT_IMAGE)
-        .is_some_and(|image| image.path == path)
+/// RootImage= or RootDirectory=.
+pub(crate) fn root(unit: &Unit) -> Option<&str> {
+    let root = unit.get(&key::ROOT_IMAGE);
+    let root = root.or_else(|| unit.get(&key::ROOT_DIRECTORY))?;
+    Some(&root.path)
 }
 
 /// The worker as a unit, so that it is planned like every other process.

@@ -53,7 +53,9 @@ impl Manager {
         self.to_remove
             .push((entry.name.to_string(), run.incarnation));
         self.remove_ipc(&entry.unit, &run);
-        self.let_image_go(unit);
+        if let Some(path) = &run.root {
+            self.let_image_go(path);
+        }
         if let Some(user) = &run.user {
             self.give_user_back(unit, user);
         }

@@ -14,6 +14,8 @@ pub(crate) struct Run {
     pub(crate) user: Option<RunUser>,
     /// The path of its control group below the mount.
     pub(crate) cgroup: Option<String>,
+    /// RootImage= or RootDirectory= when it began: the unit may name another one since.
+    pub(crate) root: Option<String>,
     /// The inotify watch on its control group.
     pub(crate) watch: Option<i32>,
     /// The token of its notification socket.
@@ -65,6 +67,8 @@ pub(crate) struct RunRecord {
     pub(crate) user: Option<RunUser>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cgroup: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) root: Option<String>,
     #[serde(default)]
     pub(crate) notify: bool,
     #[serde(default)]
@@ -124,6 +128,7 @@ impl Run {
             invocation: self.invocation_text(),
             user: self.user.clone(),
             cgroup: self.cgroup.clone(),
+            root: self.root.clone(),
             notify: self.notify.is_some(),
             processes: self.processes.iter().map(RunProcess::record).collect(),
         }
@@ -135,6 +140,7 @@ impl Run {
             invocation: unhex(&record.invocation),
             user: record.user,
             cgroup: record.cgroup,
+            root: record.root,
             processes: record
                 .processes
                 .into_iter()

@@ -95,6 +95,7 @@ impl Manager {
             incarnation,
             user,
             notify,
+            root: crate::image::root(&asked).map(str::to_owned),
             ..Run::default()
         };
         if let Err(errno) =

@@ -226,6 +226,7 @@ impl Manager {
         let settings = unit.iter().map(|(directive, _)| directive);
         let restricting: Vec<_> = settings
             .filter(|directive| settings::row(*directive).is_sandboxing())
+            .filter(|directive| !is_off(unit, *directive))
             .collect();
         let (reduced, unenforced) = (self.reductions_of(entry), crate::planning::unenforced(unit));
         if restricting.is_empty() && reduced.is_empty() {
@@ -254,8 +255,9 @@ impl Manager {
 
     fn image_status(&self, entry: &Entry) -> Option<ImageStatus> {
         let image = entry.unit.get(&key::ROOT_IMAGE);
-        let directory = entry.unit.get(&key::ROOT_DIRECTORY);
-        let path = image.or(directory)?.path.clone();
+        let running = entry.current_run().and_then(|run| run.root.as_deref());
+        let path = running.or_else(|| crate::image::root(&entry.unit))?;
+        let path = path.to_owned();
         let mounted = self.mounts.get(&path);
         Some(ImageStatus {
             is_image: image.is_some(),
@@ -500,6 +502,12 @@ pub(crate) fn socket_status(entry: &Entry) -> SocketStatus {
         accept: unit.value(&key::ACCEPT),
         ..SocketStatus::default()
     }
+}
+
+/// Does a directive say what holds without it? The empty list is something that is said.
+fn is_off(unit: &model::Unit, directive: model::Directive) -> bool {
+    let said = settings::print(unit, directive).join(" ");
+    !said.is_empty() && said == settings::row(directive).default_text
 }
 
 fn command_line(pid: u32) -> String {

@@ -318,7 +318,7 @@ records! {
 
     /// Where a unit's files come from.
     struct ImageStatus {
-        /// RootImage= or RootDirectory=.
+        /// RootImage= or RootDirectory= of what runs; where nothing does, of the next start.
         path: String,
         /// Is it a disk image?
         is_image: bool,

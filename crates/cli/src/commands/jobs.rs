@@ -5,7 +5,7 @@ use clap::Args;
 use wire::methods::{
     ReloadOrRestartUnit, ReloadUnit, RestartUnit, StartUnit, StopUnit, TryRestartUnit,
 };
-use wire::{JobOutcome, JobReply, JobRequest, Method};
+use wire::{Failure, JobOutcome, JobReply, JobRequest, Method};
 
 use crate::context::Context;
 use crate::failure::{self, hint};
@@ -76,8 +76,26 @@ pub(crate) fn queue<M>(
 where
     M: Method<Input = JobRequest, Reply = JobReply>,
 {
-    let mut reply = context.connect()?.call(method, &options.request(names))?;
-    for outcome in &mut reply.outcomes {
+    let alone: Vec<Vec<String>> = names.iter().map(|name| vec![name.clone()]).collect();
+    queue_groups(context, method, &alone, options)
+}
+
+/// The same for the units of each name that was given.
+fn queue_groups<M>(
+    context: &Context,
+    method: M,
+    groups: &[Vec<String>],
+    options: &JobOptions,
+) -> Result<u8>
+where
+    M: Method<Input = JobRequest, Reply = JobReply>,
+{
+    let request = options.request(&groups.concat());
+    let mut outcomes = context.connect()?.call(method, &request)?.outcomes;
+    if M::NAME == ReloadUnit::NAME {
+        leave_out(&mut outcomes, groups);
+    }
+    for outcome in &mut outcomes {
         // What a start could not apply is of no interest to those who end it.
         if M::NAME == StopUnit::NAME {
             outcome.reductions.clear();
@@ -85,7 +103,25 @@ where
         }
         tell(context, outcome);
     }
-    Ok(status_of(&reply.outcomes))
+    Ok(status_of(&outcomes))
+}
+
+/// Of a portable, its units that can't reload are left out as long as another one can; where none can, one of them says so.
+fn leave_out(outcomes: &mut Vec<JobOutcome>, groups: &[Vec<String>]) {
+    let can_not =
+        |outcome: &JobOutcome| matches!(outcome.failure, Some(Failure::NotSupported { .. }));
+    for units in groups {
+        let is_of = |outcome: &JobOutcome| units.contains(&outcome.unit);
+        let last = outcomes.iter().rev().find(|outcome| is_of(outcome));
+        let Some(last) = last.map(|outcome| outcome.unit.clone()) else {
+            continue;
+        };
+        let can = outcomes
+            .iter()
+            .any(|outcome| is_of(outcome) && !can_not(outcome));
+        outcomes
+            .retain(|outcome| !is_of(outcome) || !can_not(outcome) || !can && outcome.unit == last);
+    }
 }
 
 /// Starts units.
@@ -194,11 +230,12 @@ macro_rules! job_verbs {
 
         impl Run for $name {
             fn run(self, context: &Context) -> Result<u8> {
-                let names = crate::portable::units_of(context, &self.names)?;
-                if names.is_empty() {
+                let units = |name| crate::portable::units_of(context, std::slice::from_ref(name));
+                let groups = self.names.iter().map(units).collect::<Result<Vec<_>>>()?;
+                if groups.is_empty() {
                     return Err(hint("no unit belongs to that name", "`coracle list` lists the portables that are here"));
                 }
-                queue(context, $method, &names, &self.options.into())
+                queue_groups(context, $method, &groups, &self.options.into())
             }
         }
     )*};

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 use wire::methods::{Kill as KillMethod, ResetFailed as ResetFailedMethod};
-use wire::{KillRequest, NamesRequest};
+use wire::{ClientError, Failure, KillRequest, NamesRequest};
 
 use crate::context::Context;
 use crate::verbs::Run;
@@ -24,16 +24,38 @@ pub(crate) struct Kill {
 
 impl Run for Kill {
     fn run(self, context: &Context) -> Result<u8> {
-        let names = crate::portable::units_of(context, &self.names)?;
-        context.connect()?.call(
-            KillMethod,
-            &KillRequest {
-                names,
-                signal: self.signal,
-                whom: self.kill_whom,
-            },
-        )?;
+        let mut client = context.connect()?;
+        for name in &self.names {
+            let units = crate::portable::units_of(context, std::slice::from_ref(name))?;
+            self.kill(&mut client, units)?;
+        }
         Ok(0)
+    }
+}
+
+impl Kill {
+    /// A portable's units without a process, such as its sockets, are left out as long as another one has some.
+    fn kill(&self, client: &mut wire::Client, units: Vec<String>) -> Result<()> {
+        let (mut reached, mut missed) = (false, None);
+        for unit in units {
+            let request = KillRequest {
+                names: vec![unit],
+                signal: self.signal.clone(),
+                whom: self.kill_whom.clone(),
+            };
+            match client.call(KillMethod, &request) {
+                Ok(_) => reached = true,
+                // The service's own failure says more than its socket's, which comes before it.
+                Err(failed @ ClientError::Failure(Failure::NoProcess { .. })) => {
+                    missed = Some(failed)
+                }
+                Err(failed) => return Err(failed.into()),
+            }
+        }
+        match missed {
+            Some(failed) if !reached => Err(failed.into()),
+            _ => Ok(()),
+        }
     }
 }
 

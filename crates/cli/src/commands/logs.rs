@@ -115,9 +115,15 @@ fn this_boot() -> Result<String> {
 ///
 /// # Errors
 /// When the logs can't be read.
-pub(crate) fn tail(context: &Context, unit: &str, count: usize) -> Result<()> {
+pub(crate) fn tail(
+    context: &Context,
+    unit: &str,
+    count: usize,
+    since_us: Option<u64>,
+) -> Result<()> {
     let filter = Filter {
         units: vec![unit.to_owned()],
+        since_us,
         ..Filter::default()
     };
     let entries = match files(context).last(&filter, count) {

@@ -8,8 +8,8 @@ use delivery::digest::Digest;
 use delivery::portables::{Allowed, Held, Portable, Signer, Version};
 use delivery::store::{Staging, Store};
 use load::portable::{PortableName, Review};
-use wire::Done;
-use wire::methods::{Reload, StartUnit};
+use wire::methods::{Reload, StartUnit, Status as StatusMethod};
+use wire::{Done, NamesRequest};
 
 use super::jobs::{self, JobOptions};
 use crate::context::Context;
@@ -100,7 +100,7 @@ impl Start {
         let (admitted, origin) = self.admit(context, &store, source)?;
         let outcome = self.install(context, &store, admitted, origin);
         store.collect(&crate::portable::referenced(context)?)?;
-        let portable = outcome?;
+        let (portable, root) = outcome?;
         if self.attach_only {
             return Ok(0);
         }
@@ -110,7 +110,7 @@ impl Start {
                 portable.name
             ));
         }
-        self.start_units(context, &portable)
+        self.start_units(context, &portable, &root)
     }
 
     fn acceptance(&self) -> Acceptance {
@@ -163,14 +163,14 @@ impl Start {
         admit::image(context, store, staging, file, &self.acceptance())
     }
 
-    /// From an admitted portable to attached units. Until the last question is answered nothing is written.
+    /// From an admitted portable to attached units, and where their root is. Until the last question is answered nothing is written.
     fn install(
         &self,
         context: &Context,
         store: &Store,
         mut admitted: Admitted,
         origin: String,
-    ) -> Result<Portable> {
+    ) -> Result<(Portable, String)> {
         let decided = self.decide(context, &admitted, origin);
         let (decision, held) = match decided.and_then(|decision| hold(context, decision)) {
             Ok(decided) => decided,
@@ -189,7 +189,7 @@ impl Start {
         let root = admitted.path(store);
         attach::attach(context, &name, &admitted, &review, &portable, &root)?;
         held.put(&portable)?;
-        Ok(portable)
+        Ok((portable, root))
     }
 
     /// What is to be done with an admitted portable, once everything is granted.
@@ -236,7 +236,13 @@ impl Start {
     ) -> Result<(Review, delivery::grants::Grants)> {
         review.ask_for_taken(|directory| taken.has(directory));
         crate::portable::check_names(context, &review, known)?;
-        self.check_history(context, name.as_str(), admitted.version(), signer)?;
+        let installed = known.is_some_and(|known| is_current(known, admitted));
+        self.check_history(
+            context,
+            (name.as_str(), admitted.version()),
+            signer,
+            installed,
+        )?;
         let recorded = known
             .filter(|known| same_maker(known, admitted, signer))
             .map(|known| known.grants.clone())
@@ -245,19 +251,19 @@ impl Start {
         Ok((review, grants))
     }
 
-    /// Versions only rise, and the signer stays, unless the administrator says otherwise.
+    /// Versions only rise, and the signer stays, unless the administrator says otherwise. What is installed was allowed once and starts.
     fn check_history(
         &self,
         context: &Context,
-        name: &str,
-        version: &str,
+        (name, version): (&str, &str),
         signer: Option<&Signer>,
+        is_installed: bool,
     ) -> Result<()> {
         use delivery::portables::Error;
         let known = records(context);
         let accepted = |signer: &Signer| self.accept_signer == Some(signer.fingerprint);
         let mut allowed = Allowed {
-            downgrade: self.allow_downgrade,
+            downgrade: self.allow_downgrade || is_installed,
             other_signer: signer.is_some_and(accepted),
         };
         match known.check(name, version, signer, allowed) {
@@ -272,23 +278,15 @@ impl Start {
                 Ok(known.check(name, version, signer, allowed)?)
             }
             Err(error @ Error::OtherSigner { .. }) => {
-                let next = signer.map_or_else(
-                    || "ask its maker for a signed one".to_owned(),
-                    |signer| {
-                        format!(
-                            "if its maker has a new key, say --accept-signer={}",
-                            signer.fingerprint
-                        )
-                    },
-                );
+                let next = after_other_signer(name, signer, known.get(name)?.is_some());
                 Err(anyhow::Error::new(error).context(crate::failure::Hint::new(
-                    format!("{name} is not installed"),
+                    format!("{name} {version} is not installed"),
                     next,
                 )))
             }
             Err(error @ Error::Downgrade { .. }) => {
                 Err(anyhow::Error::new(error).context(crate::failure::Hint::new(
-                    format!("{name} is not installed"),
+                    format!("{name} {version} is not installed"),
                     "--allow-downgrade installs the older version",
                 )))
             }
@@ -296,11 +294,10 @@ impl Start {
         }
     }
 
-    fn start_units(&self, context: &Context, portable: &Portable) -> Result<u8> {
+    fn start_units(&self, context: &Context, portable: &Portable, root: &str) -> Result<u8> {
         let begin = Instant::now();
         let mut client = context.connect()?;
         client.call(Reload, &Done {})?;
-        drop(client);
         let units = current_units(portable);
         if units.is_empty() {
             context.narrate(
@@ -308,16 +305,45 @@ impl Start {
             );
             return Ok(0);
         }
+        let names = units.clone();
+        let before = client.call(StatusMethod, &NamesRequest { names })?.units;
+        drop(client);
         let status = jobs::queue(context, StartUnit, &units, &self.jobs)?;
-        if status == 0 && !context.globals.quiet {
-            say(&format!(
-                "started {} in {} ms{}",
-                in_words(&units),
-                begin.elapsed().as_millis(),
-                crate::portable::show::address(context, &units)?
-            ));
+        if status != 0 || context.globals.quiet {
+            return Ok(status);
+        }
+        let ran = |unit: &String| {
+            before
+                .iter()
+                .any(|one| one.name == *unit && crate::portable::show::is_up(one))
+        };
+        let (ran, started): (Vec<String>, Vec<String>) = units.iter().cloned().partition(ran);
+        let address = crate::portable::show::address(context, &units)?;
+        say(&if started.is_empty() {
+            let verb = if ran.len() == 1 { "runs" } else { "run" };
+            format!("{} {verb} already{address}", in_words(&ran))
+        } else {
+            let took = begin.elapsed().as_millis();
+            format!("started {} in {took} ms{address}", in_words(&started))
+        });
+        if let Some(older) = crate::portable::show::older(context, portable, root, &before) {
+            context.narrate(&older);
         }
         Ok(status)
+    }
+}
+
+/// What leads on where somebody else signed than before. What was purged is only remembered, and can be forgotten.
+fn after_other_signer(name: &str, signer: Option<&Signer>, is_here: bool) -> String {
+    let fingerprint = signer.map(|signer| signer.fingerprint);
+    match (fingerprint, is_here) {
+        (Some(fingerprint), _) => {
+            format!("if its maker has a new key, say --accept-signer={fingerprint}")
+        }
+        (None, true) => "ask its maker for a signed one".to_owned(),
+        (None, false) => format!(
+            "ask its maker for a signed one, or say `coracle purge --forget {name}` to forget who signed the one that was here"
+        ),
     }
 }
 
@@ -377,6 +403,16 @@ fn signer(admitted: &Admitted) -> Result<Option<Signer>> {
     signed.transpose()
 }
 
+/// Whether this is what is installed: the same files in the same version.
+fn is_current(known: &Portable, admitted: &Admitted) -> bool {
+    let current = known.versions.get(&known.current);
+    let is_same = |version: &Version| match &admitted.root {
+        Root::Image { digest, .. } => version.image == Some(*digest),
+        Root::Directory(path) => version.directory.as_ref() == Some(path),
+    };
+    known.current == admitted.version() && current.is_some_and(is_same)
+}
+
 /// Whether what was granted before was granted to the same: the signer; without one, nothing less than the same files.
 fn same_maker(known: &Portable, admitted: &Admitted, signer: Option<&Signer>) -> bool {
     match (&known.signer, signer) {
@@ -425,7 +461,11 @@ fn record(
         .iter()
         .map(|unit| unit.name.clone())
         .collect();
-    let installed_us = u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap_or(0);
+    let now_us = u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap_or(0);
+    let had = known.as_ref();
+    let had = had.and_then(|known| known.versions.get(admitted.version()));
+    let had = had.filter(|had| (&had.image, &had.directory) == (&image, &directory));
+    let installed_us = had.map_or(now_us, |had| had.installed_us);
     let version = Version {
         image,
         directory,

@@ -51,7 +51,9 @@ impl Run for Status {
                 say("");
             }
             print(context, unit)?;
-            super::logs::tail(context, &unit.name, self.lines)?;
+            let since_us = crate::portable::owner_of(context, &unit.name)?
+                .and_then(|portable| crate::portable::show::since_us(&portable));
+            super::logs::tail(context, &unit.name, self.lines, since_us)?;
         }
         Ok(exit_status(&reply.units))
     }
@@ -284,6 +286,14 @@ fn image(context: &Context, unit: &UnitStatus) -> Result<()> {
         for (name, text) in crate::portable::show::lines(&portable) {
             field(name, &text);
         }
+        let current = portable.versions.get(&portable.current);
+        let root = current.and_then(|version| crate::portable::show::root_of(context, version));
+        let unit = std::slice::from_ref(unit);
+        let older =
+            root.and_then(|root| crate::portable::show::older(context, &portable, &root, unit));
+        if let Some(older) = older {
+            field("Outdated", &older);
+        }
     }
     Ok(())
 }
@@ -301,8 +311,13 @@ fn sandbox(unit: &UnitStatus) {
     field(
         "Sandbox",
         &format!(
-            "{} restrictions applied, {} reduced, {} not enforced",
+            "{} restrictions {}, {} reduced, {} not enforced",
             names.len(),
+            if is_running(unit) {
+                "applied"
+            } else {
+                "to apply when it starts"
+            },
             sandbox.reduced.len(),
             sandbox.unenforced.len()
         ),
@@ -322,6 +337,11 @@ fn sandbox(unit: &UnitStatus) {
             &format!("{}= {}", missing.directive, missing.reason),
         );
     }
+}
+
+/// Whether the sandbox is one that was made.
+fn is_running(unit: &UnitStatus) -> bool {
+    !matches!(unit.active.as_str(), "inactive" | "failed")
 }
 
 /// Longest value shown in the list of restrictions, in characters.

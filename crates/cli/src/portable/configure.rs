@@ -10,7 +10,7 @@ use model::UnitKind;
 use super::{existing, existing_held};
 use crate::context::Context;
 use crate::failure::{WithHint, hint};
-use crate::terminal::{plain, say, say_json};
+use crate::terminal::{Paint, plain, say, say_json};
 use crate::verbs::Run;
 
 /// Names of settings as they are recorded.
@@ -19,7 +19,7 @@ const ENVIRONMENT: &str = "env";
 const CREDENTIAL: &str = "credential";
 const BIND: &str = "bind";
 const BIND_READ_ONLY: &str = "bind-read-only";
-const LIMIT: &str = "set";
+pub(super) const LIMIT: &str = "set";
 
 /// Options of `configure`.
 #[derive(Args, Debug)]
@@ -63,6 +63,7 @@ impl Run for Configure {
         check(&portable)?;
         held.put(&portable)?;
         super::reattach(context, &portable)?;
+        tell_loosened(context, &portable);
         context.narrate(&format!(
             "configured; `coracle restart {}` makes running services see it",
             plain(&portable.name)
@@ -120,6 +121,19 @@ impl Configure {
             })?;
         }
         Ok(())
+    }
+}
+
+/// What is switched off of the sandbox is the administrator's to say, and to know.
+fn tell_loosened(context: &Context, portable: &Portable) {
+    let loosened = super::loosened::loosened(portable);
+    if !loosened.is_empty() {
+        context.narrate(&format!(
+            "{} this loosens the sandbox: {}; `coracle configure {} --unset set` takes it back",
+            Paint::Yellow.on("warning:"),
+            plain(&loosened.join(" ")),
+            plain(&portable.name)
+        ));
     }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod configure;
 pub(crate) mod consent;
 pub(crate) mod fetch;
 pub(crate) mod list;
+pub(crate) mod loosened;
 pub(crate) mod purge;
 pub(crate) mod show;
 pub(crate) mod source;

@@ -1,9 +1,10 @@
 //! What `status` says of a unit's portable: its image, who signed it, what protects it, what it was granted.
 
 use anyhow::Result;
-use delivery::portables::{Portable, Trust};
-use wire::ListUnitsRequest;
+use delivery::portables::{Portable, Trust, Version};
+use delivery::store::Store;
 use wire::methods::ListUnits;
+use wire::{ListUnitsRequest, UnitStatus};
 
 use crate::context::Context;
 
@@ -35,7 +36,20 @@ pub(crate) fn lines(portable: &Portable) -> Vec<(&'static str, String)> {
             grants.join(", ")
         },
     ));
+    let loosened = super::loosened::loosened(portable);
+    if !loosened.is_empty() {
+        lines.push((
+            "Loosened",
+            format!("by `coracle configure`: {}", loosened.join(" ")),
+        ));
+    }
     lines
+}
+
+/// Since when it is here, microseconds since the epoch: what the log says of its units before that is about one that was purged.
+pub(crate) fn since_us(portable: &Portable) -> Option<u64> {
+    let versions = portable.versions.values();
+    versions.map(|version| version.installed_us).min()
 }
 
 fn signed(portable: &Portable) -> String {
@@ -50,6 +64,49 @@ fn signed(portable: &Portable) -> String {
         (Trust::Insecure, _) => "NO; it was allowed with --insecure".to_owned(),
         (Trust::Directory, _) => "no; it is a directory that only root can change".to_owned(),
     }
+}
+
+/// Whether a unit is up: what is asked to start goes on as it is.
+pub(crate) fn is_up(unit: &UnitStatus) -> bool {
+    matches!(unit.active.as_str(), "active" | "reloading")
+}
+
+/// Says so where units run from another root than the portable's current one, and with what they get it.
+pub(crate) fn older(
+    context: &Context,
+    portable: &Portable,
+    root: &str,
+    units: &[UnitStatus],
+) -> Option<String> {
+    let of_other = |unit: &&UnitStatus| {
+        is_up(unit) && unit.image.as_ref().is_some_and(|image| image.path != root)
+    };
+    let unit = units.iter().find(of_other)?;
+    let path = &unit.image.as_ref()?.path;
+    let is_it = |version: &Version| root_of(context, version).as_ref() == Some(path);
+    let what = portable
+        .versions
+        .iter()
+        .find(|(_, version)| is_it(version))
+        .map_or("what was installed before", |(number, _)| number.as_str());
+    let (name, current) = (&portable.name, &portable.current);
+    Some(format!(
+        "{name} {current} is installed, and {} still runs from {what}: `coracle restart {name}` changes that",
+        unit.name
+    ))
+}
+
+/// Where a version's files are.
+pub(crate) fn root_of(context: &Context, version: &Version) -> Option<String> {
+    let directory = version
+        .directory
+        .as_ref()
+        .map(|path| path.display().to_string());
+    let image = version.image.as_ref()?;
+    let store = Store::open(&context.directories.state).ok();
+    store
+        .map(|store| store.path(image).display().to_string())
+        .or(directory)
 }
 
 /// ` · http://127.0.0.1:8080/`, where one of the units listens on an internet address.

@@ -1,0 +1,184 @@
+//! What an administrator does with a portable that is here: older and newer versions, loosened sandboxes, signals, second thoughts.
+
+use coracle_system_tests::images::{By, Workshop};
+use coracle_system_tests::refusal::refused;
+use coracle_system_tests::with_units;
+use testkit::{Finished, Instance};
+
+const SERVICE: &str = "[Service]\nType=exec\nExecStart=/usr/bin/sleep infinity\n";
+const TALKING: &str = "[Service]\nType=exec\nExecStart=/usr/bin/dash -c 'echo the first one speaks; exec /usr/bin/sleep infinity'\n";
+const RELOADS: &str =
+    "[Service]\nType=exec\nExecStart=/usr/bin/sleep infinity\nExecReload=/usr/bin/sleep 0\n";
+const SOCKET: &str = "[Socket]\nListenStream=/run/boat/api\n";
+
+fn with_workshop(work: impl FnOnce(&Instance, &Workshop)) {
+    with_units(&[], |coracle| work(coracle, &Workshop::new(coracle)));
+}
+
+/// Runs a command that must work, with both its streams.
+#[track_caller]
+fn done(coracle: &Instance, words: &[&str]) -> Finished {
+    let done = coracle.coracle(words);
+    assert_eq!(done.status, 0, "{words:?}: {done:#?}");
+    done
+}
+
+#[track_caller]
+fn contains(text: &str, phrases: &[&str]) {
+    for phrase in phrases {
+        assert!(text.contains(phrase), "no {phrase:?} in: {text}");
+    }
+}
+
+#[test]
+fn an_older_version_that_was_allowed_once_starts_again_without_a_word() {
+    with_workshop(|coracle, workshop| {
+        let image =
+            |version| workshop.image("boat", version, By::Trusted, &[("boat.service", SERVICE)]);
+        coracle.ok(&["start", &image("2")]);
+        let old = image("1");
+        refused(
+            coracle,
+            &[&old],
+            &["boat 1 is not installed", "--allow-downgrade"],
+        );
+        coracle.ok(&["start", &old, "--allow-downgrade"]);
+        coracle.ok(&["stop", "boat"]);
+        coracle.ok(&["start", "boat"]);
+        coracle.ok(&["detach", "--now", "boat"]);
+        coracle.ok(&["start", "boat"]);
+        coracle.ok(&["start", &old]);
+        coracle.ok(&["daemon-exit"]);
+        coracle.ok(&["start", "--enabled"]);
+        assert_eq!(coracle.property("boat.service", "ActiveState"), "active");
+        // What the highest version was is still known.
+        let between = image("1.5");
+        refused(coracle, &[&between], &["boat 1.5 is older than 2"]);
+    });
+}
+
+#[test]
+fn a_newer_version_over_a_running_one_says_what_still_runs_until_it_is_restarted() {
+    with_workshop(|coracle, workshop| {
+        let image =
+            |version| workshop.image("boat", version, By::Trusted, &[("boat.service", SERVICE)]);
+        let (old, new) = (image("1"), image("2"));
+        contains(
+            &done(coracle, &["start", &old]).stdout,
+            &["started boat.service in"],
+        );
+        contains(
+            &done(coracle, &["start", &old]).stdout,
+            &["boat.service runs already"],
+        );
+        let root = |status: &str| {
+            let line = status.lines().find(|line| line.contains("Root: "));
+            line.expect("a root").to_owned()
+        };
+        let before = root(&coracle.ok(&["status", "boat"]));
+        let said = done(coracle, &["start", &new]);
+        contains(&said.stdout, &["boat.service runs already"]);
+        let older =
+            "boat 2 is installed, and boat.service still runs from 1: `coracle restart boat`";
+        contains(&said.stderr, &[older]);
+        let status = coracle.ok(&["status", "boat"]);
+        contains(&status, &[older]);
+        assert_eq!(root(&status), before);
+        contains(&done(coracle, &["start", "boat"]).stderr, &[older]);
+        coracle.ok(&["restart", "boat"]);
+        let status = coracle.ok(&["status", "boat"]);
+        assert!(!status.contains("still runs from"), "{status}");
+        assert_ne!(root(&status), before);
+    });
+}
+
+#[test]
+fn what_configure_switches_off_is_no_restriction_and_is_told() {
+    with_workshop(|coracle, workshop| {
+        let image = workshop.image("boat", "1", By::Trusted, &[("boat.service", SERVICE)]);
+        coracle.ok(&["attach", &image]);
+        contains(
+            &coracle.coracle(&["status", "boat"]).stdout,
+            &["restrictions to apply when it starts"],
+        );
+        coracle.ok(&["start", "boat"]);
+        let count = || -> usize {
+            let status = coracle.ok(&["status", "boat"]);
+            let line = status
+                .lines()
+                .find_map(|line| line.trim().strip_prefix("Sandbox: "));
+            let (number, rest) = line
+                .and_then(|line| line.split_once(' '))
+                .expect("a sandbox");
+            assert!(rest.starts_with("restrictions applied"), "{rest}");
+            number.parse().expect("a number")
+        };
+        let all = count();
+        let set = [
+            "PrivateNetwork=no",
+            "ProtectSystem=no",
+            "NoNewPrivileges=no",
+        ];
+        let mut words = vec!["configure", "boat"];
+        words.extend(set.iter().flat_map(|setting| ["--set", setting]));
+        contains(
+            &done(coracle, &words).stderr,
+            &["loosens the sandbox: PrivateNetwork=no"],
+        );
+        coracle.ok(&["restart", "boat"]);
+        assert_eq!(count(), all - set.len());
+        let loosened = format!("Loosened: by `coracle configure`: {}", set.join(" "));
+        contains(&coracle.ok(&["status", "boat"]), &[&loosened]);
+    });
+}
+
+#[test]
+fn a_portables_socket_has_no_process_to_signal_and_nothing_to_reload() {
+    with_workshop(|coracle, workshop| {
+        let units = [("boat.service", RELOADS), ("boat.socket", SOCKET)];
+        let image = workshop.image("boat", "1", By::Trusted, &units);
+        coracle.ok(&["start", &image]);
+        coracle.ok(&["reload", "boat"]);
+        coracle.ok(&["kill", "boat", "-s", "SIGCONT"]);
+        let socket = coracle.coracle(&["kill", "boat.socket"]);
+        contains(&socket.stderr, &["boat.socket has no such process"]);
+        assert_eq!(socket.status, 1);
+        coracle.ok(&["stop", "boat"]);
+        let stopped = coracle.coracle(&["kill", "boat"]);
+        contains(&stopped.stderr, &["boat.service has no such process"]);
+        assert_eq!(stopped.status, 1);
+        let plain = workshop.image(
+            "ship",
+            "1",
+            By::Trusted,
+            &[
+                ("ship.service", SERVICE),
+                ("ship.socket", "[Socket]\nListenStream=/run/ship/api\n"),
+            ],
+        );
+        coracle.ok(&["start", &plain]);
+        let said = coracle.coracle(&["reload", "ship"]);
+        assert_eq!(said.status, 3, "{said:#?}");
+        assert!(!said.stderr.contains("ship.socket"), "{}", said.stderr);
+    });
+}
+
+#[test]
+fn a_purged_portables_log_is_not_its_successors() {
+    with_workshop(|coracle, workshop| {
+        let image = |units: &[(&str, &str)]| workshop.image("boat", "1", By::Trusted, units);
+        coracle.ok(&["start", &image(&[("boat.service", TALKING)])]);
+        coracle.ok(&["purge", "boat"]);
+        let lacking = "[Service]\nType=exec\nExecStart=/usr/bin/sleep infinity\nBindReadOnlyPaths=/nowhere/at/all\n";
+        let first = image(&[("boat.service", lacking)]);
+        let failed = coracle.coracle(&["start", &first, "--grant", "path:/nowhere/at/all"]);
+        assert_ne!(failed.status, 0, "{failed:#?}");
+        coracle.ok(&["purge", "boat"]);
+        coracle.ok(&["start", &image(&[("boat.service", SERVICE)])]);
+        let status = coracle.ok(&["status", "boat"]);
+        assert!(
+            !status.contains("nowhere") && !status.contains("speaks"),
+            "{status}"
+        );
+    });
+}
