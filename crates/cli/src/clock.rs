@@ -10,6 +10,15 @@ use crate::failure::{WithHint, hint};
 
 /// A time in microseconds since 1970 as `2026-11-24 08:00:00 UTC`.
 pub(crate) fn local(realtime_us: u64) -> String {
+    printed(realtime_us, "%Y-%m-%d %H:%M:%S %Z")
+}
+
+/// The same as systemctl prints it in properties: `Tue 2026-11-24 08:00:00 UTC`.
+pub(crate) fn with_weekday(realtime_us: u64) -> String {
+    printed(realtime_us, "%a %Y-%m-%d %H:%M:%S %Z")
+}
+
+fn printed(realtime_us: u64, format: &str) -> String {
     let time = i64::try_from(realtime_us)
         .ok()
         .and_then(|us| Timestamp::from_microsecond(us).ok());
@@ -17,7 +26,7 @@ pub(crate) fn local(realtime_us: u64) -> String {
         || "n/a".to_owned(),
         |time| {
             time.to_zoned_datetime(TimeZone::system())
-                .strftime("%Y-%m-%d %H:%M:%S %Z")
+                .strftime(format)
                 .to_string()
         },
     )

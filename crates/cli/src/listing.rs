@@ -2,21 +2,22 @@
 
 use serde::Serialize;
 
+use crate::context::Globals;
 use crate::terminal::{Paint, one_line, say, say_json};
 
 /// A column: its title, and the text of a row in it.
 pub(crate) type Column<T> = (&'static str, fn(&T) -> String);
 
-/// Prints rows as columns with a title line, or as one JSON array.
+/// Prints rows as columns with a title line, without one where `--quiet` was given, or as one JSON array.
 ///
 /// # Errors
 /// When a row can't be turned into JSON.
 pub(crate) fn print<T: Serialize>(
     rows: &[T],
     columns: &[Column<T>],
-    json: bool,
+    globals: &Globals,
 ) -> anyhow::Result<()> {
-    if json {
+    if globals.json {
         say_json(rows)?;
         return Ok(());
     }
@@ -46,7 +47,9 @@ pub(crate) fn print<T: Serialize>(
         .iter()
         .map(|(title, _)| (*title).to_owned())
         .collect();
-    say(&Paint::Bold.on(&line(&titles, &widths)));
+    if !globals.quiet {
+        say(&Paint::Bold.on(&line(&titles, &widths)));
+    }
     for row in &table {
         say(&line(row, &widths));
     }

@@ -63,12 +63,14 @@ impl Manager {
         status.cgroup.clone().unwrap_or_default()
     }
 
+    pub(crate) fn failed_units(&self) -> usize {
+        let states = self.units.keys().filter_map(|id| self.engine.state(*id));
+        states
+            .filter(|state| matches!(state, engine::State::Failed { .. }))
+            .count()
+    }
+
     fn own_properties(&self) -> BTreeMap<String, String> {
-        let failed = self.units.keys().filter(|id| {
-            self.engine
-                .state(**id)
-                .is_some_and(|state| matches!(state, engine::State::Failed { .. }))
-        });
         let jobs = self
             .units
             .keys()
@@ -93,7 +95,7 @@ impl Manager {
             ("ManagerPID", std::process::id().to_string()),
             ("ManagerRestarts", self.keeper.restarts.to_string()),
             ("NNames", self.units.len().to_string()),
-            ("NFailedUnits", failed.count().to_string()),
+            ("NFailedUnits", self.failed_units().to_string()),
             ("NJobs", jobs.to_string()),
             ("Environment", environment.join(" ")),
             ("UnitPath", path.join(" ")),

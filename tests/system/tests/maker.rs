@@ -201,7 +201,7 @@ fn certificates_are_trusted_listed_and_trusted_no_longer() {
             coracle,
             &["trust", "add", "k/signing.key"],
             1,
-            &["no certificate"],
+            &["is a key", "k/signing.crt"],
         );
         check(
             coracle,

@@ -2,6 +2,7 @@
 
 use coracle_system_tests::images::{By, Workshop};
 use coracle_system_tests::refusal::refused;
+use coracle_system_tests::waiting::eventually;
 use coracle_system_tests::with_units;
 use testkit::{Finished, Instance};
 
@@ -173,12 +174,129 @@ fn a_purged_portables_log_is_not_its_successors() {
         let first = image(&[("boat.service", lacking)]);
         let failed = coracle.coracle(&["start", &first, "--grant", "path:/nowhere/at/all"]);
         assert_ne!(failed.status, 0, "{failed:#?}");
+        eventually("the log of the failure", || {
+            let status = coracle.coracle(&["status", "boat"]).stdout;
+            status
+                .contains("BindReadOnlyPaths= can't be applied")
+                .then_some(())
+        });
         coracle.ok(&["purge", "boat"]);
         coracle.ok(&["start", &image(&[("boat.service", SERVICE)])]);
         let status = coracle.ok(&["status", "boat"]);
         assert!(
-            !status.contains("nowhere") && !status.contains("speaks"),
+            !status.contains("can't be applied") && !status.contains("speaks"),
             "{status}"
         );
     });
+}
+
+#[test]
+fn what_is_no_image_or_damaged_is_named_and_what_an_image_asks_is_shown_before_it_comes_in() {
+    with_workshop(|coracle, workshop| {
+        let junk = coracle.folder().join("junk.psi").display().to_string();
+        std::fs::write(&junk, "no image").expect("a file");
+        refused(coracle, &[&junk], &[&format!("{junk} is no image")]);
+        let network = "[Service]\nExecStart=/usr/bin/sleep infinity\nPrivateNetwork=no\n";
+        let image = workshop.image("boat", "1", By::Trusted, &[("boat.service", network)]);
+        contains(
+            &done(coracle, &["inspect", &image]).stdout,
+            &["Intact: yes", "Asks: to ", "(network)"],
+        );
+        let words = ["start", "--attach-only", &image, "--grant=netwrok,network"];
+        contains(
+            &done(coracle, &words).stderr,
+            &["boat does not ask for netwrok", "it asks for network"],
+        );
+        let key = format!(
+            "{}/workshop/trusted/signing.key",
+            coracle.folder().display()
+        );
+        let said = coracle.coracle(&["trust", "add", &key]);
+        assert_eq!(said.status, 1);
+        contains(&said.stderr, &["is a key", "signing.crt"]);
+        let mut bytes = std::fs::read(&image).expect("the image");
+        bytes[(1 << 20) + 4096] ^= 1;
+        std::fs::write(&image, bytes).expect("a damaged image");
+        let said = coracle.coracle(&["inspect", &image]);
+        contains(&said.stdout, &["Intact: NO: "]);
+        assert_eq!(said.status, 1);
+    });
+}
+
+#[test]
+fn files_that_are_not_there_are_told_when_they_are_configured() {
+    with_workshop(|coracle, workshop| {
+        let image = workshop.image("boat", "1", By::Trusted, &[("boat.service", SERVICE)]);
+        coracle.ok(&["start", &image]);
+        for option in [
+            "--credential=a=/nope",
+            "--bind=/nope",
+            "--bind-read-only=/nope:/x",
+            "--credential=a=/etc",
+        ] {
+            let said = coracle.coracle(&["configure", "boat", option]);
+            assert_eq!(said.status, 1, "{said:#?}");
+            contains(
+                &said.stderr,
+                &["/nope", "Hint: "].map(|word| {
+                    if option.ends_with("/etc") && word == "/nope" {
+                        "/etc is no file"
+                    } else {
+                        word
+                    }
+                }),
+            );
+        }
+        let secret = coracle.folder().join("secret");
+        std::fs::write(&secret, "s").expect("a secret");
+        let option = format!("--credential=a={}", secret.display());
+        coracle.ok(&["configure", "boat", &option]);
+        coracle.ok(&["restart", "boat"]);
+    });
+}
+
+#[test]
+fn who_stops_a_service_hears_of_the_socket_that_starts_it_again() {
+    with_workshop(|coracle, workshop| {
+        let units = [("boat.service", SERVICE), ("boat.socket", SOCKET)];
+        let image = workshop.image("boat", "1", By::Trusted, &units);
+        coracle.ok(&["start", &image]);
+        contains(
+            &coracle.ok(&["is-active", "boat"]),
+            &["active boat.socket\nactive boat.service"],
+        );
+        assert_eq!(coracle.ok(&["is-active", "boat.socket"]), "active\n");
+        contains(
+            &done(coracle, &["stop", "boat.service"]).stderr,
+            &["boat.socket still starts it"],
+        );
+        let said = done(coracle, &["stop", "boat"]);
+        assert!(!said.stderr.contains("still starts"), "{said:#?}");
+        let quiet = done(coracle, &["purge", "-q", "boat"]);
+        assert_eq!((quiet.stdout, quiet.stderr), (String::new(), String::new()));
+    });
+}
+
+#[test]
+fn times_are_shown_in_words_and_a_failed_unit_degrades_the_system() {
+    with_units(
+        &[(
+            "bad.service",
+            "[Service]\nType=oneshot\nExecStart=/bin/false\n",
+        )],
+        |coracle| {
+            assert_ne!(coracle.coracle(&["start", "bad"]).status, 0);
+            let time = coracle.ok(&["show", "bad", "-p", "InactiveExitTimestamp", "--value"]);
+            let parts: Vec<&str> = time.split_whitespace().collect();
+            assert_eq!(parts.len(), 4, "{time}");
+            assert!(
+                ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].contains(&parts[0]),
+                "{time}"
+            );
+            assert_eq!(
+                coracle.ok(&["show", "-p", "SystemState", "--value"]),
+                "degraded\n"
+            );
+        },
+    );
 }

@@ -57,7 +57,7 @@ fn list(context: &Context) -> Result<u8> {
         ("SECTIONS", |row| listing::text(row, "sections")),
         ("SUMMARY", |row| listing::text(row, "summary")),
     ];
-    listing::print(&rows, columns, context.globals.json)?;
+    listing::print(&rows, columns, &context.globals)?;
     Ok(0)
 }
 

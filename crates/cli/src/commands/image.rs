@@ -9,7 +9,9 @@ use image::build::{Built, Options};
 use image::inspect::Report;
 use image::program::Program;
 use image::sign::SigningKey;
+use image::tree::Contents;
 use image::worker::Workers;
+use load::portable::PortableName;
 
 use crate::context::Context;
 use crate::failure::{WithHint, hint};
@@ -67,7 +69,7 @@ pub(crate) struct Build {
     /// Name of the portable [default: of the first unit]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Version of the portable
+    /// Version of the portable; without one it counts as version 0
     #[arg(long, value_name = "VERSION")]
     image_version: Option<String>,
     /// Look for libraries below this directory instead of /
@@ -197,7 +199,9 @@ fn report(context: &Context, output: &Path, built: &Built, key: Option<&SigningK
         size(built.length),
         output.display()
     ));
-    context.narrate(&format!("units: {}", built.units.join(" ")));
+    if !context.globals.quiet {
+        say(&format!("units: {}", built.units.join(" ")));
+    }
 }
 
 /// Options of `sign`.
@@ -252,7 +256,28 @@ impl Run for Inspect {
             return Ok(0);
         }
         print(&self.image, &report);
-        Ok(0)
+        Ok(u8::from(is_damaged(&report)))
+    }
+}
+
+/// Whether it is not what its own root hash says; one without has nothing to be measured by.
+fn is_damaged(report: &Report) -> bool {
+    report.damage.is_some() && report.verity_bytes.is_some() && report.root_hash.is_some()
+}
+
+/// What it would ask for at its start, or why it would be refused.
+fn asks(contents: &Contents) {
+    let name = contents.os_release.name().map(PortableName::new);
+    let Some(Ok(name)) = name else { return };
+    let review = crate::portable::consent::read(contents, &name);
+    if review.requests.is_empty() && review.refusals.is_empty() {
+        field("Asks", "for nothing beyond the default sandbox");
+    }
+    for request in crate::portable::consent::unique(&review.requests) {
+        field("Asks", &format!("to {} ({})", request.words, request.grant));
+    }
+    for refusal in &review.refusals {
+        field("Refused", &refusal.to_string());
     }
 }
 
@@ -270,10 +295,10 @@ fn print(image: &Path, report: &Report) {
     field("Root hash", hash.as_deref().unwrap_or("none"));
     field(
         "Intact",
-        if report.intact {
-            "yes, all data is under the root hash"
-        } else {
-            "not proven"
+        &match &report.damage {
+            None => "yes, all data is under the root hash".to_owned(),
+            Some(damage) if is_damaged(report) => format!("NO: {damage}"),
+            Some(unproven) => format!("not proven: {unproven}"),
         },
     );
     let claim = report.claimed_signer.as_ref();
@@ -298,6 +323,7 @@ fn print(image: &Path, report: &Report) {
             .units
             .iter()
             .for_each(|unit| field("Unit", &unit.name));
+        asks(contents);
         contents
             .foreign_units
             .iter()

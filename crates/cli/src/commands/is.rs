@@ -46,11 +46,24 @@ impl Run for IsFailed {
 /// Prints each unit's state; succeeds when one of them is in one of `wanted`. Where no manager runs, everything is inactive.
 fn check(context: &Context, names: &[String], wanted: &[&str], otherwise: u8) -> Result<u8> {
     let mut states = Vec::new();
-    for name in crate::portable::units_of(context, names)? {
-        states.extend(states_of(context, name)?);
-    }
-    if !context.globals.quiet {
-        states.iter().for_each(|(_, state)| say(state));
+    for name in names {
+        let units = crate::portable::units_of(context, std::slice::from_ref(name))?;
+        // A word of each of several units would not say whose it is.
+        let several = units.len() > 1;
+        for unit in units {
+            let found = states_of(context, unit.clone())?;
+            let label = if several {
+                format!(" {unit}")
+            } else {
+                String::new()
+            };
+            if !context.globals.quiet {
+                found
+                    .iter()
+                    .for_each(|(_, state)| say(&format!("{state}{label}")));
+            }
+            states.extend(found);
+        }
     }
     let is_there = states.iter().any(|(load, _)| load != "not-found");
     let is_so = states

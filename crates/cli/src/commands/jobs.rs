@@ -3,9 +3,10 @@
 use anyhow::Result;
 use clap::Args;
 use wire::methods::{
-    ReloadOrRestartUnit, ReloadUnit, RestartUnit, StartUnit, StopUnit, TryRestartUnit,
+    ReloadOrRestartUnit, ReloadUnit, RestartUnit, StartUnit, Status as StatusMethod, StopUnit,
+    TryRestartUnit,
 };
-use wire::{Failure, JobOutcome, JobReply, JobRequest, Method};
+use wire::{Failure, JobOutcome, JobReply, JobRequest, Method, NamesRequest};
 
 use crate::context::Context;
 use crate::failure::{self, hint};
@@ -103,7 +104,41 @@ where
         }
         tell(context, outcome);
     }
+    if M::NAME == StopUnit::NAME {
+        tell_triggers(context, &outcomes)?;
+    }
     Ok(status_of(&outcomes))
+}
+
+/// Tells of units that are still up and would start again what was stopped.
+fn tell_triggers(context: &Context, outcomes: &[JobOutcome]) -> Result<()> {
+    let stopped = outcomes.iter().filter(|outcome| succeeded(outcome));
+    let names: Vec<String> = stopped.map(|outcome| outcome.unit.clone()).collect();
+    if context.globals.quiet || names.is_empty() {
+        return Ok(());
+    }
+    let mut client = context.connect()?;
+    let stopped = client.call(StatusMethod, &NamesRequest { names })?.units;
+    for unit in stopped {
+        let names = unit.triggered_by;
+        if names.is_empty() {
+            continue;
+        }
+        let triggers = client.call(StatusMethod, &NamesRequest { names })?.units;
+        let up = triggers
+            .iter()
+            .filter(|one| crate::portable::show::is_up(one));
+        for trigger in up {
+            context.narrate(&format!(
+                "{} {} is stopped, and {} still starts it: `coracle stop {}` closes that, too",
+                Paint::Yellow.on("warning:"),
+                unit.name,
+                trigger.name,
+                trigger.name
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Of a portable, its units that can't reload are left out as long as another one can; where none can, one of them says so.

@@ -48,7 +48,7 @@ impl Run for ListUnits {
             ("SUB", |unit| unit.sub.clone()),
             ("DESCRIPTION", |unit| unit.description.clone()),
         ];
-        listing::print(&reply.units, columns, context.globals.json)?;
+        listing::print(&reply.units, columns, &context.globals)?;
         if !context.globals.json {
             context.narrate(&match reply.units.len() {
                 1 => "1 unit".to_owned(),
@@ -78,7 +78,7 @@ impl Run for ListJobs {
             ("TYPE", |job| job.kind.clone()),
             ("STATE", |job| job.state.clone()),
         ];
-        listing::print(&reply.jobs, columns, context.globals.json)?;
+        listing::print(&reply.jobs, columns, &context.globals)?;
         Ok(0)
     }
 }

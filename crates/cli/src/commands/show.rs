@@ -7,6 +7,7 @@ use clap::Args;
 use wire::methods::{Describe, Show as ShowMethod};
 use wire::{Done, ShowRequest, UnitProperties};
 
+use crate::clock;
 use crate::context::Context;
 use crate::terminal::{one_line, say, say_json};
 use crate::verbs::Run;
@@ -73,13 +74,23 @@ impl Show {
                 .collect()
         };
         for (name, value) in chosen {
+            let value = readable(name, value);
             say(&if self.value {
-                one_line(value)
+                one_line(&value)
             } else {
-                format!("{name}={}", one_line(value))
+                format!("{name}={}", one_line(&value))
             });
         }
     }
+}
+
+/// Times in words, as systemctl has them; the manager knows no time zones.
+fn readable(name: &str, value: &str) -> String {
+    let us = value
+        .strip_prefix('@')
+        .filter(|_| name.ends_with("Timestamp"));
+    us.and_then(|us| us.parse().ok())
+        .map_or_else(|| value.to_owned(), clock::with_weekday)
 }
 
 /// The manager's own properties.

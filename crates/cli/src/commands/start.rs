@@ -129,13 +129,12 @@ impl Start {
         let known = records(context);
         match source {
             Source::Url(url) => {
-                let staged = fetch::fetch(context, store, &url, &self.fetch)?;
-                Ok((self.admit_staged(context, store, staged)?, url))
+                let (staging, digest, length) = fetch::fetch(context, store, &url, &self.fetch)?;
+                self.admit_image(context, store, (staging, digest, length), url)
             }
             Source::File(path) => {
-                let staged = admit::copy_in(store, &path)?;
-                let admitted = self.admit_staged(context, store, staged)?;
-                Ok((admitted, path.display().to_string()))
+                let copied = admit::copy_in(store, &path)?;
+                self.admit_image(context, store, copied, path.display().to_string())
             }
             Source::Directory(path) => Ok((admit::directory(&path)?, path.display().to_string())),
             Source::Stored(name) | Source::Unit(name) => {
@@ -153,14 +152,16 @@ impl Start {
         }
     }
 
-    fn admit_staged(
+    fn admit_image(
         &self,
         context: &Context,
         store: &Store,
         (staging, digest, length): (Staging, Digest, u64),
-    ) -> Result<Admitted> {
-        let file = (digest, length);
-        admit::image(context, store, staging, file, &self.acceptance())
+        origin: String,
+    ) -> Result<(Admitted, String)> {
+        let (accepted, file) = (self.acceptance(), (digest, length));
+        let admitted = admit::image(context, store, staging, file, &accepted, &origin)?;
+        Ok((admitted, origin))
     }
 
     /// From an admitted portable to attached units, and where their root is. Until the last question is answered nothing is written.

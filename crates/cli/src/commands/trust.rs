@@ -94,9 +94,23 @@ fn file_or_fingerprint(anchors: &Anchors, name: String) -> Result<String> {
     }
 }
 
+/// RFC 7468, section 10: how a private key in PEM begins.
+const KEY_MARK: &[u8] = b"PRIVATE KEY-----";
+
 fn add(anchors: &Anchors, file: &std::path::Path) -> Result<u8> {
     let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let signer = TrustedCertificate::parse(&bytes)?.signer()?;
+    if bytes.windows(KEY_MARK.len()).any(|part| part == KEY_MARK) {
+        return Err(hint(
+            format!("{} is a key, and keys are secret", file.display()),
+            format!(
+                "its certificate is what others trust: `coracle trust add {}`",
+                file.with_extension("crt").display()
+            ),
+        ));
+    }
+    let signer = TrustedCertificate::parse(&bytes)
+        .with_context(|| format!("cannot trust {}", file.display()))?
+        .signer()?;
     anchors.add(&bytes, &signer.common_name)?;
     say(&format!(
         "trusted: \"{}\" · sha256:{}",
@@ -121,10 +135,10 @@ fn list(anchors: &Anchors, context: &Context) -> Result<u8> {
     }
     let columns: &[listing::Column<Line>] = &[
         ("NAME", |line| line.name.clone()),
-        ("FINGERPRINT", |line| line.fingerprint.clone()),
+        ("FINGERPRINT", |line| format!("sha256:{}", line.fingerprint)),
         ("FILE", |line| line.file.display().to_string()),
     ];
-    listing::print(&lines, columns, context.globals.json)?;
+    listing::print(&lines, columns, &context.globals)?;
     for file in ignored {
         complain(&format!(
             "not honoured: {}: {}",

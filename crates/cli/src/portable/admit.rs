@@ -141,8 +141,9 @@ pub(crate) fn image(
     staging: Staging,
     (digest, length): (Digest, u64),
     acceptance: &Acceptance,
+    origin: &str,
 ) -> Result<Admitted> {
-    match examine(context, &staging.file, &digest, acceptance) {
+    match examine(context, &staging.file, &digest, acceptance, origin) {
         Ok((verified, contents)) => Ok(admitted(
             Some(staging),
             (digest, length),
@@ -199,23 +200,25 @@ fn examine(
     file: &File,
     digest: &Digest,
     acceptance: &Acceptance,
+    origin: &str,
 ) -> Result<(Verified<Layout>, Contents)> {
     let workers = Workers::default();
     let layout = workers.dissect(file).or_hint(
-        || "this is no image that can be read".to_owned(),
-        "`coracle inspect FILE` shows what is in it",
+        || format!("{origin} is no image that can be read"),
+        "`coracle build` makes images, as does mkosi; `coracle start` takes units of this host by their names",
     )?;
     let trust = trust(context, digest, acceptance)?;
     let verified = workers.verify(file, &layout, &trust).map_err(|error| {
-        let next = next_step(&error, digest);
-        anyhow::Error::from(error).context(Hint::new("the image is refused", next))
+        let next = next_step(&error, digest, origin);
+        anyhow::Error::from(error)
+            .context(Hint::new(format!("the image {origin} is refused"), next))
     })?;
     let contents = read(file, &verified)?;
     Ok((verified, contents))
 }
 
 /// Only where nothing but trust is missing is the administrator told how to give it.
-fn next_step(error: &WorkerError, digest: &Digest) -> String {
+fn next_step(error: &WorkerError, digest: &Digest, origin: &str) -> String {
     let this_file = format!(
         "`--trust-digest=sha256:{}` allows this one file",
         digest.hex()
@@ -231,7 +234,10 @@ fn next_step(error: &WorkerError, digest: &Digest) -> String {
                     .to_owned()
             }
         },
-        _ => "`coracle inspect FILE` shows what can be read of it".to_owned(),
+        _ if origin.contains("://") => {
+            "fetch the file and look at it with `coracle inspect`".to_owned()
+        }
+        _ => format!("`coracle inspect {origin}` shows what can be read of it"),
     }
 }
 
@@ -280,7 +286,10 @@ pub(crate) fn directory(path: &Path) -> Result<Admitted> {
         ));
     }
     let root = File::open(&real).with_context(unreadable)?;
-    let contents = Workers::default().extract(root.as_fd())?;
+    let contents = Workers::default().extract(root.as_fd()).or_hint(
+        || format!("{} is no portable", path.display()),
+        "a portable's directory has usr/lib/os-release, and units in usr/lib/systemd/system",
+    )?;
     Ok(Admitted {
         root: Root::Directory(real),
         contents,

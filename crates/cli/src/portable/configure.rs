@@ -1,6 +1,7 @@
 //! `configure`: what the administrator sets for a portable, outside the image and over its versions.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::Result;
 use clap::Args;
@@ -27,7 +28,7 @@ pub(crate) struct Configure {
     /// The portable
     #[arg(value_name = "NAME")]
     name: String,
-    /// Listen here instead of where the image's sockets say; may be given again
+    /// Listen here instead of where the image's sockets say and instead of what was set before; several addresses: give it again
     #[arg(long, value_name = "ADDRESS")]
     listen: Vec<String>,
     /// Set a variable of its services; may be given again
@@ -107,6 +108,7 @@ impl Configure {
                 set.clear();
             }
             for value in values {
+                let value = &with_file(kind, value)?;
                 let key = value.split('=').next().unwrap_or(value).to_owned();
                 set.retain(|other| !same_key(kind, other, &key));
                 set.push(value.clone());
@@ -135,6 +137,56 @@ fn tell_loosened(context: &Context, portable: &Portable) {
             plain(&portable.name)
         ));
     }
+}
+
+/// A value whose file is there, by its absolute path: a slip is told here and not at the next start.
+fn with_file(kind: &str, value: &str) -> Result<String> {
+    let (before, file, after) = match kind {
+        CREDENTIAL => match value.split_once('=') {
+            Some((name, file)) => (format!("{name}="), file, String::new()),
+            None => {
+                return Err(hint(
+                    format!("--credential={value} has no file"),
+                    "say NAME=FILE",
+                ));
+            }
+        },
+        BIND | BIND_READ_ONLY => match value.split_once(':') {
+            Some((file, place)) => (String::new(), file, format!(":{place}")),
+            None => (String::new(), value, String::new()),
+        },
+        _ => return Ok(value.to_owned()),
+    };
+    // With a dash in front it may be missing, and an escaped colon is read by the table.
+    if file.starts_with('-') || value.contains('\\') {
+        return Ok(value.to_owned());
+    }
+    let path = std::path::absolute(file)?;
+    let metadata = path.metadata().or_hint(
+        || {
+            format!(
+                "--{kind}={value} can't be used: {} can't be read",
+                path.display()
+            )
+        },
+        "name a file that is there",
+    )?;
+    if kind == CREDENTIAL && !metadata.is_file() {
+        return Err(hint(
+            format!("{} is no file", path.display()),
+            "a credential is what a file holds",
+        ));
+    }
+    let is_relative = !Path::new(file).is_absolute();
+    let place = if is_relative && after.is_empty() && kind != CREDENTIAL {
+        return Err(hint(
+            format!("--{kind}={value} does not say where services see it"),
+            format!("say --{kind}={value}:PATH, the path as services see it"),
+        ));
+    } else {
+        after
+    };
+    Ok(format!("{before}{}{place}", path.display()))
 }
 
 fn forget(settings: &mut BTreeMap<String, Vec<String>>, kind: &str) -> Result<()> {
@@ -177,7 +229,7 @@ fn check(portable: &Portable) -> Result<()> {
         let name = format!("{}.{}", portable.name, kind.suffix()).parse()?;
         let loaded = load::load_text(
             &name,
-            std::path::Path::new("configure"),
+            Path::new("configure"),
             text.as_bytes(),
             &crate::check::specifiers(),
         );

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use delivery::grants::{Grant, Grants};
+use image::tree::Contents;
 use load::portable::{PortableName, Request, Review, UnitText, review};
 
 use super::admit::Admitted;
 use crate::context::Context;
 use crate::failure::hint;
-use crate::terminal::{ask, can_ask, one_line, plain};
+use crate::terminal::{Paint, ask, can_ask, one_line, plain};
 
 /// Options by which grants are given without a terminal.
 #[derive(Args, Debug, Clone, Default)]
@@ -46,16 +47,7 @@ impl GrantOptions {
 /// # Errors
 /// When a unit says what no image may say.
 pub(crate) fn judge(admitted: &Admitted, name: &PortableName) -> Result<Review> {
-    let texts: Vec<UnitText<'_>> = admitted
-        .contents
-        .units
-        .iter()
-        .map(|unit| UnitText {
-            name: &unit.name,
-            bytes: unit.text.as_bytes(),
-        })
-        .collect();
-    let review = review(name, &texts, &crate::check::specifiers());
+    let review = read(&admitted.contents, name);
     if review.refusals.is_empty() {
         return Ok(review);
     }
@@ -67,6 +59,18 @@ pub(crate) fn judge(admitted: &Admitted, name: &PortableName) -> Result<Review> 
         ),
         "ask its maker for a version without it, or write a unit of your own on the host",
     ))
+}
+
+/// What the units of an image say.
+pub(crate) fn read(contents: &Contents, name: &PortableName) -> Review {
+    let units = contents.units.iter();
+    let texts: Vec<UnitText<'_>> = units
+        .map(|unit| UnitText {
+            name: &unit.name,
+            bytes: unit.text.as_bytes(),
+        })
+        .collect();
+    review(name, &texts, &crate::check::specifiers())
 }
 
 /// Tells every line of the units that is ignored, or that has no effect: what is attached is what was understood of them.
@@ -89,6 +93,7 @@ pub(crate) fn settle(
     options: &GrantOptions,
 ) -> Result<Grants> {
     let mut granted = options.given()?;
+    tell_unasked(context, name, &granted, review);
     granted.extend(recorded);
     let names = |grants: &Grants| grants.iter().map(ToString::to_string).collect::<Vec<_>>();
     let open: Vec<Request> = review
@@ -113,6 +118,29 @@ pub(crate) fn settle(
     Ok(used(&granted, review))
 }
 
+/// Tells of grants that answer nothing: a slip of the keyboard, or what this version asks for no more.
+fn tell_unasked(context: &Context, name: &str, given: &Grants, review: &Review) {
+    let asked = review.grants();
+    let answers = |grant: &&Grant| {
+        let grant = grant.to_string();
+        asked.iter().any(|one| load::portable::covers(&grant, one))
+    };
+    for grant in given.iter().filter(|grant| !answers(grant)) {
+        let asked: Vec<&str> = asked.iter().copied().collect();
+        let what = if asked.is_empty() {
+            "nothing".to_owned()
+        } else {
+            asked.join(", ")
+        };
+        context.narrate(&format!(
+            "{} {name} does not ask for {}, so it is not granted; it asks for {}",
+            Paint::Yellow.on("warning:"),
+            one_line(&grant.to_string()),
+            one_line(&what)
+        ));
+    }
+}
+
 fn answered(context: &Context, review: &Review, open: &[Request]) {
     for request in unique(&review.requests) {
         if open.iter().all(|other| other.grant != request.grant) {
@@ -122,7 +150,7 @@ fn answered(context: &Context, review: &Review, open: &[Request]) {
 }
 
 /// One request of each grant: several units may ask the same.
-fn unique(requests: &[Request]) -> Vec<Request> {
+pub(crate) fn unique(requests: &[Request]) -> Vec<Request> {
     let mut unique: Vec<Request> = Vec::new();
     for request in requests {
         if unique.iter().all(|other| other.grant != request.grant) {

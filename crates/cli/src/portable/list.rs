@@ -59,7 +59,7 @@ impl Run for List {
             }),
             ("FROM", |line| line.origin.clone()),
         ];
-        listing::print(&lines, columns, context.globals.json)?;
+        listing::print(&lines, columns, &context.globals)?;
         Ok(0)
     }
 }

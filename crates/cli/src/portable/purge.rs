@@ -37,6 +37,13 @@ pub(crate) struct Purge {
     forget: bool,
 }
 
+/// Says what was done, unless nobody wants to know.
+fn tell(context: &Context, line: &str) {
+    if !context.globals.quiet {
+        say(line);
+    }
+}
+
 impl Run for Detach {
     fn run(self, context: &Context) -> Result<u8> {
         let (_held, portable) = existing_held(context, &self.name)?;
@@ -49,7 +56,7 @@ impl Run for Detach {
             ));
         }
         for unit in delivery::attached::detach(&context.directories.state, &portable.name)? {
-            say(&format!("detached {}", plain(&unit)));
+            tell(context, &format!("detached {}", plain(&unit)));
         }
         reload(context)?;
         Ok(0)
@@ -66,25 +73,25 @@ impl Run for Purge {
         stop(context, &portable)?;
         let directories = directories(&portable);
         for unit in delivery::attached::detach(&context.directories.state, &portable.name)? {
-            say(&format!("removed unit {}", plain(&unit)));
+            tell(context, &format!("removed unit {}", plain(&unit)));
         }
         reload(context)?;
         // What another command started since the first look; from here on there is nothing to start.
         stop(context, &portable)?;
         for path in purge::paths(&portable.name, &directories, &places(context)) {
             if purge::remove(&path)? {
-                say(&format!("removed {}", path.display()));
+                tell(context, &format!("removed {}", path.display()));
             }
         }
         held.remove()?;
         let store = Store::open(&context.directories.state)?;
         for digest in store.collect(&super::referenced(context)?)? {
-            say(&format!("removed image sha256:{}", digest.hex()));
+            tell(context, &format!("removed image sha256:{}", digest.hex()));
         }
         if self.forget {
             known.forget(&portable.name)?;
         } else {
-            context.narrate(&format!("remembered: {} and its highest version, so that no older one comes back (--forget drops it)", plain(&portable.name)));
+            context.narrate(&format!("remembered: {}, who signed it and its highest version, so that neither another's nor an older one takes its place (--forget drops it)", plain(&portable.name)));
         }
         Ok(0)
     }
