@@ -7,7 +7,7 @@ use crate::engine::Engine;
 use crate::id::UnitId;
 use crate::input::JobKind;
 use crate::transaction::web::Web;
-use crate::transaction::{Transaction, merge};
+use crate::transaction::{Transaction, Wish, merge};
 
 /// Of two units in order, whose job goes first: true for the later unit's, because it stops.
 pub(crate) fn later_goes_first(later: JobKind) -> bool {
@@ -25,10 +25,17 @@ impl Engine {
             .filter(|(_, wish)| !wish.gone)
             .map(|(at, wish)| (wish.unit, at))
             .collect();
+        // A job that is dropped leaves only fewer ways, unless the unit has one in the queue that counts again: then all is looked at anew.
+        let queued = |wish: &Wish| self.unit(wish.unit).job.is_some();
+        let looks_anew = plan.wishes.iter().any(queued);
+        let (mut now, mut then) = (Search::default(), Search::default());
         while let Some(cycle) = self
-            .find_cycle(plan, false)
-            .or_else(|| self.find_cycle(plan, true))
+            .find_cycle(plan, &places, &mut now, false)
+            .or_else(|| self.find_cycle(plan, &places, &mut then, true))
         {
+            if looks_anew {
+                (now, then) = (Search::default(), Search::default());
+            }
             let told = self.tell(plan, &places, &cycle);
             let droppable = cycle
                 .iter()
@@ -79,34 +86,28 @@ impl Engine {
 
     /// A list of units of which each one's job waits for that of the next, and the last one's for the first.
     /// `restarted`: as things will be when all restarts have become starts.
-    fn find_cycle(&self, plan: &Transaction, restarted: bool) -> Option<Vec<UnitId>> {
-        let wishes = plan.wishes.iter().filter(|wish| !wish.gone);
-        let kinds: Map<UnitId, JobKind> = wishes
-            .map(|wish| (wish.unit, self.merged_kind(wish.unit, wish.kind)))
-            .collect();
+    fn find_cycle(
+        &self,
+        plan: &Transaction,
+        places: &Map<UnitId, usize>,
+        search: &mut Search,
+        restarted: bool,
+    ) -> Option<Vec<UnitId>> {
         let kinds = Kinds {
             engine: self,
-            kinds,
+            plan,
+            places,
             restarted,
         };
-        let mut done: Map<UnitId, bool> = Map::new();
         // The installed jobs had no cycle, so a new one passes through a wish.
-        for start in kinds.kinds.keys() {
-            let mut path: Vec<(UnitId, Vec<UnitId>)> = Vec::new();
-            kinds.open(&mut done, &mut path, *start);
-            while let Some((unit, waiting)) = path.last_mut() {
-                let unit = *unit;
-                let Some(next) = waiting.pop() else {
-                    done.insert(unit, true);
-                    path.pop();
-                    continue;
-                };
-                if done.get(&next) == Some(&false) {
-                    let cycle = path.iter().map(|(unit, _)| *unit);
-                    return Some(cycle.skip_while(|unit| *unit != next).collect());
-                }
-                kinds.open(&mut done, &mut path, next);
+        let starts = places.iter().skip(search.begun);
+        for (start, at) in starts {
+            if !plan.is_gone(*at)
+                && let Some(cycle) = search.from(&kinds, *start)
+            {
+                return Some(cycle);
             }
+            search.begun += 1;
         }
         None
     }
@@ -124,34 +125,87 @@ impl Engine {
     }
 }
 
+/// A search for cycles, which goes on where it found one.
+#[derive(Default)]
+struct Search {
+    /// How many units it has begun at and found nothing more from.
+    begun: usize,
+    /// By unit.
+    marks: Vec<Mark>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Mark {
+    #[default]
+    New,
+    /// On the way from where the search began.
+    Open,
+    /// No cycle is reached from it.
+    Done,
+}
+
+impl Search {
+    fn from(&mut self, kinds: &Kinds<'_>, start: UnitId) -> Option<Vec<UnitId>> {
+        let mut path: Vec<(UnitId, Vec<UnitId>)> = Vec::new();
+        self.open(kinds, &mut path, start);
+        while let Some((unit, waiting)) = path.last_mut() {
+            let unit = *unit;
+            let Some(next) = waiting.pop() else {
+                *self.mark(unit) = Mark::Done;
+                path.pop();
+                continue;
+            };
+            if *self.mark(next) == Mark::Open {
+                // What is on the way may be found to lead elsewhere once the cycle is broken.
+                path.iter()
+                    .for_each(|(unit, _)| *self.mark(*unit) = Mark::New);
+                let cycle = path.iter().map(|(unit, _)| *unit);
+                return Some(cycle.skip_while(|unit| *unit != next).collect());
+            }
+            self.open(kinds, &mut path, next);
+        }
+        None
+    }
+
+    fn open(&mut self, kinds: &Kinds<'_>, path: &mut Vec<(UnitId, Vec<UnitId>)>, unit: UnitId) {
+        let mark = self.mark(unit);
+        if *mark == Mark::New {
+            *mark = Mark::Open;
+            path.push((unit, kinds.waits_on(unit)));
+        }
+    }
+
+    fn mark(&mut self, unit: UnitId) -> &mut Mark {
+        let at = usize::try_from(unit.0).unwrap_or_default();
+        if self.marks.len() <= at {
+            self.marks.resize(at + 1, Mark::New);
+        }
+        #[allow(clippy::indexing_slicing, reason = "it was made just before")]
+        &mut self.marks[at]
+    }
+}
+
 /// The jobs as they will be when the transaction is installed.
 struct Kinds<'a> {
     engine: &'a Engine,
-    kinds: Map<UnitId, JobKind>,
+    plan: &'a Transaction,
+    places: &'a Map<UnitId, usize>,
     restarted: bool,
 }
 
 impl Kinds<'_> {
     fn of(&self, unit: UnitId) -> Option<JobKind> {
+        let wish = || self.plan.wishes.get(*self.places.get(&unit)?);
+        let wished = wish()
+            .filter(|wish| !wish.gone)
+            .map(|wish| self.engine.merged_kind(unit, wish.kind));
         let queued = || self.engine.unit(unit).job.as_ref().map(|job| job.kind);
-        let kind = self.kinds.get(&unit).copied().or_else(queued)?;
+        let kind = wished.or_else(queued)?;
         Some(if self.restarted && kind == JobKind::Restart {
             JobKind::Start
         } else {
             kind
         })
-    }
-
-    fn open(
-        &self,
-        done: &mut Map<UnitId, bool>,
-        path: &mut Vec<(UnitId, Vec<UnitId>)>,
-        unit: UnitId,
-    ) {
-        if !done.contains_key(&unit) {
-            done.insert(unit, false);
-            path.push((unit, self.waits_on(unit)));
-        }
     }
 
     /// The units whose jobs must be over before this one's begins.
