@@ -47,6 +47,9 @@ pub struct Portable {
     /// Whether it starts at boot.
     #[serde(default)]
     pub enabled: bool,
+    /// Whether the administrator said so; else to be started says it.
+    #[serde(default)]
+    pub boot_is_chosen: bool,
 }
 
 /// One version of a portable.
@@ -389,6 +392,7 @@ mod tests {
             settings: BTreeMap::new(),
             directories: BTreeSet::new(),
             enabled: true,
+            boot_is_chosen: false,
         }
     }
 

@@ -507,6 +507,9 @@ fn what_was_started_comes_back_at_boot_and_one_that_can_not_start_keeps_no_other
         );
         assert_eq!(coracle.property("bboat.service", "ActiveState"), "active");
         assert_eq!(coracle.property("cboat.service", "ActiveState"), "inactive");
+        coracle.ok(&["start", "cboat"]);
+        assert_eq!(coracle.ok(&["configure", "cboat"]), "at-boot: yes\n");
+        coracle.ok(&["configure", "cboat", "--at-boot", "no"]);
         let said = coracle.coracle(&["start", "cboat"]).ok().stderr;
         assert!(said.contains("--at-boot yes"), "{said}");
     });

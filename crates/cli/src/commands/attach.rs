@@ -3,20 +3,22 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::start::Start;
+use super::start::{InstallOptions, Start};
 use crate::context::Context;
 use crate::verbs::Run;
 
 /// Options of `attach`: those of `start` that are about installing.
 #[derive(Args, Debug)]
 pub(crate) struct Attach {
+    /// Portables: an http or https address, an image, a directory, or the name of one that is here
+    #[arg(value_name = "WHAT", required = true)]
+    what: Vec<String>,
     #[command(flatten)]
-    start: Start,
+    install: InstallOptions,
 }
 
 impl Run for Attach {
-    fn run(mut self, context: &Context) -> Result<u8> {
-        self.start.attach_only = true;
-        self.start.run(context)
+    fn run(self, context: &Context) -> Result<u8> {
+        Start::only_install(self.what, self.install).run(context)
     }
 }

@@ -22,17 +22,9 @@ use crate::portable::{Dynamic, Taken, attach, current_units, records};
 use crate::terminal::{ask, can_ask, one_line, say, size};
 use crate::verbs::Run;
 
-/// Options of `start`.
+/// Options about what comes in, and with which grants.
 #[derive(Args, Debug, Default)]
-pub(crate) struct Start {
-    /// Units, or portables: an http or https address, an image, a directory, or the name of one that is here
-    #[arg(value_name = "WHAT", required_unless_present = "enabled")]
-    what: Vec<String>,
-    /// Start all portables that are to start at boot
-    #[arg(long, conflicts_with = "what")]
-    enabled: bool,
-    #[command(flatten)]
-    jobs: JobOptions,
+pub(crate) struct InstallOptions {
     #[command(flatten)]
     grants: GrantOptions,
     #[command(flatten)]
@@ -49,9 +41,36 @@ pub(crate) struct Start {
     /// Accept that a portable has another signer from now on: the one with this fingerprint
     #[arg(long, value_name = "sha256:…")]
     accept_signer: Option<Digest>,
+}
+
+/// Options of `start`.
+#[derive(Args, Debug, Default)]
+pub(crate) struct Start {
+    /// Units, or portables: an http or https address, an image, a directory, or the name of one that is here
+    #[arg(value_name = "WHAT", required_unless_present = "enabled")]
+    what: Vec<String>,
+    /// Start all portables that are to start at boot
+    #[arg(long, conflicts_with = "what")]
+    enabled: bool,
+    #[command(flatten)]
+    jobs: JobOptions,
+    #[command(flatten)]
+    install: InstallOptions,
     /// Install it without starting it
     #[arg(long)]
-    pub(crate) attach_only: bool,
+    attach_only: bool,
+}
+
+impl Start {
+    /// Installs portables, and starts nothing.
+    pub(crate) fn only_install(what: Vec<String>, install: InstallOptions) -> Start {
+        Start {
+            what,
+            install,
+            attach_only: true,
+            ..Start::default()
+        }
+    }
 }
 
 impl Run for Start {
@@ -115,8 +134,8 @@ impl Start {
 
     fn acceptance(&self) -> Acceptance {
         Acceptance {
-            digest: self.trust_digest,
-            insecure: self.insecure,
+            digest: self.install.trust_digest,
+            insecure: self.install.insecure,
         }
     }
 
@@ -129,7 +148,8 @@ impl Start {
         let known = records(context);
         match source {
             Source::Url(url) => {
-                let (staging, digest, length) = fetch::fetch(context, store, &url, &self.fetch)?;
+                let (staging, digest, length) =
+                    fetch::fetch(context, store, &url, &self.install.fetch)?;
                 self.admit_image(context, store, (staging, digest, length), url)
             }
             Source::File(path) => {
@@ -215,9 +235,11 @@ impl Start {
         let mut portable = record(admitted, &name, known.clone(), (grants, own), origin);
         portable.signer = signer;
         portable.directories.retain(|own| !taken.is_foreign(own));
+        // To be there after a reboot is what starting it says, and installing it does not.
         if known.is_none() {
-            // To be there after a reboot is what starting it says, and installing it does not.
             portable.enabled = !self.attach_only;
+        } else if !self.attach_only && !portable.boot_is_chosen {
+            portable.enabled = true;
         }
         Ok(Decision {
             name,
@@ -248,7 +270,13 @@ impl Start {
             .filter(|known| same_maker(known, admitted, signer))
             .map(|known| known.grants.clone())
             .unwrap_or_default();
-        let grants = consent::settle(context, name.as_str(), &review, &recorded, &self.grants)?;
+        let grants = consent::settle(
+            context,
+            name.as_str(),
+            &review,
+            &recorded,
+            &self.install.grants,
+        )?;
         Ok((review, grants))
     }
 
@@ -262,9 +290,9 @@ impl Start {
     ) -> Result<()> {
         use delivery::portables::Error;
         let known = records(context);
-        let accepted = |signer: &Signer| self.accept_signer == Some(signer.fingerprint);
+        let accepted = |signer: &Signer| self.install.accept_signer == Some(signer.fingerprint);
         let mut allowed = Allowed {
-            downgrade: self.allow_downgrade || is_installed,
+            downgrade: self.install.allow_downgrade || is_installed,
             other_signer: signer.is_some_and(accepted),
         };
         match known.check(name, version, signer, allowed) {
@@ -474,6 +502,7 @@ fn record(
         units,
         installed_us,
     };
+    let boot_is_chosen = known.as_ref().is_some_and(|known| known.boot_is_chosen);
     let (mut versions, mut directories, settings, enabled) = known.map_or_else(
         || {
             (
@@ -505,6 +534,7 @@ fn record(
         directories,
         settings,
         enabled,
+        boot_is_chosen,
     }
 }
 

@@ -115,6 +115,7 @@ impl Configure {
             }
         }
         if let Some(word) = &self.at_boot {
+            portable.boot_is_chosen = true;
             portable.enabled = model::text::parse_bool(word).ok_or_else(|| {
                 hint(
                     format!("--at-boot={word} is neither yes nor no"),
@@ -234,7 +235,8 @@ fn check(portable: &Portable) -> Result<()> {
             &crate::check::specifiers(),
         );
         if let Some(wrong) = loaded.diagnostics.first() {
-            return Err(anyhow::anyhow!("{}", wrong.message)).or_hint(
+            let why = wrong.message.trim_end_matches("; the line is ignored");
+            return Err(anyhow::anyhow!("{why}")).or_hint(
                 || "this can't be set".to_owned(),
                 "`coracle explain DIRECTIVE` says what a directive takes",
             );
