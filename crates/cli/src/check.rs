@@ -92,11 +92,28 @@ pub(crate) fn nearest_unit(context: &Context, name: &str) -> Option<String> {
     let portables = crate::portable::records(context).list().unwrap_or_default();
     let portables: Vec<&str> = portables.iter().map(|one| one.name.as_str()).collect();
     let short = name.trim_end_matches(".service");
-    load::nearest(name, loader.names().map(UnitName::as_str))
+    nearest_of_kind(name, loader.names().map(UnitName::as_str))
         // A suffix that was misspelt has become part of the name.
         .or_else(|| load::nearest(short, loader.names().map(UnitName::as_str)))
         .or_else(|| load::nearest(short, portables))
         .map(str::to_owned)
+}
+
+/// The suffix is what all of them share, and makes no two names alike.
+fn nearest_of_kind<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let (stem, kind) = name.rsplit_once('.')?;
+    let of_kind = |name: &'a str| {
+        Some((
+            name.rsplit_once('.').filter(|(_, other)| *other == kind)?.0,
+            name,
+        ))
+    };
+    let named: Vec<(&str, &str)> = names.filter_map(of_kind).collect();
+    let nearest = load::nearest(stem, named.iter().map(|(stem, _)| *stem))?;
+    named
+        .iter()
+        .find(|(stem, _)| *stem == nearest)
+        .map(|(_, name)| *name)
 }
 
 /// What specifiers stand for on this host.
@@ -177,4 +194,24 @@ pub(crate) fn profile_lines(name: &str) -> Option<Vec<String>> {
             .map(move |line| format!("{}={line}", directive.name()))
     });
     Some(lines.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_near_to_another_by_what_is_its_own() {
+        let names = [
+            "pre.service",
+            "mm.service",
+            "gateway.service",
+            "gateway.socket",
+        ];
+        let nearest = |name| nearest_of_kind(name, names.into_iter());
+        assert_eq!(nearest("gatewya.service"), Some("gateway.service"));
+        assert_eq!(nearest("gatewya.socket"), Some("gateway.socket"));
+        assert_eq!(nearest("cron.service"), None);
+        assert_eq!(nearest("d.service"), None);
+    }
 }

@@ -1,8 +1,10 @@
 //! How a failure is told: the object, the cause, the next step, once, on standard error.
 
 use std::fmt;
+use std::path::Path;
 use std::process::ExitCode;
 
+use rustix::io::Errno;
 use wire::Failure;
 
 use crate::context::Context;
@@ -69,15 +71,35 @@ pub(crate) fn exit(context: Option<&Context>, outcome: anyhow::Result<u8>) -> Ex
                 .zip(failure)
                 .and_then(|(context, failure)| next_step(context, failure));
             let next = next.or_else(|| after_losses(&error));
+            let is_denied = is_denied(&error);
+            let next = if is_denied {
+                Some(FOR_ROOT.to_owned())
+            } else {
+                next
+            };
+            let next = next.filter(|_| error.downcast_ref::<Hint>().is_none());
             if let Some(next) = next {
                 complain(&format!("{} {}", Paint::Bold.on("Hint:"), plain(&next)));
             }
-            ExitCode::from(match failure {
-                Some(Failure::AccessDenied { .. }) => NO_PERMISSION,
-                _ => 1,
-            })
+            ExitCode::from(if is_denied { NO_PERMISSION } else { 1 })
         }
     }
+}
+
+/// What leads on wherever only root may do what was asked.
+const FOR_ROOT: &str = "this is for root: run it as root";
+
+/// Whether the manager or the kernel refused it to somebody who is not root.
+fn is_denied(error: &anyhow::Error) -> bool {
+    let by_manager = matches!(failure_in(error), Some(Failure::AccessDenied { .. }));
+    let by_kernel = |cause: &(dyn std::error::Error + 'static)| {
+        let kind = cause
+            .downcast_ref::<std::io::Error>()
+            .map(std::io::Error::kind);
+        kind == Some(std::io::ErrorKind::PermissionDenied)
+            || matches!(cause.downcast_ref(), Some(&Errno::ACCESS | &Errno::PERM))
+    };
+    by_manager || !rustix::process::geteuid().is_root() && error.chain().any(by_kernel)
 }
 
 /// Tells a failure of the manager's that is no error of the command.
@@ -169,12 +191,18 @@ pub(crate) fn next_step(context: &Context, failure: &Failure) -> Option<String> 
         Failure::UnitExists { unit } => {
             format!("`coracle status {unit}` shows it; choose another name, or stop it first")
         }
-        Failure::AccessDenied { .. } => "become root".to_owned(),
+        Failure::AccessDenied { .. } => FOR_ROOT.to_owned(),
         _ => return None,
     })
 }
 
 fn no_such_unit(context: &Context, unit: &str) -> String {
+    let word = unit.strip_suffix(".service").unwrap_or(unit);
+    if !word.contains('/') && Path::new(word).exists() {
+        return format!(
+            "`coracle start ./{word}` starts what is here in this directory under that name"
+        );
+    }
     crate::check::nearest_unit(context, unit).map_or_else(
         || "`coracle list-units --all` lists the units that are known; a portable is started by its URL or file".to_owned(),
         |nearest| format!("did you mean {nearest}?"),
@@ -207,7 +235,12 @@ fn lines(error: &anyhow::Error) -> Vec<String> {
     }
     // A context is found through the error itself, not through its chain: there it is wrapped together with its cause.
     if let Some(hint) = error.downcast_ref::<Hint>() {
-        lines.push(format!("{} {}", Paint::Bold.on("Hint:"), plain(&hint.next)));
+        let next = if is_denied(error) {
+            FOR_ROOT
+        } else {
+            &hint.next
+        };
+        lines.push(format!("{} {}", Paint::Bold.on("Hint:"), plain(next)));
     }
     lines
 }

@@ -57,7 +57,8 @@ fn main() -> ExitCode {
 
 /// Building the options of all verbs costs more than a start; so only the verb that is run is built, and all of them for help and errors.
 fn command_for(verb: Option<&'static verbs::Verb>) -> clap::Command {
-    verb.map_or_else(verbs::whole_command, |verb| {
+    let whole = || verbs::whole_command().disable_help_subcommand(false);
+    verb.map_or_else(whole, |verb| {
         verbs::root_command().subcommand((verb.command)())
     })
 }

@@ -77,7 +77,7 @@ verbs! {
     "unset-environment" on::environment::UnsetEnvironment: "Remove such variables";
     "show-environment" on::environment::ShowEnvironment: "Print such variables";
     "completion" on::pages::Completion: "Print completions for a shell";
-    "man" on::pages::Man: "Write the manual pages into a directory";
+    "man" on::pages::Man: "Print a manual page for man(1): `coracle man status | man -l -`";
 }
 
 /// The verb in `arguments`: the first word that is neither an option nor an option's value.

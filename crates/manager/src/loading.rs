@@ -44,7 +44,8 @@ impl Manager {
             name: name.into(),
             message,
         };
-        let parsed = UnitName::new(&full).map_err(|error| bad(error.to_string()))?;
+        let defect = |_| bad(UnitName::defect(&full).unwrap_or_default().into());
+        let parsed = UnitName::new(&full).map_err(defect)?;
         if parsed.is_template() {
             return Err(bad("it is a template; name an instance of it".into()));
         }

@@ -97,6 +97,12 @@ impl UnitName {
         }
     }
 
+    /// Why a name is none; nothing where it is one.
+    #[must_use]
+    pub fn defect(name: &str) -> Option<&'static str> {
+        defect(name)
+    }
+
     /// The whole name.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -69,7 +69,7 @@ fn what_is_wrong_is_said_and_nothing_is_left_of_it() {
                     1,
                     "only a service runs a command",
                 ),
-                (&["--unit=a/b", "true"], 1, "not a unit name"),
+                (&["--unit=a/b", "true"], 1, "not the name of a unit"),
                 (&["--profile=nope", "true"], 1, "there is no profile"),
                 (&["--wait", "--uid=nobody-here", "true"], 1, "nobody-here"),
                 (

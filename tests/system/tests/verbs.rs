@@ -352,7 +352,7 @@ fn a_signal_reaches_the_processes_that_are_meant() {
         check(
             coracle,
             &["kill", "--kill-whom=nobody", "a"],
-            1,
+            2,
             &["!all, main, control"],
         );
         check(
@@ -425,7 +425,7 @@ fn a_stranger_sees_states_and_is_told_what_is_for_root() {
             (&["daemon-reload"], 4),
             (&["daemon-exit"], 4),
             (&["explain", "--plan", "a"], 4),
-            (&["logs", "-u", "a"], 1),
+            (&["logs", "-u", "a"], 4),
         ] {
             let done = as_nobody(coracle, arguments);
             assert_eq!(done.status, status, "{arguments:?}: {done:#?}");
@@ -443,7 +443,13 @@ fn a_stranger_sees_states_and_is_told_what_is_for_root() {
 fn manual_pages_and_completions_come_from_the_definitions() {
     with_units(&[], |coracle| {
         let pages = coracle.folder().join("man");
-        coracle.ok(&["man", pages.to_str().expect("a path")]);
+        coracle.ok(&["man", "--output", pages.to_str().expect("a path")]);
+        let status = coracle.ok(&["man", "status"]);
+        assert!(status.contains(".TH coracle-status 1"), "{status}");
+        assert!(coracle.ok(&["man"]).contains(".TH coracle 1"));
+        check(coracle, &["man", "frobnicate"], 1, &["!there is no verb"]);
+        check(coracle, &["help"], 0, &["Usage: coracle"]);
+        check(coracle, &["help", "logs"], 0, &["what services wrote"]);
         let whole = fs::read_to_string(pages.join("coracle.1")).expect("coracle.1");
         let run = fs::read_to_string(pages.join("coracle-run.1")).expect("coracle-run.1");
         assert!(whole.contains(".TH coracle 1") && run.contains("transient service"));
@@ -509,5 +515,45 @@ fn lines_that_are_written_later_are_followed_until_the_reader_goes() {
         drop(lines);
         coracle.ok(&["start", "talk"]);
         assert!(!follower.wait().expect("it ends").success());
+    });
+}
+
+#[test]
+fn habits_and_slips_are_met_with_what_was_meant() {
+    with_units(&[("a.service", FOREVER)], |coracle| {
+        check(coracle, &["start", "a"], 0, &[]);
+        check(coracle, &["logs", "--no-pager", "a"], 0, &[]);
+        check(
+            coracle,
+            &["status", "-l", "--no-pager", "a"],
+            0,
+            &["active"],
+        );
+        check(coracle, &["kill", "--kill-whom=x", "a"], 2, &["!control"]);
+        check(coracle, &["start", "--wait", "--no-block", "a"], 2, &[]);
+        check(
+            coracle,
+            &["list-units", "-t", "foo"],
+            1,
+            &["!\"foo\" is no kind"],
+        );
+        let help = check(coracle, &["attach", "-h"], 0, &["--grant"]);
+        assert!(!help.stdout.contains("--wait"), "{}", help.stdout);
+        let bad = check(coracle, &["start", "a b"], 1, &["!\"a b\" is not the name"]);
+        assert!(!bad.stderr.contains("a unit name"), "{}", bad.stderr);
+        fs::create_dir(coracle.folder().join("tree")).expect("a folder");
+        for (word, hint) in [("tree", "`coracle start ./tree`"), (".", "`coracle build`")] {
+            let mut command = coracle.command(&["start", word]);
+            let output = command.current_dir(coracle.folder()).output();
+            let said = String::from_utf8(output.expect("it starts").stderr).expect("text");
+            assert!(said.contains(hint), "{said}");
+        }
+        let only = check(
+            coracle,
+            &["list-units", "-q", "a.service"],
+            0,
+            &["a.service"],
+        );
+        assert!(!only.stdout.contains("DESCRIPTION"), "{}", only.stdout);
     });
 }

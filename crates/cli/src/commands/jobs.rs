@@ -17,7 +17,7 @@ use crate::verbs::Run;
 #[derive(Args, Debug, Clone, Default)]
 pub(crate) struct JobOptions {
     /// Wait until the units have ended, too
-    #[arg(long)]
+    #[arg(long, conflicts_with = "no_block")]
     pub(crate) wait: bool,
     /// Return as soon as the jobs are queued
     #[arg(long)]

@@ -18,7 +18,7 @@ pub(crate) struct Kill {
     #[arg(short, long, value_name = "SIGNAL", default_value = "SIGTERM")]
     signal: String,
     /// Which processes: all, main, control
-    #[arg(long, value_name = "WHOM", default_value = "all")]
+    #[arg(long, value_name = "WHOM", default_value = "all", value_parser = ["all", "main", "control"])]
     kill_whom: String,
 }
 

@@ -6,6 +6,7 @@ use wire::methods::{ListJobs as ListJobsMethod, ListUnits as ListUnitsMethod};
 use wire::{ListUnitsRequest, NamesRequest};
 
 use crate::context::Context;
+use crate::failure::hint;
 use crate::listing;
 use crate::verbs::Run;
 
@@ -31,6 +32,13 @@ pub(crate) struct ListUnits {
 
 impl Run for ListUnits {
     fn run(mut self, context: &Context) -> Result<u8> {
+        let is_none = |kind: &&String| model::UnitKind::from_suffix(kind).is_none();
+        if let Some(kind) = self.kinds.iter().find(is_none) {
+            return Err(hint(
+                format!("{kind:?} is no kind of unit"),
+                "kinds are the suffixes of units, such as service, socket and target",
+            ));
+        }
         if self.failed {
             self.state.push("failed".to_owned());
         }

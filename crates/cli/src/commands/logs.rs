@@ -22,8 +22,14 @@ const PRIORITIES: &[&str] = &[
 #[derive(Args, Debug)]
 pub(crate) struct Logs {
     /// Only of these units, patterns or portables
+    #[arg(value_name = "UNIT")]
+    names: Vec<String>,
+    /// The same
     #[arg(short, long = "unit", value_name = "UNIT")]
     unit: Vec<String>,
+    /// Taken, as journalctl has it: there is no pager
+    #[arg(long = "no-pager", hide = true)]
+    _no_pager: bool,
     /// Go on with what is written from now
     #[arg(short, long)]
     follow: bool,
@@ -90,7 +96,7 @@ impl Logs {
     fn filter(&self, context: &Context) -> Result<Filter> {
         Ok(Filter {
             // The manager's own entries have a name without a suffix.
-            units: crate::portable::units_of(context, &self.unit)?
+            units: crate::portable::units_of(context, &[&*self.names, &*self.unit].concat())?
                 .into_iter()
                 .flat_map(|name| [crate::context::full_unit_name(name.clone()), name])
                 .collect(),

@@ -23,6 +23,12 @@ pub(crate) struct Status {
     /// How many of the last log lines to show
     #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
     lines: usize,
+    /// Taken, as systemctl has it: there is no pager
+    #[arg(long = "no-pager", hide = true)]
+    _no_pager: bool,
+    /// Taken, as systemctl has it: nothing is cut
+    #[arg(short = 'l', long = "full", hide = true)]
+    _full: bool,
 }
 
 impl Run for Status {

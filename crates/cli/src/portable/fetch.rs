@@ -116,9 +116,8 @@ fn bar(context: &Context, url: &str) -> ProgressBar {
     if context.globals.quiet || context.globals.json {
         return ProgressBar::hidden();
     }
-    let bar = ProgressBar::new(0);
-    let style =
-        ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+    let bar = ProgressBar::no_length();
+    let style = ProgressStyle::with_template("{msg} {bytes} {bytes_per_sec}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.set_message(crate::terminal::plain(url));
     bar
@@ -126,6 +125,12 @@ fn bar(context: &Context, url: &str) -> ProgressBar {
 
 fn show(bar: &ProgressBar, progress: Progress) {
     if let Some(total) = progress.total_bytes {
+        if bar.length().is_none() {
+            let style = ProgressStyle::with_template(
+                "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+            );
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        }
         bar.set_length(total);
     }
     bar.set_position(progress.bytes);

@@ -39,7 +39,10 @@ pub(crate) fn of(context: &Context, word: &str) -> Result<Source> {
         };
     }
     let path = Path::new(word);
-    if word.contains('/') || [".psi", ".raw"].iter().any(|ending| word.ends_with(ending)) {
+    if word.contains('/')
+        || [".", ".."].contains(&word)
+        || [".psi", ".raw"].iter().any(|ending| word.ends_with(ending))
+    {
         return local(path);
     }
     match portable_named(&records(context), word)? {
