@@ -69,6 +69,8 @@ pub struct Built {
     pub length: u64,
     /// Unit files found in it.
     pub units: Vec<String>,
+    /// Their texts, in the same order.
+    pub texts: Vec<String>,
 }
 
 /// Why nothing was built.
@@ -166,13 +168,15 @@ pub(crate) fn from_manifest(
         .map_or_else(|| name.clone(), |version| format!("{name}_{version}"));
     let parts = parts(&source, root, label, options.key)?;
     let root_hash = parts.root_hash;
+    let (units, texts) = units.into_iter().unzip();
     let length = parts.write(&source, root, output)?;
     Ok(Built {
         name,
         version,
         root_hash,
         length,
-        units: units.into_iter().map(|(name, _)| name).collect(),
+        units,
+        texts,
     })
 }
 

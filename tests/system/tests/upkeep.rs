@@ -300,3 +300,41 @@ fn times_are_shown_in_words_and_a_failed_unit_degrades_the_system() {
         },
     );
 }
+
+#[test]
+fn the_maker_of_an_image_hears_what_its_start_would_say() {
+    with_units(&[], |coracle| {
+        let unit = coracle.folder().join("boat.service");
+        let text = "[Service]\nExecStart=/usr/bin/sleep 1\nProtectSystem=yess\nNicee=1\n[Unit]\nRequires=boat.socket tmp.mount\n";
+        std::fs::write(&unit, text).expect("a unit");
+        let (unit, image) = (
+            unit.display().to_string(),
+            coracle.folder().join("boat.psi"),
+        );
+        let image = image.display().to_string();
+        let words = [
+            "build",
+            "--program",
+            "/usr/bin/sleep",
+            "--unit",
+            &unit,
+            "-o",
+            &image,
+        ];
+        let said = done(coracle, &words);
+        contains(
+            &said.stderr,
+            &[
+                "nobody can start this image: boat.service:3: ProtectSystem=",
+                "Nicee=",
+                "boat.service requires boat.socket, which is not in the image",
+            ],
+        );
+        assert!(
+            !said.stderr.contains("requires tmp.mount"),
+            "{}",
+            said.stderr
+        );
+        contains(&said.stdout, &["units: boat.service"]);
+    });
+}

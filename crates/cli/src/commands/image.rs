@@ -11,10 +11,12 @@ use image::program::Program;
 use image::sign::SigningKey;
 use image::tree::Contents;
 use image::worker::Workers;
-use load::portable::PortableName;
+use load::portable::{PortableName, Review, UnitText};
+use model::key;
 
 use crate::context::Context;
 use crate::failure::{WithHint, hint};
+use crate::portable::consent;
 use crate::terminal::{Paint, one_line, say, say_json, size};
 use crate::verbs::Run;
 
@@ -114,6 +116,7 @@ impl Run for Build {
             None => named(&path, &built)?,
         };
         report(context, &output, &built, key.as_ref());
+        tell_findings(context, &built)?;
         Ok(0)
     }
 }
@@ -204,6 +207,57 @@ fn report(context: &Context, output: &Path, built: &Built, key: Option<&SigningK
     }
 }
 
+/// Tells what a start of the image will say: its maker can still mend it.
+fn tell_findings(context: &Context, built: &Built) -> Result<()> {
+    let texts: Vec<UnitText<'_>> = built
+        .units
+        .iter()
+        .zip(&built.texts)
+        .map(|(name, text)| UnitText {
+            name,
+            bytes: text.as_bytes(),
+        })
+        .collect();
+    let name = PortableName::new(&built.name)?;
+    let review = load::portable::review(&name, &texts, &crate::check::specifiers());
+    consent::tell_findings(context, &review);
+    for refusal in &review.refusals {
+        context.narrate(&format!(
+            "{} nobody can start this image: {}",
+            Paint::Yellow.on("warning:"),
+            one_line(&refusal.to_string())
+        ));
+    }
+    for (unit, missing) in missing(&name, &review, &built.units) {
+        context.narrate(&format!(
+            "{} {} requires {}, which is not in the image",
+            Paint::Yellow.on("warning:"),
+            one_line(&unit),
+            one_line(&missing)
+        ));
+    }
+    Ok(())
+}
+
+/// Units of the portable's own that another one requires, and that are not there; the host's are not looked for.
+fn missing(portable: &PortableName, review: &Review, there: &[String]) -> Vec<(String, String)> {
+    let mut missing = Vec::new();
+    for loaded in &review.units {
+        let required = loaded.unit.get(&key::REQUIRES);
+        for name in required.into_iter().flat_map(|list| list.iter()) {
+            // What an instance is called is in the image as its template.
+            let file = name.template().unwrap_or_else(|| name.clone());
+            let is_there = there
+                .iter()
+                .any(|one| *one == file.as_str() || *one == name.as_str());
+            if portable.owns_unit(name) && !is_there {
+                missing.push((loaded.unit.name().to_string(), name.to_string()));
+            }
+        }
+    }
+    missing
+}
+
 /// Options of `sign`.
 #[derive(Args, Debug)]
 pub(crate) struct Sign {
@@ -269,11 +323,11 @@ fn is_damaged(report: &Report) -> bool {
 fn asks(contents: &Contents) {
     let name = contents.os_release.name().map(PortableName::new);
     let Some(Ok(name)) = name else { return };
-    let review = crate::portable::consent::read(contents, &name);
+    let review = consent::read(contents, &name);
     if review.requests.is_empty() && review.refusals.is_empty() {
         field("Asks", "for nothing beyond the default sandbox");
     }
-    for request in crate::portable::consent::unique(&review.requests) {
+    for request in consent::unique(&review.requests) {
         field("Asks", &format!("to {} ({})", request.words, request.grant));
     }
     for refusal in &review.refusals {

@@ -26,7 +26,7 @@ pub(crate) struct RunCommand {
     /// What the unit is called in listings
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
-    /// Restrict it as portables are restricted: `default`
+    /// Restrict it as portables are restricted (`default`), or hardly (`trusted`)
     #[arg(long, value_name = "PROFILE")]
     profile: Option<String>,
     /// Run as this user
