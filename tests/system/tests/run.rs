@@ -79,11 +79,21 @@ fn what_is_wrong_is_said_and_nothing_is_left_of_it() {
                 ),
                 (&["--wait", "-p", "Type=notify", "true"], 1, "ready"),
                 (&[], 2, "COMMAND"),
+                (&["-t", "true"], 2, "unexpected argument '-t'"),
+                (&["--typo", "true"], 2, "unexpected argument '--typo'"),
+                (&["--slice=a", "true"], 2, "unexpected argument '--slice'"),
             ] {
                 let done = coracle.coracle(&[&["run"][..], arguments].concat());
                 assert_eq!(done.status, status, "{arguments:?}: {done:#?}");
                 assert!(done.stderr.contains(words), "{arguments:?}: {done:#?}");
                 assert_eq!(done.stdout, "", "{arguments:?}");
+            }
+            // What comes after the command, or after `--`, is the command's.
+            for words in [
+                &["run", "--pipe", "echo", "--wait", "-t"][..],
+                &["run", "--pipe", "--", "echo", "--wait", "-t"],
+            ] {
+                assert_eq!(coracle.ok(words), "--wait -t\n");
             }
             let said = coracle.coracle(&["run", "--pipe", "-E", "NOT_SET_HERE", "true"]);
             assert!(said.status == 0 && said.stderr.contains("NOT_SET_HERE is not set here"));

@@ -62,13 +62,8 @@ pub(crate) struct RunCommand {
     /// Start although this version does not enforce a sandboxing directive
     #[arg(long)]
     allow_unenforced: bool,
-    /// The command and its arguments
-    #[arg(
-        required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "COMMAND"
-    )]
+    /// The command and its arguments, to which all belongs that comes after it
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<String>,
 }
 
