@@ -23,11 +23,20 @@ const READY_TIMEOUT_S: i64 = 30;
 const SYSTEMD_RUNS: &str = "/run/systemd/system";
 const SYSTEMD_RUN: &str = "/usr/bin/systemd-run";
 
+/// What an instance is started for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// For its own sake, by the host's init: default.target starts.
+    Boot,
+    /// For what a command asks: nothing else starts.
+    Command,
+}
+
 /// Starts an instance and returns when it answers.
 ///
 /// # Errors
 /// When `coracled` is not beside this file, ends at once, or does not become ready in time.
-pub(crate) fn start(directories: &Directories) -> Result<()> {
+pub(crate) fn start(directories: &Directories, purpose: Purpose) -> Result<()> {
     let program = daemon_path()?;
     fs::create_dir_all(&directories.runtime).or_hint(
         || format!("cannot make {}", directories.runtime.display()),
@@ -43,7 +52,8 @@ pub(crate) fn start(directories: &Directories) -> Result<()> {
         .join(format!("ready-{}", std::process::id()));
     let socket = UnixDatagram::bind(&ready)
         .with_context(|| format!("cannot listen on {}", ready.display()))?;
-    let outcome = launch(&program, directories, &ready).and_then(|child| wait(&socket, child));
+    let launched = launch(&program, (directories, purpose), &ready);
+    let outcome = launched.and_then(|child| wait(&socket, child));
     fs::remove_file(&ready).ok();
     drop(turn);
     outcome.or_hint(
@@ -95,7 +105,11 @@ pub(crate) fn daemon_path() -> Result<PathBuf> {
     Ok(path)
 }
 
-fn launch(program: &Path, directories: &Directories, ready: &Path) -> Result<Child> {
+fn launch(
+    program: &Path,
+    (directories, purpose): (&Directories, Purpose),
+    ready: &Path,
+) -> Result<Child> {
     let mut command = if Path::new(SYSTEMD_RUNS).is_dir()
         && Path::new(SYSTEMD_RUN).exists()
         && directories.runtime == Path::new(DEFAULT_RUNTIME)
@@ -120,6 +134,9 @@ fn launch(program: &Path, directories: &Directories, ready: &Path) -> Result<Chi
         command
     };
     add_directories(&mut command, directories);
+    if purpose == Purpose::Command {
+        command.arg("--on-demand");
+    }
     command
         .env_clear()
         .env(

@@ -55,7 +55,17 @@ pub(crate) fn unit(context: &Context, what: &str) -> Result<Vec<Finding>> {
         ));
     }
     findings.extend(unenforced(&loaded.unit).map(|name| Finding::whole(what, &format!("{name}= restricts the service and is not enforced by this version: the start is refused"))));
+    findings.extend(without_effect(&loaded).map(|name| Finding::whole(what, &format!("{name}= restricts the service, and its line is ignored: the service starts without it"))));
     Ok(findings)
+}
+
+/// Names of directives that would restrict and that a line means, but does not say: its value, or their name, can't be read.
+fn without_effect(loaded: &Loaded) -> impl Iterator<Item = &'static str> + '_ {
+    let values = loaded.ignored.iter().map(|ignored| ignored.directive);
+    let all = values.chain(loaded.misspelt.iter().copied());
+    all.map(settings::row)
+        .filter(|row| row.is_sandboxing())
+        .map(|row| row.name)
 }
 
 fn from_file(path: &Path) -> Result<Loaded> {

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::{ArgMatches, Args, FromArgMatches};
 use rustix::io::Errno;
 
+use crate::autostart::Purpose;
 use crate::failure::{WithHint, hint};
 
 /// Global options that take a value in the next word.
@@ -20,6 +21,9 @@ pub(crate) const VALUED_OPTIONS: &[&str] = &[
 pub(crate) const DEFAULT_RUNTIME: &str = "/run/coracle";
 const DEFAULT_STATE: &str = "/var/lib/coracle";
 const DEFAULT_CONFIG: &str = "/etc/coracle";
+
+/// The manager's file in the runtime directory that is there from its first start to the instance's end.
+const STARTED_MARKER: &str = "started";
 
 /// Options that every verb takes.
 #[derive(Args, Debug, Clone, Default)]
@@ -70,6 +74,11 @@ pub(crate) struct Directories {
 }
 
 impl Directories {
+    /// Where the administrator's units are.
+    pub(crate) fn units(&self) -> PathBuf {
+        self.config.join("units")
+    }
+
     /// Those that differ from the defaults, each with its option.
     pub(crate) fn given(&self) -> Vec<(&'static str, &PathBuf)> {
         let all = [
@@ -121,11 +130,40 @@ impl Context {
         })
     }
 
-    /// A connection to the manager, which is started where none runs.
+    /// A connection to the manager, which is started where none runs, and then does what it is asked and nothing else.
     ///
     /// # Errors
     /// When there is none and none may or can be started.
     pub(crate) fn connect(&self) -> Result<wire::Client> {
+        self.connect_or_start(Purpose::Command)
+    }
+
+    /// A connection to the manager; where none runs, the instance comes up as it does by the host's init.
+    ///
+    /// # Errors
+    /// When there is none and none may or can be started.
+    pub(crate) fn connect_for_boot(&self) -> Result<wire::Client> {
+        self.connect_or_start(Purpose::Boot)
+    }
+
+    /// A connection to the manager, for what concerns only units that run: none where there are none. A manager is started only
+    /// where an instance lost its own, as its services may live.
+    ///
+    /// # Errors
+    /// When a manager is to be there and can't be talked to, or with `--no-autostart`.
+    pub(crate) fn connect_to_what_runs(&self) -> Result<Option<wire::Client>> {
+        let ran = self.directories.runtime.join(STARTED_MARKER).exists();
+        if ran || self.globals.no_autostart {
+            return self.connect().map(Some);
+        }
+        let client = self.connect_if_running()?;
+        if client.is_none() {
+            self.narrate("coracle does not run here, and so does none of its units");
+        }
+        Ok(client)
+    }
+
+    fn connect_or_start(&self, purpose: Purpose) -> Result<wire::Client> {
         if let Some(client) = self.connect_if_running()? {
             return Ok(client);
         }
@@ -135,7 +173,7 @@ impl Context {
                 "leave out --no-autostart to start one",
             ));
         }
-        crate::autostart::start(&self.directories)?;
+        crate::autostart::start(&self.directories, purpose)?;
         wire::Client::connect(&self.socket()).or_hint(
             || "the manager was started but does not answer".to_owned(),
             "`coracled` in the foreground shows what is wrong",

@@ -19,6 +19,8 @@ const DIRECTORIES: [(&str, &str, &str); 3] = [
 pub(crate) struct Arguments {
     pub(crate) directories: Directories,
     pub(crate) adopt_only: bool,
+    /// Started by a command that wants something else than what is to run from the boot on.
+    pub(crate) on_demand: bool,
     /// Whom to tell that clients can connect.
     pub(crate) ready: Option<PathBuf>,
 }
@@ -32,11 +34,15 @@ impl Arguments {
             config: DEFAULT_CONFIG.into(),
             unit_path: Vec::new(),
         };
-        let (mut adopt_only, mut ready) = (false, None);
+        let (mut adopt_only, mut on_demand, mut ready) = (false, false, None);
         let mut words = words.into_iter();
         while let Some(word) = words.next() {
             if word == "--adopt-only" {
                 adopt_only = true;
+                continue;
+            }
+            if word == "--on-demand" {
+                on_demand = true;
                 continue;
             }
             let value = words
@@ -58,6 +64,7 @@ impl Arguments {
         Ok(Self {
             directories,
             adopt_only,
+            on_demand,
             ready,
         })
     }

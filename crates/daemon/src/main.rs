@@ -65,6 +65,7 @@ fn manager(words: Vec<OsString>) -> anyhow::Result<()> {
         directories: arguments.directories,
         keeper,
         adopt_only: arguments.adopt_only,
+        on_demand: arguments.on_demand,
         ready: arguments.ready,
     };
     ::manager::run(options).context("the manager ends")

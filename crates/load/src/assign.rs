@@ -29,6 +29,8 @@ pub(crate) struct Assembly {
     pub(crate) origins: Origins,
     /// The values that the table did not take.
     pub(crate) ignored: Vec<Ignored>,
+    /// What names that no directive has were probably meant to be.
+    pub(crate) misspelt: Vec<Directive>,
     /// Whether an essential value is wrong.
     pub(crate) is_bad: bool,
 }
@@ -51,6 +53,7 @@ impl Assembly {
             diagnostics: Vec::new(),
             origins: Origins::default(),
             ignored: Vec::new(),
+            misspelt: Vec::new(),
             is_bad: false,
         }
     }
@@ -90,6 +93,7 @@ impl Assembly {
         let (section, line) = place;
         let name = assignment.name.as_str();
         let Some(directive) = Directive::find(section, name) else {
+            self.misspelt.extend(meant(section, name));
             return self.report(Some(unknown_directive(document, section, assignment)));
         };
         let value = assignment.value.as_str();
@@ -333,8 +337,13 @@ fn hint(section: &str, name: &str) -> Option<String> {
     if let Some(section) = elsewhere {
         return Some(format!("it belongs in [{section}]"));
     }
+    meant(section, name).map(|near| format!("did you mean {}=?", near.name()))
+}
+
+/// The directive of this section whose name is nearest.
+fn meant(section: &str, name: &str) -> Option<Directive> {
     let here = Directive::all()
         .filter(|directive| directive.room().sections().contains(&section))
         .map(Directive::name);
-    nearest(name, here).map(|near| format!("did you mean {near}=?"))
+    Directive::find(section, nearest(name, here)?)
 }

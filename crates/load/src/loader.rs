@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use model::support::unsupported;
-use model::{Unit, UnitKind, UnitName};
+use model::{Directive, Unit, UnitKind, UnitName};
 use syntax::{Diagnostic, Severity, parse};
 
 use crate::assign::{Assembly, Ignored};
@@ -64,6 +64,8 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
     /// The values that the table did not take; each has its diagnostic, too.
     pub ignored: Vec<Ignored>,
+    /// What names that no directive has were probably meant to be.
+    pub misspelt: Vec<Directive>,
     /// Where each value comes from.
     pub origins: Origins,
     /// The main file, a link out of the unit directories already followed.
@@ -278,6 +280,7 @@ impl Loaded {
             state,
             diagnostics: Vec::new(),
             ignored: Vec::new(),
+            misspelt: Vec::new(),
             origins: Origins::default(),
             fragment: None,
             drop_ins: Vec::new(),
@@ -341,6 +344,7 @@ fn finished(mut assembly: Assembly, is_cut: bool) -> Loaded {
         state,
         diagnostics: assembly.diagnostics,
         ignored: assembly.ignored,
+        misspelt: assembly.misspelt,
         origins: assembly.origins,
         fragment: None,
         drop_ins: Vec::new(),

@@ -147,7 +147,7 @@ impl Manager {
                 .map(|(_, socket)| socket),
         )?;
         self.remove_unknown_groups();
-        if self.fresh && !self.keeper.adopt_only {
+        if self.fresh && !self.on_demand && !self.keeper.adopt_only {
             self.start_default();
         }
         Ok(())
@@ -226,6 +226,8 @@ impl Manager {
         };
         entry.runs = record.runs.into_iter().map(Run::restore).collect();
         entry.allow_unenforced = record.allow_unenforced;
+        let state = self.engine.state(entry.id);
+        entry.place = state.map(|state| (state.active(), state.sub()));
         self.dirty.insert(entry.id);
     }
 

@@ -132,12 +132,16 @@ impl Manager {
             self.on_report(report);
             self.forget_report(process);
         }
-        let mut status = exit_status(exit);
+        let (mut status, mut role) = (exit_status(exit), None);
         if let Some(run) = self.run_mut(process.unit, process.incarnation)
             && let Some(known) = run.process(process.serial)
         {
             status = known.unveiled(status);
             (known.ended, known.pidfd) = (Some((status, now)), None);
+            role = Some(known.role);
+        }
+        if let Some(role) = role {
+            self.tell_end(process.unit, role, status);
         }
         self.dirty.insert(process.unit);
         self.inputs.push_back(Input::Exited { process, status });
@@ -178,7 +182,7 @@ impl Manager {
 
     fn on_failure(&mut self, process: ProcessKey, failure: plan::report::Failure) {
         let failure = self.explain_failure(process.unit, failure);
-        self.log_about(process.unit, &failure.to_string());
+        self.log_as(crate::own_log::ERROR, process.unit, &failure.to_string());
         if let Some(entry) = self.units.get_mut(&process.unit) {
             entry.failure = Some(Box::new(failure));
         }

@@ -70,6 +70,7 @@ impl Manager {
     fn on_state_changed(&mut self, unit: UnitId, cause: &engine::Chain) {
         self.dirty.insert(unit);
         self.publish_state(unit, cause);
+        self.tell_life(unit);
         let down = self
             .engine
             .state(unit)

@@ -28,6 +28,8 @@ pub(crate) struct Entry {
     pub(crate) failure: Option<Box<Failure>>,
     /// What is left of the last run.
     pub(crate) last: Option<Box<Last>>,
+    /// Where its log says that it is.
+    pub(crate) place: Option<(engine::ActiveState, engine::SubState)>,
     /// Listening sockets, in the order of the unit.
     pub(crate) sockets: Vec<Rc<OwnedFd>>,
     /// A start in spite of directives that are not enforced was allowed.
@@ -115,6 +117,7 @@ impl Entry {
             prepared: None,
             failure: None,
             last: None,
+            place: Some((engine::ActiveState::Inactive, engine::SubState::Dead)),
             sockets: Vec::new(),
             allow_unenforced: false,
         }

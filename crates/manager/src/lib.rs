@@ -25,6 +25,7 @@ mod image;
 mod ipc;
 mod keys;
 mod leftovers;
+mod life;
 mod link;
 mod loading;
 mod manager;

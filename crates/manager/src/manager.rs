@@ -32,6 +32,8 @@ pub struct Options {
     pub keeper: OwnedFd,
     /// Keep what runs, start nothing: the manager crashed too often.
     pub adopt_only: bool,
+    /// Start what clients ask for and nothing else: default.target is for whoever starts the instance for its own sake.
+    pub on_demand: bool,
     /// The datagram socket of whoever waits until clients can connect.
     pub ready: Option<std::path::PathBuf>,
 }
@@ -141,7 +143,9 @@ pub(crate) struct Manager {
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) inventory: crate::adopt::Inventory,
     pub(crate) own_log: crate::own_log::OwnLog,
+    /// No manager of the instance ran before.
     pub(crate) fresh: bool,
+    pub(crate) on_demand: bool,
     pub(crate) ready: Option<std::path::PathBuf>,
     /// Units made at run time that went down in this round.
     pub(crate) ended_transients: Set<UnitId>,
@@ -233,6 +237,7 @@ impl Manager {
             inventory: crate::adopt::Inventory::default(),
             own_log: crate::own_log::OwnLog::default(),
             fresh,
+            on_demand: options.on_demand,
             ready: options.ready,
             ended_transients: Set::new(),
             awaited: crate::returning::Awaited::default(),
@@ -293,6 +298,7 @@ impl Manager {
         self.link.flush(&self.poll)?;
         self.notifications.consume();
         self.flush_connections();
+        self.write_later();
         if self.stage != Stage::Adopting
             && self.collect_transients()
             && self.link.send_holds(&self.poll)?

@@ -12,16 +12,24 @@ use std::rc::Rc;
 #[derive(Debug, Default)]
 pub(crate) struct OwnLog {
     stream: Option<OwnedFd>,
+    /// What became of units in this round: written when the clients have their answers, as no start waits for the log.
+    later: Vec<(String, u8, String)>,
 }
+
+/// Priorities of syslog(3) that the manager uses.
+pub(crate) const ERROR: u8 = 3;
+pub(crate) const WARNING: u8 = 4;
+pub(crate) const NOTICE: u8 = 5;
+pub(crate) const INFO: u8 = 6;
 
 impl OwnLog {
     /// Writes a line; a log that is full or gone never stops the manager.
-    fn write(&self, unit: Option<&str>, text: &str) {
+    fn write(&self, unit: Option<&str>, priority: u8, text: &str) {
         let Some(stream) = &self.stream else { return };
         let text = text.replace(['\n', '\x1f'], " ");
         let line = match unit {
-            Some(unit) => format!("<5>\x1fUNIT={unit}\x1f{text}\n"),
-            None => format!("<5>{text}\n"),
+            Some(unit) => format!("<{priority}>\x1fUNIT={unit}\x1f{text}\n"),
+            None => format!("<{priority}>{text}\n"),
         };
         match rustix::net::send(
             stream,
@@ -55,13 +63,37 @@ impl Manager {
 
     /// Says something about the manager.
     pub(crate) fn log(&self, text: &str) {
-        self.own_log.write(None, text);
+        self.own_log.write(None, NOTICE, text);
     }
 
     /// Says something about a unit.
     pub(crate) fn log_about(&self, unit: UnitId, text: &str) {
+        self.log_as(NOTICE, unit, text);
+    }
+
+    /// Says something about a unit, with a priority.
+    pub(crate) fn log_as(&self, priority: u8, unit: UnitId, text: &str) {
         let name = self.units.get(&unit).map(|entry| entry.name.as_str());
-        self.own_log.write(name, text);
+        self.own_log.write(name, priority, text);
+    }
+
+    /// Says something about a unit at the end of the round.
+    pub(crate) fn log_later(&mut self, priority: u8, unit: UnitId, text: String) {
+        if let Some(entry) = self.units.get(&unit) {
+            let line = (
+                entry.name.to_string(),
+                priority,
+                format!("{}: {text}", entry.name),
+            );
+            self.own_log.later.push(line);
+        }
+    }
+
+    /// Writes what was left for the end of the round.
+    pub(crate) fn write_later(&mut self) {
+        for (unit, priority, text) in std::mem::take(&mut self.own_log.later) {
+            self.own_log.write(Some(&unit), priority, &text);
+        }
     }
 }
 

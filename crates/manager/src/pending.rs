@@ -31,6 +31,8 @@ pub(crate) struct Part {
     unit: Option<UnitId>,
     request: u64,
     pub(crate) at: At,
+    /// The job starts the unit, and what is wrong in its lines is told once per start.
+    starts: bool,
     pub(crate) outcome: JobOutcome,
 }
 
@@ -175,7 +177,12 @@ impl Manager {
     ) -> Result<(UnitId, JobKind), Failure> {
         let unit = self.find_or_load(name)?;
         let kind = kind(self, unit);
-        let starts = !matches!(kind, JobKind::Stop | JobKind::Reload | JobKind::TryReload);
+        // What does not run is not started by a try-restart, so it need not be startable.
+        let starts = match kind {
+            JobKind::Stop | JobKind::Reload | JobKind::TryReload => false,
+            JobKind::TryRestart => self.is_up(unit),
+            _ => true,
+        };
         if starts {
             self.check_startable(unit, allow_unenforced)?;
         }
@@ -211,9 +218,16 @@ impl Manager {
         if let Some(entry) = self.units.get_mut(&unit) {
             entry.failure = None;
         }
+        let starts = match kind {
+            JobKind::Start => !self.is_up(unit),
+            JobKind::TryRestart => self.is_up(unit),
+            JobKind::Restart | JobKind::ReloadOrStart => true,
+            JobKind::VerifyActive | JobKind::Stop | JobKind::Reload | JobKind::TryReload => false,
+        };
         self.queue_own(unit, kind, mode);
         Part {
             request: self.next_request,
+            starts,
             ..Part::new(unit, self.name_of(unit))
         }
     }
@@ -434,6 +448,10 @@ impl Manager {
         for mut part in call.parts {
             if let Some(unit) = part.unit {
                 self.complete(unit, &mut part.outcome);
+                if let Some(entry) = self.units.get(&unit).filter(|_| part.starts) {
+                    let found = &entry.origin.diagnostics;
+                    part.outcome.diagnostics.clone_from(found);
+                }
                 if call.wait && part.outcome.failure.is_none() {
                     // The job was done when the process was there; what its set-up ran into is known by now.
                     part.outcome.failure = self.set_up_failure(unit);
@@ -541,6 +559,7 @@ impl Part {
             unit: Some(unit),
             request: 0,
             at: At::Asked,
+            starts: false,
             outcome,
         }
     }
@@ -556,6 +575,7 @@ impl Part {
             unit: None,
             request: 0,
             at: At::Over,
+            starts: false,
             outcome,
         }
     }

@@ -42,7 +42,7 @@ impl Manager {
             }
             Ok(Started::Waits) => {}
             Err(failure) => {
-                self.log_about(unit, &failure.to_string());
+                self.log_as(crate::own_log::ERROR, unit, &failure.to_string());
                 if let Some(entry) = self.units.get_mut(&unit) {
                     entry.failure = Some(Box::new(failure));
                 }

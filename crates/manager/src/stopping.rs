@@ -44,7 +44,7 @@ impl Manager {
         self.advance();
     }
 
-    fn is_up(&self, unit: UnitId) -> bool {
+    pub(crate) fn is_up(&self, unit: UnitId) -> bool {
         let state = self.engine.state(unit);
         state.is_some_and(|state| !state.active().is_down())
     }

@@ -52,7 +52,7 @@ records! {
         invocation_id: Option<String>,
         /// Restrictions that could not be applied in full at this start.
         reductions: Vec<Reduction>,
-        /// What the lines of a unit that the call itself made say without effect.
+        /// What is wrong in the lines of the unit, or has no effect, where the job starts it.
         diagnostics: Vec<Diagnostic>,
     }
 

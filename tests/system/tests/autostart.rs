@@ -204,6 +204,57 @@ fn without_leave_nothing_is_started_and_the_message_says_how() {
 }
 
 #[test]
+fn only_who_starts_the_instance_for_its_own_sake_brings_what_runs_from_the_boot_on() {
+    let target = "[Unit]\nWants=boot.service\n";
+    let units = [
+        ("default.target", target),
+        ("boot.service", FOREVER),
+        ("a.service", FOREVER),
+    ];
+    with_units(&units, |coracle| {
+        let is_active = |unit: &str| coracle.coracle(&["is-active", unit]).status == 0;
+        let api = coracle.folder().join("run/api");
+        for (words, status) in [
+            (&["stop", "a"][..], 0),
+            (&["stop", "nobody"], 5),
+            (&["kill", "a"], 1),
+            (&["reset-failed"], 0),
+            (&["daemon-reload"], 0),
+            (&["list-jobs"], 0),
+        ] {
+            let done = coracle.coracle(words);
+            assert_eq!(done.status, status, "{words:?}: {done:?}");
+            assert!(
+                done.stderr.contains("coracle does not run here"),
+                "{done:?}"
+            );
+            assert!(!api.exists(), "{words:?}");
+        }
+        for words in [&["list-units"][..], &["status", "a"], &["start", "a"]] {
+            let done = coracle.coracle(words);
+            assert!(api.exists(), "{words:?}: {done:?}");
+            assert!(!is_active("boot"), "{words:?}");
+            coracle.ok(&["daemon-exit"]);
+        }
+        coracle.ok(&["start", "--enabled"]);
+        assert!(is_active("boot"));
+        coracle.ok(&["daemon-exit"]);
+        let mut direct = Command::new(coracle.dist().join("coracled"));
+        for name in ["runtime", "state", "config"] {
+            let folder = if name == "runtime" { "run" } else { name };
+            let path = coracle.folder().join(folder);
+            direct.arg(format!("--{name}-dir")).arg(path);
+        }
+        let mut direct = direct.spawn().expect("it starts");
+        coracle_system_tests::waiting::eventually("the service of the boot", || {
+            is_active("boot").then_some(())
+        });
+        coracle.ok(&["daemon-exit"]);
+        direct.wait().expect("it ends");
+    });
+}
+
+#[test]
 fn commands_at_the_same_moment_start_one_instance() {
     with_units(&[("a.service", FOREVER)], |coracle| {
         let keepers: Vec<Pid> = std::thread::scope(|scope| {

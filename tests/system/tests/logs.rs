@@ -154,7 +154,13 @@ fn a_service_that_talks_too_much_is_cut_short_and_the_rest_is_counted() {
             found.get(7..),
             Some(&["Suppressed 993 messages from a.service".to_owned()][..])
         );
-        assert_eq!(text(&entries(coracle, &["-n", "1"])[0], "N_DROPPED"), "993");
+        assert_eq!(
+            text(
+                &entries(coracle, &["-g", "^Supp", "-n", "1"])[0],
+                "N_DROPPED"
+            ),
+            "993"
+        );
     });
     with_units(&[("a.service", &free)], |coracle| {
         start(coracle, 12000);
@@ -208,7 +214,10 @@ fn entries_are_found_by_unit_time_number_pattern_and_priority() {
     let unit = script("echo \"One fish\"; echo \"<4>two FISH\"; echo three", "");
     with_units(&[("a.service", &unit)], |coracle| {
         start(coracle, 3);
-        assert_eq!(messages(coracle, &["-n", "2"]), ["two FISH", "three"]);
+        assert_eq!(
+            messages(coracle, &["-n", "2", "-g", "fish|three"]),
+            ["two FISH", "three"]
+        );
         assert_eq!(messages(coracle, &["-g", "fish"]), ["One fish", "two FISH"]);
         assert_eq!(messages(coracle, &["-g", "FISH$"]), ["two FISH"]);
         assert_eq!(messages(coracle, &["--since", "-1h"]).len(), 3);
@@ -222,21 +231,99 @@ fn entries_are_found_by_unit_time_number_pattern_and_priority() {
         );
         assert_eq!(messages(coracle, &["--since", "+1h"]), Vec::<String>::new());
         assert_eq!(
-            messages(coracle, &["--since", "5 min ago", "-n", "1"]),
+            messages(
+                coracle,
+                &["--since", "5 min ago", "-n", "1", "-g", "fish|three"]
+            ),
             ["three"]
         );
         assert_eq!(
             messages(coracle, &["-r"]),
             ["three", "two FISH", "One fish"]
         );
-        assert_eq!(messages(coracle, &["-r", "-n", "1"]), ["three"]);
+        assert_eq!(
+            messages(coracle, &["-r", "-n", "1", "-g", "fish|three"]),
+            ["three"]
+        );
         assert_eq!(messages(coracle, &["-b"]).len(), 3);
         for wrong in [["--since", "soon"], ["--grep", "("]] {
             let said = coracle.coracle(&["logs", wrong[0], wrong[1]]);
             assert_eq!(said.status, 1);
             assert!(said.stderr.contains("Hint:"), "{}", said.stderr);
         }
-        assert_eq!(coracle.ok(&["logs", "-u", "nobody"]), "");
+        let nothing = coracle.coracle(&["logs", "-u", "nobody"]).ok();
+        assert_eq!(nothing.stdout, "");
+        assert!(nothing.stderr.contains("no entries"), "{nothing:?}");
+    });
+}
+
+#[test]
+fn the_log_of_a_unit_tells_what_became_of_it() {
+    let units = [
+        ("a.service", "[Service]\nExecStart=/bin/sleep infinity\n"),
+        (
+            "ends.service",
+            "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'exit 3'\n",
+        ),
+        (
+            "before.service",
+            "[Service]\nExecStartPre=/bin/sh -c 'exit 4'\nExecStart=/bin/true\n",
+        ),
+        (
+            "once.service",
+            "[Service]\nType=oneshot\nExecStart=/bin/true\n",
+        ),
+        (
+            "refused.service",
+            "[Service]\nExecStart=/bin/true\nEnvironmentFile=/nonexistent\n",
+        ),
+    ];
+    with_units(&units, |coracle| {
+        coracle.ok(&["start", "a", "once"]);
+        coracle.ok(&["stop", "a"]);
+        for failing in ["ends", "before", "refused"] {
+            assert_eq!(coracle.coracle(&["start", failing]).status, 1);
+        }
+        for (unit, expected) in [
+            ("a", &["6 started", "6 stopped"][..]),
+            ("once", &["6 finished"]),
+            (
+                "ends",
+                &[
+                    "4 main process exited, code=exited, status=3",
+                    "3 failed with result 'exit-code'",
+                ],
+            ),
+            (
+                "before",
+                &[
+                    "4 start-pre process exited, code=exited, status=4",
+                    "3 failed with result 'exit-code'",
+                ],
+            ),
+            ("refused", &["3 failed with result 'resources'"]),
+        ] {
+            let logged = || -> Option<Vec<String>> {
+                let printed = coracle.ok(&["logs", "-u", unit, "--json"]);
+                let lines = printed.lines().map(|line| {
+                    let entry: serde_json::Value = serde_json::from_str(line).expect("JSON");
+                    let message = text(&entry, "MESSAGE").replace(&format!("{unit}.service: "), "");
+                    format!("{} {message}", text(&entry, "PRIORITY"))
+                });
+                let lines: Vec<String> = lines.collect();
+                (lines.last().map(String::as_str) == expected.last().copied()).then_some(lines)
+            };
+            let mut lines = waiting::eventually("the last word on the unit", logged);
+            if unit == "refused" {
+                let refusal = lines.remove(0);
+                assert!(
+                    refusal.starts_with("3 ")
+                        && refusal.contains("/nonexistent can't be read: No such file"),
+                    "{refusal}"
+                );
+            }
+            assert_eq!(lines, expected, "{unit}");
+        }
     });
 }
 
@@ -253,7 +340,7 @@ fn a_reader_beside_the_writer_sees_whole_lines_in_order() {
             assert!(found.len() >= seen);
             seen = found.len();
         }
-        let last = messages(coracle, &["-n", "3"]);
+        let last = messages(coracle, &["-n", "3", "-g", "^line"]);
         assert_eq!(last.len(), 3);
     });
 }

@@ -205,6 +205,47 @@ fn what_is_wrong_in_a_unit_file_is_in_the_log_of_its_unit() {
 }
 
 #[test]
+fn a_restriction_that_is_mistyped_is_told_at_the_start_and_fails_verify() {
+    let unit = |line: &str| format!("[Service]\nExecStart=/bin/sleep infinity\n{line}\n");
+    for (line, meant) in [
+        ("ProtectSystem=yess", "ProtectSystem="),
+        ("ProtectHomes=yes", "ProtectHome="),
+        ("NoNewPriviliges=yes", "NoNewPrivileges="),
+        ("PrivateTmp=maybe", "PrivateTmp="),
+    ] {
+        with_units(&[("a.service", &unit(line))], |coracle| {
+            for verb in ["start", "restart"] {
+                let started = coracle.coracle(&[verb, "a"]).ok();
+                assert!(
+                    started.stderr.contains("a.service:3: ") && started.stderr.contains(meant),
+                    "{line}: {started:?}"
+                );
+            }
+            let again = coracle.coracle(&["start", "a"]).ok();
+            assert_eq!(again.stderr, "", "nothing was started");
+            assert_eq!(coracle.coracle(&["stop", "a"]).ok().stderr, "");
+            let verified = coracle.coracle(&["verify", "a"]);
+            assert_eq!(verified.status, 1, "{line}");
+            let words = format!("{meant} restricts the service, and its line is ignored");
+            assert!(verified.stderr.contains(&words), "{verified:?}");
+        });
+    }
+    with_units(&[("a.service", &unit("Nicee=1"))], |coracle| {
+        assert_eq!(coracle.coracle(&["verify", "a"]).status, 0);
+    });
+}
+
+#[test]
+fn what_does_not_run_is_left_alone_by_a_try_restart_also_where_it_can_not_start() {
+    let unit = "[Service]\nExecStart=/bin/true\nRestrictFileSystems=ext4\n";
+    with_units(&[("a.service", unit)], |coracle| {
+        assert_eq!(coracle.coracle(&["start", "a"]).status, 1);
+        let left_alone = coracle.coracle(&["try-restart", "a"]).ok();
+        assert_eq!((left_alone.stdout, left_alone.stderr), Default::default());
+    });
+}
+
+#[test]
 fn a_drop_in_that_came_later_asks_for_a_reload() {
     with_units(&[("a-b.service", FOREVER)], |coracle| {
         coracle.ok(&["start", "a-b"]);

@@ -144,7 +144,8 @@ fn a_misspelt_unit_is_answered_with_the_nearest_name() {
 
 #[test]
 fn what_was_only_asked_for_is_not_listed_afterwards() {
-    with_units(&[], |coracle| {
+    with_units(&[("a.service", FOREVER)], |coracle| {
+        coracle.ok(&["start", "a"]);
         for verb in [
             "start",
             "stop",

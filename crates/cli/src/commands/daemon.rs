@@ -18,20 +18,24 @@ pub(crate) struct DaemonReload {}
 
 impl Run for DaemonReload {
     fn run(self, context: &Context) -> Result<u8> {
-        let reply = context.connect()?.call(Reload, &Done {})?;
+        let Some(mut client) = context.connect_to_what_runs()? else {
+            return Ok(0);
+        };
+        let reply = client.call(Reload, &Done {})?;
         for diagnostic in &reply.diagnostics {
-            tell(diagnostic);
+            complain(&line(diagnostic, ""));
         }
         Ok(0)
     }
 }
 
-/// Tells a message about a line of a unit file.
-pub(crate) fn tell(diagnostic: &wire::Diagnostic) {
-    let place = diagnostic.line.map_or_else(
-        || diagnostic.path.clone(),
-        |line| format!("{}:{line}", diagnostic.path),
-    );
+/// A message about a line of a unit file, or, where no file says it, of `unit`.
+pub(crate) fn line(diagnostic: &wire::Diagnostic, unit: &str) -> String {
+    let place = match (diagnostic.path.starts_with('/'), diagnostic.line) {
+        (true, Some(line)) => format!("{}:{line}", diagnostic.path),
+        (true, None) => diagnostic.path.clone(),
+        (false, _) => unit.to_owned(),
+    };
     let severity = if diagnostic.severity == "error" {
         Paint::Red.on("error:")
     } else {
@@ -42,12 +46,12 @@ pub(crate) fn tell(diagnostic: &wire::Diagnostic) {
         .as_ref()
         .map(|hint| format!(" ({hint})"))
         .unwrap_or_default();
-    complain(&format!(
+    format!(
         "{severity} {}: {}{}",
         plain(&place),
         plain(&diagnostic.message),
         plain(&hint)
-    ));
+    )
 }
 
 /// Options of `daemon-reexec`.

@@ -28,6 +28,9 @@ pub(crate) struct JobOptions {
     /// Start although this version does not enforce a sandboxing directive of the unit; `status` shows it
     #[arg(long)]
     pub(crate) allow_unenforced: bool,
+    /// What is wrong in the units' lines was told before.
+    #[arg(skip)]
+    pub(crate) findings_told: bool,
 }
 
 /// Options of the verbs that start nothing.
@@ -92,7 +95,15 @@ where
     M: Method<Input = JobRequest, Reply = JobReply>,
 {
     let request = options.request(&groups.concat());
-    let mut outcomes = context.connect()?.call(method, &request)?.outcomes;
+    let mut client = if M::NAME == StopUnit::NAME {
+        match context.connect_to_what_runs()? {
+            Some(client) => client,
+            None => return nothing_to_stop(context, &request.names),
+        }
+    } else {
+        context.connect()?
+    };
+    let mut outcomes = client.call(method, &request)?.outcomes;
     if M::NAME == ReloadUnit::NAME {
         leave_out(&mut outcomes, groups);
     }
@@ -100,6 +111,8 @@ where
         // What a start could not apply is of no interest to those who end it.
         if M::NAME == StopUnit::NAME {
             outcome.reductions.clear();
+        }
+        if options.findings_told {
             outcome.diagnostics.clear();
         }
         tell(context, outcome);
@@ -159,6 +172,23 @@ fn leave_out(outcomes: &mut Vec<JobOutcome>, groups: &[Vec<String>]) {
     }
 }
 
+/// What does not run is stopped already, if it is a unit.
+fn nothing_to_stop(context: &Context, names: &[String]) -> Result<u8> {
+    let loader = crate::check::loader(context);
+    let named = names.iter().filter(|name| !name.contains(['*', '?', '[']));
+    let mut status = 0;
+    for name in named {
+        let unit = crate::context::full_unit_name(name.clone());
+        if !matches!(loader.load(&unit.parse()?).state, load::LoadState::NotFound) {
+            continue;
+        }
+        let missing = wire::Failure::NoSuchUnit { unit };
+        status = failure::status_of(&missing);
+        failure::tell_failure(context, missing);
+    }
+    Ok(status)
+}
+
 /// Starts units.
 pub(crate) fn start(context: &Context, names: &[String], options: &JobOptions) -> Result<u8> {
     queue(context, StartUnit, names, options)
@@ -207,12 +237,7 @@ pub(crate) fn exit_status(exit: &wire::ExitStatus) -> u8 {
 /// Tells what became of a job: reductions and lines without effect always, failures with their cause and the next step.
 pub(crate) fn tell(context: &Context, outcome: &JobOutcome) {
     for found in &outcome.diagnostics {
-        context.narrate(&format!(
-            "{} {}: {}",
-            Paint::Yellow.on("warning:"),
-            outcome.unit,
-            plain(&found.message)
-        ));
+        context.narrate(&super::daemon::line(found, &outcome.unit));
     }
     for reduction in &outcome.reductions {
         context.narrate(&format!(

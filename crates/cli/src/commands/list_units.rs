@@ -77,16 +77,21 @@ pub(crate) struct ListJobs {
 
 impl Run for ListJobs {
     fn run(self, context: &Context) -> Result<u8> {
-        let reply = context
-            .connect()?
-            .call(ListJobsMethod, &NamesRequest { names: self.names })?;
+        let jobs = match context.connect_to_what_runs()? {
+            Some(mut client) => {
+                client
+                    .call(ListJobsMethod, &NamesRequest { names: self.names })?
+                    .jobs
+            }
+            None => Vec::new(),
+        };
         let columns: &[listing::Column<wire::JobSummary>] = &[
             ("JOB", |job| job.id.to_string()),
             ("UNIT", |job| job.unit.clone()),
             ("TYPE", |job| job.kind.clone()),
             ("STATE", |job| job.state.clone()),
         ];
-        listing::print(&reply.jobs, columns, &context.globals)?;
+        listing::print(&jobs, columns, &context.globals)?;
         Ok(0)
     }
 }

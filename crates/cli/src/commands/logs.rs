@@ -71,7 +71,9 @@ impl Run for Logs {
         let mut printer = Printer::new(style);
         // With nothing shown, everything that passes is news; with `-n 0`, only what is written from now on.
         let mut last = (self.lines != Some(0)).then_some(0);
+        let mut printed = false;
         let mut show = |entry: &Entry| {
+            printed = true;
             last = Some(entry.seqnum);
             printer.print(entry)
         };
@@ -84,6 +86,9 @@ impl Run for Logs {
             Some(count) => readable(files.last(&filter, count))?.iter().all(&mut show),
             None => readable(files.each(&filter, &mut show)).map(|()| true)?,
         };
+        if !printed && !self.follow {
+            context.narrate("no entries");
+        }
         if self.follow {
             readable(files.follow(&filter, last, &mut |entry| printer.print(entry)))?;
         }

@@ -96,6 +96,8 @@ impl Run for Start {
 impl Start {
     /// One that can't start does not keep the others from it.
     fn start_enabled(&self, context: &Context) -> Result<u8> {
+        // The instance runs even where nothing is enabled: that is what the host's init asked for.
+        context.connect_for_boot()?;
         let mut status = 0;
         for portable in records(context)
             .list()?
@@ -109,8 +111,6 @@ impl Start {
                 1
             }));
         }
-        // The instance runs even where nothing is enabled: that is what the host's init asked for.
-        context.connect()?;
         Ok(status)
     }
 
@@ -337,7 +337,11 @@ impl Start {
         let names = units.clone();
         let before = client.call(StatusMethod, &NamesRequest { names })?.units;
         drop(client);
-        let status = jobs::queue(context, StartUnit, &units, &self.jobs)?;
+        let options = JobOptions {
+            findings_told: true,
+            ..self.jobs.clone()
+        };
+        let status = jobs::queue(context, StartUnit, &units, &options)?;
         if status != 0 || context.globals.quiet {
             return Ok(status);
         }

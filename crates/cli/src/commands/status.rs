@@ -171,7 +171,9 @@ fn print(context: &Context, unit: &UnitStatus) -> Result<()> {
     image(context, unit)?;
     sandbox(unit);
     processes(unit);
-    unit.diagnostics.iter().for_each(super::daemon::tell);
+    for found in &unit.diagnostics {
+        crate::terminal::complain(&super::daemon::line(found, &unit.name));
+    }
     Ok(())
 }
 
@@ -307,6 +309,9 @@ fn image(context: &Context, unit: &UnitStatus) -> Result<()> {
 fn sandbox(unit: &UnitStatus) {
     let Some(sandbox) = &unit.sandbox else { return };
     if sandbox.applied.is_empty() && sandbox.reduced.is_empty() && sandbox.unenforced.is_empty() {
+        if unit.service.is_some() {
+            field("Sandbox", "none: the unit asks for no restriction");
+        }
         return;
     }
     let names: Vec<String> = sandbox

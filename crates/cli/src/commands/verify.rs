@@ -21,9 +21,12 @@ impl Run for Verify {
         for unit in &self.units {
             let findings = crate::check::unit(context, unit)?;
             if !context.globals.json {
-                findings
-                    .iter()
-                    .for_each(|finding| complain(&plain(&finding.rendered)));
+                for (index, finding) in findings.iter().enumerate() {
+                    if index + all.len() > 0 {
+                        complain("");
+                    }
+                    complain(&plain(&finding.rendered));
+                }
             }
             all.extend(findings);
         }
