@@ -204,7 +204,12 @@ fn no_such_unit(context: &Context, unit: &str) -> String {
         );
     }
     crate::check::nearest_unit(context, unit).map_or_else(
-        || "`coracle list-units --all` lists the units that are known; a portable is started by its URL or file".to_owned(),
+        || {
+            format!(
+                "unit files go into {}; a portable is started by its URL or file",
+                context.directories.units().display()
+            )
+        },
         |nearest| format!("did you mean {nearest}?"),
     )
 }

@@ -137,7 +137,16 @@ fn the_init_of_a_host_is_recognised_and_an_unknown_one_is_told_what_to_run() {
             let sign = root.join(sign);
             std::fs::create_dir_all(sign.parent().expect("a folder")).expect("a folder");
             std::fs::write(&sign, "").expect("a file");
-            coracle.ok(&["install", "--root", &root.display().to_string()]);
+            if init == "sysv" {
+                let refused = coracle.coracle(&["install", "--root", &root.display().to_string()]);
+                assert_ne!(refused.status, 0, "scripts alone are no init: {refused:?}");
+                std::fs::write(root.join("etc/inittab"), "").expect("a file");
+            }
+            let said = coracle.ok(&["install", "--root", &root.display().to_string()]);
+            assert!(
+                said.to_lowercase().contains(&format!("for {init}")),
+                "{said}"
+            );
             let (_, file, _) = INITS
                 .iter()
                 .find(|(name, ..)| *name == init)
@@ -158,6 +167,33 @@ fn the_init_of_a_host_is_recognised_and_an_unknown_one_is_told_what_to_run() {
             "{told}"
         );
         assert!(tree(Path::new(&bare)).is_empty());
+    });
+}
+
+#[test]
+fn what_others_can_change_is_not_started_at_boot() {
+    with_units(&[], |coracle| {
+        let open = root(coracle, "open");
+        for name in ["coracle", "coracled"] {
+            std::fs::copy(coracle.dist().join(name), open.join(name)).expect("a copy");
+        }
+        let host = root(coracle, "host").display().to_string();
+        let install = || {
+            let mut command = Command::new(open.join("coracle"));
+            command.args(["install", "--init", "systemd", "--root", &host]);
+            command.output().expect("it runs")
+        };
+        std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o777)).expect("a mode");
+        let refused = install();
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success(), "{told}");
+        assert!(told.contains("others than root can change"), "{told}");
+        std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+        std::os::unix::fs::chown(&open, Some(65534), None).expect("an owner");
+        assert!(!install().status.success());
+        assert!(tree(Path::new(&host)).is_empty());
+        std::os::unix::fs::chown(&open, Some(0), None).expect("an owner");
+        assert!(install().status.success());
     });
 }
 

@@ -1,7 +1,7 @@
 //! `install` and `uninstall`: the host's init starts Coracle at boot, so that portables come back.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -106,6 +106,16 @@ impl Init {
         }
     }
 
+    fn name(self) -> &'static str {
+        match self {
+            Init::Systemd => "systemd",
+            Init::Openrc => "OpenRC",
+            Init::Runit => "runit",
+            Init::Sysv => "SysV init",
+            Init::Own => "an init of one's own",
+        }
+    }
+
     /// The init that the system below `root` has, by the files that only it brings.
     fn of(root: &Path) -> Option<Init> {
         const SIGNS: &[(&str, Init)] = &[
@@ -121,6 +131,8 @@ impl Init {
             .iter()
             .find(|(path, _)| root.join(path).exists())
             .map(|(_, init)| *init)
+            // Packages bring scripts also where no init reads them; that one reads this file first.
+            .filter(|init| *init != Init::Sysv || root.join("etc/inittab").exists())
     }
 }
 
@@ -148,8 +160,9 @@ impl Run for Install {
             enable(&self.place.root.join(link), target)?;
         }
         say(&format!(
-            "installed {}: Coracle starts at boot, and with it the portables that are enabled",
-            file.display()
+            "installed {} for {}: Coracle starts at boot, and with it the portables that are enabled",
+            file.display(),
+            init.name()
         ));
         Ok(0)
     }
@@ -194,6 +207,8 @@ fn own(context: &Context) -> Result<u8> {
 fn filled(text: &str, directories: &Directories) -> Result<String> {
     let command = fs::read_link("/proc/self/exe")?;
     let daemon = autostart::daemon_path()?;
+    check_steady(&command)?;
+    check_steady(&daemon)?;
     let options: Vec<String> = directories
         .given()
         .iter()
@@ -233,6 +248,28 @@ fn filled(text: &str, directories: &Directories) -> Result<String> {
                 .map(|option| format!("{option} "))
                 .collect::<String>(),
         ))
+}
+
+/// What root runs at boot is root's, and so is the way to it. Group members are root's choice: Debian's /usr/local has such a group.
+fn check_steady(program: &Path) -> Result<()> {
+    const STICKY: u32 = 0o1000;
+    const WRITABLE_BY_ALL: u32 = 0o002;
+    for path in program.ancestors() {
+        let found =
+            fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))?;
+        let is_open = found.mode() & WRITABLE_BY_ALL != 0 && found.mode() & STICKY == 0;
+        if found.uid() != 0 || is_open {
+            return Err(hint(
+                format!(
+                    "{} is not started at boot: others than root can change {}",
+                    program.display(),
+                    path.display()
+                ),
+                "put `coracle` and `coracled` into a directory of root's, such as /usr/local/bin",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn write(file: &Path, text: &str, mode: u32) -> Result<()> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::{portable_named, records};
-use crate::context::Context;
+use crate::context::{Context, is_full_unit_name};
 use crate::failure::{WithHint, hint};
 use crate::terminal::plain;
 
@@ -43,7 +43,7 @@ pub(crate) fn of(context: &Context, word: &str) -> Result<Source> {
         || [".", ".."].contains(&word)
         || [".psi", ".raw"].iter().any(|ending| word.ends_with(ending))
     {
-        return local(path);
+        return local(context, path);
     }
     match portable_named(&records(context), word)? {
         Some(portable) => Ok(Source::Stored(portable.name)),
@@ -51,9 +51,20 @@ pub(crate) fn of(context: &Context, word: &str) -> Result<Source> {
     }
 }
 
-fn local(path: &Path) -> Result<Source> {
+fn local(context: &Context, path: &Path) -> Result<Source> {
     let absolute = std::path::absolute(path)?;
     match absolute.metadata() {
+        Ok(_) if is_full_unit_name(&absolute.to_string_lossy()) => Err(hint(
+            format!(
+                "{} is a unit file, which is started by its name",
+                path.display()
+            ),
+            format!(
+                "copy it to {}, then `coracle start {}`",
+                context.directories.units().display(),
+                path.file_name().unwrap_or_default().display()
+            ),
+        )),
         Ok(metadata) if metadata.is_dir() => Ok(Source::Directory(absolute)),
         Ok(_) => Ok(Source::File(absolute)),
         Err(error) => Err(error).or_hint(
