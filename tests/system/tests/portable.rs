@@ -194,7 +194,18 @@ fn what_is_configured_stays_outside_the_image_and_over_versions() {
             &format!("--bind-read-only={}:/etc/greeting", greeting.display()),
         ]);
         coracle.ok(&["start", "boat"]);
-        let said = || coracle.ok(&["logs", "-u", "boat.service", "--cat", "-n", "3"]);
+        let said = || {
+            coracle.ok(&[
+                "logs",
+                "-u",
+                "boat.service",
+                "--cat",
+                "-n",
+                "3",
+                "-g",
+                "^said|^from",
+            ])
+        };
         // The log process writes beside the manager's answers.
         let is_said = |text: &str| eventually(text, || (said() == text).then_some(()));
         is_said("said 100% sure\nfrom a secret\nfrom a file\n");
