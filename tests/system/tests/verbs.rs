@@ -499,7 +499,9 @@ fn lines_that_are_written_later_are_followed_until_the_reader_goes() {
     with_units(&[("talk.service", talk)], |coracle| {
         coracle.ok(&["start", "talk"]);
         let mut follower = coracle
-            .command(&["logs", "-f", "-u", "talk", "--cat", "-n", "1"])
+            .command(&[
+                "logs", "-f", "-u", "talk", "--cat", "-n", "1", "-g", "spoken",
+            ])
             .stdout(Stdio::piped())
             .stderr(Stdio::from(File::create("/dev/null").expect("/dev/null")))
             .spawn()
