@@ -1,6 +1,6 @@
 //! Why things are as they are, as sentences: the engine's chains of causes, with names.
 
-use engine::{Cause, Chain, ExitStatus, JobKind, Relation, Role};
+use engine::{Cause, Chain, ExitStatus, JobKind, JobResult, Relation, Role};
 
 /// The links of a chain, the nearest first.
 pub(crate) fn sentences(chain: &Chain) -> Vec<String> {
@@ -65,6 +65,23 @@ pub(crate) fn job_kind(kind: JobKind) -> &'static str {
         JobKind::TryRestart => "try-restart",
         JobKind::TryReload => "try-reload",
         JobKind::ReloadOrStart => "reload-or-start",
+    }
+}
+
+/// The name of a result as clients see it.
+pub(crate) fn job_result(result: JobResult) -> &'static str {
+    match result {
+        JobResult::Done => "done",
+        JobResult::Canceled => "canceled",
+        JobResult::Timeout => "timeout",
+        JobResult::Failed => "failed",
+        JobResult::Dependency => "dependency",
+        JobResult::Skipped => "skipped",
+        JobResult::Invalid => "invalid",
+        JobResult::Assert => "assert",
+        JobResult::Unsupported => "unsupported",
+        JobResult::Collected => "collected",
+        JobResult::Once => "once",
     }
 }
 

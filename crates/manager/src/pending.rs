@@ -285,7 +285,7 @@ impl Manager {
         result: JobResult,
         cause: &engine::Chain,
     ) {
-        let words = job_result(result);
+        let words = crate::causes::job_result(result);
         self.publish_job(unit, job, words, cause);
         let failure = (result != JobResult::Done).then(|| self.job_failure(unit, result));
         while let Some((part, wait, _)) =
@@ -313,7 +313,7 @@ impl Manager {
         let message = self.result_sentence(unit, result);
         Failure::JobFailed {
             unit: name,
-            result: job_result(result).into(),
+            result: crate::causes::job_result(result).into(),
             message,
         }
     }
@@ -583,22 +583,5 @@ impl Part {
     pub(crate) fn over(&mut self, result: &str) {
         self.outcome.result = result.into();
         self.at = At::Over;
-    }
-}
-
-/// The name of a result as clients see it.
-pub(crate) fn job_result(result: JobResult) -> &'static str {
-    match result {
-        JobResult::Done => "done",
-        JobResult::Canceled => "canceled",
-        JobResult::Timeout => "timeout",
-        JobResult::Failed => "failed",
-        JobResult::Dependency => "dependency",
-        JobResult::Skipped => "skipped",
-        JobResult::Invalid => "invalid",
-        JobResult::Assert => "assert",
-        JobResult::Unsupported => "unsupported",
-        JobResult::Collected => "collected",
-        JobResult::Once => "once",
     }
 }

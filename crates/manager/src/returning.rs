@@ -1,9 +1,10 @@
 //! Clients that come back after a change of managers: they ask again, and nothing is done again for them.
 
+use crate::causes::job_result;
 use crate::clock;
 use crate::entry::Entry;
 use crate::manager::Manager;
-use crate::pending::{At, Manner, Part, Pending, job_result};
+use crate::pending::{At, Manner, Part, Pending};
 use engine::{JobKind, JobResult, Micros, UnitId};
 use wire::{Failure, TransientRequest};
 
