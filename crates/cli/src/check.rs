@@ -7,7 +7,7 @@ use load::portable::Profile;
 use load::{
     Diagnostic, HostTree, LoadState, Loaded, Loader, SearchPath, Severity, SpecifierContext,
 };
-use model::{Unit, UnitName};
+use model::{Unit, UnitKind, UnitName};
 use serde::Serialize;
 use wire::Setting;
 
@@ -55,8 +55,33 @@ pub(crate) fn unit(context: &Context, what: &str) -> Result<Vec<Finding>> {
         ));
     }
     findings.extend(unenforced(&loaded.unit).map(|name| Finding::whole(what, &format!("{name}= restricts the service and is not enforced by this version: the start is refused"))));
+    findings.extend(missing(context, &loaded.unit).map(|message| Finding::whole(what, &message)));
     findings.extend(without_effect(&loaded).map(|name| Finding::whole(what, &format!("{name}= restricts the service, and its line is ignored: the service starts without it"))));
     Ok(findings)
+}
+
+/// Units that it can't start without and that no file makes. Targets are the manager's own where they have no file.
+fn missing<'a>(context: &Context, unit: &'a Unit) -> impl Iterator<Item = String> + 'a {
+    let loader = loader(context);
+    let own = unit.name().clone();
+    let needed = [
+        ("Requires", &model::key::REQUIRES),
+        ("Requisite", &model::key::REQUISITE),
+        ("BindsTo", &model::key::BINDS_TO),
+    ];
+    needed.into_iter().flat_map(move |(directive, key)| {
+        let names = unit.get(key).cloned().unwrap_or_default();
+        let mut found = Vec::new();
+        for name in names.iter() {
+            let has_file = matches!(name.kind(), UnitKind::Service | UnitKind::Socket);
+            if has_file && *name != own && loader.load(name).state == LoadState::NotFound {
+                found.push(format!(
+                    "{directive}={name}: there is no such unit, so the start is refused"
+                ));
+            }
+        }
+        found
+    })
 }
 
 /// Names of directives that would restrict and that a line means, but does not say: its value, or their name, can't be read.

@@ -236,6 +236,35 @@ fn a_restriction_that_is_mistyped_is_told_at_the_start_and_fails_verify() {
 }
 
 #[test]
+fn verify_names_a_unit_that_is_required_and_not_there_and_hints_help_or_are_left_out() {
+    let unit = |needed: &str| {
+        format!("[Unit]\nRequires={needed}\nWants=other.service\n[Service]\nExecStart=/bin/true\n")
+    };
+    let (good, bad) = (unit("basic.target b.service"), unit("nosuch.service"));
+    let units = [
+        ("a.service", bad.as_str()),
+        ("b.service", FOREVER),
+        ("c.service", &good),
+        ("t.timer", "[Timer]\nOnBootSec=1\n"),
+    ];
+    with_units(&units, |coracle| {
+        let found = coracle.coracle(&["verify", "a"]);
+        assert_eq!(found.status, 1, "{found:?}");
+        let words = "Requires=nosuch.service: there is no such unit";
+        assert!(found.stderr.contains(words), "{found:?}");
+        assert_eq!(coracle.coracle(&["verify", "c"]).status, 0);
+        for word in ["t.timer", ""] {
+            let refused = coracle.coracle(&["start", word]);
+            assert_ne!(refused.status, 0, "{word:?}");
+            assert!(!refused.stderr.contains("coracle logs"), "{refused:?}");
+        }
+        let nothing = coracle.coracle(&["status", "zz*"]);
+        assert_eq!(nothing.status, 4);
+        assert!(nothing.stderr.contains("no unit in memory"), "{nothing:?}");
+    });
+}
+
+#[test]
 fn what_does_not_run_is_left_alone_by_a_try_restart_also_where_it_can_not_start() {
     let unit = "[Service]\nExecStart=/bin/true\nRestrictFileSystems=ext4\n";
     with_units(&[("a.service", unit)], |coracle| {

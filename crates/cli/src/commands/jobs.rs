@@ -258,22 +258,23 @@ pub(crate) fn tell(context: &Context, outcome: &JobOutcome) {
     let cause = cause
         .unwrap_or_else(|| format!("the job for {} ended as {}", outcome.unit, outcome.result));
     complain(&format!("{} {cause}", Paint::Red.on("Error:")));
-    complain(&format!(
-        "{} {}",
-        Paint::Bold.on("Hint:"),
-        next_step(context, outcome)
-    ));
+    if let Some(next) = next_step(context, outcome) {
+        complain(&format!("{} {next}", Paint::Bold.on("Hint:")));
+    }
 }
 
-fn next_step(context: &Context, outcome: &JobOutcome) -> String {
+/// What to do next; nothing where the failure has said all that is known.
+fn next_step(context: &Context, outcome: &JobOutcome) -> Option<String> {
     let unit = &outcome.unit;
-    let of_failure = outcome
-        .failure
-        .as_ref()
-        .and_then(|failure| failure::next_step(context, failure));
-    of_failure.unwrap_or_else(|| {
-        format!("`coracle status {unit}` and `coracle logs -u {unit}` tell more")
-    })
+    let failure = outcome.failure.as_ref();
+    if let Some(next) = failure.and_then(|failure| failure::next_step(context, failure)) {
+        return Some(next);
+    }
+    let says_all = matches!(
+        failure,
+        Some(wire::Failure::NotSupported { .. } | wire::Failure::BadName { .. })
+    );
+    (!says_all).then(|| format!("`coracle status {unit}` and `coracle logs -u {unit}` tell more"))
 }
 
 macro_rules! job_verbs {

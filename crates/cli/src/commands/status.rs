@@ -52,6 +52,9 @@ impl Run for Status {
             say_json(&reply.units)?;
             return Ok(exit_status(&reply.units));
         }
+        if reply.units.is_empty() {
+            context.narrate("no unit in memory has such a name");
+        }
         for (index, unit) in reply.units.iter().enumerate() {
             if index > 0 {
                 say("");
