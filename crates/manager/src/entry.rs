@@ -47,6 +47,8 @@ pub(crate) struct Origin {
     pub(crate) modified_ns: Option<u128>,
     /// Its other names.
     pub(crate) aliases: Vec<String>,
+    /// The maker of a transient unit said no Type=.
+    pub(crate) is_typeless: bool,
     /// The portable that it belongs to.
     pub(crate) portable: Option<String>,
     /// The profile of its portable, not the unit itself, asks for a pid namespace.

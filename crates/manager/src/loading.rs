@@ -187,7 +187,7 @@ impl Manager {
 
     /// Puts a unit into the engine, and what the engine does not see beside it.
     pub(crate) fn configure(&mut self, name: UnitName, unit: Unit, origin: Origin) {
-        let config = self.with_own_names(config(&unit, origin.load));
+        let config = self.with_own_names(config(&unit, &origin));
         self.inputs.push_back(Input::Configure(Box::new(config)));
         self.advance();
         let Some(id) = self.engine.id(name.as_str()) else {
@@ -275,15 +275,29 @@ impl Manager {
     }
 }
 
-fn config(unit: &Unit, load: LoadState) -> UnitConfig {
+fn config(unit: &Unit, origin: &Origin) -> UnitConfig {
     let name = unit.name().as_str();
-    match load {
+    match origin.load {
+        LoadState::Loaded if origin.is_typeless || origin.portable.is_some() => {
+            waits_for_program(UnitConfig::from(unit))
+        }
         LoadState::Loaded => UnitConfig::from(unit),
         LoadState::NotFound => UnitConfig::unloaded(name, Load::NotFound),
         LoadState::Masked => UnitConfig::unloaded(name, Load::Masked),
         LoadState::BadSetting => UnitConfig::unloaded(name, Load::BadSetting),
         LoadState::Error => UnitConfig::unloaded(name, Load::Error),
     }
+}
+
+/// Whoever starts a portable or gives a command is at hand, and is told where the program can't be executed: a start by Type=simple,
+/// which is done before that is known, is one by Type=exec.
+fn waits_for_program(mut config: UnitConfig) -> UnitConfig {
+    if let engine::Kind::Service(service) = &mut config.kind
+        && service.service_type == engine::ServiceType::Simple
+    {
+        Arc::make_mut(service).service_type = engine::ServiceType::Exec;
+    }
+    config
 }
 
 pub(crate) fn origin(loaded: &Loaded) -> Origin {
@@ -310,6 +324,7 @@ pub(crate) fn origin(loaded: &Loaded) -> Origin {
             .filter(|name| name.as_str() != unit)
             .map(ToString::to_string)
             .collect(),
+        is_typeless: false,
         portable: None,
         pids_by_profile: pids_by_profile(loaded),
     }

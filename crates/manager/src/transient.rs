@@ -135,6 +135,7 @@ impl Manager {
                 ExecCommands(vec![literal(&transient.record.command)]),
             );
         }
+        let is_typeless = unit.get(&key::SERVICE_TYPE).is_none();
         let [input, output, error] = &transient.stdio;
         if input.is_some() {
             unit.set(
@@ -160,6 +161,7 @@ impl Manager {
             unit,
             Origin {
                 diagnostics,
+                is_typeless,
                 ..Origin::default()
             },
         );

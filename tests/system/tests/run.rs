@@ -78,6 +78,7 @@ fn what_is_wrong_is_said_and_nothing_is_left_of_it() {
                     "No such file or directory",
                 ),
                 (&["--wait", "-p", "Type=notify", "true"], 1, "ready"),
+                (&["/nonexistent"], 1, "No such file or directory"),
                 (&[], 2, "COMMAND"),
                 (&["-t", "true"], 2, "unexpected argument '-t'"),
                 (&["--typo", "true"], 2, "unexpected argument '--typo'"),
