@@ -1,7 +1,7 @@
 //! Ends of processes: children's are announced and kept until the manager has recorded them, orphans' are reaped at once.
 
 use kernel::Errno;
-use kernel::wait::Dead;
+use kernel::wait::{Dead, Ending};
 
 use crate::child::exit;
 use crate::clock::Moment;
@@ -86,8 +86,11 @@ impl Keeper {
         let Some(pidfd) = self.client(who).process.pidfd() else {
             return;
         };
-        let Ok(Some(dead)) = kernel::wait::reap(pidfd) else {
-            return;
+        let ending = match kernel::wait::reap(pidfd) {
+            Ok(Some(dead)) => dead.ending,
+            // The keeper before this one reaped it, and was replaced by what it had sent last.
+            Err(_) if kernel::process::has_ended(pidfd) => Ending::Exited(0),
+            Ok(None) | Err(_) => return,
         };
         self.unwatch(pidfd);
         self.drain(who);
@@ -99,7 +102,7 @@ impl Keeper {
         let client = self.client_mut(who);
         client.retry_at = None;
         client.kill_at = None;
-        client.process.ended(dead.ending, now);
+        client.process.ended(ending, now);
         if who == Who::Manager && self.asked_to_end != 0 {
             self.deaths_while_ending = self.deaths_while_ending.saturating_add(1);
         }

@@ -25,6 +25,7 @@ cases! {
     streams_go_to_the_log_process_and_to_its_successor
     a_watched_orphan_is_announced_and_another_is_reaped
     what_a_manager_sent_last_is_carried_out_even_if_it_left_news_unread
+    a_manager_that_ends_with_its_wish_for_a_new_keeper_has_a_successor
     a_new_keeper_program_loses_nothing
     garbage_is_refused_and_the_keeper_goes_on
     a_manager_that_crashes_in_a_loop_comes_back_in_adopt_only_mode

@@ -40,6 +40,31 @@ pub(crate) fn what_a_manager_sent_last_is_carried_out_even_if_it_left_news_unrea
     assert_eq!(world.end(manager), 42);
 }
 
+pub(crate) fn a_manager_that_ends_with_its_wish_for_a_new_keeper_has_a_successor() {
+    const SIGSTOP: i32 = 19;
+    const SIGCONT: i32 = 18;
+    let world = World::new();
+    let (mut manager, _) = world.next_manager();
+    let log = world.log();
+    let keeper = world.keeper.id() as i32;
+    kernel::process::kill(keeper, SIGSTOP).unwrap();
+    let process = |pid| {
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap()
+    };
+    // The end of the log process is what the keeper sees first, and it looks at all that ended then.
+    let ends = [process(log.pid), process(manager.pid)];
+    log.kill();
+    wait_readable(ends[0].as_fd(), "the end of the log process");
+    let program = std::fs::File::open("/proc/self/exe").unwrap();
+    manager.send(Command::Reexec, &[program.as_fd()]);
+    manager.kill();
+    wait_readable(ends[1].as_fd(), "the end of the manager");
+    kernel::process::kill(keeper, SIGCONT).unwrap();
+    let (manager, _) = world.next_manager();
+    assert_eq!(world.end(manager), 42);
+}
+
 pub(crate) fn a_new_keeper_program_loses_nothing() {
     let world = World::new();
     let (mut manager, _) = world.next_manager();
