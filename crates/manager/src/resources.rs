@@ -90,10 +90,16 @@ impl Manager {
             .map_err(|(file, error)| Failure::Refused {
                 unit: name.clone(),
                 directive: file.directive.name().into(),
-                message: format!(
-                    "can't be applied: its control group does not take {:?} as {}: {error}",
-                    file.text, file.name
-                ),
+                message: match file.name {
+                    "" => format!(
+                        "can't be applied: control groups don't get the {} controller: {error}",
+                        file.controller
+                    ),
+                    name => format!(
+                        "can't be applied: its control group does not take {:?} as {name}: {error}",
+                        file.text
+                    ),
+                },
             })
     }
 }
