@@ -10,11 +10,9 @@ use std::path::{Path, PathBuf};
 use harness::{Outcome, shell, text};
 use kernel::Errno;
 use kernel::mount::READ_ONLY;
-use kernel::namespace::MOUNT;
 use plan::Step;
 use plan::step::{RootSource, What};
 
-const SLAVE: u32 = 1 << 19;
 /// A user that owns nothing else.
 const SERVICE: u32 = 61_234;
 
@@ -59,14 +57,7 @@ fn mount<'a>(at: &'a CStr, what: What<'a>, set: u64, clear: u64) -> Step<'a> {
 }
 
 fn below(command: &str, from: RootSource<'_>, set: u64, mounts: &[Step<'_>]) -> Outcome {
-    let mut steps = vec![
-        Step::Unshare { kinds: MOUNT },
-        Step::Propagation { flag: SLAVE },
-        Step::Root { from, set },
-        Step::EnterRoot,
-    ];
-    steps.extend_from_slice(mounts);
-    shell(command).run(&steps)
+    harness::roots::below(shell(command), from, set, mounts)
 }
 
 /// Says whether the setting can be written, and writes nothing.
