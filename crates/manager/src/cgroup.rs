@@ -100,11 +100,15 @@ impl Cgroups {
     ) -> Result<(), (&'a GroupFile, io::Error)> {
         let group = self.on_host(&self.root()).join(unit);
         for file in files {
-            if !self.has_controller(file.controller) {
+            let controller = crate::resources::controller_of(file.directive.name());
+            let Some(controller) = controller else {
+                return Err((file, io::ErrorKind::Unsupported.into()));
+            };
+            if !self.has_controller(controller) {
                 continue;
             }
             let written = self
-                .enable(file.controller)
+                .enable(controller)
                 .and_then(|()| Ok(make_directory(&group)?))
                 .and_then(|()| match file.name {
                     "" => Ok(()),

@@ -92,8 +92,7 @@ impl Manager {
                 directive: file.directive.name().into(),
                 message: match file.name {
                     "" => format!(
-                        "can't be applied: control groups don't get the {} controller: {error}",
-                        file.controller
+                        "can't be applied: control groups don't get the controller that it needs: {error}"
                     ),
                     name => format!(
                         "can't be applied: its control group does not take {:?} as {name}: {error}",

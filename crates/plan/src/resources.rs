@@ -8,11 +8,9 @@ use model::{Directive, Facts, Unit, key};
 pub struct GroupFile {
     /// Which directive asks for it.
     pub directive: Directive,
-    /// The controller that it belongs to.
-    pub controller: &'static str,
-    /// Its name, such as `memory.max`.
+    /// Its name, such as `memory.max`; empty where the controller alone is asked for.
     pub name: &'static str,
-    /// What is written, or nothing where the controller alone is asked for.
+    /// What is written.
     pub text: String,
 }
 
@@ -24,69 +22,50 @@ const PERIOD_US: std::ops::RangeInclusive<u64> = 1_000..=1_000_000;
 /// What of memory, tasks, processors and nodes a unit's settings bound, in the order in which the files are written.
 pub fn group_files(unit: &Unit, facts: &Facts) -> Vec<GroupFile> {
     let mut files = Vec::new();
-    let mut add = |directive, controller, name, text| {
+    let mut add = |directive, name, text| {
         files.push(GroupFile {
             directive,
-            controller,
             name,
             text,
         });
     };
-    for (setting, controller, name, whole) in [
-        (&key::MEMORY_MIN, "memory", "memory.min", facts.memory_bytes),
-        (&key::MEMORY_LOW, "memory", "memory.low", facts.memory_bytes),
-        (
-            &key::MEMORY_HIGH,
-            "memory",
-            "memory.high",
-            facts.memory_bytes,
-        ),
-        (&key::MEMORY_MAX, "memory", "memory.max", facts.memory_bytes),
-        (
-            &key::MEMORY_SWAP_MAX,
-            "memory",
-            "memory.swap.max",
-            facts.memory_bytes,
-        ),
-        (&key::TASKS_MAX, "pids", "pids.max", facts.tasks_max),
+    for (setting, name, whole) in [
+        (&key::MEMORY_MIN, "memory.min", facts.memory_bytes),
+        (&key::MEMORY_LOW, "memory.low", facts.memory_bytes),
+        (&key::MEMORY_HIGH, "memory.high", facts.memory_bytes),
+        (&key::MEMORY_MAX, "memory.max", facts.memory_bytes),
+        (&key::MEMORY_SWAP_MAX, "memory.swap.max", facts.memory_bytes),
+        (&key::TASKS_MAX, "pids.max", facts.tasks_max),
     ] {
         if let Some(text) = unit
             .get(setting)
             .and_then(|amount| amount_text(*amount, whole))
         {
-            add(setting.directive(), controller, name, text);
+            add(setting.directive(), name, text);
         }
     }
-    for (setting, controller) in [
-        (&key::MEMORY_ACCOUNTING, "memory"),
-        (&key::TASKS_ACCOUNTING, "pids"),
-    ] {
+    for setting in [&key::MEMORY_ACCOUNTING, &key::TASKS_ACCOUNTING] {
         if unit.get(setting) == Some(&true) {
-            add(setting.directive(), controller, "", String::new());
+            add(setting.directive(), "", String::new());
         }
     }
     match unit.get(&key::CPU_WEIGHT) {
         Some(Weight::Share(share)) => {
-            add(
-                key::CPU_WEIGHT.directive(),
-                "cpu",
-                "cpu.weight",
-                share.to_string(),
-            );
+            add(key::CPU_WEIGHT.directive(), "cpu.weight", share.to_string());
         }
-        Some(Weight::Idle) => add(key::CPU_WEIGHT.directive(), "cpu", "cpu.idle", "1".into()),
+        Some(Weight::Idle) => add(key::CPU_WEIGHT.directive(), "cpu.idle", "1".into()),
         None => {}
     }
     if let Some(quota) = unit.get(&key::CPU_QUOTA) {
         let text = quota_text(*quota, unit.value(&key::CPU_QUOTA_PERIOD_SEC));
-        add(key::CPU_QUOTA.directive(), "cpu", "cpu.max", text);
+        add(key::CPU_QUOTA.directive(), "cpu.max", text);
     }
     for (setting, name) in [
         (&key::ALLOWED_CPUS, "cpuset.cpus"),
         (&key::ALLOWED_MEMORY_NODES, "cpuset.mems"),
     ] {
         if let Some(set) = unit.get(setting) {
-            add(setting.directive(), "cpuset", name, set_text(set));
+            add(setting.directive(), name, set_text(set));
         }
     }
     files
