@@ -34,3 +34,14 @@ pub fn lines(coracle: &Instance, unit: &str, complete: impl Fn(&[String]) -> boo
         Some(printed.lines().map(str::to_owned).collect::<Vec<_>>()).filter(|lines| complete(lines))
     })
 }
+
+/// Until the unit is in that `ActiveState`.
+///
+/// # Panics
+/// When it does not come there in time.
+#[track_caller]
+pub fn state(coracle: &Instance, unit: &str, state: &str) {
+    eventually(&format!("{unit} in state {state}"), || {
+        (coracle.property(unit, "ActiveState") == state).then_some(())
+    });
+}

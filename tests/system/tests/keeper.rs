@@ -81,9 +81,7 @@ fn check_the_leftovers(coracle: &Instance, mains: &[String; 3]) {
     coracle.ok(&["stop", "a"]);
     assert!(!lives(&mains[0]));
     coracle.ok(&["kill", "--signal=KILL", "b"]);
-    waiting::eventually("the end of b", || {
-        (coracle.property("b.service", "ActiveState") == "inactive").then_some(())
-    });
+    waiting::state(coracle, "b.service", "inactive");
     let told = coracle.coracle(&["status", "b"]).stdout;
     assert!(told.contains("nobody knows how"), "{told}");
     coracle.ok(&["restart", "user"]);

@@ -256,6 +256,7 @@ fn a_unit_that_follows_another_one_s_end_hears_how_that_was() {
                 for line in &heard {
                     assert!(lines.contains(line), "{line}: {lines:?}");
                 }
+                waiting::state(coracle, "alarm.service", "inactive");
                 // Whoever is started by hand hears of nobody.
                 coracle.ok(&["start", "alarm"]);
                 let twice =
