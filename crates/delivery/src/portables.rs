@@ -130,6 +130,14 @@ pub enum Error {
         /// The portable.
         name: String,
     },
+    /// Another portable came first.
+    #[error("{directory} is {owner}'s meanwhile")]
+    DirectoryTaken {
+        /// The directory.
+        directory: String,
+        /// The portable that has it.
+        owner: String,
+    },
     /// An older version than was ever installed.
     #[error("{name} {version} is older than {highest}, which was installed before")]
     Downgrade {

@@ -388,11 +388,13 @@ struct Decision {
     portable: Portable,
 }
 
-/// Holds the portable for what was decided, unless another command changed it while the administrator was asked: that was about what
-/// is no longer so.
+/// Holds the portable and its directories for what was decided, unless another command changed it or took one of them while the
+/// administrator was asked: that was about what is no longer so.
 fn hold(context: &Context, decision: Decision) -> Result<(Decision, Held)> {
-    let held = records(context).hold(decision.name.as_str())?;
-    held.check_unchanged(decision.known.as_ref()).or_hint(
+    let mut held = records(context).hold(decision.name.as_str())?;
+    let unchanged = held.check_unchanged(decision.known.as_ref());
+    let claimed = unchanged.and_then(|()| held.claim(&decision.portable));
+    claimed.or_hint(
         || format!("{} is not started", decision.name),
         "nothing was changed by this command; say it again to decide on what is there now",
     )?;

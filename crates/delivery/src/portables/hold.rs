@@ -20,6 +20,8 @@ pub struct Held {
     records: Portables,
     name: String,
     _lock: File,
+    /// While directories are claimed, nobody else claims any.
+    claiming: Option<File>,
 }
 
 impl Portables {
@@ -40,6 +42,7 @@ impl Portables {
                     records: self.clone(),
                     name: name.to_owned(),
                     _lock: opened,
+                    claiming: None,
                 });
             }
         }
@@ -86,6 +89,34 @@ impl Held {
         Err(Error::Changed {
             name: self.name.clone(),
         })
+    }
+
+    /// Makes sure that no other portable got one of the directories that this one is to have, and that none gets one until this is dropped: of
+    /// two that were decided on at the same moment, one is first.
+    ///
+    /// # Errors
+    /// [`Error::DirectoryTaken`] when another one was.
+    pub fn claim(&mut self, portable: &Portable) -> Result<(), Error> {
+        let folder = self.records.folder();
+        let opened = File::open(&folder).map_err(failed("open", &folder))?;
+        flock(&opened, FlockOperation::LockExclusive)
+            .map_err(|errno| failed("lock", &folder)(errno.into()))?;
+        let had = self
+            .get()?
+            .map(|known| known.directories)
+            .unwrap_or_default();
+        let others = self.records.list()?.into_iter();
+        for other in others.filter(|other| other.name != self.name) {
+            let mut new = portable.directories.difference(&had);
+            if let Some(directory) = new.find(|directory| other.directories.contains(*directory)) {
+                return Err(Error::DirectoryTaken {
+                    directory: directory.clone(),
+                    owner: other.name,
+                });
+            }
+        }
+        self.claiming = Some(opened);
+        Ok(())
     }
 
     /// Writes the record, atomically, and raises the remembered line to its current version.
@@ -185,6 +216,40 @@ mod tests {
             }
         });
         assert_eq!(records.get("hello").unwrap().unwrap().settings.len(), 16);
+    }
+
+    #[test]
+    fn of_many_that_claim_a_directory_at_the_same_moment_one_has_it() {
+        let state = tempfile::tempdir().unwrap();
+        let records = Portables::new(state.path());
+        let install = |name: &str| {
+            let mut wanted = portable("1.0", b"a");
+            wanted.name = name.into();
+            wanted.directories.insert("/var/lib/shared".into());
+            wanted.directories.insert(format!("/var/lib/{name}"));
+            let mut held = records.hold(name).unwrap();
+            held.claim(&wanted).map(|()| held.put(&wanted).unwrap())
+        };
+        let names: Vec<String> = (0..16).map(|number| format!("p{number}")).collect();
+        let outcomes: Vec<Result<(), Error>> = std::thread::scope(|scope| {
+            let all: Vec<_> = names
+                .iter()
+                .map(|name| scope.spawn(|| install(name)))
+                .collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        let known = records.list().unwrap();
+        assert_eq!(known.len(), 1);
+        for (name, outcome) in names.iter().zip(outcomes) {
+            match outcome {
+                Ok(()) => assert_eq!(*name, known[0].name),
+                Err(Error::DirectoryTaken { directory, owner }) => {
+                    assert_eq!((&*directory, &owner), ("/var/lib/shared", &known[0].name));
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        install(&known[0].name).unwrap();
     }
 
     #[test]
