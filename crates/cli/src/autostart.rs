@@ -19,6 +19,9 @@ use crate::failure::WithHint;
 /// How long the first answer of a new instance may take, in seconds: a cold disk is slow, a broken host slower.
 const READY_TIMEOUT_S: i64 = 30;
 
+/// Longest message of a new instance that is read in full, in bytes: two paths and a sentence.
+const MESSAGE_BYTES_MAX: usize = 16 << 10;
+
 /// Where a host's own systemd says that it is the init (sd_booted(3)).
 const SYSTEMD_RUNS: &str = "/run/systemd/system";
 const SYSTEMD_RUN: &str = "/usr/bin/systemd-run";
@@ -208,14 +211,21 @@ fn wait_for_message(socket: &UnixDatagram) -> Result<()> {
     Ok(())
 }
 
+/// Reads one message of sd_notify's protocol.
+///
+/// # Errors
+/// When it says that the instance gives up, with its reason.
 fn is_ready(socket: &UnixDatagram) -> Result<bool> {
-    let mut buffer = [0; 512];
+    let mut buffer = [0; MESSAGE_BYTES_MAX];
     let length = socket.recv(&mut buffer)?;
-    Ok(buffer
-        .get(..length)
-        .unwrap_or_default()
-        .split(|byte| *byte == b'\n')
-        .any(|line| line == b"READY=1"))
+    let message = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default());
+    let said = |word: &str| message.lines().any(|line| line == word);
+    if said("STOPPING=1") {
+        let mut lines = message.lines();
+        let reason = lines.find_map(|line| line.strip_prefix("STATUS="));
+        bail!("{}", reason.unwrap_or("it gives up and does not say why"));
+    }
+    Ok(said("READY=1"))
 }
 
 /// `worker detach PROGRAM…`: leaves the caller's session and control group, then becomes the program.

@@ -1,13 +1,16 @@
 //! What every verb is given: the instance's directories, the global options, and the way to its manager.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{ArgMatches, Args, FromArgMatches};
 use rustix::io::Errno;
+use wire::Done;
+use wire::methods::Describe;
 
 use crate::autostart::Purpose;
-use crate::failure::{WithHint, hint};
+use crate::failure::hint;
 
 /// Global options that take a value in the next word.
 pub(crate) const VALUED_OPTIONS: &[&str] = &[
@@ -21,6 +24,10 @@ pub(crate) const VALUED_OPTIONS: &[&str] = &[
 pub(crate) const DEFAULT_RUNTIME: &str = "/run/coracle";
 const DEFAULT_STATE: &str = "/var/lib/coracle";
 const DEFAULT_CONFIG: &str = "/etc/coracle";
+
+/// What stands for an option that is not given.
+const STATE_VARIABLE: &str = "CORACLE_STATE_DIR";
+const CONFIG_VARIABLE: &str = "CORACLE_CONFIG_DIR";
 
 /// The manager's file in the runtime directory that is there from its first start to the instance's end.
 const STARTED_MARKER: &str = "started";
@@ -98,6 +105,8 @@ impl Directories {
 pub(crate) struct Context {
     pub(crate) directories: Directories,
     pub(crate) globals: Globals,
+    /// The manager that answers has these directories.
+    is_checked: Cell<bool>,
 }
 
 impl Context {
@@ -112,14 +121,10 @@ impl Context {
                 "CORACLE_RUNTIME_DIR",
                 DEFAULT_RUNTIME,
             )?,
-            state: directory(
-                globals.state_dir.as_deref(),
-                "CORACLE_STATE_DIR",
-                DEFAULT_STATE,
-            )?,
+            state: directory(globals.state_dir.as_deref(), STATE_VARIABLE, DEFAULT_STATE)?,
             config: directory(
                 globals.config_dir.as_deref(),
-                "CORACLE_CONFIG_DIR",
+                CONFIG_VARIABLE,
                 DEFAULT_CONFIG,
             )?,
             unit_path: unit_path(globals.unit_path.as_deref())?,
@@ -127,6 +132,7 @@ impl Context {
         Ok(Context {
             directories,
             globals,
+            is_checked: Cell::new(false),
         })
     }
 
@@ -174,10 +180,12 @@ impl Context {
             ));
         }
         crate::autostart::start(&self.directories, purpose)?;
-        wire::Client::connect(&self.socket()).or_hint(
-            || "the manager was started but does not answer".to_owned(),
-            "`coracled` in the foreground shows what is wrong",
-        )
+        self.connect_if_running()?.ok_or_else(|| {
+            hint(
+                "the manager was started but does not answer",
+                "`coracled` in the foreground shows what is wrong",
+            )
+        })
     }
 
     /// A connection to the manager, if one runs.
@@ -186,13 +194,67 @@ impl Context {
     /// When it runs but can't be talked to.
     pub(crate) fn connect_if_running(&self) -> Result<Option<wire::Client>> {
         match wire::Client::connect(&self.socket()) {
-            Ok(client) => Ok(Some(client)),
+            Ok(mut client) => {
+                self.check_directories(&mut client)?;
+                Ok(Some(client))
+            }
             Err(wire::ClientError::Connect {
                 source: Errno::NOENT | Errno::CONNREFUSED,
                 ..
             }) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The manager that answers has the directories that the caller names, or nothing is asked of it: what a command reads by itself
+    /// would be another instance's.
+    fn check_directories(&self, client: &mut wire::Client) -> Result<()> {
+        let globals = &self.globals;
+        let is_said = |option: &Option<PathBuf>, variable: &str| {
+            option.is_some() || std::env::var_os(variable).is_some()
+        };
+        let state = is_said(&globals.state_dir, STATE_VARIABLE);
+        let config = is_said(&globals.config_dir, CONFIG_VARIABLE);
+        let unit_path = !self.directories.unit_path.as_os_str().is_empty();
+        if !(state || config || unit_path) || self.is_checked.replace(true) {
+            return Ok(());
+        }
+        let server = client.call(Describe, &Done {})?;
+        let runtime = self.directories.runtime.display();
+        for (is_said, option, ours, theirs) in [
+            (
+                state,
+                "--state-dir",
+                &self.directories.state,
+                &server.state_dir,
+            ),
+            (
+                config,
+                "--config-dir",
+                &self.directories.config,
+                &server.config_dir,
+            ),
+        ] {
+            if is_said && !is_same_directory(ours, Path::new(theirs)) {
+                return Err(hint(
+                    format!(
+                        "the instance that runs for {runtime} has {option} {theirs}, not {}",
+                        ours.display()
+                    ),
+                    format!(
+                        "leave out {option}, or name another --runtime-dir for an instance of its own"
+                    ),
+                ));
+            }
+        }
+        let mut theirs = server.unit_path.iter().map(Path::new);
+        let mut ours = std::env::split_paths(&self.directories.unit_path);
+        if unit_path && !ours.all(|path| theirs.next() == Some(&path)) {
+            self.narrate(&format!(
+                "--unit-path has no effect: the manager that runs for {runtime} was started without it; `coracle daemon-exit` ends it"
+            ));
+        }
+        Ok(())
     }
 
     /// Where the manager listens.
@@ -235,6 +297,12 @@ fn directory(option: Option<&Path>, variable: &str, default: &str) -> Result<Pat
     }
     trusted(&path, variable)?;
     Ok(path)
+}
+
+/// Under whatever names, as long as both are there.
+fn is_same_directory(one: &Path, other: &Path) -> bool {
+    one == other
+        || matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
 /// The directories of `--unit-path`, or of the environment, joined again by colons.

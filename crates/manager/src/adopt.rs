@@ -15,9 +15,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::rc::Rc;
 
-/// The name of the lock of the runtime directory among what the keeper holds.
-const INSTANCE: &str = "instance";
-
 /// What the keeper has, while it is being told.
 #[derive(Debug, Default)]
 pub(crate) struct Inventory {
@@ -65,7 +62,7 @@ impl Inventory {
         }
     }
 
-    fn has(&self, class: Class, name: &str) -> bool {
+    pub(crate) fn has(&self, class: Class, name: &str) -> bool {
         let mut held = self.held.iter();
         held.any(|(known, of, _)| *known == class && of == name)
     }
@@ -106,9 +103,7 @@ impl Manager {
     /// The inventory is complete: everything that was is again.
     pub(crate) fn adopt(&mut self) -> Result<(), Error> {
         let mut inventory = std::mem::take(&mut self.inventory);
-        if !inventory.has(Class::Other, INSTANCE) {
-            self.lock_instance()?;
-        }
+        self.lock_instance(&inventory)?;
         self.open_own_log();
         if self.keeper.init {
             self.loader = crate::loading::loader(&self.directories, true);
@@ -231,30 +226,6 @@ impl Manager {
         self.dirty.insert(entry.id);
     }
 
-    /// One keeper per runtime directory: the lock is the keeper's for as long as it lives. If another has it,
-    /// this instance ends before it touched anything.
-    fn lock_instance(&mut self) -> Result<(), Error> {
-        use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
-        /// What the keeper exits with.
-        const ALREADY_RUNS: u8 = 3;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = open(&self.directories.runtime, flags, Mode::empty())
-            .map_err(|errno| doing("open the runtime directory")(errno.into()))?;
-        match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                self.link.shut_down(ALREADY_RUNS);
-                self.link.flush(&self.poll)?;
-                return Err(Error::AlreadyRuns {
-                    runtime: self.directories.runtime.clone(),
-                });
-            }
-            Err(errno) => return Err(doing("lock the runtime directory")(errno.into())),
-        }
-        self.link.hold(Class::Other, INSTANCE, Rc::new(directory));
-        Ok(())
-    }
-
     fn adopt_child(&mut self, child: Child) {
         let Child {
             key,
@@ -374,36 +345,6 @@ impl Manager {
             std::fs::write(marker(&self.directories), "").map_err(doing("mark the first start"))?;
         }
         Ok(())
-    }
-}
-
-impl Manager {
-    /// Tells whoever waits for it that clients can connect; by sd_notify's protocol.
-    fn tell_ready(&mut self) {
-        let Some(path) = &self.ready.take() else {
-            return;
-        };
-        let told = std::os::unix::net::UnixDatagram::unbound().and_then(|socket| {
-            socket.set_nonblocking(true)?;
-            let message = format!("READY=1\nMAINPID={}\n", self.keeper.pid);
-            match path.as_os_str().as_encoded_bytes().strip_prefix(b"@") {
-                Some(name) => {
-                    use std::os::linux::net::SocketAddrExt;
-                    let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
-                    socket.send_to_addr(message.as_bytes(), &address)
-                }
-                None => socket.send_to(message.as_bytes(), path),
-            }
-        });
-        // Whoever waited for the first manager of this keeper has gone by now.
-        if let Err(error) = told
-            && self.keeper.restarts == 0
-        {
-            self.log(&format!(
-                "nobody hears at {} that this instance is ready: {error}",
-                path.display()
-            ));
-        }
     }
 }
 

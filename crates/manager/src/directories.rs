@@ -33,6 +33,11 @@ impl Directories {
         self.runtime.join("api")
     }
 
+    /// The file whose lock says that the state directory is an instance's; it names that one's runtime directory.
+    pub(crate) fn state_lock(&self) -> PathBuf {
+        self.state.join("instance")
+    }
+
     /// One record per unit.
     pub(crate) fn records(&self) -> PathBuf {
         self.runtime.join("units")

@@ -22,6 +22,7 @@ mod environment;
 mod host_files;
 mod identity;
 mod image;
+mod instance;
 mod ipc;
 mod keys;
 mod leftovers;

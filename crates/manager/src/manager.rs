@@ -56,6 +56,20 @@ pub enum Error {
         /// The directory.
         runtime: std::path::PathBuf,
     },
+    /// Another keeper has the state directory.
+    #[error(
+        "the instance of the runtime directory {other} uses the state directory {}: one of the runtime directory {} needs a state directory of its own",
+        state.display(),
+        runtime.display()
+    )]
+    StateInUse {
+        /// The directory.
+        state: std::path::PathBuf,
+        /// The runtime directory of this instance.
+        runtime: std::path::PathBuf,
+        /// The runtime directory of the one that has it.
+        other: String,
+    },
     /// The keeper's channel broke.
     #[error("lost the keeper: {0}")]
     Keeper(String),

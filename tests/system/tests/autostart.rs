@@ -317,3 +317,76 @@ fn a_second_instance_for_the_same_directory_refuses_and_touches_nothing() {
         assert_eq!(after, before);
     });
 }
+
+/// What an instance says that finds its state directory taken.
+fn refusal_of_a_second(coracle: &Instance, runtime: &Path) -> (Option<i32>, String) {
+    let mut second = Command::new(coracle.dist().join("coracled"));
+    second.arg("--runtime-dir").arg(runtime);
+    for name in ["state", "config"] {
+        second.arg(format!("--{name}-dir"));
+        second.arg(coracle.folder().join(name));
+    }
+    let ended = second.output().expect("it ends");
+    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+    (ended.status.code(), told)
+}
+
+#[test]
+fn a_state_directory_is_one_instances_for_as_long_as_its_keeper_lives() {
+    with_units(&[("a.service", FOREVER)], |coracle| {
+        coracle.ok(&["start", "a"]);
+        let own = coracle.folder().join("run").display().to_string();
+        let state = coracle.folder().join("state").display().to_string();
+        let other = coracle.folder().join("other");
+        let refused = || {
+            let (status, told) = refusal_of_a_second(coracle, &other);
+            assert_eq!(status, Some(3), "{told}");
+            for named in [&own, &state, &other.display().to_string()] {
+                assert!(told.contains(named), "{named}: {told}");
+            }
+        };
+        refused();
+        manager::kill(coracle.process("ManagerPID"));
+        refused();
+        coracle.ok(&["daemon-reexec"]);
+        refused();
+        let other = other.display().to_string();
+        let elsewhere = ["--runtime-dir", &other, "start", "a"];
+        let told = coracle.coracle(&elsewhere);
+        assert_eq!(told.status, 1, "{told:?}");
+        for named in [&own, &state, &other] {
+            assert!(told.stderr.contains(named), "{named}: {told:?}");
+        }
+        coracle.ok(&["daemon-exit"]);
+        coracle.ok(&elsewhere);
+        coracle.ok(&["--runtime-dir", &other, "daemon-exit"]);
+    });
+}
+
+#[test]
+fn a_directory_that_the_running_manager_does_not_have_is_refused() {
+    with_units(&[("a.service", FOREVER)], |coracle| {
+        coracle.ok(&["start", "a"]);
+        let foreign = coracle.folder().join("foreign");
+        let foreign = foreign.to_str().expect("a name");
+        for (option, name) in [("--state-dir", "state"), ("--config-dir", "config")] {
+            let told = coracle.coracle(&[option, foreign, "list-units"]);
+            assert_eq!((told.status, &*told.stdout), (1, ""), "{told:?}");
+            let own = coracle.folder().join(name).display().to_string();
+            for named in [option, foreign, &own] {
+                assert!(told.stderr.contains(named), "{named}: {told:?}");
+            }
+        }
+        let told = coracle.coracle(&["--unit-path", foreign, "is-active", "a"]);
+        assert_eq!((told.status, &*told.stdout), (0, "active\n"), "{told:?}");
+        assert!(
+            told.stderr.contains("--unit-path has no effect"),
+            "{told:?}"
+        );
+        coracle.ok(&["daemon-exit"]);
+        for _ in 0..2 {
+            let told = coracle.coracle(&["--unit-path", foreign, "start", "a"]);
+            assert!(!told.stderr.contains("--unit-path"), "{told:?}");
+        }
+    });
+}
