@@ -1,5 +1,7 @@
 //! A call over the deaths of managers: it goes on with the next one, and not for ever.
 
+#![allow(clippy::expect_used, reason = "a test that fails says so")]
+
 use coracle_wire as wire;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;

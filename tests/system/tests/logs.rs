@@ -466,7 +466,7 @@ fn a_service_s_entries_have_its_facility_and_fields_and_none_that_is_less_severe
     with_units(&[("a.service", &script(text, lines))], |coracle| {
         start(coracle, 2);
         let entries = entries(coracle, &[]);
-        let seen: Vec<String> = entries.iter().map(|entry| text_of(entry)).collect();
+        let seen: Vec<String> = entries.iter().map(text_of).collect();
         assert_eq!(
             seen,
             ["kept 5 16 web front north", "last 3 16 web front north"]
@@ -506,7 +506,7 @@ fn an_upgrade_replaces_the_log_process_and_loses_no_line() {
             });
         }
         let last = (COUNT - 1).to_string();
-        let lines = waiting::lines(coracle, "a", |lines| lines.iter().any(|line| *line == last));
+        let lines = waiting::lines(coracle, "a", |lines| lines.contains(&last));
         let own = lines.iter().filter_map(|line| line.parse::<usize>().ok());
         assert!(own.eq(0..COUNT));
     });
