@@ -12,9 +12,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use kernel::descriptor;
 use kernel::message::{self, Descriptors, ReceiveOptions};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
 pub use confine::{ConfineError, confine};
@@ -176,6 +180,16 @@ pub enum WorkerError {
         /// How.
         status: ExitStatus,
     },
+    /// It was killed, as it took too long.
+    #[error(
+        "the {kind} worker was not done after {limit_s} s and was ended: the image keeps it busy, or the disk or file server below it hangs"
+    )]
+    Late {
+        /// Which.
+        kind: &'static str,
+        /// How long it had, in seconds.
+        limit_s: u64,
+    },
     /// It answered something else than it was asked.
     #[error("the {kind} worker gave an answer to another question")]
     Confused {
@@ -255,6 +269,8 @@ pub struct Workers {
     pub program: PathBuf,
     /// What comes before the worker's name, `worker` as a rule.
     pub arguments: Vec<OsString>,
+    /// How long one may take, start to end; none: as its image's size suggests.
+    pub limit: Option<Duration>,
 }
 
 impl Default for Workers {
@@ -262,6 +278,7 @@ impl Default for Workers {
         Self {
             program: "/proc/self/exe".into(),
             arguments: vec!["worker".into()],
+            limit: None,
         }
     }
 }
@@ -357,7 +374,9 @@ impl Workers {
             source,
         };
         let (ours, theirs) = UnixStream::pair().map_err(error)?;
+        let limit = self.limit.unwrap_or(limit(object).map_err(error)?);
         let mut child = self.start(kind, theirs.into(), object).map_err(error)?;
+        let watch = Watch::begin(&child, limit).map_err(error)?;
         let caller = File::from(OwnedFd::from(ours));
         let answer = converse(&caller, task);
         // Closed before the wait: a worker that still writes would never end.
@@ -367,6 +386,12 @@ impl Workers {
             child.kill().map_err(error)?;
         }
         let status = child.wait().map_err(error)?;
+        if watch.end() {
+            return Err(WorkerError::Late {
+                kind: kind.name(),
+                limit_s: limit.as_secs(),
+            });
+        }
         match answer {
             Ok((Answer::Refused { causes, fault }, _)) => Err(Refusal::chain(causes, fault)
                 .map_or(
@@ -396,6 +421,41 @@ impl Workers {
             // Its last words may be an image's: they must not reach a terminal.
             .stderr(Stdio::null())
             .spawn()
+    }
+}
+
+/// The time that a worker has for an image: what a slow and busy machine needs to begin, and to read all of it.
+fn limit(object: BorrowedFd<'_>) -> io::Result<Duration> {
+    const BEGIN_S: u64 = 120;
+    const BYTES_PER_S: u64 = 4 << 20;
+    let bytes = u64::try_from(rustix::fs::fstat(object)?.st_size).unwrap_or_default();
+    Ok(Duration::from_secs(BEGIN_S + bytes / BYTES_PER_S))
+}
+
+/// Who ends a worker that takes too long, whatever it or its caller waits for meanwhile.
+struct Watch {
+    ended: Sender<()>,
+    watcher: JoinHandle<bool>,
+}
+
+impl Watch {
+    fn begin(child: &Child, limit: Duration) -> io::Result<Watch> {
+        // Through a descriptor: the number may be somebody else's by then.
+        let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+        let (ended, is_ended) = std::sync::mpsc::channel();
+        let watch = move || {
+            let is_late = is_ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout);
+            // One that ended in this moment can't be killed, and was in time.
+            is_late && pidfd_send_signal(&process, Signal::KILL).is_ok()
+        };
+        let watcher = std::thread::Builder::new().spawn(watch)?;
+        Ok(Watch { ended, watcher })
+    }
+
+    /// Whether it was too late.
+    fn end(self) -> bool {
+        drop(self.ended);
+        self.watcher.join().unwrap_or_default()
     }
 }
 
@@ -431,4 +491,36 @@ fn receive_mount(caller: &File) -> io::Result<OwnedFd> {
 /// Another descriptor of the same open file, closed by exec.
 fn duplicate(descriptor: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(rustix::io::fcntl_dupfd_cloexec(descriptor, 3)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_never_answers_is_ended_in_time() {
+        let workers = Workers {
+            program: "/bin/sh".into(),
+            arguments: vec!["-c".into(), "exec /bin/sleep 1000".into()],
+            limit: Some(Duration::from_millis(50)),
+        };
+        let image = tempfile::tempfile().unwrap();
+        let said = workers.dissect(&image).unwrap_err();
+        assert!(
+            matches!(
+                said,
+                WorkerError::Late {
+                    kind: "dissect",
+                    ..
+                }
+            ),
+            "{said}"
+        );
+        let in_time = Workers {
+            arguments: vec!["-c".into(), "exit 7".into()],
+            ..workers
+        };
+        let said = in_time.dissect(&image).unwrap_err();
+        assert!(matches!(said, WorkerError::Ended { .. }), "{said}");
+    }
 }
