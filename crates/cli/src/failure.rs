@@ -166,6 +166,13 @@ pub(crate) fn next_step(context: &Context, failure: &Failure) -> Option<String> 
                 .to_owned()
         }
         Failure::BadUnit { unit, .. } => format!("`coracle verify {unit}` shows the lines"),
+        Failure::Refused {
+            unit,
+            directive,
+            message,
+        } if directive.starts_with("Listen") && is_taken(message) => {
+            after_taken_address(context, unit)
+        }
         Failure::Refused { directive, .. } => {
             format!("`coracle explain {directive}` says what the directive needs")
         }
@@ -194,6 +201,24 @@ pub(crate) fn next_step(context: &Context, failure: &Failure) -> Option<String> 
         Failure::AccessDenied { .. } => FOR_ROOT.to_owned(),
         _ => return None,
     })
+}
+
+/// Whether the kernel's word was that somebody else listens there.
+fn is_taken(message: &str) -> bool {
+    message.ends_with(&std::io::Error::from(Errno::ADDRINUSE).to_string())
+}
+
+fn after_taken_address(context: &Context, unit: &str) -> String {
+    let owner = crate::portable::owner_of(context, unit).ok().flatten();
+    owner.map_or_else(
+        || "another program listens there: stop it, or choose another address in the unit".to_owned(),
+        |portable| {
+            format!(
+                "another program listens there: stop it, or `coracle configure {} --listen=ADDRESS` chooses another one",
+                portable.name
+            )
+        },
+    )
 }
 
 fn no_such_unit(context: &Context, unit: &str) -> String {

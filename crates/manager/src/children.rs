@@ -2,7 +2,7 @@
 
 use crate::manager::{Error, Manager, Stage};
 use crate::run::exit_status;
-use engine::{Incarnation, Input, ProcessKey, UnitId};
+use engine::{Incarnation, Input, ProcessKey, Role, UnitId};
 use keeper::protocol::{ChildKey, ChildState, Event, Exit};
 use kernel::message::{Descriptors, ReceiveOptions, receive};
 use plan::report::{RECORD_BYTES, Report};
@@ -181,7 +181,8 @@ impl Manager {
     }
 
     fn on_failure(&mut self, process: ProcessKey, failure: plan::report::Failure) {
-        let failure = self.explain_failure(process.unit, failure);
+        let command = self.command_of(process);
+        let failure = self.explain_failure(process.unit, Some(command), failure);
         self.log_as(crate::own_log::ERROR, process.unit, &failure.to_string());
         if let Some(entry) = self.units.get_mut(&process.unit) {
             entry.failure = Some(Box::new(failure));
@@ -189,6 +190,30 @@ impl Manager {
         self.forget_report(process);
         self.records_needed = true;
         self.inputs.push_back(Input::ExecFailed(process));
+    }
+
+    /// What a process was to execute, by its directive.
+    fn command_of(&self, process: ProcessKey) -> (&'static str, String) {
+        let entry = self.units.get(&process.unit);
+        let run = entry.and_then(|entry| {
+            let mut runs = entry.runs.iter();
+            runs.find(|run| run.incarnation == process.incarnation.0)
+        });
+        let known = run.and_then(|run| {
+            run.processes
+                .iter()
+                .find(|one| one.serial == process.serial)
+        });
+        let (role, index) = known.map_or((Role::Main, 0), |known| (known.role, known.index));
+        let commands = entry.map(|entry| crate::start::commands(&entry.unit, role));
+        let command = commands
+            .as_ref()
+            .and_then(|commands| commands.get(usize::from(index)));
+        let program = command.map(|command| command.path.clone());
+        (
+            crate::start::exec_directive(role),
+            program.unwrap_or_default(),
+        )
     }
 
     fn on_payload(&mut self, process: ProcessKey, pid: Option<u32>) {

@@ -212,7 +212,7 @@ impl Manager {
             .map(|entry| entry.name.to_string())
             .unwrap_or_default();
         let failure = match opening.failure {
-            Some(failure) => self.explain_failure(unit, failure),
+            Some(failure) => self.explain_failure(unit, None, failure),
             None => Failure::Internal {
                 message: format!(
                     "the sockets of {name} were not made: its executor ended with {exit:?}"

@@ -15,6 +15,9 @@ const DIRECTORY: &str = "Directory";
 const FOREIGN_DIRECTORY: &str = "what is there under the directory's public name came from elsewhere: move it away, or let a portable take it \
 over with `coracle start NAME --grant=path:DIRECTORY`";
 
+/// The step that looks for what is to be executed.
+const PROGRAM: &str = "Program";
+
 /// What the planner made of a unit.
 #[derive(Debug)]
 pub(crate) struct Prepared {
@@ -123,33 +126,42 @@ impl Manager {
         }
     }
 
-    /// What a failed step of an executor means: the directive that asked for it, the step, the kernel's word.
-    pub(crate) fn explain_failure(&self, unit: UnitId, failure: plan::report::Failure) -> Failure {
-        let unit = self
-            .units
-            .get(&unit)
-            .map(|entry| entry.name.to_string())
-            .unwrap_or_default();
+    /// What a failed step of an executor means: the directive that asked for it, the step with its paths, the kernel's word. `command` is the
+    /// one that was to be executed, by its directive; none where sockets were to be opened.
+    pub(crate) fn explain_failure(
+        &self,
+        unit: UnitId,
+        command: Option<(&'static str, String)>,
+        failure: plan::report::Failure,
+    ) -> Failure {
+        let entry = self.units.get(&unit);
+        let plan = entry.and_then(|entry| match command {
+            Some(_) => self.make_plan(entry).ok(),
+            None => self.make_socket_plan(entry).ok(),
+        });
+        let step = plan.and_then(|plan| plan.explain_step(failure.position, failure.step));
+        let (asking, program) = command.unwrap_or(("ListenStream", String::new()));
         let directive = match failure.directive {
-            plan::NO_DIRECTIVE => "ExecStart".to_owned(),
+            plan::NO_DIRECTIVE => asking.to_owned(),
             number => Directive::from_index(usize::from(number))
                 .map_or_else(String::new, |directive| directive.name().to_owned()),
         };
         let why = std::io::Error::from_raw_os_error(failure.errno);
-        if failure.step_name() == DIRECTORY && why.kind() == std::io::ErrorKind::AlreadyExists {
-            return Failure::Refused {
-                unit,
-                directive,
-                message: FOREIGN_DIRECTORY.to_owned(),
-            };
-        }
-        let message = format!(
-            "can't be applied: step {} ({}) failed: {why}",
-            failure.position + 1,
-            failure.step_name()
-        );
+        let message = match failure.step_name() {
+            DIRECTORY if why.kind() == std::io::ErrorKind::AlreadyExists => {
+                FOREIGN_DIRECTORY.into()
+            }
+            PROGRAM => format!("names {program}, which can't be executed: {why}"),
+            name => format!(
+                "can't be applied: step {} ({}) failed: {why}",
+                failure.position + 1,
+                step.as_deref().unwrap_or(name)
+            ),
+        };
         Failure::Refused {
-            unit,
+            unit: entry
+                .map(|entry| entry.name.to_string())
+                .unwrap_or_default(),
             directive,
             message,
         }

@@ -327,7 +327,7 @@ pub(crate) fn argv(unit: &Unit, role: Role, index: u16) -> Vec<String> {
         .unwrap_or_default()
 }
 
-fn exec_directive(role: Role) -> &'static str {
+pub(crate) fn exec_directive(role: Role) -> &'static str {
     match role {
         Role::Condition => "ExecCondition",
         Role::StartPre => "ExecStartPre",

@@ -14,6 +14,12 @@ impl SpawnPlan {
     pub fn explain(&self) -> Vec<String> {
         self.steps().map(|asked| line(&asked)).collect()
     }
+
+    /// What is done by the step at this place, if it is of the kind that an executor said ([`crate::report::Failure`]).
+    pub fn explain_step(&self, position: u16, tag: u8) -> Option<String> {
+        let asked = self.steps().nth(position.into())?;
+        (asked.step.tag() == tag).then(|| sentence(&asked.step))
+    }
 }
 
 fn line(asked: &Asked<'_>) -> String {

@@ -525,3 +525,30 @@ fn what_was_started_comes_back_at_boot_and_one_that_can_not_start_keeps_no_other
         assert!(said.contains("--at-boot yes"), "{said}");
     });
 }
+
+#[test]
+fn a_port_that_somebody_has_is_named_with_the_way_to_another_one() {
+    with_units(&[], |coracle| {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = taken.local_addr().expect("its address").to_string();
+        let port = taken.local_addr().expect("its address").port();
+        let workshop = Workshop::new(coracle);
+        let socket = format!("[Socket]\nListenStream={address}\n");
+        let units = [("portboat.service", SERVICE), ("portboat.socket", &*socket)];
+        let image = workshop.image("portboat", "1", By::Trusted, &units);
+        let grant = format!("--grant=listen:127.0.0.1:{port}");
+        let told = coracle.coracle(&["start", &grant, &image]);
+        assert_eq!(told.status, 1, "{told:?}");
+        let hint = "`coracle configure portboat --listen=ADDRESS`";
+        for words in [&*address, "Address already in use", hint] {
+            assert!(told.stderr.contains(words), "{words}: {told:?}");
+        }
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let other = free.local_addr().expect("its address");
+        drop(free);
+        coracle.ok(&["configure", "portboat", &format!("--listen={other}")]);
+        coracle.ok(&["stop", "portboat"]);
+        coracle.ok(&["start", "portboat"]);
+        coracle.ok(&["purge", "portboat"]);
+    });
+}

@@ -12,48 +12,48 @@ const IMPOSSIBLE: &[(&str, &[&str], &str)] = &[
     (
         "BindPaths=/etc:$ROOM/secret",
         &[],
-        "(Mount) failed: Invalid argument",
+        "$ROOM/secret: /etc of the host) failed: Invalid argument",
     ),
     (
         "BindReadOnlyPaths=/nonexistent",
         &[],
-        "(Mount) failed: No such file",
+        "(mount /nonexistent: /nonexistent of the host, read-only) failed: No such file",
     ),
     (
         "InaccessiblePaths=/nonexistent",
         &[],
-        "(Mount) failed: No such file",
+        "(mount /nonexistent: inaccessible) failed: No such file",
     ),
     (
         "ReadOnlyPaths=/nonexistent",
         &[],
-        "(Mount) failed: No such file",
+        "(mount /nonexistent: what is there, read-only) failed: No such file",
     ),
     (
         "TemporaryFileSystem=$ROOM/secret",
         &[],
-        "(Mount) failed: Invalid argument",
+        "(mount $ROOM/secret: empty, in memory",
     ),
     (
         "RootDirectory=/nonexistent",
         &[],
-        "(Root) failed: No such file",
+        "(root: the tree of /nonexistent) failed: No such file",
     ),
     // There a file is in the way of what is mounted.
     (
         "PrivateDevices=yes",
         &["RootDirectory=$ROOM/closed", "MountAPIVFS=no"],
-        "(Mount) failed: ",
+        "(mount /dev: pseudo-devices only, ",
     ),
     (
         "PrivateTmp=yes",
         &["RootDirectory=$ROOM/closed", "MountAPIVFS=no"],
-        "(Mount) failed: ",
+        "(mount /tmp: ",
     ),
     (
         "WorkingDirectory=/nonexistent",
         &[],
-        "(WorkingDirectory) failed: No such file",
+        "(working directory: /nonexistent) failed: No such file",
     ),
 ];
 
@@ -82,7 +82,7 @@ fn what_can_not_be_applied_ends_the_start_and_names_directive_step_and_error() {
                 refused
                     .stderr
                     .contains(&format!("{directive}= can't be applied: step "))
-                    && refused.stderr.contains(why),
+                    && refused.stderr.contains(&stage.fill(why)),
                 "{property}: {}",
                 refused.stderr
             );

@@ -282,3 +282,43 @@ fn a_process_that_was_started_knows_that_it_is_the_one() {
         }
     });
 }
+
+#[test]
+fn a_start_that_fails_names_what_was_not_there() {
+    let cases = [
+        ("ExecStart=/nope --x", "ExecStart= names /nope, "),
+        ("ExecStartPre=/nope", "ExecStartPre= names /nope, "),
+        ("LoadCredential=a:/nope", "LoadCredential= /nope "),
+        ("EnvironmentFile=/nope", "EnvironmentFile= /nope "),
+        ("BindPaths=/nope:/srv", "BindPaths= can't be applied: "),
+        (
+            "StandardOutput=file:/nope/x",
+            "StandardOutput= can't be applied: ",
+        ),
+    ];
+    with_units(&[], |coracle| {
+        for (line, words) in cases {
+            let program = if line.starts_with("ExecStart=") {
+                ""
+            } else {
+                "ExecStart=/bin/true"
+            };
+            coracle.unit(
+                "a.service",
+                &format!(
+                    "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=oneshot\n{line}\n{program}\n"
+                ),
+            );
+            coracle.ok(&["daemon-reload"]);
+            let told = coracle.coracle(&["start", "a"]).stderr;
+            assert!(
+                told.contains(words) && told.contains("/nope"),
+                "{line}: {told}"
+            );
+            let status = coracle.coracle(&["status", "-n", "0", "a"]).stdout;
+            assert!(!status.contains("unknown"), "{line}: {status}");
+            let status = coracle.coracle(&["status", "a"]).stdout;
+            assert!(status.contains(words), "{line}: {status}");
+        }
+    });
+}

@@ -266,7 +266,8 @@ fn ended(exit: &wire::ExitStatus) -> String {
         }
         "killed" => format!("killed by {}", signal()),
         "dumped" => format!("killed by {}, core dumped", signal()),
-        _ => "unknown".to_owned(),
+        _ if exit.pid.is_none() => "the main process did not run".to_owned(),
+        _ => "the main process ended while nobody watched it".to_owned(),
     }
 }
 
