@@ -123,6 +123,44 @@ pub(crate) fn hello_image(folder: &Path) -> Result<PathBuf> {
     Ok(image)
 }
 
+/// The example as a portable service in a directory, `portable/hello` below `folder`, with what others than Coracle expect there; the
+/// program itself is beside it.
+///
+/// # Errors
+/// When it can't be built.
+pub(crate) fn portable_tree(folder: &Path) -> Result<()> {
+    build_hello(folder)?;
+    let tree = folder.join("portable/hello");
+    for directory in [
+        "etc",
+        "proc",
+        "sys",
+        "dev",
+        "run",
+        "tmp",
+        "var/tmp",
+        "usr/bin",
+        "usr/lib/systemd/system",
+    ] {
+        fs::create_dir_all(tree.join(directory))?;
+    }
+    for empty in ["etc/resolv.conf", "etc/machine-id"] {
+        fs::write(tree.join(empty), "")?;
+    }
+    fs::copy(folder.join("hello"), tree.join("usr/bin/hello"))?;
+    fs::copy(
+        run::root().join("examples/hello/os-release"),
+        tree.join("usr/lib/os-release"),
+    )?;
+    for unit in ["hello.service", "hello.socket"] {
+        fs::copy(
+            folder.join(unit),
+            tree.join("usr/lib/systemd/system").join(unit),
+        )?;
+    }
+    Ok(())
+}
+
 /// Makes the program as large as a real one: bytes that do not compress, behind its end, where no one reads them.
 fn fatten(program: &Path) -> Result<()> {
     const SIZE: usize = 3_700_000;

@@ -29,10 +29,11 @@ Usage: cargo xtask COMMAND
   test [TIER…]       Run all tiers, or the named ones: tidy lint unit system survival demo vm
   tidy [--fix]       Check the house rules; --fix writes the generated pages
   dist               Build the two static files into dist/ and check them
-  bench [NAME…]      Measure beside the peers and print medians and ratios (needs root)
+  bench [NAME…]      Measure and print medians and ratios; all benches: `all`; beside one tree's systemd alone:
+                     --beside trixie|sid; --keep writes docs/bench/DATE.json (needs root)
   vm [OPTION…] -- COMMAND…
-                     Run a command in a virtual machine: --kernel 6.1|6.12, --init test|coracle|systemd, --memory MIB,
-                     --limit SECONDS, --with HOST_FILE=PATH (needs root once, to install qemu)
+                     Run a command in a virtual machine: --kernel 6.1|6.12, --init test|coracle|systemd, --tree trixie|sid,
+                     --memory MIB, --limit SECONDS, --with HOST_FILE=PATH (needs root once, to install qemu)
   peers [NAME…]      Make the trees of Debian with the peers: trixie (systemd 257), sid (systemd 262); with
                      `NAME [--bind DIRECTORY=PLACE] -- COMMAND…` boot one in a container and run the command there (needs root)
   docs               Write the pages that are printed from the table";
@@ -52,6 +53,8 @@ fn main() -> ExitCode {
         "bench" => setup::run().and_then(|()| bench::run(rest)),
         // The other end of a bench that runs in a peer's container.
         "bench-inside" => bench::inside(rest.first().map(String::as_str).unwrap_or_default()),
+        // What a restricted service of the bench does.
+        "bench-calls" => bench::cost().map(|[cheap, checked]| println!("{cheap} {checked}")),
         "vm" => vm::run(rest),
         "peers" => peers::run(rest),
         "docs" => docs::write(),

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use testkit::Instance;
 
-use super::Figure;
-use super::timing::{self, Times};
+use super::figure::{Figure, Times};
+use super::timing;
 use crate::demo;
 
 const ROUNDS: usize = 15;
@@ -26,9 +26,9 @@ pub(super) fn attach_and_start() -> Result<Vec<Figure>> {
         times.push(timing::once(&mut instance.command(&["start", "hello"]))?);
         instance.ok(&["purge", "--forget", "hello"]);
     }
-    let times = Times::new(times);
     Ok(vec![
-        Figure::new("attach and start of a stored 3 MB image", times.shown())
-            .promised("≤ 30000 µs"),
+        Figure::new("attach and start of a stored 3 MB image", "µs")
+            .times("coracle", &Times::new(times))
+            .at_most(30_000.0),
     ])
 }

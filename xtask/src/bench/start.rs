@@ -17,8 +17,8 @@ const IN_MEMORY: &str = "/dev/shm";
 pub(super) fn plain() -> Result<Vec<Figure>> {
     against_bwrap(
         &["run", "--quiet", "--wait", "/bin/true"],
-        "coracle run --wait /bin/true",
-        "≤ 0.6",
+        "run --wait /bin/true",
+        0.6,
     )
 }
 
@@ -27,11 +27,11 @@ pub(super) fn sandboxed() -> Result<Vec<Figure>> {
     against_bwrap(
         &["run", "--quiet", "--profile=default", "--wait", "/bin/true"],
         "the same, whole default profile",
-        "≤ 1.2",
+        1.2,
     )
 }
 
-fn against_bwrap(arguments: &[&str], what: &str, goal: &'static str) -> Result<Vec<Figure>> {
+fn against_bwrap(arguments: &[&str], work: &str, share: f64) -> Result<Vec<Figure>> {
     let instance = Instance::below(Path::new(IN_MEMORY));
     let mut bwrap = Command::new("bwrap");
     bwrap.args(["--unshare-all", "--ro-bind", "/", "/", "/bin/true"]);
@@ -42,9 +42,10 @@ fn against_bwrap(arguments: &[&str], what: &str, goal: &'static str) -> Result<V
     ];
     let [ours, bwrap, floor] = timing::alternate(ROUNDS, commands)?;
     Ok(vec![
-        Figure::new(what, ours.shown()),
-        Figure::new("bwrap --unshare-all /bin/true", bwrap.shown()),
-        Figure::new("fork and exec of /bin/true", floor.shown()),
-        Figure::new("ratio to bwrap", ours.share_of(&bwrap)).promised(goal),
+        Figure::new(work, "µs")
+            .times("coracle", &ours)
+            .times("bwrap --unshare-all", &bwrap)
+            .times("fork and exec", &floor)
+            .share_of("bwrap --unshare-all", share),
     ])
 }

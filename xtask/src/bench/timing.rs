@@ -5,50 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::figure::Times;
+
 /// Rounds before the counted ones: caches fill, the instance starts.
 const WARM_UP_ROUNDS: usize = 10;
-
-/// What a number of runs took.
-pub(super) struct Times(Vec<Duration>);
-
-impl Times {
-    /// Takes the runs in any order.
-    pub(super) fn new(mut runs: Vec<Duration>) -> Self {
-        runs.sort_unstable();
-        Self(runs)
-    }
-
-    /// The middle value.
-    pub(super) fn median(&self) -> Duration {
-        self.0.get(self.0.len() / 2).copied().unwrap_or_default()
-    }
-
-    /// The shortest run: what is left when nothing else on the machine got in the way.
-    pub(super) fn minimum(&self) -> Duration {
-        self.0.first().copied().unwrap_or_default()
-    }
-
-    /// Median, with the minimum in brackets.
-    pub(super) fn shown(&self) -> String {
-        format!(
-            "{} ({}) µs",
-            self.median().as_micros(),
-            self.minimum().as_micros()
-        )
-    }
-
-    /// The median as a share of another one's, with the share of the minima in brackets.
-    pub(super) fn share_of(&self, other: &Self) -> String {
-        let share = |ours: Duration, theirs: Duration| {
-            ours.as_secs_f64() / theirs.as_secs_f64().max(f64::MIN_POSITIVE)
-        };
-        format!(
-            "{:.2} ({:.2})",
-            share(self.median(), other.median()),
-            share(self.minimum(), other.minimum())
-        )
-    }
-}
 
 /// Runs each command once per round, and returns the times of each.
 ///

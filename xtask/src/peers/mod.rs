@@ -5,7 +5,7 @@ mod tree;
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 pub(crate) use self::container::Container;
 pub(crate) use self::tree::Tree;
@@ -27,11 +27,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     if words.is_empty() {
         bail!("peers needs a command after `--`");
     }
-    let tree = Tree::named(std::slice::from_ref(name))?
-        .first()
-        .copied()
-        .context("no tree was named")?;
-    let mut container = Container::of(tree)?;
+    let mut container = Container::of(Tree::one(name)?)?;
     for option in options.chunks(2) {
         let [word, value] = option else {
             bail!("{option:?} is half an option: peers takes --bind DIRECTORY=PLACE");

@@ -20,6 +20,7 @@ const PACKAGES: &[&str] = &[
     "podman",
     "bubblewrap",
     "iproute2",
+    "strace",
 ];
 
 /// Raised when a tree is made otherwise from the same packages.
@@ -71,14 +72,41 @@ impl Tree {
         if names.is_empty() {
             return Ok(TREES.to_vec());
         }
-        names
-            .iter()
-            .map(|name| {
-                let tree = TREES.iter().find(|tree| tree.name == name);
-                tree.copied()
-                    .with_context(|| format!("there is no tree {name:?}: trees are trixie and sid"))
-            })
-            .collect()
+        names.iter().map(|name| Tree::one(name)).collect()
+    }
+
+    pub(crate) fn one(name: &str) -> Result<Tree> {
+        let tree = TREES.iter().find(|tree| tree.name == name);
+        tree.copied()
+            .with_context(|| format!("there is no tree {name:?}: trees are trixie and sid"))
+    }
+
+    /// The tree as a file system that a machine has on its disk, made where it is older than the tree.
+    pub(crate) fn disk(&self) -> Result<PathBuf> {
+        let root = self.make()?;
+        setup::programs(&[("/usr/bin/mksquashfs", "squashfs-tools")])?;
+        let disk = self.cached("squashfs");
+        let staging = self.cached("squashfs.new");
+        let made = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified());
+        if made(&disk).is_ok_and(|disk| made(&self.cached("recipe")).is_ok_and(|tree| disk > tree))
+        {
+            return Ok(disk);
+        }
+        eprintln!("peers: packing {}", self.name);
+        run::check(
+            Command::new("mksquashfs")
+                .arg(&root)
+                .arg(&staging)
+                .args(["-quiet", "-no-progress", "-noappend", "-comp", "zstd"])
+                .args(["-Xcompression-level", "1"]),
+        )?;
+        fs::rename(&staging, &disk)?;
+        Ok(disk)
+    }
+
+    /// A file that belongs to this tree, below the cache.
+    fn cached(&self, ending: &str) -> PathBuf {
+        run::root().join(format!(".cache/peers/{}.{ending}", self.name))
     }
 
     /// The tree's root directory, made where it is not there or was made by another recipe.
@@ -91,7 +119,7 @@ impl Tree {
         let cache = run::root().join(".cache/peers");
         let root = cache.join(self.name);
         let recipe = format!("{RECIPE} {}\n{UNIT}", PACKAGES.join(" "));
-        let stamp = cache.join(format!("{}.recipe", self.name));
+        let stamp = self.cached("recipe");
         if root.exists() && fs::read_to_string(&stamp).is_ok_and(|found| found == recipe) {
             return Ok(root);
         }
@@ -105,7 +133,9 @@ impl Tree {
         }
         eprintln!("peers: making {} with systemd {}", self.name, self.systemd);
         run::check(
-            Command::new("mmdebstrap")
+            // What it mounts goes with its namespace, also when it is killed.
+            Command::new("unshare")
+                .args(["--mount", "--propagation=private", "mmdebstrap"])
                 .args(["--quiet", "--variant=minbase"])
                 .arg("--aptopt=Acquire::Check-Valid-Until \"false\"")
                 .arg(format!("--include={}", PACKAGES.join(",")))

@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use self::initramfs::Initramfs;
 use self::kernel::Kernel;
 use self::machine::Machine;
+use crate::peers::Tree;
 use crate::{dist, run, setup};
 
 /// Programs of Debian packages that only the machines need.
@@ -27,6 +28,8 @@ const PROGRAMS: &[(&str, &str)] = &[
 struct Request {
     kernel: String,
     position: String,
+    /// The Debian tree that the machine runs in; without one it has busybox alone.
+    tree: Option<String>,
     memory: u32,
     limit: Duration,
     files: Vec<(PathBuf, String)>,
@@ -39,6 +42,7 @@ impl Request {
         let mut request = Request {
             kernel: "6.12".into(),
             position: "test".into(),
+            tree: None,
             memory: 1024,
             limit: Duration::from_secs(120),
             files: Vec::new(),
@@ -54,6 +58,7 @@ impl Request {
             match word.as_str() {
                 "--kernel" => request.kernel.clone_from(value()?),
                 "--init" => request.position.clone_from(value()?),
+                "--tree" => request.tree = Some(value()?.clone()),
                 "--memory" => request.memory = value()?.parse().context("--memory takes MiB")?,
                 "--limit" => {
                     request.limit =
@@ -76,6 +81,9 @@ impl Request {
                 "--init takes test, coracle or systemd, not {:?}",
                 request.position
             );
+        }
+        if request.position == "systemd" && request.tree.is_none() {
+            request.tree = Some("trixie".into());
         }
         if request.command.is_empty() {
             bail!("vm needs a command: cargo xtask vm [OPTIONS] -- COMMAND…");
@@ -109,13 +117,20 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     initramfs.text("vm/modules/order", kernel.order()?.as_bytes());
     initramfs.text("vm/position", request.position.as_bytes());
     initramfs.text("vm/command", request.command.join("\0").as_bytes());
+    let disk = match &request.tree {
+        Some(name) => {
+            initramfs.text("vm/tree", name.as_bytes());
+            Some(Tree::one(name)?.disk()?)
+        }
+        None => None,
+    };
     let folder = tempfile::tempdir()?;
     let image = folder.path().join("initramfs");
     fs::write(&image, initramfs.finish())?;
     let outcome = Machine {
         kernel: kernel.image(),
         initramfs: image,
-        disk: None,
+        disk,
         memory: request.memory,
         limit: request.limit,
     }

@@ -1,0 +1,56 @@
+//! What loaded units cost beside systemd: reloading, listing, showing, memory.
+
+use anyhow::{Result, ensure};
+
+use super::figure::Figure;
+use super::growth::Growth;
+use super::sides::{Both, HARDENED, Side, figure};
+use super::{memory, timing};
+
+/// Rounds of a work that takes seconds, and of one that takes milliseconds.
+const FEW: usize = 3;
+const MANY: usize = 20;
+
+/// 10 to 10,000 units that are loaded and not started.
+pub(super) fn loaded() -> Result<Vec<Figure>> {
+    let mut found = Vec::new();
+    let verbs: [(&str, &[&str], usize); 3] = [
+        ("daemon-reload", &["daemon-reload"], FEW),
+        ("list-units --all", &["list-units", "--all"], FEW),
+        ("show of one", &["show", "bench-7.service"], MANY),
+    ];
+    let mut grown = verbs.map(|(work, ..)| (work, Growth::default()));
+    for count in [10, 100, 1_000, 10_000] {
+        let mut both = Both::new();
+        // Units that something comes after are loaded, and nothing of them starts.
+        both.services(
+            count,
+            "After={}\n",
+            &format!("[Unit]\nDefaultDependencies=no\n[Service]\nExecStart=/bin/sleep infinity\n{HARDENED}"),
+        )?;
+        both.each(&["start", "bench.target"])?;
+        let listing = both.coracle.ok(&["list-units", "--all", "--json"]);
+        let loaded = listing.matches("\"bench-").count();
+        ensure!(loaded >= count, "only {loaded} of {count} units are loaded");
+        for ((work, verb, rounds), (_, grown)) in verbs.iter().zip(&mut grown) {
+            let rounds = if count < 1_000 { MANY } else { *rounds };
+            let times = both.times(rounds, verb, &[])?;
+            grown.note(count, &times);
+            found.push(figure(format!("{work}, {count} loaded"), &times));
+        }
+        found.push(resident(&both, count)?);
+        timing::once(&mut both.command(Side::Systemd, &["stop", "bench.target"]))?;
+    }
+    found.extend(grown.iter().map(|(work, grown)| grown.figure(work)));
+    Ok(found)
+}
+
+/// Proportional set size of what manages units: keeper and manager, and systemd's one process.
+fn resident(both: &Both, count: usize) -> Result<Figure> {
+    let ours = memory::of(both.coracle.process("KeeperPID"))?.proportional
+        + memory::of(both.coracle.process("ManagerPID"))?.proportional;
+    let theirs = memory::of(rustix::process::Pid::INIT)?.proportional;
+    Ok(Figure::new(format!("PSS, {count} loaded"), "kB")
+        .value(Side::Coracle.name(), memory::shown(ours))
+        .value(Side::Systemd.name(), memory::shown(theirs)))
+}
