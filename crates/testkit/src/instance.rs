@@ -145,7 +145,7 @@ impl Instance {
             .to_owned()
     }
 
-    /// The process that `NAME` of the instance's own description is: `KeeperPID`, `ManagerPID` or `LogPID`.
+    /// The process that `NAME` of the instance's own description is: `KeeperPID` or `ManagerPID`.
     ///
     /// # Panics
     /// When the instance does not run.

@@ -45,12 +45,15 @@ pub(super) fn loaded() -> Result<Vec<Figure>> {
     Ok(found)
 }
 
-/// Proportional set size of what manages units: keeper and manager, and systemd's one process.
+/// Proportional set size of what manages units.
 fn resident(both: &Both, count: usize) -> Result<Figure> {
-    let ours = memory::of(both.coracle.process("KeeperPID"))?.proportional
-        + memory::of(both.coracle.process("ManagerPID"))?.proportional;
-    let theirs = memory::of(rustix::process::Pid::INIT)?.proportional;
-    Ok(Figure::new(format!("PSS, {count} loaded"), "kB")
-        .value(Side::Coracle.name(), memory::shown(ours))
-        .value(Side::Systemd.name(), memory::shown(theirs)))
+    let mut figure = Figure::new(format!("PSS, {count} loaded"), "kB");
+    for side in Side::ALL {
+        let mut kilobytes = 0;
+        for process in both.resident(side) {
+            kilobytes += memory::of(process)?.proportional;
+        }
+        figure = figure.value(side.name(), memory::shown(kilobytes));
+    }
+    Ok(figure)
 }

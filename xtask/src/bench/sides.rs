@@ -148,10 +148,10 @@ impl Both {
         Ok(times.map(Times::new))
     }
 
-    /// The processes that stay: keeper, manager and log of ours, systemd's one.
+    /// The processes that manage units: keeper and manager of ours, systemd's one.
     pub(super) fn resident(&self, side: Side) -> Vec<Pid> {
         match side {
-            Side::Coracle => ["KeeperPID", "ManagerPID", "LogPID"]
+            Side::Coracle => ["KeeperPID", "ManagerPID"]
                 .map(|name| self.coracle.process(name))
                 .to_vec(),
             Side::Systemd => vec![Pid::INIT],

@@ -139,11 +139,11 @@ mod tests {
 
     #[test]
     fn what_was_opened_is_what_was_looked_at() {
-        let file = File::open("/etc/passwd").unwrap();
-        let error = prove(Path::new("/etc/hosts"), &file)
+        let file = File::open("/etc/group").unwrap();
+        let error = prove(Path::new("/etc/passwd"), &file)
             .unwrap_err()
             .to_string();
-        assert_eq!(error, "/etc/hosts was replaced while it was looked at");
+        assert_eq!(error, "/etc/passwd was replaced while it was looked at");
     }
 
     #[test]
