@@ -197,3 +197,62 @@ fn a_service_that_passes_descriptors_into_its_output_does_not_stop_the_log() {
     assert!(begin.elapsed() < PATIENCE);
     instance.exit();
 }
+
+/// Not a test: the client of the next one.
+#[test]
+#[ignore = "a helper of another test, run by it as another process"]
+fn helper_that_passes_descriptors_to_sockets() {
+    let datagram = UnixDatagram::unbound().unwrap();
+    datagram
+        .connect(std::env::var_os("DATAGRAM").unwrap())
+        .unwrap();
+    let stream = UnixStream::connect(std::env::var_os("STREAM").unwrap()).unwrap();
+    let traps = [lingering(), lingering()];
+    let [one, other] = traps.each_ref().map(|trap| trap.as_fd());
+    kernel::message::send(&datagram, b"caught", &[one]).unwrap();
+    kernel::message::send(&stream, b"caught", &[other]).unwrap();
+    // Now all are closed, and what is under way is in the queues of the sockets.
+    std::process::exit(0);
+}
+
+#[test]
+fn a_client_that_passes_descriptors_to_a_socket_that_is_flushed_holds_nobody_up() {
+    let instance = Instance::start();
+    let text =
+        "[Socket]\nListenDatagram=@DIR@/datagram\nListenStream=@DIR@/stream\nFlushPending=yes\n";
+    instance.unit("flushed.socket", text);
+    let gate = instance.path("gate");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &gate,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o600),
+        0,
+    )
+    .unwrap();
+    let text = "[Service]\nExecStart=/bin/cat @DIR@/gate\n";
+    instance.unit("flushed.service", text);
+    instance.start_unit("flushed.socket");
+    let mut trap = Trap::new();
+    let status = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--ignored",
+            "--exact",
+            "helper_that_passes_descriptors_to_sockets",
+        ])
+        .env("DATAGRAM", instance.path("datagram"))
+        .env("STREAM", instance.path("stream"))
+        .env("TRAP", trap.address())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    trap.hold(2);
+    instance.await_state("flushed.service", "active/running");
+    let begin = Instant::now();
+    drop(std::fs::File::options().write(true).open(&gate).unwrap());
+    instance.await_state("flushed.service", "inactive/dead");
+    instance.await_state("flushed.socket", "active/listening");
+    assert_answers(&instance);
+    assert!(begin.elapsed() < PATIENCE, "{:?}", begin.elapsed());
+    instance.exit();
+}

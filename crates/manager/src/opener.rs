@@ -10,7 +10,7 @@ use kernel::message::{Descriptors, ReceiveOptions, receive};
 use model::sorted::Map;
 use plan::report::{RECORD_BYTES, Report};
 use plan::{Bindings, Step};
-use rustix::net::{SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use wire::Failure;
@@ -206,11 +206,7 @@ impl Manager {
                 .inputs
                 .push_back(Input::SocketsOpen { unit, incarnation });
         }
-        let name = self
-            .units
-            .get(&unit)
-            .map(|entry| entry.name.to_string())
-            .unwrap_or_default();
+        let name = self.name_of(unit);
         let failure = match opening.failure {
             Some(failure) => self.explain_failure(unit, None, failure),
             None => Failure::Internal {
@@ -391,20 +387,25 @@ impl Opening {
     }
 }
 
-/// Throws one connection or message away; false if there is none.
+/// Throws one connection or message away; false if there is none. What a stranger passed along with it is closed aside.
 fn flush_one(socket: &OwnedFd) -> bool {
     let Ok(kind) = rustix::net::sockopt::socket_type(socket) else {
         return false;
     };
     if kind == SocketType::DGRAM {
-        let mut byte = [0; 1];
-        return receive(
-            socket,
-            &mut byte,
-            &mut Descriptors::default(),
-            ReceiveOptions::default(),
-        )
-        .is_ok();
+        let (mut byte, mut descriptors) = ([0; 1], Descriptors::default());
+        let options = ReceiveOptions::default();
+        let received = receive(socket, &mut byte, &mut descriptors, options);
+        descriptors.close_aside();
+        return received.is_ok();
     }
-    rustix::net::accept_with(socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK).is_ok()
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let Ok(connection) = rustix::net::accept_with(socket, flags) else {
+        return false;
+    };
+    // Only there descriptors are passed along.
+    if rustix::net::sockopt::socket_domain(&connection) == Ok(AddressFamily::UNIX) {
+        kernel::message::retire(&connection);
+    }
+    true
 }
