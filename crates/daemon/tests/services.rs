@@ -276,3 +276,24 @@ fn settings_row_that_is_not_enforced() -> Option<String> {
     .find(|(name, _)| unenforced(name))
     .map(|(name, value)| format!("{name}={value}"))
 }
+
+#[test]
+fn a_service_that_waits_for_its_image_is_stopped_at_once() {
+    let worker = "#!/bin/sh\n: > \"${0%/*}/asked\"\nexec sleep 1000\n";
+    let instance = Instance::start_with_worker(worker);
+    let text =
+        "[Service]\nRootImage=@DIR@/slow.psi\nTimeoutStopSec=1h\nExecStart=/bin/sleep 1000\n";
+    instance.unit("slow.service", text);
+    let request = JobRequest {
+        names: vec!["slow".into()],
+        no_block: true,
+        ..JobRequest::default()
+    };
+    instance.client().call(call::StartUnit, &request).unwrap();
+    support::eventually("the worker", || {
+        instance.path("asked").exists().then_some(())
+    });
+    instance.client().call(call::StopUnit, &request).unwrap();
+    instance.await_state("slow", "inactive/dead");
+    instance.exit();
+}

@@ -1,6 +1,7 @@
 //! The engine's effects, each handed to the adapter that can do it.
 
 use crate::manager::Manager;
+use crate::status::main_serial;
 use engine::{
     Action, Conditions, Effect, Incarnation, Input, ProcessKey, Signal, State, Target, UnitId,
 };
@@ -101,6 +102,11 @@ impl Manager {
     /// Sends a signal to whom the engine means. What is gone gets nothing.
     fn signal(&mut self, unit: UnitId, incarnation: Incarnation, target: Target, signal: Signal) {
         let serials = self.serials(unit, target);
+        // What waits for its image has no process yet: it ends here, as if it had one.
+        for process in self.mounts.give_up(unit, incarnation, &serials) {
+            let status = engine::ExitStatus::Killed(signal);
+            self.inputs.push_back(Input::Exited { process, status });
+        }
         let is_last = self.is_last_round(unit);
         let Some(entry) = self.units.get_mut(&unit) else {
             return;
@@ -209,13 +215,6 @@ impl Manager {
         incarnation: Incarnation,
     ) -> Option<&mut crate::run::Run> {
         self.units.get_mut(&unit)?.run(incarnation.0)
-    }
-}
-
-fn main_serial(main: &engine::Main) -> Option<u32> {
-    match main {
-        engine::Main::Process(process) => Some(process.serial),
-        engine::Main::None | engine::Main::Ended(_) => None,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::manager::Manager;
 use crate::planning::Prepared;
 use crate::poll::Token;
 use crate::start::report_pair;
-use engine::{Input, Micros, Spawn, UnitId};
+use engine::{Incarnation, Input, Micros, ProcessKey, Spawn, UnitId};
 use keeper::protocol::{ChildKey, Class, Exit};
 use kernel::message::{Descriptors, ReceiveOptions, receive};
 use model::sorted::Map;
@@ -72,6 +72,26 @@ impl Mounts {
     /// When the first worker will have taken too long.
     pub(crate) fn next_end(&self) -> Option<Micros> {
         self.mounting.values().map(|mounting| mounting.until).min()
+    }
+
+    /// Lets go of the processes of a run that wait for their image, of those with these serials.
+    pub(crate) fn give_up(
+        &mut self,
+        unit: UnitId,
+        incarnation: Incarnation,
+        serials: &[u32],
+    ) -> Vec<ProcessKey> {
+        let is_meant = |spawn: &Spawn| {
+            let process = spawn.process;
+            process.unit == unit
+                && process.incarnation == incarnation
+                && serials.contains(&process.serial)
+        };
+        let waiting = self.mounting.values_mut();
+        waiting
+            .flat_map(|mounting| mounting.waiting.extract_if(.., |spawn| is_meant(spawn)))
+            .map(|spawn| spawn.process)
+            .collect()
     }
 
     fn take_overdue(&mut self, now: Micros) -> Vec<Mounting> {
@@ -287,11 +307,7 @@ impl Manager {
     fn not_mounted(&mut self, mounting: Mounting, why: &str) {
         for spawn in mounting.waiting {
             let unit = spawn.process.unit;
-            let name = self
-                .units
-                .get(&unit)
-                .map(|entry| entry.name.to_string())
-                .unwrap_or_default();
+            let name = self.name_of(unit);
             let message = format!("{}: {why}", mounting.path);
             let failure = Failure::Refused {
                 unit: name,

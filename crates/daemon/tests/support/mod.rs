@@ -11,6 +11,8 @@
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -22,6 +24,8 @@ use wire::{
 /// How long anything may take, in seconds: a loaded machine with a debug build is slow.
 const PATIENCE_S: u64 = 60;
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_coracled");
+
 /// A running instance.
 pub struct Instance {
     folder: tempfile::TempDir,
@@ -31,13 +35,28 @@ pub struct Instance {
 impl Instance {
     /// Starts an instance.
     pub fn start() -> Self {
+        Self::start_as(|_| PROGRAM.into())
+    }
+
+    /// Starts an instance that has this script for a worker.
+    pub fn start_with_worker(script: &str) -> Self {
+        Self::start_as(|folder| {
+            let [program, worker] = ["coracled", "coracle"].map(|name| folder.join(name));
+            std::fs::copy(PROGRAM, &program).unwrap();
+            std::fs::write(&worker, script).unwrap();
+            std::fs::set_permissions(&worker, Permissions::from_mode(0o755)).unwrap();
+            program
+        })
+    }
+
+    fn start_as(program: impl FnOnce(&Path) -> PathBuf) -> Self {
         assert!(rustix::process::geteuid().is_root(), "this test needs root");
         let folder = tempfile::Builder::new()
             .prefix("coracle-daemon-")
             .tempdir()
             .unwrap();
         std::fs::create_dir_all(folder.path().join("config/units")).unwrap();
-        let keeper = launch(folder.path());
+        let keeper = launch(&program(folder.path()), folder.path());
         let instance = Self { folder, keeper };
         drop(instance.client());
         instance
@@ -228,8 +247,8 @@ impl Drop for Instance {
     }
 }
 
-fn launch(folder: &Path) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_coracled"));
+fn launch(program: &Path, folder: &Path) -> Child {
+    let mut command = Command::new(program);
     for (option, name) in [
         ("--runtime-dir", "run"),
         ("--state-dir", "state"),
