@@ -85,7 +85,20 @@ impl HostFiles {
         let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         poll.watch(&inotify, Token::HostFiles)?;
         self.inotify = Some(inotify);
-        self.refresh()
+        let begun = self.refresh();
+        if begun.is_err() {
+            // Nothing is kept current yet: the next start begins again.
+            self.unwatch(poll);
+        }
+        begun
+    }
+
+    fn unwatch(&mut self, poll: &Poll) {
+        if let Some(inotify) = self.inotify.take() {
+            poll.forget(&inotify);
+        }
+        self.watches.clear();
+        self.copied.clear();
     }
 
     /// Copies what changed. The watches come first: what changes after a look is told.
@@ -161,11 +174,7 @@ impl HostFiles {
 
     /// Nobody needs the copies any more.
     fn end(&mut self, poll: &Poll) {
-        if let Some(inotify) = self.inotify.take() {
-            poll.forget(&inotify);
-        }
-        self.watches.clear();
-        self.copied.clear();
+        self.unwatch(poll);
         match std::fs::remove_dir_all(&self.directory) {
             // What can't be removed is in memory, and of no harm.
             Ok(()) | Err(_) => {}
@@ -284,5 +293,26 @@ fn write(copy: &Path, content: &[u8], replaced: bool) -> io::Result<()> {
     match replaced {
         true => std::fs::rename(&staged, copy),
         false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+
+    #[test]
+    fn copies_that_could_not_be_made_once_are_made_at_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let (poll, mut files) = (Poll::new().unwrap(), HostFiles::new(folder.path()));
+        let directory = folder.path().join("network");
+        std::fs::write(&directory, "in the way").unwrap();
+        assert!(files.begin(&poll).is_err());
+        std::fs::remove_file(&directory).unwrap();
+        files.begin(&poll).unwrap();
+        for kept in KEPT {
+            assert!(directory.join(kept.copy).exists(), "{}", kept.copy);
+        }
     }
 }
