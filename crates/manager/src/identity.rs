@@ -105,11 +105,7 @@ impl Manager {
         if let Some(user) = earlier {
             return Ok(user);
         }
-        let unit = self
-            .units
-            .get(&id)
-            .map(|entry| entry.name.to_string())
-            .unwrap_or_default();
+        let unit = self.name_of(id);
         let taken = dynamic_user::take(login, tables).map_err(|error| Failure::Refused {
             unit,
             directive: "DynamicUser".into(),

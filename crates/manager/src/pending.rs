@@ -306,15 +306,10 @@ impl Manager {
         if let Some(failure) = self.set_up_failure(unit) {
             return failure;
         }
-        let entry = self.units.get(&unit);
-        let name = entry
-            .map(|entry| entry.name.to_string())
-            .unwrap_or_default();
-        let message = self.result_sentence(unit, result);
         Failure::JobFailed {
-            unit: name,
+            unit: self.name_of(unit),
             result: crate::causes::job_result(result).into(),
-            message,
+            message: self.result_sentence(unit, result),
         }
     }
 

@@ -216,11 +216,7 @@ impl Manager {
         let Some(child) = self.child_key(process) else {
             return Ok(());
         };
-        let name = self
-            .units
-            .get(&process.unit)
-            .map(|entry| entry.name.to_string())
-            .unwrap_or_default();
+        let name = self.name_of(process.unit);
         let plan = kernel::memory::sealed_file(c"plan", &plan)?;
         let (ours, theirs) = report_pair(prepared.plan.has_stub())?;
         let cgroup = match &self.cgroups {
@@ -263,11 +259,7 @@ impl Manager {
 
     /// A failure that is none of the unit's.
     pub(crate) fn internal(&self, unit: UnitId, action: &str, error: &std::io::Error) -> Failure {
-        let name = self
-            .units
-            .get(&unit)
-            .map(|entry| entry.name.to_string())
-            .unwrap_or_default();
+        let name = self.name_of(unit);
         Failure::Internal {
             message: format!("cannot {action} for {name}: {error}"),
         }

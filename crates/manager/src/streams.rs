@@ -268,11 +268,7 @@ impl Manager {
     }
 
     fn no_descriptor(&self, unit: UnitId, directive: &str) -> Failure {
-        let name = self
-            .units
-            .get(&unit)
-            .map(|entry| entry.name.to_string())
-            .unwrap_or_default();
+        let name = self.name_of(unit);
         Failure::Refused {
             unit: name,
             directive: directive.into(),
