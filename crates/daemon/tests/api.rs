@@ -18,7 +18,7 @@ use support::{Instance, eventually};
 use wire::methods as call;
 use wire::{
     Client, ClientError, Done, Environment, Failure, KillRequest, ListUnitsRequest, MonitorRequest,
-    NamesRequest, OneUnit, ShowRequest,
+    NamesRequest, OneUnit, ShowRequest, TransientRequest,
 };
 
 fn names(names: &[&str]) -> NamesRequest {
@@ -116,6 +116,32 @@ fn signals_reach_the_processes_that_are_meant() {
     assert_eq!(instance.status("target").active, "inactive");
 }
 
+fn show(client: &mut Client, name: &str) -> std::collections::BTreeMap<String, String> {
+    let request = ShowRequest {
+        names: vec![name.into()],
+        ..ShowRequest::default()
+    };
+    let mut reply = client.call(call::Show, &request).unwrap();
+    reply.units.remove(0).properties
+}
+
+/// The words of a command, which a unit made at run time has for its description, are for root.
+fn sees_no_command(client: &mut Client) {
+    let request = ListUnitsRequest {
+        names: vec!["spoken.service".into()],
+        ..ListUnitsRequest::default()
+    };
+    let listed = client.call(call::ListUnits, &request).unwrap();
+    let status = client.call(call::Status, &names(&["spoken.service"]));
+    for description in [
+        &listed.units[0].description,
+        &status.unwrap().units[0].description,
+        &show(client, "spoken.service")["Description"],
+    ] {
+        assert_eq!(description, "spoken.service");
+    }
+}
+
 /// Not a test: what a stranger of the next one does.
 #[test]
 #[ignore = "a helper of another test, run by it as another user"]
@@ -168,20 +194,12 @@ fn helper_that_is_a_stranger() {
         (status.active.as_str(), status.processes[0].command.as_str()),
         ("active", "")
     );
-    let show = ShowRequest {
-        names: vec!["secret.service".into()],
-        ..ShowRequest::default()
-    };
-    let shown = client
-        .call(call::Show, &show)
-        .unwrap()
-        .units
-        .remove(0)
-        .properties;
+    let shown = show(&mut client, "secret.service");
     assert!(
         shown.contains_key("ActiveState") && !shown.contains_key("Environment"),
         "{shown:?}"
     );
+    sees_no_command(&mut client);
     let unknown = client
         .call(call::Status, &names(&["made-up.service"]))
         .unwrap_err();
@@ -200,6 +218,14 @@ fn strangers_see_states_and_nothing_else() {
         "[Service]\nEnvironment=TOKEN=xyzzy\nExecStart=/bin/sleep 1000\n",
     );
     instance.start_unit("secret");
+    let spoken = TransientRequest {
+        unit: "spoken.service".into(),
+        ..support::transient(&[], &["/bin/sh", "-c", "sleep 1000 # password"])
+    };
+    let mut client = instance.client();
+    client.call(call::StartTransient, &spoken).unwrap();
+    let description = instance.status("spoken").description;
+    assert!(description.contains("password"), "{description}");
     let helper = instance.path("helper");
     std::fs::copy(std::env::current_exe().unwrap(), &helper).unwrap();
     let output = std::process::Command::new(&helper)

@@ -13,6 +13,8 @@ use wire::{Call, Failure};
 
 /// Connections at once; the descriptor table has room for them beside the services' own.
 const CONNECTIONS_MAX: usize = 512;
+/// Connections of all who are not root together: a user may have many numbers (subuid(5)), and must not keep root out.
+const CONNECTIONS_OF_STRANGERS_MAX: usize = 384;
 /// Connections of one user who is not root: nobody can keep the others out.
 const CONNECTIONS_PER_USER_MAX: usize = 32;
 /// The backlog of the listening socket.
@@ -63,22 +65,13 @@ impl Manager {
         let Ok(connection) = Connection::new(number, socket, &self.poll) else {
             return;
         };
-        if !self.has_room_for(connection.peer) {
+        let others = self.connections.values().map(|other| other.peer);
+        if !has_room(&others.collect::<Vec<_>>(), connection.peer) {
             return;
         }
         self.connections.insert(number, connection);
         // The call is often here already: that saves a round.
         self.serve(number);
-    }
-
-    fn has_room_for(&self, peer: Peer) -> bool {
-        let of_user = self
-            .connections
-            .values()
-            .filter(|other| other.peer.uid == peer.uid)
-            .count();
-        self.connections.len() < CONNECTIONS_MAX
-            && (peer.owns || of_user < CONNECTIONS_PER_USER_MAX)
     }
 
     /// A client sent something, has room again, or hung up.
@@ -193,7 +186,10 @@ impl Manager {
                 let reply = self.show(&input, self.sees_all(number))?;
                 self.answer(number, &reply);
             }
-            Call::ListUnits(input) => self.answer(number, &self.list_units(&input)),
+            Call::ListUnits(input) => {
+                let reply = self.list_units(&input, self.sees_all(number));
+                self.answer(number, &reply);
+            }
             Call::ListJobs(input) => self.answer(number, &self.list_jobs(&input.names)),
             Call::Cat(input) => {
                 let reply = self.cat(&input.names)?;
@@ -290,5 +286,43 @@ impl Manager {
                 state: self.state_name().into(),
             }),
         }
+    }
+}
+
+/// May one more connect beside the others?
+fn has_room(others: &[Peer], peer: Peer) -> bool {
+    if peer.owns {
+        return others.len() < CONNECTIONS_MAX;
+    }
+    let strangers = others.iter().filter(|other| !other.owns);
+    let of_user = strangers.clone().filter(|other| other.uid == peer.uid);
+    of_user.count() < CONNECTIONS_PER_USER_MAX && strangers.count() < CONNECTIONS_OF_STRANGERS_MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_user_keeps_nobody_out_and_all_strangers_together_not_root() {
+        let peer = |uid: u32| Peer {
+            uid,
+            owns: uid == 0,
+        };
+        let mut there: Vec<Peer> = Vec::new();
+        let enter = |there: &mut Vec<Peer>, uid| {
+            let enters = has_room(there, peer(uid));
+            there.extend(enters.then(|| peer(uid)));
+            enters
+        };
+        while enter(&mut there, 1000) {}
+        assert_eq!(there.len(), CONNECTIONS_PER_USER_MAX);
+        for uid in 100_000..101_000 {
+            enter(&mut there, uid);
+        }
+        assert!(there.len() < CONNECTIONS_MAX);
+        assert!(enter(&mut there, 0), "root is kept out");
+        while enter(&mut there, 0) {}
+        assert_eq!(there.len(), CONNECTIONS_MAX);
     }
 }

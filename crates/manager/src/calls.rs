@@ -1,5 +1,6 @@
 //! The calls that fit into no other room: signals, forgetting failures, plans, sandboxes, the server itself.
 
+use crate::environment::BYTES_MAX;
 use crate::manager::Manager;
 use crate::run::{Run, RunProcess};
 use crate::status::main_serial;
@@ -33,18 +34,15 @@ impl Manager {
         }
         let units = self.select_existing(&input.names)?;
         for unit in &units {
-            let name = self
-                .units
-                .get(unit)
-                .map(|entry| entry.name.to_string())
-                .unwrap_or_default();
             let lives = self
                 .units
                 .get(unit)
                 .is_some_and(|entry| entry.runs.iter().any(crate::run::Run::has_live_process));
             let meant = target == Target::All || !self.serials(*unit, target).is_empty();
             if !lives || !meant {
-                return Err(Failure::NoProcess { unit: name });
+                return Err(Failure::NoProcess {
+                    unit: self.name_of(*unit),
+                });
             }
         }
         for unit in units {
@@ -314,7 +312,8 @@ fn held_process(process: &RunProcess, has_stub: bool) -> Option<OwnedFd> {
 /// The environment of a process that lives. An executor that is killed closes its report, too, some time before it has ended: what
 /// has no executable any more has given up its memory, and its descriptors after that (`do_exit` of the kernel).
 fn environment_of(pid: u32, pidfd: &OwnedFd) -> Option<Vec<String>> {
-    let bytes = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let bytes = crate::beginning::read(format!("/proc/{pid}/environ"), BYTES_MAX);
+    let bytes = bytes.unwrap_or_default();
     std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
     // What was read may be of another process of that number.
     if kernel::process::has_ended(pidfd) {

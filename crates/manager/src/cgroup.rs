@@ -1,5 +1,7 @@
 //! Control groups: one subtree of version 2 per instance, one group per unit in it, one child per run.
 
+use crate::beginning;
+use model::facts::CgroupKind;
 use plan::resources::GroupFile;
 use rustix::fs::inotify;
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -10,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 /// Bytes of a list of processes that is read: more than a hundred thousand of them. Of a longer list only the beginning is signalled.
 const PROCS_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of a path, the kernel's PATH_MAX; the names of all controllers need fewer.
+const PATH_BYTES_MAX: u64 = 4096;
 /// Levels of groups that a service may have made below its own.
 const DEPTH_MAX: u32 = 32;
 
@@ -30,11 +34,19 @@ pub(crate) struct Cgroups {
 impl Cgroups {
     /// Makes the subtree; `None` where there is no version 2 that can be written. It is below what the host's init delegated to us, or else
     /// at the top. `recorded` has its place for as long as the runtime directory lives: the groups of what runs don't move.
-    pub(crate) fn open(name: &str, recorded: &Path) -> io::Result<Option<Self>> {
-        let Some(mount) = find_mount()? else {
+    pub(crate) fn open(
+        host: &model::facts::Cgroup,
+        name: &str,
+        recorded: &Path,
+    ) -> io::Result<Option<Self>> {
+        if host.kind == CgroupKind::None {
             return Ok(None);
+        }
+        let mount = PathBuf::from(&host.mount);
+        let known = match beginning::text(recorded, PATH_BYTES_MAX) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            known => Some(known?),
         };
-        let known = std::fs::read_to_string(recorded).ok();
         let known = known.filter(|known| is_ours(known, name) && mount.join(known).is_dir());
         let name = match known {
             Some(known) => known,
@@ -153,17 +165,18 @@ impl Cgroups {
         }
     }
 
-    /// The numbers of the watches that have something to report.
-    pub(crate) fn changed(&self) -> Vec<i32> {
+    /// The numbers of the watches that have something to report; none where the kernel had more to tell than it keeps, and it may be any.
+    pub(crate) fn changed(&self) -> Option<Vec<i32>> {
         let mut room = [std::mem::MaybeUninit::uninit(); 4096];
         let mut reader = inotify::Reader::new(&self.inotify, &mut room);
-        let mut watches: Vec<i32> = Vec::new();
+        let (mut watches, mut is_complete) = (Vec::new(), true);
         while let Ok(event) = reader.next() {
+            is_complete &= !event.events().contains(inotify::ReadFlags::QUEUE_OVERFLOW);
             watches.push(event.wd());
         }
         model::order::sort(&mut watches);
         watches.dedup();
-        watches
+        is_complete.then_some(watches)
     }
 
     /// Every process of the group and of those below it.
@@ -238,8 +251,8 @@ impl Cgroups {
 
     /// One number of a controller's file of the unit whose run has this path; none where the controller is not there.
     pub(crate) fn number_of_unit(&self, run: &str, file: &str) -> Option<u64> {
-        std::fs::read_to_string(self.on_host(run).parent()?.join(file))
-            .ok()?
+        let mut room = [0; SMALL_FILE_BYTES];
+        read_small(&self.on_host(run).parent()?.join(file), &mut room)?
             .trim()
             .parse()
             .ok()
@@ -279,9 +292,14 @@ impl AsFd for Cgroups {
     }
 }
 
+/// The groups of a process, by its number, one a line: that of version 2, and those of version 1.
+pub(crate) fn groups_of(process: impl std::fmt::Display) -> io::Result<String> {
+    beginning::text(format!("/proc/{process}/cgroup"), 16 * PATH_BYTES_MAX)
+}
+
 /// Is the process in this control group, or below it?
 pub(crate) fn is_in_group(pid: u32, group: &str) -> bool {
-    let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/cgroup")) else {
+    let Ok(text) = groups_of(pid) else {
         return false;
     };
     let own = text.lines().find_map(|line| line.strip_prefix("0::"));
@@ -320,7 +338,7 @@ fn is_ours(place: &str, name: &str) -> bool {
 
 /// The group below the mount that the host's init delegated to this instance: ours, or the one that ours lies in. Empty where there is none.
 fn delegated(mount: &Path) -> PathBuf {
-    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let own = groups_of("self").unwrap_or_default();
     let own = own.lines().find_map(|line| line.strip_prefix("0::/"));
     let own = Path::new(own.unwrap_or_default());
     let mut candidates = own.ancestors().take(2);
@@ -344,7 +362,7 @@ fn is_delegated(group: &Path) -> bool {
 /// it has processes of its own, as in a container whose processes are at its top.
 fn controllers_of(root: &Path) -> String {
     let available = |group: &Path| {
-        std::fs::read_to_string(group.join("cgroup.controllers")).unwrap_or_default()
+        beginning::text(group.join("cgroup.controllers"), PATH_BYTES_MAX).unwrap_or_default()
     };
     if let Some(parent) = root.parent() {
         let had = available(root);
@@ -365,16 +383,6 @@ fn controllers_of(root: &Path) -> String {
         }
     }
     available(root)
-}
-
-/// Finds the mount of version 2 in the mount table: on hybrid hosts it stands beside the old ones.
-fn find_mount() -> io::Result<Option<PathBuf>> {
-    let table = std::fs::read_to_string("/proc/self/mountinfo")?;
-    Ok(table.lines().find_map(|line| {
-        let (mount, kind) = line.split_once(" - ")?;
-        kind.starts_with("cgroup2 ")
-            .then(|| mount.split(' ').nth(4).map(PathBuf::from))?
-    }))
 }
 
 fn collect(group: &Path, depth: u32, found: &mut Vec<u32>) {
@@ -437,8 +445,39 @@ fn children(group: &Path) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::{held, is_ours, processes};
+    use super::{Cgroups, held, inotify, is_ours, processes};
+    use std::io::Write;
     use std::process::Command;
+
+    #[test]
+    fn changes_that_are_more_than_the_kernel_keeps_may_be_any() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
+        let cgroups = Cgroups {
+            mount: folder.path().into(),
+            name: "own".into(),
+            controllers: String::new(),
+            enabled: Vec::new(),
+            inotify: inotify::init(flags).expect("an inotify descriptor"),
+        };
+        let [mut one, mut other] = ["one", "other"].map(|group| {
+            std::fs::create_dir(folder.path().join(group)).expect("a folder");
+            std::fs::File::create(folder.path().join(group).join("cgroup.events")).expect("a file")
+        });
+        let watch = cgroups.watch("/one").expect("a watch");
+        cgroups.watch("/other").expect("a watch");
+        one.write_all(b"x").expect("it can be written");
+        assert_eq!(cgroups.changed(), Some(vec![watch]));
+        let kept = std::fs::read_to_string("/proc/sys/fs/inotify/max_queued_events");
+        let kept: usize = kept.expect("a limit").trim().parse().expect("a number");
+        // One after the other, since two of the same in a row are one.
+        for _ in 0..=kept / 2 {
+            one.write_all(b"x").expect("it can be written");
+            other.write_all(b"x").expect("it can be written");
+        }
+        assert_eq!(cgroups.changed(), None);
+        assert_eq!(cgroups.changed(), Some(Vec::new()));
+    }
 
     #[test]
     fn a_number_that_got_free_while_it_was_looked_up_is_nobodys() {

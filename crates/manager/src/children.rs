@@ -264,12 +264,10 @@ impl Manager {
 
     /// The kernel reports changes of control groups.
     pub(crate) fn on_cgroups(&mut self) {
-        let changed = self
-            .cgroups
-            .as_ref()
-            .map(crate::cgroup::Cgroups::changed)
-            .unwrap_or_default();
-        for watch in changed {
+        let Some(cgroups) = &self.cgroups else { return };
+        let changed = cgroups.changed();
+        let all = || self.cgroup_watches.keys().copied().collect();
+        for watch in changed.unwrap_or_else(all) {
             if let Some(&(unit, incarnation)) = self.cgroup_watches.get(&watch) {
                 self.check_empty(unit, Incarnation(incarnation));
             }

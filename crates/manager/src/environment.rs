@@ -89,8 +89,8 @@ pub(crate) fn read(directories: &Directories) -> io::Result<BTreeMap<String, Str
     }
 }
 
-/// Bytes of all files with variables of one unit; execve(2) takes no more.
-const FILES_BYTES_MAX: u64 = 2 << 20;
+/// Bytes of one process's variables, and of all files with them of one unit; execve(2) takes no more.
+pub(crate) const BYTES_MAX: u64 = 2 << 20;
 
 /// The variables in EnvironmentFile=; or the path that can't be read, or has more than [`VARIABLES_MAX`] with those before it.
 pub(crate) fn from_files(unit: &Unit) -> Result<Vec<String>, (String, io::Error)> {
@@ -100,7 +100,7 @@ pub(crate) fn from_files(unit: &Unit) -> Result<Vec<String>, (String, io::Error)
         .iter()
         .flat_map(|list| list.iter())
     {
-        match crate::credentials::read_file(&file.path, FILES_BYTES_MAX) {
+        match crate::credentials::read_file(&file.path, BYTES_MAX) {
             Ok(bytes) => found.extend(parse_file(&String::from_utf8_lossy(&bytes))),
             Err(error) if file.optional && error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err((file.path.clone(), error)),

@@ -5,6 +5,7 @@
 
 mod adopt;
 mod api;
+mod beginning;
 mod builtin;
 mod calls;
 mod causes;

@@ -200,8 +200,9 @@ impl Manager {
         let poll = Poll::new().map_err(|errno| doing("make an epoll descriptor")(errno.into()))?;
         let link = Link::new(options.keeper, &poll)
             .map_err(|errno| doing("watch the keeper's channel")(errno.into()))?;
+        let facts = kernel::probe::facts();
         let place = directories.cgroup_place();
-        let cgroups = Cgroups::open(&directories.cgroup_name(), &place)
+        let cgroups = Cgroups::open(&facts.cgroup, &directories.cgroup_name(), &place)
             .map_err(doing("make the control group of this instance"))?;
         if let Some(cgroups) = &cgroups {
             poll.watch(cgroups, Token::Cgroups)
@@ -218,7 +219,7 @@ impl Manager {
         let loader = crate::loading::loader(&directories, false);
         let host_files = crate::host_files::HostFiles::new(&directories.runtime);
         Ok(Self {
-            facts: kernel::probe::facts(),
+            facts,
             directories,
             stage: Stage::Adopting,
             keeper,

@@ -16,14 +16,6 @@ pub(crate) struct Message {
     pub(crate) status: Option<String>,
     /// ERRNO=
     pub(crate) errno: Option<i32>,
-    /// FDSTORE=1
-    pub(crate) store: bool,
-    /// FDSTOREREMOVE=1
-    pub(crate) remove: bool,
-    /// FDNAME=
-    pub(crate) name: Option<String>,
-    /// BARRIER=1: the sender waits until its descriptor is closed.
-    pub(crate) barrier: bool,
 }
 
 impl Message {
@@ -50,10 +42,6 @@ impl Message {
             "MONOTONIC_USEC" => notice.monotonic = value.parse().ok(),
             "STATUS" => self.status = Some(cut(value)),
             "ERRNO" => self.errno = value.parse().ok(),
-            "FDSTORE" => self.store |= yes,
-            "FDSTOREREMOVE" => self.remove |= yes,
-            "FDNAME" => self.name = Some(value.to_owned()).filter(|name| is_descriptor_name(name)),
-            "BARRIER" => self.barrier |= yes,
             _ => {}
         }
     }
@@ -65,14 +53,6 @@ fn cut(text: &str) -> String {
         end -= 1;
     }
     text.get(..end).unwrap_or_default().to_owned()
-}
-
-/// A name that may stand in `$LISTEN_FDNAMES`.
-fn is_descriptor_name(name: &str) -> bool {
-    (1..=255).contains(&name.len())
-        && name
-            .bytes()
-            .all(|byte| (b' '..0x7f).contains(&byte) && byte != b':')
 }
 
 #[cfg(test)]
@@ -94,10 +74,9 @@ mod tests {
         #![proptest_config(proptest::prelude::ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
 
         #[test]
-        fn any_message_is_read_within_the_limits(text in "((READY|MAINPID|STATUS|ERRNO|FDNAME|FDSTORE|EXTEND_TIMEOUT_USEC|BARRIER|X)?=?[0-9\n=:\\-]{0,24}\\PC{0,8}){0,12}", bytes in proptest::collection::vec(0..=255_u8, 0..60)) {
+        fn any_message_is_read_within_the_limits(text in "((READY|MAINPID|STATUS|ERRNO|EXTEND_TIMEOUT_USEC|X)?=?[0-9\n=:\\-]{0,24}\\PC{0,8}){0,12}", bytes in proptest::collection::vec(0..=255_u8, 0..60)) {
             for message in [Message::read(text.as_bytes()), Message::read(&bytes)] {
                 assert!(message.status.is_none_or(|status| status.len() <= STATUS_BYTES_MAX));
-                assert!(message.name.is_none_or(|name| is_descriptor_name(&name)));
                 assert!(message.notice.main_pid.is_none_or(|pid| pid > 1));
             }
         }
@@ -105,13 +84,9 @@ mod tests {
 
     #[test]
     fn hostile_messages_are_cut_and_passed_over() {
-        let long = format!(
-            "STATUS={}\nMAINPID=1\nREADY=yes\nFDNAME=a:b",
-            "é".repeat(3000)
-        );
+        let long = format!("STATUS={}\nMAINPID=1\nREADY=yes", "é".repeat(3000));
         let message = Message::read(long.as_bytes());
         assert!(message.status.unwrap().len() <= STATUS_BYTES_MAX);
         assert_eq!(message.notice, Notice::default());
-        assert_eq!(message.name, None);
     }
 }

@@ -260,7 +260,6 @@ impl Manager {
             mut notice,
             status,
             errno,
-            ..
         } = message;
         notice.main_pid = notice
             .main_pid
@@ -331,7 +330,7 @@ fn speaks_for_all(run: &Run, sender: Credentials) -> bool {
     let Some(group) = &run.cgroup else {
         return is_process(run, sender.pid, |_| true);
     };
-    match std::fs::read_to_string(format!("/proc/{}/cgroup", sender.pid)) {
+    match crate::cgroup::groups_of(sender.pid) {
         Ok(_) => is_in_group(sender.pid, group),
         Err(_) => sender.uid == uid,
     }

@@ -3,8 +3,6 @@
 use crate::directories::Directories;
 use load::Loaded;
 use model::UnitName;
-use std::fs::File;
-use std::io::Read;
 
 /// Bytes of a record that is read.
 const RECORD_BYTES_MAX: u64 = 8 << 20;
@@ -12,10 +10,7 @@ const RECORD_BYTES_MAX: u64 = 8 << 20;
 /// The record, passed on as it is.
 pub(crate) fn record(directories: &Directories, name: &str) -> Option<serde_json::Value> {
     let below = directories.state.join("portables").join(name);
-    let mut bytes = Vec::new();
-    File::open(below.join("portable.json"))
-        .and_then(|file| file.take(RECORD_BYTES_MAX).read_to_end(&mut bytes))
-        .ok()?;
+    let bytes = crate::beginning::read(below.join("portable.json"), RECORD_BYTES_MAX).ok()?;
     serde_json::from_slice(&bytes).ok()
 }
 

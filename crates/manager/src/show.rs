@@ -39,7 +39,8 @@ impl Manager {
             });
         } else {
             for id in self.select_for(&input.names, all)? {
-                let (Some(status), Some(entry)) = (self.status_of(id), self.units.get(&id)) else {
+                let (Some(status), Some(entry)) = (self.status_of(id, all), self.units.get(&id))
+                else {
                     continue;
                 };
                 units.push(UnitProperties {

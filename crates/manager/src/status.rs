@@ -17,7 +17,7 @@ use wire::{
 /// Processes listed of one unit.
 const PROCESSES_MAX: usize = 1000;
 /// Bytes of a command line that is shown.
-const COMMAND_BYTES_MAX: usize = 4096;
+const COMMAND_BYTES_MAX: u64 = 4096;
 
 impl Manager {
     /// The units that names and patterns mean, each once, loaded where they are named in full.
@@ -85,7 +85,7 @@ impl Manager {
         let ids = self.select_for(names, all)?;
         let mut units: Vec<UnitStatus> = ids
             .into_iter()
-            .filter_map(|id| self.status_of(id))
+            .filter_map(|id| self.status_of(id, all))
             .collect();
         if !all {
             units.iter_mut().for_each(redact);
@@ -109,8 +109,8 @@ impl Manager {
         self.advance();
     }
 
-    /// Everything about one unit.
-    pub(crate) fn status_of(&self, id: UnitId) -> Option<UnitStatus> {
+    /// Everything about one unit; the words of a command only for `all`.
+    pub(crate) fn status_of(&self, id: UnitId, all: bool) -> Option<UnitStatus> {
         let entry = self.units.get(&id)?;
         let state = self.engine.state(id)?;
         let snapshot = self.engine.snapshot(id)?;
@@ -122,7 +122,7 @@ impl Manager {
         Some(UnitStatus {
             name: entry.name.to_string(),
             aliases: entry.origin.aliases.clone(),
-            description: description(entry),
+            description: description(entry, all),
             documentation: unit
                 .get(&key::DOCUMENTATION)
                 .map(|words| words.iter().map(ToString::to_string).collect())
@@ -349,14 +349,14 @@ impl Manager {
         ListJobsReply { jobs }
     }
 
-    pub(crate) fn list_units(&self, input: &ListUnitsRequest) -> ListUnitsReply {
-        let summaries = self.sorted().filter_map(|entry| self.summary(entry));
+    pub(crate) fn list_units(&self, input: &ListUnitsRequest, all: bool) -> ListUnitsReply {
+        let summaries = self.sorted().filter_map(|entry| self.summary(entry, all));
         ListUnitsReply {
             units: summaries.filter(|unit| is_wanted(unit, input)).collect(),
         }
     }
 
-    fn summary(&self, entry: &Entry) -> Option<UnitSummary> {
+    fn summary(&self, entry: &Entry, all: bool) -> Option<UnitSummary> {
         let state = self.engine.state(entry.id)?;
         let main = match state {
             State::Service(service) => main_serial(&service.main),
@@ -369,7 +369,7 @@ impl Manager {
         };
         Some(UnitSummary {
             name: entry.name.to_string(),
-            description: description(entry),
+            description: description(entry, all),
             load: entry.origin.load.name().into(),
             active: state.active().name().into(),
             sub: state.sub().name().into(),
@@ -444,7 +444,8 @@ fn is_wanted(unit: &UnitSummary, input: &ListUnitsRequest) -> bool {
     named && of_kind && in_state && shown
 }
 
-pub(crate) fn description(entry: &Entry) -> String {
+/// What a unit says of itself. The command of one made at run time says more than everybody may see.
+fn description(entry: &Entry, all: bool) -> String {
     let given = entry
         .unit
         .get(&key::DESCRIPTION)
@@ -452,7 +453,7 @@ pub(crate) fn description(entry: &Entry) -> String {
         .cloned();
     let transient = || {
         let command = &entry.transient.as_ref()?.record.command;
-        Some(format!("[run] {}", command.join(" "))).filter(|_| !command.is_empty())
+        Some(format!("[run] {}", command.join(" "))).filter(|_| all && !command.is_empty())
     };
     given
         .or_else(transient)
@@ -511,9 +512,9 @@ fn is_off(unit: &model::Unit, directive: model::Directive) -> bool {
 }
 
 fn command_line(pid: u32) -> String {
-    let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let words = words.get(..COMMAND_BYTES_MAX).unwrap_or(&words);
-    let text = String::from_utf8_lossy(words)
+    let words = crate::beginning::text(format!("/proc/{pid}/cmdline"), COMMAND_BYTES_MAX);
+    let text = words
+        .unwrap_or_default()
         .trim_end_matches('\0')
         .replace('\0', " ");
     if !text.is_empty() {

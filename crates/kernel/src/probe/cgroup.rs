@@ -48,10 +48,10 @@ fn is_read_only(mount: &str) -> bool {
     })
 }
 
-/// The last mount of version 2, which hides earlier ones of the same place, and whether version 1 is there beside it.
+/// The place of the first mount of version 2: later ones are other roots' own. And whether version 1 is there beside it.
 fn find(table: &str) -> (String, CgroupKind) {
     let mounts = || table.lines().filter_map(place_and_type);
-    let second = mounts().rfind(|(_, kind)| *kind == "cgroup2");
+    let second = mounts().find(|(_, kind)| *kind == "cgroup2");
     // A version 1 hierarchy without a controller (name=systemd) counts too: someone tracks processes in it.
     let first = mounts().any(|(_, kind)| kind == "cgroup");
     match second {
