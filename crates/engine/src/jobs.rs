@@ -356,7 +356,8 @@ impl Engine {
         match &self.unit(id).state {
             State::Dead | State::Failed { .. } => return Move::Over(JobResult::Done),
             State::AutoRestart { .. } if restart => return Move::Over(JobResult::Done),
-            State::AutoRestart { .. } => self.leave_auto_restart(id),
+            // A stop that was asked for is no failure, whatever the last run was.
+            State::AutoRestart { .. } => self.change(id, State::Dead),
             State::Reached { .. } => self.change(id, State::Dead),
             State::Service(_) => self.service_stop(id, restart),
             State::Socket(_) => self.socket_stop(id),

@@ -98,18 +98,17 @@ impl Engine {
             return self.start_post(id);
         }
         self.spawn_main(id, 0);
-        let deadline = self.now.deadline(service.timeout_start);
-        if let Some(run) = self.run_mut(id) {
-            run.deadline = deadline;
-        }
     }
 
+    /// Runs one ExecStart=, and gives it its time: each command of a oneshot has the whole of it.
     pub(crate) fn spawn_main(&mut self, id: UnitId, index: u16) {
+        let deadline = self.now.deadline(self.service(id).timeout_start);
         let Some(process) = self.spawn(id, Role::Main, index) else {
             return;
         };
         if let Some(run) = self.run_mut(id) {
             run.main = Main::Process(process);
+            run.deadline = deadline;
         }
     }
 

@@ -120,6 +120,7 @@ impl Engine {
         let Some(run) = self.run(id) else { return };
         let (phase, service) = (run.phase, self.service(id));
         if run.runtime_end.is_some_and(|at| at <= now) {
+            self.kill_control(id);
             return self.stop_commands(id, UnitResult::Timeout);
         }
         if run.deadline.is_none_or(|at| at > now) {

@@ -1,7 +1,7 @@
 //! A run is over: is there another one, and when.
 
 use crate::cause::Cause;
-use crate::config::{JobMode, Restart, ServiceConfig};
+use crate::config::{JobMode, Restart, ServiceConfig, ServiceType};
 use crate::effect::Action;
 use crate::engine::Engine;
 use crate::id::{Micros, UnitId};
@@ -50,10 +50,11 @@ impl Engine {
         if status.is_some_and(|status| service.restart_prevent.has(status)) {
             return false;
         }
-        if status.is_some_and(|status| service.restart_force.has(status)) {
-            return true;
-        }
         use UnitResult::{CoreDump, ExecCondition, ExitCode, Signal, Success, Watchdog};
+        if status.is_some_and(|status| service.restart_force.has(status)) {
+            // A oneshot that did its work has nothing to do again (systemd.service(5)).
+            return service.service_type != ServiceType::Oneshot || result != Success;
+        }
         match service.restart {
             Restart::No => false,
             Restart::Always => result != ExecCondition,
