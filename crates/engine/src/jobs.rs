@@ -249,7 +249,10 @@ impl Engine {
 
     fn start_unit(&mut self, id: UnitId) -> Move {
         match (&self.unit(id).state, self.active(id)) {
-            (State::AutoRestart { until: Some(_), .. }, _) => return Move::Again,
+            (State::AutoRestart { until: Some(_), .. }, _) => {
+                self.restart_due(id);
+                return Move::Again;
+            }
             (State::AutoRestart { .. } | State::Dead | State::Failed { .. }, _) => {}
             (_, ActiveState::Active | ActiveState::Reloading) => {
                 return Move::Over(JobResult::Done);

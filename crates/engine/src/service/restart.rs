@@ -66,7 +66,7 @@ impl Engine {
         }
     }
 
-    /// RestartSec= is over.
+    /// RestartSec= is over, or somebody who starts the unit does not wait for it.
     pub(crate) fn restart_due(&mut self, id: UnitId) {
         let State::AutoRestart { result, .. } = self.unit(id).state else {
             return;

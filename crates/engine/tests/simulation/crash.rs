@@ -39,6 +39,8 @@ impl World {
 
     fn come_back(&mut self, again: Option<Input>) -> Result<(), String> {
         self.engine = Engine::new();
+        self.returns += 1;
+        let this_return = self.returns;
         self.wake = None;
         self.released.clear();
         self.empty_watches.clear();
@@ -63,6 +65,10 @@ impl World {
                 self.plain_step(Input::Alive { process: key })?;
             } else if zombies(life) {
                 self.report(key)?;
+            }
+            // It was killed again on the way: the next one was told everything but what is still in the queue.
+            if self.returns != this_return {
+                return again.map_or(Ok(()), |input| self.plain_step(input));
             }
         }
         if let Some(input) = again {

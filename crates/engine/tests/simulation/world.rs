@@ -41,6 +41,8 @@ pub(crate) enum Life {
 pub(crate) struct World {
     pub(crate) random: Random,
     pub(crate) engine: Engine,
+    /// How often the manager came back.
+    pub(crate) returns: u64,
     pub(crate) configs: Vec<UnitConfig>,
     /// What the manager recorded: the latest snapshot of every unit that changed.
     pub(crate) records: BTreeMap<UnitId, UnitSnapshot>,
@@ -71,6 +73,7 @@ impl World {
         let mut world = World {
             random,
             engine: Engine::new(),
+            returns: 0,
             configs: Vec::new(),
             records: BTreeMap::new(),
             processes: BTreeMap::new(),
