@@ -556,32 +556,46 @@ WantedBy=multi-user.target  <- /etc/u/a.service:6
 WatchdogSec=5s  <- /etc/u/a.service:3
 /etc/u/a.service:3:1: warning: WatchdogSec= has no effect: this part of services is not built yet",
     );
-    check(
-        "== /etc/u/a.service
-[Service]
-Type=forking
-ExecStart=/bin/true",
-        "a.service",
-        "
+    for (value, said) in [
+        (
+            "forking",
+            ": error: Type=forking is not supported yet. The unit can't be started",
+        ),
+        (
+            "idle",
+            ":2:6: warning: Type=idle starts like Type=simple: it waits for no other job",
+        ),
+    ] {
+        check(
+            &format!("== /etc/u/a.service\n[Service]\nType={value}\nExecStart=/bin/true"),
+            "a.service",
+            &format!(
+                "
 a.service: loaded (a.service)
 fragment /etc/u/a.service
 ExecStart=/bin/true  <- /etc/u/a.service:3
-Type=forking  <- /etc/u/a.service:2
-/etc/u/a.service: error: Type=forking is not supported yet. The unit can't be started",
+Type={value}  <- /etc/u/a.service:2
+/etc/u/a.service{said}"
+            ),
+        );
+    }
+}
+
+#[test]
+fn a_list_of_calls_is_one_though_no_word_of_it_is_known() {
+    let filter = |lines: &str| {
+        let text = format!("== /etc/u/a.service\n[Service]\nExecStart=/bin/x\n{lines}");
+        let loaded = loader(&text).load(&name("a.service"));
+        let directive = model::key::SYSTEM_CALL_FILTER.directive();
+        settings::print(&loaded.unit, directive).join(" | ")
+    };
+    assert_eq!(filter("SystemCallFilter=@no-such"), "@default");
+    assert_eq!(
+        filter("SystemCallFilter=@no-such\nSystemCallFilter=read ~x\nSystemCallFilter=~@aio"),
+        "@default read | ~@aio"
     );
-    check(
-        "== /etc/u/a.service
-[Service]
-Type=idle
-ExecStart=/bin/true",
-        "a.service",
-        "
-a.service: loaded (a.service)
-fragment /etc/u/a.service
-ExecStart=/bin/true  <- /etc/u/a.service:3
-Type=idle  <- /etc/u/a.service:2
-/etc/u/a.service:2:6: warning: Type=idle starts like Type=simple: it waits for no other job",
-    );
+    assert_eq!(filter("SystemCallFilter=@no-such\nSystemCallFilter="), "");
+    assert_eq!(filter("SystemCallFilter=~@no-such"), "");
 }
 
 #[test]

@@ -103,7 +103,6 @@ types! {
     BYTE_SIZE: ByteSize = "a size";
     BYTES: Bytes = "Base64";
     CALENDAR_LIST: CalendarList = "a calendar expression";
-    CAPABILITY_SET: CapabilitySet = "capabilities, with ~ in front of all but these";
     COLLECT_MODE: CollectMode = "inactive or inactive-or-failed";
     CONDITIONS: Conditions = "a test, with ! to negate and | as one of several";
     CONTROLLERS: Controllers = "controllers";

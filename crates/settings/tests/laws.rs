@@ -387,24 +387,6 @@ fn lists_join_and_scalars_replace() {
     );
     assert_eq!(
         check(
-            key::CAPABILITY_BOUNDING_SET.directive(),
-            &["CAP_CHOWN", "cap_kill"]
-        ),
-        "CAP_CHOWN CAP_KILL"
-    );
-    assert_eq!(
-        check(
-            key::CAPABILITY_BOUNDING_SET.directive(),
-            &["CAP_CHOWN CAP_KILL", "~CAP_KILL"]
-        ),
-        "CAP_CHOWN"
-    );
-    assert_eq!(
-        check(key::CAPABILITY_BOUNDING_SET.directive(), &["CAP_CHOWN", ""]),
-        ""
-    );
-    assert_eq!(
-        check(
             key::RESTRICT_ADDRESS_FAMILIES.directive(),
             &["AF_INET AF_UNIX", "~AF_UNIX"]
         ),
@@ -428,6 +410,43 @@ fn lists_join_and_scalars_replace() {
     assert_eq!(
         check(key::BIND_PATHS.directive(), &["/a:/b:norbind", "-/c"]),
         "/a:/b:norbind -/c"
+    );
+}
+
+#[test]
+fn sets_of_capabilities_join_and_begin_anew() {
+    assert_eq!(
+        check(
+            key::CAPABILITY_BOUNDING_SET.directive(),
+            &["CAP_CHOWN", "cap_kill"]
+        ),
+        "CAP_CHOWN CAP_KILL"
+    );
+    assert_eq!(
+        check(
+            key::CAPABILITY_BOUNDING_SET.directive(),
+            &["CAP_CHOWN CAP_KILL", "~CAP_KILL"]
+        ),
+        "CAP_CHOWN"
+    );
+    assert_eq!(
+        check(key::CAPABILITY_BOUNDING_SET.directive(), &["CAP_CHOWN", ""]),
+        ""
+    );
+    // All capabilities are as if nothing had been said.
+    assert_eq!(
+        check(
+            key::CAPABILITY_BOUNDING_SET.directive(),
+            &["CAP_KILL", "~", "CAP_CHOWN"]
+        ),
+        "CAP_CHOWN"
+    );
+    assert_eq!(
+        check(
+            key::AMBIENT_CAPABILITIES.directive(),
+            &["", "~CAP_CHOWN", "CAP_CHOWN", "CAP_KILL"]
+        ),
+        check(key::AMBIENT_CAPABILITIES.directive(), &["~"])
     );
 }
 

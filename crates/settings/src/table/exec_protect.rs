@@ -9,7 +9,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "CapabilityBoundingSet",
         directive: key::CAPABILITY_BOUNDING_SET.directive(),
-        value: &CAPABILITY_SET,
+        value: &BOUNDING_SET,
         summary: "Bounds the capabilities that the service and its children can ever have.",
         weight: 14025,
         from_image: FromImage::Asks,
@@ -19,7 +19,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "AmbientCapabilities",
         directive: key::AMBIENT_CAPABILITIES.directive(),
-        value: &CAPABILITY_SET,
+        value: &AMBIENT_SET,
         summary: "Gives capabilities to a service that doesn't run as root.",
         since: "229",
         weight: 500,

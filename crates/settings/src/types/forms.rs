@@ -1,14 +1,14 @@
 //! Text forms that differ from their type's usual one.
 
 use model::{
-    ParseError, Setting, TextForm, Value,
+    Expand, ParseError, Setting, TextForm, Value,
     value::{
-        Bytes, DeviceAmounts, FilePath, NamespaceSet, PathWatches, Paths, ResourceLimit, TimeSpan,
-        normalize_path,
+        Bytes, CapabilitySet, DeviceAmounts, FilePath, NamespaceSet, PathWatches, Paths,
+        ResourceLimit, TimeSpan, normalize_path,
     },
 };
 
-use super::{ValueType, assign_as, print};
+use super::{ValueType, assign, assign_as, print};
 
 /// A form of resource limits; all print as plain numbers in the kernel's unit.
 macro_rules! limits {
@@ -58,6 +58,37 @@ pub(crate) static TRISTATE: ValueType = ValueType {
     },
     print: print::<bool>,
 };
+
+const CAPABILITIES: &str = "capabilities, with ~ in front of all but these";
+
+/// `CapabilityBoundingSet=`: all capabilities, which `~` alone means, are as if nothing had been said.
+pub(crate) static BOUNDING_SET: ValueType = ValueType {
+    name: CAPABILITIES,
+    list: true,
+    assign: |value, text, expand| assign_set(value, text, expand, CapabilitySet::FULL),
+    print: print::<CapabilitySet>,
+};
+
+/// `AmbientCapabilities=`: here no capability is.
+pub(crate) static AMBIENT_SET: ValueType = ValueType {
+    name: CAPABILITIES,
+    list: true,
+    assign: |value, text, expand| assign_set(value, text, expand, CapabilitySet::EMPTY),
+    print: print::<CapabilitySet>,
+};
+
+/// After what is `unsaid`, a later line begins anew.
+fn assign_set(
+    value: &mut Option<Value>,
+    text: &str,
+    expand: &dyn Expand,
+    unsaid: CapabilitySet,
+) -> Result<(), ParseError> {
+    assign::<CapabilitySet>(value, text, expand)?;
+    let is_said = |value: &Value| CapabilitySet::from_value(value) != Some(&unsaid);
+    *value = value.take().filter(is_said);
+    Ok(())
+}
 
 /// `DelegateNamespaces=`.
 pub(crate) static DELEGATED_NAMESPACES: ValueType = ValueType {
