@@ -74,6 +74,34 @@ execute";
 }
 
 #[test]
+fn a_file_that_two_streams_name_is_opened_once() {
+    check(
+        "StandardOutput=truncate:/srv/log
+         StandardError=truncate:/srv/log",
+        "stream 1: /srv/log  [StandardOutput=]",
+    );
+    check(
+        "StandardOutput=file:/srv/log
+         StandardError=append:/srv/log",
+        "stream 1: /srv/log  [StandardOutput=]
+         stream 2: /srv/log  [StandardError=]",
+    );
+    check(
+        "StandardInput=file:/dev/ttyS0
+         StandardOutput=file:/dev/ttyS0
+         StandardError=file:/dev/ttyS0",
+        "stream 0: /dev/ttyS0  [StandardInput=]
+         stream 1: the same as stream 0  [StandardOutput=]",
+    );
+    check(
+        "StandardInput=file:/dev/ttyS0
+         StandardError=file:/dev/ttyS0",
+        "stream 0: /dev/ttyS0  [StandardInput=]
+         stream 2: the same as stream 0  [StandardError=]",
+    );
+}
+
+#[test]
 fn a_strict_system_with_writable_paths() {
     check(
         "ProtectSystem=strict

@@ -202,8 +202,8 @@ fn lines_that_the_review_did_not_understand_are_not_attached() {
 #[test]
 fn control_bytes_of_units_and_services_do_not_reach_who_looks_at_them() {
     with_units(&[], |coracle| {
-        let lines = "Description=boat\u{1b}[2J\u{7}\u{9b}31m\n[Service]\nExecStartPost=/usr/bin/dash -c 'printf \"\\\\033[2Jcleared\\\\n\"'";
-        start(coracle, "inkboat", &format!("[Unit]\n{lines}"));
+        let lines = "[Service]\nStateDirectory=inkboat-\u{1b}[2J\n[Unit]\nDescription=boat\u{1b}[2J\u{7}\u{9b}31m\n[Service]\nExecStartPost=/usr/bin/dash -c 'printf \"\\\\033[2Jcleared\\\\n\"'";
+        start(coracle, "inkboat", lines);
         for verb in [
             &["status", "inkboat"][..],
             &["list-units"],
@@ -221,6 +221,12 @@ fn control_bytes_of_units_and_services_do_not_reach_who_looks_at_them() {
                 "{verb:?}: {text:?}"
             );
         }
+        // Where nobody looks on, control sequences are taken out and not shown: what is to be shown tells more.
+        let purged = coracle.ok(&["purge", "inkboat"]);
+        assert!(
+            purged.contains("/var/lib/inkboat-\\u{1b}[2J\n"),
+            "{purged:?}"
+        );
     });
 }
 

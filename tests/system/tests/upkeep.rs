@@ -94,6 +94,19 @@ fn a_newer_version_over_a_running_one_says_what_still_runs_until_it_is_restarted
 }
 
 #[test]
+fn what_is_configured_while_its_units_are_taken_away_does_not_bring_them_back() {
+    with_workshop(|coracle, workshop| {
+        let image = workshop.image("boat", "1", By::Trusted, &[("boat.service", SERVICE)]);
+        coracle.ok(&["start", &image]);
+        coracle.ok(&["detach", "--now", "boat"]);
+        coracle.ok(&["configure", "boat", "--env", "COLOUR=blue"]);
+        contains(&coracle.ok(&["list"]), &["detached"]);
+        coracle.ok(&["start", "boat"]);
+        contains(&coracle.ok(&["cat", "boat.service"]), &["COLOUR=blue"]);
+    });
+}
+
+#[test]
 fn what_configure_switches_off_is_no_restriction_and_is_told() {
     with_workshop(|coracle, workshop| {
         let image = workshop.image("boat", "1", By::Trusted, &[("boat.service", SERVICE)]);

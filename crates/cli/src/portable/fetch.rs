@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::context::Context;
 use crate::failure::{Hint, hint};
-use crate::terminal::Paint;
+use crate::terminal::{Paint, one_line};
 use crate::workers;
 
 /// Options about the network.
@@ -93,7 +93,13 @@ pub(crate) fn fetch(
         &request,
         &staging,
         &mut |progress| show(&bar, progress),
-        &mut |reason| context.narrate(&format!("{} {reason}", Paint::Yellow.on("reduced:"))),
+        &mut |reason| {
+            context.narrate(&format!(
+                "{} {}",
+                Paint::Yellow.on("reduced:"),
+                one_line(reason)
+            ));
+        },
     );
     bar.finish_and_clear();
     if let Err(error) = fetched {

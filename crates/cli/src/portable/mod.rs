@@ -145,11 +145,14 @@ pub(crate) fn admit_again(store: &Store, portable: &Portable) -> Result<Admitted
     }
 }
 
-/// Attaches a portable's current version again, with what was granted and configured.
+/// Attaches a portable's current version again, with what was granted and configured; nothing where its units were taken away.
 ///
 /// # Errors
 /// When its files are gone or were changed, or the units can't be written.
 pub(crate) fn reattach(context: &Context, portable: &Portable) -> Result<()> {
+    if delivery::attached::units(&context.directories.state, &portable.name)?.is_empty() {
+        return Ok(());
+    }
     let store = Store::open(&context.directories.state)?;
     let admitted = admit_again(&store, portable)?;
     let name = consent::name_of(&admitted)?;

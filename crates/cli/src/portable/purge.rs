@@ -40,7 +40,7 @@ pub(crate) struct Purge {
 /// Says what was done, unless nobody wants to know.
 fn tell(context: &Context, line: &str) {
     if !context.globals.quiet {
-        say(line);
+        say(&plain(line));
     }
 }
 
@@ -56,7 +56,7 @@ impl Run for Detach {
             ));
         }
         for unit in delivery::attached::detach(&context.directories.state, &portable.name)? {
-            tell(context, &format!("detached {}", plain(&unit)));
+            tell(context, &format!("detached {unit}"));
         }
         reload(context)?;
         Ok(0)
@@ -73,7 +73,7 @@ impl Run for Purge {
         stop(context, &portable)?;
         let directories = directories(&portable);
         for unit in delivery::attached::detach(&context.directories.state, &portable.name)? {
-            tell(context, &format!("removed unit {}", plain(&unit)));
+            tell(context, &format!("removed unit {unit}"));
         }
         reload(context)?;
         // What another command started since the first look; from here on there is nothing to start.

@@ -96,17 +96,13 @@ pub(crate) fn older(
     ))
 }
 
-/// Where a version's files are.
+/// Where a version's files are; none where the store can't be opened.
 pub(crate) fn root_of(context: &Context, version: &Version) -> Option<String> {
-    let directory = version
-        .directory
-        .as_ref()
-        .map(|path| path.display().to_string());
-    let image = version.image.as_ref()?;
-    let store = Store::open(&context.directories.state).ok();
-    store
-        .map(|store| store.path(image).display().to_string())
-        .or(directory)
+    if let Some(directory) = &version.directory {
+        return Some(directory.display().to_string());
+    }
+    let store = Store::open(&context.directories.state).ok()?;
+    Some(store.path(version.image.as_ref()?).display().to_string())
 }
 
 /// ` · http://127.0.0.1:8080/`, where one of the units listens on an internet address.
@@ -132,4 +128,31 @@ pub(crate) fn address(context: &Context, units: &[String]) -> Result<String> {
     Ok(found
         .map(|address| format!(" · http://{address}/"))
         .unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::Globals;
+
+    #[test]
+    fn the_root_of_what_came_as_a_directory_is_that_directory() {
+        let nowhere = || Some("/nonexistent".into());
+        let context = Context::new(Globals {
+            runtime_dir: nowhere(),
+            state_dir: nowhere(),
+            config_dir: nowhere(),
+            unit_path: nowhere(),
+            ..Globals::default()
+        })
+        .unwrap();
+        let version = Version {
+            image: None,
+            directory: Some("/srv/boat".into()),
+            root_hash: None,
+            units: Vec::new(),
+            installed_us: 0,
+        };
+        assert_eq!(root_of(&context, &version).as_deref(), Some("/srv/boat"));
+    }
 }

@@ -8,6 +8,7 @@ use super::draft::{Draft, text};
 use crate::step::{Source, Step};
 
 const O_WRONLY: u32 = 0o1;
+const O_RDWR: u32 = 0o2;
 const O_CREAT: u32 = 0o100;
 const O_TRUNC: u32 = 0o1000;
 const O_APPEND: u32 = 0o2000;
@@ -19,34 +20,49 @@ pub(super) fn begin(draft: &mut Draft<'_>) {
     draft.frame(Step::Session);
 }
 
-/// The three streams.
+/// The three streams. A file that two of them name is opened once, so that neither writes over what the other wrote.
 pub(super) fn streams(draft: &mut Draft<'_>) -> Result<(), Refusal> {
-    input(draft)?;
+    let from = draft.value(&key::STANDARD_INPUT);
     let output = draft.value(&key::STANDARD_OUTPUT);
-    let inherits_input = !matches!(
-        draft.value(&key::STANDARD_INPUT),
-        StandardInput::Null | StandardInput::Data
-    );
-    let same = if inherits_input {
-        Source::Same { stream: 0 }
-    } else {
-        Source::Null
-    };
-    write(draft, 1, &output, same, key::STANDARD_OUTPUT.directive())?;
     let error = draft.value(&key::STANDARD_ERROR);
-    write(
-        draft,
-        2,
-        &error,
-        Source::Same { stream: 1 },
-        key::STANDARD_ERROR.directive(),
-    )
+    let is_input = |stream: &StandardOutput| matches!((&from, stream), (StandardInput::File(one), StandardOutput::File(other)) if one == other);
+    let input_flags = if is_input(&output) || is_input(&error) {
+        O_RDWR | O_CREAT
+    } else {
+        0
+    };
+    input(draft, &from, input_flags)?;
+    let directive = key::STANDARD_OUTPUT.directive();
+    match output {
+        _ if is_input(&output) => same(draft, 1, 0, directive),
+        StandardOutput::Inherit if !matches!(from, StandardInput::Null | StandardInput::Data) => {
+            same(draft, 1, 0, directive);
+        }
+        _ => write(draft, 1, &output, directive)?,
+    }
+    let directive = key::STANDARD_ERROR.directive();
+    match error {
+        StandardOutput::Inherit => same(draft, 2, 1, directive),
+        StandardOutput::File(_) | StandardOutput::Append(_) | StandardOutput::Truncate(_)
+            if error == output =>
+        {
+            same(draft, 2, 1, directive);
+        }
+        _ if is_input(&error) => same(draft, 2, 0, directive),
+        _ => write(draft, 2, &error, directive)?,
+    }
+    Ok(())
 }
 
-fn input(draft: &mut Draft<'_>) -> Result<(), Refusal> {
+fn same(draft: &mut Draft<'_>, target: u8, stream: u8, directive: Directive) {
+    let source = Source::Same { stream };
+    draft.push(directive, Step::Stream { target, source });
+}
+
+fn input(draft: &mut Draft<'_>, from: &StandardInput, file_flags: u32) -> Result<(), Refusal> {
     let directive = key::STANDARD_INPUT.directive();
     let (mut bytes, path);
-    let source = match draft.value(&key::STANDARD_INPUT) {
+    let source = match from {
         StandardInput::Null => Source::Null,
         StandardInput::Data => {
             bytes = draft.value(&key::STANDARD_INPUT_TEXT).0;
@@ -54,10 +70,10 @@ fn input(draft: &mut Draft<'_>) -> Result<(), Refusal> {
             Source::Data { bytes: &bytes }
         }
         StandardInput::File(name) => {
-            path = text(&name);
+            path = text(name);
             Source::File {
                 path: &path,
-                flags: 0,
+                flags: file_flags,
             }
         }
         StandardInput::Socket | StandardInput::Descriptor(_) => Source::Passed,
@@ -75,13 +91,11 @@ fn write(
     draft: &mut Draft<'_>,
     target: u8,
     output: &StandardOutput,
-    same: Source<'_>,
     directive: Directive,
 ) -> Result<(), Refusal> {
     let path;
     let source = match output {
-        StandardOutput::Inherit => same,
-        StandardOutput::Null => Source::Null,
+        StandardOutput::Inherit | StandardOutput::Null => Source::Null,
         StandardOutput::File(name) => {
             path = text(name);
             Source::File {
