@@ -107,6 +107,8 @@ fn make(root: impl AsFd, path: &CStr, directory: bool, links: Links<'_>) -> Resu
     let mut parent = inside(&root, parents.text()?)?;
     let mut follow = true;
     let mut led = false;
+    // The host's devices may be bound there, and what is made among them is there for all.
+    let shared = matches!(links, Links::Within(_)) && path.to_bytes().starts_with(b"/dev/");
     let mut names = path
         .to_bytes()
         .split(|&byte| byte == b'/')
@@ -117,7 +119,9 @@ fn make(root: impl AsFd, path: &CStr, directory: bool, links: Links<'_>) -> Resu
         last.push(name)?;
         match found(&parent, last.text()?)? {
             Some(kind) => led |= kind == FileType::Symlink,
-            None if led && !may_make(&parent, links)? => return Err(Errno::LOOP),
+            None if (led || shared) && !may_make(&parent, links)? => {
+                return Err(if led { Errno::LOOP } else { Errno::NOENT });
+            }
             None => make_one(&parent, last.text()?, directory || names.peek().is_some())?,
         }
         parents.push(name)?;

@@ -344,3 +344,85 @@ fn the_process_in_front_of_a_portable_is_out_of_its_reach() {
         );
     });
 }
+
+/// What is in the host's /dev, and nothing that the test put there stays.
+struct HostDevices(Vec<std::ffi::OsString>);
+
+impl HostDevices {
+    fn names() -> Vec<std::ffi::OsString> {
+        let entries = fs::read_dir("/dev").expect("the host's devices");
+        let names = entries.map(|entry| entry.expect("an entry").file_name());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for HostDevices {
+    fn drop(&mut self) {
+        for point in ["directory", "file"] {
+            let path = format!("/dev/coracle-test-{point}");
+            drop(fs::remove_dir(&path).or_else(|_| fs::remove_file(&path)));
+        }
+    }
+}
+
+#[test]
+fn a_portable_with_the_hosts_devices_puts_nothing_among_them() {
+    with_units(&[], |coracle| {
+        let host = HostDevices(HostDevices::names());
+        let workshop = Workshop::new(coracle);
+        let cases = [
+            ("TemporaryFileSystem=/dev/coracle-test-directory", None),
+            (
+                "BindReadOnlyPaths=/etc/passwd:/dev/coracle-test-file",
+                Some("--grant=path-read-only:/etc/passwd"),
+            ),
+        ];
+        let unit =
+            |device: &str, line: &str| format!("[Service]\nType=exec\n{SLEEPS}{device}\n{line}\n");
+        for (line, grant) in cases {
+            let service = unit("PrivateDevices=no", line);
+            let image = workshop.image(
+                "devboat",
+                "1",
+                By::Trusted,
+                &[("devboat.service", &service)],
+            );
+            let mut words = vec!["start", "--grant=devices", &*image];
+            words.extend(grant);
+            let told = coracle.coracle(&words);
+            let directive = line.split('=').next().expect("a directive");
+            let refused = format!("{directive}= can't be applied: step ");
+            assert!(
+                told.status == 1 && told.stderr.contains(&refused),
+                "{told:?}"
+            );
+            assert!(told.stderr.contains("mount /dev/coracle-test-"), "{told:?}");
+            assert_eq!(HostDevices::names(), host.0, "{line}");
+            coracle.ok(&["purge", "--forget", "devboat"]);
+            // Among devices of its own it has them.
+            let service = unit("", line);
+            let image = workshop.image(
+                "devboat",
+                "1",
+                By::Trusted,
+                &[("devboat.service", &service)],
+            );
+            let mut words = vec!["start", &*image];
+            words.extend(grant);
+            coracle.ok(&words);
+            coracle.ok(&["purge", "--forget", "devboat"]);
+        }
+        let service = unit("PrivateDevices=no", "");
+        let image = workshop.image(
+            "devboat",
+            "2",
+            By::Trusted,
+            &[("devboat.service", &service)],
+        );
+        coracle.ok(&["start", "--grant=devices", &image]);
+        assert_eq!(HostDevices::names(), host.0);
+        coracle.ok(&["purge", "devboat"]);
+    });
+}
