@@ -54,6 +54,28 @@ pub struct Options<'key> {
     pub key: Option<&'key SigningKey>,
     /// The time of every file, seconds since 1970 (SOURCE_DATE_EPOCH).
     pub epoch_s: u32,
+    /// Says what is wrong with the units, before anything is written.
+    pub review: Option<&'key Review>,
+}
+
+/// What looks at the units of an image to be.
+pub type Review = dyn Fn(&Candidate<'_>) -> Result<(), String>;
+
+/// An image to be.
+pub struct Candidate<'image> {
+    /// The portable's name.
+    pub name: &'image str,
+    /// Names and texts of its units.
+    pub units: &'image [(String, String)],
+    manifest: &'image Manifest,
+}
+
+impl Candidate<'_> {
+    /// Whether a path leads to a file of the image.
+    #[must_use]
+    pub fn has_file(&self, path: &Path) -> bool {
+        self.manifest.leads_to_file(path)
+    }
 }
 
 /// What was built.
@@ -101,6 +123,9 @@ pub enum BuildError {
         /// What their names may begin with.
         prefixes: Vec<String>,
     },
+    /// The units don't go with the image.
+    #[error("{0}")]
+    Review(String),
     /// The program's files can't be collected.
     #[error(transparent)]
     Program(#[from] crate::program::ProgramError),
@@ -153,6 +178,14 @@ pub(crate) fn from_manifest(
     let name = release.name().ok_or(BuildError::NoName)?.to_owned();
     let version = release.version().map(str::to_owned);
     let units = units(&manifest, &release)?;
+    if let Some(review) = options.review {
+        review(&Candidate {
+            name: &name,
+            units: &units,
+            manifest: &manifest,
+        })
+        .map_err(BuildError::Review)?;
+    }
     complete(&mut manifest, &units)?;
 
     let error = |source| BuildError::Temporary {

@@ -255,6 +255,39 @@ impl Manifest {
         self.entries.contains_key(path)
     }
 
+    /// Whether a path leads to a file: over links, which stay inside, as for the service.
+    pub(crate) fn leads_to_file(&self, path: &Path) -> bool {
+        /// As the kernel (path_resolution(7)).
+        const LINKS_MAX: u32 = 40;
+        let names = |path: &Path| {
+            path.components()
+                .rev()
+                .map(|one| one.as_os_str().to_owned())
+                .collect::<Vec<_>>()
+        };
+        let (mut left, mut at, mut links) = (names(path), PathBuf::new(), 0);
+        while let Some(name) = left.pop() {
+            if name == "/" {
+                at.clear();
+                continue;
+            }
+            if name == ".." {
+                at.pop();
+                continue;
+            }
+            match self.entries.get(&at.join(&name)) {
+                Some(Entry::Directory { .. }) => at.push(name),
+                Some(Entry::File { .. }) => return left.is_empty(),
+                Some(Entry::Link { target }) if links < LINKS_MAX => {
+                    links += 1;
+                    left.extend(names(target));
+                }
+                Some(Entry::Link { .. }) | None => return false,
+            }
+        }
+        false
+    }
+
     /// Whether a symbolic link is there.
     pub(crate) fn is_link(&self, path: &Path) -> bool {
         matches!(self.entries.get(path), Some(Entry::Link { .. }))

@@ -234,6 +234,7 @@ fn signed(dir: &Path) -> (File, Trust) {
         &Options {
             key: Some(&key),
             epoch_s: 0,
+            review: None,
         },
     )
     .unwrap();

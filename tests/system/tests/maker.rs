@@ -22,6 +22,9 @@ fn root(coracle: &Instance) -> PathBuf {
         "[Service]\nExecStart=/bin/true\n",
     )
     .expect("a unit");
+    fs::create_dir_all(root.join("usr/bin")).expect("a directory");
+    fs::copy("/bin/true", root.join("usr/bin/true")).expect("a program");
+    std::os::unix::fs::symlink("usr/bin", root.join("bin")).expect("a link");
     root
 }
 
@@ -184,6 +187,48 @@ fn what_can_not_be_built_is_refused_in_words_and_leaves_nothing() {
             &["--unit"],
         );
         assert!(!coracle.folder().join("a.psi").exists());
+    });
+}
+
+#[test]
+fn an_image_without_the_program_that_its_unit_starts_is_not_built() {
+    with_units(&[], |coracle| {
+        let root = root(coracle);
+        std::os::unix::fs::symlink("/usr/bin/gone", root.join("usr/bin/dangling")).expect("a link");
+        let built = |lines: &str, status: i32, words: &[&str]| {
+            let unit = root.join("usr/lib/systemd/system/hello.service");
+            fs::write(unit, format!("[Service]\n{lines}\n")).expect("a unit");
+            check(coracle, &["build", "root", "-o", "a.psi"], status, words);
+            assert_eq!(
+                coracle.folder().join("a.psi").exists(),
+                status == 0,
+                "{lines}"
+            );
+            drop(fs::remove_file(coracle.folder().join("a.psi")));
+        };
+        for (program, path) in [
+            ("/usr/bin/nope --x", "/usr/bin/nope"),
+            ("-/usr/bin/nope", "/usr/bin/nope"),
+            ("/usr/bin/dangling", "/usr/bin/dangling"),
+            ("/usr/bin", "/usr/bin"),
+            ("nope", "nope"),
+        ] {
+            let words = [
+                &format!("hello.service, line 3: ExecStart= starts {path}, ")[..],
+                "--add",
+            ];
+            built(&format!("Type=oneshot\nExecStart={program}"), 1, &words);
+        }
+        for lines in [
+            "ExecStart=/usr/bin/true",
+            "ExecStart=/bin/true",
+            "ExecStart=true",
+            "ExecStart=/usr/bin/%p",
+            "ExecStart=/usr/bin/nope\nExecStart=\nExecStart=/bin/true",
+            "ExecStart=/opt/tool\nBindReadOnlyPaths=/srv/tool:/opt",
+        ] {
+            built(lines, 0, &[]);
+        }
     });
 }
 

@@ -98,6 +98,7 @@ impl Run for Build {
         let options = Options {
             key: key.as_ref(),
             epoch_s: epoch()?,
+            review: Some(&crate::portable::programs::check),
         };
         let wanted = self.output.clone();
         let path = wanted

@@ -7,6 +7,7 @@ pub(crate) mod consent;
 pub(crate) mod fetch;
 pub(crate) mod list;
 pub(crate) mod loosened;
+pub(crate) mod programs;
 pub(crate) mod purge;
 pub(crate) mod show;
 pub(crate) mod source;

@@ -124,7 +124,16 @@ fn what_images_do_not_hold_is_refused_by_its_path() {
 fn built(directory: &Path, key: Option<&SigningKey>) -> Vec<u8> {
     let out = tempfile::tempdir().unwrap();
     let path = out.path().join("x.psi");
-    build(directory, &path, &Options { key, epoch_s: 7 }).unwrap();
+    build(
+        directory,
+        &path,
+        &Options {
+            key,
+            epoch_s: 7,
+            review: None,
+        },
+    )
+    .unwrap();
     fs::read(path).unwrap()
 }
 
@@ -187,6 +196,7 @@ fn an_image_tells_by_itself_what_it_is() {
         &Options {
             key: Some(&key),
             epoch_s: 0,
+            review: None,
         },
     )
     .unwrap();
@@ -224,6 +234,7 @@ fn an_unsigned_image_can_be_signed_later_and_is_then_the_one_that_was_built_sign
         &Options {
             key: None,
             epoch_s: 7,
+            review: None,
         },
     )
     .unwrap();
