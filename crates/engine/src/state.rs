@@ -462,7 +462,7 @@ impl ActiveState {
 }
 
 impl SubState {
-    /// The text that clients see.
+    /// The text that clients see, one of [`model::tables::states::SUB`].
     pub fn name(self) -> &'static str {
         match self {
             SubState::Dead => "dead",
@@ -513,5 +513,50 @@ impl UnitResult {
             UnitResult::TriggerLimitHit => "trigger-limit-hit",
             UnitResult::ServiceStartLimitHit => "service-start-limit-hit",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SubState;
+    use model::tables::states::SUB;
+
+    #[test]
+    fn the_inner_states_are_those_that_clients_may_ask_for() {
+        use SubState::*;
+        let all = [
+            Dead,
+            Failed,
+            Active,
+            Condition,
+            StartPre,
+            Start,
+            StartPost,
+            Running,
+            Exited,
+            Reload,
+            ReloadSignal,
+            ReloadNotify,
+            Stop,
+            StopWatchdog,
+            StopSigterm,
+            StopSigkill,
+            StopPost,
+            FinalWatchdog,
+            FinalSigterm,
+            FinalSigkill,
+            AutoRestart,
+            AutoRestartQueued,
+            StartOpen,
+            Listening,
+            StopPre,
+            StopPreSigterm,
+            StopPreSigkill,
+        ];
+        assert_eq!(all.map(SubState::name), SUB);
+        assert_eq!(
+            all.map(|state| state as usize),
+            std::array::from_fn(|place| place)
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Tables of names that the kernel numbers: capabilities, signals, errors, families, system call groups, exit statuses; and where hosts keep their files.
+//! Tables of names that the kernel numbers: capabilities, signals, errors, families, system call groups, exit statuses; the states of units; and where hosts keep their files.
 
 pub mod architectures;
 pub mod capabilities;
@@ -7,4 +7,5 @@ pub mod exit_status;
 pub mod families;
 pub mod host_files;
 pub mod signals;
+pub mod states;
 pub mod syscall_groups;

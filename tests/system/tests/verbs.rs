@@ -212,6 +212,50 @@ fn several_units_and_patterns_are_taken_by_every_verb() {
 }
 
 #[test]
+fn a_state_that_no_unit_can_have_is_refused_with_those_that_one_can() {
+    with_units(&[], |coracle| {
+        let words = [
+            "!\"foo\" is no state",
+            "!not-found",
+            "!reloading",
+            "!auto-restart",
+        ];
+        check(coracle, &["list-units", "--state=failed,foo"], 1, &words);
+        check(coracle, &["list-units", "--state=failed,running"], 0, &[]);
+    });
+}
+
+#[test]
+fn a_command_that_runs_is_told_as_one_json_value() {
+    with_units(&[], |coracle| {
+        let words = ["run", "--json", "--unit=goes", "/bin/sleep", "infinity"];
+        let ran = json(&check(coracle, &words, 0, &[]));
+        assert_eq!(
+            (&ran["unit"], &ran["result"]),
+            (&"goes.service".into(), &"done".into())
+        );
+        let main = coracle.property("goes.service", "MainPID");
+        assert_eq!(ran["main_pid"].to_string(), main);
+        let invocation = coracle.property("goes.service", "InvocationID");
+        assert_eq!(ran["invocation_id"], invocation.as_str());
+        for extra in [&[][..], &["--collect"]] {
+            let mut words = vec!["run", "--json", "--wait"];
+            words.extend(extra);
+            words.extend(["/bin/sh", "-c", "exit 7"]);
+            let ran = json(&check(coracle, &words, 7, &[]));
+            assert_eq!(ran["exit"]["status"], 7, "{ran}");
+            assert_eq!(ran["exit"]["result"], "exit-code", "{ran}");
+            assert!(
+                ran["main_pid"].is_u64() && ran["invocation_id"].is_string(),
+                "{ran}"
+            );
+        }
+        let words = ["run", "--json", "--pipe", "/bin/true"];
+        check(coracle, &words, 1, &["!--json and --pipe"]);
+    });
+}
+
+#[test]
 fn every_listing_is_one_json_value_on_standard_output() {
     with_units(&[("a.service", FOREVER)], |coracle| {
         coracle.ok(&["start", "a"]);

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use clap::Args;
+use model::tables::states;
 use wire::methods::{ListJobs as ListJobsMethod, ListUnits as ListUnitsMethod};
 use wire::{ListUnitsRequest, NamesRequest};
 
@@ -37,6 +38,14 @@ impl Run for ListUnits {
             return Err(hint(
                 format!("{kind:?} is no kind of unit"),
                 "kinds are the suffixes of units, such as service, socket and target",
+            ));
+        }
+        let is_none = |state: &&String| !states::all().any(|known| known == *state);
+        if let Some(state) = self.state.iter().find(is_none) {
+            let known: Vec<&str> = states::all().collect();
+            return Err(hint(
+                format!("{state:?} is no state of a unit"),
+                format!("states are {}", known.join(", ")),
             ));
         }
         if self.failed {

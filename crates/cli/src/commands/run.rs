@@ -4,14 +4,15 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use wire::TransientRequest;
-use wire::methods::StartTransient;
+use serde::Serialize;
+use wire::methods::{StartTransient, Status};
+use wire::{ClientError, Failure, NamesRequest, TransientRequest};
 
 use super::jobs;
 use crate::context::Context;
 use crate::failure::hint;
 use crate::interrupt;
-use crate::terminal::Paint;
+use crate::terminal::{Paint, say_json};
 use crate::verbs::Run;
 
 /// Options of `run`.
@@ -69,6 +70,12 @@ pub(crate) struct RunCommand {
 
 impl Run for RunCommand {
     fn run(self, context: &Context) -> Result<u8> {
+        if self.pipe && context.globals.json {
+            return Err(hint(
+                "--json and --pipe both want standard output",
+                "leave out one of them; --wait waits without --pipe",
+            ));
+        }
         let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
         let streams: [BorrowedFd<'_>; 3] = [input.as_fd(), output.as_fd(), error.as_fd()];
         let descriptors = if self.pipe { streams.as_slice() } else { &[] };
@@ -83,7 +90,45 @@ impl Run for RunCommand {
             return Ok(status);
         }
         jobs::tell(context, &outcome);
+        if context.globals.json {
+            say_json(&Ran::of(context, &outcome)?)?;
+        }
         Ok(self.finish(context, &outcome))
+    }
+}
+
+/// What came of a command, as `--json` tells it.
+#[derive(Serialize)]
+struct Ran<'a> {
+    unit: &'a str,
+    /// Of its job: `done`, `failed`, `queued` …
+    result: &'a str,
+    invocation_id: Option<String>,
+    /// Of the service, while it runs and after.
+    main_pid: Option<u32>,
+    /// Where it was waited for, or has ended already.
+    exit: Option<wire::ExitStatus>,
+}
+
+impl Ran<'_> {
+    /// What the outcome does not say is asked of the unit, which may be gone by now.
+    fn of<'a>(context: &Context, outcome: &'a wire::JobOutcome) -> Result<Ran<'a>> {
+        let names = vec![outcome.unit.clone()];
+        let units = match context.connect()?.call(Status, &NamesRequest { names }) {
+            Ok(reply) => reply.units,
+            Err(ClientError::Failure(Failure::NoSuchUnit { .. })) => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        let service = units.into_iter().find_map(|unit| unit.service);
+        let service = service.unwrap_or_default();
+        let exit = outcome.exit.clone().or(service.exit);
+        Ok(Ran {
+            unit: &outcome.unit,
+            result: &outcome.result,
+            invocation_id: outcome.invocation_id.clone().or(service.invocation_id),
+            main_pid: service.main_pid.or(exit.as_ref().and_then(|exit| exit.pid)),
+            exit,
+        })
     }
 }
 

@@ -1,0 +1,51 @@
+//! The states of units, as clients see and name them.
+
+/// What came of loading a unit.
+pub const LOAD: [&str; 5] = ["loaded", "not-found", "bad-setting", "error", "masked"];
+
+/// The outer states.
+pub const ACTIVE: [&str; 6] = [
+    "active",
+    "reloading",
+    "inactive",
+    "failed",
+    "activating",
+    "deactivating",
+];
+
+/// The inner states, of all kinds of units.
+pub const SUB: [&str; 27] = [
+    "dead",
+    "failed",
+    "active",
+    "condition",
+    "start-pre",
+    "start",
+    "start-post",
+    "running",
+    "exited",
+    "reload",
+    "reload-signal",
+    "reload-notify",
+    "stop",
+    "stop-watchdog",
+    "stop-sigterm",
+    "stop-sigkill",
+    "stop-post",
+    "final-watchdog",
+    "final-sigterm",
+    "final-sigkill",
+    "auto-restart",
+    "auto-restart-queued",
+    "start-open",
+    "listening",
+    "stop-pre",
+    "stop-pre-sigterm",
+    "stop-pre-sigkill",
+];
+
+/// All of them, each once.
+pub fn all() -> impl Iterator<Item = &'static str> {
+    let sub = SUB.iter().filter(|name| !ACTIVE.contains(name));
+    LOAD.iter().chain(&ACTIVE).chain(sub).copied()
+}
