@@ -371,6 +371,8 @@ fn the_unit_for_systemd_says_what_it_runs_and_our_own_loader_reads_it() {
         ] {
             assert!(text.contains(line), "{text}");
         }
+        // No page is installed with it.
+        assert!(!text.contains("man:"), "{text}");
         let verified = coracle.coracle(&["verify", &unit.display().to_string()]);
         assert!(!verified.stderr.contains("error"), "{}", verified.stderr);
         let program = text
