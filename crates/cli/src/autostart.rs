@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -45,7 +46,7 @@ pub(crate) fn start(directories: &Directories, purpose: Purpose) -> Result<()> {
         || format!("cannot make {}", directories.runtime.display()),
         "become root, or name a directory of your own with --runtime-dir",
     )?;
-    let turn = Turn::take(directories)?;
+    let turn = Turn::take(&directories.runtime)?;
     if UnixStream::connect(directories.runtime.join("api")).is_ok() {
         // Whose turn was before ours started it.
         return Ok(());
@@ -73,16 +74,22 @@ struct Turn {
 }
 
 impl Turn {
-    fn take(directories: &Directories) -> Result<Turn> {
-        let path = directories.runtime.join("starting");
-        let file =
-            fs::File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        flock(&file, FlockOperation::LockExclusive)
-            .with_context(|| format!("cannot lock {}", path.display()))?;
-        Ok(Turn {
-            path,
-            _locked: file,
-        })
+    fn take(runtime: &Path) -> Result<Turn> {
+        let path = runtime.join("starting");
+        loop {
+            let file = fs::File::create(&path)
+                .with_context(|| format!("cannot make {}", path.display()))?;
+            flock(&file, FlockOperation::LockExclusive)
+                .with_context(|| format!("cannot lock {}", path.display()))?;
+            // Whose turn was before may have taken the file along: then the lock is on nothing.
+            let (ours, named) = (file.metadata()?, path.symlink_metadata());
+            if named.is_ok_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino())) {
+                return Ok(Turn {
+                    path,
+                    _locked: file,
+                });
+            }
+        }
     }
 }
 
@@ -256,5 +263,50 @@ fn leave_control_groups() {
         if let Ok(mut procs) = procs {
             procs.write_all(b"0").ok();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// Whether somebody waits for the lock on a file (proc_locks(5)).
+    fn is_waited_for(inode: u64) -> bool {
+        let locks = fs::read_to_string("/proc/locks").unwrap();
+        let place = format!(":{inode} ");
+        locks
+            .lines()
+            .any(|line| line.contains("-> FLOCK") && line.contains(&place))
+    }
+
+    #[test]
+    fn who_waited_for_a_turn_has_it_alone_though_the_one_before_took_the_file_along() {
+        let runtime = tempfile::tempdir().unwrap();
+        let first = Turn::take(runtime.path()).unwrap();
+        let inode = first.path.metadata().unwrap().ino();
+        let (taken, is_taken) = channel();
+        let (end, ends) = channel::<()>();
+        let path = runtime.path().to_owned();
+        let second = std::thread::spawn(move || {
+            let turn = Turn::take(&path).unwrap();
+            taken.send(()).unwrap();
+            ends.recv().ok();
+            drop(turn);
+        });
+        let until = Instant::now() + Duration::from_secs(30);
+        while !is_waited_for(inode) {
+            assert!(Instant::now() < until, "nobody waits for the turn");
+            std::thread::yield_now();
+        }
+        drop(first);
+        is_taken.recv().unwrap();
+        let file = fs::File::open(runtime.path().join("starting")).unwrap();
+        let third = flock(&file, FlockOperation::NonBlockingLockExclusive);
+        assert_eq!(third, Err(rustix::io::Errno::WOULDBLOCK));
+        drop(end);
+        second.join().unwrap();
     }
 }

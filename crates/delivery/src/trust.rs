@@ -5,6 +5,8 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use model::value::Bytes;
+
 use crate::digest::Digest;
 use crate::files::{
     FileError, entries, failed, make_open_directory, read_if_there, remove_if_there, replace,
@@ -223,49 +225,17 @@ fn to_der(bytes: &[u8]) -> Result<Vec<u8>, &'static str> {
     }
 }
 
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 fn decode_base64(text: &str) -> Result<Vec<u8>, &'static str> {
-    let (mut bytes, mut bits, mut count) = (Vec::new(), 0u32, 0);
-    for byte in text
-        .bytes()
-        .filter(|byte| !byte.is_ascii_whitespace() && *byte != b'=')
-    {
-        let value = ALPHABET
-            .iter()
-            .position(|known| *known == byte)
-            .ok_or("the PEM block is not Base64")?;
-        bits = (bits << 6 | u32::try_from(value).unwrap_or(0)) & 0xff_ffff;
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push(u8::try_from(bits >> count & 0xff).unwrap_or(0));
-        }
-    }
-    Ok(bytes)
+    let bytes = Bytes::parse_base64(text).map_err(|_| "the PEM block is not Base64")?;
+    Ok(bytes.0)
 }
 
 fn to_pem(der: &[u8]) -> String {
-    let mut text = format!("{BEGIN}\n");
-    for line in der.chunks(48) {
-        for three in line.chunks(3) {
-            let group = three
-                .iter()
-                .fold(0u32, |group, byte| group << 8 | u32::from(*byte))
-                << (8 * (3 - three.len()));
-            for place in 0..4 {
-                let index = usize::try_from(group >> (18 - 6 * place) & 63).unwrap_or(0);
-                let letter = if place > three.len() {
-                    b'='
-                } else {
-                    ALPHABET.get(index).copied().unwrap_or(b'=')
-                };
-                text.push(char::from(letter));
-            }
-        }
-        text.push('\n');
-    }
-    text + END + "\n"
+    let lines: String = der
+        .chunks(48)
+        .map(|line| Bytes(line.to_vec()).print_base64() + "\n")
+        .collect();
+    format!("{BEGIN}\n{lines}{END}\n")
 }
 
 #[cfg(test)]

@@ -115,13 +115,8 @@ impl MountList {
         missing_ok: bool,
         directive: Option<Directive>,
     ) {
-        let rule = self.rules.entry(path.to_owned()).or_insert(Rule {
-            missing_ok: true,
-            directive,
-            ..Rule::default()
-        });
+        let rule = self.rule(path, missing_ok, directive);
         rule.read_only = Some(read_only || rule.read_only == Some(true));
-        rule.missing_ok &= missing_ok;
     }
 
     /// Forbids or allows execution from a path on; the ban wins where both are said of one path.
@@ -132,13 +127,19 @@ impl MountList {
         missing_ok: bool,
         directive: Option<Directive>,
     ) {
+        let rule = self.rule(path, missing_ok, directive);
+        rule.no_exec = Some(no_exec || rule.no_exec == Some(true));
+    }
+
+    /// The rule of a path. Who asks without an excuse for its absence asks for all.
+    fn rule(&mut self, path: &str, missing_ok: bool, directive: Option<Directive>) -> &mut Rule {
         let rule = self.rules.entry(path.to_owned()).or_insert(Rule {
             missing_ok: true,
             directive,
             ..Rule::default()
         });
-        rule.no_exec = Some(no_exec || rule.no_exec == Some(true));
         rule.missing_ok &= missing_ok;
+        rule
     }
 
     /// Whether something is mounted over the path or one above it.
