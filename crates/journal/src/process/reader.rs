@@ -87,15 +87,7 @@ impl Reader {
             failing: false,
         };
         set_pass_credentials(&reader.socket, true).map_err(|error| reader.trouble(error.into()))?;
-        let progress = match shelf.progress(&reader.place, id) {
-            Ok(progress) => progress.cloned().unwrap_or_default(),
-            Err(source) => {
-                return Err(Trouble::Store {
-                    path: reader.place,
-                    source,
-                });
-            }
-        };
+        let progress = shelf.progress(&reader.place, id)?.unwrap_or_default();
         reader
             .finish(&progress)
             .map_err(|error| reader.trouble(error))?;
@@ -131,21 +123,14 @@ impl Reader {
         let Some((bytes, credentials)) = found else {
             return Ok(Look::Empty);
         };
-        let progress = desk
-            .shelf
-            .progress(&self.place, self.id)
-            .map(|progress| progress.cloned());
-        let stored = match progress {
+        let stored = match desk.shelf.progress(&self.place, self.id) {
             Ok(progress) if bytes == 0 => self.end(desk, progress),
             Ok(progress) => self.take(desk, bytes, credentials, progress),
-            Err(source) => {
+            Err(trouble) => {
                 self.lost += 1;
                 self.consume(bytes, desk.buffer)
                     .map_err(|error| self.trouble(error))?;
-                Err(Trouble::Store {
-                    path: self.place.clone(),
-                    source,
-                })
+                Err(trouble)
             }
         };
         let failed_before = std::mem::replace(&mut self.failing, stored.is_err());

@@ -66,8 +66,33 @@ impl Shelf {
     }
 
     /// How far a stream is by what is on file.
-    pub(super) fn progress(&mut self, place: &Path, stream: u64) -> io::Result<Option<&Progress>> {
-        Ok(self.directory(place)?.progress(stream))
+    pub(super) fn progress(
+        &mut self,
+        place: &Path,
+        stream: u64,
+    ) -> Result<Option<Progress>, Trouble> {
+        self.with_room(place, |shelf| {
+            Ok(shelf.directory(place)?.progress(stream).cloned())
+        })
+    }
+
+    /// Does what needs room for `place`. A full disk is met by removing what is old, once.
+    fn with_room<T>(
+        &mut self,
+        place: &Path,
+        mut act: impl FnMut(&mut Self) -> io::Result<T>,
+    ) -> Result<T, Trouble> {
+        let outcome = match act(self) {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                self.vacuum(1)?;
+                act(self)
+            }
+            outcome => outcome,
+        };
+        outcome.map_err(|source| Trouble::Store {
+            path: place.to_owned(),
+            source,
+        })
     }
 
     fn directory(&mut self, place: &Path) -> io::Result<&mut Directory> {
@@ -77,7 +102,7 @@ impl Shelf {
         })
     }
 
-    /// Gives the batch its number and time and appends it. A full disk is met by removing what is old, once.
+    /// Gives the batch its number and appends it.
     pub(super) fn append(&mut self, place: &Path, mut batch: Batch) -> Result<(), Trouble> {
         batch.first_seqnum = self.next_seqnum;
         let (next, grave) = (
@@ -88,19 +113,7 @@ impl Shelf {
                 .any(|line| line.priority <= PRIORITY_GRAVE),
         );
         self.rotate_if_due(place, batch.realtime_us)?;
-        if let Err(first) = self
-            .directory(place)
-            .and_then(|directory| directory.append(batch.clone()))
-        {
-            if first.kind() != io::ErrorKind::StorageFull {
-                return Err(self.store_trouble(place)(first));
-            }
-            self.vacuum(1)?;
-            let again = self
-                .directory(place)
-                .and_then(|directory| directory.append(batch));
-            again.map_err(self.store_trouble(place))?;
-        }
+        self.with_room(place, |shelf| shelf.directory(place)?.append(batch.clone()))?;
         self.next_seqnum = next;
         let wait = if grave {
             SYNC_AFTER_GRAVE_US
@@ -112,27 +125,18 @@ impl Shelf {
         Ok(())
     }
 
-    fn store_trouble(&self, place: &Path) -> impl FnOnce(io::Error) -> Trouble + use<> {
-        let path = place.to_owned();
-        move |source| Trouble::Store { path, source }
-    }
-
     fn rotate_if_due(&mut self, place: &Path, now_us: u64) -> Result<(), Trouble> {
         let (max_bytes, max_age_us) = (self.options.file_max_bytes, self.options.file_max_age_us);
         let (setting, next) = (self.setting.clone(), self.next_seqnum);
-        let trouble = self.store_trouble(place);
-        let rotate = |directory: &mut Directory| {
+        let is_rotated = self.with_room(place, |shelf| {
+            let directory = shelf.directory(place)?;
             let due = directory.is_due(now_us, max_bytes, max_age_us)?;
             if due {
                 directory.rotate(&setting, next, now_us)?;
             }
             Ok(due)
-        };
-        if self.directory(place).and_then(rotate).map_err(trouble)? {
-            self.vacuum(0)
-        } else {
-            Ok(())
-        }
+        })?;
+        if is_rotated { self.vacuum(0) } else { Ok(()) }
     }
 
     /// Removes the oldest files that are too much, and at least so many.
@@ -164,9 +168,11 @@ impl Shelf {
 
     /// Closes a directory that no stream needs, so that a purge finds it unused.
     pub(super) fn close(&mut self, place: &Path) -> Result<(), Trouble> {
-        let trouble = self.store_trouble(place);
         match self.open.remove(place) {
-            Some(mut directory) => directory.sync().map_err(trouble),
+            Some(mut directory) => directory.sync().map_err(|source| Trouble::Store {
+                path: place.to_owned(),
+                source,
+            }),
             None => Ok(()),
         }
     }
@@ -211,4 +217,64 @@ fn host_fields() -> io::Result<Fields> {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname")?;
     fields.push(("_HOSTNAME".to_owned(), host.trim().into()));
     Ok(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+    use crate::format::batch::Line;
+    use kernel::rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+
+    fn lines(bytes: usize) -> Batch {
+        let line = Line {
+            priority: 6,
+            fields: Fields::new(),
+            message: vec![b'x'; bytes],
+        };
+        Batch {
+            realtime_us: time::realtime_us(),
+            lines: vec![line],
+            ..Batch::default()
+        }
+    }
+
+    /// Fills the file system that a file is on.
+    fn fill(path: &Path) {
+        use std::io::Write;
+        let mut file = std::fs::File::create(path).unwrap();
+        while file.write_all(&[0; 4096]).is_ok() {}
+    }
+
+    #[test]
+    fn on_a_full_disk_what_is_old_makes_room_for_the_next_file() {
+        let home = tempfile::tempdir().unwrap();
+        // Only a thread of its own sees what is mounted there.
+        std::thread::scope(|scope| scope.spawn(|| fill_and_go_on(home.path())).join().unwrap());
+    }
+
+    fn fill_and_go_on(home: &Path) {
+        kernel::namespace::unshare(kernel::namespace::MOUNT).unwrap();
+        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        mount_change("/", private).unwrap();
+        mount("tmpfs", home, "tmpfs", MountFlags::empty(), c"size=8m").unwrap();
+        let options = Options {
+            file_max_bytes: 50_000,
+            ..Options::new(home, home)
+        };
+        let mut shelf = Shelf::open(&options).unwrap();
+        let place = shelf.place(&Stream::new("web.service", 1, ""));
+        for _ in 0..3 {
+            shelf.append(&place, lines(60_000)).unwrap();
+        }
+        fill(&home.join("ballast"));
+        shelf.append(&place, lines(10)).unwrap();
+        fill(&home.join("ballast-2"));
+        let other = shelf.place(&Stream {
+            portable: Some("web".into()),
+            ..Stream::new("web.service", 1, "")
+        });
+        shelf.progress(&other, 1).unwrap();
+    }
 }
