@@ -9,7 +9,9 @@
 
 mod support;
 
+use kernel::message::{Descriptors, ReceiveOptions, receive};
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use support::{Instance, eventually, kill};
 use wire::methods as call;
@@ -277,13 +279,45 @@ fn settings_row_that_is_not_enforced() -> Option<String> {
     .map(|(name, value)| format!("{name}={value}"))
 }
 
+/// Not a test: the worker of the next ones. It says that an image is mounted, and that the manager has heard it.
 #[test]
-fn a_service_that_waits_for_its_image_is_stopped_at_once() {
-    let worker = "#!/bin/sh\n: > \"${0%/*}/asked\"\nexec sleep 1000\n";
+#[ignore = "a helper of another test, run by it as a worker"]
+fn helper_that_mounts_an_image() {
+    let mount = std::fs::File::open("/dev/null").unwrap();
+    let socket = std::io::stdin();
+    kernel::message::send(&socket, b"{}", &[mount.as_fd()]).unwrap();
+    let wait = ReceiveOptions {
+        peek: false,
+        wait: true,
+    };
+    let heard = receive(&socket, &mut [0; 1], &mut Descriptors::default(), wait).unwrap();
+    assert_eq!(heard.bytes, 0);
+    let answered = std::env::current_exe().unwrap().with_file_name("answered");
+    std::fs::write(answered, "").unwrap();
+}
+
+/// An instance with a service whose image is mounted when somebody comes to the gate, and not before.
+fn with_slow_image(lines: &str) -> Instance {
+    let worker = "#!/bin/sh\nhere=${0%/*}\n: > $here/asked\nread word < $here/gate\n\
+                  exec $here/helper --ignored --exact helper_that_mounts_an_image\n";
     let instance = Instance::start_with_worker(worker);
-    let text =
-        "[Service]\nRootImage=@DIR@/slow.psi\nTimeoutStopSec=1h\nExecStart=/bin/sleep 1000\n";
-    instance.unit("slow.service", text);
+    std::fs::copy(std::env::current_exe().unwrap(), instance.path("helper")).unwrap();
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    let fifo = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, instance.path("gate"), fifo, mode, 0).unwrap();
+    let text = format!("[Service]\nRootImage=@DIR@/slow.psi\n{lines}ExecStart=/bin/sleep 1000\n");
+    instance.unit("slow.service", &text);
+    instance
+}
+
+#[test]
+fn a_service_that_waits_for_its_image_is_stopped_at_once_and_stays_stopped() {
+    for lines in ["TimeoutStopSec=1h\n", "KillMode=none\n"] {
+        stop_while_it_waits(with_slow_image(lines));
+    }
+}
+
+fn stop_while_it_waits(instance: Instance) {
     let request = JobRequest {
         names: vec!["slow".into()],
         no_block: true,
@@ -294,6 +328,18 @@ fn a_service_that_waits_for_its_image_is_stopped_at_once() {
         instance.path("asked").exists().then_some(())
     });
     instance.client().call(call::StopUnit, &request).unwrap();
-    instance.await_state("slow", "inactive/dead");
+    let stopped = |status: &wire::UnitStatus| {
+        let image = status.image.as_ref().unwrap();
+        status.active == "inactive" && status.processes.is_empty() && !image.mounted
+    };
+    support::eventually("the end", || {
+        stopped(&instance.status("slow")).then_some(())
+    });
+    std::fs::write(instance.path("gate"), "\n").unwrap();
+    support::eventually("the image", || {
+        instance.path("answered").exists().then_some(())
+    });
+    let status = instance.status("slow");
+    assert!(stopped(&status), "{status:?}");
     instance.exit();
 }

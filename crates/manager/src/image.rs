@@ -8,7 +8,7 @@ use crate::manager::Manager;
 use crate::planning::Prepared;
 use crate::poll::Token;
 use crate::start::report_pair;
-use engine::{Incarnation, Input, Micros, ProcessKey, Spawn, UnitId};
+use engine::{Incarnation, Input, Micros, ProcessKey, Spawn, Target, UnitId};
 use keeper::protocol::{ChildKey, Class, Exit};
 use kernel::message::{Descriptors, ReceiveOptions, receive};
 use model::sorted::Map;
@@ -292,7 +292,7 @@ impl Manager {
         self.link
             .hold(Class::Mount, &held_as, Rc::clone(&descriptor));
         self.mounts.mounted.insert(
-            mounting.path,
+            mounting.path.clone(),
             Mounted {
                 descriptor,
                 integrity,
@@ -300,8 +300,21 @@ impl Manager {
             },
         );
         for spawn in mounting.waiting {
-            self.start_process(spawn);
+            if self.is_awaited(spawn.process) {
+                self.start_process(spawn);
+            }
         }
+        // Nobody may want it any more.
+        self.let_image_go(&mounting.path);
+    }
+
+    /// Is this process one that its unit still waits for? A unit whose stop sends no signals may have ended meanwhile.
+    fn is_awaited(&self, process: ProcessKey) -> bool {
+        let snapshot = self.engine.snapshot(process.unit);
+        snapshot.is_some_and(|unit| unit.incarnation == process.incarnation)
+            && self
+                .serials(process.unit, Target::All)
+                .contains(&process.serial)
     }
 
     fn not_mounted(&mut self, mounting: Mounting, why: &str) {
