@@ -438,3 +438,27 @@ fn a_sandbox_can_be_entered_and_its_plan_read() {
     );
     assert_eq!(plan.steps.len(), reply.steps.len());
 }
+
+/// Not a test: the client of the next one.
+#[test]
+#[ignore = "a helper of another test, run by it in a pid namespace"]
+fn helper_that_asks_who_is_there() {
+    let path = std::env::var_os("API").unwrap();
+    let mut client = Client::connect(std::path::Path::new(&path)).unwrap();
+    client.call(call::Describe, &Done {}).unwrap();
+}
+
+#[test]
+fn a_client_that_does_not_see_the_managers_process_is_answered() {
+    let instance = Instance::start();
+    let output = std::process::Command::new("unshare")
+        .args(["--fork", "--pid", "--"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "helper_that_asks_who_is_there"])
+        .env("API", instance.path("run/api"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    instance.exit();
+}

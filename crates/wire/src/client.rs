@@ -305,11 +305,12 @@ fn connect(path: &Path) -> Result<OwnedFd, ClientError> {
     .map_err(failed)?;
     let address = SocketAddrUnix::new(path).map_err(failed)?;
     rustix::net::connect(&socket, &address).map_err(failed)?;
-    let server = rustix::net::sockopt::socket_peercred(&socket).map_err(failed)?;
-    if !server.uid.is_root() && server.uid != rustix::process::geteuid() {
+    // Not rustix's, which has no place for the number 0 of a server outside our pid namespace.
+    let server = kernel::socket::peer_credentials(&socket).map_err(failed)?;
+    if server.uid != 0 && server.uid != rustix::process::geteuid().as_raw() {
         return Err(ClientError::ForeignServer {
             path: path.into(),
-            uid: server.uid.as_raw(),
+            uid: server.uid,
         });
     }
     Ok(socket)

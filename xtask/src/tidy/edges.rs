@@ -17,7 +17,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("image", &["model", "kernel"]),
     ("delivery", &["model", "kernel"]),
     ("journal", &["model", "kernel"]),
-    ("wire", &["settings", "model"]),
+    ("wire", &["kernel"]),
     (
         "manager",
         &[
