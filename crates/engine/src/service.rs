@@ -238,23 +238,32 @@ impl Engine {
         if let Some(run) = self.run_mut(id) {
             run.reload = UnitResult::Success;
         }
-        if service.service_type == ServiceType::NotifyReload {
-            let (sent, incarnation) = (self.now, self.unit(id).incarnation);
-            self.enter(id, Phase::ReloadSignal { sent });
-            self.emit(Action::Signal {
-                unit: id,
-                incarnation,
-                target: Target::Main,
-                signal: service.reload_signal,
-            });
-            let deadline = self.now.deadline(service.timeout_start);
-            if let Some(run) = self.run_mut(id) {
-                run.deadline = deadline;
-            }
+        if service.reload.0.is_empty() {
+            self.signal_reload(id);
         } else {
             self.enter(id, Phase::Reload);
             self.spawn_control(id, Role::Reload, 0);
         }
         Move::Going
+    }
+
+    /// After ExecReload=, ReloadSignal= and the wait for what the service says to it.
+    pub(crate) fn signal_reload(&mut self, id: UnitId) {
+        let service = self.service(id);
+        let (sent, incarnation) = (self.now, self.unit(id).incarnation);
+        if !self.run(id).is_some_and(|run| run.has_main()) {
+            return self.go_running(id, UnitResult::Success);
+        }
+        self.enter(id, Phase::ReloadSignal { sent });
+        self.emit(Action::Signal {
+            unit: id,
+            incarnation,
+            target: Target::Main,
+            signal: service.reload_signal,
+        });
+        let deadline = self.now.deadline(service.timeout_start);
+        if let Some(run) = self.run_mut(id) {
+            run.deadline = deadline;
+        }
     }
 }

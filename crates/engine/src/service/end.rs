@@ -241,6 +241,9 @@ impl Engine {
             }
             Phase::Condition | Phase::StartPre | Phase::Stop => self.stop_signals(id, result),
             Phase::StartPost if !well => self.stop_signals(id, result),
+            Phase::Reload if well && self.service(id).service_type == ServiceType::NotifyReload => {
+                self.signal_reload(id);
+            }
             Phase::StartPost | Phase::Reload => self.go_running(id, UnitResult::Success),
             Phase::StopKill(_) if main => self.watch_again(id),
             Phase::StopKill(round) => self.stopped_main(id, round, result),

@@ -1,6 +1,7 @@
 //! A service speaks, or is silent for too long.
 
 use crate::cause::Cause;
+use crate::config::TimeoutFailure;
 use crate::effect::{Action, Role};
 use crate::engine::Engine;
 use crate::id::{Micros, ProcessKey, UnitId};
@@ -130,6 +131,8 @@ impl Engine {
             unit: self.name(id),
             at: now,
         });
+        let failure = service.stop_failure;
+        let aborts = failure == TimeoutFailure::Abort;
         match phase {
             Phase::Condition | Phase::StartPre | Phase::Start | Phase::StartPost => {
                 self.give_up(id, Time::Stop, service.start_failure)
@@ -137,8 +140,10 @@ impl Engine {
             Phase::Reload | Phase::ReloadSignal { .. } | Phase::ReloadNotify => {
                 self.reload_timed_out(id)
             }
-            Phase::Stop => self.give_up(id, Time::Stop, service.stop_failure),
-            Phase::StopPost => self.give_up(id, Time::Final, service.stop_failure),
+            Phase::Stop => self.give_up(id, Time::Stop, failure),
+            Phase::StopPost => self.give_up(id, Time::Final, failure),
+            Phase::StopKill(Round::Term) if aborts => self.give_up(id, Time::Stop, failure),
+            Phase::FinalKill(Round::Term) if aborts => self.give_up(id, Time::Final, failure),
             Phase::StopKill(round) => self.round_over(id, Time::Stop, round, UnitResult::Timeout),
             Phase::FinalKill(round) => self.round_over(id, Time::Final, round, UnitResult::Timeout),
             Phase::Running | Phase::Exited => {}

@@ -45,8 +45,12 @@ impl Engine {
 
     /// The control process is not waited for any more.
     pub(crate) fn kill_control(&mut self, id: UnitId) {
-        let incarnation = self.unit(id).incarnation;
         let spared = self.service(id).kill.mode == KillMode::None;
+        self.leave_control(id, spared);
+    }
+
+    fn leave_control(&mut self, id: UnitId, spared: bool) {
+        let incarnation = self.unit(id).incarnation;
         let Some(run) = self.run_mut(id) else { return };
         if let Some(control) = run.control.take() {
             run.strays.push(control.serial);
@@ -200,17 +204,23 @@ impl Engine {
         }
         match time {
             Time::Stop => self.stop_post(id, result),
-            Time::Final => self.service_down(id, result, true),
+            Time::Final => {
+                // No other run beside the processes that are left alone.
+                let are_left = result == UnitResult::Timeout && round != Round::Kill;
+                self.service_down(id, result, !are_left);
+            }
         }
     }
 
     /// ExecStopPost=, where there are any.
     pub(crate) fn stop_post(&mut self, id: UnitId, result: UnitResult) {
-        let commands = !self.service(id).stop_post.0.is_empty();
+        let service = self.service(id);
+        let commands = !service.stop_post.0.is_empty();
         if let Some(run) = self.run_mut(id) {
             run.note(result);
         }
-        self.kill_control(id);
+        let kill = service.kill;
+        self.leave_control(id, kill.mode == KillMode::None || !kill.send_sigkill);
         if !commands {
             return self.send_round(id, Time::Final, Round::Term, UnitResult::Success);
         }
@@ -223,6 +233,9 @@ impl Engine {
         let round = match mode {
             TimeoutFailure::Terminate => Round::Term,
             TimeoutFailure::Abort => Round::Watchdog,
+            TimeoutFailure::Kill if !self.service(id).kill.send_sigkill => {
+                return self.round_over(id, time, Round::Term, UnitResult::Timeout);
+            }
             TimeoutFailure::Kill => Round::Kill,
         };
         self.send_round(id, time, round, UnitResult::Timeout);

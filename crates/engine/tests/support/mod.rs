@@ -141,6 +141,8 @@ fn set_service(service: &mut ServiceConfig, key: &str, value: &str) {
         "RestartSec" => service.restart_delay = seconds(value),
         "TimeoutStartSec" => service.timeout_start = seconds(value),
         "TimeoutStopSec" => service.timeout_stop = seconds(value),
+        "TimeoutStartFailureMode" => service.start_failure = failure(value),
+        "TimeoutStopFailureMode" => service.stop_failure = failure(value),
         "RuntimeMaxSec" => service.runtime_max = seconds(value),
         "RestartPreventExitStatus" => service.restart_prevent = statuses(value),
         "RestartForceExitStatus" => service.restart_force = statuses(value),
@@ -166,6 +168,15 @@ fn statuses(value: &str) -> StatusSet {
     StatusSet {
         statuses,
         signals: Box::default(),
+    }
+}
+
+fn failure(value: &str) -> TimeoutFailure {
+    match value {
+        "terminate" => TimeoutFailure::Terminate,
+        "abort" => TimeoutFailure::Abort,
+        "kill" => TimeoutFailure::Kill,
+        _ => panic!("unknown failure mode {value}"),
     }
 }
 
