@@ -119,6 +119,9 @@ impl<'a> Workshop<'a> {
         for (unit, text) in units {
             fs::write(place.join(unit), text).expect("a unit file");
         }
+        // What units name that never start.
+        fs::create_dir(root.join("bin")).expect("a folder");
+        fs::write(root.join("bin/x"), "").expect("a file");
         more(&root);
         let (root, image) = (root.display().to_string(), image.display().to_string());
         let key = format!("{}/signing.key", self.folder(by.folder()));

@@ -245,7 +245,8 @@ fn control_bytes_of_an_image_that_is_refused_do_not_reach_who_refused_it() {
             "Unknown\u{1b}[2J=x",
         ];
         for line in lines {
-            let unit = format!("[Service]\n{SLEEPS}{line}\n[Unit]\nAfter=\u{1b}[2J.service\n");
+            let unit =
+                format!("[Service]\nExecStart=/bin/x\n{line}\n[Unit]\nAfter=\u{1b}[2J.service\n");
             let release = "ID=boat\nVERSION_ID=1\nPRETTY_NAME=\"\u{1b}[2J\"\n";
             let image = workshop.tree(release, By::Trusted, &[("boat.service", &unit)], |_| {});
             for words in [

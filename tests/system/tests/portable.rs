@@ -552,3 +552,53 @@ fn a_port_that_somebody_has_is_named_with_the_way_to_another_one() {
         coracle.ok(&["purge", "portboat"]);
     });
 }
+
+/// Waits until a process waits for a lock.
+fn waits_for_a_lock(process: u32) {
+    eventually("a command that waits for its turn", || {
+        let locks = fs::read_to_string("/proc/locks").expect("the locks of the host");
+        let waiter = |line: &str| {
+            line.contains("-> FLOCK")
+                && line
+                    .split_whitespace()
+                    .any(|word| word == process.to_string())
+        };
+        locks.lines().any(waiter).then_some(())
+    });
+}
+
+#[test]
+fn of_two_portables_that_want_one_directory_at_the_same_moment_one_is_started() {
+    with_workshop(|coracle, workshop| {
+        let service = format!("{SERVICE}StateDirectory=shareboat-aft\n");
+        let image = |name: &str| {
+            let unit = format!("{name}.service");
+            workshop.image(name, "1", By::Trusted, &[(&unit, &service)])
+        };
+        let (first, second) = (image("shareboat"), image("shareboat-aft"));
+        // Held back between its decision and its turn.
+        let place = coracle.folder().join("state/portables/shareboat-aft");
+        fs::create_dir_all(&place).expect("the portable's directory");
+        let held = fs::File::open(&place).expect("the portable's directory");
+        held.lock().expect("the portable's lock");
+        let mut late = coracle.command(&["start", &second]);
+        let late = late.stdout(Stdio::null()).stderr(Stdio::piped());
+        let late = late.spawn().expect("the command starts");
+        waits_for_a_lock(late.id());
+        coracle.ok(&["start", &first]);
+        drop(held);
+        let late = late.wait_with_output().expect("it ends");
+        let told = String::from_utf8_lossy(&late.stderr);
+        let words = "/var/lib/shareboat-aft is shareboat's meanwhile";
+        assert!(
+            late.status.code() == Some(1) && told.contains(words),
+            "{told}"
+        );
+        let state = coracle.property("shareboat-aft.service", "LoadState");
+        assert_eq!(state, "not-found");
+        refused(coracle, &[&second], &["/var/lib/shareboat-aft"]);
+        coracle.ok(&["purge", "shareboat"]);
+        coracle.ok(&["start", &second]);
+        coracle.ok(&["purge", "shareboat-aft"]);
+    });
+}
