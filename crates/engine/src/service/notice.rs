@@ -32,10 +32,9 @@ impl Engine {
                 }
                 self.start_post(id);
             }
-            Phase::ReloadNotify if notice.ready && !notice.reloading => {
-                self.go_running(id, UnitResult::Success)
-            }
-            Phase::Running if notice.reloading => self.reloads_itself(id),
+            Phase::ReloadNotify if notice.ready => self.go_running(id, UnitResult::Success),
+            // Who says both has reloaded already.
+            Phase::Running if notice.reloading && !notice.ready => self.reloads_itself(id),
             Phase::ReloadSignal { sent }
                 if notice.reloading && notice.monotonic.is_none_or(|at| at >= sent.0) =>
             {
