@@ -583,12 +583,12 @@ Type={value}  <- /etc/u/a.service:2
 
 #[test]
 fn a_list_of_calls_is_one_though_no_word_of_it_is_known() {
-    let filter = |lines: &str| {
+    let printed = |lines: &str, directive: model::Directive| {
         let text = format!("== /etc/u/a.service\n[Service]\nExecStart=/bin/x\n{lines}");
         let loaded = loader(&text).load(&name("a.service"));
-        let directive = model::key::SYSTEM_CALL_FILTER.directive();
         settings::print(&loaded.unit, directive).join(" | ")
     };
+    let filter = |lines: &str| printed(lines, model::key::SYSTEM_CALL_FILTER.directive());
     assert_eq!(filter("SystemCallFilter=@no-such"), "@default");
     assert_eq!(
         filter("SystemCallFilter=@no-such\nSystemCallFilter=read ~x\nSystemCallFilter=~@aio"),
@@ -596,6 +596,8 @@ fn a_list_of_calls_is_one_though_no_word_of_it_is_known() {
     );
     assert_eq!(filter("SystemCallFilter=@no-such\nSystemCallFilter="), "");
     assert_eq!(filter("SystemCallFilter=~@no-such"), "");
+    let log = model::key::SYSTEM_CALL_LOG.directive();
+    assert_eq!(printed("SystemCallLog=@no-such", log), "");
 }
 
 #[test]

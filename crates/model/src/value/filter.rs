@@ -201,20 +201,6 @@ impl TextForm for SyscallFilter {
         .collect()
     }
 
-    /// An allow list of which no word is known allows what every allow list does, and nothing more.
-    fn assign(value: &mut Option<Self>, text: &str, expand: &dyn Expand) -> Result<(), ParseError> {
-        let later = Self::parse_with(text, expand)?;
-        match value {
-            _ if text.is_empty() => *value = None,
-            Some(earlier) => earlier.append(later),
-            None if later.is_unset() && !text.starts_with('~') => {
-                *value = Some(Self::parse_with("@default", expand)?);
-            }
-            None => *value = Some(later).filter(|later| !later.is_unset()),
-        }
-        Ok(())
-    }
-
     fn is_unset(&self) -> bool {
         self.rules.is_empty()
     }

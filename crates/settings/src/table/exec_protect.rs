@@ -389,7 +389,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "SystemCallFilter",
         directive: key::SYSTEM_CALL_FILTER.directive(),
-        value: &SYSCALL_FILTER,
+        value: &CALL_FILTER,
         summary: "Allows or denies system calls by name or group.",
         since: "187",
         weight: 8900,

@@ -4,7 +4,7 @@ use model::{
     Expand, ParseError, Setting, TextForm, Value,
     value::{
         Bytes, CapabilitySet, DeviceAmounts, FilePath, NamespaceSet, PathWatches, Paths,
-        ResourceLimit, TimeSpan, normalize_path,
+        ResourceLimit, SyscallFilter, TimeSpan, normalize_path,
     },
 };
 
@@ -89,6 +89,21 @@ fn assign_set(
     *value = value.take().filter(is_said);
     Ok(())
 }
+
+/// `SystemCallFilter=`: an allow list of which no word is known allows what every allow list does, and nothing more.
+pub(crate) static CALL_FILTER: ValueType = ValueType {
+    name: super::SYSCALL_FILTER.name,
+    list: true,
+    assign: |value, text, expand| {
+        let is_more = value.is_some() || text.is_empty() || text.starts_with('~');
+        assign::<SyscallFilter>(value, text, expand)?;
+        if value.is_none() && !is_more {
+            assign::<SyscallFilter>(value, "@default", expand)?;
+        }
+        Ok(())
+    },
+    print: print::<SyscallFilter>,
+};
 
 /// `DelegateNamespaces=`.
 pub(crate) static DELEGATED_NAMESPACES: ValueType = ValueType {
