@@ -20,8 +20,8 @@ use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::time::{Duration, Instant};
 use support::Instance;
-use wire::ListUnitsRequest;
 use wire::methods as call;
+use wire::{JobRequest, ListUnitsRequest};
 
 /// How long a close would take, and how long everything else may.
 const LINGER: Duration = Duration::from_secs(300);
@@ -215,12 +215,12 @@ fn helper_that_passes_descriptors_to_sockets() {
     std::process::exit(0);
 }
 
-#[test]
-fn a_client_that_passes_descriptors_to_a_socket_that_is_flushed_holds_nobody_up() {
+/// Sockets at which clients have left what takes long to close. Their service runs, and reads none of it, until it comes to a gate.
+fn with_traps(lines: &str) -> (Instance, Trap) {
     let instance = Instance::start();
     let text =
-        "[Socket]\nListenDatagram=@DIR@/datagram\nListenStream=@DIR@/stream\nFlushPending=yes\n";
-    instance.unit("flushed.socket", text);
+        format!("[Socket]\nListenDatagram=@DIR@/datagram\nListenStream=@DIR@/stream\n{lines}");
+    instance.unit("trapped.socket", &text);
     let gate = instance.path("gate");
     rustix::fs::mknodat(
         rustix::fs::CWD,
@@ -231,8 +231,8 @@ fn a_client_that_passes_descriptors_to_a_socket_that_is_flushed_holds_nobody_up(
     )
     .unwrap();
     let text = "[Service]\nExecStart=/bin/cat @DIR@/gate\n";
-    instance.unit("flushed.service", text);
-    instance.start_unit("flushed.socket");
+    instance.unit("trapped.service", text);
+    instance.start_unit("trapped.socket");
     let mut trap = Trap::new();
     let status = std::process::Command::new(std::env::current_exe().unwrap())
         .args([
@@ -247,12 +247,35 @@ fn a_client_that_passes_descriptors_to_a_socket_that_is_flushed_holds_nobody_up(
         .unwrap();
     assert!(status.success());
     trap.hold(2);
-    instance.await_state("flushed.service", "active/running");
+    instance.await_state("trapped.service", "active/running");
+    (instance, trap)
+}
+
+#[test]
+fn a_client_that_passes_descriptors_to_a_socket_that_is_flushed_holds_nobody_up() {
+    let (instance, _trap) = with_traps("FlushPending=yes\n");
     let begin = Instant::now();
-    drop(std::fs::File::options().write(true).open(&gate).unwrap());
-    instance.await_state("flushed.service", "inactive/dead");
-    instance.await_state("flushed.socket", "active/listening");
+    let gate = instance.path("gate");
+    drop(std::fs::File::options().write(true).open(gate).unwrap());
+    instance.await_state("trapped.service", "inactive/dead");
+    instance.await_state("trapped.socket", "active/listening");
     assert_answers(&instance);
+    assert!(begin.elapsed() < PATIENCE, "{:?}", begin.elapsed());
+    instance.exit();
+}
+
+#[test]
+fn a_client_that_passes_descriptors_to_a_socket_that_is_closed_holds_nobody_up() {
+    let (instance, _trap) = with_traps("");
+    let begin = Instant::now();
+    let request = JobRequest {
+        names: vec!["trapped.socket".into(), "trapped.service".into()],
+        ..JobRequest::default()
+    };
+    instance.client().call(call::StopUnit, &request).unwrap();
+    instance.await_state("trapped.socket", "inactive/dead");
+    // Who closes last is the keeper, which starts this one.
+    instance.run(&[], &["/bin/true"]).unwrap();
     assert!(begin.elapsed() < PATIENCE, "{:?}", begin.elapsed());
     instance.exit();
 }

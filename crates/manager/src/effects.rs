@@ -76,6 +76,9 @@ impl Manager {
             .engine
             .state(unit)
             .is_some_and(|state| state.active().is_down());
+        if down {
+            self.retire_closed(unit);
+        }
         if down
             && self
                 .units

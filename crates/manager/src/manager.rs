@@ -144,6 +144,8 @@ pub(crate) struct Manager {
     pub(crate) notifications: Notifications,
     /// Listening sockets that are watched: the socket unit of each token.
     pub(crate) listening: Map<u32, (UnitId, Rc<OwnedFd>)>,
+    /// Sockets of stopped units whose services run still. As long as we have them, the keeper's are not the last ones.
+    pub(crate) closing: Vec<(UnitId, Rc<OwnedFd>)>,
     pub(crate) openers: Map<ChildKey, crate::opener::Opening>,
     pub(crate) mounts: crate::image::Mounts,
     pub(crate) host_files: crate::host_files::HostFiles,
@@ -240,6 +242,7 @@ impl Manager {
             reports: Map::new(),
             notifications: Notifications::default(),
             listening: Map::new(),
+            closing: Vec::new(),
             openers: Map::new(),
             mounts: crate::image::Mounts::default(),
             host_files,

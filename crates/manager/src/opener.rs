@@ -10,7 +10,7 @@ use kernel::message::{Descriptors, ReceiveOptions, receive};
 use model::sorted::Map;
 use plan::report::{RECORD_BYTES, Report};
 use plan::{Bindings, Step};
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use wire::Failure;
@@ -243,10 +243,17 @@ impl Manager {
     /// asks for it.
     pub(crate) fn close_sockets(&mut self, unit: UnitId) {
         self.unwatch_sockets(unit);
+        let server = self.server_of(unit);
         let Some(entry) = self.units.get_mut(&unit) else {
             return;
         };
-        for index in 0..std::mem::take(&mut entry.sockets).len() {
+        for (index, socket) in std::mem::take(&mut entry.sockets).into_iter().enumerate() {
+            match server {
+                // A port or an abstract name would be taken as long as we have it, whether the service has it or not.
+                Some(server) if has_path(&socket) => self.closing.push((server, socket)),
+                Some(_) => {}
+                None => retire(&socket),
+            }
             self.link
                 .drop_held(Class::Listen, &held_name(entry.name.as_str(), index));
         }
@@ -260,6 +267,25 @@ impl Manager {
                 crate::leftovers::remove_file(&path);
             }
         }
+    }
+
+    /// The service of a socket unit, while it runs: it has the sockets, too.
+    fn server_of(&self, unit: UnitId) -> Option<UnitId> {
+        let service = match &self.engine.config(unit)?.kind {
+            engine::Kind::Socket(socket) => self.engine.id(&socket.service)?,
+            _ => return None,
+        };
+        self.is_up(service).then_some(service)
+    }
+
+    /// A service is down: the sockets that were closed while it ran are nobody's any more.
+    pub(crate) fn retire_closed(&mut self, service: UnitId) {
+        self.closing.retain(|(server, socket)| {
+            if *server == service {
+                retire(socket);
+            }
+            *server != service
+        });
     }
 
     /// Reports the next traffic.
@@ -384,6 +410,24 @@ impl Opening {
                 Some(Report::Payload) | None => {}
             }
         }
+    }
+}
+
+fn has_path(socket: &OwnedFd) -> bool {
+    let name = rustix::net::getsockname(socket).and_then(SocketAddrUnix::try_from);
+    name.is_ok_and(|name| name.path().is_some())
+}
+
+/// Refuses what may still come to a socket that nobody else has, and empties its queue: the keeper, which closes it last, must not wait
+/// for what strangers have passed along.
+fn retire(socket: &OwnedFd) {
+    let is_unix = rustix::net::sockopt::socket_domain(socket) == Ok(AddressFamily::UNIX);
+    if !is_unix || crate::streams::set_non_blocking(socket, true).is_err() {
+        return;
+    }
+    match rustix::net::shutdown(socket, rustix::net::Shutdown::Read) {
+        // Without it more may come while the rest goes, and be in the way of the keeper.
+        Ok(()) | Err(_) => while flush_one(socket) {},
     }
 }
 
