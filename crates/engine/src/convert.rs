@@ -81,7 +81,7 @@ fn kind(unit: &Unit) -> Kind {
 }
 
 fn service_kind(unit: &Unit) -> Kind {
-    let service_type = match unit.value(&key::SERVICE_TYPE) {
+    let service_type = match value::ServiceType::of(unit) {
         value::ServiceType::Exec => ServiceType::Exec,
         value::ServiceType::Oneshot => ServiceType::Oneshot,
         value::ServiceType::Notify => ServiceType::Notify,
@@ -93,12 +93,6 @@ fn service_kind(unit: &Unit) -> Kind {
         | value::ServiceType::Dbus => ServiceType::Simple,
     };
     let no_command = unit.value(&key::EXEC_START).0.is_empty();
-    // Without Type=, a service that only stops something is a oneshot.
-    let service_type = if no_command && unit.get(&key::SERVICE_TYPE).is_none() {
-        ServiceType::Oneshot
-    } else {
-        service_type
-    };
     if no_command && service_type != ServiceType::Oneshot {
         return Kind::Unsupported("it has no ExecStart=.");
     }
@@ -377,6 +371,24 @@ mod tests {
                 burst: 5
             }
         );
+    }
+
+    #[test]
+    fn a_service_with_credentials_is_up_when_its_program_was_executed() {
+        let mut secret = unit("web.service");
+        secret.set(
+            &key::EXEC_START,
+            ExecCommands(vec![value::ExecCommand::new("/bin/true", &[])]),
+        );
+        let credential = value::SetCredential {
+            name: "key".to_owned(),
+            data: "secret".to_owned(),
+        };
+        secret.set(&key::SET_CREDENTIAL, [credential].into_iter().collect());
+        let kind = |service_type| Kind::Service(Arc::new(ServiceConfig::new(service_type)));
+        assert_eq!(UnitConfig::from(&secret).kind, kind(ServiceType::Exec));
+        secret.set(&key::SERVICE_TYPE, value::ServiceType::Simple);
+        assert_eq!(UnitConfig::from(&secret).kind, kind(ServiceType::Simple));
     }
 
     #[test]

@@ -67,7 +67,7 @@ fn service(unit: &Unit) -> Option<&'static str> {
     let stops = unit
         .get(&key::EXEC_STOP)
         .map_or(0, |commands| commands.len());
-    let kind = unit.value(&key::SERVICE_TYPE);
+    let kind = ServiceType::of(unit);
     let restart = unit.value(&key::RESTART);
     let is_oneshot = kind == ServiceType::Oneshot;
     if starts == 0 && stops == 0 && !unit.is_set(key::SUCCESS_ACTION.directive()) {

@@ -9,6 +9,7 @@ pub mod listen;
 pub mod order;
 pub mod pattern;
 pub mod position;
+mod service_type;
 pub mod sorted;
 pub mod support;
 pub mod tables;

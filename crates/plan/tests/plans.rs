@@ -102,6 +102,19 @@ fn a_file_that_two_streams_name_is_opened_once() {
 }
 
 #[test]
+fn what_is_given_for_standard_input_is_read_where_nothing_else_is_named() {
+    check(
+        "StandardInputText=hello",
+        "stream 0: 6 bytes of the unit  [StandardInput=]",
+    );
+    check(
+        "StandardInputText=hello
+         StandardInput=file:/srv/in",
+        "stream 0: /srv/in  [StandardInput=]",
+    );
+}
+
+#[test]
 fn a_strict_system_with_writable_paths() {
     check(
         "ProtectSystem=strict

@@ -10,20 +10,9 @@ use coracle_settings::{
     FromImage, MAX_VALUE_BYTES, Row, Status, TABLE, ValueError, apply, apply_to, print,
 };
 use model::{Directive, Expand, Form, ParseError, key, text::Verbatim};
-use reading::{Percent, unit};
+use reading::{Percent, check, unit};
 
 const NAMES: &str = include_str!("data/directives.tsv");
-
-/// Applies right-hand sides to an empty unit and prints the directive, its lines joined by ` | `.
-fn check(directive: Directive, lines: &[&str]) -> String {
-    let mut unit = unit();
-    for line in lines {
-        if let Err(error) = apply_to(&mut unit, directive, line, &Percent) {
-            return format!("error: {error}");
-        }
-    }
-    print(&unit, directive).join(" | ")
-}
 
 /// Values that some directive or other takes.
 const SAMPLES: &[&str] = &[
@@ -366,88 +355,6 @@ fn a_row_takes_at_most_twelve_lines() {
         }
     }
     assert_eq!(rows, TABLE.len());
-}
-
-#[test]
-fn lists_join_and_scalars_replace() {
-    assert_eq!(
-        check(
-            key::AFTER.directive(),
-            &["a.service", "b.service c.service"]
-        ),
-        "a.service b.service c.service"
-    );
-    assert_eq!(
-        check(key::SERVICE_TYPE.directive(), &["simple", "notify"]),
-        "notify"
-    );
-    assert_eq!(
-        check(key::ENVIRONMENT.directive(), &["A=1 B=2", "A=3"]),
-        "A=3 | B=2"
-    );
-    assert_eq!(
-        check(
-            key::RESTRICT_ADDRESS_FAMILIES.directive(),
-            &["AF_INET AF_UNIX", "~AF_UNIX"]
-        ),
-        "AF_INET"
-    );
-    assert_eq!(
-        check(key::RESTRICT_NAMESPACES.directive(), &["~user net", "~pid"]),
-        "cgroup ipc mnt uts time"
-    );
-    assert_eq!(
-        check(key::RESTRICT_NAMESPACES.directive(), &["net", "pid"]),
-        "net pid"
-    );
-    assert_eq!(
-        check(
-            key::SYSTEM_CALL_FILTER.directive(),
-            &["@system-service", "~@mount ptrace:EPERM"]
-        ),
-        "@system-service | ~@mount ptrace:EPERM"
-    );
-    assert_eq!(
-        check(key::BIND_PATHS.directive(), &["/a:/b:norbind", "-/c"]),
-        "/a:/b:norbind -/c"
-    );
-}
-
-#[test]
-fn sets_of_capabilities_join_and_begin_anew() {
-    assert_eq!(
-        check(
-            key::CAPABILITY_BOUNDING_SET.directive(),
-            &["CAP_CHOWN", "cap_kill"]
-        ),
-        "CAP_CHOWN CAP_KILL"
-    );
-    assert_eq!(
-        check(
-            key::CAPABILITY_BOUNDING_SET.directive(),
-            &["CAP_CHOWN CAP_KILL", "~CAP_KILL"]
-        ),
-        "CAP_CHOWN"
-    );
-    assert_eq!(
-        check(key::CAPABILITY_BOUNDING_SET.directive(), &["CAP_CHOWN", ""]),
-        ""
-    );
-    // All capabilities are as if nothing had been said.
-    assert_eq!(
-        check(
-            key::CAPABILITY_BOUNDING_SET.directive(),
-            &["CAP_KILL", "~", "CAP_CHOWN"]
-        ),
-        "CAP_CHOWN"
-    );
-    assert_eq!(
-        check(
-            key::AMBIENT_CAPABILITIES.directive(),
-            &["", "~CAP_CHOWN", "CAP_CHOWN", "CAP_KILL"]
-        ),
-        check(key::AMBIENT_CAPABILITIES.directive(), &["~"])
-    );
 }
 
 #[test]

@@ -101,11 +101,8 @@ impl Engine {
 
 /// RestartSec=, growing over RestartSteps= to RestartMaxDelaySec=; `next` counts the restarts from 1.
 fn restart_delay(service: &ServiceConfig, next: u32) -> Micros {
-    let (first, most, steps) = (
-        service.restart_delay,
-        service.restart_max_delay,
-        service.restart_steps,
-    );
+    let (most, steps) = (service.restart_max_delay, service.restart_steps);
+    let first = service.restart_delay.min(most);
     if next <= 1 || steps == 0 || first.0 == 0 || most.is_infinite() || first >= most {
         return first;
     }

@@ -138,6 +138,7 @@ fn set_service(service: &mut ServiceConfig, key: &str, value: &str) {
         "ExecStopPost" => service.stop_post = commands(value),
         "Restart" => service.restart = restart(value),
         "RestartMode" => service.restart_direct = value == "direct",
+        "RestartMaxDelaySec" => service.restart_max_delay = seconds(value),
         "RestartSec" => service.restart_delay = seconds(value),
         "TimeoutStartSec" => service.timeout_start = seconds(value),
         "TimeoutStopSec" => service.timeout_stop = seconds(value),

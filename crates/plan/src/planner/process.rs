@@ -22,7 +22,11 @@ pub(super) fn begin(draft: &mut Draft<'_>) {
 
 /// The three streams. A file that two of them name is opened once, so that neither writes over what the other wrote.
 pub(super) fn streams(draft: &mut Draft<'_>) -> Result<(), Refusal> {
-    let from = draft.value(&key::STANDARD_INPUT);
+    let given = draft.value(&key::STANDARD_INPUT_DATA).0;
+    let from = match draft.value(&key::STANDARD_INPUT) {
+        StandardInput::Null if !given.is_empty() => StandardInput::Data,
+        from => from,
+    };
     let output = draft.value(&key::STANDARD_OUTPUT);
     let error = draft.value(&key::STANDARD_ERROR);
     let is_input = |stream: &StandardOutput| matches!((&from, stream), (StandardInput::File(one), StandardOutput::File(other)) if one == other);
@@ -31,7 +35,7 @@ pub(super) fn streams(draft: &mut Draft<'_>) -> Result<(), Refusal> {
     } else {
         0
     };
-    input(draft, &from, input_flags)?;
+    input(draft, &from, (&given, input_flags))?;
     let directive = key::STANDARD_OUTPUT.directive();
     match output {
         _ if is_input(&output) => same(draft, 1, 0, directive),
@@ -59,16 +63,16 @@ fn same(draft: &mut Draft<'_>, target: u8, stream: u8, directive: Directive) {
     draft.push(directive, Step::Stream { target, source });
 }
 
-fn input(draft: &mut Draft<'_>, from: &StandardInput, file_flags: u32) -> Result<(), Refusal> {
+fn input(
+    draft: &mut Draft<'_>,
+    from: &StandardInput,
+    (given, file_flags): (&[u8], u32),
+) -> Result<(), Refusal> {
     let directive = key::STANDARD_INPUT.directive();
-    let (mut bytes, path);
+    let path;
     let source = match from {
         StandardInput::Null => Source::Null,
-        StandardInput::Data => {
-            bytes = draft.value(&key::STANDARD_INPUT_TEXT).0;
-            bytes.extend(draft.value(&key::STANDARD_INPUT_DATA).0);
-            Source::Data { bytes: &bytes }
-        }
+        StandardInput::Data => Source::Data { bytes: given },
         StandardInput::File(name) => {
             path = text(name);
             Source::File {
