@@ -153,10 +153,16 @@ fn holds(condition: &Condition, test: Test) -> bool {
 }
 
 fn is_mount_point(path: &str) -> bool {
-    let Ok(table) = std::fs::read_to_string("/proc/self/mountinfo") else {
-        return false;
+    std::fs::read_to_string("/proc/self/mountinfo").is_ok_and(|table| has_mount(&table, path))
+}
+
+/// Does a mount table have this place? It has the characters that would break a line by their octal numbers.
+fn has_mount(table: &str, path: &str) -> bool {
+    let escaped = |c: char| match c {
+        ' ' | '\t' | '\n' | '\\' => format!("\\{:03o}", u32::from(c)),
+        c => c.into(),
     };
-    let path = path.trim_end_matches('/');
+    let path: String = path.trim_end_matches('/').chars().map(escaped).collect();
     table.lines().any(|line| {
         line.split(' ')
             .nth(4)
@@ -169,4 +175,24 @@ fn on_command_line(word: &str) -> Option<bool> {
     Some(line.split_whitespace().any(|found| {
         found == word || (!word.contains('=') && found.starts_with(&format!("{word}=")))
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_mount;
+
+    #[test]
+    fn a_mount_point_is_found_whatever_is_in_its_name() {
+        let table = "30 23 0:26 / / rw shared:4 - ext4 x rw\n\
+                     31 30 0:27 / /srv/a\\040b\\134c rw - tmpfs x rw\n";
+        for (path, expected) in [
+            ("/", true),
+            ("/srv/a b\\c", true),
+            ("/srv/a b\\c/", true),
+            ("/srv/a\\040b\\134c", false),
+            ("/srv", false),
+        ] {
+            assert_eq!(has_mount(table, path), expected, "{path}");
+        }
+    }
 }
