@@ -85,6 +85,11 @@ pub(crate) fn complete(words: Vec<OsString>) -> anyhow::Result<Vec<OsString>> {
             bail!("{option} needs an absolute path");
         }
     }
+    let unit_path = value(&all, "--unit-path").map(std::env::split_paths);
+    let is_relative = |path: PathBuf| path.is_relative() && !path.as_os_str().is_empty();
+    if unit_path.into_iter().flatten().any(is_relative) {
+        bail!("--unit-path needs absolute paths, with colons between them");
+    }
     if !all.iter().any(|word| word == "--ready")
         && let Some(socket) = std::env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty())
     {
@@ -123,4 +128,25 @@ pub(crate) fn channel() -> anyhow::Result<OwnedFd> {
     Ok(kernel::descriptor::take_inherited(
         keeper::client::CHANNEL_DESCRIPTOR,
     )?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_directory_is_absolute() {
+        for (option, value, is_taken) in [
+            ("--unit-path", "/a:/b", true),
+            ("--unit-path", "", true),
+            ("--unit-path", "/a:b", false),
+            ("--state-dir", "a", false),
+        ] {
+            let mut words: Vec<OsString> = vec![option.into(), value.into()];
+            for (directory, ..) in DIRECTORIES.iter().filter(|(known, ..)| *known != option) {
+                words.extend([(*directory).into(), "/x".into()]);
+            }
+            assert_eq!(complete(words).is_ok(), is_taken, "{option} {value}");
+        }
+    }
 }
