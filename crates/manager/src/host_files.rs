@@ -173,7 +173,7 @@ impl HostFiles {
     }
 
     /// Nobody needs the copies any more.
-    fn end(&mut self, poll: &Poll) {
+    pub(crate) fn end(&mut self, poll: &Poll) {
         self.unwatch(poll);
         match std::fs::remove_dir_all(&self.directory) {
             // What can't be removed is in memory, and of no harm.

@@ -72,15 +72,21 @@ impl Manager {
         self.link.shut_down(0);
     }
 
-    fn remove_runtime_files(&self) {
-        let runtime = &self.directories.runtime;
-        for file in ["api", "started", "environment"] {
-            match std::fs::remove_file(runtime.join(file)) {
+    fn remove_runtime_files(&mut self) {
+        self.host_files.end(&self.poll);
+        let directories = &self.directories;
+        let files = ["api", "started", "environment"].map(|file| directories.runtime.join(file));
+        for file in files.into_iter().chain([directories.cgroup_place()]) {
+            match std::fs::remove_file(file) {
                 Ok(()) | Err(_) => {}
             }
         }
-        crate::leftovers::finish(&self.directories.gone());
-        for directory in [self.directories.records(), self.directories.notify()] {
+        crate::leftovers::finish(&directories.gone());
+        for directory in [
+            directories.records(),
+            directories.notify(),
+            directories.extra_fields(),
+        ] {
             match std::fs::remove_dir_all(directory) {
                 Ok(()) | Err(_) => {}
             }

@@ -211,7 +211,9 @@ impl Instance {
         let status = self.keeper.wait().unwrap();
         assert!(status.success(), "the keeper ended with {status}");
         assert!(!cgroup.exists(), "{} is left", cgroup.display());
-        assert!(!self.path("run/api").exists());
+        let left = std::fs::read_dir(self.path("run")).unwrap();
+        let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        assert!(left.is_empty(), "{left:?}");
     }
 }
 
