@@ -115,6 +115,22 @@ fn what_is_given_for_standard_input_is_read_where_nothing_else_is_named() {
 }
 
 #[test]
+fn what_can_only_be_read_is_not_inherited_for_output() {
+    check("StandardOutput=inherit", "");
+    check(
+        "StandardInput=file:/srv/in
+         StandardOutput=inherit",
+        "stream 0: /srv/in  [StandardInput=]",
+    );
+    check(
+        "StandardInput=socket
+         StandardOutput=inherit",
+        "stream 0: handed over by the manager  [StandardInput=]
+         stream 1: the same as stream 0  [StandardOutput=]",
+    );
+}
+
+#[test]
 fn a_strict_system_with_writable_paths() {
     check(
         "ProtectSystem=strict

@@ -39,9 +39,7 @@ pub(super) fn streams(draft: &mut Draft<'_>) -> Result<(), Refusal> {
     let directive = key::STANDARD_OUTPUT.directive();
     match output {
         _ if is_input(&output) => same(draft, 1, 0, directive),
-        StandardOutput::Inherit if !matches!(from, StandardInput::Null | StandardInput::Data) => {
-            same(draft, 1, 0, directive);
-        }
+        StandardOutput::Inherit if goes_both_ways(&from) => same(draft, 1, 0, directive),
         _ => write(draft, 1, &output, directive)?,
     }
     let directive = key::STANDARD_ERROR.directive();
@@ -56,6 +54,14 @@ pub(super) fn streams(draft: &mut Draft<'_>) -> Result<(), Refusal> {
         _ => write(draft, 2, &error, directive)?,
     }
     Ok(())
+}
+
+/// Whether it can be written to as well: else what would inherit it goes to the log.
+fn goes_both_ways(input: &StandardInput) -> bool {
+    !matches!(
+        input,
+        StandardInput::Null | StandardInput::Data | StandardInput::File(_)
+    )
 }
 
 fn same(draft: &mut Draft<'_>, target: u8, stream: u8, directive: Directive) {
@@ -99,7 +105,7 @@ fn write(
 ) -> Result<(), Refusal> {
     let path;
     let source = match output {
-        StandardOutput::Inherit | StandardOutput::Null => Source::Null,
+        StandardOutput::Null => Source::Null,
         StandardOutput::File(name) => {
             path = text(name);
             Source::File {
@@ -122,7 +128,8 @@ fn write(
             }
         }
         StandardOutput::Tty => return draft.cannot(directive, NO_TERMINAL),
-        StandardOutput::Journal
+        StandardOutput::Inherit
+        | StandardOutput::Journal
         | StandardOutput::JournalConsole
         | StandardOutput::Kmsg
         | StandardOutput::KmsgConsole => Source::Passed,
