@@ -150,10 +150,16 @@ impl<'a> Reading<'a> {
         };
         let path = self.extra.join(name);
         let mut content = Vec::new();
-        let read =
-            File::open(&path).and_then(|file| file.take(EXTRA_BYTES_MAX).read_to_end(&mut content));
+        let file = File::open(&path).map(|file| file.take(EXTRA_BYTES_MAX + 1));
+        let read = match file.and_then(|mut file| file.read_to_end(&mut content)) {
+            Ok(length) if length as u64 > EXTRA_BYTES_MAX => {
+                Err(io::ErrorKind::FileTooLarge.into())
+            }
+            read => read,
+        };
         if let Err(source) = read {
             self.source.trouble(&Trouble::Extra { path, source });
+            return Fields::new();
         }
         extra_fields(&content)
     }
@@ -267,8 +273,8 @@ mod tests {
 
     use super::*;
 
-    /// A source that never says anything.
-    struct Silent(UnixStream);
+    /// A source that never says anything, and keeps what it is told of.
+    struct Silent(UnixStream, Vec<String>);
 
     impl StreamSource for Silent {
         fn descriptor(&self) -> BorrowedFd<'_> {
@@ -283,14 +289,16 @@ mod tests {
             Ok(())
         }
 
-        fn trouble(&mut self, _: &Trouble) {}
+        fn trouble(&mut self, trouble: &Trouble) {
+            self.1.push(trouble.to_string());
+        }
     }
 
     #[test]
     fn an_ended_stream_that_the_keeper_still_holds_wakes_nobody() {
         let folder = tempfile::tempdir().unwrap();
         let (ours, _theirs) = UnixStream::pair().unwrap();
-        let mut source = Silent(ours);
+        let mut source = Silent(ours, Vec::new());
         let mut reading =
             Reading::begin(&mut source, &Options::new(folder.path(), folder.path())).unwrap();
         let (service, log) = UnixStream::pair().unwrap();
@@ -307,5 +315,23 @@ mod tests {
         epoll::wait(&reading.epoll, spare_capacity(&mut events), Some(&at_once)).unwrap();
         assert!(events.is_empty(), "{} events", events.len());
         drop(held_by_the_keeper);
+    }
+
+    #[test]
+    fn fields_that_are_too_long_are_left_out_as_a_whole_and_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let mut source = Silent(ours, Vec::new());
+        let options = Options::new(folder.path(), folder.path());
+        std::fs::create_dir(&options.extra).unwrap();
+        let mut reading = Reading::begin(&mut source, &options).unwrap();
+        let name = "0123456789abcdef";
+        let stream: Stream = format!("a.service|1|x|extra={name}").parse().unwrap();
+        for (bytes, expected) in [(EXTRA_BYTES_MAX, 2), (EXTRA_BYTES_MAX + 1, 0)] {
+            let value = "x".repeat(usize::try_from(bytes).unwrap() - "A=1\0B=\0".len());
+            std::fs::write(options.extra.join(name), format!("A=1\0B={value}\0")).unwrap();
+            assert_eq!(reading.extra_fields(&stream).len(), expected, "{bytes}");
+        }
+        assert_eq!(source.1.len(), 1);
     }
 }
