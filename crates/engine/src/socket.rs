@@ -497,6 +497,7 @@ impl Engine {
             return;
         }
         let (phase, timeout) = (run.phase, UnitResult::Timeout);
+        let spares = !self.socket(id).kill.send_sigkill;
         self.because(Cause::TimedOut {
             unit: self.name(id),
             at: now,
@@ -509,8 +510,12 @@ impl Engine {
                 self.socket_round(id, false, Round::Term, timeout);
             }
             SocketPhase::StopPost => self.socket_round(id, true, Round::Term, timeout),
-            SocketPhase::StopPreKill(Round::Kill) => self.socket_round_over(id, false, timeout),
-            SocketPhase::FinalKill(Round::Kill) => self.socket_round_over(id, true, timeout),
+            SocketPhase::StopPreKill(round) if round == Round::Kill || spares => {
+                self.socket_round_over(id, false, timeout);
+            }
+            SocketPhase::FinalKill(round) if round == Round::Kill || spares => {
+                self.socket_round_over(id, true, timeout);
+            }
             SocketPhase::StopPreKill(_) => self.socket_round(id, false, Round::Kill, timeout),
             SocketPhase::FinalKill(_) => self.socket_round(id, true, Round::Kill, timeout),
             SocketPhase::Listening | SocketPhase::Running => {}

@@ -109,6 +109,7 @@ fn set_other(unit: &mut UnitConfig, key: &str, value: &str) {
 
 fn set_socket(socket: &mut SocketConfig, key: &str, value: &str) {
     match key {
+        "SendSIGKILL" => socket.kill.send_sigkill = value == "yes",
         "TriggerLimitBurst" => socket.trigger_limit.burst = value.parse().unwrap(),
         "ExecStartPre" => socket.start_pre = commands(value),
         "ExecStopPost" => socket.stop_post = commands(value),
