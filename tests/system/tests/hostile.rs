@@ -13,9 +13,13 @@ const SLEEPS: &str = "ExecStart=/usr/bin/dash -c 'exec /usr/bin/sleep infinity'\
 fn start(coracle: &Instance, name: &str, lines: &str) {
     let workshop = Workshop::new(coracle);
     let service = format!("[Service]\nType=exec\n{SLEEPS}{lines}\n");
+    coracle.ok(&["start", &built(&workshop, (name, "1"), &service)]);
+}
+
+/// The image of a version of a portable with this one service.
+fn built(workshop: &Workshop<'_>, (name, version): (&str, &str), service: &str) -> String {
     let unit = format!("{name}.service");
-    let image = workshop.image(name, "1", By::Trusted, &[(&unit, &service)]);
-    coracle.ok(&["start", &image]);
+    workshop.image(name, version, By::Trusted, &[(&unit, service)])
 }
 
 /// Runs a script as the service, inside of its sandbox.
@@ -91,8 +95,7 @@ fn what_is_not_understood_of_an_image_is_told_and_a_restriction_among_it_refuses
         let workshop = Workshop::new(coracle);
         let image = |version: &str, lines: &str| {
             let service = format!("[Service]\n{SLEEPS}{lines}");
-            let units = [("vagueboat.service", service.as_str())];
-            workshop.image("vagueboat", version, By::Trusted, &units)
+            built(&workshop, ("vagueboat", version), &service)
         };
         let told = coracle.coracle(&[
             "start",
@@ -122,12 +125,7 @@ fn what_was_there_before_a_portable_came_is_not_its_own_by_its_name() {
     with_units(&[], |coracle| {
         let workshop = Workshop::new(coracle);
         let service = format!("[Service]\n{SLEEPS}StateDirectory=takeboat\n");
-        let image = workshop.image(
-            "takeboat",
-            "1",
-            By::Trusted,
-            &[("takeboat.service", &service)],
-        );
+        let image = built(&workshop, ("takeboat", "1"), &service);
         let refused = coracle.coracle(&["start", &image]);
         assert_eq!(refused.status, 1);
         for phrase in [
@@ -156,12 +154,7 @@ fn what_the_host_came_to_have_after_a_portable_is_neither_moved_nor_removed_with
     with_units(&[], |coracle| {
         let workshop = Workshop::new(coracle);
         let service = format!("[Service]\nType=exec\n{SLEEPS}StateDirectory=lateboat\n");
-        let image = workshop.image(
-            "lateboat",
-            "1",
-            By::Trusted,
-            &[("lateboat.service", &service)],
-        );
+        let image = built(&workshop, ("lateboat", "1"), &service);
         coracle.ok(&["attach", &image]);
         fs::create_dir(later).expect("a folder of the host");
         fs::write(later.join("secret"), "secret").expect("a secret");
@@ -270,7 +263,7 @@ fn what_an_image_asks_for_has_one_line_and_is_one_word_where_it_is_copied() {
         let workshop = Workshop::new(coracle);
         let lines = "BindReadOnlyPaths=\"/srv/x\\n  to read nothing\" \"/srv/it's; echo evil\"";
         let unit = format!("[Service]\n{SLEEPS}{lines}\n");
-        let image = workshop.image("askboat", "1", By::Trusted, &[("askboat.service", &unit)]);
+        let image = built(&workshop, ("askboat", "1"), &unit);
         let said = coracle.coracle(&["start", "--attach-only", &image]).stderr;
         assert!(
             !said
@@ -371,8 +364,8 @@ impl Drop for HostDevices {
 #[test]
 fn a_portable_with_the_hosts_devices_puts_nothing_among_them() {
     with_units(&[], |coracle| {
-        let host = HostDevices(HostDevices::names());
         let workshop = Workshop::new(coracle);
+        let host = HostDevices(HostDevices::names());
         let cases = [
             ("TemporaryFileSystem=/dev/coracle-test-directory", None),
             (
@@ -384,12 +377,7 @@ fn a_portable_with_the_hosts_devices_puts_nothing_among_them() {
             |device: &str, line: &str| format!("[Service]\nType=exec\n{SLEEPS}{device}\n{line}\n");
         for (line, grant) in cases {
             let service = unit("PrivateDevices=no", line);
-            let image = workshop.image(
-                "devboat",
-                "1",
-                By::Trusted,
-                &[("devboat.service", &service)],
-            );
+            let image = built(&workshop, ("devboat", "1"), &service);
             let mut words = vec!["start", "--grant=devices", &*image];
             words.extend(grant);
             let told = coracle.coracle(&words);
@@ -404,24 +392,14 @@ fn a_portable_with_the_hosts_devices_puts_nothing_among_them() {
             coracle.ok(&["purge", "--forget", "devboat"]);
             // Among devices of its own it has them.
             let service = unit("", line);
-            let image = workshop.image(
-                "devboat",
-                "1",
-                By::Trusted,
-                &[("devboat.service", &service)],
-            );
+            let image = built(&workshop, ("devboat", "1"), &service);
             let mut words = vec!["start", &*image];
             words.extend(grant);
             coracle.ok(&words);
             coracle.ok(&["purge", "--forget", "devboat"]);
         }
         let service = unit("PrivateDevices=no", "");
-        let image = workshop.image(
-            "devboat",
-            "2",
-            By::Trusted,
-            &[("devboat.service", &service)],
-        );
+        let image = built(&workshop, ("devboat", "2"), &service);
         coracle.ok(&["start", "--grant=devices", &image]);
         assert_eq!(HostDevices::names(), host.0);
         coracle.ok(&["purge", "devboat"]);
