@@ -41,6 +41,7 @@ pub fn facts() -> Facts {
         pidfd: kernel >= KernelVersion::new(5, 4) && own_pidfd(),
         close_range: crate::descriptor::close_range_at_exec(u32::MAX, u32::MAX).is_ok(),
         keyring: has_keyrings(),
+        keyring_closed: has_no_way_to_keyrings(),
         ambient_capabilities: control(
             linux_raw_sys::prctl::PR_CAP_AMBIENT,
             [linux_raw_sys::prctl::PR_CAP_AMBIENT_IS_SET as usize, 0],
@@ -97,7 +98,22 @@ fn has_keyrings() -> bool {
     // SAFETY: plain numbers; with a last argument of 0 nothing is made.
     let answer = unsafe { syscall(sys::__NR_keyctl, [GET_KEYRING_ID, session, 0, 0, 0, 0]) };
     // ENOKEY: there is none yet. Container managers let the call fail with EPERM.
-    !matches!(answer, Err(Errno::NOSYS | Errno::PERM))
+    !is_refused(answer)
+}
+
+/// Whether each of the three calls is refused before its arguments are looked at.
+fn has_no_way_to_keyrings() -> bool {
+    [sys::__NR_add_key, sys::__NR_request_key, sys::__NR_keyctl]
+        .into_iter()
+        .all(|number| {
+            // SAFETY: null strings, which the kernel refuses to read; keyctl's first operation, on the key with the number 0, which is
+            // none.
+            is_refused(unsafe { syscall(number, [0; 6]) })
+        })
+}
+
+fn is_refused(answer: crate::Result<usize>) -> bool {
+    matches!(answer, Err(Errno::NOSYS | Errno::PERM))
 }
 
 fn seccomp() -> Seccomp {

@@ -284,3 +284,46 @@ fn the_id_that_is_none_is_refused_and_not_passed_over() {
     assert_eq!(kernel::credentials::set_user(u32::MAX), Err(Errno::INVAL));
     assert_eq!(kernel::credentials::set_group(u32::MAX), Err(Errno::INVAL));
 }
+
+/// Refuses these calls with EPERM in this thread, as managers of containers do.
+fn refuse_calls(numbers: &[u32]) {
+    const LOAD_NUMBER: (u16, u8, u8, u32) = (0x20, 0, 0, 0);
+    const REFUSE: (u16, u8, u8, u32) = (0x06, 0, 0, 0x0005_0001);
+    const ALLOW: (u16, u8, u8, u32) = (0x06, 0, 0, 0x7fff_0000);
+    let mut program = vec![LOAD_NUMBER];
+    for number in numbers {
+        program.extend([(0x15, 0, 1, *number), REFUSE]);
+    }
+    program.push(ALLOW);
+    let bytes: Vec<u8> = program
+        .into_iter()
+        .flat_map(|(code, yes, no, value)| {
+            let [low, high] = code.to_ne_bytes();
+            let mut instruction = vec![low, high, yes, no];
+            instruction.extend(value.to_ne_bytes());
+            instruction
+        })
+        .collect();
+    kernel::process::set_no_new_privileges().unwrap();
+    kernel::seccomp::install(&bytes, 0).unwrap();
+}
+
+#[test]
+fn keyrings_are_closed_where_every_way_to_them_is() {
+    use linux_raw_sys::general::{__NR_add_key, __NR_keyctl, __NR_request_key};
+    let facts_without = |numbers: &'static [u32]| {
+        std::thread::spawn(move || {
+            refuse_calls(numbers);
+            let facts = kernel::probe::facts();
+            (facts.keyring, facts.keyring_closed)
+        })
+        .join()
+        .unwrap()
+    };
+    assert_eq!(facts_without(&[]), (true, false));
+    assert_eq!(facts_without(&[__NR_keyctl]), (false, false));
+    assert_eq!(
+        facts_without(&[__NR_add_key, __NR_request_key, __NR_keyctl]),
+        (false, true)
+    );
+}

@@ -35,8 +35,10 @@ pub struct Facts {
     pub pidfd: bool,
     /// `close_range` with its CLOEXEC flag.
     pub close_range: bool,
-    /// Sessions keyrings can be made.
+    /// Session keyrings can be made.
     pub keyring: bool,
+    /// No call that reaches a keyring gets through, ours or a service's: what contains us refuses them all.
+    pub keyring_closed: bool,
     /// Ambient capabilities.
     pub ambient_capabilities: bool,
     /// `prctl(PR_SET_MDWE)`.
@@ -230,6 +232,7 @@ impl Default for Facts {
             pidfd: true,
             close_range: true,
             keyring: true,
+            keyring_closed: false,
             ambient_capabilities: true,
             mdwe: true,
             memory_merge: true,

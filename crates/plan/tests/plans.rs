@@ -295,6 +295,34 @@ fn every_kind_of_namespace_that_is_missing_ends_the_planning() {
 }
 
 #[test]
+fn without_net_admin_a_private_network_is_as_private_and_its_loopback_interface_stays_down() {
+    let facts = Facts {
+        capabilities: Facts::default().capabilities.without(12),
+        ..Facts::default()
+    };
+    let plan = plan_of("PrivateNetwork=yes", &facts).unwrap();
+    let lines = plan.explain().join("\n");
+    assert!(
+        lines.contains("network") && !lines.contains("loopback up"),
+        "{lines}"
+    );
+    assert_eq!(plan.reductions().len(), 1);
+}
+
+#[test]
+fn a_container_that_closes_all_keyrings_has_done_what_private_asks() {
+    let facts = Facts {
+        keyring: false,
+        keyring_closed: true,
+        ..Facts::default()
+    };
+    let plan = plan_of("KeyringMode=private", &facts).unwrap();
+    assert!(!plan.explain().join("\n").contains("keyring"));
+    let refusal = plan_of("KeyringMode=shared", &facts).expect_err("there is none to share");
+    assert_eq!(refusal.directive.name(), "KeyringMode");
+}
+
+#[test]
 fn the_unprivileged_make_their_user_namespace_first_and_a_filter_needs_no_new_privileges() {
     let web = unit(
         "web.service",

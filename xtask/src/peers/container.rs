@@ -89,6 +89,9 @@ impl Container {
                 "--volatile=overlay",
                 "--console=read-only",
                 "--link-journal=no",
+                // As on a host; crun and podman don't start without.
+                "--system-call-filter=@keyring",
+                "--capability=CAP_NET_ADMIN",
             ])
             .arg(format!("--machine=peer-{}", std::process::id()))
             .arg(format!("--directory={}", self.root.display()))

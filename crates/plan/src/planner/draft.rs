@@ -76,11 +76,16 @@ impl<'a> Draft<'a> {
                 why: why.to_owned(),
             });
         }
+        self.lesser(directive, why);
+        Ok(())
+    }
+
+    /// Something that the directive also does is not done. What it keeps from the service, it does keep.
+    pub(super) fn lesser(&mut self, directive: Directive, why: &str) {
         self.reductions.push(Reduction {
             directive,
             reason: why.to_owned(),
         });
-        Ok(())
     }
 
     /// Whether a restriction is applied: `possible` on this host, or else reduced or refused.

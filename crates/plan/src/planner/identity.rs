@@ -64,10 +64,14 @@ pub(super) fn keyring(draft: &mut Draft<'_>) -> Result<(), Refusal> {
     if mode == KeyringMode::Inherit || (!asked && !draft.facts.keyring) {
         return Ok(());
     }
+    // What contains us keeps every keyring from the service already.
+    if mode == KeyringMode::Private && draft.facts.keyring_closed {
+        return Ok(());
+    }
     if draft.can(
         draft.facts.keyring,
         directive,
-        "this kernel has no keyrings",
+        "session keyrings can't be made here",
     )? {
         draft.push(
             directive,

@@ -1,5 +1,6 @@
 //! Which namespaces a unit gets, and what is set up in each of the small ones.
 
+use model::tables::capabilities::NET_ADMIN;
 use model::value::{ProtectControlGroups, ProtectHostname};
 use model::{Directive, key};
 
@@ -56,7 +57,15 @@ pub(super) fn network(draft: &mut Draft<'_>) -> Result<(), Refusal> {
         )?
     {
         draft.namespaces |= NETWORK;
-        draft.push(directive, Step::Loopback);
+        // Containers that share their host's network are left without; the user namespace that the unprivileged make first has it.
+        if draft.is_privileged() && !draft.facts.capabilities.contains(NET_ADMIN) {
+            draft.lesser(
+                directive,
+                "the loopback interface stays down: CAP_NET_ADMIN is missing here",
+            );
+        } else {
+            draft.push(directive, Step::Loopback);
+        }
     }
     Ok(())
 }
