@@ -19,11 +19,11 @@ pub(super) fn socket() -> Result<Vec<Figure>> {
         let name = side.name();
         both.unit(
             &format!("bench-{name}.socket"),
-            &format!("[Unit]\nDefaultDependencies=no\n[Socket]\nListenStream=127.0.0.1:{port}\n"),
+            &format!("[Unit]\nDefaultDependencies=no\n[Socket]\nListenStream=127.0.0.1:{port}\nTriggerLimitIntervalSec=0\n"),
         )?;
         both.unit(
             &format!("bench-{name}.service"),
-            &format!("[Unit]\nDefaultDependencies=no\n[Service]\nType=notify\nExecStart={BENCH_FOLDER}/hello\n{HARDENED}"),
+            &format!("[Unit]\nDefaultDependencies=no\nStartLimitIntervalSec=0\n[Service]\nType=notify\nExecStart={BENCH_FOLDER}/hello\n{HARDENED}"),
         )?;
     }
     both.each(&["daemon-reload"])?;
