@@ -402,9 +402,9 @@ fn the_kernel_logs_the_calls_that_it_is_told_to_and_no_other() {
         let logged = |list: &str| {
             let property = format!("SystemCallLog={list}");
             let script = "echo $$; exec uname";
-            let said = coracle.ok(&["run", "--pipe", "-p", &property, "/bin/sh", "-c", script]);
-            let pid = said.lines().next().expect("a process").to_owned();
             let calls = || {
+                let said = coracle.ok(&["run", "--pipe", "-p", &property, "/bin/sh", "-c", script]);
+                let pid = said.lines().next().expect("a process").to_owned();
                 let log = Command::new("dmesg").output().expect("dmesg");
                 let log = String::from_utf8_lossy(&log.stdout).into_owned();
                 let own = log.lines().filter(|line| {
@@ -416,6 +416,7 @@ fn the_kernel_logs_the_calls_that_it_is_told_to_and_no_other() {
                 };
                 own.filter_map(call).collect::<Vec<_>>()
             };
+            // The kernel writes ten lines in five seconds, whoever they are for, and leaves out the others.
             waiting::eventually("lines of the kernel", || {
                 Some(calls()).filter(|calls| !calls.is_empty())
             })

@@ -152,7 +152,7 @@ fn a_shell_has_no_descriptor_that_its_caller_left_open() {
             "guest",
             "test -e /proc/self/fd/7 && echo open; true",
         );
-        assert_eq!(said(&mut after("exec 7</etc/hosts", &command)), "");
+        assert_eq!(said(&mut after("exec 7</etc/passwd", &command)), "");
     });
 }
 
