@@ -1,10 +1,15 @@
 //! RemoveIPC=: the IPC objects of a user and a group that no run has any more.
 
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use kernel::ipc::{Kind, remove};
+use kernel::rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen,
+};
+use kernel::{OwnedFd, Result};
 
 use crate::manager::Manager;
 use crate::run::Run;
@@ -62,10 +67,22 @@ impl Manager {
             }
         }
         // Queues and memory of POSIX: their names have no slash, so what is deeper is none of them.
-        for place in ["/dev/mqueue", "/dev/shm"] {
-            remove_files(Path::new(place), owner);
-        }
+        let mounted = queues();
+        let queues = mounted.as_ref().map_or("/dev/mqueue".to_owned(), |mount| {
+            format!("/proc/self/fd/{}", mount.as_raw_fd())
+        });
+        remove_files(Path::new(&queues), owner);
+        remove_files(Path::new("/dev/shm"), owner);
     }
+}
+
+/// The file system of the queues, mounted nowhere: hosts without a place for it have queues all the same. Before Linux 5.2 nothing is
+/// mounted so.
+fn queues() -> Result<OwnedFd> {
+    let context = fsopen(c"mqueue", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_create(&context)?;
+    let attributes = MountAttrFlags::empty();
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
 /// The numbers of the objects in a table of /proc/sysvipc that one owns or has made: an object can be given away.
