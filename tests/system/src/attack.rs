@@ -1,4 +1,4 @@
-//! Attacks on a sandbox: one line each, tried from inside of a transient service.
+//! Attacks on a sandbox: one line each for the program `attacker`, tried from inside of a transient service.
 
 use testkit::Instance;
 
@@ -12,6 +12,8 @@ pub struct Attack {
     value: Option<&'static str>,
     both: &'static [&'static str],
     line: &'static str,
+    /// What refuses it with the directive alone, and under the whole profile.
+    refused: [&'static str; 2],
     proof: Proof,
 }
 
@@ -33,20 +35,21 @@ pub enum Proof {
 pub enum Outcome {
     /// It got what it wanted.
     Reached,
-    /// It did not, although the service ran.
-    Stopped,
+    /// It did not, although the service ran: the error's or the signal's name, if it is known.
+    Stopped(String),
     /// The service did not come so far, and says this.
     NotTried(String),
 }
 
-/// An attack that [`Proof::Works`] against the default profile's value.
+/// An attack that [`Proof::Works`] against the default profile's value: an act with its arguments, and the error that refuses it.
 #[must_use]
-pub const fn attack(directive: &'static str, line: &'static str) -> Attack {
+pub const fn attack(directive: &'static str, line: &'static str, error: &'static str) -> Attack {
     Attack {
         directive,
         value: None,
         both: &[],
         line,
+        refused: [error, error],
         proof: Proof::Works,
     }
 }
@@ -63,6 +66,13 @@ impl Attack {
     #[must_use]
     pub const fn on(mut self, both: &'static [&'static str]) -> Attack {
         self.both = both;
+        self
+    }
+
+    /// Refused by another error under the whole profile.
+    #[must_use]
+    pub const fn under_profile(mut self, error: &'static str) -> Attack {
+        self.refused[1] = error;
         self
     }
 
@@ -98,10 +108,12 @@ impl Attack {
         }
         let without = self.options(&[]);
         let with = self.options(&alone);
+        let stopped = self.refused.map(|error| Outcome::Stopped(error.to_owned()));
+        let [alone, under] = stopped;
         [
             ("without it", without, Outcome::Reached),
-            ("with it alone", with, Outcome::Stopped),
-            ("under the profile", whole, Outcome::Stopped),
+            ("with it alone", with, alone),
+            ("under the profile", whole, under),
         ]
         .into_iter()
         .filter_map(|(when, options, expected)| {
@@ -114,7 +126,7 @@ impl Attack {
             };
             (!is_right).then(|| {
                 format!(
-                    "{}={value}: {when} the attack is {found:?}: {}",
+                    "{}={value}: {when} the attack {:?} is {found:?}, not {expected:?}",
                     self.directive, self.line
                 )
             })
@@ -124,13 +136,13 @@ impl Attack {
 
     fn attempt(&self, coracle: &Instance, stage: &Stage, options: &[String]) -> Outcome {
         if let Proof::After(line) = self.proof {
-            let ready = run(coracle, stage, &self.options(&[]), line);
+            let ready = act(coracle, stage, &self.options(&[]), line);
             assert_eq!(ready, Outcome::Reached, "{}: {line}", self.directive);
         }
-        let outcome = run(coracle, stage, options, self.line);
+        let outcome = act(coracle, stage, options, self.line);
         match (self.proof, outcome) {
-            (Proof::Seen(line), Outcome::Reached | Outcome::Stopped) => {
-                run(coracle, stage, &[], line)
+            (Proof::Seen(line), Outcome::Reached | Outcome::Stopped(_)) => {
+                act(coracle, stage, &[], line)
             }
             (_, outcome) => outcome,
         }
@@ -158,29 +170,49 @@ pub fn has_controller(name: &str) -> bool {
     listed.split_whitespace().any(|word| word == name)
 }
 
-/// `call NAME ARGUMENT…` makes a system call, prints its result and succeeds when it does. A number is a number, `=1,2` a buffer that
-/// begins with these 32-bit numbers, anything else a string. `asks NAME ARGUMENT…` succeeds when it has any other answer than EPERM.
-const CALLS: &str = r#"
-syscall='$n = shift; $r = syscall($ENV{"SYS_$n"} + 0, map { /^=(.*)/ ? pack("l* x256", split /,/, $1) : /^-?\d+$/ ? $_ + 0 : $_ } @ARGV);'
-call() { perl -e "$syscall"'print "$r\n"; exit($r == -1)' -- "$@"; }
-asks() { perl -e "$syscall"'exit($! == 1)' -- "$@"; }
-"#;
+/// The name of a signal that ends those who ask for too much.
+fn signal(number: i32) -> String {
+    match number {
+        libc::SIGKILL => "SIGKILL".to_owned(),
+        libc::SIGSYS => "SIGSYS".to_owned(),
+        other => format!("signal {other}"),
+    }
+}
 
-/// Runs one line in a service. The word that it ends with tells a stopped attack from a service that never ran.
+/// Has the attacker do one act in a service.
+fn act(coracle: &Instance, stage: &Stage, options: &[String], line: &str) -> Outcome {
+    let (said, why) = service(coracle, stage, options, &format!("$ROOM/attacker {line}"));
+    let mut last = said.lines().rev();
+    let status = last.next().and_then(|word| word.parse().ok());
+    match (status, last.next()) {
+        (Some(0), Some("reached")) => Outcome::Reached,
+        (Some(1), Some(error)) => Outcome::Stopped(error.to_owned()),
+        (Some(status @ 129..), _) => Outcome::Stopped(signal(status - 128)),
+        _ => Outcome::NotTried(said + &why),
+    }
+}
+
+/// Runs one line of a shell in a service: it reaches what it wants if it succeeds.
 #[must_use]
 pub fn run(coracle: &Instance, stage: &Stage, options: &[String], line: &str) -> Outcome {
-    let script = format!("{CALLS}if {{ {line}\n}} >&2; then echo reached; else echo stopped; fi");
+    let (said, why) = service(coracle, stage, options, line);
+    match said.lines().last().and_then(|word| word.parse().ok()) {
+        Some(0) => Outcome::Reached,
+        Some(1..=255) => Outcome::Stopped(String::new()),
+        _ => Outcome::NotTried(said + &why),
+    }
+}
+
+/// What a line prints in a service, with its status at the end: it tells a stopped attack from a service that never ran.
+fn service(coracle: &Instance, stage: &Stage, options: &[String], line: &str) -> (String, String) {
     let mut command = coracle.command(&["run", "--pipe", "--collect"]);
     for (name, value) in stage.variables() {
         command.arg("-E").arg(format!("{name}={value}"));
     }
-    let options = options.iter().map(|option| stage.fill(option));
-    command.args(options).args(["/bin/sh", "-c"]).arg(&script);
-    let output = command.output().expect("the command starts");
-    let said = String::from_utf8_lossy(&output.stdout);
-    match said.trim_end() {
-        "reached" => Outcome::Reached,
-        "stopped" => Outcome::Stopped,
-        _ => Outcome::NotTried(format!("{said}{}", String::from_utf8_lossy(&output.stderr))),
-    }
+    command.args(options.iter().map(|option| stage.fill(option)));
+    let script = format!("{{ {line}\n}}; echo $?");
+    let output = command.args(["/bin/sh", "-c"]).arg(script).output();
+    let output = output.expect("the command starts");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr))
 }

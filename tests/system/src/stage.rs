@@ -23,34 +23,9 @@ pub struct Stage {
     listener: TcpListener,
     /// Held, so that it can be reached.
     _abstract_listener: UnixListener,
-    segment: String,
     disk: Disk,
     group: PathBuf,
 }
-
-/// System calls that attacks make by number.
-const CALLS: &[(&str, libc::c_long)] = &[
-    ("add_key", libc::SYS_add_key),
-    ("clock_adjtime", libc::SYS_clock_adjtime),
-    ("clone3", libc::SYS_clone3),
-    ("delete_module", libc::SYS_delete_module),
-    ("fchmodat2", 452),
-    ("io_uring_setup", libc::SYS_io_uring_setup),
-    ("keyctl", libc::SYS_keyctl),
-    ("mknodat", libc::SYS_mknodat),
-    ("mmap", libc::SYS_mmap),
-    ("mprotect", libc::SYS_mprotect),
-    ("openat", libc::SYS_openat),
-    ("openat2", libc::SYS_openat2),
-    ("personality", libc::SYS_personality),
-    ("pkey_mprotect", libc::SYS_pkey_mprotect),
-    ("ptrace", libc::SYS_ptrace),
-    ("sched_setattr", libc::SYS_sched_setattr),
-    ("sched_setscheduler", libc::SYS_sched_setscheduler),
-    ("shmat", libc::SYS_shmat),
-    ("socket", libc::SYS_socket),
-    ("syslog", libc::SYS_syslog),
-];
 
 impl Stage {
     /// Sets everything up for attacks on this instance.
@@ -71,10 +46,11 @@ impl Stage {
             large_temporary: folder("/var/tmp"),
             _abstract_listener: abstract_listener(&name(number)),
             listener: TcpListener::bind("127.0.0.1:0").expect("a port of the host"),
-            segment: perl("print shmget(0, 16, 0666 | 01000); "),
             group: control_groups().join(coracle.control_group().trim_start_matches('/')),
         };
         stage.fill_room();
+        stage.attacker(&["keep-segment", &stage.key(HELD)]);
+        stage.attacker(&["keep-queue", &stage.queue()]);
         stage
     }
 
@@ -107,22 +83,35 @@ impl Stage {
             ("NAME", name(self.number)),
             ("PEER", std::process::id().to_string()),
             ("PORT", port.to_string()),
-            ("SEGMENT", self.segment.clone()),
-            // Beside the segment that is there before: one that an attack makes.
-            ("SEGMENT_KEY", self.segment_key().to_string()),
+            ("SEGMENT", self.key(HELD)),
+            ("QUEUE", self.queue()),
+            ("KEY", self.key(KEY)),
             ("DISK", self.disk.0.clone()),
             ("GROUP", path(&self.group)),
         ];
-        let calls = CALLS
-            .iter()
-            .map(|(name, number)| (format!("SYS_{name}"), number.to_string()));
-        let targets = targets.map(|(name, value)| (name.to_owned(), value));
-        targets.into_iter().chain(calls).collect()
+        targets
+            .map(|(name, value)| (name.to_owned(), value))
+            .to_vec()
     }
 
-    fn segment_key(&self) -> u32 {
+    /// A key of this stage alone, by the bit that tells its keys apart.
+    fn key(&self, bit: u32) -> String {
         // Process ids have at most 22 bits.
-        0x4000_0000 | (std::process::id() << 4) | (self.number & 0xf)
+        (bit | (std::process::id() << 4) | (self.number & 0xf)).to_string()
+    }
+
+    /// The queue that is there before an attack.
+    fn queue(&self) -> String {
+        format!("{}-held", name(self.number))
+    }
+
+    /// Has the attacker do one thing outside of all sandboxes.
+    fn attacker(&self, words: &[&str]) {
+        let output = Command::new(self.room().join("attacker"))
+            .args(words)
+            .output();
+        let output = output.expect("the attacker starts");
+        assert!(output.status.success(), "{words:?}: {output:?}");
     }
 
     fn fill_room(&self) {
@@ -143,10 +132,10 @@ impl Stage {
         ] {
             fs::write(folder.join("secret"), "secret\n").expect("a secret");
         }
-        fs::copy("/usr/bin/id", room.join("set-id")).expect("a program");
+        for name in ["attacker", "set-id"] {
+            fs::copy(attacker(), room.join(name)).expect("the attacker");
+        }
         mode("set-id", 0o4755);
-        fs::write(room.join("foreign"), foreign_program()).expect("a program");
-        mode("foreign", 0o755);
         root(&room.join("root"));
         for name in ["dev", "tmp"] {
             fs::write(room.join("closed").join(name), "in the way").expect("a file");
@@ -156,17 +145,22 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        // Another test's failure may have removed them already.
-        perl(&format!(
-            "shmctl({segment}, 0, 0); $made = shmget({key}, 0, 0); shmctl($made, 0, 0) if defined $made;
-             $made = msgget({key}, 0); msgctl($made, 0, 0) if defined $made;
-             $made = semget({key}, 0, 0); semctl($made, 0, 0, 0) if defined $made;
-             unlink '/dev/shm/{name}';",
-            segment = self.segment,
-            key = self.segment_key(),
-            name = name(self.number),
-        ));
+        let name = name(self.number);
+        for (bit, queue) in [(HELD, self.queue()), (KEY, name)] {
+            self.attacker(&["clear", &self.key(bit), &queue]);
+        }
     }
+}
+
+/// Tells the objects that are there before an attack from those that one makes.
+const HELD: u32 = 0x2000_0000;
+const KEY: u32 = 0x4000_0000;
+
+/// The program that cargo builds beside the tests.
+fn attacker() -> PathBuf {
+    let own = std::env::current_exe().expect("the test's own file");
+    let folder = own.parent().and_then(Path::parent);
+    folder.expect("a target folder").join("attacker")
 }
 
 /// What objects of a stage are called.
@@ -197,12 +191,6 @@ fn root(root: &Path) {
         symlink(format!("usr/{name}"), root.join(name)).expect("a link");
     }
     fs::write(root.join("proc/planted"), "a lie\n").expect("a file");
-}
-
-/// Runs a program for perl and returns what it printed: it is on every Debian, and knows shared memory.
-fn perl(program: &str) -> String {
-    let output = Command::new("perl").args(["-e", program]).output();
-    String::from_utf8(output.expect("perl is installed").stdout).expect("text")
 }
 
 /// A loop device, detached when the value is dropped.
@@ -246,28 +234,4 @@ pub fn control_groups() -> PathBuf {
     let line = mounts.lines().find(|line| line.contains(" - cgroup2 "));
     let place = line.and_then(|line| line.split(' ').nth(4));
     PathBuf::from(place.expect("a unified hierarchy of control groups"))
-}
-
-/// A program for this machine whose one call, exit(0), goes through the door for 32-bit programs.
-fn foreign_program() -> Vec<u8> {
-    const CODE: &[u8] = &[
-        0xb8, 1, 0, 0, 0, // the call's number there: exit
-        0x31, 0xdb, // with status 0
-        0xcd, 0x80, // through the 32-bit door
-        0x0f, 0x0b, // refused: die
-    ];
-    const BASE: u64 = 0x40_0000;
-    let size = 120 + CODE.len() as u64;
-    let mut program = Vec::from(*b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0\x01\0\0\0");
-    for word in [BASE + 120, 64, 0] {
-        program.extend(u64::to_le_bytes(word));
-    }
-    program.extend([0, 0, 0, 0, 64, 0, 56, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
-    // One segment, readable and executable.
-    program.extend([1, 0, 0, 0, 5, 0, 0, 0]);
-    for word in [0, BASE, BASE, size, size, 0x1000] {
-        program.extend(u64::to_le_bytes(word));
-    }
-    program.extend(CODE);
-    program
 }

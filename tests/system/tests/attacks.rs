@@ -9,140 +9,289 @@ use load::portable::Profile;
 /// A root that is not the host's, with the host's programs.
 const ROOTED: &[&str] = &[
     "RootDirectory=$ROOM/root",
-    "BindReadOnlyPaths=/usr",
+    "BindReadOnlyPaths=/usr $ROOM/attacker",
     "MountAPIVFS=no",
 ];
+const WITH_PROGRAMS: &[&str] = &["BindReadOnlyPaths=/usr $ROOM/attacker"];
+const AS_GAMES: &[&str] = &["User=games"];
 const AS_USER: &[&str] = &["User=daemon"];
 
-/// One line for each directive of the default profile, and for those that make a service's files.
+/// What stops each act, by directive, and the error that refuses it.
 const ATTACKS: &[Attack] = &[
-    attack("BindPaths", "cat $ROOM/covered/secret").with("$ROOM/open:$ROOM/covered"),
-    attack("BindReadOnlyPaths", "touch $ROOM/open/new").with("$ROOM/open"),
-    attack("CapabilityBoundingSet", "chown 1 $ROOM/open"),
-    attack("DynamicUser", "cat /etc/shadow"),
-    attack("KeyringMode", "call keyctl 10 -3 user coracle-attack 0")
-        .on(&["KeyringMode=inherit"])
-        .proven(After(
-            "call add_key user coracle-attack secret 6 -3; call add_key user coracle-attack secret 6 -5; call keyctl 15 $(call keyctl 10 -3 user coracle-attack 0) 60",
-        )),
-    attack("LockPersonality", "call personality 262144"),
-    attack("MemoryDenyWriteExecute", "call mmap 0 4096 7 34 -1 0"),
-    attack("MemoryMax", "perl -e '$x = \"x\" x 200_000_000'")
-        .with("64M")
-        .proven(Controlled("memory")),
-    attack("MountAPIVFS", "test -e /proc/planted").on(ROOTED),
-    attack("NoNewPrivileges", "test $($ROOM/set-id -u) = 0").on(AS_USER),
-    attack("PrivateDevices", "head -c1 $DISK"),
+    // Files and mounts.
+    attack("BindPaths", "read $ROOM/covered/secret", "ENOENT").with("$ROOM/open:$ROOM/covered"),
+    attack("BindReadOnlyPaths", "create $ROOM/open/new", "EROFS").with("$ROOM/open"),
     attack(
-        "PrivateIPC",
-        "perl -e 'exit !shmread($ENV{SEGMENT}, $content, 0, 6)'",
-    ),
-    attack(
-        "PrivateMounts",
-        "mount -t tmpfs attack $ROOM/empty && { grep $ROOM/empty /proc/$PEER/mountinfo; seen=$?; umount $ROOM/empty; test $seen = 0; }",
-    ),
-    attack("PrivateNetwork", "bash -c '</dev/tcp/127.0.0.1/$PORT'"),
-    attack("PrivatePIDs", "kill -0 $PEER"),
-    attack("PrivateTmp", "cat $SECRET_TMP/secret"),
-    attack("PrivateUsers", "chown 1:1 $ROOM/open"),
-    attack("ProcSubset", "cat /proc/meminfo"),
-    // Sets the clock to what it is.
-    attack("ProtectClock", "call clock_adjtime 0 =256"),
-    attack(
-        "ProtectControlGroups",
-        "mkdir $GROUP/attack && rmdir $GROUP/attack",
-    ),
-    attack("ProtectHome", "cat $SECRET_HOME/secret"),
-    attack("ProtectHostname", "hostname $(hostname)"),
-    attack("ProtectKernelLogs", "call syslog 3 =0 16"),
-    // The answer of a kernel that has no such module, or no modules at all, is an answer.
-    attack(
-        "ProtectKernelModules",
-        "asks delete_module coracle-attack 0",
-    ),
+        "InaccessibleDirectories",
+        "read $ROOM/covered/secret",
+        "ENOENT",
+    )
+    .under_profile("EACCES")
+    .with("$ROOM/covered"),
+    attack("InaccessiblePaths", "read $ROOM/covered/secret", "ENOENT")
+        .under_profile("EACCES")
+        .with("$ROOM/covered"),
+    attack("TemporaryFileSystem", "read $ROOM/covered/secret", "ENOENT").with("$ROOM/covered"),
+    attack("MountAPIVFS", "find /proc/planted", "ENOENT").on(ROOTED),
+    attack("MountFlags", "mount-for $ROOM/empty $PEER", "nothing")
+        .under_profile("EPERM")
+        .with("private"),
+    attack("NoExecPaths", "execute-copy $ROOM/open/run", "EACCES")
+        .under_profile("EROFS")
+        .with("$ROOM/open"),
+    attack("PrivateMounts", "mount-for $ROOM/empty $PEER", "nothing").under_profile("EPERM"),
+    attack("PrivateTmp", "read $SECRET_TMP/secret", "ENOENT"),
+    attack("PrivateTmp", "read $SECRET_VAR_TMP/secret", "ENOENT"),
+    attack("ProtectControlGroups", "make-folder $GROUP/attack", "EROFS"),
+    attack("ProtectHome", "read $SECRET_HOME/secret", "ENOENT").under_profile("EACCES"),
+    attack("ProtectSystem", "create $ROOM/open/new", "EROFS"),
+    attack("ProtectSystem", "write /etc/hostname", "EROFS").under_profile("EACCES"),
+    attack("ReadOnlyDirectories", "create $ROOM/open/new", "EROFS").with("$ROOM/open"),
+    attack("ReadOnlyPaths", "create $ROOM/open/new", "EROFS").with("$ROOM/open"),
+    attack("RootDirectory", "read $ROOM/secret", "ENOENT")
+        .with("$ROOM/root")
+        .on(WITH_PROGRAMS),
+    attack("RootDirectory", "escape-up $ROOM/secret", "ENOENT")
+        .with("$ROOM/root")
+        .on(WITH_PROGRAMS),
+    attack("RootDirectory", "escape-chroot $ROOM/secret", "ENOENT")
+        .under_profile("EPERM")
+        .with("$ROOM/root")
+        .on(WITH_PROGRAMS),
+    attack("RootDirectory", "escape-descriptor $ROOM/secret", "ENOENT")
+        .with("$ROOM/root")
+        .on(WITH_PROGRAMS),
+    attack("UMask", "create-open $ROOM/open/mine", "nothing").under_profile("EROFS"),
+    // Devices and the kernel's own files.
+    attack("PrivateDevices", "read $DISK", "ENOENT"),
+    attack("PrivateDevices", "write $DISK", "ENOENT"),
+    attack("PrivateDevices", "make-device $ROOM/open/disk", "EPERM").under_profile("EROFS"),
+    attack("ProcSubset", "read /proc/meminfo", "ENOENT"),
+    attack("ProtectKernelLogs", "read-kernel-log", "EPERM"),
+    attack("ProtectKernelLogs", "read /dev/kmsg", "nothing").under_profile("ENOENT"),
+    attack("ProtectKernelTunables", "read /proc/kallsyms", "nothing").under_profile("ENOENT"),
     attack(
         "ProtectKernelTunables",
-        "cat /proc/sys/vm/swappiness > /proc/sys/vm/swappiness",
-    ),
-    attack("ProtectProc", "ls -d /proc/$PEER").on(AS_USER),
-    attack("ProtectSystem", "touch $ROOM/open/new"),
-    attack(
-        "RemoveIPC",
-        "perl -e 'exit !defined shmget($ENV{SEGMENT_KEY}, 16, 01666)'",
+        "rewrite /proc/sys/vm/swappiness",
+        "EROFS",
     )
-    .on(&["User=games"])
-    .proven(Seen("grep \"^ *$SEGMENT_KEY \" /proc/sysvipc/shm")),
-    attack("RemoveIPC", "perl -e 'exit !defined msgget($ENV{SEGMENT_KEY}, 01666)'")
-        .on(&["User=games"])
-        .proven(Seen("grep \"^ *$SEGMENT_KEY \" /proc/sysvipc/msg")),
-    attack("RemoveIPC", "perl -e 'exit !defined semget($ENV{SEGMENT_KEY}, 1, 01666)'")
-        .on(&["User=games"])
-        .proven(Seen("grep \"^ *$SEGMENT_KEY \" /proc/sysvipc/sem")),
-    attack("RemoveIPC", "touch /dev/shm/$NAME")
-        .on(&["User=games"])
-        .proven(Seen("ls /dev/shm/$NAME")),
-    attack("RestrictAddressFamilies", "call socket 17 3 0"),
-    attack("RestrictNamespaces", "unshare --net true"),
-    attack("RestrictRealtime", "call sched_setscheduler 0 1 =1"),
+    .under_profile("ENOENT"),
+    attack(
+        "ProtectKernelTunables",
+        "rewrite /proc/sys/kernel/core_pattern",
+        "EROFS",
+    )
+    .under_profile("ENOENT"),
+    attack(
+        "ProtectKernelTunables",
+        "write /sys/kernel/mm/transparent_hugepage/enabled",
+        "EROFS",
+    )
+    .under_profile("EACCES"),
+    attack("ProtectKernelModules", "init-module", "EPERM"),
+    attack("ProtectKernelModules", "finit-module", "EPERM"),
+    attack("ProtectKernelModules", "delete-module", "EPERM"),
+    // What all of the machine shares.
+    attack("ProtectClock", "adjust-clock", "EPERM"),
+    attack("ProtectClock", "set-clock", "EPERM"),
+    attack("ProtectClock", "set-time-of-day", "EPERM"),
+    attack("ProtectHostname", "set-host-name", "EPERM"),
+    attack("ProtectHostname", "set-domain-name", "EPERM"),
+    attack(
+        "ProtectHostname",
+        "rewrite /proc/sys/kernel/hostname",
+        "EROFS",
+    )
+    .under_profile("ENOENT"),
+    attack("PrivateNetwork", "connect 127.0.0.1:$PORT", "ECONNREFUSED"),
+    attack("PrivateNetwork", "connect-abstract $NAME", "ECONNREFUSED"),
+    attack("RestrictAddressFamilies", "packet-socket", "EAFNOSUPPORT"),
+    attack("RestrictAddressFamilies", "io-uring", "EPERM"),
+    attack(
+        "RestrictAddressFamilies",
+        "bind 127.0.0.1:0",
+        "EAFNOSUPPORT",
+    )
+    .with("~AF_INET"),
+    attack(
+        "RestrictAddressFamilies",
+        "connect 127.0.0.1:$PORT",
+        "EAFNOSUPPORT",
+    )
+    .with("~AF_INET"),
+    // Other processes and their objects.
+    attack("PrivatePIDs", "signal $PEER", "ESRCH"),
+    attack("PrivatePIDs", "see $PEER", "nothing"),
+    attack("PrivatePIDs", "trace $PEER", "ESRCH").under_profile("EPERM"),
+    attack("PrivatePIDs", "take-descriptor $PEER", "ESRCH"),
+    attack("PrivatePIDs", "read /proc/$PEER/root$ROOM/secret", "ENOENT"),
+    attack("ProtectProc", "see $PEER", "nothing").on(AS_USER),
+    attack("PrivateIPC", "attach $SEGMENT", "ENOENT"),
+    attack("PrivateIPC", "find-queue $QUEUE", "ENOENT"),
+    attack("KeyringMode", "find-key", "ENOKEY")
+        .on(&["KeyringMode=inherit"])
+        .proven(After("plant-key")),
+    attack("RemoveIPC", "keep-segment $KEY", "ENOENT")
+        .on(AS_GAMES)
+        .proven(Seen("find-segment $KEY")),
+    attack("RemoveIPC", "keep-messages $KEY", "ENOENT")
+        .on(AS_GAMES)
+        .proven(Seen("find-messages $KEY")),
+    attack("RemoveIPC", "keep-semaphores $KEY", "ENOENT")
+        .on(AS_GAMES)
+        .proven(Seen("find-semaphores $KEY")),
+    attack("RemoveIPC", "keep-queue $NAME", "ENOENT")
+        .on(AS_GAMES)
+        .proven(Seen("find-queue $NAME")),
+    attack("RemoveIPC", "leave /dev/shm/$NAME", "ENOENT")
+        .on(AS_GAMES)
+        .proven(Seen("find /dev/shm/$NAME")),
+    attack("DynamicUser", "leave /tmp/$NAME", "ENOENT").proven(Seen("remove /tmp/$NAME")),
+    attack("DynamicUser", "leave /var/tmp/$NAME", "ENOENT").proven(Seen("remove /var/tmp/$NAME")),
+    attack("DynamicUser", "leave $ROOM/open/left", "ENOENT").proven(Seen("remove $ROOM/open/left")),
+    // Privileges.
+    attack("DynamicUser", "read /etc/shadow", "EACCES"),
+    attack("CapabilityBoundingSet", "change-owner $ROOM/open", "EPERM").under_profile("EROFS"),
+    attack("CapabilityBoundingSet", "change-root", "EPERM"),
+    attack("CapabilityBoundingSet", "raw-socket", "EPERM"),
+    attack("CapabilityBoundingSet", "mount $ROOM/empty", "EPERM"),
+    attack("CapabilityBoundingSet", "unmount $ROOM/empty", "EPERM"),
+    attack("CapabilityBoundingSet", "enter net", "EPERM"),
+    attack("CapabilityBoundingSet", "trace $PEER", "EPERM"),
+    attack("CapabilityBoundingSet", "set-clock", "EPERM"),
+    attack("CapabilityBoundingSet", "set-host-name", "EPERM"),
+    attack("CapabilityBoundingSet", "bind 127.0.0.1:81", "EACCES"),
+    attack("CapabilityBoundingSet", "hang-up", "EPERM"),
+    attack(
+        "CapabilityBoundingSet",
+        "open-by-handle $ROOM/secret",
+        "EPERM",
+    ),
+    attack("CapabilityBoundingSet", "raise-ambient", "EPERM"),
+    attack("CapabilityBoundingSet", "push-input", "EPERM"),
+    attack(
+        "CapabilityBoundingSet",
+        "make-device $ROOM/open/disk",
+        "EPERM",
+    )
+    .under_profile("EROFS"),
+    attack("CapabilityBoundingSet", "reboot", "EPERM"),
+    attack("CapabilityBoundingSet", "swap-on", "EPERM"),
+    attack("CapabilityBoundingSet", "perf-events", "EACCES").under_profile("EPERM"),
+    attack("CapabilityBoundingSet", "bpf", "EPERM"),
+    attack("CapabilityBoundingSet", "set-scheduler", "EPERM"),
+    attack("PrivateUsers", "change-owner $ROOM/open", "EINVAL").under_profile("EROFS"),
+    attack("PrivateUsers", "set-host-name", "EPERM"),
+    attack("PrivateUsers", "mount $ROOM/empty", "EPERM"),
+    attack("PrivateUsers", "reboot", "EPERM"),
+    attack("NoNewPrivileges", "execute $ROOM/set-id am-root", "nothing").on(AS_USER),
+    attack("SecureBits", "change-owner $ROOM/open", "EPERM")
+        .under_profile("EROFS")
+        .with("noroot noroot-locked"),
+    attack("RestrictSUIDSGID", "set-id chmod $ROOM/open/set", "EPERM").under_profile("EROFS"),
+    attack("RestrictSUIDSGID", "set-id creat $ROOM/open/set", "EPERM"),
+    attack("RestrictSUIDSGID", "set-id fchmod $ROOM/open/set", "EPERM").under_profile("EROFS"),
     attack(
         "RestrictSUIDSGID",
-        "touch $ROOM/open/set && chmod u+s $ROOM/open/set",
+        "set-id fchmodat $ROOM/open/set",
+        "EPERM",
+    )
+    .under_profile("EROFS"),
+    attack(
+        "RestrictSUIDSGID",
+        "set-id fchmodat2 $ROOM/open/set",
+        "EPERM",
+    )
+    .under_profile("EROFS"),
+    attack("RestrictSUIDSGID", "set-id mknod $ROOM/open/set", "EPERM"),
+    attack("RestrictSUIDSGID", "set-id mknodat $ROOM/open/set", "EPERM"),
+    attack("RestrictSUIDSGID", "set-id open $ROOM/open/set", "EPERM"),
+    attack("RestrictSUIDSGID", "set-id openat $ROOM/open/set", "EPERM"),
+    attack(
+        "RestrictSUIDSGID",
+        "set-id openat2 $ROOM/open/set",
+        "ENOSYS",
     ),
-    attack("RootDirectory", "cat $ROOM/secret")
-        .with("$ROOM/root")
-        .on(&["BindReadOnlyPaths=/usr"]),
-    attack("SystemCallArchitectures", "$ROOM/foreign"),
+    // Doors of the kernel.
+    attack("LockPersonality", "personality 262144", "EPERM"),
+    attack("MemoryDenyWriteExecute", "map-write-execute", "EPERM"),
+    attack("MemoryDenyWriteExecute", "protect-execute", "EPERM"),
+    attack("MemoryDenyWriteExecute", "pkey-protect-execute", "EPERM"),
+    attack("MemoryDenyWriteExecute", "attach-execute $SEGMENT", "EPERM").under_profile("ENOENT"),
+    attack("RestrictNamespaces", "unshare cgroup", "EPERM"),
+    attack("RestrictNamespaces", "clone cgroup", "EPERM"),
+    attack("RestrictNamespaces", "clone3 cgroup", "ENOSYS"),
+    attack("RestrictNamespaces", "enter cgroup", "EPERM"),
+    attack("RestrictNamespaces", "unshare ipc", "EPERM"),
+    attack("RestrictNamespaces", "clone ipc", "EPERM"),
+    attack("RestrictNamespaces", "clone3 ipc", "ENOSYS"),
+    attack("RestrictNamespaces", "enter ipc", "EPERM"),
+    attack("RestrictNamespaces", "unshare mnt", "EPERM"),
+    attack("RestrictNamespaces", "clone mnt", "EPERM"),
+    attack("RestrictNamespaces", "clone3 mnt", "ENOSYS"),
+    attack("RestrictNamespaces", "enter mnt", "EPERM"),
+    attack("RestrictNamespaces", "unshare net", "EPERM"),
+    attack("RestrictNamespaces", "clone net", "EPERM"),
+    attack("RestrictNamespaces", "clone3 net", "ENOSYS"),
+    attack("RestrictNamespaces", "enter net", "EPERM"),
+    attack("RestrictNamespaces", "unshare pid", "EPERM"),
+    attack("RestrictNamespaces", "clone pid", "EPERM"),
+    attack("RestrictNamespaces", "clone3 pid", "ENOSYS"),
+    attack("RestrictNamespaces", "enter pid", "EPERM"),
+    attack("RestrictNamespaces", "unshare time", "EPERM"),
+    attack("RestrictNamespaces", "clone3 time", "ENOSYS"),
+    attack("RestrictNamespaces", "enter time", "EPERM"),
+    attack("RestrictNamespaces", "unshare user", "EPERM"),
+    attack("RestrictNamespaces", "clone user", "EPERM"),
+    attack("RestrictNamespaces", "clone3 user", "ENOSYS"),
+    attack("RestrictNamespaces", "unshare uts", "EPERM"),
+    attack("RestrictNamespaces", "clone uts", "EPERM"),
+    attack("RestrictNamespaces", "clone3 uts", "ENOSYS"),
+    attack("RestrictNamespaces", "enter uts", "EPERM"),
+    attack("RestrictNamespaces", "unshare user", "EPERM").on(AS_USER),
+    attack("RestrictRealtime", "set-scheduler", "EPERM"),
+    attack("RestrictRealtime", "set-scheduling", "EPERM"),
+    attack("SystemCallArchitectures", "i386-call", "SIGSYS"),
+    attack("SystemCallArchitectures", "x32-call", "SIGSYS"),
+    attack("SystemCallFilter", "mount $ROOM/empty", "SIGSYS").under_profile("EPERM"),
+    attack("SystemCallFilter", "unmount $ROOM/empty", "SIGSYS").under_profile("EPERM"),
+    attack("SystemCallFilter", "fsopen", "SIGSYS").under_profile("EPERM"),
+    attack("CapabilityBoundingSet", "open-tree", "EPERM"),
+    attack("SystemCallFilter", "move-mount", "SIGSYS").under_profile("EPERM"),
+    attack("SystemCallFilter", "pivot-root", "SIGSYS").under_profile("EPERM"),
+    attack("SystemCallFilter", "trace $PEER", "SIGSYS").under_profile("EPERM"),
+    attack("SystemCallFilter", "take-descriptor $PEER", "SIGSYS").under_profile("ESRCH"),
+    attack("SystemCallFilter", "kexec", "SIGSYS").under_profile("EPERM"),
+    attack("SystemCallFilter", "reboot", "SIGSYS").under_profile("EPERM"),
+    attack("SystemCallFilter", "swap-on", "SIGSYS").under_profile("EPERM"),
+    attack("SystemCallFilter", "swap-off", "SIGSYS").under_profile("EPERM"),
+    attack("SystemCallFilter", "quota", "SIGSYS").under_profile("EPERM"),
+    attack("SystemCallFilter", "init-module", "SIGSYS").under_profile("EPERM"),
+    attack("SystemCallFilter", "bpf", "SIGSYS").under_profile("EPERM"),
+    attack("SystemCallFilter", "perf-events", "SIGSYS").under_profile("EPERM"),
+    attack("CapabilityBoundingSet", "user-faults", "EPERM"),
+    attack("SystemCallFilter", "open-by-handle $ROOM/secret", "SIGSYS").under_profile("EPERM"),
+    attack("SystemCallFilter", "set-clock", "SIGSYS").under_profile("EPERM"),
+    attack("SystemCallFilter", "read-kernel-log", "SIGSYS").under_profile("EPERM"),
+    attack("SystemCallFilter", "hang-up", "SIGSYS").under_profile("EPERM"),
+    attack("SystemCallFilter", "change-root", "SIGSYS").under_profile("EPERM"),
+    attack("SystemCallFilter", "execute-memory", "SIGSYS")
+        .under_profile("EPERM")
+        .with("~memfd_create"),
     // Without it a refused call is the end of who makes it.
     attack(
         "SystemCallErrorNumber",
-        "mount -t tmpfs attack $ROOM/empty; test $? -gt 128",
+        "fsopen; test $? = 159 && echo reached",
+        "EPERM",
     )
     .on(&["SystemCallFilter=@system-service"]),
-    attack(
-        "SystemCallFilter",
-        "mount -t tmpfs attack $ROOM/empty && umount $ROOM/empty",
-    ),
-    attack("TasksMax", "for i in $(seq 30); do sleep 1 & done; wait")
+    // What is bounded.
+    attack("MemoryMax", "exhaust-memory 200", "SIGKILL")
+        .with("64M")
+        .proven(Controlled("memory")),
+    attack("TasksMax", "exhaust-processes 30", "EAGAIN")
         .with("20")
         .proven(Controlled("pids")),
-    attack(
-        "UMask",
-        "rm -f $ROOM/open/mine; touch $ROOM/open/mine && find $ROOM/open/mine -perm /077 | grep mine",
-    ),
-    // Restrictions that the profile has no use for.
-    attack("InaccessibleDirectories", "cat $ROOM/covered/secret").with("$ROOM/covered"),
-    attack(
-        "MountFlags",
-        "mount -t tmpfs attack $ROOM/empty && { grep $ROOM/empty /proc/$PEER/mountinfo; seen=$?; umount $ROOM/empty; test $seen = 0; }",
-    )
-    .with("private"),
-    attack("InaccessiblePaths", "cat $ROOM/covered/secret").with("$ROOM/covered"),
-    attack("NoExecPaths", "cp /bin/true $ROOM/open/run && $ROOM/open/run").with("$ROOM/open"),
-    attack("ReadOnlyDirectories", "touch $ROOM/open/new").with("$ROOM/open"),
-    attack("ReadOnlyPaths", "touch $ROOM/open/new").with("$ROOM/open"),
-    attack("SecureBits", "chown 1 $ROOM/open").with("noroot noroot-locked"),
-    attack("TemporaryFileSystem", "cat $ROOM/covered/secret").with("$ROOM/covered"),
-    // Further ways to the same, each of which has its own lock.
-    attack("MemoryDenyWriteExecute", "perl -e '$at = syscall($ENV{SYS_mmap} + 0, 0, 4096, 3, 34, -1, 0); exit(syscall($ENV{SYS_mprotect} + 0, $at, 4096, 5) == -1)'"),
-    attack("MemoryDenyWriteExecute", "perl -e '$at = syscall($ENV{SYS_mmap} + 0, 0, 4096, 3, 34, -1, 0); exit(syscall($ENV{SYS_pkey_mprotect} + 0, $at, 4096, 5, -1) == -1)'"),
-    attack("MemoryDenyWriteExecute", "perl -e 'exit(syscall($ENV{SYS_shmat} + 0, $ENV{SEGMENT} + 0, 0, 0100000) == -1)'"),
-    attack("PrivateDevices", "mknod $ROOM/open/disk b 7 0 && rm $ROOM/open/disk"),
-    attack("PrivateNetwork", "perl -e 'use Socket; socket(S, AF_UNIX, SOCK_STREAM, 0); exit !connect(S, pack_sockaddr_un(chr(0) . qq($ENV{NAME})))'"),
-    attack("PrivateTmp", "cat $SECRET_VAR_TMP/secret"),
-    attack("ProtectHostname", "cat /proc/sys/kernel/hostname > /proc/sys/kernel/hostname"),
-    attack("ProtectKernelLogs", "perl -e 'exit !(sysopen(F, q(/dev/kmsg), 2048) && sysread(F, $line, 8192))'"),
-    attack("ProtectKernelTunables", "head -c1 /proc/kallsyms | grep ."),
-    attack("ProtectKernelTunables", "perl -e 'exit !open(F, q(+<), q(/sys/kernel/mm/transparent_hugepage/enabled))'"),
-    attack("RestrictAddressFamilies", "call io_uring_setup 1 =0"),
-    // flags, three places for numbers, and the signal at its end
-    attack("RestrictNamespaces", "call clone3 =1073741824,0,0,0,0,0,0,0,17 64"),
-    attack("RestrictNamespaces", "unshare --user true").on(AS_USER),
-    attack("RestrictRealtime", "call sched_setattr 0 =48,1,0,0,0,1 0"),
-    attack("RestrictSUIDSGID", "rm -f $ROOM/open/set; call openat -100 $ROOM/open/set 65 2541"),
-    attack("RestrictSUIDSGID", "rm -f $ROOM/open/set; call openat2 -100 $ROOM/open/set =65,0,2541 24"),
-    attack("RestrictSUIDSGID", "rm -f $ROOM/open/set; call mknodat -100 $ROOM/open/set 35309 0"),
-    attack("RestrictSUIDSGID", "touch $ROOM/open/set; call fchmodat2 -100 $ROOM/open/set 2541 0"),
-    attack("SystemCallFilter", "call ptrace 0 0 0 0"),
 ];
 
 /// The default profile as text.

@@ -52,12 +52,12 @@ pub(super) fn unsafe_code(tree: &Tree) -> Vec<Finding> {
         .collect()
 }
 
-/// The executor's entry has no C library before it: its two lines say so themselves.
+/// The executor's entry has no C library before it: its two lines say so themselves. The attacker, which is not shipped, makes the calls
+/// that no library offers, in one place, and one by the door for 32-bit programs.
 fn allowed(path: &str) -> usize {
-    if path == "crates/executor/src/main.rs" {
-        2
-    } else {
-        0
+    match path {
+        "crates/executor/src/main.rs" | "tests/system/src/bin/attacker/call.rs" => 2,
+        _ => 0,
     }
 }
 

@@ -1,0 +1,70 @@
+//! Acts on what all of the machine shares: its clock, its name, its network, its terminals.
+
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::call::Arg::{N, T, W};
+use crate::call::{Errno, call, through_the_32_bit_door};
+use crate::{Act, Outcome, Refusal, argument};
+
+pub(crate) const ACTS: &[Act] = &[
+    ("bind", |given| {
+        Ok(TcpListener::bind(argument(given, 0)?).map(drop)?)
+    }),
+    ("connect", |given| {
+        Ok(TcpStream::connect(argument(given, 0)?).map(drop)?)
+    }),
+    ("connect-abstract", |given| {
+        connect_abstract(argument(given, 0)?)
+    }),
+    ("i386-call", |_| Ok(through_the_32_bit_door().map(drop)?)),
+    ("push-input", |_| push_input()),
+    ("set-clock", |_| set_clock()),
+    ("set-domain-name", |_| {
+        set_name(
+            libc::SYS_setdomainname,
+            rustix::system::uname().domainname().to_bytes(),
+        )
+    }),
+    ("set-host-name", |_| {
+        set_name(
+            libc::SYS_sethostname,
+            rustix::system::uname().nodename().to_bytes(),
+        )
+    }),
+];
+
+fn connect_abstract(name: &str) -> Outcome {
+    let address = SocketAddr::from_abstract_name(name)?;
+    Ok(UnixStream::connect_addr(&address).map(drop)?)
+}
+
+/// Sets the clock to what it is.
+fn set_clock() -> Outcome {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_err(|error| Refusal::NotTried(error.to_string()))?;
+    let seconds = now.as_secs();
+    let words = [seconds as u32, (seconds >> 32) as u32, now.subsec_nanos()];
+    Ok(call(libc::SYS_clock_settime, &[N(0), W(&words)], &[]).map(drop)?)
+}
+
+/// Gives the machine the name that it has.
+fn set_name(number: i64, name: &[u8]) -> Outcome {
+    let text = String::from_utf8_lossy(name);
+    Ok(call(number, &[T(&text), N(name.len() as i64)], &[]).map(drop)?)
+}
+
+/// Types into a terminal that is not its own.
+fn push_input() -> Outcome {
+    let flags = rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY;
+    let error = |error: rustix::io::Errno| Refusal::By(Errno(error.raw_os_error()));
+    let master = rustix::pty::openpt(flags).map_err(error)?;
+    rustix::pty::unlockpt(&master).map_err(error)?;
+    let terminal = rustix::pty::ioctl_tiocgptpeer(&master, flags).map_err(error)?;
+    let terminal = N(terminal.as_raw_fd().into());
+    let push = N(libc::TIOCSTI as i64);
+    Ok(call(libc::SYS_ioctl, &[terminal, push, T("x")], &[]).map(drop)?)
+}
