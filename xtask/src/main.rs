@@ -11,6 +11,7 @@ mod debian;
 mod demo;
 mod dist;
 mod docs;
+mod fuzz;
 mod peers;
 mod run;
 mod setup;
@@ -26,11 +27,13 @@ Usage: cargo xtask COMMAND
 
   setup              Install what tests and demo need from Debian packages (needs root)
   demo               Build the release files, then run the README's session with checks (needs root)
-  test [TIER…]       Run all tiers, or the named ones: tidy lint unit system survival demo vm
+  test [TIER…]       Run all tiers, or the named ones: tidy lint unit fuzz system survival demo vm
   tidy [--fix]       Check the house rules; --fix writes the generated pages
   dist               Build the two static files into dist/ and check them
   bench [NAME…]      Measure and print medians and ratios; all benches: `all`; beside one tree's systemd alone:
                      --beside trixie|sid; --keep writes docs/bench/DATE.json (needs root)
+  fuzz [--seconds N] [--keep] [TARGET…]
+                     Feed hostile bytes to the parsers, 60 s in all; --keep takes what was found into the corpus
   vm [OPTION…] -- COMMAND…
                      Run a command in a virtual machine: --kernel 6.1|6.12, --init test|coracle|systemd, --tree trixie|sid,
                      --memory MIB, --limit SECONDS, --with HOST_FILE=PATH (needs root once, to install qemu)
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         "bench-inside" => bench::inside(rest.first().map(String::as_str).unwrap_or_default()),
         // What a restricted service of the bench does.
         "bench-calls" => bench::cost().map(|[cheap, checked]| println!("{cheap} {checked}")),
+        "fuzz" => fuzz::run(rest),
         "vm" => vm::run(rest),
         "peers" => peers::run(rest),
         "docs" => docs::write(),

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use crate::{demo, dist, run, setup, tidy, vm};
+use crate::{demo, dist, fuzz, run, setup, tidy, vm};
 
 /// A tier's name and what runs it.
 type Tier = (&'static str, fn() -> Result<()>);
@@ -14,6 +14,7 @@ const TIERS: &[Tier] = &[
     ("tidy", || tidy::run(false)),
     ("lint", lint),
     ("unit", unit),
+    ("fuzz", fuzz::short),
     ("system", || system(&["--skip", SURVIVAL])),
     ("survival", || system(&[SURVIVAL])),
     ("demo", demo::run),
@@ -48,6 +49,8 @@ pub(crate) fn run(names: &[String]) -> Result<()> {
 /// What is shipped is held to every lint; tests may panic and may be long.
 fn lint() -> Result<()> {
     run::check(run::cargo().args(["fmt", "--all", "--check"]))?;
+    let fuzz = run::root().join("fuzz");
+    run::check(run::cargo().args(["fmt", "--check"]).current_dir(&fuzz))?;
     run::check(run::cargo().args(["clippy", "--workspace", "--quiet", "--", "-D", "warnings"]))
 }
 

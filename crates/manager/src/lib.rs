@@ -32,7 +32,7 @@ mod link;
 mod loading;
 mod manager;
 mod monitor;
-mod notice;
+pub mod notice;
 mod notify;
 mod opener;
 mod own_log;

@@ -9,7 +9,7 @@ const STATUS_BYTES_MAX: usize = 1024;
 
 /// A message, taken apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Message {
+pub struct Message {
     /// For the engine.
     pub(crate) notice: Notice,
     /// STATUS=
@@ -20,7 +20,7 @@ pub(crate) struct Message {
 
 impl Message {
     /// Reads a message. Lines that mean nothing here are passed over, as others may be listening too.
-    pub(crate) fn read(bytes: &[u8]) -> Self {
+    pub fn read(bytes: &[u8]) -> Self {
         let mut message = Self::default();
         for line in String::from_utf8_lossy(bytes).lines() {
             if let Some((key, value)) = line.split_once('=') {

@@ -98,7 +98,8 @@ impl Machine {
                 "-display",
                 "none",
             ])
-            .args(["-machine", "q35,usb=off", "-accel", "tcg,thread=multi"])
+            // With a thread for each processor, one may run code that the other is rewriting, and now and then the kernel dies of it.
+            .args(["-machine", "q35,usb=off", "-accel", "tcg,thread=single"])
             .args(["-cpu", "max", "-smp", "2", "-m", &self.memory.to_string()])
             .arg("-kernel")
             .arg(&self.kernel)

@@ -1,0 +1,258 @@
+//! What is fed hostile bytes, and what must hold whatever they are. A target panics where a promise is broken.
+
+use std::cmp::Ordering;
+use std::path::Path;
+
+use load::portable::{PortableName, UnitText, review};
+use load::{SpecifierContext, load_text};
+use model::{Facts, Position};
+
+/// A target's name, which is also its corpus's folder, and its work.
+pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+    ("unit", unit),
+    ("words", words),
+    ("review", unit_of_an_image),
+    ("notice", notice),
+    ("gpt", gpt),
+    ("verity", verity),
+    ("signature", signature),
+    ("elf", elf),
+    ("os_release", os_release),
+    ("grants", grants),
+    ("wire", wire_messages),
+    ("keeper", keeper_messages),
+    ("executor", executor_messages),
+    ("log", log),
+];
+
+/// A unit file: printing it gives the bytes back; what is loaded can be planned or is refused.
+fn unit(bytes: &[u8]) {
+    let document = syntax::parse("fuzz.service", bytes);
+    if !document.is_cut() {
+        assert_eq!(document.print(), bytes, "printing is not the same");
+    }
+    let context = SpecifierContext::default();
+    for (name, is_service) in [("fuzz@a-b.service", true), ("fuzz.socket", false)] {
+        let name = name.parse().expect("a name");
+        let loaded = load_text(&name, Path::new("/etc/fuzz"), bytes, &context);
+        let may_reduce = |_| true;
+        let situation = plan::Situation {
+            position: Position::Beside,
+            runtime_dir: "/run/coracle",
+            notify_socket: Some("/run/coracle/notify/fuzz"),
+            stub: false,
+            may_take_over: &|_| true,
+            may_reduce: &may_reduce,
+        };
+        let plan = if is_service {
+            plan::plan(&loaded.unit, &Facts::default(), &situation)
+        } else {
+            plan::plan_sockets(&loaded.unit, &Facts::default(), &situation)
+        };
+        if let Ok(plan) = plan {
+            assert_eq!(plan.steps().count(), plan.explain().len(), "a step is lost");
+        }
+    }
+}
+
+/// Quoting and splitting, escaping and unescaping are each other's reverse.
+fn words(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    use syntax::words::{Mode, quote, split};
+    for mode in [
+        Mode::STRICT,
+        Mode::EXEC,
+        Mode::NAMES,
+        Mode::RELAXED,
+        Mode::COLONS,
+    ] {
+        if let Ok(words) = split(text, mode) {
+            assert!(words.len() <= text.len() + 1, "more words than characters");
+        }
+    }
+    // A word has no NUL: no argument of a program has.
+    if !bytes.contains(&0) {
+        let quoted = split(&quote(bytes), Mode::STRICT).expect("what was quoted is a word");
+        assert!(
+            matches!(&*quoted, [word] if word.value == bytes),
+            "quoting loses something"
+        );
+    }
+    assert_eq!(
+        load::escape::unescape(&load::escape::escape(text)).as_deref(),
+        Some(text),
+        "escaping loses something"
+    );
+    if let Some(escaped) = load::escape::escape_path(text) {
+        let path = load::escape::unescape_path(&escaped).expect("what was escaped is a path");
+        assert_eq!(load::escape::escape_path(&path).as_ref(), Some(&escaped));
+    }
+    let (left, right) = text.split_at(text.floor_char_boundary(text.len() / 2));
+    let there = delivery::version::compare(left, right);
+    assert_eq!(there, delivery::version::compare(right, left).reverse());
+    assert_eq!(delivery::version::compare(text, text), Ordering::Equal);
+}
+
+/// The units of an image: whatever they say is a request, a refusal or harmless.
+fn unit_of_an_image(bytes: &[u8]) {
+    let portable = PortableName::new("fuzz").expect("a name");
+    let units = [UnitText {
+        name: "fuzz.service",
+        bytes,
+    }];
+    let review = review(&portable, &units, &SpecifierContext::default());
+    let granted: Vec<String> = review.grants().into_iter().map(str::to_owned).collect();
+    assert!(
+        review.beyond(&granted).is_empty(),
+        "what was granted is asked again"
+    );
+}
+
+fn notice(bytes: &[u8]) {
+    manager::notice::Message::read(bytes);
+}
+
+/// A partition table, and the layout that is found by it: as it is, and with the check sums that it ought to have.
+fn gpt(bytes: &[u8]) {
+    let mut repaired = bytes.to_vec();
+    repair(&mut repaired);
+    for bytes in [bytes, &repaired] {
+        if let Ok(table) = image::gpt::read(bytes) {
+            drop(table);
+        }
+        image::dissect::dissect(bytes).ok();
+    }
+}
+
+/// Where the header is, and in it its size, its own check sum, and number, size and check sum of the entries (UEFI 2.10, 5.3.2).
+const HEADER: usize = 512;
+const HEADER_BYTES: usize = 12;
+const HEADER_SUM: usize = 16;
+const ENTRIES: usize = 80;
+const ENTRY_BYTES: usize = 84;
+const ENTRIES_SUM: usize = 88;
+
+fn repair(bytes: &mut [u8]) {
+    let Some(header) = bytes.get(HEADER..HEADER + 92) else {
+        return;
+    };
+    let number = |at: usize| {
+        let four = header.get(at..).and_then(<[u8]>::first_chunk);
+        four.map_or(0, |four| u32::from_le_bytes(*four)) as usize
+    };
+    let (size, entries) = (
+        number(HEADER_BYTES),
+        number(ENTRIES).saturating_mul(number(ENTRY_BYTES)),
+    );
+    let mut put = |at: usize, sum: u32| {
+        if let Some(field) = bytes.get_mut(HEADER + at..HEADER + at + 4) {
+            field.copy_from_slice(&sum.to_le_bytes());
+        }
+        bytes.to_vec()
+    };
+    let all = put(HEADER_SUM, 0);
+    let of = |all: &[u8], from: usize, length: usize| {
+        all.get(from..from.saturating_add(length)).map_or(0, crc32)
+    };
+    let all = put(ENTRIES_SUM, of(&all, HEADER + 512, entries));
+    put(HEADER_SUM, of(&all, HEADER, size));
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
+            (sum >> 1) ^ (0xedb8_8320 & (sum & 1).wrapping_neg())
+        })
+    })
+}
+
+fn verity(bytes: &[u8]) {
+    image::verity::Superblock::parse(bytes).ok();
+}
+
+fn signature(bytes: &[u8]) {
+    image::signature::TrustedCertificate::parse(bytes).ok();
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        image::signature::claims(text).ok();
+        image::signature::check(text, &[], std::time::UNIX_EPOCH).ok();
+    }
+}
+
+fn elf(bytes: &[u8]) {
+    image::elf::read(bytes).ok();
+}
+
+fn os_release(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        image::os_release::OsRelease::parse(text).ok();
+    }
+}
+
+/// What a file of grants says can be said again.
+fn grants(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    if let Ok(grants) = delivery::grants::Grants::from_file(text) {
+        for grant in grants.iter() {
+            let again = delivery::grants::Grants::from_file(&grant.to_string());
+            assert!(again.is_ok(), "{grant} can't be said again");
+        }
+    }
+    delivery::grants::Grants::from_list(text).ok();
+}
+
+/// A request of a stranger's to the manager.
+fn wire_messages(bytes: &[u8]) {
+    if let Ok(request) = wire::request::Request::read(bytes) {
+        wire::Call::read(&request.method, request.parameters).ok();
+    }
+}
+
+fn keeper_messages(bytes: &[u8]) {
+    keeper::protocol::Command::decode(bytes).ok();
+    keeper::protocol::Event::decode(bytes).ok();
+    keeper::protocol::Header::decode(bytes).ok();
+}
+
+/// What the executor is told, and what it reports.
+fn executor_messages(bytes: &[u8]) {
+    if let Ok(frame) = plan::Frame::decode(bytes) {
+        for step in frame.steps() {
+            if step.is_err() {
+                break;
+            }
+        }
+        frame.credential_values().for_each(drop);
+        frame.group_list().for_each(drop);
+    }
+    std::hint::black_box(plan::report::Report::decode(bytes));
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        std::hint::black_box(plan::report::Epitaph::read(text));
+    }
+}
+
+/// A log file: what is decoded is encoded to the same, and damage anywhere ends no reader.
+fn log(bytes: &[u8]) {
+    if let Some(payload) = journal::format::batch::Payload::decode(bytes) {
+        let again = journal::format::batch::Payload::decode(&payload.encode());
+        assert_eq!(again.as_ref(), Some(&payload), "encoding loses something");
+    }
+    let Ok(file) = rustix::fs::memfd_create(c"log", rustix::fs::MemfdFlags::CLOEXEC) else {
+        return;
+    };
+    let mut file = std::fs::File::from(file);
+    let half = bytes.len() / 2;
+    let (first, second) = bytes.split_at(half);
+    let text = [&journal::format::frame::seal(first), second].concat();
+    if std::io::Write::write_all(&mut file, &text).is_ok() {
+        let length = text.len() as u64;
+        let read = journal::format::frame::read_at(&file, 0).expect("it can be read");
+        assert_eq!(read.map(|frame| frame.payload).as_deref(), Some(first));
+        journal::format::frame::read_before(&file, length, 0).expect("it can be read");
+        journal::format::frame::behind_damage(&file, 1).expect("it can be read");
+        journal::format::frame::before_damage(&file, length, 0).expect("it can be read");
+    }
+}
