@@ -22,7 +22,7 @@ const INPUT_MAX: &str = "65536";
 const INPUT_TIME: &str = "5";
 
 /// Files that the corpus keeps for each target.
-const CORPUS_FILES: usize = 60;
+const CORPUS_FILES: usize = 16;
 
 /// In MB.
 const MEMORY_MAX: &str = "1024";
