@@ -91,10 +91,7 @@ impl SpawnPlan {
         let programs = bindings.command.map_or_else(Vec::new, |command| {
             arguments::programs(command, bindings.user.as_ref(), &self.search_path)
         });
-        let lines: Vec<String> = environment
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
+        let lines = environment::lines(self, &environment);
         for (what, texts) in [
             ("an argument", &arguments),
             ("the program's path", &programs),

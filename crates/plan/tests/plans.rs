@@ -211,6 +211,26 @@ fn an_image_is_cloned_before_the_namespaces_and_has_its_own_api_file_systems() {
 }
 
 #[test]
+fn a_link_in_a_directory_of_the_unit_is_made_where_that_directory_is() {
+    let lines = "DynamicUser=yes\nStateDirectory=a b:a/link c:link";
+    let plan = plan_of(lines, &Facts::default()).unwrap();
+    let mut links = Vec::new();
+    for asked in plan.steps() {
+        if let plan::step::Step::Directory { links: own, .. } = asked.step {
+            links.extend(own.iter().map(|link| link.to_str().unwrap().to_owned()));
+        }
+    }
+    let expected = [
+        "/var/lib/a",
+        "/var/lib/b",
+        "/var/lib/private/a/link",
+        "/var/lib/c",
+        "/var/lib/link",
+    ];
+    assert_eq!(links, expected);
+}
+
+#[test]
 fn protections_take_capabilities_along() {
     check(
         "ProtectClock=yes
@@ -457,7 +477,7 @@ fn the_environment_goes_from_the_weakest_word_to_the_strongest() {
         "INVOCATION_ID=abababababababababababababababab",
         "LISTEN_FDS=1",
         "LISTEN_FDNAMES=http",
-        "STATE_DIRECTORY=/var/lib/web:/var/lib/one/two",
+        "STATE_DIRECTORY=/var/lib/one/two:/var/lib/web",
         "B=file",
     ];
     assert_eq!(lines, expected);
@@ -520,6 +540,100 @@ fn a_damaged_plan_is_never_taken_for_another() {
             // Whatever it is now, reading it ends.
             assert!(frame.steps().count() <= bytes.len());
         }
+    }
+}
+
+#[test]
+fn a_command_line_may_name_a_variable_that_is_then_unset() {
+    let plan = plan_of(
+        "Environment=A=one B=two\nUnsetEnvironment=A",
+        &Facts::default(),
+    )
+    .unwrap();
+    let command = ExecCommand::new("/bin/echo", &["$A", "${B}"]);
+    let bindings = Bindings {
+        command: Some(&command),
+        ..bindings(&plan)
+    };
+    let bytes = plan.bind(&bindings).unwrap();
+    let frame = Frame::decode(&bytes).unwrap();
+    let arguments: Vec<_> = frame.arguments.iter().collect();
+    assert_eq!(arguments, [c"/bin/echo", c"one", c"two"]);
+    let environment: Vec<_> = frame.environment.iter().collect();
+    assert!(environment.contains(&c"B=two") && !environment.contains(&c"A=one"));
+}
+
+#[test]
+fn mount_options_about_times_are_not_the_file_systems() {
+    check(
+        "TemporaryFileSystem=/var:ro,mode=0700,nostrictatime,lazytime,size=1M",
+        "new namespaces: mounts  [TemporaryFileSystem=]
+         mounts of the host: come in, none goes out
+         root: the host's tree
+         mount /var: empty, in memory (mode 0700, size=1M), read-only, nosuid, nodev  [TemporaryFileSystem=]
+         root: enter it, let go of the old one",
+    );
+}
+
+#[test]
+fn a_rule_of_the_devices_holds_for_what_is_mounted_in_them() {
+    let plan = plan_of("PrivateDevices=yes\nReadOnlyPaths=/dev", &Facts::default()).unwrap();
+    let lines = plan.explain();
+    let made = lines
+        .iter()
+        .position(|line| line.starts_with("mount /dev: "));
+    let next = &lines[made.expect("the devices") + 1];
+    assert_eq!(
+        next,
+        "mount /dev: what is there, read-only  [PrivateDevices=]"
+    );
+}
+
+#[test]
+fn what_starts_before_var_is_mounted_has_no_var_tmp_of_its_own() {
+    for (lines, has_own) in [
+        ("", true),
+        ("DefaultDependencies=no", false),
+        (
+            "DefaultDependencies=no\nRequiresMountsFor=/var/lib/web",
+            true,
+        ),
+        ("DefaultDependencies=no\nWantsMountsFor=/variable", false),
+        ("DefaultDependencies=no\nAfter=var.mount", false),
+        (
+            "DefaultDependencies=no\nAfter=var.mount\nWants=var.mount",
+            true,
+        ),
+    ] {
+        let mut web = unit("web.service", "Unit", lines);
+        for (directive, value) in [("PrivateTmp", "disconnected"), ("ProtectSystem", "strict")] {
+            settings::apply(&mut web, "Service", directive, value, &Verbatim).unwrap();
+        }
+        let plan = plan::plan(&web, &Facts::default(), &situation(&|_| false)).unwrap();
+        let own = plan
+            .explain()
+            .iter()
+            .any(|line| line.starts_with("mount /var/tmp: "));
+        let is_told = environment(&plan).contains(&"TMPDIR=/tmp".to_owned());
+        assert_eq!((own, is_told), (has_own, !has_own), "{lines}");
+    }
+}
+
+#[test]
+fn the_files_of_another_network_are_seen_unless_the_unit_wants_no_mounts() {
+    for (lines, seen) in [
+        ("PrivateNetwork=yes", true),
+        ("NetworkNamespacePath=/run/netns/web", true),
+        ("PrivateNetwork=yes\nPrivateMounts=no", false),
+        (
+            "NetworkNamespacePath=/run/netns/web\nPrivateMounts=no",
+            false,
+        ),
+    ] {
+        let plan = plan_of(lines, &Facts::default()).unwrap();
+        let lines = plan.explain().join("\n");
+        assert_eq!(lines.contains("mount /sys: "), seen, "{lines}");
+        assert_eq!(lines.contains("root: "), seen, "{lines}");
     }
 }
 

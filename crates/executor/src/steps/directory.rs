@@ -37,7 +37,26 @@ pub(super) fn take(
     ownership::give(&directory, Uid::from_raw(uid), Gid::from_raw(gid))?;
     // After the owner, since changing that clears set-id bits.
     fchmod(&directory, Mode::from_raw_mode(mode))?;
-    links.iter().try_for_each(|link| make_link(link, path))
+    links.iter().try_for_each(|link| {
+        let target = relative(link, path)?;
+        make_link(link, target.text()?)
+    })
+}
+
+/// The way from a link to its target: both may be moved together, and are found below another root.
+fn relative(link: &CStr, target: &CStr) -> Result<PathBuffer> {
+    let (link, target) = (link.to_bytes(), target.to_bytes());
+    let alike = link.iter().zip(target).take_while(|(a, b)| a == b).count();
+    // Up to the last slash that both have: what is alike beyond it are names that only begin alike.
+    let common = link.get(..alike).unwrap_or_default();
+    let start = common.iter().rposition(|&byte| byte == b'/').unwrap_or(0) + 1;
+    let mut way = PathBuffer::new();
+    let above = link.get(start..).unwrap_or_default();
+    for _ in above.iter().filter(|&&byte| byte == b'/') {
+        way.push(b"../")?;
+    }
+    way.push(target.get(start..).unwrap_or_default())?;
+    Ok(way)
 }
 
 /// Finds the place of a directory or link, making the way to it.
@@ -97,7 +116,7 @@ pub(super) fn clear_public(path: &CStr, takes_over: bool) -> Result<()> {
     }
 }
 
-/// Makes a symbolic link with a relative target where the target is a neighbour or below; replaces a link of ours, nothing else.
+/// Makes a symbolic link; replaces another link, nothing else.
 pub(super) fn make_link(link: &CStr, target: &CStr) -> Result<()> {
     let place = place(link, false)?;
     let (parent, name) = (&place.parent, place.name());

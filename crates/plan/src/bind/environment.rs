@@ -7,7 +7,8 @@ use crate::planner::SpawnPlan;
 /// Where programs are looked for, and what `PATH` says, unless the unit says otherwise.
 pub(super) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Names and values, each name once, in the order of their first mention.
+/// Names and values, each name once, in the order of their first mention; UnsetEnvironment= is not heeded yet, as command lines may
+/// name what it takes away.
 pub(super) fn collect(plan: &SpawnPlan, bindings: &Bindings<'_>) -> Vec<(String, String)> {
     let mut variables = Variables::default();
     variables.set("PATH", &search_path(plan));
@@ -28,10 +29,24 @@ pub(super) fn collect(plan: &SpawnPlan, bindings: &Bindings<'_>) -> Vec<(String,
         variables.set(name, value);
     }
     variables.lines(&bindings.file_environment);
-    for entry in &plan.unset_environment {
-        variables.unset(entry);
-    }
     variables.0
+}
+
+/// What the process gets of them, as lines: all that UnsetEnvironment= leaves.
+pub(super) fn lines(plan: &SpawnPlan, variables: &[(String, String)]) -> Vec<String> {
+    // A name, or `NAME=value` to drop only that value.
+    let is_unset = |name: &str, value: &str| {
+        let mut entries = plan.unset_environment.iter();
+        entries.any(|entry| match entry.split_once('=') {
+            Some((unwanted, of)) => name == unwanted && value == of,
+            None => name == entry,
+        })
+    };
+    variables
+        .iter()
+        .filter(|(name, value)| !is_unset(name, value))
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect()
 }
 
 fn search_path(plan: &SpawnPlan) -> String {
@@ -95,13 +110,5 @@ impl Variables {
         for (name, value) in lines.iter().filter_map(|line| line.split_once('=')) {
             self.set(name, value);
         }
-    }
-
-    /// A name, or `NAME=value` to drop only that value.
-    fn unset(&mut self, entry: &str) {
-        self.0.retain(|(name, value)| match entry.split_once('=') {
-            Some((unwanted, of)) => name != unwanted || value != of,
-            None => name != entry,
-        });
     }
 }

@@ -83,12 +83,12 @@ pub(super) fn plan(draft: &mut Draft<'_>, meaning: Meaning, mounts: bool) {
         let mut ordered: Vec<&DirectorySpec> = directories.iter().collect();
         model::order::sort_by(&mut ordered, |a, b| a.path.cmp(&b.path));
         for spec in &ordered {
-            one(draft, kind, &base, spec, comes_with(&ordered, &spec.path));
+            one(draft, kind, &base, spec, &ordered);
             if mounts {
                 show(draft, meaning, kind, &base, spec);
             }
         }
-        let paths: Vec<String> = directories
+        let paths: Vec<String> = ordered
             .iter()
             .map(|spec| format!("{base}/{}", spec.path))
             .collect();
@@ -132,16 +132,27 @@ fn comes_with(ordered: &[&DirectorySpec], path: &str) -> bool {
         .any(listed)
 }
 
-/// `comes_with`: a directory that it is in has a public name, so it needs none.
-fn one(draft: &mut Draft<'_>, kind: &Kind, base: &str, spec: &DirectorySpec, comes_with: bool) {
+/// A directory in another one of the unit has a public name with it, so it needs none.
+fn one(
+    draft: &mut Draft<'_>,
+    kind: &Kind,
+    base: &str,
+    spec: &DirectorySpec,
+    ordered: &[&DirectorySpec],
+) {
     let private = is_private(draft, kind);
     let path = host_path(draft, kind, base, spec);
     let mut links = ListBuf::default();
-    if private && !comes_with {
+    if private && !comes_with(ordered, &spec.path) {
         links.push(format!("{base}/{}", spec.path));
     }
     if let Some(link) = &spec.symlink {
-        links.push(format!("{base}/{link}"));
+        // A relative link counts from where its directory is, whatever leads there.
+        let private = private && comes_with(ordered, link);
+        links.push(format!(
+            "{base}/{}{link}",
+            if private { "private/" } else { "" }
+        ));
     }
     let mode = draft.value(kind.mode).0;
     let takes_over = private && (draft.situation.may_take_over)(&format!("{base}/{}", spec.path));

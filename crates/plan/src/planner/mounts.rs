@@ -142,6 +142,11 @@ impl MountList {
         rule
     }
 
+    /// Whether a rule closes the path against writing.
+    pub(super) fn closes(&self, path: &str) -> bool {
+        self.inherited(path) & READ_ONLY != 0
+    }
+
     /// Whether something is mounted over the path or one above it.
     pub(super) fn hides(&self, path: &str) -> bool {
         ancestors(path).any(|above| self.covers.contains_key(above))
@@ -324,6 +329,18 @@ fn emit_path(draft: &mut Draft<'_>, list: &MountList, occupied: &[String], path:
         set &= !READ_ONLY;
     }
     emit_cover(draft, &at, covered, set);
+    // Its own attributes are not those of what is mounted in it: a rule of the unit holds for all.
+    let rule = list.rules.get(path).map_or(0, |_| list.inherited(path));
+    if matches!(covered.cover, Cover::Devices { .. }) && rule != 0 {
+        let all = Step::Mount {
+            at: &at,
+            what: What::Again { made: true },
+            set: rule,
+            clear: 0,
+            missing_ok: false,
+        };
+        add(draft, covered.directive, all);
+    }
 }
 
 fn emit_cover(draft: &mut Draft<'_>, at: &std::ffi::CStr, covered: &Covered, set: u64) {

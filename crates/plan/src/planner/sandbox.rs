@@ -21,6 +21,7 @@ pub(super) fn reason(draft: &Draft<'_>, meaning: Meaning) -> Option<Directive> {
         (meaning.protect_system != ProtectSystem::No).then(|| key::PROTECT_SYSTEM.directive()),
         (meaning.protect_home != ProtectHome::No).then(|| key::PROTECT_HOME.directive()),
         (meaning.private_tmp != PrivateTmp::No).then(|| key::PRIVATE_TMP.directive()),
+        meaning.has_network_files.then(|| network(draft)),
         (draft.value(&key::PROTECT_PROC) != ProtectProc::Default)
             .then(|| key::PROTECT_PROC.directive()),
         (draft.value(&key::PROC_SUBSET) != ProcSubset::All).then(|| key::PROC_SUBSET.directive()),
@@ -36,7 +37,6 @@ pub(super) fn reason(draft: &Draft<'_>, meaning: Meaning) -> Option<Directive> {
         &key::PRIVATE_DEVICES,
         &key::PRIVATE_PIDS,
         &key::PRIVATE_IPC,
-        &key::PRIVATE_NETWORK,
         &key::PROTECT_KERNEL_TUNABLES,
         &key::PROTECT_KERNEL_MODULES,
         &key::PROTECT_KERNEL_LOGS,
@@ -235,7 +235,19 @@ fn tmpfs_options(text: &str) -> (u32, u64, Vec<String>) {
             None if option == "noexec" => set |= NO_EXEC,
             None if matches!(
                 option,
-                "rw" | "exec" | "nosuid" | "nodev" | "strictatime" | "relatime" | "noatime"
+                "rw" | "exec"
+                    | "nosuid"
+                    | "nodev"
+                    | "strictatime"
+                    | "nostrictatime"
+                    | "relatime"
+                    | "norelatime"
+                    | "atime"
+                    | "noatime"
+                    | "diratime"
+                    | "nodiratime"
+                    | "lazytime"
+                    | "nolazytime"
             ) => {}
             Some(_) | None => options.push(option.to_owned()),
         }
@@ -247,7 +259,7 @@ fn tmpfs_options(text: &str) -> (u32, u64, Vec<String>) {
 fn api(draft: &mut Draft<'_>, meaning: Meaning) -> Result<(), Refusal> {
     let rooted_api = meaning.rooted && meaning.api_vfs;
     proc(draft, rooted_api)?;
-    system_files(draft, rooted_api)?;
+    system_files(draft, meaning, rooted_api)?;
     devices(draft, rooted_api);
     if rooted_api {
         let options = vec!["size=20%".into(), "nr_inodes=800k".into()];
@@ -266,14 +278,30 @@ fn api(draft: &mut Draft<'_>, meaning: Meaning) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// What gives the unit another network than the host's.
+fn network(draft: &Draft<'_>) -> Directive {
+    if draft.unit.get(&key::NETWORK_NAMESPACE_PATH).is_some() {
+        key::NETWORK_NAMESPACE_PATH.directive()
+    } else {
+        key::PRIVATE_NETWORK.directive()
+    }
+}
+
 /// A fresh /sys shows only the interfaces of the new network. Control groups stay where programs look for them.
-fn system_files(draft: &mut Draft<'_>, rooted_api: bool) -> Result<(), Refusal> {
+fn system_files(draft: &mut Draft<'_>, meaning: Meaning, rooted_api: bool) -> Result<(), Refusal> {
     let api = Some(key::MOUNT_API_VFS.directive());
-    let network = key::PRIVATE_NETWORK.directive();
+    let network = network(draft);
     let set = NO_SUID | NO_DEVICES | NO_EXEC;
     let mountable = draft.facts.mounts.sysfs_mountable;
     let why = "the host's /sys would show its network: a new one can't be mounted here";
-    if draft.is_on(&key::PRIVATE_NETWORK) && draft.can(mountable, network, why)? {
+    // A network that is joined restricts nothing: what /sys tells too much is told.
+    let is_joined = network == key::NETWORK_NAMESPACE_PATH.directive();
+    if meaning.has_network_files && is_joined && !mountable {
+        draft.lesser(network, why);
+    }
+    if meaning.has_network_files
+        && (is_joined && mountable || !is_joined && draft.can(mountable, network, why)?)
+    {
         draft
             .mounts
             .cover("/sys", Cover::Sysfs, 0, false, Some(network));
@@ -439,8 +467,16 @@ fn home(draft: &mut Draft<'_>, meaning: Meaning) {
 
 fn temporary(draft: &mut Draft<'_>, meaning: Meaning) {
     let directive = Some(key::PRIVATE_TMP.directive());
-    for path in ["/tmp", "/var/tmp"] {
-        let cover = match meaning.private_tmp {
+    let is_alone = meaning.private_tmp == PrivateTmp::Disconnected
+        && meaning.private_var_tmp == PrivateTmp::No;
+    if is_alone && draft.mounts.closes("/var/tmp") {
+        draft.environment.push(("TMPDIR".into(), "/tmp".into()));
+    }
+    for (path, private) in [
+        ("/tmp", meaning.private_tmp),
+        ("/var/tmp", meaning.private_var_tmp),
+    ] {
+        let cover = match private {
             PrivateTmp::No => continue,
             PrivateTmp::Connected => Cover::PrivateTmp { parent: path },
             PrivateTmp::Disconnected => Cover::Tmpfs {
