@@ -13,8 +13,23 @@ const CREDENTIALS_BYTES_MAX: u64 = 1 << 20;
 /// Names with contents; or the path that can't be read.
 pub(crate) type Found = Result<Vec<(String, Vec<u8>)>, (String, io::Error)>;
 
-/// Reads the credentials of a unit. A missing one is left out where SetCredential= has a value for it.
+/// Where a credential is looked for that is named and has no path: after the manager's own, as the reference has it.
+const STORES: [&str; 4] = [
+    "/etc/credstore",
+    "/run/credstore",
+    "/usr/local/lib/credstore",
+    "/usr/lib/credstore",
+];
+
+/// Reads the credentials of a unit. A missing one is left out where SetCredential= has a value for it, and where it has no path.
 pub(crate) fn read(unit: &Unit) -> Found {
+    let own = std::env::var("CREDENTIALS_DIRECTORY")
+        .unwrap_or_else(|_| "/run/credentials/@system".into());
+    let stores: Vec<&str> = [own.as_str()].into_iter().chain(STORES).collect();
+    read_from(unit, &stores)
+}
+
+fn read_from(unit: &Unit, stores: &[&str]) -> Found {
     let mut found = Vec::new();
     let mut room = CREDENTIALS_BYTES_MAX;
     for credential in unit
@@ -22,31 +37,39 @@ pub(crate) fn read(unit: &Unit) -> Found {
         .iter()
         .flat_map(|list| list.iter())
     {
-        let path = if credential.source.starts_with('/') {
-            credential.source.clone()
-        } else {
-            from_manager(&credential.source)
-        };
+        let source = &credential.source;
         let has_default = unit
             .get(&key::SET_CREDENTIAL)
             .is_some_and(|set| set.iter().any(|other| other.name == credential.name));
-        match read_file(&path, room) {
-            Ok(bytes) => {
+        let is_path = source.starts_with('/');
+        let places = if is_path {
+            vec![source.clone()]
+        } else {
+            let below = |store: &&str| format!("{store}/{source}");
+            stores.iter().map(below).collect()
+        };
+        match first_of(places, room)? {
+            Some(bytes) => {
                 room = room.saturating_sub(bytes.len() as u64);
                 found.push((credential.name.clone(), bytes));
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound && has_default => {}
-            Err(error) => return Err((path, error)),
+            None if has_default || !is_path => {}
+            None => return Err((source.clone(), io::ErrorKind::NotFound.into())),
         }
     }
     Ok(found)
 }
 
-/// Where a credential of the manager's own is.
-fn from_manager(name: &str) -> String {
-    let directory = std::env::var("CREDENTIALS_DIRECTORY")
-        .unwrap_or_else(|_| "/run/credentials/@system".into());
-    format!("{directory}/{name}")
+/// The first of the files that is there.
+fn first_of(places: Vec<String>, room: u64) -> Result<Option<Vec<u8>>, (String, io::Error)> {
+    for path in places {
+        match read_file(&path, room) {
+            Ok(bytes) => return Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err((path, error)),
+        }
+    }
+    Ok(None)
 }
 
 /// A regular file, never one that could make us wait, and not behind a link that a service may have left.
@@ -70,4 +93,39 @@ pub(crate) fn read_file(path: &str, room: u64) -> io::Result<Vec<u8>> {
         ));
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::text::Verbatim;
+
+    #[test]
+    fn a_name_is_looked_for_in_the_stores_and_may_be_nowhere_a_path_may_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let stores = ["first", "second"].map(|name| folder.path().join(name).display().to_string());
+        for store in &stores {
+            std::fs::create_dir(store).unwrap();
+            std::fs::write(format!("{store}/key"), store).unwrap();
+        }
+        std::fs::write(format!("{}/late", stores[1]), "late").unwrap();
+        let read = |line: &str| {
+            let mut unit = Unit::new("web.service".parse().unwrap());
+            settings::apply(&mut unit, "Service", "LoadCredential", line, &Verbatim).unwrap();
+            read_from(&unit, &stores.each_ref().map(String::as_str))
+        };
+        let found = |line: &str| read(line).unwrap();
+        assert_eq!(
+            found("key"),
+            [("key".to_owned(), stores[0].clone().into_bytes())]
+        );
+        assert_eq!(
+            found("other:late"),
+            [("other".to_owned(), b"late".to_vec())]
+        );
+        assert_eq!(found("none"), []);
+        let (path, error) = read(&format!("key:{}/none", stores[0])).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert!(path.ends_with("/none"));
+    }
 }

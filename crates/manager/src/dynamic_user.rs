@@ -139,7 +139,7 @@ pub(crate) fn name_for(prefix: &str, tables: &Tables) -> String {
             byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte)
         })
         && prefix.starts_with(|first: char| first.is_ascii_lowercase() || first == '_');
-    if fits && !tables.has_name(prefix) {
+    if fits && !tables.has_user(prefix) && !tables.has_group(prefix) {
         prefix.into()
     } else {
         format!("_du{:016x}", hash(prefix.as_bytes()))

@@ -42,7 +42,7 @@ impl Manager {
             || dynamic_user::name_for(name.prefix(), &tables),
             |account| account.as_str().to_owned(),
         );
-        let mut found = if dynamic && !tables.has_name(&login) {
+        let mut found = if dynamic && !tables.has_user(&login) {
             self.dynamic_user(id, &login, &tables)?
         } else {
             let asked = user.map_or("root", |account| account.as_str());
@@ -106,11 +106,18 @@ impl Manager {
             return Ok(user);
         }
         let unit = self.name_of(id);
-        let taken = dynamic_user::take(login, tables).map_err(|error| Failure::Refused {
+        let refused = |message| Failure::Refused {
             unit,
             directive: "DynamicUser".into(),
-            message: error.to_string(),
-        })?;
+            message,
+        };
+        if tables.has_group(login) {
+            return Err(refused(format!(
+                "{login} is a group of this host, and no user of it: give User= a name of its own"
+            )));
+        }
+        let taken =
+            dynamic_user::take(login, tables).map_err(|error| refused(error.to_string()))?;
         let uid = taken.uid;
         self.link
             .hold(Class::Other, &lock_name(uid), Rc::new(taken.lock));

@@ -8,7 +8,7 @@ use crate::run::{Run, RunProcess, RunUser, role_number};
 use engine::{Cause, ExitStatus, Input, ProcessKey, Relation, Role, Spawn, UnitId};
 use model::value::{ExecCommand, ExecCommands};
 use model::{Key, Unit, key};
-use plan::{Bindings, Passed};
+use plan::{Bindings, Passed, SpawnPlan};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -155,7 +155,12 @@ impl Manager {
                     message: format!("{path} can't be read: {error}"),
                 },
             )?,
-            start_environment: [start_environment(spawn, run), self.monitored(unit)].concat(),
+            start_environment: [
+                start_environment(spawn, run),
+                credentials_environment(spawn.role, &prepared.plan),
+                self.monitored(unit),
+            ]
+            .concat(),
             credentials: crate::credentials::read(&entry.unit).map_err(|(path, error)| {
                 Failure::Refused {
                     unit: entry.name.to_string(),
@@ -357,6 +362,18 @@ fn start_environment(spawn: &Spawn, run: &Run) -> Vec<String> {
     }
     variables.extend(ending("", spawn.main_status));
     variables
+}
+
+/// What stops a service is not told of its credentials, as the reference has it.
+fn credentials_environment(role: Role, plan: &SpawnPlan) -> Vec<String> {
+    let directory = match role {
+        Role::Stop | Role::StopPost => None,
+        Role::Condition | Role::StartPre | Role::Main | Role::StartPost | Role::Reload => {
+            plan.credentials_directory()
+        }
+    };
+    let line = directory.map(|path| format!("CREDENTIALS_DIRECTORY={path}"));
+    line.into_iter().collect()
 }
 
 /// How a main process ended, as variables; nothing where nobody knows.

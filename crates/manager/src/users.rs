@@ -92,12 +92,20 @@ impl Tables {
                 .any(|line| line.split(':').nth(2).and_then(|gid| gid.parse().ok()) == Some(number))
     }
 
-    /// Has the user table an entry of this name?
-    pub(crate) fn has_name(&self, name: &str) -> bool {
+    /// Has the group table an entry of this name?
+    pub(crate) fn has_group(&self, name: &str) -> bool {
+        self.group
+            .lines()
+            .any(|line| line.split(':').next() == Some(name))
+    }
+
+    /// Has the user table an entry of this name or number?
+    pub(crate) fn has_user(&self, name_or_uid: &str) -> bool {
+        let number = name_or_uid.parse::<u32>().ok();
         self.passwd
             .lines()
             .filter_map(user)
-            .any(|user| user.name == name)
+            .any(|user| user.name == name_or_uid || Some(user.uid) == number)
     }
 }
 
@@ -161,7 +169,8 @@ mod tests {
                 assert!(tables.groups_of(&name, user.gid).contains(&user.gid));
             }
             tables.group(&name);
-            tables.has_name(&name);
+            tables.has_user(&name);
+            tables.has_group(&name);
         }
     }
 
@@ -181,5 +190,7 @@ mod tests {
         assert_eq!(tables().group("none"), None);
         assert_eq!(tables().groups_of("www", 33), [33, 110]);
         assert!(tables().has_number(8) && !tables().has_number(9));
+        assert!(tables().has_group("mail") && !tables().has_group("8"));
+        assert!(tables().has_user("33") && !tables().has_user("mail"));
     }
 }

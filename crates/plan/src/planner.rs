@@ -75,6 +75,7 @@ pub struct SpawnPlan {
     pub(crate) unset_environment: Vec<String>,
     pub(crate) search_path: Vec<String>,
     pub(crate) credentials: Vec<String>,
+    pub(crate) credentials_directory: Option<String>,
     pub(crate) set_credentials: Vec<(String, Vec<u8>)>,
     pub(crate) notify_path: Option<String>,
     pub(crate) reductions: Vec<Reduction>,
@@ -87,6 +88,11 @@ impl SpawnPlan {
     /// Restrictions that are applied in part or not at all.
     pub fn reductions(&self) -> &[Reduction] {
         &self.reductions
+    }
+
+    /// `CREDENTIALS_DIRECTORY` of the commands that are told of it.
+    pub fn credentials_directory(&self) -> Option<&str> {
+        self.credentials_directory.as_deref()
     }
 
     /// Whether the keeper clones the executor into a new pid namespace.
@@ -188,6 +194,7 @@ fn finish(mut draft: Draft<'_>) -> SpawnPlan {
         unset_environment: unit.value(&key::UNSET_ENVIRONMENT).0,
         search_path: unit.value(&key::EXEC_SEARCH_PATH).0,
         credentials: draft.credentials,
+        credentials_directory: draft.credentials_directory,
         set_credentials: draft.set_credentials,
         notify_path: draft.notify_path,
         reductions: draft.reductions,

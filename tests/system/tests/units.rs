@@ -296,13 +296,15 @@ fn a_drop_in_that_came_later_asks_for_a_reload() {
 
 #[test]
 fn the_mount_point_of_credentials_goes_with_the_run() {
-    let unit = "[Service]\nType=oneshot\nRemainAfterExit=yes\nSetCredential=a:b\nExecStart=/bin/sh -c 'grep -q b %d/a'\n";
+    // What stops it is not told where they are, as the reference has it.
+    let unit = "[Service]\nType=oneshot\nRemainAfterExit=yes\nSetCredential=a:b\nExecStart=/bin/sh -c 'grep -q b $CREDENTIALS_DIRECTORY/a'\nExecStop=/bin/sh -c 'test -z \"$CREDENTIALS_DIRECTORY\"'\n";
     let name = "coracle-test-credentials.service";
     with_units(&[(name, unit)], |coracle| {
         let directory = std::path::Path::new("/run/credentials").join(name);
         coracle.ok(&["start", name]);
         assert!(directory.exists());
         coracle.ok(&["stop", name]);
+        assert_eq!(coracle.property(name, "Result"), "success");
         assert!(!directory.exists());
     });
 }

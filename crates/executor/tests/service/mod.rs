@@ -129,6 +129,11 @@ impl Service {
             invocation: self.invocation,
             command: Some(&command),
             descriptors,
+            start_environment: plan
+                .credentials_directory()
+                .map(|path| format!("CREDENTIALS_DIRECTORY={path}"))
+                .into_iter()
+                .collect(),
             ..Bindings::default()
         };
         plan.bind(&bindings).unwrap()

@@ -50,8 +50,6 @@ pub(super) fn plan(draft: &mut Draft<'_>, meaning: Meaning) {
         false,
         Some(directive),
     );
-    draft
-        .environment
-        .push(("CREDENTIALS_DIRECTORY".into(), path));
+    draft.credentials_directory = Some(path);
     draft.credentials = names;
 }
