@@ -7,6 +7,7 @@
 )]
 
 mod bench;
+mod conformance;
 mod debian;
 mod demo;
 mod dist;
@@ -34,6 +35,8 @@ Usage: cargo xtask COMMAND
                      --beside trixie|sid; --keep writes docs/bench/DATE.json (needs root)
   fuzz [--seconds N] [--keep] [TARGET…]
                      Feed hostile bytes to the parsers, 60 s in all; --keep takes what was found into the corpus
+  conformance [NAME…]
+                     Compare Coracle with systemd 262 and write docs/conformance.md: test-execute (needs root)
   vm [OPTION…] -- COMMAND…
                      Run a command in a virtual machine: --kernel 6.1|6.12, --init test|coracle|systemd, --tree trixie|sid,
                      --memory MIB, --limit SECONDS, --with HOST_FILE=PATH (needs root once, to install qemu)
@@ -59,6 +62,11 @@ fn main() -> ExitCode {
         // What a restricted service of the bench does.
         "bench-calls" => bench::cost().map(|[cheap, checked]| println!("{cheap} {checked}")),
         "fuzz" => fuzz::run(rest),
+        "conformance" => conformance::run(rest),
+        // The other end of a check that runs in a peer's container.
+        "conformance-inside" => {
+            conformance::inside(rest.first().map(String::as_str).unwrap_or_default())
+        }
         "vm" => vm::run(rest),
         "peers" => peers::run(rest),
         "docs" => docs::write(),

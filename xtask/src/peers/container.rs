@@ -16,6 +16,7 @@ pub(crate) struct Container {
     root: PathBuf,
     /// Further directories of this machine: where they are, and where they are in the container.
     binds: Vec<(PathBuf, String)>,
+    has_own_network: bool,
 }
 
 /// What a script left.
@@ -30,6 +31,7 @@ impl Container {
         Ok(Container {
             root: tree.make()?,
             binds: Vec::new(),
+            has_own_network: false,
         })
     }
 
@@ -37,6 +39,13 @@ impl Container {
     #[must_use]
     pub(crate) fn bind(mut self, from: &Path, to: &str) -> Container {
         self.binds.push((from.to_path_buf(), to.to_owned()));
+        self
+    }
+
+    /// What is done to networks inside stays there.
+    #[must_use]
+    pub(crate) fn with_own_network(mut self) -> Container {
+        self.has_own_network = true;
         self
     }
 
@@ -97,6 +106,9 @@ impl Container {
             .arg(format!("--directory={}", self.root.display()))
             .arg(format!("--bind={}:/peer", folder.display()))
             .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1");
+        if self.has_own_network {
+            command.arg("--private-network");
+        }
         for (from, to) in &self.binds {
             command.arg(format!("--bind={}:{to}", from.display()));
         }

@@ -6,7 +6,7 @@ use super::tree::Tree;
 /// A document and its greatest length in lines.
 const LENGTHS: &[(&str, usize)] = &[("README.md", 120), ("ARCHITECTURE.md", 300)];
 
-/// Documents that a reader may expect at the root.
+/// Documents that a reader may expect.
 const EXPECTED: &[&str] = &[
     "README.md",
     "ARCHITECTURE.md",
@@ -14,6 +14,7 @@ const EXPECTED: &[&str] = &[
     "SECURITY.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    crate::conformance::PAGE,
     "LICENSE-MIT",
     "LICENSE-APACHE",
 ];
