@@ -3,6 +3,7 @@
 pub mod attack;
 pub mod images;
 pub mod manager;
+pub mod observations;
 pub mod refusal;
 pub mod stage;
 pub mod waiting;

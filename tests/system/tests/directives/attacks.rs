@@ -1,10 +1,7 @@
-//! The sandbox: each directive is proven by an attack that works without it, fails with it alone, and fails under the default profile.
+//! What a sandbox must stop: each act, and the error that refuses it.
 
 use coracle_system_tests::attack::Proof::{After, Controlled, Seen};
 use coracle_system_tests::attack::{Attack, attack};
-use coracle_system_tests::stage::Stage;
-use coracle_system_tests::with_units;
-use load::portable::Profile;
 
 /// A root that is not the host's, with the host's programs.
 const ROOTED: &[&str] = &[
@@ -17,7 +14,7 @@ const AS_GAMES: &[&str] = &["User=games"];
 const AS_USER: &[&str] = &["User=daemon"];
 
 /// What stops each act, by directive, and the error that refuses it.
-const ATTACKS: &[Attack] = &[
+pub(crate) const ATTACKS: &[Attack] = &[
     // Files and mounts.
     attack("BindPaths", "read $ROOM/covered/secret", "ENOENT").with("$ROOM/open:$ROOM/covered"),
     attack("BindReadOnlyPaths", "create $ROOM/open/new", "EROFS").with("$ROOM/open"),
@@ -293,56 +290,3 @@ const ATTACKS: &[Attack] = &[
         .with("20")
         .proven(Controlled("pids")),
 ];
-
-/// The default profile as text.
-fn profile() -> Vec<(String, String)> {
-    let profile = Profile::default();
-    let name = model::UnitName::new("profile.service").expect("a unit's name");
-    let mut unit = model::Unit::new(name);
-    for (directive, value) in profile.values() {
-        unit.set_raw(directive, value.clone());
-    }
-    let line = |directive: model::Directive| {
-        (
-            directive.name().to_owned(),
-            settings::print(&unit, directive).join(" "),
-        )
-    };
-    profile
-        .values()
-        .map(|(directive, _)| line(directive))
-        .collect()
-}
-
-#[test]
-fn every_directive_stops_its_attack_alone_and_so_does_the_default_profile() {
-    with_units(&[], |coracle| {
-        let stage = Stage::new(coracle);
-        let profile = profile();
-        let findings: Vec<String> = ATTACKS
-            .iter()
-            .flat_map(|attack| attack.check(coracle, &stage, &profile))
-            .collect();
-        assert!(findings.is_empty(), "{}", findings.join("\n"));
-    });
-}
-
-/// Restrictions that no line here attacks: `ExecPaths=` opens what `NoExecPaths=` closes, and `RootImage=` needs an image, which the
-/// tests of portables have.
-const ELSEWHERE: &[&str] = &["ExecPaths", "RootImage"];
-
-#[test]
-fn every_directive_of_the_default_profile_and_every_restriction_has_an_attack() {
-    let restrictions = model::Directive::all()
-        .map(settings::row)
-        .filter(|row| row.is_sandboxing() && row.works())
-        .map(|row| row.name.to_owned())
-        .filter(|name| !ELSEWHERE.contains(&name.as_str()));
-    let missing: Vec<String> = profile()
-        .into_iter()
-        .map(|(name, _)| name)
-        .chain(restrictions)
-        .filter(|name| ATTACKS.iter().all(|attack| attack.directive != name))
-        .collect();
-    assert!(missing.is_empty(), "no attack proves {missing:?}");
-}

@@ -1,0 +1,382 @@
+//! What makes a process: its identity, its surroundings, its limits.
+
+use coracle_system_tests::observations::{Files, Need, Observation, inside, units};
+
+/// A service that prints, with its output in the log.
+const PRINTS: Files = &[(
+    "$U.service",
+    "[Service]\nType=oneshot\nLINE\nExecStart=/bin/sh -c 'echo \"<4>word\"; echo the-end'\n",
+)];
+/// Lines that are counted.
+const COUNTS: Files = &[(
+    "$U.service",
+    "[Service]\nType=oneshot\nLINE\nExecStart=/bin/seq 1 9\n",
+)];
+
+/// What the log has of a service, once its last line is there.
+macro_rules! logged {
+    ($last:literal, $what:literal) => {
+        concat!(
+            "coracle start $U; until coracle logs -u $U --json | grep -q '",
+            $last,
+            "'; do :; done; coracle logs -u $U --json | grep ",
+            $what
+        )
+    };
+    ($what:literal) => {
+        logged!("the-end", $what)
+    };
+}
+
+const AS_GAMES: &[&str] = &["User=games"];
+
+pub(crate) const OBSERVATIONS: &[Observation] = &[
+    // Who it is.
+    inside("User=games", "id -un", "games"),
+    inside("Group=games", "id -gn", "games"),
+    inside("SupplementaryGroups=games", "id -Gn", "root games"),
+    inside(
+        "AmbientCapabilities=CAP_CHOWN",
+        "awk '/CapAmb/{print $2}' /proc/self/status",
+        "0000000000000001",
+    )
+    .on(AS_GAMES),
+    inside("SetLoginEnvironment=no", "echo ${LOGNAME-nobody}", "nobody").on(AS_GAMES),
+    // What surrounds it.
+    inside("WorkingDirectory=/usr", "pwd", "/usr"),
+    inside("Environment=WORD=a", "echo $WORD", "a"),
+    inside(
+        "EnvironmentFile=/etc/os-release",
+        "echo ${PRETTY_NAME:+named}",
+        "named",
+    ),
+    inside("UnsetEnvironment=WORD", "echo ${WORD-gone}", "gone").on(&["Environment=WORD=a"]),
+    inside("ExecSearchPath=$ROOM", "echo $PATH", "$ROOM"),
+    inside(
+        "ExecPaths=$ROOM/attacker",
+        "$ROOM/attacker be-there",
+        "reached",
+    )
+    .on(&["NoExecPaths=$ROOM"]),
+    inside(
+        "ReadWritePaths=$ROOM/open",
+        "$ROOM/attacker create $ROOM/open/new",
+        "reached",
+    )
+    .on(&["ReadOnlyPaths=$ROOM"]),
+    inside(
+        "ReadWriteDirectories=$ROOM/open",
+        "$ROOM/attacker create $ROOM/open/new",
+        "reached",
+    )
+    .on(&["ReadOnlyPaths=$ROOM"]),
+    inside(
+        "NetworkNamespacePath=/proc/$PEER/ns/net",
+        "test $(readlink /proc/self/ns/net) = $(readlink /proc/$PEER/ns/net) && echo same",
+        "same",
+    )
+    .on(&["PrivateNetwork=yes"]),
+    inside(
+        "IPCNamespacePath=/proc/$PEER/ns/ipc",
+        "test $(readlink /proc/self/ns/ipc) = $(readlink /proc/$PEER/ns/ipc) && echo same",
+        "same",
+    )
+    .on(&["PrivateIPC=yes"]),
+    inside(
+        "LoadCredential=word:/etc/os-release",
+        "cmp $CREDENTIALS_DIRECTORY/word /etc/os-release && echo same",
+        "same",
+    ),
+    inside(
+        "SetCredential=word:a",
+        "cat $CREDENTIALS_DIRECTORY/word",
+        "a",
+    ),
+    // Its directories.
+    inside(
+        "StateDirectory=$NAME",
+        "echo $STATE_DIRECTORY",
+        "/var/lib/$NAME",
+    ),
+    inside(
+        "CacheDirectory=$NAME",
+        "echo $CACHE_DIRECTORY",
+        "/var/cache/$NAME",
+    ),
+    inside(
+        "LogsDirectory=$NAME",
+        "echo $LOGS_DIRECTORY",
+        "/var/log/$NAME",
+    ),
+    inside(
+        "RuntimeDirectory=$NAME",
+        "echo $RUNTIME_DIRECTORY",
+        "/run/$NAME",
+    ),
+    inside(
+        "ConfigurationDirectory=$NAME",
+        "echo $CONFIGURATION_DIRECTORY",
+        "/etc/$NAME",
+    ),
+    inside(
+        "StateDirectoryMode=0710",
+        "stat -c %a $STATE_DIRECTORY",
+        "710",
+    )
+    .on(&["StateDirectory=$NAME"]),
+    inside(
+        "CacheDirectoryMode=0710",
+        "stat -c %a $CACHE_DIRECTORY",
+        "710",
+    )
+    .on(&["CacheDirectory=$NAME"]),
+    inside(
+        "LogsDirectoryMode=0710",
+        "stat -c %a $LOGS_DIRECTORY",
+        "710",
+    )
+    .on(&["LogsDirectory=$NAME"]),
+    inside(
+        "RuntimeDirectoryMode=0710",
+        "stat -c %a $RUNTIME_DIRECTORY",
+        "710",
+    )
+    .on(&["RuntimeDirectory=$NAME"]),
+    inside(
+        "ConfigurationDirectoryMode=0710",
+        "stat -c %a $CONFIGURATION_DIRECTORY",
+        "710",
+    )
+    .on(&["ConfigurationDirectory=$NAME"]),
+    units(
+        "RuntimeDirectoryPreserve=yes",
+        &[(
+            "$U.service",
+            "[Service]\nType=oneshot\nRuntimeDirectory=$NAME\nLINE\nExecStart=/bin/true\n",
+        )],
+        "coracle start $U; ls -d /run/$NAME; rm -rf /run/$NAME",
+        "/run/$NAME",
+    ),
+    // Its share of the machine.
+    inside("Nice=5", "nice", "5"),
+    inside("OOMScoreAdjust=500", "cat /proc/self/oom_score_adj", "500"),
+    inside(
+        "CPUAffinity=0",
+        "awk '/Cpus_allowed_list/{print $2}' /proc/self/status",
+        "0",
+    ),
+    inside(
+        "CPUSchedulingPolicy=batch",
+        "cut -d' ' -f41 /proc/self/stat",
+        "3",
+    ),
+    inside(
+        "CPUSchedulingPriority=7",
+        "cut -d' ' -f40 /proc/self/stat",
+        "7",
+    )
+    .on(&["CPUSchedulingPolicy=fifo"]),
+    inside(
+        "CPUSchedulingResetOnFork=yes",
+        "cut -d' ' -f41 /proc/self/stat",
+        "0",
+    )
+    .on(&["CPUSchedulingPolicy=rr"]),
+    inside("IOSchedulingClass=idle", "ionice -p $$", "idle"),
+    inside(
+        "IOSchedulingPriority=6",
+        "ionice -p $$",
+        "best-effort: prio 6",
+    )
+    .on(&["IOSchedulingClass=best-effort"]),
+    inside(
+        "TimerSlackNSec=1ms",
+        "cat /proc/$$/timerslack_ns",
+        "1000000",
+    ),
+    inside(
+        "CoredumpFilter=7",
+        "cat /proc/self/coredump_filter",
+        "00000007",
+    ),
+    inside(
+        "IgnoreSIGPIPE=no",
+        "awk '/SigIgn/{print $2}' /proc/self/status",
+        "0000000000000000",
+    ),
+    inside("Personality=x86", "uname -m", "i686"),
+    inside(
+        "SystemCallLog=uname",
+        "awk '/Seccomp:/{print $2}' /proc/self/status",
+        "2",
+    ),
+    // What bounds it.
+    inside(
+        "LimitAS=4G",
+        "prlimit --noheadings -o SOFT --as",
+        "4294967296",
+    ),
+    inside("LimitCORE=7", "prlimit --noheadings -o SOFT --core", "7"),
+    inside("LimitCPU=77", "prlimit --noheadings -o SOFT --cpu", "77"),
+    inside(
+        "LimitDATA=4G",
+        "prlimit --noheadings -o SOFT --data",
+        "4294967296",
+    ),
+    inside(
+        "LimitFSIZE=77",
+        "prlimit --noheadings -o SOFT --fsize",
+        "77",
+    ),
+    inside(
+        "LimitLOCKS=77",
+        "prlimit --noheadings -o SOFT --locks",
+        "77",
+    ),
+    inside(
+        "LimitMEMLOCK=4096",
+        "prlimit --noheadings -o SOFT --memlock",
+        "4096",
+    ),
+    inside(
+        "LimitMSGQUEUE=77",
+        "prlimit --noheadings -o SOFT --msgqueue",
+        "77",
+    ),
+    inside("LimitNICE=30", "prlimit --noheadings -o SOFT --nice", "30").needs(Need::Resources),
+    inside(
+        "LimitNOFILE=77",
+        "prlimit --noheadings -o SOFT --nofile",
+        "77",
+    ),
+    inside(
+        "LimitNPROC=777",
+        "prlimit --noheadings -o SOFT --nproc",
+        "777",
+    ),
+    inside(
+        "LimitRSS=4G",
+        "prlimit --noheadings -o SOFT --rss",
+        "4294967296",
+    ),
+    inside(
+        "LimitRTPRIO=30",
+        "prlimit --noheadings -o SOFT --rtprio",
+        "30",
+    )
+    .needs(Need::Resources),
+    inside(
+        "LimitRTTIME=77",
+        "prlimit --noheadings -o SOFT --rttime",
+        "77",
+    ),
+    inside(
+        "LimitSIGPENDING=77",
+        "prlimit --noheadings -o SOFT --sigpending",
+        "77",
+    ),
+    inside(
+        "LimitSTACK=4M",
+        "prlimit --noheadings -o SOFT --stack",
+        "4194304",
+    ),
+    // Its streams.
+    units(
+        "StandardInput=file:$ROOM/secret",
+        &[(
+            "$U.service",
+            "[Service]\nType=oneshot\nLINE\nExecStart=/bin/sh -c 'readlink /proc/self/fd/0 > $ROOM/$U'\n",
+        )],
+        "coracle start $U; cat $ROOM/$U",
+        "$ROOM/secret",
+    ),
+    units(
+        "StandardInputText=word",
+        &[(
+            "$U.service",
+            "[Service]\nType=oneshot\nStandardInput=data\nLINE\nExecStart=/bin/sh -c 'cat > $ROOM/$U'\n",
+        )],
+        "coracle start $U; cat $ROOM/$U",
+        "word",
+    ),
+    units(
+        "StandardInputData=d29yZA==",
+        &[(
+            "$U.service",
+            "[Service]\nType=oneshot\nStandardInput=data\nLINE\nExecStart=/bin/sh -c 'cat > $ROOM/$U'\n",
+        )],
+        "coracle start $U; cat $ROOM/$U",
+        "word",
+    ),
+    units(
+        "StandardOutput=file:$ROOM/$U",
+        &[(
+            "$U.service",
+            "[Service]\nType=oneshot\nLINE\nExecStart=/bin/echo word\n",
+        )],
+        "coracle start $U; cat $ROOM/$U",
+        "word",
+    ),
+    units(
+        "StandardError=file:$ROOM/$U",
+        &[(
+            "$U.service",
+            "[Service]\nType=oneshot\nLINE\nExecStart=/bin/sh -c 'echo word >&2'\n",
+        )],
+        "coracle start $U; cat $ROOM/$U",
+        "word",
+    ),
+    // Its lines in the log.
+    units(
+        "SyslogIdentifier=word",
+        PRINTS,
+        logged!("word | grep -o '\"SYSLOG_IDENTIFIER\":\"[^\"]*\"' | head -1"),
+        "\"SYSLOG_IDENTIFIER\":\"word\"",
+    ),
+    units(
+        "SyslogFacility=local0",
+        PRINTS,
+        logged!("word | grep -o '\"SYSLOG_FACILITY\":\"[^\"]*\"'"),
+        "\"SYSLOG_FACILITY\":\"16\"",
+    ),
+    units(
+        "SyslogLevel=debug",
+        PRINTS,
+        logged!("the-end | grep -o '\"PRIORITY\":\"[^\"]*\"'"),
+        "\"PRIORITY\":\"7\"",
+    ),
+    units(
+        "SyslogLevelPrefix=no",
+        PRINTS,
+        logged!("-o '<4>word'"),
+        "<4>word",
+    ),
+    units(
+        "LogExtraFields=WORD=a",
+        PRINTS,
+        logged!("word | grep -o '\"WORD\":\"[^\"]*\"'"),
+        "\"WORD\":\"a\"",
+    ),
+    units(
+        "LogLevelMax=warning",
+        &[(
+            "$U.service",
+            "[Service]\nType=oneshot\nLINE\nExecStart=/bin/sh -c 'echo one; echo \"<4>the-end\"'\n",
+        )],
+        logged!("-c \":.one\""),
+        "0",
+    ),
+    units(
+        "LogRateLimitBurst=3",
+        COUNTS,
+        logged!("Suppressed\\|:.9\"", "-c 'MESSAGE\":\"[0-9]\"'"),
+        "3",
+    ),
+    units(
+        "LogRateLimitIntervalSec=0",
+        COUNTS,
+        logged!("Suppressed\\|:.9\"", "-c 'MESSAGE\":\"[0-9]\"'"),
+        "9",
+    )
+    .on(&["LogRateLimitBurst=3"]),
+];

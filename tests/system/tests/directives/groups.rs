@@ -1,0 +1,30 @@
+//! What a control group bounds and shares out: where its controller is at hand, the group's file says so.
+
+use coracle_system_tests::observations::Need::Controller;
+use coracle_system_tests::observations::{Observation, inside};
+
+/// A file of the group that the service's own group is in.
+macro_rules! file {
+    ($name:literal) => {
+        concat!(
+            "group=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup); cat $(dirname $group)/",
+            $name
+        )
+    };
+}
+
+pub(crate) const OBSERVATIONS: &[Observation] = &[
+    inside("AllowedCPUs=0", file!("cpuset.cpus"), "0").needs(Controller("cpuset")),
+    inside("AllowedMemoryNodes=0", file!("cpuset.mems"), "0").needs(Controller("cpuset")),
+    inside("CPUQuota=50%", file!("cpu.max"), "50000 100000").needs(Controller("cpu")),
+    inside("CPUQuotaPeriodSec=10ms", file!("cpu.max"), "5000 10000")
+        .needs(Controller("cpu"))
+        .on(&["CPUQuota=50%"]),
+    inside("CPUWeight=77", file!("cpu.weight"), "77").needs(Controller("cpu")),
+    inside("MemoryHigh=64M", file!("memory.high"), "67108864").needs(Controller("memory")),
+    inside("MemoryLow=1M", file!("memory.low"), "1048576").needs(Controller("memory")),
+    inside("MemoryMax=64M", file!("memory.max"), "67108864").needs(Controller("memory")),
+    inside("MemoryMin=1M", file!("memory.min"), "1048576").needs(Controller("memory")),
+    inside("MemorySwapMax=1M", file!("memory.swap.max"), "1048576").needs(Controller("memory")),
+    inside("TasksMax=77", file!("pids.max"), "77").needs(Controller("pids")),
+];

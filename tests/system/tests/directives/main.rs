@@ -1,0 +1,184 @@
+//! Every directive that works is proven: a restriction by attacks that win without it, lose with it alone, and lose under the whole
+//! default profile; any other by what a service prints with it and does not print without it.
+
+mod attacks;
+mod conditions;
+mod exec;
+mod groups;
+
+use std::fs;
+
+use coracle_system_tests::observations::Observation;
+use coracle_system_tests::stage::Stage;
+use coracle_system_tests::with_units;
+use load::portable::Profile;
+use model::Room;
+
+use attacks::ATTACKS;
+
+/// Observations by kind of directive.
+const OBSERVATIONS: &[(Room, &[Observation])] = &[
+    (Room::Unit, conditions::OBSERVATIONS),
+    (Room::Exec, exec::OBSERVATIONS),
+    (Room::Cgroup, groups::OBSERVATIONS),
+];
+
+/// The rooms of the table whose every row must be seen.
+const SEEN: &[Room] = &[Room::Exec, Room::Cgroup];
+
+/// Restrictions that no line here attacks, and why.
+const UNATTACKED: &[(&str, &str)] = &[
+    ("ExecPaths", "opens what NoExecPaths= closes"),
+    (
+        "RootImage",
+        "needs an image: the tests of images and portables have them",
+    ),
+];
+
+/// Directives that no line here observes, and why. This list may only shrink.
+const UNSEEN: &[(&str, &str)] = &[
+    (
+        "RootImage",
+        "needs an image: the tests of images and portables have them",
+    ),
+    (
+        "MemoryAccounting",
+        "the controller counts for whoever asks first",
+    ),
+    (
+        "TasksAccounting",
+        "the controller counts for whoever asks first",
+    ),
+];
+
+/// The default profile as text.
+fn profile() -> Vec<(String, String)> {
+    let profile = Profile::default();
+    let name = model::UnitName::new("profile.service").expect("a unit's name");
+    let mut unit = model::Unit::new(name);
+    for (directive, value) in profile.values() {
+        unit.set_raw(directive, value.clone());
+    }
+    let line = |directive: model::Directive| {
+        (
+            directive.name().to_owned(),
+            settings::print(&unit, directive).join(" "),
+        )
+    };
+    profile
+        .values()
+        .map(|(directive, _)| line(directive))
+        .collect()
+}
+
+/// The names of the table's rows that work and are so.
+fn rows(is_so: impl Fn(&settings::Row) -> bool) -> Vec<&'static str> {
+    model::Directive::all()
+        .map(settings::row)
+        .filter(|row| row.works() && is_so(row))
+        .map(|row| row.name)
+        .collect()
+}
+
+/// The names that have no proof of this kind, and the excuses of those that have one.
+fn unproven<'a>(
+    names: impl IntoIterator<Item = &'a str>,
+    proven: &[&str],
+    excuses: &[(&str, &str)],
+) -> Vec<String> {
+    let is_excused = |name: &str| excuses.iter().any(|(excused, _)| *excused == name);
+    let missing = names
+        .into_iter()
+        .filter(|name| !proven.contains(name) && !is_excused(name));
+    let needless = excuses.iter().filter(|(name, _)| proven.contains(name));
+    missing
+        .map(str::to_owned)
+        .chain(needless.map(|(name, _)| format!("{name}, whose excuse is needless")))
+        .collect()
+}
+
+#[test]
+fn every_directive_of_the_default_profile_and_every_restriction_has_an_attack() {
+    let attacked: Vec<&str> = ATTACKS.iter().map(|attack| attack.directive).collect();
+    let profile = profile();
+    let names = profile.iter().map(|(name, _)| name.as_str());
+    let names = names.chain(rows(settings::Row::is_sandboxing));
+    let missing = unproven(names, &attacked, UNATTACKED);
+    assert!(missing.is_empty(), "no attack proves {missing:?}");
+}
+
+#[test]
+fn every_directive_that_works_has_an_attack_or_an_observation() {
+    let mut missing = Vec::new();
+    for room in SEEN {
+        let attacked = ATTACKS.iter().map(|attack| attack.directive);
+        let here = OBSERVATIONS.iter().filter(|(of, _)| of == room);
+        let seen = here.flat_map(|(_, all)| all.iter().map(Observation::directive));
+        let proven: Vec<&str> = attacked.chain(seen).collect();
+        let names = rows(|row| row.directive.room() == *room);
+        missing.extend(unproven(names, &proven, UNSEEN));
+    }
+    assert!(missing.is_empty(), "nothing shows what {missing:?} do");
+}
+
+#[test]
+fn every_proof_is_of_a_row_that_works() {
+    let is_known = |room: &Room, name| rows(|row| row.directive.room() == *room).contains(&name);
+    let all = OBSERVATIONS.iter();
+    let all = all.flat_map(|(room, all)| all.iter().map(move |one| (room, one.directive())));
+    let unknown: Vec<_> = all.filter(|(room, name)| !is_known(room, name)).collect();
+    assert!(unknown.is_empty(), "no row that works is {unknown:?}");
+}
+
+#[test]
+fn every_directive_stops_its_attack_alone_and_so_does_the_default_profile() {
+    with_units(&[], |coracle| {
+        let stage = Stage::new(coracle);
+        let profile = profile();
+        let findings: Vec<String> = ATTACKS
+            .iter()
+            .flat_map(|attack| attack.check(coracle, &stage, &profile))
+            .collect();
+        assert!(findings.is_empty(), "{}", findings.join("\n"));
+    });
+}
+
+/// Observes all of these on one instance.
+fn observe(all: &[Observation]) {
+    with_units(&[], |coracle| {
+        let stage = Stage::new(coracle);
+        let _directories = Directories(stage.fill("$NAME"));
+        let findings: Vec<String> = (all.iter().enumerate())
+            .filter_map(|(number, observation)| observation.check(coracle, &stage, number))
+            .collect();
+        assert!(findings.is_empty(), "{}", findings.join("\n"));
+    });
+}
+
+/// The directories that services own by this name; gone when the value is dropped.
+struct Directories(String);
+
+impl Drop for Directories {
+    fn drop(&mut self) {
+        for base in ["/var/lib", "/var/cache", "/var/log", "/run", "/etc"] {
+            match fs::remove_dir_all(format!("{base}/{}", self.0)) {
+                Ok(()) | Err(_) => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn what_makes_a_process_is_seen() {
+    observe(exec::OBSERVATIONS);
+}
+
+#[test]
+fn what_a_control_group_bounds_is_seen_or_told_as_reduced() {
+    observe(groups::OBSERVATIONS);
+}
+
+#[test]
+fn what_is_tried_before_a_start_is_seen() {
+    observe(conditions::OBSERVATIONS);
+}
