@@ -63,6 +63,11 @@ fn init() -> Result<()> {
         }
         "systemd" => {
             write_unit("/etc/systemd/system")?;
+            // Without udev nobody says that the console is there, and the login on it would wait for that.
+            std::os::unix::fs::symlink(
+                "/dev/null",
+                "/etc/systemd/system/serial-getty@ttyS0.service",
+            )?;
             become_init("/lib/systemd/systemd", &["systemd.unit=multi-user.target"])
         }
         other => bail!("/vm/position names {other:?}, which is none of test, coracle, systemd"),
