@@ -106,6 +106,8 @@ pub enum Relation {
     TargetAfter,
     /// The service that a socket starts; implied.
     Triggers,
+    /// Sockets=
+    Sockets,
 }
 
 /// At most `burst` events per `interval`; an interval of 0 or infinity-less burst 0 switches it off.

@@ -173,6 +173,7 @@ fn relations(unit: &Unit, kind: &Kind) -> Box<[(Relation, Arc<str>)]> {
         .into_iter()
         .flat_map(|list| list.0.iter())
     {
+        relations.push((Relation::Sockets, socket.as_str().into()));
         relations.push((Relation::Wants, socket.as_str().into()));
         relations.push((Relation::After, socket.as_str().into()));
     }

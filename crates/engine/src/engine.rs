@@ -361,11 +361,13 @@ impl Engine {
         .collect()
     }
 
-    /// The socket units whose sockets this service gets: up, and triggering it; by name.
+    /// The socket units whose sockets this service gets: up, and triggering it or named by it; by name.
     pub fn sockets_of(&self, service: UnitId) -> Vec<UnitId> {
         let mut sockets = self.relations(service, Relation::Triggers, true);
+        sockets.extend(self.relations(service, Relation::Sockets, false));
         sockets.retain(|socket| self.active(*socket).is_up());
         model::order::sort_by_key(&mut sockets, |socket| self.name(*socket));
+        sockets.dedup();
         sockets
     }
 

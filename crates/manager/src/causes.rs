@@ -102,6 +102,7 @@ pub(crate) fn relation_name(relation: Relation) -> &'static str {
         Relation::PropagatesReloadTo => "PropagatesReloadTo=",
         Relation::PropagatesStopTo => "PropagatesStopTo=",
         Relation::Triggers => "its socket",
+        Relation::Sockets => "Sockets=",
         Relation::ReloadPropagatedFrom => "ReloadPropagatedFrom=",
         Relation::StopPropagatedFrom => "StopPropagatedFrom=",
         Relation::TargetAfter => "its target",

@@ -47,7 +47,7 @@ impl Manager {
         Ok(handed)
     }
 
-    /// The sockets of the socket units that trigger this service, with their names.
+    /// The sockets of the socket units that trigger this service or that it names, with their names.
     fn hand_sockets(&self, unit: UnitId, handed: &mut Handed) {
         let non_blocking = self
             .units
