@@ -110,6 +110,7 @@ impl Observation {
         let with = self.see(coracle, stage, &format!("with-{number}"), self.line);
         let without = self.see(coracle, stage, &format!("without-{number}"), "");
         let expected = stage.fill(self.expected);
+        let expected = expected.replace("$U", &format!("with-{number}"));
         let is_right = with == expected && without != expected;
         (!is_right).then(|| format!("{}: {with:?}, and without it {without:?}", self.line))
     }

@@ -5,6 +5,7 @@ mod attacks;
 mod conditions;
 mod exec;
 mod groups;
+mod service;
 
 use std::fs;
 
@@ -21,10 +22,12 @@ const OBSERVATIONS: &[(Room, &[Observation])] = &[
     (Room::Unit, conditions::OBSERVATIONS),
     (Room::Exec, exec::OBSERVATIONS),
     (Room::Cgroup, groups::OBSERVATIONS),
+    (Room::Service, service::SERVICE),
+    (Room::Kill, service::KILL),
 ];
 
 /// The rooms of the table whose every row must be seen.
-const SEEN: &[Room] = &[Room::Exec, Room::Cgroup];
+const SEEN: &[Room] = &[Room::Exec, Room::Cgroup, Room::Service, Room::Kill];
 
 /// Restrictions that no line here attacks, and why.
 const UNATTACKED: &[(&str, &str)] = &[
@@ -181,4 +184,10 @@ fn what_a_control_group_bounds_is_seen_or_told_as_reduced() {
 #[test]
 fn what_is_tried_before_a_start_is_seen() {
     observe(conditions::OBSERVATIONS);
+}
+
+#[test]
+fn how_a_service_starts_ends_and_is_killed_is_seen() {
+    observe(service::SERVICE);
+    observe(service::KILL);
 }
