@@ -29,7 +29,8 @@ pub fn unescape(text: &str) -> Option<String> {
             b'-' => bytes.push(b'/'),
             b'\\' => {
                 let (digits, after) = rest.strip_prefix(b"x")?.split_at_checked(2)?;
-                bytes.push(hex(digits)?);
+                // A NUL would end the text for the kernel, in its middle.
+                bytes.push(hex(digits).filter(|byte| *byte != 0)?);
                 rest = after;
             }
             _ => bytes.push(first),
@@ -74,8 +75,9 @@ pub fn unescape_path(text: &str) -> Option<String> {
     plain.then(|| format!("/{path}"))
 }
 
-/// Puts an escaped text into a template, as `coracle start getty@$(…)` needs it.
+/// Puts an escaped text, unless it is empty, into a template, as `coracle start getty@$(…)` needs it.
 #[must_use]
 pub fn instantiate(template: &UnitName, text: &str) -> Option<UnitName> {
-    template.with_instance(&escape(text)).ok()
+    let instance = Some(escape(text)).filter(|instance| !instance.is_empty())?;
+    template.with_instance(&instance).ok()
 }

@@ -8,6 +8,9 @@ use crate::tree::{Content, Tree};
 /// Longest of these files that is read, in bytes; os-release(5) files have about a kilobyte.
 const MAX_FILE_BYTES: usize = 64 << 10;
 
+/// Root's shell, where it is there.
+const BASH: &str = "/bin/bash";
+
 impl SpecifierContext {
     /// The values for the host that `tree` shows; what is not there stays as the default has it.
     #[must_use]
@@ -20,6 +23,11 @@ impl SpecifierContext {
             pretty_host_name: file("/etc/machine-info")
                 .and_then(|text| assigned(&text, "PRETTY_HOSTNAME"))
                 .filter(|name| !name.is_empty()),
+            // Root's shell is not looked up, as in the reference: its table may be a network's.
+            shell: match tree.read(Path::new(BASH), 0) {
+                Ok(Content::TooLarge) => BASH.to_owned(),
+                _ => bare.shell,
+            },
             kernel_release: line("/proc/sys/kernel/osrelease").unwrap_or_default(),
             architecture: architecture().to_owned(),
             machine_id: line("/etc/machine-id")
@@ -68,12 +76,14 @@ mod tests {
                 "01234567-89ab-cdef-0123-456789abcdef\n",
             )
             .write("/etc/machine-id", "00112233445566778899aabbccddeeff\n")
+            .write("/bin/bash", "\x7fELF")
             .write("/etc/machine-info", "PRETTY_HOSTNAME=\"The Coast\"\n")
             .write("/usr/lib/os-release", "ID=debian\nVERSION_ID=\"13\"\n");
         let host = SpecifierContext::of_host(&tree);
         assert_eq!(host.host_name, "coast");
         assert_eq!(host.pretty_host_name.as_deref(), Some("The Coast"));
         assert_eq!(host.kernel_release, "6.12.1");
+        assert_eq!(host.shell, "/bin/bash");
         assert_eq!(host.boot_id, "0123456789abcdef0123456789abcdef");
         assert_eq!(
             host.machine_id.as_deref(),

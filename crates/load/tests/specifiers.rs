@@ -120,6 +120,7 @@ fn escaping_is_systemd_escapes() {
     assert_eq!(escape::unescape(r"\x2"), None);
     assert_eq!(escape::unescape(r"\y20"), None);
     assert_eq!(escape::unescape(r"\xff"), None);
+    assert_eq!(escape::unescape(r"a\x00b"), None);
 }
 
 #[test]

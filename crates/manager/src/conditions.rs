@@ -74,13 +74,10 @@ const TESTS: &[(&str, &Key<value::Conditions>, &Key<value::Conditions>, Test)] =
         &key::ASSERT_KERNEL_COMMAND_LINE,
         on_command_line,
     ),
-    ("Host", &key::CONDITION_HOST, &key::ASSERT_HOST, |name| {
-        Some(
-            rustix::system::uname()
-                .nodename()
-                .to_str()
-                .is_ok_and(|host| host == name),
-        )
+    ("Host", &key::CONDITION_HOST, &key::ASSERT_HOST, |host| {
+        let id = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+        let name = rustix::system::uname();
+        Some(is_host(host, id.trim(), name.nodename().to_str().ok()?))
     }),
     ("User", &key::CONDITION_USER, &key::ASSERT_USER, |user| {
         Some(matches!(user, "root" | "0" | "@system"))
@@ -152,6 +149,16 @@ fn holds(condition: &Condition, test: Test) -> bool {
     test(&condition.parameter).is_none_or(|result| result != condition.negate)
 }
 
+/// Is this host meant by its machine id, or by a pattern of its name, in which capitals don't count?
+fn is_host(host: &str, id: &str, name: &str) -> bool {
+    let is_id = host.len() == 32 && host.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if is_id {
+        host.eq_ignore_ascii_case(id)
+    } else {
+        model::pattern::matches(&host.to_ascii_lowercase(), &name.to_ascii_lowercase())
+    }
+}
+
 fn is_mount_point(path: &str) -> bool {
     std::fs::read_to_string("/proc/self/mountinfo").is_ok_and(|table| has_mount(&table, path))
 }
@@ -179,7 +186,23 @@ fn on_command_line(word: &str) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::has_mount;
+    use super::{has_mount, is_host};
+
+    #[test]
+    fn a_host_is_meant_by_its_id_or_by_a_pattern_of_its_name() {
+        let id = "0123456789abcdef0123456789abcdef";
+        for (host, expected) in [
+            ("web-1", true),
+            ("WEB-*", true),
+            ("web-[2-9]", false),
+            ("*", true),
+            ("web", false),
+            ("0123456789ABCDEF0123456789abcdef", true),
+            ("00000000000000000000000000000000", false),
+        ] {
+            assert_eq!(is_host(host, id, "Web-1"), expected, "{host}");
+        }
+    }
 
     #[test]
     fn a_mount_point_is_found_whatever_is_in_its_name() {

@@ -102,6 +102,9 @@ fn spans_of_time_have_their_text_form() {
     assert_eq!(check::<TimeSpan>("90"), "1min 30s");
     assert_eq!(check::<TimeSpan>("1.5h 2 min"), "1h 32min");
     assert_eq!(check::<TimeSpan>("2month"), "2month");
+    assert_eq!(check::<TimeSpan>("1.5"), "1.500000s");
+    assert_eq!(check::<TimeSpan>("1d 20s 300ms"), "1d 20.300000s");
+    assert_eq!(check::<TimeSpan>("2ms 5us"), "2.005ms");
     assert_eq!(check::<TimeSpan>("infinity"), "infinity");
     assert_eq!(check::<TimeSpan>("0"), "0");
     assert_eq!(TimeSpan::parse("100ms"), Ok(TimeSpan::from_millis(100)));
@@ -207,6 +210,7 @@ fn groups_of_calls_are_whole_and_nest() {
     );
     assert!(syscall_groups::members("@privileged").any(|call| call == "reboot"));
     assert!(members("@known") > 400);
+    assert!(model::tables::syscall_groups::members("@known").any(|call| call == "mincore"));
     assert_eq!(members("@nothing"), 0);
     for (group, inner, own) in syscall_groups::GROUPS {
         assert!(own.is_sorted(), "{group}");

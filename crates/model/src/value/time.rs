@@ -85,7 +85,10 @@ fn parse_span(text: &str, bare: u64, resolution: u64) -> Option<u64> {
         let end = rest
             .find(|c: char| !c.is_ascii_digit() && c != '.')
             .unwrap_or(rest.len());
-        let (number, after) = rest.split_at_checked(end)?;
+        // A point without digits after it is no number here, though it is one in a size.
+        let (number, after) = rest
+            .split_at_checked(end)
+            .filter(|(number, _)| !number.ends_with('.'))?;
         let after = after.trim_start();
         let end = after
             .find(|c: char| c.is_ascii_digit() || c == '.' || c.is_whitespace())
@@ -115,9 +118,15 @@ fn write_span(f: &mut fmt::Formatter<'_>, mut left: u64) -> fmt::Result {
     }
     let mut gap = "";
     for (names, length) in UNITS {
-        if left >= *length {
-            write!(f, "{gap}{}{}", left / length, names.first().unwrap_or(&""))?;
-            (left, gap) = (left % length, " ");
+        let (count, rest, name) = (left / length, left % length, names.first().unwrap_or(&""));
+        // What is left of less than a minute follows the point, with all of its digits, as scripts know it from the reference.
+        if count > 0 && left < MINUTE && rest > 0 {
+            let digits = length.ilog10() as usize;
+            return write!(f, "{gap}{count}.{rest:0digits$}{name}");
+        }
+        if count > 0 {
+            write!(f, "{gap}{count}{name}")?;
+            (left, gap) = (rest, " ");
         }
     }
     Ok(())
