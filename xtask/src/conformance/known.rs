@@ -64,7 +64,41 @@ pub(super) const KNOWN: &[(&str, &str, &str)] = &[
         "exec-specifier-user.service",
         "is for the manager of a user",
     ),
+    (
+        PARSERS,
+        "span: +1",
+        "systemd takes a sign; nobody writes one",
+    ),
+    (PARSERS, "span: 18446744073709551614us", SIGNED),
+    (PARSERS, "span: 584542y", SIGNED),
+    (
+        PARSERS,
+        "span: 3.14159265358979h",
+        "both cut long fractions, at another digit",
+    ),
+    (PARSERS, "escape as a path: /..", DOTS),
+    (PARSERS, "escape as a path: /../a", DOTS),
+    (PARSERS, "escape as a path: /../B", DOTS),
+    (PARSERS, "escape as a path: //../_ ", DOTS),
+    (PARSERS, r"unescape: \\x00", NO_TEXT),
+    (PARSERS, r"unescape a path: \\x00", NO_TEXT),
+    (PARSERS, r"unescape: \\xff", NO_TEXT),
+    (PARSERS, r"unescape a path: \\xff", NO_TEXT),
+    (PARSERS, "unit name: a@b.slice", TEMPLATE),
+    (PARSERS, "unit name: a@b.scope", TEMPLATE),
+    (PARSERS, "unit name: a@b.mount", TEMPLATE),
+    (
+        PARSERS,
+        "condition: ConditionPathExists=relative",
+        "systemd ignores the line and starts the unit; here the path is looked for below /",
+    ),
 ];
+
+const PARSERS: &str = "parsers";
+const SIGNED: &str = "systemd counts with a sign, and so half as far";
+const DOTS: &str = "a path with two dots for a part is refused: what it means depends on links";
+const NO_TEXT: &str = "bytes that are no text are refused";
+const TEMPLATE: &str = "kinds without templates are told when the unit is loaded, not by the name";
 
 const EXECUTE: &str = "test-execute";
 const PASS: &str = "PassEnvironment=: the manager has no environment of its own to pass on";

@@ -5,6 +5,7 @@
 mod execute;
 mod known;
 mod page;
+mod parsers;
 mod report;
 mod systemd;
 
@@ -21,7 +22,7 @@ use crate::{dist, run};
 /// A check's name, and its work, which runs in the container.
 type Check = (&'static str, fn() -> Result<Report>);
 
-const CHECKS: &[Check] = &[("test-execute", execute::run)];
+const CHECKS: &[Check] = &[("test-execute", execute::run), ("parsers", parsers::run)];
 
 /// The tree whose systemd is the reference.
 const REFERENCE: &str = "sid";

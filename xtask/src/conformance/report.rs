@@ -82,6 +82,21 @@ impl Report {
 }
 
 impl Row {
+    /// A case on which both sides have a word: it passes where they say the same.
+    pub(super) fn compared(case: impl Into<String>, theirs: String, ours: String) -> Row {
+        Row {
+            case: case.into(),
+            verdict: if theirs == ours {
+                Verdict::Pass
+            } else {
+                Verdict::Fail
+            },
+            cells: vec![theirs, ours],
+            why: String::new(),
+            is_known: false,
+        }
+    }
+
     pub(super) fn line(&self) -> String {
         format!("{} · {} · {}", self.case, self.cells.join(" · "), self.why)
     }
