@@ -257,11 +257,6 @@ impl Manager {
             self.link
                 .drop_held(Class::Listen, &held_name(entry.name.as_str(), index));
         }
-        // Those that are there now: a restart makes the next one before this round's are removed.
-        let name = entry.name.as_str();
-        let groups = self.cgroups.iter().flat_map(|all| all.incarnations(name));
-        self.to_remove
-            .extend(groups.map(|incarnation| (name.to_owned(), incarnation)));
         if entry.unit.value(&model::key::REMOVE_ON_STOP) {
             for path in crate::leftovers::socket_files(&entry.unit) {
                 crate::leftovers::remove_file(&path);

@@ -4,6 +4,7 @@ use crate::entry::Last;
 use crate::manager::Manager;
 use crate::run::{Run, exit_message, role_name};
 use engine::{Incarnation, Role, UnitId};
+use model::UnitKind;
 use std::path::Path;
 
 impl Manager {
@@ -16,6 +17,14 @@ impl Manager {
             .into_iter()
             .partition(|run| run.incarnation <= incarnation.0);
         entry.runs = kept;
+        // A socket unit has a group without any run: its sockets were made in it. ExecStopPost= had it until now.
+        if entry.unit.name().kind() == UnitKind::Socket {
+            let name = entry.name.as_str();
+            let groups = self.cgroups.iter().flat_map(|all| all.incarnations(name));
+            let over = groups.filter(|number| *number <= incarnation.0);
+            self.to_remove
+                .extend(over.map(|number| (name.to_owned(), number)));
+        }
         for run in over {
             self.end_run(unit, run);
         }
