@@ -6,6 +6,8 @@ mod conditions;
 mod exec;
 mod groups;
 mod service;
+mod socket;
+mod unit;
 
 use std::fs;
 
@@ -24,10 +26,9 @@ const OBSERVATIONS: &[(Room, &[Observation])] = &[
     (Room::Cgroup, groups::OBSERVATIONS),
     (Room::Service, service::SERVICE),
     (Room::Kill, service::KILL),
+    (Room::Socket, socket::OBSERVATIONS),
+    (Room::Unit, unit::OBSERVATIONS),
 ];
-
-/// The rooms of the table whose every row must be seen.
-const SEEN: &[Room] = &[Room::Exec, Room::Cgroup, Room::Service, Room::Kill];
 
 /// Restrictions that no line here attacks, and why.
 const UNATTACKED: &[(&str, &str)] = &[
@@ -40,6 +41,7 @@ const UNATTACKED: &[(&str, &str)] = &[
 
 /// Directives that no line here observes, and why. This list may only shrink.
 const UNSEEN: &[(&str, &str)] = &[
+    ("Accept", "the one value that is built is the default"),
     (
         "RootImage",
         "needs an image: the tests of images and portables have them",
@@ -112,15 +114,16 @@ fn every_directive_of_the_default_profile_and_every_restriction_has_an_attack() 
 
 #[test]
 fn every_directive_that_works_has_an_attack_or_an_observation() {
-    let mut missing = Vec::new();
-    for room in SEEN {
-        let attacked = ATTACKS.iter().map(|attack| attack.directive);
-        let here = OBSERVATIONS.iter().filter(|(of, _)| of == room);
-        let seen = here.flat_map(|(_, all)| all.iter().map(Observation::directive));
-        let proven: Vec<&str> = attacked.chain(seen).collect();
-        let names = rows(|row| row.directive.room() == *room);
-        missing.extend(unproven(names, &proven, UNSEEN));
-    }
+    let seen = |row: &settings::Row| {
+        let here = OBSERVATIONS
+            .iter()
+            .filter(|(room, _)| *room == row.directive.room());
+        let mut seen = here.flat_map(|(_, all)| all.iter().map(Observation::directive));
+        seen.any(|name| name == row.name)
+    };
+    let attacked = |name| ATTACKS.iter().any(|attack| attack.directive == name);
+    let missing = rows(|row| !seen(row) && !attacked(row.name));
+    let missing = unproven(missing, &rows(|row| seen(row)), UNSEEN);
     assert!(missing.is_empty(), "nothing shows what {missing:?} do");
 }
 
@@ -190,4 +193,14 @@ fn what_is_tried_before_a_start_is_seen() {
 fn how_a_service_starts_ends_and_is_killed_is_seen() {
     observe(service::SERVICE);
     observe(service::KILL);
+}
+
+#[test]
+fn what_units_are_to_each_other_is_seen() {
+    observe(unit::OBSERVATIONS);
+}
+
+#[test]
+fn what_a_socket_unit_listens_on_is_seen() {
+    observe(socket::OBSERVATIONS);
 }

@@ -15,9 +15,9 @@ const FAILS: Files = &[(
     "[Service]\nRestartSec=1ms\nLINE\nExecStart=/bin/sh -c 'echo run >> $ROOM/$U; exit 1'\n",
 )];
 /// How often it ran before it failed for good.
-const RUNS: &str = "coracle start $U 2> /dev/null; until coracle is-failed -q $U; do :; done; grep -c run $ROOM/$U";
+pub(crate) const RUNS: &str = "coracle start $U 2> /dev/null; until coracle is-failed -q $U; do :; done; grep -c run $ROOM/$U";
 /// Whether it runs more often than five times.
-const MANY_RUNS: &str = "coracle start $U 2> /dev/null; until coracle is-failed -q $U || test $(grep -c run $ROOM/$U) -gt 5; do :; done; coracle is-failed -q $U || echo on; coracle stop $U";
+pub(crate) const MANY_RUNS: &str = "coracle start $U 2> /dev/null; until coracle is-failed -q $U || test $(cat $ROOM/$U 2> /dev/null | grep -c run) -gt 5; do :; done; coracle is-failed -q $U || echo on; coracle stop $U";
 /// How often it ran within a second.
 const RUNS_SOON: &str = "coracle start $U 2> /dev/null; timeout 1 sh -c 'until coracle is-failed -q $U; do :; done'; grep -c run $ROOM/$U; coracle stop $U";
 /// A service that is deaf to the usual signal and writes down which other it was ended by.
