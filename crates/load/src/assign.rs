@@ -1,7 +1,7 @@
 //! Assignments to values: each line of a file put into the unit by its row of the table, and what is wrong with it said.
 
-use model::value::{ExecCommand, ExecCommands, ServiceType};
-use model::{Directive, Room, Setting, Unit, UnitKind, key};
+use model::value::{ExecCommand, ExecCommands, ServiceType, UnitList, Value};
+use model::{Directive, Room, Setting, Unit, UnitKind, UnitName, key};
 use settings::Status;
 use syntax::{Assignment, Diagnostic, Document, Severity, nearest};
 
@@ -110,6 +110,9 @@ impl Assembly {
         }
         match outcome {
             Ok(()) => {
+                if section == "Unit" {
+                    self.complete(directive);
+                }
                 self.note_origin(directive, document, line);
                 self.note_effect(directive, document, assignment);
                 self.note_idle(directive, document, assignment);
@@ -120,6 +123,24 @@ impl Assembly {
                 self.refuse(document, assignment, &error);
             }
         }
+    }
+
+    /// A dependency on a template is one on its instance of the unit's own name: of its instance, or of its prefix where it has none.
+    fn complete(&mut self, directive: Directive) {
+        let own = self.unit.name();
+        let instance = own.instance().unwrap_or(own.prefix()).to_owned();
+        let Some(Value::UnitList(list)) = self.unit.raw(directive) else {
+            return;
+        };
+        if own.is_template() || !list.iter().any(UnitName::is_template) {
+            return;
+        }
+        let complete = |name: &UnitName| match name.is_template() {
+            true => name.with_instance(&instance).ok(),
+            false => Some(name.clone()),
+        };
+        let whole = UnitList(list.iter().filter_map(complete).collect());
+        self.unit.set_raw(directive, Value::UnitList(whole));
     }
 
     /// Findings have a limit, as they are for people; this list has the file's.

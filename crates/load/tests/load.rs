@@ -175,6 +175,21 @@ Description=template x  <- /usr/u/a-b@.target:2",
 }
 
 #[test]
+fn a_dependency_on_a_template_is_one_on_the_instance_of_the_units_own_name() {
+    let text = "== /usr/u/keys.service\n[Unit]\nBefore=a.service shell@.service\n\
+         [Service]\nExecStart=/bin/true\n[Install]\nWantedBy=shell@.service\n\
+         == /usr/u/log@.service\n[Unit]\nBefore=shell@.service\n[Service]\nExecStart=/bin/true\n";
+    for (unit, expected) in [
+        ("keys.service", "Before=a.service shell@keys.service"),
+        ("keys.service", "WantedBy=shell@.service"),
+        ("log@x.service", "Before=shell@x.service"),
+    ] {
+        let shown = show(&loader(text).load(&name(unit)));
+        assert!(shown.contains(expected), "{shown}");
+    }
+}
+
+#[test]
 fn a_file_for_the_instance_comes_before_the_template() {
     check(
         "== /usr/u/a@.target\n[Unit]\nDescription=template\n== /usr/u/a@x.target\n[Unit]\nDescription=instance\n",
