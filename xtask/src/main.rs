@@ -36,7 +36,7 @@ Usage: cargo xtask COMMAND
   fuzz [--seconds N] [--keep] [TARGET…]
                      Feed hostile bytes to the parsers, 60 s in all; --keep takes what was found into the corpus
   conformance [NAME…]
-                     Compare Coracle with systemd 262 and write docs/conformance.md: test-execute parsers (needs root)
+                     Compare Coracle with systemd 262 and write docs/conformance.md: test-execute parsers packages (needs root)
   vm [OPTION…] -- COMMAND…
                      Run a command in a virtual machine: --kernel 6.1|6.12, --init test|coracle|systemd, --tree trixie|sid,
                      --memory MIB, --limit SECONDS, --with HOST_FILE=PATH (needs root once, to install qemu)

@@ -92,6 +92,11 @@ pub(super) const KNOWN: &[(&str, &str, &str)] = &[
         "condition: ConditionPathExists=relative",
         "systemd ignores the line and starts the unit; here the path is looked for below /",
     ),
+    (
+        "packages",
+        "chrony, chrony.service: values",
+        "systemd takes CAP_SYSLOG away when it loads ProtectKernelLogs=, Coracle when it plans the start",
+    ),
 ];
 
 const PARSERS: &str = "parsers";

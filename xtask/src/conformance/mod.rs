@@ -4,6 +4,8 @@
 
 mod execute;
 mod known;
+mod ours;
+mod packages;
 mod page;
 mod parsers;
 mod report;
@@ -19,10 +21,18 @@ use self::report::Report;
 use crate::peers::{Container, Tree};
 use crate::{dist, run};
 
-/// A check's name, and its work, which runs in the container.
-type Check = (&'static str, fn() -> Result<Report>);
+/// A check's name, what it puts into the folder beforehand, and its work, which runs in the container.
+type Check = (
+    &'static str,
+    fn(&Path) -> Result<()>,
+    fn() -> Result<Report>,
+);
 
-const CHECKS: &[Check] = &[("test-execute", execute::run), ("parsers", parsers::run)];
+const CHECKS: &[Check] = &[
+    ("test-execute", |_| Ok(()), execute::run),
+    ("parsers", |_| Ok(()), parsers::run),
+    ("packages", packages::prepare, packages::run),
+];
 
 /// The tree whose systemd is the reference.
 const REFERENCE: &str = "sid";
@@ -38,9 +48,9 @@ pub(crate) fn run(names: &[String]) -> Result<()> {
     run::need_root("comparing with systemd")?;
     let dist = files()?;
     let mut unexplained = 0;
-    for (name, _) in chosen(names)? {
+    for (name, prepare, _) in chosen(names)? {
         let tree = Tree::one(REFERENCE)?;
-        let report = in_container(tree, name, &dist)?.explained(name);
+        let report = in_container(tree, (name, prepare), &dist)?.explained(name);
         println!("{name}: {}", report.counts());
         for row in report.unexplained() {
             println!("{name}: {}", row.line());
@@ -61,8 +71,8 @@ fn chosen(names: &[String]) -> Result<Vec<Check>> {
         return Ok(CHECKS.to_vec());
     }
     let check = |name: &String| {
-        let known: Vec<&str> = CHECKS.iter().map(|(check, _)| *check).collect();
-        let found = CHECKS.iter().find(|(check, _)| check == name).copied();
+        let known: Vec<&str> = CHECKS.iter().map(|(check, ..)| *check).collect();
+        let found = CHECKS.iter().find(|(check, ..)| check == name).copied();
         found.with_context(|| format!("there is no check {name:?}; there are {}", known.join(", ")))
     };
     names.iter().map(check).collect()
@@ -80,9 +90,9 @@ fn files() -> Result<PathBuf> {
 
 /// Runs one check where this process is, in a peer's container, and leaves its report for who started that.
 pub(crate) fn inside(name: &str) -> Result<()> {
-    let (_, work) = CHECKS
+    let (.., work) = CHECKS
         .iter()
-        .find(|(check, _)| *check == name)
+        .find(|(check, ..)| *check == name)
         .with_context(|| format!("there is no check {name:?}"))?;
     let report = serde_json::to_string(&work()?)?;
     Ok(fs::write(report_in(Path::new(FOLDER)), report)?)
@@ -93,11 +103,16 @@ fn report_in(folder: &Path) -> PathBuf {
 }
 
 /// Runs one check in a tree's container: this program is static, and so goes along.
-fn in_container(tree: Tree, name: &str, dist: &Path) -> Result<Report> {
+fn in_container(
+    tree: Tree,
+    (name, prepare): (&str, fn(&Path) -> Result<()>),
+    dist: &Path,
+) -> Result<Report> {
     let program = std::env::current_exe()?;
     let programs = program.parent().context("this program is in no folder")?;
     let file = program.file_name().context("this program has no name")?;
     let folder = tempfile::tempdir()?;
+    prepare(folder.path())?;
     let finished = Container::of(tree)?
         .with_own_network()
         .bind(programs, "/xtask")

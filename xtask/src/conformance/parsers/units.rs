@@ -7,9 +7,9 @@ use std::process::Command;
 
 use anyhow::Result;
 use settings::TABLE;
-use testkit::Instance;
 
 use super::super::UNITS;
+use super::super::ours::Ours;
 use super::super::report::Row;
 use super::super::systemd::{Said, ask, said};
 use super::case;
@@ -116,16 +116,6 @@ fn is_built(line: &str) -> bool {
         .any(|row| Some(row.name) == name && row.works())
 }
 
-/// An instance that takes its units from where systemd does.
-struct Ours(Instance);
-
-impl Ours {
-    fn ask(&self, words: &[&str]) -> Result<Said> {
-        let whole = [&["--unit-path", UNITS], words].concat();
-        said(&mut self.0.command(&whole))
-    }
-}
-
 pub(super) fn specifiers() -> Result<Vec<Row>> {
     fs::create_dir_all(UNITS)?;
     let mut cases: Vec<(String, String)> = Vec::new();
@@ -151,7 +141,7 @@ pub(super) fn specifiers() -> Result<Vec<Row>> {
     let names: Vec<&str> = cases.iter().map(|(name, _)| name.as_str()).collect();
     let words = [&["show", "-p", "Id,Description"], names.as_slice()].concat();
     let theirs = descriptions(&ask("systemctl", &words)?);
-    let instance = Ours(Instance::below(Path::new("/run")));
+    let instance = Ours::new();
     let ours = descriptions(&instance.ask(&words)?);
     let of =
         |all: &BTreeMap<String, String>, name: &String| all.get(name).cloned().unwrap_or_default();
@@ -174,7 +164,7 @@ fn descriptions(said: &Said) -> BTreeMap<String, String> {
 }
 
 pub(super) fn conditions() -> Result<Vec<Row>> {
-    let instance = Ours(Instance::below(Path::new("/run")));
+    let instance = Ours::new();
     let mut rows = Vec::new();
     for (at, condition) in CONDITIONS.iter().enumerate() {
         let line = format!("Condition{condition}");
