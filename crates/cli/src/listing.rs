@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::context::Globals;
-use crate::terminal::{Paint, one_line, say, say_json};
+use crate::terminal::{Paint, one_line, say_all, say_json};
 
 /// A column: its title, and the text of a row in it.
 pub(crate) type Column<T> = (&'static str, fn(&T) -> String);
@@ -47,12 +47,9 @@ pub(crate) fn print<T: Serialize>(
         .iter()
         .map(|(title, _)| (*title).to_owned())
         .collect();
-    if !globals.quiet {
-        say(&Paint::Bold.on(&line(&titles, &widths)));
-    }
-    for row in &table {
-        say(&line(row, &widths));
-    }
+    let title = (!globals.quiet).then(|| Paint::Bold.on(&line(&titles, &widths)));
+    let rows = table.iter().map(|row| line(row, &widths));
+    say_all(title.into_iter().chain(rows));
     Ok(())
 }
 

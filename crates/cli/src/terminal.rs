@@ -1,6 +1,6 @@
 //! The terminal: colour only where someone looks, questions only where someone answers, control bytes never raw.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, BufWriter, IsTerminal, Write};
 
 use anyhow::{Result, bail};
 
@@ -34,6 +34,20 @@ impl Paint {
 /// Writes a line of data to standard output; what can't be written ends the command: see [`no_output`].
 pub(crate) fn say(line: &str) {
     if let Err(error) = writeln!(anstream::stdout(), "{line}") {
+        no_output(&error);
+    }
+}
+
+/// Writes many lines of data, and asks only once what standard output is.
+pub(crate) fn say_all<L: AsRef<str>>(lines: impl IntoIterator<Item = L>) {
+    let mut out = BufWriter::new(anstream::stdout().lock());
+    let write_all = || {
+        for line in lines {
+            writeln!(out, "{}", line.as_ref())?;
+        }
+        out.flush()
+    };
+    if let Err(error) = write_all() {
         no_output(&error);
     }
 }

@@ -334,6 +334,12 @@ impl Engine {
         self.jobs.iter().map(|(job, unit)| (*job, *unit))
     }
 
+    /// How many units failed.
+    pub fn failed(&self) -> usize {
+        let is_failed = |unit: &&Unit| matches!(unit.state, State::Failed { .. });
+        self.units.iter().filter(is_failed).count()
+    }
+
     /// Every unit, by name.
     pub fn units(&self) -> impl Iterator<Item = UnitId> + '_ {
         self.names.values().copied()

@@ -213,10 +213,6 @@ impl Manager {
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
-        let failed = self
-            .units
-            .keys()
-            .filter(|id| matches!(self.engine.state(**id), Some(State::Failed { .. })));
         ServerReply {
             version: env!("CARGO_PKG_VERSION").into(),
             position: self.position().to_string(),
@@ -238,12 +234,8 @@ impl Manager {
             facts: named,
             reductions: self.host_reductions(),
             units: self.units.len() as u64,
-            failed: failed.count() as u64,
-            jobs: self
-                .units
-                .keys()
-                .filter(|id| self.engine.job(**id).is_some())
-                .count() as u64,
+            failed: self.engine.failed() as u64,
+            jobs: self.engine.jobs().count() as u64,
         }
     }
 

@@ -64,13 +64,6 @@ impl Manager {
         status.cgroup.clone().unwrap_or_default()
     }
 
-    pub(crate) fn failed_units(&self) -> usize {
-        let states = self.units.keys().filter_map(|id| self.engine.state(*id));
-        states
-            .filter(|state| matches!(state, engine::State::Failed { .. }))
-            .count()
-    }
-
     fn own_properties(&self) -> BTreeMap<String, String> {
         let jobs = self
             .units
@@ -96,7 +89,7 @@ impl Manager {
             ("ManagerPID", std::process::id().to_string()),
             ("ManagerRestarts", self.keeper.restarts.to_string()),
             ("NNames", self.units.len().to_string()),
-            ("NFailedUnits", self.failed_units().to_string()),
+            ("NFailedUnits", self.engine.failed().to_string()),
             ("NJobs", jobs.to_string()),
             ("Environment", environment.join(" ")),
             ("UnitPath", path.join(" ")),

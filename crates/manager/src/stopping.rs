@@ -110,7 +110,7 @@ impl Manager {
             Stage::Stopping | Stage::Leaving => "stopping",
             Stage::Adopting => "starting",
             Stage::Running if self.keeper.adopt_only => wire::ADOPT_ONLY,
-            Stage::Running if self.failed_units() > 0 => "degraded",
+            Stage::Running if self.engine.failed() > 0 => "degraded",
             Stage::Running => "running",
         }
     }

@@ -92,7 +92,8 @@ impl Figure {
             .enumerate()
             .map(|(index, side)| {
                 let work = if index == 0 { self.work.as_str() } else { "" };
-                let share = match ours.filter(|_| index > 0) {
+                // Exponents have no unit, and no share.
+                let share = match ours.filter(|_| index > 0 && !self.unit.is_empty()) {
                     Some(ours) => ours.share_of(side),
                     None => String::new(),
                 };

@@ -9,7 +9,7 @@ use wire::{Done, ShowRequest, UnitProperties};
 
 use crate::clock;
 use crate::context::Context;
-use crate::terminal::{one_line, say, say_json};
+use crate::terminal::{one_line, say_all, say_json};
 use crate::verbs::Run;
 
 /// Options of `show`.
@@ -50,18 +50,20 @@ impl Run for Show {
             say_json(&units)?;
             return Ok(0);
         }
+        let mut lines = Vec::new();
         for (index, unit) in units.iter().enumerate() {
             if index > 0 {
-                say("");
+                lines.push(String::new());
             }
-            self.print(unit);
+            lines.extend(self.lines(unit));
         }
+        say_all(lines);
         Ok(0)
     }
 }
 
 impl Show {
-    fn print(&self, unit: &UnitProperties) {
+    fn lines(&self, unit: &UnitProperties) -> Vec<String> {
         let chosen: Vec<(&String, &String)> = if self.property.is_empty() {
             unit.properties
                 .iter()
@@ -73,14 +75,17 @@ impl Show {
                 .filter_map(|name| unit.properties.get_key_value(name))
                 .collect()
         };
-        for (name, value) in chosen {
-            let value = readable(name, value);
-            say(&if self.value {
-                one_line(&value)
-            } else {
-                format!("{name}={}", one_line(&value))
-            });
-        }
+        chosen
+            .into_iter()
+            .map(|(name, value)| {
+                let value = one_line(&readable(name, value));
+                if self.value {
+                    value
+                } else {
+                    format!("{name}={value}")
+                }
+            })
+            .collect()
     }
 }
 
