@@ -28,7 +28,8 @@ Usage: cargo xtask COMMAND
 
   setup              Install what tests and demo need from Debian packages (needs root)
   demo               Build the release files, then run the README's session with checks (needs root)
-  test [TIER…]       Run all tiers, or the named ones: tidy lint unit fuzz system survival demo vm
+  test [TIER…]       Run all tiers, or the named ones: tidy lint unit fuzz system survival demo vm;
+                     conformance runs only where it is named
   tidy [--fix]       Check the house rules; --fix writes the generated pages
   dist               Build the two static files into dist/ and check them
   bench [NAME…]      Measure and print medians and ratios; all benches: `all`; beside one tree's systemd alone:
