@@ -41,14 +41,14 @@ const STUBBORN: Files = &[(
 )];
 /// Whether a second is enough for its end.
 const ENDED: &str = when_ready!(
-    "timeout 1 coracle stop $U || echo $?; coracle show -p SubState --value $U; coracle kill -s KILL $U 2> /dev/null"
+    "timeout 2 coracle stop $U || echo $?; coracle show -p SubState --value $U; coracle kill -s KILL $U 2> /dev/null"
 );
 /// A start that does not end.
 const ENDLESS: Files = &[(
     "$U.service",
     "[Service]\nType=oneshot\nLINE\nExecStart=/bin/sh -c 'trap \"\" TERM; while :; do sleep infinity & wait; done'\n",
 )];
-const GIVEN_UP: &str = "timeout 1 coracle start $U 2> /dev/null; coracle show -p SubState --value $U; coracle kill -s KILL $U 2> /dev/null";
+const GIVEN_UP: &str = "timeout 2 coracle start $U 2> /dev/null; coracle show -p SubState --value $U; coracle kill -s KILL $U 2> /dev/null";
 /// A service that says by itself that it is ready.
 const NOTIFIES: Files = &[(
     "$U.service",
@@ -111,7 +111,7 @@ pub(crate) const SERVICE: &[Observation] = &[
             "$U.service",
             "[Service]\nLINE\nExecStart=/bin/sleep infinity\n",
         )],
-        "coracle start $U; timeout 1 sh -c 'until coracle is-failed -q $U; do :; done'; coracle show -p Result --value $U; coracle stop $U",
+        "coracle start $U; timeout 2 sh -c 'until coracle is-failed -q $U; do :; done'; coracle show -p Result --value $U; coracle stop $U",
         "timeout",
     ),
     units("TimeoutStartSec=50ms", ENDLESS, GIVEN_UP, "failed").on(&["TimeoutStopSec=50ms"]),

@@ -109,7 +109,7 @@ pub(crate) const OBSERVATIONS: &[Observation] = &[
     units("ExecStartPost=/bin/touch $ROOM/$U", PLACED, LIFE, "$U"),
     units("ExecStopPre=/bin/touch $ROOM/$U", PLACED, LIFE, "$U"),
     units("ExecStopPost=/bin/touch $ROOM/$U", PLACED, LIFE, "$U"),
-    units("TimeoutSec=50ms", PLACED, "timeout 1 coracle start $U.socket 2> /dev/null; coracle show -p ActiveState --value $U.socket; coracle stop $U.socket", "failed").on(&["ExecStartPre=/bin/sleep infinity"]),
+    units("TimeoutSec=50ms", PLACED, "timeout 2 coracle start $U.socket 2> /dev/null; coracle show -p ActiveState --value $U.socket; coracle stop $U.socket", "failed").on(&["ExecStartPre=/bin/sleep infinity"]),
     // What waits.
     units("TriggerLimitBurst=3", UNREAD, sent!("until coracle is-failed -q $U.socket; do :; done; grep -c run $ROOM/$U"), "3"),
     units("TriggerLimitIntervalSec=1us", UNREAD, sent!("until coracle is-failed -q $U.socket || test $(cat $ROOM/$U 2> /dev/null | grep -c run) -gt 5; do :; done; coracle is-failed -q $U.socket || echo on; coracle stop $U.socket"), "on").on(&["TriggerLimitBurst=1"]),

@@ -144,7 +144,7 @@ const ISOLATED: &str = then!(
     "coracle is-active $U-c"
 );
 const IN_TIME: &str =
-    "timeout 1 coracle start $U 2> /dev/null; echo $?; coracle kill -s KILL $U; coracle stop $U";
+    "timeout 2 coracle start $U 2> /dev/null; echo $?; coracle kill -s KILL $U; coracle stop $U";
 
 pub(crate) const OBSERVATIONS: &[Observation] = &[
     units(
