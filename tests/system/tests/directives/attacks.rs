@@ -165,7 +165,8 @@ pub(crate) const ATTACKS: &[Attack] = &[
         "EPERM",
     ),
     attack("CapabilityBoundingSet", "raise-ambient", "EPERM"),
-    attack("CapabilityBoundingSet", "push-input", "EPERM"),
+    // Another error where the kernel has given up this call for those without the privilege.
+    attack("CapabilityBoundingSet", "push-input", "EPERM|EIO"),
     attack(
         "CapabilityBoundingSet",
         "make-device $ROOM/open/disk",

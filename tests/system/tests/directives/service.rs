@@ -43,16 +43,16 @@ const STUBBORN: Files = &[(
 const ENDED: &str = when_ready!(
     "timeout 2 coracle stop $U || echo $?; coracle show -p SubState --value $U; coracle kill -s KILL $U 2> /dev/null"
 );
-/// A start that does not end.
+/// A start that does not end, and is deaf to the usual signal soon after it began.
 const ENDLESS: Files = &[(
     "$U.service",
     "[Service]\nType=oneshot\nLINE\nExecStart=/bin/sh -c 'trap \"\" TERM; while :; do sleep infinity & wait; done'\n",
 )];
-const GIVEN_UP: &str = "timeout 2 coracle start $U 2> /dev/null; coracle show -p SubState --value $U; coracle kill -s KILL $U 2> /dev/null";
+const GIVEN_UP: &str = "timeout 3 coracle start $U 2> /dev/null; coracle show -p SubState --value $U; coracle kill -s KILL $U 2> /dev/null";
 /// A service that says by itself that it is ready.
 const NOTIFIES: Files = &[(
     "$U.service",
-    "[Service]\nType=notify-reload\nTimeoutStartSec=2\nLINE\nExecStart=/usr/bin/perl -MIO::Socket::UNIX -e 'sub say { IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $$ENV{NOTIFY_SOCKET})->send(shift) } $$SIG{USR1} = sub { open F, q(>), q($ROOM/$U); close F; say(qq(RELOADING=1\\nMONOTONIC_USEC=99999999999999)); say(q(READY=1)) }; say(q(READY=1)); sleep while 1'\n",
+    "[Service]\nType=notify-reload\nTimeoutStartSec=10\nLINE\nExecStart=/usr/bin/perl -MIO::Socket::UNIX -e 'sub say { IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $$ENV{NOTIFY_SOCKET})->send(shift) } $$SIG{USR1} = sub { open F, q(>), q($ROOM/$U); close F; say(qq(RELOADING=1\\nMONOTONIC_USEC=99999999999999)); say(q(READY=1)) }; say(q(READY=1)); sleep while 1'\n",
 )];
 
 pub(crate) const SERVICE: &[Observation] = &[
@@ -117,7 +117,7 @@ pub(crate) const SERVICE: &[Observation] = &[
     units("TimeoutStartSec=50ms", ENDLESS, GIVEN_UP, "failed").on(&["TimeoutStopSec=50ms"]),
     units("TimeoutSec=50ms", ENDLESS, GIVEN_UP, "failed"),
     units("TimeoutStartFailureMode=kill", ENDLESS, GIVEN_UP, "failed")
-        .on(&["TimeoutStartSec=50ms"]),
+        .on(&["TimeoutStartSec=500ms"]),
     units("TimeoutStopSec=50ms", STUBBORN, ENDED, "failed"),
     units("TimeoutStopFailureMode=abort", DEAF, STOPPED, "ABRT"),
     units("TimeoutAbortSec=1h", STUBBORN, ENDED, "124\nstop-watchdog")
@@ -126,7 +126,7 @@ pub(crate) const SERVICE: &[Observation] = &[
         "NotifyAccess=all",
         &[(
             "$U.service",
-            "[Service]\nType=notify\nTimeoutStartSec=1\nLINE\nExecStart=/bin/sh -c 'perl -MIO::Socket::UNIX -e \"IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => \\$$ENV{NOTIFY_SOCKET})->send(q(READY=1))\"; exec sleep infinity'\n",
+            "[Service]\nType=notify\nTimeoutStartSec=3\nLINE\nExecStart=/bin/sh -c 'perl -MIO::Socket::UNIX -e \"IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => \\$$ENV{NOTIFY_SOCKET})->send(q(READY=1))\"; exec sleep infinity'\n",
         )],
         "coracle start $U 2> /dev/null; echo $?; coracle stop $U",
         "0",
