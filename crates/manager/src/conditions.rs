@@ -151,12 +151,8 @@ fn holds(condition: &Condition, test: Test) -> bool {
 
 /// Is this host meant by its machine id, or by a pattern of its name, in which capitals don't count?
 fn is_host(host: &str, id: &str, name: &str) -> bool {
-    let is_id = host.len() == 32 && host.bytes().all(|digit| digit.is_ascii_hexdigit());
-    if is_id {
-        host.eq_ignore_ascii_case(id)
-    } else {
-        model::pattern::matches(&host.to_ascii_lowercase(), &name.to_ascii_lowercase())
-    }
+    let host = host.to_ascii_lowercase();
+    host == id || model::pattern::matches(&host, &name.to_ascii_lowercase())
 }
 
 fn is_mount_point(path: &str) -> bool {

@@ -13,20 +13,21 @@ const CREDENTIALS_BYTES_MAX: u64 = 1 << 20;
 /// Names with contents; or the path that can't be read.
 pub(crate) type Found = Result<Vec<(String, Vec<u8>)>, (String, io::Error)>;
 
-/// Where a credential is looked for that is named and has no path: after the manager's own, as the reference has it.
-const STORES: [&str; 4] = [
-    "/etc/credstore",
-    "/run/credstore",
-    "/usr/local/lib/credstore",
-    "/usr/lib/credstore",
-];
-
-/// Reads the credentials of a unit. A missing one is left out where SetCredential= has a value for it, and where it has no path.
+/// Reads the credentials of a unit. A missing one is left out where SetCredential= has a value for it, and where it has no path: then it
+/// is looked for among the manager's own and in the stores, as the reference has it.
 pub(crate) fn read(unit: &Unit) -> Found {
-    let own = std::env::var("CREDENTIALS_DIRECTORY")
-        .unwrap_or_else(|_| "/run/credentials/@system".into());
-    let stores: Vec<&str> = [own.as_str()].into_iter().chain(STORES).collect();
-    read_from(unit, &stores)
+    let own = std::env::var("CREDENTIALS_DIRECTORY");
+    let own = own.as_deref().unwrap_or("/run/credentials/@system");
+    read_from(
+        unit,
+        &[
+            own,
+            "/etc/credstore",
+            "/run/credstore",
+            "/usr/local/lib/credstore",
+            "/usr/lib/credstore",
+        ],
+    )
 }
 
 fn read_from(unit: &Unit, stores: &[&str]) -> Found {
@@ -37,39 +38,26 @@ fn read_from(unit: &Unit, stores: &[&str]) -> Found {
         .iter()
         .flat_map(|list| list.iter())
     {
-        let source = &credential.source;
         let has_default = unit
             .get(&key::SET_CREDENTIAL)
             .is_some_and(|set| set.iter().any(|other| other.name == credential.name));
-        let is_path = source.starts_with('/');
-        let places = if is_path {
-            vec![source.clone()]
-        } else {
-            let below = |store: &&str| format!("{store}/{source}");
-            stores.iter().map(below).collect()
-        };
-        match first_of(places, room)? {
-            Some(bytes) => {
-                room = room.saturating_sub(bytes.len() as u64);
-                found.push((credential.name.clone(), bytes));
+        let is_path = credential.source.starts_with('/');
+        for store in if is_path { &[""] } else { stores } {
+            let slash = if is_path { "" } else { "/" };
+            let path = [*store, slash, &credential.source].concat();
+            match read_file(&path, room) {
+                Ok(bytes) => {
+                    room = room.saturating_sub(bytes.len() as u64);
+                    found.push((credential.name.clone(), bytes));
+                    break;
+                }
+                Err(error)
+                    if error.kind() == io::ErrorKind::NotFound && (has_default || !is_path) => {}
+                Err(error) => return Err((path, error)),
             }
-            None if has_default || !is_path => {}
-            None => return Err((source.clone(), io::ErrorKind::NotFound.into())),
         }
     }
     Ok(found)
-}
-
-/// The first of the files that is there.
-fn first_of(places: Vec<String>, room: u64) -> Result<Option<Vec<u8>>, (String, io::Error)> {
-    for path in places {
-        match read_file(&path, room) {
-            Ok(bytes) => return Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err((path, error)),
-        }
-    }
-    Ok(None)
 }
 
 /// A regular file, never one that could make us wait, and not behind a link that a service may have left.

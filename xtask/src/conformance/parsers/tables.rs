@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use model::tables::{capabilities::CAPABILITIES, exit_status, syscall_groups::GROUPS};
+use plan::seccomp::Machine;
 
 use super::super::report::Row;
 use super::super::systemd::ask;
@@ -74,8 +75,10 @@ pub(super) fn syscall_groups() -> Result<Vec<Row>> {
         let mut ours = ours.get(name).cloned().unwrap_or_default();
         let mut theirs = theirs.get(name).cloned().unwrap_or_default();
         if *name == "@known" {
-            // Theirs is a list of groups and of what is in none, without calls that no machine of today has.
-            theirs.retain(|word| !word.starts_with('@'));
+            // Theirs is a list of groups and of what is in none, also of machines that Coracle does not run on.
+            let machines = Machine::X86_64.family();
+            let is_here = |call: &str| machines.iter().any(|one| one.number(call).is_some());
+            theirs.retain(|word| is_here(word));
             ours.retain(|word| theirs.contains(word));
         }
         let only = |these: &BTreeSet<&str>, those: &BTreeSet<&str>| {
