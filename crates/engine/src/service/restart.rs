@@ -109,8 +109,36 @@ fn restart_delay(service: &ServiceConfig, next: u32) -> Micros {
     if next > steps {
         return most;
     }
-    let growth = (most.0 as f64 / first.0 as f64).powf(f64::from(next - 1) / f64::from(steps));
+    let growth = raised(root(most.0 as f64 / first.0 as f64, steps), next - 1);
     Micros((first.0 as f64 * growth).round() as u64)
+}
+
+/// The root of a number from 1 on, by halving: the C library's way to powers that are no whole numbers is eight kilobytes of tables.
+fn root(number: f64, degree: u32) -> f64 {
+    let (mut low, mut high) = (1.0, number);
+    // More halvings than a float has bits, and bits of an exponent.
+    for _ in 0..128 {
+        let middle = low + (high - low) / 2.0;
+        if raised(middle, degree) < number {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    high
+}
+
+/// A whole power, by squaring.
+fn raised(mut base: f64, mut exponent: u32) -> f64 {
+    let mut power = 1.0;
+    while exponent > 0 {
+        if exponent % 2 == 1 {
+            power *= base;
+        }
+        base *= base;
+        exponent /= 2;
+    }
+    power
 }
 
 #[cfg(test)]
@@ -128,5 +156,30 @@ mod tests {
             .map(|next| restart_delay(&service, next).to_string())
             .collect();
         assert_eq!(delays.join(" "), "1.000s 2.000s 4.000s 8.000s 8.000s");
+    }
+
+    #[test]
+    fn it_grows_as_powers_do() {
+        let cases = [
+            (1, 2, 1),
+            (20_000, 7, 5),
+            (999_999, 99_999, 63),
+            (3, 1_000_000, 1000),
+        ];
+        for (first, factor, steps) in cases {
+            let mut service = ServiceConfig::new(ServiceType::Simple);
+            service.restart_delay = Micros(first);
+            service.restart_steps = steps;
+            service.restart_max_delay = Micros(first * factor);
+            for next in 2..=steps {
+                let part = f64::from(next - 1) / f64::from(steps);
+                let expected = first as f64 * (factor as f64).powf(part);
+                let found = restart_delay(&service, next).0 as f64;
+                assert!(
+                    (found - expected).abs() <= 1.0 + expected * 1e-9,
+                    "{found}, {expected}"
+                );
+            }
+        }
     }
 }
