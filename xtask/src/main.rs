@@ -30,6 +30,8 @@ Usage: cargo xtask COMMAND
   demo               Build the release files, then run the README's session with checks (needs root)
   test [TIER…]       Run all tiers, or the named ones: tidy lint unit fuzz system survival demo vm;
                      conformance runs only where it is named
+  chaos [--kills NUMBER] [--seed NUMBER]
+                     Kill manager, log process and image workers in a world under load: 300 times, at random (needs root)
   tidy [--fix]       Check the house rules; --fix writes the generated pages
   dist               Build the two static files into dist/ and check them
   bench [NAME…]      Measure and print medians and ratios; all benches: `all`; beside one tree's systemd alone:
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         "setup" => setup::run(),
         "demo" => setup::run().and_then(|()| demo::run()),
         "test" => test::run(rest),
+        "chaos" => test::chaos_by(rest),
         "tidy" => tidy::run(rest.iter().any(|argument| argument == "--fix")),
         "dist" => dist::run(),
         "bench" => setup::run().and_then(|()| bench::run(rest)),

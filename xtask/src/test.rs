@@ -16,7 +16,7 @@ const TIERS: &[Tier] = &[
     ("unit", unit),
     ("fuzz", fuzz::short),
     ("system", || system(&["--skip", SURVIVAL])),
-    ("survival", || system(&[SURVIVAL])),
+    ("survival", || chaos(None, None)),
     ("demo", demo::run),
     ("vm", vm::checks),
 ];
@@ -72,11 +72,11 @@ fn unit() -> Result<()> {
     ]))
 }
 
-/// The test of three hundred kills under load.
-const SURVIVAL: &str = "nothing_is_lost_when_the_manager_is_killed_again_and_again";
+/// The test of three hundred kills in a world under load.
+const SURVIVAL: &str = "nothing_is_lost_whoever_is_killed_again_and_again";
 
 /// A round of the system tests that takes longer hangs, in seconds; it takes less than one minute.
-const ROUND_MAX: &str = "600";
+const ROUND_MAX: u64 = 600;
 
 /// The system tests drive the files that are shipped, never a debug build. Two dozen processes wait for each other in them, on a machine
 /// that does other things, too: what fails in one round and not in the next is told, and does not end the run.
@@ -89,23 +89,54 @@ fn system(which: &[&str]) -> Result<()> {
     round(which)
 }
 
+/// Kills manager, log process and image workers so many times, at moments that a seed says. No second round: a seed that fails has found
+/// something, and is printed.
+pub(crate) fn chaos(kills: Option<u64>, seed: Option<u64>) -> Result<()> {
+    dist::run()?;
+    let mut tests = tests(&[SURVIVAL, "--nocapture"], kills.unwrap_or_default());
+    for (variable, value) in [("CORACLE_KILLS", kills), ("CORACLE_SEED", seed)] {
+        tests.envs(value.map(|value| (variable, value.to_string())));
+    }
+    run::check(&mut tests)
+}
+
+/// The numbers behind `--kills` and `--seed`.
+pub(crate) fn chaos_by(options: &[String]) -> Result<()> {
+    run::need_root("the test of kills")?;
+    let (mut kills, mut seed) = (None, None);
+    for pair in options.chunks(2) {
+        let value = pair.get(1).and_then(|value| value.parse().ok());
+        match (pair.first().map(String::as_str), value) {
+            (Some("--kills"), Some(value)) => kills = Some(value),
+            (Some("--seed"), Some(value)) => seed = Some(value),
+            _ => bail!("{pair:?} is neither --kills NUMBER nor --seed NUMBER"),
+        }
+    }
+    chaos(kills, seed)
+}
+
 fn round(which: &[&str]) -> Result<()> {
+    run::check(&mut tests(which, 0))
+}
+
+/// The system tests, with so many kills more than usual.
+fn tests(which: &[&str], kills: u64) -> Command {
     let cargo = run::cargo();
-    run::check(
-        Command::new("timeout")
-            .args(["--kill-after=10", ROUND_MAX])
-            .arg(cargo.get_program())
-            .args([
-                "test",
-                "--package",
-                "coracle-system-tests",
-                "--quiet",
-                "--no-fail-fast",
-                "--",
-                "--test-threads=2",
-            ])
-            .args(which)
-            .current_dir(run::root())
-            .env("CORACLE_DIST", run::root().join("dist")),
-    )
+    let mut command = Command::new("timeout");
+    command
+        .args(["--kill-after=10", &(ROUND_MAX + kills).to_string()])
+        .arg(cargo.get_program())
+        .args([
+            "test",
+            "--package",
+            "coracle-system-tests",
+            "--quiet",
+            "--no-fail-fast",
+            "--",
+            "--test-threads=2",
+        ])
+        .args(which)
+        .current_dir(run::root())
+        .env("CORACLE_DIST", run::root().join("dist"));
+    command
 }

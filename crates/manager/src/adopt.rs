@@ -67,6 +67,13 @@ impl Inventory {
         held.any(|(known, of, _)| *known == class && of == name)
     }
 
+    /// One descriptor, by its name.
+    fn take_one(&mut self, class: Class, name: &str) -> Option<OwnedFd> {
+        let mut held = self.held.iter();
+        let place = held.position(|(known, of, _)| *known == class && of == name)?;
+        Some(self.held.swap_remove(place).2)
+    }
+
     fn take(&mut self, class: Class) -> Vec<(String, OwnedFd)> {
         let (wanted, rest) = std::mem::take(&mut self.held)
             .into_iter()
@@ -104,7 +111,10 @@ impl Manager {
     pub(crate) fn adopt(&mut self) -> Result<(), Error> {
         let mut inventory = std::mem::take(&mut self.inventory);
         self.lock_instance(&inventory)?;
-        self.open_own_log();
+        let own_log = inventory.take_one(Class::Other, crate::own_log::HELD);
+        self.open_own_log(own_log).map_err(doing(
+            "open its stream into the log, and the file that says what was said",
+        ))?;
         if self.keeper.init {
             self.loader = crate::loading::loader(&self.directories, true);
         }
@@ -219,7 +229,20 @@ impl Manager {
         let Some(entry) = self.engine.id(&name).and_then(|id| self.units.get_mut(&id)) else {
             return;
         };
-        entry.runs = record.runs.into_iter().map(Run::restore).collect();
+        for run in record.runs {
+            if run.over.is_some() {
+                entry.last_mut().run = Some(run);
+            } else {
+                entry.runs.push(Run::restore(run));
+            }
+        }
+        for line in record.said {
+            match line.split_once(' ') {
+                Some(("word", word)) => self.own_log.resume(&name, word),
+                Some((kind, text)) => entry.take_said(kind, text),
+                None => {}
+            }
+        }
         entry.allow_unenforced = record.allow_unenforced;
         let state = self.engine.state(entry.id);
         entry.place = state.map(|state| (state.active(), state.sub()));

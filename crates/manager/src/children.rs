@@ -9,6 +9,17 @@ use plan::report::{RECORD_BYTES, Report};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
+/// The end of a process that said something before, which is heard first.
+#[derive(Debug)]
+pub(crate) struct LateEnd {
+    process: ProcessKey,
+    exit: Exit,
+    /// How many rounds it waited.
+    rounds: u32,
+    /// What is reaped when it is on record; nothing where the keeper will tell of it once more.
+    reaped: Option<ChildKey>,
+}
+
 impl Manager {
     /// Takes all events that the keeper has sent.
     pub(crate) fn on_keeper(&mut self) -> Result<(), Error> {
@@ -109,18 +120,43 @@ impl Manager {
 
     /// A child ended: what it reported comes first, then its end, and it is reaped when that is on record.
     pub(crate) fn on_exited(&mut self, key: ChildKey, _pid: u32, exit: Exit) {
-        self.to_reap.push(key);
         if self.on_worker_exited(key, exit) {
-            return;
+            return self.to_reap.push(key);
         }
         let Some(process) = self.process_of(key) else {
-            return;
+            return self.to_reap.push(key);
         };
-        self.ended(process, exit);
+        let late = self.late_ends.iter_mut();
+        match late.into_iter().find(|late| late.process == process) {
+            Some(late) => late.reaped = Some(key),
+            None => self.take_end(LateEnd {
+                process,
+                exit,
+                rounds: 0,
+                reaped: Some(key),
+            }),
+        }
     }
 
     /// A process of a unit ended. Heard twice after the manager came back: with the inventory, and again until it is reaped.
     pub(crate) fn ended(&mut self, process: ProcessKey, exit: Exit) {
+        self.take_end(LateEnd {
+            process,
+            exit,
+            rounds: 0,
+            reaped: None,
+        });
+    }
+
+    fn take_end(&mut self, end: LateEnd) {
+        /// More messages than that were not in the queue (net.unix.max_dgram_qlen): others still talk.
+        const ROUNDS_MAX: u32 = 512;
+        if end.rounds < ROUNDS_MAX && self.hear_first(end.process) {
+            let rounds = end.rounds + 1;
+            return self.late_ends.push(LateEnd { rounds, ..end });
+        }
+        let LateEnd { process, exit, .. } = end;
+        self.to_reap.extend(end.reaped);
         let now = crate::clock::realtime_us();
         let known = self
             .run_mut(process.unit, process.incarnation)
@@ -146,6 +182,28 @@ impl Manager {
         self.dirty.insert(process.unit);
         self.inputs.push_back(Input::Exited { process, status });
         self.empty_without_group(process.unit, process.incarnation);
+    }
+
+    /// Did its run say something that is not heard yet? What was said before an end comes before it.
+    fn hear_first(&mut self, process: ProcessKey) -> bool {
+        let run = self.run_mut(process.unit, process.incarnation);
+        let Some(number) = run.and_then(|run| run.notify) else {
+            return false;
+        };
+        if self.stage == Stage::Adopting {
+            // Nothing is heard before the engine knows what there is, and until then the process is one that there is.
+            self.inputs.push_back(Input::Alive { process });
+            return true;
+        }
+        self.on_notify(number);
+        self.notifications.was_heard(number)
+    }
+
+    /// The ends that had to wait for what was said before them.
+    pub(crate) fn take_late_ends(&mut self) {
+        for late in std::mem::take(&mut self.late_ends) {
+            self.take_end(late);
+        }
     }
 
     /// Reads what an executor has to say; the end of the stream means that it executed the service.
@@ -189,6 +247,7 @@ impl Manager {
         }
         self.forget_report(process);
         self.records_needed = true;
+        self.dirty.insert(process.unit);
         self.inputs.push_back(Input::ExecFailed(process));
     }
 

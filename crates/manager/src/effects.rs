@@ -102,7 +102,7 @@ impl Manager {
         }
     }
 
-    /// Sends a signal to whom the engine means. What is gone gets nothing.
+    /// Notes a signal to whom the engine means. It goes out when its cause is on record: the next manager would not know why they died.
     fn signal(&mut self, unit: UnitId, incarnation: Incarnation, target: Target, signal: Signal) {
         let serials = self.serials(unit, target);
         // What waits for its image has no process yet: it ends here, as if it had one.
@@ -114,7 +114,6 @@ impl Manager {
         let Some(entry) = self.units.get_mut(&unit) else {
             return;
         };
-        let key = entry.key;
         let Some(run) = entry.run(incarnation.0) else {
             return;
         };
@@ -122,7 +121,8 @@ impl Manager {
             && let (Some(cgroups), Some(path)) = (&self.cgroups, run.cgroup.clone())
         {
             if !run.is_empty(cgroups) {
-                signal_group(cgroups, &path, signal, is_last);
+                let whom = Whom::Group { path, is_last };
+                self.signals.push((whom, signal));
             }
             return;
         }
@@ -134,20 +134,44 @@ impl Manager {
             if target != Target::All && !serials.contains(&process.serial) {
                 continue;
             }
-            match &process.pidfd {
-                Some(pidfd) => match kernel::process::send_signal(pidfd, i32::from(signal.0)) {
-                    // Gone meanwhile: its end is on its way.
-                    Ok(()) | Err(_) => {}
-                },
-                None => {
-                    let child = keeper::protocol::ChildKey {
-                        unit: key,
-                        incarnation: incarnation.0,
-                        command: u64::from(process.serial),
-                    };
-                    self.link.signal(child, i32::from(signal.0));
+            let whom = ProcessKey {
+                unit,
+                incarnation,
+                serial: process.serial,
+            };
+            self.signals.push((Whom::Process(whom), signal));
+        }
+    }
+
+    /// Sends the signals of this round. What is gone gets nothing.
+    pub(crate) fn send_signals(&mut self) {
+        for (whom, signal) in std::mem::take(&mut self.signals) {
+            match whom {
+                Whom::Group { path, is_last } => {
+                    if let Some(cgroups) = &self.cgroups {
+                        signal_group(cgroups, &path, signal, is_last);
+                    }
+                }
+                Whom::Process(process) => self.signal_process(process, signal),
+            }
+        }
+    }
+
+    fn signal_process(&mut self, process: ProcessKey, signal: Signal) {
+        let number = i32::from(signal.0);
+        let run = self.run_mut(process.unit, process.incarnation);
+        let known = run.and_then(|run| run.process(process.serial));
+        match known.map(|known| &known.pidfd) {
+            Some(Some(pidfd)) => match kernel::process::send_signal(pidfd, number) {
+                // Gone meanwhile: its end is on its way.
+                Ok(()) | Err(_) => {}
+            },
+            Some(None) => {
+                if let Some(child) = self.child_key(process) {
+                    self.link.signal(child, number);
                 }
             }
+            None => {}
         }
     }
 
@@ -219,6 +243,20 @@ impl Manager {
     ) -> Option<&mut crate::run::Run> {
         self.units.get_mut(&unit)?.run(incarnation.0)
     }
+}
+
+/// Who gets a signal.
+#[derive(Debug)]
+pub(crate) enum Whom {
+    /// Everybody in the control group of a run.
+    Group {
+        /// Below the mount.
+        path: String,
+        /// Nothing is started in it any more.
+        is_last: bool,
+    },
+    /// One process.
+    Process(ProcessKey),
 }
 
 /// Signals every process of a control group. The kernel's own way of killing one is only for a group whose time is over: on kernels since

@@ -1,7 +1,7 @@
 //! What the manager keeps of one unit beside the engine's state.
 
 use crate::record::TransientRecord;
-use crate::run::Run;
+use crate::run::{Run, RunRecord};
 use engine::UnitId;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -87,19 +87,55 @@ pub(crate) struct Transient {
 }
 
 /// What is left of a run when it is released, and what the current one said.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Last {
-    pub(crate) invocation: String,
-    pub(crate) commands: Vec<wire::CommandStatus>,
-    pub(crate) main_pid: Option<u32>,
-    pub(crate) started_us: Option<u64>,
-    pub(crate) ended_us: Option<u64>,
-    pub(crate) cpu_ns: Option<u64>,
+    pub(crate) run: Option<RunRecord>,
     pub(crate) status_text: Option<String>,
-    pub(crate) status_errno: Option<i32>,
+    pub(crate) status_errno: Option<u32>,
+}
+
+impl Last {
+    /// The time on processors of the run that is over.
+    pub(crate) fn cpu_ns(&self) -> Option<u64> {
+        self.run.as_ref()?.over.filter(|ns| *ns > 0)
+    }
+
+    /// $INVOCATION_ID of the run that is over.
+    pub(crate) fn invocation(&self) -> Option<&str> {
+        let run = self.run.as_ref()?;
+        Some(run.invocation.as_str())
+    }
 }
 
 impl Entry {
+    /// What a record keeps beside the state, the runs and the words for the log.
+    pub(crate) fn said(&self) -> Vec<String> {
+        let mut said = Vec::new();
+        if let Some(last) = &self.last {
+            said.extend(last.status_text.iter().map(|text| format!("status {text}")));
+            said.extend(last.status_errno.map(|errno| format!("errno {errno}")));
+        }
+        if let Some(failure) = &self.failure {
+            let (error, parameters) = failure.parts();
+            said.push(format!("failure {error} {parameters}"));
+        }
+        said
+    }
+
+    /// Takes one of these lines back.
+    pub(crate) fn take_said(&mut self, kind: &str, text: &str) {
+        match kind {
+            "status" => self.last_mut().status_text = Some(text.to_owned()),
+            "errno" => self.last_mut().status_errno = text.parse().ok(),
+            "failure" => {
+                let parts = text.split_once(' ');
+                let failure = parts.map(|(error, parameters)| Failure::of_parts(error, parameters));
+                self.failure = failure.map(Box::new);
+            }
+            _ => {}
+        }
+    }
+
     /// A unit that was just loaded.
     pub(crate) fn new(
         id: UnitId,

@@ -170,6 +170,10 @@ pub(crate) struct Manager {
     /// Openers of the manager before us that still live, with what waits for their end.
     pub(crate) stale_openers: Vec<(ChildKey, Option<(UnitId, engine::Incarnation)>)>,
     pub(crate) loader: crate::loading::UnitLoader,
+    /// Signals that go out when this round is on record.
+    pub(crate) signals: Vec<(crate::effects::Whom, engine::Signal)>,
+    /// Ends of processes that said something before, which is heard first.
+    pub(crate) late_ends: Vec<crate::children::LateEnd>,
     /// When records that nothing rests on yet are written at the latest.
     records_due: Option<Micros>,
     /// Something was heard in this round that nobody says again.
@@ -190,6 +194,7 @@ pub fn run(options: Options) -> Result<(), Error> {
         for event in ready {
             manager.dispatch(event)?;
         }
+        manager.take_late_ends();
         manager.settle()?;
     }
     Ok(())
@@ -261,6 +266,8 @@ impl Manager {
             awaited: crate::returning::Awaited::default(),
             stale_openers: Vec::new(),
             loader,
+            signals: Vec::new(),
+            late_ends: Vec::new(),
             records_due: None,
             records_needed: false,
         })
@@ -272,6 +279,9 @@ impl Manager {
 
     /// How long to wait, from the engine's next deadline.
     fn timeout_us(&self) -> Option<u64> {
+        if !self.late_ends.is_empty() {
+            return Some(0);
+        }
         let next = self.wake.into_iter().chain(self.records_due);
         let next = next.chain(self.awaited.until);
         let next = next.chain(self.mounts.next_end()).min();
@@ -313,6 +323,7 @@ impl Manager {
         self.write_records()?;
         self.records_needed = false;
         self.mark_started()?;
+        self.send_signals();
         self.link.flush(&self.poll)?;
         self.notifications.consume();
         self.flush_connections();
@@ -322,6 +333,7 @@ impl Manager {
             && self.link.send_holds(&self.poll)?
         {
             self.write_records()?;
+            self.send_signals();
             self.link.flush(&self.poll)?;
         }
         self.remove_groups();
@@ -372,6 +384,7 @@ impl Manager {
     fn must_record(&self) -> bool {
         !self.to_reap.is_empty()
             || self.link.has_queued()
+            || !self.signals.is_empty()
             || self.notifications.has_heard()
             || self.records_needed
             || self
@@ -382,13 +395,20 @@ impl Manager {
 
     fn record_of(&self, id: UnitId) -> Option<crate::record::Record> {
         let entry = self.units.get(&id)?;
+        let last = entry.last.as_ref().and_then(|last| last.run.clone());
+        let mut said = entry.said();
+        self.own_log.words_of(entry.name.as_str(), &mut said);
         Some(crate::record::Record {
             snapshot: self.engine.snapshot(id)?,
-            runs: entry.runs.iter().map(crate::run::Run::record).collect(),
+            runs: last
+                .into_iter()
+                .chain(entry.runs.iter().map(crate::run::Run::record))
+                .collect(),
             transient: entry
                 .transient
                 .as_ref()
                 .map(|transient| transient.record.clone()),
+            said,
             allow_unenforced: entry.allow_unenforced,
             key: Some(entry.key)
                 .filter(|key| *key != crate::directories::hash(entry.name.as_str().as_bytes())),

@@ -15,7 +15,7 @@ pub struct Message {
     /// STATUS=
     pub(crate) status: Option<String>,
     /// ERRNO=
-    pub(crate) errno: Option<i32>,
+    pub(crate) errno: Option<u32>,
 }
 
 impl Message {

@@ -45,6 +45,11 @@ impl Notifications {
         !self.heard.is_empty()
     }
 
+    /// Was something heard there in this round?
+    pub(crate) fn was_heard(&self, number: u32) -> bool {
+        self.heard.contains(&number)
+    }
+
     /// Takes the messages that were heard out of their queues; they are on record now.
     pub(crate) fn consume(&mut self) {
         for socket in self.over.drain(..) {
@@ -236,11 +241,17 @@ impl Manager {
             Err(_) => return,
         };
         descriptors.close_aside();
-        self.notifications.heard.push(number);
-        let Some(sender) = received.credentials.filter(|_| !received.truncated) else {
+        let sender = received.credentials.filter(|_| !received.truncated);
+        let may_speak = sender.is_some_and(|sender| self.may_speak(unit, incarnation, sender));
+        if let Some(sender) = sender
+            && !may_speak
+            && self.is_being_born(unit, incarnation, sender.pid)
+        {
             return;
-        };
-        if !self.may_speak(unit, incarnation, sender) {
+        }
+        self.notifications.heard.push(number);
+        let Some(sender) = sender else { return };
+        if !may_speak {
             let known = self.notifications.sockets.get_mut(&number);
             if known.is_some_and(|one| std::mem::replace(&mut one.complained, true)) {
                 return;
@@ -253,6 +264,18 @@ impl Manager {
         }
         let message = Message::read(buffer.get(..received.bytes).unwrap_or_default());
         self.hear(unit, incarnation, message);
+    }
+
+    /// Is this a child of the keeper's of which the keeper has not told yet? A service can be faster than its parent: it is heard in
+    /// another round.
+    fn is_being_born(&mut self, unit: UnitId, incarnation: u64, pid: u32) -> bool {
+        let keeper = self.keeper.pid;
+        let Some(run) = self.run_mut(unit, Incarnation(incarnation)) else {
+            return false;
+        };
+        let mut processes = run.processes.iter();
+        let is_awaited = processes.any(|one| one.pid.is_none() && one.ended.is_none());
+        is_awaited && !is_process(run, pid, |_| true) && parent(pid) == Some(keeper)
     }
 
     fn hear(&mut self, unit: UnitId, incarnation: u64, message: Message) {
@@ -273,6 +296,7 @@ impl Manager {
                 .filter(|text| !text.is_empty())
                 .or(last.status_text.take());
             last.status_errno = errno.or(last.status_errno);
+            self.dirty.insert(unit);
         }
         self.inputs.push_back(Input::Notify {
             unit,
@@ -315,6 +339,13 @@ impl Manager {
             NotifyAccess::All => speaks_for_all(run, sender),
         }
     }
+}
+
+/// The parent of a process, proc_pid_stat(5): the second word after its name, which may hold anything.
+fn parent(pid: u32) -> Option<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = text.rsplit_once(')')?;
+    rest.split_whitespace().nth(1)?.parse().ok()
 }
 
 fn is_process(run: &Run, pid: u32, serial: impl Fn(u32) -> bool) -> bool {

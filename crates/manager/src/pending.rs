@@ -3,7 +3,7 @@
 use crate::entry::LoadState;
 use crate::manager::Manager;
 use crate::pattern;
-use crate::run::exit_message;
+use crate::run::{ProcessRecord, RunRecord, exit_message};
 use engine::{Input, JobId, JobKind, JobMode, JobResult, Refusal, UnitId};
 use wire::{Failure, JobOutcome, JobReply, JobRequest};
 
@@ -377,9 +377,11 @@ impl Manager {
             .get(&unit)
             .and_then(|entry| entry.last.as_deref())
         {
-            exit.pid = last.main_pid;
-            (exit.started_realtime_us, exit.ended_realtime_us) = (last.started_us, last.ended_us);
-            exit.cpu_ns = last.cpu_ns;
+            let main = last.run.as_ref().and_then(RunRecord::main);
+            exit.pid = main.and_then(ProcessRecord::visible_pid);
+            exit.started_realtime_us = main.map(|main| main.started_us);
+            exit.ended_realtime_us = main.and_then(|main| main.ended).map(|(_, when)| when);
+            exit.cpu_ns = last.cpu_ns();
         }
         Some(exit)
     }
@@ -480,7 +482,7 @@ impl Manager {
         };
         outcome.invocation_id = match (entry.current_run(), &entry.last) {
             (Some(run), _) => Some(run.invocation_text()),
-            (None, Some(last)) => Some(last.invocation.clone()).filter(|text| !text.is_empty()),
+            (None, Some(last)) => last.invocation().map(str::to_owned),
             (None, None) => None,
         };
         outcome.reductions = self.reductions_of(entry);

@@ -16,9 +16,12 @@ const RECORD_BYTES_MAX: u64 = 8 << 20;
 pub(crate) struct Record {
     /// The engine's part.
     pub(crate) snapshot: UnitSnapshot,
-    /// The runs that are not released.
+    /// The runs that are not released, and the last one that is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) runs: Vec<RunRecord>,
+    /// What was said of it and by it, a kind and a text each ([`crate::entry::Entry::said`]): one field, as each is much code.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) said: Vec<String>,
     /// The text of a unit made at run time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) transient: Option<TransientRecord>,

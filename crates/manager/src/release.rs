@@ -1,9 +1,8 @@
 //! The end of a run: what it leaves for people to see is kept, everything else goes.
 
-use crate::entry::Last;
 use crate::manager::Manager;
-use crate::run::{Run, exit_message, role_name};
-use engine::{Incarnation, Role, UnitId};
+use crate::run::{ProcessRecord, Run, RunRecord, exit_message, role_name};
+use engine::{Incarnation, UnitId};
 use model::UnitKind;
 use std::path::Path;
 
@@ -79,29 +78,16 @@ impl Manager {
         let Some(entry) = self.units.get_mut(&unit) else {
             return;
         };
-        let commands = commands_of(&entry.unit, run);
-        let main = run
-            .processes
-            .iter()
-            .rev()
-            .find(|process| process.role == Role::Main);
-        let said = entry.last.take().unwrap_or_default();
-        entry.last = Some(Box::new(Last {
-            invocation: run.invocation_text(),
-            commands,
-            main_pid: main.and_then(crate::run::RunProcess::visible_pid),
-            started_us: main.map(|main| main.started_us),
-            ended_us: main.and_then(|main| main.ended).map(|(_, when)| when),
-            cpu_ns,
-            status_text: said.status_text,
-            status_errno: said.status_errno,
-        }));
+        entry.last_mut().run = Some(RunRecord {
+            over: Some(cpu_ns.unwrap_or_default()),
+            ..run.record()
+        });
     }
 }
 
 /// The commands of a run, and how they ended.
-pub(crate) fn commands_of(unit: &model::Unit, run: &Run) -> Vec<wire::CommandStatus> {
-    let status = |process: &crate::run::RunProcess| {
+pub(crate) fn commands_of(unit: &model::Unit, run: &RunRecord) -> Vec<wire::CommandStatus> {
+    let status = |process: &ProcessRecord| {
         let exit = process.ended.map(|(status, when)| wire::ExitStatus {
             pid: process.visible_pid(),
             started_realtime_us: Some(process.started_us),

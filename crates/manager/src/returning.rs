@@ -94,9 +94,13 @@ impl Manager {
         if matches!(kind, JobKind::Stop | JobKind::Reload | JobKind::TryReload) {
             return false;
         }
-        let is_queued = self.engine.job(unit).is_some_and(|job| job.kind == kind);
-        let snapshot = self.engine.snapshot(unit);
-        is_queued || snapshot.is_some_and(|unit| unit.stamps.inactive_exit.0 >= asked_us)
+        let Some(stamps) = self.engine.snapshot(unit).map(|unit| unit.stamps) else {
+            return false;
+        };
+        let job = self.engine.job(unit).map(|job| job.kind);
+        // The second half of what starts it anew is a start.
+        let is_second_half = job == Some(JobKind::Start) && stamps.inactive_enter.0 >= asked_us;
+        job == Some(kind) || is_second_half || stamps.inactive_exit.0 >= asked_us
     }
 
     pub(crate) fn join(&self, unit: UnitId, manner: Manner) -> Part {

@@ -59,7 +59,7 @@ pub(crate) struct RunProcess {
 }
 
 /// What a record keeps of a run.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct RunRecord {
     pub(crate) incarnation: u64,
     pub(crate) invocation: String,
@@ -71,12 +71,15 @@ pub(crate) struct RunRecord {
     pub(crate) root: Option<String>,
     #[serde(default)]
     pub(crate) notify: bool,
+    /// Only of one that is released: its nanoseconds on processors, or 0 where nobody counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) over: Option<u64>,
     #[serde(default)]
     pub(crate) processes: Vec<ProcessRecord>,
 }
 
 /// What a record keeps of a process.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ProcessRecord {
     pub(crate) serial: u32,
     pub(crate) role: Role,
@@ -130,6 +133,7 @@ impl Run {
             cgroup: self.cgroup.clone(),
             root: self.root.clone(),
             notify: self.notify.is_some(),
+            over: None,
             processes: self.processes.iter().map(RunProcess::record).collect(),
         }
     }
@@ -219,6 +223,21 @@ impl RunProcess {
             ended: record.ended,
             report: None,
         }
+    }
+}
+
+impl RunRecord {
+    /// The main process, the last of them where there were several.
+    pub(crate) fn main(&self) -> Option<&ProcessRecord> {
+        let mut mains = self.processes.iter().rev();
+        mains.find(|process| process.role == Role::Main)
+    }
+}
+
+impl ProcessRecord {
+    /// As that of the process itself.
+    pub(crate) fn visible_pid(&self) -> Option<u32> {
+        self.payload.or(self.pid)
     }
 }
 

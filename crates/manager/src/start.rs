@@ -203,10 +203,8 @@ impl Manager {
             variables.extend(ending("MONITOR_", snapshot.main_status));
         }
         let last = ended.and_then(|ended| self.units.get(&ended)?.last.as_ref());
-        variables.extend(
-            last.filter(|last| !last.invocation.is_empty())
-                .map(|last| format!("MONITOR_INVOCATION_ID={}", last.invocation)),
-        );
+        let invocation = last.and_then(|last| last.invocation());
+        variables.extend(invocation.map(|id| format!("MONITOR_INVOCATION_ID={id}")));
         variables
     }
 

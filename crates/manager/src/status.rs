@@ -177,7 +177,7 @@ impl Manager {
             cpu_ns: cgroup
                 .as_deref()
                 .and_then(|path| self.cgroups.as_ref()?.cpu_ns(path))
-                .or(entry.last.as_ref().and_then(|last| last.cpu_ns)),
+                .or(entry.last.as_ref().and_then(|last| last.cpu_ns())),
             cgroup,
         })
     }
@@ -201,18 +201,18 @@ impl Manager {
             control_pid: control.and_then(crate::run::RunProcess::visible_pid),
             control_step: control.map(|control| role_name(control.role).into()),
             status_text: last.and_then(|last| last.status_text.clone()),
-            status_errno: last.and_then(|last| last.status_errno),
+            status_errno: last.and_then(|last| i32::try_from(last.status_errno?).ok()),
             invocation_id: run
                 .map(Run::invocation_text)
-                .or_else(|| last.map(|last| last.invocation.clone()))
+                .or_else(|| last?.invocation().map(str::to_owned))
                 .filter(|id| !id.is_empty()),
             restarts,
             exit: self.exit_of(entry.id),
-            commands: match (run, last) {
-                (Some(run), _) => commands_of(&entry.unit, run),
-                (None, Some(last)) => last.commands.clone(),
-                (None, None) => Vec::new(),
-            },
+            commands: run
+                .map(Run::record)
+                .or_else(|| last?.run.clone())
+                .map(|run| commands_of(&entry.unit, &run))
+                .unwrap_or_default(),
             user: user.map(|user| user.name.clone()),
             uid: user.map(|user| user.uid),
             gid: user.map(|user| user.gid),

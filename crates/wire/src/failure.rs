@@ -133,6 +133,26 @@ impl Serialize for Failure {
     }
 }
 
+impl Failure {
+    /// Its full name, and its parameters as JSON.
+    #[must_use]
+    pub fn parts(&self) -> (&str, String) {
+        let whole = serde_json::to_string(self).unwrap_or_default();
+        let parameters = whole.split_once(",\"parameters\":").map(|(_, rest)| rest);
+        let parameters = parameters.and_then(|rest| rest.strip_suffix('}'));
+        (self.id(), parameters.unwrap_or("{}").to_owned())
+    }
+
+    /// The error of such parts, without a look at what it is: enough to pass it on.
+    #[must_use]
+    pub fn of_parts(error: &str, parameters: &str) -> Self {
+        Self::Unknown {
+            error: error.to_owned(),
+            parameters: parameters.to_owned(),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Failure {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]

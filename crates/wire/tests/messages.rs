@@ -87,6 +87,14 @@ fn failures_keep_their_type_and_fields() {
         let inside: Failure =
             serde_json::from_str(&serde_json::to_string(&failure).unwrap()).unwrap();
         assert_eq!(inside, failure);
+        // As a manager passes on what the one before it ran into.
+        let (error, parameters) = failure.parts();
+        let passed_on = Failure::of_parts(error, &parameters);
+        let passed_on = serde_json::to_string(&passed_on).unwrap();
+        assert_eq!(
+            serde_json::from_str::<Failure>(&passed_on).unwrap(),
+            failure
+        );
     }
 }
 

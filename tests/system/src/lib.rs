@@ -2,7 +2,9 @@
 
 pub mod attack;
 pub mod images;
+pub mod ledger;
 pub mod manager;
+pub mod moments;
 pub mod observations;
 pub mod refusal;
 pub mod stage;

@@ -1,4 +1,4 @@
-//! The manager's process as the keeper's child, found without asking it; and moments that a seed makes.
+//! The keeper's own children, found without asking it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,16 +25,9 @@ fn command_line(pid: Pid) -> String {
 }
 
 /// The manager of a keeper, as soon as there is one.
-///
-/// # Panics
-/// When the keeper starts none.
 #[must_use]
 pub fn of(keeper: Pid) -> Pid {
-    crate::waiting::eventually("a manager", || {
-        let mut all = children(keeper).into_iter();
-        all.find(|(_, line)| line.starts_with("coracled manager "))
-            .map(|(pid, _)| pid)
-    })
+    supervised(keeper, "manager")
 }
 
 /// Does the process run? One that ended and that nobody has reaped does not.
@@ -99,34 +92,25 @@ pub fn groups(root: &str) -> Vec<PathBuf> {
     found
 }
 
-/// Numbers that look random and are the same for the same seed (xorshift64).
-#[derive(Debug)]
-pub struct Moments(u64);
-
-impl Moments {
-    /// The seed comes from `CORACLE_SEED`, or from the clock; it is printed, so that a failure can be had again.
-    #[must_use]
-    pub fn new() -> Moments {
-        let given = std::env::var("CORACLE_SEED").ok();
-        let seed = given.and_then(|text| text.parse().ok()).unwrap_or_else(|| {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            now.map_or(1, |now| now.as_nanos() as u64 | 1)
-        });
-        println!("CORACLE_SEED={seed}");
-        Moments(seed)
-    }
-
-    /// A number below `limit`.
-    pub fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
+/// The process that a keeper supervises under this word, as soon as there is one.
+///
+/// # Panics
+/// When the keeper starts none.
+#[must_use]
+pub fn supervised(keeper: Pid, word: &str) -> Pid {
+    let begin = format!("coracled {word} ");
+    crate::waiting::eventually(word, || {
+        let mut all = children(keeper).into_iter();
+        all.find(|(_, line)| line.starts_with(&begin))
+            .map(|(pid, _)| pid)
+    })
 }
 
-impl Default for Moments {
-    fn default() -> Moments {
-        Moments::new()
-    }
+/// The workers below a process, and theirs, the outermost first.
+#[must_use]
+pub fn workers(parent: Pid) -> Vec<Pid> {
+    let is_worker = |(_, line): &(Pid, String)| line.contains("coracle worker ");
+    let own = children(parent).into_iter().filter(is_worker);
+    own.flat_map(|(pid, _)| [vec![pid], workers(pid)].concat())
+        .collect()
 }
