@@ -57,7 +57,7 @@ pub fn check(world: &World<'_>, account: &Account) {
     let starts = world.ledger("stay").entries("started").len() as u64;
     assert_eq!(starts, count("stay") + 1, "starts of stay");
     let killed = vec!["killed KILL".to_owned(); count("deaf") as usize];
-    agree("ends of deaf", &killed, || logged_ends(world, "deaf"));
+    agree_but_for_twins("ends of deaf", &killed, || logged_ends(world, "deaf"));
 }
 
 fn up_to(count: u64) -> Vec<String> {
@@ -130,19 +130,12 @@ fn check_restarts(world: &World<'_>, name: &str) {
         restarts,
         "{name}"
     );
-    agree(
-        &format!("restarts of {name} in the log"),
-        &[restarts],
-        || {
-            let told = logged(world, name, "ended with result ");
-            vec![
-                told.iter()
-                    .filter(|line| line.ends_with("and is restarted"))
-                    .count()
-                    .to_string(),
-            ]
-        },
-    );
+    let told = vec!["is restarted".to_owned(); starts.len() - 1];
+    agree_but_for_twins(&format!("restarts of {name} in the log"), &told, || {
+        let told = logged(world, name, "ended with result ").into_iter();
+        let told = told.filter_map(|line| Some(line.split_once(", and ")?.1.to_owned()));
+        told.collect()
+    });
 }
 
 /// How each run ended is in the log.
@@ -157,7 +150,7 @@ fn check_ends(world: &World<'_>, name: &str) {
     });
     let ended: Vec<String> = ended.filter(|end| end != "exited 0").collect();
     assert!(!ended.is_empty());
-    agree(&format!("ends of {name}"), &ended, || {
+    agree_but_for_twins(&format!("ends of {name}"), &ended, || {
         logged_ends(world, name)
     });
 }
@@ -206,6 +199,25 @@ fn agree(what: &str, expected: &[String], found: impl Fn() -> Vec<String>) {
         }
         std::thread::yield_now();
     }
+}
+
+/// As [`agree`], but for the words of managers that died between saying one and noting that: `docs/internals/deaths.md` allows these to
+/// stand twice, one after the other, and it must be rare.
+#[track_caller]
+fn agree_but_for_twins(what: &str, expected: &[String], found: impl Fn() -> Vec<String>) {
+    const TWINS_MAX: usize = 3;
+    agree(what, expected, || {
+        let (mut told, mut twins): (Vec<String>, _) = (Vec::new(), 0);
+        for one in found() {
+            let is_due = expected.get(told.len()) == Some(&one);
+            if !is_due && told.last() == Some(&one) && twins < TWINS_MAX {
+                twins += 1;
+            } else {
+                told.push(one);
+            }
+        }
+        told
+    });
 }
 
 /// Fails with the first difference and what is around it.
