@@ -3,30 +3,47 @@
 use crate::directories::Directories;
 use load::Loaded;
 use model::UnitName;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 
 /// Bytes of a record that is read.
 const RECORD_BYTES_MAX: u64 = 8 << 20;
 
+/// What the manager reads of a record.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Record {
+    grants: Vec<String>,
+    versions: BTreeMap<String, Version>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Version {
+    units: Vec<String>,
+}
+
 /// The record, passed on as it is.
-pub(crate) fn record(directories: &Directories, name: &str) -> Option<serde_json::Value> {
+pub(crate) fn record(directories: &Directories, name: &str) -> Option<Box<RawValue>> {
     let below = directories.state.join("portables").join(name);
     let bytes = crate::beginning::read(below.join("portable.json"), RECORD_BYTES_MAX).ok()?;
     serde_json::from_slice(&bytes).ok()
 }
 
+fn read(directories: &Directories, name: &str) -> Option<Record> {
+    serde_json::from_str(record(directories, name)?.get()).ok()
+}
+
 /// What was granted to a portable; nothing where its record can't be read.
 pub(crate) fn grants(directories: &Directories, name: &str) -> Vec<String> {
-    let record = record(directories, name);
-    let grants = record.as_ref().and_then(|record| record.get("grants"));
-    let list = grants.and_then(|grants| grants.as_array());
-    let texts = list.into_iter().flatten().filter_map(|one| one.as_str());
-    texts.map(str::to_owned).collect()
+    read(directories, name).unwrap_or_default().grants
 }
 
 /// Whether a portable has socket units.
 pub(crate) fn has_sockets(directories: &Directories, name: &str) -> bool {
-    record(directories, name)
-        .is_some_and(|record| units(&record).any(|unit| unit.ends_with(".socket")))
+    read(directories, name)
+        .is_some_and(|record| record.units().any(|unit| unit.ends_with(".socket")))
 }
 
 /// The portable that an attached unit belongs to.
@@ -41,7 +58,8 @@ pub(crate) fn of(directories: &Directories, loaded: &Loaded) -> Option<String> {
 fn owner(directories: &Directories, unit: &UnitName) -> Option<String> {
     let recorded = unit.template().unwrap_or_else(|| unit.clone());
     let has_it = |name: &&str| {
-        record(directories, name).is_some_and(|record| has_unit(&record, recorded.as_str()))
+        read(directories, name)
+            .is_some_and(|record| record.units().any(|unit| unit == recorded.as_str()))
     };
     names(unit.prefix()).find(has_it).map(str::to_owned)
 }
@@ -55,19 +73,11 @@ fn names(prefix: &str) -> impl Iterator<Item = &str> {
         .filter(|name| !name.is_empty())
 }
 
-fn has_unit(record: &serde_json::Value, unit: &str) -> bool {
-    units(record).any(|one| one == unit)
-}
-
-/// The units of all versions.
-fn units(record: &serde_json::Value) -> impl Iterator<Item = &str> {
-    let versions = record.get("versions").and_then(|all| all.as_object());
-    versions
-        .into_iter()
-        .flat_map(serde_json::Map::values)
-        .filter_map(|version| version.get("units")?.as_array())
-        .flatten()
-        .filter_map(|one| one.as_str())
+impl Record {
+    /// The units of all versions.
+    fn units(&self) -> impl Iterator<Item = &String> {
+        self.versions.values().flat_map(|version| &version.units)
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use crate::failure::Failure;
 use crate::shape::records;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
 /// The state of a manager after too many crashes in a row.
@@ -327,7 +327,7 @@ records! {
         /// What protects its content, as the mount worker reported it.
         integrity: Option<String>,
         /// What the attaching command recorded about the portable.
-        portable: Option<Value>,
+        portable: Option<Box<RawValue>>,
     }
 
     /// A process of a unit.
