@@ -291,11 +291,8 @@ fn held_process(process: &RunProcess, has_stub: bool) -> Option<OwnedFd> {
     match process.payload {
         None if has_stub => None,
         Some(payload) => {
-            let stub = format!("PPid:\t{}", process.pid?);
-            crate::cgroup::held(payload, |pid| {
-                let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
-                status.is_ok_and(|status| status.lines().any(|line| line == stub))
-            })
+            let stub = process.pid?;
+            crate::cgroup::held(payload, |pid| crate::run::is_child(pid, stub))
         }
         None => process.pidfd.as_ref()?.try_clone().ok(),
     }

@@ -275,7 +275,7 @@ impl Manager {
         };
         let mut processes = run.processes.iter();
         let is_awaited = processes.any(|one| one.pid.is_none() && one.ended.is_none());
-        is_awaited && !is_process(run, pid, |_| true) && parent(pid) == Some(keeper)
+        is_awaited && !is_process(run, pid, |_| true) && crate::run::is_child(pid, keeper)
     }
 
     fn hear(&mut self, unit: UnitId, incarnation: u64, message: Message) {
@@ -339,13 +339,6 @@ impl Manager {
             NotifyAccess::All => speaks_for_all(run, sender),
         }
     }
-}
-
-/// The parent of a process, proc_pid_stat(5): the second word after its name, which may hold anything.
-fn parent(pid: u32) -> Option<u32> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, rest) = text.rsplit_once(')')?;
-    rest.split_whitespace().nth(1)?.parse().ok()
 }
 
 fn is_process(run: &Run, pid: u32, serial: impl Fn(u32) -> bool) -> bool {

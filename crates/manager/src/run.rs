@@ -241,6 +241,13 @@ impl ProcessRecord {
     }
 }
 
+/// Is the process a child of that one (proc_pid_status(5))?
+pub(crate) fn is_child(pid: u32, parent: u32) -> bool {
+    let parent = format!("PPid:\t{parent}");
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
+    status.is_ok_and(|status| status.lines().any(|line| line == parent))
+}
+
 /// Hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
