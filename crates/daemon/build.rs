@@ -14,10 +14,11 @@ use std::process::Command;
 use std::{env, fs};
 
 /// What the executor is made of, seen from this crate.
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 10] = [
     "../executor/src",
     "../executor/Cargo.toml",
     "../executor/freestanding.toml",
+    "../executor/abort.ld",
     "../kernel/src",
     "../kernel/Cargo.toml",
     "../plan/src",

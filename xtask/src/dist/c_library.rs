@@ -54,7 +54,7 @@ impl CLibrary {
 
     /// The compiler's flags. `map` is where the linker writes which file needs which function; for a resident file small comes first.
     pub(super) fn flags(&self, map: &Path, is_resident: bool) -> Result<Vec<String>> {
-        let script = run::root().join("xtask/src/dist/link.ld");
+        let script = run::root().join("crates/executor/abort.ld");
         let mut flags: Vec<String> = [
             "-Ctarget-feature=+crt-static",
             // Fixed addresses: tables of pointers stay shared pages of the file. The stack, the heap and mappings keep their
