@@ -3,12 +3,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
+use crate::picture;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// Variable that names the directory of the files to be tested; without it, `dist` in the checkout.
 pub const DIST: &str = "CORACLE_DIST";
+
+/// How long what an instance had may take to go: a loaded machine is slow.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a command printed and how it ended.
 #[derive(Debug)]
@@ -175,8 +180,57 @@ impl Instance {
         }
     }
 
-    /// Ends the instance and waits until its keeper is gone.
+    /// Ends the instance, waits until its keeper is gone, and proves that nothing of it is left on the machine.
+    ///
+    /// # Panics
+    /// When something is left, unless the test failed anyway.
     pub fn stop(&self) {
+        let group = fs::read_to_string(self.folder().join("run/control-group")).unwrap_or_default();
+        let group = Some(group.trim().trim_start_matches('/')).filter(|group| !group.is_empty());
+        let group = group.map(|group| format!("/{group}"));
+        let users = self.dynamic_users();
+        self.end();
+        if std::thread::panicking() {
+            return;
+        }
+        let begin = std::time::Instant::now();
+        loop {
+            let left = picture::belongings(self.folder(), group.as_deref(), &users);
+            if left.is_empty() {
+                return;
+            }
+            // The kernel lets a loop device go some time after its last user, and what was killed needs a moment.
+            assert!(
+                begin.elapsed() < PATIENCE,
+                "the test left behind: {left:#?}"
+            );
+            std::thread::yield_now();
+        }
+    }
+
+    /// Numbers of the users that the instance's units have or had, and that nobody else has meanwhile.
+    fn dynamic_users(&self) -> Vec<String> {
+        let mut users = Vec::new();
+        let records = fs::read_dir(self.folder().join("run/units"));
+        for record in records.into_iter().flatten().flatten() {
+            let text = fs::read_to_string(record.path()).unwrap_or_default();
+            for user in text.split("\"user\":{").skip(1) {
+                let user = user.split('}').next().unwrap_or_default();
+                let number = user
+                    .split("\"uid\":")
+                    .nth(1)
+                    .and_then(|rest| rest.split(',').next());
+                users.extend(
+                    number
+                        .filter(|_| user.contains("\"dynamic\":true"))
+                        .map(str::to_owned),
+                );
+            }
+        }
+        users
+    }
+
+    fn end(&self) {
         let Ok(answer) = self
             .command(&["--no-autostart", "show", "-p", "KeeperPID", "--value"])
             .output()
