@@ -78,7 +78,7 @@ fn directives() -> String {
             row.name,
             row.sections().join(", "),
             row.from_image.words(),
-            row.summary.replace('|', "\\|")
+            row.summary.text().replace('|', "\\|")
         ));
     }
     page

@@ -10,7 +10,7 @@ pub(crate) fn text(row: &Row) -> String {
     let mut page = format!(
         "{}  {}\n",
         Paint::Bold.on(&format!("{}=", row.name)),
-        row.summary
+        row.summary.text()
     );
     let mut field = |name: &str, value: &str| {
         if !value.is_empty() {
@@ -19,7 +19,7 @@ pub(crate) fn text(row: &Row) -> String {
     };
     field("Sections", &row.sections().join(", "));
     field("Default", row.default_text);
-    field("Since", row.since);
+    field("Since", row.since.text());
     field("From image", row.from_image.words());
     field("Status", &status(row));
     if let Some(prose) = settings::prose(row) {
@@ -43,9 +43,9 @@ pub(crate) fn json(row: &Row) -> Value {
     json!({
         "name": row.name,
         "sections": row.sections(),
-        "summary": row.summary,
+        "summary": row.summary.text(),
         "default": row.default_text,
-        "since": row.since,
+        "since": row.since.text(),
         "from_image": row.from_image.words(),
         "status": status(row),
     })

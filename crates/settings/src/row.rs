@@ -16,9 +16,9 @@ pub struct Row {
     /// The value of a unit that doesn't set it; empty where there is none or it depends.
     pub default_text: &'static str,
     /// One sentence, in the third person.
-    pub summary: &'static str,
+    pub summary: Said,
     /// The version of systemd that introduced it; empty for the oldest.
-    pub since: &'static str,
+    pub since: Said,
     /// What leaving it open costs in the exposure score, all its parts together.
     pub weight: u16,
     /// Whether it restricts the service: not applying it must not go unnoticed.
@@ -28,11 +28,37 @@ pub struct Row {
     /// Whether a portable's image may set it. Where the answer depends on the value, the portable loader knows more.
     pub from_image: FromImage,
     /// The D-Bus type of its property; empty where it has none of its own name.
-    pub bus: &'static str,
+    pub bus: Said,
     /// What it does here.
     pub status: Status,
     /// The directives that an assignment goes to instead: its successors.
     pub stands_for: &'static [Directive],
+}
+
+/// A text that is only for people to read: it takes no room in the resident programs.
+#[derive(Debug, Clone, Copy)]
+pub struct Said {
+    #[cfg(feature = "prose")]
+    text: &'static str,
+}
+
+impl Said {
+    /// What is said.
+    #[cfg(feature = "prose")]
+    pub const fn text(self) -> &'static str {
+        self.text
+    }
+}
+
+#[cfg_attr(
+    not(feature = "prose"),
+    expect(unused_variables, reason = "nobody reads it")
+)]
+pub(crate) const fn said(text: &'static str) -> Said {
+    Said {
+        #[cfg(feature = "prose")]
+        text,
+    }
 }
 
 /// Whether the units of an image may set a directive.
@@ -75,13 +101,13 @@ impl Row {
         directive: model::key::DESCRIPTION.directive(),
         value: &crate::types::TEXT,
         default_text: "",
-        summary: "",
-        since: "",
+        summary: said(""),
+        since: said(""),
         weight: 0,
         sandboxing: false,
         may_reduce: false,
         from_image: FromImage::Never,
-        bus: "",
+        bus: said(""),
         status: Status::ParsedOnly("not built yet"),
         stands_for: &[],
     };

@@ -62,7 +62,7 @@ const fn in_order() -> [Row; COUNT] {
                 rows[row.directive.index()].name.is_empty(),
                 "a directive has two rows"
             );
-            rows[row.directive.index()] = carried(row);
+            rows[row.directive.index()] = row;
             taken += 1;
             at += 1;
         }
@@ -70,19 +70,6 @@ const fn in_order() -> [Row; COUNT] {
     }
     assert!(taken == COUNT, "a directive has no row");
     rows
-}
-
-/// A row as this build carries it: what is only for people to read stays out of the resident programs.
-const fn carried(row: Row) -> Row {
-    if cfg!(feature = "prose") {
-        return row;
-    }
-    Row {
-        summary: "",
-        since: "",
-        bus: "",
-        ..row
-    }
 }
 
 /// The row of a directive.

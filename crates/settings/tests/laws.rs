@@ -169,7 +169,7 @@ fn the_versions_are_those_of_the_reference() {
         let fields: Vec<&str> = line.split('\t').collect();
         let section = fields[0].split('+').next().unwrap();
         let row = coracle_settings::row(Directive::find(section, fields[1]).unwrap());
-        assert_eq!(row.since, fields[3], "{}", row.name);
+        assert_eq!(row.since.text(), fields[3], "{}", row.name);
     }
 }
 
@@ -262,7 +262,7 @@ fn typed_keys_and_table_agree_on_types() {
 #[test]
 fn every_row_says_what_it_is_for() {
     for row in &TABLE {
-        let summary = row.summary;
+        let summary = row.summary.text();
         assert!(
             summary.ends_with('.') && summary.starts_with(char::is_uppercase) && summary.len() > 15,
             "{}: {summary}",

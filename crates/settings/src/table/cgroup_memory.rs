@@ -2,7 +2,7 @@
 
 use model::key;
 
-use crate::row::{Row, later};
+use crate::row::{Row, later, said};
 use crate::types::*;
 
 pub(super) const ROWS: &[Row] = &[
@@ -10,7 +10,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "DefaultMemoryLow",
         directive: key::DEFAULT_MEMORY_LOW.directive(),
         value: &AMOUNT,
-        summary: "Did set the default of MemoryLow= of children.",
+        summary: said("Did set the default of MemoryLow= of children."),
         status: later::GONE,
         ..Row::NEVER
     },
@@ -18,7 +18,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "DefaultMemoryMin",
         directive: key::DEFAULT_MEMORY_MIN.directive(),
         value: &AMOUNT,
-        summary: "Did set the default of MemoryMin= of children.",
+        summary: said("Did set the default of MemoryMin= of children."),
         status: later::GONE,
         ..Row::NEVER
     },
@@ -26,7 +26,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "DefaultStartupMemoryLow",
         directive: key::DEFAULT_STARTUP_MEMORY_LOW.directive(),
         value: &AMOUNT,
-        summary: "Did set the default of StartupMemoryLow= of children.",
+        summary: said("Did set the default of StartupMemoryLow= of children."),
         status: later::GONE,
         ..Row::NEVER
     },
@@ -35,9 +35,11 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::MANAGED_OOM_MEMORY_PRESSURE.directive(),
         value: &MANAGED_OOM,
         default_text: "auto",
-        summary: "Says whether the memory killer of user space acts on the unit's memory pressure.",
-        since: "247",
-        bus: "s",
+        summary: said(
+            "Says whether the memory killer of user space acts on the unit's memory pressure.",
+        ),
+        since: said("247"),
+        bus: said("s"),
         status: later::CONTROL_GROUPS,
         ..Row::NEVER
     },
@@ -45,9 +47,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "ManagedOOMMemoryPressureDurationSec",
         directive: key::MANAGED_OOM_MEMORY_PRESSURE_DURATION_SEC.directive(),
         value: &TIME_SPAN,
-        summary: "Says how long memory pressure lasts before the killer acts.",
-        since: "257",
-        bus: "t",
+        summary: said("Says how long memory pressure lasts before the killer acts."),
+        since: said("257"),
+        bus: said("t"),
         status: later::CONTROL_GROUPS,
         ..Row::NEVER
     },
@@ -55,9 +57,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "ManagedOOMMemoryPressureLimit",
         directive: key::MANAGED_OOM_MEMORY_PRESSURE_LIMIT.directive(),
         value: &PERCENT,
-        summary: "Says how much memory pressure is too much.",
-        since: "247",
-        bus: "u",
+        summary: said("Says how much memory pressure is too much."),
+        since: said("247"),
+        bus: said("u"),
         status: later::CONTROL_GROUPS,
         ..Row::NEVER
     },
@@ -66,9 +68,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::MANAGED_OOM_PREFERENCE.directive(),
         value: &MANAGED_OOM_PREFERENCE,
         default_text: "none",
-        summary: "Says how gladly the memory killer of user space takes the unit.",
-        since: "248",
-        bus: "s",
+        summary: said("Says how gladly the memory killer of user space takes the unit."),
+        since: said("248"),
+        bus: said("s"),
         status: later::CONTROL_GROUPS,
         ..Row::NEVER
     },
@@ -77,9 +79,11 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::MANAGED_OOM_SWAP.directive(),
         value: &MANAGED_OOM,
         default_text: "auto",
-        summary: "Says whether the memory killer of user space acts on the unit's use of swap.",
-        since: "247",
-        bus: "s",
+        summary: said(
+            "Says whether the memory killer of user space acts on the unit's use of swap.",
+        ),
+        since: said("247"),
+        bus: said("s"),
         status: later::CONTROL_GROUPS,
         ..Row::NEVER
     },
@@ -88,9 +92,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::MEMORY_ACCOUNTING.directive(),
         value: &BOOL,
         default_text: "yes",
-        summary: "Counts the unit's memory.",
-        since: "208",
-        bus: "b",
+        summary: said("Counts the unit's memory."),
+        since: said("208"),
+        bus: said("b"),
         ..Row::FREE
     },
     Row {
@@ -98,10 +102,10 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::MEMORY_HIGH.directive(),
         value: &AMOUNT,
         default_text: "infinity",
-        summary: "Slows the unit down above this much memory.",
-        since: "231",
+        summary: said("Slows the unit down above this much memory."),
+        since: said("231"),
         may_reduce: true,
-        bus: "t",
+        bus: said("t"),
         ..Row::FREE
     },
     Row {
@@ -109,7 +113,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::MEMORY_LIMIT.directive(),
         value: &AMOUNT,
         default_text: "infinity",
-        summary: "Did bound the unit's memory; MemoryMax= does.",
+        summary: said("Did bound the unit's memory; MemoryMax= does."),
         status: later::GONE,
         ..Row::NEVER
     },
@@ -117,10 +121,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "MemoryLow",
         directive: key::MEMORY_LOW.directive(),
         value: &AMOUNT,
-        summary: "Protects this much of the unit's memory while others can give some.",
-        since: "240",
+        summary: said("Protects this much of the unit's memory while others can give some."),
+        since: said("240"),
         may_reduce: true,
-        bus: "t",
+        bus: said("t"),
         ..Row::ASKS
     },
     Row {
@@ -128,29 +132,29 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::MEMORY_MAX.directive(),
         value: &AMOUNT,
         default_text: "infinity",
-        summary: "Bounds the unit's memory.",
-        since: "231",
+        summary: said("Bounds the unit's memory."),
+        since: said("231"),
         may_reduce: true,
-        bus: "t",
+        bus: said("t"),
         ..Row::ASKS
     },
     Row {
         name: "MemoryMin",
         directive: key::MEMORY_MIN.directive(),
         value: &AMOUNT,
-        summary: "Protects this much of the unit's memory in any case.",
-        since: "240",
+        summary: said("Protects this much of the unit's memory in any case."),
+        since: said("240"),
         may_reduce: true,
-        bus: "t",
+        bus: said("t"),
         ..Row::ASKS
     },
     Row {
         name: "MemoryPressureThresholdSec",
         directive: key::MEMORY_PRESSURE_THRESHOLD_SEC.directive(),
         value: &TIME_SPAN,
-        summary: "Says how much stalling on memory is worth telling the service.",
-        since: "254",
-        bus: "t",
+        summary: said("Says how much stalling on memory is worth telling the service."),
+        since: said("254"),
+        bus: said("t"),
         status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
@@ -159,9 +163,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::MEMORY_PRESSURE_WATCH.directive(),
         value: &PRESSURE_WATCH,
         default_text: "auto",
-        summary: "Tells the service of memory pressure.",
-        since: "254",
-        bus: "s",
+        summary: said("Tells the service of memory pressure."),
+        since: said("254"),
+        bus: said("s"),
         status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
@@ -170,10 +174,10 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::MEMORY_SWAP_MAX.directive(),
         value: &AMOUNT,
         default_text: "infinity",
-        summary: "Bounds the unit's swap.",
-        since: "232",
+        summary: said("Bounds the unit's swap."),
+        since: said("232"),
         may_reduce: true,
-        bus: "t",
+        bus: said("t"),
         ..Row::FREE
     },
     Row {
@@ -181,10 +185,10 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::MEMORY_ZSWAP_MAX.directive(),
         value: &AMOUNT,
         default_text: "infinity",
-        summary: "Bounds the unit's compressed swap.",
-        since: "253",
+        summary: said("Bounds the unit's compressed swap."),
+        since: said("253"),
         may_reduce: true,
-        bus: "t",
+        bus: said("t"),
         status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
@@ -193,10 +197,10 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::MEMORY_ZSWAP_WRITEBACK.directive(),
         value: &BOOL,
         default_text: "yes",
-        summary: "Says whether compressed swap is written out.",
-        since: "256",
+        summary: said("Says whether compressed swap is written out."),
+        since: said("256"),
         may_reduce: true,
-        bus: "b",
+        bus: said("b"),
         status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
@@ -204,9 +208,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "OOMRules",
         directive: key::OOM_RULES.directive(),
         value: &WORDS,
-        summary: "Names rule sets for the memory killer of user space.",
-        since: "261",
-        bus: "as",
+        summary: said("Names rule sets for the memory killer of user space."),
+        since: said("261"),
+        bus: said("as"),
         status: later::CONTROL_GROUPS,
         ..Row::NEVER
     },
@@ -215,10 +219,10 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::STARTUP_MEMORY_HIGH.directive(),
         value: &AMOUNT,
         default_text: "infinity",
-        summary: "Is MemoryHigh= while the system starts and stops.",
-        since: "231",
+        summary: said("Is MemoryHigh= while the system starts and stops."),
+        since: said("231"),
         may_reduce: true,
-        bus: "t",
+        bus: said("t"),
         status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
@@ -226,10 +230,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "StartupMemoryLow",
         directive: key::STARTUP_MEMORY_LOW.directive(),
         value: &AMOUNT,
-        summary: "Is MemoryLow= while the system starts and stops.",
-        since: "240",
+        summary: said("Is MemoryLow= while the system starts and stops."),
+        since: said("240"),
         may_reduce: true,
-        bus: "t",
+        bus: said("t"),
         status: later::CONTROL_GROUPS,
         ..Row::ASKS
     },
@@ -238,10 +242,10 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::STARTUP_MEMORY_MAX.directive(),
         value: &AMOUNT,
         default_text: "infinity",
-        summary: "Is MemoryMax= while the system starts and stops.",
-        since: "231",
+        summary: said("Is MemoryMax= while the system starts and stops."),
+        since: said("231"),
         may_reduce: true,
-        bus: "t",
+        bus: said("t"),
         status: later::CONTROL_GROUPS,
         ..Row::ASKS
     },
@@ -250,10 +254,10 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::STARTUP_MEMORY_SWAP_MAX.directive(),
         value: &AMOUNT,
         default_text: "infinity",
-        summary: "Is MemorySwapMax= while the system starts and stops.",
-        since: "232",
+        summary: said("Is MemorySwapMax= while the system starts and stops."),
+        since: said("232"),
         may_reduce: true,
-        bus: "t",
+        bus: said("t"),
         status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
@@ -262,10 +266,10 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::STARTUP_MEMORY_ZSWAP_MAX.directive(),
         value: &AMOUNT,
         default_text: "infinity",
-        summary: "Is MemoryZSwapMax= while the system starts and stops.",
-        since: "253",
+        summary: said("Is MemoryZSwapMax= while the system starts and stops."),
+        since: said("253"),
         may_reduce: true,
-        bus: "t",
+        bus: said("t"),
         status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
@@ -274,9 +278,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::TASKS_ACCOUNTING.directive(),
         value: &BOOL,
         default_text: "yes",
-        summary: "Counts the unit's tasks.",
-        since: "227",
-        bus: "b",
+        summary: said("Counts the unit's tasks."),
+        since: said("227"),
+        bus: said("b"),
         ..Row::FREE
     },
     Row {
@@ -284,10 +288,10 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::TASKS_MAX.directive(),
         value: &AMOUNT,
         default_text: "infinity",
-        summary: "Bounds the unit's tasks.",
-        since: "227",
+        summary: said("Bounds the unit's tasks."),
+        since: said("227"),
         may_reduce: true,
-        bus: "t",
+        bus: said("t"),
         ..Row::ASKS
     },
 ];

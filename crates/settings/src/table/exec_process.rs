@@ -2,7 +2,7 @@
 
 use model::key;
 
-use crate::row::{Row, later};
+use crate::row::{Row, later, said};
 use crate::types::*;
 
 pub(super) const ROWS: &[Row] = &[
@@ -10,7 +10,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "Capabilities",
         directive: key::CAPABILITIES.directive(),
         value: &TEXT,
-        summary: "Did set capabilities in a form that is gone.",
+        summary: said("Did set capabilities in a form that is gone."),
         status: later::GONE,
         ..Row::NEVER
     },
@@ -19,18 +19,18 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::COREDUMP_FILTER.directive(),
         value: &COREDUMP_FILTER,
         default_text: "0x33",
-        summary: "Says which memory a core dump has.",
-        since: "246",
-        bus: "t",
+        summary: said("Says which memory a core dump has."),
+        since: said("246"),
+        bus: said("t"),
         ..Row::FREE
     },
     Row {
         name: "CPUAffinity",
         directive: key::CPU_AFFINITY.directive(),
         value: &CPU_AFFINITY,
-        summary: "Says on which processors the service runs.",
+        summary: said("Says on which processors the service runs."),
         may_reduce: true,
-        bus: "ay",
+        bus: said("ay"),
         ..Row::FREE
     },
     Row {
@@ -38,18 +38,18 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::CPU_SCHEDULING_POLICY.directive(),
         value: &SCHEDULING_POLICY,
         default_text: "other",
-        summary: "Sets the class of the processor's scheduler.",
+        summary: said("Sets the class of the processor's scheduler."),
         may_reduce: true,
-        bus: "i",
+        bus: said("i"),
         ..Row::ASKS
     },
     Row {
         name: "CPUSchedulingPriority",
         directive: key::CPU_SCHEDULING_PRIORITY.directive(),
         value: &COUNT,
-        summary: "Sets the realtime priority.",
+        summary: said("Sets the realtime priority."),
         may_reduce: true,
-        bus: "i",
+        bus: said("i"),
         ..Row::ASKS
     },
     Row {
@@ -57,40 +57,40 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::CPU_SCHEDULING_RESET_ON_FORK.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Takes raised scheduling back from children.",
-        bus: "b",
+        summary: said("Takes raised scheduling back from children."),
+        bus: said("b"),
         ..Row::FREE
     },
     Row {
         name: "Environment",
         directive: key::ENVIRONMENT.directive(),
         value: &ENVIRONMENT_LIST,
-        summary: "Sets environment variables.",
-        bus: "as",
+        summary: said("Sets environment variables."),
+        bus: said("as"),
         ..Row::FREE
     },
     Row {
         name: "EnvironmentFile",
         directive: key::ENVIRONMENT_FILE.directive(),
         value: &ENVIRONMENT_FILES,
-        summary: "Reads environment variables from a file at each start.",
+        summary: said("Reads environment variables from a file at each start."),
         ..Row::NEVER
     },
     Row {
         name: "ExecSearchPath",
         directive: key::EXEC_SEARCH_PATH.directive(),
         value: &SEARCH_PATH,
-        summary: "Says where programs without a path are looked for.",
-        since: "250",
-        bus: "as",
+        summary: said("Says where programs without a path are looked for."),
+        since: said("250"),
+        bus: said("as"),
         ..Row::FREE
     },
     Row {
         name: "Group",
         directive: key::GROUP.directive(),
         value: &ACCOUNT,
-        summary: "Sets the group of the service's processes.",
-        bus: "s",
+        summary: said("Sets the group of the service's processes."),
+        bus: said("s"),
         ..Row::ASKS
     },
     Row {
@@ -98,17 +98,17 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::IGNORE_SIGPIPE.directive(),
         value: &BOOL,
         default_text: "yes",
-        summary: "Makes the service's processes ignore SIGPIPE.",
-        bus: "b",
+        summary: said("Makes the service's processes ignore SIGPIPE."),
+        bus: said("b"),
         ..Row::FREE
     },
     Row {
         name: "ImportCredential",
         directive: key::IMPORT_CREDENTIAL.directive(),
         value: &IMPORT_CREDENTIALS,
-        summary: "Passes credentials of the manager on by pattern.",
-        since: "254",
-        bus: "as",
+        summary: said("Passes credentials of the manager on by pattern."),
+        since: said("254"),
+        bus: said("as"),
         status: later::SERVICES,
         ..Row::ASKS
     },
@@ -117,9 +117,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::IO_SCHEDULING_CLASS.directive(),
         value: &IO_SCHEDULING_CLASS,
         default_text: "none",
-        summary: "Sets the class of disk access.",
+        summary: said("Sets the class of disk access."),
         may_reduce: true,
-        bus: "i",
+        bus: said("i"),
         ..Row::ASKS
     },
     Row {
@@ -127,27 +127,27 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::IO_SCHEDULING_PRIORITY.directive(),
         value: &COUNT,
         default_text: "4",
-        summary: "Sets the priority of disk access within its class.",
+        summary: said("Sets the priority of disk access within its class."),
         may_reduce: true,
-        bus: "i",
+        bus: said("i"),
         ..Row::ASKS
     },
     Row {
         name: "LoadCredential",
         directive: key::LOAD_CREDENTIAL.directive(),
         value: &LOAD_CREDENTIALS,
-        summary: "Hands a file's content to the service as a credential.",
-        since: "247",
-        bus: "a(ss)",
+        summary: said("Hands a file's content to the service as a credential."),
+        since: said("247"),
+        bus: said("a(ss)"),
         ..Row::ASKS
     },
     Row {
         name: "LoadCredentialEncrypted",
         directive: key::LOAD_CREDENTIAL_ENCRYPTED.directive(),
         value: &LOAD_CREDENTIALS,
-        summary: "Hands a file's content to the service as a credential after decrypting it.",
-        since: "247",
-        bus: "a(ss)",
+        summary: said("Hands a file's content to the service as a credential after decrypting it."),
+        since: said("247"),
+        bus: said("a(ss)"),
         status: later::SERVICES,
         ..Row::ASKS
     },
@@ -156,10 +156,10 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::MEMORY_KSM.directive(),
         value: &TRISTATE,
         default_text: "no",
-        summary: "Lets the kernel merge equal pages of the service.",
-        since: "254",
+        summary: said("Lets the kernel merge equal pages of the service."),
+        since: said("254"),
         may_reduce: true,
-        bus: "b",
+        bus: said("b"),
         status: later::SERVICES,
         ..Row::FREE
     },
@@ -168,9 +168,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::MEMORY_THP.directive(),
         value: &MEMORY_THP,
         default_text: "inherit",
-        summary: "Says whether the service has huge pages.",
-        since: "260",
-        bus: "s",
+        summary: said("Says whether the service has huge pages."),
+        since: said("260"),
+        bus: said("s"),
         status: later::SERVICES,
         ..Row::FREE
     },
@@ -179,18 +179,18 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::NICE.directive(),
         value: &NICE,
         default_text: "0",
-        summary: "Sets the priority of the service's processes.",
+        summary: said("Sets the priority of the service's processes."),
         may_reduce: true,
-        bus: "i",
+        bus: said("i"),
         ..Row::ASKS
     },
     Row {
         name: "NUMAMask",
         directive: key::NUMA_MASK.directive(),
         value: &CPU_SET,
-        summary: "Says on which memory nodes the policy works.",
-        since: "243",
-        bus: "ay",
+        summary: said("Says on which memory nodes the policy works."),
+        since: said("243"),
+        bus: said("ay"),
         status: later::SERVICES,
         ..Row::ASKS
     },
@@ -199,9 +199,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::NUMA_POLICY.directive(),
         value: &NUMA_POLICY,
         default_text: "default",
-        summary: "Says on which memory nodes pages are placed.",
-        since: "243",
-        bus: "i",
+        summary: said("Says on which memory nodes pages are placed."),
+        since: said("243"),
+        bus: said("i"),
         status: later::SERVICES,
         ..Row::ASKS
     },
@@ -210,17 +210,17 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::OOM_SCORE_ADJUST.directive(),
         value: &OOM_SCORE,
         default_text: "0",
-        summary: "Says how gladly the kernel kills the service for lack of memory.",
+        summary: said("Says how gladly the kernel kills the service for lack of memory."),
         may_reduce: true,
-        bus: "i",
+        bus: said("i"),
         ..Row::ASKS
     },
     Row {
         name: "PAMName",
         directive: key::PAM_NAME.directive(),
         value: &TEXT,
-        summary: "Opens a PAM session for the service.",
-        bus: "s",
+        summary: said("Opens a PAM session for the service."),
+        bus: said("s"),
         status: later::SERVICES,
         ..Row::NEVER
     },
@@ -228,9 +228,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "PassEnvironment",
         directive: key::PASS_ENVIRONMENT.directive(),
         value: &WORDS,
-        summary: "Passes environment variables of the manager on.",
-        since: "228",
-        bus: "as",
+        summary: said("Passes environment variables of the manager on."),
+        since: said("228"),
+        bus: said("as"),
         status: later::NO_ENVIRONMENT,
         ..Row::NEVER
     },
@@ -238,27 +238,27 @@ pub(super) const ROWS: &[Row] = &[
         name: "Personality",
         directive: key::PERSONALITY.directive(),
         value: &ARCHITECTURE,
-        summary: "Sets the execution domain, which uname(2) shows.",
-        since: "209",
-        bus: "s",
+        summary: said("Sets the execution domain, which uname(2) shows."),
+        since: said("209"),
+        bus: said("s"),
         ..Row::FREE
     },
     Row {
         name: "SetCredential",
         directive: key::SET_CREDENTIAL.directive(),
         value: &SET_CREDENTIALS,
-        summary: "Hands a text to the service as a credential.",
-        since: "247",
-        bus: "a(say)",
+        summary: said("Hands a text to the service as a credential."),
+        since: said("247"),
+        bus: said("a(say)"),
         ..Row::FREE
     },
     Row {
         name: "SetCredentialEncrypted",
         directive: key::SET_CREDENTIAL_ENCRYPTED.directive(),
         value: &SET_CREDENTIALS,
-        summary: "Hands a text to the service as a credential after decrypting it.",
-        since: "247",
-        bus: "a(say)",
+        summary: said("Hands a text to the service as a credential after decrypting it."),
+        since: said("247"),
+        bus: said("a(say)"),
         status: later::SERVICES,
         ..Row::FREE
     },
@@ -267,26 +267,26 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::SET_LOGIN_ENVIRONMENT.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Sets HOME, LOGNAME and SHELL as a login would.",
-        since: "255",
-        bus: "b",
+        summary: said("Sets HOME, LOGNAME and SHELL as a login would."),
+        since: said("255"),
+        bus: said("b"),
         ..Row::FREE
     },
     Row {
         name: "SupplementaryGroups",
         directive: key::SUPPLEMENTARY_GROUPS.directive(),
         value: &ACCOUNTS,
-        summary: "Adds groups to the service's processes.",
+        summary: said("Adds groups to the service's processes."),
         weight: 200,
-        bus: "as",
+        bus: said("as"),
         ..Row::ASKS
     },
     Row {
         name: "TimerSlackNSec",
         directive: key::TIMER_SLACK_NSEC.directive(),
         value: &NANOSECONDS,
-        summary: "Says how late the service's timers may elapse.",
-        bus: "t",
+        summary: said("Says how late the service's timers may elapse."),
+        bus: said("t"),
         ..Row::FREE
     },
     Row {
@@ -294,35 +294,35 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::UMASK.directive(),
         value: &FILE_MODE,
         default_text: "0022",
-        summary: "Says which permissions new files don't get.",
+        summary: said("Says which permissions new files don't get."),
         weight: 100,
-        bus: "u",
+        bus: said("u"),
         ..Row::RESTRICTS
     },
     Row {
         name: "UnsetEnvironment",
         directive: key::UNSET_ENVIRONMENT.directive(),
         value: &WORDS,
-        summary: "Takes environment variables away.",
-        since: "235",
-        bus: "as",
+        summary: said("Takes environment variables away."),
+        since: said("235"),
+        bus: said("as"),
         ..Row::FREE
     },
     Row {
         name: "User",
         directive: key::USER.directive(),
         value: &ACCOUNT,
-        summary: "Sets the user of the service's processes.",
+        summary: said("Sets the user of the service's processes."),
         weight: 2000,
-        bus: "s",
+        bus: said("s"),
         ..Row::ASKS
     },
     Row {
         name: "UtmpIdentifier",
         directive: key::UTMP_IDENTIFIER.directive(),
         value: &TEXT,
-        summary: "Names the entry in utmp.",
-        bus: "s",
+        summary: said("Names the entry in utmp."),
+        bus: said("s"),
         status: later::SERVICES,
         ..Row::NEVER
     },
@@ -330,9 +330,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "UtmpMode",
         directive: key::UTMP_MODE.directive(),
         value: &UTMP_MODE,
-        summary: "Says what kind of entry utmp gets.",
-        since: "225",
-        bus: "s",
+        summary: said("Says what kind of entry utmp gets."),
+        since: said("225"),
+        bus: said("s"),
         status: later::SERVICES,
         ..Row::NEVER
     },
@@ -340,8 +340,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "WorkingDirectory",
         directive: key::WORKING_DIRECTORY.directive(),
         value: &WORKING_DIRECTORY,
-        summary: "Sets the directory that the service starts in.",
-        bus: "s",
+        summary: said("Sets the directory that the service starts in."),
+        bus: said("s"),
         ..Row::FREE
     },
 ];

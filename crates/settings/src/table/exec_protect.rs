@@ -2,7 +2,7 @@
 
 use model::key;
 
-use crate::row::{FromImage, Row, later};
+use crate::row::{FromImage, Row, later, said};
 use crate::types::*;
 
 pub(super) const ROWS: &[Row] = &[
@@ -10,20 +10,20 @@ pub(super) const ROWS: &[Row] = &[
         name: "CapabilityBoundingSet",
         directive: key::CAPABILITY_BOUNDING_SET.directive(),
         value: &BOUNDING_SET,
-        summary: "Bounds the capabilities that the service and its children can ever have.",
+        summary: said("Bounds the capabilities that the service and its children can ever have."),
         weight: 14025,
         from_image: FromImage::Asks,
-        bus: "t",
+        bus: said("t"),
         ..Row::RESTRICTS
     },
     Row {
         name: "AmbientCapabilities",
         directive: key::AMBIENT_CAPABILITIES.directive(),
         value: &AMBIENT_SET,
-        summary: "Gives capabilities to a service that doesn't run as root.",
-        since: "229",
+        summary: said("Gives capabilities to a service that doesn't run as root."),
+        since: said("229"),
         weight: 500,
-        bus: "t",
+        bus: said("t"),
         ..Row::ASKS
     },
     Row {
@@ -31,10 +31,10 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::DYNAMIC_USER.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Runs the service as a user that exists only while it runs.",
-        since: "232",
+        summary: said("Runs the service as a user that exists only while it runs."),
+        since: said("232"),
         weight: 2000,
-        bus: "b",
+        bus: said("b"),
         ..Row::RESTRICTS
     },
     Row {
@@ -42,10 +42,10 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::KEYRING_MODE.directive(),
         value: &KEYRING_MODE,
         default_text: "private",
-        summary: "Says which kernel keyring the service's session has.",
-        since: "235",
+        summary: said("Says which kernel keyring the service's session has."),
+        since: said("235"),
         weight: 1000,
-        bus: "s",
+        bus: said("s"),
         ..Row::RESTRICTS
     },
     Row {
@@ -53,10 +53,10 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::LOCK_PERSONALITY.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Keeps the service from changing its execution domain.",
-        since: "235",
+        summary: said("Keeps the service from changing its execution domain."),
+        since: said("235"),
         weight: 100,
-        bus: "b",
+        bus: said("b"),
         ..Row::RESTRICTS
     },
     Row {
@@ -64,19 +64,19 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::MEMORY_DENY_WRITE_EXECUTE.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Forbids memory that is writable and executable.",
-        since: "231",
+        summary: said("Forbids memory that is writable and executable."),
+        since: said("231"),
         weight: 100,
-        bus: "b",
+        bus: said("b"),
         ..Row::RESTRICTS
     },
     Row {
         name: "MountAPIVFS",
         directive: key::MOUNT_API_VFS.directive(),
         value: &TRISTATE,
-        summary: "Mounts the kernel's own file systems into the service's root directory.",
-        since: "233",
-        bus: "b",
+        summary: said("Mounts the kernel's own file systems into the service's root directory."),
+        since: said("233"),
+        bus: said("b"),
         ..Row::FREE
     },
     Row {
@@ -84,8 +84,8 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::MOUNT_FLAGS.directive(),
         value: &MOUNT_PROPAGATION,
         default_text: "shared",
-        summary: "Says whether mounts travel between the host and the service.",
-        bus: "t",
+        summary: said("Says whether mounts travel between the host and the service."),
+        bus: said("t"),
         ..Row::RESTRICTS
     },
     Row {
@@ -93,10 +93,10 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::NO_NEW_PRIVILEGES.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Keeps programs from gaining privileges when they are executed.",
-        since: "187",
+        summary: said("Keeps programs from gaining privileges when they are executed."),
+        since: said("187"),
         weight: 1000,
-        bus: "b",
+        bus: said("b"),
         ..Row::RESTRICTS
     },
     Row {
@@ -104,9 +104,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PRIVATE_BPF.directive(),
         value: &PRIVATE_BPF,
         default_text: "no",
-        summary: "Gives the service a BPF file system of its own.",
-        since: "258",
-        bus: "s",
+        summary: said("Gives the service a BPF file system of its own."),
+        since: said("258"),
+        bus: said("s"),
         status: later::SANDBOX,
         ..Row::RESTRICTS
     },
@@ -115,10 +115,10 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PRIVATE_DEVICES.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Gives the service a /dev with only the harmless devices.",
-        since: "209",
+        summary: said("Gives the service a /dev with only the harmless devices."),
+        since: said("209"),
         weight: 1000,
-        bus: "b",
+        bus: said("b"),
         ..Row::RESTRICTS
     },
     Row {
@@ -126,9 +126,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PRIVATE_IPC.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Gives the service IPC objects of its own.",
-        since: "248",
-        bus: "b",
+        summary: said("Gives the service IPC objects of its own."),
+        since: said("248"),
+        bus: said("b"),
         ..Row::RESTRICTS
     },
     Row {
@@ -136,10 +136,10 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PRIVATE_MOUNTS.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Keeps the service's mounts from reaching the host.",
-        since: "239",
+        summary: said("Keeps the service's mounts from reaching the host."),
+        since: said("239"),
         weight: 1000,
-        bus: "b",
+        bus: said("b"),
         ..Row::RESTRICTS
     },
     Row {
@@ -147,9 +147,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PRIVATE_NETWORK.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Gives the service a network of its own with only a loopback interface.",
+        summary: said("Gives the service a network of its own with only a loopback interface."),
         weight: 2500,
-        bus: "b",
+        bus: said("b"),
         ..Row::RESTRICTS
     },
     Row {
@@ -157,9 +157,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PRIVATE_PIDS.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Shows the service only its own processes.",
-        since: "257",
-        bus: "s",
+        summary: said("Shows the service only its own processes."),
+        since: said("257"),
+        bus: said("s"),
         ..Row::RESTRICTS
     },
     Row {
@@ -167,9 +167,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PRIVATE_TMP.directive(),
         value: &PRIVATE_TMP,
         default_text: "no",
-        summary: "Gives the service its own /tmp and /var/tmp.",
+        summary: said("Gives the service its own /tmp and /var/tmp."),
         weight: 1000,
-        bus: "b",
+        bus: said("b"),
         ..Row::RESTRICTS
     },
     Row {
@@ -177,10 +177,10 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PRIVATE_USERS.directive(),
         value: &PRIVATE_USERS,
         default_text: "no",
-        summary: "Maps users into a namespace where the service has no power over the host.",
-        since: "232",
+        summary: said("Maps users into a namespace where the service has no power over the host."),
+        since: said("232"),
         weight: 1000,
-        bus: "b",
+        bus: said("b"),
         ..Row::RESTRICTS
     },
     Row {
@@ -188,11 +188,11 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PROC_SUBSET.directive(),
         value: &PROC_SUBSET,
         default_text: "all",
-        summary: "Leaves only processes in the service's /proc.",
-        since: "247",
+        summary: said("Leaves only processes in the service's /proc."),
+        since: said("247"),
         weight: 10,
         may_reduce: true,
-        bus: "s",
+        bus: said("s"),
         ..Row::RESTRICTS
     },
     Row {
@@ -200,10 +200,10 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PROTECT_CLOCK.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Keeps the service from setting the clock.",
-        since: "245",
+        summary: said("Keeps the service from setting the clock."),
+        since: said("245"),
         weight: 1000,
-        bus: "b",
+        bus: said("b"),
         ..Row::RESTRICTS
     },
     Row {
@@ -211,10 +211,10 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PROTECT_CONTROL_GROUPS.directive(),
         value: &PROTECT_CONTROL_GROUPS,
         default_text: "no",
-        summary: "Keeps the service from changing control groups.",
-        since: "232",
+        summary: said("Keeps the service from changing control groups."),
+        since: said("232"),
         weight: 1000,
-        bus: "b",
+        bus: said("b"),
         ..Row::RESTRICTS
     },
     Row {
@@ -222,10 +222,10 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PROTECT_HOME.directive(),
         value: &PROTECT_HOME,
         default_text: "no",
-        summary: "Hides the users' home directories or makes them read-only.",
-        since: "214",
+        summary: said("Hides the users' home directories or makes them read-only."),
+        since: said("214"),
         weight: 1000,
-        bus: "s",
+        bus: said("s"),
         ..Row::RESTRICTS
     },
     Row {
@@ -233,10 +233,10 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PROTECT_HOSTNAME.directive(),
         value: &PROTECT_HOSTNAME,
         default_text: "no",
-        summary: "Keeps the service from changing the host's name.",
-        since: "242",
+        summary: said("Keeps the service from changing the host's name."),
+        since: said("242"),
         weight: 50,
-        bus: "b",
+        bus: said("b"),
         ..Row::RESTRICTS
     },
     Row {
@@ -244,10 +244,10 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PROTECT_KERNEL_LOGS.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Keeps the service from the kernel's log.",
-        since: "244",
+        summary: said("Keeps the service from the kernel's log."),
+        since: said("244"),
         weight: 1000,
-        bus: "b",
+        bus: said("b"),
         ..Row::RESTRICTS
     },
     Row {
@@ -255,10 +255,10 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PROTECT_KERNEL_MODULES.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Keeps the service from loading kernel modules.",
-        since: "232",
+        summary: said("Keeps the service from loading kernel modules."),
+        since: said("232"),
         weight: 1000,
-        bus: "b",
+        bus: said("b"),
         ..Row::RESTRICTS
     },
     Row {
@@ -266,10 +266,10 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PROTECT_KERNEL_TUNABLES.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Makes the kernel's settings in /proc and /sys read-only.",
-        since: "232",
+        summary: said("Makes the kernel's settings in /proc and /sys read-only."),
+        since: said("232"),
         weight: 1000,
-        bus: "b",
+        bus: said("b"),
         ..Row::RESTRICTS
     },
     Row {
@@ -277,11 +277,11 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PROTECT_PROC.directive(),
         value: &PROTECT_PROC,
         default_text: "default",
-        summary: "Hides the processes of other users in /proc.",
-        since: "247",
+        summary: said("Hides the processes of other users in /proc."),
+        since: said("247"),
         weight: 1000,
         may_reduce: true,
-        bus: "s",
+        bus: said("s"),
         ..Row::RESTRICTS
     },
     Row {
@@ -289,10 +289,10 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PROTECT_SYSTEM.directive(),
         value: &PROTECT_SYSTEM,
         default_text: "no",
-        summary: "Makes the directories of the system read-only.",
-        since: "214",
+        summary: said("Makes the directories of the system read-only."),
+        since: said("214"),
         weight: 1000,
-        bus: "s",
+        bus: said("s"),
         ..Row::RESTRICTS
     },
     Row {
@@ -300,29 +300,29 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::REMOVE_IPC.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Removes the IPC objects of the service's user when the service has ended.",
-        since: "232",
+        summary: said("Removes the IPC objects of the service's user when the service has ended."),
+        since: said("232"),
         weight: 100,
-        bus: "b",
+        bus: said("b"),
         ..Row::RESTRICTS
     },
     Row {
         name: "RestrictAddressFamilies",
         directive: key::RESTRICT_ADDRESS_FAMILIES.directive(),
         value: &ADDRESS_FAMILIES,
-        summary: "Allows sockets of the named address families only.",
-        since: "211",
+        summary: said("Allows sockets of the named address families only."),
+        since: said("211"),
         weight: 3975,
-        bus: "(bas)",
+        bus: said("(bas)"),
         ..Row::RESTRICTS
     },
     Row {
         name: "RestrictFileSystems",
         directive: key::RESTRICT_FILE_SYSTEMS.directive(),
         value: &WORDS,
-        summary: "Allows files on the named kinds of file systems only.",
-        since: "250",
-        bus: "(bas)",
+        summary: said("Allows files on the named kinds of file systems only."),
+        since: said("250"),
+        bus: said("(bas)"),
         status: later::BPF,
         ..Row::RESTRICTS
     },
@@ -331,10 +331,10 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::RESTRICT_NAMESPACES.directive(),
         value: &NAMESPACE_SET,
         default_text: "no",
-        summary: "Allows only the named kinds of namespaces to be made or entered.",
-        since: "233",
+        summary: said("Allows only the named kinds of namespaces to be made or entered."),
+        since: said("233"),
         weight: 4100,
-        bus: "t",
+        bus: said("t"),
         ..Row::RESTRICTS
     },
     Row {
@@ -342,10 +342,10 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::RESTRICT_REALTIME.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Keeps the service from realtime scheduling.",
-        since: "231",
+        summary: said("Keeps the service from realtime scheduling."),
+        since: said("231"),
         weight: 500,
-        bus: "b",
+        bus: said("b"),
         ..Row::RESTRICTS
     },
     Row {
@@ -353,56 +353,60 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::RESTRICT_SUID_SGID.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Keeps the service from making files with the set-user-id or set-group-id bit.",
-        since: "242",
+        summary: said(
+            "Keeps the service from making files with the set-user-id or set-group-id bit.",
+        ),
+        since: said("242"),
         weight: 1000,
-        bus: "b",
+        bus: said("b"),
         ..Row::RESTRICTS
     },
     Row {
         name: "SecureBits",
         directive: key::SECURE_BITS.directive(),
         value: &SECURE_BITS,
-        summary: "Sets the bits that keep root from regaining capabilities.",
-        bus: "i",
+        summary: said("Sets the bits that keep root from regaining capabilities."),
+        bus: said("i"),
         ..Row::RESTRICTS
     },
     Row {
         name: "SystemCallArchitectures",
         directive: key::SYSTEM_CALL_ARCHITECTURES.directive(),
         value: &ARCHITECTURES,
-        summary: "Allows system calls of the named architectures only.",
-        since: "209",
+        summary: said("Allows system calls of the named architectures only."),
+        since: said("209"),
         weight: 1000,
-        bus: "as",
+        bus: said("as"),
         ..Row::RESTRICTS
     },
     Row {
         name: "SystemCallErrorNumber",
         directive: key::SYSTEM_CALL_ERROR_NUMBER.directive(),
         value: &SYSCALL_ACTION,
-        summary: "Says with which error a filtered system call fails instead of killing the process.",
-        since: "209",
-        bus: "i",
+        summary: said(
+            "Says with which error a filtered system call fails instead of killing the process.",
+        ),
+        since: said("209"),
+        bus: said("i"),
         ..Row::RESTRICTS
     },
     Row {
         name: "SystemCallFilter",
         directive: key::SYSTEM_CALL_FILTER.directive(),
         value: &CALL_FILTER,
-        summary: "Allows or denies system calls by name or group.",
-        since: "187",
+        summary: said("Allows or denies system calls by name or group."),
+        since: said("187"),
         weight: 8900,
-        bus: "(bas)",
+        bus: said("(bas)"),
         ..Row::RESTRICTS
     },
     Row {
         name: "SystemCallLog",
         directive: key::SYSTEM_CALL_LOG.directive(),
         value: &SYSCALL_FILTER,
-        summary: "Logs the named system calls.",
-        since: "247",
-        bus: "(bas)",
+        summary: said("Logs the named system calls."),
+        since: said("247"),
+        bus: said("(bas)"),
         ..Row::FREE
     },
     Row {
@@ -410,10 +414,10 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::DELEGATE_NAMESPACES.directive(),
         value: &DELEGATED_NAMESPACES,
         default_text: "no",
-        summary: "Says which namespaces belong to the service's own user namespace.",
-        since: "258",
+        summary: said("Says which namespaces belong to the service's own user namespace."),
+        since: said("258"),
         from_image: FromImage::Never,
-        bus: "t",
+        bus: said("t"),
         status: later::SANDBOX,
         ..Row::RESTRICTS
     },
@@ -421,9 +425,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "BPFDelegateAttachments",
         directive: key::BPF_DELEGATE_ATTACHMENTS.directive(),
         value: &DELEGATED_NAMES,
-        summary: "Hands BPF attachment types over by a token.",
-        since: "258",
-        bus: "s",
+        summary: said("Hands BPF attachment types over by a token."),
+        since: said("258"),
+        bus: said("s"),
         status: later::BPF,
         ..Row::NEVER
     },
@@ -431,9 +435,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "BPFDelegateCommands",
         directive: key::BPF_DELEGATE_COMMANDS.directive(),
         value: &DELEGATED_NAMES,
-        summary: "Hands BPF commands over by a token.",
-        since: "258",
-        bus: "s",
+        summary: said("Hands BPF commands over by a token."),
+        since: said("258"),
+        bus: said("s"),
         status: later::BPF,
         ..Row::NEVER
     },
@@ -441,9 +445,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "BPFDelegateMaps",
         directive: key::BPF_DELEGATE_MAPS.directive(),
         value: &DELEGATED_NAMES,
-        summary: "Hands BPF map types over by a token.",
-        since: "258",
-        bus: "s",
+        summary: said("Hands BPF map types over by a token."),
+        since: said("258"),
+        bus: said("s"),
         status: later::BPF,
         ..Row::NEVER
     },
@@ -451,9 +455,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "BPFDelegatePrograms",
         directive: key::BPF_DELEGATE_PROGRAMS.directive(),
         value: &DELEGATED_NAMES,
-        summary: "Hands BPF program types over by a token.",
-        since: "258",
-        bus: "s",
+        summary: said("Hands BPF program types over by a token."),
+        since: said("258"),
+        bus: said("s"),
         status: later::BPF,
         ..Row::NEVER
     },
@@ -461,10 +465,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "AppArmorProfile",
         directive: key::APPARMOR_PROFILE.directive(),
         value: &TEXT,
-        summary: "Runs the service under an AppArmor profile.",
-        since: "210",
+        summary: said("Runs the service under an AppArmor profile."),
+        since: said("210"),
         from_image: FromImage::Never,
-        bus: "(bs)",
+        bus: said("(bs)"),
         status: later::SECURITY_MODULES,
         ..Row::RESTRICTS
     },
@@ -472,10 +476,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "SELinuxContext",
         directive: key::SELINUX_CONTEXT.directive(),
         value: &TEXT,
-        summary: "Runs the service in an SELinux context.",
-        since: "209",
+        summary: said("Runs the service in an SELinux context."),
+        since: said("209"),
         from_image: FromImage::Never,
-        bus: "(bs)",
+        bus: said("(bs)"),
         status: later::SECURITY_MODULES,
         ..Row::RESTRICTS
     },
@@ -483,10 +487,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "SmackProcessLabel",
         directive: key::SMACK_PROCESS_LABEL.directive(),
         value: &TEXT,
-        summary: "Runs the service with a SMACK label.",
-        since: "218",
+        summary: said("Runs the service with a SMACK label."),
+        since: said("218"),
         from_image: FromImage::Never,
-        bus: "(bs)",
+        bus: said("(bs)"),
         status: later::SECURITY_MODULES,
         ..Row::RESTRICTS
     },

@@ -2,7 +2,7 @@
 
 use model::key;
 
-use crate::row::{Row, later};
+use crate::row::{Row, later, said};
 use crate::types::*;
 
 pub(super) const ROWS: &[Row] = &[
@@ -10,8 +10,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "Alias",
         directive: key::ALIAS.directive(),
         value: &INSTALL_NAMES,
-        summary: "Gives the unit other names when it is enabled.",
-        since: "201",
+        summary: said("Gives the unit other names when it is enabled."),
+        since: said("201"),
         status: later::ENABLING,
         ..Row::NEVER
     },
@@ -19,8 +19,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "Also",
         directive: key::ALSO.directive(),
         value: &INSTALL_NAMES,
-        summary: "Enables other units with this one.",
-        since: "201",
+        summary: said("Enables other units with this one."),
+        since: said("201"),
         status: later::ENABLING,
         ..Row::NEVER
     },
@@ -28,8 +28,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "DefaultInstance",
         directive: key::DEFAULT_INSTANCE.directive(),
         value: &TEXT,
-        summary: "Names the instance of a template that is enabled without one.",
-        since: "215",
+        summary: said("Names the instance of a template that is enabled without one."),
+        since: said("215"),
         status: later::ENABLING,
         ..Row::FREE
     },
@@ -37,8 +37,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "RequiredBy",
         directive: key::REQUIRED_BY.directive(),
         value: &INSTALL_NAMES,
-        summary: "Makes other units require this one when it is enabled.",
-        since: "201",
+        summary: said("Makes other units require this one when it is enabled."),
+        since: said("201"),
         status: later::ENABLING,
         ..Row::NEVER
     },
@@ -46,8 +46,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "UpheldBy",
         directive: key::UPHELD_BY.directive(),
         value: &INSTALL_NAMES,
-        summary: "Makes other units uphold this one when it is enabled.",
-        since: "201",
+        summary: said("Makes other units uphold this one when it is enabled."),
+        since: said("201"),
         status: later::ENABLING,
         ..Row::NEVER
     },
@@ -55,8 +55,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "WantedBy",
         directive: key::WANTED_BY.directive(),
         value: &INSTALL_NAMES,
-        summary: "Makes other units want this one when it is enabled.",
-        since: "201",
+        summary: said("Makes other units want this one when it is enabled."),
+        since: said("201"),
         status: later::ENABLING,
         ..Row::ASKS
     },

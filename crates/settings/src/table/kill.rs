@@ -2,7 +2,7 @@
 
 use model::key;
 
-use crate::row::Row;
+use crate::row::{Row, said};
 use crate::types::*;
 
 pub(super) const ROWS: &[Row] = &[
@@ -11,9 +11,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::FINAL_KILL_SIGNAL.directive(),
         value: &SIGNAL,
         default_text: "SIGKILL",
-        summary: "Names the last signal of a stop.",
-        since: "240",
-        bus: "i",
+        summary: said("Names the last signal of a stop."),
+        since: said("240"),
+        bus: said("i"),
         ..Row::FREE
     },
     Row {
@@ -21,9 +21,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::KILL_MODE.directive(),
         value: &KILL_MODE,
         default_text: "control-group",
-        summary: "Says which processes a stop signals.",
-        since: "187",
-        bus: "s",
+        summary: said("Says which processes a stop signals."),
+        since: said("187"),
+        bus: said("s"),
         ..Row::ASKS
     },
     Row {
@@ -31,18 +31,18 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::KILL_SIGNAL.directive(),
         value: &SIGNAL,
         default_text: "SIGTERM",
-        summary: "Names the first signal of a stop.",
-        since: "187",
-        bus: "i",
+        summary: said("Names the first signal of a stop."),
+        since: said("187"),
+        bus: said("i"),
         ..Row::FREE
     },
     Row {
         name: "RestartKillSignal",
         directive: key::RESTART_KILL_SIGNAL.directive(),
         value: &SIGNAL,
-        summary: "Names the first signal of a stop for a restart.",
-        since: "244",
-        bus: "i",
+        summary: said("Names the first signal of a stop for a restart."),
+        since: said("244"),
+        bus: said("i"),
         ..Row::FREE
     },
     Row {
@@ -50,9 +50,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::SEND_SIGHUP.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Sends SIGHUP after the first signal, for shells.",
-        since: "207",
-        bus: "b",
+        summary: said("Sends SIGHUP after the first signal, for shells."),
+        since: said("207"),
+        bus: said("b"),
         ..Row::FREE
     },
     Row {
@@ -60,9 +60,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::SEND_SIGKILL.directive(),
         value: &BOOL,
         default_text: "yes",
-        summary: "Says whether what is left after the timeout is killed.",
-        since: "187",
-        bus: "b",
+        summary: said("Says whether what is left after the timeout is killed."),
+        since: said("187"),
+        bus: said("b"),
         ..Row::ASKS
     },
     Row {
@@ -70,9 +70,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::WATCHDOG_SIGNAL.directive(),
         value: &SIGNAL,
         default_text: "SIGABRT",
-        summary: "Names the signal for a service that missed its watchdog.",
-        since: "240",
-        bus: "i",
+        summary: said("Names the signal for a service that missed its watchdog."),
+        since: said("240"),
+        bus: said("i"),
         ..Row::FREE
     },
 ];

@@ -2,7 +2,7 @@
 
 use model::key;
 
-use crate::row::{Row, later};
+use crate::row::{Row, later, said};
 use crate::types::*;
 
 pub(super) const ROWS: &[Row] = &[
@@ -10,8 +10,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "BusName",
         directive: key::BUS_NAME.directive(),
         value: &TEXT,
-        summary: "Names the bus name that a service of Type=dbus takes.",
-        bus: "s",
+        summary: said("Names the bus name that a service of Type=dbus takes."),
+        bus: said("s"),
         status: later::SERVICES,
         ..Row::ASKS
     },
@@ -19,7 +19,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "BusPolicy",
         directive: key::BUS_POLICY.directive(),
         value: &WORDS,
-        summary: "Did set the policy of a bus endpoint.",
+        summary: said("Did set the policy of a bus endpoint."),
         status: later::GONE,
         ..Row::NEVER
     },
@@ -27,26 +27,26 @@ pub(super) const ROWS: &[Row] = &[
         name: "ExecCondition",
         directive: key::EXEC_CONDITION.directive(),
         value: &EXEC_COMMANDS,
-        summary: "Runs commands that decide whether the service starts at all.",
-        since: "243",
-        bus: "a(sasbttttuii)",
+        summary: said("Runs commands that decide whether the service starts at all."),
+        since: said("243"),
+        bus: said("a(sasbttttuii)"),
         ..Row::FREE
     },
     Row {
         name: "ExecReload",
         directive: key::EXEC_RELOAD.directive(),
         value: &EXEC_COMMANDS,
-        summary: "Runs commands that make the service read its configuration again.",
-        bus: "a(sasbttttuii)",
+        summary: said("Runs commands that make the service read its configuration again."),
+        bus: said("a(sasbttttuii)"),
         ..Row::FREE
     },
     Row {
         name: "ExecReloadPost",
         directive: key::EXEC_RELOAD_POST.directive(),
         value: &EXEC_COMMANDS,
-        summary: "Runs commands after a reload.",
-        since: "259",
-        bus: "a(sasbttttuii)",
+        summary: said("Runs commands after a reload."),
+        since: said("259"),
+        bus: said("a(sasbttttuii)"),
         status: later::SERVICES,
         ..Row::FREE
     },
@@ -54,40 +54,40 @@ pub(super) const ROWS: &[Row] = &[
         name: "ExecStart",
         directive: key::EXEC_START.directive(),
         value: &EXEC_COMMANDS,
-        summary: "Runs the service's program.",
-        bus: "a(sasbttttuii)",
+        summary: said("Runs the service's program."),
+        bus: said("a(sasbttttuii)"),
         ..Row::FREE
     },
     Row {
         name: "ExecStartPost",
         directive: key::SERVICE_EXEC_START_POST.directive(),
         value: &EXEC_COMMANDS,
-        summary: "Runs commands once the service has started.",
-        bus: "a(sasbttttuii)",
+        summary: said("Runs commands once the service has started."),
+        bus: said("a(sasbttttuii)"),
         ..Row::FREE
     },
     Row {
         name: "ExecStartPre",
         directive: key::SERVICE_EXEC_START_PRE.directive(),
         value: &EXEC_COMMANDS,
-        summary: "Runs commands before the service's program.",
-        bus: "a(sasbttttuii)",
+        summary: said("Runs commands before the service's program."),
+        bus: said("a(sasbttttuii)"),
         ..Row::FREE
     },
     Row {
         name: "ExecStop",
         directive: key::EXEC_STOP.directive(),
         value: &EXEC_COMMANDS,
-        summary: "Runs commands that stop the service.",
-        bus: "a(sasbttttuii)",
+        summary: said("Runs commands that stop the service."),
+        bus: said("a(sasbttttuii)"),
         ..Row::FREE
     },
     Row {
         name: "ExecStopPost",
         directive: key::SERVICE_EXEC_STOP_POST.directive(),
         value: &EXEC_COMMANDS,
-        summary: "Runs commands after the service has ended, however that was.",
-        bus: "a(sasbttttuii)",
+        summary: said("Runs commands after the service has ended, however that was."),
+        bus: said("a(sasbttttuii)"),
         ..Row::FREE
     },
     Row {
@@ -95,9 +95,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::EXIT_TYPE.directive(),
         value: &EXIT_TYPE,
         default_text: "main",
-        summary: "Says whose exit ends the service.",
-        since: "250",
-        bus: "s",
+        summary: said("Says whose exit ends the service."),
+        since: said("250"),
+        bus: said("s"),
         status: later::SERVICES,
         ..Row::FREE
     },
@@ -106,8 +106,8 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::SERVICE_FAILURE_ACTION.directive(),
         value: &EMERGENCY_ACTION,
         default_text: "none",
-        summary: "Is the place where FailureAction= of [Unit] was.",
-        since: "236",
+        summary: said("Is the place where FailureAction= of [Unit] was."),
+        since: said("236"),
         status: later::UNITS,
         stands_for: &[key::FAILURE_ACTION.directive()],
         ..Row::NEVER
@@ -116,9 +116,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "FileDescriptorStoreMax",
         directive: key::FILE_DESCRIPTOR_STORE_MAX.directive(),
         value: &COUNT,
-        summary: "Says how many descriptors the manager keeps for the service.",
-        since: "219",
-        bus: "u",
+        summary: said("Says how many descriptors the manager keeps for the service."),
+        since: said("219"),
+        bus: said("u"),
         status: later::SERVICES,
         ..Row::FREE
     },
@@ -127,9 +127,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::FILE_DESCRIPTOR_STORE_PRESERVE.directive(),
         value: &DESCRIPTOR_PRESERVE,
         default_text: "restart",
-        summary: "Says whether kept descriptors outlive a stop.",
-        since: "254",
-        bus: "s",
+        summary: said("Says whether kept descriptors outlive a stop."),
+        since: said("254"),
+        bus: said("s"),
         status: later::SERVICES,
         ..Row::FREE
     },
@@ -138,8 +138,8 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::GUESS_MAIN_PID.directive(),
         value: &BOOL,
         default_text: "yes",
-        summary: "Says whether the main process of a forking service is guessed.",
-        bus: "b",
+        summary: said("Says whether the main process of a forking service is guessed."),
+        bus: said("b"),
         status: later::SERVICES,
         ..Row::FREE
     },
@@ -147,9 +147,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "LUOSession",
         directive: key::LUO_SESSION.directive(),
         value: &TEXT,
-        summary: "Names a session that survives a live update of the kernel.",
-        since: "262",
-        bus: "as",
+        summary: said("Names a session that survives a live update of the kernel."),
+        since: said("262"),
+        bus: said("as"),
         status: later::SERVICES,
         ..Row::NEVER
     },
@@ -158,8 +158,8 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::NON_BLOCKING.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Makes the sockets that are handed over non-blocking.",
-        bus: "b",
+        summary: said("Makes the sockets that are handed over non-blocking."),
+        bus: said("b"),
         ..Row::FREE
     },
     Row {
@@ -167,9 +167,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::NOTIFY_ACCESS.directive(),
         value: &NOTIFY_ACCESS,
         default_text: "none",
-        summary: "Says whose notifications are taken.",
+        summary: said("Says whose notifications are taken."),
         weight: 1000,
-        bus: "s",
+        bus: said("s"),
         ..Row::FREE
     },
     Row {
@@ -177,9 +177,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::SERVICE_OOM_POLICY.directive(),
         value: &OOM_POLICY,
         default_text: "stop",
-        summary: "Says what follows when the kernel kills for lack of memory.",
-        since: "243",
-        bus: "s",
+        summary: said("Says what follows when the kernel kills for lack of memory."),
+        since: said("243"),
+        bus: said("s"),
         status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
@@ -187,9 +187,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "OpenFile",
         directive: key::OPEN_FILE.directive(),
         value: &OPEN_FILES,
-        summary: "Opens a file for the service.",
-        since: "253",
-        bus: "a(sst)",
+        summary: said("Opens a file for the service."),
+        since: said("253"),
+        bus: said("a(sst)"),
         status: later::SERVICES,
         ..Row::NEVER
     },
@@ -198,7 +198,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PERMISSIONS_START_ONLY.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Did leave the user and the sandbox to the main command alone.",
+        summary: said("Did leave the user and the sandbox to the main command alone."),
         status: later::SERVICES,
         ..Row::NEVER
     },
@@ -206,8 +206,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "PIDFile",
         directive: key::PID_FILE.directive(),
         value: &PLAIN_PATH,
-        summary: "Names the file with the main process of a forking service.",
-        bus: "s",
+        summary: said("Names the file with the main process of a forking service."),
+        bus: said("s"),
         status: later::SERVICES,
         ..Row::ASKS
     },
@@ -215,8 +215,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "RebootArgument",
         directive: key::SERVICE_REBOOT_ARGUMENT.directive(),
         value: &TEXT,
-        summary: "Is the place where RebootArgument= of [Unit] was.",
-        since: "229",
+        summary: said("Is the place where RebootArgument= of [Unit] was."),
+        since: said("229"),
         status: later::UNITS,
         stands_for: &[key::REBOOT_ARGUMENT.directive()],
         ..Row::NEVER
@@ -225,9 +225,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "RefreshOnReload",
         directive: key::REFRESH_ON_RELOAD.directive(),
         value: &REFRESH_ON_RELOAD,
-        summary: "Says what of the running service a reload brings up to date.",
-        since: "260",
-        bus: "as",
+        summary: said("Says what of the running service a reload brings up to date."),
+        since: said("260"),
+        bus: said("as"),
         status: later::SERVICES,
         ..Row::FREE
     },
@@ -236,9 +236,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::RELOAD_SIGNAL.directive(),
         value: &SIGNAL,
         default_text: "SIGHUP",
-        summary: "Names the signal that makes a service of Type=notify-reload reload.",
-        since: "253",
-        bus: "i",
+        summary: said("Names the signal that makes a service of Type=notify-reload reload."),
+        since: said("253"),
+        bus: said("i"),
         ..Row::FREE
     },
     Row {
@@ -246,8 +246,8 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::REMAIN_AFTER_EXIT.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Leaves the service active after its processes have ended.",
-        bus: "b",
+        summary: said("Leaves the service active after its processes have ended."),
+        bus: said("b"),
         ..Row::FREE
     },
     Row {
@@ -255,17 +255,17 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::RESTART.directive(),
         value: &RESTART,
         default_text: "no",
-        summary: "Says after which ends the service is started again.",
-        bus: "s",
+        summary: said("Says after which ends the service is started again."),
+        bus: said("s"),
         ..Row::FREE
     },
     Row {
         name: "RestartForceExitStatus",
         directive: key::RESTART_FORCE_EXIT_STATUS.directive(),
         value: &EXIT_STATUS_SET,
-        summary: "Lists ends after which the service is started again in any case.",
-        since: "215",
-        bus: "(aiai)",
+        summary: said("Lists ends after which the service is started again in any case."),
+        since: said("215"),
+        bus: said("(aiai)"),
         ..Row::FREE
     },
     Row {
@@ -273,9 +273,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::RESTART_MAX_DELAY_SEC.directive(),
         value: &TIME_SPAN,
         default_text: "infinity",
-        summary: "Sets the longest pause before a restart, where pauses grow.",
-        since: "254",
-        bus: "t",
+        summary: said("Sets the longest pause before a restart, where pauses grow."),
+        since: said("254"),
+        bus: said("t"),
         ..Row::FREE
     },
     Row {
@@ -283,27 +283,27 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::RESTART_MODE.directive(),
         value: &RESTART_MODE,
         default_text: "normal",
-        summary: "Says whether an automatic restart passes through the failed state.",
-        since: "254",
-        bus: "s",
+        summary: said("Says whether an automatic restart passes through the failed state."),
+        since: said("254"),
+        bus: said("s"),
         ..Row::FREE
     },
     Row {
         name: "RestartPreventExitStatus",
         directive: key::RESTART_PREVENT_EXIT_STATUS.directive(),
         value: &EXIT_STATUS_SET,
-        summary: "Lists ends after which the service is not started again.",
-        since: "189",
-        bus: "(aiai)",
+        summary: said("Lists ends after which the service is not started again."),
+        since: said("189"),
+        bus: said("(aiai)"),
         ..Row::FREE
     },
     Row {
         name: "RestartRandomizedDelaySec",
         directive: key::RESTART_RANDOMIZED_DELAY_SEC.directive(),
         value: &TIME_SPAN,
-        summary: "Adds a random time to the pause before a restart.",
-        since: "262",
-        bus: "t",
+        summary: said("Adds a random time to the pause before a restart."),
+        since: said("262"),
+        bus: said("t"),
         status: later::SERVICES,
         ..Row::FREE
     },
@@ -312,17 +312,17 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::RESTART_SEC.directive(),
         value: &TIME_SPAN,
         default_text: "100ms",
-        summary: "Sets the pause before a restart.",
-        bus: "t",
+        summary: said("Sets the pause before a restart."),
+        bus: said("t"),
         ..Row::FREE
     },
     Row {
         name: "RestartSteps",
         directive: key::RESTART_STEPS.directive(),
         value: &COUNT,
-        summary: "Says in how many steps the pause grows to its longest.",
-        since: "254",
-        bus: "u",
+        summary: said("Says in how many steps the pause grows to its longest."),
+        since: said("254"),
+        bus: said("u"),
         ..Row::FREE
     },
     Row {
@@ -330,8 +330,8 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::ROOT_DIRECTORY_START_ONLY.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Leaves the root directory to the main command alone.",
-        bus: "b",
+        summary: said("Leaves the root directory to the main command alone."),
+        bus: said("b"),
         status: later::SERVICES,
         ..Row::NEVER
     },
@@ -340,18 +340,18 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::SERVICE_RUNTIME_MAX_SEC.directive(),
         value: &TIME_SPAN,
         default_text: "infinity",
-        summary: "Bounds how long the service runs.",
-        since: "229",
-        bus: "t",
+        summary: said("Bounds how long the service runs."),
+        since: said("229"),
+        bus: said("t"),
         ..Row::FREE
     },
     Row {
         name: "RuntimeRandomizedExtraSec",
         directive: key::SERVICE_RUNTIME_RANDOMIZED_EXTRA_SEC.directive(),
         value: &TIME_SPAN,
-        summary: "Adds a random time to RuntimeMaxSec=.",
-        since: "250",
-        bus: "t",
+        summary: said("Adds a random time to RuntimeMaxSec=."),
+        since: said("250"),
+        bus: said("t"),
         status: later::SERVICES,
         ..Row::FREE
     },
@@ -359,7 +359,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "Sockets",
         directive: key::SOCKETS.directive(),
         value: &UNIT_LIST,
-        summary: "Names the socket units whose descriptors the service gets.",
+        summary: said("Names the socket units whose descriptors the service gets."),
         ..Row::ASKS
     },
     Row {
@@ -367,8 +367,8 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::SERVICE_START_LIMIT_ACTION.directive(),
         value: &EMERGENCY_ACTION,
         default_text: "none",
-        summary: "Is the place where StartLimitAction= of [Unit] was.",
-        since: "229",
+        summary: said("Is the place where StartLimitAction= of [Unit] was."),
+        since: said("229"),
         status: later::UNITS,
         stands_for: &[key::START_LIMIT_ACTION.directive()],
         ..Row::NEVER
@@ -378,8 +378,8 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::SERVICE_START_LIMIT_BURST.directive(),
         value: &COUNT,
         default_text: "5",
-        summary: "Is the place where StartLimitBurst= of [Unit] was.",
-        since: "229",
+        summary: said("Is the place where StartLimitBurst= of [Unit] was."),
+        since: said("229"),
         stands_for: &[key::START_LIMIT_BURST.directive()],
         ..Row::FREE
     },
@@ -388,7 +388,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::SERVICE_START_LIMIT_INTERVAL.directive(),
         value: &TIME_SPAN,
         default_text: "10s",
-        summary: "Is the old name of StartLimitIntervalSec= of [Unit].",
+        summary: said("Is the old name of StartLimitIntervalSec= of [Unit]."),
         stands_for: &[key::START_LIMIT_INTERVAL_SEC.directive()],
         ..Row::FREE
     },
@@ -396,16 +396,16 @@ pub(super) const ROWS: &[Row] = &[
         name: "SuccessExitStatus",
         directive: key::SUCCESS_EXIT_STATUS.directive(),
         value: &EXIT_STATUS_SET,
-        summary: "Lists exit statuses and signals that count as success.",
-        since: "189",
-        bus: "(aiai)",
+        summary: said("Lists exit statuses and signals that count as success."),
+        since: said("189"),
+        bus: said("(aiai)"),
         ..Row::FREE
     },
     Row {
         name: "SysVStartPriority",
         directive: key::SYSV_START_PRIORITY.directive(),
         value: &SIGNED,
-        summary: "Did order old boot scripts.",
+        summary: said("Did order old boot scripts."),
         status: later::GONE,
         ..Row::NEVER
     },
@@ -413,16 +413,16 @@ pub(super) const ROWS: &[Row] = &[
         name: "TimeoutAbortSec",
         directive: key::TIMEOUT_ABORT_SEC.directive(),
         value: &TIMEOUT,
-        summary: "Bounds how long the service takes to end after a missed watchdog.",
-        since: "243",
-        bus: "t",
+        summary: said("Bounds how long the service takes to end after a missed watchdog."),
+        since: said("243"),
+        bus: said("t"),
         ..Row::FREE
     },
     Row {
         name: "TimeoutSec",
         directive: key::SERVICE_TIMEOUT_SEC.directive(),
         value: &TIMEOUT,
-        summary: "Sets TimeoutStartSec= and TimeoutStopSec= at once.",
+        summary: said("Sets TimeoutStartSec= and TimeoutStopSec= at once."),
         stands_for: &[
             key::TIMEOUT_START_SEC.directive(),
             key::SERVICE_TIMEOUT_STOP_SEC.directive(),
@@ -434,9 +434,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::TIMEOUT_START_FAILURE_MODE.directive(),
         value: &TIMEOUT_FAILURE_MODE,
         default_text: "terminate",
-        summary: "Says how a service that did not start in time is ended.",
-        since: "246",
-        bus: "s",
+        summary: said("Says how a service that did not start in time is ended."),
+        since: said("246"),
+        bus: said("s"),
         ..Row::FREE
     },
     Row {
@@ -444,9 +444,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::TIMEOUT_START_SEC.directive(),
         value: &TIMEOUT,
         default_text: "1min 30s",
-        summary: "Bounds how long the service takes to start.",
-        since: "188",
-        bus: "t",
+        summary: said("Bounds how long the service takes to start."),
+        since: said("188"),
+        bus: said("t"),
         ..Row::FREE
     },
     Row {
@@ -454,9 +454,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::TIMEOUT_STOP_FAILURE_MODE.directive(),
         value: &TIMEOUT_FAILURE_MODE,
         default_text: "terminate",
-        summary: "Says how a service that did not stop in time is ended.",
-        since: "246",
-        bus: "s",
+        summary: said("Says how a service that did not stop in time is ended."),
+        since: said("246"),
+        bus: said("s"),
         ..Row::FREE
     },
     Row {
@@ -464,9 +464,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::SERVICE_TIMEOUT_STOP_SEC.directive(),
         value: &TIMEOUT,
         default_text: "1min 30s",
-        summary: "Bounds how long the service takes to stop.",
-        since: "188",
-        bus: "t",
+        summary: said("Bounds how long the service takes to stop."),
+        since: said("188"),
+        bus: said("t"),
         ..Row::FREE
     },
     Row {
@@ -474,17 +474,17 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::SERVICE_TYPE.directive(),
         value: &SERVICE_TYPE,
         default_text: "simple",
-        summary: "Says when the service counts as started.",
-        bus: "s",
+        summary: said("Says when the service counts as started."),
+        bus: said("s"),
         ..Row::FREE
     },
     Row {
         name: "USBFunctionDescriptors",
         directive: key::USB_FUNCTION_DESCRIPTORS.directive(),
         value: &PLAIN_PATH,
-        summary: "Names the descriptors of a USB gadget.",
-        since: "227",
-        bus: "s",
+        summary: said("Names the descriptors of a USB gadget."),
+        since: said("227"),
+        bus: said("s"),
         status: later::SERVICES,
         ..Row::NEVER
     },
@@ -492,9 +492,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "USBFunctionStrings",
         directive: key::USB_FUNCTION_STRINGS.directive(),
         value: &PLAIN_PATH,
-        summary: "Names the strings of a USB gadget.",
-        since: "227",
-        bus: "s",
+        summary: said("Names the strings of a USB gadget."),
+        since: said("227"),
+        bus: said("s"),
         status: later::SERVICES,
         ..Row::NEVER
     },
@@ -502,8 +502,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "WatchdogSec",
         directive: key::WATCHDOG_SEC.directive(),
         value: &TIME_SPAN,
-        summary: "Says how often the service must show that it is alive.",
-        bus: "t",
+        summary: said("Says how often the service must show that it is alive."),
+        bus: said("t"),
         status: later::SERVICES,
         ..Row::FREE
     },

@@ -2,7 +2,7 @@
 
 use model::key;
 
-use crate::row::{Row, later};
+use crate::row::{Row, later, said};
 use crate::types::*;
 
 pub(super) const ROWS: &[Row] = &[
@@ -11,8 +11,8 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::ACCEPT.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Says whether a service is started for each connection.",
-        bus: "b",
+        summary: said("Says whether a service is started for each connection."),
+        bus: said("b"),
         ..Row::FREE
     },
     Row {
@@ -20,9 +20,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::ACCEPT_FILE_DESCRIPTORS.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Says whether peers may send descriptors.",
-        since: "258",
-        bus: "b",
+        summary: said("Says whether peers may send descriptors."),
+        since: said("258"),
+        bus: said("b"),
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -31,8 +31,8 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::BACKLOG.directive(),
         value: &COUNT,
         default_text: "4294967295",
-        summary: "Says how many connections wait to be accepted.",
-        bus: "u",
+        summary: said("Says how many connections wait to be accepted."),
+        bus: said("u"),
         ..Row::FREE
     },
     Row {
@@ -40,16 +40,16 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::BIND_IPV6_ONLY.directive(),
         value: &BIND_IPV6_ONLY,
         default_text: "default",
-        summary: "Says whether an IPv6 socket takes IPv4 too.",
-        bus: "s",
+        summary: said("Says whether an IPv6 socket takes IPv4 too."),
+        bus: said("s"),
         ..Row::FREE
     },
     Row {
         name: "BindToDevice",
         directive: key::BIND_TO_DEVICE.directive(),
         value: &TEXT,
-        summary: "Binds the sockets to a network interface.",
-        bus: "s",
+        summary: said("Binds the sockets to a network interface."),
+        bus: said("s"),
         ..Row::ASKS
     },
     Row {
@@ -57,17 +57,17 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::BROADCAST.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Lets datagrams go to broadcast addresses.",
-        bus: "b",
+        summary: said("Lets datagrams go to broadcast addresses."),
+        bus: said("b"),
         ..Row::ASKS
     },
     Row {
         name: "DeferAcceptSec",
         directive: key::DEFER_ACCEPT_SEC.directive(),
         value: &TIME_SPAN,
-        summary: "Waits for data before a connection is taken.",
-        since: "216",
-        bus: "t",
+        summary: said("Waits for data before a connection is taken."),
+        since: said("216"),
+        bus: said("t"),
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -76,9 +76,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::DEFER_TRIGGER.directive(),
         value: &DEFER_TRIGGER,
         default_text: "no",
-        summary: "Says whether a start waits for a conflicting unit.",
-        since: "258",
-        bus: "s",
+        summary: said("Says whether a start waits for a conflicting unit."),
+        since: said("258"),
+        bus: said("s"),
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -87,9 +87,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::DEFER_TRIGGER_MAX_SEC.directive(),
         value: &TIME_SPAN,
         default_text: "infinity",
-        summary: "Bounds how long a start waits for a conflicting unit.",
-        since: "258",
-        bus: "t",
+        summary: said("Bounds how long a start waits for a conflicting unit."),
+        since: said("258"),
+        bus: said("t"),
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -98,49 +98,49 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::SOCKET_DIRECTORY_MODE.directive(),
         value: &FILE_MODE,
         default_text: "0755",
-        summary: "Sets the permissions of directories made for sockets.",
-        bus: "u",
+        summary: said("Sets the permissions of directories made for sockets."),
+        bus: said("u"),
         ..Row::FREE
     },
     Row {
         name: "ExecStartPost",
         directive: key::SOCKET_EXEC_START_POST.directive(),
         value: &EXEC_COMMANDS,
-        summary: "Runs commands after the sockets listen.",
-        bus: "a(sasbttttuii)",
+        summary: said("Runs commands after the sockets listen."),
+        bus: said("a(sasbttttuii)"),
         ..Row::NEVER
     },
     Row {
         name: "ExecStartPre",
         directive: key::SOCKET_EXEC_START_PRE.directive(),
         value: &EXEC_COMMANDS,
-        summary: "Runs commands before the sockets are made.",
-        bus: "a(sasbttttuii)",
+        summary: said("Runs commands before the sockets are made."),
+        bus: said("a(sasbttttuii)"),
         ..Row::NEVER
     },
     Row {
         name: "ExecStopPost",
         directive: key::SOCKET_EXEC_STOP_POST.directive(),
         value: &EXEC_COMMANDS,
-        summary: "Runs commands after the sockets are closed.",
-        bus: "a(sasbttttuii)",
+        summary: said("Runs commands after the sockets are closed."),
+        bus: said("a(sasbttttuii)"),
         ..Row::NEVER
     },
     Row {
         name: "ExecStopPre",
         directive: key::EXEC_STOP_PRE.directive(),
         value: &EXEC_COMMANDS,
-        summary: "Runs commands before the sockets are closed.",
-        bus: "a(sasbttttuii)",
+        summary: said("Runs commands before the sockets are closed."),
+        bus: said("a(sasbttttuii)"),
         ..Row::NEVER
     },
     Row {
         name: "FileDescriptorName",
         directive: key::FILE_DESCRIPTOR_NAME.directive(),
         value: &TEXT,
-        summary: "Names the descriptors that the service gets.",
-        since: "227",
-        bus: "s",
+        summary: said("Names the descriptors that the service gets."),
+        since: said("227"),
+        bus: said("s"),
         ..Row::FREE
     },
     Row {
@@ -148,9 +148,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::FLUSH_PENDING.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Drops waiting connections and data when the service has ended.",
-        since: "247",
-        bus: "b",
+        summary: said("Drops waiting connections and data when the service has ended."),
+        since: said("247"),
+        bus: said("b"),
         ..Row::FREE
     },
     Row {
@@ -158,16 +158,16 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::FREE_BIND.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Binds addresses that are not there yet.",
-        bus: "b",
+        summary: said("Binds addresses that are not there yet."),
+        bus: said("b"),
         ..Row::ASKS
     },
     Row {
         name: "IPTOS",
         directive: key::IP_TOS.directive(),
         value: &IP_TOS,
-        summary: "Sets the type of service of packets.",
-        bus: "i",
+        summary: said("Sets the type of service of packets."),
+        bus: said("i"),
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -175,8 +175,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "IPTTL",
         directive: key::IP_TTL.directive(),
         value: &SIGNED,
-        summary: "Sets how many hops packets live.",
-        bus: "i",
+        summary: said("Sets how many hops packets live."),
+        bus: said("i"),
         status: later::SOCKETS,
         ..Row::FREE
     },

@@ -2,7 +2,7 @@
 
 use model::key;
 
-use crate::row::{Row, later};
+use crate::row::{Row, later, said};
 use crate::types::*;
 
 pub(super) const ROWS: &[Row] = &[
@@ -11,17 +11,17 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::KEEP_ALIVE.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Probes idle TCP connections.",
-        bus: "b",
+        summary: said("Probes idle TCP connections."),
+        bus: said("b"),
         ..Row::FREE
     },
     Row {
         name: "KeepAliveIntervalSec",
         directive: key::KEEP_ALIVE_INTERVAL_SEC.directive(),
         value: &TIME_SPAN,
-        summary: "Sets the time between probes.",
-        since: "216",
-        bus: "t",
+        summary: said("Sets the time between probes."),
+        since: said("216"),
+        bus: said("t"),
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -29,9 +29,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "KeepAliveProbes",
         directive: key::KEEP_ALIVE_PROBES.directive(),
         value: &COUNT,
-        summary: "Says how many unanswered probes end a connection.",
-        since: "216",
-        bus: "u",
+        summary: said("Says how many unanswered probes end a connection."),
+        since: said("216"),
+        bus: said("u"),
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -39,9 +39,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "KeepAliveTimeSec",
         directive: key::KEEP_ALIVE_TIME_SEC.directive(),
         value: &TIME_SPAN,
-        summary: "Says how long a connection is idle before it is probed.",
-        since: "216",
-        bus: "t",
+        summary: said("Says how long a connection is idle before it is probed."),
+        since: said("216"),
+        bus: said("t"),
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -49,21 +49,21 @@ pub(super) const ROWS: &[Row] = &[
         name: "ListenDatagram",
         directive: key::LISTEN_DATAGRAM.directive(),
         value: &LISTEN_ADDRESSES,
-        summary: "Listens on an address for datagrams.",
+        summary: said("Listens on an address for datagrams."),
         ..Row::ASKS
     },
     Row {
         name: "ListenFIFO",
         directive: key::LISTEN_FIFO.directive(),
         value: &PATH_LINES,
-        summary: "Makes a named pipe and waits for data.",
+        summary: said("Makes a named pipe and waits for data."),
         ..Row::ASKS
     },
     Row {
         name: "ListenMessageQueue",
         directive: key::LISTEN_MESSAGE_QUEUE.directive(),
         value: &PATH_LINES,
-        summary: "Makes a POSIX message queue and waits for messages.",
+        summary: said("Makes a POSIX message queue and waits for messages."),
         status: later::SOCKETS,
         ..Row::ASKS
     },
@@ -71,7 +71,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "ListenNetlink",
         directive: key::LISTEN_NETLINK.directive(),
         value: &NETLINK,
-        summary: "Listens on a netlink family.",
+        summary: said("Listens on a netlink family."),
         status: later::SOCKETS,
         ..Row::ASKS
     },
@@ -79,14 +79,14 @@ pub(super) const ROWS: &[Row] = &[
         name: "ListenSequentialPacket",
         directive: key::LISTEN_SEQUENTIAL_PACKET.directive(),
         value: &LISTEN_ADDRESSES,
-        summary: "Listens on an address for connections that keep packets whole.",
+        summary: said("Listens on an address for connections that keep packets whole."),
         ..Row::ASKS
     },
     Row {
         name: "ListenSpecial",
         directive: key::LISTEN_SPECIAL.directive(),
         value: &PATH_LINES,
-        summary: "Opens a special file and waits for data.",
+        summary: said("Opens a special file and waits for data."),
         status: later::SOCKETS,
         ..Row::NEVER
     },
@@ -94,15 +94,15 @@ pub(super) const ROWS: &[Row] = &[
         name: "ListenStream",
         directive: key::LISTEN_STREAM.directive(),
         value: &LISTEN_ADDRESSES,
-        summary: "Listens on an address for connections.",
+        summary: said("Listens on an address for connections."),
         ..Row::ASKS
     },
     Row {
         name: "ListenUSBFunction",
         directive: key::LISTEN_USB_FUNCTION.directive(),
         value: &PATH_LINES,
-        summary: "Waits on a USB gadget.",
-        since: "227",
+        summary: said("Waits on a USB gadget."),
+        since: said("227"),
         status: later::SOCKETS,
         ..Row::NEVER
     },
@@ -110,8 +110,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "Mark",
         directive: key::MARK.directive(),
         value: &SIGNED,
-        summary: "Sets the firewall mark of packets.",
-        bus: "i",
+        summary: said("Sets the firewall mark of packets."),
+        bus: said("i"),
         status: later::SOCKETS,
         ..Row::ASKS
     },
@@ -120,8 +120,8 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::MAX_CONNECTIONS.directive(),
         value: &COUNT,
         default_text: "64",
-        summary: "Bounds the connections at once with Accept=yes.",
-        bus: "u",
+        summary: said("Bounds the connections at once with Accept=yes."),
+        bus: said("u"),
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -129,9 +129,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "MaxConnectionsPerSource",
         directive: key::MAX_CONNECTIONS_PER_SOURCE.directive(),
         value: &COUNT,
-        summary: "Bounds the connections of one address with Accept=yes.",
-        since: "232",
-        bus: "u",
+        summary: said("Bounds the connections of one address with Accept=yes."),
+        since: said("232"),
+        bus: said("u"),
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -139,8 +139,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "MessageQueueMaxMessages",
         directive: key::MESSAGE_QUEUE_MAX_MESSAGES.directive(),
         value: &NUMBER,
-        summary: "Sets how many messages the queue holds.",
-        bus: "x",
+        summary: said("Sets how many messages the queue holds."),
+        bus: said("x"),
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -148,8 +148,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "MessageQueueMessageSize",
         directive: key::MESSAGE_QUEUE_MESSAGE_SIZE.directive(),
         value: &NUMBER,
-        summary: "Sets how large a message is.",
-        bus: "x",
+        summary: said("Sets how large a message is."),
+        bus: said("x"),
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -158,9 +158,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::NO_DELAY.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Sends small TCP packets at once.",
-        since: "216",
-        bus: "b",
+        summary: said("Sends small TCP packets at once."),
+        since: said("216"),
+        bus: said("b"),
         ..Row::FREE
     },
     Row {
@@ -168,8 +168,8 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PASS_CREDENTIALS.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Lets receivers see who sent.",
-        bus: "b",
+        summary: said("Lets receivers see who sent."),
+        bus: said("b"),
         ..Row::FREE
     },
     Row {
@@ -177,9 +177,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PASS_FILE_DESCRIPTORS_TO_EXEC.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Hands the sockets to the unit's own commands.",
-        since: "256",
-        bus: "b",
+        summary: said("Hands the sockets to the unit's own commands."),
+        since: said("256"),
+        bus: said("b"),
         status: later::SOCKETS,
         ..Row::NEVER
     },
@@ -188,9 +188,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PASS_PACKET_INFO.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Lets receivers see where a packet came in.",
-        since: "246",
-        bus: "b",
+        summary: said("Lets receivers see where a packet came in."),
+        since: said("246"),
+        bus: said("b"),
         ..Row::FREE
     },
     Row {
@@ -198,9 +198,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PASS_PIDFD.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Lets receivers get a descriptor of the sending process.",
-        since: "258",
-        bus: "b",
+        summary: said("Lets receivers get a descriptor of the sending process."),
+        since: said("258"),
+        bus: said("b"),
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -209,16 +209,16 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PASS_SECURITY.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Lets receivers see the security context of the sender.",
-        bus: "b",
+        summary: said("Lets receivers see the security context of the sender."),
+        bus: said("b"),
         ..Row::FREE
     },
     Row {
         name: "PipeSize",
         directive: key::PIPE_SIZE.directive(),
         value: &BYTE_SIZE,
-        summary: "Sets the size of the named pipe's buffer.",
-        bus: "t",
+        summary: said("Sets the size of the named pipe's buffer."),
+        bus: said("t"),
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -227,9 +227,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::POLL_LIMIT_BURST.directive(),
         value: &COUNT,
         default_text: "150",
-        summary: "Says how many events are taken in one interval.",
-        since: "255",
-        bus: "u",
+        summary: said("Says how many events are taken in one interval."),
+        since: said("255"),
+        bus: said("u"),
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -238,9 +238,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::POLL_LIMIT_INTERVAL_SEC.directive(),
         value: &TIME_SPAN,
         default_text: "2s",
-        summary: "Sets the interval of the event limit.",
-        since: "255",
-        bus: "t",
+        summary: said("Sets the interval of the event limit."),
+        since: said("255"),
+        bus: said("t"),
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -248,8 +248,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "Priority",
         directive: key::SOCKET_PRIORITY.directive(),
         value: &SIGNED,
-        summary: "Sets the priority of packets.",
-        bus: "i",
+        summary: said("Sets the priority of packets."),
+        bus: said("i"),
         status: later::SOCKETS,
         ..Row::ASKS
     },
@@ -257,8 +257,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "ReceiveBuffer",
         directive: key::RECEIVE_BUFFER.directive(),
         value: &BYTE_SIZE,
-        summary: "Sets the size of the receive buffer.",
-        bus: "t",
+        summary: said("Sets the size of the receive buffer."),
+        bus: said("t"),
         status: later::SOCKETS,
         ..Row::ASKS
     },
@@ -267,9 +267,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::REMOVE_ON_STOP.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Removes the files of sockets and pipes when the unit stops.",
-        since: "214",
-        bus: "b",
+        summary: said("Removes the files of sockets and pipes when the unit stops."),
+        since: said("214"),
+        bus: said("b"),
         ..Row::FREE
     },
     Row {
@@ -277,9 +277,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::REUSE_PORT.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Lets several sockets share a port.",
-        since: "206",
-        bus: "b",
+        summary: said("Lets several sockets share a port."),
+        since: said("206"),
+        bus: said("b"),
         ..Row::NEVER
     },
     Row {
@@ -287,8 +287,8 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::SELINUX_CONTEXT_FROM_NET.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Takes the SELinux context of the service from the connection.",
-        since: "217",
+        summary: said("Takes the SELinux context of the service from the connection."),
+        since: said("217"),
         status: later::SECURITY_MODULES,
         ..Row::NEVER
     },
@@ -296,8 +296,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "SendBuffer",
         directive: key::SEND_BUFFER.directive(),
         value: &BYTE_SIZE,
-        summary: "Sets the size of the send buffer.",
-        bus: "t",
+        summary: said("Sets the size of the send buffer."),
+        bus: said("t"),
         status: later::SOCKETS,
         ..Row::ASKS
     },
@@ -305,16 +305,16 @@ pub(super) const ROWS: &[Row] = &[
         name: "Service",
         directive: key::SERVICE.directive(),
         value: &UNIT_REFERENCE,
-        summary: "Names the service that traffic starts.",
+        summary: said("Names the service that traffic starts."),
         ..Row::ASKS
     },
     Row {
         name: "SmackLabel",
         directive: key::SMACK_LABEL.directive(),
         value: &TEXT,
-        summary: "Sets the SMACK label of the file.",
-        since: "196",
-        bus: "s",
+        summary: said("Sets the SMACK label of the file."),
+        since: said("196"),
+        bus: said("s"),
         status: later::SECURITY_MODULES,
         ..Row::NEVER
     },
@@ -322,9 +322,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "SmackLabelIPIn",
         directive: key::SMACK_LABEL_IP_IN.directive(),
         value: &TEXT,
-        summary: "Sets the SMACK label of incoming packets.",
-        since: "196",
-        bus: "s",
+        summary: said("Sets the SMACK label of incoming packets."),
+        since: said("196"),
+        bus: said("s"),
         status: later::SECURITY_MODULES,
         ..Row::NEVER
     },
@@ -332,9 +332,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "SmackLabelIPOut",
         directive: key::SMACK_LABEL_IP_OUT.directive(),
         value: &TEXT,
-        summary: "Sets the SMACK label of outgoing packets.",
-        since: "196",
-        bus: "s",
+        summary: said("Sets the SMACK label of outgoing packets."),
+        since: said("196"),
+        bus: said("s"),
         status: later::SECURITY_MODULES,
         ..Row::NEVER
     },
@@ -342,9 +342,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "SocketGroup",
         directive: key::SOCKET_GROUP.directive(),
         value: &ACCOUNT,
-        summary: "Sets the group of the files of sockets and pipes.",
-        since: "214",
-        bus: "s",
+        summary: said("Sets the group of the files of sockets and pipes."),
+        since: said("214"),
+        bus: said("s"),
         ..Row::FREE
     },
     Row {
@@ -352,17 +352,17 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::SOCKET_MODE.directive(),
         value: &FILE_MODE,
         default_text: "0666",
-        summary: "Sets the permissions of the files of sockets and pipes.",
-        bus: "u",
+        summary: said("Sets the permissions of the files of sockets and pipes."),
+        bus: said("u"),
         ..Row::FREE
     },
     Row {
         name: "SocketProtocol",
         directive: key::SOCKET_PROTOCOL.directive(),
         value: &SOCKET_PROTOCOL,
-        summary: "Chooses another transport.",
-        since: "229",
-        bus: "i",
+        summary: said("Chooses another transport."),
+        since: said("229"),
+        bus: said("i"),
         status: later::SOCKETS,
         ..Row::ASKS
     },
@@ -370,26 +370,26 @@ pub(super) const ROWS: &[Row] = &[
         name: "SocketUser",
         directive: key::SOCKET_USER.directive(),
         value: &ACCOUNT,
-        summary: "Sets the owner of the files of sockets and pipes.",
-        since: "214",
-        bus: "s",
+        summary: said("Sets the owner of the files of sockets and pipes."),
+        since: said("214"),
+        bus: said("s"),
         ..Row::FREE
     },
     Row {
         name: "Symlinks",
         directive: key::SYMLINKS.directive(),
         value: &PATHS,
-        summary: "Makes symbolic links to the socket or pipe.",
-        since: "214",
-        bus: "as",
+        summary: said("Makes symbolic links to the socket or pipe."),
+        since: said("214"),
+        bus: said("as"),
         ..Row::ASKS
     },
     Row {
         name: "TCPCongestion",
         directive: key::TCP_CONGESTION.directive(),
         value: &TEXT,
-        summary: "Chooses the congestion control of TCP.",
-        bus: "s",
+        summary: said("Chooses the congestion control of TCP."),
+        bus: said("s"),
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -397,8 +397,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "TimeoutSec",
         directive: key::SOCKET_TIMEOUT_SEC.directive(),
         value: &TIMEOUT,
-        summary: "Bounds how long the unit's commands take.",
-        bus: "t",
+        summary: said("Bounds how long the unit's commands take."),
+        bus: said("t"),
         ..Row::FREE
     },
     Row {
@@ -406,9 +406,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::TIMESTAMPING.directive(),
         value: &SOCKET_TIMESTAMPING,
         default_text: "off",
-        summary: "Gives datagrams the time when they came.",
-        since: "247",
-        bus: "s",
+        summary: said("Gives datagrams the time when they came."),
+        since: said("247"),
+        bus: said("s"),
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -417,8 +417,8 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::TRANSPARENT.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Binds addresses that are not the host's.",
-        bus: "b",
+        summary: said("Binds addresses that are not the host's."),
+        bus: said("b"),
         ..Row::NEVER
     },
     Row {
@@ -426,9 +426,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::SOCKET_TRIGGER_LIMIT_BURST.directive(),
         value: &COUNT,
         default_text: "200",
-        summary: "Says how many starts are tried in one interval.",
-        since: "230",
-        bus: "u",
+        summary: said("Says how many starts are tried in one interval."),
+        since: said("230"),
+        bus: said("u"),
         ..Row::FREE
     },
     Row {
@@ -436,9 +436,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::SOCKET_TRIGGER_LIMIT_INTERVAL_SEC.directive(),
         value: &TIME_SPAN,
         default_text: "2s",
-        summary: "Sets the interval of the start limit.",
-        since: "230",
-        bus: "t",
+        summary: said("Sets the interval of the start limit."),
+        since: said("230"),
+        bus: said("t"),
         ..Row::FREE
     },
     Row {
@@ -446,9 +446,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::WRITABLE.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Opens the special file for writing too.",
-        since: "227",
-        bus: "b",
+        summary: said("Opens the special file for writing too."),
+        since: said("227"),
+        bus: said("b"),
         status: later::SOCKETS,
         ..Row::NEVER
     },
@@ -456,9 +456,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "XAttrAccept",
         directive: key::XATTR_ACCEPT.directive(),
         value: &TEXT,
-        summary: "Sets an extended attribute on accepted sockets.",
-        since: "262",
-        bus: "a(ss)",
+        summary: said("Sets an extended attribute on accepted sockets."),
+        since: said("262"),
+        bus: said("a(ss)"),
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -466,9 +466,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "XAttrEntryPoint",
         directive: key::XATTR_ENTRY_POINT.directive(),
         value: &TEXT,
-        summary: "Sets an extended attribute on the socket's file.",
-        since: "262",
-        bus: "a(ss)",
+        summary: said("Sets an extended attribute on the socket's file."),
+        since: said("262"),
+        bus: said("a(ss)"),
         status: later::SOCKETS,
         ..Row::FREE
     },
@@ -476,9 +476,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "XAttrListen",
         directive: key::XATTR_LISTEN.directive(),
         value: &TEXT,
-        summary: "Sets an extended attribute on listening sockets.",
-        since: "262",
-        bus: "a(ss)",
+        summary: said("Sets an extended attribute on listening sockets."),
+        since: said("262"),
+        bus: said("a(ss)"),
         status: later::SOCKETS,
         ..Row::FREE
     },

@@ -2,7 +2,7 @@
 
 use model::key;
 
-use crate::row::{Row, later};
+use crate::row::{Row, later, said};
 use crate::types::*;
 
 pub(super) const ROWS: &[Row] = &[
@@ -11,9 +11,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::ACCURACY_SEC.directive(),
         value: &TIME_SPAN,
         default_text: "1min",
-        summary: "Says how late the timer may elapse.",
-        since: "209",
-        bus: "t",
+        summary: said("Says how late the timer may elapse."),
+        since: said("209"),
+        bus: said("t"),
         status: later::TIMERS,
         ..Row::FREE
     },
@@ -22,9 +22,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::DEFER_REACTIVATION.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Skips the times at which the unit still runs.",
-        since: "257",
-        bus: "b",
+        summary: said("Skips the times at which the unit still runs."),
+        since: said("257"),
+        bus: said("b"),
         status: later::TIMERS,
         ..Row::FREE
     },
@@ -33,9 +33,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::FIXED_RANDOM_DELAY.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Makes the random delay the same every time.",
-        since: "247",
-        bus: "b",
+        summary: said("Makes the random delay the same every time."),
+        since: said("247"),
+        bus: said("b"),
         status: later::TIMERS,
         ..Row::FREE
     },
@@ -43,7 +43,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "OnActiveSec",
         directive: key::ON_ACTIVE_SEC.directive(),
         value: &TIMER_SPANS,
-        summary: "Elapses a time after the timer was started.",
+        summary: said("Elapses a time after the timer was started."),
         status: later::TIMERS,
         ..Row::FREE
     },
@@ -51,7 +51,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "OnBootSec",
         directive: key::ON_BOOT_SEC.directive(),
         value: &TIMER_SPANS,
-        summary: "Elapses a time after the machine was booted.",
+        summary: said("Elapses a time after the machine was booted."),
         status: later::TIMERS,
         ..Row::FREE
     },
@@ -59,8 +59,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "OnCalendar",
         directive: key::ON_CALENDAR.directive(),
         value: &CALENDAR_LIST,
-        summary: "Elapses at times of the calendar.",
-        since: "197",
+        summary: said("Elapses at times of the calendar."),
+        since: said("197"),
         status: later::TIMERS,
         ..Row::FREE
     },
@@ -69,9 +69,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::ON_CLOCK_CHANGE.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Elapses when the clock is set.",
-        since: "242",
-        bus: "b",
+        summary: said("Elapses when the clock is set."),
+        since: said("242"),
+        bus: said("b"),
         status: later::TIMERS,
         ..Row::FREE
     },
@@ -79,7 +79,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "OnStartupSec",
         directive: key::ON_STARTUP_SEC.directive(),
         value: &TIMER_SPANS,
-        summary: "Elapses a time after the manager was started.",
+        summary: said("Elapses a time after the manager was started."),
         status: later::TIMERS,
         ..Row::FREE
     },
@@ -88,9 +88,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::ON_TIMEZONE_CHANGE.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Elapses when the time zone is changed.",
-        since: "242",
-        bus: "b",
+        summary: said("Elapses when the time zone is changed."),
+        since: said("242"),
+        bus: said("b"),
         status: later::TIMERS,
         ..Row::FREE
     },
@@ -98,7 +98,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "OnUnitActiveSec",
         directive: key::ON_UNIT_ACTIVE_SEC.directive(),
         value: &TIMER_SPANS,
-        summary: "Elapses a time after the unit was last active.",
+        summary: said("Elapses a time after the unit was last active."),
         status: later::TIMERS,
         ..Row::FREE
     },
@@ -106,7 +106,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "OnUnitInactiveSec",
         directive: key::ON_UNIT_INACTIVE_SEC.directive(),
         value: &TIMER_SPANS,
-        summary: "Elapses a time after the unit was last inactive.",
+        summary: said("Elapses a time after the unit was last inactive."),
         status: later::TIMERS,
         ..Row::FREE
     },
@@ -115,9 +115,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PERSISTENT.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Makes up for times that passed while the machine was off.",
-        since: "212",
-        bus: "b",
+        summary: said("Makes up for times that passed while the machine was off."),
+        since: said("212"),
+        bus: said("b"),
         status: later::TIMERS,
         ..Row::FREE
     },
@@ -125,9 +125,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "RandomizedDelaySec",
         directive: key::RANDOMIZED_DELAY_SEC.directive(),
         value: &TIME_SPAN,
-        summary: "Adds a random delay.",
-        since: "229",
-        bus: "t",
+        summary: said("Adds a random delay."),
+        since: said("229"),
+        bus: said("t"),
         status: later::TIMERS,
         ..Row::FREE
     },
@@ -135,9 +135,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "RandomizedOffsetSec",
         directive: key::RANDOMIZED_OFFSET_SEC.directive(),
         value: &TIME_SPAN,
-        summary: "Adds a random delay that stays.",
-        since: "258",
-        bus: "t",
+        summary: said("Adds a random delay that stays."),
+        since: said("258"),
+        bus: said("t"),
         status: later::TIMERS,
         ..Row::FREE
     },
@@ -146,9 +146,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::REMAIN_AFTER_ELAPSE.directive(),
         value: &BOOL,
         default_text: "yes",
-        summary: "Leaves a timer loaded that won't elapse again.",
-        since: "229",
-        bus: "b",
+        summary: said("Leaves a timer loaded that won't elapse again."),
+        since: said("229"),
+        bus: said("b"),
         status: later::TIMERS,
         ..Row::FREE
     },
@@ -156,8 +156,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "Unit",
         directive: key::TIMER_UNIT.directive(),
         value: &UNIT_REFERENCE,
-        summary: "Names the unit that the timer starts.",
-        bus: "s",
+        summary: said("Names the unit that the timer starts."),
+        bus: said("s"),
         status: later::TIMERS,
         ..Row::ASKS
     },
@@ -166,9 +166,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::WAKE_SYSTEM.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Wakes the machine from suspend.",
-        since: "212",
-        bus: "b",
+        summary: said("Wakes the machine from suspend."),
+        since: said("212"),
+        bus: said("b"),
         status: later::TIMERS,
         ..Row::ASKS
     },
@@ -177,8 +177,8 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PATH_DIRECTORY_MODE.directive(),
         value: &FILE_MODE,
         default_text: "0755",
-        summary: "Sets the permissions of directories made for paths.",
-        bus: "u",
+        summary: said("Sets the permissions of directories made for paths."),
+        bus: said("u"),
         status: later::PATHS,
         ..Row::FREE
     },
@@ -186,7 +186,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "DirectoryNotEmpty",
         directive: key::DIRECTORY_NOT_EMPTY.directive(),
         value: &WATCHED_PATH,
-        summary: "Starts the unit when a directory is not empty.",
+        summary: said("Starts the unit when a directory is not empty."),
         status: later::PATHS,
         ..Row::ASKS
     },
@@ -195,8 +195,8 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::MAKE_DIRECTORY.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: "Makes the watched directory.",
-        bus: "b",
+        summary: said("Makes the watched directory."),
+        bus: said("b"),
         status: later::PATHS,
         ..Row::ASKS
     },
@@ -204,7 +204,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "PathChanged",
         directive: key::PATH_CHANGED.directive(),
         value: &WATCHED_PATH,
-        summary: "Starts the unit when a file was changed and closed.",
+        summary: said("Starts the unit when a file was changed and closed."),
         status: later::PATHS,
         ..Row::ASKS
     },
@@ -212,7 +212,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "PathExists",
         directive: key::PATH_EXISTS.directive(),
         value: &WATCHED_PATH,
-        summary: "Starts the unit when a file is there.",
+        summary: said("Starts the unit when a file is there."),
         status: later::PATHS,
         ..Row::ASKS
     },
@@ -220,7 +220,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "PathExistsGlob",
         directive: key::PATH_EXISTS_GLOB.directive(),
         value: &WATCHED_PATH,
-        summary: "Starts the unit when a file that matches is there.",
+        summary: said("Starts the unit when a file that matches is there."),
         status: later::PATHS,
         ..Row::ASKS
     },
@@ -228,7 +228,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "PathModified",
         directive: key::PATH_MODIFIED.directive(),
         value: &WATCHED_PATH,
-        summary: "Starts the unit when a file is written to.",
+        summary: said("Starts the unit when a file is written to."),
         status: later::PATHS,
         ..Row::ASKS
     },
@@ -237,9 +237,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PATH_TRIGGER_LIMIT_BURST.directive(),
         value: &COUNT,
         default_text: "200",
-        summary: "Says how many starts are tried in one interval.",
-        since: "250",
-        bus: "u",
+        summary: said("Says how many starts are tried in one interval."),
+        since: said("250"),
+        bus: said("u"),
         status: later::PATHS,
         ..Row::FREE
     },
@@ -248,9 +248,9 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PATH_TRIGGER_LIMIT_INTERVAL_SEC.directive(),
         value: &TIME_SPAN,
         default_text: "2s",
-        summary: "Sets the interval of the start limit.",
-        since: "250",
-        bus: "t",
+        summary: said("Sets the interval of the start limit."),
+        since: said("250"),
+        bus: said("t"),
         status: later::PATHS,
         ..Row::FREE
     },
@@ -258,8 +258,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "Unit",
         directive: key::PATH_UNIT.directive(),
         value: &UNIT_REFERENCE,
-        summary: "Names the unit that the path starts.",
-        bus: "s",
+        summary: said("Names the unit that the path starts."),
+        bus: said("s"),
         status: later::PATHS,
         ..Row::ASKS
     },
