@@ -35,9 +35,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::MANAGED_OOM_MEMORY_PRESSURE.directive(),
         value: &MANAGED_OOM,
         default_text: "auto",
-        summary: said(
-            "Says whether the memory killer of user space acts on the unit's memory pressure.",
-        ),
+        summary: said("Says whether the user-space memory killer acts on memory pressure."),
         since: said("247"),
         bus: said("s"),
         status: later::CONTROL_GROUPS,
@@ -79,9 +77,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::MANAGED_OOM_SWAP.directive(),
         value: &MANAGED_OOM,
         default_text: "auto",
-        summary: said(
-            "Says whether the memory killer of user space acts on the unit's use of swap.",
-        ),
+        summary: said("Says whether the user-space memory killer acts on the use of swap."),
         since: said("247"),
         bus: said("s"),
         status: later::CONTROL_GROUPS,

@@ -344,9 +344,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "RootImagePolicy",
         directive: key::ROOT_IMAGE_POLICY.directive(),
         value: &IMAGE_POLICY,
-        summary: said(
-            "Says which partitions of the root image are used and how they must be protected.",
-        ),
+        summary: said("Says which partitions of the root image are used, and protected how."),
         since: said("254"),
         from_image: FromImage::Never,
         bus: said("s"),

@@ -353,9 +353,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::RESTRICT_SUID_SGID.directive(),
         value: &BOOL,
         default_text: "no",
-        summary: said(
-            "Keeps the service from making files with the set-user-id or set-group-id bit.",
-        ),
+        summary: said("Keeps the service from making set-user-id and set-group-id files."),
         since: said("242"),
         weight: 1000,
         bus: said("b"),
