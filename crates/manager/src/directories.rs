@@ -63,6 +63,11 @@ impl Directories {
         self.runtime.join("control-group")
     }
 
+    /// The file that says which word about a unit the log has heard last.
+    pub(crate) fn said(&self) -> PathBuf {
+        self.runtime.join("said")
+    }
+
     /// The name of this instance's control group.
     pub(crate) fn cgroup_name(&self) -> String {
         if self.are_default() {

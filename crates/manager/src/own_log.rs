@@ -146,8 +146,7 @@ impl OwnLog {
 impl Manager {
     /// Goes on with the stream of the manager before us, so that the words of both stay in their order, or makes one.
     pub(crate) fn open_own_log(&mut self, held: Option<OwnedFd>) -> io::Result<()> {
-        self.own_log
-            .open_said(&self.directories.runtime.join("said"))?;
+        self.own_log.open_said(&self.directories.said())?;
         if let Some(held) = held {
             self.own_log.stream = Some(Rc::new(held));
             return Ok(());

@@ -76,7 +76,8 @@ impl Manager {
         self.host_files.end(&self.poll);
         let directories = &self.directories;
         let files = ["api", "started", "environment"].map(|file| directories.runtime.join(file));
-        for file in files.into_iter().chain([directories.cgroup_place()]) {
+        let own = [directories.cgroup_place(), directories.said()];
+        for file in files.into_iter().chain(own) {
             match std::fs::remove_file(file) {
                 Ok(()) | Err(_) => {}
             }
