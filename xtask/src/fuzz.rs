@@ -33,6 +33,8 @@ struct Wish {
     names: Vec<String>,
     /// Whether what is found goes to the corpus, as little of it as covers the same.
     is_kept: bool,
+    /// Where the inputs come from; 0 is another place each time.
+    seed: u32,
 }
 
 /// Runs the named targets, or all, for `--seconds` in sum; `--keep` takes what they found into the corpus.
@@ -41,6 +43,7 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
         seconds: 60,
         names: Vec::new(),
         is_kept: false,
+        seed: 0,
     };
     let mut words = words.iter();
     while let Some(word) = words.next() {
@@ -50,15 +53,19 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
                 wish.seconds = value.parse().context("--seconds takes a number")?;
             }
             "--keep" => wish.is_kept = true,
+            "--seed" => {
+                let value = words.next().context("--seed needs a number")?;
+                wish.seed = value.parse().context("--seed takes a number")?;
+            }
             name => wish.names.push(name.to_owned()),
         }
     }
     fuzz(&wish)
 }
 
-/// The tier of tests: one minute in all.
+/// The tier of tests: one minute in all, the same inputs each time, so that a change is judged by what it did.
 pub(crate) fn short() -> Result<()> {
-    run(&[])
+    run(&["--seed".to_owned(), "1".to_owned()])
 }
 
 fn fuzz(wish: &Wish) -> Result<()> {
@@ -77,7 +84,7 @@ fn fuzz(wish: &Wish) -> Result<()> {
         .collect();
     let seconds = (wish.seconds / chosen.len() as u64).max(1);
     for name in chosen {
-        one(&program, name, seconds, wish.is_kept)?;
+        one(&program, name, seconds, wish)?;
     }
     Ok(())
 }
@@ -127,7 +134,7 @@ fn build() -> Result<PathBuf> {
 }
 
 /// What is found anew is written beside the build's files; the corpus stays as it is unless it is to be kept.
-fn one(program: &Path, name: &str, seconds: u64, is_kept: bool) -> Result<()> {
+fn one(program: &Path, name: &str, seconds: u64, wish: &Wish) -> Result<()> {
     let found = run::root().join("target/fuzz/found").join(name);
     let own = corpus().join(name);
     fs::create_dir_all(&found)?;
@@ -140,6 +147,7 @@ fn one(program: &Path, name: &str, seconds: u64, is_kept: bool) -> Result<()> {
             .arg(format!("-max_len={INPUT_MAX}"))
             .arg(format!("-timeout={INPUT_TIME}"))
             .arg(format!("-rss_limit_mb={MEMORY_MAX}"))
+            .arg(format!("-seed={}", wish.seed))
             .args(["-print_final_stats=0", "-verbosity=0"])
             .args(options)
             .args(folders);
@@ -155,7 +163,7 @@ fn one(program: &Path, name: &str, seconds: u64, is_kept: bool) -> Result<()> {
             "fuzz: {name} met an input that breaks a promise, {artifacts}{name}-*: it becomes a test, and then a file of fuzz/corpus/{name}"
         );
     }
-    if is_kept {
+    if wish.is_kept {
         let smaller = run::root().join("target/fuzz/smaller").join(name);
         fs::create_dir_all(&smaller)?;
         run::check(&mut libfuzzer(&["-merge=1"], &[&smaller, &own, &found]))?;

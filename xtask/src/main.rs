@@ -36,7 +36,7 @@ Usage: cargo xtask COMMAND
   dist               Build the two static files into dist/ and check them
   bench [NAME…]      Measure and print medians and ratios; all benches: `all`; beside one tree's systemd alone:
                      --beside trixie|sid; --keep writes docs/bench/DATE.json (needs root)
-  fuzz [--seconds N] [--keep] [TARGET…]
+  fuzz [--seconds N] [--seed N] [--keep] [TARGET…]
                      Feed hostile bytes to the parsers, 60 s in all; --keep takes what was found into the corpus
   conformance [NAME…]
                      Compare Coracle with systemd 262 and write docs/conformance.md: test-execute parsers packages (needs root)
