@@ -160,7 +160,8 @@ impl Manager {
         let pid = std::process::id();
         self.link.hold(
             Class::Log,
-            &format!("coracled|{pid}||fields=yes|pid={pid}"),
+            // One unit that never stops restarting must not silence what is said of all the others.
+            &format!("coracled|{pid}||fields=yes|burst=0|interval=0|pid={pid}"),
             Rc::new(theirs),
         );
         let ours = Rc::new(ours);

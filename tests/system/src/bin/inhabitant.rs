@@ -17,6 +17,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 const LIFE_US: u64 = 20_000;
 /// The longest time until it is ready, in microseconds.
 const READY_US: u64 = 60_000;
+/// The longest pause of a flood, in microseconds.
+const FLOOD_US: u64 = 300_000;
 /// Most lines of one burst.
 const BURST_LINES: u64 = 300;
 /// SIGTERM of signal(7).
@@ -189,7 +191,7 @@ impl Inhabitant {
                 number += 1;
                 self.say(number);
             }
-            self.sleep_at_most(READY_US);
+            self.sleep_at_most(FLOOD_US);
         }
         self.ledger.write(&format!("written {number}"));
         self.ledger.write("resting");
