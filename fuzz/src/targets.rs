@@ -120,9 +120,7 @@ fn gpt(bytes: &[u8]) {
     let mut repaired = bytes.to_vec();
     repair(&mut repaired);
     for bytes in [bytes, &repaired] {
-        if let Ok(table) = image::gpt::read(bytes) {
-            drop(table);
-        }
+        image::gpt::read(bytes).ok();
         image::dissect::dissect(bytes).ok();
     }
 }

@@ -75,7 +75,7 @@ fn unit() -> Result<()> {
 /// The test of three hundred kills in a world under load.
 const SURVIVAL: &str = "nothing_is_lost_whoever_is_killed_again_and_again";
 
-/// A round of the system tests that takes longer hangs, in seconds; it takes less than one minute.
+/// A round of the system tests that takes longer hangs, in seconds; it takes a minute and a half.
 const ROUND_MAX: u64 = 600;
 
 /// The system tests drive the files that are shipped, never a debug build. Two dozen processes wait for each other in them, on a machine
