@@ -59,7 +59,14 @@ pub struct Progress {
     pub unfinished: Vec<u8>,
     /// Nothing follows.
     pub ended: bool,
+    /// The number of the last line, in a stream whose lines are numbered; else zero.
+    pub word: u64,
 }
+
+/// Flags of a progress.
+const FINISHED: u8 = 1;
+const ENDED: u8 = 1 << 1;
+const NUMBERED: u8 = 1 << 2;
 
 /// What a file begins with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -141,21 +148,33 @@ fn write_progress(writer: &mut PartWriter, progress: &Progress) {
     writer.u64(progress.stream);
     writer.u64(progress.number);
     writer.u32(progress.taken);
-    writer.u8(u8::from(progress.finished) | u8::from(progress.ended) << 1);
+    let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+    writer.u8(flag(progress.finished, FINISHED)
+        | flag(progress.ended, ENDED)
+        | flag(progress.word > 0, NUMBERED));
     writer.bytes(&progress.unfinished);
+    if progress.word > 0 {
+        writer.u64(progress.word);
+    }
 }
 
 fn read_progress(reader: &mut PartReader<'_>) -> Option<Progress> {
     let (stream, number, taken, flags) =
         (reader.u64()?, reader.u64()?, reader.u32()?, reader.u8()?);
     let unfinished = reader.bytes()?.to_vec();
+    let word = if flags & NUMBERED != 0 {
+        reader.u64()?
+    } else {
+        0
+    };
     Some(Progress {
         stream,
         number,
         taken,
-        finished: flags & 1 != 0,
+        finished: flags & FINISHED != 0,
         unfinished,
-        ended: flags & 2 != 0,
+        ended: flags & ENDED != 0,
+        word,
     })
 }
 
@@ -227,6 +246,7 @@ mod tests {
                 finished: true,
                 unfinished: b"ab".to_vec(),
                 ended: true,
+                word: 1 << 40,
             }),
             lines: vec![
                 Line {

@@ -361,7 +361,7 @@ mod tests {
             taken: 3,
             finished,
             unfinished: unfinished.into(),
-            ended: false,
+            ..Progress::default()
         })
     }
 

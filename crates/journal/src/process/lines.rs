@@ -8,6 +8,10 @@ use crate::stream::Stream;
 pub(crate) const BATCH_LINES_MAX: usize = 4096;
 /// Separates the fields of a line of the manager's own stream.
 pub(crate) const FIELD_SEPARATOR: u8 = 0x1f;
+/// Ends a line of the manager's own stream that is void: the manager that wrote it died in the middle of it.
+const VOID: u8 = 0x18;
+/// The field by which the manager numbers its lines; it is not stored as one.
+const NUMBER: &str = "WORD";
 /// Longest name of a field that the manager may give, in bytes: the journal's limit.
 const FIELD_NAME_MAX_BYTES: usize = 64;
 
@@ -68,8 +72,8 @@ fn next(window: &[u8], room: usize) -> (&[u8], usize, Option<Break>) {
     }
 }
 
-/// One line as it is stored; `None` for an empty one, which says nothing.
-pub(crate) fn line(stream: &Stream, text: &[u8], reason: Break) -> Option<Line> {
+/// A line's own number, 0 where it has none, and the line as it is stored; `None` for one that says nothing.
+pub(crate) fn line(stream: &Stream, text: &[u8], reason: Break) -> Option<(u64, Line)> {
     let (priority, text) = match text {
         [b'<', digit @ b'0'..=b'7', b'>', rest @ ..] if stream.level_prefix => (digit - b'0', rest),
         _ => (stream.priority, text),
@@ -77,11 +81,12 @@ pub(crate) fn line(stream: &Stream, text: &[u8], reason: Break) -> Option<Line> 
     if priority > stream.priority_max {
         return None;
     }
-    let (mut fields, message) = if stream.fields {
-        own_fields(text)
-    } else {
-        (Fields::new(), text)
+    let (mut fields, message) = match text {
+        [.., VOID] if stream.fields => return None,
+        text if stream.fields => own_fields(text),
+        text => (Fields::new(), text),
     };
+    let number = take_number(&mut fields);
     if message.is_empty() && fields.is_empty() {
         return None;
     }
@@ -92,11 +97,21 @@ pub(crate) fn line(stream: &Stream, text: &[u8], reason: Break) -> Option<Line> 
         Break::End => Some("eof"),
     };
     fields.extend(mark.map(|mark| ("_LINE_BREAK".to_owned(), mark.into())));
-    Some(Line {
+    let line = Line {
         priority,
         fields,
         message: message.to_vec(),
-    })
+    };
+    Some((number, line))
+}
+
+fn take_number(fields: &mut Fields) -> u64 {
+    let Some(place) = fields.iter().position(|(name, _)| name == NUMBER) else {
+        return 0;
+    };
+    let (_, value) = fields.remove(place);
+    let text = String::from_utf8(value).unwrap_or_default();
+    text.parse().unwrap_or_default()
 }
 
 /// `\x1fNAME=value\x1fNAME=value\x1fmessage`; other text is a message without fields.
@@ -198,15 +213,18 @@ mod tests {
 
     fn check_line(options: &str, text: &str, expected: &str) {
         let stream: Stream = format!("a.service|1|x{options}").parse().unwrap();
-        let shown = line(&stream, text.as_bytes(), Break::Newline).map(|line| {
+        let shown = line(&stream, text.as_bytes(), Break::Newline).map(|(number, line)| {
             let fields: String = line
                 .fields
                 .iter()
                 .map(|(name, value)| format!("{name}={} ", String::from_utf8_lossy(value)))
                 .collect();
+            let number = Some(number).filter(|number| *number > 0);
+            let number = number.map(|number| format!("#{number} "));
             format!(
-                "{} {fields}{}",
+                "{} {}{fields}{}",
                 line.priority,
+                number.unwrap_or_default(),
                 String::from_utf8_lossy(&line.message)
             )
         });
@@ -247,5 +265,15 @@ mod tests {
             "4 UNIT=web.service JOB=3 web.service failed",
         );
         check_line("", "\x1fUNIT=x\x1fy", "6 \x1fUNIT=x\x1fy");
+        let numbered = "<4>\x1fWORD=17\x1fUNIT=web.service\x1fx";
+        check_line("|fields=yes", numbered, "4 #17 UNIT=web.service x");
+        check_line("", numbered, &format!("4 {}", &numbered[3..]));
+    }
+
+    #[test]
+    fn what_the_manager_did_not_come_to_the_end_of_is_void() {
+        check_line("|fields=yes", "<4>\x1fWORD=17\x1fUNIT=web.serv\x18", "-");
+        check_line("|fields=yes", "\x18", "-");
+        check_line("", "a\x18", "6 a\x18");
     }
 }

@@ -151,9 +151,7 @@ impl Reader {
         credentials: Option<Credentials>,
         progress: Option<Progress>,
     ) -> Result<(), Trouble> {
-        let (number, kept) = progress.map_or((0, Vec::new()), |progress| {
-            (progress.number + 1, progress.unfinished)
-        });
+        let (number, kept, word) = follow(progress);
         let chunk = desk.buffer.get(..bytes).unwrap_or_default();
         let split = lines::split(&kept, chunk, self.stream.line_max_bytes);
         let taken = split.taken;
@@ -161,7 +159,12 @@ impl Reader {
         if dies(Step::Marked) {
             return Ok(());
         }
-        let stored = self.store(desk, split, number, credentials, false);
+        let next = Progress {
+            number,
+            word,
+            ..Progress::default()
+        };
+        let stored = self.store(desk, split, next, credentials);
         if dies(Step::Stored) {
             return stored;
         }
@@ -210,9 +213,7 @@ impl Reader {
     /// The last line needs no newline.
     fn end(&mut self, desk: &mut Desk<'_>, progress: Option<Progress>) -> Result<(), Trouble> {
         self.lost += desk.limiter.flush().unwrap_or(0);
-        let (number, kept) = progress.map_or((0, Vec::new()), |progress| {
-            (progress.number + 1, progress.unfinished)
-        });
+        let (number, kept, word) = follow(progress);
         let lines = if kept.is_empty() {
             Vec::new()
         } else {
@@ -227,25 +228,22 @@ impl Reader {
             finished: true,
             unfinished: Vec::new(),
         };
-        self.store(desk, split, number, None, true)
+        let next = Progress {
+            number,
+            word,
+            ended: true,
+            ..Progress::default()
+        };
+        self.store(desk, split, next, None)
     }
 
     fn store(
         &mut self,
         desk: &mut Desk<'_>,
         split: Split,
-        number: u64,
+        next: Progress,
         credentials: Option<Credentials>,
-        ended: bool,
     ) -> Result<(), Trouble> {
-        let progress = Progress {
-            stream: self.id,
-            number,
-            taken: u32::try_from(split.taken).unwrap_or(0),
-            finished: split.finished,
-            unfinished: split.unfinished,
-            ended,
-        };
         let now_us = time::monotonic_us();
         let told = self.lost + desk.limiter.turn(now_us, desk.rate).unwrap_or(0);
         let mut lines: Vec<Line> = (told > 0)
@@ -256,8 +254,24 @@ impl Reader {
             .lines
             .iter()
             .filter_map(|(text, reason)| lines::line(&self.stream, text, *reason));
-        lines.extend(read.filter(|_| desk.limiter.admit(desk.rate)));
+        let mut word = next.word;
+        // What was heard before is what a manager died saying, and the next one said again.
+        let news = read.filter(|(number, _)| {
+            let is_new = *number == 0 || *number > word;
+            word = word.max(*number);
+            is_new
+        });
+        let news = news.map(|(_, line)| line);
+        lines.extend(news.filter(|_| desk.limiter.admit(desk.rate)));
         let count = lines.len() as u64;
+        let progress = Progress {
+            stream: self.id,
+            taken: u32::try_from(split.taken).unwrap_or(0),
+            finished: split.finished,
+            unfinished: split.unfinished,
+            word,
+            ..next
+        };
         let batch = Batch {
             realtime_us: time::realtime_us(),
             monotonic_us: now_us,
@@ -360,6 +374,13 @@ impl Reader {
     }
 }
 
+/// What follows a progress: the number of the next batch, the line without an end, and the last number of a line.
+fn follow(progress: Option<Progress>) -> (u64, Vec<u8>, u64) {
+    progress.map_or_else(Default::default, |progress| {
+        (progress.number + 1, progress.unfinished, progress.word)
+    })
+}
+
 /// The moments after which a test may end this process as a kill would.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
@@ -400,7 +421,7 @@ mod tests {
     /// One life of a log process: adopts the stream and looks until nothing is there, or dies after a step.
     fn live(root: &Path, log: &OwnedFd, dies_after: Option<Step>) -> Look {
         let mut shelf = Shelf::open(&Options::new(root, root)).unwrap();
-        let name = "web.service|1|x".to_owned();
+        let name = "web.service|1|x|fields=yes".to_owned();
         let stream = name.parse().unwrap();
         let mut reader = Reader::adopt(name, stream, log.try_clone().unwrap(), &mut shelf).unwrap();
         let (mut limiter, mut buffer) = (Limiter::default(), vec![0; TAKEN_MAX_BYTES]);
@@ -446,6 +467,23 @@ mod tests {
         check("one\ntwo\nhalf", &[Step::Stored], &["one", "two", "half"]);
         check("a", &[Step::Stored; 3], &["aaa"]);
         check("a\n", &[Step::Stored; 3], &["a", "a", "a"]);
+    }
+
+    #[test]
+    fn a_word_that_is_said_again_is_stored_once() {
+        let word =
+            |number: u64| format!("<6>\x1fWORD={number}\x1fUNIT=a.service\x1fword {number}\n");
+        let twice = format!("{0}{1}{1}plain\n{0}", word(3), word(4));
+        check(&twice, &[Step::Stored], &["word 3", "word 4", "plain"]);
+        check(
+            &word(7),
+            &[Step::Marked, Step::Stored, Step::Stored],
+            &["word 7"],
+        );
+        let cut = word(4);
+        let cut = &cut[..cut.len() - 3];
+        let again = format!("{}{cut}\x18\n{}", word(3), word(4));
+        check(&again, &[Step::Stored], &["word 3", "word 4"]);
     }
 
     #[test]
