@@ -111,14 +111,14 @@ impl Manager {
     pub(crate) fn adopt(&mut self) -> Result<(), Error> {
         let mut inventory = std::mem::take(&mut self.inventory);
         self.lock_instance(&inventory)?;
+        let (records, broken) = self.records.read_all().map_err(doing("read the records"))?;
         let own_log = inventory.take_one(Class::Other, crate::own_log::HELD);
-        self.open_own_log(own_log).map_err(doing(
-            "open its stream into the log, and the file that says what was said",
+        self.open_own_log(own_log, &records).map_err(doing(
+            "open its stream into the log, and the files of what was said and what waits",
         ))?;
         if self.keeper.init {
             self.loader = crate::loading::loader(&self.directories, true);
         }
-        let (records, broken) = self.records.read_all().map_err(doing("read the records"))?;
         for (path, error) in broken {
             self.log(&format!(
                 "the record {} can't be read and is ignored: {error}",
@@ -238,7 +238,7 @@ impl Manager {
         }
         for line in record.said {
             match line.split_once(' ') {
-                Some(("word", word)) => self.own_log.resume(&name, word),
+                Some(("word", _)) => {}
                 Some((kind, text)) => entry.take_said(kind, text),
                 None => {}
             }

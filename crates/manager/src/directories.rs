@@ -68,6 +68,11 @@ impl Directories {
         self.runtime.join("said")
     }
 
+    /// The file of the words that the log has no room for.
+    pub(crate) fn words(&self) -> PathBuf {
+        self.runtime.join("words")
+    }
+
     /// The name of this instance's control group.
     pub(crate) fn cgroup_name(&self) -> String {
         if self.are_default() {

@@ -24,7 +24,7 @@ impl Manager {
         let before = entry.place.replace(now);
         let line = before.and_then(|before| line(before, state, last.unwrap_or_default()));
         if let Some((priority, text)) = line {
-            self.log_later(priority, unit, text);
+            self.tell_of(priority, unit, &text);
         }
     }
 
@@ -39,7 +39,7 @@ impl Manager {
             ExitStatus::Killed(by) => format!("exited, code=killed, status={}", signal(by)),
             ExitStatus::Dumped(by) => format!("exited, code=dumped, status={}", signal(by)),
         };
-        self.log_later(WARNING, unit, format!("{name} process {how}"));
+        self.tell_of(WARNING, unit, &format!("{name} process {how}"));
     }
 }
 

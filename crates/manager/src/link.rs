@@ -153,6 +153,11 @@ impl Link {
         self.queue.push(Queued::Shutdown { status });
     }
 
+    /// Does something that the records wait for have no room in the channel?
+    pub(crate) fn holds_wait(&self) -> bool {
+        self.holds_wait
+    }
+
     /// Does anything wait for the records?
     pub(crate) fn has_queued(&self) -> bool {
         !self.queue.is_empty()

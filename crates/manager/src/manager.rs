@@ -186,18 +186,14 @@ pub(crate) struct Manager {
 /// When the loop can't go on; the keeper then starts the next manager, which adopts everything.
 pub fn run(options: Options) -> Result<(), Error> {
     let mut manager = Manager::new(options)?;
-    while !manager.is_finished() {
-        let ready = manager
-            .poll
-            .wait(manager.timeout_us())
-            .map_err(|errno| doing("wait for events")(errno.into()))?;
-        for event in ready {
-            manager.dispatch(event)?;
+    let outcome = manager.go_on();
+    if outcome.is_err() {
+        match manager.write_later() {
+            // What can't be said now is on record, or its cause is met again by the next manager; the first error is the one to tell.
+            Ok(()) | Err(_) => {}
         }
-        manager.take_late_ends();
-        manager.settle()?;
     }
-    Ok(())
+    outcome
 }
 
 impl Manager {
@@ -273,6 +269,21 @@ impl Manager {
         })
     }
 
+    fn go_on(&mut self) -> Result<(), Error> {
+        while !self.is_finished() {
+            let ready = self
+                .poll
+                .wait(self.timeout_us())
+                .map_err(|errno| doing("wait for events")(errno.into()))?;
+            for event in ready {
+                self.dispatch(event)?;
+            }
+            self.take_late_ends();
+            self.settle()?;
+        }
+        Ok(())
+    }
+
     fn is_finished(&self) -> bool {
         self.stage == Stage::Leaving && self.connections.values().all(Connection::is_idle)
     }
@@ -282,7 +293,10 @@ impl Manager {
         if !self.late_ends.is_empty() {
             return Some(0);
         }
-        let next = self.wake.into_iter().chain(self.records_due);
+        // What has no room now goes on when the keeper has some, which it tells.
+        let records_due = self.records_due.filter(|_| !self.link.holds_wait());
+        let next = self.wake.into_iter().chain(records_due);
+        let next = next.chain(self.own_log_due());
         let next = next.chain(self.awaited.until);
         let next = next.chain(self.mounts.next_end()).min();
         next.map(|moment| moment.0.saturating_sub(clock::monotonic().0))
@@ -299,6 +313,7 @@ impl Manager {
             Token::Notify(number) => self.on_notify(number),
             Token::Listen(number) => self.on_traffic(number),
             Token::Worker(number) => self.on_worker(number),
+            Token::OwnLog => self.on_room()?,
         }
         Ok(())
     }
@@ -327,7 +342,7 @@ impl Manager {
         self.link.flush(&self.poll)?;
         self.notifications.consume();
         self.flush_connections();
-        self.write_later();
+        self.write_later()?;
         if self.stage != Stage::Adopting
             && self.collect_transients()
             && self.link.send_holds(&self.poll)?
@@ -337,6 +352,10 @@ impl Manager {
             self.link.flush(&self.poll)?;
         }
         self.remove_groups();
+        self.write_later()?;
+        if !self.dirty.is_empty() {
+            self.write_records_soon();
+        }
         Ok(())
     }
 
@@ -354,16 +373,14 @@ impl Manager {
     /// the keeper's inventory tells the next manager anyway (a process exists, it was executed), and a short while may pass: most
     /// units change again within it.
     fn write_records(&mut self) -> Result<(), Error> {
-        /// Long enough for a short command to begin and end, in microseconds.
-        const PATIENCE_US: u64 = 20_000;
+        self.dirty.extend(self.own_log.take_unrecorded());
         if self.dirty.is_empty() && self.to_reap.is_empty() {
             return Ok(());
         }
         let now = clock::monotonic();
         let due = self.records_due.is_some_and(|due| due <= now);
         if !due && !self.must_record() {
-            self.records_due
-                .get_or_insert(now.after(Micros(PATIENCE_US)));
+            self.write_records_soon();
             return Ok(());
         }
         self.records_due = None;
@@ -378,6 +395,13 @@ impl Manager {
             self.link.reap(key);
         }
         Ok(())
+    }
+
+    fn write_records_soon(&mut self) {
+        /// Long enough for a short command to begin and end, in microseconds.
+        const PATIENCE_US: u64 = 20_000;
+        self.records_due
+            .get_or_insert_with(|| clock::monotonic().after(Micros(PATIENCE_US)));
     }
 
     /// Does this round tell anybody anything, or take what is told only once?

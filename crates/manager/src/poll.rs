@@ -29,6 +29,8 @@ pub(crate) enum Token {
     Listen(u32),
     /// A worker's socket.
     Worker(u32),
+    /// Our stream into the log.
+    OwnLog,
 }
 
 impl Token {
@@ -43,6 +45,7 @@ impl Token {
             Self::Listen(number) => (7, number),
             Self::Worker(number) => (8, number),
             Self::HostFiles => (9, 0),
+            Self::OwnLog => (10, 0),
         };
         (kind << 32) | u64::from(number)
     }
@@ -59,6 +62,7 @@ impl Token {
             7 => Self::Listen(number),
             8 => Self::Worker(number),
             9 => Self::HostFiles,
+            10 => Self::OwnLog,
             _ => return None,
         })
     }
@@ -102,6 +106,16 @@ impl Poll {
             source,
             EventData::new_u64(token.pack()),
             EventFlags::IN | EventFlags::RDHUP,
+        )
+    }
+
+    /// Reports when there is room to write.
+    pub(crate) fn watch_room(&self, source: impl AsFd, token: Token) -> Result<(), Errno> {
+        epoll::add(
+            &self.epoll,
+            source,
+            EventData::new_u64(token.pack()),
+            EventFlags::OUT,
         )
     }
 

@@ -1,7 +1,7 @@
 //! The end of the instance, and the change to a new manager.
 
 use crate::manager::{Manager, Stage};
-use engine::{JobKind, JobMode, UnitId};
+use engine::{JobKind, JobMode, Micros, UnitId};
 use std::os::fd::OwnedFd;
 use wire::Failure;
 
@@ -59,7 +59,11 @@ impl Manager {
         if units.any(|unit| self.is_up(*unit) || self.engine.job(*unit).is_some()) {
             return;
         }
+        if self.waits_for_log() {
+            return;
+        }
         self.stage = Stage::Leaving;
+        (self.own_log.farewell, self.dirty) = (None, self.own_log.take_unrecorded());
         self.dirty.clear();
         for key in std::mem::take(&mut self.to_reap) {
             self.link.reap(key);
@@ -72,12 +76,31 @@ impl Manager {
         self.link.shut_down(0);
     }
 
+    /// The last words are to be in the log before it ends with us, but for a log that takes none.
+    fn waits_for_log(&mut self) -> bool {
+        /// As long as the keeper then waits for the log process, in microseconds.
+        const PATIENCE_US: u64 = 3_000_000;
+        if !self.own_log.waits() {
+            return false;
+        }
+        let now = crate::clock::monotonic();
+        let until = *self
+            .own_log
+            .farewell
+            .get_or_insert_with(|| now.after(Micros(PATIENCE_US)));
+        self.records_needed = true;
+        now < until
+    }
+
     fn remove_runtime_files(&mut self) {
         self.host_files.end(&self.poll);
         let directories = &self.directories;
         let files = ["api", "started", "environment"].map(|file| directories.runtime.join(file));
-        let own = [directories.cgroup_place(), directories.said()];
-        for file in files.into_iter().chain(own) {
+        let own = [directories.cgroup_place()];
+        // What the log did not take is said by the next instance.
+        let words = [directories.said(), directories.words()];
+        let words = words.into_iter().filter(|_| !self.own_log.waits());
+        for file in files.into_iter().chain(own).chain(words) {
             match std::fs::remove_file(file) {
                 Ok(()) | Err(_) => {}
             }

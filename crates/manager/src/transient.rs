@@ -184,10 +184,12 @@ impl Manager {
     /// lost its manager ask for a second run.
     pub(crate) fn collect_transients(&mut self) -> bool {
         self.stop_waiting_for_clients();
-        let awaited = &self.awaited;
+        let (awaited, units, own_log) = (&self.awaited, &self.units, &self.own_log);
         let mut ended = Vec::new();
         self.ended_transients.retain(|unit| {
-            let stays = awaited.covers(unit);
+            // Its record goes, too, and with it what is not said yet.
+            let name = units.get(unit).map(|entry| entry.name.as_str());
+            let stays = awaited.covers(unit) || name.is_some_and(|name| own_log.has_words_of(name));
             if !stays {
                 ended.push(*unit);
             }
