@@ -98,6 +98,11 @@ impl Manager {
             return false;
         };
         let job = self.engine.job(unit).map(|job| job.kind);
+        // What is up is restarted: asked of a unit that is already going down, it would mean nothing.
+        let kind = match kind {
+            JobKind::TryRestart => JobKind::Restart,
+            kind => kind,
+        };
         // The second half of what starts it anew is a start.
         let is_second_half = job == Some(JobKind::Start) && stamps.inactive_enter.0 >= asked_us;
         job == Some(kind) || is_second_half || stamps.inactive_exit.0 >= asked_us

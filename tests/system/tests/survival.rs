@@ -166,3 +166,50 @@ fn keeper_and_manager_are_replaced_on_request_and_nothing_is_lost() {
         });
     });
 }
+
+#[test]
+fn who_asked_for_a_restart_if_it_runs_waits_for_its_end_over_the_managers_death() {
+    let unit = "[Service]\nExecStart=/bin/sleep 1000\nExecStop=/bin/sh -c 'read line <@DIR@/go'\n";
+    with_units(&[], |coracle| {
+        let folder = coracle.folder().display().to_string();
+        let go = format!("{folder}/go");
+        let made = Command::new("mkfifo").arg(&go).status();
+        assert!(made.expect("mkfifo starts").success());
+        coracle.unit("slow.service", &unit.replace("@DIR@", &folder));
+        for word in ["try-restart", "restart"] {
+            coracle.ok(&["start", "slow"]);
+            let before = coracle.property("slow.service", "MainPID");
+            let asked = coracle.command(&[word, "slow"]).spawn();
+            let mut asked = asked.expect("the command starts");
+            waiting::state(coracle, "slow.service", "deactivating");
+            manager::kill(coracle.process("ManagerPID"));
+            // The client is there before this one, or at the same time.
+            let state = coracle.property("slow.service", "ActiveState");
+            assert_eq!(state, "deactivating");
+            waiting::eventually("the client asks the next manager", || {
+                let clients = std::fs::read_to_string("/proc/net/unix").expect("the sockets");
+                let api = coracle.folder().join("run/api").display().to_string();
+                // Its state is "connected".
+                let mut own = clients.lines().filter(|line| line.ends_with(&api));
+                own.any(|line| line.split_whitespace().nth(5) == Some("03"))
+                    .then_some(())
+            });
+            let still = asked.try_wait().expect("its state");
+            assert!(
+                still.is_none(),
+                "{word} ended before it was done: {still:?}"
+            );
+            std::fs::write(&go, "\n").expect("a reader");
+            assert!(asked.wait().expect("its end").success(), "{word}");
+            let after = coracle.property("slow.service", "MainPID");
+            assert!(
+                after != before && !manager::lives(&before) && manager::lives(&after),
+                "{word}: {before}, then {after}: {}",
+                coracle.ok(&["status", "slow"])
+            );
+            let stop = coracle.command(&["stop", "slow"]).spawn();
+            std::fs::write(&go, "\n").expect("a reader");
+            assert!(stop.expect("it starts").wait().expect("its end").success());
+        }
+    });
+}
