@@ -179,6 +179,7 @@ impl Inhabitant {
 
     fn stay(&self) {
         self.started();
+        notify("READY=1");
         rest();
     }
 

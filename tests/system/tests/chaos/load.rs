@@ -79,6 +79,15 @@ impl Actor {
     }
 }
 
+/// What Coracle says of a unit, for the message of a failure.
+fn told(world: &World<'_>, unit: &str) -> String {
+    let status = world.coracle.coracle(&["status", unit]).stdout;
+    let logs = world
+        .coracle
+        .coracle(&["logs", "-u", unit, "--lines", "40"]);
+    format!("{status}\n{}", logs.stdout)
+}
+
 /// Asks a server with a number, and reads its answer to the end.
 fn ask(world: &World<'_>, name: &str, number: u64) {
     let mut stream =
@@ -88,7 +97,7 @@ fn ask(world: &World<'_>, name: &str, number: u64) {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
     let (answered, _) = answer.split_once(' ').expect("an answer");
-    assert_eq!(answered, number.to_string(), "{name}");
+    assert_eq!(answered, number.to_string(), "{name} answered {answer:?}");
 }
 
 /// A command that waits for its unit: its exit status comes back.
@@ -127,7 +136,8 @@ fn start_once(world: &World<'_>, name: &str, number: u64) {
         assert_eq!(
             world.coracle.property(&unit, "ExecMainStatus"),
             "7",
-            "{unit}"
+            "{unit}: {}",
+            told(world, &unit)
         );
         world.coracle.ok(&["reset-failed", &unit]);
     }
@@ -140,18 +150,21 @@ fn start_and_stop_noted(world: &World<'_>, number: u64, _: &mut Moments) {
     assert_eq!(
         world.ledger(&format!("note@{number}")).lines(),
         ["started 1", "ready 1"],
-        "{unit}"
+        "{unit}: {}",
+        told(world, &unit)
     );
     assert_eq!(
         world.coracle.property(&unit, "StatusText"),
         "ready 1",
-        "{unit}"
+        "{unit}: {}",
+        told(world, &unit)
     );
     world.coracle.ok(&["stop", &unit]);
     assert_eq!(
         world.coracle.property(&unit, "ActiveState"),
         "inactive",
-        "{unit}"
+        "{unit}: {}",
+        told(world, &unit)
     );
 }
 
@@ -165,33 +178,44 @@ fn start_again(world: &World<'_>, number: u64, moments: &mut Moments) {
         1 => drop(coracle.ok(&["try-restart", "stay"])),
         _ => {
             coracle.ok(&["stop", "stay"]);
-            assert_eq!(coracle.property("stay.service", "ActiveState"), "inactive");
+            assert_eq!(
+                coracle.property("stay.service", "ActiveState"),
+                "inactive",
+                "{number}: {}",
+                told(world, "stay")
+            );
             coracle.ok(&["start", "stay"]);
         }
     }
     let after = coracle.property("stay.service", "MainPID");
     assert!(
         after != before && !lives(&before) && lives(&after),
-        "{number}, way {way}: {before}, then {after}\n{}\n{}",
-        coracle.ok(&["status", "stay"]),
-        coracle.ok(&["logs", "-u", "stay"]),
+        "{number}, way {way}: {before}, then {after}\n{}",
+        told(world, "stay"),
     );
 }
 
 /// What takes no SIGTERM is killed when its time is over.
 fn start_and_stop_deaf(world: &World<'_>, number: u64) {
     world.coracle.ok(&["start", "deaf"]);
-    assert_eq!(world.ledger("deaf").entries("started").len() as u64, number);
+    assert_eq!(
+        world.ledger("deaf").entries("started").len() as u64,
+        number,
+        "starts of deaf: {}",
+        told(world, "deaf")
+    );
     world.coracle.ok(&["stop", "deaf"]);
     assert_eq!(
         world.coracle.property("deaf.service", "Result"),
         "timeout",
-        "{}",
-        world.coracle.ok(&["logs", "-u", "deaf"])
+        "stop {number} of deaf: {}",
+        told(world, "deaf")
     );
     assert_eq!(
         world.coracle.property("deaf.service", "ExecMainStatus"),
-        "9"
+        "9",
+        "stop {number} of deaf: {}",
+        told(world, "deaf")
     );
 }
 

@@ -54,10 +54,25 @@ pub fn check(world: &World<'_>, account: &Account) {
     for name in ["flood", "burst"] {
         check_lines(world, name);
     }
-    let starts = world.ledger("stay").entries("started").len() as u64;
-    assert_eq!(starts, count("stay") + 1, "starts of stay");
+    same(
+        &format!("starts of stay, {}", recorded(world, "stay")),
+        &up_to(count("stay") + 1),
+        &world.ledger("stay").entries("started"),
+    );
     let killed = vec!["killed KILL".to_owned(); count("deaf") as usize];
-    agree_but_for_twins("ends of deaf", &killed, || logged_ends(world, "deaf"));
+    agree("ends of deaf", &killed, || logged_ends(world, "deaf"));
+}
+
+/// What Coracle knows and says of a service, for the message of a failure.
+fn recorded(world: &World<'_>, name: &str) -> String {
+    let show = world.coracle.coracle(&["show", &format!("{name}.service")]);
+    let logs = world
+        .coracle
+        .coracle(&["logs", "-u", name, "--lines", "40"]);
+    format!(
+        "of which is recorded:\n{}\nand told:\n{}\n",
+        show.stdout, logs.stdout
+    )
 }
 
 fn up_to(count: u64) -> Vec<String> {
@@ -71,7 +86,11 @@ fn check_answers(world: &World<'_>, web: u64, lazy: u64) {
         &up_to(web),
         &world.ledger("web").entries("answered"),
     );
-    assert_eq!(world.ledger("web").entries("started"), ["1"]);
+    same(
+        "starts of web",
+        &up_to(1),
+        &world.ledger("web").entries("started"),
+    );
     same(
         "answers of lazy",
         &up_to(lazy),
@@ -87,13 +106,17 @@ fn check_answers(world: &World<'_>, web: u64, lazy: u64) {
             world
                 .coracle
                 .property(&format!("{name}.service"), "NRestarts"),
-            "0"
+            "0",
+            "restarts of {name}, {}",
+            recorded(world, name)
         );
         assert_eq!(
             world
                 .coracle
                 .property(&format!("{name}.socket"), "ActiveState"),
-            "active"
+            "active",
+            "{name}.socket: {}",
+            world.coracle.ok(&["status", &format!("{name}.socket")])
         );
     }
 }
@@ -128,10 +151,11 @@ fn check_restarts(world: &World<'_>, name: &str) {
             .coracle
             .property(&format!("{name}.service"), "NRestarts"),
         restarts,
-        "{name}"
+        "restarts of {name}, {}",
+        recorded(world, name)
     );
     let told = vec!["is restarted".to_owned(); starts.len() - 1];
-    agree_but_for_twins(&format!("restarts of {name} in the log"), &told, || {
+    agree(&format!("restarts of {name} in the log"), &told, || {
         let told = logged(world, name, "ended with result ").into_iter();
         let told = told.filter_map(|line| Some(line.split_once(", and ")?.1.to_owned()));
         told.collect()
@@ -149,8 +173,12 @@ fn check_ends(world: &World<'_>, name: &str) {
         _ => end,
     });
     let ended: Vec<String> = ended.filter(|end| end != "exited 0").collect();
-    assert!(!ended.is_empty());
-    agree_but_for_twins(&format!("ends of {name}"), &ended, || {
+    assert!(
+        !ended.is_empty(),
+        "{name} never ended: {:?}",
+        world.ledger(name).lines()
+    );
+    agree(&format!("ends of {name}"), &ended, || {
         logged_ends(world, name)
     });
 }
@@ -167,7 +195,7 @@ fn check_lines(world: &World<'_>, name: &str) {
     let last = written.last().and_then(|last| last.parse().ok());
     let last = last
         .filter(|last| *last > 0)
-        .expect("something was written");
+        .unwrap_or_else(|| panic!("{name} wrote nothing: {:?}", world.ledger(name).lines()));
     agree(&format!("lines of {name}"), &up_to(last), || {
         let printed = world.coracle.ok(&["logs", "-u", name, "--cat"]);
         let lines = printed.lines();
@@ -199,25 +227,6 @@ fn agree(what: &str, expected: &[String], found: impl Fn() -> Vec<String>) {
         }
         std::thread::yield_now();
     }
-}
-
-/// As [`agree`], but for the words of managers that died between saying one and noting that: `docs/internals/deaths.md` allows these to
-/// stand twice, one after the other, and it must be rare.
-#[track_caller]
-fn agree_but_for_twins(what: &str, expected: &[String], found: impl Fn() -> Vec<String>) {
-    const TWINS_MAX: usize = 3;
-    agree(what, expected, || {
-        let (mut told, mut twins): (Vec<String>, _) = (Vec::new(), 0);
-        for one in found() {
-            let is_due = expected.get(told.len()) == Some(&one);
-            if !is_due && told.last() == Some(&one) && twins < TWINS_MAX {
-                twins += 1;
-            } else {
-                told.push(one);
-            }
-        }
-        told
-    });
 }
 
 /// Fails with the first difference and what is around it.
