@@ -19,6 +19,7 @@ mod syscall;
 
 #[cfg(feature = "std")]
 pub mod aside;
+pub mod bpf;
 #[cfg(all(c_library = "musl", target_env = "gnu", feature = "std"))]
 mod c_library;
 pub mod credentials;

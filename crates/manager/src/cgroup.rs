@@ -100,6 +100,30 @@ impl Cgroups {
         Ok(openat(CWD, &path, flags, Mode::empty())?)
     }
 
+    /// Has the unit a group?
+    pub(crate) fn has_unit(&self, unit: &str) -> bool {
+        self.on_host(&self.root()).join(unit).is_dir()
+    }
+
+    /// The group of a unit with all its runs, and whether it is new.
+    pub(crate) fn make_unit(&self, unit: &str) -> io::Result<(OwnedFd, bool)> {
+        let path = self.on_host(&self.root()).join(unit);
+        let made = rustix::fs::mkdir(&path, Mode::from_raw_mode(0o755));
+        match made {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        // Programs are attached by a descriptor that can be read.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok((openat(CWD, &path, flags, Mode::empty())?, made.is_ok()))
+    }
+
+    /// Opens the group of the unit whose run has this path.
+    pub(crate) fn unit_of(&self, run: &str) -> Option<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        openat(CWD, self.on_host(run).parent()?, flags, Mode::empty()).ok()
+    }
+
     /// Writes what the group of a unit, with all its runs, is bounded by. A controller that is not available is left out: its settings
     /// are shown as reductions.
     ///

@@ -20,6 +20,7 @@ mod dynamic_user;
 mod effects;
 mod entry;
 mod environment;
+mod filters;
 mod host_files;
 mod identity;
 mod image;

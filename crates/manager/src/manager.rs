@@ -138,6 +138,7 @@ pub(crate) struct Manager {
     /// Groups of runs that nobody knows, whose processes were killed.
     pub(crate) doomed: Vec<(String, u64)>,
     pub(crate) cgroups: Option<Cgroups>,
+    pub(crate) filters: crate::filters::Filters,
     /// The unit and run of each watch on a control group.
     pub(crate) cgroup_watches: Map<i32, (UnitId, u64)>,
     pub(crate) reports: Map<u32, OpenReport>,
@@ -239,6 +240,7 @@ impl Manager {
             to_remove: Vec::new(),
             doomed: Vec::new(),
             cgroups,
+            filters: crate::filters::Filters::default(),
             cgroup_watches: Map::new(),
             reports: Map::new(),
             notifications: Notifications::default(),

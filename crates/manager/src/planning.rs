@@ -176,6 +176,7 @@ impl Manager {
         planned
             .map(reduction)
             .chain(self.resource_reductions(entry))
+            .chain(self.filter_reductions(&entry.unit))
             .collect()
     }
 

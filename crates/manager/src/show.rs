@@ -175,6 +175,20 @@ fn properties(status: &UnitStatus, entry: &Entry, cgroup: &str) -> BTreeMap<Stri
     put("TasksCurrent", number(status.tasks));
     put("MemoryCurrent", number(status.memory_bytes));
     put("CPUUsageNSec", number(status.cpu_ns));
+    let traffic = status.traffic.as_ref();
+    put(
+        "IPIngressBytes",
+        number(traffic.map(|all| all.ingress_bytes)),
+    );
+    put(
+        "IPIngressPackets",
+        number(traffic.map(|all| all.ingress_packets)),
+    );
+    put("IPEgressBytes", number(traffic.map(|all| all.egress_bytes)));
+    put(
+        "IPEgressPackets",
+        number(traffic.map(|all| all.egress_packets)),
+    );
     service_properties(status, &mut found);
     found
 }

@@ -68,6 +68,7 @@ impl Manager {
         self.begin_run(unit, spawn.process.incarnation.0)?;
         let handed = self.hand_over(spawn, &prepared)?;
         let plan = self.bind(spawn, &prepared, &handed)?;
+        self.filter_group(unit)?;
         self.bound_group(unit)?;
         self.ask_keeper(spawn, &prepared, plan, handed)
             .map_err(|error| self.internal(unit, "ask for a process", &error))?;

@@ -178,6 +178,7 @@ impl Manager {
                 .as_deref()
                 .and_then(|path| self.cgroups.as_ref()?.cpu_ns(path))
                 .or(entry.last.as_ref().and_then(|last| last.cpu_ns())),
+            traffic: cgroup.as_deref().and_then(|path| self.traffic_of(path)),
             cgroup,
         })
     }

@@ -121,6 +121,8 @@ pub struct Cgroup {
     pub kill: bool,
     /// `cgroup.freeze` is there.
     pub freeze: bool,
+    /// Programs of the eBPF machine can be loaded for groups.
+    pub programs: bool,
 }
 
 impl Cgroup {
@@ -258,6 +260,7 @@ impl Cgroup {
             writable: true,
             kill: true,
             freeze: true,
+            programs: true,
         }
     }
 }

@@ -442,9 +442,9 @@ keys! {
     RESTART_SEC: TimeSpan = Service "RestartSec", TimeSpan::from_millis(100);
     RESTART_STEPS: u32 = Service "RestartSteps";
     RESTRICT_ADDRESS_FAMILIES: AddressFamilies = Exec "RestrictAddressFamilies";
-    RESTRICT_FILE_SYSTEMS: Words = Exec "RestrictFileSystems";
+    RESTRICT_FILE_SYSTEMS: NameFilter = Exec "RestrictFileSystems";
     RESTRICT_NAMESPACES: NamespaceSet = Exec "RestrictNamespaces", NamespaceSet::ALL;
-    RESTRICT_NETWORK_INTERFACES: Words = Cgroup "RestrictNetworkInterfaces";
+    RESTRICT_NETWORK_INTERFACES: NameFilter = Cgroup "RestrictNetworkInterfaces";
     RESTRICT_REALTIME: bool = Exec "RestrictRealtime";
     RESTRICT_SUID_SGID: bool = Exec "RestrictSUIDSGID";
     REUSE_PORT: bool = Socket "ReusePort";

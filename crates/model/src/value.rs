@@ -10,6 +10,7 @@ mod image;
 mod keyword;
 mod limit;
 mod list;
+mod name_filter;
 mod network;
 mod number;
 mod path;
@@ -29,6 +30,7 @@ pub use image::*;
 pub use keyword::*;
 pub use limit::*;
 pub use list::*;
+pub use name_filter::*;
 pub use network::*;
 pub use number::*;
 pub use path::*;
@@ -128,6 +130,7 @@ values! {
     SecureBits(SecureBits),
     NamespaceSet(NamespaceSet),
     AddressFamilies(AddressFamilies),
+    NameFilter(NameFilter),
     SyscallFilter(SyscallFilter),
     SyscallAction(SyscallAction),
     Architecture(Architecture),

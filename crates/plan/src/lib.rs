@@ -16,6 +16,8 @@ pub use step::Step;
 #[cfg(feature = "planner")]
 mod bind;
 #[cfg(feature = "planner")]
+pub mod ebpf;
+#[cfg(feature = "planner")]
 mod explain;
 #[cfg(feature = "planner")]
 mod planner;

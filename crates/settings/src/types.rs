@@ -94,6 +94,7 @@ macro_rules! types {
 types! {
     ACCOUNT: Account = "a name or number";
     ACCOUNTS: Accounts = "names or numbers";
+    NAMES: NameFilter = "names, with ~ in front of all but these";
     ADDRESS_FAMILIES: AddressFamilies = "none, or address families, with ~ in front of all but these";
     AMOUNT: Amount = "an amount, a share or infinity";
     ARCHITECTURE: Architecture = "an architecture";

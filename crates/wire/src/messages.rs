@@ -194,6 +194,20 @@ records! {
         memory_bytes: Option<u64>,
         /// Processor time, where it is accounted.
         cpu_ns: Option<u64>,
+        /// Network traffic, where it is accounted.
+        traffic: Option<Traffic>,
+    }
+
+    /// What went through a unit's sockets.
+    struct Traffic {
+        /// Bytes that came in.
+        ingress_bytes: u64,
+        /// Packets that came in.
+        ingress_packets: u64,
+        /// Bytes that went out.
+        egress_bytes: u64,
+        /// Packets that went out.
+        egress_packets: u64,
     }
 
     /// A message about a line of a unit file.

@@ -25,6 +25,7 @@ pub struct Stage {
     _abstract_listener: UnixListener,
     disk: Disk,
     group: PathBuf,
+    pinned: Pinned,
 }
 
 impl Stage {
@@ -40,6 +41,7 @@ impl Stage {
         let stage = Stage {
             number,
             disk: disk(room.path()),
+            pinned: pinned(room.path()),
             room,
             home: folder("/root"),
             temporary: folder("/tmp"),
@@ -88,6 +90,7 @@ impl Stage {
             ("KEY", self.key(KEY)),
             ("DISK", self.disk.0.clone()),
             ("GROUP", path(&self.group)),
+            ("PINNED", path(&self.pinned.0)),
         ];
         targets
             .map(|(name, value)| (name.to_owned(), value))
@@ -193,6 +196,32 @@ fn root(root: &Path) {
         symlink(format!("usr/{name}"), root.join(name)).expect("a link");
     }
     fs::write(root.join("proc/planted"), "a lie\n").expect("a file");
+}
+
+/// A program that lets no packet pass, pinned in a file system of its own, which goes when the value is dropped.
+struct Pinned(PathBuf);
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        let folder = self.0.parent().unwrap_or(Path::new("/"));
+        let unmounted = rustix::mount::unmount(folder, rustix::mount::UnmountFlags::empty());
+        assert!(unmounted.is_ok(), "{} stays mounted", folder.display());
+    }
+}
+
+fn pinned(room: &Path) -> Pinned {
+    const EGRESS: (u32, u32) = (8, 1);
+    const RETURN_0: [[u8; 8]; 2] = [[0xb7, 0, 0, 0, 0, 0, 0, 0], [0x95, 0, 0, 0, 0, 0, 0, 0]];
+    let folder = room.join("pins");
+    fs::create_dir(&folder).expect("a mount point");
+    let flags = rustix::mount::MountFlags::empty();
+    rustix::mount::mount("bpf", &folder, "bpf", flags, None).expect("a file system of type bpf");
+    let pinned = Pinned(folder.join("silence"));
+    let (kind, hook) = EGRESS;
+    let program = kernel::bpf::load("silence", kind, hook, &RETURN_0).expect("a program");
+    let path = std::ffi::CString::new(pinned.0.as_os_str().as_encoded_bytes()).expect("a path");
+    kernel::bpf::pin(&program, &path).expect("a pin");
+    pinned
 }
 
 /// A loop device, detached when the value is dropped.

@@ -395,6 +395,11 @@ fn resources(unit: &UnitStatus) {
     if let Some(time) = unit.cpu_ns {
         field("CPU", &model::value::TimeSpan(time / 1_000).to_string());
     }
+    if let Some(traffic) = &unit.traffic {
+        let [comes, goes] =
+            [traffic.ingress_bytes, traffic.egress_bytes].map(crate::terminal::size);
+        field("IP", &format!("{comes} in, {goes} out"));
+    }
 }
 
 fn processes(unit: &UnitStatus) {

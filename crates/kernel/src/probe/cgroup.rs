@@ -27,8 +27,17 @@ pub(super) fn cgroup(kernel: KernelVersion) -> Cgroup {
             && !is_read_only(&mount),
         kill: exists && kernel >= KernelVersion::new(5, 14),
         freeze: exists && kernel >= KernelVersion::new(5, 2),
+        programs: exists && can_load_programs(),
         mount,
     }
+}
+
+/// Whether a program that lets every device through can be loaded.
+fn can_load_programs() -> bool {
+    const CGROUP_DEVICE: (u32, u32) = (15, 6);
+    const RETURN_1: [[u8; 8]; 2] = [[0xb7, 0, 0, 0, 1, 0, 0, 0], [0x95, 0, 0, 0, 0, 0, 0, 0]];
+    let (kind, hook) = CGROUP_DEVICE;
+    crate::bpf::load("coracle", kind, hook, &RETURN_1).is_ok()
 }
 
 fn read_bounded(path: &Path) -> std::io::Result<String> {

@@ -1,8 +1,8 @@
 //! What the file system looks like from inside: every directive that mounts something, as entries of one list.
 
 use model::value::{
-    BindMount, MountPropagation, PathRules, PrivateTmp, ProcSubset, ProtectControlGroups,
-    ProtectHome, ProtectHostname, ProtectProc, ProtectSystem,
+    BindMount, DevicePolicy, MountPropagation, PathRules, PrivateTmp, ProcSubset,
+    ProtectControlGroups, ProtectHome, ProtectHostname, ProtectProc, ProtectSystem,
 };
 use model::{Directive, Key, key};
 
@@ -383,7 +383,9 @@ fn devices(draft: &mut Draft<'_>, rooted_api: bool) {
         && draft
             .facts
             .bounding
-            .contains(model::tables::capabilities::MKNOD);
+            .contains(model::tables::capabilities::MKNOD)
+        // The control group lets nobody make a node that is not listed.
+        && draft.unit.value(&key::DEVICE_POLICY) != DevicePolicy::Strict;
     let private = draft.is_on(&key::PRIVATE_DEVICES);
     if private {
         let set = READ_ONLY | NO_EXEC | NO_SUID;

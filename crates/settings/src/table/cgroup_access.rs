@@ -14,7 +14,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("260"),
         from_image: FromImage::Never,
         bus: said("s"),
-        status: later::BPF,
         ..Row::RESTRICTS
     },
     Row {
@@ -25,7 +24,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("249"),
         from_image: FromImage::Never,
         bus: said("a(ss)"),
-        status: later::BPF,
         ..Row::RESTRICTS
     },
     Row {
@@ -69,7 +67,6 @@ pub(super) const ROWS: &[Row] = &[
         weight: 1000,
         from_image: FromImage::Asks,
         bus: said("a(ss)"),
-        status: later::BPF,
         ..Row::RESTRICTS
     },
     Row {
@@ -80,7 +77,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Says which devices are allowed by themselves."),
         since: said("208"),
         bus: said("s"),
-        status: later::BPF,
         ..Row::RESTRICTS
     },
     Row {
@@ -101,7 +97,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Counts network packets and bytes."),
         since: said("235"),
         bus: said("b"),
-        status: later::BPF,
         ..Row::FREE
     },
     Row {
@@ -111,7 +106,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Allows traffic with networks that IPAddressDeny= would stop."),
         since: said("235"),
         bus: said("a(iayu)"),
-        status: later::BPF,
         ..Row::ASKS
     },
     Row {
@@ -122,7 +116,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("235"),
         weight: 1000,
         bus: said("a(iayu)"),
-        status: later::BPF,
         ..Row::RESTRICTS
     },
     Row {
@@ -133,7 +126,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("243"),
         from_image: FromImage::Never,
         bus: said("as"),
-        status: later::BPF,
         ..Row::RESTRICTS
     },
     Row {
@@ -144,7 +136,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("243"),
         from_image: FromImage::Never,
         bus: said("as"),
-        status: later::BPF,
         ..Row::RESTRICTS
     },
     Row {
@@ -168,11 +159,10 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "RestrictNetworkInterfaces",
         directive: key::RESTRICT_NETWORK_INTERFACES.directive(),
-        value: &WORDS,
+        value: &NAMES,
         summary: said("Allows only the named network interfaces."),
         since: said("250"),
         bus: said("(bas)"),
-        status: later::BPF,
         ..Row::RESTRICTS
     },
     Row {
@@ -192,7 +182,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Allows binding ports that SocketBindDeny= would stop."),
         since: said("249"),
         bus: said("a(iiqq)"),
-        status: later::BPF,
         ..Row::ASKS
     },
     Row {
@@ -202,7 +191,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Stops binding ports."),
         since: said("249"),
         bus: said("a(iiqq)"),
-        status: later::BPF,
         ..Row::RESTRICTS
     },
 ];

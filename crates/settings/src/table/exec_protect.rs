@@ -319,7 +319,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "RestrictFileSystems",
         directive: key::RESTRICT_FILE_SYSTEMS.directive(),
-        value: &WORDS,
+        value: &NAMES,
         summary: said("Allows files on the named kinds of file systems only."),
         since: said("250"),
         bus: said("(bas)"),

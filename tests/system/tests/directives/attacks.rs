@@ -63,6 +63,19 @@ pub(crate) const ATTACKS: &[Attack] = &[
     attack("PrivateDevices", "read $DISK", "ENOENT"),
     attack("PrivateDevices", "write $DISK", "ENOENT"),
     attack("PrivateDevices", "make-device $ROOM/open/disk", "EPERM").under_profile("EROFS"),
+    attack("DeviceAllow", "read $DISK", "EPERM")
+        .under_profile("ENOENT")
+        .with("/dev/full r"),
+    attack("DevicePolicy", "read $DISK", "EPERM")
+        .under_profile("ENOENT")
+        .with("closed"),
+    attack("DevicePolicy", "read /dev/full", "EPERM")
+        .with("strict")
+        .on(&["StandardInput=data"]),
+    attack("DevicePolicy", "make-device $ROOM/open/disk", "EPERM")
+        .under_profile("EROFS")
+        .with("closed"),
+    attack("ProtectClock", "read $DISK", "EPERM").under_profile("ENOENT"),
     attack("ProcSubset", "read /proc/meminfo", "ENOENT"),
     attack("ProtectKernelLogs", "read-kernel-log", "EPERM"),
     attack("ProtectKernelLogs", "read /dev/kmsg", "nothing").under_profile("ENOENT"),
@@ -102,6 +115,19 @@ pub(crate) const ATTACKS: &[Attack] = &[
     .under_profile("ENOENT"),
     attack("PrivateNetwork", "connect 127.0.0.1:$PORT", "ECONNREFUSED"),
     attack("PrivateNetwork", "connect-abstract $NAME", "ECONNREFUSED"),
+    attack("BindNetworkInterface", "free-socket", "nothing").with("lo"),
+    attack("BPFProgram", "send 127.0.0.1:9", "EPERM").with("egress:$PINNED"),
+    attack("IPAddressDeny", "send 127.0.0.1:9", "EPERM").with("any"),
+    attack("IPAddressDeny", "send [::1]:9", "EPERM").with("localhost"),
+    attack("IPAddressDeny", "send 127.0.0.1:9", "EPERM")
+        .with("any")
+        .on(&["IPAddressAllow=127.0.0.2 10.0.0.0/8 ::1"]),
+    attack("IPEgressFilterPath", "send 127.0.0.1:9", "EPERM").with("$PINNED"),
+    attack("IPIngressFilterPath", "hear 127.0.0.1:0", "nothing").with("$PINNED"),
+    attack("RestrictNetworkInterfaces", "send 127.0.0.1:9", "EPERM").with("~lo"),
+    attack("RestrictNetworkInterfaces", "send 127.0.0.1:9", "EPERM").with("absent0"),
+    attack("SocketBindDeny", "bind 127.0.0.1:0", "EPERM").with("any"),
+    attack("SocketBindDeny", "bind [::1]:0", "EPERM").with("tcp"),
     attack("RestrictAddressFamilies", "packet-socket", "EAFNOSUPPORT"),
     attack("RestrictAddressFamilies", "io-uring", "EPERM"),
     attack(

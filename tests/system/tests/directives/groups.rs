@@ -1,7 +1,7 @@
 //! What a control group bounds and shares out: where its controller is at hand, the group's file says so.
 
 use coracle_system_tests::observations::Need::Controller;
-use coracle_system_tests::observations::{Observation, inside};
+use coracle_system_tests::observations::{Files, Observation, inside, units};
 
 /// A file of the group that the service's own group is in.
 macro_rules! file {
@@ -12,6 +12,13 @@ macro_rules! file {
         )
     };
 }
+
+/// A service that sends one packet and stays.
+const SENDS: Files = &[(
+    "$U.service",
+    "[Service]\nLINE\nExecStart=/bin/sh -c '$ROOM/attacker send 127.0.0.1:9; touch $ROOM/$U-sent; exec sleep infinity'\n",
+)];
+const SENT: &str = "coracle start $U; until test -e $ROOM/$U-sent; do :; done; coracle show -p IPEgressPackets $U; coracle stop $U";
 
 pub(crate) const OBSERVATIONS: &[Observation] = &[
     inside("AllowedCPUs=0", file!("cpuset.cpus"), "0").needs(Controller("cpuset")),
@@ -27,4 +34,17 @@ pub(crate) const OBSERVATIONS: &[Observation] = &[
     inside("MemoryMin=1M", file!("memory.min"), "1048576").needs(Controller("memory")),
     inside("MemorySwapMax=1M", file!("memory.swap.max"), "1048576").needs(Controller("memory")),
     inside("TasksMax=77", file!("pids.max"), "77").needs(Controller("pids")),
+    units("IPAccounting=yes", SENDS, SENT, "IPEgressPackets=1"),
+    inside(
+        "IPAddressAllow=localhost",
+        "$ROOM/attacker send 127.0.0.1:9",
+        "reached",
+    )
+    .on(&["IPAddressDeny=any"]),
+    inside(
+        "SocketBindAllow=udp",
+        "$ROOM/attacker send 127.0.0.1:9",
+        "reached",
+    )
+    .on(&["SocketBindDeny=any"]),
 ];

@@ -1,14 +1,14 @@
 //! Acts on what all of the machine shares: its clock, its name, its network, its terminals.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::call::Arg::{N, T, W};
-use crate::call::{Errno, call, through_the_32_bit_door};
-use crate::{Act, Outcome, Refusal, argument};
+use crate::call::Arg::{B, N, T, W};
+use crate::call::{BUFFER_BYTES, Buffer, Errno, call, through_the_32_bit_door};
+use crate::{Act, Outcome, Refusal, argument, seen};
 
 pub(crate) const ACTS: &[Act] = &[
     ("bind", |given| {
@@ -19,6 +19,18 @@ pub(crate) const ACTS: &[Act] = &[
     }),
     ("connect-abstract", |given| {
         connect_abstract(argument(given, 0)?)
+    }),
+    ("free-socket", |_| free_socket()),
+    ("hear", |given| hear(argument(given, 0)?)),
+    ("send", |given| {
+        let address = argument(given, 0)?;
+        let any = if address.starts_with('[') {
+            "[::]:0"
+        } else {
+            "0.0.0.0:0"
+        };
+        let socket = UdpSocket::bind(any)?;
+        Ok(socket.send_to(b"x", argument(given, 0)?).map(drop)?)
     }),
     ("i386-call", |_| Ok(through_the_32_bit_door().map(drop)?)),
     ("push-input", |_| push_input()),
@@ -36,6 +48,28 @@ pub(crate) const ACTS: &[Act] = &[
         )
     }),
 ];
+
+/// Sends itself a packet, which is there when the sending is over, unless somebody stopped it.
+fn hear(address: &str) -> Outcome {
+    let socket = UdpSocket::bind(address)?;
+    socket.set_nonblocking(true)?;
+    socket.send_to(b"x", socket.local_addr()?)?;
+    match socket.recv(&mut [0]) {
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Err(Refusal::Empty),
+        other => Ok(other.map(drop)?),
+    }
+}
+
+/// A socket that no interface owns.
+fn free_socket() -> Outcome {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    let owner = Buffer::new([0; BUFFER_BYTES]);
+    let socket = N(socket.as_raw_fd().into());
+    let [level, option] = [libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX].map(|number| N(number.into()));
+    let question = [socket, level, option, B(&owner), W(&[4])];
+    call(libc::SYS_getsockopt, &question, &[])?;
+    seen(owner.get().starts_with(&[0; 4]))
+}
 
 fn connect_abstract(name: &str) -> Outcome {
     let address = SocketAddr::from_abstract_name(name)?;

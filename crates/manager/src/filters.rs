@@ -1,0 +1,361 @@
+//! The programs of a unit's control group: what they need of the host, loading and attaching them, and what they counted.
+
+use crate::manager::Manager;
+use crate::pattern::matches;
+use engine::UnitId;
+use kernel::bpf;
+use model::Unit;
+use plan::ebpf::{
+    DeviceNumbers, GroupProgram, HOOKS, Hook, Host, Instruction, Source, wants_counters,
+};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use wire::Failure;
+
+/// What the kernel lists of us: the programs and maps of units.
+const NAME: &str = "coracle";
+/// How many programs are kept loaded for the next unit that has the same.
+const KEPT_MAX: usize = 32;
+/// Packets and bytes that come in, then those that go out.
+const COUNTERS_BYTES: usize = 32;
+
+/// Programs that are loaded already: most units want the same few.
+#[derive(Debug, Default)]
+pub(crate) struct Filters {
+    loaded: Vec<(Hook, Vec<Instruction>, OwnedFd)>,
+}
+
+impl Filters {
+    /// Gives a unit's group these programs, and takes away those that an earlier start gave it. No moment is without one or the other.
+    ///
+    /// # Errors
+    /// The program that can't be loaded or attached, and why.
+    pub(crate) fn apply<'a>(
+        &mut self,
+        group: BorrowedFd<'_>,
+        is_new: bool,
+        programs: &'a [GroupProgram],
+    ) -> Result<(), (&'a GroupProgram, io::Error)> {
+        let before = if is_new { Vec::new() } else { ours(group) };
+        let mut counters = None;
+        let mut kept = Vec::new();
+        for program in programs {
+            let id = self
+                .put(group, program, &before, &mut counters)
+                .map_err(|error| (program, error))?;
+            kept.extend(id);
+        }
+        for (hook, id, loaded) in &before {
+            if !kept.contains(&(*hook, *id)) {
+                // One that can't be detached goes on to filter what it filtered before.
+                match bpf::detach(group, loaded, hook.attach) {
+                    Ok(()) | Err(_) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Attaches a program, unless it is there already: then it gives its place and number.
+    fn put(
+        &mut self,
+        group: BorrowedFd<'_>,
+        program: &GroupProgram,
+        before: &[(Hook, u32, OwnedFd)],
+        counters: &mut Option<OwnedFd>,
+    ) -> io::Result<Option<(Hook, u32)>> {
+        let pinned;
+        let loaded = match &program.source {
+            Source::Made(code) if code.iter().any(wants_counters) => {
+                pinned = self::load(program.hook, &counting(code, counters)?)?;
+                pinned.as_fd()
+            }
+            Source::Made(code) => self.loaded(program.hook, code)?,
+            Source::Pinned(path) => {
+                pinned = bpf::pinned(&CString::new(path.as_str())?)?;
+                pinned.as_fd()
+            }
+        };
+        if !before.is_empty() {
+            let id = bpf::describe(loaded)?.id;
+            let place = (program.hook, id);
+            if before.iter().any(|(hook, id, _)| (*hook, *id) == place) {
+                return Ok(Some(place));
+            }
+        }
+        bpf::attach(group, loaded, program.hook.attach)?;
+        Ok(None)
+    }
+
+    fn loaded(&mut self, hook: Hook, code: &[Instruction]) -> io::Result<BorrowedFd<'_>> {
+        let known = self
+            .loaded
+            .iter()
+            .position(|(at, known, _)| *at == hook && known == code);
+        let at = match known {
+            Some(at) => at,
+            None => {
+                let loaded = load(hook, code)?;
+                if self.loaded.len() >= KEPT_MAX {
+                    self.loaded.clear();
+                }
+                self.loaded.push((hook, code.to_vec(), loaded));
+                self.loaded.len() - 1
+            }
+        };
+        match self.loaded.get(at) {
+            Some((_, _, loaded)) => Ok(loaded.as_fd()),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+fn load(hook: Hook, code: &[Instruction]) -> io::Result<OwnedFd> {
+    let code: Vec<_> = code.iter().map(Instruction::bytes).collect();
+    Ok(bpf::load(NAME, hook.program, hook.attach, &code)?)
+}
+
+/// The program with the descriptor of its unit's counters, which both directions share.
+fn counting(code: &[Instruction], counters: &mut Option<OwnedFd>) -> io::Result<Vec<Instruction>> {
+    let map = match counters {
+        Some(map) => map,
+        None => counters.insert(bpf::make_array(NAME, COUNTERS_BYTES as u32)?),
+    };
+    let mut code = code.to_vec();
+    for instruction in code.iter_mut().filter(|one| wants_counters(one)) {
+        instruction.immediate = map.as_raw_fd();
+    }
+    Ok(code)
+}
+
+/// The programs at a group that are from here.
+fn ours(group: BorrowedFd<'_>) -> Vec<(Hook, u32, OwnedFd)> {
+    let mut found = Vec::new();
+    for hook in HOOKS {
+        let mut ids = [0; bpf::PROGRAMS_MAX];
+        let count = bpf::attached(group, hook.attach, &mut ids).unwrap_or(0);
+        for id in ids.iter().take(count) {
+            let Ok(program) = bpf::by_id(*id) else {
+                continue;
+            };
+            if bpf::describe(&program).is_ok_and(|known| is_ours(&known.name)) {
+                found.push((hook, *id, program));
+            }
+        }
+    }
+    found
+}
+
+fn is_ours(name: &[u8]) -> bool {
+    name.split(|byte| *byte == 0).next() == Some(NAME.as_bytes())
+}
+
+/// What passed the programs of a group that count.
+fn counted(group: BorrowedFd<'_>) -> Option<wire::Traffic> {
+    const EGRESS: u32 = 1;
+    let mut ids = [0; bpf::PROGRAMS_MAX];
+    let count = bpf::attached(group, EGRESS, &mut ids).ok()?;
+    let maps = ids.iter().take(count).filter_map(|id| {
+        let known = bpf::describe(bpf::by_id(*id).ok()?).ok()?;
+        known.map.filter(|_| is_ours(&known.name))
+    });
+    let bytes: [u8; COUNTERS_BYTES] = maps.filter_map(|map| bpf::read_array(&map).ok()).next()?;
+    let mut numbers = bytes
+        .chunks_exact(8)
+        .filter_map(|chunk| Some(u64::from_ne_bytes(chunk.try_into().ok()?)));
+    Some(wire::Traffic {
+        ingress_packets: numbers.next()?,
+        ingress_bytes: numbers.next()?,
+        egress_packets: numbers.next()?,
+        egress_bytes: numbers.next()?,
+    })
+}
+
+/// The programs that a unit asks for, with what the host knows now.
+///
+/// # Errors
+/// What the unit names and the host does not have.
+pub(crate) fn programs_of(unit: &Unit) -> Result<Vec<GroupProgram>, plan::Refusal> {
+    let host = Host {
+        devices: &devices,
+        interface: &interface,
+    };
+    plan::ebpf::group_programs(unit, &host)
+}
+
+/// The number of a network interface of this network namespace.
+fn interface(name: &str) -> Option<u32> {
+    let socket = rustix::net::socket_with(
+        AddressFamily::INET,
+        SocketType::DGRAM,
+        SocketFlags::CLOEXEC,
+        None,
+    );
+    rustix::net::netdevice::name_to_index(&socket.ok()?, name).ok()
+}
+
+/// The numbers behind a node below `/dev`, or behind the drivers that a pattern names, by their name or number.
+fn devices(name: &str) -> Vec<DeviceNumbers> {
+    let (block, pattern) = match name.split_once('-') {
+        Some(("char", pattern)) => (false, pattern),
+        Some(("block", pattern)) => (true, pattern),
+        _ => return node(name).into_iter().collect(),
+    };
+    let of = |major| DeviceNumbers {
+        block,
+        major,
+        minor: None,
+    };
+    if pattern == "*" {
+        return vec![of(None)];
+    }
+    if let Ok(major) = pattern.parse() {
+        return vec![of(Some(major))];
+    }
+    let list = crate::beginning::text("/proc/devices", DRIVERS_BYTES_MAX).unwrap_or_default();
+    let drivers = majors(&list, block);
+    let named = drivers.filter(|(_, driver)| matches(pattern, driver));
+    named.map(|(major, _)| of(Some(major))).collect()
+}
+
+/// Bytes of /proc/devices that are read; a machine with everything has two thousand.
+const DRIVERS_BYTES_MAX: u64 = 64 << 10;
+
+/// The drivers of one kind, by number and name.
+fn majors(list: &str, block: bool) -> impl Iterator<Item = (u32, &str)> {
+    let mut is_kind = false;
+    list.lines().filter_map(move |line| {
+        match line {
+            "Character devices:" => is_kind = !block,
+            "Block devices:" => is_kind = block,
+            _ => {}
+        }
+        let (major, driver) = line.trim_start().split_once(' ')?;
+        Some((major.parse().ok()?, driver.trim())).filter(|_| is_kind)
+    })
+}
+
+/// Only below /dev: nothing there makes the manager wait.
+fn node(path: &str) -> Option<DeviceNumbers> {
+    if !path.starts_with("/dev/") {
+        return None;
+    }
+    let status = rustix::fs::stat(path).ok()?;
+    let kind = rustix::fs::FileType::from_raw_mode(status.st_mode);
+    let block = match kind {
+        rustix::fs::FileType::BlockDevice => true,
+        rustix::fs::FileType::CharacterDevice => false,
+        _ => return None,
+    };
+    Some(DeviceNumbers {
+        block,
+        major: Some(rustix::fs::major(status.st_rdev)),
+        minor: Some(rustix::fs::minor(status.st_rdev)),
+    })
+}
+
+impl Manager {
+    /// What passed the programs of the unit whose run has this group, where they count.
+    pub(crate) fn traffic_of(&self, run: &str) -> Option<wire::Traffic> {
+        counted(self.cgroups.as_ref()?.unit_of(run)?.as_fd())
+    }
+
+    /// Gives the group of a unit its programs, before a process is in it.
+    ///
+    /// # Errors
+    /// A restriction that can't hold: the start ends with it.
+    pub(crate) fn filter_group(&mut self, unit: UnitId) -> Result<(), Failure> {
+        let Some(entry) = self.units.get(&unit) else {
+            return Ok(());
+        };
+        let mut programs = programs_of(&entry.unit)
+            .map_err(|refusal| crate::planning::refused(entry, &refusal))?;
+        let name = entry.name.to_string();
+        let refused = |program: &GroupProgram, why: String| Failure::Refused {
+            unit: name.clone(),
+            directive: program.directive.name().into(),
+            message: format!("can't be applied: {why}"),
+        };
+        if !self.facts.cgroup.programs || self.cgroups.is_none() {
+            // What may be reduced is shown by `status`.
+            programs.retain(|program| !program.may_reduce);
+            return match programs.first() {
+                Some(program) => Err(refused(program, NO_PROGRAMS.into())),
+                None => Ok(()),
+            };
+        }
+        let Some(cgroups) = &self.cgroups else {
+            return Ok(());
+        };
+        if programs.is_empty() && !cgroups.has_unit(&name) {
+            return Ok(());
+        }
+        let group = cgroups.make_unit(&name);
+        let (group, is_new) =
+            group.map_err(|error| self.internal(unit, "make its control group", &error))?;
+        self.filters
+            .apply(group.as_fd(), is_new, &programs)
+            .map_err(|(program, error)| {
+                refused(
+                    program,
+                    format!(
+                        "the kernel does not take its {} program for the control group: {error}",
+                        program.hook.name
+                    ),
+                )
+            })
+    }
+
+    /// The restrictions of a unit that need programs where there can be none, and that hold without them in part.
+    pub(crate) fn filter_reductions(&self, unit: &Unit) -> Vec<wire::Reduction> {
+        if self.facts.cgroup.programs && self.cgroups.is_some() {
+            return Vec::new();
+        }
+        let programs = programs_of(unit).unwrap_or_default();
+        let reduced = programs.iter().filter(|program| program.may_reduce);
+        let mut found: Vec<wire::Reduction> = Vec::new();
+        for program in reduced {
+            let directive = program.directive.name();
+            if found.iter().all(|known| known.directive != directive) {
+                found.push(wire::Reduction {
+                    directive: directive.into(),
+                    reason: NO_PROGRAMS.into(),
+                });
+            }
+        }
+        found
+    }
+}
+
+/// Why a restriction by programs can't hold.
+const NO_PROGRAMS: &str = "its control group can have no BPF programs here: that needs version 2 of control groups, CAP_BPF and CAP_NET_ADMIN";
+
+#[cfg(test)]
+mod tests {
+    use super::{devices, majors};
+
+    #[test]
+    fn drivers_are_found_by_kind_and_name() {
+        let list = "Character devices:\n  1 mem\n136 pts\n\nBlock devices:\n  7 loop\n259 blkext\n";
+        let of = |block| majors(list, block).collect::<Vec<_>>();
+        assert_eq!(of(false), [(1, "mem"), (136, "pts")]);
+        assert_eq!(of(true), [(7, "loop"), (259, "blkext")]);
+    }
+
+    #[test]
+    fn nodes_have_their_numbers_and_other_files_none() {
+        let found = devices("/dev/null");
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            (found[0].block, found[0].major, found[0].minor),
+            (false, Some(1), Some(3))
+        );
+        assert!(devices("/dev").is_empty());
+        assert!(devices("/etc/passwd").is_empty());
+        assert_eq!(devices("char-136")[0].major, Some(136));
+        assert!(devices("char-*")[0].major.is_none());
+        assert!(devices("char-mem").iter().any(|one| one.major == Some(1)));
+    }
+}

@@ -1,0 +1,89 @@
+//! Names that are let through, or not.
+
+use crate::text::{Expand, Form, ParseError, TextForm, split_words};
+
+/// Names of things that the host may or may not have, such as network interfaces and kinds of file systems. The first assignment decides
+/// whether it is a list of the allowed or of the denied; one of the other kind takes its names away.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct NameFilter {
+    /// The listed ones are those let through; otherwise those denied.
+    pub allow: bool,
+    /// The names, sorted.
+    pub names: Vec<String>,
+}
+
+impl NameFilter {
+    fn read(text: &str, expand: &dyn Expand) -> Result<(bool, Vec<String>), ParseError> {
+        let (inverted, names) = text
+            .strip_prefix('~')
+            .map_or((false, text), |names| (true, names));
+        let words = split_words(names)?;
+        let names = words.iter().map(|word| expand.expand(word));
+        Ok((inverted, names.collect::<Result<_, _>>()?))
+    }
+
+    fn change(&mut self, add: bool, names: Vec<String>) {
+        self.names.retain(|known| !names.contains(known));
+        if add {
+            self.names.extend(names);
+        }
+        crate::order::sort(&mut self.names);
+        self.names.dedup();
+    }
+}
+
+impl TextForm for NameFilter {
+    const LIST: bool = true;
+
+    fn parse_with(text: &str, expand: &dyn Expand) -> Result<NameFilter, ParseError> {
+        let (inverted, names) = NameFilter::read(text, expand)?;
+        let mut filter = NameFilter {
+            allow: !inverted,
+            names: Vec::new(),
+        };
+        filter.change(true, names);
+        Ok(filter)
+    }
+
+    fn print_lines(&self, form: Form) -> Vec<String> {
+        let names: Vec<_> = self.names.iter().map(|name| form.word(name)).collect();
+        let sign = if self.allow { "" } else { "~" };
+        vec![format!("{sign}{}", names.join(" "))]
+    }
+
+    fn assign(value: &mut Option<Self>, text: &str, expand: &dyn Expand) -> Result<(), ParseError> {
+        match value {
+            _ if text.is_empty() => *value = None,
+            Some(filter) => {
+                let (inverted, names) = NameFilter::read(text, expand)?;
+                filter.change(inverted != filter.allow, names);
+            }
+            None => *value = Some(Self::parse_with(text, expand)?),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::NameFilter;
+    use crate::text::{Form, TextForm as _, Verbatim};
+
+    fn after(lines: &[&str]) -> Option<String> {
+        let mut value = None;
+        for line in lines {
+            NameFilter::assign(&mut value, line, &Verbatim).expect("names");
+        }
+        value.map(|filter: NameFilter| filter.print_lines(Form::Plain).concat())
+    }
+
+    #[test]
+    fn the_first_line_decides_and_later_ones_add_or_take_away() {
+        assert_eq!(after(&["eth1 eth0"]).as_deref(), Some("eth0 eth1"));
+        assert_eq!(after(&["eth0 eth1", "~eth0"]).as_deref(), Some("eth1"));
+        assert_eq!(after(&["~eth0", "~lo"]).as_deref(), Some("~eth0 lo"));
+        assert_eq!(after(&["~eth0 lo", "lo"]).as_deref(), Some("~eth0"));
+        assert_eq!(after(&["eth0", ""]), None);
+        assert_eq!(after(&["eth0", "", "~lo"]).as_deref(), Some("~lo"));
+    }
+}
