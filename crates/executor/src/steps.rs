@@ -19,6 +19,7 @@ mod keyring;
 mod limit;
 mod listen;
 mod loopback;
+mod memory;
 mod mount;
 mod no_new_privileges;
 mod ownership;
@@ -56,6 +57,9 @@ pub(crate) fn take<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
         Step::IoPriority { class, level } => scheduling::io_priority(class, level),
         Step::TimerSlack { nanoseconds } => scheduling::timer_slack(nanoseconds),
         Step::Personality { domain } => scheduling::personality(domain),
+        Step::MemoryMerge { merge } => memory::merge(merge),
+        Step::HugePages { pages } => memory::huge_pages(pages),
+        Step::MemoryPolicy { mode, nodes } => memory::policy(mode, nodes),
         Step::Directory {
             path,
             mode,

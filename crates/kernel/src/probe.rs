@@ -48,6 +48,7 @@ pub fn facts() -> Facts {
         ),
         mdwe: control(linux_raw_sys::prctl::PR_GET_MDWE, [0, 0]),
         memory_merge: control(linux_raw_sys::prctl::PR_GET_MEMORY_MERGE, [0, 0]),
+        memory_nodes: exists(sys::__NR_get_mempolicy, [0; 6]),
         apparmor: std::fs::read_to_string("/sys/module/apparmor/parameters/enabled")
             .is_ok_and(|text| text.starts_with('Y')),
         selinux: std::path::Path::new("/sys/fs/selinux/enforce").exists(),

@@ -267,6 +267,22 @@ pub fn set_memory_merge(merge: bool) -> Result<()> {
     control(PR_SET_MEMORY_MERGE, usize::from(merge)).map(drop)
 }
 
+/// Which huge pages this process and what it executes don't have: none, all but those that are asked for, which are Linux 6.18's
+/// PR_THP_DISABLE_EXCEPT_ADVISED, or all (PR_SET_THP_DISABLE).
+pub fn disable_huge_pages(disable: bool, except_advised: bool) -> Result<()> {
+    const EXCEPT_ADVISED: usize = 2;
+    let flags = if except_advised { EXCEPT_ADVISED } else { 0 };
+    let operation = linux_raw_sys::prctl::PR_SET_THP_DISABLE as usize;
+    // SAFETY: the operation takes plain numbers.
+    unsafe {
+        syscall(
+            sys::__NR_prctl,
+            [operation, usize::from(disable), flags, 0, 0, 0],
+        )
+    }
+    .map(drop)
+}
+
 /// How late timers of this process may fire, in nanoseconds (PR_SET_TIMERSLACK).
 pub fn set_timer_slack(nanoseconds: u64) -> Result<()> {
     control(

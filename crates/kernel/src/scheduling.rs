@@ -79,3 +79,31 @@ pub fn set_io_priority(class: u32, priority: u32) -> Result<()> {
     }
     .map(drop)
 }
+
+/// Says on which memory nodes pages of this process are placed: an `MPOL_…` number, and a bit per node, lowest first, in whole words of 8
+/// bytes, or none (set_mempolicy(2)).
+pub fn set_memory_policy(mode: u32, nodes: &[u8]) -> Result<()> {
+    const WORDS_MAX: usize = 16;
+    let mut words = [0_u64; WORDS_MAX];
+    if nodes.len() > size_of_val(&words) {
+        return Err(crate::Errno::INVAL);
+    }
+    for (word, bytes) in words.iter_mut().zip(nodes.chunks(8)) {
+        for (place, byte) in bytes.iter().enumerate() {
+            *word |= u64::from(*byte) << (8 * place);
+        }
+    }
+    // The kernel takes one bit fewer than it is told.
+    let (address, bits) = match nodes.len() {
+        0 => (0, 0),
+        bytes => (words.as_ptr() as usize, 8 * bytes + 1),
+    };
+    // SAFETY: the mask has as many bits as is said, or is not there.
+    unsafe {
+        syscall(
+            sys::__NR_set_mempolicy,
+            [mode as usize, address, bits, 0, 0, 0],
+        )
+    }
+    .map(drop)
+}

@@ -45,6 +45,8 @@ pub struct Facts {
     pub mdwe: bool,
     /// `prctl(PR_SET_MEMORY_MERGE)`.
     pub memory_merge: bool,
+    /// Memory policies: `set_mempolicy`.
+    pub memory_nodes: bool,
     /// AppArmor is on.
     pub apparmor: bool,
     /// SELinux is on.
@@ -238,6 +240,7 @@ impl Default for Facts {
             ambient_capabilities: true,
             mdwe: true,
             memory_merge: true,
+            memory_nodes: true,
             apparmor: false,
             selinux: false,
             ipv6: true,

@@ -218,7 +218,10 @@ fn is_restriction(step: &Step<'_>) -> bool {
         | Step::Affinity { .. }
         | Step::IoPriority { .. }
         | Step::TimerSlack { .. }
-        | Step::Personality { .. } => false,
+        | Step::Personality { .. }
+        | Step::MemoryMerge { .. }
+        | Step::HugePages { .. }
+        | Step::MemoryPolicy { .. } => false,
         Step::Directory { .. }
         | Step::Stream { .. }
         | Step::Limit { .. }

@@ -3,7 +3,7 @@
 use model::Directive;
 
 use crate::planner::SpawnPlan;
-use crate::step::{Address, Asked, RootSource, Source, Step, UserMap, What};
+use crate::step::{Address, Asked, HugePages, RootSource, Source, Step, UserMap, What};
 
 mod words;
 
@@ -191,6 +191,29 @@ fn attribute(step: &Step<'_>) -> String {
         Step::NoNewPrivileges => "privileges: none is gained by exec".to_owned(),
         Step::Exec => "execute".to_owned(),
         Step::Finish => "end".to_owned(),
+        _ => memory(step),
+    }
+}
+
+fn memory(step: &Step<'_>) -> String {
+    match step {
+        Step::MemoryMerge { merge } => {
+            format!(
+                "equal pages: {}",
+                if *merge { "merged" } else { "not merged" }
+            )
+        }
+        Step::HugePages { pages } => format!(
+            "huge pages: {}",
+            match pages {
+                HugePages::Never => "never",
+                HugePages::Advised => "where the program asks",
+                HugePages::Any => "as the kernel is set",
+            }
+        ),
+        Step::MemoryPolicy { mode, nodes } => {
+            format!("memory nodes: policy {mode}, mask {nodes:02x?}")
+        }
         // The other sentences are made by the functions above.
         _ => String::new(),
     }

@@ -62,8 +62,25 @@ coded! {
             /// A `PER_` number.
             domain: u32,
         },
+        /// Whether the kernel merges equal pages.
+        MemoryMerge = 11 {
+            /// It does.
+            merge: bool,
+        },
+        /// Huge pages, prctl(2) `PR_SET_THP_DISABLE`.
+        HugePages = 12 {
+            /// Not even those that are asked for by madvise(2), only those, or all.
+            pages: HugePages,
+        },
+        /// On which memory nodes pages are placed, set_mempolicy(2).
+        MemoryPolicy = 13 {
+            /// An `MPOL_` number.
+            mode: u32,
+            /// A bit per node, lowest first, a multiple of 8 bytes.
+            nodes: &'a [u8],
+        },
         /// A directory of the service on the host (RuntimeDirectory= and its kin).
-        Directory = 11 {
+        Directory = 14 {
             /// What kind, which decides the exit status.
             class: DirectoryClass,
             /// Where it is.
@@ -80,45 +97,45 @@ coded! {
             links: List<'a>,
         },
         /// One of the three standard streams.
-        Stream = 12 {
+        Stream = 15 {
             /// 0, 1 or 2.
             target: u8,
             /// Where it goes.
             source: Source<'a>,
         },
         /// A session keyring of its own.
-        Keyring = 13 {
+        Keyring = 16 {
             /// Whether the user keyring is linked into it.
             link_user: bool,
         },
         /// Clones the image's tree from the keeper's descriptor, while still in the keeper's mount namespace.
-        CloneImage = 14,
+        CloneImage = 17,
         /// A user namespace before all others: the place for the unprivileged.
-        UserNamespaceFirst = 15 {
+        UserNamespaceFirst = 18 {
             /// Who is mapped.
             map: UserMap,
         },
         /// Joins a namespace that exists.
-        Join = 16 {
+        Join = 19 {
             /// A single `CLONE_NEW` flag.
             kind: u32,
             /// The file to open; none: the descriptor that the manager passes.
             path: Option<Text<'a>>,
         },
         /// New namespaces.
-        Unshare = 17 {
+        Unshare = 20 {
             /// `CLONE_NEW` flags.
             kinds: u32,
         },
         /// Brings the loopback interface of the new network namespace up.
-        Loopback = 18,
+        Loopback = 21,
         /// The host name of the new UTS namespace.
-        Hostname = 19 {
+        Hostname = 22 {
             /// The name.
             name: Text<'a>,
         },
         /// A listening socket, sent back over the report socket.
-        Listen = 20 {
+        Listen = 23 {
             /// Its place in the socket unit, repeated in the report.
             index: u32,
             /// What to bind to.
@@ -143,19 +160,19 @@ coded! {
             links: List<'a>,
         },
         /// How mounts of the host propagate into the new mount namespace.
-        Propagation = 21 {
+        Propagation = 24 {
             /// A `MS_` propagation flag.
             flag: u32,
         },
         /// The tree that becomes the root.
-        Root = 22 {
+        Root = 25 {
             /// Which tree.
             from: RootSource<'a>,
             /// Mount attributes to set on all of it.
             set: u64,
         },
         /// One mount below the new root. Sorted by path: a parent comes before its children.
-        Mount = 23 {
+        Mount = 26 {
             /// Where, seen from inside.
             at: Text<'a>,
             /// What appears there.
@@ -168,9 +185,9 @@ coded! {
             missing_ok: bool,
         },
         /// Enters the new root and lets go of the old one.
-        EnterRoot = 24,
+        EnterRoot = 27,
         /// A resource limit.
-        Limit = 25 {
+        Limit = 28 {
             /// `RLIMIT_` number.
             resource: u32,
             /// Soft limit, `u64::MAX` for none.
@@ -179,63 +196,73 @@ coded! {
             hard: u64,
         },
         /// File mode creation mask.
-        Umask = 26 {
+        Umask = 29 {
             /// The bits to take away.
             mask: u32,
         },
         /// Group and supplementary groups of the bindings.
-        Groups = 27,
+        Groups = 30,
         /// A user namespace after all others: the place for root.
-        UserNamespaceLate = 28 {
+        UserNamespaceLate = 31 {
             /// Who is mapped.
             map: UserMap,
         },
         /// Drops every capability but these from the bounding set.
-        BoundingSet = 29 {
+        BoundingSet = 32 {
             /// A bit per capability.
             keep: u64,
         },
         /// The user of the bindings.
-        User = 30 {
+        User = 33 {
             /// Whether permitted capabilities outlive the change, until exec.
             keep_capabilities: bool,
         },
         /// Inheritable and ambient capabilities.
-        Capabilities = 31 {
+        Capabilities = 34 {
             /// A bit per capability.
             ambient: u64,
         },
         /// prctl(2) `PR_SET_SECUREBITS`.
-        SecureBits = 32 {
+        SecureBits = 35 {
             /// `SECBIT_` bits.
             bits: u32,
         },
         /// Working directory.
-        WorkingDirectory = 33 {
+        WorkingDirectory = 36 {
             /// Where.
             path: Text<'a>,
             /// Whether a missing one leaves it at the root directory.
             missing_ok: bool,
         },
         /// Puts the passed descriptors at 3, 4, … and closes what no one asked for.
-        Descriptors = 34,
+        Descriptors = 37,
         /// Finds the program to execute, as long as a failure can still be told.
-        Program = 35,
+        Program = 38,
         /// Stays PID 1 of the namespace and lets a child go on.
-        Stub = 36,
+        Stub = 39,
         /// No gain of privileges through exec.
-        NoNewPrivileges = 37,
+        NoNewPrivileges = 40,
         /// The unit's one system-call program.
-        Seccomp = 38 {
+        Seccomp = 41 {
             /// `SECCOMP_FILTER_FLAG_` bits.
             flags: u32,
             /// `sock_filter` records.
             program: &'a [u8],
         },
         /// Executes the service.
-        Exec = 39,
+        Exec = 42,
         /// Ends with success: what was asked for has been sent.
-        Finish = 40,
+        Finish = 43,
+    }
+
+    /// Which huge pages a process has.
+    enum HugePages {
+        /// None.
+        Never = 1,
+        /// Those that it asks for.
+        Advised = 2,
+        /// As the kernel is set.
+        Any = 3,
     }
 
     /// The kinds of a service's directories.
@@ -478,6 +505,9 @@ impl Step<'_> {
             Step::IoPriority { .. } => 211,
             Step::TimerSlack { .. } => 212,
             Step::Personality { .. } => 230,
+            Step::MemoryMerge { .. } => 245,
+            Step::HugePages { .. } => 246,
+            Step::MemoryPolicy { .. } => 242,
             Step::Directory { class, .. } => class.exit_status(),
             Step::Stream { target: 0, .. } => 208,
             Step::Stream { target: 1, .. } => 209,

@@ -1,11 +1,14 @@
 //! Limits and scheduling attributes of the process.
 
-use model::value::{CpuAffinity, IoSchedulingClass, ResourceLimit, SchedulingPolicy};
+use model::facts::KernelVersion;
+use model::value::{
+    CpuAffinity, CpuSet, IoSchedulingClass, MemoryThp, NumaPolicy, ResourceLimit, SchedulingPolicy,
+};
 use model::{Key, key};
 
 use super::Refusal;
 use super::draft::Draft;
-use crate::step::Step;
+use crate::step::{HugePages, Step};
 
 /// The kernel's number of each limit (getrlimit(2)).
 const LIMITS: [(&Key<ResourceLimit>, u32); 16] = [
@@ -31,6 +34,8 @@ const LIMITS: [(&Key<ResourceLimit>, u32); 16] = [
 pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), Refusal> {
     scheduling(draft)?;
     memory(draft);
+    pages(draft)?;
+    nodes(draft)?;
     for (key, resource) in LIMITS {
         if let Some(&limit) = draft.unit.get(key) {
             one_limit(draft, key, resource, limit)?;
@@ -102,6 +107,80 @@ fn memory(draft: &mut Draft<'_>) {
     if let Some(domain) = personality(draft) {
         draft.push(key::PERSONALITY.directive(), Step::Personality { domain });
     }
+}
+
+/// MemoryKSM= and MemoryTHP=.
+fn pages(draft: &mut Draft<'_>) -> Result<(), Refusal> {
+    if let Some(&merge) = draft.unit.get(&key::MEMORY_KSM) {
+        let directive = key::MEMORY_KSM.directive();
+        let why = "the kernel merges no pages: that needs Linux 6.4 with CONFIG_KSM";
+        if draft.can(draft.facts.memory_merge, directive, why)? {
+            draft.push(directive, Step::MemoryMerge { merge });
+        }
+    }
+    let pages = match draft.value(&key::MEMORY_THP) {
+        MemoryThp::Inherit => return Ok(()),
+        MemoryThp::Disable => HugePages::Never,
+        MemoryThp::Madvise => HugePages::Advised,
+        MemoryThp::System => HugePages::Any,
+    };
+    let directive = key::MEMORY_THP.directive();
+    let is_known = pages != HugePages::Advised || draft.facts.kernel >= ADVISED_SINCE;
+    let why = "keeping those that are asked for needs Linux 6.18";
+    if draft.can(is_known, directive, why)? {
+        draft.push(directive, Step::HugePages { pages });
+    }
+    Ok(())
+}
+
+/// The first kernel that can disable huge pages but for those that are asked for.
+const ADVISED_SINCE: KernelVersion = KernelVersion::new(6, 18);
+
+/// NUMAPolicy= with NUMAMask=.
+fn nodes(draft: &mut Draft<'_>) -> Result<(), Refusal> {
+    let Some(policy) = draft.unit.get(&key::NUMA_POLICY) else {
+        return Ok(());
+    };
+    let directive = key::NUMA_POLICY.directive();
+    // The kernel's MPOL_ numbers, and whether nodes must, may or can't be named (set_mempolicy(2)).
+    let (mode, needs, takes) = match policy {
+        NumaPolicy::Default => (0, false, false),
+        NumaPolicy::Preferred => (1, false, true),
+        NumaPolicy::Bind => (2, true, true),
+        NumaPolicy::Interleave => (3, true, true),
+        NumaPolicy::Local => (4, false, false),
+    };
+    let mask = draft
+        .unit
+        .get(&key::NUMA_MASK)
+        .map(mask)
+        .unwrap_or_default();
+    if needs && mask.is_empty() {
+        return Err(Refusal {
+            directive,
+            why: "it needs nodes: NUMAMask= says which".to_owned(),
+        });
+    }
+    let why = "the kernel knows no memory nodes";
+    if draft.can(draft.facts.memory_nodes, directive, why)? {
+        let nodes = if takes { mask.as_slice() } else { &[] };
+        draft.push(directive, Step::MemoryPolicy { mode, nodes });
+    }
+    Ok(())
+}
+
+/// A bit for each number.
+fn mask(set: &CpuSet) -> Vec<u8> {
+    let Some(last) = set.0.iter().copied().max() else {
+        return Vec::new();
+    };
+    let mut mask = vec![0u8; (usize::from(last) / 64 + 1) * 8];
+    for &number in &set.0 {
+        if let Some(byte) = mask.get_mut(usize::from(number) / 8) {
+            *byte |= 1 << (number % 8);
+        }
+    }
+    mask
 }
 
 /// The execution domain that Personality= asks for; the native machine is the domain 0.
@@ -212,12 +291,10 @@ fn affinity(draft: &mut Draft<'_>) -> Result<(), Refusal> {
             draft.cannot(directive, "the processors of NUMA nodes are not known here")
         };
     };
-    let last = processors.0.iter().copied().max().unwrap_or(0);
-    let mut mask = vec![0u8; (usize::from(last) / 64 + 1) * 8];
-    for &processor in &processors.0 {
-        if let Some(byte) = mask.get_mut(usize::from(processor) / 8) {
-            *byte |= 1 << (processor % 8);
-        }
+    let mut mask = mask(processors);
+    // No processor at all is the kernel's to refuse.
+    if mask.is_empty() {
+        mask = vec![0; 8];
     }
     draft.push(directive, Step::Affinity { mask: &mask });
     Ok(())

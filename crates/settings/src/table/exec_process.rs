@@ -160,7 +160,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("254"),
         may_reduce: true,
         bus: said("b"),
-        status: later::SERVICES,
         ..Row::FREE
     },
     Row {
@@ -170,8 +169,8 @@ pub(super) const ROWS: &[Row] = &[
         default_text: "inherit",
         summary: said("Says whether the service has huge pages."),
         since: said("260"),
+        may_reduce: true,
         bus: said("s"),
-        status: later::SERVICES,
         ..Row::FREE
     },
     Row {
@@ -190,8 +189,8 @@ pub(super) const ROWS: &[Row] = &[
         value: &CPU_SET,
         summary: said("Says on which memory nodes the policy works."),
         since: said("243"),
+        may_reduce: true,
         bus: said("ay"),
-        status: later::SERVICES,
         ..Row::ASKS
     },
     Row {
@@ -201,8 +200,8 @@ pub(super) const ROWS: &[Row] = &[
         default_text: "default",
         summary: said("Says on which memory nodes pages are placed."),
         since: said("243"),
+        may_reduce: true,
         bus: said("i"),
-        status: later::SERVICES,
         ..Row::ASKS
     },
     Row {

@@ -195,6 +195,28 @@ pub(crate) const OBSERVATIONS: &[Observation] = &[
         "1000000",
     ),
     inside(
+        "MemoryKSM=yes",
+        "awk '/merge_any/{print $2}' /proc/self/ksm_stat",
+        "yes",
+    ),
+    inside(
+        "MemoryTHP=disable",
+        "awk '/THP_enabled/{print $2}' /proc/self/status",
+        "0",
+    ),
+    inside(
+        "NUMAPolicy=interleave",
+        "awk 'NR == 1 {print $2}' /proc/self/numa_maps",
+        "interleave:0",
+    )
+    .on(&["NUMAMask=0"]),
+    inside(
+        "NUMAMask=0",
+        "awk 'NR == 1 {print $2}' /proc/self/numa_maps",
+        "prefer:0",
+    )
+    .on(&["NUMAPolicy=preferred"]),
+    inside(
         "CoredumpFilter=7",
         "cat /proc/self/coredump_filter",
         "00000007",
