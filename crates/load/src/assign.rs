@@ -98,6 +98,7 @@ impl Assembly {
         };
         let value = assignment.value.as_str();
         let earlier = self.commands(directive).map_or(0, <[_]>::len);
+        let named = self.units_named(directive).map_or(0, <[_]>::len);
         let outcome = settings::apply(&mut self.unit, section, name, value, specifiers);
         for dropped in specifiers.take_dropped() {
             let message = format!("{name}=: {dropped}; this part is ignored");
@@ -111,7 +112,7 @@ impl Assembly {
         match outcome {
             Ok(()) => {
                 if section == "Unit" {
-                    self.complete(directive);
+                    self.complete(directive, named);
                 }
                 self.note_origin(directive, document, line);
                 self.note_effect(directive, document, assignment);
@@ -126,15 +127,17 @@ impl Assembly {
     }
 
     /// A dependency on a template is one on its instance of the unit's own name: of its instance, or of its prefix where it has none.
-    fn complete(&mut self, directive: Directive) {
-        let own = self.unit.name();
-        let instance = own.instance().unwrap_or(own.prefix()).to_owned();
-        let Some(Value::UnitList(list)) = self.unit.raw(directive) else {
+    /// Of the `earlier` names of the list that was known before; a line that says a list anew has fewer.
+    fn complete(&mut self, directive: Directive, earlier: usize) {
+        let Some(list) = self.units_named(directive) else {
             return;
         };
-        if own.is_template() || !list.iter().any(UnitName::is_template) {
+        let fresh = list.get(earlier..).unwrap_or(list);
+        let own = self.unit.name();
+        if own.is_template() || !fresh.iter().any(UnitName::is_template) {
             return;
         }
+        let instance = own.instance().unwrap_or(own.prefix()).to_owned();
         let complete = |name: &UnitName| match name.is_template() {
             true => name.with_instance(&instance).ok(),
             false => Some(name.clone()),
@@ -164,6 +167,10 @@ impl Assembly {
         targets
             .iter()
             .for_each(|target| self.origins.push(*target, &document.file, line));
+    }
+
+    fn units_named(&self, directive: Directive) -> Option<&[UnitName]> {
+        UnitList::from_value(self.unit.raw(directive)?).map(|names| &names[..])
     }
 
     fn commands(&self, directive: Directive) -> Option<&[ExecCommand]> {
