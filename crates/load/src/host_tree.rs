@@ -1,11 +1,13 @@
 //! The host's file system as a tree.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::tree::{Content, Tree};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::tree::{self, Content, Named, Stamp, Tree};
 
 /// Most names that are taken from one directory; a unit directory of a large distribution holds about a thousand.
 const MAX_ENTRIES: usize = 65_536;
@@ -17,22 +19,58 @@ const OPEN_NON_BLOCKING: i32 = 0o4000;
 /// Device number of `/dev/null`, from Documentation/admin-guide/devices.txt.
 const NULL_DEVICE: u64 = 1 << 8 | 3;
 
+/// The kernel stamps files by a clock that moves with its tick, at most 10 ms (CONFIG_HZ), so that two changes can have one time; ten
+/// times that.
+const GRAIN: Duration = Duration::from_millis(100);
+
 /// The files of this host.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HostTree;
 
 impl Tree for HostTree {
-    fn entries(&self, directory: &Path) -> io::Result<Vec<String>> {
+    fn entries(&self, directory: &Path) -> io::Result<Vec<Named>> {
         let Some(found) = present(fs::read_dir(directory))? else {
             return Ok(Vec::new());
         };
         let mut names = Vec::new();
         for entry in found.take(MAX_ENTRIES) {
+            let entry = entry?;
+            // Most file systems say it beside the name. Where one does not and the file is gone, the next look tells.
+            let is_link = entry.file_type().map_or(true, |kind| kind.is_symlink());
             // A name that is not UTF-8 is no unit's name.
-            names.extend(entry?.file_name().into_string());
+            let name = entry.file_name().into_string();
+            names.extend(name.map(|name| Named { name, is_link }));
         }
         model::order::sort(&mut names);
         Ok(names)
+    }
+
+    fn stamp(&self, path: &Path) -> io::Result<Option<Stamp>> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let Some(found) = present(fs::metadata(path))? else {
+            return Ok(None);
+        };
+        // Its times say nothing: it is what it is.
+        if is_null(&found) {
+            return Ok(Some(Stamp {
+                version: 0,
+                is_settled: true,
+            }));
+        }
+        let changed = (found.ctime(), found.ctime_nsec());
+        let version = tree::version_of(&(
+            (found.dev(), found.ino(), found.size()),
+            (found.mtime(), found.mtime_nsec()),
+            changed,
+        ));
+        let changed = u64::try_from(changed.0)
+            .ok()
+            .zip(u32::try_from(changed.1).ok());
+        let settled = changed.map(|(seconds, ns)| Duration::new(seconds, ns) + GRAIN);
+        Ok(Some(Stamp {
+            version,
+            is_settled: settled.zip(now.ok()).is_some_and(|(at, now)| at < now),
+        }))
     }
 
     fn link(&self, path: &Path) -> io::Result<Option<PathBuf>> {
@@ -46,7 +84,7 @@ impl Tree for HostTree {
         let Some(metadata) = present(fs::metadata(path))? else {
             return Ok(Content::Missing);
         };
-        if metadata.file_type().is_char_device() && metadata.rdev() == NULL_DEVICE {
+        if is_null(&metadata) {
             return Ok(Content::Null);
         }
         if !metadata.is_file() {
@@ -62,6 +100,11 @@ impl Tree for HostTree {
             None => Ok(Content::Missing),
         }
     }
+}
+
+/// Whether it is `/dev/null`.
+fn is_null(found: &Metadata) -> bool {
+    found.file_type().is_char_device() && found.rdev() == NULL_DEVICE
 }
 
 /// What is not there is no error.

@@ -8,7 +8,7 @@ use model::UnitName;
 use model::sorted::{Map, Set};
 
 use crate::paths::SearchPath;
-use crate::tree::{Tree, link_target};
+use crate::tree::{Named, Tree, link_target};
 
 /// Most hops from one name to the next; the reference's own limit, which also ends circles.
 const MAX_ALIAS_HOPS: usize = 8;
@@ -16,8 +16,12 @@ const MAX_ALIAS_HOPS: usize = 8;
 /// What a unit's name stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Entry {
-    /// A file (or a link out of the unit directories).
-    File(PathBuf),
+    /// A file of that name in this place of the search path.
+    File {
+        place: u32,
+        /// A link out of the unit directories.
+        is_link: bool,
+    },
     /// Another name for a unit.
     Alias(UnitName),
 }
@@ -30,6 +34,8 @@ pub(crate) struct Index {
     aliases: Map<UnitName, Set<UnitName>>,
     /// `NAME.d`, `NAME.wants` …: for each the places on the search path, by their number there.
     side: Map<String, Vec<usize>>,
+    /// The same names without the suffix.
+    stems: Set<String>,
     /// Links that name units in a way that the rules forbid, with the reason.
     pub(crate) refused: Vec<(PathBuf, String)>,
 }
@@ -42,7 +48,15 @@ pub(crate) struct Found {
     /// Its own name and every other one, sorted.
     pub(crate) names: Set<UnitName>,
     /// Its main file.
-    pub(crate) fragment: Option<PathBuf>,
+    pub(crate) fragment: Option<Fragment>,
+}
+
+/// A unit's main file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fragment {
+    pub(crate) path: PathBuf,
+    /// A link out of the unit directories.
+    pub(crate) is_link: bool,
 }
 
 const SIDE_SUFFIXES: [&str; 4] = [".d", ".wants", ".requires", ".upholds"];
@@ -69,21 +83,22 @@ impl Index {
         path: &SearchPath,
         tree: &dyn Tree,
     ) -> io::Result<()> {
-        for name in tree.entries(directory)? {
-            self.add(number, &directory.join(&name), name, path, tree)?;
+        for named in tree.entries(directory)? {
+            self.add((number, directory), named, path, tree)?;
         }
         Ok(())
     }
 
     fn add(
         &mut self,
-        number: usize,
-        at: &Path,
-        name: String,
+        (number, directory): (usize, &Path),
+        Named { name, is_link }: Named,
         path: &SearchPath,
         tree: &dyn Tree,
     ) -> io::Result<()> {
-        if SIDE_SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) {
+        let stem = |suffix: &&str| name.strip_suffix(suffix);
+        if let Some(stem) = SIDE_SUFFIXES.iter().find_map(stem) {
+            self.stems.insert(stem.to_owned());
             self.side.entry(name).or_default().push(number);
             return Ok(());
         }
@@ -93,15 +108,27 @@ impl Index {
         if self.entries.contains_key(&unit) {
             return Ok(());
         }
-        match tree.link(at)?.map(|target| link_target(at, &target)) {
-            Some(target) => self.add_link(unit, at, &target, path),
-            None => drop(self.entries.insert(unit, Entry::File(at.to_owned()))),
+        let place = u32::try_from(number).unwrap_or(u32::MAX);
+        if is_link {
+            let at = directory.join(&name);
+            if let Some(target) = tree.link(&at)? {
+                self.add_link(unit, (place, &at), &link_target(&at, &target), path);
+                return Ok(());
+            }
         }
+        let is_link = false;
+        self.entries.insert(unit, Entry::File { place, is_link });
         Ok(())
     }
 
     /// A link within the unit directories gives a unit another name; one that leads out of them, or to its own name, is a file.
-    fn add_link(&mut self, unit: UnitName, at: &Path, target: &Path, path: &SearchPath) {
+    fn add_link(
+        &mut self,
+        unit: UnitName,
+        (place, at): (u32, &Path),
+        target: &Path,
+        path: &SearchPath,
+    ) {
         let inside = target.parent().is_some_and(|parent| path.contains(parent));
         let name = target.file_name().and_then(|name| name.to_str());
         let target_name = name
@@ -112,7 +139,10 @@ impl Index {
                 Some(reason) => self.refused.push((at.to_owned(), reason)),
                 None => self.add_alias(unit, other),
             },
-            _ => drop(self.entries.insert(unit, Entry::File(at.to_owned()))),
+            _ => {
+                let is_link = true;
+                self.entries.insert(unit, Entry::File { place, is_link });
+            }
         }
     }
 
@@ -125,13 +155,18 @@ impl Index {
     }
 
     /// Follows a name to its unit; none if its aliases lead in a circle.
-    pub(crate) fn find(&self, name: &UnitName) -> Option<Found> {
+    pub(crate) fn find(&self, name: &UnitName, path: &SearchPath) -> Option<Found> {
         let mut id = name.clone();
         for _ in 0..=MAX_ALIAS_HOPS {
             match self.step(&id) {
-                Some(Entry::Alias(next)) => id = carry_instance(&id, next),
-                Some(Entry::File(fragment)) => {
-                    return Some(self.found(id, name, Some(fragment.clone())));
+                Some((_, Entry::Alias(next))) => id = carry_instance(&id, next),
+                Some((known, Entry::File { place, is_link })) => {
+                    let directory = path.directories().get(*place as usize)?;
+                    let fragment = Fragment {
+                        path: directory.join(known.as_str()),
+                        is_link: *is_link,
+                    };
+                    return Some(self.found(id, name, Some(fragment)));
                 }
                 None => return Some(self.found(id, name, None)),
             }
@@ -140,13 +175,41 @@ impl Index {
     }
 
     /// An instance without an entry of its own is what its template is.
-    fn step(&self, name: &UnitName) -> Option<&Entry> {
+    fn step(&self, name: &UnitName) -> Option<(&UnitName, &Entry)> {
         self.entries
-            .get(name)
-            .or_else(|| self.entries.get(&name.template()?))
+            .get_key_value(name)
+            .or_else(|| self.entries.get_key_value(&name.template()?))
     }
 
-    fn found(&self, id: UnitName, asked: &UnitName, fragment: Option<PathBuf>) -> Found {
+    /// Whether every name leads to the same name by this index as by the other one.
+    pub(crate) fn resolves_like(&self, other: &Self) -> bool {
+        self.aliases == other.aliases && self.hiding().eq(other.hiding())
+    }
+
+    /// The instances whose own files hide that their templates are other names.
+    fn hiding(&self) -> impl Iterator<Item = &UnitName> {
+        let mut aliases = self.aliases.values().flatten();
+        let has_templates = aliases.any(UnitName::is_template);
+        let is_alias = move |name: &UnitName| {
+            let template = name.template().filter(|_| has_templates);
+            let entry = template.and_then(|name| self.entries.get(&name));
+            matches!(entry, Some(Entry::Alias(_)))
+        };
+        let files = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| matches!(entry, Entry::File { .. }));
+        files
+            .map(|(name, _)| name)
+            .filter(move |name| is_alias(name))
+    }
+
+    /// Whether there is any `NAME.d`, `NAME.wants` … of this name.
+    pub(crate) fn has_side(&self, name: &str) -> bool {
+        self.stems.contains(name)
+    }
+
+    fn found(&self, id: UnitName, asked: &UnitName, fragment: Option<Fragment>) -> Found {
         let mut names = Set::from([id.clone(), asked.clone()]);
         self.add_names_of(&id, &mut names, MAX_ALIAS_HOPS);
         Found {

@@ -19,7 +19,7 @@ mod whole;
 
 pub use assign::Ignored;
 pub use host_tree::HostTree;
-pub use loader::{LoadState, Loaded, Loader, load_text};
+pub use loader::{LoadState, Loaded, Loader, Look, load_text};
 pub use origin::{Origin, Origins};
 pub use paths::SearchPath;
 pub use specifier::{MAX_EXPANDED_BYTES, OsRelease, SpecifierContext, Specifiers};
@@ -32,5 +32,5 @@ pub use syntax::{Diagnostic, Severity, nearest};
 pub fn nearest_directive(name: &str) -> Option<&'static str> {
     nearest(name, settings::TABLE.iter().map(|row| row.name))
 }
-pub use tree::{Content, MemoryTree, Tree};
+pub use tree::{Content, MemoryTree, Named, Stamp, Tree};
 pub use whole::{complaint, defect};

@@ -1,19 +1,24 @@
 //! The loader: a unit's name to a typed unit, with everything that was found on the way.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use model::sorted::Map;
 use model::support::unsupported;
 use model::{Directive, Unit, UnitKind, UnitName};
 use syntax::{Diagnostic, Severity, parse};
 
 use crate::assign::{Assembly, Ignored};
-use crate::index::{Found, Index};
+use crate::index::{Found, Fragment, Index};
 use crate::origin::Origins;
 use crate::paths::SearchPath;
-use crate::side::{directories, drop_ins, read_text, wanted};
+use crate::side::{
+    DROP_INS, WANTED, directories, drop_in_paths, drop_ins, has_any, read_text, settled,
+    side_version, wanted,
+};
 use crate::specifier::{SpecifierContext, Specifiers};
-use crate::tree::{Tree, link_target};
+use crate::tree::{Tree, link_target, version_of};
 use crate::whole::defect;
 
 /// Whether a unit can be used.
@@ -72,28 +77,54 @@ pub struct Loaded {
     pub fragment: Option<PathBuf>,
     /// The drop-ins that were read, in order.
     pub drop_ins: Vec<PathBuf>,
+    /// The version of all that it was made of, as [`Look::version`] has it.
+    pub version: Option<u64>,
+    /// The versions of its own files, as [`Loader::files_now`] has them.
+    pub files: Option<u64>,
 }
 
-/// Loads units from a tree. What has a file, and which names are aliases, is read once, by [`Loader::new`]: make a new loader to see
-/// later changes (`daemon-reload`).
+/// Loads units from a tree. What has a file, and which names are aliases, is read once, by [`Loader::new`], and again by
+/// [`Loader::refresh`] (`daemon-reload`).
 #[derive(Debug)]
 pub struct Loader<T> {
     path: SearchPath,
     tree: T,
     index: Index,
     context: SpecifierContext,
+    /// The versions of the directories of the path when the index was made; none where a change could have been missed.
+    places: Option<u64>,
+    /// Counts the changes that concern all units.
+    generation: u32,
 }
 
 impl<T: Tree> Loader<T> {
     /// Reads the unit directories' names.
     pub fn new(path: SearchPath, tree: T) -> Self {
+        let places = places(&path, &tree);
         let index = Index::scan(&path, &tree);
         Self {
             path,
             tree,
             index,
             context: SpecifierContext::default(),
+            places,
+            generation: 0,
         }
+    }
+
+    /// Reads the unit directories' names again, if they may have changed. What concerns all units, another path, other aliases, or
+    /// specifiers that say something else, makes every unit another version.
+    pub fn refresh(&mut self, path: SearchPath, context: SpecifierContext) {
+        let is_path_same = path == self.path;
+        let places = places(&path, &self.tree);
+        let mut is_same = is_path_same && context == self.context;
+        if !is_path_same || places.is_none() || places != self.places {
+            let index = Index::scan(&path, &self.tree);
+            is_same &= index.resolves_like(&self.index);
+            self.index = index;
+        }
+        (self.path, self.context, self.places) = (path, context, places);
+        self.generation = self.generation.wrapping_add(u32::from(!is_same));
     }
 
     /// The same with what specifiers say about this host.
@@ -129,20 +160,42 @@ impl<T: Tree> Loader<T> {
 
     /// The unit's own name, which differs from the name given where that is an alias; none where aliases lead in a circle.
     pub fn resolve(&self, name: &UnitName) -> Option<UnitName> {
-        self.index.find(name).map(|found| found.id)
+        self.index.find(name, &self.path).map(|found| found.id)
     }
 
-    /// The drop-ins that a unit has by now, also in directories that came since the names were read; none if that can't be told.
-    pub fn drop_ins_now(&self, name: &UnitName) -> Option<Vec<PathBuf>> {
-        let found = self.index.find(name)?;
-        let places = directories(&found, ".d", None, &self.path);
-        let now = drop_ins(&places, &self.tree).ok()?;
-        Some(now.files.into_iter().map(|(path, _)| path).collect())
+    /// The versions of a unit's main file and drop-ins by now, also of those in directories that came since the names were read; none if
+    /// that can't be told.
+    pub fn files_now(&self, name: &UnitName) -> Option<u64> {
+        self.files(&self.index.find(name, &self.path)?, None)
+    }
+
+    fn files(&self, found: &Found, index: Option<&Index>) -> Option<u64> {
+        let fragment = found.fragment.iter().map(|fragment| fragment.path.clone());
+        let mut files: Vec<PathBuf> = fragment.collect();
+        if index.is_none_or(|index| has_any(found, index)) {
+            for directory in directories(found, DROP_INS, index, &self.path) {
+                files.extend(drop_in_paths(&directory, &self.tree).ok()?);
+            }
+        }
+        let mut versions = Vec::with_capacity(files.len());
+        for file in &files {
+            let stamp = self.tree.stamp(file).ok()?;
+            versions.push((file, stamp.map(|stamp| stamp.version)));
+        }
+        Some(version_of(&versions))
+    }
+
+    /// Looks at which units changed, each directory once.
+    pub fn look(&self) -> Look<'_, T> {
+        Look {
+            loader: self,
+            sides: RefCell::default(),
+        }
     }
 
     /// Loads a unit. It never fails: the state says whether the unit can be used, the diagnostics say what is wrong.
     pub fn load(&self, name: &UnitName) -> Loaded {
-        let Some(found) = self.index.find(name) else {
+        let Some(found) = self.index.find(name, &self.path) else {
             let message = format!("the links that make {name} another name lead in a circle");
             let mut loaded = Loaded::empty(name.clone(), LoadState::Error);
             loaded.diagnostics.push(Diagnostic::of_file(
@@ -157,27 +210,46 @@ impl<T: Tree> Loader<T> {
         } else {
             LoadState::Loaded
         };
-        let Some(fragment) = &found.fragment else {
-            return if state == LoadState::Loaded {
-                self.assemble(&found, None)
-            } else {
-                Loaded::empty(found.id, state).named(found.names)
-            };
+        if found.fragment.is_none() && state == LoadState::NotFound {
+            return Loaded::empty(found.id, state).named(found.names);
+        }
+        // Before they are read: what changes meanwhile is seen by the next look.
+        let version = self.look().version_of(&found);
+        let files = self.files(&found, Some(&self.index));
+        let loaded = self.read(&found);
+        Loaded {
+            // What could not be read may be there at the next try.
+            version: version.filter(|_| loaded.version.is_some()),
+            files,
+            ..loaded
+        }
+    }
+
+    fn read(&self, found: &Found) -> Loaded {
+        let Some(Fragment { path, is_link }) = &found.fragment else {
+            return self.assemble(found, None);
         };
-        match read_text(fragment, &self.tree) {
-            Ok(Some(bytes)) => self.assemble(&found, Some((self.real_path(fragment), bytes))),
-            Ok(None) => Loaded::empty(found.id, LoadState::Masked)
-                .named(found.names)
-                .with_fragment(fragment),
-            Err(reason) => {
-                let mut loaded = Loaded::empty(found.id, LoadState::Error)
-                    .named(found.names)
-                    .with_fragment(fragment);
-                loaded
-                    .diagnostics
-                    .push(finding(Severity::Error, fragment, &reason));
-                loaded
+        let unusable = |state| {
+            Loaded::empty(found.id.clone(), state)
+                .named(found.names.iter().cloned())
+                .with_fragment(path)
+        };
+        match read_text(path, &self.tree) {
+            Ok(Some(bytes)) => {
+                let real = match is_link {
+                    true => self.real_path(path),
+                    false => path.clone(),
+                };
+                self.assemble(found, Some((real, bytes)))
             }
+            Ok(None) => Loaded {
+                version: Some(0),
+                ..unusable(LoadState::Masked)
+            },
+            Err(reason) => Loaded {
+                diagnostics: vec![finding(Severity::Error, path, &reason)],
+                ..unusable(LoadState::Error)
+            },
         }
     }
 
@@ -196,8 +268,11 @@ impl<T: Tree> Loader<T> {
         let is_cut = fragment
             .as_ref()
             .is_some_and(|(path, bytes)| add_file(&mut assembly, path, bytes, &specifiers));
-        let drop_ins = self.add_drop_ins(found, &mut assembly, &specifiers);
-        self.add_wanted(found, &mut assembly, &specifiers);
+        let (mut drop_ins, mut is_whole) = (Vec::new(), true);
+        if has_any(found, &self.index) {
+            (drop_ins, is_whole) = self.add_drop_ins(found, &mut assembly, &specifiers);
+            is_whole &= self.add_wanted(found, &mut assembly, &specifiers);
+        }
         if let Some(defect) = defect(&assembly.unit) {
             let file = path.unwrap_or(Path::new(found.id.as_str()));
             assembly
@@ -215,17 +290,19 @@ impl<T: Tree> Loader<T> {
             names: found.names.iter().cloned().collect(),
             fragment: fragment.map(|(path, _)| path),
             drop_ins,
+            version: is_whole.then_some(0),
             ..finished(assembly, is_cut)
         }
     }
 
+    /// The drop-ins that were read, and whether there is none that could not be.
     fn add_drop_ins(
         &self,
         found: &Found,
         assembly: &mut Assembly,
         specifiers: &Specifiers,
-    ) -> Vec<PathBuf> {
-        let places = directories(found, ".d", Some(&self.index), &self.path);
+    ) -> (Vec<PathBuf>, bool) {
+        let places = directories(found, DROP_INS, Some(&self.index), &self.path);
         let drop_ins = match drop_ins(&places, &self.tree) {
             Ok(drop_ins) => drop_ins,
             Err(error) => {
@@ -236,9 +313,10 @@ impl<T: Tree> Loader<T> {
                     .diagnostics
                     .push(Diagnostic::of_file(Severity::Error, &file, message));
                 assembly.is_bad = true;
-                return Vec::new();
+                return (Vec::new(), false);
             }
         };
+        let is_whole = drop_ins.refused.is_empty();
         for (path, reason) in &drop_ins.refused {
             assembly
                 .diagnostics
@@ -247,15 +325,14 @@ impl<T: Tree> Loader<T> {
         for (path, bytes) in &drop_ins.files {
             add_file(assembly, path, bytes, specifiers);
         }
-        drop_ins.files.into_iter().map(|(path, _)| path).collect()
+        let files = drop_ins.files.into_iter().map(|(path, _)| path);
+        (files.collect(), is_whole)
     }
 
-    fn add_wanted(&self, found: &Found, assembly: &mut Assembly, specifiers: &Specifiers) {
-        for (suffix, directive) in [
-            (".wants", "Wants"),
-            (".requires", "Requires"),
-            (".upholds", "Upholds"),
-        ] {
+    /// Whether all links could be read.
+    fn add_wanted(&self, found: &Found, assembly: &mut Assembly, specifiers: &Specifiers) -> bool {
+        let mut is_whole = true;
+        for (suffix, directive) in WANTED {
             let places = directories(found, suffix, Some(&self.index), &self.path);
             let wanted = wanted(&places, &found.id, &self.tree).unwrap_or_else(|error| {
                 let file = found.id.as_str().into();
@@ -263,13 +340,74 @@ impl<T: Tree> Loader<T> {
                 assembly
                     .diagnostics
                     .push(Diagnostic::of_file(Severity::Warning, &file, message));
+                is_whole = false;
                 Vec::new()
             });
             for (other, link) in wanted {
                 add_relation(assembly, directive, &other, &link, specifiers);
             }
         }
+        is_whole
     }
+}
+
+/// A look at the versions of many units, which reads each side directory once.
+#[derive(Debug)]
+pub struct Look<'a, T> {
+    loader: &'a Loader<T>,
+    sides: RefCell<Map<PathBuf, Option<u64>>>,
+}
+
+impl<T: Tree> Look<'_, T> {
+    /// The version of all that a unit is made of: its names, its files, what its side directories hold. None where that can't be told
+    /// from a later one; a unit with the version that it was loaded with needs no reading.
+    pub fn version(&self, name: &UnitName) -> Option<u64> {
+        let loader = self.loader;
+        self.version_of(&loader.index.find(name, &loader.path)?)
+    }
+
+    fn version_of(&self, found: &Found) -> Option<u64> {
+        let loader = self.loader;
+        let mut files = Vec::new();
+        if let Some(Fragment { path, is_link }) = &found.fragment {
+            let target = match is_link {
+                true => loader.tree.link(path).ok()?,
+                false => None,
+            };
+            files.push((path, target, settled(path, &loader.tree)?));
+        }
+        let mut sides = Vec::new();
+        if has_any(found, &loader.index) {
+            let suffixes = WANTED.iter().map(|(suffix, _)| *suffix);
+            for suffix in std::iter::once(DROP_INS).chain(suffixes) {
+                for directory in directories(found, suffix, Some(&loader.index), &loader.path) {
+                    let version = self.side(&directory, suffix)?;
+                    sides.push((directory, version));
+                }
+            }
+        }
+        let names = (loader.generation, &found.id, &found.names);
+        Some(version_of(&(names, files, sides)))
+    }
+
+    fn side(&self, directory: &Path, suffix: &str) -> Option<u64> {
+        let mut sides = self.sides.borrow_mut();
+        if let Some(known) = sides.get(directory) {
+            return *known;
+        }
+        let version = side_version(directory, suffix, &self.loader.tree);
+        sides.insert(directory.to_owned(), version);
+        version
+    }
+}
+
+/// The versions of the directories of a path; none where one is too young to be told from the next one, or can't be seen.
+fn places(path: &SearchPath, tree: &dyn Tree) -> Option<u64> {
+    let mut versions = Vec::new();
+    for directory in path.directories() {
+        versions.push(settled(directory, tree)?);
+    }
+    Some(version_of(&versions))
 }
 
 impl Loaded {
@@ -284,6 +422,8 @@ impl Loaded {
             origins: Origins::default(),
             fragment: None,
             drop_ins: Vec::new(),
+            version: None,
+            files: None,
         }
     }
 
@@ -348,6 +488,8 @@ fn finished(mut assembly: Assembly, is_cut: bool) -> Loaded {
         origins: assembly.origins,
         fragment: None,
         drop_ins: Vec::new(),
+        version: None,
+        files: None,
     }
 }
 

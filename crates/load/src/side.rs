@@ -8,7 +8,15 @@ use model::UnitName;
 
 use crate::index::{Found, Index};
 use crate::paths::SearchPath;
-use crate::tree::{Content, Tree, link_target};
+use crate::tree::{Content, Named, Tree, link_target, version_of};
+
+/// The suffix of directories with drop-ins, and of those with links to units; the directive of each of the latter.
+pub(crate) const DROP_INS: &str = ".d";
+pub(crate) const WANTED: [(&str, &str); 3] = [
+    (".wants", "Wants"),
+    (".requires", "Requires"),
+    (".upholds", "Upholds"),
+];
 
 /// Most drop-ins of one unit: the busiest units in use have some ten.
 pub(crate) const MAX_DROP_INS: usize = 256;
@@ -57,6 +65,40 @@ fn add_existing(
     }
 }
 
+/// Whether the index knows any side directory of a unit: most have none.
+pub(crate) fn has_any(found: &Found, index: &Index) -> bool {
+    let mut names = found.names.iter();
+    index.has_side(found.id.kind().suffix())
+        || names.any(|name| name_ladder(name).iter().any(|stem| index.has_side(stem)))
+}
+
+/// The version of a side directory: of its drop-ins, or of the links that are its names. None where it is too young to be told from the
+/// next one, or can't be read.
+pub(crate) fn side_version(directory: &Path, suffix: &str, tree: &dyn Tree) -> Option<u64> {
+    let mut versions = Vec::new();
+    for Named { name, is_link } in tree.entries(directory).ok()? {
+        let at = directory.join(&name);
+        if suffix != DROP_INS {
+            let target = match is_link {
+                true => tree.link(&at).ok()?,
+                false => None,
+            };
+            versions.push(version_of(&(name, target)));
+        } else if is_drop_in(&name) {
+            versions.push(version_of(&(name, settled(&at, tree)?)));
+        }
+    }
+    Some(version_of(&versions))
+}
+
+/// The version of a file, or that there is none; nothing where it is too young to be told from the next one, or can't be seen.
+pub(crate) fn settled(path: &Path, tree: &dyn Tree) -> Option<Option<u64>> {
+    match tree.stamp(path).ok()? {
+        Some(stamp) => stamp.is_settled.then_some(Some(stamp.version)),
+        None => Some(None),
+    }
+}
+
 /// A unit's name and the more general ones that stand for it, the most special first: `a-b@i.service`, `a-b@.service`, then the
 /// same for `a-`.
 fn name_ladder(name: &UnitName) -> Vec<String> {
@@ -95,11 +137,7 @@ pub(crate) struct DropIns {
 pub(crate) fn drop_ins(directories: &[PathBuf], tree: &dyn Tree) -> io::Result<DropIns> {
     let mut by_name: Map<String, PathBuf> = Map::new();
     for directory in directories {
-        for name in tree
-            .entries(directory)?
-            .into_iter()
-            .filter(|name| is_drop_in(name))
-        {
+        for name in drop_in_names(directory, tree)? {
             let path = directory.join(&name);
             by_name.entry(name).or_insert(path);
         }
@@ -113,6 +151,23 @@ pub(crate) fn drop_ins(directories: &[PathBuf], tree: &dyn Tree) -> io::Result<D
         read_drop_in(path, tree, &mut found);
     }
     Ok(found)
+}
+
+/// The drop-ins that stand in a directory, whether others hide them or not.
+pub(crate) fn drop_in_paths(
+    directory: &Path,
+    tree: &dyn Tree,
+) -> io::Result<impl Iterator<Item = PathBuf>> {
+    let names = drop_in_names(directory, tree)?;
+    Ok(names.map(move |name| directory.join(name)))
+}
+
+fn drop_in_names(
+    directory: &Path,
+    tree: &dyn Tree,
+) -> io::Result<impl Iterator<Item = String> + use<>> {
+    let names = tree.entries(directory)?.into_iter().map(|named| named.name);
+    Ok(names.filter(|name| is_drop_in(name)))
 }
 
 fn is_drop_in(name: &str) -> bool {
@@ -152,9 +207,12 @@ pub(crate) fn wanted(
     let mut seen = Set::new();
     let mut wanted = Vec::new();
     for directory in directories {
-        for name in tree.entries(directory)? {
+        for Named { name, is_link } in tree.entries(directory)? {
             let at = directory.join(&name);
-            if wanted.len() < MAX_WANTED && seen.insert(name.clone()) && !masks(&at, tree)? {
+            if wanted.len() < MAX_WANTED
+                && seen.insert(name.clone())
+                && !(is_link && masks(&at, tree)?)
+            {
                 wanted.extend(wanted_unit(&name, unit).map(|other| (other, at)));
             }
         }

@@ -1,6 +1,7 @@
 //! A tree of named texts: what the loader sees of a file system, so that tests need none.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
@@ -19,10 +20,32 @@ pub enum Content {
     TooLarge,
 }
 
+/// A name in a directory.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Named {
+    /// The name.
+    pub name: String,
+    /// Whether it may be a symbolic link; where not, it is none.
+    pub is_link: bool,
+}
+
+/// One version of what stands at a path: a later look finds the same number only if nothing changed between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// The version's number.
+    pub version: u64,
+    /// Whether a change from now on gives another number. Not yet, where the last change is so young that the clock by which files are
+    /// stamped may not have moved since.
+    pub is_settled: bool,
+}
+
 /// A read-only view of directories and files.
 pub trait Tree {
     /// The names in a directory, sorted; none if there is no such directory.
-    fn entries(&self, directory: &Path) -> io::Result<Vec<String>>;
+    fn entries(&self, directory: &Path) -> io::Result<Vec<Named>>;
+
+    /// The version of what stands at `path` after all links, of a directory that of its list of names; none if there is nothing.
+    fn stamp(&self, path: &Path) -> io::Result<Option<Stamp>>;
 
     /// Where the symbolic link at `path` leads, as written; none if it is no link.
     fn link(&self, path: &Path) -> io::Result<Option<PathBuf>>;
@@ -32,8 +55,12 @@ pub trait Tree {
 }
 
 impl<T: Tree + ?Sized> Tree for &T {
-    fn entries(&self, directory: &Path) -> io::Result<Vec<String>> {
+    fn entries(&self, directory: &Path) -> io::Result<Vec<Named>> {
         (**self).entries(directory)
+    }
+
+    fn stamp(&self, path: &Path) -> io::Result<Option<Stamp>> {
+        (**self).stamp(path)
     }
 
     fn link(&self, path: &Path) -> io::Result<Option<PathBuf>> {
@@ -52,10 +79,20 @@ const MAX_LINKS: usize = 40;
 #[derive(Debug, Clone, Default)]
 pub struct MemoryTree {
     nodes: BTreeMap<PathBuf, Node>,
+    /// Counts the changes.
+    clock: u64,
 }
 
 #[derive(Debug, Clone)]
-enum Node {
+struct Node {
+    what: What,
+    /// When it came under its name, and when it was last written.
+    made: u64,
+    written: u64,
+}
+
+#[derive(Debug, Clone)]
+enum What {
     File(Vec<u8>),
     Link(PathBuf),
 }
@@ -67,16 +104,18 @@ impl MemoryTree {
         Self::default()
     }
 
-    /// Writes a file; its directories come into being.
+    /// Writes a file, in place where it is there; its directories come into being.
     pub fn write(&mut self, path: impl Into<PathBuf>, bytes: impl Into<Vec<u8>>) -> &mut Self {
-        self.nodes.insert(path.into(), Node::File(bytes.into()));
-        self
+        let path = path.into();
+        let there = self.nodes.get(&path);
+        let in_place = there.filter(|node| matches!(node.what, What::File(_)));
+        let made = in_place.map(|node| node.made);
+        self.put(path, What::File(bytes.into()), made)
     }
 
     /// Makes a symbolic link.
     pub fn symlink(&mut self, path: impl Into<PathBuf>, target: impl Into<PathBuf>) -> &mut Self {
-        self.nodes.insert(path.into(), Node::Link(target.into()));
-        self
+        self.put(path.into(), What::Link(target.into()), None)
     }
 
     /// Removes a file or a link.
@@ -84,44 +123,99 @@ impl MemoryTree {
         self.nodes.remove(path.as_ref());
         self
     }
+
+    fn put(&mut self, path: PathBuf, what: What, made: Option<u64>) -> &mut Self {
+        self.clock += 1;
+        let (made, written) = (made.unwrap_or(self.clock), self.clock);
+        self.nodes.insert(
+            path,
+            Node {
+                what,
+                made,
+                written,
+            },
+        );
+        self
+    }
+
+    /// The path that is left when links are followed.
+    fn followed(&self, path: &Path) -> io::Result<PathBuf> {
+        let mut path = path.to_owned();
+        for _ in 0..MAX_LINKS {
+            match self.nodes.get(&path).map(|node| &node.what) {
+                Some(What::Link(target)) => path = link_target(&path, target),
+                Some(What::File(_)) | None => return Ok(path),
+            }
+        }
+        Err(io::Error::other("too many levels of symbolic links"))
+    }
 }
 
 impl Tree for MemoryTree {
-    fn entries(&self, directory: &Path) -> io::Result<Vec<String>> {
-        let below = self
-            .nodes
-            .keys()
-            .filter_map(|path| path.strip_prefix(directory).ok());
-        let first = below.filter_map(|rest| rest.components().next());
-        let names: BTreeSet<String> = first
-            .map(|name| name.as_os_str().to_string_lossy().into_owned())
-            .collect();
+    fn entries(&self, directory: &Path) -> io::Result<Vec<Named>> {
+        let below = |path: &Path| Some(path.strip_prefix(directory).ok()?.to_owned());
+        let mut names: BTreeSet<Named> = BTreeSet::new();
+        for (path, node) in &self.nodes {
+            let Some(rest) = below(path) else { continue };
+            let mut components = rest.components();
+            let Some(first) = components.next() else {
+                continue;
+            };
+            let is_inner = components.next().is_some();
+            names.insert(Named {
+                name: first.as_os_str().to_string_lossy().into_owned(),
+                is_link: !is_inner && matches!(node.what, What::Link(_)),
+            });
+        }
         Ok(names.into_iter().collect())
     }
 
+    fn stamp(&self, path: &Path) -> io::Result<Option<Stamp>> {
+        let path = self.followed(path)?;
+        let settled = |version| {
+            Some(Stamp {
+                version,
+                is_settled: true,
+            })
+        };
+        if let Some(node) = self.nodes.get(&path) {
+            return Ok(settled(node.written));
+        }
+        if path == Path::new("/dev/null") {
+            return Ok(settled(0));
+        }
+        let names = self.entries(&path)?;
+        let made = |one: &Named| self.nodes.get(&path.join(&one.name)).map(|node| node.made);
+        let listed: Vec<_> = names.iter().map(|one| (&one.name, made(one))).collect();
+        Ok((!listed.is_empty())
+            .then(|| settled(version_of(&listed)))
+            .flatten())
+    }
+
     fn link(&self, path: &Path) -> io::Result<Option<PathBuf>> {
-        Ok(match self.nodes.get(path) {
-            Some(Node::Link(target)) => Some(target.clone()),
+        Ok(match self.nodes.get(path).map(|node| &node.what) {
+            Some(What::Link(target)) => Some(target.clone()),
             _ => None,
         })
     }
 
     fn read(&self, path: &Path, limit_bytes: usize) -> io::Result<Content> {
-        let mut path = path.to_owned();
-        for _ in 0..MAX_LINKS {
-            match self.nodes.get(&path) {
-                Some(Node::File(bytes)) if bytes.len() > limit_bytes => {
-                    return Ok(Content::TooLarge);
-                }
-                Some(Node::File(bytes)) => return Ok(Content::Bytes(bytes.clone())),
-                Some(Node::Link(target)) => path = link_target(&path, target),
-                None if path == Path::new("/dev/null") => return Ok(Content::Null),
-                None if self.entries(&path)?.is_empty() => return Ok(Content::Missing),
-                None => return Ok(Content::NotAFile),
-            }
-        }
-        Err(io::Error::other("too many levels of symbolic links"))
+        let path = self.followed(path)?;
+        Ok(match self.nodes.get(&path).map(|node| &node.what) {
+            Some(What::File(bytes)) if bytes.len() > limit_bytes => Content::TooLarge,
+            Some(What::File(bytes)) => Content::Bytes(bytes.clone()),
+            _ if path == Path::new("/dev/null") => Content::Null,
+            _ if self.entries(&path)?.is_empty() => Content::Missing,
+            _ => Content::NotAFile,
+        })
     }
+}
+
+/// One number for a value; another one for another value, but for a chance in 2^64.
+pub(crate) fn version_of(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The path that a link at `link` names by `target`, without `.` and `..` (by their letters alone: unit directories are not reached

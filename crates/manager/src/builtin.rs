@@ -1,6 +1,6 @@
 //! The targets that unit files take for granted: the host's files come first, these stand behind them.
 
-use load::{Content, HostTree, Tree};
+use load::{Content, HostTree, Named, Stamp, Tree};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -64,11 +64,25 @@ const TARGETS: &[(&str, &str)] = &[
 pub(crate) struct UnitTree;
 
 impl Tree for UnitTree {
-    fn entries(&self, directory: &Path) -> io::Result<Vec<String>> {
+    fn entries(&self, directory: &Path) -> io::Result<Vec<Named>> {
         if directory == Path::new(DIRECTORY) {
-            return Ok(TARGETS.iter().map(|(name, _)| (*name).into()).collect());
+            let named = |(name, _): &(&str, &str)| Named {
+                name: (*name).into(),
+                is_link: false,
+            };
+            return Ok(TARGETS.iter().map(named).collect());
         }
         HostTree.entries(directory)
+    }
+
+    fn stamp(&self, path: &Path) -> io::Result<Option<Stamp>> {
+        if !path.starts_with(DIRECTORY) {
+            return HostTree.stamp(path);
+        }
+        Ok(Some(Stamp {
+            version: 0,
+            is_settled: true,
+        }))
     }
 
     fn link(&self, path: &Path) -> io::Result<Option<PathBuf>> {

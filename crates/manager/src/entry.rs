@@ -43,8 +43,10 @@ pub(crate) struct Origin {
     pub(crate) fragment: Option<PathBuf>,
     pub(crate) drop_ins: Vec<PathBuf>,
     pub(crate) diagnostics: Vec<wire::Diagnostic>,
-    /// When the youngest of its files was written, for telling whether they changed since they were read.
-    pub(crate) modified_ns: Option<u128>,
+    /// The version of all that it was made of; none where it is to be read again at the next reload.
+    pub(crate) version: Option<u64>,
+    /// The versions of its own files.
+    pub(crate) files: Option<u64>,
     /// Its other names.
     pub(crate) aliases: Vec<String>,
     /// The maker of a transient unit said no Type=.

@@ -20,6 +20,11 @@ pub(crate) type UnitLoader = Loader<UnitTree>;
 
 /// Makes a loader that sees the unit directories as they are now.
 pub(crate) fn loader(directories: &crate::directories::Directories, is_init: bool) -> UnitLoader {
+    let path = search_path(directories, is_init);
+    Loader::new(path, UnitTree).with_context(SpecifierContext::of_host(&HostTree))
+}
+
+fn search_path(directories: &crate::directories::Directories, is_init: bool) -> SearchPath {
     let (config, runtime, state) = (
         &directories.config,
         &directories.runtime,
@@ -30,10 +35,9 @@ pub(crate) fn loader(directories: &crate::directories::Directories, is_init: boo
     } else {
         SearchPath::own(config, runtime, state)
     };
-    let path = SearchPath::new(directories.unit_path.iter().cloned())
+    SearchPath::new(directories.unit_path.iter().cloned())
         .followed_by(own.directories().iter().cloned())
-        .followed_by([PathBuf::from(builtin::DIRECTORY)]);
-    Loader::new(path, UnitTree).with_context(SpecifierContext::of_host(&HostTree))
+        .followed_by([PathBuf::from(builtin::DIRECTORY)])
 }
 
 impl Manager {
@@ -83,7 +87,7 @@ impl Manager {
         // What was not there may be now: a file that was just written is found without a reload, as in the reference.
         let mut loaded = self.loader.load(&parsed);
         if loaded.state == load::LoadState::NotFound {
-            self.loader = loader(&self.directories, self.keeper.init);
+            self.refresh_loader();
             loaded = self.loader.load(&parsed);
         }
         let own = loaded.unit.name().clone();
@@ -92,6 +96,13 @@ impl Manager {
         self.engine.id(own.as_str()).ok_or(Failure::NoSuchUnit {
             unit: own.to_string(),
         })
+    }
+
+    /// Lets the loader see the unit directories as they are now.
+    fn refresh_loader(&mut self) {
+        let path = search_path(&self.directories, self.keeper.init);
+        let context = SpecifierContext::of_host(&HostTree);
+        self.loader.refresh(path, context);
     }
 
     /// Loads every unit that a loaded one names, and what those name.
@@ -122,8 +133,12 @@ impl Manager {
 
     /// The engine knows no aliases: relations name units by their own names.
     fn with_own_names(&self, mut config: UnitConfig) -> UnitConfig {
+        let is_there = |id: &UnitId| {
+            let entry = self.units.get(id);
+            entry.is_some_and(|entry| entry.origin.load != LoadState::NotFound)
+        };
         let own = |name: &Arc<str>| -> Arc<str> {
-            if self.engine.id(name).is_some() {
+            if self.engine.id(name).is_some_and(|id| is_there(&id)) {
                 return Arc::clone(name);
             }
             let resolved = UnitName::new(name)
@@ -146,9 +161,9 @@ impl Manager {
 
     /// Do the unit's files say something else by now than what was read?
     pub(crate) fn needs_reload(&self, entry: &Entry) -> bool {
-        let is_read = entry.transient.is_none() && entry.origin.load == LoadState::Loaded;
-        let now = || self.loader.drop_ins_now(&entry.name);
-        is_stale(entry) || (is_read && now().is_some_and(|now| now != entry.origin.drop_ins))
+        entry.transient.is_none()
+            && entry.origin.load != LoadState::NotFound
+            && self.loader.files_now(&entry.name) != entry.origin.files
     }
 
     /// A name that can't be a unit's is one that is not found.
@@ -165,6 +180,9 @@ impl Manager {
     pub(crate) fn take(&mut self, loaded: Loaded) {
         let origin = Origin {
             portable: crate::portable::of(&self.directories, &loaded),
+            version: loaded
+                .version
+                .filter(|_| !crate::portable::is_attached(&self.directories, &loaded)),
             ..origin(&loaded)
         };
         let name = loaded.unit.name().clone();
@@ -204,16 +222,22 @@ impl Manager {
             .insert(id, Entry::new(id, name, key, unit, origin));
     }
 
-    /// Reads all units again. What runs goes on; the next start is by the new files.
+    /// Reads again what changed. What runs goes on; the next start is by the new files.
     pub(crate) fn reload_units(&mut self) -> wire::ReloadReply {
-        self.loader = loader(&self.directories, self.keeper.init);
-        let names: Vec<UnitName> = self
+        self.refresh_loader();
+        let look = self.loader.look();
+        let is_same = |entry: &Entry| {
+            entry.transient.is_some()
+                || (entry.origin.version.is_some()
+                    && entry.origin.version == look.version(&entry.name))
+        };
+        let changed: Vec<UnitName> = self
             .units
             .values()
-            .filter(|entry| entry.transient.is_none())
+            .filter(|entry| !is_same(entry))
             .map(|entry| entry.name.clone())
             .collect();
-        for name in names {
+        for name in changed {
             let loaded = self.loader.load(&name);
             if loaded.state == load::LoadState::NotFound {
                 self.forget(&name);
@@ -250,7 +274,7 @@ impl Manager {
         if let Some(id) = self.engine.id(name.as_str()) {
             if let Some(entry) = self.units.get_mut(&id) {
                 entry.origin.load = LoadState::NotFound;
-                entry.prepared = None;
+                (entry.origin.version, entry.prepared) = (None, None);
             }
             self.inputs.push_back(Input::Forget(id));
             self.advance();
@@ -317,7 +341,8 @@ pub(crate) fn origin(loaded: &Loaded) -> Origin {
             .iter()
             .map(|one| diagnostic(Some(unit), one))
             .collect(),
-        modified_ns: modified(loaded.fragment.iter().chain(&loaded.drop_ins)),
+        version: None,
+        files: loaded.files,
         aliases: loaded
             .names
             .iter()
@@ -341,29 +366,6 @@ fn pids_by_profile(loaded: &Loaded) -> bool {
 
 /// How the name of a profile's drop-in ends.
 const PROFILE_SUFFIX: &str = "-profile.conf";
-
-/// Did the unit's files change since they were read? Their own times are compared: the clock by which files are stamped is
-/// coarser than the one that could say when they were read.
-fn is_stale(entry: &Entry) -> bool {
-    let origin = &entry.origin;
-    entry.transient.is_none()
-        && origin.load != LoadState::NotFound
-        && modified(origin.fragment.iter().chain(&origin.drop_ins)) != origin.modified_ns
-}
-
-/// When the youngest of the files was written; none where one of them is gone.
-fn modified<'a>(files: impl Iterator<Item = &'a PathBuf>) -> Option<u128> {
-    let when = |path: &PathBuf| {
-        let modified = std::fs::metadata(path)
-            .and_then(|metadata| metadata.modified())
-            .ok()?;
-        let since = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
-        Some(since.as_nanos())
-    };
-    files
-        .filter(|path| !path.starts_with(builtin::DIRECTORY))
-        .try_fold(0, |youngest, path| Some(when(path)?.max(youngest)))
-}
 
 /// Bytes of a unit file that is shown.
 const SHOWN_BYTES_MAX: usize = 4 << 20;

@@ -48,10 +48,16 @@ pub(crate) fn has_sockets(directories: &Directories, name: &str) -> bool {
 
 /// The portable that an attached unit belongs to.
 pub(crate) fn of(directories: &Directories, loaded: &Loaded) -> Option<String> {
-    let fragment = loaded.fragment.as_ref()?;
-    fragment
-        .starts_with(directories.state.join("attached"))
-        .then(|| owner(directories, loaded.unit.name()))?
+    is_attached(directories, loaded)
+        .then(|| owner(directories, loaded.unit.name()))
+        .flatten()
+}
+
+/// Whether the file of a unit is a portable's: what is granted to it stands elsewhere.
+pub(crate) fn is_attached(directories: &Directories, loaded: &Loaded) -> bool {
+    let attached = directories.state.join("attached");
+    let fragment = loaded.fragment.as_ref();
+    fragment.is_some_and(|path| path.starts_with(attached))
 }
 
 /// The portable one of whose versions has the unit, or the template of it. Its name begins the unit's, so that few records are read.

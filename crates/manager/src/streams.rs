@@ -249,14 +249,18 @@ impl Manager {
 
     /// Removes the fields of units that are gone.
     pub(crate) fn forget_extra_fields(&self) {
+        let files = std::fs::read_dir(self.directories.extra_fields());
+        let mut files = files.into_iter().flatten().flatten().peekable();
+        if files.peek().is_none() {
+            return;
+        }
         let used: Vec<String> = self
             .units
             .values()
             .filter(|entry| entry.origin.load != crate::entry::LoadState::NotFound)
             .filter_map(|entry| Some(extra_name(&extra(&entry.unit)?)))
             .collect();
-        let files = std::fs::read_dir(self.directories.extra_fields());
-        for file in files.into_iter().flatten().flatten() {
+        for file in files {
             let is_used = |name: &str| used.iter().any(|one| one == name);
             if !file.file_name().to_str().is_some_and(is_used) {
                 match std::fs::remove_file(file.path()) {
