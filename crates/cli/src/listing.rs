@@ -1,12 +1,14 @@
 //! Listings: columns for people, JSON for programs, from the same rows.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::context::Globals;
-use crate::terminal::{Paint, one_line, say_all, say_json};
+use crate::terminal::{Paint, is_harmless, one_line, say_all, say_json, say_text};
 
 /// A column: its title, and the text of a row in it.
-pub(crate) type Column<T> = (&'static str, fn(&T) -> String);
+pub(crate) type Column<T> = (&'static str, for<'a> fn(&'a T) -> Cow<'a, str>);
 
 /// Prints rows as columns with a title line, without one where `--quiet` was given, or as one JSON array.
 ///
@@ -21,57 +23,91 @@ pub(crate) fn print<T: Serialize>(
         say_json(rows)?;
         return Ok(());
     }
-    let table: Vec<Vec<String>> = rows
+    let titles: Vec<Cow<'_, str>> = columns
         .iter()
-        .map(|row| {
-            columns
-                .iter()
-                .map(|(_, text)| one_line(&text(row)))
-                .collect()
-        })
+        .map(|(title, _)| Cow::Borrowed(*title))
         .collect();
-    let widths: Vec<usize> = columns
+    let table: Vec<Cow<'_, str>> = rows
         .iter()
-        .enumerate()
-        .map(|(index, (title, _))| {
-            table
-                .iter()
-                .filter_map(|row| row.get(index))
-                .map(|cell| cell.chars().count())
-                .max()
-                .unwrap_or(0)
-                .max(title.len())
-        })
+        .flat_map(|row| columns.iter().map(|(_, text)| shown(text(row))))
         .collect();
-    let titles: Vec<String> = columns
-        .iter()
-        .map(|(title, _)| (*title).to_owned())
-        .collect();
-    let title = (!globals.quiet).then(|| Paint::Bold.on(&line(&titles, &widths)));
-    let rows = table.iter().map(|row| line(row, &widths));
-    say_all(title.into_iter().chain(rows));
+    let mut widths: Vec<usize> = titles.iter().map(|title| title.len()).collect();
+    for row in table.chunks(columns.len()) {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(width_of(cell));
+        }
+    }
+    let mut title = String::new();
+    write_line(&mut title, &titles, &widths);
+    let title = (!globals.quiet).then(|| Paint::Bold.on(&title));
+    let mut text = String::new();
+    for row in table.chunks(columns.len()) {
+        write_line(&mut text, row, &widths);
+        text.push('\n');
+    }
+    say_all(title);
+    say_text(&text);
     Ok(())
 }
 
-/// The text of a field of a JSON row; words of a list are joined by commas.
-pub(crate) fn text(row: &serde_json::Value, field: &str) -> String {
-    match row.get(field) {
-        Some(serde_json::Value::String(text)) => text.clone(),
-        Some(serde_json::Value::Array(words)) => words
-            .iter()
-            .filter_map(serde_json::Value::as_str)
-            .collect::<Vec<_>>()
-            .join(","),
-        Some(other) => other.to_string(),
-        None => String::new(),
+/// A cell, on one line and harmless.
+fn shown(cell: Cow<'_, str>) -> Cow<'_, str> {
+    if is_harmless(&cell) {
+        cell
+    } else {
+        one_line(&cell).into()
     }
 }
 
-fn line(cells: &[String], widths: &[usize]) -> String {
-    let padded: Vec<String> = cells
-        .iter()
-        .zip(widths)
-        .map(|(cell, width)| format!("{cell:width$}"))
-        .collect();
-    padded.join("  ").trim_end().to_owned()
+fn width_of(cell: &str) -> usize {
+    if cell.is_ascii() {
+        cell.len()
+    } else {
+        cell.chars().count()
+    }
+}
+
+/// The text of a field of a JSON row; words of a list are joined by commas.
+pub(crate) fn text<'a>(row: &'a serde_json::Value, field: &str) -> Cow<'a, str> {
+    match row.get(field) {
+        Some(serde_json::Value::String(text)) => text.into(),
+        Some(serde_json::Value::Array(words)) => {
+            let words = words.iter().filter_map(serde_json::Value::as_str);
+            words.collect::<Vec<_>>().join(",").into()
+        }
+        Some(other) => other.to_string().into(),
+        None => Cow::Borrowed(""),
+    }
+}
+
+/// Appends the cells, each as wide as its column, without blanks at the end.
+fn write_line(to: &mut String, cells: &[Cow<'_, str>], widths: &[usize]) {
+    for (place, (cell, width)) in cells.iter().zip(widths).enumerate() {
+        if place > 0 {
+            to.push_str("  ");
+        }
+        to.push_str(cell);
+        to.extend(std::iter::repeat_n(
+            ' ',
+            width.saturating_sub(width_of(cell)),
+        ));
+    }
+    to.truncate(to.trim_end_matches(' ').len());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_stand_below_each_other_whatever_they_are_made_of() {
+        let cells = |cells: [&'static str; 2]| cells.map(Cow::Borrowed);
+        let mut text = String::new();
+        for row in [cells(["é", "a\u{1b}b"]), cells(["ab", ""])] {
+            let row = row.map(shown);
+            write_line(&mut text, &row, &[3, 4]);
+            text.push('\n');
+        }
+        assert_eq!(text, "é    a\\u{1b}b\nab\n");
+    }
 }

@@ -52,12 +52,25 @@ pub(crate) fn say_all<L: AsRef<str>>(lines: impl IntoIterator<Item = L>) {
     }
 }
 
+/// Writes whole lines of data to standard output, at once.
+pub(crate) fn say_text(text: &str) {
+    let mut out = anstream::stdout().lock();
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        no_output(&error);
+    }
+}
+
 /// Writes a value to standard output as JSON. What a terminal could act upon is said by its number, which JSON has for it.
 ///
 /// # Errors
 /// When the value can't be said in JSON.
 pub(crate) fn say_json<T: serde::Serialize + ?Sized>(value: &T) -> Result<()> {
-    say(&harmless_json(&serde_json::to_string_pretty(value)?));
+    let mut text = serde_json::to_string_pretty(value)?;
+    if !text.lines().all(is_harmless) {
+        text = harmless_json(&text);
+    }
+    text.push('\n');
+    say_text(&text);
     Ok(())
 }
 
@@ -109,6 +122,11 @@ pub(crate) fn plain(text: &str) -> String {
         }
     }
     shown
+}
+
+/// Whether a terminal shows a text as it is, on one line. Only ASCII is: most is, and that is soon seen.
+pub(crate) fn is_harmless(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 /// The same on one line: what has a place of its own, in a question, a listing or a field, begins no other line.

@@ -188,7 +188,9 @@ impl Manager {
             }
             Call::ListUnits(input) => {
                 let reply = self.list_units(&input, self.sees_all(number));
-                self.answer(number, &reply);
+                if let Some(connection) = self.connections.get_mut(&number) {
+                    connection.reply_written(reply);
+                }
             }
             Call::ListJobs(input) => self.answer(number, &self.list_jobs(&input.names)),
             Call::Cat(input) => {

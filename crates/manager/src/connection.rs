@@ -168,6 +168,12 @@ impl Connection {
         self.busy = false;
     }
 
+    /// Answers the call for good with bytes that are an answer; none is one that could not be written.
+    pub(crate) fn reply_written(&mut self, answer: Option<Vec<u8>>) {
+        self.queue(answer, Vec::new());
+        self.busy = false;
+    }
+
     /// Answers the call for good, with descriptors.
     pub(crate) fn reply_with<T: Serialize>(&mut self, parameters: &T, descriptors: Vec<OwnedFd>) {
         self.write(|bytes| write_reply(bytes, parameters, false), descriptors);
@@ -210,10 +216,19 @@ impl Connection {
             return;
         }
         let mut bytes = Vec::with_capacity(512);
-        if write(&mut bytes).is_err() || self.unread + bytes.len() > UNREAD_BYTES_MAX {
-            self.gone = true;
+        let is_written = write(&mut bytes).is_ok();
+        self.queue(is_written.then_some(bytes), descriptors);
+    }
+
+    fn queue(&mut self, bytes: Option<Vec<u8>>, descriptors: Vec<OwnedFd>) {
+        if self.silent || self.gone {
             return;
         }
+        let fits = |bytes: &Vec<u8>| self.unread + bytes.len() <= UNREAD_BYTES_MAX;
+        let Some(bytes) = bytes.filter(fits) else {
+            self.gone = true;
+            return;
+        };
         self.unread += bytes.len();
         self.outbox.push_back(Segment {
             bytes,

@@ -8,12 +8,16 @@ use crate::release::commands_of;
 use crate::run::{Run, role_name};
 use engine::{Main, Relation, State, UnitId};
 use model::key;
+use std::borrow::Cow;
+use wire::listing::{Listed, UnitLine};
 use wire::{
-    CatReply, Failure, ImageStatus, JobSummary, ListJobsReply, ListUnitsReply, ListUnitsRequest,
-    Listening, Process, SandboxStatus, ServiceStatus, Setting, SocketStatus, StatusReply, UnitFile,
-    UnitStatus, UnitSummary,
+    CatReply, Failure, ImageStatus, JobSummary, ListJobsReply, ListUnitsRequest, Listening,
+    Process, SandboxStatus, ServiceStatus, Setting, SocketStatus, StatusReply, UnitFile,
+    UnitStatus,
 };
 
+/// Bytes of a unit in the list, as most are.
+const LINE_BYTES: usize = 192;
 /// Processes listed of one unit.
 const PROCESSES_MAX: usize = 1000;
 /// Bytes of a command line that is shown.
@@ -76,9 +80,8 @@ impl Manager {
 
     /// The units in memory by name, without those that are only named by others and not there.
     pub(crate) fn sorted(&self) -> impl Iterator<Item = &Entry> {
-        let mut entries: Vec<&Entry> = self.units.values().collect();
-        model::order::sort_by(&mut entries, |one, other| one.name.cmp(&other.name));
-        entries.into_iter()
+        let by_name = self.engine.units();
+        by_name.filter_map(|id| self.units.get(&id))
     }
 
     pub(crate) fn status(&mut self, names: &[String], all: bool) -> Result<StatusReply, Failure> {
@@ -122,7 +125,7 @@ impl Manager {
         Some(UnitStatus {
             name: entry.name.to_string(),
             aliases: entry.origin.aliases.clone(),
-            description: description(entry, all),
+            description: description(entry, all).into_owned(),
             documentation: unit
                 .get(&key::DOCUMENTATION)
                 .map(|words| words.iter().map(ToString::to_string).collect())
@@ -274,16 +277,11 @@ impl Manager {
     }
 
     fn related(&self, id: UnitId, wanted: Relation) -> Vec<String> {
-        let relations = self
-            .engine
-            .config(id)
-            .map(|config| config.relations.iter())
-            .into_iter()
-            .flatten();
-        relations
-            .filter(|(relation, _)| *relation == wanted)
-            .map(|(_, name)| name.to_string())
-            .collect()
+        let others = self.engine.relations(id, wanted, false);
+        let name = |other| self.engine.unit_name(other).map(str::to_owned);
+        let mut names: Vec<String> = others.into_iter().filter_map(name).collect();
+        model::order::sort(&mut names);
+        names
     }
 
     fn triggered_by(&self, entry: &Entry) -> Vec<String> {
@@ -350,14 +348,19 @@ impl Manager {
         ListJobsReply { jobs }
     }
 
-    pub(crate) fn list_units(&self, input: &ListUnitsRequest, all: bool) -> ListUnitsReply {
-        let summaries = self.sorted().filter_map(|entry| self.summary(entry, all));
-        ListUnitsReply {
-            units: summaries.filter(|unit| is_wanted(unit, input)).collect(),
-        }
+    /// The list of units as an answer, its final NUL included; none where it can't be said in JSON.
+    pub(crate) fn list_units(&self, input: &ListUnitsRequest, all: bool) -> Option<Vec<u8>> {
+        let lines = || {
+            let lines = self.sorted().filter_map(|entry| self.line(entry, all));
+            lines.filter(|unit| is_wanted(unit, input))
+        };
+        let units = wire::listing::Each(lines);
+        let mut bytes = Vec::with_capacity(self.units.len() * LINE_BYTES);
+        wire::request::write_reply(&mut bytes, &Listed { units }, false).ok()?;
+        Some(bytes)
     }
 
-    fn summary(&self, entry: &Entry, all: bool) -> Option<UnitSummary> {
+    fn line<'a>(&'a self, entry: &'a Entry, all: bool) -> Option<UnitLine<'a>> {
         let state = self.engine.state(entry.id)?;
         let main = match state {
             State::Service(service) => main_serial(&service.main),
@@ -368,8 +371,8 @@ impl Manager {
         } else {
             Vec::new()
         };
-        Some(UnitSummary {
-            name: entry.name.to_string(),
+        Some(UnitLine {
+            name: entry.name.as_str().into(),
             description: description(entry, all),
             load: entry.origin.load.name().into(),
             active: state.active().name().into(),
@@ -429,7 +432,7 @@ fn redact(unit: &mut UnitStatus) {
     }
 }
 
-fn is_wanted(unit: &UnitSummary, input: &ListUnitsRequest) -> bool {
+fn is_wanted(unit: &UnitLine<'_>, input: &ListUnitsRequest) -> bool {
     let named = input.names.is_empty()
         || input
             .names
@@ -437,28 +440,31 @@ fn is_wanted(unit: &UnitSummary, input: &ListUnitsRequest) -> bool {
             .any(|name| pattern::means(name, &unit.name));
     let kind = unit.name.rsplit_once('.').map_or("", |(_, suffix)| suffix);
     let of_kind = input.kinds.is_empty() || input.kinds.iter().any(|wanted| wanted == kind);
-    let states = [&unit.active, &unit.sub, &unit.load];
-    let in_state =
-        input.states.is_empty() || input.states.iter().any(|wanted| states.contains(&wanted));
+    let states = [&*unit.active, &*unit.sub, &*unit.load];
+    let in_state = input.states.is_empty()
+        || input
+            .states
+            .iter()
+            .any(|wanted| states.contains(&&**wanted));
     let shown =
         input.all || !input.states.is_empty() || unit.active != "inactive" || unit.job.is_some();
     named && of_kind && in_state && shown
 }
 
 /// What a unit says of itself. The command of one made at run time says more than everybody may see.
-fn description(entry: &Entry, all: bool) -> String {
+fn description(entry: &Entry, all: bool) -> Cow<'_, str> {
     let given = entry
         .unit
         .get(&key::DESCRIPTION)
-        .filter(|text| !text.is_empty())
-        .cloned();
+        .filter(|text| !text.is_empty());
     let transient = || {
         let command = &entry.transient.as_ref()?.record.command;
         Some(format!("[run] {}", command.join(" "))).filter(|_| all && !command.is_empty())
     };
-    given
-        .or_else(transient)
-        .unwrap_or_else(|| entry.name.to_string())
+    match given {
+        Some(text) => Cow::Borrowed(text.as_str()),
+        None => transient().map_or(Cow::Borrowed(entry.name.as_str()), Cow::Owned),
+    }
 }
 
 fn result_of(state: &State, last: engine::UnitResult) -> &'static str {

@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::frame::{Filled, FrameError, Inbox, MAX_REPLY_BYTES, send};
-use crate::messages::{ADOPT_ONLY, Done};
+use crate::messages::{ADOPT_ONLY, Done, ServerReply};
 use crate::methods::{Describe, Method};
 use crate::request::{Response, write_call};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -149,9 +149,28 @@ impl Client {
         input: &M::Input,
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<M::Reply, ClientError> {
+        self.call_as::<M, _>(input, descriptors, parameters)
+    }
+
+    /// As [`Client::call`], but gives the parameters of the reply as they came, for replies that are too large to be taken apart into
+    /// values of their own.
+    pub fn call_text<M: Method>(
+        &mut self,
+        _method: M,
+        input: &M::Input,
+    ) -> Result<Box<RawValue>, ClientError> {
+        self.call_as::<M, _>(input, &[], text)
+    }
+
+    fn call_as<M: Method, T>(
+        &mut self,
+        input: &M::Input,
+        descriptors: &[BorrowedFd<'_>],
+        read: Read<T>,
+    ) -> Result<T, ClientError> {
         let asked_us = monotonic_us();
         let (mut cut_off, mut since_us) = (0, asked_us);
-        let mut outcome = self.call_once::<M>(input, descriptors);
+        let mut outcome = self.call_once::<M, T>(input, descriptors, read);
         while outcome.as_ref().is_err_and(ClientError::is_loss) {
             let (Some(path), Some(again)) = (self.path.clone(), M::again(input, asked_us)) else {
                 break;
@@ -168,7 +187,7 @@ impl Client {
             if cut_off >= DOUBT_AFTER && self.tells_of_crashes(&path)? {
                 return Err(ClientError::Crashes { cut_off });
             }
-            outcome = self.call_once::<M>(&again, descriptors);
+            outcome = self.call_once::<M, T>(&again, descriptors, read);
         }
         outcome
     }
@@ -181,22 +200,23 @@ impl Client {
 
     /// Does the manager say that those before it crashed too often? One that goes away instead of saying anything does not.
     fn tells_of_crashes(&mut self, path: &Path) -> Result<bool, ClientError> {
-        match self.call_once::<Describe>(&Done {}, &[]) {
+        match self.call_once::<Describe, _>(&Done {}, &[], parameters::<ServerReply>) {
             Ok(server) => Ok(server.state == ADOPT_ONLY),
             Err(error) if error.is_loss() => self.reconnect(path).map(|()| false),
             Err(error) => Err(error),
         }
     }
 
-    fn call_once<M: Method>(
+    fn call_once<M: Method, T>(
         &mut self,
         input: &M::Input,
         descriptors: &[BorrowedFd<'_>],
-    ) -> Result<M::Reply, ClientError> {
+        read: Read<T>,
+    ) -> Result<T, ClientError> {
         let mut bytes = Vec::with_capacity(512);
         write_call(&mut bytes, M::NAME, input, false)?;
         self.send(&bytes, descriptors)?;
-        Ok(self.receive::<M>()?.0)
+        Ok(self.receive_as(read)?.0)
     }
 
     /// Calls a method that answers more than once; the answers are read from the result.
@@ -225,7 +245,7 @@ impl Client {
         let mut bytes = Vec::with_capacity(512);
         write_call(&mut bytes, method, &parameters, false)?;
         self.send(&bytes, &[])?;
-        self.receive_as::<Box<RawValue>>().map(|(reply, _)| reply)
+        self.receive_as(text).map(|(reply, _)| reply)
     }
 
     /// The descriptors that came with the last replies.
@@ -242,13 +262,13 @@ impl Client {
     }
 
     fn receive<M: Method>(&mut self) -> Result<(M::Reply, bool), ClientError> {
-        self.receive_as::<M::Reply>()
+        self.receive_as(parameters)
     }
 
-    fn receive_as<T: serde::de::DeserializeOwned>(&mut self) -> Result<(T, bool), ClientError> {
+    fn receive_as<T>(&mut self, read: Read<T>) -> Result<(T, bool), ClientError> {
         loop {
             if let Some(frame) = self.inbox.frame()? {
-                let result = read_response(frame);
+                let result = read_response(frame, read);
                 self.descriptors.extend(self.inbox.take_descriptors());
                 return result;
             }
@@ -323,12 +343,28 @@ fn monotonic_us() -> u64 {
     number(time.tv_sec) * 1_000_000 + number(time.tv_nsec) / 1_000
 }
 
-fn read_response<T: serde::de::DeserializeOwned>(frame: &[u8]) -> Result<(T, bool), ClientError> {
+/// How the parameters of a reply become a value.
+type Read<T> = fn(&RawValue) -> serde_json::Result<T>;
+
+/// Into one of its own.
+fn parameters<T: serde::de::DeserializeOwned>(text: &RawValue) -> serde_json::Result<T> {
+    serde_json::from_str(text.get())
+}
+
+/// Not at all.
+fn text(text: &RawValue) -> serde_json::Result<Box<RawValue>> {
+    Ok(text.to_owned())
+}
+
+fn read_response<T>(frame: &[u8], read: Read<T>) -> Result<(T, bool), ClientError> {
     let response: Response<'_> = serde_json::from_slice(frame)?;
     if let Some(error) = response.error {
         return Err(Failure::read(&error, response.parameters).into());
     }
-    let reply = serde_json::from_str(response.parameters.map_or("{}", RawValue::get))?;
+    let reply = match response.parameters {
+        Some(parameters) => read(parameters)?,
+        None => read(serde_json::from_str("{}")?)?,
+    };
     Ok((reply, response.continues))
 }
 

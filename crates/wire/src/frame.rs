@@ -20,6 +20,8 @@ pub const MAX_DESCRIPTORS: usize = 32;
 const PASSED_DESCRIPTORS: usize = 253;
 /// Bytes asked of the kernel at once: a whole ordinary message.
 const READ_BYTES: usize = 16 << 10;
+/// The same once so much of a message is there that much more comes: what a socket holds at most by default (net.core.wmem_max).
+const MUCH_BYTES: usize = 208 << 10;
 
 /// What reading gave.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,7 +81,12 @@ impl Inbox {
         let start = self.bytes.len();
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(PASSED_DESCRIPTORS))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        self.bytes.resize(start + READ_BYTES, 0);
+        let wanted = if start < 2 * READ_BYTES {
+            READ_BYTES
+        } else {
+            MUCH_BYTES
+        };
+        self.bytes.resize(start + wanted, 0);
         let result = loop {
             let buffer = self.bytes.get_mut(start..).unwrap_or_default();
             match rustix::net::recvmsg(

@@ -8,6 +8,7 @@ mod again;
 pub mod client;
 pub mod failure;
 pub mod frame;
+pub mod listing;
 pub mod messages;
 pub mod methods;
 pub mod request;

@@ -169,3 +169,37 @@ fn replies_say_whether_more_follow() {
     write_reply(&mut bytes, &wire::Done {}, true).unwrap();
     assert_eq!(bytes, b"{\"parameters\":{},\"continues\":true}\0");
 }
+
+/// The borrowed list is the list of the interface: what one writes the other reads, and both write the same.
+#[test]
+fn the_list_of_units_is_the_same_message_borrowed_and_not() {
+    use wire::listing::{Each, Listed, UnitLine, UnitLines};
+    let summary = wire::UnitSummary {
+        name: "a.service".into(),
+        description: "says \"hé\" \u{1b}[31m\n".into(),
+        load: "loaded".into(),
+        active: "active".into(),
+        sub: "running".into(),
+        job: Some(wire::JobSummary {
+            id: 7,
+            kind: "stop".into(),
+            ..wire::JobSummary::default()
+        }),
+        main_pid: Some(12),
+        listen: vec!["/run/x".into()],
+        triggers: vec!["b.service".into()],
+    };
+    let units = vec![summary, wire::UnitSummary::default()];
+    let text = serde_json::to_string(&wire::ListUnitsReply { units }).unwrap();
+    let lines: UnitLines<'_> = serde_json::from_str(&text).unwrap();
+    let name = lines.units.first().map(|line| &line.name);
+    assert!(matches!(
+        name,
+        Some(std::borrow::Cow::Borrowed("a.service"))
+    ));
+    let each = Each(|| lines.units.iter());
+    let again = serde_json::to_string(&Listed { units: each }).unwrap();
+    assert_eq!(again, text);
+    let empty: UnitLine<'_> = serde_json::from_str("{}").unwrap();
+    assert_eq!((&*empty.name, empty.main_pid), ("", None));
+}

@@ -1,8 +1,11 @@
 //! `list-units` and `list-jobs`.
 
-use anyhow::Result;
+use std::borrow::Cow;
+
+use anyhow::{Context as _, Result};
 use clap::Args;
 use model::tables::states;
+use wire::listing::{UnitLine, UnitLines};
 use wire::methods::{ListJobs as ListJobsMethod, ListUnits as ListUnitsMethod};
 use wire::{ListUnitsRequest, NamesRequest};
 
@@ -57,13 +60,15 @@ impl Run for ListUnits {
             kinds: self.kinds,
             all: self.all,
         };
-        let reply = context.connect()?.call(ListUnitsMethod, &request)?;
-        let columns: &[listing::Column<wire::UnitSummary>] = &[
-            ("UNIT", |unit| unit.name.clone()),
-            ("LOAD", |unit| unit.load.clone()),
-            ("ACTIVE", |unit| unit.active.clone()),
-            ("SUB", |unit| unit.sub.clone()),
-            ("DESCRIPTION", |unit| unit.description.clone()),
+        let text = context.connect()?.call_text(ListUnitsMethod, &request)?;
+        let reply: UnitLines<'_> =
+            serde_json::from_str(text.get()).context("the manager's answer can't be read")?;
+        let columns: &[listing::Column<UnitLine<'_>>] = &[
+            ("UNIT", |unit| Cow::Borrowed(&unit.name)),
+            ("LOAD", |unit| Cow::Borrowed(&unit.load)),
+            ("ACTIVE", |unit| Cow::Borrowed(&unit.active)),
+            ("SUB", |unit| Cow::Borrowed(&unit.sub)),
+            ("DESCRIPTION", |unit| Cow::Borrowed(&unit.description)),
         ];
         listing::print(&reply.units, columns, &context.globals)?;
         if !context.globals.json {
@@ -95,10 +100,10 @@ impl Run for ListJobs {
             None => Vec::new(),
         };
         let columns: &[listing::Column<wire::JobSummary>] = &[
-            ("JOB", |job| job.id.to_string()),
-            ("UNIT", |job| job.unit.clone()),
-            ("TYPE", |job| job.kind.clone()),
-            ("STATE", |job| job.state.clone()),
+            ("JOB", |job| job.id.to_string().into()),
+            ("UNIT", |job| Cow::Borrowed(&job.unit)),
+            ("TYPE", |job| Cow::Borrowed(&job.kind)),
+            ("STATE", |job| Cow::Borrowed(&job.state)),
         ];
         listing::print(&jobs, columns, &context.globals)?;
         Ok(0)

@@ -1,5 +1,6 @@
 //! `trust add|list|remove`: whose images may come in.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
@@ -134,9 +135,11 @@ fn list(anchors: &Anchors, context: &Context) -> Result<u8> {
         });
     }
     let columns: &[listing::Column<Line>] = &[
-        ("NAME", |line| line.name.clone()),
-        ("FINGERPRINT", |line| format!("sha256:{}", line.fingerprint)),
-        ("FILE", |line| line.file.display().to_string()),
+        ("NAME", |line| Cow::Borrowed(&line.name)),
+        ("FINGERPRINT", |line| {
+            format!("sha256:{}", line.fingerprint).into()
+        }),
+        ("FILE", |line| line.file.to_string_lossy()),
     ];
     listing::print(&lines, columns, &context.globals)?;
     for file in ignored {

@@ -1,5 +1,7 @@
 //! `list`: the portables that are here.
 
+use std::borrow::Cow;
+
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
@@ -44,20 +46,17 @@ impl Run for List {
             });
         }
         let columns: &[listing::Column<Line>] = &[
-            ("PORTABLE", |line| line.name.clone()),
-            ("VERSION", |line| line.version.clone()),
-            ("STATE", |line| line.state.clone()),
+            ("PORTABLE", |line| Cow::Borrowed(&line.name)),
+            ("VERSION", |line| Cow::Borrowed(&line.version)),
+            ("STATE", |line| Cow::Borrowed(&line.state)),
             ("SIGNER", |line| {
-                line.signer.clone().unwrap_or_else(|| "-".to_owned())
+                Cow::Borrowed(line.signer.as_deref().unwrap_or("-"))
             }),
-            ("GRANTS", |line| {
-                if line.grants.is_empty() {
-                    "-".to_owned()
-                } else {
-                    line.grants.join(",")
-                }
+            ("GRANTS", |line| match line.grants.as_slice() {
+                [] => Cow::Borrowed("-"),
+                grants => grants.join(",").into(),
             }),
-            ("FROM", |line| line.origin.clone()),
+            ("FROM", |line| Cow::Borrowed(&line.origin)),
         ];
         listing::print(&lines, columns, &context.globals)?;
         Ok(0)
