@@ -11,6 +11,7 @@ use model::{Facts, Position};
 pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("unit", unit),
     ("words", words),
+    ("calendar", calendar),
     ("review", unit_of_an_image),
     ("notice", notice),
     ("gpt", gpt),
@@ -93,6 +94,50 @@ fn words(bytes: &[u8]) {
     if let Some(escaped) = load::escape::escape_path(text) {
         let path = load::escape::unescape_path(&escaped).expect("what was escaped is a path");
         assert_eq!(load::escape::escape_path(&path).as_ref(), Some(&escaped));
+    }
+}
+
+/// Clocks that are moved once.
+struct Moved {
+    at_s: i64,
+    offsets: [i64; 2],
+}
+
+impl model::calendar::Zone for Moved {
+    fn offset_at(&self, unix_s: i64) -> i64 {
+        self.offsets[usize::from(unix_s >= self.at_s)]
+    }
+}
+
+/// A calendar expression, after bytes that say how clocks are moved, and when: its normal form is read as the same, and each moment is
+/// later than the one before.
+fn calendar(bytes: &[u8]) {
+    let Some((head, text)) = bytes.split_first_chunk::<8>() else {
+        return;
+    };
+    let Ok(text) = std::str::from_utf8(text) else {
+        return;
+    };
+    let Ok(calendar) = model::calendar::Calendar::parse(text) else {
+        return;
+    };
+    let normal = calendar.to_string();
+    let again = model::calendar::Calendar::parse(&normal);
+    assert_eq!(again.as_ref(), Ok(&calendar), "{normal} is another one");
+    let [a, b, c, d, e, f, g, h] = head.map(i64::from);
+    let at_s = a << 24 | b << 16 | c << 8 | d;
+    // Up to a day in either direction, as no clock goes further.
+    let zone = Moved {
+        at_s,
+        offsets: [(e - 128) * 600 + f, (g - 128) * 600 + h],
+    };
+    let mut after_us = u64::try_from(at_s - 86_400).unwrap_or(0) * 1_000_000;
+    for _ in 0..4 {
+        let Some(next_us) = calendar.next_elapse(after_us, &zone) else {
+            break;
+        };
+        assert!(next_us > after_us, "{normal} goes back");
+        after_us = next_us;
     }
 }
 

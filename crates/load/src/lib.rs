@@ -16,6 +16,7 @@ mod side;
 mod specifier;
 mod tree;
 mod whole;
+mod zones;
 
 pub use assign::Ignored;
 pub use host_tree::HostTree;

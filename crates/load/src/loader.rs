@@ -263,7 +263,7 @@ impl<T: Tree> Loader<T> {
 
     fn assemble(&self, found: &Found, fragment: Option<(PathBuf, Vec<u8>)>) -> Loaded {
         let path = fragment.as_ref().map(|(path, _)| path.as_path());
-        let specifiers = Specifiers::new(&found.id, path, &self.context);
+        let specifiers = Specifiers::new(&found.id, path, &self.context).on_host(&self.tree);
         let mut assembly = Assembly::new(Unit::new(found.id.clone()));
         let is_cut = fragment
             .as_ref()

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use model::{Expand, ParseError, UnitName};
 
 use crate::escape::{unescape, unescape_path};
+use crate::tree::Tree;
+use crate::zones::is_zone;
 
 /// What the specifiers say about the host and the manager; a plain value, gathered once by who may look at the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,11 +155,12 @@ fn unquoted(value: &str) -> String {
 pub const MAX_EXPANDED_BYTES: usize = syntax::MAX_LINE_BYTES;
 
 /// The specifiers of one unit; on the way it collects the list items that were dropped as wrong.
-#[derive(Debug, Clone)]
 pub struct Specifiers<'a> {
     unit: &'a UnitName,
     fragment: Option<&'a Path>,
     context: &'a SpecifierContext,
+    /// The host's files, where they are known: they say which time zones there are.
+    host: Option<&'a dyn Tree>,
     leaves_instance: bool,
     dropped: RefCell<Vec<ParseError>>,
 }
@@ -174,9 +177,16 @@ impl<'a> Specifiers<'a> {
             unit,
             fragment,
             context,
+            host: None,
             leaves_instance: false,
             dropped: RefCell::default(),
         }
+    }
+
+    /// Takes only time zones that this host has.
+    pub(crate) fn on_host(mut self, host: &'a dyn Tree) -> Self {
+        self.host = Some(host);
+        self
     }
 
     /// In a template, leaves what differs from instance to instance as it is written, and with it the doubled `%`.
@@ -332,6 +342,10 @@ impl Expand for Specifiers<'_> {
         }
         expanded.push_str(rest);
         Ok(expanded)
+    }
+
+    fn is_zone(&self, name: &str) -> bool {
+        self.host.is_none_or(|host| is_zone(host, name))
     }
 
     /// The reference ignores a wrong item and keeps the others.

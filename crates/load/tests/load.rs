@@ -611,3 +611,42 @@ fn a_misspelt_directive_has_a_nearest_one_and_a_foreign_word_has_none() {
         assert_eq!(load::nearest_directive(name), expected, "{name}");
     }
 }
+
+#[test]
+fn a_wrong_calendar_expression_is_told_with_its_place_and_the_right_ones_stay() {
+    let text = "== /etc/u/a.timer\n[Timer]\nOnCalendar=Mon..Fri 8:00\nOnCalendar=Mon 25:00\nOnCalendar=daily Nowhere/Land\nOnCalendar=%% 1\nOnCalendar=*:0/15 Europe/Berlin\n== /usr/share/zoneinfo/Europe/Berlin\nTZif2\n";
+    let loaded = loader(text).load(&name("a.timer"));
+    let wrong: Vec<(u32, String)> = loaded
+        .diagnostics
+        .iter()
+        .filter(|finding| finding.message.contains("the line is ignored"))
+        .map(|finding| (finding.line, finding.message.clone()))
+        .collect();
+    let ignored = |reason: &str| format!("OnCalendar=: {reason}; the line is ignored");
+    assert_eq!(
+        wrong,
+        [
+            (
+                3,
+                ignored(
+                    "\"Mon 25:00\" is not a calendar expression: hour: a value is too small or too large"
+                )
+            ),
+            (
+                4,
+                ignored("\"Nowhere/Land\" is not a time zone of this host")
+            ),
+            (
+                5,
+                ignored(
+                    "\"% 1\" is not a calendar expression: \"% 1\" stands where a number should"
+                )
+            ),
+        ]
+    );
+    let directive = model::key::ON_CALENDAR.directive();
+    assert_eq!(
+        settings::print(&loaded.unit, directive),
+        ["Mon..Fri *-*-* 08:00:00", "*-*-* *:00/15:00 Europe/Berlin"]
+    );
+}

@@ -2,6 +2,7 @@
 //!
 //! Everything here is a plain value with a text form. Nothing here knows files, descriptors or clocks.
 
+pub mod calendar;
 pub mod directive;
 pub mod facts;
 pub mod key;

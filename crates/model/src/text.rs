@@ -44,6 +44,11 @@ pub trait Expand {
     /// Returns the part with its specifiers replaced.
     fn expand(&self, part: &str) -> Result<String, ParseError>;
 
+    /// Whether the host has a time zone of this name; who does not know the host's takes any.
+    fn is_zone(&self, name: &str) -> bool {
+        !name.is_empty()
+    }
+
     /// Is told of a wrong item of a list; returning `Ok` drops the item and keeps the rest.
     fn wrong_item(&self, problem: ParseError) -> Result<(), ParseError> {
         Err(problem)

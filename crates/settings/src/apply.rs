@@ -108,6 +108,10 @@ impl Expand for OneLine<'_> {
         }
     }
 
+    fn is_zone(&self, name: &str) -> bool {
+        self.0.is_zone(name)
+    }
+
     fn wrong_item(&self, problem: ParseError) -> Result<(), ParseError> {
         self.0.wrong_item(problem)
     }

@@ -6,6 +6,7 @@ use super::{
     number::scale,
     words::{Item, list},
 };
+use crate::calendar::Calendar;
 use crate::text::{Expand, Form, ParseError, TextForm};
 
 /// A span of time in microseconds.
@@ -194,6 +195,6 @@ list! {
 }
 
 list! {
-    /// Calendar expressions, one per line, in their text form.
-    CalendarList of String, lines
+    /// Calendar expressions, one per line.
+    CalendarList of Calendar, lines
 }
