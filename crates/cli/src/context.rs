@@ -270,13 +270,9 @@ impl Context {
     }
 }
 
-/// The name of a unit as a user gives it, with its suffix: a service's unless it says another, and a pattern as it is.
+/// The unit that a user means, or a pattern as it is. What can be no name stays, for the manager to refuse.
 pub(crate) fn full_unit_name(name: String) -> String {
-    if is_full_unit_name(&name) || name.contains(['*', '?']) {
-        name
-    } else {
-        format!("{name}.service")
-    }
+    load::escape::mangle(&name, true).unwrap_or(name)
 }
 
 /// Whether a name ends with the suffix of a kind of unit.

@@ -8,6 +8,7 @@ mod context;
 mod failure;
 mod interrupt;
 mod listing;
+mod moment;
 mod ownership;
 mod portable;
 mod pseudo_terminal;
@@ -17,6 +18,7 @@ mod terminal;
 mod toolbox;
 mod verbs;
 mod workers;
+mod zones;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

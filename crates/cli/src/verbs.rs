@@ -68,6 +68,9 @@ verbs! {
     "trust" on::trust::Trust: "Say whose images may come in";
     "explain" on::explain::Explain: "Explain a directive, or the plan of a unit's start";
     "verify" on::verify::Verify: "Say what is wrong in unit files";
+    "calendar" on::times::Calendar: "Tell when calendar expressions come true, as OnCalendar= takes them";
+    "timespan" on::times::Timespan: "Tell what spans of time come to";
+    "timestamp" on::times::Timestamp: "Tell which points in time are meant";
     "install" on::install::Install: "Make the host's init start Coracle at boot";
     "uninstall" on::install::Uninstall: "Undo `install`";
     "daemon-reload" on::daemon::DaemonReload: "Read all unit files again";

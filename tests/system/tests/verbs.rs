@@ -586,8 +586,10 @@ fn habits_and_slips_are_met_with_what_was_meant() {
         );
         let help = check(coracle, &["attach", "-h"], 0, &["--grant"]);
         assert!(!help.stdout.contains("--wait"), "{}", help.stdout);
-        let bad = check(coracle, &["start", "a b"], 1, &["!\"a b\" is not the name"]);
-        assert!(!bad.stderr.contains("a unit name"), "{}", bad.stderr);
+        let escaped = "!there is no unit a\\x20b.service";
+        check(coracle, &["start", "a b"], 5, &[escaped, "!is taken for"]);
+        check(coracle, &["status", "/dev/none"], 4, &["dev-none.device"]);
+        check(coracle, &["is-active", "/none/such"], 4, &["inactive"]);
         fs::create_dir(coracle.folder().join("tree")).expect("a folder");
         for (word, hint) in [("tree", "`coracle start ./tree`"), (".", "`coracle build`")] {
             let mut command = coracle.command(&["start", word]);
@@ -602,5 +604,52 @@ fn habits_and_slips_are_met_with_what_was_meant() {
             &["a.service"],
         );
         assert!(!only.stdout.contains("DESCRIPTION"), "{}", only.stdout);
+    });
+}
+
+#[test]
+fn texts_about_time_are_told_without_a_manager_and_by_the_zone_of_the_caller() {
+    with_units(&[], |coracle| {
+        let asked = |words: &[&str]| {
+            let mut command = coracle.command(&[&["--json"], words].concat());
+            let output = command
+                .env("TZ", "Europe/Berlin")
+                .output()
+                .expect("it starts");
+            serde_json::from_slice::<serde_json::Value>(&output.stdout).expect("JSON")
+        };
+        let base = "--base-time=2025-03-29 12:00";
+        let calendar = asked(&["calendar", "--iterations=2", base, "2:30", "25:00"]);
+        assert_eq!(calendar[0]["normalized"], "*-*-* 02:30:00");
+        assert_eq!(
+            calendar[0]["elapses"][0]["local"],
+            "Mon 2025-03-31 02:30:00 CEST"
+        );
+        assert_eq!(
+            calendar[0]["elapses"][1]["realtime_us"],
+            1_743_467_400_000_000_u64
+        );
+        let error = calendar[1]["error"].as_str().unwrap_or_default();
+        assert!(error.contains("\"25:00\" tells no time"), "{error}");
+        let moment = asked(&["timestamp", "2012-11-23 11:12:13.5 CET"]);
+        assert_eq!(moment[0]["realtime_us"], 1_353_665_533_500_000_u64);
+        assert_eq!(moment[0]["local"], "Fri 2012-11-23 11:12:13.500000 CET");
+        check(
+            coracle,
+            &["timespan", "1h 90s", "x"],
+            1,
+            &["1h 1min 30s", "!\"x\" is no span"],
+        );
+        let said = check(
+            coracle,
+            &["calendar", "Mon 2024-03-05"],
+            0,
+            &["never", "another day"],
+        );
+        assert!(said.stderr.is_empty(), "{}", said.stderr);
+        assert!(
+            !coracle.folder().join("run/api").exists(),
+            "a manager was started"
+        );
     });
 }

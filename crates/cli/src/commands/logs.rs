@@ -7,9 +7,10 @@ use clap::Args;
 use journal::format::Entry;
 use journal::query::{self, Filter, Logs as Files, Pattern, Style};
 
-use crate::clock::{self, moment};
+use crate::clock;
 use crate::context::Context;
 use crate::failure::{WithHint, hint};
+use crate::moment::moment;
 use crate::terminal::{Paint, complain, plain};
 use crate::verbs::Run;
 
@@ -99,12 +100,12 @@ impl Run for Logs {
 
 impl Logs {
     fn filter(&self, context: &Context) -> Result<Filter> {
+        let named = [&*self.names, &*self.unit].concat();
+        let mut units = crate::portable::units_of(context, &named)?;
+        // The manager's own entries have a name without a suffix.
+        units.extend(named);
         Ok(Filter {
-            // The manager's own entries have a name without a suffix.
-            units: crate::portable::units_of(context, &[&*self.names, &*self.unit].concat())?
-                .into_iter()
-                .flat_map(|name| [crate::context::full_unit_name(name.clone()), name])
-                .collect(),
+            units,
             since_us: self.since.as_deref().map(moment).transpose()?,
             until_us: self.until.as_deref().map(moment).transpose()?,
             priority_max: self.priority.as_deref().map(priority).transpose()?,

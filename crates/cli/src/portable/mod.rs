@@ -24,7 +24,7 @@ use model::UnitName;
 use admit::Admitted;
 
 use self::purge::{CONFIG_HOME, RUNTIME_HOME};
-use crate::context::{Context, is_full_unit_name};
+use crate::context::{Context, full_unit_name, is_full_unit_name};
 use crate::failure::hint;
 
 /// The grant of a portable whose user stays the same.
@@ -72,10 +72,22 @@ pub(crate) fn units_of(context: &Context, names: &[String]) -> Result<Vec<String
     for name in names {
         match portable_named(&records, name)? {
             Some(portable) => units.extend(named_units(&portable)?),
-            None => units.push(name.clone()),
+            None => units.push(unit_named(context, name)),
         }
     }
     Ok(units)
+}
+
+/// The unit that a word means; it is told where letters had to be escaped for that.
+fn unit_named(context: &Context, name: &str) -> String {
+    let unit = full_unit_name(name.to_owned());
+    let is_escaped = unit != name && unit != format!("{name}.service");
+    if is_escaped && !name.starts_with('/') {
+        context.narrate(&format!(
+            "{name:?} is no name of a unit and is taken for {unit}"
+        ));
+    }
+    unit
 }
 
 fn named_units(portable: &Portable) -> Result<Vec<String>> {
