@@ -93,6 +93,33 @@ pub(super) const KNOWN: &[(&str, &str, &str)] = &[
         "systemd ignores the line and starts the unit; here the path is looked for below /",
     ),
     (
+        TIMES,
+        "after @1743294590 in Europe/Dublin: 3,1..2,1:0",
+        LOST_DAY,
+    ),
+    (
+        TIMES,
+        "after @1743900000 in Africa/Casablanca: 02,03:30",
+        LOST_DAY,
+    ),
+    (TIMES, "moment: 2012-11-31", NO_DAY),
+    (TIMES, "moment: 2012-02-30", NO_DAY),
+    (
+        TIMES,
+        "moment: 2012-11-23 23:59:60",
+        "systemd takes it for the next minute; no clock shows such a second",
+    ),
+    (
+        TIMES,
+        "moment: 9999-12-30 23:59 UTC",
+        "the library for times ends some hours earlier",
+    ),
+    (
+        TIMES,
+        "moment: 2012-1-2723:05:30.123456 Europe/London",
+        "systemd needs no space between day and hour",
+    ),
+    (
         "packages",
         "chrony, chrony.service: values",
         "systemd takes CAP_SYSLOG away when it loads ProtectKernelLogs=, Coracle when it plans the start",
@@ -104,6 +131,11 @@ const SIGNED: &str = "systemd counts with a sign, and so half as far";
 const DOTS: &str = "a path with two dots for a part is refused: what it means depends on links";
 const NO_TEXT: &str = "bytes that are no text are refused";
 const TEMPLATE: &str = "kinds without templates are told when the unit is loaded, not by the name";
+
+const TIMES: &str = "times";
+const LOST_DAY: &str = "where winter is what deviates from the standard time, systemd loses the rest of the day that skips an hour";
+const NO_DAY: &str =
+    "systemd counts on into the next month; a day that there is not is refused here";
 
 const EXECUTE: &str = "test-execute";
 const PASS: &str = "PassEnvironment=: the manager has no environment of its own to pass on";

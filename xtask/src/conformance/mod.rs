@@ -8,11 +8,14 @@ mod ours;
 mod packages;
 mod page;
 mod parsers;
+mod random;
 mod report;
 mod systemd;
+mod times;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
@@ -25,13 +28,14 @@ use crate::{dist, run};
 type Check = (
     &'static str,
     fn(&Path) -> Result<()>,
-    fn() -> Result<Report>,
+    fn(&Wish) -> Result<Report>,
 );
 
 const CHECKS: &[Check] = &[
-    ("test-execute", |_| Ok(()), execute::run),
-    ("parsers", |_| Ok(()), parsers::run),
-    ("packages", packages::prepare, packages::run),
+    ("test-execute", |_| Ok(()), |_| execute::run()),
+    ("parsers", |_| Ok(()), |_| parsers::run()),
+    ("times", |_| Ok(()), times::run),
+    ("packages", packages::prepare, |_| packages::run()),
 ];
 
 /// The tree whose systemd is the reference.
@@ -43,22 +47,67 @@ const FOLDER: &str = "/conformance";
 /// Where systemd looks for units that are gone at its end; an instance of ours takes them from there, too.
 const UNITS: &str = "/run/systemd/system";
 
-/// Runs the named checks, or all, and writes what they found into the page.
-pub(crate) fn run(names: &[String]) -> Result<()> {
-    run::need_root("comparing with systemd")?;
-    let dist = files()?;
-    let mut unexplained = 0;
-    for (name, prepare, _) in chosen(names)? {
-        let tree = Tree::one(REFERENCE)?;
-        let report = in_container(tree, (name, prepare), &dist)?.explained(name);
-        println!("{name}: {}", report.counts());
-        for row in report.unexplained() {
-            println!("{name}: {}", row.line());
-            unexplained += 1;
+/// How many calendar expressions are made where nobody says.
+const CASES: usize = 2_000;
+
+/// What is to be compared, and with whom.
+#[derive(Debug)]
+struct Wish {
+    tree: Tree,
+    names: Vec<String>,
+    /// How many calendar expressions are made.
+    cases: usize,
+}
+
+impl Wish {
+    /// The command's words: names of checks, `--cases NUMBER`, `--beside TREE`.
+    fn read(words: &[String]) -> Result<Wish> {
+        let mut wish = Wish {
+            tree: Tree::one(REFERENCE)?,
+            names: Vec::new(),
+            cases: CASES,
+        };
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--beside" => {
+                    wish.tree = Tree::one(words.next().context("--beside needs a tree's name")?)?;
+                }
+                "--cases" => {
+                    let value = words.next().context("--cases needs a number")?;
+                    wish.cases = value.parse().context("--cases takes a number")?;
+                }
+                name => wish.names.push(name.to_owned()),
+            }
         }
-        page::write(name, tree, &report)?;
+        Ok(wish)
     }
-    if unexplained > 0 {
+
+    fn checks(&self) -> Result<Vec<Check>> {
+        if self.names.is_empty() {
+            return Ok(CHECKS.to_vec());
+        }
+        self.names.iter().map(|name| check(name)).collect()
+    }
+
+    /// Whether what differs is a mistake of ours: another version of systemd is only looked at.
+    fn is_reference(&self) -> bool {
+        self.tree.name == REFERENCE
+    }
+}
+
+fn check(name: &str) -> Result<Check> {
+    let known: Vec<&str> = CHECKS.iter().map(|(check, ..)| *check).collect();
+    let found = CHECKS.iter().find(|(check, ..)| *check == name).copied();
+    found.with_context(|| format!("there is no check {name:?}; there are {}", known.join(", ")))
+}
+
+/// Runs the named checks, or all, and writes what they found into the page. What differs from the reference and is not known is an
+/// error; what another version does otherwise than that is told.
+pub(crate) fn run(words: &[String]) -> Result<()> {
+    let wish = Wish::read(words)?;
+    let unexplained = compare(&wish, page::write)?;
+    if unexplained > 0 && wish.is_reference() {
         bail!(
             "{unexplained} cases differ from systemd: mend them, or say why in xtask/src/conformance/known.rs"
         );
@@ -66,16 +115,40 @@ pub(crate) fn run(names: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn chosen(names: &[String]) -> Result<Vec<Check>> {
-    if names.is_empty() {
-        return Ok(CHECKS.to_vec());
+/// The tier of tests: every check, and the page stays as it is.
+pub(crate) fn short() -> Result<()> {
+    let wish = Wish::read(&[])?;
+    let unexplained = compare(&wish, |_, _, _| Ok(()))?;
+    if unexplained > 0 {
+        bail!(
+            "{unexplained} cases differ from systemd, as is told above: `cargo xtask conformance` writes them down"
+        );
     }
-    let check = |name: &String| {
-        let known: Vec<&str> = CHECKS.iter().map(|(check, ..)| *check).collect();
-        let found = CHECKS.iter().find(|(check, ..)| check == name).copied();
-        found.with_context(|| format!("there is no check {name:?}; there are {}", known.join(", ")))
-    };
-    names.iter().map(check).collect()
+    Ok(())
+}
+
+/// Runs the checks of a wish, tells what each found, hands its report on, and returns how many cases differ that are not known to.
+fn compare(wish: &Wish, keep: impl Fn(&str, Tree, &Report) -> Result<()>) -> Result<usize> {
+    run::need_root("comparing with systemd")?;
+    let checks = wish.checks()?;
+    let dist = files()?;
+    let mut unexplained = 0;
+    for (name, prepare, _) in checks {
+        let begin = Instant::now();
+        let report = in_container(wish, (name, prepare), &dist)?;
+        let report = report.explained(name, wish.is_reference());
+        println!(
+            "{name}: {} · {} s",
+            report.counts(),
+            begin.elapsed().as_secs()
+        );
+        for row in report.unexplained() {
+            println!("{name}: {}", row.line());
+            unexplained += 1;
+        }
+        keep(name, wish.tree, &report)?;
+    }
+    Ok(unexplained)
 }
 
 /// The release files, or those that the caller has built.
@@ -88,13 +161,13 @@ fn files() -> Result<PathBuf> {
     Ok(run::root().join("dist"))
 }
 
-/// Runs one check where this process is, in a peer's container, and leaves its report for who started that.
-pub(crate) fn inside(name: &str) -> Result<()> {
-    let (.., work) = CHECKS
-        .iter()
-        .find(|(check, ..)| *check == name)
-        .with_context(|| format!("there is no check {name:?}"))?;
-    let report = serde_json::to_string(&work()?)?;
+/// Runs one check where this process is, in a peer's container, and leaves its report for who started that: `NAME` and the words of
+/// the wish.
+pub(crate) fn inside(words: &[String]) -> Result<()> {
+    let wish = Wish::read(words)?;
+    let name = wish.names.first().context("no check is named")?;
+    let (.., work) = check(name)?;
+    let report = serde_json::to_string(&work(&wish)?)?;
     Ok(fs::write(report_in(Path::new(FOLDER)), report)?)
 }
 
@@ -104,7 +177,7 @@ fn report_in(folder: &Path) -> PathBuf {
 
 /// Runs one check in a tree's container: this program is static, and so goes along.
 fn in_container(
-    tree: Tree,
+    wish: &Wish,
     (name, prepare): (&str, fn(&Path) -> Result<()>),
     dist: &Path,
 ) -> Result<Report> {
@@ -113,15 +186,17 @@ fn in_container(
     let file = program.file_name().context("this program has no name")?;
     let folder = tempfile::tempdir()?;
     prepare(folder.path())?;
-    let finished = Container::of(tree)?
+    let finished = Container::of(wish.tree)?
         .with_own_network()
         .bind(programs, "/xtask")
         .bind(dist, "/dist")
         .bind(folder.path(), FOLDER)
         .run(&format!(
-            "{}=/dist exec '/xtask/{}' conformance-inside {name}\n",
+            "{}=/dist exec '/xtask/{}' conformance-inside {name} --cases {} --beside {}\n",
             testkit::DIST,
-            file.display()
+            file.display(),
+            wish.cases,
+            wish.tree.name
         ))?;
     print!("{}", finished.output);
     if finished.status != 0 {

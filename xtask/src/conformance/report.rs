@@ -37,8 +37,8 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Gives the known differences their reasons. A reason for a case that passes is itself a failure.
-    pub(super) fn explained(mut self, check: &str) -> Report {
+    /// Gives the known differences from the reference their reasons. A reason for a case that passes there is itself a failure.
+    pub(super) fn explained(mut self, check: &str, is_reference: bool) -> Report {
         for row in &mut self.rows {
             let known = KNOWN
                 .iter()
@@ -48,11 +48,11 @@ impl Report {
                     row.is_known = true;
                     row.why = (*why).to_owned();
                 }
-                (Some(_), Verdict::Pass) => {
+                (Some(_), Verdict::Pass) if is_reference => {
                     row.verdict = Verdict::Fail;
                     row.why = "passes, and known.rs says that it does not".to_owned();
                 }
-                (None, _) => {}
+                _ => {}
             }
         }
         self

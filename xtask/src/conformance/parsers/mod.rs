@@ -32,12 +32,9 @@ pub(super) fn run() -> Result<Report> {
         rows,
         is_shown_whole: false,
         left_out: vec![
-            "calendar expressions, as timers are not built yet".to_owned(),
             "conditions that the reference of directives calls read only: they count as met"
                 .to_owned(),
             "the specifiers %c, %r and %R, which are obsolete".to_owned(),
-            "times of day, which only `coracle logs` reads".to_owned(),
-            "`systemd-escape --mangle`, as no verb of Coracle takes paths for units".to_owned(),
         ],
     })
 }

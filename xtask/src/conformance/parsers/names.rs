@@ -101,6 +101,30 @@ const ESCAPED: &[&str] = &[
     "x\\x2fy",
 ];
 
+/// What is typed for a unit.
+const MANGLED: &[&str] = &[
+    "foo.service",
+    "/dev/sda1",
+    "/dev",
+    "/dev/../x",
+    "//dev//sda",
+    "/sys/x",
+    "/home/a-b",
+    "foo*",
+    "foo?.service",
+    "foo.bar",
+    "foo.mount",
+    ".service",
+    "@.service",
+    "@",
+    "a@",
+    "a@.service",
+    "x.slice/y",
+    "a.service.",
+    "foo.service ",
+    "./foo",
+];
+
 const NAMES: &[&str] = &[
     "a.service",
     "a@.service",
@@ -191,6 +215,7 @@ pub(super) fn escapes() -> Result<Vec<Row>> {
             "\\x20",
         ],
     );
+    let mangled: Vec<String> = MANGLED.iter().map(|text| (*text).to_owned()).collect();
     let mut rows = Vec::new();
     for text in &raw {
         rows.push(row("escape", &[], text, Some(escape::escape(text)))?);
@@ -208,6 +233,14 @@ pub(super) fn escapes() -> Result<Vec<Row>> {
             &[&option],
             text,
             whole.map(|name| name.to_string()),
+        )?);
+    }
+    for text in raw.iter().chain(&mangled) {
+        rows.push(row(
+            "mangle",
+            &["--mangle"],
+            text,
+            escape::mangle(text, false),
         )?);
     }
     for text in &escaped {
