@@ -32,6 +32,8 @@ pub(crate) struct State<'a> {
     pub(crate) masks: Option<OwnedFd>,
     /// The host's root, seen from before the new one.
     pub(crate) host: Option<OwnedFd>,
+    /// The service's terminal.
+    pub(crate) terminal: Option<OwnedFd>,
     /// The program that was found.
     pub(crate) program: Option<&'a CStr>,
     /// The process is at its end without exec, with this status.
@@ -66,6 +68,7 @@ impl<'a> State<'a> {
             made: Made::new(),
             masks: None,
             host: None,
+            terminal: None,
             program: None,
             finished: None,
         })

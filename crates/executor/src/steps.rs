@@ -34,6 +34,7 @@ mod session;
 mod signals;
 mod stream;
 mod stub;
+mod terminal;
 mod umask;
 mod unshare;
 mod user;
@@ -74,6 +75,7 @@ pub(crate) fn take<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
             }
             directory::take(state, path, mode, owned, private, links)
         }
+        Step::Terminal { .. } => terminal::take(state, step),
         Step::Stream { target, source } => stream::take(state, target, source),
         Step::Keyring { link_user } => keyring::take(state, link_user),
         Step::CloneImage => clone_image::take(state),

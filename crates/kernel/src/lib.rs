@@ -49,5 +49,6 @@ pub mod session;
 pub mod signal;
 pub mod socket;
 pub mod spawn;
+pub mod terminal;
 pub mod wait;
 pub mod walk;

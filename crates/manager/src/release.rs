@@ -3,7 +3,8 @@
 use crate::manager::Manager;
 use crate::run::{ProcessRecord, Run, RunRecord, exit_message, role_name};
 use engine::{Incarnation, UnitId};
-use model::UnitKind;
+use kernel::terminal::Tidying;
+use model::{UnitKind, key};
 use std::path::Path;
 
 impl Manager {
@@ -61,6 +62,7 @@ impl Manager {
         self.to_remove
             .push((entry.name.to_string(), run.incarnation));
         self.remove_ipc(&entry.unit, &run);
+        tidy_terminal(&entry.unit);
         if let Some(path) = &run.root {
             self.let_image_go(path);
         }
@@ -82,6 +84,24 @@ impl Manager {
             over: Some(cpu_ns.unwrap_or_default()),
             ..run.record()
         });
+    }
+}
+
+/// Makes the service's terminal as its next user expects it.
+fn tidy_terminal(unit: &model::Unit) {
+    let tidying = Tidying {
+        hang_up: unit.value(&key::TTY_VHANGUP),
+        clear: unit.value(&key::TTY_VT_DISALLOCATE),
+        reset: unit.value(&key::TTY_RESET),
+    };
+    if tidying == Tidying::default() {
+        return;
+    }
+    if let Ok(path) = std::ffi::CString::new(plan::terminal_path(unit)) {
+        match kernel::terminal::tidy(&path, tidying) {
+            // It went away with its line, or belongs to somebody who hung it up first.
+            Ok(()) | Err(_) => {}
+        }
     }
 }
 

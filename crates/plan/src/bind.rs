@@ -223,6 +223,7 @@ fn is_restriction(step: &Step<'_>) -> bool {
         | Step::HugePages { .. }
         | Step::MemoryPolicy { .. } => false,
         Step::Directory { .. }
+        | Step::Terminal { .. }
         | Step::Stream { .. }
         | Step::Limit { .. }
         | Step::Umask { .. }

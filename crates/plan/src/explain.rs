@@ -3,7 +3,9 @@
 use model::Directive;
 
 use crate::planner::SpawnPlan;
-use crate::step::{Address, Asked, HugePages, RootSource, Source, Step, UserMap, What};
+use crate::step::{
+    Address, Asked, HugePages, RootSource, Source, Step, TerminalControl, UserMap, What,
+};
 
 mod words;
 
@@ -47,6 +49,16 @@ fn sentence(step: &Step<'_>) -> String {
         } => format!(
             "listen: socket {index} on {}, mode {mode:o}",
             listening(address)
+        ),
+        Step::Terminal { path, control, .. } => format!(
+            "terminal {}{}",
+            shown(path),
+            match control {
+                TerminalControl::None => "",
+                TerminalControl::Wait => ": when it is free, it controls the service",
+                TerminalControl::Force => ": it controls the service, whoever had it",
+                TerminalControl::Fail => ": it controls the service, if it is free",
+            }
         ),
         Step::Stream { target, source } => format!("stream {target}: {}", stream(source)),
         Step::Root { from, set } => format!("root: {}{}", tree(from), words::attributes(*set, 0)),
@@ -297,6 +309,7 @@ fn stream(source: &Source<'_>) -> String {
         Source::Same { stream } => format!("the same as stream {stream}"),
         Source::File { path, .. } => shown(path),
         Source::Data { bytes } => format!("{} bytes of the unit", bytes.len()),
+        Source::Terminal => "the terminal".to_owned(),
         Source::Inherit => "as it comes".to_owned(),
     }
 }

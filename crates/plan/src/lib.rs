@@ -31,7 +31,9 @@ pub use bind::{BindError, Bindings, Passed, User};
 #[cfg(feature = "planner")]
 pub use frame::Role;
 #[cfg(feature = "planner")]
-pub use planner::{Reduction, Refusal, Situation, SpawnPlan, plan, plan_sockets, private_tmp};
+pub use planner::{
+    Reduction, Refusal, Situation, SpawnPlan, plan, plan_sockets, private_tmp, terminal_path,
+};
 
 /// The number of a directive as it travels in a plan and a report: `model::Directive`'s, or [`NO_DIRECTIVE`].
 pub type DirectiveNumber = u16;

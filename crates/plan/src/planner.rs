@@ -23,6 +23,7 @@ mod sandbox;
 mod sockets;
 
 pub use filter::program;
+pub use process::terminal_path;
 
 use draft::Draft;
 pub(crate) use draft::text;
@@ -125,7 +126,7 @@ pub fn plan(unit: &Unit, facts: &Facts, situation: &Situation<'_>) -> Result<Spa
     let mut draft = Draft::new(unit, facts, situation);
     let meaning = Meaning::of(unit);
     process::begin(&mut draft);
-    process::streams(&mut draft)?;
+    process::streams(&mut draft);
     attributes::plan(&mut draft)?;
     namespaces::plan(&mut draft)?;
     let mounting = sandbox::reason(&draft, meaning);

@@ -96,46 +96,63 @@ coded! {
             /// Symbolic links to make to it.
             links: List<'a>,
         },
+        /// The service's terminal, opened and made ready.
+        Terminal = 15 {
+            /// Its path on the host.
+            path: Text<'a>,
+            /// Whether it controls the service's session; then it goes to the service's user.
+            control: TerminalControl,
+            /// Whether its settings become the usual ones.
+            reset: bool,
+            /// Whether everyone else on it is hung up before.
+            hang_up: bool,
+            /// Whether a virtual terminal is cleared before.
+            clear: bool,
+            /// Its height, 0 to leave it.
+            rows: u32,
+            /// Its width, 0 to leave it.
+            columns: u32,
+        },
         /// One of the three standard streams.
-        Stream = 15 {
+        Stream = 16 {
             /// 0, 1 or 2.
             target: u8,
             /// Where it goes.
             source: Source<'a>,
         },
         /// A session keyring of its own.
-        Keyring = 16 {
+        Keyring = 17 {
             /// Whether the user keyring is linked into it.
             link_user: bool,
         },
         /// Clones the image's tree from the keeper's descriptor, while still in the keeper's mount namespace.
-        CloneImage = 17,
+        CloneImage = 18,
         /// A user namespace before all others: the place for the unprivileged.
-        UserNamespaceFirst = 18 {
+        UserNamespaceFirst = 19 {
             /// Who is mapped.
             map: UserMap,
         },
         /// Joins a namespace that exists.
-        Join = 19 {
+        Join = 20 {
             /// A single `CLONE_NEW` flag.
             kind: u32,
             /// The file to open; none: the descriptor that the manager passes.
             path: Option<Text<'a>>,
         },
         /// New namespaces.
-        Unshare = 20 {
+        Unshare = 21 {
             /// `CLONE_NEW` flags.
             kinds: u32,
         },
         /// Brings the loopback interface of the new network namespace up.
-        Loopback = 21,
+        Loopback = 22,
         /// The host name of the new UTS namespace.
-        Hostname = 22 {
+        Hostname = 23 {
             /// The name.
             name: Text<'a>,
         },
         /// A listening socket, sent back over the report socket.
-        Listen = 23 {
+        Listen = 24 {
             /// Its place in the socket unit, repeated in the report.
             index: u32,
             /// What to bind to.
@@ -160,19 +177,19 @@ coded! {
             links: List<'a>,
         },
         /// How mounts of the host propagate into the new mount namespace.
-        Propagation = 24 {
+        Propagation = 25 {
             /// A `MS_` propagation flag.
             flag: u32,
         },
         /// The tree that becomes the root.
-        Root = 25 {
+        Root = 26 {
             /// Which tree.
             from: RootSource<'a>,
             /// Mount attributes to set on all of it.
             set: u64,
         },
         /// One mount below the new root. Sorted by path: a parent comes before its children.
-        Mount = 26 {
+        Mount = 27 {
             /// Where, seen from inside.
             at: Text<'a>,
             /// What appears there.
@@ -185,9 +202,9 @@ coded! {
             missing_ok: bool,
         },
         /// Enters the new root and lets go of the old one.
-        EnterRoot = 27,
+        EnterRoot = 28,
         /// A resource limit.
-        Limit = 28 {
+        Limit = 29 {
             /// `RLIMIT_` number.
             resource: u32,
             /// Soft limit, `u64::MAX` for none.
@@ -196,63 +213,63 @@ coded! {
             hard: u64,
         },
         /// File mode creation mask.
-        Umask = 29 {
+        Umask = 30 {
             /// The bits to take away.
             mask: u32,
         },
         /// Group and supplementary groups of the bindings.
-        Groups = 30,
+        Groups = 31,
         /// A user namespace after all others: the place for root.
-        UserNamespaceLate = 31 {
+        UserNamespaceLate = 32 {
             /// Who is mapped.
             map: UserMap,
         },
         /// Drops every capability but these from the bounding set.
-        BoundingSet = 32 {
+        BoundingSet = 33 {
             /// A bit per capability.
             keep: u64,
         },
         /// The user of the bindings.
-        User = 33 {
+        User = 34 {
             /// Whether permitted capabilities outlive the change, until exec.
             keep_capabilities: bool,
         },
         /// Inheritable and ambient capabilities.
-        Capabilities = 34 {
+        Capabilities = 35 {
             /// A bit per capability.
             ambient: u64,
         },
         /// prctl(2) `PR_SET_SECUREBITS`.
-        SecureBits = 35 {
+        SecureBits = 36 {
             /// `SECBIT_` bits.
             bits: u32,
         },
         /// Working directory.
-        WorkingDirectory = 36 {
+        WorkingDirectory = 37 {
             /// Where.
             path: Text<'a>,
             /// Whether a missing one leaves it at the root directory.
             missing_ok: bool,
         },
         /// Puts the passed descriptors at 3, 4, … and closes what no one asked for.
-        Descriptors = 37,
+        Descriptors = 38,
         /// Finds the program to execute, as long as a failure can still be told.
-        Program = 38,
+        Program = 39,
         /// Stays PID 1 of the namespace and lets a child go on.
-        Stub = 39,
+        Stub = 40,
         /// No gain of privileges through exec.
-        NoNewPrivileges = 40,
+        NoNewPrivileges = 41,
         /// The unit's one system-call program.
-        Seccomp = 41 {
+        Seccomp = 42 {
             /// `SECCOMP_FILTER_FLAG_` bits.
             flags: u32,
             /// `sock_filter` records.
             program: &'a [u8],
         },
         /// Executes the service.
-        Exec = 42,
+        Exec = 43,
         /// Ends with success: what was asked for has been sent.
-        Finish = 43,
+        Finish = 44,
     }
 
     /// Which huge pages a process has.
@@ -263,6 +280,18 @@ coded! {
         Advised = 2,
         /// As the kernel is set.
         Any = 3,
+    }
+
+    /// How a service gets a terminal that controls its session.
+    enum TerminalControl {
+        /// Not at all: it only writes there.
+        None = 1,
+        /// It waits until nobody else's session has it.
+        Wait = 2,
+        /// It takes it from whom it belongs to.
+        Force = 3,
+        /// It fails where somebody else's session has it.
+        Fail = 4,
     }
 
     /// The kinds of a service's directories.
@@ -304,6 +333,8 @@ coded! {
         },
         /// Left as it came.
         Inherit = 6,
+        /// The service's terminal.
+        Terminal = 7,
     }
 
     /// Who exists in a new user namespace.
@@ -509,7 +540,7 @@ impl Step<'_> {
             Step::HugePages { .. } => 246,
             Step::MemoryPolicy { .. } => 242,
             Step::Directory { class, .. } => class.exit_status(),
-            Step::Stream { target: 0, .. } => 208,
+            Step::Terminal { .. } | Step::Stream { target: 0, .. } => 208,
             Step::Stream { target: 1, .. } => 209,
             Step::Stream { .. } => 222,
             Step::Keyring { .. } => 237,

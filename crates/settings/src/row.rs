@@ -189,7 +189,6 @@ pub(crate) mod later {
     pub(crate) const SERVICES: Status =
         Status::ParsedOnly("this part of services is not built yet");
     pub(crate) const SOCKETS: Status = Status::ParsedOnly("this part of sockets is not built yet");
-    pub(crate) const TERMINALS: Status = Status::ParsedOnly("terminals are not built yet");
     pub(crate) const TIMERS: Status = Status::ParsedOnly("timers are not built yet");
     pub(crate) const UNITS: Status = Status::ParsedOnly("this part of units is not built yet");
 

@@ -8,6 +8,7 @@ pub mod moments;
 pub mod observations;
 pub mod refusal;
 pub mod stage;
+pub mod terminal;
 pub mod waiting;
 
 use testkit::Instance;

@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 use testkit::Instance;
 
+use crate::terminal::Terminal;
+
 /// The targets of attacks; gone when the value is dropped.
 pub struct Stage {
     /// Tells the stages of one test process apart.
@@ -26,6 +28,7 @@ pub struct Stage {
     disk: Disk,
     group: PathBuf,
     pinned: Pinned,
+    terminal: Terminal,
 }
 
 impl Stage {
@@ -42,6 +45,7 @@ impl Stage {
             number,
             disk: disk(room.path()),
             pinned: pinned(room.path()),
+            terminal: Terminal::new(&room.path().join("terminal")),
             room,
             home: folder("/root"),
             temporary: folder("/tmp"),
@@ -91,6 +95,7 @@ impl Stage {
             ("DISK", self.disk.0.clone()),
             ("GROUP", path(&self.group)),
             ("PINNED", path(&self.pinned.0)),
+            ("TTY", self.terminal.path().to_owned()),
         ];
         targets
             .map(|(name, value)| (name.to_owned(), value))

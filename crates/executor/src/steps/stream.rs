@@ -1,5 +1,6 @@
 //! Standard streams: before the mount namespace, since files are the host's, and before the user changes.
 
+use kernel::rustix::fd::AsRawFd;
 use kernel::rustix::fs::{Mode, OFlags, open};
 use kernel::rustix::io::write;
 use kernel::walk::Place;
@@ -18,6 +19,10 @@ pub(super) fn take(state: &State<'_>, target: u8, source: Source<'_>) -> Result<
     match source {
         Source::Inherit => Ok(()),
         Source::Null => kernel::descriptor::place(null()?, number),
+        Source::Terminal => {
+            let terminal = state.terminal.as_ref().ok_or(Errno::BADF)?;
+            kernel::descriptor::place_number(terminal.as_raw_fd(), number)
+        }
         Source::Passed => kernel::descriptor::place(state.get(role(target)?)?, number),
         // Streams are set up in order, so an earlier one is in its place already.
         Source::Same { stream } if stream < target => {

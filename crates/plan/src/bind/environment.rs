@@ -3,6 +3,7 @@
 use crate::bind::{Bindings, User};
 use crate::frame::Role;
 use crate::planner::SpawnPlan;
+use crate::step::Step;
 
 /// Where programs are looked for, and what `PATH` says, unless the unit says otherwise.
 pub(super) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -12,6 +13,9 @@ pub(super) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/
 pub(super) fn collect(plan: &SpawnPlan, bindings: &Bindings<'_>) -> Vec<(String, String)> {
     let mut variables = Variables::default();
     variables.set("PATH", &search_path(plan));
+    if let Some(kind) = terminal(plan) {
+        variables.set("TERM", kind);
+    }
     variables.lines(&bindings.manager_environment);
     of_user(plan, bindings, &mut variables);
     let id: String = bindings
@@ -47,6 +51,19 @@ pub(super) fn lines(plan: &SpawnPlan, variables: &[(String, String)]) -> Vec<Str
         .filter(|(name, value)| !is_unset(name, value))
         .map(|(name, value)| format!("{name}={value}"))
         .collect()
+}
+
+/// What kind of terminal a service has: the kernel's own, or what every other understands.
+fn terminal(plan: &SpawnPlan) -> Option<&'static str> {
+    plan.steps().find_map(|asked| match asked.step {
+        Step::Terminal { path, .. } => {
+            let path = path.to_bytes();
+            let number = path.strip_prefix(b"/dev/tty").and_then(<[u8]>::first);
+            let is_kernels = path == b"/dev/console" || number.is_some_and(u8::is_ascii_digit);
+            Some(if is_kernels { "linux" } else { "vt220" })
+        }
+        _ => None,
+    })
 }
 
 fn search_path(plan: &SpawnPlan) -> String {

@@ -1,11 +1,10 @@
 //! The process itself: signals, session, standard streams.
 
 use model::value::{StandardInput, StandardOutput};
-use model::{Directive, key};
+use model::{Directive, Unit, key};
 
-use super::Refusal;
 use super::draft::{Draft, text};
-use crate::step::{Source, Step};
+use crate::step::{Source, Step, TerminalControl};
 
 const O_WRONLY: u32 = 0o1;
 const O_RDWR: u32 = 0o2;
@@ -21,7 +20,7 @@ pub(super) fn begin(draft: &mut Draft<'_>) {
 }
 
 /// The three streams. A file that two of them name is opened once, so that neither writes over what the other wrote.
-pub(super) fn streams(draft: &mut Draft<'_>) -> Result<(), Refusal> {
+pub(super) fn streams(draft: &mut Draft<'_>) {
     let given = draft.value(&key::STANDARD_INPUT_DATA).0;
     let from = match draft.value(&key::STANDARD_INPUT) {
         StandardInput::Null if !given.is_empty() => StandardInput::Data,
@@ -35,12 +34,13 @@ pub(super) fn streams(draft: &mut Draft<'_>) -> Result<(), Refusal> {
     } else {
         0
     };
-    input(draft, &from, (&given, input_flags))?;
+    terminal(draft, &from, [&output, &error]);
+    input(draft, &from, (&given, input_flags));
     let directive = key::STANDARD_OUTPUT.directive();
     match output {
         _ if is_input(&output) => same(draft, 1, 0, directive),
         StandardOutput::Inherit if goes_both_ways(&from) => same(draft, 1, 0, directive),
-        _ => write(draft, 1, &output, directive)?,
+        _ => write(draft, 1, &output, directive),
     }
     let directive = key::STANDARD_ERROR.directive();
     match error {
@@ -51,10 +51,46 @@ pub(super) fn streams(draft: &mut Draft<'_>) -> Result<(), Refusal> {
             same(draft, 2, 1, directive);
         }
         _ if is_input(&error) => same(draft, 2, 0, directive),
-        _ => write(draft, 2, &error, directive)?,
+        _ => write(draft, 2, &error, directive),
     }
-    Ok(())
 }
+
+/// The terminal, where a stream is one or something is to be done to it.
+fn terminal(draft: &mut Draft<'_>, input: &StandardInput, outputs: [&StandardOutput; 2]) {
+    let control = match input {
+        StandardInput::Tty => TerminalControl::Wait,
+        StandardInput::TtyForce => TerminalControl::Force,
+        StandardInput::TtyFail => TerminalControl::Fail,
+        _ => TerminalControl::None,
+    };
+    let reset = draft.is_on(&key::TTY_RESET);
+    let hang_up = draft.is_on(&key::TTY_VHANGUP);
+    let clear = draft.is_on(&key::TTY_VT_DISALLOCATE);
+    let is_stream = control != TerminalControl::None || outputs.contains(&&StandardOutput::Tty);
+    if !is_stream && !reset && !hang_up && !clear {
+        return;
+    }
+    let path = text(&terminal_path(draft.unit));
+    let size = |key| draft.unit.get(key).copied().unwrap_or(0);
+    let step = Step::Terminal {
+        path: &path,
+        control,
+        reset,
+        hang_up,
+        clear,
+        rows: size(&key::TTY_ROWS),
+        columns: size(&key::TTY_COLUMNS),
+    };
+    draft.push(key::TTY_PATH.directive(), step);
+}
+
+/// Which terminal a unit has, if it asks for one.
+pub fn terminal_path(unit: &Unit) -> String {
+    let path = unit.get(&key::TTY_PATH).filter(|path| !path.is_empty());
+    path.map_or_else(|| CONSOLE.to_owned(), String::clone)
+}
+
+const CONSOLE: &str = "/dev/console";
 
 /// Whether it can be written to as well: else what would inherit it goes to the log.
 fn goes_both_ways(input: &StandardInput) -> bool {
@@ -69,11 +105,7 @@ fn same(draft: &mut Draft<'_>, target: u8, stream: u8, directive: Directive) {
     draft.push(directive, Step::Stream { target, source });
 }
 
-fn input(
-    draft: &mut Draft<'_>,
-    from: &StandardInput,
-    (given, file_flags): (&[u8], u32),
-) -> Result<(), Refusal> {
+fn input(draft: &mut Draft<'_>, from: &StandardInput, (given, file_flags): (&[u8], u32)) {
     let directive = key::STANDARD_INPUT.directive();
     let path;
     let source = match from {
@@ -87,22 +119,12 @@ fn input(
             }
         }
         StandardInput::Socket | StandardInput::Descriptor(_) => Source::Passed,
-        StandardInput::Tty | StandardInput::TtyForce | StandardInput::TtyFail => {
-            return draft.cannot(directive, NO_TERMINAL);
-        }
+        StandardInput::Tty | StandardInput::TtyForce | StandardInput::TtyFail => Source::Terminal,
     };
     draft.push(directive, Step::Stream { target: 0, source });
-    Ok(())
 }
 
-const NO_TERMINAL: &str = "services get no terminal in this version";
-
-fn write(
-    draft: &mut Draft<'_>,
-    target: u8,
-    output: &StandardOutput,
-    directive: Directive,
-) -> Result<(), Refusal> {
+fn write(draft: &mut Draft<'_>, target: u8, output: &StandardOutput, directive: Directive) {
     let path;
     let source = match output {
         StandardOutput::Null => Source::Null,
@@ -127,7 +149,7 @@ fn write(
                 flags: O_WRONLY | O_CREAT | O_TRUNC,
             }
         }
-        StandardOutput::Tty => return draft.cannot(directive, NO_TERMINAL),
+        StandardOutput::Tty => Source::Terminal,
         StandardOutput::Inherit
         | StandardOutput::Journal
         | StandardOutput::JournalConsole
@@ -136,5 +158,4 @@ fn write(
         StandardOutput::Socket | StandardOutput::Descriptor(_) => Source::Passed,
     };
     draft.push(directive, Step::Stream { target, source });
-    Ok(())
 }

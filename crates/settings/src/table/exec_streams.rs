@@ -298,7 +298,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Sets the width of the terminal."),
         since: said("250"),
         bus: said("q"),
-        status: later::TERMINALS,
         ..Row::NEVER
     },
     Row {
@@ -307,7 +306,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &TEXT,
         summary: said("Names the terminal."),
         bus: said("s"),
-        status: later::TERMINALS,
         ..Row::NEVER
     },
     Row {
@@ -317,7 +315,6 @@ pub(super) const ROWS: &[Row] = &[
         default_text: "no",
         summary: said("Resets the terminal before and after."),
         bus: said("b"),
-        status: later::TERMINALS,
         ..Row::NEVER
     },
     Row {
@@ -327,7 +324,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Sets the height of the terminal."),
         since: said("250"),
         bus: said("q"),
-        status: later::TERMINALS,
         ..Row::NEVER
     },
     Row {
@@ -337,7 +333,6 @@ pub(super) const ROWS: &[Row] = &[
         default_text: "no",
         summary: said("Hangs up everyone on the terminal before and after."),
         bus: said("b"),
-        status: later::TERMINALS,
         ..Row::NEVER
     },
     Row {
@@ -347,7 +342,6 @@ pub(super) const ROWS: &[Row] = &[
         default_text: "no",
         summary: said("Clears the virtual terminal before and after."),
         bus: said("b"),
-        status: later::TERMINALS,
         ..Row::NEVER
     },
 ];

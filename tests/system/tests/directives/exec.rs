@@ -13,6 +13,26 @@ const COUNTS: Files = &[(
     "[Service]\nType=oneshot\nLINE\nExecStart=/bin/seq 1 9\n",
 )];
 
+/// A service with a terminal that says something about it.
+const HAS_TERMINAL: Files = &[(
+    "$U.service",
+    "[Service]\nType=oneshot\nStandardInput=tty-force\nStandardOutput=tty\nLINE\nExecStart=/bin/sh -c '{ tty; stty size; stty -a | grep -ow -e -echo -e echo; } > $ROOM/$U; echo end-of-$U'\n",
+)];
+const ON_TERMINAL: &[&str] = &["TTYPath=$TTY"];
+/// What it said of its terminal, which has a small size and no echo before.
+macro_rules! on_terminal {
+    ($what:literal) => {
+        concat!(
+            "stty rows 7 cols 7 -echo < $TTY; coracle start $U 2> /dev/null; ",
+            $what
+        )
+    };
+}
+/// Whether a reader of the terminal is hung up: it ends by itself then.
+const HUNG_UP: &str = "exec 3< $TTY; timeout 2 cat <&3 > /dev/null 2>&1 & coracle start $U; wait $!; test $? = 124 || echo hung-up";
+/// Whether what came before the service's own words takes the rest away.
+const CLEARED: &str = "echo > $TTY; coracle start $U; until grep -q end-of-$U $ROOM/terminal; do :; done; grep -c '.\\[3J.*end-of-$U' $ROOM/terminal";
+
 /// What the log has of a service, once its last line is there.
 macro_rules! logged {
     ($last:literal, $what:literal) => {
@@ -216,6 +236,35 @@ pub(crate) const OBSERVATIONS: &[Observation] = &[
         "prefer:0",
     )
     .on(&["NUMAPolicy=preferred"]),
+    units(
+        "TTYPath=$TTY",
+        HAS_TERMINAL,
+        on_terminal!("sed -n 1p $ROOM/$U"),
+        "$TTY",
+    ),
+    units(
+        "TTYRows=33",
+        HAS_TERMINAL,
+        on_terminal!("sed -n 2p $ROOM/$U"),
+        "33 7",
+    )
+    .on(ON_TERMINAL),
+    units(
+        "TTYColumns=77",
+        HAS_TERMINAL,
+        on_terminal!("sed -n 2p $ROOM/$U"),
+        "7 77",
+    )
+    .on(ON_TERMINAL),
+    units(
+        "TTYReset=yes",
+        HAS_TERMINAL,
+        on_terminal!("sed -n 3p $ROOM/$U"),
+        "echo",
+    )
+    .on(ON_TERMINAL),
+    units("TTYVHangup=yes", HAS_TERMINAL, HUNG_UP, "hung-up").on(ON_TERMINAL),
+    units("TTYVTDisallocate=yes", HAS_TERMINAL, CLEARED, "1").on(ON_TERMINAL),
     inside(
         "CoredumpFilter=7",
         "cat /proc/self/coredump_filter",

@@ -1,0 +1,181 @@
+//! Terminals as services have them (ioctl_tty(2), ioctl_console(2)): opening without waiting, taking, clearing, resetting.
+
+use core::ffi::CStr;
+
+use linux_raw_sys::general as sys;
+use linux_raw_sys::ioctl::{KDSETMODE, TIOCNXCL, TIOCSCTTY, TIOCVHANGUP, VT_DISALLOCATE};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::termios::{
+    ControlModes, InputModes, LocalModes, OptionalActions, OutputModes, SpecialCodeIndex,
+    tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
+};
+
+use crate::syscall::syscall;
+use crate::{Errno, Result};
+
+/// Height and width in characters; 0 leaves one as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Height.
+    pub rows: u16,
+    /// Width.
+    pub columns: u16,
+}
+
+/// Opens a terminal without waiting for its line and without letting it control anybody. ENOTTY where it is none.
+pub fn open(path: &CStr) -> Result<OwnedFd> {
+    let found = open_nonblocking(path)?;
+    let flags = fcntl_getfl(&found)?;
+    fcntl_setfl(&found, flags - OFlags::NONBLOCK)?;
+    Ok(found)
+}
+
+fn open_nonblocking(path: &CStr) -> Result<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let found = rustix::fs::open(path, flags, Mode::empty())?;
+    if rustix::termios::isatty(&found) {
+        Ok(found)
+    } else {
+        Err(Errno::NOTTY)
+    }
+}
+
+/// What is done to a terminal before and after its service, none of which waits for its line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tidying {
+    /// Everyone on it is hung up.
+    pub hang_up: bool,
+    /// What is seen of it is cleared.
+    pub clear: bool,
+    /// It gets the usual settings.
+    pub reset: bool,
+}
+
+/// Makes a terminal as it is to be for the next who comes.
+pub fn tidy(path: &CStr, tidying: Tidying) -> Result<()> {
+    if tidying.hang_up {
+        hang_up(open_nonblocking(path)?)?;
+    }
+    if tidying.clear {
+        clear(path)?;
+    }
+    if tidying.reset {
+        reset(open_nonblocking(path)?)?;
+    }
+    Ok(())
+}
+
+fn control_by_number(terminal: impl AsFd, request: u32, argument: usize) -> Result<()> {
+    let number = terminal.as_fd().as_raw_fd() as usize;
+    // SAFETY: private; every request that is passed here takes a plain number or nothing.
+    unsafe {
+        syscall(
+            sys::__NR_ioctl,
+            [number, request as usize, argument, 0, 0, 0],
+        )
+    }
+    .map(drop)
+}
+
+/// Makes it the terminal of this session, whose leader must have none. EPERM where another session has it and `steal` is not set, which
+/// needs CAP_SYS_ADMIN.
+pub fn control(terminal: impl AsFd, steal: bool) -> Result<()> {
+    control_by_number(terminal, TIOCSCTTY, usize::from(steal))
+}
+
+/// Ends everyone's use of it: what they have open reads as ended. Needs CAP_SYS_ADMIN.
+fn hang_up(terminal: impl AsFd) -> Result<()> {
+    control_by_number(terminal, TIOCVHANGUP, 0)
+}
+
+/// Takes a virtual terminal's content away, by giving its memory back where nobody uses it, or else by clearing it. Of other terminals
+/// only what is seen is cleared.
+fn clear(path: &CStr) -> Result<()> {
+    if let Some(number) = virtual_number(path) {
+        let any = open_nonblocking(c"/dev/tty0")?;
+        match control_by_number(any, VT_DISALLOCATE, number) {
+            Err(Errno::BUSY) => {}
+            other => return other,
+        }
+    }
+    let terminal = open_nonblocking(path)?;
+    // Without a scrolling region, from the first place on, and what was scrolled away too (console_codes(4)).
+    rustix::io::write(&terminal, b"\x1b[r\x1b[H\x1b[3J\x1b[2J")
+        .map(drop)
+        .or_else(|error| match error {
+            // Its line is stopped: who starts it again sees what was there.
+            Errno::AGAIN => Ok(()),
+            error => Err(error),
+        })
+}
+
+/// The number of a virtual terminal.
+fn virtual_number(path: &CStr) -> Option<usize> {
+    let digits = path.to_bytes().strip_prefix(b"/dev/tty")?;
+    core::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// Gives it the usual settings: lines are edited and echoed, keys send signals, a virtual terminal shows text.
+fn reset(terminal: impl AsFd) -> Result<()> {
+    const TEXT: usize = 0;
+    let terminal = terminal.as_fd();
+    control_by_number(terminal, TIOCNXCL, 0)?;
+    match control_by_number(terminal, KDSETMODE, TEXT) {
+        // No virtual terminal has no modes.
+        Ok(()) | Err(Errno::NOTTY | Errno::INVAL) => {}
+        Err(error) => return Err(error),
+    }
+    let mut modes = tcgetattr(terminal)?;
+    modes.input_modes -= InputModes::IGNBRK
+        | InputModes::BRKINT
+        | InputModes::ISTRIP
+        | InputModes::INLCR
+        | InputModes::IGNCR
+        | InputModes::IUCLC
+        | InputModes::IXOFF;
+    modes.input_modes |= InputModes::ICRNL | InputModes::IMAXBEL | InputModes::IUTF8;
+    modes.output_modes |= OutputModes::ONLCR | OutputModes::OPOST;
+    modes.control_modes |= ControlModes::CREAD;
+    modes.local_modes = LocalModes::ISIG
+        | LocalModes::ICANON
+        | LocalModes::IEXTEN
+        | LocalModes::ECHO
+        | LocalModes::ECHOE
+        | LocalModes::ECHOK
+        | LocalModes::ECHOCTL
+        | LocalModes::ECHOKE;
+    for (index, code) in [
+        (SpecialCodeIndex::VINTR, 0x03),
+        (SpecialCodeIndex::VQUIT, 0x1c),
+        (SpecialCodeIndex::VERASE, 0x7f),
+        (SpecialCodeIndex::VKILL, 0x15),
+        (SpecialCodeIndex::VEOF, 0x04),
+        (SpecialCodeIndex::VSTART, 0x11),
+        (SpecialCodeIndex::VSTOP, 0x13),
+        (SpecialCodeIndex::VSUSP, 0x1a),
+        (SpecialCodeIndex::VLNEXT, 0x16),
+        (SpecialCodeIndex::VWERASE, 0x17),
+        (SpecialCodeIndex::VREPRINT, 0x12),
+        (SpecialCodeIndex::VEOL, 0),
+        (SpecialCodeIndex::VEOL2, 0),
+        (SpecialCodeIndex::VTIME, 0),
+        (SpecialCodeIndex::VMIN, 1),
+    ] {
+        modes.special_codes[index] = code;
+    }
+    tcsetattr(terminal, OptionalActions::Now, &modes)
+}
+
+/// Sets its size.
+pub fn set_size(terminal: impl AsFd, size: Size) -> Result<()> {
+    let terminal = terminal.as_fd();
+    let mut found = tcgetwinsize(terminal)?;
+    if size.rows != 0 {
+        found.ws_row = size.rows;
+    }
+    if size.columns != 0 {
+        found.ws_col = size.columns;
+    }
+    tcsetwinsize(terminal, found)
+}
