@@ -405,8 +405,11 @@ keys! {
     PROTECT_KERNEL_LOGS: bool = Exec "ProtectKernelLogs";
     PROTECT_KERNEL_MODULES: bool = Exec "ProtectKernelModules";
     PROTECT_KERNEL_TUNABLES: bool = Exec "ProtectKernelTunables";
+    PROTECT_KEY_RING: bool = Exec "ProtectKeyRing";
+    PROTECT_MOUNT: bool = Exec "ProtectMount";
     PROTECT_PROC: ProtectProc = Exec "ProtectProc";
     PROTECT_SYSTEM: ProtectSystem = Exec "ProtectSystem";
+    PROTECT_TRACING: bool = Exec "ProtectTracing";
     RANDOMIZED_DELAY_SEC: TimeSpan = Timer "RandomizedDelaySec";
     RANDOMIZED_OFFSET_SEC: TimeSpan = Timer "RandomizedOffsetSec";
     READ_ONLY_DIRECTORIES: PathRules = Exec "ReadOnlyDirectories";

@@ -35,6 +35,9 @@ pub struct Row {
     pub stands_for: &'static [Directive],
 }
 
+/// The version of a directive that systemd has not got.
+const OURS: &str = "none: it is Coracle's own";
+
 /// A text that is only for people to read: it takes no room in the resident programs.
 #[derive(Debug, Clone, Copy)]
 pub struct Said {
@@ -136,6 +139,18 @@ impl Row {
         sandboxing: true,
         ..Row::FREE
     };
+
+    /// It works, restricts the service, and the reference does not have it: others ignore it.
+    pub(crate) const EXTENDS: Row = Row {
+        since: said(OURS),
+        ..Row::RESTRICTS
+    };
+
+    /// Whether the reference does not have it.
+    #[cfg(feature = "prose")]
+    pub fn is_extension(&self) -> bool {
+        self.since.text() == OURS
+    }
 
     /// The sections that take it.
     pub fn sections(&self) -> &'static [&'static str] {

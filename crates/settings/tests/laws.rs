@@ -149,6 +149,7 @@ fn rows_are_sorted_and_unique_and_every_directive_has_its_own() {
 fn the_names_with_their_sections_are_those_of_the_reference() {
     let ours: BTreeSet<(String, &str)> = TABLE
         .iter()
+        .filter(|row| !row.is_extension())
         .map(|row| (row.sections().join("+"), row.name))
         .collect();
     let theirs: BTreeSet<(String, &str)> = NAMES

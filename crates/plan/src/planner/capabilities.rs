@@ -21,6 +21,10 @@ pub(super) fn lost(draft: &mut Draft<'_>) {
             &key::PROTECT_CLOCK,
             bit(cap::SYS_TIME) | bit(cap::WAKE_ALARM),
         ),
+        (
+            &key::PROTECT_TRACING,
+            bit(cap::SYS_PTRACE) | bit(cap::PERFMON),
+        ),
         (&key::PRIVATE_DEVICES, bit(cap::MKNOD) | bit(cap::SYS_RAWIO)),
     ];
     draft.lost_capabilities = losses

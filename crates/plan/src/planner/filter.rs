@@ -114,6 +114,9 @@ fn first_directive(unit: &Unit) -> Directive {
         key::PROTECT_KERNEL_TUNABLES.directive(),
         key::PROTECT_CLOCK.directive(),
         key::PROTECT_HOSTNAME.directive(),
+        key::PROTECT_KEY_RING.directive(),
+        key::PROTECT_MOUNT.directive(),
+        key::PROTECT_TRACING.directive(),
         key::PRIVATE_DEVICES.directive(),
         key::DYNAMIC_USER.directive(),
         key::SYSTEM_CALL_LOG.directive(),
@@ -227,6 +230,14 @@ fn resolved(filter: &SyscallFilter) -> CallFilter {
     }
 }
 
+/// What looks into other processes beside the calls for debuggers.
+const TRACING: [&str; 4] = [
+    "kcmp",
+    "process_madvise",
+    "process_vm_readv",
+    "process_vm_writev",
+];
+
 fn denied_calls(unit: &Unit) -> Vec<&'static str> {
     let mut denied = Vec::new();
     let mut group = |key, group| {
@@ -237,6 +248,16 @@ fn denied_calls(unit: &Unit) -> Vec<&'static str> {
     group(&key::PROTECT_CLOCK, "@clock");
     group(&key::PROTECT_KERNEL_MODULES, "@module");
     group(&key::PRIVATE_DEVICES, "@raw-io");
+    group(&key::PROTECT_KEY_RING, "@keyring");
+    group(&key::PROTECT_TRACING, "@debug");
+    if unit.value(&key::PROTECT_TRACING) {
+        denied.extend(TRACING);
+    }
+    if unit.value(&key::PROTECT_MOUNT) {
+        // Another root is no other mount.
+        let calls = syscall_groups::members("@mount");
+        denied.extend(calls.into_iter().filter(|call| *call != "chroot"));
+    }
     if unit.value(&key::PROTECT_KERNEL_LOGS) {
         denied.push("syslog");
     }

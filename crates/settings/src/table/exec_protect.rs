@@ -273,6 +273,22 @@ pub(super) const ROWS: &[Row] = &[
         ..Row::RESTRICTS
     },
     Row {
+        name: "ProtectKeyRing",
+        directive: key::PROTECT_KEY_RING.directive(),
+        value: &BOOL,
+        default_text: "no",
+        summary: said("Keeps the service from the kernel's keyrings."),
+        ..Row::EXTENDS
+    },
+    Row {
+        name: "ProtectMount",
+        directive: key::PROTECT_MOUNT.directive(),
+        value: &BOOL,
+        default_text: "no",
+        summary: said("Keeps the service from changing what is mounted."),
+        ..Row::EXTENDS
+    },
+    Row {
         name: "ProtectProc",
         directive: key::PROTECT_PROC.directive(),
         value: &PROTECT_PROC,
@@ -294,6 +310,14 @@ pub(super) const ROWS: &[Row] = &[
         weight: 1000,
         bus: said("s"),
         ..Row::RESTRICTS
+    },
+    Row {
+        name: "ProtectTracing",
+        directive: key::PROTECT_TRACING.directive(),
+        value: &BOOL,
+        default_text: "no",
+        summary: said("Keeps the service from looking into other processes and steering them."),
+        ..Row::EXTENDS
     },
     Row {
         name: "RemoveIPC",

@@ -237,6 +237,22 @@ pub(crate) const ATTACKS: &[Attack] = &[
         "ENOSYS",
     ),
     // Doors of the kernel.
+    attack("ProtectKeyRing", "plant-key", "EPERM").with("yes"),
+    attack("ProtectKeyRing", "find-key", "EPERM")
+        .with("yes")
+        .on(&["KeyringMode=inherit"])
+        .proven(After("plant-key")),
+    attack("ProtectMount", "mount $ROOM/empty", "EPERM").with("yes"),
+    attack("ProtectMount", "unmount $ROOM/empty", "EPERM").with("yes"),
+    attack("ProtectMount", "fsopen", "EPERM").with("yes"),
+    attack("ProtectMount", "move-mount", "EPERM").with("yes"),
+    attack("ProtectMount", "pivot-root", "EPERM").with("yes"),
+    attack("ProtectTracing", "trace $PEER", "EPERM").with("yes"),
+    attack("ProtectTracing", "take-descriptor $PEER", "EPERM")
+        .under_profile("ESRCH")
+        .with("yes"),
+    attack("ProtectTracing", "perf-events", "EPERM").with("yes"),
+    attack("ProtectTracing", "read-memory $PEER", "EPERM").with("yes"),
     attack("LockPersonality", "personality 262144", "EPERM"),
     attack("MemoryDenyWriteExecute", "map-write-execute", "EPERM"),
     attack("MemoryDenyWriteExecute", "protect-execute", "EPERM"),

@@ -194,6 +194,13 @@ const CALLS: &[Call] = &[
         &[N(0), N(0)],
         &[],
     ),
+    // Of nothing, which is asked for all the same.
+    (
+        "read-memory",
+        libc::SYS_process_vm_readv,
+        &[Given(0), N(0), N(0), N(0), N(0), N(0)],
+        &[],
+    ),
     ("signal", libc::SYS_kill, &[Given(0), N(0)], &[]),
     ("swap-off", libc::SYS_swapoff, &[T("")], &[ENOENT, ENOSYS]),
     (
