@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::tree::{self, Content, Named, Stamp, Tree};
+use crate::digest::Digest;
+use crate::tree::{Content, Named, Stamp, Tree};
 
 /// Most names that are taken from one directory; a unit directory of a large distribution holds about a thousand.
 const MAX_ENTRIES: usize = 65_536;
@@ -58,17 +59,19 @@ impl Tree for HostTree {
             }));
         }
         let changed = (found.ctime(), found.ctime_nsec());
-        let version = tree::version_of(&(
-            (found.dev(), found.ino(), found.size()),
-            (found.mtime(), found.mtime_nsec()),
-            changed,
-        ));
+        let mut digest = Digest::new();
+        for number in [found.dev(), found.ino(), found.size()] {
+            digest.add_number(number);
+        }
+        for number in [found.mtime(), found.mtime_nsec(), changed.0, changed.1] {
+            digest.add_number(number.cast_unsigned());
+        }
         let changed = u64::try_from(changed.0)
             .ok()
             .zip(u32::try_from(changed.1).ok());
         let settled = changed.map(|(seconds, ns)| Duration::new(seconds, ns) + GRAIN);
         Ok(Some(Stamp {
-            version,
+            version: digest.number,
             is_settled: settled.zip(now.ok()).is_some_and(|(at, now)| at < now),
         }))
     }
@@ -125,11 +128,14 @@ fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 
 /// Looks again at what was opened: it may have been exchanged since.
 fn read_file(file: File, limit_bytes: usize) -> io::Result<Content> {
-    if !file.metadata()?.is_file() {
+    let found = file.metadata()?;
+    if !found.is_file() {
         return Ok(Content::NotAFile);
     }
     let limit = u64::try_from(limit_bytes).unwrap_or(u64::MAX);
-    let mut bytes = Vec::new();
+    // With room for one byte more, a second read sees the end.
+    let size = usize::try_from(found.size().min(limit)).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(size.saturating_add(1));
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     Ok(if bytes.len() > limit_bytes {
         Content::TooLarge

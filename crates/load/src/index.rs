@@ -8,6 +8,7 @@ use model::UnitName;
 use model::sorted::{Map, Set};
 
 use crate::paths::SearchPath;
+use crate::side::SUFFIXES;
 use crate::tree::{Named, Tree, link_target};
 
 /// Most hops from one name to the next; the reference's own limit, which also ends circles.
@@ -59,8 +60,6 @@ pub(crate) struct Fragment {
     pub(crate) is_link: bool,
 }
 
-const SIDE_SUFFIXES: [&str; 4] = [".d", ".wants", ".requires", ".upholds"];
-
 impl Index {
     /// Reads the names in all directories; one that can't be read is refused with its reason, and the others count.
     pub(crate) fn scan(path: &SearchPath, tree: &dyn Tree) -> Self {
@@ -97,7 +96,7 @@ impl Index {
         tree: &dyn Tree,
     ) -> io::Result<()> {
         let stem = |suffix: &&str| name.strip_suffix(suffix);
-        if let Some(stem) = SIDE_SUFFIXES.iter().find_map(stem) {
+        if let Some(stem) = SUFFIXES.iter().find_map(stem) {
             self.stems.insert(stem.to_owned());
             self.side.entry(name).or_default().push(number);
             return Ok(());

@@ -4,6 +4,7 @@
 //! a [`Tree`], so tests have theirs in memory. No host is looked at but through the tree and the [`SpecifierContext`].
 
 mod assign;
+mod digest;
 pub mod escape;
 mod host;
 mod host_tree;

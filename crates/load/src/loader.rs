@@ -1,6 +1,7 @@
 //! The loader: a unit's name to a typed unit, with everything that was found on the way.
 
 use std::cell::RefCell;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,15 +11,15 @@ use model::{Directive, Unit, UnitKind, UnitName};
 use syntax::{Diagnostic, Severity, parse};
 
 use crate::assign::{Assembly, Ignored};
+use crate::digest::Digest;
 use crate::index::{Found, Fragment, Index};
 use crate::origin::Origins;
 use crate::paths::SearchPath;
 use crate::side::{
-    DROP_INS, WANTED, directories, drop_in_paths, drop_ins, has_any, read_text, settled,
-    side_version, wanted,
+    DROP_INS, SUFFIXES, WANTED, directories, drop_ins, has_any, read_text, side_digest, wanted,
 };
 use crate::specifier::{SpecifierContext, Specifiers};
-use crate::tree::{Tree, link_target, version_of};
+use crate::tree::{Tree, link_target};
 use crate::whole::defect;
 
 /// Whether a unit can be used.
@@ -100,14 +101,19 @@ pub struct Loader<T> {
 impl<T: Tree> Loader<T> {
     /// Reads the unit directories' names.
     pub fn new(path: SearchPath, tree: T) -> Self {
-        let places = places(&path, &tree);
-        let index = Index::scan(&path, &tree);
+        let mut loader = Self::unread(tree);
+        loader.refresh(path, SpecifierContext::default());
+        loader
+    }
+
+    /// Knows no unit before it is refreshed.
+    pub fn unread(tree: T) -> Self {
         Self {
-            path,
+            path: SearchPath::default(),
             tree,
-            index,
+            index: Index::default(),
             context: SpecifierContext::default(),
-            places,
+            places: None,
             generation: 0,
         }
     }
@@ -166,23 +172,9 @@ impl<T: Tree> Loader<T> {
     /// The versions of a unit's main file and drop-ins by now, also of those in directories that came since the names were read; none if
     /// that can't be told.
     pub fn files_now(&self, name: &UnitName) -> Option<u64> {
-        self.files(&self.index.find(name, &self.path)?, None)
-    }
-
-    fn files(&self, found: &Found, index: Option<&Index>) -> Option<u64> {
-        let fragment = found.fragment.iter().map(|fragment| fragment.path.clone());
-        let mut files: Vec<PathBuf> = fragment.collect();
-        if index.is_none_or(|index| has_any(found, index)) {
-            for directory in directories(found, DROP_INS, index, &self.path) {
-                files.extend(drop_in_paths(&directory, &self.tree).ok()?);
-            }
-        }
-        let mut versions = Vec::with_capacity(files.len());
-        for file in &files {
-            let stamp = self.tree.stamp(file).ok()?;
-            versions.push((file, stamp.map(|stamp| stamp.version)));
-        }
-        Some(version_of(&versions))
+        let found = self.index.find(name, &self.path)?;
+        let seen = self.look().see(&found, None, &[DROP_INS]).ok()?;
+        Some(seen.number)
     }
 
     /// Looks at which units changed, each directory once.
@@ -215,12 +207,12 @@ impl<T: Tree> Loader<T> {
         }
         // Before they are read: what changes meanwhile is seen by the next look.
         let version = self.look().version_of(&found);
-        let files = self.files(&found, Some(&self.index));
+        let files = self.look().see(&found, Some(&self.index), &[DROP_INS]);
         let loaded = self.read(&found);
         Loaded {
             // What could not be read may be there at the next try.
             version: version.filter(|_| loaded.version.is_some()),
-            files,
+            files: files.ok().map(|seen| seen.number),
             ..loaded
         }
     }
@@ -355,7 +347,7 @@ impl<T: Tree> Loader<T> {
 #[derive(Debug)]
 pub struct Look<'a, T> {
     loader: &'a Loader<T>,
-    sides: RefCell<Map<PathBuf, Option<u64>>>,
+    sides: RefCell<Map<PathBuf, Option<Digest>>>,
 }
 
 impl<T: Tree> Look<'_, T> {
@@ -367,47 +359,56 @@ impl<T: Tree> Look<'_, T> {
     }
 
     fn version_of(&self, found: &Found) -> Option<u64> {
-        let loader = self.loader;
-        let mut files = Vec::new();
-        if let Some(Fragment { path, is_link }) = &found.fragment {
-            let target = match is_link {
-                true => loader.tree.link(path).ok()?,
-                false => None,
-            };
-            files.push((path, target, settled(path, &loader.tree)?));
+        let index = Some(&self.loader.index);
+        let mut seen = self.see(found, index, &SUFFIXES).ok()?;
+        seen.add_number(u64::from(self.loader.generation));
+        for name in std::iter::once(&found.id).chain(&found.names) {
+            seen.add(name.as_str().as_bytes());
         }
-        let mut sides = Vec::new();
-        if has_any(found, &loader.index) {
-            let suffixes = WANTED.iter().map(|(suffix, _)| *suffix);
-            for suffix in std::iter::once(DROP_INS).chain(suffixes) {
-                for directory in directories(found, suffix, Some(&loader.index), &loader.path) {
-                    let version = self.side(&directory, suffix)?;
-                    sides.push((directory, version));
+        seen.settled()
+    }
+
+    /// The main file, and what side directories with these suffixes hold: those that the index knows, or all that can be.
+    fn see(&self, found: &Found, index: Option<&Index>, suffixes: &[&str]) -> io::Result<Digest> {
+        let loader = self.loader;
+        let mut seen = Digest::new();
+        if let Some(Fragment { path, is_link }) = &found.fragment {
+            if *is_link {
+                seen.add_path(&loader.tree.link(path)?.unwrap_or_default());
+            }
+            seen.add_file(path, &loader.tree)?;
+        }
+        if index.is_some_and(|index| !has_any(found, index)) {
+            return Ok(seen);
+        }
+        for suffix in suffixes {
+            for directory in directories(found, suffix, index, &loader.path) {
+                if let Some(side) = self.side(directory, suffix)? {
+                    seen.add_digest(side);
                 }
             }
         }
-        let names = (loader.generation, &found.id, &found.names);
-        Some(version_of(&(names, files, sides)))
+        Ok(seen)
     }
 
-    fn side(&self, directory: &Path, suffix: &str) -> Option<u64> {
+    fn side(&self, directory: PathBuf, suffix: &str) -> io::Result<Option<Digest>> {
         let mut sides = self.sides.borrow_mut();
-        if let Some(known) = sides.get(directory) {
-            return *known;
+        if let Some(known) = sides.get(&directory) {
+            return Ok(*known);
         }
-        let version = side_version(directory, suffix, &self.loader.tree);
-        sides.insert(directory.to_owned(), version);
-        version
+        let digest = side_digest(&directory, suffix, &self.loader.tree)?;
+        sides.insert(directory, digest);
+        Ok(digest)
     }
 }
 
 /// The versions of the directories of a path; none where one is too young to be told from the next one, or can't be seen.
 fn places(path: &SearchPath, tree: &dyn Tree) -> Option<u64> {
-    let mut versions = Vec::new();
+    let mut seen = Digest::new();
     for directory in path.directories() {
-        versions.push(settled(directory, tree)?);
+        seen.add_file(directory, tree).ok()?;
     }
-    Some(version_of(&versions))
+    seen.settled()
 }
 
 impl Loaded {

@@ -6,9 +6,13 @@ use std::path::{Path, PathBuf};
 
 use model::UnitName;
 
+use crate::digest::Digest;
 use crate::index::{Found, Index};
 use crate::paths::SearchPath;
-use crate::tree::{Content, Named, Tree, link_target, version_of};
+use crate::tree::{Content, Named, Tree, link_target};
+
+/// The suffixes of side directories, first that of those with drop-ins.
+pub(crate) const SUFFIXES: [&str; 4] = [DROP_INS, ".wants", ".requires", ".upholds"];
 
 /// The suffix of directories with drop-ins, and of those with links to units; the directive of each of the latter.
 pub(crate) const DROP_INS: &str = ".d";
@@ -72,31 +76,26 @@ pub(crate) fn has_any(found: &Found, index: &Index) -> bool {
         || names.any(|name| name_ladder(name).iter().any(|stem| index.has_side(stem)))
 }
 
-/// The version of a side directory: of its drop-ins, or of the links that are its names. None where it is too young to be told from the
-/// next one, or can't be read.
-pub(crate) fn side_version(directory: &Path, suffix: &str, tree: &dyn Tree) -> Option<u64> {
-    let mut versions = Vec::new();
-    for Named { name, is_link } in tree.entries(directory).ok()? {
+/// What a side directory holds: its drop-ins, or the links that are its names; none where there is nothing of that.
+pub(crate) fn side_digest(
+    directory: &Path,
+    suffix: &str,
+    tree: &dyn Tree,
+) -> io::Result<Option<Digest>> {
+    let mut digest = None;
+    for Named { name, is_link } in tree.entries(directory)? {
         let at = directory.join(&name);
         if suffix != DROP_INS {
-            let target = match is_link {
-                true => tree.link(&at).ok()?,
-                false => None,
-            };
-            versions.push(version_of(&(name, target)));
+            let target = if is_link { tree.link(&at)? } else { None };
+            let digest = digest.get_or_insert_with(Digest::new);
+            digest.add_path(&at);
+            digest.add_path(&target.unwrap_or_default());
         } else if is_drop_in(&name) {
-            versions.push(version_of(&(name, settled(&at, tree)?)));
+            let digest = digest.get_or_insert_with(Digest::new);
+            digest.add_file(&at, tree)?;
         }
     }
-    Some(version_of(&versions))
-}
-
-/// The version of a file, or that there is none; nothing where it is too young to be told from the next one, or can't be seen.
-pub(crate) fn settled(path: &Path, tree: &dyn Tree) -> Option<Option<u64>> {
-    match tree.stamp(path).ok()? {
-        Some(stamp) => stamp.is_settled.then_some(Some(stamp.version)),
-        None => Some(None),
-    }
+    Ok(digest)
 }
 
 /// A unit's name and the more general ones that stand for it, the most special first: `a-b@i.service`, `a-b@.service`, then the
@@ -137,7 +136,8 @@ pub(crate) struct DropIns {
 pub(crate) fn drop_ins(directories: &[PathBuf], tree: &dyn Tree) -> io::Result<DropIns> {
     let mut by_name: Map<String, PathBuf> = Map::new();
     for directory in directories {
-        for name in drop_in_names(directory, tree)? {
+        let names = tree.entries(directory)?.into_iter().map(|named| named.name);
+        for name in names.filter(|name| is_drop_in(name)) {
             let path = directory.join(&name);
             by_name.entry(name).or_insert(path);
         }
@@ -151,23 +151,6 @@ pub(crate) fn drop_ins(directories: &[PathBuf], tree: &dyn Tree) -> io::Result<D
         read_drop_in(path, tree, &mut found);
     }
     Ok(found)
-}
-
-/// The drop-ins that stand in a directory, whether others hide them or not.
-pub(crate) fn drop_in_paths(
-    directory: &Path,
-    tree: &dyn Tree,
-) -> io::Result<impl Iterator<Item = PathBuf>> {
-    let names = drop_in_names(directory, tree)?;
-    Ok(names.map(move |name| directory.join(name)))
-}
-
-fn drop_in_names(
-    directory: &Path,
-    tree: &dyn Tree,
-) -> io::Result<impl Iterator<Item = String> + use<>> {
-    let names = tree.entries(directory)?.into_iter().map(|named| named.name);
-    Ok(names.filter(|name| is_drop_in(name)))
 }
 
 fn is_drop_in(name: &str) -> bool {

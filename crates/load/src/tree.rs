@@ -1,9 +1,10 @@
 //! A tree of named texts: what the loader sees of a file system, so that tests need none.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Component, Path, PathBuf};
+
+use crate::digest::Digest;
 
 /// What stands at a path after all symbolic links.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,11 +186,13 @@ impl Tree for MemoryTree {
             return Ok(settled(0));
         }
         let names = self.entries(&path)?;
-        let made = |one: &Named| self.nodes.get(&path.join(&one.name)).map(|node| node.made);
-        let listed: Vec<_> = names.iter().map(|one| (&one.name, made(one))).collect();
-        Ok((!listed.is_empty())
-            .then(|| settled(version_of(&listed)))
-            .flatten())
+        let mut digest = Digest::new();
+        for one in &names {
+            digest.add(one.name.as_bytes());
+            let node = self.nodes.get(&path.join(&one.name));
+            digest.add_number(node.map_or(0, |node| node.made));
+        }
+        Ok(settled(digest.number).filter(|_| !names.is_empty()))
     }
 
     fn link(&self, path: &Path) -> io::Result<Option<PathBuf>> {
@@ -209,13 +212,6 @@ impl Tree for MemoryTree {
             _ => Content::NotAFile,
         })
     }
-}
-
-/// One number for a value; another one for another value, but for a chance in 2^64.
-pub(crate) fn version_of(value: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
 }
 
 /// The path that a link at `link` names by `target`, without `.` and `..` (by their letters alone: unit directories are not reached

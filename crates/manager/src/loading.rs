@@ -1,7 +1,7 @@
 //! Units come into memory: from files through the loader, with everything that they name, and again on a reload.
 
 use crate::builtin::{self, UnitTree};
-use crate::directories::hash;
+use crate::directories::{Directories, hash};
 use crate::entry::{Entry, LoadState, Origin};
 use crate::manager::Manager;
 use engine::{Input, Load, UnitConfig, UnitId};
@@ -19,12 +19,19 @@ const UNITS_MAX: usize = 100_000;
 pub(crate) type UnitLoader = Loader<UnitTree>;
 
 /// Makes a loader that sees the unit directories as they are now.
-pub(crate) fn loader(directories: &crate::directories::Directories, is_init: bool) -> UnitLoader {
-    let path = search_path(directories, is_init);
-    Loader::new(path, UnitTree).with_context(SpecifierContext::of_host(&HostTree))
+pub(crate) fn loader(directories: &Directories, is_init: bool) -> UnitLoader {
+    let mut loader = Loader::unread(UnitTree);
+    refresh(&mut loader, directories, is_init);
+    loader
 }
 
-fn search_path(directories: &crate::directories::Directories, is_init: bool) -> SearchPath {
+/// Lets a loader see the unit directories as they are now.
+fn refresh(loader: &mut UnitLoader, directories: &Directories, is_init: bool) {
+    let path = search_path(directories, is_init);
+    loader.refresh(path, SpecifierContext::of_host(&HostTree));
+}
+
+fn search_path(directories: &Directories, is_init: bool) -> SearchPath {
     let (config, runtime, state) = (
         &directories.config,
         &directories.runtime,
@@ -87,7 +94,7 @@ impl Manager {
         // What was not there may be now: a file that was just written is found without a reload, as in the reference.
         let mut loaded = self.loader.load(&parsed);
         if loaded.state == load::LoadState::NotFound {
-            self.refresh_loader();
+            refresh(&mut self.loader, &self.directories, self.keeper.init);
             loaded = self.loader.load(&parsed);
         }
         let own = loaded.unit.name().clone();
@@ -96,13 +103,6 @@ impl Manager {
         self.engine.id(own.as_str()).ok_or(Failure::NoSuchUnit {
             unit: own.to_string(),
         })
-    }
-
-    /// Lets the loader see the unit directories as they are now.
-    fn refresh_loader(&mut self) {
-        let path = search_path(&self.directories, self.keeper.init);
-        let context = SpecifierContext::of_host(&HostTree);
-        self.loader.refresh(path, context);
     }
 
     /// Loads every unit that a loaded one names, and what those name.
@@ -219,12 +219,12 @@ impl Manager {
         let hash = hash(name.as_str().as_bytes());
         let key = self.by_key.give(name.as_str(), hash, id);
         self.units
-            .insert(id, Entry::new(id, name, key, unit, origin));
+            .insert(id, Box::new(Entry::new(id, name, key, unit, origin)));
     }
 
     /// Reads again what changed. What runs goes on; the next start is by the new files.
     pub(crate) fn reload_units(&mut self) -> wire::ReloadReply {
-        self.refresh_loader();
+        refresh(&mut self.loader, &self.directories, self.keeper.init);
         let look = self.loader.look();
         let is_same = |entry: &Entry| {
             entry.transient.is_some()

@@ -123,7 +123,8 @@ pub(crate) struct Manager {
     pub(crate) poll: Poll,
     pub(crate) link: Link,
     pub(crate) engine: Engine,
-    pub(crate) units: BTreeMap<UnitId, Entry>,
+    /// In boxes: the nodes of a tree are half empty where ids come in their order.
+    pub(crate) units: BTreeMap<UnitId, Box<Entry>>,
     /// The keeper's key of each unit.
     pub(crate) by_key: crate::keys::Keys,
     pub(crate) inputs: VecDeque<Input>,
@@ -460,6 +461,6 @@ impl Manager {
 
     /// A unit's entry by its name.
     pub(crate) fn entry(&self, name: &str) -> Option<&Entry> {
-        self.units.get(&self.engine.id(name)?)
+        Some(self.units.get(&self.engine.id(name)?)?)
     }
 }

@@ -81,7 +81,7 @@ impl Manager {
     /// The units in memory by name, without those that are only named by others and not there.
     pub(crate) fn sorted(&self) -> impl Iterator<Item = &Entry> {
         let by_name = self.engine.units();
-        by_name.filter_map(|id| self.units.get(&id))
+        by_name.filter_map(|id| Some(&**self.units.get(&id)?))
     }
 
     pub(crate) fn status(&mut self, names: &[String], all: bool) -> Result<StatusReply, Failure> {
@@ -158,8 +158,8 @@ impl Manager {
             failed_condition: (!runs && !failed)
                 .then(|| crate::conditions::unmet(unit))
                 .flatten(),
-            triggers: self.related(id, Relation::Triggers),
-            triggered_by: self.triggered_by(entry),
+            triggers: self.related(id, Relation::Triggers, false),
+            triggered_by: self.related(id, Relation::Triggers, true),
             service: (entry.name.kind() == model::UnitKind::Service)
                 .then(|| self.service_status(entry, state, snapshot.restarts)),
             socket: (entry.name.kind() == model::UnitKind::Socket).then(|| socket_status(entry)),
@@ -276,27 +276,13 @@ impl Manager {
         })
     }
 
-    fn related(&self, id: UnitId, wanted: Relation) -> Vec<String> {
-        let others = self.engine.relations(id, wanted, false);
+    /// The names of the units at one end of a relation, sorted.
+    fn related(&self, id: UnitId, relation: Relation, named_by: bool) -> Vec<String> {
+        let others = self.engine.relations(id, relation, named_by);
         let name = |other| self.engine.unit_name(other).map(str::to_owned);
         let mut names: Vec<String> = others.into_iter().filter_map(name).collect();
         model::order::sort(&mut names);
         names
-    }
-
-    fn triggered_by(&self, entry: &Entry) -> Vec<String> {
-        let name = entry.name.as_str();
-        let triggers = |other: &&Entry| {
-            self.related(other.id, Relation::Triggers)
-                .iter()
-                .any(|unit| unit == name)
-        };
-        self.units
-            .values()
-            .filter(|other| other.name.kind() == model::UnitKind::Socket)
-            .filter(triggers)
-            .map(|other| other.name.to_string())
-            .collect()
     }
 
     fn processes_in(&self, path: &str) -> Vec<Process> {
@@ -339,8 +325,7 @@ impl Manager {
                     .any(|name| pattern::means(name, entry.name.as_str()))
         };
         let mut jobs: Vec<JobSummary> = self
-            .units
-            .values()
+            .sorted()
             .filter(wanted)
             .filter_map(|entry| self.job_of(entry))
             .collect();
@@ -351,13 +336,35 @@ impl Manager {
     /// The list of units as an answer, its final NUL included; none where it can't be said in JSON.
     pub(crate) fn list_units(&self, input: &ListUnitsRequest, all: bool) -> Option<Vec<u8>> {
         let lines = || {
-            let lines = self.sorted().filter_map(|entry| self.line(entry, all));
-            lines.filter(|unit| is_wanted(unit, input))
+            let wanted = self.sorted().filter(|entry| self.is_listed(entry, input));
+            wanted.filter_map(|entry| self.line(entry, all))
         };
         let units = wire::listing::Each(lines);
         let mut bytes = Vec::with_capacity(self.units.len() * LINE_BYTES);
         wire::request::write_reply(&mut bytes, &Listed { units }, false).ok()?;
         Some(bytes)
+    }
+
+    /// Is the unit one of those that a list is to have?
+    fn is_listed(&self, entry: &Entry, input: &ListUnitsRequest) -> bool {
+        let Some(state) = self.engine.state(entry.id) else {
+            return false;
+        };
+        let (active, name) = (state.active().name(), entry.name.as_str());
+        let mut names = input.names.iter();
+        let kind = entry.name.kind().suffix();
+        let states = [active, state.sub().name(), entry.origin.load.name()];
+        let is_any = |wanted: &[String], words: &[&str]| {
+            wanted.is_empty() || wanted.iter().any(|wanted| words.contains(&wanted.as_str()))
+        };
+        let is_shown = input.all
+            || !input.states.is_empty()
+            || active != "inactive"
+            || self.engine.job(entry.id).is_some();
+        is_shown
+            && is_any(&input.states, &states)
+            && is_any(&input.kinds, &[kind])
+            && (input.names.is_empty() || names.any(|one| pattern::means(one, name)))
     }
 
     fn line<'a>(&'a self, entry: &'a Entry, all: bool) -> Option<UnitLine<'a>> {
@@ -381,7 +388,7 @@ impl Manager {
             main_pid: process(entry.current_run(), main)
                 .and_then(crate::run::RunProcess::visible_pid),
             listen: listen.into_iter().map(|one| one.address).collect(),
-            triggers: self.related(entry.id, Relation::Triggers),
+            triggers: self.related(entry.id, Relation::Triggers, false),
         })
     }
 
@@ -430,25 +437,6 @@ fn redact(unit: &mut UnitStatus) {
     if let Some(image) = &mut unit.image {
         image.portable = None;
     }
-}
-
-fn is_wanted(unit: &UnitLine<'_>, input: &ListUnitsRequest) -> bool {
-    let named = input.names.is_empty()
-        || input
-            .names
-            .iter()
-            .any(|name| pattern::means(name, &unit.name));
-    let kind = unit.name.rsplit_once('.').map_or("", |(_, suffix)| suffix);
-    let of_kind = input.kinds.is_empty() || input.kinds.iter().any(|wanted| wanted == kind);
-    let states = [&*unit.active, &*unit.sub, &*unit.load];
-    let in_state = input.states.is_empty()
-        || input
-            .states
-            .iter()
-            .any(|wanted| states.contains(&&**wanted));
-    let shown =
-        input.all || !input.states.is_empty() || unit.active != "inactive" || unit.job.is_some();
-    named && of_kind && in_state && shown
 }
 
 /// What a unit says of itself. The command of one made at run time says more than everybody may see.

@@ -200,7 +200,10 @@ fn links_masks_and_what_is_wanted_are_seen() {
 #[test]
 fn an_alias_that_comes_later_is_what_others_mean() {
     let file = large("old");
-    let user = format!("[Unit]\nRequires=nick.service\n{}", service("user"));
+    let user = format!(
+        "[Unit]\nRequires=nick.service\nAfter=nick.service\n{}",
+        service("user")
+    );
     with_units(
         &[("a.service", &file), ("user.service", &user)],
         |coracle| {
