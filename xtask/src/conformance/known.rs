@@ -80,6 +80,7 @@ pub(super) const KNOWN: &[(&str, &str, &str)] = &[
     (PARSERS, "escape as a path: /../a", DOTS),
     (PARSERS, "escape as a path: /../B", DOTS),
     (PARSERS, "escape as a path: //../_ ", DOTS),
+    (PARSERS, "mangle: /../_ ", DOTS),
     (PARSERS, r"unescape: \\x00", NO_TEXT),
     (PARSERS, r"unescape a path: \\x00", NO_TEXT),
     (PARSERS, r"unescape: \\xff", NO_TEXT),

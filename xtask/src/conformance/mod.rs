@@ -115,9 +115,13 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The tier of tests: every check, and the page stays as it is.
+/// The checks of the tier of tests, which a fresh machine makes in three minutes with the tree that it needs first. What is left out
+/// fetches forty packages.
+const SHORT: [&str; 3] = ["test-execute", "parsers", "times"];
+
+/// The tier of tests: the page stays as it is.
 pub(crate) fn short() -> Result<()> {
-    let wish = Wish::read(&[])?;
+    let wish = Wish::read(&SHORT.map(str::to_owned))?;
     let unexplained = compare(&wish, |_, _, _| Ok(()))?;
     if unexplained > 0 {
         bail!(

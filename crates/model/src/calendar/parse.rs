@@ -382,7 +382,7 @@ fn normalize(calendar: &mut Calendar) {
         &mut calendar.second,
     ] {
         list.iter_mut().for_each(Range::normalize);
-        list.sort_unstable();
+        crate::order::sort(list);
         list.dedup();
     }
 }
