@@ -37,11 +37,13 @@ pub(super) fn capabilities() -> Result<Vec<Row>> {
 
 /// What a table of theirs has: the name of each number.
 fn pairs(verb: &str) -> Result<BTreeMap<String, String>> {
-    let said = ask("systemd-analyze", &["--no-pager", "--no-legend", verb])?;
+    let said = ask("systemd-analyze", &["--no-pager", verb])?;
+    // The title has no number; not every version can leave it out.
     let line = |line: &str| {
         let mut words = line.split_whitespace();
         let (name, number) = (words.next()?, words.next()?);
-        Some((number.to_owned(), name.to_owned()))
+        let number: u8 = number.parse().ok()?;
+        Some((number.to_string(), name.to_owned()))
     };
     Ok(said.stdout.lines().filter_map(line).collect())
 }
