@@ -588,8 +588,13 @@ fn habits_and_slips_are_met_with_what_was_meant() {
         assert!(!help.stdout.contains("--wait"), "{}", help.stdout);
         let escaped = "!there is no unit a\\x20b.service";
         check(coracle, &["start", "a b"], 5, &[escaped, "!is taken for"]);
-        check(coracle, &["status", "/dev/none"], 4, &["dev-none.device"]);
-        check(coracle, &["is-active", "/none/such"], 4, &["inactive"]);
+        check(coracle, &["status", "/dev/none"], 3, &["dev-none.device"]);
+        check(
+            coracle,
+            &["status", "/none/a b"],
+            4,
+            &["none-a\\x20b.mount"],
+        );
         fs::create_dir(coracle.folder().join("tree")).expect("a folder");
         for (word, hint) in [("tree", "`coracle start ./tree`"), (".", "`coracle build`")] {
             let mut command = coracle.command(&["start", word]);

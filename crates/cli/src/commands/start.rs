@@ -82,7 +82,7 @@ impl Run for Start {
         let mut status = 0;
         for word in &self.what {
             match source::of(context, word)? {
-                Source::Unit(unit) => units.push(unit),
+                Source::Unit(word) => units.push(crate::portable::unit_named(context, &word)),
                 portable => status = status.max(self.start_portable(context, portable)?),
             }
         }

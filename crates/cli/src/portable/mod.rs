@@ -79,7 +79,7 @@ pub(crate) fn units_of(context: &Context, names: &[String]) -> Result<Vec<String
 }
 
 /// The unit that a word means; it is told where letters had to be escaped for that.
-fn unit_named(context: &Context, name: &str) -> String {
+pub(crate) fn unit_named(context: &Context, name: &str) -> String {
     let unit = full_unit_name(name.to_owned());
     let is_escaped = unit != name && unit != format!("{name}.service");
     if is_escaped && !name.starts_with('/') {
