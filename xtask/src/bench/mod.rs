@@ -47,6 +47,7 @@ const BENCHES: &[Bench] = &[
     ("attach-start", Place::Here, portable::attach_and_start),
     ("memory-1000", Place::Here, memory::thousand_units),
     ("file-size", Place::Here, memory::file_size),
+    ("verbs", Place::Here, loaded::alone),
     ("run", Place::Peer, systemd::run),
     ("containers", Place::Peer, containers::containers),
     ("portable", Place::Peer, containers::portable),
