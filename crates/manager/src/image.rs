@@ -354,6 +354,7 @@ impl Manager {
             Some((path, integrity)) => (path.to_owned(), Some(integrity.to_owned())),
             None => (held_as.clone(), None),
         };
+        let path = self.path_of(path);
         if self.is_run_from(&path) {
             self.mounts.mounted.insert(
                 path,
@@ -378,18 +379,35 @@ impl Manager {
         }
     }
 
+    /// The path behind what stands for one that is too long for a name.
+    fn path_of(&self, name: String) -> String {
+        let mut runs = self.units.values().flat_map(|entry| &entry.runs);
+        let roots = runs.find_map(|run| run.root.as_ref().filter(|root| short(root) == name));
+        roots.cloned().unwrap_or(name)
+    }
+
     fn is_run_from(&self, path: &str) -> bool {
         let mut runs = self.units.values().flat_map(|entry| &entry.runs);
         runs.any(|run| run.root.as_deref() == Some(path))
     }
 }
 
-/// The image, and what protects it, so that the next manager can tell.
+/// The image, and what protects it, so that the next manager can tell. A path that is too long has a number in its place.
 fn held_name(path: &str, integrity: Option<&str>) -> String {
-    let whole = integrity.map(|integrity| format!("{path}\n{integrity}"));
-    whole
-        .filter(|name| name.len() <= keeper::protocol::NAME_BYTES_MAX)
-        .unwrap_or_else(|| path.to_owned())
+    let name = |path: &str| match integrity {
+        Some(integrity) => format!("{path}\n{integrity}"),
+        None => path.to_owned(),
+    };
+    let whole = name(path);
+    if whole.len() <= keeper::protocol::NAME_BYTES_MAX {
+        return whole;
+    }
+    name(&short(path))
+}
+
+/// What stands for a path; no path looks so, as none begins like this.
+fn short(path: &str) -> String {
+    format!("#{:016x}", crate::directories::hash(path.as_bytes()))
 }
 
 /// RootImage= or RootDirectory=.
@@ -425,6 +443,28 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test")]
 
     use super::*;
+
+    #[test]
+    fn the_name_of_an_image_fits_however_long_its_path_is() {
+        let integrity = Some("dm-verity, signed");
+        assert_eq!(held_name("/a.psi", integrity), "/a.psi\ndm-verity, signed");
+        assert_eq!(held_name("/a.psi", None), "/a.psi");
+        for length in [470, 480, 481, 4000] {
+            let path = format!("/{}", "x".repeat(length - 1));
+            let other = format!("{path}y");
+            for integrity in [None, integrity] {
+                let name = held_name(&path, integrity);
+                assert!(name.len() <= keeper::protocol::NAME_BYTES_MAX, "{name}");
+                assert_ne!(name, held_name(&other, integrity), "{length}");
+                let (front, behind) = match name.split_once('\n') {
+                    Some((front, behind)) => (front.to_owned(), Some(behind.to_owned())),
+                    None => (name, None),
+                };
+                assert!(front == path || front == short(&path));
+                assert_eq!(behind.as_deref(), integrity);
+            }
+        }
+    }
 
     #[test]
     fn a_worker_that_takes_too_long_is_told_from_those_that_may_go_on() {
