@@ -279,3 +279,31 @@ fn a_client_that_passes_descriptors_to_a_socket_that_is_closed_holds_nobody_up()
     assert!(begin.elapsed() < PATIENCE, "{:?}", begin.elapsed());
     instance.exit();
 }
+
+/// Makes a unit's record that of one that is down: its manager had no time to close its sockets.
+fn record_as_down(instance: &Instance, unit: &str) {
+    let path = instance.path(&format!("run/units/{unit}.json"));
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut record: serde_json::Value = serde_json::from_str(&text).unwrap();
+    *record.pointer_mut("/snapshot/state").unwrap() = "Dead".into();
+    std::fs::write(&path, record.to_string()).unwrap();
+}
+
+#[test]
+fn a_client_that_passes_descriptors_to_a_socket_that_a_dead_manager_left_open_holds_nobody_up() {
+    const SIGSTOP: i32 = 19;
+    let (instance, _trap) = with_traps("");
+    let begin = Instant::now();
+    let manager = i32::try_from(instance.manager()).unwrap();
+    kernel::process::kill(manager, SIGSTOP).unwrap();
+    record_as_down(&instance, "trapped.socket");
+    // The service ends, so that nobody but the keeper has the sockets.
+    let gate = instance.path("gate");
+    drop(std::fs::File::options().write(true).open(gate).unwrap());
+    support::kill(manager.unsigned_abs());
+    instance.await_state("trapped.service", "inactive/dead");
+    instance.await_state("trapped.socket", "inactive/dead");
+    instance.run(&[], &["/bin/true"]).unwrap();
+    assert!(begin.elapsed() < PATIENCE, "{:?}", begin.elapsed());
+    instance.exit();
+}

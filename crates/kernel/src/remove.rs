@@ -30,7 +30,11 @@ pub fn tree_of(parent: impl AsFd, name: &CStr, entries_max: u64) -> Result<bool>
     if let Some(was_there) = no_directory(parent.as_fd(), name)? {
         return Ok(was_there);
     }
-    let top = open(parent.as_fd(), name)?;
+    // Somebody else may be removing the same: whoever comes second finds it gone.
+    let top = match open(parent.as_fd(), name) {
+        Err(Errno::NOENT) => return Ok(false),
+        top => top?,
+    };
     let mut removal = Removal {
         top: top.as_fd(),
         moved: 0,
@@ -40,6 +44,7 @@ pub fn tree_of(parent: impl AsFd, name: &CStr, entries_max: u64) -> Result<bool>
         removal.empty(top.as_fd(), 0)?;
         match unlinkat(&parent, name, AtFlags::REMOVEDIR) {
             Err(Errno::NOTEMPTY) if round < ROUNDS_MAX + removal.moved => {}
+            Err(Errno::NOENT) => return Ok(true),
             removed => return removed.map(|()| true),
         }
     }

@@ -36,18 +36,21 @@ const GONE_PREFIX: &str = ".coracle-gone-";
 
 /// Removes a path with all that is in it; what is gone already is fine. Of much, the name is gone and the rest follows: until then a
 /// link in `gone` says where it is.
-pub(crate) fn remove(path: &Path, gone: &Path) {
+///
+/// # Errors
+/// When something of it stays: EBUSY where something is mounted in it, ENOTEMPTY where somebody keeps filling it.
+pub(crate) fn remove(path: &Path, gone: &Path) -> Result<(), Errno> {
     let Some(place) = place(path) else {
-        return;
+        return Ok(());
     };
-    if kernel::remove::tree_of(&place.parent, place.name(), ENTRIES_AT_ONCE) != Err(Errno::DQUOT) {
-        return;
+    match kernel::remove::tree_of(&place.parent, place.name(), ENTRIES_AT_ONCE) {
+        Err(Errno::DQUOT) => {}
+        removed => return removed.map(drop),
     }
-    if move_away(path, &place, gone).is_err() {
+    match move_away(path, &place, gone) {
+        Ok(()) => Ok(()),
         // Better late than never.
-        match kernel::remove::tree(&place.parent, place.name()) {
-            Ok(_) | Err(_) => {}
-        }
+        Err(_) => kernel::remove::tree(&place.parent, place.name()).map(drop),
     }
 }
 
@@ -78,6 +81,7 @@ fn remove_aside(record: PathBuf) {
         let name = place.name().to_owned();
         kernel::remove::aside(place.parent, name, move || {
             match std::fs::remove_file(&record) {
+                // What it leads to is gone, so whoever follows it finds nothing to do.
                 Ok(()) | Err(_) => {}
             }
         });
@@ -89,19 +93,18 @@ pub(crate) fn go_on(gone: &Path) {
     records(gone).into_iter().for_each(remove_aside);
 }
 
-/// The same at the end of the instance, when nobody is held up any more.
-pub(crate) fn finish(gone: &Path) {
+/// The same at the end of the instance, when nobody is held up any more. Answers what stays, and why.
+pub(crate) fn finish(gone: &Path) -> Vec<(PathBuf, Errno)> {
+    let mut stays = Vec::new();
     for record in records(gone) {
         let moved = std::fs::read_link(&record).unwrap_or_default();
-        if let Some(place) = place(&moved) {
-            match kernel::remove::tree(&place.parent, place.name()) {
-                Ok(_) | Err(_) => {}
-            }
+        if let Some(place) = place(&moved)
+            && let Err(errno) = kernel::remove::tree(&place.parent, place.name())
+        {
+            stays.push((moved, errno));
         }
     }
-    match std::fs::remove_dir_all(gone) {
-        Ok(()) | Err(_) => {}
-    }
+    stays
 }
 
 fn records(gone: &Path) -> Vec<PathBuf> {
@@ -109,12 +112,17 @@ fn records(gone: &Path) -> Vec<PathBuf> {
     entries.flatten().map(|entry| entry.path()).collect()
 }
 
-/// Removes a file that is no directory.
-pub(crate) fn remove_file(path: &Path) {
-    if let Some(place) = place(path) {
-        match unlinkat(&place.parent, place.name(), AtFlags::empty()) {
-            Ok(()) | Err(_) => {}
-        }
+/// Removes a file that is no directory; what is gone already is fine.
+///
+/// # Errors
+/// The kernel's, when it stays.
+pub(crate) fn remove_file(path: &Path) -> Result<(), Errno> {
+    let Some(place) = place(path) else {
+        return Ok(());
+    };
+    match unlinkat(&place.parent, place.name(), AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(errno),
     }
 }
 
@@ -179,14 +187,14 @@ mod tests {
         std::fs::create_dir(&own).unwrap();
         std::os::unix::fs::chown(&own, Some(61_234), None).unwrap();
         std::os::unix::fs::symlink(&host, own.join("trap")).unwrap();
-        remove(&own.join("trap/precious"), &gone);
-        remove_file(&own.join("trap/precious"));
+        remove(&own.join("trap/precious"), &gone).unwrap();
+        remove_file(&own.join("trap/precious")).unwrap();
         assert!(host.join("precious").exists());
-        remove(&own.join("trap"), &gone);
+        remove(&own.join("trap"), &gone).unwrap();
         assert!(!own.join("trap").exists() && host.join("precious").exists());
         // The administrator's link leads where it leads.
         std::os::unix::fs::symlink(&host, folder.path().join("link")).unwrap();
-        remove(&folder.path().join("link/precious"), &gone);
+        remove(&folder.path().join("link/precious"), &gone).unwrap();
         assert!(!host.join("precious").exists());
     }
 
@@ -201,9 +209,10 @@ mod tests {
             }
         };
         fill(&path);
-        remove(&path, &gone);
+        remove(&path, &gone).unwrap();
         assert!(!path.exists());
-        finish(&gone);
+        assert_eq!(finish(&gone), []);
+        std::fs::remove_dir_all(&gone).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         // As if the manager had ended in between.
         let left = folder.path().join(format!("{GONE_PREFIX}1"));
@@ -211,7 +220,48 @@ mod tests {
         std::fs::create_dir(&gone).unwrap();
         std::os::unix::fs::symlink(&left, gone.join("1")).unwrap();
         go_on(&gone);
-        finish(&gone);
+        assert_eq!(finish(&gone), []);
+        std::fs::remove_dir_all(&gone).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_stays_is_told_with_the_reason() {
+        // Only a thread of its own sees what is mounted there.
+        std::thread::scope(|scope| scope.spawn(leave_something).join().unwrap());
+    }
+
+    fn leave_something() {
+        use kernel::rustix::mount::{
+            MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
+        };
+        let folder = tempfile::tempdir_in("/var").unwrap();
+        let (path, gone) = (folder.path().join("busy"), folder.path().join("gone"));
+        std::fs::create_dir_all(path.join("mount")).unwrap();
+        kernel::namespace::unshare(kernel::namespace::MOUNT).unwrap();
+        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        mount_change("/", private).unwrap();
+        mount(
+            "tmpfs",
+            path.join("mount"),
+            "tmpfs",
+            MountFlags::empty(),
+            None,
+        )
+        .unwrap();
+        assert!(matches!(
+            remove(&path, &gone),
+            Err(Errno::BUSY | Errno::XDEV)
+        ));
+        std::fs::create_dir(&gone).unwrap();
+        std::os::unix::fs::symlink(&path, gone.join("1")).unwrap();
+        let stays = finish(&gone);
+        assert!(
+            matches!(stays.as_slice(), [(one, Errno::BUSY | Errno::XDEV)] if *one == path),
+            "{stays:?}"
+        );
+        assert_eq!(remove_file(&path.join("nothing")), Ok(()));
+        assert_eq!(remove_file(&path), Err(Errno::ISDIR));
+        unmount(path.join("mount"), UnmountFlags::empty()).unwrap();
     }
 }

@@ -191,7 +191,10 @@ impl Manager {
                 .and_then(|key| u64::from_str_radix(key, 16).ok());
             let entry = key.and_then(|key| self.units.get(self.by_key.get(&key)?));
             if !entry.is_some_and(|entry| entry.runs.iter().any(|run| run.notify.is_some())) {
-                crate::leftovers::remove_file(&path.path());
+                match crate::leftovers::remove_file(&path.path()) {
+                    // Nobody is told of it, the next run takes the place over, and at the end the directory goes.
+                    Ok(()) | Err(_) => {}
+                }
             }
         }
     }

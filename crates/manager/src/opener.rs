@@ -4,7 +4,7 @@ use crate::link::NewProcess;
 use crate::manager::Manager;
 use crate::poll::Token;
 use crate::start::report_pair;
-use engine::{Incarnation, Input, State, UnitId};
+use engine::{Incarnation, Input, SocketPhase, State, UnitId};
 use keeper::protocol::{ChildKey, Class, Exit};
 use kernel::message::{Descriptors, ReceiveOptions, receive};
 use model::sorted::Map;
@@ -244,25 +244,56 @@ impl Manager {
     /// asks for it.
     pub(crate) fn close_sockets(&mut self, unit: UnitId) {
         self.unwatch_sockets(unit);
-        let server = self.server_of(unit);
         let Some(entry) = self.units.get_mut(&unit) else {
             return;
         };
+        let name = entry.name.to_string();
         for (index, socket) in std::mem::take(&mut entry.sockets).into_iter().enumerate() {
-            match server {
-                // A port or an abstract name would be taken as long as we have it, whether the service has it or not.
-                Some(server) if has_path(&socket) => self.closing.push((server, socket)),
-                Some(_) => {}
-                None => retire(&socket),
-            }
-            self.link
-                .drop_held(Class::Listen, &held_name(entry.name.as_str(), index));
+            self.let_socket_go(Some(unit), &name, index, socket);
         }
+        let Some(entry) = self.units.get(&unit) else {
+            return;
+        };
         if entry.unit.value(&model::key::REMOVE_ON_STOP) {
             for path in crate::leftovers::socket_files(&entry.unit) {
-                crate::leftovers::remove_file(&path);
+                if let Err(errno) = crate::leftovers::remove_file(&path) {
+                    let text = format!("{} stays: it can't be removed: {errno}", path.display());
+                    self.log_as(crate::own_log::WARNING, unit, &text);
+                }
             }
         }
+    }
+
+    /// Has the keeper close a socket, and sees to it that this holds it up as little as us.
+    fn let_socket_go(
+        &mut self,
+        unit: Option<UnitId>,
+        name: &str,
+        index: usize,
+        socket: Rc<OwnedFd>,
+    ) {
+        match unit.and_then(|unit| self.server_of(unit)) {
+            // A port or an abstract name would be taken as long as we have it, whether the service has it or not.
+            Some(server) if has_path(&socket) => self.closing.push((server, socket)),
+            Some(server) if self.has_socket(server, &socket) => {}
+            Some(_) | None => retire(&socket),
+        }
+        self.link.drop_held(Class::Listen, &held_name(name, index));
+    }
+
+    /// Does a process of the service have the socket still? If not, the keeper is the one that closes it last.
+    fn has_socket(&self, service: UnitId, socket: &OwnedFd) -> bool {
+        let Ok(own) = rustix::fs::fstat(socket) else {
+            return false;
+        };
+        let link = format!("socket:[{}]", own.st_ino);
+        let runs = self.units.get(&service).map(|entry| &entry.runs);
+        let runs = runs.into_iter().flatten();
+        let mut processes = runs.flat_map(|run| match (&self.cgroups, &run.cgroup) {
+            (Some(cgroups), Some(path)) => cgroups.processes(path),
+            _ => run.processes.iter().filter_map(|one| one.pid).collect(),
+        });
+        processes.any(|pid| has_link(pid, &link))
     }
 
     /// The service of a socket unit, while it runs: it has the sockets, too.
@@ -348,8 +379,9 @@ impl Manager {
         }
     }
 
-    /// Sockets that the keeper held for the manager before us. All of a unit's, or none: those are made anew. A unit that is down has
-    /// none: that manager had no time to say so.
+    /// Sockets that the keeper held for the manager before us. All of a unit's, or none: those are made anew. What a unit listens on was
+    /// held before its record said so, and its file may ask for other sockets by now, which the next start makes. A unit that is down
+    /// has none: that manager had no time to say so.
     pub(crate) fn adopt_sockets(&mut self, held: Vec<(String, OwnedFd)>) {
         let mut by_unit: Map<String, Map<usize, OwnedFd>> = Map::new();
         for (name, socket) in held {
@@ -362,17 +394,27 @@ impl Manager {
             }
         }
         for (unit, sockets) in by_unit {
-            let known = self.engine.id(&unit);
-            let known = known.filter(|id| matches!(self.engine.state(*id), Some(State::Socket(_))));
-            let known = known.and_then(|id| self.units.get_mut(&id));
-            let wanted = known.as_ref().map_or(0, |entry| listens(&entry.unit));
-            match known {
-                Some(entry) if wanted == sockets.len() => {
-                    entry.sockets = sockets.into_values().map(Rc::new).collect()
+            let id = self.engine.id(&unit);
+            let phase = id.and_then(|id| match self.engine.state(id)? {
+                State::Socket(run) => Some(run.phase),
+                _ => None,
+            });
+            let known = id.and_then(|id| self.units.get_mut(&id));
+            let is_complete = match (&known, phase) {
+                (None, _) | (_, None) => false,
+                (_, Some(SocketPhase::Listening | SocketPhase::Running)) => {
+                    sockets.keys().copied().eq(0..sockets.len())
                 }
-                _ => {
-                    for index in sockets.into_keys() {
-                        self.link.drop_held(Class::Listen, &held_name(&unit, index));
+                (Some(entry), Some(_)) => listens(&entry.unit) == sockets.len(),
+            };
+            let sockets = sockets
+                .into_iter()
+                .map(|(index, socket)| (index, Rc::new(socket)));
+            match known.filter(|_| is_complete) {
+                Some(entry) => entry.sockets = sockets.map(|(_, socket)| socket).collect(),
+                None => {
+                    for (index, socket) in sockets {
+                        self.let_socket_go(id, &unit, index, socket);
                     }
                 }
             }
@@ -407,6 +449,17 @@ impl Opening {
             }
         }
     }
+}
+
+/// Is one of a process's descriptors this link? So many are looked at: who has more of them may have it.
+fn has_link(pid: u32, link: &str) -> bool {
+    const LINKS_MAX: usize = 4096;
+    let entries = std::fs::read_dir(format!("/proc/{pid}/fd"));
+    let mut links = entries.into_iter().flatten().flatten();
+    let is_it = |entry: std::fs::DirEntry| {
+        std::fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str() == link)
+    };
+    links.by_ref().take(LINKS_MAX).any(is_it) || links.next().is_some()
 }
 
 fn has_path(socket: &OwnedFd) -> bool {

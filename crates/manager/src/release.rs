@@ -49,7 +49,10 @@ impl Manager {
             return;
         };
         for path in crate::leftovers::paths(entry, &run) {
-            crate::leftovers::remove(&path, &self.directories.gone());
+            if let Err(errno) = crate::leftovers::remove(&path, &self.directories.gone()) {
+                let text = format!("{} stays: it can't be removed: {errno}", path.display());
+                self.log_as(crate::own_log::WARNING, unit, &text);
+            }
         }
         // Busy while something is in it: another unit's directory, or another init's credentials for a unit of this name.
         let shared = Path::new(crate::leftovers::PRIVATE_RUNTIME);

@@ -3,6 +3,7 @@
 use crate::manager::{Manager, Stage};
 use engine::{JobKind, JobMode, Micros, UnitId};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use wire::Failure;
 
 impl Manager {
@@ -73,6 +74,11 @@ impl Manager {
             cgroups.remove_all();
         }
         self.remove_runtime_files();
+        // Before the log process is told of the end.
+        match self.write_later() {
+            // What is wrong with the end itself has no other place to be told.
+            Ok(()) | Err(_) => {}
+        }
         self.link.shut_down(0);
     }
 
@@ -98,22 +104,32 @@ impl Manager {
         let files = ["api", "started", "environment"].map(|file| directories.runtime.join(file));
         let own = [directories.cgroup_place()];
         // What the log did not take is said by the next instance.
+        let is_kept = self.own_log.waits();
         let words = [directories.said(), directories.words()];
-        let words = words.into_iter().filter(|_| !self.own_log.waits());
+        let words = words.into_iter().filter(|_| !is_kept);
         for file in files.into_iter().chain(own).chain(words) {
-            match std::fs::remove_file(file) {
-                Ok(()) | Err(_) => {}
-            }
+            self.tell_if_it_stays(&file, std::fs::remove_file(&file));
         }
-        crate::leftovers::finish(&directories.gone());
+        for (path, errno) in crate::leftovers::finish(&directories.gone()) {
+            self.tell_if_it_stays(&path, Err(errno.into()));
+        }
         for directory in [
+            directories.gone(),
             directories.records(),
             directories.notify(),
             directories.extra_fields(),
         ] {
-            match std::fs::remove_dir_all(directory) {
-                Ok(()) | Err(_) => {}
-            }
+            self.tell_if_it_stays(&directory, std::fs::remove_dir_all(&directory));
+        }
+    }
+
+    fn tell_if_it_stays(&self, path: &Path, removed: std::io::Result<()>) {
+        match removed {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => self.log(&format!(
+                "{} stays at the end of this instance: it can't be removed: {error}",
+                path.display()
+            )),
+            Ok(()) | Err(_) => {}
         }
     }
 

@@ -123,7 +123,7 @@ impl Manager {
             .units
             .values()
             .filter(|entry| entry.name.kind() == UnitKind::Socket)
-            .filter(|entry| entry.sockets.len() < crate::opener::listens(&entry.unit))
+            .filter(|entry| entry.sockets.is_empty())
             .filter_map(|entry| match self.engine.state(entry.id)? {
                 State::Socket(run)
                     if matches!(run.phase, SocketPhase::Listening | SocketPhase::Running) =>

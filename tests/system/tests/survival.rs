@@ -213,3 +213,29 @@ fn who_asked_for_a_restart_if_it_runs_waits_for_its_end_over_the_managers_death(
         }
     });
 }
+
+#[test]
+fn a_socket_whose_file_asks_for_more_by_now_goes_on_with_what_it_has() {
+    with_units(&[], |coracle| {
+        units(coracle);
+        coracle.ok(&["start", "web.socket"]);
+        let folder = coracle.folder().display().to_string();
+        let more =
+            format!("[Socket]\nListenStream={folder}/web.sock\nListenStream={folder}/2.sock\n");
+        coracle.unit("web.socket", &more);
+        coracle.ok(&["daemon-reload"]);
+        manager::kill(coracle.process("ManagerPID"));
+        let property = coracle.property("web.socket", "ActiveState");
+        assert_eq!(
+            property,
+            "active",
+            "{}",
+            coracle.ok(&["status", "web.socket"])
+        );
+        assert!(ask(coracle, "web").starts_with("ping"));
+        coracle.ok(&["stop", "web.socket", "web"]);
+        coracle.ok(&["start", "web.socket"]);
+        let both = UnixStream::connect(coracle.folder().join("2.sock"));
+        both.expect("the next start makes what the file asks for");
+    });
+}
