@@ -137,7 +137,7 @@ fn check_deeds(world: &World<'_>, count: &dyn Fn(&str) -> u64) {
     }
 }
 
-/// Each restart that is counted, and told in the log, is a start after the first.
+/// Each restart that is counted is told in the log, and is a start after the first.
 fn check_restarts(world: &World<'_>, name: &str) {
     let starts = world.ledger(name).entries("started");
     same(
@@ -145,16 +145,25 @@ fn check_restarts(world: &World<'_>, name: &str) {
         &up_to(starts.len() as u64),
         &starts,
     );
-    let restarts = (starts.len() - 1).to_string();
-    assert_eq!(
-        world
-            .coracle
-            .property(&format!("{name}.service"), "NRestarts"),
-        restarts,
-        "restarts of {name}, {}",
+    let after_first = starts.len() as u64 - 1;
+    let restarts = world
+        .coracle
+        .property(&format!("{name}.service"), "NRestarts");
+    let restarts: u64 = restarts.parse().expect("a number");
+    // A run whose time is over before its process has come to write anything counts, too: where managers die all the time and the machine
+    // has other work, three tenths of a second are little. It is rare.
+    let unwritten_max = if name == "hang" {
+        after_first / 50 + 1
+    } else {
+        0
+    };
+    assert!(
+        (after_first..=after_first + unwritten_max).contains(&restarts),
+        "restarts of {name}: {restarts} with {} starts in its ledger, {}",
+        starts.len(),
         recorded(world, name)
     );
-    let told = vec!["is restarted".to_owned(); starts.len() - 1];
+    let told = vec!["is restarted".to_owned(); restarts as usize];
     agree(&format!("restarts of {name} in the log"), &told, || {
         let told = logged(world, name, "ended with result ").into_iter();
         let told = told.filter_map(|line| Some(line.split_once(", and ")?.1.to_owned()));
