@@ -14,6 +14,7 @@ const OBJ_PIN: usize = 6;
 const OBJ_GET: usize = 7;
 const PROG_ATTACH: usize = 8;
 const PROG_DETACH: usize = 9;
+const PROG_GET_NEXT_ID: usize = 11;
 const PROG_GET_FD_BY_ID: usize = 13;
 const MAP_GET_FD_BY_ID: usize = 14;
 const OBJ_GET_INFO_BY_FD: usize = 15;
@@ -301,6 +302,21 @@ pub fn attached(group: impl AsFd, hook: u32, ids: &mut [u32; PROGRAMS_MAX]) -> R
     // SAFETY: there is room for as many ids as is said.
     unsafe { bpf(PROG_QUERY, &mut fields) }?;
     Ok(fields.count as usize)
+}
+
+/// The smallest id of a program that is larger than `after`; none where there is no such program. For the administrator alone (EPERM).
+pub fn next_program(after: u32) -> Result<Option<u32>> {
+    let mut fields = ById {
+        id: after,
+        next: 0,
+        flags: 0,
+    };
+    // SAFETY: the fields are this command's, and have no address.
+    match unsafe { bpf(PROG_GET_NEXT_ID, &mut fields) } {
+        Ok(_) => Ok(Some(fields.next)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// A program that is loaded.

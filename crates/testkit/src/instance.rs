@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use crate::picture;
+use crate::ground::{self, Ground};
+use crate::namespaces::Namespaces;
+use crate::{picture, resident};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -49,6 +51,7 @@ impl Finished {
 pub struct Instance {
     folder: tempfile::TempDir,
     dist: PathBuf,
+    before: Ground,
 }
 
 impl Instance {
@@ -80,7 +83,11 @@ impl Instance {
         for name in ["run", "state", "config/units"] {
             fs::create_dir_all(folder.path().join(name)).expect("the instance's folders");
         }
-        Instance { folder, dist }
+        Instance {
+            folder,
+            dist,
+            before: Ground::take(),
+        }
     }
 
     /// The folder that holds everything of this instance: `run`, `state` and `config`.
@@ -189,13 +196,18 @@ impl Instance {
         let group = Some(group.trim().trim_start_matches('/')).filter(|group| !group.is_empty());
         let group = group.map(|group| format!("/{group}"));
         let users = self.dynamic_users();
+        let names = ground::names_of(&self.folder().join("config/units"));
+        let namespaces = Namespaces::of(self.folder(), group.as_deref());
         self.end();
         if std::thread::panicking() {
             return;
         }
         let begin = std::time::Instant::now();
+        let after = namespaces.ended();
         loop {
-            let left = picture::belongings(self.folder(), group.as_deref(), &users);
+            let mut left = picture::belongings(self.folder(), group.as_deref(), &users);
+            left.extend(self.before.left_behind(&names, &users));
+            left.extend(after.held());
             if left.is_empty() {
                 return;
             }
@@ -230,6 +242,29 @@ impl Instance {
         users
     }
 
+    /// Stops and forgets all units, and proves that nothing is held for them any more.
+    fn come_to_rest(&self, keeper: Pid) {
+        let mut said = String::new();
+        for verb in ["stop", "reset-failed"] {
+            let asked = self.command(&["--no-autostart", verb, "*.*"]).output();
+            // Some units refuse it, or fail on the way: what counts is what is held then.
+            said += &finished(&asked.expect("the command starts")).stderr;
+        }
+        let begin = std::time::Instant::now();
+        loop {
+            let found = resident::holdings(keeper, self.folder());
+            let differs = resident::difference(resident::AT_REST, &found);
+            if differs.is_empty() {
+                return;
+            }
+            assert!(
+                begin.elapsed() < PATIENCE,
+                "with all units stopped, what keeper, manager and log hold differs from what they began with: {differs:#?}\n{said}"
+            );
+            std::thread::yield_now();
+        }
+    }
+
     fn end(&self) {
         let Ok(answer) = self
             .command(&["--no-autostart", "show", "-p", "KeeperPID", "--value"])
@@ -244,6 +279,9 @@ impl Instance {
         let Ok(keeper) = pidfd_open(pid, PidfdFlags::empty()) else {
             return;
         };
+        if !std::thread::panicking() {
+            self.come_to_rest(pid);
+        }
         let asked = self.command(&["--no-autostart", "daemon-exit"]).output();
         if !asked.is_ok_and(|output| output.status.success()) {
             pidfd_send_signal(&keeper, Signal::TERM).expect("the keeper takes a signal");

@@ -1,8 +1,11 @@
 //! For tests only: instances in folders of their own, pictures of the system, and the gate that refuses without privileges.
 
+mod ground;
 mod https;
 mod instance;
+mod namespaces;
 mod picture;
+mod resident;
 
 pub use https::HttpsServer;
 pub use instance::{DIST, Finished, Instance};

@@ -153,7 +153,7 @@ fn owned(users: &[String], things: &mut BTreeSet<String>) {
 }
 
 /// Where the hierarchies of control groups are mounted, of both versions.
-fn hierarchies() -> Vec<PathBuf> {
+pub(crate) fn hierarchies() -> Vec<PathBuf> {
     let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let groups = text
         .lines()
