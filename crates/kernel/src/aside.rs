@@ -37,11 +37,14 @@ pub fn close(descriptors: impl IntoIterator<Item = OwnedFd>) {
         }
         WAITING.fetch_sub(1, Ordering::Relaxed);
     };
-    let begun = std::thread::Builder::new()
-        .name("aside".into())
-        .stack_size(STACK_BYTES)
-        .spawn(all);
-    if begun.is_err() {
+    if !thread(STACK_BYTES, Box::new(all)) {
         WAITING.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Does something on a thread of its own, with a stack of so many bytes. Says whether there is one; without, nothing is done.
+#[must_use]
+pub fn thread(stack_bytes: usize, work: Box<dyn FnOnce() + Send>) -> bool {
+    let thread = std::thread::Builder::new().name("aside".into());
+    thread.stack_size(stack_bytes).spawn(work).is_ok()
 }

@@ -60,6 +60,27 @@ pub fn facts() -> Facts {
     }
 }
 
+/// What a hypervisor calls itself to the processor's CPUID instruction, in twelve characters, which may end in NULs; `None` where there
+/// is none, or no such instruction.
+#[must_use]
+pub fn hypervisor() -> Option<String> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use core::arch::x86_64::__cpuid;
+        const RUNS_BELOW_ONE: u32 = 1 << 31;
+        const NAME: u32 = 0x4000_0000;
+        if __cpuid(1).ecx & RUNS_BELOW_ONE == 0 {
+            return None;
+        }
+        let answer = __cpuid(NAME);
+        let words = [answer.ebx, answer.ecx, answer.edx];
+        let bytes: Vec<u8> = words.into_iter().flat_map(u32::to_le_bytes).collect();
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    None
+}
+
 fn kernel_version() -> KernelVersion {
     let name = rustix::system::uname();
     // 0.0 answers no to every "since" that is asked of it.

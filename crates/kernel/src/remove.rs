@@ -61,11 +61,9 @@ pub fn aside(parent: OwnedFd, name: CString, done: impl FnOnce() + Send + 'stati
             done();
         }
     };
-    let begun = std::thread::Builder::new()
-        .name("remove".into())
-        .stack_size(STACK_BYTES)
-        .spawn(removal);
-    drop(begun);
+    match crate::aside::thread(STACK_BYTES, std::boxed::Box::new(removal)) {
+        true | false => {}
+    }
 }
 
 /// Removes anything but a directory, and says whether it was there; none if it is one.

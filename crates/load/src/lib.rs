@@ -24,7 +24,7 @@ pub use host_tree::HostTree;
 pub use loader::{LoadState, Loaded, Loader, Look, load_text};
 pub use origin::{Origin, Origins};
 pub use paths::SearchPath;
-pub use specifier::{MAX_EXPANDED_BYTES, OsRelease, SpecifierContext, Specifiers};
+pub use specifier::{MAX_EXPANDED_BYTES, OsRelease, SpecifierContext, Specifiers, assigned};
 #[cfg(feature = "render")]
 pub use syntax::render;
 pub use syntax::{Diagnostic, Severity, nearest};

@@ -131,7 +131,8 @@ impl OsRelease {
 }
 
 /// The value of `name` in a file of shell assignments, such as machine-info(5).
-pub(crate) fn assigned(text: &str, name: &str) -> Option<String> {
+#[must_use]
+pub fn assigned(text: &str, name: &str) -> Option<String> {
     text.lines()
         .filter_map(|line| line.trim().split_once('='))
         .rfind(|(known, _)| *known == name)

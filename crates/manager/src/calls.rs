@@ -5,7 +5,6 @@ use crate::manager::Manager;
 use crate::run::{Run, RunProcess};
 use crate::status::main_serial;
 use engine::{Input, Signal, State, Target, UnitId};
-use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use wire::{
     ExplainReply, Failure, KillRequest, PlanStep, Reduction, SandboxReply, ServerReply, Setting,
@@ -202,7 +201,7 @@ impl Manager {
     pub(crate) fn describe(&self) -> ServerReply {
         let facts = &self.facts;
         let yes = |value: bool| if value { "yes" } else { "no" }.to_owned();
-        let named: BTreeMap<String, String> = [
+        let named = [
             ("kernel", facts.kernel.to_string()),
             ("cgroup", format!("{:?}", facts.cgroup.kind).to_lowercase()),
             ("controllers", facts.cgroup.controllers.join(" ")),
@@ -210,9 +209,7 @@ impl Manager {
             ("network-namespaces", yes(facts.namespaces.net)),
             ("landlock", facts.landlock_abi.to_string()),
         ]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect();
+        .map(|(name, value)| (name.to_owned(), value));
         ServerReply {
             version: env!("CARGO_PKG_VERSION").into(),
             position: self.position().to_string(),
@@ -231,7 +228,7 @@ impl Manager {
                 .map(|path| path.to_string_lossy().into_owned())
                 .collect(),
             cgroup: self.cgroups.as_ref().map(crate::cgroup::Cgroups::root),
-            facts: named,
+            facts: model::order::map(named),
             reductions: self.host_reductions(),
             units: self.units.len() as u64,
             failed: self.engine.failed() as u64,

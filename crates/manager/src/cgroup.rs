@@ -74,6 +74,11 @@ impl Cgroups {
         }))
     }
 
+    /// The directory of the whole instance's group.
+    pub(crate) fn top(&self) -> PathBuf {
+        self.mount.join(&self.name)
+    }
+
     /// The path of a run's group below the mount, with a leading slash, as /proc/PID/cgroup has it.
     pub(crate) fn path(&self, unit: &str, incarnation: u64) -> String {
         format!("/{}/{unit}/{incarnation}", self.name)

@@ -2,9 +2,7 @@
 
 use crate::manager::Manager;
 use crate::status::main_serial;
-use engine::{
-    Action, Conditions, Effect, Incarnation, Input, ProcessKey, Signal, State, Target, UnitId,
-};
+use engine::{Action, Effect, Incarnation, Input, ProcessKey, Signal, State, Target, UnitId};
 
 impl Manager {
     /// Does, or queues, what the engine wants done.
@@ -58,14 +56,6 @@ impl Manager {
             result: "failed".into(),
         };
         entry.failure.get_or_insert_with(|| Box::new(failure));
-    }
-
-    fn test_conditions(&mut self, unit: UnitId) {
-        let outcome = match self.units.get(&unit) {
-            Some(entry) => crate::conditions::test(&entry.unit),
-            None => Conditions::Met,
-        };
-        self.inputs.push_back(Input::Conditions { unit, outcome });
     }
 
     fn on_state_changed(&mut self, unit: UnitId, cause: &engine::Chain) {

@@ -26,6 +26,8 @@ pub(crate) struct Entry {
     pub(crate) prepared: Option<Rc<crate::planning::Prepared>>,
     /// Why its last start did not work.
     pub(crate) failure: Option<Box<Failure>>,
+    /// The condition that kept it from starting when they were tested last.
+    pub(crate) unmet: Option<Box<str>>,
     /// What is left of the last run.
     pub(crate) last: Option<Box<Last>>,
     /// Where its log says that it is.
@@ -117,6 +119,7 @@ impl Entry {
             said.extend(last.status_text.iter().map(|text| format!("status {text}")));
             said.extend(last.status_errno.map(|errno| format!("errno {errno}")));
         }
+        said.extend(self.unmet.iter().map(|unmet| format!("unmet {unmet}")));
         if let Some(failure) = &self.failure {
             let (error, parameters) = failure.parts();
             said.push(format!("failure {error} {parameters}"));
@@ -129,6 +132,7 @@ impl Entry {
         match kind {
             "status" => self.last_mut().status_text = Some(text.to_owned()),
             "errno" => self.last_mut().status_errno = text.parse().ok(),
+            "unmet" => self.unmet = Some(text.into()),
             "failure" => {
                 let parts = text.split_once(' ');
                 let failure = parts.map(|(error, parameters)| Failure::of_parts(error, parameters));
@@ -156,6 +160,7 @@ impl Entry {
             runs: Vec::new(),
             prepared: None,
             failure: None,
+            unmet: None,
             last: None,
             place: Some((engine::ActiveState::Inactive, engine::SubState::Dead)),
             sockets: Vec::new(),

@@ -54,6 +54,7 @@ mod status;
 mod stopping;
 mod streams;
 mod survivors;
+mod testing;
 mod transient;
 mod users;
 

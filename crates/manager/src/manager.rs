@@ -22,6 +22,7 @@ use model::sorted::{Map, Set};
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// How this process is to run.
 #[derive(Debug)]
@@ -117,7 +118,7 @@ pub(crate) struct OpenReport {
 /// Everything of the manager.
 pub(crate) struct Manager {
     pub(crate) directories: Directories,
-    pub(crate) facts: Facts,
+    pub(crate) facts: Arc<Facts>,
     pub(crate) stage: Stage,
     pub(crate) keeper: KeeperFacts,
     pub(crate) poll: Poll,
@@ -151,6 +152,7 @@ pub(crate) struct Manager {
     pub(crate) openers: Map<ChildKey, crate::opener::Opening>,
     pub(crate) mounts: crate::image::Mounts,
     pub(crate) host_files: crate::host_files::HostFiles,
+    pub(crate) tester: crate::testing::Tester,
     pub(crate) api: Option<OwnedFd>,
     pub(crate) connections: Map<u32, Connection>,
     pub(crate) pending: Vec<Pending>,
@@ -205,7 +207,7 @@ impl Manager {
         let poll = Poll::new().map_err(|errno| doing("make an epoll descriptor")(errno.into()))?;
         let link = Link::new(options.keeper, &poll)
             .map_err(|errno| doing("watch the keeper's channel")(errno.into()))?;
-        let facts = kernel::probe::facts();
+        let facts = Arc::new(kernel::probe::facts());
         let place = directories.cgroup_place();
         let cgroups = Cgroups::open(&facts.cgroup, &directories.cgroup_name(), &place)
             .map_err(doing("make the control group of this instance"))?;
@@ -222,8 +224,9 @@ impl Manager {
             ..KeeperFacts::default()
         };
         let loader = crate::loading::loader(&directories, false);
-        let host_files = crate::host_files::HostFiles::new(&directories.runtime);
         Ok(Self {
+            tester: crate::testing::Tester::new(&poll)?,
+            host_files: crate::host_files::HostFiles::new(&directories.runtime),
             facts,
             directories,
             stage: Stage::Adopting,
@@ -249,7 +252,6 @@ impl Manager {
             closing: Vec::new(),
             openers: Map::new(),
             mounts: crate::image::Mounts::default(),
-            host_files,
             api: None,
             connections: Map::new(),
             pending: Vec::new(),
@@ -317,6 +319,7 @@ impl Manager {
             Token::Listen(number) => self.on_traffic(number),
             Token::Worker(number) => self.on_worker(number),
             Token::OwnLog => self.on_room()?,
+            Token::Tests => self.on_tests(),
         }
         Ok(())
     }

@@ -202,7 +202,7 @@ impl Manager {
                 format!("the {controller} controller of control groups is not available here")
             }
             // A restriction is not listed twice: it is among those that are not enforced.
-            (None, Status::ParsedOnly(reason)) if !row.is_sandboxing() => reason.to_owned(),
+            (None, Status::ParsedOnly(reason)) if !row.is_sandboxing() => reason.to_string(),
             (None, _) => return None,
         };
         Some(Reduction {
@@ -242,7 +242,7 @@ pub(crate) fn unenforced(unit: &Unit) -> Vec<Reduction> {
         .filter_map(|(directive, row)| match row.status {
             Status::ParsedOnly(reason) | Status::Rejected(reason) => Some(Reduction {
                 directive: directive.name().into(),
-                reason: reason.into(),
+                reason: reason.to_string(),
             }),
             Status::Works => None,
         })

@@ -31,6 +31,8 @@ pub(crate) enum Token {
     Worker(u32),
     /// Our stream into the log.
     OwnLog,
+    /// Threads made tests of conditions.
+    Tests,
 }
 
 impl Token {
@@ -46,6 +48,7 @@ impl Token {
             Self::Worker(number) => (8, number),
             Self::HostFiles => (9, 0),
             Self::OwnLog => (10, 0),
+            Self::Tests => (11, 0),
         };
         (kind << 32) | u64::from(number)
     }
@@ -63,6 +66,7 @@ impl Token {
             8 => Self::Worker(number),
             9 => Self::HostFiles,
             10 => Self::OwnLog,
+            11 => Self::Tests,
             _ => return None,
         })
     }

@@ -82,7 +82,7 @@ impl Manager {
             .iter()
             .map(|path| path.to_string_lossy().into_owned())
             .collect();
-        [
+        let own = [
             ("Version", env!("CARGO_PKG_VERSION").to_owned()),
             ("SystemState", self.state_name().to_owned()),
             ("KeeperPID", self.keeper.pid.to_string()),
@@ -104,10 +104,8 @@ impl Manager {
                 "RuntimeDirectory",
                 self.directories.runtime.to_string_lossy().into_owned(),
             ),
-        ]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+        ];
+        model::order::map(own.map(|(name, value)| (name.to_owned(), value)))
     }
 }
 
@@ -122,11 +120,10 @@ pub(crate) fn printed(unit: &Unit, directive: Directive) -> String {
 }
 
 fn properties(status: &UnitStatus, entry: &Entry, cgroup: &str) -> BTreeMap<String, String> {
-    let mut found: BTreeMap<String, String> = entry
-        .unit
-        .iter()
-        .map(|(directive, _)| (directive.name().to_owned(), printed(&entry.unit, directive)))
-        .collect();
+    let set = entry.unit.iter();
+    let mut found = model::order::map(
+        set.map(|(directive, _)| (directive.name().to_owned(), printed(&entry.unit, directive))),
+    );
     let mut put = |name: &str, value: String| drop(found.insert(name.into(), value));
     let yes = |value: bool| if value { "yes" } else { "no" }.to_owned();
     put("Id", status.name.clone());

@@ -156,7 +156,7 @@ impl Manager {
             active_exit_realtime_us: as_realtime_us(stamps.active_exit),
             inactive_enter_realtime_us: as_realtime_us(stamps.inactive_enter),
             failed_condition: (!runs && !failed)
-                .then(|| crate::conditions::unmet(unit))
+                .then(|| entry.unmet.as_deref().map(str::to_owned))
                 .flatten(),
             triggers: self.related(id, Relation::Triggers, false),
             triggered_by: self.related(id, Relation::Triggers, true),

@@ -9,6 +9,7 @@ use crate::step::Step;
 
 mod arguments;
 mod environment;
+pub use environment::SEARCH_PATH;
 
 /// What only a start knows.
 #[derive(Debug, Clone, Default)]

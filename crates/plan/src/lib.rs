@@ -27,7 +27,7 @@ pub mod resources;
 pub mod seccomp;
 
 #[cfg(feature = "planner")]
-pub use bind::{BindError, Bindings, Passed, User};
+pub use bind::{BindError, Bindings, Passed, SEARCH_PATH, User};
 #[cfg(feature = "planner")]
 pub use frame::Role;
 #[cfg(feature = "planner")]

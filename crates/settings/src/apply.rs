@@ -61,11 +61,14 @@ pub fn apply_to(
         return Err(ValueError::Unprintable);
     }
     let row = row(directive);
+    if raw.is_empty() && is_test(directive) {
+        reset_tests(unit, directive);
+    }
     let own = [directive];
     let targets = if row.stands_for.is_empty() {
         &own[..]
     } else {
-        row.stands_for
+        *row.stands_for
     };
     for target in targets {
         let mut value = unit.unset(*target);
@@ -77,6 +80,29 @@ pub fn apply_to(
         note_listen(unit, *target, raw);
     }
     Ok(())
+}
+
+/// What the names of the two families of tests begin with.
+const TESTS: [&str; 2] = ["Condition", "Assert"];
+
+fn is_test(directive: Directive) -> bool {
+    let is_of_unit = directive.room() == model::Room::Unit;
+    is_of_unit
+        && TESTS
+            .iter()
+            .any(|begin| directive.name().starts_with(begin))
+}
+
+/// The conditions of a unit are one list, whatever they test, and so are its assertions.
+fn reset_tests(unit: &mut Unit, directive: Directive) {
+    let begin = |directive: Directive| TESTS.map(|begin| directive.name().starts_with(begin));
+    let set = unit.iter().map(|(other, _)| other);
+    let set: Vec<Directive> = set.filter(|other| is_test(*other)).collect();
+    for other in set {
+        if begin(other) == begin(directive) {
+            drop(unit.unset(other));
+        }
+    }
 }
 
 /// The addresses of a socket are one list over several directives.

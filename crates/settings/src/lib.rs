@@ -10,6 +10,6 @@ mod types;
 pub use apply::{MAX_VALUE_BYTES, ValueError, apply, apply_to, print, reset};
 #[cfg(feature = "prose")]
 pub use prose::prose;
-pub use row::{FromImage, Row, Said, Status};
+pub use row::{FromImage, Reason, Row, Said, Status};
 pub use table::{TABLE, from_image, row, rows_named};
 pub use types::ValueType;

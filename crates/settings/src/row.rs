@@ -32,7 +32,7 @@ pub struct Row {
     /// What it does here.
     pub status: Status,
     /// The directives that an assignment goes to instead: its successors.
-    pub stands_for: &'static [Directive],
+    pub stands_for: &'static &'static [Directive],
 }
 
 /// The version of a directive that systemd has not got.
@@ -92,10 +92,33 @@ pub enum Status {
     /// It has its effect.
     Works,
     /// It is read, checked and kept, and has no effect yet, for this reason.
-    ParsedOnly(&'static str),
+    ParsedOnly(Reason),
     /// It will not have an effect, for this reason.
-    Rejected(&'static str),
+    Rejected(Reason),
 }
+
+/// Why a row has no effect: a number instead of the text, as hundreds of rows have one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Reason(u8);
+
+impl Reason {
+    /// The reason in words.
+    pub fn text(self) -> &'static str {
+        later::REASONS
+            .get(usize::from(self.0))
+            .copied()
+            .unwrap_or_default()
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+/// Of rows that stand for themselves.
+const NOTHING: &[Directive] = &[];
 
 impl Row {
     /// What a row says unless it says otherwise.
@@ -111,8 +134,8 @@ impl Row {
         may_reduce: false,
         from_image: FromImage::Never,
         bus: said(""),
-        status: Status::ParsedOnly("not built yet"),
-        stands_for: &[],
+        status: later::NOT_BUILT,
+        stands_for: &NOTHING,
     };
 
     /// It works, and an image may set it.
@@ -180,33 +203,40 @@ impl Row {
 
 /// Why rows have no effect yet. One that works has no status of its own.
 pub(crate) mod later {
-    use super::Status;
+    use super::{Reason, Status};
 
-    pub(crate) const BPF: Status = Status::ParsedOnly("filters in BPF are not built yet");
-    pub(crate) const CONDITIONS: Status = Status::ParsedOnly("this test is not built yet");
-    pub(crate) const CONTROL_GROUPS: Status =
-        Status::ParsedOnly("resource control is not built yet");
-    pub(crate) const ENABLING: Status = Status::ParsedOnly("enabling units is not built yet");
-    pub(crate) const GROUPS: Status = Status::ParsedOnly("slices and scopes are not built yet");
-    pub(crate) const IMAGES: Status =
-        Status::ParsedOnly("this way of using images is not built yet");
-    pub(crate) const LOGS: Status = Status::ParsedOnly("this part of logging is not built yet");
-    pub(crate) const MOUNTS: Status =
-        Status::ParsedOnly("mount, automount and swap units are not built yet");
-    pub(crate) const NO_ENVIRONMENT: Status =
-        Status::ParsedOnly("the manager has no environment of its own to pass on");
-    pub(crate) const PATHS: Status = Status::ParsedOnly("path units are not built yet");
-    pub(crate) const QUOTAS: Status = Status::ParsedOnly("quotas are not built yet");
-    pub(crate) const SANDBOX: Status =
-        Status::ParsedOnly("this part of the sandbox is not built yet");
-    pub(crate) const SECURITY_MODULES: Status =
-        Status::ParsedOnly("labels of security modules are not built yet");
-    pub(crate) const SERVICES: Status =
-        Status::ParsedOnly("this part of services is not built yet");
-    pub(crate) const SOCKETS: Status = Status::ParsedOnly("this part of sockets is not built yet");
-    pub(crate) const TIMERS: Status = Status::ParsedOnly("timers are not built yet");
-    pub(crate) const UNITS: Status = Status::ParsedOnly("this part of units is not built yet");
+    macro_rules! reasons {
+        ($($name:ident $kind:ident $text:literal;)*) => {
+            /// The texts, by number.
+            pub(super) const REASONS: &[&str] = &[$($text,)*];
 
-    pub(crate) const GONE: Status =
-        Status::Rejected("the reference has given it up: it is read and ignored");
+            #[expect(non_camel_case_types, clippy::upper_case_acronyms, reason = "named as the constants")]
+            enum Place {
+                $($name,)*
+            }
+
+            $(pub(crate) const $name: Status = Status::$kind(Reason(Place::$name as u8));)*
+        };
+    }
+
+    reasons! {
+        NOT_BUILT ParsedOnly "not built yet";
+        BPF ParsedOnly "filters in BPF are not built yet";
+        CONTROL_GROUPS ParsedOnly "resource control is not built yet";
+        ENABLING ParsedOnly "enabling units is not built yet";
+        GROUPS ParsedOnly "slices and scopes are not built yet";
+        IMAGES ParsedOnly "this way of using images is not built yet";
+        LOGS ParsedOnly "this part of logging is not built yet";
+        MOUNTS ParsedOnly "mount, automount and swap units are not built yet";
+        NO_ENVIRONMENT ParsedOnly "the manager has no environment of its own to pass on";
+        PATHS ParsedOnly "path units are not built yet";
+        QUOTAS ParsedOnly "quotas are not built yet";
+        SANDBOX ParsedOnly "this part of the sandbox is not built yet";
+        SECURITY_MODULES ParsedOnly "labels of security modules are not built yet";
+        SERVICES ParsedOnly "this part of services is not built yet";
+        SOCKETS ParsedOnly "this part of sockets is not built yet";
+        TIMERS ParsedOnly "timers are not built yet";
+        UNITS ParsedOnly "this part of units is not built yet";
+        GONE Rejected "the reference has given it up: it is read and ignored";
+    }
 }

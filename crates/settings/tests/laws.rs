@@ -276,7 +276,7 @@ fn every_row_says_what_it_is_for() {
 #[test]
 fn a_successor_works_as_its_old_names_do() {
     for row in &TABLE {
-        for target in row.stands_for {
+        for target in row.stands_for.iter() {
             assert_eq!(
                 coracle_settings::row(*target).works(),
                 row.works(),

@@ -1,5 +1,10 @@
 //! Unit files at their edges: what administrators and packages write, and what must come of it.
 
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
 use coracle_system_tests::{waiting, with_units};
 
 const FOREVER: &str = "[Service]\nExecStart=/bin/sleep infinity\n";
@@ -306,5 +311,62 @@ fn the_mount_point_of_credentials_goes_with_the_run() {
         coracle.ok(&["stop", name]);
         assert_eq!(coracle.property(name, "Result"), "success");
         assert!(!directory.exists());
+    });
+}
+
+/// A file system whose server never answers, until this value goes.
+struct Dead {
+    server: Child,
+    place: PathBuf,
+}
+
+impl Dead {
+    fn at(place: PathBuf) -> Dead {
+        fs::create_dir_all(&place).expect("a directory");
+        let script = "exec 7<>/dev/fuse && mount -i -t fuse -o fd=7,rootmode=40000,user_id=0,group_id=0 dead \"$0\" && echo up && read -r end";
+        let mut server = Command::new("sh")
+            .args(["-c", script])
+            .arg(&place)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        let mut said = String::new();
+        let output = server.stdout.take().expect("its output");
+        let read = BufReader::new(output).read_line(&mut said);
+        assert_eq!((read.ok(), said.as_str()), (Some(3), "up\n"));
+        Dead { server, place }
+    }
+}
+
+impl Drop for Dead {
+    /// The server's descriptor is closed with the shell, and whoever waits for it hears that nobody is there.
+    fn drop(&mut self) {
+        drop(self.server.stdin.take());
+        self.server.wait().ok();
+        Command::new("umount").arg(&self.place).status().ok();
+    }
+}
+
+#[test]
+fn a_test_of_a_path_that_does_not_answer_holds_up_its_own_start_alone() {
+    let other = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n";
+    with_units(&[("other.service", other)], |coracle| {
+        let dead = Dead::at(coracle.folder().join("dead"));
+        let path = dead.place.join("file").display().to_string();
+        let stuck = format!("[Unit]\nConditionPathExists=|{path}\n{other}");
+        coracle.unit("stuck.service", &stuck);
+        coracle.ok(&["start", "--no-block", "stuck"]);
+        coracle.ok(&["start", "other"]);
+        assert!(coracle.ok(&["list-jobs"]).contains("stuck.service"));
+        // The start is taken back, and what its test says at last concerns nobody.
+        coracle.ok(&["stop", "stuck"]);
+        assert!(!coracle.ok(&["list-jobs"]).contains("stuck.service"));
+        coracle.ok(&["start", "--no-block", "stuck"]);
+        drop(dead);
+        coracle.ok(&["start", "stuck"]);
+        let status = coracle.coracle(&["status", "stuck"]).stdout;
+        let line = format!("ConditionPathExists={path} does not hold");
+        assert!(status.contains(&line), "{status}");
     });
 }

@@ -90,8 +90,8 @@ pub(super) const KNOWN: &[(&str, &str, &str)] = &[
     (PARSERS, "unit name: a@b.mount", TEMPLATE),
     (
         PARSERS,
-        "condition: ConditionPathExists=relative",
-        "systemd ignores the line and starts the unit; here the path is looked for below /",
+        "condition: ConditionVersion=glibc >=2",
+        "systemd asks the C library that it is linked with; Coracle is linked with none of the host's",
     ),
     (
         TIMES,

@@ -93,6 +93,21 @@ list! {
     Conditions of Condition, lines
 }
 
+impl Conditions {
+    /// Reads a condition whose parameter is an absolute path.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub fn parse_paths(text: &str, expand: &dyn Expand) -> Result<Conditions, ParseError> {
+        let mut condition = Condition::read(text, expand)?;
+        if !condition.parameter.starts_with('/') {
+            return Err(ParseError::not_a(&condition.parameter, "an absolute path"));
+        }
+        condition.parameter = super::path::simplified(&condition.parameter);
+        Ok(Conditions(vec![condition]))
+    }
+}
+
 /// A user or group: a name or a number.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Account(pub String);

@@ -24,6 +24,14 @@ pub fn normalize_path(path: &str) -> Result<String, ParseError> {
     Ok(format!("/{}", parts.join("/")))
 }
 
+/// A path without doubled slashes, single dots and a slash at the end.
+pub(crate) fn simplified(path: &str) -> String {
+    let parts = path
+        .split('/')
+        .filter(|part| !part.is_empty() && *part != ".");
+    format!("/{}", parts.collect::<Vec<_>>().join("/"))
+}
+
 /// Checks a path below some directory: relative, without `..`.
 pub fn normalize_relative(path: &str) -> Result<String, ParseError> {
     let wrong = || ParseError::not_a(path, "a relative path without \"..\"");

@@ -6,7 +6,8 @@ use crate::planner::SpawnPlan;
 use crate::step::Step;
 
 /// Where programs are looked for, and what `PATH` says, unless the unit says otherwise.
-pub(super) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// `PATH` of services that set none.
+pub const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Names and values, each name once, in the order of their first mention; UnsetEnvironment= is not heeded yet, as command lines may
 /// name what it takes away.

@@ -219,11 +219,9 @@ fn filter(unit: &Unit) -> Option<Rc<CallFilter>> {
 
 fn resolved(filter: &SyscallFilter) -> CallFilter {
     let resolved = filter.resolve();
-    let listed = resolved
-        .calls
-        .into_iter()
-        .map(|(call, action)| (call.to_owned(), action.map(verdict)))
-        .collect();
+    let calls = resolved.calls.into_iter();
+    let listed =
+        model::order::map(calls.map(|(call, action)| (call.to_owned(), action.map(verdict))));
     CallFilter {
         allow_list: resolved.allow,
         listed,

@@ -2,7 +2,7 @@
 
 use model::key;
 
-use crate::row::{Row, later, said};
+use crate::row::{Row, said};
 use crate::types::*;
 
 pub(super) const ROWS: &[Row] = &[
@@ -12,7 +12,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Fails the start of the unit unless the machine runs on mains power."),
         since: said("218"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -21,7 +20,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Fails the start of the unit unless the machine has this architecture."),
         since: said("218"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -30,7 +28,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Fails the start of the unit unless the processor has this feature."),
         since: said("218"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -41,7 +38,6 @@ pub(super) const ROWS: &[Row] = &[
             "Fails the start of the unit unless the pressure on processors is below a bound.",
         ),
         since: said("218"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -50,7 +46,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Fails the start of the unit unless the number of processors fits."),
         since: said("218"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -59,7 +54,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Fails the start of the unit unless the manager can have this capability."),
         since: said("218"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -68,7 +62,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Fails the start of the unit unless this control group controller is there."),
         since: said("218"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -79,13 +72,12 @@ pub(super) const ROWS: &[Row] = &[
             "Fails the start of the unit unless this credential was handed to the manager.",
         ),
         since: said("218"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
         name: "AssertDirectoryNotEmpty",
         directive: key::ASSERT_DIRECTORY_NOT_EMPTY.directive(),
-        value: &CONDITIONS,
+        value: &CONDITIONS_ON_PATHS,
         summary: said("Fails the start of the unit unless this directory is not empty."),
         since: said("218"),
         ..Row::FREE
@@ -98,13 +90,12 @@ pub(super) const ROWS: &[Row] = &[
             "Fails the start of the unit unless this environment variable of the manager is set.",
         ),
         since: said("218"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
         name: "AssertFileIsExecutable",
         directive: key::ASSERT_FILE_IS_EXECUTABLE.directive(),
-        value: &CONDITIONS,
+        value: &CONDITIONS_ON_PATHS,
         summary: said("Fails the start of the unit unless this file can be executed."),
         since: said("218"),
         ..Row::FREE
@@ -112,7 +103,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "AssertFileNotEmpty",
         directive: key::ASSERT_FILE_NOT_EMPTY.directive(),
-        value: &CONDITIONS,
+        value: &CONDITIONS_ON_PATHS,
         summary: said("Fails the start of the unit unless this file is not empty."),
         since: said("218"),
         ..Row::FREE
@@ -123,7 +114,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Fails the start of the unit unless this is the first boot of the system."),
         since: said("218"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -134,7 +124,6 @@ pub(super) const ROWS: &[Row] = &[
             "Fails the start of the unit unless this machine falls into a share of all machines.",
         ),
         since: said("218"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -143,7 +132,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Fails the start of the unit unless the manager's user is in this group."),
         since: said("218"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -160,7 +148,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Fails the start of the unit unless the pressure on disks is below a bound."),
         since: said("218"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -177,7 +164,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Fails the start of the unit unless this kernel module is loaded."),
         since: said("218"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -186,7 +172,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Fails the start of the unit unless the kernel's version fits."),
         since: said("218"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -195,7 +180,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Fails the start of the unit unless the machine has this tag."),
         since: said("218"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -204,7 +188,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Fails the start of the unit unless the amount of memory fits."),
         since: said("218"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -215,18 +198,16 @@ pub(super) const ROWS: &[Row] = &[
             "Fails the start of the unit unless the pressure on memory is below a bound.",
         ),
         since: said("218"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
         name: "AssertNeedsUpdate",
         directive: key::ASSERT_NEEDS_UPDATE.directive(),
-        value: &CONDITIONS,
+        value: &CONDITIONS_ON_PATHS,
         summary: said(
             "Fails the start of the unit unless this directory must be brought up to date after an update of /usr.",
         ),
         since: said("218"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -235,13 +216,12 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Fails the start of the unit unless the fields of os-release fit."),
         since: said("218"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
         name: "AssertPathExists",
         directive: key::ASSERT_PATH_EXISTS.directive(),
-        value: &CONDITIONS,
+        value: &CONDITIONS_ON_PATHS,
         summary: said("Fails the start of the unit unless this path exists."),
         since: said("218"),
         ..Row::FREE
@@ -249,18 +229,17 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "AssertPathExistsGlob",
         directive: key::ASSERT_PATH_EXISTS_GLOB.directive(),
-        value: &CONDITIONS,
+        value: &CONDITIONS_ON_PATHS,
         summary: said(
             "Fails the start of the unit unless a path exists that matches this pattern.",
         ),
         since: said("218"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
         name: "AssertPathIsDirectory",
         directive: key::ASSERT_PATH_IS_DIRECTORY.directive(),
-        value: &CONDITIONS,
+        value: &CONDITIONS_ON_PATHS,
         summary: said("Fails the start of the unit unless this path is a directory."),
         since: said("218"),
         ..Row::FREE
@@ -268,16 +247,15 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "AssertPathIsEncrypted",
         directive: key::ASSERT_PATH_IS_ENCRYPTED.directive(),
-        value: &CONDITIONS,
+        value: &CONDITIONS_ON_PATHS,
         summary: said("Fails the start of the unit unless this path is on an encrypted disk."),
         since: said("218"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
         name: "AssertPathIsMountPoint",
         directive: key::ASSERT_PATH_IS_MOUNT_POINT.directive(),
-        value: &CONDITIONS,
+        value: &CONDITIONS_ON_PATHS,
         summary: said("Fails the start of the unit unless this path is a mount point."),
         since: said("218"),
         ..Row::FREE
@@ -285,16 +263,15 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "AssertPathIsReadWrite",
         directive: key::ASSERT_PATH_IS_READ_WRITE.directive(),
-        value: &CONDITIONS,
+        value: &CONDITIONS_ON_PATHS,
         summary: said("Fails the start of the unit unless this path is on a writable file system."),
         since: said("218"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
         name: "AssertPathIsSocket",
         directive: key::ASSERT_PATH_IS_SOCKET.directive(),
-        value: &CONDITIONS,
+        value: &CONDITIONS_ON_PATHS,
         summary: said("Fails the start of the unit unless this path is a socket."),
         since: said("218"),
         ..Row::FREE
@@ -302,7 +279,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "AssertPathIsSymbolicLink",
         directive: key::ASSERT_PATH_IS_SYMBOLIC_LINK.directive(),
-        value: &CONDITIONS,
+        value: &CONDITIONS_ON_PATHS,
         summary: said("Fails the start of the unit unless this path is a symbolic link."),
         since: said("218"),
         ..Row::FREE
@@ -313,7 +290,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Fails the start of the unit unless this security technology is on."),
         since: said("218"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -330,7 +306,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Fails the start of the unit unless the version of a program fits."),
         since: said("218"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -339,7 +314,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Fails the start of the unit unless the machine is virtual, or not."),
         since: said("218"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
 ];

@@ -2,7 +2,7 @@
 
 use model::key;
 
-use crate::row::{Row, later, said};
+use crate::row::{Row, said};
 use crate::types::*;
 
 pub(super) const ROWS: &[Row] = &[
@@ -12,7 +12,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Starts the unit only where the machine runs on mains power."),
         since: said("244"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -21,7 +20,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Starts the unit only where the machine has this architecture."),
         since: said("201"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -30,7 +28,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Starts the unit only where the processor has this feature."),
         since: said("248"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -39,7 +36,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Starts the unit only where the pressure on processors is below a bound."),
         since: said("250"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -48,7 +44,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Starts the unit only where the number of processors fits."),
         since: said("244"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -57,7 +52,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Starts the unit only where the manager can have this capability."),
         since: said("244"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -66,7 +60,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Starts the unit only where this control group controller is there."),
         since: said("244"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -75,13 +68,12 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Starts the unit only where this credential was handed to the manager."),
         since: said("252"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
         name: "ConditionDirectoryNotEmpty",
         directive: key::CONDITION_DIRECTORY_NOT_EMPTY.directive(),
-        value: &CONDITIONS,
+        value: &CONDITIONS_ON_PATHS,
         summary: said("Starts the unit only where this directory is not empty."),
         since: said("244"),
         ..Row::FREE
@@ -94,13 +86,12 @@ pub(super) const ROWS: &[Row] = &[
             "Starts the unit only where this environment variable of the manager is set.",
         ),
         since: said("246"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
         name: "ConditionFileIsExecutable",
         directive: key::CONDITION_FILE_IS_EXECUTABLE.directive(),
-        value: &CONDITIONS,
+        value: &CONDITIONS_ON_PATHS,
         summary: said("Starts the unit only where this file can be executed."),
         since: said("244"),
         ..Row::FREE
@@ -108,7 +99,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "ConditionFileNotEmpty",
         directive: key::CONDITION_FILE_NOT_EMPTY.directive(),
-        value: &CONDITIONS,
+        value: &CONDITIONS_ON_PATHS,
         summary: said("Starts the unit only where this file is not empty."),
         since: said("244"),
         ..Row::FREE
@@ -119,7 +110,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Starts the unit only where the machine has this firmware."),
         since: said("249"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -128,7 +118,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Starts the unit only where this is the first boot of the system."),
         since: said("244"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -139,7 +128,6 @@ pub(super) const ROWS: &[Row] = &[
             "Starts the unit only where this machine falls into a share of all machines.",
         ),
         since: said("261"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -148,7 +136,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Starts the unit only where the manager's user is in this group."),
         since: said("244"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -165,7 +152,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Starts the unit only where the pressure on disks is below a bound."),
         since: said("250"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -182,7 +168,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Starts the unit only where this kernel module is loaded."),
         since: said("258"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -191,7 +176,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Starts the unit only where the kernel's version fits."),
         since: said("244"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -200,7 +184,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Starts the unit only where the machine has this tag."),
         since: said("261"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -209,7 +192,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Starts the unit only where the amount of memory fits."),
         since: said("244"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -218,18 +200,16 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Starts the unit only where the pressure on memory is below a bound."),
         since: said("250"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
         name: "ConditionNeedsUpdate",
         directive: key::CONDITION_NEEDS_UPDATE.directive(),
-        value: &CONDITIONS,
+        value: &CONDITIONS_ON_PATHS,
         summary: said(
             "Starts the unit only where this directory must be brought up to date after an update of /usr.",
         ),
         since: said("244"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -238,13 +218,12 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Starts the unit only where the fields of os-release fit."),
         since: said("249"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
         name: "ConditionPathExists",
         directive: key::CONDITION_PATH_EXISTS.directive(),
-        value: &CONDITIONS,
+        value: &CONDITIONS_ON_PATHS,
         summary: said("Starts the unit only where this path exists."),
         since: said("244"),
         ..Row::FREE
@@ -252,16 +231,15 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "ConditionPathExistsGlob",
         directive: key::CONDITION_PATH_EXISTS_GLOB.directive(),
-        value: &CONDITIONS,
+        value: &CONDITIONS_ON_PATHS,
         summary: said("Starts the unit only where a path exists that matches this pattern."),
         since: said("244"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
         name: "ConditionPathIsDirectory",
         directive: key::CONDITION_PATH_IS_DIRECTORY.directive(),
-        value: &CONDITIONS,
+        value: &CONDITIONS_ON_PATHS,
         summary: said("Starts the unit only where this path is a directory."),
         since: said("244"),
         ..Row::FREE
@@ -269,16 +247,15 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "ConditionPathIsEncrypted",
         directive: key::CONDITION_PATH_IS_ENCRYPTED.directive(),
-        value: &CONDITIONS,
+        value: &CONDITIONS_ON_PATHS,
         summary: said("Starts the unit only where this path is on an encrypted disk."),
         since: said("246"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
         name: "ConditionPathIsMountPoint",
         directive: key::CONDITION_PATH_IS_MOUNT_POINT.directive(),
-        value: &CONDITIONS,
+        value: &CONDITIONS_ON_PATHS,
         summary: said("Starts the unit only where this path is a mount point."),
         since: said("244"),
         ..Row::FREE
@@ -286,16 +263,15 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "ConditionPathIsReadWrite",
         directive: key::CONDITION_PATH_IS_READ_WRITE.directive(),
-        value: &CONDITIONS,
+        value: &CONDITIONS_ON_PATHS,
         summary: said("Starts the unit only where this path is on a writable file system."),
         since: said("244"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
         name: "ConditionPathIsSocket",
         directive: key::CONDITION_PATH_IS_SOCKET.directive(),
-        value: &CONDITIONS,
+        value: &CONDITIONS_ON_PATHS,
         summary: said("Starts the unit only where this path is a socket."),
         since: said("260"),
         ..Row::FREE
@@ -303,7 +279,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "ConditionPathIsSymbolicLink",
         directive: key::CONDITION_PATH_IS_SYMBOLIC_LINK.directive(),
-        value: &CONDITIONS,
+        value: &CONDITIONS_ON_PATHS,
         summary: said("Starts the unit only where this path is a symbolic link."),
         since: said("244"),
         ..Row::FREE
@@ -314,7 +290,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Starts the unit only where this security technology is on."),
         since: said("244"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -331,7 +306,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Starts the unit only where the version of a program fits."),
         since: said("258"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
     Row {
@@ -340,7 +314,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Starts the unit only where the machine is virtual, or not."),
         since: said("244"),
-        status: later::CONDITIONS,
         ..Row::FREE
     },
 ];

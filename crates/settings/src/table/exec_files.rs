@@ -140,7 +140,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::INACCESSIBLE_DIRECTORIES.directive(),
         value: &PATH_RULES,
         summary: said("Is the old name of InaccessiblePaths=."),
-        stands_for: &[key::INACCESSIBLE_PATHS.directive()],
+        stands_for: &(&[key::INACCESSIBLE_PATHS.directive()] as &[_]),
         ..Row::RESTRICTS
     },
     Row {
@@ -246,7 +246,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::READ_ONLY_DIRECTORIES.directive(),
         value: &PATH_RULES,
         summary: said("Is the old name of ReadOnlyPaths=."),
-        stands_for: &[key::READ_ONLY_PATHS.directive()],
+        stands_for: &(&[key::READ_ONLY_PATHS.directive()] as &[_]),
         ..Row::RESTRICTS
     },
     Row {
@@ -263,7 +263,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::READ_WRITE_DIRECTORIES.directive(),
         value: &PATH_RULES,
         summary: said("Is the old name of ReadWritePaths=."),
-        stands_for: &[key::READ_WRITE_PATHS.directive()],
+        stands_for: &(&[key::READ_WRITE_PATHS.directive()] as &[_]),
         ..Row::ASKS
     },
     Row {

@@ -242,7 +242,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &INPUT_TEXT,
         summary: said("Gives a line of text for standard input."),
         since: said("236"),
-        stands_for: &[key::STANDARD_INPUT_DATA.directive()],
+        stands_for: &(&[key::STANDARD_INPUT_DATA.directive()] as &[_]),
         ..Row::FREE
     },
     Row {

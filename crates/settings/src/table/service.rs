@@ -109,7 +109,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Is the place where FailureAction= of [Unit] was."),
         since: said("236"),
         status: later::UNITS,
-        stands_for: &[key::FAILURE_ACTION.directive()],
+        stands_for: &(&[key::FAILURE_ACTION.directive()] as &[_]),
         ..Row::NEVER
     },
     Row {
@@ -218,7 +218,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Is the place where RebootArgument= of [Unit] was."),
         since: said("229"),
         status: later::UNITS,
-        stands_for: &[key::REBOOT_ARGUMENT.directive()],
+        stands_for: &(&[key::REBOOT_ARGUMENT.directive()] as &[_]),
         ..Row::NEVER
     },
     Row {
@@ -370,7 +370,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Is the place where StartLimitAction= of [Unit] was."),
         since: said("229"),
         status: later::UNITS,
-        stands_for: &[key::START_LIMIT_ACTION.directive()],
+        stands_for: &(&[key::START_LIMIT_ACTION.directive()] as &[_]),
         ..Row::NEVER
     },
     Row {
@@ -380,7 +380,7 @@ pub(super) const ROWS: &[Row] = &[
         default_text: "5",
         summary: said("Is the place where StartLimitBurst= of [Unit] was."),
         since: said("229"),
-        stands_for: &[key::START_LIMIT_BURST.directive()],
+        stands_for: &(&[key::START_LIMIT_BURST.directive()] as &[_]),
         ..Row::FREE
     },
     Row {
@@ -389,7 +389,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TIME_SPAN,
         default_text: "10s",
         summary: said("Is the old name of StartLimitIntervalSec= of [Unit]."),
-        stands_for: &[key::START_LIMIT_INTERVAL_SEC.directive()],
+        stands_for: &(&[key::START_LIMIT_INTERVAL_SEC.directive()] as &[_]),
         ..Row::FREE
     },
     Row {
@@ -423,10 +423,10 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::SERVICE_TIMEOUT_SEC.directive(),
         value: &TIMEOUT,
         summary: said("Sets TimeoutStartSec= and TimeoutStopSec= at once."),
-        stands_for: &[
+        stands_for: &(&[
             key::TIMEOUT_START_SEC.directive(),
             key::SERVICE_TIMEOUT_STOP_SEC.directive(),
-        ],
+        ] as &[_]),
         ..Row::FREE
     },
     Row {

@@ -39,7 +39,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::BIND_TO.directive(),
         value: &UNIT_LIST,
         summary: said("Is the old name of BindsTo=."),
-        stands_for: &[key::BINDS_TO.directive()],
+        stands_for: &(&[key::BINDS_TO.directive()] as &[_]),
         ..Row::ASKS
     },
     Row {
@@ -251,7 +251,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PROPAGATE_RELOAD_FROM.directive(),
         value: &UNIT_LIST,
         summary: said("Is the old name of ReloadPropagatedFrom=."),
-        stands_for: &[key::RELOAD_PROPAGATED_FROM.directive()],
+        stands_for: &(&[key::RELOAD_PROPAGATED_FROM.directive()] as &[_]),
         ..Row::ASKS
     },
     Row {
@@ -259,7 +259,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PROPAGATE_RELOAD_TO.directive(),
         value: &UNIT_LIST,
         summary: said("Is the old name of PropagatesReloadTo=."),
-        stands_for: &[key::PROPAGATES_RELOAD_TO.directive()],
+        stands_for: &(&[key::PROPAGATES_RELOAD_TO.directive()] as &[_]),
         ..Row::ASKS
     },
     Row {
@@ -343,7 +343,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::REQUIRES_OVERRIDABLE.directive(),
         value: &UNIT_LIST,
         summary: said("Is an old form of Requires=."),
-        stands_for: &[key::REQUIRES.directive()],
+        stands_for: &(&[key::REQUIRES.directive()] as &[_]),
         ..Row::ASKS
     },
     Row {
@@ -360,7 +360,7 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::REQUISITE_OVERRIDABLE.directive(),
         value: &UNIT_LIST,
         summary: said("Is an old form of Requisite=."),
-        stands_for: &[key::REQUISITE.directive()],
+        stands_for: &(&[key::REQUISITE.directive()] as &[_]),
         ..Row::ASKS
     },
     Row {
@@ -400,7 +400,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TIME_SPAN,
         default_text: "10s",
         summary: said("Is the old name of StartLimitIntervalSec=."),
-        stands_for: &[key::START_LIMIT_INTERVAL_SEC.directive()],
+        stands_for: &(&[key::START_LIMIT_INTERVAL_SEC.directive()] as &[_]),
         ..Row::FREE
     },
     Row {

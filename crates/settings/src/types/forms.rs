@@ -3,8 +3,8 @@
 use model::{
     Expand, ParseError, Setting, TextForm, Value,
     value::{
-        Bytes, CapabilitySet, DeviceAmounts, FilePath, NamespaceSet, PathWatches, Paths,
-        ResourceLimit, SyscallFilter, TimeSpan, normalize_path,
+        Bytes, CapabilitySet, Conditions, DeviceAmounts, FilePath, NamespaceSet, PathWatches,
+        Paths, ResourceLimit, SyscallFilter, TimeSpan, normalize_path,
     },
 };
 
@@ -89,6 +89,18 @@ fn assign_set(
     *value = value.take().filter(is_said);
     Ok(())
 }
+
+/// Conditions whose parameter is an absolute path.
+pub(crate) static CONDITIONS_ON_PATHS: ValueType = ValueType {
+    name: "a path, with ! to negate and | as one of several",
+    list: true,
+    assign: |value, text, expand| {
+        assign_as(value, text, true, |text| {
+            Conditions::parse_paths(text, expand)
+        })
+    },
+    print: print::<Conditions>,
+};
 
 /// `SystemCallFilter=`: an allow list of which no word is known allows what every allow list does, and nothing more.
 pub(crate) static CALL_FILTER: ValueType = ValueType {

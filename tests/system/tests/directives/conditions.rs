@@ -10,87 +10,92 @@ const ONE: Files = &[(
 /// The start is left out, and nobody is told that it failed.
 const SKIPPED: &str = "coracle start $U 2> /dev/null; echo $? $(coracle is-active $U)";
 
-pub(crate) const OBSERVATIONS: &[Observation] = &[
-    units(
-        "ConditionDirectoryNotEmpty=/nonexistent",
-        ONE,
-        SKIPPED,
-        "0 inactive",
-    ),
-    units(
-        "ConditionFileIsExecutable=/etc/os-release",
-        ONE,
-        SKIPPED,
-        "0 inactive",
-    ),
-    units(
-        "ConditionFileNotEmpty=/dev/null",
-        ONE,
-        SKIPPED,
-        "0 inactive",
-    ),
-    units("ConditionHost=nonexistent", ONE, SKIPPED, "0 inactive"),
-    units(
-        "ConditionKernelCommandLine=coracle.nonexistent",
-        ONE,
-        SKIPPED,
-        "0 inactive",
-    ),
-    units(
-        "ConditionPathExists=/nonexistent",
-        ONE,
-        SKIPPED,
-        "0 inactive",
-    ),
-    units(
-        "ConditionPathIsDirectory=/bin/sh",
-        ONE,
-        SKIPPED,
-        "0 inactive",
-    ),
-    units(
-        "ConditionPathIsMountPoint=/usr/bin",
-        ONE,
-        SKIPPED,
-        "0 inactive",
-    ),
-    units("ConditionPathIsSocket=/usr", ONE, SKIPPED, "0 inactive"),
-    units(
-        "ConditionPathIsSymbolicLink=/usr",
-        ONE,
-        SKIPPED,
-        "0 inactive",
-    ),
-    units("ConditionUser=daemon", ONE, SKIPPED, "0 inactive"),
-    units(
-        "AssertDirectoryNotEmpty=/nonexistent",
-        ONE,
-        SKIPPED,
-        "1 inactive",
-    ),
-    units(
-        "AssertFileIsExecutable=/etc/os-release",
-        ONE,
-        SKIPPED,
-        "1 inactive",
-    ),
-    units("AssertFileNotEmpty=/dev/null", ONE, SKIPPED, "1 inactive"),
-    units("AssertHost=nonexistent", ONE, SKIPPED, "1 inactive"),
-    units(
-        "AssertKernelCommandLine=coracle.nonexistent",
-        ONE,
-        SKIPPED,
-        "1 inactive",
-    ),
-    units("AssertPathExists=/nonexistent", ONE, SKIPPED, "1 inactive"),
-    units("AssertPathIsDirectory=/bin/sh", ONE, SKIPPED, "1 inactive"),
-    units(
-        "AssertPathIsMountPoint=/usr/bin",
-        ONE,
-        SKIPPED,
-        "1 inactive",
-    ),
-    units("AssertPathIsSocket=/usr", ONE, SKIPPED, "1 inactive"),
-    units("AssertPathIsSymbolicLink=/usr", ONE, SKIPPED, "1 inactive"),
-    units("AssertUser=daemon", ONE, SKIPPED, "1 inactive"),
-];
+/// Of a condition and an assertion that never hold.
+macro_rules! unmet {
+    ($(conditions $($condition:literal)*; assertions $($assertion:literal)*;)*) => {
+        pub(crate) const OBSERVATIONS: &[Observation] = &[
+            $($(units(concat!("Condition", $condition), ONE, SKIPPED, "0 inactive"),)*)*
+            $($(units(concat!("Assert", $assertion), ONE, SKIPPED, "1 inactive"),)*)*
+        ];
+    };
+}
+
+unmet! {
+    conditions
+    "ACPower=false"
+    "Architecture=m68k"
+    "CPUFeature=nonexistent"
+    "CPUPressure=!100%"
+    "CPUs=<1"
+    "Capability=!CAP_CHOWN"
+    "ControlGroupController=cpuacct"
+    "Credential=nonexistent"
+    "DirectoryNotEmpty=/nonexistent"
+    "Environment=NONEXISTENT"
+    "FileIsExecutable=/etc/os-release"
+    "FileNotEmpty=/dev/null"
+    "Firmware=nonexistent"
+    "FirstBoot=yes"
+    "Fraction=0%"
+    "Group=65533"
+    "Host=nonexistent"
+    "IOPressure=!100%"
+    "KernelCommandLine=coracle.nonexistent"
+    "KernelModuleLoaded=nonexistent"
+    "KernelVersion=<1"
+    "MachineTag=nonexistent"
+    "Memory=<1"
+    "MemoryPressure=!100%"
+    "NeedsUpdate=!/proc"
+    "OSRelease=ID=nonexistent"
+    "PathExists=/nonexistent"
+    "PathExistsGlob=/nonexistent*"
+    "PathIsDirectory=/bin/sh"
+    "PathIsEncrypted=/proc"
+    "PathIsMountPoint=/usr/bin"
+    "PathIsReadWrite=/nonexistent"
+    "PathIsSocket=/usr"
+    "PathIsSymbolicLink=/usr"
+    "Security=nonexistent"
+    "User=daemon"
+    "Version=systemd <1"
+    "Virtualization=nonexistent";
+    assertions
+    "ACPower=false"
+    "Architecture=m68k"
+    "CPUFeature=nonexistent"
+    "CPUPressure=!100%"
+    "CPUs=<1"
+    "Capability=!CAP_CHOWN"
+    "ControlGroupController=cpuacct"
+    "Credential=nonexistent"
+    "DirectoryNotEmpty=/nonexistent"
+    "Environment=NONEXISTENT"
+    "FileIsExecutable=/etc/os-release"
+    "FileNotEmpty=/dev/null"
+    "FirstBoot=yes"
+    "Fraction=0%"
+    "Group=65533"
+    "Host=nonexistent"
+    "IOPressure=!100%"
+    "KernelCommandLine=coracle.nonexistent"
+    "KernelModuleLoaded=nonexistent"
+    "KernelVersion=<1"
+    "MachineTag=nonexistent"
+    "Memory=<1"
+    "MemoryPressure=!100%"
+    "NeedsUpdate=!/proc"
+    "OSRelease=ID=nonexistent"
+    "PathExists=/nonexistent"
+    "PathExistsGlob=/nonexistent*"
+    "PathIsDirectory=/bin/sh"
+    "PathIsEncrypted=/proc"
+    "PathIsMountPoint=/usr/bin"
+    "PathIsReadWrite=/nonexistent"
+    "PathIsSocket=/usr"
+    "PathIsSymbolicLink=/usr"
+    "Security=nonexistent"
+    "User=daemon"
+    "Version=systemd <1"
+    "Virtualization=nonexistent";
+}
