@@ -93,7 +93,7 @@ fn without_effect(loaded: &Loaded) -> impl Iterator<Item = &'static str> + '_ {
         .map(|row| row.name)
 }
 
-fn from_file(path: &Path) -> Result<Loaded> {
+pub(crate) fn from_file(path: &Path) -> Result<Loaded> {
     let name = path
         .file_name()
         .and_then(|name| name.to_str())
@@ -103,7 +103,7 @@ fn from_file(path: &Path) -> Result<Loaded> {
     Ok(load::load_text(&name, path, &bytes, &specifiers()))
 }
 
-fn from_path(context: &Context, name: &str) -> Result<Loaded> {
+pub(crate) fn from_path(context: &Context, name: &str) -> Result<Loaded> {
     let whole = crate::context::full_unit_name(name.to_owned());
     Ok(loader(context).load(&whole.parse()?))
 }

@@ -5,6 +5,7 @@ mod check;
 mod clock;
 mod commands;
 mod context;
+mod exposure;
 mod failure;
 mod interrupt;
 mod listing;

@@ -14,6 +14,7 @@ pub(crate) mod list_units;
 pub(crate) mod logs;
 pub(crate) mod pages;
 pub(crate) mod run;
+pub(crate) mod security;
 pub(crate) mod shell;
 pub(crate) mod show;
 pub(crate) mod start;
