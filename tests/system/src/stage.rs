@@ -18,10 +18,6 @@ use crate::terminal::Terminal;
 pub struct Stage {
     /// Tells the stages of one test process apart.
     number: u32,
-    room: TempDir,
-    home: TempDir,
-    temporary: TempDir,
-    large_temporary: TempDir,
     listener: TcpListener,
     /// Held, so that it can be reached.
     _abstract_listener: UnixListener,
@@ -29,6 +25,29 @@ pub struct Stage {
     group: PathBuf,
     pinned: Pinned,
     terminal: Terminal,
+    /// After what is mounted in it and what has files of it.
+    room: Folder,
+    home: Folder,
+    temporary: Folder,
+    large_temporary: Folder,
+}
+
+/// A folder that is removed when the value is dropped, or the test fails.
+struct Folder(Option<TempDir>);
+
+impl Folder {
+    fn path(&self) -> &Path {
+        self.0.as_ref().expect("it is there until the end").path()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let closed = self.0.take().map(TempDir::close);
+        let stays = closed.and_then(Result::err);
+        // A test that failed has said what matters.
+        assert!(stays.is_none() || std::thread::panicking(), "{stays:?}");
+    }
 }
 
 impl Stage {
@@ -184,12 +203,12 @@ fn abstract_listener(name: &str) -> UnixListener {
 }
 
 /// A folder that anybody may enter; `/root` and its like have their own modes.
-fn folder(parent: &str) -> TempDir {
-    tempfile::Builder::new()
+fn folder(parent: &str) -> Folder {
+    let made = tempfile::Builder::new()
         .prefix("coracle-attack-")
         .permissions(fs::Permissions::from_mode(0o755))
-        .tempdir_in(parent)
-        .expect("a folder for secrets")
+        .tempdir_in(parent);
+    Folder(Some(made.expect("a folder for secrets")))
 }
 
 /// A root directory that takes the host's programs by bind mounts, and lies about /proc.
