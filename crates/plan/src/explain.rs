@@ -273,6 +273,7 @@ fn mount(at: &str, what: &What<'_>, set: u64, clear: u64, missing_ok: bool) -> S
             "credentials: {}",
             names.iter().map(shown).collect::<Vec<_>>().join(", ")
         ),
+        What::BpfObjects => "no pinned objects of BPF".to_owned(),
         What::MessageQueues => "message queues of this namespace".to_owned(),
         What::Cgroups => "control groups of this namespace".to_owned(),
         What::Terminals => "new pseudo-terminals".to_owned(),

@@ -452,6 +452,8 @@ coded! {
         },
         /// POSIX message queues of the new ipc namespace.
         MessageQueues = 10,
+        /// Pinned objects of the BPF subsystem: none.
+        BpfObjects = 14,
         /// The control group file system as seen from the new cgroup namespace.
         Cgroups = 11,
         /// New pseudo-terminals.

@@ -224,6 +224,7 @@ texts! {
     "PassPacketInfo"
     "PassSecurity"
     "Personality"
+    "PrivateBPF"
     "PrivateDevices"
     "PrivateIPC"
     "PrivateMounts"

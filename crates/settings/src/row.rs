@@ -221,9 +221,11 @@ pub(crate) mod later {
 
     reasons! {
         NOT_BUILT ParsedOnly "not built yet";
-        BPF ParsedOnly "filters in BPF are not built yet";
+        BPF ParsedOnly "programs of the BPF security module are not built yet";
         CONTROL_GROUPS ParsedOnly "resource control is not built yet";
+        DELEGATION ParsedOnly "delegating BPF is not built yet";
         ENABLING ParsedOnly "enabling units is not built yet";
+        FIREWALL ParsedOnly "sets of the firewall are not filled yet";
         GROUPS ParsedOnly "slices and scopes are not built yet";
         IMAGES ParsedOnly "this way of using images is not built yet";
         LOGS ParsedOnly "this part of logging is not built yet";
@@ -237,6 +239,7 @@ pub(crate) mod later {
         SOCKETS ParsedOnly "this part of sockets is not built yet";
         TIMERS ParsedOnly "timers are not built yet";
         UNITS ParsedOnly "this part of units is not built yet";
+        UTMP ParsedOnly "nothing is recorded in utmp any more: its times end in 2038";
         GONE Rejected "the reference has given it up: it is read and ignored";
     }
 }

@@ -60,6 +60,7 @@ fn mount(state: &State<'_>, at: &CStr, what: What<'_>, change: Change) -> Result
         What::Tmpfs { mode, options } => own(state, filesystem::tmpfs(mode, options)?)?,
         What::Proc { hide, only_pids } => filesystem::proc(hide, only_pids)?,
         What::Sysfs => filesystem::plain(c"sysfs")?,
+        What::BpfObjects => filesystem::plain(c"bpf")?,
         What::MessageQueues => filesystem::plain(c"mqueue")?,
         What::Cgroups => filesystem::plain(c"cgroup2")?,
         What::Terminals => filesystem::terminals(true)?,

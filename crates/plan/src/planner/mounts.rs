@@ -42,6 +42,7 @@ pub(super) enum Cover {
         names: Vec<String>,
     },
     MessageQueues,
+    BpfObjects,
     Cgroups,
 }
 
@@ -385,6 +386,7 @@ fn emit_cover(draft: &mut Draft<'_>, at: &std::ffi::CStr, covered: &Covered, set
             What::Credentials { names: list.list() }
         }
         Cover::MessageQueues => What::MessageQueues,
+        Cover::BpfObjects => What::BpfObjects,
         Cover::Cgroups => What::Cgroups,
     };
     let set = if what == What::Inaccessible { 0 } else { set };

@@ -1,7 +1,7 @@
 //! What the file system looks like from inside: every directive that mounts something, as entries of one list.
 
 use model::value::{
-    BindMount, DevicePolicy, MountPropagation, PathRules, PrivateTmp, ProcSubset,
+    BindMount, DevicePolicy, MountPropagation, PathRules, PrivateBpf, PrivateTmp, ProcSubset,
     ProtectControlGroups, ProtectHome, ProtectHostname, ProtectProc, ProtectSystem,
 };
 use model::{Directive, Key, key};
@@ -29,6 +29,7 @@ pub(super) fn reason(draft: &Draft<'_>, meaning: Meaning) -> Option<Directive> {
             .then(|| key::PROTECT_CONTROL_GROUPS.directive()),
         matches!(draft.value(&key::PROTECT_HOSTNAME), ProtectHostname::Yes(_))
             .then(|| key::PROTECT_HOSTNAME.directive()),
+        has_own_pins(draft).then(|| key::PRIVATE_BPF.directive()),
         (draft.is_on(&key::DYNAMIC_USER) && directories::any(draft))
             .then(|| key::DYNAMIC_USER.directive()),
     ];
@@ -93,6 +94,12 @@ pub(super) fn plan(
     home(draft, meaning);
     temporary(draft, meaning);
     kernel_paths::plan(draft)?;
+    if has_own_pins(draft) {
+        let directive = Some(key::PRIVATE_BPF.directive());
+        let cover = Cover::BpfObjects;
+        // A kernel without BPF has nothing to hide.
+        draft.mounts.cover("/sys/fs/bpf", cover, 0, true, directive);
+    }
     super::credentials::plan(draft, meaning);
     notify(draft, meaning);
     directories::plan(draft, meaning, true);
@@ -100,6 +107,11 @@ pub(super) fn plan(
     mounts::emit(draft);
     draft.frame(Step::EnterRoot);
     Ok(())
+}
+
+/// Whether what the host has pinned of BPF is hidden.
+fn has_own_pins(draft: &Draft<'_>) -> bool {
+    draft.value(&key::PRIVATE_BPF) == PrivateBpf::Yes
 }
 
 const MS_PRIVATE: u32 = 1 << 18;

@@ -153,7 +153,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Puts the unit's ids into sets of the firewall."),
         since: said("255"),
         bus: said("a(iiss)"),
-        status: later::BPF,
+        status: later::FIREWALL,
         ..Row::NEVER
     },
     Row {

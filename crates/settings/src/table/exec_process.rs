@@ -322,7 +322,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TEXT,
         summary: said("Names the entry in utmp."),
         bus: said("s"),
-        status: later::SERVICES,
+        status: later::UTMP,
         ..Row::NEVER
     },
     Row {
@@ -332,7 +332,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Says what kind of entry utmp gets."),
         since: said("225"),
         bus: said("s"),
-        status: later::SERVICES,
+        status: later::UTMP,
         ..Row::NEVER
     },
     Row {

@@ -107,7 +107,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Gives the service a BPF file system of its own."),
         since: said("258"),
         bus: said("s"),
-        status: later::SANDBOX,
         ..Row::RESTRICTS
     },
     Row {
@@ -450,7 +449,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Hands BPF attachment types over by a token."),
         since: said("258"),
         bus: said("s"),
-        status: later::BPF,
+        status: later::DELEGATION,
         ..Row::NEVER
     },
     Row {
@@ -460,7 +459,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Hands BPF commands over by a token."),
         since: said("258"),
         bus: said("s"),
-        status: later::BPF,
+        status: later::DELEGATION,
         ..Row::NEVER
     },
     Row {
@@ -470,7 +469,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Hands BPF map types over by a token."),
         since: said("258"),
         bus: said("s"),
-        status: later::BPF,
+        status: later::DELEGATION,
         ..Row::NEVER
     },
     Row {
@@ -480,7 +479,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Hands BPF program types over by a token."),
         since: said("258"),
         bus: said("s"),
-        status: later::BPF,
+        status: later::DELEGATION,
         ..Row::NEVER
     },
     Row {

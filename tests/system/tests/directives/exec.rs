@@ -214,6 +214,7 @@ pub(crate) const OBSERVATIONS: &[Observation] = &[
         "cat /proc/$$/timerslack_ns",
         "1000000",
     ),
+    inside("PrivateBPF=yes", "stat -f -c %T /sys/fs/bpf", "bpf_fs"),
     inside(
         "MemoryKSM=yes",
         "awk '/merge_any/{print $2}' /proc/self/ksm_stat",
