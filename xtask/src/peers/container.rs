@@ -122,28 +122,41 @@ const PREFIX: &str = "coracle-peer-";
 /// A control group of version 2 for one container, gone with this value.
 struct Group {
     path: PathBuf,
+    /// Where systemd-nspawn makes one of the same name: the hierarchy of version 1 that systemd tracks processes in, if there is one.
+    twin: Option<PathBuf>,
 }
 
 impl Group {
     fn make() -> Result<Group> {
         let table = fs::read_to_string("/proc/self/mountinfo")?;
-        let mount = table
-            .lines()
-            .filter_map(|line| line.split_once(" - "))
-            .find(|(_, kind)| kind.starts_with("cgroup2 "))
-            .and_then(|(place, _)| place.split(' ').nth(4))
+        let mount_of = |is_it: &dyn Fn(&str) -> bool| {
+            let mut mounts = table.lines().filter_map(|line| line.split_once(" - "));
+            let (place, _) = mounts.find(|(_, kind)| is_it(kind))?;
+            place.split(' ').nth(4).map(Path::new)
+        };
+        let mount = mount_of(&|kind| kind.starts_with("cgroup2 "))
             .context("no control groups of version 2 are mounted here")?;
-        sweep(Path::new(mount))?;
-        let path = Path::new(mount).join(format!("{PREFIX}{}", std::process::id()));
+        let first = mount_of(&|kind| kind.starts_with("cgroup ") && kind.contains("name=systemd"));
+        let name = format!("{PREFIX}{}", std::process::id());
+        for mount in [Some(mount), first].into_iter().flatten() {
+            sweep(mount)?;
+        }
+        let path = mount.join(&name);
         fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        Ok(Group { path })
+        Ok(Group {
+            path,
+            twin: first.map(|mount| mount.join(&name)),
+        })
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if let Err(error) = remove(&self.path) {
-            eprintln!("peers: {} stays: {error}", self.path.display());
+        let twin = self.twin.iter().filter(|twin| twin.exists());
+        for group in twin.chain([&self.path]) {
+            if let Err(error) = remove(group) {
+                eprintln!("peers: {} stays: {error}", group.display());
+            }
         }
     }
 }
@@ -157,7 +170,10 @@ fn sweep(mount: &Path) -> Result<()> {
             && !Path::new("/proc").join(maker).exists()
         {
             // What is killed needs a moment to end; the group that is still busy then goes the next time.
-            fs::write(entry.path().join("cgroup.kill"), "1")?;
+            let kill = entry.path().join("cgroup.kill");
+            if kill.exists() {
+                fs::write(kill, "1")?;
+            }
             if let Err(error) = remove(&entry.path()) {
                 eprintln!("peers: the group {name} of an earlier run stays: {error}");
             }
