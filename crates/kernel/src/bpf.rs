@@ -220,7 +220,7 @@ fn map_value_bytes(map: BorrowedFd<'_>) -> Result<u32> {
 }
 
 /// Loads a program of so many instructions of 8 bytes for a hook, by the numbers of `enum bpf_prog_type` and `enum bpf_attach_type`. What
-/// the kernel's verifier does not accept is EINVAL or EACCES; needs CAP_BPF, for traffic and sockets CAP_NET_ADMIN too (EPERM).
+/// the kernel's verifier does not accept is EINVAL or EACCES. Needs CAP_BPF, and CAP_NET_ADMIN for all kinds but packets' (EPERM).
 pub fn load(called: &str, kind: u32, hook: u32, code: &[[u8; 8]]) -> Result<OwnedFd> {
     const LICENSE: &core::ffi::CStr = c"Dual MIT/GPL";
     let mut fields = ProgramLoad {

@@ -52,18 +52,33 @@ pub struct Tidying {
     pub reset: bool,
 }
 
-/// Makes a terminal as it is to be for the next who comes.
-pub fn tidy(path: &CStr, tidying: Tidying) -> Result<()> {
-    if tidying.hang_up {
-        hang_up(open_nonblocking(path)?)?;
+/// What of it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Untidy {
+    /// A clause such as `hang up who is on it`.
+    pub what: &'static str,
+    /// Why.
+    pub error: Errno,
+}
+
+/// Makes a terminal as it is to be for the next who comes; all of it, also where a part fails. Gives the first failure.
+pub fn tidy(path: &CStr, tidying: Tidying) -> core::result::Result<(), Untidy> {
+    type Work = (bool, &'static str, fn(&CStr) -> Result<()>);
+    let work: [Work; 3] = [
+        (tidying.hang_up, "hang up who is on it", |path| {
+            hang_up(open_nonblocking(path)?)
+        }),
+        (tidying.clear, "clear it", clear),
+        (tidying.reset, "give it the usual settings", |path| {
+            reset(open_nonblocking(path)?)
+        }),
+    ];
+    let mut first = Ok(());
+    for (_, what, work) in work.into_iter().filter(|(is_asked, ..)| *is_asked) {
+        let done = work(path).map_err(|error| Untidy { what, error });
+        first = first.and(done);
     }
-    if tidying.clear {
-        clear(path)?;
-    }
-    if tidying.reset {
-        reset(open_nonblocking(path)?)?;
-    }
-    Ok(())
+    first
 }
 
 fn control_by_number(terminal: impl AsFd, request: u32, argument: usize) -> Result<()> {
@@ -113,7 +128,9 @@ fn clear(path: &CStr) -> Result<()> {
 /// The number of a virtual terminal.
 fn virtual_number(path: &CStr) -> Option<usize> {
     let digits = path.to_bytes().strip_prefix(b"/dev/tty")?;
-    core::str::from_utf8(digits).ok()?.parse().ok()
+    let number = core::str::from_utf8(digits).ok()?.parse().ok()?;
+    // 0 stands for whichever is seen now; to give its memory back would be to give back that of all that nobody uses.
+    (number > 0).then_some(number)
 }
 
 /// Gives it the usual settings: lines are edited and echoed, keys send signals, a virtual terminal shows text.

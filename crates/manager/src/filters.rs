@@ -6,7 +6,8 @@ use engine::UnitId;
 use kernel::bpf;
 use model::Unit;
 use plan::ebpf::{
-    DeviceNumbers, GroupProgram, HOOKS, Hook, Host, Instruction, Source, wants_counters,
+    COUNTERS_BYTES, DeviceNumbers, GroupProgram, HOOKS, Hook, Host, Instruction, Source,
+    wants_counters,
 };
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::ffi::CString;
@@ -18,41 +19,48 @@ use wire::Failure;
 const NAME: &str = "coracle";
 /// How many programs are kept loaded for the next unit that has the same.
 const KEPT_MAX: usize = 32;
-/// Packets and bytes that come in, then those that go out.
-const COUNTERS_BYTES: usize = 32;
-
 /// Programs that are loaded already: most units want the same few.
 #[derive(Debug, Default)]
 pub(crate) struct Filters {
     loaded: Vec<(Hook, Vec<Instruction>, OwnedFd)>,
 }
 
+/// What can't be done at a unit's group.
+pub(crate) enum Trouble<'a> {
+    /// Loading or attaching this program.
+    With(&'a GroupProgram),
+    /// Taking away what an earlier start attached at this hook.
+    Earlier(Hook),
+}
+
+/// A program at a group: where, its number, and itself.
+type Attached = (Hook, u32, OwnedFd);
+
 impl Filters {
-    /// Gives a unit's group these programs, and takes away those that an earlier start gave it. No moment is without one or the other.
+    /// Gives a unit's group these programs, and takes away those that an earlier start made for it. No moment is without one or the other.
     ///
     /// # Errors
-    /// The program that can't be loaded or attached, and why.
+    /// What can't be done, and why.
     pub(crate) fn apply<'a>(
         &mut self,
         group: BorrowedFd<'_>,
         is_new: bool,
         programs: &'a [GroupProgram],
-    ) -> Result<(), (&'a GroupProgram, io::Error)> {
-        let before = if is_new { Vec::new() } else { ours(group) };
+    ) -> Result<(), (Trouble<'a>, io::Error)> {
+        let before = if is_new { Vec::new() } else { attached(group) };
         let mut counters = None;
         let mut kept = Vec::new();
         for program in programs {
             let id = self
                 .put(group, program, &before, &mut counters)
-                .map_err(|error| (program, error))?;
+                .map_err(|error| (Trouble::With(program), error))?;
             kept.extend(id);
         }
         for (hook, id, loaded) in &before {
-            if !kept.contains(&(*hook, *id)) {
-                // One that can't be detached goes on to filter what it filtered before.
-                match bpf::detach(group, loaded, hook.attach) {
-                    Ok(()) | Err(_) => {}
-                }
+            let is_made = || bpf::describe(loaded).is_ok_and(|known| is_ours(&known.name));
+            if !kept.contains(&(*hook, *id)) && is_made() {
+                bpf::detach(group, loaded, hook.attach)
+                    .map_err(|error| (Trouble::Earlier(*hook), error.into()))?;
             }
         }
         Ok(())
@@ -63,24 +71,24 @@ impl Filters {
         &mut self,
         group: BorrowedFd<'_>,
         program: &GroupProgram,
-        before: &[(Hook, u32, OwnedFd)],
+        before: &[Attached],
         counters: &mut Option<OwnedFd>,
     ) -> io::Result<Option<(Hook, u32)>> {
-        let pinned;
+        let own;
         let loaded = match &program.source {
             Source::Made(code) if code.iter().any(wants_counters) => {
-                pinned = self::load(program.hook, &counting(code, counters)?)?;
-                pinned.as_fd()
+                own = load(program.hook, &counting(code, counters)?)?;
+                own.as_fd()
             }
             Source::Made(code) => self.loaded(program.hook, code)?,
             Source::Pinned(path) => {
-                pinned = bpf::pinned(&CString::new(path.as_str())?)?;
-                pinned.as_fd()
+                own = bpf::pinned(&CString::new(path.as_str())?)?;
+                own.as_fd()
             }
         };
         if !before.is_empty() {
-            let id = bpf::describe(loaded)?.id;
-            let place = (program.hook, id);
+            let place = (program.hook, bpf::describe(loaded)?.id);
+            // The kernel takes no program twice.
             if before.iter().any(|(hook, id, _)| (*hook, *id) == place) {
                 return Ok(Some(place));
             }
@@ -130,20 +138,14 @@ fn counting(code: &[Instruction], counters: &mut Option<OwnedFd>) -> io::Result<
     Ok(code)
 }
 
-/// The programs at a group that are from here.
-fn ours(group: BorrowedFd<'_>) -> Vec<(Hook, u32, OwnedFd)> {
+/// The programs at a group, whoever attached them.
+fn attached(group: BorrowedFd<'_>) -> Vec<Attached> {
     let mut found = Vec::new();
     for hook in HOOKS {
         let mut ids = [0; bpf::PROGRAMS_MAX];
         let count = bpf::attached(group, hook.attach, &mut ids).unwrap_or(0);
-        for id in ids.iter().take(count) {
-            let Ok(program) = bpf::by_id(*id) else {
-                continue;
-            };
-            if bpf::describe(&program).is_ok_and(|known| is_ours(&known.name)) {
-                found.push((hook, *id, program));
-            }
-        }
+        let ids = ids.iter().take(count);
+        found.extend(ids.filter_map(|id| Some((hook, *id, bpf::by_id(*id).ok()?))));
     }
     found
 }
@@ -154,9 +156,8 @@ fn is_ours(name: &[u8]) -> bool {
 
 /// What passed the programs of a group that count.
 fn counted(group: BorrowedFd<'_>) -> Option<wire::Traffic> {
-    const EGRESS: u32 = 1;
     let mut ids = [0; bpf::PROGRAMS_MAX];
-    let count = bpf::attached(group, EGRESS, &mut ids).ok()?;
+    let count = bpf::attached(group, plan::ebpf::EGRESS.attach, &mut ids).ok()?;
     let maps = ids.iter().take(count).filter_map(|id| {
         let known = bpf::describe(bpf::by_id(*id).ok()?).ok()?;
         known.map.filter(|_| is_ours(&known.name))
@@ -237,9 +238,13 @@ fn majors(list: &str, block: bool) -> impl Iterator<Item = (u32, &str)> {
     })
 }
 
-/// Only below /dev: nothing there makes the manager wait.
+/// Only below /dev, and not where everybody may make links: nothing that root puts there makes the manager wait.
 fn node(path: &str) -> Option<DeviceNumbers> {
-    if !path.starts_with("/dev/") {
+    let name = path.strip_prefix("/dev/")?;
+    if ["shm/", "mqueue/"]
+        .iter()
+        .any(|open| name.starts_with(open))
+    {
         return None;
     }
     let status = rustix::fs::stat(path).ok()?;
@@ -297,14 +302,18 @@ impl Manager {
             group.map_err(|error| self.internal(unit, "make its control group", &error))?;
         self.filters
             .apply(group.as_fd(), is_new, &programs)
-            .map_err(|(program, error)| {
-                refused(
+            .map_err(|(trouble, error)| match trouble {
+                Trouble::With(program) => refused(
                     program,
                     format!(
                         "the kernel does not take its {} program for the control group: {error}",
                         program.hook.name
                     ),
-                )
+                ),
+                Trouble::Earlier(hook) => {
+                    let what = format!("take away the {} program of an earlier start", hook.name);
+                    self.internal(unit, &what, &error)
+                }
             })
     }
 

@@ -3,9 +3,11 @@
 use crate::manager::Manager;
 use crate::run::{ProcessRecord, Run, RunRecord, exit_message, role_name};
 use engine::{Incarnation, UnitId};
+use kernel::Errno;
 use kernel::terminal::Tidying;
 use model::{UnitKind, key};
 use std::path::Path;
+use std::rc::Rc;
 
 impl Manager {
     /// This run and every earlier one is over.
@@ -65,12 +67,41 @@ impl Manager {
         self.to_remove
             .push((entry.name.to_string(), run.incarnation));
         self.remove_ipc(&entry.unit, &run);
-        tidy_terminal(&entry.unit);
+        let unit_file = Rc::clone(&entry.unit);
+        self.tidy_terminal(unit, &unit_file);
         if let Some(path) = &run.root {
             self.let_image_go(path);
         }
         if let Some(user) = &run.user {
             self.give_user_back(unit, user);
+        }
+    }
+
+    /// Makes the service's terminal as its next user expects it.
+    fn tidy_terminal(&mut self, id: UnitId, unit: &model::Unit) {
+        let tidying = Tidying {
+            hang_up: unit.value(&key::TTY_VHANGUP),
+            clear: unit.value(&key::TTY_VT_DISALLOCATE),
+            reset: unit.value(&key::TTY_RESET),
+        };
+        let path = plan::terminal_path(unit).filter(|_| tidying != Tidying::default());
+        let Some(name) = path.and_then(|path| std::ffi::CString::new(path).ok()) else {
+            return;
+        };
+        let Err(untidy) = kernel::terminal::tidy(&name, tidying) else {
+            return;
+        };
+        // It went away with its line.
+        if !matches!(
+            untidy.error,
+            Errno::NOENT | Errno::NXIO | Errno::NODEV | Errno::IO
+        ) {
+            let (what, error) = (untidy.what, untidy.error);
+            let said = format!(
+                "can't {what}, after the service, at {}: {error}",
+                name.to_string_lossy()
+            );
+            self.log_as(crate::own_log::WARNING, id, &said);
         }
     }
 
@@ -87,24 +118,6 @@ impl Manager {
             over: Some(cpu_ns.unwrap_or_default()),
             ..run.record()
         });
-    }
-}
-
-/// Makes the service's terminal as its next user expects it.
-fn tidy_terminal(unit: &model::Unit) {
-    let tidying = Tidying {
-        hang_up: unit.value(&key::TTY_VHANGUP),
-        clear: unit.value(&key::TTY_VT_DISALLOCATE),
-        reset: unit.value(&key::TTY_RESET),
-    };
-    if tidying == Tidying::default() {
-        return;
-    }
-    if let Ok(path) = std::ffi::CString::new(plan::terminal_path(unit)) {
-        match kernel::terminal::tidy(&path, tidying) {
-            // It went away with its line, or belongs to somebody who hung it up first.
-            Ok(()) | Err(_) => {}
-        }
     }
 }
 

@@ -68,7 +68,6 @@ impl Manager {
         self.begin_run(unit, spawn.process.incarnation.0)?;
         let handed = self.hand_over(spawn, &prepared)?;
         let plan = self.bind(spawn, &prepared, &handed)?;
-        self.filter_group(unit)?;
         self.bound_group(unit)?;
         self.ask_keeper(spawn, &prepared, plan, handed)
             .map_err(|error| self.internal(unit, "ask for a process", &error))?;
@@ -84,6 +83,11 @@ impl Manager {
             return Ok(());
         }
         entry.last = None;
+        // Once for all commands of the run: what is counted goes on, and what the host no longer has is no reason not to stop.
+        self.filter_group(unit)?;
+        let Some(entry) = self.units.get_mut(&unit) else {
+            return Ok(());
+        };
         let asked = Rc::clone(&entry.unit);
         let user = self.resolve_user(unit)?;
         self.provide_host_files(&asked)

@@ -9,14 +9,14 @@ mod ranges;
 mod sockets;
 mod traffic;
 
-use model::value::{DevicePolicy, DeviceRule};
+use model::value::{DevicePolicy, DeviceRule, NameFilter};
 use model::{Directive, Unit, key};
 
 pub use code::{INSTRUCTIONS_MAX, Instruction, TooLong, wants_counters};
-pub use traffic::{COUNTERS_BYTES, Direction};
+pub use traffic::COUNTERS_BYTES;
 
 use crate::Refusal;
-use traffic::Traffic;
+use traffic::{Direction, Traffic};
 
 /// Where a program stands between a unit and the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,15 +37,24 @@ const fn hook(name: &'static str, program: u32, attach: u32) -> Hook {
     }
 }
 
+/// Packets that come in.
+pub const INGRESS: Hook = hook("ingress", 8, 0);
+/// Packets that go out.
+pub const EGRESS: Hook = hook("egress", 8, 1);
+const SOCK_CREATE: Hook = hook("sock_create", 9, 2);
+const DEVICE: Hook = hook("device", 15, 6);
+const BIND4: Hook = hook("bind4", 18, 8);
+const BIND6: Hook = hook("bind6", 18, 9);
+
 /// The hooks of control groups (linux/bpf.h of 6.12), by the names that BPFProgram= takes.
 pub const HOOKS: [Hook; 18] = [
-    hook("ingress", 8, 0),
-    hook("egress", 8, 1),
-    hook("sock_create", 9, 2),
+    INGRESS,
+    EGRESS,
+    SOCK_CREATE,
     hook("sock_ops", 13, 3),
-    hook("device", 15, 6),
-    hook("bind4", 18, 8),
-    hook("bind6", 18, 9),
+    DEVICE,
+    BIND4,
+    BIND6,
     hook("connect4", 18, 10),
     hook("connect6", 18, 11),
     hook("post_bind4", 9, 12),
@@ -118,12 +127,12 @@ pub fn group_programs(unit: &Unit, host: &Host<'_>) -> Result<Vec<GroupProgram>,
     bind_programs(unit, &mut programs)?;
     if let Some(name) = unit.get(&key::BIND_NETWORK_INTERFACE) {
         let directive = key::BIND_NETWORK_INTERFACE.directive();
-        let number = (host.interface)(name).ok_or_else(|| Refusal {
+        let number = interface(unit, host, directive, name)?.ok_or_else(|| Refusal {
             directive,
             why: format!("there is no network interface {name:?} now"),
         })?;
         let made = made(directive, sockets::belong_to(number))?;
-        programs.push(program(directive, hook("sock_create", 9, 2), made));
+        programs.push(program(directive, SOCK_CREATE, made));
     }
     pinned(unit, &mut programs)?;
     Ok(programs)
@@ -185,7 +194,7 @@ fn device_program(unit: &Unit, host: &Host<'_>) -> Result<Option<GroupProgram>, 
     let source = made(directive, devices::program(&rules))?;
     Ok(Some(GroupProgram {
         may_reduce,
-        ..program(directive, hook("device", 15, 6), source)
+        ..program(directive, DEVICE, source)
     }))
 }
 
@@ -206,23 +215,16 @@ fn traffic_programs(
         (true, None) if counts => (key::IP_ACCOUNTING.directive(), true),
         (true, None) => return Ok(()),
     };
-    let interfaces = interfaces.map(|listed| {
-        let numbers = listed
-            .names
-            .iter()
-            .filter_map(|name| (host.interface)(name));
-        (listed.allow, numbers.collect())
-    });
+    let interfaces = interfaces
+        .map(|listed| numbers(unit, host, listed))
+        .transpose()?;
     let traffic = Traffic {
         allow: &allow.0,
         deny: &deny.0,
         interfaces,
         counts,
     };
-    for (hook, direction) in [
-        (hook("ingress", 8, 0), Direction::Ingress),
-        (hook("egress", 8, 1), Direction::Egress),
-    ] {
+    for (hook, direction) in [(INGRESS, Direction::Ingress), (EGRESS, Direction::Egress)] {
         let source = made(directive, traffic::program(&traffic, direction))?;
         programs.push(GroupProgram {
             may_reduce,
@@ -232,6 +234,48 @@ fn traffic_programs(
     Ok(())
 }
 
+/// The interfaces of a list by their numbers. Of those that are allowed some may be missing: they are closed. One that is to be kept out
+/// could come later, with a number that nobody knows yet.
+fn numbers(unit: &Unit, host: &Host<'_>, listed: &NameFilter) -> Result<(bool, Vec<u32>), Refusal> {
+    let directive = key::RESTRICT_NETWORK_INTERFACES.directive();
+    let mut numbers = Vec::new();
+    for name in &listed.names {
+        match interface(unit, host, directive, name)? {
+            Some(number) => numbers.push(number),
+            None if listed.allow => {}
+            None => {
+                return Err(Refusal {
+                    directive,
+                    why: format!(
+                        "there is no network interface {name:?} now, and one that comes later could not be kept out: list those that are allowed"
+                    ),
+                });
+            }
+        }
+    }
+    Ok((listed.allow, numbers))
+}
+
+/// The number of an interface where the unit's sockets are. That of the loopback is the same in every network namespace.
+fn interface(
+    unit: &Unit,
+    host: &Host<'_>,
+    directive: Directive,
+    name: &str,
+) -> Result<Option<u32>, Refusal> {
+    let joins = unit.is_set(key::NETWORK_NAMESPACE_PATH.directive())
+        || unit.is_set(key::JOINS_NAMESPACE_OF.directive());
+    if joins && name != "lo" {
+        return Err(Refusal {
+            directive,
+            why: format!(
+                "what number {name:?} has in the network namespace that the unit joins is not known"
+            ),
+        });
+    }
+    Ok((host.interface)(name))
+}
+
 /// SocketBindAllow= and SocketBindDeny=.
 fn bind_programs(unit: &Unit, programs: &mut Vec<GroupProgram>) -> Result<(), Refusal> {
     let directive = key::SOCKET_BIND_DENY.directive();
@@ -239,10 +283,7 @@ fn bind_programs(unit: &Unit, programs: &mut Vec<GroupProgram>) -> Result<(), Re
         return Ok(());
     };
     let allow = unit.value(&key::SOCKET_BIND_ALLOW);
-    for (hook, family) in [
-        (hook("bind4", 18, 8), "ipv4"),
-        (hook("bind6", 18, 9), "ipv6"),
-    ] {
+    for (hook, family) in [(BIND4, "ipv4"), (BIND6, "ipv6")] {
         let source = made(directive, sockets::bind(&allow.0, &deny.0, family))?;
         programs.push(program(directive, hook, source));
     }
@@ -252,8 +293,8 @@ fn bind_programs(unit: &Unit, programs: &mut Vec<GroupProgram>) -> Result<(), Re
 /// IPIngressFilterPath=, IPEgressFilterPath= and BPFProgram=.
 fn pinned(unit: &Unit, programs: &mut Vec<GroupProgram>) -> Result<(), Refusal> {
     for (key, hook) in [
-        (&key::IP_INGRESS_FILTER_PATH, hook("ingress", 8, 0)),
-        (&key::IP_EGRESS_FILTER_PATH, hook("egress", 8, 1)),
+        (&key::IP_INGRESS_FILTER_PATH, INGRESS),
+        (&key::IP_EGRESS_FILTER_PATH, EGRESS),
     ] {
         for path in unit.value(key).0 {
             programs.push(program(

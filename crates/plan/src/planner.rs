@@ -126,7 +126,7 @@ pub fn plan(unit: &Unit, facts: &Facts, situation: &Situation<'_>) -> Result<Spa
     let mut draft = Draft::new(unit, facts, situation);
     let meaning = Meaning::of(unit);
     process::begin(&mut draft);
-    process::streams(&mut draft);
+    process::streams(&mut draft)?;
     attributes::plan(&mut draft)?;
     namespaces::plan(&mut draft)?;
     let mounting = sandbox::reason(&draft, meaning);

@@ -3,6 +3,7 @@
 use std::process::{Child, Command};
 
 use coracle_system_tests::terminal::Terminal;
+use coracle_system_tests::waiting::eventually;
 use coracle_system_tests::with_units;
 
 const SERVICE: &str = "[Service]\nStandardInput=INPUT\nTTYPath=TTY\nExecStart=/bin/sh -c 'tty > MARK; exec sleep infinity'\n";
@@ -20,9 +21,7 @@ impl Session {
             .args(["-c", &script])
             .spawn()
             .expect("a session");
-        while !mark.exists() {
-            std::thread::yield_now();
-        }
+        eventually("the session", || mark.exists().then_some(()));
         Session(child)
     }
 }
@@ -52,34 +51,37 @@ fn a_terminal_of_another_session_is_refused_taken_or_waited_for() {
         unit("waits", "tty");
         unit("takes", "tty-force");
         let session = Session::on(terminal.path(), &folder.join("session"));
-        let until = |what: &dyn Fn() -> bool| {
-            while !what() {
-                std::thread::yield_now();
-            }
+        let said = |name: &str| {
+            eventually("what the service says", || {
+                let text = std::fs::read_to_string(folder.join(name)).ok()?;
+                text.strip_suffix('\n').map(str::to_owned)
+            })
         };
         coracle.ok(&["start", "fails"]);
-        until(&|| {
-            coracle
-                .command(&["is-failed", "-q", "fails"])
-                .status()
-                .is_ok_and(|status| status.success())
+        eventually("its failure", || {
+            let asked = coracle.command(&["is-failed", "-q", "fails"]).status();
+            asked.is_ok_and(|status| status.success()).then_some(())
         });
         let status = coracle.ok(&["show", "-p", "ExecMainStatus", "--value", "fails"]);
         assert_eq!(status.trim(), "208");
         coracle.ok(&["start", "waits"]);
+        // It sleeps until somebody closes the terminal (inotify(7)), and only then goes on.
+        let pid = coracle.ok(&["show", "-p", "MainPID", "--value", "waits"]);
+        eventually("its wait", || {
+            let process = std::path::Path::new("/proc").join(pid.trim());
+            let mut open = std::fs::read_dir(process.join("fd")).ok()?.flatten();
+            let watches = open.any(|one| {
+                let link = std::fs::read_link(one.path());
+                link.is_ok_and(|link| link.as_os_str() == "anon_inode:inotify")
+            });
+            let state = std::fs::read_to_string(process.join("stat")).ok()?;
+            (watches && state.contains(") S ")).then_some(())
+        });
         assert!(!folder.join("waits").exists(), "the terminal is not free");
         drop(session);
-        until(&|| {
-            std::fs::read_to_string(folder.join("waits")).is_ok_and(|text| text.ends_with('\n'))
-        });
+        assert_eq!(said("waits"), terminal.path());
         coracle.ok(&["start", "takes"]);
-        until(&|| {
-            std::fs::read_to_string(folder.join("takes")).is_ok_and(|text| text.ends_with('\n'))
-        });
-        for name in ["waits", "takes"] {
-            let text = std::fs::read_to_string(folder.join(name)).expect("it said where it is");
-            assert_eq!(text.trim(), terminal.path());
-        }
+        assert_eq!(said("takes"), terminal.path());
         coracle.ok(&["stop", "takes", "waits"]);
     });
 }

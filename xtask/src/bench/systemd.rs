@@ -12,8 +12,7 @@ use super::{calls, growth, timing};
 const FEW: usize = 3;
 const MANY: usize = 40;
 
-const ONESHOT: &str =
-    "[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=/bin/true\n";
+const ONESHOT: &str = "[Unit]\nDefaultDependencies=no\nStartLimitIntervalSec=0\n[Service]\nType=oneshot\nExecStart=/bin/true\n";
 
 /// A transient command, plain and with seventeen restrictions: its time, and the system calls of all who take part.
 pub(super) fn run() -> Result<Vec<Figure>> {

@@ -28,12 +28,20 @@ pub(super) fn take(state: &mut State<'_>, step: &Step<'_>) -> Result<()> {
     else {
         return Err(Errno::PROTO);
     };
-    let tidying = Tidying {
+    // Who was there before must not stay; what it looks like is no reason not to start.
+    let before = Tidying {
         hang_up,
+        ..Tidying::default()
+    };
+    terminal::tidy(path, before).map_err(|untidy| untidy.error)?;
+    let looks = Tidying {
         clear,
         reset,
+        hang_up: false,
     };
-    terminal::tidy(path, tidying)?;
+    match terminal::tidy(path, looks) {
+        Ok(()) | Err(_) => {}
+    }
     let found = match control {
         TerminalControl::None => terminal::open(path)?,
         _ => controlling(path, control)?,

@@ -212,6 +212,29 @@ fn interfaces_are_those_that_are_named_or_those_that_are_not() {
     assert_eq!(only("~lo"), [false, true, true]);
 }
 
+#[test]
+fn an_interface_that_could_come_later_or_is_of_another_network_is_refused() {
+    let host = Host {
+        devices: &|_| Vec::new(),
+        interface: &|name| (name == "lo").then_some(1),
+    };
+    let of = |list: &str, network: Option<&str>| {
+        let unit = unit(|unit| {
+            unit.set(&key::RESTRICT_NETWORK_INTERFACES, value(list));
+            if let Some(path) = network {
+                unit.set(&key::NETWORK_NAMESPACE_PATH, value(path));
+            }
+        });
+        group_programs(&unit, &host)
+            .map(drop)
+            .map_err(|refusal| refusal.why)
+    };
+    assert!(of("~lo absent0", None).is_err_and(|why| why.contains("absent0")));
+    assert!(of("lo absent0", None).is_ok());
+    assert!(of("~lo", Some("/run/netns/blue")).is_ok());
+    assert!(of("eth0", Some("/run/netns/blue")).is_err_and(|why| why.contains("eth0")));
+}
+
 fn may_bind(programs: &[GroupProgram], hook: &str, protocol: u32, port: u16) -> bool {
     let mut context = vec![(36, protocol), (24, u32::from(port.to_be()))];
     let mut machine = Machine {

@@ -7,7 +7,7 @@ use super::ranges::{Range, ranges};
 
 /// Which way packets go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Direction {
+pub(super) enum Direction {
     /// To the unit.
     Ingress,
     /// From it.
@@ -39,8 +39,11 @@ const LOAD_BYTES: i32 = 26;
 /// Where the address is read to, from the end of the stack.
 const ADDRESS: i16 = -16;
 
-/// Bytes of what is counted of one direction: packets, then bytes.
-pub const COUNTERS_BYTES: usize = 16;
+/// Where the counters of each direction begin: packets, then bytes, 8 of each.
+const INGRESS_COUNTERS: i32 = 0;
+const EGRESS_COUNTERS: i32 = 16;
+/// Bytes of the counters of both.
+pub const COUNTERS_BYTES: usize = 32;
 
 /// The program of one direction: 1 lets a packet pass, 0 drops it.
 pub(super) fn program(
@@ -81,8 +84,8 @@ pub(super) fn program(
 /// Counts the packet, then lets it pass.
 fn count(code: &mut Backwards, pass: Label, direction: Direction) -> Label {
     let place = match direction {
-        Direction::Ingress => 0,
-        Direction::Egress => 16,
+        Direction::Ingress => INGRESS_COUNTERS,
+        Direction::Egress => EGRESS_COUNTERS,
     };
     code.go(pass);
     code.add_to_memory(R3, 8, R2);
@@ -113,12 +116,12 @@ fn addresses(
         (false, Direction::Egress) => (24, 16),
     };
     let found = if version_4 {
-        let search = search_words(code, &ranges, pass, drop);
+        let search = search(code, &ranges, [pass, drop], compare_word);
         code.go(search);
         code.host_order(R1, 32);
         code.load(R1, R10, ADDRESS)
     } else {
-        let search = search_doubles(code, &ranges, pass, drop);
+        let search = search(code, &ranges, [pass, drop], compare_doubles);
         code.go(search);
         code.host_order(R2, 64);
         code.load_double(R2, R10, ADDRESS + 8);
@@ -134,7 +137,16 @@ fn addresses(
     code.copy(R1, R6)
 }
 
-fn search_words(code: &mut Backwards, ranges: &[Range], pass: Label, drop: Label) -> Label {
+/// Compares the address in the registers with a boundary: to the first place where it is not below it, else to the second.
+type Compare = fn(&mut Backwards, u128, Label, Label) -> Label;
+
+/// A balanced search.
+fn search(
+    code: &mut Backwards,
+    ranges: &[Range],
+    [pass, drop]: [Label; 2],
+    compare: Compare,
+) -> Label {
     match ranges {
         [] => drop,
         [(_, is_allowed)] => {
@@ -147,42 +159,30 @@ fn search_words(code: &mut Backwards, ranges: &[Range], pass: Label, drop: Label
         _ => {
             let (below, above) = ranges.split_at(ranges.len() / 2);
             let boundary = above.first().map_or(0, |(start, _)| *start);
-            let at_least = search_words(code, above, pass, drop);
-            let less = search_words(code, below, pass, drop);
-            // All starts of version 4 fit.
-            let boundary = u32::try_from(boundary).unwrap_or(u32::MAX);
-            code.compare(R1, Is::AtLeast, boundary, at_least, less)
+            let at_least = search(code, above, [pass, drop], compare);
+            let less = search(code, below, [pass, drop], compare);
+            compare(code, boundary, at_least, less)
         }
     }
 }
 
+fn compare_word(code: &mut Backwards, boundary: u128, at_least: Label, less: Label) -> Label {
+    // All starts of version 4 fit.
+    let boundary = u32::try_from(boundary).unwrap_or(u32::MAX);
+    code.compare(R1, Is::AtLeast, boundary, at_least, less)
+}
+
 /// The upper half of the address is in the first register, the lower in the second.
-fn search_doubles(code: &mut Backwards, ranges: &[Range], pass: Label, drop: Label) -> Label {
-    match ranges {
-        [] => drop,
-        [(_, is_allowed)] => {
-            if *is_allowed {
-                pass
-            } else {
-                drop
-            }
-        }
-        _ => {
-            let (below, above) = ranges.split_at(ranges.len() / 2);
-            let boundary = above.first().map_or(0, |(start, _)| *start);
-            let at_least = search_doubles(code, above, pass, drop);
-            let less = search_doubles(code, below, pass, drop);
-            let half = |bits: u128| u64::try_from(bits & u128::from(u64::MAX)).unwrap_or(u64::MAX);
-            let (upper, lower) = (half(boundary >> 64), half(boundary));
-            if lower == 0 {
-                code.compare_doubles(R1, Is::AtLeast, R3, at_least, less);
-                return code.wide(R3, upper);
-            }
-            code.compare_doubles(R2, Is::AtLeast, R3, at_least, less);
-            let same = code.wide(R3, lower);
-            let not_above = code.compare_doubles(R3, Is::Above, R1, less, same);
-            code.compare_doubles(R1, Is::Above, R3, at_least, not_above);
-            code.wide(R3, upper)
-        }
+fn compare_doubles(code: &mut Backwards, boundary: u128, at_least: Label, less: Label) -> Label {
+    let half = |bits: u128| u64::try_from(bits & u128::from(u64::MAX)).unwrap_or(u64::MAX);
+    let (upper, lower) = (half(boundary >> 64), half(boundary));
+    if lower == 0 {
+        code.compare_doubles(R1, Is::AtLeast, R3, at_least, less);
+        return code.wide(R3, upper);
     }
+    code.compare_doubles(R2, Is::AtLeast, R3, at_least, less);
+    let same = code.wide(R3, lower);
+    let not_above = code.compare_doubles(R3, Is::Above, R1, less, same);
+    code.compare_doubles(R1, Is::Above, R3, at_least, not_above);
+    code.wide(R3, upper)
 }

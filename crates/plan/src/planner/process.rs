@@ -1,8 +1,9 @@
 //! The process itself: signals, session, standard streams.
 
 use model::value::{StandardInput, StandardOutput};
-use model::{Directive, Unit, key};
+use model::{Directive, Key, Unit, key};
 
+use super::Refusal;
 use super::draft::{Draft, text};
 use crate::step::{Source, Step, TerminalControl};
 
@@ -20,7 +21,7 @@ pub(super) fn begin(draft: &mut Draft<'_>) {
 }
 
 /// The three streams. A file that two of them name is opened once, so that neither writes over what the other wrote.
-pub(super) fn streams(draft: &mut Draft<'_>) {
+pub(super) fn streams(draft: &mut Draft<'_>) -> Result<(), Refusal> {
     let given = draft.value(&key::STANDARD_INPUT_DATA).0;
     let from = match draft.value(&key::STANDARD_INPUT) {
         StandardInput::Null if !given.is_empty() => StandardInput::Data,
@@ -34,7 +35,7 @@ pub(super) fn streams(draft: &mut Draft<'_>) {
     } else {
         0
     };
-    terminal(draft, &from, [&output, &error]);
+    terminal(draft, &from, [&output, &error])?;
     input(draft, &from, (&given, input_flags));
     let directive = key::STANDARD_OUTPUT.directive();
     match output {
@@ -53,10 +54,15 @@ pub(super) fn streams(draft: &mut Draft<'_>) {
         _ if is_input(&error) => same(draft, 2, 0, directive),
         _ => write(draft, 2, &error, directive),
     }
+    Ok(())
 }
 
 /// The terminal, where a stream is one or something is to be done to it.
-fn terminal(draft: &mut Draft<'_>, input: &StandardInput, outputs: [&StandardOutput; 2]) {
+fn terminal(
+    draft: &mut Draft<'_>,
+    input: &StandardInput,
+    outputs: [&StandardOutput; 2],
+) -> Result<(), Refusal> {
     let control = match input {
         StandardInput::Tty => TerminalControl::Wait,
         StandardInput::TtyForce => TerminalControl::Force,
@@ -68,26 +74,49 @@ fn terminal(draft: &mut Draft<'_>, input: &StandardInput, outputs: [&StandardOut
     let clear = draft.is_on(&key::TTY_VT_DISALLOCATE);
     let is_stream = control != TerminalControl::None || outputs.contains(&&StandardOutput::Tty);
     if !is_stream && !reset && !hang_up && !clear {
-        return;
+        return Ok(());
     }
-    let path = text(&terminal_path(draft.unit));
-    let size = |key| draft.unit.get(key).copied().unwrap_or(0);
+    let directive = key::TTY_PATH.directive();
+    let path = terminal_path(draft.unit).ok_or_else(|| Refusal {
+        directive,
+        why: "a terminal is a path below /dev, without links that everybody may make".to_owned(),
+    })?;
+    let path = text(path);
     let step = Step::Terminal {
         path: &path,
         control,
         reset,
         hang_up,
         clear,
-        rows: size(&key::TTY_ROWS),
-        columns: size(&key::TTY_COLUMNS),
+        rows: size(draft, &key::TTY_ROWS)?,
+        columns: size(draft, &key::TTY_COLUMNS)?,
     };
-    draft.push(key::TTY_PATH.directive(), step);
+    draft.push(directive, step);
+    Ok(())
 }
 
-/// Which terminal a unit has, if it asks for one.
-pub fn terminal_path(unit: &Unit) -> String {
-    let path = unit.get(&key::TTY_PATH).filter(|path| !path.is_empty());
-    path.map_or_else(|| CONSOLE.to_owned(), String::clone)
+/// A number of lines or columns, 0 where the unit says none.
+fn size(draft: &Draft<'_>, key: &Key<u32>) -> Result<u32, Refusal> {
+    let size = draft.unit.get(key).copied().unwrap_or(0);
+    if size <= u32::from(u16::MAX) {
+        Ok(size)
+    } else {
+        Err(Refusal {
+            directive: key.directive(),
+            why: format!("a terminal has at most {} of them", u16::MAX),
+        })
+    }
+}
+
+/// Which terminal a unit has, if it asks for one; none where what it names can't be one. Where everybody may make files, a link could lead
+/// anywhere.
+pub fn terminal_path(unit: &Unit) -> Option<&str> {
+    let path = unit
+        .get(&key::TTY_PATH)
+        .map_or(CONSOLE, |path| path.as_str());
+    let name = path.strip_prefix("/dev/")?;
+    let is_plain = name.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    (is_plain && !name.starts_with("shm/") && !name.starts_with("mqueue/")).then_some(path)
 }
 
 const CONSOLE: &str = "/dev/console";

@@ -76,6 +76,9 @@ pub(crate) const ATTACKS: &[Attack] = &[
         .under_profile("EROFS")
         .with("closed"),
     attack("ProtectClock", "read $DISK", "EPERM").under_profile("ENOENT"),
+    attack("PrivateBPF", "find /sys/fs/bpf/silence", "ENOENT")
+        .with("yes")
+        .on(&["BindPaths=$ROOM/fs:/sys/fs"]),
     attack("ProcSubset", "read /proc/meminfo", "ENOENT"),
     attack("ProtectKernelLogs", "read-kernel-log", "EPERM"),
     attack("ProtectKernelLogs", "read /dev/kmsg", "nothing").under_profile("ENOENT"),
@@ -123,6 +126,13 @@ pub(crate) const ATTACKS: &[Attack] = &[
         .with("any")
         .on(&["IPAddressAllow=127.0.0.2 10.0.0.0/8 ::1"]),
     attack("IPEgressFilterPath", "send 127.0.0.1:9", "EPERM").with("$PINNED"),
+    // With a second command, which finds the program there.
+    attack("IPEgressFilterPath", "send 127.0.0.1:9", "EPERM")
+        .with("$PINNED")
+        .on(&["ExecStartPre=/bin/true"]),
+    attack("IPAddressDeny", "send 127.0.0.1:9", "EPERM")
+        .with("any")
+        .on(&["ExecStartPre=/bin/true"]),
     attack("IPIngressFilterPath", "hear 127.0.0.1:0", "nothing").with("$PINNED"),
     attack("RestrictNetworkInterfaces", "send 127.0.0.1:9", "EPERM").with("~lo"),
     attack("RestrictNetworkInterfaces", "send 127.0.0.1:9", "EPERM").with("absent0"),

@@ -13,12 +13,12 @@ macro_rules! file {
     };
 }
 
-/// A service that sends one packet and stays.
+/// A service that sends a packet from each of two commands and stays; a third sends none.
 const SENDS: Files = &[(
     "$U.service",
-    "[Service]\nLINE\nExecStart=/bin/sh -c '$ROOM/attacker send 127.0.0.1:9; touch $ROOM/$U-sent; exec sleep infinity'\n",
+    "[Service]\nLINE\nExecStartPre=$ROOM/attacker send 127.0.0.1:9\nExecStart=/bin/sh -c '$ROOM/attacker send 127.0.0.1:9; touch $ROOM/$U-sent; exec sleep infinity'\nExecReload=/bin/true\n",
 )];
-const SENT: &str = "coracle start $U; until test -e $ROOM/$U-sent; do :; done; coracle show -p IPEgressPackets $U; coracle stop $U";
+const SENT: &str = "coracle start $U; timeout 9 sh -c 'until test -e $ROOM/$U-sent; do :; done'; coracle reload $U; coracle show -p IPEgressPackets $U; coracle stop $U";
 
 pub(crate) const OBSERVATIONS: &[Observation] = &[
     inside("AllowedCPUs=0", file!("cpuset.cpus"), "0").needs(Controller("cpuset")),
@@ -34,7 +34,7 @@ pub(crate) const OBSERVATIONS: &[Observation] = &[
     inside("MemoryMin=1M", file!("memory.min"), "1048576").needs(Controller("memory")),
     inside("MemorySwapMax=1M", file!("memory.swap.max"), "1048576").needs(Controller("memory")),
     inside("TasksMax=77", file!("pids.max"), "77").needs(Controller("pids")),
-    units("IPAccounting=yes", SENDS, SENT, "IPEgressPackets=1"),
+    units("IPAccounting=yes", SENDS, SENT, "IPEgressPackets=2"),
     inside(
         "IPAddressAllow=localhost",
         "$ROOM/attacker send 127.0.0.1:9",

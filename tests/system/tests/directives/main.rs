@@ -32,10 +32,6 @@ const OBSERVATIONS: &[(Room, &[Observation])] = &[
 
 /// Restrictions that no line here attacks, and why.
 const UNATTACKED: &[(&str, &str)] = &[
-    (
-        "PrivateBPF",
-        "hides pins at a place where a host may have no file system for them; that it covers the place is seen",
-    ),
     ("ExecPaths", "opens what NoExecPaths= closes"),
     (
         "RootImage",
