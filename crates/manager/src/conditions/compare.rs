@@ -54,7 +54,7 @@ impl Operator {
     /// Compares texts, as versions where it asks for an order.
     pub(super) fn compare(self, found: &str, wanted: &str) -> bool {
         match self {
-            Self::Pattern(matches) => model::pattern::matches(wanted, found) == matches,
+            Self::Pattern(matches) => model::pattern::fits(wanted, found) == matches,
             Self::Same(same) => (found == wanted) == same,
             Self::Order(_) => self.allows(versions(found, wanted)),
         }

@@ -144,7 +144,7 @@ pub(super) fn is_host(text: &str, ids: impl Iterator<Item = String>, name: &str)
     let wanted = plain(text);
     let is_id = wanted.len() == 32 && wanted.bytes().all(|byte| byte.is_ascii_hexdigit());
     (is_id && ids.into_iter().any(|id| plain(&id) == wanted))
-        || model::pattern::matches(&text.to_ascii_lowercase(), &name.to_ascii_lowercase())
+        || model::pattern::fits(&text.to_ascii_lowercase(), &name.to_ascii_lowercase())
 }
 
 /// The kernel's command line; in a container, that of its first process.
@@ -218,7 +218,7 @@ pub(super) fn has_tag(tags: &str, pattern: &str) -> bool {
         tag.len() <= 255 && is_label(label) && value.chars().all(is_value)
     };
     let mut tags = tags.split(':').filter(is_tag);
-    tags.any(|tag| model::pattern::matches(pattern, tag))
+    tags.any(|tag| model::pattern::fits(pattern, tag))
 }
 
 pub(super) fn first_boot(text: &str, host: &mut Host) -> Option<bool> {

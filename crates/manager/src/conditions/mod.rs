@@ -172,11 +172,7 @@ const FILE_BYTES_MAX: u64 = 64 << 10;
 
 /// The beginning of a file as text; `None` where it can't be read.
 fn text(path: &str) -> Option<String> {
-    use std::io::Read;
-    let file = std::fs::File::open(path).ok()?;
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
+    crate::beginning::text(path, FILE_BYTES_MAX).ok()
 }
 
 /// The same without the line's end; empty where it can't be read.
@@ -184,15 +180,11 @@ fn line(path: &str) -> String {
     text(path).unwrap_or_default().trim_end().to_owned()
 }
 
-/// The names in a directory; none where it can't be read.
-fn names(directory: &str) -> Vec<String> {
-    let mut names = Vec::new();
-    if let Ok(entries) = std::fs::read_dir(directory) {
-        for entry in entries.flatten() {
-            names.push(entry.file_name().to_string_lossy().into_owned());
-        }
-    }
-    names
+/// The names in a directory, which can be very many; none where it can't be read.
+fn names(directory: &str) -> impl Iterator<Item = String> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten();
+    let names = entries.flatten().map(|entry| entry.file_name());
+    names.map(|name| name.to_string_lossy().into_owned())
 }
 
 fn there(path: &str) -> bool {

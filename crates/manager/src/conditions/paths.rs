@@ -72,7 +72,7 @@ pub(super) fn is_directory_with_files(path: &str, _: &mut Host) -> Option<bool> 
     // What can't be read may have something in it.
     let error = std::fs::read_dir(path).err().map(|error| error.kind());
     Some(match error {
-        None => super::names(path).iter().any(|name| !is_left_over(name)),
+        None => super::names(path).any(|name| !is_left_over(&name)),
         Some(kind) => !matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory),
     })
 }
@@ -120,72 +120,186 @@ pub(super) fn has_mount(table: &str, path: &str) -> bool {
     })
 }
 
-/// Paths that a pattern may lead to at once; more are not looked at.
+/// Paths that a pattern may lead to, and patterns that one with braces may stand for; what more would lead to can't be told.
 const CANDIDATES_MAX: usize = 4096;
+/// Bytes of all of them.
+const CANDIDATE_BYTES_MAX: usize = 1 << 20;
+/// Names of directories that one test looks at.
+const NAMES_MAX: usize = 1 << 20;
 
 pub(super) fn exists_by_pattern(pattern: &str, _: &mut Host) -> Option<bool> {
+    let mut room = Room {
+        candidates: CANDIDATES_MAX,
+        bytes: CANDIDATE_BYTES_MAX,
+        names: NAMES_MAX,
+    };
     let mut patterns = vec![pattern.to_owned()];
-    let mut seen = 0;
     while let Some(pattern) = patterns.pop() {
-        seen += 1;
-        if seen > CANDIDATES_MAX {
-            return None;
-        }
-        match alternatives(&pattern) {
-            Some(more) => patterns.extend(more),
-            None if exists_by_plain_pattern(&pattern) => return Some(true),
-            None => {}
+        let Some(braces) = Braces::of(&pattern) else {
+            if room.finds(&pattern) {
+                return Some(true);
+            }
+            continue;
+        };
+        for part in braces.parts() {
+            if !room.has(braces.length(part)) {
+                return None;
+            }
+            patterns.push(braces.with(part));
         }
     }
-    Some(false)
+    (!room.is_exceeded()).then_some(false)
 }
 
-/// The patterns that one with braces stands for; `None` without braces.
-pub(super) fn alternatives(pattern: &str) -> Option<Vec<String>> {
-    let (before, rest) = pattern.split_once('{')?;
-    let (mut depth, mut from, mut parts) = (0, 0, Vec::new());
-    for (at, c) in rest.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth > 0 => depth -= 1,
-            ',' if depth == 0 => {
-                parts.push(rest.get(from..at)?);
-                from = at + 1;
+/// The first braces of a pattern, and what is around them.
+pub(super) struct Braces<'a> {
+    before: &'a str,
+    inside: &'a str,
+    after: &'a str,
+}
+
+impl<'a> Braces<'a> {
+    /// None without braces; a backslash takes its meaning from what follows.
+    pub(super) fn of(pattern: &'a str) -> Option<Self> {
+        let (mut depth, mut begin) = (0, 0);
+        for (at, c) in plain(pattern) {
+            match c {
+                '{' if depth == 0 => (depth, begin) = (1, at),
+                '{' => depth += 1,
+                '}' if depth == 1 => {
+                    return Some(Self {
+                        before: pattern.get(..begin)?,
+                        inside: pattern.get(begin + 1..at)?,
+                        after: pattern.get(at + 1..)?,
+                    });
+                }
+                '}' if depth > 1 => depth -= 1,
+                _ => {}
             }
-            '}' => {
-                parts.push(rest.get(from..at)?);
-                let after = rest.get(at + 1..)?;
-                let whole = |part: &&str| format!("{before}{part}{after}");
-                return Some(parts.iter().map(whole).collect());
-            }
-            _ => {}
         }
+        None
     }
-    None
+
+    /// What commas part.
+    fn parts(&self) -> impl Iterator<Item = &'a str> {
+        let (mut depth, mut from) = (0, 0);
+        let commas = plain(self.inside).filter_map(move |(at, c)| {
+            match c {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                _ => {}
+            }
+            (c == ',' && depth == 0).then_some(at)
+        });
+        let inside = self.inside;
+        commas.chain([inside.len()]).map(move |at| {
+            let part = inside.get(from..at).unwrap_or_default();
+            from = at + 1;
+            part
+        })
+    }
+
+    fn length(&self, part: &str) -> usize {
+        self.before.len() + part.len() + self.after.len()
+    }
+
+    fn with(&self, part: &str) -> String {
+        format!("{}{part}{}", self.before, self.after)
+    }
+
+    #[cfg(test)]
+    pub(super) fn all(&self) -> Vec<String> {
+        self.parts().map(|part| self.with(part)).collect()
+    }
 }
 
-fn exists_by_plain_pattern(pattern: &str) -> bool {
-    let mut found = vec![String::new()];
-    for part in pattern.split('/').filter(|part| !part.is_empty()) {
-        let is_pattern = part.contains(['*', '?', '[']);
-        for directory in std::mem::take(&mut found) {
-            let names = if is_pattern {
-                super::names(&format!("{directory}/"))
-            } else {
-                vec![part.to_owned()]
-            };
-            for name in names {
-                // A dot in front is matched by a dot alone.
-                let fits = name.starts_with('.') <= part.starts_with('.')
-                    && model::pattern::matches(part, &name);
-                if (fits || !is_pattern) && found.len() < CANDIDATES_MAX {
-                    found.push(format!("{directory}/{name}"));
+/// The characters of a pattern with their places, but backslashes and what those stand before.
+fn plain(pattern: &str) -> impl Iterator<Item = (usize, char)> {
+    let mut is_escaped = false;
+    pattern.char_indices().filter(move |(_, c)| {
+        let is_plain = !is_escaped && *c != '\\';
+        is_escaped = !is_escaped && *c == '\\';
+        is_plain
+    })
+}
+
+/// What one test may look at yet.
+struct Room {
+    candidates: usize,
+    bytes: usize,
+    names: usize,
+}
+
+impl Room {
+    /// Takes room for one more path or pattern of so many bytes.
+    fn has(&mut self, bytes: usize) -> bool {
+        self.candidates = self.candidates.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        !self.is_exceeded()
+    }
+
+    fn is_exceeded(&self) -> bool {
+        self.candidates == 0 || self.bytes == 0 || self.names == 0
+    }
+
+    /// Does a pattern without braces lead to anything? A `false` counts only where there was room for all of it.
+    fn finds(&mut self, pattern: &str) -> bool {
+        let parts: Vec<&str> = pattern.split('/').filter(|part| !part.is_empty()).collect();
+        let mut found = vec![String::new()];
+        for (at, part) in parts.iter().enumerate() {
+            let is_last = at + 1 == parts.len();
+            let mut next = Vec::new();
+            for directory in &found {
+                let is_full = !self.extends(directory, part, &mut next);
+                // What a pattern names is there although it may be a link to nowhere.
+                if is_last && next.drain(..).any(|path| is_there_itself(&path)) {
+                    return true;
+                }
+                if is_full {
+                    break;
                 }
             }
+            found = next;
         }
+        parts.is_empty()
     }
-    // What a pattern names is there although it may be a link to nowhere.
-    found.iter().any(|path| is_there_itself(path))
+
+    /// Adds the paths that a part of a pattern leads to in a directory; false where there is no room for more.
+    fn extends(&mut self, directory: &str, part: &str, next: &mut Vec<String>) -> bool {
+        if !part.contains(['*', '?', '[']) {
+            let path = format!("{directory}/{}", without_escapes(part));
+            let has_room = self.has(path.len());
+            next.push(path);
+            return has_room;
+        }
+        // A dot in front is matched by a dot alone.
+        let takes_dots = part.strip_prefix('\\').unwrap_or(part).starts_with('.');
+        for name in super::names(&format!("{directory}/")) {
+            self.names = self.names.saturating_sub(1);
+            if name.starts_with('.') <= takes_dots && model::pattern::fits(part, &name) {
+                let path = format!("{directory}/{name}");
+                let has_room = self.has(path.len());
+                next.push(path);
+                if !has_room {
+                    return false;
+                }
+            }
+            if self.names == 0 {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// A text that a pattern without wildcards stands for.
+fn without_escapes(part: &str) -> String {
+    let mut chars = part.chars();
+    let next = || match chars.next()? {
+        '\\' => Some(chars.next().unwrap_or('\\')),
+        c => Some(c),
+    };
+    std::iter::from_fn(next).collect()
 }
 
 /// Whether a path is there, be it a link to nowhere.
@@ -195,6 +309,8 @@ fn is_there_itself(path: &str) -> bool {
 
 /// How deep disks lie on each other, as far as that is followed.
 const LAYERS_MAX: u32 = 10;
+/// Disks below one that are looked at.
+const SLAVES_MAX: usize = 4096;
 
 pub(super) fn is_encrypted(path: &str, _: &mut Host) -> Option<bool> {
     Some(device(path).is_some_and(|device| {
@@ -235,7 +351,7 @@ fn is_disk_encrypted(disk: &str, layers: u32) -> bool {
         return true;
     }
     let slaves = format!("{disk}/slaves");
-    let below = super::names(&slaves);
+    let below: Vec<String> = super::names(&slaves).take(SLAVES_MAX).collect();
     let is_encrypted = |name: &String| is_disk_encrypted(&format!("{slaves}/{name}"), layers - 1);
     layers > 0 && !below.is_empty() && below.iter().all(is_encrypted)
 }

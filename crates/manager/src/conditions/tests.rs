@@ -1,7 +1,7 @@
 //! What each test says, on texts where it can be had without this machine, and on what is sure of this one.
 
 use super::*;
-use crate::conditions::{compare, fraction, machine, paths, pressure};
+use crate::conditions::{compare, fraction, machine, paths, pressure, virtualization};
 use std::cmp::Ordering;
 
 fn host() -> Host {
@@ -91,6 +91,12 @@ fn every_test_says_yes_and_no() {
         ("PathExistsGlob=DIR/*.{py,sh}", Some(true)),
         ("PathExistsGlob=DIR/*.{py,rb}", Some(false)),
         ("PathExistsGlob=/e?c/[n-p]asswd", Some(true)),
+        ("PathExistsGlob=/e?c/[[:lower:]]asswd", Some(true)),
+        ("PathExistsGlob=/e?c/[[:digit:]]asswd", Some(false)),
+        ("PathExistsGlob=/e?c/[]p]asswd", Some(true)),
+        ("PathExistsGlob=/e?c/\\passwd", Some(true)),
+        ("PathExistsGlob=/etc/pass\\wd", Some(true)),
+        ("PathExistsGlob=/etc/p*\\?", Some(false)),
         ("PathIsDirectory=DIR", Some(true)),
         ("PathIsDirectory=DIR/run.sh", Some(false)),
         ("PathIsEncrypted=/proc", Some(false)),
@@ -300,15 +306,83 @@ fn a_mount_point_is_found_whatever_is_in_its_name() {
 
 #[test]
 fn braces_stand_for_several_patterns() {
-    let of = |pattern| paths::alternatives(pattern).map(|all| all.join(" "));
+    let of = |pattern| paths::Braces::of(pattern).map(|braces| braces.all().join(" "));
     for (pattern, expected) in [
         ("/a", None),
         ("/a{", None),
         ("/{a,b}c", Some("/ac /bc")),
         ("/{a,{b,c}}", Some("/a /{b,c}")),
         ("/a{b}", Some("/ab")),
+        ("/a{b,}", Some("/ab /a")),
+        ("/a\\{b,c}", None),
+        ("/{a\\,b,c\\}}", Some("/a\\,b /c\\}")),
     ] {
         assert_eq!(of(pattern).as_deref(), expected, "{pattern}");
+    }
+}
+
+#[test]
+fn braces_without_a_bound_can_not_be_told() {
+    for (many, last, expected) in [
+        // More patterns than are looked at, and more bytes.
+        (",".repeat(5_000), "nope".to_owned(), None),
+        (",".repeat(2_000), "x".repeat(2_000), None),
+        (",".repeat(1_000), "nope".to_owned(), Some(false)),
+        (",".repeat(1_000), "etc".to_owned(), Some(true)),
+    ] {
+        let pattern = format!("/{{{many}}}{last}");
+        let found = paths::exists_by_pattern(&pattern, &mut host());
+        assert_eq!(found, expected, "{} and {}", many.len(), last.len());
+    }
+    let mut unit = Unit::new(model::UnitName::new("web.service").unwrap());
+    for (length, is_taken) in [(4095, true), (4096, false)] {
+        let value = format!("/{}", "x".repeat(length - 1));
+        let verbatim = &model::text::Verbatim;
+        let done = settings::apply(
+            &mut unit,
+            "Unit",
+            "ConditionPathExistsGlob",
+            &value,
+            verbatim,
+        );
+        assert_eq!(done.is_ok(), is_taken, "{length} bytes");
+    }
+}
+
+#[test]
+fn more_directories_than_are_looked_at_are_no_sure_no() {
+    let directory = tempfile::tempdir().unwrap();
+    for number in 0..5_000 {
+        std::fs::create_dir(directory.path().join(format!("d{number}"))).unwrap();
+    }
+    let path = directory.path().display();
+    for (pattern, expected) in [
+        ("d*/nope", None),
+        ("d*/*", None),
+        ("d*", Some(true)),
+        ("d1*/nope", Some(false)),
+        ("d1[2]34*/../d1", Some(true)),
+    ] {
+        let found = paths::exists_by_pattern(&format!("{path}/{pattern}"), &mut host());
+        assert_eq!(found, expected, "{pattern}");
+    }
+}
+
+#[test]
+fn a_machine_of_its_own_is_none_and_no() {
+    let (bare, machine, inside) = ([None, None], [None, Some("kvm")], [Some("lxc"); 2]);
+    for (name, expected) in [
+        ("none", [true, false, false]),
+        ("no", [true, false, false]),
+        ("yes", [false, true, true]),
+        ("vm", [false, true, false]),
+        ("container", [false, false, true]),
+        ("kvm", [false, true, false]),
+        ("lxc", [false, false, true]),
+    ] {
+        let found = [bare, machine, inside]
+            .map(|[container, found]| virtualization::is_meant(name, container, found));
+        assert_eq!(found, expected, "{name}");
     }
 }
 

@@ -14,12 +14,18 @@ pub(super) fn is(name: &str, host: &mut Host) -> Option<bool> {
     let container = container();
     let found = container.or_else(machine);
     host.found.push_str(found.unwrap_or("none"));
-    Some(match (name, model::text::parse_bool(name)) {
+    Some(is_meant(name, container, found))
+}
+
+/// Does a name mean the container that we are in, or else the machine? Both have none on a machine of its own.
+pub(super) fn is_meant(name: &str, container: Option<&str>, found: Option<&str>) -> bool {
+    match (name, model::text::parse_bool(name)) {
         (_, Some(wanted)) => found.is_some() == wanted,
+        ("none", _) => found.is_none(),
         ("vm", _) => container.is_none() && found.is_some(),
         ("container", _) => container.is_some(),
         _ => found == Some(name),
-    })
+    }
 }
 
 /// The first user namespace has a fixed number.
@@ -219,8 +225,8 @@ fn of_device_tree() -> Option<&'static str> {
             (!has("chosen/qemu,graphic-width")).then_some("powervm")
         }
         None => {
-            let names = super::names("/proc/device-tree");
-            let is_qemu = names.iter().any(|name| name.contains("fw-cfg"));
+            let mut names = super::names("/proc/device-tree");
+            let is_qemu = names.any(|name| name.contains("fw-cfg"));
             is_qemu.then_some("qemu")
         }
     }

@@ -103,6 +103,10 @@ impl Conditions {
         if !condition.parameter.starts_with('/') {
             return Err(ParseError::not_a(&condition.parameter, "an absolute path"));
         }
+        if condition.parameter.len() > super::MAX_PATH_BYTES {
+            let wanted = "a path that the kernel takes";
+            return Err(ParseError::not_a(&condition.parameter, wanted));
+        }
         condition.parameter = super::path::simplified(&condition.parameter);
         Ok(Conditions(vec![condition]))
     }
