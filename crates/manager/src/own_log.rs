@@ -148,17 +148,16 @@ impl OwnLog {
     }
 
     /// Says words in the order of their numbers, up to the first that is not on record yet.
-    fn say(&mut self, is_on_record: impl Fn(&str) -> bool) -> io::Result<()> {
+    fn say(&mut self, is_on_record: impl Fn(&str) -> bool) {
         let Some(outlet) = &mut self.outlet else {
-            return Ok(());
+            return;
         };
         let later = self.later.get_mut();
         let is_ready = |word: &Word| word.unit.as_deref().is_none_or(&is_on_record);
         let waits = later.iter().position(|word| !is_ready(word));
         for word in later.drain(..waits.unwrap_or(later.len())) {
-            outlet.take(&word)?;
+            outlet.take(&word);
         }
-        Ok(())
     }
 
     /// Units whose records are to have a word before it is said.
@@ -252,9 +251,7 @@ impl Manager {
         self.dirty.extend(self.own_log.take_unrecorded());
         let (engine, dirty) = (&self.engine, &self.dirty);
         let waits = |unit: &str| engine.id(unit).is_some_and(|id| dirty.contains(&id));
-        self.own_log
-            .say(|unit| !waits(unit))
-            .map_err(doing("keep a word for the log"))?;
+        self.own_log.say(|unit| !waits(unit));
         self.on_room()
     }
 

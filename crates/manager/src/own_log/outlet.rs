@@ -89,10 +89,17 @@ impl Outlet {
     }
 
     /// Takes a word, whose number is larger than that of any before.
-    pub(crate) fn take(&mut self, word: &Word) -> io::Result<()> {
-        if self.notes.left_out > 0 {
-            return self.leave_out(word.number);
+    pub(crate) fn take(&mut self, word: &Word) {
+        if self.notes.left_out > 0 || !self.keep(word) {
+            self.notes.left_out += 1;
+            self.notes.last_left_out = word.number;
+            self.note();
         }
+    }
+
+    /// False: neither the stream nor the file has room for it. What keeps the file from growing is no room, too: a full file system must
+    /// not end the manager.
+    fn keep(&mut self, word: &Word) -> bool {
         let line = word.line();
         let taken = if self.spool.is_empty() {
             self.offer(line.as_bytes())
@@ -102,11 +109,14 @@ impl Outlet {
         if taken == line.len() {
             self.notes.said = word.number;
             self.note();
-            return Ok(());
+            return true;
         }
-        match self.spool.append(line.as_bytes(), taken)? {
-            Room::Enough => Ok(()),
-            Room::None => self.leave_out(word.number),
+        match self.spool.append(line.as_bytes(), taken) {
+            Ok(Room::Enough) => true,
+            Ok(Room::None) | Err(_) => {
+                self.may_be_cut |= taken > 0;
+                false
+            }
         }
     }
 
@@ -128,33 +138,27 @@ impl Outlet {
             }
         }
         self.spool.clear()?;
-        self.tell_left_out()
-    }
-
-    fn leave_out(&mut self, number: u64) -> io::Result<()> {
-        self.notes.left_out += 1;
-        self.notes.last_left_out = number;
-        self.note();
+        self.tell_left_out();
         Ok(())
     }
 
-    fn tell_left_out(&mut self) -> io::Result<()> {
-        let count = std::mem::take(&mut self.notes.left_out);
-        if count == 0 || self.stream.is_none() {
-            self.notes.left_out = count;
-            return Ok(());
+    fn tell_left_out(&mut self) {
+        if self.notes.left_out == 0 || self.stream.is_none() {
+            return;
         }
+        let count = std::mem::take(&mut self.notes.left_out);
         let word = Word {
             number: self.notes.last_left_out,
             unit: None,
             priority: super::WARNING,
             text: format!(
-                "{count} words about units were left out: the log took none for too long"
+                "{count} words of the manager were left out: the log took none for too long; `coracle list` has what became of the units"
             ),
         };
-        self.take(&word)?;
+        if !self.keep(&word) {
+            self.notes.left_out = count;
+        }
         self.note();
-        Ok(())
     }
 
     /// How many of these bytes the stream takes now.
@@ -182,6 +186,12 @@ impl Outlet {
     #[cfg(test)]
     pub(crate) fn with_room(mut self, bytes: u64) -> Self {
         self.spool = self.spool.with_room(bytes);
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn on_full_disk(mut self) -> Self {
+        self.spool = self.spool.on_full_disk();
         self
     }
 

@@ -88,7 +88,11 @@ impl Spool {
         if self.line > self.waiting_bytes_max {
             self.rewrite()?;
         }
-        self.file.write_all_at(line, self.end)?;
+        if let Err(error) = self.file.write_all_at(line, self.end) {
+            // A part of it would be before the next manager as if it were whole, where the next line is shorter.
+            self.file.set_len(self.end)?;
+            return Err(error);
+        }
         self.end += line.len() as u64;
         self.begun += begun;
         Ok(Room::Enough)
@@ -135,11 +139,22 @@ impl Spool {
         let mut waiting = vec![0; usize::try_from(self.end - self.line).unwrap_or_default()];
         self.file.read_exact_at(&mut waiting, self.line)?;
         let beside = self.path.with_extension("new");
-        std::fs::write(&beside, &waiting)?;
+        if let Err(error) = std::fs::write(&beside, &waiting) {
+            // What there is of it would take the room that is wanted.
+            std::fs::remove_file(&beside)?;
+            return Err(error);
+        }
         let file = open(&beside)?;
         std::fs::rename(&beside, &self.path)?;
         (self.file, self.end, self.line) = (file, waiting.len() as u64, 0);
         Ok(())
+    }
+
+    /// The device that has no room for a byte, see full(4).
+    #[cfg(test)]
+    pub(crate) fn on_full_disk(mut self) -> Self {
+        self.file = File::options().write(true).open("/dev/full").expect("it");
+        self
     }
 
     #[cfg(test)]

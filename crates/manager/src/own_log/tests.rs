@@ -77,11 +77,17 @@ fn stored(number: u64, bytes: usize) -> String {
     format!("UNIT=a.service word {number} {}", "x".repeat(bytes))
 }
 
+fn left_out(count: u64) -> String {
+    format!(
+        "{count} words of the manager were left out: the log took none for too long; `coracle list` has what became of the units"
+    )
+}
+
 /// Says words of that length until the stream is full and so many wait.
 fn fill(outlet: &mut Outlet, next: &mut u64, bytes: usize, waiting: u64) {
     let mut left = waiting;
     while left > 0 {
-        outlet.take(&word(*next, bytes)).expect("it is kept");
+        outlet.take(&word(*next, bytes));
         *next += 1;
         left -= u64::from(outlet.waits());
     }
@@ -144,13 +150,13 @@ fn a_manager_that_dies_while_words_wait_leaves_them_to_the_next() {
 #[test]
 fn a_line_that_a_dead_manager_began_is_void_and_its_word_is_whole() {
     let mut world = World::new();
-    world.outlet(false).take(&word(1, 5)).expect("it is taken");
+    world.outlet(false).take(&word(1, 5));
     // As a manager that died between a part of a line and its note.
     let line = word(2, 500).line();
     std::io::Write::write_all(&mut world.ours, &line.as_bytes()[..100]).expect("room");
     let mut outlet = world.outlet(true);
     for number in 2..4 {
-        outlet.take(&word(number, 500)).expect("it is taken");
+        outlet.take(&word(number, 500));
     }
     world.hear();
     assert_eq!(
@@ -174,7 +180,7 @@ fn a_word_that_was_said_and_not_noted_keeps_its_number() {
     let ours = world.ours.try_clone().expect("a descriptor");
     let outlet = own_log.outlet.as_mut().expect("it is open");
     outlet.use_stream(Rc::new(ours.into()), true);
-    own_log.say(|_| true).expect("they are said");
+    own_log.say(|_| true);
     world.hear();
     assert_eq!(
         world.stored(),
@@ -196,14 +202,14 @@ fn words_are_said_in_their_order_and_none_before_it_is_on_record() {
     for (unit, text) in [("a", "one"), ("b", "two"), ("a", "three")] {
         own_log.push(Some(unit.into()), INFO, text.into());
     }
-    own_log.say(|unit| unit == "a").expect("it is said");
+    own_log.say(|unit| unit == "a");
     world.hear();
     assert_eq!(world.stored(), ["UNIT=a one"]);
     assert!(own_log.has_words_of("b") && own_log.has_words_of("a"));
     let mut said = Vec::new();
     own_log.words_of("b", &mut said);
     assert_eq!(said, ["word 2 6 two"]);
-    own_log.say(|_| true).expect("they are said");
+    own_log.say(|_| true);
     world.hear();
     assert_eq!(world.stored(), ["UNIT=a one", "UNIT=b two", "UNIT=a three"]);
     assert!(!own_log.waits());
@@ -215,9 +221,7 @@ fn what_there_is_no_room_for_is_counted_and_the_count_is_said_in_its_place() {
         let (mut world, mut next) = (World::new(), 1);
         let mut outlet = world.outlet(false).with_room(10_000);
         while outlet.left_out() < 7 {
-            outlet
-                .take(&word(next, 100))
-                .expect("it is kept or counted");
+            outlet.take(&word(next, 100));
             next += 1;
         }
         let first_left_out = next - 7;
@@ -225,24 +229,56 @@ fn what_there_is_no_room_for_is_counted_and_the_count_is_said_in_its_place() {
             drop(outlet);
             outlet = world.outlet(true).with_room(10_000);
             assert_eq!(outlet.known(), next - 1);
-            outlet.take(&word(next, 100)).expect("it is counted");
+            outlet.take(&word(next, 100));
             next += 1;
         }
         while outlet.waits() {
             world.hear();
             outlet.go_on().expect("it goes on");
         }
-        outlet.take(&word(next, 100)).expect("it is taken");
+        outlet.take(&word(next, 100));
         world.hear();
         let mut expected: Vec<String> = (1..first_left_out)
             .map(|number| stored(number, 100))
             .collect();
         let count = next - first_left_out;
-        expected.push(format!(
-            "{count} words about units were left out: the log took none for too long"
-        ));
+        expected.push(left_out(count));
         expected.push(stored(next, 100));
         assert_eq!(world.stored(), expected, "dies: {dies}");
+    }
+}
+
+#[test]
+fn a_full_disk_is_no_room() {
+    for (bytes, dies) in LENGTHS
+        .into_iter()
+        .flat_map(|bytes| [(bytes, false), (bytes, true)])
+    {
+        let (mut world, mut next) = (World::new(), 1);
+        let mut outlet = world.outlet(false).on_full_disk();
+        while outlet.left_out() < 3 {
+            outlet.take(&word(next, bytes));
+            next += 1;
+        }
+        // The stream has a part of the first of them where they are long.
+        let first_left_out = next - 3;
+        if dies {
+            drop(outlet);
+            outlet = world.outlet(true);
+            assert_eq!((outlet.known(), outlet.left_out()), (next - 1, 3));
+        }
+        while outlet.waits() {
+            world.hear();
+            outlet.go_on().expect("it goes on");
+        }
+        outlet.take(&word(next, 10));
+        world.hear();
+        let mut expected: Vec<String> = (1..first_left_out)
+            .map(|number| stored(number, bytes))
+            .collect();
+        expected.push(left_out(3));
+        expected.push(stored(next, 10));
+        assert_eq!(world.stored(), expected, "{bytes} bytes, dies: {dies}");
     }
 }
 
@@ -271,12 +307,12 @@ fn the_file_does_not_grow_with_what_has_gone_through_it() {
 fn a_stream_that_broke_is_given_up_and_what_it_did_not_take_goes_into_the_next() {
     let mut world = World::new();
     let mut outlet = world.outlet(false);
-    outlet.take(&word(1, 5)).expect("it is taken");
+    outlet.take(&word(1, 5));
     world.hear();
     let (ours, log) = UnixStream::pair().expect("a stream");
     log.set_nonblocking(true).expect("it waits for nobody");
     world.log = log;
-    outlet.take(&word(2, 5)).expect("it is kept");
+    outlet.take(&word(2, 5));
     assert!(outlet.stream().is_none() && outlet.waits());
     outlet.use_stream(Rc::new(ours.into()), false);
     outlet.go_on().expect("it goes on");
