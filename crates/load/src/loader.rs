@@ -265,6 +265,8 @@ impl<T: Tree> Loader<T> {
             (drop_ins, is_whole) = self.add_drop_ins(found, &mut assembly, &specifiers);
             is_whole &= self.add_wanted(found, &mut assembly, &specifiers);
         }
+        // A zone that comes is in none of the unit's files.
+        is_whole &= !specifiers.lacks_zone();
         if let Some(defect) = defect(&assembly.unit) {
             let file = path.unwrap_or(Path::new(found.id.as_str()));
             assembly

@@ -1,6 +1,6 @@
 //! Specifiers: `%` and a letter in a value, replaced while a unit is loaded.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 
 use model::{Expand, ParseError, UnitName};
@@ -164,6 +164,7 @@ pub struct Specifiers<'a> {
     host: Option<&'a dyn Tree>,
     leaves_instance: bool,
     dropped: RefCell<Vec<ParseError>>,
+    lacks_zone: Cell<bool>,
 }
 
 impl<'a> Specifiers<'a> {
@@ -181,6 +182,7 @@ impl<'a> Specifiers<'a> {
             host: None,
             leaves_instance: false,
             dropped: RefCell::default(),
+            lacks_zone: Cell::default(),
         }
     }
 
@@ -194,6 +196,11 @@ impl<'a> Specifiers<'a> {
     pub(crate) fn leaving_instance(mut self) -> Self {
         self.leaves_instance = self.unit.is_template();
         self
+    }
+
+    /// Was a time zone asked for that the host does not have?
+    pub(crate) fn lacks_zone(&self) -> bool {
+        self.lacks_zone.get()
     }
 
     /// Takes the wrong items that were dropped since the last call.
@@ -346,7 +353,9 @@ impl Expand for Specifiers<'_> {
     }
 
     fn is_zone(&self, name: &str) -> bool {
-        self.host.is_none_or(|host| is_zone(host, name))
+        let is_one = self.host.is_none_or(|host| is_zone(host, name));
+        self.lacks_zone.set(self.lacks_zone.get() || !is_one);
+        is_one
     }
 
     /// The reference ignores a wrong item and keeps the others.

@@ -264,6 +264,21 @@ fn what_is_not_there_or_can_not_be_read_is_looked_for_each_time() {
 }
 
 #[test]
+fn a_zone_that_may_come_is_looked_for_each_time() {
+    let mut tree = sample();
+    tree.write("/usr/share/zoneinfo/Europe/Berlin", "TZif2");
+    for (unit, zone) in [("here", "Europe/Berlin"), ("gone", "Nowhere/Land")] {
+        let text = format!("[Timer]\nOnCalendar=daily\nOnCalendar=daily {zone}\n");
+        tree.write(format!("/usr/u/{unit}.timer"), text);
+    }
+    let loader = Loader::new(path(), tree);
+    for (unit, has_version) in [("here.timer", true), ("gone.timer", false)] {
+        let loaded = loader.load(&unit.parse().unwrap());
+        assert_eq!(loaded.version.is_some(), has_version, "{unit}");
+    }
+}
+
+#[test]
 fn the_host_gives_no_version_to_what_may_change_within_the_same_tick() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().join("a.service");
