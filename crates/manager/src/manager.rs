@@ -284,6 +284,7 @@ impl Manager {
                 self.dispatch(event)?;
             }
             self.take_late_ends();
+            self.tester.go_on(clock::monotonic());
             self.settle()?;
         }
         Ok(())
@@ -302,7 +303,7 @@ impl Manager {
         let records_due = self.records_due.filter(|_| !self.link.holds_wait());
         let next = self.wake.into_iter().chain(records_due);
         let next = next.chain(self.own_log_due());
-        let next = next.chain(self.awaited.until);
+        let next = next.chain(self.awaited.until).chain(self.tester.retry);
         let next = next.chain(self.mounts.next_end()).min();
         next.map(|moment| moment.0.saturating_sub(clock::monotonic().0))
     }

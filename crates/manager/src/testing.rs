@@ -4,7 +4,7 @@
 use crate::conditions::{Host, Questions};
 use crate::manager::{Error, Manager, doing};
 use crate::poll::{Poll, Token};
-use engine::{Conditions, Input, UnitId};
+use engine::{Conditions, Input, Micros, UnitId};
 use model::sorted::Map;
 use rustix::event::EventfdFlags;
 use rustix::io::Errno;
@@ -16,6 +16,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const THREADS_MAX: usize = 64;
 /// A thread that only asks the kernel and compares texts.
 const STACK_BYTES: usize = 256 << 10;
+/// How long what there was no thread for waits, in microseconds.
+const RETRY_US: u64 = 100_000;
+
+/// Does something on a thread with a stack of so many bytes; false where there can't be one.
+type Begin = fn(usize, Box<dyn FnOnce() + Send>) -> bool;
 
 /// What is being tested.
 pub(crate) struct Tester {
@@ -23,6 +28,9 @@ pub(crate) struct Tester {
     /// The newest test of each unit: what an older one says is about a start that was taken back.
     newest: Map<UnitId, u64>,
     last: u64,
+    begin: Begin,
+    /// When there may be a thread for what there was none for.
+    pub(crate) retry: Option<Micros>,
 }
 
 struct Shared {
@@ -73,29 +81,45 @@ impl Tester {
             shared: Arc::new(Shared { event, work }),
             newest: Map::new(),
             last: 0,
+            begin: kernel::aside::thread,
+            retry: None,
         })
     }
 
-    fn ask(&mut self, unit: UnitId, questions: Questions, host: Host) {
+    fn ask(&mut self, now: Micros, unit: UnitId, questions: Questions, host: Host) {
         self.last += 1;
         self.newest.insert(unit, self.last);
+        let asked = (self.last, unit, questions, host);
+        self.shared.work().waiting.push_back(asked);
+        if !self.add_thread() {
+            self.retry.get_or_insert(now.after(Micros(RETRY_US)));
+        }
+    }
+
+    /// One more thread, if there may be more. False: there can't be one now.
+    fn add_thread(&self) -> bool {
         let mut work = self.shared.work();
-        work.waiting.push_back((self.last, unit, questions, host));
         if work.threads >= THREADS_MAX {
-            return;
+            return true;
         }
         work.threads += 1;
-        let threads = work.threads;
         drop(work);
         let shared = Arc::clone(&self.shared);
-        if !kernel::aside::thread(STACK_BYTES, Box::new(move || shared.go())) {
-            if threads == 1 {
-                // There is nobody else who would do it: better late than never.
-                self.shared.go();
-            } else {
-                self.shared.work().threads -= 1;
-            }
+        let has_begun = (self.begin)(STACK_BYTES, Box::new(move || shared.go()));
+        if !has_begun {
+            self.shared.work().threads -= 1;
         }
+        has_begun
+    }
+
+    /// Tries again what there was no thread for: never on the manager's own, which a file system that does not answer would stop.
+    pub(crate) fn go_on(&mut self, now: Micros) {
+        if self.retry.is_none_or(|moment| moment > now) {
+            return;
+        }
+        let waiting = self.shared.work().waiting.len().min(THREADS_MAX);
+        let all = (0..waiting).all(|_| self.add_thread());
+        self.retry = (!all).then(|| now.after(Micros(RETRY_US)));
     }
 
     /// The answers that came in, without those that nobody waits for any more.
@@ -133,7 +157,8 @@ impl Manager {
             cgroup: self.cgroups.as_ref().map(|cgroups| cgroups.top()),
             found: String::new(),
         };
-        self.tester.ask(unit, questions, host);
+        let now = crate::clock::monotonic();
+        self.tester.ask(now, unit, questions, host);
     }
 
     /// Threads have made tests.
@@ -145,5 +170,59 @@ impl Manager {
             }
             self.inputs.push_back(Input::Conditions { unit, outcome });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    fn no_thread(_: usize, _: Box<dyn FnOnce() + Send>) -> bool {
+        false
+    }
+
+    fn ask(tester: &mut Tester, number: u32) {
+        let name = model::UnitName::new("web.service").unwrap();
+        let questions = Questions::of(&model::Unit::new(name));
+        let host = Host {
+            facts: Arc::new(kernel::probe::facts()),
+            environment: Arc::new(BTreeMap::new()),
+            is_init: false,
+            cgroup: None,
+            found: String::new(),
+        };
+        tester.ask(Micros(0), UnitId(number), questions, host);
+    }
+
+    /// Waits for answers about so many units.
+    fn answered(tester: &mut Tester, mut poll: Poll, count: usize) {
+        let mut units = Vec::new();
+        while units.len() < count {
+            let patience = Duration::from_secs(60).as_micros();
+            let ready = poll.wait(u64::try_from(patience).ok()).unwrap();
+            assert!(!ready.is_empty(), "no answer comes");
+            units.extend(tester.answers().into_iter().map(|(unit, ..)| unit));
+        }
+        assert_eq!(units.len(), count);
+    }
+
+    #[test]
+    fn what_there_is_no_thread_for_waits_until_there_is_one() {
+        let poll = Poll::new().unwrap();
+        let mut tester = Tester::new(&poll).unwrap();
+        tester.begin = no_thread;
+        (1..=3).for_each(|number| ask(&mut tester, number));
+        assert_eq!(tester.retry, Some(Micros(RETRY_US)));
+        tester.go_on(Micros(RETRY_US));
+        assert_eq!(tester.retry, Some(Micros(2 * RETRY_US)));
+        assert!(tester.answers().is_empty());
+        tester.begin = kernel::aside::thread;
+        tester.go_on(Micros(2 * RETRY_US - 1));
+        assert_eq!(tester.shared.work().waiting.len(), 3, "before its time");
+        tester.go_on(Micros(2 * RETRY_US));
+        assert_eq!(tester.retry, None);
+        answered(&mut tester, poll, 3);
     }
 }
