@@ -7,11 +7,12 @@ use crate::start::report_pair;
 use engine::{Incarnation, Input, SocketPhase, State, UnitId};
 use keeper::protocol::{ChildKey, Class, Exit};
 use kernel::message::{Descriptors, ReceiveOptions, receive};
-use model::sorted::Map;
+use model::sorted::{Map, Set};
 use plan::report::{RECORD_BYTES, Report};
 use plan::{Bindings, Step};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::rc::Rc;
 use wire::Failure;
 
@@ -248,8 +249,9 @@ impl Manager {
             return;
         };
         let name = entry.name.to_string();
+        let mut had = None;
         for (index, socket) in std::mem::take(&mut entry.sockets).into_iter().enumerate() {
-            self.let_socket_go(Some(unit), &name, index, socket);
+            self.let_socket_go(Some(unit), &name, (index, socket), &mut had);
         }
         let Some(entry) = self.units.get(&unit) else {
             return;
@@ -264,36 +266,36 @@ impl Manager {
         }
     }
 
-    /// Has the keeper close a socket, and sees to it that this holds it up as little as us.
+    /// Has the keeper close a socket, and sees to it that this holds it up as little as us. `had`: what the service has, once that is
+    /// asked for.
     fn let_socket_go(
         &mut self,
         unit: Option<UnitId>,
         name: &str,
-        index: usize,
-        socket: Rc<OwnedFd>,
+        (index, socket): (usize, Rc<OwnedFd>),
+        had: &mut Option<Had>,
     ) {
         match unit.and_then(|unit| self.server_of(unit)) {
             // A port or an abstract name would be taken as long as we have it, whether the service has it or not.
             Some(server) if has_path(&socket) => self.closing.push((server, socket)),
-            Some(server) if self.has_socket(server, &socket) => {}
+            // If the service has it not, the keeper is the one that closes it last.
+            Some(server)
+                if had
+                    .get_or_insert_with(|| self.sockets_of(server))
+                    .has(&socket) => {}
             Some(_) | None => retire(&socket),
         }
         self.link.drop_held(Class::Listen, &held_name(name, index));
     }
 
-    /// Does a process of the service have the socket still? If not, the keeper is the one that closes it last.
-    fn has_socket(&self, service: UnitId, socket: &OwnedFd) -> bool {
-        let Ok(own) = rustix::fs::fstat(socket) else {
-            return false;
-        };
-        let link = format!("socket:[{}]", own.st_ino);
+    /// The sockets that processes of the service have still.
+    fn sockets_of(&self, service: UnitId) -> Had {
         let runs = self.units.get(&service).map(|entry| &entry.runs);
         let runs = runs.into_iter().flatten();
-        let mut processes = runs.flat_map(|run| match (&self.cgroups, &run.cgroup) {
+        Had::of(runs.flat_map(|run| match (&self.cgroups, &run.cgroup) {
             (Some(cgroups), Some(path)) => cgroups.processes(path),
             _ => run.processes.iter().filter_map(|one| one.pid).collect(),
-        });
-        processes.any(|pid| has_link(pid, &link))
+        }))
     }
 
     /// The service of a socket unit, while it runs: it has the sockets, too.
@@ -413,8 +415,9 @@ impl Manager {
             match known.filter(|_| is_complete) {
                 Some(entry) => entry.sockets = sockets.map(|(_, socket)| socket).collect(),
                 None => {
-                    for (index, socket) in sockets {
-                        self.let_socket_go(id, &unit, index, socket);
+                    let mut had = None;
+                    for socket in sockets {
+                        self.let_socket_go(id, &unit, socket, &mut had);
                     }
                 }
             }
@@ -451,15 +454,49 @@ impl Opening {
     }
 }
 
-/// Is one of a process's descriptors this link? So many are looked at: who has more of them may have it.
-fn has_link(pid: u32, link: &str) -> bool {
-    const LINKS_MAX: usize = 4096;
-    let entries = std::fs::read_dir(format!("/proc/{pid}/fd"));
-    let mut links = entries.into_iter().flatten().flatten();
-    let is_it = |entry: std::fs::DirEntry| {
-        std::fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str() == link)
-    };
-    links.by_ref().take(LINKS_MAX).any(is_it) || links.next().is_some()
+/// What sockets some processes have.
+#[derive(Debug)]
+enum Had {
+    /// By their numbers.
+    These(Set<u64>),
+    /// There is more than was looked at: they may have any.
+    Any,
+}
+
+impl Had {
+    fn of(processes: impl Iterator<Item = u32>) -> Self {
+        /// Processes and descriptors that are looked at, all together: the loop waits for it.
+        const LOOKS_MAX: usize = 4096;
+        let mut sockets = Set::new();
+        let mut looks = 0..LOOKS_MAX;
+        for pid in processes {
+            let entries = std::fs::read_dir(format!("/proc/{pid}/fd"));
+            let links = entries.into_iter().flatten().flatten();
+            let found = links.map(|entry| socket_number(&entry.path()));
+            for number in std::iter::once(None).chain(found) {
+                if looks.next().is_none() {
+                    return Self::Any;
+                }
+                sockets.extend(number);
+            }
+        }
+        Self::These(sockets)
+    }
+
+    fn has(&self, socket: &OwnedFd) -> bool {
+        let own = rustix::fs::fstat(socket);
+        match self {
+            Self::These(numbers) => own.is_ok_and(|own| numbers.contains(&own.st_ino)),
+            Self::Any => true,
+        }
+    }
+}
+
+/// The number of the socket that a descriptor is, if it is one.
+fn socket_number(descriptor: &Path) -> Option<u64> {
+    let link = std::fs::read_link(descriptor).ok()?;
+    let number = link.to_str()?.strip_prefix("socket:[")?;
+    number.strip_suffix(']')?.parse().ok()
 }
 
 fn has_path(socket: &OwnedFd) -> bool {
@@ -501,4 +538,31 @@ fn flush_one(socket: &OwnedFd) -> bool {
         kernel::message::retire(&connection);
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn sockets_of_processes_are_known_up_to_a_bound_over_all_of_them() {
+        let own = std::process::id();
+        let (socket, _other) = UnixStream::pair().expect("sockets");
+        let socket = OwnedFd::from(socket);
+        let file = OwnedFd::from(std::fs::File::open("/dev/null").expect("a file"));
+        for (processes, has_socket, has_file) in [
+            (vec![], false, false),
+            (vec![own], true, false),
+            (vec![u32::MAX; 4096], false, false),
+            // Each with few descriptors, or none, and too many in all.
+            (vec![u32::MAX; 4097], true, true),
+            (vec![own; 4096], true, true),
+        ] {
+            let count = processes.len();
+            let had = Had::of(processes.into_iter());
+            let found = (had.has(&socket), had.has(&file));
+            assert_eq!(found, (has_socket, has_file), "{count} processes");
+        }
+    }
 }
