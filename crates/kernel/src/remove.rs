@@ -54,16 +54,16 @@ pub fn tree_of(parent: impl AsFd, name: &CStr, entries_max: u64) -> Result<bool>
 /// Bytes of the stack of a thread that removes: a frame for each of the directories that are open at once.
 const STACK_BYTES: usize = 512 << 10;
 
-/// Removes a tree on a thread of its own, however long that takes, and then does `done`. Without a thread nothing is removed.
-pub fn aside(parent: OwnedFd, name: CString, done: impl FnOnce() + Send + 'static) {
+/// Removes a tree on a thread of its own, however long that takes, and then does `done`. Says whether there is a thread; without one
+/// nothing is removed.
+#[must_use]
+pub fn aside(parent: OwnedFd, name: CString, done: impl FnOnce() + Send + 'static) -> bool {
     let removal = move || {
         if tree(&parent, &name).is_ok() {
             done();
         }
     };
-    match crate::aside::thread(STACK_BYTES, std::boxed::Box::new(removal)) {
-        true | false => {}
-    }
+    crate::aside::thread(STACK_BYTES, std::boxed::Box::new(removal))
 }
 
 /// Removes anything but a directory, and says whether it was there; none if it is one.

@@ -38,7 +38,8 @@ const GONE_PREFIX: &str = ".coracle-gone-";
 /// link in `gone` says where it is.
 ///
 /// # Errors
-/// When something of it stays: EBUSY where something is mounted in it, ENOTEMPTY where somebody keeps filling it.
+/// When something of it stays: EBUSY where something is mounted in it, ENOTEMPTY where somebody keeps filling it, EAGAIN where there is no
+/// thread to remove the rest, which the next manager tries again and which goes with the instance.
 pub(crate) fn remove(path: &Path, gone: &Path) -> Result<(), Errno> {
     let Some(place) = place(path) else {
         return Ok(());
@@ -48,14 +49,15 @@ pub(crate) fn remove(path: &Path, gone: &Path) -> Result<(), Errno> {
         removed => return removed.map(drop),
     }
     match move_away(path, &place, gone) {
-        Ok(()) => Ok(()),
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Errno::AGAIN),
         // Better late than never.
         Err(_) => kernel::remove::tree(&place.parent, place.name()).map(drop),
     }
 }
 
-/// Gives a directory a name that nobody knows, next to what is everybody's, and has it removed from there.
-fn move_away(path: &Path, place: &Place, gone: &Path) -> std::io::Result<()> {
+/// Gives a directory a name that nobody knows, next to what is everybody's, and has it removed from there. False: nobody removes it yet.
+fn move_away(path: &Path, place: &Place, gone: &Path) -> std::io::Result<bool> {
     let mut random = [0; 16];
     rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
     let name = format!("{GONE_PREFIX}{:032x}", u128::from_ne_bytes(random));
@@ -70,27 +72,31 @@ fn move_away(path: &Path, place: &Place, gone: &Path) -> std::io::Result<()> {
         std::fs::remove_file(&record)?;
         return Err(errno.into());
     }
-    remove_aside(record);
-    Ok(())
+    Ok(remove_aside(record))
 }
 
-/// Removes what a link in `gone` leads to, and then the link.
-fn remove_aside(record: PathBuf) {
+/// Removes what a link in `gone` leads to, and then the link. False: there is no thread for it, and both stay.
+fn remove_aside(record: PathBuf) -> bool {
     let moved = std::fs::read_link(&record).unwrap_or_default();
-    if let Some(place) = place(&moved) {
-        let name = place.name().to_owned();
-        kernel::remove::aside(place.parent, name, move || {
-            match std::fs::remove_file(&record) {
-                // What it leads to is gone, so whoever follows it finds nothing to do.
-                Ok(()) | Err(_) => {}
-            }
-        });
-    }
+    let Some(place) = place(&moved) else {
+        return true;
+    };
+    let name = place.name().to_owned();
+    kernel::remove::aside(place.parent, name, move || {
+        match std::fs::remove_file(&record) {
+            // What it leads to is gone, so whoever follows it finds nothing to do.
+            Ok(()) | Err(_) => {}
+        }
+    })
 }
 
-/// What a manager before this one did not come to.
+/// What a manager before this one did not come to. What there is no thread for stays until the end of the instance.
 pub(crate) fn go_on(gone: &Path) {
-    records(gone).into_iter().for_each(remove_aside);
+    for record in records(gone) {
+        if !remove_aside(record) {
+            return;
+        }
+    }
 }
 
 /// The same at the end of the instance, when nobody is held up any more. Answers what stays, and why.

@@ -64,7 +64,9 @@ impl Manager {
             return;
         }
         self.stage = Stage::Leaving;
-        (self.own_log.farewell, self.dirty) = (None, self.own_log.take_unrecorded());
+        self.own_log.farewell = None;
+        // Their records go with the instance.
+        drop(self.own_log.take_unrecorded());
         self.dirty.clear();
         for key in std::mem::take(&mut self.to_reap) {
             self.link.reap(key);
