@@ -2,6 +2,7 @@
 
 use core::ffi::CStr;
 
+use kernel::rustix::event::{PollFd, PollFlags, poll};
 use kernel::rustix::fs::inotify;
 use kernel::rustix::fs::{Gid, Mode, Uid, fchmod, fchown};
 use kernel::terminal::{self, Size, Tidying};
@@ -75,28 +76,35 @@ fn give(terminal: &OwnedFd, user: Uid) -> Result<()> {
 
 /// Makes it the terminal of the session, which is ours since the step before.
 fn controlling(name: &CStr, control: TerminalControl) -> Result<OwnedFd> {
-    // Watched before it is tried, so that no end of another session is missed.
-    let watch = match control {
-        TerminalControl::Wait => Some(closes_of(name)?),
-        _ => None,
-    };
     loop {
         let found = terminal::open(name)?;
         match terminal::control(&found, control == TerminalControl::Force) {
-            Err(Errno::PERM) => {}
+            Err(Errno::PERM) if control == TerminalControl::Wait => wait(&found, name)?,
+            // Its session ended while it was opened.
+            Err(Errno::IO) => {}
             other => return other.map(|()| found),
         }
-        let Some(watch) = &watch else {
-            return Err(Errno::PERM);
-        };
-        drop(found);
-        let mut events = [0; 512];
-        kernel::rustix::io::read(watch, &mut events)?;
     }
 }
 
-fn closes_of(name: &CStr) -> Result<OwnedFd> {
+/// Waits until somebody else's session may have let go of a terminal: it closed it, or it ended, which hangs up all who have it open. It
+/// stays open here meanwhile, as an end of our own use would be told like any other.
+fn wait(terminal: &OwnedFd, name: &CStr) -> Result<()> {
     let watch = inotify::init(inotify::CreateFlags::CLOEXEC)?;
     inotify::add_watch(&watch, name, inotify::WatchFlags::CLOSE)?;
-    Ok(watch)
+    // It may have ended before the watch began.
+    if terminal::control(terminal, false).is_ok() {
+        return Ok(());
+    }
+    let mut ready = [
+        PollFd::new(terminal, PollFlags::empty()),
+        PollFd::new(&watch, PollFlags::IN),
+    ];
+    loop {
+        match poll(&mut ready, None) {
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
