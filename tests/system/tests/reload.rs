@@ -183,7 +183,7 @@ fn links_masks_and_what_is_wanted_are_seen() {
         coracle.unit("a.service", &large("back"));
         coracle.ok(&["daemon-reload"]);
         assert_eq!(description(coracle, "a.service"), "back");
-        // Another name, whose unit others mean.
+        // A link beside a unit says what that wants, too.
         settle(coracle);
         let wants = units(coracle).join("w.target.wants");
         coracle.unit("w.target", "[Unit]\nDescription=w\n");

@@ -300,14 +300,17 @@ mod tests {
 
     #[test]
     fn every_switch_closes_its_line() {
+        let mut switches = 0;
         for line in ASSESSORS {
             let (name, _) = line.name.split_once('=').unwrap();
             let is_switch = settings::rows_named(name).any(|row| row.value.name == "yes or no");
             if is_switch && line.field == name {
+                switches += 1;
                 let lines = format!("User=web\n{name}=yes");
                 assert_eq!(badness(&lines, name), Some(0), "{name}");
                 assert_eq!(badness("User=web", name), Some(1), "{name}");
             }
         }
+        assert_eq!(switches, 13, "another count of lines is of another list");
     }
 }
