@@ -56,6 +56,27 @@ fn services_are_scored_as_they_are_loaded_and_as_their_files_are() {
         ]);
         let of_run = scores(coracle, &["brief"]);
         assert!(of_run[0].1 < 96, "{of_run:?}");
+        // Several lines of one directive, and texts that begin a line elsewhere, make the unit that a file would make.
+        let lines = [
+            "DeviceAllow=/dev/null r",
+            "DeviceAllow=/dev/zero r",
+            "SystemCallFilter=@system-service",
+            "SystemCallFilter=~@mount",
+            "Environment=A=%%h",
+        ];
+        let file = format!("{OPEN}{}\n", lines.join("\n"));
+        coracle.unit("written.service", &file);
+        coracle.ok(&["daemon-reload"]);
+        let mut run = vec!["run", "--unit", "made"];
+        lines.iter().for_each(|line| run.extend(["-p", line]));
+        run.extend(["--", "sh", "-c", "ls ~ ~/; exec sleep infinity"]);
+        coracle.ok(&run);
+        let written = scores(coracle, &["written"]);
+        let made = scores(coracle, &["made"]);
+        assert_eq!((made[0].1, &made[0].2), (written[0].1, &written[0].2));
+        assert!(made[0].1 < 96, "{made:?}");
+        let all = scores(coracle, &[]);
+        assert!(all.contains(&made[0]), "{all:?}");
 
         let text = coracle.ok(&["security", "closed"]);
         for line in [

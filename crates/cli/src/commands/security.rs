@@ -2,11 +2,12 @@
 
 use anyhow::Result;
 use clap::Args;
-use model::{Directive, Unit, UnitKind};
-use wire::methods::{ListUnits, Show};
-use wire::{ListUnitsRequest, ShowRequest};
+use model::{Unit, UnitKind};
+use std::os::unix::fs::MetadataExt;
+use wire::methods::{Cat, ListUnits};
+use wire::{ListUnitsRequest, NamesRequest};
 
-use crate::context::Context;
+use crate::context::{Context, Directories};
 use crate::exposure::{Line, Score, Subject, tenths};
 use crate::failure::hint;
 use crate::listing;
@@ -32,9 +33,10 @@ pub(crate) struct Security {
 
 impl Run for Security {
     fn run(self, context: &Context) -> Result<u8> {
-        let is_of_user = !self.offline && !rustix::process::geteuid().is_root();
+        let (units, is_whole) = self.chosen(context)?;
+        let is_of_user = is_of_user(&context.directories);
         let mut scores = Vec::new();
-        for unit in self.chosen(context)? {
+        for unit in units {
             scores.push(Subject::new(unit, is_of_user).score());
         }
         if context.globals.json {
@@ -50,21 +52,29 @@ impl Run for Security {
             }
         }
         let is_above = |score: &Score| score.exposure > self.threshold;
-        Ok(u8::from(scores.iter().any(is_above)))
+        Ok(u8::from(!is_whole || scores.iter().any(is_above)))
     }
 }
 
 impl Security {
-    fn chosen(&self, context: &Context) -> Result<Vec<Unit>> {
-        let mut units = Vec::new();
+    /// The units, and whether there is none of them that could not be had; that is told.
+    fn chosen(&self, context: &Context) -> Result<(Vec<Unit>, bool)> {
+        let (mut units, mut is_whole) = (Vec::new(), true);
         if self.units.is_empty() {
             for name in self.all(context)? {
-                // What has no file any more, or a wrong one, is left out where nobody asked for it by name.
-                if let Ok(unit) = self.named(context, &name) {
-                    units.push(unit);
+                match self.found(context, &name) {
+                    Ok(loaded) if loaded.state == load::LoadState::Loaded => {
+                        units.push(loaded.unit);
+                    }
+                    // What has no file any more, or a wrong one, is left out where nobody asked for it by name.
+                    Ok(_) => {}
+                    Err(error) => {
+                        crate::failure::tell(&error.context(format!("{name} has no score")));
+                        is_whole = false;
+                    }
                 }
             }
-            return Ok(units);
+            return Ok((units, is_whole));
         }
         for given in &self.units {
             if given.contains('/') {
@@ -80,7 +90,7 @@ impl Security {
                 units.push(service(self.named(context, &name)?)?);
             }
         }
-        Ok(units)
+        Ok((units, is_whole))
     }
 
     /// The names of all services: those in memory, or those that have files.
@@ -103,50 +113,46 @@ impl Security {
         Ok(loaded.map(|unit| unit.name).collect())
     }
 
-    /// A unit by its files, with the drop-ins by which a portable's was judged; one that was made at run time as the manager has it.
     fn named(&self, context: &Context, name: &str) -> Result<Unit> {
-        let loaded = crate::check::from_path(context, name)?;
+        let loaded = self.found(context, name)?;
+        let unit = loaded.unit.name().to_string();
         match loaded.state {
-            load::LoadState::Loaded => return Ok(loaded.unit),
-            load::LoadState::NotFound if !self.offline => {}
-            load::LoadState::NotFound => {
-                return Err(wire::Failure::NoSuchUnit {
-                    unit: loaded.unit.name().to_string(),
-                }
-                .into());
-            }
-            state => {
-                return Err(hint(
-                    format!("{} is {state}", loaded.unit.name()),
-                    format!("`coracle verify {name}` says what is wrong"),
-                ));
-            }
+            load::LoadState::Loaded => Ok(loaded.unit),
+            load::LoadState::NotFound => Err(wire::Failure::NoSuchUnit { unit }.into()),
+            state => Err(hint(
+                format!("{unit} is {state}"),
+                format!("`coracle verify {name}` says what is wrong"),
+            )),
         }
-        let request = ShowRequest {
-            names: vec![loaded.unit.name().to_string()],
-            properties: Vec::new(),
-        };
-        let shown = context.connect()?.call(Show, &request)?.units;
-        let properties = shown.into_iter().flat_map(|unit| unit.properties);
-        let mut unit = loaded.unit;
-        for (name, value) in properties {
-            let section = Directive::named(&name)
-                .find_map(|known| known.room().section_of(UnitKind::Service));
-            let Some(section) = section else { continue };
-            // A list of several lines is shown as one: a `~` begins the next line of a filter.
-            for line in value
-                .split(" ~")
-                .enumerate()
-                .map(|(index, line)| match index {
-                    0 => line.to_owned(),
-                    _ => format!("~{line}"),
-                })
-            {
-                settings::apply(&mut unit, section, &name, &line, &model::text::Verbatim)?;
-            }
-        }
-        Ok(unit)
     }
+
+    /// A unit by its files, with the drop-ins by which a portable's was judged; one without files here as the manager has it, line by
+    /// line.
+    fn found(&self, context: &Context, name: &str) -> Result<load::Loaded> {
+        let loaded = crate::check::from_path(context, name)?;
+        if loaded.state != load::LoadState::NotFound || self.offline {
+            return Ok(loaded);
+        }
+        let name = loaded.unit.name().clone();
+        let names = vec![name.to_string()];
+        let files = match context.connect()?.call(Cat, &NamesRequest { names }) {
+            Ok(reply) => reply.files,
+            Err(wire::ClientError::Failure(wire::Failure::NoSuchUnit { .. })) => return Ok(loaded),
+            Err(error) => return Err(error.into()),
+        };
+        let texts = files.into_iter().map(|file| file.text + "\n");
+        let text = texts.collect::<String>();
+        let path = name.as_str().as_ref();
+        let context = crate::check::specifiers();
+        Ok(load::load_text(&name, path, text.as_bytes(), &context))
+    }
+}
+
+/// Nothing in an instance of a user has privileges: its owner says so, whoever asks.
+fn is_of_user(directories: &Directories) -> bool {
+    let places = [&directories.runtime, &directories.config];
+    let owner = places.iter().find_map(|path| path.metadata().ok());
+    owner.is_some_and(|owner| owner.uid() != 0)
 }
 
 /// Other kinds of units start nothing, or what a service would.
@@ -199,5 +205,39 @@ fn mark(line: &Line) -> &'static str {
         None => " ",
         Some(0) => "✓",
         Some(_) => "✗",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn an_instance_is_its_owners_whoever_asks() {
+        let folder = tempfile::tempdir().unwrap();
+        let others = folder.path().join("others");
+        std::fs::create_dir(&others).unwrap();
+        // Of nobody else it would be root's.
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&others, Some(65534), None).unwrap();
+        }
+        let (root, none) = (Path::new("/"), folder.path().join("none"));
+        for (runtime, config, expected) in [
+            (root, others.as_path(), false),
+            (others.as_path(), root, true),
+            // Before its first start.
+            (&none, others.as_path(), true),
+            (&none, root, false),
+            (&none, &none, false),
+        ] {
+            let directories = Directories {
+                runtime: runtime.into(),
+                state: none.clone(),
+                config: config.into(),
+                unit_path: none.clone(),
+            };
+            assert_eq!(is_of_user(&directories), expected, "{directories:?}");
+        }
     }
 }
