@@ -74,9 +74,9 @@ fn words(bytes: &[u8]) {
         }
     }
     let (left, right) = text.split_at(text.floor_char_boundary(text.len() / 2));
-    let there = delivery::version::compare(left, right);
-    assert_eq!(there, delivery::version::compare(right, left).reverse());
-    assert_eq!(delivery::version::compare(text, text), Ordering::Equal);
+    let there = model::version::compare(left, right);
+    assert_eq!(there, model::version::compare(right, left).reverse());
+    assert_eq!(model::version::compare(text, text), Ordering::Equal);
     // No argument of a program has a NUL, and so no word and no name.
     if bytes.contains(&0) {
         return;

@@ -12,4 +12,3 @@ pub mod portables;
 pub mod purge;
 pub mod store;
 pub mod trust;
-pub mod version;

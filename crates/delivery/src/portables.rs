@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::files::{FileError, entries, lock, read_if_there, remove_if_there, replace};
 use crate::grants::Grants;
-use crate::version::compare;
+use model::version::compare;
 
 mod hold;
 

@@ -18,6 +18,7 @@ pub mod text;
 pub mod unit;
 pub mod unit_name;
 pub mod value;
+pub mod version;
 
 pub use directive::{Directive, Key, Room};
 pub use facts::Facts;

@@ -56,7 +56,7 @@ impl Operator {
         match self {
             Self::Pattern(matches) => model::pattern::fits(wanted, found) == matches,
             Self::Same(same) => (found == wanted) == same,
-            Self::Order(_) => self.allows(versions(found, wanted)),
+            Self::Order(_) => self.allows(model::version::compare(found, wanted)),
         }
     }
 }
@@ -138,54 +138,4 @@ pub(super) fn os_release(text: &str, host: &mut Host) -> Option<bool> {
 fn is_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_';
     !name.is_empty() && name.chars().all(allowed) && !name.starts_with(|c: char| c.is_ascii_digit())
-}
-
-/// Which version is the newer one, by the Version Format Specification of the UAPI group.
-pub(super) fn versions(mut a: &str, mut b: &str) -> Ordering {
-    let valid = |c: char| c.is_ascii_alphanumeric() || "~-^.".contains(c);
-    loop {
-        a = a.trim_start_matches(|c| !valid(c));
-        b = b.trim_start_matches(|c| !valid(c));
-        for separator in ['~', '\0', '-', '^', '.'] {
-            if separator == '\0' {
-                if a.is_empty() || b.is_empty() {
-                    return b.is_empty().cmp(&a.is_empty());
-                }
-                continue;
-            }
-            match (a.strip_prefix(separator), b.strip_prefix(separator)) {
-                (Some(rest_a), Some(rest_b)) => (a, b) = (rest_a, rest_b),
-                (Some(_), None) => return Ordering::Less,
-                (None, Some(_)) => return Ordering::Greater,
-                (None, None) => {}
-            }
-        }
-        let is_digit = |c: char| c.is_ascii_digit();
-        let order = if a.starts_with(is_digit) || b.starts_with(is_digit) {
-            let (digits_a, digits_b) = (taken(&mut a, is_digit), taken(&mut b, is_digit));
-            let numbers = (
-                digits_a.trim_start_matches('0'),
-                digits_b.trim_start_matches('0'),
-            );
-            digits_b
-                .is_empty()
-                .cmp(&digits_a.is_empty())
-                .then(numbers.0.len().cmp(&numbers.1.len()))
-                .then(numbers.0.cmp(numbers.1))
-        } else {
-            let is_letter = |c: char| c.is_ascii_alphabetic();
-            taken(&mut a, is_letter).cmp(taken(&mut b, is_letter))
-        };
-        if order != Ordering::Equal {
-            return order;
-        }
-    }
-}
-
-/// Takes the leading characters of a kind off a text.
-fn taken<'a>(text: &mut &'a str, is_kind: impl Fn(char) -> bool) -> &'a str {
-    let end = text.find(|c| !is_kind(c)).unwrap_or(text.len());
-    let (taken, rest) = text.split_at_checked(end).unwrap_or((text, ""));
-    *text = rest;
-    taken
 }

@@ -10,8 +10,6 @@ use std::cmp::Ordering;
 pub fn compare(a: &str, b: &str) -> Ordering {
     let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
     loop {
-        a = skip_separators(a);
-        b = skip_separators(b);
         if let Some(order) = by_mark(&mut a, &mut b) {
             return order;
         }
@@ -33,30 +31,23 @@ fn skip_separators(text: &[u8]) -> &[u8] {
 }
 
 /// The marks in the order in which they decide; a side that has the mark where the other has none is
-/// the older one.
+/// the older one. What both have decides nothing.
 fn by_mark(a: &mut &[u8], b: &mut &[u8]) -> Option<Ordering> {
-    if let Some(order) = mark(a, b, b'~') {
-        return Some(order);
-    }
-    if a.is_empty() || b.is_empty() {
-        return Some(a.len().cmp(&b.len()));
-    }
-    [b'-', b'^', b'.']
-        .into_iter()
-        .find_map(|byte| mark(a, b, byte))
-}
-
-fn mark(a: &mut &[u8], b: &mut &[u8], byte: u8) -> Option<Ordering> {
-    match (a.split_first(), b.split_first()) {
-        (Some((&x, rest_a)), Some((&y, rest_b))) if x == byte && y == byte => {
-            (*a, *b) = (rest_a, rest_b);
-            // Both had it: what follows may again be a separator or another mark.
-            (*a, *b) = (skip_separators(a), skip_separators(b));
-            by_mark(a, b)
+    loop {
+        (*a, *b) = (skip_separators(a), skip_separators(b));
+        let begin = |byte: u8| (a.first() == Some(&byte), b.first() == Some(&byte));
+        let is_end = a.is_empty() || b.is_empty();
+        if is_end && begin(b'~') == (false, false) {
+            return Some(a.len().cmp(&b.len()));
         }
-        (Some((&x, _)), _) if x == byte => Some(Ordering::Less),
-        (_, Some((&y, _))) if y == byte => Some(Ordering::Greater),
-        _ => None,
+        let mut marks = [b'~', b'-', b'^', b'.'].into_iter().map(begin);
+        match marks.find(|has| *has != (false, false))? {
+            (true, true) => {
+                (*a, *b) = (a.get(1..)?, b.get(1..)?);
+            }
+            (true, false) => return Some(Ordering::Less),
+            (false, _) => return Some(Ordering::Greater),
+        }
     }
 }
 
@@ -141,6 +132,18 @@ mod tests {
         ] {
             assert_eq!(compare(a, b), Ordering::Equal, "{a} {b}");
         }
+    }
+
+    #[test]
+    fn kernels_and_long_numbers_have_their_order() {
+        check(&["~", ""]);
+        check(&["5.11.0-0.rc5", "5.11.0-0.rc6"]);
+        check(&["6.9", "6.12.48+deb13-amd64"]);
+        check(&["99999999999999999999", "100000000000000000000"]);
+        assert_eq!(compare("1_", "1"), Ordering::Equal);
+        // Marks that both have cost no stack.
+        let marks = "~".repeat(1 << 20);
+        assert_eq!(compare(&marks, &marks), Ordering::Equal);
     }
 
     #[test]
