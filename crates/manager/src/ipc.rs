@@ -4,6 +4,7 @@ use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::rc::Rc;
 
 use kernel::ipc::{Kind, remove};
 use kernel::rustix::mount::{
@@ -11,7 +12,9 @@ use kernel::rustix::mount::{
 };
 use kernel::{OwnedFd, Result};
 
+use crate::entry::Entry;
 use crate::manager::Manager;
+use crate::planning::Prepared;
 use crate::run::Run;
 use model::{Unit, key};
 
@@ -33,10 +36,24 @@ fn is_asked(unit: &Unit) -> bool {
     unit.value(&key::REMOVE_IPC) || unit.value(&key::DYNAMIC_USER)
 }
 
+/// Whether the unit's processes could leave objects nowhere but in namespaces and mounts of their own, which are gone with them: a user that
+/// nobody else has, and both kinds of objects out of the host's reach. A plan that gave up a restriction has not got that far.
+fn is_enclosed(entry: &Entry) -> bool {
+    let unit = &entry.unit;
+    let asked = [&key::DYNAMIC_USER, &key::PRIVATE_IPC, &key::PRIVATE_DEVICES];
+    let holds = |prepared: &Rc<Prepared>| prepared.plan.reductions().is_empty();
+    asked.iter().all(|key| unit.value(key))
+        && unit.get(&key::JOINS_NAMESPACE_OF).is_none()
+        && unit.get(&key::USER).is_none()
+        && entry.prepared.as_ref().is_some_and(holds)
+}
+
 impl Manager {
     /// Removes what the users of a run that is over have left, unless another run of any unit is theirs too.
-    pub(crate) fn remove_ipc(&self, unit: &Unit, run: &Run) {
-        let Some(user) = run.user.as_ref().filter(|_| is_asked(unit)) else {
+    pub(crate) fn remove_ipc(&self, entry: &Entry, run: &Run) {
+        let unit = &entry.unit;
+        let is_asked = is_asked(unit) && !is_enclosed(entry);
+        let Some(user) = run.user.as_ref().filter(|_| is_asked) else {
             return;
         };
         let mut others = self

@@ -66,7 +66,7 @@ impl Manager {
         }
         self.to_remove
             .push((entry.name.to_string(), run.incarnation));
-        self.remove_ipc(&entry.unit, &run);
+        self.remove_ipc(entry, &run);
         let unit_file = Rc::clone(&entry.unit);
         self.tidy_terminal(unit, &unit_file);
         if let Some(path) = &run.root {
