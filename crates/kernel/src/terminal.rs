@@ -23,16 +23,18 @@ pub struct Size {
     pub columns: u16,
 }
 
-/// Opens a terminal without waiting for its line and without letting it control anybody. ENOTTY where it is none.
-pub fn open(path: &CStr) -> Result<OwnedFd> {
-    let found = open_nonblocking(path)?;
+/// Opens a terminal, to write only or to read, too, without waiting for its line and without letting it control anybody. ENOTTY where it is
+/// none.
+pub fn open(path: &CStr, reads: bool) -> Result<OwnedFd> {
+    let access = if reads { OFlags::RDWR } else { OFlags::WRONLY };
+    let found = open_nonblocking(path, access)?;
     let flags = fcntl_getfl(&found)?;
     fcntl_setfl(&found, flags - OFlags::NONBLOCK)?;
     Ok(found)
 }
 
-fn open_nonblocking(path: &CStr) -> Result<OwnedFd> {
-    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+fn open_nonblocking(path: &CStr, access: OFlags) -> Result<OwnedFd> {
+    let flags = access | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let found = rustix::fs::open(path, flags, Mode::empty())?;
     if rustix::termios::isatty(&found) {
         Ok(found)
@@ -41,7 +43,8 @@ fn open_nonblocking(path: &CStr) -> Result<OwnedFd> {
     }
 }
 
-/// What is done to a terminal before and after its service, none of which waits for its line.
+/// What is done to a terminal before and after its service. Whoever has it open can make some of it wait, for good: it is nothing for a process
+/// that others wait for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tidying {
     /// Everyone on it is hung up.
@@ -50,6 +53,8 @@ pub struct Tidying {
     pub clear: bool,
     /// It gets the usual settings.
     pub reset: bool,
+    /// It is root's again, and who is in the group `tty` may write to it.
+    pub give_back: bool,
 }
 
 /// What of it failed.
@@ -64,14 +69,15 @@ pub struct Untidy {
 /// Makes a terminal as it is to be for the next who comes; all of it, also where a part fails. Gives the first failure.
 pub fn tidy(path: &CStr, tidying: Tidying) -> core::result::Result<(), Untidy> {
     type Work = (bool, &'static str, fn(&CStr) -> Result<()>);
-    let work: [Work; 3] = [
+    let work: [Work; 4] = [
         (tidying.hang_up, "hang up who is on it", |path| {
-            hang_up(open_nonblocking(path)?)
+            hang_up(open_nonblocking(path, OFlags::RDWR)?)
         }),
         (tidying.clear, "clear it", clear),
         (tidying.reset, "give it the usual settings", |path| {
-            reset(open_nonblocking(path)?)
+            reset(open_nonblocking(path, OFlags::RDWR)?)
         }),
+        (tidying.give_back, "give it back", give_back),
     ];
     let mut first = Ok(());
     for (_, what, work) in work.into_iter().filter(|(is_asked, ..)| *is_asked) {
@@ -79,6 +85,43 @@ pub fn tidy(path: &CStr, tidying: Tidying) -> core::result::Result<(), Untidy> {
         first = first.and(done);
     }
     first
+}
+
+/// The same by a process of its own, which is nobody's child and has none of our descriptors: who has the terminal open may keep it waiting.
+/// What fails there is told to nobody; what matters is tried again by the next who uses the terminal.
+#[cfg(feature = "std")]
+pub fn tidy_aside(path: &CStr, tidying: Tidying) -> Result<()> {
+    use crate::process::{Forked, exit_group, fork_plain};
+    // SAFETY: the child makes plain system calls and ends, and so does its own.
+    let forked = unsafe { fork_plain(0) }?;
+    let Forked::Parent(_, child) = forked else {
+        // SAFETY: as above.
+        let second = unsafe { fork_plain(0) };
+        let Ok(Forked::Child) = second else {
+            exit_group(i32::from(second.is_err()));
+        };
+        let closed = crate::descriptor::close_range(0, u32::MAX);
+        if closed.is_ok() {
+            // It is all tried; there is nobody to hear what failed.
+            match tidy(path, tidying) {
+                Ok(()) | Err(_) => {}
+            }
+        }
+        exit_group(0);
+    };
+    match crate::wait::wait(&child)?.ending {
+        crate::wait::Ending::Exited(0) => Ok(()),
+        _ => Err(Errno::AGAIN),
+    }
+}
+
+/// Terminals that nobody has are root's, and who is in the group with this number, everywhere that of `tty`, may write there.
+fn give_back(path: &CStr) -> Result<()> {
+    const TTY_GROUP: u32 = 5;
+    let terminal = open_nonblocking(path, OFlags::WRONLY)?;
+    let (root, group) = (rustix::fs::Uid::ROOT, rustix::fs::Gid::from_raw(TTY_GROUP));
+    rustix::fs::fchown(&terminal, Some(root), Some(group))?;
+    rustix::fs::fchmod(&terminal, Mode::from_raw_mode(0o620))
 }
 
 fn control_by_number(terminal: impl AsFd, request: u32, argument: usize) -> Result<()> {
@@ -108,13 +151,13 @@ fn hang_up(terminal: impl AsFd) -> Result<()> {
 /// only what is seen is cleared.
 fn clear(path: &CStr) -> Result<()> {
     if let Some(number) = virtual_number(path) {
-        let any = open_nonblocking(c"/dev/tty0")?;
+        let any = open_nonblocking(c"/dev/tty0", OFlags::RDWR)?;
         match control_by_number(any, VT_DISALLOCATE, number) {
             Err(Errno::BUSY) => {}
             other => return other,
         }
     }
-    let terminal = open_nonblocking(path)?;
+    let terminal = open_nonblocking(path, OFlags::RDWR)?;
     // Without a scrolling region, from the first place on, and what was scrolled away too (console_codes(4)).
     rustix::io::write(&terminal, b"\x1b[r\x1b[H\x1b[3J\x1b[2J")
         .map(drop)

@@ -3,8 +3,8 @@
 use crate::manager::Manager;
 use crate::run::{ProcessRecord, Run, RunRecord, exit_message, role_name};
 use engine::{Incarnation, UnitId};
-use kernel::Errno;
 use kernel::terminal::Tidying;
+use model::value::StandardInput;
 use model::{UnitKind, key};
 use std::path::Path;
 use std::rc::Rc;
@@ -83,22 +83,15 @@ impl Manager {
             hang_up: unit.value(&key::TTY_VHANGUP),
             clear: unit.value(&key::TTY_VT_DISALLOCATE),
             reset: unit.value(&key::TTY_RESET),
+            give_back: is_terminal(&unit.value(&key::STANDARD_INPUT)),
         };
         let path = plan::terminal_path(unit).filter(|_| tidying != Tidying::default());
         let Some(name) = path.and_then(|path| std::ffi::CString::new(path).ok()) else {
             return;
         };
-        let Err(untidy) = kernel::terminal::tidy(&name, tidying) else {
-            return;
-        };
-        // It went away with its line.
-        if !matches!(
-            untidy.error,
-            Errno::NOENT | Errno::NXIO | Errno::NODEV | Errno::IO
-        ) {
-            let (what, error) = (untidy.what, untidy.error);
+        if let Err(error) = kernel::terminal::tidy_aside(&name, tidying) {
             let said = format!(
-                "can't {what}, after the service, at {}: {error}",
+                "{} can't be made ready for its next user: no process can be started for it: {error}",
                 name.to_string_lossy()
             );
             self.log_as(crate::own_log::WARNING, id, &said);
@@ -119,6 +112,12 @@ impl Manager {
             ..run.record()
         });
     }
+}
+
+/// Then it was its user's.
+fn is_terminal(input: &StandardInput) -> bool {
+    use StandardInput::{Tty, TtyFail, TtyForce};
+    matches!(input, Tty | TtyFail | TtyForce)
 }
 
 /// The commands of a run, and how they ended.

@@ -14,6 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Threads at once. Where each of them is stuck on a dead file system, further starts with conditions wait for one of these.
 const THREADS_MAX: usize = 64;
+/// How many of them are for units of portables: what an image asks for may take long, and others don't wait for it.
+const PORTABLE_THREADS_MAX: usize = 16;
 /// A thread that only asks the kernel and compares texts.
 const STACK_BYTES: usize = 256 << 10;
 /// How long what there was no thread for waits, in microseconds.
@@ -41,9 +43,32 @@ struct Shared {
 
 #[derive(Default)]
 struct Work {
-    waiting: VecDeque<(u64, UnitId, Questions, Host)>,
+    waiting: VecDeque<Asked>,
     answers: Vec<(u64, UnitId, Conditions, Option<String>)>,
     threads: usize,
+    /// Those of them that are at work for a portable.
+    for_portables: usize,
+}
+
+/// Tests of one unit that are to be made.
+struct Asked {
+    number: u64,
+    unit: UnitId,
+    is_portable: bool,
+    questions: Questions,
+    host: Host,
+}
+
+impl Work {
+    /// The next that may be made now.
+    fn next(&mut self) -> Option<Asked> {
+        let is_full = self.for_portables >= PORTABLE_THREADS_MAX;
+        let mut waiting = self.waiting.iter();
+        let at = waiting.position(|asked| !asked.is_portable || !is_full)?;
+        let asked = self.waiting.remove(at)?;
+        self.for_portables += usize::from(asked.is_portable);
+        Some(asked)
+    }
 }
 
 impl Shared {
@@ -55,13 +80,17 @@ impl Shared {
     fn go(&self) {
         loop {
             let mut work = self.work();
-            let Some((number, unit, questions, mut host)) = work.waiting.pop_front() else {
+            let Some(mut asked) = work.next() else {
                 work.threads -= 1;
                 return;
             };
             drop(work);
-            let (outcome, unmet) = questions.answer(&mut host);
-            self.work().answers.push((number, unit, outcome, unmet));
+            let (outcome, unmet) = asked.questions.answer(&mut asked.host);
+            let mut work = self.work();
+            work.for_portables -= usize::from(asked.is_portable);
+            work.answers
+                .push((asked.number, asked.unit, outcome, unmet));
+            drop(work);
             // It fails only where so many answers wait unheard that the count overflows: then it is readable already.
             match rustix::io::write(&self.event, &1u64.to_ne_bytes()) {
                 Ok(_) | Err(_) => {}
@@ -86,10 +115,10 @@ impl Tester {
         })
     }
 
-    fn ask(&mut self, now: Micros, unit: UnitId, questions: Questions, host: Host) {
+    fn ask(&mut self, now: Micros, mut asked: Asked) {
         self.last += 1;
-        self.newest.insert(unit, self.last);
-        let asked = (self.last, unit, questions, host);
+        asked.number = self.last;
+        self.newest.insert(asked.unit, self.last);
         self.shared.work().waiting.push_back(asked);
         if !self.add_thread() {
             self.retry.get_or_insert(now.after(Micros(RETRY_US)));
@@ -147,6 +176,7 @@ impl Manager {
             return self.inputs.push_back(Input::Conditions { unit, outcome });
         };
         let questions = Questions::of(&entry.unit);
+        let is_portable = entry.origin.portable.is_some();
         let mut environment = self.environment.clone();
         let path = plan::SEARCH_PATH.to_owned();
         environment.entry("PATH".to_owned()).or_insert(path);
@@ -155,10 +185,18 @@ impl Manager {
             environment: Arc::new(environment),
             is_init: self.keeper.init,
             cgroup: self.cgroups.as_ref().map(|cgroups| cgroups.top()),
+            names: crate::conditions::NAMES_MAX,
             found: String::new(),
         };
         let now = crate::clock::monotonic();
-        self.tester.ask(now, unit, questions, host);
+        let asked = Asked {
+            number: 0,
+            unit,
+            is_portable,
+            questions,
+            host,
+        };
+        self.tester.ask(now, asked);
     }
 
     /// Threads have made tests.
@@ -183,7 +221,7 @@ mod tests {
         false
     }
 
-    fn ask(tester: &mut Tester, number: u32) {
+    fn asked(number: u32, is_portable: bool) -> Asked {
         let name = model::UnitName::new("web.service").unwrap();
         let questions = Questions::of(&model::Unit::new(name));
         let host = Host {
@@ -191,9 +229,36 @@ mod tests {
             environment: Arc::new(BTreeMap::new()),
             is_init: false,
             cgroup: None,
+            names: crate::conditions::NAMES_MAX,
             found: String::new(),
         };
-        tester.ask(Micros(0), UnitId(number), questions, host);
+        Asked {
+            number: 0,
+            unit: UnitId(number),
+            is_portable,
+            questions,
+            host,
+        }
+    }
+
+    fn ask(tester: &mut Tester, number: u32) {
+        tester.ask(Micros(0), asked(number, false));
+    }
+
+    #[test]
+    fn portables_leave_threads_to_others() {
+        let mut work = Work::default();
+        let portables = u32::try_from(PORTABLE_THREADS_MAX).unwrap() + 4;
+        work.waiting
+            .extend((0..portables).map(|number| asked(number, true)));
+        work.waiting.push_back(asked(portables, false));
+        let taken: Vec<Asked> = std::iter::from_fn(|| work.next()).collect();
+        assert_eq!(taken.len(), PORTABLE_THREADS_MAX + 1);
+        assert!(taken.last().is_some_and(|one| !one.is_portable));
+        // One of them is done, and the next has its turn.
+        work.for_portables -= 1;
+        assert!(work.next().is_some_and(|one| one.is_portable));
+        assert!(work.next().is_none());
     }
 
     /// Waits for answers about so many units.

@@ -1,5 +1,6 @@
 //! Terminals of services: who controls one, and who waits for it.
 
+use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Command};
 
 use coracle_system_tests::terminal::Terminal;
@@ -83,5 +84,28 @@ fn a_terminal_of_another_session_is_refused_taken_or_waited_for() {
         coracle.ok(&["start", "takes"]);
         assert_eq!(said("takes"), terminal.path());
         coracle.ok(&["stop", "takes", "waits"]);
+        eventually("the terminal's return to root", || {
+            let found = std::fs::metadata(terminal.path()).ok()?;
+            (found.uid() == 0 && found.mode() & 0o777 == 0o620).then_some(())
+        });
+    });
+}
+
+#[test]
+fn what_only_writes_to_a_terminal_reads_nothing_of_it() {
+    with_units(&[], |coracle| {
+        let folder = coracle.folder().to_owned();
+        let terminal = Terminal::new(&folder.join("terminal"));
+        let said = folder.join("said");
+        coracle.unit(
+            "writes.service",
+            &format!(
+                "[Service]\nType=oneshot\nStandardOutput=tty\nTTYPath={}\nExecStart=/bin/sh -c 'cat <&1; echo $? > {}'\n",
+                terminal.path(),
+                said.display()
+            ),
+        );
+        coracle.ok(&["start", "writes"]);
+        assert_eq!(std::fs::read_to_string(said).expect("its words"), "1\n");
     });
 }

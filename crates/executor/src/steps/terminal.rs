@@ -38,13 +38,13 @@ pub(super) fn take(state: &mut State<'_>, step: &Step<'_>) -> Result<()> {
     let looks = Tidying {
         clear,
         reset,
-        hang_up: false,
+        ..Tidying::default()
     };
     match terminal::tidy(path, looks) {
         Ok(()) | Err(_) => {}
     }
     let found = match control {
-        TerminalControl::None => terminal::open(path)?,
+        TerminalControl::None => terminal::open(path, false)?,
         _ => controlling(path, control)?,
     };
     if rows != 0 || columns != 0 {
@@ -77,7 +77,7 @@ fn give(terminal: &OwnedFd, user: Uid) -> Result<()> {
 /// Makes it the terminal of the session, which is ours since the step before.
 fn controlling(name: &CStr, control: TerminalControl) -> Result<OwnedFd> {
     loop {
-        let found = terminal::open(name)?;
+        let found = terminal::open(name, true)?;
         match terminal::control(&found, control == TerminalControl::Force) {
             Err(Errno::PERM) if control == TerminalControl::Wait => wait(&found, name)?,
             // Its session ended while it was opened.

@@ -28,9 +28,13 @@ pub(crate) struct Host {
     pub(crate) is_init: bool,
     /// The instance's control group.
     pub(crate) cgroup: Option<PathBuf>,
+    /// Names of directories that may be looked at yet.
+    pub(crate) names: usize,
     /// What the last test found instead of what was asked for, for people.
     pub(crate) found: String,
 }
+
+pub(crate) use paths::NAMES_MAX;
 
 /// A test of one parameter; `None` where it can't be told.
 type Test = fn(&str, &mut Host) -> Option<bool>;

@@ -96,9 +96,10 @@ pub(super) fn is_mount_point(path: &str, _: &mut Host) -> Option<bool> {
     }))
 }
 
-/// The mount table, whole: it can be long.
+/// The mount table, whole: it can be long. Anybody who can mount can write bytes into it that are no text.
 fn mounts() -> Option<String> {
-    std::fs::read_to_string("/proc/self/mountinfo").ok()
+    let bytes = std::fs::read("/proc/self/mountinfo").ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// A path as the mount table writes it, where the characters that would break a line stand by their octal numbers.
@@ -124,31 +125,42 @@ pub(super) fn has_mount(table: &str, path: &str) -> bool {
 const CANDIDATES_MAX: usize = 4096;
 /// Bytes of all of them.
 const CANDIDATE_BYTES_MAX: usize = 1 << 20;
-/// Names of directories that one test looks at.
-const NAMES_MAX: usize = 1 << 20;
+/// Names of directories that the tests of one unit look at, all together; one that is held against a long pattern counts more.
+pub(crate) const NAMES_MAX: usize = 1 << 20;
+/// Bytes of a pattern that count as much as a name.
+const NAME_BYTES: usize = 16;
 
-pub(super) fn exists_by_pattern(pattern: &str, _: &mut Host) -> Option<bool> {
+pub(super) fn exists_by_pattern(pattern: &str, host: &mut Host) -> Option<bool> {
     let mut room = Room {
         candidates: CANDIDATES_MAX,
         bytes: CANDIDATE_BYTES_MAX,
-        names: NAMES_MAX,
+        names: host.names,
     };
-    let mut patterns = vec![pattern.to_owned()];
-    while let Some(pattern) = patterns.pop() {
-        let Some(braces) = Braces::of(&pattern) else {
-            if room.finds(&pattern) {
-                return Some(true);
+    let answer = room.has_any(pattern);
+    host.names = room.names;
+    answer
+}
+
+impl Room {
+    /// Does a pattern lead to anything? None where there was no room for all of it.
+    fn has_any(&mut self, pattern: &str) -> Option<bool> {
+        let mut patterns = vec![pattern.to_owned()];
+        while let Some(pattern) = patterns.pop() {
+            let Some(braces) = Braces::of(&pattern) else {
+                if self.finds(&pattern) {
+                    return Some(true);
+                }
+                continue;
+            };
+            for part in braces.parts() {
+                if !self.has(braces.length(part)) {
+                    return None;
+                }
+                patterns.push(braces.with(part));
             }
-            continue;
-        };
-        for part in braces.parts() {
-            if !room.has(braces.length(part)) {
-                return None;
-            }
-            patterns.push(braces.with(part));
         }
+        (!self.is_exceeded()).then_some(false)
     }
-    (!room.is_exceeded()).then_some(false)
 }
 
 /// The first braces of a pattern, and what is around them.
@@ -275,7 +287,7 @@ impl Room {
         // A dot in front is matched by a dot alone.
         let takes_dots = part.strip_prefix('\\').unwrap_or(part).starts_with('.');
         for name in super::names(&format!("{directory}/")) {
-            self.names = self.names.saturating_sub(1);
+            self.names = self.names.saturating_sub(1 + part.len() / NAME_BYTES);
             if name.starts_with('.') <= takes_dots && model::pattern::fits(part, &name) {
                 let path = format!("{directory}/{name}");
                 let has_room = self.has(path.len());

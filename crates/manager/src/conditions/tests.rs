@@ -9,6 +9,7 @@ fn host() -> Host {
         environment: Arc::new(BTreeMap::from([("LANG".to_owned(), "C".to_owned())])),
         is_init: false,
         cgroup: None,
+        names: crate::conditions::NAMES_MAX,
         found: String::new(),
     }
 }

@@ -236,13 +236,55 @@ fn an_interface_that_could_come_later_or_is_of_another_network_is_refused() {
 }
 
 fn may_bind(programs: &[GroupProgram], hook: &str, protocol: u32, port: u16) -> bool {
+    may_bind_at(programs, hook, protocol, port, "2001:db8::1")
+}
+
+fn may_bind_at(programs: &[GroupProgram], hook: &str, protocol: u32, port: u16, at: &str) -> bool {
     let mut context = vec![(36, protocol), (24, u32::from(port.to_be()))];
+    let address: std::net::Ipv6Addr = at.parse().expect("an address");
+    for (word, place) in address.octets().chunks(4).zip([8, 12, 16, 20]) {
+        let word = word.try_into().expect("four bytes");
+        context.push((place, u32::from_le_bytes(word)));
+    }
     let mut machine = Machine {
         context: &mut context,
         packet: &[],
         counters: [0; 4],
     };
     machine.run(code(programs, hook)) == 1
+}
+
+#[test]
+fn what_is_denied_to_one_family_is_denied_to_the_other_s_addresses_that_mean_it() {
+    const TCP: u32 = 6;
+    let found = programs(&unit(|unit| {
+        unit.set(&key::SOCKET_BIND_DENY, value("ipv4:tcp:8080"))
+    }));
+    let of = |port, at: &str| may_bind_at(&found, "bind6", TCP, port, at);
+    assert!(!of(8080, "::ffff:127.0.0.1"));
+    assert!(!of(8080, "::"));
+    assert!(of(8081, "::"));
+    assert!(of(8080, "::1"));
+    assert!(of(8080, "2001:db8::ffff:0:1"));
+    let found = programs(&unit(|unit| {
+        unit.set(&key::SOCKET_BIND_DENY, value("any"));
+        unit.set(&key::SOCKET_BIND_ALLOW, value("ipv6:tcp:8080"));
+    }));
+    let of = |port, at: &str| may_bind_at(&found, "bind6", TCP, port, at);
+    assert!(of(8080, "::") && of(8080, "::1"));
+    assert!(!of(8080, "::ffff:127.0.0.1"));
+}
+
+#[test]
+fn a_port_that_the_kernel_chooses_could_be_one_that_is_denied() {
+    const TCP: u32 = 6;
+    let of = |rule: &str| {
+        let found = programs(&unit(|unit| unit.set(&key::SOCKET_BIND_DENY, value(rule))));
+        ["bind4", "bind6"].map(|hook| may_bind(&found, hook, TCP, 0))
+    };
+    assert_eq!(of("tcp:1-1023"), [true; 2]);
+    assert_eq!(of("tcp:1024-65535"), [false; 2]);
+    assert_eq!(of("udp:1024-65535"), [true; 2]);
 }
 
 #[test]
