@@ -190,6 +190,13 @@ fn an_expression_comes_true_at_the_next_moment_that_it_names() {
 }
 
 #[test]
+fn seconds_beyond_all_counting_are_too_large() {
+    let refusal = Calendar::parse("*:*:18446744073709.999999").unwrap_err();
+    assert!(refusal.to_string().contains("too large"), "{refusal}");
+    assert!(Calendar::parse("*:*:7240834772408384.7").is_err());
+}
+
+#[test]
 fn a_moment_is_found_to_the_microsecond() {
     let calendar = Calendar::parse("*:*:0/0.000002").unwrap();
     assert_eq!(calendar.next_elapse(2, &Utc), Some(4));

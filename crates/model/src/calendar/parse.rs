@@ -324,7 +324,8 @@ impl Rest<'_> {
                     false if self.eat(".") => self.fraction()?,
                     _ => 0,
                 };
-                whole.saturating_mul(SECOND_US.into()) + fraction
+                let micros = whole.saturating_mul(SECOND_US.into());
+                micros.saturating_add(fraction)
             }
         };
         // Larger ones than a minute's parts are in no unit.
