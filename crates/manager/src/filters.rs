@@ -19,6 +19,7 @@ use wire::Failure;
 const NAME: &str = "coracle";
 /// How many programs are kept loaded for the next unit that has the same.
 const KEPT_MAX: usize = 32;
+
 /// Programs that are loaded already: most units want the same few.
 #[derive(Debug, Default)]
 pub(crate) struct Filters {
@@ -143,6 +144,7 @@ fn attached(group: BorrowedFd<'_>) -> Vec<Attached> {
     let mut found = Vec::new();
     for hook in HOOKS {
         let mut ids = [0; bpf::PROGRAMS_MAX];
+        // A kernel that does not know the hook has nothing there; what can't be looked at goes on to restrict.
         let count = bpf::attached(group, hook.attach, &mut ids).unwrap_or(0);
         let ids = ids.iter().take(count);
         found.extend(ids.filter_map(|id| Some((hook, *id, bpf::by_id(*id).ok()?))));
