@@ -2,8 +2,9 @@
 
 use crate::directories::{fold, hash};
 use crate::users::Tables;
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, mkdir, open};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, mkdir, open, rename, rmdir, unlink};
 use rustix::io::Errno;
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,11 @@ const TRIES: u32 = 100;
 const REFERENCE_LOCKS: &str = "/run/systemd/dynamic-uid";
 /// Where all instances lock theirs on a host without it.
 const OWN_LOCKS: &str = "/run/coracle-dynamic-users";
+const LOCK_FLAGS: OFlags = OFlags::RDWR
+    .union(OFlags::CREATE)
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NOFOLLOW);
+const LOCK_MODE: Mode = Mode::from_raw_mode(0o644);
 
 /// A number that is ours while the lock is held. The keeper holds a copy of the descriptor, so the lock outlives the manager.
 #[derive(Debug)]
@@ -116,20 +122,50 @@ fn try_lock(directory: &Path, uid: u32, name: &str) -> Result<Option<OwnedFd>, E
 
 /// Opens a lock's file, with the directory: whoever gives the last number back removes it, at any moment.
 fn open_in(directory: &Path, path: &Path) -> Result<OwnedFd, Errno> {
-    /// Nobody gives numbers back as fast as this asks.
+    /// Each round that fails is one in which another took a number or gave the last one back.
     const ROUNDS_MAX: u32 = 1000;
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     for _ in 0..ROUNDS_MAX {
-        match mkdir(directory, Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(errno),
-        }
-        match open(path, flags, Mode::from_raw_mode(0o644)) {
+        match open(path, LOCK_FLAGS, LOCK_MODE) {
             Err(Errno::NOENT) => {}
             other => return other,
         }
+        if let Some(lock) = open_with_directory(directory, path)? {
+            return Ok(lock);
+        }
     }
     Err(Errno::NOENT)
+}
+
+/// Makes the directory with the lock's file already in it, so that it is never empty and nobody can remove it in between. None where
+/// another's directory is there, with files.
+fn open_with_directory(directory: &Path, path: &Path) -> Result<Option<OwnedFd>, Errno> {
+    let (Some(file), Some(number)) = (path.file_name(), path.file_name().and_then(OsStr::to_str))
+    else {
+        return Err(Errno::INVAL);
+    };
+    // Other processes and other threads of this one may be at the same.
+    let ahead = directory.with_extension(format!(
+        "{}.{}.{number}",
+        std::process::id(),
+        rustix::thread::gettid().as_raw_nonzero()
+    ));
+    match mkdir(&ahead, Mode::from_raw_mode(0o755)) {
+        // One of the same number that was interrupted here.
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(errno) => return Err(errno),
+    }
+    let lock = open(ahead.join(file), LOCK_FLAGS, LOCK_MODE)?;
+    match rename(&ahead, directory) {
+        Ok(()) => Ok(Some(lock)),
+        Err(errno) => {
+            unlink(ahead.join(file))?;
+            rmdir(&ahead)?;
+            match errno {
+                Errno::NOTEMPTY | Errno::EXIST => Ok(None),
+                errno => Err(errno),
+            }
+        }
+    }
 }
 
 /// The name of the user of a unit that names none: the unit's own, if a user can have it and the host has no such user. A unit, or an
