@@ -100,7 +100,8 @@ pub fn close_range_at_exec(first: u32, last: u32) -> Result<()> {
     .map(drop)
 }
 
-/// Makes `terminal` the controlling terminal of this session, whose leader this process must be; `steal` takes it from another.
+/// Makes `terminal` the controlling terminal of this session, whose leader this process must be and which must have none. EPERM where another
+/// session has it and `steal` is not set, which needs CAP_SYS_ADMIN.
 pub fn set_controlling_terminal(terminal: impl AsFd, steal: bool) -> Result<()> {
     control(
         terminal,

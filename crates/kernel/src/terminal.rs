@@ -2,16 +2,15 @@
 
 use core::ffi::CStr;
 
-use linux_raw_sys::general as sys;
-use linux_raw_sys::ioctl::{KDSETMODE, TIOCNXCL, TIOCSCTTY, TIOCVHANGUP, VT_DISALLOCATE};
-use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use linux_raw_sys::ioctl::{KDSETMODE, TIOCNXCL, TIOCVHANGUP, VT_DISALLOCATE};
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::termios::{
     ControlModes, InputModes, LocalModes, OptionalActions, OutputModes, SpecialCodeIndex,
     tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
 };
 
-use crate::syscall::syscall;
+use crate::descriptor::control;
 use crate::{Errno, Result};
 
 /// Height and width in characters; 0 leaves one as it is.
@@ -124,27 +123,9 @@ fn give_back(path: &CStr) -> Result<()> {
     rustix::fs::fchmod(&terminal, Mode::from_raw_mode(0o620))
 }
 
-fn control_by_number(terminal: impl AsFd, request: u32, argument: usize) -> Result<()> {
-    let number = terminal.as_fd().as_raw_fd() as usize;
-    // SAFETY: private; every request that is passed here takes a plain number or nothing.
-    unsafe {
-        syscall(
-            sys::__NR_ioctl,
-            [number, request as usize, argument, 0, 0, 0],
-        )
-    }
-    .map(drop)
-}
-
-/// Makes it the terminal of this session, whose leader must have none. EPERM where another session has it and `steal` is not set, which
-/// needs CAP_SYS_ADMIN.
-pub fn control(terminal: impl AsFd, steal: bool) -> Result<()> {
-    control_by_number(terminal, TIOCSCTTY, usize::from(steal))
-}
-
 /// Ends everyone's use of it: what they have open reads as ended. Needs CAP_SYS_ADMIN.
 fn hang_up(terminal: impl AsFd) -> Result<()> {
-    control_by_number(terminal, TIOCVHANGUP, 0)
+    control(terminal, TIOCVHANGUP, 0)
 }
 
 /// Takes a virtual terminal's content away, by giving its memory back where nobody uses it, or else by clearing it. Of other terminals
@@ -152,7 +133,7 @@ fn hang_up(terminal: impl AsFd) -> Result<()> {
 fn clear(path: &CStr) -> Result<()> {
     if let Some(number) = virtual_number(path) {
         let any = open_nonblocking(c"/dev/tty0", OFlags::RDWR)?;
-        match control_by_number(any, VT_DISALLOCATE, number) {
+        match control(any, VT_DISALLOCATE, number) {
             Err(Errno::BUSY) => {}
             other => return other,
         }
@@ -180,8 +161,8 @@ fn virtual_number(path: &CStr) -> Option<usize> {
 fn reset(terminal: impl AsFd) -> Result<()> {
     const TEXT: usize = 0;
     let terminal = terminal.as_fd();
-    control_by_number(terminal, TIOCNXCL, 0)?;
-    match control_by_number(terminal, KDSETMODE, TEXT) {
+    control(terminal, TIOCNXCL, 0)?;
+    match control(terminal, KDSETMODE, TEXT) {
         // No virtual terminal has no modes.
         Ok(()) | Err(Errno::NOTTY | Errno::INVAL) => {}
         Err(error) => return Err(error),

@@ -1,6 +1,6 @@
 //! Why things are as they are, as sentences: the engine's chains of causes, with names.
 
-use engine::{Cause, Chain, ExitStatus, JobKind, JobResult, Relation, Role};
+use engine::{Cause, Chain, ExitStatus, JobResult, Relation, Role};
 
 /// The links of a chain, the nearest first.
 pub(crate) fn sentences(chain: &Chain) -> Vec<String> {
@@ -9,7 +9,7 @@ pub(crate) fn sentences(chain: &Chain) -> Vec<String> {
 
 pub(crate) fn sentence(cause: &Cause) -> String {
     match cause {
-        Cause::Asked { unit, kind } => format!("{} of {} was asked for", job_kind(*kind), unit),
+        Cause::Asked { unit, kind } => format!("{} of {} was asked for", kind.name(), unit),
         Cause::PulledIn { by, relation } => {
             format!("{} needs it ({})", by, relation_name(*relation))
         }
@@ -51,20 +51,6 @@ pub(crate) fn is_failed_command(cause: &Cause) -> bool {
                 && !matches!(status, ExitStatus::Exited(0) | ExitStatus::Unknown)
         }
         _ => false,
-    }
-}
-
-/// The name of a kind of job as clients see it.
-pub(crate) fn job_kind(kind: JobKind) -> &'static str {
-    match kind {
-        JobKind::Start => "start",
-        JobKind::VerifyActive => "verify-active",
-        JobKind::Stop => "stop",
-        JobKind::Reload => "reload",
-        JobKind::Restart => "restart",
-        JobKind::TryRestart => "try-restart",
-        JobKind::TryReload => "try-reload",
-        JobKind::ReloadOrStart => "reload-or-start",
     }
 }
 

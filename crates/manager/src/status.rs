@@ -304,7 +304,7 @@ impl Manager {
     fn job_of(&self, entry: &Entry) -> Option<JobSummary> {
         let job = self.engine.job(entry.id)?;
         let state = if job.running { "running" } else { "waiting" };
-        let kind = crate::causes::job_kind(job.kind);
+        let kind = job.kind.name();
         let cause = crate::causes::sentences(&engine::Chain::from_links(&job.cause))
             .into_iter()
             .next();

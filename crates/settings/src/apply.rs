@@ -61,8 +61,8 @@ pub fn apply_to(
         return Err(ValueError::Unprintable);
     }
     let row = row(directive);
-    if raw.is_empty() && is_test(directive) {
-        reset_tests(unit, directive);
+    if let Some(family) = family_of_test(directive).filter(|_| raw.is_empty()) {
+        reset_tests(unit, family);
     }
     let own = [directive];
     let targets = if row.stands_for.is_empty() {
@@ -83,25 +83,24 @@ pub fn apply_to(
 }
 
 /// What the names of the two families of tests begin with.
-const TESTS: [&str; 2] = ["Condition", "Assert"];
+pub const TESTS: [&str; 2] = ["Condition", "Assert"];
 
-fn is_test(directive: Directive) -> bool {
+/// What the names of a unit's tests of the same family begin with: they are one list, which an empty assignment to any of them ends.
+pub fn family_of_test(directive: Directive) -> Option<&'static str> {
     let is_of_unit = directive.room() == model::Room::Unit;
-    is_of_unit
-        && TESTS
-            .iter()
-            .any(|begin| directive.name().starts_with(begin))
+    TESTS
+        .into_iter()
+        .find(|begin| is_of_unit && directive.name().starts_with(begin))
 }
 
 /// The conditions of a unit are one list, whatever they test, and so are its assertions.
-fn reset_tests(unit: &mut Unit, directive: Directive) {
-    let begin = |directive: Directive| TESTS.map(|begin| directive.name().starts_with(begin));
+fn reset_tests(unit: &mut Unit, family: &str) {
     let set = unit.iter().map(|(other, _)| other);
-    let set: Vec<Directive> = set.filter(|other| is_test(*other)).collect();
-    for other in set {
-        if begin(other) == begin(directive) {
-            drop(unit.unset(other));
-        }
+    let of_family: Vec<Directive> = set
+        .filter(|other| family_of_test(*other) == Some(family))
+        .collect();
+    for other in of_family {
+        drop(unit.unset(other));
     }
 }
 

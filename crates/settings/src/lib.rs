@@ -7,7 +7,9 @@ mod row;
 mod table;
 mod types;
 
-pub use apply::{MAX_VALUE_BYTES, ValueError, apply, apply_to, print, reset};
+pub use apply::{
+    MAX_VALUE_BYTES, TESTS, ValueError, apply, apply_to, family_of_test, print, reset,
+};
 #[cfg(feature = "prose")]
 pub use prose::prose;
 pub use row::{FromImage, Reason, Row, Said, Status};

@@ -2,6 +2,7 @@
 
 use core::ffi::CStr;
 
+use kernel::descriptor::set_controlling_terminal;
 use kernel::rustix::event::{PollFd, PollFlags, poll};
 use kernel::rustix::fs::inotify;
 use kernel::rustix::fs::{Gid, Mode, Uid, fchmod, fchown};
@@ -78,7 +79,7 @@ fn give(terminal: &OwnedFd, user: Uid) -> Result<()> {
 fn controlling(name: &CStr, control: TerminalControl) -> Result<OwnedFd> {
     loop {
         let found = terminal::open(name, true)?;
-        match terminal::control(&found, control == TerminalControl::Force) {
+        match set_controlling_terminal(&found, control == TerminalControl::Force) {
             Err(Errno::PERM) if control == TerminalControl::Wait => wait(&found, name)?,
             // Its session ended while it was opened.
             Err(Errno::IO) => {}
@@ -93,7 +94,7 @@ fn wait(terminal: &OwnedFd, name: &CStr) -> Result<()> {
     let watch = inotify::init(inotify::CreateFlags::CLOEXEC)?;
     inotify::add_watch(&watch, name, inotify::WatchFlags::CLOSE)?;
     // It may have ended before the watch began.
-    if terminal::control(terminal, false).is_ok() {
+    if set_controlling_terminal(terminal, false).is_ok() {
         return Ok(());
     }
     let mut ready = [

@@ -42,7 +42,16 @@ pub fn as_drop_in(before: &Unit, after: &Unit) -> Result<String, Unprintable> {
     if let Some(lines) = listen_lines(before, after)? {
         sections.push(("Socket", lines));
     }
-    for directive in changed {
+    for family in settings::TESTS {
+        if let Some(lines) = test_lines(before, after, &changed, family)? {
+            add(&mut sections, "Unit", lines);
+        }
+    }
+    let others = changed
+        .iter()
+        .copied()
+        .filter(|directive| settings::family_of_test(*directive).is_none());
+    for directive in others {
         let unprintable = || Unprintable {
             unit: after.name().to_string(),
             directive,
@@ -52,10 +61,7 @@ pub fn as_drop_in(before: &Unit, after: &Unit) -> Result<String, Unprintable> {
             .section_of(after.kind())
             .ok_or_else(unprintable)?;
         let lines = lines(before, after, section, directive).ok_or_else(unprintable)?;
-        match sections.iter_mut().find(|(known, _)| *known == section) {
-            Some((_, text)) => text.push_str(&lines),
-            None => sections.push((section, lines)),
-        }
+        add(&mut sections, section, lines);
     }
     sections.sort_by_key(|(section, _)| *section != "Unit");
     let texts: Vec<String> = sections
@@ -63,6 +69,13 @@ pub fn as_drop_in(before: &Unit, after: &Unit) -> Result<String, Unprintable> {
         .map(|(section, lines)| format!("[{section}]\n{lines}"))
         .collect();
     Ok(texts.join("\n"))
+}
+
+fn add<'a>(sections: &mut Vec<(&'a str, String)>, section: &'a str, lines: String) {
+    match sections.iter_mut().find(|(known, _)| *known == section) {
+        Some((_, text)) => text.push_str(&lines),
+        None => sections.push((section, lines)),
+    }
 }
 
 /// The lines of all addresses of a socket, which are one list over several directives; none where nothing changes.
@@ -103,12 +116,55 @@ fn listen_lines(before: &Unit, after: &Unit) -> Result<Option<String>, Unprintab
             directive: changed,
         });
     }
-    Ok(Some(
-        lines
-            .iter()
-            .map(|(directive, line)| format!("{}={line}\n", directive.name()))
-            .collect(),
-    ))
+    Ok(Some(text(&lines)))
+}
+
+/// The lines of all conditions, or all assertions, which are one list over many directives; none where nothing changes.
+fn test_lines(
+    before: &Unit,
+    after: &Unit,
+    changed: &BTreeSet<Directive>,
+    family: &str,
+) -> Result<Option<String>, Unprintable> {
+    let of_family = |directive: &Directive| settings::family_of_test(*directive) == Some(family);
+    let Some(first) = changed.iter().copied().find(of_family) else {
+        return Ok(None);
+    };
+    let written = |directive: Directive| {
+        let values = values(after, directive).into_iter();
+        values.map(move |line| (directive, line))
+    };
+    let of_after = after.iter().map(|(directive, _)| directive);
+    let added: Vec<_> = changed
+        .iter()
+        .copied()
+        .filter(of_family)
+        .flat_map(written)
+        .collect();
+    let anew: Vec<_> = std::iter::once((first, String::new()))
+        .chain(of_after.filter(of_family).flat_map(written))
+        .collect();
+    let is_same = |unit: Unit| {
+        let all = unit.iter().chain(after.iter());
+        all.map(|(directive, _)| directive)
+            .filter(of_family)
+            .all(|directive| unit.raw(directive) == after.raw(directive))
+    };
+    let lines = [added, anew]
+        .into_iter()
+        .find(|lines| applied(before, lines, "Unit").is_some_and(is_same))
+        .ok_or_else(|| Unprintable {
+            unit: after.name().to_string(),
+            directive: first,
+        })?;
+    Ok(Some(text(&lines)))
+}
+
+fn text(lines: &[(Directive, String)]) -> String {
+    lines
+        .iter()
+        .map(|(directive, line)| format!("{}={line}\n", directive.name()))
+        .collect()
 }
 
 /// A directive's right-hand sides as a file has them.

@@ -153,6 +153,14 @@ pub(crate) fn watch(scope: Scope, path: &str) -> Verdict {
     own_or(scope, path, || asks_path("watch", "watch the host's", path))
 }
 
+/// A path that a condition or an assertion looks at.
+pub(crate) fn tested(scope: Scope, test: &str) -> Verdict {
+    let path = test.trim_start_matches(['|', '!', ' ']);
+    own_or(scope, path, || {
+        asks_path("look", "know what the host has at", path)
+    })
+}
+
 /// PIDFile=: read as root, so only its own.
 pub(crate) fn pid_file(scope: Scope, path: &str) -> Verdict {
     let full = if path.starts_with('/') {

@@ -48,6 +48,7 @@ pub(crate) fn rule(directive: Directive, kind: UnitKind) -> Rule {
         None
     };
     by_value
+        .or_else(|| tests(directive))
         .or_else(|| sandbox(name))
         .or_else(|| kernel_surface(name))
         .or_else(|| host_paths(name))
@@ -65,6 +66,17 @@ fn row(directive: Directive) -> Rule {
         settings::FromImage::Asks => Rule::Asks,
         settings::FromImage::Never => Rule::Never("an image's unit may not set it"),
     }
+}
+
+/// Conditions and assertions that look at files: whether a unit starts tells whoever wrote it what was found.
+fn tests(directive: Directive) -> Option<Rule> {
+    let family = settings::family_of_test(directive)?;
+    Some(match directive.name().strip_prefix(family)? {
+        "PathExists" | "PathExistsGlob" | "PathIsDirectory" | "PathIsSymbolicLink"
+        | "PathIsMountPoint" | "PathIsReadWrite" | "PathIsEncrypted" | "PathIsSocket"
+        | "DirectoryNotEmpty" | "FileNotEmpty" | "FileIsExecutable" => Rule::Line(paths::tested),
+        _ => return None,
+    })
 }
 
 fn commands(name: &str, kind: UnitKind) -> Option<Rule> {

@@ -72,7 +72,7 @@ pub(super) const ROWS: &[Row] = &[
             "Fails the start of the unit unless this credential was handed to the manager.",
         ),
         since: said("218"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "AssertDirectoryNotEmpty",
@@ -80,7 +80,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS_ON_PATHS,
         summary: said("Fails the start of the unit unless this directory is not empty."),
         since: said("218"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "AssertEnvironment",
@@ -90,7 +90,7 @@ pub(super) const ROWS: &[Row] = &[
             "Fails the start of the unit unless this environment variable of the manager is set.",
         ),
         since: said("218"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "AssertFileIsExecutable",
@@ -98,7 +98,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS_ON_PATHS,
         summary: said("Fails the start of the unit unless this file can be executed."),
         since: said("218"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "AssertFileNotEmpty",
@@ -106,7 +106,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS_ON_PATHS,
         summary: said("Fails the start of the unit unless this file is not empty."),
         since: said("218"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "AssertFirstBoot",
@@ -140,7 +140,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Fails the start of the unit unless the host has this name or machine id."),
         since: said("218"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "AssertIOPressure",
@@ -156,7 +156,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Fails the start of the unit unless the kernel was booted with this option."),
         since: said("218"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "AssertKernelModuleLoaded",
@@ -180,7 +180,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Fails the start of the unit unless the machine has this tag."),
         since: said("218"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "AssertMemory",
@@ -224,7 +224,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS_ON_PATHS,
         summary: said("Fails the start of the unit unless this path exists."),
         since: said("218"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "AssertPathExistsGlob",
@@ -234,7 +234,7 @@ pub(super) const ROWS: &[Row] = &[
             "Fails the start of the unit unless a path exists that matches this pattern.",
         ),
         since: said("218"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "AssertPathIsDirectory",
@@ -242,7 +242,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS_ON_PATHS,
         summary: said("Fails the start of the unit unless this path is a directory."),
         since: said("218"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "AssertPathIsEncrypted",
@@ -250,7 +250,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS_ON_PATHS,
         summary: said("Fails the start of the unit unless this path is on an encrypted disk."),
         since: said("218"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "AssertPathIsMountPoint",
@@ -258,7 +258,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS_ON_PATHS,
         summary: said("Fails the start of the unit unless this path is a mount point."),
         since: said("218"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "AssertPathIsReadWrite",
@@ -266,7 +266,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS_ON_PATHS,
         summary: said("Fails the start of the unit unless this path is on a writable file system."),
         since: said("218"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "AssertPathIsSocket",
@@ -274,7 +274,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS_ON_PATHS,
         summary: said("Fails the start of the unit unless this path is a socket."),
         since: said("218"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "AssertPathIsSymbolicLink",
@@ -282,7 +282,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS_ON_PATHS,
         summary: said("Fails the start of the unit unless this path is a symbolic link."),
         since: said("218"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "AssertSecurity",

@@ -68,7 +68,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Starts the unit only where this credential was handed to the manager."),
         since: said("252"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "ConditionDirectoryNotEmpty",
@@ -76,7 +76,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS_ON_PATHS,
         summary: said("Starts the unit only where this directory is not empty."),
         since: said("244"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "ConditionEnvironment",
@@ -86,7 +86,7 @@ pub(super) const ROWS: &[Row] = &[
             "Starts the unit only where this environment variable of the manager is set.",
         ),
         since: said("246"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "ConditionFileIsExecutable",
@@ -94,7 +94,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS_ON_PATHS,
         summary: said("Starts the unit only where this file can be executed."),
         since: said("244"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "ConditionFileNotEmpty",
@@ -102,7 +102,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS_ON_PATHS,
         summary: said("Starts the unit only where this file is not empty."),
         since: said("244"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "ConditionFirmware",
@@ -110,7 +110,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Starts the unit only where the machine has this firmware."),
         since: said("249"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "ConditionFirstBoot",
@@ -144,7 +144,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Starts the unit only where the host has this name or machine id."),
         since: said("244"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "ConditionIOPressure",
@@ -160,7 +160,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Starts the unit only where the kernel was booted with this option."),
         since: said("244"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "ConditionKernelModuleLoaded",
@@ -184,7 +184,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS,
         summary: said("Starts the unit only where the machine has this tag."),
         since: said("261"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "ConditionMemory",
@@ -226,7 +226,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS_ON_PATHS,
         summary: said("Starts the unit only where this path exists."),
         since: said("244"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "ConditionPathExistsGlob",
@@ -234,7 +234,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS_ON_PATHS,
         summary: said("Starts the unit only where a path exists that matches this pattern."),
         since: said("244"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "ConditionPathIsDirectory",
@@ -242,7 +242,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS_ON_PATHS,
         summary: said("Starts the unit only where this path is a directory."),
         since: said("244"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "ConditionPathIsEncrypted",
@@ -250,7 +250,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS_ON_PATHS,
         summary: said("Starts the unit only where this path is on an encrypted disk."),
         since: said("246"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "ConditionPathIsMountPoint",
@@ -258,7 +258,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS_ON_PATHS,
         summary: said("Starts the unit only where this path is a mount point."),
         since: said("244"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "ConditionPathIsReadWrite",
@@ -266,7 +266,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS_ON_PATHS,
         summary: said("Starts the unit only where this path is on a writable file system."),
         since: said("244"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "ConditionPathIsSocket",
@@ -274,7 +274,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS_ON_PATHS,
         summary: said("Starts the unit only where this path is a socket."),
         since: said("260"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "ConditionPathIsSymbolicLink",
@@ -282,7 +282,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &CONDITIONS_ON_PATHS,
         summary: said("Starts the unit only where this path is a symbolic link."),
         since: said("244"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "ConditionSecurity",
