@@ -19,6 +19,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("/usr/bin/git", "git"),
     ("/usr/bin/script", "bsdutils"),
     ("/usr/bin/redis-cli", "redis-tools"),
+    ("/usr/sbin/nft", "nftables"),
     ("/usr/sbin/veritysetup", "cryptsetup-bin"),
     ("/etc/ssl/certs/ca-certificates.crt", "ca-certificates"),
 ];

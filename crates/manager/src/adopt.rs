@@ -152,6 +152,7 @@ impl Manager {
                 .map(|(_, socket)| socket),
         )?;
         self.remove_unknown_groups();
+        self.renew_all_sets();
         if self.fresh && !self.on_demand && !self.keeper.adopt_only {
             self.start_default();
         }

@@ -34,6 +34,8 @@ pub(crate) struct Entry {
     pub(crate) place: Option<(engine::ActiveState, engine::SubState)>,
     /// Listening sockets, in the order of the unit.
     pub(crate) sockets: Vec<Rc<OwnedFd>>,
+    /// Its numbers in sets of the firewall.
+    pub(crate) in_sets: Vec<crate::firewall::Held>,
     /// A start in spite of directives that are not enforced was allowed.
     pub(crate) allow_unenforced: bool,
 }
@@ -120,6 +122,8 @@ impl Entry {
             said.extend(last.status_errno.map(|errno| format!("errno {errno}")));
         }
         said.extend(self.unmet.iter().map(|unmet| format!("unmet {unmet}")));
+        let there = self.in_sets.iter().filter(|held| held.trouble.is_none());
+        said.extend(there.map(|held| format!("set {}", held.element)));
         if let Some(failure) = &self.failure {
             let (error, parameters) = failure.parts();
             said.push(format!("failure {error} {parameters}"));
@@ -133,6 +137,14 @@ impl Entry {
             "status" => self.last_mut().status_text = Some(text.to_owned()),
             "errno" => self.last_mut().status_errno = text.parse().ok(),
             "unmet" => self.unmet = Some(text.into()),
+            "set" => {
+                let element = plan::firewall::Element::read(text);
+                self.in_sets
+                    .extend(element.map(|element| crate::firewall::Held {
+                        element,
+                        trouble: None,
+                    }));
+            }
             "failure" => {
                 let parts = text.split_once(' ');
                 let failure = parts.map(|(error, parameters)| Failure::of_parts(error, parameters));
@@ -164,6 +176,7 @@ impl Entry {
             last: None,
             place: Some((engine::ActiveState::Inactive, engine::SubState::Dead)),
             sockets: Vec::new(),
+            in_sets: Vec::new(),
             allow_unenforced: false,
         }
     }

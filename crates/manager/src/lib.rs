@@ -21,6 +21,7 @@ mod effects;
 mod entry;
 mod environment;
 mod filters;
+mod firewall;
 mod host_files;
 mod identity;
 mod image;

@@ -246,6 +246,7 @@ impl Manager {
         }
         self.load_named();
         self.advance();
+        self.renew_all_sets();
         self.release_host_files();
         self.forget_extra_fields();
         let now = crate::clock::realtime_us();

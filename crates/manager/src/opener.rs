@@ -93,6 +93,7 @@ impl Manager {
         let new_pid_namespace = plan.pid_namespace();
         self.filter_group(unit)?;
         self.bound_group(unit)?;
+        self.renew_sets(unit);
         let made = self.ask_opener(key, &name, &bytes, new_pid_namespace);
         let report = made.map_err(|error| self.internal(unit, "ask for its sockets", &error))?;
         let opening = Opening {

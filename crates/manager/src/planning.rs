@@ -177,6 +177,7 @@ impl Manager {
             .map(reduction)
             .chain(self.resource_reductions(entry))
             .chain(self.filter_reductions(&entry.unit))
+            .chain(Self::set_reduction(entry))
             .collect()
     }
 

@@ -30,6 +30,7 @@ impl Manager {
         for run in over {
             self.end_run(unit, run);
         }
+        self.leave_sets(unit);
         self.dirty.insert(unit);
     }
 

@@ -115,6 +115,7 @@ impl Manager {
                 .map(|cgroups| cgroups.path(entry.name.as_str(), incarnation));
             entry.runs.push(run);
         }
+        self.renew_sets(unit);
         Ok(())
     }
 

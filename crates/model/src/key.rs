@@ -333,7 +333,7 @@ keys! {
     MOUNT_FLAGS: MountPropagation = Exec "MountFlags";
     MOUNT_IMAGE_POLICY: ImagePolicy = Exec "MountImagePolicy";
     MOUNT_IMAGES: MountImages = Exec "MountImages";
-    NFT_SET: Words = Cgroup "NFTSet";
+    NFT_SET: NftSets = Cgroup "NFTSet";
     NUMA_MASK: CpuSet = Exec "NUMAMask";
     NUMA_POLICY: NumaPolicy = Exec "NUMAPolicy";
     NET_CLASS: String = Cgroup "NetClass";

@@ -6,6 +6,7 @@ mod credential;
 mod device;
 mod environment;
 mod filter;
+mod firewall;
 mod image;
 mod keyword;
 mod limit;
@@ -26,6 +27,7 @@ pub use credential::*;
 pub use device::*;
 pub use environment::*;
 pub use filter::*;
+pub use firewall::*;
 pub use image::*;
 pub use keyword::*;
 pub use limit::*;
@@ -148,6 +150,7 @@ values! {
     Netlink(Netlink),
     IpPrefixes(IpPrefixes),
     SocketBindRules(SocketBindRules),
+    NftSets(NftSets),
     DeviceRules(DeviceRules),
     DeviceAmounts(DeviceAmounts),
     ImagePolicy(ImagePolicy),

@@ -20,6 +20,8 @@ pub mod ebpf;
 #[cfg(feature = "planner")]
 mod explain;
 #[cfg(feature = "planner")]
+pub mod firewall;
+#[cfg(feature = "planner")]
 mod planner;
 #[cfg(feature = "planner")]
 pub mod resources;

@@ -205,6 +205,7 @@ texts! {
     "MemoryTHP"
     "MountAPIVFS"
     "MountFlags"
+    "NFTSet"
     "NUMAMask"
     "NUMAPolicy"
     "NetworkNamespacePath"

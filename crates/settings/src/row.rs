@@ -225,7 +225,6 @@ pub(crate) mod later {
         CONTROL_GROUPS ParsedOnly "resource control is not built yet";
         DELEGATION ParsedOnly "delegating BPF is not built yet";
         ENABLING ParsedOnly "enabling units is not built yet";
-        FIREWALL ParsedOnly "sets of the firewall are not filled yet";
         GROUPS ParsedOnly "slices and scopes are not built yet";
         IMAGES ParsedOnly "this way of using images is not built yet";
         LOGS ParsedOnly "this part of logging is not built yet";

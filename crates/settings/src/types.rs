@@ -150,6 +150,7 @@ types! {
     NAMESPACE_SET: NamespaceSet = "yes, no, or kinds of namespaces that stay allowed, with ~ those that do not";
     NANOSECONDS: Nanoseconds = "a span of time, bare numbers in nanoseconds";
     NETLINK: Netlink = "a netlink family and a group";
+    NFT_SETS: NftSets = "cgroup, user or group, a family, a table and a set, with colons between";
     NICE: Nice = "a number from -20 to 19";
     NOTIFY_ACCESS: NotifyAccess = "none, main, exec or all";
     NUMA_POLICY: NumaPolicy = "default, preferred, bind, interleave or local";

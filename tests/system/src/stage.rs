@@ -114,6 +114,7 @@ impl Stage {
             ("DISK", self.disk.0.clone()),
             ("GROUP", path(&self.group)),
             ("PINNED", path(&self.pinned.0)),
+            ("TABLE", name(self.number).replace('-', "_")),
             ("TTY", self.terminal.path().to_owned()),
         ];
         targets

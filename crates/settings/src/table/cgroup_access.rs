@@ -149,11 +149,10 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "NFTSet",
         directive: key::NFT_SET.directive(),
-        value: &WORDS,
+        value: &NFT_SETS,
         summary: said("Puts the unit's ids into sets of the firewall."),
         since: said("255"),
         bus: said("a(iiss)"),
-        status: later::FIREWALL,
         ..Row::NEVER
     },
     Row {

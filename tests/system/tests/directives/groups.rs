@@ -20,6 +20,13 @@ const SENDS: Files = &[(
 )];
 const SENT: &str = "coracle start $U; timeout 9 sh -c 'until test -e $ROOM/$U-sent; do :; done'; coracle reload $U; coracle show -p IPEgressPackets $U; coracle stop $U";
 
+/// What a set of the firewall has while a service runs, and after it.
+const IN_SET: &str = "nft add table inet $TABLE; nft add set inet $TABLE users '{ type uid; }'; coracle start $U; nft list set inet $TABLE users | grep elements; coracle stop $U; nft list set inet $TABLE users | grep -c elements; nft delete table inet $TABLE";
+const STAYS: Files = &[(
+    "$U.service",
+    "[Service]\nUser=daemon\nLINE\nExecStart=/bin/sleep infinity\n",
+)];
+
 pub(crate) const OBSERVATIONS: &[Observation] = &[
     inside("AllowedCPUs=0", file!("cpuset.cpus"), "0").needs(Controller("cpuset")),
     inside("AllowedMemoryNodes=0", file!("cpuset.mems"), "0").needs(Controller("cpuset")),
@@ -34,6 +41,12 @@ pub(crate) const OBSERVATIONS: &[Observation] = &[
     inside("MemoryMin=1M", file!("memory.min"), "1048576").needs(Controller("memory")),
     inside("MemorySwapMax=1M", file!("memory.swap.max"), "1048576").needs(Controller("memory")),
     inside("TasksMax=77", file!("pids.max"), "77").needs(Controller("pids")),
+    units(
+        "NFTSet=user:inet:$TABLE:users",
+        STAYS,
+        IN_SET,
+        "elements = { 1 }\n0",
+    ),
     units("IPAccounting=yes", SENDS, SENT, "IPEgressPackets=2"),
     inside(
         "IPAddressAllow=localhost",
