@@ -24,6 +24,9 @@ const NULL_DEVICE: u64 = 1 << 8 | 3;
 /// times that.
 const GRAIN: Duration = Duration::from_millis(100);
 
+/// File systems without parts of seconds: ext4 with small inodes has whole ones, FAT every other one.
+const COARSE_GRAIN: Duration = Duration::from_millis(2_100);
+
 /// The files of this host.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HostTree;
@@ -69,10 +72,12 @@ impl Tree for HostTree {
         let changed = u64::try_from(changed.0)
             .ok()
             .zip(u32::try_from(changed.1).ok());
-        let settled = changed.map(|(seconds, ns)| Duration::new(seconds, ns) + GRAIN);
+        let changed = changed.map(|(seconds, ns)| Duration::new(seconds, ns));
         Ok(Some(Stamp {
             version: digest.number,
-            is_settled: settled.zip(now.ok()).is_some_and(|(at, now)| at < now),
+            is_settled: changed
+                .zip(now.ok())
+                .is_some_and(|(changed, now)| is_settled(changed, now)),
         }))
     }
 
@@ -103,6 +108,16 @@ impl Tree for HostTree {
             None => Ok(Content::Missing),
         }
     }
+}
+
+/// Whether another change by now would have stamped a file anew.
+fn is_settled(changed: Duration, now: Duration) -> bool {
+    let grain = if changed.subsec_nanos() == 0 {
+        COARSE_GRAIN
+    } else {
+        GRAIN
+    };
+    changed + grain < now
 }
 
 /// Whether it is `/dev/null`.
@@ -142,4 +157,19 @@ fn read_file(file: File, limit_bytes: usize) -> io::Result<Content> {
     } else {
         Content::Bytes(bytes)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_settled;
+    use std::time::Duration;
+
+    #[test]
+    fn a_time_in_whole_seconds_is_settled_only_after_the_coarsest_of_them() {
+        let at = Duration::from_millis;
+        assert!(!is_settled(at(10_500), at(10_600)));
+        assert!(is_settled(at(10_500), at(10_601)));
+        assert!(!is_settled(at(10_000), at(12_100)));
+        assert!(is_settled(at(10_000), at(12_101)));
+    }
 }

@@ -1,6 +1,7 @@
 //! The directories beside units: `.d`, `.wants`, `.requires`, `.upholds`, in the order in which one hides another.
 
 use model::sorted::{Map, Set};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -35,7 +36,7 @@ pub(crate) fn directories(
     index: Option<&Index>,
     path: &SearchPath,
 ) -> Vec<PathBuf> {
-    let mut ordered = Vec::new();
+    let mut ordered = Ordered::default();
     let own_first =
         std::iter::once(&found.id).chain(found.names.iter().filter(|name| **name != found.id));
     for name in own_first {
@@ -48,11 +49,26 @@ pub(crate) fn directories(
     for (number, directory) in path.directories().iter().enumerate() {
         add_existing(&mut ordered, &kind, suffix, (number, directory), index);
     }
-    ordered
+    ordered.paths
+}
+
+/// Paths, each once: a name of a hundred dashes has a thousand of them.
+#[derive(Default)]
+struct Ordered {
+    paths: Vec<PathBuf>,
+    known: BTreeSet<PathBuf>,
+}
+
+impl Ordered {
+    fn add(&mut self, path: PathBuf) {
+        if self.known.insert(path.clone()) {
+            self.paths.push(path);
+        }
+    }
 }
 
 fn add_existing(
-    ordered: &mut Vec<PathBuf>,
+    ordered: &mut Ordered,
     stems: &[String],
     suffix: &str,
     place: (usize, &PathBuf),
@@ -61,10 +77,8 @@ fn add_existing(
     let (number, directory) = place;
     for stem in stems {
         let name = format!("{stem}{suffix}");
-        let full = directory.join(&name);
-        let is_there = index.is_none_or(|index| index.side(&name).contains(&number));
-        if is_there && !ordered.contains(&full) {
-            ordered.push(full);
+        if index.is_none_or(|index| index.side(&name).contains(&number)) {
+            ordered.add(directory.join(&name));
         }
     }
 }

@@ -342,7 +342,7 @@ impl Manager {
         if !self.link.send_holds(&self.poll)? {
             return Ok(());
         }
-        self.write_records()?;
+        self.write_records();
         self.records_needed = false;
         self.mark_started()?;
         self.send_signals();
@@ -354,7 +354,7 @@ impl Manager {
             && self.collect_transients()
             && self.link.send_holds(&self.poll)?
         {
-            self.write_records()?;
+            self.write_records();
             self.send_signals();
             self.link.flush(&self.poll)?;
         }
@@ -379,29 +379,47 @@ impl Manager {
     /// Replaces the records of the units that changed, if this round does anything that rests on them. If not, what changed is what
     /// the keeper's inventory tells the next manager anyway (a process exists, it was executed), and a short while may pass: most
     /// units change again within it.
-    fn write_records(&mut self) -> Result<(), Error> {
+    fn write_records(&mut self) {
         self.dirty.extend(self.own_log.take_unrecorded());
         if self.dirty.is_empty() && self.to_reap.is_empty() {
-            return Ok(());
+            return;
         }
         let now = clock::monotonic();
         let due = self.records_due.is_some_and(|due| due <= now);
         if !due && !self.must_record() {
             self.write_records_soon();
-            return Ok(());
+            return;
         }
         self.records_due = None;
         while let Some(id) = self.dirty.pop_first() {
-            if let Some(record) = self.record_of(id) {
-                self.records
-                    .write(&record)
-                    .map_err(doing("write a unit's record"))?;
+            let Some(record) = self.record_of(id) else {
+                continue;
+            };
+            if let Err(error) = self.records.write(&record) {
+                self.dirty.insert(id);
+                self.cannot_record(&record.snapshot.name, &error);
+                return;
             }
+        }
+        if std::mem::take(&mut self.records.is_failing) {
+            self.log("what happens to units is on record again");
         }
         for key in std::mem::take(&mut self.to_reap) {
             self.link.reap(key);
         }
-        Ok(())
+    }
+
+    /// Goes on without, until there is room again: what runs is known to the keeper, which also keeps the ends that it was not told to
+    /// forget.
+    fn cannot_record(&mut self, unit: &str, error: &std::io::Error) {
+        const NEXT_TRY_US: u64 = 1_000_000;
+        if !std::mem::replace(&mut self.records.is_failing, true) {
+            self.log(&format!(
+                "cannot record what happens to {unit} in {}: {error}; until that works, a manager that ends forgets it",
+                self.records.directory().display()
+            ));
+        }
+        self.records_due = Some(clock::monotonic().after(Micros(NEXT_TRY_US)));
     }
 
     fn write_records_soon(&mut self) {

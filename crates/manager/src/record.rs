@@ -59,6 +59,8 @@ pub(crate) struct Records {
     buffer: Vec<u8>,
     /// What each record says, as a number.
     written: Map<Arc<str>, u64>,
+    /// The last one could not be written, which was said.
+    pub(crate) is_failing: bool,
 }
 
 impl Records {
@@ -68,7 +70,13 @@ impl Records {
             directory,
             buffer: Vec::new(),
             written: Map::new(),
+            is_failing: false,
         })
+    }
+
+    /// Where they are.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Writes a record beside the old one and renames it, unless it says nothing new. The directory is in memory, so nothing is

@@ -54,6 +54,36 @@ fn names(directory: &std::path::Path) -> Vec<String> {
 }
 
 #[test]
+fn a_manager_that_can_write_no_record_goes_on_and_catches_up() {
+    with_units(&[], |coracle| {
+        units(coracle);
+        let manager = coracle.process("ManagerPID");
+        let records = coracle.folder().join("run/units");
+        // No file can be written where a directory is.
+        std::fs::create_dir(records.join(".new")).expect("a directory in the way");
+        coracle.ok(&["start", "note@1"]);
+        let process = coracle.property("note@1.service", "MainPID");
+        assert_eq!(coracle.process("ManagerPID"), manager);
+        waiting::eventually("what is wrong, in the log", || {
+            let said = coracle.ok(&["logs"]);
+            said.contains("cannot record what happens to note@1.service")
+                .then_some(())
+        });
+        std::fs::remove_dir(records.join(".new")).expect("it is out of the way");
+        waiting::eventually("a record", || {
+            let found = names(&records);
+            found
+                .iter()
+                .any(|name| name.contains("note@1"))
+                .then_some(())
+        });
+        manager::kill(manager);
+        assert_eq!(coracle.property("note@1.service", "MainPID"), process);
+        coracle.ok(&["stop", "note@1"]);
+    });
+}
+
+#[test]
 fn what_a_manager_was_about_to_make_when_it_was_killed_goes_with_it() {
     with_units(&[], |coracle| {
         units(coracle);
