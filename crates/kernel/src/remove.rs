@@ -27,7 +27,7 @@ pub fn tree(parent: impl AsFd, name: &CStr) -> Result<bool> {
 /// # Errors
 /// Also those of [`tree`].
 pub fn tree_of(parent: impl AsFd, name: &CStr, entries_max: u64) -> Result<bool> {
-    if let Some(was_there) = no_directory(parent.as_fd(), name)? {
+    if let Some(was_there) = at_once(parent.as_fd(), name)? {
         return Ok(was_there);
     }
     // Somebody else may be removing the same: whoever comes second finds it gone.
@@ -66,13 +66,19 @@ pub fn aside(parent: OwnedFd, name: CString, done: impl FnOnce() + Send + 'stati
     crate::aside::thread(STACK_BYTES, std::boxed::Box::new(removal))
 }
 
-/// Removes anything but a directory, and says whether it was there; none if it is one.
-fn no_directory(parent: BorrowedFd<'_>, name: &CStr) -> Result<Option<bool>> {
+/// Removes what is not a directory or an empty one, and says whether it was there; none if it is a directory that must be emptied first.
+fn at_once(parent: BorrowedFd<'_>, name: &CStr) -> Result<Option<bool>> {
     match unlinkat(parent, name, AtFlags::empty()) {
+        Ok(()) => return Ok(Some(true)),
+        Err(Errno::NOENT) => return Ok(Some(false)),
+        Err(Errno::ISDIR | Errno::PERM) => {}
+        Err(errno) => return Err(errno),
+    }
+    match unlinkat(parent, name, AtFlags::REMOVEDIR) {
         Ok(()) => Ok(Some(true)),
         Err(Errno::NOENT) => Ok(Some(false)),
-        Err(Errno::ISDIR | Errno::PERM) => Ok(None),
-        Err(errno) => Err(errno),
+        // What else is wrong with it is found again when it is opened.
+        Err(_) => Ok(None),
     }
 }
 
@@ -109,7 +115,7 @@ impl Removal<'_> {
 
     fn entry(&mut self, folder: BorrowedFd<'_>, name: &CStr, depth: u32) -> Result<()> {
         self.left = self.left.checked_sub(1).ok_or(Errno::DQUOT)?;
-        if no_directory(folder, name)?.is_some() {
+        if at_once(folder, name)?.is_some() {
             return Ok(());
         }
         if depth == DEPTH_MAX {

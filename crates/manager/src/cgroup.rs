@@ -8,6 +8,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Bytes of a list of processes that is read: more than a hundred thousand of them. Of a longer list only the beginning is signalled.
@@ -464,7 +465,17 @@ fn remove_tree(group: &Path, depth: u32) -> bool {
     std::fs::remove_dir(group).is_ok()
 }
 
+/// Whether no group is below one, as almost everywhere: each that is would have a link to it, `..`.
+fn has_no_children(group: &Path) -> bool {
+    const OWN_LINKS: u64 = 2;
+    std::fs::metadata(group).is_ok_and(|found| found.nlink() == OWN_LINKS)
+}
+
+/// The groups below one.
 fn children(group: &Path) -> Vec<PathBuf> {
+    if has_no_children(group) {
+        return Vec::new();
+    }
     let entries = std::fs::read_dir(group).into_iter().flatten().flatten();
     entries
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
