@@ -54,6 +54,7 @@ verbs! {
     "is-failed" on::is::IsFailed: "Tell whether units failed";
     "kill" on::kill::Kill: "Send a signal to processes of units";
     "reset-failed" on::kill::ResetFailed: "Forget that units failed";
+    "clean" on::clean::Clean: "Remove what units that are down have left: cache, runtime directories, or what --what= says";
     "run" on::run::RunCommand: "Run a command as a transient service";
     "shell" on::shell::Shell: "Open a shell inside a running service's sandbox";
     "list" portable::list::List: "List the portables that are here";

@@ -24,6 +24,11 @@ pub enum Cause {
         /// What was asked.
         kind: JobKind,
     },
+    /// A client asked to remove what the unit left.
+    Cleaned {
+        /// The unit named.
+        unit: Arc<str>,
+    },
     /// A client asked for a signal.
     Signalled {
         /// The unit named.

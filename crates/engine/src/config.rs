@@ -33,6 +33,8 @@ pub struct UnitConfig {
     pub job_timeout: Micros,
     /// JobRunningTimeoutSec=, from the moment the job runs.
     pub job_running_timeout: Micros,
+    /// TimeoutCleanSec=
+    pub timeout_clean: Micros,
     /// StartLimitIntervalSec= and StartLimitBurst=
     pub start_limit: RateLimit,
     /// OnFailureJobMode=
@@ -327,6 +329,7 @@ impl UnitConfig {
             stop_when_unneeded: false,
             job_timeout: Micros::INFINITY,
             job_running_timeout: Micros::INFINITY,
+            timeout_clean: Micros::INFINITY,
             start_limit: RateLimit {
                 interval: Micros::seconds(10),
                 burst: 5,

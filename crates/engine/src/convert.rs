@@ -51,6 +51,7 @@ impl From<&Unit> for UnitConfig {
             stop_when_unneeded: unit.value(&key::STOP_WHEN_UNNEEDED),
             job_timeout: span(unit.value(&key::JOB_TIMEOUT_SEC)),
             job_running_timeout: span(unit.value(&key::JOB_RUNNING_TIMEOUT_SEC)),
+            timeout_clean: timeout(unit.value(&key::TIMEOUT_CLEAN_SEC)),
             start_limit: start_limit(unit),
             on_failure_mode: job_mode(unit.value(&key::ON_FAILURE_JOB_MODE)),
             on_success_mode: job_mode(unit.value(&key::ON_SUCCESS_JOB_MODE)),

@@ -99,6 +99,15 @@ pub enum Action {
     UnwatchSockets(UnitId),
     /// FlushPending=: throw away what waits at the sockets.
     FlushSockets(UnitId),
+    /// Remove what the unit left, and answer with `Cleaned`. Sent again after a restore.
+    Clean {
+        /// The unit.
+        unit: UnitId,
+        /// What, as the bits of `model::Resources`.
+        what: u8,
+    },
+    /// End the process that removes; `Cleaned` follows.
+    EndCleaning(UnitId),
     /// Send `Tick` then; replaces the former time. `None`: no need.
     WakeAt(Option<Micros>),
     /// A client's job is queued (or merged into this one).

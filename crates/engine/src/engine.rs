@@ -80,6 +80,8 @@ impl Engine {
             } => self.client_job(request, unit, kind, mode),
             Input::Cancel(job) => self.cancel(job),
             Input::ResetFailed(unit) => self.reset_failed(unit),
+            Input::Clean { unit, what } => self.clean(unit, what),
+            Input::Cleaned(unit) => self.cleaned(unit),
             Input::Kill {
                 unit,
                 target,
@@ -188,6 +190,7 @@ impl Engine {
                     until: Some(at), ..
                 } if *at <= self.now => self.restart_due(id),
                 State::Socket(_) => self.socket_tick(id),
+                State::Cleaning(_) => self.clean_tick(id),
                 _ => {}
             }
         }
@@ -388,7 +391,8 @@ impl Input {
     fn unit(&self) -> Option<UnitId> {
         match self {
             Input::Configure(_) | Input::Cancel(_) | Input::Tick | Input::InventoryComplete => None,
-            Input::Forget(unit) | Input::ResetFailed(unit) => Some(*unit),
+            Input::Forget(unit) | Input::ResetFailed(unit) | Input::Cleaned(unit) => Some(*unit),
+            Input::Clean { unit, .. } => Some(*unit),
             Input::Job { unit, .. } | Input::Kill { unit, .. } | Input::Conditions { unit, .. } => {
                 Some(*unit)
             }

@@ -28,6 +28,15 @@ pub enum Input {
     Cancel(JobId),
     /// `reset-failed`: forget the failure, the restart count and the start limit.
     ResetFailed(UnitId),
+    /// `clean`: remove what the unit left; nothing happens where [`crate::Engine::may_clean`] says no.
+    Clean {
+        /// The unit.
+        unit: UnitId,
+        /// What, as the bits of `model::Resources`.
+        what: u8,
+    },
+    /// The process of `Action::Clean` is gone, or could not be made.
+    Cleaned(UnitId),
     /// `kill`: only a signal, no job.
     Kill {
         /// The unit.

@@ -257,7 +257,7 @@ impl Engine {
             (_, ActiveState::Active | ActiveState::Reloading) => {
                 return Move::Over(JobResult::Done);
             }
-            (_, ActiveState::Deactivating) => return Move::Again,
+            (_, ActiveState::Deactivating | ActiveState::Maintenance) => return Move::Again,
             _ => return Move::Going,
         }
         let Some(config) = self.unit(id).config.clone() else {
@@ -364,6 +364,7 @@ impl Engine {
             State::Reached { .. } => self.change(id, State::Dead),
             State::Service(_) => self.service_stop(id, restart),
             State::Socket(_) => self.socket_stop(id),
+            State::Cleaning(_) => self.end_cleaning(id),
         }
         Move::Going
     }

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod cause;
+mod cleaning;
 mod config;
 mod convert;
 mod effect;
@@ -25,6 +26,7 @@ mod transition;
 mod unit;
 
 pub use cause::{CHAIN_LINKS, Cause, Chain};
+pub use cleaning::{Cleaning, NotClean};
 pub use config::*;
 pub use effect::*;
 pub use engine::Engine;

@@ -84,6 +84,10 @@ impl Engine {
                     self.resend(id, processes);
                     self.resend_socket(id);
                 }
+                State::Cleaning(cleaning) => {
+                    let cleaning = *cleaning;
+                    self.resend_cleaning(id, cleaning);
+                }
                 State::Dead | State::Failed { .. } | State::AutoRestart { .. }
                     if self.unit(id).incarnation.0 > 0 =>
                 {

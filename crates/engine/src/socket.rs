@@ -62,7 +62,7 @@ impl Engine {
         let busy = self.triggered_service(id).filter(|service| {
             !matches!(
                 self.unit(*service).state,
-                State::Dead | State::Failed { .. } | State::AutoRestart { .. }
+                State::Dead | State::Failed { .. } | State::AutoRestart { .. } | State::Cleaning(_)
             )
         });
         if let Some(service) = busy {

@@ -19,6 +19,8 @@
 //! | stop-post | each ExecStopPost= | final-sigterm | final-sigterm |
 //! | final-watchdog, final-sigterm, final-sigkill | the processes that got the signal | down | the next signal, then down |
 //!
+//! What a dead unit left may be removed: it is *cleaning* until the process that removes is gone, and a start waits for that.
+//!
 //! Down is *dead*, *failed*, or *auto-restart*, which waits for RestartSec= and then, as *auto-restart-queued*, for its own job.
 //! A round of signals that nobody gets is passed through at once. Each waiting phase has a deadline, unless a timeout is infinite.
 //!
@@ -86,6 +88,8 @@ pub enum State {
     },
     /// A socket unit that is not down.
     Socket(Box<SocketRun>),
+    /// Down, while what it left is being removed.
+    Cleaning(crate::cleaning::Cleaning),
 }
 
 /// A run of a service.
@@ -290,6 +294,8 @@ pub enum ActiveState {
     Activating,
     /// On the way down.
     Deactivating,
+    /// Down, while something is done to what it left.
+    Maintenance,
 }
 
 /// The inner state, by kind.
@@ -326,6 +332,7 @@ pub enum SubState {
     StopPre,
     StopPreSigterm,
     StopPreSigkill,
+    Cleaning,
 }
 
 impl State {
@@ -338,6 +345,7 @@ impl State {
             State::Service(run) => run.phase.active(),
             State::AutoRestart { .. } => ActiveState::Activating,
             State::Socket(run) => run.phase.active(),
+            State::Cleaning(_) => ActiveState::Maintenance,
         }
     }
 
@@ -351,6 +359,7 @@ impl State {
             State::AutoRestart { until: Some(_), .. } => SubState::AutoRestart,
             State::AutoRestart { until: None, .. } => SubState::AutoRestartQueued,
             State::Socket(run) => run.phase.sub(),
+            State::Cleaning(_) => SubState::Cleaning,
         }
     }
 
@@ -359,6 +368,7 @@ impl State {
         match self {
             State::Service(run) => run.deadline.into_iter().chain(run.runtime_end).min(),
             State::Socket(run) => run.deadline,
+            State::Cleaning(cleaning) => cleaning.deadline,
             State::AutoRestart { until, .. } => *until,
             State::Dead | State::Failed { .. } | State::Reached { .. } => None,
         }
@@ -447,6 +457,7 @@ impl ActiveState {
             ActiveState::Failed => "failed",
             ActiveState::Activating => "activating",
             ActiveState::Deactivating => "deactivating",
+            ActiveState::Maintenance => "maintenance",
         }
     }
 
@@ -492,6 +503,7 @@ impl SubState {
             SubState::StopPre => "stop-pre",
             SubState::StopPreSigterm => "stop-pre-sigterm",
             SubState::StopPreSigkill => "stop-pre-sigkill",
+            SubState::Cleaning => "cleaning",
         }
     }
 }
@@ -552,6 +564,7 @@ mod tests {
             StopPre,
             StopPreSigterm,
             StopPreSigkill,
+            Cleaning,
         ];
         assert_eq!(all.map(SubState::name), SUB);
         assert_eq!(

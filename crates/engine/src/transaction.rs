@@ -280,7 +280,8 @@ impl Engine {
     /// What a conditional job means for the unit's state now; `None`: nothing.
     pub(crate) fn collapse(&self, id: UnitId, kind: JobKind) -> Option<JobKind> {
         let state = self.active(id);
-        let down = state.is_down() || state == crate::state::ActiveState::Deactivating;
+        use crate::state::ActiveState::{Deactivating, Maintenance};
+        let down = state.is_down() || matches!(state, Deactivating | Maintenance);
         let restarts = matches!(self.unit(id).state, State::AutoRestart { .. });
         match kind {
             JobKind::TryRestart => (!down).then_some(JobKind::Restart),

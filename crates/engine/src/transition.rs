@@ -143,11 +143,17 @@ impl Engine {
     fn follow_unexpected(&mut self, id: UnitId, old: ActiveState, new: ActiveState) {
         let goes_up = !matches!(
             new,
-            ActiveState::Inactive | ActiveState::Failed | ActiveState::Deactivating
+            ActiveState::Inactive
+                | ActiveState::Failed
+                | ActiveState::Deactivating
+                | ActiveState::Maintenance
         );
         let was_up = !matches!(
             old,
-            ActiveState::Inactive | ActiveState::Failed | ActiveState::Deactivating
+            ActiveState::Inactive
+                | ActiveState::Failed
+                | ActiveState::Deactivating
+                | ActiveState::Maintenance
         );
         if !was_up && goes_up {
             self.follow_start(id);
@@ -203,7 +209,7 @@ impl Engine {
         if new == ActiveState::Failed {
             self.trigger(id, Relation::OnFailure);
         } else if new == ActiveState::Inactive
-            && old != ActiveState::Failed
+            && !matches!(old, ActiveState::Failed | ActiveState::Maintenance)
             && self.unit(id).last_result == UnitResult::Success
         {
             self.trigger(id, Relation::OnSuccess);

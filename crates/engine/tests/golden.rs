@@ -94,6 +94,8 @@ fn parse_event(engine: &Engine, line: &str, request: &mut u64) -> Input {
         "reload" => job(JobKind::Reload),
         "forget" => Input::Forget(unit),
         "reset-failed" => Input::ResetFailed(unit),
+        "clean" => Input::Clean { unit, what: 1 },
+        "cleaned" => Input::Cleaned(unit),
         "spawned" => Input::Spawned(process(2)),
         "unspawned" => Input::SpawnFailed(process(2)),
         "executed" => Input::Executed(process(2)),

@@ -167,6 +167,7 @@ impl Manager {
             Call::ReloadOrRestartUnit(input) => self.reload_or_restart(number, input),
             Call::StartTransient(input) => self.start_transient(number, input, more, descriptors),
             Call::EnterSandbox(input) => self.enter_sandbox(number, &input.unit),
+            Call::Clean(input) => self.clean(number, &input),
             Call::Monitor(input) => self.begin_monitor(number, input.names, more),
             other => self.call_at_once(number, other),
         }

@@ -28,6 +28,7 @@ pub(crate) fn sentence(cause: &Cause) -> String {
             crate::run::role_name(*role),
             unit
         ),
+        Cause::Cleaned { unit } => format!("a client asked to clean {unit}"),
         Cause::Signalled { unit } => format!("a client sent a signal to {unit}"),
         Cause::TimedOut { unit, .. } => format!("{} took too long", unit),
         Cause::Notified { unit } => format!("a notification by {unit}"),

@@ -24,6 +24,8 @@ impl Manager {
             Action::WatchSockets { unit, .. } => self.watch_sockets(unit),
             Action::UnwatchSockets(unit) => self.unwatch_sockets(unit),
             Action::FlushSockets(unit) => self.flush_sockets(unit),
+            Action::Clean { unit, what } => self.begin_cleaning(unit, what),
+            Action::EndCleaning(unit) => self.end_cleaner(unit),
             Action::WakeAt(moment) => self.wake = moment,
             Action::JobQueued { request, job } => self.on_job_queued(request, job),
             Action::Refused { request, why } => self.on_job_refused(request, &why),

@@ -202,9 +202,10 @@ impl Manager {
         Ok(())
     }
 
-    fn plan_worker(&self, worker: &Unit) -> Result<Vec<u8>, Failure> {
+    /// The plan of a worker that has a socket to us as its standard input.
+    pub(crate) fn plan_worker(&self, worker: &Unit) -> Result<Vec<u8>, Failure> {
         let broken = |error: String| Failure::Internal {
-            message: format!("the worker that mounts images can't be planned: {error}"),
+            message: format!("the worker {} can't be planned: {error}", worker.name()),
         };
         let situation = plan::Situation {
             position: self.position(),
@@ -417,12 +418,18 @@ pub(crate) fn root(unit: &Unit) -> Option<&str> {
     Some(&root.path)
 }
 
+/// The file that has the workers: it stands beside ours.
+pub(crate) fn worker_program() -> std::io::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let folder = own.parent();
+    Ok(folder
+        .map_or_else(|| PathBuf::from("/usr/bin"), PathBuf::from)
+        .join("coracle"))
+}
+
 /// The worker as a unit, so that it is planned like every other process.
 fn worker_unit(image: &str) -> std::io::Result<Unit> {
-    let program = std::env::current_exe()?
-        .parent()
-        .map_or_else(|| PathBuf::from("/usr/bin"), PathBuf::from)
-        .join("coracle");
+    let program = worker_program()?;
     let broken = |error: model::ParseError| std::io::Error::other(error.to_string());
     let mut unit = Unit::new(UnitName::new("coracle-mount.service").map_err(broken)?);
     let mut command =

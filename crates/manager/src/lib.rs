@@ -11,6 +11,7 @@ mod calls;
 mod causes;
 mod cgroup;
 mod children;
+mod cleaning;
 mod clock;
 mod conditions;
 mod connection;

@@ -151,6 +151,7 @@ pub(crate) struct Manager {
     pub(crate) closing: Vec<(UnitId, Rc<OwnedFd>)>,
     pub(crate) openers: Map<ChildKey, crate::opener::Opening>,
     pub(crate) mounts: crate::image::Mounts,
+    pub(crate) cleaners: crate::cleaning::Cleaners,
     pub(crate) host_files: crate::host_files::HostFiles,
     pub(crate) tester: crate::testing::Tester,
     pub(crate) api: Option<OwnedFd>,
@@ -223,10 +224,10 @@ impl Manager {
             adopt_only: options.adopt_only,
             ..KeeperFacts::default()
         };
-        let loader = crate::loading::loader(&directories, false);
         Ok(Self {
             tester: crate::testing::Tester::new(&poll)?,
             host_files: crate::host_files::HostFiles::new(&directories.runtime),
+            loader: crate::loading::loader(&directories, false),
             facts,
             directories,
             stage: Stage::Adopting,
@@ -252,6 +253,7 @@ impl Manager {
             closing: Vec::new(),
             openers: Map::new(),
             mounts: crate::image::Mounts::default(),
+            cleaners: crate::cleaning::Cleaners::default(),
             api: None,
             connections: Map::new(),
             pending: Vec::new(),
@@ -266,7 +268,6 @@ impl Manager {
             ended_transients: Set::new(),
             awaited: crate::returning::Awaited::default(),
             stale_openers: Vec::new(),
-            loader,
             signals: Vec::new(),
             late_ends: Vec::new(),
             records_due: None,

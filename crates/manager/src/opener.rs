@@ -176,7 +176,7 @@ impl Manager {
         }
         if let Some(opening) = self.openers.remove(&key) {
             self.finish_opening(opening, exit);
-        } else {
+        } else if !self.on_cleaner_exited(key, exit) {
             self.on_mount_worker_exited(key, exit);
             self.retry_opening(key);
         }

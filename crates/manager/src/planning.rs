@@ -60,7 +60,11 @@ impl Manager {
         })
     }
 
-    fn in_situation<T>(&self, entry: &Entry, use_it: impl FnOnce(&Situation<'_>) -> T) -> T {
+    pub(crate) fn in_situation<T>(
+        &self,
+        entry: &Entry,
+        use_it: impl FnOnce(&Situation<'_>) -> T,
+    ) -> T {
         let notify = entry.notify_path(&self.directories.notify());
         let runtime_dir = self.directories.runtime.to_string_lossy();
         let notify = notify.as_deref().map(Path::to_string_lossy);

@@ -15,6 +15,7 @@ const RECORD_BYTES_MAX: u64 = 8 << 20;
 #[serde(default)]
 struct Record {
     grants: Vec<String>,
+    directories: Vec<String>,
     versions: BTreeMap<String, Version>,
 }
 
@@ -38,6 +39,11 @@ fn read(directories: &Directories, name: &str) -> Option<Record> {
 /// What was granted to a portable; nothing where its record can't be read.
 pub(crate) fn grants(directories: &Directories, name: &str) -> Vec<String> {
     read(directories, name).unwrap_or_default().grants
+}
+
+/// The directories that a portable made, by their public names.
+pub(crate) fn own_directories(directories: &Directories, name: &str) -> Vec<String> {
+    read(directories, name).unwrap_or_default().directories
 }
 
 /// Whether a portable has socket units.

@@ -460,7 +460,7 @@ fn result_of(state: &State, last: engine::UnitResult) -> &'static str {
         State::Failed { result, .. } | State::AutoRestart { result, .. } => result.name(),
         State::Service(run) => run.result.name(),
         State::Socket(run) => run.result.name(),
-        State::Dead | State::Reached { .. } => last.name(),
+        State::Dead | State::Cleaning(_) | State::Reached { .. } => last.name(),
     }
 }
 

@@ -22,6 +22,7 @@ mod process;
 mod sandbox;
 mod sockets;
 
+pub use directories::directories;
 pub use filter::program;
 pub use process::terminal_path;
 

@@ -330,6 +330,7 @@ texts! {
     "TasksMax"
     "TemporaryFileSystem"
     "TimeoutAbortSec"
+    "TimeoutCleanSec"
     "TimeoutSec"
     "TimeoutStartFailureMode"
     "TimeoutStartSec"

@@ -106,6 +106,8 @@ failures! {
     "io.coracle.Manager" UnitExists { unit: String } => "{unit} exists already";
     /// The unit has no process that could get this.
     "io.coracle.Manager" NoProcess { unit: String } => "{unit} has no such process";
+    /// What the unit left is there still, all or some of it.
+    "io.coracle.Manager" NotCleaned { unit: String, message: String } => "{unit} is not cleaned: {message}";
     /// No such signal.
     "io.coracle.Manager" BadSignal { signal: String } => "there is no signal {signal:?}";
     /// The caller may not do this.

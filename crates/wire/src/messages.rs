@@ -116,6 +116,14 @@ records! {
         unit: String,
     }
 
+    /// What `Clean` takes.
+    struct CleanRequest {
+        /// The unit; without a suffix, a service.
+        unit: String,
+        /// What to remove: `configuration`, `state`, `cache`, `logs`, `runtime`, `fdstore`, `all`; empty: `cache` and `runtime`.
+        what: Vec<String>,
+    }
+
     /// What a call that names some units takes.
     struct NamesRequest {
         /// Names or patterns with `*`, `?` and `[…]`; none: all.

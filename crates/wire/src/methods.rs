@@ -115,6 +115,8 @@ methods! {
     Cat(NamesRequest) -> CatReply, the_same;
     /// Sends a signal to processes of units.
     Kill(KillRequest) -> Done, never;
+    /// Removes what a unit that is down has left, and answers when that is done.
+    Clean(CleanRequest) -> Done, the_same;
     /// Forgets that units failed, and their start limits.
     ResetFailed(NamesRequest) -> Done, the_same;
     /// Reads all unit files again.

@@ -1,5 +1,6 @@
 //! `coracle worker NAME`: the entries of short-lived processes that do one task and can do nothing else. Nobody types these.
 
+pub(crate) mod clean;
 pub(crate) mod fetch;
 pub(crate) mod root_image;
 
@@ -18,6 +19,7 @@ pub(crate) const ARGUMENT: &str = "worker";
 pub(crate) fn main(mut arguments: impl Iterator<Item = OsString>) -> Result<u8> {
     let name = arguments.next().unwrap_or_default();
     match name.to_str() {
+        Some("clean") => clean::main(arguments)?,
         Some("detach") => crate::autostart::detach(arguments)?,
         Some("fetch") => fetch::main()?,
         Some("root-image") => root_image::main(arguments)?,

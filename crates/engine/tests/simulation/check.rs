@@ -114,7 +114,8 @@ impl World {
                 matches!(self.engine.state(unit), Some(State::AutoRestart { .. }));
             // It began before the other was queued, and tested its conditions since.
             let began = own.as_ref().is_some_and(|job| job.running);
-            if !was.is_down() || is.is_down() || waits_for_restart || began {
+            let is_cleaned = is == ActiveState::Maintenance;
+            if !was.is_down() || is.is_down() || is_cleaned || waits_for_restart || began {
                 continue;
             }
             for other in self.engine.relations(unit, Relation::After, false) {

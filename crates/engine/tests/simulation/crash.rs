@@ -46,6 +46,7 @@ impl World {
         self.empty_watches.clear();
         self.condition_tests.clear();
         self.opening.clear();
+        self.cleaning.clear();
         self.watched.clear();
         for config in self.configs.clone() {
             self.quiet_step(Input::Configure(Box::new(config)));

@@ -81,6 +81,7 @@ pub(crate) fn units(random: &mut Random) -> Vec<UnitConfig> {
         }
         if random.chance(5) {
             unit.job_timeout = Micros::seconds(40);
+            unit.timeout_clean = Micros::seconds(5);
         }
     }
     units

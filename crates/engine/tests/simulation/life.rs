@@ -93,6 +93,7 @@ impl World {
                 .iter()
                 .map(|unit| Event::Conditions(*unit)),
         );
+        events.extend(self.cleaning.iter().map(|unit| Event::Cleaned(*unit)));
         events.extend(self.opening.iter().map(|run| Event::Opened(*run)));
         if !self.calm {
             events.extend(self.watched.iter().map(|run| Event::Traffic(*run)));
@@ -196,6 +197,10 @@ impl World {
                 } else {
                     Input::SocketsFailed { unit, incarnation }
                 })
+            }
+            Event::Cleaned(unit) => {
+                self.cleaning.remove(&unit);
+                self.step(Input::Cleaned(unit))
             }
             Event::Traffic((unit, incarnation)) => {
                 self.watched.remove(&(unit, incarnation));
@@ -314,6 +319,7 @@ pub(crate) enum Event {
     Opened(Run),
     Traffic(Run),
     OrphanDies(Run),
+    Cleaned(UnitId),
 }
 
 pub(crate) fn main_serial(main: &Main) -> Option<u32> {

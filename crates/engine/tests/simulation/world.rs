@@ -52,6 +52,7 @@ pub(crate) struct World {
     pub(crate) empty_watches: BTreeSet<Run>,
     pub(crate) condition_tests: BTreeSet<UnitId>,
     pub(crate) opening: BTreeSet<Run>,
+    pub(crate) cleaning: BTreeSet<UnitId>,
     pub(crate) watched: BTreeSet<Run>,
     pub(crate) now: Micros,
     pub(crate) wake: Option<Micros>,
@@ -81,6 +82,7 @@ impl World {
             empty_watches: BTreeSet::new(),
             condition_tests: BTreeSet::new(),
             opening: BTreeSet::new(),
+            cleaning: BTreeSet::new(),
             watched: BTreeSet::new(),
             now: Micros::seconds(100),
             wake: None,
@@ -193,7 +195,7 @@ impl World {
 
     fn be_misused(&mut self) -> Result<(), String> {
         let unit = self.any_unit();
-        match self.random.below(5) {
+        match self.random.below(6) {
             0 => {
                 self.starts.remove(&unit);
                 self.step(Input::ResetFailed(unit))
@@ -202,6 +204,7 @@ impl World {
                 let job = self.engine.jobs().next();
                 job.map_or(Ok(()), |(job, _)| self.step(Input::Cancel(job)))
             }
+            5 => self.step(Input::Clean { unit, what: 1 }),
             2 => self.step(Input::Kill {
                 unit,
                 target: Target::All,
@@ -355,6 +358,9 @@ impl World {
                 signal,
             } => self.signal((*unit, *incarnation), *target, *signal),
             Action::Track { process, .. } => self.track(*process),
+            Action::Clean { unit, .. } => {
+                self.cleaning.insert(*unit);
+            }
             Action::WatchEmpty { unit, incarnation } => {
                 self.empty_watches.insert((*unit, *incarnation));
             }

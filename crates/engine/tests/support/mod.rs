@@ -90,6 +90,7 @@ fn set_other(unit: &mut UnitConfig, key: &str, value: &str) {
         "AllowIsolate" => unit.allow_isolate = value == "yes",
         "RefuseManualStart" => unit.refuse_manual_start = value == "yes",
         "StopWhenUnneeded" => unit.stop_when_unneeded = value == "yes",
+        "TimeoutCleanSec" => unit.timeout_clean = seconds(value),
         "JobTimeoutSec" => unit.job_timeout = seconds(value),
         "StartLimitBurst" => unit.start_limit.burst = value.parse().unwrap(),
         "Load" => {
@@ -251,6 +252,8 @@ pub(crate) fn print_effect(engine: &Engine, effect: &Effect) -> Option<String> {
         Action::WatchSockets { unit, .. } => format!("{}: watch sockets", name(*unit)),
         Action::UnwatchSockets(unit) => format!("{}: unwatch sockets", name(*unit)),
         Action::FlushSockets(unit) => format!("{}: flush sockets", name(*unit)),
+        Action::Clean { unit, what } => format!("{}: cleans {what}", name(*unit)),
+        Action::EndCleaning(unit) => format!("{}: ends its cleaning", name(*unit)),
         Action::WakeAt(Some(at)) => format!("wake at {at}"),
         Action::WakeAt(None) => "wake never".to_owned(),
         Action::JobQueued {

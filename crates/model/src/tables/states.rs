@@ -4,17 +4,18 @@
 pub const LOAD: [&str; 5] = ["loaded", "not-found", "bad-setting", "error", "masked"];
 
 /// The outer states.
-pub const ACTIVE: [&str; 6] = [
+pub const ACTIVE: [&str; 7] = [
     "active",
     "reloading",
     "inactive",
     "failed",
     "activating",
     "deactivating",
+    "maintenance",
 ];
 
 /// The inner states, of all kinds of units.
-pub const SUB: [&str; 27] = [
+pub const SUB: [&str; 28] = [
     "dead",
     "failed",
     "active",
@@ -42,6 +43,7 @@ pub const SUB: [&str; 27] = [
     "stop-pre",
     "stop-pre-sigterm",
     "stop-pre-sigkill",
+    "cleaning",
 ];
 
 /// All of them, each once.

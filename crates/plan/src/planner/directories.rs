@@ -1,8 +1,9 @@
 //! RuntimeDirectory= and its kin: made on the host before the mounts, shown inside, named in the environment.
 
 use model::value::{Directories, DirectorySpec, FileMode};
-use model::{Key, Position, key};
+use model::{Key, Position, Resource, Resources, Unit, key};
 
+use super::Situation;
 use super::draft::{Draft, text};
 use super::meaning::Meaning;
 use super::mounts::{Cover, NO_DEVICES, NO_SUID, READ_ONLY};
@@ -10,6 +11,7 @@ use crate::code::ListBuf;
 use crate::step::{DirectoryClass, Step};
 
 struct Kind {
+    resource: Resource,
     class: DirectoryClass,
     key: &'static Key<Directories>,
     mode: &'static Key<FileMode>,
@@ -21,6 +23,7 @@ struct Kind {
 
 static KINDS: [Kind; 5] = [
     Kind {
+        resource: Resource::Runtime,
         class: DirectoryClass::Runtime,
         key: &key::RUNTIME_DIRECTORY,
         mode: &key::RUNTIME_DIRECTORY_MODE,
@@ -29,6 +32,7 @@ static KINDS: [Kind; 5] = [
         owned: true,
     },
     Kind {
+        resource: Resource::State,
         class: DirectoryClass::State,
         key: &key::STATE_DIRECTORY,
         mode: &key::STATE_DIRECTORY_MODE,
@@ -37,6 +41,7 @@ static KINDS: [Kind; 5] = [
         owned: true,
     },
     Kind {
+        resource: Resource::Cache,
         class: DirectoryClass::Cache,
         key: &key::CACHE_DIRECTORY,
         mode: &key::CACHE_DIRECTORY_MODE,
@@ -45,6 +50,7 @@ static KINDS: [Kind; 5] = [
         owned: true,
     },
     Kind {
+        resource: Resource::Logs,
         class: DirectoryClass::Logs,
         key: &key::LOGS_DIRECTORY,
         mode: &key::LOGS_DIRECTORY_MODE,
@@ -53,6 +59,7 @@ static KINDS: [Kind; 5] = [
         owned: true,
     },
     Kind {
+        resource: Resource::Configuration,
         class: DirectoryClass::Configuration,
         key: &key::CONFIGURATION_DIRECTORY,
         mode: &key::CONFIGURATION_DIRECTORY_MODE,
@@ -78,7 +85,7 @@ pub(super) fn plan(draft: &mut Draft<'_>, meaning: Meaning, mounts: bool) {
         let Some(directories) = draft.unit.get(kind.key) else {
             continue;
         };
-        let base = base(draft, kind);
+        let base = base(draft.situation, kind);
         // A directory before those in it, which come with it under its public name.
         let mut ordered: Vec<&DirectorySpec> = directories.iter().collect();
         model::order::sort_by(&mut ordered, |a, b| a.path.cmp(&b.path));
@@ -101,11 +108,32 @@ pub(super) fn plan(draft: &mut Draft<'_>, meaning: Meaning, mounts: bool) {
 }
 
 /// Where a kind lives; a user's own instance keeps everything below its runtime directory's owner, which the manager resolves.
-fn base(draft: &Draft<'_>, kind: &Kind) -> String {
-    match draft.situation.position {
-        Position::User => format!("{}/directories{}", draft.situation.runtime_dir, kind.base),
+fn base(situation: &Situation<'_>, kind: &Kind) -> String {
+    match situation.position {
+        Position::User => format!("{}/directories{}", situation.runtime_dir, kind.base),
         Position::Init | Position::Beside | Position::Nested => kind.base.to_owned(),
     }
+}
+
+/// Paths on the host of a unit's directories of these kinds, by every name that they may have: with a dynamic user they are below
+/// `private`, without one they are not, and a unit may have been both. Of what is in another one of them the name comes, too.
+pub fn directories(unit: &Unit, situation: &Situation<'_>, which: Resources) -> Vec<String> {
+    let mut paths = Vec::new();
+    for kind in KINDS.iter().filter(|kind| which.has(kind.resource)) {
+        let base = base(situation, kind);
+        for spec in unit.get(kind.key).into_iter().flatten() {
+            for name in [Some(&spec.path), spec.symlink.as_ref()]
+                .into_iter()
+                .flatten()
+            {
+                paths.push(format!("{base}/{name}"));
+                if kind.owned {
+                    paths.push(format!("{base}/private/{name}"));
+                }
+            }
+        }
+    }
+    paths
 }
 
 fn is_private(draft: &Draft<'_>, kind: &Kind) -> bool {

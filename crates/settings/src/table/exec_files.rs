@@ -460,7 +460,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Bounds how long removing the service's directories takes."),
         since: said("244"),
         bus: said("t"),
-        status: later::SERVICES,
         ..Row::FREE
     },
     Row {

@@ -113,6 +113,15 @@ pub(crate) const OBSERVATIONS: &[Observation] = &[
         "a",
     ),
     // Its directories.
+    units(
+        "TimeoutCleanSec=1us",
+        &[(
+            "$U.service",
+            "[Service]\nType=oneshot\nCacheDirectory=$NAME/$U\nLINE\nExecStart=/bin/true\n",
+        )],
+        "coracle start $U; coracle clean $U 2> /dev/null; echo $?; ls /var/cache/$NAME",
+        "1\n$U",
+    ),
     inside(
         "StateDirectory=$NAME",
         "echo $STATE_DIRECTORY",
