@@ -72,6 +72,8 @@ pub(crate) fn take<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
         } => {
             if private {
                 directory::clear_public(path, takes_over)?;
+            } else if owned {
+                directory::clear_private(path, takes_over)?;
             }
             directory::take(state, path, mode, owned, private, links)
         }

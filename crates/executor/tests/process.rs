@@ -331,6 +331,58 @@ fn a_public_directory_becomes_private_where_the_unit_may_take_it_over_and_else_s
 }
 
 #[test]
+fn a_private_directory_becomes_public_where_the_unit_may_take_it_over_and_no_other_link_is_touched()
+{
+    let cases = [
+        ("web", "private/web", "private/web", true, "precious"),
+        ("web", "private/web", "private/web", false, ""),
+        (
+            "a/web",
+            "private/a/web",
+            "../private/a/web",
+            true,
+            "precious",
+        ),
+        ("web", "private/other", "private/other", true, ""),
+        ("web", "elsewhere", "elsewhere", true, ""),
+    ];
+    for (name, kept, link, takes_over, expected) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let (public, kept) = (folder.path().join(name), folder.path().join(kept));
+        std::fs::create_dir_all(&kept).unwrap();
+        std::fs::create_dir_all(public.parent().unwrap()).unwrap();
+        std::fs::write(kept.join("file"), "precious").unwrap();
+        std::os::unix::fs::symlink(link, &public).unwrap();
+        let none = ListBuf::default();
+        let path = text(public.to_str().unwrap());
+        let step = Step::Directory {
+            class: DirectoryClass::State,
+            path: &path,
+            mode: 0o755,
+            owned: true,
+            private: false,
+            takes_over,
+            links: none.list(),
+        };
+        let outcome = shell(&format!("cat {}/file", public.display())).run(&[step]);
+        if expected.is_empty() {
+            outcome.failed_at(
+                "Directory",
+                if takes_over {
+                    Errno::NOTDIR
+                } else {
+                    Errno::EXIST
+                },
+            );
+            assert!(public.is_symlink() && kept.join("file").exists());
+        } else {
+            assert_eq!(outcome.said(), expected);
+            assert!(!public.is_symlink() && !kept.exists() && !kept.is_symlink());
+        }
+    }
+}
+
+#[test]
 fn a_directory_never_follows_a_link_that_the_service_left() {
     let folder = tempfile::tempdir().unwrap();
     let base = folder.path().to_str().unwrap();

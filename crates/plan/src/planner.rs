@@ -43,7 +43,7 @@ pub struct Situation<'a> {
     pub notify_socket: Option<&'a str>,
     /// The profile made the pid namespace: a stub stays PID 1 and the payload is its child.
     pub stub: bool,
-    /// Whether the unit may have a directory of the host's as its own, by its public path, when its user becomes dynamic.
+    /// Whether the unit may have a directory of the host's as its own, by its public path, when its user becomes dynamic or static.
     pub may_take_over: &'a dyn Fn(&str) -> bool,
     /// Whether the table lets this directive be reduced where it can't be applied.
     pub may_reduce: &'a dyn Fn(Directive) -> bool,

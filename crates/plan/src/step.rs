@@ -91,7 +91,8 @@ coded! {
             owned: bool,
             /// Whether its parent is the `private` directory that only root enters.
             private: bool,
-            /// Whether a directory that is there under the public name is moved to `private`; otherwise it ends the start.
+            /// Whether a directory that is there under the public name is moved to `private`, or out of it where the user is static now;
+            /// otherwise it ends the start.
             takes_over: bool,
             /// Symbolic links to make to it.
             links: List<'a>,

@@ -57,11 +57,6 @@ pub(super) const KNOWN: &[(&str, &str, &str)] = &[
     ),
     (
         EXECUTE,
-        "exec-dynamicuser-statedir-migrate-step1.service (again)",
-        "what was a dynamic user's becomes no static user's by itself: an administrator moves it out of /var/lib/private",
-    ),
-    (
-        EXECUTE,
         "exec-specifier-user.service",
         "is for the manager of a user",
     ),

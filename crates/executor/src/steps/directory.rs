@@ -3,8 +3,8 @@
 use core::ffi::CStr;
 
 use kernel::rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, Uid, fchmod, mkdirat, openat, readlinkat_raw, renameat,
-    statat, symlinkat, unlinkat,
+    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Uid, fchmod, mkdirat, openat,
+    readlinkat_raw, renameat, renameat_with, statat, symlinkat, unlinkat,
 };
 use kernel::walk::Place;
 use kernel::{AsFd, Errno, OwnedFd, Result};
@@ -114,6 +114,65 @@ pub(super) fn clear_public(path: &CStr, takes_over: bool) -> Result<()> {
         Ok(_) | Err(Errno::NOENT) => Ok(()),
         Err(errno) => Err(errno),
     }
+}
+
+/// A directory that a dynamic user had moves from below `private` to its public name when the user becomes static, where the unit may take
+/// it over. A link that leads elsewhere stays what it is.
+pub(super) fn clear_private(path: &CStr, takes_over: bool) -> Result<()> {
+    let public = match Place::find(path, |_| None) {
+        // As above.
+        Ok(public) if !public.steady => return Ok(()),
+        Err(Errno::NOENT) => return Ok(()),
+        found => found?,
+    };
+    let Some(linked) = linked_private(&public, path)? else {
+        return Ok(());
+    };
+    if !takes_over {
+        return Err(Errno::EXIST);
+    }
+    let private = match Place::find(linked.text()?, |_| None) {
+        Err(Errno::NOENT) => return unlinkat(&public.parent, public.name(), AtFlags::empty()),
+        found => found?,
+    };
+    let (from, to) = (
+        (&private.parent, private.name()),
+        (&public.parent, public.name()),
+    );
+    // In one, so that whoever ends in between leaves one or the other.
+    match renameat_with(from.0, from.1, to.0, to.1, RenameFlags::EXCHANGE) {
+        Ok(()) => unlinkat(from.0, from.1, AtFlags::empty()),
+        Err(Errno::NOENT) => unlinkat(to.0, to.1, AtFlags::empty()),
+        // Not every file system can.
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            unlinkat(to.0, to.1, AtFlags::empty())?;
+            renameat(from.0, from.1, to.0, to.1)
+        }
+        Err(errno) => Err(errno),
+    }
+}
+
+/// The directory below some `private` that a public name is a link to, if it is the link that we would have made.
+fn linked_private(public: &Place, path: &CStr) -> Result<Option<PathBuffer>> {
+    let mut room = [core::mem::MaybeUninit::uninit(); crate::path::PATH_BYTES];
+    let target = match readlinkat_raw(&public.parent, public.name(), &mut room) {
+        Err(Errno::INVAL | Errno::NOENT) => return Ok(None),
+        read => read?.0,
+    };
+    let path = path.to_bytes();
+    for (slash, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
+        let (base, name) = path.split_at(slash);
+        let mut private = PathBuffer::new();
+        for part in [base, b"/private", name] {
+            private.push(part)?;
+        }
+        let mut link = PathBuffer::new();
+        link.push(path)?;
+        if relative(link.text()?, private.text()?)?.text()?.to_bytes() == target {
+            return Ok(Some(private));
+        }
+    }
+    Ok(None)
 }
 
 /// Makes a symbolic link; replaces another link, nothing else.

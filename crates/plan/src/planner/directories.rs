@@ -183,7 +183,8 @@ fn one(
         ));
     }
     let mode = draft.value(kind.mode).0;
-    let takes_over = private && (draft.situation.may_take_over)(&format!("{base}/{}", spec.path));
+    let takes_over =
+        kind.owned && (draft.situation.may_take_over)(&format!("{base}/{}", spec.path));
     let step = Step::Directory {
         class: kind.class,
         path: &text(&path),
