@@ -40,10 +40,11 @@ Usage: cargo xtask COMMAND
                      Feed hostile bytes to the parsers, 60 s in all; --keep takes what was found into the corpus
   conformance [--beside trixie|sid] [--cases NUMBER] [NAME…]
                      Compare Coracle with systemd 262 (trixie: 257, where nothing is an error) and write docs/conformance.md:
-                     test-execute parsers times packages; so many made calendar expressions (needs root)
+                     test-execute parsers times packages; so many made calendar expressions; `machine` runs what of
+                     test-execute no container can, in a virtual machine (needs root)
   vm [OPTION…] -- COMMAND…
                      Run a command in a virtual machine: --kernel 6.1|6.12, --init test|coracle|systemd, --tree trixie|sid,
-                     --memory MIB, --limit SECONDS, --with HOST_FILE=PATH (needs root once, to install qemu)
+                     --memory MIB, --processors NUMBER, --limit SECONDS, --with HOST_FILE=PATH (needs root once, to install qemu)
   peers [NAME…]      Make the trees of Debian with the peers: trixie (systemd 257), sid (systemd 262); with
                      `NAME [--bind DIRECTORY=PLACE] -- COMMAND…` boot one in a container and run the command there (needs root)
   docs               Write the pages that are printed from the table";

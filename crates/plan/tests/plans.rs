@@ -576,6 +576,25 @@ fn mount_options_about_times_are_not_the_file_systems() {
 }
 
 #[test]
+fn devices_that_a_unit_binds_have_their_place_before_the_rest_is_closed() {
+    let lines = plan_of("PrivateDevices=yes\nBindPaths=/dev/kmsg", &Facts::default())
+        .unwrap()
+        .explain();
+    let mounts: Vec<_> = lines
+        .iter()
+        .filter(|line| line.starts_with("mount /dev"))
+        .collect();
+    assert_eq!(
+        mounts,
+        [
+            "mount /dev: pseudo-devices only, nosuid, noexec  [PrivateDevices=]",
+            "mount /dev/kmsg: /dev/kmsg of the host  [BindPaths=]",
+            "mount /dev: closed, read-only  [PrivateDevices=]",
+        ]
+    );
+}
+
+#[test]
 fn a_rule_of_the_devices_holds_for_what_is_mounted_in_them() {
     let plan = plan_of("PrivateDevices=yes\nReadOnlyPaths=/dev", &Facts::default()).unwrap();
     let lines = plan.explain();

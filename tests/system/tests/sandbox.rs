@@ -360,6 +360,21 @@ fn a_socket_unit_listens_in_the_namespace_that_it_names() {
 }
 
 #[test]
+fn a_device_that_a_unit_binds_is_in_its_own_dev_and_nothing_else_can_be_put_there() {
+    let script = "test -c /dev/kmsg && ls /dev/kmsg; touch /dev/more 2> /dev/null || echo closed";
+    let unit = format!(
+        "[Service]\nType=oneshot\nPrivateDevices=yes\nBindPaths=/dev/kmsg\nExecStart=/bin/sh -c '{script}'\n"
+    );
+    with_units(&[("devices.service", &unit)], |coracle| {
+        coracle.ok(&["start", "devices"]);
+        waiting::eventually("what it saw", || {
+            let said = coracle.ok(&["logs", "devices", "--cat"]);
+            said.contains("/dev/kmsg\nclosed\n").then_some(())
+        });
+    });
+}
+
+#[test]
 fn mounts_travel_as_far_as_they_are_told_to() {
     with_units(&[], |coracle| {
         let marks = |value: &str| {

@@ -3,7 +3,11 @@
 /// A check, a case of it, and why Coracle does otherwise, or why neither side can run it.
 pub(super) const KNOWN: &[(&str, &str, &str)] = &[
     (EXECUTE, "exec-basic.service", C_LIBRARY),
-    (EXECUTE, "exec-cpuaffinity3.service", "wants a third CPU"),
+    (
+        EXECUTE,
+        "exec-cpuaffinity3.service",
+        "wants a third CPU: `machine` has it",
+    ),
     (
         EXECUTE,
         "exec-execsearchpath-passenvironment-set.service",
@@ -134,5 +138,5 @@ const C_LIBRARY: &str = "ConditionVersion=glibc: systemd asks the C library that
 const EXECUTE: &str = "test-execute";
 const PASS: &str = "PassEnvironment=: the manager has no environment of its own to pass on";
 const MACHINE: &str = "is for another architecture";
-const NO_KMSG: &str = "a container has no /dev/kmsg";
-const NO_CAPABILITY: &str = "a container has not the capability";
+const NO_KMSG: &str = "a container has no /dev/kmsg: `machine` has it";
+const NO_CAPABILITY: &str = "a container has not the capability: `machine` has it";

@@ -23,20 +23,58 @@ use anyhow::{Context, Result, bail};
 pub(crate) use self::page::PAGE;
 use self::report::Report;
 use crate::peers::{Container, Tree};
-use crate::{dist, run};
+use crate::{dist, run, vm};
 
-/// A check's name, what it puts into the folder beforehand, and its work, which runs in the container.
-type Check = (
-    &'static str,
-    fn(&Path) -> Result<()>,
-    fn(&Wish) -> Result<Report>,
-);
+/// A check.
+#[derive(Clone, Copy)]
+struct Check {
+    name: &'static str,
+    /// Where both sides run.
+    place: Place,
+    /// What it puts into the folder beforehand.
+    prepare: fn(&Path) -> Result<()>,
+    /// Its work, which runs there.
+    work: fn(&Wish) -> Result<Report>,
+}
+
+/// Where the systemd that is compared with has booted.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    Container,
+    Machine,
+}
 
 const CHECKS: &[Check] = &[
-    ("test-execute", |_| Ok(()), |_| execute::run()),
-    ("parsers", |_| Ok(()), |_| parsers::run()),
-    ("times", |_| Ok(()), times::run),
-    ("packages", packages::prepare, |_| packages::run()),
+    Check {
+        name: "test-execute",
+        place: Place::Container,
+        prepare: |_| Ok(()),
+        work: |_| execute::run(|_| true),
+    },
+    Check {
+        name: "machine",
+        place: Place::Machine,
+        prepare: |_| Ok(()),
+        work: |_| execute::run(execute::wants_machine),
+    },
+    Check {
+        name: "parsers",
+        place: Place::Container,
+        prepare: |_| Ok(()),
+        work: |_| parsers::run(),
+    },
+    Check {
+        name: "times",
+        place: Place::Container,
+        prepare: |_| Ok(()),
+        work: times::run,
+    },
+    Check {
+        name: "packages",
+        place: Place::Container,
+        prepare: packages::prepare,
+        work: |_| packages::run(),
+    },
 ];
 
 /// The tree whose systemd is the reference.
@@ -98,8 +136,8 @@ impl Wish {
 }
 
 fn check(name: &str) -> Result<Check> {
-    let known: Vec<&str> = CHECKS.iter().map(|(check, ..)| *check).collect();
-    let found = CHECKS.iter().find(|(check, ..)| *check == name).copied();
+    let known: Vec<&str> = CHECKS.iter().map(|check| check.name).collect();
+    let found = CHECKS.iter().find(|check| check.name == name).copied();
     found.with_context(|| format!("there is no check {name:?}; there are {}", known.join(", ")))
 }
 
@@ -138,9 +176,12 @@ fn compare(wish: &Wish, keep: impl Fn(&str, Tree, &Report) -> Result<()>) -> Res
     let checks = wish.checks()?;
     let dist = files()?;
     let mut unexplained = 0;
-    for (name, prepare, _) in checks {
-        let begin = Instant::now();
-        let report = in_container(wish, (name, prepare), &dist)?;
+    for check in checks {
+        let (name, begin) = (check.name, Instant::now());
+        let report = match check.place {
+            Place::Container => in_container(wish, check, &dist)?,
+            Place::Machine => in_machine(wish, check, &dist)?,
+        };
         let report = report.explained(name, wish.is_reference());
         println!(
             "{name}: {} · {} s",
@@ -171,8 +212,7 @@ fn files() -> Result<PathBuf> {
 pub(crate) fn inside(words: &[String]) -> Result<()> {
     let wish = Wish::read(words)?;
     let name = wish.names.first().context("no check is named")?;
-    let (.., work) = check(name)?;
-    let report = serde_json::to_string(&work(&wish)?)?;
+    let report = serde_json::to_string(&(check(name)?.work)(&wish)?)?;
     Ok(fs::write(report_in(Path::new(FOLDER)), report)?)
 }
 
@@ -180,33 +220,63 @@ fn report_in(folder: &Path) -> PathBuf {
     folder.join("report.json")
 }
 
-/// Runs one check in a tree's container: this program is static, and so goes along.
-fn in_container(
-    wish: &Wish,
-    (name, prepare): (&str, fn(&Path) -> Result<()>),
-    dist: &Path,
-) -> Result<Report> {
+/// The command that runs a check where a tree's systemd has booted: this program is static, and so goes along.
+fn command(wish: &Wish, check: Check, program: &str, dist: &str) -> String {
+    format!(
+        "{}={dist} '{program}' conformance-inside {} --cases {} --beside {}\n",
+        testkit::DIST,
+        check.name,
+        wish.cases,
+        wish.tree.name
+    )
+}
+
+/// Runs one check in a tree's container.
+fn in_container(wish: &Wish, check: Check, dist: &Path) -> Result<Report> {
     let program = std::env::current_exe()?;
     let programs = program.parent().context("this program is in no folder")?;
     let file = program.file_name().context("this program has no name")?;
     let folder = tempfile::tempdir()?;
-    prepare(folder.path())?;
+    (check.prepare)(folder.path())?;
+    let program = format!("/xtask/{}", file.display());
     let finished = Container::of(wish.tree)?
         .with_own_network()
         .bind(programs, "/xtask")
         .bind(dist, "/dist")
         .bind(folder.path(), FOLDER)
-        .run(&format!(
-            "{}=/dist exec '/xtask/{}' conformance-inside {name} --cases {} --beside {}\n",
-            testkit::DIST,
-            file.display(),
-            wish.cases,
-            wish.tree.name
-        ))?;
+        .run(&command(wish, check, &program, "/dist"))?;
     print!("{}", finished.output);
     if finished.status != 0 {
         bail!("the check ended with status {}", finished.status);
     }
     let report = fs::read_to_string(report_in(folder.path()))?;
     serde_json::from_str(&report).context("the check left no report")
+}
+
+/// Runs one check in a virtual machine with a tree's systemd as its init. The report is all that comes out of it.
+fn in_machine(wish: &Wish, check: Check, dist: &Path) -> Result<Report> {
+    const PROGRAM: &str = "/vm/xtask";
+    let mut words: Vec<String> = ["--tree", wish.tree.name, "--init", "systemd"]
+        .map(str::to_owned)
+        .to_vec();
+    words.extend(["--processors", "3", "--memory", "2048", "--limit", "900"].map(str::to_owned));
+    let mut files = vec![(std::env::current_exe()?, PROGRAM.to_owned())];
+    for name in ["coracle", "coracled"] {
+        files.push((dist.join(name), format!("/vm/dist/{name}")));
+    }
+    for (from, to) in files {
+        words.extend(["--with".to_owned(), format!("{}={to}", from.display())]);
+    }
+    let run = command(wish, check, PROGRAM, "/vm/dist");
+    let script = format!("mkdir -p {FOLDER} && {{ {run} }} >&2 && cat {FOLDER}/report.json");
+    words.extend(["--", "sh", "-c", &script].map(str::to_owned));
+    let mut told = Vec::new();
+    let outcome = vm::run_into(&words, &mut told);
+    let told = String::from_utf8_lossy(&told);
+    // Before it is what the check said on its standard error, which goes the same way.
+    let start = told.rfind("{\"headings\"").unwrap_or(told.len());
+    let (said, report) = told.split_at(start);
+    print!("{said}");
+    outcome?;
+    serde_json::from_str(report).context("the check left no report")
 }

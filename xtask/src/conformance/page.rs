@@ -11,7 +11,7 @@ use crate::run;
 
 pub(crate) const PAGE: &str = "docs/conformance.md";
 
-const HEAD: &str = "# Conformance\n\nWritten by `cargo xtask conformance`: the same cases for Coracle and for a real systemd, in a container that it has booted.\n";
+const HEAD: &str = "# Conformance\n\nWritten by `cargo xtask conformance`: the same cases for Coracle and for a real systemd, in a container or, for `machine`, a virtual machine that it has booted.\n";
 
 /// Replaces the section of this check beside this tree's systemd.
 pub(super) fn write(check: &str, tree: Tree, report: &Report) -> Result<()> {

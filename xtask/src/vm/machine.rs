@@ -1,7 +1,7 @@
 //! One run of a machine: qemu without hardware virtualisation, its two ports, its console, its time limit.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -21,6 +21,7 @@ pub(super) struct Machine {
     /// In MiB.
     pub(super) memory: u32,
     pub(super) limit: Duration,
+    pub(super) processors: u32,
 }
 
 /// A child that does not outlive whoever waits for it.
@@ -36,11 +37,11 @@ impl Drop for Running {
 }
 
 impl Machine {
-    /// Boots, passes the command's output on, and returns its exit status. Files of the run are in `folder`.
+    /// Boots, writes the command's output to `sink`, and returns its exit status. Files of the run are in `folder`.
     ///
     /// # Errors
     /// When the machine does not boot, does not tell an exit status, or takes longer than its limit; the end of its console is shown.
-    pub(super) fn run(&self, folder: &Path) -> Result<i32> {
+    pub(super) fn run(&self, folder: &Path, sink: &mut (dyn Write + Send)) -> Result<i32> {
         let begin = Instant::now();
         let console = folder.join("console");
         let status = folder.join("status");
@@ -51,19 +52,21 @@ impl Machine {
         );
         let mut output = child.0.stdout.take().context("qemu has no output")?;
         let (send, receive) = mpsc::channel();
-        let copier = std::thread::spawn(move || {
-            let copied = std::io::copy(&mut output, &mut std::io::stdout().lock());
-            // Nobody listens any more where the limit was reached.
-            send.send(()).ok();
-            copied
-        });
-        let in_time = receive.recv_timeout(self.limit).is_ok();
-        drop(child);
-        copier
-            .join()
-            .map_err(|_panic| anyhow::anyhow!("the thread that copies output panicked"))?
-            .context("cannot pass the command's output on")?;
-        std::io::stdout().flush()?;
+        let in_time = std::thread::scope(|scope| {
+            let copier = scope.spawn(|| {
+                let copied = std::io::copy(&mut output, sink).and_then(|_| sink.flush());
+                // Nobody listens any more where the limit was reached.
+                send.send(()).ok();
+                copied
+            });
+            let in_time = receive.recv_timeout(self.limit).is_ok();
+            drop(child);
+            copier
+                .join()
+                .map_err(|_panic| anyhow::anyhow!("the thread that copies output panicked"))?
+                .context("cannot pass the command's output on")?;
+            anyhow::Ok(in_time)
+        })?;
         let told = fs::read_to_string(&status).unwrap_or_default();
         if let Ok(code) = told.trim().parse() {
             eprintln!(
@@ -100,7 +103,8 @@ impl Machine {
             ])
             // With a thread for each processor, one may run code that the other is rewriting, and now and then the kernel dies of it.
             .args(["-machine", "q35,usb=off", "-accel", "tcg,thread=single"])
-            .args(["-cpu", "max", "-smp", "2", "-m", &self.memory.to_string()])
+            .args(["-cpu", "max", "-smp", &self.processors.to_string()])
+            .args(["-m", &self.memory.to_string()])
             .arg("-kernel")
             .arg(&self.kernel)
             .arg("-initrd")

@@ -6,6 +6,7 @@ mod machine;
 mod modules;
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ struct Request {
     /// The Debian tree that the machine runs in; without one it has busybox alone.
     tree: Option<String>,
     memory: u32,
+    processors: u32,
     limit: Duration,
     files: Vec<(PathBuf, String)>,
     command: Vec<String>,
@@ -44,6 +46,7 @@ impl Request {
             position: "test".into(),
             tree: None,
             memory: 1024,
+            processors: 2,
             limit: Duration::from_secs(120),
             files: Vec::new(),
             command: Vec::new(),
@@ -60,6 +63,9 @@ impl Request {
                 "--init" => request.position.clone_from(value()?),
                 "--tree" => request.tree = Some(value()?.clone()),
                 "--memory" => request.memory = value()?.parse().context("--memory takes MiB")?,
+                "--processors" => {
+                    request.processors = value()?.parse().context("--processors takes a number")?;
+                }
                 "--limit" => {
                     request.limit =
                         Duration::from_secs(value()?.parse().context("--limit takes seconds")?);
@@ -94,6 +100,11 @@ impl Request {
 
 /// Runs the command of `arguments` in a machine, and ends with an error where it did not end with status 0.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    run_into(arguments, &mut std::io::stdout())
+}
+
+/// The same, with the command's output written to `sink`.
+pub(crate) fn run_into(arguments: &[String], sink: &mut (dyn Write + Send)) -> Result<()> {
     let request = Request::read(arguments)?;
     setup::programs(PROGRAMS)?;
     let kernel = Kernel::find(&request.kernel)?;
@@ -132,9 +143,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         initramfs: image,
         disk,
         memory: request.memory,
+        processors: request.processors,
         limit: request.limit,
     }
-    .run(folder.path())?;
+    .run(folder.path(), sink)?;
     if outcome != 0 {
         bail!("the command ended with status {outcome}");
     }

@@ -218,6 +218,14 @@ impl MountList {
                 .any(|above| self.covers.contains_key(above))
     }
 
+    /// Whether anything is mounted below a /dev of its own but the queues, whose place it has.
+    fn needs_new_devices(&self, path: &str) -> bool {
+        self.covers.iter().any(|(below, covered)| {
+            let is_below = ancestors(below).skip(1).any(|above| above == path);
+            is_below && !matches!(covered.cover, Cover::MessageQueues)
+        })
+    }
+
     /// The paths below which something is mounted, sorted.
     fn occupied(&self) -> Vec<String> {
         let above = self.covers.keys().flat_map(|path| ancestors(path).skip(1));
@@ -294,7 +302,11 @@ pub(super) fn emit(draft: &mut Draft<'_>) {
 /// Whether a fresh file system stays writable until what lies below it is mounted.
 fn closes_late(list: &MountList, occupied: &[String], path: &str) -> bool {
     list.covers.get(path).is_some_and(|covered| {
-        let fresh = matches!(covered.cover, Cover::Tmpfs { .. });
+        let fresh = match covered.cover {
+            Cover::Tmpfs { .. } => true,
+            Cover::Devices { .. } => list.needs_new_devices(path),
+            _ => false,
+        };
         fresh && covered.set & READ_ONLY != 0 && has(occupied, path)
     })
 }

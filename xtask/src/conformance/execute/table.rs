@@ -5,17 +5,17 @@ use anyhow::{Context, Result};
 const TABLE: &str = include_str!("../../../../tests/conformance/test-execute.tsv");
 
 /// One run of one unit.
-pub(super) struct Case {
+pub(in super::super) struct Case {
     /// The name by which it is started, and the file that has it.
-    pub(super) unit: String,
-    pub(super) file: String,
+    pub(in super::super) unit: String,
+    pub(in super::super) file: String,
     /// The function of systemd's test program that runs it: cases of one function belong together.
-    pub(super) test: String,
+    pub(in super::super) test: String,
     /// An exit status, a signal's name, or `result=` with a unit's result.
-    pub(super) expected: String,
+    pub(in super::super) expected: String,
     /// What the case needs of the machine.
-    pub(super) guards: String,
-    pub(super) directives: String,
+    pub(in super::super) guards: String,
+    pub(in super::super) directives: String,
 }
 
 /// All cases, in the order in which they are run.
