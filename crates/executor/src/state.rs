@@ -6,6 +6,7 @@ use kernel::{AsFd, BorrowedFd, Errno, OwnedFd, Result};
 use plan::frame::{FIRST_DESCRIPTOR, Frame, MAX_DESCRIPTORS, REPORT_DESCRIPTOR, Role};
 
 use crate::made::Made;
+use crate::steps::Holder;
 
 /// The lowest number for descriptors that are in the way of those that the service gets (3, 4, …).
 const ASIDE: i32 = FIRST_DESCRIPTOR + MAX_DESCRIPTORS as i32;
@@ -20,6 +21,12 @@ pub(crate) struct State<'a> {
     pub(crate) passed: [Option<OwnedFd>; MAX_DESCRIPTORS],
     /// The clone of the image's tree.
     pub(crate) image: Option<OwnedFd>,
+    /// The user namespace that is joined.
+    pub(crate) user_namespace: Option<OwnedFd>,
+    /// Who holds the service's own user namespace until it is entered.
+    pub(crate) holder: Option<Holder>,
+    /// A file system of type bpf that was begun in it.
+    pub(crate) bpf: Option<OwnedFd>,
     /// The tree that becomes the root.
     pub(crate) root: Option<OwnedFd>,
     /// Where the content of the root comes from, on the host; none: it is the root itself.
@@ -62,6 +69,9 @@ impl<'a> State<'a> {
             report,
             passed,
             image: None,
+            user_namespace: None,
+            holder: None,
+            bpf: None,
             root: None,
             origin: None,
             is_host: false,

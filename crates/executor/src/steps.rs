@@ -8,6 +8,7 @@ use crate::state::State;
 mod bounding_set;
 mod capabilities;
 mod clone_image;
+mod delegate;
 mod descriptors;
 mod directory;
 mod enter_root;
@@ -16,6 +17,7 @@ mod groups;
 mod hostname;
 mod join;
 mod keyring;
+mod label;
 mod limit;
 mod listen;
 mod loopback;
@@ -40,6 +42,8 @@ mod unshare;
 mod user;
 mod user_namespace;
 mod working_directory;
+
+pub(crate) use delegate::Holder;
 
 /// Takes one step.
 pub(crate) fn take<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
@@ -82,6 +86,8 @@ pub(crate) fn take<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
         Step::Keyring { link_user } => keyring::take(state, link_user),
         Step::CloneImage => clone_image::take(state),
         Step::UserNamespaceFirst { map } => user_namespace::first(map),
+        Step::UserNamespaceOpen { path } => delegate::open_path(state, path),
+        Step::Delegate { map, kinds, bpf } => delegate::take(state, map, kinds, bpf),
         Step::Join { kind, path } => join::take(state, kind, path),
         Step::Unshare { kinds } => unshare::take(kinds),
         Step::Loopback => loopback::take(),
@@ -119,8 +125,14 @@ fn take_later<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
             hard,
         } => limit::take(resource, soft, hard),
         Step::Umask { mask } => umask::take(mask),
+        Step::SmackLabel { label, optional } => label::smack(label, optional),
+        Step::UserNamespaceEnter => delegate::enter_path(state),
         Step::Groups => groups::take(state),
-        Step::UserNamespaceLate { map } => user_namespace::late(state, map),
+        Step::UserNamespaceLate { map } => match state.holder.take() {
+            Some(holder) => delegate::enter(holder),
+            None => user_namespace::alone(state, map),
+        },
+        Step::UnshareLate { kinds } => unshare::take(kinds),
         Step::BoundingSet { keep } => bounding_set::take(keep),
         Step::User { keep_capabilities } => user::take(state, keep_capabilities),
         Step::Capabilities { ambient } => capabilities::take(ambient),
@@ -129,6 +141,11 @@ fn take_later<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
         Step::Descriptors => descriptors::take(state),
         Step::Program => program::take(state),
         Step::Stub => stub::take(state),
+        Step::ExecLabel {
+            module,
+            label,
+            optional,
+        } => label::at_exec(module, label, optional),
         Step::NoNewPrivileges => no_new_privileges::take(),
         Step::Seccomp { flags, program } => seccomp::take(flags, program),
         Step::Exec => exec::take(state),

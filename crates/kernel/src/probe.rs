@@ -51,6 +51,7 @@ pub fn facts() -> Facts {
         memory_nodes: exists(sys::__NR_get_mempolicy, [0; 6]),
         apparmor: std::fs::read_to_string("/sys/module/apparmor/parameters/enabled")
             .is_ok_and(|text| text.starts_with('Y')),
+        smack: std::path::Path::new("/sys/fs/smackfs/load2").exists(),
         selinux: std::path::Path::new("/sys/fs/selinux/enforce").exists(),
         ipv6: socket(AddressFamily::INET6, SocketType::DGRAM, None).is_ok(),
         limits: limits(),

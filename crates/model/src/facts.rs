@@ -51,6 +51,8 @@ pub struct Facts {
     pub apparmor: bool,
     /// SELinux is on.
     pub selinux: bool,
+    /// SMACK is active.
+    pub smack: bool,
     /// IPv6 sockets can be made.
     pub ipv6: bool,
     /// The manager's own resource limits, soft and hard, by the kernel's number; without CAP_SYS_RESOURCE the hard ones are a ceiling.
@@ -243,6 +245,7 @@ impl Default for Facts {
             memory_nodes: true,
             apparmor: false,
             selinux: false,
+            smack: false,
             ipv6: true,
             limits: [(u64::MAX, u64::MAX); LIMITS],
             memory_bytes: 8 << 30,

@@ -238,6 +238,8 @@ fn is_restriction(step: &Step<'_>) -> bool {
         Step::Keyring { .. }
         | Step::CloneImage
         | Step::UserNamespaceFirst { .. }
+        | Step::UserNamespaceOpen { .. }
+        | Step::Delegate { .. }
         | Step::Join { .. }
         | Step::Unshare { .. } => true,
         Step::Loopback
@@ -247,11 +249,15 @@ fn is_restriction(step: &Step<'_>) -> bool {
         | Step::Mount { .. } => true,
         Step::EnterRoot
         | Step::Groups
+        | Step::SmackLabel { .. }
+        | Step::UserNamespaceEnter
         | Step::UserNamespaceLate { .. }
+        | Step::UnshareLate { .. }
         | Step::BoundingSet { .. }
         | Step::User { .. } => true,
         Step::Capabilities { .. }
         | Step::SecureBits { .. }
+        | Step::ExecLabel { .. }
         | Step::NoNewPrivileges
         | Step::Seccomp { .. } => true,
     }

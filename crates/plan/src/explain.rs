@@ -4,7 +4,8 @@ use model::Directive;
 
 use crate::planner::SpawnPlan;
 use crate::step::{
-    Address, Asked, HugePages, RootSource, Source, Step, TerminalControl, UserMap, What,
+    Address, Asked, HugePages, RootSource, SecurityModule, Source, Step, TerminalControl, UserMap,
+    What,
 };
 
 mod words;
@@ -69,6 +70,10 @@ fn sentence(step: &Step<'_>) -> String {
             format!("user namespace, after all others: {}", users(*map))
         }
         Step::Unshare { .. }
+        | Step::UnshareLate { .. }
+        | Step::UserNamespaceOpen { .. }
+        | Step::UserNamespaceEnter
+        | Step::Delegate { .. }
         | Step::Join { .. }
         | Step::Loopback
         | Step::Hostname { .. }
@@ -95,6 +100,8 @@ fn sentence(step: &Step<'_>) -> String {
         | Step::User { .. }
         | Step::BoundingSet { .. }
         | Step::Capabilities { .. }
+        | Step::SmackLabel { .. }
+        | Step::ExecLabel { .. }
         | Step::SecureBits { .. } => identity(step),
         Step::Seccomp { program, .. } => format!(
             "system calls: a program of {} instructions",
@@ -115,6 +122,26 @@ fn surroundings(step: &Step<'_>) -> String {
                     "of {}",
                     shown(path)
                 ))
+            )
+        }
+        Step::UnshareLate { kinds } => {
+            format!(
+                "new namespaces that belong to the user namespace: {}",
+                namespaces(*kinds)
+            )
+        }
+        Step::UserNamespaceOpen { path } => format!("user namespace: that of {}", shown(path)),
+        Step::UserNamespaceEnter => {
+            "user namespace: join it as its root, after all others".to_owned()
+        }
+        Step::Delegate { map, kinds, bpf } => {
+            let kinds = Some(namespaces(*kinds)).filter(|kinds| !kinds.is_empty());
+            let bpf = bpf.then(|| "what of BPF is delegated".to_owned());
+            let own: Vec<String> = kinds.into_iter().chain(bpf).collect();
+            format!(
+                "user namespace, made ahead: {}; to it belong: {}",
+                users(*map),
+                own.join(", ")
             )
         }
         Step::Loopback => "network: loopback up".to_owned(),
@@ -144,9 +171,23 @@ fn identity(step: &Step<'_>) -> String {
         Step::Capabilities { ambient } => {
             format!("ambient capabilities: {}", capabilities(*ambient))
         }
+        Step::SmackLabel { label, optional } => labelled("SMACK", label, *optional),
+        Step::ExecLabel {
+            module: SecurityModule::AppArmor,
+            label,
+            optional,
+        } => labelled("AppArmor, with exec", label, *optional),
+        Step::ExecLabel {
+            label, optional, ..
+        } => labelled("SELinux, with exec", label, *optional),
         Step::SecureBits { bits } => format!("secure bits: {bits:#x}"),
         _ => attribute(step),
     }
+}
+
+fn labelled(module: &str, label: &std::ffi::CStr, optional: bool) -> String {
+    let optional = if optional { ", if it can be set" } else { "" };
+    format!("label of {module}: {}{optional}", shown(label))
 }
 
 fn attribute(step: &Step<'_>) -> String {
@@ -274,6 +315,10 @@ fn mount(at: &str, what: &What<'_>, set: u64, clear: u64, missing_ok: bool) -> S
             names.iter().map(shown).collect::<Vec<_>>().join(", ")
         ),
         What::BpfObjects => "no pinned objects of BPF".to_owned(),
+        What::BpfDelegation { options } => format!(
+            "no pinned objects of BPF, and tokens for {}",
+            options.iter().map(shown).collect::<Vec<_>>().join(", ")
+        ),
         What::MessageQueues => "message queues of this namespace".to_owned(),
         What::Cgroups => "control groups of this namespace".to_owned(),
         What::Terminals => "new pseudo-terminals".to_owned(),

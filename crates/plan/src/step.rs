@@ -133,27 +133,41 @@ coded! {
             /// Who is mapped.
             map: UserMap,
         },
+        /// Opens the file of a user namespace that [`Step::UserNamespaceEnter`] joins.
+        UserNamespaceOpen = 20 {
+            /// Absolute, on the host.
+            path: Text<'a>,
+        },
+        /// Makes the service's user namespace ahead, or takes the one that was opened, and joins namespaces that belong to it.
+        Delegate = 21 {
+            /// Who is mapped in a new one.
+            map: UserMap,
+            /// `CLONE_NEW` flags of what belongs to it; not those of mounts, which are made before and copied to it late.
+            kinds: u32,
+            /// Whether a file system of type bpf is begun in it, for [`What::BpfDelegation`].
+            bpf: bool,
+        },
         /// Joins a namespace that exists.
-        Join = 20 {
+        Join = 22 {
             /// A single `CLONE_NEW` flag.
             kind: u32,
             /// The file to open; none: the descriptor that the manager passes.
             path: Option<Text<'a>>,
         },
         /// New namespaces.
-        Unshare = 21 {
+        Unshare = 23 {
             /// `CLONE_NEW` flags.
             kinds: u32,
         },
         /// Brings the loopback interface of the new network namespace up.
-        Loopback = 22,
+        Loopback = 24,
         /// The host name of the new UTS namespace.
-        Hostname = 23 {
+        Hostname = 25 {
             /// The name.
             name: Text<'a>,
         },
         /// A listening socket, sent back over the report socket.
-        Listen = 24 {
+        Listen = 26 {
             /// Its place in the socket unit, repeated in the report.
             index: u32,
             /// What to bind to.
@@ -178,19 +192,19 @@ coded! {
             links: List<'a>,
         },
         /// How mounts of the host propagate into the new mount namespace.
-        Propagation = 25 {
+        Propagation = 27 {
             /// A `MS_` propagation flag.
             flag: u32,
         },
         /// The tree that becomes the root.
-        Root = 26 {
+        Root = 28 {
             /// Which tree.
             from: RootSource<'a>,
             /// Mount attributes to set on all of it.
             set: u64,
         },
         /// One mount below the new root. Sorted by path: a parent comes before its children.
-        Mount = 27 {
+        Mount = 29 {
             /// Where, seen from inside.
             at: Text<'a>,
             /// What appears there.
@@ -203,9 +217,9 @@ coded! {
             missing_ok: bool,
         },
         /// Enters the new root and lets go of the old one.
-        EnterRoot = 28,
+        EnterRoot = 30,
         /// A resource limit.
-        Limit = 29 {
+        Limit = 31 {
             /// `RLIMIT_` number.
             resource: u32,
             /// Soft limit, `u64::MAX` for none.
@@ -214,63 +228,95 @@ coded! {
             hard: u64,
         },
         /// File mode creation mask.
-        Umask = 30 {
+        Umask = 32 {
             /// The bits to take away.
             mask: u32,
         },
+        /// The label of the process for SMACK.
+        SmackLabel = 33 {
+            /// The label.
+            label: Text<'a>,
+            /// Whether the start goes on where it can't be set.
+            optional: bool,
+        },
+        /// Joins the user namespace that was opened. Users and groups are from here on those of that namespace, and without any the process
+        /// is its root.
+        UserNamespaceEnter = 34,
         /// Group and supplementary groups of the bindings.
-        Groups = 31,
+        Groups = 35,
         /// A user namespace after all others: the place for root.
-        UserNamespaceLate = 32 {
+        UserNamespaceLate = 36 {
             /// Who is mapped.
             map: UserMap,
         },
+        /// New namespaces that belong to the user namespace.
+        UnshareLate = 37 {
+            /// `CLONE_NEW` flags.
+            kinds: u32,
+        },
         /// Drops every capability but these from the bounding set.
-        BoundingSet = 33 {
+        BoundingSet = 38 {
             /// A bit per capability.
             keep: u64,
         },
         /// The user of the bindings.
-        User = 34 {
+        User = 39 {
             /// Whether permitted capabilities outlive the change, until exec.
             keep_capabilities: bool,
         },
         /// Inheritable and ambient capabilities.
-        Capabilities = 35 {
+        Capabilities = 40 {
             /// A bit per capability.
             ambient: u64,
         },
         /// prctl(2) `PR_SET_SECUREBITS`.
-        SecureBits = 36 {
+        SecureBits = 41 {
             /// `SECBIT_` bits.
             bits: u32,
         },
         /// Working directory.
-        WorkingDirectory = 37 {
+        WorkingDirectory = 42 {
             /// Where.
             path: Text<'a>,
             /// Whether a missing one leaves it at the root directory.
             missing_ok: bool,
         },
         /// Puts the passed descriptors at 3, 4, … and closes what no one asked for.
-        Descriptors = 38,
+        Descriptors = 43,
         /// Finds the program to execute, as long as a failure can still be told.
-        Program = 39,
+        Program = 44,
         /// Stays PID 1 of the namespace and lets a child go on.
-        Stub = 40,
+        Stub = 45,
+        /// What a security module makes of the process when it executes the program.
+        ExecLabel = 46 {
+            /// Which module.
+            module: SecurityModule,
+            /// A profile or context.
+            label: Text<'a>,
+            /// Whether the start goes on where it can't be set.
+            optional: bool,
+        },
         /// No gain of privileges through exec.
-        NoNewPrivileges = 41,
+        NoNewPrivileges = 47,
         /// The unit's one system-call program.
-        Seccomp = 42 {
+        Seccomp = 48 {
             /// `SECCOMP_FILTER_FLAG_` bits.
             flags: u32,
             /// `sock_filter` records.
             program: &'a [u8],
         },
         /// Executes the service.
-        Exec = 43,
+        Exec = 49,
         /// Ends with success: what was asked for has been sent.
-        Finish = 44,
+        Finish = 50,
+    }
+
+    /// Security modules that change a process when it executes a program.
+    enum SecurityModule {
+        /// AppArmor, with a profile.
+        AppArmor = 1,
+        /// SELinux, with a context.
+        SeLinux = 2,
     }
 
     /// Which huge pages a process has.
@@ -455,6 +501,11 @@ coded! {
         MessageQueues = 10,
         /// Pinned objects of the BPF subsystem: none.
         BpfObjects = 14,
+        /// The same, of the service's user namespace, with what of BPF its tokens may do (bpf(2), `BPF_TOKEN_CREATE`, Linux 6.9).
+        BpfDelegation = 15 {
+            /// `key=value` options, numbers of one bit for each thing.
+            options: List<'a>,
+        },
         /// The control group file system as seen from the new cgroup namespace.
         Cgroups = 11,
         /// New pseudo-terminals.
@@ -549,7 +600,16 @@ impl Step<'_> {
             Step::Keyring { .. } => 237,
             Step::UserNamespaceFirst { .. }
             | Step::UserNamespaceLate { .. }
+            | Step::UserNamespaceOpen { .. }
+            | Step::UserNamespaceEnter
+            | Step::Delegate { .. }
             | Step::User { .. } => 217,
+            Step::SmackLabel { .. } => 236,
+            Step::ExecLabel {
+                module: SecurityModule::AppArmor,
+                ..
+            } => 231,
+            Step::ExecLabel { .. } => 229,
             Step::Join { .. } | Step::Loopback | Step::Listen { .. } => 225,
             Step::Groups => 216,
             Step::BoundingSet { .. } | Step::Capabilities { .. } => 218,
@@ -566,6 +626,7 @@ impl Step<'_> {
             } => 243,
             Step::CloneImage
             | Step::Unshare { .. }
+            | Step::UnshareLate { .. }
             | Step::Hostname { .. }
             | Step::Propagation { .. } => 226,
             Step::Root { .. } | Step::Mount { .. } | Step::EnterRoot => 226,

@@ -223,7 +223,6 @@ pub(crate) mod later {
         NOT_BUILT ParsedOnly "not built yet";
         BPF ParsedOnly "programs of the BPF security module are not built yet";
         CONTROL_GROUPS ParsedOnly "resource control is not built yet";
-        DELEGATION ParsedOnly "delegating BPF is not built yet";
         ENABLING ParsedOnly "enabling units is not built yet";
         GROUPS ParsedOnly "slices and scopes are not built yet";
         IMAGES ParsedOnly "this way of using images is not built yet";

@@ -61,6 +61,9 @@ fn mount(state: &State<'_>, at: &CStr, what: What<'_>, change: Change) -> Result
         What::Proc { hide, only_pids } => filesystem::proc(hide, only_pids)?,
         What::Sysfs => filesystem::plain(c"sysfs")?,
         What::BpfObjects => filesystem::plain(c"bpf")?,
+        What::BpfDelegation { options } => {
+            filesystem::delegation(state.bpf.as_ref().ok_or(Errno::BADF)?, options)?
+        }
         What::MessageQueues => filesystem::plain(c"mqueue")?,
         What::Cgroups => filesystem::plain(c"cgroup2")?,
         What::Terminals => filesystem::terminals(true)?,

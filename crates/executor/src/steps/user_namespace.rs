@@ -46,7 +46,7 @@ fn write_own_maps(map: UserMap, uid: u64, gid: u64) -> Result<()> {
 }
 
 /// Enters a user namespace whose maps a helper writes: only a process of the old one may.
-pub(super) fn late(state: &State<'_>, map: UserMap) -> Result<()> {
+pub(super) fn alone(state: &State<'_>, map: UserMap) -> Result<()> {
     let own = open(
         c"/proc/self",
         OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC,
@@ -68,7 +68,7 @@ pub(super) fn late(state: &State<'_>, map: UserMap) -> Result<()> {
 }
 
 /// What the helper says with its exit status: 0, or an error number.
-fn written(helper: &OwnedFd) -> Result<()> {
+pub(super) fn written(helper: &OwnedFd) -> Result<()> {
     match kernel::wait::wait(helper)?.ending {
         kernel::wait::Ending::Exited(0) => Ok(()),
         kernel::wait::Ending::Exited(errno) => Err(Errno::from_raw_os_error(errno)),

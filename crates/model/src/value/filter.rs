@@ -376,11 +376,30 @@ impl NamespaceSet {
     }
 
     /// The form of `DelegateNamespaces=`: the text names what is delegated, and yes delegates all.
-    pub fn parse_delegated(text: &str, expand: &dyn Expand) -> Result<NamespaceSet, ParseError> {
+    fn parse_delegated(text: &str, expand: &dyn Expand) -> Result<NamespaceSet, ParseError> {
         match parse_bool(text) {
             Some(true) => Ok(NamespaceSet::ALL),
             Some(false) => Ok(NamespaceSet::NONE),
             None => NamespaceSet::read_whole(text, expand),
+        }
+    }
+
+    /// Joins one more line of `DelegateNamespaces=` to what those before it say: a list adds its kinds, one with `~` takes them away.
+    ///
+    /// # Errors
+    /// What is no kind.
+    pub fn join_delegated(
+        earlier: Option<NamespaceSet>,
+        text: &str,
+        expand: &dyn Expand,
+    ) -> Result<NamespaceSet, ParseError> {
+        let earlier = earlier.filter(|_| parse_bool(text).is_none());
+        match (earlier, text.strip_prefix('~')) {
+            (Some(set), Some(names)) => {
+                Ok(NamespaceSet(set.0 & !NamespaceSet::read(names, expand)?))
+            }
+            (Some(set), None) => Ok(NamespaceSet(set.0 | NamespaceSet::read(text, expand)?)),
+            (None, _) => NamespaceSet::parse_delegated(text, expand),
         }
     }
 

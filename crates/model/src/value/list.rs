@@ -5,6 +5,7 @@ use std::fmt;
 use super::words::{Item, list};
 use crate::{
     UnitName,
+    tables::bpf,
     text::{Expand, Form, ParseError, TextForm, parse_bool, split_words},
 };
 
@@ -189,7 +190,7 @@ list! {
 
 /// A list whose items come from a fixed table, or that is switched by a boolean.
 macro_rules! switched_list {
-    ($(#[$about:meta])* $name:ident, $wanted:literal, $any:literal, [$($known:literal),*]) => {
+    ($(#[$about:meta])* $name:ident, $wanted:literal, $any:literal, [$($known:expr),*]) => {
         $(#[$about])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
         pub enum $name {
@@ -212,10 +213,10 @@ macro_rules! switched_list {
                     None if text == $any => return Ok($name::Yes),
                     None => {}
                 }
-                let known: &[&str] = &[$($known),*];
+                let known: &[&[&str]] = &[$($known),*];
                 let mut items = Vec::new();
                 for word in split_words(text)? {
-                    match known.contains(&word.as_str()) {
+                    match known.iter().any(|names| names.contains(&word.as_str())) {
                         true => items.push(word),
                         false => expand.wrong_item(ParseError::not_a(&word, $wanted))?,
                     }
@@ -247,20 +248,20 @@ macro_rules! switched_list {
 
 switched_list! {
     /// Whether the control group below belongs to the unit, and with which controllers.
-    Delegate, "a controller", "", ["cpu", "cpuacct", "cpuset", "io", "blkio", "memory", "devices", "pids", "bpf-firewall", "bpf-devices", "bpf-foreign", "bpf-socket-bind", "bpf-restrict-network-interfaces", "bpf-bind-network-interface"]
+    Delegate, "a controller", "", [&["cpu", "cpuacct", "cpuset", "io", "blkio", "memory", "devices", "pids", "bpf-firewall", "bpf-devices", "bpf-foreign", "bpf-socket-bind", "bpf-restrict-network-interfaces", "bpf-bind-network-interface"]]
 }
 
 switched_list! {
     /// Controllers that are kept from children.
-    Controllers, "a controller", "", ["cpu", "cpuacct", "cpuset", "io", "blkio", "memory", "devices", "pids", "bpf-firewall", "bpf-devices", "bpf-foreign", "bpf-socket-bind", "bpf-restrict-network-interfaces", "bpf-bind-network-interface"]
+    Controllers, "a controller", "", [&["cpu", "cpuacct", "cpuset", "io", "blkio", "memory", "devices", "pids", "bpf-firewall", "bpf-devices", "bpf-foreign", "bpf-socket-bind", "bpf-restrict-network-interfaces", "bpf-bind-network-interface"]]
 }
 
 switched_list! {
     /// What a reload brings up to date in a running unit.
-    RefreshOnReload, "extensions or credentials", "", ["extensions", "credentials"]
+    RefreshOnReload, "extensions or credentials", "", [&["extensions", "credentials"]]
 }
 
 switched_list! {
     /// What of BPF a token hands over.
-    DelegatedNames, "a BPF name", "any", []
+    DelegatedNames, "a name of a BPF command, map, program or attachment, such as BPFMapCreate", "any", [bpf::COMMANDS, bpf::MAPS, bpf::PROGRAMS, bpf::ATTACHMENTS]
 }

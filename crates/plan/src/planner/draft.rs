@@ -16,6 +16,10 @@ pub(super) struct Draft<'a> {
     pub(super) mounts: MountList,
     /// `CLONE_NEW` flags for one call.
     pub(super) namespaces: u32,
+    /// Those of them that belong to the service's user namespace.
+    pub(super) delegated: u32,
+    /// Whether something of BPF is delegated to that.
+    pub(super) delegates_bpf: bool,
     /// Capabilities that directives beside CapabilityBoundingSet= take away.
     pub(super) lost_capabilities: u64,
     pub(super) reductions: Vec<Reduction>,
@@ -36,6 +40,8 @@ impl<'a> Draft<'a> {
             situation,
             mounts: MountList::default(),
             namespaces: 0,
+            delegated: 0,
+            delegates_bpf: false,
             lost_capabilities: 0,
             reductions: Vec::new(),
             environment: Vec::new(),

@@ -1,11 +1,11 @@
-//! User, groups, keyring, and the user namespace with its two possible places.
+//! User, groups and keyring.
 
-use model::value::{KeyringMode, PrivateUsers};
+use model::value::KeyringMode;
 use model::{Directive, key};
 
 use super::Refusal;
 use super::draft::Draft;
-use crate::step::{Step, UserMap};
+use crate::step::Step;
 
 /// Whether the unit names a user or makes one.
 pub(super) fn changes_user(draft: &Draft<'_>) -> bool {
@@ -80,43 +80,5 @@ pub(super) fn keyring(draft: &mut Draft<'_>) -> Result<(), Refusal> {
             },
         );
     }
-    Ok(())
-}
-
-/// The user namespace that root makes last, and the one that the unprivileged need first.
-pub(super) fn user_namespace(draft: &mut Draft<'_>, needed: bool) -> Result<(), Refusal> {
-    let directive = key::PRIVATE_USERS.directive();
-    let users = draft.value(&key::PRIVATE_USERS);
-    if users == PrivateUsers::No && (draft.is_privileged() || !needed) {
-        return Ok(());
-    }
-    if !draft.can(
-        draft.facts.namespaces.user,
-        directive,
-        "user namespaces can't be made here",
-    )? {
-        return Ok(());
-    }
-    if !draft.is_privileged() {
-        draft.push(
-            directive,
-            Step::UserNamespaceFirst {
-                map: UserMap::CallerOnly,
-            },
-        );
-        return Ok(());
-    }
-    let map = match users {
-        PrivateUsers::Identity => UserMap::Identity,
-        PrivateUsers::Full => UserMap::Full,
-        PrivateUsers::Managed => {
-            return draft.cannot(
-                directive,
-                "managed ranges of users are not made in this version",
-            );
-        }
-        PrivateUsers::No | PrivateUsers::SelfOnly => UserMap::SelfAndRoot,
-    };
-    draft.push(directive, Step::UserNamespaceLate { map });
     Ok(())
 }

@@ -43,6 +43,9 @@ pub(super) enum Cover {
     },
     MessageQueues,
     BpfObjects,
+    BpfDelegation {
+        options: Vec<String>,
+    },
     Cgroups,
 }
 
@@ -399,6 +402,12 @@ fn emit_cover(draft: &mut Draft<'_>, at: &std::ffi::CStr, covered: &Covered, set
         }
         Cover::MessageQueues => What::MessageQueues,
         Cover::BpfObjects => What::BpfObjects,
+        Cover::BpfDelegation { options } => {
+            list = options.iter().collect();
+            What::BpfDelegation {
+                options: list.list(),
+            }
+        }
         Cover::Cgroups => What::Cgroups,
     };
     let set = if what == What::Inaccessible { 0 } else { set };

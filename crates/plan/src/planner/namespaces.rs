@@ -25,11 +25,10 @@ pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), Refusal> {
 
 /// One call makes all of them.
 pub(super) fn emit(draft: &mut Draft<'_>, directive: Option<Directive>) {
-    let step = Step::Unshare {
-        kinds: draft.namespaces,
-    };
+    let kinds = draft.namespaces & !draft.delegated;
+    let step = Step::Unshare { kinds };
     match directive {
-        _ if draft.namespaces == 0 => {}
+        _ if kinds == 0 => {}
         Some(directive) => draft.push(directive, step),
         None => draft.frame(step),
     }

@@ -96,7 +96,7 @@ pub(super) fn plan(
     kernel_paths::plan(draft)?;
     if has_own_pins(draft) {
         let directive = Some(key::PRIVATE_BPF.directive());
-        let cover = Cover::BpfObjects;
+        let cover = super::delegation::bpf_objects(draft);
         // A kernel without BPF has nothing to hide.
         draft.mounts.cover("/sys/fs/bpf", cover, 0, true, directive);
     }

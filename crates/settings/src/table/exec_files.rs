@@ -469,7 +469,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Joins the user namespace of a file."),
         since: said("259"),
         bus: said("s"),
-        status: later::SANDBOX,
         ..Row::NEVER
     },
 ];

@@ -437,10 +437,8 @@ pub(super) const ROWS: &[Row] = &[
         default_text: "no",
         summary: said("Says which namespaces belong to the service's own user namespace."),
         since: said("258"),
-        from_image: FromImage::Never,
         bus: said("t"),
-        status: later::SANDBOX,
-        ..Row::RESTRICTS
+        ..Row::NEVER
     },
     Row {
         name: "BPFDelegateAttachments",
@@ -449,7 +447,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Hands BPF attachment types over by a token."),
         since: said("258"),
         bus: said("s"),
-        status: later::DELEGATION,
         ..Row::NEVER
     },
     Row {
@@ -459,7 +456,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Hands BPF commands over by a token."),
         since: said("258"),
         bus: said("s"),
-        status: later::DELEGATION,
         ..Row::NEVER
     },
     Row {
@@ -469,7 +465,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Hands BPF map types over by a token."),
         since: said("258"),
         bus: said("s"),
-        status: later::DELEGATION,
         ..Row::NEVER
     },
     Row {
@@ -479,7 +474,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Hands BPF program types over by a token."),
         since: said("258"),
         bus: said("s"),
-        status: later::DELEGATION,
         ..Row::NEVER
     },
     Row {
@@ -490,7 +484,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("210"),
         from_image: FromImage::Never,
         bus: said("(bs)"),
-        status: later::SECURITY_MODULES,
         ..Row::RESTRICTS
     },
     Row {
@@ -501,7 +494,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("209"),
         from_image: FromImage::Never,
         bus: said("(bs)"),
-        status: later::SECURITY_MODULES,
         ..Row::RESTRICTS
     },
     Row {
@@ -512,7 +504,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("218"),
         from_image: FromImage::Never,
         bus: said("(bs)"),
-        status: later::SECURITY_MODULES,
         ..Row::RESTRICTS
     },
 ];

@@ -122,9 +122,18 @@ pub(crate) static DELEGATED_NAMESPACES: ValueType = ValueType {
     name: "yes, no or kinds of namespaces",
     list: true,
     assign: |value, text, expand| {
-        assign_as(value, text, true, |text| {
-            NamespaceSet::parse_delegated(text, expand)
-        })
+        let earlier = value.take().and_then(NamespaceSet::take);
+        let joined = match earlier {
+            _ if text.is_empty() => Ok(None),
+            earlier => NamespaceSet::join_delegated(earlier, text, expand).map(Some),
+        };
+        // After an error nothing has changed.
+        *value = match &joined {
+            Ok(set) => *set,
+            Err(_) => earlier,
+        }
+        .map(NamespaceSet::into_value);
+        joined.map(drop)
     },
     print: |value, _| typed(value, |set: &NamespaceSet| vec![set.print_delegated()]),
 };

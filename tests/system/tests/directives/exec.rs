@@ -48,6 +48,14 @@ macro_rules! logged {
     };
 }
 
+/// In the user namespace of a file.
+const JOINS_USERS: Files = &[(
+    "$U.service",
+    "[Service]\nType=oneshot\nLINE\nExecStart=/bin/sh -c 'readlink /proc/self/ns/user > $ROOM/$U'\n",
+)];
+/// Whether it is there.
+const IN_USERS: &str = "unshare --user --map-root-user sleep infinity & ln -s /proc/$!/ns/user $ROOM/$U-users; until grep -q sleep /proc/$!/comm; do :; done; coracle start $U; grep -q $(stat -Lc %i $ROOM/$U-users) $ROOM/$U && echo same; kill $!";
+
 const AS_GAMES: &[&str] = &["User=games"];
 
 pub(crate) const OBSERVATIONS: &[Observation] = &[
@@ -96,6 +104,65 @@ pub(crate) const OBSERVATIONS: &[Observation] = &[
         "same",
     )
     .on(&["PrivateNetwork=yes"]),
+    units(
+        "UserNamespacePath=$ROOM/$U-users",
+        JOINS_USERS,
+        IN_USERS,
+        "same",
+    ),
+    inside(
+        "DelegateNamespaces=net",
+        "ip link set lo down 2> /dev/null && ls /sys/class/net",
+        "lo",
+    )
+    .on(&["PrivateNetwork=yes", "PrivateUsers=yes"]),
+    // What the sandbox has mounted stays.
+    inside(
+        "DelegateNamespaces=mnt",
+        "mount -t tmpfs own /mnt && for act in 'touch /etc/x' 'mount -o remount,bind,rw /' 'umount /srv' 'touch /mnt/x'; do $act 2> /dev/null && echo $act; done",
+        "touch /mnt/x",
+    )
+    .on(&["ProtectSystem=strict", "TemporaryFileSystem=/srv"]),
+    inside(
+        "DelegateNamespaces=uts ipc cgroup",
+        "hostname boat && hostname; awk '{print $1, $3}' /proc/self/uid_map",
+        "boat\n0 1",
+    )
+    .on(&["ProtectHostname=private:raft", "PrivateIPC=yes"]),
+    inside(
+        "BPFDelegateCommands=BPFMapCreate",
+        "$ROOM/attacker bpf-map-by-token",
+        "reached",
+    )
+    .on(&["PrivateBPF=yes", "PrivateUsers=yes", "BPFDelegateMaps=any"]),
+    inside(
+        "BPFDelegateMaps=BPFMapTypeHash BPFMapTypeArray",
+        "$ROOM/attacker bpf-map-by-token",
+        "reached",
+    )
+    .on(&["PrivateBPF=yes", "PrivateUsers=yes", "BPFDelegateCommands=any"]),
+    inside(
+        "BPFDelegatePrograms=BPFProgTypeSocketFilter",
+        "$ROOM/attacker bpf-program-by-token",
+        "reached",
+    )
+    .on(&[
+        "PrivateBPF=yes",
+        "PrivateUsers=yes",
+        "BPFDelegateCommands=BPFProgLoad",
+        "BPFDelegateAttachments=any",
+    ]),
+    inside(
+        "BPFDelegateAttachments=BPFCgroupInetIngress",
+        "$ROOM/attacker bpf-program-by-token",
+        "reached",
+    )
+    .on(&[
+        "PrivateBPF=yes",
+        "DelegateNamespaces=net",
+        "BPFDelegateCommands=BPFProgLoad",
+        "BPFDelegatePrograms=any",
+    ]),
     inside(
         "IPCNamespacePath=/proc/$PEER/ns/ipc",
         "test $(readlink /proc/self/ns/ipc) = $(readlink /proc/$PEER/ns/ipc) && echo same",

@@ -28,6 +28,14 @@ pub(super) fn plain(kind: &CStr) -> Result<OwnedFd> {
     finish(&new(kind)?, HARMLESS | MountAttrFlags::MOUNT_ATTR_NOEXEC)
 }
 
+/// The file system that was begun in the service's user namespace, with what tokens may do there.
+pub(super) fn delegation(configuration: &OwnedFd, options: List<'_>) -> Result<OwnedFd> {
+    for option in options.iter() {
+        set(configuration, option)?;
+    }
+    finish(configuration, HARMLESS | MountAttrFlags::MOUNT_ATTR_NOEXEC)
+}
+
 /// An empty file system in memory; `options` are `key=value` or `key`.
 pub(super) fn tmpfs(mode: u32, options: List<'_>) -> Result<OwnedFd> {
     tmpfs_with(mode, options, HARMLESS)

@@ -11,6 +11,8 @@ use crate::call::{BUFFER_BYTES, Buffer, Errno, call, through_the_32_bit_door};
 use crate::{Act, Outcome, Refusal, argument, seen};
 
 pub(crate) const ACTS: &[Act] = &[
+    ("bpf-map-by-token", |_| map_by_token()),
+    ("bpf-program-by-token", |_| program_by_token()),
     ("bind", |given| {
         Ok(TcpListener::bind(argument(given, 0)?).map(drop)?)
     }),
@@ -56,6 +58,39 @@ fn hear(address: &str) -> Outcome {
     socket.send_to(b"x", socket.local_addr()?)?;
     match socket.recv(&mut [0]) {
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Err(Refusal::Empty),
+        other => Ok(other.map(drop)?),
+    }
+}
+
+/// `BPF_F_TOKEN_FD`.
+const WITH_TOKEN: u32 = 1 << 16;
+
+/// A token of the service's own file system of type bpf (bpf(2)).
+fn token() -> Result<u32, Refusal> {
+    const TOKEN_CREATE: i64 = 36;
+    let folder = std::fs::File::open("/sys/fs/bpf")?;
+    let words = [0, folder.as_raw_fd().cast_unsigned()];
+    Ok(call(libc::SYS_bpf, &[N(TOKEN_CREATE), W(&words), N(8)], &[])? as u32)
+}
+
+/// Makes an array with what a token allows.
+fn map_by_token() -> Outcome {
+    const ARRAY: u32 = 2;
+    let mut words = [0; 20];
+    words[..5].copy_from_slice(&[ARRAY, 4, 4, 1, WITH_TOKEN]);
+    words[19] = token()?;
+    Ok(call(libc::SYS_bpf, &[N(0), W(&words), N(80)], &[]).map(drop)?)
+}
+
+/// Loads a filter of sockets with what a token allows; without instructions it goes no further than that.
+fn program_by_token() -> Outcome {
+    const PROG_LOAD: i64 = 5;
+    let mut words = [0; 38];
+    words[..2].copy_from_slice(&[1, 1]);
+    words[11] = WITH_TOKEN;
+    words[36] = token()?;
+    match call(libc::SYS_bpf, &[N(PROG_LOAD), W(&words), N(152)], &[]) {
+        Err(Errno(libc::EFAULT)) => Ok(()),
         other => Ok(other.map(drop)?),
     }
 }

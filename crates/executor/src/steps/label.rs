@@ -1,0 +1,59 @@
+//! Labels of security modules. That of SMACK is set while this is root of the host; what AppArmor and SELinux make of the process comes with
+//! exec, so it is said last, by the process that executes, and before what keeps it from gaining privileges is looked at.
+
+use core::ffi::CStr;
+
+use kernel::{Errno, Result};
+use plan::step::SecurityModule;
+
+use crate::steps::proc_file::write_file;
+
+/// Bytes of a profile's name that are taken; the kernel takes a page with the word in front.
+const NAME_BYTES_MAX: usize = 1024;
+
+/// Sets the label that the process has now and keeps.
+pub(super) fn smack(label: &CStr, optional: bool) -> Result<()> {
+    let files = [c"/proc/self/attr/smack/current", c"/proc/self/attr/current"];
+    unless(optional, set(files, label.to_bytes()))
+}
+
+/// Says what the process becomes when it executes.
+pub(super) fn at_exec(module: SecurityModule, label: &CStr, optional: bool) -> Result<()> {
+    let done = match module {
+        SecurityModule::AppArmor => profile(label.to_bytes()),
+        SecurityModule::SeLinux => {
+            let file = c"/proc/self/attr/exec";
+            set([file, file], label.to_bytes_with_nul())
+        }
+    };
+    unless(optional, done)
+}
+
+fn profile(name: &[u8]) -> Result<()> {
+    const WORD: &[u8] = b"exec ";
+    let mut text = [0; WORD.len() + NAME_BYTES_MAX];
+    let end = WORD.len() + name.len();
+    let words = [WORD, name];
+    let mut at = 0;
+    for word in words {
+        text.get_mut(at..at + word.len())
+            .ok_or(Errno::NAMETOOLONG)?
+            .copy_from_slice(word);
+        at += word.len();
+    }
+    let files = [c"/proc/self/attr/apparmor/exec", c"/proc/self/attr/exec"];
+    set(files, text.get(..end).unwrap_or_default())
+}
+
+/// Writes to the module's own file, or else to the one that modules share (before Linux 5.8).
+fn set(files: [&CStr; 2], bytes: &[u8]) -> Result<()> {
+    let [own, shared] = files;
+    match write_file(own, bytes) {
+        Err(Errno::NOENT) => write_file(shared, bytes),
+        done => done,
+    }
+}
+
+fn unless(optional: bool, done: Result<()>) -> Result<()> {
+    if optional { Ok(()) } else { done }
+}
