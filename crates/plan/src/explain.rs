@@ -63,17 +63,13 @@ fn sentence(step: &Step<'_>) -> String {
         ),
         Step::Stream { target, source } => format!("stream {target}: {}", stream(source)),
         Step::Root { from, set } => format!("root: {}{}", tree(from), words::attributes(*set, 0)),
-        Step::UserNamespaceFirst { map } => {
-            format!("user namespace, first of all: {}", users(*map))
-        }
-        Step::UserNamespaceLate { map } => {
-            format!("user namespace, after all others: {}", users(*map))
-        }
-        Step::Unshare { .. }
-        | Step::UnshareLate { .. }
+        Step::UserNamespaceFirst { .. }
+        | Step::UserNamespaceLate { .. }
         | Step::UserNamespaceOpen { .. }
         | Step::UserNamespaceEnter
-        | Step::Delegate { .. }
+        | Step::UnshareLate { .. }
+        | Step::Delegate { .. } => user_namespace(step),
+        Step::Unshare { .. }
         | Step::Join { .. }
         | Step::Loopback
         | Step::Hostname { .. }
@@ -111,18 +107,13 @@ fn sentence(step: &Step<'_>) -> String {
     }
 }
 
-fn surroundings(step: &Step<'_>) -> String {
+fn user_namespace(step: &Step<'_>) -> String {
     match step {
-        Step::Unshare { kinds } => format!("new namespaces: {}", namespaces(*kinds)),
-        Step::Join { kind, path } => {
-            format!(
-                "join: the {} namespace {}",
-                namespaces(*kind),
-                path.map_or("that the manager passes".into(), |path| format!(
-                    "of {}",
-                    shown(path)
-                ))
-            )
+        Step::UserNamespaceFirst { map } => {
+            format!("user namespace, first of all: {}", users(*map))
+        }
+        Step::UserNamespaceLate { map } => {
+            format!("user namespace, after all others: {}", users(*map))
         }
         Step::UnshareLate { kinds } => {
             format!(
@@ -142,6 +133,23 @@ fn surroundings(step: &Step<'_>) -> String {
                 "user namespace, made ahead: {}; to it belong: {}",
                 users(*map),
                 own.join(", ")
+            )
+        }
+        _ => attribute(step),
+    }
+}
+
+fn surroundings(step: &Step<'_>) -> String {
+    match step {
+        Step::Unshare { kinds } => format!("new namespaces: {}", namespaces(*kinds)),
+        Step::Join { kind, path } => {
+            format!(
+                "join: the {} namespace {}",
+                namespaces(*kind),
+                path.map_or("that the manager passes".into(), |path| format!(
+                    "of {}",
+                    shown(path)
+                ))
             )
         }
         Step::Loopback => "network: loopback up".to_owned(),
