@@ -96,8 +96,6 @@ fn sentence(step: &Step<'_>) -> String {
         | Step::User { .. }
         | Step::BoundingSet { .. }
         | Step::Capabilities { .. }
-        | Step::SmackLabel { .. }
-        | Step::ExecLabel { .. }
         | Step::SecureBits { .. } => identity(step),
         Step::Seccomp { program, .. } => format!(
             "system calls: a program of {} instructions",
@@ -179,15 +177,6 @@ fn identity(step: &Step<'_>) -> String {
         Step::Capabilities { ambient } => {
             format!("ambient capabilities: {}", capabilities(*ambient))
         }
-        Step::SmackLabel { label, optional } => labelled("SMACK", label, *optional),
-        Step::ExecLabel {
-            module: SecurityModule::AppArmor,
-            label,
-            optional,
-        } => labelled("AppArmor, with exec", label, *optional),
-        Step::ExecLabel {
-            label, optional, ..
-        } => labelled("SELinux, with exec", label, *optional),
         Step::SecureBits { bits } => format!("secure bits: {bits:#x}"),
         _ => attribute(step),
     }
@@ -258,6 +247,15 @@ fn attribute(step: &Step<'_>) -> String {
 
 fn memory(step: &Step<'_>) -> String {
     match step {
+        Step::SmackLabel { label, optional } => labelled("SMACK", label, *optional),
+        Step::ExecLabel {
+            module: SecurityModule::AppArmor,
+            label,
+            optional,
+        } => labelled("AppArmor, with exec", label, *optional),
+        Step::ExecLabel {
+            label, optional, ..
+        } => labelled("SELinux, with exec", label, *optional),
         Step::MemoryMerge { merge } => {
             format!(
                 "equal pages: {}",
