@@ -187,6 +187,20 @@ fn the_bounding_set_keeps_only_what_was_asked_for_and_binds_root_too() {
 }
 
 #[test]
+fn what_the_manager_hands_on_is_no_way_past_the_bounding_set() {
+    // Containers give their first process inheritable capabilities: this thread is such a one.
+    let started = std::thread::spawn(|| {
+        let mut sets = kernel::credentials::capabilities().unwrap();
+        sets.inheritable = sets.permitted;
+        kernel::credentials::set_capabilities(sets).unwrap();
+        shell("grep -E 'Cap(Inh|Eff)' /proc/self/status | cut -f2")
+            .run(&[Step::BoundingSet { keep: 1 << 5 }])
+    });
+    let said = started.join().unwrap().output;
+    assert_eq!(said, "0000000000000020\n0000000000000020\n");
+}
+
+#[test]
 fn ambient_capabilities_outlive_the_change_of_user() {
     let mut start = shell("grep -E 'Cap(Eff|Bnd|Amb)' /proc/self/status | cut -f2 | sort -u");
     (start.uid, start.gid) = (61_234, 61_234);
