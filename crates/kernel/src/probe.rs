@@ -57,7 +57,9 @@ pub fn facts() -> Facts {
         limits: limits(),
         memory_bytes: memory_bytes(),
         tasks_max: tasks_max(),
-        proc_masks: filesystems::proc_masks(),
+        kernel_masks: filesystems::kernel_masks(
+            &std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default(),
+        ),
     }
 }
 

@@ -61,8 +61,8 @@ pub struct Facts {
     pub memory_bytes: u64,
     /// Tasks that the kernel lets live at once: what a share of tasks is a share of.
     pub tasks_max: u64,
-    /// Paths that exist and matter to plans: which of the kernel's files there are to be hidden.
-    pub proc_masks: Vec<String>,
+    /// Mounts below /proc and /sys by which what contains us hides or protects files of the kernel: they hold in new instances, too.
+    pub kernel_masks: Vec<String>,
 }
 
 /// How many resource limits the kernel has.
@@ -250,7 +250,7 @@ impl Default for Facts {
             limits: [(u64::MAX, u64::MAX); LIMITS],
             memory_bytes: 8 << 30,
             tasks_max: 32_768,
-            proc_masks: Vec::new(),
+            kernel_masks: Vec::new(),
         }
     }
 }

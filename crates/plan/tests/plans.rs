@@ -657,6 +657,27 @@ fn the_files_of_another_network_are_seen_unless_the_unit_wants_no_mounts() {
 }
 
 #[test]
+fn what_a_container_put_over_files_of_the_kernel_holds_in_new_instances() {
+    let facts = Facts {
+        kernel_masks: ["/proc/sys", "/sys/firmware"].map(str::to_owned).to_vec(),
+        ..Facts::default()
+    };
+    let masks = |lines: &str| {
+        let plan = plan_of(lines, &facts).unwrap().explain();
+        let is_bound = |line: &String| line.starts_with("mount /") && line.contains("of the host");
+        let masks = plan.into_iter().filter(is_bound);
+        masks.collect::<Vec<_>>()
+    };
+    let proc = "mount /proc/sys: /proc/sys (if there) of the host, if there  [PrivatePIDs=]";
+    assert_eq!(masks("PrivatePIDs=yes"), [proc]);
+    let groups = "mount /sys/fs/cgroup: /sys/fs/cgroup (if there) of the host, nosuid, nodev, noexec, if there  [MountAPIVFS=]";
+    let system =
+        "mount /sys/firmware: /sys/firmware (if there) of the host, if there  [PrivateNetwork=]";
+    assert_eq!(masks("PrivateNetwork=yes"), [system, groups]);
+    assert!(masks("PrivateDevices=yes").is_empty());
+}
+
+#[test]
 fn sockets_are_listened_to_in_the_order_of_their_kinds() {
     let lines = "ListenStream=80
         ListenStream=/run/web.sock

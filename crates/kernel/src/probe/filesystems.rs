@@ -15,23 +15,30 @@ use crate::mount::{Attributes, Reach};
 use crate::process::{Forked, exit_group, fork_plain};
 use crate::{credentials, namespace};
 
-/// Files of procfs and sysfs that tell or change more of the host than a service needs; those that exist are in the facts.
-const MASKED: [&str; 14] = [
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/bus",
-    "/proc/fs",
-    "/proc/irq",
-    "/proc/kallsyms",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/sysrq-trigger",
-    "/proc/timer_list",
-    "/proc/timer_stats",
+/// What the kernel has of its own below /proc and /sys: a mount of another kind there hides what is under it.
+const OWN: [&str; 18] = [
+    "autofs",
+    "binfmt_misc",
+    "bpf",
+    "cgroup",
+    "cgroup2",
+    "configfs",
+    "debugfs",
+    "efivarfs",
+    "fusectl",
+    "mqueue",
+    "nfsd",
+    "pstore",
+    "resctrl",
+    "rpc_pipefs",
+    "securityfs",
+    "selinuxfs",
+    "smackfs",
+    "tracefs",
 ];
+
+/// Control groups are the planner's own business.
+const GROUPS: &str = "/sys/fs/cgroup";
 
 const PROC: u8 = 1;
 const PROC_HIDEPID: u8 = 2;
@@ -40,12 +47,29 @@ const SYSFS: u8 = 8;
 const MQUEUE: u8 = 16;
 const DEVPTS: u8 = 32;
 
-pub(super) fn proc_masks() -> Vec<String> {
-    MASKED
-        .into_iter()
-        .filter(|path| Path::new(path).exists())
-        .map(str::to_owned)
-        .collect()
+/// The uppermost mounts below /proc and /sys that are read-only or hide something (proc_pid_mountinfo(5)).
+pub(super) fn kernel_masks(table: &str) -> Vec<String> {
+    let mask = |line: &str| {
+        let (mount, kind) = line.split_once(" - ")?;
+        let mut fields = mount.split(' ').skip(4);
+        let (path, options) = (fields.next()?, fields.next()?);
+        let is_below = path.starts_with("/proc/") || path.starts_with("/sys/");
+        let is_read_only = options.split(',').any(|option| option == "ro");
+        let is_own = OWN.contains(&kind.split(' ').next()?);
+        // No path of the kernel's has a letter that is written as a number.
+        let is_mask = is_below && !path.contains('\\') && (is_read_only || !is_own);
+        (is_mask && !path.starts_with(GROUPS)).then(|| path.to_owned())
+    };
+    let mut found: Vec<String> = table.lines().filter_map(mask).collect();
+    found.sort();
+    let mut uppermost: Vec<String> = Vec::new();
+    for path in found {
+        let is_inside = |above: &String| Path::new(&path).starts_with(above);
+        if !uppermost.last().is_some_and(is_inside) {
+            uppermost.push(path);
+        }
+    }
+    uppermost
 }
 
 pub(super) fn mounts(kernel: KernelVersion, namespaces: Namespaces) -> Mounts {
@@ -136,4 +160,25 @@ fn make(kind: &CStr, options: &[(&CStr, Option<&CStr>)]) -> bool {
             MountAttrFlags::empty(),
         )
         .is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_a_container_put_over_the_files_of_the_kernel_is_found_and_what_the_kernel_has_there_is_not()
+     {
+        let table = "\
+105 103 0:22 / /sys ro,nosuid - sysfs sysfs rw
+118 103 0:49 / /proc rw,nosuid - proc proc rw
+119 118 0:49 /sys /proc/sys ro,nosuid - proc proc rw
+43 119 0:46 /x /proc/sys/kernel/random/boot_id ro - tmpfs tmpfs rw
+45 118 0:46 /y /proc/kmsg rw,nosuid - tmpfs tmpfs rw
+46 118 0:47 / /proc/sys-like rw shared:3 - debugfs none rw
+42 105 0:38 / /sys/fs/cgroup ro,nosuid - cgroup2 cgroup rw
+47 105 0:51 / /sys/fs/fuse/connections rw,nosuid - fusectl fusectl rw
+48 105 0:52 / /sys/kernel/security ro - securityfs none rw
+49 105 0:53 / /srv ro - tmpfs none rw";
+        let wanted = ["/proc/kmsg", "/proc/sys", "/sys/kernel/security"];
+        assert_eq!(super::kernel_masks(table), wanted);
+    }
 }

@@ -317,6 +317,7 @@ fn system_files(draft: &mut Draft<'_>, meaning: Meaning, rooted_api: bool) -> Re
         draft
             .mounts
             .cover("/sys", Cover::Sysfs, 0, false, Some(network));
+        masks(draft, "/sys/", network);
         let source = "/sys/fs/cgroup".to_owned();
         let cgroups = Cover::Bind {
             source,
@@ -335,6 +336,21 @@ fn system_files(draft: &mut Draft<'_>, meaning: Meaning, rooted_api: bool) -> Re
         draft.mounts.cover("/sys", host, set, false, api);
     }
     Ok(())
+}
+
+/// What a container is kept from by mounts over the kernel's files, its services are kept from: a new instance of the file system gets
+/// them again. One that shows processes alone has most of the files no more.
+fn masks(draft: &mut Draft<'_>, below: &str, directive: Directive) {
+    for path in &draft.facts.kernel_masks {
+        if path.starts_with(below) {
+            let mask = Cover::Bind {
+                source: path.clone(),
+                recursive: true,
+                source_missing_ok: true,
+            };
+            draft.mounts.cover(path, mask, 0, true, Some(directive));
+        }
+    }
 }
 
 fn proc(draft: &mut Draft<'_>, rooted_api: bool) -> Result<(), Refusal> {
@@ -385,6 +401,7 @@ fn proc(draft: &mut Draft<'_>, rooted_api: bool) -> Result<(), Refusal> {
             false,
             Some(directive),
         );
+        masks(draft, "/proc/", directive);
     }
     Ok(())
 }
