@@ -297,11 +297,7 @@ fn pinned(unit: &Unit, programs: &mut Vec<GroupProgram>) -> Result<(), Refusal> 
         (&key::IP_EGRESS_FILTER_PATH, EGRESS),
     ] {
         for path in unit.value(key).0 {
-            programs.push(program(
-                key.directive(),
-                hook,
-                Source::Pinned(path.to_string()),
-            ));
+            add_pinned(programs, key.directive(), hook, path.as_str());
         }
     }
     let directive = key::BPF_PROGRAM.directive();
@@ -314,9 +310,18 @@ fn pinned(unit: &Unit, programs: &mut Vec<GroupProgram>) -> Result<(), Refusal> 
                 directive,
                 why: format!("{word:?} is not the name of a hook, a colon and a path, such as egress:/sys/fs/bpf/filter"),
             })?;
-        programs.push(program(directive, hook, Source::Pinned(path.to_owned())));
+        add_pinned(programs, directive, hook, path);
     }
     Ok(())
+}
+
+/// The kernel refuses to attach a program that stands at its hook already: whoever else names it has what it asks for.
+fn add_pinned(programs: &mut Vec<GroupProgram>, directive: Directive, hook: Hook, path: &str) {
+    let source = Source::Pinned(path.to_owned());
+    let stands = |one: &GroupProgram| one.hook == hook && one.source == source;
+    if !programs.iter().any(stands) {
+        programs.push(program(directive, hook, source));
+    }
 }
 
 #[cfg(test)]

@@ -368,6 +368,19 @@ fn pinned_programs_have_hooks_and_paths() {
     assert!(group_programs(&wrong, &host).is_err());
 }
 
+#[test]
+fn a_pinned_program_that_two_directives_name_stands_at_its_hook_once() {
+    let found = programs(&unit(|unit| {
+        unit.set(
+            &key::BPF_PROGRAM,
+            value("egress:/sys/fs/bpf/one ingress:/sys/fs/bpf/one"),
+        );
+        unit.set(&key::IP_EGRESS_FILTER_PATH, value("/sys/fs/bpf/one"));
+    }));
+    let hooks: Vec<_> = found.iter().map(|program| program.hook.name).collect();
+    assert_eq!(hooks, ["egress", "ingress"]);
+}
+
 proptest! {
     #[test]
     fn both_versions_agree_with_the_lists(
