@@ -40,8 +40,10 @@ Usage: cargo xtask COMMAND
                      Feed hostile bytes to the parsers, 60 s in all; --keep takes what was found into the corpus
   conformance [--beside trixie|sid] [--cases NUMBER] [NAME…]
                      Compare Coracle with systemd 262 (trixie: 257, where nothing is an error) and write docs/conformance.md:
-                     test-execute parsers times packages; so many made calendar expressions; `machine` runs what of
+                     test-execute parsers times combinations packages; so many made calendar expressions; `machine` runs what of
                      test-execute no container can, in a virtual machine (needs root)
+  combinations [--seed NUMBER] [--count NUMBER] [--beside trixie|sid]
+                     Run random combinations of directives: what they forbid fails, and beside a tree's systemd the rest is the same
   vm [OPTION…] -- COMMAND…
                      Run a command in a virtual machine: --kernel 6.1|6.12, --init test|coracle|systemd, --tree trixie|sid,
                      --memory MIB, --processors NUMBER, --limit SECONDS, --with HOST_FILE=PATH (needs root once, to install qemu)
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
         "conformance" => conformance::run(rest),
         // The other end of a check that runs in a peer's container.
         "conformance-inside" => conformance::inside(rest),
+        "combinations" => conformance::combine(rest),
         "vm" => vm::run(rest),
         "peers" => peers::run(rest),
         "docs" => docs::write(),

@@ -100,6 +100,20 @@ pub(crate) fn chaos(kills: Option<u64>, seed: Option<u64>) -> Result<()> {
     run::check(&mut tests)
 }
 
+/// Runs so many combinations of directives, from a number on.
+pub(crate) fn combinations(seed: u64, count: u64) -> Result<()> {
+    /// Ten in a second are few.
+    const IN_A_SECOND: u64 = 10;
+    run::need_root("the test of combinations")?;
+    dist::run()?;
+    let name = "what_any_combination_of_directives_forbids_fails_in_it";
+    let mut tests = tests(&[name, "--nocapture"], count / IN_A_SECOND);
+    for (variable, value) in [("CORACLE_SEED", seed), ("CORACLE_COUNT", count)] {
+        tests.env(variable, value.to_string());
+    }
+    run::check(&mut tests)
+}
+
 /// The numbers behind `--kills` and `--seed`.
 pub(crate) fn chaos_by(options: &[String]) -> Result<()> {
     run::need_root("the test of kills")?;
@@ -119,12 +133,12 @@ fn round(which: &[&str]) -> Result<()> {
     run::check(&mut tests(which, 0))
 }
 
-/// The system tests, with so many kills more than usual.
-fn tests(which: &[&str], kills: u64) -> Command {
+/// The system tests, with so many seconds more than usual.
+fn tests(which: &[&str], more: u64) -> Command {
     let cargo = run::cargo();
     let mut command = Command::new("timeout");
     command
-        .args(["--kill-after=10", &(ROUND_MAX + kills).to_string()])
+        .args(["--kill-after=10", &(ROUND_MAX + more).to_string()])
         .arg(cargo.get_program())
         .args([
             "test",

@@ -10,11 +10,14 @@ pub struct Attack {
     /// The directive that must stop it.
     pub directive: &'static str,
     value: Option<&'static str>,
-    both: &'static [&'static str],
-    line: &'static str,
+    /// Lines of the service that it is made in, with the directive or without it.
+    pub both: &'static [&'static str],
+    /// The act with its arguments.
+    pub line: &'static str,
     /// What refuses it with the directive alone, and under the whole profile.
     refused: [&'static str; 2],
-    proof: Proof,
+    /// How it is proven.
+    pub proof: Proof,
 }
 
 /// How an attack is proven.
@@ -95,6 +98,18 @@ impl Attack {
         self
     }
 
+    /// The value that stops it: its own, or the profile's.
+    ///
+    /// # Panics
+    /// When it has none, and the profile none for its directive.
+    #[must_use]
+    pub fn value<'a>(&self, profile: &'a [(String, String)]) -> &'a str {
+        let mut of_profile = profile.iter().filter(|(name, _)| name == self.directive);
+        self.value
+            .or(of_profile.next().map(|(_, value)| value.as_str()))
+            .unwrap_or_else(|| panic!("{} needs a value", self.directive))
+    }
+
     /// Says what is wrong with the proof, if anything is: without the directive, with it alone, and under the whole profile.
     #[must_use]
     pub fn check(
@@ -104,10 +119,7 @@ impl Attack {
         profile: &[(String, String)],
     ) -> Vec<String> {
         let of_profile = profile.iter().find(|(name, _)| name == self.directive);
-        let value = self
-            .value
-            .or(of_profile.map(|(_, value)| value.as_str()))
-            .unwrap_or_else(|| panic!("{} needs a value", self.directive));
+        let value = self.value(profile);
         let alone = [format!("{}={value}", self.directive)];
         let mut whole = vec!["--profile=default".to_owned()];
         let kept = self.both.iter().filter(|property| {

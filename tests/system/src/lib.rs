@@ -1,11 +1,14 @@
 //! Tests of the shipped files as root: every test starts an instance of its own and proves that it leaves nothing.
 
 pub mod attack;
+pub mod attacks;
+pub mod combinations;
 pub mod images;
 pub mod ledger;
 pub mod manager;
 pub mod moments;
 pub mod observations;
+pub mod profile;
 pub mod refusal;
 pub mod stage;
 pub mod terminal;

@@ -6,7 +6,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
@@ -19,17 +19,27 @@ pub struct Stage {
     /// Tells the stages of one test process apart.
     number: u32,
     listener: TcpListener,
-    /// Held, so that it can be reached.
-    _abstract_listener: UnixListener,
-    disk: Disk,
+    abstract_listener: UnixListener,
+    /// What only a host has, not a container.
+    kernels: Option<(Disk, Pinned)>,
     group: PathBuf,
-    pinned: Pinned,
+    peer: Peer,
     terminal: Terminal,
     /// After what is mounted in it and what has files of it.
     room: Folder,
     home: Folder,
     temporary: Folder,
     large_temporary: Folder,
+}
+
+/// A process of the host that waits until it is attacked, and ends with the value.
+struct Peer(Child);
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let ended = self.0.kill().and_then(|()| self.0.wait());
+        assert!(ended.is_ok() || std::thread::panicking(), "{ended:?}");
+    }
 }
 
 /// A folder that is removed when the value is dropped, or the test fails.
@@ -57,23 +67,36 @@ impl Stage {
     /// Where the host has nothing to attack, such as no disk.
     #[must_use]
     pub fn new(coracle: &Instance) -> Stage {
+        let mut stage = Stage::in_container(coracle);
+        let room = stage.room.path();
+        stage.kernels = Some((disk(room), pinned(room)));
+        stage
+    }
+
+    /// The same without what containers don't have: a disk, and programs that are pinned.
+    ///
+    /// # Panics
+    /// Where there is no place for secrets.
+    #[must_use]
+    pub fn in_container(coracle: &Instance) -> Stage {
         static STAGES: AtomicU32 = AtomicU32::new(0);
         let number = STAGES.fetch_add(1, Ordering::Relaxed);
         let room = folder("/var");
+        fill_room(room.path());
         let stage = Stage {
             number,
-            disk: disk(room.path()),
-            pinned: pinned(room.path()),
+            kernels: None,
+            peer: peer(&room.path().join("attacker")),
             terminal: Terminal::new(&room.path().join("terminal")),
             room,
             home: folder("/root"),
             temporary: folder("/tmp"),
             large_temporary: folder("/var/tmp"),
-            _abstract_listener: abstract_listener(&name(number)),
+            abstract_listener: abstract_listener(&name(number)),
             listener: TcpListener::bind("127.0.0.1:0").expect("a port of the host"),
             group: control_groups().join(coracle.control_group().trim_start_matches('/')),
         };
-        stage.fill_room();
+        stage.lay_out_secrets();
         stage.attacker(&["keep-segment", &stage.key(HELD)]);
         stage.attacker(&["keep-queue", &stage.queue()]);
         stage
@@ -83,6 +106,19 @@ impl Stage {
     #[must_use]
     pub fn room(&self) -> &Path {
         self.room.path()
+    }
+
+    /// Whether it has what only a host has.
+    #[must_use]
+    pub fn is_host(&self) -> bool {
+        self.kernels.is_some()
+    }
+
+    /// A user that no other of the first stages takes, and that every Debian has.
+    #[must_use]
+    pub fn user(&self) -> &'static str {
+        const USERS: [&str; 6] = ["games", "man", "lp", "mail", "news", "uucp"];
+        USERS[self.number as usize % USERS.len()]
     }
 
     /// The text with the stage's variables filled in.
@@ -106,20 +142,42 @@ impl Stage {
             ("SECRET_TMP", path(self.temporary.path())),
             ("SECRET_VAR_TMP", path(self.large_temporary.path())),
             ("NAME", name(self.number)),
-            ("PEER", std::process::id().to_string()),
+            ("PEER", self.peer.0.id().to_string()),
             ("PORT", port.to_string()),
             ("SEGMENT", self.key(HELD)),
             ("QUEUE", self.queue()),
             ("KEY", self.key(KEY)),
-            ("DISK", self.disk.0.clone()),
             ("GROUP", path(&self.group)),
-            ("PINNED", path(&self.pinned.0)),
             ("TABLE", name(self.number).replace('-', "_")),
             ("TTY", self.terminal.path().to_owned()),
         ];
-        targets
-            .map(|(name, value)| (name.to_owned(), value))
-            .to_vec()
+        let of_kernel = self
+            .kernels
+            .iter()
+            .flat_map(|(disk, pinned)| [("DISK", disk.0.clone()), ("PINNED", path(&pinned.0))]);
+        let named = |(name, value): (&str, String)| (name.to_owned(), value);
+        targets.into_iter().chain(of_kernel).map(named).collect()
+    }
+
+    /// Makes what acts have changed what it was: connections are taken, what is left is removed, owners are root.
+    ///
+    /// # Panics
+    /// When something can't be undone.
+    pub fn tidy(&self) {
+        self.listener.set_nonblocking(true).expect("it is ours");
+        self.abstract_listener.set_nonblocking(true).expect("ours");
+        while self.listener.accept().is_ok() {}
+        while self.abstract_listener.accept().is_ok() {}
+        self.attacker(&["clear", &self.key(KEY), &name(self.number)]);
+        for place in ["/dev/shm", "/tmp", "/var/tmp"] {
+            remove(&Path::new(place).join(name(self.number)));
+        }
+        let open = self.room().join("open");
+        let entries = fs::read_dir(&open).expect("it is there");
+        for entry in entries.flatten() {
+            remove(&entry.path());
+        }
+        std::os::unix::fs::chown(open, Some(0), Some(0)).expect("an owner");
     }
 
     /// A key of this stage alone, by the bit that tells its keys apart.
@@ -135,24 +193,26 @@ impl Stage {
 
     /// Has the attacker do one thing outside of all sandboxes.
     fn attacker(&self, words: &[&str]) {
-        let output = Command::new(self.room().join("attacker"))
-            .args(words)
-            .output();
-        let output = output.expect("the attacker starts");
+        let output = self.outside(words);
         // A test that failed has said what matters.
         let is_done = output.status.success() || std::thread::panicking();
         assert!(is_done, "{words:?}: {output:?}");
     }
 
-    fn fill_room(&self) {
+    /// What becomes of an act outside of all sandboxes.
+    ///
+    /// # Panics
+    /// When the attacker does not start.
+    #[must_use]
+    pub fn outside(&self, words: &[&str]) -> std::process::Output {
+        let output = Command::new(self.room().join("attacker"))
+            .args(words)
+            .output();
+        output.expect("the attacker starts")
+    }
+
+    fn lay_out_secrets(&self) {
         let room = self.room.path();
-        for name in ["open", "empty", "covered", "root", "closed"] {
-            fs::create_dir(room.join(name)).expect("a folder");
-        }
-        let mode = |name: &str, mode| {
-            fs::set_permissions(room.join(name), fs::Permissions::from_mode(mode)).expect("a mode");
-        };
-        mode("open", 0o777);
         for folder in [
             room,
             &room.join("covered"),
@@ -162,15 +222,41 @@ impl Stage {
         ] {
             fs::write(folder.join("secret"), "secret\n").expect("a secret");
         }
-        for name in ["attacker", "set-id"] {
-            fs::copy(attacker(), room.join(name)).expect("the attacker");
-        }
-        mode("set-id", 0o4755);
-        root(&room.join("root"));
-        for name in ["dev", "tmp"] {
-            fs::write(room.join("closed").join(name), "in the way").expect("a file");
-        }
     }
+}
+
+/// The folders and programs of a stage.
+fn fill_room(room: &Path) {
+    for name in ["open", "empty", "covered", "root", "closed"] {
+        fs::create_dir(room.join(name)).expect("a folder");
+    }
+    let mode = |name: &str, mode| {
+        fs::set_permissions(room.join(name), fs::Permissions::from_mode(mode)).expect("a mode");
+    };
+    mode("open", 0o777);
+    for name in ["attacker", "set-id"] {
+        fs::copy(attacker(), room.join(name)).expect("the attacker");
+    }
+    mode("set-id", 0o4755);
+    root(&room.join("root"));
+    for name in ["dev", "tmp"] {
+        fs::write(room.join("closed").join(name), "in the way").expect("a file");
+    }
+}
+
+fn peer(attacker: &Path) -> Peer {
+    let started = Command::new(attacker).arg("wait").spawn();
+    Peer(started.expect("the attacker starts"))
+}
+
+/// Removes a file or a folder that may be there.
+fn remove(path: &Path) {
+    let removed = match path.symlink_metadata() {
+        Err(_) => Ok(()),
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+    };
+    assert!(removed.is_ok(), "{} stays: {removed:?}", path.display());
 }
 
 impl Drop for Stage {
@@ -186,11 +272,16 @@ impl Drop for Stage {
 const HELD: u32 = 0x2000_0000;
 const KEY: u32 = 0x4000_0000;
 
-/// The program that cargo builds beside the tests.
+/// The program that cargo builds beside the tests and the tools.
 fn attacker() -> PathBuf {
     let own = std::env::current_exe().expect("the test's own file");
-    let folder = own.parent().and_then(Path::parent);
-    folder.expect("a target folder").join("attacker")
+    let mut places = own
+        .ancestors()
+        .skip(1)
+        .map(|folder| folder.join("attacker"));
+    places
+        .find(|path| path.is_file())
+        .expect("the attacker is built")
 }
 
 /// What objects of a stage are called.

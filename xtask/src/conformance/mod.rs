@@ -2,6 +2,7 @@
 //!
 //! A case on which the two differ is a mistake of ours, unless `known.rs` says why it is so.
 
+mod combinations;
 mod execute;
 mod exposure;
 mod known;
@@ -70,6 +71,12 @@ const CHECKS: &[Check] = &[
         work: times::run,
     },
     Check {
+        name: COMBINATIONS,
+        place: Place::Container,
+        prepare: combinations::prepare,
+        work: combinations::run,
+    },
+    Check {
         name: "packages",
         place: Place::Container,
         prepare: packages::prepare,
@@ -89,6 +96,13 @@ const UNITS: &str = "/run/systemd/system";
 /// How many calendar expressions are made where nobody says.
 const CASES: usize = 2_000;
 
+/// The combinations of directives where nobody names others: those that the system tests have.
+const SEED: u64 = 1;
+const COUNT: u64 = 500;
+
+/// The check of them.
+const COMBINATIONS: &str = "combinations";
+
 /// What is to be compared, and with whom.
 #[derive(Debug)]
 struct Wish {
@@ -96,15 +110,20 @@ struct Wish {
     names: Vec<String>,
     /// How many calendar expressions are made.
     cases: usize,
+    /// The first combination of directives, and how many there are.
+    seed: u64,
+    count: u64,
 }
 
 impl Wish {
-    /// The command's words: names of checks, `--cases NUMBER`, `--beside TREE`.
+    /// The command's words: names of checks, `--cases NUMBER`, `--seed NUMBER`, `--count NUMBER`, `--beside TREE`.
     fn read(words: &[String]) -> Result<Wish> {
         let mut wish = Wish {
             tree: Tree::one(REFERENCE)?,
             names: Vec::new(),
             cases: CASES,
+            seed: SEED,
+            count: COUNT,
         };
         let mut words = words.iter();
         while let Some(word) = words.next() {
@@ -116,6 +135,8 @@ impl Wish {
                     let value = words.next().context("--cases needs a number")?;
                     wish.cases = value.parse().context("--cases takes a number")?;
                 }
+                "--seed" => wish.seed = number("--seed", words.next())?,
+                "--count" => wish.count = number("--count", words.next())?,
                 name => wish.names.push(name.to_owned()),
             }
         }
@@ -133,6 +154,11 @@ impl Wish {
     fn is_reference(&self) -> bool {
         self.tree.name == REFERENCE
     }
+}
+
+fn number(option: &str, value: Option<&String>) -> Result<u64> {
+    let value = value.and_then(|value| value.parse().ok());
+    value.with_context(|| format!("{option} needs a number"))
 }
 
 fn check(name: &str) -> Result<Check> {
@@ -154,9 +180,9 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The checks of the tier of tests, which a fresh machine makes in three minutes with the tree that it needs first. What is left out
+/// The checks of the tier of tests, which a fresh machine makes in four minutes with the tree that it needs first. What is left out
 /// fetches forty packages.
-const SHORT: [&str; 3] = ["test-execute", "parsers", "times"];
+const SHORT: [&str; 4] = ["test-execute", "parsers", "times", COMBINATIONS];
 
 /// The tier of tests: the page stays as it is.
 pub(crate) fn short() -> Result<()> {
@@ -166,6 +192,29 @@ pub(crate) fn short() -> Result<()> {
         bail!(
             "{unexplained} cases differ from systemd, as is told above: `cargo xtask conformance` writes them down"
         );
+    }
+    Ok(())
+}
+
+/// `--seed NUMBER --count NUMBER`: what such combinations of directives forbid fails in each; with `--beside TREE`, what they let through is
+/// compared with that tree's systemd.
+pub(crate) fn combine(words: &[String]) -> Result<()> {
+    let wish = Wish::read(words)?;
+    if let Some(name) = wish.names.first() {
+        bail!(
+            "{name} is no option of combinations, which takes --seed NUMBER, --count NUMBER and --beside TREE"
+        );
+    }
+    if words.iter().all(|word| word != "--beside") {
+        return crate::test::combinations(wish.seed, wish.count);
+    }
+    let wish = Wish {
+        names: vec![COMBINATIONS.to_owned()],
+        ..wish
+    };
+    let unexplained = compare(&wish, |_, _, _| Ok(()))?;
+    if unexplained > 0 {
+        bail!("{unexplained} combinations differ from systemd, as is told above");
     }
     Ok(())
 }
@@ -223,10 +272,12 @@ fn report_in(folder: &Path) -> PathBuf {
 /// The command that runs a check where a tree's systemd has booted: this program is static, and so goes along.
 fn command(wish: &Wish, check: Check, program: &str, dist: &str) -> String {
     format!(
-        "{}={dist} '{program}' conformance-inside {} --cases {} --beside {}\n",
+        "{}={dist} '{program}' conformance-inside {} --cases {} --seed {} --count {} --beside {}\n",
         testkit::DIST,
         check.name,
         wish.cases,
+        wish.seed,
+        wish.count,
         wish.tree.name
     )
 }
@@ -239,8 +290,12 @@ fn in_container(wish: &Wish, check: Check, dist: &Path) -> Result<Report> {
     let folder = tempfile::tempdir()?;
     (check.prepare)(folder.path())?;
     let program = format!("/xtask/{}", file.display());
-    let finished = Container::of(wish.tree)?
-        .with_own_network()
+    let mut container = Container::of(wish.tree)?.with_own_network();
+    // What other checks expect is said of a container without.
+    if check.name == COMBINATIONS {
+        container = container.with_bpf();
+    }
+    let finished = container
         .bind(programs, "/xtask")
         .bind(dist, "/dist")
         .bind(folder.path(), FOLDER)

@@ -17,6 +17,7 @@ pub(crate) struct Container {
     /// Further directories of this machine: where they are, and where they are in the container.
     binds: Vec<(PathBuf, String)>,
     has_own_network: bool,
+    has_bpf: bool,
 }
 
 /// What a script left.
@@ -32,6 +33,7 @@ impl Container {
             root: tree.make()?,
             binds: Vec::new(),
             has_own_network: false,
+            has_bpf: false,
         })
     }
 
@@ -46,6 +48,13 @@ impl Container {
     #[must_use]
     pub(crate) fn with_own_network(mut self) -> Container {
         self.has_own_network = true;
+        self
+    }
+
+    /// Programs can be loaded for control groups inside.
+    #[must_use]
+    pub(crate) fn with_bpf(mut self) -> Container {
+        self.has_bpf = true;
         self
     }
 
@@ -106,6 +115,12 @@ impl Container {
             .arg(format!("--directory={}", self.root.display()))
             .arg(format!("--bind={}:/peer", folder.display()))
             .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1");
+        if self.has_bpf {
+            command.args([
+                "--capability=CAP_BPF,CAP_PERFMON",
+                "--system-call-filter=bpf",
+            ]);
+        }
         if self.has_own_network {
             command.arg("--private-network");
         }

@@ -1,7 +1,6 @@
 //! Every directive that works is proven: a restriction by attacks that win without it, lose with it alone, and lose under the whole
 //! default profile; any other by what a service prints with it and does not print without it.
 
-mod attacks;
 mod conditions;
 mod exec;
 mod groups;
@@ -11,13 +10,12 @@ mod unit;
 
 use std::fs;
 
+use coracle_system_tests::attacks::ATTACKS;
 use coracle_system_tests::observations::Observation;
+use coracle_system_tests::profile::profile;
 use coracle_system_tests::stage::Stage;
 use coracle_system_tests::with_units;
-use load::portable::Profile;
 use model::Room;
-
-use attacks::ATTACKS;
 
 /// Observations by kind of directive.
 const OBSERVATIONS: &[(Room, &[Observation])] = &[
@@ -67,26 +65,6 @@ const UNSEEN: &[(&str, &str)] = &[
     ("SELinuxContext", "needs a policy"),
     ("SmackProcessLabel", "needs the module"),
 ];
-
-/// The default profile as text.
-fn profile() -> Vec<(String, String)> {
-    let profile = Profile::default();
-    let name = model::UnitName::new("profile.service").expect("a unit's name");
-    let mut unit = model::Unit::new(name);
-    for (directive, value) in profile.values() {
-        unit.set_raw(directive, value.clone());
-    }
-    let line = |directive: model::Directive| {
-        (
-            directive.name().to_owned(),
-            settings::print(&unit, directive).join(" "),
-        )
-    };
-    profile
-        .values()
-        .map(|(directive, _)| line(directive))
-        .collect()
-}
 
 /// The names of the table's rows that work and are so.
 fn rows(is_so: impl Fn(&settings::Row) -> bool) -> Vec<&'static str> {

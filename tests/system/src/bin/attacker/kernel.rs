@@ -4,7 +4,7 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::call::Arg::{B, N, T, W};
 use crate::call::{BUFFER_BYTES, Buffer, Errno, call, through_the_32_bit_door};
@@ -16,9 +16,7 @@ pub(crate) const ACTS: &[Act] = &[
     ("bind", |given| {
         Ok(TcpListener::bind(argument(given, 0)?).map(drop)?)
     }),
-    ("connect", |given| {
-        Ok(TcpStream::connect(argument(given, 0)?).map(drop)?)
-    }),
+    ("connect", |given| connect(argument(given, 0)?)),
     ("connect-abstract", |given| {
         connect_abstract(argument(given, 0)?)
     }),
@@ -50,6 +48,18 @@ pub(crate) const ACTS: &[Act] = &[
         )
     }),
 ];
+
+/// How long a connection on this machine may take, which the kernel makes at once: what is dropped on its way is never answered.
+const ANSWER_MAX: Duration = Duration::from_millis(100);
+
+fn connect(address: &str) -> Outcome {
+    let address = address.parse();
+    let address = address.map_err(|error| Refusal::NotTried(format!("{error}")))?;
+    match TcpStream::connect_timeout(&address, ANSWER_MAX) {
+        Err(error) if error.kind() == std::io::ErrorKind::TimedOut => Err(Refusal::Empty),
+        other => Ok(other.map(drop)?),
+    }
+}
 
 /// Sends itself a packet, which is there when the sending is over, unless somebody stopped it.
 fn hear(address: &str) -> Outcome {

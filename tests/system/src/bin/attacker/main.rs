@@ -11,6 +11,7 @@ mod kernel;
 mod objects;
 mod processes;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use call::Errno;
@@ -55,9 +56,27 @@ fn argument(given: &[String], index: usize) -> Result<&str, Refusal> {
     given.get(index).map(String::as_str).ok_or_else(missing)
 }
 
+/// Makes each act in a process of its own, since one may change or end what makes it, and says what became of it on a line that begins
+/// with its number.
+fn each(acts: &[String]) -> Outcome {
+    for (number, act) in acts.iter().enumerate() {
+        print!("\n{number} ");
+        std::io::stdout().flush()?;
+        let words: Vec<String> = act.split_whitespace().map(str::to_owned).collect();
+        let status = processes::apart(|| said(&words))?;
+        if let Some(signal) = status {
+            println!("signal {signal}");
+        }
+    }
+    Ok(())
+}
+
 fn attempt(words: &[String]) -> Outcome {
     let name = argument(words, 0)?;
     let given = &words[1..];
+    if name == "each" {
+        return each(given);
+    }
     if let Some(outcome) = calls::attempt(name, given) {
         return outcome;
     }
@@ -68,14 +87,19 @@ fn attempt(words: &[String]) -> Outcome {
     }
 }
 
-fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let (said, status) = match attempt(&words) {
+/// Makes an act, prints what became of it, and returns the exit status.
+fn said(words: &[String]) -> u8 {
+    let (said, status) = match attempt(words) {
         Ok(()) => ("reached".to_owned(), 0),
         Err(Refusal::By(error)) => (error.name(), 1),
         Err(Refusal::Empty) => ("nothing".to_owned(), 1),
         Err(Refusal::NotTried(why)) => (why, 2),
     };
     println!("{said}");
-    ExitCode::from(status)
+    status
+}
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    ExitCode::from(said(&words))
 }

@@ -6,8 +6,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use crate::call::Arg::{Given, N, W};
-use crate::call::{Arg, Errno, call};
+use crate::call::Arg::{B, Given, N, W};
+use crate::call::{Arg, BUFFER_BYTES, Buffer, Errno, call};
 use crate::{Act, Outcome, Refusal, argument, seen};
 
 pub(crate) const ACTS: &[Act] = &[
@@ -79,6 +79,20 @@ fn child(number: i64, arguments: &[Arg<'_>]) -> Outcome {
         call(libc::SYS_exit_group, &[N(0)], &[])?;
     }
     Ok(call(libc::SYS_wait4, &[N(process), N(0), N(0), N(0)], &[]).map(drop)?)
+}
+
+/// Does some work in a child, and returns the signal that ended it, if one did.
+pub(crate) fn apart(work: impl FnOnce() -> u8) -> Result<Option<i32>, Refusal> {
+    let signal = i64::from(libc::SIGCHLD);
+    let process = call(libc::SYS_clone, &[N(signal), N(0), N(0), N(0), N(0)], &[])?;
+    if process == 0 {
+        call(libc::SYS_exit_group, &[N(work().into())], &[])?;
+    }
+    let status = Buffer::new([0; BUFFER_BYTES]);
+    call(libc::SYS_wait4, &[N(process), B(&status), N(0), N(0)], &[])?;
+    let [low, ..] = status.get();
+    let signal = i32::from(low & 0x7f);
+    Ok((signal != 0).then_some(signal))
 }
 
 /// Enters the namespace that it is in.

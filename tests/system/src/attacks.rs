@@ -1,7 +1,7 @@
 //! What a sandbox must stop: each act, and the error that refuses it.
 
-use coracle_system_tests::attack::Proof::{After, Controlled, Seen};
-use coracle_system_tests::attack::{Attack, attack};
+use crate::attack::Proof::{After, Controlled, Seen};
+use crate::attack::{Attack, attack};
 
 /// A root that is not the host's, with the host's programs.
 const ROOTED: &[&str] = &[
@@ -14,7 +14,7 @@ const AS_GAMES: &[&str] = &["User=games"];
 const AS_USER: &[&str] = &["User=daemon"];
 
 /// What stops each act, by directive, and the error that refuses it.
-pub(crate) const ATTACKS: &[Attack] = &[
+pub const ATTACKS: &[Attack] = &[
     // Files and mounts.
     attack("BindPaths", "read $ROOM/covered/secret", "ENOENT").with("$ROOM/open:$ROOM/covered"),
     attack("BindReadOnlyPaths", "create $ROOM/open/new", "EROFS").with("$ROOM/open"),
