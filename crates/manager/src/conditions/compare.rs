@@ -85,8 +85,10 @@ pub(super) fn version(text: &str, host: &mut Host) -> Option<bool> {
     let rest = text.get(name.len()..).unwrap_or_default();
     let (found, wanted) = match name {
         "systemd" => (REFERENCE.to_owned(), rest),
-        // This program has no C library of the host's to ask; the reference says the same where it has another one.
-        "glibc" => return Some(false),
+        "glibc" => match super::c_library::version() {
+            Some(found) => (found, rest),
+            None => return Some(false),
+        },
         "kernel" => (super::line("/proc/sys/kernel/osrelease"), rest),
         _ => (super::line("/proc/sys/kernel/osrelease"), text),
     };

@@ -3,6 +3,7 @@
 //! A test may look at paths on a file system that does not answer, so all of a unit's are made on another thread
 //! ([`crate::testing`]). What can't be told counts as not met, negated or not, as in the reference.
 
+mod c_library;
 mod compare;
 mod fraction;
 mod machine;

@@ -113,7 +113,7 @@ fn every_test_says_yes_and_no() {
         ("Version=systemd >=262 <263", Some(true)),
         ("Version=systemd >262", Some(false)),
         ("Version=kernel >=4", Some(true)),
-        ("Version=glibc >=2", Some(false)),
+        ("Version=glibc >=1000", Some(false)),
         ("Virtualization=no.such.machine", Some(false)),
     ];
     for (text, expected) in cases {
