@@ -24,6 +24,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("keeper", keeper_messages),
     ("executor", executor_messages),
     ("log", log),
+    ("credential", sealed_credential),
 ];
 
 /// A unit file: printing it gives the bytes back; what is loaded can be planned or is refused.
@@ -269,12 +270,34 @@ fn executor_messages(bytes: &[u8]) {
                 break;
             }
         }
-        frame.credential_values().for_each(drop);
+        frame.credentials().for_each(drop);
         frame.group_list().for_each(drop);
     }
     std::hint::black_box(plan::report::Report::decode(bytes));
     if let Ok(text) = std::str::from_utf8(bytes) {
         std::hint::black_box(plan::report::Epitaph::read(text));
+    }
+}
+
+/// A sealed credential: no bytes are authentic by chance, those that somebody sealed with the null key may hold anything, and what is
+/// sealed is opened to the same.
+fn sealed_credential(bytes: &[u8]) {
+    let secret = || Err(credential::SecretError::None);
+    assert!(credential::open(bytes, &[], 0, secret).is_err());
+    if let Ok(sealed) = credential::from_text(bytes) {
+        credential::open(&sealed, &[], 0, secret).ok();
+        assert_eq!(
+            credential::from_text(credential::to_text(&sealed).as_bytes()).ok(),
+            Some(sealed)
+        );
+    }
+    let Ok((begin, end, name, content)) = credential::read_inside(bytes) else {
+        return;
+    };
+    let name = name.unwrap_or_default();
+    if let Ok(sealed) = credential::seal(content, &name, (begin, end), None) {
+        let opened = credential::open(&sealed, &[&name], begin, secret).expect("it was sealed");
+        assert_eq!((&**opened.content, opened.not_after_us), (content, end));
     }
 }
 

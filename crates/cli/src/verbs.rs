@@ -72,6 +72,7 @@ verbs! {
     "calendar" on::times::Calendar: "Tell when calendar expressions come true, as OnCalendar= takes them";
     "timespan" on::times::Timespan: "Tell what spans of time come to";
     "timestamp" on::times::Timestamp: "Tell which points in time are meant";
+    "creds" on::creds::Creds: "Seal credentials for units, open them, and show those that were handed to this process";
     "security" on::security::Security: "Show how exposed services are, line by line";
     "install" on::install::Install: "Make the host's init start Coracle at boot";
     "uninstall" on::install::Uninstall: "Undo `install`";

@@ -402,14 +402,11 @@ fn a_hidden_proc_shows_only_own_processes() {
 
 #[test]
 fn credentials_are_files_that_only_the_user_reads_and_no_one_writes() {
-    let names = ListBuf::from_iter(["password", "token"]);
     let set = READ_ONLY | NO_SUID | NO_DEVICES | NO_EXEC;
     let directory = c"/run/credentials/web.service";
     let step = Step::Mount {
         at: directory,
-        what: What::Credentials {
-            names: names.list(),
-        },
+        what: What::Credentials,
         set,
         clear: 0,
         missing_ok: false,
@@ -425,7 +422,10 @@ fn credentials_are_files_that_only_the_user_reads_and_no_one_writes() {
         "cd /run/credentials/web.service; stat -c '%n %a %u' . *; cat password token; touch new 2>/dev/null || echo closed",
     );
     (start.uid, start.gid) = (61_234, 61_234);
-    start.credentials = vec![b"hunter2\n".to_vec(), b"\0binary".to_vec()];
+    start.credentials = vec![
+        (c"password", b"hunter2\n".to_vec()),
+        (c"token", b"\0binary".to_vec()),
+    ];
     let outcome = inside(
         start,
         0,

@@ -95,7 +95,7 @@ impl Manager {
         }
         let what = what.bits();
         self.inputs.push_back(Input::Clean { unit, what });
-        self.cleaners.waiting.push((client, unit));
+        self.aside.cleaners.waiting.push((client, unit));
         self.advance();
         Ok(())
     }
@@ -119,7 +119,7 @@ impl Manager {
 
     /// Starts the worker.
     pub(crate) fn begin_cleaning(&mut self, unit: UnitId, what: u8) {
-        if self.cleaners.working.contains_key(&unit) {
+        if self.aside.cleaners.working.contains_key(&unit) {
             return;
         }
         if let Err(failure) = self.try_clean(unit, Resources::of_bits(what)) {
@@ -158,13 +158,16 @@ impl Manager {
             child: vec![Rc::new(theirs)],
             kept: report,
         });
-        self.cleaners.working.insert(unit, Cleaner { key, socket });
+        self.aside
+            .cleaners
+            .working
+            .insert(unit, Cleaner { key, socket });
         Ok(())
     }
 
     /// The time is over, or the unit is to stop.
     pub(crate) fn end_cleaner(&mut self, unit: UnitId) {
-        match self.cleaners.working.get(&unit) {
+        match self.aside.cleaners.working.get(&unit) {
             Some(cleaner) => self.link.signal(cleaner.key, engine::Signal::KILL.0.into()),
             None => self.inputs.push_back(Input::Cleaned(unit)),
         }
@@ -172,7 +175,7 @@ impl Manager {
 
     /// A worker ended. Gives false if it is none of these.
     pub(crate) fn on_cleaner_exited(&mut self, key: ChildKey, exit: Exit) -> bool {
-        let Some((unit, cleaner)) = self.cleaners.take(key) else {
+        let Some((unit, cleaner)) = self.aside.cleaners.take(key) else {
             return key.command == CLEAN_COMMAND;
         };
         let is_ending =
@@ -201,6 +204,7 @@ impl Manager {
         self.inputs.push_back(Input::Cleaned(unit));
         let is_for = |(_, waits_for): &mut (u32, UnitId)| *waits_for == unit;
         let clients: Vec<u32> = self
+            .aside
             .cleaners
             .waiting
             .extract_if(.., is_for)

@@ -1,119 +1,394 @@
-//! LoadCredential=: secrets that the manager reads for a service.
+//! What a start hands to its service as credentials: files, directories and sockets of the host, the stores, what the unit has sealed.
 
+mod sockets;
+
+pub(crate) use sockets::Fetches;
+
+use credential::{HostSecret, SecretError};
 use kernel::walk::Place;
+use model::value::{ImportCredential, LoadCredential};
 use model::{Unit, key};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Dir, FileType, Mode, OFlags};
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 /// Bytes of all credentials of a unit, as the reference has it.
 const CREDENTIALS_BYTES_MAX: u64 = 1 << 20;
+/// Credentials of a unit: each is a file in memory.
+const CREDENTIALS_MAX: usize = 1024;
+/// Directories in each other below one that is loaded.
+const DEPTH_MAX: usize = 16;
 
-/// Names with contents; or the path that can't be read.
-pub(crate) type Found = Result<Vec<(String, Vec<u8>)>, (String, io::Error)>;
+/// Names with contents, of each name the first; or what is wrong with which directive.
+pub(crate) type Found = Result<Vec<(String, Vec<u8>)>, Wrong>;
 
-/// Reads the credentials of a unit. A missing one is left out where SetCredential= has a value for it, and where it has no path: then it
-/// is looked for among the manager's own and in the stores, as the reference has it.
-pub(crate) fn read(unit: &Unit) -> Found {
-    let own = std::env::var("CREDENTIALS_DIRECTORY");
-    let own = own.as_deref().unwrap_or("/run/credentials/@system");
-    read_from(
-        unit,
-        &[
-            own,
-            "/etc/credstore",
-            "/run/credstore",
-            "/usr/local/lib/credstore",
-            "/usr/lib/credstore",
-        ],
-    )
+/// A credential that can't be had.
+#[derive(Debug)]
+pub(crate) struct Wrong {
+    pub(crate) directive: &'static str,
+    pub(crate) message: String,
 }
 
-fn read_from(unit: &Unit, stores: &[&str]) -> Found {
-    let mut found = Vec::new();
-    let mut room = CREDENTIALS_BYTES_MAX;
-    for credential in unit
-        .get(&key::LOAD_CREDENTIAL)
-        .iter()
-        .flat_map(|list| list.iter())
-    {
-        let has_default = unit
-            .get(&key::SET_CREDENTIAL)
-            .is_some_and(|set| set.iter().any(|other| other.name == credential.name));
-        let is_path = credential.source.starts_with('/');
-        for store in if is_path { &[""] } else { stores } {
-            let slash = if is_path { "" } else { "/" };
-            let path = [*store, slash, &credential.source].concat();
-            match read_file(&path, room) {
-                Ok(bytes) => {
-                    room = room.saturating_sub(bytes.len() as u64);
-                    found.push((credential.name.clone(), bytes));
-                    break;
-                }
-                Err(error)
-                    if error.kind() == io::ErrorKind::NotFound && (has_default || !is_path) => {}
-                Err(error) => return Err((path, error)),
+/// Where credentials are kept, and what opens those that are sealed.
+pub(crate) struct Sources<'a> {
+    /// The state directory, where the host's secret may be.
+    pub(crate) state: &'a Path,
+    /// Microseconds since 1970.
+    pub(crate) now_us: u64,
+    /// What sockets have said, by the credential's name.
+    pub(crate) said: &'a [(String, io::Result<Vec<u8>>)],
+}
+
+/// The stores, in the order in which they are looked into, with whether what is in them is sealed (systemd.exec(5)).
+const STORES: [(&str, bool); 8] = [
+    ("/etc/credstore", false),
+    ("/run/credstore", false),
+    ("/usr/local/lib/credstore", false),
+    ("/usr/lib/credstore", false),
+    ("/run/credstore.encrypted", true),
+    ("/etc/credstore.encrypted", true),
+    ("/usr/local/lib/credstore.encrypted", true),
+    ("/usr/lib/credstore.encrypted", true),
+];
+
+/// Reads the credentials of a unit. A missing one is left out where the unit has a value for it, and where it has no path: then it
+/// is looked for among the manager's own and in the stores, as the reference has it.
+pub(crate) fn read(unit: &Unit, sources: &Sources<'_>) -> Found {
+    let of =
+        |variable: &str, usual: &str| std::env::var(variable).unwrap_or_else(|_| usual.to_owned());
+    let own = of("CREDENTIALS_DIRECTORY", "/run/credentials/@system");
+    let own_sealed = of(
+        "ENCRYPTED_CREDENTIALS_DIRECTORY",
+        "/run/credentials/@encrypted",
+    );
+    let mut stores = vec![(own.as_str(), false), (own_sealed.as_str(), true)];
+    stores.extend(STORES);
+    read_from(unit, sources, &stores)
+}
+
+fn read_from(unit: &Unit, sources: &Sources<'_>, stores: &[(&str, bool)]) -> Found {
+    let mut reading = Reading {
+        sources,
+        stores,
+        room: CREDENTIALS_BYTES_MAX,
+        found: Vec::new(),
+        directive: "LoadCredential",
+    };
+    for (directive, key, is_sealed) in [
+        ("LoadCredential", &key::LOAD_CREDENTIAL, false),
+        (
+            "LoadCredentialEncrypted",
+            &key::LOAD_CREDENTIAL_ENCRYPTED,
+            true,
+        ),
+    ] {
+        reading.directive = directive;
+        let lines: Vec<&LoadCredential> = unit.get(key).into_iter().flatten().collect();
+        for (place, line) in lines.iter().enumerate() {
+            let later = lines.iter().skip(place + 1);
+            // The last line of a name counts.
+            if !later.clone().any(|later| later.name == line.name) {
+                reading.load(line, is_sealed, has_default(unit, &line.name))?;
             }
         }
     }
+    reading.directive = "ImportCredential";
+    for import in unit.get(&key::IMPORT_CREDENTIAL).into_iter().flatten() {
+        reading.import(import)?;
+    }
+    reading.directive = "SetCredentialEncrypted";
+    let set = unit.get(&key::SET_CREDENTIAL_ENCRYPTED);
+    for set in set.into_iter().flatten() {
+        if !reading.has(&set.name) {
+            let value = reading.unsealed(set.data.as_bytes(), &[&set.name]);
+            let value = value.map_err(|error| reading.wrong(&set.name, &error))?;
+            reading.add(set.name.clone(), value)?;
+        }
+    }
+    Ok(reading.found)
+}
+
+/// Does the unit say what takes the place of a missing one?
+fn has_default(unit: &Unit, name: &str) -> bool {
+    let says = |key: &model::Key<model::value::SetCredentials>| {
+        let set = unit.get(key);
+        set.is_some_and(|set| set.iter().any(|other| other.name == name))
+    };
+    says(&key::SET_CREDENTIAL) || says(&key::SET_CREDENTIAL_ENCRYPTED)
+}
+
+struct Reading<'a> {
+    sources: &'a Sources<'a>,
+    stores: &'a [(&'a str, bool)],
+    room: u64,
+    found: Vec<(String, Vec<u8>)>,
+    directive: &'static str,
+}
+
+impl Reading<'_> {
+    fn has(&self, name: &str) -> bool {
+        self.found.iter().any(|(known, _)| known == name)
+    }
+
+    fn wrong(&self, what: &str, error: &dyn std::fmt::Display) -> Wrong {
+        Wrong {
+            directive: self.directive,
+            message: format!("{what} can't be read: {error}"),
+        }
+    }
+
+    fn add(&mut self, name: String, value: Vec<u8>) -> Result<(), Wrong> {
+        if self.has(&name) {
+            return Ok(());
+        }
+        let fits = self.found.len() < CREDENTIALS_MAX;
+        let room = self.room.checked_sub(value.len() as u64);
+        let Some(room) = room.filter(|_| fits) else {
+            return Err(self.wrong(&name, &too_much()));
+        };
+        self.room = room;
+        self.found.push((name, value));
+        Ok(())
+    }
+
+    fn load(
+        &mut self,
+        line: &LoadCredential,
+        is_sealed: bool,
+        may_be_missing: bool,
+    ) -> Result<(), Wrong> {
+        if !line.source.starts_with('/') {
+            return self.load_by_name(line, is_sealed);
+        }
+        let path = &line.source;
+        let mut said = self.sources.said.iter();
+        let opened = match said.find(|(name, _)| *name == line.name) {
+            Some((_, Ok(bytes))) => Ok(Opened::Bytes(bytes.clone())),
+            Some((_, Err(error))) => Err(io::Error::new(error.kind(), error.to_string())),
+            None => open(path, self.room_of(is_sealed)),
+        };
+        match opened {
+            Ok(Opened::Bytes(bytes)) => self.take(&line.name, path, bytes, is_sealed),
+            Ok(Opened::Directory(directory)) => {
+                self.walk(&line.name, path, &directory, is_sealed, DEPTH_MAX)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound && may_be_missing => Ok(()),
+            Err(error) => Err(self.wrong(path, &error)),
+        }
+    }
+
+    /// Sealed ones are larger, and text.
+    fn room_of(&self, is_sealed: bool) -> u64 {
+        if is_sealed {
+            2 * credential::SEALED_BYTES_MAX as u64
+        } else {
+            self.room
+        }
+    }
+
+    fn take(
+        &mut self,
+        name: &str,
+        path: &str,
+        bytes: Vec<u8>,
+        is_sealed: bool,
+    ) -> Result<(), Wrong> {
+        self.take_as(name.to_owned(), &[name], path, bytes, is_sealed)
+    }
+
+    fn take_as(
+        &mut self,
+        name: String,
+        sealed_for: &[&str],
+        path: &str,
+        bytes: Vec<u8>,
+        is_sealed: bool,
+    ) -> Result<(), Wrong> {
+        let value = if is_sealed {
+            self.unsealed(&bytes, sealed_for)
+                .map_err(|error| self.wrong(path, &error))?
+        } else {
+            bytes
+        };
+        self.add(name, value)
+    }
+
+    fn unsealed(&self, text: &[u8], names: &[&str]) -> Result<Vec<u8>, credential::Error> {
+        let sealed = credential::from_text(text)?;
+        let secret = || -> Result<HostSecret, SecretError> { HostSecret::read(self.sources.state) };
+        let opened = credential::open(&sealed, names, self.sources.now_us, secret)?;
+        Ok(opened.content.to_vec())
+    }
+
+    fn load_by_name(&mut self, line: &LoadCredential, is_sealed: bool) -> Result<(), Wrong> {
+        for (store, store_is_sealed) in self.stores {
+            // What is not sealed does as well where something sealed is asked for, but not the other way round.
+            if *store_is_sealed && !is_sealed {
+                continue;
+            }
+            let path = format!("{store}/{}", line.source);
+            match read_file(&path, self.room_of(*store_is_sealed)) {
+                Ok(bytes) => return self.take(&line.name, &path, bytes, *store_is_sealed),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(self.wrong(&path, &error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// What the stores have of a name, or of all that begin like one.
+    fn import(&mut self, import: &ImportCredential) -> Result<(), Wrong> {
+        let stores = self.stores;
+        for (store, is_sealed) in stores {
+            let names = match import.pattern.strip_suffix('*') {
+                Some(beginning) => {
+                    beginning_with(store, beginning).map_err(|error| self.wrong(store, &error))?
+                }
+                None => vec![import.pattern.clone()],
+            };
+            for name in names {
+                let path = format!("{store}/{name}");
+                match read_file(&path, self.room_of(*is_sealed)) {
+                    Ok(bytes) => {
+                        let own = import.name_of(&name);
+                        self.take_as(own.clone(), &[&name, &own], &path, bytes, *is_sealed)?;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(self.wrong(&path, &error)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Every file of a directory, as `NAME_FILE` and `NAME_DIRECTORY_FILE`; links and hidden files are none.
+    fn walk(
+        &mut self,
+        name: &str,
+        path: &str,
+        directory: &OwnedFd,
+        is_sealed: bool,
+        depth: usize,
+    ) -> Result<(), Wrong> {
+        let failed = |reading: &Self, error: io::Error| reading.wrong(path, &error);
+        let entries = entries(directory).map_err(|error| failed(self, error))?;
+        for (entry, kind) in entries {
+            let (own, path) = (format!("{name}_{entry}"), format!("{path}/{entry}"));
+            if own.len() > credential::NAME_BYTES_MAX {
+                return Err(self.wrong(&path, &"its name would be too long"));
+            }
+            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
+            let open = |more| {
+                rustix::fs::openat(
+                    directory,
+                    &entry,
+                    flags | more | OFlags::CLOEXEC,
+                    Mode::empty(),
+                )
+            };
+            match kind {
+                FileType::RegularFile => {
+                    let room = self.room_of(is_sealed);
+                    let bytes = open(OFlags::empty()).map_err(io::Error::from);
+                    let bytes = bytes.and_then(|file| read_regular(file.into(), room));
+                    let bytes = bytes.map_err(|error| self.wrong(&path, &error))?;
+                    self.take(&own, &path, bytes, is_sealed)?;
+                }
+                FileType::Directory if depth == 0 => {
+                    return Err(self.wrong(&path, &"it lies too deep"));
+                }
+                FileType::Directory => {
+                    let inner = open(OFlags::DIRECTORY);
+                    let inner = inner.map_err(|errno| self.wrong(&path, &errno))?;
+                    self.walk(&own, &path, &inner, is_sealed, depth - 1)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn too_much() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::FileTooLarge,
+        "the credentials of one unit may have 1 MiB together, and be 1024",
+    )
+}
+
+/// What is in a directory, by name, without what is hidden. Names that are no text are no credentials'.
+fn entries(directory: impl AsFd) -> io::Result<Vec<(String, FileType)>> {
+    let mut found = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().to_str() else {
+            continue;
+        };
+        if !name.starts_with('.') {
+            found.push((name.to_owned(), entry.file_type()));
+        }
+        if found.len() > CREDENTIALS_MAX {
+            return Err(too_much());
+        }
+    }
+    model::order::sort_by(&mut found, |a, b| a.0.cmp(&b.0));
     Ok(found)
 }
 
-/// A regular file, never one that could make us wait, and not behind a link that a service may have left.
-pub(crate) fn read_file(path: &str, room: u64) -> io::Result<Vec<u8>> {
+fn beginning_with(store: &str, beginning: &str) -> io::Result<Vec<String>> {
+    let directory = match open(store, 0) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Ok(Opened::Directory(directory)) => directory,
+        Ok(Opened::Bytes(_)) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let entries = entries(directory)?;
+    let names = entries.into_iter().map(|(name, _)| name);
+    Ok(names.filter(|name| name.starts_with(beginning)).collect())
+}
+
+enum Opened {
+    Bytes(Vec<u8>),
+    Directory(OwnedFd),
+}
+
+fn open(path: &str, room: u64) -> io::Result<Opened> {
     let place = Place::find(&CString::new(path)?, |_| None)?;
     // A named pipe put in place of the file must not stop the manager.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = File::from(place.open_with(flags, Mode::empty())?);
+    if file.metadata()?.is_dir() {
+        return Ok(Opened::Directory(file.into()));
+    }
+    read_regular(file, room).map(Opened::Bytes)
+}
+
+/// A regular file, never one that could make us wait, and not behind a link that a service may have left.
+pub(crate) fn read_file(path: &str, room: u64) -> io::Result<Vec<u8>> {
+    match open(path, room)? {
+        Opened::Bytes(bytes) => Ok(bytes),
+        Opened::Directory(_) => Err(no_file()),
+    }
+}
+
+fn no_file() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")
+}
+
+fn read_regular(file: File, room: u64) -> io::Result<Vec<u8>> {
     if !file.metadata()?.is_file() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "it is not a regular file",
-        ));
+        return Err(no_file());
     }
     let mut bytes = Vec::new();
     file.take(room + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > room {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            "the credentials of one unit may have 1 MiB together",
-        ));
+        return Err(too_much());
     }
     Ok(bytes)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use model::text::Verbatim;
-
-    #[test]
-    fn a_name_is_looked_for_in_the_stores_and_may_be_nowhere_a_path_may_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let stores = ["first", "second"].map(|name| folder.path().join(name).display().to_string());
-        for store in &stores {
-            std::fs::create_dir(store).unwrap();
-            std::fs::write(format!("{store}/key"), store).unwrap();
-        }
-        std::fs::write(format!("{}/late", stores[1]), "late").unwrap();
-        let read = |line: &str| {
-            let mut unit = Unit::new("web.service".parse().unwrap());
-            settings::apply(&mut unit, "Service", "LoadCredential", line, &Verbatim).unwrap();
-            read_from(&unit, &stores.each_ref().map(String::as_str))
-        };
-        let found = |line: &str| read(line).unwrap();
-        assert_eq!(
-            found("key"),
-            [("key".to_owned(), stores[0].clone().into_bytes())]
-        );
-        assert_eq!(
-            found("other:late"),
-            [("other".to_owned(), b"late".to_vec())]
-        );
-        assert_eq!(found("none"), []);
-        let (path, error) = read(&format!("key:{}/none", stores[0])).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::NotFound);
-        assert!(path.ends_with("/none"));
-    }
-}
+mod tests;

@@ -234,7 +234,7 @@ impl Manager {
     /// A worker answers, or is gone.
     pub(crate) fn on_worker(&mut self, number: u32) {
         let Some(mounting) = self.mounts.mounting.get(&number) else {
-            return;
+            return self.on_fetched(number);
         };
         let (mut buffer, mut descriptors) = ([0; ANSWER_BYTES_MAX], Descriptors::default());
         let received = match receive(
@@ -310,7 +310,7 @@ impl Manager {
     }
 
     /// Is this process one that its unit still waits for? A unit whose stop sends no signals may have ended meanwhile.
-    fn is_awaited(&self, process: ProcessKey) -> bool {
+    pub(crate) fn is_awaited(&self, process: ProcessKey) -> bool {
         let snapshot = self.engine.snapshot(process.unit);
         snapshot.is_some_and(|unit| unit.incarnation == process.incarnation)
             && self

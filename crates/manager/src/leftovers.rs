@@ -141,8 +141,7 @@ fn place(path: &Path) -> Option<Place> {
 /// The directory on which each process of the unit has its credentials mounted, where nobody else sees them; empty on the host.
 pub(crate) fn credentials_mount_point(entry: &Entry) -> Option<PathBuf> {
     let unit = &entry.unit;
-    let has_credentials =
-        unit.get(&key::LOAD_CREDENTIAL).is_some() || unit.get(&key::SET_CREDENTIAL).is_some();
+    let has_credentials = plan::has_credentials(unit);
     let is_last = entry.runs.is_empty();
     (has_credentials && is_last).then(|| Path::new("/run/credentials").join(unit.name().as_str()))
 }

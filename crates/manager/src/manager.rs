@@ -109,6 +109,13 @@ pub(crate) struct KeeperFacts {
     pub(crate) adopt_only: bool,
 }
 
+/// What is done beside the loop, and who waits for it.
+#[derive(Default)]
+pub(crate) struct Aside {
+    pub(crate) cleaners: crate::cleaning::Cleaners,
+    pub(crate) fetches: crate::credentials::Fetches,
+}
+
 /// An executor's report that is still open.
 pub(crate) struct OpenReport {
     pub(crate) process: ProcessKey,
@@ -151,7 +158,7 @@ pub(crate) struct Manager {
     pub(crate) closing: Vec<(UnitId, Rc<OwnedFd>)>,
     pub(crate) openers: Map<ChildKey, crate::opener::Opening>,
     pub(crate) mounts: crate::image::Mounts,
-    pub(crate) cleaners: crate::cleaning::Cleaners,
+    pub(crate) aside: Aside,
     pub(crate) host_files: crate::host_files::HostFiles,
     pub(crate) tester: crate::testing::Tester,
     pub(crate) api: Option<OwnedFd>,
@@ -253,7 +260,7 @@ impl Manager {
             closing: Vec::new(),
             openers: Map::new(),
             mounts: crate::image::Mounts::default(),
-            cleaners: crate::cleaning::Cleaners::default(),
+            aside: Aside::default(),
             api: None,
             connections: Map::new(),
             pending: Vec::new(),

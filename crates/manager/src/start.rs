@@ -65,6 +65,9 @@ impl Manager {
         if !self.image_is_ready(spawn, &prepared)? {
             return Ok(Started::Waits);
         }
+        if !self.credentials_are_ready(spawn)? {
+            return Ok(Started::Waits);
+        }
         self.begin_run(unit, spawn.process.incarnation.0)?;
         let handed = self.hand_over(spawn, &prepared)?;
         let plan = self.bind(spawn, &prepared, &handed)?;
@@ -167,13 +170,7 @@ impl Manager {
                 self.monitored(unit),
             ]
             .concat(),
-            credentials: crate::credentials::read(&entry.unit).map_err(|(path, error)| {
-                Failure::Refused {
-                    unit: entry.name.to_string(),
-                    directive: "LoadCredential".into(),
-                    message: format!("{path} can't be read: {error}"),
-                }
-            })?,
+            credentials: self.credentials_of(spawn, entry)?,
         };
         prepared
             .plan
@@ -183,6 +180,24 @@ impl Manager {
                 directive: exec_directive(spawn.role).into(),
                 message: error.to_string(),
             })
+    }
+
+    fn credentials_of(
+        &self,
+        spawn: &Spawn,
+        entry: &crate::entry::Entry,
+    ) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+        let said = self.aside.fetches.said.get(&spawn.process);
+        let sources = crate::credentials::Sources {
+            state: &self.directories.state,
+            now_us: crate::clock::realtime_us(),
+            said: said.map(Vec::as_slice).unwrap_or_default(),
+        };
+        crate::credentials::read(&entry.unit, &sources).map_err(|wrong| Failure::Refused {
+            unit: entry.name.to_string(),
+            directive: wrong.directive.into(),
+            message: wrong.message,
+        })
     }
 
     /// Variables about the unit whose end started this one by its OnFailure= or OnSuccess=.
@@ -279,7 +294,7 @@ impl Manager {
 enum Started {
     /// The keeper is asked.
     Asked,
-    /// An image is being mounted first.
+    /// An image is being mounted first, or a socket asked.
     Waits,
 }
 

@@ -34,7 +34,7 @@ pub struct Bindings<'a> {
     pub file_environment: Vec<String>,
     /// `NAME=value` lines of this start (MAINPID, SERVICE_RESULT, WATCHDOG_USEC, …), stronger than the manager's.
     pub start_environment: Vec<String>,
-    /// Credentials that the manager has read, by name; SetCredential= supplies what is missing here.
+    /// Credentials that the manager has read, by name, of each name the first; SetCredential= supplies what is missing here.
     pub credentials: Vec<(String, Vec<u8>)>,
 }
 
@@ -121,7 +121,7 @@ impl SpawnPlan {
             groups: &groups,
             invocation: bindings.invocation,
             roles: &roles,
-            credentials: &self.credential_values(bindings),
+            credentials: &self.credentials(bindings),
             programs: programs.iter().collect::<ListBuf>().list(),
             arguments: arguments.iter().collect::<ListBuf>().list(),
             environment: lines.iter().collect::<ListBuf>().list(),
@@ -180,15 +180,16 @@ impl SpawnPlan {
         writer.bytes
     }
 
-    fn credential_values(&self, bindings: &Bindings<'_>) -> Vec<u8> {
+    /// Names with values: of each name the first, and SetCredential= last.
+    fn credentials(&self, bindings: &Bindings<'_>) -> Vec<u8> {
         let mut writer = Writer::default();
-        for name in &self.credentials {
-            let given = bindings
-                .credentials
-                .iter()
-                .chain(&self.set_credentials)
-                .find(|(known, _)| known == name);
-            writer.put(&given.map_or(&[][..], |(_, value)| value.as_slice()));
+        let mut written: Vec<&str> = Vec::new();
+        for (name, value) in bindings.credentials.iter().chain(&self.set_credentials) {
+            if !written.contains(&name.as_str()) {
+                written.push(name);
+                writer.put(&&*crate::planner::text(name));
+                writer.put(&value.as_slice());
+            }
         }
         writer.bytes
     }

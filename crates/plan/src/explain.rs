@@ -316,10 +316,7 @@ fn mount(at: &str, what: &What<'_>, set: u64, clear: u64, missing_ok: bool) -> S
             if *bound { ", bound from the host" } else { "" }
         ),
         What::PrivateTmp { parent } => format!("a directory of this start in {}", shown(parent)),
-        What::Credentials { names } => format!(
-            "credentials: {}",
-            names.iter().map(shown).collect::<Vec<_>>().join(", ")
-        ),
+        What::Credentials => "the credentials of this start".to_owned(),
         What::BpfObjects => "no pinned objects of BPF".to_owned(),
         What::BpfDelegation { options } => format!(
             "no pinned objects of BPF, and tokens for {}",

@@ -1,13 +1,13 @@
 //! One start: the steps of a unit's plan together with what only this start knows.
 
-use crate::code::{DecodeError, Field, List, Reader, coded};
+use crate::code::{DecodeError, Field, List, Reader, Text, coded};
 use crate::step::Asked;
 
 /// First bytes of an encoded plan.
 pub const MAGIC: [u8; 4] = *b"CrPl";
 
 /// The executor takes exactly this version; it is embedded beside the planner, so both always agree.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// Descriptor of the plan in a fresh executor.
 pub const PLAN_DESCRIPTOR: i32 = 3;
@@ -59,7 +59,7 @@ pub struct Frame<'a> {
     pub invocation: [u8; 16],
     /// A [`Role`] byte per descriptor from [`FIRST_DESCRIPTOR`] on.
     pub roles: &'a [u8],
-    /// Values of the credentials, each with its length in front.
+    /// The credentials: each a name and a value.
     pub credentials: &'a [u8],
     /// Files to try to execute, in order.
     pub programs: List<'a>,
@@ -122,15 +122,19 @@ impl<'a> Frame<'a> {
             .count()
     }
 
-    /// The values of the credentials in order.
-    pub fn credential_values(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    /// The credentials, by name; ends after the first that can't be read.
+    pub fn credentials(
+        &self,
+    ) -> impl Iterator<Item = Result<(Text<'a>, &'a [u8]), DecodeError>> + use<'a> {
         let mut reader = Reader::new(self.credentials);
+        let mut broken = false;
         core::iter::from_fn(move || {
-            if reader.is_empty() {
-                None
-            } else {
-                reader.take().ok()
+            if broken || reader.is_empty() {
+                return None;
             }
+            let one = reader.take().and_then(|name| Ok((name, reader.take()?)));
+            broken = one.is_err();
+            Some(one)
         })
     }
 

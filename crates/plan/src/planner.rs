@@ -24,6 +24,7 @@ mod process;
 mod sandbox;
 mod sockets;
 
+pub use credentials::has_credentials;
 pub use directories::directories;
 pub use filter::program;
 pub use process::terminal_path;
@@ -78,7 +79,6 @@ pub struct SpawnPlan {
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) unset_environment: Vec<String>,
     pub(crate) search_path: Vec<String>,
-    pub(crate) credentials: Vec<String>,
     pub(crate) credentials_directory: Option<String>,
     pub(crate) set_credentials: Vec<(String, Vec<u8>)>,
     pub(crate) notify_path: Option<String>,
@@ -199,7 +199,6 @@ fn finish(mut draft: Draft<'_>) -> SpawnPlan {
             .collect(),
         unset_environment: unit.value(&key::UNSET_ENVIRONMENT).0,
         search_path: unit.value(&key::EXEC_SEARCH_PATH).0,
-        credentials: draft.credentials,
         credentials_directory: draft.credentials_directory,
         set_credentials: draft.set_credentials,
         notify_path: draft.notify_path,

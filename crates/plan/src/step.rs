@@ -494,11 +494,8 @@ coded! {
             /// `/tmp` or `/var/tmp`.
             parent: Text<'a>,
         },
-        /// Credentials: names and values by turns, a file each.
-        Credentials = 9 {
-            /// Names; the values are in the bindings by the same order.
-            names: List<'a>,
-        },
+        /// Credentials: a file for each that the start has.
+        Credentials = 9,
         /// POSIX message queues of the new ipc namespace.
         MessageQueues = 10,
         /// Pinned objects of the BPF subsystem: none.

@@ -62,7 +62,7 @@ fn read(bytes: &[u8]) -> usize {
         return 0;
     };
     let steps = frame.steps().count();
-    let values = frame.credential_values().count() + frame.group_list().count();
+    let values = frame.credentials().count() + frame.group_list().count();
     assert!(steps <= bytes.len() && values <= bytes.len());
     steps
 }

@@ -3,6 +3,7 @@
 //! A case on which the two differ is a mistake of ours, unless `known.rs` says why it is so.
 
 mod combinations;
+mod credentials;
 mod execute;
 mod exposure;
 mod known;
@@ -75,6 +76,12 @@ const CHECKS: &[Check] = &[
         place: Place::Container,
         prepare: combinations::prepare,
         work: combinations::run,
+    },
+    Check {
+        name: "credentials",
+        place: Place::Container,
+        prepare: |_| Ok(()),
+        work: |_| credentials::run(),
     },
     Check {
         name: "packages",
@@ -182,7 +189,13 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
 
 /// The checks of the tier of tests, which a fresh machine makes in four minutes with the tree that it needs first. What is left out
 /// fetches forty packages.
-const SHORT: [&str; 4] = ["test-execute", "parsers", "times", COMBINATIONS];
+const SHORT: [&str; 5] = [
+    "test-execute",
+    "parsers",
+    "times",
+    COMBINATIONS,
+    "credentials",
+];
 
 /// The tier of tests: the page stays as it is.
 pub(crate) fn short() -> Result<()> {

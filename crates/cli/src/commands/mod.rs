@@ -3,6 +3,7 @@
 pub(crate) mod attach;
 pub(crate) mod cat;
 pub(crate) mod clean;
+pub(crate) mod creds;
 pub(crate) mod daemon;
 pub(crate) mod environment;
 pub(crate) mod explain;

@@ -69,7 +69,7 @@ fn mount(state: &State<'_>, at: &CStr, what: What<'_>, change: Change) -> Result
         What::Terminals => filesystem::terminals(true)?,
         What::PrivateTmp { parent } => own(state, temporary::directory(state, parent)?)?,
         What::Devices { bound } => return devices::mount(state, at, bound, change),
-        What::Credentials { names } => return credentials::mount(state, at, names, change),
+        What::Credentials => return credentials::mount(state, at, change),
         What::Inaccessible | What::Again { .. } | What::Seal | What::Bind { .. } => {
             return Err(Errno::INVAL);
         }

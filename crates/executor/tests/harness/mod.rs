@@ -65,7 +65,7 @@ pub(crate) struct Start {
     pub(crate) arguments: Vec<String>,
     pub(crate) environment: Vec<String>,
     pub(crate) passed: Vec<(Role, OwnedFd)>,
-    pub(crate) credentials: Vec<Vec<u8>>,
+    pub(crate) credentials: Vec<(&'static std::ffi::CStr, Vec<u8>)>,
     pub(crate) new_pid_namespace: bool,
 }
 
@@ -175,9 +175,10 @@ impl Start {
         );
         let environment = ListBuf::from_iter(&self.environment);
         let mut credentials = Writer::default();
-        self.credentials
-            .iter()
-            .for_each(|value| credentials.put(&value.as_slice()));
+        for (name, value) in &self.credentials {
+            credentials.put(name);
+            credentials.put(&value.as_slice());
+        }
         Frame {
             uid: self.uid,
             gid: self.gid,

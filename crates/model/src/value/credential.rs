@@ -113,10 +113,32 @@ pub struct ImportCredential {
     pub rename: Option<String>,
 }
 
+impl ImportCredential {
+    /// The name under which the unit gets a credential that the pattern fits.
+    pub fn name_of(&self, found: &str) -> String {
+        let beginning = self.pattern.strip_suffix('*');
+        match (
+            &self.rename,
+            beginning.and_then(|beginning| found.strip_prefix(beginning)),
+        ) {
+            (Some(rename), Some(rest)) => format!("{rename}{rest}"),
+            (Some(rename), None) => rename.clone(),
+            (None, _) => found.to_owned(),
+        }
+    }
+}
+
 impl Item for ImportCredential {
     fn parse_item(text: &str, expand: &dyn Expand) -> Result<ImportCredential, ParseError> {
         let (pattern, rename) = text.split_once(':').unwrap_or((text, ""));
         let pattern = check_name(expand.expand(pattern)?)?;
+        let fixed = pattern.strip_suffix('*').unwrap_or(&pattern);
+        if fixed.contains(['*', '?', '[']) {
+            return Err(ParseError::not_a(
+                &pattern,
+                "a credential's name, or the beginning of some with one * at the end",
+            ));
+        }
         let rename = Some(rename)
             .filter(|rename| !rename.is_empty())
             .map(|rename| expand.expand(rename).and_then(check_name));

@@ -1,6 +1,6 @@
 //! Credentials: files in memory below a directory that the environment names.
 
-use model::key;
+use model::{Directive, Unit, key};
 
 use super::draft::{Draft, text};
 use super::meaning::Meaning;
@@ -10,23 +10,15 @@ use crate::step::{DirectoryClass, Step};
 
 /// Adds their mount.
 pub(super) fn plan(draft: &mut Draft<'_>, meaning: Meaning) {
-    let mut names: Vec<String> = Vec::new();
-    for credential in draft.unit.get(&key::LOAD_CREDENTIAL).into_iter().flatten() {
-        names.push(credential.name.clone());
-    }
+    let Some(directive) = directive(draft.unit) else {
+        return;
+    };
     for credential in draft.unit.get(&key::SET_CREDENTIAL).into_iter().flatten() {
-        names.push(credential.name.clone());
         draft
             .set_credentials
             .push((credential.name.clone(), credential.data.as_bytes().to_vec()));
     }
-    model::order::sort(&mut names);
-    names.dedup();
-    if names.is_empty() {
-        return;
-    }
     let path = format!("/run/credentials/{}", draft.unit.name());
-    let directive = key::LOAD_CREDENTIAL.directive();
     if !meaning.rooted {
         // The mount point is the host's, since /run is.
         let step = Step::Directory {
@@ -41,15 +33,27 @@ pub(super) fn plan(draft: &mut Draft<'_>, meaning: Meaning) {
         draft.push(directive, step);
     }
     let set = READ_ONLY | NO_SUID | NO_DEVICES | NO_EXEC;
-    draft.mounts.cover(
-        &path,
-        Cover::Credentials {
-            names: names.clone(),
-        },
-        set,
-        false,
-        Some(directive),
-    );
+    draft
+        .mounts
+        .cover(&path, Cover::Credentials, set, false, Some(directive));
     draft.credentials_directory = Some(path);
-    draft.credentials = names;
+}
+
+/// The first of the directives that give a unit credentials; none: it has none.
+pub(super) fn directive(unit: &Unit) -> Option<Directive> {
+    let is_set = |directive: &Directive| unit.iter().any(|(set, _)| set == *directive);
+    DIRECTIVES.iter().map(|directive| directive()).find(is_set)
+}
+
+static DIRECTIVES: [fn() -> Directive; 5] = [
+    || key::LOAD_CREDENTIAL.directive(),
+    || key::SET_CREDENTIAL.directive(),
+    || key::LOAD_CREDENTIAL_ENCRYPTED.directive(),
+    || key::SET_CREDENTIAL_ENCRYPTED.directive(),
+    || key::IMPORT_CREDENTIAL.directive(),
+];
+
+/// Whether a unit has credentials, and so a directory of them.
+pub fn has_credentials(unit: &Unit) -> bool {
+    directive(unit).is_some()
 }

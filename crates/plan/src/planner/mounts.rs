@@ -38,9 +38,7 @@ pub(super) enum Cover {
     PrivateTmp {
         parent: &'static str,
     },
-    Credentials {
-        names: Vec<String>,
-    },
+    Credentials,
     MessageQueues,
     BpfObjects,
     BpfDelegation {
@@ -396,10 +394,7 @@ fn emit_cover(draft: &mut Draft<'_>, at: &std::ffi::CStr, covered: &Covered, set
             one = text(parent);
             What::PrivateTmp { parent: &one }
         }
-        Cover::Credentials { names } => {
-            list = names.iter().collect();
-            What::Credentials { names: list.list() }
-        }
+        Cover::Credentials => What::Credentials,
         Cover::MessageQueues => What::MessageQueues,
         Cover::BpfObjects => What::BpfObjects,
         Cover::BpfDelegation { options } => {

@@ -57,6 +57,9 @@ pub(super) fn reason(draft: &Draft<'_>, meaning: Meaning) -> Option<Directive> {
         key::TEMPORARY_FILE_SYSTEM.directive(),
         key::LOAD_CREDENTIAL.directive(),
         key::SET_CREDENTIAL.directive(),
+        key::LOAD_CREDENTIAL_ENCRYPTED.directive(),
+        key::SET_CREDENTIAL_ENCRYPTED.directive(),
+        key::IMPORT_CREDENTIAL.directive(),
     ];
     // What is shared needs no namespace of its own.
     let cut = (draft.value(&key::MOUNT_FLAGS) != MountPropagation::Shared)

@@ -109,7 +109,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Passes credentials of the manager on by pattern."),
         since: said("254"),
         bus: said("as"),
-        status: later::SERVICES,
         ..Row::ASKS
     },
     Row {
@@ -148,7 +147,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Hands a file's content to the service as a credential after decrypting it."),
         since: said("247"),
         bus: said("a(ss)"),
-        status: later::SERVICES,
         ..Row::ASKS
     },
     Row {
@@ -258,7 +256,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Hands a text to the service as a credential after decrypting it."),
         since: said("247"),
         bus: said("a(say)"),
-        status: later::SERVICES,
         ..Row::FREE
     },
     Row {

@@ -13,6 +13,12 @@ const COUNTS: Files = &[(
     "[Service]\nType=oneshot\nLINE\nExecStart=/bin/seq 1 9\n",
 )];
 
+/// A service that passes a credential on.
+const PRINTS_WORD: Files = &[(
+    "$U.service",
+    "[Service]\nType=oneshot\nLINE\nExecStart=/bin/sh -c 'cat $CREDENTIALS_DIRECTORY/word > $ROOM/$U-word'\n",
+)];
+
 /// A service with a terminal that says something about it.
 const HAS_TERMINAL: Files = &[(
     "$U.service",
@@ -173,6 +179,23 @@ pub(crate) const OBSERVATIONS: &[Observation] = &[
         "LoadCredential=word:/etc/os-release",
         "cmp $CREDENTIALS_DIRECTORY/word /etc/os-release && echo same",
         "same",
+    ),
+    units(
+        "ImportCredential=$NAME-word:word",
+        PRINTS_WORD,
+        "mkdir -p /run/credstore; printf imported > /run/credstore/$NAME-word; coracle start $U 2> /dev/null; cat $ROOM/$U-word; rm /run/credstore/$NAME-word; rmdir /run/credstore 2> /dev/null",
+        "imported",
+    ),
+    units(
+        "LoadCredentialEncrypted=word:$ROOM/$U-sealed",
+        PRINTS_WORD,
+        "printf sealed | coracle creds encrypt --name=word --with-key=null - $ROOM/$U-sealed 2> /dev/null; coracle start $U 2> /dev/null; cat $ROOM/$U-word",
+        "sealed",
+    ),
+    inside(
+        "SetCredentialEncrypted=foo:BYRp2vb1QySABUnaD46i+yAAAAABAAAADAAAABAAAADTDINZF3zoRJRsckYAAAAAMiZ/oCbW7sL234HQ1sahLfOcf62Zx4pJqieq1Yb8OcMZmDW54Pp6unmKd8ag",
+        "cat $CREDENTIALS_DIRECTORY/foo",
+        "hello",
     ),
     inside(
         "SetCredential=word:a",

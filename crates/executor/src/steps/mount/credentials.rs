@@ -1,4 +1,4 @@
-//! Credentials as files in memory: written before the mount is attached and read-only, never on a disk.
+//! Credentials as files in memory: written before the mount is attached and read-only, never on a disk, and never where swap is.
 
 use core::ffi::CStr;
 
@@ -6,7 +6,6 @@ use kernel::rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, chownat, fchmod, opena
 use kernel::rustix::io::write;
 use kernel::rustix::mount::MountAttrFlags;
 use kernel::{Errno, OwnedFd, Result};
-use plan::List;
 
 use super::{Change, filesystem, place};
 use crate::state::State;
@@ -16,14 +15,13 @@ const FILE_MODE: u32 = 0o400;
 const DIRECTORY_MODE: u32 = 0o500;
 
 /// Writes the files and attaches their file system.
-pub(super) fn mount(state: &State<'_>, at: &CStr, names: List<'_>, change: Change) -> Result<()> {
+pub(super) fn mount(state: &State<'_>, at: &CStr, change: Change) -> Result<()> {
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    let tree = filesystem::tmpfs_with(DIRECTORY_MODE, List::EMPTY, attributes)?;
-    let mut values = state.frame.credential_values();
-    for name in names.iter() {
-        let value = values.next().ok_or(Errno::PROTO)?;
+    let tree = filesystem::unswapped(DIRECTORY_MODE, attributes)?;
+    for credential in state.frame.credentials() {
+        let (name, value) = credential.map_err(|_| Errno::PROTO)?;
         write_file(&tree, name, value, state)?;
     }
     give(&tree, state)?;

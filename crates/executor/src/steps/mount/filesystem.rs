@@ -8,6 +8,7 @@ use kernel::rustix::mount::{
 };
 use kernel::{AsFd, Errno, OwnedFd, Result};
 use plan::List;
+use plan::code::ListBytes;
 
 const CLOSED: FsMountFlags = FsMountFlags::FSMOUNT_CLOEXEC;
 const HARMLESS: MountAttrFlags =
@@ -52,6 +53,18 @@ pub(super) fn tmpfs_with(
     for option in options.iter() {
         set(&configuration, option)?;
     }
+    finish(&configuration, attributes)
+}
+
+/// A file system whose content is never swapped out: tmpfs can be told so since Linux 6.4, and before that there is ramfs.
+pub(super) fn unswapped(mode: u32, attributes: MountAttrFlags) -> Result<OwnedFd> {
+    const NO_SWAP: ListBytes = ListBytes(b"noswap\0");
+    match tmpfs_with(mode, NO_SWAP.list(), attributes) {
+        Err(Errno::INVAL | Errno::PERM) => {}
+        made => return made,
+    }
+    let configuration = new(c"ramfs")?;
+    fsconfig_set_string(&configuration, c"mode", octal(mode, &mut [0; 12])?)?;
     finish(&configuration, attributes)
 }
 

@@ -1,0 +1,239 @@
+//! Credentials that sockets say: asked by a thread, as whoever serves the socket may take long to answer. The start waits meanwhile.
+
+use crate::manager::Manager;
+use crate::poll::Token;
+use engine::{Incarnation, ProcessKey, Spawn, UnitId};
+use kernel::walk::Place;
+use model::sorted::Map;
+use model::{Unit, key};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{AtFlags, FileType, statat};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+use wire::Failure;
+
+/// Threads at once.
+const THREADS_MAX: usize = 64;
+const STACK_BYTES: usize = 128 << 10;
+/// How long a socket may be silent, in seconds: as long as a service may take to start.
+const SILENCE_S: i64 = 90;
+/// How long it is waited between two tries to reach a socket whose queue is full, in nanoseconds.
+const AGAIN_NS: i64 = 10_000_000;
+
+/// What sockets said, by the credential's name.
+pub(crate) type Said = Vec<(String, io::Result<Vec<u8>>)>;
+
+/// Threads that ask, and starts that wait for them.
+#[derive(Debug, Default)]
+pub(crate) struct Fetches {
+    asking: Map<u32, Fetch>,
+    /// What was said for a start that goes on now.
+    pub(crate) said: Map<ProcessKey, Said>,
+}
+
+#[derive(Debug)]
+struct Fetch {
+    spawn: Spawn,
+    /// Ends with the thread; closing it ends the thread.
+    end: OwnedFd,
+    said: Arc<Mutex<Said>>,
+}
+
+/// One socket to ask: the credential's name, the path, and the name under which it is asked.
+struct Question {
+    name: String,
+    path: String,
+    own: String,
+}
+
+impl Fetches {
+    fn is_asked_for(&self, process: ProcessKey) -> bool {
+        let mut asking = self.asking.values();
+        asking.any(|fetch| fetch.spawn.process == process)
+    }
+
+    /// Lets go of the processes of a run that wait, of those with these serials.
+    pub(crate) fn give_up(
+        &mut self,
+        unit: UnitId,
+        incarnation: Incarnation,
+        serials: &[u32],
+    ) -> Vec<ProcessKey> {
+        let is_meant = |process: ProcessKey| {
+            process.unit == unit
+                && process.incarnation == incarnation
+                && serials.contains(&process.serial)
+        };
+        let asking = self.asking.iter();
+        let meant: Vec<(u32, ProcessKey)> = asking
+            .map(|(number, fetch)| (*number, fetch.spawn.process))
+            .filter(|(_, process)| is_meant(*process))
+            .collect();
+        for (number, _) in &meant {
+            self.asking.remove(number);
+        }
+        meant.into_iter().map(|(_, process)| process).collect()
+    }
+}
+
+impl Manager {
+    /// Can the start go on? If not, sockets are being asked and the start is tried again then.
+    pub(crate) fn credentials_are_ready(&mut self, spawn: &Spawn) -> Result<bool, Failure> {
+        let process = spawn.process;
+        if self.aside.fetches.said.contains_key(&process) {
+            return Ok(true);
+        }
+        let Some(entry) = self.units.get(&process.unit) else {
+            return Ok(true);
+        };
+        let questions = questions(&entry.unit);
+        if questions.is_empty() {
+            return Ok(true);
+        }
+        if self.aside.fetches.is_asked_for(process) {
+            return Ok(false);
+        }
+        self.ask_sockets(*spawn, questions).map_err(|error| {
+            self.internal(process.unit, "ask sockets for its credentials", &error)
+        })?;
+        Ok(false)
+    }
+
+    fn ask_sockets(&mut self, spawn: Spawn, questions: Vec<Question>) -> io::Result<()> {
+        if self.aside.fetches.asking.len() >= THREADS_MAX {
+            return Err(io::Error::other("too many starts wait for sockets"));
+        }
+        let flags = rustix::pipe::PipeFlags::CLOEXEC;
+        let (end, theirs) = rustix::pipe::pipe_with(flags)?;
+        let number = self.poll.number();
+        self.poll.watch(&end, Token::Worker(number))?;
+        let said = Arc::new(Mutex::new(Said::new()));
+        let answers = Arc::clone(&said);
+        let work = move || {
+            for question in questions {
+                let answer = ask(&question, &theirs);
+                let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
+                answers.push((question.name, answer));
+            }
+        };
+        if !kernel::aside::thread(STACK_BYTES, Box::new(work)) {
+            self.poll.forget(&end);
+            return Err(io::Error::other("there is no thread for it"));
+        }
+        let fetch = Fetch { spawn, end, said };
+        self.aside.fetches.asking.insert(number, fetch);
+        Ok(())
+    }
+
+    /// A thread is done.
+    pub(crate) fn on_fetched(&mut self, number: u32) {
+        let Some(fetch) = self.aside.fetches.asking.remove(&number) else {
+            return;
+        };
+        self.poll.forget(&fetch.end);
+        let process = fetch.spawn.process;
+        if !self.is_awaited(process) {
+            return;
+        }
+        let said = std::mem::take(&mut *fetch.said.lock().unwrap_or_else(PoisonError::into_inner));
+        self.aside.fetches.said.insert(process, said);
+        self.start_process(fetch.spawn);
+        self.aside.fetches.said.remove(&process);
+    }
+}
+
+/// The sources of a unit that are sockets now.
+fn questions(unit: &Unit) -> Vec<Question> {
+    let lines = [&key::LOAD_CREDENTIAL, &key::LOAD_CREDENTIAL_ENCRYPTED];
+    let lines = lines.into_iter().filter_map(|key| unit.get(key)).flatten();
+    let sockets = lines.filter(|line| line.source.starts_with('/') && is_socket(&line.source));
+    let question = |line: &model::value::LoadCredential| Question {
+        name: line.name.clone(),
+        path: line.source.clone(),
+        own: format!("/unit/{}/{}", unit.name(), line.name),
+    };
+    sockets.map(question).collect()
+}
+
+fn is_socket(path: &str) -> bool {
+    let place = CString::new(path)
+        .ok()
+        .and_then(|path| Place::find(&path, |_| None).ok());
+    place
+        .and_then(|place| statat(&place.parent, place.name(), AtFlags::SYMLINK_NOFOLLOW).ok())
+        .is_some_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Socket)
+}
+
+/// Connects and reads to the end, unless whoever waits gives up. The socket is told by our name who asks, as the reference has it.
+fn ask(question: &Question, whoever_waits: &OwnedFd) -> io::Result<Vec<u8>> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    let mut random = [0; 8];
+    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
+    let own = format!("{:016x}{}", u64::from_ne_bytes(random), question.own);
+    // A unit of a very long name asks without one.
+    if let Ok(own) = SocketAddrUnix::new_abstract_name(own.as_bytes()) {
+        rustix::net::bind(&socket, &own)?;
+    }
+    connect(
+        &socket,
+        &SocketAddrUnix::new(&*question.path)?,
+        whoever_waits,
+    )?;
+    let (mut bytes, mut piece) = (Vec::new(), vec![0; 16 << 10]);
+    loop {
+        wait(&socket, whoever_waits, SILENCE_S, 0)?;
+        match rustix::io::read(&socket, &mut piece) {
+            Ok(0) => return Ok(bytes),
+            Ok(count) => bytes.extend_from_slice(piece.get(..count).unwrap_or_default()),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        if bytes.len() > 2 * credential::SEALED_BYTES_MAX {
+            return Err(super::too_much());
+        }
+    }
+}
+
+/// EAGAIN means that too many wait to be accepted.
+fn connect(socket: &OwnedFd, to: &SocketAddrUnix, whoever_waits: &OwnedFd) -> io::Result<()> {
+    const TRIES: i64 = SILENCE_S * 1_000_000_000 / AGAIN_NS;
+    for _ in 0..TRIES {
+        match rustix::net::connect(socket, to) {
+            Err(Errno::AGAIN) => match wait(whoever_waits, whoever_waits, 0, AGAIN_NS) {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+                waited => waited?,
+            },
+            connected => return Ok(connected?),
+        }
+    }
+    Err(io::ErrorKind::TimedOut.into())
+}
+
+fn wait(
+    socket: impl AsFd,
+    whoever_waits: &OwnedFd,
+    seconds: i64,
+    nanoseconds: i64,
+) -> io::Result<()> {
+    let mut both = [
+        PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN),
+        PollFd::from_borrowed_fd(whoever_waits.as_fd(), PollFlags::empty()),
+    ];
+    let limit = Timespec {
+        tv_sec: seconds,
+        tv_nsec: nanoseconds,
+    };
+    let ready = poll(&mut both, Some(&limit))?;
+    if both.iter().skip(1).any(|waits| !waits.revents().is_empty()) {
+        return Err(io::ErrorKind::Interrupted.into());
+    }
+    if ready == 0 {
+        return Err(io::ErrorKind::TimedOut.into());
+    }
+    Ok(())
+}

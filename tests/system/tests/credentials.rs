@@ -1,0 +1,148 @@
+//! Credentials: sealed with the host's secret, said by sockets, in memory that is not swapped, and the service's alone.
+
+use std::fs;
+use std::io::Write;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+
+use coracle_system_tests::waiting::lines;
+use coracle_system_tests::{manager, with_units};
+use testkit::Instance;
+
+/// A oneshot that prints what it has.
+fn prints(lines: &str) -> String {
+    format!(
+        "[Service]\nType=oneshot\n{lines}\nExecStart=/bin/sh -c 'cd $CREDENTIALS_DIRECTORY; for file in *; do echo \"$file: $(cat $file)\"; done; echo the-end'\n"
+    )
+}
+
+#[track_caller]
+fn printed(coracle: &Instance, unit: &str) -> Vec<String> {
+    let has_end = |lines: &[String]| lines.iter().any(|line| line == "the-end");
+    let all = lines(coracle, unit, has_end);
+    let own = all.into_iter().filter(|line| line.contains(": "));
+    own.filter(|line| !line.starts_with(unit)).collect()
+}
+
+#[test]
+fn what_the_hosts_secret_sealed_is_opened_for_the_service_and_for_no_other_name() {
+    with_units(&[], |coracle| {
+        let path = |name: &str| coracle.folder().join(name).display().to_string();
+        let file = path("plain");
+        fs::write(&file, "a secret").expect("a file");
+        coracle.ok(&["creds", "encrypt", "--name=word", &file, &path("word.cred")]);
+        coracle.ok(&[
+            "creds",
+            "encrypt",
+            "--name=word",
+            "--timestamp=2020-01-01",
+            "--not-after=2021-01-01",
+            &file,
+            &path("over.cred"),
+        ]);
+        let line = coracle.ok(&["creds", "encrypt", "--name=other", "-p", &file, "-"]);
+        assert!(
+            !fs::read_to_string(path("word.cred"))
+                .expect("text")
+                .contains("secret")
+        );
+        // In the instance's own state directory, unless the host has the reference's.
+        let secret = coracle.folder().join("state/credential.secret");
+        if let Ok(found) = secret.metadata() {
+            assert_eq!(found.permissions().mode() & 0o777, 0o400);
+        }
+        let load = format!("LoadCredentialEncrypted=word:{}", path("word.cred"));
+        coracle.unit("web.service", &prints(&format!("{load}\n{line}")));
+        coracle.unit("wrong.service", &prints(&load.replace("=word:", "=wrong:")));
+        coracle.unit(
+            "over.service",
+            &prints(&load.replace("word.cred", "over.cred")),
+        );
+        coracle.ok(&["start", "web.service"]);
+        assert_eq!(
+            printed(coracle, "web.service"),
+            ["other: a secret", "word: a secret"]
+        );
+        for (unit, phrase) in [
+            ("wrong.service", "for the name \"word\""),
+            ("over.service", "its time is over"),
+        ] {
+            let done = coracle.coracle(&["start", unit]);
+            assert!(
+                done.status == 1 && done.stderr.contains(phrase),
+                "{done:#?}"
+            );
+        }
+        assert_eq!(
+            coracle.ok(&["creds", "decrypt", "--name=word", &path("word.cred"), "-"]),
+            "a secret"
+        );
+        let stranger = coracle.coracle(&["creds", "decrypt", &path("word.cred")]);
+        assert!(
+            stranger.status == 1 && stranger.stderr.contains("for the name"),
+            "{stranger:#?}"
+        );
+    });
+}
+
+#[test]
+fn a_socket_is_asked_by_name_and_holds_up_nobody_else() {
+    let folder = tempfile::tempdir_in("/run").expect("a directory");
+    let path = folder.path().join("socket");
+    let listener = UnixListener::bind(&path).expect("a socket");
+    let unit = prints(&format!("LoadCredential=word:{}", path.display()));
+    with_units(
+        &[
+            ("web.service", &unit),
+            (
+                "free.service",
+                "[Service]\nType=oneshot\nExecStart=/bin/true\n",
+            ),
+        ],
+        |coracle| {
+            let mut start = coracle
+                .command(&["start", "web.service"])
+                .spawn()
+                .expect("a process");
+            let (mut connection, address) = listener.accept().expect("the manager asks");
+            let name = address.as_abstract_name().expect("a name").to_vec();
+            assert!(
+                name.ends_with(b"/unit/web.service/word"),
+                "{}",
+                String::from_utf8_lossy(&name)
+            );
+            // Nobody else waits for the answer, and the next manager asks again.
+            coracle.ok(&["start", "free.service"]);
+            manager::kill(manager::of(coracle.process("KeeperPID")));
+            coracle.ok(&["start", "free.service"]);
+            drop(connection);
+            (connection, _) = listener.accept().expect("the next manager asks");
+            connection.write_all(b"from a ").expect("it reads");
+            connection.write_all(b"socket").expect("it reads");
+            drop(connection);
+            assert!(start.wait().expect("a status").success());
+            assert_eq!(printed(coracle, "web.service"), ["word: from a socket"]);
+            // A stop does not wait for the answer either.
+            let mut start = coracle
+                .command(&["start", "web.service"])
+                .spawn()
+                .expect("a process");
+            let _silent = listener.accept().expect("the manager asks");
+            coracle.ok(&["stop", "web.service"]);
+            assert!(!start.wait().expect("a status").success());
+        },
+    );
+}
+
+#[test]
+fn credentials_are_in_memory_that_is_not_swapped_and_the_services_alone() {
+    let looks = "SetCredential=word:a\nDynamicUser=yes\nExecStartPre=/bin/sh -c 'echo \"fs: $(grep \" $CREDENTIALS_DIRECTORY \" /proc/self/mountinfo | grep -c -e \"- ramfs\" -e noswap)\"; echo \"mode: $(stat -c %%a $CREDENTIALS_DIRECTORY $CREDENTIALS_DIRECTORY/word | xargs)\"; echo \"writable: $(touch $CREDENTIALS_DIRECTORY/new 2> /dev/null && echo yes)\"'";
+    with_units(&[("web.service", &prints(looks))], |coracle| {
+        coracle.ok(&["start", "web.service"]);
+        assert_eq!(
+            printed(coracle, "web.service"),
+            ["fs: 1", "mode: 500 400", "writable: ", "word: a"]
+        );
+    });
+}
