@@ -1,28 +1,20 @@
 //! Golden tests of user namespaces, of what belongs to them, and of labels: the text of a unit and the host's facts in, the plan's own lines out.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // What tests share fails as tests do.
 
+mod planning;
+
 use coracle_plan as plan;
-use model::text::Verbatim;
-use model::{Facts, Position, Unit};
+use model::{Facts, Position};
 use plan::Situation;
+use planning::{situation, unit};
 
 /// The steps that match one of these words, then what is lost, or why the unit is refused.
 fn shown(lines: &str, facts: &Facts, position: Position) -> String {
-    let mut unit = Unit::new("web.service".parse().unwrap());
-    for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let (directive, value) = line.split_once('=').unwrap();
-        settings::apply(&mut unit, "Service", directive, value, &Verbatim)
-            .unwrap_or_else(|error| panic!("{line}: {error}"));
-    }
     let situation = Situation {
         position,
-        runtime_dir: "/run/coracle",
-        notify_socket: None,
-        stub: false,
-        may_take_over: &|_| true,
-        may_reduce: &|_| false,
+        ..situation(&|_| false)
     };
-    let plan = match plan::plan(&unit, facts, &situation) {
+    let plan = match plan::plan(&unit("web.service", "Service", lines), facts, &situation) {
         Ok(plan) => plan,
         Err(refusal) => return format!("refused: {refusal}"),
     };
