@@ -132,10 +132,11 @@ pub fn plan(unit: &Unit, facts: &Facts, situation: &Situation<'_>) -> Result<Spa
     process::streams(&mut draft)?;
     attributes::plan(&mut draft)?;
     namespaces::plan(&mut draft)?;
-    let mounting = sandbox::reason(&draft, meaning);
-    match mounting {
-        Some(directive) => sandbox::plan(&mut draft, meaning, directive)?,
-        None => directories::plan(&mut draft, meaning, false),
+    let reasons = sandbox::reasons(&draft, meaning);
+    if reasons.is_empty() {
+        directories::plan(&mut draft, meaning, false);
+    } else {
+        sandbox::plan(&mut draft, meaning, &reasons)?;
     }
     capabilities::lost(&mut draft);
     let filtered = filter::plan(&mut draft, meaning)?;
@@ -151,6 +152,7 @@ pub fn plan(unit: &Unit, facts: &Facts, situation: &Situation<'_>) -> Result<Spa
     delegation::user_namespace(&mut draft, namespaced)?;
     labels::plan(&mut draft)?;
     capabilities::plan(&mut draft)?;
+    let mounting = reasons.first().copied();
     namespaces::emit(&mut draft, mounting.or_else(|| first_namespace(unit)));
     exec::plan(&mut draft, no_new_privileges);
     Ok(finish(draft))

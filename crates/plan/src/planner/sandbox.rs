@@ -13,8 +13,8 @@ use super::namespaces::MOUNT;
 use super::{Refusal, directories, kernel_paths, mounts};
 use crate::step::{RootSource, Step};
 
-/// Whether the unit needs a mount namespace, and for the sake of which directive.
-pub(super) fn reason(draft: &Draft<'_>, meaning: Meaning) -> Option<Directive> {
+/// The directives for whose sake the unit needs a mount namespace.
+pub(super) fn reasons(draft: &Draft<'_>, meaning: Meaning) -> Vec<Directive> {
     let set = |directive: Directive| draft.unit.is_set(directive);
     let on = |key: &Key<bool>| draft.is_on(key).then(|| key.directive());
     let protections = [
@@ -64,28 +64,28 @@ pub(super) fn reason(draft: &Draft<'_>, meaning: Meaning) -> Option<Directive> {
     // What is shared needs no namespace of its own.
     let cut = (draft.value(&key::MOUNT_FLAGS) != MountPropagation::Shared)
         .then(|| key::MOUNT_FLAGS.directive());
-    let mut found = protections
+    protections
         .into_iter()
         .flatten()
         .chain(switches.into_iter().filter_map(on))
         .chain(lists.into_iter().filter(|&d| set(d)))
-        .chain(cut);
-    found.next()
+        .chain(cut)
+        .collect()
 }
 
-/// Fills the list and turns it into steps.
+/// Fills the list and turns it into steps. Where nothing can be mounted, each of the reasons is refused or reduced by itself.
 pub(super) fn plan(
     draft: &mut Draft<'_>,
     meaning: Meaning,
-    directive: Directive,
+    reasons: &[Directive],
 ) -> Result<(), Refusal> {
     let possible =
         draft.facts.namespaces.mount && draft.facts.mounts.new_api && draft.facts.mounts.setattr;
-    if !draft.can(
-        possible,
-        directive,
-        "mount namespaces with the kernel's new mount calls (Linux 5.12) can't be made here",
-    )? {
+    let why = "mount namespaces with the kernel's new mount calls (Linux 5.12) can't be made here";
+    for directive in reasons {
+        draft.can(possible, *directive, why)?;
+    }
+    if !possible {
         return Ok(());
     }
     draft.namespaces |= MOUNT;
