@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::format::Entry;
+pub use crate::format::file::Namespaces;
 
 mod cursor;
 mod filter;
@@ -45,6 +46,7 @@ impl Error {
 #[derive(Debug)]
 pub struct Logs {
     directory: PathBuf,
+    namespaces: Namespaces,
     damage: cursor::Damage,
 }
 
@@ -54,8 +56,19 @@ impl Logs {
     pub fn new(directory: &Path) -> Logs {
         Logs {
             directory: directory.to_owned(),
+            namespaces: Namespaces::Usual,
             damage: cursor::Damage::default(),
         }
+    }
+
+    /// The same of other namespaces than the usual one.
+    #[must_use]
+    pub fn of(self, namespaces: Namespaces) -> Logs {
+        Logs { namespaces, ..self }
+    }
+
+    fn place(&self) -> (&Path, &Namespaces) {
+        (&self.directory, &self.namespaces)
     }
 
     /// Files that could not be read in full, of those that were read so far: damaged, or of another format. What is before and
@@ -70,7 +83,7 @@ impl Logs {
     /// # Errors
     /// When a file cannot be read; a torn tail is no error.
     pub fn each(&self, filter: &Filter, each: &mut dyn FnMut(&Entry) -> bool) -> Result<(), Error> {
-        let mut merge = merge::forwards(&self.directory, filter.since_us, &self.damage)?;
+        let mut merge = merge::forwards(self.place(), filter.since_us, &self.damage)?;
         while let Some(found) = merge.next()? {
             if !filter.entries(&found).all(|entry| each(&entry)) {
                 break;
@@ -84,7 +97,7 @@ impl Logs {
     /// # Errors
     /// As [`Logs::each`].
     pub fn last(&self, filter: &Filter, count: usize) -> Result<Vec<Entry>, Error> {
-        let mut merge = merge::backwards(&self.directory, filter.since_us, &self.damage)?;
+        let mut merge = merge::backwards(self.place(), filter.since_us, &self.damage)?;
         let mut entries = Vec::new();
         while let Some(found) = merge.next()?.filter(|_| entries.len() < count) {
             let wanted = count - entries.len();
@@ -105,7 +118,7 @@ impl Logs {
         after_seqnum: Option<u64>,
         each: &mut dyn FnMut(&Entry) -> bool,
     ) -> Result<(), Error> {
-        follow::Follower::begin(&self.directory, after_seqnum, &self.damage)?.go_on(filter, each)
+        follow::Follower::begin(self.place(), after_seqnum, &self.damage)?.go_on(filter, each)
     }
 
     /// Files whose end is damaged, but for those that are being written: what follows the damage cannot be read.

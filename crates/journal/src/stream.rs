@@ -10,6 +10,7 @@
 //! | `max` | lines of a less severe priority are dropped | 7 |
 //! | `extra` | the file of fields that each entry has ([`crate::process::Options::extra`]), 16 hexadecimal digits | none |
 //! | `prefix` | `no`: a line's `<N>` prefix is text | yes |
+//! | `namespace` | the namespace whose directory takes the entries | none |
 //! | `portable` | the portable whose directory takes the entries | none: the system's |
 //! | `burst`, `interval` | rate limit: entries per microseconds; `burst=0`: none | the process's |
 //! | `line` | longest line in bytes | 48 KiB |
@@ -58,6 +59,8 @@ pub struct Stream {
     pub level_prefix: bool,
     /// The portable whose directory takes the entries.
     pub portable: Option<String>,
+    /// The namespace whose directory takes the entries.
+    pub namespace: Option<String>,
     /// Rate limit of its own: entries per microseconds.
     pub rate: Option<Rate>,
     /// Longest line in bytes.
@@ -102,6 +105,7 @@ impl Stream {
             extra: None,
             level_prefix: true,
             portable: None,
+            namespace: None,
             rate: None,
             line_max_bytes: LINE_MAX_BYTES,
             pid: None,
@@ -140,6 +144,9 @@ impl fmt::Display for Stream {
         }
         if let Some(portable) = &self.portable {
             write!(f, "|portable={}", escape(portable))?;
+        }
+        if let Some(namespace) = &self.namespace {
+            write!(f, "|namespace={}", escape(namespace))?;
         }
         if let Some(rate) = self.rate {
             write!(f, "|burst={}|interval={}", rate.burst, rate.interval_us)?;
@@ -222,6 +229,7 @@ fn set(stream: &mut Stream, key: &str, value: &str) -> Result<(), &'static str> 
         }
         "prefix" => stream.level_prefix = value != "no",
         "portable" => stream.portable = Some(directory_name(value)?),
+        "namespace" => stream.namespace = Some(directory_name(value)?),
         "burst" => rate(stream).burst = number(value).ok_or("the burst is no number")?,
         "interval" => {
             rate(stream).interval_us = number(value).ok_or("the interval is no number")?
@@ -258,7 +266,7 @@ fn directory_name(value: &str) -> Result<String, &'static str> {
     if plain {
         Ok(value.to_owned())
     } else {
-        Err("the portable's name is no plain file name")
+        Err("the name of a portable or namespace is no plain file name")
     }
 }
 
@@ -322,7 +330,7 @@ mod tests {
 
     #[test]
     fn every_key_is_read_and_printed_back() {
-        let text = "a@b|c.service|7||id=x%7Cy|priority=3|facility=16|max=4|prefix=no|portable=foobar|burst=5|interval=9|line=100|pid=4|fields=yes|extra=0123456789abcdef";
+        let text = "a@b|c.service|7||id=x%7Cy|priority=3|facility=16|max=4|prefix=no|portable=foobar|namespace=web|burst=5|interval=9|line=100|pid=4|fields=yes|extra=0123456789abcdef";
         check(
             &text.replace("a@b|c", "a@b%7Cc"),
             &text.replace("a@b|c", "a@b%7Cc"),
@@ -346,7 +354,7 @@ mod tests {
         );
         check(
             "a|1||portable=../b",
-            "the stream name \"a|1||portable=../b\" is not understood: the portable's name is no plain file name",
+            "the stream name \"a|1||portable=../b\" is not understood: the name of a portable or namespace is no plain file name",
         );
         check(
             "a|1||priority=8",

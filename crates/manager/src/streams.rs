@@ -6,7 +6,7 @@ use crate::start::Handed;
 use engine::{Role, Spawn, UnitId};
 use keeper::protocol::{Class, NAME_BYTES_MAX};
 use model::key;
-use model::value::{LogFacility, StandardInput, StandardOutput};
+use model::value::{LogFacility, MAX_LOG_PATTERNS, StandardInput, StandardOutput};
 use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, socketpair};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
@@ -201,6 +201,9 @@ impl Manager {
         if let Some(portable) = &entry.origin.portable {
             name.push_str(&format!("|portable={}", escape(portable)));
         }
+        if let Some(namespace) = unit.get(&key::LOG_NAMESPACE) {
+            name.push_str(&format!("|namespace={}", escape(&namespace.0)));
+        }
         let (burst, interval) = (
             &key::LOG_RATE_LIMIT_BURST,
             &key::LOG_RATE_LIMIT_INTERVAL_SEC,
@@ -291,12 +294,18 @@ fn facility_number(facility: LogFacility) -> u8 {
     }
 }
 
-/// What a unit's file of fields holds; none where it gives none.
+/// What a unit's file of fields and patterns holds; none where it gives none.
 fn extra(unit: &model::Unit) -> Option<Vec<u8>> {
-    let fields = unit.get(&key::LOG_EXTRA_FIELDS)?;
-    let content: Vec<u8> = fields
-        .iter()
-        .flat_map(|field| field.bytes().chain([0]))
+    let fields = unit.get(&key::LOG_EXTRA_FIELDS).into_iter().flatten();
+    let fields = fields.cloned();
+    let patterns = unit.get(&key::LOG_FILTER_PATTERNS).into_iter().flatten();
+    let patterns = patterns.take(MAX_LOG_PATTERNS).map(|pattern| {
+        let mark = if pattern.is_denied { '~' } else { '+' };
+        format!("{mark}{}", pattern.expression)
+    });
+    let parts = fields.chain(patterns);
+    let content: Vec<u8> = parts
+        .flat_map(|part| part.into_bytes().into_iter().chain([0]))
         .collect();
     Some(content).filter(|content| !content.is_empty())
 }

@@ -295,9 +295,9 @@ keys! {
     LOAD_CREDENTIAL_ENCRYPTED: LoadCredentials = Exec "LoadCredentialEncrypted";
     LOCK_PERSONALITY: bool = Exec "LockPersonality";
     LOG_EXTRA_FIELDS: Words = Exec "LogExtraFields";
-    LOG_FILTER_PATTERNS: Words = Exec "LogFilterPatterns";
+    LOG_FILTER_PATTERNS: LogPatterns = Exec "LogFilterPatterns";
     LOG_LEVEL_MAX: LogLevel = Exec "LogLevelMax", LogLevel::Debug;
-    LOG_NAMESPACE: String = Exec "LogNamespace";
+    LOG_NAMESPACE: LogNamespace = Exec "LogNamespace";
     LOG_RATE_LIMIT_BURST: u32 = Exec "LogRateLimitBurst", 10_000;
     LOG_RATE_LIMIT_INTERVAL_SEC: TimeSpan = Exec "LogRateLimitIntervalSec", TimeSpan::from_secs(30);
     LOGS_DIRECTORY: Directories = Exec "LogsDirectory";

@@ -11,6 +11,7 @@ mod image;
 mod keyword;
 mod limit;
 mod list;
+mod log;
 mod name_filter;
 mod network;
 mod number;
@@ -32,6 +33,7 @@ pub use image::*;
 pub use keyword::*;
 pub use limit::*;
 pub use list::*;
+pub use log::*;
 pub use name_filter::*;
 pub use network::*;
 pub use number::*;
@@ -128,6 +130,8 @@ values! {
     LoadCredentials(LoadCredentials),
     SetCredentials(SetCredentials),
     ImportCredentials(ImportCredentials),
+    LogPatterns(LogPatterns),
+    LogNamespace(LogNamespace),
     CapabilitySet(CapabilitySet),
     SecureBits(SecureBits),
     NamespaceSet(NamespaceSet),

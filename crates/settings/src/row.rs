@@ -226,12 +226,10 @@ pub(crate) mod later {
         ENABLING ParsedOnly "enabling units is not built yet";
         GROUPS ParsedOnly "slices and scopes are not built yet";
         IMAGES ParsedOnly "this way of using images is not built yet";
-        LOGS ParsedOnly "this part of logging is not built yet";
         MOUNTS ParsedOnly "mount, automount and swap units are not built yet";
         NO_ENVIRONMENT ParsedOnly "the manager has no environment of its own to pass on";
         PATHS ParsedOnly "path units are not built yet";
         QUOTAS ParsedOnly "quotas are not built yet";
-        SANDBOX ParsedOnly "this part of the sandbox is not built yet";
         SECURITY_MODULES ParsedOnly "labels of security modules are not built yet";
         SERVICES ParsedOnly "this part of services is not built yet";
         SOCKETS ParsedOnly "this part of sockets is not built yet";

@@ -140,6 +140,8 @@ types! {
     LISTEN_ADDRESSES: ListenAddresses = "a port, an address with a port, a path, @name or vsock:cid:port";
     LOAD_CREDENTIALS: LoadCredentials = "name[:path]";
     LOG_FACILITY: LogFacility = "a syslog facility";
+    LOG_NAMESPACE: LogNamespace = "a name";
+    LOG_PATTERNS: LogPatterns = "a regular expression, with ~ in front of one that drops";
     LOG_LEVEL: LogLevel = "emerg, alert, crit, err, warning, notice, info or debug";
     MANAGED_OOM: ManagedOom = "auto or kill";
     MANAGED_OOM_PREFERENCE: ManagedOomPreference = "none, avoid or omit";

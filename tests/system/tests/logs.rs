@@ -511,3 +511,56 @@ fn an_upgrade_replaces_the_log_process_and_loses_no_line() {
         assert!(own.eq(0..COUNT));
     });
 }
+
+#[test]
+fn a_namespace_has_its_own_logs_which_the_next_log_process_goes_on_with() {
+    let unit = script(
+        "echo first; while ! test -e $RUNTIME_DIRECTORY/go; do :; done; echo last",
+        "Type=exec\nLogNamespace=own\nRuntimeDirectory=coracle-test-namespace",
+    );
+    with_units(&[("a.service", &unit)], |coracle| {
+        let own = |name: &str| {
+            let printed = coracle.ok(&["logs", "-u", "a", "--json", name]);
+            let entries = printed.lines().map(serde_json::from_str);
+            let entries = entries.map(|entry| entry.expect("a line of JSON"));
+            let is_own = |entry: &serde_json::Value| entry["_TRANSPORT"] == "stdout";
+            let own: Vec<serde_json::Value> = entries.filter(is_own).collect();
+            own
+        };
+        let until = |count: usize| {
+            waiting::eventually("the lines", || {
+                Some(own("--namespace=own")).filter(|found| found.len() == count)
+            })
+        };
+        coracle.ok(&["start", "a"]);
+        assert_eq!(text(&until(1)[0], "_NAMESPACE"), "own");
+        manager::kill(manager::supervised(coracle.process("KeeperPID"), "log"));
+        fs::write("/run/coracle-test-namespace/go", "").expect("a file");
+        let found = until(2);
+        let messages: Vec<String> = found.iter().map(|entry| text(entry, "MESSAGE")).collect();
+        assert_eq!(messages, ["first", "last"]);
+        for (name, count) in [
+            ("--namespace=+own", 2),
+            ("--namespace=*", 2),
+            ("--namespace=other", 0),
+        ] {
+            assert_eq!(own(name).len(), count, "{name}");
+        }
+        assert_eq!(
+            own("-q").len(),
+            0,
+            "the usual logs have lines of a namespace"
+        );
+        // What the manager says of it stays there.
+        assert!(
+            coracle
+                .ok(&["logs", "-u", "a", "--cat"])
+                .contains("started")
+        );
+        let wrong = coracle.coracle(&["logs", "--namespace=../x"]);
+        assert!(
+            wrong.status == 1 && wrong.stderr.contains("no log namespace"),
+            "{wrong:#?}"
+        );
+    });
+}

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use journal::format::Entry;
-use journal::query::{self, Filter, Logs as Files, Pattern, Style};
+use journal::query::{self, Filter, Logs as Files, Namespaces, Pattern, Style};
 
 use crate::clock;
 use crate::context::Context;
@@ -55,6 +55,9 @@ pub(crate) struct Logs {
     /// Only this priority and graver ones: emerg to debug, or 0 to 7
     #[arg(short, long, value_name = "PRIORITY")]
     priority: Option<String>,
+    /// Of this log namespace; *: of all, +NAME: of this one and the usual one
+    #[arg(long, value_name = "NAME")]
+    namespace: Option<String>,
     /// Print messages alone; control bytes stay as they were written unless this is a terminal
     #[arg(long)]
     cat: bool,
@@ -63,7 +66,7 @@ pub(crate) struct Logs {
 impl Run for Logs {
     fn run(self, context: &Context) -> Result<u8> {
         let filter = self.filter(context)?;
-        let files = files(context);
+        let files = files(context).of(self.namespaces()?);
         let style = match (context.globals.json, self.cat) {
             (true, _) => Style::Json,
             (false, true) => Style::Cat,
@@ -99,6 +102,27 @@ impl Run for Logs {
 }
 
 impl Logs {
+    fn namespaces(&self) -> Result<Namespaces> {
+        let Some(text) = &self.namespace else {
+            return Ok(Namespaces::Usual);
+        };
+        let name = text.strip_prefix('+').unwrap_or(text).to_owned();
+        if text == "*" {
+            return Ok(Namespaces::All);
+        }
+        if !model::value::LogNamespace::is_name(&name) {
+            return Err(hint(
+                format!("{text:?} is no log namespace"),
+                "`coracle explain LogNamespace` says what they are",
+            ));
+        }
+        Ok(if text.starts_with('+') {
+            Namespaces::With(name)
+        } else {
+            Namespaces::One(name)
+        })
+    }
+
     fn filter(&self, context: &Context) -> Result<Filter> {
         let named = [&*self.names, &*self.unit].concat();
         let mut units = crate::portable::units_of(context, &named)?;
@@ -138,7 +162,7 @@ pub(crate) fn tail(
         since_us,
         ..Filter::default()
     };
-    let entries = match files(context).last(&filter, count) {
+    let entries = match files(context).of(Namespaces::All).last(&filter, count) {
         Err(error) if is_denied(&error) => {
             context.narrate("its log lines are for root and the log's group only");
             return Ok(());

@@ -14,6 +14,8 @@ pub const HEADER_BYTES: u64 = 16;
 pub const CLOCK_BACK_MAX_US: u64 = 60_000_000;
 /// The directory of the host's own entries below the directory of all logs.
 pub const SYSTEM_DIRECTORY: &str = "system";
+/// The directory of namespaces' directories below the directory of all logs.
+pub const NAMESPACES_DIRECTORY: &str = "namespaces";
 /// The directory of portables' directories below the directory of all logs.
 pub const PORTABLES_DIRECTORY: &str = "portables";
 
@@ -73,28 +75,63 @@ pub fn list(directory: &Path) -> io::Result<Vec<LogFile>> {
     Ok(files)
 }
 
-/// The directories that hold log files: the system's first, then the portables' by name.
+/// Which logs are meant: every unit writes into those of one namespace, or into the usual ones.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Namespaces {
+    /// The usual ones: the system's and the portables'.
+    #[default]
+    Usual,
+    /// Those of one namespace.
+    One(String),
+    /// The usual ones, and those of one namespace.
+    With(String),
+    /// All.
+    All,
+}
+
+impl Namespaces {
+    fn has_usual(&self) -> bool {
+        !matches!(self, Namespaces::One(_))
+    }
+
+    fn has(&self, namespace: &Path) -> bool {
+        match self {
+            Namespaces::Usual => false,
+            Namespaces::One(name) | Namespaces::With(name) => namespace.ends_with(name),
+            Namespaces::All => true,
+        }
+    }
+}
+
+/// The directories that hold log files: the system's first, then the portables' by name, then the namespaces'.
 ///
 /// # Errors
 /// When a directory cannot be read.
-pub fn directories(root: &Path) -> io::Result<Vec<PathBuf>> {
+pub fn directories(root: &Path, namespaces: &Namespaces) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    match std::fs::read_dir(root.join(PORTABLES_DIRECTORY)) {
-        Ok(entries) => {
-            for entry in entries {
-                let entry = entry?;
-                if entry.file_type()?.is_dir() {
-                    found.push(entry.path());
-                }
-            }
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
+    if namespaces.has_usual() {
+        found.push(root.join(SYSTEM_DIRECTORY));
+        found.extend(below(&root.join(PORTABLES_DIRECTORY))?);
     }
-    found.push(root.join(SYSTEM_DIRECTORY));
-    model::order::sort_by_key(&mut found, |path| {
-        (!path.ends_with(SYSTEM_DIRECTORY), path.clone())
-    });
+    let named = below(&root.join(NAMESPACES_DIRECTORY))?;
+    found.extend(named.into_iter().filter(|path| namespaces.has(path)));
+    Ok(found)
+}
+
+/// The directories in a directory, by name; one that is not there has none.
+fn below(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            found.push(entry.path());
+        }
+    }
+    model::order::sort(&mut found);
     Ok(found)
 }
 

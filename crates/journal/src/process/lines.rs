@@ -3,6 +3,8 @@
 use crate::format::Fields;
 use crate::format::batch::Line;
 use crate::stream::Stream;
+use model::value::{MAX_LOG_PATTERNS, log_expression};
+use regex_lite::Regex;
 
 /// Most lines in one batch: bounds the size of a frame, whatever the lines are.
 pub(crate) const BATCH_LINES_MAX: usize = 4096;
@@ -142,6 +144,46 @@ pub(crate) fn extra_fields(content: &[u8]) -> Fields {
         .collect()
 }
 
+/// Expressions that a stream's lines are held against.
+#[derive(Debug, Default)]
+pub(crate) struct Patterns {
+    kept: Vec<Regex>,
+    dropped: Vec<Regex>,
+}
+
+/// How much of a line is looked at, in bytes: what a line costs is bounded.
+const LOOKED_AT_BYTES: usize = 4096;
+
+impl Patterns {
+    /// The patterns in a file of fields: `+` or `~` and the expression, each ended by a NUL. The loader has compiled them before.
+    pub(crate) fn of(content: &[u8]) -> Patterns {
+        let mut patterns = Patterns::default();
+        for part in content.split(|byte| *byte == 0) {
+            let (list, text) = match part {
+                [b'+', text @ ..] => (&mut patterns.kept, text),
+                [b'~', text @ ..] => (&mut patterns.dropped, text),
+                _ => continue,
+            };
+            let expression = std::str::from_utf8(text).ok();
+            list.extend(expression.and_then(|text| log_expression(text).ok()));
+        }
+        patterns.kept.truncate(MAX_LOG_PATTERNS);
+        patterns.dropped.truncate(MAX_LOG_PATTERNS);
+        patterns
+    }
+
+    /// Is a message kept?
+    pub(crate) fn keep(&self, message: &[u8]) -> bool {
+        if self.kept.is_empty() && self.dropped.is_empty() {
+            return true;
+        }
+        let looked_at = message.get(..LOOKED_AT_BYTES).unwrap_or(message);
+        let text = String::from_utf8_lossy(looked_at);
+        let matches = |list: &[Regex]| list.iter().any(|expression| expression.is_match(&text));
+        (self.kept.is_empty() || matches(&self.kept)) && !matches(&self.dropped)
+    }
+}
+
 fn own_field(part: &[u8]) -> Option<(String, Vec<u8>)> {
     let place = part.iter().position(|byte| *byte == b'=')?;
     let (name, value) = part.split_at_checked(place)?;
@@ -254,6 +296,27 @@ mod tests {
             .map(|(name, value)| format!("{name}={}", String::from_utf8_lossy(value)))
             .collect();
         assert_eq!(shown, ["A=1", "B_2=c=d"]);
+    }
+
+    #[test]
+    fn what_a_pattern_drops_is_dropped_and_what_none_keeps_too() {
+        let check = |content: &[u8], kept: &str| {
+            let patterns = Patterns::of(content);
+            let lines = ["one", "two", "one two", "ONE"].into_iter();
+            let found: Vec<&str> = lines
+                .filter(|line| patterns.keep(line.as_bytes()))
+                .collect();
+            assert_eq!(found.join(", "), kept);
+        };
+        check(b"", "one, two, one two, ONE");
+        check(b"A=one\0", "one, two, one two, ONE");
+        check(b"+one\0", "one, one two");
+        check(b"+one\0+ONE\0", "one, one two, ONE");
+        check(b"~one\0", "two, ONE");
+        check(b"+^o\0~two$\0", "one");
+        let long = [b"x".repeat(LOOKED_AT_BYTES).as_slice(), b"one"].concat();
+        assert!(!Patterns::of(b"+one\0").keep(&long));
+        assert!(Patterns::of(b"+\xef\xbf\xbd\0").keep(b"\xff"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use kernel::message::{Credentials, Descriptors, ReceiveOptions, receive};
 use kernel::socket::{peek_offset, set_pass_credentials, set_peek_offset};
 
 use super::Trouble;
-use super::lines::{self, Break, Split};
+use super::lines::{self, Break, Patterns, Split};
 use super::position::{TAKEN_MAX_BYTES, mark, still_to_consume};
 use super::rate::Limiter;
 use super::shelf::Shelf;
@@ -45,6 +45,7 @@ pub(super) struct Reader {
     comm: Option<Comm>,
     /// Fields of every entry, as the unit has them.
     extra: Fields,
+    patterns: Patterns,
     lost: u64,
     failing: bool,
 }
@@ -83,6 +84,7 @@ impl Reader {
             socket,
             comm: None,
             extra: Fields::new(),
+            patterns: Patterns::default(),
             lost: 0,
             failing: false,
         };
@@ -262,6 +264,7 @@ impl Reader {
             is_new
         });
         let news = news.map(|(_, line)| line);
+        let news = news.filter(|line| self.patterns.keep(&line.message));
         lines.extend(news.filter(|_| desk.limiter.admit(desk.rate)));
         let count = lines.len() as u64;
         let progress = Progress {
@@ -321,6 +324,9 @@ impl Reader {
         if let Some(portable) = &self.stream.portable {
             fields.push(("_CORACLE_PORTABLE", portable.clone().into()));
         }
+        if let Some(namespace) = &self.stream.namespace {
+            fields.push(("_NAMESPACE", namespace.clone().into()));
+        }
         // Process 0 wrote before the socket asked for credentials: its user is unknown too.
         let credentials = credentials.filter(|writer| writer.pid > 0);
         if let Some(pid) = credentials.map(|it| it.pid).or(self.stream.pid) {
@@ -343,9 +349,9 @@ impl Reader {
             .collect()
     }
 
-    /// Gives every entry these fields.
-    pub(super) fn with_extra(mut self, extra: Fields) -> Reader {
-        self.extra = extra;
+    /// Gives every entry these fields, and holds it against these patterns.
+    pub(super) fn with_extra(mut self, (extra, patterns): (Fields, Patterns)) -> Reader {
+        (self.extra, self.patterns) = (extra, patterns);
         self
     }
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
-use super::lines::extra_fields;
+use super::lines::{Patterns, extra_fields};
 use super::position::TAKEN_MAX_BYTES;
 use super::rate::Limiter;
 use super::reader::{Desk, Look, Reader};
@@ -132,7 +132,7 @@ impl<'a> Reading<'a> {
                 self.source.trouble(&error.into());
                 stream
             });
-        let extra = self.extra_fields(&stream);
+        let extra = self.extra(&stream);
         match Reader::adopt(name, stream, socket, &mut self.shelf) {
             Ok(reader) => self.watch(reader.with_extra(extra)),
             // The keeper holds it still: the next log process tries again.
@@ -143,10 +143,10 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// The fields that a unit gives its entries. Lines without them are better than none.
-    fn extra_fields(&mut self, stream: &Stream) -> Fields {
+    /// The fields that a unit gives its entries, and the patterns that they are held against. Lines without them are better than none.
+    fn extra(&mut self, stream: &Stream) -> (Fields, Patterns) {
         let Some(name) = &stream.extra else {
-            return Fields::new();
+            return Default::default();
         };
         let path = self.extra.join(name);
         let mut content = Vec::new();
@@ -159,9 +159,9 @@ impl<'a> Reading<'a> {
         };
         if let Err(source) = read {
             self.source.trouble(&Trouble::Extra { path, source });
-            return Fields::new();
+            return Default::default();
         }
-        extra_fields(&content)
+        (extra_fields(&content), Patterns::of(&content))
     }
 
     fn watch(&mut self, reader: Reader) -> Result<(), Error> {
@@ -330,7 +330,7 @@ mod tests {
         for (bytes, expected) in [(EXTRA_BYTES_MAX, 2), (EXTRA_BYTES_MAX + 1, 0)] {
             let value = "x".repeat(usize::try_from(bytes).unwrap() - "A=1\0B=\0".len());
             std::fs::write(options.extra.join(name), format!("A=1\0B={value}\0")).unwrap();
-            assert_eq!(reading.extra_fields(&stream).len(), expected, "{bytes}");
+            assert_eq!(reading.extra(&stream).0.len(), expected, "{bytes}");
         }
         assert_eq!(source.1.len(), 1);
     }

@@ -9,7 +9,9 @@ use super::vacuum::vacuum;
 use super::{Options, Trouble};
 use crate::format::Fields;
 use crate::format::batch::{Batch, Progress};
-use crate::format::file::{PORTABLES_DIRECTORY, SYSTEM_DIRECTORY, directories};
+use crate::format::file::{
+    NAMESPACES_DIRECTORY, Namespaces, PORTABLES_DIRECTORY, SYSTEM_DIRECTORY, directories,
+};
 use crate::stream::Stream;
 use crate::time;
 
@@ -33,7 +35,7 @@ impl Shelf {
     /// Finds the next number and removes what is too much.
     pub(super) fn open(options: &Options) -> io::Result<Shelf> {
         let mut next = 1;
-        for directory in directories(&options.directory)? {
+        for directory in directories(&options.directory, &Namespaces::All)? {
             next = next_seqnum(&directory)?.max(next);
         }
         let mut options = options.clone();
@@ -55,13 +57,11 @@ impl Shelf {
 
     /// The directory that takes a stream's entries.
     pub(super) fn place(&self, stream: &Stream) -> PathBuf {
-        match &stream.portable {
-            Some(portable) => self
-                .options
-                .directory
-                .join(PORTABLES_DIRECTORY)
-                .join(portable),
-            None => self.options.directory.join(SYSTEM_DIRECTORY),
+        let root = &self.options.directory;
+        match (&stream.namespace, &stream.portable) {
+            (Some(namespace), _) => root.join(NAMESPACES_DIRECTORY).join(namespace),
+            (None, Some(portable)) => root.join(PORTABLES_DIRECTORY).join(portable),
+            (None, None) => root.join(SYSTEM_DIRECTORY),
         }
     }
 

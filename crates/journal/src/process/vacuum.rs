@@ -23,7 +23,7 @@ pub(super) fn vacuum(
     at_least: usize,
 ) -> io::Result<Vec<PathBuf>> {
     let mut candidates = Vec::new();
-    for directory in file::directories(&options.directory)? {
+    for directory in file::directories(&options.directory, &file::Namespaces::All)? {
         for file in file::list(&directory)? {
             candidates.extend(candidate(file, in_use)?);
         }

@@ -11,7 +11,7 @@ use super::Error;
 use crate::format::Fields;
 use crate::format::batch::{Batch, Payload};
 use crate::format::file::{
-    CLOCK_BACK_MAX_US, HEADER_BYTES, LogFile, directories, has_header, list,
+    CLOCK_BACK_MAX_US, HEADER_BYTES, LogFile, Namespaces, directories, has_header, list,
 };
 use crate::format::frame::{Frame, before_damage, behind_damage, read_at, read_before};
 
@@ -217,7 +217,7 @@ fn end_of_frames(file: &File) -> io::Result<u64> {
 /// Files that do not end with a whole frame, the newest of each directory left out.
 pub(super) fn damaged(root: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut damaged = Vec::new();
-    for directory in directories(root).map_err(Error::of(root))? {
+    for directory in directories(root, &Namespaces::All).map_err(Error::of(root))? {
         let mut files = list(&directory).map_err(Error::of(&directory))?;
         files.pop();
         for path in files.into_iter().map(|file| file.path) {

@@ -12,7 +12,9 @@ use super::Error;
 use super::cursor::{Damage, Found, Reading, Way};
 use super::filter::Filter;
 use crate::format::Entry;
-use crate::format::file::{PORTABLES_DIRECTORY, directories, list};
+use crate::format::file::{
+    NAMESPACES_DIRECTORY, Namespaces, PORTABLES_DIRECTORY, directories, list,
+};
 
 /// Room for what inotify tells at once; what it tells is not looked at, only that it does.
 const EVENTS_BYTES: usize = 4096;
@@ -20,6 +22,7 @@ const EVENTS_BYTES: usize = 4096;
 /// Open files of all directories and how far each was read.
 pub(super) struct Follower {
     root: PathBuf,
+    namespaces: Namespaces,
     events: OwnedFd,
     files: BTreeMap<PathBuf, Option<Reading>>,
     shown: u64,
@@ -29,7 +32,7 @@ pub(super) struct Follower {
 impl Follower {
     /// Watches before it looks, so that nothing is written unseen between.
     pub(super) fn begin(
-        root: &Path,
+        (root, namespaces): (&Path, &Namespaces),
         after_seqnum: Option<u64>,
         damage: &Damage,
     ) -> Result<Follower, Error> {
@@ -37,6 +40,7 @@ impl Follower {
         let files = BTreeMap::new();
         let mut follower = Follower {
             root: root.to_owned(),
+            namespaces: namespaces.clone(),
             events,
             files,
             shown: after_seqnum.unwrap_or(0),
@@ -80,7 +84,8 @@ impl Follower {
         let mut present = Vec::new();
         self.watch_or_above(&self.root)?;
         self.watch(&self.root.join(PORTABLES_DIRECTORY))?;
-        for directory in directories(&self.root).map_err(Error::of(&self.root))? {
+        self.watch(&self.root.join(NAMESPACES_DIRECTORY))?;
+        for directory in directories(&self.root, &self.namespaces).map_err(Error::of(&self.root))? {
             self.watch(&directory)?;
             present.extend(
                 list(&directory)

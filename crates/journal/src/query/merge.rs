@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::Error;
 pub(super) use super::cursor::Found;
 use super::cursor::{Cursor, Damage, Way};
-use crate::format::file::directories;
+use crate::format::file::{Namespaces, directories};
 
 /// A cursor per directory and what each has next.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(super) struct Merge {
 
 /// Oldest first.
 pub(super) fn forwards(
-    root: &Path,
+    root: (&Path, &Namespaces),
     since_us: Option<u64>,
     damage: &Damage,
 ) -> Result<Merge, Error> {
@@ -26,7 +26,7 @@ pub(super) fn forwards(
 
 /// Newest first.
 pub(super) fn backwards(
-    root: &Path,
+    root: (&Path, &Namespaces),
     since_us: Option<u64>,
     damage: &Damage,
 ) -> Result<Merge, Error> {
@@ -34,12 +34,17 @@ pub(super) fn backwards(
 }
 
 impl Merge {
-    fn open(root: &Path, way: Way, since_us: Option<u64>, damage: &Damage) -> Result<Merge, Error> {
+    fn open(
+        (root, namespaces): (&Path, &Namespaces),
+        way: Way,
+        since_us: Option<u64>,
+        damage: &Damage,
+    ) -> Result<Merge, Error> {
         let mut merge = Merge {
             way,
             sides: Vec::new(),
         };
-        for directory in directories(root).map_err(Error::of(root))? {
+        for directory in directories(root, namespaces).map_err(Error::of(root))? {
             merge.put_back(Cursor::open(&directory, way, since_us, Rc::clone(damage))?)?;
         }
         Ok(merge)

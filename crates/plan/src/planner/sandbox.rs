@@ -43,6 +43,7 @@ pub(super) fn reasons(draft: &Draft<'_>, meaning: Meaning) -> Vec<Directive> {
         &key::PROTECT_KERNEL_LOGS,
         &key::PROTECT_CLOCK,
         &key::MOUNT_API_VFS,
+        &key::BIND_LOG_SOCKETS,
     ];
     let lists = [
         key::ROOT_DIRECTORY.directive(),
@@ -185,6 +186,7 @@ fn explicit_paths(draft: &mut Draft<'_>) {
     });
     binds(draft, &key::BIND_PATHS, 0);
     binds(draft, &key::BIND_READ_ONLY_PATHS, READ_ONLY);
+    log_sockets(draft);
     for file_system in &draft.value(&key::TEMPORARY_FILE_SYSTEM) {
         let (mode, set, options) = tmpfs_options(&file_system.options);
         let cover = Cover::Tmpfs { mode, options };
@@ -195,6 +197,28 @@ fn explicit_paths(draft: &mut Draft<'_>) {
             false,
             Some(key::TEMPORARY_FILE_SYSTEM.directive()),
         );
+    }
+}
+
+/// Where the host's log listens, if it does (systemd-journald.service(8)).
+const LOG_SOCKETS: [&str; 3] = [
+    "/run/systemd/journal/dev-log",
+    "/run/systemd/journal/socket",
+    "/run/systemd/journal/stdout",
+];
+
+fn log_sockets(draft: &mut Draft<'_>) {
+    if !draft.is_on(&key::BIND_LOG_SOCKETS) {
+        return;
+    }
+    for path in LOG_SOCKETS {
+        let bind = Cover::Bind {
+            source: path.into(),
+            recursive: false,
+            source_missing_ok: true,
+        };
+        let directive = Some(key::BIND_LOG_SOCKETS.directive());
+        draft.mounts.cover(path, bind, 0, true, directive);
     }
 }
 

@@ -14,7 +14,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Shows the host's log sockets inside the service's root directory."),
         since: said("257"),
         bus: said("b"),
-        status: later::SANDBOX,
         ..Row::NEVER
     },
     Row {

@@ -2,7 +2,7 @@
 
 use model::key;
 
-use crate::row::{Row, later, said};
+use crate::row::{Row, said};
 use crate::types::*;
 
 pub(super) const ROWS: &[Row] = &[
@@ -162,11 +162,10 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "LogFilterPatterns",
         directive: key::LOG_FILTER_PATTERNS.directive(),
-        value: &WORDS,
+        value: &LOG_PATTERNS,
         summary: said("Keeps log lines that match, or don't match, a pattern."),
         since: said("253"),
         bus: said("a(bs)"),
-        status: later::LOGS,
         ..Row::FREE
     },
     Row {
@@ -182,11 +181,10 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "LogNamespace",
         directive: key::LOG_NAMESPACE.directive(),
-        value: &TEXT,
+        value: &LOG_NAMESPACE,
         summary: said("Sends the log to another journal."),
         since: said("245"),
         bus: said("s"),
-        status: later::LOGS,
         ..Row::NEVER
     },
     Row {

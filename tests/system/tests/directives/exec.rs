@@ -522,6 +522,27 @@ pub(crate) const OBSERVATIONS: &[Observation] = &[
         "<4>word",
     ),
     units(
+        "LogFilterPatterns=~[246]",
+        COUNTS,
+        "coracle start $U; until coracle logs -u $U --cat | grep -qx 9; do :; done; coracle logs -u $U --cat | grep -x '[1-9]' | xargs",
+        "1 3 5 7 8 9",
+    ),
+    units(
+        "LogNamespace=coracle-test-$NAME",
+        PRINTS,
+        "coracle start $U; until coracle logs --namespace='*' -u $U --cat | grep -q the-end; do :; done; coracle logs -u $U --cat | grep -c the-end; coracle logs --namespace=coracle-test-$NAME -u $U --cat | grep -c the-end; coracle logs --namespace=+coracle-test-$NAME -u $U --cat | grep -c the-end",
+        "0\n1\n1",
+    ),
+    units(
+        "BindLogSockets=yes",
+        &[(
+            "$U.service",
+            "[Service]\nType=oneshot\nTemporaryFileSystem=/run\nLINE\nExecStart=/bin/sh -c 'test -e /run/systemd/journal/socket && echo there > $ROOM/$U'\n",
+        )],
+        "mkdir -p /run/systemd/journal; had=$(ls /run/systemd/journal/socket 2> /dev/null); : >> /run/systemd/journal/socket; coracle start $U 2> /dev/null; cat $ROOM/$U 2> /dev/null; test -n \"$had\" || rm /run/systemd/journal/socket; rmdir -p /run/systemd/journal 2> /dev/null",
+        "there",
+    ),
+    units(
         "LogExtraFields=WORD=a",
         PRINTS,
         logged!("word | grep -o '\"WORD\":\"[^\"]*\"'"),
