@@ -118,7 +118,7 @@ fn take_later<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
                 missing_ok,
             },
         ),
-        Step::EnterRoot => enter_root::take(state),
+        Step::EnterRoot { shared } => enter_root::take(state, shared),
         Step::Limit {
             resource,
             soft,

@@ -284,7 +284,7 @@ fn an_image_comes_in_as_a_detached_tree_of_the_parents_namespace() {
             from: RootSource::Image,
             set: READ_ONLY,
         },
-        Step::EnterRoot,
+        Step::EnterRoot { shared: true },
     ]);
     // What is the host's /usr is the root of the service.
     let expected = std::process::Command::new("ls")

@@ -24,7 +24,7 @@ fn a_private_network_has_only_a_loopback_that_is_up() {
             set: 0,
         },
         at(c"/sys", What::Sysfs),
-        Step::EnterRoot,
+        Step::EnterRoot { shared: true },
     ];
     assert_eq!(shell(command).run(&steps).said(), "lo\n0x9\n1");
 }
@@ -68,7 +68,7 @@ fn message_queues_of_the_new_namespace_are_mounted() {
         },
         at(c"/dev", What::Devices { bound: false }),
         at(c"/dev/mqueue", What::MessageQueues),
-        Step::EnterRoot,
+        Step::EnterRoot { shared: true },
     ];
     assert_eq!(
         shell("stat -f -c %T /dev/mqueue").run(&steps).said(),
@@ -143,7 +143,7 @@ fn without_privileges_the_same_is_made_in_a_user_namespace_of_ones_own() {
                 options: List::EMPTY,
             },
         ),
-        Step::EnterRoot,
+        Step::EnterRoot { shared: true },
         Step::BoundingSet { keep: 0 },
         Step::Descriptors,
         Step::Program,

@@ -496,7 +496,7 @@ fn the_stub_holds_no_descriptor_and_no_capability() {
             clear: 0,
             missing_ok: false,
         },
-        Step::EnterRoot,
+        Step::EnterRoot { shared: true },
         Step::Stub,
     ];
     let outcome = start.run(&steps);

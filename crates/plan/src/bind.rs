@@ -248,7 +248,7 @@ fn is_restriction(step: &Step<'_>) -> bool {
         | Step::Propagation { .. }
         | Step::Root { .. }
         | Step::Mount { .. } => true,
-        Step::EnterRoot
+        Step::EnterRoot { .. }
         | Step::Groups
         | Step::SmackLabel { .. }
         | Step::UserNamespaceEnter

@@ -219,7 +219,14 @@ fn attribute(step: &Step<'_>) -> String {
             }
         ),
         Step::CloneImage => "image: a clone of the verified tree".to_owned(),
-        Step::EnterRoot => "root: enter it, let go of the old one".to_owned(),
+        Step::EnterRoot { shared } => format!(
+            "root: enter it, let go of the old one{}",
+            if *shared {
+                ", share its mounts with copies of it"
+            } else {
+                ""
+            }
+        ),
         Step::Limit {
             resource,
             soft,

@@ -219,7 +219,10 @@ coded! {
             missing_ok: bool,
         },
         /// Enters the new root and lets go of the old one.
-        EnterRoot = 30,
+        EnterRoot = 30 {
+            /// Whether what is mounted from now on is seen in copies of the tree, the namespaces that the service makes.
+            shared: bool,
+        },
         /// A resource limit.
         Limit = 31 {
             /// `RLIMIT_` number.

@@ -25,7 +25,7 @@ fn a_strict_system_with_writable_paths() {
          mount /run/user: inaccessible, if there  [ProtectHome=]
          mount /srv/data: what is there  [ReadWritePaths=]
          mount /sys: what is there, if there  [ProtectSystem=]
-         root: enter it, let go of the old one",
+         root: enter it, let go of the old one, share its mounts with copies of it",
     );
 }
 
@@ -40,7 +40,7 @@ fn what_changes_nothing_is_not_mounted() {
          root: the host's tree
          mount /srv: inaccessible, if there  [InaccessiblePaths=]
          mount /usr: what is there, read-only, if there  [ReadOnlyPaths=]
-         root: enter it, let go of the old one",
+         root: enter it, let go of the old one, share its mounts with copies of it",
     );
 }
 
@@ -79,7 +79,7 @@ fn an_image_is_cloned_before_the_namespaces_and_has_its_own_api_file_systems() {
          mount /run/web: /run/web of the host, nosuid, nodev  [RuntimeDirectory=]
          mount /sys: the system as this network sees it  [PrivateNetwork=]
          mount /sys/fs/cgroup: /sys/fs/cgroup (if there) of the host, nosuid, nodev, noexec, if there  [MountAPIVFS=]
-         root: enter it, let go of the old one",
+         root: enter it, let go of the old one, share its mounts with copies of it",
     );
     assert_eq!(
         plan_of("RootImage=/srv/web.psi", &Facts::default())
@@ -158,7 +158,7 @@ fn mount_options_about_times_are_not_the_file_systems() {
          mounts of the host: come in, none goes out
          root: the host's tree
          mount /var: empty, in memory (mode 0700, size=1M), read-only, nosuid, nodev  [TemporaryFileSystem=]
-         root: enter it, let go of the old one",
+         root: enter it, let go of the old one, share its mounts with copies of it",
     );
 }
 

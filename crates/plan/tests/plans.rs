@@ -96,7 +96,7 @@ fn protections_take_capabilities_along() {
          root: the host's tree
          mount /dev/rtc: inaccessible, if there  [ProtectClock=]
          mount /dev/rtc0: inaccessible, if there  [ProtectClock=]
-         root: enter it, let go of the old one
+         root: enter it, let go of the old one, share its mounts with copies of it
          bounding set: CAP_CHOWN  [CapabilityBoundingSet=]
          system calls: a program of 28 instructions  [ProtectClock=]",
     );

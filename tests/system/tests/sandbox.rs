@@ -393,7 +393,7 @@ fn mounts_travel_as_far_as_they_are_told_to() {
             .any(|line| line.split(' ').nth(4) == Some("/") && line.contains("shared:"));
         assert_eq!(marks("private"), (false, false));
         assert_eq!(marks("slave"), (false, is_shared));
-        assert_eq!(marks("shared"), (false, is_shared));
+        assert_eq!(marks("shared"), (true, is_shared));
         let own = |value: &str| {
             let flags = format!("MountFlags={value}");
             coracle.ok(&[

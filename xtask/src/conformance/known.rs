@@ -50,11 +50,6 @@ pub(super) const KNOWN: &[(&str, &str, &str)] = &[
     ),
     (
         EXECUTE,
-        "exec-temporaryfilesystem-options.service",
-        "counts the fields of /proc/self/mountinfo as mounts have them that propagate; a service's own mounts don't here",
-    ),
-    (
-        EXECUTE,
         "exec-dynamicuser-fixeduser-adm.service",
         "Debian has a group adm and no such user: both refuse it, Coracle before there is a process",
     ),

@@ -1,13 +1,13 @@
 //! Enters the new root: after the last mount, since from here on the host's files are out of sight.
 
 use kernel::Result;
-use kernel::rustix::mount::{UnmountFlags, unmount};
+use kernel::rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use kernel::rustix::process::{fchdir, pivot_root};
 
 use crate::state::State;
 
-/// Makes the new tree the root and lets go of the old one.
-pub(super) fn take(state: &mut State<'_>) -> Result<()> {
+/// Makes the new tree the root and lets go of the old one. With `shared`, what is mounted from now on goes on to copies of it.
+pub(super) fn take(state: &mut State<'_>, shared: bool) -> Result<()> {
     fchdir(state.root()?)?;
     // Both names are the working directory: the old root ends up on top of the new one, where the next calls find it.
     pivot_root(c".", c".")?;
@@ -17,6 +17,12 @@ pub(super) fn take(state: &mut State<'_>) -> Result<()> {
     }
     unmount(c".", UnmountFlags::DETACH)?;
     kernel::rustix::process::chdir(c"/")?;
+    if shared {
+        mount_change(
+            c"/",
+            MountPropagationFlags::SHARED | MountPropagationFlags::REC,
+        )?;
+    }
     state.root = None;
     state.origin = None;
     state.host = None;

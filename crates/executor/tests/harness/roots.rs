@@ -28,7 +28,7 @@ pub(crate) fn below(start: Start, from: RootSource<'_>, set: u64, mounts: &[Step
         Step::Unshare { kinds: MOUNT },
         Step::Propagation { flag: SLAVE },
         Step::Root { from, set },
-        Step::EnterRoot,
+        Step::EnterRoot { shared: true },
     ];
     steps.extend_from_slice(mounts);
     start.run(&steps)

@@ -109,7 +109,9 @@ pub(super) fn plan(
     directories::plan(draft, meaning, true);
     root(draft);
     mounts::emit(draft);
-    draft.frame(Step::EnterRoot);
+    // As the programs of a service that make namespaces expect of any system.
+    let shared = draft.value(&key::MOUNT_FLAGS) == MountPropagation::Shared;
+    draft.frame(Step::EnterRoot { shared });
     Ok(())
 }
 
@@ -122,7 +124,7 @@ const MS_PRIVATE: u32 = 1 << 18;
 const MS_SLAVE: u32 = 1 << 19;
 
 fn root(draft: &mut Draft<'_>) {
-    // A change of the host still comes in, nothing goes out: MountFlags=shared can't hold below a root of its own.
+    // A change of the host still comes in, nothing goes out.
     let flag = if draft.value(&key::MOUNT_FLAGS) == MountPropagation::Private {
         MS_PRIVATE
     } else {
