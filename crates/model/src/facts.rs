@@ -61,8 +61,17 @@ pub struct Facts {
     pub memory_bytes: u64,
     /// Tasks that the kernel lets live at once: what a share of tasks is a share of.
     pub tasks_max: u64,
-    /// Mounts below /proc and /sys by which what contains us hides or protects files of the kernel: they hold in new instances, too.
-    pub kernel_masks: Vec<String>,
+    /// How what contains us keeps us from files of the kernel: that holds in new instances of /proc and /sys, too.
+    pub kernel_masks: KernelMasks,
+}
+
+/// Mounts below /proc and /sys, sorted paths; none is in another of the same list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KernelMasks {
+    /// What is mounted there is not the kernel's file of that name.
+    pub hidden: Vec<String>,
+    /// It is, and read-only.
+    pub read_only: Vec<String>,
 }
 
 /// How many resource limits the kernel has.
@@ -250,7 +259,7 @@ impl Default for Facts {
             limits: [(u64::MAX, u64::MAX); LIMITS],
             memory_bytes: 8 << 30,
             tasks_max: 32_768,
-            kernel_masks: Vec::new(),
+            kernel_masks: KernelMasks::default(),
         }
     }
 }

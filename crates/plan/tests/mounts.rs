@@ -5,6 +5,7 @@ mod planning;
 
 use coracle_plan as plan;
 use model::Facts;
+use model::facts::KernelMasks;
 use model::text::Verbatim;
 use plan::{Role, Situation};
 use planning::{check, environment, plan_of, situation, unit};
@@ -246,20 +247,32 @@ fn the_files_of_another_network_are_seen_unless_the_unit_wants_no_mounts() {
 #[test]
 fn what_a_container_put_over_files_of_the_kernel_holds_in_new_instances() {
     let facts = Facts {
-        kernel_masks: ["/proc/sys", "/sys/firmware"].map(str::to_owned).to_vec(),
+        kernel_masks: KernelMasks {
+            hidden: ["/proc/sys/kernel/random/boot_id", "/sys/firmware"]
+                .map(str::to_owned)
+                .to_vec(),
+            read_only: ["/proc/sys", "/sys/class"].map(str::to_owned).to_vec(),
+        },
         ..Facts::default()
     };
     let masks = |lines: &str| {
         let plan = plan_of(lines, &facts).unwrap().explain();
-        let is_bound = |line: &String| line.starts_with("mount /") && line.contains("of the host");
-        let masks = plan.into_iter().filter(is_bound);
+        let is_mask = |line: &String| {
+            line.starts_with("mount /")
+                && (line.contains("of the host") || line.contains("what is there"))
+        };
+        let masks = plan.into_iter().filter(is_mask);
         masks.collect::<Vec<_>>()
     };
-    let proc = "mount /proc/sys: /proc/sys (if there) of the host, if there  [PrivatePIDs=]";
-    assert_eq!(masks("PrivatePIDs=yes"), [proc]);
+    let proc = [
+        "mount /proc/sys: what is there, read-only, if there  [PrivatePIDs=]",
+        "mount /proc/sys/kernel/random/boot_id: /proc/sys/kernel/random/boot_id (if there) of the host, if there  [PrivatePIDs=]",
+    ];
+    assert_eq!(masks("PrivatePIDs=yes"), proc);
     let groups = "mount /sys/fs/cgroup: /sys/fs/cgroup (if there) of the host, nosuid, nodev, noexec, if there  [MountAPIVFS=]";
+    let classes = "mount /sys/class: what is there, read-only, if there  [PrivateNetwork=]";
     let system =
         "mount /sys/firmware: /sys/firmware (if there) of the host, if there  [PrivateNetwork=]";
-    assert_eq!(masks("PrivateNetwork=yes"), [system, groups]);
+    assert_eq!(masks("PrivateNetwork=yes"), [classes, system, groups]);
     assert!(masks("PrivateDevices=yes").is_empty());
 }

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::path::Path;
 
 use linux_raw_sys::general as sys;
-use model::facts::{KernelVersion, Mounts, Namespaces};
+use model::facts::{KernelMasks, KernelVersion, Mounts, Namespaces};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
     fsconfig_set_string, fsmount, fsopen,
@@ -47,20 +47,61 @@ const SYSFS: u8 = 8;
 const MQUEUE: u8 = 16;
 const DEVPTS: u8 = 32;
 
-/// The uppermost mounts below /proc and /sys that are read-only or hide something (proc_pid_mountinfo(5)).
-pub(super) fn kernel_masks(table: &str) -> Vec<String> {
-    let mask = |line: &str| {
-        let (mount, kind) = line.split_once(" - ")?;
-        let mut fields = mount.split(' ').skip(4);
-        let (path, options) = (fields.next()?, fields.next()?);
+/// The uppermost mounts below /proc and /sys that hide something, and those that make what is there anyway read-only
+/// (proc_pid_mountinfo(5)).
+pub(super) fn kernel_masks(table: &str) -> KernelMasks {
+    let (mut hidden, mut read_only) = (Vec::new(), Vec::new());
+    for mount in table.lines().filter_map(Mount::read) {
+        if mount.shows_itself() {
+            if mount.is_read_only {
+                read_only.push(mount.path.to_owned());
+            }
+        } else if mount.is_read_only || !OWN.contains(&mount.kind) {
+            hidden.push(mount.path.to_owned());
+        }
+    }
+    KernelMasks {
+        hidden: uppermost(hidden),
+        read_only: uppermost(read_only),
+    }
+}
+
+/// A mount below /proc or /sys.
+struct Mount<'a> {
+    root: &'a str,
+    path: &'a str,
+    kind: &'a str,
+    is_read_only: bool,
+}
+
+impl<'a> Mount<'a> {
+    fn read(line: &'a str) -> Option<Mount<'a>> {
+        let (mount, source) = line.split_once(" - ")?;
+        let mut fields = mount.split(' ').skip(3);
+        let (root, path, options) = (fields.next()?, fields.next()?, fields.next()?);
         let is_below = path.starts_with("/proc/") || path.starts_with("/sys/");
-        let is_read_only = options.split(',').any(|option| option == "ro");
-        let is_own = OWN.contains(&kind.split(' ').next()?);
         // No path of the kernel's has a letter that is written as a number.
-        let is_mask = is_below && !path.contains('\\') && (is_read_only || !is_own);
-        (is_mask && !path.starts_with(GROUPS)).then(|| path.to_owned())
-    };
-    let mut found: Vec<String> = table.lines().filter_map(mask).collect();
+        let is_meant = is_below && !path.contains('\\') && !path.starts_with(GROUPS);
+        is_meant.then_some(Mount {
+            root,
+            path,
+            kind: source.split(' ').next().unwrap_or_default(),
+            is_read_only: options.split(',').any(|option| option == "ro"),
+        })
+    }
+
+    /// Whether it is what a new instance has at this path.
+    fn shows_itself(&self) -> bool {
+        let of_instance = match self.kind {
+            "proc" => self.path.strip_prefix("/proc"),
+            "sysfs" => self.path.strip_prefix("/sys"),
+            _ => None,
+        };
+        of_instance == Some(self.root)
+    }
+}
+
+fn uppermost(mut found: Vec<String>) -> Vec<String> {
     found.sort();
     let mut uppermost: Vec<String> = Vec::new();
     for path in found {
@@ -177,8 +218,18 @@ mod tests {
 42 105 0:38 / /sys/fs/cgroup ro,nosuid - cgroup2 cgroup rw
 47 105 0:51 / /sys/fs/fuse/connections rw,nosuid - fusectl fusectl rw
 48 105 0:52 / /sys/kernel/security ro - securityfs none rw
-49 105 0:53 / /srv ro - tmpfs none rw";
-        let wanted = ["/proc/kmsg", "/proc/sys", "/sys/kernel/security"];
-        assert_eq!(super::kernel_masks(table), wanted);
+49 105 0:53 / /srv ro - tmpfs none rw
+50 118 0:49 /1/comm /proc/version ro - proc proc rw
+51 105 0:22 /class /sys/class ro,nosuid - sysfs sysfs rw
+52 105 0:22 /devices /sys/devices rw,nosuid - sysfs sysfs rw";
+        let found = super::kernel_masks(table);
+        let hidden = [
+            "/proc/kmsg",
+            "/proc/sys/kernel/random/boot_id",
+            "/proc/version",
+            "/sys/kernel/security",
+        ];
+        assert_eq!(found.hidden, hidden);
+        assert_eq!(found.read_only, ["/proc/sys", "/sys/class"]);
     }
 }

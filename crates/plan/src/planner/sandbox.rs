@@ -370,15 +370,18 @@ fn system_files(draft: &mut Draft<'_>, meaning: Meaning, rooted_api: bool) -> Re
 /// What a container is kept from by mounts over the kernel's files, its services are kept from: a new instance of the file system gets
 /// them again. One that shows processes alone has most of the files no more.
 fn masks(draft: &mut Draft<'_>, below: &str, directive: Directive) {
-    for path in &draft.facts.kernel_masks {
-        if path.starts_with(below) {
-            let mask = Cover::Bind {
-                source: path.clone(),
-                recursive: true,
-                source_missing_ok: true,
-            };
-            draft.mounts.cover(path, mask, 0, true, Some(directive));
-        }
+    let masks = &draft.facts.kernel_masks;
+    let is_below = |path: &&String| path.starts_with(below);
+    for path in masks.read_only.iter().filter(is_below) {
+        draft.mounts.read_only(path, true, true, Some(directive));
+    }
+    for path in masks.hidden.iter().filter(is_below) {
+        let mask = Cover::Bind {
+            source: path.clone(),
+            recursive: true,
+            source_missing_ok: true,
+        };
+        draft.mounts.cover(path, mask, 0, true, Some(directive));
     }
 }
 
