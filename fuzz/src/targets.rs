@@ -14,6 +14,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("calendar", calendar),
     ("review", unit_of_an_image),
     ("notice", notice),
+    ("btf", btf),
     ("gpt", gpt),
     ("verity", verity),
     ("signature", signature),
@@ -54,6 +55,13 @@ fn unit(bytes: &[u8]) {
         if let Ok(plan) = plan {
             assert_eq!(plan.steps().count(), plan.explain().len(), "a step is lost");
         }
+    }
+}
+
+/// The kernel's description of its types: what is read of it is there, or missing.
+fn btf(bytes: &[u8]) {
+    if let Ok(layout) = plan::ebpf::btf::layout(bytes) {
+        assert_ne!(layout.function, 0, "no type has this number");
     }
 }
 

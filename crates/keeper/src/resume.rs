@@ -54,11 +54,13 @@ impl Keeper {
         let texts = own
             .into_iter()
             .chain(self.arguments.iter().map(AsRef::as_ref));
-        let (mut arguments, mut environment) =
-            ([core::ptr::null(); ARGUMENTS_MAX], [core::ptr::null(); 1]);
+        // What it was started with stays what PassEnvironment= passes on.
+        let variables = variables();
+        let mut arguments = [core::ptr::null(); ARGUMENTS_MAX];
+        let mut room = vec![core::ptr::null(); variables.len() + 1];
         let arguments = TextList::new(texts, &mut arguments).ok_or(Errno::TOOBIG)?;
-        let environment =
-            TextList::new(core::iter::empty(), &mut environment).ok_or(Errno::TOOBIG)?;
+        let environment = variables.iter().map(AsRef::as_ref);
+        let environment = TextList::new(environment, &mut room).ok_or(Errno::TOOBIG)?;
         Err(kernel::process::execute(
             &self.program,
             arguments,
@@ -96,6 +98,15 @@ impl Keeper {
         rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(0))?;
         Ok(file)
     }
+}
+
+/// The variables that this process was started with.
+fn variables() -> Vec<CString> {
+    let line = |(name, value): (OsString, OsString)| {
+        let line = [name.as_encoded_bytes(), b"=", value.as_encoded_bytes()].concat();
+        CString::new(line).ok()
+    };
+    std::env::vars_os().filter_map(line).collect()
 }
 
 /// Lets a descriptor survive the exec under its number.

@@ -65,6 +65,14 @@ struct ProgramLoad {
     name: [u8; NAME_BYTES],
     interface: u32,
     expected_attach: u32,
+    types: u32,
+    function_record_bytes: u32,
+    functions: u64,
+    function_count: u32,
+    line_record_bytes: u32,
+    lines: u64,
+    line_count: u32,
+    attached_type: u32,
 }
 
 #[repr(C)]
@@ -222,6 +230,18 @@ fn map_value_bytes(map: BorrowedFd<'_>) -> Result<u32> {
 /// Loads a program of so many instructions of 8 bytes for a hook, by the numbers of `enum bpf_prog_type` and `enum bpf_attach_type`. What
 /// the kernel's verifier does not accept is EINVAL or EACCES. Needs CAP_BPF, and CAP_NET_ADMIN for all kinds but packets' (EPERM).
 pub fn load(called: &str, kind: u32, hook: u32, code: &[[u8; 8]]) -> Result<OwnedFd> {
+    load_before(called, kind, hook, 0, code)
+}
+
+/// The same of a program that stands before a function of the kernel's, by the number of its type in `/sys/kernel/btf/vmlinux`. Needs CAP_PERFMON,
+/// too (EPERM), for what it reads.
+pub fn load_before(
+    called: &str,
+    kind: u32,
+    hook: u32,
+    function: u32,
+    code: &[[u8; 8]],
+) -> Result<OwnedFd> {
     const LICENSE: &core::ffi::CStr = c"Dual MIT/GPL";
     let mut fields = ProgramLoad {
         kind,
@@ -236,6 +256,14 @@ pub fn load(called: &str, kind: u32, hook: u32, code: &[[u8; 8]]) -> Result<Owne
         name: name(called),
         interface: 0,
         expected_attach: hook,
+        types: 0,
+        function_record_bytes: 0,
+        functions: 0,
+        function_count: 0,
+        line_record_bytes: 0,
+        lines: 0,
+        line_count: 0,
+        attached_type: function,
     };
     // SAFETY: the code has as many instructions as is said, and the license ends with a zero.
     owned(unsafe { bpf(PROG_LOAD, &mut fields) }?)

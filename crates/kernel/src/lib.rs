@@ -45,6 +45,8 @@ pub mod resolve;
 pub mod scheduling;
 pub mod seccomp;
 #[cfg(feature = "std")]
+pub mod security;
+#[cfg(feature = "std")]
 pub mod session;
 pub mod signal;
 pub mod socket;

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use linux_raw_sys::general as sys;
 use model::facts::{Facts, KernelVersion, LIMITS, Namespaces, Seccomp, native};
-use model::value::CapabilitySet;
+use model::value::{CapabilitySet, CpuSet};
 use rustix::net::{AddressFamily, SocketType, socket};
 
 use crate::process::{Forked, exit_group, fork_plain};
@@ -49,6 +49,7 @@ pub fn facts() -> Facts {
         mdwe: control(linux_raw_sys::prctl::PR_GET_MDWE, [0, 0]),
         memory_merge: control(linux_raw_sys::prctl::PR_GET_MEMORY_MERGE, [0, 0]),
         memory_nodes: exists(sys::__NR_get_mempolicy, [0; 6]),
+        node_processors: node_processors(),
         apparmor: std::fs::read_to_string("/sys/module/apparmor/parameters/enabled")
             .is_ok_and(|text| text.starts_with('Y')),
         smack: std::path::Path::new("/sys/fs/smackfs/load2").exists(),
@@ -61,6 +62,19 @@ pub fn facts() -> Facts {
             &std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default(),
         ),
     }
+}
+
+/// Memory nodes with their processors, as far as there are files that tell them.
+fn node_processors() -> Vec<(u16, CpuSet)> {
+    use model::TextForm as _;
+    let folder = std::path::Path::new("/sys/devices/system/node");
+    let online = std::fs::read_to_string(folder.join("online")).unwrap_or_default();
+    let nodes = CpuSet::parse(online.trim()).unwrap_or_default();
+    let of = |node: u16| {
+        let list = std::fs::read_to_string(folder.join(format!("node{node}/cpulist"))).ok()?;
+        Some((node, CpuSet::parse(list.trim()).unwrap_or_default()))
+    };
+    nodes.0.into_iter().filter_map(of).collect()
 }
 
 /// What a hypervisor calls itself to the processor's CPUID instruction, in twelve characters, which may end in NULs; `None` where there

@@ -153,6 +153,7 @@ impl Manager {
         )?;
         self.remove_unknown_groups();
         self.renew_all_sets();
+        self.filter_files_again();
         if self.fresh && !self.on_demand && !self.keeper.adopt_only {
             self.start_default();
         }

@@ -79,10 +79,15 @@ impl Manager {
             self.make_plan(entry)
         };
         let unenforced = crate::planning::unenforced(&entry.unit);
-        Ok(match plan {
-            Ok(plan) => ExplainReply {
+        let programs = crate::filters::programs_of(&entry.unit, &self.filters);
+        let both = plan.and_then(|plan| Ok((plan, programs?)));
+        Ok(match both {
+            Ok((plan, programs)) => ExplainReply {
                 unit,
-                steps: steps(&plan),
+                steps: steps(&plan)
+                    .into_iter()
+                    .chain(programs.iter().map(program_step))
+                    .collect(),
                 reductions: plan
                     .reductions()
                     .iter()
@@ -281,6 +286,15 @@ pub(crate) fn steps(plan: &plan::SpawnPlan) -> Vec<PlanStep> {
                 .unwrap_or_default(),
         })
         .collect()
+}
+
+/// A program of the unit's control group, as a step: it is attached before the first one of the plan.
+fn program_step(program: &plan::ebpf::GroupProgram) -> PlanStep {
+    PlanStep {
+        step: "GroupProgram".into(),
+        text: program.explain(),
+        directive: program.directive.name().into(),
+    }
 }
 
 /// The process that people mean: the keeper's own child, or the stub's. One whose stub never told of it was killed before it was one.

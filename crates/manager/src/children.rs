@@ -45,6 +45,8 @@ impl Manager {
                     init,
                     adopt_only,
                 };
+                let executor = descriptors.first();
+                self.filters.executor = executor.and_then(crate::filters::executor);
                 self.link.ask_inventory();
             }
             Told::Spawned { key, pid } => self.on_spawned(key, pid, descriptors.into_iter().next()),

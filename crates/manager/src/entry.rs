@@ -34,6 +34,8 @@ pub(crate) struct Entry {
     pub(crate) place: Option<(engine::ActiveState, engine::SubState)>,
     /// Listening sockets, in the order of the unit.
     pub(crate) sockets: Vec<Rc<OwnedFd>>,
+    /// Programs of others that its control group has for its sake.
+    pub(crate) pinned: Vec<crate::filters::PinnedThere>,
     /// Its numbers in sets of the firewall.
     pub(crate) in_sets: Vec<crate::firewall::Held>,
     /// A start in spite of directives that are not enforced was allowed.
@@ -124,6 +126,8 @@ impl Entry {
         said.extend(self.unmet.iter().map(|unmet| format!("unmet {unmet}")));
         let there = self.in_sets.iter().filter(|held| held.trouble.is_none());
         said.extend(there.map(|held| format!("set {}", held.element)));
+        let pinned = self.pinned.iter();
+        said.extend(pinned.map(|(hook, program)| format!("pinned {hook} {program}")));
         if let Some(failure) = &self.failure {
             let (error, parameters) = failure.parts();
             said.push(format!("failure {error} {parameters}"));
@@ -137,6 +141,12 @@ impl Entry {
             "status" => self.last_mut().status_text = Some(text.to_owned()),
             "errno" => self.last_mut().status_errno = text.parse().ok(),
             "unmet" => self.unmet = Some(text.into()),
+            "pinned" => {
+                let numbers = text.split_once(' ');
+                let numbers = numbers
+                    .and_then(|(hook, program)| Some((hook.parse().ok()?, program.parse().ok()?)));
+                self.pinned.extend(numbers);
+            }
             "set" => {
                 let element = plan::firewall::Element::read(text);
                 self.in_sets
@@ -176,6 +186,7 @@ impl Entry {
             last: None,
             place: Some((engine::ActiveState::Inactive, engine::SubState::Dead)),
             sockets: Vec::new(),
+            pinned: Vec::new(),
             in_sets: Vec::new(),
             allow_unenforced: false,
         }

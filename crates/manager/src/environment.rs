@@ -52,6 +52,26 @@ pub(crate) fn unset(environment: &mut BTreeMap<String, String>, names: &[String]
     }
 }
 
+/// Bytes of the keeper's environment that are read; the kernel allows about as many.
+const PASSED_BYTES_MAX: u64 = 2 << 20;
+
+/// PassEnvironment=: variables that the keeper was started with, as a container's engine or a command line gives them to the first process. Those
+/// that it has not are left out.
+pub(crate) fn passed(unit: &Unit, keeper: u32) -> Vec<String> {
+    let Some(names) = unit.get(&key::PASS_ENVIRONMENT) else {
+        return Vec::new();
+    };
+    let path = format!("/proc/{keeper}/environ");
+    let bytes = crate::beginning::read(path, PASSED_BYTES_MAX).unwrap_or_default();
+    let lines = bytes.split(|byte| *byte == 0);
+    let texts = lines.filter_map(|line| std::str::from_utf8(line).ok());
+    let is_named = |line: &&str| {
+        let name = line.split_once('=').map(|(name, _)| name);
+        name.is_some_and(|name| names.0.iter().any(|known| known == name))
+    };
+    texts.filter(is_named).map(str::to_owned).collect()
+}
+
 fn is_name(name: &str) -> bool {
     !name.is_empty()
         && name

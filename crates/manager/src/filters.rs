@@ -6,12 +6,13 @@ use engine::UnitId;
 use kernel::bpf;
 use model::Unit;
 use plan::ebpf::{
-    COUNTERS_BYTES, DeviceNumbers, GroupProgram, HOOKS, Hook, Host, Instruction, Source,
-    wants_counters,
+    COUNTERS_BYTES, DeviceNumbers, Executor, FILE_OPEN, Ground, GroupProgram, HOOKS, Hook, Host,
+    Instruction, Source, wants_counters,
 };
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use std::cell::OnceCell;
 use std::ffi::CString;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use wire::Failure;
 
@@ -24,6 +25,10 @@ const KEPT_MAX: usize = 32;
 #[derive(Debug, Default)]
 pub(crate) struct Filters {
     loaded: Vec<(Hook, Vec<Instruction>, OwnedFd)>,
+    /// What programs of the security module rest on, once it was looked for.
+    ground: OnceCell<Result<Ground, String>>,
+    /// The file that every start executes first.
+    pub(crate) executor: Option<Executor>,
 }
 
 /// What can't be done at a unit's group.
@@ -33,6 +38,9 @@ pub(crate) enum Trouble<'a> {
     /// Taking away what an earlier start attached at this hook.
     Earlier(Hook),
 }
+
+/// A program of somebody else's that we attached: the hook's number, and its own.
+pub(crate) type PinnedThere = (u32, u32);
 
 /// A program at a group: where, its number, and itself.
 type Attached = (Hook, u32, OwnedFd);
@@ -47,27 +55,32 @@ impl Filters {
         group: BorrowedFd<'_>,
         is_new: bool,
         programs: &'a [GroupProgram],
-    ) -> Result<(), (Trouble<'a>, io::Error)> {
+        earlier: &[PinnedThere],
+    ) -> Result<Vec<PinnedThere>, (Trouble<'a>, io::Error)> {
         let before = if is_new { Vec::new() } else { attached(group) };
         let mut counters = None;
-        let mut kept = Vec::new();
+        let (mut kept, mut pinned) = (Vec::new(), Vec::new());
         for program in programs {
-            let id = self
+            let place = self
                 .put(group, program, &before, &mut counters)
                 .map_err(|error| (Trouble::With(program), error))?;
-            kept.extend(id);
+            if let (Source::Pinned(_), Some((hook, id))) = (&program.source, place) {
+                pinned.push((hook.attach, id));
+            }
+            kept.extend(place);
         }
         for (hook, id, loaded) in &before {
             let is_made = || bpf::describe(loaded).is_ok_and(|known| is_ours(&known.name));
-            if !kept.contains(&(*hook, *id)) && is_made() {
+            let is_old = || earlier.contains(&(hook.attach, *id)) || is_made();
+            if !kept.contains(&(*hook, *id)) && is_old() {
                 bpf::detach(group, loaded, hook.attach)
                     .map_err(|error| (Trouble::Earlier(*hook), error.into()))?;
             }
         }
-        Ok(())
+        Ok(pinned)
     }
 
-    /// Attaches a program, unless it is there already: then it gives its place and number.
+    /// Attaches a program, unless it is there already; gives its place and number where somebody wants to know.
     fn put(
         &mut self,
         group: BorrowedFd<'_>,
@@ -78,27 +91,35 @@ impl Filters {
         let own;
         let loaded = match &program.source {
             Source::Made(code) if code.iter().any(wants_counters) => {
-                own = load(program.hook, &counting(code, counters)?)?;
+                own = load(program.hook, 0, &counting(code, counters)?)?;
                 own.as_fd()
             }
-            Source::Made(code) => self.loaded(program.hook, code)?,
+            Source::Made(code) => self.loaded(program.hook, program.function, code)?,
             Source::Pinned(path) => {
                 own = bpf::pinned(&CString::new(path.as_str())?)?;
                 own.as_fd()
             }
         };
-        if !before.is_empty() {
-            let place = (program.hook, bpf::describe(loaded)?.id);
+        let is_pinned = matches!(program.source, Source::Pinned(_));
+        let mut place = None;
+        if is_pinned || !before.is_empty() {
+            place = Some((program.hook, bpf::describe(loaded)?.id));
             // The kernel takes no program twice.
-            if before.iter().any(|(hook, id, _)| (*hook, *id) == place) {
-                return Ok(Some(place));
+            let is_there = |(hook, id, _): &Attached| Some((*hook, *id)) == place;
+            if before.iter().any(is_there) {
+                return Ok(place);
             }
         }
         bpf::attach(group, loaded, program.hook.attach)?;
-        Ok(None)
+        Ok(place)
     }
 
-    fn loaded(&mut self, hook: Hook, code: &[Instruction]) -> io::Result<BorrowedFd<'_>> {
+    fn loaded(
+        &mut self,
+        hook: Hook,
+        function: u32,
+        code: &[Instruction],
+    ) -> io::Result<BorrowedFd<'_>> {
         let known = self
             .loaded
             .iter()
@@ -106,7 +127,7 @@ impl Filters {
         let at = match known {
             Some(at) => at,
             None => {
-                let loaded = load(hook, code)?;
+                let loaded = load(hook, function, code)?;
                 if self.loaded.len() >= KEPT_MAX {
                     self.loaded.clear();
                 }
@@ -121,9 +142,41 @@ impl Filters {
     }
 }
 
-fn load(hook: Hook, code: &[Instruction]) -> io::Result<OwnedFd> {
+fn load(hook: Hook, function: u32, code: &[Instruction]) -> io::Result<OwnedFd> {
     let code: Vec<_> = code.iter().map(Instruction::bytes).collect();
-    Ok(bpf::load(NAME, hook.program, hook.attach, &code)?)
+    let loaded = bpf::load_before(NAME, hook.program, hook.attach, function, &code);
+    Ok(loaded?)
+}
+
+/// Bytes of the kernel's description of its types that are read; a kernel with everything has some seven million.
+const TYPES_BYTES_MAX: u64 = 64 << 20;
+
+/// Looks for what programs of the security module rest on.
+fn find_ground(executor: Option<Executor>) -> Result<Ground, String> {
+    const SWITCHED_OFF: &str = "the security module bpf is not active: that needs Linux 6.0 and `lsm=` with bpf on the kernel's command line";
+    let modules = kernel::security::modules()
+        .map_err(|error| format!("the active security modules are not known: {error}"))?;
+    if !modules.split(',').any(|module| module == "bpf") {
+        return Err(SWITCHED_OFF.into());
+    }
+    let path = "/sys/kernel/btf/vmlinux";
+    let mut types = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(TYPES_BYTES_MAX).read_to_end(&mut types))
+        .map_err(|error| format!("{path} can't be read: {error}"))?;
+    let layout = plan::ebpf::btf::layout(&types).map_err(|missing| missing.to_string())?;
+    let executor = executor.ok_or("what sets up the sandbox can't be told from others here")?;
+    Ok(Ground { layout, executor })
+}
+
+/// What tells the file that every start executes first from all others; nothing where the kernel does not say it.
+pub(crate) fn executor(file: &OwnedFd) -> Option<Executor> {
+    let identity = kernel::security::identity(file).ok()?;
+    Some(Executor {
+        device: identity.device,
+        inode: identity.inode,
+        generation: identity.generation,
+    })
 }
 
 /// The program with the descriptor of its unit's counters, which both directions share.
@@ -142,7 +195,7 @@ fn counting(code: &[Instruction], counters: &mut Option<OwnedFd>) -> io::Result<
 /// The programs at a group, whoever attached them.
 fn attached(group: BorrowedFd<'_>) -> Vec<Attached> {
     let mut found = Vec::new();
-    for hook in HOOKS {
+    for hook in HOOKS.into_iter().chain([FILE_OPEN]) {
         let mut ids = [0; bpf::PROGRAMS_MAX];
         // A kernel that does not know the hook has nothing there; what can't be looked at goes on to restrict.
         let count = bpf::attached(group, hook.attach, &mut ids).unwrap_or(0);
@@ -180,10 +233,15 @@ fn counted(group: BorrowedFd<'_>) -> Option<wire::Traffic> {
 ///
 /// # Errors
 /// What the unit names and the host does not have.
-pub(crate) fn programs_of(unit: &Unit) -> Result<Vec<GroupProgram>, plan::Refusal> {
+pub(crate) fn programs_of(
+    unit: &Unit,
+    filters: &Filters,
+) -> Result<Vec<GroupProgram>, plan::Refusal> {
+    let find = || find_ground(filters.executor);
     let host = Host {
         devices: &devices,
         interface: &interface,
+        ground: &|| filters.ground.get_or_init(find).clone(),
     };
     plan::ebpf::group_programs(unit, &host)
 }
@@ -277,7 +335,7 @@ impl Manager {
         let Some(entry) = self.units.get(&unit) else {
             return Ok(());
         };
-        let mut programs = programs_of(&entry.unit)
+        let mut programs = programs_of(&entry.unit, &self.filters)
             .map_err(|refusal| crate::planning::refused(entry, &refusal))?;
         let name = entry.name.to_string();
         let refused = |program: &GroupProgram, why: String| Failure::Refused {
@@ -302,8 +360,10 @@ impl Manager {
         let group = cgroups.make_unit(&name);
         let (group, is_new) =
             group.map_err(|error| self.internal(unit, "make its control group", &error))?;
-        self.filters
-            .apply(group.as_fd(), is_new, &programs)
+        let earlier = entry.pinned.clone();
+        let pinned = self
+            .filters
+            .apply(group.as_fd(), is_new, &programs, &earlier)
             .map_err(|(trouble, error)| match trouble {
                 Trouble::With(program) => refused(
                     program,
@@ -316,7 +376,26 @@ impl Manager {
                     let what = format!("take away the {} program of an earlier start", hook.name);
                     self.internal(unit, &what, &error)
                 }
-            })
+            })?;
+        if let Some(entry) = self.units.get_mut(&unit).filter(|_| pinned != earlier) {
+            entry.pinned = pinned;
+            self.dirty.insert(unit);
+        }
+        Ok(())
+    }
+
+    /// A keeper that was replaced executes another file to set up a sandbox: the programs that let the old one through are made anew.
+    pub(crate) fn filter_files_again(&mut self) {
+        let directive = model::key::RESTRICT_FILE_SYSTEMS.directive();
+        let units = self.units.values();
+        let running = units.filter(|entry| !entry.runs.is_empty() && entry.unit.is_set(directive));
+        let running: Vec<UnitId> = running.map(|entry| entry.id).collect();
+        for unit in running {
+            if let Err(failure) = self.filter_group(unit) {
+                // Those that are there restrict still.
+                self.log_as(crate::own_log::ERROR, unit, &failure.to_string());
+            }
+        }
     }
 
     /// The restrictions of a unit that need programs where there can be none, and that hold without them in part.
@@ -324,7 +403,7 @@ impl Manager {
         if self.facts.cgroup.programs && self.cgroups.is_some() {
             return Vec::new();
         }
-        let programs = programs_of(unit).unwrap_or_default();
+        let programs = programs_of(unit, &self.filters).unwrap_or_default();
         let reduced = programs.iter().filter(|program| program.may_reduce);
         let mut found: Vec<wire::Reduction> = Vec::new();
         for program in reduced {

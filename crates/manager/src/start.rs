@@ -165,6 +165,7 @@ impl Manager {
                 },
             )?,
             start_environment: [
+                crate::environment::passed(&entry.unit, self.keeper.pid),
                 start_environment(spawn, run),
                 credentials_environment(spawn.role, &prepared.plan),
                 self.monitored(unit),

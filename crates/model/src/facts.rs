@@ -1,6 +1,6 @@
 //! What this host and its kernel can do: probed once, then a plain value. Nothing here looks at the host.
 
-use crate::value::CapabilitySet;
+use crate::value::{CapabilitySet, CpuSet};
 
 /// What the planner needs to know of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub struct Facts {
     pub memory_merge: bool,
     /// Memory policies: `set_mempolicy`.
     pub memory_nodes: bool,
+    /// Memory nodes by number, with their processors.
+    pub node_processors: Vec<(u16, CpuSet)>,
     /// AppArmor is on.
     pub apparmor: bool,
     /// SELinux is on.
@@ -252,6 +254,7 @@ impl Default for Facts {
             mdwe: true,
             memory_merge: true,
             memory_nodes: true,
+            node_processors: vec![(0, CpuSet(vec![0, 1])), (1, CpuSet(vec![2, 3]))],
             apparmor: false,
             selinux: false,
             smack: false,

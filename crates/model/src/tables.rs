@@ -6,6 +6,7 @@ pub mod capabilities;
 pub mod errno;
 pub mod exit_status;
 pub mod families;
+pub mod file_systems;
 pub mod host_files;
 pub mod signals;
 pub mod states;

@@ -3,14 +3,18 @@
 //! `traffic`, `devices` and `sockets` know what the kernel hands to each kind of program, `ranges` turns networks into something to search,
 //! `code` writes instructions. Nothing is loaded here.
 
+pub mod btf;
 mod code;
 mod devices;
+mod files;
 mod ranges;
 mod sockets;
 mod traffic;
 
 use model::value::{DevicePolicy, DeviceRule, NameFilter};
 use model::{Directive, Unit, key};
+
+pub use files::{Executor, Ground};
 
 pub use code::{INSTRUCTIONS_MAX, Instruction, TooLong, wants_counters};
 pub use traffic::COUNTERS_BYTES;
@@ -45,6 +49,8 @@ const SOCK_CREATE: Hook = hook("sock_create", 9, 2);
 const DEVICE: Hook = hook("device", 15, 6);
 const BIND4: Hook = hook("bind4", 18, 8);
 const BIND6: Hook = hook("bind6", 18, 9);
+/// Opening files, asked of the security module; no hook that BPFProgram= takes.
+pub const FILE_OPEN: Hook = hook("file_open", 29, 43);
 
 /// The hooks of control groups (linux/bpf.h of 6.12), by the names that BPFProgram= takes.
 pub const HOOKS: [Hook; 18] = [
@@ -92,6 +98,8 @@ pub struct Host<'a> {
     pub devices: &'a dyn Fn(&str) -> Vec<DeviceNumbers>,
     /// The number of a network interface.
     pub interface: &'a dyn Fn(&str) -> Option<u32>,
+    /// What programs of the security module rest on, or why there can be none.
+    pub ground: &'a dyn Fn() -> Result<Ground, String>,
 }
 
 /// Where a program comes from.
@@ -112,8 +120,24 @@ pub struct GroupProgram {
     pub hook: Hook,
     /// What it is.
     pub source: Source,
+    /// The kernel's function before which it stands, by the number of its type; 0 at hooks of control groups alone.
+    pub function: u32,
     /// Another part of the directive restricts the service without it, or nothing does: the start may go on where it can't be loaded.
     pub may_reduce: bool,
+}
+
+impl GroupProgram {
+    /// What it is, for people.
+    pub fn explain(&self) -> String {
+        let what = match &self.source {
+            Source::Made(code) => format!("a program of {} instructions", code.len()),
+            Source::Pinned(path) => format!("the program that is pinned at {path:?}"),
+        };
+        format!(
+            "control group, before any process: {} asks {what}",
+            self.hook.name
+        )
+    }
 }
 
 /// The programs of a unit, in the order in which they are attached.
@@ -134,6 +158,7 @@ pub fn group_programs(unit: &Unit, host: &Host<'_>) -> Result<Vec<GroupProgram>,
         let made = made(directive, sockets::belong_to(number))?;
         programs.push(program(directive, SOCK_CREATE, made));
     }
+    programs.extend(file_program(unit, host)?);
     pinned(unit, &mut programs)?;
     Ok(programs)
 }
@@ -143,8 +168,41 @@ fn program(directive: Directive, hook: Hook, source: Source) -> GroupProgram {
         directive,
         hook,
         source,
+        function: 0,
         may_reduce: false,
     }
+}
+
+/// RestrictFileSystems=.
+fn file_program(unit: &Unit, host: &Host<'_>) -> Result<Option<GroupProgram>, Refusal> {
+    let directive = key::RESTRICT_FILE_SYSTEMS.directive();
+    let Some(listed) = unit.get(&key::RESTRICT_FILE_SYSTEMS) else {
+        return Ok(None);
+    };
+    let mut magics = Vec::new();
+    for name in &listed.names {
+        match model::tables::file_systems::magics(name) {
+            Some(known) => magics.extend_from_slice(known),
+            // Nothing that nobody knows is let through.
+            None if listed.allow => {}
+            None => {
+                return Err(Refusal {
+                    directive,
+                    why: format!(
+                        "{name:?} is no kind of file systems that is known, and could not be kept out: list those that are allowed"
+                    ),
+                });
+            }
+        }
+    }
+    model::order::sort(&mut magics);
+    magics.dedup();
+    let ground = (host.ground)().map_err(|why| Refusal { directive, why })?;
+    let source = made(directive, files::program(listed.allow, &magics, &ground))?;
+    Ok(Some(GroupProgram {
+        function: ground.layout.function,
+        ..program(directive, FILE_OPEN, source)
+    }))
 }
 
 fn made(directive: Directive, code: Result<Vec<Instruction>, TooLong>) -> Result<Source, Refusal> {

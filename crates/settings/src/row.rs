@@ -221,13 +221,11 @@ pub(crate) mod later {
 
     reasons! {
         NOT_BUILT ParsedOnly "not built yet";
-        BPF ParsedOnly "programs of the BPF security module are not built yet";
         CONTROL_GROUPS ParsedOnly "resource control is not built yet";
         ENABLING ParsedOnly "enabling units is not built yet";
         GROUPS ParsedOnly "slices and scopes are not built yet";
         IMAGES ParsedOnly "this way of using images is not built yet";
         MOUNTS ParsedOnly "mount, automount and swap units are not built yet";
-        NO_ENVIRONMENT ParsedOnly "the manager has no environment of its own to pass on";
         PATHS ParsedOnly "path units are not built yet";
         QUOTAS ParsedOnly "quotas are not built yet";
         SECURITY_MODULES ParsedOnly "labels of security modules are not built yet";
@@ -235,7 +233,8 @@ pub(crate) mod later {
         SOCKETS ParsedOnly "this part of sockets is not built yet";
         TIMERS ParsedOnly "timers are not built yet";
         UNITS ParsedOnly "this part of units is not built yet";
-        UTMP ParsedOnly "nothing is recorded in utmp any more: its times end in 2038";
+        UTMP ParsedOnly "no entry is made: what logs in makes its own, and utmp's times end in 2038";
+        PAM Rejected "a session of PAM needs the host's modules, which a static program can't load: give the service what it needs by User=, Environment= and Limit…=";
         GONE Rejected "the reference has given it up: it is read and ignored";
     }
 }

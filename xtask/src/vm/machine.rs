@@ -111,7 +111,7 @@ impl Machine {
             .arg(&self.initramfs)
             .args([
                 "-append",
-                "console=ttyS0 loglevel=5 panic=-1 random.trust_cpu=on",
+                "console=ttyS0 loglevel=5 panic=-1 random.trust_cpu=on lsm=landlock,lockdown,yama,apparmor,bpf",
             ])
             .arg("-chardev")
             .arg(format!("file,id=console,path={}", console.display()))

@@ -22,6 +22,39 @@ impl NameFilter {
         Ok((inverted, names.collect::<Result<_, _>>()?))
     }
 
+    /// Joins one more line of `RestrictFileSystems=`, in which groups stand for their members.
+    ///
+    /// # Errors
+    /// A group that is none.
+    pub fn assign_file_systems(
+        value: &mut Option<NameFilter>,
+        text: &str,
+        expand: &dyn Expand,
+    ) -> Result<(), ParseError> {
+        if text.is_empty() {
+            *value = None;
+            return Ok(());
+        }
+        let (inverted, names) = NameFilter::read(text, expand)?;
+        let mut members = Vec::new();
+        for name in names {
+            match crate::tables::file_systems::group(&name) {
+                Some(group) => members.extend(group.into_iter().map(str::to_owned)),
+                None if name.starts_with('@') => {
+                    expand.wrong_item(ParseError::not_a(&name, "a group of file systems"))?;
+                }
+                None => members.push(name),
+            }
+        }
+        let filter = value.get_or_insert_with(|| NameFilter {
+            allow: !inverted,
+            names: Vec::new(),
+        });
+        let adds = inverted != filter.allow;
+        filter.change(adds, members);
+        Ok(())
+    }
+
     fn change(&mut self, add: bool, names: Vec<String>) {
         self.names.retain(|known| !names.contains(known));
         if add {

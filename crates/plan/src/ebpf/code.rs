@@ -107,6 +107,8 @@ impl Is {
 const WORDS: u8 = 0x06;
 /// Comparing all 64 bits of two registers, `BPF_JMP | BPF_X`.
 const DOUBLES: u8 = 0x0d;
+/// Comparing all 64 bits with a constant, `BPF_JMP | BPF_K`.
+const ADDRESSES: u8 = 0x05;
 
 /// A place in the program: how many instructions follow it, itself included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,6 +183,13 @@ impl Backwards {
             skip,
             value.cast_signed(),
         )
+    }
+
+    /// Asks whether an address is null.
+    pub(super) fn null(&mut self, register: Register, if_null: Label, if_not: Label) -> Label {
+        self.go(if_not);
+        let skip = self.distance(if_null);
+        self.push(ADDRESSES | Is::Equal.operation(), register, 0, skip, 0)
     }
 
     /// Compares two whole registers.

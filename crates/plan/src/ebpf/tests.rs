@@ -46,6 +46,7 @@ fn programs(unit: &Unit) -> Vec<GroupProgram> {
     let host = Host {
         devices: &devices,
         interface: &interface,
+        ground: &|| Err("nothing".into()),
     };
     group_programs(unit, &host).expect("programs")
 }
@@ -217,6 +218,7 @@ fn an_interface_that_could_come_later_or_is_of_another_network_is_refused() {
     let host = Host {
         devices: &|_| Vec::new(),
         interface: &|name| (name == "lo").then_some(1),
+        ground: &|| Err("nothing".into()),
     };
     let of = |list: &str, network: Option<&str>| {
         let unit = unit(|unit| {
@@ -337,6 +339,7 @@ fn a_socket_belongs_to_its_interface_or_is_not_planned() {
     let host = Host {
         devices: &|_| Vec::new(),
         interface: &|_| None,
+        ground: &|| Err("nothing".into()),
     };
     let refusal = group_programs(&absent, &host).expect_err("no such interface");
     assert!(refusal.to_string().contains("absent0"), "{refusal}");
@@ -364,6 +367,7 @@ fn pinned_programs_have_hooks_and_paths() {
     let host = Host {
         devices: &|_| Vec::new(),
         interface: &|_| None,
+        ground: &|| Err("nothing".into()),
     };
     assert!(group_programs(&wrong, &host).is_err());
 }

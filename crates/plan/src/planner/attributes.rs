@@ -279,19 +279,36 @@ fn policy(draft: &mut Draft<'_>) {
     );
 }
 
+/// The processors of the nodes of NUMAMask=.
+fn of_nodes(draft: &Draft<'_>) -> Result<CpuSet, String> {
+    let nodes = draft.unit.value(&key::NUMA_MASK);
+    let mut processors = CpuSet::default();
+    for node in &nodes.0 {
+        let known = draft.facts.node_processors.iter();
+        let of_node = known.clone().find(|(number, _)| number == node);
+        let (_, of_node) = of_node.ok_or_else(|| format!("there is no memory node {node} here"))?;
+        processors.0.extend(&of_node.0);
+    }
+    if processors.0.is_empty() {
+        return Err("numa needs nodes with processors: NUMAMask= says which".to_owned());
+    }
+    Ok(processors)
+}
+
 fn affinity(draft: &mut Draft<'_>) -> Result<(), Refusal> {
     let directive = key::CPU_AFFINITY.directive();
     let Some(affinity) = draft.unit.get(&key::CPU_AFFINITY) else {
         return Ok(());
     };
-    let CpuAffinity::Cpus(processors) = affinity else {
-        return if *affinity == CpuAffinity::Any {
-            Ok(())
-        } else {
-            draft.cannot(directive, "the processors of NUMA nodes are not known here")
-        };
+    let processors = match affinity {
+        CpuAffinity::Any => return Ok(()),
+        CpuAffinity::Cpus(processors) => processors.clone(),
+        CpuAffinity::Numa => match of_nodes(draft) {
+            Ok(processors) => processors,
+            Err(why) => return draft.cannot(directive, &why),
+        },
     };
-    let mut mask = mask(processors);
+    let mut mask = mask(&processors);
     // No processor at all is the kernel's to refuse.
     if mask.is_empty() {
         mask = vec![0; 8];

@@ -218,7 +218,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &TEXT,
         summary: said("Opens a PAM session for the service."),
         bus: said("s"),
-        status: later::SERVICES,
+        status: later::PAM,
         ..Row::NEVER
     },
     Row {
@@ -228,7 +228,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Passes environment variables of the manager on."),
         since: said("228"),
         bus: said("as"),
-        status: later::NO_ENVIRONMENT,
         ..Row::NEVER
     },
     Row {

@@ -2,7 +2,7 @@
 
 use model::key;
 
-use crate::row::{FromImage, Row, later, said};
+use crate::row::{FromImage, Row, said};
 use crate::types::*;
 
 pub(super) const ROWS: &[Row] = &[
@@ -342,11 +342,10 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "RestrictFileSystems",
         directive: key::RESTRICT_FILE_SYSTEMS.directive(),
-        value: &NAMES,
+        value: &FILE_SYSTEMS,
         summary: said("Allows files on the named kinds of file systems only."),
         since: said("250"),
         bus: said("(bas)"),
-        status: later::BPF,
         ..Row::RESTRICTS
     },
     Row {

@@ -117,6 +117,19 @@ pub(crate) static CALL_FILTER: ValueType = ValueType {
     print: print::<SyscallFilter>,
 };
 
+/// `RestrictFileSystems=`.
+pub(crate) static FILE_SYSTEMS: ValueType = ValueType {
+    name: "kinds of file systems and @groups, with ~ in front of all but these",
+    list: true,
+    assign: |value, text, expand| {
+        let mut typed = value.take().and_then(model::value::NameFilter::take);
+        let result = model::value::NameFilter::assign_file_systems(&mut typed, text, expand);
+        *value = typed.map(model::value::NameFilter::into_value);
+        result
+    },
+    print: print::<model::value::NameFilter>,
+};
+
 /// `DelegateNamespaces=`.
 pub(crate) static DELEGATED_NAMESPACES: ValueType = ValueType {
     name: "yes, no or kinds of namespaces",

@@ -23,6 +23,8 @@ const CHECKS: &[Check] = &[
     ("a_set_of_processors_is_kept", processors),
     ("what_the_kernel_does_not_take_ends_the_start", refusal),
     ("the_whole_default_profile_has_no_reduction", profile),
+    ("files_are_opened_on_the_listed_file_systems_only", files),
+    ("a_profile_of_apparmor_is_taken_or_ends_the_start", apparmor),
     ("an_orphan_is_reaped_by_the_first_process", orphan),
     ("nothing_is_left_of_a_run", nothing_left),
 ];
@@ -144,6 +146,71 @@ fn profile() -> Result<()> {
         output.status.success() && !said.contains("reduced"),
         "{said}"
     );
+    Ok(())
+}
+
+fn files() -> Result<()> {
+    const LOOK: &str = "echo ran; read line < /proc/version; echo $line";
+    let (free, _) = run(&[], LOOK)?;
+    ensure!(free.contains("Linux version"), "without a list: {free}");
+    // What sets up the sandbox writes to /proc all the same.
+    for line in [
+        "RestrictFileSystems=~proc",
+        "RestrictFileSystems=tmpfs ramfs",
+    ] {
+        let (said, _) = run(&[line, "OOMScoreAdjust=5"], LOOK)?;
+        let refused = said.contains("ran\n") && said.contains("Operation not permitted");
+        ensure!(refused && !said.contains("Linux version"), "{line}: {said}");
+    }
+    let (said, status) = run(&["RestrictFileSystems=proc sysfs @network"], LOOK)?;
+    ensure!(
+        status != 0 && !said.contains("ran\n"),
+        "a program is executed where no file may be opened: {status} {said}"
+    );
+    let (said, _) = run(
+        &[
+            "RestrictFileSystems=@known",
+            "RestrictFileSystems=~@network",
+        ],
+        LOOK,
+    )?;
+    ensure!(said.contains("Linux version"), "all are listed: {said}");
+    Ok(())
+}
+
+fn apparmor() -> Result<()> {
+    let folder = "/sys/kernel/security";
+    let mounted = Command::new("mount")
+        .args(["-t", "securityfs", "none", folder])
+        .status()?;
+    // The first process may have mounted it.
+    ensure!(
+        mounted.success() || Path::new(folder).join("apparmor").exists(),
+        "no {folder}"
+    );
+    // Nothing compiles profiles here; a namespace has one of its own.
+    fs::create_dir(Path::new(folder).join("apparmor/policy/namespaces/boat"))?;
+    let output = coracle(&[
+        "run",
+        "--unit=labelled",
+        "-p",
+        "AppArmorProfile=:boat:unconfined",
+        "sleep",
+        "600",
+    ])?;
+    ensure!(output.status.success(), "{output:?}");
+    let pid = coracle(&["show", "-p", "MainPID", "--value", "labelled"])?.stdout;
+    let pid = String::from_utf8(pid)?;
+    let label = fs::read_to_string(format!("/proc/{}/attr/current", pid.trim()))?;
+    coracle(&["stop", "labelled"])?;
+    ensure!(label.contains(":boat:"), "the label is {label:?}");
+    let (said, status) = run(&["AppArmorProfile=absent"], "echo ran")?;
+    ensure!(
+        status != 0 && said.contains("AppArmorProfile=") && !said.contains("ran\n"),
+        "{status} {said}"
+    );
+    let (said, _) = run(&["AppArmorProfile=-absent"], "echo ran")?;
+    ensure!(said.contains("ran\n"), "{said}");
     Ok(())
 }
 
