@@ -8,7 +8,7 @@ use model::facts::CgroupKind;
 use model::text::Verbatim;
 use model::value::CapabilitySet;
 use model::{Directive, Facts, Position, Unit};
-use plan::ebpf::{Host, group_programs};
+use plan::ebpf::{Executor, Ground, Host, btf, group_programs};
 use plan::{Refusal, Situation, SpawnPlan};
 
 /// Rows with the value that they are tried with, and what has to be set with it.
@@ -211,6 +211,17 @@ fn program(unit: &Unit, directive: Directive) -> Option<bool> {
     let host = Host {
         devices: &|_| Vec::new(),
         interface: &|_| Some(1),
+        ground: &|| {
+            let described = include_bytes!("../../../fuzz/corpus/btf/small");
+            Ok(Ground {
+                layout: btf::layout(described).unwrap(),
+                executor: Executor {
+                    device: 0,
+                    inode: 0,
+                    generation: 0,
+                },
+            })
+        },
     };
     let mut programs = group_programs(unit, &host).unwrap().into_iter();
     let found = programs.find(|program| program.directive == directive)?;
