@@ -198,8 +198,9 @@ impl Manager {
             unit: self.name_of(unit),
             message,
         });
-        if let Some(failure) = &failure {
-            self.log_as(crate::own_log::ERROR, unit, &failure.to_string());
+        match &failure {
+            Some(failure) => self.log_as(crate::own_log::ERROR, unit, &failure.to_string()),
+            None => self.tell_of(crate::own_log::INFO, unit, "cleaned"),
         }
         self.inputs.push_back(Input::Cleaned(unit));
         let is_for = |(_, waits_for): &mut (u32, UnitId)| *waits_for == unit;

@@ -67,7 +67,10 @@ fn line(
         }
         State::Dead => {
             let word = match (active, last) {
-                (ActiveState::Inactive | ActiveState::Failed, _) => return None,
+                // What became of a cleaning its end says.
+                (ActiveState::Inactive | ActiveState::Failed | ActiveState::Maintenance, _) => {
+                    return None;
+                }
                 (ActiveState::Activating, UnitResult::Success) if !again => "finished",
                 (ActiveState::Activating, _) if !again => "not started",
                 // A target has no other inner state, and nothing that could end.

@@ -103,6 +103,12 @@ fn cleans_what_is_asked_for(suffix: &str, more: &str) {
         // What is gone is fine.
         coracle.ok(&["clean", "--what=all", "web.service"]);
         assert_eq!(coracle.property("web.service", "ActiveState"), "inactive");
+        eventually("a word for each", || {
+            let said = coracle.ok(&["logs", "web.service", "--cat"]);
+            (said.matches("web.service: cleaned").count() == 4).then_some(())
+        });
+        let said = coracle.ok(&["logs", "web.service", "--cat"]);
+        assert!(!said.contains("stopped"), "{said}");
     });
 }
 
