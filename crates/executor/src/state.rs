@@ -6,7 +6,7 @@ use kernel::{AsFd, BorrowedFd, Errno, OwnedFd, Result};
 use plan::frame::{FIRST_DESCRIPTOR, Frame, MAX_DESCRIPTORS, REPORT_DESCRIPTOR, Role};
 
 use crate::made::Made;
-use crate::steps::Holder;
+use crate::steps::{Holder, Masks};
 
 /// The lowest number for descriptors that are in the way of those that the service gets (3, 4, …).
 const ASIDE: i32 = FIRST_DESCRIPTOR + MAX_DESCRIPTORS as i32;
@@ -35,8 +35,10 @@ pub(crate) struct State<'a> {
     pub(crate) is_host: bool,
     /// The mounts that are the service's own.
     pub(crate) made: Made,
+    /// The network namespace was made ahead.
+    pub(crate) network_is_made: bool,
     /// An empty file and an empty directory that no one may enter.
-    pub(crate) masks: Option<OwnedFd>,
+    pub(crate) masks: Option<Masks>,
     /// The host's root, seen from before the new one.
     pub(crate) host: Option<OwnedFd>,
     /// The service's terminal.
@@ -76,6 +78,7 @@ impl<'a> State<'a> {
             origin: None,
             is_host: false,
             made: Made::new(),
+            network_is_made: false,
             masks: None,
             host: None,
             terminal: None,

@@ -5,6 +5,8 @@ use plan::Step;
 
 use crate::state::State;
 
+pub(crate) use mount::Masks;
+
 mod bounding_set;
 mod capabilities;
 mod clone_image;
@@ -21,6 +23,7 @@ mod label;
 mod limit;
 mod listen;
 mod loopback;
+mod make_networks;
 mod memory;
 mod mount;
 mod no_new_privileges;
@@ -89,8 +92,8 @@ pub(crate) fn take<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
         Step::UserNamespaceOpen { path } => delegate::open_path(state, path),
         Step::Delegate { map, kinds, bpf } => delegate::take(state, map, kinds, bpf),
         Step::Join { kind, path } => join::take(state, kind, path),
-        Step::Unshare { kinds } => unshare::take(kinds),
-        Step::Loopback => loopback::take(),
+        Step::Unshare { kinds } => unshare::take(state, kinds),
+        Step::Loopback => loopback::take(state),
         Step::Hostname { name } => hostname::take(name),
         Step::Listen { .. } => listen::take(state, step),
         _ => take_later(state, step),
@@ -132,7 +135,7 @@ fn take_later<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
             Some(holder) => delegate::enter(holder),
             None => user_namespace::alone(state, map),
         },
-        Step::UnshareLate { kinds } => unshare::take(kinds),
+        Step::UnshareLate { kinds } => unshare::late(kinds),
         Step::BoundingSet { keep } => bounding_set::take(keep),
         Step::User { keep_capabilities } => user::take(state, keep_capabilities),
         Step::Capabilities { ambient } => capabilities::take(ambient),
@@ -150,6 +153,7 @@ fn take_later<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
         Step::Seccomp { flags, program } => seccomp::take(flags, program),
         Step::Exec => exec::take(state),
         Step::Finish => Ok(()),
+        Step::MakeNetworks => make_networks::take(state),
         // The first half has taken the others.
         _ => Err(kernel::Errno::PROTO),
     }

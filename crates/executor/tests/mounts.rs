@@ -99,16 +99,23 @@ fn inaccessible_paths_hide_files_and_directories_even_from_root() {
     let command = format!(
         "cat {base}/file; ls -A {base}/directory; stat -c %a {base}/file {base}/directory; touch {base}/directory/new || echo denied"
     );
-    let steps = [
+    let (directory, file) = (
         at(&directory, What::Inaccessible),
         at(&file, What::Inaccessible),
-    ];
-    let outcome = inside(shell(&command), 0, &steps);
-    assert!(
-        outcome.said().starts_with("0\n0\n") && outcome.said().ends_with("denied"),
-        "{}",
-        outcome.output
     );
+    for steps in [[directory, file], [file, directory]] {
+        let outcome = inside(shell(&command), 0, &steps);
+        assert!(
+            outcome.said().starts_with("0\n0\n") && outcome.said().ends_with("denied"),
+            "{}",
+            outcome.output
+        );
+    }
+    // What the masks come from is over no root, and nothing of the old one is left.
+    let roots = "cut -d' ' -f5 /proc/self/mountinfo | grep -cx /";
+    for steps in [&[directory][..], &[file], &[file, directory]] {
+        assert_eq!(inside(shell(roots), 0, steps).said(), "1", "{steps:?}");
+    }
 }
 
 #[test]

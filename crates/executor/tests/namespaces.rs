@@ -3,10 +3,16 @@
 
 mod harness;
 
+use std::os::fd::OwnedFd;
+
 use harness::roots::{SLAVE, at};
 use harness::shell;
+use kernel::message::{Descriptors, ReceiveOptions, receive};
 use kernel::mount::{NO_EXEC, NO_SUID, READ_ONLY};
 use kernel::namespace::{IPC, MOUNT, NETWORK, UTS};
+use kernel::wait::Ending;
+use plan::frame::Role;
+use plan::report::Report;
 use plan::step::{RootSource, What};
 use plan::{List, Step};
 
@@ -27,6 +33,88 @@ fn a_private_network_has_only_a_loopback_that_is_up() {
         Step::EnterRoot { shared: true },
     ];
     assert_eq!(shell(command).run(&steps).said(), "lo\n0x9\n1");
+}
+
+/// A start in a network namespace that was made ahead, which shows its number, its interfaces, and whether the loopback answers.
+fn in_made_network(made: OwnedFd, command: &str) -> String {
+    let mut start = shell(command);
+    start.passed.push((Role::MadeNetwork, made));
+    let steps = [
+        Step::Unshare {
+            kinds: NETWORK | UTS,
+        },
+        Step::Loopback,
+    ];
+    start.run(&steps).said().to_owned()
+}
+
+#[test]
+fn a_network_namespace_made_ahead_is_as_one_that_is_made_now() {
+    let maker = Maker::start();
+    let seen = "tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' '; ip -o address | cut -d' ' -f7; wc -l < /proc/net/route";
+    let own = shell(seen).run(&[Step::Unshare { kinds: NETWORK }, Step::Loopback]);
+    assert_eq!(in_made_network(maker.ask(), seen), own.said());
+    // Each is another one, and none is the host's.
+    let number = "readlink /proc/self/ns/net";
+    let mut numbers = vec![shell(number).run(&[]).said().to_owned()];
+    numbers.extend((0..3).map(|_| in_made_network(maker.ask(), number)));
+    numbers.dedup();
+    assert_eq!(numbers.len(), 4, "{numbers:?}");
+    assert_eq!(maker.end(), Ending::Exited(0));
+}
+
+#[test]
+fn who_makes_networks_is_in_none_of_them_and_has_no_other_privileges() {
+    let maker = Maker::start();
+    let made = maker.ask();
+    let link = |path: String| std::fs::read_link(path).unwrap();
+    let home = link(format!("/proc/{}/ns/net", maker.child.pid.as_raw_nonzero()));
+    assert_eq!(home, link("/proc/self/ns/net".to_owned()));
+    let file = std::fs::File::from(made);
+    assert_ne!(
+        std::os::unix::fs::MetadataExt::ino(&file.metadata().unwrap()),
+        std::os::unix::fs::MetadataExt::ino(&std::fs::metadata("/proc/self/ns/net").unwrap())
+    );
+    let status = format!("/proc/{}/status", maker.child.pid.as_raw_nonzero());
+    let status = std::fs::read_to_string(status).unwrap();
+    assert!(status.contains("CapPrm:\t0000000000201000"), "{status}");
+    assert!(status.contains("NoNewPrivs:\t1"), "{status}");
+    maker.end();
+}
+
+/// The role that makes networks ahead, as the manager has it.
+struct Maker {
+    socket: OwnedFd,
+    child: kernel::spawn::Child,
+}
+
+impl Maker {
+    fn start() -> Self {
+        use kernel::rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+        let flags = SocketFlags::CLOEXEC;
+        let (socket, end) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
+        let child = harness::start(&plan::network_maker(), &end, &[], false);
+        Self { socket, child }
+    }
+
+    fn ask(&self) -> OwnedFd {
+        kernel::message::send(&self.socket, &[0], &[]).unwrap();
+        let (mut bytes, mut descriptors) = ([0; 64], Descriptors::default());
+        let wait = ReceiveOptions {
+            wait: true,
+            ..ReceiveOptions::default()
+        };
+        let received = receive(&self.socket, &mut bytes, &mut descriptors, wait).unwrap();
+        let report = Report::decode(&bytes[..received.bytes]);
+        assert_eq!(report, Some(Report::Network));
+        descriptors.take().unwrap()
+    }
+
+    fn end(self) -> Ending {
+        drop(self.socket);
+        kernel::wait::wait(&self.child.pidfd).unwrap().ending
+    }
 }
 
 #[test]

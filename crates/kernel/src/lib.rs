@@ -26,6 +26,7 @@ pub mod credentials;
 pub mod descriptor;
 #[cfg(all(feature = "freestanding", not(feature = "std")))]
 pub mod entry;
+pub mod holder;
 pub mod interface;
 pub mod ipc;
 pub mod keyring;

@@ -205,7 +205,7 @@ fn move_behind(source: RawFd, behind: RawFd) -> Result<RawFd> {
 /// `request` must be a valid clone_args with a stack that nothing else uses; `function` must not return and must do only
 /// what a child that shares memory may do; `argument` must be valid for it while the child lives in this memory.
 #[cfg(target_arch = "x86_64")]
-unsafe fn clone_and_call(
+pub(crate) unsafe fn clone_and_call(
     request: *mut CloneRequest,
     function: extern "C" fn(*mut c_void) -> !,
     argument: *mut c_void,
@@ -240,7 +240,7 @@ unsafe fn clone_and_call(
 ///
 /// As above.
 #[cfg(target_arch = "aarch64")]
-unsafe fn clone_and_call(
+pub(crate) unsafe fn clone_and_call(
     request: *mut CloneRequest,
     function: extern "C" fn(*mut c_void) -> !,
     argument: *mut c_void,

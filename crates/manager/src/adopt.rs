@@ -344,7 +344,7 @@ impl Manager {
                     self.log(&format!("cannot watch the control group {path}: {errno}"));
                 }
                 cgroups.kill(&path);
-                self.doomed.push((unit, incarnation));
+                self.later.doomed.push((unit, incarnation));
             } else {
                 cgroups.remove(&unit, incarnation);
             }

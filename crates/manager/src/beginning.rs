@@ -5,9 +5,13 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+/// Longer than nearly all files of the kernel's.
+const USUAL_BYTES: u64 = 4096;
+
 /// At most so many bytes of a file.
 pub(crate) fn read(path: impl AsRef<Path>, bytes_max: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    // The kernel writes such a file anew for each call that reads of it: nearly all fit into one.
+    let mut bytes = Vec::with_capacity(bytes_max.min(USUAL_BYTES) as usize);
     File::open(path)?.take(bytes_max).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

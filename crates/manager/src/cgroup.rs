@@ -98,10 +98,14 @@ impl Cgroups {
     /// Makes the group of a run and opens it.
     pub(crate) fn make(&self, unit: &str, incarnation: u64) -> io::Result<OwnedFd> {
         let path = self.on_host(&self.path(unit, incarnation));
-        if let Some(of_unit) = path.parent() {
-            make_directory(of_unit)?;
+        match (make_directory(&path), path.parent()) {
+            // Mostly the unit's is there, with what restricts all its runs.
+            (Err(Errno::NOENT), Some(of_unit)) => {
+                make_directory(of_unit)?;
+                make_directory(&path)?;
+            }
+            (made, _) => made?,
         }
-        make_directory(&path)?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(openat(CWD, &path, flags, Mode::empty())?)
     }

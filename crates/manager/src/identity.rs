@@ -5,6 +5,7 @@ use crate::manager::Manager;
 use crate::run::RunUser;
 use crate::users::Tables;
 use engine::UnitId;
+use keeper::client::ChannelError;
 use keeper::protocol::Class;
 use model::key;
 use std::rc::Rc;
@@ -116,11 +117,19 @@ impl Manager {
                 "{login} is a group of this host, and no user of it: give User= a name of its own"
             )));
         }
-        let taken =
-            dynamic_user::take(login, tables).map_err(|error| refused(error.to_string()))?;
-        let uid = taken.uid;
-        self.link
-            .hold(Class::Other, &lock_name(uid), Rc::new(taken.lock));
+        // Started again at once: the number is locked still.
+        let mut leaving = self.later.leaving_users.iter();
+        let kept = leaving.position(|user| user.name == login);
+        let uid = match kept.map(|place| self.later.leaving_users.remove(place).uid) {
+            Some(uid) => uid,
+            None => {
+                let taken = dynamic_user::take(login, tables)
+                    .map_err(|error| refused(error.to_string()))?;
+                self.link
+                    .hold(Class::Other, &lock_name(taken.uid), Rc::new(taken.lock));
+                taken.uid
+            }
+        };
         Ok(RunUser {
             name: login.into(),
             uid,
@@ -132,7 +141,7 @@ impl Manager {
         })
     }
 
-    /// Gives a dynamic user's number back, unless another run has it.
+    /// A dynamic user's number is to be given back, unless another run has it.
     pub(crate) fn give_user_back(&mut self, id: UnitId, user: &RunUser) {
         let still = self.units.get(&id).is_some_and(|entry| {
             entry
@@ -141,8 +150,19 @@ impl Manager {
                 .any(|run| run.user.as_ref().is_some_and(|other| other.uid == user.uid))
         });
         if user.dynamic && !still {
+            self.later.leaving_users.push(user.clone());
+        }
+    }
+
+    /// Gives back the numbers that no run of this round took again, when nobody waits for it any more. The lock's file goes first.
+    pub(crate) fn release_users(&mut self) -> Result<(), ChannelError> {
+        if self.later.leaving_users.is_empty() {
+            return Ok(());
+        }
+        for user in std::mem::take(&mut self.later.leaving_users) {
             dynamic_user::give_back(user.uid);
             self.link.drop_held(Class::Other, &lock_name(user.uid));
         }
+        self.link.flush(&self.poll)
     }
 }

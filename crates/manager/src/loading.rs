@@ -225,6 +225,7 @@ impl Manager {
     /// Reads again what changed. What runs goes on; the next start is by the new files.
     pub(crate) fn reload_units(&mut self) -> wire::ReloadReply {
         refresh(&mut self.loader, &self.directories, self.keeper.init);
+        self.later.recent.clear();
         let look = self.loader.look();
         let is_same = |entry: &Entry| {
             entry.transient.is_some()

@@ -122,6 +122,17 @@ pub(crate) struct OpenReport {
     pub(crate) socket: Rc<OwnedFd>,
 }
 
+/// What is there for later starts, or for when nobody waits.
+#[derive(Default)]
+pub(crate) struct Later {
+    pub(crate) networks: crate::networks::Networks,
+    pub(crate) recent: crate::recent::Recent,
+    /// Dynamic users whose runs are over: their numbers are given back after the clients have their answers.
+    pub(crate) leaving_users: Vec<crate::run::RunUser>,
+    /// Groups of runs that nobody knows, whose processes were killed.
+    pub(crate) doomed: Vec<(String, u64)>,
+}
+
 /// Everything of the manager.
 pub(crate) struct Manager {
     pub(crate) directories: Directories,
@@ -144,8 +155,6 @@ pub(crate) struct Manager {
     pub(crate) to_reap: Vec<ChildKey>,
     /// Runs that are over: their group is removed after the clients have their answers.
     pub(crate) to_remove: Vec<(String, u64)>,
-    /// Groups of runs that nobody knows, whose processes were killed.
-    pub(crate) doomed: Vec<(String, u64)>,
     pub(crate) cgroups: Option<Cgroups>,
     pub(crate) filters: crate::filters::Filters,
     /// The unit and run of each watch on a control group.
@@ -159,6 +168,7 @@ pub(crate) struct Manager {
     pub(crate) openers: Map<ChildKey, crate::opener::Opening>,
     pub(crate) mounts: crate::image::Mounts,
     pub(crate) aside: Aside,
+    pub(crate) later: Later,
     pub(crate) host_files: crate::host_files::HostFiles,
     pub(crate) tester: crate::testing::Tester,
     pub(crate) api: Option<OwnedFd>,
@@ -250,7 +260,6 @@ impl Manager {
             dirty: Set::new(),
             to_reap: Vec::new(),
             to_remove: Vec::new(),
-            doomed: Vec::new(),
             cgroups,
             filters: crate::filters::Filters::default(),
             cgroup_watches: Map::new(),
@@ -261,6 +270,7 @@ impl Manager {
             openers: Map::new(),
             mounts: crate::image::Mounts::default(),
             aside: Aside::default(),
+            later: Later::default(),
             api: None,
             connections: Map::new(),
             pending: Vec::new(),
@@ -312,7 +322,8 @@ impl Manager {
         let next = self.wake.into_iter().chain(records_due);
         let next = next.chain(self.own_log_due());
         let next = next.chain(self.awaited.until).chain(self.tester.retry);
-        let next = next.chain(self.mounts.next_end()).min();
+        let next = next.chain(self.mounts.next_end());
+        let next = next.chain(self.later.networks.next_end()).min();
         next.map(|moment| moment.0.saturating_sub(clock::monotonic().0))
     }
 
@@ -327,6 +338,7 @@ impl Manager {
             Token::Notify(number) => self.on_notify(number),
             Token::Listen(number) => self.on_traffic(number),
             Token::Worker(number) => self.on_worker(number),
+            Token::Network => self.on_network(),
             Token::OwnLog => self.on_room()?,
             Token::Tests => self.on_tests(),
         }
@@ -341,6 +353,7 @@ impl Manager {
                 self.inputs.push_back(Input::Tick);
             }
             self.end_overdue_mounts();
+            self.end_unwanted_networks();
             self.advance();
             while self.answer_pending() | self.let_in() {
                 self.advance();
@@ -366,6 +379,7 @@ impl Manager {
             self.send_signals();
             self.link.flush(&self.poll)?;
         }
+        self.release_users()?;
         self.remove_groups();
         self.write_later()?;
         if !self.dirty.is_empty() {
@@ -485,7 +499,8 @@ impl Manager {
         for (unit, incarnation) in std::mem::take(&mut self.to_remove) {
             cgroups.remove(&unit, incarnation);
         }
-        self.doomed
+        self.later
+            .doomed
             .retain(|(unit, incarnation)| !cgroups.remove(unit, *incarnation));
     }
 

@@ -382,6 +382,11 @@ fn make_socket(path: &Path, (uid, gid): (u32, u32)) -> std::io::Result<OwnedFd> 
 impl Entry {
     /// The path of the unit's notification socket, if it has one.
     pub(crate) fn notify_path(&self, directory: &Path) -> Option<PathBuf> {
-        (access(&self.unit) != NotifyAccess::None).then(|| path(directory, self.key))
+        self.notifies().then(|| path(directory, self.key))
+    }
+
+    /// May the unit send notifications?
+    pub(crate) fn notifies(&self) -> bool {
+        access(&self.unit) != NotifyAccess::None
     }
 }

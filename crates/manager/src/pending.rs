@@ -224,6 +224,9 @@ impl Manager {
             JobKind::Restart | JobKind::ReloadOrStart => true,
             JobKind::VerifyActive | JobKind::Stop | JobKind::Reload | JobKind::TryReload => false,
         };
+        if starts {
+            self.expect_network(unit);
+        }
         self.queue_own(unit, kind, mode);
         Part {
             request: self.next_request,

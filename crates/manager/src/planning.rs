@@ -36,10 +36,17 @@ impl Manager {
         if let Some(prepared) = &entry.prepared {
             return Ok(Rc::clone(prepared));
         }
-        let plan = self
-            .make_plan(entry)
-            .map_err(|refusal| refused(entry, &refusal))?;
-        let prepared = Rc::new(Prepared { plan });
+        let prepared = match self.later.recent.plan(entry) {
+            Some(prepared) => prepared,
+            None => {
+                let plan = self
+                    .make_plan(entry)
+                    .map_err(|refusal| refused(entry, &refusal))?;
+                let prepared = Rc::new(Prepared { plan });
+                self.later.recent.keep_plan(entry, &prepared);
+                prepared
+            }
+        };
         if let Some(entry) = self.units.get_mut(&unit) {
             entry.prepared = Some(Rc::clone(&prepared));
         }

@@ -29,6 +29,8 @@ pub(crate) enum Token {
     Listen(u32),
     /// A worker's socket.
     Worker(u32),
+    /// The socket of who makes network namespaces ahead.
+    Network,
     /// Our stream into the log.
     OwnLog,
     /// Threads made tests of conditions.
@@ -49,6 +51,7 @@ impl Token {
             Self::HostFiles => (9, 0),
             Self::OwnLog => (10, 0),
             Self::Tests => (11, 0),
+            Self::Network => (12, 0),
         };
         (kind << 32) | u64::from(number)
     }
@@ -67,6 +70,7 @@ impl Token {
             9 => Self::HostFiles,
             10 => Self::OwnLog,
             11 => Self::Tests,
+            12 => Self::Network,
             _ => return None,
         })
     }

@@ -32,6 +32,7 @@ impl Manager {
                 plan::Role::Output | plan::Role::Error => self.output(spawn, role, &mut log)?,
                 plan::Role::Image => self.image_descriptor(unit)?,
                 plan::Role::Service
+                | plan::Role::MadeNetwork
                 | plan::Role::NetworkNamespace
                 | plan::Role::IpcNamespace
                 | plan::Role::UserNamespace => {
@@ -43,6 +44,11 @@ impl Manager {
                 }
             };
             handed.push(role, "", descriptor);
+        }
+        if handed.passed.len() < plan::frame::MAX_DESCRIPTORS
+            && let Some(made) = self.made_network(prepared)
+        {
+            handed.push(plan::Role::MadeNetwork, "", made);
         }
         Ok(handed)
     }

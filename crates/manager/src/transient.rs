@@ -119,16 +119,7 @@ impl Manager {
         name: &UnitName,
         transient: Transient,
     ) -> Result<UnitId, Failure> {
-        let loaded = load_text(
-            name,
-            Path::new(""),
-            transient.record.text.as_bytes(),
-            self.loader.context(),
-        );
-        if let Some(failure) = defect(&loaded, &transient.record.text) {
-            return Err(failure);
-        }
-        let mut unit = loaded.unit;
+        let (mut unit, diagnostics) = self.read_transient(name, &transient.record.text)?;
         if !transient.record.command.is_empty() {
             unit.set(
                 &key::EXEC_START,
@@ -151,11 +142,6 @@ impl Manager {
                 unit.set(key, StandardOutput::Descriptor(name.into()));
             }
         }
-        let diagnostics = loaded
-            .diagnostics
-            .iter()
-            .map(|one| diagnostic(Some(name.as_str()), one))
-            .collect();
         self.configure(
             name.clone(),
             unit,
@@ -177,6 +163,28 @@ impl Manager {
             (entry.last, entry.failure) = (None, None);
         }
         Ok(id)
+    }
+
+    /// A unit's text as a unit, and what is without effect in it.
+    fn read_transient(
+        &mut self,
+        name: &UnitName,
+        text: &str,
+    ) -> Result<(Unit, Vec<wire::Diagnostic>), Failure> {
+        if let Some(unit) = self.later.recent.unit(name, text) {
+            return Ok((unit, Vec::new()));
+        }
+        let context = self.loader.context();
+        let loaded = load_text(name, Path::new(""), text.as_bytes(), context);
+        if let Some(failure) = defect(&loaded, text) {
+            return Err(failure);
+        }
+        if loaded.diagnostics.is_empty() {
+            self.later.recent.keep_unit(text, &loaded.unit);
+        }
+        let told = loaded.diagnostics.iter();
+        let told = told.map(|one| diagnostic(Some(name.as_str()), one));
+        Ok((loaded.unit, told.collect()))
     }
 
     /// Forgets units made at run time that are down; one that failed stays for people to see, unless its maker said otherwise. Answers

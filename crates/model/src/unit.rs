@@ -37,6 +37,15 @@ impl Unit {
         &self.name
     }
 
+    /// The same under another name.
+    #[must_use]
+    pub fn renamed(&self, name: UnitName) -> Unit {
+        Unit {
+            name,
+            ..self.clone()
+        }
+    }
+
     /// Its kind.
     pub fn kind(&self) -> UnitKind {
         self.name.kind()

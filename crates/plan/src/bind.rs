@@ -235,7 +235,8 @@ fn is_restriction(step: &Step<'_>) -> bool {
         | Step::Program
         | Step::Stub
         | Step::Exec
-        | Step::Finish => false,
+        | Step::Finish
+        | Step::MakeNetworks => false,
         Step::Keyring { .. }
         | Step::CloneImage
         | Step::UserNamespaceFirst { .. }

@@ -43,6 +43,9 @@ coded! {
         IpcNamespace = 7,
         /// The user namespace to join.
         UserNamespace = 8,
+        /// A network namespace that was made ahead, for this start alone: it takes the place of the one that [`crate::Step::Unshare`] would
+        /// make, and its loopback is up.
+        MadeNetwork = 9,
     }
 }
 

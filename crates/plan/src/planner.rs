@@ -27,6 +27,7 @@ mod sockets;
 pub use credentials::has_credentials;
 pub use directories::directories;
 pub use filter::program;
+pub use namespaces::network_maker;
 pub use process::terminal_path;
 
 use draft::Draft;
@@ -86,6 +87,8 @@ pub struct SpawnPlan {
     pub(crate) pid_namespace: bool,
     /// SetLoginEnvironment=, where the unit says.
     pub(crate) login_environment: Option<bool>,
+    /// A network namespace that root has made ahead does as well as the one that a start would make.
+    pub(crate) takes_made_network: bool,
 }
 
 impl SpawnPlan {
@@ -109,6 +112,11 @@ impl SpawnPlan {
         self.steps().any(|asked| asked.step == Step::Stub)
     }
 
+    /// Whether a network namespace that root has made ahead, with its loopback up, does as well as the one that a start would make.
+    pub fn takes_made_network(&self) -> bool {
+        self.takes_made_network
+    }
+
     /// The descriptors that the steps ask the manager for; service descriptors (sockets, fd store) come on top.
     pub fn roles(&self) -> Vec<Role> {
         self.steps()
@@ -118,10 +126,28 @@ impl SpawnPlan {
 
     /// The steps in order.
     pub fn steps(&self) -> impl Iterator<Item = Asked<'_>> {
-        self.steps
-            .iter()
-            .filter_map(|bytes| Asked::take(&mut crate::code::Reader::new(bytes)).ok())
+        decoded(&self.steps)
     }
+}
+
+fn decoded(steps: &[Vec<u8>]) -> impl Iterator<Item = Asked<'_>> {
+    let asked = steps.iter();
+    asked.filter_map(|bytes| Asked::take(&mut crate::code::Reader::new(bytes)).ok())
+}
+
+fn takes_made_network(steps: &[Vec<u8>]) -> bool {
+    let (mut is_made, mut has_loopback) = (false, false);
+    for asked in decoded(steps) {
+        match asked.step {
+            Step::Unshare { kinds } => is_made |= kinds & namespaces::NETWORK != 0,
+            Step::Loopback => has_loopback = true,
+            // Owned by another user namespace, it would be another one.
+            Step::UserNamespaceFirst { .. } => return false,
+            Step::Join { kind, .. } if kind == namespaces::USER => return false,
+            _ => {}
+        }
+    }
+    is_made && has_loopback
 }
 
 /// Plans a unit's processes.
@@ -186,6 +212,7 @@ pub fn plan_sockets(
 
 fn finish(mut draft: Draft<'_>) -> SpawnPlan {
     let steps = draft.take_steps();
+    let takes_made_network = takes_made_network(&steps);
     let unit = draft.unit;
     let variables = unit
         .get(&key::ENVIRONMENT)
@@ -207,6 +234,7 @@ fn finish(mut draft: Draft<'_>) -> SpawnPlan {
         reductions: draft.reductions,
         pid_namespace: draft.pid_namespace,
         login_environment: unit.get(&key::SET_LOGIN_ENVIRONMENT).copied(),
+        takes_made_network,
     }
 }
 

@@ -18,6 +18,8 @@ pub enum Report {
     },
     /// The sender of this message is the service's main process; its parent is the stub.
     Payload,
+    /// The attached descriptor is a network namespace that nobody has been in but its maker, whose loopback is up.
+    Network,
 }
 
 /// The step that failed.
@@ -52,6 +54,7 @@ impl Report {
             Report::Failure(failure) => (1, failure, 0),
             Report::Socket { index } => (2, NONE, index),
             Report::Payload => (3, NONE, 0),
+            Report::Network => (4, NONE, 0),
         };
         let [p0, p1] = failure.position.to_le_bytes();
         let [d0, d1] = failure.directive.to_le_bytes();
@@ -112,6 +115,7 @@ impl Report {
                 index: u32::from_le_bytes([v0, v1, v2, v3]),
             }),
             3 => Some(Report::Payload),
+            4 => Some(Report::Network),
             _ => None,
         }
     }
@@ -203,6 +207,7 @@ mod tests {
             Report::Failure(failure),
             Report::Socket { index: 7 },
             Report::Payload,
+            Report::Network,
         ] {
             assert_eq!(Report::decode(&report.encode()), Some(report));
         }

@@ -314,6 +314,8 @@ coded! {
         Exec = 49,
         /// Ends with success: what was asked for has been sent.
         Finish = 50,
+        /// Makes network namespaces for later starts, each when it is asked for over the report socket, until that closes; then it ends.
+        MakeNetworks = 51,
     }
 
     /// Security modules that change a process when it executes a program.

@@ -44,6 +44,7 @@ type Bench = (&'static str, Place, fn() -> Result<Vec<Figure>>);
 const BENCHES: &[Bench] = &[
     ("start-plain", Place::Here, start::plain),
     ("start-sandboxed", Place::Here, start::sandboxed),
+    ("restart", Place::Here, start::restart),
     ("attach-start", Place::Here, portable::attach_and_start),
     ("memory-1000", Place::Here, memory::thousand_units),
     ("file-size", Place::Here, memory::file_size),

@@ -11,11 +11,11 @@ pub(super) fn take(state: &mut State<'_>, shared: bool) -> Result<()> {
     fchdir(state.root()?)?;
     // Both names are the working directory: the old root ends up on top of the new one, where the next calls find it.
     pivot_root(c".", c".")?;
-    // The masks lie on the old root still, and a lazy unmount of what is on top takes only that.
-    if state.masks.take().is_some() {
+    unmount(c".", UnmountFlags::DETACH)?;
+    // Where the masks lie on the new root, the old one lay on them: a lazy unmount of what is on top takes only that.
+    if state.masks.take().is_some_and(|masks| masks.on_root.get()) {
         unmount(c".", UnmountFlags::DETACH)?;
     }
-    unmount(c".", UnmountFlags::DETACH)?;
     kernel::rustix::process::chdir(c"/")?;
     if shared {
         mount_change(

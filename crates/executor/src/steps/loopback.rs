@@ -2,7 +2,12 @@
 
 use kernel::Result;
 
-/// Brings `lo` up.
-pub(super) fn take() -> Result<()> {
+use crate::state::State;
+
+/// Brings `lo` up, unless the namespace was made ahead, where it is.
+pub(super) fn take(state: &State<'_>) -> Result<()> {
+    if state.network_is_made {
+        return Ok(());
+    }
     kernel::interface::bring_up(c"lo")
 }

@@ -20,7 +20,7 @@ mod mask;
 mod room;
 mod temporary;
 
-pub(super) use mask::masks;
+pub(crate) use mask::Masks;
 
 /// Attributes to change, and whether a missing path ends the start.
 #[derive(Clone, Copy)]

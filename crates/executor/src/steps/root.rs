@@ -38,9 +38,7 @@ pub(super) fn take(state: &mut State<'_>, from: RootSource<'_>, set: u64) -> Res
         kernel::mount::set_attributes(&tree, set, 0, kernel::mount::Reach::Tree)?;
     }
     if needs_masks(state) {
-        let masks = mount::masks()?;
-        attach_over(&masks, &host)?;
-        state.masks = Some(masks);
+        state.masks = Some(mount::Masks::new()?);
     }
     attach_over(&tree, &host)?;
     state.host = Some(host);

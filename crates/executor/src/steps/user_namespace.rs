@@ -1,9 +1,9 @@
 //! User namespaces. First: the unprivileged own nothing else before it. Late: root makes every other namespace as the host's,
 //! so that the service, root in its own user namespace or not, has no power over them.
 
-use kernel::rustix::fs::{Mode, OFlags, open, openat};
-use kernel::rustix::io::{read, write};
-use kernel::rustix::pipe::{PipeFlags, pipe_with};
+use kernel::holder::Holder;
+use kernel::rustix::fs::{Mode, OFlags, openat};
+use kernel::rustix::io::write;
 use kernel::rustix::process::{getegid, geteuid};
 use kernel::{AsFd, Errno, OwnedFd, Result};
 use plan::step::UserMap;
@@ -45,26 +45,18 @@ fn write_own_maps(map: UserMap, uid: u64, gid: u64) -> Result<()> {
     write_file(c"/proc/self/gid_map", line.bytes())
 }
 
-/// Enters a user namespace whose maps a helper writes: only a process of the old one may.
+/// Enters a user namespace whose maps this process has written while it was outside: only a process of the old one may.
 pub(super) fn alone(state: &State<'_>, map: UserMap) -> Result<()> {
-    let own = open(
-        c"/proc/self",
-        OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
-    let (entered, tell_entered) = pipe_with(PipeFlags::CLOEXEC)?;
-    match kernel::process::fork_alone(0)? {
-        kernel::process::Forked::Child => {
-            drop(tell_entered);
-            let written = await_byte(&entered).and_then(|()| write_maps(&own, state, map));
-            kernel::process::exit_group(written.err().map_or(0, Errno::raw_os_error));
-        }
-        kernel::process::Forked::Parent(_, helper) => {
-            kernel::namespace::unshare(CLONE_NEWUSER)?;
-            write(&tell_entered, b"e")?;
-            written(&helper)
-        }
-    }
+    let holder = Holder::new()?;
+    let entered = write_maps(&holder.process, state, map).and_then(|()| enter(&holder.process));
+    holder.reap()?;
+    entered
+}
+
+fn enter(process: &OwnedFd) -> Result<()> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let namespace = openat(process, c"ns/user", flags, Mode::empty())?;
+    kernel::namespace::join(namespace, CLONE_NEWUSER)
 }
 
 /// What the helper says with its exit status: 0, or an error number.
@@ -76,21 +68,12 @@ pub(super) fn written(helper: &OwnedFd) -> Result<()> {
     }
 }
 
-fn await_byte(pipe: &OwnedFd) -> Result<()> {
-    let mut byte = [0];
-    if read(pipe, &mut byte)? == 1 {
-        Ok(())
-    } else {
-        Err(Errno::PIPE)
-    }
+fn write_maps(process: &OwnedFd, state: &State<'_>, map: UserMap) -> Result<()> {
+    write_map(process, c"uid_map", map, state.frame.uid)?;
+    write_map(process, c"gid_map", map, state.frame.gid)
 }
 
-fn write_maps(own: &OwnedFd, state: &State<'_>, map: UserMap) -> Result<()> {
-    write_map(own, c"uid_map", map, state.frame.uid)?;
-    write_map(own, c"gid_map", map, state.frame.gid)
-}
-
-fn write_map(own: impl AsFd, name: &core::ffi::CStr, map: UserMap, id: u32) -> Result<()> {
+fn write_map(process: impl AsFd, name: &core::ffi::CStr, map: UserMap, id: u32) -> Result<()> {
     let mut line = Line::new();
     match map {
         UserMap::Identity => line.range(0, 0, IDENTITY_IDS)?,
@@ -101,7 +84,12 @@ fn write_map(own: impl AsFd, name: &core::ffi::CStr, map: UserMap, id: u32) -> R
             line.range(u64::from(id), u64::from(id), 1)?;
         }
     }
-    let file = openat(own, name, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let file = openat(
+        process,
+        name,
+        OFlags::WRONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     if write(file, line.bytes())? == line.bytes().len() {
         Ok(())
     } else {

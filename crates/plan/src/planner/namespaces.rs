@@ -6,11 +6,14 @@ use model::{Directive, key};
 
 use super::Refusal;
 use super::draft::{Draft, text};
-use crate::step::Step;
+use crate::code::{ListBuf, Writer};
+use crate::frame::Frame;
+use crate::step::{Asked, Step};
 
-const NETWORK: u32 = 0x4000_0000;
+pub(super) const NETWORK: u32 = 0x4000_0000;
 const IPC: u32 = 0x0800_0000;
 const UTS: u32 = 0x0400_0000;
+pub(super) const USER: u32 = 0x1000_0000;
 const CGROUP: u32 = 0x0200_0000;
 pub(super) const MOUNT: u32 = 0x0002_0000;
 
@@ -67,6 +70,38 @@ pub(super) fn network(draft: &mut Draft<'_>) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// The plan of the process that makes network namespaces for later starts; it needs no descriptors beside the report socket, over which it
+/// is asked, one byte each.
+#[must_use]
+pub fn network_maker() -> Vec<u8> {
+    let mut writer = Writer::default();
+    let steps = [
+        Step::Signals {
+            ignore_sigpipe: false,
+        },
+        Step::Session,
+        Step::MakeNetworks,
+        Step::Finish,
+    ];
+    for step in steps {
+        writer.put(&Asked::from(step));
+    }
+    let nothing = ListBuf::default();
+    Frame {
+        uid: 0,
+        gid: 0,
+        groups: &[],
+        invocation: [0; 16],
+        roles: &[],
+        credentials: &[],
+        programs: nothing.list(),
+        arguments: nothing.list(),
+        environment: nothing.list(),
+        steps: &writer.bytes,
+    }
+    .encode()
 }
 
 fn ipc(draft: &mut Draft<'_>) -> Result<(), Refusal> {

@@ -45,7 +45,7 @@ impl Step<'_> {
             Step::NoNewPrivileges => 227,
             Step::Seccomp { .. } => 228,
             Step::Program | Step::Exec => 203,
-            Step::Finish | Step::Stub => 255,
+            Step::Finish | Step::Stub | Step::MakeNetworks => 255,
             Step::Mount {
                 what: What::Credentials { .. },
                 ..

@@ -4,6 +4,7 @@ use core::ffi::CStr;
 
 use kernel::rustix::fs::{FileType, Mode, makedev, mkdirat, mknodat, symlinkat};
 use kernel::rustix::mount::MountAttrFlags;
+use kernel::rustix::process::umask;
 use kernel::{AsFd, OwnedFd, Result};
 use plan::List;
 
@@ -43,20 +44,7 @@ pub(super) fn mount(state: &State<'_>, at: &CStr, bound: bool, change: Change) -
     for name in [c"pts", c"shm", c"mqueue"] {
         mkdirat(&tree, name, Mode::from_raw_mode(0o755))?;
     }
-    for (name, major, minor) in NODES {
-        if bound {
-            mknodat(&tree, name, FileType::RegularFile, Mode::empty(), 0)?;
-        } else {
-            mknodat(
-                &tree,
-                name,
-                FileType::CharacterDevice,
-                Mode::from_raw_mode(0o666),
-                makedev(major, minor),
-            )?;
-            open_to_all(&tree, name)?;
-        }
-    }
+    make_nodes(&tree, bound)?;
     let point = super::point(state, at, true)?;
     kernel::mount::set_attributes(&tree, change.set, change.clear, kernel::mount::Reach::Mount)?;
     attach(&tree, point)?;
@@ -67,14 +55,20 @@ pub(super) fn mount(state: &State<'_>, at: &CStr, bound: bool, change: Change) -
     shared_memory(&tree)
 }
 
-/// The mode of a node, whatever mask of file modes the keeper had.
-fn open_to_all(tree: &OwnedFd, name: &CStr) -> Result<()> {
-    kernel::rustix::fs::chmodat(
-        tree,
-        name,
-        Mode::from_raw_mode(0o666),
-        kernel::rustix::fs::AtFlags::empty(),
-    )
+/// The nodes, open to all; or the empty files on which those of the host are bound.
+fn make_nodes(tree: &OwnedFd, bound: bool) -> Result<()> {
+    // Whatever mask of file modes the keeper had.
+    let mask = umask(Mode::empty());
+    let made = NODES.iter().try_for_each(|&(name, major, minor)| {
+        let (kind, mode, device) = if bound {
+            (FileType::RegularFile, 0, 0)
+        } else {
+            (FileType::CharacterDevice, 0o666, makedev(major, minor))
+        };
+        mknodat(tree, name, kind, Mode::from_raw_mode(mode), device)
+    });
+    umask(mask);
+    made
 }
 
 /// Without privileges no node can be made, but those of the host can be bound.

@@ -9,15 +9,18 @@ pub(crate) const ACTS: &[Act] = &[
     ("attach-execute", |given| attach(given, libc::SHM_EXEC)),
     ("clear", clear),
     ("exhaust-memory", exhaust_memory),
+    ("find-session-key", |_| find_session_key()),
     ("pkey-protect-execute", |_| {
         protect_execute(libc::SYS_pkey_mprotect)
     }),
     ("plant-key", |_| plant_key()),
+    ("plant-session-key", |_| plant(KEYRINGS[0])),
     ("protect-execute", |_| protect_execute(libc::SYS_mprotect)),
 ];
 
 /// The keyring of a session, and the one that a user's sessions share (keyctl(2)).
 const KEYRINGS: [i64; 2] = [-3, -5];
+const KEY_NAME: &str = "coracle-attack";
 /// Operations of keyctl(2), and a key's life in seconds.
 const SEARCH: i64 = 10;
 const SET_TIMEOUT: i64 = 15;
@@ -48,20 +51,26 @@ fn exhaust_memory(given: &[String]) -> Outcome {
 
 /// Leaves a key where the services that inherit a session look for one.
 fn plant_key() -> Outcome {
-    let (kind, name) = (T("user"), T("coracle-attack"));
-    for keyring in KEYRINGS {
-        call(
-            libc::SYS_add_key,
-            &[kind, name, T("secret"), N(6), N(keyring)],
-            &[],
-        )?;
-    }
-    let key = call(
-        libc::SYS_keyctl,
-        &[N(SEARCH), N(KEYRINGS[0]), kind, name, N(0)],
-        &[],
-    )?;
+    KEYRINGS.into_iter().try_for_each(plant)?;
+    let key = session_key()?;
     Ok(call(libc::SYS_keyctl, &[N(SET_TIMEOUT), N(key), N(LIFE)], &[]).map(drop)?)
+}
+
+fn plant(keyring: i64) -> Outcome {
+    let (kind, name) = (T("user"), T(KEY_NAME));
+    let arguments = [kind, name, T("secret"), N(6), N(keyring)];
+    Ok(call(libc::SYS_add_key, &arguments, &[]).map(drop)?)
+}
+
+/// Looks for a key that somebody left in this session.
+fn find_session_key() -> Outcome {
+    Ok(session_key().map(drop)?)
+}
+
+fn session_key() -> Result<i64, Errno> {
+    let (kind, name) = (T("user"), T(KEY_NAME));
+    let arguments = [N(SEARCH), N(KEYRINGS[0]), kind, name, N(0)];
+    call(libc::SYS_keyctl, &arguments, &[])
 }
 
 /// Removes the objects that other acts leave: of a key, and of a name.

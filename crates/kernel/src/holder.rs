@@ -1,0 +1,93 @@
+//! A new user namespace that somebody else is to enter, when its maps are written.
+//!
+//! Only a process outside may write other maps than that of its own user. So a child is born in the namespace that shares everything
+//! with its parent, opens its own directory of proc(5) and ends; as a zombie it keeps the namespace until it is reaped.
+
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+
+use linux_raw_sys::general as sys;
+use rustix::fd::{AsRawFd, FromRawFd, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags};
+
+use crate::spawn::CloneRequest;
+use crate::syscall::decode;
+use crate::{Errno, Result};
+
+const SIGCHLD: u64 = 17;
+/// Two calls into the kernel, and what the compiler spills around them.
+const STACK_BYTES: usize = 8192;
+
+/// Memory that the child runs on.
+#[repr(C, align(16))]
+struct Stack(MaybeUninit<[u8; STACK_BYTES]>);
+
+/// A zombie in the namespace.
+#[derive(Debug)]
+pub struct Holder {
+    pidfd: OwnedFd,
+    /// Its directory of proc(5): `uid_map`, `gid_map` and `ns/user` are looked for there.
+    pub process: OwnedFd,
+}
+
+impl Holder {
+    /// Makes the namespace, owned by this process's user. `/proc` must be mounted.
+    ///
+    /// # Errors
+    /// Those of clone3(2), and of opening `/proc/self`.
+    pub fn new() -> Result<Self> {
+        let mut stack = Stack(MaybeUninit::uninit());
+        let (mut pidfd, mut opened) = (-1_i32, -1_i32);
+        let shared = sys::CLONE_VM | sys::CLONE_VFORK | sys::CLONE_FILES;
+        let mut clone = CloneRequest {
+            flags: u64::from(shared | sys::CLONE_PIDFD | sys::CLONE_NEWUSER),
+            pidfd: core::ptr::from_mut(&mut pidfd) as u64,
+            exit_signal: SIGCHLD,
+            stack: stack.0.as_mut_ptr() as u64,
+            stack_size: STACK_BYTES as u64,
+            ..CloneRequest::default()
+        };
+        let argument = core::ptr::from_mut(&mut opened);
+        // SAFETY: `clone` is a clone_args of the size passed, its stack is memory of this frame that nothing else uses, and `opened` is in
+        // this frame, too, which stands still until the child has ended (CLONE_VFORK). `child` never returns.
+        let answer =
+            unsafe { crate::spawn::clone_and_call(&raw mut clone, child, argument.cast()) };
+        decode(answer)?;
+        // SAFETY: CLONE_PIDFD made the kernel store a new descriptor, which no one else owns.
+        let pidfd = unsafe { OwnedFd::from_raw_fd((&raw const pidfd).read_volatile()) };
+        // SAFETY: the child wrote it before the call returned; volatile since the compiler can't see that.
+        let opened = unsafe { argument.read_volatile() };
+        if opened < 0 {
+            crate::wait::discard(&pidfd);
+            return Err(Errno::from_raw_os_error(-opened));
+        }
+        // SAFETY: the child opened it in the table that it shared with us, and no one else owns it.
+        let process = unsafe { OwnedFd::from_raw_fd(opened) };
+        Ok(Self { pidfd, process })
+    }
+
+    /// Reaps the zombie.
+    ///
+    /// # Errors
+    /// Those of waitid(2).
+    pub fn reap(self) -> Result<()> {
+        crate::wait::wait(&self.pidfd).map(drop)
+    }
+}
+
+/// The child's whole life: its directory's number, or a negative error number, goes to `opened`.
+extern "C" fn child(opened: *mut c_void) -> ! {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let number = match rustix::fs::openat(CWD, c"/proc/self", flags, Mode::empty()) {
+        Ok(directory) => {
+            let number = directory.as_raw_fd();
+            // It is the parent's.
+            core::mem::forget(directory);
+            number
+        }
+        Err(errno) => -errno.raw_os_error(),
+    };
+    // SAFETY: `Holder::new` passes a number of its frame, and stands still while this runs.
+    unsafe { opened.cast::<i32>().write_volatile(number) };
+    crate::process::exit_group(0)
+}

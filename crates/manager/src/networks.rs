@@ -1,0 +1,184 @@
+//! Network namespaces made ahead: a third of what a sandboxed start takes, and the same for each.
+//!
+//! A process of its own makes them, since that may wait for the kernel's lock on all interfaces. It comes with the first start that makes a
+//! namespace, after it, and goes when nobody has wanted one for a while: who never wants one pays nothing. Each namespace is for one
+//! start alone. A start that finds none makes its own, as ever.
+
+use crate::clock;
+use crate::link::NewProcess;
+use crate::manager::Manager;
+use crate::planning::Prepared;
+use crate::poll::Token;
+use crate::start::report_pair;
+use engine::{Micros, UnitId};
+use keeper::protocol::ChildKey;
+use kernel::message::{Descriptors, ReceiveOptions, receive, send};
+use plan::report::{RECORD_BYTES, Report};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+/// The command number of the process that makes them.
+const NETWORKS_COMMAND: u64 = crate::opener::OPENER_COMMAND + 2;
+/// How many are ready at a time: one for the next start, one for the next process of its unit.
+const READY_MAX: usize = 2;
+/// How long they are kept. What a new namespace takes over from the host, the defaults of its interfaces, is no older than that.
+const KEPT: Micros = Micros(60_000_000);
+
+/// Those that are ready, and who makes more.
+#[derive(Debug, Default)]
+pub(crate) struct Networks {
+    ready: Vec<OwnedFd>,
+    maker: Option<Maker>,
+    /// When all of it is let go.
+    until: Option<Micros>,
+    /// It could not be made; before this moment it is not tried again.
+    pause: Option<Micros>,
+}
+
+#[derive(Debug)]
+struct Maker {
+    key: ChildKey,
+    socket: Rc<OwnedFd>,
+    /// How many it was asked for and has not sent.
+    asked: usize,
+}
+
+impl Networks {
+    /// When what nobody wanted is let go.
+    pub(crate) fn next_end(&self) -> Option<Micros> {
+        self.until
+    }
+
+    /// One that nobody has been in.
+    pub(crate) fn take(&mut self) -> Option<OwnedFd> {
+        self.ready.pop()
+    }
+
+    fn is_short(&self) -> bool {
+        let asked = self.maker.as_ref().map_or(0, |maker| maker.asked);
+        self.ready.len() + asked < READY_MAX
+    }
+}
+
+impl Manager {
+    /// A process that makes a network namespace was asked for, and another one may be soon.
+    pub(crate) fn replenish_networks(&mut self) {
+        let now = clock::monotonic();
+        if self.later.networks.pause.is_some_and(|pause| now < pause) {
+            return;
+        }
+        self.later.networks.until = Some(now.after(KEPT));
+        while self.later.networks.is_short() {
+            if let Err(error) = self.ask_for_network() {
+                self.log(&format!(
+                    "cannot make network namespaces ahead, so each start makes its own: {error}"
+                ));
+                return self.drop_maker(Some(now.after(KEPT)));
+            }
+        }
+    }
+
+    /// A unit is about to be started again: what its start will want is made while it is stopped.
+    pub(crate) fn expect_network(&mut self, unit: UnitId) {
+        let prepared = self
+            .units
+            .get(&unit)
+            .and_then(|entry| entry.prepared.as_ref());
+        if prepared.is_some_and(|prepared| prepared.plan.takes_made_network()) {
+            self.replenish_networks();
+        }
+    }
+
+    /// A namespace for a start whose plan takes one.
+    pub(crate) fn made_network(&mut self, prepared: &Prepared) -> Option<Rc<OwnedFd>> {
+        if !prepared.plan.takes_made_network() {
+            return None;
+        }
+        self.later.networks.take().map(Rc::new)
+    }
+
+    fn ask_for_network(&mut self) -> std::io::Result<()> {
+        if self.later.networks.maker.is_none() {
+            self.later.networks.maker = Some(self.start_maker()?);
+        }
+        if let Some(maker) = &mut self.later.networks.maker {
+            send(&*maker.socket, &[0], &[])?;
+            maker.asked += 1;
+        }
+        Ok(())
+    }
+
+    fn start_maker(&mut self) -> std::io::Result<Maker> {
+        let plan = kernel::memory::sealed_file(c"plan", &plan::network_maker())?;
+        let (ours, theirs) = report_pair(false)?;
+        self.poll.watch(&*ours, Token::Network)?;
+        let key = ChildKey {
+            unit: crate::directories::hash(b"networks"),
+            incarnation: clock::monotonic().0,
+            command: NETWORKS_COMMAND,
+        };
+        self.link.spawn(NewProcess {
+            key,
+            role: 0,
+            label: "coracle-networks".into(),
+            new_pid_namespace: false,
+            plan,
+            cgroup: None,
+            report: theirs,
+            child: Vec::new(),
+            kept: Rc::clone(&ours),
+        });
+        Ok(Maker {
+            key,
+            socket: ours,
+            asked: 0,
+        })
+    }
+
+    /// The maker sends one, or is at its end.
+    pub(crate) fn on_network(&mut self) {
+        let Some(maker) = &mut self.later.networks.maker else {
+            return;
+        };
+        let (mut record, mut descriptors) = ([0; RECORD_BYTES], Descriptors::default());
+        let options = ReceiveOptions::default();
+        let received = match receive(&*maker.socket, &mut record, &mut descriptors, options) {
+            Err(kernel::Errno::AGAIN | kernel::Errno::INTR) => return,
+            other => other.map_or(0, |received| received.bytes),
+        };
+        let report = Report::decode(record.get(..received).unwrap_or_default());
+        if let (Some(Report::Network), Some(made)) = (report, descriptors.take()) {
+            maker.asked = maker.asked.saturating_sub(1);
+            return self.later.networks.ready.push(made);
+        }
+        if let Some(Report::Failure(failure)) = report {
+            let why = std::io::Error::from_raw_os_error(failure.errno);
+            self.log(&format!(
+                "no network namespace can be made ahead, so each start makes its own: {why}"
+            ));
+        }
+        self.drop_maker(Some(clock::monotonic().after(KEPT)));
+    }
+
+    /// Lets go of what nobody wanted.
+    pub(crate) fn end_unwanted_networks(&mut self) {
+        if self
+            .later
+            .networks
+            .until
+            .is_some_and(|until| until <= clock::monotonic())
+        {
+            self.later.networks.ready.clear();
+            self.later.networks.until = None;
+            self.drop_maker(None);
+        }
+    }
+
+    fn drop_maker(&mut self, pause: Option<Micros>) {
+        self.later.networks.pause = pause;
+        if let Some(maker) = self.later.networks.maker.take() {
+            self.poll.forget(&*maker.socket);
+            self.link.signal(maker.key, engine::Signal::KILL.0.into());
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What one start of a service leaves, the next one does not find, whatever was prepared for it.
+
+use coracle_system_tests::{manager, waiting, with_units};
+use rustix::process::{Pid, Signal};
+use testkit::Instance;
+
+/// Leaves something of each kind, after it has told what it found: the number of its network, interfaces and addresses, a setting of the
+/// network, listeners, objects of inter-process communication, files in memory, keys.
+const SCRIPT: &str = "readlink /proc/self/ns/net
+echo $(tail -n +3 /proc/net/dev | cut -d: -f1) $(ip -4 -o address | tr -s ' ' | cut -d' ' -f4)
+cat /proc/sys/net/ipv4/ip_default_ttl /proc/sys/net/ipv4/conf/lo/forwarding
+echo $(tail -n +2 /proc/net/unix | wc -l) $(ipcs -q -m -s | grep -c 0x) $(ls -A /tmp /var/tmp /dev/shm /dev/mqueue | grep -c left)
+cat /proc/sys/kernel/hostname; ATTACKER find-session-key
+ip address add 10.1.2.3/32 dev lo; ip link add left0 type dummy 2>/dev/null || ip link add left0 type veth peer name left1 2>/dev/null
+echo 77 > /proc/sys/net/ipv4/ip_default_ttl; echo 1 > /proc/sys/net/ipv4/conf/lo/forwarding
+touch /tmp/left /var/tmp/left /dev/shm/left /dev/mqueue/left; ipcmk -Q -M 4096 -S 1 >/dev/null
+echo left > /proc/sys/kernel/hostname; ATTACKER plant-session-key
+test \"$(cat /proc/sys/net/ipv4/ip_default_ttl)\" = 77 && ip address | grep -q 10.1.2.3 && ATTACKER find-session-key
+";
+
+/// A service that is root and may do all that in its namespaces; `shell` starts it.
+fn unit(folder: &str) -> String {
+    let script = SCRIPT
+        .replace("ATTACKER", env!("CARGO_BIN_EXE_attacker"))
+        .trim_end()
+        .replace('\n', "; ");
+    let script = script.replace('%', "%%").replace('$', "$$");
+    format!(
+        "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c '{}'\n\
+         StandardOutput=append:{folder}/said\nPrivateNetwork=yes\nPrivateTmp=disconnected\nPrivateIPC=yes\nPrivatePIDs=yes\n\
+         PrivateDevices=yes\nProtectHostname=private:clean\nKeyringMode=private\nMountAPIVFS=yes\nProtectSystem=strict\n",
+        script.replace('\'', "\\'")
+    )
+}
+
+/// The lines of each start: the number of its network, and the rest.
+fn starts(coracle: &Instance) -> Vec<(String, String)> {
+    let said = std::fs::read_to_string(coracle.folder().join("said")).unwrap_or_default();
+    let mut starts: Vec<(String, String)> = Vec::new();
+    for line in said.lines() {
+        match starts.last_mut() {
+            Some((_, rest)) if !line.starts_with("net:[") => *rest += &format!("{line}\n"),
+            _ => starts.push((line.to_owned(), String::new())),
+        }
+    }
+    starts
+}
+
+/// The process that makes networks ahead, if it is there.
+fn maker(coracle: &Instance) -> Option<Pid> {
+    let mut children = manager::children(coracle.process("KeeperPID")).into_iter();
+    children
+        .find(|(_, line)| line.starts_with("coracle-networks"))
+        .map(|(pid, _)| pid)
+}
+
+fn networks(coracle: &Instance) -> usize {
+    let held = manager::descriptors(coracle.process("ManagerPID"));
+    held.iter().filter(|kind| *kind == "net").count()
+}
+
+/// Waits until as many namespaces are ready as there are to be.
+fn wait_for_networks(coracle: &Instance) {
+    waiting::eventually("networks made ahead", || {
+        (networks(coracle) == 2).then_some(())
+    });
+}
+
+#[test]
+fn a_start_finds_nothing_that_the_one_before_left() {
+    with_units(&[], |coracle| {
+        let folder = coracle.folder().to_string_lossy().into_owned();
+        coracle.unit("a.service", &unit(&folder));
+        coracle.ok(&["daemon-reload"]);
+        assert_eq!(maker(coracle), None, "nobody has wanted one yet");
+        coracle.ok(&["start", "a"]);
+        for _ in 0..3 {
+            wait_for_networks(coracle);
+            coracle.ok(&["restart", "a"]);
+        }
+        // A manager that dies takes what was ready along; no start gets it.
+        manager::kill(coracle.process("ManagerPID"));
+        coracle.ok(&["restart", "a"]);
+        wait_for_networks(coracle);
+        coracle.ok(&["restart", "a"]);
+        let starts = starts(coracle);
+        assert_eq!(starts.len(), 6, "{starts:#?}");
+        let clean = "lo 127.0.0.1/8\n64\n0\n0 0 0\nclean\nENOKEY\nreached\nreached\n";
+        let host: u32 = std::fs::read_to_string("/proc/sys/net/ipv4/ip_default_ttl")
+            .expect("the host's setting")
+            .trim()
+            .parse()
+            .expect("a number");
+        assert_eq!(host, 64, "what a new namespace has");
+        for (place, (network, found)) in starts.iter().enumerate() {
+            assert_eq!(found, clean, "start {place}");
+            assert!(
+                starts[..place]
+                    .iter()
+                    .all(|(earlier, _)| earlier != network),
+                "start {place} has the network of an earlier one: {starts:#?}"
+            );
+        }
+    });
+}
+
+#[test]
+fn who_makes_networks_may_die_and_starts_go_on() {
+    with_units(&[], |coracle| {
+        let run = || {
+            let said = coracle.ok(&[
+                "run",
+                "--pipe",
+                "-p",
+                "PrivateNetwork=yes",
+                "readlink",
+                "/proc/self/ns/net",
+            ]);
+            said.trim().to_owned()
+        };
+        let mut seen = vec![run()];
+        wait_for_networks(coracle);
+        let first = maker(coracle).expect("somebody makes networks");
+        manager::end(first, Signal::KILL);
+        waiting::eventually("the end of the maker", || {
+            (maker(coracle) != Some(first)).then_some(())
+        });
+        // Those that are ready, and then its own.
+        seen.extend((0..4).map(|_| run()));
+        let host = std::fs::read_link("/proc/self/ns/net").expect("a link");
+        seen.push(host.to_string_lossy().into_owned());
+        let count = seen.len();
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), count, "{seen:?}");
+    });
+}
+
+#[test]
+fn what_is_kept_of_the_last_run_is_not_taken_for_another_ones() {
+    with_units(&[], |coracle| {
+        let run = |words: &[&str]| {
+            let mut all = vec!["run", "--pipe", "--collect", "--profile=default"];
+            all.extend(words);
+            coracle.ok(&all).trim().to_owned()
+        };
+        for (unit, said) in [("one", "one.service"), ("two", "two.service")] {
+            let named = ["-u", unit, "-p", "Environment=NAME=%n", "printenv", "NAME"];
+            assert_eq!(run(&named), said);
+        }
+        for (unit, said) in [
+            ("one", "/run/credentials/one.service"),
+            ("two", "/run/credentials/two.service"),
+        ] {
+            let with = [
+                "-u",
+                unit,
+                "-p",
+                "SetCredential=key:value",
+                "printenv",
+                "CREDENTIALS_DIRECTORY",
+            ];
+            assert_eq!(run(&with), said);
+        }
+        // The same properties, another command; and other properties, the same command.
+        assert_eq!(run(&["echo", "one"]), "one");
+        assert_eq!(run(&["echo", "two"]), "two");
+        assert_eq!(run(&["-p", "UMask=0027", "sh", "-c", "umask"]), "0027");
+        assert_eq!(run(&["-p", "UMask=0022", "sh", "-c", "umask"]), "0022");
+    });
+}
