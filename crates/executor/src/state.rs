@@ -31,6 +31,10 @@ pub(crate) struct State<'a> {
     pub(crate) root: Option<OwnedFd>,
     /// Where the content of the root comes from, on the host; none: it is the root itself.
     pub(crate) origin: Option<OwnedFd>,
+    /// The directory of what a run changes in its root.
+    pub(crate) room: Option<OwnedFd>,
+    /// The root's origin is layers of our own, attached below it.
+    pub(crate) is_layered: bool,
     /// The content of the root is the host's, where services may have left links.
     pub(crate) is_host: bool,
     /// The mounts that are the service's own.
@@ -76,6 +80,8 @@ impl<'a> State<'a> {
             bpf: None,
             root: None,
             origin: None,
+            room: None,
+            is_layered: false,
             is_host: false,
             made: Made::new(),
             network_is_made: false,

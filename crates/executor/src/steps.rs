@@ -104,6 +104,7 @@ pub(crate) fn take<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
 fn take_later<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
     match *step {
         Step::Propagation { flag } => propagation::take(flag),
+        Step::RootRoom { parent } => root::room(state, parent),
         Step::Root { from, set } => root::take(state, from, set),
         Step::Mount {
             at,

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub(crate) fn paths(entry: &Entry, run: &Run) -> Vec<PathBuf> {
     let unit = &entry.unit;
     let mut paths = Vec::new();
-    if unit.value(&key::PRIVATE_TMP) == PrivateTmp::Connected {
+    if unit.value(&key::PRIVATE_TMP) == PrivateTmp::Connected || unit.value(&key::ROOT_EPHEMERAL) {
         paths.extend(
             plan::private_tmp(&run.invocation)
                 .into_iter()

@@ -247,6 +247,7 @@ fn is_restriction(step: &Step<'_>) -> bool {
         Step::Loopback
         | Step::Hostname { .. }
         | Step::Propagation { .. }
+        | Step::RootRoom { .. }
         | Step::Root { .. }
         | Step::Mount { .. } => true,
         Step::EnterRoot { .. }

@@ -264,6 +264,10 @@ fn memory(step: &Step<'_>) -> String {
         Step::ExecLabel {
             label, optional, ..
         } => labelled("SELinux, with exec", label, *optional),
+        Step::RootRoom { parent } => format!(
+            "root: what a run changes in it is in {}, and goes with the run",
+            shown(parent)
+        ),
         Step::MemoryMerge { merge } => {
             format!(
                 "equal pages: {}",

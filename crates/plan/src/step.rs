@@ -198,15 +198,20 @@ coded! {
             /// A `MS_` propagation flag.
             flag: u32,
         },
+        /// Room for what a run changes in its root: the directory of this start that PrivateTmp= has, too. The root is then layers, this the upper one.
+        RootRoom = 28 {
+            /// A world-writable directory of the host.
+            parent: Text<'a>,
+        },
         /// The tree that becomes the root.
-        Root = 28 {
+        Root = 29 {
             /// Which tree.
             from: RootSource<'a>,
             /// Mount attributes to set on all of it.
             set: u64,
         },
         /// One mount below the new root. Sorted by path: a parent comes before its children.
-        Mount = 29 {
+        Mount = 30 {
             /// Where, seen from inside.
             at: Text<'a>,
             /// What appears there.
@@ -219,12 +224,12 @@ coded! {
             missing_ok: bool,
         },
         /// Enters the new root and lets go of the old one.
-        EnterRoot = 30 {
+        EnterRoot = 31 {
             /// Whether what is mounted from now on is seen in copies of the tree, the namespaces that the service makes.
             shared: bool,
         },
         /// A resource limit.
-        Limit = 31 {
+        Limit = 32 {
             /// `RLIMIT_` number.
             resource: u32,
             /// Soft limit, `u64::MAX` for none.
@@ -233,12 +238,12 @@ coded! {
             hard: u64,
         },
         /// File mode creation mask.
-        Umask = 32 {
+        Umask = 33 {
             /// The bits to take away.
             mask: u32,
         },
         /// The label of the process for SMACK.
-        SmackLabel = 33 {
+        SmackLabel = 34 {
             /// The label.
             label: Text<'a>,
             /// Whether the start goes on where it can't be set.
@@ -246,54 +251,54 @@ coded! {
         },
         /// Joins the user namespace that was opened. Users and groups are from here on those of that namespace, and without any the process
         /// is its root.
-        UserNamespaceEnter = 34,
+        UserNamespaceEnter = 35,
         /// Group and supplementary groups of the bindings.
-        Groups = 35,
+        Groups = 36,
         /// A user namespace after all others: the place for root.
-        UserNamespaceLate = 36 {
+        UserNamespaceLate = 37 {
             /// Who is mapped.
             map: UserMap,
         },
         /// New namespaces that belong to the user namespace.
-        UnshareLate = 37 {
+        UnshareLate = 38 {
             /// `CLONE_NEW` flags.
             kinds: u32,
         },
         /// Drops every capability but these from the bounding set.
-        BoundingSet = 38 {
+        BoundingSet = 39 {
             /// A bit per capability.
             keep: u64,
         },
         /// The user of the bindings.
-        User = 39 {
+        User = 40 {
             /// Whether permitted capabilities outlive the change, until exec.
             keep_capabilities: bool,
         },
         /// Inheritable and ambient capabilities.
-        Capabilities = 40 {
+        Capabilities = 41 {
             /// A bit per capability.
             ambient: u64,
         },
         /// prctl(2) `PR_SET_SECUREBITS`.
-        SecureBits = 41 {
+        SecureBits = 42 {
             /// `SECBIT_` bits.
             bits: u32,
         },
         /// Working directory.
-        WorkingDirectory = 42 {
+        WorkingDirectory = 43 {
             /// Where.
             path: Text<'a>,
             /// Whether a missing one leaves it at the root directory.
             missing_ok: bool,
         },
         /// Puts the passed descriptors at 3, 4, … and closes what no one asked for.
-        Descriptors = 43,
+        Descriptors = 44,
         /// Finds the program to execute, as long as a failure can still be told.
-        Program = 44,
+        Program = 45,
         /// Stays PID 1 of the namespace and lets a child go on.
-        Stub = 45,
+        Stub = 46,
         /// What a security module makes of the process when it executes the program.
-        ExecLabel = 46 {
+        ExecLabel = 47 {
             /// Which module.
             module: SecurityModule,
             /// A profile or context.
@@ -302,20 +307,20 @@ coded! {
             optional: bool,
         },
         /// No gain of privileges through exec.
-        NoNewPrivileges = 47,
+        NoNewPrivileges = 48,
         /// The unit's one system-call program.
-        Seccomp = 48 {
+        Seccomp = 49 {
             /// `SECCOMP_FILTER_FLAG_` bits.
             flags: u32,
             /// `sock_filter` records.
             program: &'a [u8],
         },
         /// Executes the service.
-        Exec = 49,
+        Exec = 50,
         /// Ends with success: what was asked for has been sent.
-        Finish = 50,
+        Finish = 51,
         /// Makes network namespaces for later starts, each when it is asked for over the report socket, until that closes; then it ends.
-        MakeNetworks = 51,
+        MakeNetworks = 52,
     }
 
     /// Security modules that change a process when it executes a program.

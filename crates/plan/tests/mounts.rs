@@ -276,3 +276,22 @@ fn what_a_container_put_over_files_of_the_kernel_holds_in_new_instances() {
     assert_eq!(masks("PrivateNetwork=yes"), [classes, system, groups]);
     assert!(masks("PrivateDevices=yes").is_empty());
 }
+
+#[test]
+fn an_ephemeral_root_has_room_for_what_a_run_changes_and_is_another_than_the_hosts() {
+    check(
+        "RootDirectory=/srv/root
+         RootEphemeral=yes
+         MountAPIVFS=no",
+        "new namespaces: mounts  [RootEphemeral=]
+         mounts of the host: come in, none goes out
+         root: what a run changes in it is in /var/tmp, and goes with the run  [RootEphemeral=]
+         root: the tree of /srv/root  [RootDirectory=]
+         root: enter it, let go of the old one, share its mounts with copies of it",
+    );
+    let refused = plan_of("RootEphemeral=yes", &Facts::default()).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "RootEphemeral= can't be applied: the unit has the host's root: RootDirectory= or RootImage= gives it another"
+    );
+}

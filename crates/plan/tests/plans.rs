@@ -404,3 +404,20 @@ fn the_login_environment_can_be_switched_off_and_on() {
         Some("HOME=/root")
     );
 }
+
+#[test]
+fn processors_are_those_of_the_memory_nodes_that_are_named() {
+    check(
+        "CPUAffinity=numa
+         NUMAMask=1",
+        "processors: mask [0c, 00, 00, 00, 00, 00, 00, 00]  [CPUAffinity=]",
+    );
+    for (mask, why) in [
+        ("NUMAMask=0 7", "there is no memory node 7 here"),
+        ("", "numa needs nodes with processors: NUMAMask= says which"),
+    ] {
+        let refused = plan_of(&format!("CPUAffinity=numa\n{mask}"), &Facts::default());
+        let expected = format!("CPUAffinity= can't be applied: {why}");
+        assert_eq!(refused.unwrap_err().to_string(), expected);
+    }
+}

@@ -293,6 +293,7 @@ texts! {
     "RestrictSUIDSGID"
     "ReusePort"
     "RootDirectory"
+    "RootEphemeral"
     "RootImage"
     "RuntimeDirectory"
     "RuntimeDirectoryMode"

@@ -45,6 +45,13 @@ pub const ATTACKS: &[Attack] = &[
     attack("ProtectSystem", "write /etc/hostname", "EROFS").under_profile("EACCES"),
     attack("ReadOnlyDirectories", "create $ROOM/open/new", "EROFS").with("$ROOM/open"),
     attack("ReadOnlyPaths", "create $ROOM/open/new", "EROFS").with("$ROOM/open"),
+    attack("RootEphemeral", "leave /etc/$NAME", "ENOENT")
+        .with("yes")
+        .on(&[
+            "RootDirectory=$ROOM/root",
+            "BindReadOnlyPaths=/usr $ROOM/attacker",
+        ])
+        .proven(Seen("remove $ROOM/root/etc/$NAME")),
     attack("RootDirectory", "read $ROOM/secret", "ENOENT")
         .with("$ROOM/root")
         .on(WITH_PROGRAMS),

@@ -11,8 +11,12 @@ pub(super) fn take(state: &mut State<'_>, shared: bool) -> Result<()> {
     fchdir(state.root()?)?;
     // Both names are the working directory: the old root ends up on top of the new one, where the next calls find it.
     pivot_root(c".", c".")?;
+    // The layers of the root lie on the old one, and a lazy unmount of what is on top takes only that.
+    if state.is_layered {
+        unmount(c".", UnmountFlags::DETACH)?;
+    }
     unmount(c".", UnmountFlags::DETACH)?;
-    // Where the masks lie on the new root, the old one lay on them: a lazy unmount of what is on top takes only that.
+    // Where the masks lie on the new root, the old one lay on them.
     if state.masks.take().is_some_and(|masks| masks.on_root.get()) {
         unmount(c".", UnmountFlags::DETACH)?;
     }

@@ -20,7 +20,9 @@ mod mask;
 mod room;
 mod temporary;
 
+pub(super) use filesystem::{detach, layers_over};
 pub(crate) use mask::Masks;
+pub(super) use temporary::room_of_start;
 
 /// Attributes to change, and whether a missing path ends the start.
 #[derive(Clone, Copy)]

@@ -25,6 +25,9 @@ pub(super) fn take(state: &mut State<'_>, from: RootSource<'_>, set: u64) -> Res
         RootSource::Directory { path } => Some(directory(path)?),
         RootSource::Image => None,
     };
+    if let Some(room) = state.room.take() {
+        lay(state, &room, &host)?;
+    }
     state.is_host = from == RootSource::Host;
     let tree = match &state.origin {
         Some(origin) => open_tree(origin, c"", clone | OpenTreeFlags::AT_EMPTY_PATH)?,
@@ -43,6 +46,34 @@ pub(super) fn take(state: &mut State<'_>, from: RootSource<'_>, set: u64) -> Res
     attach_over(&tree, &host)?;
     state.host = Some(host);
     state.root = Some(tree);
+    Ok(())
+}
+
+/// Makes the directory in which the upper layer is, the same for all commands of a start.
+pub(super) fn room(state: &mut State<'_>, parent: &CStr) -> Result<()> {
+    state.room = Some(mount::room_of_start(state, parent)?);
+    Ok(())
+}
+
+/// Lays what the run changes over the root's tree. The layers are attached below the root, as only what is attached can be looked into later
+/// (before Linux 6.15); mount points are made in the upper one, and nothing that is mounted in the lower one comes along.
+fn lay(state: &mut State<'_>, room: &OwnedFd, host: &OwnedFd) -> Result<()> {
+    let image = state.image.take();
+    let lower = match (&state.origin, &image) {
+        (Some(origin), _) => origin,
+        (None, Some(image)) => {
+            attach_over(image, host)?;
+            image
+        }
+        (None, None) => return Err(Errno::BADF),
+    };
+    let layers = mount::layers_over(lower, room)?;
+    if let Some(image) = &image {
+        mount::detach(image)?;
+    }
+    attach_over(&layers, host)?;
+    state.origin = Some(layers);
+    state.is_layered = true;
     Ok(())
 }
 

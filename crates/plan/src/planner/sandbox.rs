@@ -42,6 +42,7 @@ pub(super) fn reasons(draft: &Draft<'_>, meaning: Meaning) -> Vec<Directive> {
         &key::PROTECT_KERNEL_MODULES,
         &key::PROTECT_KERNEL_LOGS,
         &key::PROTECT_CLOCK,
+        &key::ROOT_EPHEMERAL,
         &key::MOUNT_API_VFS,
         &key::BIND_LOG_SOCKETS,
     ];
@@ -107,7 +108,7 @@ pub(super) fn plan(
     super::credentials::plan(draft, meaning);
     notify(draft, meaning);
     directories::plan(draft, meaning, true);
-    root(draft);
+    root(draft)?;
     mounts::emit(draft);
     // As the programs of a service that make namespaces expect of any system.
     let shared = draft.value(&key::MOUNT_FLAGS) == MountPropagation::Shared;
@@ -123,7 +124,26 @@ fn has_own_pins(draft: &Draft<'_>) -> bool {
 const MS_PRIVATE: u32 = 1 << 18;
 const MS_SLAVE: u32 = 1 << 19;
 
-fn root(draft: &mut Draft<'_>) {
+/// RootEphemeral=: layers, the upper of which goes with the run.
+fn ephemeral(draft: &mut Draft<'_>) -> Result<(), Refusal> {
+    let directive = key::ROOT_EPHEMERAL.directive();
+    if !draft.is_on(&key::ROOT_EPHEMERAL) {
+        return Ok(());
+    }
+    let is_rooted = root_directory(draft.unit).is_some() || draft.mounts.image;
+    let why = match (is_rooted, draft.is_privileged()) {
+        (true, true) => {
+            let parent = c"/var/tmp";
+            draft.push(directive, Step::RootRoom { parent });
+            return Ok(());
+        }
+        (false, _) => "the unit has the host's root: RootDirectory= or RootImage= gives it another",
+        (true, false) => "only root lays a root over another",
+    };
+    draft.cannot(directive, why)
+}
+
+fn root(draft: &mut Draft<'_>) -> Result<(), Refusal> {
     // A change of the host still comes in, nothing goes out.
     let flag = if draft.value(&key::MOUNT_FLAGS) == MountPropagation::Private {
         MS_PRIVATE
@@ -131,6 +151,7 @@ fn root(draft: &mut Draft<'_>) {
         MS_SLAVE
     };
     draft.frame(Step::Propagation { flag });
+    ephemeral(draft)?;
     let set = draft.mounts.root_attributes();
     if let Some(path) = root_directory(draft.unit) {
         let path = text(path);
@@ -162,6 +183,7 @@ fn root(draft: &mut Draft<'_>) {
             set,
         });
     }
+    Ok(())
 }
 
 /// What the unit says of paths by name. First, since of two covers of one path the first stays.

@@ -55,7 +55,10 @@ impl Step<'_> {
             | Step::UnshareLate { .. }
             | Step::Hostname { .. }
             | Step::Propagation { .. } => 226,
-            Step::Root { .. } | Step::Mount { .. } | Step::EnterRoot { .. } => 226,
+            Step::Root { .. }
+            | Step::RootRoom { .. }
+            | Step::Mount { .. }
+            | Step::EnterRoot { .. } => 226,
         }
     }
 }

@@ -293,7 +293,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("254"),
         from_image: FromImage::Never,
         bus: said("b"),
-        status: later::IMAGES,
         ..Row::RESTRICTS
     },
     Row {

@@ -2,12 +2,21 @@
 
 use core::ffi::CStr;
 
+use kernel::rustix::fd::AsRawFd;
+use kernel::rustix::fs::{
+    AtFlags, Gid, Mode, OFlags, StatVfsMountFlags, Uid, chmodat, chownat, fstat, fstatvfs, openat,
+};
 use kernel::rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_fd, fsconfig_set_flag,
     fsconfig_set_string, fsmount, fsopen,
 };
+use kernel::rustix::mount::{UnmountFlags, unmount};
 use kernel::{AsFd, Errno, OwnedFd, Result};
 use plan::List;
+
+use super::temporary::{UPPER, WORK};
+use crate::path::PathBuffer;
+use crate::steps::proc_file::Digits;
 use plan::code::ListBytes;
 
 const CLOSED: FsMountFlags = FsMountFlags::FSMOUNT_CLOEXEC;
@@ -74,6 +83,56 @@ pub(super) fn layers(upper: &OwnedFd, lower: &OwnedFd) -> Result<OwnedFd> {
     fsconfig_set_fd(&configuration, c"lowerdir+", upper.as_fd())?;
     fsconfig_set_fd(&configuration, c"lowerdir+", lower.as_fd())?;
     finish(&configuration, HARMLESS | MountAttrFlags::MOUNT_ATTR_RDONLY)
+}
+
+/// A tree with what is changed in it, which is kept in two directories below `room`. Paths by descriptors are taken by every kernel's overlayfs.
+pub(in crate::steps) fn layers_over(lower: &OwnedFd, room: &OwnedFd) -> Result<OwnedFd> {
+    let place = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let upper = openat(room, UPPER, place, Mode::empty())?;
+    let work = openat(room, WORK, place, Mode::empty())?;
+    // Its top is looked at like the lower one's, whose owner and mode may be any.
+    let status = fstat(lower)?;
+    let (user, group) = (Uid::from_raw(status.st_uid), Gid::from_raw(status.st_gid));
+    chownat(&upper, c"", Some(user), Some(group), AtFlags::EMPTY_PATH)?;
+    chmodat(
+        room,
+        UPPER,
+        Mode::from_raw_mode(status.st_mode & 0o7777),
+        AtFlags::empty(),
+    )?;
+    let configuration = new(c"overlay")?;
+    for (key, directory) in [
+        (c"lowerdir", lower),
+        (c"upperdir", &upper),
+        (c"workdir", &work),
+    ] {
+        let mut path = PathBuffer::new();
+        path.push(b"/proc/self/fd/")?;
+        path.push(Digits::new().unsigned(directory.as_raw_fd().unsigned_abs().into()))?;
+        fsconfig_set_string(&configuration, key, path.text()?)?;
+    }
+    // What the lower one keeps from those who use it, the layers keep, too.
+    let kept = [
+        (StatVfsMountFlags::NOSUID, MountAttrFlags::MOUNT_ATTR_NOSUID),
+        (StatVfsMountFlags::NODEV, MountAttrFlags::MOUNT_ATTR_NODEV),
+        (StatVfsMountFlags::NOEXEC, MountAttrFlags::MOUNT_ATTR_NOEXEC),
+    ];
+    let flags = fstatvfs(lower)?.f_flag;
+    let mut attributes = MountAttrFlags::empty();
+    for (flag, attribute) in kept {
+        if flags.contains(flag) {
+            attributes |= attribute;
+        }
+    }
+    finish(&configuration, attributes)
+}
+
+/// Takes a mount away that is attached.
+pub(in crate::steps) fn detach(mount: &OwnedFd) -> Result<()> {
+    let mut path = PathBuffer::new();
+    path.push(b"/proc/self/fd/")?;
+    path.push(Digits::new().unsigned(mount.as_raw_fd().unsigned_abs().into()))?;
+    unmount(path.text()?, UnmountFlags::DETACH)
 }
 
 /// `key=value` is split on the stack, since the key needs a NUL of its own.

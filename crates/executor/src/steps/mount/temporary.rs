@@ -16,6 +16,28 @@ const INNER_MODE: u32 = 0o1777;
 /// Makes `parent/coracle-private-ID/tmp` and gives a clone of it. The id is random, so no one can have been there before;
 /// several commands of one start share it.
 pub(super) fn directory(state: &State<'_>, parent: &CStr) -> Result<OwnedFd> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let outer = of_start(state, parent)?;
+    accept_existing(mkdirat(&outer, c"tmp", Mode::from_raw_mode(INNER_MODE)))?;
+    let inner = openat(&outer, c"tmp", flags, Mode::empty())?;
+    fchmod(&inner, Mode::from_raw_mode(INNER_MODE))?;
+    clone(&inner, c"", false)
+}
+
+/// The same outer directory for what the run changes in its root: two directories, as overlayfs wants them.
+pub(in crate::steps) fn room_of_start(state: &State<'_>, parent: &CStr) -> Result<OwnedFd> {
+    let outer = of_start(state, parent)?;
+    for name in [UPPER, WORK] {
+        accept_existing(mkdirat(&outer, name, Mode::from_raw_mode(0o755)))?;
+    }
+    Ok(outer)
+}
+
+/// Names below the directory of a start.
+pub(super) const UPPER: &CStr = c"root";
+pub(super) const WORK: &CStr = c"work";
+
+fn of_start(state: &State<'_>, parent: &CStr) -> Result<OwnedFd> {
     let mut name = PathBuffer::new();
     name.push(plan::frame::PRIVATE_PREFIX)?;
     name.push_hex(&state.frame.invocation)?;
@@ -31,10 +53,7 @@ pub(super) fn directory(state: &State<'_>, parent: &CStr) -> Result<OwnedFd> {
     if found.st_uid != kernel::rustix::process::geteuid().as_raw() {
         return Err(Errno::PERM);
     }
-    accept_existing(mkdirat(&outer, c"tmp", Mode::from_raw_mode(INNER_MODE)))?;
-    let inner = openat(&outer, c"tmp", flags, Mode::empty())?;
-    fchmod(&inner, Mode::from_raw_mode(INNER_MODE))?;
-    clone(&inner, c"", false)
+    Ok(outer)
 }
 
 fn accept_existing(made: Result<()>) -> Result<()> {
