@@ -6,6 +6,7 @@
 use crate::entry::Entry;
 use crate::link::NewProcess;
 use crate::manager::Manager;
+use crate::opener::CLEAN_COMMAND;
 use crate::start::report_pair;
 use engine::{Input, NotClean, State, UnitId};
 use keeper::protocol::{ChildKey, Exit};
@@ -18,8 +19,6 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use wire::Failure;
 
-/// The command number of a worker that removes.
-const CLEAN_COMMAND: u64 = crate::opener::OPENER_COMMAND + 2;
 /// Bytes of a worker's answer.
 const ANSWER_BYTES_MAX: usize = 4096;
 /// What the worker can do: it removes what belongs to others, and nothing else.

@@ -5,6 +5,7 @@
 
 use crate::link::NewProcess;
 use crate::manager::Manager;
+use crate::opener::MOUNT_COMMAND;
 use crate::planning::Prepared;
 use crate::poll::Token;
 use crate::start::report_pair;
@@ -20,8 +21,6 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use wire::Failure;
 
-/// The command number of a worker that mounts.
-const MOUNT_COMMAND: u64 = crate::opener::OPENER_COMMAND + 1;
 /// How long a worker may take: as long as the one that it lets hash the image, which takes minutes where the disk is slow.
 const MOUNT_LIMIT: Micros = Micros(900_000_000);
 /// Bytes of a worker's answer.

@@ -7,6 +7,7 @@
 use crate::clock;
 use crate::link::NewProcess;
 use crate::manager::Manager;
+use crate::opener::NETWORKS_COMMAND;
 use crate::planning::Prepared;
 use crate::poll::Token;
 use crate::start::report_pair;
@@ -17,8 +18,6 @@ use plan::report::{RECORD_BYTES, Report};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-/// The command number of the process that makes them.
-const NETWORKS_COMMAND: u64 = crate::opener::OPENER_COMMAND + 2;
 /// How many are ready at a time: one for the next start, one for the next process of its unit.
 const READY_MAX: usize = 2;
 /// How long they are kept. What a new namespace takes over from the host, the defaults of its interfaces, is no older than that.

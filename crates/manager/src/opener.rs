@@ -16,8 +16,14 @@ use std::path::Path;
 use std::rc::Rc;
 use wire::Failure;
 
-/// The command numbers of what the manager itself wants: far above the serials that the engine gives.
+/// The command numbers of what the manager itself wants, each for one kind of process: far above the serials that the engine gives.
 pub(crate) const OPENER_COMMAND: u64 = 1 << 32;
+/// A worker that mounts.
+pub(crate) const MOUNT_COMMAND: u64 = OPENER_COMMAND + 1;
+/// A worker that removes.
+pub(crate) const CLEAN_COMMAND: u64 = OPENER_COMMAND + 2;
+/// An executor that makes network namespaces.
+pub(crate) const NETWORKS_COMMAND: u64 = OPENER_COMMAND + 3;
 
 /// An executor that makes the sockets of a unit.
 #[derive(Debug)]
