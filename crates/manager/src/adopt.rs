@@ -144,13 +144,16 @@ impl Manager {
         self.stage = Stage::Running;
         self.inputs.push_back(Input::InventoryComplete);
         self.fail_lost_sockets();
-        self.open_api(
-            inventory
-                .take(Class::Api)
-                .into_iter()
-                .next()
-                .map(|(_, socket)| socket),
-        )?;
+        let (users, api): (Vec<_>, Vec<_>) = inventory
+            .take(Class::Api)
+            .into_iter()
+            .partition(|(name, _)| name == crate::user_database::HELD);
+        for (_, socket) in users {
+            if let Err(error) = self.adopt_user_socket(socket) {
+                self.log(&format!("dynamic users are not found by name: {error}"));
+            }
+        }
+        self.open_api(api.into_iter().next().map(|(_, socket)| socket))?;
         self.remove_unknown_groups();
         self.renew_all_sets();
         self.filter_files_again();

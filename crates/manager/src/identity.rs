@@ -117,6 +117,7 @@ impl Manager {
                 "{login} is a group of this host, and no user of it: give User= a name of its own"
             )));
         }
+        self.serve_users();
         // Started again at once: the number is locked still.
         let mut leaving = self.later.leaving_users.iter();
         let kept = leaving.position(|user| user.name == login);

@@ -60,6 +60,7 @@ mod streams;
 mod survivors;
 mod testing;
 mod transient;
+mod user_database;
 mod users;
 
 pub use directories::{DEFAULT_CONFIG, DEFAULT_RUNTIME, DEFAULT_STATE, Directories};

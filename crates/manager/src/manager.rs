@@ -114,6 +114,7 @@ pub(crate) struct KeeperFacts {
 pub(crate) struct Aside {
     pub(crate) cleaners: crate::cleaning::Cleaners,
     pub(crate) fetches: crate::credentials::Fetches,
+    pub(crate) users: crate::user_database::UserDatabase,
 }
 
 /// An executor's report that is still open.
@@ -341,6 +342,8 @@ impl Manager {
             Token::Network => self.on_network(),
             Token::OwnLog => self.on_room()?,
             Token::Tests => self.on_tests(),
+            Token::Users => self.on_users(),
+            Token::UserClient(number) => self.on_user_client(number, event),
         }
         Ok(())
     }

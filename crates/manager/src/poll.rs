@@ -35,6 +35,10 @@ pub(crate) enum Token {
     OwnLog,
     /// Threads made tests of conditions.
     Tests,
+    /// The socket on which dynamic users are looked up.
+    Users,
+    /// A connection to it.
+    UserClient(u32),
 }
 
 impl Token {
@@ -52,6 +56,8 @@ impl Token {
             Self::OwnLog => (10, 0),
             Self::Tests => (11, 0),
             Self::Network => (12, 0),
+            Self::Users => (14, 0),
+            Self::UserClient(number) => (13, number),
         };
         (kind << 32) | u64::from(number)
     }
@@ -71,6 +77,8 @@ impl Token {
             10 => Self::OwnLog,
             11 => Self::Tests,
             12 => Self::Network,
+            14 => Self::Users,
+            13 => Self::UserClient(number),
             _ => return None,
         })
     }

@@ -102,6 +102,7 @@ impl Manager {
 
     fn remove_runtime_files(&mut self) {
         self.host_files.end(&self.poll);
+        self.end_users();
         let directories = &self.directories;
         let files = ["api", "started", "environment"].map(|file| directories.runtime.join(file));
         let own = [directories.cgroup_place()];

@@ -42,8 +42,22 @@ fn of_process(role: &str, pid: &str, folder: &Path) -> Vec<String> {
         !STANDARD.iter().any(|standard| number == *standard)
     });
     own.filter_map(|entry| fs::read_link(entry.path()).ok())
+        .filter(|target| !is_of_users(&target.to_string_lossy()))
         .map(|target| format!("{role}: {}", kind(&target, folder)))
         .collect()
+}
+
+/// The socket on which dynamic users are looked up is made with the first of them, and stays.
+fn is_of_users(target: &str) -> bool {
+    let number = target.strip_prefix("socket:[");
+    let Some(number) = number.and_then(|number| number.strip_suffix(']')) else {
+        return false;
+    };
+    let sockets = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    sockets.lines().any(|line| {
+        let mut words = line.split_whitespace().skip(6);
+        words.next() == Some(number) && words.any(|path| path.starts_with("/run/systemd/userdb/"))
+    })
 }
 
 /// What differs from one instance to the next is left out: numbers, folders, where the program lies, which log file is the newest.

@@ -14,6 +14,7 @@ pub mod methods;
 pub mod request;
 pub mod service;
 mod shape;
+pub mod user_database;
 
 pub use client::{Client, ClientError};
 pub use failure::Failure;

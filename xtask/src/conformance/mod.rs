@@ -15,6 +15,7 @@ mod random;
 mod report;
 mod systemd;
 mod times;
+mod users;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -82,6 +83,12 @@ const CHECKS: &[Check] = &[
         place: Place::Container,
         prepare: |_| Ok(()),
         work: |_| credentials::run(),
+    },
+    Check {
+        name: "users",
+        place: Place::Container,
+        prepare: |_| Ok(()),
+        work: |_| users::run(),
     },
     Check {
         name: "packages",
@@ -189,12 +196,13 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
 
 /// The checks of the tier of tests, which a fresh machine makes in four minutes with the tree that it needs first. What is left out
 /// fetches forty packages.
-const SHORT: [&str; 5] = [
+const SHORT: [&str; 6] = [
     "test-execute",
     "parsers",
     "times",
     COMBINATIONS,
     "credentials",
+    "users",
 ];
 
 /// The tier of tests: the page stays as it is.

@@ -1,0 +1,213 @@
+//! The socket on which dynamic users are looked up by name and number, for libnss-systemd: everybody may, and nobody is waited for.
+//!
+//! It is made with the first dynamic user, is held by the keeper over our death, and goes with the instance.
+
+use crate::manager::Manager;
+use crate::poll::{Ready, Token};
+use keeper::protocol::Class;
+use model::sorted::Map;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use wire::frame::{Filled, Inbox};
+use wire::user_database::{Asked, CALL_BYTES_MAX, Found, answer};
+
+/// Where those who look users up look for sockets; the name of one is that of the service (nss-systemd(8)).
+const DIRECTORY: &str = "/run/systemd/userdb";
+const SERVICE: &str = "io.coracle.DynamicUser";
+/// The name under which the keeper holds the socket.
+pub(crate) const HELD: &str = "user-database";
+/// Connections at once; each is short.
+const CONNECTIONS_MAX: usize = 64;
+const BACKLOG: i32 = 128;
+
+/// The socket and its connections.
+#[derive(Default)]
+pub(crate) struct UserDatabase {
+    socket: Option<Rc<OwnedFd>>,
+    clients: Map<u32, Client>,
+    /// It could not be made, which was told.
+    is_given_up: bool,
+}
+
+struct Client {
+    socket: OwnedFd,
+    inbox: Inbox,
+}
+
+impl Manager {
+    /// The name of the service, which tells the instances of a host apart.
+    fn user_service(&self) -> String {
+        if self.directories.are_default() {
+            return SERVICE.into();
+        }
+        format!("{SERVICE}.{}", self.directories.cgroup_name())
+    }
+
+    fn user_socket(&self) -> PathBuf {
+        Path::new(DIRECTORY).join(self.user_service())
+    }
+
+    /// Sees to it that dynamic users are found. What can't be made is told once: services run without it.
+    pub(crate) fn serve_users(&mut self) {
+        if self.aside.users.socket.is_some() || self.aside.users.is_given_up {
+            return;
+        }
+        if let Err(error) = self.make_user_socket() {
+            self.aside.users.is_given_up = true;
+            let path = self.user_socket();
+            self.log(&format!(
+                "dynamic users are not found by name on this host: {} can't be made: {error}",
+                path.display()
+            ));
+        }
+    }
+
+    fn make_user_socket(&mut self) -> std::io::Result<()> {
+        let path = self.user_socket();
+        std::fs::create_dir_all(DIRECTORY)?;
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket =
+            rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        rustix::net::bind(&socket, &SocketAddrUnix::new(&path)?)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666))?;
+        rustix::net::listen(&socket, BACKLOG)?;
+        self.adopt_user_socket(socket)?;
+        if let Some(socket) = &self.aside.users.socket {
+            self.link.hold(Class::Api, HELD, Rc::clone(socket));
+        }
+        Ok(())
+    }
+
+    /// Listens on what the keeper held.
+    pub(crate) fn adopt_user_socket(&mut self, socket: OwnedFd) -> std::io::Result<()> {
+        self.poll.watch(&socket, Token::Users)?;
+        self.aside.users.socket = Some(Rc::new(socket));
+        Ok(())
+    }
+
+    /// The instance ends.
+    pub(crate) fn end_users(&mut self) {
+        if self.aside.users.socket.take().is_none() {
+            return;
+        }
+        let removed = std::fs::remove_file(self.user_socket());
+        let both = [Path::new(DIRECTORY), Path::new("/run/systemd")];
+        for result in std::iter::once(removed).chain(both.map(std::fs::remove_dir)) {
+            match result {
+                // Others have theirs there.
+                Ok(()) | Err(_) => {}
+            }
+        }
+    }
+
+    /// Somebody connects.
+    pub(crate) fn on_users(&mut self) {
+        let Some(socket) = &self.aside.users.socket else {
+            return;
+        };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let Ok(socket) = rustix::net::accept_with(&**socket, flags) else {
+            return;
+        };
+        // The oldest has had its time: it is answered as soon as it asks.
+        let clients = &self.aside.users.clients;
+        let is_full = clients.len() >= CONNECTIONS_MAX;
+        let oldest = clients.keys().next().copied().filter(|_| is_full);
+        if let Some(oldest) = oldest {
+            self.drop_user_client(oldest);
+        }
+        let number = self.poll.number();
+        if self.poll.watch(&socket, Token::UserClient(number)).is_err() {
+            return;
+        }
+        let inbox = Inbox::new(CALL_BYTES_MAX);
+        let client = Client { socket, inbox };
+        self.aside.users.clients.insert(number, client);
+        self.serve_user_client(number);
+    }
+
+    /// A client sent something, or hung up.
+    pub(crate) fn on_user_client(&mut self, number: u32, event: Ready) {
+        if event.closed && !event.readable {
+            return self.drop_user_client(number);
+        }
+        self.serve_user_client(number);
+    }
+
+    fn serve_user_client(&mut self, number: u32) {
+        /// Answers in one round: others have their turn.
+        const ANSWERS_MAX: usize = 16;
+        let Some(mut client) = self.aside.users.clients.remove(&number) else {
+            return;
+        };
+        let filled = client.inbox.fill(&client.socket, RecvFlags::DONTWAIT);
+        let service = self.user_service();
+        let mut is_open = matches!(filled, Ok(Filled::Some | Filled::WouldBlock));
+        for _ in 0..ANSWERS_MAX {
+            let call = match client.inbox.frame() {
+                Ok(Some(call)) => call,
+                Ok(None) => break,
+                // Too long to be a call.
+                Err(_) => {
+                    is_open = false;
+                    break;
+                }
+            };
+            let found = answer(call, &service, |asked, is_group| {
+                self.dynamic_user_of(asked, is_group)
+            });
+            is_open &= found.is_some_and(|answer| send(&client.socket, &answer));
+        }
+        // What anybody passed along is of no use.
+        kernel::aside::close(client.inbox.take_descriptors());
+        if is_open {
+            self.aside.users.clients.insert(number, client);
+        } else {
+            self.poll.forget(&client.socket);
+            kernel::message::retire(&client.socket);
+        }
+    }
+
+    fn drop_user_client(&mut self, number: u32) {
+        if let Some(client) = self.aside.users.clients.remove(&number) {
+            self.poll.forget(&client.socket);
+            kernel::message::retire(&client.socket);
+        }
+    }
+
+    fn dynamic_user_of(&self, asked: Asked<'_>, is_group: bool) -> Option<Found> {
+        let runs = self.units.values().flat_map(|entry| &entry.runs);
+        let mut users = runs
+            .filter_map(|run| run.user.as_ref())
+            .filter(|user| user.dynamic && (!is_group || user.gid == user.uid));
+        let found = users.find(|user| {
+            let number = if is_group { user.gid } else { user.uid };
+            asked.name.is_none_or(|name| name == user.name)
+                && asked.number.is_none_or(|asked| asked == number)
+        })?;
+        Some(Found {
+            name: found.name.clone(),
+            uid: found.uid,
+            gid: found.gid,
+        })
+    }
+}
+
+/// All of it, or none: an answer is small, and who does not read has no use for it.
+fn send(socket: &OwnedFd, bytes: &[u8]) -> bool {
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    loop {
+        match rustix::net::send(socket, bytes, flags) {
+            Err(Errno::INTR) => {}
+            sent => return sent == Ok(bytes.len()),
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Dynamic users as records: found by name and number while they are there, by whoever asks, over the death of the manager.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use coracle_system_tests::{manager, with_units};
+use serde_json::{Value, json};
+use testkit::Instance;
+
+const DIRECTORY: &str = "/run/systemd/userdb";
+const UNIT: &str = "[Service]\nDynamicUser=yes\nUser=ctestuser\nExecStart=/bin/sleep infinity\n";
+
+/// The instance's own socket: of many at once, the one that knows the user.
+fn socket() -> PathBuf {
+    let entries = fs::read_dir(DIRECTORY).expect("the directory of sockets");
+    let mut paths = entries.map(|entry| entry.expect("an entry").path());
+    let knows = |path: &Path| ask(path, "GetUserRecord", json!({"userName": "ctestuser"}));
+    paths
+        .find(|path| knows(path)["error"].is_null())
+        .expect("a socket that knows the user")
+}
+
+fn ask(path: &Path, method: &str, mut parameters: Value) -> Value {
+    let service = path.file_name().expect("a name").to_string_lossy();
+    if parameters["service"].is_null() {
+        parameters["service"] = service.as_ref().into();
+    }
+    let call =
+        json!({"method": format!("io.systemd.UserDatabase.{method}"), "parameters": parameters});
+    say(path, format!("{call}\0").as_bytes())
+}
+
+/// Null where the other side hangs up.
+fn say(path: &Path, bytes: &[u8]) -> Value {
+    let mut stream = UnixStream::connect(path).expect("somebody listens");
+    stream.write_all(bytes).expect("it reads");
+    let mut answer = Vec::new();
+    match BufReader::new(stream).read_until(0, &mut answer) {
+        Ok(0) | Err(_) => Value::Null,
+        Ok(_) => serde_json::from_slice(
+            answer
+                .trim_ascii_end()
+                .strip_suffix(&[0])
+                .unwrap_or(&answer),
+        )
+        .expect("JSON"),
+    }
+}
+
+fn uid_of(coracle: &Instance) -> u64 {
+    let pid = coracle.property("web.service", "MainPID");
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    let uid = line.and_then(|line| line.split_whitespace().next());
+    uid.expect("a number").parse().expect("a number")
+}
+
+#[test]
+fn a_dynamic_user_is_found_as_long_as_its_service_runs() {
+    with_units(&[("web.service", UNIT)], |coracle| {
+        coracle.ok(&["start", "web.service"]);
+        let uid = uid_of(coracle);
+        let path = socket();
+        let check = || {
+            for asked in [json!({"userName": "ctestuser"}), json!({"uid": uid})] {
+                let record = ask(&path, "GetUserRecord", asked)["parameters"]["record"].clone();
+                assert_eq!(
+                    (&record["userName"], &record["uid"]),
+                    (&json!("ctestuser"), &json!(uid))
+                );
+            }
+            let group = ask(&path, "GetGroupRecord", json!({"gid": uid}));
+            assert_eq!(group["parameters"]["record"]["groupName"], "ctestuser");
+        };
+        check();
+        manager::kill(manager::of(coracle.process("KeeperPID")));
+        check();
+        let error = |answer: Value| answer["error"].as_str().unwrap_or_default().to_owned();
+        let other = error(ask(&path, "GetUserRecord", json!({"userName": "root"})));
+        assert_eq!(other, "io.systemd.UserDatabase.NoRecordFound");
+        let service = error(ask(
+            &path,
+            "GetUserRecord",
+            json!({"uid": uid, "service": "x"}),
+        ));
+        assert_eq!(service, "io.systemd.UserDatabase.BadService");
+        let all = error(ask(&path, "GetUserRecord", json!({})));
+        assert_eq!(all, "io.systemd.UserDatabase.EnumerationNotSupported");
+        // What is no call, or too long for one, ends its own connection and nothing else.
+        assert_eq!(say(&path, b"{\0"), Value::Null);
+        assert_eq!(say(&path, &[b'x'; 100_000]), Value::Null);
+        let silent: Vec<UnixStream> = (0..200)
+            .map(|_| UnixStream::connect(&path).expect("somebody listens"))
+            .collect();
+        check();
+        drop(silent);
+        coracle.ok(&["stop", "web.service"]);
+        let gone = error(ask(&path, "GetUserRecord", json!({"uid": uid})));
+        assert_eq!(gone, "io.systemd.UserDatabase.NoRecordFound");
+        coracle.ok(&["daemon-exit"]);
+        assert!(!path.exists());
+    });
+}
