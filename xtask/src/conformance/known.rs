@@ -128,7 +128,7 @@ const NO_DAY: &str =
     "systemd counts on into the next month; a day that there is not is refused here";
 
 const EXECUTE: &str = "test-execute";
-const PASS: &str = "PassEnvironment=: the manager has no environment of its own to pass on";
+const PASS: &str = "PassEnvironment=: coracled is started without variables here";
 const MACHINE: &str = "is for another architecture";
 const NO_KMSG: &str = "a container has no /dev/kmsg: `machine` has it";
 const NO_CAPABILITY: &str = "a container has not the capability: `machine` has it";
