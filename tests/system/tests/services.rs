@@ -52,6 +52,19 @@ fn a_unit_that_is_started_too_often_says_so_and_how_to_go_on() {
 }
 
 #[test]
+fn what_starts_as_root_and_becomes_a_user_by_itself_is_heard() {
+    let program = "use POSIX; use Socket; POSIX::setgid(1); POSIX::setuid(1); socket(S, AF_UNIX, SOCK_DGRAM, 0); \
+                   send(S, q(READY=1), 0, pack_sockaddr_un($ENV{NOTIFY_SOCKET})) or die $!; sleep";
+    let unit = format!(
+        "[Service]\nType=notify\nTimeoutStartSec=10\nExecStart=/usr/bin/perl -e '{program}'\n"
+    );
+    with_units(&[("a.service", &unit)], |coracle| {
+        coracle.ok(&["start", "a"]);
+        assert_eq!(coracle.property("a.service", "SubState"), "running");
+    });
+}
+
+#[test]
 fn a_oneshot_runs_its_commands_in_order_and_remains_when_told() {
     let unit = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c 'echo one'\nExecStart=/bin/sh -c 'echo two'\n";
     with_units(&[("a.service", unit)], |coracle| {
