@@ -75,6 +75,17 @@ fn kind(target: &Path, folder: &Path) -> String {
     }
 }
 
+/// By this the manager hears of changes of control groups, where there are some.
+const OF_GROUPS: &str = "manager: anon_inode:inotify";
+
+/// [`AT_REST`] with control groups or without.
+#[must_use]
+pub fn at_rest(has_groups: bool) -> Vec<&'static str> {
+    let all = AT_REST.iter().copied();
+    all.filter(|holding| has_groups || *holding != OF_GROUPS)
+        .collect()
+}
+
 /// What an instance holds that has no unit: from its begin on, as soon as the client that started it has its answer.
 pub const AT_REST: &[&str] = &[
     "keeper: /memfd:coracle-executor",

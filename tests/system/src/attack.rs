@@ -44,6 +44,19 @@ pub enum Outcome {
     NotTried(String),
 }
 
+/// What a host makes of a directive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It stops the attack.
+    Applied,
+    /// It does not, and the start says that it is reduced.
+    Reduced,
+    /// The service does not start, and the directive is why.
+    Refused,
+    /// Nobody says that it does not hold; what was said instead.
+    Lost(String),
+}
+
 impl Outcome {
     /// Whether it is the expected one, which may name several errors with `|` between them.
     fn is(&self, expected: &Outcome) -> bool {
@@ -158,6 +171,41 @@ impl Attack {
         .collect()
     }
 
+    /// What a host that can do less makes of the directive; nothing where what the attack wants can't be had there anyway.
+    #[must_use]
+    pub fn answer(
+        &self,
+        coracle: &Instance,
+        stage: &Stage,
+        profile: &[(String, String)],
+    ) -> Option<Answer> {
+        let is_there = |text: &&str| !stage.fill(text).contains('$');
+        let value = self.value(profile);
+        let mut texts = self.both.iter().copied().chain([self.line, value]);
+        let is_whole = texts.all(|text| is_there(&text));
+        let is_simple = matches!(self.proof, Proof::Works) && !self.line.contains(';');
+        if !is_whole || !is_simple {
+            return None;
+        }
+        if act(coracle, stage, &self.options(&[]), self.line) != Outcome::Reached {
+            return None;
+        }
+        let property = format!("{}={value}", self.directive);
+        let line = format!("$ROOM/attacker {}", self.line);
+        let (said, why) = service(coracle, stage, &self.options(&[property]), &line);
+        let name = format!("{}=", self.directive);
+        let is_told = |word: &str| {
+            let mut lines = why.lines();
+            lines.any(|line| line.contains(word) && line.contains(&name))
+        };
+        Some(match outcome(said, &why) {
+            Outcome::Stopped(_) => Answer::Applied,
+            Outcome::Reached if is_told("reduced: ") => Answer::Reduced,
+            Outcome::NotTried(_) if why.contains("can't be applied") => Answer::Refused,
+            Outcome::Reached | Outcome::NotTried(_) => Answer::Lost(why),
+        })
+    }
+
     fn attempt(&self, coracle: &Instance, stage: &Stage, options: &[String]) -> Outcome {
         if let Proof::After(line) = self.proof {
             let ready = act(coracle, stage, &self.options(&[]), line);
@@ -189,8 +237,10 @@ pub fn option(property: &str) -> [String; 2] {
 /// Whether the unified hierarchy has this controller.
 #[must_use]
 pub fn has_controller(name: &str) -> bool {
-    let place = crate::stage::control_groups().join("cgroup.controllers");
-    let listed = std::fs::read_to_string(&place).unwrap_or_default();
+    let Some(groups) = crate::stage::unified_groups() else {
+        return false;
+    };
+    let listed = std::fs::read_to_string(groups.join("cgroup.controllers")).unwrap_or_default();
     listed.split_whitespace().any(|word| word == name)
 }
 
@@ -206,13 +256,18 @@ fn signal(number: i32) -> String {
 /// Has the attacker do one act in a service.
 fn act(coracle: &Instance, stage: &Stage, options: &[String], line: &str) -> Outcome {
     let (said, why) = service(coracle, stage, options, &format!("$ROOM/attacker {line}"));
+    outcome(said, &why)
+}
+
+/// What became of an act, by what the service printed.
+fn outcome(said: String, why: &str) -> Outcome {
     let mut last = said.lines().rev();
     let status = last.next().and_then(|word| word.parse().ok());
     match (status, last.next()) {
         (Some(0), Some("reached")) => Outcome::Reached,
         (Some(1), Some(error)) => Outcome::Stopped(error.to_owned()),
         (Some(status @ 129..), _) => Outcome::Stopped(signal(status - 128)),
-        _ => Outcome::NotTried(said + &why),
+        _ => Outcome::NotTried(said + why),
     }
 }
 

@@ -22,7 +22,8 @@ pub struct Stage {
     abstract_listener: UnixListener,
     /// What only a host has, not a container.
     kernels: Option<(Disk, Pinned)>,
-    group: PathBuf,
+    /// The instance's own control group.
+    group: Option<PathBuf>,
     peer: Peer,
     terminal: Terminal,
     /// After what is mounted in it and what has files of it.
@@ -94,7 +95,8 @@ impl Stage {
             large_temporary: folder("/var/tmp"),
             abstract_listener: abstract_listener(&name(number)),
             listener: TcpListener::bind("127.0.0.1:0").expect("a port of the host"),
-            group: control_groups().join(coracle.control_group().trim_start_matches('/')),
+            group: unified_groups()
+                .map(|groups| groups.join(coracle.control_group().trim_start_matches('/'))),
         };
         stage.lay_out_secrets();
         stage.attacker(&["keep-segment", &stage.key(HELD)]);
@@ -147,7 +149,6 @@ impl Stage {
             ("SEGMENT", self.key(HELD)),
             ("QUEUE", self.queue()),
             ("KEY", self.key(KEY)),
-            ("GROUP", path(&self.group)),
             ("TABLE", name(self.number).replace('-', "_")),
             ("TTY", self.terminal.path().to_owned()),
         ];
@@ -156,7 +157,9 @@ impl Stage {
             .iter()
             .flat_map(|(disk, pinned)| [("DISK", disk.0.clone()), ("PINNED", path(&pinned.0))]);
         let named = |(name, value): (&str, String)| (name.to_owned(), value);
-        targets.into_iter().chain(of_kernel).map(named).collect()
+        let group = self.group.iter().map(|group| ("GROUP", path(group)));
+        let all = targets.into_iter().chain(of_kernel).chain(group);
+        all.map(named).collect()
     }
 
     /// Makes what acts have changed what it was: connections are taken, what is left is removed, owners are root.
@@ -378,8 +381,16 @@ fn disk(room: &Path) -> Disk {
 /// Where there is none.
 #[must_use]
 pub fn control_groups() -> PathBuf {
+    unified_groups().expect("a unified hierarchy of control groups")
+}
+
+/// The same, if there is one.
+///
+/// # Panics
+/// Without /proc.
+#[must_use]
+pub fn unified_groups() -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
     let line = mounts.lines().find(|line| line.contains(" - cgroup2 "));
-    let place = line.and_then(|line| line.split(' ').nth(4));
-    PathBuf::from(place.expect("a unified hierarchy of control groups"))
+    Some(PathBuf::from(line?.split(' ').nth(4)?))
 }
