@@ -15,6 +15,7 @@ mod docs;
 mod fuzz;
 mod peers;
 mod run;
+mod services;
 mod setup;
 mod test;
 mod tidy;
@@ -44,6 +45,9 @@ Usage: cargo xtask COMMAND
                      test-execute no container can, in a virtual machine (needs root)
   combinations [--seed NUMBER] [--count NUMBER] [--beside trixie|sid]
                      Run random combinations of directives: what they forbid fails, and beside a tree's systemd the rest is the same
+  services [--seconds NUMBER] [--keep] [NAME…]
+                     Run services of Debian's packages with their own unit files under load, as shipped and under the default profile;
+                     --keep writes docs/services.md (needs root)
   vm [OPTION…] -- COMMAND…
                      Run a command in a virtual machine: --kernel 6.1|6.12, --init test|coracle|systemd, --tree trixie|sid,
                      --memory MIB, --processors NUMBER, --limit SECONDS, --with HOST_FILE=PATH (needs root once, to install qemu)
@@ -74,6 +78,9 @@ fn main() -> ExitCode {
         // The other end of a check that runs in a peer's container.
         "conformance-inside" => conformance::inside(rest),
         "combinations" => conformance::combine(rest),
+        "services" => services::run(rest),
+        // The other end of it, in a container.
+        "services-inside" => services::inside(rest),
         "vm" => vm::run(rest),
         "peers" => peers::run(rest),
         "docs" => docs::write(),

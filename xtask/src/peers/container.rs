@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail};
 
@@ -17,7 +18,8 @@ pub(crate) struct Container {
     /// Further directories of this machine: where they are, and where they are in the container.
     binds: Vec<(PathBuf, String)>,
     has_own_network: bool,
-    has_bpf: bool,
+    /// Capabilities and system calls beyond those that containers have: each a list between commas.
+    allowed: Vec<[&'static str; 2]>,
 }
 
 /// What a script left.
@@ -33,7 +35,7 @@ impl Container {
             root: tree.make()?,
             binds: Vec::new(),
             has_own_network: false,
-            has_bpf: false,
+            allowed: Vec::new(),
         })
     }
 
@@ -53,8 +55,14 @@ impl Container {
 
     /// Programs can be loaded for control groups inside.
     #[must_use]
-    pub(crate) fn with_bpf(mut self) -> Container {
-        self.has_bpf = true;
+    pub(crate) fn with_bpf(self) -> Container {
+        self.allowing("CAP_BPF,CAP_PERFMON", "bpf")
+    }
+
+    /// Has these capabilities and system calls, too.
+    #[must_use]
+    pub(crate) fn allowing(mut self, capabilities: &'static str, calls: &'static str) -> Container {
+        self.allowed.push([capabilities, calls]);
         self
     }
 
@@ -69,7 +77,9 @@ impl Container {
         let group = Group::make()?;
         let console = fs::File::create(folder.path().join("console"))?;
         let status = self
-            .nspawn(&group, folder.path())
+            .nspawn(&group, "--boot")
+            .arg(format!("--bind={}:/peer", folder.path().display()))
+            .arg("--console=read-only")
             .stdin(Stdio::null())
             .stdout(console.try_clone()?)
             .stderr(console)
@@ -88,9 +98,29 @@ impl Container {
         Ok(Finished { status, output })
     }
 
+    /// Runs a command without booting anything.
+    ///
+    /// # Errors
+    /// When the container does not come up, or the command fails; what it printed is the error.
+    pub(crate) fn execute(&self, words: &[String]) -> Result<()> {
+        let group = Group::make()?;
+        let output = self
+            .nspawn(&group, "--as-pid2")
+            .arg("--console=pipe")
+            .args(words)
+            .stdin(Stdio::null())
+            .output()
+            .context("cannot run systemd-nspawn")?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            bail!("it ended with {}: {said}", output.status);
+        }
+        Ok(())
+    }
+
     /// A shell enters the control group and becomes systemd-nspawn, which makes groups of its own below the one it is in, and which
     /// does not outlive this process.
-    fn nspawn(&self, group: &Group, folder: &Path) -> Command {
+    fn nspawn(&self, group: &Group, first: &str) -> Command {
         let mut command = Command::new("sh");
         command
             .args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""])
@@ -99,27 +129,23 @@ impl Container {
             .args([
                 "systemd-nspawn",
                 "--quiet",
-                "--boot",
+                first,
                 "--register=no",
                 "--keep-unit",
             ])
             .args([
                 "--volatile=overlay",
-                "--console=read-only",
                 "--link-journal=no",
                 // As on a host; crun and podman don't start without.
                 "--system-call-filter=@keyring",
                 "--capability=CAP_NET_ADMIN",
             ])
-            .arg(format!("--machine=peer-{}", std::process::id()))
+            .arg(format!("--machine=peer-{}", group.name))
             .arg(format!("--directory={}", self.root.display()))
-            .arg(format!("--bind={}:/peer", folder.display()))
             .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1");
-        if self.has_bpf {
-            command.args([
-                "--capability=CAP_BPF,CAP_PERFMON",
-                "--system-call-filter=bpf",
-            ]);
+        for [capabilities, calls] in &self.allowed {
+            command.arg(format!("--capability={capabilities}"));
+            command.arg(format!("--system-call-filter={calls}"));
         }
         if self.has_own_network {
             command.arg("--private-network");
@@ -131,11 +157,13 @@ impl Container {
     }
 }
 
-/// What the groups' names begin with; the rest is the number of the process that made it.
-const PREFIX: &str = "coracle-peer-";
+/// What the groups' names begin with; then come the number of the process that made it and one of its own.
+const PREFIX: &str = "coracle-container-";
 
 /// A control group of version 2 for one container, gone with this value.
 struct Group {
+    /// No other container's.
+    name: String,
     path: PathBuf,
     /// Where systemd-nspawn makes one of the same name: the hierarchy of version 1 that systemd tracks processes in, if there is one.
     twin: Option<PathBuf>,
@@ -152,13 +180,17 @@ impl Group {
         let mount = mount_of(&|kind| kind.starts_with("cgroup2 "))
             .context("no control groups of version 2 are mounted here")?;
         let first = mount_of(&|kind| kind.starts_with("cgroup ") && kind.contains("name=systemd"));
-        let name = format!("{PREFIX}{}", std::process::id());
+        static GROUPS: AtomicU32 = AtomicU32::new(0);
+        let number = GROUPS.fetch_add(1, Ordering::Relaxed);
+        let own = format!("{}-{number}", std::process::id());
+        let name = format!("{PREFIX}{own}");
         for mount in [Some(mount), first].into_iter().flatten() {
             sweep(mount)?;
         }
         let path = mount.join(&name);
         fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Group {
+            name: own,
             path,
             twin: first.map(|mount| mount.join(&name)),
         })
@@ -181,7 +213,9 @@ fn sweep(mount: &Path) -> Result<()> {
     for entry in fs::read_dir(mount)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if let Some(maker) = name.strip_prefix(PREFIX)
+        let maker = name.strip_prefix(PREFIX);
+        let maker = maker.and_then(|rest| rest.split('-').next());
+        if let Some(maker) = maker
             && !Path::new("/proc").join(maker).exists()
         {
             // What is killed needs a moment to end; the group that is still busy then goes the next time.

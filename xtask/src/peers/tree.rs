@@ -48,37 +48,54 @@ StandardOutput=file:/peer/output
 StandardError=inherit
 ";
 
-/// A tree's name, which is the suite's, and the systemd in it.
+/// A tree's name, where its packages come from, and the systemd in it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tree {
     pub(crate) name: &'static str,
+    suite: &'static str,
     pub(crate) systemd: &'static str,
+    packages: fn() -> Vec<&'static str>,
 }
+
+/// What the name of a tree of services is.
+pub(crate) const SERVICES: &str = "services";
 
 const TREES: &[Tree] = &[
     Tree {
         name: "trixie",
+        suite: "trixie",
         systemd: "257",
+        packages: || PACKAGES.to_vec(),
     },
     Tree {
         name: "sid",
+        suite: "sid",
         systemd: "262",
+        packages: || PACKAGES.to_vec(),
+    },
+    Tree {
+        name: SERVICES,
+        suite: "trixie",
+        systemd: "257",
+        packages: crate::services::packages,
     },
 ];
 
 impl Tree {
-    /// The trees of these names; all where none is given.
+    /// The trees of these names; all peers where none is given.
     pub(crate) fn named(names: &[String]) -> Result<Vec<Tree>> {
         if names.is_empty() {
-            return Ok(TREES.to_vec());
+            let peers = TREES.iter().filter(|tree| tree.name != SERVICES);
+            return Ok(peers.copied().collect());
         }
         names.iter().map(|name| Tree::one(name)).collect()
     }
 
     pub(crate) fn one(name: &str) -> Result<Tree> {
         let tree = TREES.iter().find(|tree| tree.name == name);
-        tree.copied()
-            .with_context(|| format!("there is no tree {name:?}: trees are trixie and sid"))
+        tree.copied().with_context(|| {
+            format!("there is no tree {name:?}: trees are trixie, sid and services")
+        })
     }
 
     /// The tree as a file system that a machine has on its disk, made where it is older than the tree.
@@ -118,7 +135,8 @@ impl Tree {
         setup::programs(PROGRAMS)?;
         let cache = run::root().join(".cache/peers");
         let root = cache.join(self.name);
-        let recipe = format!("{RECIPE} {}\n{UNIT}", PACKAGES.join(" "));
+        let packages = (self.packages)();
+        let recipe = format!("{RECIPE} {}\n{UNIT}", packages.join(" "));
         let stamp = self.cached("recipe");
         if root.exists() && fs::read_to_string(&stamp).is_ok_and(|found| found == recipe) {
             return Ok(root);
@@ -138,8 +156,8 @@ impl Tree {
                 .args(["--mount", "--propagation=private", "mmdebstrap"])
                 .args(["--quiet", "--variant=minbase"])
                 .arg("--aptopt=Acquire::Check-Valid-Until \"false\"")
-                .arg(format!("--include={}", PACKAGES.join(",")))
-                .arg(self.name)
+                .arg(format!("--include={}", packages.join(",")))
+                .arg(self.suite)
                 .arg(&staging)
                 .arg(debian::mirror()?),
         )
