@@ -1,7 +1,7 @@
 //! Leaving and entering namespaces, and the names in them.
 
 use linux_raw_sys::general as sys;
-use rustix::fd::{AsFd, AsRawFd};
+use rustix::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use crate::Result;
 use crate::syscall::syscall;
@@ -51,6 +51,21 @@ pub fn join(descriptor: impl AsFd, namespaces: u32) -> Result<()> {
     let number = descriptor.as_fd().as_raw_fd() as usize;
     // SAFETY: plain numbers; memory isn't affected.
     unsafe { syscall(sys::__NR_setns, [number, namespaces as usize, 0, 0, 0, 0]) }.map(drop)
+}
+
+/// The mount namespace of the process behind `pidfd` (since Linux 6.11). ESRCH: it has none any more.
+pub fn mounts_of(pidfd: impl AsFd) -> Result<OwnedFd> {
+    const PIDFD_GET_MNT_NAMESPACE: usize = 0xff03;
+    let number = pidfd.as_fd().as_raw_fd() as usize;
+    // SAFETY: takes no argument, and gives a new descriptor.
+    let opened = unsafe {
+        syscall(
+            sys::__NR_ioctl,
+            [number, PIDFD_GET_MNT_NAMESPACE, 0, 0, 0, 0],
+        )
+    }?;
+    // SAFETY: the kernel just made it, and no one else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(opened as i32) })
 }
 
 /// Sets the host name of this UTS namespace.

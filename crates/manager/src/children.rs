@@ -228,6 +228,7 @@ impl Manager {
             };
             if received.bytes == 0 {
                 self.forget_report(process);
+                self.hold_mounts(process);
                 self.inputs.push_back(Input::Executed(process));
                 return;
             }

@@ -5,7 +5,6 @@ use crate::manager::Manager;
 use crate::run::RunUser;
 use crate::users::Tables;
 use engine::UnitId;
-use keeper::client::ChannelError;
 use keeper::protocol::Class;
 use model::key;
 use std::rc::Rc;
@@ -156,14 +155,10 @@ impl Manager {
     }
 
     /// Gives back the numbers that no run of this round took again, when nobody waits for it any more. The lock's file goes first.
-    pub(crate) fn release_users(&mut self) -> Result<(), ChannelError> {
-        if self.later.leaving_users.is_empty() {
-            return Ok(());
-        }
+    pub(crate) fn release_users(&mut self) {
         for user in std::mem::take(&mut self.later.leaving_users) {
             dynamic_user::give_back(user.uid);
             self.link.drop_held(Class::Other, &lock_name(user.uid));
         }
-        self.link.flush(&self.poll)
     }
 }

@@ -382,7 +382,10 @@ impl Manager {
             self.send_signals();
             self.link.flush(&self.poll)?;
         }
-        self.release_users()?;
+        self.release_users();
+        self.end_mounts();
+        self.replenish_networks();
+        self.link.flush(&self.poll)?;
         self.remove_groups();
         self.write_later()?;
         if !self.dirty.is_empty() {

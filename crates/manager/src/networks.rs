@@ -11,15 +11,17 @@ use crate::opener::NETWORKS_COMMAND;
 use crate::planning::Prepared;
 use crate::poll::Token;
 use crate::start::report_pair;
-use engine::{Micros, UnitId};
+use engine::{Micros, ProcessKey, UnitId};
 use keeper::protocol::ChildKey;
 use kernel::message::{Descriptors, ReceiveOptions, receive, send};
-use plan::report::{RECORD_BYTES, Report};
-use std::os::fd::OwnedFd;
+use plan::report::{LET_GO, MAKE_NETWORK, RECORD_BYTES, Report};
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
 /// How many are ready at a time: one for the next start, one for the next process of its unit.
 const READY_MAX: usize = 2;
+/// Mount namespaces that are held at a time. Of a host full of services that are stopped together, most end their own.
+const HELD_MAX: usize = 8;
 /// How long they are kept. What a new namespace takes over from the host, the defaults of its interfaces, is no older than that.
 const KEPT: Micros = Micros(60_000_000);
 
@@ -28,6 +30,12 @@ const KEPT: Micros = Micros(60_000_000);
 pub(crate) struct Networks {
     ready: Vec<OwnedFd>,
     maker: Option<Maker>,
+    /// One was taken, or one will be.
+    is_wanted: bool,
+    /// Mount namespaces of runs that live.
+    held: usize,
+    /// Those of runs that are over.
+    leaving: Vec<OwnedFd>,
     /// When all of it is let go.
     until: Option<Micros>,
     /// It could not be made; before this moment it is not tried again.
@@ -60,8 +68,11 @@ impl Networks {
 }
 
 impl Manager {
-    /// A process that makes a network namespace was asked for, and another one may be soon.
+    /// Has more made where some were taken in this round: the start that took one is on its way.
     pub(crate) fn replenish_networks(&mut self) {
+        if !std::mem::take(&mut self.later.networks.is_wanted) {
+            return;
+        }
         let now = clock::monotonic();
         if self.later.networks.pause.is_some_and(|pause| now < pause) {
             return;
@@ -84,7 +95,7 @@ impl Manager {
             .get(&unit)
             .and_then(|entry| entry.prepared.as_ref());
         if prepared.is_some_and(|prepared| prepared.plan.takes_made_network()) {
-            self.replenish_networks();
+            self.later.networks.is_wanted = true;
         }
     }
 
@@ -93,7 +104,48 @@ impl Manager {
         if !prepared.plan.takes_made_network() {
             return None;
         }
+        self.later.networks.is_wanted = true;
         self.later.networks.take().map(Rc::new)
+    }
+
+    /// A process has executed its service: its mount namespace is to outlive it by a moment. A process that ends with the last hold on
+    /// one takes all its mounts apart before its end is told, and the client waits for that. Those of images and of directories with a
+    /// whole system are no concern of ours: who waits for the end of a service may want them then.
+    pub(crate) fn hold_mounts(&mut self, process: ProcessKey) {
+        let is_served = self.later.networks.maker.is_some() && self.later.networks.held < HELD_MAX;
+        let prepared = self.units.get(&process.unit);
+        let prepared = prepared.and_then(|entry| entry.prepared.as_ref());
+        if !is_served || prepared.is_none_or(|prepared| !prepared.plan.takes_made_network()) {
+            return;
+        }
+        let Some(run) = self.run_mut(process.unit, process.incarnation) else {
+            return;
+        };
+        if run.root.is_some() || run.mounts.is_some() {
+            return;
+        }
+        let known = run.process(process.serial);
+        let pidfd = known.and_then(|known| known.pidfd.as_ref());
+        // Kernels before 6.11 can't tell, and a short command may be over.
+        run.mounts = pidfd.and_then(|pidfd| kernel::namespace::mounts_of(pidfd).ok());
+        self.later.networks.held += usize::from(run.mounts.is_some());
+    }
+
+    /// The run of this mount namespace is over.
+    pub(crate) fn let_mounts_go(&mut self, mounts: OwnedFd) {
+        self.later.networks.held = self.later.networks.held.saturating_sub(1);
+        self.later.networks.leaving.push(mounts);
+    }
+
+    /// Has the mount namespaces of this round's runs ended, when nobody waits for it any more.
+    pub(crate) fn end_mounts(&mut self) {
+        for mounts in std::mem::take(&mut self.later.networks.leaving) {
+            let maker = self.later.networks.maker.as_ref();
+            match maker.map(|maker| send(&*maker.socket, &LET_GO, &[mounts.as_fd()])) {
+                // Where it can't be handed on, it ends here, with the descriptor.
+                Some(_) | None => {}
+            }
+        }
     }
 
     fn ask_for_network(&mut self) -> std::io::Result<()> {
@@ -101,7 +153,7 @@ impl Manager {
             self.later.networks.maker = Some(self.start_maker()?);
         }
         if let Some(maker) = &mut self.later.networks.maker {
-            send(&*maker.socket, &[0], &[])?;
+            send(&*maker.socket, &MAKE_NETWORK, &[])?;
             maker.asked += 1;
         }
         Ok(())

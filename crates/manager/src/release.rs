@@ -34,7 +34,10 @@ impl Manager {
         self.dirty.insert(unit);
     }
 
-    fn end_run(&mut self, unit: UnitId, run: Run) {
+    fn end_run(&mut self, unit: UnitId, mut run: Run) {
+        if let Some(mounts) = run.mounts.take() {
+            self.let_mounts_go(mounts);
+        }
         self.remember(unit, &run);
         if let Some(number) = run.notify {
             self.close_notify(unit, number);

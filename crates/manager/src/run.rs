@@ -16,6 +16,8 @@ pub(crate) struct Run {
     pub(crate) cgroup: Option<String>,
     /// RootImage= or RootDirectory= when it began: the unit may name another one since.
     pub(crate) root: Option<String>,
+    /// Its mount namespace, which ends after its end is told.
+    pub(crate) mounts: Option<OwnedFd>,
     /// The inotify watch on its control group.
     pub(crate) watch: Option<i32>,
     /// The token of its notification socket.

@@ -260,9 +260,6 @@ impl Manager {
             child: handed.descriptors,
             kept: ours,
         });
-        if prepared.plan.takes_made_network() {
-            self.replenish_networks();
-        }
         if let Some(run) = self.run_mut(process.unit, process.incarnation) {
             let mut asked = RunProcess::asked(process, spawn.role, spawn.index);
             asked.report = Some(report);

@@ -6,6 +6,11 @@
 /// Size of a record on the socket, in bytes.
 pub const RECORD_BYTES: usize = 16;
 
+/// What the manager asks of who makes network namespaces: one of them, or that the descriptors beside it are closed.
+pub const MAKE_NETWORK: [u8; 1] = [0];
+/// See [`MAKE_NETWORK`].
+pub const LET_GO: [u8; 1] = [1];
+
 /// One message of an executor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Report {

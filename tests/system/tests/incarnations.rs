@@ -105,6 +105,32 @@ fn a_start_finds_nothing_that_the_one_before_left() {
 }
 
 #[test]
+fn the_mounts_of_a_run_are_let_go_after_its_end() {
+    let text = "[Service]\nType=exec\nExecStart=/bin/sleep infinity\nPrivateNetwork=yes\nPrivateTmp=disconnected\n";
+    with_units(&[("a.service", text)], |coracle| {
+        coracle.ok(&["start", "a"]);
+        wait_for_networks(coracle);
+        let own = rustix::process::getpid();
+        let own = rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty());
+        // Since Linux 6.11.
+        let can_hold = kernel::namespace::mounts_of(own.expect("a descriptor")).is_ok();
+        let held = |pid: Pid| {
+            let all = manager::descriptors(pid);
+            all.iter().filter(|kind| *kind == "mnt").count()
+        };
+        let of_manager = || held(coracle.process("ManagerPID"));
+        coracle.ok(&["restart", "a"]);
+        waiting::eventually("a hold on the mounts", || {
+            (of_manager() == usize::from(can_hold)).then_some(())
+        });
+        coracle.ok(&["stop", "a"]);
+        waiting::eventually("the end of the mounts", || {
+            (of_manager() == 0 && maker(coracle).is_none_or(|maker| held(maker) == 0)).then_some(())
+        });
+    });
+}
+
+#[test]
 fn who_makes_networks_may_die_and_starts_go_on() {
     with_units(&[], |coracle| {
         let run = || {

@@ -2,12 +2,14 @@
 //!
 //! Each namespace is made when it is asked for and sent on, and this process goes home before it does: it is in none that a service has.
 //! It is owned by the user namespace of this process, as one is that an executor of the same keeper makes.
+//!
+//! What comes along with a message is let go here: the last descriptor of a mount namespace, whose end takes as long as a start's mounts.
 
 use kernel::message::{Descriptors, ReceiveOptions};
 use kernel::namespace::NETWORK;
 use kernel::rustix::fs::{Mode, OFlags, open};
 use kernel::{AsFd, OwnedFd, Result};
-use plan::report::Report;
+use plan::report::{LET_GO, Report};
 
 use crate::state::State;
 
@@ -23,9 +25,12 @@ pub(super) fn take(state: &State<'_>) -> Result<()> {
         ..ReceiveOptions::default()
     };
     loop {
-        let (mut asked, mut none) = ([0; 1], Descriptors::default());
-        if kernel::message::receive(&state.report, &mut asked, &mut none, wait)?.bytes == 0 {
+        let (mut asked, mut along) = ([0; 1], Descriptors::default());
+        if kernel::message::receive(&state.report, &mut asked, &mut along, wait)?.bytes == 0 {
             return Ok(());
+        }
+        if asked == LET_GO {
+            continue;
         }
         let made = make(&home)?;
         kernel::message::send(&state.report, &Report::Network.encode(), &[made.as_fd()])?;
