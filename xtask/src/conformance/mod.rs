@@ -4,6 +4,7 @@
 
 mod combinations;
 mod credentials;
+mod environment;
 mod execute;
 mod exposure;
 mod known;
@@ -89,6 +90,12 @@ const CHECKS: &[Check] = &[
         place: Place::Container,
         prepare: |_| Ok(()),
         work: |_| users::run(),
+    },
+    Check {
+        name: "environment",
+        place: Place::Container,
+        prepare: |_| Ok(()),
+        work: |_| environment::run(),
     },
     Check {
         name: "packages",
@@ -196,13 +203,14 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
 
 /// The checks of the tier of tests, which a fresh machine makes in four minutes with the tree that it needs first. What is left out
 /// fetches forty packages.
-const SHORT: [&str; 6] = [
+const SHORT: [&str; 7] = [
     "test-execute",
     "parsers",
     "times",
     COMBINATIONS,
     "credentials",
     "users",
+    "environment",
 ];
 
 /// The tier of tests: the page stays as it is.
