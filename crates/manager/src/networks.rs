@@ -15,6 +15,7 @@ use engine::{Micros, ProcessKey, UnitId};
 use keeper::protocol::ChildKey;
 use kernel::message::{Descriptors, ReceiveOptions, receive, send};
 use plan::report::{LET_GO, MAKE_NETWORK, RECORD_BYTES, Report};
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
@@ -28,7 +29,8 @@ const KEPT: Micros = Micros(60_000_000);
 /// Those that are ready, and who makes more.
 #[derive(Debug, Default)]
 pub(crate) struct Networks {
-    ready: Vec<OwnedFd>,
+    /// The oldest first, each with when it came.
+    ready: VecDeque<(Micros, OwnedFd)>,
     maker: Option<Maker>,
     /// One was taken, or one will be.
     is_wanted: bool,
@@ -53,12 +55,18 @@ struct Maker {
 impl Networks {
     /// When what nobody wanted is let go.
     pub(crate) fn next_end(&self) -> Option<Micros> {
-        self.until
+        let oldest = self.ready.front().map(|(came, _)| came.after(KEPT));
+        self.until.into_iter().chain(oldest).min()
     }
 
-    /// One that nobody has been in.
-    pub(crate) fn take(&mut self) -> Option<OwnedFd> {
-        self.ready.pop()
+    /// One that nobody has been in, and that is not too old: the oldest of them, so that none stays behind.
+    fn take(&mut self, now: Micros) -> Option<OwnedFd> {
+        self.drop_old(now);
+        self.ready.pop_front().map(|(_, network)| network)
+    }
+
+    fn drop_old(&mut self, now: Micros) {
+        self.ready.retain(|(came, _)| now < came.after(KEPT));
     }
 
     fn is_short(&self) -> bool {
@@ -78,6 +86,10 @@ impl Manager {
             return;
         }
         self.later.networks.until = Some(now.after(KEPT));
+        self.fill_networks(now);
+    }
+
+    fn fill_networks(&mut self, now: Micros) {
         while self.later.networks.is_short() {
             if let Err(error) = self.ask_for_network() {
                 self.log(&format!(
@@ -105,7 +117,7 @@ impl Manager {
             return None;
         }
         self.later.networks.is_wanted = true;
-        self.later.networks.take().map(Rc::new)
+        self.later.networks.take(clock::monotonic()).map(Rc::new)
     }
 
     /// A process has executed its service: its mount namespace is to outlive it by a moment. A process that ends with the last hold on
@@ -200,7 +212,8 @@ impl Manager {
         let report = Report::decode(record.get(..received).unwrap_or_default());
         if let (Some(Report::Network), Some(made)) = (report, descriptors.take()) {
             maker.asked = maker.asked.saturating_sub(1);
-            return self.later.networks.ready.push(made);
+            let came = clock::monotonic();
+            return self.later.networks.ready.push_back((came, made));
         }
         if let Some(Report::Failure(failure)) = report {
             let why = std::io::Error::from_raw_os_error(failure.errno);
@@ -211,17 +224,20 @@ impl Manager {
         self.drop_maker(Some(clock::monotonic().after(KEPT)));
     }
 
-    /// Lets go of what nobody wanted.
+    /// Lets go of what nobody wanted, and puts new ones in the place of those that are too old.
     pub(crate) fn end_unwanted_networks(&mut self) {
-        if self
-            .later
-            .networks
-            .until
-            .is_some_and(|until| until <= clock::monotonic())
-        {
-            self.later.networks.ready.clear();
-            self.later.networks.until = None;
+        let now = clock::monotonic();
+        let networks = &mut self.later.networks;
+        if networks.next_end().is_none_or(|end| now < end) {
+            return;
+        }
+        networks.drop_old(now);
+        if networks.until.is_none_or(|until| until <= now) {
+            networks.ready.clear();
+            networks.until = None;
             self.drop_maker(None);
+        } else if networks.pause.is_none_or(|pause| pause <= now) {
+            self.fill_networks(now);
         }
     }
 
@@ -231,5 +247,40 @@ impl Manager {
             self.poll.forget(&*maker.socket);
             self.link.signal(maker.key, engine::Signal::KILL.0.into());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // A test's own files.
+
+    use super::*;
+    use std::os::fd::AsRawFd;
+
+    /// Networks that came at these moments, and their numbers.
+    fn ready(moments: &[Micros]) -> (Networks, Vec<i32>) {
+        let mut networks = Networks::default();
+        let mut numbers = Vec::new();
+        for came in moments {
+            let file: OwnedFd = std::fs::File::open("/dev/null").unwrap().into();
+            numbers.push(file.as_raw_fd());
+            networks.ready.push_back((*came, file));
+        }
+        (networks, numbers)
+    }
+
+    #[test]
+    fn the_oldest_network_is_taken_first_and_one_that_is_too_old_never() {
+        let (begin, later) = (Micros(5), Micros(1000));
+        let (mut networks, numbers) = ready(&[begin, later]);
+        assert_eq!(networks.next_end(), Some(begin.after(KEPT)));
+        let taken = networks.take(later).unwrap();
+        assert_eq!(taken.as_raw_fd(), numbers[0]);
+        assert_eq!(networks.next_end(), Some(later.after(KEPT)));
+        // Starts in between let none of them stay longer.
+        networks.until = Some(later.after(KEPT).after(KEPT));
+        assert_eq!(networks.next_end(), Some(later.after(KEPT)));
+        assert!(networks.take(later.after(KEPT)).is_none());
+        assert!(networks.ready.is_empty());
     }
 }
