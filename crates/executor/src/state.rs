@@ -9,7 +9,7 @@ use crate::made::Made;
 use crate::steps::{Holder, Masks};
 
 /// The lowest number for descriptors that are in the way of those that the service gets (3, 4, …).
-const ASIDE: i32 = FIRST_DESCRIPTOR + MAX_DESCRIPTORS as i32;
+pub(crate) const ASIDE: i32 = FIRST_DESCRIPTOR + MAX_DESCRIPTORS as i32;
 
 /// The executor between two steps.
 pub(crate) struct State<'a> {
@@ -45,6 +45,8 @@ pub(crate) struct State<'a> {
     pub(crate) masks: Option<Masks>,
     /// The host's root, seen from before the new one.
     pub(crate) host: Option<OwnedFd>,
+    /// The kernel's proc(5) of the host.
+    pub(crate) proc: Option<OwnedFd>,
     /// The service's terminal.
     pub(crate) terminal: Option<OwnedFd>,
     /// The program that was found.
@@ -87,6 +89,7 @@ impl<'a> State<'a> {
             network_is_made: false,
             masks: None,
             host: None,
+            proc: None,
             terminal: None,
             program: None,
             finished: None,

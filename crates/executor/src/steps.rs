@@ -129,7 +129,7 @@ fn take_later<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
             hard,
         } => limit::take(resource, soft, hard),
         Step::Umask { mask } => umask::take(mask),
-        Step::SmackLabel { label, optional } => label::smack(label, optional),
+        Step::SmackLabel { label, optional } => label::smack(state, label, optional),
         Step::UserNamespaceEnter => delegate::enter_path(state),
         Step::Groups => groups::take(state),
         Step::UserNamespaceLate { map } => match state.holder.take() {
@@ -149,7 +149,7 @@ fn take_later<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
             module,
             label,
             optional,
-        } => label::at_exec(module, label, optional),
+        } => label::at_exec(state, module, label, optional),
         Step::NoNewPrivileges => no_new_privileges::take(),
         Step::Seccomp { flags, program } => seccomp::take(flags, program),
         Step::Exec => exec::take(state),

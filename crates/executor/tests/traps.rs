@@ -11,6 +11,8 @@ use std::path::PathBuf;
 
 use kernel::Errno;
 use kernel::wait::Ending;
+use plan::Step;
+use plan::step::{RootSource, SecurityModule, What};
 use service::{Service, sockets};
 
 /// A directory of the host with something precious in it, and one of a service with a link to the former.
@@ -151,4 +153,74 @@ fn what_a_service_says_is_not_written_behind_its_link() {
         fs::read_to_string(trap.own().join("new")).unwrap(),
         "mine\n"
     );
+}
+
+/// A directory to be a root, with the host's programs, and links in place of the kernel's files about a process.
+fn root_with_false_proc() -> tempfile::TempDir {
+    let root = tempfile::tempdir_in("/var").unwrap();
+    fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    for name in ["usr", "etc", "proc/self/attr"] {
+        fs::create_dir_all(root.path().join(name)).unwrap();
+    }
+    for name in ["bin", "lib", "lib64"] {
+        symlink(format!("usr/{name}"), root.path().join(name)).unwrap();
+    }
+    fs::write(root.path().join("etc/out"), "precious").unwrap();
+    for name in ["uid_map", "gid_map", "attr/exec", "attr/current"] {
+        symlink("/etc/out", root.path().join("proc/self").join(name)).unwrap();
+    }
+    root
+}
+
+#[test]
+fn users_are_mapped_by_the_kernel_and_not_by_what_a_root_has_in_place_of_proc() {
+    let root = root_with_false_proc();
+    let rooted = format!(
+        "RootDirectory={}\nBindReadOnlyPaths=/usr\nMountAPIVFS=no\nPrivateUsers=yes",
+        root.path().display()
+    );
+    for more in ["", "\nDelegateNamespaces=mnt", "\nUser=daemon"] {
+        let outcome = Service::new(&format!("{rooted}{more}")).run("id -u");
+        let expected = if more.contains("User=") { "61234" } else { "0" };
+        assert_eq!(outcome.said(), expected, "{more}");
+    }
+    let out = fs::read_to_string(root.path().join("etc/out")).unwrap();
+    assert_eq!(out, "precious");
+}
+
+#[test]
+fn a_label_that_the_kernel_has_not_taken_ends_the_start_whatever_a_root_has_in_place_of_proc() {
+    let root = root_with_false_proc();
+    let path = harness::text(root.path().to_str().unwrap());
+    let usr = harness::roots::at(
+        c"/usr",
+        What::Bind {
+            source: c"/usr",
+            recursive: false,
+            source_missing_ok: false,
+        },
+    );
+    let from = RootSource::Directory { path: &path };
+    let at_exec = |module| Step::ExecLabel {
+        module,
+        label: c"nobody/has/this",
+        optional: false,
+    };
+    for label in [
+        at_exec(SecurityModule::AppArmor),
+        at_exec(SecurityModule::SeLinux),
+        Step::SmackLabel {
+            label: c"nobody/has/this",
+            optional: false,
+        },
+    ] {
+        let outcome = harness::roots::below(harness::shell("true"), from, 0, &[usr, label]);
+        assert!(
+            matches!(outcome.ending, Ending::Exited(status) if status != 0),
+            "{label:?}: {outcome:?}"
+        );
+        assert_eq!(outcome.reports.len(), 1, "{outcome:?}");
+    }
+    let out = fs::read_to_string(root.path().join("etc/out")).unwrap();
+    assert_eq!(out, "precious");
 }

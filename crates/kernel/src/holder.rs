@@ -7,8 +7,8 @@ use core::ffi::c_void;
 use core::mem::MaybeUninit;
 
 use linux_raw_sys::general as sys;
-use rustix::fd::{AsRawFd, FromRawFd, OwnedFd};
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
 
 use crate::spawn::CloneRequest;
 use crate::syscall::decode;
@@ -22,6 +22,12 @@ const STACK_BYTES: usize = 8192;
 #[repr(C, align(16))]
 struct Stack(MaybeUninit<[u8; STACK_BYTES]>);
 
+/// What the child is to open, and what came of it: a number, or a negative error number.
+struct Errand<'a> {
+    proc: BorrowedFd<'a>,
+    opened: i32,
+}
+
 /// A zombie in the namespace.
 #[derive(Debug)]
 pub struct Holder {
@@ -31,13 +37,18 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// Makes the namespace, owned by this process's user. `/proc` must be mounted.
+    /// Makes the namespace, owned by this process's user. `proc` is the directory of a mounted proc(5) in which this process is seen, not what
+    /// somebody else may have put at its path.
     ///
     /// # Errors
-    /// Those of clone3(2), and of opening `/proc/self`.
-    pub fn new() -> Result<Self> {
+    /// Those of clone3(2), and of opening `self` in `proc`.
+    pub fn new(proc: impl AsFd) -> Result<Self> {
         let mut stack = Stack(MaybeUninit::uninit());
-        let (mut pidfd, mut opened) = (-1_i32, -1_i32);
+        let mut pidfd = -1_i32;
+        let mut errand = Errand {
+            proc: proc.as_fd(),
+            opened: -1,
+        };
         let shared = sys::CLONE_VM | sys::CLONE_VFORK | sys::CLONE_FILES;
         let mut clone = CloneRequest {
             flags: u64::from(shared | sys::CLONE_PIDFD | sys::CLONE_NEWUSER),
@@ -47,8 +58,8 @@ impl Holder {
             stack_size: STACK_BYTES as u64,
             ..CloneRequest::default()
         };
-        let argument = core::ptr::from_mut(&mut opened);
-        // SAFETY: `clone` is a clone_args of the size passed, its stack is memory of this frame that nothing else uses, and `opened` is in
+        let argument = core::ptr::from_mut(&mut errand);
+        // SAFETY: `clone` is a clone_args of the size passed, its stack is memory of this frame that nothing else uses, and `errand` is in
         // this frame, too, which stands still until the child has ended (CLONE_VFORK). `child` never returns.
         let answer =
             unsafe { crate::spawn::clone_and_call(&raw mut clone, child, argument.cast()) };
@@ -56,7 +67,7 @@ impl Holder {
         // SAFETY: CLONE_PIDFD made the kernel store a new descriptor, which no one else owns.
         let pidfd = unsafe { OwnedFd::from_raw_fd((&raw const pidfd).read_volatile()) };
         // SAFETY: the child wrote it before the call returned; volatile since the compiler can't see that.
-        let opened = unsafe { argument.read_volatile() };
+        let opened = unsafe { (&raw const (*argument).opened).read_volatile() };
         if opened < 0 {
             crate::wait::discard(&pidfd);
             return Err(Errno::from_raw_os_error(-opened));
@@ -75,10 +86,13 @@ impl Holder {
     }
 }
 
-/// The child's whole life: its directory's number, or a negative error number, goes to `opened`.
-extern "C" fn child(opened: *mut c_void) -> ! {
+/// The child's whole life: its directory's number goes to the errand.
+extern "C" fn child(argument: *mut c_void) -> ! {
+    let errand = argument.cast::<Errand<'_>>();
+    // SAFETY: `Holder::new` passes an errand of its frame, and stands still while this runs.
+    let proc = unsafe { (&raw const (*errand).proc).read() };
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let number = match rustix::fs::openat(CWD, c"/proc/self", flags, Mode::empty()) {
+    let number = match rustix::fs::openat(proc, c"self", flags, Mode::empty()) {
         Ok(directory) => {
             let number = directory.as_raw_fd();
             // It is the parent's.
@@ -87,7 +101,7 @@ extern "C" fn child(opened: *mut c_void) -> ! {
         }
         Err(errno) => -errno.raw_os_error(),
     };
-    // SAFETY: `Holder::new` passes a number of its frame, and stands still while this runs.
-    unsafe { opened.cast::<i32>().write_volatile(number) };
+    // SAFETY: as above.
+    unsafe { (&raw mut (*errand).opened).write_volatile(number) };
     crate::process::exit_group(0)
 }

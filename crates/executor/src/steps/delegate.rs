@@ -71,7 +71,13 @@ pub(super) fn take(state: &mut State<'_>, map: UserMap, kinds: u32, bpf: bool) -
 }
 
 /// What the holder does: it makes everything, says so, and stays until nobody needs it.
-fn hold(state: &State<'_>, map: UserMap, kinds: u32, bpf: bool, socket: &OwnedFd) -> Result<()> {
+fn hold(
+    state: &mut State<'_>,
+    map: UserMap,
+    kinds: u32,
+    bpf: bool,
+    socket: &OwnedFd,
+) -> Result<()> {
     match &state.user_namespace {
         Some(opened) => kernel::namespace::join(opened, CLONE_NEWUSER)?,
         None => user_namespace::alone(state, map)?,

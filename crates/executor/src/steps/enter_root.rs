@@ -3,11 +3,16 @@
 use kernel::Result;
 use kernel::rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use kernel::rustix::process::{fchdir, pivot_root};
+use plan::Step;
 
 use crate::state::State;
+use crate::steps::proc_file;
 
 /// Makes the new tree the root and lets go of the old one. With `shared`, what is mounted from now on goes on to copies of it.
 pub(super) fn take(state: &mut State<'_>, shared: bool) -> Result<()> {
+    if needs_proc(state) {
+        proc_file::of_kernel(state)?;
+    }
     fchdir(state.root()?)?;
     // Both names are the working directory: the old root ends up on top of the new one, where the next calls find it.
     pivot_root(c".", c".")?;
@@ -31,4 +36,16 @@ pub(super) fn take(state: &mut State<'_>, shared: bool) -> Result<()> {
     state.origin = None;
     state.host = None;
     Ok(())
+}
+
+/// Whether a later step writes to a file of proc(5), of which the new root may have another one, or something else in its place.
+fn needs_proc(state: &State<'_>) -> bool {
+    let writes = |step: Step<'_>| {
+        matches!(
+            step,
+            Step::SmackLabel { .. } | Step::UserNamespaceLate { .. } | Step::ExecLabel { .. }
+        )
+    };
+    let mut steps = state.frame.steps().flatten();
+    steps.any(|asked| writes(asked.step))
 }

@@ -1,10 +1,12 @@
-//! Files of proc(5) about this process: before the mount namespace, while the host's /proc is in sight.
+//! Files of proc(5) about this process: those of the host's /proc, while it is in sight or behind a descriptor from then.
 
 use core::ffi::CStr;
 
-use kernel::rustix::fs::{Mode, OFlags, open};
+use kernel::rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, fstatfs, open, openat};
 use kernel::rustix::io::write;
-use kernel::{Errno, Result};
+use kernel::{AsFd, BorrowedFd, Errno, OwnedFd, Result};
+
+use crate::state::{ASIDE, State};
 
 /// Writes `oom_score_adj`.
 pub(super) fn oom_score(adjust: i32) -> Result<()> {
@@ -18,9 +20,35 @@ pub(super) fn coredump_filter(mask: u64) -> Result<()> {
     write_file(c"/proc/self/coredump_filter", digits.unsigned(mask))
 }
 
+/// The host's proc(5), opened before its files are out of sight: what a root of the service's own has at that path may be anything. ENODEV: it is not proc(5).
+pub(super) fn of_kernel<'a>(state: &'a mut State<'_>) -> Result<BorrowedFd<'a>> {
+    let proc = match state.proc.take() {
+        Some(proc) => proc,
+        None => open_proc()?,
+    };
+    let kept: &'a OwnedFd = state.proc.insert(proc);
+    Ok(kept.as_fd())
+}
+
+fn open_proc() -> Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let found = open(c"/proc", flags, Mode::empty())?;
+    if fstatfs(&found)?.f_type != PROC_SUPER_MAGIC {
+        return Err(Errno::NODEV);
+    }
+    // Out of the way of the numbers that the service's descriptors get.
+    kernel::descriptor::duplicate_from(&found, ASIDE)
+}
+
 /// Writes a file of proc(5) in one call, as such files ask for.
 pub(super) fn write_file(path: &CStr, bytes: &[u8]) -> Result<()> {
-    let file = open(
+    write_below(CWD, path, bytes)
+}
+
+/// The same below a directory.
+pub(super) fn write_below(directory: impl AsFd, path: &CStr, bytes: &[u8]) -> Result<()> {
+    let file = openat(
+        directory,
         path,
         OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOCTTY,
         Mode::empty(),

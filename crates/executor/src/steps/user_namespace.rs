@@ -9,7 +9,7 @@ use kernel::{AsFd, Errno, OwnedFd, Result};
 use plan::step::UserMap;
 
 use crate::state::State;
-use crate::steps::proc_file::{Digits, write_file};
+use crate::steps::proc_file::{Digits, of_kernel, write_file};
 
 const CLONE_NEWUSER: u32 = 0x1000_0000;
 /// How many ids an identity map has, as the reference does.
@@ -46,8 +46,8 @@ fn write_own_maps(map: UserMap, uid: u64, gid: u64) -> Result<()> {
 }
 
 /// Enters a user namespace whose maps this process has written while it was outside: only a process of the old one may.
-pub(super) fn alone(state: &State<'_>, map: UserMap) -> Result<()> {
-    let holder = Holder::new()?;
+pub(super) fn alone(state: &mut State<'_>, map: UserMap) -> Result<()> {
+    let holder = Holder::new(of_kernel(state)?)?;
     let entered = write_maps(&holder.process, state, map).and_then(|()| enter(&holder.process));
     holder.reap()?;
     entered
