@@ -169,6 +169,8 @@ impl Combination {
         );
         // What processes of a user leave is removed with the last of them: each stage has its own.
         let text = text.replace("User=games\n", &format!("User={}\n", stage.user()));
+        // All stages of an instance have one group of it.
+        let text = text.replace("$GROUP/attack", "$GROUP/$NAME");
         stage.fill(&text)
     }
 

@@ -26,6 +26,8 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("NoExecPaths=", "create", NO_EXEC),
     ("NoExecPaths=", "leave $ROOM/open", NO_EXEC),
     ("NoExecPaths=", "set-id", NO_EXEC),
+    ("NoExecPaths=", "change-owner $ROOM/open", NO_EXEC),
+    ("NoExecPaths=", "make-device $ROOM/open", NO_EXEC),
     (
         "ProtectClock=",
         "make-device",
@@ -45,6 +47,11 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "ProtectHostname=",
         "mount-for",
         "the file with the name is kept from being written by a mount namespace, which systemd does not make for it",
+    ),
+    (
+        "RootEphemeral=",
+        "start",
+        "the container's own root is made of layers, over which the kernel takes no further ones: it is refused there",
     ),
     ("ProtectMount=", "", EXTENSION),
     ("ProtectTracing=", "", EXTENSION),
