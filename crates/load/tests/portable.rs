@@ -65,11 +65,11 @@ fn what_a_unit_tests_of_the_host_asks() {
         "ConditionPathExists=|!/run/hello/x\nConditionPathExists=!/root/.ssh\nConditionPathExistsGlob=/home/*\nAssertFileNotEmpty=|/etc/shadow\n\
          ConditionEnvironment=TOKEN=x\nConditionCredential=token\nConditionKernelVersion=>=6\nConditionFirmware=uefi\n",
         "ask hello.service:5 look:/etc/shadow: know what the host has at /etc/shadow\n\
-         ask hello.service:4 look:/home/*: know what the host has at /home/*\n\
          ask hello.service:3 look:/root/.ssh: know what the host has at /root/.ssh\n\
          ask hello.service:7 setting:ConditionCredential=token: set ConditionCredential=token\n\
          ask hello.service:6 setting:ConditionEnvironment=TOKEN=x: set ConditionEnvironment=TOKEN=x\n\
-         ask hello.service:9 setting:ConditionFirmware=uefi: set ConditionFirmware=uefi",
+         ask hello.service:9 setting:ConditionFirmware=uefi: set ConditionFirmware=uefi\n\
+         ask hello.service:4 setting:ConditionPathExistsGlob=/home/*: set ConditionPathExistsGlob=/home/*",
     );
 }
 

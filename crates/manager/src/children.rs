@@ -247,6 +247,8 @@ impl Manager {
         self.log_as(crate::own_log::ERROR, process.unit, &failure.to_string());
         if let Some(entry) = self.units.get_mut(&process.unit) {
             entry.failure = Some(Box::new(failure));
+            // Whoever mends what was in the way is to have another plan: some of it depends on what the host has.
+            entry.prepared = None;
         }
         self.forget_report(process);
         self.records_needed = true;

@@ -16,6 +16,7 @@ use model::text::Verbatim;
 use model::value::{ExecCommand, ExecCommands, StandardInput, StandardOutput};
 use model::{Resources, Unit, UnitName, key};
 use std::os::fd::OwnedFd;
+use std::path::{Component, Path};
 use std::rc::Rc;
 use wire::Failure;
 
@@ -101,19 +102,27 @@ impl Manager {
 
     /// What of a unit's directories is to be removed, as paths. What the host has under the public name of a portable's is not the portable's.
     fn left_by(&self, entry: &Entry, what: Resources) -> Vec<String> {
-        let mut paths = self.in_situation(entry, |situation| {
+        let mut named = self.in_situation(entry, |situation| {
             plan::directories(&entry.unit, situation, what)
         });
-        if let Some(portable) = &entry.origin.portable {
-            let is_dynamic = entry.unit.value(&key::DYNAMIC_USER);
-            let own = crate::portable::own_directories(&self.directories, portable);
-            paths.retain(|path| {
-                let is_directory =
-                    std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_dir());
-                !is_directory || path.contains("/private/") || !is_dynamic && own.contains(path)
-            });
+        let is_own = self.is_own(entry);
+        named.retain(|one| one.is_private || is_own(Path::new(&one.path)));
+        named.into_iter().map(|one| one.path).collect()
+    }
+
+    /// Whether what has a public name of a unit's is the unit's, and not what the host had or came to have there.
+    pub(crate) fn is_own(&self, entry: &Entry) -> impl Fn(&Path) -> bool + use<> {
+        let is_dynamic = entry.unit.value(&key::DYNAMIC_USER);
+        let portable = entry.origin.portable.as_deref();
+        let own = portable.map(|name| crate::portable::own_directories(&self.directories, name));
+        move |path| {
+            let Some(own) = &own else { return true };
+            let is_listed = || {
+                path.to_str()
+                    .is_some_and(|path| own.iter().any(|one| one == path))
+            };
+            leads_to_private(path) || !is_dynamic && is_directory(path) && is_listed()
         }
-        paths
     }
 
     /// Starts the worker.
@@ -221,6 +230,19 @@ impl Manager {
             self.serve_waiting(client);
         }
     }
+}
+
+fn is_directory(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_dir())
+}
+
+/// Whether a public name is the link that a start with a dynamic user makes.
+fn leads_to_private(path: &Path) -> bool {
+    std::fs::read_link(path).is_ok_and(|target| {
+        let mut parts = target.components();
+        parts.find(|part| *part != Component::ParentDir)
+            == Some(Component::Normal("private".as_ref()))
+    })
 }
 
 fn told(why: NotClean) -> &'static str {

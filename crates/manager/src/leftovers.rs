@@ -11,8 +11,8 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// What goes when a run ends: the unit's runtime directories, unless it keeps them, and its private /tmp.
-pub(crate) fn paths(entry: &Entry, run: &Run) -> Vec<PathBuf> {
+/// What goes when a run ends: the unit's runtime directories, unless it keeps them, and its private /tmp. `is_own` says it of a public name.
+pub(crate) fn paths(entry: &Entry, run: &Run, is_own: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
     let unit = &entry.unit;
     let mut paths = Vec::new();
     if unit.value(&key::PRIVATE_TMP) == PrivateTmp::Connected || unit.value(&key::ROOT_EPHEMERAL) {
@@ -24,7 +24,9 @@ pub(crate) fn paths(entry: &Entry, run: &Run) -> Vec<PathBuf> {
     }
     let is_last = entry.runs.is_empty();
     if is_last && unit.value(&key::RUNTIME_DIRECTORY_PRESERVE) == DirectoryPreserve::No {
-        paths.extend(runtime_directories(unit));
+        let private = Path::new(PRIVATE_RUNTIME);
+        let all = runtime_directories(unit).into_iter();
+        paths.extend(all.filter(|path| path.starts_with(private) || is_own(path)));
     }
     paths
 }

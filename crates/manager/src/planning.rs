@@ -6,7 +6,7 @@ use engine::UnitId;
 use model::{Directive, Position, Unit};
 use plan::{Refusal, Situation, SpawnPlan};
 use settings::Status;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use wire::{Failure, Reduction};
 
@@ -91,12 +91,24 @@ impl Manager {
             return true;
         };
         // Its sockets make their directory, which no user has, before its service does.
-        if path.starts_with("/run/") && crate::portable::has_sockets(&self.directories, portable) {
+        if path.starts_with("/run/") && self.is_of_sockets(portable, Path::new(path)) {
             return true;
         }
         let granted = crate::portable::grants(&self.directories, portable);
         let asked = format!("path:{path}");
         load::portable::is_covered(granted.iter().map(String::as_str), &asked)
+    }
+
+    /// Whether in a directory there is nothing but sockets of a portable's own: such a one nobody else has made.
+    fn is_of_sockets(&self, portable: &str, directory: &Path) -> bool {
+        let units = self.units.values();
+        let units = units.filter(|entry| entry.origin.portable.as_deref() == Some(portable));
+        let lines = units.flat_map(|entry| {
+            let directives = model::listen::LISTENS.into_iter();
+            directives.flat_map(|directive| settings::print(&entry.unit, directive))
+        });
+        let addresses: Vec<PathBuf> = lines.map(PathBuf::from).collect();
+        holds_only(directory, &addresses, DEPTH_MAX)
     }
 
     pub(crate) fn position(&self) -> Position {
@@ -259,4 +271,50 @@ pub(crate) fn unenforced(unit: &Unit) -> Vec<Reduction> {
             Status::Works => None,
         })
         .collect()
+}
+
+/// Levels of directories that are made for a socket.
+const DEPTH_MAX: u32 = 8;
+/// Entries of such a directory; one with more is somebody else's.
+const ENTRIES_MAX: usize = 256;
+
+/// Whether a directory holds none but these paths and directories that lead to them; an empty one may be anybody's.
+fn holds_only(directory: &Path, paths: &[PathBuf], depth: u32) -> bool {
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return false;
+    };
+    let mut entries = entries.take(ENTRIES_MAX + 1).peekable();
+    let is_own = |(number, entry): (usize, std::io::Result<std::fs::DirEntry>)| {
+        let Ok(entry) = entry else { return false };
+        let path = entry.path();
+        let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        number < ENTRIES_MAX
+            && match is_directory {
+                true => depth > 0 && holds_only(&path, paths, depth - 1),
+                false => paths.contains(&path),
+            }
+    };
+    entries.peek().is_some() && entries.enumerate().all(is_own)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DEPTH_MAX, holds_only};
+
+    #[test]
+    fn a_directory_with_anything_but_its_sockets_is_not_a_portables() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [inner, socket, other] =
+            ["inner", "inner/socket", "other"].map(|name| folder.path().join(name));
+        let sockets = [socket.clone(), folder.path().join("nothing")];
+        let is_own = || holds_only(folder.path(), &sockets, DEPTH_MAX);
+        assert!(!is_own(), "empty");
+        std::fs::create_dir(&inner).expect("a folder");
+        assert!(!is_own(), "an empty one inside");
+        std::fs::write(&socket, "").expect("a file");
+        assert!(is_own());
+        assert!(!holds_only(folder.path(), &sockets, 0), "too deep");
+        std::fs::write(other, "").expect("a file");
+        assert!(!is_own(), "another file");
+    }
 }

@@ -46,12 +46,6 @@ pub(crate) fn own_directories(directories: &Directories, name: &str) -> Vec<Stri
     read(directories, name).unwrap_or_default().directories
 }
 
-/// Whether a portable has socket units.
-pub(crate) fn has_sockets(directories: &Directories, name: &str) -> bool {
-    read(directories, name)
-        .is_some_and(|record| record.units().any(|unit| unit.ends_with(".socket")))
-}
-
 /// The portable that an attached unit belongs to.
 pub(crate) fn of(directories: &Directories, loaded: &Loaded) -> Option<String> {
     is_attached(directories, loaded)

@@ -54,7 +54,7 @@ impl Manager {
         let Some(entry) = self.units.get(&unit) else {
             return;
         };
-        for path in crate::leftovers::paths(entry, &run) {
+        for path in crate::leftovers::paths(entry, &run, self.is_own(entry)) {
             if let Err(errno) = crate::leftovers::remove(&path, &self.directories.gone()) {
                 let text = format!("{} stays: it can't be removed: {errno}", path.display());
                 self.log_as(crate::own_log::WARNING, unit, &text);

@@ -210,6 +210,10 @@ impl Start {
         let root = admitted.path(store);
         attach::attach(context, &name, &admitted, &review, &portable, &root)?;
         held.put(&portable)?;
+        if self.attach_only {
+            // Whoever starts one of its units by name starts what was attached now. A start of the portable reads it anyway.
+            crate::portable::purge::reload(context)?;
+        }
         Ok((portable, root))
     }
 

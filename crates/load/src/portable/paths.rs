@@ -161,6 +161,12 @@ pub(crate) fn tested(scope: Scope, test: &str) -> Verdict {
     })
 }
 
+/// The two directories that updates leave a stamp in are free.
+pub(crate) fn brought_up_to_date(scope: Scope, test: &str) -> Verdict {
+    let path = test.trim_start_matches(['|', '!', ' ']);
+    Verdict::free_if(matches!(path, "/etc" | "/var"), || tested(scope, test))
+}
+
 /// PIDFile=: read as root, so only its own.
 pub(crate) fn pid_file(scope: Scope, path: &str) -> Verdict {
     let full = if path.starts_with('/') {
@@ -200,6 +206,15 @@ pub(crate) fn credential(_: Scope, line: &str) -> Verdict {
     Verdict::asks(
         format!("credential:{source}"),
         format!("be given the host's credential {source}"),
+    )
+}
+
+/// SetCredentialEncrypted=: whoever has the sealed text, which is no secret, would have it unsealed by the host.
+pub(crate) fn sealed_credential(_: Scope, line: &str) -> Verdict {
+    let name = line.split(':').next().unwrap_or_default();
+    Verdict::asks(
+        format!("unseal:{name}"),
+        format!("have its credential {name} unsealed by the host"),
     )
 }
 

@@ -72,9 +72,12 @@ fn row(directive: Directive) -> Rule {
 fn tests(directive: Directive) -> Option<Rule> {
     let family = settings::family_of_test(directive)?;
     Some(match directive.name().strip_prefix(family)? {
-        "PathExists" | "PathExistsGlob" | "PathIsDirectory" | "PathIsSymbolicLink"
-        | "PathIsMountPoint" | "PathIsReadWrite" | "PathIsEncrypted" | "PathIsSocket"
-        | "DirectoryNotEmpty" | "FileNotEmpty" | "FileIsExecutable" => Rule::Line(paths::tested),
+        // A pattern may lead anywhere by links and by `..` that it only makes up when it is matched.
+        "PathExistsGlob" => Rule::Asks,
+        "NeedsUpdate" => Rule::Line(paths::brought_up_to_date),
+        "PathExists" | "PathIsDirectory" | "PathIsSymbolicLink" | "PathIsMountPoint"
+        | "PathIsReadWrite" | "PathIsEncrypted" | "PathIsSocket" | "DirectoryNotEmpty"
+        | "FileNotEmpty" | "FileIsExecutable" => Rule::Line(paths::tested),
         _ => return None,
     })
 }
@@ -184,7 +187,8 @@ fn host_paths(name: &str) -> Option<Rule> {
         "CacheDirectory" => Rule::Words(paths::cache_directory),
         "LogsDirectory" => Rule::Words(paths::logs_directory),
         "ConfigurationDirectory" => Rule::Words(paths::configuration_directory),
-        "PathExists" | "PathExistsGlob" | "PathChanged" | "PathModified" | "DirectoryNotEmpty" => {
+        "PathExistsGlob" => Rule::Asks,
+        "PathExists" | "PathChanged" | "PathModified" | "DirectoryNotEmpty" => {
             Rule::Line(paths::watch)
         }
         "MakeDirectory" => Rule::Free,
@@ -193,6 +197,7 @@ fn host_paths(name: &str) -> Option<Rule> {
         "RequiresMountsFor" | "WantsMountsFor" => Rule::Words(paths::mounts_for),
         "LoadCredential" | "LoadCredentialEncrypted" => Rule::Line(paths::credential),
         "ImportCredential" => Rule::Line(paths::import_credential),
+        "SetCredentialEncrypted" => Rule::Line(paths::sealed_credential),
         "StandardInput" | "StandardOutput" | "StandardError" => Rule::Line(paths::standard_stream),
         "DeviceAllow" => Rule::Line(paths::device),
         "EnvironmentFile" => Rule::Never("a file of the host would be read as root"),

@@ -189,13 +189,17 @@ pub(super) fn has_word(words: &[String], word: &str) -> bool {
 
 pub(super) fn module(name: &str, _: &mut Host) -> Option<bool> {
     let name = name.replace('-', "_");
+    // Before anything is looked at: a path would lead elsewhere.
+    if !is_file_name(&name) {
+        return Some(false);
+    }
     let directory = format!("/sys/module/{name}");
     // What is built in has no state.
     let is_live = matches!(
         line(&format!("{directory}/initstate")).as_str(),
         "" | "live"
     );
-    Some(is_live && is_file_name(&name) && there(&directory))
+    Some(is_live && there(&directory))
 }
 
 pub(super) fn tag(pattern: &str, _: &mut Host) -> Option<bool> {

@@ -13,10 +13,14 @@ mod security;
 mod virtualization;
 
 use engine::Conditions;
+use kernel::walk::Place;
 use model::facts::CgroupKind;
 use model::value::Condition;
 use model::{Facts, Key, Unit, key, value};
+use rustix::fs::{AtFlags, FileType, statat};
 use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -27,6 +31,8 @@ pub(crate) struct Host {
     /// The variables that every service gets.
     pub(crate) environment: Arc<BTreeMap<String, String>>,
     pub(crate) is_init: bool,
+    /// The unit is a portable's, whose service may have left links.
+    pub(crate) is_portable: bool,
     /// The instance's control group.
     pub(crate) cgroup: Option<PathBuf>,
     /// Names of directories that may be looked at yet.
@@ -146,7 +152,7 @@ fn first_unmet(lines: &[(usize, Condition)], host: &mut Host) -> Option<String> 
             continue;
         }
         host.found.clear();
-        let result = row.3(&line.parameter, host);
+        let result = made(row, &line.parameter, host);
         let holds = result.is_some_and(|result| result != line.negate);
         let text = if holds {
             None
@@ -160,6 +166,45 @@ fn first_unmet(lines: &[(usize, Condition)], host: &mut Host) -> Option<String> 
         }
     }
     last_trigger
+}
+
+/// Tests of what is at a path.
+const OF_PATHS: &[&str] = &[
+    "DirectoryNotEmpty",
+    "FileIsExecutable",
+    "FileNotEmpty",
+    "NeedsUpdate",
+    "PathExists",
+    "PathIsDirectory",
+    "PathIsEncrypted",
+    "PathIsMountPoint",
+    "PathIsReadWrite",
+    "PathIsSocket",
+    PATH_IS_LINK,
+];
+const PATH_IS_LINK: &str = "PathIsSymbolicLink";
+
+/// Makes one test. In the directories of a portable's own, links that its service left lead nowhere: whether the unit starts would tell it
+/// what the host has elsewhere.
+fn made(row: &Row, parameter: &str, host: &mut Host) -> Option<bool> {
+    /// A path at which nothing is.
+    const NOWHERE: &str = "/proc/self/fd/none";
+    if !host.is_portable || !OF_PATHS.contains(&row.0) {
+        return row.3(parameter, host);
+    }
+    let path = CString::new(parameter).ok()?;
+    let place = Place::find(&path, |_| None).ok();
+    if row.0 == PATH_IS_LINK {
+        let found = place
+            .and_then(|place| statat(&place.parent, place.name(), AtFlags::SYMLINK_NOFOLLOW).ok());
+        let kind = found.map(|found| FileType::from_raw_mode(found.st_mode));
+        return Some(kind == Some(FileType::Symlink));
+    }
+    match place.and_then(|place| place.open().ok()) {
+        // What is open can't be exchanged any more.
+        Some(file) => row.3(&format!("/proc/self/fd/{}", file.as_raw_fd()), host),
+        None => row.3(NOWHERE, host),
+    }
 }
 
 fn described(name: &str, line: &Condition, result: Option<bool>, host: &Host) -> String {

@@ -372,10 +372,13 @@ fn is_disk_encrypted(disk: &str, layers: u32) -> bool {
 const CREDENTIALS: &[&str] = &["/run/credentials/@system", "/run/credentials/@encrypted"];
 
 pub(super) fn is_credential(name: &str, _: &mut Host) -> Option<bool> {
+    if !super::machine::is_file_name(name) {
+        return Some(false);
+    }
     let own = std::env::var("CREDENTIALS_DIRECTORY").unwrap_or_default();
     let is_in = |place: &str| !place.is_empty() && is_there_itself(&format!("{place}/{name}"));
     let is_there = is_in(&own) || CREDENTIALS.iter().any(|place| is_in(place));
-    Some(is_there && super::machine::is_file_name(name))
+    Some(is_there)
 }
 
 /// A directory is brought up to date where /usr is younger than its stamp. In doubt it is.
@@ -399,7 +402,8 @@ pub(super) fn needs_update(path: &str, _: &mut Host) -> Option<bool> {
         return Some(usr_ns > other_ns);
     }
     // A file system that counts whole seconds: the stamp itself says the rest.
-    let text = stamp.to_str().and_then(super::text).unwrap_or_default();
+    let bytes = crate::beginning::of_file_itself(&stamp, super::FILE_BYTES_MAX);
+    let text = String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
     let written = load::assigned(&text, "TIMESTAMP_NSEC").and_then(|text| text.parse::<i64>().ok());
     let usr_ns = usr_s.saturating_mul(1_000_000_000).saturating_add(usr_ns);
     Some(written.is_none_or(|written| usr_ns > written))

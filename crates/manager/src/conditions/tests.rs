@@ -8,6 +8,7 @@ fn host() -> Host {
         facts: Arc::new(kernel::probe::facts()),
         environment: Arc::new(BTreeMap::from([("LANG".to_owned(), "C".to_owned())])),
         is_init: false,
+        is_portable: false,
         cgroup: None,
         names: crate::conditions::NAMES_MAX,
         found: String::new(),
@@ -23,6 +24,61 @@ fn unmet(lines: &[&str]) -> Option<String> {
         done.unwrap_or_else(|error| panic!("{line}: {error}"));
     }
     Questions::of(&unit).answer(&mut host()).1
+}
+
+/// Whether a plain condition holds.
+fn holds(line: &str, host: &mut Host) -> bool {
+    let mut unit = Unit::new(model::UnitName::new("web.service").unwrap());
+    let (name, value) = line.split_once('=').unwrap();
+    settings::apply(&mut unit, "Unit", name, value, &model::text::Verbatim).unwrap();
+    Questions::of(&unit).answer(host).1.is_none()
+}
+
+#[test]
+fn links_that_a_portables_service_left_lead_nowhere() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let directory = tempfile::tempdir().unwrap();
+    let own = directory.path().join("own");
+    std::fs::create_dir_all(own.join("real")).unwrap();
+    symlink("/etc/passwd", own.join("file")).unwrap();
+    symlink("/etc", own.join("directory")).unwrap();
+    symlink(&own, directory.path().join("of-root")).unwrap();
+    std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let path = directory.path().display();
+    for (test, of_host, of_portable) in [
+        ("FileNotEmpty=DIR/own/file", true, false),
+        ("PathExists=DIR/own/directory/passwd", true, false),
+        ("PathIsDirectory=DIR/own/directory", true, false),
+        ("DirectoryNotEmpty=DIR/own/directory", true, false),
+        ("PathIsReadWrite=DIR/own/nothing", false, false),
+        ("PathIsSymbolicLink=DIR/own/file", true, true),
+        ("PathIsSymbolicLink=DIR/own/real", false, false),
+        ("PathIsDirectory=DIR/own/real", true, true),
+        ("PathIsDirectory=DIR/of-root", true, true),
+        ("PathExists=DIR/own/nothing", false, false),
+        ("NeedsUpdate=DIR/own/file", true, true),
+    ] {
+        let line = format!("Condition{}", test.replace("DIR", &path.to_string()));
+        let mut host = host();
+        assert_eq!(holds(&line, &mut host), of_host, "{test} of the host");
+        host.is_portable = true;
+        assert_eq!(holds(&line, &mut host), of_portable, "{test} of a portable");
+    }
+}
+
+#[test]
+fn a_module_is_a_name_and_no_way_to_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("initstate");
+    let kind = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, 0o600.into(), 0).unwrap();
+    let up = "../".repeat(8);
+    let line = format!(
+        "ConditionKernelModuleLoaded={up}{}",
+        directory.path().display()
+    );
+    // It neither waits for the pipe nor takes its directory for a module.
+    assert!(!holds(&line, &mut host()));
 }
 
 #[test]

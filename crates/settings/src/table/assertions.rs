@@ -208,7 +208,7 @@ pub(super) const ROWS: &[Row] = &[
             "Fails the start of the unit unless this directory must be brought up to date after an update of /usr.",
         ),
         since: said("218"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "AssertOSRelease",

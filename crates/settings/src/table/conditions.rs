@@ -210,7 +210,7 @@ pub(super) const ROWS: &[Row] = &[
             "Starts the unit only where this directory must be brought up to date after an update of /usr.",
         ),
         since: said("244"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "ConditionOSRelease",

@@ -255,7 +255,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Hands a text to the service as a credential after decrypting it."),
         since: said("247"),
         bus: said("a(say)"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "SetLoginEnvironment",
