@@ -121,6 +121,20 @@ fn private_users_gives_no_power_over_others() {
 }
 
 #[test]
+fn what_is_delegated_is_no_way_to_control_groups_that_can_be_written_to() {
+    let anew = "mount -t cgroup2 none /mnt 2>/dev/null && test -w /mnt/cgroup.procs && echo open";
+    let attack = format!("({anew}) || unshare -C sh -c '{anew}' 2>/dev/null || echo closed");
+    for (mode, expected) in [("strict", "closed"), ("yes", "closed"), ("no", "open")] {
+        for kinds in ["cgroup mnt", "mnt"] {
+            let lines = format!(
+                "ProtectControlGroups={mode}\nDelegateNamespaces={kinds}\nPrivateMounts=yes"
+            );
+            see(&lines, &attack, expected);
+        }
+    }
+}
+
+#[test]
 fn private_pids_makes_the_service_the_first_process_and_hides_the_rest() {
     let host = std::process::id();
     check("PrivatePIDs=yes", &format!("kill -0 {host}"));

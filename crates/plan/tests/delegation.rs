@@ -104,6 +104,20 @@ fn the_namespace_of_processes_is_said_not_to_be_delegated() {
 }
 
 #[test]
+fn control_groups_that_are_protected_are_not_delegated() {
+    check(
+        "ProtectControlGroups=strict
+         DelegateNamespaces=cgroup mnt",
+        &Facts::default(),
+        "new namespaces: mounts, control groups  [ProtectControlGroups=]
+         mount /sys/fs/cgroup: control groups of this namespace, read-only, nosuid, nodev, noexec  [ProtectControlGroups=]
+         user namespace, after all others: root and the service's user  [DelegateNamespaces=]
+         new namespaces that belong to the user namespace: mounts  [DelegateNamespaces=]
+         lost: DelegateNamespaces= the namespace of control groups stays the host's: who owns it can mount them anew, writable, past ProtectControlGroups=",
+    );
+}
+
+#[test]
 fn a_user_namespace_that_is_joined_comes_before_groups_and_user_and_instead_of_private_ones() {
     check(
         "UserNamespacePath=/run/userns/guests

@@ -1,13 +1,13 @@
 //! The service's user namespace: made or joined, with what belongs to it, and what of BPF its tokens may do.
 
 use model::tables::bpf;
-use model::value::{DelegatedNames, PrivateBpf, PrivateUsers};
-use model::{Directive, Key, key};
+use model::value::{DelegatedNames, PrivateBpf, PrivateUsers, ProtectControlGroups};
+use model::{Directive, Key, Unit, key};
 
 use super::Refusal;
 use super::draft::{Draft, text};
 use super::mounts::Cover;
-use super::namespaces::MOUNT;
+use super::namespaces::{CGROUP, MOUNT};
 use crate::step::{Step, UserMap};
 
 const PROCESSES: u32 = 0x2000_0000;
@@ -151,6 +151,24 @@ fn joined(draft: &mut Draft<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Control groups are read-only to the unit.
+fn protects_control_groups(unit: &Unit) -> bool {
+    matches!(
+        unit.value(&key::PROTECT_CONTROL_GROUPS),
+        ProtectControlGroups::Yes | ProtectControlGroups::Strict
+    )
+}
+
+/// Kinds of namespaces that a unit may not make, since with the mounts that are delegated to it they would undo what it is kept from.
+pub(super) fn undoing(unit: &Unit) -> u32 {
+    let delegated = unit.value(&key::DELEGATE_NAMESPACES).0;
+    if delegated & (MOUNT | CGROUP) != 0 && protects_control_groups(unit) {
+        CGROUP
+    } else {
+        0
+    }
+}
+
 /// Splits what the unit unshares: what belongs to the user namespace is made in it. Mounts are made before, by root of the host, and copied to
 /// it late: so none of them can be taken away from inside.
 fn belonging(draft: &mut Draft<'_>, of_users: Directive, map: UserMap) {
@@ -162,7 +180,14 @@ fn belonging(draft: &mut Draft<'_>, of_users: Directive, map: UserMap) {
             "the namespace of processes stays the host's: it is made before all others",
         );
     }
-    let kinds = asked & draft.namespaces & !MOUNT;
+    let mut kinds = asked & draft.namespaces & !MOUNT;
+    if kinds & CGROUP != 0 && protects_control_groups(draft.unit) {
+        kinds &= !CGROUP;
+        draft.lesser(
+            directive,
+            "the namespace of control groups stays the host's: who owns it can mount them anew, writable, past ProtectControlGroups=",
+        );
+    }
     draft.delegated = kinds;
     if kinds != 0 || draft.delegates_bpf {
         let bpf = draft.delegates_bpf;

@@ -120,6 +120,7 @@ fn first_directive(unit: &Unit) -> Directive {
         key::PRIVATE_DEVICES.directive(),
         key::DYNAMIC_USER.directive(),
         key::SYSTEM_CALL_LOG.directive(),
+        key::PROTECT_CONTROL_GROUPS.directive(),
     ];
     candidates
         .into_iter()
@@ -156,7 +157,8 @@ fn restrictions(unit: &Unit, facts: &Facts, meaning: Meaning, personality: u32) 
             .get(&key::SYSTEM_CALL_ERROR_NUMBER)
             .map(|action| verdict(*action)),
         machines,
-        denied_namespaces: NamespaceSet::ALL.0 & !unit.value(&key::RESTRICT_NAMESPACES).0,
+        denied_namespaces: NamespaceSet::ALL.0 & !unit.value(&key::RESTRICT_NAMESPACES).0
+            | super::delegation::undoing(unit),
         addresses: unit.get(&key::RESTRICT_ADDRESS_FAMILIES).map(|families| {
             let numbers = families
                 .families

@@ -14,7 +14,7 @@ pub(super) const NETWORK: u32 = 0x4000_0000;
 const IPC: u32 = 0x0800_0000;
 const UTS: u32 = 0x0400_0000;
 pub(super) const USER: u32 = 0x1000_0000;
-const CGROUP: u32 = 0x0200_0000;
+pub(super) const CGROUP: u32 = 0x0200_0000;
 pub(super) const MOUNT: u32 = 0x0002_0000;
 
 /// All but mounts, users and processes, which have planners of their own.
