@@ -3,7 +3,7 @@
 use crate::format::Fields;
 use crate::format::batch::Line;
 use crate::stream::Stream;
-use model::value::{MAX_LOG_PATTERNS, log_expression};
+use model::value::{MAX_LOG_PATTERNS, sized_log_expression};
 use regex_lite::Regex;
 
 /// Most lines in one batch: bounds the size of a frame, whatever the lines are.
@@ -149,10 +149,15 @@ pub(crate) fn extra_fields(content: &[u8]) -> Fields {
 pub(crate) struct Patterns {
     kept: Vec<Regex>,
     dropped: Vec<Regex>,
+    /// Bytes of all of them.
+    size: u64,
 }
 
 /// How much of a line is looked at, in bytes: what a line costs is bounded.
-const LOOKED_AT_BYTES: usize = 4096;
+const LOOKED_AT_BYTES: u64 = 4096;
+/// The work of one line: a unit of it is a byte of a line times a byte of a compiled pattern, and takes a sixth of a nanosecond
+/// where every state of a pattern is alive, so this is 6 ms.
+const LINE_WORK_MAX: u64 = 32 << 20;
 
 impl Patterns {
     /// The patterns in a file of fields: `+` or `~` and the expression, each ended by a NUL. The loader has compiled them before.
@@ -165,11 +170,31 @@ impl Patterns {
                 _ => continue,
             };
             let expression = std::str::from_utf8(text).ok();
-            list.extend(expression.and_then(|text| log_expression(text).ok()));
+            if let Some((compiled, size)) =
+                expression.and_then(|text| sized_log_expression(text).ok())
+                && list.len() < MAX_LOG_PATTERNS
+            {
+                list.push(compiled);
+                patterns.size += size as u64;
+            }
         }
-        patterns.kept.truncate(MAX_LOG_PATTERNS);
-        patterns.dropped.truncate(MAX_LOG_PATTERNS);
         patterns
+    }
+
+    /// Bytes of a line that are looked at: fewer where the patterns are large.
+    fn looked_at(&self) -> u64 {
+        LOOKED_AT_BYTES.min(LINE_WORK_MAX / self.size.max(1))
+    }
+
+    /// What a message costs.
+    pub(crate) fn work(&self, message: &[u8]) -> u64 {
+        self.size * self.looked_at().min(message.len() as u64)
+    }
+
+    /// How many bytes of a stream are read at once, so that the others' lines come between: with what was kept of a line before, they cost what two
+    /// lines may cost.
+    pub(crate) fn chunk_bytes(&self) -> usize {
+        usize::try_from(LINE_WORK_MAX / self.size.max(1)).unwrap_or(usize::MAX)
     }
 
     /// Is a message kept?
@@ -177,7 +202,8 @@ impl Patterns {
         if self.kept.is_empty() && self.dropped.is_empty() {
             return true;
         }
-        let looked_at = message.get(..LOOKED_AT_BYTES).unwrap_or(message);
+        let length = usize::try_from(self.looked_at()).unwrap_or_default();
+        let looked_at = message.get(..length).unwrap_or(message);
         let text = String::from_utf8_lossy(looked_at);
         let matches = |list: &[Regex]| list.iter().any(|expression| expression.is_match(&text));
         (self.kept.is_empty() || matches(&self.kept)) && !matches(&self.dropped)
@@ -314,7 +340,7 @@ mod tests {
         check(b"+one\0+ONE\0", "one, one two, ONE");
         check(b"~one\0", "two, ONE");
         check(b"+^o\0~two$\0", "one");
-        let long = [b"x".repeat(LOOKED_AT_BYTES).as_slice(), b"one"].concat();
+        let long = [b"x".repeat(4096).as_slice(), b"one"].concat();
         assert!(!Patterns::of(b"+one\0").keep(&long));
         assert!(Patterns::of(b"+\xef\xbf\xbd\0").keep(b"\xff"));
     }

@@ -179,7 +179,8 @@ impl Reader {
     fn peek(&self, buffer: &mut [u8]) -> io::Result<Option<(usize, Option<Credentials>)>> {
         set_peek_offset(&self.socket, -1)?;
         let mut descriptors = Descriptors::default();
-        let buffer = buffer.get_mut(..TAKEN_MAX_BYTES).unwrap_or_default();
+        let size = TAKEN_MAX_BYTES.min(self.patterns.chunk_bytes());
+        let buffer = buffer.get_mut(..size).unwrap_or_default();
         let options = ReceiveOptions {
             peek: true,
             wait: false,
@@ -264,8 +265,12 @@ impl Reader {
             is_new
         });
         let news = news.map(|(_, line)| line);
-        let news = news.filter(|line| self.patterns.keep(&line.message));
-        lines.extend(news.filter(|_| desk.limiter.admit(desk.rate)));
+        lines.extend(news.filter(|line| {
+            desk.limiter
+                .look(desk.rate, self.patterns.work(&line.message))
+                && self.patterns.keep(&line.message)
+                && desk.limiter.admit(desk.rate)
+        }));
         let count = lines.len() as u64;
         let progress = Progress {
             stream: self.id,

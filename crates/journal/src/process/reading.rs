@@ -268,8 +268,11 @@ impl<'a> Reading<'a> {
 mod tests {
     #![allow(clippy::unwrap_used)] // A test's own sockets and files.
 
+    use std::io::Write as _;
     use std::os::fd::{AsFd, BorrowedFd};
     use std::os::unix::net::UnixStream;
+
+    use rustix::io::ioctl_fionread;
 
     use super::*;
 
@@ -315,6 +318,44 @@ mod tests {
         epoll::wait(&reading.epoll, spare_capacity(&mut events), Some(&at_once)).unwrap();
         assert!(events.is_empty(), "{} events", events.len());
         drop(held_by_the_keeper);
+    }
+
+    #[test]
+    fn patterns_that_cost_much_hold_nobody_elses_lines_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let mut source = Silent(ours, Vec::new());
+        let options = Options::new(folder.path(), folder.path());
+        std::fs::create_dir(&options.extra).unwrap();
+        let patterns: String = (0..16)
+            .map(|number| format!("~(?:a?a?a?){{10}}b{number}\0"))
+            .collect();
+        let name = "0123456789abcdef";
+        std::fs::write(options.extra.join(name), patterns).unwrap();
+        let mut reading = Reading::begin(&mut source, &options).unwrap();
+        let (mut hostile, log) = UnixStream::pair().unwrap();
+        let watched = log.try_clone().unwrap();
+        let stream = format!("hostile.service|1|x|extra={name}");
+        reading.adopt(stream, log.into()).unwrap();
+        hostile.set_nonblocking(true).unwrap();
+        let line = format!("{}\n", "a".repeat(4095));
+        while hostile.write(line.as_bytes()).is_ok() {}
+        let (mut other, log) = UnixStream::pair().unwrap();
+        let others = log.try_clone().unwrap();
+        reading.adopt("other.service".into(), log.into()).unwrap();
+        let mut events = Vec::with_capacity(EVENTS_MAX);
+        for _ in 0..4 {
+            other.write_all(b"hello\n").unwrap();
+            let before = ioctl_fionread(&watched).unwrap();
+            reading.wait(&mut events).unwrap();
+            for event in events.drain(..) {
+                reading.look(event.data.u64()).unwrap();
+            }
+            assert_eq!(ioctl_fionread(&others).unwrap(), 0, "it was not read");
+            let taken = before - ioctl_fionread(&watched).unwrap();
+            // 16 patterns of 4 KiB, and no more work than a line may cost.
+            assert_eq!(taken, 512);
+        }
     }
 
     #[test]

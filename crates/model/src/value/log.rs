@@ -6,7 +6,9 @@ use crate::text::{Expand, Form, ParseError, TextForm};
 /// Patterns of a unit that count; further ones are an error.
 pub const MAX_LOG_PATTERNS: usize = 16;
 /// Bytes of one compiled pattern: what a line costs grows with it, and an image may have patterns.
-const PATTERN_BYTES_MAX: usize = 8 << 10;
+const PATTERN_BYTES_MAX: usize = 4 << 10;
+/// Bytes of the smallest of the sizes that compiled patterns are told apart by.
+const PATTERN_BYTES_MIN: usize = 512;
 /// Longest name of a log namespace, in bytes: it is a directory's.
 pub const MAX_LOG_NAMESPACE_BYTES: usize = 222;
 
@@ -19,14 +21,22 @@ pub struct LogPattern {
     pub expression: String,
 }
 
-/// Compiles an expression, in a size that bounds what a line costs.
+/// Compiles an expression, and tells its size in bytes, rounded up to a power of two: what a byte of a line costs grows with it.
 ///
 /// # Errors
 /// When it is none, or too large.
-pub fn log_expression(expression: &str) -> Result<regex_lite::Regex, ParseError> {
-    regex_lite::RegexBuilder::new(expression)
-        .size_limit(PATTERN_BYTES_MAX)
-        .build()
+pub fn sized_log_expression(expression: &str) -> Result<(regex_lite::Regex, usize), ParseError> {
+    let mut builder = regex_lite::RegexBuilder::new(expression);
+    let mut bytes = PATTERN_BYTES_MIN;
+    while bytes < PATTERN_BYTES_MAX {
+        if let Ok(compiled) = builder.size_limit(bytes).build() {
+            return Ok((compiled, bytes));
+        }
+        bytes *= 2;
+    }
+    let built = builder.size_limit(PATTERN_BYTES_MAX).build();
+    built
+        .map(|compiled| (compiled, PATTERN_BYTES_MAX))
         .map_err(|_| {
             ParseError::not_a(
                 expression,
@@ -42,7 +52,7 @@ impl Item for LogPattern {
         if expression.contains('\0') {
             return Err(ParseError::not_a(text, "a regular expression"));
         }
-        log_expression(&expression)?;
+        sized_log_expression(&expression)?;
         Ok(LogPattern {
             is_denied: denied.is_some(),
             expression,
