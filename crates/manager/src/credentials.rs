@@ -4,7 +4,7 @@ mod sockets;
 
 pub(crate) use sockets::Fetches;
 
-use credential::{HostSecret, SecretError};
+use credential::{HostSecret, KeyKind, SecretError};
 use kernel::walk::Place;
 use model::value::{ImportCredential, LoadCredential};
 use model::{Unit, key};
@@ -14,6 +14,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// Bytes of all credentials of a unit, as the reference has it.
 const CREDENTIALS_BYTES_MAX: u64 = 1 << 20;
@@ -40,6 +41,10 @@ pub(crate) struct Sources<'a> {
     pub(crate) now_us: u64,
     /// What sockets have said, by the credential's name.
     pub(crate) said: &'a [(String, io::Result<Vec<u8>>)],
+    /// Whether the machine's firmware starts only what is signed.
+    pub(crate) boots_securely: &'a dyn Fn() -> bool,
+    /// Takes a sentence about a credential that is weaker than it looks.
+    pub(crate) warn: &'a dyn Fn(&str),
 }
 
 /// The stores, in the order in which they are looked into, with whether what is in them is sealed (systemd.exec(5)).
@@ -103,7 +108,7 @@ fn read_from(unit: &Unit, sources: &Sources<'_>, stores: &[(&str, bool)]) -> Fou
     let set = unit.get(&key::SET_CREDENTIAL_ENCRYPTED);
     for set in set.into_iter().flatten() {
         if !reading.has(&set.name) {
-            let value = reading.unsealed(set.data.as_bytes(), &[&set.name]);
+            let value = reading.unsealed(&set.name, set.data.as_bytes(), &[&set.name]);
             let value = value.map_err(|error| reading.wrong(&set.name, &error))?;
             reading.add(set.name.clone(), value)?;
         }
@@ -208,7 +213,7 @@ impl Reading<'_> {
         is_sealed: bool,
     ) -> Result<(), Wrong> {
         let value = if is_sealed {
-            self.unsealed(&bytes, sealed_for)
+            self.unsealed(path, &bytes, sealed_for)
                 .map_err(|error| self.wrong(path, &error))?
         } else {
             bytes
@@ -216,11 +221,27 @@ impl Reading<'_> {
         self.add(name, value)
     }
 
-    fn unsealed(&self, text: &[u8], names: &[&str]) -> Result<Vec<u8>, credential::Error> {
+    fn unsealed(&self, what: &str, text: &[u8], names: &[&str]) -> Result<Vec<u8>, Unopened> {
         let sealed = credential::from_text(text)?;
         let secret = || -> Result<HostSecret, SecretError> { HostSecret::read(self.sources.state) };
         let opened = credential::open(&sealed, names, self.sources.now_us, secret)?;
+        if opened.key == KeyKind::Null {
+            self.accept_null(what)?;
+        }
         Ok(opened.content.to_vec())
+    }
+
+    /// The null key is everybody's: what it sealed is used, as the reference does, but where nothing else is that nobody has signed.
+    fn accept_null(&self, what: &str) -> Result<(), Unopened> {
+        if (self.sources.boots_securely)() {
+            return Err(Unopened::Null);
+        }
+        if !matches!(HostSecret::read(self.sources.state), Err(SecretError::None)) {
+            (self.sources.warn)(&format!(
+                "{what} is sealed with the null key, so anybody who can write there may have made it: `coracle creds encrypt` seals with this host's secret"
+            ));
+        }
+        Ok(())
     }
 
     fn load_by_name(&mut self, line: &LoadCredential, is_sealed: bool) -> Result<(), Wrong> {
@@ -310,6 +331,25 @@ impl Reading<'_> {
         }
         Ok(())
     }
+}
+
+/// Why what is sealed is not used.
+#[derive(Debug, thiserror::Error)]
+enum Unopened {
+    #[error(transparent)]
+    Sealed(#[from] credential::Error),
+    #[error(
+        "it is sealed with the null key, so anybody may have made it, and this machine starts only what is signed (Secure Boot): `coracle creds encrypt` seals with the host's secret"
+    )]
+    Null,
+}
+
+/// Whether the firmware starts only what is signed: the fifth byte of the variable, after its attributes (UEFI 2.10, 3.3).
+pub(crate) fn boots_securely() -> bool {
+    const VARIABLE: &str =
+        "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    *FOUND.get_or_init(|| std::fs::read(VARIABLE).is_ok_and(|bytes| bytes.get(4) == Some(&1)))
 }
 
 fn too_much() -> io::Error {

@@ -193,6 +193,8 @@ impl Manager {
             state: &self.directories.state,
             now_us: crate::clock::realtime_us(),
             said: said.map(Vec::as_slice).unwrap_or_default(),
+            boots_securely: &crate::credentials::boots_securely,
+            warn: &|text| self.log_as(crate::own_log::WARNING, spawn.process.unit, text),
         };
         crate::credentials::read(&entry.unit, &sources).map_err(|wrong| Failure::Refused {
             unit: entry.name.to_string(),

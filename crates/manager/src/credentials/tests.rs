@@ -27,6 +27,17 @@ impl World {
     }
 
     fn read(&self, lines: &[&str], said: &[(String, io::Result<Vec<u8>>)]) -> String {
+        self.read_on(lines, said, false).0
+    }
+
+    /// The same on a machine that boots securely or not, and what is warned of.
+    fn read_on(
+        &self,
+        lines: &[&str],
+        said: &[(String, io::Result<Vec<u8>>)],
+        boots_securely: bool,
+    ) -> (String, Vec<String>) {
+        let warnings = std::cell::RefCell::new(Vec::new());
         let mut unit = Unit::new("web.service".parse().unwrap());
         for line in lines {
             let (name, value) = line.split_once('=').unwrap();
@@ -43,8 +54,14 @@ impl World {
             state: self.folder.path(),
             now_us: 10,
             said,
+            boots_securely: &|| boots_securely,
+            warn: &|text| {
+                warnings
+                    .borrow_mut()
+                    .push(text.replace(&self.path(""), "DIR"))
+            },
         };
-        match read_from(&unit, &sources, &stores) {
+        let found = match read_from(&unit, &sources, &stores) {
             Ok(found) => found
                 .iter()
                 .map(|(name, value)| format!("{name}={}", String::from_utf8_lossy(value)))
@@ -53,7 +70,8 @@ impl World {
             Err(wrong) => {
                 format!("{}: {}", wrong.directive, wrong.message).replace(&self.path(""), "DIR")
             }
-        }
+        };
+        (found, warnings.into_inner())
     }
 
     fn check(&self, lines: &[&str], expected: &str) {
@@ -147,6 +165,43 @@ fn what_is_sealed_is_opened_for_its_name_and_in_its_time() {
     let plain =
         "SetCredentialEncrypted: key can't be read: it is no sealed credential: it is no base64";
     world.check(&["SetCredentialEncrypted=key:!"], plain);
+}
+
+#[test]
+fn the_null_key_is_warned_of_where_the_host_has_a_secret_and_refused_where_only_what_is_signed_starts()
+ {
+    let text = sealed("key", "forged", None);
+    let world = World::new(&[("file", &text), ("sealed/key", &text)]);
+    let set = format!("SetCredentialEncrypted=key:{}", text.replace('\n', ""));
+    let lines = [
+        ("LoadCredentialEncrypted=key:DIRfile", "DIRfile"),
+        ("LoadCredentialEncrypted=key", "DIRsealed/key"),
+        ("ImportCredential=key", "DIRsealed/key"),
+        (set.as_str(), "key"),
+    ];
+    let on = |line, boots_securely| world.read_on(&[line], &[], boots_securely);
+    let has_reference = fs::exists("/var/lib/systemd/credential.secret").unwrap();
+    for (line, what) in lines {
+        if !has_reference {
+            assert_eq!(on(line, false), ("key=forged".into(), Vec::new()));
+        }
+        let (found, _) = on(line, true);
+        assert!(
+            found.contains(&format!(
+                "{what} can't be read: it is sealed with the null key"
+            )),
+            "{found}"
+        );
+    }
+    HostSecret::read_or_make(world.folder.path()).unwrap();
+    for (line, what) in lines {
+        let (found, warnings) = on(line, false);
+        assert_eq!(found, "key=forged");
+        let warned = warnings
+            .iter()
+            .all(|text| text.starts_with(&format!("{what} is sealed with the null key")));
+        assert!(warned && warnings.len() == 1, "{warnings:?}");
+    }
 }
 
 #[test]
