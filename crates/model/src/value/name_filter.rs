@@ -12,14 +12,25 @@ pub struct NameFilter {
     pub names: Vec<String>,
 }
 
+/// A name that nothing has.
+const NOTHING: &str = ".";
+
 impl NameFilter {
     fn read(text: &str, expand: &dyn Expand) -> Result<(bool, Vec<String>), ParseError> {
         let (inverted, names) = text
             .strip_prefix('~')
             .map_or((false, text), |names| (true, names));
-        let words = split_words(names)?;
-        let names = words.iter().map(|word| expand.expand(word));
-        Ok((inverted, names.collect::<Result<_, _>>()?))
+        let mut found = Vec::new();
+        for word in split_words(names)? {
+            let name = expand.expand(&word)?;
+            if name.starts_with('~') {
+                // It would turn the line round where it came to stand first.
+                expand.wrong_item(ParseError::not_a(&name, "a name"))?;
+            } else {
+                found.push(name);
+            }
+        }
+        Ok((inverted, found))
     }
 
     /// Joins one more line of `RestrictFileSystems=`, in which groups stand for their members.
@@ -80,6 +91,10 @@ impl TextForm for NameFilter {
 
     fn print_lines(&self, form: Form) -> Vec<String> {
         let names: Vec<_> = self.names.iter().map(|name| form.word(name)).collect();
+        // An empty line would let everything through.
+        if self.allow && names.is_empty() && form == Form::UnitFile {
+            return vec![NOTHING.to_owned(), format!("~{NOTHING}")];
+        }
         let sign = if self.allow { "" } else { "~" };
         vec![format!("{sign}{}", names.join(" "))]
     }
@@ -108,6 +123,24 @@ mod tests {
             NameFilter::assign(&mut value, line, &Verbatim).expect("names");
         }
         value.map(|filter: NameFilter| filter.print_lines(Form::Plain).concat())
+    }
+
+    #[test]
+    fn what_lets_nothing_through_is_written_so_and_no_name_turns_a_line_round() {
+        let read = |lines: &[&str]| {
+            let mut value = None;
+            for line in lines {
+                NameFilter::assign(&mut value, line, &Verbatim).expect("names");
+            }
+            value
+        };
+        let nothing = read(&["eth0", "~eth0"]).expect("a filter");
+        assert!(nothing.allow && nothing.names.is_empty());
+        let printed = nothing.print_lines(Form::UnitFile);
+        let lines: Vec<&str> = printed.iter().map(String::as_str).collect();
+        assert_eq!(read(&lines), Some(nothing));
+        let mut value = None;
+        assert!(NameFilter::assign(&mut value, "eth0 ~lo", &Verbatim).is_err());
     }
 
     #[test]
