@@ -31,8 +31,8 @@ pub(crate) struct State<'a> {
     pub(crate) root: Option<OwnedFd>,
     /// Where the content of the root comes from, on the host; none: it is the root itself.
     pub(crate) origin: Option<OwnedFd>,
-    /// The directory of what a run changes in its root.
-    pub(crate) room: Option<OwnedFd>,
+    /// A clone of the layers that the run's root is.
+    pub(crate) layers: Option<OwnedFd>,
     /// The root's origin is layers of our own, attached below it.
     pub(crate) is_layered: bool,
     /// The content of the root is the host's, where services may have left links.
@@ -82,7 +82,7 @@ impl<'a> State<'a> {
             bpf: None,
             root: None,
             origin: None,
-            room: None,
+            layers: None,
             is_layered: false,
             is_host: false,
             made: Made::new(),

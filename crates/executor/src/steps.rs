@@ -88,6 +88,7 @@ pub(crate) fn take<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
         Step::Stream { target, source } => stream::take(state, target, source),
         Step::Keyring { link_user } => keyring::take(state, link_user),
         Step::CloneImage => clone_image::take(state),
+        Step::RootRoom { parent, directory } => root::layers(state, parent, directory),
         Step::UserNamespaceFirst { map } => user_namespace::first(map),
         Step::UserNamespaceOpen { path } => delegate::open_path(state, path),
         Step::Delegate { map, kinds, bpf } => delegate::take(state, map, kinds, bpf),
@@ -104,7 +105,6 @@ pub(crate) fn take<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
 fn take_later<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
     match *step {
         Step::Propagation { flag } => propagation::take(flag),
-        Step::RootRoom { parent } => root::room(state, parent),
         Step::Root { from, set } => root::take(state, from, set),
         Step::Mount {
             at,

@@ -2,12 +2,14 @@
 
 use crate::entry::Entry;
 use crate::run::Run;
+use kernel::rustix::mount::{UnmountFlags, unmount};
 use kernel::walk::Place;
 use model::value::{DirectoryPreserve, PrivateTmp};
 use model::{Unit, key};
 use rustix::fs::{AtFlags, CWD, renameat, unlinkat};
 use rustix::io::Errno;
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -46,6 +48,7 @@ pub(crate) fn remove(path: &Path, gone: &Path) -> Result<(), Errno> {
     let Some(place) = place(path) else {
         return Ok(());
     };
+    detach_layers(path)?;
     match kernel::remove::tree_of(&place.parent, place.name(), ENTRIES_AT_ONCE) {
         Err(Errno::DQUOT) => {}
         removed => return removed.map(drop),
@@ -55,6 +58,24 @@ pub(crate) fn remove(path: &Path, gone: &Path) -> Result<(), Errno> {
         Ok(false) => Err(Errno::AGAIN),
         // Better late than never.
         Err(_) => kernel::remove::tree(&place.parent, place.name()).map(drop),
+    }
+}
+
+/// Unmounts the layers of a root that a run could change.
+fn detach_layers(path: &Path) -> Result<(), Errno> {
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    if !name.starts_with(plan::frame::PRIVATE_PREFIX) {
+        return Ok(());
+    }
+    let layers = path.join(OsStr::from_bytes(plan::frame::LAYERS.to_bytes()));
+    let Some(mounted) = place(&layers).and_then(|place| place.open().ok()) else {
+        return Ok(());
+    };
+    let descriptor = format!("/proc/self/fd/{}", mounted.as_raw_fd());
+    match unmount(descriptor, UnmountFlags::DETACH) {
+        // Nothing is mounted there.
+        Ok(()) | Err(Errno::INVAL) => Ok(()),
+        Err(errno) => Err(errno),
     }
 }
 

@@ -264,7 +264,7 @@ fn memory(step: &Step<'_>) -> String {
         Step::ExecLabel {
             label, optional, ..
         } => labelled("SELinux, with exec", label, *optional),
-        Step::RootRoom { parent } => format!(
+        Step::RootRoom { parent, .. } => format!(
             "root: what a run changes in it is in {}, and goes with the run",
             shown(parent)
         ),

@@ -21,6 +21,8 @@ pub const MAX_DESCRIPTORS: usize = 253;
 pub const MAX_GROUPS: usize = 256;
 /// Name of the directories that PrivateTmp= makes, before the invocation id.
 pub const PRIVATE_PREFIX: &[u8] = b"coracle-private-";
+/// Name of what such a directory has mounted where RootEphemeral= says so.
+pub const LAYERS: &core::ffi::CStr = c"layers";
 /// An encoded plan; bounded by what execve(2) takes as arguments and environment (2 MiB) and credentials (1 MiB).
 pub const MAX_PLAN_BYTES: usize = 8 << 20;
 

@@ -130,18 +130,27 @@ coded! {
         },
         /// Clones the image's tree from the keeper's descriptor, while still in the keeper's mount namespace.
         CloneImage = 18,
+        /// Layers for a root that a run may change: the upper one is in the directory of this start that PrivateTmp= has, too. The first command of
+        /// a run mounts them there, while still in the manager's mount namespace, and each takes a clone: laid twice over one upper layer, the
+        /// kernel promises nothing.
+        RootRoom = 19 {
+            /// A world-writable directory of the host.
+            parent: Text<'a>,
+            /// The directory that is the lower layer; none: the image's tree.
+            directory: Option<Text<'a>>,
+        },
         /// A user namespace before all others: the place for the unprivileged.
-        UserNamespaceFirst = 19 {
+        UserNamespaceFirst = 20 {
             /// Who is mapped.
             map: UserMap,
         },
         /// Opens the file of a user namespace that [`Step::UserNamespaceEnter`] joins.
-        UserNamespaceOpen = 20 {
+        UserNamespaceOpen = 21 {
             /// Absolute, on the host.
             path: Text<'a>,
         },
         /// Makes the service's user namespace ahead, or takes the one that was opened, and joins namespaces that belong to it.
-        Delegate = 21 {
+        Delegate = 22 {
             /// Who is mapped in a new one.
             map: UserMap,
             /// `CLONE_NEW` flags of what belongs to it; not those of mounts, which are made before and copied to it late.
@@ -150,26 +159,26 @@ coded! {
             bpf: bool,
         },
         /// Joins a namespace that exists.
-        Join = 22 {
+        Join = 23 {
             /// A single `CLONE_NEW` flag.
             kind: u32,
             /// The file to open; none: the descriptor that the manager passes.
             path: Option<Text<'a>>,
         },
         /// New namespaces.
-        Unshare = 23 {
+        Unshare = 24 {
             /// `CLONE_NEW` flags.
             kinds: u32,
         },
         /// Brings the loopback interface of the new network namespace up.
-        Loopback = 24,
+        Loopback = 25,
         /// The host name of the new UTS namespace.
-        Hostname = 25 {
+        Hostname = 26 {
             /// The name.
             name: Text<'a>,
         },
         /// A listening socket, sent back over the report socket.
-        Listen = 26 {
+        Listen = 27 {
             /// Its place in the socket unit, repeated in the report.
             index: u32,
             /// What to bind to.
@@ -194,14 +203,9 @@ coded! {
             links: List<'a>,
         },
         /// How mounts of the host propagate into the new mount namespace.
-        Propagation = 27 {
+        Propagation = 28 {
             /// A `MS_` propagation flag.
             flag: u32,
-        },
-        /// Room for what a run changes in its root: the directory of this start that PrivateTmp= has, too. The root is then layers, this the upper one.
-        RootRoom = 28 {
-            /// A world-writable directory of the host.
-            parent: Text<'a>,
         },
         /// The tree that becomes the root.
         Root = 29 {

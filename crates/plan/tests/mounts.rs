@@ -283,9 +283,9 @@ fn an_ephemeral_root_has_room_for_what_a_run_changes_and_is_another_than_the_hos
         "RootDirectory=/srv/root
          RootEphemeral=yes
          MountAPIVFS=no",
-        "new namespaces: mounts  [RootEphemeral=]
+        "root: what a run changes in it is in /var/tmp, and goes with the run  [RootEphemeral=]
+         new namespaces: mounts  [RootEphemeral=]
          mounts of the host: come in, none goes out
-         root: what a run changes in it is in /var/tmp, and goes with the run  [RootEphemeral=]
          root: the tree of /srv/root  [RootDirectory=]
          root: enter it, let go of the old one, share its mounts with copies of it",
     );

@@ -331,3 +331,53 @@ fn a_start_that_fails_names_what_was_not_there() {
         }
     });
 }
+
+/// The rooms of roots that go with a run, by where their layers are mounted.
+fn rooms() -> Vec<String> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("the mounts");
+    let places = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+    let layers = places.filter_map(|place| place.strip_suffix("/layers"));
+    let rooms = layers.filter(|room| room.starts_with("/var/tmp/coracle-private-"));
+    rooms.map(str::to_owned).collect()
+}
+
+#[test]
+fn commands_beside_each_other_share_an_ephemeral_root_that_goes_with_the_run() {
+    let root = tempfile::tempdir_in("/var").expect("a directory");
+    for name in ["usr", "etc"] {
+        std::fs::create_dir(root.path().join(name)).expect("a directory");
+    }
+    for name in ["bin", "lib", "lib64"] {
+        let link = root.path().join(name);
+        std::os::unix::fs::symlink(format!("usr/{name}"), link).expect("a link");
+    }
+    let unit = format!(
+        "[Service]\nType=exec\nRootDirectory={}\nRootEphemeral=yes\nBindReadOnlyPaths=/usr\n\
+         ExecStartPre=/bin/sh -c 'stat -c %%d / > /etc/root'\nExecStart=/bin/sleep infinity\n\
+         ExecReload=/bin/sh -c 'test $$(stat -c %%d /) = $$(cat /etc/root) && echo more >> /etc/log'\n",
+        root.path().display()
+    );
+    let before = rooms();
+    with_units(&[("layered.service", &unit)], |coracle| {
+        coracle.ok(&["start", "layered.service"]);
+        coracle.ok(&["reload", "layered.service"]);
+        coracle.ok(&["reload", "layered.service"]);
+        let mine: Vec<String> = rooms()
+            .into_iter()
+            .filter(|room| !before.contains(room))
+            .collect();
+        assert_eq!(mine.len(), 1, "{mine:?}");
+        // Killed in between, the next manager lets it go all the same.
+        let manager = coracle.process("ManagerPID");
+        rustix::process::kill_process(manager, rustix::process::Signal::KILL).expect("a kill");
+        coracle.ok(&["stop", "layered.service"]);
+        assert_eq!(rooms(), before);
+        assert!(!std::path::Path::new(&mine[0]).exists());
+    });
+    assert_eq!(
+        std::fs::read_dir(root.path().join("etc"))
+            .expect("it")
+            .count(),
+        0
+    );
+}

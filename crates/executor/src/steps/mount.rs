@@ -20,9 +20,9 @@ mod mask;
 mod room;
 mod temporary;
 
-pub(super) use filesystem::{detach, layers_over};
+pub(super) use filesystem::{detach, layers_over, make_private};
 pub(crate) use mask::Masks;
-pub(super) use temporary::room_of_start;
+pub(super) use temporary::{place_of_layers, room_of_start};
 
 /// Attributes to change, and whether a missing path ends the start.
 #[derive(Clone, Copy)]

@@ -3,7 +3,7 @@
 
 use core::ffi::CStr;
 
-use kernel::rustix::fs::{Mode, OFlags, open};
+use kernel::rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, open};
 use kernel::rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 use kernel::{AsFd, Errno, OwnedFd, Result};
 use plan::Step;
@@ -25,8 +25,13 @@ pub(super) fn take(state: &mut State<'_>, from: RootSource<'_>, set: u64) -> Res
         RootSource::Directory { path } => Some(directory(path)?),
         RootSource::Image => None,
     };
-    if let Some(room) = state.room.take() {
-        lay(state, &room, &host)?;
+    if let Some(layers) = state.layers.take() {
+        // Attached, as only what is attached can be looked into later (before Linux 6.15); mount points are made in the upper one.
+        attach_over(&layers, &host)?;
+        // What is mounted below is none of the other commands' concern.
+        mount::make_private(&layers)?;
+        state.origin = Some(layers);
+        state.is_layered = true;
     }
     state.is_host = from == RootSource::Host;
     let tree = match &state.origin {
@@ -49,31 +54,31 @@ pub(super) fn take(state: &mut State<'_>, from: RootSource<'_>, set: u64) -> Res
     Ok(())
 }
 
-/// Makes the directory in which the upper layer is, the same for all commands of a start.
-pub(super) fn room(state: &mut State<'_>, parent: &CStr) -> Result<()> {
-    state.room = Some(mount::room_of_start(state, parent)?);
-    Ok(())
-}
-
-/// Lays what the run changes over the root's tree. The layers are attached below the root, as only what is attached can be looked into later
-/// (before Linux 6.15); mount points are made in the upper one, and nothing that is mounted in the lower one comes along.
-fn lay(state: &mut State<'_>, room: &OwnedFd, host: &OwnedFd) -> Result<()> {
-    let image = state.image.take();
-    let lower = match (&state.origin, &image) {
-        (Some(origin), _) => origin,
-        (None, Some(image)) => {
-            attach_over(image, host)?;
-            image
-        }
-        (None, None) => return Err(Errno::BADF),
-    };
-    let layers = mount::layers_over(lower, room)?;
-    if let Some(image) = &image {
-        mount::detach(image)?;
+/// Clones the layers of the run's root, which its first command mounts where the next ones find them. Nothing that is mounted in the lower one
+/// comes along.
+pub(super) fn layers(state: &mut State<'_>, parent: &CStr, lower: Option<&CStr>) -> Result<()> {
+    let room = mount::room_of_start(state, parent)?;
+    // Until the room is closed: the next command waits for what this one mounts.
+    flock(&room, FlockOperation::LockExclusive)?;
+    let mut place = mount::place_of_layers(&room)?;
+    if fstat(&place)?.st_dev == fstat(&room)?.st_dev {
+        let layers = match (lower, state.image.take()) {
+            (Some(path), _) => mount::layers_over(&directory(path)?, &room)?,
+            (None, Some(image)) => {
+                // Only what is attached can be looked into.
+                attach_over(&image, &place)?;
+                let layers = mount::layers_over(&image, &room);
+                mount::detach(&image)?;
+                layers?
+            }
+            (None, None) => return Err(Errno::BADF),
+        };
+        attach_over(&layers, &place)?;
+        place = mount::place_of_layers(&room)?;
     }
-    attach_over(&layers, host)?;
-    state.origin = Some(layers);
-    state.is_layered = true;
+    let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = open_tree(&place, c"", clone | OpenTreeFlags::AT_EMPTY_PATH)?;
+    state.layers = Some(tree);
     Ok(())
 }
 

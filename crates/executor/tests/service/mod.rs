@@ -140,6 +140,20 @@ impl Service {
     }
 
     pub(crate) fn run(&self, command: &str) -> Outcome {
+        let outcome = self.run_beside(command);
+        for path in self.private_tmp() {
+            match std::fs::remove_dir_all(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    panic!("{path}: {error}")
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        outcome
+    }
+
+    /// One of several commands of a run, whose directories stay.
+    pub(crate) fn run_beside(&self, command: &str) -> Outcome {
         assert!(
             kernel::rustix::process::geteuid().is_root(),
             "these tests need root: run them again as root"
@@ -154,16 +168,7 @@ impl Service {
         });
         let passed: Vec<OwnedFd> = passed.collect();
         drop(writer);
-        let outcome = launch(&bytes, passed, output, plan.pid_namespace());
-        for path in plan::private_tmp(&self.invocation) {
-            match std::fs::remove_dir_all(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    panic!("{path}: {error}")
-                }
-                Ok(()) | Err(_) => {}
-            }
-        }
-        outcome
+        launch(&bytes, passed, output, plan.pid_namespace())
     }
 }
 

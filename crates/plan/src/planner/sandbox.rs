@@ -133,8 +133,12 @@ fn ephemeral(draft: &mut Draft<'_>) -> Result<(), Refusal> {
     let is_rooted = root_directory(draft.unit).is_some() || draft.mounts.image;
     let why = match (is_rooted, draft.is_privileged()) {
         (true, true) => {
-            let parent = c"/var/tmp";
-            draft.push(directive, Step::RootRoom { parent });
+            let path = root_directory(draft.unit).map(text);
+            let step = Step::RootRoom {
+                parent: c"/var/tmp",
+                directory: path.as_deref(),
+            };
+            draft.push(directive, step);
             return Ok(());
         }
         (false, _) => "the unit has the host's root: RootDirectory= or RootImage= gives it another",

@@ -10,7 +10,7 @@ use kernel::rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_fd, fsconfig_set_flag,
     fsconfig_set_string, fsmount, fsopen,
 };
-use kernel::rustix::mount::{UnmountFlags, unmount};
+use kernel::rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use kernel::{AsFd, Errno, OwnedFd, Result};
 use plan::List;
 
@@ -106,10 +106,12 @@ pub(in crate::steps) fn layers_over(lower: &OwnedFd, room: &OwnedFd) -> Result<O
         (c"upperdir", &upper),
         (c"workdir", &work),
     ] {
-        let mut path = PathBuffer::new();
-        path.push(b"/proc/self/fd/")?;
-        path.push(Digits::new().unsigned(directory.as_raw_fd().unsigned_abs().into()))?;
-        fsconfig_set_string(&configuration, key, path.text()?)?;
+        fsconfig_set_string(&configuration, key, own_path(directory)?.text()?)?;
+    }
+    // It goes with the run, so nobody waits for a disk when it is unmounted (since Linux 5.10).
+    match fsconfig_set_flag(&configuration, c"volatile") {
+        Err(Errno::INVAL) | Ok(()) => {}
+        Err(errno) => return Err(errno),
     }
     // What the lower one keeps from those who use it, the layers keep, too.
     let kept = [
@@ -129,10 +131,20 @@ pub(in crate::steps) fn layers_over(lower: &OwnedFd, room: &OwnedFd) -> Result<O
 
 /// Takes a mount away that is attached.
 pub(in crate::steps) fn detach(mount: &OwnedFd) -> Result<()> {
+    unmount(own_path(mount)?.text()?, UnmountFlags::DETACH)
+}
+
+/// Keeps what is mounted in an attached mount from its peers.
+pub(in crate::steps) fn make_private(mount: &OwnedFd) -> Result<()> {
+    mount_change(own_path(mount)?.text()?, MountPropagationFlags::PRIVATE)
+}
+
+/// The path by which the kernel takes a descriptor of this process.
+fn own_path(descriptor: &OwnedFd) -> Result<PathBuffer> {
     let mut path = PathBuffer::new();
     path.push(b"/proc/self/fd/")?;
-    path.push(Digits::new().unsigned(mount.as_raw_fd().unsigned_abs().into()))?;
-    unmount(path.text()?, UnmountFlags::DETACH)
+    path.push(Digits::new().unsigned(descriptor.as_raw_fd().unsigned_abs().into()))?;
+    Ok(path)
 }
 
 /// `key=value` is split on the stack, since the key needs a NUL of its own.

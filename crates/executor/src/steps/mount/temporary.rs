@@ -24,10 +24,10 @@ pub(super) fn directory(state: &State<'_>, parent: &CStr) -> Result<OwnedFd> {
     clone(&inner, c"", false)
 }
 
-/// The same outer directory for what the run changes in its root: two directories, as overlayfs wants them.
+/// The same outer directory for what the run changes in its root: two directories, as overlayfs wants them, and where it is mounted.
 pub(in crate::steps) fn room_of_start(state: &State<'_>, parent: &CStr) -> Result<OwnedFd> {
     let outer = of_start(state, parent)?;
-    for name in [UPPER, WORK] {
+    for name in [UPPER, WORK, LAYERS] {
         accept_existing(mkdirat(&outer, name, Mode::from_raw_mode(0o755)))?;
     }
     Ok(outer)
@@ -36,6 +36,13 @@ pub(in crate::steps) fn room_of_start(state: &State<'_>, parent: &CStr) -> Resul
 /// Names below the directory of a start.
 pub(super) const UPPER: &CStr = c"root";
 pub(super) const WORK: &CStr = c"work";
+const LAYERS: &CStr = plan::frame::LAYERS;
+
+/// The place in a room where its layers are mounted, or what is mounted there.
+pub(in crate::steps) fn place_of_layers(room: &OwnedFd) -> Result<OwnedFd> {
+    let place = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(room, LAYERS, place, Mode::empty())
+}
 
 fn of_start(state: &State<'_>, parent: &CStr) -> Result<OwnedFd> {
     let mut name = PathBuffer::new();

@@ -1,0 +1,143 @@
+//! A root that goes with the run: what its commands share while they run beside each other.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // What tests share fails as tests do.
+
+mod harness;
+mod service;
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use kernel::namespace::MOUNT;
+use kernel::rustix::fs::CWD;
+use kernel::rustix::mount::{OpenTreeFlags, UnmountFlags, open_tree, unmount};
+use plan::Step;
+use plan::step::{RootSource, What};
+use service::Service;
+
+/// A root with the host's programs, and a named pipe at which commands wait for each other.
+fn root() -> tempfile::TempDir {
+    let root = tempfile::tempdir_in("/var").unwrap();
+    fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    for name in ["usr", "etc", "pipes"] {
+        fs::create_dir(root.path().join(name)).unwrap();
+    }
+    for name in ["bin", "lib", "lib64"] {
+        symlink(format!("usr/{name}"), root.path().join(name)).unwrap();
+    }
+    root
+}
+
+#[test]
+fn commands_of_a_run_that_overlap_share_one_root_and_nothing_of_it_stays() {
+    let (root, pipes) = (root(), tempfile::tempdir_in("/var").unwrap());
+    for name in ["ready", "go"] {
+        let path = pipes.path().join(name);
+        assert!(
+            std::process::Command::new("mkfifo")
+                .arg(path)
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+    let service = Service::new(&format!(
+        "RootDirectory={}\nRootEphemeral=yes\nBindReadOnlyPaths=/usr\nBindPaths={}:/pipes",
+        root.path().display(),
+        pipes.path().display()
+    ));
+    let (main, reload) = std::thread::scope(|scope| {
+        let main = scope.spawn(|| {
+            service.run_beside(
+                "stat -c %d /; echo main > /etc/main; echo x > /pipes/ready; read x < /pipes/go; cat /etc/reload",
+            )
+        });
+        let reload = service.run_beside(
+            "read x < /pipes/ready; stat -c %d /; cat /etc/main; echo reload > /etc/reload; echo x > /pipes/go",
+        );
+        (main.join().unwrap(), reload)
+    });
+    let (main, reload) = (main.said().to_owned(), reload.said().to_owned());
+    let device = main.lines().next().unwrap().to_owned();
+    assert_eq!(main, format!("{device}\nreload"));
+    assert_eq!(reload, format!("{device}\nmain"));
+    // A later one, too.
+    let later = service.run_beside("stat -c %d /; cat /etc/main /etc/reload");
+    assert_eq!(later.said(), format!("{device}\nmain\nreload"));
+    assert_eq!(fs::read_dir(root.path().join("etc")).unwrap().count(), 0);
+    let [_, room] = service.private_tmp();
+    let layers = Path::new(&room).join("layers");
+    assert_eq!(
+        fs::read_to_string(layers.join("etc/main")).unwrap(),
+        "main\n"
+    );
+    // Of what a command mounts in its root the others see nothing.
+    assert_eq!(fs::read_dir(layers.join("usr")).unwrap().count(), 0);
+    unmount(&layers, UnmountFlags::DETACH).unwrap();
+    fs::remove_dir_all(&room).unwrap();
+}
+
+#[test]
+fn commands_on_an_image_share_its_layers_and_the_image_is_mounted_nowhere_else() {
+    let parent = tempfile::tempdir_in("/var").unwrap();
+    let path = harness::text(parent.path().to_str().unwrap());
+    let run = |command| {
+        let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let tree = open_tree(CWD, c"/usr", clone).unwrap();
+        let mut start = harness::shell(command);
+        start.program = "/bin/dash";
+        start.passed.push((plan::frame::Role::Image, tree));
+        start.run(&[
+            Step::CloneImage,
+            Step::RootRoom {
+                parent: &path,
+                directory: None,
+            },
+            Step::Unshare { kinds: MOUNT },
+            Step::Propagation {
+                flag: harness::roots::SLAVE,
+            },
+            Step::Root {
+                from: RootSource::Image,
+                set: 0,
+            },
+            harness::roots::at(
+                c"/usr",
+                What::Bind {
+                    source: c"/usr",
+                    recursive: false,
+                    source_missing_ok: false,
+                },
+            ),
+            harness::roots::at(
+                c"/lib64",
+                What::Bind {
+                    source: c"/lib64",
+                    recursive: false,
+                    source_missing_ok: false,
+                },
+            ),
+            Step::EnterRoot { shared: true },
+        ])
+    };
+    let device = run("stat -c %d /; echo one > /one").said().to_owned();
+    assert_eq!(
+        run("stat -c %d /; cat /one").said(),
+        format!("{device}\none")
+    );
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let below = mounts
+        .lines()
+        .filter(|line| line.contains(parent.path().to_str().unwrap()));
+    let below: Vec<&str> = below.collect();
+    assert!(
+        below.len() == 1 && below[0].contains(" overlay "),
+        "{below:?}"
+    );
+    let room = fs::read_dir(parent.path())
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
+    unmount(room.path().join("layers"), UnmountFlags::DETACH).unwrap();
+}
