@@ -1,9 +1,12 @@
 //! What a start hands to its service as credentials: files, directories and sockets of the host, the stores, what the unit has sealed.
 
 mod sockets;
+mod stores;
 
 pub(crate) use sockets::Fetches;
+pub(crate) use stores::handed;
 
+use crate::environment::Variables;
 use credential::{HostSecret, KeyKind, SecretError};
 use kernel::walk::Place;
 use model::value::{ImportCredential, LoadCredential};
@@ -15,11 +18,14 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::OnceLock;
+use stores::Stores;
 
 /// Bytes of all credentials of a unit, as the reference has it.
 const CREDENTIALS_BYTES_MAX: u64 = 1 << 20;
 /// Credentials of a unit: each is a file in memory.
 const CREDENTIALS_MAX: usize = 1024;
+/// Names of one directory that are looked at: nobody's start is to hold up the manager.
+const NAMES_MAX: usize = 1 << 16;
 /// Directories in each other below one that is loaded.
 const DEPTH_MAX: usize = 16;
 
@@ -35,6 +41,8 @@ pub(crate) struct Wrong {
 
 /// Where credentials are kept, and what opens those that are sealed.
 pub(crate) struct Sources<'a> {
+    /// The keeper's process, which has the variables that the instance was started with.
+    pub(crate) keeper: u32,
     /// The state directory, where the host's secret may be.
     pub(crate) state: &'a Path,
     /// Microseconds since 1970.
@@ -47,34 +55,14 @@ pub(crate) struct Sources<'a> {
     pub(crate) warn: &'a dyn Fn(&str),
 }
 
-/// The stores, in the order in which they are looked into, with whether what is in them is sealed (systemd.exec(5)).
-const STORES: [(&str, bool); 8] = [
-    ("/etc/credstore", false),
-    ("/run/credstore", false),
-    ("/usr/local/lib/credstore", false),
-    ("/usr/lib/credstore", false),
-    ("/run/credstore.encrypted", true),
-    ("/etc/credstore.encrypted", true),
-    ("/usr/local/lib/credstore.encrypted", true),
-    ("/usr/lib/credstore.encrypted", true),
-];
-
 /// Reads the credentials of a unit. A missing one is left out where the unit has a value for it, and where it has no path: then it
 /// is looked for among the manager's own and in the stores, as the reference has it.
 pub(crate) fn read(unit: &Unit, sources: &Sources<'_>) -> Found {
-    let of =
-        |variable: &str, usual: &str| std::env::var(variable).unwrap_or_else(|_| usual.to_owned());
-    let own = of("CREDENTIALS_DIRECTORY", "/run/credentials/@system");
-    let own_sealed = of(
-        "ENCRYPTED_CREDENTIALS_DIRECTORY",
-        "/run/credentials/@encrypted",
-    );
-    let mut stores = vec![(own.as_str(), false), (own_sealed.as_str(), true)];
-    stores.extend(STORES);
+    let stores = Stores::of(&Variables::of(sources.keeper));
     read_from(unit, sources, &stores)
 }
 
-fn read_from(unit: &Unit, sources: &Sources<'_>, stores: &[(&str, bool)]) -> Found {
+fn read_from(unit: &Unit, sources: &Sources<'_>, stores: &Stores) -> Found {
     let mut reading = Reading {
         sources,
         stores,
@@ -127,7 +115,7 @@ fn has_default(unit: &Unit, name: &str) -> bool {
 
 struct Reading<'a> {
     sources: &'a Sources<'a>,
-    stores: &'a [(&'a str, bool)],
+    stores: &'a Stores,
     room: u64,
     found: Vec<(String, Vec<u8>)>,
     directive: &'static str,
@@ -212,6 +200,9 @@ impl Reading<'_> {
         bytes: Vec<u8>,
         is_sealed: bool,
     ) -> Result<(), Wrong> {
+        if self.has(&name) {
+            return Ok(());
+        }
         let value = if is_sealed {
             self.unsealed(path, &bytes, sealed_for)
                 .map_err(|error| self.wrong(path, &error))?
@@ -245,7 +236,7 @@ impl Reading<'_> {
     }
 
     fn load_by_name(&mut self, line: &LoadCredential, is_sealed: bool) -> Result<(), Wrong> {
-        for (store, store_is_sealed) in self.stores {
+        for (store, store_is_sealed) in &self.stores.directories {
             // What is not sealed does as well where something sealed is asked for, but not the other way round.
             if *store_is_sealed && !is_sealed {
                 continue;
@@ -253,7 +244,7 @@ impl Reading<'_> {
             let path = format!("{store}/{}", line.source);
             match read_file(&path, self.room_of(*store_is_sealed)) {
                 Ok(bytes) => return self.take(&line.name, &path, bytes, *store_is_sealed),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if self.stores.is_absent(&error) => {}
                 Err(error) => return Err(self.wrong(&path, &error)),
             }
         }
@@ -263,21 +254,26 @@ impl Reading<'_> {
     /// What the stores have of a name, or of all that begin like one.
     fn import(&mut self, import: &ImportCredential) -> Result<(), Wrong> {
         let stores = self.stores;
-        for (store, is_sealed) in stores {
+        for (store, is_sealed) in &stores.directories {
             let names = match import.pattern.strip_suffix('*') {
-                Some(beginning) => {
-                    beginning_with(store, beginning).map_err(|error| self.wrong(store, &error))?
-                }
+                Some(beginning) => match beginning_with(store, beginning) {
+                    Err(error) if stores.is_absent(&error) => continue,
+                    names => names.map_err(|error| self.wrong(store, &error))?,
+                },
                 None => vec![import.pattern.clone()],
             };
             for name in names {
+                let own = import.name_of(&name);
+                // Not even looked at: what it is, and how large, does not matter.
+                if self.has(&own) {
+                    continue;
+                }
                 let path = format!("{store}/{name}");
                 match read_file(&path, self.room_of(*is_sealed)) {
                     Ok(bytes) => {
-                        let own = import.name_of(&name);
                         self.take_as(own.clone(), &[&name, &own], &path, bytes, *is_sealed)?;
                     }
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) if stores.is_absent(&error) => {}
                     Err(error) => return Err(self.wrong(&path, &error)),
                 }
             }
@@ -295,7 +291,7 @@ impl Reading<'_> {
         depth: usize,
     ) -> Result<(), Wrong> {
         let failed = |reading: &Self, error: io::Error| reading.wrong(path, &error);
-        let entries = entries(directory).map_err(|error| failed(self, error))?;
+        let entries = entries(directory, |_| true).map_err(|error| failed(self, error))?;
         for (entry, kind) in entries {
             let (own, path) = (format!("{name}_{entry}"), format!("{path}/{entry}"));
             if own.len() > credential::NAME_BYTES_MAX {
@@ -311,6 +307,7 @@ impl Reading<'_> {
                 )
             };
             match kind {
+                FileType::RegularFile if self.has(&own) => {}
                 FileType::RegularFile => {
                     let room = self.room_of(is_sealed);
                     let bytes = open(OFlags::empty()).map_err(io::Error::from);
@@ -359,15 +356,23 @@ fn too_much() -> io::Error {
     )
 }
 
-/// What is in a directory, by name, without what is hidden. Names that are no text are no credentials'.
-fn entries(directory: impl AsFd) -> io::Result<Vec<(String, FileType)>> {
+/// What is in a directory and fits, by name, without what is hidden. Names that are no text are no credentials'.
+fn entries(
+    directory: impl AsFd,
+    fits: impl Fn(&str) -> bool,
+) -> io::Result<Vec<(String, FileType)>> {
     let mut found = Vec::new();
-    for entry in Dir::read_from(directory)? {
+    for (place, entry) in Dir::read_from(directory)?.enumerate() {
         let entry = entry?;
+        if place >= NAMES_MAX {
+            return Err(io::Error::other(format!(
+                "it has more than {NAMES_MAX} names"
+            )));
+        }
         let Ok(name) = entry.file_name().to_str() else {
             continue;
         };
-        if !name.starts_with('.') {
+        if !name.starts_with('.') && fits(name) {
             found.push((name.to_owned(), entry.file_type()));
         }
         if found.len() > CREDENTIALS_MAX {
@@ -380,14 +385,12 @@ fn entries(directory: impl AsFd) -> io::Result<Vec<(String, FileType)>> {
 
 fn beginning_with(store: &str, beginning: &str) -> io::Result<Vec<String>> {
     let directory = match open(store, 0) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Ok(Opened::Directory(directory)) => directory,
         Ok(Opened::Bytes(_)) => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    let entries = entries(directory)?;
-    let names = entries.into_iter().map(|(name, _)| name);
-    Ok(names.filter(|name| name.starts_with(beginning)).collect())
+    let entries = entries(directory, |name| name.starts_with(beginning))?;
+    Ok(entries.into_iter().map(|(name, _)| name).collect())
 }
 
 enum Opened {

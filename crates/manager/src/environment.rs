@@ -61,15 +61,39 @@ pub(crate) fn passed(unit: &Unit, keeper: u32) -> Vec<String> {
     let Some(names) = unit.get(&key::PASS_ENVIRONMENT) else {
         return Vec::new();
     };
-    let path = format!("/proc/{keeper}/environ");
-    let bytes = crate::beginning::read(path, PASSED_BYTES_MAX).unwrap_or_default();
-    let lines = bytes.split(|byte| *byte == 0);
-    let texts = lines.filter_map(|line| std::str::from_utf8(line).ok());
-    let is_named = |line: &&str| {
+    let is_named = |line: &String| {
         let name = line.split_once('=').map(|(name, _)| name);
         name.is_some_and(|name| names.0.iter().any(|known| known == name))
     };
-    texts.filter(is_named).map(str::to_owned).collect()
+    let variables = Variables::of(keeper);
+    variables.0.into_iter().filter(is_named).collect()
+}
+
+/// The variables that a process was started with, as `NAME=value`, without those that are no text. The manager's own are not those of its
+/// instance: the keeper, which was started with them, hands on none.
+pub(crate) struct Variables(Vec<String>);
+
+impl Variables {
+    /// Those of a process, by its number; of one that is gone, none.
+    pub(crate) fn of(process: u32) -> Self {
+        let path = format!("/proc/{process}/environ");
+        Self::from_bytes(&crate::beginning::read(path, PASSED_BYTES_MAX).unwrap_or_default())
+    }
+
+    /// Each ends with a zero byte (proc_pid_environ(5)).
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
+        let lines = bytes.split(|byte| *byte == 0);
+        let texts = lines.filter_map(|line| std::str::from_utf8(line).ok());
+        Self(texts.map(str::to_owned).collect())
+    }
+
+    /// The absolute path that a variable says, but not `/`.
+    pub(crate) fn directory(&self, name: &str) -> Option<String> {
+        let mut pairs = self.0.iter().filter_map(|line| line.split_once('='));
+        let (_, value) = pairs.find(|(known, _)| *known == name)?;
+        let value = value.trim_end_matches('/');
+        value.starts_with('/').then(|| value.to_owned())
+    }
 }
 
 fn is_name(name: &str) -> bool {

@@ -190,6 +190,7 @@ impl Manager {
     ) -> Result<Vec<(String, Vec<u8>)>, Failure> {
         let said = self.aside.fetches.said.get(&spawn.process);
         let sources = crate::credentials::Sources {
+            keeper: self.keeper.pid,
             state: &self.directories.state,
             now_us: crate::clock::realtime_us(),
             said: said.map(Vec::as_slice).unwrap_or_default(),

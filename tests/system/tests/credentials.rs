@@ -5,8 +5,9 @@ use std::io::Write;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
+use std::process::Command;
 
-use coracle_system_tests::waiting::lines;
+use coracle_system_tests::waiting::{eventually, lines};
 use coracle_system_tests::{manager, with_units};
 use testkit::Instance;
 
@@ -144,5 +145,45 @@ fn credentials_are_in_memory_that_is_not_swapped_and_the_services_alone() {
             printed(coracle, "web.service"),
             ["fs: 1", "mode: 500 400", "writable: ", "word: a"]
         );
+    });
+}
+
+#[test]
+fn what_the_instance_was_handed_is_found_by_services_and_conditions() {
+    with_units(&[], |coracle| {
+        let path = |name: &str| coracle.folder().join(name);
+        for folder in ["handed", "sealed"] {
+            fs::create_dir(path(folder)).expect("a directory");
+        }
+        fs::write(path("handed/word"), "from outside").expect("a credential");
+        let plain = path("plain").display().to_string();
+        fs::write(&plain, "opened").expect("a file");
+        let sealed = path("sealed/other").display().to_string();
+        coracle.ok(&["creds", "encrypt", "--name=other", &plain, &sealed]);
+        for name in ["word", "other", "absent"] {
+            let unit = prints("LoadCredential=word\nImportCredential=oth*");
+            let unit = format!("[Unit]\nConditionCredential={name}\n{unit}");
+            coracle.unit(&format!("has-{name}.service"), &unit);
+        }
+        let mut direct = Command::new(coracle.dist().join("coracled"));
+        for (name, folder) in [("runtime", "run"), ("state", "state"), ("config", "config")] {
+            direct.arg(format!("--{name}-dir")).arg(path(folder));
+        }
+        direct.env("CREDENTIALS_DIRECTORY", path("handed"));
+        direct.env("ENCRYPTED_CREDENTIALS_DIRECTORY", path("sealed"));
+        let mut direct = direct.spawn().expect("it starts");
+        eventually("its socket", || path("run/api").exists().then_some(()));
+        for unit in ["has-word.service", "has-other.service"] {
+            coracle.ok(&["start", unit]);
+            let found = printed(coracle, unit);
+            assert_eq!(found, ["other: opened", "word: from outside"], "{unit}");
+        }
+        coracle.ok(&["start", "has-absent.service"]);
+        assert_eq!(
+            coracle.property("has-absent.service", "ConditionResult"),
+            "no"
+        );
+        coracle.ok(&["daemon-exit"]);
+        direct.wait().expect("it ends");
     });
 }

@@ -31,6 +31,8 @@ pub(crate) struct Host {
     /// The variables that every service gets.
     pub(crate) environment: Arc<BTreeMap<String, String>>,
     pub(crate) is_init: bool,
+    /// The keeper's process, which has the variables that the instance was started with.
+    pub(crate) keeper: u32,
     /// The unit is a portable's, whose service may have left links.
     pub(crate) is_portable: bool,
     /// The instance's control group.

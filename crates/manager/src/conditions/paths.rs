@@ -368,17 +368,13 @@ fn is_disk_encrypted(disk: &str, layers: u32) -> bool {
     layers > 0 && !below.is_empty() && below.iter().all(is_encrypted)
 }
 
-/// Where credentials of the whole system are.
-const CREDENTIALS: &[&str] = &["/run/credentials/@system", "/run/credentials/@encrypted"];
-
-pub(super) fn is_credential(name: &str, _: &mut Host) -> Option<bool> {
+pub(super) fn is_credential(name: &str, host: &mut Host) -> Option<bool> {
     if !super::machine::is_file_name(name) {
         return Some(false);
     }
-    let own = std::env::var("CREDENTIALS_DIRECTORY").unwrap_or_default();
-    let is_in = |place: &str| !place.is_empty() && is_there_itself(&format!("{place}/{name}"));
-    let is_there = is_in(&own) || CREDENTIALS.iter().any(|place| is_in(place));
-    Some(is_there)
+    let handed = crate::credentials::handed(&crate::environment::Variables::of(host.keeper));
+    let is_in = |place: &String| is_there_itself(&format!("{place}/{name}"));
+    Some(handed.iter().any(is_in))
 }
 
 /// A directory is brought up to date where /usr is younger than its stamp. In doubt it is.

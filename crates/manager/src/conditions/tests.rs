@@ -8,6 +8,7 @@ fn host() -> Host {
         facts: Arc::new(kernel::probe::facts()),
         environment: Arc::new(BTreeMap::from([("LANG".to_owned(), "C".to_owned())])),
         is_init: false,
+        keeper: std::process::id(),
         is_portable: false,
         cgroup: None,
         names: crate::conditions::NAMES_MAX,

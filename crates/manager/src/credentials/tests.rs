@@ -46,11 +46,9 @@ impl World {
         }
         let stores = [("first", false), ("second", false), ("sealed", true)];
         let stores = stores.map(|(name, is_sealed)| (self.path(name), is_sealed));
-        let stores: Vec<(&str, bool)> = stores
-            .iter()
-            .map(|(path, is_sealed)| (path.as_str(), *is_sealed))
-            .collect();
+        let stores = Stores::from(stores.to_vec(), true);
         let sources = Sources {
+            keeper: std::process::id(),
             state: self.folder.path(),
             now_us: 10,
             said,
@@ -128,6 +126,40 @@ fn what_begins_alike_is_imported_and_renamed_and_the_first_of_a_name_stays() {
         "web.b=a1",
     );
     world.check(&["ImportCredential=none*"], "");
+}
+
+#[test]
+fn what_has_a_name_that_is_taken_is_not_looked_at_and_only_what_fits_counts() {
+    let large = "x".repeat(600 << 10);
+    let world = World::new(&[
+        ("first/web.a", &large),
+        ("second/web.a", &large),
+        ("sealed/web.a", "broken"),
+    ]);
+    for line in ["ImportCredential=web.a", "ImportCredential=web.*"] {
+        let found = world.read(&[line], &[]);
+        assert!(found == format!("web.a={large}"), "{found:.200}");
+    }
+    for number in 0..2 * CREDENTIALS_MAX {
+        fs::write(world.path(&format!("second/other.{number}")), "").unwrap();
+    }
+    fs::write(world.path("second/web.b"), "b").unwrap();
+    world.check(&["ImportCredential=web.b*"], "web.b=b");
+    let found = world.read(&["ImportCredential=other.*"], &[]);
+    assert!(found.contains("be 1024"), "{found:.200}");
+}
+
+#[test]
+fn a_store_that_a_user_may_not_read_is_none_and_roots_must_be_readable() {
+    let check = |kind: io::ErrorKind, roots: bool, users: bool| {
+        for (are_roots, expected) in [(true, roots), (false, users)] {
+            let stores = Stores::from(Vec::new(), are_roots);
+            assert_eq!(stores.is_absent(&kind.into()), expected, "{kind}");
+        }
+    };
+    check(io::ErrorKind::NotFound, true, true);
+    check(io::ErrorKind::PermissionDenied, false, true);
+    check(io::ErrorKind::InvalidInput, false, false);
 }
 
 #[test]
