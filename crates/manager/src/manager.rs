@@ -304,6 +304,7 @@ impl Manager {
             }
             self.take_late_ends();
             self.tester.go_on(clock::monotonic());
+            self.ask_further_sockets(clock::monotonic());
             self.settle()?;
         }
         Ok(())
@@ -323,6 +324,7 @@ impl Manager {
         let next = self.wake.into_iter().chain(records_due);
         let next = next.chain(self.own_log_due());
         let next = next.chain(self.awaited.until).chain(self.tester.retry);
+        let next = next.chain(self.aside.fetches.retry);
         let next = next.chain(self.mounts.next_end());
         let next = next.chain(self.later.networks.next_end()).min();
         next.map(|moment| moment.0.saturating_sub(clock::monotonic().0))

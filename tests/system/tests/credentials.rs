@@ -187,3 +187,40 @@ fn what_the_instance_was_handed_is_found_by_services_and_conditions() {
         direct.wait().expect("it ends");
     });
 }
+
+#[test]
+fn more_starts_than_there_may_be_threads_wait_for_sockets_one_after_another() {
+    const STARTS: usize = 70;
+    const AT_ONCE: usize = 64;
+    let folder = tempfile::tempdir_in("/run").expect("a directory");
+    let path = folder.path().join("socket");
+    let listener = UnixListener::bind(&path).expect("a socket");
+    let unit = format!(
+        "[Service]\nType=oneshot\nRemainAfterExit=yes\nLoadCredential=word:{}\nExecStart=/bin/sh -c 'read word < $CREDENTIALS_DIRECTORY/word; test $word = right'\n",
+        path.display()
+    );
+    with_units(&[("web@.service", &unit)], |coracle| {
+        let names: Vec<String> = (0..STARTS).map(|n| format!("web@{n}.service")).collect();
+        let mut words = vec!["start"];
+        words.extend(names.iter().map(String::as_str));
+        let mut start = coracle.command(&words).spawn().expect("a process");
+        let accept = || listener.accept().expect("the manager asks").0;
+        let mut held: Vec<_> = (0..AT_ONCE).map(|_| accept()).collect();
+        let asked =
+            |coracle: &Instance, unit: &str| coracle.property(unit, "ActiveState") == "activating";
+        assert!(names.iter().all(|unit| asked(coracle, unit)));
+        for _ in AT_ONCE..STARTS {
+            let mut first = held.remove(0);
+            first.write_all(b"right\n").expect("it reads");
+            drop(first);
+            held.push(accept());
+        }
+        for mut connection in held {
+            connection.write_all(b"right\n").expect("it reads");
+        }
+        assert!(start.wait().expect("a status").success());
+        for unit in &names {
+            assert_eq!(coracle.property(unit, "ActiveState"), "active", "{unit}");
+        }
+    });
+}

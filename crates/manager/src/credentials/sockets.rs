@@ -2,27 +2,30 @@
 
 use crate::manager::Manager;
 use crate::poll::Token;
-use engine::{Incarnation, ProcessKey, Spawn, UnitId};
+use engine::{Incarnation, Micros, ProcessKey, Spawn, UnitId};
 use kernel::walk::Place;
 use model::sorted::Map;
 use model::{Unit, key};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{AtFlags, FileType, statat};
+use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use std::collections::VecDeque;
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use wire::Failure;
 
-/// Threads at once.
+/// Threads at once. Further starts wait until one of them ends.
 const THREADS_MAX: usize = 64;
 const STACK_BYTES: usize = 128 << 10;
 /// How long a socket may be silent, in seconds: as long as a service may take to start.
 const SILENCE_S: i64 = 90;
 /// How long it is waited between two tries to reach a socket whose queue is full, in nanoseconds.
 const AGAIN_NS: i64 = 10_000_000;
+/// How long what there was no thread for waits, in microseconds.
+const RETRY_US: u64 = 100_000;
 
 /// What sockets said, by the credential's name.
 pub(crate) type Said = Vec<(String, io::Result<Vec<u8>>)>;
@@ -31,6 +34,10 @@ pub(crate) type Said = Vec<(String, io::Result<Vec<u8>>)>;
 #[derive(Debug, Default)]
 pub(crate) struct Fetches {
     asking: Map<u32, Fetch>,
+    /// Starts that wait for a thread, the longest first.
+    waiting: VecDeque<Spawn>,
+    /// When there may be a thread for what there was none for.
+    pub(crate) retry: Option<Micros>,
     /// What was said for a start that goes on now.
     pub(crate) said: Map<ProcessKey, Said>,
 }
@@ -43,17 +50,25 @@ struct Fetch {
     said: Arc<Mutex<Said>>,
 }
 
-/// One socket to ask: the credential's name, the path, and the name under which it is asked.
+/// One socket to ask: the credential's name, the place of the socket, and the name under which it is asked.
 struct Question {
     name: String,
-    path: String,
+    /// What was found to be a socket, whatever is at its path by now.
+    socket: OwnedFd,
     own: String,
 }
 
 impl Fetches {
     fn is_asked_for(&self, process: ProcessKey) -> bool {
-        let mut asking = self.asking.values();
-        asking.any(|fetch| fetch.spawn.process == process)
+        let asking = self.asking.values().map(|fetch| fetch.spawn);
+        let mut all = asking.chain(self.waiting.iter().copied());
+        all.any(|spawn| spawn.process == process)
+    }
+
+    /// The next start that there may be a thread for now.
+    fn next(&mut self) -> Option<Spawn> {
+        let has_room = self.asking.len() < THREADS_MAX;
+        has_room.then(|| self.waiting.pop_front())?
     }
 
     /// Lets go of the processes of a run that wait, of those with these serials.
@@ -76,7 +91,11 @@ impl Fetches {
         for (number, _) in &meant {
             self.asking.remove(number);
         }
-        meant.into_iter().map(|(_, process)| process).collect()
+        let waiting = self.waiting.iter().map(|spawn| spawn.process);
+        let waiting: Vec<ProcessKey> = waiting.filter(|process| is_meant(*process)).collect();
+        self.waiting.retain(|spawn| !is_meant(spawn.process));
+        let asking = meant.into_iter().map(|(_, process)| process);
+        asking.chain(waiting).collect()
     }
 }
 
@@ -105,7 +124,8 @@ impl Manager {
 
     fn ask_sockets(&mut self, spawn: Spawn, questions: Vec<Question>) -> io::Result<()> {
         if self.aside.fetches.asking.len() >= THREADS_MAX {
-            return Err(io::Error::other("too many starts wait for sockets"));
+            self.aside.fetches.waiting.push_back(spawn);
+            return Ok(());
         }
         let flags = rustix::pipe::PipeFlags::CLOEXEC;
         let (end, theirs) = rustix::pipe::pipe_with(flags)?;
@@ -122,7 +142,10 @@ impl Manager {
         };
         if !kernel::aside::thread(STACK_BYTES, Box::new(work)) {
             self.poll.forget(&end);
-            return Err(io::Error::other("there is no thread for it"));
+            let fetches = &mut self.aside.fetches;
+            fetches.waiting.push_front(spawn);
+            fetches.retry = Some(crate::clock::monotonic().after(Micros(RETRY_US)));
+            return Ok(());
         }
         let fetch = Fetch { spawn, end, said };
         self.aside.fetches.asking.insert(number, fetch);
@@ -144,28 +167,45 @@ impl Manager {
         self.start_process(fetch.spawn);
         self.aside.fetches.said.remove(&process);
     }
+
+    /// Starts what waited for a thread, as far as there are threads again.
+    pub(crate) fn ask_further_sockets(&mut self, now: Micros) {
+        let fetches = &mut self.aside.fetches;
+        if fetches.retry.is_some_and(|moment| moment > now) {
+            return;
+        }
+        fetches.retry = None;
+        while self.aside.fetches.retry.is_none()
+            && let Some(spawn) = self.aside.fetches.next()
+        {
+            if self.is_awaited(spawn.process) {
+                self.start_process(spawn);
+            }
+        }
+    }
 }
 
 /// The sources of a unit that are sockets now.
 fn questions(unit: &Unit) -> Vec<Question> {
     let lines = [&key::LOAD_CREDENTIAL, &key::LOAD_CREDENTIAL_ENCRYPTED];
     let lines = lines.into_iter().filter_map(|key| unit.get(key)).flatten();
-    let sockets = lines.filter(|line| line.source.starts_with('/') && is_socket(&line.source));
-    let question = |line: &model::value::LoadCredential| Question {
-        name: line.name.clone(),
-        path: line.source.clone(),
-        own: format!("/unit/{}/{}", unit.name(), line.name),
+    let question = |line: &model::value::LoadCredential| {
+        Some(Question {
+            name: line.name.clone(),
+            socket: socket_at(&line.source)?,
+            own: format!("/unit/{}/{}", unit.name(), line.name),
+        })
     };
-    sockets.map(question).collect()
+    lines.filter_map(question).collect()
 }
 
-fn is_socket(path: &str) -> bool {
-    let place = CString::new(path)
-        .ok()
-        .and_then(|path| Place::find(&path, |_| None).ok());
-    place
-        .and_then(|place| statat(&place.parent, place.name(), AtFlags::SYMLINK_NOFOLLOW).ok())
-        .is_some_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Socket)
+/// The socket at an absolute path, where a link is followed if root alone can have left it.
+fn socket_at(path: &str) -> Option<OwnedFd> {
+    let path = CString::new(path).ok().filter(|_| path.starts_with('/'))?;
+    let place = Place::find(&path, |_| None).ok()?;
+    let found = place.open().ok()?;
+    let kind = FileType::from_raw_mode(fstat(&found).ok()?.st_mode);
+    (kind == FileType::Socket).then_some(found)
 }
 
 /// Connects and reads to the end, unless whoever waits gives up. The socket is told by our name who asks, as the reference has it.
@@ -179,11 +219,9 @@ fn ask(question: &Question, whoever_waits: &OwnedFd) -> io::Result<Vec<u8>> {
     if let Ok(own) = SocketAddrUnix::new_abstract_name(own.as_bytes()) {
         rustix::net::bind(&socket, &own)?;
     }
-    connect(
-        &socket,
-        &SocketAddrUnix::new(&*question.path)?,
-        whoever_waits,
-    )?;
+    // By its descriptor: whoever may write to its directory could have put a link in its place since.
+    let place = format!("/proc/self/fd/{}", question.socket.as_raw_fd());
+    connect(&socket, &SocketAddrUnix::new(place)?, whoever_waits)?;
     let (mut bytes, mut piece) = (Vec::new(), vec![0; 16 << 10]);
     loop {
         wait(&socket, whoever_waits, SILENCE_S, 0)?;
@@ -236,4 +274,68 @@ fn wait(
         return Err(io::ErrorKind::TimedOut.into());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+
+    fn unit(path: &str) -> Unit {
+        let mut unit = Unit::new("web.service".parse().unwrap());
+        let text = model::text::Verbatim;
+        settings::apply(
+            &mut unit,
+            "Service",
+            "LoadCredential",
+            &format!("word:{path}"),
+            &text,
+        )
+        .unwrap();
+        unit
+    }
+
+    /// What the socket of the only question says, when it is asked after `between`.
+    fn said(path: &str, listener: &UnixListener, between: impl FnOnce()) -> String {
+        let mut questions = questions(&unit(path));
+        assert_eq!(questions.len(), 1, "{path}");
+        let question = questions.remove(0);
+        between();
+        let (_end, whoever_waits) = rustix::pipe::pipe().unwrap();
+        std::thread::scope(|scope| {
+            let asked = scope.spawn(|| ask(&question, &whoever_waits));
+            let (mut connection, _) = listener.accept().unwrap();
+            connection.write_all(b"right").unwrap();
+            drop(connection);
+            String::from_utf8(asked.join().unwrap().unwrap()).unwrap()
+        })
+    }
+
+    #[test]
+    fn the_socket_that_was_found_is_asked_whatever_takes_its_place() {
+        let folder = tempfile::tempdir_in("/run").unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let text = |name: &str| path(name).display().to_string();
+        let listener = UnixListener::bind(path("socket")).unwrap();
+        let other = UnixListener::bind(path("other")).unwrap();
+        other.set_nonblocking(true).unwrap();
+        symlink(path("socket"), path("link")).unwrap();
+        assert_eq!(said(&text("link"), &listener, || ()), "right", "root's own");
+        let swap = || {
+            std::fs::rename(path("socket"), path("moved")).unwrap();
+            symlink(path("other"), path("socket")).unwrap();
+        };
+        assert_eq!(said(&text("socket"), &listener, swap), "right");
+        assert!(other.accept().is_err(), "it was asked by nobody");
+        std::fs::write(path("file"), "").unwrap();
+        for name in ["file", "nothing"] {
+            assert!(questions(&unit(&text(name))).is_empty());
+        }
+        // Where others may leave links, none is followed.
+        rustix::fs::chown(folder.path(), Some(rustix::fs::Uid::from_raw(65_534)), None).unwrap();
+        assert!(questions(&unit(&text("link"))).is_empty());
+        assert_eq!(questions(&unit(&text("moved"))).len(), 1);
+    }
 }
