@@ -21,7 +21,18 @@ const APPLICATION: [u8; 16] = [
 ];
 
 /// The host's secret.
-pub struct HostSecret(Zeroizing<Vec<u8>>);
+pub struct HostSecret {
+    bytes: Zeroizing<Vec<u8>>,
+    path: PathBuf,
+}
+
+/// The host's secrets: the reference's and ours. Each may have sealed something, whichever was there first.
+pub struct HostSecrets {
+    /// The older one first.
+    pub(crate) usable: Vec<HostSecret>,
+    /// What is wrong with one that is there.
+    pub(crate) unusable: Option<SecretError>,
+}
 
 /// Why the host's secret is not to be had.
 #[derive(Debug, thiserror::Error)]
@@ -39,13 +50,63 @@ pub enum SecretError {
     },
 }
 
+impl HostSecrets {
+    /// Reads the reference's and the one below the state directory, as far as they are there.
+    ///
+    /// # Errors
+    /// When there is none, or all that are there could be read or written by others than root, or are another machine's.
+    pub fn read(state: &Path) -> Result<HostSecrets, SecretError> {
+        Self::of_files(Path::new(REFERENCE), &state.join(NAME))
+    }
+
+    fn of_files(reference: &Path, own: &Path) -> Result<HostSecrets, SecretError> {
+        let mut secrets = HostSecrets {
+            usable: Vec::new(),
+            unusable: None,
+        };
+        for path in older_first(reference, own) {
+            match HostSecret::of_file(path) {
+                Ok(secret) => secrets.usable.push(secret),
+                Err(SecretError::None) => {}
+                Err(error) => secrets.unusable = secrets.unusable.or(Some(error)),
+            }
+        }
+        match secrets {
+            HostSecrets { usable, unusable } if usable.is_empty() => {
+                Err(unusable.unwrap_or(SecretError::None))
+            }
+            secrets => Ok(secrets),
+        }
+    }
+
+    /// Are there two?
+    pub fn are_two(&self) -> bool {
+        self.usable.len() > 1
+    }
+}
+
+/// The reference's comes first where they are of one age, or can't be compared.
+fn older_first<'a>(reference: &'a Path, own: &'a Path) -> [&'a Path; 2] {
+    let written = |path: &Path| path.symlink_metadata().and_then(|found| found.modified());
+    match (written(reference), written(own)) {
+        (Ok(theirs), Ok(ours)) if ours < theirs => [own, reference],
+        _ => [reference, own],
+    }
+}
+
 impl HostSecret {
     /// The secret's random bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
-        self.0.get(MACHINE_BYTES..).unwrap_or_default()
+        self.bytes.get(MACHINE_BYTES..).unwrap_or_default()
     }
 
-    /// Reads the reference's secret or, where that is not there, the one below the state directory.
+    /// The file that it is in.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the one that seals: the older of the reference's and the one below the state directory, so that what is sealed today is opened
+    /// tomorrow by who opened it yesterday.
     ///
     /// # Errors
     /// When there is none, or it could be read or written by others than root, or is another machine's.
@@ -54,18 +115,25 @@ impl HostSecret {
     }
 
     fn of_files(reference: &Path, own: &Path) -> Result<HostSecret, SecretError> {
-        for path in [reference, own] {
-            match read_file(path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                read => {
-                    return read.map(HostSecret).map_err(|error| SecretError::Unusable {
-                        path: path.to_owned(),
-                        why: error.to_string(),
-                    });
-                }
+        for path in older_first(reference, own) {
+            match Self::of_file(path) {
+                Err(SecretError::None) => {}
+                read => return read,
             }
         }
         Err(SecretError::None)
+    }
+
+    fn of_file(path: &Path) -> Result<HostSecret, SecretError> {
+        let path = path.to_owned();
+        match read_file(&path) {
+            Ok(bytes) => Ok(HostSecret { bytes, path }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(SecretError::None),
+            Err(error) => Err(SecretError::Unusable {
+                path,
+                why: error.to_string(),
+            }),
+        }
     }
 
     /// The same, and makes one below the state directory where there is none.
@@ -202,14 +270,63 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         assert_eq!(first.bytes().len(), SECRET_BYTES);
         make(&reference).unwrap();
-        assert!(
-            of_files().unwrap().bytes() != first.bytes(),
-            "the reference's comes first"
-        );
-        std::fs::set_permissions(&reference, std::fs::Permissions::from_mode(0o440)).unwrap();
+        let both = HostSecrets::of_files(&reference, &own).unwrap();
+        written(&reference, 2);
+        written(&own, 1);
+        assert_eq!(of_files().unwrap().path(), own, "the older one seals");
+        assert!(of_files().unwrap().bytes() == first.bytes());
+        written(&reference, 1);
+        assert_eq!(of_files().unwrap().path(), reference, "of one age");
+        assert!(both.are_two());
+        mode(&reference, 0o440);
         assert!(
             of_files().is_err(),
-            "never the second where the first is wrong"
+            "nothing is sealed with the second where the first is wrong"
         );
+        let one = HostSecrets::of_files(&reference, &own).unwrap();
+        assert!(!one.are_two() && one.usable[0].path() == own, "it opens");
+        assert!(
+            matches!(&one.unusable, Some(SecretError::Unusable { path, .. }) if *path == reference)
+        );
+        mode(&own, 0o440);
+        assert!(HostSecrets::of_files(&reference, &own).is_err());
+    }
+
+    fn mode(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn written(path: &Path, seconds: u64) {
+        let moment = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        File::open(path).unwrap().set_modified(moment).unwrap();
+    }
+
+    #[test]
+    fn what_either_secret_sealed_is_opened_and_it_is_said_by_which() {
+        let folder = tempfile::tempdir().unwrap();
+        let (reference, own) = (folder.path().join("reference"), folder.path().join("own"));
+        make(&own).unwrap();
+        let seal = |path: &Path| {
+            let secret = HostSecret::of_file(path).unwrap();
+            crate::seal(b"x", "a", (1, None), Some(&secret)).unwrap()
+        };
+        let before = seal(&own);
+        make(&reference).unwrap();
+        let after = seal(&reference);
+        let open = |sealed: &[u8]| {
+            crate::open(sealed, &["a"], 1, || {
+                HostSecrets::of_files(&reference, &own)
+            })
+        };
+        assert_eq!(open(&before).unwrap().secret, Some(own.clone()));
+        assert_eq!(open(&after).unwrap().secret, Some(reference.clone()));
+        mode(&reference, 0o440);
+        assert_eq!(open(&before).unwrap().secret, Some(own.clone()));
+        let wrong = open(&after).unwrap_err();
+        assert!(
+            matches!(wrong, crate::Error::Secret(SecretError::Unusable { path, .. }) if path == reference)
+        );
+        std::fs::remove_file(&reference).unwrap();
+        assert!(matches!(open(&after), Err(crate::Error::Unauthentic)));
     }
 }

@@ -9,7 +9,7 @@ mod host;
 mod sealed;
 mod text;
 
-pub use host::{HostSecret, SecretError, machine_id};
+pub use host::{HostSecret, HostSecrets, SecretError, machine_id};
 pub use sealed::{
     Credential, Error, Inside, KeyKind, NAME_BYTES_MAX, PLAINTEXT_BYTES_MAX, SEALED_BYTES_MAX,
     open, read_inside, seal,

@@ -13,9 +13,10 @@
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
+use std::path::PathBuf;
 use zeroize::Zeroizing;
 
-use crate::host::{HostSecret, SecretError};
+use crate::host::{HostSecret, HostSecrets, SecretError};
 
 /// Bytes of a credential's content, as the reference has it.
 pub const PLAINTEXT_BYTES_MAX: usize = 1 << 20;
@@ -65,6 +66,8 @@ pub struct Credential {
     pub not_after_us: Option<u64>,
     /// What sealed it.
     pub key: KeyKind,
+    /// The file of the host's secret that opened it.
+    pub secret: Option<PathBuf>,
 }
 
 /// Why a credential can't be opened or sealed.
@@ -107,33 +110,36 @@ pub enum Error {
 }
 
 /// Opens a sealed credential that is to be used under one of these names, at this moment, in microseconds since 1970. No names: any is right.
-/// The secret is asked for where it is needed.
+/// The secrets are asked for where they are needed, and each is tried.
 ///
 /// # Errors
-/// When it is not authentic, for another name, or over.
+/// When it is not authentic by any of them, for another name, or over.
 pub fn open(
     sealed: &[u8],
     names: &[&str],
     now_us: u64,
-    secret: impl FnOnce() -> Result<HostSecret, SecretError>,
+    secrets: impl FnOnce() -> Result<HostSecrets, SecretError>,
 ) -> Result<Credential, Error> {
     let key = check_header(sealed)?;
     let (header, body) = sealed
         .split_at_checked(HEADER_BYTES)
         .ok_or(Error::Malformed("it is too short"))?;
-    let cipher = match key {
-        KeyKind::Host => cipher(secret()?.bytes())?,
-        KeyKind::Null => cipher(&[])?,
-    };
     let vector = header
         .get(FIXED_BYTES..FIXED_BYTES + VECTOR_BYTES)
         .ok_or(Error::Malformed("it is too short"))?;
-    let nonce = Nonce::try_assume_unique_for_key(vector).map_err(|_| Error::Cipher)?;
-    let mut inside = Zeroizing::new(body.to_vec());
-    let plain = cipher
-        .open_in_place(nonce, Aad::from(header), &mut inside)
-        .map_err(|_| Error::Unauthentic)?;
-    let (sealed_us, not_after_us, name, content) = read_inside(plain)?;
+    let by = |secret: &[u8]| {
+        let nonce = Nonce::try_assume_unique_for_key(vector).map_err(|_| Error::Cipher)?;
+        let mut inside = Zeroizing::new(body.to_vec());
+        let opened = cipher(secret)?.open_in_place(nonce, Aad::from(header), &mut inside);
+        let length = opened.map_err(|_| Error::Unauthentic)?.len();
+        inside.truncate(length);
+        Ok(inside)
+    };
+    let (plain, secret) = match key {
+        KeyKind::Host => by_any(secrets()?, by)?,
+        KeyKind::Null => (by(&[])?, None),
+    };
+    let (sealed_us, not_after_us, name, content) = read_inside(&plain)?;
     if let Some(name) = &name
         && !names.is_empty()
         && !names.contains(&name.as_str())
@@ -152,7 +158,22 @@ pub fn open(
         sealed_us,
         not_after_us,
         key,
+        secret,
     })
+}
+
+/// What the first that is right opens, and its file. Where none is, one that can't be used may have been the right one.
+fn by_any(
+    secrets: HostSecrets,
+    open: impl Fn(&[u8]) -> Result<Zeroizing<Vec<u8>>, Error>,
+) -> Result<(Zeroizing<Vec<u8>>, Option<PathBuf>), Error> {
+    for secret in &secrets.usable {
+        match open(secret.bytes()) {
+            Err(Error::Unauthentic) => {}
+            opened => return Ok((opened?, Some(secret.path().to_owned()))),
+        }
+    }
+    Err(secrets.unusable.map_or(Error::Unauthentic, Error::Secret))
 }
 
 fn check_header(sealed: &[u8]) -> Result<KeyKind, Error> {
@@ -287,7 +308,7 @@ mod tests {
     const PEERS: &str = "BYRp2vb1QySABUnaD46i+yAAAAABAAAADAAAABAAAADTDINZF3zoRJRsckYAAAAA\
 MiZ/oCbW7sL234HQ1sahLfOcf62Zx4pJqieq1Yb8OcMZmDW54Pp6unmKd8ag";
 
-    fn no_secret() -> Result<HostSecret, SecretError> {
+    fn no_secret() -> Result<HostSecrets, SecretError> {
         panic!("the null key needs none")
     }
 

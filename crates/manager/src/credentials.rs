@@ -7,7 +7,7 @@ pub(crate) use sockets::Fetches;
 pub(crate) use stores::handed;
 
 use crate::environment::Variables;
-use credential::{HostSecret, KeyKind, SecretError};
+use credential::{HostSecrets, KeyKind, SecretError};
 use kernel::walk::Place;
 use model::value::{ImportCredential, LoadCredential};
 use model::{Unit, key};
@@ -214,8 +214,8 @@ impl Reading<'_> {
 
     fn unsealed(&self, what: &str, text: &[u8], names: &[&str]) -> Result<Vec<u8>, Unopened> {
         let sealed = credential::from_text(text)?;
-        let secret = || -> Result<HostSecret, SecretError> { HostSecret::read(self.sources.state) };
-        let opened = credential::open(&sealed, names, self.sources.now_us, secret)?;
+        let secrets = || HostSecrets::read(self.sources.state);
+        let opened = credential::open(&sealed, names, self.sources.now_us, secrets)?;
         if opened.key == KeyKind::Null {
             self.accept_null(what)?;
         }
@@ -227,7 +227,10 @@ impl Reading<'_> {
         if (self.sources.boots_securely)() {
             return Err(Unopened::Null);
         }
-        if !matches!(HostSecret::read(self.sources.state), Err(SecretError::None)) {
+        if !matches!(
+            HostSecrets::read(self.sources.state),
+            Err(SecretError::None)
+        ) {
             (self.sources.warn)(&format!(
                 "{what} is sealed with the null key, so anybody who can write there may have made it: `coracle creds encrypt` seals with this host's secret"
             ));

@@ -224,3 +224,63 @@ fn more_starts_than_there_may_be_threads_wait_for_sockets_one_after_another() {
         }
     });
 }
+
+#[test]
+fn what_ours_sealed_before_the_references_secret_came_is_opened_after_it() {
+    testkit::require_root();
+    let coracle = Instance::new();
+    fs::write(coracle.folder().join("plain"), "a secret").expect("a file");
+    // A host of its own: another instance's secret stands for the reference's, which has the same form.
+    let script = "
+        mount -t tmpfs tmpfs /var/lib
+        mkdir /var/lib/systemd
+        creds() { \"$1\" creds \"$2\" --name=word \"$3\" \"$4\"; }
+        creds \"$0\" encrypt plain ours
+        CORACLE_STATE_DIR=$PWD/other \"$0\" creds setup
+        cp other/credential.secret /var/lib/systemd
+        chmod 400 /var/lib/systemd/credential.secret
+        touch -d 2020-01-01 /var/lib/systemd/credential.secret
+        creds \"$0\" encrypt plain theirs
+        creds \"$0\" decrypt ours -
+        creds \"$0\" decrypt theirs -
+        touch -d 2010-01-01 state/credential.secret
+        creds \"$0\" encrypt plain again
+    ";
+    let words = coracle.command(&[]);
+    let mut host = Command::new("unshare");
+    host.args(["--mount", "sh", "-e", "-c", script])
+        .arg(words.get_program())
+        .current_dir(coracle.folder());
+    for (name, value) in words.get_envs() {
+        host.env(name, value.unwrap_or_default());
+    }
+    let done = host.output().expect("unshare is installed");
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{said}");
+    assert_eq!(
+        String::from_utf8_lossy(&done.stdout),
+        "a secreta secret",
+        "{said}"
+    );
+    let ours = coracle.folder().join("state/credential.secret");
+    let (ours, theirs) = (
+        ours.display().to_string(),
+        "/var/lib/systemd/credential.secret",
+    );
+    let expected = [
+        format!("sealed with {theirs}"),
+        format!("opened with {ours}"),
+        format!("opened with {theirs}"),
+        format!("sealed with {ours}"),
+    ];
+    let lines: Vec<&str> = said
+        .lines()
+        .filter(|line| line.contains(" with "))
+        .collect();
+    let fits = lines
+        .iter()
+        .zip(&expected)
+        .all(|(line, end)| line.ends_with(end.as_str()));
+    assert!(lines.len() == expected.len() && fits, "{said}");
+    coracle.stop();
+}

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand, ValueEnum};
-use credential::{HostSecret, PLAINTEXT_BYTES_MAX, SEALED_BYTES_MAX, Zeroizing};
+use credential::{HostSecret, HostSecrets, PLAINTEXT_BYTES_MAX, SEALED_BYTES_MAX, Zeroizing};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -154,7 +154,9 @@ fn encrypt(context: &Context, options: &Encrypt) -> Result<()> {
     };
     let secret = match options.with_key {
         SealedBy::Auto | SealedBy::Host => {
-            Some(HostSecret::read_or_make(&context.directories.state)?)
+            let secret = HostSecret::read_or_make(&context.directories.state)?;
+            say_which(context, "sealed", secret.path());
+            Some(secret)
         }
         SealedBy::Null => {
             complain(
@@ -171,6 +173,14 @@ fn encrypt(context: &Context, options: &Encrypt) -> Result<()> {
         return write(&options.output, line(&name, &text).as_bytes());
     }
     write(&options.output, text.as_bytes())
+}
+
+/// On a host with two secrets, the reference's and ours, it matters which was used.
+fn say_which(context: &Context, done: &str, path: &Path) {
+    let secrets = HostSecrets::read(&context.directories.state);
+    if secrets.is_ok_and(|secrets| secrets.are_two()) {
+        context.narrate(&format!("{done} with {}", path.display()));
+    }
 }
 
 /// A line for a unit file, which goes on over several.
@@ -201,8 +211,11 @@ fn decrypt(context: &Context, options: &Decrypt) -> Result<()> {
     let now = crate::moment::moment(options.timestamp.as_deref().unwrap_or("now"))?;
     let failed = || format!("cannot open {}", options.input.display());
     let sealed = credential::from_text(&text).with_context(failed)?;
-    let secret = || HostSecret::read(&context.directories.state);
-    let opened = credential::open(&sealed, &names, now, secret).with_context(failed)?;
+    let secrets = || HostSecrets::read(&context.directories.state);
+    let opened = credential::open(&sealed, &names, now, secrets).with_context(failed)?;
+    if let Some(path) = &opened.secret {
+        say_which(context, "opened", path);
+    }
     if opened.key == credential::KeyKind::Null {
         if options.refuse_null {
             anyhow::bail!(

@@ -225,7 +225,7 @@ fn the_null_key_is_warned_of_where_the_host_has_a_secret_and_refused_where_only_
             "{found}"
         );
     }
-    HostSecret::read_or_make(world.folder.path()).unwrap();
+    credential::HostSecret::read_or_make(world.folder.path()).unwrap();
     for (line, what) in lines {
         let (found, warnings) = on(line, false);
         assert_eq!(found, "key=forged");
