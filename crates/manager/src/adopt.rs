@@ -153,6 +153,10 @@ impl Manager {
                 self.log(&format!("dynamic users are not found by name: {error}"));
             }
         }
+        // It goes with the keeper, and a run outlives that.
+        if self.has_dynamic_users() {
+            self.serve_users();
+        }
         self.open_api(api.into_iter().next().map(|(_, socket)| socket))?;
         self.remove_unknown_groups();
         self.renew_all_sets();

@@ -61,6 +61,10 @@ impl Manager {
                 self.log(&format!(
                     "the keeper refused a command of kind {kind} for {key:?}: {why}"
                 ));
+                // Nobody waits for a worker that is not there; of a service's process the next manager asks again.
+                if key.command >= crate::opener::OPENER_COMMAND {
+                    self.on_spawn_failed(key, errno);
+                }
             }
         }
         Ok(())
@@ -100,6 +104,9 @@ impl Manager {
                 opening,
                 &format!("no process: {}", std::io::Error::from_raw_os_error(errno)),
             );
+        }
+        if self.on_cleaner_failed(key, errno) {
+            return;
         }
         let Some(process) = self.process_of(key) else {
             return;

@@ -181,6 +181,16 @@ impl Manager {
         }
     }
 
+    /// There is no process for a worker. Gives false if it is none of these.
+    pub(crate) fn on_cleaner_failed(&mut self, key: ChildKey, errno: i32) -> bool {
+        if let Some((unit, _)) = self.aside.cleaners.take(key) {
+            let why = std::io::Error::from_raw_os_error(errno);
+            let message = format!("the keeper cannot start the worker that removes: {why}");
+            self.end_of_cleaning(unit, Some(message));
+        }
+        key.command == CLEAN_COMMAND
+    }
+
     /// A worker ended. Gives false if it is none of these.
     pub(crate) fn on_cleaner_exited(&mut self, key: ChildKey, exit: Exit) -> bool {
         let Some((unit, cleaner)) = self.aside.cleaners.take(key) else {

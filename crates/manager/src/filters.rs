@@ -26,7 +26,7 @@ const KEPT_MAX: usize = 32;
 pub(crate) struct Filters {
     loaded: Vec<(Hook, Vec<Instruction>, OwnedFd)>,
     /// What programs of the security module rest on, once it was looked for.
-    ground: OnceCell<Result<Ground, String>>,
+    ground: OnceCell<Ground>,
     /// The file that every start executes first.
     pub(crate) executor: Option<Executor>,
 }
@@ -237,11 +237,18 @@ pub(crate) fn programs_of(
     unit: &Unit,
     filters: &Filters,
 ) -> Result<Vec<GroupProgram>, plan::Refusal> {
-    let find = || find_ground(filters.executor);
+    // What could not be found may be found at the next start: it is short of memory or descriptors for a moment.
+    let ground = || {
+        let found = match filters.ground.get() {
+            Some(known) => return Ok(*known),
+            None => find_ground(filters.executor)?,
+        };
+        Ok(*filters.ground.get_or_init(|| found))
+    };
     let host = Host {
         devices: &devices,
         interface: &interface,
-        ground: &|| filters.ground.get_or_init(find).clone(),
+        ground: &ground,
     };
     plan::ebpf::group_programs(unit, &host)
 }

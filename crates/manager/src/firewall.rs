@@ -131,7 +131,10 @@ impl Manager {
         for unit in units {
             let state = self.engine.state(unit).map(|state| state.active());
             match state {
-                Some(ActiveState::Inactive | ActiveState::Failed) | None => self.leave_sets(unit),
+                Some(ActiveState::Inactive | ActiveState::Failed | ActiveState::Maintenance)
+                | None => {
+                    self.leave_sets(unit);
+                }
                 Some(_) => self.renew_sets(unit),
             }
         }

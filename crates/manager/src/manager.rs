@@ -421,15 +421,18 @@ impl Manager {
             return;
         }
         self.records_due = None;
+        let mut failed = Vec::new();
         while let Some(id) = self.dirty.pop_first() {
             let Some(record) = self.record_of(id) else {
                 continue;
             };
             if let Err(error) = self.records.write(&record) {
-                self.dirty.insert(id);
                 self.cannot_record(&record.snapshot.name, &error);
-                return;
+                failed.push(id);
             }
+        }
+        if !failed.is_empty() {
+            return self.dirty.extend(failed);
         }
         if std::mem::take(&mut self.records.is_failing) {
             self.log("what happens to units is on record again");
@@ -439,13 +442,13 @@ impl Manager {
         }
     }
 
-    /// Goes on without, until there is room again: what runs is known to the keeper, which also keeps the ends that it was not told to
-    /// forget.
+    /// Goes on without, until there is room again. The keeper keeps the ends that it was not told to forget; but a service that was started
+    /// meanwhile is unknown to the next manager, which ends it.
     fn cannot_record(&mut self, unit: &str, error: &std::io::Error) {
         const NEXT_TRY_US: u64 = 1_000_000;
         if !std::mem::replace(&mut self.records.is_failing, true) {
             self.log(&format!(
-                "cannot record what happens to {unit} in {}: {error}; until that works, a manager that ends forgets it",
+                "cannot record what happens to {unit} in {}: {error}; what is started until that works ends with the manager; make room there",
                 self.records.directory().display()
             ));
         }

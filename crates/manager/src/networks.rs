@@ -11,7 +11,7 @@ use crate::opener::NETWORKS_COMMAND;
 use crate::planning::Prepared;
 use crate::poll::Token;
 use crate::start::report_pair;
-use engine::{Micros, ProcessKey, UnitId};
+use engine::{Micros, ProcessKey, Role, UnitId};
 use keeper::protocol::ChildKey;
 use kernel::message::{Descriptors, ReceiveOptions, receive, send};
 use plan::report::{LET_GO, MAKE_NETWORK, RECORD_BYTES, Report};
@@ -137,7 +137,9 @@ impl Manager {
             return;
         }
         let known = run.process(process.serial);
-        let pidfd = known.and_then(|known| known.pidfd.as_ref());
+        // Those of a command before it have gone when the main process comes, or are to go while it lives.
+        let main = known.filter(|known| known.role == Role::Main);
+        let pidfd = main.and_then(|known| known.pidfd.as_ref());
         // Kernels before 6.11 can't tell, and a short command may be over.
         run.mounts = pidfd.and_then(|pidfd| kernel::namespace::mounts_of(pidfd).ok());
         self.later.networks.held += usize::from(run.mounts.is_some());

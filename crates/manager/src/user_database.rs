@@ -51,6 +51,12 @@ impl Manager {
         Path::new(DIRECTORY).join(self.user_service())
     }
 
+    /// Whether any run has a dynamic user.
+    pub(crate) fn has_dynamic_users(&self) -> bool {
+        let mut runs = self.units.values().flat_map(|entry| &entry.runs);
+        runs.any(|run| run.user.as_ref().is_some_and(|user| user.dynamic))
+    }
+
     /// Sees to it that dynamic users are found. What can't be made is told once: services run without it.
     pub(crate) fn serve_users(&mut self) {
         if self.aside.users.socket.is_some() || self.aside.users.is_given_up {
