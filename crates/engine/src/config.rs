@@ -142,6 +142,8 @@ pub enum JobMode {
 pub struct ServiceConfig {
     /// Type=
     pub service_type: ServiceType,
+    /// PIDFile= is set.
+    pub pid_file: bool,
     /// RemainAfterExit=
     pub remain_after_exit: bool,
     /// ExecCondition=
@@ -212,6 +214,8 @@ pub enum ServiceType {
     Exec,
     /// Started when it exited.
     Oneshot,
+    /// Started when it exited, and what it left behind goes on.
+    Forking,
     /// Started when it says READY=1.
     Notify,
     /// As notify, and a reload is a signal that it answers.
@@ -378,6 +382,7 @@ impl ServiceConfig {
         let timeout = Micros::seconds(90);
         ServiceConfig {
             service_type,
+            pid_file: false,
             remain_after_exit: false,
             condition: CommandList::default(),
             start_pre: CommandList::default(),

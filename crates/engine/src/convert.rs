@@ -87,11 +87,11 @@ fn service_kind(unit: &Unit) -> Kind {
         value::ServiceType::Oneshot => ServiceType::Oneshot,
         value::ServiceType::Notify => ServiceType::Notify,
         value::ServiceType::NotifyReload => ServiceType::NotifyReload,
-        // Forking and dbus were refused above.
-        value::ServiceType::Simple
-        | value::ServiceType::Idle
-        | value::ServiceType::Forking
-        | value::ServiceType::Dbus => ServiceType::Simple,
+        value::ServiceType::Forking => ServiceType::Forking,
+        // Dbus was refused above.
+        value::ServiceType::Simple | value::ServiceType::Idle | value::ServiceType::Dbus => {
+            ServiceType::Simple
+        }
     };
     let no_command = unit.value(&key::EXEC_START).0.is_empty();
     if no_command && service_type != ServiceType::Oneshot {
@@ -104,6 +104,7 @@ fn service(unit: &Unit, service_type: ServiceType) -> ServiceConfig {
     let no_command = unit.value(&key::EXEC_START).0.is_empty();
     ServiceConfig {
         service_type,
+        pid_file: unit.is_set(key::PID_FILE.directive()),
         remain_after_exit: unit.value(&key::REMAIN_AFTER_EXIT) || no_command,
         condition: list(unit.get(&key::EXEC_CONDITION)),
         start_pre: list(unit.get(&key::SERVICE_EXEC_START_PRE)),

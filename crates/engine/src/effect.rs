@@ -58,12 +58,21 @@ pub enum Action {
         /// Which.
         signal: Signal,
     },
-    /// Watch this process as the service's main process: the MAINPID= that it sent.
+    /// Watch this process as the service's main process: the MAINPID= that it sent, or what was found.
     Track {
         /// The key under which its end is reported.
         process: ProcessKey,
         /// The pid from the message.
         pid: u32,
+    },
+    /// Answer with `MainFound`: at once, or, where it waits, when the PID file names a process of the run.
+    FindMain {
+        /// The unit.
+        unit: UnitId,
+        /// The run.
+        incarnation: Incarnation,
+        /// The PID file must come.
+        waits: bool,
     },
     /// Answer with `CgroupEmpty`, at once if no process is left, else when the last one went.
     WatchEmpty {

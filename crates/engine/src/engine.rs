@@ -97,6 +97,16 @@ impl Engine {
             Input::ExecFailed(process) => self.exec_failed(process),
             Input::Exited { process, status } => self.ended(process, Some(status)),
             Input::CgroupEmpty { unit, incarnation } => self.cgroup_empty(unit, incarnation),
+            Input::MainFound {
+                unit,
+                incarnation,
+                pid,
+            } => {
+                if self.is_current(unit, incarnation) {
+                    self.cause = self.unit(unit).cause.clone();
+                    self.main_found(unit, pid);
+                }
+            }
             Input::Notify {
                 unit,
                 incarnation,
@@ -396,7 +406,9 @@ impl Input {
             Input::Job { unit, .. } | Input::Kill { unit, .. } | Input::Conditions { unit, .. } => {
                 Some(*unit)
             }
-            Input::CgroupEmpty { unit, .. } | Input::Notify { unit, .. } => Some(*unit),
+            Input::CgroupEmpty { unit, .. }
+            | Input::MainFound { unit, .. }
+            | Input::Notify { unit, .. } => Some(*unit),
             Input::SocketsOpen { unit, .. }
             | Input::SocketsFailed { unit, .. }
             | Input::SocketTraffic { unit, .. } => Some(*unit),

@@ -75,6 +75,15 @@ pub enum Input {
         /// The run.
         incarnation: Incarnation,
     },
+    /// The answer to `Action::FindMain`.
+    MainFound {
+        /// The unit.
+        unit: UnitId,
+        /// The run.
+        incarnation: Incarnation,
+        /// A process of the run that is not its main process now (the manager checks both).
+        pid: Option<u32>,
+    },
     /// A message of the service, already authenticated and parsed.
     Notify {
         /// The unit.

@@ -179,6 +179,11 @@ impl Engine {
             Some(Phase::StopKill(round) | Phase::FinalKill(round)) => {
                 let _waits = self.signal_round(id, &service, round);
             }
+            _ if self.awaits_main(id) => self.look_for_main(id),
+            Some(Phase::Running) if self.lives_as_group(id) => {
+                let (unit, incarnation) = (id, self.unit(id).incarnation);
+                self.emit(Action::WatchEmpty { unit, incarnation });
+            }
             Some(Phase::ReloadSignal { .. }) => {
                 let incarnation = self.unit(id).incarnation;
                 let (target, signal) = (crate::effect::Target::Main, service.reload_signal);

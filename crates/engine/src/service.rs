@@ -1,6 +1,7 @@
 //! A service on its way up, and while it is up.
 
 pub(crate) mod end;
+mod forking;
 mod notice;
 mod restart;
 mod stop;
@@ -97,6 +98,10 @@ impl Engine {
         if service.start.0.is_empty() {
             return self.start_post(id);
         }
+        if service.service_type == ServiceType::Forking {
+            // What it starts is not what goes on.
+            return self.spawn_control(id, Role::Main, 0);
+        }
         self.spawn_main(id, 0);
     }
 
@@ -179,7 +184,9 @@ impl Engine {
         if run.result != UnitResult::Success {
             return self.stop_signals(id, UnitResult::Success);
         }
-        if run.has_main() {
+        let lives_as_group = self.lives_as_group(id);
+        let Some(run) = self.run(id) else { return };
+        if run.has_main() || lives_as_group {
             let phase = run.phase;
             let fresh = run.runtime_end.is_none();
             let end = self.now.deadline(service.runtime_max);
@@ -188,6 +195,10 @@ impl Engine {
             }
             if phase != Phase::Running {
                 self.enter(id, Phase::Running);
+            }
+            if lives_as_group {
+                let (unit, incarnation) = (id, self.unit(id).incarnation);
+                self.emit(Action::WatchEmpty { unit, incarnation });
             }
         } else if service.remain_after_exit {
             self.enter(id, Phase::Exited);
@@ -220,7 +231,10 @@ impl Engine {
         let is_up = match service_type {
             ServiceType::Simple => main.progress >= Progress::Spawned,
             ServiceType::Exec => main.progress >= Progress::Executed,
-            ServiceType::Oneshot | ServiceType::Notify | ServiceType::NotifyReload => false,
+            ServiceType::Oneshot
+            | ServiceType::Forking
+            | ServiceType::Notify
+            | ServiceType::NotifyReload => false,
         };
         if run.phase == Phase::Start && is_up {
             self.start_post(id);

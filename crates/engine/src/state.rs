@@ -9,9 +9,9 @@
 //! |---|---|---|---|
 //! | condition | each ExecCondition= | start-pre | stop-sigterm (1 to 254: dead, not failed) |
 //! | start-pre | each ExecStartPre= | start | stop-sigterm |
-//! | start | simple: the process; exec: its program; oneshot: the end of each; notify: READY=1 | start-post | stop-sigterm |
-//! | start-post | each ExecStartPost= | running, exited, or stop | stop-sigterm |
-//! | running | the end of the main process, STOPPING=1, RuntimeMaxSec= | stop | stop-sigterm |
+//! | start | simple: the process; exec: its program; oneshot: the end of each; forking: its end, then the PID file; notify: READY=1 | start-post | stop-sigterm |
+//! | start-post | each ExecStartPost=, then the PID file | running, exited, or stop | stop-sigterm |
+//! | running | the end of the main process, or of all where there is none, STOPPING=1, RuntimeMaxSec= | stop | stop-sigterm |
 //! | exited | a stop (RemainAfterExit=) | stop | |
 //! | reload, reload-signal, reload-notify | ExecReload=; RELOADING=1; READY=1 | running | running, the job fails |
 //! | stop | each ExecStop= | stop-sigterm | stop-sigterm |

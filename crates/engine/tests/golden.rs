@@ -112,6 +112,7 @@ fn parse_event(engine: &Engine, line: &str, request: &mut u64) -> Input {
                 status: ExitStatus::Exited(0),
             }
         }
+        "found" => parse_found(unit, incarnation, words.get(2)),
         "empty" => Input::CgroupEmpty { unit, incarnation },
         "says" => Input::Notify {
             unit,
@@ -127,6 +128,14 @@ fn parse_event(engine: &Engine, line: &str, request: &mut u64) -> Input {
             Input::Conditions { unit, outcome }
         }
         other => parse_socket_event(other, unit, incarnation),
+    }
+}
+
+fn parse_found(unit: UnitId, incarnation: Incarnation, pid: Option<&&str>) -> Input {
+    Input::MainFound {
+        unit,
+        incarnation,
+        pid: pid.map(|pid| pid.parse().unwrap()),
     }
 }
 
@@ -205,6 +214,11 @@ fn check(file: &str) {
 #[test]
 fn services_come_up_and_go_down_as_their_type_says() {
     check("services.txt");
+}
+
+#[test]
+fn forking_services_are_followed_by_their_main_process_or_as_a_group() {
+    check("forking.txt");
 }
 
 #[test]

@@ -574,29 +574,35 @@ WantedBy=multi-user.target  <- /etc/u/a.service:6
 WatchdogSec=5s  <- /etc/u/a.service:3
 /etc/u/a.service:3:1: warning: WatchdogSec= has no effect: this part of services is not built yet",
     );
-    for (value, said) in [
-        (
-            "forking",
-            ": error: Type=forking is not supported yet. The unit can't be started",
-        ),
-        (
-            "idle",
-            ":2:6: warning: Type=idle starts like Type=simple: it waits for no other job",
-        ),
-    ] {
-        check(
-            &format!("== /etc/u/a.service\n[Service]\nType={value}\nExecStart=/bin/true"),
-            "a.service",
-            &format!(
-                "
+    check(
+        "== /etc/u/a.service
+[Service]
+Type=dbus
+BusName=a.b
+ExecStart=/bin/true",
+        "a.service",
+        "
+a.service: loaded (a.service)
+fragment /etc/u/a.service
+BusName=a.b  <- /etc/u/a.service:3
+ExecStart=/bin/true  <- /etc/u/a.service:4
+Type=dbus  <- /etc/u/a.service:2
+/etc/u/a.service:3:1: warning: BusName= has no effect: this part of services is not built yet
+/etc/u/a.service: error: Type=dbus is not supported yet. The unit can't be started",
+    );
+    check(
+        "== /etc/u/a.service
+[Service]
+Type=idle
+ExecStart=/bin/true",
+        "a.service",
+        "
 a.service: loaded (a.service)
 fragment /etc/u/a.service
 ExecStart=/bin/true  <- /etc/u/a.service:3
-Type={value}  <- /etc/u/a.service:2
-/etc/u/a.service{said}"
-            ),
-        );
-    }
+Type=idle  <- /etc/u/a.service:2
+/etc/u/a.service:2:6: warning: Type=idle starts like Type=simple: it waits for no other job",
+    );
 }
 
 #[test]
@@ -649,4 +655,29 @@ fn a_wrong_calendar_expression_is_told_with_its_place_and_the_right_ones_stay() 
         settings::print(&loaded.unit, directive),
         ["Mon..Fri *-*-* 08:00:00", "*-*-* *:00/15:00 Europe/Berlin"]
     );
+}
+
+#[test]
+fn a_pid_file_is_below_run_also_by_its_old_name() {
+    for (written, meant) in [
+        ("a.pid", "/run/a.pid"),
+        ("a/b.pid", "/run/a/b.pid"),
+        ("/var/run/a.pid", "/run/a.pid"),
+        ("/srv/a.pid", "/srv/a.pid"),
+    ] {
+        check(
+            &format!(
+                "== /etc/u/a.service\n[Service]\nType=forking\nPIDFile={written}\nExecStart=/bin/true"
+            ),
+            "a.service",
+            &format!(
+                "
+a.service: loaded (a.service)
+fragment /etc/u/a.service
+ExecStart=/bin/true  <- /etc/u/a.service:4
+PIDFile={meant}  <- /etc/u/a.service:3
+Type=forking  <- /etc/u/a.service:2"
+            ),
+        );
+    }
 }

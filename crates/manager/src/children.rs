@@ -177,6 +177,7 @@ impl Manager {
             self.on_report(report);
             self.forget_report(process);
         }
+        self.follow_pid_file(process);
         let (mut status, mut role) = (exit_status(exit), None);
         if let Some(run) = self.run_mut(process.unit, process.incarnation)
             && let Some(known) = run.process(process.serial)

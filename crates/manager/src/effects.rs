@@ -17,6 +17,11 @@ impl Manager {
                 signal,
             } => self.signal(unit, incarnation, target, signal),
             Action::Track { process, pid } => self.track(process, pid),
+            Action::FindMain {
+                unit,
+                incarnation,
+                waits,
+            } => self.find_main(unit, incarnation, waits),
             Action::WatchEmpty { unit, incarnation } => self.watch_empty(unit, incarnation),
             Action::TestConditions(unit) => self.test_conditions(unit),
             Action::OpenSockets { unit, incarnation } => self.open_sockets(unit, incarnation),

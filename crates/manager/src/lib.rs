@@ -42,6 +42,7 @@ mod opener;
 mod own_log;
 mod pattern;
 mod pending;
+mod pid_file;
 mod planning;
 mod poll;
 mod portable;

@@ -115,6 +115,7 @@ pub(crate) struct Aside {
     pub(crate) cleaners: crate::cleaning::Cleaners,
     pub(crate) fetches: crate::credentials::Fetches,
     pub(crate) users: crate::user_database::UserDatabase,
+    pub(crate) pid_files: crate::pid_file::PidFiles,
 }
 
 /// An executor's report that is still open.
@@ -336,6 +337,7 @@ impl Manager {
             Token::Api => self.on_api(),
             Token::Cgroups => self.on_cgroups(),
             Token::HostFiles => self.on_host_files(),
+            Token::PidFiles => self.on_pid_files(),
             Token::Client(number) => self.on_client(number, event),
             Token::Report(number) => self.on_report(number),
             Token::Notify(number) => self.on_notify(number),

@@ -19,6 +19,8 @@ pub(crate) enum Token {
     Cgroups,
     /// The inotify descriptor that watches files of the host.
     HostFiles,
+    /// The inotify descriptor that watches for PID files.
+    PidFiles,
     /// A client's connection.
     Client(u32),
     /// The report of an executor.
@@ -57,6 +59,7 @@ impl Token {
             Self::Tests => (11, 0),
             Self::Network => (12, 0),
             Self::Users => (14, 0),
+            Self::PidFiles => (15, 0),
             Self::UserClient(number) => (13, number),
         };
         (kind << 32) | u64::from(number)
@@ -78,6 +81,7 @@ impl Token {
             11 => Self::Tests,
             12 => Self::Network,
             14 => Self::Users,
+            15 => Self::PidFiles,
             13 => Self::UserClient(number),
             _ => return None,
         })

@@ -27,8 +27,12 @@ impl Manager {
             self.to_remove
                 .extend(over.map(|number| (name.to_owned(), number)));
         }
+        let is_last = entry.runs.is_empty() && !over.is_empty();
         for run in over {
             self.end_run(unit, run);
+        }
+        if is_last {
+            self.remove_pid_file(unit);
         }
         self.leave_sets(unit);
         self.dirty.insert(unit);

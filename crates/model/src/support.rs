@@ -23,8 +23,11 @@ pub fn unsupported(unit: &Unit) -> Option<&'static str> {
 
 fn service(unit: &Unit) -> Option<&'static str> {
     match unit.value(&key::SERVICE_TYPE) {
-        ServiceType::Forking => Some("Type=forking is not supported yet."),
         ServiceType::Dbus => Some("Type=dbus is not supported yet."),
+        // Its first process is the one of ExecStart=, and all end with it (pid_namespaces(7)).
+        ServiceType::Forking if unit.value(&key::PRIVATE_PIDS) => Some(
+            "Type=forking does not go with PrivatePIDs=yes: set PrivatePIDs=no, or a Type= whose process stays.",
+        ),
         _ if unit.value(&key::EXIT_TYPE) == ExitType::Cgroup => {
             Some("ExitType=cgroup is not supported yet.")
         }

@@ -111,8 +111,8 @@ fn what_this_version_can_not_do_is_refused_by_name_and_found_by_verify() {
         ),
         (
             "f.service",
-            "[Service]\nType=forking\nExecStart=/bin/true\n",
-            "Type=forking is not supported",
+            "[Service]\nType=forking\nPrivatePIDs=yes\nExecStart=/bin/true\n",
+            "Type=forking does not go with PrivatePIDs=yes",
         ),
         (
             "d.service",

@@ -93,13 +93,10 @@ struct Ran {
 }
 
 impl Ran {
-    /// Whether it did its job, or was refused for the known reason.
+    /// Whether it did its job.
     fn is_good(&self) -> bool {
         let trouble = &self.ledger.trouble;
-        match self.service.refused {
-            Some(why) => trouble.iter().any(|line| line.contains(why)),
-            None => trouble.is_empty() && self.ledger.answered > 0 && self.ledger.failed == 0,
-        }
+        trouble.is_empty() && self.ledger.answered > 0 && self.ledger.failed == 0
     }
 }
 

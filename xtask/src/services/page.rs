@@ -19,9 +19,6 @@ profile and with what it is granted of what that closes. A question is a connect
 /// What is told of one run on the terminal.
 pub(super) fn line(ran: &Ran) -> String {
     let ledger = &ran.ledger;
-    if let Some(why) = ran.service.refused.filter(|_| ran.is_good()) {
-        return format!("{} ({}): refused, as {why}", ran.service.name, ran.mode);
-    }
     let mut text = format!(
         "{} ({}): {} answered, {} failed, {} restarts",
         ran.service.name, ran.mode, ledger.answered, ledger.failed, ledger.restarts
@@ -45,19 +42,13 @@ pub(super) fn write(all: &[Ran], seconds: u64) -> Result<()> {
         let [shipped, profiled] = both else { continue };
         let count = |ran: &Ran| {
             let ledger = &ran.ledger;
-            if let Some(why) = ran.service.refused {
-                return format!("refused: {why}");
-            }
             format!(
                 "{}, {}, {}",
                 ledger.answered, ledger.failed, ledger.restarts
             )
         };
         let grants = shipped.service.grants.iter();
-        let grants: Vec<String> = grants
-            .filter(|_| shipped.service.refused.is_none())
-            .map(|line| format!("`{line}`"))
-            .collect();
+        let grants: Vec<String> = grants.map(|line| format!("`{line}`")).collect();
         page.push_str(&format!(
             "| {} | `{}` | {} | {} | {} |\n",
             shipped.service.name,

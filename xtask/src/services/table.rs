@@ -15,8 +15,6 @@ pub(super) struct Service {
     pub(super) load: Load,
     /// What it is granted under the default profile: lines of a drop-in.
     pub(super) grants: &'static [&'static str],
-    /// Why its unit is refused: what is started all the same must leave this.
-    pub(super) refused: Option<&'static str>,
 }
 
 const BASE: Service = Service {
@@ -27,23 +25,20 @@ const BASE: Service = Service {
     origin: None,
     load: Load::Time,
     grants: &[],
-    refused: None,
 };
-
-const FORKING: Option<&str> = Some("Type=forking is not supported yet");
 
 /// What serves a network by sockets that it opens itself.
 const NETWORK: &str = "PrivateNetwork=no";
 /// What starts as root and becomes a user of its own.
 const OWN_USER: &str = "DynamicUser=no";
 const USERS: &str = "PrivateUsers=no";
-/// What ends by a signal that it sends to itself, or that it does not handle: the first process of a namespace does not die of it.
+/// What ends by a signal that it sends to itself, or that it does not handle: the first process of a namespace does not die of it. And
+/// what puts itself into the background: all end with the first.
 const FIRST: &str = "PrivatePIDs=no";
 
 pub(super) const SERVICES: &[Service] = &[
     Service {
         name: "nginx",
-        refused: FORKING,
         package: "nginx",
         unit: "nginx.service",
         load: Load::Page(80, "/"),
@@ -53,12 +48,12 @@ pub(super) const SERVICES: &[Service] = &[
             USERS,
             "CapabilityBoundingSet=CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID CAP_CHOWN CAP_DAC_OVERRIDE",
             "ReadWritePaths=/run /var/log/nginx /var/lib/nginx",
+            FIRST,
         ],
         ..BASE
     },
     Service {
         name: "PostgreSQL",
-        refused: FORKING,
         package: "postgresql",
         unit: "postgresql@17-main.service",
         load: Load::Command(
@@ -72,6 +67,7 @@ pub(super) const SERVICES: &[Service] = &[
             "ReadWritePaths=/run/postgresql /var/lib/postgresql /var/log/postgresql",
             "PrivateIPC=no",
             "UMask=0022",
+            FIRST,
         ],
         ..BASE
     },
@@ -126,7 +122,6 @@ pub(super) const SERVICES: &[Service] = &[
     },
     Service {
         name: "chrony",
-        refused: FORKING,
         package: "chrony",
         unit: "chrony.service",
         prepare: "echo 'DAEMON_OPTS=\"-x\"' > /etc/default/chrony; printf 'local stratum 10\\nallow 127.0.0.0/8\\n' > /etc/chrony/conf.d/test.conf",
@@ -137,6 +132,7 @@ pub(super) const SERVICES: &[Service] = &[
             USERS,
             "CapabilityBoundingSet=CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID CAP_CHOWN CAP_DAC_OVERRIDE",
             "ProtectClock=no",
+            FIRST,
         ],
         ..BASE
     },
@@ -214,11 +210,9 @@ pub(super) const SERVICES: &[Service] = &[
             "ReadWritePaths=/run",
             FIRST,
         ],
-        ..BASE
     },
     Service {
         name: "Apache",
-        refused: FORKING,
         package: "apache2",
         unit: "apache2.service",
         load: Load::Page(80, "/"),
@@ -228,6 +222,7 @@ pub(super) const SERVICES: &[Service] = &[
             USERS,
             "CapabilityBoundingSet=CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID CAP_CHOWN CAP_DAC_OVERRIDE CAP_KILL",
             "ReadWritePaths=/run /var/log/apache2",
+            FIRST,
         ],
         ..BASE
     },
@@ -309,7 +304,6 @@ pub(super) const SERVICES: &[Service] = &[
     },
     Service {
         name: "dnsmasq",
-        refused: FORKING,
         package: "dnsmasq",
         unit: "dnsmasq.service",
         prepare: "printf 'address=/test.example/127.0.0.2\\nno-resolv\\n' > /etc/dnsmasq.d/test.conf",
@@ -320,6 +314,7 @@ pub(super) const SERVICES: &[Service] = &[
             USERS,
             "CapabilityBoundingSet=CAP_NET_BIND_SERVICE CAP_NET_ADMIN CAP_NET_RAW CAP_SETUID CAP_SETGID CAP_CHOWN CAP_DAC_OVERRIDE",
             "ReadWritePaths=/run",
+            FIRST,
         ],
         ..BASE
     },

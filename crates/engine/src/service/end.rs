@@ -244,16 +244,15 @@ impl Engine {
             Phase::Reload if well && self.service(id).service_type == ServiceType::NotifyReload => {
                 self.signal_reload(id);
             }
-            Phase::StartPost | Phase::Reload => self.go_running(id, UnitResult::Success),
+            Phase::Start if well => self.forked(id),
+            Phase::Start => self.stop_signals(id, result),
+            Phase::StartPost => self.started_post(id),
+            Phase::Reload => self.go_running(id, UnitResult::Success),
             Phase::StopKill(_) if main => self.watch_again(id),
             Phase::StopKill(round) => self.stopped_main(id, round, result),
             Phase::StopPost => self.send_round(id, Time::Final, Round::Term, result),
             Phase::FinalKill(_) => self.final_end(id, result),
-            Phase::Start
-            | Phase::Running
-            | Phase::Exited
-            | Phase::ReloadSignal { .. }
-            | Phase::ReloadNotify => {}
+            Phase::Running | Phase::Exited | Phase::ReloadSignal { .. } | Phase::ReloadNotify => {}
         }
     }
 
@@ -265,6 +264,8 @@ impl Engine {
             Phase::StopKill(round) | Phase::FinalKill(round) => {
                 mode == KillMode::ControlGroup || (mode == KillMode::Mixed && round == Round::Kill)
             }
+            Phase::Start | Phase::StartPost => self.awaits_main(id) && self.service(id).pid_file,
+            Phase::Running => self.lives_as_group(id),
             _ => false,
         };
         if waits && !run.has_process() {
@@ -286,6 +287,8 @@ impl Engine {
         match run.phase {
             Phase::StopKill(_) => self.stop_post(id, UnitResult::Success),
             Phase::FinalKill(_) => self.service_down(id, UnitResult::Success, true),
+            Phase::Start | Phase::StartPost => self.never_written(id),
+            Phase::Running => self.go_running(id, UnitResult::Success),
             _ => {}
         }
     }

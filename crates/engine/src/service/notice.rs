@@ -1,7 +1,7 @@
 //! A service speaks, or is silent for too long.
 
 use crate::cause::Cause;
-use crate::config::TimeoutFailure;
+use crate::config::{ServiceType, TimeoutFailure};
 use crate::effect::{Action, Role};
 use crate::engine::Engine;
 use crate::id::{Micros, ProcessKey, UnitId};
@@ -72,11 +72,16 @@ impl Engine {
         self.enter(id, Phase::StopKill(Round::Term));
     }
 
-    /// MAINPID=: the former main process is only one of the service's processes now.
-    fn new_main(&mut self, id: UnitId, pid: u32) {
+    /// MAINPID=, or a PID file: the former main process is only one of the service's processes now.
+    pub(crate) fn new_main(&mut self, id: UnitId, pid: u32) {
         let incarnation = self.unit(id).incarnation;
+        let forks = self.service(id).service_type == ServiceType::Forking;
         let Some(run) = self.run_mut(id) else { return };
-        let Main::Process(old) = run.main else { return };
+        let old = match run.main {
+            Main::Process(old) => Some(old.serial),
+            Main::None if forks => None,
+            Main::None | Main::Ended(_) => return,
+        };
         let settled = matches!(
             run.phase,
             Phase::Start
@@ -90,7 +95,7 @@ impl Engine {
             return;
         }
         run.last_serial += 1;
-        run.strays.push(old.serial);
+        run.strays.extend(old);
         let process = Process {
             serial: run.last_serial,
             role: Role::Main,

@@ -61,6 +61,9 @@ impl World {
             Action::Signal {
                 unit, incarnation, ..
             }
+            | Action::FindMain {
+                unit, incarnation, ..
+            }
             | Action::WatchEmpty { unit, incarnation } => current(*unit, *incarnation),
             Action::OpenSockets { unit, incarnation }
             | Action::WatchSockets { unit, incarnation } => current(*unit, *incarnation),

@@ -44,6 +44,7 @@ impl World {
         self.wake = None;
         self.released.clear();
         self.empty_watches.clear();
+        self.searches.clear();
         self.condition_tests.clear();
         self.opening.clear();
         self.cleaning.clear();

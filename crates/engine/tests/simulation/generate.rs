@@ -99,16 +99,38 @@ fn socket(random: &mut Random) -> UnitConfig {
     }
     unit
 }
+/// Types of services; those that are more likely stand there more often.
+const TYPES: &[ServiceType] = &[
+    ServiceType::Simple,
+    ServiceType::Simple,
+    ServiceType::Exec,
+    ServiceType::Oneshot,
+    ServiceType::Forking,
+    ServiceType::Forking,
+    ServiceType::Notify,
+    ServiceType::Notify,
+    ServiceType::NotifyReload,
+];
+
+/// A oneshot with a PID file fails where nobody is left, and Restart= would go on for ever.
+fn has_pid_file(random: &mut Random, service_type: ServiceType) -> bool {
+    match service_type {
+        ServiceType::Oneshot => false,
+        ServiceType::Forking => random.chance(50),
+        _ => random.chance(10),
+    }
+}
 
 fn service(random: &mut Random, index: usize) -> UnitConfig {
-    use ServiceType::{Exec, Notify, NotifyReload, Oneshot, Simple};
-    let service_type = *random.pick(&[Simple, Simple, Exec, Oneshot, Notify, Notify, NotifyReload]);
+    use ServiceType::Oneshot;
+    let service_type = *random.pick(TYPES);
     let mut unit = UnitConfig::service(&format!("s{index}.service"), service_type);
     unit.conditions = random.chance(10);
     let Kind::Service(service) = &mut unit.kind else {
         return unit;
     };
     let service = Arc::make_mut(service);
+    service.pid_file = has_pid_file(random, service_type);
     service.condition = commands(random, 10);
     service.start_pre = commands(random, 20);
     service.start_post = commands(random, 20);
@@ -198,8 +220,9 @@ pub(crate) fn brief(config: &UnitConfig) -> String {
             ];
             let counts: Vec<String> = lists.iter().map(|list| list.0.len().to_string()).collect();
             format!(
-                "{:?} remain={} restart={:?} direct={} kill={:?} sigkill={} lists={} failure={:?}/{:?} runtime={}",
+                "{:?} pid-file={} remain={} restart={:?} direct={} kill={:?} sigkill={} lists={} failure={:?}/{:?} runtime={}",
                 service.service_type,
+                service.pid_file,
                 service.remain_after_exit,
                 service.restart,
                 service.restart_direct,

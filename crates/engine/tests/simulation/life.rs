@@ -88,6 +88,7 @@ impl World {
                 .filter(|run| !self.is_populated(**run))
                 .map(|run| Event::Empty(*run)),
         );
+        events.extend(self.found_mains());
         events.extend(
             self.condition_tests
                 .iter()
@@ -115,7 +116,10 @@ impl World {
         else {
             return vec![Event::Die(key)];
         };
-        let daemon = process.role == Role::Main && service.service_type != ServiceType::Oneshot;
+        let forks = service.service_type == ServiceType::Forking;
+        let daemon = process.role == Role::Main
+            && service.service_type != ServiceType::Oneshot
+            && !(forks && self.is_control(key));
         if !self.calm {
             return if daemon {
                 vec![Event::Die(key), Event::Say(key), Event::Say(key)]
@@ -151,6 +155,27 @@ impl World {
         }
     }
 
+    fn is_control(&self, key: ProcessKey) -> bool {
+        let snapshot = self.engine.snapshot(key.unit).unwrap();
+        let State::Service(run) = &snapshot.state else {
+            return true;
+        };
+        snapshot.incarnation != key.incarnation || main_serial(&run.main) != Some(key.serial)
+    }
+
+    /// A file that is waited for names somebody at some time, and what is not waited for may also be nobody.
+    fn found_mains(&self) -> impl Iterator<Item = Event> + '_ {
+        self.searches.iter().flat_map(|(run, waits)| {
+            let orphans = self.orphans.get(run);
+            let has_any = orphans.is_some_and(|orphans| !orphans.is_empty());
+            let found = has_any.then_some(Event::Found(*run, true));
+            // It may name the process that is the main one anyway.
+            let has_main = matches!(self.engine.state(run.0), Some(State::Service(service)) if matches!(service.main, Main::Process(_)));
+            let none = (!waits || has_main).then_some(Event::Found(*run, false));
+            found.into_iter().chain(none)
+        })
+    }
+
     pub(crate) fn is_populated(&self, run: Run) -> bool {
         let alive = |(key, process): (&ProcessKey, &Process)| {
             (key.unit, key.incarnation) == run && process.life == Life::Alive
@@ -177,6 +202,14 @@ impl World {
                 self.step(Input::CgroupEmpty {
                     unit: run.0,
                     incarnation: run.1,
+                })
+            }
+            Event::Found((unit, incarnation), found) => {
+                self.searches.remove(&(unit, incarnation));
+                self.step(Input::MainFound {
+                    unit,
+                    incarnation,
+                    pid: found.then_some(7),
                 })
             }
             Event::Conditions(unit) => {
@@ -243,8 +276,19 @@ impl World {
             4 => ExitStatus::Killed(Signal::TERM),
             _ => ExitStatus::Exited(0),
         };
-        if !self.calm && self.random.chance(20) {
-            let stubborn = self.random.chance(30);
+        let is_main = self
+            .processes
+            .get(&key)
+            .is_some_and(|process| process.role == Role::Main);
+        let forks = is_main
+            && matches!(self.config(key.unit).kind, Kind::Service(service) if service.service_type == ServiceType::Forking)
+            && self.is_control(key);
+        let leaves = match self.calm {
+            true => forks,
+            false => self.random.chance(if forks { 70 } else { 20 }),
+        };
+        if leaves {
+            let stubborn = !self.calm && self.random.chance(30);
             self.orphans
                 .entry((key.unit, key.incarnation))
                 .or_default()
@@ -319,6 +363,7 @@ pub(crate) enum Event {
     Opened(Run),
     Traffic(Run),
     OrphanDies(Run),
+    Found(Run, bool),
     Cleaned(UnitId),
 }
 

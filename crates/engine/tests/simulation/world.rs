@@ -50,6 +50,8 @@ pub(crate) struct World {
     /// Processes in a run's cgroup that nobody tracks: whether each is stubborn.
     pub(crate) orphans: BTreeMap<Run, Vec<bool>>,
     pub(crate) empty_watches: BTreeSet<Run>,
+    /// Runs whose main process is looked for, and whether its file is waited for.
+    pub(crate) searches: BTreeMap<Run, bool>,
     pub(crate) condition_tests: BTreeSet<UnitId>,
     pub(crate) opening: BTreeSet<Run>,
     pub(crate) cleaning: BTreeSet<UnitId>,
@@ -80,6 +82,7 @@ impl World {
             processes: BTreeMap::new(),
             orphans: BTreeMap::new(),
             empty_watches: BTreeSet::new(),
+            searches: BTreeMap::new(),
             condition_tests: BTreeSet::new(),
             opening: BTreeSet::new(),
             cleaning: BTreeSet::new(),
@@ -360,6 +363,13 @@ impl World {
             Action::Track { process, .. } => self.track(*process),
             Action::Clean { unit, .. } => {
                 self.cleaning.insert(*unit);
+            }
+            Action::FindMain {
+                unit,
+                incarnation,
+                waits,
+            } => {
+                self.searches.insert((*unit, *incarnation), *waits);
             }
             Action::WatchEmpty { unit, incarnation } => {
                 self.empty_watches.insert((*unit, *incarnation));

@@ -125,11 +125,13 @@ fn set_service(service: &mut ServiceConfig, key: &str, value: &str) {
                 "simple" => ServiceType::Simple,
                 "exec" => ServiceType::Exec,
                 "oneshot" => ServiceType::Oneshot,
+                "forking" => ServiceType::Forking,
                 "notify" => ServiceType::Notify,
                 "notify-reload" => ServiceType::NotifyReload,
                 _ => panic!("unknown type {value}"),
             }
         }
+        "PIDFile" => service.pid_file = value == "yes",
         "RemainAfterExit" => service.remain_after_exit = value == "yes",
         "ExecCondition" => service.condition = commands(value),
         "ExecStartPre" => service.start_pre = commands(value),
@@ -245,6 +247,10 @@ pub(crate) fn print_effect(engine: &Engine, effect: &Effect) -> Option<String> {
             name(process.unit),
             process.serial
         ),
+        Action::FindMain { unit, waits, .. } => {
+            let waits = if *waits { " and waits" } else { "" };
+            format!("{}: looks for the main process{waits}", name(*unit))
+        }
         Action::WatchEmpty { unit, .. } => format!("{}: watch for the last process", name(*unit)),
         Action::TestConditions(unit) => format!("{}: test conditions", name(*unit)),
         Action::OpenSockets { unit, .. } => format!("{}: open sockets", name(*unit)),

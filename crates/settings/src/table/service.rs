@@ -140,7 +140,6 @@ pub(super) const ROWS: &[Row] = &[
         default_text: "yes",
         summary: said("Says whether the main process of a forking service is guessed."),
         bus: said("b"),
-        status: later::SERVICES,
         ..Row::FREE
     },
     Row {
@@ -205,10 +204,9 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "PIDFile",
         directive: key::PID_FILE.directive(),
-        value: &PLAIN_PATH,
-        summary: said("Names the file with the main process of a forking service."),
+        value: &PID_FILE_PATH,
+        summary: said("Names the file with the main process of a service."),
         bus: said("s"),
-        status: later::SERVICES,
         ..Row::ASKS
     },
     Row {

@@ -189,6 +189,30 @@ pub(crate) static PLAIN_PATH: ValueType = ValueType {
     print: print::<FilePath>,
 };
 
+/// The path of a PID file: below /run where it is not absolute, and the old name of /run stands for it.
+pub(crate) static PID_FILE_PATH: ValueType = ValueType {
+    name: "a path, below /run if it is not absolute",
+    list: false,
+    assign: |value, text, expand| {
+        assign_as(value, text, true, |text| {
+            let path = FilePath::new(&below_run(&expand.expand(text)?))?;
+            match path.path.strip_prefix("/var/run/") {
+                Some(rest) => FilePath::new(&format!("/run/{rest}")),
+                None => Ok(path),
+            }
+        })
+    },
+    print: print::<FilePath>,
+};
+
+fn below_run(path: &str) -> String {
+    match path {
+        "" => String::new(),
+        absolute if absolute.starts_with('/') => absolute.to_owned(),
+        relative => format!("/run/{relative}"),
+    }
+}
+
 /// Lines with one absolute path each.
 pub(crate) static PATH_LINES: ValueType = ValueType {
     name: "an absolute path",

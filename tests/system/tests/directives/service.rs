@@ -55,12 +55,30 @@ const NOTIFIES: Files = &[(
     "[Service]\nType=notify-reload\nTimeoutStartSec=10\nLINE\nExecStart=/usr/bin/perl -MIO::Socket::UNIX -e 'sub say { IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $$ENV{NOTIFY_SOCKET})->send(shift) } $$SIG{USR1} = sub { open F, q(>), q($ROOM/$U); close F; say(qq(RELOADING=1\\nMONOTONIC_USEC=99999999999999)); say(q(READY=1)) }; say(q(READY=1)); sleep while 1'\n",
 )];
 
+/// A service that leaves one process behind, whose number is in a file.
+const LEAVES_ONE: Files = &[(
+    "$U.service",
+    "[Service]\nType=forking\nLINE\nExecStart=/bin/sh -c 'sleep infinity & echo $$! > $ROOM/$U'\n",
+)];
+
 pub(crate) const SERVICE: &[Observation] = &[
     units(
         "Type=exec",
         &[("$U.service", "[Service]\nLINE\nExecStart=/nonexistent\n")],
         "coracle start $U 2> /dev/null; echo $?",
         "1",
+    ),
+    units(
+        "GuessMainPID=no",
+        LEAVES_ONE,
+        "coracle start $U; coracle show -p MainPID --value $U; coracle stop $U",
+        "0",
+    ),
+    units(
+        "PIDFile=$ROOM/$U",
+        LEAVES_ONE,
+        "coracle start $U; coracle stop $U; test -e $ROOM/$U || echo gone",
+        "gone",
     ),
     units(
         "ExecStart=/bin/touch $ROOM/$U",
