@@ -20,6 +20,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("signature", signature),
     ("elf", elf),
     ("os_release", os_release),
+    ("names", names),
     ("grants", grants),
     ("wire", wire_messages),
     ("keeper", keeper_messages),
@@ -240,6 +241,36 @@ fn elf(bytes: &[u8]) {
 fn os_release(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         image::os_release::OsRelease::parse(text).ok();
+    }
+}
+
+/// A bundle's users and groups: once they are whole, they stay so, and the service's name has its number alone.
+fn names(bytes: &[u8]) {
+    use plan::names::{Names, Table};
+    for (table, own) in [
+        (Table::Users, &b"web:x:62001:62001::/:/bin/sh"[..]),
+        (Table::Groups, &b"web:x:62001:"[..]),
+    ] {
+        let bundle = bytes;
+        let names = Names { table, bundle, own };
+        let text: Vec<u8> = names
+            .lines()
+            .flat_map(|line| [line, b"\n"].concat())
+            .collect();
+        let bundle = &text;
+        let whole = Names { table, bundle, own };
+        assert!(whole.is_complete(), "something is missing still");
+        assert!(whole.lines().eq(names.lines()), "whole lines were lost");
+        let mut of_service = names.lines().filter(|line| line.starts_with(b"web:"));
+        let has_number = |line: &[u8]| {
+            let field = line.split(|&byte| byte == b':').nth(2);
+            let text = field.and_then(|field| std::str::from_utf8(field).ok());
+            text.and_then(|text| text.parse().ok()) == Some(62001_u32)
+        };
+        assert!(
+            of_service.all(has_number),
+            "another number for the service's name"
+        );
     }
 }
 

@@ -60,6 +60,7 @@ impl Manager {
                 groups,
                 home: known.home,
                 shell: known.shell,
+                group: String::new(),
                 dynamic: false,
             }
         };
@@ -73,6 +74,9 @@ impl Manager {
                     format!("names a group that this host does not have: {asked}"),
                 )
             })?;
+        }
+        if !(found.dynamic && found.gid == found.uid) {
+            found.group = tables.group_name(found.gid).unwrap_or_default();
         }
         for group in supplementary.iter().flat_map(|groups| groups.iter()) {
             let asked = group.as_str();
@@ -137,6 +141,7 @@ impl Manager {
             groups: vec![uid],
             home: "/".into(),
             shell: "/usr/sbin/nologin".into(),
+            group: login.into(),
             dynamic: true,
         })
     }

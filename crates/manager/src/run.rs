@@ -39,6 +39,9 @@ pub(crate) struct RunUser {
     pub(crate) groups: Vec<u32>,
     pub(crate) home: String,
     pub(crate) shell: String,
+    /// Name of the group; empty where it has none.
+    #[serde(default)]
+    pub(crate) group: String,
     /// The number is a dynamic one, whose lock the keeper holds.
     pub(crate) dynamic: bool,
 }

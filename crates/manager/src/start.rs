@@ -364,6 +364,7 @@ fn plan_user(user: &RunUser) -> plan::User {
         name: user.name.clone(),
         home: user.home.clone(),
         shell: user.shell.clone(),
+        group: user.group.clone(),
     }
 }
 

@@ -62,6 +62,16 @@ impl Tables {
         })
     }
 
+    /// The name of a group's number.
+    pub(crate) fn group_name(&self, gid: u32) -> Option<String> {
+        let named = self.group.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let name = fields.next()?;
+            (fields.nth(1)?.parse() == Ok(gid)).then(|| name.to_owned())
+        });
+        named.or_else(|| (gid == 0).then(|| "root".to_owned()))
+    }
+
     /// The groups that list a user as a member, and its own.
     pub(crate) fn groups_of(&self, name: &str, gid: u32) -> Vec<u32> {
         let mut groups = vec![gid];
@@ -188,6 +198,9 @@ mod tests {
         assert_eq!(tables().group("ssl"), Some(110));
         assert_eq!(tables().group("77"), Some(77));
         assert_eq!(tables().group("none"), None);
+        assert_eq!(tables().group_name(110).as_deref(), Some("ssl"));
+        assert_eq!(tables().group_name(7), None);
+        assert_eq!(Tables::default().group_name(0).as_deref(), Some("root"));
         assert_eq!(tables().groups_of("www", 33), [33, 110]);
         assert!(tables().has_number(8) && !tables().has_number(9));
         assert!(tables().has_group("mail") && !tables().has_group("8"));

@@ -4,11 +4,13 @@ use model::value::{ExecCommand, Privileges};
 
 use crate::code::{ListBuf, Writer};
 use crate::frame::{Frame, MAX_DESCRIPTORS, MAX_GROUPS, MAX_PLAN_BYTES, Role};
+use crate::names::Table;
 use crate::planner::{HOME, SpawnPlan};
-use crate::step::Step;
+use crate::step::{Step, What};
 
 mod arguments;
 mod environment;
+mod names;
 pub use environment::SEARCH_PATH;
 
 /// What only a start knows.
@@ -47,6 +49,8 @@ pub struct User {
     pub home: String,
     /// Shell; empty where there is none.
     pub shell: String,
+    /// Name of the service's group; empty where it has none.
+    pub group: String,
 }
 
 /// A descriptor that goes to the executor.
@@ -175,6 +179,16 @@ impl SpawnPlan {
                     missing_ok,
                 };
             }
+            let own;
+            if let Step::Mount { what, .. } = &mut asked.step
+                && let Some(table) = table_of(what)
+            {
+                own = names::line(table, bindings);
+                *what = match table {
+                    Table::Users => What::Users { own: &own },
+                    Table::Groups => What::UserGroups { own: &own },
+                };
+            }
             writer.put(&asked);
         }
         writer.bytes
@@ -192,6 +206,15 @@ impl SpawnPlan {
             }
         }
         writer.bytes
+    }
+}
+
+/// The table that a mount completes.
+const fn table_of(what: &What<'_>) -> Option<Table> {
+    match what {
+        What::Users { .. } => Some(Table::Users),
+        What::UserGroups { .. } => Some(Table::Groups),
+        _ => None,
     }
 }
 

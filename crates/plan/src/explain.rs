@@ -329,6 +329,8 @@ fn mount(at: &str, what: &What<'_>, set: u64, clear: u64, missing_ok: bool) -> S
         ),
         What::PrivateTmp { parent } => format!("a directory of this start in {}", shown(parent)),
         What::Credentials => "the credentials of this start".to_owned(),
+        What::Users { .. } => "its users, and whom of the service it lacks".to_owned(),
+        What::UserGroups { .. } => "its groups, and which of the service it lacks".to_owned(),
         What::BpfObjects => "no pinned objects of BPF".to_owned(),
         What::BpfDelegation { options } => format!(
             "no pinned objects of BPF, and tokens for {}",

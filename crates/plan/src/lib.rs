@@ -6,6 +6,7 @@
 
 pub mod code;
 pub mod frame;
+pub mod names;
 pub mod report;
 pub mod step;
 

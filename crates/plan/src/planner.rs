@@ -19,6 +19,7 @@ mod kernel_paths;
 mod labels;
 mod meaning;
 mod mounts;
+mod names;
 mod namespaces;
 mod process;
 mod sandbox;

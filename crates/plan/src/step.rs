@@ -523,6 +523,16 @@ coded! {
         Cgroups = 11,
         /// New pseudo-terminals.
         Terminals = 12,
+        /// The bundle's passwd(5) with whom it lacks: root, nobody, the service's user.
+        Users = 16 {
+            /// The service's line; empty until the start is bound.
+            own: &'a [u8],
+        },
+        /// The bundle's group(5), likewise.
+        UserGroups = 17 {
+            /// The service's line; empty until the start is bound.
+            own: &'a [u8],
+        },
         /// Nothing new: the mount that is there gets its attributes now that all below it is in place.
         Seal = 13,
     }

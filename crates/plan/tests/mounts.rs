@@ -74,6 +74,8 @@ fn an_image_is_cloned_before_the_namespaces_and_has_its_own_api_file_systems() {
          network: loopback up  [PrivateNetwork=]
          mounts of the host: come in, none goes out
          root: the image's tree  [RootImage=]
+         mount /etc/passwd: its users, and whom of the service it lacks, read-only, nosuid, nodev, noexec, if there  [RootImage=]
+         mount /etc/group: its groups, and which of the service it lacks, read-only, nosuid, nodev, noexec, if there  [RootImage=]
          mount /dev: /dev of the host, nosuid  [MountAPIVFS=]
          mount /proc: processes of this namespace  [MountAPIVFS=]
          mount /run: empty, in memory (mode 0755, size=20%, nr_inodes=800k), nosuid, nodev  [MountAPIVFS=]
@@ -287,6 +289,8 @@ fn an_ephemeral_root_has_room_for_what_a_run_changes_and_is_another_than_the_hos
          new namespaces: mounts  [RootEphemeral=]
          mounts of the host: come in, none goes out
          root: the tree of /srv/root  [RootDirectory=]
+         mount /etc/passwd: its users, and whom of the service it lacks, read-only, nosuid, nodev, noexec, if there  [RootDirectory=]
+         mount /etc/group: its groups, and which of the service it lacks, read-only, nosuid, nodev, noexec, if there  [RootDirectory=]
          root: enter it, let go of the old one, share its mounts with copies of it",
     );
     let refused = plan_of("RootEphemeral=yes", &Facts::default()).unwrap_err();

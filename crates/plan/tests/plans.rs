@@ -394,6 +394,7 @@ fn the_login_environment_can_be_switched_off_and_on() {
             name: "web".into(),
             home: "/srv".into(),
             shell: "/bin/sh".into(),
+            group: "web".into(),
         })
     };
     assert_eq!(names("", user()).as_deref(), Some("HOME=/srv"));

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use testkit::Instance;
 
@@ -132,4 +133,28 @@ impl<'a> Workshop<'a> {
         self.coracle.ok(&words);
         image
     }
+}
+
+/// A shell with its libraries, and the directories that an image has.
+///
+/// # Panics
+/// When a file of the host is not there.
+pub fn furnish(root: &Path) {
+    let of = Command::new("ldd")
+        .arg("/usr/bin/dash")
+        .output()
+        .expect("ldd");
+    let text = String::from_utf8_lossy(&of.stdout).into_owned();
+    let libraries = text.split_whitespace().filter(|word| word.starts_with('/'));
+    for file in libraries.chain(["/usr/bin/dash"]) {
+        let place = root.join(file.trim_start_matches('/'));
+        fs::create_dir_all(place.parent().expect("a folder")).expect("a folder");
+        fs::copy(file, place).expect("a file of the host");
+    }
+    for folder in [
+        "proc", "sys", "dev", "run", "tmp", "var/tmp", "var/lib", "etc", "home", "root",
+    ] {
+        fs::create_dir_all(root.join(folder)).expect("a folder");
+    }
+    fs::write(root.join("etc/resolv.conf"), "").expect("a file");
 }

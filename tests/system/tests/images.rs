@@ -3,9 +3,8 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::Command;
 
-use coracle_system_tests::images::{By, Workshop};
+use coracle_system_tests::images::{By, Workshop, furnish};
 use coracle_system_tests::waiting::lines;
 use coracle_system_tests::with_units;
 use testkit::Instance;
@@ -15,27 +14,6 @@ const RELEASE: &str = "ID=astray\nVERSION_ID=1\n";
 /// Says each mount that it sees, in words of the shell alone.
 const LOOKS: &str = "[Service]\nType=oneshot\nStateDirectory=astray\n\
     ExecStart=/usr/bin/dash -c 'while read -r line; do echo \"mount $$line\"; done < /proc/self/mountinfo; echo seen'\n";
-
-/// A shell with its libraries, and the directories that an image has.
-fn furnish(root: &Path) {
-    let of = Command::new("ldd")
-        .arg("/usr/bin/dash")
-        .output()
-        .expect("ldd");
-    let text = String::from_utf8_lossy(&of.stdout).into_owned();
-    let libraries = text.split_whitespace().filter(|word| word.starts_with('/'));
-    for file in libraries.chain(["/usr/bin/dash"]) {
-        let place = root.join(file.trim_start_matches('/'));
-        fs::create_dir_all(place.parent().expect("a folder")).expect("a folder");
-        fs::copy(file, place).expect("a file of the host");
-    }
-    for folder in [
-        "proc", "sys", "dev", "run", "tmp", "var/tmp", "var/lib", "etc", "home", "root",
-    ] {
-        fs::create_dir_all(root.join(folder)).expect("a folder");
-    }
-    fs::write(root.join("etc/resolv.conf"), "").expect("a file");
-}
 
 fn empty(path: &Path) {
     match fs::remove_dir_all(path) {

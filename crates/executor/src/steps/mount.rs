@@ -8,6 +8,7 @@ use kernel::rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, open};
 use kernel::rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 use kernel::walk::Place;
 use kernel::{AsFd, Errno, OwnedFd, Result};
+use plan::names::Table;
 use plan::step::What;
 
 use crate::path::{Links, inside, is_directory, mount_point};
@@ -17,6 +18,7 @@ mod credentials;
 mod devices;
 mod filesystem;
 mod mask;
+mod names;
 mod room;
 mod temporary;
 
@@ -72,6 +74,8 @@ fn mount(state: &State<'_>, at: &CStr, what: What<'_>, change: Change) -> Result
         What::PrivateTmp { parent } => own(state, temporary::directory(state, parent)?)?,
         What::Devices { bound } => return devices::mount(state, at, bound, change),
         What::Credentials => return credentials::mount(state, at, change),
+        What::Users { own } => return names::mount(state, at, Table::Users, own, change),
+        What::UserGroups { own } => return names::mount(state, at, Table::Groups, own, change),
         What::Inaccessible | What::Again { .. } | What::Seal | What::Bind { .. } => {
             return Err(Errno::INVAL);
         }

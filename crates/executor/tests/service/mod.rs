@@ -119,6 +119,7 @@ impl Service {
             name: "test".into(),
             home: "/".into(),
             shell: "/bin/sh".into(),
+            group: "test".into(),
         };
         let has_user = plan.explain().iter().any(|line| line.starts_with("user: "));
         let uid = if has_user { SERVICE_UID } else { 0 };

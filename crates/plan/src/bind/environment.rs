@@ -81,6 +81,7 @@ fn of_user(plan: &SpawnPlan, bindings: &Bindings<'_>, variables: &mut Variables)
         name: "root".into(),
         home: "/root".into(),
         shell: "/bin/sh".into(),
+        group: "root".into(),
     };
     let user = match (plan.login_environment, &bindings.user) {
         (Some(false), _) | (None, None) => return,

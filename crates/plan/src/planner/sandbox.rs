@@ -10,7 +10,7 @@ use super::draft::{Draft, text};
 use super::meaning::{Meaning, root_directory};
 use super::mounts::{Cover, NO_DEVICES, NO_EXEC, NO_SUID, READ_ONLY};
 use super::namespaces::MOUNT;
-use super::{Refusal, directories, kernel_paths, mounts};
+use super::{Refusal, directories, kernel_paths, mounts, names};
 use crate::step::{RootSource, Step};
 
 /// The directives for whose sake the unit needs a mount namespace.
@@ -109,7 +109,7 @@ pub(super) fn plan(
     notify(draft, meaning);
     directories::plan(draft, meaning, true);
     root(draft)?;
-    mounts::emit(draft);
+    names::plan(draft, mounts::emit);
     // As the programs of a service that make namespaces expect of any system.
     let shared = draft.value(&key::MOUNT_FLAGS) == MountPropagation::Shared;
     draft.frame(Step::EnterRoot { shared });

@@ -62,6 +62,7 @@ pub(crate) fn bindings(plan: &SpawnPlan) -> Bindings<'static> {
             name: "web".into(),
             home: "/home/web".into(),
             shell: "/bin/bash".into(),
+            group: "web".into(),
         }),
         invocation: [0xab; 16],
         descriptors: plan

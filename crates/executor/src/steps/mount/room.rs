@@ -4,14 +4,16 @@ use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
 use kernel::rustix::fs::{
-    AtFlags, Gid, Mode, OFlags, RawDir, Uid, chownat, fstat, fstatfs, openat,
+    AtFlags, Gid, Mode, OFlags, RawDir, ResolveFlags, Uid, chownat, fstat, fstatfs, openat,
 };
 use kernel::rustix::mount::MountAttrFlags;
 use kernel::{AsFd, BorrowedFd, Errno, OwnedFd, Result};
+use plan::Step;
 use plan::code::ListBytes;
+use plan::step::What;
 
-use super::{attach, clone, filesystem, own};
-use crate::path::{Links, PathBuffer, inside, mount_point};
+use super::{attach, clone, filesystem, of_host, own, point};
+use crate::path::{Links, PathBuffer, inside, is_directory, mount_point};
 use crate::state::State;
 
 /// Enough for some names, too little to hide files in.
@@ -53,6 +55,9 @@ pub(super) fn make(state: &State<'_>, at: &CStr, directory: bool) -> Result<Owne
     }
     let room = room_like(&place)?;
     drop(mount_point(&room, missing.text()?, directory, Links::None)?);
+    each_beside(state, last.text()?, |name, directory| {
+        mount_point(&room, name, directory, Links::None).map(drop)
+    })?;
     let tree = if is_empty(&place)? {
         room
     } else {
@@ -60,6 +65,65 @@ pub(super) fn make(state: &State<'_>, at: &CStr, directory: bool) -> Result<Owne
     };
     attach(own(state, tree)?, place)?;
     inside(root, at)
+}
+
+/// Makes the mount points of all steps in this directory, as long as nothing is mounted there: what is laid over it later hides that.
+pub(super) fn ahead(state: &State<'_>, directory: &CStr) {
+    let made = each_beside(state, directory, |name, is_directory| {
+        let mut at = PathBuffer::new();
+        at.push(directory.to_bytes())?;
+        at.push(name.to_bytes())?;
+        point(state, at.text()?, is_directory).map(drop)
+    });
+    match made {
+        // The step itself tells why there is no place for it.
+        Ok(()) | Err(_) => {}
+    }
+}
+
+/// Does something for each mount point of the plan right in this directory (with a slash at its end) that is missing.
+fn each_beside(
+    state: &State<'_>,
+    directory: &CStr,
+    make: impl Fn(&CStr, bool) -> Result<()>,
+) -> Result<()> {
+    for asked in state.frame.steps().flatten() {
+        let Step::Mount { at, what, .. } = asked.step else {
+            continue;
+        };
+        let name = at.to_bytes().strip_prefix(directory.to_bytes());
+        let Some(name) = name.filter(|name| !name.is_empty() && !name.contains(&b'/')) else {
+            continue;
+        };
+        let Some(is_directory) = makes_directory(what) else {
+            continue;
+        };
+        // A link that leads nowhere has the name.
+        let found = kernel::resolve::open(
+            state.root()?,
+            at,
+            OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            Mode::empty(),
+            ResolveFlags::IN_ROOT,
+        );
+        if matches!(found, Err(Errno::NOENT)) {
+            let mut path = PathBuffer::new();
+            path.push(b"/")?;
+            path.push(name)?;
+            make(path.text()?, is_directory)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a mount needs a directory or a file; none where it makes nothing.
+fn makes_directory(what: What<'_>) -> Option<bool> {
+    match what {
+        What::Inaccessible | What::Again { .. } | What::Seal => None,
+        What::Users { .. } | What::UserGroups { .. } => Some(false),
+        What::Bind { source, .. } => is_directory(of_host(source).ok()?).ok(),
+        _ => Some(true),
+    }
 }
 
 /// Whether the place is the image's own, or of what was made for it. A link may have led to the kernel's files instead: a copy laid over
