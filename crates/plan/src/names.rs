@@ -63,6 +63,9 @@ fn number(field: &[u8]) -> Option<u32> {
     text.parse().ok().filter(|&number| number != u32::MAX)
 }
 
+/// A whole line, and the name and number that it gives.
+type Line<'a> = (&'a [u8], (&'a [u8], u32));
+
 /// A bundle's table and what the service needs in it.
 #[derive(Debug, Clone, Copy)]
 pub struct Names<'a> {
@@ -85,13 +88,13 @@ impl<'a> Names<'a> {
         self.kept().map(|(line, _)| line).chain(self.missing())
     }
 
-    fn own(self) -> Option<(&'a [u8], (&'a [u8], u32))> {
+    fn own(self) -> Option<Line<'a>> {
         let entry = self.table.entry(self.own)?;
         Some((self.own, entry))
     }
 
     /// The bundle's whole lines, but for those that give the service's name another number.
-    fn kept(self) -> impl Iterator<Item = (&'a [u8], (&'a [u8], u32))> {
+    fn kept(self) -> impl Iterator<Item = Line<'a>> {
         let own = self.own();
         let lines = self.bundle.split(|&byte| byte == b'\n');
         let whole = lines.filter_map(move |line| Some((line, self.table.entry(line)?)));
