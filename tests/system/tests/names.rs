@@ -93,7 +93,8 @@ fn a_table_that_is_whole_is_the_bundles_own() {
 
 #[test]
 fn what_is_no_table_stays_what_it_is_and_holds_nobody_up() {
-    let hostile: [(&str, &dyn Fn(&Path)); 6] = [
+    type Hostile<'a> = (&'a str, &'a dyn Fn(&Path));
+    let hostile: [Hostile<'_>; 6] = [
         ("a link to the host's", &|passwd| {
             symlink("/shadow", passwd).expect("a link")
         }),
