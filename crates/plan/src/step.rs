@@ -593,10 +593,3 @@ impl<'a> From<Step<'a>> for Asked<'a> {
         }
     }
 }
-
-impl Step<'_> {
-    /// The place in the order of execution.
-    pub const fn rank(&self) -> u8 {
-        self.tag()
-    }
-}

@@ -3,6 +3,11 @@
 use super::{DirectoryClass, SecurityModule, Step, What};
 
 impl Step<'_> {
+    /// The place in the order of execution.
+    pub const fn rank(&self) -> u8 {
+        self.tag()
+    }
+
     /// The status with which the executor ends when the step fails, as administrators know them (exit-status table).
     pub const fn exit_status(&self) -> u8 {
         match self {
