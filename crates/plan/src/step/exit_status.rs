@@ -1,4 +1,4 @@
-//! What a failed step is as the exit status of its process.
+//! What a step is in the order of execution, and what its failure is as an exit status.
 
 use super::{DirectoryClass, SecurityModule, Step, What};
 
