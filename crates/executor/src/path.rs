@@ -122,7 +122,13 @@ fn make(root: impl AsFd, path: &CStr, directory: bool, links: Links<'_>) -> Resu
             None if (led || shared) && !may_make(&parent, links)? => {
                 return Err(if led { Errno::LOOP } else { Errno::NOENT });
             }
-            None => make_one(&parent, last.text()?, directory || names.peek().is_some())?,
+            None => match make_one(&parent, last.text()?, directory || names.peek().is_some()) {
+                // Another start made it at the same moment, or somebody left a link there.
+                Err(Errno::EXIST) => {
+                    led |= found(&parent, last.text()?)? == Some(FileType::Symlink);
+                }
+                made => made?,
+            },
         }
         parents.push(name)?;
         parents.push(b"/")?;

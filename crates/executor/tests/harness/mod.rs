@@ -251,6 +251,9 @@ pub(crate) fn start(
         new_pid_namespace,
         open_files: None,
     };
+    // As with the keeper, one at a time: until it executes, the child has this process's memory.
+    static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _turn = TURN.lock();
     spawn(&request, &mut Stack::new().unwrap(), &mut [0; 64]).unwrap()
 }
 
