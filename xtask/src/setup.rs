@@ -16,6 +16,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("/usr/bin/openssl", "openssl"),
     ("/usr/bin/strace", "strace"),
     ("/usr/bin/curl", "curl"),
+    ("/bin/ip", "iproute2"),
     ("/usr/bin/git", "git"),
     ("/usr/bin/script", "bsdutils"),
     ("/usr/bin/redis-cli", "redis-tools"),

@@ -20,15 +20,17 @@ test \"$(cat /proc/sys/net/ipv4/ip_default_ttl)\" = 77 && ip address | grep -q 1
 
 /// A service that is root and may do all that in its namespaces; `shell` starts it.
 fn unit(folder: &str) -> String {
+    let attacker = env!("CARGO_BIN_EXE_attacker");
     let script = SCRIPT
-        .replace("ATTACKER", env!("CARGO_BIN_EXE_attacker"))
+        .replace("ATTACKER", attacker)
         .trim_end()
         .replace('\n', "; ");
     let script = script.replace('%', "%%").replace('$', "$$");
     format!(
         "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c '{}'\n\
          StandardOutput=append:{folder}/said\nPrivateNetwork=yes\nPrivateTmp=disconnected\nPrivateIPC=yes\nPrivatePIDs=yes\n\
-         PrivateDevices=yes\nProtectHostname=private:clean\nKeyringMode=private\nMountAPIVFS=yes\nProtectSystem=strict\n",
+         PrivateDevices=yes\nProtectHostname=private:clean\nKeyringMode=private\nMountAPIVFS=yes\nProtectSystem=strict\n\
+         BindReadOnlyPaths={attacker}\n",
         script.replace('\'', "\\'")
     )
 }
