@@ -344,7 +344,9 @@ impl Drop for Dead {
     fn drop(&mut self) {
         drop(self.server.stdin.take());
         self.server.wait().ok();
-        Command::new("umount").arg(&self.place).status().ok();
+        // Who waited may still be on the way out.
+        let mut unmount = Command::new("umount");
+        unmount.arg("--lazy").arg(&self.place).status().ok();
     }
 }
 
