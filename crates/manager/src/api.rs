@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::rc::Rc;
 use wire::{Call, Failure};
 
@@ -19,6 +20,20 @@ const CONNECTIONS_OF_STRANGERS_MAX: usize = 384;
 const CONNECTIONS_PER_USER_MAX: usize = 32;
 /// The backlog of the listening socket.
 const BACKLOG: i32 = 256;
+
+/// A socket at a path, in place of what is left of an earlier one, to which everybody may connect.
+pub(crate) fn listen_to_all(path: &Path, backlog: i32) -> std::io::Result<OwnedFd> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
+    rustix::net::listen(&socket, backlog)?;
+    Ok(socket)
+}
 
 impl Manager {
     /// Listens, on the socket that the keeper holds or on a new one that it will hold.
@@ -35,18 +50,8 @@ impl Manager {
     }
 
     fn make_api(&mut self) -> std::io::Result<OwnedFd> {
-        let path = self.directories.api();
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket =
-            rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        rustix::net::bind(&socket, &SocketAddrUnix::new(&path)?)?;
-        // Everybody may connect; what each may do is decided per method, by the kernel's word on who it is.
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666))?;
-        rustix::net::listen(&socket, BACKLOG)?;
+        // What each may do is decided per method, by the kernel's word on who it is.
+        let socket = listen_to_all(&self.directories.api(), BACKLOG)?;
         self.link
             .hold(Class::Api, "api", Rc::new(socket.try_clone()?));
         Ok(socket)

@@ -4,7 +4,6 @@
 //! as what is gone already is fine.
 
 use crate::entry::Entry;
-use crate::link::NewProcess;
 use crate::manager::Manager;
 use crate::opener::CLEAN_COMMAND;
 use crate::start::report_pair;
@@ -145,27 +144,14 @@ impl Manager {
         };
         let worker = worker_unit(&paths).map_err(|error| failed(self, error))?;
         let plan = self.plan_worker(&worker)?;
-        let pair = || report_pair(false);
-        let (socket, theirs) = pair().map_err(|errno| failed(self, errno.into()))?;
-        let (report, report_end) = pair().map_err(|errno| failed(self, errno.into()))?;
-        let plan = kernel::memory::sealed_file(c"plan", &plan)
-            .map_err(|errno| failed(self, errno.into()))?;
+        let (socket, theirs) = report_pair(false).map_err(|errno| failed(self, errno.into()))?;
         let key = ChildKey {
             unit: crate::directories::hash(label.as_bytes()),
             incarnation: crate::clock::monotonic().0,
             command: CLEAN_COMMAND,
         };
-        self.link.spawn(NewProcess {
-            key,
-            role: 0,
-            label: "coracle-clean".into(),
-            new_pid_namespace: false,
-            plan,
-            cgroup: None,
-            report: report_end,
-            child: vec![Rc::new(theirs)],
-            kept: report,
-        });
+        self.spawn_worker(key, "coracle-clean", &plan, theirs)
+            .map_err(|error| failed(self, error))?;
         self.aside
             .cleaners
             .working

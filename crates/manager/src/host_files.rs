@@ -162,16 +162,6 @@ impl HostFiles {
         Ok(())
     }
 
-    /// What was told is not looked at, only that there was something.
-    fn drain(&self) {
-        let Some(inotify) = &self.inotify else {
-            return;
-        };
-        let mut room = [std::mem::MaybeUninit::uninit(); 4096];
-        let mut reader = inotify::Reader::new(inotify, &mut room);
-        while reader.next().is_ok() {}
-    }
-
     /// Nobody needs the copies any more.
     pub(crate) fn end(&mut self, poll: &Poll) {
         self.unwatch(poll);
@@ -180,6 +170,16 @@ impl HostFiles {
             Ok(()) | Err(_) => {}
         }
     }
+}
+
+/// What inotify told is not looked at, only that there was something.
+pub(crate) fn drain(inotify: Option<&OwnedFd>) {
+    let Some(inotify) = inotify else {
+        return;
+    };
+    let mut room = [std::mem::MaybeUninit::uninit(); 4096];
+    let mut reader = inotify::Reader::new(inotify, &mut room);
+    while reader.next().is_ok() {}
 }
 
 impl Manager {
@@ -200,7 +200,7 @@ impl Manager {
     }
 
     pub(crate) fn on_host_files(&mut self) {
-        self.host_files.drain();
+        drain(self.host_files.inotify.as_ref());
         let refreshed = self.host_files.refresh();
         self.tell_stale(refreshed);
     }

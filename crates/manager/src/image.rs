@@ -164,30 +164,17 @@ impl Manager {
         let worker = worker_unit(&path).map_err(|error| failed(self, error))?;
         let plan = self.plan_worker(&worker)?;
         let (ours, theirs) = report_pair(false).map_err(|errno| failed(self, errno.into()))?;
-        let (report, report_end) =
-            report_pair(false).map_err(|errno| failed(self, errno.into()))?;
         let number = self.poll.number();
         self.poll
             .watch(&*ours, Token::Worker(number))
-            .map_err(|errno| failed(self, errno.into()))?;
-        let plan = kernel::memory::sealed_file(c"plan", &plan)
             .map_err(|errno| failed(self, errno.into()))?;
         let key = ChildKey {
             unit: crate::directories::hash(path.as_bytes()),
             incarnation: crate::clock::monotonic().0,
             command: MOUNT_COMMAND,
         };
-        self.link.spawn(NewProcess {
-            key,
-            role: 0,
-            label: "coracle-mount".into(),
-            new_pid_namespace: false,
-            plan,
-            cgroup: None,
-            report: report_end,
-            child: vec![Rc::new(theirs)],
-            kept: report,
-        });
+        self.spawn_worker(key, "coracle-mount", &plan, theirs)
+            .map_err(|error| failed(self, error))?;
         self.mounts.mounting.insert(
             number,
             Mounting {
@@ -198,6 +185,30 @@ impl Manager {
                 until: crate::clock::monotonic().after(MOUNT_LIMIT),
             },
         );
+        Ok(())
+    }
+
+    /// Has the keeper start a worker, whose standard input is this end of a socket to us.
+    pub(crate) fn spawn_worker(
+        &mut self,
+        key: ChildKey,
+        label: &str,
+        plan: &[u8],
+        input: OwnedFd,
+    ) -> std::io::Result<()> {
+        let (report, report_end) = report_pair(false)?;
+        let plan = kernel::memory::sealed_file(c"plan", plan)?;
+        self.link.spawn(NewProcess {
+            key,
+            role: 0,
+            label: label.into(),
+            new_pid_namespace: false,
+            plan,
+            cgroup: None,
+            report: report_end,
+            child: vec![Rc::new(input)],
+            kept: report,
+        });
         Ok(())
     }
 

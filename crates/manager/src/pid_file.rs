@@ -98,16 +98,6 @@ impl PidFiles {
         Ok(())
     }
 
-    /// What was told is not looked at, only that there was something.
-    fn drain(&self) {
-        let Some(inotify) = &self.inotify else {
-            return;
-        };
-        let mut room = [std::mem::MaybeUninit::uninit(); 4096];
-        let mut reader = inotify::Reader::new(inotify, &mut room);
-        while reader.next().is_ok() {}
-    }
-
     fn end_unless_waiting(&mut self, poll: &Poll) {
         if self.waiting.is_empty()
             && let Some(inotify) = self.inotify.take()
@@ -157,7 +147,7 @@ impl Manager {
 
     /// Something happened where PID files are waited for.
     pub(crate) fn on_pid_files(&mut self) {
-        self.aside.pid_files.drain();
+        crate::host_files::drain(self.aside.pid_files.inotify.as_ref());
         if let Err(error) = self.aside.pid_files.watch(&self.poll) {
             self.log(&format!(
                 "PID files are not waited for: inotify(7) fails: {error}"

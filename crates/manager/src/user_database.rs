@@ -7,9 +7,8 @@ use crate::poll::{Ready, Token};
 use keeper::protocol::Class;
 use model::sorted::Map;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use wire::frame::{Filled, Inbox};
@@ -75,16 +74,7 @@ impl Manager {
     fn make_user_socket(&mut self) -> std::io::Result<()> {
         let path = self.user_socket();
         std::fs::create_dir_all(DIRECTORY)?;
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket =
-            rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        rustix::net::bind(&socket, &SocketAddrUnix::new(&path)?)?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666))?;
-        rustix::net::listen(&socket, BACKLOG)?;
+        let socket = crate::api::listen_to_all(&path, BACKLOG)?;
         self.adopt_user_socket(socket)?;
         if let Some(socket) = &self.aside.users.socket {
             self.link.hold(Class::Api, HELD, Rc::clone(socket));
