@@ -83,7 +83,7 @@ impl Manager {
             entry.in_sets = held;
             self.dirty.insert(unit);
         }
-        self.take_from_sets(unit, &stale);
+        self.take_from_sets(unit, &stale, true);
     }
 
     /// The last run is over: its numbers are somebody else's soon.
@@ -92,16 +92,18 @@ impl Manager {
             return;
         };
         if entry.runs.is_empty() {
-            let held: Vec<Element> = std::mem::take(&mut entry.in_sets)
-                .into_iter()
-                .map(|held| held.element)
-                .collect();
-            self.take_from_sets(unit, &held);
+            let held = std::mem::take(&mut entry.in_sets).into_iter();
+            // Of those that could not be put there it is known, and told, what is wrong with the set.
+            let (there, absent): (Vec<_>, Vec<_>) = held.partition(|held| held.trouble.is_none());
+            let elements = |held: Vec<Held>| held.into_iter().map(|held| held.element).collect();
+            let (there, absent): (Vec<Element>, Vec<Element>) = (elements(there), elements(absent));
+            self.take_from_sets(unit, &there, true);
+            self.take_from_sets(unit, &absent, false);
         }
     }
 
-    /// Takes numbers away, but for those that another unit has there, too.
-    fn take_from_sets(&mut self, unit: UnitId, elements: &[Element]) {
+    /// Takes numbers away, but for those that another unit has there, too. What stays is told if `is_there`, else it was not put there.
+    fn take_from_sets(&mut self, unit: UnitId, elements: &[Element], is_there: bool) {
         for element in elements {
             let mut others = self.units.values().flat_map(|entry| &entry.in_sets);
             if others.any(|held| held.element == *element) {
@@ -110,7 +112,7 @@ impl Manager {
             match change(element, false) {
                 Ok(()) => {}
                 // Somebody has emptied the set, or removed it.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound || !is_there => {}
                 Err(error) => {
                     let text = format!("{element} stays in the firewall: {error}");
                     self.log_as(crate::own_log::WARNING, unit, &text);
