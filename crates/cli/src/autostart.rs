@@ -250,9 +250,11 @@ pub(crate) fn detach(mut arguments: impl Iterator<Item = std::ffi::OsString>) ->
 /// Moves to the top of every hierarchy, so that the end of a login ends nothing here. Where that is not allowed, the instance lives
 /// where it was started, and its own description shows that control group.
 fn leave_control_groups() {
-    let Ok(mounts) = fs::read_to_string("/proc/self/mountinfo") else {
+    let Ok(mounts) = fs::read("/proc/self/mountinfo") else {
         return;
     };
+    // Whoever can mount can write bytes into it that are no text.
+    let mounts = String::from_utf8_lossy(&mounts);
     for line in mounts.lines().filter(|line| line.contains(" - cgroup")) {
         let Some(mount) = line.split(' ').nth(4) else {
             continue;

@@ -58,9 +58,7 @@ pub fn facts() -> Facts {
         limits: limits(),
         memory_bytes: memory_bytes(),
         tasks_max: tasks_max(),
-        kernel_masks: filesystems::kernel_masks(
-            &std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default(),
-        ),
+        kernel_masks: filesystems::kernel_masks(&cgroup::mount_table()),
     }
 }
 

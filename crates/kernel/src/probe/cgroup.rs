@@ -9,8 +9,7 @@ use rustix::fs::Access;
 const TABLE_BYTES_MAX: u64 = 8 << 20;
 
 pub(super) fn cgroup(kernel: KernelVersion) -> Cgroup {
-    let table = read_bounded(Path::new("/proc/self/mountinfo")).unwrap_or_default();
-    let (mount, kind) = find(&table);
+    let (mount, kind) = find(&String::from_utf8_lossy(&mount_table()));
     let controllers =
         std::fs::read_to_string(Path::new(&mount).join("cgroup.controllers")).unwrap_or_default();
     let controllers = if kind == CgroupKind::None {
@@ -40,13 +39,16 @@ fn can_load_programs() -> bool {
     crate::bpf::load("coracle", kind, hook, &RETURN_1).is_ok()
 }
 
-fn read_bounded(path: &Path) -> std::io::Result<String> {
+/// The mount table (proc_pid_mountinfo(5)); whoever can mount can write bytes into it that are no text. Empty where there is no /proc.
+pub(super) fn mount_table() -> Vec<u8> {
     use std::io::Read;
-    let mut text = String::new();
-    std::fs::File::open(path)?
-        .take(TABLE_BYTES_MAX)
-        .read_to_string(&mut text)?;
-    Ok(text)
+    let mut table = Vec::new();
+    let read = std::fs::File::open("/proc/self/mountinfo")
+        .and_then(|file| file.take(TABLE_BYTES_MAX).read_to_end(&mut table));
+    match read {
+        Ok(_) => table,
+        Err(_) => Vec::new(),
+    }
 }
 
 fn is_read_only(mount: &str) -> bool {

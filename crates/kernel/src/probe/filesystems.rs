@@ -49,7 +49,9 @@ const DEVPTS: u8 = 32;
 
 /// The uppermost mounts below /proc and /sys that hide something, and those that make what is there anyway read-only
 /// (proc_pid_mountinfo(5)).
-pub(super) fn kernel_masks(table: &str) -> KernelMasks {
+pub(super) fn kernel_masks(table: &[u8]) -> KernelMasks {
+    // Whoever can mount can write bytes into it that are no text, and no other line may be lost by that.
+    let table = String::from_utf8_lossy(table);
     let (mut hidden, mut read_only) = (Vec::new(), Vec::new());
     for mount in table.lines().filter_map(Mount::read) {
         if mount.shows_itself() {
@@ -221,8 +223,10 @@ mod tests {
 49 105 0:53 / /srv ro - tmpfs none rw
 50 118 0:49 /1/comm /proc/version ro - proc proc rw
 51 105 0:22 /class /sys/class ro,nosuid - sysfs sysfs rw
-52 105 0:22 /devices /sys/devices rw,nosuid - sysfs sysfs rw";
-        let found = super::kernel_masks(table);
+52 105 0:22 /devices /sys/devices rw,nosuid - sysfs sysfs rw
+";
+        let no_text = b"53 105 0:54 / /mnt/\xff rw - fuse x rw\n";
+        let found = super::kernel_masks(&[no_text, table.as_bytes()].concat());
         let hidden = [
             "/proc/kmsg",
             "/proc/sys/kernel/random/boot_id",
