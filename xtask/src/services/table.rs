@@ -35,6 +35,9 @@ const USERS: &str = "PrivateUsers=no";
 /// What ends by a signal that it sends to itself, or that it does not handle: the first process of a namespace does not die of it. And
 /// what puts itself into the background: all end with the first.
 const FIRST: &str = "PrivatePIDs=no";
+/// What opens a low port as root and works as somebody else, with files of either.
+const LOW_PORT: &str =
+    "CapabilityBoundingSet=CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID CAP_CHOWN CAP_DAC_OVERRIDE";
 
 pub(super) const SERVICES: &[Service] = &[
     Service {
@@ -46,7 +49,7 @@ pub(super) const SERVICES: &[Service] = &[
             NETWORK,
             OWN_USER,
             USERS,
-            "CapabilityBoundingSet=CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID CAP_CHOWN CAP_DAC_OVERRIDE",
+            LOW_PORT,
             "ReadWritePaths=/run /var/log/nginx /var/lib/nginx",
             FIRST,
         ],
@@ -114,7 +117,7 @@ pub(super) const SERVICES: &[Service] = &[
             NETWORK,
             OWN_USER,
             USERS,
-            "CapabilityBoundingSet=CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID CAP_CHOWN CAP_DAC_OVERRIDE",
+            LOW_PORT,
             "ReadWritePaths=/run /var/lib/unbound",
             "UMask=0022",
         ],
@@ -126,14 +129,7 @@ pub(super) const SERVICES: &[Service] = &[
         unit: "chrony.service",
         prepare: "echo 'DAEMON_OPTS=\"-x\"' > /etc/default/chrony; printf 'local stratum 10\\nallow 127.0.0.0/8\\n' > /etc/chrony/conf.d/test.conf",
         load: Load::Time,
-        grants: &[
-            NETWORK,
-            OWN_USER,
-            USERS,
-            "CapabilityBoundingSet=CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID CAP_CHOWN CAP_DAC_OVERRIDE",
-            "ProtectClock=no",
-            FIRST,
-        ],
+        grants: &[NETWORK, OWN_USER, USERS, LOW_PORT, "ProtectClock=no", FIRST],
         ..BASE
     },
     Service {
@@ -235,7 +231,7 @@ pub(super) const SERVICES: &[Service] = &[
             NETWORK,
             OWN_USER,
             USERS,
-            "CapabilityBoundingSet=CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID CAP_CHOWN CAP_DAC_OVERRIDE",
+            LOW_PORT,
             "ReadWritePaths=/run /var/log/lighttpd /var/cache/lighttpd",
         ],
         ..BASE
@@ -468,7 +464,7 @@ pub(super) const SERVICES: &[Service] = &[
             NETWORK,
             OWN_USER,
             USERS,
-            "CapabilityBoundingSet=CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID CAP_CHOWN CAP_DAC_OVERRIDE",
+            LOW_PORT,
             "ReadWritePaths=/run /var/lib/nsd",
         ],
         ..BASE
