@@ -12,6 +12,7 @@ pub mod profile;
 pub mod refusal;
 pub mod stage;
 pub mod terminal;
+pub mod typed;
 pub mod waiting;
 
 use testkit::Instance;
