@@ -43,7 +43,7 @@ const CLEARED: &str = "echo > $TTY; coracle start $U; timeout 9 sh -c 'until gre
 macro_rules! logged {
     ($last:literal, $what:literal) => {
         concat!(
-            "coracle start $U; until coracle logs -u $U --json | grep -q '",
+            "coracle start $U; until coracle logs -u $U --json 2> /dev/null | grep -q '",
             $last,
             "'; do :; done; coracle logs -u $U --json | grep ",
             $what
@@ -524,13 +524,13 @@ pub(crate) const OBSERVATIONS: &[Observation] = &[
     units(
         "LogFilterPatterns=~[246]",
         COUNTS,
-        "coracle start $U; until coracle logs -u $U --cat | grep -qx 9; do :; done; coracle logs -u $U --cat | grep -x '[1-9]' | xargs",
+        "coracle start $U; until coracle logs -u $U --cat 2> /dev/null | grep -qx 9; do :; done; coracle logs -u $U --cat | grep -x '[1-9]' | xargs",
         "1 3 5 7 8 9",
     ),
     units(
         "LogNamespace=coracle-test-$NAME",
         PRINTS,
-        "coracle start $U; until coracle logs --namespace='*' -u $U --cat | grep -q the-end; do :; done; coracle logs -u $U --cat | grep -c the-end; coracle logs --namespace=coracle-test-$NAME -u $U --cat | grep -c the-end; coracle logs --namespace=+coracle-test-$NAME -u $U --cat | grep -c the-end",
+        "coracle start $U; until coracle logs --namespace='*' -u $U --cat 2> /dev/null | grep -q the-end; do :; done; coracle logs -u $U --cat | grep -c the-end; coracle logs --namespace=coracle-test-$NAME -u $U --cat | grep -c the-end; coracle logs --namespace=+coracle-test-$NAME -u $U --cat | grep -c the-end",
         "0\n1\n1",
     ),
     units(
