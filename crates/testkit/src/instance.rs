@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use crate::ground::{self, Ground};
@@ -120,6 +120,32 @@ impl Instance {
             command.env(format!("CORACLE_{name}_DIR"), self.folder().join(folder));
         }
         command
+    }
+
+    /// Starts `coracled` itself with these variables and further arguments, as a container's engine starts its first process, and waits until it answers.
+    /// Who starts it waits for it, after the instance's end.
+    ///
+    /// # Panics
+    /// When it can't be started, or ends.
+    #[must_use]
+    pub fn first_process<'a>(
+        &self,
+        variables: impl IntoIterator<Item = (&'a str, &'a str)>,
+        arguments: &[&str],
+    ) -> Child {
+        let mut first = Command::new(self.dist.join("coracled"));
+        for (name, folder) in [("runtime", "run"), ("state", "state"), ("config", "config")] {
+            let path = self.folder().join(folder);
+            first.arg(format!("--{name}-dir")).arg(path);
+        }
+        let first = first.args(arguments).stdin(Stdio::null());
+        let mut first = first.envs(variables).spawn().expect("coracled starts");
+        while !self.folder().join("run/api").exists() {
+            let ended = first.try_wait().expect("it can be waited for");
+            assert!(ended.is_none(), "coracled ended with {ended:?}");
+            std::thread::yield_now();
+        }
+        first
     }
 
     /// Runs a command to its end.

@@ -1,8 +1,6 @@
 //! Variables that the first process was started with reach the services that name them.
 
-use std::process::Command;
-
-use coracle_system_tests::{waiting, with_units};
+use coracle_system_tests::with_units;
 
 #[test]
 fn what_coracled_was_started_with_is_passed_on_also_by_its_successor() {
@@ -11,19 +9,14 @@ fn what_coracled_was_started_with_is_passed_on_also_by_its_successor() {
         let out = coracle.folder().join("said");
         let out = out.display().to_string();
         coracle.unit("say.service", &unit.replace("$OUT", &out));
-        let mut direct = Command::new(coracle.dist().join("coracled"));
-        for (name, folder) in [("runtime", "run"), ("state", "state"), ("config", "config")] {
-            let path = coracle.folder().join(folder);
-            direct.arg(format!("--{name}-dir")).arg(path);
-        }
-        direct.envs([("BOAT", "coracle"), ("RIVER", "Teifi"), ("SEA", "Irish")]);
-        let mut direct = direct.spawn().expect("it starts");
+        let mut direct = coracle.first_process(
+            [("BOAT", "coracle"), ("RIVER", "Teifi"), ("SEA", "Irish")],
+            &[],
+        );
         let said = || {
             coracle.ok(&["start", "say"]);
             std::fs::read_to_string(&out).expect("it was said")
         };
-        let socket = coracle.folder().join("run/api");
-        waiting::eventually("its socket", || socket.exists().then_some(()));
         assert_eq!(said(), "coracle-own--\n");
         coracle.ok(&["daemon-reexec"]);
         assert_eq!(said(), "coracle-own--\n");

@@ -60,7 +60,14 @@ pub(super) fn run(is_wanted: impl Fn(&Case) -> bool) -> Result<Report> {
     prepare::manager_environment()?;
     hold(&cases)?;
     let theirs = outcomes(&cases, &Side::Systemd)?;
-    let ours = outcomes(&cases, &Side::Coracle(Instance::below(Path::new("/run"))))?;
+    let instance = Instance::below(Path::new("/run"));
+    let mut first = instance.first_process(
+        prepare::MANAGER_VARIABLES.iter().copied(),
+        &["--unit-path", UNITS],
+    );
+    let ours = outcomes(&cases, &Side::Coracle(instance));
+    first.wait()?;
+    let ours = ours?;
     Ok(Report {
         headings: ["unit", "expected", "systemd", "Coracle"]
             .map(str::to_owned)

@@ -126,13 +126,25 @@ pub(super) fn programs() -> Result<()> {
     Ok(())
 }
 
-/// What PassEnvironment= passes on is systemd's own environment.
+/// What PassEnvironment= passes on is what the manager itself was started with.
+pub(super) const MANAGER_VARIABLES: &[(&str, &str)] = &[
+    ("VAR1", "word1 word2"),
+    ("VAR2", "word3"),
+    ("VAR3", "$word 5 6"),
+    ("VAR4", "new\nline"),
+    ("VAR5", "passwordwithbackslashes"),
+];
+
+/// The same variables for systemd, which reads them at its start.
 pub(super) fn manager_environment() -> Result<()> {
     let folder = Path::new("/run/systemd/system.conf.d");
     fs::create_dir_all(folder)?;
+    let quoted =
+        |(name, value): &(&str, &str)| format!("\"{name}={}\"", value.replace('\n', "\\n"));
+    let all: Vec<String> = MANAGER_VARIABLES.iter().map(quoted).collect();
     fs::write(
         folder.join("environment.conf"),
-        "[Manager]\nManagerEnvironment=\"VAR1=word1 word2\" VAR2=word3 \"VAR3=$word 5 6\" \"VAR4=new\\nline\" VAR5=passwordwithbackslashes\n",
+        format!("[Manager]\nManagerEnvironment={}\n", all.join(" ")),
     )?;
     Ok(())
 }
