@@ -211,7 +211,7 @@ impl Manager {
                 .map(|()| self.answer(number, &wire::Done {}))?,
             Call::Reload(_) => {
                 let reply = self.reload_units();
-                self.answer(number, &reply);
+                self.answer_reload(number, reply);
             }
             Call::Reexec(_) => {
                 self.answer(number, &wire::Done {});

@@ -109,3 +109,21 @@ fn ending(status: ExitStatus) -> String {
         ExitStatus::Unknown => "ended, nobody knows how".into(),
     }
 }
+
+/// How a run ended, in words: what the unit's result says comes before what became of a process, which may be of an earlier run.
+pub(crate) fn ending_of_run(exit: &wire::ExitStatus) -> String {
+    match (exit.result.as_str(), exit.code.as_str()) {
+        ("start-limit-hit", _) => "it was started too often (StartLimitBurst=)".into(),
+        ("timeout", _) => "it took too long".into(),
+        ("protocol", _) => "it ended before it said that it is ready".into(),
+        (_, "exited") => format!("the process exited with status {}", exit.status),
+        (result, "unknown") => format!("the result is {result}"),
+        _ => format!(
+            "the process was killed by {}",
+            u8::try_from(exit.status).map_or_else(
+                |_| "a signal".into(),
+                |number| model::value::Signal(number).name()
+            )
+        ),
+    }
+}

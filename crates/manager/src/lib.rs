@@ -19,6 +19,7 @@ mod credentials;
 mod directories;
 mod dynamic_user;
 mod effects;
+mod elsewhere;
 mod entry;
 mod environment;
 mod filters;

@@ -116,6 +116,8 @@ pub(crate) struct Aside {
     pub(crate) fetches: crate::credentials::Fetches,
     pub(crate) users: crate::user_database::UserDatabase,
     pub(crate) pid_files: crate::pid_file::PidFiles,
+    pub(crate) tests: crate::testing::Tests,
+    pub(crate) sets: crate::firewall::Sets,
 }
 
 /// An executor's report that is still open.
@@ -172,7 +174,7 @@ pub(crate) struct Manager {
     pub(crate) aside: Aside,
     pub(crate) later: Later,
     pub(crate) host_files: crate::host_files::HostFiles,
-    pub(crate) tester: crate::testing::Tester,
+    pub(crate) elsewhere: crate::elsewhere::Elsewhere,
     pub(crate) api: Option<OwnedFd>,
     pub(crate) connections: Map<u32, Connection>,
     pub(crate) pending: Vec<Pending>,
@@ -244,7 +246,7 @@ impl Manager {
             ..KeeperFacts::default()
         };
         Ok(Self {
-            tester: crate::testing::Tester::new(&poll)?,
+            elsewhere: crate::elsewhere::Elsewhere::new(&poll)?,
             host_files: crate::host_files::HostFiles::new(&directories.runtime),
             loader: crate::loading::loader(&directories, false),
             facts,
@@ -304,7 +306,7 @@ impl Manager {
                 self.dispatch(event)?;
             }
             self.take_late_ends();
-            self.tester.go_on(clock::monotonic());
+            self.elsewhere.go_on(clock::monotonic());
             self.ask_further_sockets(clock::monotonic());
             self.settle()?;
         }
@@ -324,7 +326,7 @@ impl Manager {
         let records_due = self.records_due.filter(|_| !self.link.holds_wait());
         let next = self.wake.into_iter().chain(records_due);
         let next = next.chain(self.own_log_due());
-        let next = next.chain(self.awaited.until).chain(self.tester.retry);
+        let next = next.chain(self.awaited.until).chain(self.elsewhere.retry);
         let next = next.chain(self.aside.fetches.retry);
         let next = next.chain(self.mounts.next_end());
         let next = next.chain(self.later.networks.next_end()).min();
@@ -345,7 +347,7 @@ impl Manager {
             Token::Worker(number) => self.on_worker(number),
             Token::Network => self.on_network(),
             Token::OwnLog => self.on_room()?,
-            Token::Tests => self.on_tests(),
+            Token::Elsewhere => self.on_elsewhere(),
             Token::Users => self.on_users(),
             Token::UserClient(number) => self.on_user_client(number, event),
         }
@@ -374,6 +376,7 @@ impl Manager {
         self.records_needed = false;
         self.mark_started()?;
         self.send_signals();
+        self.change_sets();
         self.link.flush(&self.poll)?;
         self.notifications.consume();
         self.flush_connections();

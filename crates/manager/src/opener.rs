@@ -53,9 +53,41 @@ impl Manager {
                 .inputs
                 .push_back(Input::SocketsOpen { unit, incarnation });
         }
-        if let Err(failure) = self.try_open(unit, incarnation) {
+        let ready = self.ready_group(unit, incarnation);
+        if ready.is_ok() && !self.sets_are_ready_for_sockets(unit, incarnation) {
+            return;
+        }
+        if let Err(failure) = ready.and_then(|()| self.try_open(unit, incarnation)) {
             self.sockets_failed(unit, incarnation, failure);
         }
+    }
+
+    /// The numbers of the unit are where they are to be: its sockets are made, if they are wanted still.
+    pub(crate) fn open_sockets_now(&mut self, unit: UnitId, incarnation: Incarnation) {
+        let snapshot = self.engine.snapshot(unit);
+        let is_meant = snapshot.is_some_and(|unit| unit.incarnation == incarnation);
+        let is_wanted = matches!(
+            self.engine.state(unit),
+            Some(State::Socket(run)) if run.phase == SocketPhase::StartOpen
+        );
+        if is_meant
+            && is_wanted
+            && let Err(failure) = self.try_open(unit, incarnation)
+        {
+            self.sockets_failed(unit, incarnation, failure);
+        }
+    }
+
+    /// What holds for the unit holds before anything of it is there.
+    fn ready_group(&mut self, unit: UnitId, incarnation: Incarnation) -> Result<(), Failure> {
+        self.check_startable(unit, false)?;
+        self.filter_group(unit)?;
+        self.bound_group(unit)?;
+        self.renew_sets(unit);
+        if self.aside.sets.is_changing(unit) {
+            self.keep_group(unit, incarnation.0)?;
+        }
+        Ok(())
     }
 
     fn sockets_failed(&mut self, unit: UnitId, incarnation: Incarnation, failure: Failure) {
@@ -68,7 +100,6 @@ impl Manager {
     }
 
     fn try_open(&mut self, unit: UnitId, incarnation: Incarnation) -> Result<(), Failure> {
-        self.check_startable(unit, false)?;
         let user = self.socket_user(unit)?;
         let Some(entry) = self.units.get(&unit) else {
             return Ok(());
@@ -97,9 +128,6 @@ impl Manager {
         };
         let name = entry.name.to_string();
         let new_pid_namespace = plan.pid_namespace();
-        self.filter_group(unit)?;
-        self.bound_group(unit)?;
-        self.renew_sets(unit);
         let made = self.ask_opener(key, &name, &bytes, new_pid_namespace);
         let report = made.map_err(|error| self.internal(unit, "ask for its sockets", &error))?;
         let opening = Opening {

@@ -23,6 +23,8 @@ pub(crate) struct Pending {
     single: bool,
     /// A first answer goes out when the job is done.
     announces: bool,
+    /// The answer, which waits for the firewall alone.
+    reload: Option<wire::ReloadReply>,
 }
 
 /// One name of a call.
@@ -335,7 +337,10 @@ impl Manager {
             JobResult::Collected => "the unit was forgotten".into(),
             JobResult::Once => "the unit may start only once".into(),
             JobResult::Done | JobResult::Failed => {
-                let exit = || self.exit_of(unit).map(|exit| ending(&exit));
+                let exit = || {
+                    self.exit_of(unit)
+                        .map(|exit| crate::causes::ending_of_run(&exit))
+                };
                 let why = self.failed_command(unit).or_else(exit);
                 why.unwrap_or_else(|| "it did not start".into())
             }
@@ -395,9 +400,8 @@ impl Manager {
         for call in &mut pending {
             self.look_for_ends(call);
         }
-        let (over, waiting): (Vec<_>, Vec<_>) = pending
-            .into_iter()
-            .partition(|call| call.parts.iter().all(|part| part.at == At::Over));
+        let (over, waiting): (Vec<_>, Vec<_>) =
+            pending.into_iter().partition(|call| self.is_over(call));
         self.pending = waiting;
         let mut answered = Vec::new();
         let missing: Vec<String> = over.iter().flat_map(Pending::missing).collect();
@@ -415,6 +419,23 @@ impl Manager {
         self.pending
             .retain(|call| connections.contains_key(&call.client));
         !answered.is_empty()
+    }
+
+    /// The numbers of its units are where they are to be, too, or gone.
+    fn is_over(&self, call: &Pending) -> bool {
+        let sets = &self.aside.sets;
+        let is_over = |part: &Part| {
+            let is_changing = part.unit.is_some_and(|unit| sets.is_changing(unit));
+            part.at == At::Over && (call.no_block || !is_changing)
+        };
+        call.parts.iter().all(is_over) && !(call.reload.is_some() && sets.are_changing())
+    }
+
+    /// Answers a reload when the firewall's sets are as the units have it.
+    pub(crate) fn answer_reload(&mut self, client: u32, reply: wire::ReloadReply) {
+        let mut pending = Pending::new(client, Manner::default());
+        pending.reload = Some(reply);
+        self.pending.push(pending);
     }
 
     fn look_for_ends(&mut self, call: &mut Pending) {
@@ -444,6 +465,9 @@ impl Manager {
     }
 
     fn answer_call(&mut self, call: Pending) {
+        if let Some(reply) = &call.reload {
+            return self.answer(call.client, reply);
+        }
         let mut outcomes = Vec::with_capacity(call.parts.len());
         for mut part in call.parts {
             if let Some(unit) = part.unit {
@@ -495,24 +519,6 @@ impl Manager {
     }
 }
 
-/// How a run ended, in words: what the unit's result says comes before what became of a process, which may be of an earlier run.
-fn ending(exit: &wire::ExitStatus) -> String {
-    match (exit.result.as_str(), exit.code.as_str()) {
-        ("start-limit-hit", _) => "it was started too often (StartLimitBurst=)".into(),
-        ("timeout", _) => "it took too long".into(),
-        ("protocol", _) => "it ended before it said that it is ready".into(),
-        (_, "exited") => format!("the process exited with status {}", exit.status),
-        (result, "unknown") => format!("the result is {result}"),
-        _ => format!(
-            "the process was killed by {}",
-            u8::try_from(exit.status).map_or_else(
-                |_| "a signal".into(),
-                |number| model::value::Signal(number).name()
-            )
-        ),
-    }
-}
-
 fn success() -> wire::ExitStatus {
     exit_message(
         engine::ExitStatus::Exited(0),
@@ -545,6 +551,7 @@ impl Pending {
             no_block,
             single,
             announces,
+            reload: None,
         }
     }
 }

@@ -35,8 +35,8 @@ pub(crate) enum Token {
     Network,
     /// Our stream into the log.
     OwnLog,
-    /// Threads made tests of conditions.
-    Tests,
+    /// Threads have answers.
+    Elsewhere,
     /// The socket on which dynamic users are looked up.
     Users,
     /// A connection to it.
@@ -56,7 +56,7 @@ impl Token {
             Self::Worker(number) => (8, number),
             Self::HostFiles => (9, 0),
             Self::OwnLog => (10, 0),
-            Self::Tests => (11, 0),
+            Self::Elsewhere => (11, 0),
             Self::Network => (12, 0),
             Self::Users => (14, 0),
             Self::PidFiles => (15, 0),
@@ -78,7 +78,7 @@ impl Token {
             8 => Self::Worker(number),
             9 => Self::HostFiles,
             10 => Self::OwnLog,
-            11 => Self::Tests,
+            11 => Self::Elsewhere,
             12 => Self::Network,
             14 => Self::Users,
             15 => Self::PidFiles,

@@ -65,10 +65,11 @@ impl Manager {
         if !self.image_is_ready(spawn, &prepared)? {
             return Ok(Started::Waits);
         }
-        if !self.credentials_are_ready(spawn)? {
+        self.begin_run(unit, spawn.process.incarnation.0)?;
+        if !self.sets_are_ready(spawn) || !self.credentials_are_ready(spawn)? {
+            self.keep_group(unit, spawn.process.incarnation.0)?;
             return Ok(Started::Waits);
         }
-        self.begin_run(unit, spawn.process.incarnation.0)?;
         let handed = self.hand_over(spawn, &prepared)?;
         let plan = self.bind(spawn, &prepared, &handed)?;
         self.bound_group(unit)?;
@@ -120,6 +121,15 @@ impl Manager {
         }
         self.renew_sets(unit);
         Ok(())
+    }
+
+    /// What waits has its group already: else that of the unit would go with the run before, and what restricts it with that.
+    pub(crate) fn keep_group(&self, unit: UnitId, incarnation: u64) -> Result<(), Failure> {
+        let Some(cgroups) = &self.cgroups else {
+            return Ok(());
+        };
+        let made = cgroups.make(&self.name_of(unit), incarnation).map(drop);
+        made.map_err(|error| self.internal(unit, "make a control group", &error))
     }
 
     /// The bytes of the plan for this start.
@@ -298,7 +308,7 @@ impl Manager {
 enum Started {
     /// The keeper is asked.
     Asked,
-    /// An image is being mounted first, or a socket asked.
+    /// An image is being mounted first, a number put into the firewall's sets, or a socket asked.
     Waits,
 }
 

@@ -68,9 +68,9 @@ const ANSWER: u16 = 2;
 const HEADER_BYTES: usize = 16;
 
 impl Element {
-    /// The transaction that puts the number into its set, or takes it away; a number that is there already may be put again. The sets'
-    /// types are `cgroupsv2` of 8 bytes, `uid` and `gid` of 4, all in the machine's order. Nothing without a number.
-    pub fn message(&self, add: bool) -> Option<Vec<u8>> {
+    /// Puts the number into its set, or takes it away; a number that is there already may be put again. The sets' types are
+    /// `cgroupsv2` of 8 bytes, `uid` and `gid` of 4, all in the machine's order. Nothing without a number.
+    fn message(&self, add: bool, sequence: u32) -> Option<Vec<u8>> {
         let number = self.number?;
         let key = match self.set.source {
             NftSource::Cgroup => number.to_ne_bytes().to_vec(),
@@ -91,13 +91,25 @@ impl Element {
         } else {
             (REMOVE, REQUEST | ACKNOWLEDGE)
         };
-        let message = [
-            part(BEGIN, REQUEST, 0, SUBSYSTEM, &[]),
-            part(kind, flags, self.set.family.0, 0, &content),
-            part(END, REQUEST, 0, SUBSYSTEM, &[]),
-        ];
-        Some(message.concat())
+        Some(part(
+            kind,
+            flags,
+            sequence,
+            (self.set.family.0, 0),
+            &content,
+        ))
     }
+}
+
+/// The transaction that puts numbers into sets, or takes them away, each with whether it is put: all of them or none. The answer to the
+/// first has the sequence number 1, that to the second 2; one about the whole has 0.
+pub fn transaction<'a>(changes: impl Iterator<Item = (&'a Element, bool)>) -> Vec<u8> {
+    let mut bytes = part(BEGIN, REQUEST, 0, (0, SUBSYSTEM), &[]);
+    for ((element, add), sequence) in changes.zip(1..) {
+        bytes.extend(element.message(add, sequence).unwrap_or_default());
+    }
+    bytes.extend(part(END, REQUEST, 0, (0, SUBSYSTEM), &[]));
+    bytes
 }
 
 /// An attribute, filled up to four bytes.
@@ -111,24 +123,33 @@ fn attribute(kind: u16, content: &[u8]) -> Vec<u8> {
 }
 
 /// A message with netfilter's own header.
-fn part(kind: u16, flags: u16, family: u8, resource: u16, content: &[u8]) -> Vec<u8> {
+fn part(
+    kind: u16,
+    flags: u16,
+    sequence: u32,
+    (family, resource): (u8, u16),
+    content: &[u8],
+) -> Vec<u8> {
     let length = u32::try_from(HEADER_BYTES + 4 + content.len()).unwrap_or(u32::MAX);
     let mut bytes = length.to_ne_bytes().to_vec();
     bytes.extend(kind.to_ne_bytes());
     bytes.extend(flags.to_ne_bytes());
-    // Sequence number and port: a socket of its own asks once.
-    bytes.extend([0; 8]);
+    bytes.extend(sequence.to_ne_bytes());
+    // The port is the socket's own.
+    bytes.extend([0; 4]);
     bytes.extend([family, 0]);
     bytes.extend(resource.to_be_bytes());
     bytes.extend_from_slice(content);
     bytes
 }
 
-/// What the kernel answers: 0 for done, or an error number; none where the bytes are no answer.
-pub fn answer(bytes: &[u8]) -> Option<i32> {
+/// What the kernel answers: to which sequence number, and 0 for done or an error number; none where the bytes are no answer.
+pub fn answer(bytes: &[u8]) -> Option<(u32, i32)> {
     let kind = bytes.get(4..6)?.try_into().ok()?;
+    let sequence = bytes.get(8..12)?.try_into().ok()?;
     let error = bytes.get(HEADER_BYTES..HEADER_BYTES + 4)?.try_into().ok()?;
-    (u16::from_ne_bytes(kind) == ANSWER).then(|| i32::from_ne_bytes(error).wrapping_neg())
+    let error = i32::from_ne_bytes(error).wrapping_neg();
+    (u16::from_ne_bytes(kind) == ANSWER).then(|| (u32::from_ne_bytes(sequence), error))
 }
 
 /// As records have it: the set and the number.
@@ -154,7 +175,7 @@ impl Element {
 
 #[cfg(test)]
 mod tests {
-    use super::{Element, Numbers, answer, elements};
+    use super::{Element, Numbers, answer, elements, transaction};
     use model::{TextForm, Unit, key};
 
     fn unit(text: &str) -> Unit {
@@ -184,45 +205,53 @@ mod tests {
         );
         assert_eq!(Element::read(&texts[0]).as_ref(), Some(&found[0]));
         assert_eq!(Element::read(&texts[2]), None);
-        assert_eq!(found[2].message(true), None);
+        assert_eq!(found[2].message(true, 1), None);
+    }
+
+    /// The messages of a transaction.
+    fn messages(mut bytes: &[u8]) -> Vec<&[u8]> {
+        let mut found = Vec::new();
+        while !bytes.is_empty() {
+            let length = u32::from_ne_bytes(bytes[..4].try_into().expect("four bytes"));
+            let (message, rest) = bytes.split_at(length as usize);
+            found.push(message);
+            bytes = rest;
+        }
+        found
     }
 
     #[test]
-    fn a_message_is_a_transaction_of_one_element() {
-        let found = elements(
-            &unit("user:inet:filter:services"),
-            &Numbers {
-                user: Some(1000),
-                ..Numbers::default()
-            },
-        );
-        let message = found[0].message(true).expect("a message");
-        let lengths: Vec<u32> = {
-            let (mut at, mut found) = (0, Vec::new());
-            while at < message.len() {
-                let length =
-                    u32::from_ne_bytes(message[at..at + 4].try_into().expect("four bytes"));
-                found.push(length);
-                at += length as usize;
-            }
-            found
+    fn a_transaction_has_a_message_for_each_element() {
+        let numbers = Numbers {
+            user: Some(1000),
+            group: Some(7),
+            ..Numbers::default()
         };
+        let found = elements(
+            &unit("user:inet:filter:services group:inet:filter:services"),
+            &numbers,
+        );
+        let bytes = transaction([(&found[0], true), (&found[1], false)].into_iter());
+        let messages = messages(&bytes);
         // Begin; header, table, set and the nest of list, element, key and value; end.
-        assert_eq!(lengths, [20, 20 + 12 + 16 + 20, 20]);
-        assert_eq!(message[20..28], [68, 0, 0, 0, 12, 10, 5, 4]);
-        assert_eq!(message[36], 1, "the family");
-        assert_eq!(message[84..88], 1000_u32.to_ne_bytes());
-        let removal = found[0].message(false).expect("a message");
-        assert_eq!(removal[20..28], [68, 0, 0, 0, 14, 10, 5, 0]);
+        let lengths: Vec<usize> = messages.iter().map(|message| message.len()).collect();
+        assert_eq!(lengths, [20, 20 + 12 + 16 + 20, 20 + 12 + 16 + 20, 20]);
+        let (put, removal) = (messages[1], messages[2]);
+        assert_eq!(put[..12], [68, 0, 0, 0, 12, 10, 5, 4, 1, 0, 0, 0]);
+        assert_eq!(put[16], 1, "the family");
+        assert_eq!(put[64..68], 1000_u32.to_ne_bytes());
+        assert_eq!(removal[..12], [68, 0, 0, 0, 14, 10, 5, 0, 2, 0, 0, 0]);
+        assert_eq!(removal[64..68], 7_u32.to_ne_bytes());
     }
 
     #[test]
     fn answers_are_error_numbers() {
         let mut bytes = [0; 36];
         bytes[4] = 2;
-        assert_eq!(answer(&bytes), Some(0));
+        bytes[8] = 9;
+        assert_eq!(answer(&bytes), Some((9, 0)));
         bytes[16..20].copy_from_slice(&(-2_i32).to_ne_bytes());
-        assert_eq!(answer(&bytes), Some(2));
+        assert_eq!(answer(&bytes), Some((9, 2)));
         assert_eq!(answer(&bytes[..19]), None);
         bytes[4] = 3;
         assert_eq!(answer(&bytes), None);

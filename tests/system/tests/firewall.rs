@@ -2,6 +2,7 @@
 
 use std::process::{Child, Command, Stdio};
 
+use coracle_system_tests::waiting::eventually;
 use coracle_system_tests::{manager, with_units};
 use testkit::Instance;
 
@@ -115,7 +116,10 @@ fn a_units_numbers_are_in_the_sets_while_it_runs_whoever_dies() {
         network.nft(&["flush set inet filter users"]);
         manager::kill(killed);
         coracle.ok(&["is-active", "web"]);
-        assert_eq!(network.all(), there);
+        // It answers before the firewall does, which may be busy.
+        eventually("the sets are full", || {
+            (network.all() == there).then_some(())
+        });
         network.ok(coracle, &["restart", "web"]);
         assert_eq!(network.all(), there);
         network.ok(coracle, &["stop", "web"]);
@@ -182,9 +186,28 @@ fn two_units_of_one_user_leave_the_set_when_the_last_one_ends() {
 }
 
 #[test]
+fn where_no_set_is_there_all_is_told() {
+    let unit = "[Service]
+NFTSet=cgroup:inet:absent:one cgroup:inet:absent:two
+ExecStart=/bin/sleep infinity
+";
+    with_units(&[("web.service", unit)], |coracle| {
+        let network = Network::new();
+        network.ok(coracle, &["start", "web"]);
+        let status = network.ok(coracle, &["status", "web"]);
+        for set in ["one", "two"] {
+            let missing =
+                format!("absent:{set} holds nothing of it: No such file or directory (os error 2)");
+            assert!(status.contains(&missing), "{status}");
+        }
+        network.ok(coracle, &["stop", "web"]);
+    });
+}
+
+#[test]
 fn a_set_that_is_not_there_is_told_and_the_unit_runs() {
     let unit = "[Service]
-NFTSet=cgroup:inet:filter:absent user:inet:filter:users
+NFTSet=cgroup:inet:filter:absent user:inet:filter:users cgroup:inet:filter:groups_of_units
 ExecStart=/bin/sleep infinity
 ";
     with_units(&[("web.service", unit)], |coracle| {
@@ -196,7 +219,10 @@ ExecStart=/bin/sleep infinity
             let found = lines.find(|line| line.contains("Reduced: NFTSet="));
             found.unwrap_or_default().to_owned()
         };
+        // One that is not there keeps nothing out of those that are.
+        assert!(network.elements("groups_of_units").contains("web.service"));
         let status = reduced();
+        assert!(!status.contains("groups_of_units"), "{status}");
         let missing = "cgroup:inet:filter:absent holds nothing of it: No such file or directory";
         assert!(status.contains(missing), "{status}");
         assert!(
