@@ -16,6 +16,9 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("notice", notice),
     ("btf", btf),
     ("gpt", gpt),
+    ("mbr", mbr),
+    ("superblock", superblock),
+    ("policy", policy),
     ("verity", verity),
     ("signature", signature),
     ("elf", elf),
@@ -177,6 +180,80 @@ fn gpt(bytes: &[u8]) {
     for bytes in [bytes, &repaired] {
         image::gpt::read(bytes).ok();
         image::dissect::dissect(bytes).ok();
+        survey(bytes);
+    }
+}
+
+/// What is found lies in the image, and nothing is found twice.
+fn survey(bytes: &[u8]) {
+    let Ok(disk) = image::dissect::survey(bytes) else {
+        return;
+    };
+    let parts = &disk.claim().parts;
+    for (place, part) in parts.iter().enumerate() {
+        let end = part.extent.end().expect("an end");
+        assert!(end <= bytes.len() as u64, "a partition leaves the image");
+        let rest = parts.get(place + 1..).unwrap_or_default();
+        assert!(rest.iter().all(|other| other.purpose != part.purpose));
+    }
+}
+
+/// A table of the older kind, with the two bytes by which it is known.
+fn mbr(bytes: &[u8]) {
+    let mut disk = bytes.to_vec();
+    disk.resize(disk.len().max(4096), 0);
+    if let Some(sign) = disk.get_mut(510..512) {
+        sign.copy_from_slice(&[0x55, 0xaa]);
+    }
+    if let Ok(Some(entries)) = image::mbr::read(&disk) {
+        for entry in entries {
+            let end = entry.extent.end().expect("an end");
+            assert!(end <= disk.len() as u64, "an entry leaves the disk");
+        }
+    }
+    survey(&disk);
+}
+
+/// The beginnings of file systems: what is given is cut in pieces that lie where superblocks are.
+fn superblock(bytes: &[u8]) {
+    const PLACES: [usize; 7] = [0, 1024, 4080, 0x4000, 0x8000, 0xfff0, 0x1_0000];
+    const PIECE_BYTES: usize = 256;
+    let mut disk = vec![0; 0x1_1000];
+    for (place, piece) in PLACES.into_iter().zip(bytes.chunks(PIECE_BYTES)) {
+        let room = disk.get_mut(place..place + piece.len()).expect("room");
+        room.copy_from_slice(piece);
+    }
+    survey(&disk);
+    disk.truncate(bytes.len());
+    survey(&disk);
+}
+
+/// A policy for images: what is read prints as it was, and says something of every partition.
+fn policy(bytes: &[u8]) {
+    use model::value::{Allowed, Designator, ImagePolicy};
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let Ok(policy) =
+        <ImagePolicy as model::text::TextForm>::parse_with(text, &model::text::Verbatim)
+    else {
+        return;
+    };
+    assert_eq!(policy.0, text);
+    for designator in Designator::ALL {
+        let allowed = policy.allows(designator);
+        let is_said = [
+            Allowed::UNPROTECTED,
+            Allowed::VERITY,
+            Allowed::SIGNED,
+            Allowed::ENCRYPTED,
+            Allowed::UNUSED,
+            Allowed::ABSENT,
+        ];
+        assert!(
+            is_said.into_iter().any(|one| allowed.has(one)),
+            "nothing is allowed"
+        );
     }
 }
 

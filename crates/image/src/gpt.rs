@@ -39,6 +39,12 @@ pub struct Table {
 /// Bit 60 of the flags: not to be written to.
 pub const FLAG_READ_ONLY: u64 = 1 << 60;
 
+/// Bit 63 of the flags: not to be used unless it is asked for by name.
+pub const FLAG_NO_AUTO: u64 = 1 << 63;
+
+/// Bit 59 of the flags: its file system is to fill it.
+pub const FLAG_GROWS: u64 = 1 << 59;
+
 /// Length of a label on disk: 36 UTF-16 code units.
 const LABEL_BYTES: usize = 72;
 

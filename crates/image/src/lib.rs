@@ -7,6 +7,7 @@
 pub mod assemble;
 pub mod build;
 pub mod discoverable;
+pub mod disk;
 pub mod dissect;
 pub mod elf;
 pub mod gpt;
@@ -15,8 +16,10 @@ mod hex;
 pub mod inspect;
 pub mod keygen;
 pub mod manifest;
+pub mod mbr;
 pub mod mount;
 pub mod os_release;
+pub mod probe;
 pub mod program;
 pub mod sign;
 pub mod signature;

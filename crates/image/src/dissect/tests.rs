@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::gpt::{Planned, plan};
+use crate::discoverable;
+use crate::gpt::{self, Planned, plan};
 use crate::guid::Guid;
 
 /// A partition to be: purpose, first byte of its identifier, content.
@@ -26,6 +27,148 @@ fn image(parts: &[Part<'_>]) -> Vec<u8> {
     bytes.resize(plan.tail_offset as usize, 0);
     bytes.extend(&plan.tail);
     bytes
+}
+
+/// What a survey finds, or the refusal.
+fn check_survey(bytes: &[u8], expected: &str) {
+    let found = match survey(bytes) {
+        Ok(disk) => {
+            let parts = disk.claim().parts.iter().map(|part| {
+                let content = part.content.map_or("nothing", Content::name);
+                let flags = [(part.read_only, " read-only"), (part.grows, " grows")];
+                let flags = flags.iter().filter(|(is_set, _)| *is_set);
+                let flags: String = flags.map(|(_, word)| *word).collect();
+                let Extent { offset, length } = part.extent;
+                format!("{} {content} {offset}+{length}{flags}", part.purpose.name())
+            });
+            format!(
+                "{:?}: {}",
+                disk.claim().shape,
+                parts.collect::<Vec<_>>().join(", ")
+            )
+        }
+        Err(error) => format!("refused: {error}"),
+    };
+    assert_eq!(found, expected);
+}
+
+/// A GPT with these types, flags and contents.
+fn table(parts: &[(Guid, u64, &[u8])]) -> Vec<u8> {
+    let planned: Vec<Planned> = (1..)
+        .zip(parts)
+        .map(|(id, (kind, flags, content))| Planned {
+            kind: *kind,
+            id: Guid::from_bytes([id; 16]),
+            flags: *flags,
+            label: String::new(),
+            length: content.len().next_multiple_of(4096) as u64,
+        })
+        .collect();
+    let plan = plan(Guid::from_bytes([7; 16]), &planned).unwrap();
+    let mut bytes = plan.head.clone();
+    for (partition, (.., content)) in plan.table.partitions.iter().zip(parts) {
+        bytes.resize(partition.extent.offset as usize, 0);
+        bytes.extend(*content);
+    }
+    bytes.resize(plan.tail_offset as usize, 0);
+    bytes.extend(&plan.tail);
+    bytes
+}
+
+fn kind(purpose: Purpose) -> Guid {
+    discoverable::kind(purpose, discoverable::native().unwrap()).unwrap()
+}
+
+#[test]
+fn a_survey_finds_every_partition_that_is_for_this_processor() {
+    let foreign = if discoverable::native() == Some("arm64") {
+        "x86-64"
+    } else {
+        "arm64"
+    };
+    let foreign = discoverable::kind(Purpose::Root, foreign).unwrap();
+    check_survey(
+        &table(&[
+            (foreign, 0, b"hsqs"),
+            (kind(Purpose::Root), gpt::FLAG_GROWS, b"hsqs"),
+            (kind(Purpose::Usr), gpt::FLAG_READ_ONLY, b"XFSB"),
+            (kind(Purpose::UsrVerity), 0, b"verity"),
+            (kind(Purpose::Home), gpt::FLAG_NO_AUTO, b"hsqs"),
+            (kind(Purpose::Srv), 0, b"hsqs"),
+            (kind(Purpose::Var), 0, b"text"),
+            (kind(Purpose::Swap), 0, b""),
+            (kind(Purpose::Generic), 0, b"XFSB"),
+            (Guid::from_bytes([9; 16]), 0, b"XFSB"),
+        ]),
+        "Gpt: root squashfs 24576+4096 grows, /usr xfs 28672+4096 read-only, /usr verity nothing 32768+4096, \
+         srv squashfs 40960+4096, var nothing 45056+4096, swap nothing 49152+512",
+    );
+    check_survey(
+        &table(&[
+            (kind(Purpose::Esp), 0, b"text"),
+            (kind(Purpose::Generic), 0, b"XFSB"),
+        ]),
+        "Gpt: EFI system nothing 20480+4096, root xfs 24576+4096",
+    );
+    check_survey(b"hsqs and then some", "Bare: root squashfs 0+18");
+}
+
+#[test]
+fn what_a_survey_could_take_for_two_things_is_refused() {
+    let generic = (kind(Purpose::Generic), 0, b"XFSB".as_slice());
+    check_survey(
+        &table(&[generic, generic]),
+        "refused: the image has more than one Linux partition",
+    );
+    let srv = (kind(Purpose::Srv), 0, b"XFSB".as_slice());
+    check_survey(
+        &table(&[(kind(Purpose::Root), 0, b"hsqs"), srv, srv]),
+        "refused: the image has more than one srv partition",
+    );
+    let mut disk = table(&[(kind(Purpose::Root), 0, b"hsqs")]);
+    disk[..4].copy_from_slice(b"XFSB");
+    check_survey(
+        &disk,
+        "refused: the image looks like GPT and like xfs: ambiguous",
+    );
+    let mut two = vec![0; 0x2_0000];
+    two[..4].copy_from_slice(b"hsqs");
+    two[0x1_0040..0x1_0048].copy_from_slice(b"_BHRfS_M");
+    check_survey(
+        &two,
+        "refused: the image looks like squashfs and like btrfs: ambiguous",
+    );
+    check_survey(
+        &table(&[
+            (kind(Purpose::Root), 0, b"hsqs"),
+            (kind(Purpose::Home), 0, &two),
+        ]),
+        "refused: the home partition looks like squashfs and like btrfs: ambiguous",
+    );
+    check_survey(
+        &table(&[
+            (kind(Purpose::Usr), 0, b"hsqs"),
+            (kind(Purpose::UsrSignature), 0, b"{}"),
+        ]),
+        "refused: the image has a /usr verity signature partition, but no /usr verity partition for it",
+    );
+}
+
+#[test]
+fn an_mbr_with_one_linux_partition_has_a_root() {
+    let mut disk = vec![0; 4096];
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    disk[446 + 4] = 0x83;
+    disk[446 + 8] = 4;
+    disk[446 + 12] = 4;
+    disk[2048..2052].copy_from_slice(b"hsqs");
+    check_survey(&disk, "Mbr: root squashfs 2048+2048");
+    check(&disk, "squashfs root 2048+2048");
+    disk[..4].copy_from_slice(b"hsqs");
+    check_survey(
+        &disk,
+        "refused: the image looks like MBR and like squashfs: ambiguous",
+    );
 }
 
 /// What is found, or the refusal.
@@ -113,11 +256,17 @@ fn what_is_ambiguous_or_incomplete_is_refused() {
     );
     check(
         b"just text",
-        "refused: this is no image: neither a GPT partition table nor a squashfs or erofs file system",
+        "refused: this is no image: neither a partition table nor a file system of a known kind",
     );
     check(
         b"",
-        "refused: this is no image: neither a GPT partition table nor a squashfs or erofs file system",
+        "refused: this is no image: neither a partition table nor a file system of a known kind",
+    );
+    let mut luks = vec![0; 4096];
+    luks[..6].copy_from_slice(b"LUKS\xba\xbe");
+    check(
+        &image(&[(Purpose::Root, 1, &luks)]),
+        "refused: the root partition holds LUKS, which is not mounted from images",
     );
 }
 

@@ -4,7 +4,7 @@ use super::{
     normalize_path,
     words::{Item, colon_fields, escape_colons, list},
 };
-use crate::text::{Expand, Form, ParseError, TextForm};
+use crate::text::{Expand, Form, ParseError};
 
 /// Mount options for one partition of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -54,23 +54,6 @@ impl Item for PartitionOptions {
 list! {
     /// Mount options by partition.
     MountOptions of PartitionOptions, words
-}
-
-/// Which partitions of an image are used, and how they must be protected: `partition=flags` joined by `:`, kept as text.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct ImagePolicy(pub String);
-
-impl TextForm for ImagePolicy {
-    fn parse_with(text: &str, _: &dyn Expand) -> Result<ImagePolicy, ParseError> {
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b"=:+-*~^_".contains(&b);
-        let fits = !text.is_empty() && text.bytes().all(plain);
-        fits.then(|| ImagePolicy(text.to_owned()))
-            .ok_or_else(|| ParseError::not_a(text, "an image policy"))
-    }
-
-    fn print_lines(&self, _: Form) -> Vec<String> {
-        vec![self.0.clone()]
-    }
 }
 
 /// An image mounted into the unit's tree.

@@ -1,0 +1,263 @@
+//! What an image has of partitions, from its headers alone.
+
+use serde::{Deserialize, Serialize};
+
+use crate::discoverable::{self, Purpose};
+use crate::dissect::{DissectError, SIGNATURE_LIMIT_BYTES};
+use crate::gpt::{self, GptError, Partition, Table};
+use crate::guid::Guid;
+use crate::mbr;
+use crate::probe::{Content, ProbeError, probe};
+use crate::source::{Extent, Source};
+
+/// What an image is as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Shape {
+    /// A file system without a table.
+    Bare,
+    /// With the older kind of table.
+    Mbr,
+    /// With a GPT.
+    Gpt,
+}
+
+/// A partition that is there for this processor. All of it is the image's own claim.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Where it lies.
+    pub extent: Extent,
+    /// What it holds; nothing where that is unknown, or was not asked for.
+    pub content: Option<Content>,
+    /// The text of a signature partition: JSON.
+    pub text: Option<String>,
+    /// Its identifier, in a GPT.
+    pub id: Guid,
+    /// Its label, in a GPT.
+    pub label: Option<String>,
+    /// The flag "read-only".
+    pub read_only: bool,
+    /// The flag "grow the file system", with which nothing is done here.
+    pub grows: bool,
+}
+
+/// A whole image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// What it is as a whole.
+    pub shape: Shape,
+    /// Its length in bytes.
+    pub length: u64,
+    /// The partitions that are looked for, each purpose at most once.
+    pub parts: Vec<Part>,
+    /// Processors that it has roots for, where it has none for this one.
+    pub others: Option<String>,
+}
+
+impl Disk {
+    /// The partition of a purpose.
+    #[must_use]
+    pub fn part(&self, purpose: Purpose) -> Option<&Part> {
+        self.parts.iter().find(|part| part.purpose == purpose)
+    }
+}
+
+/// Reads an image's headers.
+///
+/// # Errors
+/// See [`DissectError`].
+pub(crate) fn read<S: Source + ?Sized>(source: &S) -> Result<Disk, DissectError> {
+    let whole = Extent {
+        offset: 0,
+        length: source.length(),
+    };
+    let found = probe(source, whole).map_err(|error| of_probe("image", error))?;
+    let (shape, parts, others) = match gpt::read(source) {
+        Ok(table) => {
+            let others = others(&table);
+            (Shape::Gpt, from_table(source, &table)?, others)
+        }
+        Err(GptError::Missing) => match mbr::read(source)? {
+            Some(entries) => (Shape::Mbr, vec![from_entries(source, &entries)?], None),
+            None => (Shape::Bare, bare(whole, found)?, None),
+        },
+        Err(error) => return Err(error.into()),
+    };
+    // A reader that looks for the one must not see another image than one that looks for the other.
+    match (shape, found) {
+        (Shape::Bare, _) | (_, None) => {}
+        // The first sector of FAT is a table for some and a file system for others.
+        (Shape::Gpt | Shape::Mbr, Some(found)) => {
+            return Err(DissectError::TwoFileSystems {
+                what: "image",
+                first: if shape == Shape::Gpt { "GPT" } else { "MBR" },
+                second: found.name(),
+            });
+        }
+    }
+    Ok(Disk {
+        shape,
+        length: whole.length,
+        parts,
+        others,
+    })
+}
+
+/// What is wrong with what is in a partition.
+fn of_probe(what: &'static str, error: ProbeError) -> DissectError {
+    match error {
+        ProbeError::Two { first, second } => DissectError::TwoFileSystems {
+            what,
+            first,
+            second,
+        },
+        ProbeError::Read(error) => DissectError::Read(error),
+    }
+}
+
+fn bare(whole: Extent, found: Option<Content>) -> Result<Vec<Part>, DissectError> {
+    let content = found.ok_or(DissectError::NoImage)?;
+    Ok(vec![Part {
+        purpose: Purpose::Root,
+        extent: whole,
+        content: Some(content),
+        text: None,
+        id: Guid::NIL,
+        label: None,
+        read_only: false,
+        grows: false,
+    }])
+}
+
+/// The one partition of Linux is the root.
+fn from_entries<S: Source + ?Sized>(
+    source: &S,
+    entries: &[mbr::Entry],
+) -> Result<Part, DissectError> {
+    let mut linux = entries.iter().filter(|entry| entry.is_linux);
+    let extent = match (linux.next(), linux.next()) {
+        (Some(one), None) => one.extent,
+        (None, _) => return Err(DissectError::NoRoot { others: None }),
+        (Some(_), Some(_)) => return Err(DissectError::Ambiguous { what: "Linux" }),
+    };
+    Ok(Part {
+        purpose: Purpose::Root,
+        extent,
+        content: probe(source, extent).map_err(|error| of_probe("root partition", error))?,
+        text: None,
+        id: Guid::NIL,
+        label: None,
+        read_only: false,
+        grows: false,
+    })
+}
+
+fn from_table<S: Source + ?Sized>(source: &S, table: &Table) -> Result<Vec<Part>, DissectError> {
+    let native = discoverable::native();
+    let mut parts: Vec<Part> = Vec::new();
+    let mut generic = Vec::new();
+    for partition in &table.partitions {
+        let purpose = match discoverable::purpose(partition.kind) {
+            _ if partition.flags & gpt::FLAG_NO_AUTO != 0 => continue,
+            Some((purpose, architecture)) if architecture.is_none() || architecture == native => {
+                purpose
+            }
+            _ => continue,
+        };
+        match purpose {
+            Purpose::Generic => generic.push(partition),
+            _ if parts.iter().any(|part| part.purpose == purpose) => {
+                return Err(DissectError::Ambiguous {
+                    what: purpose.name(),
+                });
+            }
+            _ => parts.push(part(source, purpose, partition)?),
+        }
+    }
+    let has = |purpose| parts.iter().any(|part: &Part| part.purpose == purpose);
+    // Without a word on what it is for, a file system of Linux can only be the root, and only if it is alone.
+    if !has(Purpose::Root) && !has(Purpose::Usr) {
+        match generic.as_slice() {
+            [] => {}
+            [one] => parts.push(part(source, Purpose::Root, one)?),
+            _ => return Err(DissectError::Ambiguous { what: "Linux" }),
+        }
+    }
+    for (data, verity, signature) in PROTECTED {
+        if parts.iter().any(|part| part.purpose == signature)
+            && !parts.iter().any(|part| part.purpose == verity)
+        {
+            return Err(DissectError::Alone {
+                what: signature.name(),
+                needs: verity.name(),
+            });
+        }
+        // Whose verity data it is can't be told then; nothing is protected, which a policy may mind.
+        if !parts.iter().any(|part| part.purpose == data) {
+            parts.retain(|part| part.purpose != verity && part.purpose != signature);
+        }
+    }
+    Ok(parts)
+}
+
+/// What is protected, by what, signed by what.
+pub(crate) const PROTECTED: [(Purpose, Purpose, Purpose); 2] = [
+    (Purpose::Root, Purpose::Verity, Purpose::Signature),
+    (Purpose::Usr, Purpose::UsrVerity, Purpose::UsrSignature),
+];
+
+fn part<S: Source + ?Sized>(
+    source: &S,
+    purpose: Purpose,
+    partition: &Partition,
+) -> Result<Part, DissectError> {
+    let is_signature = matches!(purpose, Purpose::Signature | Purpose::UsrSignature);
+    let is_data = !is_signature && !matches!(purpose, Purpose::Verity | Purpose::UsrVerity);
+    let content = is_data.then(|| probe(source, partition.extent));
+    let content = content
+        .transpose()
+        .map_err(|error| of_probe(purpose.partition(), error))?;
+    Ok(Part {
+        purpose,
+        extent: partition.extent,
+        content: content.flatten(),
+        text: is_signature
+            .then(|| signature_text(source, partition.extent))
+            .transpose()?,
+        id: partition.id,
+        label: Some(partition.label.clone()),
+        read_only: partition.flags & gpt::FLAG_READ_ONLY != 0,
+        grows: partition.flags & gpt::FLAG_GROWS != 0,
+    })
+}
+
+/// Processors that the image has a root or /usr for.
+fn others(table: &Table) -> Option<String> {
+    let found = table
+        .partitions
+        .iter()
+        .filter_map(|partition| discoverable::purpose(partition.kind));
+    let others: Vec<&str> = found
+        .filter(|(purpose, _)| matches!(purpose, Purpose::Root | Purpose::Usr))
+        .filter_map(|(_, architecture)| architecture)
+        .filter(|architecture| Some(*architecture) != discoverable::native())
+        .collect();
+    (!others.is_empty()).then(|| others.join(", "))
+}
+
+/// The JSON text, without the NUL bytes that fill the partition.
+fn signature_text<S: Source + ?Sized>(source: &S, extent: Extent) -> Result<String, DissectError> {
+    let wrong = |what| DissectError::Signature { what };
+    if extent.length > SIGNATURE_LIMIT_BYTES {
+        return Err(wrong("it is larger than a mebibyte"));
+    }
+    let raw = source.read_extent(extent, SIGNATURE_LIMIT_BYTES)?;
+    let end = raw.iter().position(|byte| *byte == 0).unwrap_or(raw.len());
+    let (text, padding) = raw.split_at(end);
+    if padding.iter().any(|byte| *byte != 0) {
+        return Err(wrong("something follows its text"));
+    }
+    String::from_utf8(text.to_vec()).map_err(|_| wrong("it is no text"))
+}
