@@ -46,18 +46,23 @@ pub(crate) type PinnedThere = (u32, u32);
 type Attached = (Hook, u32, OwnedFd);
 
 impl Filters {
-    /// Gives a unit's group these programs, and takes away those that an earlier start made for it. No moment is without one or the other.
+    /// Gives a unit's group these programs, and takes away those that an earlier start made for it at these hooks. No moment is without one
+    /// or the other.
     ///
     /// # Errors
     /// What can't be done, and why.
-    pub(crate) fn apply<'a>(
+    fn apply<'a>(
         &mut self,
         group: BorrowedFd<'_>,
-        is_new: bool,
+        (is_new, hooks): (bool, &[Hook]),
         programs: &'a [GroupProgram],
         earlier: &[PinnedThere],
     ) -> Result<Vec<PinnedThere>, (Trouble<'a>, io::Error)> {
-        let before = if is_new { Vec::new() } else { attached(group) };
+        let before = if is_new {
+            Vec::new()
+        } else {
+            attached(group, hooks)
+        };
         let mut counters = None;
         let (mut kept, mut pinned) = (Vec::new(), Vec::new());
         for program in programs {
@@ -156,7 +161,7 @@ fn find_ground(executor: Option<Executor>) -> Result<Ground, String> {
     const SWITCHED_OFF: &str = "the security module bpf is not active: that needs Linux 6.0 and `lsm=` with bpf on the kernel's command line";
     let modules = kernel::security::modules()
         .map_err(|error| format!("the active security modules are not known: {error}"))?;
-    if !modules.split(',').any(|module| module == "bpf") {
+    if !modules.iter().any(|module| module == "bpf") {
         return Err(SWITCHED_OFF.into());
     }
     let path = "/sys/kernel/btf/vmlinux";
@@ -193,9 +198,9 @@ fn counting(code: &[Instruction], counters: &mut Option<OwnedFd>) -> io::Result<
 }
 
 /// The programs at a group, whoever attached them.
-fn attached(group: BorrowedFd<'_>) -> Vec<Attached> {
+fn attached(group: BorrowedFd<'_>, hooks: &[Hook]) -> Vec<Attached> {
     let mut found = Vec::new();
-    for hook in HOOKS.into_iter().chain([FILE_OPEN]) {
+    for hook in hooks.iter().copied() {
         let mut ids = [0; bpf::PROGRAMS_MAX];
         // A kernel that does not know the hook has nothing there; what can't be looked at goes on to restrict.
         let count = bpf::attached(group, hook.attach, &mut ids).unwrap_or(0);
@@ -237,6 +242,10 @@ pub(crate) fn programs_of(
     unit: &Unit,
     filters: &Filters,
 ) -> Result<Vec<GroupProgram>, plan::Refusal> {
+    with_host(filters, |host| plan::ebpf::group_programs(unit, host))
+}
+
+fn with_host<T>(filters: &Filters, ask: impl FnOnce(&Host<'_>) -> T) -> T {
     // What could not be found may be found at the next start: it is short of memory or descriptors for a moment.
     let ground = || {
         let found = match filters.ground.get() {
@@ -250,7 +259,7 @@ pub(crate) fn programs_of(
         interface: &interface,
         ground: &ground,
     };
-    plan::ebpf::group_programs(unit, &host)
+    ask(&host)
 }
 
 /// The number of a network interface of this network namespace.
@@ -351,35 +360,43 @@ impl Manager {
         };
         let mut programs = programs_of(&entry.unit, &self.filters)
             .map_err(|refusal| crate::planning::refused(entry, &refusal))?;
-        let name = entry.name.to_string();
-        let refused = |program: &GroupProgram, why: String| Failure::Refused {
-            unit: name.clone(),
-            directive: program.directive.name().into(),
-            message: format!("can't be applied: {why}"),
-        };
         if !self.facts.cgroup.programs || self.cgroups.is_none() {
             // What may be reduced is shown by `status`.
             programs.retain(|program| !program.may_reduce);
             return match programs.first() {
-                Some(program) => Err(refused(program, NO_PROGRAMS.into())),
+                Some(program) => Err(untaken(entry, program, NO_PROGRAMS.into())),
                 None => Ok(()),
             };
         }
-        let Some(cgroups) = &self.cgroups else {
+        let hooks: Vec<Hook> = HOOKS.into_iter().chain([FILE_OPEN]).collect();
+        self.give_programs(unit, &programs, &hooks)
+    }
+
+    /// Gives the group these programs, and takes away others of ours at these hooks.
+    fn give_programs(
+        &mut self,
+        unit: UnitId,
+        programs: &[GroupProgram],
+        hooks: &[Hook],
+    ) -> Result<(), Failure> {
+        let (Some(entry), Some(cgroups)) = (self.units.get(&unit), &self.cgroups) else {
             return Ok(());
         };
-        if programs.is_empty() && !cgroups.has_unit(&name) {
+        let name = entry.name.as_str();
+        if programs.is_empty() && !cgroups.has_unit(name) {
             return Ok(());
         }
-        let group = cgroups.make_unit(&name);
+        let group = cgroups.make_unit(name);
         let (group, is_new) =
             group.map_err(|error| self.internal(unit, "make its control group", &error))?;
-        let earlier = entry.pinned.clone();
+        let (earlier, elsewhere): (Vec<PinnedThere>, Vec<_>) = (entry.pinned.iter())
+            .partition(|(attach, _)| hooks.iter().any(|hook| hook.attach == *attach));
         let pinned = self
             .filters
-            .apply(group.as_fd(), is_new, &programs, &earlier)
+            .apply(group.as_fd(), (is_new, hooks), programs, &earlier)
             .map_err(|(trouble, error)| match trouble {
-                Trouble::With(program) => refused(
+                Trouble::With(program) => untaken(
+                    entry,
                     program,
                     format!(
                         "the kernel does not take its {} program for the control group: {error}",
@@ -391,25 +408,42 @@ impl Manager {
                     self.internal(unit, &what, &error)
                 }
             })?;
-        if let Some(entry) = self.units.get_mut(&unit).filter(|_| pinned != earlier) {
+        let pinned = [elsewhere, pinned].concat();
+        if let Some(entry) = self
+            .units
+            .get_mut(&unit)
+            .filter(|entry| pinned != entry.pinned)
+        {
             entry.pinned = pinned;
             self.dirty.insert(unit);
         }
         Ok(())
     }
 
-    /// A keeper that was replaced executes another file to set up a sandbox: the programs that let the old one through are made anew.
+    /// A keeper that was replaced executes another file to set up a sandbox: the programs that let the old one through are made anew. What
+    /// else restricts the units, and what was counted, stays as it is.
     pub(crate) fn filter_files_again(&mut self) {
         let directive = model::key::RESTRICT_FILE_SYSTEMS.directive();
         let units = self.units.values();
         let running = units.filter(|entry| !entry.runs.is_empty() && entry.unit.is_set(directive));
         let running: Vec<UnitId> = running.map(|entry| entry.id).collect();
         for unit in running {
-            if let Err(failure) = self.filter_group(unit) {
+            if let Err(failure) = self.filter_files(unit) {
                 // Those that are there restrict still.
                 self.log_as(crate::own_log::ERROR, unit, &failure.to_string());
             }
         }
+    }
+
+    fn filter_files(&mut self, unit: UnitId) -> Result<(), Failure> {
+        let Some(entry) = self.units.get(&unit) else {
+            return Ok(());
+        };
+        let made = with_host(&self.filters, |host| {
+            plan::ebpf::file_program(&entry.unit, host)
+        });
+        let made = made.map_err(|refusal| crate::planning::refused(entry, &refusal))?;
+        self.give_programs(unit, made.as_slice(), &[FILE_OPEN])
     }
 
     /// The restrictions of a unit that need programs where there can be none, and that hold without them in part.
@@ -430,6 +464,14 @@ impl Manager {
             }
         }
         found
+    }
+}
+
+fn untaken(entry: &crate::entry::Entry, program: &GroupProgram, why: String) -> Failure {
+    Failure::Refused {
+        unit: entry.name.to_string(),
+        directive: program.directive.name().into(),
+        message: format!("can't be applied: {why}"),
     }
 }
 

@@ -173,8 +173,11 @@ fn program(directive: Directive, hook: Hook, source: Source) -> GroupProgram {
     }
 }
 
-/// RestrictFileSystems=.
-fn file_program(unit: &Unit, host: &Host<'_>) -> Result<Option<GroupProgram>, Refusal> {
+/// The program of RestrictFileSystems=, which alone rests on what changes with the keeper.
+///
+/// # Errors
+/// A list that is too long for a program, or a name that can't be kept out.
+pub fn file_program(unit: &Unit, host: &Host<'_>) -> Result<Option<GroupProgram>, Refusal> {
     let directive = key::RESTRICT_FILE_SYSTEMS.directive();
     let Some(listed) = unit.get(&key::RESTRICT_FILE_SYSTEMS) else {
         return Ok(None);

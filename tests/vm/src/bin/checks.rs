@@ -24,6 +24,7 @@ const CHECKS: &[Check] = &[
     ("what_the_kernel_does_not_take_ends_the_start", refusal),
     ("the_whole_default_profile_has_no_reduction", profile),
     ("files_are_opened_on_the_listed_file_systems_only", files),
+    ("what_was_counted_outlives_the_manager", counters),
     ("a_profile_of_apparmor_is_taken_or_ends_the_start", apparmor),
     ("an_orphan_is_reaped_by_the_first_process", orphan),
     ("nothing_is_left_of_a_run", nothing_left),
@@ -175,6 +176,37 @@ fn files() -> Result<()> {
         LOOK,
     )?;
     ensure!(said.contains("Linux version"), "all are listed: {said}");
+    Ok(())
+}
+
+/// The next manager makes anew what tells its keeper's executor from other files, and nothing else.
+fn counters() -> Result<()> {
+    let show = |property: &str| -> Result<u64> {
+        let output = coracle(&["show", "-p", property, "--value", "counted"])?.stdout;
+        let text = String::from_utf8(output)?;
+        text.trim()
+            .parse()
+            .with_context(|| format!("{property}={text:?}"))
+    };
+    let words = "run --unit=counted -p Type=exec -p IPAccounting=yes -p RestrictFileSystems=~proc";
+    let mut words: Vec<&str> = words.split(' ').collect();
+    words.extend([
+        "-p",
+        "ExecStartPre=/bin/sh -c \"ip link set lo up && ping -c 3 127.0.0.1\"",
+        "sleep",
+        "600",
+    ]);
+    let output = coracle(&words)?;
+    ensure!(output.status.success(), "{output:?}");
+    let before = show("IPEgressPackets")?;
+    ensure!(before >= 3, "{before} packets");
+    let manager = coracle(&["show", "-p", "ManagerPID", "--value"])?.stdout;
+    let manager = String::from_utf8(manager)?;
+    let killed = Command::new("kill").args(["-9", manager.trim()]).status()?;
+    ensure!(killed.success(), "manager {manager:?}");
+    let after = show("IPEgressPackets")?;
+    coracle(&["stop", "counted"])?;
+    ensure!(after >= before, "{before} packets, and then {after}");
     Ok(())
 }
 
