@@ -24,6 +24,7 @@ pub fn facts() -> Facts {
     let namespaces = namespaces();
     let sets = credentials::capabilities().unwrap_or_default();
     let (bounding, last_capability) = bounding_set();
+    let [apparmor, selinux, smack] = crate::security::labelling();
     Facts {
         kernel,
         architecture: native(),
@@ -50,10 +51,9 @@ pub fn facts() -> Facts {
         memory_merge: control(linux_raw_sys::prctl::PR_GET_MEMORY_MERGE, [0, 0]),
         memory_nodes: exists(sys::__NR_get_mempolicy, [0; 6]),
         node_processors: node_processors(),
-        apparmor: std::fs::read_to_string("/sys/module/apparmor/parameters/enabled")
-            .is_ok_and(|text| text.starts_with('Y')),
-        smack: std::path::Path::new("/sys/fs/smackfs/load2").exists(),
-        selinux: std::path::Path::new("/sys/fs/selinux/enforce").exists(),
+        apparmor,
+        smack,
+        selinux,
         ipv6: socket(AddressFamily::INET6, SocketType::DGRAM, None).is_ok(),
         limits: limits(),
         memory_bytes: memory_bytes(),

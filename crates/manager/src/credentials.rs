@@ -17,7 +17,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::sync::OnceLock;
 use stores::Stores;
 
 /// Bytes of all credentials of a unit, as the reference has it.
@@ -342,14 +341,6 @@ enum Unopened {
         "it is sealed with the null key, so anybody may have made it, and this machine starts only what is signed (Secure Boot): `coracle creds encrypt` seals with the host's secret"
     )]
     Null,
-}
-
-/// Whether the firmware starts only what is signed: the fifth byte of the variable, after its attributes (UEFI 2.10, 3.3).
-pub(crate) fn boots_securely() -> bool {
-    const VARIABLE: &str =
-        "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
-    static FOUND: OnceLock<bool> = OnceLock::new();
-    *FOUND.get_or_init(|| std::fs::read(VARIABLE).is_ok_and(|bytes| bytes.get(4) == Some(&1)))
 }
 
 fn too_much() -> io::Error {

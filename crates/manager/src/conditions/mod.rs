@@ -1,7 +1,7 @@
 //! Condition…= and Assert…= lines, tested when a start's turn comes, each as systemd.unit(5) of version 262 has it.
 //!
 //! A test may look at paths on a file system that does not answer, so all of a unit's are made on another thread
-//! ([`crate::testing`]). What can't be told counts as not met, negated or not, as in the reference.
+//! ([`crate::elsewhere`]). What can't be told counts as not met, negated or not, as in the reference.
 
 mod c_library;
 mod compare;
@@ -11,6 +11,8 @@ mod paths;
 mod pressure;
 mod security;
 mod virtualization;
+
+pub(crate) use security::boots_securely;
 
 use engine::Conditions;
 use kernel::walk::Place;

@@ -8,11 +8,11 @@ pub(super) fn is_on(name: &str, host: &mut Host) -> Option<bool> {
     Some(match name {
         "selinux" => host.facts.selinux,
         "apparmor" => host.facts.apparmor,
-        "smack" => there("/sys/fs/smackfs"),
+        "smack" => host.facts.smack,
         "tomoyo" => there("/sys/kernel/security/tomoyo/version"),
         "ima" => there("/sys/kernel/security/ima"),
         "audit" => has_audit(),
-        "uefi-secureboot" => is_efi() && variable(SECURE_BOOT).is_some_and(|value| value == [1]),
+        "uefi-secureboot" => boots_securely(),
         "tpm2" => has_tpm(),
         "cvm" => is_confidential(),
         "measured-uki" => is_measured(),
@@ -31,6 +31,11 @@ fn has_audit() -> bool {
         Some(netlink::AUDIT),
     )
     .is_ok()
+}
+
+/// Whether the firmware starts only what is signed (UEFI 2.10, 3.3).
+pub(crate) fn boots_securely() -> bool {
+    is_efi() && variable(SECURE_BOOT).is_some_and(|value| value == [1])
 }
 
 const SECURE_BOOT: &str = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
