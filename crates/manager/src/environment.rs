@@ -57,16 +57,19 @@ const PASSED_BYTES_MAX: u64 = 2 << 20;
 
 /// PassEnvironment=: variables that the keeper was started with, as a container's engine or a command line gives them to the first process. Those
 /// that it has not are left out.
-pub(crate) fn passed(unit: &Unit, keeper: u32) -> Vec<String> {
+///
+/// # Errors
+/// They can't be read: who names variables is not to run as if there were none.
+pub(crate) fn passed(unit: &Unit, keeper: u32) -> io::Result<Vec<String>> {
     let Some(names) = unit.get(&key::PASS_ENVIRONMENT) else {
-        return Vec::new();
+        return Ok(Vec::new());
     };
     let is_named = |line: &String| {
         let name = line.split_once('=').map(|(name, _)| name);
         name.is_some_and(|name| names.0.iter().any(|known| known == name))
     };
-    let variables = Variables::of(keeper);
-    variables.0.into_iter().filter(is_named).collect()
+    let variables = Variables::read(keeper)?;
+    Ok(variables.0.into_iter().filter(is_named).collect())
 }
 
 /// The variables that a process was started with, as `NAME=value`, without those that are no text. The manager's own are not those of its
@@ -74,10 +77,14 @@ pub(crate) fn passed(unit: &Unit, keeper: u32) -> Vec<String> {
 pub(crate) struct Variables(Vec<String>);
 
 impl Variables {
-    /// Those of a process, by its number; of one that is gone, none.
+    /// Those of a process, by its number; of one that is gone, or whose can't be read, none.
     pub(crate) fn of(process: u32) -> Self {
-        let path = format!("/proc/{process}/environ");
-        Self::from_bytes(&crate::beginning::read(path, PASSED_BYTES_MAX).unwrap_or_default())
+        Self::read(process).unwrap_or_else(|_| Self(Vec::new()))
+    }
+
+    fn read(process: u32) -> io::Result<Self> {
+        let bytes = crate::beginning::read(format!("/proc/{process}/environ"), PASSED_BYTES_MAX)?;
+        Ok(Self::from_bytes(&bytes))
     }
 
     /// Each ends with a zero byte (proc_pid_environ(5)).
@@ -252,6 +259,17 @@ mod tests {
             environment.into_iter().collect::<Vec<_>>(),
             [("A".to_owned(), "1".to_owned())]
         );
+    }
+
+    #[test]
+    fn variables_that_cannot_be_read_are_no_empty_list() {
+        let mut unit = Unit::new("web.service".parse().unwrap());
+        const NO_PROCESS: u32 = u32::MAX;
+        assert_eq!(passed(&unit, NO_PROCESS).unwrap(), Vec::<String>::new());
+        let (text, name) = (model::text::Verbatim, "PassEnvironment");
+        settings::apply(&mut unit, "Service", name, "TZ", &text).unwrap();
+        assert!(passed(&unit, NO_PROCESS).is_err());
+        assert!(passed(&unit, std::process::id()).is_ok());
     }
 
     proptest::proptest! {

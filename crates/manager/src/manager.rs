@@ -306,6 +306,7 @@ impl Manager {
                 self.dispatch(event)?;
             }
             self.take_late_ends();
+            self.answer_asking_users();
             self.elsewhere.go_on(clock::monotonic());
             self.ask_further_sockets(clock::monotonic());
             self.settle()?;
@@ -319,7 +320,7 @@ impl Manager {
 
     /// How long to wait, from the engine's next deadline.
     fn timeout_us(&self) -> Option<u64> {
-        if !self.late_ends.is_empty() {
+        if !self.late_ends.is_empty() || self.has_asking_users() {
             return Some(0);
         }
         // What has no room now goes on when the keeper has some, which it tells.

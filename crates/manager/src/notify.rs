@@ -110,7 +110,7 @@ impl Manager {
         }
         let path = path(&self.directories.notify(), entry.key);
         let name = held_name(entry.name.as_str(), incarnation);
-        let socket = Rc::new(make_socket(&path, owner)?);
+        let socket = Rc::new(make_socket(&path, owner, changes_user(&entry.unit))?);
         self.link.hold(Class::Notify, &name, Rc::clone(&socket));
         Ok(Some(self.watch_notify(unit, incarnation, socket)?))
     }
@@ -363,7 +363,19 @@ fn speaks_for_all(run: &Run, sender: Credentials) -> bool {
     }
 }
 
-fn make_socket(path: &Path, (uid, gid): (u32, u32)) -> std::io::Result<OwnedFd> {
+/// May what the unit starts as root become another user by itself? By the capability, or by a file with the bit of set-user-ID.
+fn changes_user(unit: &Unit) -> bool {
+    /// Of capabilities(7).
+    const SETUID: u32 = 7;
+    let kept = unit.value(&key::CAPABILITY_BOUNDING_SET);
+    kept.contains(SETUID) || !unit.value(&key::NO_NEW_PRIVILEGES)
+}
+
+fn make_socket(
+    path: &Path,
+    (uid, gid): (u32, u32),
+    changes_user: bool,
+) -> std::io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
     kernel::socket::set_pass_credentials(&socket, true)?;
@@ -372,8 +384,13 @@ fn make_socket(path: &Path, (uid, gid): (u32, u32)) -> std::io::Result<OwnedFd> 
         Ok(()) | Err(_) => {}
     }
     rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
-    // What starts as root may become any user by itself. Who may speak is asked of each message; nobody else can list the names.
-    let mode = if uid == 0 { 0o666 } else { 0o600 };
+    // What starts as root may become any user by itself, of which nobody knows now. Who may speak is asked of each message, whoever can
+    // send one; nobody else can list the names.
+    let mode = if uid == 0 && changes_user {
+        0o666
+    } else {
+        0o600
+    };
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     if uid != 0 {
         std::os::unix::fs::chown(path, Some(uid), Some(gid))?;

@@ -175,7 +175,15 @@ impl Manager {
                 },
             )?,
             start_environment: [
-                crate::environment::passed(&entry.unit, self.keeper.pid),
+                crate::environment::passed(&entry.unit, self.keeper.pid).map_err(|error| {
+                    Failure::Refused {
+                        unit: entry.name.to_string(),
+                        directive: "PassEnvironment".into(),
+                        message: format!(
+                            "the variables that the instance was started with can't be read: {error}"
+                        ),
+                    }
+                })?,
                 start_environment(spawn, run),
                 credentials_environment(spawn.role, &prepared.plan),
                 self.monitored(unit),
@@ -204,7 +212,7 @@ impl Manager {
             state: &self.directories.state,
             now_us: crate::clock::realtime_us(),
             said: said.map(Vec::as_slice).unwrap_or_default(),
-            boots_securely: &crate::credentials::boots_securely,
+            boots_securely: &crate::conditions::boots_securely,
             warn: &|text| self.log_as(crate::own_log::WARNING, spawn.process.unit, text),
         };
         crate::credentials::read(&entry.unit, &sources).map_err(|wrong| Failure::Refused {

@@ -21,6 +21,8 @@ const SERVICE: &str = "io.coracle.DynamicUser";
 pub(crate) const HELD: &str = "user-database";
 /// Connections at once; each is short.
 const CONNECTIONS_MAX: usize = 64;
+/// Those of one user.
+const CONNECTIONS_OF_ONE_MAX: usize = 16;
 const BACKLOG: i32 = 128;
 
 /// The socket and its connections.
@@ -28,6 +30,8 @@ const BACKLOG: i32 = 128;
 pub(crate) struct UserDatabase {
     socket: Option<Rc<OwnedFd>>,
     clients: Map<u32, Client>,
+    /// Those that have asked more than was answered in this round.
+    asking: Vec<u32>,
     /// It could not be made, which was told.
     is_given_up: bool,
 }
@@ -35,6 +39,33 @@ pub(crate) struct UserDatabase {
 struct Client {
     socket: OwnedFd,
     inbox: Inbox,
+    uid: u32,
+    /// Nothing more comes: it is gone when what came is answered.
+    has_ended: bool,
+}
+
+/// Whose time is over when one more of this user comes, of all by their age, each with its user: the oldest of that user's where it has as
+/// many as one may have, else, where all are as many as there may be, the oldest of whoever has most. Nobody's idle connections end others'.
+fn leaving(clients: &[(u32, u32)], comes: u32) -> Option<u32> {
+    let count = |uid: u32| clients.iter().filter(|(_, of)| *of == uid).count();
+    let oldest = |uid: u32| clients.iter().find(|(_, of)| *of == uid);
+    let greediest = || {
+        let mut most = None;
+        for (_, uid) in clients {
+            if most.is_none_or(|most| count(*uid) > count(most)) {
+                most = Some(*uid);
+            }
+        }
+        most
+    };
+    let whose = if count(comes) >= CONNECTIONS_OF_ONE_MAX {
+        Some(comes)
+    } else if clients.len() >= CONNECTIONS_MAX {
+        greediest()
+    } else {
+        None
+    };
+    oldest(whose?).map(|(number, _)| *number)
 }
 
 impl Manager {
@@ -113,11 +144,16 @@ impl Manager {
         let Ok(socket) = rustix::net::accept_with(&**socket, flags) else {
             return;
         };
+        let Ok(peer) = rustix::net::sockopt::socket_peercred(&socket) else {
+            return;
+        };
+        let uid = peer.uid.as_raw();
         // The oldest has had its time: it is answered as soon as it asks.
-        let clients = &self.aside.users.clients;
-        let is_full = clients.len() >= CONNECTIONS_MAX;
-        let oldest = clients.keys().next().copied().filter(|_| is_full);
-        if let Some(oldest) = oldest {
+        let clients = self.aside.users.clients.iter();
+        let clients: Vec<(u32, u32)> = clients
+            .map(|(number, client)| (*number, client.uid))
+            .collect();
+        if let Some(oldest) = leaving(&clients, uid) {
             self.drop_user_client(oldest);
         }
         let number = self.poll.number();
@@ -125,7 +161,12 @@ impl Manager {
             return;
         }
         let inbox = Inbox::new(CALL_BYTES_MAX);
-        let client = Client { socket, inbox };
+        let client = Client {
+            socket,
+            inbox,
+            uid,
+            has_ended: false,
+        };
         self.aside.users.clients.insert(number, client);
         self.serve_user_client(number);
     }
@@ -139,29 +180,14 @@ impl Manager {
     }
 
     fn serve_user_client(&mut self, number: u32) {
-        /// Answers in one round: others have their turn.
-        const ANSWERS_MAX: usize = 16;
         let Some(mut client) = self.aside.users.clients.remove(&number) else {
             return;
         };
-        let filled = client.inbox.fill(&client.socket, RecvFlags::DONTWAIT);
-        let service = self.user_service();
-        let mut is_open = matches!(filled, Ok(Filled::Some | Filled::WouldBlock));
-        for _ in 0..ANSWERS_MAX {
-            let call = match client.inbox.frame() {
-                Ok(Some(call)) => call,
-                Ok(None) => break,
-                // Too long to be a call.
-                Err(_) => {
-                    is_open = false;
-                    break;
-                }
-            };
-            let found = answer(call, &service, |asked, is_group| {
-                self.dynamic_user_of(asked, is_group)
-            });
-            is_open &= found.is_some_and(|answer| send(&client.socket, &answer));
+        if !client.has_ended {
+            let filled = client.inbox.fill(&client.socket, RecvFlags::DONTWAIT);
+            client.has_ended = !matches!(filled, Ok(Filled::Some | Filled::WouldBlock));
         }
+        let is_open = self.answer_user_client(number, &mut client);
         // What anybody passed along is of no use.
         kernel::aside::close(client.inbox.take_descriptors());
         if is_open {
@@ -169,6 +195,41 @@ impl Manager {
         } else {
             self.poll.forget(&client.socket);
             kernel::message::retire(&client.socket);
+        }
+    }
+
+    /// Answers what is there, up to a number; false where that was the last of it.
+    fn answer_user_client(&mut self, number: u32, client: &mut Client) -> bool {
+        /// Answers in one round: others have their turn.
+        const ANSWERS_MAX: usize = 16;
+        let service = self.user_service();
+        for _ in 0..ANSWERS_MAX {
+            let call = match client.inbox.frame() {
+                Ok(Some(call)) => call,
+                Ok(None) => return !client.has_ended,
+                // Too long to be a call.
+                Err(_) => return false,
+            };
+            let found = answer(call, &service, |asked, is_group| {
+                self.dynamic_user_of(asked, is_group)
+            });
+            if !found.is_some_and(|answer| send(&client.socket, &answer)) {
+                return false;
+            }
+        }
+        self.aside.users.asking.push(number);
+        true
+    }
+
+    /// Whether somebody's calls have waited for this round.
+    pub(crate) fn has_asking_users(&self) -> bool {
+        !self.aside.users.asking.is_empty()
+    }
+
+    /// Goes on where the last round ended.
+    pub(crate) fn answer_asking_users(&mut self) {
+        for number in std::mem::take(&mut self.aside.users.asking) {
+            self.serve_user_client(number);
         }
     }
 
@@ -205,5 +266,25 @@ fn send(socket: &OwnedFd, bytes: &[u8]) -> bool {
             Err(Errno::INTR) => {}
             sent => return sent == Ok(bytes.len()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CONNECTIONS_MAX, CONNECTIONS_OF_ONE_MAX, leaving};
+
+    #[test]
+    fn nobodys_connections_end_those_of_others() {
+        let mut clients = vec![(1, 7)];
+        let of_one = u32::try_from(CONNECTIONS_OF_ONE_MAX).unwrap();
+        clients.extend((2..2 + of_one).map(|number| (number, 8)));
+        assert_eq!(leaving(&clients, 8), Some(2), "its own oldest goes");
+        assert_eq!(leaving(&clients, 9), None, "there is room");
+        let all = u32::try_from(CONNECTIONS_MAX).unwrap();
+        clients.extend((2 + of_one..=all).map(|number| (number, number + 100)));
+        assert_eq!(clients.len(), CONNECTIONS_MAX);
+        assert_eq!(leaving(&clients, 9), Some(2), "who has most gives way");
+        assert_eq!(leaving(&clients, 7), Some(2));
+        assert_eq!(leaving(&[], 7), None);
     }
 }

@@ -1,5 +1,7 @@
 //! Services of each type, their ends, and what the command says of them.
 
+use std::os::unix::fs::MetadataExt as _;
+
 use coracle_system_tests::{waiting, with_units};
 
 const FOREVER: &str = "[Service]\nExecStart=/bin/sleep infinity\n";
@@ -61,6 +63,38 @@ fn what_starts_as_root_and_becomes_a_user_by_itself_is_heard() {
     with_units(&[("a.service", &unit)], |coracle| {
         coracle.ok(&["start", "a"]);
         assert_eq!(coracle.property("a.service", "SubState"), "running");
+    });
+}
+
+/// Who starts as root and may become another user speaks as that one, too.
+#[test]
+fn the_notification_socket_is_for_the_users_that_a_service_may_have() {
+    let program = "/usr/bin/perl -e 'use POSIX; use Socket; BECOME socket(S, AF_UNIX, SOCK_DGRAM, 0); \
+                   send(S, q(READY=1), 0, pack_sockaddr_un($ENV{NOTIFY_SOCKET})) or die $!; sleep'";
+    let service = |lines: &str, become_other: &str| {
+        let command = program.replace("BECOME", become_other);
+        format!("[Service]\nType=notify\nNotifyAccess=all\n{lines}\nExecStart={command}\n")
+    };
+    let stays = service("NoNewPrivileges=yes\nCapabilityBoundingSet=~CAP_SETUID", "");
+    let units = [
+        ("root.service", &*service("", "POSIX::setuid(1);")),
+        ("stays.service", &*stays),
+        ("other.service", &*service("User=daemon", "")),
+    ];
+    with_units(&units, |coracle| {
+        let mode_of = |unit: &str| {
+            coracle.ok(&["start", unit]);
+            let pid = coracle.property(unit, "MainPID");
+            let variables = std::fs::read(format!("/proc/{pid}/environ")).expect("it runs");
+            let mut variables = variables.split(|byte| *byte == 0);
+            let path = variables.find_map(|one| one.strip_prefix(b"NOTIFY_SOCKET="));
+            let path = std::str::from_utf8(path.expect("a socket")).expect("text");
+            let found = std::fs::metadata(path).expect("it is there");
+            (found.uid(), found.mode() & 0o777)
+        };
+        assert_eq!(mode_of("root.service"), (0, 0o666));
+        assert_eq!(mode_of("stays.service"), (0, 0o600));
+        assert_eq!(mode_of("other.service"), (1, 0o600));
     });
 }
 

@@ -1,7 +1,8 @@
 //! Dynamic users as records: found by name and number while they are there, by whoever asks, over the death of the manager.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -49,6 +50,23 @@ fn say(path: &Path, bytes: &[u8]) -> Value {
     }
 }
 
+/// How many answers come to so many calls, sent at once.
+fn answers_to(path: &Path, calls: usize, uid: u64) -> usize {
+    let service = path.file_name().expect("a name").to_string_lossy();
+    let call = json!({
+        "method": "io.systemd.UserDatabase.GetUserRecord",
+        "parameters": {"uid": uid, "service": service},
+    });
+    let mut stream = UnixStream::connect(path).expect("somebody listens");
+    let all = format!("{call}\0").repeat(calls);
+    stream.write_all(all.as_bytes()).expect("it reads");
+    stream.shutdown(Shutdown::Write).expect("half a close");
+    let mut answers = Vec::new();
+    stream.read_to_end(&mut answers).expect("an end");
+    let answers = answers.split(|byte| *byte == 0);
+    answers.filter(|answer| !answer.is_empty()).count()
+}
+
 fn uid_of(coracle: &Instance) -> u64 {
     let pid = coracle.property("web.service", "MainPID");
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
@@ -91,6 +109,8 @@ fn a_dynamic_user_is_found_as_long_as_its_service_runs() {
         // What is no call, or too long for one, ends its own connection and nothing else.
         assert_eq!(say(&path, b"{\0"), Value::Null);
         assert_eq!(say(&path, &[b'x'; 100_000]), Value::Null);
+        // All calls of one connection are answered, however many came at once, and although nothing comes after them.
+        assert_eq!(answers_to(&path, 40, uid), 40);
         let silent: Vec<UnixStream> = (0..200)
             .map(|_| UnixStream::connect(&path).expect("somebody listens"))
             .collect();
