@@ -23,7 +23,7 @@ use stores::Stores;
 const CREDENTIALS_BYTES_MAX: u64 = 1 << 20;
 /// Credentials of a unit: each is a file in memory.
 const CREDENTIALS_MAX: usize = 1024;
-/// Names of one directory that are looked at: nobody's start is to hold up the manager.
+/// Names of one directory that are looked at.
 const NAMES_MAX: usize = 1 << 16;
 /// Directories in each other below one that is loaded.
 const DEPTH_MAX: usize = 16;
@@ -32,31 +32,41 @@ const DEPTH_MAX: usize = 16;
 pub(crate) type Found = Result<Vec<(String, Vec<u8>)>, Wrong>;
 
 /// A credential that can't be had.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Wrong {
     pub(crate) directive: &'static str,
     pub(crate) message: String,
 }
 
+impl Wrong {
+    /// Whoever read them did not come to an end.
+    fn unread() -> Self {
+        Self {
+            directive: "LoadCredential",
+            message: "the credentials were not read to the end".into(),
+        }
+    }
+}
+
 /// Where credentials are kept, and what opens those that are sealed.
-pub(crate) struct Sources<'a> {
+struct Sources<'a> {
     /// The keeper's process, which has the variables that the instance was started with.
-    pub(crate) keeper: u32,
+    keeper: u32,
     /// The state directory, where the host's secret may be.
-    pub(crate) state: &'a Path,
+    state: &'a Path,
     /// Microseconds since 1970.
-    pub(crate) now_us: u64,
+    now_us: u64,
     /// What sockets have said, by the credential's name.
-    pub(crate) said: &'a [(String, io::Result<Vec<u8>>)],
+    said: &'a [(String, io::Result<Vec<u8>>)],
     /// Whether the machine's firmware starts only what is signed.
-    pub(crate) boots_securely: &'a dyn Fn() -> bool,
+    boots_securely: &'a dyn Fn() -> bool,
     /// Takes a sentence about a credential that is weaker than it looks.
-    pub(crate) warn: &'a dyn Fn(&str),
+    warn: &'a dyn Fn(&str),
 }
 
 /// Reads the credentials of a unit. A missing one is left out where the unit has a value for it, and where it has no path: then it
 /// is looked for among the manager's own and in the stores, as the reference has it.
-pub(crate) fn read(unit: &Unit, sources: &Sources<'_>) -> Found {
+fn read(unit: &Unit, sources: &Sources<'_>) -> Found {
     let stores = Stores::of(&Variables::of(sources.keeper));
     read_from(unit, sources, &stores)
 }

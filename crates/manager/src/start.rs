@@ -206,16 +206,10 @@ impl Manager {
         spawn: &Spawn,
         entry: &crate::entry::Entry,
     ) -> Result<Vec<(String, Vec<u8>)>, Failure> {
-        let said = self.aside.fetches.said.get(&spawn.process);
-        let sources = crate::credentials::Sources {
-            keeper: self.keeper.pid,
-            state: &self.directories.state,
-            now_us: crate::clock::realtime_us(),
-            said: said.map(Vec::as_slice).unwrap_or_default(),
-            boots_securely: &crate::conditions::boots_securely,
-            warn: &|text| self.log_as(crate::own_log::WARNING, spawn.process.unit, text),
+        let Some((found, _)) = self.aside.fetches.read.get(&spawn.process) else {
+            return Ok(Vec::new());
         };
-        crate::credentials::read(&entry.unit, &sources).map_err(|wrong| Failure::Refused {
+        found.clone().map_err(|wrong| Failure::Refused {
             unit: entry.name.to_string(),
             directive: wrong.directive.into(),
             message: wrong.message,

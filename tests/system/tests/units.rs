@@ -372,3 +372,24 @@ fn a_test_of_a_path_that_does_not_answer_holds_up_its_own_start_alone() {
         assert!(status.contains(&line), "{status}");
     });
 }
+
+#[test]
+fn a_credential_of_a_path_that_does_not_answer_holds_up_its_own_start_alone() {
+    let other = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n";
+    with_units(&[("other.service", other)], |coracle| {
+        let dead = Dead::at(coracle.folder().join("dead"));
+        let path = dead.place.join("file").display().to_string();
+        let lines = format!("LoadCredential=word:{path}\nTimeoutStartSec=100ms\n");
+        for unit in ["stuck.service", "late.service"] {
+            coracle.unit(unit, &format!("{other}{lines}"));
+        }
+        coracle.ok(&["start", "--no-block", "stuck"]);
+        coracle.ok(&["start", "other"]);
+        // As long as any start may take, and no longer.
+        let said = coracle.coracle(&["start", "late"]);
+        assert_eq!(said.status, 1, "{}", said.stderr);
+        assert_eq!(coracle.property("late.service", "Result"), "timeout");
+        drop(dead);
+        coracle.ok(&["is-active", "other"]);
+    });
+}

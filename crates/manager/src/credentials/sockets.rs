@@ -1,25 +1,28 @@
-//! Credentials that sockets say: asked by a thread, as whoever serves the socket may take long to answer. The start waits meanwhile.
+//! Credentials are read by a thread, as whoever serves a socket, or a file system, may take long to answer. The start waits meanwhile.
 
+use super::{Found, Sources, Wrong};
 use crate::manager::Manager;
 use crate::poll::Token;
 use engine::{Incarnation, Micros, ProcessKey, Spawn, UnitId};
 use kernel::walk::Place;
 use model::sorted::Map;
-use model::{Unit, key};
+use model::{Key, Setting, Unit, key};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use wire::Failure;
 
-/// Threads at once. Further starts wait until one of them ends.
+/// Threads at once, with those that nobody waits for any more, stuck on a dead file system. Further starts wait until one of them ends.
 const THREADS_MAX: usize = 64;
-const STACK_BYTES: usize = 128 << 10;
+const STACK_BYTES: usize = 256 << 10;
 /// How long a socket may be silent, in seconds: as long as a service may take to start.
 const SILENCE_S: i64 = 90;
 /// How long it is waited between two tries to reach a socket whose queue is full, in nanoseconds.
@@ -30,7 +33,10 @@ const RETRY_US: u64 = 100_000;
 /// What sockets said, by the credential's name.
 pub(crate) type Said = Vec<(String, io::Result<Vec<u8>>)>;
 
-/// Threads that ask, and starts that wait for them.
+/// What a thread read, and what it has to warn of.
+pub(crate) type Read = (Found, Vec<String>);
+
+/// Threads that read, and starts that wait for them.
 #[derive(Debug, Default)]
 pub(crate) struct Fetches {
     asking: Map<u32, Fetch>,
@@ -38,8 +44,10 @@ pub(crate) struct Fetches {
     waiting: VecDeque<Spawn>,
     /// When there may be a thread for what there was none for.
     pub(crate) retry: Option<Micros>,
-    /// What was said for a start that goes on now.
-    pub(crate) said: Map<ProcessKey, Said>,
+    /// What was read for a start that goes on now.
+    pub(crate) read: Map<ProcessKey, Read>,
+    /// Each thread has a part in it.
+    threads: Arc<()>,
 }
 
 #[derive(Debug)]
@@ -47,7 +55,7 @@ struct Fetch {
     spawn: Spawn,
     /// Ends with the thread; closing it ends the thread.
     end: OwnedFd,
-    said: Arc<Mutex<Said>>,
+    read: Arc<Mutex<Option<Read>>>,
 }
 
 /// One socket to ask: the credential's name, the place of the socket, and the name under which it is asked.
@@ -65,10 +73,13 @@ impl Fetches {
         all.any(|spawn| spawn.process == process)
     }
 
+    fn has_room(&self) -> bool {
+        Arc::strong_count(&self.threads) <= THREADS_MAX
+    }
+
     /// The next start that there may be a thread for now.
     fn next(&mut self) -> Option<Spawn> {
-        let has_room = self.asking.len() < THREADS_MAX;
-        has_room.then(|| self.waiting.pop_front())?
+        self.has_room().then(|| self.waiting.pop_front())?
     }
 
     /// Lets go of the processes of a run that wait, of those with these serials.
@@ -100,56 +111,63 @@ impl Fetches {
 }
 
 impl Manager {
-    /// Can the start go on? If not, sockets are being asked and the start is tried again then.
+    /// Can the start go on? If not, its credentials are being read and the start is tried again then.
     pub(crate) fn credentials_are_ready(&mut self, spawn: &Spawn) -> Result<bool, Failure> {
         let process = spawn.process;
-        if self.aside.fetches.said.contains_key(&process) {
+        if self.aside.fetches.read.contains_key(&process) {
             return Ok(true);
         }
-        let Some(entry) = self.units.get(&process.unit) else {
+        let Some(asked) = self
+            .units
+            .get(&process.unit)
+            .and_then(|entry| asked(&entry.unit))
+        else {
             return Ok(true);
         };
-        let questions = questions(&entry.unit);
-        if questions.is_empty() {
-            return Ok(true);
-        }
         if self.aside.fetches.is_asked_for(process) {
             return Ok(false);
         }
-        self.ask_sockets(*spawn, questions).map_err(|error| {
-            self.internal(process.unit, "ask sockets for its credentials", &error)
-        })?;
+        self.read_elsewhere(*spawn, asked)
+            .map_err(|error| self.internal(process.unit, "read its credentials", &error))?;
         Ok(false)
     }
 
-    fn ask_sockets(&mut self, spawn: Spawn, questions: Vec<Question>) -> io::Result<()> {
-        if self.aside.fetches.asking.len() >= THREADS_MAX {
+    fn read_elsewhere(&mut self, spawn: Spawn, unit: Unit) -> io::Result<()> {
+        if !self.aside.fetches.has_room() {
             self.aside.fetches.waiting.push_back(spawn);
+            self.retry_reading();
             return Ok(());
         }
         let flags = rustix::pipe::PipeFlags::CLOEXEC;
         let (end, theirs) = rustix::pipe::pipe_with(flags)?;
         let number = self.poll.number();
         self.poll.watch(&end, Token::Worker(number))?;
-        let said = Arc::new(Mutex::new(Said::new()));
-        let answers = Arc::clone(&said);
+        let read = Arc::new(Mutex::new(None));
+        let answer = Arc::clone(&read);
+        let (keeper, state) = (self.keeper.pid, self.directories.state.clone());
+        let thread = Arc::clone(&self.aside.fetches.threads);
         let work = move || {
-            for question in questions {
-                let answer = ask(&question, &theirs);
-                let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
-                answers.push((question.name, answer));
-            }
+            let found = read_all(&unit, keeper, &state, &theirs);
+            *answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+            // Whoever hears of the end finds room.
+            drop(thread);
+            drop(theirs);
         };
         if !kernel::aside::thread(STACK_BYTES, Box::new(work)) {
             self.poll.forget(&end);
-            let fetches = &mut self.aside.fetches;
-            fetches.waiting.push_front(spawn);
-            fetches.retry = Some(crate::clock::monotonic().after(Micros(RETRY_US)));
+            self.aside.fetches.waiting.push_front(spawn);
+            self.retry_reading();
             return Ok(());
         }
-        let fetch = Fetch { spawn, end, said };
+        let fetch = Fetch { spawn, end, read };
         self.aside.fetches.asking.insert(number, fetch);
         Ok(())
+    }
+
+    /// Threads that nobody waits for end without a word.
+    fn retry_reading(&mut self) {
+        let later = crate::clock::monotonic().after(Micros(RETRY_US));
+        self.aside.fetches.retry.get_or_insert(later);
     }
 
     /// A thread is done.
@@ -162,10 +180,18 @@ impl Manager {
         if !self.is_awaited(process) {
             return;
         }
-        let said = std::mem::take(&mut *fetch.said.lock().unwrap_or_else(PoisonError::into_inner));
-        self.aside.fetches.said.insert(process, said);
+        let read = fetch
+            .read
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let read = read.unwrap_or_else(|| (Err(Wrong::unread()), Vec::new()));
+        for text in &read.1 {
+            self.log_as(crate::own_log::WARNING, process.unit, text);
+        }
+        self.aside.fetches.read.insert(process, read);
         self.start_process(fetch.spawn);
-        self.aside.fetches.said.remove(&process);
+        self.aside.fetches.read.remove(&process);
     }
 
     /// Starts what waited for a thread, as far as there are threads again.
@@ -182,7 +208,54 @@ impl Manager {
                 self.start_process(spawn);
             }
         }
+        if !self.aside.fetches.waiting.is_empty() {
+            self.retry_reading();
+        }
     }
+}
+
+/// What a unit says of credentials that are to be read, alone; nothing where it says nothing of them.
+fn asked(unit: &Unit) -> Option<Unit> {
+    let mut asked = Unit::new(unit.name().clone());
+    let mut says = false;
+    for key in [&key::LOAD_CREDENTIAL, &key::LOAD_CREDENTIAL_ENCRYPTED] {
+        says |= copy(unit, &mut asked, key);
+    }
+    says |= copy(unit, &mut asked, &key::IMPORT_CREDENTIAL);
+    says |= copy(unit, &mut asked, &key::SET_CREDENTIAL_ENCRYPTED);
+    // They say which of the others may be missing.
+    copy(unit, &mut asked, &key::SET_CREDENTIAL);
+    says.then_some(asked)
+}
+
+fn copy<T: Clone + Setting>(from: &Unit, to: &mut Unit, key: &Key<T>) -> bool {
+    let value = from.get(key);
+    if let Some(value) = value {
+        to.set(key, value.clone());
+    }
+    value.is_some()
+}
+
+/// Asks sockets first, unless whoever waits gives up.
+fn read_all(unit: &Unit, keeper: u32, state: &Path, whoever_waits: &OwnedFd) -> Read {
+    let said: Said = questions(unit)
+        .into_iter()
+        .map(|question| {
+            let answer = ask(&question, whoever_waits);
+            (question.name, answer)
+        })
+        .collect();
+    let warnings = RefCell::new(Vec::new());
+    let sources = Sources {
+        keeper,
+        state,
+        now_us: crate::clock::realtime_us(),
+        said: &said,
+        boots_securely: &crate::conditions::boots_securely,
+        warn: &|text| warnings.borrow_mut().push(text.to_owned()),
+    };
+    let found = super::read(unit, &sources);
+    (found, warnings.into_inner())
 }
 
 /// The sources of a unit that are sockets now.
