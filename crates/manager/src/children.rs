@@ -164,6 +164,12 @@ impl Manager {
             let rounds = end.rounds + 1;
             return self.late_ends.push(LateEnd { rounds, ..end });
         }
+        if self.stage == Stage::Adopting && self.may_hand_over(end.process) {
+            // Whom its PID file names can only be asked when it is known what there is, and until then it is the main process.
+            let process = end.process;
+            self.inputs.push_back(Input::Alive { process });
+            return self.late_ends.push(end);
+        }
         let LateEnd { process, exit, .. } = end;
         self.to_reap.extend(end.reaped);
         let now = crate::clock::realtime_us();

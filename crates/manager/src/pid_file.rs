@@ -4,7 +4,7 @@
 //! control group, whoever wrote it.
 
 use crate::cgroup::member;
-use crate::manager::{Manager, Stage};
+use crate::manager::Manager;
 use crate::poll::{Poll, Token};
 use engine::{Incarnation, Input, Notice, Phase, ProcessKey, State, Target, UnitId};
 use kernel::walk::Place;
@@ -260,18 +260,21 @@ impl Manager {
         left.next().filter(|_| left.next().is_none())
     }
 
+    /// Is it a main process that may name the next one in a PID file?
+    pub(crate) fn may_hand_over(&self, process: ProcessKey) -> bool {
+        let mains = self.serials(process.unit, Target::Main);
+        mains.contains(&process.serial) && self.pid_file(process.unit).is_some()
+    }
+
     /// A main process that ends may have named another one in its PID file, which goes on.
     pub(crate) fn follow_pid_file(&mut self, process: ProcessKey) {
         let ProcessKey {
             unit, incarnation, ..
         } = process;
-        let is_main = self.serials(unit, Target::Main).contains(&process.serial);
-        let Some(path) = self.pid_file(unit).filter(|_| is_main) else {
+        let hands_over = self.may_hand_over(process);
+        let Some(path) = self.pid_file(unit).filter(|_| hands_over) else {
             return;
         };
-        if self.stage == Stage::Adopting {
-            return;
-        }
         if let Named::Other(pid) = self.named(unit, incarnation, &path) {
             let message = Notice {
                 main_pid: Some(pid),

@@ -5,6 +5,7 @@
 use crate::cgroup::member;
 use crate::manager::Manager;
 use engine::{Incarnation, Input, ProcessKey, Role, SocketPhase, State};
+use keeper::protocol::Exit;
 use model::UnitKind;
 use model::sorted::Set;
 use std::rc::Rc;
@@ -58,6 +59,9 @@ impl Manager {
 
     fn adopt_survivor(&mut self, missing: &Missing, pid: u32, keeper_is_new: bool) {
         let Some(pidfd) = member(pid, &missing.group) else {
+            if self.may_hand_over(missing.process) {
+                self.ended(missing.process, Exit::Unknown);
+            }
             return;
         };
         let Some(key) = self.child_key(missing.process) else {

@@ -224,6 +224,38 @@ fn a_main_process_hands_over_to_the_one_that_it_named() {
 }
 
 #[test]
+fn a_main_process_hands_over_while_there_is_no_manager() {
+    with_units(&[], |coracle| {
+        unit(
+            coracle,
+            "a.service",
+            "PIDFile=FOLDER/pid\nExecStart=DAEMON FOLDER/pid\nExecReload=DAEMON FOLDER/pid.next\n",
+        );
+        coracle.ok(&["start", "a"]);
+        let first = main_of(coracle, "a.service");
+        coracle.ok(&["reload", "a"]);
+        let next = number_in(&coracle.folder().join("pid.next"));
+        std::fs::write(coracle.folder().join("pid"), &next).expect("the file");
+        let (keeper, dies) = (coracle.process("KeeperPID"), coracle.process("ManagerPID"));
+        // As long as the keeper stands still there is no next one.
+        rustix::process::kill_process(keeper, Signal::STOP).expect("it stops");
+        manager::end(dies, Signal::KILL);
+        manager::end(first, Signal::USR1);
+        rustix::process::kill_process(keeper, Signal::CONT).expect("it goes on");
+        waiting::eventually("the next main process", || {
+            let said = coracle.coracle(&["show", "-p", "MainPID", "--value", "a.service"]);
+            (said.stdout.trim() == next).then_some(())
+        });
+        assert_eq!(coracle.property("a.service", "SubState"), "running");
+        // It is the service, whose end is the service's, with its status.
+        let next = Pid::from_raw(next.parse().expect("a number")).expect("a process");
+        manager::end(next, Signal::USR1);
+        waiting::state(coracle, "a.service", "failed");
+        assert_eq!(coracle.property("a.service", "ExecMainStatus"), "7");
+    });
+}
+
+#[test]
 fn a_manager_that_dies_while_commands_of_the_start_run_loses_nothing() {
     with_units(&[], |coracle| {
         let gates = ["one", "two"].map(|name| coracle.folder().join(name));
