@@ -55,6 +55,8 @@ fn main() {
         "fork" => inhabitant.fork(),
         "known" => inhabitant.ledger.write(&format!("known {}", start - 1)),
         "forked" => inhabitant.forked(),
+        "daemon" => inhabitant.fork(),
+        "daemonized" => inhabitant.daemonized(),
         "hang" => inhabitant.hang(),
         "deaf" => inhabitant.deaf(),
         "note" => inhabitant.note(),
@@ -125,7 +127,10 @@ impl Inhabitant {
         self.started();
         let own = std::env::current_exe().expect("this program");
         let mut words = self.arguments.clone();
-        words[1] = "forked".to_owned();
+        words[1] = match words[1].as_str() {
+            "daemon" => "daemonized".to_owned(),
+            _ => "forked".to_owned(),
+        };
         let child = Command::new(own)
             .args(&words[1..])
             .stdin(Stdio::piped())
@@ -138,8 +143,24 @@ impl Inhabitant {
 
     /// What forking left. It must be known as the service, and no one else's child, before it ends: nobody could tell how otherwise.
     fn forked(&mut self) {
+        self.take_over(|own| notify(&format!("READY=1\nMAINPID={own}")));
+    }
+
+    /// The same of a daemon that writes a PID file.
+    fn daemonized(&mut self) {
+        let (file, beside) = (
+            self.arguments[4].clone(),
+            format!("{}.new", self.arguments[4]),
+        );
+        self.take_over(|own| {
+            std::fs::write(&beside, own.to_string()).expect("a file");
+            std::fs::rename(&beside, &file).expect("its place");
+        });
+    }
+
+    fn take_over(&mut self, say: impl FnOnce(u32)) {
         let parent = std::os::unix::process::parent_id();
-        notify(&format!("READY=1\nMAINPID={}", std::process::id()));
+        say(std::process::id());
         let null = std::fs::File::open("/dev/null").expect("a file");
         rustix::stdio::dup2_stdin(null).expect("the pipe is closed");
         let known = (self.start - 1).to_string();

@@ -45,10 +45,10 @@ pub fn check(world: &World<'_>, account: &Account) {
     assert!(account.iter().all(|(_, count)| *count > 0), "{account:?}");
     check_answers(world, count("web"), count("lazy"));
     check_deeds(world, &count);
-    for name in ["crash", "fork", "hang", "burst"] {
+    for name in ["crash", "fork", "daemon", "hang", "burst"] {
         check_restarts(world, name);
     }
-    for name in ["crash", "fork"] {
+    for name in ["crash", "fork", "daemon"] {
         check_ends(world, name);
     }
     for name in ["flood", "burst"] {
@@ -259,7 +259,9 @@ fn same(what: &str, expected: &[String], found: &[String]) {
 /// What the keeper holds, the groups and the records are those of the units that are up.
 pub fn check_nothing_is_left(coracle: &Instance, keeper: Pid, before: &[String]) {
     coracle.ok(&["stop", "web.socket", "lazy.socket", "web", "lazy", "note@*"]);
-    coracle.ok(&["stop", "crash", "fork", "hang", "burst", "flood", "stay"]);
+    let restless = RESTLESS.iter().copied();
+    let all: Vec<&str> = ["stop", "stay"].into_iter().chain(restless).collect();
+    coracle.ok(&all);
     let root = coracle.control_group();
     waiting::eventually("the end of all groups", || {
         manager::groups(&root).is_empty().then_some(())

@@ -32,7 +32,7 @@ const SERVICES: &[(&str, &str, &str)] = &[
 ];
 
 /// Those that end by themselves and come back until the world comes to a halt.
-pub const RESTLESS: &[&str] = &["crash", "fork", "hang", "burst", "flood"];
+pub const RESTLESS: &[&str] = &["crash", "fork", "daemon", "hang", "burst", "flood"];
 
 pub struct World<'a> {
     pub coracle: &'a Instance,
@@ -78,6 +78,7 @@ impl<'a> World<'a> {
             "web",
             "crash",
             "fork",
+            "daemon",
             "burst",
             "flood",
             "stay",
@@ -97,7 +98,7 @@ impl<'a> World<'a> {
         )
     }
 
-    /// Its child takes over, and the child's end is the service's.
+    /// Their children take over, one by a message and one by its PID file, and a child's end is its service's.
     fn forking(&self) {
         let (fork, known) = (
             self.exec("fork", "fork", ""),
@@ -107,6 +108,16 @@ impl<'a> World<'a> {
             "{UNIT}{AGAIN}Type=notify\nNotifyAccess=all\nExecStart={fork}\nExecStartPost={known}\n"
         );
         self.coracle.unit("fork.service", &text);
+        let file = self.coracle.folder().join("daemon.pid");
+        let file = file.display();
+        let (daemon, known) = (
+            self.exec("daemon", "daemon", &file.to_string()),
+            self.exec("known", "daemon", ""),
+        );
+        let text = format!(
+            "{UNIT}{AGAIN}Type=forking\nPIDFile={file}\nExecStart={daemon}\nExecStartPost={known}\n"
+        );
+        self.coracle.unit("daemon.service", &text);
     }
 
     /// One that goes well and one that fails, and one that runs from an image.
