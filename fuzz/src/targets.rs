@@ -49,6 +49,7 @@ fn unit(bytes: &[u8]) {
             notify_socket: Some("/run/coracle/notify/fuzz"),
             stub: false,
             may_take_over: &|_| true,
+            quota_trouble: &|_, _| None,
             may_reduce: &may_reduce,
         };
         let plan = if is_service {

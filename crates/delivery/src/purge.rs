@@ -115,6 +115,11 @@ pub fn remove(path: &Path) -> Result<bool, Error> {
         Err(errno) => return Err(failed(errno)),
     };
     let name = CString::new(name.as_bytes()).map_err(|_| failed(Errno::INVAL))?;
+    // What is no directory has no quota, and what can't be opened can't be removed either, which is told below.
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    if let Ok(directory) = rustix::fs::openat(&parent, &name, flags, Mode::empty()) {
+        kernel::quota::lift(directory).map_err(failed)?;
+    }
     kernel::remove::tree(&parent, &name).map_err(failed)
 }
 

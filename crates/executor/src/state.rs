@@ -6,7 +6,7 @@ use kernel::{AsFd, BorrowedFd, Errno, OwnedFd, Result};
 use plan::frame::{FIRST_DESCRIPTOR, Frame, MAX_DESCRIPTORS, REPORT_DESCRIPTOR, Role};
 
 use crate::made::Made;
-use crate::steps::{Holder, Masks};
+use crate::steps::{Holder, Masks, Project};
 
 /// The lowest number for descriptors that are in the way of those that the service gets (3, 4, …).
 pub(crate) const ASIDE: i32 = FIRST_DESCRIPTOR + MAX_DESCRIPTORS as i32;
@@ -19,6 +19,8 @@ pub(crate) struct State<'a> {
     pub(crate) report: OwnedFd,
     /// The passed descriptors, by their place among the roles.
     pub(crate) passed: [Option<OwnedFd>; MAX_DESCRIPTORS],
+    /// The project of the last directory that has one.
+    pub(crate) project: Option<Project>,
     /// The clone of the image's tree.
     pub(crate) image: Option<OwnedFd>,
     /// The user namespace that is joined.
@@ -76,6 +78,7 @@ impl<'a> State<'a> {
             frame,
             report,
             passed,
+            project: None,
             image: None,
             user_namespace: None,
             holder: None,

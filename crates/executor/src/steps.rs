@@ -31,6 +31,7 @@ mod ownership;
 mod proc_file;
 mod program;
 mod propagation;
+mod quota;
 mod root;
 mod scheduling;
 mod seccomp;
@@ -47,6 +48,7 @@ mod user_namespace;
 mod working_directory;
 
 pub(crate) use delegate::Holder;
+pub(crate) use quota::Project;
 
 /// Takes one step.
 pub(crate) fn take<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
@@ -75,14 +77,17 @@ pub(crate) fn take<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
             private,
             takes_over,
             links,
-            ..
+            quota,
+            class,
         } => {
             if private {
                 directory::clear_public(path, takes_over)?;
             } else if owned {
                 directory::clear_private(path, takes_over)?;
             }
-            directory::take(state, path, mode, owned, private, links)
+            let made = directory::take(state, path, mode, owned, private)?;
+            quota::take(state, &made, class, path, quota)?;
+            directory::link(path, links)
         }
         Step::Terminal { .. } => terminal::take(state, step),
         Step::Stream { target, source } => stream::take(state, target, source),

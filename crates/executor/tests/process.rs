@@ -303,6 +303,7 @@ fn directories_are_made_with_owner_mode_and_links_and_given_to_the_next_user() {
             private: true,
             takes_over: true,
             links: links.list(),
+            quota: plan::step::Quota::Unsaid,
         };
         let outcome = start.run(&[step]);
         let owned = if uid == 61_234 { 1 } else { 3 };
@@ -331,6 +332,7 @@ fn a_public_directory_becomes_private_where_the_unit_may_take_it_over_and_else_s
             private: true,
             takes_over,
             links: links.list(),
+            quota: plan::step::Quota::Unsaid,
         };
         let outcome = shell(&format!("cat {link}/file")).run(&[step]);
         if takes_over {
@@ -377,6 +379,7 @@ fn a_private_directory_becomes_public_where_the_unit_may_take_it_over_and_no_oth
             private: false,
             takes_over,
             links: none.list(),
+            quota: plan::step::Quota::Unsaid,
         };
         let outcome = shell(&format!("cat {}/file", public.display())).run(&[step]);
         if expected.is_empty() {
@@ -410,6 +413,7 @@ fn a_directory_never_follows_a_link_that_the_service_left() {
         private: false,
         takes_over: false,
         links: plan::List::EMPTY,
+        quota: plan::step::Quota::Unsaid,
     };
     let outcome = shell("true").run(&[step]);
     outcome.failed_at("Directory", Errno::NOTDIR);
@@ -528,6 +532,7 @@ fn a_link_in_the_services_own_directory_is_not_followed_on_the_way_to_another() 
         private: false,
         takes_over: false,
         links: plan::List::EMPTY,
+        quota: plan::step::Quota::Unsaid,
     };
     shell("true")
         .run(&[step])
@@ -556,6 +561,7 @@ fn a_second_name_for_a_strangers_file_is_not_given_to_the_next_user() {
         private: false,
         takes_over: false,
         links: plan::List::EMPTY,
+        quota: plan::step::Quota::Unsaid,
     };
     start.run(&[step]).said();
     assert_eq!(std::fs::metadata(&secret).unwrap().uid(), 0);

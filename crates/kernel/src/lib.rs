@@ -40,6 +40,7 @@ pub mod namespace;
 #[cfg(feature = "std")]
 pub mod probe;
 pub mod process;
+pub mod quota;
 #[cfg(feature = "std")]
 pub mod remove;
 pub mod resolve;

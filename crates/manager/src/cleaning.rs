@@ -142,6 +142,9 @@ impl Manager {
         let failed = |manager: &Self, error: std::io::Error| {
             manager.internal(unit, "start the worker that cleans", &error)
         };
+        crate::quotas::lift(&paths).map_err(|errno| {
+            self.internal(unit, "lift the quota of what is removed", &errno.into())
+        })?;
         let worker = worker_unit(&paths).map_err(|error| failed(self, error))?;
         let plan = self.plan_worker(&worker)?;
         let (socket, theirs) = report_pair(false).map_err(|errno| failed(self, errno.into()))?;

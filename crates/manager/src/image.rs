@@ -223,6 +223,7 @@ impl Manager {
             notify_socket: None,
             stub: false,
             may_take_over: &|_| true,
+            quota_trouble: &|_, _| None,
             may_reduce: &|_| true,
         };
         let planned = plan::plan(worker, &self.facts, &situation)

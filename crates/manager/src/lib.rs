@@ -47,6 +47,7 @@ mod pid_file;
 mod planning;
 mod poll;
 mod portable;
+mod quotas;
 mod recent;
 mod record;
 mod release;

@@ -33,7 +33,12 @@ impl Manager {
                 unit: String::new(),
             });
         };
-        if let Some(prepared) = &entry.prepared {
+        // What a file system could not do at the last start it may do now.
+        let is_lasting = |prepared: &&Rc<Prepared>| {
+            let mut reductions = prepared.plan.reductions().iter();
+            !reductions.any(|one| crate::quotas::is_of_quotas(one.directive))
+        };
+        if let Some(prepared) = entry.prepared.as_ref().filter(is_lasting) {
             return Ok(Rc::clone(prepared));
         }
         let prepared = match self.later.recent.plan(entry) {
@@ -81,6 +86,7 @@ impl Manager {
             notify_socket: notify.as_deref(),
             stub: entry.origin.pids_by_profile,
             may_take_over: &|path| self.may_take_over(entry, path),
+            quota_trouble: &crate::quotas::trouble,
             may_reduce: &may_reduce,
         })
     }

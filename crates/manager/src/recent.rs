@@ -54,10 +54,11 @@ fn has_specifiers(text: &str) -> bool {
     firsts.any(|first| first.is_ascii_alphabetic())
 }
 
-/// A portable has grants, and a unit that notifies has a socket of its own.
+/// A portable has grants, a unit that notifies has a socket of its own, and file systems are mounted otherwise.
 fn depends_on_values_alone(entry: &Entry) -> bool {
     let is_portable = entry.origin.portable.is_some() || entry.origin.pids_by_profile;
-    entry.transient.is_some() && !is_portable && !entry.notifies()
+    let is_alone = is_portable || entry.notifies() || crate::quotas::matter(&entry.unit);
+    entry.transient.is_some() && !is_alone
 }
 
 /// What a plan is made of: the command is bound at each start.

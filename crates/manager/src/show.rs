@@ -186,8 +186,22 @@ fn properties(status: &UnitStatus, entry: &Entry, cgroup: &str) -> BTreeMap<Stri
         "IPEgressPackets",
         number(traffic.map(|all| all.egress_packets)),
     );
+    storage_properties(status, &mut found);
     service_properties(status, &mut found);
     found
+}
+
+/// What the unit's directories hold, and what they may.
+fn storage_properties(status: &UnitStatus, found: &mut BTreeMap<String, String>) {
+    for storage in &status.storage {
+        let name = match storage.kind.as_str() {
+            "state" => "StateDirectoryQuotaUsage",
+            "cache" => "CacheDirectoryQuotaUsage",
+            _ => "LogsDirectoryQuotaUsage",
+        };
+        let most = storage.bytes_max.unwrap_or(u64::MAX);
+        found.insert(name.into(), format!("{} {most}", storage.bytes));
+    }
 }
 
 fn service_properties(status: &UnitStatus, found: &mut BTreeMap<String, String>) {

@@ -121,15 +121,13 @@ impl Manager {
         let unit = &entry.unit;
         let run = entry.current_run();
         let cgroup = run.and_then(|run| run.cgroup.clone());
+        let storage = self.storage_of(entry);
         let (failed, runs) = (matches!(state, State::Failed { .. }), run.is_some());
         Some(UnitStatus {
             name: entry.name.to_string(),
             aliases: entry.origin.aliases.clone(),
             description: description(entry, all).into_owned(),
-            documentation: unit
-                .get(&key::DOCUMENTATION)
-                .map(|words| words.iter().map(ToString::to_string).collect())
-                .unwrap_or_default(),
+            documentation: documentation(unit),
             load: entry.origin.load.name().into(),
             diagnostics: entry.origin.diagnostics.clone(),
             active: state.active().name().into(),
@@ -182,6 +180,7 @@ impl Manager {
                 .and_then(|path| self.cgroups.as_ref()?.cpu_ns(path))
                 .or(entry.last.as_ref().and_then(|last| last.cpu_ns())),
             traffic: cgroup.as_deref().and_then(|path| self.traffic_of(path)),
+            storage,
             cgroup,
         })
     }
@@ -469,6 +468,13 @@ pub(crate) fn main_serial(main: &Main) -> Option<u32> {
         Main::Process(process) => Some(process.serial),
         Main::None | Main::Ended(_) => None,
     }
+}
+
+fn documentation(unit: &model::Unit) -> Vec<String> {
+    let words = unit.get(&key::DOCUMENTATION).into_iter();
+    words
+        .flat_map(|words| words.iter().map(ToString::to_string))
+        .collect()
 }
 
 fn process(run: Option<&Run>, serial: Option<u32>) -> Option<&crate::run::RunProcess> {

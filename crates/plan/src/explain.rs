@@ -79,18 +79,17 @@ fn sentence(step: &Step<'_>) -> String {
             mode,
             owned,
             private,
+            quota,
             ..
         } => {
             let owner = if *owned { "the service's user" } else { "root" };
-            format!(
-                "directory: {} for {owner}, mode {mode:o}{}",
-                shown(path),
-                if *private {
-                    ", in a directory that only root enters"
-                } else {
-                    ""
-                }
-            )
+            let place = match *private {
+                true => ", in a directory that only root enters",
+                false => "",
+            };
+            let quota = words::quota(quota);
+            let path = shown(path);
+            format!("directory: {path} for {owner}, mode {mode:o}{place}{quota}")
         }
         Step::Groups
         | Step::User { .. }

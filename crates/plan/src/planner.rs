@@ -22,6 +22,7 @@ mod mounts;
 mod names;
 mod namespaces;
 mod process;
+mod quotas;
 mod sandbox;
 mod sockets;
 
@@ -50,6 +51,8 @@ pub struct Situation<'a> {
     pub stub: bool,
     /// Whether the unit may have a directory of the host's as its own, by its public path, when its user becomes dynamic or static.
     pub may_take_over: &'a dyn Fn(&str) -> bool,
+    /// What keeps a directory at a path from being counted, or from being bounded as well; nothing where both can be.
+    pub quota_trouble: &'a dyn Fn(&str, bool) -> Option<String>,
     /// Whether the table lets this directive be reduced where it can't be applied.
     pub may_reduce: &'a dyn Fn(Directive) -> bool,
 }
@@ -161,7 +164,7 @@ pub fn plan(unit: &Unit, facts: &Facts, situation: &Situation<'_>) -> Result<Spa
     namespaces::plan(&mut draft)?;
     let reasons = sandbox::reasons(&draft, meaning);
     if reasons.is_empty() {
-        directories::plan(&mut draft, meaning, false);
+        directories::plan(&mut draft, meaning, false)?;
     } else {
         sandbox::plan(&mut draft, meaning, &reasons)?;
     }

@@ -4,9 +4,12 @@
 //! Why a step stands where it does is said at the head of its file in the executor.
 
 mod exit_status;
+mod quota;
 
 use crate::code::{DecodeError, Field, List, Reader, Text, coded};
 use crate::{DirectiveNumber, NO_DIRECTIVE};
+
+pub use quota::Quota;
 
 coded! {
     /// One step.
@@ -98,6 +101,8 @@ coded! {
             takes_over: bool,
             /// Symbolic links to make to it.
             links: List<'a>,
+            /// What it may hold.
+            quota: Quota,
         },
         /// The service's terminal, opened and made ready.
         Terminal = 15 {

@@ -30,6 +30,7 @@ fn real() -> Vec<u8> {
         notify_socket: None,
         stub: false,
         may_take_over: &|_| true,
+        quota_trouble: &|_, _| None,
         may_reduce: &|_| false,
     };
     let plan = plan::plan(&unit, &Facts::default(), &situation).unwrap();

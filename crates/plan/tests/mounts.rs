@@ -299,3 +299,70 @@ fn an_ephemeral_root_has_room_for_what_a_run_changes_and_is_another_than_the_hos
         "RootEphemeral= can't be applied: the unit has the host's root: RootDirectory= or RootImage= gives it another"
     );
 }
+
+#[test]
+fn what_directories_may_hold_is_a_word_of_the_step_and_keeps_the_service_in_its_project() {
+    let quota = |lines: &str| {
+        let plan = plan_of(lines, &Facts::default()).unwrap();
+        plan.explain().join("\n")
+    };
+    for (line, words) in [
+        ("StateDirectoryQuota=1K", ", at most 1024 bytes  ["),
+        ("StateDirectoryQuota=0", ", at most 1 bytes  ["),
+        (
+            "StateDirectoryQuota=12.5%",
+            ", at most 12.5% of its file system  [",
+        ),
+        ("StateDirectoryAccounting=yes", ", counted  ["),
+        (
+            "StateDirectoryQuota=off",
+            ", without a limit from before  [",
+        ),
+        ("CacheDirectoryQuota=1K", "mode 755  ["),
+    ] {
+        let plan = quota(&format!("StateDirectory=web\n{line}"));
+        let expected = format!(
+            "directory: /var/lib/web for the service's user, mode 755{}",
+            words.trim_start_matches("mode 755")
+        );
+        assert!(plan.contains(&expected), "{line}\n{plan}");
+        let is_bound = line.contains(['K', '0', '%']);
+        for kept in [
+            "system calls: a program",
+            "bounding set: all but CAP_SYS_RESOURCE",
+        ] {
+            assert_eq!(plan.contains(kept), is_bound, "{line}: {kept}\n{plan}");
+        }
+    }
+}
+
+#[test]
+fn where_directories_cannot_be_bounded_the_start_goes_on_and_it_is_told() {
+    let unit = unit(
+        "web.service",
+        "Service",
+        "StateDirectory=web\nStateDirectoryQuota=1G\nCacheDirectory=web\nCacheDirectoryAccounting=yes",
+    );
+    let trouble = |path: &str, bounded: bool| Some(format!("{path} {bounded}"));
+    let planned = |may_reduce: bool| {
+        let reduces = |_| may_reduce;
+        let situation = Situation {
+            quota_trouble: &trouble,
+            ..situation(&reduces)
+        };
+        plan::plan(&unit, &Facts::default(), &situation)
+    };
+    let told: Vec<String> = planned(true)
+        .unwrap()
+        .reductions()
+        .iter()
+        .map(|one| format!("{}: {}", one.directive, one.reason))
+        .collect();
+    let expected = [
+        "StateDirectoryQuota=: /var/lib/web true",
+        "CacheDirectoryAccounting=: /var/cache/web false",
+    ];
+    assert_eq!(told, expected);
+    let refusal = planned(false).unwrap_err();
+    assert_eq!(refusal.why, "/var/lib/web true");
+}

@@ -16,6 +16,7 @@ const VALUES: &[(&str, &str)] = &[
     ("AppArmorProfile", "web"),
     ("BPFProgram", "egress:/sys/fs/bpf/one"),
     ("BindNetworkInterface", "lo"),
+    ("CacheDirectoryQuota", "1G\nCacheDirectory=web"),
     ("CapabilityBoundingSet", ""),
     ("DeviceAllow", "/dev/null r"),
     ("DevicePolicy", "closed"),
@@ -28,6 +29,7 @@ const VALUES: &[(&str, &str)] = &[
     ("InaccessiblePaths", "/srv"),
     ("KeyringMode", "private"),
     ("LockPersonality", "yes"),
+    ("LogsDirectoryQuota", "1G\nLogsDirectory=web"),
     ("MemoryDenyWriteExecute", "yes"),
     ("MountFlags", "private"),
     ("NoExecPaths", "/srv"),
@@ -69,6 +71,7 @@ const VALUES: &[(&str, &str)] = &[
     ("SecureBits", "noroot"),
     ("SmackProcessLabel", "web"),
     ("SocketBindDeny", "any"),
+    ("StateDirectoryQuota", "1G\nStateDirectory=web"),
     ("SystemCallArchitectures", "native"),
     (
         "SystemCallErrorNumber",
@@ -192,6 +195,7 @@ fn plan_on(unit: &Unit, facts: &Facts, position: Position) -> Result<SpawnPlan, 
         notify_socket: None,
         stub: false,
         may_take_over: &|_| true,
+        quota_trouble: &|_, _| None,
         may_reduce: &|directive| settings::row(directive).may_reduce,
     };
     plan::plan(unit, facts, &situation)

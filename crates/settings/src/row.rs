@@ -227,7 +227,6 @@ pub(crate) mod later {
         IMAGES ParsedOnly "this way of using images is not built yet";
         MOUNTS ParsedOnly "mount, automount and swap units are not built yet";
         PATHS ParsedOnly "path units are not built yet";
-        QUOTAS ParsedOnly "quotas are not built yet";
         SECURITY_MODULES ParsedOnly "labels of sockets are not set yet: those of services are";
         SERVICES ParsedOnly "this part of services is not built yet";
         SOCKETS ParsedOnly "this part of sockets is not built yet";

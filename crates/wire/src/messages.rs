@@ -4,10 +4,14 @@
 //! there is nothing to say. Texts that come from units, services or images are passed on raw: whoever prints them on a
 //! terminal escapes control bytes.
 
+mod usage;
+
 use crate::failure::Failure;
 use crate::shape::records;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+
+pub use usage::{Storage, Traffic};
 
 /// The state of a manager after too many crashes in a row.
 pub const ADOPT_ONLY: &str = "adopt-only";
@@ -204,18 +208,8 @@ records! {
         cpu_ns: Option<u64>,
         /// Network traffic, where it is accounted.
         traffic: Option<Traffic>,
-    }
-
-    /// What went through a unit's sockets.
-    struct Traffic {
-        /// Bytes that came in.
-        ingress_bytes: u64,
-        /// Packets that came in.
-        ingress_packets: u64,
-        /// Bytes that went out.
-        egress_bytes: u64,
-        /// Packets that went out.
-        egress_packets: u64,
+        /// What its directories hold, where that is counted.
+        storage: Vec<Storage>,
     }
 
     /// A message about a line of a unit file.

@@ -137,7 +137,7 @@ macro_rules! types {
 
 types! {
     JobOutcome ExitStatus Reduction UnitStatus Diagnostic JobSummary ServiceStatus CommandStatus SocketStatus Listening
-    SandboxStatus Setting ImageStatus Process Traffic UnitProperties UnitSummary UnitFile PlanStep
+    SandboxStatus Setting ImageStatus Process Traffic Storage UnitProperties UnitSummary UnitFile PlanStep
 }
 
 /// A comment of the interface language.

@@ -8,6 +8,7 @@ mod modules;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -23,6 +24,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("/usr/bin/qemu-system-x86_64", "qemu-system-x86"),
     ("/bin/busybox", "busybox-static"),
     ("/usr/bin/xz", "xz-utils"),
+    ("/usr/sbin/mkfs.ext4", "e2fsprogs"),
 ];
 
 /// What is asked of a machine.
@@ -158,6 +160,8 @@ pub(crate) fn checks() -> Result<()> {
     dist::run()?;
     first_process()?;
     let checks = dist::release_directory()?.join("checks");
+    let folder = tempfile::tempdir()?;
+    let bounded = bounded_disk(folder.path())?;
     for kernel in kernel::names() {
         eprintln!("vm: kernel {kernel}");
         run(&[
@@ -167,11 +171,27 @@ pub(crate) fn checks() -> Result<()> {
             "coracle".into(),
             "--with".into(),
             format!("{}=/vm/checks", checks.display()),
+            "--with".into(),
+            format!("{}=/vm/bounded", bounded.display()),
             "--".into(),
             "/vm/checks".into(),
         ])?;
     }
     Ok(())
+}
+
+/// A file system that counts and bounds what projects hold.
+fn bounded_disk(folder: &Path) -> Result<PathBuf> {
+    const BYTES: u64 = 8 << 20;
+    let file = folder.join("bounded");
+    fs::File::create(&file)?.set_len(BYTES)?;
+    let features = "project,quota,^has_journal";
+    run::check(
+        Command::new("mkfs.ext4")
+            .args(["-q", "-O", features, "-E", "quotatype=prjquota"])
+            .arg(&file),
+    )?;
+    Ok(file)
 }
 
 /// Builds the machines' first process, and the checks.

@@ -17,6 +17,7 @@ pub(super) const WANTED: &[&str] = &[
     "virtio_net",
     "virtio_rng",
     "ext4",
+    "quota_v2",
     "squashfs",
     "erofs",
     "overlay",

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 use wire::methods::{Describe, Status as StatusMethod};
-use wire::{ClientError, Done, Failure, NamesRequest, UnitStatus};
+use wire::{ClientError, Done, Failure, NamesRequest, Storage, UnitStatus};
 
 use crate::clock;
 use crate::context::Context;
@@ -400,6 +400,27 @@ fn resources(unit: &UnitStatus) {
             [traffic.ingress_bytes, traffic.egress_bytes].map(crate::terminal::size);
         field("IP", &format!("{comes} in, {goes} out"));
     }
+    for storage in &unit.storage {
+        let name = match storage.kind.as_str() {
+            "state" => "State",
+            "cache" => "Cache",
+            _ => "Logs",
+        };
+        field(name, &held(storage));
+    }
+}
+
+/// What directories hold, and how much they may.
+fn held(storage: &Storage) -> String {
+    let most = |most: Option<String>| most.map_or_else(String::new, |most| format!(" of {most}"));
+    let plural = if storage.entries == 1 { "" } else { "s" };
+    format!(
+        "{}{} in {}{} file{plural}",
+        crate::terminal::size(storage.bytes),
+        most(storage.bytes_max.map(crate::terminal::size)),
+        storage.entries,
+        most(storage.entries_max.map(|entries| entries.to_string())),
+    )
 }
 
 fn processes(unit: &UnitStatus) {

@@ -18,15 +18,14 @@ const DIRECTORY: OFlags = OFlags::DIRECTORY
     .union(OFlags::CLOEXEC)
     .union(OFlags::NOFOLLOW);
 
-/// Makes the directory, its parents and its links, and gives it to its owner.
+/// Makes the directory and its parents, and gives it to its owner.
 pub(super) fn take(
     state: &State<'_>,
     path: &CStr,
     mode: u32,
     owned: bool,
     private: bool,
-    links: List<'_>,
-) -> Result<()> {
+) -> Result<OwnedFd> {
     let place = place(path, private)?;
     let directory = make(&place.parent, place.name(), mode)?;
     let (uid, gid) = if owned {
@@ -37,6 +36,11 @@ pub(super) fn take(
     ownership::give(&directory, Uid::from_raw(uid), Gid::from_raw(gid))?;
     // After the owner, since changing that clears set-id bits.
     fchmod(&directory, Mode::from_raw_mode(mode))?;
+    Ok(directory)
+}
+
+/// Makes the links to a directory.
+pub(super) fn link(path: &CStr, links: List<'_>) -> Result<()> {
     links.iter().try_for_each(|link| {
         let target = relative(link, path)?;
         make_link(link, target.text()?)

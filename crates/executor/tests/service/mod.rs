@@ -180,6 +180,7 @@ fn situation(stub: bool) -> Situation<'static> {
         notify_socket: None,
         stub,
         may_take_over: &|_| true,
+        quota_trouble: &|_, _| None,
         may_reduce: &|_| false,
     }
 }

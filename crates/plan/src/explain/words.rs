@@ -1,6 +1,7 @@
 //! Words for numbers of the kernel.
 
 use crate::Text;
+use crate::step::Quota;
 
 const NAMESPACES: [(u32, &str); 8] = [
     (0x0002_0000, "mounts"),
@@ -102,4 +103,20 @@ pub(super) fn attributes(set: u64, clear: u64) -> String {
         .filter(|(bit, ..)| clear & bit != 0)
         .map(|(.., off)| *off);
     on.chain(off).map(|word| format!(", {word}")).collect()
+}
+
+/// What a directory may hold, as the end of a sentence.
+pub(super) fn quota(quota: &Quota) -> String {
+    match quota {
+        Quota::Unsaid => String::new(),
+        Quota::Lifted => ", without a limit from before".into(),
+        Quota::Counted => ", counted".into(),
+        Quota::Bytes { most } => format!(", at most {most} bytes"),
+        Quota::Share { permyriad } => format!(
+            ", at most {} of its file system",
+            model::value::Percent {
+                permyriad: *permyriad
+            }
+        ),
+    }
 }

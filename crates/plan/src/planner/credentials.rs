@@ -6,7 +6,7 @@ use super::draft::{Draft, text};
 use super::meaning::Meaning;
 use super::mounts::{Cover, NO_DEVICES, NO_EXEC, NO_SUID, READ_ONLY};
 use crate::List;
-use crate::step::{DirectoryClass, Step};
+use crate::step::{DirectoryClass, Quota, Step};
 
 /// Adds their mount.
 pub(super) fn plan(draft: &mut Draft<'_>, meaning: Meaning) {
@@ -29,6 +29,7 @@ pub(super) fn plan(draft: &mut Draft<'_>, meaning: Meaning) {
             private: false,
             takes_over: false,
             links: List::EMPTY,
+            quota: Quota::Unsaid,
         };
         draft.push(directive, step);
     }

@@ -3,12 +3,13 @@
 use model::value::{Directories, DirectorySpec, FileMode};
 use model::{Key, Position, Resource, Resources, Unit, key};
 
-use super::Situation;
 use super::draft::{Draft, text};
 use super::meaning::Meaning;
 use super::mounts::{Cover, NO_DEVICES, NO_SUID, READ_ONLY};
+use super::quotas::{self, Bound};
+use super::{Refusal, Situation};
 use crate::code::ListBuf;
-use crate::step::{DirectoryClass, Step};
+use crate::step::{DirectoryClass, Quota, Step};
 
 struct Kind {
     resource: Resource,
@@ -19,6 +20,8 @@ struct Kind {
     variable: &'static str,
     /// Configuration belongs to the administrator, also with a dynamic user.
     owned: bool,
+    /// What says how much they may hold.
+    bound: Option<Bound>,
 }
 
 static KINDS: [Kind; 5] = [
@@ -30,6 +33,7 @@ static KINDS: [Kind; 5] = [
         base: "/run",
         variable: "RUNTIME_DIRECTORY",
         owned: true,
+        bound: None,
     },
     Kind {
         resource: Resource::State,
@@ -39,6 +43,10 @@ static KINDS: [Kind; 5] = [
         base: "/var/lib",
         variable: "STATE_DIRECTORY",
         owned: true,
+        bound: Some(Bound {
+            quota: &key::STATE_DIRECTORY_QUOTA,
+            accounting: &key::STATE_DIRECTORY_ACCOUNTING,
+        }),
     },
     Kind {
         resource: Resource::Cache,
@@ -48,6 +56,10 @@ static KINDS: [Kind; 5] = [
         base: "/var/cache",
         variable: "CACHE_DIRECTORY",
         owned: true,
+        bound: Some(Bound {
+            quota: &key::CACHE_DIRECTORY_QUOTA,
+            accounting: &key::CACHE_DIRECTORY_ACCOUNTING,
+        }),
     },
     Kind {
         resource: Resource::Logs,
@@ -57,6 +69,10 @@ static KINDS: [Kind; 5] = [
         base: "/var/log",
         variable: "LOGS_DIRECTORY",
         owned: true,
+        bound: Some(Bound {
+            quota: &key::LOGS_DIRECTORY_QUOTA,
+            accounting: &key::LOGS_DIRECTORY_ACCOUNTING,
+        }),
     },
     Kind {
         resource: Resource::Configuration,
@@ -66,6 +82,7 @@ static KINDS: [Kind; 5] = [
         base: "/etc",
         variable: "CONFIGURATION_DIRECTORY",
         owned: false,
+        bound: None,
     },
 ];
 
@@ -80,7 +97,7 @@ pub(super) fn any(draft: &Draft<'_>) -> bool {
 }
 
 /// Plans all of them.
-pub(super) fn plan(draft: &mut Draft<'_>, meaning: Meaning, mounts: bool) {
+pub(super) fn plan(draft: &mut Draft<'_>, meaning: Meaning, mounts: bool) -> Result<(), Refusal> {
     for kind in &KINDS {
         let Some(directories) = draft.unit.get(kind.key) else {
             continue;
@@ -89,8 +106,16 @@ pub(super) fn plan(draft: &mut Draft<'_>, meaning: Meaning, mounts: bool) {
         // A directory before those in it, which come with it under its public name.
         let mut ordered: Vec<&DirectorySpec> = directories.iter().collect();
         model::order::sort_by(&mut ordered, |a, b| a.path.cmp(&b.path));
+        let places: Vec<String> = ordered
+            .iter()
+            .map(|spec| host_path(draft, kind, &base, spec))
+            .collect();
+        let quota = match &kind.bound {
+            Some(bound) => quotas::of(draft, bound, &places)?,
+            None => Quota::Unsaid,
+        };
         for spec in &ordered {
-            one(draft, kind, &base, spec, &ordered);
+            one(draft, kind, &base, spec, &ordered, quota);
             if mounts {
                 show(draft, meaning, kind, &base, spec);
             }
@@ -105,6 +130,7 @@ pub(super) fn plan(draft: &mut Draft<'_>, meaning: Meaning, mounts: bool) {
                 .push((kind.variable.to_owned(), paths.join(":")));
         }
     }
+    Ok(())
 }
 
 /// Where a kind lives; a user's own instance keeps everything below its runtime directory's owner, which the manager resolves.
@@ -177,6 +203,7 @@ fn one(
     base: &str,
     spec: &DirectorySpec,
     ordered: &[&DirectorySpec],
+    quota: Quota,
 ) {
     let private = is_private(draft, kind);
     let path = host_path(draft, kind, base, spec);
@@ -203,6 +230,7 @@ fn one(
         private,
         takes_over,
         links: links.list(),
+        quota,
     };
     draft.push(kind.key.directive(), step);
 }

@@ -125,6 +125,7 @@ fn first_directive(unit: &Unit) -> Directive {
     candidates
         .into_iter()
         .find(|directive| unit.is_set(*directive))
+        .or_else(|| super::quotas::first(unit))
         .unwrap_or(key::SYSTEM_CALL_FILTER.directive())
 }
 
@@ -173,6 +174,7 @@ fn restrictions(unit: &Unit, facts: &Facts, meaning: Meaning, personality: u32) 
         }),
         no_writable_code: unit.value(&key::MEMORY_DENY_WRITE_EXECUTE),
         no_set_id: meaning.no_set_id,
+        no_other_project: super::quotas::is_bounded(unit),
         no_realtime: unit.value(&key::RESTRICT_REALTIME),
         locked_personality: unit.value(&key::LOCK_PERSONALITY).then_some(personality),
         denied_calls: denied_calls(unit),

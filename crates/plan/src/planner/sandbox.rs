@@ -107,7 +107,7 @@ pub(super) fn plan(
     }
     super::credentials::plan(draft, meaning);
     notify(draft, meaning);
-    directories::plan(draft, meaning, true);
+    directories::plan(draft, meaning, true)?;
     root(draft)?;
     names::plan(draft, mounts::emit);
     // As the programs of a service that make namespaces expect of any system.

@@ -84,6 +84,9 @@ pub(super) fn denials(restrictions: &Restrictions) -> Vec<Denial> {
     if restrictions.no_set_id {
         set_id(&mut denials);
     }
+    if restrictions.no_other_project {
+        projects(&mut denials);
+    }
     if restrictions.no_realtime {
         realtime(&mut denials);
     }
@@ -197,6 +200,19 @@ fn set_id(denials: &mut Vec<Denial>) {
     }
     // openat2 passes its mode in memory; C libraries fall back to openat.
     denials.push(always("openat2", ENOSYS));
+}
+
+/// Whoever owns a file could take it, or what is made in a directory, out of its project: FS_IOC_FSSETXATTR, and FS_IOC_SETFLAGS of both word
+/// sizes, which has the flag that lets a project be inherited.
+const SETS_PROJECT: [u32; 3] = [0x401c_5820, 0x4008_6602, 0x4004_6602];
+
+fn projects(denials: &mut Vec<Denial>) {
+    for value in SETS_PROJECT {
+        let request = Test::Equals { argument: 1, value };
+        denials.push(when("ioctl", &[request], EPERM));
+    }
+    // It passes them in memory.
+    denials.push(always("file_setattr", EPERM));
 }
 
 fn realtime(denials: &mut Vec<Denial>) {

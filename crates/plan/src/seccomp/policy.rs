@@ -44,6 +44,8 @@ pub struct Restrictions {
     pub no_writable_code: bool,
     /// RestrictSUIDSGID=.
     pub no_set_id: bool,
+    /// Files stay in the project whose quota bounds them.
+    pub no_other_project: bool,
     /// RestrictRealtime=.
     pub no_realtime: bool,
     /// LockPersonality=, the domain that it is locked to.

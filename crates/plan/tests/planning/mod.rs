@@ -24,6 +24,7 @@ pub(crate) fn situation<'a>(may_reduce: &'a dyn Fn(Directive) -> bool) -> Situat
         notify_socket: None,
         stub: false,
         may_take_over: &|_| true,
+        quota_trouble: &|_, _| None,
         may_reduce,
     }
 }

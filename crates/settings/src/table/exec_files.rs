@@ -51,7 +51,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Counts what the cache directories hold."),
         since: said("258"),
         bus: said("b"),
-        status: later::QUOTAS,
+        may_reduce: true,
         ..Row::FREE
     },
     Row {
@@ -67,12 +67,12 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "CacheDirectoryQuota",
         directive: key::CACHE_DIRECTORY_QUOTA.directive(),
-        value: &AMOUNT,
-        default_text: "infinity",
+        value: &QUOTA,
+        default_text: "off",
         summary: said("Bounds what the cache directories hold."),
         since: said("258"),
         bus: said("(tus)"),
-        status: later::QUOTAS,
+        may_reduce: true,
         ..Row::RESTRICTS
     },
     Row {
@@ -177,7 +177,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Counts what the log directories hold."),
         since: said("258"),
         bus: said("b"),
-        status: later::QUOTAS,
+        may_reduce: true,
         ..Row::FREE
     },
     Row {
@@ -193,12 +193,12 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "LogsDirectoryQuota",
         directive: key::LOGS_DIRECTORY_QUOTA.directive(),
-        value: &AMOUNT,
-        default_text: "infinity",
+        value: &QUOTA,
+        default_text: "off",
         summary: said("Bounds what the log directories hold."),
         since: said("258"),
         bus: said("(tus)"),
-        status: later::QUOTAS,
+        may_reduce: true,
         ..Row::RESTRICTS
     },
     Row {
@@ -417,7 +417,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Counts what the state directories hold."),
         since: said("258"),
         bus: said("b"),
-        status: later::QUOTAS,
+        may_reduce: true,
         ..Row::FREE
     },
     Row {
@@ -433,12 +433,12 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "StateDirectoryQuota",
         directive: key::STATE_DIRECTORY_QUOTA.directive(),
-        value: &AMOUNT,
-        default_text: "infinity",
+        value: &QUOTA,
+        default_text: "off",
         summary: said("Bounds what the state directories hold."),
         since: said("258"),
         bus: said("(tus)"),
-        status: later::QUOTAS,
+        may_reduce: true,
         ..Row::RESTRICTS
     },
     Row {

@@ -3,8 +3,8 @@
 use model::{
     Expand, ParseError, Setting, TextForm, Value,
     value::{
-        Bytes, CapabilitySet, Conditions, DeviceAmounts, FilePath, NamespaceSet, PathWatches,
-        Paths, ResourceLimit, SyscallFilter, TimeSpan, normalize_path,
+        Amount, Bytes, CapabilitySet, Conditions, DeviceAmounts, FilePath, NamespaceSet,
+        PathWatches, Paths, ResourceLimit, SyscallFilter, TimeSpan, normalize_path,
     },
 };
 
@@ -299,3 +299,22 @@ pub(crate) static INPUT_TEXT: ValueType = ValueType {
 fn typed<T: Setting>(value: &Value, print: impl FnOnce(&T) -> Vec<String>) -> Vec<String> {
     T::from_value(value).map(print).unwrap_or_default()
 }
+
+/// What directories may hold: "infinity" is no word here.
+pub(crate) static QUOTA: ValueType = ValueType {
+    name: "a size, a share of the file system, or off",
+    list: false,
+    assign: |value, text, _| {
+        assign_as(value, text, true, |text| match Amount::parse(text) {
+            _ if text == "off" => Ok(Amount::Infinity),
+            Ok(Amount::Infinity) | Err(_) => {
+                Err(ParseError::not_a(text, "an amount such as 2G, 20% or off"))
+            }
+            amount => amount,
+        })
+    },
+    print: |value, form| match Amount::from_value(value) {
+        Some(Amount::Infinity) => vec!["off".into()],
+        _ => print::<Amount>(value, form),
+    },
+};

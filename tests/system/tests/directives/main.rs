@@ -73,6 +73,18 @@ const UNSEEN: &[(&str, &str)] = &[
         "needs the security module bpf: cargo xtask test vm has it",
     ),
     (
+        "StateDirectoryAccounting",
+        "needs quotas of projects: cargo xtask test vm has them",
+    ),
+    (
+        "CacheDirectoryAccounting",
+        "needs quotas of projects, which are of one kind: cargo xtask test vm has those of StateDirectoryAccounting=",
+    ),
+    (
+        "LogsDirectoryAccounting",
+        "needs quotas of projects, which are of one kind: cargo xtask test vm has those of StateDirectoryAccounting=",
+    ),
+    (
         "PassEnvironment",
         "needs variables of coracled's own: a test of the environment has them",
     ),
