@@ -35,7 +35,7 @@ macro_rules! on_terminal {
     };
 }
 /// Whether a reader of the terminal is hung up: it ends by itself then.
-const HUNG_UP: &str = "exec 3< $TTY; timeout 2 cat <&3 > /dev/null 2>&1 & coracle start $U; wait $!; test $? = 124 || echo hung-up";
+const HUNG_UP: &str = "exec 3< $TTY; timeout 5 cat <&3 > /dev/null 2>&1 & coracle start $U; wait $!; test $? = 124 || echo hung-up";
 /// Whether what came before the service's own words takes the rest away.
 const CLEARED: &str = "echo > $TTY; coracle start $U; timeout 9 sh -c 'until grep -q end-of-$U $ROOM/terminal; do :; done'; grep -c '.\\[3J.*end-of-$U' $ROOM/terminal";
 

@@ -19,7 +19,7 @@ pub(crate) const RUNS: &str = "coracle start $U 2> /dev/null; until coracle is-f
 /// Whether it runs more often than five times.
 pub(crate) const MANY_RUNS: &str = "coracle start $U 2> /dev/null; until coracle is-failed -q $U || test $(cat $ROOM/$U 2> /dev/null | grep -c run) -gt 5; do :; done; coracle is-failed -q $U || echo on; coracle stop $U";
 /// How often it ran within a second.
-const RUNS_SOON: &str = "coracle start $U 2> /dev/null; timeout 1 sh -c 'until coracle is-failed -q $U; do :; done'; grep -c run $ROOM/$U; coracle stop $U";
+const RUNS_SOON: &str = "coracle start $U 2> /dev/null; timeout 4 sh -c 'until coracle is-failed -q $U; do :; done'; grep -c run $ROOM/$U; coracle stop $U";
 /// A service that is deaf to the usual signal and writes down which other it was ended by.
 const DEAF: Files = &[(
     "$U.service",
@@ -129,7 +129,7 @@ pub(crate) const SERVICE: &[Observation] = &[
             "$U.service",
             "[Service]\nLINE\nExecStart=/bin/sleep infinity\n",
         )],
-        "coracle start $U; timeout 2 sh -c 'until coracle is-failed -q $U; do :; done'; coracle show -p Result --value $U; coracle stop $U",
+        "coracle start $U; timeout 4 sh -c 'until coracle is-failed -q $U; do :; done'; coracle show -p Result --value $U; coracle stop $U",
         "timeout",
     ),
     units("TimeoutStartSec=50ms", ENDLESS, GIVEN_UP, "failed").on(&["TimeoutStopSec=50ms"]),

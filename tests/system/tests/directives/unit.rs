@@ -179,7 +179,7 @@ pub(crate) const OBSERVATIONS: &[Observation] = &[
     units(
         "Upholds=$U-b.service",
         TWO,
-        "coracle start $U; coracle stop $U-b; timeout 1 sh -c 'until coracle is-active -q $U-b; do :; done'; coracle is-active $U-b",
+        "coracle start $U; coracle stop $U-b; timeout 4 sh -c 'until coracle is-active -q $U-b; do :; done'; coracle is-active $U-b",
         "active",
     ),
     units("Requires=$U-b.service", LACKING, LEFT_OUT, "inactive"),
