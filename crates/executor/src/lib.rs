@@ -4,6 +4,7 @@
 //! a step maps. Whatever a step can't do ends the start with a report: there are no fallbacks here that weaken a restriction.
 #![no_std]
 
+mod ahead;
 mod begin;
 mod made;
 mod path;

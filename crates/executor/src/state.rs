@@ -5,6 +5,7 @@ use core::ffi::CStr;
 use kernel::{AsFd, BorrowedFd, Errno, OwnedFd, Result};
 use plan::frame::{FIRST_DESCRIPTOR, Frame, MAX_DESCRIPTORS, REPORT_DESCRIPTOR, Role};
 
+use crate::ahead::Ahead;
 use crate::made::Made;
 use crate::steps::{Holder, Masks, Project};
 
@@ -41,6 +42,8 @@ pub(crate) struct State<'a> {
     pub(crate) is_host: bool,
     /// The mounts that are the service's own.
     pub(crate) made: Made,
+    /// What was made ahead for this start and is not in use yet.
+    pub(crate) ahead: Ahead,
     /// The network namespace was made ahead.
     pub(crate) network_is_made: bool,
     /// An empty file and an empty directory that no one may enter.
@@ -89,6 +92,7 @@ impl<'a> State<'a> {
             is_layered: false,
             is_host: false,
             made: Made::new(),
+            ahead: Ahead::new(),
             network_is_made: false,
             masks: None,
             host: None,

@@ -11,9 +11,10 @@ use kernel::message::{Descriptors, ReceiveOptions, receive};
 use kernel::mount::{NO_EXEC, NO_SUID, READ_ONLY};
 use kernel::namespace::{IPC, MOUNT, NETWORK, UTS};
 use kernel::wait::Ending;
+use plan::code::ListBytes;
 use plan::frame::Role;
-use plan::report::Report;
-use plan::step::{RootSource, What};
+use plan::report::{MAKE_ALL, MAKE_NETWORK, Report};
+use plan::step::{RootSource, UserMap, What};
 use plan::{List, Step};
 
 #[test]
@@ -63,6 +64,181 @@ fn a_network_namespace_made_ahead_is_as_one_that_is_made_now() {
     assert_eq!(maker.end(), Ending::Exited(0));
 }
 
+/// The steps of a start that can take all that is made ahead.
+fn steps_of_all() -> Vec<Step<'static>> {
+    let temporary = || What::Tmpfs {
+        mode: plan::frame::TEMPORARY_MODE,
+        options: plan::frame::TEMPORARY_OPTIONS.list(),
+    };
+    vec![
+        Step::Unshare {
+            kinds: MOUNT | NETWORK | IPC | UTS,
+        },
+        Step::Loopback,
+        Step::Propagation { flag: SLAVE },
+        Step::Root {
+            from: RootSource::Host,
+            set: READ_ONLY,
+        },
+        Step::Mount {
+            at: c"/dev",
+            what: What::Devices { bound: false },
+            set: READ_ONLY | NO_EXEC | NO_SUID,
+            clear: 0,
+            missing_ok: false,
+        },
+        at(c"/dev/mqueue", What::MessageQueues),
+        at(c"/home", What::Inaccessible),
+        at(c"/sys", What::Sysfs),
+        at(c"/tmp", temporary()),
+        at(c"/var/tmp", temporary()),
+        Step::EnterRoot { shared: true },
+        Step::Groups,
+        Step::UserNamespaceLate {
+            map: UserMap::CallerOnly,
+        },
+        Step::User {
+            keep_capabilities: false,
+        },
+    ]
+}
+
+/// Tells what the start sees of each part.
+const SEEN: &str = "tr -s ' ' < /proc/self/uid_map; tr -s ' ' < /proc/self/gid_map; ls /sys/class/net; cat /sys/class/net/lo/flags; \
+     ls -lAn /dev | tr -s ' ' | cut -d' ' -f1,3-6,10-; ls -A /dev/pts /dev/shm /dev/mqueue /tmp /var/tmp; ipcs -q -m -s | grep -c 0x; \
+     stat -f -c %T /dev/mqueue /dev/pts /dev/shm /sys /tmp; stat -c %a /tmp /var/tmp /dev/shm /dev /home; \
+     grep -E ' /(dev|dev/[a-z]*|sys|tmp|var/tmp|home) ' /proc/self/mountinfo | cut -d' ' -f4-6,8- | sed 's/shared:[0-9]*//; s/rw,size=[0-9]*k/rw/' | sort; \
+     touch /dev/x /home/x /sys/x 2>/dev/null || echo closed; touch /tmp/x /var/tmp/x /dev/shm/x /dev/mqueue/x; ipcmk -Q >/dev/null; echo > /dev/null";
+
+fn seen(made: Option<OwnedFd>, command: &str) -> String {
+    let mut start = shell(command);
+    (start.uid, start.gid) = (61_234, 61_234);
+    start.passed = made
+        .into_iter()
+        .map(|made| (Role::MadeAhead, made))
+        .collect();
+    start.run(&steps_of_all()).said().to_owned()
+}
+
+#[test]
+fn all_that_is_made_ahead_is_as_what_a_start_makes() {
+    let maker = Maker::start();
+    let own = seen(None, SEEN);
+    assert!(
+        own.contains("61234 61234 1") && own.contains("closed"),
+        "{own}"
+    );
+    // The second one finds nothing of what the first one left.
+    for _ in 0..2 {
+        let made = maker.ask_for(MAKE_ALL, Report::Ahead);
+        assert_eq!(seen(Some(made), SEEN), own);
+    }
+    let numbers = "readlink /proc/self/ns/net /proc/self/ns/ipc /proc/self/ns/user; stat -c %d /dev /dev/pts /dev/shm /tmp /var/tmp";
+    let lines = |made| -> Vec<String> { seen(made, numbers).lines().map(str::to_owned).collect() };
+    let made: Vec<OwnedFd> = (0..2)
+        .map(|_| maker.ask_for(MAKE_ALL, Report::Ahead))
+        .collect();
+    let mut starts: Vec<Vec<String>> = made.into_iter().map(|made| lines(Some(made))).collect();
+    starts.push(
+        shell(numbers)
+            .run(&[])
+            .said()
+            .lines()
+            .map(str::to_owned)
+            .collect(),
+    );
+    for (place, start) in starts.iter().enumerate() {
+        assert_eq!(start.len(), 8, "{start:?}");
+        for other in &starts[..place] {
+            // The numbers of file systems are used again.
+            assert!((0..3).all(|line| start[line] != other[line]), "{starts:?}");
+        }
+    }
+    assert_eq!(maker.end(), Ending::Exited(0));
+}
+
+#[test]
+fn of_what_is_made_ahead_a_start_takes_only_what_is_as_its_own() {
+    let maker = Maker::start();
+    let made = |command: &str, steps: &[Step<'_>]| {
+        let mut start = shell(command);
+        let made = maker.ask_for(MAKE_ALL, Report::Ahead);
+        start.passed.push((Role::MadeAhead, made));
+        start.run(steps).said().to_owned()
+    };
+    // Another size and mode than the usual ones.
+    let other = What::Tmpfs {
+        mode: 0o755,
+        options: ListBytes(b"size=64k\0").list(),
+    };
+    let mut steps = steps_of_all();
+    for step in &mut steps {
+        if matches!(step, Step::Mount { at, .. } if *at == c"/tmp") {
+            *step = at(c"/tmp", other);
+        }
+    }
+    let seen = "stat -c %a /tmp /var/tmp; df -k --output=size /tmp | tail -n1 | tr -d ' '; ls /proc/self/fd | wc -l";
+    assert_eq!(made(seen, &steps), "755\n1777\n64\n4");
+    // The host's queues, where its namespace is: none of another one.
+    let ipc = std::fs::read_link("/proc/self/ns/ipc").unwrap();
+    let steps = [
+        Step::Unshare {
+            kinds: MOUNT | NETWORK,
+        },
+        Step::Loopback,
+        Step::Propagation { flag: SLAVE },
+        Step::Root {
+            from: RootSource::Host,
+            set: 0,
+        },
+        at(c"/dev", What::Devices { bound: false }),
+        at(c"/dev/mqueue", What::MessageQueues),
+        Step::EnterRoot { shared: true },
+    ];
+    let queues = "readlink /proc/self/ns/ipc; stat -c %d /dev/mqueue";
+    let own = shell(queues).run(&steps).said().to_owned();
+    assert_eq!(made(queues, &steps), own);
+    assert!(own.starts_with(ipc.to_str().unwrap()), "{own}");
+    // Without a network of its own it takes nothing.
+    let none = [Step::Unshare { kinds: IPC }];
+    assert_eq!(
+        made(
+            "readlink /proc/self/ns/net; ls /proc/self/fd | wc -l",
+            &none
+        ),
+        format!(
+            "{}\n4",
+            std::fs::read_link("/proc/self/ns/net").unwrap().display()
+        )
+    );
+    maker.end();
+}
+
+#[test]
+fn a_start_with_a_bundle_that_is_none_fails() {
+    use kernel::rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+    for (bytes, count) in [(&[][..], 0), (&[0], 0), (&[0, 1], 1), (&[200], 1)] {
+        let flags = SocketFlags::CLOEXEC;
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
+        let files: Vec<OwnedFd> = (0..count)
+            .map(|_| std::fs::File::open("/dev/null").unwrap().into())
+            .collect();
+        let files: Vec<_> = files.iter().map(std::os::fd::AsFd::as_fd).collect();
+        if !bytes.is_empty() {
+            kernel::message::send(&ours, bytes, &files).unwrap();
+        }
+        let mut start = shell("echo reached");
+        start.passed.push((Role::MadeAhead, theirs));
+        let outcome = start.run(&[Step::Unshare { kinds: NETWORK }]);
+        assert!(!outcome.output.contains("reached"), "{bytes:?} {outcome:?}");
+        assert!(
+            matches!(outcome.reports[..], [Report::Failure(_)]),
+            "{outcome:?}"
+        );
+    }
+}
+
 #[test]
 fn who_makes_networks_is_in_none_of_them_and_has_no_other_privileges() {
     let maker = Maker::start();
@@ -77,7 +253,8 @@ fn who_makes_networks_is_in_none_of_them_and_has_no_other_privileges() {
     );
     let status = format!("/proc/{}/status", maker.child.pid.as_raw_nonzero());
     let status = std::fs::read_to_string(status).unwrap();
-    assert!(status.contains("CapPrm:\t0000000000201000"), "{status}");
+    // CAP_SETGID, CAP_SETUID, CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_MKNOD, CAP_SETFCAP.
+    assert!(status.contains("CapPrm:\t00000000882010c0"), "{status}");
     assert!(status.contains("NoNewPrivs:\t1"), "{status}");
     maker.end();
 }
@@ -99,7 +276,11 @@ impl Maker {
     }
 
     fn ask(&self) -> OwnedFd {
-        kernel::message::send(&self.socket, &[0], &[]).unwrap();
+        self.ask_for(MAKE_NETWORK, Report::Network)
+    }
+
+    fn ask_for(&self, wish: [u8; 1], expected: Report) -> OwnedFd {
+        kernel::message::send(&self.socket, &wish, &[]).unwrap();
         let (mut bytes, mut descriptors) = ([0; 64], Descriptors::default());
         let wait = ReceiveOptions {
             wait: true,
@@ -107,7 +288,7 @@ impl Maker {
         };
         let received = receive(&self.socket, &mut bytes, &mut descriptors, wait).unwrap();
         let report = Report::decode(&bytes[..received.bytes]);
-        assert_eq!(report, Some(Report::Network));
+        assert_eq!(report, Some(expected));
         descriptors.take().unwrap()
     }
 

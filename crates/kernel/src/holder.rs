@@ -1,13 +1,13 @@
 //! A new user namespace that somebody else is to enter, when its maps are written.
 //!
 //! Only a process outside may write other maps than that of its own user. So a child is born in the namespace that shares everything
-//! with its parent, opens its own directory of proc(5) and ends; as a zombie it keeps the namespace until it is reaped.
+//! with its parent, opens its own directory of proc(5) and its namespace and ends; as a zombie it keeps the namespace until it is reaped.
 
-use core::ffi::c_void;
+use core::ffi::{CStr, c_void};
 use core::mem::MaybeUninit;
 
 use linux_raw_sys::general as sys;
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 
 use crate::spawn::CloneRequest;
@@ -22,18 +22,21 @@ const STACK_BYTES: usize = 8192;
 #[repr(C, align(16))]
 struct Stack(MaybeUninit<[u8; STACK_BYTES]>);
 
-/// What the child is to open, and what came of it: a number, or a negative error number.
+/// What the child is to open, and what came of it: numbers, or a negative error number.
 struct Errand<'a> {
     proc: BorrowedFd<'a>,
     opened: i32,
+    namespace: i32,
 }
 
 /// A zombie in the namespace.
 #[derive(Debug)]
 pub struct Holder {
     pidfd: OwnedFd,
-    /// Its directory of proc(5): `uid_map`, `gid_map` and `ns/user` are looked for there.
+    /// Its directory of proc(5): `uid_map` and `gid_map` are looked for there.
     pub process: OwnedFd,
+    /// The namespace. The child opens it, as only who may trace it could do so from outside.
+    pub namespace: OwnedFd,
 }
 
 impl Holder {
@@ -48,6 +51,7 @@ impl Holder {
         let mut errand = Errand {
             proc: proc.as_fd(),
             opened: -1,
+            namespace: -1,
         };
         let shared = sys::CLONE_VM | sys::CLONE_VFORK | sys::CLONE_FILES;
         let mut clone = CloneRequest {
@@ -68,40 +72,51 @@ impl Holder {
         let pidfd = unsafe { OwnedFd::from_raw_fd((&raw const pidfd).read_volatile()) };
         // SAFETY: the child wrote it before the call returned; volatile since the compiler can't see that.
         let opened = unsafe { (&raw const (*argument).opened).read_volatile() };
-        if opened < 0 {
-            crate::wait::discard(&pidfd);
-            return Err(Errno::from_raw_os_error(-opened));
+        // SAFETY: as above.
+        let namespace = unsafe { (&raw const (*argument).namespace).read_volatile() };
+        // SAFETY: the child opened both in the table that it shared with us, and no one else owns them.
+        let open = |number| unsafe { OwnedFd::from_raw_fd(number) };
+        let process = (opened >= 0).then(|| open(opened));
+        let held = (namespace >= 0).then(|| open(namespace));
+        if let (Some(process), Some(namespace)) = (process, held) {
+            return Ok(Self {
+                pidfd,
+                process,
+                namespace,
+            });
         }
-        // SAFETY: the child opened it in the table that it shared with us, and no one else owns it.
-        let process = unsafe { OwnedFd::from_raw_fd(opened) };
-        Ok(Self { pidfd, process })
+        crate::wait::discard(&pidfd);
+        Err(Errno::from_raw_os_error(-opened.min(namespace)))
     }
 
-    /// Reaps the zombie.
+    /// Reaps the zombie; the descriptor keeps the namespace.
     ///
     /// # Errors
     /// Those of waitid(2).
-    pub fn reap(self) -> Result<()> {
-        crate::wait::wait(&self.pidfd).map(drop)
+    pub fn reap(self) -> Result<OwnedFd> {
+        crate::wait::wait(&self.pidfd)?;
+        Ok(self.namespace)
     }
 }
 
-/// The child's whole life: its directory's number goes to the errand.
+/// The child's whole life: the numbers of its directory and its namespace go to the errand.
 extern "C" fn child(argument: *mut c_void) -> ! {
     let errand = argument.cast::<Errand<'_>>();
     // SAFETY: `Holder::new` passes an errand of its frame, and stands still while this runs.
     let proc = unsafe { (&raw const (*errand).proc).read() };
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let number = match rustix::fs::openat(proc, c"self", flags, Mode::empty()) {
-        Ok(directory) => {
-            let number = directory.as_raw_fd();
-            // It is the parent's.
-            core::mem::forget(directory);
-            number
-        }
-        Err(errno) => -errno.raw_os_error(),
-    };
+    let directory = open(proc, c"self", OFlags::PATH | OFlags::DIRECTORY);
+    let namespace = open(proc, c"self/ns/user", OFlags::RDONLY);
     // SAFETY: as above.
-    unsafe { (&raw mut (*errand).opened).write_volatile(number) };
+    unsafe { (&raw mut (*errand).opened).write_volatile(directory) };
+    // SAFETY: as above.
+    unsafe { (&raw mut (*errand).namespace).write_volatile(namespace) };
     crate::process::exit_group(0)
+}
+
+/// The number of what is opened, which is then the parent's, or a negative error number.
+fn open(directory: BorrowedFd<'_>, path: &CStr, flags: OFlags) -> i32 {
+    match rustix::fs::openat(directory, path, flags | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(opened) => opened.into_raw_fd(),
+        Err(errno) => -errno.raw_os_error(),
+    }
 }

@@ -250,7 +250,7 @@ impl Manager {
             match Report::decode(buffer.get(..received.bytes).unwrap_or_default()) {
                 Some(Report::Failure(failure)) => return self.on_failure(process, failure),
                 Some(Report::Payload) => self.on_payload(process, sender),
-                Some(Report::Socket { .. } | Report::Network) | None => {}
+                Some(Report::Socket { .. } | Report::Network | Report::Ahead) | None => {}
             }
         }
     }

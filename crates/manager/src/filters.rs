@@ -296,10 +296,27 @@ fn devices(name: &str) -> Vec<DeviceNumbers> {
     if let Ok(major) = pattern.parse() {
         return vec![of(Some(major))];
     }
+    if (block, pattern) == (false, "rtc")
+        && let Some(known) = clocks()
+    {
+        return known.into_iter().map(|major| of(Some(major))).collect();
+    }
     let list = crate::beginning::text("/proc/devices", DRIVERS_BYTES_MAX).unwrap_or_default();
     let drivers = majors(&list, block);
     let named = drivers.filter(|(_, driver)| matches(pattern, driver));
     named.map(|(major, _)| of(Some(major))).collect()
+}
+
+/// The number of the driver of clocks, which ProtectClock= asks for, as sysfs(5) tells it at once: that of the first clock, or none, as the
+/// driver comes with its class. Nothing where sysfs does not tell.
+fn clocks() -> Option<Option<u32>> {
+    let is_there = |path: &str| std::path::Path::new(path).is_dir();
+    if !is_there("/sys/class/rtc") {
+        return is_there("/sys/class").then_some(None);
+    }
+    let numbers = crate::beginning::text("/sys/class/rtc/rtc0/dev", 64).ok()?;
+    let (major, _) = numbers.split_once(':')?;
+    major.parse().ok().map(Some)
 }
 
 /// The first major number of pseudo-terminals, and the only one that Linux uses for them since 2.6.
@@ -503,6 +520,15 @@ mod tests {
         assert_eq!(devices("char-136")[0].major, Some(136));
         assert_eq!(devices("char-pts")[0].major, Some(136));
         assert!(devices("char-*")[0].major.is_none());
+        let list = std::fs::read_to_string("/proc/devices").expect("a list");
+        let mut drivers = majors(&list, false);
+        let clock = drivers.find(|(_, driver)| *driver == "rtc");
+        let found = devices("char-rtc");
+        assert_eq!(found.len(), usize::from(clock.is_some()));
+        assert_eq!(
+            found.first().and_then(|one| one.major),
+            clock.map(|(major, _)| major)
+        );
         assert!(devices("char-mem").iter().any(|one| one.major == Some(1)));
     }
 }

@@ -1,8 +1,9 @@
-//! Network namespaces made ahead: a third of what a sandboxed start takes, and the same for each.
+//! What is made ahead: network namespaces, a third of what a sandboxed start takes, or with each of them all that is the same for every start
+//! with the whole default profile.
 //!
 //! A process of its own makes them, since that may wait for the kernel's lock on all interfaces. It comes with the first start that makes a
-//! namespace, after it, and goes when nobody has wanted one for a while: who never wants one pays nothing. Each namespace is for one
-//! start alone. A start that finds none makes its own, as ever.
+//! network namespace, after it, and goes when nobody has wanted anything for a while: who never wants it pays nothing. What was made is for one
+//! start alone. A start that finds nothing makes its own, as ever.
 
 use crate::clock;
 use crate::link::NewProcess;
@@ -14,7 +15,7 @@ use crate::start::report_pair;
 use engine::{Micros, ProcessKey, Role, UnitId};
 use keeper::protocol::ChildKey;
 use kernel::message::{Descriptors, ReceiveOptions, receive, send};
-use plan::report::{LET_GO, MAKE_NETWORK, RECORD_BYTES, Report};
+use plan::report::{LET_GO, MAKE_ALL, MAKE_NETWORK, RECORD_BYTES, Report};
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
@@ -26,20 +27,15 @@ const HELD_MAX: usize = 8;
 /// How long they are kept. What a new namespace takes over from the host, the defaults of its interfaces, is no older than that.
 const KEPT: Micros = Micros(60_000_000);
 
-/// Those that are ready, and who makes more.
-#[derive(Debug, Default)]
+/// What is ready, and who makes more.
+#[derive(Debug)]
 pub(crate) struct Networks {
-    /// The oldest first, each with when it came.
-    ready: VecDeque<(Micros, OwnedFd)>,
+    stocks: [Stock; 2],
     maker: Option<Maker>,
-    /// One was taken, or one will be.
-    is_wanted: bool,
     /// Mount namespaces of runs that live.
     held: usize,
     /// Those of runs that are over.
     leaving: Vec<OwnedFd>,
-    /// When all of it is let go.
-    until: Option<Micros>,
     /// It could not be made; before this moment it is not tried again.
     pause: Option<Micros>,
 }
@@ -48,13 +44,58 @@ pub(crate) struct Networks {
 struct Maker {
     key: ChildKey,
     socket: Rc<OwnedFd>,
-    /// How many it was asked for and has not sent.
+}
+
+/// What is ready of one kind.
+#[derive(Debug)]
+struct Stock {
+    /// As what an executor gets it.
+    role: plan::Role,
+    /// The oldest first, each with when it came.
+    ready: VecDeque<(Micros, OwnedFd)>,
+    /// How many the maker was asked for and has not sent.
     asked: usize,
+    /// One was taken, or one will be.
+    is_wanted: bool,
+    /// When all of it is let go.
+    until: Option<Micros>,
+}
+
+impl Default for Networks {
+    fn default() -> Self {
+        Self {
+            stocks: [plan::Role::MadeNetwork, plan::Role::MadeAhead].map(Stock::new),
+            maker: None,
+            held: 0,
+            leaving: Vec::new(),
+            pause: None,
+        }
+    }
 }
 
 impl Networks {
     /// When what nobody wanted is let go.
     pub(crate) fn next_end(&self) -> Option<Micros> {
+        self.stocks.iter().filter_map(Stock::next_end).min()
+    }
+
+    fn stock(&mut self, role: plan::Role) -> Option<&mut Stock> {
+        self.stocks.iter_mut().find(|stock| stock.role == role)
+    }
+}
+
+impl Stock {
+    fn new(role: plan::Role) -> Self {
+        Self {
+            role,
+            ready: VecDeque::new(),
+            asked: 0,
+            is_wanted: false,
+            until: None,
+        }
+    }
+
+    fn next_end(&self) -> Option<Micros> {
         let oldest = self.ready.front().map(|(came, _)| came.after(KEPT));
         self.until.into_iter().chain(oldest).min()
     }
@@ -62,7 +103,7 @@ impl Networks {
     /// One that nobody has been in, and that is not too old: the oldest of them, so that none stays behind.
     fn take(&mut self, now: Micros) -> Option<OwnedFd> {
         self.drop_old(now);
-        self.ready.pop_front().map(|(_, network)| network)
+        self.ready.pop_front().map(|(_, made)| made)
     }
 
     fn drop_old(&mut self, now: Micros) {
@@ -70,34 +111,46 @@ impl Networks {
     }
 
     fn is_short(&self) -> bool {
-        let asked = self.maker.as_ref().map_or(0, |maker| maker.asked);
-        self.ready.len() + asked < READY_MAX
+        self.ready.len() + self.asked < READY_MAX
     }
 }
 
 impl Manager {
     /// Has more made where some were taken in this round: the start that took one is on its way.
     pub(crate) fn replenish_networks(&mut self) {
-        if !std::mem::take(&mut self.later.networks.is_wanted) {
+        let networks = &mut self.later.networks;
+        if networks.stocks.iter().all(|stock| !stock.is_wanted) {
             return;
         }
         let now = clock::monotonic();
-        if self.later.networks.pause.is_some_and(|pause| now < pause) {
-            return;
-        }
-        self.later.networks.until = Some(now.after(KEPT));
-        self.fill_networks(now);
-    }
-
-    fn fill_networks(&mut self, now: Micros) {
-        while self.later.networks.is_short() {
-            if let Err(error) = self.ask_for_network() {
-                self.log(&format!(
-                    "cannot make network namespaces ahead, so each start makes its own: {error}"
-                ));
-                return self.drop_maker(Some(now.after(KEPT)));
+        let is_paused = networks.pause.is_some_and(|pause| now < pause);
+        for stock in &mut networks.stocks {
+            if std::mem::take(&mut stock.is_wanted) && !is_paused {
+                stock.until = Some(now.after(KEPT));
             }
         }
+        if !is_paused {
+            self.fill_networks(now);
+        }
+    }
+
+    /// Has made what is missing of each kind that is wanted.
+    fn fill_networks(&mut self, now: Micros) {
+        for place in 0..self.later.networks.stocks.len() {
+            while let Some(role) = self.kind_to_ask_for(place) {
+                if let Err(error) = self.ask_for(role) {
+                    self.log(&format!(
+                        "cannot make network namespaces ahead, so each start makes its own: {error}"
+                    ));
+                    return self.drop_maker(Some(now.after(KEPT)));
+                }
+            }
+        }
+    }
+
+    fn kind_to_ask_for(&self, place: usize) -> Option<plan::Role> {
+        let stock = self.later.networks.stocks.get(place)?;
+        (stock.until.is_some() && stock.is_short()).then_some(stock.role)
     }
 
     /// A unit is about to be started again: what its start will want is made while it is stopped.
@@ -106,18 +159,19 @@ impl Manager {
             .units
             .get(&unit)
             .and_then(|entry| entry.prepared.as_ref());
-        if prepared.is_some_and(|prepared| prepared.plan.takes_made_network()) {
-            self.later.networks.is_wanted = true;
+        if let Some(role) = prepared.and_then(|prepared| prepared.plan.made_ahead())
+            && let Some(stock) = self.later.networks.stock(role)
+        {
+            stock.is_wanted = true;
         }
     }
 
-    /// A namespace for a start whose plan takes one.
-    pub(crate) fn made_network(&mut self, prepared: &Prepared) -> Option<Rc<OwnedFd>> {
-        if !prepared.plan.takes_made_network() {
-            return None;
-        }
-        self.later.networks.is_wanted = true;
-        self.later.networks.take(clock::monotonic()).map(Rc::new)
+    /// What is ready for a start whose plan takes it.
+    pub(crate) fn made_ahead(&mut self, prepared: &Prepared) -> Option<(plan::Role, Rc<OwnedFd>)> {
+        let role = prepared.plan.made_ahead()?;
+        let stock = self.later.networks.stock(role)?;
+        stock.is_wanted = true;
+        Some((role, Rc::new(stock.take(clock::monotonic())?)))
     }
 
     /// A process has executed its service: its mount namespace is to outlive it by a moment. A process that ends with the last hold on
@@ -127,7 +181,7 @@ impl Manager {
         let is_served = self.later.networks.maker.is_some() && self.later.networks.held < HELD_MAX;
         let prepared = self.units.get(&process.unit);
         let prepared = prepared.and_then(|entry| entry.prepared.as_ref());
-        if !is_served || prepared.is_none_or(|prepared| !prepared.plan.takes_made_network()) {
+        if !is_served || prepared.is_none_or(|prepared| prepared.plan.made_ahead().is_none()) {
             return;
         }
         let Some(run) = self.run_mut(process.unit, process.incarnation) else {
@@ -162,13 +216,19 @@ impl Manager {
         }
     }
 
-    fn ask_for_network(&mut self) -> std::io::Result<()> {
+    fn ask_for(&mut self, role: plan::Role) -> std::io::Result<()> {
         if self.later.networks.maker.is_none() {
             self.later.networks.maker = Some(self.start_maker()?);
         }
-        if let Some(maker) = &mut self.later.networks.maker {
-            send(&*maker.socket, &MAKE_NETWORK, &[])?;
-            maker.asked += 1;
+        let wish = match role {
+            plan::Role::MadeAhead => MAKE_ALL,
+            _ => MAKE_NETWORK,
+        };
+        if let Some(maker) = &self.later.networks.maker {
+            send(&*maker.socket, &wish, &[])?;
+        }
+        if let Some(stock) = self.later.networks.stock(role) {
+            stock.asked += 1;
         }
         Ok(())
     }
@@ -193,16 +253,13 @@ impl Manager {
             child: Vec::new(),
             kept: Rc::clone(&ours),
         });
-        Ok(Maker {
-            key,
-            socket: ours,
-            asked: 0,
-        })
+        Ok(Maker { key, socket: ours })
     }
 
     /// The maker sends one, or is at its end.
     pub(crate) fn on_network(&mut self) {
-        let Some(maker) = &mut self.later.networks.maker else {
+        let networks = &mut self.later.networks;
+        let Some(maker) = &networks.maker else {
             return;
         };
         let (mut record, mut descriptors) = ([0; RECORD_BYTES], Descriptors::default());
@@ -212,10 +269,15 @@ impl Manager {
             other => other.map_or(0, |received| received.bytes),
         };
         let report = Report::decode(record.get(..received).unwrap_or_default());
-        if let (Some(Report::Network), Some(made)) = (report, descriptors.take()) {
-            maker.asked = maker.asked.saturating_sub(1);
-            let came = clock::monotonic();
-            return self.later.networks.ready.push_back((came, made));
+        let role = match report {
+            Some(Report::Network) => Some(plan::Role::MadeNetwork),
+            Some(Report::Ahead) => Some(plan::Role::MadeAhead),
+            _ => None,
+        };
+        let stock = role.and_then(|role| networks.stock(role));
+        if let (Some(stock), Some(made)) = (stock, descriptors.take()) {
+            stock.asked = stock.asked.saturating_sub(1);
+            return stock.ready.push_back((clock::monotonic(), made));
         }
         if let Some(Report::Failure(failure)) = report {
             let why = std::io::Error::from_raw_os_error(failure.errno);
@@ -233,10 +295,14 @@ impl Manager {
         if networks.next_end().is_none_or(|end| now < end) {
             return;
         }
-        networks.drop_old(now);
-        if networks.until.is_none_or(|until| until <= now) {
-            networks.ready.clear();
-            networks.until = None;
+        for stock in &mut networks.stocks {
+            stock.drop_old(now);
+            if stock.until.is_none_or(|until| until <= now) {
+                stock.ready.clear();
+                stock.until = None;
+            }
+        }
+        if networks.stocks.iter().all(|stock| stock.until.is_none()) {
             self.drop_maker(None);
         } else if networks.pause.is_none_or(|pause| pause <= now) {
             self.fill_networks(now);
@@ -245,6 +311,9 @@ impl Manager {
 
     fn drop_maker(&mut self, pause: Option<Micros>) {
         self.later.networks.pause = pause;
+        for stock in &mut self.later.networks.stocks {
+            stock.asked = 0;
+        }
         if let Some(maker) = self.later.networks.maker.take() {
             self.poll.forget(&*maker.socket);
             self.link.signal(maker.key, engine::Signal::KILL.0.into());
@@ -260,8 +329,8 @@ mod tests {
     use std::os::fd::AsRawFd;
 
     /// Networks that came at these moments, and their numbers.
-    fn ready(moments: &[Micros]) -> (Networks, Vec<i32>) {
-        let mut networks = Networks::default();
+    fn ready(moments: &[Micros]) -> (Stock, Vec<i32>) {
+        let mut networks = Stock::new(plan::Role::MadeNetwork);
         let mut numbers = Vec::new();
         for came in moments {
             let file: OwnedFd = std::fs::File::open("/dev/null").unwrap().into();

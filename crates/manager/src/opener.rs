@@ -483,7 +483,7 @@ impl Opening {
                     .sockets
                     .extend(descriptors.take().map(|socket| (index, socket))),
                 Some(Report::Failure(failure)) => self.failure = Some(failure),
-                Some(Report::Payload | Report::Network) | None => {}
+                Some(Report::Payload | Report::Network | Report::Ahead) | None => {}
             }
         }
     }

@@ -33,6 +33,7 @@ impl Manager {
                 plan::Role::Image => self.image_descriptor(unit)?,
                 plan::Role::Service
                 | plan::Role::MadeNetwork
+                | plan::Role::MadeAhead
                 | plan::Role::NetworkNamespace
                 | plan::Role::IpcNamespace
                 | plan::Role::UserNamespace => {
@@ -46,9 +47,9 @@ impl Manager {
             handed.push(role, "", descriptor);
         }
         if handed.passed.len() < plan::frame::MAX_DESCRIPTORS
-            && let Some(made) = self.made_network(prepared)
+            && let Some((role, made)) = self.made_ahead(prepared)
         {
-            handed.push(plan::Role::MadeNetwork, "", made);
+            handed.push(role, "", made);
         }
         Ok(handed)
     }

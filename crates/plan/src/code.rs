@@ -179,6 +179,14 @@ impl ListBytes {
     pub const fn list(self) -> List<'static> {
         List { bytes: self.0 }
     }
+
+    /// The same for a planner.
+    #[cfg(feature = "encode")]
+    pub fn texts(self) -> Vec<String> {
+        let texts = self.list();
+        let texts = texts.iter().map(|text| text.to_string_lossy().into_owned());
+        texts.collect()
+    }
 }
 
 impl core::fmt::Debug for List<'_> {

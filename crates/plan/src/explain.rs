@@ -247,7 +247,7 @@ fn attribute(step: &Step<'_>) -> String {
         Step::NoNewPrivileges => "privileges: none is gained by exec".to_owned(),
         Step::Exec => "execute".to_owned(),
         Step::Finish => "end".to_owned(),
-        Step::MakeNetworks => "network: namespaces for later starts".to_owned(),
+        Step::MakeNetworks => "ahead: what later starts take".to_owned(),
         _ => memory(step),
     }
 }

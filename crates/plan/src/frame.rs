@@ -1,6 +1,6 @@
 //! One start: the steps of a unit's plan together with what only this start knows.
 
-use crate::code::{DecodeError, Field, List, Reader, Text, coded};
+use crate::code::{DecodeError, Field, List, ListBytes, Reader, Text, coded};
 use crate::step::Asked;
 
 /// First bytes of an encoded plan.
@@ -23,6 +23,10 @@ pub const MAX_GROUPS: usize = 256;
 pub const PRIVATE_PREFIX: &[u8] = b"coracle-private-";
 /// Name of what such a directory has mounted where RootEphemeral= says so.
 pub const LAYERS: &core::ffi::CStr = c"layers";
+/// What PrivateTmp=disconnected mounts: the mode, and the options of tmpfs(5).
+pub const TEMPORARY_MODE: u32 = 0o1777;
+/// See [`TEMPORARY_MODE`].
+pub const TEMPORARY_OPTIONS: ListBytes = ListBytes(b"size=10%\0nr_inodes=400k\0");
 /// An encoded plan; bounded by what execve(2) takes as arguments and environment (2 MiB) and credentials (1 MiB).
 pub const MAX_PLAN_BYTES: usize = 8 << 20;
 
@@ -48,6 +52,9 @@ coded! {
         /// A network namespace that was made ahead, for this start alone: it takes the place of the one that [`crate::Step::Unshare`] would
         /// make, and its loopback is up.
         MadeNetwork = 9,
+        /// A socket in which lies what was made ahead for this start alone: such a network namespace, and with it the other namespaces and the
+        /// file systems that a start with the whole default profile would make.
+        MadeAhead = 10,
     }
 }
 

@@ -4,7 +4,7 @@ use model::{Directive, Facts, Position, Unit, key};
 
 use crate::code::Field;
 use crate::frame::Role;
-use crate::step::{Asked, Step};
+use crate::step::{Asked, Step, What};
 
 mod attributes;
 mod capabilities;
@@ -91,8 +91,8 @@ pub struct SpawnPlan {
     pub(crate) pid_namespace: bool,
     /// SetLoginEnvironment=, where the unit says.
     pub(crate) login_environment: Option<bool>,
-    /// A network namespace that root has made ahead does as well as the one that a start would make.
-    pub(crate) takes_made_network: bool,
+    /// What root has made ahead does as well as what a start would make.
+    pub(crate) made_ahead: Option<Role>,
 }
 
 impl SpawnPlan {
@@ -116,9 +116,10 @@ impl SpawnPlan {
         self.steps().any(|asked| asked.step == Step::Stub)
     }
 
-    /// Whether a network namespace that root has made ahead, with its loopback up, does as well as the one that a start would make.
-    pub fn takes_made_network(&self) -> bool {
-        self.takes_made_network
+    /// What root may make ahead for a start, as it does as well as what the start would make: a network namespace ([`Role::MadeNetwork`]), or
+    /// all that a start with the whole default profile has ([`Role::MadeAhead`]).
+    pub fn made_ahead(&self) -> Option<Role> {
+        self.made_ahead
     }
 
     /// The descriptors that the steps ask the manager for; service descriptors (sockets, fd store) come on top.
@@ -139,19 +140,34 @@ fn decoded(steps: &[Vec<u8>]) -> impl Iterator<Item = Asked<'_>> {
     asked.filter_map(|bytes| Asked::take(&mut crate::code::Reader::new(bytes)).ok())
 }
 
-fn takes_made_network(steps: &[Vec<u8>]) -> bool {
-    let (mut is_made, mut has_loopback) = (false, false);
+fn made_ahead(steps: &[Vec<u8>]) -> Option<Role> {
+    let (mut made, mut has_loopback) = (0, false);
+    let (mut has_user, mut has_devices, mut is_delegated) = (false, false, false);
     for asked in decoded(steps) {
         match asked.step {
-            Step::Unshare { kinds } => is_made |= kinds & namespaces::NETWORK != 0,
+            Step::Unshare { kinds } => made |= kinds,
             Step::Loopback => has_loopback = true,
+            Step::UserNamespaceLate { .. } => has_user = true,
+            Step::Delegate { .. } => is_delegated = true,
+            Step::Mount {
+                what: What::Devices { bound: false },
+                ..
+            } => has_devices = true,
             // Owned by another user namespace, it would be another one.
-            Step::UserNamespaceFirst { .. } => return false,
-            Step::Join { kind, .. } if kind == namespaces::USER => return false,
+            Step::UserNamespaceFirst { .. } => return None,
+            Step::Join { kind, .. } if kind == namespaces::USER => return None,
             _ => {}
         }
     }
-    is_made && has_loopback
+    let has = |kind| made & kind != 0;
+    if !has(namespaces::NETWORK) || !has_loopback {
+        return None;
+    }
+    // Where little of it were used, letting go of the rest would take longer than what it saves.
+    if has_user && !is_delegated && has_devices && has(namespaces::IPC) {
+        return Some(Role::MadeAhead);
+    }
+    Some(Role::MadeNetwork)
 }
 
 /// Plans a unit's processes.
@@ -216,7 +232,7 @@ pub fn plan_sockets(
 
 fn finish(mut draft: Draft<'_>) -> SpawnPlan {
     let steps = draft.take_steps();
-    let takes_made_network = takes_made_network(&steps);
+    let made_ahead = made_ahead(&steps);
     let unit = draft.unit;
     let variables = unit
         .get(&key::ENVIRONMENT)
@@ -238,7 +254,7 @@ fn finish(mut draft: Draft<'_>) -> SpawnPlan {
         reductions: draft.reductions,
         pid_namespace: draft.pid_namespace,
         login_environment: unit.get(&key::SET_LOGIN_ENVIRONMENT).copied(),
-        takes_made_network,
+        made_ahead,
     }
 }
 

@@ -6,10 +6,13 @@
 /// Size of a record on the socket, in bytes.
 pub const RECORD_BYTES: usize = 16;
 
-/// What the manager asks of who makes network namespaces: one of them, or that the descriptors beside it are closed.
+/// What the manager asks of who makes things ahead: a network namespace, or that the descriptors beside it are closed, or all that a start
+/// with the whole default profile can take.
 pub const MAKE_NETWORK: [u8; 1] = [0];
 /// See [`MAKE_NETWORK`].
 pub const LET_GO: [u8; 1] = [1];
+/// See [`MAKE_NETWORK`].
+pub const MAKE_ALL: [u8; 1] = [2];
 
 /// One message of an executor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub enum Report {
     Payload,
     /// The attached descriptor is a network namespace that nobody has been in but its maker, whose loopback is up.
     Network,
+    /// The attached descriptor is a socket with all that was made for one start ([`crate::frame::Role::MadeAhead`]).
+    Ahead,
 }
 
 /// The step that failed.
@@ -60,6 +65,7 @@ impl Report {
             Report::Socket { index } => (2, NONE, index),
             Report::Payload => (3, NONE, 0),
             Report::Network => (4, NONE, 0),
+            Report::Ahead => (5, NONE, 0),
         };
         let [p0, p1] = failure.position.to_le_bytes();
         let [d0, d1] = failure.directive.to_le_bytes();
@@ -121,6 +127,7 @@ impl Report {
             }),
             3 => Some(Report::Payload),
             4 => Some(Report::Network),
+            5 => Some(Report::Ahead),
             _ => None,
         }
     }
@@ -213,6 +220,7 @@ mod tests {
             Report::Socket { index: 7 },
             Report::Payload,
             Report::Network,
+            Report::Ahead,
         ] {
             assert_eq!(Report::decode(&report.encode()), Some(report));
         }

@@ -328,7 +328,7 @@ coded! {
         Exec = 50,
         /// Ends with success: what was asked for has been sent.
         Finish = 51,
-        /// Makes network namespaces for later starts, each when it is asked for over the report socket, until that closes; then it ends.
+        /// Makes network namespaces and what else later starts take, each when it is asked for over the report socket, until that closes; then it ends.
         MakeNetworks = 52,
     }
 

@@ -60,6 +60,20 @@ fn is_of_users(target: &str) -> bool {
     })
 }
 
+/// Is it as the sockets in which things made ahead lie?
+fn is_made_ahead(target: &str) -> bool {
+    const DATAGRAMS: &str = "0002";
+    let number = target.strip_prefix("socket:[");
+    let Some(number) = number.and_then(|number| number.strip_suffix(']')) else {
+        return false;
+    };
+    let sockets = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    sockets.lines().any(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        matches!(words[..], [_, _, _, _, DATAGRAMS, _, known] if known == number)
+    })
+}
+
 /// What differs from one instance to the next is left out: numbers, folders, where the program lies, which log file is the newest.
 fn kind(target: &Path, folder: &Path) -> String {
     let text = target.display().to_string();
@@ -71,6 +85,7 @@ fn kind(target: &Path, folder: &Path) -> String {
     match text.rsplit_once('/') {
         Some((directory, file)) if file.ends_with(".log") => format!("{directory}/*.log"),
         _ if text.starts_with("anon_inode:") => text.into(),
+        _ if is_made_ahead(text) => "socket of datagrams without a name".into(),
         _ => text.split(":[").next().unwrap_or_default().into(),
     }
 }
@@ -126,8 +141,13 @@ const OF_MAKER: &[&str] = &[
     "manager: socket",
 ];
 
-/// What may be held besides, and how often: the programs of groups that the next unit may want again, and networks for the next starts.
-const KEPT: [(&str, usize); 2] = [("manager: anon_inode:bpf-prog", 32), ("manager: net", 2)];
+/// What may be held besides, and how often: the programs of groups that the next unit may want again, and for the next starts networks, and
+/// sockets in which lies all that was made ahead.
+const KEPT: [(&str, usize); 3] = [
+    ("manager: anon_inode:bpf-prog", 32),
+    ("manager: net", 2),
+    ("manager: socket of datagrams without a name", 2),
+];
 
 /// What is too much, with a plus, and what lacks, with a minus.
 #[must_use]

@@ -107,6 +107,38 @@ fn a_start_finds_nothing_that_the_one_before_left() {
 }
 
 #[test]
+fn a_start_with_all_made_ahead_finds_nothing_either() {
+    let script = "echo net:[ $(ipcs -q -m -s | grep -c 0x) $(ls -A /tmp /var/tmp /dev/shm /dev/mqueue | grep -c left)
+cut -c1-24 /proc/self/uid_map; readlink /proc/1/ns/user | cut -d: -f1; tail -n +3 /proc/net/dev | cut -d: -f1
+touch /tmp/left /var/tmp/left /dev/shm/left /dev/mqueue/left; ipcmk -Q -M 4096 -S 1 >/dev/null; test -e /dev/mqueue/left";
+    let script = script.replace('\n', "; ").replace('%', "%%");
+    let script = script.replace('$', "$$");
+    with_units(&[], |coracle| {
+        let folder = coracle.folder().to_string_lossy().into_owned();
+        let text = format!(
+            "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c '{script}'\n\
+             StandardOutput=append:{folder}/said\nPrivateNetwork=yes\nPrivateTmp=disconnected\nPrivateIPC=yes\nPrivatePIDs=yes\n\
+             PrivateDevices=yes\nPrivateUsers=yes\nLimitMSGQUEUE=infinity\nMountAPIVFS=yes\nProtectSystem=strict\nInaccessiblePaths=/home\n"
+        );
+        coracle.unit("a.service", &text);
+        coracle.ok(&["daemon-reload"]);
+        coracle.ok(&["start", "a"]);
+        for _ in 0..6 {
+            coracle.ok(&["restart", "a"]);
+        }
+        assert_ne!(maker(coracle), None);
+        assert_eq!(networks(coracle), 0, "what is ready is all or nothing");
+        let starts = starts(coracle);
+        assert_eq!(starts.len(), 7, "{starts:#?}");
+        for start in &starts {
+            assert_eq!(start, &starts[0]);
+            assert_eq!(start.0, "net:[ 0 0");
+            assert!(start.1.contains("lo\n"), "{start:?}");
+        }
+    });
+}
+
+#[test]
 fn the_mounts_of_a_run_are_let_go_after_its_end() {
     let text = "[Service]\nType=exec\nExecStart=/bin/sleep infinity\nPrivateNetwork=yes\nPrivateTmp=disconnected\n";
     with_units(&[("a.service", text)], |coracle| {

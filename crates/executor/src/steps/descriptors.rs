@@ -3,6 +3,7 @@
 use kernel::Result;
 use plan::frame::Role;
 
+use crate::ahead::Ahead;
 use crate::state::State;
 
 /// The number of the first passed descriptor, by the protocol of socket activation.
@@ -10,6 +11,8 @@ const FIRST: i32 = 3;
 
 /// Puts the service's descriptors at 3, 4, … and closes all others but the report.
 pub(super) fn take(state: &mut State<'_>) -> Result<()> {
+    // What no step had a use for has numbers that the service is to get.
+    state.ahead = Ahead::new();
     let roles = state.frame.roles;
     for (slot, _) in state
         .passed

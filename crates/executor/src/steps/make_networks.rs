@@ -1,24 +1,43 @@
-//! Network namespaces for later starts: a role of its own, whose process the manager asks while nobody waits for it.
+//! What later starts take instead of making it: a role of its own, whose process the manager asks while nobody waits for it.
 //!
-//! Each namespace is made when it is asked for and sent on, and this process goes home before it does: it is in none that a service has.
-//! It is owned by the user namespace of this process, as one is that an executor of the same keeper makes.
+//! Each thing is made when it is asked for and sent on, and this process goes home before it does: it is in no namespace that a service has.
+//! They are owned by the user namespace of this process, as those are that an executor of the same keeper makes.
 //!
 //! What comes along with a message is let go here: the last descriptor of a mount namespace, whose end takes as long as a start's mounts.
 
 use kernel::message::{Descriptors, ReceiveOptions};
-use kernel::namespace::NETWORK;
+use kernel::namespace::{IPC, NETWORK};
 use kernel::rustix::fs::{Mode, OFlags, open};
-use kernel::{AsFd, OwnedFd, Result};
-use plan::report::{LET_GO, Report};
+use kernel::{AsFd, Errno, OwnedFd, Result};
+use plan::report::{LET_GO, MAKE_ALL, MAKE_NETWORK, Report};
 
+use crate::ahead::{Ahead, Part};
 use crate::state::State;
+use crate::steps::{mount, proc_file, user_namespace};
 
+/// Namespaces are made and entered, file systems mounted; an interface is switched on; device nodes are made; and the last three are those
+/// that a user namespace's maps ask of who opened their files (user_namespaces(7)).
+const KEPT: u64 = CAP_SYS_ADMIN | CAP_NET_ADMIN | CAP_MKNOD | CAP_SETGID | CAP_SETUID | CAP_SETFCAP;
+const CAP_SETGID: u64 = 1 << 6;
+const CAP_SETUID: u64 = 1 << 7;
 const CAP_NET_ADMIN: u64 = 1 << 12;
 const CAP_SYS_ADMIN: u64 = 1 << 21;
+const CAP_MKNOD: u64 = 1 << 27;
+const CAP_SETFCAP: u64 = 1 << 31;
 
-/// Answers each message with a namespace, until the manager lets go.
-pub(super) fn take(state: &State<'_>) -> Result<()> {
-    let home = own_network()?;
+/// The namespaces to which this process returns.
+struct Home {
+    network: OwnedFd,
+    ipc: OwnedFd,
+}
+
+/// Answers each message with what it asks for, until the manager lets go.
+pub(super) fn take(state: &mut State<'_>) -> Result<()> {
+    let home = Home {
+        network: own(NETWORK)?,
+        ipc: own(IPC)?,
+    };
+    proc_file::of_kernel(state)?;
     give_up_privileges()?;
     let wait = ReceiveOptions {
         wait: true,
@@ -29,35 +48,55 @@ pub(super) fn take(state: &State<'_>) -> Result<()> {
         if kernel::message::receive(&state.report, &mut asked, &mut along, wait)?.bytes == 0 {
             return Ok(());
         }
-        if asked == LET_GO {
-            continue;
-        }
-        let made = make(&home)?;
-        kernel::message::send(&state.report, &Report::Network.encode(), &[made.as_fd()])?;
+        let (made, report) = match asked {
+            LET_GO => continue,
+            MAKE_NETWORK => (make_network(&home)?, Report::Network),
+            MAKE_ALL => (make_all(state, &home)?, Report::Ahead),
+            _ => return Err(Errno::BADMSG),
+        };
+        kernel::message::send(&state.report, &report.encode(), &[made.as_fd()])?;
     }
 }
 
-fn make(home: &OwnedFd) -> Result<OwnedFd> {
+fn make_network(home: &Home) -> Result<OwnedFd> {
     kernel::namespace::unshare(NETWORK)?;
     kernel::interface::bring_up(c"lo")?;
-    let made = own_network()?;
-    kernel::namespace::join(home, NETWORK)?;
+    let made = own(NETWORK)?;
+    kernel::namespace::join(&home.network, NETWORK)?;
     Ok(made)
 }
 
-fn own_network() -> Result<OwnedFd> {
-    open(
-        c"/proc/self/ns/net",
-        OFlags::RDONLY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
+/// All that a start with the whole default profile can take.
+fn make_all(state: &mut State<'_>, home: &Home) -> Result<OwnedFd> {
+    let ahead = Ahead::new();
+    let [namespace, user_map, group_map] = user_namespace::make(state)?;
+    ahead.put(Part::Users, namespace);
+    ahead.put(Part::UserMap, user_map);
+    ahead.put(Part::GroupMap, group_map);
+    kernel::namespace::unshare(NETWORK | IPC)?;
+    kernel::interface::bring_up(c"lo")?;
+    mount::make_ahead(&ahead)?;
+    ahead.put(Part::Network, own(NETWORK)?);
+    ahead.put(Part::Ipc, own(IPC)?);
+    kernel::namespace::join(&home.network, NETWORK)?;
+    kernel::namespace::join(&home.ipc, IPC)?;
+    ahead.pack()
 }
 
-/// Namespaces are still to be made and entered, and an interface to be switched on; nothing else.
+/// The namespace of a kind that this process is in.
+fn own(kind: u32) -> Result<OwnedFd> {
+    let path = if kind == NETWORK {
+        c"/proc/self/ns/net"
+    } else {
+        c"/proc/self/ns/ipc"
+    };
+    open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+}
+
 fn give_up_privileges() -> Result<()> {
     kernel::process::set_no_new_privileges()?;
     let mut sets = kernel::credentials::capabilities()?;
-    sets.permitted &= CAP_NET_ADMIN | CAP_SYS_ADMIN;
+    sets.permitted &= KEPT;
     sets.effective = sets.permitted;
     sets.inheritable = 0;
     kernel::credentials::clear_ambient()?;

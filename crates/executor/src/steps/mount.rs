@@ -11,6 +11,7 @@ use kernel::{AsFd, Errno, OwnedFd, Result};
 use plan::names::Table;
 use plan::step::What;
 
+use crate::ahead::{Ahead, Part};
 use crate::path::{Links, inside, is_directory, mount_point};
 use crate::state::State;
 
@@ -61,14 +62,14 @@ fn mount(state: &State<'_>, at: &CStr, what: What<'_>, change: Change) -> Result
         _ => {}
     }
     let tree = match what {
-        What::Tmpfs { mode, options } => own(state, filesystem::tmpfs(mode, options)?)?,
+        What::Tmpfs { mode, options } => own(state, temporary::memory(state, mode, options)?)?,
         What::Proc { hide, only_pids } => filesystem::proc(hide, only_pids)?,
-        What::Sysfs => filesystem::plain(c"sysfs")?,
+        What::Sysfs => kernel_files(state, Part::Sysfs, c"sysfs")?,
         What::BpfObjects => filesystem::plain(c"bpf")?,
         What::BpfDelegation { options } => {
             filesystem::delegation(state.bpf.as_ref().ok_or(Errno::BADF)?, options)?
         }
-        What::MessageQueues => filesystem::plain(c"mqueue")?,
+        What::MessageQueues => kernel_files(state, Part::Queues, c"mqueue")?,
         What::Cgroups => filesystem::plain(c"cgroup2")?,
         What::Terminals => filesystem::terminals(true)?,
         What::PrivateTmp { parent } => own(state, temporary::directory(state, parent)?)?,
@@ -81,6 +82,31 @@ fn mount(state: &State<'_>, at: &CStr, what: What<'_>, change: Change) -> Result
         }
     };
     place(state, at, &tree, change)
+}
+
+/// Files that the kernel makes: those of the namespaces that were made ahead came with them.
+fn kernel_files(state: &State<'_>, part: Part, kind: &CStr) -> Result<OwnedFd> {
+    match state.ahead.take(part) {
+        Some(made) => Ok(made),
+        None => filesystem::plain(kind),
+    }
+}
+
+/// Makes the file systems of a later start; that of the message queues belongs to the IPC namespace that this process is in, sysfs(5) to
+/// the network namespace.
+pub(super) fn make_ahead(ahead: &Ahead) -> Result<()> {
+    devices::make_ahead(ahead)?;
+    ahead.put(Part::Sysfs, filesystem::plain(c"sysfs")?);
+    match filesystem::plain(c"mqueue") {
+        // Not every kernel has them.
+        Err(Errno::NODEV) => {}
+        made => ahead.put(Part::Queues, made?),
+    }
+    for part in temporary::PARTS {
+        ahead.put(part, temporary::make()?);
+    }
+    ahead.put(Part::Masks, Masks::make()?);
+    Ok(())
 }
 
 /// The same tree, known as one in which a link of the image's may have something made.

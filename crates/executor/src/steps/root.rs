@@ -46,7 +46,7 @@ pub(super) fn take(state: &mut State<'_>, from: RootSource<'_>, set: u64) -> Res
         kernel::mount::set_attributes(&tree, set, 0, kernel::mount::Reach::Tree)?;
     }
     if needs_masks(state) {
-        state.masks = Some(mount::Masks::new()?);
+        state.masks = Some(mount::Masks::new(&state.ahead)?);
     }
     attach_over(&tree, &host)?;
     state.host = Some(host);

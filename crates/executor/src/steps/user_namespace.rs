@@ -1,13 +1,16 @@
 //! User namespaces. First: the unprivileged own nothing else before it. Late: root makes every other namespace as the host's,
 //! so that the service, root in its own user namespace or not, has no power over them.
 
+use core::ffi::CStr;
+
 use kernel::holder::Holder;
 use kernel::rustix::fs::{Mode, OFlags, openat};
 use kernel::rustix::io::write;
 use kernel::rustix::process::{getegid, geteuid};
-use kernel::{AsFd, Errno, OwnedFd, Result};
+use kernel::{Errno, OwnedFd, Result};
 use plan::step::UserMap;
 
+use crate::ahead::Part;
 use crate::state::State;
 use crate::steps::proc_file::{Digits, of_kernel, write_file};
 
@@ -47,16 +50,18 @@ fn write_own_maps(map: UserMap, uid: u64, gid: u64) -> Result<()> {
 
 /// Enters a user namespace whose maps this process has written while it was outside: only a process of the old one may.
 pub(super) fn alone(state: &mut State<'_>, map: UserMap) -> Result<()> {
+    if let Some(namespace) = state.ahead.take(Part::Users) {
+        let user_map = state.ahead.take(Part::UserMap).ok_or(Errno::BADF)?;
+        let group_map = state.ahead.take(Part::GroupMap).ok_or(Errno::BADF)?;
+        write_map(&user_map, map, state.frame.uid)?;
+        write_map(&group_map, map, state.frame.gid)?;
+        return kernel::namespace::join(namespace, CLONE_NEWUSER);
+    }
     let holder = Holder::new(of_kernel(state)?)?;
-    let entered = write_maps(&holder.process, state, map).and_then(|()| enter(&holder.process));
+    let entered = write_maps(&holder.process, state, map)
+        .and_then(|()| kernel::namespace::join(&holder.namespace, CLONE_NEWUSER));
     holder.reap()?;
     entered
-}
-
-fn enter(process: &OwnedFd) -> Result<()> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let namespace = openat(process, c"ns/user", flags, Mode::empty())?;
-    kernel::namespace::join(namespace, CLONE_NEWUSER)
 }
 
 /// What the helper says with its exit status: 0, or an error number.
@@ -69,11 +74,25 @@ pub(super) fn written(helper: &OwnedFd) -> Result<()> {
 }
 
 fn write_maps(process: &OwnedFd, state: &State<'_>, map: UserMap) -> Result<()> {
-    write_map(process, c"uid_map", map, state.frame.uid)?;
-    write_map(process, c"gid_map", map, state.frame.gid)
+    write_map(&map_file(process, c"uid_map")?, map, state.frame.uid)?;
+    write_map(&map_file(process, c"gid_map")?, map, state.frame.gid)
 }
 
-fn write_map(process: impl AsFd, name: &core::ffi::CStr, map: UserMap, id: u32) -> Result<()> {
+/// A user namespace that nobody is in and whose maps are to be written, and the files for them.
+pub(super) fn make(state: &mut State<'_>) -> Result<[OwnedFd; 3]> {
+    let holder = Holder::new(of_kernel(state)?)?;
+    let user_map = map_file(&holder.process, c"uid_map");
+    let group_map = map_file(&holder.process, c"gid_map");
+    let namespace = holder.reap()?;
+    Ok([namespace, user_map?, group_map?])
+}
+
+fn map_file(process: &OwnedFd, name: &CStr) -> Result<OwnedFd> {
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    openat(process, name, flags, Mode::empty())
+}
+
+fn write_map(file: &OwnedFd, map: UserMap, id: u32) -> Result<()> {
     let mut line = Line::new();
     match map {
         UserMap::Identity => line.range(0, 0, IDENTITY_IDS)?,
@@ -84,12 +103,6 @@ fn write_map(process: impl AsFd, name: &core::ffi::CStr, map: UserMap, id: u32) 
             line.range(u64::from(id), u64::from(id), 1)?;
         }
     }
-    let file = openat(
-        process,
-        name,
-        OFlags::WRONLY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
     if write(file, line.bytes())? == line.bytes().len() {
         Ok(())
     } else {

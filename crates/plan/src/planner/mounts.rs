@@ -6,6 +6,7 @@ use model::Directive;
 
 use super::draft::{Draft, text};
 use crate::code::ListBuf;
+use crate::frame::{TEMPORARY_MODE, TEMPORARY_OPTIONS};
 use crate::step::{Step, What};
 
 /// Mount attributes, as mount_setattr(2) has them.
@@ -45,6 +46,16 @@ pub(super) enum Cover {
         options: Vec<String>,
     },
     Cgroups,
+}
+
+impl Cover {
+    /// What PrivateTmp=disconnected mounts.
+    pub(super) fn temporary() -> Self {
+        Cover::Tmpfs {
+            mode: TEMPORARY_MODE,
+            options: TEMPORARY_OPTIONS.texts(),
+        }
+    }
 }
 
 #[derive(Debug, Clone)]

@@ -11,7 +11,7 @@ use crate::frame::Frame;
 use crate::step::{Asked, Step};
 
 pub(super) const NETWORK: u32 = 0x4000_0000;
-const IPC: u32 = 0x0800_0000;
+pub(super) const IPC: u32 = 0x0800_0000;
 const UTS: u32 = 0x0400_0000;
 pub(super) const USER: u32 = 0x1000_0000;
 pub(super) const CGROUP: u32 = 0x0200_0000;
@@ -72,7 +72,7 @@ pub(super) fn network(draft: &mut Draft<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The plan of the process that makes network namespaces for later starts; it needs no descriptors beside the report socket, over which it
+/// The plan of the process that makes network namespaces, and what else a start can take, for later starts; it needs no descriptors beside the report socket, over which it
 /// is asked, one byte each.
 #[must_use]
 pub fn network_maker() -> Vec<u8> {

@@ -568,10 +568,7 @@ fn temporary(draft: &mut Draft<'_>, meaning: Meaning) {
         let cover = match private {
             PrivateTmp::No => continue,
             PrivateTmp::Connected => Cover::PrivateTmp { parent: path },
-            PrivateTmp::Disconnected => Cover::Tmpfs {
-                mode: 0o1777,
-                options: vec!["size=10%".into(), "nr_inodes=400k".into()],
-            },
+            PrivateTmp::Disconnected => Cover::temporary(),
         };
         draft
             .mounts

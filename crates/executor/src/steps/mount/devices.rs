@@ -5,10 +5,11 @@ use core::ffi::CStr;
 use kernel::rustix::fs::{FileType, Mode, makedev, mkdirat, mknodat, symlinkat};
 use kernel::rustix::mount::MountAttrFlags;
 use kernel::rustix::process::umask;
-use kernel::{AsFd, OwnedFd, Result};
+use kernel::{OwnedFd, Result};
 use plan::List;
 
 use super::{Change, attach, clone_host, filesystem};
+use crate::ahead::{Ahead, Part};
 use crate::path::{PathBuffer, inside};
 use crate::state::State;
 
@@ -31,13 +32,66 @@ const LINKS: [(&CStr, &CStr); 6] = [
     (c"pts/ptmx", c"ptmx"),
 ];
 
+/// It, and what is mounted in it.
+struct Devices {
+    tree: OwnedFd,
+    terminals: OwnedFd,
+    shared_memory: OwnedFd,
+}
+
+impl Devices {
+    fn made(ahead: &Ahead) -> Option<Self> {
+        Some(Self {
+            tree: ahead.take(Part::Devices)?,
+            terminals: ahead.take(Part::Terminals)?,
+            shared_memory: ahead.take(Part::SharedMemory)?,
+        })
+    }
+
+    fn make(bound: bool) -> Result<Self> {
+        Ok(Self {
+            tree: tree(bound)?,
+            terminals: filesystem::terminals(!bound)?,
+            shared_memory: shared_memory()?,
+        })
+    }
+}
+
+/// Makes one for a later start.
+pub(in crate::steps) fn make_ahead(ahead: &Ahead) -> Result<()> {
+    let devices = Devices::make(false)?;
+    ahead.put(Part::Devices, devices.tree);
+    ahead.put(Part::Terminals, devices.terminals);
+    ahead.put(Part::SharedMemory, devices.shared_memory);
+    Ok(())
+}
+
 /// Builds it, attaches it, and mounts what lies below.
 pub(super) fn mount(state: &State<'_>, at: &CStr, bound: bool, change: Change) -> Result<()> {
+    let made = if bound {
+        None
+    } else {
+        Devices::made(&state.ahead)
+    };
+    let devices = match made {
+        Some(made) => made,
+        None => Devices::make(bound)?,
+    };
+    let tree = super::own(state, devices.tree)?;
+    let point = super::point(state, at, true)?;
+    kernel::mount::set_attributes(&tree, change.set, change.clear, kernel::mount::Reach::Mount)?;
+    attach(&tree, point)?;
+    if bound {
+        bind_nodes(&tree)?;
+    }
+    attach(devices.terminals, inside(&tree, c"pts")?)?;
+    attach(devices.shared_memory, inside(&tree, c"shm")?)
+}
+
+/// The file system with links, places and nodes.
+fn tree(bound: bool) -> Result<OwnedFd> {
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    let tree = super::own(
-        state,
-        filesystem::tmpfs_with(0o755, List::EMPTY, attributes)?,
-    )?;
+    let tree = filesystem::tmpfs_with(0o755, List::EMPTY, attributes)?;
     for (target, name) in LINKS {
         symlinkat(target, &tree, name)?;
     }
@@ -45,14 +99,7 @@ pub(super) fn mount(state: &State<'_>, at: &CStr, bound: bool, change: Change) -
         mkdirat(&tree, name, Mode::from_raw_mode(0o755))?;
     }
     make_nodes(&tree, bound)?;
-    let point = super::point(state, at, true)?;
-    kernel::mount::set_attributes(&tree, change.set, change.clear, kernel::mount::Reach::Mount)?;
-    attach(&tree, point)?;
-    if bound {
-        bind_nodes(&tree)?;
-    }
-    attach(filesystem::terminals(!bound)?, inside(&tree, c"pts")?)?;
-    shared_memory(&tree)
+    Ok(tree)
 }
 
 /// The nodes, open to all; or the empty files on which those of the host are bound.
@@ -82,8 +129,7 @@ fn bind_nodes(tree: &OwnedFd) -> Result<()> {
     Ok(())
 }
 
-fn shared_memory(tree: impl AsFd) -> Result<()> {
+fn shared_memory() -> Result<OwnedFd> {
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
-    let memory = filesystem::tmpfs_with(0o1777, List::EMPTY, attributes)?;
-    attach(memory, inside(tree, c"shm")?)
+    filesystem::tmpfs_with(0o1777, List::EMPTY, attributes)
 }

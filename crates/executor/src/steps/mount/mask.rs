@@ -9,6 +9,7 @@ use kernel::{Errno, OwnedFd, Result};
 use plan::List;
 
 use super::{attach, clone, filesystem};
+use crate::ahead::{Ahead, Part};
 use crate::path::{inside, is_directory};
 use crate::state::State;
 
@@ -22,8 +23,21 @@ pub(crate) struct Masks {
 }
 
 impl Masks {
-    /// Makes it, mounted nowhere.
-    pub(in crate::steps) fn new() -> Result<Self> {
+    /// That which was made ahead, or a new one; mounted nowhere.
+    pub(in crate::steps) fn new(ahead: &Ahead) -> Result<Self> {
+        let tree = match ahead.take(Part::Masks) {
+            Some(made) => made,
+            None => Self::make()?,
+        };
+        Ok(Self {
+            tree,
+            mounted: Cell::new(false),
+            on_root: Cell::new(false),
+        })
+    }
+
+    /// Makes the file system with both.
+    pub(in crate::steps) fn make() -> Result<OwnedFd> {
         let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
             | MountAttrFlags::MOUNT_ATTR_NODEV
             | MountAttrFlags::MOUNT_ATTR_NOEXEC;
@@ -36,11 +50,7 @@ impl Masks {
             0,
             kernel::mount::Reach::Mount,
         )?;
-        Ok(Self {
-            tree,
-            mounted: Cell::new(false),
-            on_root: Cell::new(false),
-        })
+        Ok(tree)
     }
 
     /// Mounts it, if it is not: where a directory is about to be covered, or else over the root, which absolute paths do not see.

@@ -1,13 +1,34 @@
-//! A directory of this start below a world-writable directory of the host, for PrivateTmp=.
+//! What PrivateTmp= gives: a directory of this start below a world-writable directory of the host, or memory.
 
 use core::ffi::CStr;
 
 use kernel::rustix::fs::{Mode, OFlags, fchmod, mkdirat, open, openat};
 use kernel::{Errno, OwnedFd, Result};
+use plan::List;
+use plan::frame::{TEMPORARY_MODE, TEMPORARY_OPTIONS};
 
-use super::clone;
+use super::{clone, filesystem};
+use crate::ahead::Part;
 use crate::path::PathBuffer;
 use crate::state::State;
+
+/// Those of a start, /tmp and /var/tmp.
+pub(super) const PARTS: [Part; 2] = [Part::Temporary, Part::OtherTemporary];
+
+/// An empty file system in memory: one that was made ahead, if it is of the same kind.
+pub(super) fn memory(state: &State<'_>, mode: u32, options: List<'_>) -> Result<OwnedFd> {
+    let is_usual = mode == TEMPORARY_MODE && options == TEMPORARY_OPTIONS.list();
+    let mut made = PARTS.into_iter().filter(|_| is_usual);
+    match made.find_map(|part| state.ahead.take(part)) {
+        Some(made) => Ok(made),
+        None => filesystem::tmpfs(mode, options),
+    }
+}
+
+/// Makes one of that kind.
+pub(super) fn make() -> Result<OwnedFd> {
+    filesystem::tmpfs(TEMPORARY_MODE, TEMPORARY_OPTIONS.list())
+}
 
 /// Only root enters the outer one, all may write to the inner one: a user of the host finds no way in.
 const OUTER_MODE: u32 = 0o700;
