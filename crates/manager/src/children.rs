@@ -12,12 +12,12 @@ use std::rc::Rc;
 /// The end of a process that said something before, which is heard first.
 #[derive(Debug)]
 pub(crate) struct LateEnd {
-    process: ProcessKey,
+    pub(crate) process: ProcessKey,
     exit: Exit,
     /// How many rounds it waited.
     rounds: u32,
     /// What is reaped when it is on record; nothing where the keeper will tell of it once more.
-    reaped: Option<ChildKey>,
+    pub(crate) reaped: Option<ChildKey>,
 }
 
 impl Manager {
@@ -135,8 +135,9 @@ impl Manager {
         let Some(process) = self.process_of(key) else {
             return self.to_reap.push(key);
         };
-        let late = self.late_ends.iter_mut();
-        match late.into_iter().find(|late| late.process == process) {
+        let waits = self.aside.pid_files.end_of(process);
+        let mut late = self.late_ends.iter_mut();
+        match waits.or_else(|| late.find(|late| late.process == process)) {
             Some(late) => late.reaped = Some(key),
             None => self.take_end(LateEnd {
                 process,
@@ -164,12 +165,20 @@ impl Manager {
             let rounds = end.rounds + 1;
             return self.late_ends.push(LateEnd { rounds, ..end });
         }
-        if self.stage == Stage::Adopting && self.may_hand_over(end.process) {
+        if self.may_hand_over(end.process) {
+            if self.stage != Stage::Adopting {
+                return self.ask_whom_it_named(end);
+            }
             // Whom its PID file names can only be asked when it is known what there is, and until then it is the main process.
             let process = end.process;
             self.inputs.push_back(Input::Alive { process });
             return self.late_ends.push(end);
         }
+        self.conclude(end);
+    }
+
+    /// Nothing comes before this end any more.
+    pub(crate) fn conclude(&mut self, end: LateEnd) {
         let LateEnd { process, exit, .. } = end;
         self.to_reap.extend(end.reaped);
         let now = crate::clock::realtime_us();
@@ -183,7 +192,6 @@ impl Manager {
             self.on_report(report);
             self.forget_report(process);
         }
-        self.follow_pid_file(process);
         let (mut status, mut role) = (exit_status(exit), None);
         if let Some(run) = self.run_mut(process.unit, process.incarnation)
             && let Some(known) = run.process(process.serial)

@@ -102,11 +102,12 @@ impl Manager {
     /// Notes a signal to whom the engine means. It goes out when its cause is on record: the next manager would not know why they died.
     fn signal(&mut self, unit: UnitId, incarnation: Incarnation, target: Target, signal: Signal) {
         let serials = self.serials(unit, target);
-        // What waits for its image, for a socket or for the firewall has no process yet: it ends here, as if it had one.
+        // What waits for its image, for a socket, for the firewall or for a PID file has no process yet: it ends here, as if it had one.
         let fetches = &mut self.aside.fetches;
         let mut given_up = fetches.give_up(unit, incarnation, &serials);
         given_up.extend(self.mounts.give_up(unit, incarnation, &serials));
         given_up.extend(self.aside.sets.give_up(unit, incarnation, &serials));
+        given_up.extend(self.aside.pid_files.give_up(unit, incarnation, &serials));
         for process in given_up {
             let status = engine::ExitStatus::Killed(signal);
             self.inputs.push_back(Input::Exited { process, status });

@@ -54,6 +54,8 @@ pub(crate) enum Told {
     Conditions(crate::testing::Tested),
     /// To changes of the firewall's sets.
     Sets(crate::firewall::Changed),
+    /// To a look at a PID file.
+    PidFile(crate::pid_file::Found),
 }
 
 /// Threads, and what waits for them.
@@ -191,6 +193,7 @@ impl Manager {
             match told {
                 Told::Conditions(tested) => self.on_tested(tested),
                 Told::Sets(changed) => self.on_sets_changed(changed),
+                Told::PidFile(found) => self.on_pid_file(found),
             }
         }
     }

@@ -309,13 +309,16 @@ impl Manager {
             self.answer_asking_users();
             self.elsewhere.go_on(clock::monotonic());
             self.ask_further_sockets(clock::monotonic());
+            self.give_up_pid_files(clock::monotonic());
             self.settle()?;
         }
         Ok(())
     }
 
     fn is_finished(&self) -> bool {
-        self.stage == Stage::Leaving && self.connections.values().all(Connection::is_idle)
+        self.stage == Stage::Leaving
+            && self.connections.values().all(Connection::is_idle)
+            && !self.aside.pid_files.are_removed()
     }
 
     /// How long to wait, from the engine's next deadline.
@@ -329,6 +332,7 @@ impl Manager {
         let next = next.chain(self.own_log_due());
         let next = next.chain(self.awaited.until).chain(self.elsewhere.retry);
         let next = next.chain(self.aside.fetches.retry);
+        let next = next.chain(self.aside.pid_files.next_end());
         let next = next.chain(self.mounts.next_end());
         let next = next.chain(self.later.networks.next_end()).min();
         next.map(|moment| moment.0.saturating_sub(clock::monotonic().0))

@@ -66,7 +66,8 @@ impl Manager {
             return Ok(Started::Waits);
         }
         self.begin_run(unit, spawn.process.incarnation.0)?;
-        if !self.sets_are_ready(spawn) || !self.credentials_are_ready(spawn)? {
+        let is_ready = self.sets_are_ready(spawn) && self.pid_file_is_ready(spawn);
+        if !is_ready || !self.credentials_are_ready(spawn)? {
             self.keep_group(unit, spawn.process.incarnation.0)?;
             return Ok(Started::Waits);
         }

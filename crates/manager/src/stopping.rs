@@ -60,7 +60,7 @@ impl Manager {
         if units.any(|unit| self.is_up(*unit) || self.engine.job(*unit).is_some()) {
             return;
         }
-        if self.waits_for_log() {
+        if self.aside.pid_files.are_removed() || self.waits_for_log() {
             return;
         }
         self.stage = Stage::Leaving;

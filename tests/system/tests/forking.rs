@@ -1,5 +1,6 @@
 //! Services that put themselves into the background: who their main process is, and that nobody else is taken for it.
 
+use coracle_system_tests::dead::Dead;
 use coracle_system_tests::{manager, waiting, with_units};
 use rustix::process::{Pid, Signal};
 use testkit::Instance;
@@ -281,5 +282,62 @@ fn a_manager_that_dies_while_commands_of_the_start_run_loses_nothing() {
         assert_eq!(coracle.property("a.service", "MainPID"), number);
         coracle.ok(&["stop", "a"]);
         assert!(!manager::lives(&number));
+    });
+}
+
+#[test]
+fn a_pid_file_that_does_not_answer_holds_up_its_own_service_alone() {
+    let other = "[Service]\nType=oneshot\nExecStart=/bin/true\n";
+    with_units(&[("other.service", other)], |coracle| {
+        unit(
+            coracle,
+            "late.service",
+            "TimeoutStartSec=500ms\nPIDFile=FOLDER/dead/pid\nExecStart=DAEMON FOLDER/own\n",
+        );
+        let dead = Dead::at(coracle.folder().join("dead"));
+        assert_eq!(coracle.coracle(&["start", "late"]).status, 1);
+        assert_eq!(coracle.property("late.service", "Result"), "timeout");
+        coracle.ok(&["start", "other"]);
+        drop(dead);
+    });
+}
+
+#[test]
+fn what_is_left_of_a_pid_file_that_does_not_answer_is_removed_before_the_next_start() {
+    let other = "[Service]\nType=oneshot\nExecStart=/bin/true\n";
+    with_units(&[("other.service", other)], |coracle| {
+        let place = coracle.folder().join("place");
+        std::fs::create_dir(&place).expect("a directory");
+        unit(
+            coracle,
+            "a.service",
+            "PIDFile=FOLDER/place/pid\nExecStart=DAEMON FOLDER/place/pid\n",
+        );
+        coracle.ok(&["start", "a"]);
+        let main = main_of(coracle, "a.service");
+        let dead = Dead::at(place.clone());
+        manager::end(main, Signal::USR1);
+        coracle.ok(&["start", "other"]);
+        // Nobody knows whether it named another one, and that is not waited for without end.
+        waiting::state(coracle, "a.service", "failed");
+        assert_eq!(coracle.property("a.service", "ExecMainStatus"), "7");
+        waiting::lines(coracle, "a.service", |lines| {
+            let mut lines = lines.iter();
+            lines.any(|line| line.contains("its file system does not answer"))
+        });
+        // What waits for the removal can be taken back.
+        for _ in 0..2 {
+            coracle.ok(&["start", "--no-block", "a"]);
+            coracle.ok(&["start", "other"]);
+            assert_eq!(coracle.property("a.service", "SubState"), "start");
+            coracle.ok(&["stop", "a"]);
+        }
+        coracle.ok(&["start", "--no-block", "a"]);
+        drop(dead);
+        waiting::state(coracle, "a.service", "active");
+        let main = main_of(coracle, "a.service").as_raw_pid().to_string();
+        assert_eq!(number_in(&place.join("pid")), main);
+        coracle.ok(&["stop", "a"]);
+        assert!(!place.join("pid").exists());
     });
 }

@@ -1,10 +1,6 @@
 //! Unit files at their edges: what administrators and packages write, and what must come of it.
 
-use std::fs;
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-
+use coracle_system_tests::dead::Dead;
 use coracle_system_tests::{waiting, with_units};
 
 const FOREVER: &str = "[Service]\nExecStart=/bin/sleep infinity\n";
@@ -312,42 +308,6 @@ fn the_mount_point_of_credentials_goes_with_the_run() {
         assert_eq!(coracle.property(name, "Result"), "success");
         assert!(!directory.exists());
     });
-}
-
-/// A file system whose server never answers, until this value goes.
-struct Dead {
-    server: Child,
-    place: PathBuf,
-}
-
-impl Dead {
-    fn at(place: PathBuf) -> Dead {
-        fs::create_dir_all(&place).expect("a directory");
-        let script = "exec 7<>/dev/fuse && mount -i -t fuse -o fd=7,rootmode=40000,user_id=0,group_id=0 dead \"$0\" && echo up && read -r end";
-        let mut server = Command::new("sh")
-            .args(["-c", script])
-            .arg(&place)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a shell");
-        let mut said = String::new();
-        let output = server.stdout.take().expect("its output");
-        let read = BufReader::new(output).read_line(&mut said);
-        assert_eq!((read.ok(), said.as_str()), (Some(3), "up\n"));
-        Dead { server, place }
-    }
-}
-
-impl Drop for Dead {
-    /// The server's descriptor is closed with the shell, and whoever waits for it hears that nobody is there.
-    fn drop(&mut self) {
-        drop(self.server.stdin.take());
-        self.server.wait().ok();
-        // Who waited may still be on the way out.
-        let mut unmount = Command::new("umount");
-        unmount.arg("--lazy").arg(&self.place).status().ok();
-    }
 }
 
 #[test]
