@@ -50,6 +50,7 @@ verbs! {
     "logs" on::logs::Logs: "Print what services wrote";
     "list-units" on::list_units::ListUnits: "List units";
     "list-jobs" on::list_units::ListJobs: "List jobs that wait or run";
+    "list-timers" on::timers::ListTimers: "List timers: when they elapse next, when they did last, and what they start";
     "is-active" on::is::IsActive: "Tell whether units run";
     "is-failed" on::is::IsFailed: "Tell whether units failed";
     "kill" on::kill::Kill: "Send a signal to processes of units";

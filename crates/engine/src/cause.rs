@@ -83,6 +83,11 @@ pub enum Cause {
         /// The socket unit.
         socket: Arc<str>,
     },
+    /// A timer's moment came.
+    Elapsed {
+        /// The timer unit.
+        timer: Arc<str>,
+    },
     /// A unit changed its state and this one follows.
     Followed {
         /// The unit that changed.

@@ -40,7 +40,11 @@ impl Engine {
         let Some(config) = self.config(id) else {
             return Err(NotClean::Unsupported);
         };
-        if config.load != Load::Loaded || !matches!(config.kind, Kind::Service(_) | Kind::Socket(_))
+        if config.load != Load::Loaded
+            || !matches!(
+                config.kind,
+                Kind::Service(_) | Kind::Socket(_) | Kind::Timer(_)
+            )
         {
             return Err(NotClean::Unsupported);
         }

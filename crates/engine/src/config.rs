@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Micros, Signal};
+use crate::timer::TimerConfig;
 
 /// One unit, as far as states and jobs are concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +68,8 @@ pub enum Kind {
     Service(Arc<ServiceConfig>),
     /// Listening sockets.
     Socket(Arc<SocketConfig>),
+    /// Moments.
+    Timer(Arc<TimerConfig>),
     /// A kind, or a Type=, that this version does not run; starting it is refused with this sentence.
     Unsupported(&'static str),
 }
@@ -106,7 +109,7 @@ pub enum Relation {
     StopPropagatedFrom,
     /// A target comes after what it pulls in, unless that says otherwise; implied.
     TargetAfter,
-    /// The service that a socket starts; implied.
+    /// The unit that a socket or a timer starts; implied.
     Triggers,
     /// Sockets=
     Sockets,
@@ -367,6 +370,22 @@ impl UnitConfig {
             (Relation::Triggers, service.into()),
         ]);
         let kind = Kind::Socket(Arc::new(SocketConfig::new(service)));
+        UnitConfig {
+            kind,
+            relations,
+            ..UnitConfig::target(name)
+        }
+    }
+}
+
+impl UnitConfig {
+    /// A timer that starts `unit`.
+    pub fn timer(name: &str, unit: &str) -> UnitConfig {
+        let relations = Box::new([
+            (Relation::Before, unit.into()),
+            (Relation::Triggers, unit.into()),
+        ]);
+        let kind = Kind::Timer(Arc::new(TimerConfig::new(unit)));
         UnitConfig {
             kind,
             relations,

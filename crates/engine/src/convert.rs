@@ -10,6 +10,7 @@ use crate::config::{
     ServiceConfig, ServiceType, SocketConfig, StatusSet, TimeoutFailure, UnitConfig,
 };
 use crate::id::{Micros, Signal};
+use crate::timer::TimerConfig;
 
 /// The lists of units that are relations as they stand.
 const RELATIONS: [(Relation, model::Key<value::UnitList>); 15] = [
@@ -77,6 +78,7 @@ fn kind(unit: &Unit) -> Kind {
     match unit.kind() {
         UnitKind::Service => service_kind(unit),
         UnitKind::Socket => Kind::Socket(Arc::new(socket(unit))),
+        UnitKind::Timer => Kind::Timer(Arc::new(timer(unit))),
         _ => Kind::Target,
     }
 }
@@ -155,12 +157,27 @@ fn socket(unit: &Unit) -> SocketConfig {
 }
 
 fn socket_service(unit: &Unit) -> Arc<str> {
-    let named = unit
-        .get(&key::SERVICE)
-        .and_then(|reference| reference.0.clone());
+    triggered(unit, &key::SERVICE)
+}
+
+/// The unit that this key names, or else the service of the same name.
+fn triggered(unit: &Unit, key: &model::Key<value::UnitReference>) -> Arc<str> {
+    let named = unit.get(key).and_then(|reference| reference.0.clone());
     match named.or_else(|| unit.name().with_kind(UnitKind::Service).ok()) {
         Some(name) => name.as_str().into(),
         None => "".into(),
+    }
+}
+
+fn timer(unit: &Unit) -> TimerConfig {
+    let has_any = |key| {
+        let spans: Option<&value::TimerSpans> = unit.get(key);
+        spans.is_some_and(|spans| !spans.0.is_empty())
+    };
+    TimerConfig {
+        unit: triggered(unit, &key::TIMER_UNIT),
+        remain_after_elapse: unit.value(&key::REMAIN_AFTER_ELAPSE),
+        follows_unit: has_any(&key::ON_UNIT_ACTIVE_SEC) || has_any(&key::ON_UNIT_INACTIVE_SEC),
     }
 }
 
@@ -183,8 +200,12 @@ fn relations(unit: &Unit, kind: &Kind) -> Box<[(Relation, Arc<str>)]> {
         relations.push((Relation::Triggers, Arc::clone(&socket.service)));
         relations.push((Relation::Before, Arc::clone(&socket.service)));
     }
+    if let Kind::Timer(timer) = kind {
+        relations.push((Relation::Triggers, Arc::clone(&timer.unit)));
+        relations.push((Relation::Before, Arc::clone(&timer.unit)));
+    }
     if unit.value(&key::DEFAULT_DEPENDENCIES) {
-        implied(unit.kind(), &mut relations);
+        implied(unit, &mut relations);
     }
     model::order::sort(&mut relations);
     relations.dedup();
@@ -192,9 +213,9 @@ fn relations(unit: &Unit, kind: &Kind) -> Box<[(Relation, Arc<str>)]> {
 }
 
 /// DefaultDependencies=: order only, so that nothing is pulled in where another init is at work.
-fn implied(kind: UnitKind, relations: &mut Vec<(Relation, Arc<str>)>) {
+fn implied(unit: &Unit, relations: &mut Vec<(Relation, Arc<str>)>) {
     let mut say = |relation, name: &str| relations.push((relation, name.into()));
-    match kind {
+    match unit.kind() {
         UnitKind::Service => {
             say(Relation::After, "sysinit.target");
             say(Relation::After, "basic.target");
@@ -202,6 +223,14 @@ fn implied(kind: UnitKind, relations: &mut Vec<(Relation, Arc<str>)>) {
         UnitKind::Socket => {
             say(Relation::After, "sysinit.target");
             say(Relation::Before, "sockets.target");
+        }
+        UnitKind::Timer => {
+            say(Relation::After, "sysinit.target");
+            say(Relation::Before, "timers.target");
+            if unit.is_set(key::ON_CALENDAR.directive()) {
+                say(Relation::After, "time-set.target");
+                say(Relation::After, "time-sync.target");
+            }
         }
         UnitKind::Target => {
             let pulled = |relation| {
@@ -412,8 +441,8 @@ mod tests {
     #[test]
     fn an_unsupported_kind_says_so() {
         assert_eq!(
-            UnitConfig::from(&unit("a.timer")).kind,
-            Kind::Unsupported("timers are not supported yet.")
+            UnitConfig::from(&unit("a.path")).kind,
+            Kind::Unsupported("path units are not supported yet.")
         );
     }
 }

@@ -6,6 +6,7 @@ use crate::cause::Chain;
 use crate::id::{Incarnation, JobId, Micros, ProcessKey, Signal, UnitId};
 use crate::input::{ExitStatus, JobKind};
 use crate::state::UnitResult;
+use crate::timer::Elapse;
 
 /// One thing to do, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +109,26 @@ pub enum Action {
     UnwatchSockets(UnitId),
     /// FlushPending=: throw away what waits at the sockets.
     FlushSockets(UnitId),
+    /// Answer with `TimerReckoned`.
+    ReckonTimer {
+        /// The timer unit.
+        unit: UnitId,
+        /// Its run.
+        incarnation: Incarnation,
+    },
+    /// Answer with `TimerElapsed` when the moment comes; replaces the former one. Sent again after a restore.
+    WatchTimer {
+        /// The timer unit.
+        unit: UnitId,
+        /// Its run.
+        incarnation: Incarnation,
+        /// When.
+        at: Elapse,
+    },
+    /// Report no moment.
+    UnwatchTimer(UnitId),
+    /// The timer elapsed: where Persistent= is set, keep that for the next boot.
+    StampTimer(UnitId),
     /// Remove what the unit left, and answer with `Cleaned`. Sent again after a restore.
     Clean {
         /// The unit.

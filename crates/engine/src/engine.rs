@@ -126,6 +126,17 @@ impl Engine {
                 self.sockets_opened(unit, incarnation, false)
             }
             Input::SocketTraffic { unit, incarnation } => self.traffic(unit, incarnation),
+            Input::TimerReckoned {
+                unit,
+                incarnation,
+                found,
+            } => self.timer_reckoned(unit, incarnation, found),
+            Input::TimerElapsed {
+                unit,
+                incarnation,
+                realtime_us,
+            } => self.timer_elapsed(unit, incarnation, realtime_us),
+            Input::ClockChanged(unit) => self.clock_changed(unit),
             Input::Tick => self.tick(),
             Input::InventoryComplete => self.inventory_complete(),
         }
@@ -384,7 +395,10 @@ impl Engine {
     pub fn sockets_of(&self, service: UnitId) -> Vec<UnitId> {
         let mut sockets = self.relations(service, Relation::Triggers, true);
         sockets.extend(self.relations(service, Relation::Sockets, false));
-        sockets.retain(|socket| self.active(*socket).is_up());
+        sockets.retain(|socket| {
+            self.socket_run(*socket)
+                .is_some_and(|run| run.phase.active().is_up())
+        });
         model::order::sort_by_key(&mut sockets, |socket| self.name(*socket));
         sockets.dedup();
         sockets
@@ -402,7 +416,8 @@ impl Input {
         match self {
             Input::Configure(_) | Input::Cancel(_) | Input::Tick | Input::InventoryComplete => None,
             Input::Forget(unit) | Input::ResetFailed(unit) | Input::Cleaned(unit) => Some(*unit),
-            Input::Clean { unit, .. } => Some(*unit),
+            Input::Clean { unit, .. } | Input::ClockChanged(unit) => Some(*unit),
+            Input::TimerReckoned { unit, .. } | Input::TimerElapsed { unit, .. } => Some(*unit),
             Input::Job { unit, .. } | Input::Kill { unit, .. } | Input::Conditions { unit, .. } => {
                 Some(*unit)
             }

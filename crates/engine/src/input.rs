@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{JobMode, UnitConfig};
 use crate::effect::Target;
 use crate::id::{Incarnation, JobId, ProcessKey, Signal, UnitId};
+use crate::timer::Reckoned;
 
 /// One event. Events about an incarnation that is no longer the current one change nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +115,26 @@ pub enum Input {
         /// Its run.
         incarnation: Incarnation,
     },
+    /// The answer to `Action::ReckonTimer`.
+    TimerReckoned {
+        /// The timer unit.
+        unit: UnitId,
+        /// Its run.
+        incarnation: Incarnation,
+        /// What came of it.
+        found: Reckoned,
+    },
+    /// The moment of `Action::WatchTimer` has come, or the clock or the time zone was set and the timer waits for that.
+    TimerElapsed {
+        /// The timer unit.
+        unit: UnitId,
+        /// Its run.
+        incarnation: Incarnation,
+        /// Now, in microseconds since 1970.
+        realtime_us: u64,
+    },
+    /// The clock or the time zone was set: a timer that waits has to be reckoned anew.
+    ClockChanged(UnitId),
     /// Time passed; due when the time of the last `Action::WakeAt` came.
     Tick,
     /// After a restore: this process is alive.

@@ -8,7 +8,8 @@ use crate::graph::End;
 use crate::id::{JobId, UnitId};
 use crate::input::{Conditions, JobKind};
 use crate::snapshot::JobSnapshot;
-use crate::state::{ActiveState, State, UnitResult};
+use crate::state::{ActiveState, SocketPhase, State, UnitResult};
+use crate::timer::TimerPhase;
 use crate::transaction::order::later_goes_first;
 use crate::transaction::{Wish, covers, merge};
 use crate::transition::Followup;
@@ -351,6 +352,7 @@ impl Engine {
             }
             Some(Kind::Service(_)) => self.service_start(id),
             Some(Kind::Socket(_)) => self.socket_start(id),
+            Some(Kind::Timer(_)) => self.timer_start(id),
             Some(Kind::Unsupported(_)) | None => Move::Over(JobResult::Unsupported),
         }
     }
@@ -364,6 +366,7 @@ impl Engine {
             State::Reached { .. } => self.change(id, State::Dead),
             State::Service(_) => self.service_stop(id, restart),
             State::Socket(_) => self.socket_stop(id),
+            State::Timer(_) => self.timer_stop(id),
             State::Cleaning(_) => self.end_cleaning(id),
         }
         Move::Going
@@ -492,12 +495,24 @@ impl Engine {
             result,
         });
         self.wake_neighbours(id);
+        if matches!(job.kind, JobKind::Stop | JobKind::Restart) && result != JobResult::Done {
+            self.watch_on(id);
+        }
         let state = self.active(id);
         self.look_around(id, state);
         let sockets: Vec<UnitId> = self.related(id, Relation::Triggers, End::Theirs).collect();
         self.followups
             .extend(sockets.into_iter().map(Followup::Triggered));
         Some(*job)
+    }
+
+    /// It was to go down and stays: what came meanwhile, and was not followed, is to be told again.
+    fn watch_on(&mut self, id: UnitId) {
+        match &self.unit(id).state {
+            State::Timer(run) if run.phase == TimerPhase::Waiting => self.resend_timer(id),
+            State::Socket(run) if run.phase == SocketPhase::Listening => self.resend_socket(id),
+            _ => {}
+        }
     }
 
     /// The units whose jobs cannot be without this one's.

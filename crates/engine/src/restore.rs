@@ -84,6 +84,7 @@ impl Engine {
                     self.resend(id, processes);
                     self.resend_socket(id);
                 }
+                State::Timer(_) => self.resend_timer(id),
                 State::Cleaning(cleaning) => {
                     let cleaning = *cleaning;
                     self.resend_cleaning(id, cleaning);
@@ -104,7 +105,7 @@ impl Engine {
         for id in self.units().collect::<Vec<_>>() {
             let state = self.active(id);
             self.look_around(id, state);
-            if self.socket_run(id).is_some() {
+            if self.socket_run(id).is_some() || self.timer_run(id).is_some() {
                 self.followups.push_back(Followup::Triggered(id));
             }
         }
@@ -198,7 +199,7 @@ impl Engine {
         }
     }
 
-    fn resend_socket(&mut self, id: UnitId) {
+    pub(crate) fn resend_socket(&mut self, id: UnitId) {
         let unit = id;
         let incarnation = self.unit(id).incarnation;
         match self.socket_run(id).map(|run| run.phase) {

@@ -4,7 +4,6 @@ use crate::cause::{Cause, Chain};
 use crate::config::{CommandList, JobMode, Load, Relation, SocketConfig};
 use crate::effect::{Action, JobResult, Role, Spawn, Target};
 use crate::engine::Engine;
-use crate::graph::End;
 use crate::id::{Incarnation, ProcessKey, UnitId};
 use crate::input::{ExitStatus, JobKind};
 use crate::jobs::Move;
@@ -36,10 +35,6 @@ impl SocketConfig {
 }
 
 impl Engine {
-    fn triggered_service(&self, socket: UnitId) -> Option<UnitId> {
-        self.related(socket, Relation::Triggers, End::Ours).next()
-    }
-
     /// Traffic would wait in vain for a service that is not there.
     fn lacks_service(&mut self, id: UnitId) -> bool {
         let service = self.socket(id).service.clone();
@@ -47,7 +42,7 @@ impl Engine {
             let config = self.unit(service).config.as_ref();
             config.is_some_and(|config| config.load == Load::Loaded)
         };
-        let lacks = !self.triggered_service(id).is_some_and(loaded);
+        let lacks = !self.triggered(id).is_some_and(loaded);
         if lacks {
             let text = format!("{}: its service {service} is not loaded.", self.name(id));
             self.log(id, text);
@@ -59,7 +54,7 @@ impl Engine {
         if self.lacks_service(id) {
             return Move::Over(JobResult::Failed);
         }
-        let busy = self.triggered_service(id).filter(|service| {
+        let busy = self.triggered(id).filter(|service| {
             !matches!(
                 self.unit(*service).state,
                 State::Dead | State::Failed { .. } | State::AutoRestart { .. } | State::Cleaning(_)
@@ -219,7 +214,7 @@ impl Engine {
             });
             return self.socket_fail(id, UnitResult::TriggerLimitHit);
         }
-        let Some(service) = self.triggered_service(id) else {
+        let Some(service) = self.triggered(id) else {
             return self.socket_fail(id, UnitResult::Resources);
         };
         if self.is_up_or_coming(service) {
@@ -257,7 +252,7 @@ impl Engine {
         let Some(phase) = self.socket_run(id).map(|run| run.phase) else {
             return;
         };
-        let Some(service) = self.triggered_service(id) else {
+        let Some(service) = self.triggered(id) else {
             return;
         };
         let unit = self.unit(service);

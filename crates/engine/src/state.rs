@@ -29,6 +29,11 @@
 //! start-pre, start-open (the manager opens), start-post, listening (watched), running (its service has it), stop-pre,
 //! stop-pre-sigterm, stop-pre-sigkill, stop-post, final-sigterm, final-sigkill. A target is dead or active.
 //!
+//! # The states of a timer
+//!
+//! waiting (the manager watches for the moment), running (its unit was started and has not ended), elapsed (no moment is left).
+//! A timer that waits has a moment, or the manager was asked for one and has not answered.
+//!
 //! # Who decides first
 //!
 //! 1. An event of another run than the current one changes nothing; a process that comes into being after its run was over is killed.
@@ -58,6 +63,7 @@ use serde::{Deserialize, Serialize};
 use crate::effect::Role;
 use crate::id::Micros;
 use crate::input::ExitStatus;
+use crate::timer::TimerRun;
 
 /// Where a unit is. Everything that is only true in one state lives inside that state.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -88,6 +94,8 @@ pub enum State {
     },
     /// A socket unit that is not down.
     Socket(Box<SocketRun>),
+    /// A timer unit that is not down.
+    Timer(Box<TimerRun>),
     /// Down, while what it left is being removed.
     Cleaning(crate::cleaning::Cleaning),
 }
@@ -333,6 +341,8 @@ pub enum SubState {
     StopPreSigterm,
     StopPreSigkill,
     Cleaning,
+    Waiting,
+    Elapsed,
 }
 
 impl State {
@@ -345,6 +355,7 @@ impl State {
             State::Service(run) => run.phase.active(),
             State::AutoRestart { .. } => ActiveState::Activating,
             State::Socket(run) => run.phase.active(),
+            State::Timer(_) => ActiveState::Active,
             State::Cleaning(_) => ActiveState::Maintenance,
         }
     }
@@ -359,6 +370,7 @@ impl State {
             State::AutoRestart { until: Some(_), .. } => SubState::AutoRestart,
             State::AutoRestart { until: None, .. } => SubState::AutoRestartQueued,
             State::Socket(run) => run.phase.sub(),
+            State::Timer(run) => run.phase.sub(),
             State::Cleaning(_) => SubState::Cleaning,
         }
     }
@@ -370,7 +382,7 @@ impl State {
             State::Socket(run) => run.deadline,
             State::Cleaning(cleaning) => cleaning.deadline,
             State::AutoRestart { until, .. } => *until,
-            State::Dead | State::Failed { .. } | State::Reached { .. } => None,
+            State::Dead | State::Failed { .. } | State::Reached { .. } | State::Timer(_) => None,
         }
     }
 }
@@ -504,6 +516,8 @@ impl SubState {
             SubState::StopPreSigterm => "stop-pre-sigterm",
             SubState::StopPreSigkill => "stop-pre-sigkill",
             SubState::Cleaning => "cleaning",
+            SubState::Waiting => "waiting",
+            SubState::Elapsed => "elapsed",
         }
     }
 }
@@ -565,6 +579,8 @@ mod tests {
             StopPreSigterm,
             StopPreSigkill,
             Cleaning,
+            Waiting,
+            Elapsed,
         ];
         assert_eq!(all.map(SubState::name), SUB);
         assert_eq!(

@@ -7,6 +7,7 @@ use crate::graph::End;
 use crate::id::{Micros, UnitId};
 use crate::input::JobKind;
 use crate::state::{ActiveState, Phase, SocketPhase, State, UnitResult};
+use crate::timer::TimerPhase;
 
 /// Jobs that other units' doings (Upholds=, BindsTo=, OnFailure= …) may queue per unit: units that contradict each other must not spin.
 const FOLLOWING_LIMIT: RateLimit = RateLimit {
@@ -30,7 +31,7 @@ pub(crate) enum Followup {
     Upheld(UnitId),
     /// Stop it if no unit needs it and it wants to go then.
     Unneeded(UnitId),
-    /// A socket looks at its service.
+    /// A socket or a timer looks at its unit.
     Triggered(UnitId),
 }
 
@@ -53,6 +54,16 @@ impl Engine {
     pub(crate) fn enter(&mut self, id: UnitId, phase: Phase) {
         let (old, now) = (self.active(id), self.now);
         if let Some(run) = self.run_mut(id) {
+            run.phase = phase;
+            run.since = now;
+        }
+        self.changed(id, old, false);
+    }
+
+    /// Puts a timer's run into another phase.
+    pub(crate) fn enter_timer(&mut self, id: UnitId, phase: TimerPhase) {
+        let (old, now) = (self.active(id), self.now);
+        if let State::Timer(run) = &mut self.unit_mut(id).state {
             run.phase = phase;
             run.since = now;
         }
@@ -269,7 +280,10 @@ impl Engine {
             Followup::Bound(unit) => self.check_bound(unit),
             Followup::Upheld(unit) => self.check_upheld(unit),
             Followup::Unneeded(unit) => self.check_unneeded(unit),
-            Followup::Triggered(socket) => self.service_changed(socket),
+            Followup::Triggered(unit) => match self.unit(unit).state {
+                State::Timer(_) => self.timer_looks(unit),
+                _ => self.service_changed(unit),
+            },
         }
     }
 

@@ -11,6 +11,7 @@ use crate::id::{Incarnation, JobId, Micros, UnitId};
 use crate::input::{ExitStatus, JobKind};
 use crate::snapshot::{Stamps, Window};
 use crate::state::{ActiveState, ServiceRun, SocketRun, State, UnitResult};
+use crate::timer::TimerConfig;
 
 /// One unit: its configuration, if it has one, its relations, and all that a snapshot keeps.
 #[derive(Debug, Default)]
@@ -71,7 +72,11 @@ impl Unit {
                 .chain(running)
                 .min()
         });
-        self.state.deadline().into_iter().chain(job).min()
+        // An automatic restart does not come while a stop waits for its turn.
+        let is_stopping = matches!(self.state, State::AutoRestart { .. })
+            && (self.job.as_ref()).is_some_and(|job| job.kind == JobKind::Stop);
+        let state = self.state.deadline().filter(|_| !is_stopping);
+        state.into_iter().chain(job).min()
     }
 }
 
@@ -124,6 +129,17 @@ impl Engine {
                 ..
             }) => Arc::clone(socket),
             _ => Arc::new(SocketConfig::new("")),
+        }
+    }
+
+    /// The timer's policy, as above.
+    pub(crate) fn timer(&self, id: UnitId) -> Arc<TimerConfig> {
+        match self.unit(id).config.as_deref() {
+            Some(UnitConfig {
+                kind: Kind::Timer(timer),
+                ..
+            }) => Arc::clone(timer),
+            _ => Arc::new(TimerConfig::new("")),
         }
     }
 

@@ -127,7 +127,32 @@ fn parse_event(engine: &Engine, line: &str, request: &mut u64) -> Input {
             };
             Input::Conditions { unit, outcome }
         }
+        "reckoned" | "elapsed" | "clock" => parse_timer_event(&words, unit, incarnation),
         other => parse_socket_event(other, unit, incarnation),
+    }
+}
+
+/// `reckoned NAME never`, or the second at which it elapses next.
+fn parse_timer_event(words: &[&str], unit: UnitId, incarnation: Incarnation) -> Input {
+    let next = |seconds: &str| Elapse {
+        monotonic: Some(Micros::seconds(seconds.parse().unwrap())),
+        realtime_us: None,
+    };
+    match words[0] {
+        "reckoned" => Input::TimerReckoned {
+            unit,
+            incarnation,
+            found: Reckoned {
+                next: (words[2] != "never").then(|| next(words[2])),
+                last_trigger: None,
+            },
+        },
+        "elapsed" => Input::TimerElapsed {
+            unit,
+            incarnation,
+            realtime_us: 7,
+        },
+        _ => Input::ClockChanged(unit),
     }
 }
 
@@ -229,6 +254,11 @@ fn failures_restart_or_stay_as_the_policy_says() {
 #[test]
 fn jobs_follow_relations_and_order() {
     check("jobs.txt");
+}
+
+#[test]
+fn timers_start_their_unit_and_look_again_when_it_has_ended() {
+    check("timers.txt");
 }
 
 #[test]

@@ -17,7 +17,7 @@ mod side;
 mod specifier;
 mod tree;
 mod whole;
-mod zones;
+pub mod zones;
 
 pub use assign::Ignored;
 pub use host_tree::HostTree;

@@ -33,6 +33,7 @@ pub(crate) fn sentence(cause: &Cause) -> String {
         Cause::TimedOut { unit, .. } => format!("{} took too long", unit),
         Cause::Notified { unit } => format!("a notification by {unit}"),
         Cause::AutoRestart { unit, count } => format!("Restart= of {}, number {count}", unit),
+        Cause::Elapsed { timer } => format!("the time of {timer}"),
         Cause::Traffic { socket } => format!("traffic at {}", socket),
         Cause::Followed { unit, relation } => {
             format!("{} changed ({})", unit, relation_name(*relation))
@@ -88,7 +89,7 @@ pub(crate) fn relation_name(relation: Relation) -> &'static str {
         Relation::OnSuccess => "OnSuccess=",
         Relation::PropagatesReloadTo => "PropagatesReloadTo=",
         Relation::PropagatesStopTo => "PropagatesStopTo=",
-        Relation::Triggers => "its socket",
+        Relation::Triggers => "what it starts",
         Relation::Sockets => "Sockets=",
         Relation::ReloadPropagatedFrom => "ReloadPropagatedFrom=",
         Relation::StopPropagatedFrom => "StopPropagatedFrom=",

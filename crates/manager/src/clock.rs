@@ -8,6 +8,11 @@ pub(crate) fn monotonic() -> Micros {
     Micros(read(ClockId::Monotonic))
 }
 
+/// Microseconds since the boot, sleep included.
+pub(crate) fn boottime_us() -> u64 {
+    read(ClockId::Boottime)
+}
+
 /// Microseconds since 1970.
 pub(crate) fn realtime_us() -> u64 {
     read(ClockId::Realtime)

@@ -29,6 +29,14 @@ impl Manager {
             Action::WatchSockets { unit, .. } => self.watch_sockets(unit),
             Action::UnwatchSockets(unit) => self.unwatch_sockets(unit),
             Action::FlushSockets(unit) => self.flush_sockets(unit),
+            Action::ReckonTimer { unit, incarnation } => self.reckon_timer(unit, incarnation),
+            Action::WatchTimer {
+                unit,
+                incarnation,
+                at,
+            } => self.watch_timer(unit, incarnation, at),
+            Action::UnwatchTimer(unit) => self.unwatch_timer(unit),
+            Action::StampTimer(unit) => self.stamp_timer(unit),
             Action::Clean { unit, what } => self.begin_cleaning(unit, what),
             Action::EndCleaning(unit) => self.end_cleaner(unit),
             Action::WakeAt(moment) => self.wake = moment,
@@ -47,10 +55,15 @@ impl Manager {
         }
     }
 
-    /// What the engine says of a socket is why its start failed, if it does: a socket has no process that could tell.
+    /// What the engine says of these is why its start failed, if it does: sockets and timers have no process that could tell.
     fn note_word(&mut self, unit: UnitId, text: &str) {
         let entry = self.units.get_mut(&unit);
-        let Some(entry) = entry.filter(|entry| entry.name.kind() == model::UnitKind::Socket) else {
+        let Some(entry) = entry.filter(|entry| {
+            matches!(
+                entry.name.kind(),
+                model::UnitKind::Socket | model::UnitKind::Timer
+            )
+        }) else {
             return;
         };
         let name = entry.name.to_string();

@@ -62,6 +62,7 @@ mod stopping;
 mod streams;
 mod survivors;
 mod testing;
+mod timers;
 mod transient;
 mod user_database;
 mod users;

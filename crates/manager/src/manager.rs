@@ -118,6 +118,7 @@ pub(crate) struct Aside {
     pub(crate) pid_files: crate::pid_file::PidFiles,
     pub(crate) tests: crate::testing::Tests,
     pub(crate) sets: crate::firewall::Sets,
+    pub(crate) timers: crate::timers::Timers,
 }
 
 /// An executor's report that is still open.
@@ -334,6 +335,7 @@ impl Manager {
         let next = next.chain(self.aside.fetches.retry);
         let next = next.chain(self.aside.pid_files.next_end());
         let next = next.chain(self.mounts.next_end());
+        let next = next.chain(self.aside.timers.next());
         let next = next.chain(self.later.networks.next_end()).min();
         next.map(|moment| moment.0.saturating_sub(clock::monotonic().0))
     }
@@ -355,6 +357,7 @@ impl Manager {
             Token::Elsewhere => self.on_elsewhere(),
             Token::Users => self.on_users(),
             Token::UserClient(number) => self.on_user_client(number, event),
+            Token::Timers(source) => self.on_timers(source),
         }
         Ok(())
     }
@@ -366,12 +369,14 @@ impl Manager {
                 self.wake = None;
                 self.inputs.push_back(Input::Tick);
             }
+            self.elapse_timers(false);
             self.end_overdue_mounts();
             self.end_unwanted_networks();
             self.advance();
             while self.answer_pending() | self.let_in() {
                 self.advance();
             }
+            self.set_alarms();
             self.continue_stopping();
         }
         if !self.link.send_holds(&self.poll)? {
@@ -408,10 +413,15 @@ impl Manager {
 
     /// Steps the engine until it has nothing more to hear.
     pub(crate) fn advance(&mut self) {
-        while let Some(input) = self.inputs.pop_front() {
-            let effects = self.engine.step(clock::monotonic(), input);
-            for effect in effects {
-                self.carry_out(effect);
+        loop {
+            while let Some(input) = self.inputs.pop_front() {
+                let effects = self.engine.step(clock::monotonic(), input);
+                for effect in effects {
+                    self.carry_out(effect);
+                }
+            }
+            if !self.reckon_timers() {
+                return;
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The one place where the manager waits: epoll over descriptors, each with a token that says whose event it is.
 
+use crate::timers::Source;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
@@ -41,6 +42,8 @@ pub(crate) enum Token {
     Users,
     /// A connection to it.
     UserClient(u32),
+    /// An alarm of timers, or what tells of the time zone.
+    Timers(Source),
 }
 
 impl Token {
@@ -61,6 +64,7 @@ impl Token {
             Self::Users => (14, 0),
             Self::PidFiles => (15, 0),
             Self::UserClient(number) => (13, number),
+            Self::Timers(source) => (16, source as u32),
         };
         (kind << 32) | u64::from(number)
     }
@@ -83,6 +87,7 @@ impl Token {
             14 => Self::Users,
             15 => Self::PidFiles,
             13 => Self::UserClient(number),
+            16 => Self::Timers(*Source::ALL.get(number as usize)?),
             _ => return None,
         })
     }

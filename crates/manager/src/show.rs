@@ -2,7 +2,8 @@
 
 use crate::entry::Entry;
 use crate::manager::Manager;
-use model::{Directive, Unit};
+use model::value::TimeSpan;
+use model::{Directive, Unit, key};
 use std::collections::BTreeMap;
 use wire::{Failure, ShowReply, ShowRequest, UnitProperties, UnitStatus};
 
@@ -188,6 +189,7 @@ fn properties(status: &UnitStatus, entry: &Entry, cgroup: &str) -> BTreeMap<Stri
     );
     storage_properties(status, &mut found);
     service_properties(status, &mut found);
+    timer_properties(status, entry, &mut found);
     found
 }
 
@@ -202,6 +204,43 @@ fn storage_properties(status: &UnitStatus, found: &mut BTreeMap<String, String>)
         let most = storage.bytes_max.unwrap_or(u64::MAX);
         found.insert(name.into(), format!("{} {most}", storage.bytes));
     }
+}
+
+fn timer_properties(status: &UnitStatus, entry: &Entry, found: &mut BTreeMap<String, String>) {
+    let Some(timer) = &status.timer else {
+        return;
+    };
+    let starts = status.triggers.first().cloned().unwrap_or_default();
+    let spans = [
+        &key::ON_ACTIVE_SEC,
+        &key::ON_BOOT_SEC,
+        &key::ON_STARTUP_SEC,
+        &key::ON_UNIT_ACTIVE_SEC,
+        &key::ON_UNIT_INACTIVE_SEC,
+    ];
+    let spans = spans.into_iter().flat_map(|key| {
+        let all = entry.unit.get(key).into_iter().flat_map(|all| all.iter());
+        all.map(|span| format!("{{ {}={span} }}", key.directive().name()))
+    });
+    let dates = entry.unit.get(&key::ON_CALENDAR);
+    let dates = dates.into_iter().flat_map(|all| all.iter());
+    let dates = dates.map(|date| format!("{{ OnCalendar={date} }}"));
+    for (name, value) in [
+        ("Unit", starts),
+        ("TimersMonotonic", spans.collect::<Vec<_>>().join(" ")),
+        ("TimersCalendar", dates.collect::<Vec<_>>().join(" ")),
+        ("NextElapseUSecRealtime", time(timer.next_realtime_us)),
+        ("NextElapseUSecMonotonic", span(timer.next_monotonic_us)),
+        ("LastTriggerUSec", time(timer.last_realtime_us)),
+        ("LastTriggerUSecMonotonic", span(timer.last_monotonic_us)),
+    ] {
+        found.insert(name.into(), value);
+    }
+}
+
+/// A time since the boot as words; what never comes is `infinity`.
+fn span(us: Option<u64>) -> String {
+    us.map_or(TimeSpan::INFINITY, TimeSpan).to_string()
 }
 
 fn service_properties(status: &UnitStatus, found: &mut BTreeMap<String, String>) {

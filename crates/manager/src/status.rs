@@ -7,13 +7,13 @@ use crate::pattern;
 use crate::release::commands_of;
 use crate::run::{Run, role_name};
 use engine::{Main, Relation, State, UnitId};
-use model::key;
+use model::{UnitKind, key};
 use std::borrow::Cow;
 use wire::listing::{Listed, UnitLine};
 use wire::{
     CatReply, Failure, ImageStatus, JobSummary, ListJobsReply, ListUnitsRequest, Listening,
-    Process, SandboxStatus, ServiceStatus, Setting, SocketStatus, StatusReply, UnitFile,
-    UnitStatus,
+    Process, SandboxStatus, ServiceStatus, Setting, SocketStatus, StatusReply, TimerStatus,
+    UnitFile, UnitStatus,
 };
 
 /// Bytes of a unit in the list, as most are.
@@ -117,8 +117,7 @@ impl Manager {
         let entry = self.units.get(&id)?;
         let state = self.engine.state(id)?;
         let snapshot = self.engine.snapshot(id)?;
-        let stamps = snapshot.stamps;
-        let unit = &entry.unit;
+        let (stamps, unit, kind) = (snapshot.stamps, &entry.unit, entry.name.kind());
         let run = entry.current_run();
         let cgroup = run.and_then(|run| run.cgroup.clone());
         let storage = self.storage_of(entry);
@@ -158,9 +157,10 @@ impl Manager {
                 .flatten(),
             triggers: self.related(id, Relation::Triggers, false),
             triggered_by: self.related(id, Relation::Triggers, true),
-            service: (entry.name.kind() == model::UnitKind::Service)
+            service: (kind == UnitKind::Service)
                 .then(|| self.service_status(entry, state, snapshot.restarts)),
-            socket: (entry.name.kind() == model::UnitKind::Socket).then(|| socket_status(entry)),
+            socket: (kind == UnitKind::Socket).then(|| socket_status(entry)),
+            timer: (kind == UnitKind::Timer).then(|| timer_status(state)),
             sandbox: self.sandbox_status(entry),
             image: self.image_status(entry),
             processes: cgroup
@@ -372,7 +372,7 @@ impl Manager {
             State::Service(service) => main_serial(&service.main),
             _ => None,
         };
-        let listen = if entry.name.kind() == model::UnitKind::Socket {
+        let listen = if entry.name.kind() == UnitKind::Socket {
             socket_status(entry).listen
         } else {
             Vec::new()
@@ -459,7 +459,7 @@ fn result_of(state: &State, last: engine::UnitResult) -> &'static str {
         State::Failed { result, .. } | State::AutoRestart { result, .. } => result.name(),
         State::Service(run) => run.result.name(),
         State::Socket(run) => run.result.name(),
-        State::Dead | State::Cleaning(_) | State::Reached { .. } => last.name(),
+        State::Dead | State::Cleaning(_) | State::Reached { .. } | State::Timer(_) => last.name(),
     }
 }
 
@@ -484,7 +484,25 @@ fn process(run: Option<&Run>, serial: Option<u32>) -> Option<&crate::run::RunPro
         .find(|process| process.serial == serial)
 }
 
-pub(crate) fn socket_status(entry: &Entry) -> SocketStatus {
+pub(crate) fn timer_status(state: &State) -> TimerStatus {
+    let State::Timer(run) = state else {
+        return TimerStatus::default();
+    };
+    let next = run.next.unwrap_or_default();
+    let by_span = next.monotonic.and_then(as_realtime_us);
+    TimerStatus {
+        next_realtime_us: next.realtime_us,
+        next_monotonic_us: next.monotonic.map(|at| at.0),
+        next_us: next.realtime_us.into_iter().chain(by_span).min(),
+        last_realtime_us: run.last_trigger.map(|last| last.realtime_us),
+        last_monotonic_us: run
+            .last_trigger
+            .and_then(|last| last.monotonic)
+            .map(|at| at.0),
+    }
+}
+
+fn socket_status(entry: &Entry) -> SocketStatus {
     let unit = &entry.unit;
     let open = !entry.sockets.is_empty();
     let listens = unit.listens().into_iter().map(|one| match one {

@@ -4,6 +4,7 @@
 //! there is nothing to say. Texts that come from units, services or images are passed on raw: whoever prints them on a
 //! terminal escapes control bytes.
 
+mod triggers;
 mod usage;
 
 use crate::failure::Failure;
@@ -11,6 +12,7 @@ use crate::shape::records;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
+pub use triggers::{Listening, SocketStatus, TimerStatus};
 pub use usage::{Storage, Traffic};
 
 /// The state of a manager after too many crashes in a row.
@@ -192,6 +194,8 @@ records! {
         service: Option<ServiceStatus>,
         /// What sockets have.
         socket: Option<SocketStatus>,
+        /// What timers have.
+        timer: Option<TimerStatus>,
         /// Which restrictions hold.
         sandbox: Option<SandboxStatus>,
         /// The image or directory that it runs from.
@@ -286,30 +290,6 @@ records! {
         argv: Vec<String>,
         /// How it ended, if it did.
         exit: Option<ExitStatus>,
-    }
-
-    /// What a socket unit adds.
-    struct SocketStatus {
-        /// What it listens on.
-        listen: Vec<Listening>,
-        /// Accept=.
-        accept: bool,
-        /// Connections handed out.
-        accepted: u64,
-        /// Connections that are served now.
-        connections: u64,
-        /// Connections turned away.
-        refused: u64,
-    }
-
-    /// One listening address.
-    struct Listening {
-        /// `Stream`, `Datagram`, `SequentialPacket`, `FIFO`, `Netlink`, ….
-        kind: String,
-        /// As the unit says it.
-        address: String,
-        /// Does the keeper hold it open?
-        open: bool,
     }
 
     /// Which restrictions a unit asks for and what became of each at its last start.

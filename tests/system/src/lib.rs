@@ -9,6 +9,7 @@ pub mod ledger;
 pub mod manager;
 pub mod moments;
 pub mod observations;
+pub mod own_etc;
 pub mod profile;
 pub mod refusal;
 pub mod stage;

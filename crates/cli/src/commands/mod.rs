@@ -21,6 +21,7 @@ pub(crate) mod shell;
 pub(crate) mod show;
 pub(crate) mod start;
 pub(crate) mod status;
+pub(crate) mod timers;
 pub(crate) mod times;
 pub(crate) mod trust;
 pub(crate) mod verify;

@@ -89,11 +89,14 @@ impl Show {
     }
 }
 
+/// Points in time that are not called so.
+const MOMENTS: [&str; 2] = ["NextElapseUSecRealtime", "LastTriggerUSec"];
+
 /// Times in words, as systemctl has them; the manager knows no time zones.
 fn readable(name: &str, value: &str) -> String {
     let us = value
         .strip_prefix('@')
-        .filter(|_| name.ends_with("Timestamp"));
+        .filter(|_| name.ends_with("Timestamp") || MOMENTS.contains(&name));
     us.and_then(|us| us.parse().ok())
         .map_or_else(|| value.to_owned(), clock::with_weekday)
 }

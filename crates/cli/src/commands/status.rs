@@ -168,6 +168,7 @@ fn print(context: &Context, unit: &UnitStatus) -> Result<()> {
         .for_each(|cause| field("Because", cause));
     service(unit);
     socket(unit);
+    timer(unit);
     for other in &unit.triggered_by {
         field("TriggeredBy", other);
     }
@@ -281,6 +282,19 @@ fn socket(unit: &UnitStatus) {
     }
     if !unit.triggers.is_empty() {
         field("Triggers", &unit.triggers.join(" "));
+    }
+}
+
+fn timer(unit: &UnitStatus) {
+    let Some(timer) = &unit.timer else { return };
+    let moment = |us: u64| format!("{} ({})", clock::with_weekday(us), clock::from_now(us));
+    if let Some(us) = timer.last_realtime_us {
+        field("Elapsed", &moment(us));
+    }
+    match timer.next_us {
+        Some(us) => field("Elapses", &moment(us)),
+        None if unit.active == "active" => field("Elapses", "not by itself, as it stands"),
+        None => {}
     }
 }
 

@@ -66,7 +66,11 @@ impl World {
             }
             | Action::WatchEmpty { unit, incarnation } => current(*unit, *incarnation),
             Action::OpenSockets { unit, incarnation }
-            | Action::WatchSockets { unit, incarnation } => current(*unit, *incarnation),
+            | Action::WatchSockets { unit, incarnation }
+            | Action::ReckonTimer { unit, incarnation }
+            | Action::WatchTimer {
+                unit, incarnation, ..
+            } => current(*unit, *incarnation),
             Action::Track { process, .. } => current(process.unit, process.incarnation),
             Action::JobDone { job, .. } => {
                 self.jobs.remove(job) || self.engine.jobs().all(|(installed, _)| installed != *job)
@@ -221,6 +225,32 @@ impl World {
                 || state.active() == ActiveState::Reloading
             {
                 return Err(format!("{unit:?} hangs in {state:?}"));
+            }
+            let run = (unit, self.engine.snapshot(unit).unwrap().incarnation);
+            let waits = matches!(state, State::Timer(timer) if timer.phase == TimerPhase::Waiting);
+            let listens =
+                matches!(state, State::Socket(socket) if socket.phase == SocketPhase::Listening);
+            if listens && !self.watched.contains(&run) {
+                return Err(format!(
+                    "{unit:?} listens for traffic that nobody watches for"
+                ));
+            }
+            if waits && !self.timers.contains(&run) {
+                return Err(format!(
+                    "{unit:?} waits for a moment that nobody watches for"
+                ));
+            }
+            if let State::Timer(timer) = state
+                && timer.phase == TimerPhase::Running
+                && self
+                    .engine
+                    .relations(unit, Relation::Triggers, false)
+                    .iter()
+                    .all(|other| self.engine.state(*other).unwrap().active().is_down())
+            {
+                return Err(format!(
+                    "{unit:?} waits for the end of a unit that has ended"
+                ));
             }
         }
         Ok(())

@@ -49,6 +49,8 @@ impl World {
         self.opening.clear();
         self.cleaning.clear();
         self.watched.clear();
+        self.reckoning.clear();
+        self.timers.clear();
         for config in self.configs.clone() {
             self.quiet_step(Input::Configure(Box::new(config)));
         }

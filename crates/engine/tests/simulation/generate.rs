@@ -64,6 +64,10 @@ pub(crate) fn units(random: &mut Random) -> Vec<UnitConfig> {
     if random.chance(40) {
         units.push(socket(random));
     }
+    if random.chance(40) {
+        let starts = random.pick(&units).name.clone();
+        units.push(timer(random, &starts));
+    }
     let names: Vec<Arc<str>> = units
         .iter()
         .map(|unit| unit.name.clone())
@@ -85,6 +89,16 @@ pub(crate) fn units(random: &mut Random) -> Vec<UnitConfig> {
         }
     }
     units
+}
+
+fn timer(random: &mut Random, starts: &str) -> UnitConfig {
+    let mut unit = UnitConfig::timer("m0.timer", starts);
+    if let Kind::Timer(timer) = &mut unit.kind {
+        let timer = Arc::make_mut(timer);
+        timer.remain_after_elapse = random.chance(50);
+        timer.follows_unit = random.chance(50);
+    }
+    unit
 }
 
 fn socket(random: &mut Random) -> UnitConfig {
@@ -235,6 +249,7 @@ pub(crate) fn brief(config: &UnitConfig) -> String {
             )
         }
         Kind::Socket(_) => "socket".to_owned(),
+        Kind::Timer(timer) => format!("{timer:?}"),
         _ => "target".to_owned(),
     };
     let conditions = if config.conditions { " conditions" } else { "" };

@@ -96,7 +96,10 @@ impl World {
         );
         events.extend(self.cleaning.iter().map(|unit| Event::Cleaned(*unit)));
         events.extend(self.opening.iter().map(|run| Event::Opened(*run)));
+        events.extend(self.reckoning.iter().map(|run| Event::Reckoned(*run)));
         if !self.calm {
+            events.extend(self.timers.iter().map(|run| Event::Elapsed(*run)));
+            events.extend(self.timers.iter().map(|run| Event::ClockSet(*run)));
             events.extend(self.watched.iter().map(|run| Event::Traffic(*run)));
             events.extend(
                 self.orphans
@@ -239,10 +242,44 @@ impl World {
                 self.watched.remove(&(unit, incarnation));
                 self.step(Input::SocketTraffic { unit, incarnation })
             }
+            Event::Reckoned(_) | Event::Elapsed(_) | Event::ClockSet(_) => {
+                self.happen_to_timer(event)
+            }
             Event::OrphanDies(run) => {
                 self.orphans.entry(run).or_default().pop();
                 Ok(())
             }
+        }
+    }
+
+    fn happen_to_timer(&mut self, event: Event) -> Result<(), String> {
+        match event {
+            Event::Reckoned((unit, incarnation)) => {
+                self.reckoning.remove(&(unit, incarnation));
+                let next = Elapse {
+                    monotonic: Some(self.now),
+                    realtime_us: None,
+                };
+                let found = Reckoned {
+                    next: self.random.chance(80).then_some(next),
+                    last_trigger: None,
+                };
+                self.step(Input::TimerReckoned {
+                    unit,
+                    incarnation,
+                    found,
+                })
+            }
+            Event::Elapsed((unit, incarnation)) => {
+                self.timers.remove(&(unit, incarnation));
+                self.step(Input::TimerElapsed {
+                    unit,
+                    incarnation,
+                    realtime_us: self.now.0,
+                })
+            }
+            Event::ClockSet((unit, _)) => self.step(Input::ClockChanged(unit)),
+            _ => Ok(()),
         }
     }
 
@@ -362,6 +399,9 @@ pub(crate) enum Event {
     Conditions(UnitId),
     Opened(Run),
     Traffic(Run),
+    Reckoned(Run),
+    Elapsed(Run),
+    ClockSet(Run),
     OrphanDies(Run),
     Found(Run, bool),
     Cleaned(UnitId),

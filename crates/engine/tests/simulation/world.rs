@@ -56,6 +56,9 @@ pub(crate) struct World {
     pub(crate) opening: BTreeSet<Run>,
     pub(crate) cleaning: BTreeSet<UnitId>,
     pub(crate) watched: BTreeSet<Run>,
+    /// Timers whose next moment is asked for, and those that wait for one.
+    pub(crate) reckoning: BTreeSet<Run>,
+    pub(crate) timers: BTreeSet<Run>,
     pub(crate) now: Micros,
     pub(crate) wake: Option<Micros>,
     request: u64,
@@ -87,6 +90,8 @@ impl World {
             opening: BTreeSet::new(),
             cleaning: BTreeSet::new(),
             watched: BTreeSet::new(),
+            reckoning: BTreeSet::new(),
+            timers: BTreeSet::new(),
             now: Micros::seconds(100),
             wake: None,
             request: 0,
@@ -254,7 +259,7 @@ impl World {
             ..Notice::default()
         };
         let before = self.engine.snapshot(unit);
-        let input = match self.random.below(6) {
+        let input = match self.random.below(7) {
             0 if old < current => Input::Exited {
                 process,
                 status: ExitStatus::Exited(1),
@@ -271,6 +276,11 @@ impl World {
             3 => Input::Exited {
                 process: stray,
                 status: ExitStatus::Killed(Signal::KILL),
+            },
+            5 => Input::TimerElapsed {
+                unit,
+                incarnation: Incarnation(current.0 + 1),
+                realtime_us: 0,
             },
             4 => Input::SocketTraffic {
                 unit,
@@ -383,6 +393,16 @@ impl World {
             Action::WatchSockets { unit, incarnation } => {
                 self.watched.insert((*unit, *incarnation));
             }
+            Action::ReckonTimer { unit, incarnation } => {
+                self.timers.remove(&(*unit, *incarnation));
+                self.reckoning.insert((*unit, *incarnation));
+            }
+            Action::WatchTimer {
+                unit, incarnation, ..
+            } => {
+                self.timers.insert((*unit, *incarnation));
+            }
+            Action::UnwatchTimer(unit) => self.timers.retain(|(watched, _)| watched != unit),
             Action::UnwatchSockets(unit) => self.watched.retain(|(watched, _)| watched != unit),
             Action::CloseSockets { unit, .. } => {
                 self.watched.retain(|(watched, _)| watched != unit)

@@ -46,9 +46,10 @@ fn new_unit(name: &str) -> UnitConfig {
     if name.ends_with(".service") {
         return UnitConfig::service(name, ServiceType::Simple);
     }
-    match name.strip_suffix(".socket") {
-        Some(stem) => UnitConfig::socket(name, &format!("{stem}.service")),
-        None => UnitConfig::target(name),
+    match name.rsplit_once('.') {
+        Some((stem, "socket")) => UnitConfig::socket(name, &format!("{stem}.service")),
+        Some((stem, "timer")) => UnitConfig::timer(name, &format!("{stem}.service")),
+        _ => UnitConfig::target(name),
     }
 }
 
@@ -103,6 +104,7 @@ fn set_other(unit: &mut UnitConfig, key: &str, value: &str) {
         _ => match &mut unit.kind {
             Kind::Service(service) => set_service(Arc::make_mut(service), key, value),
             Kind::Socket(socket) => set_socket(Arc::make_mut(socket), key, value),
+            Kind::Timer(timer) => set_timer(Arc::make_mut(timer), key, value),
             _ => panic!("unknown key {key}"),
         },
     }
@@ -114,6 +116,14 @@ fn set_socket(socket: &mut SocketConfig, key: &str, value: &str) {
         "TriggerLimitBurst" => socket.trigger_limit.burst = value.parse().unwrap(),
         "ExecStartPre" => socket.start_pre = commands(value),
         "ExecStopPost" => socket.stop_post = commands(value),
+        _ => panic!("unknown key {key}"),
+    }
+}
+
+fn set_timer(timer: &mut TimerConfig, key: &str, value: &str) {
+    match key {
+        "RemainAfterElapse" => timer.remain_after_elapse = value == "yes",
+        "OnUnitActiveSec" => timer.follows_unit = true,
         _ => panic!("unknown key {key}"),
     }
 }
@@ -258,6 +268,10 @@ pub(crate) fn print_effect(engine: &Engine, effect: &Effect) -> Option<String> {
         Action::WatchSockets { unit, .. } => format!("{}: watch sockets", name(*unit)),
         Action::UnwatchSockets(unit) => format!("{}: unwatch sockets", name(*unit)),
         Action::FlushSockets(unit) => format!("{}: flush sockets", name(*unit)),
+        Action::ReckonTimer { unit, .. } => format!("{}: reckon its moment", name(*unit)),
+        Action::WatchTimer { unit, at, .. } => format!("{}: watch for {at:?}", name(*unit)),
+        Action::UnwatchTimer(unit) => format!("{}: unwatch its moment", name(*unit)),
+        Action::StampTimer(unit) => format!("{}: keep the moment", name(*unit)),
         Action::Clean { unit, what } => format!("{}: cleans {what}", name(*unit)),
         Action::EndCleaning(unit) => format!("{}: ends its cleaning", name(*unit)),
         Action::WakeAt(Some(at)) => format!("wake at {at}"),

@@ -116,6 +116,11 @@ pub(crate) struct Questions {
     assertions: Vec<(usize, Condition)>,
 }
 
+/// Are we in a container, as ConditionVirtualization= tells it?
+pub(crate) fn is_in_container() -> bool {
+    virtualization::container().is_some()
+}
+
 impl Questions {
     pub(crate) fn of(unit: &Unit) -> Self {
         let lines = |which: fn(&Row) -> Option<&'static ConditionKey>| {

@@ -15,7 +15,7 @@ pub const ACTIVE: [&str; 7] = [
 ];
 
 /// The inner states, of all kinds of units.
-pub const SUB: [&str; 28] = [
+pub const SUB: [&str; 30] = [
     "dead",
     "failed",
     "active",
@@ -44,6 +44,8 @@ pub const SUB: [&str; 28] = [
     "stop-pre-sigterm",
     "stop-pre-sigkill",
     "cleaning",
+    "waiting",
+    "elapsed",
 ];
 
 /// All of them, each once.

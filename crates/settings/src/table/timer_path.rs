@@ -14,7 +14,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Says how late the timer may elapse."),
         since: said("209"),
         bus: said("t"),
-        status: later::TIMERS,
         ..Row::FREE
     },
     Row {
@@ -25,7 +24,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Skips the times at which the unit still runs."),
         since: said("257"),
         bus: said("b"),
-        status: later::TIMERS,
         ..Row::FREE
     },
     Row {
@@ -36,7 +34,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Makes the random delay the same every time."),
         since: said("247"),
         bus: said("b"),
-        status: later::TIMERS,
         ..Row::FREE
     },
     Row {
@@ -44,7 +41,6 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::ON_ACTIVE_SEC.directive(),
         value: &TIMER_SPANS,
         summary: said("Elapses a time after the timer was started."),
-        status: later::TIMERS,
         ..Row::FREE
     },
     Row {
@@ -52,7 +48,6 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::ON_BOOT_SEC.directive(),
         value: &TIMER_SPANS,
         summary: said("Elapses a time after the machine was booted."),
-        status: later::TIMERS,
         ..Row::FREE
     },
     Row {
@@ -61,7 +56,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &CALENDAR_LIST,
         summary: said("Elapses at times of the calendar."),
         since: said("197"),
-        status: later::TIMERS,
         ..Row::FREE
     },
     Row {
@@ -72,7 +66,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Elapses when the clock is set."),
         since: said("242"),
         bus: said("b"),
-        status: later::TIMERS,
         ..Row::FREE
     },
     Row {
@@ -80,7 +73,6 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::ON_STARTUP_SEC.directive(),
         value: &TIMER_SPANS,
         summary: said("Elapses a time after the manager was started."),
-        status: later::TIMERS,
         ..Row::FREE
     },
     Row {
@@ -91,7 +83,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Elapses when the time zone is changed."),
         since: said("242"),
         bus: said("b"),
-        status: later::TIMERS,
         ..Row::FREE
     },
     Row {
@@ -99,7 +90,6 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::ON_UNIT_ACTIVE_SEC.directive(),
         value: &TIMER_SPANS,
         summary: said("Elapses a time after the unit was last active."),
-        status: later::TIMERS,
         ..Row::FREE
     },
     Row {
@@ -107,7 +97,6 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::ON_UNIT_INACTIVE_SEC.directive(),
         value: &TIMER_SPANS,
         summary: said("Elapses a time after the unit was last inactive."),
-        status: later::TIMERS,
         ..Row::FREE
     },
     Row {
@@ -118,7 +107,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Makes up for times that passed while the machine was off."),
         since: said("212"),
         bus: said("b"),
-        status: later::TIMERS,
         ..Row::FREE
     },
     Row {
@@ -128,7 +116,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Adds a random delay."),
         since: said("229"),
         bus: said("t"),
-        status: later::TIMERS,
         ..Row::FREE
     },
     Row {
@@ -138,7 +125,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Adds a random delay that stays."),
         since: said("258"),
         bus: said("t"),
-        status: later::TIMERS,
         ..Row::FREE
     },
     Row {
@@ -149,7 +135,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Leaves a timer loaded that won't elapse again."),
         since: said("229"),
         bus: said("b"),
-        status: later::TIMERS,
         ..Row::FREE
     },
     Row {
@@ -158,7 +143,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &UNIT_REFERENCE,
         summary: said("Names the unit that the timer starts."),
         bus: said("s"),
-        status: later::TIMERS,
         ..Row::ASKS
     },
     Row {
@@ -169,7 +153,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Wakes the machine from suspend."),
         since: said("212"),
         bus: said("b"),
-        status: later::TIMERS,
         ..Row::ASKS
     },
     Row {

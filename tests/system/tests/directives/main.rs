@@ -6,6 +6,7 @@ mod exec;
 mod groups;
 mod service;
 mod socket;
+mod timer;
 mod unit;
 
 use std::fs;
@@ -25,6 +26,7 @@ const OBSERVATIONS: &[(Room, &[Observation])] = &[
     (Room::Service, service::SERVICE),
     (Room::Kill, service::KILL),
     (Room::Socket, socket::OBSERVATIONS),
+    (Room::Timer, timer::OBSERVATIONS),
     (Room::Unit, unit::OBSERVATIONS),
 ];
 
@@ -84,6 +86,15 @@ const UNSEEN: &[(&str, &str)] = &[
         "LogsDirectoryAccounting",
         "needs quotas of projects, which are of one kind: cargo xtask test vm has those of StateDirectoryAccounting=",
     ),
+    (
+        "OnClockChange",
+        "the host's clock is not ours to set: cargo xtask test vm has it",
+    ),
+    (
+        "OnTimezoneChange",
+        "needs a zone that may change: a test of timers has it",
+    ),
+    ("WakeSystem", "needs a machine that sleeps"),
     (
         "PassEnvironment",
         "needs variables of coracled's own: a test of the environment has them",
@@ -196,6 +207,11 @@ fn what_makes_a_process_is_seen() {
 #[test]
 fn what_a_control_group_bounds_is_seen_or_told_as_reduced() {
     observe(groups::OBSERVATIONS);
+}
+
+#[test]
+fn when_a_timer_elapses_is_seen() {
+    observe(timer::OBSERVATIONS);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::time::{ClockId, Timespec, clock_gettime, clock_settime};
 
 /// A check's name and what it does.
 type Check = (&'static str, fn() -> Result<()>);
@@ -31,6 +32,8 @@ const CHECKS: &[Check] = &[
     ("who_is_bounded_stays_in_the_project", projects),
     ("what_directories_hold_is_shown", accounting),
     ("nothing_is_left_of_a_quota", no_quota_left),
+    ("a_timer_elapses_when_the_clock_is_set", clock),
+    ("a_day_is_over_when_the_clock_says_so", day),
     ("an_orphan_is_reaped_by_the_first_process", orphan),
     ("nothing_is_left_of_a_run", nothing_left),
 ];
@@ -139,6 +142,46 @@ fn processors() -> Result<()> {
     )?;
     ensure!(list.trim_end().ends_with("\t1"), "{list:?}");
     Ok(())
+}
+
+/// Starts a timer with these lines for a service that leaves a file, sets the clock by so many seconds, and waits for the file.
+fn elapses(name: &str, lines: &str, seconds: i64) -> Result<()> {
+    let units = Path::new("/etc/coracle/units");
+    let left = format!("/run/{name}");
+    fs::create_dir_all(units)?;
+    fs::write(
+        units.join(format!("{name}.timer")),
+        format!("[Timer]\nAccuracySec=1us\n{lines}\n"),
+    )?;
+    fs::write(
+        units.join(format!("{name}.service")),
+        format!("[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo ran > {left}'\n"),
+    )?;
+    let timer = format!("{name}.timer");
+    let started = coracle(&["start", &timer])?;
+    ensure!(started.status.success(), "{started:?}");
+    ensure!(!Path::new(&left).exists(), "it elapsed at once");
+    let now = clock_gettime(ClockId::Realtime);
+    let then = Timespec {
+        tv_sec: now.tv_sec + seconds,
+        ..now
+    };
+    clock_settime(ClockId::Realtime, then)?;
+    let begin = std::time::Instant::now();
+    while !Path::new(&left).exists() {
+        ensure!(begin.elapsed().as_secs() < 20, "it did not elapse");
+        std::thread::yield_now();
+    }
+    coracle(&["stop", &timer])?;
+    Ok(())
+}
+
+fn clock() -> Result<()> {
+    elapses("set", "OnClockChange=yes", -3600)
+}
+
+fn day() -> Result<()> {
+    elapses("day", "OnCalendar=daily", 86_400)
 }
 
 fn refusal() -> Result<()> {

@@ -1,0 +1,43 @@
+//! What units that start others tell.
+
+use crate::shape::records;
+
+records! {
+    /// What a socket unit adds.
+    struct SocketStatus {
+        /// What it listens on.
+        listen: Vec<Listening>,
+        /// Accept=.
+        accept: bool,
+        /// Connections handed out.
+        accepted: u64,
+        /// Connections that are served now.
+        connections: u64,
+        /// Connections turned away.
+        refused: u64,
+    }
+
+    /// The moments of a timer.
+    struct TimerStatus {
+        /// When it elapses next by the calendar.
+        next_realtime_us: Option<u64>,
+        /// When it elapses next after a span of time, in microseconds since the boot without sleep.
+        next_monotonic_us: Option<u64>,
+        /// The first of both, as a point in time.
+        next_us: Option<u64>,
+        /// When it elapsed last, perhaps before this boot.
+        last_realtime_us: Option<u64>,
+        /// The same in microseconds since the boot without sleep; none before it.
+        last_monotonic_us: Option<u64>,
+    }
+
+    /// One listening address.
+    struct Listening {
+        /// `Stream`, `Datagram`, `SequentialPacket`, `FIFO`, `Netlink`, ….
+        kind: String,
+        /// As the unit says it.
+        address: String,
+        /// Does the keeper hold it open?
+        open: bool,
+    }
+}
