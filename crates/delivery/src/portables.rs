@@ -41,6 +41,9 @@ pub struct Portable {
     /// The host's directories that are its own, as they were not there before it.
     #[serde(default)]
     pub directories: BTreeSet<String>,
+    /// Those of them of which only what a start has made is its own, as it is noted since it claims them.
+    #[serde(default)]
+    pub marked: BTreeSet<String>,
     /// What `configure` set, by name.
     #[serde(default)]
     pub settings: BTreeMap<String, Vec<String>>,
@@ -399,6 +402,7 @@ mod tests {
             grants: Grants::from_list("network,listen:8080").unwrap(),
             settings: BTreeMap::new(),
             directories: BTreeSet::new(),
+            marked: BTreeSet::new(),
             enabled: true,
             boot_is_chosen: false,
         }

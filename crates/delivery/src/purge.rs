@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use crate::portables::Portable;
+
 /// The directories of this host or instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Places {
@@ -60,6 +62,7 @@ pub fn paths(portable: &str, directories: &Directories, places: &Places) -> Vec<
     let mut paths = vec![
         places.state.join("journal/portables").join(portable),
         places.config.join("portables").join(portable),
+        places.runtime.join("made").join(portable),
     ];
     let kinds = [
         (&directories.state, &places.state_home),
@@ -78,6 +81,35 @@ pub fn paths(portable: &str, directories: &Directories, places: &Places) -> Vec<
     paths.sort();
     paths.dedup();
     paths
+}
+
+/// Whether a path among these is a directory or a link that no start of the portable made, and it is known of all that one made.
+#[must_use]
+pub fn is_of_host(path: &Path, portable: &Portable, places: &Places) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    let mut parent = path.parent().unwrap_or(path);
+    if parent.ends_with("private") {
+        parent = parent.parent().unwrap_or(parent);
+    }
+    let public = parent.join(name);
+    let is_noted = portable.marked.iter().any(|one| Path::new(one) == public);
+    let is_either = |found: std::fs::Metadata| found.is_dir() || found.is_symlink();
+    is_noted && path.symlink_metadata().is_ok_and(is_either) && !is_made(path, portable, places)
+}
+
+/// Whether a start of the portable made what is at a path.
+#[must_use]
+pub fn is_made(path: &Path, portable: &Portable, places: &Places) -> bool {
+    let marks = if path.starts_with(&places.runtime_home) {
+        places.runtime.join("made").join(&portable.name)
+    } else {
+        places
+            .state
+            .join("portables")
+            .join(&portable.name)
+            .join("made")
+    };
+    kernel::mark::has(&marks, path).unwrap_or(false)
 }
 
 /// Whether a relative path names something below its base, and not the base itself.
@@ -218,6 +250,7 @@ mod tests {
             paths,
             [
                 "/c/portables/hello",
+                "/r/made/hello",
                 "/s/journal/portables/hello",
                 "/var/lib/hello",
                 "/var/lib/private/hello"

@@ -81,13 +81,13 @@ pub(crate) fn take<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
             class,
         } => {
             if private {
-                directory::clear_public(path, takes_over)?;
+                directory::clear_public(state, path, takes_over)?;
             } else if owned {
                 directory::clear_private(path, takes_over)?;
             }
             let made = directory::take(state, path, mode, owned, private)?;
             quota::take(state, &made, class, path, quota)?;
-            directory::link(path, links)
+            directory::link(state, path, links)
         }
         Step::Terminal { .. } => terminal::take(state, step),
         Step::Stream { target, source } => stream::take(state, target, source),

@@ -33,6 +33,7 @@ pub mod keyring;
 pub mod landlock;
 pub mod listening;
 pub mod loop_device;
+pub mod mark;
 pub mod memory;
 pub mod message;
 pub mod mount;

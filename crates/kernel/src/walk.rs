@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 
-use rustix::fs::{FileType, Mode, OFlags, fstat, mkdirat, open, openat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, mkdirat, open, openat, unlinkat};
 
 use crate::{Errno, OwnedFd, Result};
 
@@ -47,6 +47,16 @@ impl Place {
     ///
     /// A link is followed where only root or this process's user can have left it; elsewhere it is ENOTDIR.
     pub fn find(path: &CStr, make: impl Fn(&[u8]) -> Option<u32>) -> Result<Self> {
+        Self::find_making(path, make, |_, _, _| Ok(()))
+    }
+
+    /// The same; `made` hears of each directory that was made: where it is, its name, and how many names of the path lead to it.
+    /// What it can't take is not made.
+    pub fn find_making(
+        path: &CStr,
+        make: impl Fn(&[u8]) -> Option<u32>,
+        made: impl Fn(&OwnedFd, &CStr, usize) -> Result<()>,
+    ) -> Result<Self> {
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
         let mut parent = open(c"/", flags, Mode::empty())?;
         let mut steady = true;
@@ -55,7 +65,9 @@ impl Place {
             .split(|&byte| byte == b'/')
             .filter(|name| !name.is_empty() && *name != b".")
             .peekable();
+        let mut depth = 0;
         while let Some(bytes) = names.next() {
+            depth += 1;
             let name = Name::new(bytes)?;
             let trust = Trust::of(&parent)?;
             steady &= trust != Trust::Changing;
@@ -71,10 +83,9 @@ impl Place {
             parent = match openat(&parent, name.text(), flags | link, Mode::empty()) {
                 Err(Errno::NOENT) => {
                     let mode = make(bytes).ok_or(Errno::NOENT)?;
-                    match mkdirat(&parent, name.text(), Mode::from_raw_mode(mode)) {
-                        Ok(()) | Err(Errno::EXIST) => {}
-                        Err(errno) => return Err(errno),
-                    }
+                    make_noted(&parent, name.text(), mode, |parent, name| {
+                        made(parent, name, depth)
+                    })?;
                     openat(
                         &parent,
                         name.text(),
@@ -138,6 +149,28 @@ pub fn is_ours(path: &std::path::Path) -> Result<bool> {
 /// The kernel's, where the directory can't be looked at.
 pub fn is_closed(directory: &OwnedFd) -> Result<bool> {
     Ok(Trust::of(directory)? == Trust::Closed)
+}
+
+/// Makes a directory, unless it is there; `made` hears of it. What it can't take is removed again.
+///
+/// # Errors
+/// The kernel's, or those of `made`.
+pub fn make_noted(
+    parent: &OwnedFd,
+    name: &CStr,
+    mode: u32,
+    made: impl FnOnce(&OwnedFd, &CStr) -> Result<()>,
+) -> Result<()> {
+    match mkdirat(parent, name, Mode::from_raw_mode(mode)) {
+        Ok(()) => made(parent, name).inspect_err(|_| {
+            match unlinkat(parent, name, AtFlags::REMOVEDIR) {
+                // Somebody has put something into it already: it stays, unnoted.
+                Ok(()) | Err(_) => {}
+            }
+        }),
+        Err(Errno::EXIST) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }
 
 fn follow(closed: bool) -> OFlags {

@@ -15,7 +15,7 @@ use model::text::Verbatim;
 use model::value::{ExecCommand, ExecCommands, StandardInput, StandardOutput};
 use model::{Resource, Resources, Unit, UnitKind, UnitName, key};
 use std::os::fd::OwnedFd;
-use std::path::{Component, Path};
+use std::path::Path;
 use std::rc::Rc;
 use wire::Failure;
 
@@ -99,32 +99,34 @@ impl Manager {
         Ok(())
     }
 
-    /// What of a unit's directories is to be removed, as paths. What the host has under the public name of a portable's is not the portable's.
+    /// What of a unit's directories is to be removed, as paths. What the host has under the name of a portable's is not the portable's.
     fn left_by(&self, entry: &Entry, what: Resources) -> Vec<String> {
         let mut named = self.in_situation(entry, |situation| {
             plan::directories(&entry.unit, situation, what)
         });
         let is_own = self.is_own(entry);
-        named.retain(|one| one.is_private || is_own(Path::new(&one.path)));
+        named.retain(|path| is_own(Path::new(path)));
         let stamp = self.stamp_path(entry.id);
         let keeps = entry.name.kind() == UnitKind::Timer && what.has(Resource::State);
         let stamp = (keeps && stamp.exists()).then(|| stamp.to_string_lossy().into_owned());
-        named.into_iter().map(|one| one.path).chain(stamp).collect()
+        named.into_iter().chain(stamp).collect()
     }
 
-    /// Whether what has a public name of a unit's is the unit's, and not what the host had or came to have there.
+    /// Whether what has a name of a unit's is the unit's, and not what the host had or came to have there.
     pub(crate) fn is_own(&self, entry: &Entry) -> impl Fn(&Path) -> bool + use<> {
         let is_dynamic = entry.unit.value(&key::DYNAMIC_USER);
         let portable = entry.origin.portable.as_deref();
-        let own = portable.map(|name| crate::portable::own_directories(&self.directories, name));
-        move |path| {
-            let Some(own) = &own else { return true };
-            let is_listed = || {
-                path.to_str()
-                    .is_some_and(|path| own.iter().any(|one| one == path))
-            };
-            leads_to_private(path) || !is_dynamic && is_directory(path) && is_listed()
-        }
+        let own = portable.map(|name| crate::portable::Own::of(&self.directories, name));
+        move |path| own.as_ref().is_none_or(|own| own.has(path, is_dynamic))
+    }
+
+    /// Where it is noted what a start of a unit makes on the host.
+    pub(crate) fn marks_for(&self, entry: &Entry) -> Vec<String> {
+        let portable = entry.origin.portable.iter();
+        let marks = portable.flat_map(|name| crate::portable::marks(&self.directories, name));
+        marks
+            .map(|path| path.to_string_lossy().into_owned())
+            .collect()
     }
 
     /// Starts the worker.
@@ -233,19 +235,6 @@ impl Manager {
             self.serve_waiting(client);
         }
     }
-}
-
-fn is_directory(path: &Path) -> bool {
-    std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_dir())
-}
-
-/// Whether a public name is the link that a start with a dynamic user makes.
-fn leads_to_private(path: &Path) -> bool {
-    std::fs::read_link(path).is_ok_and(|target| {
-        let mut parts = target.components();
-        parts.find(|part| *part != Component::ParentDir)
-            == Some(Component::Normal("private".as_ref()))
-    })
 }
 
 fn told(why: NotClean) -> &'static str {

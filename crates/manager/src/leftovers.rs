@@ -13,7 +13,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// What goes when a run ends: the unit's runtime directories, unless it keeps them, and its private /tmp. `is_own` says it of a public name.
+/// What goes when a run ends: the unit's runtime directories, unless it keeps them, and its private /tmp. `is_own` says whose a directory is.
 pub(crate) fn paths(entry: &Entry, run: &Run, is_own: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
     let unit = &entry.unit;
     let mut paths = Vec::new();
@@ -26,9 +26,8 @@ pub(crate) fn paths(entry: &Entry, run: &Run, is_own: impl Fn(&Path) -> bool) ->
     }
     let is_last = entry.runs.is_empty();
     if is_last && unit.value(&key::RUNTIME_DIRECTORY_PRESERVE) == DirectoryPreserve::No {
-        let private = Path::new(PRIVATE_RUNTIME);
         let all = runtime_directories(unit).into_iter();
-        paths.extend(all.filter(|path| path.starts_with(private) || is_own(path)));
+        paths.extend(all.filter(|path| is_own(path)));
     }
     paths
 }

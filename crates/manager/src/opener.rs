@@ -114,6 +114,7 @@ impl Manager {
         let bindings = Bindings {
             uid: user.0,
             gid: user.1,
+            marks: self.marks_for(entry),
             ..Bindings::default()
         };
         let bytes = plan.bind(&bindings).map_err(|error| Failure::Refused {

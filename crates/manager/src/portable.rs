@@ -6,6 +6,7 @@ use model::UnitName;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
 
 /// Bytes of a record that is read.
 const RECORD_BYTES_MAX: u64 = 8 << 20;
@@ -16,6 +17,7 @@ const RECORD_BYTES_MAX: u64 = 8 << 20;
 struct Record {
     grants: Vec<String>,
     directories: Vec<String>,
+    marked: Vec<String>,
     versions: BTreeMap<String, Version>,
 }
 
@@ -41,9 +43,75 @@ pub(crate) fn grants(directories: &Directories, name: &str) -> Vec<String> {
     read(directories, name).unwrap_or_default().grants
 }
 
-/// The directories that a portable made, by their public names.
-pub(crate) fn own_directories(directories: &Directories, name: &str) -> Vec<String> {
-    read(directories, name).unwrap_or_default().directories
+/// What of the host is a portable's own.
+#[derive(Debug)]
+pub(crate) struct Own {
+    record: Record,
+    marks: [PathBuf; 2],
+}
+
+impl Own {
+    pub(crate) fn of(directories: &Directories, name: &str) -> Own {
+        Own {
+            record: read(directories, name).unwrap_or_default(),
+            marks: marks(directories, name),
+        }
+    }
+
+    /// Whether what has a name of the portable's is its own, and not what the host had or came to have there.
+    pub(crate) fn has(&self, path: &Path, is_dynamic: bool) -> bool {
+        let public = public(path);
+        let is_below = |top: &String| public.starts_with(top);
+        if self.record.marked.iter().any(is_below) {
+            let [lasting, of_runtime] = &self.marks;
+            let marks = if path.starts_with("/run") {
+                of_runtime
+            } else {
+                lasting
+            };
+            return kernel::mark::has(marks, path).unwrap_or(false);
+        }
+        // From before there were marks.
+        let is_listed = || {
+            self.record
+                .directories
+                .iter()
+                .any(|one| path == Path::new(one))
+        };
+        public != path || leads_to_private(path) || !is_dynamic && is_directory(path) && is_listed()
+    }
+}
+
+/// Where it is noted what starts of a portable make: what stays, and what is in /run.
+pub(crate) fn marks(directories: &Directories, name: &str) -> [PathBuf; 2] {
+    [
+        directories.state.join("portables").join(name).join("made"),
+        directories.runtime.join("made").join(name),
+    ]
+}
+
+/// The name of a directory outside of `private`.
+fn public(path: &Path) -> PathBuf {
+    let homes = ["/run", "/etc", "/var/lib", "/var/cache", "/var/log"];
+    let private = |home: &&str| path.strip_prefix(home).ok()?.strip_prefix("private").ok();
+    let found = homes.iter().find_map(|home| Some((home, private(home)?)));
+    found.map_or_else(
+        || path.to_owned(),
+        |(home, rest)| Path::new(home).join(rest),
+    )
+}
+
+fn is_directory(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_dir())
+}
+
+/// Whether a public name is the link that a start with a dynamic user makes.
+fn leads_to_private(path: &Path) -> bool {
+    std::fs::read_link(path).is_ok_and(|target| {
+        let mut parts = target.components();
+        parts.find(|part| *part != Component::ParentDir)
+            == Some(Component::Normal("private".as_ref()))
+    })
 }
 
 /// The portable that an attached unit belongs to.

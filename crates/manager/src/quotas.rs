@@ -145,7 +145,7 @@ impl Manager {
                 let which = Resources::read([kind]).ok()?;
                 let named =
                     self.in_situation(entry, |situation| plan::directories(unit, situation, which));
-                let mut directories = named.iter().filter_map(|one| open(Path::new(&one.path)));
+                let mut directories = named.iter().filter_map(|one| open(Path::new(one)));
                 let used = directories.find_map(|directory| {
                     let ours = project(&directory)
                         .ok()

@@ -191,6 +191,7 @@ impl Manager {
             ]
             .concat(),
             credentials: self.credentials_of(spawn, entry)?,
+            marks: self.marks_for(entry),
         };
         prepared
             .plan

@@ -38,6 +38,9 @@ pub struct Bindings<'a> {
     pub start_environment: Vec<String>,
     /// Credentials that the manager has read, by name, of each name the first; SetCredential= supplies what is missing here.
     pub credentials: Vec<(String, Vec<u8>)>,
+    /// The directories in which it is noted what a start makes on the host: the first for what stays, the second for what is in /run.
+    /// None where nobody asks for it.
+    pub marks: Vec<String>,
 }
 
 /// A user's record.
@@ -129,6 +132,7 @@ impl SpawnPlan {
             programs: programs.iter().collect::<ListBuf>().list(),
             arguments: arguments.iter().collect::<ListBuf>().list(),
             environment: lines.iter().collect::<ListBuf>().list(),
+            marks: bindings.marks.iter().collect::<ListBuf>().list(),
             steps: &steps,
         }
         .encode();

@@ -7,7 +7,7 @@ use crate::step::Asked;
 pub const MAGIC: [u8; 4] = *b"CrPl";
 
 /// The executor takes exactly this version; it is embedded beside the planner, so both always agree.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 
 /// Descriptor of the plan in a fresh executor.
 pub const PLAN_DESCRIPTOR: i32 = 3;
@@ -79,6 +79,8 @@ pub struct Frame<'a> {
     pub arguments: List<'a>,
     /// Environment; the executor adds `SYSTEMD_EXEC_PID`, and `LISTEN_PID` with descriptors.
     pub environment: List<'a>,
+    /// Directories of records of what is made on the host, see [`crate::Bindings::marks`].
+    pub marks: List<'a>,
     /// Steps, one after another.
     pub steps: &'a [u8],
 }
@@ -100,6 +102,7 @@ impl<'a> Frame<'a> {
             programs: reader.take()?,
             arguments: reader.take()?,
             environment: reader.take()?,
+            marks: reader.take()?,
             steps: reader.take()?,
         })
     }
@@ -175,6 +178,7 @@ impl<'a> Frame<'a> {
         writer.put(&self.programs);
         writer.put(&self.arguments);
         writer.put(&self.environment);
+        writer.put(&self.marks);
         writer.put(&self.steps);
         writer.bytes
     }

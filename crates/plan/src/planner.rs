@@ -27,7 +27,7 @@ mod sandbox;
 mod sockets;
 
 pub use credentials::has_credentials;
-pub use directories::{Named, directories};
+pub use directories::directories;
 pub use filter::program;
 pub use namespaces::network_maker;
 pub use process::terminal_path;

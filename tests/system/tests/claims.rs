@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use coracle_system_tests::images::{By, Workshop};
 use coracle_system_tests::with_units;
+use testkit::Instance;
 
 const SLEEPS: &str =
     "[Service]\nType=exec\nExecStart=/usr/bin/dash -c 'exec /usr/bin/sleep infinity'\n";
@@ -35,7 +36,14 @@ impl OfHost {
 impl Drop for OfHost {
     fn drop(&mut self) {
         for file in &self.0 {
-            let bases = ["/run", "/etc", "/var/lib"].map(Path::new);
+            let bases = [
+                "/run",
+                "/run/private",
+                "/etc",
+                "/var/lib",
+                "/var/lib/private",
+            ]
+            .map(Path::new);
             let top = file
                 .ancestors()
                 .find(|path| path.parent().is_some_and(|parent| bases.contains(&parent)));
@@ -164,4 +172,88 @@ fn a_version_that_is_attached_is_the_one_that_is_started_by_its_units_name() {
         assert!(environment.contains("VERSION=2"), "{environment}");
         coracle.ok(&["purge", "newboat"]);
     });
+}
+
+/// A portable with directories of every kind, and one that is the same user's at each start.
+fn markboat(workshop: &Workshop<'_>, grant: &str) -> String {
+    let service = format!(
+        "{SLEEPS}{grant}StateDirectory=markboat/deep:markboat-link\nCacheDirectory=markboat\nConfigurationDirectory=markboat\n\
+RuntimeDirectory=markboat\n"
+    );
+    let socket =
+        "[Socket]\nListenStream=/run/markboat-aft/sock\n[Install]\nWantedBy=sockets.target\n";
+    let units = [
+        ("markboat.service", service.as_str()),
+        ("markboat-aft.socket", socket),
+        ("markboat-aft.service", SLEEPS),
+    ];
+    workshop.image("markboat", "1", By::Trusted, &units)
+}
+
+const MARKED: [&str; 5] = [
+    "/etc/markboat",
+    "/run/markboat-aft",
+    "/var/cache/markboat",
+    "/var/lib/markboat",
+    "/var/lib/markboat-link",
+];
+
+fn present(paths: &[&'static str]) -> Vec<&'static str> {
+    let there = paths
+        .iter()
+        .filter(|path| Path::new(path).symlink_metadata().is_ok());
+    there.copied().collect()
+}
+
+#[test]
+fn of_what_has_a_portables_names_that_is_purged_which_its_starts_have_made() {
+    for is_fixed in [false, true] {
+        assert_eq!(present(&MARKED), [""; 0]);
+        with_units(&[], |coracle| what_nothing_started_made(coracle, is_fixed));
+        with_units(&[], |coracle| what_starts_made(coracle, is_fixed));
+    }
+}
+
+/// Installs it.
+fn have_markboat(coracle: &Instance, options: &[&str], is_fixed: bool) {
+    let lines = if is_fixed { "DynamicUser=no\n" } else { "" };
+    let image = markboat(&Workshop::new(coracle), lines);
+    let granted: &[&str] = if is_fixed {
+        &["--grant=fixed-user"]
+    } else {
+        &[]
+    };
+    coracle.ok(&[&["start", &image], options, granted].concat());
+}
+
+fn what_nothing_started_made(coracle: &Instance, is_fixed: bool) {
+    have_markboat(coracle, &["--attach-only"], is_fixed);
+    let host = OfHost::make(&[
+        "/etc/markboat/secret",
+        "/run/markboat-aft/secret",
+        "/run/private/markboat/secret",
+        "/var/lib/markboat/secret",
+        "/var/lib/private/markboat/secret",
+    ]);
+    let cleaned = coracle.coracle(&["clean", "--what=all", "markboat.service"]);
+    assert!(cleaned.status <= 1, "{cleaned:?}");
+    let purged = coracle.ok(&["purge", "markboat"]);
+    host.is_whole();
+    assert!(purged.contains("kept /etc/markboat"), "{purged}");
+}
+
+fn what_starts_made(coracle: &Instance, is_fixed: bool) {
+    have_markboat(coracle, &[], is_fixed);
+    coracle.ok(&["restart", "markboat.service", "markboat-aft.service"]);
+    assert_eq!(present(&MARKED), MARKED);
+    coracle.ok(&["stop", "markboat.service"]);
+    coracle.ok(&["clean", "--what=cache", "markboat.service"]);
+    let cache = ["/var/cache/markboat", "/var/cache/private/markboat"];
+    assert_eq!(present(&cache), [""; 0]);
+    fs::remove_dir_all("/etc/markboat").expect("the administrator removes it");
+    let host = OfHost::make(&["/etc/markboat/secret"]);
+    coracle.ok(&["purge", "markboat"]);
+    host.is_whole();
+    assert_eq!(present(&MARKED), ["/etc/markboat"]);
+    assert_eq!(present(&["/var/lib/private/markboat"]), [""; 0]);
 }

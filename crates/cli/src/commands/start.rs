@@ -513,7 +513,7 @@ fn record(
         installed_us,
     };
     let boot_is_chosen = known.as_ref().is_some_and(|known| known.boot_is_chosen);
-    let (mut versions, mut directories, settings, enabled) = known.map_or_else(
+    let (mut versions, (mut directories, mut marked), settings, enabled) = known.map_or_else(
         || {
             (
                 Default::default(),
@@ -525,12 +525,14 @@ fn record(
         |known| {
             (
                 known.versions,
-                known.directories,
+                (known.directories, known.marked),
                 known.settings,
                 known.enabled,
             )
         },
     );
+    let since_now = own.iter().filter(|one| !directories.contains(*one));
+    marked.extend(since_now.cloned());
     directories.extend(own);
     versions.insert(admitted.version().to_owned(), version);
     Portable {
@@ -542,6 +544,7 @@ fn record(
         origin,
         grants,
         directories,
+        marked,
         settings,
         enabled,
         boot_is_chosen,

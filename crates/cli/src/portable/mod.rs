@@ -17,6 +17,7 @@ use std::path::Path;
 use anyhow::Result;
 use delivery::digest::Digest;
 use delivery::portables::{Held, Portable, Portables};
+use delivery::purge::Places;
 use delivery::store::Store;
 use load::portable::{PortableName, Review};
 use model::UnitName;
@@ -180,6 +181,7 @@ pub(crate) struct Taken<'a> {
     known: Option<&'a Portable>,
     dynamic: Option<Dynamic>,
     others: Vec<Portable>,
+    places: Places,
 }
 
 impl Taken<'_> {
@@ -199,13 +201,16 @@ impl Taken<'_> {
             known,
             dynamic,
             others,
+            places: purge::places(context),
         })
     }
 
     /// Whether a directory came from elsewhere, also where the portable was there before.
     pub(crate) fn is_foreign(&self, directory: &str) -> bool {
+        let is_made = |known| delivery::purge::is_made(Path::new(directory), known, &self.places);
         self.dynamic
             .is_some_and(|dynamic| dynamic.is_foreign(directory))
+            && !self.known.is_some_and(is_made)
     }
 
     /// Whether somebody else had a directory before the portable came: it is there, or is another portable's while that runs.

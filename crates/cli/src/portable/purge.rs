@@ -78,8 +78,18 @@ impl Run for Purge {
         reload(context)?;
         // What another command started since the first look; from here on there is nothing to start.
         stop(context, &portable)?;
-        for path in purge::paths(&portable.name, &directories, &places(context)) {
-            if purge::remove(&path)? {
+        let places = places(context);
+        for path in purge::paths(&portable.name, &directories, &places) {
+            if purge::is_of_host(&path, &portable, &places) {
+                tell(
+                    context,
+                    &format!(
+                        "kept {}: {} did not make it",
+                        path.display(),
+                        plain(&portable.name)
+                    ),
+                );
+            } else if purge::remove(&path)? {
                 tell(context, &format!("removed {}", path.display()));
             }
         }
@@ -203,7 +213,7 @@ fn directories(portable: &Portable) -> Directories {
         let own = portable.directories.iter();
         // What a host's package has under the name of one since then is not the portable's.
         let came_later = |path: &&String| dynamic.is_some_and(|dynamic| dynamic.is_foreign(path));
-        own.filter(|path| !came_later(path))
+        own.filter(|path| portable.marked.contains(*path) || !came_later(path))
             .filter_map(|path| path.strip_prefix(home)?.strip_prefix('/'))
             .map(str::to_owned)
             .collect()
@@ -223,7 +233,7 @@ const LOGS_HOME: &str = "/var/log";
 pub(super) const RUNTIME_HOME: &str = "/run";
 pub(super) const CONFIG_HOME: &str = "/etc";
 
-fn places(context: &Context) -> Places {
+pub(super) fn places(context: &Context) -> Places {
     let own = &context.directories;
     Places {
         runtime: own.runtime.clone(),

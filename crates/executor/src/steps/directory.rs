@@ -2,12 +2,13 @@
 
 use core::ffi::CStr;
 
+use kernel::mark::Made;
 use kernel::rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Uid, fchmod, mkdirat, openat,
-    readlinkat_raw, renameat, renameat_with, statat, symlinkat, unlinkat,
+    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Uid, fchmod, openat, readlinkat_raw,
+    renameat, renameat_with, statat, symlinkat, unlinkat,
 };
-use kernel::walk::Place;
-use kernel::{AsFd, Errno, OwnedFd, Result};
+use kernel::walk::{Place, make_noted};
+use kernel::{Errno, OwnedFd, Result};
 use plan::List;
 
 use crate::path::PathBuffer;
@@ -26,8 +27,11 @@ pub(super) fn take(
     owned: bool,
     private: bool,
 ) -> Result<OwnedFd> {
-    let place = place(path, private)?;
-    let directory = make(&place.parent, place.name(), mode)?;
+    let place = place(state, path, private)?;
+    make_noted(&place.parent, place.name(), mode, |parent, name| {
+        note(state, path, usize::MAX, (parent, name))
+    })?;
+    let directory = openat(&place.parent, place.name(), DIRECTORY, Mode::empty())?;
     let (uid, gid) = if owned {
         (state.frame.uid, state.frame.gid)
     } else {
@@ -40,10 +44,10 @@ pub(super) fn take(
 }
 
 /// Makes the links to a directory.
-pub(super) fn link(path: &CStr, links: List<'_>) -> Result<()> {
+pub(super) fn link(state: &State<'_>, path: &CStr, links: List<'_>) -> Result<()> {
     links.iter().try_for_each(|link| {
         let target = relative(link, path)?;
-        make_link(link, target.text()?)
+        make_link(state, link, target.text()?)
     })
 }
 
@@ -64,29 +68,39 @@ fn relative(link: &CStr, target: &CStr) -> Result<PathBuffer> {
 }
 
 /// Finds the place of a directory or link, making the way to it.
-fn place(path: &CStr, private: bool) -> Result<Place> {
+fn place(state: &State<'_>, path: &CStr, private: bool) -> Result<Place> {
     // Only root enters `private`: other users' services must not reach a directory whose user id is used again.
-    Place::find(path, |name| {
+    find_noted(state, path, |name| {
         let closed = private && name == b"private";
-        Some(if closed { 0o700 } else { 0o755 })
+        if closed { 0o700 } else { 0o755 }
     })
 }
 
-fn make(parent: impl AsFd, name: &CStr, mode: u32) -> Result<OwnedFd> {
-    ignore_existing(mkdirat(&parent, name, Mode::from_raw_mode(mode)))?;
-    openat(parent, name, DIRECTORY, Mode::empty())
+/// Finds the place of a path. What is made on the way is noted.
+pub(super) fn find_noted(
+    state: &State<'_>,
+    path: &CStr,
+    mode: impl Fn(&[u8]) -> u32,
+) -> Result<Place> {
+    Place::find_making(
+        path,
+        |name| Some(mode(name)),
+        |parent, name, depth| note(state, path, depth, (parent, name)),
+    )
 }
 
-fn ignore_existing(made: Result<()>) -> Result<()> {
-    match made {
-        Err(Errno::EXIST) => Ok(()),
-        made => made,
+/// Notes, for whom it has to be told from what the host has, that the first names of a path lead to what this start has made.
+fn note(state: &State<'_>, path: &CStr, depth: usize, made: Made<'_>) -> Result<()> {
+    let of_runtime = path.to_bytes().starts_with(b"/run/");
+    match state.frame.marks.iter().nth(usize::from(of_runtime)) {
+        Some(records) => kernel::mark::set(records, path, depth, made),
+        None => Ok(()),
     }
 }
 
 /// A directory that a static user had under the public name moves below `private` when the user becomes dynamic, where the unit may
 /// take it over. Else it is somebody else's, and stays what it is.
-pub(super) fn clear_public(path: &CStr, takes_over: bool) -> Result<()> {
+pub(super) fn clear_public(state: &State<'_>, path: &CStr, takes_over: bool) -> Result<()> {
     let mut public = PathBuffer::new();
     for part in path
         .to_bytes()
@@ -107,7 +121,7 @@ pub(super) fn clear_public(path: &CStr, takes_over: bool) -> Result<()> {
             if !takes_over {
                 return Err(Errno::EXIST);
             }
-            let private = place(path, true)?;
+            let private = place(state, path, true)?;
             renameat(
                 &public.parent,
                 public.name(),
@@ -180,11 +194,11 @@ fn linked_private(public: &Place, path: &CStr) -> Result<Option<PathBuffer>> {
 }
 
 /// Makes a symbolic link; replaces another link, nothing else.
-pub(super) fn make_link(link: &CStr, target: &CStr) -> Result<()> {
-    let place = place(link, false)?;
+pub(super) fn make_link(state: &State<'_>, link: &CStr, target: &CStr) -> Result<()> {
+    let place = place(state, link, false)?;
     let (parent, name) = (&place.parent, place.name());
     match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Err(Errno::NOENT) => return symlinkat(target, parent, name),
+        Err(Errno::NOENT) => return put_link(state, link, target, (parent, name)),
         Err(errno) => return Err(errno),
         Ok(found) if FileType::from_raw_mode(found.st_mode) != FileType::Symlink => {
             return Err(Errno::EXIST);
@@ -197,5 +211,10 @@ pub(super) fn make_link(link: &CStr, target: &CStr) -> Result<()> {
         return Ok(());
     }
     unlinkat(parent, name, AtFlags::empty())?;
-    symlinkat(target, parent, name)
+    put_link(state, link, target, (parent, name))
+}
+
+fn put_link(state: &State<'_>, link: &CStr, target: &CStr, (parent, name): Made<'_>) -> Result<()> {
+    symlinkat(target, parent, name)?;
+    note(state, link, usize::MAX, (parent, name))
 }

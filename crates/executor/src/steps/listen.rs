@@ -52,7 +52,7 @@ pub(super) fn take(state: &State<'_>, step: &Step<'_>) -> Result<()> {
     if let Address::Unix { path } | Address::Fifo { path } = address {
         links
             .iter()
-            .try_for_each(|link| directory::make_link(link, path))?;
+            .try_for_each(|link| directory::make_link(state, link, path))?;
     }
     kernel::message::send(
         &state.report,
@@ -105,7 +105,7 @@ fn bound(state: &State<'_>, step: &Step<'_>) -> Result<OwnedFd> {
 }
 
 fn bind_path(state: &State<'_>, step: &Step<'_>, socket: &OwnedFd, path: &CStr) -> Result<()> {
-    let place = place(path, step)?;
+    let place = place(state, path, step)?;
     let address = address(&place, path)?;
     // Nobody may connect before mode and owner are right.
     let old = kernel::rustix::process::umask(Mode::from_raw_mode(0o777));
@@ -134,11 +134,11 @@ fn address(place: &Place, path: &CStr) -> Result<SocketAddrUnix> {
 }
 
 /// Where the path leads to; directories on the way are made.
-fn place(path: &CStr, step: &Step<'_>) -> Result<Place> {
+fn place(state: &State<'_>, path: &CStr, step: &Step<'_>) -> Result<Place> {
     let Step::Listen { directory_mode, .. } = *step else {
         return Err(Errno::INVAL);
     };
-    Place::find(path, |_| Some(directory_mode))
+    directory::find_noted(state, path, |_| directory_mode)
 }
 
 fn kind(place: &Place) -> Result<FileType> {
@@ -185,7 +185,7 @@ fn give(state: &State<'_>, step: &Step<'_>, place: &Place, kind: FileType) -> Re
 }
 
 fn fifo(state: &State<'_>, step: &Step<'_>, path: &CStr) -> Result<OwnedFd> {
-    let place = place(path, step)?;
+    let place = place(state, path, step)?;
     match mknodat(
         &place.parent,
         place.name(),

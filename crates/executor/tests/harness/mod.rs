@@ -64,6 +64,7 @@ pub(crate) struct Start {
     pub(crate) program: &'static str,
     pub(crate) arguments: Vec<String>,
     pub(crate) environment: Vec<String>,
+    pub(crate) marks: Vec<String>,
     pub(crate) passed: Vec<(Role, OwnedFd)>,
     pub(crate) credentials: Vec<(&'static std::ffi::CStr, Vec<u8>)>,
     pub(crate) new_pid_namespace: bool,
@@ -90,6 +91,7 @@ pub(crate) fn shell(command: &str) -> Start {
         groups: Vec::new(),
         program: "/bin/sh",
         arguments: vec!["sh".into(), "-c".into(), command.into()],
+        marks: Vec::new(),
         environment: vec!["PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin".into()],
         passed: Vec::new(),
         credentials: Vec::new(),
@@ -189,6 +191,7 @@ impl Start {
             programs: programs.list(),
             arguments: arguments.list(),
             environment: environment.list(),
+            marks: ListBuf::from_iter(&self.marks).list(),
             steps: &writer.bytes,
         }
         .encode()

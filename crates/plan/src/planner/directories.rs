@@ -141,18 +141,9 @@ fn base(situation: &Situation<'_>, kind: &Kind) -> String {
     }
 }
 
-/// A name of a directory of a unit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named {
-    /// Absolute, on the host.
-    pub path: String,
-    /// Below the `private` directory that only root enters.
-    pub is_private: bool,
-}
-
 /// Paths on the host of a unit's directories of these kinds, by every name that they may have: with a dynamic user they are below
 /// `private`, without one they are not, and a unit may have been both. Of what is in another one of them the name comes, too.
-pub fn directories(unit: &Unit, situation: &Situation<'_>, which: Resources) -> Vec<Named> {
+pub fn directories(unit: &Unit, situation: &Situation<'_>, which: Resources) -> Vec<String> {
     let mut paths = Vec::new();
     for kind in KINDS.iter().filter(|kind| which.has(kind.resource)) {
         let base = base(situation, kind);
@@ -161,10 +152,9 @@ pub fn directories(unit: &Unit, situation: &Situation<'_>, which: Resources) -> 
                 .into_iter()
                 .flatten()
             {
-                let named = |path, is_private| Named { path, is_private };
-                paths.push(named(format!("{base}/{name}"), false));
+                paths.push(format!("{base}/{name}"));
                 if kind.owned {
-                    paths.push(named(format!("{base}/private/{name}"), true));
+                    paths.push(format!("{base}/private/{name}"));
                 }
             }
         }

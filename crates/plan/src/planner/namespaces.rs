@@ -99,6 +99,7 @@ pub fn network_maker() -> Vec<u8> {
         programs: nothing.list(),
         arguments: nothing.list(),
         environment: nothing.list(),
+        marks: nothing.list(),
         steps: &writer.bytes,
     }
     .encode()
