@@ -118,6 +118,32 @@ fn control_groups_that_are_protected_are_not_delegated() {
 }
 
 #[test]
+fn control_groups_that_are_protected_are_not_mounted_anew_by_who_can_change_no_other_mount() {
+    let restricts = |lines: &str| {
+        let situation = situation(&|_| false);
+        let unit = unit("web.service", "Service", lines);
+        let plan = plan::plan(&unit, &Facts::default(), &situation).unwrap();
+        let mut steps = plan.explain().into_iter();
+        steps.any(|line| line.starts_with("system calls: "))
+    };
+    let without = "CapabilityBoundingSet=~CAP_SYS_ADMIN";
+    for more in [without, "PrivateUsers=self"] {
+        for mode in ["yes", "strict"] {
+            let lines = format!("ProtectControlGroups={mode}\n{more}");
+            assert!(restricts(&lines), "{lines}");
+        }
+        for mode in ["no", "private"] {
+            let lines = format!("ProtectControlGroups={mode}\n{more}");
+            assert!(!restricts(&lines), "{lines}");
+        }
+    }
+    for more in ["", "User=daemon"] {
+        let lines = format!("ProtectControlGroups=yes\n{more}");
+        assert!(!restricts(&lines), "{lines}");
+    }
+}
+
+#[test]
 fn a_user_namespace_that_is_joined_comes_before_groups_and_user_and_instead_of_private_ones() {
     check(
         "UserNamespacePath=/run/userns/guests

@@ -10,6 +10,7 @@ const ROOTED: &[&str] = &[
     "MountAPIVFS=no",
 ];
 const WITH_PROGRAMS: &[&str] = &["BindReadOnlyPaths=/usr $ROOM/attacker"];
+const NO_MOUNTS: &[&str] = &["CapabilityBoundingSet=~CAP_SYS_ADMIN"];
 const AS_GAMES: &[&str] = &["User=games"];
 const AS_USER: &[&str] = &["User=daemon"];
 
@@ -40,6 +41,11 @@ pub const ATTACKS: &[Attack] = &[
     attack("PrivateTmp", "read $SECRET_TMP/secret", "ENOENT"),
     attack("PrivateTmp", "read $SECRET_VAR_TMP/secret", "ENOENT"),
     attack("ProtectControlGroups", "make-folder $GROUP/attack", "EROFS"),
+    attack("ProtectControlGroups", "make-group $ROOM/empty", "EPERM").on(NO_MOUNTS),
+    attack("ProtectControlGroups", "make-group $ROOM/empty", "EPERM")
+        .with("strict")
+        .on(NO_MOUNTS),
+    attack("ProtectControlGroups", "make-group $ROOM/empty", "EPERM").on(&["PrivateUsers=self"]),
     attack("ProtectHome", "read $SECRET_HOME/secret", "ENOENT").under_profile("EACCES"),
     attack("ProtectSystem", "create $ROOM/open/new", "EROFS"),
     attack("ProtectSystem", "write /etc/hostname", "EROFS").under_profile("EACCES"),

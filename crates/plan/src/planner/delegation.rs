@@ -1,6 +1,7 @@
 //! The service's user namespace: made or joined, with what belongs to it, and what of BPF its tokens may do.
 
 use model::tables::bpf;
+use model::tables::capabilities::SYS_ADMIN;
 use model::value::{DelegatedNames, PrivateBpf, PrivateUsers, ProtectControlGroups};
 use model::{Directive, Key, Unit, key};
 
@@ -159,14 +160,23 @@ fn protects_control_groups(unit: &Unit) -> bool {
     )
 }
 
-/// Kinds of namespaces that a unit may not make, since with the mounts that are delegated to it they would undo what it is kept from.
+/// Kinds of namespaces that a unit may not make, since they would undo what it is kept from: in one of its own below a user namespace it
+/// could mount the control groups anew, and write to those that belong to its user.
 pub(super) fn undoing(unit: &Unit) -> u32 {
-    let delegated = unit.value(&key::DELEGATE_NAMESPACES).0;
-    if delegated & (MOUNT | CGROUP) != 0 && protects_control_groups(unit) {
+    if protects_control_groups(unit) && !mounts_as_host(unit) {
         CGROUP
     } else {
         0
     }
+}
+
+/// Whether it may change the host's mounts in its copy of them: to such a service no mount is a restriction, and it may start containers.
+fn mounts_as_host(unit: &Unit) -> bool {
+    let is_of_host = unit.value(&key::PRIVATE_USERS) == PrivateUsers::No
+        && unit.value(&key::DELEGATE_NAMESPACES).0 == 0
+        && !unit.is_set(key::USER_NAMESPACE_PATH.directive());
+    let capabilities = unit.value(&key::CAPABILITY_BOUNDING_SET);
+    is_of_host && capabilities.contains(SYS_ADMIN)
 }
 
 /// Splits what the unit unshares: what belongs to the user namespace is made in it. Mounts are made before, by root of the host, and copied to

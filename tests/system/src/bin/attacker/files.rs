@@ -25,6 +25,7 @@ pub(crate) const ACTS: &[Act] = &[
     ("leave", |given| leave(argument(given, 0)?)),
     ("make-device", |given| make_device(argument(given, 0)?)),
     ("make-folder", |given| make_folder(argument(given, 0)?)),
+    ("make-group", |given| make_group(argument(given, 0)?)),
     ("mount", |given| mounted(argument(given, 0)?, || Ok(()))),
     ("mount-for", |given| {
         mount_for(argument(given, 0)?, argument(given, 1)?)
@@ -88,6 +89,15 @@ fn create_open(path: &str) -> Outcome {
 fn make_folder(path: &str) -> Outcome {
     fs::create_dir(path)?;
     Ok(fs::remove_dir(path)?)
+}
+
+/// Mounts the control groups anew, past what was mounted before, by namespaces of its own. These go with the process, and the mount.
+fn make_group(place: &str) -> Outcome {
+    let kinds = libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWCGROUP;
+    call(libc::SYS_unshare, &[N(kinds.into())], &[])?;
+    let kind = T("cgroup2");
+    call(libc::SYS_mount, &[kind, T(place), kind, N(0), N(0)], &[])?;
+    make_folder(&format!("{place}/attack"))
 }
 
 /// A node for the first loop device.
