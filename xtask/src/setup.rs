@@ -22,6 +22,11 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("/usr/bin/redis-cli", "redis-tools"),
     ("/usr/sbin/nft", "nftables"),
     ("/usr/sbin/veritysetup", "cryptsetup-bin"),
+    ("/usr/bin/mksquashfs", "squashfs-tools"),
+    ("/usr/bin/mkfs.erofs", "erofs-utils"),
+    ("/usr/sbin/mkfs.ext4", "e2fsprogs"),
+    ("/usr/sbin/mkfs.xfs", "xfsprogs"),
+    ("/usr/sbin/mkfs.btrfs", "btrfs-progs"),
     ("/etc/ssl/certs/ca-certificates.crt", "ca-certificates"),
 ];
 

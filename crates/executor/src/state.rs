@@ -12,6 +12,9 @@ use crate::steps::{Holder, Masks, Project};
 /// The lowest number for descriptors that are in the way of those that the service gets (3, 4, …).
 pub(crate) const ASIDE: i32 = FIRST_DESCRIPTOR + MAX_DESCRIPTORS as i32;
 
+/// Places for images beside the root's, which has the first.
+const MAX_IMAGES: usize = 33;
+
 /// The executor between two steps.
 pub(crate) struct State<'a> {
     /// The plan.
@@ -24,6 +27,8 @@ pub(crate) struct State<'a> {
     pub(crate) project: Option<Project>,
     /// The clone of the image's tree.
     pub(crate) image: Option<OwnedFd>,
+    /// Those of the other images, by their places.
+    pub(crate) images: [Option<OwnedFd>; MAX_IMAGES],
     /// The user namespace that is joined.
     pub(crate) user_namespace: Option<OwnedFd>,
     /// Who holds the service's own user namespace until it is entered.
@@ -40,6 +45,8 @@ pub(crate) struct State<'a> {
     pub(crate) is_layered: bool,
     /// The content of the root is the host's, where services may have left links.
     pub(crate) is_host: bool,
+    /// Extensions lie over the root's /usr, /opt or /etc.
+    pub(crate) is_extended: bool,
     /// The mounts that are the service's own.
     pub(crate) made: Made,
     /// What was made ahead for this start and is not in use yet.
@@ -83,6 +90,7 @@ impl<'a> State<'a> {
             passed,
             project: None,
             image: None,
+            images: [const { None }; MAX_IMAGES],
             user_namespace: None,
             holder: None,
             bpf: None,
@@ -91,6 +99,7 @@ impl<'a> State<'a> {
             layers: None,
             is_layered: false,
             is_host: false,
+            is_extended: false,
             made: Made::new(),
             ahead: Ahead::new(),
             network_is_made: false,
@@ -108,6 +117,20 @@ impl<'a> State<'a> {
         let place = self.place(role)?;
         let slot = self.passed.get_mut(place);
         slot.and_then(Option::take).ok_or(Errno::BADF)
+    }
+
+    /// Takes the next descriptor of a role that has several.
+    pub(crate) fn take_next(&mut self, role: Role) -> Result<OwnedFd> {
+        let mut passed = self.frame.roles.iter().zip(&mut self.passed);
+        let next = passed.find(|(byte, slot)| **byte == role.tag() && slot.is_some());
+        next.and_then(|(_, slot)| slot.take()).ok_or(Errno::BADF)
+    }
+
+    /// The tree of an image.
+    pub(crate) fn image(&self, index: u32) -> Result<BorrowedFd<'_>> {
+        let slot = usize::try_from(index).ok();
+        let tree = slot.and_then(|slot| self.images.get(slot)?.as_ref());
+        tree.map(AsFd::as_fd).ok_or(Errno::BADF)
     }
 
     /// The descriptor of a role.

@@ -92,7 +92,7 @@ pub(crate) fn take<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
         Step::Terminal { .. } => terminal::take(state, step),
         Step::Stream { target, source } => stream::take(state, target, source),
         Step::Keyring { link_user } => keyring::take(state, link_user),
-        Step::CloneImage => clone_image::take(state),
+        Step::CloneImage { index } => clone_image::take(state, index),
         Step::RootRoom { parent, directory } => root::layers(state, parent, directory),
         Step::UserNamespaceFirst { map } => user_namespace::first(map),
         Step::UserNamespaceOpen { path } => delegate::open_path(state, path),

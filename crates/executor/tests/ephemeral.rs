@@ -88,7 +88,7 @@ fn commands_on_an_image_share_its_layers_and_the_image_is_mounted_nowhere_else()
         start.program = "/bin/dash";
         start.passed.push((plan::frame::Role::Image, tree));
         start.run(&[
-            Step::CloneImage,
+            Step::CloneImage { index: 0 },
             Step::RootRoom {
                 parent: &path,
                 directory: None,

@@ -282,7 +282,7 @@ fn an_image_comes_in_as_a_detached_tree_of_the_parents_namespace() {
     start.arguments = vec!["ls".into(), "-A".into(), "/".into()];
     start.passed.push((plan::frame::Role::Image, tree));
     let mut steps = vec![
-        Step::CloneImage,
+        Step::CloneImage { index: 0 },
         Step::Unshare { kinds: MOUNT },
         Step::Propagation { flag: SLAVE },
     ];
@@ -481,7 +481,7 @@ fn mount_points_that_a_read_only_image_lacks_are_laid_over_it() {
         bind(c"/bin", c"/usr/bin"),
         bind(c"/lib", c"/usr/lib"),
         bind(c"/lib64", c"/usr/lib64"),
-        Step::CloneImage,
+        Step::CloneImage { index: 0 },
     ];
     let state = folder.path().join("srv");
     std::fs::set_permissions(&state, std::fs::Permissions::from_mode(0o750)).unwrap();

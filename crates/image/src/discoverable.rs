@@ -224,6 +224,18 @@ impl Purpose {
         }
     }
 
+    /// The same for what may be a whole image.
+    #[must_use]
+    pub fn partition_in_words(self) -> &'static str {
+        match self {
+            Purpose::Root => "root file system",
+            Purpose::Esp => "EFI system partition",
+            Purpose::Xbootldr => "boot loader partition",
+            Purpose::Swap => "swap partition",
+            _ => self.partition(),
+        }
+    }
+
     /// As image policies call it; a generic partition has no name there.
     #[must_use]
     pub fn designator(self) -> Option<Designator> {

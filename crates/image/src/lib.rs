@@ -6,10 +6,12 @@
 
 pub mod assemble;
 pub mod build;
+pub mod choose;
 pub mod discoverable;
 pub mod disk;
 pub mod dissect;
 pub mod elf;
+pub mod extension;
 pub mod gpt;
 pub mod guid;
 mod hex;

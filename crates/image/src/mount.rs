@@ -1,17 +1,24 @@
-//! Mounts verified images: a detached, read-only mount that nothing but its descriptor holds.
+//! Mounts verified images: a detached mount that nothing but its descriptor holds.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use kernel::loop_device::{self, Configuration};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
-use rustix::mount::{self as call, FsMountFlags, FsOpenFlags, MountAttrFlags};
+use rustix::mount::{self as call, FsMountFlags, FsOpenFlags};
 
 use crate::dissect::{FileSystem, Layout};
 use crate::source::Extent;
 use crate::verify::Verified;
+
+mod assembled;
+mod mapped;
+mod options;
+
+pub use assembled::{Assembled, assemble, directory, open_directory, root_of};
+pub use options::{OptionError, Options};
 
 /// How often another process may take the free loop device before us.
 const LOOP_ATTEMPTS: u32 = 64;
@@ -28,6 +35,18 @@ pub enum MountError {
         #[source]
         source: io::Error,
     },
+    /// A mount option that is none.
+    #[error(transparent)]
+    Option(#[from] OptionError),
+    /// A partition has no place in the read-only root.
+    #[error("the image's root has no directory {0} for its partition")]
+    NoPlace(&'static str),
+    /// Somebody has the image mounted, and one of both would write to it.
+    #[error("the image is mounted by somebody else, and one of both writes to it")]
+    InUse,
+    /// The data are to be checked by the kernel, which can't.
+    #[error("the image's integrity was to be checked by device mapper, which is not there")]
+    NoDeviceMapper,
     /// A kind that the kernel's parsers are not trusted with.
     #[error("file systems of kind {0} are not mounted from images here")]
     Kind(&'static str),
@@ -50,24 +69,68 @@ impl<T> Step<T> for Result<T, Errno> {
     }
 }
 
-/// Makes a detached, read-only, nosuid, nodev mount of the root file system.
+/// Whether the kernel checks what is read of an image with verity data: device mapper is there.
+#[must_use]
+pub fn has_device_mapper() -> bool {
+    mapped::control().is_ok_and(|control| kernel::device_mapper::is_there(&control))
+}
+
+/// Makes a detached, read-only, nosuid, nodev mount of an image from elsewhere.
 ///
 /// # Errors
 /// See [`MountError`].
 pub fn mount(file: &File, layout: &Verified<Layout>) -> Result<OwnedFd, MountError> {
-    let layout = layout.get();
-    match layout.file_system {
-        FileSystem::Squashfs => by_loop(file, layout.root, layout.file_system),
-        FileSystem::Erofs => match erofs_by_file(file, layout.root)? {
-            Some(mount) => Ok(mount),
-            None => by_loop(file, layout.root, layout.file_system),
-        },
-        other => Err(MountError::Kind(other.name())),
+    let kind = layout.get().file_system;
+    if kind.is_writable() {
+        return Err(MountError::Kind(kind.name()));
     }
+    mount_own(file, None, layout, &Options::strict())
+}
+
+/// Makes a detached mount of an image that is the administrator's own; `aside` has its verity data where the layout says so.
+///
+/// # Errors
+/// See [`MountError`].
+pub fn mount_own(
+    file: &File,
+    aside: Option<&File>,
+    layout: &Verified<Layout>,
+    options: &Options,
+) -> Result<OwnedFd, MountError> {
+    let mapped = mapped::Mapped::new(file, aside, layout)?;
+    let layout = layout.get();
+    if layout.file_system.is_writable() {
+        // Held by the loop device, which has the same open file, as long as that is there.
+        let how = if options.read_only {
+            FlockOperation::NonBlockingLockShared
+        } else {
+            FlockOperation::NonBlockingLockExclusive
+        };
+        match flock(file, how) {
+            Err(Errno::WOULDBLOCK) => return Err(MountError::InUse),
+            locked => locked.step("locking it")?,
+        }
+    }
+    if let Some(mapped) = mapped {
+        return from_device(mapped.path(), layout.file_system, options);
+    }
+    let can_be_file = options.set.is_empty() && layout.file_system == FileSystem::Erofs;
+    if can_be_file && let Some(mount) = erofs_by_file(file, layout.root, options)? {
+        return Ok(mount);
+    }
+    let (device, path) = loop_device(file, layout.root, options.read_only)?;
+    let mount = from_device(&path, layout.file_system, options)?;
+    // From here the mount is the device's only user, and the last user clears it.
+    drop(device);
+    Ok(mount)
 }
 
 /// erofs from the file itself (since Linux 6.12), where it begins at the file's start or the kernel takes an offset (since 6.16).
-fn erofs_by_file(file: &File, root: Extent) -> Result<Option<OwnedFd>, MountError> {
+fn erofs_by_file(
+    file: &File,
+    root: Extent,
+    options: &Options,
+) -> Result<Option<OwnedFd>, MountError> {
     let context = call::fsopen("erofs", FsOpenFlags::FSOPEN_CLOEXEC).step("fsopen erofs")?;
     let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(file));
     call::fsconfig_set_string(context.as_fd(), "source", path.as_str())
@@ -82,40 +145,49 @@ fn erofs_by_file(file: &File, root: Extent) -> Result<Option<OwnedFd>, MountErro
         Err(Errno::NOTBLK | Errno::INVAL | Errno::NOENT | Errno::OPNOTSUPP) => Ok(None),
         created => {
             created.step("reading the file system")?;
-            detached(context).map(Some)
+            detached(&context, options).map(Some)
         }
     }
 }
 
-fn by_loop(file: &File, root: Extent, kind: FileSystem) -> Result<OwnedFd, MountError> {
-    let (device, path) = loop_device(file, root)?;
+fn from_device(path: &str, kind: FileSystem, options: &Options) -> Result<OwnedFd, MountError> {
     let context = call::fsopen(kind.name(), FsOpenFlags::FSOPEN_CLOEXEC)
         .step("opening the file system's kind")?;
-    call::fsconfig_set_string(context.as_fd(), "source", path.as_str())
-        .step("naming the source")?;
-    call::fsconfig_set_flag(context.as_fd(), "ro").step("asking for read-only")?;
+    call::fsconfig_set_string(context.as_fd(), "source", path).step("naming the source")?;
+    for (key, value) in options.of_file_system(kind) {
+        match value {
+            None => call::fsconfig_set_flag(context.as_fd(), key),
+            Some(value) => call::fsconfig_set_string(context.as_fd(), key, value),
+        }
+        .map_err(|_| OptionError::NotTaken {
+            option: key.to_owned(),
+            kind: kind.name(),
+        })?;
+    }
     call::fsconfig_create(context.as_fd()).step("reading the file system")?;
-    let mount = detached(context)?;
-    // From here the mount is the device's only user, and the last user clears it.
-    drop(device);
-    Ok(mount)
+    detached(&context, options)
 }
 
-fn detached(context: OwnedFd) -> Result<OwnedFd, MountError> {
-    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
-        | MountAttrFlags::MOUNT_ATTR_NOSUID
-        | MountAttrFlags::MOUNT_ATTR_NODEV;
-    call::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
-        .step("making the mount")
+fn detached(context: &OwnedFd, options: &Options) -> Result<OwnedFd, MountError> {
+    call::fsmount(
+        context.as_fd(),
+        FsMountFlags::FSMOUNT_CLOEXEC,
+        options.attributes,
+    )
+    .step("making the mount")
 }
 
-/// A read-only device over the extent, cleared by its last user.
-fn loop_device(file: &File, root: Extent) -> Result<(OwnedFd, String), MountError> {
+/// A device over the extent, cleared by its last user.
+fn loop_device(
+    file: &File,
+    extent: Extent,
+    read_only: bool,
+) -> Result<(OwnedFd, String), MountError> {
     let control = open("/dev/loop-control").step("opening /dev/loop-control")?;
     let configuration = Configuration {
-        offset: root.offset,
-        size_limit: root.length,
-        read_only: true,
+        offset: extent.offset,
+        size_limit: extent.length,
+        read_only,
         autoclear: true,
         ..Configuration::default()
     };

@@ -51,6 +51,16 @@ impl OsRelease {
     /// # Errors
     /// See [`OsReleaseError`].
     pub fn parse(text: &str) -> Result<Self, OsReleaseError> {
+        let release = Self::assignments(text)?;
+        release.check()?;
+        Ok(release)
+    }
+
+    /// The same for what names no portable: an extension's file, or a host's.
+    ///
+    /// # Errors
+    /// See [`OsReleaseError`].
+    pub fn assignments(text: &str) -> Result<Self, OsReleaseError> {
         let mut values = BTreeMap::new();
         for (index, line) in text.lines().enumerate() {
             let line_error = |what| OsReleaseError::Line {
@@ -74,9 +84,7 @@ impl OsRelease {
             }
             values.insert(key.to_owned(), unquote(value).map_err(line_error)?);
         }
-        let release = Self(values);
-        release.check()?;
-        Ok(release)
+        Ok(Self(values))
     }
 
     /// The portable's name: `PORTABLE_ID=`, else `IMAGE_ID=`, else `ID=`.

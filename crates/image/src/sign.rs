@@ -182,7 +182,7 @@ pub fn sign(image: &Path, output: &Path, key: &SigningKey) -> Result<Signer, Sig
     let layout = dissect(&source)?;
     let layout = layout.claim();
     let verity = layout.verity.ok_or(SignError::NoVerity)?;
-    let root_hash = verity::root_hash(&source, layout.root, verity)?;
+    let root_hash = verity::root_hash(&source, layout.root, &source, verity)?;
     let superblock = verity::superblock(&source, verity, layout.root)?;
     let tree = verity::tree_bytes(superblock.data_blocks) + verity::BLOCK_BYTES;
     let verity_bytes = source

@@ -81,6 +81,28 @@ pub(crate) fn envelope(root_hash: RootHash, signer: &Signer, signature: &[u8]) -
     serde_json::to_string(&object).unwrap_or_default()
 }
 
+/// A signature as text has it.
+///
+/// # Errors
+/// Where it is not Base64, or too long.
+pub fn from_base64(text: &str) -> Result<Vec<u8>, SignatureError> {
+    if text.len() > SIGNATURE_LIMIT_BYTES * 4 / 3 + 4 {
+        return Err(damaged("it is larger than 64 KiB"));
+    }
+    Base64::decode_vec(text).map_err(|_| damaged("it is not Base64"))
+}
+
+/// The same for a signature in DER that came in a file of its own, whoever made it.
+pub(crate) fn bare_envelope(root_hash: RootHash, signature: &[u8]) -> String {
+    let object = Envelope {
+        root_hash,
+        certificate_fingerprint: None,
+        signature: Base64::encode_string(signature),
+    };
+    // Three strings can't fail to be written.
+    serde_json::to_string(&object).unwrap_or_default()
+}
+
 fn open(json: &str) -> Result<(Envelope, Vec<u8>), SignatureError> {
     let envelope: Envelope = serde_json::from_str(json).map_err(SignatureError::Json)?;
     if envelope.signature.len() > SIGNATURE_LIMIT_BYTES * 4 / 3 + 4 {

@@ -292,7 +292,7 @@ impl Found {
 }
 
 /// A directory that no path below it leaves.
-struct Root<'fd>(BorrowedFd<'fd>);
+pub(crate) struct Root<'fd>(pub(crate) BorrowedFd<'fd>);
 
 impl Root<'_> {
     fn open(&self, path: &str, flags: OFlags) -> Result<Option<File>, TreeError> {

@@ -26,6 +26,11 @@ impl<T> Unverified<T> {
         Self(claim)
     }
 
+    /// A part of what was claimed, chosen by whoever read the claim.
+    pub fn claimed(part: T) -> Self {
+        Self(part)
+    }
+
     /// What is claimed, for showing it.
     pub fn claim(&self) -> &T {
         &self.0
@@ -86,6 +91,31 @@ pub struct Record {
     pub assurance: Assurance,
     /// Which file.
     pub identity: Identity,
+    /// The hash tree, where there is one: what the kernel needs to check what is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<Tree>,
+    /// Nobody has looked at the data: the kernel must, at each read, or it must not be mounted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_kernel: bool,
+}
+
+/// A hash tree, as dm-verity is told of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tree {
+    /// How many data blocks it covers.
+    pub data_blocks: u64,
+    /// What every hash begins with, hexadecimal.
+    pub salt: String,
+}
+
+/// Who looks at the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// This process, at once and all of it.
+    Whole,
+    /// The kernel, whenever some of it is read.
+    ByKernel,
 }
 
 /// What tells a file in a root-only directory from any other and from its own past.
@@ -146,17 +176,44 @@ pub fn verify(
     layout: &Unverified<Layout>,
     trust: &Trust,
 ) -> Result<Verified<Layout>, VerifyError> {
+    verify_with(file, None, layout, trust, How::Whole)
+}
+
+/// The same, with the verity data in a file of their own where the layout says so, and the data left to the kernel where it looks
+/// at them.
+///
+/// # Errors
+/// See [`VerifyError`].
+pub fn verify_with(
+    file: &File,
+    aside: Option<&File>,
+    layout: &Unverified<Layout>,
+    trust: &Trust,
+    how: How,
+) -> Result<Verified<Layout>, VerifyError> {
     let identity = Identity::of(file)?;
     let source = FileSource::new(file)?;
     let layout = layout.claim().clone();
+    let aside = match (layout.verity_aside, aside) {
+        (true, Some(file)) => Some(FileSource::new(file)?),
+        (true, None) => return Err(VerityError::NoSuperblock.into()),
+        (false, _) => None,
+    };
+    let data = Data {
+        source: &source,
+        hashes: aside.as_ref().unwrap_or(&source),
+        layout: &layout,
+        how,
+    };
     let (root_hash, assurance) = match trust {
-        Trust::Certificates(trusted) => signed(&source, &layout, trusted)?,
+        Trust::Certificates(trusted) => data.signed(trusted)?,
         Trust::Digest(expected) => {
             same_digest(&source, expected)?;
-            (intact(&source, &layout)?, Assurance::Digest)
+            (data.intact()?, Assurance::Digest)
         }
-        Trust::Insecure => (intact(&source, &layout)?, Assurance::Insecure),
+        Trust::Insecure => (data.intact()?, Assurance::Insecure),
     };
+    let tree = data.tree()?;
     if Identity::of(file)? != identity {
         return Err(VerifyError::Changed);
     }
@@ -165,6 +222,8 @@ pub fn verify(
         root_hash,
         assurance,
         identity,
+        tree,
+        by_kernel: how == How::ByKernel,
     };
     Ok(Verified {
         value: layout,
@@ -172,35 +231,65 @@ pub fn verify(
     })
 }
 
-fn signed<S: Source + ?Sized>(
-    source: &S,
-    layout: &Layout,
-    trusted: &[TrustedCertificate],
-) -> Result<(Option<RootHash>, Assurance), VerifyError> {
-    let json = layout.signature.as_ref().ok_or(SignatureError::Missing)?;
-    let (root_hash, signer) = signature::check(json, trusted, SystemTime::now())?;
-    let verity = layout.verity.ok_or(SignatureError::Missing)?;
-    match layout.root_hash {
-        Some(named) if named != root_hash => {
-            return Err(VerifyError::OtherRootHash {
-                signed: root_hash,
-                named,
-            });
-        }
-        _ => verity::verify(source, layout.root, verity, root_hash)?,
-    }
-    Ok((Some(root_hash), Assurance::Signed(signer)))
+/// What is proven, and where its hashes are.
+struct Data<'a, S: ?Sized> {
+    source: &'a S,
+    hashes: &'a S,
+    layout: &'a Layout,
+    how: How,
 }
 
-/// Where there is verity data, the data must be those that it promises, trusted or not.
-fn intact<S: Source + ?Sized>(
-    source: &S,
-    layout: &Layout,
-) -> Result<Option<RootHash>, VerifyError> {
-    if let (Some(verity), Some(named)) = (layout.verity, layout.root_hash) {
-        verity::verify(source, layout.root, verity, named)?;
+impl<S: Source + ?Sized> Data<'_, S> {
+    fn signed(
+        &self,
+        trusted: &[TrustedCertificate],
+    ) -> Result<(Option<RootHash>, Assurance), VerifyError> {
+        let json = self
+            .layout
+            .signature
+            .as_ref()
+            .ok_or(SignatureError::Missing)?;
+        let (root_hash, signer) = signature::check(json, trusted, SystemTime::now())?;
+        let verity = self.layout.verity.ok_or(SignatureError::Missing)?;
+        match self.layout.root_hash {
+            Some(named) if named != root_hash => {
+                return Err(VerifyError::OtherRootHash {
+                    signed: root_hash,
+                    named,
+                });
+            }
+            _ => self.check(verity, root_hash)?,
+        }
+        Ok((Some(root_hash), Assurance::Signed(signer)))
     }
-    Ok(layout.root_hash)
+
+    /// Where there is verity data, the data must be those that it promises, trusted or not.
+    fn intact(&self) -> Result<Option<RootHash>, VerifyError> {
+        if let (Some(verity), Some(named)) = (self.layout.verity, self.layout.root_hash) {
+            self.check(verity, named)?;
+        }
+        Ok(self.layout.root_hash)
+    }
+
+    fn check(&self, verity: Extent, expected: RootHash) -> Result<(), VerityError> {
+        match self.how {
+            How::Whole => {
+                verity::verify_aside(self.source, self.layout.root, self.hashes, verity, expected)
+            }
+            How::ByKernel => Ok(()),
+        }
+    }
+
+    fn tree(&self) -> Result<Option<Tree>, VerityError> {
+        let Some(verity) = self.layout.verity else {
+            return Ok(None);
+        };
+        let superblock = verity::superblock(self.hashes, verity, self.layout.root)?;
+        Ok(Some(Tree {
+            data_blocks: superblock.data_blocks,
+            salt: crate::hex::encode(&superblock.salt),
+        }))
+    }
 }
 
 fn same_digest<S: Source + ?Sized>(source: &S, expected: &str) -> Result<(), VerifyError> {

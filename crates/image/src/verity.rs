@@ -329,16 +329,17 @@ pub fn superblock<S: Source + ?Sized>(
 pub fn root_hash<S: Source + ?Sized>(
     source: &S,
     data: Extent,
+    hashes: &S,
     verity: Extent,
 ) -> Result<RootHash, VerityError> {
-    let superblock = superblock(source, verity, data)?;
+    let superblock = superblock(hashes, verity, data)?;
     let tree = compute(source, data, &superblock.salt)?;
     let stored = Extent {
         offset: verity.offset + BLOCK_BYTES,
         length: tree.blocks.len() as u64,
     };
     // The limit was met: compute() has a tree of the same size in memory.
-    if source.read_extent(stored, stored.length)? != tree.blocks {
+    if hashes.read_extent(stored, stored.length)? != tree.blocks {
         return Err(VerityError::StoredTree);
     }
     Ok(tree.root)
@@ -354,7 +355,21 @@ pub fn verify<S: Source + ?Sized>(
     verity: Extent,
     expected: RootHash,
 ) -> Result<(), VerityError> {
-    let found = root_hash(source, data, verity)?;
+    verify_aside(source, data, source, verity, expected)
+}
+
+/// The same where the tree is in a source of its own.
+///
+/// # Errors
+/// [`VerityError::Mismatch`] where they are others.
+pub fn verify_aside<S: Source + ?Sized>(
+    source: &S,
+    data: Extent,
+    hashes: &S,
+    verity: Extent,
+    expected: RootHash,
+) -> Result<(), VerityError> {
+    let found = root_hash(source, data, hashes, verity)?;
     if found == expected {
         Ok(())
     } else {

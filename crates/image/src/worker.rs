@@ -23,12 +23,15 @@ use serde::{Deserialize, Serialize};
 
 pub use confine::{ConfineError, confine};
 
-use crate::dissect::{Layout, dissect};
+use crate::disk::Disk;
+use crate::dissect::{Layout, dissect, survey};
+use crate::extension::{self, Release};
 use crate::inspect::{Report, inspect};
+use crate::os_release::OsRelease;
 use crate::signature::SignatureError;
 use crate::source::FileSource;
 use crate::tree::{self, Contents};
-use crate::verify::{Record, Trust, Unverified, Verified, VerifyError, verify};
+use crate::verify::{How, Record, Trust, Unverified, Verified, VerifyError, verify_with};
 
 /// Which worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,10 +81,16 @@ impl Kind {
 #[derive(Debug, Serialize, Deserialize)]
 enum Task {
     Dissect,
+    Survey,
     Verify {
         layout: Unverified<Layout>,
         trust: Trust,
+        how: How,
     },
+    /// What a system says that it is.
+    Base,
+    /// What an extension of this name is made for.
+    Release(String),
     Mount(Record),
     Extract,
     Inspect,
@@ -91,6 +100,9 @@ enum Task {
 #[derive(Debug, Serialize, Deserialize)]
 enum Answer {
     Dissected(Unverified<Layout>),
+    Surveyed(Unverified<Disk>),
+    Base(OsRelease),
+    Release(Release),
     Verified(Record),
     /// One byte follows that carries the mount.
     Mounted,
@@ -216,11 +228,12 @@ pub fn main(kind: Kind) -> Result<(), WorkerError> {
             .map(File::from)
             .map_err(|error| channel(error.into()))
     };
-    let (caller, object) = (take(0)?, take(1)?);
+    // The third is nothing, or has an image's verity data.
+    let (caller, object, aside) = (take(0)?, take(1)?, take(2)?);
     confine(kind, object.as_fd())?;
     let task = channel::receive(&caller).map_err(channel)?;
     let (answer, mount) =
-        perform(kind, task, &object).unwrap_or_else(|error| (refused(&*error), None));
+        perform(kind, task, &object, &aside).unwrap_or_else(|error| (refused(&*error), None));
     channel::send(&caller, &answer).map_err(channel)?;
     if let Some(mount) = mount {
         message::send(&caller, b"m", &[mount.as_fd()]).map_err(|error| channel(error.into()))?;
@@ -232,11 +245,18 @@ fn perform(
     kind: Kind,
     task: Task,
     object: &File,
+    aside: &File,
 ) -> Result<(Answer, Option<OwnedFd>), Box<dyn Error>> {
     let answer = match (kind, task) {
         (Kind::Dissect, Task::Dissect) => Answer::Dissected(dissect(&FileSource::new(object)?)?),
-        (Kind::Verify, Task::Verify { layout, trust }) => {
-            Answer::Verified(verify(object, &layout, &trust)?.record().clone())
+        (Kind::Dissect, Task::Survey) => Answer::Surveyed(survey(&FileSource::new(object)?)?),
+        (Kind::Verify, Task::Verify { layout, trust, how }) => {
+            let verified = verify_with(object, Some(aside), &layout, &trust, how)?;
+            Answer::Verified(verified.record().clone())
+        }
+        (Kind::Extract, Task::Base) => Answer::Base(extension::base(&tree::Root(object.as_fd()))?),
+        (Kind::Extract, Task::Release(name)) => {
+            Answer::Release(extension::release(&tree::Root(object.as_fd()), &name)?)
         }
         (Kind::Mount, Task::Mount(record)) => {
             let mount = crate::mount::mount(object, &record.confirm(object)?)?;
@@ -289,8 +309,21 @@ impl Workers {
     /// # Errors
     /// See [`WorkerError`].
     pub fn dissect(&self, image: &File) -> Result<Unverified<Layout>, WorkerError> {
-        match self.ask(Kind::Dissect, image.as_fd(), &Task::Dissect)? {
+        match self.ask(Kind::Dissect, image.as_fd(), None, &Task::Dissect)? {
             (Answer::Dissected(layout), _) => Ok(layout),
+            _ => Err(WorkerError::Confused {
+                kind: Kind::Dissect.name(),
+            }),
+        }
+    }
+
+    /// Reads all headers of an image.
+    ///
+    /// # Errors
+    /// See [`WorkerError`].
+    pub fn survey(&self, image: &File) -> Result<Unverified<Disk>, WorkerError> {
+        match self.ask(Kind::Dissect, image.as_fd(), None, &Task::Survey)? {
+            (Answer::Surveyed(disk), _) => Ok(disk),
             _ => Err(WorkerError::Confused {
                 kind: Kind::Dissect.name(),
             }),
@@ -307,11 +340,27 @@ impl Workers {
         layout: &Unverified<Layout>,
         trust: &Trust,
     ) -> Result<Verified<Layout>, WorkerError> {
+        self.verify_with(image, None, layout, trust, How::Whole)
+    }
+
+    /// The same, with its verity data in a file of their own, or what is below the root hash left to the kernel.
+    ///
+    /// # Errors
+    /// See [`WorkerError`].
+    pub fn verify_with(
+        &self,
+        image: &File,
+        aside: Option<&File>,
+        layout: &Unverified<Layout>,
+        trust: &Trust,
+        how: How,
+    ) -> Result<Verified<Layout>, WorkerError> {
         let task = Task::Verify {
             layout: layout.clone(),
             trust: trust.clone(),
+            how,
         };
-        match self.ask(Kind::Verify, image.as_fd(), &task)? {
+        match self.ask(Kind::Verify, image.as_fd(), aside.map(AsFd::as_fd), &task)? {
             (Answer::Verified(record), _) => Ok(record.confirm(image)?),
             _ => Err(WorkerError::Confused {
                 kind: Kind::Verify.name(),
@@ -327,6 +376,7 @@ impl Workers {
         match self.ask(
             Kind::Mount,
             image.as_fd(),
+            None,
             &Task::Mount(layout.record().clone()),
         )? {
             (Answer::Mounted, Some(mount)) => Ok(mount),
@@ -341,8 +391,34 @@ impl Workers {
     /// # Errors
     /// See [`WorkerError`].
     pub fn extract(&self, root: BorrowedFd<'_>) -> Result<Contents, WorkerError> {
-        match self.ask(Kind::Extract, root, &Task::Extract)? {
+        match self.ask(Kind::Extract, root, None, &Task::Extract)? {
             (Answer::Extracted(contents), _) => Ok(contents),
+            _ => Err(WorkerError::Confused {
+                kind: Kind::Extract.name(),
+            }),
+        }
+    }
+
+    /// Reads what the system below a root says that it is.
+    ///
+    /// # Errors
+    /// See [`WorkerError`].
+    pub fn base(&self, root: BorrowedFd<'_>) -> Result<OsRelease, WorkerError> {
+        match self.ask(Kind::Extract, root, None, &Task::Base)? {
+            (Answer::Base(release), _) => Ok(release),
+            _ => Err(WorkerError::Confused {
+                kind: Kind::Extract.name(),
+            }),
+        }
+    }
+
+    /// Reads what the extension below a root is made for.
+    ///
+    /// # Errors
+    /// See [`WorkerError`].
+    pub fn release(&self, root: BorrowedFd<'_>, name: &str) -> Result<Release, WorkerError> {
+        match self.ask(Kind::Extract, root, None, &Task::Release(name.to_owned()))? {
+            (Answer::Release(release), _) => Ok(release),
             _ => Err(WorkerError::Confused {
                 kind: Kind::Extract.name(),
             }),
@@ -354,7 +430,7 @@ impl Workers {
     /// # Errors
     /// See [`WorkerError`].
     pub fn inspect(&self, image: &File) -> Result<Report, WorkerError> {
-        match self.ask(Kind::Inspect, image.as_fd(), &Task::Inspect)? {
+        match self.ask(Kind::Inspect, image.as_fd(), None, &Task::Inspect)? {
             (Answer::Inspected(report), _) => Ok(*report),
             _ => Err(WorkerError::Confused {
                 kind: Kind::Inspect.name(),
@@ -367,6 +443,7 @@ impl Workers {
         &self,
         kind: Kind,
         object: BorrowedFd<'_>,
+        aside: Option<BorrowedFd<'_>>,
         task: &Task,
     ) -> Result<(Answer, Option<OwnedFd>), WorkerError> {
         let error = |source| WorkerError::Channel {
@@ -375,7 +452,9 @@ impl Workers {
         };
         let (ours, theirs) = UnixStream::pair().map_err(error)?;
         let limit = self.limit.unwrap_or(limit(object).map_err(error)?);
-        let mut child = self.start(kind, theirs.into(), object).map_err(error)?;
+        let mut child = self
+            .start(kind, theirs.into(), object, aside)
+            .map_err(error)?;
         let watch = Watch::begin(&child, limit).map_err(error)?;
         let caller = File::from(OwnedFd::from(ours));
         let answer = converse(&caller, task);
@@ -410,7 +489,13 @@ impl Workers {
         }
     }
 
-    fn start(&self, kind: Kind, channel: OwnedFd, object: BorrowedFd<'_>) -> io::Result<Child> {
+    fn start(
+        &self,
+        kind: Kind,
+        channel: OwnedFd,
+        object: BorrowedFd<'_>,
+        aside: Option<BorrowedFd<'_>>,
+    ) -> io::Result<Child> {
         Command::new(&self.program)
             .args(&self.arguments)
             .arg(kind.name())
@@ -419,7 +504,10 @@ impl Workers {
             .stdin(Stdio::from(channel))
             .stdout(Stdio::from(duplicate(object)?))
             // Its last words may be an image's: they must not reach a terminal.
-            .stderr(Stdio::null())
+            .stderr(aside.map_or_else(
+                || Ok(Stdio::null()),
+                |aside| duplicate(aside).map(Stdio::from),
+            )?)
             .spawn()
     }
 }

@@ -24,6 +24,7 @@ pub mod bpf;
 mod c_library;
 pub mod credentials;
 pub mod descriptor;
+pub mod device_mapper;
 #[cfg(all(feature = "freestanding", not(feature = "std")))]
 pub mod entry;
 pub mod holder;

@@ -14,9 +14,9 @@ use keeper::protocol::{ChildKey, Class, Exit};
 use kernel::message::{Descriptors, ReceiveOptions, receive};
 use model::sorted::Map;
 use model::value::{ExecCommand, ExecCommands, StandardInput, StandardOutput};
-use model::{Unit, UnitName, key};
-use plan::{Bindings, Passed};
-use std::os::fd::OwnedFd;
+use model::{Directive, Unit, UnitName, key};
+use plan::{Bindings, ImageKind, ImageWish, Passed};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
 use wire::Failure;
@@ -36,7 +36,8 @@ pub(crate) struct Mounts {
 /// A mount that starts can clone.
 #[derive(Debug)]
 pub(crate) struct Mounted {
-    descriptor: Rc<OwnedFd>,
+    /// None: it is not there, and need not be.
+    descriptor: Option<Rc<OwnedFd>>,
     /// What protects its content.
     pub(crate) integrity: Option<String>,
     /// The name under which the keeper holds it.
@@ -48,13 +49,18 @@ pub(crate) struct Mounted {
 #[serde(default)]
 struct Answer {
     integrity: Option<String>,
+    missing: bool,
     error: Option<String>,
 }
 
 /// A worker at work.
 #[derive(Debug)]
 struct Mounting {
+    /// What tells the image, with what is wanted of it, from others.
     path: String,
+    /// What asks for it, and how its file is called.
+    directive: Directive,
+    shown: String,
     key: ChildKey,
     socket: Rc<OwnedFd>,
     waiting: Vec<Spawn>,
@@ -63,9 +69,19 @@ struct Mounting {
 }
 
 impl Mounts {
-    /// The mount of an image, if there is one.
-    pub(crate) fn get(&self, path: &str) -> Option<&Mounted> {
-        self.mounted.get(path)
+    /// The mount of a run's root, if there is one.
+    pub(crate) fn root<'a>(&self, mut keys: impl Iterator<Item = &'a str>) -> Option<&Mounted> {
+        let key = keys.find(|key| is_root_key(key))?;
+        self.mounted.get(key)
+    }
+
+    /// Lets a start wait for an image that is being mounted; says whether it is.
+    fn wait_for(&mut self, key: &str, spawn: &Spawn) -> bool {
+        let mut mounting = self.mounting.values_mut();
+        let found = mounting.find(|mounting| mounting.path == key);
+        found
+            .map(|mounting| mounting.waiting.push(*spawn))
+            .is_some()
     }
 
     /// When the first worker will have taken too long.
@@ -106,64 +122,91 @@ impl Mounts {
 }
 
 impl Manager {
-    /// Can the start go on? If not, the image is being mounted and the start is tried again then.
+    /// Can the start go on? If not, one of its images is being mounted and the start is tried again then.
     pub(crate) fn image_is_ready(
         &mut self,
         spawn: &Spawn,
         prepared: &Prepared,
     ) -> Result<bool, Failure> {
-        if !prepared.plan.roles().contains(&plan::Role::Image) {
-            return Ok(true);
-        }
-        let path = self.image_path(spawn.process.unit)?;
-        if self.mounts.mounted.contains_key(&path) {
-            return Ok(true);
-        }
-        if let Some(mounting) = self
-            .mounts
-            .mounting
-            .values_mut()
-            .find(|mounting| mounting.path == path)
-        {
-            mounting.waiting.push(*spawn);
+        for wish in prepared.plan.images() {
+            let key = image_key(spawn.process, wish);
+            if self.mounts.mounted.contains_key(&key) {
+                continue;
+            }
+            if !self.mounts.wait_for(&key, spawn) {
+                let base = self.base_of(spawn.process, prepared, wish);
+                self.begin_mount(spawn, key, wish, base)?;
+            }
             return Ok(false);
         }
-        self.begin_mount(spawn, path)?;
-        Ok(false)
+        Ok(true)
     }
 
-    fn image_path(&self, unit: UnitId) -> Result<String, Failure> {
-        let path = self
-            .units
-            .get(&unit)
-            .and_then(|entry| entry.unit.get(&key::ROOT_IMAGE))
-            .map(|path| path.path.clone());
-        path.ok_or_else(|| Failure::Internal {
-            message: "the plan wants an image that the unit does not name".into(),
-        })
+    /// The trees that a start clones, in the order of its steps.
+    pub(crate) fn image_descriptors(
+        &self,
+        process: ProcessKey,
+        prepared: &Prepared,
+    ) -> Result<Vec<Rc<OwnedFd>>, Failure> {
+        let wishes = prepared.plan.images().iter();
+        let mounts = wishes.map(|wish| self.mounted_for(process, wish));
+        let found: Result<Vec<&Mounted>, Failure> = mounts.collect();
+        let descriptors = found?.into_iter();
+        Ok(descriptors
+            .filter_map(|mounted| mounted.descriptor.clone())
+            .collect())
     }
 
-    /// The mount that a start clones.
-    pub(crate) fn image_descriptor(&self, unit: UnitId) -> Result<Rc<OwnedFd>, Failure> {
-        let path = self.image_path(unit)?;
-        let mounted = self
-            .mounts
-            .mounted
-            .get(&path)
-            .map(|mounted| Rc::clone(&mounted.descriptor));
+    /// The places of those images that are not there, and need not be.
+    pub(crate) fn missing_images(&self, process: ProcessKey, prepared: &Prepared) -> Vec<u32> {
+        let wishes = prepared.plan.images().iter();
+        wishes
+            .filter(|wish| {
+                let mounted = self.mounts.mounted.get(&image_key(process, wish));
+                mounted.is_some_and(|mounted| mounted.descriptor.is_none())
+            })
+            .map(|wish| wish.index)
+            .collect()
+    }
+
+    fn mounted_for(&self, process: ProcessKey, wish: &ImageWish) -> Result<&Mounted, Failure> {
+        let mounted = self.mounts.mounted.get(&image_key(process, wish));
         mounted.ok_or_else(|| Failure::Internal {
-            message: format!("{path} is not mounted"),
+            message: format!("{} is not mounted", wish.path),
         })
     }
 
-    fn begin_mount(&mut self, spawn: &Spawn, path: String) -> Result<(), Failure> {
+    /// The tree that an extension is laid over, where that is an image's.
+    fn base_of(
+        &self,
+        process: ProcessKey,
+        prepared: &Prepared,
+        wish: &ImageWish,
+    ) -> Option<Rc<OwnedFd>> {
+        let mut wishes = prepared.plan.images().iter();
+        let root = wishes.find(|wish| wish.index == 0)?;
+        let mounted = self.mounts.mounted.get(&image_key(process, root))?;
+        mounted.descriptor.clone().filter(|_| is_extension(wish))
+    }
+
+    fn begin_mount(
+        &mut self,
+        spawn: &Spawn,
+        path: String,
+        wish: &ImageWish,
+        base: Option<Rc<OwnedFd>>,
+    ) -> Result<(), Failure> {
         let unit = spawn.process.unit;
         let failed = |manager: &Self, error: std::io::Error| {
             manager.internal(unit, "start the worker that mounts its image", &error)
         };
-        let worker = worker_unit(&path).map_err(|error| failed(self, error))?;
+        let worker = worker_unit().map_err(|error| failed(self, error))?;
         let plan = self.plan_worker(&worker)?;
         let (ours, theirs) = report_pair(false).map_err(|errno| failed(self, errno.into()))?;
+        let asked = asked(wish, &self.directories.config);
+        let base: Vec<_> = base.iter().map(AsFd::as_fd).collect();
+        kernel::message::send(&*ours, asked.as_bytes(), &base)
+            .map_err(|errno| failed(self, errno.into()))?;
         let number = self.poll.number();
         self.poll
             .watch(&*ours, Token::Worker(number))
@@ -179,6 +222,8 @@ impl Manager {
             number,
             Mounting {
                 path,
+                directive: wish.directive,
+                shown: wish.path.clone(),
                 key,
                 socket: ours,
                 waiting: vec![*spawn],
@@ -268,9 +313,11 @@ impl Manager {
                 Answer {
                     error: None,
                     integrity,
+                    ..
                 },
                 Some(mount),
-            ) => self.mounted(mounting, integrity, mount),
+            ) => self.mounted(mounting, integrity, Some(mount)),
+            (Answer { missing: true, .. }, None) => self.mounted(mounting, None, None),
             (
                 Answer {
                     error: Some(why), ..
@@ -298,11 +345,13 @@ impl Manager {
         }
     }
 
-    fn mounted(&mut self, mounting: Mounting, integrity: Option<String>, mount: OwnedFd) {
-        let descriptor = Rc::new(mount);
+    fn mounted(&mut self, mounting: Mounting, integrity: Option<String>, mount: Option<OwnedFd>) {
+        let descriptor = mount.map(Rc::new);
         let held_as = held_name(&mounting.path, integrity.as_deref());
-        self.link
-            .hold(Class::Mount, &held_as, Rc::clone(&descriptor));
+        if let Some(descriptor) = &descriptor {
+            self.link
+                .hold(Class::Mount, &held_as, Rc::clone(descriptor));
+        }
         self.mounts.mounted.insert(
             mounting.path.clone(),
             Mounted {
@@ -316,8 +365,7 @@ impl Manager {
                 self.start_process(spawn);
             }
         }
-        // Nobody may want it any more.
-        self.let_image_go(&mounting.path);
+        self.let_unwanted_images_go();
     }
 
     /// Is this process one that its unit still waits for? A unit whose stop sends no signals may have ended meanwhile.
@@ -333,10 +381,10 @@ impl Manager {
         for spawn in mounting.waiting {
             let unit = spawn.process.unit;
             let name = self.name_of(unit);
-            let message = format!("{}: {why}", mounting.path);
+            let message = format!("{}: {why}", mounting.shown);
             let failure = Failure::Refused {
                 unit: name,
-                directive: "RootImage".into(),
+                directive: mounting.directive.name().into(),
                 message,
             };
             self.log_about(unit, &failure.to_string());
@@ -345,6 +393,7 @@ impl Manager {
             }
             self.inputs.push_back(Input::SpawnFailed(spawn.process));
         }
+        self.let_unwanted_images_go();
     }
 
     /// The worker ended: what it said comes first.
@@ -371,7 +420,7 @@ impl Manager {
             self.mounts.mounted.insert(
                 path,
                 Mounted {
-                    descriptor: Rc::new(mount),
+                    descriptor: Some(Rc::new(mount)),
                     integrity,
                     held_as,
                 },
@@ -383,24 +432,48 @@ impl Manager {
 
     /// Lets a mount go when the last run from it is over.
     pub(crate) fn let_image_go(&mut self, path: &str) {
-        if self.is_run_from(path) {
+        if self.is_run_from(path) || self.is_waited_with(path) {
             return;
         }
-        if let Some(mounted) = self.mounts.mounted.remove(path) {
+        if let Some(mounted) = self.mounts.mounted.remove(path)
+            && mounted.descriptor.is_some()
+        {
             self.link.drop_held(Class::Mount, &mounted.held_as);
         }
+    }
+
+    /// Lets all mounts go that nobody runs from or waits with: a start that waited for another one may have been given up.
+    fn let_unwanted_images_go(&mut self) {
+        let keys: Vec<String> = self.mounts.mounted.keys().cloned().collect();
+        for key in keys {
+            self.let_image_go(&key);
+        }
+    }
+
+    /// Whether a start that waits for another image has this one already.
+    fn is_waited_with(&self, key: &str) -> bool {
+        let mountings = self.mounts.mounting.values();
+        let mut waiting = mountings.flat_map(|mounting| &mounting.waiting);
+        waiting.any(|spawn| {
+            let entry = self.units.get(&spawn.process.unit);
+            let prepared = entry.and_then(|entry| entry.prepared.as_ref());
+            let mut wishes = prepared
+                .into_iter()
+                .flat_map(|prepared| prepared.plan.images());
+            wishes.any(|wish| image_key(spawn.process, wish) == key)
+        })
     }
 
     /// The path behind what stands for one that is too long for a name.
     fn path_of(&self, name: String) -> String {
         let mut runs = self.units.values().flat_map(|entry| &entry.runs);
-        let roots = runs.find_map(|run| run.root.as_ref().filter(|root| short(root) == name));
-        roots.cloned().unwrap_or(name)
+        let found = runs.find_map(|run| run.image_keys().find(|key| short(key) == name));
+        found.map_or(name.clone(), str::to_owned)
     }
 
     fn is_run_from(&self, path: &str) -> bool {
         let mut runs = self.units.values().flat_map(|entry| &entry.runs);
-        runs.any(|run| run.root.as_deref() == Some(path))
+        runs.any(|run| run.image_keys().any(|key| key == path))
     }
 }
 
@@ -429,6 +502,77 @@ pub(crate) fn root(unit: &Unit) -> Option<&str> {
     Some(&root.path)
 }
 
+/// What tells an image, with what is wanted of it, from all others; a plain root is its path. Of several versions each run has its own.
+pub(crate) fn image_key(process: ProcessKey, wish: &ImageWish) -> String {
+    let is_plain = *wish
+        == ImageWish {
+            kind: ImageKind::Root,
+            optional: false,
+            options: Vec::new(),
+            policy: model::value::ImagePolicy::OF_ROOTS.to_owned(),
+            root_hash: None,
+            signature: None,
+            verity: None,
+            base: None,
+            ..wish.clone()
+        };
+    let run = model::versioned::is_versioned(&wish.path)
+        .then(|| format!("{}/{}", process.unit.0, process.incarnation.0));
+    // An extension that fits one system need not fit another one.
+    let over = (is_extension(wish) && wish.base.is_none())
+        .then(|| format!("{}/{}", process.unit.0, process.incarnation.0));
+    if is_plain && run.is_none() {
+        return wish.path.clone();
+    }
+    let mut object = object(wish);
+    object.insert("run".into(), run.or(over).into());
+    serde_json::Value::from(object).to_string()
+}
+
+fn is_extension(wish: &ImageWish) -> bool {
+    matches!(
+        wish.kind,
+        ImageKind::Extension | ImageKind::ExtensionDirectory
+    )
+}
+
+/// Whether it is a root's.
+fn is_root_key(key: &str) -> bool {
+    key.starts_with('/') || key.contains("\"kind\":\"root")
+}
+
+/// What the worker is told.
+fn asked(wish: &ImageWish, config: &std::path::Path) -> String {
+    let mut object = object(wish);
+    object.insert("config".into(), config.to_string_lossy().into());
+    serde_json::Value::from(object).to_string()
+}
+
+fn object(wish: &ImageWish) -> serde_json::Map<String, serde_json::Value> {
+    let kind = match wish.kind {
+        ImageKind::Root => "root",
+        ImageKind::RootDirectory => "root_directory",
+        ImageKind::Mount => "mount",
+        ImageKind::Extension => "extension",
+        ImageKind::ExtensionDirectory => "extension_directory",
+    };
+    let entries: [(&str, serde_json::Value); 9] = [
+        ("kind", kind.into()),
+        ("path", wish.path.as_str().into()),
+        ("optional", wish.optional.into()),
+        ("policy", wish.policy.as_str().into()),
+        ("options", wish.options.clone().into()),
+        ("root_hash", wish.root_hash.clone().into()),
+        ("signature", wish.signature.clone().into()),
+        ("verity", wish.verity.clone().into()),
+        ("base", wish.base.clone().into()),
+    ];
+    let entries = entries.into_iter();
+    entries
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
 /// The file that has the workers: it stands beside ours.
 pub(crate) fn worker_program() -> std::io::Result<PathBuf> {
     let own = std::env::current_exe()?;
@@ -439,12 +583,11 @@ pub(crate) fn worker_program() -> std::io::Result<PathBuf> {
 }
 
 /// The worker as a unit, so that it is planned like every other process.
-fn worker_unit(image: &str) -> std::io::Result<Unit> {
+fn worker_unit() -> std::io::Result<Unit> {
     let program = worker_program()?;
     let broken = |error: model::ParseError| std::io::Error::other(error.to_string());
     let mut unit = Unit::new(UnitName::new("coracle-mount.service").map_err(broken)?);
-    let mut command =
-        ExecCommand::new(&program.to_string_lossy(), &["worker", "root-image", image]);
+    let mut command = ExecCommand::new(&program.to_string_lossy(), &["worker", "root-image"]);
     command.no_env = true;
     unit.set(&key::EXEC_START, ExecCommands(vec![command]));
     unit.set(
@@ -491,6 +634,8 @@ mod tests {
         for (number, until) in [(1, 30), (2, 10), (3, 20)] {
             let mounting = Mounting {
                 path: number.to_string(),
+                directive: key::ROOT_IMAGE.directive(),
+                shown: String::new(),
                 key: ChildKey::default(),
                 socket: Rc::new(std::io::pipe().unwrap().0.into()),
                 waiting: Vec::new(),

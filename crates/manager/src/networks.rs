@@ -187,7 +187,7 @@ impl Manager {
         let Some(run) = self.run_mut(process.unit, process.incarnation) else {
             return;
         };
-        if run.root.is_some() || run.mounts.is_some() {
+        if run.image_keys().next().is_some() || run.mounts.is_some() {
             return;
         }
         let known = run.process(process.serial);

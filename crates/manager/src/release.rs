@@ -77,8 +77,8 @@ impl Manager {
         self.remove_ipc(entry, &run);
         let unit_file = Rc::clone(&entry.unit);
         self.tidy_terminal(unit, &unit_file);
-        if let Some(path) = &run.root {
-            self.let_image_go(path);
+        for key in run.image_keys() {
+            self.let_image_go(key);
         }
         if let Some(user) = &run.user {
             self.give_user_back(unit, user);

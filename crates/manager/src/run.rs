@@ -16,6 +16,8 @@ pub(crate) struct Run {
     pub(crate) cgroup: Option<String>,
     /// RootImage= or RootDirectory= when it began: the unit may name another one since.
     pub(crate) root: Option<String>,
+    /// What tells its other images, or a root of which more is wanted than its path says, from those of others.
+    pub(crate) images: Vec<String>,
     /// Its mount namespace, which ends after its end is told.
     pub(crate) mounts: Option<OwnedFd>,
     /// The inotify watch on its control group.
@@ -74,6 +76,8 @@ pub(crate) struct RunRecord {
     pub(crate) cgroup: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) root: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) images: Vec<String>,
     #[serde(default)]
     pub(crate) notify: bool,
     /// Only of one that is released: its nanoseconds on processors, or 0 where nobody counted.
@@ -119,6 +123,12 @@ impl Run {
         is_empty
     }
 
+    /// What its images are told from others by, the root's among them; a plain root has its path.
+    pub(crate) fn image_keys(&self) -> impl Iterator<Item = &str> {
+        let images = self.images.iter().map(String::as_str);
+        images.chain(self.root.as_deref())
+    }
+
     /// Does any process live that the keeper told us of?
     pub(crate) fn has_live_process(&self) -> bool {
         self.processes
@@ -137,6 +147,7 @@ impl Run {
             user: self.user.clone(),
             cgroup: self.cgroup.clone(),
             root: self.root.clone(),
+            images: self.images.clone(),
             notify: self.notify.is_some(),
             over: None,
             processes: self.processes.iter().map(RunProcess::record).collect(),
@@ -150,6 +161,7 @@ impl Run {
             user: record.user,
             cgroup: record.cgroup,
             root: record.root,
+            images: record.images,
             processes: record
                 .processes
                 .into_iter()

@@ -65,7 +65,7 @@ impl Manager {
         if !self.image_is_ready(spawn, &prepared)? {
             return Ok(Started::Waits);
         }
-        self.begin_run(unit, spawn.process.incarnation.0)?;
+        self.begin_run(spawn.process, &prepared)?;
         let is_ready = self.sets_are_ready(spawn) && self.pid_file_is_ready(spawn);
         if !is_ready || !self.credentials_are_ready(spawn)? {
             self.keep_group(unit, spawn.process.incarnation.0)?;
@@ -80,7 +80,8 @@ impl Manager {
     }
 
     /// Makes what a new run has: its number, its user, its notification socket.
-    fn begin_run(&mut self, unit: UnitId, incarnation: u64) -> Result<(), Failure> {
+    fn begin_run(&mut self, process: ProcessKey, prepared: &Prepared) -> Result<(), Failure> {
+        let (unit, incarnation) = (process.unit, process.incarnation.0);
         let Some(entry) = self.units.get_mut(&unit) else {
             return Ok(());
         };
@@ -106,6 +107,11 @@ impl Manager {
             user,
             notify,
             root: crate::image::root(&asked).map(str::to_owned),
+            images: {
+                let wishes = prepared.plan.images().iter();
+                let keys = wishes.map(|wish| crate::image::image_key(process, wish));
+                keys.filter(|key| !key.starts_with('/')).collect()
+            },
             ..Run::default()
         };
         if let Err(errno) =
@@ -192,6 +198,7 @@ impl Manager {
             .concat(),
             credentials: self.credentials_of(spawn, entry)?,
             marks: self.marks_for(entry),
+            missing_images: self.missing_images(spawn.process, prepared),
         };
         prepared
             .plan

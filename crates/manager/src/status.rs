@@ -261,7 +261,10 @@ impl Manager {
         let running = entry.current_run().and_then(|run| run.root.as_deref());
         let path = running.or_else(|| crate::image::root(&entry.unit))?;
         let path = path.to_owned();
-        let mounted = self.mounts.get(&path);
+        let mounted = match entry.current_run() {
+            Some(run) => self.mounts.root(run.image_keys()),
+            None => self.mounts.root([path.as_str()].into_iter()),
+        };
         Some(ImageStatus {
             is_image: image.is_some(),
             mounted: mounted.is_some(),

@@ -26,11 +26,16 @@ impl Manager {
             self.hand_sockets(unit, &mut handed);
         }
         let mut log = None;
+        let mut images = self.image_descriptors(spawn.process, prepared)?.into_iter();
         for role in prepared.plan.roles() {
             let descriptor = match role {
                 plan::Role::Input => self.input(unit)?,
                 plan::Role::Output | plan::Role::Error => self.output(spawn, role, &mut log)?,
-                plan::Role::Image => self.image_descriptor(unit)?,
+                // Those that are missing have no descriptor, and no step.
+                plan::Role::Image => match images.next() {
+                    Some(image) => image,
+                    None => continue,
+                },
                 plan::Role::Service
                 | plan::Role::MadeNetwork
                 | plan::Role::MadeAhead

@@ -20,6 +20,7 @@ pub mod unit;
 pub mod unit_name;
 pub mod value;
 pub mod version;
+pub mod versioned;
 
 pub use directive::{Directive, Key, Room};
 pub use facts::Facts;

@@ -41,6 +41,8 @@ pub struct Bindings<'a> {
     /// The directories in which it is noted what a start makes on the host: the first for what stays, the second for what is in /run.
     /// None where nobody asks for it.
     pub marks: Vec<String>,
+    /// Images that are not there, and need not be: their places among the unit's images.
+    pub missing_images: Vec<u32>,
 }
 
 /// A user's record.
@@ -156,8 +158,10 @@ impl SpawnPlan {
                 .iter()
                 .any(|passed| passed.role == *role)
         };
+        let is_needed = |role: &Role| *role != Role::Image || bindings.missing_images.is_empty();
         self.roles()
             .into_iter()
+            .filter(is_needed)
             .find(|role| !passed(role))
             .map_or(Ok(()), |role| Err(BindError::MissingDescriptor(role)))
     }
@@ -182,6 +186,26 @@ impl SpawnPlan {
                     path: &home,
                     missing_ok,
                 };
+            }
+            let extensions;
+            match &mut asked.step {
+                Step::CloneImage { index }
+                | Step::Mount {
+                    what: What::Image { index },
+                    ..
+                } if bindings.missing_images.contains(index) => continue,
+                Step::Mount {
+                    what: What::Extensions { images },
+                    ..
+                } => {
+                    let is_there = |index: &u8| !bindings.missing_images.contains(&(*index).into());
+                    extensions = images.iter().copied().filter(is_there).collect::<Vec<u8>>();
+                    if extensions.is_empty() {
+                        continue;
+                    }
+                    *images = &extensions;
+                }
+                _ => {}
             }
             let own;
             if let Step::Mount { what, .. } = &mut asked.step
@@ -265,7 +289,7 @@ fn is_restriction(step: &Step<'_>) -> bool {
         | Step::Finish
         | Step::MakeNetworks => false,
         Step::Keyring { .. }
-        | Step::CloneImage
+        | Step::CloneImage { .. }
         | Step::UserNamespaceFirst { .. }
         | Step::UserNamespaceOpen { .. }
         | Step::Delegate { .. }

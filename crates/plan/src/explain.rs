@@ -217,7 +217,8 @@ fn attribute(step: &Step<'_>) -> String {
                 ""
             }
         ),
-        Step::CloneImage => "image: a clone of the verified tree".to_owned(),
+        Step::CloneImage { index: 0 } => "image: a clone of the verified tree".to_owned(),
+        Step::CloneImage { index } => format!("image {index}: a clone of its tree"),
         Step::EnterRoot { shared } => format!(
             "root: enter it, let go of the old one{}",
             if *shared {
@@ -337,6 +338,15 @@ fn mount(at: &str, what: &What<'_>, set: u64, clear: u64, missing_ok: bool) -> S
         ),
         What::MessageQueues => "message queues of this namespace".to_owned(),
         What::Cgroups => "control groups of this namespace".to_owned(),
+        What::Image { index } => format!("the tree of image {index}"),
+        What::Extensions { images } => format!(
+            "/usr, /opt and /etc with those of {} over them",
+            images
+                .iter()
+                .map(|index| format!("image {index}"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
         What::Terminals => "new pseudo-terminals".to_owned(),
         What::Seal => "closed".to_owned(),
     };

@@ -15,6 +15,7 @@ mod draft;
 mod exec;
 mod filter;
 mod identity;
+mod images;
 mod kernel_paths;
 mod labels;
 mod meaning;
@@ -29,6 +30,7 @@ mod sockets;
 pub use credentials::has_credentials;
 pub use directories::directories;
 pub use filter::program;
+pub use images::{ImageKind, ImageWish, root_image};
 pub use namespaces::network_maker;
 pub use process::terminal_path;
 
@@ -93,6 +95,7 @@ pub struct SpawnPlan {
     pub(crate) login_environment: Option<bool>,
     /// What root has made ahead does as well as what a start would make.
     pub(crate) made_ahead: Option<Role>,
+    pub(crate) images: Vec<ImageWish>,
 }
 
 impl SpawnPlan {
@@ -109,6 +112,11 @@ impl SpawnPlan {
     /// Whether the keeper clones the executor into a new pid namespace.
     pub fn pid_namespace(&self) -> bool {
         self.pid_namespace
+    }
+
+    /// The images whose trees the steps clone, in this order.
+    pub fn images(&self) -> &[ImageWish] {
+        &self.images
     }
 
     /// Whether a stub stays in front of the payload: then the main process is the sender of [`crate::report::Report::Payload`].
@@ -255,6 +263,7 @@ fn finish(mut draft: Draft<'_>) -> SpawnPlan {
         pid_namespace: draft.pid_namespace,
         login_environment: unit.get(&key::SET_LOGIN_ENVIRONMENT).copied(),
         made_ahead,
+        images: draft.images,
     }
 }
 
@@ -284,7 +293,7 @@ fn role_of(step: &Step<'_>) -> Option<Role> {
             target: 2,
             source: Source::Passed,
         } => Some(Role::Error),
-        Step::CloneImage => Some(Role::Image),
+        Step::CloneImage { .. } => Some(Role::Image),
         _ => None,
     }
 }

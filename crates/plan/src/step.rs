@@ -4,6 +4,9 @@
 //! Why a step stands where it does is said at the head of its file in the executor.
 
 mod exit_status;
+mod socket_options;
+
+pub use socket_options::*;
 mod quota;
 
 use crate::code::{DecodeError, Field, List, Reader, Text, coded};
@@ -133,8 +136,11 @@ coded! {
             /// Whether the user keyring is linked into it.
             link_user: bool,
         },
-        /// Clones the image's tree from the keeper's descriptor, while still in the keeper's mount namespace.
-        CloneImage = 18,
+        /// Clones an image's tree from the keeper's descriptor, while still in the keeper's mount namespace.
+        CloneImage = 18 {
+            /// Its place among the unit's images; the root has 0.
+            index: u32,
+        },
         /// Layers for a root that a run may change: the upper one is in the directory of this start that PrivateTmp= has, too. The first command of
         /// a run mounts them there, while still in the manager's mount namespace, and each takes a clone: laid twice over one upper layer, the
         /// kernel promises nothing.
@@ -538,33 +544,20 @@ coded! {
             /// The service's line; empty until the start is bound.
             own: &'a [u8],
         },
+        /// The tree of an image.
+        Image = 18 {
+            /// Its place among the unit's images.
+            index: u32,
+        },
+        /// /usr, /opt and /etc with those of extensions over them.
+        Extensions = 19 {
+            /// Their places among the unit's images, the lowest first, a byte each.
+            images: &'a [u8],
+        },
         /// Nothing new: the mount that is there gets its attributes now that all below it is in place.
         Seal = 13,
     }
 }
-
-/// `SO_REUSEPORT` for [`Step::Listen`].
-pub const OPTION_REUSE_PORT: u32 = 1;
-/// `IP_FREEBIND`.
-pub const OPTION_FREE_BIND: u32 = 1 << 1;
-/// `IP_TRANSPARENT`.
-pub const OPTION_TRANSPARENT: u32 = 1 << 2;
-/// `SO_KEEPALIVE`.
-pub const OPTION_KEEP_ALIVE: u32 = 1 << 3;
-/// `TCP_NODELAY`.
-pub const OPTION_NO_DELAY: u32 = 1 << 4;
-/// `SO_BROADCAST`.
-pub const OPTION_BROADCAST: u32 = 1 << 5;
-/// `SO_PASSCRED`.
-pub const OPTION_PASS_CREDENTIALS: u32 = 1 << 6;
-/// `SO_PASSSEC`.
-pub const OPTION_PASS_SECURITY: u32 = 1 << 7;
-/// `IPV6_V6ONLY` switched on.
-pub const OPTION_V6_ONLY: u32 = 1 << 8;
-/// `IPV6_V6ONLY` switched off.
-pub const OPTION_V6_BOTH: u32 = 1 << 9;
-/// `SO_TIMESTAMP`-like: packet information.
-pub const OPTION_PACKET_INFO: u32 = 1 << 10;
 
 /// A step with the directive that asked for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -93,6 +93,56 @@ fn an_image_is_cloned_before_the_namespaces_and_has_its_own_api_file_systems() {
 }
 
 #[test]
+fn images_are_cloned_one_by_one_and_extensions_lie_over_the_root_before_anything_else() {
+    check(
+        "RootDirectory=/srv/root
+         MountAPIVFS=no
+         MountImages=/srv/data.raw:/mnt
+         ExtensionImages=/srv/one.raw -/srv/two.raw
+         ExtensionDirectories=/srv/three
+         ReadOnlyPaths=/usr/lib",
+        "image 1: a clone of its tree  [MountImages=]
+         image 2: a clone of its tree  [ExtensionImages=]
+         image 3: a clone of its tree  [ExtensionImages=]
+         image 4: a clone of its tree  [ExtensionDirectories=]
+         new namespaces: mounts  [RootDirectory=]
+         mounts of the host: come in, none goes out
+         root: the tree of /srv/root  [RootDirectory=]
+         mount /: /usr, /opt and /etc with those of image 2, image 3, image 4 over them  [ExtensionImages=]
+         mount /mnt: the tree of image 1  [MountImages=]
+         mount /usr/lib: what is there, read-only  [ReadOnlyPaths=]
+         mount /etc/passwd: its users, and whom of the service it lacks, read-only, nosuid, nodev, noexec, if there  [RootDirectory=]
+         mount /etc/group: its groups, and which of the service it lacks, read-only, nosuid, nodev, noexec, if there  [RootDirectory=]
+         root: enter it, let go of the old one, share its mounts with copies of it",
+    );
+    let unit = "RootDirectory=/srv/root.v\nExtensionImages=/srv/one.raw";
+    let plan = plan_of(unit, &Facts::default()).unwrap();
+    let kinds: Vec<_> = plan
+        .images()
+        .iter()
+        .map(|wish| (wish.index, wish.kind))
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            (0, plan::ImageKind::RootDirectory),
+            (1, plan::ImageKind::Extension)
+        ]
+    );
+    assert_eq!(
+        plan.images()[1].base,
+        None,
+        "it is laid over a tree that is mounted"
+    );
+    let many = "ExtensionImages=/a.raw\n".repeat(33);
+    let refusal = plan_of(&many, &Facts::default()).unwrap_err();
+    assert_eq!(
+        refusal.to_string(),
+        "ExtensionImages= can't be applied: a unit has no more than 32 images"
+    );
+}
+
+#[test]
 fn a_link_in_a_directory_of_the_unit_is_made_where_that_directory_is() {
     let lines = "DynamicUser=yes\nStateDirectory=a b:a/link c:link";
     let plan = plan_of(lines, &Facts::default()).unwrap();

@@ -224,7 +224,7 @@ pub(crate) mod later {
         CONTROL_GROUPS ParsedOnly "resource control is not built yet";
         ENABLING ParsedOnly "enabling units is not built yet";
         GROUPS ParsedOnly "slices and scopes are not built yet";
-        IMAGES ParsedOnly "this way of using images is not built yet";
+        STACKS ParsedOnly "stacks of mounts are not built yet";
         MOUNTS ParsedOnly "mount, automount and swap units are not built yet";
         PATHS ParsedOnly "path units are not built yet";
         SECURITY_MODULES ParsedOnly "labels of sockets are not set yet: those of services are";

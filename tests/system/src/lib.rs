@@ -10,6 +10,7 @@ pub mod manager;
 pub mod moments;
 pub mod observations;
 pub mod own_etc;
+pub mod own_images;
 pub mod profile;
 pub mod refusal;
 pub mod stage;

@@ -1,10 +1,10 @@
-//! The worker that the manager asks for RootImage=: it hands over a detached mount of an image that was proven before.
+//! The worker that the manager asks for the images of a unit: it hands over a tree of an image that was proven.
 //!
-//! `coracle worker root-image PATH`: descriptor 0 is a socket to the manager. The answer is one line of JSON, `{"integrity": …}` with
-//! the mount's descriptor beside it, or `{"error": …}`. An image in the store has a note of what was proven when it came in; the same
+//! `coracle worker root-image`: descriptor 0 is a socket to the manager, over which one message says what is wanted, with the tree that an
+//! extension is laid over beside it. The answer is one line of JSON, `{"integrity": …}` with the tree's descriptor beside it,
+//! `{"missing": true}`, or `{"error": …}`. An image in the store has a note of what was proven when it came in; the same
 //! file needs no second proof. Another image is an administrator's own: it must be one that only root can change.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,27 +13,95 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use delivery::store::Store;
-use image::dissect::Layout;
-use image::verify::{Assurance, Record, Trust, Verified};
-use image::worker::Workers;
+use image::verify::{Assurance, Record};
+use kernel::message::{Descriptors, ReceiveOptions};
+use model::value::ImagePolicy;
 
 use crate::ownership::open_to_others;
+
+mod own;
+
+/// Bytes of the manager's message: paths, a policy, options and a signature.
+const WISH_BYTES_MAX: usize = 128 << 10;
+
+/// What the manager wants.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+struct Wish {
+    kind: Kind,
+    path: PathBuf,
+    optional: bool,
+    policy: String,
+    options: Vec<String>,
+    root_hash: Option<String>,
+    signature: Option<String>,
+    verity: Option<PathBuf>,
+    base: Option<PathBuf>,
+    /// Where the administrator's certificates are.
+    config: PathBuf,
+}
+
+/// What for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    #[default]
+    Root,
+    RootDirectory,
+    Mount,
+    Extension,
+    ExtensionDirectory,
+}
+
+impl Kind {
+    fn is_directory(self) -> bool {
+        matches!(self, Kind::RootDirectory | Kind::ExtensionDirectory)
+    }
+
+    fn is_extension(self) -> bool {
+        matches!(self, Kind::Extension | Kind::ExtensionDirectory)
+    }
+}
+
+/// What there is to hand over.
+enum Found {
+    Tree(OwnedFd, String),
+    Missing,
+}
 
 /// Answers the manager.
 ///
 /// # Errors
 /// When the manager can't be told.
-pub(crate) fn main(mut arguments: impl Iterator<Item = OsString>) -> Result<()> {
-    let path = PathBuf::from(arguments.next().context("no image")?);
-    let (answer, mount) = match mount(&path) {
-        Ok((mount, integrity)) => (serde_json::json!({ "integrity": integrity }), Some(mount)),
+pub(crate) fn main() -> Result<()> {
+    let (answer, tree) = match receive().and_then(|(wish, base)| find(wish, base)) {
+        Ok(Found::Tree(tree, integrity)) => {
+            (serde_json::json!({ "integrity": integrity }), Some(tree))
+        }
+        Ok(Found::Missing) => (serde_json::json!({ "missing": true }), None),
         Err(error) => (serde_json::json!({ "error": told(&error) }), None),
     };
     let line = format!("{answer}\n");
-    let descriptors: Vec<_> = mount.iter().map(AsFd::as_fd).collect();
+    let descriptors: Vec<_> = tree.iter().map(AsFd::as_fd).collect();
     kernel::message::send(std::io::stdin(), line.as_bytes(), &descriptors)
         .context("cannot answer the manager")?;
     Ok(())
+}
+
+fn receive() -> Result<(Wish, Option<OwnedFd>)> {
+    let (mut buffer, mut descriptors) = (vec![0; WISH_BYTES_MAX], Descriptors::default());
+    let options = ReceiveOptions {
+        wait: true,
+        ..ReceiveOptions::default()
+    };
+    let received =
+        kernel::message::receive(std::io::stdin(), &mut buffer, &mut descriptors, options)
+            .context("cannot hear the manager")?;
+    let wish = serde_json::from_slice(buffer.get(..received.bytes).unwrap_or_default());
+    Ok((
+        wish.context("the manager's words are none")?,
+        descriptors.take(),
+    ))
 }
 
 /// The error and its causes on one line, cut where the manager's room for the answer would not do.
@@ -42,20 +110,83 @@ fn told(error: &anyhow::Error) -> String {
     format!("{error:#}").chars().take(CHARS_MAX).collect()
 }
 
-fn mount(path: &Path) -> Result<(OwnedFd, String)> {
-    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    let (verified, integrity) = match note(&Store::note_path(path))? {
-        Some(record) => {
-            let integrity = of_the_store(&record.assurance);
-            (record.confirm(&file)?, integrity)
-        }
-        None => {
-            let proven = prove(path, &file)?;
-            let integrity = of_roots_own(proven.record());
-            (proven, integrity)
-        }
+fn find(mut wish: Wish, base: Option<OwnedFd>) -> Result<Found> {
+    let named = wish.path.clone();
+    let Some(path) = pick(&wish)? else {
+        return match wish.optional {
+            true => Ok(Found::Missing),
+            false => bail!("{} has no version for this machine", named.display()),
+        };
     };
-    Ok((image::mount::mount(&file, &verified)?, integrity))
+    wish.path = path;
+    match wish.path.symlink_metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && wish.optional => {
+            return Ok(Found::Missing);
+        }
+        _ => {}
+    }
+    let (tree, mut integrity) = if wish.kind.is_directory() {
+        own::directory(&wish, base)?
+    } else {
+        mount(&wish, base)?
+    };
+    if wish.path != named {
+        integrity = format!("{}, {integrity}", wish.path.display());
+    }
+    Ok(Found::Tree(tree, integrity))
+}
+
+/// The newest version, where the path is one of a directory with versions.
+fn pick(wish: &Wish) -> Result<Option<PathBuf>> {
+    let text = wish.path.to_str();
+    let Some(pattern) = text.and_then(model::versioned::pattern) else {
+        return Ok(Some(wish.path.clone()));
+    };
+    let mut names = Vec::new();
+    let unreadable = || format!("cannot read {}", pattern.directory);
+    let entries = match std::fs::read_dir(pattern.directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && wish.optional => {
+            return Ok(None);
+        }
+        entries => entries.with_context(unreadable)?,
+    };
+    for entry in entries {
+        let entry = entry.with_context(unreadable)?;
+        // A link counts as what it leads to.
+        let is_directory = entry.path().metadata().map(|metadata| metadata.is_dir());
+        if is_directory.is_ok_and(|is_directory| is_directory == wish.kind.is_directory()) {
+            names.extend(entry.file_name().into_string());
+        }
+    }
+    let endings: &[&str] = if wish.kind.is_directory() {
+        &[""]
+    } else {
+        &[".raw", ".psi"]
+    };
+    let newest = model::versioned::pick(
+        pattern,
+        endings,
+        names.iter().map(String::as_str),
+        model::facts::native(),
+    );
+    Ok(newest.map(|name| Path::new(pattern.directory).join(name)))
+}
+
+fn mount(wish: &Wish, base: Option<OwnedFd>) -> Result<(OwnedFd, String)> {
+    let path = &wish.path;
+    let plain = wish.kind == Kind::Root
+        && wish.options.is_empty()
+        && wish.root_hash.is_none()
+        && wish.policy == ImagePolicy::OF_ROOTS;
+    if plain && let Some(record) = note(&Store::note_path(path))? {
+        let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+        let integrity = of_the_store(&record);
+        let verified = record.confirm(&file)?;
+        let tree = image::mount::mount(&file, &verified)?;
+        let tree = image::mount::assemble(vec![("/", tree)])?.close()?;
+        return Ok((tree, integrity));
+    }
+    own::image(wish, base)
 }
 
 /// What the store wrote down of an image, where it did. Whoever else could write there could call any file a proven image.
@@ -86,8 +217,8 @@ fn note(path: &Path) -> Result<Option<Record>> {
     })?))
 }
 
-/// An image of the administrator's own: nobody else may be able to change it, and its own hashes must be right.
-fn prove(path: &Path, file: &File) -> Result<Verified<Layout>> {
+/// Refuses what others than root could change, now or on the way to it.
+fn only_roots(path: &Path, opened: &impl AsFd) -> Result<()> {
     if let Some(part) = open_to_others(path)? {
         bail!(
             "{} can be changed by others than root, so {} can't be trusted",
@@ -96,30 +227,26 @@ fn prove(path: &Path, file: &File) -> Result<Verified<Layout>> {
         );
     }
     // Before it was looked at, a link on the way may have led elsewhere.
-    let (opened, named) = (file.metadata()?, path.metadata()?);
-    if (opened.dev(), opened.ino()) != (named.dev(), named.ino()) {
+    let (opened, named) = (rustix::fs::fstat(opened)?, path.metadata()?);
+    if (opened.st_dev, opened.st_ino) != (named.dev(), named.ino()) {
         bail!("{} was replaced while it was looked at", path.display());
     }
-    let workers = Workers::default();
-    let layout = workers.dissect(file)?;
-    Ok(workers.verify(file, &layout, &Trust::Insecure)?)
+    Ok(())
 }
 
-fn of_the_store(assurance: &Assurance) -> String {
-    let how = match assurance {
+fn of_the_store(record: &Record) -> String {
+    let how = match &record.assurance {
         Assurance::Signed(signer) => format!("signed by \"{}\"", signer.common_name),
         Assurance::Digest => "allowed by its digest".to_owned(),
         Assurance::Insecure => "not signed".to_owned(),
     };
-    format!("{how}; hashed when it came in, protected by the store's permissions")
-}
-
-fn of_roots_own(record: &Record) -> String {
-    let hashes = match record.root_hash {
-        Some(_) => "its own root hash is right",
-        None => "without a root hash",
+    let is_mapped = record.tree.is_some() && image::mount::has_device_mapper();
+    let by_kernel = if is_mapped {
+        ", each block checked by the kernel"
+    } else {
+        ""
     };
-    format!("not in the store, {hashes}; only root can change it")
+    format!("{how}; hashed when it came in, protected by the store's permissions{by_kernel}")
 }
 
 #[cfg(test)]
@@ -140,7 +267,7 @@ mod tests {
     #[test]
     fn what_was_opened_is_what_was_looked_at() {
         let file = File::open("/etc/group").unwrap();
-        let error = prove(Path::new("/etc/passwd"), &file)
+        let error = only_roots(Path::new("/etc/passwd"), &file)
             .unwrap_err()
             .to_string();
         assert_eq!(error, "/etc/passwd was replaced while it was looked at");

@@ -17,6 +17,7 @@ use crate::state::State;
 
 mod credentials;
 mod devices;
+mod extensions;
 mod filesystem;
 mod mask;
 mod names;
@@ -48,6 +49,7 @@ fn mount(state: &State<'_>, at: &CStr, what: What<'_>, change: Change) -> Result
         What::Inaccessible => return mask::cover(state, at),
         What::Again { made } => return again(state, at, made, change),
         What::Seal => return seal(state, at, change),
+        What::Extensions { images } => return extensions::lay(state, images),
         What::Bind {
             source,
             recursive,
@@ -77,7 +79,12 @@ fn mount(state: &State<'_>, at: &CStr, what: What<'_>, change: Change) -> Result
         What::Credentials => return credentials::mount(state, at, change),
         What::Users { own } => return names::mount(state, at, Table::Users, own, change),
         What::UserGroups { own } => return names::mount(state, at, Table::Groups, own, change),
-        What::Inaccessible | What::Again { .. } | What::Seal | What::Bind { .. } => {
+        What::Image { index } => return image(state, at, index, change),
+        What::Extensions { .. }
+        | What::Inaccessible
+        | What::Again { .. }
+        | What::Seal
+        | What::Bind { .. } => {
             return Err(Errno::INVAL);
         }
     };
@@ -109,6 +116,17 @@ pub(super) fn make_ahead(ahead: &Ahead) -> Result<()> {
     Ok(())
 }
 
+/// The tree of an image, which is this start's own clone and goes to no second place.
+fn image(state: &State<'_>, at: &CStr, index: u32, change: Change) -> Result<()> {
+    let point = point(state, at, true)?;
+    let tree = state.image(index)?;
+    if change.set != 0 || change.clear != 0 {
+        kernel::mount::set_attributes(tree, change.set, change.clear, kernel::mount::Reach::Tree)?;
+    }
+    state.made.add(tree)?;
+    attach(tree, point)
+}
+
 /// The same tree, known as one in which a link of the image's may have something made.
 fn own(state: &State<'_>, tree: OwnedFd) -> Result<OwnedFd> {
     state.made.add(&tree)?;
@@ -135,6 +153,9 @@ pub(super) fn point(state: &State<'_>, at: &CStr, directory: bool) -> Result<Own
         return made;
     }
     match &state.origin {
+        Some(_) if state.is_extended && extensions::is_below(at) => {
+            return room::make(state, at, directory);
+        }
         Some(origin) => drop(mount_point(origin, at, directory, links)?),
         None => return room::make(state, at, directory),
     }

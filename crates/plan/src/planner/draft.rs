@@ -28,6 +28,8 @@ pub(super) struct Draft<'a> {
     pub(super) set_credentials: Vec<(String, Vec<u8>)>,
     pub(super) notify_path: Option<String>,
     pub(super) pid_namespace: bool,
+    /// Images whose trees the steps clone.
+    pub(super) images: Vec<super::ImageWish>,
     steps: Vec<(u8, Vec<u8>)>,
 }
 
@@ -48,6 +50,7 @@ impl<'a> Draft<'a> {
             set_credentials: Vec::new(),
             notify_path: situation.notify_socket.map(str::to_owned),
             pid_namespace: false,
+            images: Vec::new(),
             steps: Vec::new(),
         }
     }

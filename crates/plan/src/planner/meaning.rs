@@ -24,7 +24,7 @@ pub(super) struct Meaning {
 impl Meaning {
     pub(super) fn of(unit: &Unit) -> Self {
         let dynamic = unit.value(&key::DYNAMIC_USER);
-        let rooted = root_directory(unit).is_some() || unit.get(&key::ROOT_IMAGE).is_some();
+        let rooted = root_directory(unit).is_some() || super::root_image(unit).is_some();
         let protect_home = unit.value(&key::PROTECT_HOME);
         let private_tmp = match unit.value(&key::PRIVATE_TMP) {
             PrivateTmp::No if dynamic => PrivateTmp::Disconnected,
@@ -74,9 +74,9 @@ fn waits_for_var(unit: &Unit) -> bool {
         || is_below(&key::WANTS_MOUNTS_FOR)
 }
 
-/// RootDirectory=, unless it is the host's own root.
+/// RootDirectory=, unless it is the host's own root, or one of several versions, which is mounted as an image is.
 pub(super) fn root_directory(unit: &Unit) -> Option<&str> {
     unit.get(&key::ROOT_DIRECTORY)
         .map(|path| path.as_str())
-        .filter(|path| *path != "/")
+        .filter(|path| *path != "/" && !model::versioned::is_versioned(path))
 }

@@ -46,6 +46,9 @@ pub(super) enum Cover {
         options: Vec<String>,
     },
     Cgroups,
+    Image {
+        index: u32,
+    },
 }
 
 impl Cover {
@@ -83,7 +86,12 @@ pub(super) struct MountList {
     rules: BTreeMap<String, Rule>,
     /// The root has no origin beside itself: it is an image's tree.
     pub(super) image: bool,
+    /// Extensions are laid over [`EXTENDED`] before anything else is mounted.
+    pub(super) extended: bool,
 }
+
+/// What extensions are laid over.
+const EXTENDED: [&str; 3] = ["/etc", "/opt", "/usr"];
 
 impl MountList {
     /// Covers a path. What makes it inaccessible wins over all else; otherwise the first that speaks of a path wins.
@@ -225,6 +233,7 @@ impl MountList {
     /// Whether the path lies below something that the plan mounts, so that it has no origin on the host.
     fn is_made(&self, path: &str) -> bool {
         self.image
+            || self.extended && ancestors(path).any(|above| EXTENDED.contains(&above))
             || ancestors(path)
                 .skip(1)
                 .any(|above| self.covers.contains_key(above))
@@ -415,6 +424,7 @@ fn emit_cover(draft: &mut Draft<'_>, at: &std::ffi::CStr, covered: &Covered, set
             }
         }
         Cover::Cgroups => What::Cgroups,
+        Cover::Image { index } => What::Image { index: *index },
     };
     let set = if what == What::Inaccessible { 0 } else { set };
     add(

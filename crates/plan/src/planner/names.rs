@@ -11,7 +11,7 @@ use crate::step::{Step, What};
 /// lacks is laid over a directory with all that is mounted there; elsewhere after those, since a directory may be mounted once more.
 pub(super) fn plan<'a>(draft: &mut Draft<'a>, others: impl FnOnce(&mut Draft<'a>)) {
     if draft.mounts.image && !draft.is_on(&key::ROOT_EPHEMERAL) {
-        tables(draft, key::ROOT_IMAGE.directive());
+        tables(draft, super::images::root_directive(draft.unit));
         return others(draft);
     }
     let is_image = draft.mounts.image;
@@ -19,7 +19,7 @@ pub(super) fn plan<'a>(draft: &mut Draft<'a>, others: impl FnOnce(&mut Draft<'a>
     if root_directory(draft.unit).is_some() {
         tables(draft, key::ROOT_DIRECTORY.directive());
     } else if is_image {
-        tables(draft, key::ROOT_IMAGE.directive());
+        tables(draft, super::images::root_directive(draft.unit));
     }
 }
 

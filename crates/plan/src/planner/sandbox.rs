@@ -57,6 +57,9 @@ pub(super) fn reasons(draft: &Draft<'_>, meaning: Meaning) -> Vec<Directive> {
         key::BIND_PATHS.directive(),
         key::BIND_READ_ONLY_PATHS.directive(),
         key::TEMPORARY_FILE_SYSTEM.directive(),
+        key::MOUNT_IMAGES.directive(),
+        key::EXTENSION_IMAGES.directive(),
+        key::EXTENSION_DIRECTORIES.directive(),
         key::LOAD_CREDENTIAL.directive(),
         key::SET_CREDENTIAL.directive(),
         key::LOAD_CREDENTIAL_ENCRYPTED.directive(),
@@ -91,8 +94,7 @@ pub(super) fn plan(
         return Ok(());
     }
     draft.namespaces |= MOUNT;
-    draft.mounts.image =
-        root_directory(draft.unit).is_none() && draft.unit.get(&key::ROOT_IMAGE).is_some();
+    super::images::plan(draft)?;
     explicit_paths(draft);
     api(draft, meaning)?;
     system(draft, meaning);
@@ -109,6 +111,7 @@ pub(super) fn plan(
     notify(draft, meaning);
     directories::plan(draft, meaning, true)?;
     root(draft)?;
+    super::images::lay_extensions(draft);
     names::plan(draft, mounts::emit);
     // As the programs of a service that make namespaces expect of any system.
     let shared = draft.value(&key::MOUNT_FLAGS) == MountPropagation::Shared;
@@ -167,9 +170,8 @@ fn root(draft: &mut Draft<'_>) -> Result<(), Refusal> {
             },
         );
     } else if draft.mounts.image {
-        draft.push(key::ROOT_IMAGE.directive(), Step::CloneImage);
         draft.push(
-            key::ROOT_IMAGE.directive(),
+            super::images::root_directive(draft.unit),
             Step::Root {
                 from: RootSource::Image,
                 set,

@@ -55,7 +55,7 @@ impl Step<'_> {
                 what: What::Credentials { .. },
                 ..
             } => 243,
-            Step::CloneImage
+            Step::CloneImage { .. }
             | Step::Unshare { .. }
             | Step::UnshareLate { .. }
             | Step::Hostname { .. }

@@ -110,7 +110,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Lays directories over the service's /usr and /opt."),
         since: said("251"),
         bus: said("as"),
-        status: later::IMAGES,
         ..Row::NEVER
     },
     Row {
@@ -121,7 +120,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("254"),
         from_image: FromImage::Never,
         bus: said("s"),
-        status: later::IMAGES,
         ..Row::RESTRICTS
     },
     Row {
@@ -131,7 +129,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Lays disk images over the service's /usr and /opt."),
         since: said("248"),
         bus: said("a(sba(ss))"),
-        status: later::IMAGES,
         ..Row::NEVER
     },
     Row {
@@ -209,7 +206,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("254"),
         from_image: FromImage::Never,
         bus: said("s"),
-        status: later::IMAGES,
         ..Row::RESTRICTS
     },
     Row {
@@ -219,7 +215,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Mounts disk images inside the service's tree."),
         since: said("247"),
         bus: said("a(ssba(ss))"),
-        status: later::IMAGES,
         ..Row::NEVER
     },
     Row {
@@ -303,7 +298,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("246"),
         from_image: FromImage::Never,
         bus: said("ay"),
-        status: later::IMAGES,
         ..Row::RESTRICTS
     },
     Row {
@@ -314,7 +308,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("246"),
         from_image: FromImage::Never,
         bus: said("ay"),
-        status: later::IMAGES,
         ..Row::RESTRICTS
     },
     Row {
@@ -335,7 +328,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Sets mount options for the partitions of the root image."),
         since: said("247"),
         bus: said("a(ss)"),
-        status: later::IMAGES,
         ..Row::NEVER
     },
     Row {
@@ -346,7 +338,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("254"),
         from_image: FromImage::Never,
         bus: said("s"),
-        status: later::IMAGES,
         ..Row::RESTRICTS
     },
     Row {
@@ -357,7 +348,7 @@ pub(super) const ROWS: &[Row] = &[
         since: said("260"),
         from_image: FromImage::Never,
         bus: said("s"),
-        status: later::IMAGES,
+        status: later::STACKS,
         ..Row::RESTRICTS
     },
     Row {
@@ -368,7 +359,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("246"),
         from_image: FromImage::Never,
         bus: said("s"),
-        status: later::IMAGES,
         ..Row::RESTRICTS
     },
     Row {

@@ -44,6 +44,30 @@ const UNATTACKED: &[(&str, &str)] = &[
         "needs an image: the tests of images and portables have them",
     ),
     (
+        "RootHash",
+        "needs an image: the tests of own images have them",
+    ),
+    (
+        "RootHashSignature",
+        "needs an image: the tests of own images have them",
+    ),
+    (
+        "RootVerity",
+        "needs an image: the tests of own images have them",
+    ),
+    (
+        "RootImagePolicy",
+        "needs an image: the tests of own images have them",
+    ),
+    (
+        "MountImagePolicy",
+        "needs an image: the tests of own images have them",
+    ),
+    (
+        "ExtensionImagePolicy",
+        "needs an image: the tests of own images have them",
+    ),
+    (
         "RestrictFileSystems",
         "needs the security module bpf: cargo xtask test vm has it",
     ),
@@ -55,6 +79,46 @@ const UNSEEN: &[(&str, &str)] = &[
     (
         "RootImage",
         "needs an image: the tests of images and portables have them",
+    ),
+    (
+        "RootHash",
+        "needs an image: the tests of own images have them",
+    ),
+    (
+        "RootHashSignature",
+        "needs an image: the tests of own images have them",
+    ),
+    (
+        "RootVerity",
+        "needs an image: the tests of own images have them",
+    ),
+    (
+        "RootImagePolicy",
+        "needs an image: the tests of own images have them",
+    ),
+    (
+        "MountImagePolicy",
+        "needs an image: the tests of own images have them",
+    ),
+    (
+        "ExtensionImagePolicy",
+        "needs an image: the tests of own images have them",
+    ),
+    (
+        "RootImageOptions",
+        "needs an image: the tests of own images have them",
+    ),
+    (
+        "MountImages",
+        "needs an image: the tests of own images have them",
+    ),
+    (
+        "ExtensionImages",
+        "needs an image: the tests of own images have them",
+    ),
+    (
+        "ExtensionDirectories",
+        "needs an image: the tests of own images have them",
     ),
     (
         "MemoryAccounting",

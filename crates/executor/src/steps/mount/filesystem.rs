@@ -85,6 +85,30 @@ pub(super) fn layers(upper: &OwnedFd, lower: &OwnedFd) -> Result<OwnedFd> {
     finish(&configuration, HARMLESS | MountAttrFlags::MOUNT_ATTR_RDONLY)
 }
 
+/// An empty directory that stays so.
+pub(super) fn empty() -> Result<OwnedFd> {
+    tmpfs_with(
+        0o755,
+        List::EMPTY,
+        HARMLESS | MountAttrFlags::MOUNT_ATTR_RDONLY,
+    )
+}
+
+/// Trees over one another, the highest first, read-only. Paths by descriptors are taken by every kernel's overlayfs.
+pub(super) fn over<'a>(layers: impl Iterator<Item = &'a OwnedFd>) -> Result<OwnedFd> {
+    let mut paths = PathBuffer::new();
+    for (place, layer) in layers.enumerate() {
+        if place > 0 {
+            paths.push(b":")?;
+        }
+        paths.push(own_path(layer)?.text()?.to_bytes())?;
+    }
+    let configuration = new(c"overlay")?;
+    fsconfig_set_string(&configuration, c"lowerdir", paths.text()?)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_RDONLY;
+    finish(&configuration, attributes)
+}
+
 /// A tree with what is changed in it, which is kept in two directories below `room`. Paths by descriptors are taken by every kernel's overlayfs.
 pub(in crate::steps) fn layers_over(lower: &OwnedFd, room: &OwnedFd) -> Result<OwnedFd> {
     let place = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -130,8 +154,8 @@ pub(in crate::steps) fn layers_over(lower: &OwnedFd, room: &OwnedFd) -> Result<O
 }
 
 /// Takes a mount away that is attached.
-pub(in crate::steps) fn detach(mount: &OwnedFd) -> Result<()> {
-    unmount(own_path(mount)?.text()?, UnmountFlags::DETACH)
+pub(in crate::steps) fn detach(mount: impl AsFd) -> Result<()> {
+    unmount(own_path(mount.as_fd())?.text()?, UnmountFlags::DETACH)
 }
 
 /// Keeps what is mounted in an attached mount from its peers.
@@ -140,10 +164,10 @@ pub(in crate::steps) fn make_private(mount: &OwnedFd) -> Result<()> {
 }
 
 /// The path by which the kernel takes a descriptor of this process.
-fn own_path(descriptor: &OwnedFd) -> Result<PathBuffer> {
+fn own_path(descriptor: impl AsFd) -> Result<PathBuffer> {
     let mut path = PathBuffer::new();
     path.push(b"/proc/self/fd/")?;
-    path.push(Digits::new().unsigned(descriptor.as_raw_fd().unsigned_abs().into()))?;
+    path.push(Digits::new().unsigned(descriptor.as_fd().as_raw_fd().unsigned_abs().into()))?;
     Ok(path)
 }
 

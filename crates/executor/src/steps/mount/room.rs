@@ -119,7 +119,7 @@ fn each_beside(
 /// Whether a mount needs a directory or a file; none where it makes nothing.
 fn makes_directory(what: What<'_>) -> Option<bool> {
     match what {
-        What::Inaccessible | What::Again { .. } | What::Seal => None,
+        What::Inaccessible | What::Again { .. } | What::Seal | What::Extensions { .. } => None,
         What::Users { .. } | What::UserGroups { .. } => Some(false),
         What::Bind { source, .. } => is_directory(of_host(source).ok()?).ok(),
         _ => Some(true),

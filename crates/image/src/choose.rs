@@ -1,0 +1,295 @@
+//! Which partitions of an image are mounted where, by its policy and by what is there. Pure: the image's claims in, choices out.
+
+use model::value::{Allowed, Designator, ImagePolicy};
+
+use crate::discoverable::Purpose;
+use crate::disk::{Disk, Part, Shape};
+use crate::dissect::{DissectError, Layout, layout};
+use crate::probe::{Content, Foreign};
+use crate::signature;
+use crate::source::Extent;
+use crate::verity::RootHash;
+
+/// Where partitions are mounted, parents first.
+const PLACES: [(Purpose, &str); 6] = [
+    (Purpose::Root, "/"),
+    (Purpose::Usr, "/usr"),
+    (Purpose::Home, "/home"),
+    (Purpose::Srv, "/srv"),
+    (Purpose::Var, "/var"),
+    (Purpose::Tmp, "/var/tmp"),
+];
+
+/// What is known of a file system's integrity beside the image.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// The root hash that it must have.
+    pub root_hash: Option<RootHash>,
+    /// A signature over it, in DER.
+    pub signature: Option<Vec<u8>>,
+    /// Somebody asked for this very signature: without it, nothing is mounted.
+    pub must_be_signed: bool,
+    /// Bytes of its verity data, which are in a file of their own.
+    pub verity_aside_bytes: Option<u64>,
+}
+
+/// What is wanted of an image.
+#[derive(Debug, Clone)]
+pub struct Wish<'a> {
+    /// The policy.
+    pub policy: &'a ImagePolicy,
+    /// Of its root.
+    pub root: Known,
+    /// Of its /usr.
+    pub usr: Known,
+}
+
+/// A file system to be mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// Where, below the image's root.
+    pub at: &'static str,
+    /// As mount options call it.
+    pub designator: Designator,
+    /// It, with what protects it.
+    pub layout: Layout,
+    /// Nothing may be written to it.
+    pub read_only: bool,
+    /// A signature that is trusted is good.
+    pub may_be_signed: bool,
+    /// So is none, or one that nobody trusts.
+    pub may_be_unsigned: bool,
+}
+
+/// Why nothing of an image is mounted.
+#[derive(Debug, thiserror::Error)]
+pub enum ChoiceError {
+    /// It is not as it says.
+    #[error(transparent)]
+    Dissect(#[from] DissectError),
+    /// Nothing is left to be mounted.
+    #[error(
+        "the image has no root and no /usr partition for this processor that its policy lets be used"
+    )]
+    Nothing,
+    /// The policy forbids it.
+    #[error("the image policy does not allow it: the {what} {is}")]
+    Policy {
+        /// Of what.
+        what: &'static str,
+        /// How it is.
+        is: &'static str,
+    },
+    /// A root hash was given, and there are no hashes below it.
+    #[error("a root hash is given for the {what}, but there is no verity data for it")]
+    NoVerity {
+        /// Of what.
+        what: &'static str,
+    },
+    /// Another root hash was given than the image says of itself.
+    #[error("the root hash is to be {wanted}, the partitions are named after {named}")]
+    OtherHash {
+        /// Given.
+        wanted: RootHash,
+        /// The image's.
+        named: RootHash,
+    },
+    /// A file with verity data was named for an image that has partitions.
+    #[error(
+        "RootVerity= is for an image that is one file system: this one has partitions, and its verity data among them"
+    )]
+    AsideOfPartitions,
+    /// Encrypted, and allowed to be.
+    #[error("the {what} is encrypted with LUKS, which is not opened here")]
+    Encrypted {
+        /// Which.
+        what: &'static str,
+    },
+}
+
+/// Chooses what is mounted.
+///
+/// # Errors
+/// Where the image is not what the policy wants.
+pub fn choose(disk: &Disk, wish: &Wish<'_>) -> Result<Vec<Choice>, ChoiceError> {
+    if disk.shape != Shape::Bare && wish.root.verity_aside_bytes.is_some() {
+        return Err(ChoiceError::AsideOfPartitions);
+    }
+    let nothing = Known::default();
+    let mut choices = Vec::new();
+    for (purpose, at) in PLACES {
+        let known = match purpose {
+            Purpose::Root => &wish.root,
+            Purpose::Usr => &wish.usr,
+            _ => &nothing,
+        };
+        choices.extend(choose_one(disk, wish.policy, purpose, at, known)?);
+    }
+    for purpose in [Purpose::Esp, Purpose::Xbootldr, Purpose::Swap] {
+        bystander(disk, wish.policy, purpose)?;
+    }
+    if choices
+        .iter()
+        .any(|choice| matches!(choice.at, "/" | "/usr"))
+    {
+        return Ok(choices);
+    }
+    match &disk.others {
+        Some(others) => Err(DissectError::NoRoot {
+            others: Some(others.clone()),
+        }
+        .into()),
+        None => Err(ChoiceError::Nothing),
+    }
+}
+
+/// A partition that is never mounted here must still be there, or not, as the policy has it.
+fn bystander(disk: &Disk, policy: &ImagePolicy, purpose: Purpose) -> Result<(), ChoiceError> {
+    let Some(designator) = purpose.designator() else {
+        return Ok(());
+    };
+    let (allowed, is_there) = (policy.allows(designator), disk.part(purpose).is_some());
+    let is_only_absent = ![
+        Allowed::UNPROTECTED,
+        Allowed::VERITY,
+        Allowed::SIGNED,
+        Allowed::ENCRYPTED,
+        Allowed::UNUSED,
+    ]
+    .into_iter()
+    .any(|one| allowed.has(one));
+    let what = purpose.partition_in_words();
+    match is_there {
+        true if is_only_absent => Err(ChoiceError::Policy {
+            what,
+            is: "must not be there",
+        }),
+        false if !allowed.has(Allowed::ABSENT) => Err(ChoiceError::Policy {
+            what,
+            is: "is not there",
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn choose_one(
+    disk: &Disk,
+    policy: &ImagePolicy,
+    purpose: Purpose,
+    at: &'static str,
+    known: &Known,
+) -> Result<Option<Choice>, ChoiceError> {
+    let Some(designator) = purpose.designator() else {
+        return Ok(None);
+    };
+    let what = purpose.partition_in_words();
+    let forbidden = |is| Err(ChoiceError::Policy { what, is });
+    let allowed = policy.allows(designator);
+    let Some(part) = disk.part(purpose) else {
+        return match (allowed.has(Allowed::ABSENT), known.root_hash) {
+            (false, _) => forbidden("is not there"),
+            (true, Some(_)) if purpose == Purpose::Root => Err(ChoiceError::NoVerity { what }),
+            (true, _) => Ok(None),
+        };
+    };
+    let is_unused = allowed.has(Allowed::UNUSED);
+    if part.content == Some(Content::Foreign(Foreign::Luks)) {
+        return match (allowed.has(Allowed::ENCRYPTED), is_unused) {
+            (true, _) => Err(ChoiceError::Encrypted { what }),
+            (false, true) => Ok(None),
+            (false, false) => forbidden("is encrypted"),
+        };
+    }
+    let uses = [Allowed::SIGNED, Allowed::VERITY, Allowed::UNPROTECTED];
+    if !uses.into_iter().any(|one| allowed.has(one)) {
+        return match is_unused {
+            true => Ok(None),
+            false if allowed.has(Allowed::ENCRYPTED) => forbidden("is not encrypted"),
+            false => forbidden("must not be there"),
+        };
+    }
+    let layout = protected(disk, part, known)?;
+    let has_verity = layout.verity.is_some() && layout.root_hash.is_some();
+    let may_be_signed = has_verity && layout.signature.is_some() && allowed.has(Allowed::SIGNED);
+    let is_as_good =
+        allowed.has(Allowed::UNPROTECTED) || has_verity && allowed.has(Allowed::VERITY);
+    let may_be_unsigned = is_as_good && !known.must_be_signed;
+    match (may_be_signed || may_be_unsigned, is_unused, has_verity) {
+        (true, ..) => {}
+        (false, true, _) => return Ok(None),
+        (false, false, true) => return forbidden("is not signed"),
+        (false, false, false) => return forbidden("has no verity data"),
+    }
+    flags_and_kind(disk, part, &layout, allowed, what)?;
+    let is_checked = has_verity && (allowed.has(Allowed::SIGNED) || allowed.has(Allowed::VERITY));
+    Ok(Some(Choice {
+        at,
+        designator,
+        read_only: part.read_only || is_checked || has_verity || !layout.file_system.is_writable(),
+        layout,
+        may_be_signed,
+        may_be_unsigned,
+    }))
+}
+
+/// A partition with what protects it, from the image or beside it.
+fn protected(disk: &Disk, part: &Part, known: &Known) -> Result<Layout, ChoiceError> {
+    let mut layout = layout(disk, part)?;
+    let what = part.purpose.partition_in_words();
+    if let Some(length) = known.verity_aside_bytes {
+        layout.verity = Some(Extent { offset: 0, length });
+        layout.verity_aside = true;
+    }
+    if let Some(wanted) = known.root_hash {
+        match layout.root_hash {
+            Some(named) if named != wanted => return Err(ChoiceError::OtherHash { wanted, named }),
+            _ if layout.verity.is_none() => return Err(ChoiceError::NoVerity { what }),
+            _ => layout.root_hash = Some(wanted),
+        }
+    }
+    if layout.verity_aside && layout.root_hash.is_none() {
+        // Nothing says what the hashes are to be.
+        layout.verity = None;
+        layout.verity_aside = false;
+    }
+    if let (Some(der), Some(hash)) = (&known.signature, layout.root_hash) {
+        layout.signature = Some(signature::bare_envelope(hash, der));
+    }
+    Ok(layout)
+}
+
+fn flags_and_kind(
+    disk: &Disk,
+    part: &Part,
+    layout: &Layout,
+    allowed: Allowed,
+    what: &'static str,
+) -> Result<(), ChoiceError> {
+    let forbidden = |is| Err(ChoiceError::Policy { what, is });
+    if !allowed.has_kind(layout.file_system.name()) {
+        return forbidden("holds a file system of another kind");
+    }
+    if disk.shape != Shape::Gpt {
+        return Ok(());
+    }
+    let read_only = if part.read_only {
+        Allowed::READ_ONLY
+    } else {
+        Allowed::WRITABLE
+    };
+    let grows = if part.grows {
+        Allowed::GROWS
+    } else {
+        Allowed::STAYS
+    };
+    match (allowed.has(read_only), allowed.has(grows)) {
+        (true, true) => Ok(()),
+        (false, _) if part.read_only => forbidden("is marked read-only"),
+        (false, _) => forbidden("is not marked read-only"),
+        (true, false) if part.grows => forbidden("is marked as one that grows"),
+        (true, false) => forbidden("is not marked as one that grows"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,246 @@
+//! Disks as values, policies as text: what is mounted, and what is refused.
+
+use super::*;
+use crate::guid::Guid;
+use crate::probe::FileSystem;
+
+/// A disk of these partitions; flags `r` and `g`, and what each holds.
+fn disk(shape: Shape, parts: &[(Purpose, &str, Option<Content>)]) -> Disk {
+    let parts = parts
+        .iter()
+        .zip(1..)
+        .map(|((purpose, flags, content), number)| Part {
+            purpose: *purpose,
+            extent: Extent {
+                offset: u64::from(number) << 20,
+                length: 1 << 20,
+            },
+            content: *content,
+            text: matches!(purpose, Purpose::Signature | Purpose::UsrSignature)
+                .then(|| "{}".into()),
+            id: Guid::from_bytes([number; 16]),
+            label: None,
+            read_only: flags.contains('r'),
+            grows: flags.contains('g'),
+        });
+    Disk {
+        shape,
+        length: 1 << 30,
+        parts: parts.collect(),
+        others: None,
+    }
+}
+
+const EXT4: Option<Content> = Some(Content::FileSystem(FileSystem::Ext4));
+const EROFS: Option<Content> = Some(Content::FileSystem(FileSystem::Erofs));
+const LUKS: Option<Content> = Some(Content::Foreign(Foreign::Luks));
+
+fn check_known(disk: &Disk, policy: &str, root: Known, expected: &str) {
+    let policy = ImagePolicy(policy.to_owned());
+    let wish = Wish {
+        policy: &policy,
+        root,
+        usr: Known::default(),
+    };
+    let said = match choose(disk, &wish) {
+        Err(error) => error.to_string(),
+        Ok(choices) => {
+            let words = choices.iter().map(|choice| {
+                let flags = [
+                    (choice.read_only, " ro"),
+                    (choice.may_be_signed, " signed"),
+                    (choice.may_be_unsigned, " unsigned"),
+                ];
+                let flags = flags.iter().filter(|(is_set, _)| *is_set);
+                let flags: String = flags.map(|(_, word)| *word).collect();
+                format!("{} {}{flags}", choice.at, choice.layout.file_system.name())
+            });
+            words.collect::<Vec<_>>().join(", ")
+        }
+    };
+    assert_eq!(said, expected, "{}", policy.0);
+}
+
+fn check(disk: &Disk, policy: &str, expected: &str) {
+    check_known(disk, policy, Known::default(), expected);
+}
+
+fn signed() -> Disk {
+    disk(
+        Shape::Gpt,
+        &[
+            (Purpose::Root, "r", EROFS),
+            (Purpose::Verity, "r", None),
+            (Purpose::Signature, "r", None),
+        ],
+    )
+}
+
+#[test]
+fn what_a_policy_lets_be_used_is_mounted_where_it_belongs() {
+    let whole = disk(
+        Shape::Gpt,
+        &[
+            (Purpose::Var, "", EXT4),
+            (Purpose::Root, "", EXT4),
+            (Purpose::Usr, "r", EXT4),
+            (Purpose::Home, "", EXT4),
+            (Purpose::Swap, "", None),
+        ],
+    );
+    check(
+        &whole,
+        ImagePolicy::OF_ROOTS,
+        "/ ext4 unsigned, /usr ext4 ro unsigned, /home ext4 unsigned, /var ext4 unsigned",
+    );
+    check(
+        &whole,
+        ImagePolicy::OF_EXTENSIONS,
+        "/ ext4 unsigned, /usr ext4 ro unsigned",
+    );
+    check(&whole, "root=unprotected", "/ ext4 unsigned");
+    check(
+        &whole,
+        "-",
+        "the image has no root and no /usr partition for this processor that its policy lets be used",
+    );
+    check(
+        &whole,
+        "~",
+        "the image policy does not allow it: the root file system must not be there",
+    );
+    check(
+        &whole,
+        "=open:swap=absent",
+        "the image policy does not allow it: the swap partition must not be there",
+    );
+    check(
+        &whole,
+        "=open:esp=unused",
+        "the image policy does not allow it: the EFI system partition is not there",
+    );
+    check(
+        &whole,
+        "root=open:srv=unprotected",
+        "the image policy does not allow it: the srv partition is not there",
+    );
+}
+
+#[test]
+fn protection_is_as_strong_as_the_policy_wants() {
+    check(&signed(), "*", "/ erofs ro signed unsigned");
+    check(&signed(), "root=signed", "/ erofs ro signed");
+    check(&signed(), "root=verity", "/ erofs ro unsigned");
+    check(&signed(), "root=unprotected", "/ erofs ro unsigned");
+    let hashed = disk(
+        Shape::Gpt,
+        &[(Purpose::Root, "", EROFS), (Purpose::Verity, "", None)],
+    );
+    check(&hashed, "root=verity+signed", "/ erofs ro unsigned");
+    check(
+        &hashed,
+        "root=signed",
+        "the image policy does not allow it: the root file system is not signed",
+    );
+    let open = disk(Shape::Gpt, &[(Purpose::Root, "", EXT4)]);
+    check(
+        &open,
+        "root=verity+signed",
+        "the image policy does not allow it: the root file system has no verity data",
+    );
+    check(
+        &open,
+        "root=encrypted",
+        "the image policy does not allow it: the root file system is not encrypted",
+    );
+    let locked = disk(Shape::Gpt, &[(Purpose::Root, "", LUKS)]);
+    check(
+        &locked,
+        "*",
+        "the root file system is encrypted with LUKS, which is not opened here",
+    );
+    check(
+        &locked,
+        "root=unprotected",
+        "the image policy does not allow it: the root file system is encrypted",
+    );
+}
+
+#[test]
+fn flags_and_kinds_are_as_the_policy_wants() {
+    let one = disk(Shape::Gpt, &[(Purpose::Root, "r", EXT4)]);
+    check(
+        &one,
+        "root=read-only-on+growfs-off+ext4",
+        "/ ext4 ro unsigned",
+    );
+    let is = "the image policy does not allow it: the root file system";
+    check(
+        &one,
+        "root=read-only-off",
+        &format!("{is} is marked read-only"),
+    );
+    check(
+        &one,
+        "root=growfs-on",
+        &format!("{is} is not marked as one that grows"),
+    );
+    check(
+        &one,
+        "root=erofs",
+        &format!("{is} holds a file system of another kind"),
+    );
+    let bare = disk(Shape::Bare, &[(Purpose::Root, "", EXT4)]);
+    check(&bare, "root=read-only-on", "/ ext4 unsigned");
+}
+
+#[test]
+fn a_root_hash_from_outside_must_be_the_images() {
+    let known = |first: u8, second: u8, aside: Option<u64>, must_be_signed: bool| {
+        let (one, two) = (
+            Guid::from_bytes([first; 16]),
+            Guid::from_bytes([second; 16]),
+        );
+        Known {
+            root_hash: Some(RootHash::from_partition_ids(one, two)),
+            signature: must_be_signed.then(|| b"der".to_vec()),
+            must_be_signed,
+            verity_aside_bytes: aside,
+        }
+    };
+    check_known(
+        &signed(),
+        "*",
+        known(1, 2, None, false),
+        "/ erofs ro signed unsigned",
+    );
+    check_known(&signed(), "*", known(1, 2, None, true), "/ erofs ro signed");
+    let (ones, twos, threes) = ("01".repeat(16), "02".repeat(16), "03".repeat(16));
+    check_known(
+        &signed(),
+        "*",
+        known(3, 2, None, false),
+        &format!(
+            "the root hash is to be {threes}{twos}, the partitions are named after {ones}{twos}"
+        ),
+    );
+    let bare = disk(Shape::Bare, &[(Purpose::Root, "", EXT4)]);
+    check_known(
+        &bare,
+        "*",
+        known(1, 2, None, false),
+        "a root hash is given for the root file system, but there is no verity data for it",
+    );
+    check_known(
+        &bare,
+        "root=verity",
+        known(1, 2, Some(8192), false),
+        "/ ext4 ro unsigned",
+    );
+    check_known(
+        &signed(),
+        "*",
+        known(1, 2, Some(8192), false),
+        "RootVerity= is for an image that is one file system: this one has partitions, and its verity data among them",
+    );
+}

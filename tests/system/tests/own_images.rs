@@ -1,0 +1,355 @@
+//! Images of the administrator's own: every kind of file system and table, what is known of their integrity, what is laid over a root.
+
+use std::fs;
+use std::path::Path;
+
+use coracle_system_tests::own_images::{Shop, run};
+use coracle_system_tests::with_units;
+use image::discoverable::Purpose;
+use testkit::Instance;
+
+/// What a start of a service with these lines says on its own standard output, or why it is refused.
+fn see(coracle: &Instance, lines: &[&str], script: &str) -> String {
+    let mut words = vec!["run", "--pipe", "--wait", "--collect", "--quiet"];
+    for line in lines {
+        words.extend(["-p", line]);
+    }
+    words.extend(["/usr/bin/dash", "-c", script]);
+    let said = coracle.coracle(&words);
+    let text = if said.stdout.trim().is_empty() {
+        said.stderr
+    } else {
+        said.stdout
+    };
+    text.trim().to_owned()
+}
+
+/// What the tests ask first: a word of the tree.
+const WORD: &str = "read -r word < /word; echo $word";
+
+fn root_image(path: &Path) -> String {
+    format!("RootImage={}", path.display())
+}
+
+#[test]
+fn every_file_system_is_a_root_and_those_that_can_be_written_to_keep_what_is_written() {
+    let shop = Shop::new();
+    let tree = shop.tree("tree", true, &[("word", "boat")]);
+    with_units(&[], |coracle| {
+        for kind in ["squashfs", "erofs", "ext4", "btrfs", "xfs"] {
+            let image = root_image(&shop.image(kind, &tree, &format!("{kind}.raw")));
+            assert_eq!(see(coracle, &[&image], WORD), "boat", "{kind}");
+            let write = "echo kept > /new && echo written || echo closed";
+            let is_open = !matches!(kind, "squashfs" | "erofs");
+            let expected = if is_open { "written" } else { "closed" };
+            assert!(see(coracle, &[&image], write).contains(expected), "{kind}");
+            if is_open {
+                assert_eq!(
+                    see(coracle, &[&image], "read -r w < /new; echo $w"),
+                    "kept",
+                    "{kind}"
+                );
+            }
+        }
+    });
+}
+
+#[test]
+fn the_partitions_of_a_disk_are_where_they_belong_unless_the_policy_says_otherwise() {
+    let shop = Shop::new();
+    let tree = shop.tree(
+        "tree",
+        true,
+        &[("word", "boat"), ("srv/x", ""), ("home/x", "")],
+    );
+    let root = shop.image("ext4", &tree, "root.part");
+    let data = shop.tree("data", false, &[("word", "data")]);
+    let data = shop.image("squashfs", &data, "data.part");
+    let disk = shop.disk(
+        "disk.raw",
+        &[
+            (Purpose::Root, [1; 16], 0, &root),
+            (Purpose::Home, [2; 16], 1 << 60, &data),
+            (Purpose::Srv, [3; 16], 1 << 63, &data),
+        ],
+    );
+    let image = root_image(&disk);
+    const LOOK: &str = "for p in /word /home/word /srv/word; do if read -r w < $p; then echo $p $w; fi; done 2>/dev/null";
+    with_units(&[], |coracle| {
+        let look = |lines: &[&str]| see(coracle, &[&[image.as_str()], lines].concat(), LOOK);
+        assert_eq!(look(&[]), "/word boat\n/home/word data");
+        assert_eq!(look(&["RootImagePolicy=root=unprotected"]), "/word boat");
+        let said = look(&["RootImagePolicy=root=verity+signed"]);
+        assert!(
+            said.contains("the root file system has no verity data"),
+            "{said}"
+        );
+        let said = look(&["RootImagePolicy=root=open:home=absent"]);
+        assert!(
+            said.contains("the home partition must not be there"),
+            "{said}"
+        );
+        let options = "while read -r l; do case $l in *' /home '*) echo $l;; esac; done < /proc/self/mountinfo";
+        let home = |line: &str| see(coracle, &[&image, line], options);
+        assert!(!home("RootImageOptions=root:noatime").contains("noexec"));
+        let said = home("RootImageOptions=home:noexec");
+        assert!(said.contains("noexec"), "{said}");
+        let said = home("RootImageOptions=home:nonsense=7");
+        assert!(
+            said.contains("does not take the mount option nonsense"),
+            "{said}"
+        );
+    });
+}
+
+#[test]
+fn what_has_a_root_hash_is_as_it_says_or_is_not_mounted() {
+    let shop = Shop::new();
+    let tree = shop.tree("tree", true, &[("word", "boat")]);
+    let image = shop.image("squashfs", &tree, "web.raw");
+    // A whole number of blocks, as veritysetup(8) wants it.
+    run("truncate", &["-s", "%4096", &image.display().to_string()]);
+    let (hashes, hash) = shop.verity(&image, "hashes");
+    let (root, verity) = (
+        root_image(&image),
+        format!("RootVerity={}", hashes.display()),
+    );
+    let right = format!("RootHash={hash}");
+    let wrong = format!("RootHash={}", "0".repeat(64));
+    with_units(&[], |coracle| {
+        let look = |lines: &[&str]| see(coracle, &[&[root.as_str()], lines].concat(), WORD);
+        assert_eq!(look(&[&right, &verity]), "boat");
+        assert_eq!(
+            look(&[&right, &verity, "RootImagePolicy=root=verity"]),
+            "boat"
+        );
+        let said = look(&[&wrong, &verity]);
+        assert!(said.contains("root hash does not match"), "{said}");
+        let said = look(&[&right]);
+        assert!(said.contains("there is no verity data"), "{said}");
+        let said = look(&[&verity, "RootImagePolicy=root=verity"]);
+        assert!(said.contains("has no verity data"), "{said}");
+        // What stands beside the image counts, too.
+        fs::copy(&hashes, shop.path("web.verity")).expect("a copy");
+        fs::write(shop.path("web.roothash"), &hash).expect("a file");
+        assert_eq!(look(&["RootImagePolicy=root=verity"]), "boat");
+        assert_eq!(
+            look(&[&format!("RootHash={}", shop.text("web.roothash"))]),
+            "boat"
+        );
+        // One changed byte is found.
+        let mut bytes = fs::read(&image).expect("the image");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&image, bytes).expect("the image");
+        let said = look(&[]);
+        assert!(
+            said.contains("the stored hash tree is not that of the data"),
+            "{said}"
+        );
+    });
+}
+
+#[test]
+fn a_signature_over_the_root_hash_is_by_somebody_who_is_trusted() {
+    let shop = Shop::new();
+    let tree = shop.tree("tree", true, &[("word", "boat")]);
+    let image = shop.image("squashfs", &tree, "web.raw");
+    run("truncate", &["-s", "%4096", &image.display().to_string()]);
+    let (hashes, hash) = shop.verity(&image, "web.verity");
+    assert!(hashes.exists());
+    fs::write(shop.path("web.roothash"), &hash).expect("a file");
+    with_units(&[], |coracle| {
+        for name in ["known", "unknown"] {
+            let folder = shop.text(name);
+            coracle.ok(&["keygen", &folder, "--name", name]);
+            let file = |ending: &str| format!("{folder}/signing.{ending}");
+            run(
+                "openssl",
+                &[
+                    "smime",
+                    "-sign",
+                    "-binary",
+                    "-noattr",
+                    "-nocerts",
+                    "-outform",
+                    "der",
+                    "-in",
+                    &shop.text("web.roothash"),
+                    "-inkey",
+                    &file("key"),
+                    "-signer",
+                    &file("crt"),
+                    "-out",
+                    &shop.text(&format!("{name}.p7s")),
+                ],
+            );
+        }
+        coracle.ok(&[
+            "trust",
+            "add",
+            &format!("{}/signing.crt", shop.text("known")),
+        ]);
+        let root = root_image(&image);
+        let look = |lines: &[&str]| see(coracle, &[&[root.as_str()], lines].concat(), WORD);
+        let signature = |name: &str| format!("RootHashSignature={}", shop.text(name));
+        assert_eq!(
+            look(&[&signature("known.p7s"), "RootImagePolicy=root=signed"]),
+            "boat"
+        );
+        let said = look(&[&signature("unknown.p7s")]);
+        assert!(
+            said.contains("neither trusted nor in the signature"),
+            "{said}"
+        );
+        let said = look(&["RootImagePolicy=root=signed"]);
+        assert!(said.contains("is not signed"), "{said}");
+        fs::copy(shop.path("unknown.p7s"), shop.path("web.roothash.p7s")).expect("a copy");
+        assert_eq!(look(&["RootImagePolicy=root=signed+verity"]), "boat");
+        fs::copy(shop.path("known.p7s"), shop.path("web.roothash.p7s")).expect("a copy");
+        assert_eq!(look(&["RootImagePolicy=root=signed"]), "boat");
+    });
+}
+
+#[test]
+fn images_are_mounted_inside_a_unit_that_may_have_the_hosts_root() {
+    let shop = Shop::new();
+    let tree = shop.tree("tree", false, &[("word", "data")]);
+    let image = shop.image("squashfs", &tree, "data.raw");
+    let mount = format!("MountImages={}:/mnt", image.display());
+    let look = "read -r w < /mnt/word && echo $w || echo nothing";
+    with_units(&[], |coracle| {
+        assert_eq!(see(coracle, &[&mount], look), "data");
+        let said = see(coracle, &[], look);
+        assert!(said.contains("nothing"), "{said}");
+        let missing = format!("MountImages=-{}:/mnt", shop.text("none.raw"));
+        let said = see(coracle, &[&missing], look);
+        assert!(said.contains("nothing"), "{said}");
+        let said = see(coracle, &[&missing.replace("=-", "=")], look);
+        assert!(
+            said.contains("MountImages") && said.contains("is not there"),
+            "{said}"
+        );
+        let said = see(coracle, &[&mount, "MountImagePolicy=root=verity"], look);
+        assert!(said.contains("has no verity data"), "{said}");
+        let root = shop.tree("root", true, &[("word", "boat")]);
+        let root = root_image(&shop.image("squashfs", &root, "root.raw"));
+        assert_eq!(see(coracle, &[&root, &mount], look), "data");
+    });
+}
+
+#[test]
+fn extensions_lie_over_what_they_are_made_for() {
+    let shop = Shop::new();
+    let release = |name: &str| format!("usr/lib/extension-release.d/extension-release.{name}");
+    let (tools, more) = (release("tools"), release("more"));
+    let tree = shop.tree(
+        "tools",
+        false,
+        &[
+            (&tools, "ID=boat\nVERSION_ID=1\n"),
+            ("usr/lib/coracle-word", "image"),
+            ("opt/word", "opt"),
+        ],
+    );
+    let image = shop.image("squashfs", &tree, "tools.raw");
+    shop.tree(
+        "more",
+        false,
+        &[(&more, "ID=_any\n"), ("usr/lib/coracle-word", "directory")],
+    );
+    let foreign = shop.tree(
+        "foreign",
+        false,
+        &[(&release("foreign"), "ID=boat\nVERSION_ID=2\n")],
+    );
+    let config = shop.tree(
+        "config",
+        false,
+        &[
+            (
+                "etc/extension-release.d/extension-release.config",
+                "ID=_any\n",
+            ),
+            ("etc/coracle-word", "config"),
+        ],
+    );
+    let root = shop.tree("root", true, &[("word", "boat")]);
+    let look = "for p in /usr/lib/coracle-word /opt/word /etc/coracle-word; do if read -r w < $p; then echo $w; fi; done 2>/dev/null; echo end";
+    let images = format!("ExtensionImages={}", image.display());
+    let directory = |name: &str| format!("ExtensionDirectories={}", shop.text(name));
+    with_units(&[], |coracle| {
+        let packed = shop.image("squashfs", &root, "root.raw");
+        for base in [
+            root_image(&packed),
+            format!("RootDirectory={}", root.display()),
+        ] {
+            let look = |lines: &[&str]| see(coracle, &[&[base.as_str()], lines].concat(), look);
+            assert_eq!(look(&[]), "end", "{base}");
+            assert_eq!(look(&[&images]), "image\nopt\nend", "{base}");
+            assert_eq!(
+                look(&[&images, &directory("more")]),
+                "directory\nopt\nend",
+                "{base}"
+            );
+            assert_eq!(
+                look(&[&directory("config"), "DynamicUser=yes"]),
+                "config\nend",
+                "{base}"
+            );
+            let said = look(&[&directory("foreign")]);
+            assert!(
+                said.contains("it is made for VERSION_ID=2"),
+                "{base}: {said}"
+            );
+            let said = look(&[&directory("root")]);
+            assert!(
+                said.contains("it is no extension named root"),
+                "{base}: {said}"
+            );
+            let said = look(&[&images, "ExtensionImagePolicy=root=signed"]);
+            assert!(said.contains("has no verity data"), "{base}: {said}");
+            let gone = format!("ExtensionImages=-{}", shop.text("gone.raw"));
+            assert_eq!(look(&[&gone]), "end", "{base}");
+        }
+        // The host's own root.
+        let said = see(
+            coracle,
+            &[&directory("more")],
+            "read -r w < /usr/lib/coracle-word; echo $w",
+        );
+        assert_eq!(said, "directory");
+        assert!(
+            foreign.exists() && config.exists() && !Path::new("/usr/lib/coracle-word").exists()
+        );
+    });
+}
+
+#[test]
+fn the_newest_version_is_used_at_each_start() {
+    let shop = Shop::new();
+    fs::create_dir(shop.path("web.raw.v")).expect("a folder");
+    let version = |number: &str| {
+        let tree = shop.tree(&format!("tree-{number}"), true, &[("word", number)]);
+        shop.image("squashfs", &tree, &format!("web.raw.v/web_{number}.raw"));
+    };
+    version("1.9");
+    version("1.10");
+    version("2+0");
+    let image = root_image(&shop.path("web.raw.v"));
+    with_units(&[], |coracle| {
+        assert_eq!(see(coracle, &[&image], WORD), "1.10");
+        version("3_arm64");
+        version("3_x86-64");
+        assert_eq!(see(coracle, &[&image], WORD), "3_x86-64");
+        fs::create_dir(shop.path("web.v")).expect("a folder");
+        for number in ["1", "2"] {
+            shop.tree(&format!("web.v/web_{number}"), true, &[("word", number)]);
+        }
+        let directory = format!("RootDirectory={}", shop.text("web.v"));
+        assert_eq!(see(coracle, &[&directory], WORD), "2");
+        let none = format!("RootImage={}", shop.text("web.v"));
+        let said = see(coracle, &[&none], WORD);
+        assert!(said.contains("has no version for this machine"), "{said}");
+    });
+}
