@@ -254,7 +254,8 @@ fn signal(number: i32) -> String {
 }
 
 /// Has the attacker do one act in a service.
-fn act(coracle: &Instance, stage: &Stage, options: &[String], line: &str) -> Outcome {
+#[must_use]
+pub fn act(coracle: &Instance, stage: &Stage, options: &[String], line: &str) -> Outcome {
     let (said, why) = service(coracle, stage, options, &format!("$ROOM/attacker {line}"));
     outcome(said, &why)
 }

@@ -6,6 +6,17 @@ use std::process::Command;
 
 use testkit::Instance;
 
+/// Says something and goes on.
+pub const BOAT: &str = "[Service]\nType=exec\nExecStart=/usr/bin/dash -c 'echo said $WORD; exec /usr/bin/sleep infinity'\n";
+
+/// Gives `work` an instance and its workshop.
+///
+/// # Panics
+/// When something was left behind.
+pub fn with_workshop(work: impl FnOnce(&Instance, &Workshop)) {
+    crate::with_units(&[], |coracle| work(coracle, &Workshop::new(coracle)));
+}
+
 /// One instance's workshop: a key that its administrator trusts, and one that nobody knows.
 pub struct Workshop<'a> {
     coracle: &'a Instance,

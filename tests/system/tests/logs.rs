@@ -399,12 +399,27 @@ fn a_follower_waits_for_a_log_that_is_not_there_yet() {
 
 #[test]
 fn a_damaged_file_costs_what_is_damaged_and_is_told() {
-    let unit = script(
-        "for i in 1 2 3 4 5 6; do echo line $i; sleep 0.02; done",
-        "",
-    );
-    with_units(&[("a.service", &unit)], |coracle| {
-        start(coracle, 6);
+    with_units(&[], |coracle| {
+        let gate = |number: usize| coracle.folder().join(format!("gate{number}"));
+        let gates = (1..=6).map(gate);
+        let made = std::process::Command::new("mkfifo").args(gates).status();
+        assert!(made.expect("mkfifo runs").success());
+        let waits = format!("read x < {}/gate$i", coracle.folder().display());
+        let text = format!("for i in 1 2 3 4 5 6; do echo line $i; {waits}; done");
+        coracle.unit("a.service", &script(&text, ""));
+        // Each line is written before the next one is said: they are no block together.
+        let one_by_one = |before: usize| {
+            coracle.ok(&["start", "--no-block", "a"]);
+            for number in 1..=6 {
+                waiting::lines(coracle, "a.service", |lines| {
+                    let said = lines.iter().filter(|line| line.starts_with("line "));
+                    said.count() >= before + number
+                });
+                fs::write(gate(number), "go\n").expect("it goes on");
+            }
+            waiting::state(coracle, "a.service", "inactive");
+        };
+        one_by_one(0);
         assert_eq!(messages(coracle, &[]).len(), 6);
         let path = files(coracle).remove(0);
         let bytes = fs::read(&path).expect("the file");
@@ -433,7 +448,7 @@ fn a_damaged_file_costs_what_is_damaged_and_is_told() {
         }
         // The log process that comes next destroys nothing of it.
         coracle.stop();
-        start(coracle, 11);
+        one_by_one(5);
         let again = messages(coracle, &[]);
         assert_eq!(again.len(), 11, "{again:?}");
     });

@@ -1,24 +1,15 @@
 //! The road of a portable: what is refused changes nothing, what is started can be configured, and a purge leaves no trace.
 
 use std::fs;
-use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use coracle_system_tests::images::{By, Workshop};
+use coracle_system_tests::images::{BOAT, By, Workshop, with_workshop};
 use coracle_system_tests::refusal::refused;
 use coracle_system_tests::waiting::eventually;
 use coracle_system_tests::with_units;
-use testkit::{HttpsServer, Instance, Picture};
-
-/// Says something and goes on.
-const SERVICE: &str = "[Service]\nType=exec\nExecStart=/usr/bin/dash -c 'echo said $WORD; exec /usr/bin/sleep infinity'\n";
-
-/// `work` with an instance and its workshop.
-fn with_workshop(work: impl FnOnce(&Instance, &Workshop)) {
-    with_units(&[], |coracle| work(coracle, &Workshop::new(coracle)));
-}
+use testkit::{HttpsServer, Picture};
 
 /// A copy of an image with one byte flipped, or cut off, there.
 fn damaged(image: &str, name: &str, change: impl FnOnce(&fs::File, u64)) -> String {
@@ -43,13 +34,13 @@ fn flip(file: &fs::File, offset: u64) {
 #[test]
 fn an_image_that_nobody_vouches_for_is_refused_until_the_administrator_does() {
     with_workshop(|coracle, workshop| {
-        let unsigned = workshop.image("boat", "1", By::Nobody, &[("boat.service", SERVICE)]);
+        let unsigned = workshop.image("boat", "1", By::Nobody, &[("boat.service", BOAT)]);
         refused(
             coracle,
             &[&unsigned],
             &["the image is not signed", "--trust-digest=sha256:"],
         );
-        let unknown = workshop.image("boat", "1", By::Unknown, &[("boat.service", SERVICE)]);
+        let unknown = workshop.image("boat", "1", By::Unknown, &[("boat.service", BOAT)]);
         refused(
             coracle,
             &[&unknown],
@@ -72,7 +63,7 @@ fn an_image_that_nobody_vouches_for_is_refused_until_the_administrator_does() {
 #[test]
 fn a_damaged_or_cut_image_is_refused_and_nobody_is_told_to_trust_it() {
     with_workshop(|coracle, workshop| {
-        let image = workshop.image("boat", "1", By::Trusted, &[("boat.service", SERVICE)]);
+        let image = workshop.image("boat", "1", By::Trusted, &[("boat.service", BOAT)]);
         // The root begins at the first mebibyte, the table of partitions in the second sector.
         let data = damaged(&image, "data.psi", |file, _| flip(file, (1 << 20) + 4096));
         let table = damaged(&image, "table.psi", |file, _| flip(file, 1024));
@@ -98,7 +89,7 @@ fn a_damaged_or_cut_image_is_refused_and_nobody_is_told_to_trust_it() {
 #[test]
 fn an_older_version_or_another_signer_is_refused() {
     with_workshop(|coracle, workshop| {
-        let units = [("boat.service", SERVICE)];
+        let units = [("boat.service", BOAT)];
         let (old, new) = (
             workshop.image("boat", "1.9", By::Trusted, &units),
             workshop.image("boat", "1.10", By::Trusted, &units),
@@ -133,13 +124,13 @@ fn an_image_can_not_take_the_name_of_a_unit_that_the_host_has() {
         &[("boat.service", "[Service]\nExecStart=/bin/sleep infinity\n")],
         |coracle| {
             let workshop = Workshop::new(coracle);
-            let image = workshop.image("boat", "1", By::Trusted, &[("boat.service", SERVICE)]);
+            let image = workshop.image("boat", "1", By::Trusted, &[("boat.service", BOAT)]);
             refused(coracle, &[&image], &["boat.service"]);
             let foreign = workshop.image(
                 "ship",
                 "1",
                 By::Trusted,
-                &[("ship.service", SERVICE), ("boat-2.service", SERVICE)],
+                &[("ship.service", BOAT), ("boat-2.service", BOAT)],
             );
             // A unit outside the portable's own prefix is not taken along.
             coracle.ok(&["start", &foreign]);
@@ -151,7 +142,7 @@ fn an_image_can_not_take_the_name_of_a_unit_that_the_host_has() {
 #[test]
 fn a_server_that_can_not_be_trusted_or_has_nothing_changes_nothing() {
     with_workshop(|coracle, workshop| {
-        let image = workshop.image("boat", "1", By::Trusted, &[("boat.service", SERVICE)]);
+        let image = workshop.image("boat", "1", By::Trusted, &[("boat.service", BOAT)]);
         let folder = Path::new(&image).parent().expect("a folder").to_owned();
         let keys = coracle.folder().join("keys");
         fs::create_dir(&keys).expect("a folder");
@@ -281,148 +272,10 @@ fn a_purge_leaves_no_trace_but_the_remembered_line() {
 }
 
 #[test]
-fn a_shell_is_in_the_sandbox_and_has_the_hosts_tools_where_the_image_has_none() {
-    with_workshop(|coracle, workshop| {
-        coracle.ok(&[
-            "start",
-            &workshop.image("boat", "1", By::Trusted, &[("boat.service", SERVICE)]),
-        ]);
-        let shell =
-            |script: &str| coracle.coracle(&["shell", "boat", "--", "/bin/sh", "-c", script]);
-        assert_eq!(shell("ls /sys/class/net").ok().stdout, "lo\n");
-        assert_ne!(shell("id -u").ok().stdout, "0\n");
-        assert!(
-            shell("grep CapBnd /proc/self/status")
-                .ok()
-                .stdout
-                .ends_with("0000000000000000\n")
-        );
-        assert_ne!(shell("echo x > /etc/shadow").status, 0);
-        assert_ne!(shell("unshare -U true").status, 0);
-        assert_ne!(shell("ls /home/* /root").status, 0);
-        assert_eq!(shell("exit 7").status, 7);
-        assert_eq!(shell("kill -TERM $$").status, 143);
-        assert_eq!(
-            coracle
-                .coracle(&["shell", "boat", "--", "/not/there"])
-                .status,
-            127
-        );
-    });
-}
-
-/// Runs a line of shell on a terminal of its own, types `typed` when `asks` is shown, and returns what the terminal showed.
-fn on_a_terminal(coracle: &Instance, line: &str, asks: &str, typed: &str) -> String {
-    let directories = coracle.command(&[]);
-    let mut script = Command::new("/usr/bin/script");
-    script
-        .args(["--quiet", "--return", "--command", line, "/dev/null"])
-        .envs(
-            directories
-                .get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        )
-        .env("CORACLE", coracle.dist().join("coracle"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
-    let mut script = script.spawn().expect("script starts");
-    let (mut input, mut output) = (
-        script.stdin.take().expect("an input"),
-        script.stdout.take().expect("an output"),
-    );
-    let (mut shown, mut buffer, mut is_typed) = (String::new(), [0; 4096], false);
-    loop {
-        let count = output.read(&mut buffer).expect("what is shown");
-        if count == 0 {
-            break;
-        }
-        shown.push_str(&String::from_utf8_lossy(&buffer[..count]));
-        if !is_typed && shown.contains(asks) {
-            is_typed = true;
-            input.write_all(typed.as_bytes()).expect("typed");
-        }
-    }
-    script.wait().expect("script ends");
-    assert!(is_typed, "{asks:?} was not shown: {shown}");
-    shown
-}
-
-/// Pushes a line into the terminal that is its standard input, as if the administrator had typed it (`TIOCSTI`, ioctl_tty(2)).
-const INJECT: &str = r#"perl -e 'for (split //, "echo injected\n") { ioctl(STDIN, 0x5412, my $letter = $_) or die "TIOCSTI: $!\n" }'"#;
-
-#[test]
-fn a_shell_can_not_type_into_the_administrators_terminal() {
-    let permitted = fs::read_to_string("/proc/sys/dev/tty/legacy_tiocsti");
-    assert!(
-        permitted.is_ok_and(|text| text.trim() == "1"),
-        "this test needs a kernel that permits TIOCSTI: sysctl dev.tty.legacy_tiocsti=1"
-    );
-    with_workshop(|coracle, workshop| {
-        let units = [("boat.service", SERVICE)];
-        coracle.ok(&["start", &workshop.image("boat", "1", By::Trusted, &units)]);
-        let after = "; echo now; read -r line; echo \"got <$line>\"";
-        let outside = on_a_terminal(coracle, &format!("{INJECT}{after}"), "now", "typed\n");
-        assert!(
-            outside.contains("got <echo injected>"),
-            "the attack works: {outside}"
-        );
-        let attack = format!("\"$CORACLE\" shell boat -- {INJECT}{after}");
-        let inside = on_a_terminal(coracle, &attack, "now", "typed\n");
-        assert!(inside.contains("got <typed>"), "{inside}");
-    });
-}
-
-#[test]
-fn a_shell_on_a_terminal_has_jobs_and_its_exit_status_is_ours() {
-    with_workshop(|coracle, workshop| {
-        let units = [("boat.service", SERVICE)];
-        coracle.ok(&["start", &workshop.image("boat", "1", By::Trusted, &units)]);
-        // Who says that it is ready is who ends: a shell can lose a key that comes while it starts a command. What the caller ignores
-        // is nothing to the sandbox.
-        for before in ["", "trap '' INT; "] {
-            let forever = r#"perl -e '$| = 1; print "ready\n"; sleep'"#;
-            let line = format!("{before}\"$CORACLE\" shell boat -- {forever}; echo \"status $?\"");
-            let shown = on_a_terminal(coracle, &line, "ready", "\u{3}");
-            assert!(shown.contains("status 130"), "{shown}");
-        }
-        let line = "\"$CORACLE\" shell boat; echo \"status $?\"";
-        let shown = on_a_terminal(coracle, line, "$ ", "echo on $0; exit 4\n");
-        assert!(
-            shown.contains("on /bin/sh") && shown.contains("status 4"),
-            "{shown}"
-        );
-        assert!(!shown.contains("tty"), "job control works: {shown}");
-    });
-}
-
-#[test]
-fn a_question_is_asked_on_a_terminal_and_only_yes_means_yes() {
-    with_workshop(|coracle, workshop| {
-        let units = [
-            ("boat.service", SERVICE),
-            ("boat.socket", "[Socket]\nListenStream=127.0.0.1:18473\n"),
-        ];
-        let image = workshop.image("boat", "1", By::Trusted, &units);
-        let line = format!("\"$CORACLE\" start {image}; echo \"status $?\"");
-        for answer in ["\n", "n\n", "yet\n"] {
-            let shown = on_a_terminal(coracle, &line, "[y/N] ", answer);
-            assert!(shown.contains("status 1"), "{shown}");
-            assert_eq!(coracle.property("boat.service", "LoadState"), "not-found");
-        }
-        let shown = on_a_terminal(coracle, &line, "[y/N] ", "y\n");
-        assert!(shown.contains("status 0"), "{shown}");
-        let status = coracle.ok(&["status", "boat"]);
-        assert!(status.contains("listen:127.0.0.1:18473"), "{status}");
-        // What was granted is not asked again.
-        coracle.ok(&["start", &image]);
-    });
-}
-
-#[test]
 fn a_stop_that_comes_while_the_sandbox_is_being_made_is_heard() {
     with_workshop(|coracle, workshop| {
         let service =
-            format!("[Unit]\nStartLimitIntervalSec=0\n{SERVICE}Type=simple\nTimeoutStopSec=10\n");
+            format!("[Unit]\nStartLimitIntervalSec=0\n{BOAT}Type=simple\nTimeoutStopSec=10\n");
         let units = [("boat.service", service.as_str())];
         let image = workshop.image("boat", "1", By::Trusted, &units);
         coracle.ok(&["start", "--grant=restarts", &image]);
@@ -464,9 +317,8 @@ fn a_purge_keeps_what_the_host_had_before_whatever_was_granted() {
     let other = HostDirectory::new("/var/lib/coracle-test-other");
     let same = HostDirectory::new("/var/cache/coracle-test-taken");
     with_workshop(|coracle, workshop| {
-        let service = format!(
-            "{SERVICE}StateDirectory=coracle-test-other\nCacheDirectory=coracle-test-taken\n"
-        );
+        let service =
+            format!("{BOAT}StateDirectory=coracle-test-other\nCacheDirectory=coracle-test-taken\n");
         let units = [("coracle-test-taken.service", service.as_str())];
         let image = workshop.image("coracle-test-taken", "1", By::Trusted, &units);
         refused(
@@ -493,7 +345,7 @@ fn what_was_started_comes_back_at_boot_and_one_that_can_not_start_keeps_no_other
     with_workshop(|coracle, workshop| {
         for name in ["aboat", "bboat", "cboat"] {
             let unit = format!("{name}.service");
-            let image = workshop.image(name, "1", By::Trusted, &[(&unit, SERVICE)]);
+            let image = workshop.image(name, "1", By::Trusted, &[(&unit, BOAT)]);
             let only = if name == "cboat" {
                 &["start", "--attach-only"][..]
             } else {
@@ -534,7 +386,7 @@ fn a_port_that_somebody_has_is_named_with_the_way_to_another_one() {
         let port = taken.local_addr().expect("its address").port();
         let workshop = Workshop::new(coracle);
         let socket = format!("[Socket]\nListenStream={address}\n");
-        let units = [("portboat.service", SERVICE), ("portboat.socket", &*socket)];
+        let units = [("portboat.service", BOAT), ("portboat.socket", &*socket)];
         let image = workshop.image("portboat", "1", By::Trusted, &units);
         let grant = format!("--grant=listen:127.0.0.1:{port}");
         let told = coracle.coracle(&["start", &grant, &image]);
@@ -571,7 +423,7 @@ fn waits_for_a_lock(process: u32) {
 #[test]
 fn of_two_portables_that_want_one_directory_at_the_same_moment_one_is_started() {
     with_workshop(|coracle, workshop| {
-        let service = format!("{SERVICE}StateDirectory=shareboat-aft\n");
+        let service = format!("{BOAT}StateDirectory=shareboat-aft\n");
         let image = |name: &str| {
             let unit = format!("{name}.service");
             workshop.image(name, "1", By::Trusted, &[(&unit, &service)])

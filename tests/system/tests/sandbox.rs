@@ -1,9 +1,12 @@
 //! The sandbox as a whole: it fails closed, it is one filter, and what is handed in reaches the service.
 
-use coracle_system_tests::attack::{Outcome, has_controller, option, run};
+use coracle_system_tests::attack::{Outcome, act, has_controller, option, run};
 use coracle_system_tests::stage::Stage;
 use coracle_system_tests::{waiting, with_units};
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// A property that can't be applied, what has to go with it, and the words that tell why.
@@ -440,5 +443,65 @@ fn the_kernel_logs_the_calls_that_it_is_told_to_and_no_other() {
         assert_eq!(logged("uname"), [libc::SYS_uname]);
         let others = logged("~uname @default");
         assert!(!others.contains(&libc::SYS_uname), "{others:?}");
+    });
+}
+
+/// A mount whose place and source are no text, gone with the value.
+struct NoText(PathBuf);
+
+impl NoText {
+    fn at(folder: &Path) -> NoText {
+        let place = folder.join(OsStr::from_bytes(b"no \xff text"));
+        std::fs::create_dir(&place).expect("a directory");
+        let source = OsStr::from_bytes(b"no \xfe text");
+        let mut mount = Command::new("mount");
+        let mount = mount.args(["-t", "tmpfs"]).arg(source).arg(&place);
+        assert!(mount.status().expect("mount runs").success());
+        let mounted = NoText(place);
+        std::fs::write(mounted.0.join("file"), "").expect("a file");
+        mounted
+    }
+}
+
+impl Drop for NoText {
+    fn drop(&mut self) {
+        let unmount = Command::new("umount").arg(&self.0).status();
+        assert!(unmount.is_ok_and(|status| status.success()));
+    }
+}
+
+#[test]
+fn a_mount_whose_place_is_no_text_takes_nothing_from_a_sandbox_beside_it() {
+    const ATTEMPTS: &[(&str, &str, &str)] = &[
+        (
+            "read $ROOM/covered/secret",
+            "ENOENT",
+            "InaccessiblePaths=$ROOM/covered",
+        ),
+        ("create $ROOM/open/new", "EROFS", "ProtectSystem=strict"),
+        ("see $PEER", "nothing", "ProtectProc=invisible"),
+    ];
+    with_units(&[], |coracle| {
+        let stage = Stage::new(coracle);
+        let _mount = NoText::at(stage.fill("$ROOM").as_ref());
+        let all = ATTEMPTS.iter().flat_map(|(.., property)| option(property));
+        let all: Vec<String> = all.collect();
+        let user = option("User=daemon");
+        for (line, error, property) in ATTEMPTS {
+            // Root sees all processes.
+            let user: &[String] = if property.starts_with("ProtectProc") {
+                &user
+            } else {
+                &[]
+            };
+            assert_eq!(act(coracle, &stage, user, line), Outcome::Reached);
+            let options = [&all, user].concat();
+            let stopped = Outcome::Stopped((*error).to_owned());
+            assert_eq!(act(coracle, &stage, &options, line), stopped, "{line}");
+        }
+        // It is as read-only as the rest.
+        let refused = "test -e $ROOM/no*text/file && ! touch $ROOM/no*text/file";
+        let refused = |options| run(coracle, &stage, options, refused) == Outcome::Reached;
+        assert!(refused(&all) && !refused(&[]));
     });
 }

@@ -86,14 +86,14 @@ macro_rules! ordered {
     };
     (patient first) => {
         ordered!(
-            "timeout 1 sh -c \"until test -e $ROOM/$U; do :; done\";",
+            "timeout 4 sh -c \"until test -e $ROOM/$U; do :; done\";",
             ""
         )
     };
     (patient second) => {
         ordered!(
             "",
-            "timeout 1 sh -c \"until test -e $ROOM/$U; do :; done\";"
+            "timeout 4 sh -c \"until test -e $ROOM/$U; do :; done\";"
         )
     };
 }
@@ -105,7 +105,7 @@ const EARLY: Files = &[
     ),
     (
         "$U-b.service",
-        "[Unit]\nDefaultDependencies=no\nBefore=basic.target\n[Service]\nType=oneshot\nExecStart=/bin/sh -c 'timeout 1 sh -c \"until test -e $ROOM/$U; do :; done\"; echo b >> $ROOM/$U'\n",
+        "[Unit]\nDefaultDependencies=no\nBefore=basic.target\n[Service]\nType=oneshot\nExecStart=/bin/sh -c 'timeout 4 sh -c \"until test -e $ROOM/$U; do :; done\"; echo b >> $ROOM/$U'\n",
     ),
 ];
 
