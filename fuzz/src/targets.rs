@@ -46,6 +46,7 @@ fn unit(bytes: &[u8]) {
         let situation = plan::Situation {
             position: Position::Beside,
             runtime_dir: "/run/coracle",
+            credentials_root: "/run/credentials",
             notify_socket: Some("/run/coracle/notify/fuzz"),
             stub: false,
             may_take_over: &|_| true,

@@ -315,6 +315,42 @@ fn directories_are_made_with_owner_mode_and_links_and_given_to_the_next_user() {
 }
 
 #[test]
+fn a_directory_is_made_while_ends_of_others_remove_the_one_above_it() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let folder = tempfile::tempdir().unwrap();
+    let above = folder.path().join("private");
+    let path = text(above.join("web").to_str().unwrap());
+    let step = Step::Directory {
+        class: DirectoryClass::Runtime,
+        path: &path,
+        mode: 0o755,
+        owned: true,
+        private: true,
+        takes_over: false,
+        links: plan::List::EMPTY,
+        quota: plan::step::Quota::Unsaid,
+    };
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                // Not there, or not empty.
+                match std::fs::remove_dir(&above) {
+                    Ok(()) | Err(_) => {}
+                }
+            }
+        });
+        let starts = (0..200).map(|_| {
+            let outcome = shell("true").run(&[step]);
+            std::fs::remove_dir(above.join("web")).map_err(|error| format!("{outcome:?} {error}"))
+        });
+        let made: Result<(), String> = starts.collect();
+        done.store(true, Ordering::Relaxed);
+        made.unwrap();
+    });
+}
+
+#[test]
 fn a_public_directory_becomes_private_where_the_unit_may_take_it_over_and_else_stays_what_it_is() {
     for takes_over in [false, true] {
         let folder = tempfile::tempdir().unwrap();

@@ -73,6 +73,16 @@ impl Directories {
         self.runtime.join("words")
     }
 
+    /// Where this instance's units have their credentials. A mount point is the host's, and the kernel unmounts what any unit has there
+    /// when it is removed: each instance has its own.
+    pub(crate) fn credentials(&self) -> PathBuf {
+        let shared = Path::new("/run/credentials");
+        if self.are_default() {
+            return shared.to_owned();
+        }
+        shared.join(self.cgroup_name())
+    }
+
     /// The name of this instance's control group.
     pub(crate) fn cgroup_name(&self) -> String {
         if self.are_default() {

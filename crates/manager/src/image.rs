@@ -3,7 +3,6 @@
 //! The worker is `coracle worker root-image PATH` with a seqpacket socket as standard input. It answers with one message of JSON:
 //! `{"integrity": …}` with the detached mount's descriptor beside it, or `{"error": …}`.
 
-use crate::link::NewProcess;
 use crate::manager::Manager;
 use crate::opener::MOUNT_COMMAND;
 use crate::planning::Prepared;
@@ -15,7 +14,7 @@ use kernel::message::{Descriptors, ReceiveOptions, receive};
 use model::sorted::Map;
 use model::value::{ExecCommand, ExecCommands, StandardInput, StandardOutput};
 use model::{Directive, Unit, UnitName, key};
-use plan::{Bindings, ImageKind, ImageWish, Passed};
+use plan::{ImageKind, ImageWish};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -231,60 +230,6 @@ impl Manager {
             },
         );
         Ok(())
-    }
-
-    /// Has the keeper start a worker, whose standard input is this end of a socket to us.
-    pub(crate) fn spawn_worker(
-        &mut self,
-        key: ChildKey,
-        label: &str,
-        plan: &[u8],
-        input: OwnedFd,
-    ) -> std::io::Result<()> {
-        let (report, report_end) = report_pair(false)?;
-        let plan = kernel::memory::sealed_file(c"plan", plan)?;
-        self.link.spawn(NewProcess {
-            key,
-            role: 0,
-            label: label.into(),
-            new_pid_namespace: false,
-            plan,
-            cgroup: None,
-            report: report_end,
-            child: vec![Rc::new(input)],
-            kept: report,
-        });
-        Ok(())
-    }
-
-    /// The plan of a worker that has a socket to us as its standard input.
-    pub(crate) fn plan_worker(&self, worker: &Unit) -> Result<Vec<u8>, Failure> {
-        let broken = |error: String| Failure::Internal {
-            message: format!("the worker {} can't be planned: {error}", worker.name()),
-        };
-        let situation = plan::Situation {
-            position: self.position(),
-            runtime_dir: &self.directories.runtime.to_string_lossy(),
-            notify_socket: None,
-            stub: false,
-            may_take_over: &|_| true,
-            quota_trouble: &|_, _| None,
-            may_reduce: &|_| true,
-        };
-        let planned = plan::plan(worker, &self.facts, &situation)
-            .map_err(|refusal| broken(refusal.to_string()))?;
-        let commands = worker.value(&key::EXEC_START);
-        let bindings = Bindings {
-            descriptors: vec![Passed {
-                role: plan::Role::Input,
-                name: String::new(),
-            }],
-            command: commands.first(),
-            ..Bindings::default()
-        };
-        planned
-            .bind(&bindings)
-            .map_err(|error| broken(error.to_string()))
     }
 
     /// A worker answers, or is gone.

@@ -52,11 +52,9 @@ pub(crate) fn remove(path: &Path, gone: &Path) -> Result<(), Errno> {
         Err(Errno::DQUOT) => {}
         removed => return removed.map(drop),
     }
-    match move_away(path, &place, gone) {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(Errno::AGAIN),
-        // Better late than never.
-        Err(_) => kernel::remove::tree(&place.parent, place.name()).map(drop),
+    match move_away(path, place, gone)? {
+        true => Ok(()),
+        false => Err(Errno::AGAIN),
     }
 }
 
@@ -79,22 +77,45 @@ fn detach_layers(path: &Path) -> Result<(), Errno> {
 }
 
 /// Gives a directory a name that nobody knows, next to what is everybody's, and has it removed from there. False: nobody removes it yet.
-fn move_away(path: &Path, place: &Place, gone: &Path) -> std::io::Result<bool> {
+fn move_away(path: &Path, place: Place, gone: &Path) -> Result<bool, Errno> {
     let mut random = [0; 16];
     rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
     let name = format!("{GONE_PREFIX}{:032x}", u128::from_ne_bytes(random));
-    let top = match path.strip_prefix("/run") {
-        Ok(_) => Path::new("/run"),
-        Err(_) => path.parent().unwrap_or(Path::new("/")),
-    };
-    let (moved, record) = (top.join(&name), gone.join(&name));
+    if path.starts_with("/run") {
+        let moved = Path::new("/run").join(&name);
+        let rename = || renameat(&place.parent, place.name(), CWD, &moved);
+        if let Ok(record) = move_noted(&moved, gone, rename) {
+            return Ok(remove_aside(record));
+        }
+    }
+    // What is in /run may be another file system.
+    let moved = path.with_file_name(&name);
+    let rename = || renameat(&place.parent, place.name(), &place.parent, &name);
+    match move_noted(&moved, gone, rename) {
+        Ok(record) => Ok(remove_aside(record)),
+        Err(_) => {
+            // Nobody after us will know of it, but whoever comes next has the name for himself.
+            rename()?;
+            let name = CString::new(name).map_err(|_| Errno::INVAL)?;
+            Ok(kernel::remove::aside(place.parent, name, || {}))
+        }
+    }
+}
+
+/// Leaves a link in `gone` to where something is moved, and moves it. Answers the link.
+fn move_noted(
+    moved: &Path,
+    gone: &Path,
+    rename: impl Fn() -> Result<(), Errno>,
+) -> std::io::Result<PathBuf> {
+    let record = gone.join(moved.file_name().unwrap_or_default());
     std::fs::create_dir_all(gone)?;
-    std::os::unix::fs::symlink(&moved, &record)?;
-    if let Err(errno) = renameat(&place.parent, place.name(), CWD, &moved) {
+    std::os::unix::fs::symlink(moved, &record)?;
+    if let Err(errno) = rename() {
         std::fs::remove_file(&record)?;
         return Err(errno.into());
     }
-    Ok(remove_aside(record))
+    Ok(record)
 }
 
 /// Removes what a link in `gone` leads to, and then the link. False: there is no thread for it, and both stay.
@@ -161,11 +182,11 @@ fn place(path: &Path) -> Option<Place> {
 }
 
 /// The directory on which each process of the unit has its credentials mounted, where nobody else sees them; empty on the host.
-pub(crate) fn credentials_mount_point(entry: &Entry) -> Option<PathBuf> {
+pub(crate) fn credentials_mount_point(entry: &Entry, root: &Path) -> Option<PathBuf> {
     let unit = &entry.unit;
     let has_credentials = plan::has_credentials(unit);
     let is_last = entry.runs.is_empty();
-    (has_credentials && is_last).then(|| Path::new("/run/credentials").join(unit.name().as_str()))
+    (has_credentials && is_last).then(|| root.join(unit.name().as_str()))
 }
 
 /// The directory that only root enters goes with the last of those in it.
@@ -250,6 +271,25 @@ mod tests {
         assert_eq!(finish(&gone), []);
         std::fs::remove_dir_all(&gone).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn of_much_that_can_not_be_noted_the_name_is_gone_at_once_too() {
+        let folder = tempfile::tempdir_in("/var").unwrap();
+        let path = folder.path().join("much");
+        let no_folder = folder.path().join("file");
+        std::fs::write(&no_folder, "").unwrap();
+        std::fs::create_dir(&path).unwrap();
+        for number in 0..3 * ENTRIES_AT_ONCE {
+            std::fs::write(path.join(number.to_string()), "").unwrap();
+        }
+        remove(&path, &no_folder.join("gone")).unwrap();
+        assert!(!path.exists());
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while std::fs::read_dir(folder.path()).unwrap().count() > 1 {
+            assert!(std::time::Instant::now() < until, "the rest stays");
+            std::thread::yield_now();
+        }
     }
 
     #[test]

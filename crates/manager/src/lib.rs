@@ -66,6 +66,7 @@ mod timers;
 mod transient;
 mod user_database;
 mod users;
+mod worker;
 
 pub use directories::{DEFAULT_CONFIG, DEFAULT_RUNTIME, DEFAULT_STATE, Directories};
 pub use manager::{Error, Options, run};

@@ -28,7 +28,11 @@ pub(crate) fn loader(directories: &Directories, is_init: bool) -> UnitLoader {
 /// Lets a loader see the unit directories as they are now.
 fn refresh(loader: &mut UnitLoader, directories: &Directories, is_init: bool) {
     let path = search_path(directories, is_init);
-    loader.refresh(path, SpecifierContext::of_host(&HostTree));
+    let context = SpecifierContext {
+        credentials_root: directories.credentials().to_string_lossy().into_owned(),
+        ..SpecifierContext::of_host(&HostTree)
+    };
+    loader.refresh(path, context);
 }
 
 fn search_path(directories: &Directories, is_init: bool) -> SearchPath {

@@ -83,6 +83,7 @@ impl Manager {
         use_it(&Situation {
             position: self.position(),
             runtime_dir: &runtime_dir,
+            credentials_root: &self.directories.credentials().to_string_lossy(),
             notify_socket: notify.as_deref(),
             stub: entry.origin.pids_by_profile,
             may_take_over: &|path| self.may_take_over(entry, path),

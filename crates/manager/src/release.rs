@@ -64,9 +64,10 @@ impl Manager {
                 self.log_as(crate::own_log::WARNING, unit, &text);
             }
         }
-        // Busy while something is in it: another unit's directory, or another init's credentials for a unit of this name.
+        // Busy while something is in it: another unit's directory. A start that needs what goes at this moment makes it again.
         let shared = Path::new(crate::leftovers::PRIVATE_RUNTIME);
-        let credentials = crate::leftovers::credentials_mount_point(entry);
+        let credentials =
+            crate::leftovers::credentials_mount_point(entry, &self.directories.credentials());
         for directory in [shared].into_iter().chain(credentials.as_deref()) {
             match std::fs::remove_dir(directory) {
                 Ok(()) | Err(_) => {}

@@ -116,6 +116,10 @@ impl Manager {
         for (path, errno) in crate::leftovers::finish(&directories.gone()) {
             self.tell_if_it_stays(&path, Err(errno.into()));
         }
+        if !directories.are_default() {
+            let credentials = directories.credentials();
+            self.tell_if_it_stays(&credentials, std::fs::remove_dir(&credentials));
+        }
         for directory in [
             directories.gone(),
             directories.records(),

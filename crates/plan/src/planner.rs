@@ -47,6 +47,8 @@ pub struct Situation<'a> {
     pub position: Position,
     /// The runtime directory, absolute.
     pub runtime_dir: &'a str,
+    /// Where this instance's units have their credentials, each below its name; absolute.
+    pub credentials_root: &'a str,
     /// The notification socket of this unit on the host, absolute, when it has one.
     pub notify_socket: Option<&'a str>,
     /// The profile made the pid namespace: a stub stays PID 1 and the payload is its child.

@@ -27,6 +27,7 @@ fn real() -> Vec<u8> {
     let situation = Situation {
         position: Position::Beside,
         runtime_dir: "/run/coracle",
+        credentials_root: "/run/credentials",
         notify_socket: None,
         stub: false,
         may_take_over: &|_| true,

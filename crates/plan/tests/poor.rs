@@ -204,6 +204,7 @@ fn plan_on(unit: &Unit, facts: &Facts, position: Position) -> Result<SpawnPlan, 
     let situation = Situation {
         position,
         runtime_dir: "/run/coracle",
+        credentials_root: "/run/credentials",
         notify_socket: None,
         stub: false,
         may_take_over: &|_| true,

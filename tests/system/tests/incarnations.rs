@@ -208,10 +208,7 @@ fn what_is_kept_of_the_last_run_is_not_taken_for_another_ones() {
             let named = ["-u", unit, "-p", "Environment=NAME=%n", "printenv", "NAME"];
             assert_eq!(run(&named), said);
         }
-        for (unit, said) in [
-            ("one", "/run/credentials/one.service"),
-            ("two", "/run/credentials/two.service"),
-        ] {
+        for unit in ["one", "two"] {
             let with = [
                 "-u",
                 unit,
@@ -220,7 +217,9 @@ fn what_is_kept_of_the_last_run_is_not_taken_for_another_ones() {
                 "printenv",
                 "CREDENTIALS_DIRECTORY",
             ];
-            assert_eq!(run(&with), said);
+            let said = run(&with);
+            assert!(said.starts_with("/run/credentials/coracle-"), "{said}");
+            assert!(said.ends_with(&format!("/{unit}.service")), "{said}");
         }
         // The same properties, another command; and other properties, the same command.
         assert_eq!(run(&["echo", "one"]), "one");

@@ -1,5 +1,8 @@
 //! Unit files at their edges: what administrators and packages write, and what must come of it.
 
+use std::fs;
+use std::path::PathBuf;
+
 use coracle_system_tests::dead::Dead;
 use coracle_system_tests::{waiting, with_units};
 
@@ -298,15 +301,42 @@ fn a_drop_in_that_came_later_asks_for_a_reload() {
 #[test]
 fn the_mount_point_of_credentials_goes_with_the_run() {
     // What stops it is not told where they are, as the reference has it.
-    let unit = "[Service]\nType=oneshot\nRemainAfterExit=yes\nSetCredential=a:b\nExecStart=/bin/sh -c 'grep -q b $CREDENTIALS_DIRECTORY/a'\nExecStop=/bin/sh -c 'test -z \"$CREDENTIALS_DIRECTORY\"'\n";
+    let unit = "[Service]\nType=oneshot\nRemainAfterExit=yes\nSetCredential=a:b\nExecStart=/bin/sh -c 'grep -q b $CREDENTIALS_DIRECTORY/a && test $CREDENTIALS_DIRECTORY = %d'\nExecStop=/bin/sh -c 'test -z \"$CREDENTIALS_DIRECTORY\"'\n";
     let name = "coracle-test-credentials.service";
     with_units(&[(name, unit)], |coracle| {
-        let directory = std::path::Path::new("/run/credentials").join(name);
         coracle.ok(&["start", name]);
-        assert!(directory.exists());
+        assert_eq!(mount_points(name).len(), 1);
         coracle.ok(&["stop", name]);
         assert_eq!(coracle.property(name, "Result"), "success");
-        assert!(!directory.exists());
+        assert_eq!(mount_points(name), Vec::<PathBuf>::new());
+    });
+}
+
+/// Directories of the host on which instances mount the credentials of a unit.
+fn mount_points(unit: &str) -> Vec<PathBuf> {
+    let instances = fs::read_dir("/run/credentials").into_iter().flatten();
+    let paths = instances.flatten().map(|entry| entry.path().join(unit));
+    paths.filter(|path| path.exists()).collect()
+}
+
+#[test]
+fn a_unit_keeps_its_credentials_when_one_of_its_name_ends_in_another_instance() {
+    let name = "coracle-test-shared.service";
+    let unit = "[Service]\nType=exec\nSetCredential=a:b\nExecStart=sleep infinity\nExecReload=/bin/sh -c 'grep -q b %d/a'\n";
+    with_units(&[(name, unit)], |first| {
+        first.ok(&["start", name]);
+        with_units(&[(name, unit)], |second| {
+            second.ok(&["start", name]);
+            second.ok(&["reload", name]);
+            assert_eq!(mount_points(name).len(), 2);
+            second.ok(&["stop", name]);
+        });
+        let pid = first.property(name, "MainPID");
+        let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo")).expect("its mounts");
+        let [own] = mount_points(name).try_into().expect("one that is left");
+        let own = own.to_str().expect("a name").to_owned();
+        assert!(mounts.contains(&own), "{own} is not mounted:\n{mounts}");
+        first.ok(&["reload", name]);
     });
 }
 

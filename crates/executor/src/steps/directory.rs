@@ -15,6 +15,8 @@ use crate::path::PathBuffer;
 use crate::state::State;
 use crate::steps::ownership;
 
+/// How often a directory is made that goes again; each time, another run must end at that very moment.
+const TRIES: u32 = 64;
 const DIRECTORY: OFlags = OFlags::DIRECTORY
     .union(OFlags::CLOEXEC)
     .union(OFlags::NOFOLLOW);
@@ -27,11 +29,7 @@ pub(super) fn take(
     owned: bool,
     private: bool,
 ) -> Result<OwnedFd> {
-    let place = place(state, path, private)?;
-    make_noted(&place.parent, place.name(), mode, |parent, name| {
-        note(state, path, usize::MAX, (parent, name))
-    })?;
-    let directory = openat(&place.parent, place.name(), DIRECTORY, Mode::empty())?;
+    let directory = make(state, path, mode, private)?;
     let (uid, gid) = if owned {
         (state.frame.uid, state.frame.gid)
     } else {
@@ -41,6 +39,25 @@ pub(super) fn take(
     // After the owner, since changing that clears set-id bits.
     fchmod(&directory, Mode::from_raw_mode(mode))?;
     Ok(directory)
+}
+
+/// A directory on the way that is empty may go at any moment, with the last run that had something in it: then it is made again.
+fn make(state: &State<'_>, path: &CStr, mode: u32, private: bool) -> Result<OwnedFd> {
+    for _ in 1..TRIES {
+        match try_make(state, path, mode, private) {
+            Err(Errno::NOENT) => {}
+            made => return made,
+        }
+    }
+    try_make(state, path, mode, private)
+}
+
+fn try_make(state: &State<'_>, path: &CStr, mode: u32, private: bool) -> Result<OwnedFd> {
+    let place = place(state, path, private)?;
+    make_noted(&place.parent, place.name(), mode, |parent, name| {
+        note(state, path, usize::MAX, (parent, name))
+    })?;
+    openat(&place.parent, place.name(), DIRECTORY, Mode::empty())
 }
 
 /// Makes the links to a directory.

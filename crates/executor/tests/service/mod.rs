@@ -177,6 +177,7 @@ fn situation(stub: bool) -> Situation<'static> {
     Situation {
         position: Position::Beside,
         runtime_dir: "/run/coracle-test",
+        credentials_root: "/run/credentials",
         notify_socket: None,
         stub,
         may_take_over: &|_| true,

@@ -18,7 +18,7 @@ pub(super) fn plan(draft: &mut Draft<'_>, meaning: Meaning) {
             .set_credentials
             .push((credential.name.clone(), credential.data.as_bytes().to_vec()));
     }
-    let path = format!("/run/credentials/{}", draft.unit.name());
+    let path = format!("{}/{}", draft.situation.credentials_root, draft.unit.name());
     if !meaning.rooted {
         // The mount point is the host's, since /run is.
         let step = Step::Directory {

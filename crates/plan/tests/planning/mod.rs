@@ -21,6 +21,7 @@ pub(crate) fn situation<'a>(may_reduce: &'a dyn Fn(Directive) -> bool) -> Situat
     Situation {
         position: Position::Beside,
         runtime_dir: "/run/coracle",
+        credentials_root: "/run/credentials",
         notify_socket: None,
         stub: false,
         may_take_over: &|_| true,
