@@ -8,7 +8,7 @@ mod modules;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -162,6 +162,7 @@ pub(crate) fn checks() -> Result<()> {
     let checks = dist::release_directory()?.join("checks");
     let folder = tempfile::tempdir()?;
     let bounded = bounded_disk(folder.path())?;
+    let [image, hashes, root_hash] = verity_image(folder.path())?;
     for kernel in kernel::names() {
         eprintln!("vm: kernel {kernel}");
         run(&[
@@ -173,6 +174,12 @@ pub(crate) fn checks() -> Result<()> {
             format!("{}=/vm/checks", checks.display()),
             "--with".into(),
             format!("{}=/vm/bounded", bounded.display()),
+            "--with".into(),
+            format!("{}=/vm/web.raw", image.display()),
+            "--with".into(),
+            format!("{}=/vm/web.verity", hashes.display()),
+            "--with".into(),
+            format!("{}=/vm/roothash", root_hash.display()),
             "--".into(),
             "/vm/checks".into(),
         ])?;
@@ -192,6 +199,28 @@ fn bounded_disk(folder: &Path) -> Result<PathBuf> {
             .arg(&file),
     )?;
     Ok(file)
+}
+
+/// An image of a shell, its hash tree and its root hash.
+fn verity_image(folder: &Path) -> Result<[PathBuf; 3]> {
+    setup::programs(PROGRAMS)?;
+    setup::run()?;
+    let tree = folder.join("tree");
+    for place in ["bin", "proc", "sys", "dev", "run", "tmp", "var/tmp", "etc"] {
+        fs::create_dir_all(tree.join(place))?;
+    }
+    fs::copy("/bin/busybox", tree.join("bin/sh"))?;
+    let (image, hashes) = (folder.join("web.raw"), folder.join("web.verity"));
+    let mut pack = Command::new("mksquashfs");
+    run::check(pack.args([&tree, &image]).args(["-quiet", "-no-progress"]))?;
+    // A whole number of blocks, as veritysetup(8) wants it.
+    run::check(Command::new("truncate").args(["-s", "%4096"]).arg(&image))?;
+    let mut format = Command::new("veritysetup");
+    let root_hash = folder.join("web.roothash");
+    format.arg("format").args([&image, &hashes]);
+    format.arg("--root-hash-file").arg(&root_hash);
+    run::check(format.stdout(Stdio::null()))?;
+    Ok([image, hashes, root_hash])
 }
 
 /// Builds the machines' first process, and the checks.

@@ -34,6 +34,7 @@ const CHECKS: &[Check] = &[
     ("nothing_is_left_of_a_quota", no_quota_left),
     ("a_timer_elapses_when_the_clock_is_set", clock),
     ("a_day_is_over_when_the_clock_says_so", day),
+    ("an_image_is_checked_by_the_kernel_when_it_is_read", verity),
     ("an_orphan_is_reaped_by_the_first_process", orphan),
     ("nothing_is_left_of_a_run", nothing_left),
 ];
@@ -260,6 +261,27 @@ fn counters() -> Result<()> {
     let after = show("IPEgressPackets")?;
     coracle(&["stop", "counted"])?;
     ensure!(after >= before, "{before} packets, and then {after}");
+    Ok(())
+}
+
+fn verity() -> Result<()> {
+    let hash = fs::read_to_string("/vm/roothash")?;
+    let with = |hash: &str| {
+        let hash = format!("RootHash={}", hash.trim());
+        let image = "RootImage=/vm/web.raw";
+        let look = "while read -r line; do echo $line; done < /proc/self/mountinfo";
+        run(&[image, "RootImagePolicy=root=verity", &hash], look)
+    };
+    let (said, status) = with(&hash)?;
+    ensure!(
+        status == 0 && said.contains("squashfs /dev/dm-"),
+        "with the right hash: {status} {said}"
+    );
+    let (said, status) = with(&"0".repeat(64))?;
+    ensure!(
+        status != 0 && !said.contains("squashfs"),
+        "with a wrong one: {status} {said}"
+    );
     Ok(())
 }
 
