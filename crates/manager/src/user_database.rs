@@ -5,7 +5,7 @@
 use crate::manager::Manager;
 use crate::poll::{Ready, Token};
 use keeper::protocol::Class;
-use model::sorted::Map;
+use model::sorted::{Map, Set};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 use std::os::fd::OwnedFd;
@@ -30,8 +30,9 @@ const BACKLOG: i32 = 128;
 pub(crate) struct UserDatabase {
     socket: Option<Rc<OwnedFd>>,
     clients: Map<u32, Client>,
-    /// Those that have asked more than was answered in this round.
-    asking: Vec<u32>,
+    /// Those that have asked more than was answered in this round. Nothing more is read from them before that is answered, and the poll does
+    /// not know them meanwhile.
+    asking: Set<u32>,
     /// It could not be made, which was told.
     is_given_up: bool,
 }
@@ -42,6 +43,8 @@ struct Client {
     uid: u32,
     /// Nothing more comes: it is gone when what came is answered.
     has_ended: bool,
+    /// Calls of it may be read and not answered: it is one of those asking.
+    is_behind: bool,
 }
 
 /// Whose time is over when one more of this user comes, of all by their age, each with its user: the oldest of that user's where it has as
@@ -166,6 +169,7 @@ impl Manager {
             inbox,
             uid,
             has_ended: false,
+            is_behind: false,
         };
         self.aside.users.clients.insert(number, client);
         self.serve_user_client(number);
@@ -176,18 +180,24 @@ impl Manager {
         if event.closed && !event.readable {
             return self.drop_user_client(number);
         }
-        self.serve_user_client(number);
+        // What was told before it had to wait is no turn of its own.
+        if !self.aside.users.asking.contains(&number) {
+            self.serve_user_client(number);
+        }
     }
 
+    /// Reads once, where nothing read before waits for its answer, and answers.
     fn serve_user_client(&mut self, number: u32) {
         let Some(mut client) = self.aside.users.clients.remove(&number) else {
             return;
         };
-        if !client.has_ended {
+        let was_behind = client.is_behind;
+        if !client.has_ended && !was_behind {
             let filled = client.inbox.fill(&client.socket, RecvFlags::DONTWAIT);
             client.has_ended = !matches!(filled, Ok(Filled::Some | Filled::WouldBlock));
         }
-        let is_open = self.answer_user_client(number, &mut client);
+        let is_open =
+            self.answer_user_client(&mut client) && self.await_turn(number, &client, was_behind);
         // What anybody passed along is of no use.
         kernel::aside::close(client.inbox.take_descriptors());
         if is_open {
@@ -199,10 +209,11 @@ impl Manager {
     }
 
     /// Answers what is there, up to a number; false where that was the last of it.
-    fn answer_user_client(&mut self, number: u32, client: &mut Client) -> bool {
+    fn answer_user_client(&self, client: &mut Client) -> bool {
         /// Answers in one round: others have their turn.
         const ANSWERS_MAX: usize = 16;
         let service = self.user_service();
+        client.is_behind = false;
         for _ in 0..ANSWERS_MAX {
             let call = match client.inbox.frame() {
                 Ok(Some(call)) => call,
@@ -217,7 +228,23 @@ impl Manager {
                 return false;
             }
         }
-        self.aside.users.asking.push(number);
+        client.is_behind = true;
+        true
+    }
+
+    /// Who is behind has its next turn without being read from; everybody else, when something comes. False where that can't be.
+    fn await_turn(&mut self, number: u32, client: &Client, was_behind: bool) -> bool {
+        if client.is_behind {
+            self.aside.users.asking.insert(number);
+        }
+        match (was_behind, client.is_behind) {
+            (false, true) => self.poll.forget(&client.socket),
+            (true, false) => {
+                let token = Token::UserClient(number);
+                return self.poll.watch(&client.socket, token).is_ok();
+            }
+            _ => {}
+        }
         true
     }
 
@@ -228,8 +255,9 @@ impl Manager {
 
     /// Goes on where the last round ended.
     pub(crate) fn answer_asking_users(&mut self) {
-        for number in std::mem::take(&mut self.aside.users.asking) {
-            self.serve_user_client(number);
+        let asking = std::mem::take(&mut self.aside.users.asking);
+        for number in asking.iter() {
+            self.serve_user_client(*number);
         }
     }
 

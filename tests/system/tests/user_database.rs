@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use coracle_system_tests::{manager, with_units};
+use rustix::process::Pid;
 use serde_json::{Value, json};
 use testkit::Instance;
 
@@ -14,12 +15,12 @@ const DIRECTORY: &str = "/run/systemd/userdb";
 const UNIT: &str = "[Service]\nDynamicUser=yes\nUser=ctestuser\nExecStart=/bin/sleep infinity\n";
 
 /// The instance's own socket: of many at once, the one that knows the user.
-fn socket() -> PathBuf {
+fn socket(name: &str) -> PathBuf {
     let entries = fs::read_dir(DIRECTORY).expect("the directory of sockets");
     let mut paths = entries.map(|entry| entry.expect("an entry").path());
-    let knows = |path: &Path| ask(path, "GetUserRecord", json!({"userName": "ctestuser"}));
+    let knows = |path: &Path| ask(path, "GetUserRecord", json!({"userName": name}));
     paths
-        .find(|path| knows(path)["error"].is_null())
+        .find(|path| knows(path)["parameters"]["record"].is_object())
         .expect("a socket that knows the user")
 }
 
@@ -33,9 +34,11 @@ fn ask(path: &Path, method: &str, mut parameters: Value) -> Value {
     say(path, format!("{call}\0").as_bytes())
 }
 
-/// Null where the other side hangs up.
+/// Null where the other side hangs up, or is no more.
 fn say(path: &Path, bytes: &[u8]) -> Value {
-    let mut stream = UnixStream::connect(path).expect("somebody listens");
+    let Ok(mut stream) = UnixStream::connect(path) else {
+        return Value::Null;
+    };
     stream.write_all(bytes).expect("it reads");
     let mut answer = Vec::new();
     match BufReader::new(stream).read_until(0, &mut answer) {
@@ -67,6 +70,42 @@ fn answers_to(path: &Path, calls: usize, uid: u64) -> usize {
     answers.filter(|answer| !answer.is_empty()).count()
 }
 
+/// The most memory that a process has had, in KiB.
+fn peak(pid: Pid) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_pid()));
+    let status = status.expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let number = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    number.expect("a number").parse().expect("a number")
+}
+
+/// Sends many calls as fast as they are taken, and, where it reads at all, gives how many answers came.
+fn flood(path: &Path, calls: usize, reads: bool) -> usize {
+    // Room between the words, so that much comes with every call.
+    let call = format!("{{{}\"method\":\"x\"}}\0", " ".repeat(1000));
+    let all = call.repeat(calls);
+    let mut stream = UnixStream::connect(path).expect("somebody listens");
+    let mut answers = BufReader::new(stream.try_clone().expect("the same connection"));
+    let reader = std::thread::spawn(move || {
+        let mut answer = Vec::new();
+        let mut count = 0;
+        while reads
+            && answers
+                .read_until(0, &mut answer)
+                .is_ok_and(|read| read > 0)
+        {
+            answer.clear();
+            count += 1;
+        }
+        count
+    });
+    let sent = stream
+        .write_all(all.as_bytes())
+        .and_then(|()| stream.shutdown(Shutdown::Write));
+    assert_eq!(sent.is_ok(), reads, "{sent:?}");
+    reader.join().expect("it ends")
+}
+
 fn uid_of(coracle: &Instance) -> u64 {
     let pid = coracle.property("web.service", "MainPID");
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
@@ -80,7 +119,7 @@ fn a_dynamic_user_is_found_as_long_as_its_service_runs() {
     with_units(&[("web.service", UNIT)], |coracle| {
         coracle.ok(&["start", "web.service"]);
         let uid = uid_of(coracle);
-        let path = socket();
+        let path = socket("ctestuser");
         let check = || {
             for asked in [json!({"userName": "ctestuser"}), json!({"uid": uid})] {
                 let record = ask(&path, "GetUserRecord", asked)["parameters"]["record"].clone();
@@ -121,5 +160,34 @@ fn a_dynamic_user_is_found_as_long_as_its_service_runs() {
         assert_eq!(gone, "io.systemd.UserDatabase.NoRecordFound");
         coracle.ok(&["daemon-exit"]);
         assert!(!path.exists());
+    });
+}
+
+#[test]
+fn who_asks_faster_than_it_is_answered_waits_and_takes_no_memory() {
+    const CALLS: usize = 12_000;
+    let unit = UNIT.replace("ctestuser", "ctestflood");
+    with_units(&[("web.service", &unit)], |coracle| {
+        coracle.ok(&["start", "web.service"]);
+        let path = socket("ctestflood");
+        assert_eq!(flood(&path, 100, true), 100);
+        let manager = coracle.process("ManagerPID");
+        let before = peak(manager);
+        std::thread::scope(|scope| {
+            // One that does not read its answers loses its connection.
+            let silent = scope.spawn(|| flood(&path, CALLS, false));
+            let floods: Vec<_> = (0..4)
+                .map(|_| scope.spawn(|| flood(&path, CALLS, true)))
+                .collect();
+            for flood in floods {
+                assert_eq!(flood.join().expect("it ends"), CALLS);
+            }
+            silent.join().expect("it ends");
+        });
+        let known = ask(&path, "GetUserRecord", json!({"userName": "ctestflood"}));
+        assert_eq!(known["parameters"]["record"]["userName"], "ctestflood");
+        assert_eq!(coracle.process("ManagerPID"), manager);
+        let grown = peak(manager) - before;
+        assert!(grown < 4 << 10, "{grown} KiB more");
     });
 }
