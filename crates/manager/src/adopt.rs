@@ -240,6 +240,10 @@ impl Manager {
         };
         for run in record.runs {
             if run.over.is_some() {
+                // The manager before us may have had no time for it.
+                let left = crate::leftovers::unshared(&entry.unit, &run.invocation());
+                let left = left.map(|path| (name.clone(), path));
+                self.later.trees.extend(left);
                 entry.last_mut().run = Some(run);
             } else {
                 entry.runs.push(Run::restore(run));

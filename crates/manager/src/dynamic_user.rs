@@ -69,22 +69,16 @@ pub(crate) fn lock_again(uid: u32, name: &str) -> Result<Option<OwnedFd>, Errno>
 pub(crate) fn give_back(uid: u32) {
     let directory = lock_directory();
     // The file goes while the lock is held; who waits for it sees that it is another file.
-    for result in [
-        std::fs::remove_file(directory.join(uid.to_string())),
-        remove_own(directory),
-    ] {
-        match result {
-            // A file that nobody has locked is as good as none, and the directory goes with the last of its files.
-            Ok(()) | Err(_) => {}
-        }
+    match std::fs::remove_file(directory.join(uid.to_string())) {
+        // A file that nobody has locked is as good as none.
+        Ok(()) | Err(_) => {}
     }
 }
 
-fn remove_own(directory: &Path) -> io::Result<()> {
-    if directory == Path::new(OWN_LOCKS) {
-        std::fs::remove_dir(directory)
-    } else {
-        Ok(())
+/// Removes the directory at the end of an instance, unless another has locks in it.
+pub(crate) fn remove_directory() {
+    match std::fs::remove_dir(OWN_LOCKS) {
+        Ok(()) | Err(_) => {}
     }
 }
 
@@ -120,9 +114,9 @@ fn try_lock(directory: &Path, uid: u32, name: &str) -> Result<Option<OwnedFd>, E
     Ok(Some(lock))
 }
 
-/// Opens a lock's file, with the directory: whoever gives the last number back removes it, at any moment.
+/// Opens a lock's file, with the directory: an instance that ends removes it, at any moment.
 fn open_in(directory: &Path, path: &Path) -> Result<OwnedFd, Errno> {
-    /// Each round that fails is one in which another took a number or gave the last one back.
+    /// Each round that fails is one in which another took a number, or ended.
     const ROUNDS_MAX: u32 = 1000;
     for _ in 0..ROUNDS_MAX {
         match open(path, LOCK_FLAGS, LOCK_MODE) {

@@ -31,8 +31,8 @@ impl Manager {
         if user.is_none() && group.is_none() && supplementary.is_none() && !dynamic {
             return Ok(None);
         }
-        let tables =
-            Tables::read().map_err(|error| self.internal(id, "read the user tables", &error))?;
+        let tables = self.later.tables.current();
+        let tables = tables.map_err(|error| self.internal(id, "read the user tables", &error))?;
         let refused = |directive: &str, message: String| Failure::Refused {
             unit: name.to_string(),
             directive: directive.into(),

@@ -1,7 +1,6 @@
 //! What a run leaves in the file system, and what of it goes with the run.
 
 use crate::entry::Entry;
-use crate::run::Run;
 use kernel::rustix::mount::{UnmountFlags, unmount};
 use kernel::walk::Place;
 use model::value::{DirectoryPreserve, PrivateTmp};
@@ -13,17 +12,21 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// What goes when a run ends: the unit's runtime directories, unless it keeps them, and its private /tmp. `is_own` says whose a directory is.
-pub(crate) fn paths(entry: &Entry, run: &Run, is_own: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
+/// What a run has under names that are its own: its private /tmp and /var/tmp, and the layers of its root.
+pub(crate) fn unshared(
+    unit: &Unit,
+    invocation: &[u8; 16],
+) -> impl Iterator<Item = PathBuf> + use<> {
+    let has_any =
+        unit.value(&key::PRIVATE_TMP) == PrivateTmp::Connected || unit.value(&key::ROOT_EPHEMERAL);
+    let paths = has_any.then(|| plan::private_tmp(invocation));
+    paths.into_iter().flatten().map(PathBuf::from)
+}
+
+/// What goes when a run ends: the unit's runtime directories, unless it keeps them. `is_own` says whose a directory is.
+pub(crate) fn paths(entry: &Entry, is_own: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
     let unit = &entry.unit;
     let mut paths = Vec::new();
-    if unit.value(&key::PRIVATE_TMP) == PrivateTmp::Connected || unit.value(&key::ROOT_EPHEMERAL) {
-        paths.extend(
-            plan::private_tmp(&run.invocation)
-                .into_iter()
-                .map(PathBuf::from),
-        );
-    }
     let is_last = entry.runs.is_empty();
     if is_last && unit.value(&key::RUNTIME_DIRECTORY_PRESERVE) == DirectoryPreserve::No {
         let all = runtime_directories(unit).into_iter();

@@ -132,8 +132,11 @@ pub(crate) struct OpenReport {
 pub(crate) struct Later {
     pub(crate) networks: crate::networks::Networks,
     pub(crate) recent: crate::recent::Recent,
+    pub(crate) tables: crate::users::Kept,
     /// Dynamic users whose runs are over: their numbers are given back after the clients have their answers.
     pub(crate) leaving_users: Vec<crate::run::RunUser>,
+    /// Units, and what runs of theirs that are over have left under names of their own: removed then, too.
+    pub(crate) trees: Vec<(String, std::path::PathBuf)>,
     /// Groups of runs that nobody knows, whose processes were killed.
     pub(crate) doomed: Vec<(String, u64)>,
 }
@@ -319,6 +322,7 @@ impl Manager {
     fn is_finished(&self) -> bool {
         self.stage == Stage::Leaving
             && self.connections.values().all(Connection::is_idle)
+            && self.later.trees.is_empty()
             && !self.aside.pid_files.are_removed()
     }
 
@@ -391,6 +395,7 @@ impl Manager {
         self.notifications.consume();
         self.flush_connections();
         self.write_later()?;
+        self.remove_trees();
         if self.stage != Stage::Adopting
             && self.collect_transients()
             && self.link.send_holds(&self.poll)?

@@ -236,6 +236,12 @@ impl Manager {
         self.own_log.unrecorded.borrow_mut().insert(unit);
     }
 
+    /// The same of a unit that may be gone.
+    pub(crate) fn log_named(&self, priority: u8, unit: &str, text: &str) {
+        self.own_log
+            .push(Some(unit.to_owned()), priority, text.into());
+    }
+
     /// Says what became of a unit.
     pub(crate) fn tell_of(&self, priority: u8, unit: UnitId, text: &str) {
         if let Some(entry) = self.units.get(&unit) {

@@ -58,12 +58,13 @@ impl Manager {
         let Some(entry) = self.units.get(&unit) else {
             return;
         };
-        for path in crate::leftovers::paths(entry, &run, self.is_own(entry)) {
-            if let Err(errno) = crate::leftovers::remove(&path, &self.directories.gone()) {
-                let text = format!("{} stays: it can't be removed: {errno}", path.display());
-                self.log_as(crate::own_log::WARNING, unit, &text);
-            }
+        for path in crate::leftovers::paths(entry, self.is_own(entry)) {
+            self.remove_left(entry.name.as_str(), &path);
         }
+        // Their names are nobody else's: who waits for the end need not wait for that.
+        let unshared = crate::leftovers::unshared(&entry.unit, &run.invocation);
+        let unshared = unshared.map(|path| (entry.name.to_string(), path));
+        self.later.trees.extend(unshared);
         // Busy while something is in it: another unit's directory. A start that needs what goes at this moment makes it again.
         let shared = Path::new(crate::leftovers::PRIVATE_RUNTIME);
         let credentials =
@@ -83,6 +84,20 @@ impl Manager {
         }
         if let Some(user) = &run.user {
             self.give_user_back(unit, user);
+        }
+    }
+
+    fn remove_left(&self, unit: &str, path: &Path) {
+        if let Err(errno) = crate::leftovers::remove(path, &self.directories.gone()) {
+            let text = format!("{} stays: it can't be removed: {errno}", path.display());
+            self.log_named(crate::own_log::WARNING, unit, &text);
+        }
+    }
+
+    /// Removes what runs that are over have left and nobody else knows, when the clients have their answers.
+    pub(crate) fn remove_trees(&mut self) {
+        for (unit, path) in std::mem::take(&mut self.later.trees) {
+            self.remove_left(&unit, &path);
         }
     }
 

@@ -244,6 +244,11 @@ impl RunProcess {
 }
 
 impl RunRecord {
+    /// What its paths are named by.
+    pub(crate) fn invocation(&self) -> [u8; 16] {
+        unhex(&self.invocation)
+    }
+
     /// The main process, the last of them where there were several.
     pub(crate) fn main(&self) -> Option<&ProcessRecord> {
         let mut mains = self.processes.iter().rev();

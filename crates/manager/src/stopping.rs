@@ -120,6 +120,7 @@ impl Manager {
             let credentials = directories.credentials();
             self.tell_if_it_stays(&credentials, std::fs::remove_dir(&credentials));
         }
+        crate::dynamic_user::remove_directory();
         for directory in [
             directories.gone(),
             directories.records(),

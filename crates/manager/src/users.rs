@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::rc::Rc;
 
 /// Bytes of a table that is read: some hundred thousand users.
 const TABLE_BYTES_MAX: u64 = 16 << 20;
@@ -23,12 +24,58 @@ pub(crate) struct Tables {
     group: String,
 }
 
+const PASSWD: &str = "/etc/passwd";
+const GROUP: &str = "/etc/group";
+
+/// The tables as they were read last: hosts start services more often than they change their users.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    tables: Rc<Tables>,
+    /// Which files were read; none where they may change without that it shows.
+    files: Option<[Identity; 2]>,
+}
+
+/// Device, number, length, and when it changed last: a file of which that is the same is the same.
+type Identity = (u64, u64, i64, i64, i64);
+
+impl Kept {
+    /// The tables as they are now.
+    pub(crate) fn current(&mut self) -> io::Result<Rc<Tables>> {
+        let files = identity(PASSWD)
+            .zip(identity(GROUP))
+            .map(|(passwd, group)| [passwd, group]);
+        if files.is_none() || files != self.files {
+            self.tables = Rc::new(Tables::read()?);
+            self.files = files.filter(|files| files.iter().all(is_settled));
+        }
+        Ok(Rc::clone(&self.tables))
+    }
+}
+
+fn identity(path: &str) -> Option<Identity> {
+    let found = rustix::fs::stat(path).ok()?;
+    Some((
+        found.st_dev,
+        found.st_ino,
+        found.st_size,
+        found.st_ctime,
+        i64::try_from(found.st_ctime_nsec).ok()?,
+    ))
+}
+
+/// Whether a further change would show: times have the grain of the kernel's clock, some milliseconds, and some file systems' of seconds.
+fn is_settled((_, _, _, changed_s, _): &Identity) -> bool {
+    const GRAIN_S: i64 = 2;
+    let now_s = i64::try_from(crate::clock::realtime_us() / 1_000_000).unwrap_or(i64::MAX);
+    changed_s.saturating_add(GRAIN_S) < now_s
+}
+
 impl Tables {
     /// Reads the host's tables. A host without them has only root.
     pub(crate) fn read() -> io::Result<Self> {
         Ok(Self {
-            passwd: read_table(Path::new("/etc/passwd"))?,
-            group: read_table(Path::new("/etc/group"))?,
+            passwd: read_table(Path::new(PASSWD))?,
+            group: read_table(Path::new(GROUP))?,
         })
     }
 
