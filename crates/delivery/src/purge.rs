@@ -43,6 +43,8 @@ pub struct Directories {
     pub runtime: Vec<String>,
     /// ConfigurationDirectory=.
     pub configuration: Vec<String>,
+    /// Its timers, by name: when they elapsed last is kept in files (Persistent=).
+    pub timers: Vec<String>,
 }
 
 /// Why something could not be removed.
@@ -64,6 +66,9 @@ pub fn paths(portable: &str, directories: &Directories, places: &Places) -> Vec<
         places.config.join("portables").join(portable),
         places.runtime.join("made").join(portable),
     ];
+    let stamps = directories.timers.iter().filter(|name| !name.contains('/'));
+    let stamps = stamps.map(|name| places.state.join("timers").join(format!("stamp-{name}")));
+    paths.extend(stamps);
     let kinds = [
         (&directories.state, &places.state_home),
         (&directories.cache, &places.cache_home),
@@ -240,6 +245,7 @@ mod tests {
                 ".".into(),
                 "private".into(),
             ],
+            timers: vec!["hello.timer".into(), "../x.timer".into()],
             ..Directories::default()
         };
         let paths: Vec<String> = paths("hello", &directories, &places)
@@ -252,6 +258,7 @@ mod tests {
                 "/c/portables/hello",
                 "/r/made/hello",
                 "/s/journal/portables/hello",
+                "/s/timers/stamp-hello.timer",
                 "/var/lib/hello",
                 "/var/lib/private/hello"
             ]

@@ -136,7 +136,7 @@ impl Engine {
                 incarnation,
                 realtime_us,
             } => self.timer_elapsed(unit, incarnation, realtime_us),
-            Input::ClockChanged(unit) => self.clock_changed(unit),
+            Input::ReckonTimer(unit) => self.reckon_anew(unit),
             Input::Tick => self.tick(),
             Input::InventoryComplete => self.inventory_complete(),
         }
@@ -416,7 +416,7 @@ impl Input {
         match self {
             Input::Configure(_) | Input::Cancel(_) | Input::Tick | Input::InventoryComplete => None,
             Input::Forget(unit) | Input::ResetFailed(unit) | Input::Cleaned(unit) => Some(*unit),
-            Input::Clean { unit, .. } | Input::ClockChanged(unit) => Some(*unit),
+            Input::Clean { unit, .. } | Input::ReckonTimer(unit) => Some(*unit),
             Input::TimerReckoned { unit, .. } | Input::TimerElapsed { unit, .. } => Some(*unit),
             Input::Job { unit, .. } | Input::Kill { unit, .. } | Input::Conditions { unit, .. } => {
                 Some(*unit)

@@ -133,8 +133,8 @@ pub enum Input {
         /// Now, in microseconds since 1970.
         realtime_us: u64,
     },
-    /// The clock or the time zone was set: a timer that waits has to be reckoned anew.
-    ClockChanged(UnitId),
+    /// The clock, the time zone or the timer's file is another: a timer that is up has to be reckoned anew.
+    ReckonTimer(UnitId),
     /// Time passed; due when the time of the last `Action::WakeAt` came.
     Tick,
     /// After a restore: this process is alive.

@@ -174,9 +174,9 @@ impl Engine {
         self.ask_for_moment(id);
     }
 
-    /// The clock or the time zone was set: who waits for a moment waits for another.
-    pub(crate) fn clock_changed(&mut self, id: UnitId) {
-        let waits = |run: &TimerRun| run.phase == TimerPhase::Waiting;
+    /// The clock, the time zone or the timer's file is another: who waits for a moment waits for another, and one may be left again.
+    pub(crate) fn reckon_anew(&mut self, id: UnitId) {
+        let waits = |run: &TimerRun| run.phase != TimerPhase::Running;
         if self.timer_run(id).is_some_and(waits) {
             self.cause = self.unit(id).cause.clone();
             self.reckon_again(id);

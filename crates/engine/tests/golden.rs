@@ -152,7 +152,7 @@ fn parse_timer_event(words: &[&str], unit: UnitId, incarnation: Incarnation) -> 
             incarnation,
             realtime_us: 7,
         },
-        _ => Input::ClockChanged(unit),
+        _ => Input::ReckonTimer(unit),
     }
 }
 

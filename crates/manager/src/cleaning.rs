@@ -13,7 +13,7 @@ use kernel::message::{Descriptors, ReceiveOptions, receive};
 use model::sorted::Map;
 use model::text::Verbatim;
 use model::value::{ExecCommand, ExecCommands, StandardInput, StandardOutput};
-use model::{Resource, Resources, Unit, UnitKind, UnitName, key};
+use model::{Resources, Unit, UnitName, key};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::Rc;
@@ -87,7 +87,8 @@ impl Manager {
             .may_clean(unit, what.bits())
             .map_err(|why| failed(self, told(why)))?;
         let entry = self.units.get(&unit);
-        if entry.is_none_or(|entry| self.left_by(entry, what).is_empty()) {
+        let has_stamp = self.has_stamp(unit, what);
+        if !has_stamp && entry.is_none_or(|entry| self.left_by(entry, what).is_empty()) {
             let words: Vec<&str> = what.words().collect();
             let message = format!("it keeps nothing of these kinds: {}", words.join(", "));
             return Err(failed(self, &message));
@@ -106,10 +107,7 @@ impl Manager {
         });
         let is_own = self.is_own(entry);
         named.retain(|path| is_own(Path::new(path)));
-        let stamp = self.stamp_path(entry.id);
-        let keeps = entry.name.kind() == UnitKind::Timer && what.has(Resource::State);
-        let stamp = (keeps && stamp.exists()).then(|| stamp.to_string_lossy().into_owned());
-        named.into_iter().chain(stamp).collect()
+        named
     }
 
     /// Whether what has a name of a unit's is the unit's, and not what the host had or came to have there.
@@ -150,8 +148,9 @@ impl Manager {
         crate::quotas::lift(&paths).map_err(|errno| {
             self.internal(unit, "lift the quota of what is removed", &errno.into())
         })?;
-        let own = self.stamps().to_string_lossy().into_owned();
-        let worker = worker_unit(&paths, &own).map_err(|error| failed(self, error))?;
+        self.remove_stamp(unit, what)
+            .map_err(|error| self.internal(unit, "forget when it elapsed", &error))?;
+        let worker = worker_unit(&paths).map_err(|error| failed(self, error))?;
         let plan = self.plan_worker(&worker)?;
         let (socket, theirs) = report_pair(false).map_err(|errno| failed(self, errno.into()))?;
         let key = ChildKey {
@@ -259,17 +258,14 @@ fn answer(socket: &OwnedFd) -> Answer {
     }
 }
 
-/// The worker as a unit, so that it is planned like every other process. `own`: where the instance keeps what timers leave.
-fn worker_unit(paths: &[String], own: &str) -> std::io::Result<Unit> {
+/// The worker as a unit, so that it is planned like every other process.
+fn worker_unit(paths: &[String]) -> std::io::Result<Unit> {
     let broken = |error: model::ParseError| std::io::Error::other(error.to_string());
     let mut unit = Unit::new(UnitName::new("coracle-clean.service").map_err(broken)?);
     for (name, value) in SANDBOX {
         settings::apply(&mut unit, "Service", name, value, &Verbatim)
             .map_err(|error| std::io::Error::other(format!("{name}: {error:?}")))?;
     }
-    let own = format!("-{own}");
-    settings::apply(&mut unit, "Service", "ReadWritePaths", &own, &Verbatim)
-        .map_err(|error| std::io::Error::other(format!("{own}: {error:?}")))?;
     let arguments: Vec<&str> = ["worker", "clean"]
         .into_iter()
         .chain(paths.iter().map(String::as_str))

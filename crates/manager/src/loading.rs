@@ -6,7 +6,7 @@ use crate::entry::{Entry, LoadState, Origin};
 use crate::manager::Manager;
 use engine::{Input, Load, UnitConfig, UnitId};
 use load::{HostTree, Loaded, Loader, SearchPath, SpecifierContext};
-use model::{Unit, UnitName};
+use model::{Unit, UnitKind, UnitName};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -217,7 +217,11 @@ impl Manager {
         };
         let unit = Rc::new(unit);
         if let Some(entry) = self.units.get_mut(&id) {
+            let is_other_timer = entry.name.kind() == UnitKind::Timer && *entry.unit != *unit;
             (entry.unit, entry.origin, entry.prepared) = (unit, origin, None);
+            if is_other_timer {
+                self.inputs.push_back(Input::ReckonTimer(id));
+            }
             return;
         }
         let hash = hash(name.as_str().as_bytes());

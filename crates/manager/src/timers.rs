@@ -6,10 +6,12 @@ use crate::clock;
 use crate::manager::Manager;
 use crate::poll::{Poll, Token};
 use engine::{Elapse, Incarnation, Input, Micros, Moment, State, UnitId};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use load::zones;
 use model::calendar::{Calendar, CalendarZone, Zone};
 use model::sorted::Map;
-use model::{Unit, key};
+use model::{Resource, Resources, Unit, UnitKind, key};
 use reckon::{Dice, Past};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
@@ -17,6 +19,8 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
 };
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::fs::{File, FileTimes};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -95,8 +99,8 @@ impl Timers {
         self.next
     }
 
-    /// Sets the alarms for what is waited for now.
-    fn set(&mut self, poll: &Poll) -> io::Result<()> {
+    /// Sets the alarms for what is waited for now. Answers whether the clock was set meanwhile, and what can't be waited for.
+    fn set(&mut self, poll: &Poll) -> (bool, Vec<(&'static str, io::Error)>) {
         let shift = shift();
         let waiting: Vec<Waiting> = self.waiting.values().copied().collect();
         let soonest = |moment: fn(&Waiting) -> Option<u64>| {
@@ -108,29 +112,32 @@ impl Timers {
         self.next = soonest(|one| Some(one.at.monotonic?.0)).map(Micros);
         let realtime_us = soonest(|one| one.at.realtime_us);
         let is_sensitive = waiting.iter().any(|one| one.on_clock);
-        let clock = TimerfdClockId::Realtime;
         let notices = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
         let at = realtime_us.or(is_sensitive.then_some(FAR_US));
-        alarm(
-            &mut self.calendar,
-            poll,
-            (clock, Source::Calendar),
-            at,
-            notices,
-        )?;
-        if waiting.iter().any(|one| one.on_zone || one.by_host) {
-            self.watch_zone(poll)?;
-        } else if let Some(zone) = self.zone.take() {
-            poll.forget(&zone);
-        }
-        let [by_calendar, by_boot] = &mut self.wakers;
+        let which = (TimerfdClockId::Realtime, Source::Calendar);
+        let by_calendar = alarm(&mut self.calendar, poll, which, at, notices);
+        let by_zone = if waiting.iter().any(|one| one.on_zone || one.by_host) {
+            self.watch_zone(poll)
+        } else {
+            self.zone.take().iter().for_each(|zone| poll.forget(zone));
+            Ok(())
+        };
+        let [waker, sleeper] = &mut self.wakers;
         let once = TimerfdTimerFlags::ABSTIME;
         let at = soonest(|one| one.at.realtime_us.filter(|_| one.wakes));
         let which = (TimerfdClockId::RealtimeAlarm, Source::WakerByCalendar);
-        let outcome = alarm(by_calendar, poll, which, at, once);
+        let by_waker = alarm(waker, poll, which, at, once);
         let at = soonest(|one| one.boottime_us);
         let which = (TimerfdClockId::BoottimeAlarm, Source::WakerByBoot);
-        outcome.and(alarm(by_boot, poll, which, at, once))
+        let by_sleeper = alarm(sleeper, poll, which, at, once);
+        let was_set = matches!(by_calendar, Ok(true));
+        let outcomes = [
+            (DATES, by_calendar.map(drop)),
+            (ZONE, by_zone),
+            (WAKING, by_waker.and(by_sleeper).map(drop)),
+        ];
+        let failed = |(what, outcome): (_, io::Result<()>)| Some((what, outcome.err()?));
+        (was_set, outcomes.into_iter().filter_map(failed).collect())
     }
 
     fn watch_zone(&mut self, poll: &Poll) -> io::Result<()> {
@@ -145,22 +152,27 @@ impl Timers {
     }
 }
 
-/// Later than any calendar goes: the alarm is there for the clock's being set.
-const FAR_US: u64 = 1 << 52;
+/// What can't be waited for, and what follows.
+const DATES: &str = "cannot set the alarm for OnCalendar= and OnClockChange=, which do not elapse";
+const ZONE: &str = "cannot watch for another time zone; OnTimezoneChange= does not elapse, and OnCalendar= goes by the former one";
+const WAKING: &str = "cannot wake the machine for WakeSystem=, which needs CAP_WAKE_ALARM and a clock that can; such timers elapse when it is awake";
 
-/// Sets an alarm, made where there is none; without a moment it goes.
+/// Later than any calendar goes: the alarm is there for the clock's being set.
+const FAR_US: u64 = 1 << 53;
+
+/// Sets an alarm, made where there is none; without a moment it goes. Answers whether the clock was set since the alarm was last read.
 fn alarm(
     held: &mut Option<OwnedFd>,
     poll: &Poll,
     (clock, source): (TimerfdClockId, Source),
     at_us: Option<u64>,
     flags: TimerfdTimerFlags,
-) -> io::Result<()> {
+) -> io::Result<bool> {
     let Some(at_us) = at_us else {
         if let Some(alarm) = held.take() {
             poll.forget(&alarm);
         }
-        return Ok(());
+        return Ok(false);
     };
     let alarm = match held {
         Some(alarm) => alarm,
@@ -184,8 +196,11 @@ fn alarm(
         it_interval: never,
         it_value: value,
     };
-    timerfd_settime(&*alarm, flags, &value)?;
-    Ok(())
+    match timerfd_settime(&*alarm, flags, &value) {
+        // It is set all the same, and the clock was, too (timerfd_create(2), NOTES).
+        Err(Errno::CANCELED) => Ok(true),
+        set => set.map(|_| false).map_err(io::Error::from),
+    }
 }
 
 impl Manager {
@@ -234,9 +249,9 @@ impl Manager {
         let starts = self
             .engine
             .relations(unit, engine::Relation::Triggers, false);
-        let other = starts
-            .first()
-            .and_then(|other| self.engine.snapshot(*other));
+        let other = starts.first().copied();
+        let limited_until = other.and_then(|other| self.limited_until(other));
+        let other = other.and_then(|other| self.engine.snapshot(other));
         let other = other.map(|other| other.stamps).unwrap_or_default();
         let past = Past {
             now: clock::monotonic(),
@@ -251,6 +266,7 @@ impl Manager {
                 Micros(0)
             },
             startup,
+            limited_until,
         };
         let fixed = |span: u64| share(self.place_of(unit), span);
         let mut random = |span: u64| share(random_bits(), span);
@@ -258,8 +274,24 @@ impl Manager {
             random: &mut random,
             fixed: &fixed,
         };
-        let zone = |calendar: &Calendar| zone_of(calendar, past.now_realtime_us);
+        let zones = HostZones::at(past.now_realtime_us);
+        let zone = |calendar: &Calendar| zones.of(calendar);
         Some(reckon::reckon(&entry.unit, &past, &zone, &mut dice))
+    }
+
+    /// Until when a unit is not started because it was too often.
+    fn limited_until(&self, unit: UnitId) -> Option<Micros> {
+        let failed = matches!(
+            self.engine.state(unit),
+            Some(State::Failed {
+                result: engine::UnitResult::StartLimitHit,
+                ..
+            })
+        );
+        let limit = self.engine.config(unit).filter(|_| failed)?.start_limit;
+        let begin = self.engine.snapshot(unit)?.starts.begin;
+        // The window is over after its last microsecond.
+        Some(begin.after(limit.interval).after(Micros(1)))
     }
 
     /// Waits for a timer's moment.
@@ -363,7 +395,7 @@ impl Manager {
             if elapses(&one) {
                 self.elapse(unit, one.incarnation, clock::realtime_us());
             } else if moves(&one) {
-                self.inputs.push_back(Input::ClockChanged(unit));
+                self.inputs.push_back(Input::ReckonTimer(unit));
             }
         }
     }
@@ -373,14 +405,16 @@ impl Manager {
         if !std::mem::take(&mut self.aside.timers.is_stale) {
             return;
         }
-        let outcome = self.aside.timers.set(&self.poll);
-        let was_failing = std::mem::replace(&mut self.aside.timers.is_failing, outcome.is_err());
-        if let Err(error) = outcome
-            && !was_failing
-        {
-            self.log(&format!(
-                "cannot set an alarm for timers: {error}; WakeSystem= needs CAP_WAKE_ALARM and a clock that can wake the machine"
-            ));
+        let (was_set, failed) = self.aside.timers.set(&self.poll);
+        let is_failing = !failed.is_empty();
+        if !std::mem::replace(&mut self.aside.timers.is_failing, is_failing) {
+            for (what, error) in failed {
+                self.log(&format!("{what}: {error}"));
+            }
+        }
+        if was_set {
+            self.on_clock_set(|one| one.on_clock, |_| true);
+            self.advance();
         }
     }
 
@@ -402,13 +436,28 @@ impl Manager {
     }
 
     /// The file whose time is that of the timer's last elapse.
-    pub(crate) fn stamp_path(&self, unit: UnitId) -> PathBuf {
+    fn stamp_path(&self, unit: UnitId) -> PathBuf {
         let name = format!("stamp-{}", self.name_of(unit));
-        self.stamps().join(name)
+        self.directories.state.join("timers").join(name)
     }
 
-    pub(crate) fn stamps(&self) -> PathBuf {
-        self.directories.state.join("timers")
+    /// Whether a timer's last time is kept, and is of what is to be removed.
+    pub(crate) fn has_stamp(&self, unit: UnitId, what: Resources) -> bool {
+        let is_timer = |entry: &crate::entry::Entry| entry.name.kind() == UnitKind::Timer;
+        what.has(Resource::State)
+            && self.units.get(&unit).is_some_and(|entry| is_timer(entry))
+            && self.stamp_path(unit).exists()
+    }
+
+    /// Forgets it.
+    ///
+    /// # Errors
+    /// When the file can't be removed.
+    pub(crate) fn remove_stamp(&self, unit: UnitId, what: Resources) -> io::Result<()> {
+        if self.has_stamp(unit, what) {
+            std::fs::remove_file(self.stamp_path(unit))?;
+        }
+        Ok(())
     }
 
     /// When a timer elapsed last, perhaps before this boot. Where nobody knows, it is noted that it counts from now on.
@@ -482,14 +531,34 @@ fn goes_by_host(unit: &Unit) -> bool {
     all.any(|calendar| *calendar.zone() != CalendarZone::Utc)
 }
 
-/// The zone that an expression goes by, as its file is now.
-fn zone_of(calendar: &Calendar, realtime_us: u64) -> Option<Box<dyn Zone>> {
-    let files = load::HostTree;
-    let now = i64::try_from(realtime_us).unwrap_or(i64::MAX);
-    let now = jiff::Timestamp::from_microsecond(now).unwrap_or(jiff::Timestamp::MAX);
-    let own = zones::own(&files);
-    let zone = zones::of(calendar, (&own, now), |name| zones::of_place(&files, name))?;
-    Some(Box::new(zone))
+/// The zones of the host as their files are now, each read once.
+struct HostZones {
+    now: Timestamp,
+    own: OnceCell<TimeZone>,
+    places: RefCell<BTreeMap<String, Option<TimeZone>>>,
+}
+
+impl HostZones {
+    fn at(realtime_us: u64) -> Self {
+        let now = i64::try_from(realtime_us).unwrap_or(i64::MAX);
+        Self {
+            now: Timestamp::from_microsecond(now).unwrap_or(Timestamp::MAX),
+            own: OnceCell::new(),
+            places: RefCell::default(),
+        }
+    }
+
+    /// The zone that an expression goes by.
+    fn of(&self, calendar: &Calendar) -> Option<Box<dyn Zone>> {
+        let own = self.own.get_or_init(|| zones::own(&load::HostTree));
+        let place = |name: &str| {
+            let mut places = self.places.borrow_mut();
+            let read = || zones::of_place(&load::HostTree, name);
+            places.entry(name.to_owned()).or_insert_with(read).clone()
+        };
+        let zone = zones::of(calendar, (own, self.now), place)?;
+        Some(Box::new(zone))
+    }
 }
 
 /// A share of a span that 64 bits say.

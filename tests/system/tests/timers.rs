@@ -99,6 +99,60 @@ fn timers_go_on_over_the_death_of_their_manager() {
 }
 
 #[test]
+fn a_timer_that_is_up_goes_by_its_file_when_that_was_read_again() {
+    let units = [
+        ("far.timer", "[Timer]\nOnCalendar=2090-01-01\n"),
+        ("far.service", TRUE),
+        ("over.timer", "[Timer]\nOnActiveSec=1ms\nAccuracySec=1us\n"),
+        ("over.service", TRUE),
+    ];
+    with_units(&units, |coracle| {
+        coracle.ok(&["start", "far.timer", "over.timer"]);
+        waiting::eventually("the end of its times", || {
+            (coracle.property("over.timer", "SubState") == "elapsed").then_some(())
+        });
+        coracle.unit("far.timer", "[Timer]\nOnCalendar=2091-01-01 UTC\n");
+        coracle.unit("over.timer", "[Timer]\nOnCalendar=2091-01-01 UTC\n");
+        coracle.ok(&["daemon-reload"]);
+        for timer in ["far.timer", "over.timer"] {
+            assert_eq!(next_us(coracle, timer), 3_818_448_000_000_000, "{timer}");
+        }
+        assert_eq!(coracle.property("over.timer", "SubState"), "waiting");
+    });
+}
+
+#[test]
+fn a_unit_that_ends_at_once_is_not_started_without_end() {
+    let units = [
+        (
+            "spin.timer",
+            "[Timer]\nOnActiveSec=1us\nOnUnitInactiveSec=1us\nAccuracySec=1us\n",
+        ),
+        ("spin.service", TRUE),
+    ];
+    with_units(&units, |coracle| {
+        coracle.ok(&["start", "spin.timer"]);
+        waiting::eventually("the limit", || {
+            (coracle.property("spin.service", "Result") == "start-limit-hit").then_some(())
+        });
+        // It waits for the limit's ten seconds, and does not try meanwhile.
+        let elapsed = || coracle.property("spin.timer", "LastTriggerUSecMonotonic");
+        waiting::eventually("a moment that is some time ahead", || {
+            let now_us = std::time::SystemTime::UNIX_EPOCH
+                .elapsed()
+                .expect("a clock");
+            let ahead_us =
+                u128::from(next_us(coracle, "spin.timer")).checked_sub(now_us.as_micros());
+            ahead_us.filter(|ahead| *ahead > 1_000_000)
+        });
+        let last = elapsed();
+        for _ in 0..20 {
+            assert_eq!(elapsed(), last);
+        }
+    });
+}
+
+#[test]
 fn a_timer_of_a_unit_that_is_not_there_says_so() {
     with_units(&[("lost.timer", "[Timer]\nOnBootSec=1h\n")], |coracle| {
         let failed = coracle.coracle(&["start", "lost.timer"]);

@@ -218,12 +218,19 @@ fn directories(portable: &Portable) -> Directories {
             .map(str::to_owned)
             .collect()
     };
+    let names = portable.versions.values();
+    let names = names.flat_map(|version| version.units.iter());
+    let timers = names
+        .filter(|name| name.ends_with(".timer"))
+        .cloned()
+        .collect();
     Directories {
         state: below(STATE_HOME),
         cache: below(CACHE_HOME),
         logs: below(LOGS_HOME),
         runtime: below(RUNTIME_HOME),
         configuration: below(CONFIG_HOME),
+        timers,
     }
 }
 

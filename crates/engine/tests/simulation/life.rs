@@ -278,7 +278,7 @@ impl World {
                     realtime_us: self.now.0,
                 })
             }
-            Event::ClockSet((unit, _)) => self.step(Input::ClockChanged(unit)),
+            Event::ClockSet((unit, _)) => self.step(Input::ReckonTimer(unit)),
             _ => Ok(()),
         }
     }

@@ -150,7 +150,7 @@ pub(super) fn point(state: &State<'_>, at: &CStr, directory: bool) -> Result<Own
     };
     let made = mount_point(state.root()?, at, directory, links);
     if !matches!(made, Err(Errno::ROFS)) {
-        return made;
+        return not_root(state, at, made?);
     }
     match &state.origin {
         Some(_) if state.is_extended && extensions::is_below(at) => {
@@ -159,7 +159,19 @@ pub(super) fn point(state: &State<'_>, at: &CStr, directory: bool) -> Result<Own
         Some(origin) => drop(mount_point(origin, at, directory, links)?),
         None => return room::make(state, at, directory),
     }
-    inside(state.root()?, at)
+    not_root(state, at, inside(state.root()?, at)?)
+}
+
+/// A link of an image's must not lead to its root: what is mounted there would hide nothing, and be seen by nobody.
+fn not_root(state: &State<'_>, at: &CStr, point: OwnedFd) -> Result<OwnedFd> {
+    if at == c"/" {
+        return Ok(point);
+    }
+    let (root, found) = (fstat(state.root()?)?, fstat(&point)?);
+    if (root.st_dev, root.st_ino) == (found.st_dev, found.st_ino) {
+        return Err(Errno::LOOP);
+    }
+    Ok(point)
 }
 
 fn set(tree: &OwnedFd, change: Change) -> Result<()> {

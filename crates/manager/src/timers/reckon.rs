@@ -24,6 +24,8 @@ pub(super) struct Past {
     pub(super) boot: Micros,
     /// When this instance was started.
     pub(super) startup: Micros,
+    /// Its unit was started too often, and may be started again then.
+    pub(super) limited_until: Option<Micros>,
 }
 
 /// Chance, in microseconds below the span.
@@ -64,9 +66,16 @@ pub(super) fn reckon(
             span => (dice.random)(span),
         }
     };
+    // A unit that was started too often is not started before that would do.
+    let earliest = past.limited_until.unwrap_or_default();
+    let ahead_us = earliest.0.saturating_sub(past.now.0);
+    let earliest_us = match ahead_us {
+        0 => 0,
+        ahead_us => past.now_realtime_us.saturating_add(ahead_us),
+    };
     let next = Elapse {
-        monotonic: monotonic.map(|at| at.after(Micros(delay()))),
-        realtime_us: realtime.map(|at| at.saturating_add(delay())),
+        monotonic: monotonic.map(|at| at.after(Micros(delay())).max(earliest)),
+        realtime_us: realtime.map(|at| at.saturating_add(delay()).max(earliest_us)),
     };
     Reckoned {
         next: (next != Elapse::default() || is_sensitive).then_some(next),
@@ -78,7 +87,7 @@ pub(super) fn reckon(
 fn spans(unit: &Unit, past: &Past) -> Vec<Micros> {
     let elapsed = past.last_trigger.and_then(|last| last.monotonic);
     let since = |moment: Micros| elapsed.into_iter().chain([moment]).max();
-    // What is to come once has come, unless it lies ahead.
+    // What is to come once has come in this run, unless it lies ahead.
     let once = [
         (&key::ON_ACTIVE_SEC, past.started),
         (&key::ON_BOOT_SEC, past.boot),
@@ -87,7 +96,7 @@ fn spans(unit: &Unit, past: &Past) -> Vec<Micros> {
     let once = once
         .into_iter()
         .flat_map(|(key, base)| after(unit, key, base))
-        .filter(|at| past.last_trigger.is_none() || *at >= past.now);
+        .filter(|at| elapsed.is_none() || *at >= past.now);
     let again = [
         (&key::ON_UNIT_ACTIVE_SEC, past.unit_began),
         (&key::ON_UNIT_INACTIVE_SEC, past.unit_ended),
@@ -221,6 +230,28 @@ mod tests {
             Some(1050)
         );
         assert_eq!(monotonic("OnActiveSec=infinity", past()), None);
+    }
+
+    #[test]
+    fn a_time_of_an_earlier_run_takes_nothing_from_this_one() {
+        let mut past = past();
+        past.last_trigger = Some(Moment {
+            monotonic: None,
+            realtime_us: 99 * DAY,
+        });
+        assert_eq!(monotonic("OnBootSec=15min", past), Some(900));
+    }
+
+    #[test]
+    fn a_unit_that_was_started_too_often_has_its_rest() {
+        let limited = Past {
+            unit_ended: Micros::seconds(999),
+            limited_until: Some(Micros::seconds(1007)),
+            ..past()
+        };
+        let next = next("OnUnitInactiveSec=1us\nOnCalendar=*:*:*", limited).unwrap();
+        assert_eq!(next.monotonic, Some(Micros::seconds(1007)));
+        assert_eq!(next.realtime_us, Some(100 * DAY + 1007 * SECOND));
     }
 
     #[test]
