@@ -72,6 +72,13 @@ impl Ahead {
         self.parts.get(part as usize)?.take()
     }
 
+    /// Lets go of the user namespace, in whose place the start makes its own.
+    pub(crate) fn forget_users(&self) {
+        for part in [Part::Users, Part::UserMap, Part::GroupMap] {
+            drop(self.take(part));
+        }
+    }
+
     /// Adds a part.
     pub(crate) fn put(&self, part: Part, made: OwnedFd) {
         if let Some(place) = self.parts.get(part as usize) {
@@ -112,7 +119,8 @@ impl Ahead {
         let (mut names, mut made) = ([0; Part::ALL.len()], Descriptors::default());
         let options = ReceiveOptions::default();
         let received = receive(socket, &mut names, &mut made, options)?;
-        if received.truncated || received.control_truncated || received.bytes != made.len() {
+        let is_whole = !received.truncated && !received.control_truncated;
+        if !is_whole || received.bytes == 0 || received.bytes != made.len() {
             return Err(Errno::BADMSG);
         }
         let ahead = Self::new();

@@ -132,7 +132,7 @@ fn take_later<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
             resource,
             soft,
             hard,
-        } => limit::take(resource, soft, hard),
+        } => limit::take(state, resource, soft, hard),
         Step::Umask { mask } => umask::take(mask),
         Step::SmackLabel { label, optional } => label::smack(state, label, optional),
         Step::UserNamespaceEnter => delegate::enter_path(state),

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 
 use harness::roots::{SLAVE, at};
 use harness::shell;
+use kernel::Errno;
 use kernel::message::{Descriptors, ReceiveOptions, receive};
 use kernel::mount::{NO_EXEC, NO_SUID, READ_ONLY};
 use kernel::namespace::{IPC, MOUNT, NETWORK, UTS};
@@ -215,27 +216,92 @@ fn of_what_is_made_ahead_a_start_takes_only_what_is_as_its_own() {
 }
 
 #[test]
-fn a_start_with_a_bundle_that_is_none_fails() {
+fn a_start_with_limits_that_its_user_namespace_keeps_makes_one_with_them() {
+    let maker = Maker::start();
+    // RLIMIT_NPROC, RLIMIT_MEMLOCK, RLIMIT_SIGPENDING, RLIMIT_MSGQUEUE; and RLIMIT_NOFILE, which no namespace has.
+    for (resource, is_kept) in [(6, true), (8, true), (11, true), (12, true), (7, false)] {
+        let (made, users) = users_of(&maker.ask_for(MAKE_ALL, Report::Ahead));
+        let mut steps = steps_of_all();
+        let before = steps.iter().position(|step| *step == Step::Groups).unwrap();
+        let limit = Step::Limit {
+            resource,
+            soft: 512,
+            hard: 512,
+        };
+        steps.insert(before, limit);
+        let mut start =
+            shell("stat -L -c %i /proc/self/ns/user; df --output=fstype /tmp | tail -n1");
+        (start.uid, start.gid) = (61_234, 61_234);
+        start.passed.push((Role::MadeAhead, made));
+        let outcome = start.run(&steps);
+        let said = outcome.said();
+        let (inode, rest) = said.split_once('\n').unwrap();
+        assert_eq!(rest, "tmpfs", "{resource}");
+        assert_eq!(inode != users, is_kept, "{resource}: {said}");
+    }
+    assert_eq!(maker.end(), Ending::Exited(0));
+}
+
+/// What was made ahead, and the number of the user namespace in it.
+fn users_of(made: &OwnedFd) -> (OwnedFd, String) {
+    use std::os::unix::fs::MetadataExt;
+    /// The place of the user namespace (`ahead::Part`).
+    const USERS: u8 = 2;
+    let (mut names, mut descriptors) = ([0; 64], Descriptors::default());
+    let received = receive(
+        made,
+        &mut names,
+        &mut descriptors,
+        ReceiveOptions::default(),
+    )
+    .unwrap();
+    let names = &names[..received.bytes];
+    let files: Vec<OwnedFd> = std::iter::from_fn(|| descriptors.take()).collect();
+    let place = names.iter().position(|name| *name == USERS).unwrap();
+    let file = std::fs::File::from(files[place].try_clone().unwrap());
+    (
+        bundle(Some(names), &files),
+        file.metadata().unwrap().ino().to_string(),
+    )
+}
+
+/// A message and what comes along with it, in a socket; or one without any.
+fn bundle(bytes: Option<&[u8]>, files: &[OwnedFd]) -> OwnedFd {
     use kernel::rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-    for (bytes, count) in [(&[][..], 0), (&[0], 0), (&[0, 1], 1), (&[200], 1)] {
-        let flags = SocketFlags::CLOEXEC;
-        let (ours, theirs) =
-            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
+    let flags = SocketFlags::CLOEXEC;
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::DGRAM, flags, None).unwrap();
+    let files: Vec<_> = files.iter().map(std::os::fd::AsFd::as_fd).collect();
+    if let Some(bytes) = bytes {
+        kernel::message::send(&ours, bytes, &files).unwrap();
+    }
+    theirs
+}
+
+#[test]
+fn a_start_with_a_bundle_that_is_none_fails() {
+    // No message; one without parts; a part without its descriptor, two with one, and a part that there is not.
+    let cases = [
+        (None, 0, Errno::AGAIN),
+        (Some(&[][..]), 0, Errno::BADMSG),
+        (Some(&[0]), 0, Errno::BADMSG),
+        (Some(&[0, 1]), 1, Errno::BADMSG),
+        (Some(&[200]), 1, Errno::BADMSG),
+    ];
+    for (bytes, count, errno) in cases {
         let files: Vec<OwnedFd> = (0..count)
             .map(|_| std::fs::File::open("/dev/null").unwrap().into())
             .collect();
-        let files: Vec<_> = files.iter().map(std::os::fd::AsFd::as_fd).collect();
-        if !bytes.is_empty() {
-            kernel::message::send(&ours, bytes, &files).unwrap();
-        }
         let mut start = shell("echo reached");
-        start.passed.push((Role::MadeAhead, theirs));
-        let outcome = start.run(&[Step::Unshare { kinds: NETWORK }]);
+        start.passed.push((Role::MadeAhead, bundle(bytes, &files)));
+        let step = Step::Unshare { kinds: NETWORK };
+        let tag = step.tag();
+        let outcome = start.run(&[step]);
         assert!(!outcome.output.contains("reached"), "{bytes:?} {outcome:?}");
-        assert!(
-            matches!(outcome.reports[..], [Report::Failure(_)]),
-            "{outcome:?}"
-        );
+        let [Report::Failure(failure)] = outcome.reports[..] else {
+            panic!("{bytes:?}: {outcome:?}");
+        };
+        let told = (failure.step, failure.errno);
+        assert_eq!(told, (tag, errno.raw_os_error()), "{bytes:?}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! What one start of a service leaves, the next one does not find, whatever was prepared for it.
 
 use coracle_system_tests::{manager, waiting, with_units};
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 use testkit::Instance;
 
 /// Leaves something of each kind, after it has told what it found: the number of its network, interfaces and addresses, a setting of the
@@ -122,6 +122,14 @@ touch /tmp/left /var/tmp/left /dev/shm/left /dev/mqueue/left; ipcmk -Q -M 4096 -
         );
         coracle.unit("a.service", &text);
         coracle.ok(&["daemon-reload"]);
+        // Less than one queue as touch(1) makes them, of ten messages of 8 KiB: the unit's limit is the hard one, and that of its user
+        // namespace, too, whoever made it.
+        let less = Rlimit {
+            current: Some(50_000),
+            ..getrlimit(Resource::Msgqueue)
+        };
+        let keeper = coracle.process("KeeperPID");
+        prlimit(Some(keeper), Resource::Msgqueue, less).expect("root limits");
         coracle.ok(&["start", "a"]);
         for _ in 0..6 {
             coracle.ok(&["restart", "a"]);
