@@ -27,10 +27,10 @@ pub(super) fn lost(draft: &mut Draft<'_>) {
         ),
         (&key::PRIVATE_DEVICES, bit(cap::MKNOD) | bit(cap::SYS_RAWIO)),
     ];
-    draft.lost_capabilities = losses.iter().filter(|(key, _)| draft.is_on(key)).fold(
-        super::quotas::lost_capabilities(draft.unit),
-        |sum, (_, bits)| sum | bits,
-    );
+    draft.lost_capabilities |= losses
+        .iter()
+        .filter(|(key, _)| draft.is_on(key))
+        .fold(0, |sum, (_, bits)| sum | bits);
 }
 
 /// Whether the service holds capabilities that its user alone would not give.

@@ -22,6 +22,8 @@ pub(super) struct Draft<'a> {
     pub(super) delegates_bpf: bool,
     /// Capabilities that directives beside CapabilityBoundingSet= take away.
     pub(super) lost_capabilities: u64,
+    /// The first directive for which a directory is in a project of its own, where the service must stay.
+    pub(super) project: Option<Directive>,
     pub(super) reductions: Vec<Reduction>,
     pub(super) environment: Vec<(String, String)>,
     pub(super) credentials_directory: Option<String>,
@@ -44,6 +46,7 @@ impl<'a> Draft<'a> {
             delegated: 0,
             delegates_bpf: false,
             lost_capabilities: 0,
+            project: None,
             reductions: Vec::new(),
             environment: Vec::new(),
             credentials_directory: None,

@@ -18,11 +18,14 @@ use crate::step::Step;
 /// Adds the step; whether there is a program.
 pub(super) fn plan(draft: &mut Draft<'_>, meaning: Meaning) -> Result<bool, Refusal> {
     let personality = super::attributes::personality(draft).unwrap_or(0);
-    let restrictions = restrictions(draft.unit, draft.facts, meaning, personality);
+    let mut restrictions = restrictions(draft.unit, draft.facts, meaning, personality);
+    restrictions.no_other_project = draft.project.is_some();
     if restrictions.is_empty() {
         return Ok(false);
     }
-    let directive = first_directive(draft.unit);
+    let directive = first_directive(draft.unit)
+        .or(draft.project)
+        .unwrap_or(key::SYSTEM_CALL_FILTER.directive());
     let Some(machine) = machine(draft.facts.architecture) else {
         draft.cannot(
             directive,
@@ -99,7 +102,7 @@ fn machine(name: &str) -> Option<Machine> {
 }
 
 /// Whose failure a program that can't be installed is.
-fn first_directive(unit: &Unit) -> Directive {
+fn first_directive(unit: &Unit) -> Option<Directive> {
     let candidates = [
         key::SYSTEM_CALL_FILTER.directive(),
         key::SYSTEM_CALL_ARCHITECTURES.directive(),
@@ -125,8 +128,6 @@ fn first_directive(unit: &Unit) -> Directive {
     candidates
         .into_iter()
         .find(|directive| unit.is_set(*directive))
-        .or_else(|| super::quotas::first(unit))
-        .unwrap_or(key::SYSTEM_CALL_FILTER.directive())
 }
 
 fn restrictions(unit: &Unit, facts: &Facts, meaning: Meaning, personality: u32) -> Restrictions {
@@ -174,7 +175,8 @@ fn restrictions(unit: &Unit, facts: &Facts, meaning: Meaning, personality: u32) 
         }),
         no_writable_code: unit.value(&key::MEMORY_DENY_WRITE_EXECUTE),
         no_set_id: meaning.no_set_id,
-        no_other_project: super::quotas::is_bounded(unit),
+        // It takes file systems that have projects, which the rest of the plan asks for.
+        no_other_project: false,
         no_realtime: unit.value(&key::RESTRICT_REALTIME),
         locked_personality: unit.value(&key::LOCK_PERSONALITY).then_some(personality),
         denied_calls: denied_calls(unit),

@@ -1,8 +1,8 @@
 //! StateDirectoryQuota=, StateDirectoryAccounting= and their kin: what the directories of a unit may hold, and whether that is counted.
 
+use model::Key;
 use model::tables::capabilities as cap;
 use model::value::Amount;
-use model::{Directive, Key, Unit, key};
 
 use super::Refusal;
 use super::draft::Draft;
@@ -14,11 +14,8 @@ pub(super) struct Bound {
     pub(super) accounting: &'static Key<bool>,
 }
 
-const QUOTAS: [&Key<Amount>; 3] = [
-    &key::STATE_DIRECTORY_QUOTA,
-    &key::CACHE_DIRECTORY_QUOTA,
-    &key::LOGS_DIRECTORY_QUOTA,
-];
+/// What who is bounded must not hold: with it, quotas do not count.
+const LOST: u64 = 1 << cap::SYS_RESOURCE;
 
 /// What is said of directories at these places, as far as their file systems can do it.
 pub(super) fn of(
@@ -26,6 +23,9 @@ pub(super) fn of(
     bound: &Bound,
     places: &[String],
 ) -> Result<Quota, Refusal> {
+    if places.is_empty() {
+        return Ok(Quota::Unsaid);
+    }
     let counted = draft.is_on(bound.accounting);
     let (quota, directive) = match draft.unit.get(bound.quota) {
         Some(Amount::Exactly(bytes)) => (
@@ -46,7 +46,13 @@ pub(super) fn of(
         None => return Ok(Quota::Unsaid),
     };
     Ok(match trouble(draft, quota, places) {
-        None => quota,
+        None => {
+            draft.project.get_or_insert(directive);
+            if quota != Quota::Counted {
+                draft.lost_capabilities |= LOST;
+            }
+            quota
+        }
         Some(why) => {
             draft.cannot(directive, &why)?;
             Quota::Unsaid
@@ -63,25 +69,4 @@ fn trouble(draft: &Draft<'_>, quota: Quota, places: &[String]) -> Option<String>
         .iter()
         .filter_map(|place| (draft.situation.quota_trouble)(place, bounded));
     troubles.next()
-}
-
-/// Whether what the unit's directories may hold is bounded.
-pub(super) fn is_bounded(unit: &Unit) -> bool {
-    first(unit).is_some()
-}
-
-/// The first directive that bounds them.
-pub(super) fn first(unit: &Unit) -> Option<Directive> {
-    let bounds =
-        |key: &&&Key<Amount>| matches!(unit.get(key), Some(Amount::Exactly(_) | Amount::Share(_)));
-    QUOTAS.iter().find(bounds).map(|key| key.directive())
-}
-
-/// What who is bounded must not hold: with it, quotas do not count.
-pub(super) fn lost_capabilities(unit: &Unit) -> u64 {
-    if is_bounded(unit) {
-        1 << cap::SYS_RESOURCE
-    } else {
-        0
-    }
 }

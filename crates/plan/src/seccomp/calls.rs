@@ -213,6 +213,9 @@ fn projects(denials: &mut Vec<Denial>) {
     }
     // It passes them in memory.
     denials.push(always("file_setattr", EPERM));
+    // With CAP_SYS_ADMIN they set what a project may hold, or have nothing counted.
+    denials.push(always("quotactl", EPERM));
+    denials.push(always("quotactl_fd", EPERM));
 }
 
 fn realtime(denials: &mut Vec<Denial>) {

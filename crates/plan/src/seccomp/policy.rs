@@ -44,7 +44,7 @@ pub struct Restrictions {
     pub no_writable_code: bool,
     /// RestrictSUIDSGID=.
     pub no_set_id: bool,
-    /// Files stay in the project whose quota bounds them.
+    /// Files stay in the project whose quota counts or bounds them, and so does what it says.
     pub no_other_project: bool,
     /// RestrictRealtime=.
     pub no_realtime: bool,

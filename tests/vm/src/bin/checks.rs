@@ -41,9 +41,8 @@ const CHECKS: &[Check] = &[
 
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().collect();
-    if let [_, leave, path] = words.as_slice() {
-        ensure!(leave == "leave", "{leave:?} is no act");
-        return Ok(kernel::quota::set_project(fs::File::open(path)?, 7, false)?);
+    if let [_, act, path] = words.as_slice() {
+        return attempt(act, &fs::File::open(path)?);
     }
     let mut failed = 0;
     for (name, check) in CHECKS {
@@ -321,6 +320,19 @@ fn apparmor() -> Result<()> {
     Ok(())
 }
 
+/// What a service tries that would rather not be bounded.
+fn attempt(act: &str, file: &fs::File) -> Result<()> {
+    match act {
+        "leave" => kernel::quota::set_project(file, 7, false)?,
+        "lift" => {
+            let number = kernel::quota::project(file)?;
+            kernel::quota::limit(file, number, kernel::quota::Limits::default())?;
+        }
+        _ => anyhow::bail!("{act:?} is no act"),
+    }
+    Ok(())
+}
+
 /// A file system with quotas of projects, where the units' state directories are.
 const BOUNDED: &str = "/var/lib/bounded";
 
@@ -428,13 +440,25 @@ fn projects() -> Result<()> {
     mount_bounded()?;
     const LEAVE: &str = "rm -f $STATE_DIRECTORY/file; echo > $STATE_DIRECTORY/file; /vm/checks leave $STATE_DIRECTORY/file && echo left";
     let unit = ["User=1234", "StateDirectory=bounded/leave"];
-    let (free, _) = run(&[unit[0], unit[1], "StateDirectoryAccounting=yes"], LEAVE)?;
+    let (free, _) = run(&unit, LEAVE)?;
     ensure!(free.contains("left"), "without a bound: {free}");
-    let (said, _) = run(&[unit[0], unit[1], "StateDirectoryQuota=1M"], LEAVE)?;
+    for line in ["StateDirectoryAccounting=yes", "StateDirectoryQuota=1M"] {
+        let (said, _) = run(&[unit[0], unit[1], line], LEAVE)?;
+        ensure!(
+            !said.contains("left") && said.contains("Operation not permitted"),
+            "with {line}: {said}"
+        );
+    }
+    // Root could lift what bounds it.
+    const LIFT: &str = "/vm/checks lift $STATE_DIRECTORY && echo lifted";
+    let unit = ["User=root", "StateDirectory=bounded/lift"];
+    let (said, _) = run(&[unit[0], unit[1], "StateDirectoryQuota=1M"], LIFT)?;
     ensure!(
-        !said.contains("left") && said.contains("Operation not permitted"),
-        "with one: {said}"
+        !said.contains("lifted") && said.contains("Operation not permitted"),
+        "root with one: {said}"
     );
+    let (free, _) = run(&unit, LIFT)?;
+    ensure!(free.contains("lifted"), "root without one: {free}");
     // A directory that somebody has put into a project of theirs stays there.
     fs::create_dir(Path::new(BOUNDED).join("foreign"))?;
     let file = fs::File::open(Path::new(BOUNDED).join("foreign"))?;

@@ -36,7 +36,6 @@ pub(crate) const ACTS: &[Act] = &[
     ("read", |given| read(argument(given, 0)?)),
     ("remove", |given| Ok(fs::remove_file(argument(given, 0)?)?)),
     ("rewrite", |given| rewrite(argument(given, 0)?)),
-    ("set-flags", |given| set_flags(argument(given, 0)?)),
     ("set-id", |given| {
         set_id(argument(given, 0)?, argument(given, 1)?)
     }),
@@ -172,19 +171,6 @@ fn escape_chroot(secret: &str) -> Outcome {
         .or_else(|_| call(libc::SYS_chroot, &[T("/tmp")], &[]))?;
     call(libc::SYS_fchdir, &[N(above.as_raw_fd().into())], &[])?;
     escape_up(secret)
-}
-
-/// Gives a directory the flags that it has: so it would lose the one that has what is made in it count for a project.
-fn set_flags(path: &str) -> Outcome {
-    const GET_FLAGS: i64 = 0x8008_6601;
-    const SET_FLAGS: i64 = 0x4008_6602;
-    let directory = File::open(path)?;
-    let (descriptor, flags) = (
-        N(directory.as_raw_fd().into()),
-        Cell::new([0; BUFFER_BYTES]),
-    );
-    call(libc::SYS_ioctl, &[descriptor, N(GET_FLAGS), B(&flags)], &[])?;
-    Ok(call(libc::SYS_ioctl, &[descriptor, N(SET_FLAGS), B(&flags)], &[]).map(drop)?)
 }
 
 /// Makes a file whose user others become, by the named call.
