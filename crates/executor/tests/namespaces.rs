@@ -14,7 +14,7 @@ use kernel::namespace::{IPC, MOUNT, NETWORK, UTS};
 use kernel::wait::Ending;
 use plan::code::ListBytes;
 use plan::frame::Role;
-use plan::report::{MAKE_ALL, MAKE_NETWORK, Report};
+use plan::report::{MAKE_ALL, MAKE_NETWORK, Report, Unmade, UnmadePart};
 use plan::step::{RootSource, UserMap, What};
 use plan::{List, Step};
 
@@ -306,6 +306,46 @@ fn a_start_with_a_bundle_that_is_none_fails() {
 }
 
 #[test]
+fn who_cannot_make_all_says_what_and_goes_on_with_networks() {
+    use kernel::rustix::process::{Resource, Rlimit, getrlimit, prlimit};
+    let maker = Maker::start();
+    maker.ask_for(MAKE_ALL, Report::Ahead);
+    let pid = maker.child.pid;
+    let path = |name: &str| format!("/proc/{}/{name}", pid.as_raw_nonzero());
+    let is_free = |number: &u64| std::fs::symlink_metadata(path(&format!("fd/{number}"))).is_err();
+    let limit = |descriptors| {
+        let limit = Rlimit {
+            current: Some(descriptors),
+            ..getrlimit(Resource::Nofile)
+        };
+        prlimit(Some(pid), Resource::Nofile, limit).unwrap()
+    };
+    // Room for a network alone, then for a user namespace and not for all the rest.
+    for (room, part) in [(3, UnmadePart::Users), (7, UnmadePart::Devices)] {
+        // It holds for the numbers, of which some are far from the others.
+        let usual = limit((0..).filter(is_free).nth(room).unwrap());
+        let unmade = Unmade {
+            of_all: true,
+            part,
+            errno: Errno::MFILE.raw_os_error(),
+        };
+        // Whatever stayed open would soon leave no room for a network.
+        for _ in 0..5 {
+            maker.refuses(MAKE_ALL, unmade);
+            for kind in ["net", "ipc"] {
+                let link = |path| std::fs::read_link(path).unwrap();
+                let home = link(format!("/proc/self/ns/{kind}"));
+                assert_eq!(link(path(&format!("ns/{kind}"))), home);
+            }
+            maker.ask();
+        }
+        limit(usual.current.unwrap());
+    }
+    maker.ask_for(MAKE_ALL, Report::Ahead);
+    assert_eq!(maker.end(), Ending::Exited(0));
+}
+
+#[test]
 fn who_makes_networks_is_in_none_of_them_and_has_no_other_privileges() {
     let maker = Maker::start();
     let made = maker.ask();
@@ -346,6 +386,15 @@ impl Maker {
     }
 
     fn ask_for(&self, wish: [u8; 1], expected: Report) -> OwnedFd {
+        self.asked(wish, expected).take().unwrap()
+    }
+
+    fn refuses(&self, wish: [u8; 1], expected: Unmade) {
+        let mut descriptors = self.asked(wish, Report::Unmade(expected));
+        assert!(descriptors.take().is_none());
+    }
+
+    fn asked(&self, wish: [u8; 1], expected: Report) -> Descriptors {
         kernel::message::send(&self.socket, &wish, &[]).unwrap();
         let (mut bytes, mut descriptors) = ([0; 64], Descriptors::default());
         let wait = ReceiveOptions {
@@ -355,7 +404,7 @@ impl Maker {
         let received = receive(&self.socket, &mut bytes, &mut descriptors, wait).unwrap();
         let report = Report::decode(&bytes[..received.bytes]);
         assert_eq!(report, Some(expected));
-        descriptors.take().unwrap()
+        descriptors
     }
 
     fn end(self) -> Ending {

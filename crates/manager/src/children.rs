@@ -258,7 +258,10 @@ impl Manager {
             match Report::decode(buffer.get(..received.bytes).unwrap_or_default()) {
                 Some(Report::Failure(failure)) => return self.on_failure(process, failure),
                 Some(Report::Payload) => self.on_payload(process, sender),
-                Some(Report::Socket { .. } | Report::Network | Report::Ahead) | None => {}
+                Some(
+                    Report::Socket { .. } | Report::Network | Report::Ahead | Report::Unmade(_),
+                )
+                | None => {}
             }
         }
     }

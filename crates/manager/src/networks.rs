@@ -15,7 +15,7 @@ use crate::start::report_pair;
 use engine::{Micros, ProcessKey, Role, UnitId};
 use keeper::protocol::ChildKey;
 use kernel::message::{Descriptors, ReceiveOptions, receive, send};
-use plan::report::{LET_GO, MAKE_ALL, MAKE_NETWORK, RECORD_BYTES, Report};
+use plan::report::{LET_GO, MAKE_ALL, MAKE_NETWORK, RECORD_BYTES, Report, Unmade};
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
@@ -36,7 +36,7 @@ pub(crate) struct Networks {
     held: usize,
     /// Those of runs that are over.
     leaving: Vec<OwnedFd>,
-    /// It could not be made; before this moment it is not tried again.
+    /// There could not be a maker, or it ended; before this moment there is none.
     pause: Option<Micros>,
 }
 
@@ -59,6 +59,8 @@ struct Stock {
     is_wanted: bool,
     /// When all of it is let go.
     until: Option<Micros>,
+    /// It could not be made; before this moment it is not tried again.
+    pause: Option<Micros>,
 }
 
 impl Default for Networks {
@@ -82,6 +84,15 @@ impl Networks {
     fn stock(&mut self, role: plan::Role) -> Option<&mut Stock> {
         self.stocks.iter_mut().find(|stock| stock.role == role)
     }
+
+    /// From which stock a start is served that could take this: where all of it can't be made, a network alone.
+    fn stock_for(&mut self, role: plan::Role, now: Micros) -> Option<&mut Stock> {
+        let is_paused = self.stock(role)?.is_paused(now);
+        self.stock(match role {
+            plan::Role::MadeAhead if is_paused => plan::Role::MadeNetwork,
+            _ => role,
+        })
+    }
 }
 
 impl Stock {
@@ -92,7 +103,22 @@ impl Stock {
             asked: 0,
             is_wanted: false,
             until: None,
+            pause: None,
         }
+    }
+
+    fn is_paused(&self, now: Micros) -> bool {
+        self.pause.is_some_and(|pause| now < pause)
+    }
+
+    /// One that was asked for can't be made. Whether that is news.
+    fn give_up(&mut self, now: Micros) -> bool {
+        let is_news = !self.is_paused(now);
+        self.asked = self.asked.saturating_sub(1);
+        if is_news {
+            self.pause = Some(now.after(KEPT));
+        }
+        is_news
     }
 
     fn next_end(&self) -> Option<Micros> {
@@ -137,7 +163,7 @@ impl Manager {
     /// Has made what is missing of each kind that is wanted.
     fn fill_networks(&mut self, now: Micros) {
         for place in 0..self.later.networks.stocks.len() {
-            while let Some(role) = self.kind_to_ask_for(place) {
+            while let Some(role) = self.kind_to_ask_for(place, now) {
                 if let Err(error) = self.ask_for(role) {
                     self.log(&format!(
                         "cannot make network namespaces ahead, so each start makes its own: {error}"
@@ -148,9 +174,10 @@ impl Manager {
         }
     }
 
-    fn kind_to_ask_for(&self, place: usize) -> Option<plan::Role> {
+    fn kind_to_ask_for(&self, place: usize, now: Micros) -> Option<plan::Role> {
         let stock = self.later.networks.stocks.get(place)?;
-        (stock.until.is_some() && stock.is_short()).then_some(stock.role)
+        let is_wanted = stock.until.is_some() && stock.is_short() && !stock.is_paused(now);
+        is_wanted.then_some(stock.role)
     }
 
     /// A unit is about to be started again: what its start will want is made while it is stopped.
@@ -160,7 +187,7 @@ impl Manager {
             .get(&unit)
             .and_then(|entry| entry.prepared.as_ref());
         if let Some(role) = prepared.and_then(|prepared| prepared.plan.made_ahead())
-            && let Some(stock) = self.later.networks.stock(role)
+            && let Some(stock) = self.later.networks.stock_for(role, clock::monotonic())
         {
             stock.is_wanted = true;
         }
@@ -169,9 +196,10 @@ impl Manager {
     /// What is ready for a start whose plan takes it.
     pub(crate) fn made_ahead(&mut self, prepared: &Prepared) -> Option<(plan::Role, Rc<OwnedFd>)> {
         let role = prepared.plan.made_ahead()?;
-        let stock = self.later.networks.stock(role)?;
+        let now = clock::monotonic();
+        let stock = self.later.networks.stock_for(role, now)?;
         stock.is_wanted = true;
-        Some((role, Rc::new(stock.take(clock::monotonic())?)))
+        Some((stock.role, Rc::new(stock.take(now)?)))
     }
 
     /// A process has executed its service: its mount namespace is to outlive it by a moment. A process that ends with the last hold on
@@ -272,6 +300,7 @@ impl Manager {
         let role = match report {
             Some(Report::Network) => Some(plan::Role::MadeNetwork),
             Some(Report::Ahead) => Some(plan::Role::MadeAhead),
+            Some(Report::Unmade(unmade)) => return self.on_unmade(unmade),
             _ => None,
         };
         let stock = role.and_then(|role| networks.stock(role));
@@ -282,10 +311,35 @@ impl Manager {
         if let Some(Report::Failure(failure)) = report {
             let why = std::io::Error::from_raw_os_error(failure.errno);
             self.log(&format!(
-                "no network namespace can be made ahead, so each start makes its own: {why}"
+                "nothing can be made ahead, so each start makes all of its own: {why}"
             ));
         }
         self.drop_maker(Some(clock::monotonic().after(KEPT)));
+    }
+
+    /// The maker could not make something, and goes on.
+    fn on_unmade(&mut self, unmade: Unmade) {
+        let now = clock::monotonic();
+        let (role, instead) = if unmade.of_all {
+            let instead = "so nothing is but network namespaces";
+            (plan::Role::MadeAhead, instead)
+        } else {
+            (plan::Role::MadeNetwork, "so each start makes its own")
+        };
+        let networks = &mut self.later.networks;
+        if !networks.stock(role).is_some_and(|stock| stock.give_up(now)) {
+            return;
+        }
+        let (what, why) = (
+            unmade.part.name(),
+            std::io::Error::from_raw_os_error(unmade.errno),
+        );
+        self.log(&format!("{what} can't be made ahead, {instead}: {why}"));
+        if unmade.of_all
+            && let Some(stock) = self.later.networks.stock(plan::Role::MadeNetwork)
+        {
+            stock.is_wanted = true;
+        }
     }
 
     /// Lets go of what nobody wanted, and puts new ones in the place of those that are too old.
@@ -338,6 +392,22 @@ mod tests {
             networks.ready.push_back((*came, file));
         }
         (networks, numbers)
+    }
+
+    #[test]
+    fn what_cannot_be_made_keeps_nothing_else_from_being_made() {
+        let mut networks = Networks::default();
+        let all = networks.stock(plan::Role::MadeAhead).unwrap();
+        all.asked = 2;
+        assert!(all.give_up(Micros(5)), "the first one is told");
+        assert!(!all.give_up(Micros(6)), "the next one is the same news");
+        assert_eq!(all.asked, 0);
+        let mut from = |role, now| networks.stock_for(role, now).unwrap().role;
+        let (all, network) = (plan::Role::MadeAhead, plan::Role::MadeNetwork);
+        assert_eq!(from(network, Micros(7)), network);
+        assert_eq!(from(all, Micros(7)), network, "a part is better than none");
+        assert_eq!(from(all, Micros(5).after(KEPT)), all, "it is tried again");
+        assert!(!networks.stock(network).unwrap().is_paused(Micros(7)));
     }
 
     #[test]

@@ -484,7 +484,8 @@ impl Opening {
                     .sockets
                     .extend(descriptors.take().map(|socket| (index, socket))),
                 Some(Report::Failure(failure)) => self.failure = Some(failure),
-                Some(Report::Payload | Report::Network | Report::Ahead) | None => {}
+                Some(Report::Payload | Report::Network | Report::Ahead | Report::Unmade(_))
+                | None => {}
             }
         }
     }

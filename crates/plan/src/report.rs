@@ -30,6 +30,69 @@ pub enum Report {
     Network,
     /// The attached descriptor is a socket with all that was made for one start ([`crate::frame::Role::MadeAhead`]).
     Ahead,
+    /// What was wished could not be made ahead; other wishes may be.
+    Unmade(Unmade),
+}
+
+/// What could not be made ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unmade {
+    /// It was wished with [`MAKE_ALL`], else with [`MAKE_NETWORK`].
+    pub of_all: bool,
+    /// What of it failed.
+    pub part: UnmadePart,
+    /// The kernel's error number.
+    pub errno: i32,
+}
+
+/// A thing that is made ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum UnmadePart {
+    /// A network namespace, and with it one of inter-process communication where both are made in one.
+    Network,
+    /// A user namespace, and the files of its maps.
+    Users,
+    /// A `/dev`.
+    Devices,
+    /// sysfs(5).
+    Sysfs,
+    /// The file system of POSIX message queues.
+    Queues,
+    /// A file system in memory.
+    Temporary,
+    /// What covers inaccessible paths.
+    Masks,
+    /// The message in which all of it is handed on.
+    Bundle,
+}
+
+impl UnmadePart {
+    /// In the order of their numbers.
+    const ALL: [Self; 8] = [
+        Self::Network,
+        Self::Users,
+        Self::Devices,
+        Self::Sysfs,
+        Self::Queues,
+        Self::Temporary,
+        Self::Masks,
+        Self::Bundle,
+    ];
+
+    /// What a person calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Network => "a network namespace",
+            Self::Users => "a user namespace",
+            Self::Devices => "a file system for /dev",
+            Self::Sysfs => "a file system for /sys",
+            Self::Queues => "a file system of message queues",
+            Self::Temporary => "a file system in memory",
+            Self::Masks => "the cover of inaccessible paths",
+            Self::Bundle => "a bundle of namespaces and file systems",
+        }
+    }
 }
 
 /// The step that failed.
@@ -66,6 +129,15 @@ impl Report {
             Report::Payload => (3, NONE, 0),
             Report::Network => (4, NONE, 0),
             Report::Ahead => (5, NONE, 0),
+            Report::Unmade(unmade) => {
+                let failure = Failure {
+                    step: unmade.part as u8,
+                    exit_status: u8::from(unmade.of_all),
+                    errno: unmade.errno,
+                    ..NONE
+                };
+                (6, failure, 0)
+            }
         };
         let [p0, p1] = failure.position.to_le_bytes();
         let [d0, d1] = failure.directive.to_le_bytes();
@@ -128,6 +200,11 @@ impl Report {
             3 => Some(Report::Payload),
             4 => Some(Report::Network),
             5 => Some(Report::Ahead),
+            6 => Some(Report::Unmade(Unmade {
+                of_all: exit_status != 0,
+                part: *UnmadePart::ALL.get(usize::from(step))?,
+                errno: i32::from_le_bytes([e0, e1, e2, e3]),
+            })),
             _ => None,
         }
     }
@@ -224,6 +301,18 @@ mod tests {
         ] {
             assert_eq!(Report::decode(&report.encode()), Some(report));
         }
+        for (place, part) in UnmadePart::ALL.into_iter().enumerate() {
+            let unmade = Unmade {
+                of_all: place % 2 == 0,
+                part,
+                errno: 24,
+            };
+            let report = Report::Unmade(unmade);
+            assert_eq!(Report::decode(&report.encode()), Some(report));
+        }
+        let mut beyond = Report::Ahead.encode();
+        (beyond[0], beyond[1]) = (6, 8);
+        assert_eq!(Report::decode(&beyond), None);
         assert_eq!(Report::decode(&[0; RECORD_BYTES]), None);
         assert_eq!(Report::decode(&[1; 3]), None);
     }

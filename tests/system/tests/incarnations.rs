@@ -147,6 +147,40 @@ touch /tmp/left /var/tmp/left /dev/shm/left /dev/mqueue/left; ipcmk -Q -M 4096 -
 }
 
 #[test]
+fn where_not_all_can_be_made_ahead_networks_are() {
+    let unit = "[Service]\nType=exec\nExecStart=/bin/sleep infinity\nPrivateNetwork=yes\nPrivateTmp=disconnected\nPrivateIPC=yes\n\
+                PrivateDevices=yes\nPrivateUsers=yes\n";
+    let plain = "[Service]\nType=exec\nExecStart=/bin/sleep infinity\nPrivateNetwork=yes\n";
+    with_units(
+        &[("all.service", unit), ("one.service", plain)],
+        |coracle| {
+            coracle.ok(&["start", "one"]);
+            wait_for_networks(coracle);
+            // Room for a network and not for all the rest.
+            let maker = maker(coracle).expect("somebody makes networks");
+            let path = |number| format!("/proc/{}/fd/{number}", maker.as_raw_pid());
+            let is_free = |number: &u64| std::fs::symlink_metadata(path(*number)).is_err();
+            let few = Rlimit {
+                current: (0..).filter(is_free).nth(3),
+                ..getrlimit(Resource::Nofile)
+            };
+            prlimit(Some(maker), Resource::Nofile, few).expect("root limits");
+            let told = "a user namespace can't be made ahead, so nothing is but network namespaces: Too many open files";
+            let log = || coracle.ok(&["logs", "--cat"]);
+            for _ in 0..3 {
+                coracle.ok(&["restart", "all", "one"]);
+                waiting::eventually("what could not be made", || {
+                    log().contains(told).then_some(())
+                });
+                wait_for_networks(coracle);
+            }
+            assert_eq!(log().matches(told).count(), 1, "it is told once");
+            assert!(manager::lives(&maker.as_raw_pid().to_string()));
+        },
+    );
+}
+
+#[test]
 fn the_mounts_of_a_run_are_let_go_after_its_end() {
     let text = "[Service]\nType=exec\nExecStart=/bin/sleep infinity\nPrivateNetwork=yes\nPrivateTmp=disconnected\n";
     with_units(&[("a.service", text)], |coracle| {

@@ -9,7 +9,7 @@ use kernel::message::{Descriptors, ReceiveOptions};
 use kernel::namespace::{IPC, NETWORK};
 use kernel::rustix::fs::{Mode, OFlags, open};
 use kernel::{AsFd, Errno, OwnedFd, Result};
-use plan::report::{LET_GO, MAKE_ALL, MAKE_NETWORK, Report};
+use plan::report::{LET_GO, MAKE_ALL, MAKE_NETWORK, Report, Unmade, UnmadePart};
 
 use crate::ahead::{Ahead, Part};
 use crate::state::State;
@@ -31,7 +31,7 @@ struct Home {
     ipc: OwnedFd,
 }
 
-/// Answers each message with what it asks for, until the manager lets go.
+/// Answers each message with what it asks for, or with what of it failed, until the manager lets go.
 pub(super) fn take(state: &mut State<'_>) -> Result<()> {
     let home = Home {
         network: own(NETWORK)?,
@@ -50,37 +50,68 @@ pub(super) fn take(state: &mut State<'_>) -> Result<()> {
         }
         let (made, report) = match asked {
             LET_GO => continue,
-            MAKE_NETWORK => (make_network(&home)?, Report::Network),
-            MAKE_ALL => (make_all(state, &home)?, Report::Ahead),
+            MAKE_NETWORK => {
+                let made = make_network().map_err(of(UnmadePart::Network));
+                kernel::namespace::join(&home.network, NETWORK)?;
+                (made, Report::Network)
+            }
+            MAKE_ALL => {
+                let made = make_all(state);
+                kernel::namespace::join(&home.network, NETWORK)?;
+                kernel::namespace::join(&home.ipc, IPC)?;
+                // Only here, as a socket belongs to the network in which it is made.
+                let pack = |ahead: Ahead| ahead.pack().map_err(of(UnmadePart::Bundle));
+                (made.and_then(pack), Report::Ahead)
+            }
             _ => return Err(Errno::BADMSG),
         };
-        kernel::message::send(&state.report, &report.encode(), &[made.as_fd()])?;
+        match made {
+            Ok(made) => kernel::message::send(&state.report, &report.encode(), &[made.as_fd()])?,
+            Err((part, errno)) => {
+                let unmade = Unmade {
+                    of_all: asked == MAKE_ALL,
+                    part,
+                    errno: errno.raw_os_error(),
+                };
+                kernel::message::send(&state.report, &Report::Unmade(unmade).encode(), &[])?
+            }
+        };
     }
 }
 
-fn make_network(home: &Home) -> Result<OwnedFd> {
+/// What was made, or what of it failed.
+pub(super) type Made<T> = core::result::Result<T, (UnmadePart, Errno)>;
+
+/// Names what failed.
+pub(super) fn of(part: UnmadePart) -> impl Fn(Errno) -> (UnmadePart, Errno) {
+    move |errno| (part, errno)
+}
+
+fn make_network() -> Result<OwnedFd> {
     kernel::namespace::unshare(NETWORK)?;
     kernel::interface::bring_up(c"lo")?;
-    let made = own(NETWORK)?;
-    kernel::namespace::join(&home.network, NETWORK)?;
-    Ok(made)
+    own(NETWORK)
 }
 
 /// All that a start with the whole default profile can take.
-fn make_all(state: &mut State<'_>, home: &Home) -> Result<OwnedFd> {
+fn make_all(state: &mut State<'_>) -> Made<Ahead> {
     let ahead = Ahead::new();
-    let [namespace, user_map, group_map] = user_namespace::make(state)?;
+    let users = user_namespace::make(state).map_err(of(UnmadePart::Users))?;
+    let [namespace, user_map, group_map] = users;
     ahead.put(Part::Users, namespace);
     ahead.put(Part::UserMap, user_map);
     ahead.put(Part::GroupMap, group_map);
+    make_namespaces(&ahead).map_err(of(UnmadePart::Network))?;
+    mount::make_ahead(&ahead)?;
+    Ok(ahead)
+}
+
+fn make_namespaces(ahead: &Ahead) -> Result<()> {
     kernel::namespace::unshare(NETWORK | IPC)?;
     kernel::interface::bring_up(c"lo")?;
-    mount::make_ahead(&ahead)?;
     ahead.put(Part::Network, own(NETWORK)?);
     ahead.put(Part::Ipc, own(IPC)?);
-    kernel::namespace::join(&home.network, NETWORK)?;
-    kernel::namespace::join(&home.ipc, IPC)?;
-    ahead.pack()
+    Ok(())
 }
 
 /// The namespace of a kind that this process is in.

@@ -9,11 +9,13 @@ use kernel::rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree
 use kernel::walk::Place;
 use kernel::{AsFd, Errno, OwnedFd, Result};
 use plan::names::Table;
+use plan::report::UnmadePart;
 use plan::step::What;
 
 use crate::ahead::{Ahead, Part};
 use crate::path::{Links, inside, is_directory, mount_point};
 use crate::state::State;
+use crate::steps::make_networks::{Made, of};
 
 mod credentials;
 mod devices;
@@ -101,19 +103,31 @@ fn kernel_files(state: &State<'_>, part: Part, kind: &CStr) -> Result<OwnedFd> {
 
 /// Makes the file systems of a later start; that of the message queues belongs to the IPC namespace that this process is in, sysfs(5) to
 /// the network namespace.
-pub(super) fn make_ahead(ahead: &Ahead) -> Result<()> {
-    devices::make_ahead(ahead)?;
-    ahead.put(Part::Sysfs, filesystem::plain(c"sysfs")?);
-    match filesystem::plain(c"mqueue") {
-        // Not every kernel has them.
-        Err(Errno::NODEV) => {}
-        made => ahead.put(Part::Queues, made?),
+pub(super) fn make_ahead(ahead: &Ahead) -> Made<()> {
+    devices::make_ahead(ahead).map_err(of(UnmadePart::Devices))?;
+    let kinds = [
+        (Part::Sysfs, c"sysfs", UnmadePart::Sysfs),
+        (Part::Queues, c"mqueue", UnmadePart::Queues),
+    ];
+    for (part, kind, unmade) in kinds {
+        if let Some(made) = if_possible(filesystem::plain(kind)).map_err(of(unmade))? {
+            ahead.put(part, made);
+        }
     }
     for part in temporary::PARTS {
-        ahead.put(part, temporary::make()?);
+        ahead.put(part, temporary::make().map_err(of(UnmadePart::Temporary))?);
     }
-    ahead.put(Part::Masks, Masks::make()?);
+    ahead.put(Part::Masks, Masks::make().map_err(of(UnmadePart::Masks))?);
     Ok(())
+}
+
+/// Not every kernel has every file system, and an instance inside of a container may not mount each: what can't be had here is left out.
+/// A start that wants it makes its own, or tells which directive fails.
+fn if_possible(made: Result<OwnedFd>) -> Result<Option<OwnedFd>> {
+    match made {
+        Err(Errno::NODEV | Errno::PERM) => Ok(None),
+        made => made.map(Some),
+    }
 }
 
 /// The tree of an image, which is this start's own clone and goes to no second place.
@@ -276,4 +290,23 @@ pub(super) fn clone(directory: impl AsFd, path: &CStr, recursive: bool) -> Resul
 /// A detached clone of a file of the host.
 pub(super) fn clone_host(path: &CStr) -> Result<OwnedFd> {
     clone(CWD, path, false)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // A test's own file.
+
+    use super::{Errno, Mode, OFlags, if_possible, open};
+
+    #[test]
+    fn what_the_host_does_not_give_is_left_out_and_nothing_else() {
+        for errno in [Errno::PERM, Errno::NODEV] {
+            assert!(if_possible(Err(errno)).unwrap().is_none(), "{errno:?}");
+        }
+        for errno in [Errno::MFILE, Errno::NOMEM, Errno::NOSPC] {
+            assert_eq!(if_possible(Err(errno)).unwrap_err(), errno);
+        }
+        let file = open(c"/dev/null", OFlags::RDONLY, Mode::empty());
+        assert!(if_possible(file).unwrap().is_some());
+    }
 }
