@@ -290,8 +290,9 @@ fn helper_that_mounts_an_image() {
         peek: false,
         wait: true,
     };
-    let heard = receive(&socket, &mut [0; 1], &mut Descriptors::default(), wait).unwrap();
-    assert_eq!(heard.bytes, 0);
+    // The wish first, and then the end: nobody waits for an image any more.
+    let hear = || receive(&socket, &mut [0; 1], &mut Descriptors::default(), wait).unwrap();
+    while hear().bytes != 0 {}
     let answered = std::env::current_exe().unwrap().with_file_name("answered");
     std::fs::write(answered, "").unwrap();
 }

@@ -340,7 +340,7 @@ fn a_directory_is_made_while_ends_of_others_remove_the_one_above_it() {
                 }
             }
         });
-        let starts = (0..200).map(|_| {
+        let starts = (0..50).map(|_| {
             let outcome = shell("true").run(&[step]);
             std::fs::remove_dir(above.join("web")).map_err(|error| format!("{outcome:?} {error}"))
         });

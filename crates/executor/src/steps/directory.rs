@@ -16,7 +16,7 @@ use crate::state::State;
 use crate::steps::ownership;
 
 /// How often a directory is made that goes again; each time, another run must end at that very moment.
-const TRIES: u32 = 64;
+const TRIES: u32 = 4096;
 const DIRECTORY: OFlags = OFlags::DIRECTORY
     .union(OFlags::CLOEXEC)
     .union(OFlags::NOFOLLOW);
