@@ -94,14 +94,9 @@ fn a_start_finds_nothing_that_the_one_before_left() {
             .parse()
             .expect("a number");
         assert_eq!(host, 64, "what a new namespace has");
-        for (place, (network, found)) in starts.iter().enumerate() {
+        // The numbers of namespaces tell nothing: the kernel gives them again.
+        for (place, (_, found)) in starts.iter().enumerate() {
             assert_eq!(found, clean, "start {place}");
-            assert!(
-                starts[..place]
-                    .iter()
-                    .all(|(earlier, _)| earlier != network),
-                "start {place} has the network of an earlier one: {starts:#?}"
-            );
         }
     });
 }
@@ -144,40 +139,6 @@ touch /tmp/left /var/tmp/left /dev/shm/left /dev/mqueue/left; ipcmk -Q -M 4096 -
             assert!(start.1.contains("lo\n"), "{start:?}");
         }
     });
-}
-
-#[test]
-fn where_not_all_can_be_made_ahead_networks_are() {
-    let unit = "[Service]\nType=exec\nExecStart=/bin/sleep infinity\nPrivateNetwork=yes\nPrivateTmp=disconnected\nPrivateIPC=yes\n\
-                PrivateDevices=yes\nPrivateUsers=yes\n";
-    let plain = "[Service]\nType=exec\nExecStart=/bin/sleep infinity\nPrivateNetwork=yes\n";
-    with_units(
-        &[("all.service", unit), ("one.service", plain)],
-        |coracle| {
-            coracle.ok(&["start", "one"]);
-            wait_for_networks(coracle);
-            // Room for a network and not for all the rest.
-            let maker = maker(coracle).expect("somebody makes networks");
-            let path = |number| format!("/proc/{}/fd/{number}", maker.as_raw_pid());
-            let is_free = |number: &u64| std::fs::symlink_metadata(path(*number)).is_err();
-            let few = Rlimit {
-                current: (0..).filter(is_free).nth(3),
-                ..getrlimit(Resource::Nofile)
-            };
-            prlimit(Some(maker), Resource::Nofile, few).expect("root limits");
-            let told = "a user namespace can't be made ahead, so nothing is but network namespaces: Too many open files";
-            let log = || coracle.ok(&["logs", "--cat"]);
-            for _ in 0..3 {
-                coracle.ok(&["restart", "all", "one"]);
-                waiting::eventually("what could not be made", || {
-                    log().contains(told).then_some(())
-                });
-                wait_for_networks(coracle);
-            }
-            assert_eq!(log().matches(told).count(), 1, "it is told once");
-            assert!(manager::lives(&maker.as_raw_pid().to_string()));
-        },
-    );
 }
 
 #[test]

@@ -120,7 +120,7 @@ fn a_line_without_effect_is_told_and_a_restriction_that_is_not_enforced_needs_co
         assert!(told.stderr.contains(words), "{told:#?}");
         let restricted = [
             "-p",
-            "RootVerity=/srv/verity",
+            "RootMStack=/srv/stack",
             "-p",
             "JobTimeoutAction=reboot",
         ];
@@ -130,12 +130,12 @@ fn a_line_without_effect_is_told_and_a_restriction_that_is_not_enforced_needs_co
         };
         let refused = run(&[]);
         assert_eq!(refused.status, 1, "{refused:#?}");
-        assert!(refused.stderr.contains("RootVerity="), "{refused:#?}");
+        assert!(refused.stderr.contains("RootMStack="), "{refused:#?}");
         let allowed = run(&["--allow-unenforced"]);
         assert_eq!(allowed.status, 0, "{allowed:#?}");
         assert!(allowed.stderr.contains(words), "{allowed:#?}");
         let status = coracle.ok(&["status", "open"]);
-        assert!(status.contains("RootVerity="), "{status}");
+        assert!(status.contains("RootMStack="), "{status}");
     });
 }
 
@@ -220,7 +220,7 @@ fn the_default_profile_leaves_no_network_no_capabilities_and_no_root() {
 #[test]
 fn a_refused_run_lets_go_of_its_streams() {
     with_units(&[], |coracle| {
-        for property in ["RootVerity=/srv/verity", "BindPaths=/nonexistent"] {
+        for property in ["RootMStack=/srv/stack", "BindPaths=/nonexistent"] {
             // Reads both streams to their ends, which come when nobody holds them any more.
             let said = coracle.coracle(&["run", "--pipe", "-p", property, "/bin/true"]);
             assert_ne!(said.status, 0, "{}", said.stderr);

@@ -197,18 +197,18 @@ fn a_unit_with_a_restriction_that_is_not_enforced_refuses_to_start_and_names_it(
     with_units(
         &[(
             "a.service",
-            "[Service]\nRootVerity=/srv/verity\nExecStart=/bin/true\nType=oneshot\n",
+            "[Service]\nRootMStack=/srv/stack\nExecStart=/bin/true\nType=oneshot\n",
         )],
         |coracle| {
             let refused = coracle.coracle(&["start", "a"]);
             assert_eq!(refused.status, 1);
-            assert!(refused.stderr.contains("RootVerity"), "{}", refused.stderr);
+            assert!(refused.stderr.contains("RootMStack"), "{}", refused.stderr);
             coracle.ok(&["start", "--allow-unenforced", "a"]);
             assert!(
                 coracle
                     .coracle(&["status", "a"])
                     .stdout
-                    .contains("RootVerity")
+                    .contains("RootMStack")
             );
         },
     );
