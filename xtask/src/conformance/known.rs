@@ -57,6 +57,11 @@ pub(super) const KNOWN: &[(&str, &str, &str)] = &[
     ),
     (
         EXECUTE,
+        "exec-specifier.service",
+        "an instance that is not the default one has its credentials (%d) at a place of its own",
+    ),
+    (
+        EXECUTE,
         "exec-specifier-user.service",
         "is for the manager of a user",
     ),

@@ -286,9 +286,21 @@ pub(super) fn specifiers() -> Result<Vec<Row>> {
         |all: &BTreeMap<String, String>, name: &String| all.get(name).cloned().unwrap_or_default();
     let compare = |(name, text): &(String, String)| {
         let title = case("specifier", &format!("{text} in {name}"));
-        Row::compared(title, of(&theirs, name), of(&ours, name))
+        Row::compared(title, of(&theirs, name), as_default(&of(&ours, name)))
     };
     Ok(cases.iter().map(compare).collect())
+}
+
+/// The text as the default instance has it: others have their credentials in a directory of their own.
+fn as_default(text: &str) -> String {
+    const OWN: &str = "/run/credentials/coracle-";
+    match text
+        .split_once(OWN)
+        .map(|(before, rest)| (before, rest.split_once('/')))
+    {
+        Some((before, Some((_, rest)))) => format!("{before}/run/credentials/{rest}"),
+        _ => text.to_owned(),
+    }
 }
 
 fn descriptions(said: &Said) -> BTreeMap<String, String> {
