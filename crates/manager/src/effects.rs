@@ -260,6 +260,22 @@ impl Manager {
     }
 }
 
+/// Lets go of the processes of a run that wait to be started, of those with these serials.
+pub(crate) fn let_go(
+    starts: &mut Vec<engine::Spawn>,
+    (unit, incarnation): (UnitId, Incarnation),
+    serials: &[u32],
+) -> Vec<ProcessKey> {
+    let is_meant = |spawn: &mut engine::Spawn| {
+        let process = spawn.process;
+        process.unit == unit
+            && process.incarnation == incarnation
+            && serials.contains(&process.serial)
+    };
+    let meant = starts.extract_if(.., is_meant);
+    meant.map(|spawn| spawn.process).collect()
+}
+
 /// Who gets a signal.
 #[derive(Debug)]
 pub(crate) enum Whom {

@@ -88,14 +88,7 @@ impl Sets {
         incarnation: Incarnation,
         serials: &[u32],
     ) -> Vec<ProcessKey> {
-        let is_meant = |spawn: &mut Spawn| {
-            let process = spawn.process;
-            process.unit == unit
-                && process.incarnation == incarnation
-                && serials.contains(&process.serial)
-        };
-        let meant = self.starts.extract_if(.., is_meant);
-        meant.map(|spawn| spawn.process).collect()
+        crate::effects::let_go(&mut self.starts, (unit, incarnation), serials)
     }
 }
 

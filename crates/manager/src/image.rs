@@ -95,16 +95,10 @@ impl Mounts {
         incarnation: Incarnation,
         serials: &[u32],
     ) -> Vec<ProcessKey> {
-        let is_meant = |spawn: &Spawn| {
-            let process = spawn.process;
-            process.unit == unit
-                && process.incarnation == incarnation
-                && serials.contains(&process.serial)
-        };
         let waiting = self.mounting.values_mut();
+        let whom = (unit, incarnation);
         waiting
-            .flat_map(|mounting| mounting.waiting.extract_if(.., |spawn| is_meant(spawn)))
-            .map(|spawn| spawn.process)
+            .flat_map(|mounting| crate::effects::let_go(&mut mounting.waiting, whom, serials))
             .collect()
     }
 
