@@ -316,7 +316,9 @@ fn directories_are_made_with_owner_mode_and_links_and_given_to_the_next_user() {
 
 #[test]
 fn a_directory_is_made_while_ends_of_others_remove_the_one_above_it() {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+    /// That many runs end at the wrong moment of one start. Without a bound, who removes wins against who makes.
+    const ENDS: u32 = 32;
     let folder = tempfile::tempdir().unwrap();
     let above = folder.path().join("private");
     let path = text(above.join("web").to_str().unwrap());
@@ -330,17 +332,19 @@ fn a_directory_is_made_while_ends_of_others_remove_the_one_above_it() {
         links: plan::List::EMPTY,
         quota: plan::step::Quota::Unsaid,
     };
-    let done = AtomicBool::new(false);
+    let (done, ends, removed) = (AtomicBool::new(false), AtomicU32::new(0), AtomicU32::new(0));
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
-                // Not there, or not empty.
-                match std::fs::remove_dir(&above) {
-                    Ok(()) | Err(_) => {}
+                // Else it is not there, or not empty.
+                if ends.load(Ordering::Relaxed) > 0 && std::fs::remove_dir(&above).is_ok() {
+                    ends.fetch_sub(1, Ordering::Relaxed);
+                    removed.fetch_add(1, Ordering::Relaxed);
                 }
             }
         });
         let starts = (0..50).map(|_| {
+            ends.store(ENDS, Ordering::Relaxed);
             let outcome = shell("true").run(&[step]);
             std::fs::remove_dir(above.join("web")).map_err(|error| format!("{outcome:?} {error}"))
         });
@@ -348,6 +352,7 @@ fn a_directory_is_made_while_ends_of_others_remove_the_one_above_it() {
         done.store(true, Ordering::Relaxed);
         made.unwrap();
     });
+    assert!(removed.into_inner() > 0, "nothing was ever removed");
 }
 
 #[test]
