@@ -86,7 +86,7 @@ pub(crate) fn take<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
                 directory::clear_private(path, takes_over)?;
             }
             let made = directory::take(state, path, mode, owned, private)?;
-            quota::take(state, &made, class, path, quota)?;
+            quota::take(state, &made, class, quota)?;
             directory::link(state, path, links)
         }
         Step::Terminal { .. } => terminal::take(state, step),

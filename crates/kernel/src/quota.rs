@@ -1,15 +1,21 @@
 //! Project quotas: which project a file counts for, and what a project may hold (ioctl `FS_IOC_FSGETXATTR`, quotactl_fd(2), Linux 5.14).
 
+use core::ffi::CStr;
 use core::ops::RangeInclusive;
 
 use linux_raw_sys::general as sys;
 use rustix::fd::AsRawFd;
+use rustix::fs::{XattrFlags, fgetxattr, fsetxattr, fstat};
 
 use crate::syscall::syscall;
 use crate::{AsFd, Errno, Result};
 
 /// The projects that are made for directories of services, here as by the reference. All others are somebody else's.
 pub const OURS: RangeInclusive<u32> = 0x8000_0000..=0xffff_fffe;
+
+/// Where root notes at a directory which project it gave it. Who owns the directory can change its project, and not this (xattr(7)).
+const RECORD: &CStr = c"trusted.coracle.project";
+const RECORD_BYTES: usize = 4 + 8 + 16;
 
 /// The ioctl numbers are the same on all machines that Coracle knows (<linux/fs.h>).
 const GET_ATTRIBUTES: usize = 0x801c_581f;
@@ -84,6 +90,56 @@ pub struct Usage {
     pub entries: u64,
     /// The most of both.
     pub limits: Limits,
+}
+
+/// The project that root gave a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Given {
+    /// Its number.
+    pub number: u32,
+    /// The start for which all that is in the directory was last put into the project.
+    pub visit: [u8; 16],
+}
+
+impl Given {
+    /// The inode says which directory it is about: a copy of that may come with the record.
+    fn bytes(self, inode: u64) -> [u8; RECORD_BYTES] {
+        let mut bytes = [0; RECORD_BYTES];
+        let (number, rest) = bytes.split_at_mut(4);
+        let (place, visit) = rest.split_at_mut(8);
+        number.copy_from_slice(&self.number.to_le_bytes());
+        place.copy_from_slice(&inode.to_le_bytes());
+        visit.copy_from_slice(&self.visit);
+        bytes
+    }
+
+    fn of(bytes: &[u8; RECORD_BYTES], inode: u64) -> Option<Self> {
+        let (number, rest) = bytes.split_first_chunk()?;
+        let (place, visit) = rest.split_first_chunk()?;
+        let given = Self {
+            number: u32::from_le_bytes(*number),
+            visit: *visit.first_chunk()?,
+        };
+        let is_here = u64::from_le_bytes(*place) == inode;
+        (is_here && OURS.contains(&given.number)).then_some(given)
+    }
+}
+
+/// The project that root gave a directory, whatever its owner made of that since; none where it gave none.
+pub fn given(directory: impl AsFd) -> Result<Option<Given>> {
+    let mut bytes = [0; RECORD_BYTES];
+    match fgetxattr(&directory, RECORD, &mut bytes) {
+        Ok(RECORD_BYTES) => Ok(Given::of(&bytes, fstat(&directory)?.st_ino)),
+        // No record of ours.
+        Ok(_) | Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::RANGE) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Notes which project root gives a directory.
+pub fn give(directory: impl AsFd, given: Given) -> Result<()> {
+    let bytes = given.bytes(fstat(&directory)?.st_ino);
+    fsetxattr(directory, RECORD, &bytes, XattrFlags::empty())
 }
 
 /// What the file system of an open file does about projects.
@@ -162,16 +218,14 @@ pub fn limit(file: impl AsFd, project: u32, limits: Limits) -> Result<()> {
     unsafe { command(file, SET_QUOTA, project, (&raw mut wanted).cast()) }
 }
 
-/// Takes the limits from the project of a directory that is going to be removed, where that is one of ours.
+/// Takes the limits from the project that root gave a directory. One that its owner put it into is somebody else's.
 ///
 /// # Errors
 /// The kernel's, where there are limits and they stay.
 pub fn lift(directory: impl AsFd) -> Result<()> {
-    match project(&directory) {
-        Ok(found) if OURS.contains(&found) => limit(directory, found, Limits::default()),
-        // Where files have no projects, there is nothing to lift.
-        Ok(_) | Err(Errno::NOTTY | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => Ok(()),
-        Err(errno) => Err(errno),
+    match given(&directory)? {
+        Some(given) => limit(directory, given.number, Limits::default()),
+        None => Ok(()),
     }
 }
 
@@ -212,4 +266,22 @@ unsafe fn command(file: impl AsFd, command: usize, project: u32, place: *mut u8)
     let arguments = [number, command, project as usize, place as usize, 0, 0];
     // SAFETY: the caller vouches for `place`; nothing is closed or mapped.
     unsafe { syscall(sys::__NR_quotactl_fd, arguments) }.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_about_one_directory_and_a_number_of_ours() {
+        let given = Given {
+            number: 0x8000_0007,
+            visit: [9; 16],
+        };
+        let bytes = given.bytes(12);
+        assert_eq!(Given::of(&bytes, 12), Some(given));
+        assert_eq!(Given::of(&bytes, 13), None);
+        let foreign = Given { number: 7, ..given };
+        assert_eq!(Given::of(&foreign.bytes(12), 12), None);
+    }
 }

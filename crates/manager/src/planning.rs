@@ -169,6 +169,7 @@ impl Manager {
             Some(_) => self.make_plan(entry).ok(),
             None => self.make_socket_plan(entry).ok(),
         });
+        let too_deep = plan.as_ref().and_then(|plan| too_deep(plan, failure));
         let step = plan.and_then(|plan| plan.explain_step(failure.position, failure.step));
         let (asking, program) = command.unwrap_or(("ListenStream", String::new()));
         let directive = match failure.directive {
@@ -188,6 +189,7 @@ impl Manager {
                 step.as_deref().unwrap_or(name)
             ),
         };
+        let (directive, message) = too_deep.unwrap_or((directive, message));
         Failure::Refused {
             unit: entry
                 .map(|entry| entry.name.to_string())
@@ -241,6 +243,21 @@ impl Manager {
             reason,
         })
     }
+}
+
+/// What is told of a directory that can't be counted, as there are directories too deep in it: by which directive, and what to do.
+fn too_deep(plan: &plan::SpawnPlan, failure: plan::report::Failure) -> Option<(String, String)> {
+    if failure.step_name() != DIRECTORY || failure.errno != plan::step::TOO_DEEP {
+        return None;
+    }
+    let (directive, path) = plan.bounded_by(failure.position)?;
+    let most = plan::step::DEPTH_MAX;
+    let message = format!(
+        "can't count what is in {path}: more than {most} directories are in each other there: move or remove those that \
+         `find {path} -mindepth {} -type d` shows",
+        most + 1
+    );
+    Some((directive.name().into(), message))
 }
 
 /// Does the table allow that a restriction is applied in part, or not at all, where the host can't?

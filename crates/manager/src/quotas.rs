@@ -2,7 +2,7 @@
 
 use crate::entry::Entry;
 use crate::manager::Manager;
-use kernel::quota::{OURS, abilities, project, usage};
+use kernel::quota::{OURS, abilities, given, project, usage};
 use kernel::walk::Place;
 use model::value::Amount;
 use model::{Directive, Key, Resources, Unit, key};
@@ -72,6 +72,10 @@ pub(crate) fn trouble(path: &str, bounded: bool) -> Option<String> {
         Ok(_) | Err(_) => return without(),
     }
     let is_there = place == Path::new(path);
+    if is_there && matches!(given(&directory), Ok(Some(_))) {
+        // It goes back where it was, whatever its owner has put it into since.
+        return None;
+    }
     match project(&directory) {
         Ok(foreign) if is_there && foreign != 0 && !OURS.contains(&foreign) => Some(format!(
             "{path} is in project {foreign} already, which is somebody else's"
@@ -147,10 +151,8 @@ impl Manager {
                     self.in_situation(entry, |situation| plan::directories(unit, situation, which));
                 let mut directories = named.iter().filter_map(|one| open(Path::new(one)));
                 let used = directories.find_map(|directory| {
-                    let ours = project(&directory)
-                        .ok()
-                        .filter(|found| OURS.contains(found))?;
-                    usage(&directory, ours).ok()
+                    let ours = given(&directory).ok()??;
+                    usage(&directory, ours.number).ok()
                 })?;
                 Some(Storage {
                     kind: kind.into(),

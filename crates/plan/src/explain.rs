@@ -23,6 +23,20 @@ impl SpawnPlan {
         let asked = self.steps().nth(position.into())?;
         (asked.step.tag() == tag).then(|| sentence(&asked.step))
     }
+
+    /// What bounds or counts the directory that a step makes, and the directory's path.
+    pub fn bounded_by(&self, position: u16) -> Option<(Directive, String)> {
+        let asked = self.steps().nth(position.into())?;
+        match asked.step {
+            Step::Directory {
+                class, path, quota, ..
+            } => {
+                let directive = crate::planner::bounding(class, quota)?;
+                Some((directive, shown(path)))
+            }
+            _ => None,
+        }
+    }
 }
 
 fn line(asked: &Asked<'_>) -> String {

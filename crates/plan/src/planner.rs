@@ -28,6 +28,7 @@ mod sandbox;
 mod sockets;
 
 pub use credentials::has_credentials;
+pub(crate) use directories::bounding;
 pub use directories::directories;
 pub use filter::program;
 pub use images::{ImageKind, ImageWish, root_image};

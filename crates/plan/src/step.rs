@@ -12,7 +12,7 @@ mod quota;
 use crate::code::{DecodeError, Field, List, Reader, Text, coded};
 use crate::{DirectiveNumber, NO_DIRECTIVE};
 
-pub use quota::Quota;
+pub use quota::{DEPTH_MAX, Quota, TOO_DEEP};
 
 coded! {
     /// One step.

@@ -1,7 +1,7 @@
 //! RuntimeDirectory= and its kin: made on the host before the mounts, shown inside, named in the environment.
 
 use model::value::{Directories, DirectorySpec, FileMode};
-use model::{Key, Position, Resource, Resources, Unit, key};
+use model::{Directive, Key, Position, Resource, Resources, Unit, key};
 
 use super::draft::{Draft, text};
 use super::meaning::Meaning;
@@ -85,6 +85,17 @@ static KINDS: [Kind; 5] = [
         bound: None,
     },
 ];
+
+/// What bounds or counts directories of a class.
+pub(crate) fn bounding(class: DirectoryClass, quota: Quota) -> Option<Directive> {
+    let kind = KINDS.iter().find(|kind| kind.class == class)?;
+    let bound = kind.bound.as_ref()?;
+    Some(match quota {
+        Quota::Unsaid => return None,
+        Quota::Counted => bound.accounting.directive(),
+        Quota::Lifted | Quota::Bytes { .. } | Quota::Share { .. } => bound.quota.directive(),
+    })
+}
 
 /// Whether the unit has any.
 pub(super) fn any(draft: &Draft<'_>) -> bool {

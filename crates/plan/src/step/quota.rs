@@ -2,6 +2,11 @@
 
 use crate::code::coded;
 
+/// Directories below one that is counted may be so deep in each other: each costs the executor a descriptor and a frame of its stack.
+pub const DEPTH_MAX: usize = 64;
+/// The kernel's number of the error with which a step ends that finds deeper ones: EOVERFLOW, which nothing else there comes to.
+pub const TOO_DEEP: i32 = 75;
+
 coded! {
     /// What directories of a service may hold.
     enum Quota {

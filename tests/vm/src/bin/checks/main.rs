@@ -5,8 +5,9 @@
     reason = "what it prints is the test's report, on the host's terminal"
 )]
 
+mod quotas;
+
 use std::fs;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -28,10 +29,12 @@ const CHECKS: &[Check] = &[
     ("files_are_opened_on_the_listed_file_systems_only", files),
     ("what_was_counted_outlives_the_manager", counters),
     ("a_profile_of_apparmor_is_taken_or_ends_the_start", apparmor),
-    ("directories_hold_what_they_may", directories),
-    ("who_is_bounded_stays_in_the_project", projects),
-    ("what_directories_hold_is_shown", accounting),
-    ("nothing_is_left_of_a_quota", no_quota_left),
+    ("directories_hold_what_they_may", quotas::directories),
+    ("who_is_bounded_stays_in_the_project", quotas::projects),
+    ("nobody_gets_at_the_project_of_another", quotas::numbers),
+    ("what_is_too_deep_to_be_counted_is_told", quotas::depth),
+    ("what_directories_hold_is_shown", quotas::accounting),
+    ("nothing_is_left_of_a_quota", quotas::nothing_left),
     ("a_timer_elapses_when_the_clock_is_set", clock),
     ("a_day_is_over_when_the_clock_says_so", day),
     ("an_image_is_checked_by_the_kernel_when_it_is_read", verity),
@@ -42,7 +45,7 @@ const CHECKS: &[Check] = &[
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().collect();
     if let [_, act, path] = words.as_slice() {
-        return attempt(act, &fs::File::open(path)?);
+        return quotas::attempt(act, &fs::File::open(path)?);
     }
     let mut failed = 0;
     for (name, check) in CHECKS {
@@ -317,235 +320,6 @@ fn apparmor() -> Result<()> {
     );
     let (said, _) = run(&["AppArmorProfile=-absent"], "echo ran")?;
     ensure!(said.contains("ran\n"), "{said}");
-    Ok(())
-}
-
-/// What a service tries that would rather not be bounded.
-fn attempt(act: &str, file: &fs::File) -> Result<()> {
-    match act {
-        "leave" => kernel::quota::set_project(file, 7, false)?,
-        "lift" => {
-            let number = kernel::quota::project(file)?;
-            kernel::quota::limit(file, number, kernel::quota::Limits::default())?;
-        }
-        _ => anyhow::bail!("{act:?} is no act"),
-    }
-    Ok(())
-}
-
-/// A file system with quotas of projects, where the units' state directories are.
-const BOUNDED: &str = "/var/lib/bounded";
-
-fn mount_bounded() -> Result<()> {
-    if Path::new(BOUNDED).join("lost+found").exists() {
-        return Ok(());
-    }
-    fs::create_dir_all(BOUNDED)?;
-    let mounted = Command::new("mount")
-        .args(["-t", "ext4", "-o", "loop,prjquota", "/vm/bounded", BOUNDED])
-        .status()?;
-    ensure!(mounted.success(), "cannot mount /vm/bounded");
-    // Dynamic users have their directories elsewhere.
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create("/var/lib/private/bounded")?;
-    fs::create_dir(Path::new(BOUNDED).join("private"))?;
-    let mounted = Command::new("mount")
-        .args([
-            "--bind",
-            "/var/lib/bounded/private",
-            "/var/lib/private/bounded",
-        ])
-        .status()?;
-    ensure!(mounted.success(), "cannot mount it again");
-    Ok(())
-}
-
-/// Writes a mebibyte in pieces, says what is in the way, and how much there is.
-const FILL: &str = "dd if=/dev/zero of=$STATE_DIRECTORY/file bs=16k count=64 2>&1; stat -c 'bytes %s' $STATE_DIRECTORY/file";
-
-fn is_stopped(said: &str) -> bool {
-    let told = said.contains("quota exceeded") || said.contains("No space left");
-    told && !said.contains("bytes 1048576")
-}
-
-fn directories() -> Result<()> {
-    mount_bounded()?;
-    // Where the file system can't, that is said.
-    let (said, status) = run(
-        &["StateDirectory=unbounded", "StateDirectoryQuota=256K"],
-        FILL,
-    )?;
-    ensure!(
-        status == 0 && said.contains("bytes 1048576"),
-        "on the root file system: {status} {said}"
-    );
-    let output = coracle(&[
-        "run",
-        "--wait",
-        "-p",
-        "StateDirectory=unbounded",
-        "-p",
-        "StateDirectoryQuota=256K",
-        "true",
-    ])?;
-    let said = String::from_utf8(output.stderr)?;
-    ensure!(
-        said.contains("reduced: ") && said.contains("StateDirectoryQuota="),
-        "{said}"
-    );
-    for who in ["User=root", "User=1234", "DynamicUser=yes"] {
-        let name = who.replace('=', "-");
-        let directory = format!("StateDirectory=bounded/{name}");
-        let directory = directory.as_str();
-        let (free, _) = run(&[who, directory], FILL)?;
-        ensure!(
-            free.contains("bytes 1048576"),
-            "{who} without a quota: {free}"
-        );
-        // What was there before counts.
-        for quota in ["256K", "5%"] {
-            let quota = format!("StateDirectoryQuota={quota}");
-            let more = FILL.replace("/file", "/more");
-            let (said, _) = run(&[who, directory, &quota], &more)?;
-            ensure!(is_stopped(&said), "{who} with {quota}: {said}");
-            let (said, _) = run(
-                &[who, directory, &quota],
-                "rm $STATE_DIRECTORY/*; echo one > $STATE_DIRECTORY/small; cat $STATE_DIRECTORY/small",
-            )?;
-            ensure!(said.contains("one"), "{who} with {quota} and room: {said}");
-            let (said, _) = run(&[who, directory, &quota], FILL)?;
-            ensure!(is_stopped(&said), "{who} with {quota}, again: {said}");
-        }
-        let (free, _) = run(&[who, directory, "StateDirectoryQuota=off"], FILL)?;
-        ensure!(free.contains("bytes 1048576"), "{who}, lifted: {free}");
-    }
-    // Two directories share what they may.
-    let (said, _) = run(
-        &[
-            "StateDirectory=bounded/one bounded/two",
-            "StateDirectoryQuota=512K",
-        ],
-        "for d in one two; do dd if=/dev/zero of=/var/lib/bounded/$d/file bs=16k count=20 2>&1; done",
-    )?;
-    ensure!(
-        said.contains("quota exceeded") || said.contains("No space left"),
-        "two directories: {said}"
-    );
-    Ok(())
-}
-
-fn projects() -> Result<()> {
-    mount_bounded()?;
-    const LEAVE: &str = "rm -f $STATE_DIRECTORY/file; echo > $STATE_DIRECTORY/file; /vm/checks leave $STATE_DIRECTORY/file && echo left";
-    let unit = ["User=1234", "StateDirectory=bounded/leave"];
-    let (free, _) = run(&unit, LEAVE)?;
-    ensure!(free.contains("left"), "without a bound: {free}");
-    for line in ["StateDirectoryAccounting=yes", "StateDirectoryQuota=1M"] {
-        let (said, _) = run(&[unit[0], unit[1], line], LEAVE)?;
-        ensure!(
-            !said.contains("left") && said.contains("Operation not permitted"),
-            "with {line}: {said}"
-        );
-    }
-    // Root could lift what bounds it.
-    const LIFT: &str = "/vm/checks lift $STATE_DIRECTORY && echo lifted";
-    let unit = ["User=root", "StateDirectory=bounded/lift"];
-    let (said, _) = run(&[unit[0], unit[1], "StateDirectoryQuota=1M"], LIFT)?;
-    ensure!(
-        !said.contains("lifted") && said.contains("Operation not permitted"),
-        "root with one: {said}"
-    );
-    let (free, _) = run(&unit, LIFT)?;
-    ensure!(free.contains("lifted"), "root without one: {free}");
-    // A directory that somebody has put into a project of theirs stays there.
-    fs::create_dir(Path::new(BOUNDED).join("foreign"))?;
-    let file = fs::File::open(Path::new(BOUNDED).join("foreign"))?;
-    kernel::quota::set_project(&file, 77, true)?;
-    let output = coracle(&[
-        "run",
-        "--wait",
-        "-p",
-        "StateDirectory=bounded/foreign",
-        "-p",
-        "StateDirectoryQuota=1M",
-        "true",
-    ])?;
-    let said = String::from_utf8(output.stderr)?;
-    ensure!(
-        said.contains("reduced: ") && said.contains("project 77"),
-        "{said}"
-    );
-    ensure!(kernel::quota::project(&file)? == 77, "it was taken");
-    Ok(())
-}
-
-fn accounting() -> Result<()> {
-    mount_bounded()?;
-    let unit = [
-        "run",
-        "--unit=counted",
-        "-p",
-        "StateDirectory=bounded/counted",
-        "-p",
-        "StateDirectoryAccounting=yes",
-        "-p",
-        "Type=oneshot",
-        "-p",
-        "RemainAfterExit=yes",
-        "sh",
-        "-c",
-        "dd if=/dev/zero of=$STATE_DIRECTORY/file bs=16k count=20",
-    ];
-    let output = coracle(&unit)?;
-    ensure!(output.status.success(), "{output:?}");
-    let said = String::from_utf8(coracle(&["status", "counted"])?.stdout)?;
-    ensure!(
-        said.contains("State:") && said.contains(" in 2 files"),
-        "{said}"
-    );
-    let used = coracle(&[
-        "show",
-        "--value",
-        "-p",
-        "StateDirectoryQuotaUsage",
-        "counted",
-    ])?
-    .stdout;
-    let used = String::from_utf8(used)?;
-    coracle(&["stop", "counted"])?;
-    let bytes: u64 = used
-        .split(' ')
-        .next()
-        .unwrap_or_default()
-        .parse()
-        .with_context(|| used.clone())?;
-    ensure!((327_680..400_000).contains(&bytes), "{used}");
-    Ok(())
-}
-
-fn no_quota_left() -> Result<()> {
-    mount_bounded()?;
-    let text = "[Service]\nType=oneshot\nExecStart=/bin/true\nStateDirectory=bounded/left\nStateDirectoryQuota=1M\n";
-    fs::write("/etc/systemd/system/bounded-left.service", text)?;
-    for words in [["daemon-reload", ""], ["start", "bounded-left"]] {
-        let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
-        let output = coracle(&words)?;
-        ensure!(output.status.success(), "{output:?}");
-    }
-    let directory = Path::new(BOUNDED).join("left");
-    let number = kernel::quota::project(fs::File::open(&directory)?)?;
-    ensure!(kernel::quota::OURS.contains(&number), "project {number}");
-    let most = || -> Result<u64> {
-        Ok(kernel::quota::usage(fs::File::open(BOUNDED)?, number)?
-            .limits
-            .bytes)
-    };
-    ensure!(most()? == 1 << 20, "the limit is {}", most()?);
-    let output = coracle(&["clean", "--what=state", "bounded-left"])?;
-    ensure!(output.status.success() && !directory.exists(), "{output:?}");
-    ensure!(most()? == 0, "the limit is still {}", most()?);
     Ok(())
 }
 
