@@ -5,6 +5,7 @@
 
 pub mod attached;
 pub mod digest;
+pub mod digests;
 pub mod fetch;
 pub mod files;
 pub mod grants;

@@ -79,6 +79,9 @@ pub struct Signer {
     pub fingerprint: Digest,
     /// Its display name.
     pub name: String,
+    /// The authority that issued the certificate, where that is what is trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<Digest>,
 }
 
 /// How an image was allowed in.
@@ -163,7 +166,7 @@ pub enum Error {
         /// The pinned signer; none where what is installed has none.
         pinned: Option<Digest>,
         /// This image's signer.
-        found: Option<Signer>,
+        found: Option<Box<Signer>>,
     },
 }
 
@@ -174,7 +177,7 @@ fn was(pinned: &Option<Digest>) -> String {
     )
 }
 
-fn said(signer: &Option<Signer>) -> String {
+fn said(signer: &Option<Box<Signer>>) -> String {
     signer.as_ref().map_or_else(
         || "not signed".to_owned(),
         |signer| format!("signed by \"{}\" ({})", signer.name, signer.fingerprint),
@@ -318,7 +321,7 @@ impl Portables {
             return Err(Error::OtherSigner {
                 name: name.to_owned(),
                 pinned,
-                found: signer.cloned(),
+                found: signer.cloned().map(Box::new),
             });
         }
         if compare(version, &known.highest).is_lt() && !allowed.downgrade {
@@ -396,6 +399,7 @@ mod tests {
             signer: Some(Signer {
                 fingerprint: Digest::of(signer),
                 name: "Maker".into(),
+                issuer: None,
             }),
             trust: Trust::Signed,
             origin: "https://example/hello.psi".into(),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use model::value::Bytes;
 
 use crate::digest::Digest;
+use crate::digests::{Digests, others_could_write};
 use crate::files::{
     FileError, entries, failed, make_open_directory, read_if_there, remove_if_there, replace,
 };
@@ -56,6 +57,7 @@ pub enum Error {
 #[derive(Debug, Clone)]
 pub struct Anchors {
     directory: PathBuf,
+    revoked: Digests,
 }
 
 impl Anchors {
@@ -64,6 +66,7 @@ impl Anchors {
     pub fn new(config: &Path) -> Anchors {
         Anchors {
             directory: config.join("trust.d"),
+            revoked: Digests::revoked(config),
         }
     }
 
@@ -83,6 +86,20 @@ impl Anchors {
             }
         }
         Ok((anchors, ignored))
+    }
+
+    /// Those that count: all but the revoked ones.
+    ///
+    /// # Errors
+    /// As [`Anchors::list`].
+    pub fn honoured(&self) -> Result<Vec<Anchor>, Error> {
+        let mut honoured = Vec::new();
+        for anchor in self.list()?.0 {
+            if self.revoked.get(&anchor.fingerprint)?.is_none() {
+                honoured.push(anchor);
+            }
+        }
+        Ok(honoured)
     }
 
     /// Adds one certificate (PEM or DER) under a file name made of its display name.
@@ -138,7 +155,7 @@ impl Anchors {
 }
 
 /// Fewest digits that name a certificate: fewer could mean another one tomorrow.
-const FINGERPRINT_START_MIN_DIGITS: usize = 8;
+pub(crate) const FINGERPRINT_START_MIN_DIGITS: usize = 8;
 /// Largest certificate, in bytes; the longest chains of extensions stay far below.
 const CERTIFICATE_MAX_BYTES: u64 = 64 * 1024;
 /// Longest part of a display name in a file name.
@@ -159,16 +176,8 @@ fn is_certificate_name(path: &Path) -> bool {
 /// Reads a certificate's file, or says why it is not honoured.
 fn read(path: &Path) -> Result<Result<Anchor, String>, Error> {
     let metadata = path.symlink_metadata().map_err(failed("look at", path))?;
-    let caller = rustix::process::geteuid().as_raw();
-    if !metadata.is_file() {
-        return Ok(Err("it is no plain file".to_owned()));
-    }
-    if (metadata.uid() != 0 && metadata.uid() != caller) || metadata.mode() & 0o022 != 0 {
-        return Ok(Err(format!(
-            "others than root could change it (owner {}, mode {:o})",
-            metadata.uid(),
-            metadata.mode() & 0o7777
-        )));
+    if let Some(reason) = why_not_honoured(&metadata) {
+        return Ok(Err(reason));
     }
     let content = read_if_there(path, CERTIFICATE_MAX_BYTES)?.unwrap_or_default();
     Ok(to_der(&content)
@@ -178,6 +187,20 @@ fn read(path: &Path) -> Result<Result<Anchor, String>, Error> {
             der,
         })
         .map_err(str::to_owned))
+}
+
+/// Why what a file says is not believed, if it is not: others than root could have written it.
+pub(crate) fn why_not_honoured(metadata: &std::fs::Metadata) -> Option<String> {
+    if !metadata.is_file() {
+        return Some("it is no plain file".to_owned());
+    }
+    others_could_write(metadata).then(|| {
+        format!(
+            "others than root could change it (owner {}, mode {:o})",
+            metadata.uid(),
+            metadata.mode() & 0o7777
+        )
+    })
 }
 
 /// `Example Maker` becomes `example-maker-9f3c2a11.crt`.

@@ -53,7 +53,7 @@ pub enum SignatureError {
         /// Its common name, where known.
         subject: String,
         /// What is wrong with it.
-        what: &'static str,
+        what: String,
     },
     /// Something that is neither PEM nor DER of a certificate.
     #[error("this is no certificate: one in PEM or DER was expected")]

@@ -123,6 +123,8 @@ pub enum Fault {
     NotSigned,
     /// Somebody does who is not trusted here.
     NotTrusted,
+    /// Whoever does has a certificate that can't: it has expired, or is for something else.
+    Unfit,
     /// It is no image, not the one it says it is, or was damaged.
     Damaged,
 }
@@ -132,10 +134,9 @@ impl Fault {
         match error.downcast_ref::<VerifyError>() {
             Some(VerifyError::Signature(SignatureError::Missing)) => Fault::NotSigned,
             Some(VerifyError::Signature(
-                SignatureError::NotTrusted(_)
-                | SignatureError::UnknownSigner
-                | SignatureError::Certificate { .. },
+                SignatureError::NotTrusted(_) | SignatureError::UnknownSigner,
             )) => Fault::NotTrusted,
+            Some(VerifyError::Signature(SignatureError::Certificate { .. })) => Fault::Unfit,
             _ => Fault::Damaged,
         }
     }

@@ -81,6 +81,7 @@ impl Manager {
     /// What holds for the unit holds before anything of it is there.
     fn ready_group(&mut self, unit: UnitId, incarnation: Incarnation) -> Result<(), Failure> {
         self.check_startable(unit, false)?;
+        self.check_not_revoked(unit)?;
         self.filter_group(unit)?;
         self.bound_group(unit)?;
         self.renew_sets(unit);

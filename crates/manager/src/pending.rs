@@ -187,6 +187,7 @@ impl Manager {
         };
         if starts {
             self.check_startable(unit, allow_unenforced)?;
+            self.check_not_revoked(unit)?;
         }
         Ok((unit, kind))
     }

@@ -3,7 +3,7 @@
 use crate::entry::Entry;
 use crate::manager::Manager;
 use engine::UnitId;
-use model::{Directive, Position, Unit};
+use model::{Directive, Position, Unit, key};
 use plan::{Refusal, Situation, SpawnPlan};
 use settings::Status;
 use std::path::{Path, PathBuf};
@@ -153,6 +153,23 @@ impl Manager {
                 unit: entry.name.to_string(),
                 directives,
             })
+        }
+    }
+
+    /// Refuses what is of an image that was revoked since it came in.
+    pub(crate) fn check_not_revoked(&self, unit: UnitId) -> Result<(), Failure> {
+        let entry = self.units.get(&unit);
+        let portable = entry.and_then(|entry| Some((entry, entry.origin.portable.as_ref()?)));
+        let Some((entry, portable)) = portable else {
+            return Ok(());
+        };
+        match crate::portable::revoked(&self.directories, portable) {
+            None => Ok(()),
+            Some(message) => Err(Failure::Refused {
+                unit: entry.name.to_string(),
+                directive: key::ROOT_IMAGE.directive().name().into(),
+                message,
+            }),
         }
     }
 

@@ -19,12 +19,23 @@ struct Record {
     directories: Vec<String>,
     marked: Vec<String>,
     versions: BTreeMap<String, Version>,
+    current: String,
+    signer: Option<Signer>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Version {
     units: Vec<String>,
+    image: Option<String>,
+}
+
+/// By fingerprint.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Signer {
+    fingerprint: String,
+    issuer: Option<String>,
 }
 
 /// The record, passed on as it is.
@@ -41,6 +52,42 @@ fn read(directories: &Directories, name: &str) -> Option<Record> {
 /// What was granted to a portable; nothing where its record can't be read.
 pub(crate) fn grants(directories: &Directories, name: &str) -> Vec<String> {
     read(directories, name).unwrap_or_default().grants
+}
+
+/// Longest reason of a revocation that is told, in bytes.
+const REASON_BYTES_MAX: u64 = 512;
+
+/// Why nothing of a portable may start: its image, or who vouched for it, was revoked since it came in.
+pub(crate) fn revoked(directories: &Directories, name: &str) -> Option<String> {
+    let list = directories.config.join("trust.d/revoked");
+    // Where nothing is revoked no record is read.
+    list.symlink_metadata().ok()?;
+    let Some(record) = read(directories, name) else {
+        return Some(format!(
+            "the record of {name} can't be read, so nobody knows whether it was revoked"
+        ));
+    };
+    let version = record.versions.get(&record.current);
+    let image = version.and_then(|version| version.image.as_deref());
+    let signer = record.signer.as_ref();
+    let signer = signer
+        .into_iter()
+        .flat_map(|signer| [Some(signer.fingerprint.as_str()), signer.issuer.as_deref()]);
+    let mut digests = std::iter::once(image).chain(signer).flatten();
+    digests.find_map(|digest| {
+        let file = list.join(digest.replacen(':', "-", 1));
+        file.symlink_metadata().ok()?;
+        let reason = crate::beginning::of_file_itself(&file, REASON_BYTES_MAX).unwrap_or_default();
+        let reason = String::from_utf8_lossy(&reason);
+        let reason = match reason.lines().next().unwrap_or_default() {
+            "" => String::new(),
+            reason => format!(": {reason}"),
+        };
+        let whose = if Some(digest) == image { "its image" } else { "the certificate that vouches for it" };
+        Some(format!(
+            "{whose} was revoked ({digest}){reason}; `coracle trust restore {digest}` takes that back"
+        ))
+    })
 }
 
 /// What of the host is a portable's own.
@@ -174,6 +221,39 @@ mod tests {
             unit_path: Vec::new(),
         };
         (root, directories)
+    }
+
+    #[test]
+    fn what_was_revoked_is_told_by_image_signer_and_issuer() {
+        let record = r#"{"current": "1", "versions": {"1": {"image": "sha256:aa"}, "0": {"image": "sha256:dd"}},
+            "signer": {"fingerprint": "sha256:bb", "issuer": "sha256:cc"}}"#;
+        let (root, directories) = directories(&[("web", record), ("plain", r#"{"current": "1"}"#)]);
+        assert_eq!(revoked(&directories, "web"), None);
+        let list = root.path().join("trust.d/revoked");
+        std::fs::create_dir_all(&list).unwrap();
+        for (name, text, expected) in [
+            ("sha256-dd", "", None),
+            ("sha256-aa", "", Some("its image was revoked (sha256:aa); ")),
+            (
+                "sha256-bb",
+                "why\nmore",
+                Some("the certificate that vouches for it was revoked (sha256:bb): why; "),
+            ),
+            (
+                "sha256-cc",
+                "",
+                Some("the certificate that vouches for it was revoked (sha256:cc); "),
+            ),
+        ] {
+            std::fs::write(list.join(name), text).unwrap();
+            let said = revoked(&directories, "web");
+            let begins =
+                |expected: &str| said.as_ref().is_some_and(|said| said.starts_with(expected));
+            assert!(expected.map_or(said.is_none(), begins), "{said:?}");
+            std::fs::remove_file(list.join(name)).unwrap();
+        }
+        assert_eq!(revoked(&directories, "plain"), None);
+        assert!(revoked(&directories, "gone").is_some());
     }
 
     #[test]

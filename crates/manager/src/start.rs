@@ -61,6 +61,10 @@ impl Manager {
             });
         }
         self.check_startable(unit, false)?;
+        // What runs is stopped in order.
+        if matches!(spawn.role, Role::Condition | Role::StartPre | Role::Main) {
+            self.check_not_revoked(unit)?;
+        }
         let prepared = self.prepared(unit)?;
         if !self.image_is_ready(spawn, &prepared)? {
             return Ok(Started::Waits);

@@ -220,6 +220,7 @@ impl Start {
     /// What is to be done with an admitted portable, once everything is granted.
     fn decide(&self, context: &Context, admitted: &Admitted, origin: String) -> Result<Decision> {
         let name = consent::name_of(admitted)?;
+        admit::check_revoked(context, admitted)?;
         introduce(context, admitted, name.as_str());
         let known = records(context).get(name.as_str())?;
         let review = consent::judge(admitted, &name)?;
@@ -437,6 +438,7 @@ fn signer(admitted: &Admitted) -> Result<Option<Signer>> {
                 .parse()
                 .context("the signer has no fingerprint")?,
             name: signer.common_name.clone(),
+            issuer: signer.issuer.as_deref().map(str::parse).transpose()?,
         })
     });
     signed.transpose()

@@ -312,6 +312,12 @@ fn image(context: &Context, unit: &UnitStatus) -> Result<()> {
         for (name, text) in crate::portable::show::lines(&portable) {
             field(name, &text);
         }
+        if let Some(said) = crate::portable::show::revoked(context, &portable)? {
+            field(
+                "Revoked",
+                &crate::portable::show::revoked_in_words(&portable, &said),
+            );
+        }
         let current = portable.versions.get(&portable.current);
         let root = current.and_then(|version| crate::portable::show::root_of(context, version));
         let unit = std::slice::from_ref(unit);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use delivery::digest::Digest;
+use delivery::digests::{Digests, Said};
 use delivery::portables::Trust as Recorded;
 use delivery::store::{Staging, Store};
 use delivery::trust::Anchors;
@@ -207,14 +208,86 @@ fn examine(
         || format!("{origin} is no image that can be read"),
         "`coracle build` makes images, as does mkosi; `coracle start` takes units of this host by their names",
     )?;
+    let config = &context.directories.config;
+    check_digest(config, digest, origin)?;
+    let by_word = Digests::trusted(config).get(digest)?.is_some();
     let trust = trust(context, digest, acceptance)?;
-    let verified = workers.verify(file, &layout, &trust).map_err(|error| {
+    let proven = workers.verify(file, &layout, &trust);
+    let verified = match proven {
+        Err(WorkerError::Refused(refusal)) if by_word && refusal.fault != Fault::Damaged => {
+            workers.verify(file, &layout, &Trust::Digest(digest.hex()))
+        }
+        proven => proven,
+    };
+    let verified = verified.map_err(|error| {
         let next = next_step(&error, digest, origin);
         anyhow::Error::from(error)
             .context(Hint::new(format!("the image {origin} is refused"), next))
     })?;
+    if let Assurance::Signed(signer) = &verified.record().assurance {
+        check_signer(config, signer, origin)?;
+    }
     let contents = read(file, &verified)?;
     Ok((verified, contents))
+}
+
+/// Refuses an admitted portable that was revoked since it came in: its image, or who vouched for it.
+///
+/// # Errors
+/// When it was, or that can't be found out.
+pub(crate) fn check_revoked(context: &Context, admitted: &Admitted) -> Result<()> {
+    let config = &context.directories.config;
+    let Root::Image { digest, .. } = &admitted.root else {
+        return Ok(());
+    };
+    let name = admitted.name()?;
+    check_digest(config, digest, name)?;
+    let signer = admitted.signer.as_ref();
+    signer.map_or(Ok(()), |signer| check_signer(config, signer, name))
+}
+
+fn check_digest(config: &Path, digest: &Digest, of: &str) -> Result<()> {
+    match Digests::revoked(config).get(digest)? {
+        None => Ok(()),
+        Some(said) => Err(revoked(
+            &said,
+            &format!("the image {of} is refused: it was revoked"),
+        )),
+    }
+}
+
+/// The certificate that signed, and the one that issued it.
+fn check_signer(config: &Path, signer: &Signer, of: &str) -> Result<()> {
+    let own = [Some(&signer.fingerprint), signer.issuer.as_ref()];
+    for fingerprint in own.into_iter().flatten() {
+        let digest = fingerprint
+            .parse()
+            .context("the signer has no fingerprint")?;
+        if let Some(said) = Digests::revoked(config).get(&digest)? {
+            return Err(revoked(
+                &said,
+                &format!(
+                    "the image {of} is refused: the certificate by which \"{}\" vouches for it was revoked",
+                    signer.common_name
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn revoked(said: &Said, what: &str) -> anyhow::Error {
+    let because = match said.reason.as_str() {
+        "" => String::new(),
+        reason => format!(": {reason}"),
+    };
+    hint(
+        format!("{what} ({}){because}", said.digest),
+        format!(
+            "ask its maker for a newer version; `coracle trust restore {}` takes the revocation back",
+            said.digest
+        ),
+    )
 }
 
 /// Only where nothing but trust is missing is the administrator told how to give it.
@@ -229,6 +302,9 @@ fn next_step(error: &WorkerError, digest: &Digest, origin: &str) -> String {
             Fault::NotTrusted => {
                 format!("`coracle trust add CERTIFICATE` trusts its maker from now on; {this_file}")
             }
+            Fault::Unfit => format!(
+                "ask its maker for an image that is signed with a certificate which is valid now and for signing code; {this_file}"
+            ),
             Fault::Damaged => {
                 "it was damaged or changed after it was made: fetch it again, from its maker"
                     .to_owned()
@@ -260,10 +336,13 @@ fn trust(context: &Context, digest: &Digest, acceptance: &Acceptance) -> Result<
     if acceptance.insecure {
         return Ok(Trust::Insecure);
     }
-    let (anchors, _ignored) = Anchors::new(&context.directories.config).list()?;
+    let anchors = Anchors::new(&context.directories.config).honoured()?;
     let certificates = anchors
         .iter()
-        .map(|anchor| TrustedCertificate::parse(&anchor.der))
+        .map(|anchor| {
+            TrustedCertificate::parse(&anchor.der)
+                .with_context(|| format!("the trusted certificate {}", anchor.path.display()))
+        })
         .collect::<Result<_, _>>()?;
     Ok(Trust::Certificates(certificates))
 }

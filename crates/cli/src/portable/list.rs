@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use anyhow::Result;
 use clap::Args;
+use delivery::portables::Trust;
 use serde::Serialize;
 use wire::ListUnitsRequest;
 use wire::methods::ListUnits;
@@ -24,6 +25,8 @@ struct Line {
     version: String,
     state: String,
     signer: Option<String>,
+    trust: Trust,
+    revoked: Option<String>,
     grants: Vec<String>,
     origin: String,
     at_boot: bool,
@@ -36,6 +39,9 @@ impl Run for List {
         for portable in records(context).list()? {
             lines.push(Line {
                 state: state(context, &super::current_units(&portable), &portable.name)?,
+                revoked: super::show::revoked(context, &portable)?
+                    .map(|said| said.digest.to_string()),
+                trust: portable.trust,
                 signer: portable.signer.map(|signer| signer.name),
                 grants: portable.grants.iter().map(ToString::to_string).collect(),
                 versions: portable.versions.into_keys().collect(),
@@ -48,9 +54,18 @@ impl Run for List {
         let columns: &[listing::Column<Line>] = &[
             ("PORTABLE", |line| Cow::Borrowed(&line.name)),
             ("VERSION", |line| Cow::Borrowed(&line.version)),
-            ("STATE", |line| Cow::Borrowed(&line.state)),
+            ("STATE", |line| match line.revoked {
+                Some(_) => format!("{}, REVOKED", line.state).into(),
+                None => Cow::Borrowed(&line.state),
+            }),
             ("SIGNER", |line| {
-                Cow::Borrowed(line.signer.as_deref().unwrap_or("-"))
+                Cow::Borrowed(match (&line.signer, line.trust) {
+                    (Some(signer), _) => signer,
+                    (None, Trust::Signed) => "-",
+                    (None, Trust::Digest) => "(nobody; by its digest)",
+                    (None, Trust::Insecure) => "(nobody; --insecure)",
+                    (None, Trust::Directory) => "(nobody; a directory)",
+                })
             }),
             ("GRANTS", |line| match line.grants.as_slice() {
                 [] => Cow::Borrowed("-"),

@@ -1,6 +1,7 @@
 //! What `status` says of a unit's portable: its image, who signed it, what protects it, what it was granted.
 
 use anyhow::Result;
+use delivery::digests::{Digests, Said};
 use delivery::portables::{Portable, Trust, Version};
 use delivery::store::Store;
 use wire::methods::ListUnits;
@@ -44,6 +45,37 @@ pub(crate) fn lines(portable: &Portable) -> Vec<(&'static str, String)> {
         ));
     }
     lines
+}
+
+/// What was revoked of a portable since it came in: its image, the certificate that signed it, or the one that issued that.
+///
+/// # Errors
+/// When the list can't be read.
+pub(crate) fn revoked(context: &Context, portable: &Portable) -> Result<Option<Said>> {
+    let list = Digests::revoked(&context.directories.config);
+    let version = portable.versions.get(&portable.current);
+    let image = version.and_then(|version| version.image);
+    let signer = portable.signer.as_ref();
+    let signers = signer.into_iter();
+    let signers = signers.flat_map(|signer| [Some(signer.fingerprint), signer.issuer]);
+    for digest in std::iter::once(image).chain(signers).flatten() {
+        if let Some(said) = list.get(&digest)? {
+            return Ok(Some(said));
+        }
+    }
+    Ok(None)
+}
+
+/// The line of the status screen about that.
+pub(crate) fn revoked_in_words(portable: &Portable, said: &Said) -> String {
+    let because = match said.reason.as_str() {
+        "" => String::new(),
+        reason => format!(": {reason}"),
+    };
+    format!(
+        "YES ({}){because}; what runs goes on until `coracle stop {}`, and nothing of it starts any more",
+        said.digest, portable.name
+    )
 }
 
 /// Since when it is here, microseconds since the epoch: what the log says of its units before that is about one that was purged.

@@ -30,6 +30,9 @@ pub struct Signer {
     pub common_name: String,
     /// SHA-256 over the certificate's DER, lower-case hexadecimal.
     pub fingerprint: String,
+    /// The fingerprint of the authority that issued it, where not the certificate itself is trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
 }
 
 /// A certificate that the administrator trusts, DER.
@@ -60,6 +63,19 @@ impl TrustedCertificate {
     /// Where it has no readable subject.
     pub fn signer(&self) -> Result<Signer, SignatureError> {
         Ok(self.open()?.signer)
+    }
+
+    /// Until when it is valid, and whether it is at this moment.
+    ///
+    /// # Errors
+    /// Where it has no readable subject.
+    pub fn validity(
+        &self,
+        now: SystemTime,
+    ) -> Result<(String, Result<(), SignatureError>), SignatureError> {
+        let opened = self.open()?;
+        let end = opened.certificate.tbs_certificate().validity().not_after;
+        Ok((end.to_date_time().to_string(), opened.is_valid_at(now)))
     }
 
     /// Its DER.
@@ -116,6 +132,7 @@ impl Checked {
         let signer = Signer {
             common_name,
             fingerprint,
+            issuer: None,
         };
         let checked = Self {
             certificate,
@@ -195,11 +212,21 @@ impl Checked {
     /// Within its dates.
     pub(super) fn is_valid_at(&self, now: SystemTime) -> Result<(), SignatureError> {
         let validity = self.certificate.tbs_certificate().validity();
-        if now < validity.not_before.to_system_time() {
-            return Err(self.wrong("is not valid yet (or this machine's clock is behind)"));
+        let (begin, end) = (validity.not_before, validity.not_after);
+        let here = || moment(now);
+        if now < begin.to_system_time() {
+            let begin = begin.to_date_time();
+            return Err(self.wrong(format!(
+                "is not valid before {begin}, and this machine's clock says {}",
+                here()
+            )));
         }
-        if now > validity.not_after.to_system_time() {
-            return Err(self.wrong("has expired"));
+        if now > end.to_system_time() {
+            let end = end.to_date_time();
+            return Err(self.wrong(format!(
+                "expired: it was valid until {end}, and this machine's clock says {}",
+                here()
+            )));
         }
         Ok(())
     }
@@ -211,16 +238,24 @@ impl Checked {
             .map_err(|_| self.wrong("has a damaged extension"))
     }
 
-    fn wrong(&self, what: &'static str) -> SignatureError {
+    fn wrong(&self, what: impl Into<String>) -> SignatureError {
         wrong(&self.signer.common_name, what)
     }
 }
 
-fn wrong(subject: &str, what: &'static str) -> SignatureError {
+fn wrong(subject: &str, what: impl Into<String>) -> SignatureError {
     SignatureError::Certificate {
         subject: subject.into(),
-        what,
+        what: what.into(),
     }
+}
+
+/// A moment as certificates have it, to the second.
+fn moment(time: SystemTime) -> String {
+    der::DateTime::from_system_time(time).map_or_else(
+        |_| "nothing sensible".to_owned(),
+        |moment| moment.to_string(),
+    )
 }
 
 /// The subject's common name, where it has exactly one, of printable characters.

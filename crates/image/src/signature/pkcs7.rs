@@ -104,6 +104,8 @@ fn trusted_signer(
         return Err(SignatureError::NotTrusted(enclosed.signer));
     };
     issuer.is_valid_at(now)?;
+    let mut enclosed = enclosed;
+    enclosed.signer.issuer = Some(issuer.signer.fingerprint.clone());
     Ok(enclosed)
 }
 

@@ -168,7 +168,7 @@ fn prove(
 
 /// The certificates that the administrator trusts.
 fn certificates(config: &Path) -> Result<Vec<TrustedCertificate>> {
-    let (anchors, _ignored) = Anchors::new(config).list()?;
+    let anchors = Anchors::new(config).honoured()?;
     let parsed = anchors
         .iter()
         .map(|anchor| TrustedCertificate::parse(&anchor.der));
