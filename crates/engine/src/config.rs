@@ -38,7 +38,7 @@ pub struct UnitConfig {
     pub timeout_clean: Micros,
     /// StartLimitIntervalSec= and StartLimitBurst=
     pub start_limit: RateLimit,
-    /// OnFailureJobMode=
+    /// OnFailureJobMode=, or OnFailureIsolate=
     pub on_failure_mode: JobMode,
     /// OnSuccessJobMode=
     pub on_success_mode: JobMode,
@@ -147,6 +147,8 @@ pub struct ServiceConfig {
     pub service_type: ServiceType,
     /// PIDFile= is set.
     pub pid_file: bool,
+    /// ExitType=cgroup: it is up for as long as it has any process.
+    pub exits_as_group: bool,
     /// RemainAfterExit=
     pub remain_after_exit: bool,
     /// ExecCondition=
@@ -159,6 +161,8 @@ pub struct ServiceConfig {
     pub start_post: CommandList,
     /// ExecReload=
     pub reload: CommandList,
+    /// ExecReloadPost=
+    pub reload_post: CommandList,
     /// ExecStop=
     pub stop: CommandList,
     /// ExecStopPost=
@@ -173,6 +177,8 @@ pub struct ServiceConfig {
     pub restart_steps: u32,
     /// RestartMaxDelaySec=
     pub restart_max_delay: Micros,
+    /// RestartRandomizedDelaySec=
+    pub restart_jitter: Micros,
     /// RestartPreventExitStatus=
     pub restart_prevent: StatusSet,
     /// RestartForceExitStatus=
@@ -187,6 +193,10 @@ pub struct ServiceConfig {
     pub timeout_abort: Micros,
     /// RuntimeMaxSec=
     pub runtime_max: Micros,
+    /// RuntimeRandomizedExtraSec=
+    pub runtime_jitter: Micros,
+    /// WatchdogSec=
+    pub watchdog: Micros,
     /// TimeoutStartFailureMode=
     pub start_failure: TimeoutFailure,
     /// TimeoutStopFailureMode=
@@ -402,12 +412,14 @@ impl ServiceConfig {
         ServiceConfig {
             service_type,
             pid_file: false,
+            exits_as_group: false,
             remain_after_exit: false,
             condition: CommandList::default(),
             start_pre: CommandList::default(),
             start: CommandList::of(1),
             start_post: CommandList::default(),
             reload: CommandList::default(),
+            reload_post: CommandList::default(),
             stop: CommandList::default(),
             stop_post: CommandList::default(),
             restart: Restart::No,
@@ -415,6 +427,7 @@ impl ServiceConfig {
             restart_delay: Micros(100_000),
             restart_steps: 0,
             restart_max_delay: Micros::INFINITY,
+            restart_jitter: Micros(0),
             restart_prevent: StatusSet::default(),
             restart_force: StatusSet::default(),
             success: StatusSet::default(),
@@ -422,6 +435,8 @@ impl ServiceConfig {
             timeout_stop: timeout,
             timeout_abort: timeout,
             runtime_max: Micros::INFINITY,
+            runtime_jitter: Micros(0),
+            watchdog: Micros::INFINITY,
             start_failure: TimeoutFailure::Terminate,
             stop_failure: TimeoutFailure::Terminate,
             reload_signal: Signal::HUP,

@@ -54,7 +54,7 @@ impl From<&Unit> for UnitConfig {
             job_running_timeout: span(unit.value(&key::JOB_RUNNING_TIMEOUT_SEC)),
             timeout_clean: timeout(unit.value(&key::TIMEOUT_CLEAN_SEC)),
             start_limit: start_limit(unit),
-            on_failure_mode: job_mode(unit.value(&key::ON_FAILURE_JOB_MODE)),
+            on_failure_mode: on_failure_mode(unit),
             on_success_mode: job_mode(unit.value(&key::ON_SUCCESS_JOB_MODE)),
         }
     }
@@ -107,12 +107,14 @@ fn service(unit: &Unit, service_type: ServiceType) -> ServiceConfig {
     ServiceConfig {
         service_type,
         pid_file: unit.is_set(key::PID_FILE.directive()),
+        exits_as_group: unit.value(&key::EXIT_TYPE) == value::ExitType::Cgroup,
         remain_after_exit: unit.value(&key::REMAIN_AFTER_EXIT) || no_command,
         condition: list(unit.get(&key::EXEC_CONDITION)),
         start_pre: list(unit.get(&key::SERVICE_EXEC_START_PRE)),
         start: list(unit.get(&key::EXEC_START)),
         start_post: list(unit.get(&key::SERVICE_EXEC_START_POST)),
         reload: list(unit.get(&key::EXEC_RELOAD)),
+        reload_post: list(unit.get(&key::EXEC_RELOAD_POST)),
         stop: list(unit.get(&key::EXEC_STOP)),
         stop_post: list(unit.get(&key::SERVICE_EXEC_STOP_POST)),
         restart: restart(unit.value(&key::RESTART)),
@@ -120,6 +122,7 @@ fn service(unit: &Unit, service_type: ServiceType) -> ServiceConfig {
         restart_delay: span(unit.value(&key::RESTART_SEC)),
         restart_steps: unit.value(&key::RESTART_STEPS),
         restart_max_delay: span(unit.value(&key::RESTART_MAX_DELAY_SEC)),
+        restart_jitter: span(unit.value(&key::RESTART_RANDOMIZED_DELAY_SEC)),
         restart_prevent: statuses(unit.get(&key::RESTART_PREVENT_EXIT_STATUS)),
         restart_force: statuses(unit.get(&key::RESTART_FORCE_EXIT_STATUS)),
         success: statuses(unit.get(&key::SUCCESS_EXIT_STATUS)),
@@ -129,6 +132,8 @@ fn service(unit: &Unit, service_type: ServiceType) -> ServiceConfig {
             .get(&key::TIMEOUT_ABORT_SEC)
             .map_or_else(|| timeout_stop(unit), |abort| timeout(*abort)),
         runtime_max: timeout(unit.value(&key::SERVICE_RUNTIME_MAX_SEC)),
+        runtime_jitter: span(unit.value(&key::SERVICE_RUNTIME_RANDOMIZED_EXTRA_SEC)),
+        watchdog: timeout(unit.value(&key::WATCHDOG_SEC)),
         start_failure: failure(unit.value(&key::TIMEOUT_START_FAILURE_MODE)),
         stop_failure: failure(unit.value(&key::TIMEOUT_STOP_FAILURE_MODE)),
         reload_signal: Signal(unit.value(&key::RELOAD_SIGNAL).0),
@@ -361,6 +366,14 @@ fn failure(mode: value::TimeoutFailureMode) -> TimeoutFailure {
         value::TimeoutFailureMode::Terminate => TimeoutFailure::Terminate,
         value::TimeoutFailureMode::Abort => TimeoutFailure::Abort,
         value::TimeoutFailureMode::Kill => TimeoutFailure::Kill,
+    }
+}
+
+/// The old name counts where the other is not there.
+fn on_failure_mode(unit: &Unit) -> JobMode {
+    match unit.get(&key::ON_FAILURE_JOB_MODE) {
+        None if unit.value(&key::ON_FAILURE_ISOLATE) => JobMode::Isolate,
+        mode => job_mode(mode.copied().unwrap_or_default()),
     }
 }
 

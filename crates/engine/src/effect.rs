@@ -213,6 +213,8 @@ pub enum Role {
     StartPost,
     /// ExecReload=
     Reload,
+    /// ExecReloadPost=
+    ReloadPost,
     /// ExecStop=; a socket's ExecStopPre=
     Stop,
     /// ExecStopPost=

@@ -19,6 +19,8 @@ use crate::unit::Unit;
 #[derive(Debug, Default)]
 pub struct Engine {
     pub(crate) now: Micros,
+    /// What random times depend on.
+    pub(crate) seed: u64,
     pub(crate) units: Vec<Unit>,
     pub(crate) names: Map<Arc<str>, UnitId>,
     /// Ids of forgotten units, to be used again.
@@ -47,6 +49,14 @@ impl Engine {
     /// An engine without units.
     pub fn new() -> Engine {
         Engine::default()
+    }
+
+    /// An engine without units, whose random times depend on this number.
+    pub fn with_seed(seed: u64) -> Engine {
+        Engine {
+            seed,
+            ..Engine::default()
+        }
     }
 
     /// Takes one event in and says what is to be done. `now` never goes back.

@@ -204,6 +204,24 @@ pub struct Notice {
     pub main_pid: Option<u32>,
     /// EXTEND_TIMEOUT_USEC=
     pub extend_timeout: Option<u64>,
+    /// WATCHDOG=1
+    pub alive: bool,
+    /// WATCHDOG=trigger
+    pub watchdog_trigger: bool,
+    /// WATCHDOG_USEC=
+    pub watchdog: Option<u64>,
     /// MONOTONIC_USEC=, which Type=notify-reload compares with the moment of the signal.
     pub monotonic: Option<u64>,
+}
+
+impl Notice {
+    /// It says nothing that is to be remembered.
+    pub(crate) fn says_only_alive(&self) -> bool {
+        let rest = Notice {
+            alive: false,
+            monotonic: None,
+            ..*self
+        };
+        rest == Notice::default()
+    }
 }

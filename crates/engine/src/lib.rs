@@ -15,6 +15,7 @@ mod engine;
 mod graph;
 mod id;
 mod input;
+mod jitter;
 mod jobs;
 mod restore;
 mod service;

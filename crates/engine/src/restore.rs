@@ -57,6 +57,7 @@ impl Engine {
         unit.job = job.map(Box::new);
         unit.last_job = snapshot.last_job;
         unit.cause = Chain::from_links(&snapshot.cause);
+        self.listen_again(id);
         self.keep_deadline(id);
     }
 
@@ -78,6 +79,7 @@ impl Engine {
                     let processes = run.control.into_iter().chain(main).collect();
                     self.resend(id, processes);
                     self.resend_service(id);
+                    self.watch_anew(id);
                 }
                 State::Socket(run) => {
                     let processes = run.control.into_iter().collect();
@@ -181,7 +183,9 @@ impl Engine {
                 let _waits = self.signal_round(id, &service, round);
             }
             _ if self.awaits_main(id) => self.look_for_main(id),
-            Some(Phase::Running) if self.lives_as_group(id) => {
+            Some(Phase::Start | Phase::Running)
+                if self.lives_as_group(id) || self.awaits_group(id) =>
+            {
                 let (unit, incarnation) = (id, self.unit(id).incarnation);
                 self.emit(Action::WatchEmpty { unit, incarnation });
             }

@@ -5,11 +5,13 @@ mod forking;
 mod notice;
 mod restart;
 mod stop;
+mod watchdog;
 
 use crate::config::{CommandList, ServiceConfig, ServiceType};
 use crate::effect::{Action, JobResult, Role, Spawn, Target};
 use crate::engine::Engine;
 use crate::id::{Incarnation, Micros, ProcessKey, UnitId};
+use crate::jitter::Jitter;
 use crate::jobs::Move;
 use crate::state::{Main, Phase, Process, Progress, ServiceRun, State, UnitResult};
 
@@ -25,6 +27,8 @@ impl ServiceRun {
             result: UnitResult::Success,
             deadline: None,
             runtime_end: None,
+            watchdog_end: None,
+            watchdog: None,
             ready: false,
             empty: true,
             reload: UnitResult::Success,
@@ -59,6 +63,7 @@ impl ServiceConfig {
             Role::Main => &self.start,
             Role::StartPost => &self.start_post,
             Role::Reload => &self.reload,
+            Role::ReloadPost => &self.reload_post,
             Role::Stop => &self.stop,
             Role::StopPost => &self.stop_post,
         }
@@ -166,7 +171,17 @@ impl Engine {
         Some(process)
     }
 
+    /// RuntimeMaxSec= and what RuntimeRandomizedExtraSec= adds to it in this run.
+    fn runtime_end(&self, id: UnitId, service: &ServiceConfig) -> Option<Micros> {
+        if service.runtime_max.is_infinite() {
+            return None;
+        }
+        let extra = self.jitter(id, Jitter::Runtime, service.runtime_jitter);
+        self.now.deadline(service.runtime_max.after(extra))
+    }
+
     pub(crate) fn start_post(&mut self, id: UnitId) {
+        self.start_watchdog(id);
         if self.service(id).start_post.0.is_empty() {
             return self.go_running(id, UnitResult::Success);
         }
@@ -181,15 +196,17 @@ impl Engine {
         run.note(result);
         run.control = None;
         run.deadline = None;
-        if run.result != UnitResult::Success {
+        let failed = run.result != UnitResult::Success;
+        let lives_as_group = self.lives_as_group(id);
+        // What a main process came to counts when all the others have ended, too.
+        if failed && !(service.exits_as_group && lives_as_group) {
             return self.stop_signals(id, UnitResult::Success);
         }
-        let lives_as_group = self.lives_as_group(id);
         let Some(run) = self.run(id) else { return };
         if run.has_main() || lives_as_group {
             let phase = run.phase;
             let fresh = run.runtime_end.is_none();
-            let end = self.now.deadline(service.runtime_max);
+            let end = self.runtime_end(id, &service);
             if let Some(run) = self.run_mut(id).filter(|_| fresh) {
                 run.runtime_end = end;
             }
@@ -253,6 +270,10 @@ impl Engine {
             run.reload = UnitResult::Success;
         }
         if service.reload.0.is_empty() {
+            if !self.run(id).is_some_and(|run| run.has_main()) {
+                // Nobody to tell: it is over at once.
+                self.enter(id, Phase::Reload);
+            }
             self.signal_reload(id);
         } else {
             self.enter(id, Phase::Reload);
@@ -261,12 +282,22 @@ impl Engine {
         Move::Going
     }
 
+    /// A reload went well: ExecReloadPost=, where there are any.
+    pub(crate) fn reloaded(&mut self, id: UnitId) {
+        let is_well = (self.run(id)).is_some_and(|run| run.result == UnitResult::Success);
+        if !is_well || self.service(id).reload_post.0.is_empty() {
+            return self.go_running(id, UnitResult::Success);
+        }
+        self.enter(id, Phase::ReloadPost);
+        self.spawn_control(id, Role::ReloadPost, 0);
+    }
+
     /// After ExecReload=, ReloadSignal= and the wait for what the service says to it.
     pub(crate) fn signal_reload(&mut self, id: UnitId) {
         let service = self.service(id);
         let (sent, incarnation) = (self.now, self.unit(id).incarnation);
         if !self.run(id).is_some_and(|run| run.has_main()) {
-            return self.go_running(id, UnitResult::Success);
+            return self.reloaded(id);
         }
         self.enter(id, Phase::ReloadSignal { sent });
         self.emit(Action::Signal {

@@ -11,9 +11,9 @@
 //! | start-pre | each ExecStartPre= | start | stop-sigterm |
 //! | start | simple: the process; exec: its program; oneshot: the end of each; forking: its end, then the PID file; notify: READY=1 | start-post | stop-sigterm |
 //! | start-post | each ExecStartPost=, then the PID file | running, exited, or stop | stop-sigterm |
-//! | running | the end of the main process, or of all where there is none, STOPPING=1, RuntimeMaxSec= | stop | stop-sigterm |
+//! | running | the end of the main process, or of all where there is none or ExitType=cgroup says so, STOPPING=1, RuntimeMaxSec=, WatchdogSec= | stop | stop-sigterm, stop-watchdog |
 //! | exited | a stop (RemainAfterExit=) | stop | |
-//! | reload, reload-signal, reload-notify | ExecReload=; RELOADING=1; READY=1 | running | running, the job fails |
+//! | reload, reload-signal, reload-notify, reload-post | ExecReload=; RELOADING=1; READY=1; ExecReloadPost= | running | running, the job fails |
 //! | stop | each ExecStop= | stop-sigterm | stop-sigterm |
 //! | stop-watchdog, stop-sigterm, stop-sigkill | the processes that got the signal | stop-post | the next signal, then stop-post |
 //! | stop-post | each ExecStopPost= | final-sigterm | final-sigterm |
@@ -121,6 +121,12 @@ pub struct ServiceRun {
     pub deadline: Option<Micros>,
     /// When `RuntimeMaxSec=` is over.
     pub runtime_end: Option<Micros>,
+    /// When it has been silent for too long (WatchdogSec=).
+    #[serde(default)]
+    pub watchdog_end: Option<Micros>,
+    /// WATCHDOG_USEC= of this run, in place of WatchdogSec=.
+    #[serde(default)]
+    pub watchdog: Option<Micros>,
     /// It said READY=1 in this run.
     pub ready: bool,
     /// No process is left, as far as was reported since the last spawn.
@@ -157,6 +163,8 @@ pub enum Phase {
     },
     /// It said RELOADING=1 and not yet READY=1.
     ReloadNotify,
+    /// ExecReloadPost=
+    ReloadPost,
     /// ExecStop=, or after STOPPING=1.
     Stop,
     /// The signals of stopping, before ExecStopPost=.
@@ -343,6 +351,7 @@ pub enum SubState {
     Cleaning,
     Waiting,
     Elapsed,
+    ReloadPost,
 }
 
 impl State {
@@ -378,7 +387,10 @@ impl State {
     /// The next moment at which this state ends by itself.
     pub fn deadline(&self) -> Option<Micros> {
         match self {
-            State::Service(run) => run.deadline.into_iter().chain(run.runtime_end).min(),
+            State::Service(run) => {
+                let ends = [run.deadline, run.runtime_end, run.watchdog_end];
+                ends.into_iter().flatten().min()
+            }
             State::Socket(run) => run.deadline,
             State::Cleaning(cleaning) => cleaning.deadline,
             State::AutoRestart { until, .. } => *until,
@@ -395,9 +407,10 @@ impl Phase {
                 ActiveState::Activating
             }
             Phase::Running | Phase::Exited => ActiveState::Active,
-            Phase::Reload | Phase::ReloadSignal { .. } | Phase::ReloadNotify => {
-                ActiveState::Reloading
-            }
+            Phase::Reload
+            | Phase::ReloadSignal { .. }
+            | Phase::ReloadNotify
+            | Phase::ReloadPost => ActiveState::Reloading,
             Phase::Stop | Phase::StopKill(_) | Phase::StopPost | Phase::FinalKill(_) => {
                 ActiveState::Deactivating
             }
@@ -416,6 +429,7 @@ impl Phase {
             Phase::Reload => SubState::Reload,
             Phase::ReloadSignal { .. } => SubState::ReloadSignal,
             Phase::ReloadNotify => SubState::ReloadNotify,
+            Phase::ReloadPost => SubState::ReloadPost,
             Phase::Stop => SubState::Stop,
             Phase::StopKill(Round::Watchdog) => SubState::StopWatchdog,
             Phase::StopKill(Round::Term) => SubState::StopSigterm,
@@ -500,6 +514,7 @@ impl SubState {
             SubState::Reload => "reload",
             SubState::ReloadSignal => "reload-signal",
             SubState::ReloadNotify => "reload-notify",
+            SubState::ReloadPost => "reload-post",
             SubState::Stop => "stop",
             SubState::StopWatchdog => "stop-watchdog",
             SubState::StopSigterm => "stop-sigterm",
@@ -581,6 +596,7 @@ mod tests {
             Cleaning,
             Waiting,
             Elapsed,
+            ReloadPost,
         ];
         assert_eq!(all.map(SubState::name), SUB);
         assert_eq!(

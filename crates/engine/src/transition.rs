@@ -57,6 +57,7 @@ impl Engine {
             run.phase = phase;
             run.since = now;
         }
+        self.keep_watchdog(id);
         self.changed(id, old, false);
     }
 

@@ -189,6 +189,9 @@ fn notice(words: &[&str]) -> Notice {
     for word in words {
         match word.split_once('=') {
             Some(("mainpid", pid)) => notice.main_pid = Some(pid.parse().unwrap()),
+            Some(("watchdog", seconds)) => {
+                notice.watchdog = Some(seconds.parse::<u64>().unwrap() * 1_000_000)
+            }
             Some(("extend", seconds)) => {
                 notice.extend_timeout = Some(seconds.parse::<u64>().unwrap() * 1_000_000)
             }
@@ -196,6 +199,8 @@ fn notice(words: &[&str]) -> Notice {
                 "ready" => notice.ready = true,
                 "stopping" => notice.stopping = true,
                 "reloading" => notice.reloading = true,
+                "alive" => notice.alive = true,
+                "trigger" => notice.watchdog_trigger = true,
                 other => panic!("unknown notice {other}"),
             },
         }
@@ -259,6 +264,11 @@ fn jobs_follow_relations_and_order() {
 #[test]
 fn timers_start_their_unit_and_look_again_when_it_has_ended() {
     check("timers.txt");
+}
+
+#[test]
+fn services_are_watched_and_end_as_a_group() {
+    check("watchdog.txt");
 }
 
 #[test]

@@ -192,7 +192,7 @@ fn what_has_no_effect_yet_is_said_where_it_stands() {
         "== /etc/u/a.service
 [Service]
 ExecStart=/bin/true
-WatchdogSec=5
+UtmpIdentifier=a
 ExitType=main
 [Install]
 WantedBy=multi-user.target",
@@ -202,9 +202,9 @@ a.service: loaded (a.service)
 fragment /etc/u/a.service
 ExecStart=/bin/true  <- /etc/u/a.service:2
 ExitType=main  <- /etc/u/a.service:4
+UtmpIdentifier=a  <- /etc/u/a.service:3
 WantedBy=multi-user.target  <- /etc/u/a.service:6
-WatchdogSec=5s  <- /etc/u/a.service:3
-/etc/u/a.service:3:1: warning: WatchdogSec= has no effect: this part of services is not built yet",
+/etc/u/a.service:3:1: warning: UtmpIdentifier= has no effect: no entry is made: what logs in makes its own, and utmp's times end in 2038",
     );
     check(
         "== /etc/u/a.service

@@ -274,7 +274,7 @@ fn a_restriction_that_cannot_be_read_is_refused_and_another_value_is_told() {
         "CapabilityBoundingSet=CAP_NONSENSE",
         "never hello.service:2: CapabilityBoundingSet=: \"CAP_NONSENSE\" is not a capability; it restricts the service, so the line can't be ignored",
     );
-    let text = "[Service]\nExecStart=/bin/x\nNice=loud\nRestartRandomizedDelaySec=1\nNonsense=1\n";
+    let text = "[Service]\nExecStart=/bin/x\nNice=loud\nCPUAccounting=yes\nNonsense=1\n";
     let unit = UnitText {
         name: "hello.service",
         bytes: text.as_bytes(),
@@ -289,7 +289,7 @@ fn a_restriction_that_cannot_be_read_is_refused_and_another_value_is_told() {
         told,
         [
             "hello.service:3:6: warning: Nice=: \"loud\" is not a priority from -20 to 19; the line is ignored",
-            "hello.service:4:1: warning: RestartRandomizedDelaySec= has no effect: this part of services is not built yet",
+            "hello.service:4:1: warning: CPUAccounting= has no effect: the reference has given it up: it is read and ignored",
             "hello.service:5:1: warning: [Service] has no Nonsense=; the line is ignored",
         ]
     );

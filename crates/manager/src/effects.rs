@@ -93,7 +93,7 @@ impl Manager {
             && self
                 .units
                 .get(&unit)
-                .is_some_and(|entry| entry.transient.is_some())
+                .is_some_and(|entry| entry.transient.is_some() || entry.collects_failed())
         {
             self.ended_transients.insert(unit);
         }

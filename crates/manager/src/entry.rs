@@ -199,6 +199,12 @@ impl Entry {
             .find(|run| run.incarnation == incarnation)
     }
 
+    /// CollectMode=: is it forgotten when it failed, too?
+    pub(crate) fn collects_failed(&self) -> bool {
+        let mode = self.unit.value(&model::key::COLLECT_MODE);
+        mode == model::value::CollectMode::InactiveOrFailed
+    }
+
     /// The newest run.
     pub(crate) fn current_run(&self) -> Option<&Run> {
         self.runs.last()

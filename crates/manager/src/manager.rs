@@ -259,7 +259,7 @@ impl Manager {
             keeper,
             poll,
             link,
-            engine: Engine::new(),
+            engine: Engine::with_seed(crate::timers::random_bits()),
             units: BTreeMap::new(),
             by_key: crate::keys::Keys::default(),
             inputs: VecDeque::new(),

@@ -38,6 +38,11 @@ impl Message {
             "RELOADING" => notice.reloading |= yes,
             "STOPPING" => notice.stopping |= yes,
             "MAINPID" => notice.main_pid = value.parse().ok().filter(|pid| *pid > 1),
+            "WATCHDOG" => {
+                notice.alive |= yes;
+                notice.watchdog_trigger |= value == "trigger";
+            }
+            "WATCHDOG_USEC" => notice.watchdog = value.parse().ok().filter(|span| *span > 0),
             "EXTEND_TIMEOUT_USEC" => notice.extend_timeout = value.parse().ok(),
             "MONOTONIC_USEC" => notice.monotonic = value.parse().ok(),
             "STATUS" => self.status = Some(cut(value)),

@@ -11,7 +11,7 @@ use keeper::protocol::Class;
 use kernel::Errno;
 use kernel::message::{Credentials, Descriptors, ReceiveOptions, receive};
 use model::sorted::Map;
-use model::value::{NotifyAccess, ServiceType};
+use model::value::{NotifyAccess, ServiceType, TimeSpan};
 use model::{Unit, key};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::os::fd::OwnedFd;
@@ -76,12 +76,19 @@ impl Notifications {
 pub(crate) fn access(unit: &Unit) -> NotifyAccess {
     let said = unit.value(&key::NOTIFY_ACCESS);
     let kind = unit.value(&key::SERVICE_TYPE);
-    let must_be_heard = matches!(kind, ServiceType::Notify | ServiceType::NotifyReload);
+    let must_be_heard = matches!(kind, ServiceType::Notify | ServiceType::NotifyReload)
+        || watchdog_us(unit).is_some();
     if said == NotifyAccess::None && must_be_heard {
         NotifyAccess::Main
     } else {
         said
     }
+}
+
+/// How long a service may be silent, in microseconds; nothing where it need not speak (WatchdogSec=).
+pub(crate) fn watchdog_us(unit: &Unit) -> Option<u64> {
+    let span = unit.value(&key::WATCHDOG_SEC);
+    Some(span.micros()).filter(|us| *us != 0 && span != TimeSpan::INFINITY)
 }
 
 /// The path of a unit's socket: short, as the kernel takes 108 bytes.

@@ -323,6 +323,7 @@ pub(crate) fn role_name(role: Role) -> &'static str {
         Role::Main => "main",
         Role::StartPost => "start-post",
         Role::Reload => "reload",
+        Role::ReloadPost => "reload-post",
         Role::Stop => "stop",
         Role::StopPost => "stop-post",
     }
@@ -336,6 +337,7 @@ pub(crate) fn role_number(role: Role) -> u32 {
         Role::Main => 3,
         Role::StartPost => 4,
         Role::Reload => 5,
+        Role::ReloadPost => 8,
         Role::Stop => 6,
         Role::StopPost => 7,
     }

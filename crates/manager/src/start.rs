@@ -196,6 +196,7 @@ impl Manager {
                     }
                 })?,
                 start_environment(spawn, run),
+                watchdog_environment(spawn.role, &entry.unit),
                 credentials_environment(spawn.role, &prepared.plan),
                 self.monitored(unit),
             ]
@@ -350,7 +351,9 @@ pub(crate) fn commands(unit: &Unit, role: Role) -> ExecCommands {
             Role::StartPost => of(&key::SOCKET_EXEC_START_POST),
             Role::Stop => of(&key::EXEC_STOP_PRE),
             Role::StopPost => of(&key::SOCKET_EXEC_STOP_POST),
-            Role::Condition | Role::Main | Role::Reload => ExecCommands::default(),
+            Role::Condition | Role::Main | Role::Reload | Role::ReloadPost => {
+                ExecCommands::default()
+            }
         };
     }
     match role {
@@ -359,6 +362,7 @@ pub(crate) fn commands(unit: &Unit, role: Role) -> ExecCommands {
         Role::Main => of(&key::EXEC_START),
         Role::StartPost => of(&key::SERVICE_EXEC_START_POST),
         Role::Reload => of(&key::EXEC_RELOAD),
+        Role::ReloadPost => of(&key::EXEC_RELOAD_POST),
         Role::Stop => of(&key::EXEC_STOP),
         Role::StopPost => of(&key::SERVICE_EXEC_STOP_POST),
     }
@@ -379,6 +383,7 @@ pub(crate) fn exec_directive(role: Role) -> &'static str {
         Role::Main => "ExecStart",
         Role::StartPost => "ExecStartPost",
         Role::Reload => "ExecReload",
+        Role::ReloadPost => "ExecReloadPost",
         Role::Stop => "ExecStop",
         Role::StopPost => "ExecStopPost",
     }
@@ -413,13 +418,23 @@ fn start_environment(spawn: &Spawn, run: &Run) -> Vec<String> {
     variables
 }
 
+/// How often the main process must say that it is alive; the executor adds its number (sd_watchdog_enabled(3)).
+fn watchdog_environment(role: Role, unit: &Unit) -> Vec<String> {
+    let span = crate::notify::watchdog_us(unit).filter(|_| role == Role::Main);
+    let line = span.map(|us| format!("WATCHDOG_USEC={us}"));
+    line.into_iter().collect()
+}
+
 /// What stops a service is not told of its credentials, as the reference has it.
 fn credentials_environment(role: Role, plan: &SpawnPlan) -> Vec<String> {
     let directory = match role {
         Role::Stop | Role::StopPost => None,
-        Role::Condition | Role::StartPre | Role::Main | Role::StartPost | Role::Reload => {
-            plan.credentials_directory()
-        }
+        Role::Condition
+        | Role::StartPre
+        | Role::Main
+        | Role::StartPost
+        | Role::Reload
+        | Role::ReloadPost => plan.credentials_directory(),
     };
     let line = directory.map(|path| format!("CREDENTIALS_DIRECTORY={path}"));
     line.into_iter().collect()

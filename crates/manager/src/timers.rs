@@ -567,7 +567,7 @@ fn share(bits: u64, span: u64) -> u64 {
     u64::try_from(product >> 64).unwrap_or_default()
 }
 
-fn random_bits() -> u64 {
+pub(crate) fn random_bits() -> u64 {
     let mut bytes = [0; 8];
     match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::INSECURE) {
         Ok(8) => u64::from_ne_bytes(bytes),

@@ -214,6 +214,8 @@ impl Manager {
             self.close_streams(id);
             if self.is_finished_transient(id) {
                 self.inputs.push_back(Input::Forget(id));
+            } else if self.is_forgotten_failure(id) {
+                self.inputs.push_back(Input::ResetFailed(id));
             }
         }
         let found = !self.inputs.is_empty();
@@ -237,12 +239,19 @@ impl Manager {
         }
     }
 
+    /// CollectMode=inactive-or-failed, of a unit that has a file: it is as if it had never run.
+    fn is_forgotten_failure(&self, id: UnitId) -> bool {
+        let entry = self.units.get(&id);
+        entry.is_some_and(|entry| entry.transient.is_none() && entry.collects_failed())
+            && matches!(self.engine.state(id), Some(engine::State::Failed { .. }))
+            && self.engine.job(id).is_none()
+    }
+
     fn is_finished_transient(&self, id: UnitId) -> bool {
-        let Some(transient) = self
-            .units
-            .get(&id)
-            .and_then(|entry| entry.transient.as_ref())
-        else {
+        let Some(entry) = self.units.get(&id) else {
+            return false;
+        };
+        let Some(transient) = &entry.transient else {
             return false;
         };
         let Some(state) = self.engine.state(id) else {
@@ -250,7 +259,7 @@ impl Manager {
         };
         let over = match state {
             engine::State::Dead => true,
-            engine::State::Failed { .. } => transient.record.collect,
+            engine::State::Failed { .. } => transient.record.collect || entry.collects_failed(),
             _ => false,
         };
         over && self.engine.job(id).is_none()

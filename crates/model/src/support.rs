@@ -1,6 +1,6 @@
 //! What no version of a unit's text can get from this version of the program: one place for those who refuse and those who warn.
 
-use crate::value::{ExitType, ServiceType};
+use crate::value::ServiceType;
 use crate::{Unit, UnitKind, key};
 
 /// Why a unit of this kind, or with these values, can't be started; none if it can.
@@ -27,9 +27,6 @@ fn service(unit: &Unit) -> Option<&'static str> {
         ServiceType::Forking if unit.value(&key::PRIVATE_PIDS) => Some(
             "Type=forking does not go with PrivatePIDs=yes: set PrivatePIDs=no, or a Type= whose process stays.",
         ),
-        _ if unit.value(&key::EXIT_TYPE) == ExitType::Cgroup => {
-            Some("ExitType=cgroup is not supported yet.")
-        }
         _ => None,
     }
 }

@@ -77,7 +77,7 @@ pub struct Frame<'a> {
     pub programs: List<'a>,
     /// Arguments, the program's own name first.
     pub arguments: List<'a>,
-    /// Environment; the executor adds `SYSTEMD_EXEC_PID`, and `LISTEN_PID` with descriptors.
+    /// Environment; the executor adds `SYSTEMD_EXEC_PID`, `LISTEN_PID` with descriptors, and `WATCHDOG_PID` beside `WATCHDOG_USEC`.
     pub environment: List<'a>,
     /// Directories of records of what is made on the host, see [`crate::Bindings::marks`].
     pub marks: List<'a>,

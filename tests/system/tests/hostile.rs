@@ -97,14 +97,11 @@ fn what_is_not_understood_of_an_image_is_told_and_a_restriction_among_it_refuses
             let service = format!("[Service]\n{SLEEPS}{lines}");
             built(&workshop, ("vagueboat", version), &service)
         };
-        let told = coracle.coracle(&[
-            "start",
-            &image("1", "Nice=loud\nRestartRandomizedDelaySec=1\n"),
-        ]);
+        let told = coracle.coracle(&["start", &image("1", "Nice=loud\nCPUAccounting=yes\n")]);
         assert_eq!(told.status, 0, "{told:?}");
         for line in [
             "vagueboat.service:3:6: warning: Nice=: \"loud\" is not a priority from -20 to 19; the line is ignored",
-            "vagueboat.service:4:1: warning: RestartRandomizedDelaySec= has no effect",
+            "vagueboat.service:4:1: warning: CPUAccounting= has no effect",
         ] {
             assert!(told.stderr.contains(line), "{}", told.stderr);
         }

@@ -113,11 +113,6 @@ fn what_this_version_can_not_do_is_refused_by_name_and_found_by_verify() {
             "[Service]\nType=dbus\nBusName=a.b\nExecStart=/bin/true\n",
             "Type=dbus is not supported",
         ),
-        (
-            "c.service",
-            "[Service]\nExitType=cgroup\nExecStart=/bin/true\n",
-            "ExitType=cgroup is not supported",
-        ),
     ];
     let files: Vec<(&str, &str)> = units.iter().map(|(name, text, _)| (*name, *text)).collect();
     with_units(&files, |coracle| {
@@ -193,12 +188,12 @@ fn a_socket_without_its_service_or_after_it_refuses_and_says_why() {
 
 #[test]
 fn what_is_wrong_in_a_unit_file_is_in_the_log_of_its_unit() {
-    let unit = "[Service]\nWatchdogSec=5\nExecStrat=/bin/true\nExecStart=/bin/sleep infinity\n";
+    let unit = "[Service]\nUtmpIdentifier=a\nExecStrat=/bin/true\nExecStart=/bin/sleep infinity\n";
     with_units(&[("a.service", unit)], |coracle| {
         coracle.ok(&["start", "a"]);
         waiting::lines(coracle, "a.service", |lines| {
             let has = |text: &str| lines.iter().any(|line| line.contains(text));
-            has("a.service:2: WatchdogSec= has no effect") && has("did you mean ExecStart=?")
+            has("a.service:2: UtmpIdentifier= has no effect") && has("did you mean ExecStart=?")
         });
     });
 }

@@ -107,14 +107,19 @@ impl Engine {
             Phase::Start if oneshot && result == UnitResult::Success => {
                 self.next_main(id, process.index)
             }
+            Phase::Start if self.awaits_group(id) => self.watch_again(id),
             Phase::Start if result != UnitResult::Success || oneshot => {
                 self.stop_signals(id, result)
             }
             Phase::Start => self.ended_too_early(id, &service),
-            Phase::StartPost | Phase::Reload | Phase::ReloadSignal { .. } | Phase::ReloadNotify
-                if controlled => {}
-            Phase::StartPost | Phase::Reload | Phase::ReloadSignal { .. } | Phase::ReloadNotify => {
-                self.stop_or_signal(id, result)
+            Phase::StartPost
+            | Phase::Reload
+            | Phase::ReloadSignal { .. }
+            | Phase::ReloadNotify
+            | Phase::ReloadPost => {
+                if !controlled {
+                    self.stop_or_signal(id, result);
+                }
             }
             Phase::Running => self.go_running(id, result),
             Phase::Stop | Phase::StopKill(_) if controlled => self.watch_again(id),
@@ -149,7 +154,8 @@ impl Engine {
     }
 
     fn stop_or_signal(&mut self, id: UnitId, result: UnitResult) {
-        if result == UnitResult::Success && !self.service(id).remain_after_exit {
+        let goes_on = self.service(id).remain_after_exit || self.lives_as_group(id);
+        if result == UnitResult::Success && !goes_on {
             self.stop_commands(id, result);
         } else {
             self.go_running(id, result);
@@ -214,7 +220,7 @@ impl Engine {
         let Some(run) = self.run_mut(id) else { return };
         run.control = None;
         let phase = run.phase;
-        if process.role == Role::Reload {
+        if matches!(process.role, Role::Reload | Role::ReloadPost) {
             run.reload = result;
         } else {
             run.note(result);
@@ -247,7 +253,8 @@ impl Engine {
             Phase::Start if well => self.forked(id),
             Phase::Start => self.stop_signals(id, result),
             Phase::StartPost => self.started_post(id),
-            Phase::Reload => self.go_running(id, UnitResult::Success),
+            Phase::Reload if well => self.reloaded(id),
+            Phase::Reload | Phase::ReloadPost => self.go_running(id, UnitResult::Success),
             Phase::StopKill(_) if main => self.watch_again(id),
             Phase::StopKill(round) => self.stopped_main(id, round, result),
             Phase::StopPost => self.send_round(id, Time::Final, Round::Term, result),
@@ -264,6 +271,7 @@ impl Engine {
             Phase::StopKill(round) | Phase::FinalKill(round) => {
                 mode == KillMode::ControlGroup || (mode == KillMode::Mixed && round == Round::Kill)
             }
+            Phase::Start if self.awaits_group(id) => true,
             Phase::Start | Phase::StartPost => self.awaits_main(id) && self.service(id).pid_file,
             Phase::Running => self.lives_as_group(id),
             _ => false,
@@ -283,8 +291,12 @@ impl Engine {
         if run.has_process() {
             return;
         }
+        let awaited = self.awaits_group(id);
+        let Some(run) = self.run_mut(id) else { return };
         run.empty = true;
         match run.phase {
+            // Nobody is left who could say READY=1.
+            Phase::Start if awaited => self.stop_signals(id, UnitResult::Protocol),
             Phase::StopKill(_) => self.stop_post(id, UnitResult::Success),
             Phase::FinalKill(_) => self.service_down(id, UnitResult::Success, true),
             Phase::Start | Phase::StartPost => self.never_written(id),
@@ -300,6 +312,7 @@ fn phase_of(role: Role) -> Option<Phase> {
         Role::StartPre => Some(Phase::StartPre),
         Role::StartPost => Some(Phase::StartPost),
         Role::Reload => Some(Phase::Reload),
+        Role::ReloadPost => Some(Phase::ReloadPost),
         Role::Stop => Some(Phase::Stop),
         Role::StopPost => Some(Phase::StopPost),
         Role::Main => None,

@@ -95,10 +95,25 @@ impl Engine {
 
     /// Is it up without a main process that anybody knows, for as long as it has any?
     pub(crate) fn lives_as_group(&self, id: UnitId) -> bool {
-        let forks = self.service(id).service_type == ServiceType::Forking;
-        forks
-            && self
-                .run(id)
-                .is_some_and(|run| run.main == Main::None && !run.empty)
+        let service = self.service(id);
+        let forks = service.service_type == ServiceType::Forking;
+        self.run(id).is_some_and(|run| {
+            let of_group = service.exits_as_group && !run.has_main();
+            !run.empty && (of_group || forks && run.main == Main::None)
+        })
+    }
+
+    /// ExitType=cgroup: its main process has ended, and another may still say that it is ready.
+    pub(crate) fn awaits_group(&self, id: UnitId) -> bool {
+        let service = self.service(id);
+        let must_say = matches!(
+            service.service_type,
+            ServiceType::Notify | ServiceType::NotifyReload
+        );
+        must_say
+            && service.exits_as_group
+            && (self.run(id)).is_some_and(|run| {
+                run.phase == Phase::Start && !run.empty && matches!(run.main, Main::Ended(_))
+            })
     }
 }

@@ -17,6 +17,18 @@ impl Engine {
         if let Some(span) = notice.extend_timeout {
             self.extend(id, Micros(span));
         }
+        if let Some(span) = notice.watchdog {
+            self.set_watchdog(id, Micros(span));
+        }
+        if notice.alive {
+            self.is_alive(id);
+        }
+        if notice.watchdog_trigger {
+            return self.watchdog_missed(id);
+        }
+        if notice.says_only_alive() {
+            return;
+        }
         let Some(run) = self.run_mut(id) else { return };
         run.ready |= notice.ready;
         let phase = run.phase;
@@ -32,7 +44,7 @@ impl Engine {
                 }
                 self.start_post(id);
             }
-            Phase::ReloadNotify if notice.ready => self.go_running(id, UnitResult::Success),
+            Phase::ReloadNotify if notice.ready => self.reloaded(id),
             // Who says both has reloaded already.
             Phase::Running if notice.reloading && !notice.ready => self.reloads_itself(id),
             Phase::ReloadSignal { sent }
@@ -40,7 +52,7 @@ impl Engine {
             {
                 self.reloads_itself(id);
                 if notice.ready {
-                    self.go_running(id, UnitResult::Success);
+                    self.reloaded(id);
                 }
             }
             _ => {}
@@ -50,7 +62,7 @@ impl Engine {
     fn awaits_ready(&self, id: UnitId) -> bool {
         use crate::config::ServiceType::{Notify, NotifyReload};
         matches!(self.service(id).service_type, Notify | NotifyReload)
-            && self.run(id).is_some_and(|run| run.has_main())
+            && (self.run(id).is_some_and(|run| run.has_main()) || self.awaits_group(id))
     }
 
     fn reloads_itself(&mut self, id: UnitId) {
@@ -90,6 +102,7 @@ impl Engine {
                 | Phase::Reload
                 | Phase::ReloadSignal { .. }
                 | Phase::ReloadNotify
+                | Phase::ReloadPost
         );
         if !settled {
             return;
@@ -128,6 +141,9 @@ impl Engine {
             self.kill_control(id);
             return self.stop_commands(id, UnitResult::Timeout);
         }
+        if run.watchdog_end.is_some_and(|at| at <= now) {
+            return self.watchdog_missed(id);
+        }
         if run.deadline.is_none_or(|at| at > now) {
             return;
         }
@@ -141,9 +157,10 @@ impl Engine {
             Phase::Condition | Phase::StartPre | Phase::Start | Phase::StartPost => {
                 self.give_up(id, Time::Stop, service.start_failure)
             }
-            Phase::Reload | Phase::ReloadSignal { .. } | Phase::ReloadNotify => {
-                self.reload_timed_out(id)
-            }
+            Phase::Reload
+            | Phase::ReloadSignal { .. }
+            | Phase::ReloadNotify
+            | Phase::ReloadPost => self.reload_timed_out(id),
             Phase::Stop => self.give_up(id, Time::Stop, failure),
             Phase::StopPost => self.give_up(id, Time::Final, failure),
             Phase::StopKill(Round::Term) if aborts => self.give_up(id, Time::Stop, failure),

@@ -6,6 +6,7 @@ use crate::effect::Action;
 use crate::engine::Engine;
 use crate::id::{Micros, UnitId};
 use crate::input::JobKind;
+use crate::jitter::Jitter;
 use crate::state::{State, UnitResult};
 
 impl Engine {
@@ -35,7 +36,8 @@ impl Engine {
             self.change_before_restart(id, down);
         }
         let delay = restart_delay(&service, self.unit(id).restarts + 1);
-        let until = self.now.after(delay);
+        let jitter = self.jitter(id, Jitter::Restart, service.restart_jitter);
+        let until = self.now.after(delay).after(jitter);
         self.change(
             id,
             State::AutoRestart {

@@ -34,7 +34,10 @@ impl Engine {
             Phase::Condition | Phase::StartPre | Phase::Start | Phase::StartPost => {
                 self.stop_signals(id, UnitResult::Success)
             }
-            Phase::Reload | Phase::ReloadSignal { .. } | Phase::ReloadNotify => {
+            Phase::Reload
+            | Phase::ReloadSignal { .. }
+            | Phase::ReloadNotify
+            | Phase::ReloadPost => {
                 self.kill_control(id);
                 self.stop_commands(id, UnitResult::Success);
             }

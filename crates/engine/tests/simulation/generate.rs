@@ -149,6 +149,14 @@ fn service(random: &mut Random, index: usize) -> UnitConfig {
     service.start_pre = commands(random, 20);
     service.start_post = commands(random, 20);
     service.reload = commands(random, 30);
+    service.reload_post = commands(random, 15);
+    service.exits_as_group = service_type != Oneshot && random.chance(15);
+    if random.chance(15) {
+        service.watchdog = Micros::seconds(4);
+    }
+    if random.chance(20) {
+        (service.restart_jitter, service.runtime_jitter) = (Micros::seconds(3), Micros::seconds(9));
+    }
     service.stop = commands(random, 20);
     service.stop_post = commands(random, 20);
     service.remain_after_exit = random.chance(25);
@@ -229,14 +237,17 @@ pub(crate) fn brief(config: &UnitConfig) -> String {
                 &service.start,
                 &service.start_post,
                 &service.reload,
+                &service.reload_post,
                 &service.stop,
                 &service.stop_post,
             ];
             let counts: Vec<String> = lists.iter().map(|list| list.0.len().to_string()).collect();
             format!(
-                "{:?} pid-file={} remain={} restart={:?} direct={} kill={:?} sigkill={} lists={} failure={:?}/{:?} runtime={}",
+                "{:?} pid-file={} group={} watchdog={} remain={} restart={:?} direct={} kill={:?} sigkill={} lists={} failure={:?}/{:?} runtime={}",
                 service.service_type,
                 service.pid_file,
+                service.exits_as_group,
+                service.watchdog,
                 service.remain_after_exit,
                 service.restart,
                 service.restart_direct,

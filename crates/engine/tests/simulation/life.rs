@@ -364,7 +364,15 @@ impl World {
             message.monotonic = message.reloading.then_some(self.now.0);
             message.ready = true;
         } else {
-            match self.random.below(8) {
+            match self.random.below(12) {
+                5 => {
+                    message = Notice {
+                        alive: true,
+                        ..Notice::default()
+                    }
+                }
+                6 => message.watchdog_trigger = self.random.chance(20),
+                7 => message.watchdog = Some(2_000_000),
                 0 => message.stopping = true,
                 1 => message.reloading = true,
                 2 => {

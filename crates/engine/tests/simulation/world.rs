@@ -160,6 +160,7 @@ impl World {
                 return Ok(());
             } else if let Some(wake) = self.wake {
                 self.now = self.now.max(wake);
+                self.all_are_alive()?;
                 self.step(Input::Tick)?;
             } else {
                 return self.check_still();
@@ -167,6 +168,27 @@ impl World {
         }
         self.check_still()
             .map_err(|why| format!("not still after {CALM_STEPS} steps: {why}"))
+    }
+
+    /// Services that must say so say in time that they are alive.
+    fn all_are_alive(&mut self) -> Result<(), String> {
+        for unit in self.engine.units().collect::<Vec<_>>() {
+            if let Some(State::Service(run)) = self.engine.state(unit)
+                && run.watchdog_end.is_some()
+            {
+                let incarnation = self.engine.snapshot(unit).unwrap().incarnation;
+                let message = Notice {
+                    alive: true,
+                    ..Notice::default()
+                };
+                self.step(Input::Notify {
+                    unit,
+                    incarnation,
+                    message,
+                })?;
+            }
+        }
+        Ok(())
     }
 
     fn command(&mut self) -> Result<(), String> {

@@ -142,6 +142,11 @@ fn set_service(service: &mut ServiceConfig, key: &str, value: &str) {
             }
         }
         "PIDFile" => service.pid_file = value == "yes",
+        "ExitType" => service.exits_as_group = value == "cgroup",
+        "WatchdogSec" => service.watchdog = seconds(value),
+        "ExecReloadPost" => service.reload_post = commands(value),
+        "RestartRandomizedDelaySec" => service.restart_jitter = seconds(value),
+        "RuntimeRandomizedExtraSec" => service.runtime_jitter = seconds(value),
         "RemainAfterExit" => service.remain_after_exit = value == "yes",
         "ExecCondition" => service.condition = commands(value),
         "ExecStartPre" => service.start_pre = commands(value),

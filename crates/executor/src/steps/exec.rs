@@ -21,8 +21,8 @@ pub(super) fn take(state: &State<'_>) -> Result<()> {
         .iter()
         .count()
         .max(state.frame.environment.iter().count());
-    // A place each for SYSTEMD_EXEC_PID and LISTEN_PID, one for the end.
-    if longest + 3 <= USUAL_TEXTS {
+    // A place each for SYSTEMD_EXEC_PID, LISTEN_PID and WATCHDOG_PID, one for the end.
+    if longest + 4 <= USUAL_TEXTS {
         execute::<USUAL_TEXTS>(state)
     } else {
         execute_many(state)
@@ -41,14 +41,21 @@ fn execute<const N: usize>(state: &State<'_>) -> Result<()> {
         [core::ptr::null::<c_char>(); N],
         [core::ptr::null::<c_char>(); N],
     );
-    let (mut started, mut listening) = ([0; 40], [0; 40]);
+    let (mut started, mut listening, mut watched) = ([0; 40], [0; 40], [0; 40]);
     let started = own_number(b"SYSTEMD_EXEC_PID=", &mut started)?;
     let listening = if state.frame.passed() > 0 {
         Some(own_number(b"LISTEN_PID=", &mut listening)?)
     } else {
         None
     };
-    let own = core::iter::once(started).chain(listening);
+    let mut variables = state.frame.environment.iter();
+    let is_watched = variables.any(|line| line.to_bytes().starts_with(b"WATCHDOG_USEC="));
+    let watched = if is_watched {
+        Some(own_number(b"WATCHDOG_PID=", &mut watched)?)
+    } else {
+        None
+    };
+    let own = core::iter::once(started).chain(listening).chain(watched);
     let environment = state.frame.environment.iter().chain(own);
     let environment = TextList::new(environment, &mut environment_room).ok_or(Errno::TOOBIG)?;
     let arguments =

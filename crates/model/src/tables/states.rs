@@ -15,7 +15,7 @@ pub const ACTIVE: [&str; 7] = [
 ];
 
 /// The inner states, of all kinds of units.
-pub const SUB: [&str; 30] = [
+pub const SUB: [&str; 31] = [
     "dead",
     "failed",
     "active",
@@ -46,6 +46,7 @@ pub const SUB: [&str; 30] = [
     "cleaning",
     "waiting",
     "elapsed",
+    "reload-post",
 ];
 
 /// All of them, each once.

@@ -100,7 +100,7 @@ fn of_user(plan: &SpawnPlan, bindings: &Bindings<'_>, variables: &mut Variables)
     }
 }
 
-/// The executor adds `LISTEN_PID` and `SYSTEMD_EXEC_PID`, which only it knows.
+/// The executor adds `LISTEN_PID`, `SYSTEMD_EXEC_PID` and `WATCHDOG_PID`, which only it knows.
 fn of_descriptors(bindings: &Bindings<'_>, variables: &mut Variables) {
     let names: Vec<&str> = bindings
         .descriptors

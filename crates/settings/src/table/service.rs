@@ -47,7 +47,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Runs commands after a reload."),
         since: said("259"),
         bus: said("a(sasbttttuii)"),
-        status: later::SERVICES,
         ..Row::FREE
     },
     Row {
@@ -98,7 +97,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Says whose exit ends the service."),
         since: said("250"),
         bus: said("s"),
-        status: later::SERVICES,
         ..Row::FREE
     },
     Row {
@@ -302,7 +300,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Adds a random time to the pause before a restart."),
         since: said("262"),
         bus: said("t"),
-        status: later::SERVICES,
         ..Row::FREE
     },
     Row {
@@ -350,7 +347,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Adds a random time to RuntimeMaxSec=."),
         since: said("250"),
         bus: said("t"),
-        status: later::SERVICES,
         ..Row::FREE
     },
     Row {
@@ -502,7 +498,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &TIME_SPAN,
         summary: said("Says how often the service must show that it is alive."),
         bus: said("t"),
-        status: later::SERVICES,
         ..Row::FREE
     },
 ];

@@ -59,7 +59,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Says whether a failed unit is forgotten when nobody needs it."),
         since: said("236"),
         bus: said("s"),
-        status: later::UNITS,
         ..Row::FREE
     },
     Row {
@@ -205,7 +204,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &BOOL,
         default_text: "no",
         summary: said("Is the old form of OnFailureJobMode=isolate."),
-        status: later::UNITS,
         ..Row::NEVER
     },
     Row {

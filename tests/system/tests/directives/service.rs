@@ -49,6 +49,10 @@ const ENDLESS: Files = &[(
     "[Service]\nType=oneshot\nLINE\nExecStart=/bin/sh -c 'trap \"\" TERM; while :; do sleep infinity & wait; done'\n",
 )];
 const GIVEN_UP: &str = "timeout 3 coracle start $U 2> /dev/null; coracle show -p SubState --value $U; coracle kill -s KILL $U 2> /dev/null";
+const SLEEPS: Files = &[(
+    "$U.service",
+    "[Service]\nLINE\nExecStart=/bin/sleep infinity\n",
+)];
 /// A service that says by itself that it is ready.
 const NOTIFIES: Files = &[(
     "$U.service",
@@ -96,6 +100,7 @@ pub(crate) const SERVICE: &[Observation] = &[
         "inactive",
     ),
     units("ExecReload=/bin/touch $ROOM/$U", LIVES, LIFE, "$U"),
+    units("ExecReloadPost=/bin/touch $ROOM/$U", LIVES, LIFE, "$U").on(&["ExecReload=/bin/true"]),
     units("ExecStartPre=/bin/touch $ROOM/$U", LIVES, LIFE, "$U"),
     units("ExecStartPost=/bin/touch $ROOM/$U", LIVES, LIFE, "$U"),
     units("ExecStop=/bin/touch $ROOM/$U", LIVES, LIFE, "$U"),
@@ -119,6 +124,7 @@ pub(crate) const SERVICE: &[Observation] = &[
     units("RestartForceExitStatus=1", FAILS, RUNS, "5"),
     units("RestartPreventExitStatus=1", FAILS, RUNS, "1").on(&["Restart=always"]),
     units("RestartSec=1h", FAILS, RUNS_SOON, "1").on(&["Restart=always"]),
+    units("RestartRandomizedDelaySec=100y", FAILS, RUNS_SOON, "1").on(&["Restart=always"]),
     units("RestartSteps=1", FAILS, RUNS_SOON, "2").on(&["Restart=always", "RestartMaxDelaySec=1h"]),
     units("RestartMaxDelaySec=1h", FAILS, RUNS_SOON, "2").on(&["Restart=always", "RestartSteps=1"]),
     units("StartLimitBurst=2", FAILS, RUNS, "2").on(&["Restart=always"]),
@@ -131,6 +137,14 @@ pub(crate) const SERVICE: &[Observation] = &[
         )],
         "coracle start $U; timeout 4 sh -c 'until coracle is-failed -q $U; do :; done'; coracle show -p Result --value $U; coracle stop $U",
         "timeout",
+    ),
+    units("RuntimeRandomizedExtraSec=100y", SLEEPS, "coracle start $U; timeout 1 sh -c 'until coracle is-failed -q $U; do :; done'; echo $?; coracle stop $U", "124").on(&["RuntimeMaxSec=50ms"]),
+    units("WatchdogSec=50ms", SLEEPS, "coracle start $U; timeout 4 sh -c 'until coracle is-failed -q $U; do :; done'; coracle show -p Result --value $U; coracle stop $U", "watchdog"),
+    units(
+        "ExitType=cgroup",
+        &[("$U.service", "[Service]\nType=exec\nLINE\nExecStart=/bin/sh -c 'sleep infinity &'\n")],
+        "coracle start $U; until test \"$(coracle show -p MainPID --value $U)\" = 0; do :; done; timeout 2 sh -c 'until test \"$(coracle is-active $U)\" = inactive; do :; done'; coracle is-active $U; coracle stop $U",
+        "active",
     ),
     units("TimeoutStartSec=50ms", ENDLESS, GIVEN_UP, "failed").on(&["TimeoutStopSec=50ms"]),
     units("TimeoutSec=50ms", ENDLESS, GIVEN_UP, "failed"),

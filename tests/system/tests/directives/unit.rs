@@ -237,6 +237,13 @@ pub(crate) const OBSERVATIONS: &[Observation] = &[
     units("OnSuccess=$U-b.service", ENDS, FOLLOWED, "active"),
     units("OnFailure=$U-b.service", FAILS, FOLLOWED, "active"),
     units("OnFailureJobMode=isolate", FAILS, ISOLATED, "inactive").on(&["OnFailure=$U-b.service"]),
+    units("OnFailureIsolate=yes", FAILS, ISOLATED, "inactive").on(&["OnFailure=$U-b.service"]),
+    units(
+        "CollectMode=inactive-or-failed",
+        FAILS,
+        "coracle start $U 2> /dev/null; timeout 4 sh -c 'until test \"$(coracle is-active $U)\" = inactive; do :; done'; coracle is-active $U",
+        "inactive",
+    ),
     units("OnSuccessJobMode=isolate", ENDS, ISOLATED, "inactive").on(&["OnSuccess=$U-b.service"]),
     units("StartLimitBurst=2", AGAIN, RUNS, "2"),
     units("StartLimitInterval=1us", AGAIN, MANY_RUNS, "on"),
