@@ -10,9 +10,8 @@ const SPEAKER: &str = "use IO::Socket::UNIX; my $to = IO::Socket::UNIX->new(Type
 fn speaker(coracle: &Instance, name: &str, lines: &str) {
     let folder = coracle.folder().display();
     std::fs::write(coracle.folder().join("speaker.pl"), SPEAKER).expect("the program");
-    let text = format!(
-        "[Service]\nExecStart=/usr/bin/perl {folder}/speaker.pl {folder}/alive\n{lines}"
-    );
+    let text =
+        format!("[Service]\nExecStart=/usr/bin/perl {folder}/speaker.pl {folder}/alive\n{lines}");
     coracle.unit(name, &text);
     std::fs::write(coracle.folder().join("alive"), "").expect("a file");
 }
