@@ -33,7 +33,8 @@ use context::{Context, Globals};
 /// The C library's own takes a mapping from the kernel and gives it back for every handful of pages; this one keeps what it has, for the
 /// price of some kilobytes.
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static ALLOCATOR: kernel::allocator::Kept<dlmalloc::GlobalDlmalloc> =
+    kernel::allocator::Kept::new(dlmalloc::GlobalDlmalloc);
 
 /// Nobody else writes to what the command makes, even where its caller's mask of file modes would let them.
 fn close_file_modes() {

@@ -10,7 +10,8 @@ use std::process::ExitCode;
 
 /// The C library's own takes a mapping from the kernel and gives it back for every handful of pages; this one keeps what it has.
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static ALLOCATOR: kernel::allocator::Kept<dlmalloc::GlobalDlmalloc> =
+    kernel::allocator::Kept::new(dlmalloc::GlobalDlmalloc);
 
 /// The program that every spawned child executes first; made by this crate's build script.
 static EXECUTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/coracle-executor"));

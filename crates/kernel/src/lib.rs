@@ -18,6 +18,8 @@ pub type Result<T> = core::result::Result<T, Errno>;
 mod syscall;
 
 #[cfg(feature = "std")]
+pub mod allocator;
+#[cfg(feature = "std")]
 pub mod aside;
 pub mod bpf;
 #[cfg(all(c_library = "musl", target_env = "gnu", feature = "std"))]
