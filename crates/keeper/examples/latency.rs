@@ -143,6 +143,7 @@ fn vfork() -> u64 {
         cgroup: None,
         new_pid_namespace: false,
         open_files: None,
+        numbers_below: None,
     };
     let before = Instant::now();
     let child = kernel::spawn::spawn(&request, &mut stack, &mut []).unwrap();

@@ -228,19 +228,29 @@ impl Keeper {
             }
             let label = core::ffi::CStr::from_bytes_until_nul(&label).map_err(|_| Errno::INVAL)?;
             let (mut arguments, mut environment) = ([core::ptr::null(); 2], [core::ptr::null(); 1]);
+            let arguments =
+                kernel::spawn::lone_argument(label, &mut arguments).ok_or(Errno::INVAL)?;
+            let environment = kernel::process::TextList::new(core::iter::empty(), &mut environment)
+                .ok_or(Errno::INVAL)?;
+            let given = parts.child();
+            let filled = self.window.fill(given)?;
+            let mut room = parts.child;
+            self.window.filled(filled, &mut room);
             let request = kernel::spawn::Request {
                 program: parts.executor,
-                arguments: kernel::spawn::lone_argument(label, &mut arguments)
-                    .ok_or(Errno::INVAL)?,
-                environment: kernel::process::TextList::new(core::iter::empty(), &mut environment)
-                    .ok_or(Errno::INVAL)?,
-                descriptors: parts.child(),
+                arguments,
+                environment,
+                descriptors: room.get(..given.len()).unwrap_or_default(),
                 first_descriptor: FIRST_DESCRIPTOR,
                 cgroup: parts.cgroup,
                 new_pid_namespace: spawn.new_pid_namespace,
                 open_files: Some(self.open_files),
+                numbers_below: Some(self.window.end()),
             };
-            kernel::spawn::spawn(&request, &mut self.stack, &mut [0; DESCRIPTORS_MAX])?
+            let started =
+                kernel::spawn::spawn(&request, &mut self.stack, &mut [0; DESCRIPTORS_MAX]);
+            self.window.clear(filled);
+            started?
         };
         let mut child = Child {
             key: spawn.key,

@@ -14,6 +14,7 @@ use crate::held::Held;
 use crate::outgoing::Outbox;
 use crate::slots::Slots;
 use crate::supervised::Supervised;
+use crate::window::Window;
 
 /// Most children and watched processes at once: each is a process, and a host has 32,768 of them by default.
 pub(crate) const CHILDREN_MAX: usize = 16_384;
@@ -111,6 +112,7 @@ pub(crate) struct Keeper {
     pub(crate) epoll: OwnedFd,
     pub(crate) signals: OwnedFd,
     pub(crate) stack: kernel::spawn::Stack,
+    pub(crate) window: Window,
     pub(crate) children: Slots<Child>,
     pub(crate) held: Slots<Held>,
     pub(crate) manager: Client,
@@ -126,9 +128,9 @@ pub(crate) struct Keeper {
 impl Keeper {
     pub(crate) fn new(
         arguments: Vec<CString>,
-        program: OwnedFd,
-        executor: OwnedFd,
+        (program, executor): (OwnedFd, OwnedFd),
         open_files: (u64, u64),
+        window: Window,
     ) -> Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let signals = kernel::signal::descriptor(crate::signals::taken())?;
@@ -143,6 +145,7 @@ impl Keeper {
             epoll,
             signals,
             stack: kernel::spawn::Stack::new()?,
+            window,
             children: Slots::new(CHILDREN_MAX),
             held: Slots::new(HELD_MAX),
             manager: Client::new(Supervised::new(now)),

@@ -18,6 +18,7 @@ mod signals;
 mod slots;
 mod starter;
 mod supervised;
+mod window;
 
 use std::ffi::{CString, OsString};
 use std::io::Write;
@@ -28,12 +29,13 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::keeper::{CHILDREN_MAX, HELD_MAX, Keeper};
 use crate::resume::{Inventory, ResumeError};
+use crate::window::Window;
 
 /// Descriptors beyond children and held ones: channels, epoll, those of a message being carried out.
 const SPARE_DESCRIPTORS: u64 = 1024;
 
 /// Where the executables' descriptors are: above the numbers that most children see, so that a spawn need not move them, and
-/// below 64, from where on the kernel allocates a larger table for every child.
+/// below 64, from where on the kernel allocates a larger table for every child. The [`window::Window`] comes next.
 const ASIDE: i32 = 32;
 
 /// Why the keeper could not begin or go on.
@@ -115,7 +117,9 @@ fn begin(arguments: Vec<OsString>, executor: &'static [u8]) -> Result<Keeper, Fa
         kernel::descriptor::duplicate_from(file, ASIDE).map_err(doing("move a descriptor"))
     };
     let (program, executor) = (aside(program)?, aside(executor)?);
-    let mut keeper = Keeper::new(texts(arguments)?, program, executor, open_files)
+    let window = Window::new(ASIDE).map_err(doing("take descriptors' numbers"))?;
+    let files = (program, executor);
+    let mut keeper = Keeper::new(texts(arguments)?, files, open_files, window)
         .map_err(doing("prepare the loop"))?;
     if let Some(inventory) = inventory {
         inventory.restore(&mut keeper)?;

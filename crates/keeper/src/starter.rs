@@ -70,6 +70,7 @@ impl Keeper {
             cgroup: None,
             new_pid_namespace: false,
             open_files: None,
+            numbers_below: None,
         };
         let child = kernel::spawn::spawn(&request, &mut self.stack, &mut [0])?;
         epoll::add(

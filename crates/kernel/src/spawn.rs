@@ -65,6 +65,9 @@ pub struct Request<'a> {
     pub new_pid_namespace: bool,
     /// The soft and hard limit of open descriptors that the child gets, if it is not to have the caller's.
     pub open_files: Option<(u64, u64)>,
+    /// The child gets a copy of the descriptors below this number alone, where all that it needs is there: it neither copies nor closes
+    /// those above, of which the caller may have thousands. No other thread may change the caller's table meanwhile.
+    pub numbers_below: Option<RawFd>,
 }
 
 /// A process that executes what was asked for.
@@ -83,6 +86,8 @@ struct Orders<'a> {
     sources: &'a mut [RawFd],
     /// Where it finds the executable.
     program: RawFd,
+    /// The table is still the parent's, and to be copied up to this number.
+    shared_below: Option<RawFd>,
     /// Written by the child when a call failed.
     failure: i32,
 }
@@ -113,10 +118,22 @@ pub fn spawn(request: &Request<'_>, stack: &mut Stack, room: &mut [RawFd]) -> Re
         clone.flags |= CLONE_INTO_CGROUP;
         clone.cgroup = cgroup.as_raw_fd() as u64;
     }
+    let program = request.program.as_raw_fd();
+    let is_low = |below: &RawFd| {
+        sources
+            .iter()
+            .chain([&program])
+            .all(|number| number < below)
+    };
+    let shared_below = request.numbers_below.filter(is_low);
+    if shared_below.is_some() {
+        clone.flags |= u64::from(sys::CLONE_FILES);
+    }
     let mut orders = Orders {
         request,
         sources,
-        program: request.program.as_raw_fd(),
+        program,
+        shared_below,
         failure: 0,
     };
     let orders_address = core::ptr::from_mut(&mut orders);
@@ -159,6 +176,10 @@ extern "C" fn child(orders: *mut c_void) -> ! {
 
 /// Everything between clone and exec.
 fn prepare(orders: &mut Orders<'_>) -> Result<()> {
+    if let Some(below) = orders.shared_below {
+        // The copy is made of what stays open: nothing is closed in the parent's table.
+        crate::descriptor::close_range_in_copy(below.unsigned_abs(), u32::MAX)?;
+    }
     let first = orders.request.first_descriptor;
     let behind = first.saturating_add(orders.sources.len() as RawFd);
     for (target, source) in (first..).zip(orders.sources.iter_mut()) {

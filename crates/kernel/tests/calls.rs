@@ -25,6 +25,15 @@ fn pair(kind: SocketType) -> (OwnedFd, OwnedFd) {
 
 /// Runs a shell command with these descriptors from 3 on.
 fn shell(command: &str, descriptors: &[BorrowedFd<'_>]) -> kernel::Result<Child> {
+    shell_below(command, descriptors, None)
+}
+
+/// The same with a copy of those alone that have a lower number.
+fn shell_below(
+    command: &str,
+    descriptors: &[BorrowedFd<'_>],
+    numbers_below: Option<RawFd>,
+) -> kernel::Result<Child> {
     let program = std::fs::File::open("/bin/sh").unwrap();
     let command = std::ffi::CString::new(command).unwrap();
     let (mut arguments, mut environment) = ([core::ptr::null(); 4], [core::ptr::null(); 2]);
@@ -37,6 +46,7 @@ fn shell(command: &str, descriptors: &[BorrowedFd<'_>]) -> kernel::Result<Child>
         cgroup: None,
         new_pid_namespace: false,
         open_files: Some((100, 200)),
+        numbers_below,
     };
     kernel::spawn::spawn(&request, &mut Stack::new().unwrap(), &mut [0; 64])
 }
@@ -56,6 +66,41 @@ fn a_spawned_program_has_its_descriptors_environment_and_limits() {
         (text.as_str(), ending),
         ("there 100 200\n", Ending::Exited(7))
     );
+}
+
+#[test]
+fn a_child_has_the_descriptors_below_a_number_and_the_caller_keeps_all() {
+    let high: Vec<OwnedFd> = (0..400)
+        .map(|_| kernel::descriptor::duplicate_from(std::io::stderr(), 300).unwrap())
+        .collect();
+    // They would be inherited if they were copied.
+    for one in &high {
+        rustix::io::fcntl_setfd(one, rustix::io::FdFlags::empty()).unwrap();
+    }
+    let (read_end, write_end) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let list = "echo $(ls /proc/self/fd | sort -n | tail -n1) $(ls /proc/self/fd | wc -l) >&3";
+    let said = |given: &OwnedFd, below| {
+        let child = shell_below(list, &[given.as_fd()], below).unwrap();
+        assert_eq!(
+            kernel::wait::wait(&child.pidfd).unwrap().ending,
+            Ending::Exited(0)
+        );
+        let mut bytes = [0; 64];
+        let count = rustix::io::read(&read_end, &mut bytes).unwrap();
+        let text = std::str::from_utf8(&bytes[..count]).unwrap().to_owned();
+        let mut numbers = text
+            .split_whitespace()
+            .map(|word| word.parse::<i32>().unwrap());
+        (numbers.next().unwrap(), numbers.next().unwrap())
+    };
+    let below = Some(200);
+    let (highest, count) = said(&write_end, below);
+    assert!(highest < 200 && count < 200, "{highest} {count}");
+    // What is to be given lies above: it has to be the whole table.
+    let given = kernel::descriptor::duplicate_from(&write_end, 300).unwrap();
+    let (highest, count) = said(&given, below);
+    assert!(highest >= 300 && count > 400, "{highest} {count}");
+    assert!(high.iter().all(|one| rustix::io::fcntl_getfd(one).is_ok()));
 }
 
 #[test]
@@ -97,6 +142,7 @@ fn a_spawn_that_fails_says_why_and_leaves_no_child() {
         cgroup: None,
         new_pid_namespace: false,
         open_files: None,
+        numbers_below: None,
     };
     let mut stack = Stack::new().unwrap();
     for _ in 0..100 {

@@ -253,6 +253,7 @@ pub(crate) fn start(
         cgroup: None,
         new_pid_namespace,
         open_files: None,
+        numbers_below: None,
     };
     // As with the keeper, one at a time: until it executes, the child has this process's memory.
     static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
