@@ -27,6 +27,9 @@ const EVENTS_MAX: usize = 64;
 /// keep us.
 const DRAIN_CHUNKS_MAX: usize = 256;
 
+/// Units whose counts are kept at least before those are sought that nobody needs: each look is at all of them.
+const LIMITERS_MIN: usize = 64;
+
 /// Bytes of a file of fields; each of them is in every entry.
 const EXTRA_BYTES_MAX: u64 = 16 << 10;
 
@@ -37,6 +40,8 @@ pub(super) struct Reading<'a> {
     shelf: Shelf,
     readers: Map<u64, Reader>,
     limiters: Map<String, Limiter>,
+    /// So many of them are too many to look for those that nobody needs.
+    sweep_at: usize,
     next_token: u64,
     epoll: OwnedFd,
     buffer: Vec<u8>,
@@ -67,6 +72,7 @@ impl<'a> Reading<'a> {
             shelf,
             readers: Map::new(),
             limiters: Map::new(),
+            sweep_at: LIMITERS_MIN,
             next_token: TOKEN_SOURCE + 1,
             epoll,
             buffer: vec![0; TAKEN_MAX_BYTES],
@@ -226,6 +232,16 @@ impl<'a> Reading<'a> {
         {
             self.source.trouble(&trouble);
         }
+        self.sweep();
+        Ok(())
+    }
+
+    /// Forgets units that nobody speaks for and that have said little enough. As there may be as many as streams, this happens when their number
+    /// has doubled.
+    fn sweep(&mut self) {
+        if self.limiters.len() < self.sweep_at {
+            return;
+        }
         let (now_us, rate) = (time::monotonic_us(), self.rate);
         let spoken: Set<&str> = self
             .readers
@@ -235,7 +251,7 @@ impl<'a> Reading<'a> {
         self.limiters.retain(|unit, limiter| {
             !limiter.is_over(now_us, rate) || spoken.contains(unit.as_str())
         });
-        Ok(())
+        self.sweep_at = LIMITERS_MIN.max(2 * self.limiters.len());
     }
 
     fn sync_if_due(&mut self) {
@@ -318,6 +334,28 @@ mod tests {
         epoll::wait(&reading.epoll, spare_capacity(&mut events), Some(&at_once)).unwrap();
         assert!(events.is_empty(), "{} events", events.len());
         drop(held_by_the_keeper);
+    }
+
+    #[test]
+    fn units_that_have_gone_are_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let mut source = Silent(ours, Vec::new());
+        let mut reading =
+            Reading::begin(&mut source, &Options::new(folder.path(), folder.path())).unwrap();
+        let (_service, log) = UnixStream::pair().unwrap();
+        reading.adopt("stays.service".into(), log.into()).unwrap();
+        reading.look(TOKEN_SOURCE + 1).unwrap();
+        for number in 0..10 * LIMITERS_MIN as u64 {
+            let (service, log) = UnixStream::pair().unwrap();
+            let name = format!("web-{number}.service");
+            reading.adopt(name, log.into()).unwrap();
+            drop(service);
+            let token = TOKEN_SOURCE + 2 + number;
+            while reading.look(token).unwrap() != Look::Ended {}
+            assert!(reading.limiters.len() <= LIMITERS_MIN);
+        }
+        assert!(reading.limiters.get("stays.service").is_some());
     }
 
     #[test]
