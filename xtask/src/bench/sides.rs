@@ -9,7 +9,7 @@ use rustix::process::Pid;
 use testkit::Instance;
 
 use super::figure::{Figure, Times};
-use super::timing;
+use super::{start, timing};
 
 /// Where systemd looks for units that are gone at its end.
 const UNITS: &str = "/run/systemd/system";
@@ -60,8 +60,10 @@ pub(super) struct Both {
 
 impl Both {
     pub(super) fn new() -> Both {
+        let coracle = Instance::below(Path::new("/run"));
+        coracle.ok(&["list-units"]);
         Both {
-            coracle: Instance::below(Path::new("/run")),
+            coracle,
             written: Vec::new(),
         }
     }
@@ -98,7 +100,7 @@ impl Both {
 
     pub(super) fn command(&self, side: Side, arguments: &[&str]) -> Command {
         match side {
-            Side::Coracle => self.coracle.command(arguments),
+            Side::Coracle => start::command_beside(&self.coracle, arguments),
             Side::Systemd => {
                 let mut command = Command::new("systemctl");
                 command.args(arguments);
@@ -110,7 +112,7 @@ impl Both {
     /// A transient command with these properties: `coracle run` and `systemd-run` take the same words.
     pub(super) fn transient(&self, side: Side, options: &[&str], properties: &str) -> Command {
         let mut command = match side {
-            Side::Coracle => self.coracle.command(&["run"]),
+            Side::Coracle => start::command_beside(&self.coracle, &["run"]),
             Side::Systemd => Command::new("systemd-run"),
         };
         command.arg("--quiet").args(options);
