@@ -4,6 +4,7 @@
 mod harness;
 
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 
 use harness::roots::{SLAVE, at};
 use harness::shell;
@@ -14,7 +15,7 @@ use kernel::namespace::{IPC, MOUNT, NETWORK, UTS};
 use kernel::wait::Ending;
 use plan::code::ListBytes;
 use plan::frame::Role;
-use plan::report::{MAKE_ALL, MAKE_NETWORK, Report, Unmade, UnmadePart};
+use plan::report::{MAKE_ALL, MAKE_FILES, MAKE_NETWORK, Report, Unmade, UnmadePart};
 use plan::step::{RootSource, UserMap, What};
 use plan::{List, Step};
 
@@ -110,6 +111,59 @@ const SEEN: &str = "tr -s ' ' < /proc/self/uid_map; tr -s ' ' < /proc/self/gid_m
      stat -f -c %T /dev/mqueue /dev/pts /dev/shm /sys /tmp; stat -c %a /tmp /var/tmp /dev/shm /dev /home; \
      grep -E ' /(dev|dev/[a-z]*|sys|tmp|var/tmp|home) ' /proc/self/mountinfo | cut -d' ' -f4-6,8- | sed 's/shared:[0-9]*//; s/rw,size=[0-9]*k/rw/' | sort; \
      touch /dev/x /home/x /sys/x 2>/dev/null || echo closed; touch /tmp/x /var/tmp/x /dev/shm/x /dev/mqueue/x; ipcmk -Q >/dev/null; echo > /dev/null";
+
+/// The steps of a start in the host's network that can take file systems.
+fn steps_of_files() -> Vec<Step<'static>> {
+    vec![
+        Step::Unshare { kinds: MOUNT | UTS },
+        Step::Propagation { flag: SLAVE },
+        Step::Root {
+            from: RootSource::Host,
+            set: READ_ONLY,
+        },
+        Step::Mount {
+            at: c"/dev",
+            what: What::Devices { bound: false },
+            set: READ_ONLY | NO_EXEC | NO_SUID,
+            clear: 0,
+            missing_ok: false,
+        },
+        at(c"/home", What::Inaccessible),
+        at(c"/etc/hostname", What::Inaccessible),
+        Step::EnterRoot { shared: true },
+    ]
+}
+
+#[test]
+fn file_systems_made_ahead_are_as_those_that_a_start_makes() {
+    let maker = Maker::start();
+    let seen = "ls -lAn /dev | tr -s ' ' | cut -d' ' -f1,3-6,10-; ls -A /dev/pts /dev/shm; stat -f -c %T /dev/pts /dev/shm /dev /home; \
+         stat -c %a /dev/shm /dev /home /etc/hostname; \
+         grep -E ' /(dev|dev/[a-z]*|home|etc/hostname) ' /proc/self/mountinfo | cut -d' ' -f4-6,8- | sed 's/shared:[0-9]*//' | sort; \
+         touch /dev/x /home/x 2>/dev/null || echo closed; touch /dev/shm/x; echo > /dev/null; \
+         readlink /proc/self/ns/net /proc/self/ns/ipc; ls /proc/self/fd | wc -l";
+    let run = |made: Option<OwnedFd>| {
+        let mut start = shell(seen);
+        start.passed = made
+            .into_iter()
+            .map(|made| (Role::MadeFiles, made))
+            .collect();
+        start.run(&steps_of_files()).said().to_owned()
+    };
+    let own = run(None);
+    assert!(own.contains("closed") && own.contains("devpts"), "{own}");
+    // The second one finds nothing of what the first one left.
+    for _ in 0..2 {
+        let made = maker.ask_for(MAKE_FILES, Report::Files);
+        assert_eq!(run(Some(made)), own);
+    }
+    let (made, devices) = part_of(&maker.ask_for(MAKE_FILES, Report::Files), DEVICES);
+    let mut start = shell("stat -c %d /dev");
+    start.passed.push((Role::MadeFiles, made));
+    let taken = start.run(&steps_of_files()).said().to_owned();
+    assert_eq!(taken, devices.dev().to_string());
+    assert_eq!(maker.end(), Ending::Exited(0));
+}
 
 fn seen(made: Option<OwnedFd>, command: &str) -> String {
     let mut start = shell(command);
@@ -220,7 +274,8 @@ fn a_start_with_limits_that_its_user_namespace_keeps_makes_one_with_them() {
     let maker = Maker::start();
     // RLIMIT_NPROC, RLIMIT_MEMLOCK, RLIMIT_SIGPENDING, RLIMIT_MSGQUEUE; and RLIMIT_NOFILE, which no namespace has.
     for (resource, is_kept) in [(6, true), (8, true), (11, true), (12, true), (7, false)] {
-        let (made, users) = users_of(&maker.ask_for(MAKE_ALL, Report::Ahead));
+        let (made, users) = part_of(&maker.ask_for(MAKE_ALL, Report::Ahead), USERS);
+        let users = users.ino().to_string();
         let mut steps = steps_of_all();
         let before = steps.iter().position(|step| *step == Step::Groups).unwrap();
         let limit = Step::Limit {
@@ -242,11 +297,12 @@ fn a_start_with_limits_that_its_user_namespace_keeps_makes_one_with_them() {
     assert_eq!(maker.end(), Ending::Exited(0));
 }
 
-/// What was made ahead, and the number of the user namespace in it.
-fn users_of(made: &OwnedFd) -> (OwnedFd, String) {
-    use std::os::unix::fs::MetadataExt;
-    /// The place of the user namespace (`ahead::Part`).
-    const USERS: u8 = 2;
+/// The places of a user namespace and of a `/dev` in what was made ahead (`ahead::Part`).
+const USERS: u8 = 2;
+const DEVICES: u8 = 5;
+
+/// What was made ahead, and what tells a part in it from all others.
+fn part_of(made: &OwnedFd, part: u8) -> (OwnedFd, std::fs::Metadata) {
     let (mut names, mut descriptors) = ([0; 64], Descriptors::default());
     let received = receive(
         made,
@@ -257,12 +313,9 @@ fn users_of(made: &OwnedFd) -> (OwnedFd, String) {
     .unwrap();
     let names = &names[..received.bytes];
     let files: Vec<OwnedFd> = std::iter::from_fn(|| descriptors.take()).collect();
-    let place = names.iter().position(|name| *name == USERS).unwrap();
+    let place = names.iter().position(|name| *name == part).unwrap();
     let file = std::fs::File::from(files[place].try_clone().unwrap());
-    (
-        bundle(Some(names), &files),
-        file.metadata().unwrap().ino().to_string(),
-    )
+    (bundle(Some(names), &files), file.metadata().unwrap())
 }
 
 /// A message and what comes along with it, in a socket; or one without any.
@@ -325,7 +378,7 @@ fn who_cannot_make_all_says_what_and_goes_on_with_networks() {
         // It holds for the numbers, of which some are far from the others.
         let usual = limit((0..).filter(is_free).nth(room).unwrap());
         let unmade = Unmade {
-            of_all: true,
+            wish: MAKE_ALL,
             part,
             errno: Errno::MFILE.raw_os_error(),
         };
@@ -354,8 +407,8 @@ fn who_makes_networks_is_in_none_of_them_and_has_no_other_privileges() {
     assert_eq!(home, link("/proc/self/ns/net".to_owned()));
     let file = std::fs::File::from(made);
     assert_ne!(
-        std::os::unix::fs::MetadataExt::ino(&file.metadata().unwrap()),
-        std::os::unix::fs::MetadataExt::ino(&std::fs::metadata("/proc/self/ns/net").unwrap())
+        file.metadata().unwrap().ino(),
+        std::fs::metadata("/proc/self/ns/net").unwrap().ino()
     );
     let status = format!("/proc/{}/status", maker.child.pid.as_raw_nonzero());
     let status = std::fs::read_to_string(status).unwrap();

@@ -259,7 +259,11 @@ impl Manager {
                 Some(Report::Failure(failure)) => return self.on_failure(process, failure),
                 Some(Report::Payload) => self.on_payload(process, sender),
                 Some(
-                    Report::Socket { .. } | Report::Network | Report::Ahead | Report::Unmade(_),
+                    Report::Socket { .. }
+                    | Report::Network
+                    | Report::Ahead
+                    | Report::Files
+                    | Report::Unmade(_),
                 )
                 | None => {}
             }

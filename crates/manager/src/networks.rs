@@ -1,8 +1,8 @@
 //! What is made ahead: network namespaces, a third of what a sandboxed start takes, or with each of them all that is the same for every start
-//! with the whole default profile.
+//! with the whole default profile; and for starts in the host's network the file systems of these alone.
 //!
-//! A process of its own makes them, since that may wait for the kernel's lock on all interfaces. It comes with the first start that makes a
-//! network namespace, after it, and goes when nobody has wanted anything for a while: who never wants it pays nothing. What was made is for one
+//! A process of its own makes them, since that may wait for the kernel's lock on all interfaces. It comes with the first start that makes any of
+//! it, after it, and goes when nobody has wanted anything for a while: who never wants it pays nothing. What was made is for one
 //! start alone. A start that finds nothing makes its own, as ever.
 
 use crate::clock;
@@ -15,12 +15,18 @@ use crate::start::report_pair;
 use engine::{Micros, ProcessKey, Role, UnitId};
 use keeper::protocol::ChildKey;
 use kernel::message::{Descriptors, ReceiveOptions, receive, send};
-use plan::report::{LET_GO, MAKE_ALL, MAKE_NETWORK, RECORD_BYTES, Report, Unmade};
+use plan::report::{LET_GO, MAKE_ALL, MAKE_FILES, MAKE_NETWORK, RECORD_BYTES, Report, Unmade};
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
-/// How many are ready at a time: one for the next start, one for the next process of its unit.
+/// What is made ahead, as what an executor gets it.
+const KINDS: [plan::Role; 3] = [
+    plan::Role::MadeNetwork,
+    plan::Role::MadeAhead,
+    plan::Role::MadeFiles,
+];
+/// How many of each are ready at a time: one for the next start, one for the next process of its unit.
 const READY_MAX: usize = 2;
 /// Mount namespaces that are held at a time. Of a host full of services that are stopped together, most end their own.
 const HELD_MAX: usize = 8;
@@ -30,7 +36,7 @@ const KEPT: Micros = Micros(60_000_000);
 /// What is ready, and who makes more.
 #[derive(Debug)]
 pub(crate) struct Networks {
-    stocks: [Stock; 2],
+    stocks: [Stock; KINDS.len()],
     maker: Option<Maker>,
     /// Mount namespaces of runs that live.
     held: usize,
@@ -66,7 +72,7 @@ struct Stock {
 impl Default for Networks {
     fn default() -> Self {
         Self {
-            stocks: [plan::Role::MadeNetwork, plan::Role::MadeAhead].map(Stock::new),
+            stocks: KINDS.map(Stock::new),
             maker: None,
             held: 0,
             leaving: Vec::new(),
@@ -250,6 +256,7 @@ impl Manager {
         }
         let wish = match role {
             plan::Role::MadeAhead => MAKE_ALL,
+            plan::Role::MadeFiles => MAKE_FILES,
             _ => MAKE_NETWORK,
         };
         if let Some(maker) = &self.later.networks.maker {
@@ -300,6 +307,7 @@ impl Manager {
         let role = match report {
             Some(Report::Network) => Some(plan::Role::MadeNetwork),
             Some(Report::Ahead) => Some(plan::Role::MadeAhead),
+            Some(Report::Files) => Some(plan::Role::MadeFiles),
             Some(Report::Unmade(unmade)) => return self.on_unmade(unmade),
             _ => None,
         };
@@ -320,11 +328,14 @@ impl Manager {
     /// The maker could not make something, and goes on.
     fn on_unmade(&mut self, unmade: Unmade) {
         let now = clock::monotonic();
-        let (role, instead) = if unmade.of_all {
-            let instead = "so nothing is but network namespaces";
-            (plan::Role::MadeAhead, instead)
-        } else {
-            (plan::Role::MadeNetwork, "so each start makes its own")
+        let own = "so each start makes its own";
+        let (role, instead) = match unmade.wish {
+            MAKE_ALL => {
+                let instead = "so nothing is but network namespaces";
+                (plan::Role::MadeAhead, instead)
+            }
+            MAKE_FILES => (plan::Role::MadeFiles, own),
+            _ => (plan::Role::MadeNetwork, own),
         };
         let networks = &mut self.later.networks;
         if !networks.stock(role).is_some_and(|stock| stock.give_up(now)) {
@@ -335,7 +346,7 @@ impl Manager {
             std::io::Error::from_raw_os_error(unmade.errno),
         );
         self.log(&format!("{what} can't be made ahead, {instead}: {why}"));
-        if unmade.of_all
+        if unmade.wish == MAKE_ALL
             && let Some(stock) = self.later.networks.stock(plan::Role::MadeNetwork)
         {
             stock.is_wanted = true;

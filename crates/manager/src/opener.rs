@@ -485,7 +485,13 @@ impl Opening {
                     .sockets
                     .extend(descriptors.take().map(|socket| (index, socket))),
                 Some(Report::Failure(failure)) => self.failure = Some(failure),
-                Some(Report::Payload | Report::Network | Report::Ahead | Report::Unmade(_))
+                Some(
+                    Report::Payload
+                    | Report::Network
+                    | Report::Ahead
+                    | Report::Files
+                    | Report::Unmade(_),
+                )
                 | None => {}
             }
         }

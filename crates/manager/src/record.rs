@@ -3,8 +3,10 @@
 use crate::run::RunRecord;
 use engine::UnitSnapshot;
 use model::sorted::Map;
+use rustix::fs::{CWD, Mode, OFlags, openat, renameat};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -56,6 +58,8 @@ pub(crate) type Broken = (PathBuf, io::Error);
 #[derive(Debug)]
 pub(crate) struct Records {
     directory: PathBuf,
+    /// The same, found once: each start replaces a record or two.
+    opened: OwnedFd,
     buffer: Vec<u8>,
     /// What each record says, as a number.
     written: Map<Arc<str>, u64>,
@@ -66,7 +70,9 @@ pub(crate) struct Records {
 impl Records {
     pub(crate) fn open(directory: PathBuf) -> io::Result<Self> {
         std::fs::create_dir_all(&directory)?;
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self {
+            opened: openat(CWD, &directory, flags, Mode::empty())?,
             directory,
             buffer: Vec::new(),
             written: Map::new(),
@@ -89,9 +95,10 @@ impl Records {
         if self.written.get(name) == Some(&content) {
             return Ok(());
         }
-        let beside = self.directory.join(BESIDE);
-        std::fs::File::create(&beside)?.write_all(&self.buffer)?;
-        std::fs::rename(&beside, self.path(name))?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+        let beside = openat(&self.opened, BESIDE, flags, Mode::from_raw_mode(0o666))?;
+        std::fs::File::from(beside).write_all(&self.buffer)?;
+        renameat(&self.opened, BESIDE, &self.opened, file_name(name))?;
         self.written.insert(Arc::clone(name), content);
         Ok(())
     }

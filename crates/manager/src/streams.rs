@@ -39,6 +39,7 @@ impl Manager {
                 plan::Role::Service
                 | plan::Role::MadeNetwork
                 | plan::Role::MadeAhead
+                | plan::Role::MadeFiles
                 | plan::Role::NetworkNamespace
                 | plan::Role::IpcNamespace
                 | plan::Role::UserNamespace => {

@@ -55,6 +55,9 @@ coded! {
         /// A socket in which lies what was made ahead for this start alone: such a network namespace, and with it the other namespaces and the
         /// file systems that a start with the whole default profile would make.
         MadeAhead = 10,
+        /// The same with nothing but file systems that belong to no namespace: a `/dev` and what is mounted in it, and what covers inaccessible
+        /// paths.
+        MadeFiles = 11,
     }
 }
 

@@ -127,8 +127,8 @@ impl SpawnPlan {
         self.steps().any(|asked| asked.step == Step::Stub)
     }
 
-    /// What root may make ahead for a start, as it does as well as what the start would make: a network namespace ([`Role::MadeNetwork`]), or
-    /// all that a start with the whole default profile has ([`Role::MadeAhead`]).
+    /// What root may make ahead for a start, as it does as well as what the start would make: a network namespace ([`Role::MadeNetwork`]),
+    /// all that a start with the whole default profile has ([`Role::MadeAhead`]), or of that the file systems alone ([`Role::MadeFiles`]).
     pub fn made_ahead(&self) -> Option<Role> {
         self.made_ahead
     }
@@ -172,7 +172,7 @@ fn made_ahead(steps: &[Vec<u8>]) -> Option<Role> {
     }
     let has = |kind| made & kind != 0;
     if !has(namespaces::NETWORK) || !has_loopback {
-        return None;
+        return (has_devices && !is_delegated).then_some(Role::MadeFiles);
     }
     // Where little of it were used, letting go of the rest would take longer than what it saves.
     if has_user && !is_delegated && has_devices && has(namespaces::IPC) {

@@ -7,12 +7,14 @@
 pub const RECORD_BYTES: usize = 16;
 
 /// What the manager asks of who makes things ahead: a network namespace, or that the descriptors beside it are closed, or all that a start
-/// with the whole default profile can take.
+/// with the whole default profile can take, or of that what belongs to no namespace.
 pub const MAKE_NETWORK: [u8; 1] = [0];
 /// See [`MAKE_NETWORK`].
 pub const LET_GO: [u8; 1] = [1];
 /// See [`MAKE_NETWORK`].
 pub const MAKE_ALL: [u8; 1] = [2];
+/// See [`MAKE_NETWORK`].
+pub const MAKE_FILES: [u8; 1] = [3];
 
 /// One message of an executor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub enum Report {
     Network,
     /// The attached descriptor is a socket with all that was made for one start ([`crate::frame::Role::MadeAhead`]).
     Ahead,
+    /// The attached descriptor is a socket with file systems that were made for one start ([`crate::frame::Role::MadeFiles`]).
+    Files,
     /// What was wished could not be made ahead; other wishes may be.
     Unmade(Unmade),
 }
@@ -37,8 +41,8 @@ pub enum Report {
 /// What could not be made ahead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unmade {
-    /// It was wished with [`MAKE_ALL`], else with [`MAKE_NETWORK`].
-    pub of_all: bool,
+    /// What was wished, as [`MAKE_NETWORK`].
+    pub wish: [u8; 1],
     /// What of it failed.
     pub part: UnmadePart,
     /// The kernel's error number.
@@ -129,10 +133,12 @@ impl Report {
             Report::Payload => (3, NONE, 0),
             Report::Network => (4, NONE, 0),
             Report::Ahead => (5, NONE, 0),
+            Report::Files => (7, NONE, 0),
             Report::Unmade(unmade) => {
+                let [wish] = unmade.wish;
                 let failure = Failure {
                     step: unmade.part as u8,
-                    exit_status: u8::from(unmade.of_all),
+                    exit_status: wish,
                     errno: unmade.errno,
                     ..NONE
                 };
@@ -200,8 +206,9 @@ impl Report {
             3 => Some(Report::Payload),
             4 => Some(Report::Network),
             5 => Some(Report::Ahead),
+            7 => Some(Report::Files),
             6 => Some(Report::Unmade(Unmade {
-                of_all: exit_status != 0,
+                wish: [exit_status],
                 part: *UnmadePart::ALL.get(usize::from(step))?,
                 errno: i32::from_le_bytes([e0, e1, e2, e3]),
             })),
@@ -298,12 +305,13 @@ mod tests {
             Report::Payload,
             Report::Network,
             Report::Ahead,
+            Report::Files,
         ] {
             assert_eq!(Report::decode(&report.encode()), Some(report));
         }
         for (place, part) in UnmadePart::ALL.into_iter().enumerate() {
             let unmade = Unmade {
-                of_all: place % 2 == 0,
+                wish: [MAKE_NETWORK, MAKE_ALL, MAKE_FILES][place % 3],
                 part,
                 errno: 24,
             };

@@ -422,3 +422,28 @@ fn processors_are_those_of_the_memory_nodes_that_are_named() {
         assert_eq!(refused.unwrap_err().to_string(), expected);
     }
 }
+
+#[test]
+fn what_root_may_make_ahead_is_what_the_plan_would_make_without_it() {
+    let all = "PrivateNetwork=yes\nPrivateDevices=yes\nPrivateIPC=yes\nPrivateUsers=yes";
+    for (lines, role) in [
+        ("ProtectHome=yes", None),
+        ("PrivateDevices=yes", Some(Role::MadeFiles)),
+        (
+            "PrivateDevices=yes\nPrivateUsers=yes",
+            Some(Role::MadeFiles),
+        ),
+        (
+            "PrivateDevices=yes\nPrivateNetwork=yes",
+            Some(Role::MadeNetwork),
+        ),
+        (all, Some(Role::MadeAhead)),
+        (
+            "PrivateDevices=yes\nPrivateNetwork=yes\nDelegateNamespaces=net",
+            None,
+        ),
+    ] {
+        let plan = plan_of(lines, &Facts::default()).unwrap();
+        assert_eq!(plan.made_ahead(), role, "{lines}");
+    }
+}

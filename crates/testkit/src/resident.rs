@@ -93,10 +93,13 @@ fn kind(target: &Path, folder: &Path) -> String {
 /// By this the manager hears of changes of control groups, where there are some.
 const OF_GROUPS: &str = "manager: anon_inode:inotify";
 
-/// [`AT_REST`] with control groups or without.
+/// The numbers for what a child is given, and what is open there meanwhile.
+const OF_WINDOW: [&str; 13] = ["keeper: anon_inode:[eventfd]"; 13];
+
+/// [`AT_REST`] and the keeper's numbers for children, with control groups or without.
 #[must_use]
 pub fn at_rest(has_groups: bool) -> Vec<&'static str> {
-    let all = AT_REST.iter().copied();
+    let all = AT_REST.iter().copied().chain(OF_WINDOW);
     all.filter(|holding| has_groups || *holding != OF_GROUPS)
         .collect()
 }
@@ -123,6 +126,8 @@ pub const AT_REST: &[&str] = &[
     "log: socket",
     "log: socket",
     "manager: /run/said",
+    // The directory of records.
+    "manager: /run/units",
     "manager: /run/words",
     // By which the threads that test conditions tell that they have.
     "manager: anon_inode:[eventfd]",
@@ -142,11 +147,11 @@ const OF_MAKER: &[&str] = &[
 ];
 
 /// What may be held besides, and how often: the programs of groups that the next unit may want again, and for the next starts networks, and
-/// sockets in which lies all that was made ahead.
+/// sockets in which lies all that was made ahead, or the file systems of it.
 const KEPT: [(&str, usize); 3] = [
     ("manager: anon_inode:bpf-prog", 32),
     ("manager: net", 2),
-    ("manager: socket of datagrams without a name", 2),
+    ("manager: socket of datagrams without a name", 4),
 ];
 
 /// What is too much, with a plus, and what lacks, with a minus.

@@ -142,6 +142,38 @@ touch /tmp/left /var/tmp/left /dev/shm/left /dev/mqueue/left; ipcmk -Q -M 4096 -
 }
 
 #[test]
+fn a_start_in_the_hosts_network_finds_nothing_in_files_made_ahead() {
+    let script = "echo net:[ $$(ls -A /dev/shm /dev/pts | grep -c left); ls -A /dev | sort | tr '\\\\n' ' '; stat -c %%a /home /dev/shm; \
+         touch /dev/shm/left /dev/left /home/left; test -e /dev/shm/left -a ! -e /dev/left";
+    with_units(&[], |coracle| {
+        let folder = coracle.folder().to_string_lossy().into_owned();
+        let text = format!(
+            "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c \"{script}\"\n\
+             StandardOutput=append:{folder}/said\nPrivateDevices=yes\nProtectHome=yes\nProtectSystem=strict\n"
+        );
+        coracle.unit("a.service", &text);
+        coracle.ok(&["daemon-reload"]);
+        assert_eq!(maker(coracle), None, "nobody has wanted one yet");
+        coracle.ok(&["start", "a"]);
+        for _ in 0..6 {
+            coracle.ok(&["restart", "a"]);
+        }
+        assert_ne!(maker(coracle), None);
+        assert_eq!(networks(coracle), 0, "none is wanted");
+        let starts = starts(coracle);
+        assert_eq!(starts.len(), 7, "{starts:#?}");
+        for start in &starts {
+            assert_eq!(start, &starts[0]);
+            assert_eq!(start.0, "net:[ 0");
+            assert!(
+                start.1.contains("null") && start.1.contains("0\n1777\n"),
+                "{start:?}"
+            );
+        }
+    });
+}
+
+#[test]
 fn the_mounts_of_a_run_are_let_go_after_its_end() {
     let text = "[Service]\nType=exec\nExecStart=/bin/sleep infinity\nPrivateNetwork=yes\nPrivateTmp=disconnected\n";
     with_units(&[("a.service", text)], |coracle| {

@@ -9,7 +9,7 @@ use kernel::message::{Descriptors, ReceiveOptions};
 use kernel::namespace::{IPC, NETWORK};
 use kernel::rustix::fs::{Mode, OFlags, open};
 use kernel::{AsFd, Errno, OwnedFd, Result};
-use plan::report::{LET_GO, MAKE_ALL, MAKE_NETWORK, Report, Unmade, UnmadePart};
+use plan::report::{LET_GO, MAKE_ALL, MAKE_FILES, MAKE_NETWORK, Report, Unmade, UnmadePart};
 
 use crate::ahead::{Ahead, Part};
 use crate::state::State;
@@ -48,6 +48,7 @@ pub(super) fn take(state: &mut State<'_>) -> Result<()> {
         if kernel::message::receive(&state.report, &mut asked, &mut along, wait)?.bytes == 0 {
             return Ok(());
         }
+        let pack = |ahead: Ahead| ahead.pack().map_err(of(UnmadePart::Bundle));
         let (made, report) = match asked {
             LET_GO => continue,
             MAKE_NETWORK => {
@@ -60,16 +61,16 @@ pub(super) fn take(state: &mut State<'_>) -> Result<()> {
                 kernel::namespace::join(&home.network, NETWORK)?;
                 kernel::namespace::join(&home.ipc, IPC)?;
                 // Only here, as a socket belongs to the network in which it is made.
-                let pack = |ahead: Ahead| ahead.pack().map_err(of(UnmadePart::Bundle));
                 (made.and_then(pack), Report::Ahead)
             }
+            MAKE_FILES => (make_files().and_then(pack), Report::Files),
             _ => return Err(Errno::BADMSG),
         };
         match made {
             Ok(made) => kernel::message::send(&state.report, &report.encode(), &[made.as_fd()])?,
             Err((part, errno)) => {
                 let unmade = Unmade {
-                    of_all: asked == MAKE_ALL,
+                    wish: asked,
                     part,
                     errno: errno.raw_os_error(),
                 };
@@ -103,6 +104,13 @@ fn make_all(state: &mut State<'_>) -> Made<Ahead> {
     ahead.put(Part::GroupMap, group_map);
     make_namespaces(&ahead).map_err(of(UnmadePart::Network))?;
     mount::make_ahead(&ahead)?;
+    Ok(ahead)
+}
+
+/// What a start without namespaces of that kind can take.
+fn make_files() -> Made<Ahead> {
+    let ahead = Ahead::new();
+    mount::make_files_ahead(&ahead)?;
     Ok(ahead)
 }
 

@@ -104,7 +104,7 @@ fn kernel_files(state: &State<'_>, part: Part, kind: &CStr) -> Result<OwnedFd> {
 /// Makes the file systems of a later start; that of the message queues belongs to the IPC namespace that this process is in, sysfs(5) to
 /// the network namespace.
 pub(super) fn make_ahead(ahead: &Ahead) -> Made<()> {
-    devices::make_ahead(ahead).map_err(of(UnmadePart::Devices))?;
+    make_files_ahead(ahead)?;
     let kinds = [
         (Part::Sysfs, c"sysfs", UnmadePart::Sysfs),
         (Part::Queues, c"mqueue", UnmadePart::Queues),
@@ -117,6 +117,12 @@ pub(super) fn make_ahead(ahead: &Ahead) -> Made<()> {
     for part in temporary::PARTS {
         ahead.put(part, temporary::make().map_err(of(UnmadePart::Temporary))?);
     }
+    Ok(())
+}
+
+/// Makes those that belong to no namespace of a start's.
+pub(super) fn make_files_ahead(ahead: &Ahead) -> Made<()> {
+    devices::make_ahead(ahead).map_err(of(UnmadePart::Devices))?;
     ahead.put(Part::Masks, Masks::make().map_err(of(UnmadePart::Masks))?);
     Ok(())
 }

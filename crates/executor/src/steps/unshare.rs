@@ -9,9 +9,7 @@ use crate::state::State;
 
 /// Makes and enters them. Those that were made ahead, and that nobody else has been given, are entered instead of making them.
 pub(super) fn take(state: &mut State<'_>, kinds: u32) -> Result<()> {
-    if kinds & NETWORK != 0 {
-        take_made(state, kinds)?;
-    }
+    take_made(state, kinds)?;
     let mut missing = kinds;
     for (kind, part) in [(NETWORK, Part::Network), (IPC, Part::Ipc)] {
         if kinds & kind != 0
@@ -28,8 +26,14 @@ pub(super) fn take(state: &mut State<'_>, kinds: u32) -> Result<()> {
     kernel::namespace::unshare(missing)
 }
 
-/// What was made ahead for a start with a network of its own.
+/// What was made ahead: namespaces are for a start with a network of its own.
 fn take_made(state: &mut State<'_>, kinds: u32) -> Result<()> {
+    if let Ok(socket) = state.take(Role::MadeFiles) {
+        state.ahead = Ahead::unpack(socket)?;
+    }
+    if kinds & NETWORK == 0 {
+        return Ok(());
+    }
     if let Ok(socket) = state.take(Role::MadeAhead) {
         state.ahead = Ahead::unpack(socket)?;
         if kinds & IPC == 0 {
