@@ -56,7 +56,8 @@ pub(crate) fn start(directories: &Directories, purpose: Purpose) -> Result<()> {
         .join(format!("ready-{}", std::process::id()));
     let socket = UnixDatagram::bind(&ready)
         .with_context(|| format!("cannot listen on {}", ready.display()))?;
-    let launched = launch(&program, (directories, purpose), &ready);
+    let detached = crate::portable::detach_after_reboot(directories);
+    let launched = detached.and_then(|_| launch(&program, (directories, purpose), &ready));
     let outcome = launched.and_then(|child| wait(&socket, child));
     fs::remove_file(&ready).ok();
     drop(turn);

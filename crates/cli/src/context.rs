@@ -18,6 +18,7 @@ pub(crate) const VALUED_OPTIONS: &[&str] = &[
     "--state-dir",
     "--config-dir",
     "--unit-path",
+    "--portable-path",
 ];
 
 /// The directories of the one instance that needs no options.
@@ -28,6 +29,11 @@ const DEFAULT_CONFIG: &str = "/etc/coracle";
 /// What stands for an option that is not given.
 const STATE_VARIABLE: &str = "CORACLE_STATE_DIR";
 const CONFIG_VARIABLE: &str = "CORACLE_CONFIG_DIR";
+const UNIT_PATH_VARIABLE: &str = "CORACLE_UNIT_PATH";
+
+/// Where the reference looks for portables (portablectl(1)).
+const DEFAULT_PORTABLES: &str =
+    "/etc/portables:/run/portables:/var/lib/portables:/usr/local/lib/portables:/usr/lib/portables";
 
 /// The manager's file in the runtime directory that is there from its first start to the instance's end.
 const STARTED_MARKER: &str = "started";
@@ -49,6 +55,10 @@ pub(crate) struct Globals {
     /// manager starts
     #[arg(long, global = true, value_name = "DIRS")]
     pub(crate) unit_path: Option<PathBuf>,
+    /// Directories in which images are offered by lying there, between colons [default: /etc/portables:/run/portables:/var/lib/portables:
+    /// /usr/local/lib/portables:/usr/lib/portables; none where the instance has a state directory of its own]
+    #[arg(long, global = true, value_name = "DIRS")]
+    pub(crate) portable_path: Option<PathBuf>,
     /// Fail when no manager runs, instead of starting one
     #[arg(long, global = true)]
     pub(crate) no_autostart: bool,
@@ -78,6 +88,8 @@ pub(crate) struct Directories {
     pub(crate) config: PathBuf,
     /// Those of further unit files, between colons; empty where there are none.
     pub(crate) unit_path: PathBuf,
+    /// Those in which images are offered, between colons.
+    pub(crate) portable_path: PathBuf,
 }
 
 impl Directories {
@@ -86,7 +98,7 @@ impl Directories {
         self.config.join("units")
     }
 
-    /// Those that differ from the defaults, each with its option.
+    /// Those that differ from the defaults, each with its option: what `coracled` has to know.
     pub(crate) fn given(&self) -> Vec<(&'static str, &PathBuf)> {
         let all = [
             ("--runtime-dir", &self.runtime, DEFAULT_RUNTIME),
@@ -115,19 +127,25 @@ impl Context {
     /// # Errors
     /// When a directory from the environment can be changed by others than root and the caller.
     pub(crate) fn new(globals: Globals) -> Result<Context> {
+        let state = directory(globals.state_dir.as_deref(), STATE_VARIABLE, DEFAULT_STATE)?;
         let directories = Directories {
             runtime: directory(
                 globals.runtime_dir.as_deref(),
                 "CORACLE_RUNTIME_DIR",
                 DEFAULT_RUNTIME,
             )?,
-            state: directory(globals.state_dir.as_deref(), STATE_VARIABLE, DEFAULT_STATE)?,
             config: directory(
                 globals.config_dir.as_deref(),
                 CONFIG_VARIABLE,
                 DEFAULT_CONFIG,
             )?,
-            unit_path: unit_path(globals.unit_path.as_deref())?,
+            unit_path: search_path(globals.unit_path.as_deref(), UNIT_PATH_VARIABLE, "")?,
+            portable_path: search_path(
+                globals.portable_path.as_deref(),
+                "CORACLE_PORTABLE_PATH",
+                default_portables(&state),
+            )?,
+            state,
         };
         Ok(Context {
             directories,
@@ -301,20 +319,30 @@ fn is_same_directory(one: &Path, other: &Path) -> bool {
         || matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
-/// The directories of `--unit-path`, or of the environment, joined again by colons.
-fn unit_path(option: Option<&Path>) -> Result<PathBuf> {
-    const VARIABLE: &str = "CORACLE_UNIT_PATH";
-    let from_environment = || std::env::var_os(VARIABLE).unwrap_or_default();
-    let text = option.map_or_else(from_environment, Into::into);
+/// Where images are offered: for an instance beside the host's own, nowhere.
+fn default_portables(state: &Path) -> &'static str {
+    if state == Path::new(DEFAULT_STATE) {
+        DEFAULT_PORTABLES
+    } else {
+        ""
+    }
+}
+
+/// The directories of a search path, from its option or from the environment, joined again by colons.
+fn search_path(option: Option<&Path>, variable: &str, default: &str) -> Result<PathBuf> {
+    let from_environment = || std::env::var_os(variable);
+    let Some(text) = option.map(Into::into).or_else(from_environment) else {
+        return Ok(default.into());
+    };
     let mut directories = Vec::new();
     for directory in std::env::split_paths(&text).filter(|path| !path.as_os_str().is_empty()) {
         if option.is_some() {
             directories.push(std::path::absolute(directory)?);
         } else if directory.is_absolute() {
-            trusted(&directory, VARIABLE)?;
+            trusted(&directory, variable)?;
             directories.push(directory);
         } else {
-            bail!("{VARIABLE}={} is not an absolute path", directory.display());
+            bail!("{variable}={} is not an absolute path", directory.display());
         }
     }
     Ok(std::env::join_paths(directories)?.into())

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::files::{FileError, entries, lock, read_if_there, remove_if_there, replace};
+use crate::files::{
+    FileError, entries, lock, make_open_directory, read_if_there, remove_if_empty, remove_if_there,
+    replace,
+};
 use crate::grants::Grants;
 use model::version::compare;
 
@@ -53,6 +56,39 @@ pub struct Portable {
     /// Whether the administrator said so; else to be started says it.
     #[serde(default)]
     pub boot_is_chosen: bool,
+    /// The sandbox that the administrator chose, by its name; empty for the default one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub profile: String,
+    /// Whether it is attached until the next reboot only: as long as [`until_reboot`] is there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub runtime: bool,
+    /// What the names of the units begin with that the administrator wants of it; empty for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prefixes: Vec<String>,
+}
+
+/// What says that a portable that is attached until the next reboot still is: it is gone with the runtime directory.
+#[must_use]
+pub fn until_reboot(runtime: &Path, name: &str) -> PathBuf {
+    runtime.join("until-reboot").join(name)
+}
+
+/// Notes that a portable is attached until the next reboot, or that it is no longer.
+///
+/// # Errors
+/// When the note can't be written or removed.
+pub fn mark_until_reboot(runtime: &Path, name: &str, is_attached: bool) -> Result<(), Error> {
+    check_name(name)?;
+    let path = until_reboot(runtime, name);
+    let folder = path.parent().unwrap_or(runtime);
+    if is_attached {
+        make_open_directory(folder)?;
+        return Ok(replace(&path, b"", 0o644)?);
+    }
+    if remove_if_there(&path)? {
+        remove_if_empty(folder)?;
+    }
+    Ok(())
 }
 
 /// One version of a portable.
@@ -409,6 +445,9 @@ mod tests {
             marked: BTreeSet::new(),
             enabled: true,
             boot_is_chosen: false,
+            profile: String::new(),
+            runtime: false,
+            prefixes: Vec::new(),
         }
     }
 

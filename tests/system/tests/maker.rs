@@ -151,7 +151,7 @@ fn what_an_image_says_of_itself_is_told_as_a_claim() {
             coracle,
             &["inspect", "nowhere"],
             1,
-            &["cannot open nowhere", "No such file"],
+            &["no portable \"nowhere\"", "Hint:"],
         );
     });
 }

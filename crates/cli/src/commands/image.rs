@@ -1,23 +1,19 @@
-//! `keygen`, `build`, `sign`, `inspect`: images before they travel.
+//! `keygen`, `build`, `sign`: images before they travel.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
 use image::build::{Built, Options};
-use image::inspect::Report;
 use image::program::Program;
 use image::sign::SigningKey;
-use image::tree::Contents;
-use image::worker::Workers;
 use load::portable::{PortableName, Review, UnitText};
 use model::key;
 
 use crate::context::Context;
 use crate::failure::{WithHint, hint};
 use crate::portable::consent;
-use crate::terminal::{Paint, one_line, say, say_json, size};
+use crate::terminal::{Paint, one_line, say, size};
 use crate::verbs::Run;
 
 /// Options of `keygen`.
@@ -289,104 +285,4 @@ impl Run for Sign {
         ));
         Ok(0)
     }
-}
-
-/// Options of `inspect`.
-#[derive(Args, Debug)]
-pub(crate) struct Inspect {
-    /// The image
-    #[arg(value_name = "IMAGE")]
-    image: PathBuf,
-}
-
-impl Run for Inspect {
-    fn run(self, context: &Context) -> Result<u8> {
-        let file = File::open(&self.image)
-            .with_context(|| format!("cannot open {}", self.image.display()))?;
-        let report = Workers::default()
-            .inspect(&file)
-            .with_context(|| format!("cannot inspect {}", self.image.display()))?;
-        if context.globals.json {
-            say_json(&report)?;
-            return Ok(0);
-        }
-        print(&self.image, &report);
-        Ok(u8::from(is_damaged(&report)))
-    }
-}
-
-/// Whether it is not what its own root hash says; one without has nothing to be measured by.
-fn is_damaged(report: &Report) -> bool {
-    report.damage.is_some() && report.verity_bytes.is_some() && report.root_hash.is_some()
-}
-
-/// What it would ask for at its start, or why it would be refused.
-fn asks(contents: &Contents) {
-    let name = contents.os_release.name().map(PortableName::new);
-    let Some(Ok(name)) = name else { return };
-    let review = consent::read(contents, &name);
-    if review.requests.is_empty() && review.refusals.is_empty() {
-        field("Asks", "for nothing beyond the default sandbox");
-    }
-    for request in consent::unique(&review.requests) {
-        field("Asks", &format!("to {} ({})", request.words, request.grant));
-    }
-    for refusal in &review.refusals {
-        field("Refused", &refusal.to_string());
-    }
-}
-
-fn print(image: &Path, report: &Report) {
-    let length = size(report.length);
-    field(
-        "Image",
-        &format!("{} · {length} · sha256:{}", image.display(), report.digest),
-    );
-    field(
-        "Root",
-        &format!("{:?} · {}", report.file_system, size(report.root_bytes)),
-    );
-    let hash = report.root_hash.as_ref().map(ToString::to_string);
-    field("Root hash", hash.as_deref().unwrap_or("none"));
-    field(
-        "Intact",
-        &match &report.damage {
-            None => "yes, all data is under the root hash".to_owned(),
-            Some(damage) if is_damaged(report) => format!("NO: {damage}"),
-            Some(unproven) => format!("not proven: {unproven}"),
-        },
-    );
-    let claim = report.claimed_signer.as_ref();
-    let claim = claim.map(|signer| {
-        format!(
-            "claims \"{}\" · sha256:{}",
-            signer.common_name, signer.fingerprint
-        )
-    });
-    field("Signature", claim.as_deref().unwrap_or("none"));
-    if let Some(contents) = &report.contents {
-        let (name, version) = (contents.os_release.name(), contents.os_release.version());
-        field(
-            "Portable",
-            &format!(
-                "{} {}",
-                name.unwrap_or("without a name"),
-                version.unwrap_or_default()
-            ),
-        );
-        contents
-            .units
-            .iter()
-            .for_each(|unit| field("Unit", &unit.name));
-        asks(contents);
-        contents
-            .foreign_units
-            .iter()
-            .for_each(|unit| field("Left alone", unit));
-    }
-    say(&Paint::Dim.on("what an image says of itself is a claim; `coracle start` checks it against the trusted certificates"));
-}
-
-fn field(name: &str, value: &str) {
-    say(&format!("{name:>12}: {}", one_line(value)));
 }

@@ -8,6 +8,7 @@ pub(crate) mod daemon;
 pub(crate) mod environment;
 pub(crate) mod explain;
 pub(crate) mod image;
+pub(crate) mod inspect;
 pub(crate) mod install;
 pub(crate) mod is;
 pub(crate) mod jobs;

@@ -140,7 +140,7 @@ impl RunCommand {
             Some(name) => crate::check::profile_lines(name).ok_or_else(|| {
                 hint(
                     format!("there is no profile {name:?}"),
-                    "profiles are `default` and `trusted`",
+                    "profiles are default, classic, nonetwork, strict and trusted",
                 )
             })?,
         };

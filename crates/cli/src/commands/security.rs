@@ -236,6 +236,7 @@ mod tests {
                 state: none.clone(),
                 config: config.into(),
                 unit_path: none.clone(),
+                portable_path: none.clone(),
             };
             assert_eq!(is_of_user(&directories), expected, "{directories:?}");
         }

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
 use delivery::digest::Digest;
-use delivery::portables::{Allowed, Held, Portable, Signer, Version};
+use delivery::portables::{Allowed, Held, Portable, Signer, mark_until_reboot};
 use delivery::store::{Staging, Store};
 use load::portable::{PortableName, Review};
 use wire::methods::{Reload, StartUnit, Status as StatusMethod};
@@ -17,6 +17,7 @@ use crate::failure::{WithHint, hint};
 use crate::portable::admit::{self, Acceptance, Admitted, Root};
 use crate::portable::consent::{self, GrantOptions};
 use crate::portable::fetch::{self, FetchOptions};
+use crate::portable::record::{self, Choices, is_current, own_directories, same_maker, signer};
 use crate::portable::source::{self, Source};
 use crate::portable::{Dynamic, Taken, attach, current_units, records};
 use crate::terminal::{ask, can_ask, one_line, say, size};
@@ -41,6 +42,21 @@ pub(crate) struct InstallOptions {
     /// Accept that a portable has another signer from now on: the one with this fingerprint
     #[arg(long, value_name = "sha256:…")]
     accept_signer: Option<Digest>,
+    /// Its sandbox: default, classic, nonetwork, strict or trusted; kept over versions
+    #[arg(long, value_name = "PROFILE")]
+    profile: Option<String>,
+    /// What else the verb says of it.
+    #[arg(skip)]
+    pub(crate) choices: Choices,
+}
+
+impl InstallOptions {
+    fn choices(&self) -> Choices {
+        Choices {
+            profile: self.profile.clone(),
+            ..self.choices.clone()
+        }
+    }
 }
 
 /// Options of `start`.
@@ -59,17 +75,42 @@ pub(crate) struct Start {
     /// Install it without starting it
     #[arg(long)]
     attach_only: bool,
+    /// How it is attached, where that is what was asked for.
+    #[arg(skip)]
+    attaching: Attaching,
+}
+
+/// What `attach` and `reattach` say beside what `start` says, too.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Attaching {
+    /// Start it, too.
+    pub(crate) now: bool,
+    /// Start it at every boot.
+    pub(crate) enable: bool,
 }
 
 impl Start {
-    /// Installs portables, and starts nothing.
-    pub(crate) fn only_install(what: Vec<String>, install: InstallOptions) -> Start {
-        Start {
-            what,
+    /// Installs one portable, and starts it only where that is said.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub(crate) fn attach(
+        context: &Context,
+        source: Source,
+        install: InstallOptions,
+        attaching: Attaching,
+    ) -> Result<u8> {
+        let start = Start {
             install,
             attach_only: true,
+            attaching,
+            jobs: JobOptions {
+                job_mode: "replace".to_owned(),
+                ..JobOptions::default()
+            },
             ..Start::default()
-        }
+        };
+        start.start_portable(context, source)
     }
 }
 
@@ -98,12 +139,15 @@ impl Start {
     fn start_enabled(&self, context: &Context) -> Result<u8> {
         // The instance runs even where nothing is enabled: that is what the host's init asked for.
         context.connect_for_boot()?;
+        if crate::portable::detach_after_reboot(&context.directories)? {
+            crate::portable::purge::reload(context)?;
+        }
         let mut status = 0;
-        for portable in records(context)
-            .list()?
-            .into_iter()
-            .filter(|portable| portable.enabled)
-        {
+        for portable in records(context).list()? {
+            // What was detached is to stay so.
+            if !portable.enabled || !crate::portable::is_attached(context, &portable)? {
+                continue;
+            }
             let name = portable.name.clone();
             let outcome = self.start_portable(context, Source::Stored(portable.name));
             status = status.max(outcome.unwrap_or_else(|error| {
@@ -120,10 +164,10 @@ impl Start {
         let outcome = self.install(context, &store, admitted, origin);
         store.collect(&crate::portable::referenced(context)?)?;
         let (portable, root) = outcome?;
-        if self.attach_only {
+        if self.attach_only && !self.attaching.now {
             return Ok(0);
         }
-        if !portable.enabled {
+        if !portable.enabled && !self.attach_only {
             context.narrate(&format!(
                 "it will not start at boot; `coracle configure {} --at-boot yes` changes that",
                 portable.name
@@ -192,7 +236,7 @@ impl Start {
         mut admitted: Admitted,
         origin: String,
     ) -> Result<(Portable, String)> {
-        let decided = self.decide(context, &admitted, origin);
+        let decided = self.decide(context, &mut admitted, origin);
         let (decision, held) = match decided.and_then(|decision| hold(context, decision)) {
             Ok(decided) => decided,
             Err(error) => {
@@ -208,6 +252,8 @@ impl Start {
         } = decision;
         let _until_recorded = admitted.keep(store)?;
         let root = admitted.path(store);
+        let runtime = &context.directories.runtime;
+        mark_until_reboot(runtime, name.as_str(), portable.runtime)?;
         attach::attach(context, &name, &admitted, &review, &portable, &root)?;
         held.put(&portable)?;
         if self.attach_only {
@@ -218,11 +264,20 @@ impl Start {
     }
 
     /// What is to be done with an admitted portable, once everything is granted.
-    fn decide(&self, context: &Context, admitted: &Admitted, origin: String) -> Result<Decision> {
+    fn decide(
+        &self,
+        context: &Context,
+        admitted: &mut Admitted,
+        origin: String,
+    ) -> Result<Decision> {
         let name = consent::name_of(admitted)?;
         admit::check_revoked(context, admitted)?;
         introduce(context, admitted, name.as_str());
         let known = records(context).get(name.as_str())?;
+        let choices = self.install.choices();
+        record::check_name(name.as_str(), choices.must_be.as_deref())?;
+        record::select(admitted, choices.prefixes(known.as_ref()))?;
+        let admitted = &*admitted;
         let review = consent::judge(admitted, &name)?;
         consent::tell_findings(context, &review);
         let units = admitted
@@ -237,14 +292,18 @@ impl Start {
         let (review, grants) =
             self.consented(context, admitted, (&name, review), of_old, &taken)?;
         let own = own_directories(&review, &taken);
-        let mut portable = record(admitted, &name, known.clone(), (grants, own), origin);
+        let mut portable = record::record(admitted, &name, known.clone(), (grants, own), origin);
         portable.signer = signer;
+        choices.apply(&mut portable);
         portable.directories.retain(|own| !taken.is_foreign(own));
         // To be there after a reboot is what starting it says, and installing it does not.
         if known.is_none() {
             portable.enabled = !self.attach_only;
         } else if !self.attach_only && !portable.boot_is_chosen {
             portable.enabled = true;
+        }
+        if self.attaching.enable {
+            (portable.enabled, portable.boot_is_chosen) = (true, true);
         }
         Ok(Decision {
             name,
@@ -275,12 +334,17 @@ impl Start {
             .filter(|known| same_maker(known, admitted, signer))
             .map(|known| known.grants.clone())
             .unwrap_or_default();
+        let choices = self.install.choices();
+        let chosen = choices.profile.as_deref();
+        let chosen = chosen.or(known.map(|known| known.profile.as_str()));
+        let implied = record::profile(chosen.unwrap_or_default())?.implied();
+        let options = &self.install.grants;
         let grants = consent::settle(
             context,
             name.as_str(),
             &review,
-            &recorded,
-            &self.install.grants,
+            (&recorded, implied),
+            options,
         )?;
         Ok((review, grants))
     }
@@ -427,130 +491,6 @@ fn introduce(context: &Context, admitted: &Admitted, name: &str) {
         one_line(name),
         one_line(admitted.version())
     ));
-}
-
-/// Who signed, as it is recorded. A fingerprint that is none must not make the portable one that nobody signed.
-fn signer(admitted: &Admitted) -> Result<Option<Signer>> {
-    let signed = admitted.signer.as_ref().map(|signer| {
-        Ok(Signer {
-            fingerprint: signer
-                .fingerprint
-                .parse()
-                .context("the signer has no fingerprint")?,
-            name: signer.common_name.clone(),
-            issuer: signer.issuer.as_deref().map(str::parse).transpose()?,
-        })
-    });
-    signed.transpose()
-}
-
-/// Whether this is what is installed: the same files in the same version.
-fn is_current(known: &Portable, admitted: &Admitted) -> bool {
-    let current = known.versions.get(&known.current);
-    let is_same = |version: &Version| match &admitted.root {
-        Root::Image { digest, .. } => version.image == Some(*digest),
-        Root::Directory(path) => version.directory.as_ref() == Some(path),
-    };
-    known.current == admitted.version() && current.is_some_and(is_same)
-}
-
-/// Whether what was granted before was granted to the same: the signer; without one, nothing less than the same files.
-fn same_maker(known: &Portable, admitted: &Admitted, signer: Option<&Signer>) -> bool {
-    match (&known.signer, signer) {
-        (Some(pinned), Some(signer)) => pinned.fingerprint == signer.fingerprint,
-        (None, None) => known.versions.values().any(|version| match &admitted.root {
-            Root::Image { digest, .. } => version.image == Some(*digest),
-            Root::Directory(path) => version.directory.as_ref() == Some(path),
-        }),
-        _ => false,
-    }
-}
-
-/// What somebody else had before stays theirs, also where the portable may use it.
-fn own_directories(review: &Review, taken: &Taken<'_>) -> Vec<String> {
-    let claims = review.claims.iter().map(|claim| &claim.directory);
-    claims
-        .filter(|directory| !taken.has(directory))
-        .cloned()
-        .collect()
-}
-
-fn record(
-    admitted: &Admitted,
-    name: &PortableName,
-    known: Option<Portable>,
-    (grants, own): (delivery::grants::Grants, Vec<String>),
-    origin: String,
-) -> Portable {
-    let (image, directory, root_hash) = match &admitted.root {
-        Root::Image {
-            digest, verified, ..
-        } => (
-            Some(*digest),
-            None,
-            verified
-                .record()
-                .root_hash
-                .as_ref()
-                .map(ToString::to_string),
-        ),
-        Root::Directory(path) => (None, Some(path.clone()), None),
-    };
-    let units = admitted
-        .contents
-        .units
-        .iter()
-        .map(|unit| unit.name.clone())
-        .collect();
-    let now_us = u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap_or(0);
-    let had = known.as_ref();
-    let had = had.and_then(|known| known.versions.get(admitted.version()));
-    let had = had.filter(|had| (&had.image, &had.directory) == (&image, &directory));
-    let installed_us = had.map_or(now_us, |had| had.installed_us);
-    let version = Version {
-        image,
-        directory,
-        root_hash,
-        units,
-        installed_us,
-    };
-    let boot_is_chosen = known.as_ref().is_some_and(|known| known.boot_is_chosen);
-    let (mut versions, (mut directories, mut marked), settings, enabled) = known.map_or_else(
-        || {
-            (
-                Default::default(),
-                Default::default(),
-                Default::default(),
-                true,
-            )
-        },
-        |known| {
-            (
-                known.versions,
-                (known.directories, known.marked),
-                known.settings,
-                known.enabled,
-            )
-        },
-    );
-    let since_now = own.iter().filter(|one| !directories.contains(*one));
-    marked.extend(since_now.cloned());
-    directories.extend(own);
-    versions.insert(admitted.version().to_owned(), version);
-    Portable {
-        name: name.to_string(),
-        current: admitted.version().to_owned(),
-        versions,
-        signer: None,
-        trust: admitted.trust,
-        origin,
-        grants,
-        directories,
-        marked,
-        settings,
-        enabled,
-        boot_is_chosen,
-    }
 }
 
 fn in_words(units: &[String]) -> String {

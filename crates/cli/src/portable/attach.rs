@@ -4,12 +4,13 @@ use anyhow::Result;
 use delivery::attached::UnitText;
 use delivery::grants::Grants;
 use delivery::portables::Portable;
-use load::portable::{PortableName, Profile, Review, as_drop_in, as_unit_text, restrict};
+use load::portable::{PortableName, Review, as_drop_in, as_unit_text, restrict};
 use model::{Unit, UnitKind, key};
 
 use super::admit::{Admitted, Root};
-use super::configure;
+use super::{configure, record};
 use crate::context::Context;
+use crate::failure::WithHint;
 
 /// The drop-ins of a portable, in the order they apply: where its files are, its sandbox, what comes with the
 /// network, what the administrator set.
@@ -30,10 +31,12 @@ pub(crate) fn attach(
     portable: &Portable,
     root: &str,
 ) -> Result<()> {
-    let granted: Vec<String> = granted(&portable.grants);
+    let profile = record::profile(&portable.profile)?;
+    let mut granted: Vec<String> = granted(&portable.grants);
+    granted.extend(profile.implied().iter().map(|grant| (*grant).to_owned()));
     let mut units = Vec::new();
     for (file, loaded) in admitted.contents.units.iter().zip(&review.units) {
-        let restricted = restrict(name, &loaded.unit, &Profile::default(), &granted);
+        let restricted = restrict(name, &loaded.unit, &profile, &granted);
         let mut drop_ins = Vec::new();
         if loaded.unit.kind() == UnitKind::Service {
             drop_ins.push((ROOT_DROP_IN.to_owned(), root_lines(admitted, root)));
@@ -60,11 +63,15 @@ pub(crate) fn attach(
             drop_ins,
         });
     }
-    Ok(delivery::attached::attach(
-        &context.directories.state,
-        name.as_str(),
-        &units,
-    )?)
+    let state = &context.directories.state;
+    let attached = delivery::attached::attach(state, name.as_str(), &units);
+    if let Err(delivery::attached::Error::Taken { owner, .. }) = &attached {
+        let next = format!(
+            "one name has one unit: `coracle detach {owner}` takes that portable's away, and `coracle attach {name} UNIT…` attaches only some of this one's"
+        );
+        return attached.or_hint(|| format!("{name} is not attached"), &next);
+    }
+    Ok(attached?)
 }
 
 fn has_network(unit: &Unit) -> bool {

@@ -81,7 +81,8 @@ pub(crate) fn tell_findings(context: &Context, review: &Review) {
     }
 }
 
-/// Tells what is asked, takes what was granted before and on the command line, asks for the rest. Returns what is granted now.
+/// Tells what is asked, takes what was granted before, on the command line and by the profile, asks for the rest. Returns what is granted
+/// now, beside the profile.
 ///
 /// # Errors
 /// When a request stays open.
@@ -89,18 +90,15 @@ pub(crate) fn settle(
     context: &Context,
     name: &str,
     review: &Review,
-    recorded: &Grants,
+    (recorded, implied): (&Grants, &[&str]),
     options: &GrantOptions,
 ) -> Result<Grants> {
     let mut granted = options.given()?;
     tell_unasked(context, name, &granted, review);
     granted.extend(recorded);
-    let names = |grants: &Grants| grants.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let open: Vec<Request> = review
-        .beyond(&names(&granted))
-        .into_iter()
-        .cloned()
-        .collect();
+    let mut answers: Vec<String> = granted.iter().map(ToString::to_string).collect();
+    answers.extend(implied.iter().map(|grant| (*grant).to_owned()));
+    let open: Vec<Request> = review.beyond(&answers).into_iter().cloned().collect();
     if review.requests.is_empty() {
         context.narrate("asks for nothing beyond the default sandbox");
         return Ok(Grants::default());

@@ -4,11 +4,12 @@ use std::borrow::Cow;
 
 use anyhow::Result;
 use clap::Args;
-use delivery::portables::Trust;
+use delivery::portables::{Portable, Trust};
 use serde::Serialize;
 use wire::ListUnitsRequest;
 use wire::methods::ListUnits;
 
+use super::places::Offer;
 use super::records;
 use crate::context::Context;
 use crate::listing;
@@ -25,7 +26,9 @@ struct Line {
     version: String,
     state: String,
     signer: Option<String>,
-    trust: Trust,
+    trust: Option<Trust>,
+    profile: String,
+    runtime: bool,
     revoked: Option<String>,
     grants: Vec<String>,
     origin: String,
@@ -38,10 +41,12 @@ impl Run for List {
         let mut lines = Vec::new();
         for portable in records(context).list()? {
             lines.push(Line {
-                state: state(context, &super::current_units(&portable), &portable.name)?,
+                state: state(context, &portable)?,
                 revoked: super::show::revoked(context, &portable)?
                     .map(|said| said.digest.to_string()),
-                trust: portable.trust,
+                trust: Some(portable.trust),
+                profile: portable.profile,
+                runtime: portable.runtime,
                 signer: portable.signer.map(|signer| signer.name),
                 grants: portable.grants.iter().map(ToString::to_string).collect(),
                 versions: portable.versions.into_keys().collect(),
@@ -51,20 +56,34 @@ impl Run for List {
                 at_boot: portable.enabled,
             });
         }
+        let offers = super::places::offers(context)?;
+        let is_here = |offer: &Offer| {
+            let origin = offer.path.display().to_string();
+            let same =
+                |line: &Line| line.name == offer.name && line.versions.contains(&offer.version);
+            lines.iter().any(|line| same(line) || line.origin == origin)
+        };
+        let offered: Vec<Line> = offers
+            .into_iter()
+            .filter(|offer| !is_here(offer))
+            .map(offered)
+            .collect();
+        lines.extend(offered);
         let columns: &[listing::Column<Line>] = &[
             ("PORTABLE", |line| Cow::Borrowed(&line.name)),
             ("VERSION", |line| Cow::Borrowed(&line.version)),
-            ("STATE", |line| match line.revoked {
-                Some(_) => format!("{}, REVOKED", line.state).into(),
-                None => Cow::Borrowed(&line.state),
+            ("STATE", |line| match (&line.revoked, line.runtime) {
+                (Some(_), _) => format!("{}, REVOKED", line.state).into(),
+                (None, true) => format!("{}, until reboot", line.state).into(),
+                (None, false) => Cow::Borrowed(&line.state),
             }),
             ("SIGNER", |line| {
                 Cow::Borrowed(match (&line.signer, line.trust) {
                     (Some(signer), _) => signer,
-                    (None, Trust::Signed) => "-",
-                    (None, Trust::Digest) => "(nobody; by its digest)",
-                    (None, Trust::Insecure) => "(nobody; --insecure)",
-                    (None, Trust::Directory) => "(nobody; a directory)",
+                    (None, None | Some(Trust::Signed)) => "-",
+                    (None, Some(Trust::Digest)) => "(nobody; by its digest)",
+                    (None, Some(Trust::Insecure)) => "(nobody; --insecure)",
+                    (None, Some(Trust::Directory)) => "(nobody; a directory)",
                 })
             }),
             ("GRANTS", |line| match line.grants.as_slice() {
@@ -78,16 +97,42 @@ impl Run for List {
     }
 }
 
+/// A line of what lies in a place and was never attached.
+fn offered(offer: Offer) -> Line {
+    Line {
+        name: offer.name,
+        version: offer.version,
+        state: "available".to_owned(),
+        signer: None,
+        trust: None,
+        profile: String::new(),
+        runtime: false,
+        revoked: None,
+        grants: Vec::new(),
+        origin: offer.path.display().to_string(),
+        at_boot: false,
+        versions: Vec::new(),
+    }
+}
+
 /// `detached`, or the gravest state of its units: failed, active, activating, inactive.
-fn state(context: &Context, units: &[String], name: &str) -> Result<String> {
-    if delivery::attached::units(&context.directories.state, name)?.is_empty() {
+///
+/// # Errors
+/// When the manager can't be asked.
+pub(crate) fn state(context: &Context, portable: &Portable) -> Result<String> {
+    if !super::is_attached(context, portable)? {
         return Ok("detached".to_owned());
+    }
+    let units = super::current_units(portable);
+    // No name would mean all units of the host.
+    if units.is_empty() {
+        return Ok("inactive".to_owned());
     }
     let Some(mut client) = context.connect_if_running()? else {
         return Ok("inactive".to_owned());
     };
     let request = ListUnitsRequest {
-        names: units.to_vec(),
+        names: units,
         all: true,
         ..ListUnitsRequest::default()
     };

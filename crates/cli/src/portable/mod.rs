@@ -7,8 +7,10 @@ pub(crate) mod consent;
 pub(crate) mod fetch;
 pub(crate) mod list;
 pub(crate) mod loosened;
+pub(crate) mod places;
 pub(crate) mod programs;
 pub(crate) mod purge;
+pub(crate) mod record;
 pub(crate) mod show;
 pub(crate) mod source;
 
@@ -16,7 +18,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use delivery::digest::Digest;
-use delivery::portables::{Held, Portable, Portables};
+use delivery::portables::{Held, Portable, Portables, until_reboot};
 use delivery::purge::Places;
 use delivery::store::Store;
 use load::portable::{PortableName, Review};
@@ -25,7 +27,7 @@ use model::UnitName;
 use admit::Admitted;
 
 use self::purge::{CONFIG_HOME, RUNTIME_HOME};
-use crate::context::{Context, full_unit_name, is_full_unit_name};
+use crate::context::{Context, Directories, full_unit_name, is_full_unit_name};
 use crate::failure::hint;
 
 /// The grant of a portable whose user stays the same.
@@ -56,11 +58,31 @@ pub(crate) fn existing_held(context: &Context, name: &str) -> Result<(Held, Port
     Ok((held, portable))
 }
 
-fn none_here(name: &str) -> anyhow::Error {
+/// What is said of a name that nothing here has.
+pub(crate) fn none_here(name: &str) -> anyhow::Error {
     hint(
         format!("there is no portable {name:?} here"),
-        "`coracle list` lists those that are here",
+        "`coracle list` lists those that are here; an image is named by its path or address",
     )
+}
+
+/// The portable that a word means: by its name, by the file or address that it came from, or by what that file is called.
+///
+/// # Errors
+/// When a record can't be read.
+pub(crate) fn meant(context: &Context, word: &str) -> Result<Option<Portable>> {
+    let records = records(context);
+    if let Some(portable) = portable_named(&records, word)? {
+        return Ok(Some(portable));
+    }
+    let all = records.list()?;
+    let absolute = std::path::absolute(word)?.display().to_string();
+    let came_from = |portable: &&Portable| portable.origin == word || portable.origin == absolute;
+    if let Some(portable) = all.iter().find(came_from) {
+        return Ok(Some(portable.clone()));
+    }
+    let (name, _) = places::name_and_version(word.rsplit('/').next().unwrap_or(word));
+    Ok(all.into_iter().find(|portable| portable.name == name))
 }
 
 /// Names as a user gives them, as names of units: a portable stands for all units of its current version.
@@ -164,16 +186,47 @@ pub(crate) fn admit_again(store: &Store, portable: &Portable) -> Result<Admitted
 /// # Errors
 /// When its files are gone or were changed, or the units can't be written.
 pub(crate) fn reattach(context: &Context, portable: &Portable) -> Result<()> {
-    if delivery::attached::units(&context.directories.state, &portable.name)?.is_empty() {
+    if !is_attached(context, portable)? {
         return Ok(());
     }
     let store = Store::open(&context.directories.state)?;
-    let admitted = admit_again(&store, portable)?;
+    let mut admitted = admit_again(&store, portable)?;
+    record::select(&mut admitted, &portable.prefixes)?;
     let name = consent::name_of(&admitted)?;
     let review = consent::judge(&admitted, &name)?;
     let root = admitted.path(&store);
     attach::attach(context, &name, &admitted, &review, portable, &root)?;
     purge::reload(context)
+}
+
+/// Whether its units are attached: what was so until the last reboot is not.
+///
+/// # Errors
+/// When that can't be read.
+pub(crate) fn is_attached(context: &Context, portable: &Portable) -> Result<bool> {
+    let own = &context.directories;
+    let is_over = portable.runtime
+        && until_reboot(&own.runtime, &portable.name)
+            .symlink_metadata()
+            .is_err();
+    Ok(!is_over && !delivery::attached::units(&own.state, &portable.name)?.is_empty())
+}
+
+/// Takes the units away of what was attached until the last reboot; says whether there were any.
+///
+/// # Errors
+/// When a record can't be read, or the units can't be taken away.
+pub(crate) fn detach_after_reboot(directories: &Directories) -> Result<bool> {
+    let mut were_any = false;
+    let all = Portables::new(&directories.state).list()?;
+    for portable in all.iter().filter(|portable| portable.runtime) {
+        let note = until_reboot(&directories.runtime, &portable.name);
+        if note.symlink_metadata().is_err() {
+            let detached = delivery::attached::detach(&directories.state, &portable.name)?;
+            were_any |= !detached.is_empty();
+        }
+    }
+    Ok(were_any)
 }
 
 /// Whose directories of the host a portable can't have by its name alone.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::Args;
-use delivery::portables::Portable;
+use delivery::portables::{Portable, mark_until_reboot};
 use delivery::purge::{self, Directories, Places};
 use delivery::store::Store;
 use wire::Done;
@@ -18,12 +18,15 @@ use crate::verbs::Run;
 /// Options of `detach`.
 #[derive(Args, Debug)]
 pub(crate) struct Detach {
-    /// The portable
-    #[arg(value_name = "NAME")]
+    /// The portable: its name, or the image or directory that it came from
+    #[arg(value_name = "WHAT")]
     name: String,
     /// Stop its units first
     #[arg(long)]
     now: bool,
+    /// Forget that it starts at boot, so that attaching it again does not bring that back
+    #[arg(long)]
+    enable: bool,
 }
 
 /// Options of `purge`.
@@ -46,7 +49,9 @@ fn tell(context: &Context, line: &str) {
 
 impl Run for Detach {
     fn run(self, context: &Context) -> Result<u8> {
-        let (_held, portable) = existing_held(context, &self.name)?;
+        let meant = super::meant(context, &self.name)?;
+        let name = meant.map_or_else(|| self.name.clone(), |portable| portable.name);
+        let (held, mut portable) = existing_held(context, &name)?;
         if self.now {
             stop(context, &portable)?;
         } else if let Some(unit) = running(context, &portable)?.first() {
@@ -57,6 +62,12 @@ impl Run for Detach {
         }
         for unit in delivery::attached::detach(&context.directories.state, &portable.name)? {
             tell(context, &format!("detached {unit}"));
+        }
+        if self.enable || portable.runtime {
+            portable.enabled &= !self.enable;
+            portable.runtime = false;
+            held.put(&portable)?;
+            mark_until_reboot(&context.directories.runtime, &portable.name, false)?;
         }
         reload(context)?;
         Ok(0)
@@ -93,6 +104,7 @@ impl Run for Purge {
                 tell(context, &format!("removed {}", path.display()));
             }
         }
+        mark_until_reboot(&places.runtime, &portable.name, false)?;
         held.remove()?;
         let store = Store::open(&context.directories.state)?;
         for digest in store.collect(&super::referenced(context)?)? {
@@ -154,7 +166,10 @@ fn can_not_stop(portable: &Portable) -> anyhow::Error {
 }
 
 /// What runs of a portable or is to, sockets first: units of its older versions and instances of its templates, too.
-fn running(context: &Context, portable: &Portable) -> Result<Vec<String>> {
+///
+/// # Errors
+/// When the manager can't be asked.
+pub(crate) fn running(context: &Context, portable: &Portable) -> Result<Vec<String>> {
     let Some(mut client) = context.connect_if_running()? else {
         return Ok(Vec::new());
     };

@@ -37,6 +37,15 @@ pub(crate) fn lines(portable: &Portable) -> Vec<(&'static str, String)> {
             grants.join(", ")
         },
     ));
+    if !portable.profile.is_empty() {
+        lines.push((
+            "Profile",
+            format!("{}, as the administrator chose", portable.profile),
+        ));
+    }
+    if portable.runtime {
+        lines.push(("Attached", "until the next reboot".to_owned()));
+    }
     let loosened = super::loosened::loosened(portable);
     if !loosened.is_empty() {
         lines.push((

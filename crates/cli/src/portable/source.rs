@@ -3,7 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use delivery::portables::Portable;
+use load::portable::PortableName;
+use model::version::compare;
 
+use super::places::{self, Offer};
 use super::{portable_named, records};
 use crate::context::{Context, is_full_unit_name};
 use crate::failure::{WithHint, hint};
@@ -45,10 +49,50 @@ pub(crate) fn of(context: &Context, word: &str) -> Result<Source> {
     {
         return local(context, path);
     }
-    match portable_named(&records(context), word)? {
-        Some(portable) => Ok(Source::Stored(portable.name)),
-        None => Ok(Source::Unit(word.to_owned())),
+    if let Some(portable) = portable_named(&records(context), word)? {
+        return Ok(Source::Stored(portable.name));
     }
+    let is_no_portable = is_full_unit_name(word) || PortableName::new(word).is_err();
+    let offer = match is_no_portable {
+        true => None,
+        false => places::find(context, word)?,
+    };
+    match offer {
+        // A unit of the host's goes before what somebody has put into a place.
+        Some(offer) if !is_unit(context, word) => Ok(of_offer(context, word, offer)),
+        _ => Ok(Source::Unit(word.to_owned())),
+    }
+}
+
+/// The newest version of a portable that is offered, where that is newer than what is here; else what is here.
+///
+/// # Errors
+/// When a place can't be read.
+pub(crate) fn newest(context: &Context, known: &Portable) -> Result<Source> {
+    let offer = places::find(context, &known.name)?;
+    let is_newer = |offer: &Offer| compare(&offer.version, &known.current).is_gt();
+    Ok(match offer.filter(is_newer) {
+        Some(offer) => of_offer(context, &known.name, offer),
+        None => Source::Stored(known.name.clone()),
+    })
+}
+
+fn of_offer(context: &Context, word: &str, offer: Offer) -> Source {
+    context.narrate(&format!(
+        "{} is {}",
+        plain(word),
+        plain(&offer.path.display().to_string())
+    ));
+    match offer.is_directory {
+        true => Source::Directory(offer.path),
+        false => Source::File(offer.path),
+    }
+}
+
+fn is_unit(context: &Context, word: &str) -> bool {
+    let unit = format!("{word}.service");
+    let loader = crate::check::loader(context);
+    loader.names().any(|name| name.as_str() == unit)
 }
 
 fn local(context: &Context, path: &Path) -> Result<Source> {

@@ -20,7 +20,7 @@ mod scope;
 
 pub use drop_in::{Unprintable, as_drop_in, as_unit_text};
 pub use grants::{SUPERPRIVILEGED, covers, is_covered};
-pub use profile::Profile;
+pub use profile::{NAMES as PROFILE_NAMES, Profile};
 pub use restrict::restrict;
 pub use review::{Claim, Refusal, Request, Review, UnitText, review, shadowed};
 pub use scope::{InvalidName, PortableName};

@@ -53,8 +53,69 @@ const DEFAULT: &[(&str, &str)] = &[
     ("UMask", "0077"),
 ];
 
+/// What the reference calls its default: with the host's network, and capabilities that the service's user namespace bounds.
+const CLASSIC: &[(&str, &str)] = &[
+    ("BindLogSockets", "yes"),
+    ("CapabilityBoundingSet", CAPABILITIES_WITH_NETWORK),
+    ("DelegateNamespaces", "no"),
+    ("DynamicUser", "yes"),
+    ("LockPersonality", "yes"),
+    ("MemoryDenyWriteExecute", "yes"),
+    ("MountAPIVFS", "yes"),
+    ("PrivateDevices", "yes"),
+    ("PrivateUsers", "yes"),
+    ("ProtectControlGroups", "yes"),
+    ("ProtectHome", "yes"),
+    ("ProtectKernelModules", "yes"),
+    ("ProtectKernelTunables", "yes"),
+    ("ProtectSystem", "strict"),
+    ("RemoveIPC", "yes"),
+    (
+        "RestrictAddressFamilies",
+        "AF_UNIX AF_NETLINK AF_INET AF_INET6",
+    ),
+    ("RestrictNamespaces", "yes"),
+    ("RestrictRealtime", "yes"),
+    ("SystemCallArchitectures", "native"),
+    ("SystemCallErrorNumber", "EPERM"),
+    ("SystemCallFilter", "@system-service"),
+];
+
+const CAPABILITIES_WITH_NETWORK: &str = "CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_IPC_LOCK CAP_IPC_OWNER \
+CAP_KILL CAP_MKNOD CAP_NET_ADMIN CAP_NET_BIND_SERVICE CAP_NET_BROADCAST CAP_SETGID CAP_SETPCAP CAP_SETUID CAP_SYS_ADMIN CAP_SYS_CHROOT \
+CAP_SYS_NICE CAP_SYS_RESOURCE";
+
+/// What the reference's `nonetwork` has otherwise than its default.
+const NONETWORK: &[(&str, &str)] = &[
+    (
+        "CapabilityBoundingSet",
+        "CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_IPC_LOCK CAP_IPC_OWNER CAP_KILL CAP_MKNOD \
+CAP_SETGID CAP_SETPCAP CAP_SETUID CAP_SYS_ADMIN CAP_SYS_CHROOT CAP_SYS_NICE CAP_SYS_RESOURCE",
+    ),
+    ("IPAddressDeny", "any"),
+    ("PrivateNetwork", "yes"),
+    ("RestrictAddressFamilies", "AF_UNIX AF_NETLINK"),
+];
+
+/// What the reference's `strict` has that our default has not: it holds on top of ours, so that no word makes a sandbox weaker than its name.
+const STRICT: &[(&str, &str)] = &[
+    ("BindLogSockets", "yes"),
+    ("DelegateNamespaces", "no"),
+    ("IPAddressDeny", "any"),
+    ("RestrictAddressFamilies", "AF_UNIX"),
+    ("TasksMax", "4"),
+];
+
 /// What is left where the administrator trusts a portable as a program of the host: the far end of the dial.
-const TRUSTED: &[(&str, &str)] = &[("PrivateTmp", "yes"), ("TasksMax", "1024")];
+const TRUSTED: &[(&str, &str)] = &[
+    ("BindPaths", "/run"),
+    ("MountAPIVFS", "yes"),
+    ("PrivateTmp", "yes"),
+    ("TasksMax", "1024"),
+];
+
+/// All names, for the help and for messages.
+pub const NAMES: &str = "default, classic, nonetwork, strict, trusted";
 
 impl Default for Profile {
     fn default() -> Self {
@@ -63,14 +124,39 @@ impl Default for Profile {
 }
 
 impl Profile {
-    /// The profile of this name: `default` or `trusted`.
+    /// The profile of this name, of [`NAMES`].
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         match name {
             "default" => Some(Self::default()),
+            "classic" => Some(Self::from_text("classic", CLASSIC)),
+            "nonetwork" => Some(Self::over("nonetwork", CLASSIC, NONETWORK)),
+            "strict" => Some(Self::over("strict", DEFAULT, STRICT)),
             "trusted" => Some(Self::from_text("trusted", TRUSTED)),
             _ => None,
         }
+    }
+
+    /// What a portable is granted by being put into it: the administrator who chooses it says so much.
+    #[must_use]
+    pub fn implied(&self) -> &'static [&'static str] {
+        match self.name {
+            "classic" => &["network"],
+            "trusted" => &[super::SUPERPRIVILEGED],
+            _ => &[],
+        }
+    }
+
+    /// One with lines of its own in place of those of another.
+    fn over(
+        name: &'static str,
+        base: &[(&'static str, &'static str)],
+        own: &[(&'static str, &'static str)],
+    ) -> Self {
+        let is_own = |directive: &str| own.iter().any(|(other, _)| *other == directive);
+        let kept = base.iter().filter(|(directive, _)| !is_own(directive));
+        let lines: Vec<(&str, &str)> = kept.chain(own).copied().collect();
+        Self::from_text(name, &lines)
     }
 
     /// Its name.

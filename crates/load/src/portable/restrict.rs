@@ -43,7 +43,7 @@ pub fn restrict(
         };
         let parts = judge(scope, directive, &settings::print(unit, directive));
         let kept: Vec<&Part> = parts.iter().filter(|part| stays(part, granted)).collect();
-        if is_narrowing_filter(directive, &parts) {
+        if is_narrowing_filter(directive, &parts) || is_additive(directive) && base.is_some() {
             put_base(&mut restricted, directive, base);
             add_parts(&mut restricted, directive, &kept);
         } else if kept.is_empty() {
@@ -77,6 +77,11 @@ fn stays(part: &Part, granted: &[String]) -> bool {
 fn is_narrowing_filter(directive: Directive, parts: &[Part]) -> bool {
     directive.name() == "SystemCallFilter"
         && parts.first().is_some_and(|part| part.text.starts_with('~'))
+}
+
+/// What a profile shows is there beside what a unit is shown.
+fn is_additive(directive: Directive) -> bool {
+    matches!(directive.name(), "BindPaths" | "BindReadOnlyPaths")
 }
 
 fn put_base(unit: &mut Unit, directive: Directive, base: Option<&model::Value>) {

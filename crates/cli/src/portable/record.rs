@@ -1,0 +1,245 @@
+//! What is recorded of a portable, and what of it the administrator chose.
+
+use anyhow::{Context as _, Result};
+use delivery::portables::{Portable, Signer, Version};
+use load::portable::{PROFILE_NAMES, PortableName, Profile, Review};
+
+use super::Taken;
+use super::admit::{Admitted, Root};
+use crate::failure::hint;
+
+/// Who signed, as it is recorded. A fingerprint that is none must not make the portable one that nobody signed.
+pub(crate) fn signer(admitted: &Admitted) -> Result<Option<Signer>> {
+    let signed = admitted.signer.as_ref().map(|signer| {
+        Ok(Signer {
+            fingerprint: signer
+                .fingerprint
+                .parse()
+                .context("the signer has no fingerprint")?,
+            name: signer.common_name.clone(),
+            issuer: signer.issuer.as_deref().map(str::parse).transpose()?,
+        })
+    });
+    signed.transpose()
+}
+
+/// Whether this is what is installed: the same files in the same version.
+pub(crate) fn is_current(known: &Portable, admitted: &Admitted) -> bool {
+    let current = known.versions.get(&known.current);
+    let is_same = |version: &Version| match &admitted.root {
+        Root::Image { digest, .. } => version.image == Some(*digest),
+        Root::Directory(path) => version.directory.as_ref() == Some(path),
+    };
+    known.current == admitted.version() && current.is_some_and(is_same)
+}
+
+/// Whether what was granted before was granted to the same: the signer; without one, nothing less than the same files.
+pub(crate) fn same_maker(known: &Portable, admitted: &Admitted, signer: Option<&Signer>) -> bool {
+    match (&known.signer, signer) {
+        (Some(pinned), Some(signer)) => pinned.fingerprint == signer.fingerprint,
+        (None, None) => known.versions.values().any(|version| match &admitted.root {
+            Root::Image { digest, .. } => version.image == Some(*digest),
+            Root::Directory(path) => version.directory.as_ref() == Some(path),
+        }),
+        _ => false,
+    }
+}
+
+/// What somebody else had before stays theirs, also where the portable may use it.
+pub(crate) fn own_directories(review: &Review, taken: &Taken<'_>) -> Vec<String> {
+    let claims = review.claims.iter().map(|claim| &claim.directory);
+    claims
+        .filter(|directory| !taken.has(directory))
+        .cloned()
+        .collect()
+}
+
+/// What the administrator says of a portable on the command line, beside grants.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Choices {
+    /// `--profile`.
+    pub(crate) profile: Option<String>,
+    /// `--runtime`, or that it is attached for good; none: as it was.
+    pub(crate) runtime: Option<bool>,
+    /// Which units; none: as it was.
+    pub(crate) prefixes: Option<Vec<String>>,
+    /// Which portable it has to be, where it takes the place of one.
+    pub(crate) must_be: Option<String>,
+}
+
+impl Choices {
+    /// What is recorded from now on.
+    pub(crate) fn apply(&self, portable: &mut Portable) {
+        if let Some(profile) = &self.profile {
+            portable.profile = match profile.as_str() {
+                "default" => String::new(),
+                name => name.to_owned(),
+            };
+        }
+        portable.runtime = self.runtime.unwrap_or(portable.runtime);
+        if let Some(prefixes) = &self.prefixes {
+            portable.prefixes.clone_from(prefixes);
+        }
+    }
+
+    /// The prefixes that hold, given or recorded.
+    pub(crate) fn prefixes<'a>(&'a self, known: Option<&'a Portable>) -> &'a [String] {
+        let recorded = || known.map_or(&[][..], |known| &known.prefixes);
+        self.prefixes.as_deref().unwrap_or_else(recorded)
+    }
+}
+
+/// Refuses another portable than the one whose place it is to take.
+///
+/// # Errors
+/// When it is another.
+pub(crate) fn check_name(name: &str, must_be: Option<&str>) -> Result<()> {
+    match must_be {
+        Some(expected) if expected != name => Err(hint(
+            format!("this image is of {name}, and {expected} is what is to be replaced"),
+            format!("`coracle attach` attaches {name} beside it"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The sandbox of a portable by its recorded name.
+///
+/// # Errors
+/// When there is none of this name.
+pub(crate) fn profile(name: &str) -> Result<Profile> {
+    let name = if name.is_empty() { "default" } else { name };
+    Profile::named(name).ok_or_else(|| {
+        hint(
+            format!("there is no profile {name:?}"),
+            format!("profiles are {PROFILE_NAMES}"),
+        )
+    })
+}
+
+/// Leaves of an admitted portable those units that are wanted: of one of these names, or whose names begin so.
+///
+/// # Errors
+/// When there are none.
+pub(crate) fn select(admitted: &mut Admitted, prefixes: &[String]) -> Result<()> {
+    let name = admitted.name()?.to_owned();
+    let there = admitted.contents.units.iter();
+    let there: Vec<String> = there.map(|unit| unit.name.clone()).collect();
+    let foreign = admitted.contents.foreign_units.clone();
+    if there.is_empty() {
+        let own = admitted.contents.os_release.prefixes().join(", ");
+        let others = match foreign.as_slice() {
+            [] => "there are none at all in usr/lib/systemd/system".to_owned(),
+            units => format!("there are only {}", first_of(units)),
+        };
+        return Err(hint(
+            format!(
+                "the image of {name} has no unit that is its own, and so nothing to attach: {others}"
+            ),
+            format!(
+                "a portable's units are called as its os-release says, {own}, with an ending, or with - or @ and more before it: ask its maker to rename them"
+            ),
+        ));
+    }
+    if prefixes.is_empty() {
+        return Ok(());
+    }
+    let wanted = |unit: &str| {
+        prefixes
+            .iter()
+            .any(|prefix| prefix == unit || image::tree::covers(prefix, unit))
+    };
+    admitted.contents.units.retain(|unit| wanted(&unit.name));
+    if admitted.contents.units.is_empty() {
+        return Err(hint(
+            format!(
+                "no unit of {name} is called {}: it has {}",
+                prefixes.join(" or "),
+                first_of(&there)
+            ),
+            "name units, or what comes before the last dot, a - or a @ of them; with none all are attached",
+        ));
+    }
+    Ok(())
+}
+
+/// Names in a sentence, not more than fit there.
+fn first_of(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let shown = names.get(..SHOWN).unwrap_or(names).join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// What is recorded of a portable from now on.
+pub(crate) fn record(
+    admitted: &Admitted,
+    name: &PortableName,
+    known: Option<Portable>,
+    (grants, own): (delivery::grants::Grants, Vec<String>),
+    origin: String,
+) -> Portable {
+    let version = version(admitted, known.as_ref());
+    let mut portable = known.unwrap_or_else(|| Portable {
+        name: name.to_string(),
+        current: String::new(),
+        versions: Default::default(),
+        signer: None,
+        trust: admitted.trust,
+        origin: String::new(),
+        grants: Default::default(),
+        directories: Default::default(),
+        marked: Default::default(),
+        settings: Default::default(),
+        enabled: true,
+        boot_is_chosen: false,
+        profile: String::new(),
+        runtime: false,
+        prefixes: Vec::new(),
+    });
+    let since_now = own
+        .iter()
+        .filter(|one| !portable.directories.contains(*one));
+    portable
+        .marked
+        .extend(since_now.cloned().collect::<Vec<_>>());
+    portable.directories.extend(own);
+    let number = admitted.version().to_owned();
+    portable.versions.insert(number.clone(), version);
+    portable.current = number;
+    portable.signer = None;
+    portable.trust = admitted.trust;
+    portable.origin = origin;
+    portable.grants = grants;
+    portable
+}
+
+fn version(admitted: &Admitted, known: Option<&Portable>) -> Version {
+    let (image, directory, root_hash) = match &admitted.root {
+        Root::Image {
+            digest, verified, ..
+        } => (
+            Some(*digest),
+            None,
+            verified
+                .record()
+                .root_hash
+                .as_ref()
+                .map(ToString::to_string),
+        ),
+        Root::Directory(path) => (None, Some(path.clone()), None),
+    };
+    let units = admitted.contents.units.iter();
+    let now_us = u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap_or(0);
+    let had = known.and_then(|known| known.versions.get(admitted.version()));
+    let had = had.filter(|had| (&had.image, &had.directory) == (&image, &directory));
+    Version {
+        installed_us: had.map_or(now_us, |had| had.installed_us),
+        units: units.map(|unit| unit.name.clone()).collect(),
+        image,
+        directory,
+        root_hash,
+    }
+}
