@@ -22,6 +22,9 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("verity", verity),
     ("signature", signature),
     ("elf", elf),
+    ("erofs", erofs),
+    ("container", container),
+    ("recipe", recipe),
     ("os_release", os_release),
     ("names", names),
     ("grants", grants),
@@ -310,6 +313,26 @@ fn signature(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         image::signature::claims(text).ok();
         image::signature::check(text, &[], std::time::UNIX_EPOCH).ok();
+    }
+}
+
+/// A file system that is read without mounting it.
+fn erofs(bytes: &[u8]) {
+    image::erofs::read_bytes(bytes);
+}
+
+/// An archive with a container image, in memory.
+fn container(bytes: &[u8]) {
+    image::unpack::unpack_bytes(bytes).expect("memory");
+}
+
+/// A `psi.toml`: what is refused is refused with a line that is there.
+fn recipe(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    if let Err(error) = image::recipe::PsiToml::parse(Path::new("psi.toml"), text) {
+        assert!(error.line <= text.matches('\n').count() + 1, "no such line");
     }
 }
 

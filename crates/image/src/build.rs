@@ -1,4 +1,4 @@
-//! Builds an image from a directory: squashfs, verity, signature; the same input gives the same bytes.
+//! Builds an image from a directory: file system, verity, signature; the same input gives the same bytes.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::assemble::{Parts, WriteImageError};
+use crate::erofs::{self, ErofsError};
 use crate::guid::Guid;
 use crate::manifest::{Manifest, ManifestError};
 use crate::os_release::{self, OsRelease, OsReleaseError};
@@ -56,6 +57,24 @@ pub struct Options<'key> {
     pub epoch_s: u32,
     /// Says what is wrong with the units, before anything is written.
     pub review: Option<&'key Review>,
+    /// What is written inside.
+    pub format: Format,
+    /// Hears how far it is: what is done, bytes done, bytes in all.
+    pub progress: Option<&'key Progress<'key>>,
+}
+
+/// What hears how far a build is.
+pub type Progress<'a> = dyn Fn(&'static str, u64, u64) + 'a;
+
+/// The file system of an image.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Not compressed inside: its pages are shared, and updates are small.
+    #[default]
+    Erofs,
+    /// Compressed inside.
+    Squashfs,
 }
 
 /// What looks at the units of an image to be.
@@ -131,7 +150,10 @@ pub enum BuildError {
     Program(#[from] crate::program::ProgramError),
     /// The file system can't be written.
     #[error(transparent)]
-    FileSystem(#[from] SquashfsError),
+    Squashfs(#[from] SquashfsError),
+    /// The file system can't be written.
+    #[error(transparent)]
+    Erofs(#[from] ErofsError),
     /// The hash tree can't be made.
     #[error(transparent)]
     Verity(#[from] VerityError),
@@ -193,7 +215,15 @@ pub(crate) fn from_manifest(
         source,
     };
     let file = unnamed_beside(output).map_err(error)?;
-    let length = squashfs::write(&manifest, options.epoch_s, io::BufWriter::new(&file))?;
+    let tell = |done, all| {
+        if let Some(progress) = options.progress {
+            progress("writing", done, all);
+        }
+    };
+    let length = match options.format {
+        Format::Erofs => erofs::write(&manifest, options.epoch_s, &file, &tell)?,
+        Format::Squashfs => squashfs::write(&manifest, options.epoch_s, io::BufWriter::new(&file))?,
+    };
     let source = FileSource::new(&file).map_err(error)?;
     let root = Extent { offset: 0, length };
     let label = version
@@ -254,12 +284,18 @@ pub(crate) fn uuid(id: Guid) -> Guid {
 }
 
 fn os_release(manifest: &Manifest) -> Result<OsRelease, BuildError> {
+    let text = release_text(manifest)?.ok_or(BuildError::NoOsRelease)?;
+    Ok(OsRelease::parse(&text)?)
+}
+
+/// The text of an os-release, where there is one.
+pub(crate) fn release_text(manifest: &Manifest) -> Result<Option<String>, ManifestError> {
     for path in ["etc/os-release", "usr/lib/os-release"] {
         if let Some(text) = manifest.text(path, os_release::LIMIT_BYTES)? {
-            return Ok(OsRelease::parse(&text)?);
+            return Ok(Some(text));
         }
     }
-    Err(BuildError::NoOsRelease)
+    Ok(None)
 }
 
 /// The portable's unit files: name and text, sorted.
@@ -334,7 +370,7 @@ fn service_directories(text: &str) -> Vec<PathBuf> {
 }
 
 /// A file without a name, on the output's file system.
-fn unnamed_beside(output: &Path) -> io::Result<File> {
+pub(crate) fn unnamed_beside(output: &Path) -> io::Result<File> {
     let name = output
         .file_name()
         .ok_or(io::ErrorKind::InvalidFilename)?

@@ -6,9 +6,10 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use crate::dissect::{DissectError, FileSystem, Layout, dissect};
+use crate::erofs;
 use crate::signature::{self, Signer};
 use crate::source::FileSource;
-use crate::squashfs::Reader;
+use crate::squashfs;
 use crate::tree::{self, Contents};
 use crate::verity::{self, RootHash};
 
@@ -102,12 +103,16 @@ fn damage(source: &FileSource<'_>, layout: &Layout) -> Result<(), String> {
 }
 
 fn contents(source: &FileSource<'_>, layout: &Layout) -> Result<Contents, String> {
-    if layout.file_system != FileSystem::Squashfs {
-        return Err(format!(
-            "{} is not read without mounting it",
-            layout.file_system.name()
-        ));
-    }
-    let reader = Reader::open(source, layout.root).map_err(|error| error.to_string())?;
-    tree::collect(&reader).map_err(|error| error.to_string())
+    let contents = match layout.file_system {
+        FileSystem::Squashfs => {
+            let reader = squashfs::Reader::open(source, layout.root);
+            tree::collect(&reader.map_err(|error| error.to_string())?)
+        }
+        FileSystem::Erofs => {
+            let reader = erofs::Reader::open(source, layout.root);
+            tree::collect(&reader.map_err(|error| error.to_string())?)
+        }
+        other => return Err(format!("{} is not read without mounting it", other.name())),
+    };
+    contents.map_err(|error| error.to_string())
 }

@@ -1,12 +1,18 @@
 //! What goes into a root file system: every path with its mode and content, sorted, owned by root.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, Metadata};
-use std::io;
+mod content;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use rustix::io::Errno;
+
+pub(crate) use content::{Content, Opened};
+
+use crate::unpack::{self, Listed};
 
 /// Files in one image.
 const ENTRIES_LIMIT: usize = 1_000_000;
@@ -16,6 +22,9 @@ const DEPTH_LIMIT: usize = 128;
 
 /// Labels that the host's own policy puts on every file; they mean nothing elsewhere.
 const IGNORED_ATTRIBUTES: [&[u8]; 2] = [b"security.selinux", b"security.apparmor"];
+
+/// The longest value of an extended attribute (xattr(7)).
+const ATTRIBUTE_LIMIT_BYTES: usize = 64 << 10;
 
 /// Why a directory can't become an image.
 #[derive(Debug, thiserror::Error)]
@@ -37,16 +46,6 @@ pub enum ManifestError {
         /// What it is or has.
         what: String,
     },
-    /// Two names of one file.
-    #[error(
-        "{second} is a hard link to {first}; images hold no hard links: copy the file or make a symbolic link"
-    )]
-    HardLink {
-        /// Where it was met first.
-        first: PathBuf,
-        /// Where it was met again.
-        second: PathBuf,
-    },
     /// More than fits.
     #[error("more than {ENTRIES_LIMIT} files, or directories deeper than {DEPTH_LIMIT}")]
     TooMany,
@@ -55,31 +54,57 @@ pub enum ManifestError {
     NotADirectory(String),
 }
 
-/// Where a file's content comes from.
+/// Extended attributes, by their full names.
+pub(crate) type Attributes = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// What two names of one file have in common, and no other file has.
+pub(crate) type Inode = (u64, u64);
+
+/// A file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Content {
-    /// A file on this host.
-    Path(PathBuf),
-    /// Bytes made here.
-    Bytes(Vec<u8>),
+pub(crate) struct Regular {
+    pub(crate) mode: u16,
+    pub(crate) content: Content,
+    pub(crate) attributes: Attributes,
+    /// Where it may have other names.
+    pub(crate) inode: Option<Inode>,
 }
 
 /// One path's kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Entry {
     /// A directory of this mode.
-    Directory { mode: u16 },
-    /// A file of this mode.
-    File { mode: u16, content: Content },
+    Directory { mode: u16, attributes: Attributes },
+    /// A file.
+    File(Regular),
     /// A symbolic link.
     Link { target: PathBuf },
 }
 
+impl Entry {
+    fn plain_directory(mode: u16) -> Entry {
+        Entry::Directory {
+            mode,
+            attributes: Attributes::new(),
+        }
+    }
+
+    fn plain_file(mode: u16, content: Content) -> Entry {
+        Entry::File(Regular {
+            mode,
+            content,
+            attributes: Attributes::new(),
+            inode: None,
+        })
+    }
+}
+
 /// All paths of an image, relative to its root, parents before children.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Manifest {
     entries: BTreeMap<PathBuf, Entry>,
-    seen: HashMap<(u64, u64), PathBuf>,
+    /// What was unpacked, for [`Content::Pool`].
+    pool: Option<File>,
 }
 
 impl Manifest {
@@ -87,6 +112,64 @@ impl Manifest {
     pub(crate) fn of_directory(directory: &Path) -> Result<Self, ManifestError> {
         let mut manifest = Self::default();
         manifest.add_tree(directory, Path::new(""), 0)?;
+        Ok(manifest)
+    }
+
+    /// What a worker has unpacked into a pool. It read what is hostile, so that nothing of what it says is believed: no path leads out, each
+    /// lies in a directory, each content in the pool.
+    pub(crate) fn of_listing(
+        pool: File,
+        entries: Vec<(PathBuf, Listed)>,
+    ) -> Result<Self, ManifestError> {
+        let length = pool
+            .metadata()
+            .map_err(|source| read_error(Path::new("what was unpacked"), source))?
+            .len();
+        let mut manifest = Self {
+            pool: Some(pool),
+            ..Self::default()
+        };
+        for (path, listed) in entries {
+            let wrong = || unsupported(&path, "is not what an unpacked image has".into());
+            let is_plain = path
+                .components()
+                .all(|part| matches!(part, Component::Normal(_)));
+            if !is_plain || path.as_os_str().is_empty() || listed.mode > 0o7777 {
+                return Err(wrong());
+            }
+            let attributes: Attributes = listed
+                .attributes
+                .into_iter()
+                .map(|(name, value)| (name.into_bytes(), value))
+                .collect();
+            if !attributes.keys().all(|name| is_kept(name)) {
+                return Err(wrong());
+            }
+            manifest.parents(&path)?;
+            let mode = listed.mode;
+            let entry = match listed.kind {
+                unpack::Kind::Directory => Entry::Directory { mode, attributes },
+                unpack::Kind::Link { target } => Entry::Link {
+                    target: target.into(),
+                },
+                unpack::Kind::File { content, number } => {
+                    content
+                        .end()
+                        .filter(|end| *end <= length)
+                        .ok_or_else(wrong)?;
+                    Entry::File(Regular {
+                        mode,
+                        content: Content::Pool(content),
+                        attributes,
+                        inode: Some((0, number)),
+                    })
+                }
+            };
+            manifest.entries.insert(path, entry);
+            if manifest.entries.len() > ENTRIES_LIMIT {
+                return Err(ManifestError::TooMany);
+            }
+        }
         Ok(manifest)
     }
 
@@ -120,8 +203,14 @@ impl Manifest {
             let metadata =
                 fs::symlink_metadata(&from).map_err(|source| read_error(&from, source))?;
             if metadata.is_dir() {
-                no_attributes(&from)?;
+                let attributes = attributes(&from)?;
                 self.directory(&to, mode(&metadata))?;
+                if let Some(Entry::Directory {
+                    attributes: there, ..
+                }) = self.entries.get_mut(&to)
+                {
+                    *there = attributes;
+                }
                 self.add_tree(&from, &to, depth + 1)?;
             } else {
                 self.add_entry(&from, to, &metadata)?;
@@ -137,24 +226,19 @@ impl Manifest {
         to: PathBuf,
         metadata: &Metadata,
     ) -> Result<(), ManifestError> {
-        no_attributes(from)?;
+        let attributes = attributes(from)?;
         let kind = metadata.file_type();
         let entry = if kind.is_symlink() {
             Entry::Link {
                 target: fs::read_link(from).map_err(|source| read_error(from, source))?,
             }
         } else if kind.is_file() {
-            let identity = (metadata.dev(), metadata.ino());
-            if let Some(first) = self.seen.insert(identity, from.into()) {
-                return Err(ManifestError::HardLink {
-                    first,
-                    second: from.into(),
-                });
-            }
-            Entry::File {
+            Entry::File(Regular {
                 mode: mode(metadata),
                 content: Content::Path(from.into()),
-            }
+                attributes,
+                inode: (metadata.nlink() > 1).then(|| (metadata.dev(), metadata.ino())),
+            })
         } else {
             return Err(unsupported(
                 from,
@@ -182,10 +266,7 @@ impl Manifest {
         self.parents(Path::new(path))?;
         self.entries.insert(
             path.into(),
-            Entry::File {
-                mode,
-                content: Content::Bytes(bytes.into()),
-            },
+            Entry::plain_file(mode, Content::Bytes(bytes.into())),
         );
         Ok(())
     }
@@ -200,10 +281,7 @@ impl Manifest {
         self.parents(to)?;
         self.entries.insert(
             to.into(),
-            Entry::File {
-                mode,
-                content: Content::Path(from.into()),
-            },
+            Entry::plain_file(mode, Content::Path(from.into())),
         );
         Ok(())
     }
@@ -223,9 +301,9 @@ impl Manifest {
         match self
             .entries
             .entry(path.into())
-            .or_insert(Entry::Directory { mode })
+            .or_insert_with(|| Entry::plain_directory(mode))
         {
-            Entry::File { .. } => Err(ManifestError::NotADirectory(path.display().to_string())),
+            Entry::File(_) => Err(ManifestError::NotADirectory(path.display().to_string())),
             Entry::Directory { .. } | Entry::Link { .. } => Ok(()),
         }
     }
@@ -242,7 +320,7 @@ impl Manifest {
             let entry = self
                 .entries
                 .entry(parent.into())
-                .or_insert(Entry::Directory { mode: 0o755 });
+                .or_insert_with(|| Entry::plain_directory(0o755));
             if !matches!(entry, Entry::Directory { .. }) {
                 return Err(ManifestError::NotADirectory(parent.display().to_string()));
             }
@@ -277,7 +355,7 @@ impl Manifest {
             }
             match self.entries.get(&at.join(&name)) {
                 Some(Entry::Directory { .. }) => at.push(name),
-                Some(Entry::File { .. }) => return left.is_empty(),
+                Some(Entry::File(_)) => return left.is_empty(),
                 Some(Entry::Link { target }) if links < LINKS_MAX => {
                     links += 1;
                     left.extend(names(target));
@@ -286,6 +364,11 @@ impl Manifest {
             }
         }
         false
+    }
+
+    /// Takes a path away, with all below it.
+    pub(crate) fn remove(&mut self, path: &Path) {
+        self.entries.retain(|other, _| !other.starts_with(path));
     }
 
     /// Whether a symbolic link is there.
@@ -310,20 +393,65 @@ impl Manifest {
         for _ in 0..8 {
             match self.entries.get(&path) {
                 Some(Entry::Link { target }) => path = resolve(&path, target),
-                Some(Entry::File {
-                    content: Content::Bytes(bytes),
-                    ..
-                }) => {
-                    return Ok(Some(String::from_utf8_lossy(bytes).into_owned()));
+                Some(Entry::File(file)) => {
+                    return self.read_text(&path, &file.content, limit_bytes).map(Some);
                 }
-                Some(Entry::File {
-                    content: Content::Path(from),
-                    ..
-                }) => return read_text(from, limit_bytes).map(Some),
                 _ => return Ok(None),
             }
         }
         Ok(None)
+    }
+
+    fn read_text(
+        &self,
+        path: &Path,
+        content: &Content,
+        limit_bytes: u64,
+    ) -> Result<String, ManifestError> {
+        let (mut from, length) = self
+            .open(content)
+            .map_err(|source| read_error(content.place(path), source))?;
+        if length > limit_bytes {
+            return Err(unsupported(
+                content.place(path),
+                format!("is larger than {limit_bytes} bytes"),
+            ));
+        }
+        let mut text = String::new();
+        from.read_to_string(&mut text)
+            .map_err(|source| read_error(content.place(path), source))?;
+        Ok(text)
+    }
+
+    /// A file's content, and how long it is. What is shorter when it is read ends early.
+    pub(crate) fn open<'m>(&'m self, content: &'m Content) -> io::Result<(Opened<'m>, u64)> {
+        match content {
+            Content::Bytes(bytes) => Ok((Opened::Bytes(bytes), bytes.len() as u64)),
+            Content::Path(path) => {
+                let file = File::open(path)?;
+                let length = file.metadata()?.len();
+                Ok((Opened::File(file.take(length)), length))
+            }
+            Content::Pool(extent) => {
+                let pool = self.pool.as_ref().ok_or(io::ErrorKind::NotFound)?;
+                Ok((
+                    Opened::Pool {
+                        pool,
+                        left: *extent,
+                    },
+                    extent.length,
+                ))
+            }
+        }
+    }
+
+    /// How long a file's content is.
+    pub(crate) fn length(&self, content: &Content) -> io::Result<u64> {
+        match content {
+            Content::Bytes(bytes) => Ok(bytes.len() as u64),
+            Content::Path(path) => Ok(fs::metadata(path)?.len()),
+            Content::Pool(extent) => Ok(extent.length),
+        }
     }
 
     /// The names directly below a directory.
@@ -354,47 +482,43 @@ fn resolve(link: &Path, target: &Path) -> PathBuf {
     path
 }
 
-fn read_text(from: &Path, limit_bytes: u64) -> Result<String, ManifestError> {
-    let length = fs::metadata(from)
-        .map_err(|source| read_error(from, source))?
-        .len();
-    if length > limit_bytes {
-        return Err(unsupported(
-            from,
-            format!("is larger than {limit_bytes} bytes"),
-        ));
-    }
-    fs::read_to_string(from).map_err(|source| read_error(from, source))
-}
-
 fn mode(metadata: &Metadata) -> u16 {
     (metadata.mode() & 0o7777) as u16
 }
 
-fn no_attributes(path: &Path) -> Result<(), ManifestError> {
+/// What an image keeps of a path's extended attributes. Labels are the host's own; lists of who may do what name users of this host.
+fn attributes(path: &Path) -> Result<Attributes, ManifestError> {
+    let error = |error: Errno| read_error(path, error.into());
     let mut names = vec![0; 65536];
     let length = match rustix::fs::llistxattr(path, names.as_mut_slice()) {
         Ok(length) => length,
         Err(Errno::OPNOTSUPP) => 0,
-        Err(error) => return Err(read_error(path, error.into())),
+        Err(failure) => return Err(error(failure)),
     };
-    let all = names
-        .get(..length)
-        .unwrap_or_default()
-        .split(|byte| *byte == 0);
-    match all
-        .filter(|name| !name.is_empty())
-        .find(|name| !IGNORED_ATTRIBUTES.contains(name))
-    {
-        None => Ok(()),
-        Some(name) => {
+    let mut found = Attributes::new();
+    let all = names.get(..length).unwrap_or_default().split(|b| *b == 0);
+    for name in all.filter(|name| !name.is_empty() && !IGNORED_ATTRIBUTES.contains(name)) {
+        if !is_kept(name) {
             let name = String::from_utf8_lossy(name);
-            Err(unsupported(
+            return Err(unsupported(
                 path,
-                format!("has the extended attribute {name}, which images do not hold"),
-            ))
+                format!(
+                    "has the extended attribute {name}, which means something on this host only; images hold user.* and \
+                     security.capability: remove it with `setfattr -h -x {name}` (an access list with `setfacl -b`)"
+                ),
+            ));
         }
+        let mut value = vec![0; ATTRIBUTE_LIMIT_BYTES];
+        let length = rustix::fs::lgetxattr(path, name, value.as_mut_slice()).map_err(error)?;
+        value.truncate(length);
+        found.insert(name.to_vec(), value);
     }
+    Ok(found)
+}
+
+/// Whether an extended attribute means the same on every host.
+pub(crate) fn is_kept(name: &[u8]) -> bool {
+    name == b"security.capability" || (name.starts_with(b"user.") && name.len() > 5)
 }
 
 fn kind_name(kind: &fs::FileType) -> &'static str {

@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::build::{BuildError, Built, Options, from_manifest};
+use crate::build::BuildError;
 use crate::elf::ElfError;
 use crate::manifest::Manifest;
 
@@ -23,16 +23,10 @@ const HOSTS: &str = "127.0.0.1 localhost\n::1 localhost\n";
 
 /// What goes in.
 #[derive(Debug, Clone, Default)]
-pub struct Program {
+pub(crate) struct Program {
     /// The program, a path on this host. It keeps its place where it lies in a directory of programs (`/usr/sbin/nginx`), also
     /// below the sysroot; else it lies at `/usr/bin/NAME` in the image.
     pub program: PathBuf,
-    /// The portable's name; else the file name of the first unit without its ending.
-    pub name: Option<String>,
-    /// The portable's version; else `0`.
-    pub version: Option<String>,
-    /// Unit files on this host.
-    pub units: Vec<PathBuf>,
     /// Further files or directories: (path on this host, absolute path in the image). Programs and libraries among them get
     /// their libraries too.
     pub extra: Vec<(PathBuf, PathBuf)>,
@@ -74,9 +68,6 @@ pub enum ProgramError {
     /// Too many libraries.
     #[error("the program needs more than {0} libraries")]
     TooMany(usize),
-    /// No unit.
-    #[error("no unit file was given; an image needs at least one")]
-    NoUnit,
     /// A unit's path without a name.
     #[error("{0} has no file name that could be a unit's")]
     UnitName(PathBuf),
@@ -85,15 +76,8 @@ pub enum ProgramError {
     Target(PathBuf),
 }
 
-/// Builds an image from a program.
-///
-/// # Errors
-/// See [`BuildError`].
-pub fn build_program(
-    program: &Program,
-    output: &Path,
-    options: &Options<'_>,
-) -> Result<Built, BuildError> {
+/// All that goes into an image of a program, but for its units.
+pub(crate) fn manifest(program: &Program) -> Result<Manifest, BuildError> {
     let mut manifest = Manifest::default();
     for directory in MERGED {
         manifest.directory(&Path::new("usr").join(directory), 0o755)?;
@@ -114,13 +98,12 @@ pub fn build_program(
             manifest.put_copy(&library.host, &library.place, 0o755)?;
         }
     }
-    add_units(&mut manifest, program)?;
-    add_base(&mut manifest, program)?;
-    from_manifest(manifest, output, options)
+    add_base(&mut manifest)?;
+    Ok(manifest)
 }
 
 /// Where the program goes.
-fn place(program: &Path, sysroot: Option<&Path>) -> Result<PathBuf, ProgramError> {
+pub(crate) fn place(program: &Path, sysroot: Option<&Path>) -> Result<PathBuf, ProgramError> {
     let read = |source| ProgramError::Read {
         path: program.into(),
         source,
@@ -149,7 +132,7 @@ fn place(program: &Path, sysroot: Option<&Path>) -> Result<PathBuf, ProgramError
 }
 
 /// A path relative to the root, without `.` and `..`, below /usr where the merged root has it there.
-fn image_path(path: &Path) -> Option<PathBuf> {
+pub(crate) fn image_path(path: &Path) -> Option<PathBuf> {
     let relative = path.strip_prefix("/").ok()?;
     let plain = relative
         .components()
@@ -194,8 +177,9 @@ fn collect_below(
     }
 }
 
-fn add_units(manifest: &mut Manifest, program: &Program) -> Result<(), BuildError> {
-    for unit in &program.units {
+/// Adds unit files of this host.
+pub(crate) fn add_units(manifest: &mut Manifest, units: &[PathBuf]) -> Result<(), BuildError> {
+    for unit in units {
         let name = unit
             .file_name()
             .ok_or_else(|| ProgramError::UnitName(unit.clone()))?;
@@ -204,14 +188,8 @@ fn add_units(manifest: &mut Manifest, program: &Program) -> Result<(), BuildErro
     Ok(())
 }
 
-/// os-release and the user tables, where nothing else brought them.
-fn add_base(manifest: &mut Manifest, program: &Program) -> Result<(), BuildError> {
-    if !manifest.has(Path::new("usr/lib/os-release")) && !manifest.has(Path::new("etc/os-release"))
-    {
-        let release = os_release(program)?;
-        manifest.put("usr/lib/os-release", 0o644, release)?;
-        manifest.link("etc/os-release", "../usr/lib/os-release")?;
-    }
+/// The user tables, where nothing else brought them.
+fn add_base(manifest: &mut Manifest) -> Result<(), BuildError> {
     let files = [
         ("passwd", PASSWD),
         ("group", GROUP),
@@ -227,25 +205,8 @@ fn add_base(manifest: &mut Manifest, program: &Program) -> Result<(), BuildError
     Ok(())
 }
 
-fn os_release(program: &Program) -> Result<String, ProgramError> {
-    let first = program.units.first().ok_or(ProgramError::NoUnit)?;
-    let stem = first.file_stem().and_then(|stem| stem.to_str());
-    let of_unit = stem.map(|stem| stem.split('@').next().unwrap_or(stem).to_owned());
-    let name = program
-        .name
-        .clone()
-        .or(of_unit)
-        .ok_or_else(|| ProgramError::UnitName(first.clone()))?;
-    let version = program.version.as_deref().unwrap_or("0");
-    Ok(format!(
-        "ID={}\nVERSION_ID={}\n",
-        quote(&name),
-        quote(version)
-    ))
-}
-
 /// In single quotes where the plain text would not do; what can't be a name is refused when it is read again.
-fn quote(value: &str) -> String {
+pub(crate) fn quote(value: &str) -> String {
     let plain = value
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || b"._-+~".contains(&b));

@@ -4,13 +4,15 @@ mod read;
 
 pub(crate) use read::Reader;
 
+use std::collections::BTreeMap;
 use std::io::{self, Seek, Write};
+use std::path::Path;
 
 use backhand::compression::Compressor;
 use backhand::kind::{self, Kind};
 use backhand::{BackhandError, FilesystemCompressor, FilesystemWriter, NodeHeader};
 
-use crate::manifest::{Content, Entry, Manifest};
+use crate::manifest::{Attributes, Entry, Manifest};
 use crate::verity::BLOCK_BYTES;
 
 /// Why a file system was not written.
@@ -22,6 +24,20 @@ pub enum SquashfsError {
     /// The file's reason.
     #[error("the squashfs file system cannot be written")]
     File(#[from] io::Error),
+    /// What this writer has no way to say.
+    #[error("{0}, which the squashfs files made here can't hold: leave --format=squashfs away")]
+    Unsupported(String),
+}
+
+fn refuse_attributes(path: &Path, attributes: &Attributes) -> Result<(), SquashfsError> {
+    let Some(name) = attributes.keys().next() else {
+        return Ok(());
+    };
+    Err(SquashfsError::Unsupported(format!(
+        "/{} has the extended attribute {}",
+        path.display(),
+        String::from_utf8_lossy(name)
+    )))
 }
 
 /// Writes a file system: zstd, every owner root, every time `epoch_s`, whole verity blocks. The same manifest gives the same bytes.
@@ -38,22 +54,27 @@ pub(crate) fn write<W: Write + Seek>(
     writer.set_root_mode(0o755);
     writer.set_only_root_id();
     writer.set_no_padding();
+    let mut inodes = BTreeMap::new();
     for (path, entry) in manifest.iter() {
         let header = |mode: u16| NodeHeader::new(mode, 0, 0, epoch_s);
         match entry {
-            Entry::Directory { mode } => writer.push_dir(path, header(*mode))?,
-            Entry::Link { target } => writer.push_symlink(target, path, header(0o777))?,
-            Entry::File {
-                mode,
-                content: Content::Bytes(bytes),
-            } => {
-                writer.push_file(io::Cursor::new(bytes.clone()), path, header(*mode))?;
+            Entry::Directory { mode, attributes } => {
+                refuse_attributes(path, attributes)?;
+                writer.push_dir(path, header(*mode))?;
             }
-            Entry::File {
-                mode,
-                content: Content::Path(from),
-            } => {
-                writer.push_file_from_path(from, path, header(*mode))?;
+            Entry::Link { target } => writer.push_symlink(target, path, header(0o777))?,
+            Entry::File(file) => {
+                refuse_attributes(path, &file.attributes)?;
+                let shared = file.inode.and_then(|inode| inodes.insert(inode, path));
+                if let Some(first) = shared {
+                    return Err(SquashfsError::Unsupported(format!(
+                        "/{} and /{} are two names of one file",
+                        first.display(),
+                        path.display()
+                    )));
+                }
+                let (content, _) = manifest.open(&file.content)?;
+                writer.push_file(content, path, header(file.mode))?;
             }
         }
     }

@@ -295,7 +295,7 @@ impl Found {
 pub(crate) struct Root<'fd>(pub(crate) BorrowedFd<'fd>);
 
 impl Root<'_> {
-    fn open(&self, path: &str, flags: OFlags) -> Result<Option<File>, TreeError> {
+    pub(crate) fn open(&self, path: &str, flags: OFlags) -> Result<Option<File>, TreeError> {
         let to_read = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         self.find(path, flags | to_read)
     }
@@ -381,7 +381,7 @@ impl Files for Root<'_> {
     }
 }
 
-fn read_error(path: &str, source: io::Error) -> TreeError {
+pub(crate) fn read_error(path: &str, source: io::Error) -> TreeError {
     TreeError::Read {
         path: shown(path),
         source,

@@ -3,6 +3,7 @@
 mod channel;
 mod confine;
 mod seccomp;
+mod watch;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -12,16 +13,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, Sender};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use kernel::descriptor;
 use kernel::message::{self, Descriptors, ReceiveOptions};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
 pub use confine::{ConfineError, confine};
+use watch::{Watch, limit};
 
 use crate::disk::Disk;
 use crate::dissect::{Layout, dissect, survey};
@@ -29,8 +28,9 @@ use crate::extension::{self, Release};
 use crate::inspect::{Report, inspect};
 use crate::os_release::OsRelease;
 use crate::signature::SignatureError;
-use crate::source::FileSource;
+use crate::source::{Extent, FileSource};
 use crate::tree::{self, Contents};
+use crate::unpack::{self, Order};
 use crate::verify::{How, Record, Trust, Unverified, Verified, VerifyError, verify_with};
 
 /// Which worker.
@@ -46,16 +46,19 @@ pub enum Kind {
     Extract,
     /// Looks at an image for `coracle inspect`.
     Inspect,
+    /// Takes container images and compressed images apart; writes one file that it was handed.
+    Unpack,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 5] = [
+    pub const ALL: [Kind; 6] = [
         Kind::Dissect,
         Kind::Verify,
         Kind::Mount,
         Kind::Extract,
         Kind::Inspect,
+        Kind::Unpack,
     ];
 
     /// The name on the command line.
@@ -67,6 +70,7 @@ impl Kind {
             Kind::Mount => "mount",
             Kind::Extract => "extract",
             Kind::Inspect => "inspect",
+            Kind::Unpack => "unpack",
         }
     }
 
@@ -94,6 +98,10 @@ enum Task {
     Mount(Record),
     Extract,
     Inspect,
+    /// A container image, from an archive or a layout's directory.
+    Unpack(Order),
+    /// A compressed image, of which at most so many bytes may come out.
+    Decompress(u64),
 }
 
 /// What it answers.
@@ -108,6 +116,10 @@ enum Answer {
     Mounted,
     Extracted(Contents),
     Inspected(Box<Report>),
+    /// Where the listing is.
+    Unpacked(Extent),
+    /// How much came out.
+    Decompressed(u64),
     Refused {
         /// The outermost first.
         causes: Vec<String>,
@@ -265,6 +277,12 @@ fn perform(
         }
         (Kind::Extract, Task::Extract) => Answer::Extracted(tree::read(object.as_fd())?),
         (Kind::Inspect, Task::Inspect) => Answer::Inspected(Box::new(inspect(object)?)),
+        (Kind::Unpack, Task::Unpack(order)) => {
+            Answer::Unpacked(unpack::unpack_from(object, aside, &order)?)
+        }
+        (Kind::Unpack, Task::Decompress(limit_bytes)) => {
+            Answer::Decompressed(unpack::decompress_all(object, aside, limit_bytes)?)
+        }
         (kind, _) => {
             return Err(format!("the {} worker was asked for something else", kind.name()).into());
         }
@@ -439,6 +457,34 @@ impl Workers {
         }
     }
 
+    /// Unpacks a container image, a layout's directory or an archive, into a file; where its listing is comes back.
+    ///
+    /// # Errors
+    /// See [`WorkerError`].
+    pub fn unpack(&self, from: &File, pool: &File, order: &Order) -> Result<Extent, WorkerError> {
+        let task = Task::Unpack(order.clone());
+        match self.ask(Kind::Unpack, from.as_fd(), Some(pool.as_fd()), &task)? {
+            (Answer::Unpacked(listing), _) => Ok(listing),
+            _ => Err(WorkerError::Confused {
+                kind: Kind::Unpack.name(),
+            }),
+        }
+    }
+
+    /// Writes what comes out of a compressed file into another one; how much it was comes back.
+    ///
+    /// # Errors
+    /// See [`WorkerError`].
+    pub fn decompress(&self, from: &File, to: &File, limit_bytes: u64) -> Result<u64, WorkerError> {
+        let task = Task::Decompress(limit_bytes);
+        match self.ask(Kind::Unpack, from.as_fd(), Some(to.as_fd()), &task)? {
+            (Answer::Decompressed(length), _) => Ok(length),
+            _ => Err(WorkerError::Confused {
+                kind: Kind::Unpack.name(),
+            }),
+        }
+    }
+
     /// Starts a worker, asks it, and waits for its end.
     fn ask(
         &self,
@@ -452,7 +498,7 @@ impl Workers {
             source,
         };
         let (ours, theirs) = UnixStream::pair().map_err(error)?;
-        let limit = self.limit.unwrap_or(limit(object).map_err(error)?);
+        let limit = self.limit.unwrap_or(limit(kind, object).map_err(error)?);
         let mut child = self
             .start(kind, theirs.into(), object, aside)
             .map_err(error)?;
@@ -510,41 +556,6 @@ impl Workers {
                 |aside| duplicate(aside).map(Stdio::from),
             )?)
             .spawn()
-    }
-}
-
-/// The time that a worker has for an image: what a slow and busy machine needs to begin, and to read all of it.
-fn limit(object: BorrowedFd<'_>) -> io::Result<Duration> {
-    const BEGIN_S: u64 = 120;
-    const BYTES_PER_S: u64 = 4 << 20;
-    let bytes = u64::try_from(rustix::fs::fstat(object)?.st_size).unwrap_or_default();
-    Ok(Duration::from_secs(BEGIN_S + bytes / BYTES_PER_S))
-}
-
-/// Who ends a worker that takes too long, whatever it or its caller waits for meanwhile.
-struct Watch {
-    ended: Sender<()>,
-    watcher: JoinHandle<bool>,
-}
-
-impl Watch {
-    fn begin(child: &Child, limit: Duration) -> io::Result<Watch> {
-        // Through a descriptor: the number may be somebody else's by then.
-        let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
-        let (ended, is_ended) = std::sync::mpsc::channel();
-        let watch = move || {
-            let is_late = is_ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout);
-            // One that ended in this moment can't be killed, and was in time.
-            is_late && pidfd_send_signal(&process, Signal::KILL).is_ok()
-        };
-        let watcher = std::thread::Builder::new().spawn(watch)?;
-        Ok(Watch { ended, watcher })
-    }
-
-    /// Whether it was too late.
-    fn end(self) -> bool {
-        drop(self.ended);
-        self.watcher.join().unwrap_or_default()
     }
 }
 

@@ -70,6 +70,32 @@ impl<'a> Workshop<'a> {
         folder.display().to_string()
     }
 
+    /// The file of a key.
+    ///
+    /// # Panics
+    /// When its folder can't be made.
+    #[must_use]
+    pub fn key(&self, by: By) -> String {
+        format!("{}/signing.key", self.folder(by.folder()))
+    }
+
+    /// What `coracle build` makes of these words, in a file of this name.
+    ///
+    /// # Panics
+    /// When it can't be built.
+    #[must_use]
+    pub fn built(&self, name: &str, by: By, words: &[&str]) -> String {
+        let image = format!("{}/{name}", self.folder("built"));
+        let key = self.key(by);
+        let mut all = vec!["build", "-o", &image];
+        all.extend(words);
+        if by != By::Nobody {
+            all.extend(["--key", &key]);
+        }
+        self.coracle.ok(&all);
+        image
+    }
+
     /// An image with `/usr/bin/dash`, `/usr/bin/sleep` and these units.
     ///
     /// # Panics

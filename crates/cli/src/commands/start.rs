@@ -220,9 +220,10 @@ impl Start {
         &self,
         context: &Context,
         store: &Store,
-        (staging, digest, length): (Staging, Digest, u64),
+        came: (Staging, Digest, u64),
         origin: String,
     ) -> Result<(Admitted, String)> {
+        let (staging, digest, length) = admit::decompress(store, came, &origin)?;
         let (accepted, file) = (self.acceptance(), (digest, length));
         let admitted = admit::image(context, store, staging, file, &accepted, &origin)?;
         Ok((admitted, origin))

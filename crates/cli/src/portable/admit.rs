@@ -1,6 +1,7 @@
 //! From bytes to an image that may be used: dissected, verified, mounted and read, each by a worker that can do nothing else.
 
 use std::fs::File;
+use std::io::Seek;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -130,6 +131,44 @@ impl Admitted {
 pub(crate) fn copy_in(store: &Store, path: &Path) -> Result<(Staging, Digest, u64)> {
     let mut file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     Ok(store.copy_in(&mut file, IMAGE_MAX_BYTES)?)
+}
+
+/// What a staged image is once it is not compressed: itself, or what comes out of it, in a staging file of its own.
+///
+/// # Errors
+/// When it is damaged, or more comes out than an image may have.
+pub(crate) fn decompress(
+    store: &Store,
+    (staging, digest, length): (Staging, Digest, u64),
+    origin: &str,
+) -> Result<(Staging, Digest, u64)> {
+    if !image::travel::is_compressed(&staging.file)? {
+        return Ok((staging, digest, length));
+    }
+    let whole = store.stage(&format!("decompressed {}", std::process::id()))?;
+    let outcome = expand(&staging.file, &whole.file, origin);
+    store.discard(staging)?;
+    match outcome {
+        Ok((digest, length)) => Ok((whole, digest, length)),
+        Err(error) => {
+            store.discard(whole)?;
+            Err(error)
+        }
+    }
+}
+
+/// What comes out of a compressed file; a worker reads it.
+fn expand(from: &File, to: &File, origin: &str) -> Result<(Digest, u64)> {
+    // A process of the same number may have left something there.
+    to.set_len(0)?;
+    (&mut &*from).rewind()?;
+    let expanded = Workers::default().decompress(from, to, IMAGE_MAX_BYTES);
+    expanded.or_hint(
+        || format!("{origin} can't be decompressed"),
+        "it was damaged on its way, or is larger than an image may be: fetch it again, from its maker",
+    )?;
+    (&mut &*to).rewind()?;
+    Ok(Digest::of_reader(&mut &*to)?)
 }
 
 /// Verifies and reads a staged image. The staging file is thrown away when the image is refused.

@@ -54,7 +54,10 @@ impl FetchOptions {
 }
 
 /// A number with K, M, G or T, to the base of 1024, as unit files have it.
-fn bytes(text: &str) -> Result<u64> {
+///
+/// # Errors
+/// When it is none.
+pub(crate) fn bytes(text: &str) -> Result<u64> {
     let (number, shift) = match text.char_indices().last() {
         Some((at, unit)) if unit.is_ascii_alphabetic() => (
             text.get(..at).unwrap_or_default(),

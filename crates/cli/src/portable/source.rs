@@ -45,7 +45,9 @@ pub(crate) fn of(context: &Context, word: &str) -> Result<Source> {
     let path = Path::new(word);
     if word.contains('/')
         || [".", ".."].contains(&word)
-        || [".psi", ".raw"].iter().any(|ending| word.ends_with(ending))
+        || [".psi", ".raw", ".psi.zst", ".raw.zst"]
+            .iter()
+            .any(|ending| word.ends_with(ending))
     {
         return local(context, path);
     }

@@ -86,12 +86,6 @@ fn what_is_missing_is_said_with_what_to_do() {
 
 #[test]
 fn what_images_do_not_hold_is_refused_by_its_path() {
-    let dir = directory(&[RELEASE, UNIT, ("a", "x")]);
-    fs::hard_link(dir.path().join("a"), dir.path().join("b")).unwrap();
-    check(
-        dir.path(),
-        "refused: DIR/b is a hard link to DIR/a; images hold no hard links: copy the file or make a symbolic link",
-    );
     let dir = directory(&[RELEASE, UNIT]);
     let fifo = dir.path().join("pipe");
     rustix::fs::mknodat(
@@ -114,9 +108,18 @@ fn what_images_do_not_hold_is_refused_by_its_path() {
         rustix::fs::XattrFlags::empty(),
     )
     .unwrap();
+    check(dir.path(), "hello 1.0 hello.service");
+    rustix::fs::setxattr(
+        dir.path().join("usr"),
+        "trusted.x",
+        b"1",
+        rustix::fs::XattrFlags::empty(),
+    )
+    .unwrap();
     check(
         dir.path(),
-        "refused: DIR/usr has the extended attribute user.x, which images do not hold",
+        "refused: DIR/usr has the extended attribute trusted.x, which means something on this host only; images hold user.* and \
+         security.capability: remove it with `setfattr -h -x trusted.x` (an access list with `setfacl -b`)",
     );
 }
 
@@ -130,7 +133,7 @@ fn built(directory: &Path, key: Option<&SigningKey>) -> Vec<u8> {
         &Options {
             key,
             epoch_s: 7,
-            review: None,
+            ..Options::default()
         },
     )
     .unwrap();
@@ -196,7 +199,7 @@ fn an_image_tells_by_itself_what_it_is() {
         &Options {
             key: Some(&key),
             epoch_s: 0,
-            review: None,
+            ..Options::default()
         },
     )
     .unwrap();
@@ -234,7 +237,7 @@ fn an_unsigned_image_can_be_signed_later_and_is_then_the_one_that_was_built_sign
         &Options {
             key: None,
             epoch_s: 7,
-            review: None,
+            ..Options::default()
         },
     )
     .unwrap();
@@ -242,4 +245,25 @@ fn an_unsigned_image_can_be_signed_later_and_is_then_the_one_that_was_built_sign
     assert!(fs::read(&image).unwrap() == built(dir.path(), Some(&key)));
     crate::sign::sign(&image, &image, &key).unwrap();
     assert!(fs::read(&image).unwrap() == built(dir.path(), Some(&key)));
+}
+
+#[test]
+fn a_squashfs_is_made_by_choice_and_says_what_it_can_not_hold() {
+    let dir = directory(&[RELEASE, UNIT, ("a", "x")]);
+    let out = tempfile::tempdir().unwrap();
+    let path = out.path().join("x.psi");
+    let options = Options {
+        format: Format::Squashfs,
+        ..Options::default()
+    };
+    build(dir.path(), &path, &options).unwrap();
+    let report = inspect(&File::open(&path).unwrap()).unwrap();
+    assert_eq!(report.file_system.name(), "squashfs");
+    assert!(report.intact && report.contents.is_some());
+    fs::hard_link(dir.path().join("a"), dir.path().join("b")).unwrap();
+    let refused = build(dir.path(), &path, &options).unwrap_err().to_string();
+    assert_eq!(
+        refused,
+        "/a and /b are two names of one file, which the squashfs files made here can't hold: leave --format=squashfs away"
+    );
 }

@@ -1,16 +1,6 @@
-//! Images built from programs of this host.
-
-use std::fs::File;
+//! Programs of this host, with what they need.
 
 use super::*;
-use crate::inspect::inspect;
-
-/// A unit file in a directory.
-fn unit(dir: &Path, name: &str) -> PathBuf {
-    let path = dir.join(name);
-    fs::write(&path, "[Service]\nExecStart=/usr/bin/true\n").unwrap();
-    path
-}
 
 #[test]
 fn a_program_comes_with_its_loader_and_its_libraries() {
@@ -43,76 +33,6 @@ fn a_program_comes_with_its_loader_and_its_libraries() {
             .found()
             .all(|library| library.place.starts_with("usr")),
         "one tree below /usr"
-    );
-}
-
-#[test]
-fn an_image_of_a_program_has_a_name_users_and_units() {
-    let dir = tempfile::tempdir().unwrap();
-    let program = Program {
-        program: "/bin/sh".into(),
-        version: Some("2.1".into()),
-        units: vec![
-            unit(dir.path(), "shell@.service"),
-            unit(dir.path(), "shell.socket"),
-        ],
-        ..Program::default()
-    };
-    let image = dir.path().join("shell.psi");
-    let built = build_program(&program, &image, &Options::default()).unwrap();
-    assert_eq!(
-        (built.name.as_str(), built.version.as_deref()),
-        ("shell", Some("2.1"))
-    );
-    assert_eq!(built.units, ["shell.socket", "shell@.service"]);
-    let again = dir.path().join("again.psi");
-    build_program(&program, &again, &Options::default()).unwrap();
-    assert!(
-        fs::read(&image).unwrap() == fs::read(again).unwrap(),
-        "the same program gives the same bytes"
-    );
-    assert!(inspect(&File::open(image).unwrap()).unwrap().intact);
-}
-
-/// The refusal of a program.
-fn refusal(program: &Program) -> String {
-    let out = tempfile::tempdir().unwrap();
-    build_program(program, &out.path().join("x.psi"), &Options::default())
-        .unwrap_err()
-        .to_string()
-}
-
-#[test]
-fn what_is_missing_is_named() {
-    let dir = tempfile::tempdir().unwrap();
-    let program = Program {
-        program: "/bin/sh".into(),
-        ..Program::default()
-    };
-    assert_eq!(
-        refusal(&program),
-        "no unit file was given; an image needs at least one"
-    );
-    let program = Program {
-        program: unit(dir.path(), "x.service"),
-        ..Program::default()
-    };
-    assert_eq!(
-        refusal(&program),
-        format!(
-            "cannot collect the libraries of {}/x.service",
-            dir.path().display()
-        )
-    );
-    let named = Program {
-        program: "/bin/sh".into(),
-        name: Some("../evil".into()),
-        units: vec![unit(dir.path(), "x.service")],
-        ..Program::default()
-    };
-    assert_eq!(
-        refusal(&named),
-        "os-release: ID=../evil can't name a portable: letters, digits and . _ - are allowed"
     );
 }
 

@@ -55,7 +55,7 @@ impl Case {
         let options = Options {
             key: signed.then_some(&key),
             epoch_s: 0,
-            review: None,
+            ..Options::default()
         };
         build(&dir.path().join("root"), &image, &options).unwrap();
         let certificate =

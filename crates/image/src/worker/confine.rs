@@ -21,6 +21,7 @@ const CAPABILITIES_LIMIT: u32 = 64;
 struct Allowance {
     memory_bytes: u64,
     time_s: u64,
+    file_bytes: u64,
 }
 
 /// Why a worker did not start its task.
@@ -56,7 +57,7 @@ pub fn confine(kind: Kind, root: BorrowedFd<'_>) -> Result<(), ConfineError> {
     limits(kind)?;
     step("forbidding dumps", process::set_dumpable(false))?;
     namespaces(kind)?;
-    if kind == Kind::Extract {
+    if kind == Kind::Extract || (kind == Kind::Unpack && is_directory(root)?) {
         lock_into(root)?;
     }
     step(
@@ -76,14 +77,23 @@ fn allowance(kind: Kind) -> Allowance {
         Kind::Dissect | Kind::Extract | Kind::Mount => Allowance {
             memory_bytes: 256 << 20,
             time_s: 10,
+            file_bytes: 0,
         },
         Kind::Verify => Allowance {
             memory_bytes: 2 << 30,
             time_s: 900,
+            file_bytes: 0,
         },
         Kind::Inspect => Allowance {
             memory_bytes: 2 << 30,
             time_s: 300,
+            file_bytes: 0,
+        },
+        // A million paths and what zstd keeps of its past; what is written is counted, too.
+        Kind::Unpack => Allowance {
+            memory_bytes: 2 << 30,
+            time_s: 1800,
+            file_bytes: 64 << 30,
         },
     }
 }
@@ -92,12 +102,13 @@ fn limits(kind: Kind) -> Result<(), ConfineError> {
     let Allowance {
         memory_bytes,
         time_s,
+        file_bytes,
     } = allowance(kind);
     let limits = [
         (Resource::As, memory_bytes),
         (Resource::Cpu, time_s),
         (Resource::Core, 0),
-        (Resource::Fsize, 0),
+        (Resource::Fsize, file_bytes),
         (Resource::Nproc, 0),
         (Resource::Nofile, 16),
     ];
@@ -135,6 +146,14 @@ fn namespaces(kind: Kind) -> Result<(), ConfineError> {
         }
     }
     Ok(())
+}
+
+fn is_directory(root: BorrowedFd<'_>) -> Result<bool, ConfineError> {
+    let status = rustix::fs::fstat(root).map_err(|error| ConfineError {
+        step: "looking at what it was handed",
+        source: error.into(),
+    })?;
+    Ok(rustix::fs::FileType::from_raw_mode(status.st_mode).is_dir())
 }
 
 /// Makes the tree that it reads the only one there is.

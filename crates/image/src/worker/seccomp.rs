@@ -8,6 +8,9 @@ use super::Kind;
 /// Below a root that it was locked into.
 const EXTRACT: &[u32] = &[sys::__NR_getdents64, sys::__NR_openat2];
 
+/// The parts of a layout's directory, below a root that it was locked into; of an archive, none is opened.
+const UNPACK: &[u32] = &[sys::__NR_openat2];
+
 /// Loop devices and the mount calls; the result travels as a descriptor.
 const MOUNT: &[u32] = &[
     sys::__NR_fsconfig,
@@ -28,6 +31,7 @@ pub(super) fn program(kind: Kind) -> Vec<u8> {
     let own = match kind {
         Kind::Dissect | Kind::Verify | Kind::Inspect => &[],
         Kind::Extract => EXTRACT,
+        Kind::Unpack => UNPACK,
         Kind::Mount => MOUNT,
     };
     let calls = allow::COMMON.iter().chain(own).copied().map(Allow::Call);

@@ -1,0 +1,407 @@
+//! What an image is built from and how: what the command line and a `psi.toml` say, and the building of it.
+
+mod text;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+pub use text::{LIMIT_BYTES, PsiToml, RecipeTextError};
+
+use crate::build::{BuildError, Built, Options, from_manifest, unnamed_beside};
+use crate::generate::Service;
+use crate::manifest::Manifest;
+use crate::os_release::OsRelease;
+use crate::program::{self, Program};
+use crate::tree::{UNIT_DIRECTORIES, covers, is_unit_name};
+use crate::unpack::{self, Listing, Order};
+use crate::worker::{WorkerError, Workers};
+
+/// Where unit files of an image go.
+const UNITS: &str = "usr/lib/systemd/system";
+
+/// Where a program is looked for whose PATH is not said.
+const SEARCHED: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What is built from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A root directory.
+    Directory(PathBuf),
+    /// A program with its libraries.
+    Program(PathBuf),
+    /// A container image: an OCI layout's directory, or an archive.
+    Container {
+        /// Where it is.
+        path: PathBuf,
+        /// Which of several.
+        reference: Option<String>,
+    },
+}
+
+/// All that is to go into an image.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    /// What it is built from.
+    pub source: Source,
+    /// The portable's name; else the first unit's, the program's or the source's own.
+    pub name: Option<String>,
+    /// Its version.
+    pub version: Option<String>,
+    /// Unit files on this host.
+    pub units: Vec<PathBuf>,
+    /// Further files: (path on this host, absolute path in the image).
+    pub extra: Vec<(PathBuf, PathBuf)>,
+    /// Left out: absolute paths in the image.
+    pub exclude: Vec<PathBuf>,
+    /// Searched for libraries before this host's `/`.
+    pub sysroot: Option<PathBuf>,
+    /// How the service is run, where no unit is given.
+    pub service: Service,
+    /// Bytes that may be unpacked.
+    pub limit_bytes: u64,
+    /// Starts what takes container images apart.
+    pub workers: Workers,
+}
+
+impl Recipe {
+    /// Nothing but what is built from.
+    #[must_use]
+    pub fn new(source: Source) -> Recipe {
+        /// As what comes in from the network.
+        const LIMIT_BYTES: u64 = 16 << 30;
+        Recipe {
+            source,
+            name: None,
+            version: None,
+            units: Vec::new(),
+            extra: Vec::new(),
+            exclude: Vec::new(),
+            sysroot: None,
+            service: Service::default(),
+            limit_bytes: LIMIT_BYTES,
+            workers: Workers::default(),
+        }
+    }
+}
+
+/// Why nothing was built of a recipe.
+#[derive(Debug, thiserror::Error)]
+pub enum RecipeError {
+    /// The image can't be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The container image is refused.
+    #[error("cannot take {path} apart")]
+    Container {
+        /// Where it is.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: WorkerError,
+    },
+    /// A file can't be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// No unit can be written.
+    #[error("no unit was given, and none can be made")]
+    Generate(#[from] crate::generate::GenerateError),
+    /// Nothing says what it is called.
+    #[error(
+        "nothing says what the portable is called: say --name NAME, or `name` in the section [image] of psi.toml"
+    )]
+    NoName,
+}
+
+/// Builds an image. `output` appears whole or not at all.
+///
+/// # Errors
+/// See [`RecipeError`].
+pub fn build(recipe: &Recipe, output: &Path, options: &Options<'_>) -> Result<Built, RecipeError> {
+    let (mut manifest, container) = match &recipe.source {
+        Source::Directory(directory) => (
+            Manifest::of_directory(directory).map_err(BuildError::from)?,
+            None,
+        ),
+        Source::Program(program) => (of_program(recipe, program)?, None),
+        Source::Container { path, reference } => {
+            let (manifest, listing) = of_container(recipe, path, reference.clone(), output)?;
+            (manifest, Some(listing))
+        }
+    };
+    for path in &recipe.exclude {
+        manifest.remove(path.strip_prefix("/").unwrap_or(path));
+    }
+    if !matches!(recipe.source, Source::Program(_)) {
+        for (from, to) in &recipe.extra {
+            let to = program::image_path(to)
+                .ok_or_else(|| BuildError::from(program::ProgramError::Target(to.clone())))?;
+            manifest.add(from, &to).map_err(BuildError::from)?;
+        }
+    }
+    let identity = Identity::of(recipe, &manifest, container.as_ref())?;
+    identity.write(&mut manifest)?;
+    program::add_units(&mut manifest, &recipe.units)?;
+    if !has_units(&manifest, &identity.prefixes) {
+        generate(recipe, &mut manifest, &identity.name, container.as_ref())?;
+    }
+    Ok(from_manifest(manifest, output, options)?)
+}
+
+fn of_program(recipe: &Recipe, path: &Path) -> Result<Manifest, RecipeError> {
+    let program = Program {
+        program: path.into(),
+        extra: recipe.extra.clone(),
+        sysroot: recipe.sysroot.clone(),
+    };
+    Ok(program::manifest(&program)?)
+}
+
+fn of_container(
+    recipe: &Recipe,
+    path: &Path,
+    reference: Option<String>,
+    output: &Path,
+) -> Result<(Manifest, Listing), RecipeError> {
+    let read = |source| RecipeError::Read {
+        path: path.into(),
+        source,
+    };
+    let from = File::open(path).map_err(read)?;
+    let pool = unnamed_beside(output).map_err(|source| BuildError::Temporary {
+        path: output.into(),
+        source,
+    })?;
+    let order = Order {
+        limit_bytes: recipe.limit_bytes,
+        reference,
+        architecture: architecture().to_owned(),
+    };
+    let unpacked = recipe.workers.unpack(&from, &pool, &order);
+    let extent = unpacked.map_err(|source| RecipeError::Container {
+        path: path.into(),
+        source,
+    })?;
+    let mut bytes = Vec::new();
+    let listing = crate::source::ExtentReader::new(
+        &crate::source::FileSource::new(&pool).map_err(read)?,
+        extent,
+    )
+    .take(unpack::LISTING_LIMIT_BYTES)
+    .read_to_end(&mut bytes)
+    .and_then(|_| Ok(serde_json::from_slice::<Listing>(&bytes)?));
+    let mut listing = listing.map_err(read)?;
+    let entries = std::mem::take(&mut listing.entries);
+    let manifest = Manifest::of_listing(pool, entries).map_err(BuildError::from)?;
+    Ok((manifest, listing))
+}
+
+/// This machine's processor as container images call it.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        other => other,
+    }
+}
+
+/// What the portable is called.
+struct Identity {
+    name: String,
+    prefixes: Vec<String>,
+    /// The os-release that has to say so, where the image's own does not.
+    release: Option<String>,
+}
+
+impl Identity {
+    fn of(
+        recipe: &Recipe,
+        manifest: &Manifest,
+        container: Option<&Listing>,
+    ) -> Result<Identity, RecipeError> {
+        let own = crate::build::release_text(manifest).map_err(BuildError::from)?;
+        let release = own
+            .as_deref()
+            .map(OsRelease::assignments)
+            .transpose()
+            .map_err(BuildError::from)?;
+        let release = release.unwrap_or_default();
+        // A container image's os-release is its distribution's.
+        let own_name = if container.is_some() {
+            None
+        } else {
+            release.name().map(str::to_owned)
+        };
+        let given = recipe.name.clone();
+        let name = given
+            .or(own_name.clone())
+            .or_else(|| recipe.units.first().and_then(|unit| stem(unit)))
+            .or_else(|| container.and_then(|listing| of_reference(listing.reference.as_deref()?)))
+            .or_else(|| match &recipe.source {
+                Source::Container { path, .. } | Source::Program(path) => stem(path),
+                Source::Directory(_) => None,
+            })
+            .ok_or(RecipeError::NoName)?;
+        let own_version = if container.is_some() {
+            None
+        } else {
+            release.version().map(str::to_owned)
+        };
+        let version = recipe
+            .version
+            .clone()
+            .or(own_version.clone())
+            .or_else(|| container.and_then(|listing| tag(listing.reference.as_deref()?)));
+        let prefixes = match release.value("PORTABLE_PREFIXES") {
+            Some(_) => release.prefixes(),
+            None => vec![name.clone()],
+        };
+        let is_said =
+            own_name.as_ref() == Some(&name) && (version.is_none() || own_version == version);
+        let release = (!is_said).then(|| {
+            release_with(
+                own.as_deref().unwrap_or_default(),
+                &name,
+                version.as_deref(),
+            )
+        });
+        Ok(Identity {
+            name,
+            prefixes,
+            release,
+        })
+    }
+
+    fn write(&self, manifest: &mut Manifest) -> Result<(), BuildError> {
+        let Some(text) = &self.release else {
+            return Ok(());
+        };
+        for path in ["etc/os-release", "usr/lib/os-release"] {
+            manifest.remove(Path::new(path));
+        }
+        manifest.put("usr/lib/os-release", 0o644, text.as_bytes())?;
+        manifest.link("etc/os-release", "../usr/lib/os-release")?;
+        Ok(())
+    }
+}
+
+/// An os-release that names the portable, besides what else it says.
+fn release_with(own: &str, name: &str, version: Option<&str>) -> String {
+    let ours = ["PORTABLE_ID=", "IMAGE_ID=", "IMAGE_VERSION="];
+    let mut text = String::new();
+    for line in own
+        .lines()
+        .filter(|line| !ours.iter().any(|key| line.trim_start().starts_with(key)))
+    {
+        text.push_str(line);
+        text.push('\n');
+    }
+    let version = version.unwrap_or("0");
+    if own.is_empty() {
+        return format!(
+            "ID={}\nVERSION_ID={}\n",
+            program::quote(name),
+            program::quote(version)
+        );
+    }
+    text + &format!(
+        "IMAGE_ID={}\nIMAGE_VERSION={}\n",
+        program::quote(name),
+        program::quote(version)
+    )
+}
+
+/// What a file is called, without its endings and without an instance.
+fn stem(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    let end = name
+        .find(['.', '@'])
+        .filter(|end| *end > 0)
+        .unwrap_or(name.len());
+    name.get(..end).map(str::to_owned)
+}
+
+/// `redis` of `docker.io/library/redis:8`.
+fn of_reference(reference: &str) -> Option<String> {
+    let last = reference.rsplit('/').next()?;
+    // A tag alone names nothing.
+    let (name, _) = last.split_once([':', '@'])?;
+    Some(name.to_owned()).filter(|name| !name.is_empty())
+}
+
+fn tag(reference: &str) -> Option<String> {
+    let last = reference.rsplit('/').next()?;
+    let (_, tag) = last.split_once(':')?;
+    // One that is moved from version to version is none.
+    Some(tag.to_owned()).filter(|tag| tag != "latest" && !tag.contains('@'))
+}
+
+fn has_units(manifest: &Manifest, prefixes: &[String]) -> bool {
+    let is_ours =
+        |name: &str| is_unit_name(name) && prefixes.iter().any(|prefix| covers(prefix, name));
+    UNIT_DIRECTORIES
+        .iter()
+        .any(|directory| manifest.names(directory).any(is_ours))
+}
+
+fn generate(
+    recipe: &Recipe,
+    manifest: &mut Manifest,
+    name: &str,
+    container: Option<&Listing>,
+) -> Result<(), RecipeError> {
+    let mut service = recipe.service.clone();
+    if let Some(listing) = container {
+        service = service.or(Service::of_container(&listing.configuration));
+    }
+    if let (true, Source::Program(path)) = (service.command.is_empty(), &recipe.source) {
+        let place = program::place(path, recipe.sysroot.as_deref()).map_err(BuildError::from)?;
+        service.command = vec![format!("/{}", place.display())];
+    }
+    if service.command.is_empty() && matches!(recipe.source, Source::Directory(_)) {
+        // What looks for the units says what their names should be.
+        return Ok(());
+    }
+    let units = service.units(name, &|program, path, directory| {
+        find(manifest, program, path, directory)
+    })?;
+    for (unit, text) in units {
+        manifest
+            .put(&format!("{UNITS}/{unit}"), 0o644, text)
+            .map_err(BuildError::from)?;
+    }
+    Ok(())
+}
+
+/// Where a program is in the image, as the container's own start would look for it.
+fn find(
+    manifest: &Manifest,
+    program: &str,
+    path: Option<&str>,
+    directory: Option<&str>,
+) -> Option<String> {
+    let candidates: Vec<PathBuf> = if program.starts_with('/') {
+        vec![program.into()]
+    } else if program.contains('/') {
+        vec![Path::new(directory.unwrap_or("/")).join(program)]
+    } else {
+        path.unwrap_or(SEARCHED)
+            .split(':')
+            .map(|one| Path::new(one).join(program))
+            .collect()
+    };
+    let found = candidates
+        .into_iter()
+        .find(|path| path.is_absolute() && manifest.leads_to_file(path));
+    found?.into_os_string().into_string().ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,234 @@
+//! Images of everything that they are built from: container images, programs, directories with a psi.toml. What is built is started.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use coracle_system_tests::images::{By, furnish, with_workshop};
+use coracle_system_tests::waiting::eventually;
+use testkit::Instance;
+
+fn run(program: &str, arguments: &[&str]) -> String {
+    let done = Command::new(program)
+        .args(arguments)
+        .output()
+        .expect(program);
+    let errors = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{program} {arguments:?}: {errors}");
+    String::from_utf8(done.stdout).expect("a text")
+}
+
+fn digest(path: &Path) -> String {
+    let said = run("sha256sum", &[&path.display().to_string()]);
+    said.split(' ').next().expect("a digest").to_owned()
+}
+
+/// A container image of two layers, as an OCI layout's directory: a shell, and over it a file that replaces one and one that takes
+/// another away.
+fn container(folder: &Path) -> String {
+    let layout = folder.join("layout");
+    let blobs = layout.join("blobs/sha256");
+    fs::create_dir_all(&blobs).expect("a folder");
+    let (lower, upper) = (folder.join("lower"), folder.join("upper"));
+    furnish(&lower);
+    fs::create_dir_all(upper.join("etc")).expect("a folder");
+    fs::write(lower.join("etc/word"), "old").expect("a file");
+    fs::write(lower.join("etc/gone"), "").expect("a file");
+    fs::write(lower.join("etc/os-release"), "ID=debian\nVERSION_ID=13\n").expect("a file");
+    fs::hard_link(lower.join("etc/word"), lower.join("etc/same")).expect("a link");
+    fs::write(upper.join("etc/word"), "new").expect("a file");
+    fs::write(upper.join("etc/.wh.gone"), "").expect("a file");
+    let (mut ids, mut layers) = (Vec::new(), Vec::new());
+    for tree in [&lower, &upper] {
+        let archive = folder.join("layer.tar");
+        let (to, from) = (archive.display().to_string(), tree.display().to_string());
+        run("tar", &["-cf", &to, "-C", &from, "."]);
+        ids.push(format!("sha256:{}", digest(&archive)));
+        run("gzip", &["-f", &to]);
+        layers.push(serde_json::json!({"digest": keep(&blobs, &folder.join("layer.tar.gz"))}));
+    }
+    let put = |text: String| {
+        let path = folder.join("document");
+        fs::write(&path, text).expect("a document");
+        keep(&blobs, &path)
+    };
+    let script = "read word < /etc/word; read same < /etc/same; if [ -e /etc/gone ]; then gone=there; fi; \
+                  echo \"$word $same $gone $WORD $PWD\"; read forever < /dev/zero";
+    let config = put(serde_json::json!({
+        "architecture": if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" }, "os": "linux",
+        "config": {
+            "Entrypoint": ["dash", "-c"], "Cmd": [script], "WorkingDir": "/usr", "User": "1000", "StopSignal": "SIGINT",
+            "Env": ["PATH=/usr/sbin:/usr/bin", "WORD=100% \"this\" $HOME"],
+        },
+        "rootfs": {"diff_ids": ids},
+    }).to_string());
+    let manifest =
+        put(serde_json::json!({"config": {"digest": config}, "layers": layers}).to_string());
+    let index = serde_json::json!({"manifests": [{
+        "digest": manifest, "annotations": {"org.opencontainers.image.ref.name": "docker.io/library/sayer:3"},
+    }]});
+    fs::write(layout.join("index.json"), index.to_string()).expect("an index");
+    fs::write(
+        layout.join("oci-layout"),
+        r#"{"imageLayoutVersion":"1.0.0"}"#,
+    )
+    .expect("a mark");
+    layout.display().to_string()
+}
+
+fn keep(blobs: &Path, file: &Path) -> String {
+    let name = digest(file);
+    fs::rename(file, blobs.join(&name)).expect("a blob");
+    format!("sha256:{name}")
+}
+
+fn folder(coracle: &Instance, name: &str) -> std::path::PathBuf {
+    let folder = coracle.folder().join(name);
+    fs::create_dir_all(&folder).expect("a folder");
+    folder
+}
+
+fn says(coracle: &Instance, unit: &str, words: &str) {
+    eventually(&format!("{unit} says {words:?}"), || {
+        coracle.ok(&["logs", unit]).contains(words).then_some(())
+    });
+}
+
+/// What a command that fails says.
+fn failed(coracle: &Instance, words: &[&str]) -> String {
+    let done = coracle.coracle(words);
+    assert_ne!(done.status, 0, "{words:?}: {}", done.stdout);
+    done.stderr
+}
+
+/// What the container image of these tests says.
+const SAID: &str = "new old  100% \"this\" $HOME /usr";
+
+#[test]
+fn a_container_image_becomes_a_portable_that_starts() {
+    with_workshop(|coracle, workshop| {
+        let folder = folder(coracle, "oci");
+        let layout = container(&folder);
+        let image = workshop.built("sayer.psi", By::Trusted, &[&layout]);
+        let inspected = coracle.ok(&["inspect", &image]);
+        // The shell is looked for in the image, and a name with a tag is both.
+        for words in [
+            "Root: Erofs",
+            "Portable: sayer 3",
+            "Unit: sayer.service",
+            "for nothing beyond",
+        ] {
+            assert!(inspected.contains(words), "{words} in {inspected}");
+        }
+        coracle.ok(&["start", &image]);
+        says(coracle, "sayer", SAID);
+        let shown = coracle.ok(&["cat", "sayer.service"]);
+        assert!(
+            shown.contains("KillSignal=SIGINT") && !shown.contains("User=1000"),
+            "{shown}"
+        );
+        coracle.ok(&["purge", "sayer"]);
+    });
+}
+
+#[test]
+fn archives_of_it_compressed_or_not_give_the_same_image() {
+    with_workshop(|coracle, workshop| {
+        let folder = folder(coracle, "oci");
+        let layout = container(&folder);
+        let archive = folder.join("image.tar").display().to_string();
+        run(
+            "tar",
+            &[
+                "-cf",
+                &archive,
+                "-C",
+                &layout,
+                "index.json",
+                "oci-layout",
+                "blobs",
+            ],
+        );
+        run("zstd", &["-q", "--keep", &archive]);
+        let first = workshop.built("a.psi", By::Nobody, &[&layout]);
+        for path in [archive.clone(), format!("{archive}.zst")] {
+            let other = workshop.built("b.psi", By::Nobody, &[&path]);
+            assert_eq!(
+                digest(Path::new(&first)),
+                digest(Path::new(&other)),
+                "{path}"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_container_image_that_was_changed_is_refused_and_nothing_is_left() {
+    with_workshop(|coracle, _| {
+        let folder = folder(coracle, "oci");
+        let layout = container(&folder);
+        let largest = fs::read_dir(format!("{layout}/blobs/sha256")).expect("blobs");
+        let largest = largest.map(|entry| entry.expect("a blob").path());
+        let largest = largest
+            .max_by_key(|path| path.metadata().expect("a length").len())
+            .expect("a blob");
+        fs::write(&largest, "no layer").expect("a change");
+        let out = self::folder(coracle, "out");
+        let to = out.join("x.psi").display().to_string();
+        let said = failed(coracle, &["build", &layout, "-o", &to]);
+        assert!(
+            said.contains("cannot take") && said.contains("layer 1"),
+            "{said}"
+        );
+        assert_eq!(fs::read_dir(&out).expect("a folder").count(), 0);
+        let said = failed(coracle, &["build", &layout, "-o", &to, "--max-size", "10K"]);
+        assert!(said.contains("Error: "), "{said}");
+    });
+}
+
+#[test]
+fn a_recipe_says_all_and_what_travels_compressed_is_started() {
+    with_workshop(|coracle, workshop| {
+        let folder = folder(coracle, "project");
+        furnish(&folder.join("root"));
+        fs::write(folder.join("word"), "hello\n").expect("a file");
+        let text = "[source]\ndirectory = 'root'\nexclude = ['/home']\n[image]\nname = 'boat'\nversion = '2'\noutput = 'boat.psi.zst'\n\
+                    [files]\n'/usr/share/word' = 'word'\n[service]\ndescription = 'A boat'\ncommand = ['dash', '-c', 'read word < /usr/share/word; echo \"$word $NAME\"; read x < /dev/zero']\n\
+                    environment = { NAME = 'you' }\nstate = ['boat']\n";
+        fs::write(folder.join("psi.toml"), text).expect("a recipe");
+        let project = folder.display().to_string();
+        let key = workshop.key(By::Trusted);
+        coracle.ok(&["build", &project, "--key", &key]);
+        let image = folder.join("boat.psi.zst").display().to_string();
+        assert_eq!(
+            &fs::read(&image).expect("the image")[..4],
+            b"\x28\xb5\x2f\xfd"
+        );
+        coracle.ok(&["start", &image]);
+        says(coracle, "boat", "hello you");
+        coracle.ok(&["purge", "boat"]);
+        let unknown = text.replace("exclude", "exlude");
+        fs::write(folder.join("psi.toml"), unknown).expect("a recipe");
+        let said = failed(coracle, &["build", &project]);
+        assert!(
+            said.contains("psi.toml, line 3: unknown field `exlude`"),
+            "{said}"
+        );
+    });
+}
+
+#[test]
+fn a_compressed_image_that_is_damaged_is_refused() {
+    with_workshop(|coracle, workshop| {
+        let image = workshop.built("x.psi.zst", By::Trusted, &["--program", "/usr/bin/dash"]);
+        let mut bytes = fs::read(&image).expect("the image");
+        let middle = bytes.len() / 2;
+        bytes.truncate(middle);
+        fs::write(&image, bytes).expect("a cut");
+        let said = failed(coracle, &["start", &image]);
+        assert!(
+            said.contains("can't be decompressed") && said.contains("fetch it again"),
+            "{said}"
+        );
+    });
+}
