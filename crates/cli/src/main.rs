@@ -22,6 +22,7 @@ mod workers;
 mod zones;
 
 use std::ffi::OsString;
+use std::mem::ManuallyDrop;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -53,7 +54,9 @@ fn main() -> ExitCode {
         return failure::exit(None, workers::main(arguments.into_iter().skip(2)));
     }
     let verb = verbs::of(&arguments);
-    match command_for(verb).try_get_matches_from(&arguments) {
+    // Its parts are not given back one by one: the process ends soon.
+    let mut command = ManuallyDrop::new(command_for(verb));
+    match command.try_get_matches_from_mut(&arguments) {
         Ok(matches) => run(verb, &matches),
         Err(error) => usage(&error),
     }

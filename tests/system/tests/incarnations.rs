@@ -174,6 +174,44 @@ fn a_start_in_the_hosts_network_finds_nothing_in_files_made_ahead() {
 }
 
 #[test]
+fn where_not_all_can_be_made_ahead_networks_are() {
+    let unit = "[Service]\nType=exec\nExecStart=/bin/sleep infinity\nPrivateNetwork=yes\nPrivateTmp=disconnected\nPrivateIPC=yes\n\
+                PrivateDevices=yes\nPrivateUsers=yes\n";
+    let plain = "[Service]\nType=exec\nExecStart=/bin/sleep infinity\nPrivateNetwork=yes\n";
+    with_units(
+        &[("all.service", unit), ("one.service", plain)],
+        |coracle| {
+            coracle.ok(&["start", "one"]);
+            wait_for_networks(coracle);
+            // Room for a network and not for all the rest.
+            let maker = maker(coracle).expect("somebody makes networks");
+            let path = |number| format!("/proc/{}/fd/{number}", maker.as_raw_pid());
+            let is_free = |number: &u64| std::fs::symlink_metadata(path(*number)).is_err();
+            let few = Rlimit {
+                current: (0..).filter(is_free).nth(3),
+                ..getrlimit(Resource::Nofile)
+            };
+            prlimit(Some(maker), Resource::Nofile, few).expect("root limits");
+            let told =
+                "a user namespace can't be made ahead, so nothing is but network namespaces: ";
+            let log = || coracle.ok(&["logs", "--cat"]);
+            for _ in 0..3 {
+                coracle.ok(&["restart", "all", "one"]);
+                waiting::eventually("what could not be made", || {
+                    log().contains(told).then_some(())
+                });
+                wait_for_networks(coracle);
+            }
+            let log = log();
+            assert_eq!(log.matches(told).count(), 1, "it is told once");
+            // Each C library has words of its own for EMFILE.
+            assert!(log.contains("(os error 24)"), "{log}");
+            assert!(manager::lives(&maker.as_raw_pid().to_string()));
+        },
+    );
+}
+
+#[test]
 fn the_mounts_of_a_run_are_let_go_after_its_end() {
     let text = "[Service]\nType=exec\nExecStart=/bin/sleep infinity\nPrivateNetwork=yes\nPrivateTmp=disconnected\n";
     with_units(&[("a.service", text)], |coracle| {
@@ -202,16 +240,16 @@ fn the_mounts_of_a_run_are_let_go_after_its_end() {
 #[test]
 fn who_makes_networks_may_die_and_starts_go_on() {
     with_units(&[], |coracle| {
+        // The kernel gives the number of a namespace again when it is gone, so all of them stay.
+        let runs = std::cell::Cell::new(0);
         let run = || {
-            let said = coracle.ok(&[
-                "run",
-                "--pipe",
-                "-p",
-                "PrivateNetwork=yes",
-                "readlink",
-                "/proc/self/ns/net",
-            ]);
-            said.trim().to_owned()
+            let unit = format!("run-{}.service", runs.replace(runs.get() + 1));
+            let start = ["run", "-u", &unit, "-p", "Type=exec"];
+            let rest = ["-p", "PrivateNetwork=yes", "sleep", "infinity"];
+            coracle.ok(&[&start[..], &rest[..]].concat());
+            let pid = coracle.ok(&["show", "-p", "MainPID", "--value", &unit]);
+            let link = std::fs::read_link(format!("/proc/{}/ns/net", pid.trim()));
+            link.expect("it runs").to_string_lossy().into_owned()
         };
         let mut seen = vec![run()];
         wait_for_networks(coracle);
