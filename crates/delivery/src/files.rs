@@ -52,6 +52,17 @@ pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), File
     sync_parent(path)
 }
 
+/// Makes a link, in place of what has its name.
+pub(crate) fn replace_link(target: &Path, link: &Path) -> Result<(), FileError> {
+    let staged = beside(link);
+    remove_if_there(&staged)?;
+    step()
+        .and_then(|()| std::os::unix::fs::symlink(target, &staged))
+        .map_err(failed("make", &staged))?;
+    rename(&staged, link)?;
+    sync_parent(link)
+}
+
 /// Writes a file that is not there yet and syncs it.
 pub(crate) fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {
     remove_if_there(path)?;

@@ -65,6 +65,25 @@ pub struct Portable {
     /// What the names of the units begin with that the administrator wants of it; empty for all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prefixes: Vec<String>,
+    /// What the administrator lays over its root, the lowest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extensions: Vec<Extension>,
+}
+
+/// An image or a directory that is laid over a portable's root.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extension {
+    /// What its file is called: what it is made for is found by that name.
+    pub file: String,
+    /// The image in the store; none for a directory.
+    #[serde(default)]
+    pub image: Option<Digest>,
+    /// The directory.
+    #[serde(default)]
+    pub directory: Option<PathBuf>,
+    /// Who vouches for it.
+    #[serde(default)]
+    pub signer: Option<Signer>,
 }
 
 /// What says that a portable that is attached until the next reboot still is: it is gone with the runtime directory.
@@ -242,6 +261,12 @@ impl Portables {
     fn file(&self, name: &str) -> Result<PathBuf, Error> {
         check_name(name)?;
         Ok(self.folder().join(name).join("portable.json"))
+    }
+
+    /// Where an extension's image has the name that it came with.
+    #[must_use]
+    pub fn extension_link(&self, name: &str, file: &str) -> PathBuf {
+        self.folder().join(name).join("extensions").join(file)
     }
 
     fn remembered_file(&self) -> PathBuf {
@@ -448,6 +473,7 @@ mod tests {
             profile: String::new(),
             runtime: false,
             prefixes: Vec::new(),
+            extensions: Vec::new(),
         }
     }
 

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
@@ -186,7 +187,10 @@ impl Store {
         source: &mut dyn Read,
         limit_bytes: u64,
     ) -> Result<(Staging, Digest, u64), Error> {
-        let mut staging = self.stage_as(&format!("{COPY_PREFIX}{}", std::process::id()))?;
+        // One command may copy several before it keeps them.
+        static COPIES: AtomicU32 = AtomicU32::new(0);
+        let (own, number) = (std::process::id(), COPIES.fetch_add(1, Ordering::Relaxed));
+        let mut staging = self.stage_as(&format!("{COPY_PREFIX}{own}-{number}"))?;
         let copied = copy(source, &mut staging, limit_bytes);
         match copied {
             Ok((digest, bytes)) => Ok((staging, digest, bytes)),

@@ -21,6 +21,14 @@ struct Record {
     versions: BTreeMap<String, Version>,
     current: String,
     signer: Option<Signer>,
+    extensions: Vec<Extension>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Extension {
+    image: Option<String>,
+    signer: Option<Signer>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -69,11 +77,13 @@ pub(crate) fn revoked(directories: &Directories, name: &str) -> Option<String> {
     };
     let version = record.versions.get(&record.current);
     let image = version.and_then(|version| version.image.as_deref());
-    let signer = record.signer.as_ref();
-    let signer = signer
-        .into_iter()
-        .flat_map(|signer| [Some(signer.fingerprint.as_str()), signer.issuer.as_deref()]);
-    let mut digests = std::iter::once(image).chain(signer).flatten();
+    let layers = record.extensions.iter();
+    let signers = layers.clone().filter_map(|layer| layer.signer.as_ref());
+    let signers = record.signer.iter().chain(signers);
+    let signers =
+        signers.flat_map(|signer| [Some(signer.fingerprint.as_str()), signer.issuer.as_deref()]);
+    let images = std::iter::once(image).chain(layers.map(|layer| layer.image.as_deref()));
+    let mut digests = images.chain(signers).flatten();
     digests.find_map(|digest| {
         let file = list.join(digest.replacen(':', "-", 1));
         file.symlink_metadata().ok()?;
@@ -83,7 +93,12 @@ pub(crate) fn revoked(directories: &Directories, name: &str) -> Option<String> {
             "" => String::new(),
             reason => format!(": {reason}"),
         };
-        let whose = if Some(digest) == image { "its image" } else { "the certificate that vouches for it" };
+        let of_layer = |layer: &Extension| layer.image.as_deref() == Some(digest);
+        let whose = match digest {
+            _ if Some(digest) == image => "its image",
+            _ if record.extensions.iter().any(of_layer) => "an image that extends it",
+            _ => "the certificate that vouches for it",
+        };
         Some(format!(
             "{whose} was revoked ({digest}){reason}; `coracle trust restore {digest}` takes that back"
         ))
@@ -226,13 +241,24 @@ mod tests {
     #[test]
     fn what_was_revoked_is_told_by_image_signer_and_issuer() {
         let record = r#"{"current": "1", "versions": {"1": {"image": "sha256:aa"}, "0": {"image": "sha256:dd"}},
-            "signer": {"fingerprint": "sha256:bb", "issuer": "sha256:cc"}}"#;
+            "signer": {"fingerprint": "sha256:bb", "issuer": "sha256:cc"},
+            "extensions": [{"image": "sha256:ee", "signer": {"fingerprint": "sha256:ff"}}]}"#;
         let (root, directories) = directories(&[("web", record), ("plain", r#"{"current": "1"}"#)]);
         assert_eq!(revoked(&directories, "web"), None);
         let list = root.path().join("trust.d/revoked");
         std::fs::create_dir_all(&list).unwrap();
         for (name, text, expected) in [
             ("sha256-dd", "", None),
+            (
+                "sha256-ee",
+                "",
+                Some("an image that extends it was revoked (sha256:ee); "),
+            ),
+            (
+                "sha256-ff",
+                "",
+                Some("the certificate that vouches for it was revoked (sha256:ff); "),
+            ),
             ("sha256-aa", "", Some("its image was revoked (sha256:aa); ")),
             (
                 "sha256-bb",

@@ -46,6 +46,8 @@ impl Run for Attach {
         }
         self.install.choices.prefixes = Some(self.prefixes);
         self.install.choices.runtime = Some(self.runtime);
+        // What is not named is not laid over it; a reattach keeps what is.
+        self.install.choices.extensions = Some(Vec::new());
         let attaching = Attaching {
             now: self.now,
             enable: self.enable,

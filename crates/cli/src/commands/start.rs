@@ -19,7 +19,7 @@ use crate::portable::consent::{self, GrantOptions};
 use crate::portable::fetch::{self, FetchOptions};
 use crate::portable::record::{self, Choices, is_current, own_directories, same_maker, signer};
 use crate::portable::source::{self, Source};
-use crate::portable::{Dynamic, Taken, attach, current_units, records};
+use crate::portable::{Dynamic, Taken, attach, current_units, extensions, records};
 use crate::terminal::{ask, can_ask, one_line, say, size};
 use crate::verbs::Run;
 
@@ -45,6 +45,9 @@ pub(crate) struct InstallOptions {
     /// Its sandbox: default, classic, nonetwork, strict or trusted; kept over versions
     #[arg(long, value_name = "PROFILE")]
     profile: Option<String>,
+    /// Lay this image or directory over its root (a system or configuration extension); may be given again, the lowest first
+    #[arg(long, value_name = "IMAGE")]
+    extension: Vec<String>,
     /// What else the verb says of it.
     #[arg(skip)]
     pub(crate) choices: Choices,
@@ -54,6 +57,10 @@ impl InstallOptions {
     fn choices(&self) -> Choices {
         Choices {
             profile: self.profile.clone(),
+            extensions: match self.extension.as_slice() {
+                [] => self.choices.extensions.clone(),
+                given => Some(given.to_vec()),
+            },
             ..self.choices.clone()
         }
     }
@@ -237,11 +244,32 @@ impl Start {
         mut admitted: Admitted,
         origin: String,
     ) -> Result<(Portable, String)> {
+        let layers = match &self.install.choices().extensions {
+            Some(words) => {
+                extensions::admit(context, store, words, self.install.insecure).map(Some)
+            }
+            None => Ok(None),
+        };
+        let mut layers = match layers {
+            Ok(layers) => layers,
+            Err(error) => {
+                admitted.discard(store)?;
+                return Err(error);
+            }
+        };
         let decided = self.decide(context, &mut admitted, origin);
+        let decided = decided.map(|mut decision| {
+            if let Some(layers) = &layers {
+                let layers = layers.iter().map(|layer| layer.recorded.clone());
+                decision.portable.extensions = layers.collect();
+            }
+            decision
+        });
         let (decision, held) = match decided.and_then(|decision| hold(context, decision)) {
             Ok(decided) => decided,
             Err(error) => {
                 admitted.discard(store)?;
+                extensions::discard(layers.unwrap_or_default(), store)?;
                 return Err(error);
             }
         };
@@ -252,11 +280,15 @@ impl Start {
             ..
         } = decision;
         let _until_recorded = admitted.keep(store)?;
+        let _layers_until_recorded =
+            extensions::keep(layers.as_deref_mut().unwrap_or_default(), store)?;
+        held.link_extensions(&portable.extensions, |digest| store.path(digest))?;
         let root = admitted.path(store);
         let runtime = &context.directories.runtime;
         mark_until_reboot(runtime, name.as_str(), portable.runtime)?;
         attach::attach(context, &name, &admitted, &review, &portable, &root)?;
         held.put(&portable)?;
+        held.drop_other_links(&portable.extensions)?;
         if self.attach_only {
             // Whoever starts one of its units by name starts what was attached now. A start of the portable reads it anyway.
             crate::portable::purge::reload(context)?;

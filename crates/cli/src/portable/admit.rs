@@ -197,6 +197,33 @@ pub(crate) fn image(
     }
 }
 
+/// Verifies a staged image that is laid over a portable: nothing is read of it here, as it has no units.
+///
+/// # Errors
+/// When it is no image, is not trusted or is damaged.
+pub(crate) fn layer(
+    context: &Context,
+    store: &Store,
+    staging: Staging,
+    (digest, length): (Digest, u64),
+    acceptance: &Acceptance,
+    origin: &str,
+) -> Result<Admitted> {
+    let nothing = Contents {
+        os_release: Default::default(),
+        units: Vec::new(),
+        foreign_units: Vec::new(),
+        host_places: Vec::new(),
+    };
+    match prove(context, &staging.file, &digest, acceptance, origin) {
+        Ok(verified) => Ok(admitted(Some(staging), (digest, length), verified, nothing)),
+        Err(error) => {
+            store.discard(staging)?;
+            Err(error)
+        }
+    }
+}
+
 /// Reads an image that is in the store: what was proven when it came in still holds for the same file.
 ///
 /// # Errors
@@ -242,6 +269,18 @@ fn examine(
     acceptance: &Acceptance,
     origin: &str,
 ) -> Result<(Verified<Layout>, Contents)> {
+    let verified = prove(context, file, digest, acceptance, origin)?;
+    let contents = read(file, &verified)?;
+    Ok((verified, contents))
+}
+
+fn prove(
+    context: &Context,
+    file: &File,
+    digest: &Digest,
+    acceptance: &Acceptance,
+    origin: &str,
+) -> Result<Verified<Layout>> {
     let workers = Workers::default();
     let layout = workers.dissect(file).or_hint(
         || format!("{origin} is no image that can be read"),
@@ -266,8 +305,7 @@ fn examine(
     if let Assurance::Signed(signer) = &verified.record().assurance {
         check_signer(config, signer, origin)?;
     }
-    let contents = read(file, &verified)?;
-    Ok((verified, contents))
+    Ok(verified)
 }
 
 /// Refuses an admitted portable that was revoked since it came in: its image, or who vouched for it.

@@ -8,7 +8,7 @@ use load::portable::{PortableName, Review, as_drop_in, as_unit_text, restrict};
 use model::{Unit, UnitKind, key};
 
 use super::admit::{Admitted, Root};
-use super::{configure, record};
+use super::{configure, extensions, record};
 use crate::context::Context;
 use crate::failure::WithHint;
 
@@ -39,7 +39,8 @@ pub(crate) fn attach(
         let restricted = restrict(name, &loaded.unit, &profile, &granted);
         let mut drop_ins = Vec::new();
         if loaded.unit.kind() == UnitKind::Service {
-            drop_ins.push((ROOT_DROP_IN.to_owned(), root_lines(admitted, root)));
+            let over = extensions::lines(context, name.as_str(), &portable.extensions);
+            drop_ins.push((ROOT_DROP_IN.to_owned(), root_lines(admitted, root) + &over));
         }
         drop_ins.push((
             PROFILE_DROP_IN.to_owned(),

@@ -28,6 +28,7 @@ struct Line {
     signer: Option<String>,
     trust: Option<Trust>,
     profile: String,
+    extensions: Vec<String>,
     runtime: bool,
     revoked: Option<String>,
     grants: Vec<String>,
@@ -46,6 +47,11 @@ impl Run for List {
                     .map(|said| said.digest.to_string()),
                 trust: Some(portable.trust),
                 profile: portable.profile,
+                extensions: portable
+                    .extensions
+                    .into_iter()
+                    .map(|layer| layer.file)
+                    .collect(),
                 runtime: portable.runtime,
                 signer: portable.signer.map(|signer| signer.name),
                 grants: portable.grants.iter().map(ToString::to_string).collect(),
@@ -106,6 +112,7 @@ fn offered(offer: Offer) -> Line {
         signer: None,
         trust: None,
         profile: String::new(),
+        extensions: Vec::new(),
         runtime: false,
         revoked: None,
         grants: Vec::new(),

@@ -4,6 +4,7 @@ pub(crate) mod admit;
 pub(crate) mod attach;
 pub(crate) mod configure;
 pub(crate) mod consent;
+pub(crate) mod extensions;
 pub(crate) mod fetch;
 pub(crate) mod list;
 pub(crate) mod loosened;
@@ -157,8 +158,11 @@ pub(crate) fn referenced(context: &Context) -> Result<Vec<Digest>> {
     let all = records(context).list()?;
     Ok(all
         .iter()
-        .flat_map(|portable| portable.versions.values())
-        .filter_map(|version| version.image)
+        .flat_map(|portable| {
+            let layers = portable.extensions.iter().map(|layer| layer.image);
+            let versions = portable.versions.values().map(|version| version.image);
+            layers.chain(versions).flatten()
+        })
         .collect())
 }
 

@@ -63,6 +63,8 @@ pub(crate) struct Choices {
     pub(crate) runtime: Option<bool>,
     /// Which units; none: as it was.
     pub(crate) prefixes: Option<Vec<String>>,
+    /// What is laid over its root; none: as it was.
+    pub(crate) extensions: Option<Vec<String>>,
     /// Which portable it has to be, where it takes the place of one.
     pub(crate) must_be: Option<String>,
 }
@@ -198,6 +200,7 @@ pub(crate) fn record(
         profile: String::new(),
         runtime: false,
         prefixes: Vec::new(),
+        extensions: Vec::new(),
     });
     let since_now = own
         .iter()

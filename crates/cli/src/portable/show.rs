@@ -43,6 +43,12 @@ pub(crate) fn lines(portable: &Portable) -> Vec<(&'static str, String)> {
             format!("{}, as the administrator chose", portable.profile),
         ));
     }
+    if !portable.extensions.is_empty() {
+        lines.push((
+            "Extended by",
+            super::extensions::in_words(&portable.extensions),
+        ));
+    }
     if portable.runtime {
         lines.push(("Attached", "until the next reboot".to_owned()));
     }
@@ -64,10 +70,12 @@ pub(crate) fn revoked(context: &Context, portable: &Portable) -> Result<Option<S
     let list = Digests::revoked(&context.directories.config);
     let version = portable.versions.get(&portable.current);
     let image = version.and_then(|version| version.image);
-    let signer = portable.signer.as_ref();
-    let signers = signer.into_iter();
+    let layers = portable.extensions.iter();
+    let signers = layers.clone().filter_map(|layer| layer.signer.as_ref());
+    let signers = portable.signer.iter().chain(signers);
     let signers = signers.flat_map(|signer| [Some(signer.fingerprint), signer.issuer]);
-    for digest in std::iter::once(image).chain(signers).flatten() {
+    let images = std::iter::once(image).chain(layers.map(|layer| layer.image));
+    for digest in images.chain(signers).flatten() {
         if let Some(said) = list.get(&digest)? {
             return Ok(Some(said));
         }

@@ -174,17 +174,26 @@ fn pick(wish: &Wish) -> Result<Option<PathBuf>> {
 
 fn mount(wish: &Wish, base: Option<OwnedFd>) -> Result<(OwnedFd, String)> {
     let path = &wish.path;
-    let plain = wish.kind == Kind::Root
-        && wish.options.is_empty()
-        && wish.root_hash.is_none()
-        && wish.policy == ImagePolicy::OF_ROOTS;
-    if plain && let Some(record) = note(&Store::note_path(path))? {
-        let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let plain = wish.options.is_empty() && wish.root_hash.is_none();
+    let stored = match wish.kind {
+        Kind::Root if plain && wish.policy == ImagePolicy::OF_ROOTS => Some(path.clone()),
+        // The name by which it says what it is for leads into the store.
+        Kind::Extension if plain => path.canonicalize().ok(),
+        _ => None,
+    };
+    if let Some(stored) = stored
+        && let Some(record) = note(&Store::note_path(&stored))?
+    {
+        let file =
+            File::open(&stored).with_context(|| format!("cannot open {}", stored.display()))?;
         let integrity = of_the_store(&record);
         let verified = record.confirm(&file)?;
         let tree = image::mount::mount(&file, &verified)?;
-        let tree = image::mount::assemble(vec![("/", tree)])?.close()?;
-        return Ok((tree, integrity));
+        let assembled = image::mount::assemble(vec![("/", tree)])?;
+        if wish.kind.is_extension() {
+            own::fits(wish, &assembled.root, base)?;
+        }
+        return Ok((assembled.close()?, integrity));
     }
     own::image(wish, base)
 }

@@ -4,14 +4,15 @@
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::{Error, Portable, Portables};
+use super::{Error, Extension, Portable, Portables};
+use crate::digest::Digest;
 use crate::files::{
-    FileError, failed, lock, make_directory, remove_if_empty, remove_if_there, remove_tree,
-    replace, sync_parent,
+    FileError, entries, failed, lock, make_directory, remove_if_empty, remove_if_there,
+    remove_tree, replace, replace_link, sync_parent,
 };
 
 /// A portable that nobody else changes until this is dropped. Whether it is known yet, [`Held::get`] says.
@@ -138,6 +139,44 @@ impl Held {
             source: source.into(),
         })?;
         Ok(replace(&path, &content, 0o600)?)
+    }
+
+    /// Gives the images of extensions the names that they came with, beside the record: links into the store. Those of others go when
+    /// [`Held::drop_other_links`] is called.
+    ///
+    /// # Errors
+    /// When one can't be made.
+    pub fn link_extensions(
+        &self,
+        extensions: &[Extension],
+        place: impl Fn(&Digest) -> PathBuf,
+    ) -> Result<(), Error> {
+        for extension in extensions {
+            if let Some(digest) = &extension.image {
+                let link = self.records.extension_link(&self.name, &extension.file);
+                make_directory(link.parent().unwrap_or(&self.records.state))?;
+                replace_link(&place(digest), &link)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the names of extensions that are no longer laid over the portable.
+    ///
+    /// # Errors
+    /// When one can't be removed.
+    pub fn drop_other_links(&self, extensions: &[Extension]) -> Result<(), Error> {
+        let any = self.records.extension_link(&self.name, "any");
+        let folder = any.parent().unwrap_or(&self.records.state);
+        for link in entries(folder)? {
+            let file = link.file_name().unwrap_or_default();
+            let is_kept =
+                |extension: &Extension| extension.image.is_some() && *extension.file == *file;
+            if !extensions.iter().any(is_kept) {
+                remove_if_there(&link)?;
+            }
+        }
+        Ok(remove_if_empty(folder)?)
     }
 
     /// Removes the record; what is remembered stays.

@@ -289,7 +289,7 @@ fn verity_file(wish: &Wish) -> Result<Option<File>> {
 }
 
 /// Whether an extension is made for what it is laid over.
-fn fits(wish: &Wish, tree: &OwnedFd, base: Option<OwnedFd>) -> Result<()> {
+pub(super) fn fits(wish: &Wish, tree: &OwnedFd, base: Option<OwnedFd>) -> Result<()> {
     let workers = Workers::default();
     let name = wish.path.to_string_lossy();
     let release = workers.release(tree.as_fd(), extension::name_of(&name))?;

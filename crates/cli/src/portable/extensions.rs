@@ -1,0 +1,184 @@
+//! Extensions: images and directories that the administrator lays over a portable's root, which come in as the portable itself does.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use delivery::portables::{Extension, Portables};
+use delivery::store::Store;
+
+use super::admit::{self, Acceptance, Admitted};
+use super::{places, record};
+use crate::context::Context;
+use crate::failure::hint;
+use crate::ownership::open_to_others;
+
+/// What is laid over, as it is recorded, and what is to be kept for it.
+#[derive(Debug)]
+pub(crate) struct Layer {
+    pub(crate) recorded: Extension,
+    admitted: Option<Admitted>,
+}
+
+/// Lets extensions in: images by their signature, directories by their owner.
+///
+/// # Errors
+/// When one is not trusted, or two have one name.
+pub(crate) fn admit(
+    context: &Context,
+    store: &Store,
+    words: &[String],
+    insecure: bool,
+) -> Result<Vec<Layer>> {
+    let mut layers: Vec<Layer> = Vec::new();
+    for word in words {
+        match admit_one(context, store, word, insecure) {
+            Ok(layer)
+                if layers
+                    .iter()
+                    .any(|other| other.recorded.file == layer.recorded.file) =>
+            {
+                let file = layer.recorded.file.clone();
+                layers.push(layer);
+                discard(layers, store)?;
+                return Err(hint(
+                    format!("two extensions are called {file}"),
+                    "by its file's name an extension says what it is: lay each over once",
+                ));
+            }
+            Ok(layer) => layers.push(layer),
+            Err(error) => {
+                discard(layers, store)?;
+                return Err(error);
+            }
+        }
+    }
+    Ok(layers)
+}
+
+fn admit_one(context: &Context, store: &Store, word: &str, insecure: bool) -> Result<Layer> {
+    let path = place(context, word)?;
+    let file = path.file_name().and_then(|name| name.to_str());
+    let file = file.filter(|name| !name.starts_with('.')).ok_or_else(|| {
+        hint(
+            format!("{word} has no name that an extension can have"),
+            "name its file or its directory",
+        )
+    })?;
+    let file = file.to_owned();
+    if path.is_dir() {
+        let real = path.canonicalize()?;
+        if let Some(part) = open_to_others(&real)? {
+            return Err(hint(
+                format!(
+                    "{} can be changed by others than root, so {word} can't be laid over anything",
+                    part.display()
+                ),
+                "build an image of it with `coracle build`, or move it below a directory of root's",
+            ));
+        }
+        let recorded = Extension {
+            file,
+            image: None,
+            directory: Some(real),
+            signer: None,
+        };
+        return Ok(Layer {
+            recorded,
+            admitted: None,
+        });
+    }
+    let acceptance = Acceptance {
+        digest: None,
+        insecure,
+    };
+    let (staging, digest, length) = admit::copy_in(store, &path)?;
+    let origin = path.display().to_string();
+    let admitted = admit::layer(
+        context,
+        store,
+        staging,
+        (digest, length),
+        &acceptance,
+        &origin,
+    )?;
+    let recorded = Extension {
+        file,
+        image: Some(digest),
+        directory: None,
+        signer: record::signer(&admitted)?,
+    };
+    Ok(Layer {
+        recorded,
+        admitted: Some(admitted),
+    })
+}
+
+/// A path, or the name of what is offered.
+fn place(context: &Context, word: &str) -> Result<PathBuf> {
+    let path = std::path::absolute(word)?;
+    if path.symlink_metadata().is_ok() {
+        return Ok(path);
+    }
+    match places::find(context, word)? {
+        Some(offer) if !word.contains('/') => Ok(offer.path),
+        _ => Err(hint(
+            format!("there is no extension {word}"),
+            "name an image or a directory by its path, or one that `coracle list` shows as available",
+        )),
+    }
+}
+
+/// Throws away what was let in for nothing.
+///
+/// # Errors
+/// When it can't be removed.
+pub(crate) fn discard(layers: Vec<Layer>, store: &Store) -> Result<()> {
+    let mut admitted = layers.into_iter().filter_map(|layer| layer.admitted);
+    admitted.try_for_each(|admitted| admitted.discard(store))
+}
+
+/// Gives the images their names in the store; until what is returned is dropped they stay there.
+///
+/// # Errors
+/// When one can't be kept.
+pub(crate) fn keep(layers: &mut [Layer], store: &Store) -> Result<Vec<File>> {
+    let mut held = Vec::new();
+    for admitted in layers
+        .iter_mut()
+        .filter_map(|layer| layer.admitted.as_mut())
+    {
+        held.extend(admitted.keep(store).context("cannot keep an extension")?);
+    }
+    Ok(held)
+}
+
+/// The lines of a drop-in that lay them over.
+pub(crate) fn lines(context: &Context, name: &str, extensions: &[Extension]) -> String {
+    let records = Portables::new(&context.directories.state);
+    let line = |extension: &Extension| {
+        let (directive, path) = match &extension.directory {
+            Some(directory) => ("ExtensionDirectories", directory.clone()),
+            None => (
+                "ExtensionImages",
+                records.extension_link(name, &extension.file),
+            ),
+        };
+        let path = path.display().to_string().replace('%', "%%");
+        format!("{directive}={}\n", model::text::quote(&path))
+    };
+    extensions.iter().map(line).collect()
+}
+
+/// `cargo-tools.raw (signed by "Maker")`, for the status screen.
+pub(crate) fn in_words(extensions: &[Extension]) -> String {
+    let one = |extension: &Extension| match (&extension.signer, &extension.directory) {
+        (Some(signer), _) => format!("{} (signed by \"{}\")", extension.file, signer.name),
+        (None, Some(directory)) => format!(
+            "{} (a directory that only root can change)",
+            directory.display()
+        ),
+        (None, None) => format!("{} (signed by NOBODY who is trusted)", extension.file),
+    };
+    extensions.iter().map(one).collect::<Vec<_>>().join(", ")
+}
