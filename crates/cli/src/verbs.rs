@@ -65,7 +65,7 @@ verbs! {
     "detach" portable::purge::Detach: "Take a portable's units away, and keep its image and data";
     "configure" portable::configure::Configure: "Set addresses, variables, secrets and files of a portable";
     "purge" portable::purge::Purge: "Remove a portable and everything that it left";
-    "build" on::build::Build: "Build an image from a directory, a program or a container image";
+    "build" on::build::Build: "Build an image from a directory, a program, Debian packages or a container image";
     "keygen" on::image::Keygen: "Make a key that signs images, and its certificate";
     "sign" on::image::Sign: "Sign an image";
     "inspect" on::inspect::Inspect: "Tell what an image, a directory or a portable says of itself";

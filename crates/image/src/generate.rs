@@ -20,6 +20,8 @@ pub struct Service {
     pub description: Option<String>,
     /// The program and its arguments.
     pub command: Vec<String>,
+    /// Further arguments.
+    pub arguments: Vec<String>,
     /// Variables of its environment.
     pub environment: BTreeMap<String, String>,
     /// `Type=`; `exec` without it.
@@ -143,6 +145,7 @@ impl Service {
         Service {
             description: self.description.or(other.description),
             command: first(self.command, other.command),
+            arguments: first(self.arguments, other.arguments),
             environment,
             r#type: self.r#type.or(other.r#type),
             restart: self.restart.or(other.restart),
@@ -199,11 +202,8 @@ impl Service {
             "Type",
             &plain("type", self.r#type.as_deref().unwrap_or("exec"))?,
         );
-        line(
-            &mut text,
-            "ExecStart",
-            &self.command_line(&self.command, find)?,
-        );
+        let command = [&self.command[..], &self.arguments[..]].concat();
+        line(&mut text, "ExecStart", &self.command_line(&command, find)?);
         self.surroundings(&mut text)?;
         self.network(&mut text)?;
         let directories = [

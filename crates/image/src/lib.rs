@@ -23,6 +23,7 @@ pub mod manifest;
 pub mod mbr;
 pub mod mount;
 pub mod os_release;
+pub mod packages;
 pub mod probe;
 pub mod program;
 pub mod recipe;

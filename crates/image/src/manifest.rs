@@ -371,6 +371,16 @@ impl Manifest {
         self.entries.retain(|other, _| !other.starts_with(path));
     }
 
+    /// Takes away, one by one, the paths that are meant.
+    pub(crate) fn remove_where(&mut self, is_meant: impl Fn(&Path) -> bool) {
+        self.entries.retain(|path, _| !is_meant(path));
+    }
+
+    /// Whether a path lies below a symbolic link, which holds nothing.
+    pub(crate) fn below_link(&self, path: &Path) -> bool {
+        path.ancestors().skip(1).any(|part| self.is_link(part))
+    }
+
     /// Whether a symbolic link is there.
     pub(crate) fn is_link(&self, path: &Path) -> bool {
         matches!(self.entries.get(path), Some(Entry::Link { .. }))

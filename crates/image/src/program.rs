@@ -1,6 +1,7 @@
 //! Builds an image from one program: its shared libraries, its units, and the few files that a root needs.
 
 mod libraries;
+mod observed;
 
 use std::fs;
 use std::io;
@@ -10,6 +11,8 @@ use std::path::{Path, PathBuf};
 use crate::build::BuildError;
 use crate::elf::ElfError;
 use crate::manifest::Manifest;
+
+pub use observed::{Fate, Opened};
 
 /// Directories of a merged root: programs and libraries lie below /usr, and these links lead there.
 const MERGED: [&str; 4] = ["bin", "lib", "lib64", "sbin"];
@@ -32,7 +35,12 @@ pub(crate) struct Program {
     pub extra: Vec<(PathBuf, PathBuf)>,
     /// Searched for shared libraries before this host's `/`, where given (an unpacked package tree).
     pub sysroot: Option<PathBuf>,
+    /// What it opened while it was watched.
+    pub opened: Vec<Opened>,
 }
+
+/// What became of each file that a program opened.
+pub type Fates = Vec<(PathBuf, Fate)>;
 
 /// Why a program can't be collected.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +85,7 @@ pub enum ProgramError {
 }
 
 /// All that goes into an image of a program, but for its units.
-pub(crate) fn manifest(program: &Program) -> Result<Manifest, BuildError> {
+pub(crate) fn manifest(program: &Program) -> Result<(Manifest, Fates), BuildError> {
     let mut manifest = Manifest::default();
     for directory in MERGED {
         manifest.directory(&Path::new("usr").join(directory), 0o755)?;
@@ -93,13 +101,14 @@ pub(crate) fn manifest(program: &Program) -> Result<Manifest, BuildError> {
         manifest.add(from, &target)?;
         collect_below(&mut libraries, from, &target)?;
     }
+    let fates = observed::take(&mut manifest, &mut libraries, &program.opened)?;
     for library in libraries.found() {
         if !manifest.has(&library.place) {
             manifest.put_copy(&library.host, &library.place, 0o755)?;
         }
     }
     add_base(&mut manifest)?;
-    Ok(manifest)
+    Ok((manifest, fates))
 }
 
 /// Where the program goes.

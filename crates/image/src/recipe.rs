@@ -12,7 +12,8 @@ use crate::build::{BuildError, Built, Options, from_manifest, unnamed_beside};
 use crate::generate::Service;
 use crate::manifest::Manifest;
 use crate::os_release::OsRelease;
-use crate::program::{self, Program};
+use crate::packages::{Packages, PackagesError};
+use crate::program::{self, Fates, Opened, Program};
 use crate::tree::{UNIT_DIRECTORIES, covers, is_unit_name};
 use crate::unpack::{self, Listing, Order};
 use crate::worker::{WorkerError, Workers};
@@ -30,6 +31,8 @@ pub enum Source {
     Directory(PathBuf),
     /// A program with its libraries.
     Program(PathBuf),
+    /// Debian packages and what they need.
+    Packages(Packages),
     /// A container image: an OCI layout's directory, or an archive.
     Container {
         /// Where it is.
@@ -56,6 +59,10 @@ pub struct Recipe {
     pub exclude: Vec<PathBuf>,
     /// Searched for libraries before this host's `/`.
     pub sysroot: Option<PathBuf>,
+    /// What the program opened while it was observed.
+    pub opened: Vec<Opened>,
+    /// Hears what became of each of these files.
+    pub told: fn(&Fates),
     /// How the service is run, where no unit is given.
     pub service: Service,
     /// Bytes that may be unpacked.
@@ -65,6 +72,15 @@ pub struct Recipe {
 }
 
 impl Recipe {
+    fn order(&self) -> Order {
+        Order {
+            limit_bytes: self.limit_bytes,
+            reference: None,
+            plain: false,
+            architecture: architecture().to_owned(),
+        }
+    }
+
     /// Nothing but what is built from.
     #[must_use]
     pub fn new(source: Source) -> Recipe {
@@ -78,6 +94,8 @@ impl Recipe {
             extra: Vec::new(),
             exclude: Vec::new(),
             sysroot: None,
+            opened: Vec::new(),
+            told: |_| {},
             service: Service::default(),
             limit_bytes: LIMIT_BYTES,
             workers: Workers::default(),
@@ -100,6 +118,9 @@ pub enum RecipeError {
         #[source]
         source: WorkerError,
     },
+    /// No root can be made of packages.
+    #[error(transparent)]
+    Packages(#[from] PackagesError),
     /// A file can't be read.
     #[error("cannot read {path}")]
     Read {
@@ -130,8 +151,21 @@ pub fn build(recipe: &Recipe, output: &Path, options: &Options<'_>) -> Result<Bu
             None,
         ),
         Source::Program(program) => (of_program(recipe, program)?, None),
+        Source::Packages(packages) => (
+            of_packages(recipe, packages, output, options.epoch_s)?,
+            None,
+        ),
         Source::Container { path, reference } => {
-            let (manifest, listing) = of_container(recipe, path, reference.clone(), output)?;
+            let reference = reference.clone();
+            let (manifest, listing) = unpacked(
+                recipe,
+                path,
+                Order {
+                    reference,
+                    ..recipe.order()
+                },
+                output,
+            )?;
             (manifest, Some(listing))
         }
     };
@@ -159,14 +193,52 @@ fn of_program(recipe: &Recipe, path: &Path) -> Result<Manifest, RecipeError> {
         program: path.into(),
         extra: recipe.extra.clone(),
         sysroot: recipe.sysroot.clone(),
+        opened: recipe.opened.clone(),
     };
-    Ok(program::manifest(&program)?)
+    let (manifest, fates) = program::manifest(&program)?;
+    (recipe.told)(&fates);
+    Ok(manifest)
 }
 
-fn of_container(
+/// The root that these packages make, without what is of one installation.
+fn of_packages(
+    recipe: &Recipe,
+    packages: &Packages,
+    output: &Path,
+    epoch_s: u32,
+) -> Result<Manifest, RecipeError> {
+    let name = output.file_name().unwrap_or_default().to_string_lossy();
+    let archive =
+        std::path::absolute(output.with_file_name(format!(".{name}.{}.tar", std::process::id())));
+    let archive = archive.map_err(|source| RecipeError::Read {
+        path: output.into(),
+        source,
+    })?;
+    let made = packages.make(&archive, epoch_s).map_err(RecipeError::from);
+    let order = Order {
+        plain: true,
+        ..recipe.order()
+    };
+    let taken = made.and_then(|()| unpacked(recipe, &archive, order, output));
+    match std::fs::remove_file(&archive) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            return Err(RecipeError::Read {
+                path: archive,
+                source,
+            });
+        }
+        _ => {}
+    }
+    let (mut manifest, _) = taken?;
+    crate::packages::clean(&mut manifest).map_err(BuildError::from)?;
+    Ok(manifest)
+}
+
+/// What comes out of an archive or a layout, by a worker.
+fn unpacked(
     recipe: &Recipe,
     path: &Path,
-    reference: Option<String>,
+    order: Order,
     output: &Path,
 ) -> Result<(Manifest, Listing), RecipeError> {
     let read = |source| RecipeError::Read {
@@ -178,11 +250,6 @@ fn of_container(
         path: output.into(),
         source,
     })?;
-    let order = Order {
-        limit_bytes: recipe.limit_bytes,
-        reference,
-        architecture: architecture().to_owned(),
-    };
     let unpacked = recipe.workers.unpack(&from, &pool, &order);
     let extent = unpacked.map_err(|source| RecipeError::Container {
         path: path.into(),
@@ -233,8 +300,9 @@ impl Identity {
             .transpose()
             .map_err(BuildError::from)?;
         let release = release.unwrap_or_default();
-        // A container image's os-release is its distribution's.
-        let own_name = if container.is_some() {
+        // Their os-release is the distribution's.
+        let is_foreign = container.is_some() || matches!(recipe.source, Source::Packages(_));
+        let own_name = if is_foreign {
             None
         } else {
             release.name().map(str::to_owned)
@@ -246,10 +314,14 @@ impl Identity {
             .or_else(|| container.and_then(|listing| of_reference(listing.reference.as_deref()?)))
             .or_else(|| match &recipe.source {
                 Source::Container { path, .. } | Source::Program(path) => stem(path),
+                Source::Packages(packages) => packages
+                    .names
+                    .first()
+                    .and_then(|name| stem(Path::new(name))),
                 Source::Directory(_) => None,
             })
             .ok_or(RecipeError::NoName)?;
-        let own_version = if container.is_some() {
+        let own_version = if is_foreign {
             None
         } else {
             release.version().map(str::to_owned)
@@ -259,9 +331,16 @@ impl Identity {
             .clone()
             .or(own_version.clone())
             .or_else(|| container.and_then(|listing| tag(listing.reference.as_deref()?)));
+        let (version, of_packages) = match &recipe.source {
+            Source::Packages(packages) => {
+                of_their_own(manifest, packages, version).map_err(BuildError::from)?
+            }
+            _ => (version, Vec::new()),
+        };
         let prefixes = match release.value("PORTABLE_PREFIXES") {
             Some(_) => release.prefixes(),
-            None => vec![name.clone()],
+            None if of_packages.is_empty() => vec![name.clone()],
+            None => of_packages.clone(),
         };
         let is_said =
             own_name.as_ref() == Some(&name) && (version.is_none() || own_version == version);
@@ -270,6 +349,7 @@ impl Identity {
                 own.as_deref().unwrap_or_default(),
                 &name,
                 version.as_deref(),
+                &of_packages,
             )
         });
         Ok(Identity {
@@ -293,7 +373,7 @@ impl Identity {
 }
 
 /// An os-release that names the portable, besides what else it says.
-fn release_with(own: &str, name: &str, version: Option<&str>) -> String {
+fn release_with(own: &str, name: &str, version: Option<&str>, prefixes: &[String]) -> String {
     let ours = ["PORTABLE_ID=", "IMAGE_ID=", "IMAGE_VERSION="];
     let mut text = String::new();
     for line in own
@@ -311,11 +391,28 @@ fn release_with(own: &str, name: &str, version: Option<&str>) -> String {
             program::quote(version)
         );
     }
+    if !prefixes.is_empty() {
+        text.push_str(&format!("PORTABLE_PREFIXES='{}'\n", prefixes.join(" ")));
+    }
     text + &format!(
         "IMAGE_ID={}\nIMAGE_VERSION={}\n",
         program::quote(name),
         program::quote(version)
     )
+}
+
+/// The version of the first package, and what the names of all their units begin with.
+fn of_their_own(
+    manifest: &Manifest,
+    packages: &Packages,
+    version: Option<String>,
+) -> Result<(Option<String>, Vec<String>), crate::manifest::ManifestError> {
+    let prefixes = crate::packages::units(manifest, &packages.names)?;
+    let version = match (version, packages.names.first()) {
+        (None, Some(first)) => crate::packages::version(manifest, first)?,
+        (version, _) => version,
+    };
+    Ok((version, prefixes.into_iter().collect()))
 }
 
 /// What a file is called, without its endings and without an instance.

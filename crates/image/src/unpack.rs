@@ -37,6 +37,8 @@ pub struct Order {
     pub limit_bytes: u64,
     /// Which image, where there are several: a tag, a name with a tag, or a digest.
     pub reference: Option<String>,
+    /// Whether it is one archive of a root's files, and no container image.
+    pub plain: bool,
     /// The processor as container images call it: `amd64`.
     pub architecture: String,
 }
@@ -143,6 +145,15 @@ pub(crate) fn unpack(blobs: &mut Blobs<'_>, order: &Order) -> Result<Extent, Unp
     for (index, one) in image.layers.iter().enumerate() {
         layer::apply(&mut tree, blobs, one, index + 1)?;
     }
+    list(blobs, tree, image)
+}
+
+/// Writes the listing into the pool.
+fn list(
+    blobs: &mut Blobs<'_>,
+    tree: layer::Tree,
+    image: oci::Image,
+) -> Result<Extent, UnpackError> {
     let listing = Listing {
         entries: tree.entries.into_iter().collect(),
         configuration: image.configuration,
@@ -162,6 +173,12 @@ pub(crate) fn unpack_from(from: &File, pool: &File, order: &Order) -> Result<Ext
         source: source.into(),
     };
     let kind = FileType::from_raw_mode(rustix::fs::fstat(from).map_err(read)?.st_mode);
+    if order.plain {
+        let mut blobs = Blobs::of_root(from, pool, order.limit_bytes);
+        let mut tree = layer::Tree::default();
+        layer::apply(&mut tree, &mut blobs, &oci::Layer::default(), 1)?;
+        return list(&mut blobs, tree, oci::Image::default());
+    }
     let mut blobs = match kind {
         FileType::Directory => Blobs::of_directory(from.as_fd(), pool, order.limit_bytes),
         _ => Blobs::of_archive(from, pool, order.limit_bytes)?,
@@ -188,6 +205,7 @@ pub fn unpack_bytes(bytes: &[u8]) -> io::Result<()> {
     let order = Order {
         limit_bytes: 1 << 20,
         reference: None,
+        plain: false,
         architecture: "amd64".into(),
     };
     if let Ok(mut blobs) = Blobs::of_archive(&archive, &pool, order.limit_bytes) {

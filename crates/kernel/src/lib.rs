@@ -58,5 +58,6 @@ pub mod signal;
 pub mod socket;
 pub mod spawn;
 pub mod terminal;
+pub mod trace;
 pub mod wait;
 pub mod walk;

@@ -232,3 +232,187 @@ fn a_compressed_image_that_is_damaged_is_refused() {
         );
     });
 }
+
+/// Builds the same in a folder, by a user with a mask; the image's digest comes back.
+fn built_by(
+    program: &Path,
+    folder: &Path,
+    user: &str,
+    mask: &str,
+    words: &str,
+    name: &str,
+) -> String {
+    let script = format!(
+        "umask {mask}; cd {} && exec {} -q build {words} --key key/signing.key -o out/{name}",
+        folder.display(),
+        program.display()
+    );
+    run(
+        "setpriv",
+        &[
+            "--reuid",
+            user,
+            "--regid",
+            user,
+            "--clear-groups",
+            "sh",
+            "-c",
+            &script,
+        ],
+    );
+    digest(&folder.join("out").join(name))
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes_wherever_whenever_and_by_whom_it_is_built() {
+    with_workshop(|coracle, workshop| {
+        let disk = folder(coracle, "disk");
+        let memory = tempfile::tempdir_in("/dev/shm").expect("memory");
+        let memory = memory.path().to_owned();
+        let of = |path: &Path| rustix::fs::statfs(path).expect("a file system").f_type;
+        assert_ne!(of(&disk), of(&memory), "two file systems");
+        // Others have to be able to run it and to come there.
+        let program = memory.join("coracle");
+        fs::copy(coracle.dist().join("coracle"), &program).expect("the program");
+        run("chmod", &["-R", "a+rX", &memory.display().to_string()]);
+        run("chmod", &["a+x", &coracle.folder().display().to_string()]);
+        let key = workshop.key(By::Trusted);
+        let keys = Path::new(&key).parent().expect("a folder");
+        container(&folder(coracle, "oci"));
+        for folder in [&disk, &memory] {
+            furnish(&folder.join("root"));
+            fs::write(folder.join("root/usr/bin/two"), "x".repeat(9000)).expect("a file");
+            fs::hard_link(
+                folder.join("root/usr/bin/two"),
+                folder.join("root/usr/bin/one"),
+            )
+            .expect("a link");
+            fs::write(
+                folder.join("psi.toml"),
+                "[source]\ndirectory = 'root'\n[image]\nname = 'boat'\n[service]\ncommand = ['dash']\n",
+            )
+            .expect("a recipe");
+            fs::create_dir(folder.join("out")).expect("a folder");
+            let to = folder.display().to_string();
+            run(
+                "cp",
+                &["-r", &keys.display().to_string(), &format!("{to}/key")],
+            );
+            run(
+                "cp",
+                &[
+                    "-r",
+                    &coracle.folder().join("oci/layout").display().to_string(),
+                    &format!("{to}/layout"),
+                ],
+            );
+            run("chmod", &["-R", "a+rX", &to]);
+            run("chmod", &["0777", &format!("{to}/out")]);
+        }
+        // Another date of everything.
+        run(
+            "find",
+            &[
+                &memory.display().to_string(),
+                "-exec",
+                "touch",
+                "-h",
+                "-d",
+                "2001-02-03",
+                "{}",
+                "+",
+            ],
+        );
+        for (words, name) in [
+            ("psi.toml", "directory.psi"),
+            (
+                "psi.toml --format squashfs --exclude /usr/bin/one",
+                "squashfs.psi",
+            ),
+            ("psi.toml", "directory.psi.zst"),
+            ("layout", "container.psi"),
+            ("--program /usr/bin/dash", "program.psi"),
+        ] {
+            let first = built_by(&program, &disk, "0", "022", words, name);
+            let second = built_by(&program, &memory, "65534", "077", words, name);
+            assert_eq!(first, second, "{name}");
+        }
+    });
+}
+
+#[test]
+fn what_a_program_opens_while_it_is_observed_comes_with_it() {
+    with_workshop(|coracle, workshop| {
+        // The library behind POSIX is loaded by name, the zone is a file that no header names, and the rest is not to be taken.
+        let script = "use POSIX; open(F, '<', $_) for ('/usr/share/zoneinfo/Europe/Berlin', '/etc/shadow', '/proc/version', '/etc/passwd'); \
+                      $| = 1; print POSIX::floor(7.5), -s '/usr/share/zoneinfo/Europe/Berlin' ? ' zone' : ' none', \"\\n\"; sleep 1000";
+        let image = format!("{}/seen.psi", folder(coracle, "seen").display());
+        let key = workshop.key(By::Trusted);
+        let built = coracle.coracle(&[
+            "build",
+            "--program",
+            "/usr/bin/perl",
+            "--name",
+            "seen",
+            "--observe",
+            "--observe-seconds",
+            "3",
+            "--key",
+            &key,
+            "-o",
+            &image,
+            "--",
+            "-e",
+            script,
+        ]);
+        assert_eq!(built.status, 0, "{}", built.stderr);
+        for line in [
+            "taken /usr/share/zoneinfo/Europe/Berlin (time zone)",
+            "left /proc/version (of the kernel)",
+            "left /etc/passwd (the image has its own)",
+            "POSIX.so (library)",
+        ] {
+            assert!(built.stderr.contains(line), "{line} in {}", built.stderr);
+        }
+        // The sandbox is nobody's: what only root may read was not even opened.
+        assert!(!built.stderr.contains("shadow"), "{}", built.stderr);
+        coracle.ok(&["start", &image]);
+        says(coracle, "seen", "7 zone");
+        coracle.ok(&["purge", "seen"]);
+    });
+}
+
+#[test]
+fn a_program_that_is_observed_can_change_nothing_and_reach_no_one() {
+    with_workshop(|coracle, _| {
+        let folder = folder(coracle, "attack");
+        run("chmod", &["0777", &folder.display().to_string()]);
+        let target = folder.join("made");
+        let script = format!(
+            "open(F, '>', '{}') and print STDERR \"wrote\\n\"; open(F, '>', '/dev/shm/coracle-seen') and print STDERR \"shared\\n\"; \
+             open(F, '<', '/etc/shadow') and print STDERR \"read\\n\"; kill(0, {}) and print STDERR \"signal\\n\"; \
+             opendir(D, '/root') and print STDERR scalar(grep {{ !/^\\./ }} readdir D), \" in root\\n\"; \
+             opendir(D, '/sys/class/net') and print STDERR \"tried\\n\"",
+            target.display(),
+            std::process::id()
+        );
+        let image = format!("{}/x.psi", folder.display());
+        let built = coracle.coracle(&[
+            "build",
+            "--program",
+            "/usr/bin/perl",
+            "--observe",
+            "-o",
+            &image,
+            "--",
+            "-e",
+            &script,
+        ]);
+        assert_eq!(built.status, 0, "{}", built.stderr);
+        assert!(built.stderr.contains("tried"), "{}", built.stderr);
+        for did in ["wrote", "shared", "read\n", "signal"] {
+            assert!(!built.stderr.contains(did), "{did}: {}", built.stderr);
+        }
+        assert!(!target.exists());
+    });
+}

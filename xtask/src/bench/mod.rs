@@ -3,6 +3,7 @@
 //! All that is measured runs at the highest priority, ours and theirs: what else happens on the machine then disturbs less, and
 //! disturbs all alike. A start of ours passes through four processes, so on a busy machine it waits four times.
 
+mod building;
 mod calls;
 mod containers;
 mod figure;
@@ -46,6 +47,7 @@ const BENCHES: &[Bench] = &[
     ("start-sandboxed", Place::Here, start::sandboxed),
     ("restart", Place::Here, start::restart),
     ("attach-start", Place::Here, portable::attach_and_start),
+    ("build", Place::Here, building::build),
     ("memory-1000", Place::Here, memory::thousand_units),
     ("file-size", Place::Here, memory::file_size),
     ("verbs", Place::Here, loaded::alone),

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use image::build::{Built, Format, Options};
+use image::packages::Packages;
+use image::program::Fate;
 use image::recipe::{PsiToml, Recipe, Source};
 use image::sign::SigningKey;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -21,6 +23,9 @@ use crate::verbs::Run;
 /// What a recipe's file is called.
 const RECIPE: &str = "psi.toml";
 
+/// How long a program is observed, in seconds.
+const OBSERVE_S: u64 = 10;
+
 /// The ending of an image that travels compressed.
 const COMPRESSED: &str = "zst";
 
@@ -28,13 +33,18 @@ const COMPRESSED: &str = "zst";
 const EXAMPLE: &str = "\
 psi.toml, with every key (paths count from its directory):
 
-  [source]                        # one of the first three
+  [source]                        # one of directory, program, packages, container
   directory = \"root\"
   program = \"target/hello\"        # with its libraries
+  packages = [\"nginx\"]            # Debian's, by mmdebstrap
+  suite = \"trixie\"
+  mirror = \"http://deb.debian.org/debian\"
   container = \"redis.tar\"         # OCI layout or archive, or of docker save
   reference = \"redis:8\"           # which image of several
   sysroot = \"/srv/trixie\"         # where libraries are looked for first
   max-size = \"4G\"                 # what may be unpacked
+  observe = [\"--port\", \"8080\"]   # run the program so, and take what it opens
+  observe-seconds = 10
   exclude = [\"/usr/share/doc\"]
 
   [image]
@@ -52,6 +62,7 @@ psi.toml, with every key (paths count from its directory):
   [service]                       # for the unit that is written
   description = \"A greeting\"
   command = [\"hello\", \"--port\", \"8080\"]
+  arguments = []                  # behind those of command
   environment = { LANG = \"C.UTF-8\" }
   type = \"exec\"
   restart = \"on-failure\"
@@ -101,6 +112,21 @@ pub(crate) struct Build {
     /// What may be unpacked of a container image at most, such as 4G [default: 16G]
     #[arg(long, value_name = "SIZE")]
     max_size: Option<String>,
+    /// Build from these Debian packages and what they need, by mmdebstrap
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', conflicts_with_all = ["from", "program"])]
+    packages: Vec<String>,
+    /// Suite of the packages, such as trixie [default: stable]
+    #[arg(long, value_name = "SUITE")]
+    suite: Option<String>,
+    /// Where the packages are fetched from
+    #[arg(long, value_name = "URL")]
+    mirror: Option<String>,
+    /// Run the program in a sandbox, with the arguments after `--`, and take what it opens: locales, zones, certificates, what is loaded by name
+    #[arg(long)]
+    observe: bool,
+    /// For how long it is run, if it does not end before [default: 10]
+    #[arg(long, value_name = "SECONDS")]
+    observe_seconds: Option<u64>,
     /// Look for libraries below this directory instead of /
     #[arg(long, value_name = "DIR")]
     sysroot: Option<PathBuf>,
@@ -116,6 +142,9 @@ pub(crate) struct Build {
     /// The image; with the ending .psi.zst it is compressed, to travel [default: NAME_VERSION.psi]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Arguments of the program: for --observe, and in the unit that is written
+    #[arg(value_name = "ARGS", last = true)]
+    arguments: Vec<String>,
 }
 
 /// The file systems that can be written.
@@ -139,7 +168,8 @@ impl From<Inside> for Format {
 impl Run for Build {
     fn run(self, context: &Context) -> Result<u8> {
         let said = self.said()?;
-        let recipe = recipe(&said)?;
+        let mut recipe = recipe(&said)?;
+        observe(context, &said, &mut recipe)?;
         let key = said
             .image
             .key
@@ -173,9 +203,12 @@ impl Build {
             None => PsiToml::default(),
         };
         let source = &mut said.source;
-        if self.program.is_some() || from.is_some() {
+        if self.program.is_some() || from.is_some() || !self.packages.is_empty() {
             (source.directory, source.program, source.container) = (None, None, None);
+            source.packages = self.packages;
         }
+        source.suite = self.suite.or(source.suite.take());
+        source.mirror = self.mirror.or(source.mirror.take());
         source.program = self.program.or(source.program.take());
         match from {
             Some(path) if is_container(&path)? => source.container = Some(path),
@@ -183,9 +216,14 @@ impl Build {
             None => {}
         }
         source.reference = self.reference.or(source.reference.take());
+        if self.observe {
+            source.observe = Some(self.arguments.clone());
+        }
+        source.observe_seconds = self.observe_seconds.or(source.observe_seconds);
         source.sysroot = self.sysroot.or(source.sysroot.take());
         source.max_size = self.max_size.or(source.max_size.take());
         source.exclude.extend(self.exclude);
+        said.service.arguments.extend(self.arguments);
         let image = &mut said.image;
         image.name = self.name.or(image.name.take());
         image.version = self.image_version.or(image.version.take());
@@ -216,7 +254,7 @@ impl Build {
             }
             Some(path) if path.join(RECIPE).is_file() => Ok((Some(path.join(RECIPE)), None)),
             Some(path) => Ok((None, Some(path))),
-            None if self.program.is_some() => Ok((None, None)),
+            None if self.program.is_some() || !self.packages.is_empty() => Ok((None, None)),
             None if Path::new(RECIPE).is_file() => Ok((Some(RECIPE.into()), None)),
             None => Err(hint(
                 "nothing says what to build from",
@@ -288,23 +326,25 @@ fn is_container(path: &Path) -> Result<bool> {
 }
 
 fn recipe(said: &PsiToml) -> Result<Recipe> {
+    let packages = Packages {
+        names: said.source.packages.clone(),
+        suite: said.source.suite.clone(),
+        mirror: said.source.mirror.clone(),
+    };
     let source = match (
         &said.source.directory,
         &said.source.program,
         &said.source.container,
     ) {
+        (None, None, None) if !packages.names.is_empty() => Source::Packages(packages),
+        _ if !packages.names.is_empty() => return Err(several()),
         (Some(path), None, None) => Source::Directory(path.clone()),
         (None, Some(path), None) => Source::Program(path.clone()),
         (None, None, Some(path)) => Source::Container {
             path: path.clone(),
             reference: said.source.reference.clone(),
         },
-        _ => {
-            return Err(hint(
-                "psi.toml has to name one source",
-                "say one of directory, program and container in its section [source]",
-            ));
-        }
+        _ => return Err(several()),
     };
     let mut recipe = Recipe {
         name: said.image.name.clone(),
@@ -324,6 +364,51 @@ fn recipe(said: &PsiToml) -> Result<Recipe> {
         recipe.limit_bytes = bytes(text)?;
     }
     Ok(recipe)
+}
+
+fn several() -> anyhow::Error {
+    hint(
+        "psi.toml has to name one source",
+        "say one of directory, program, packages and container in its section [source]",
+    )
+}
+
+/// Runs the program and sees what it opens.
+fn observe(context: &Context, said: &PsiToml, recipe: &mut Recipe) -> Result<()> {
+    let Some(arguments) = &said.source.observe else {
+        return Ok(());
+    };
+    let Source::Program(program) = &recipe.source else {
+        return Err(hint(
+            "only a program can be observed",
+            "name one with --program, or leave --observe away",
+        ));
+    };
+    let seconds = said.source.observe_seconds.unwrap_or(OBSERVE_S);
+    context.narrate(&format!(
+        "observing {} for at most {seconds} s, without the network",
+        one_line(&program.display().to_string())
+    ));
+    let time = std::time::Duration::from_secs(seconds);
+    recipe.opened = crate::workers::observe::run(program, arguments, time).or_hint(
+        || format!("cannot observe {}", program.display()),
+        "without --observe, only the libraries that its header names come with it; --add adds files",
+    )?;
+    if !context.globals.quiet {
+        recipe.told = |fates| {
+            for (path, fate) in fates {
+                let (what, why) = match fate {
+                    Fate::Taken(why) => ("taken", why),
+                    Fate::Left(why) => ("left", why),
+                };
+                crate::terminal::complain(&format!(
+                    "{what} {} ({why})",
+                    one_line(&path.display().to_string())
+                ));
+            }
+        };
+    }
+    Ok(())
 }
 
 /// A bar on a terminal, nothing elsewhere (indicatif hides it by itself).

@@ -2,6 +2,7 @@
 
 pub(crate) mod clean;
 pub(crate) mod fetch;
+pub(crate) mod observe;
 pub(crate) mod root_image;
 
 use std::ffi::OsString;
@@ -22,6 +23,8 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = OsString>) -> Result<u8> 
         Some("clean") => clean::main(arguments)?,
         Some("detach") => crate::autostart::detach(arguments)?,
         Some("fetch") => fetch::main()?,
+        Some("observe") => observe::main(arguments)?,
+        Some("observed") => observe::observed(arguments)?,
         Some("root-image") => root_image::main()?,
         other => match other.and_then(Kind::from_name) {
             Some(kind) => image::worker::main(kind)?,

@@ -45,12 +45,22 @@ pub struct SourceSection {
     pub directory: Option<PathBuf>,
     /// A program, which comes with its libraries.
     pub program: Option<PathBuf>,
+    /// Debian packages, which come with what they need.
+    pub packages: Vec<String>,
+    /// Their suite.
+    pub suite: Option<String>,
+    /// Where they are fetched from.
+    pub mirror: Option<String>,
     /// A container image: an OCI layout's directory or an archive.
     pub container: Option<PathBuf>,
     /// Which image of several.
     pub reference: Option<String>,
     /// Searched for libraries before `/`.
     pub sysroot: Option<PathBuf>,
+    /// Run the program with these arguments and take what it opens.
+    pub observe: Option<Vec<String>>,
+    /// For how long, in seconds.
+    pub observe_seconds: Option<u64>,
     /// Left out: absolute paths in the image.
     pub exclude: Vec<PathBuf>,
     /// What may be unpacked, such as `16G`.
@@ -136,7 +146,7 @@ mod tests {
     fn what_is_not_known_is_said_with_its_line() {
         check("[source]\ndirectory = 'root'\n", "Some(\"/p/root\")");
         check("[source]\ndirectory = '/abs'\n", "Some(\"/abs\")");
-        let keys = "expected one of `directory`, `program`, `container`, `reference`, `sysroot`, `exclude`, `max-size`";
+        let keys = "expected one of `directory`, `program`, `packages`, `suite`, `mirror`, `container`, `reference`, `sysroot`, `observe`, `observe-seconds`, `exclude`, `max-size`";
         check(
             "\n[source]\n# words\ndirectroy = 'root'\n",
             &format!("/p/psi.toml, line 4: unknown field `directroy`, {keys}"),

@@ -53,6 +53,8 @@ impl Pool<'_> {
 /// Where parts are.
 enum Place<'b> {
     Directory(Root<'b>),
+    /// An archive that is itself what is wanted.
+    Root(&'b File),
     Archive {
         file: &'b File,
         names: BTreeMap<String, Part>,
@@ -77,6 +79,15 @@ impl<'b> Blobs<'b> {
     pub(crate) fn of_directory(root: BorrowedFd<'b>, pool: &'b File, limit_bytes: u64) -> Self {
         Self {
             place: Place::Directory(Root(root)),
+            pool: Pool { file: pool, end: 0 },
+            budget: Rc::new(Cell::new(limit_bytes)),
+        }
+    }
+
+    /// One archive of a root's files.
+    pub(crate) fn of_root(archive: &'b File, pool: &'b File, limit_bytes: u64) -> Self {
+        Self {
+            place: Place::Root(archive),
             pool: Pool { file: pool, end: 0 },
             budget: Rc::new(Cell::new(limit_bytes)),
         }
@@ -126,6 +137,7 @@ impl<'b> Blobs<'b> {
                 })?;
                 Ok(found.map(Piece::owned))
             }
+            Place::Root(file) => Ok(Some(Piece::all(file))),
             Place::Archive { file, names } => {
                 let mut name = name;
                 for _ in 0..LINKS_LIMIT {

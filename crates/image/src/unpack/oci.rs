@@ -55,13 +55,15 @@ pub struct HealthCheck {
     pub start_period: Option<u64>,
 }
 
-/// A layer: its part's name, and the digest of what comes out of it.
+/// A layer: its part's name, and the digest of what comes out of it, where anything says so.
+#[derive(Default)]
 pub(super) struct Layer {
     pub(super) name: String,
-    pub(super) digest: String,
+    pub(super) digest: Option<String>,
 }
 
 /// The image that was asked for.
+#[derive(Default)]
 pub(super) struct Image {
     pub(super) layers: Vec<Layer>,
     pub(super) configuration: Configuration,
@@ -306,7 +308,7 @@ fn image(
     }
     let layers = names.into_iter().zip(digests).map(|(name, digest)| Layer {
         name,
-        digest: digest.strip_prefix("sha256:").unwrap_or(&digest).to_owned(),
+        digest: Some(digest.strip_prefix("sha256:").unwrap_or(&digest).to_owned()),
     });
     Ok(Image {
         layers: layers.collect(),

@@ -143,6 +143,7 @@ fn order() -> Order {
     Order {
         limit_bytes: 1 << 20,
         reference: None,
+        plain: false,
         architecture: "amd64".into(),
     }
 }
@@ -427,4 +428,22 @@ fn what_is_no_image_or_another_machines_is_said() {
         "refused: it has no image 2: it has latest"
     );
     assert_eq!(said(&whole, &named("latest")), "");
+}
+
+#[test]
+fn an_archive_of_a_roots_files_is_one_layer() {
+    let bytes = layer(&[("./etc/", 'd', ""), ("./etc/a", 'f', "one")]);
+    let plain = Order {
+        plain: true,
+        ..order()
+    };
+    assert_eq!(said(&file(&bytes), &plain), "etc/\netc/a 4755 #1 one\n");
+    assert_eq!(
+        said(&file(&pack(&bytes, Pack::Gzip)), &plain),
+        "etc/\netc/a 4755 #1 one\n"
+    );
+    let bytes = layer(&[("./dev/null", 'c', "")]);
+    let refused =
+        "refused: ./dev/null in layer 1 is a device node; images hold files, directories and links";
+    assert_eq!(said(&file(&bytes), &plain), refused);
 }
