@@ -17,6 +17,7 @@ mod reference;
 mod relay;
 mod terminal;
 mod toolbox;
+mod unit_files;
 mod verbs;
 mod workers;
 mod zones;

@@ -4,6 +4,7 @@
 //! a [`Tree`], so tests have theirs in memory. No host is looked at but through the tree and the [`SpecifierContext`].
 
 mod assign;
+pub mod built_in;
 mod digest;
 pub mod escape;
 mod host;

@@ -71,6 +71,12 @@ impl SearchPath {
         Self::own(config, runtime, state).followed_by(SYSTEM.iter().map(PathBuf::from))
     }
 
+    /// The reference's directories for the system.
+    #[must_use]
+    pub fn reference() -> Self {
+        Self::new(SYSTEM.iter().map(PathBuf::from))
+    }
+
     /// Coracle's own directories, then the reference's for a user.
     #[must_use]
     pub fn user(own: Self, home: &Path, runtime_home: &Path) -> Self {

@@ -6,7 +6,6 @@
 mod adopt;
 mod api;
 mod beginning;
-mod builtin;
 mod calls;
 mod causes;
 mod cgroup;

@@ -1,10 +1,10 @@
 //! Units come into memory: from files through the loader, with everything that they name, and again on a reload.
 
-use crate::builtin::{self, UnitTree};
 use crate::directories::{Directories, hash};
 use crate::entry::{Entry, LoadState, Origin};
 use crate::manager::Manager;
 use engine::{Input, Load, UnitConfig, UnitId};
+use load::built_in::{self, UnitTree};
 use load::{HostTree, Loaded, Loader, SearchPath, SpecifierContext};
 use model::{Unit, UnitKind, UnitName};
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub(crate) type UnitLoader = Loader<UnitTree>;
 
 /// Makes a loader that sees the unit directories as they are now.
 pub(crate) fn loader(directories: &Directories, is_init: bool) -> UnitLoader {
-    let mut loader = Loader::unread(UnitTree);
+    let mut loader = Loader::unread(UnitTree(HostTree));
     refresh(&mut loader, directories, is_init);
     loader
 }
@@ -48,7 +48,7 @@ fn search_path(directories: &Directories, is_init: bool) -> SearchPath {
     };
     SearchPath::new(directories.unit_path.iter().cloned())
         .followed_by(own.directories().iter().cloned())
-        .followed_by([PathBuf::from(builtin::DIRECTORY)])
+        .followed_by([PathBuf::from(built_in::DIRECTORY)])
 }
 
 impl Manager {
@@ -382,7 +382,7 @@ const SHOWN_BYTES_MAX: usize = 4 << 20;
 
 /// A unit file's text.
 pub(crate) fn read_text(path: &Path) -> std::io::Result<String> {
-    match load::Tree::read(&UnitTree, path, SHOWN_BYTES_MAX)? {
+    match load::Tree::read(&UnitTree(HostTree), path, SHOWN_BYTES_MAX)? {
         load::Content::Bytes(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         load::Content::Null => Ok(String::new()),
         load::Content::Missing => Err(std::io::ErrorKind::NotFound.into()),

@@ -222,7 +222,6 @@ pub(crate) mod later {
     reasons! {
         NOT_BUILT ParsedOnly "not built yet";
         CONTROL_GROUPS ParsedOnly "resource control is not built yet";
-        ENABLING ParsedOnly "enabling units is not built yet";
         GROUPS ParsedOnly "slices and scopes are not built yet";
         STACKS ParsedOnly "stacks of mounts are not built yet";
         MOUNTS ParsedOnly "mount, automount and swap units are not built yet";

@@ -86,6 +86,11 @@ pub(super) const KNOWN: &[(&str, &str, &str)] = &[
     (PARSERS, r"unescape a path: \\x00", NO_TEXT),
     (PARSERS, r"unescape: \\xff", NO_TEXT),
     (PARSERS, r"unescape a path: \\xff", NO_TEXT),
+    (
+        "unit-files",
+        "linked although it would be found",
+        "systemd, told of another root, makes a link over the unit by which it is found no more; nothing is to be done",
+    ),
     (PARSERS, "unit name: a@b.slice", TEMPLATE),
     (PARSERS, "unit name: a@b.scope", TEMPLATE),
     (PARSERS, "unit name: a@b.mount", TEMPLATE),

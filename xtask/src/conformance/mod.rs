@@ -16,6 +16,7 @@ mod random;
 mod report;
 mod systemd;
 mod times;
+mod unit_files;
 mod users;
 
 use std::fs;
@@ -84,6 +85,12 @@ const CHECKS: &[Check] = &[
         place: Place::Container,
         prepare: |_| Ok(()),
         work: |_| credentials::run(),
+    },
+    Check {
+        name: "unit-files",
+        place: Place::Container,
+        prepare: |_| Ok(()),
+        work: |_| unit_files::run(),
     },
     Check {
         name: "users",
@@ -203,7 +210,7 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
 
 /// The checks of the tier of tests, which a fresh machine makes in four minutes with the tree that it needs first. What is left out
 /// fetches forty packages.
-const SHORT: [&str; 7] = [
+const SHORT: [&str; 8] = [
     "test-execute",
     "parsers",
     "times",
@@ -211,6 +218,7 @@ const SHORT: [&str; 7] = [
     "credentials",
     "users",
     "environment",
+    "unit-files",
 ];
 
 /// The tier of tests: the page stays as it is.

@@ -8,6 +8,8 @@ use anyhow::{Context, Result};
 /// What a command of theirs said and how it ended.
 pub(super) struct Said {
     pub(super) is_success: bool,
+    /// The exit status; -1 where a signal ended it.
+    pub(super) status: i32,
     pub(super) stdout: String,
     pub(super) stderr: String,
 }
@@ -23,6 +25,7 @@ pub(super) fn said(command: &mut Command) -> Result<Said> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ok(Said {
         is_success: output.status.success(),
+        status: output.status.code().unwrap_or(-1),
         stdout: text(&output.stdout),
         stderr: text(&output.stderr),
     })

@@ -9,6 +9,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("syntax", &[]),
     ("settings", &["model"]),
     ("load", &["syntax", "settings", "model"]),
+    ("enabling", &["load", "syntax", "model"]),
     ("engine", &["model"]),
     ("plan", &["model"]),
     ("kernel", &["model"]),
@@ -39,6 +40,7 @@ const WALLS: &[(&str, &[&str])] = &[
         &[
             "wire",
             "load",
+            "enabling",
             "plan",
             "settings",
             "model",

@@ -55,6 +55,15 @@ impl From<QueueOptions> for JobOptions {
 }
 
 impl JobOptions {
+    /// Those of somebody who names none.
+    pub(crate) fn replacing() -> JobOptions {
+        QueueOptions {
+            no_block: false,
+            job_mode: "replace".to_owned(),
+        }
+        .into()
+    }
+
     fn request(&self, names: &[String]) -> JobRequest {
         JobRequest {
             names: names.to_vec(),

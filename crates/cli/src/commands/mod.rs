@@ -6,6 +6,7 @@ pub(crate) mod cat;
 pub(crate) mod clean;
 pub(crate) mod creds;
 pub(crate) mod daemon;
+pub(crate) mod enable;
 pub(crate) mod environment;
 pub(crate) mod explain;
 pub(crate) mod image;
@@ -26,6 +27,7 @@ pub(crate) mod status;
 pub(crate) mod timers;
 pub(crate) mod times;
 pub(crate) mod trust;
+pub(crate) mod unit_files;
 pub(crate) mod verify;
 
 use anyhow::Result;

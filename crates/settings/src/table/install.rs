@@ -2,7 +2,7 @@
 
 use model::key;
 
-use crate::row::{Row, later, said};
+use crate::row::{Row, said};
 use crate::types::*;
 
 pub(super) const ROWS: &[Row] = &[
@@ -12,7 +12,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &INSTALL_NAMES,
         summary: said("Gives the unit other names when it is enabled."),
         since: said("201"),
-        status: later::ENABLING,
         ..Row::NEVER
     },
     Row {
@@ -21,7 +20,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &INSTALL_NAMES,
         summary: said("Enables other units with this one."),
         since: said("201"),
-        status: later::ENABLING,
         ..Row::NEVER
     },
     Row {
@@ -30,7 +28,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &TEXT,
         summary: said("Names the instance of a template that is enabled without one."),
         since: said("215"),
-        status: later::ENABLING,
         ..Row::FREE
     },
     Row {
@@ -39,7 +36,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &INSTALL_NAMES,
         summary: said("Makes other units require this one when it is enabled."),
         since: said("201"),
-        status: later::ENABLING,
         ..Row::NEVER
     },
     Row {
@@ -48,7 +44,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &INSTALL_NAMES,
         summary: said("Makes other units uphold this one when it is enabled."),
         since: said("201"),
-        status: later::ENABLING,
         ..Row::NEVER
     },
     Row {
@@ -57,7 +52,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &INSTALL_NAMES,
         summary: said("Makes other units want this one when it is enabled."),
         since: said("201"),
-        status: later::ENABLING,
         ..Row::ASKS
     },
 ];

@@ -4,6 +4,7 @@
 mod conditions;
 mod exec;
 mod groups;
+mod install;
 mod service;
 mod socket;
 mod timer;
@@ -23,6 +24,7 @@ const OBSERVATIONS: &[(Room, &[Observation])] = &[
     (Room::Unit, conditions::OBSERVATIONS),
     (Room::Exec, exec::OBSERVATIONS),
     (Room::Cgroup, groups::OBSERVATIONS),
+    (Room::Install, install::OBSERVATIONS),
     (Room::Service, service::SERVICE),
     (Room::Kill, service::KILL),
     (Room::Socket, socket::OBSERVATIONS),

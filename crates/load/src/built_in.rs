@@ -1,11 +1,13 @@
 //! The targets that unit files take for granted: the host's files come first, these stand behind them.
 
-use load::{Content, HostTree, Named, Stamp, Tree};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::host_tree::HostTree;
+use crate::tree::{Content, Named, Stamp, Tree};
+
 /// The directory in which they seem to be. It can't exist, as its parent is no directory.
-pub(crate) const DIRECTORY: &str = "/dev/null/built-in";
+pub const DIRECTORY: &str = "/dev/null/built-in";
 
 /// Names with what stands in their `[Unit]` section.
 const TARGETS: &[(&str, &str)] = &[
@@ -59,11 +61,11 @@ const TARGETS: &[(&str, &str)] = &[
     ),
 ];
 
-/// The host's files, and the built-in targets.
+/// Files, those of the host or others, and the built-in targets.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct UnitTree;
+pub struct UnitTree<T = HostTree>(pub T);
 
-impl Tree for UnitTree {
+impl<T: Tree> Tree for UnitTree<T> {
     fn entries(&self, directory: &Path) -> io::Result<Vec<Named>> {
         if directory == Path::new(DIRECTORY) {
             let named = |(name, _): &(&str, &str)| Named {
@@ -72,12 +74,12 @@ impl Tree for UnitTree {
             };
             return Ok(TARGETS.iter().map(named).collect());
         }
-        HostTree.entries(directory)
+        self.0.entries(directory)
     }
 
     fn stamp(&self, path: &Path) -> io::Result<Option<Stamp>> {
         if !path.starts_with(DIRECTORY) {
-            return HostTree.stamp(path);
+            return self.0.stamp(path);
         }
         Ok(Some(Stamp {
             version: 0,
@@ -89,13 +91,13 @@ impl Tree for UnitTree {
         if path.starts_with(DIRECTORY) {
             Ok(None)
         } else {
-            HostTree.link(path)
+            self.0.link(path)
         }
     }
 
     fn read(&self, path: &Path, limit_bytes: usize) -> io::Result<Content> {
         let Ok(name) = path.strip_prefix(DIRECTORY) else {
-            return HostTree.read(path, limit_bytes);
+            return self.0.read(path, limit_bytes);
         };
         Ok(
             match TARGETS.iter().find(|(known, _)| name == Path::new(known)) {
