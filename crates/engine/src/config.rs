@@ -113,6 +113,8 @@ pub enum Relation {
     Triggers,
     /// Sockets=
     Sockets,
+    /// JoinsNamespaceOf=
+    JoinsNamespaceOf,
 }
 
 /// At most `burst` events per `interval`; an interval of 0 or infinity-less burst 0 switches it off.

@@ -13,7 +13,7 @@ use crate::id::{Micros, Signal};
 use crate::timer::TimerConfig;
 
 /// The lists of units that are relations as they stand.
-const RELATIONS: [(Relation, model::Key<value::UnitList>); 15] = [
+const RELATIONS: [(Relation, model::Key<value::UnitList>); 16] = [
     (Relation::Requires, key::REQUIRES),
     (Relation::Requisite, key::REQUISITE),
     (Relation::Wants, key::WANTS),
@@ -29,6 +29,7 @@ const RELATIONS: [(Relation, model::Key<value::UnitList>); 15] = [
     (Relation::PropagatesStopTo, key::PROPAGATES_STOP_TO),
     (Relation::ReloadPropagatedFrom, key::RELOAD_PROPAGATED_FROM),
     (Relation::StopPropagatedFrom, key::STOP_PROPAGATED_FROM),
+    (Relation::JoinsNamespaceOf, key::JOINS_NAMESPACE_OF),
 ];
 
 impl From<&Unit> for UnitConfig {

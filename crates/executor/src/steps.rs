@@ -98,7 +98,7 @@ pub(crate) fn take<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
         Step::UserNamespaceOpen { path } => delegate::open_path(state, path),
         Step::Delegate { map, kinds, bpf } => delegate::take(state, map, kinds, bpf),
         Step::Join { kind, path } => join::take(state, kind, path),
-        Step::Unshare { kinds } => unshare::take(state, kinds),
+        Step::Unshare { kinds, told } => unshare::take(state, kinds, told),
         Step::Loopback => loopback::take(state),
         Step::Hostname { name } => hostname::take(name),
         Step::Listen { .. } => listen::take(state, step),

@@ -93,7 +93,10 @@ fn commands_on_an_image_share_its_layers_and_the_image_is_mounted_nowhere_else()
                 parent: &path,
                 directory: None,
             },
-            Step::Unshare { kinds: MOUNT },
+            Step::Unshare {
+                kinds: MOUNT,
+                told: 0,
+            },
             Step::Propagation {
                 flag: harness::roots::SLAVE,
             },

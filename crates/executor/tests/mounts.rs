@@ -283,7 +283,10 @@ fn an_image_comes_in_as_a_detached_tree_of_the_parents_namespace() {
     start.passed.push((plan::frame::Role::Image, tree));
     let mut steps = vec![
         Step::CloneImage { index: 0 },
-        Step::Unshare { kinds: MOUNT },
+        Step::Unshare {
+            kinds: MOUNT,
+            told: 0,
+        },
         Step::Propagation { flag: SLAVE },
     ];
     steps.extend([

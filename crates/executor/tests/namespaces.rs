@@ -25,6 +25,7 @@ fn a_private_network_has_only_a_loopback_that_is_up() {
     let steps = [
         Step::Unshare {
             kinds: MOUNT | NETWORK,
+            told: 0,
         },
         Step::Loopback,
         Step::Propagation { flag: SLAVE },
@@ -38,6 +39,38 @@ fn a_private_network_has_only_a_loopback_that_is_up() {
     assert_eq!(shell(command).run(&steps).said(), "lo\n0x9\n1");
 }
 
+#[test]
+fn what_one_process_makes_and_tells_another_joins() {
+    const LEAVES: &str = "ip address add 10.1.2.3/32 dev lo && ipcmk -Q > /dev/null";
+    const FINDS: &str = "ip address | grep -c 10.1.2.3; ipcs -q | grep -c 0x";
+    for told in [NETWORK | IPC, NETWORK, IPC] {
+        let kinds = NETWORK | IPC | UTS;
+        let first = shell(LEAVES).run(&[Step::Unshare { kinds, told }]);
+        assert_eq!(
+            (first.output.as_str(), first.ending),
+            ("", Ending::Exited(0))
+        );
+        assert_eq!(first.reports, [Report::Namespaces { kinds: told }]);
+        let mut second = shell(FINDS);
+        let roles = [(NETWORK, Role::NetworkNamespace), (IPC, Role::IpcNamespace)];
+        let roles: Vec<_> = roles
+            .into_iter()
+            .filter(|(kind, _)| told & kind != 0)
+            .collect();
+        assert_eq!(first.descriptors.len(), roles.len());
+        let mut steps: Vec<Step<'_>> = Vec::new();
+        for ((kind, role), descriptor) in roles.into_iter().zip(first.descriptors) {
+            second.passed.push((role, descriptor));
+            steps.push(Step::Join { kind, path: None });
+        }
+        let kinds = kinds & !told;
+        steps.push(Step::Unshare { kinds, told: 0 });
+        let found = |kind| u32::from(told & kind != 0);
+        let expected = format!("{}\n{}", found(NETWORK), found(IPC));
+        assert_eq!(second.run(&steps).output.trim(), expected, "{told:x}");
+    }
+}
+
 /// A start in a network namespace that was made ahead, which shows its number, its interfaces, and whether the loopback answers.
 fn in_made_network(made: OwnedFd, command: &str) -> String {
     let mut start = shell(command);
@@ -45,6 +78,7 @@ fn in_made_network(made: OwnedFd, command: &str) -> String {
     let steps = [
         Step::Unshare {
             kinds: NETWORK | UTS,
+            told: 0,
         },
         Step::Loopback,
     ];
@@ -55,7 +89,13 @@ fn in_made_network(made: OwnedFd, command: &str) -> String {
 fn a_network_namespace_made_ahead_is_as_one_that_is_made_now() {
     let maker = Maker::start();
     let seen = "tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' '; ip -o address | cut -d' ' -f7; wc -l < /proc/net/route";
-    let own = shell(seen).run(&[Step::Unshare { kinds: NETWORK }, Step::Loopback]);
+    let own = shell(seen).run(&[
+        Step::Unshare {
+            kinds: NETWORK,
+            told: 0,
+        },
+        Step::Loopback,
+    ]);
     assert_eq!(in_made_network(maker.ask(), seen), own.said());
     // Each is another one, and none is the host's.
     let number = "readlink /proc/self/ns/net";
@@ -75,6 +115,7 @@ fn steps_of_all() -> Vec<Step<'static>> {
     vec![
         Step::Unshare {
             kinds: MOUNT | NETWORK | IPC | UTS,
+            told: 0,
         },
         Step::Loopback,
         Step::Propagation { flag: SLAVE },
@@ -115,7 +156,10 @@ const SEEN: &str = "tr -s ' ' < /proc/self/uid_map; tr -s ' ' < /proc/self/gid_m
 /// The steps of a start in the host's network that can take file systems.
 fn steps_of_files() -> Vec<Step<'static>> {
     vec![
-        Step::Unshare { kinds: MOUNT | UTS },
+        Step::Unshare {
+            kinds: MOUNT | UTS,
+            told: 0,
+        },
         Step::Propagation { flag: SLAVE },
         Step::Root {
             from: RootSource::Host,
@@ -239,6 +283,7 @@ fn of_what_is_made_ahead_a_start_takes_only_what_is_as_its_own() {
     let steps = [
         Step::Unshare {
             kinds: MOUNT | NETWORK,
+            told: 0,
         },
         Step::Loopback,
         Step::Propagation { flag: SLAVE },
@@ -255,7 +300,10 @@ fn of_what_is_made_ahead_a_start_takes_only_what_is_as_its_own() {
     assert_eq!(made(queues, &steps), own);
     assert!(own.starts_with(ipc.to_str().unwrap()), "{own}");
     // Without a network of its own it takes nothing.
-    let none = [Step::Unshare { kinds: IPC }];
+    let none = [Step::Unshare {
+        kinds: IPC,
+        told: 0,
+    }];
     assert_eq!(
         made(
             "readlink /proc/self/ns/net; ls /proc/self/fd | wc -l",
@@ -346,7 +394,10 @@ fn a_start_with_a_bundle_that_is_none_fails() {
             .collect();
         let mut start = shell("echo reached");
         start.passed.push((Role::MadeAhead, bundle(bytes, &files)));
-        let step = Step::Unshare { kinds: NETWORK };
+        let step = Step::Unshare {
+            kinds: NETWORK,
+            told: 0,
+        };
         let tag = step.tag();
         let outcome = start.run(&[step]);
         assert!(!outcome.output.contains("reached"), "{bytes:?} {outcome:?}");
@@ -485,7 +536,13 @@ fn ipc_objects_of_the_host_are_out_of_sight() {
             .trim()
             .to_owned()
     };
-    let (seen, unseen) = (queues(&[]), queues(&[Step::Unshare { kinds: IPC }]));
+    let (seen, unseen) = (
+        queues(&[]),
+        queues(&[Step::Unshare {
+            kinds: IPC,
+            told: 0,
+        }]),
+    );
     std::process::Command::new("ipcrm")
         .args(["-q", &id])
         .status()
@@ -497,7 +554,10 @@ fn ipc_objects_of_the_host_are_out_of_sight() {
 #[test]
 fn message_queues_of_the_new_namespace_are_mounted() {
     let steps = [
-        Step::Unshare { kinds: MOUNT | IPC },
+        Step::Unshare {
+            kinds: MOUNT | IPC,
+            told: 0,
+        },
         Step::Propagation { flag: SLAVE },
         Step::Root {
             from: RootSource::Host,
@@ -517,7 +577,10 @@ fn message_queues_of_the_new_namespace_are_mounted() {
 fn the_host_name_is_the_services_own() {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     let steps = [
-        Step::Unshare { kinds: UTS },
+        Step::Unshare {
+            kinds: UTS,
+            told: 0,
+        },
         Step::Hostname { name: c"boat" },
     ];
     assert_eq!(
@@ -558,6 +621,7 @@ fn without_privileges_the_same_is_made_in_a_user_namespace_of_ones_own() {
         },
         Step::Unshare {
             kinds: MOUNT | NETWORK | IPC | UTS,
+            told: 0,
         },
         Step::Loopback,
         Step::Propagation { flag: SLAVE },

@@ -525,7 +525,10 @@ fn the_stub_holds_no_descriptor_and_no_capability() {
     let mut start = shell("ls /proc/1/fd; grep CapEff /proc/1/status");
     start.new_pid_namespace = true;
     let steps = [
-        Step::Unshare { kinds: 0x2_0000 },
+        Step::Unshare {
+            kinds: 0x2_0000,
+            told: 0,
+        },
         Step::Propagation { flag: 1 << 19 },
         Step::Root {
             from: plan::step::RootSource::Host,

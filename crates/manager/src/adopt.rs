@@ -170,6 +170,8 @@ impl Manager {
     /// Answers the names of what is held for units beside their sockets.
     fn adopt_units(&mut self, records: Vec<Record>, inventory: &mut Inventory) -> Set<String> {
         let others = inventory.take(Class::Other);
+        let (namespaces, others): (Vec<_>, Vec<_>) =
+            (others.into_iter()).partition(|(name, _)| name.starts_with(crate::namespaces::HELD));
         for record in &records {
             let name = &record.snapshot.name;
             let hash = || crate::directories::hash(name.as_bytes());
@@ -199,6 +201,11 @@ impl Manager {
         self.load_named();
         for record in records {
             self.restore(record);
+        }
+        for (name, namespace) in namespaces {
+            if !self.adopt_namespace(&name, namespace) {
+                self.link.drop_held(Class::Other, &name);
+            }
         }
         let names = others.into_iter().map(|(name, _)| name);
         let (wanted, rest): (Set<_>, Set<_>) = names.partition(|name| self.is_wanted(name));
@@ -241,11 +248,13 @@ impl Manager {
         for run in record.runs {
             if run.over.is_some() {
                 // The manager before us may have had no time for it.
-                let left = crate::leftovers::unshared(&entry.unit, &run.invocation());
+                let temporary = run.temporary();
+                let left = crate::leftovers::unshared(&entry.unit, &run.invocation(), temporary);
                 let left = left.map(|path| (name.clone(), path));
                 self.later.trees.extend(left);
                 entry.last_mut().run = Some(run);
             } else {
+                self.later.joined_runs += usize::from(run.temporary.is_some());
                 entry.runs.push(Run::restore(run));
             }
         }

@@ -91,6 +91,7 @@ pub(crate) fn relation_name(relation: Relation) -> &'static str {
         Relation::PropagatesStopTo => "PropagatesStopTo=",
         Relation::Triggers => "what it starts",
         Relation::Sockets => "Sockets=",
+        Relation::JoinsNamespaceOf => "JoinsNamespaceOf=",
         Relation::ReloadPropagatedFrom => "ReloadPropagatedFrom=",
         Relation::StopPropagatedFrom => "StopPropagatedFrom=",
         Relation::TargetAfter => "its target",

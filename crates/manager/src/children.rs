@@ -258,6 +258,9 @@ impl Manager {
             match Report::decode(buffer.get(..received.bytes).unwrap_or_default()) {
                 Some(Report::Failure(failure)) => return self.on_failure(process, failure),
                 Some(Report::Payload) => self.on_payload(process, sender),
+                Some(Report::Namespaces { kinds }) => {
+                    self.on_namespaces(process, kinds, &mut descriptors)
+                }
                 Some(
                     Report::Socket { .. }
                     | Report::Network
@@ -326,6 +329,7 @@ impl Manager {
             .and_then(|run| run.process(process.serial)?.report.take());
         if let Some(report) = number.and_then(|number| self.reports.remove(&number)) {
             self.poll.forget(&*report.socket);
+            self.go_on_with_joiners();
         }
     }
 

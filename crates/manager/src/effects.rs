@@ -121,6 +121,7 @@ impl Manager {
         given_up.extend(self.mounts.give_up(unit, incarnation, &serials));
         given_up.extend(self.aside.sets.give_up(unit, incarnation, &serials));
         given_up.extend(self.aside.pid_files.give_up(unit, incarnation, &serials));
+        given_up.extend(self.aside.joiners.give_up(unit, incarnation, &serials));
         for process in given_up {
             let status = engine::ExitStatus::Killed(signal);
             self.inputs.push_back(Input::Exited { process, status });

@@ -12,15 +12,20 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// What a run has under names that are its own: its private /tmp and /var/tmp, and the layers of its root.
+/// What a run has under names that are its own: its private /tmp and /var/tmp, or those of a run that it
+/// joined, and the layers of its root.
 pub(crate) fn unshared(
     unit: &Unit,
     invocation: &[u8; 16],
+    temporary: Option<[u8; 16]>,
 ) -> impl Iterator<Item = PathBuf> + use<> {
-    let has_any =
-        unit.value(&key::PRIVATE_TMP) == PrivateTmp::Connected || unit.value(&key::ROOT_EPHEMERAL);
-    let paths = has_any.then(|| plan::private_tmp(invocation));
-    paths.into_iter().flatten().map(PathBuf::from)
+    let has_tmp = unit.value(&key::PRIVATE_TMP) == PrivateTmp::Connected;
+    let has_own = unit.value(&key::ROOT_EPHEMERAL) || has_tmp && temporary.is_none();
+    let own = has_own.then(|| plan::private_tmp(invocation));
+    let joined = temporary.filter(|_| has_tmp);
+    let joined = joined.map(|id| plan::private_tmp(&id));
+    let paths = own.into_iter().chain(joined);
+    paths.flatten().map(PathBuf::from)
 }
 
 /// What goes when a run ends: the unit's runtime directories, unless it keeps them. `is_own` says whose a directory is.

@@ -35,6 +35,7 @@ mod link;
 mod loading;
 mod manager;
 mod monitor;
+mod namespaces;
 mod networks;
 pub mod notice;
 mod notify;

@@ -118,6 +118,7 @@ pub(crate) struct Aside {
     pub(crate) pid_files: crate::pid_file::PidFiles,
     pub(crate) tests: crate::testing::Tests,
     pub(crate) sets: crate::firewall::Sets,
+    pub(crate) joiners: crate::namespaces::Joiners,
     pub(crate) timers: crate::timers::Timers,
 }
 
@@ -137,6 +138,8 @@ pub(crate) struct Later {
     pub(crate) leaving_users: Vec<crate::run::RunUser>,
     /// Units, and what runs of theirs that are over have left under names of their own: removed then, too.
     pub(crate) trees: Vec<(String, std::path::PathBuf)>,
+    /// Runs that have another run's directories for temporary files.
+    pub(crate) joined_runs: usize,
     /// Groups of runs that nobody knows, whose processes were killed.
     pub(crate) doomed: Vec<(String, u64)>,
 }

@@ -490,7 +490,8 @@ impl Opening {
                     | Report::Network
                     | Report::Ahead
                     | Report::Files
-                    | Report::Unmade(_),
+                    | Report::Unmade(_)
+                    | Report::Namespaces { .. },
                 )
                 | None => {}
             }

@@ -6,7 +6,7 @@ use engine::{Incarnation, UnitId};
 use kernel::terminal::Tidying;
 use model::value::StandardInput;
 use model::{UnitKind, key};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 impl Manager {
@@ -62,8 +62,13 @@ impl Manager {
             self.remove_left(entry.name.as_str(), &path);
         }
         // Their names are nobody else's: who waits for the end need not wait for that.
-        let unshared = crate::leftovers::unshared(&entry.unit, &run.invocation);
-        let unshared = unshared.map(|path| (entry.name.to_string(), path));
+        let unshared = crate::leftovers::unshared(&entry.unit, &run.invocation, run.temporary);
+        let is_free =
+            |path: &PathBuf| run.temporary.is_none() || !self.is_temporary_of_another(path);
+        let unshared = unshared.filter(is_free);
+        let unshared: Vec<_> = unshared
+            .map(|path| (entry.name.to_string(), path))
+            .collect();
         self.later.trees.extend(unshared);
         // Busy while something is in it: another unit's directory. A start that needs what goes at this moment makes it again.
         let shared = Path::new(crate::leftovers::PRIVATE_RUNTIME);
@@ -77,7 +82,8 @@ impl Manager {
         self.to_remove
             .push((entry.name.to_string(), run.incarnation));
         self.remove_ipc(entry, &run);
-        let unit_file = Rc::clone(&entry.unit);
+        let (name, unit_file) = (entry.name.to_string(), Rc::clone(&entry.unit));
+        self.leave_shared(&name, &run);
         self.tidy_terminal(unit, &unit_file);
         for key in run.image_keys() {
             self.let_image_go(key);
@@ -97,6 +103,10 @@ impl Manager {
     /// Removes what runs that are over have left and nobody else knows, when the clients have their answers.
     pub(crate) fn remove_trees(&mut self) {
         for (unit, path) in std::mem::take(&mut self.later.trees) {
+            if self.later.joined_runs > 0 && self.is_temporary_of_another(&path) {
+                // It goes with the last of them.
+                continue;
+            }
             self.remove_left(&unit, &path);
         }
     }

@@ -18,6 +18,10 @@ pub(crate) struct Run {
     pub(crate) root: Option<String>,
     /// What tells its other images, or a root of which more is wanted than its path says, from those of others.
     pub(crate) images: Vec<String>,
+    /// The namespaces that its processes have in common.
+    pub(crate) shared: crate::namespaces::Shared,
+    /// What its directories for temporary files are named by, where they are those of a unit that it joins.
+    pub(crate) temporary: Option<[u8; 16]>,
     /// Its mount namespace, which ends after its end is told.
     pub(crate) mounts: Option<OwnedFd>,
     /// The inotify watch on its control group.
@@ -63,6 +67,8 @@ pub(crate) struct RunProcess {
     pub(crate) ended: Option<(ExitStatus, u64)>,
     /// The token of its report.
     pub(crate) report: Option<u32>,
+    /// It makes namespaces that others are to be in, and has not told of them.
+    pub(crate) tells: bool,
 }
 
 /// What a record keeps of a run.
@@ -78,6 +84,8 @@ pub(crate) struct RunRecord {
     pub(crate) root: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) images: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) temporary: Option<String>,
     #[serde(default)]
     pub(crate) notify: bool,
     /// Only of one that is released: its nanoseconds on processors, or 0 where nobody counted.
@@ -148,6 +156,7 @@ impl Run {
             cgroup: self.cgroup.clone(),
             root: self.root.clone(),
             images: self.images.clone(),
+            temporary: self.temporary.as_ref().map(|id| hex(id)),
             notify: self.notify.is_some(),
             over: None,
             processes: self.processes.iter().map(RunProcess::record).collect(),
@@ -162,6 +171,7 @@ impl Run {
             cgroup: record.cgroup,
             root: record.root,
             images: record.images,
+            temporary: record.temporary.as_deref().map(unhex),
             processes: record
                 .processes
                 .into_iter()
@@ -187,6 +197,7 @@ impl RunProcess {
             started_us,
             ended: None,
             report: None,
+            tells: false,
         }
     }
 
@@ -239,11 +250,18 @@ impl RunProcess {
             started_us: record.started_us,
             ended: record.ended,
             report: None,
+            // Nobody remembers whether it did.
+            tells: true,
         }
     }
 }
 
 impl RunRecord {
+    /// What its directories for temporary files are named by, where it had joined another run.
+    pub(crate) fn temporary(&self) -> Option<[u8; 16]> {
+        self.temporary.as_deref().map(unhex)
+    }
+
     /// What its paths are named by.
     pub(crate) fn invocation(&self) -> [u8; 16] {
         unhex(&self.invocation)

@@ -2,6 +2,7 @@
 
 use crate::link::NewProcess;
 use crate::manager::{Manager, OpenReport};
+use crate::namespaces::Joining;
 use crate::planning::Prepared;
 use crate::poll::Token;
 use crate::run::{Run, RunProcess, RunUser, role_number};
@@ -70,15 +71,18 @@ impl Manager {
             return Ok(Started::Waits);
         }
         self.begin_run(spawn.process, &prepared)?;
-        let is_ready = self.sets_are_ready(spawn) && self.pid_file_is_ready(spawn);
+        let is_ready = self.sets_are_ready(spawn)
+            && self.pid_file_is_ready(spawn)
+            && self.shared_is_ready(spawn, &prepared);
         if !is_ready || !self.credentials_are_ready(spawn)? {
             self.keep_group(unit, spawn.process.incarnation.0)?;
             return Ok(Started::Waits);
         }
-        let handed = self.hand_over(spawn, &prepared)?;
-        let plan = self.bind(spawn, &prepared, &handed)?;
+        let joining = self.shared_by(spawn, &prepared);
+        let handed = self.hand_over(spawn, &prepared, &joining)?;
+        let plan = self.bind(spawn, &prepared, (&handed, &joining))?;
         self.bound_group(unit)?;
-        self.ask_keeper(spawn, &prepared, plan, handed)
+        self.ask_keeper(spawn, &prepared, plan, (handed, joining.told != 0))
             .map_err(|error| self.internal(unit, "ask for a process", &error))?;
         Ok(Started::Asked)
     }
@@ -148,7 +152,7 @@ impl Manager {
         &self,
         spawn: &Spawn,
         prepared: &Prepared,
-        handed: &Handed,
+        (handed, joining): (&Handed, &Joining),
     ) -> Result<Vec<u8>, Failure> {
         let unit = spawn.process.unit;
         let internal = |what: &str| Failure::Internal {
@@ -171,6 +175,9 @@ impl Manager {
             groups: user.groups.clone(),
             user: run.user.as_ref().map(plan_user),
             invocation: run.invocation,
+            temporary: run.temporary,
+            joined: joining.joined,
+            told: joining.told,
             descriptors: handed.passed.clone(),
             command: Some(command),
             manager_environment: self
@@ -264,7 +271,7 @@ impl Manager {
         spawn: &Spawn,
         prepared: &Prepared,
         plan: Vec<u8>,
-        handed: Handed,
+        (handed, tells): (Handed, bool),
     ) -> std::io::Result<()> {
         let process = spawn.process;
         let Some(child) = self.child_key(process) else {
@@ -292,6 +299,7 @@ impl Manager {
         if let Some(run) = self.run_mut(process.unit, process.incarnation) {
             let mut asked = RunProcess::asked(process, spawn.role, spawn.index);
             asked.report = Some(report);
+            asked.tells = tells;
             run.known_empty = false;
             run.processes.retain(|known| known.serial != process.serial);
             run.processes.push(asked);

@@ -1,6 +1,7 @@
 //! The descriptors of a start: standard streams, listening sockets, the image.
 
 use crate::manager::Manager;
+use crate::namespaces::Joining;
 use crate::planning::Prepared;
 use crate::start::Handed;
 use engine::{Role, Spawn, UnitId};
@@ -19,6 +20,7 @@ impl Manager {
         &mut self,
         spawn: &Spawn,
         prepared: &Prepared,
+        joining: &Joining,
     ) -> Result<Handed, Failure> {
         let mut handed = Handed::default();
         let unit = spawn.process.unit;
@@ -52,7 +54,11 @@ impl Manager {
             };
             handed.push(role, "", descriptor);
         }
-        if handed.passed.len() < plan::frame::MAX_DESCRIPTORS
+        for (role, namespace) in &joining.namespaces {
+            handed.push(*role, "", Rc::clone(namespace));
+        }
+        if joining.joined == 0
+            && handed.passed.len() < plan::frame::MAX_DESCRIPTORS
             && let Some((role, made)) = self.made_ahead(prepared)
         {
             handed.push(role, "", made);

@@ -5,8 +5,8 @@ use model::value::{ExecCommand, Privileges};
 use crate::code::{ListBuf, Writer};
 use crate::frame::{Frame, MAX_DESCRIPTORS, MAX_GROUPS, MAX_PLAN_BYTES, Role};
 use crate::names::Table;
-use crate::planner::{HOME, SpawnPlan};
-use crate::step::{Step, What};
+use crate::planner::{HOME, IPC, NETWORK, SpawnPlan};
+use crate::step::{Asked, Step, What};
 
 mod arguments;
 mod environment;
@@ -26,6 +26,12 @@ pub struct Bindings<'a> {
     pub user: Option<User>,
     /// This start's id; gives `INVOCATION_ID`.
     pub invocation: [u8; 16],
+    /// What its private directories for temporary files are named by, where not by [`Self::invocation`]: a run that it joins.
+    pub temporary: Option<[u8; 16]>,
+    /// The namespaces that are joined instead of made, `CLONE_NEW` flags: each has its descriptor.
+    pub joined: u32,
+    /// Those that are made and handed to the manager.
+    pub told: u32,
     /// The descriptors that follow the report socket, in this order.
     pub descriptors: Vec<Passed>,
     /// The command line; `None` for the role that only opens sockets.
@@ -129,6 +135,7 @@ impl SpawnPlan {
             gid: bindings.gid,
             groups: &groups,
             invocation: bindings.invocation,
+            temporary: bindings.temporary.unwrap_or(bindings.invocation),
             roles: &roles,
             credentials: &self.credentials(bindings),
             programs: programs.iter().collect::<ListBuf>().list(),
@@ -187,8 +194,21 @@ impl SpawnPlan {
                     missing_ok,
                 };
             }
+            if let Step::Unshare { kinds, told } = &mut asked.step {
+                let joined = *kinds & bindings.joined;
+                for kind in [NETWORK, IPC].into_iter().filter(|kind| joined & kind != 0) {
+                    writer.put(&Asked {
+                        step: Step::Join { kind, path: None },
+                        directive: asked.directive,
+                    });
+                }
+                *kinds &= !joined;
+                *told = *kinds & bindings.told;
+            }
             let extensions;
             match &mut asked.step {
+                Step::Unshare { kinds: 0, .. } => continue,
+                Step::Loopback if bindings.joined & NETWORK != 0 => continue,
                 Step::CloneImage { index }
                 | Step::Mount {
                     what: What::Image { index },

@@ -152,7 +152,7 @@ fn user_namespace(step: &Step<'_>) -> String {
 
 fn surroundings(step: &Step<'_>) -> String {
     match step {
-        Step::Unshare { kinds } => format!("new namespaces: {}", namespaces(*kinds)),
+        Step::Unshare { kinds, .. } => format!("new namespaces: {}", namespaces(*kinds)),
         Step::Join { kind, path } => {
             format!(
                 "join: the {} namespace {}",

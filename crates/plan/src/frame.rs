@@ -7,7 +7,7 @@ use crate::step::Asked;
 pub const MAGIC: [u8; 4] = *b"CrPl";
 
 /// The executor takes exactly this version; it is embedded beside the planner, so both always agree.
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;
 
 /// Descriptor of the plan in a fresh executor.
 pub const PLAN_DESCRIPTOR: i32 = 3;
@@ -72,6 +72,8 @@ pub struct Frame<'a> {
     pub groups: &'a [u8],
     /// This start's id.
     pub invocation: [u8; 16],
+    /// What the directories of PrivateTmp= are named by: the start's id, or that of a run that it joins.
+    pub temporary: [u8; 16],
     /// A [`Role`] byte per descriptor from [`FIRST_DESCRIPTOR`] on.
     pub roles: &'a [u8],
     /// The credentials: each a name and a value.
@@ -100,6 +102,7 @@ impl<'a> Frame<'a> {
             gid: reader.take()?,
             groups: reader.take()?,
             invocation: reader.array()?,
+            temporary: reader.array()?,
             roles: reader.take()?,
             credentials: reader.take()?,
             programs: reader.take()?,
@@ -176,6 +179,7 @@ impl<'a> Frame<'a> {
         writer.put(&self.gid);
         writer.put(&self.groups);
         writer.bytes.extend_from_slice(&self.invocation);
+        writer.bytes.extend_from_slice(&self.temporary);
         writer.put(&self.roles);
         writer.put(&self.credentials);
         writer.put(&self.programs);

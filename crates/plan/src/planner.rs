@@ -38,6 +38,7 @@ pub use process::terminal_path;
 use draft::Draft;
 pub(crate) use draft::text;
 use meaning::Meaning;
+pub(crate) use namespaces::{IPC, NETWORK};
 
 /// Stands for the user's home in a plan, until a start knows it. No path of a unit begins like this.
 pub(crate) const HOME: &str = "~";
@@ -133,6 +134,35 @@ impl SpawnPlan {
         self.made_ahead
     }
 
+    /// The namespaces that a start makes and that other processes can join: `CLONE_NEW` flags. None where they belong to a user namespace that is
+    /// made first, since that would have to be joined, too.
+    pub fn shared_namespaces(&self) -> u32 {
+        let mut made = 0;
+        for asked in self.steps() {
+            match asked.step {
+                Step::Unshare { kinds, .. } => made |= kinds & namespaces::SHARED,
+                Step::UserNamespaceFirst { .. } => return 0,
+                Step::Join { kind, .. } if kind == namespaces::USER => return 0,
+                _ => {}
+            }
+        }
+        made
+    }
+
+    /// Whether the unit has a /tmp of its own on the host's file system, which others can have, too.
+    pub fn has_private_tmp(&self) -> bool {
+        let is_private = |asked: Asked<'_>| {
+            matches!(
+                asked.step,
+                Step::Mount {
+                    what: What::PrivateTmp { .. },
+                    ..
+                }
+            )
+        };
+        self.steps().any(is_private)
+    }
+
     /// The descriptors that the steps ask the manager for; service descriptors (sockets, fd store) come on top.
     pub fn roles(&self) -> Vec<Role> {
         self.steps()
@@ -156,7 +186,7 @@ fn made_ahead(steps: &[Vec<u8>]) -> Option<Role> {
     let (mut has_user, mut has_devices, mut is_delegated) = (false, false, false);
     for asked in decoded(steps) {
         match asked.step {
-            Step::Unshare { kinds } => made |= kinds,
+            Step::Unshare { kinds, .. } => made |= kinds,
             Step::Loopback => has_loopback = true,
             Step::UserNamespaceLate { .. } => has_user = true,
             Step::Delegate { .. } => is_delegated = true,

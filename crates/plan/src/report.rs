@@ -1,7 +1,8 @@
 //! What an executor says back over its report socket, one record per message.
 //!
 //! A start that succeeds says nothing: the socket closes at exec. A socket role sends one [`Report::Socket`] with each
-//! descriptor; a payload below a stub sends [`Report::Payload`], whose sender the kernel names (`SCM_CREDENTIALS`).
+//! descriptor; a payload below a stub sends [`Report::Payload`], whose sender the kernel names (`SCM_CREDENTIALS`);
+//! who makes namespaces that others are to be in sends [`Report::Namespaces`].
 
 /// Size of a record on the socket, in bytes.
 pub const RECORD_BYTES: usize = 16;
@@ -36,6 +37,11 @@ pub enum Report {
     Files,
     /// What was wished could not be made ahead; other wishes may be.
     Unmade(Unmade),
+    /// The attached descriptors are namespaces that this process has made, one for each of these `CLONE_NEW` flags, the network first.
+    Namespaces {
+        /// Which.
+        kinds: u32,
+    },
 }
 
 /// What could not be made ahead.
@@ -134,6 +140,7 @@ impl Report {
             Report::Network => (4, NONE, 0),
             Report::Ahead => (5, NONE, 0),
             Report::Files => (7, NONE, 0),
+            Report::Namespaces { kinds } => (8, NONE, kinds),
             Report::Unmade(unmade) => {
                 let [wish] = unmade.wish;
                 let failure = Failure {
@@ -207,6 +214,9 @@ impl Report {
             4 => Some(Report::Network),
             5 => Some(Report::Ahead),
             7 => Some(Report::Files),
+            8 => Some(Report::Namespaces {
+                kinds: u32::from_le_bytes([v0, v1, v2, v3]),
+            }),
             6 => Some(Report::Unmade(Unmade {
                 wish: [exit_status],
                 part: *UnmadePart::ALL.get(usize::from(step))?,
@@ -306,6 +316,7 @@ mod tests {
             Report::Network,
             Report::Ahead,
             Report::Files,
+            Report::Namespaces { kinds: 0x4800_0000 },
         ] {
             assert_eq!(Report::decode(&report.encode()), Some(report));
         }

@@ -180,6 +180,8 @@ coded! {
         Unshare = 24 {
             /// `CLONE_NEW` flags.
             kinds: u32,
+            /// Those of them that the manager gets, for the other processes that are to be in them.
+            told: u32,
         },
         /// Brings the loopback interface of the new network namespace up.
         Loopback = 25,

@@ -6,7 +6,7 @@ mod planning;
 use coracle_plan as plan;
 use model::value::ExecCommand;
 use model::{Directive, Facts, Position};
-use plan::{Bindings, Frame, Passed, Role, Situation, User};
+use plan::{Bindings, Frame, Passed, Role, Situation, Step, User};
 use planning::{bindings, check, plan_of, situation, unit};
 
 #[test]
@@ -290,6 +290,48 @@ fn a_start_without_a_descriptor_that_the_plan_needs_is_no_start() {
         plan.bind(&nul).unwrap_err().to_string(),
         "an argument contains a NUL byte"
     );
+}
+
+/// The steps of a start about namespaces that others have, too.
+fn shared_steps(lines: &str, (joined, told): (u32, u32)) -> Vec<String> {
+    let plan = plan_of(lines, &Facts::default()).unwrap();
+    let bytes = plan
+        .bind(&Bindings {
+            joined,
+            told,
+            ..bindings(&plan)
+        })
+        .unwrap();
+    let frame = Frame::decode(&bytes).unwrap();
+    let steps = frame.steps().map(|asked| asked.unwrap().step);
+    let shown = steps.filter_map(|step| match step {
+        Step::Join { kind, path: None } => Some(format!("join {kind:x}")),
+        Step::Unshare { kinds, told } => Some(format!("make {kinds:x}, tell {told:x}")),
+        Step::Loopback => Some("loopback".to_owned()),
+        _ => None,
+    });
+    shown.collect()
+}
+
+#[test]
+fn a_start_tells_of_what_it_makes_or_joins_what_another_has_made() {
+    const BOTH: u32 = 0x4800_0000;
+    let lines = "PrivateNetwork=yes\nPrivateIPC=yes\nProtectHostname=yes";
+    let check = |lines: &str, how: (u32, u32), expected: &[&str]| {
+        assert_eq!(shared_steps(lines, how), expected, "{lines} {how:x?}");
+    };
+    check(lines, (0, 0), &["make 4c000000, tell 0", "loopback"]);
+    check(
+        lines,
+        (0, BOTH),
+        &["make 4c000000, tell 48000000", "loopback"],
+    );
+    let joined = ["join 40000000", "join 8000000", "make 4000000, tell 0"];
+    check(lines, (BOTH, 0), &joined);
+    let one = ["join 40000000", "make c000000, tell 8000000"];
+    check(lines, (0x4000_0000, BOTH), &one);
+    check("PrivateNetwork=yes", (BOTH, BOTH), &["join 40000000"]);
+    check("", (BOTH, BOTH), &[]);
 }
 
 #[test]

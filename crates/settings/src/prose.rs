@@ -185,6 +185,7 @@ texts! {
     "InaccessiblePaths"
     "JobRunningTimeoutSec"
     "JobTimeoutSec"
+    "JoinsNamespaceOf"
     "KeepAlive"
     "KeyringMode"
     "KillMode"

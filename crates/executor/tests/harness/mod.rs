@@ -186,6 +186,7 @@ impl Start {
             gid: self.gid,
             groups: &groups,
             invocation: *b"0123456789abcdef",
+            temporary: *b"0123456789abcdef",
             roles: &roles,
             credentials: &credentials.bytes,
             programs: programs.list(),

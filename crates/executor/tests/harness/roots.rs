@@ -25,7 +25,10 @@ pub(crate) fn inside(start: Start, set: u64, mounts: &[Step<'_>]) -> Outcome {
 
 pub(crate) fn below(start: Start, from: RootSource<'_>, set: u64, mounts: &[Step<'_>]) -> Outcome {
     let mut steps = vec![
-        Step::Unshare { kinds: MOUNT },
+        Step::Unshare {
+            kinds: MOUNT,
+            told: 0,
+        },
         Step::Propagation { flag: SLAVE },
         Step::Root { from, set },
         Step::EnterRoot { shared: true },

@@ -10,8 +10,10 @@ use crate::code::{ListBuf, Writer};
 use crate::frame::Frame;
 use crate::step::{Asked, Step};
 
-pub(super) const NETWORK: u32 = 0x4000_0000;
-pub(super) const IPC: u32 = 0x0800_0000;
+/// Those that all processes of a run have in common, and units that join each other.
+pub(super) const SHARED: u32 = NETWORK | IPC;
+pub(crate) const NETWORK: u32 = 0x4000_0000;
+pub(crate) const IPC: u32 = 0x0800_0000;
 const UTS: u32 = 0x0400_0000;
 pub(super) const USER: u32 = 0x1000_0000;
 pub(super) const CGROUP: u32 = 0x0200_0000;
@@ -29,7 +31,7 @@ pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), Refusal> {
 /// One call makes all of them.
 pub(super) fn emit(draft: &mut Draft<'_>, directive: Option<Directive>) {
     let kinds = draft.namespaces & !draft.delegated;
-    let step = Step::Unshare { kinds };
+    let step = Step::Unshare { kinds, told: 0 };
     match directive {
         _ if kinds == 0 => {}
         Some(directive) => draft.push(directive, step),
@@ -94,6 +96,7 @@ pub fn network_maker() -> Vec<u8> {
         gid: 0,
         groups: &[],
         invocation: [0; 16],
+        temporary: [0; 16],
         roles: &[],
         credentials: &[],
         programs: nothing.list(),

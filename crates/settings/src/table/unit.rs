@@ -186,7 +186,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Shares the private network, IPC or temporary files of another unit."),
         since: said("209"),
         bus: said("as"),
-        status: later::UNITS,
         ..Row::ASKS
     },
     Row {

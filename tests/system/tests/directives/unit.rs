@@ -237,6 +237,21 @@ pub(crate) const OBSERVATIONS: &[Observation] = &[
     units("OnSuccess=$U-b.service", ENDS, FOLLOWED, "active"),
     units("OnFailure=$U-b.service", FAILS, FOLLOWED, "active"),
     units("OnFailureJobMode=isolate", FAILS, ISOLATED, "inactive").on(&["OnFailure=$U-b.service"]),
+    units(
+        "JoinsNamespaceOf=$U-b.service",
+        &[
+            (
+                "$U.service",
+                "[Unit]\nLINE\n[Service]\nType=oneshot\nPrivateNetwork=yes\nStandardOutput=file:$ROOM/$U\nExecStart=/bin/readlink /proc/self/ns/net\n",
+            ),
+            (
+                "$U-b.service",
+                "[Service]\nPrivateNetwork=yes\nType=exec\nExecStart=/bin/sleep infinity\n",
+            ),
+        ],
+        "coracle start $U-b; coracle start $U; test \"$(cat $ROOM/$U)\" = \"$(readlink /proc/$(coracle show -p MainPID --value $U-b)/ns/net)\" && echo same; coracle stop $U-b",
+        "same",
+    ),
     units("OnFailureIsolate=yes", FAILS, ISOLATED, "inactive").on(&["OnFailure=$U-b.service"]),
     units(
         "CollectMode=inactive-or-failed",

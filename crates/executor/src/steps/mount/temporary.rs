@@ -35,10 +35,11 @@ const OUTER_MODE: u32 = 0o700;
 const INNER_MODE: u32 = 0o1777;
 
 /// Makes `parent/coracle-private-ID/tmp` and gives a clone of it. The id is random, so no one can have been there before;
-/// several commands of one start share it.
+/// several commands of one run share it,
+/// and units that join each other.
 pub(super) fn directory(state: &State<'_>, parent: &CStr) -> Result<OwnedFd> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let outer = of_start(state, parent)?;
+    let outer = of_start(&state.frame.temporary, parent)?;
     accept_existing(mkdirat(&outer, c"tmp", Mode::from_raw_mode(INNER_MODE)))?;
     let inner = openat(&outer, c"tmp", flags, Mode::empty())?;
     fchmod(&inner, Mode::from_raw_mode(INNER_MODE))?;
@@ -47,7 +48,7 @@ pub(super) fn directory(state: &State<'_>, parent: &CStr) -> Result<OwnedFd> {
 
 /// The same outer directory for what the run changes in its root: two directories, as overlayfs wants them, and where it is mounted.
 pub(in crate::steps) fn room_of_start(state: &State<'_>, parent: &CStr) -> Result<OwnedFd> {
-    let outer = of_start(state, parent)?;
+    let outer = of_start(&state.frame.invocation, parent)?;
     for name in [UPPER, WORK, LAYERS] {
         accept_existing(mkdirat(&outer, name, Mode::from_raw_mode(0o755)))?;
     }
@@ -65,10 +66,10 @@ pub(in crate::steps) fn place_of_layers(room: &OwnedFd) -> Result<OwnedFd> {
     openat(room, LAYERS, place, Mode::empty())
 }
 
-fn of_start(state: &State<'_>, parent: &CStr) -> Result<OwnedFd> {
+fn of_start(id: &[u8; 16], parent: &CStr) -> Result<OwnedFd> {
     let mut name = PathBuffer::new();
     name.push(plan::frame::PRIVATE_PREFIX)?;
-    name.push_hex(&state.frame.invocation)?;
+    name.push_hex(id)?;
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let parent = open(parent, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     accept_existing(mkdirat(
