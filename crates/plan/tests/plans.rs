@@ -320,17 +320,21 @@ fn a_start_tells_of_what_it_makes_or_joins_what_another_has_made() {
     let check = |lines: &str, how: (u32, u32), expected: &[&str]| {
         assert_eq!(shared_steps(lines, how), expected, "{lines} {how:x?}");
     };
-    check(lines, (0, 0), &["make 4c000000, tell 0", "loopback"]);
+    check(lines, (0, 0), &["make 4c020000, tell 0", "loopback"]);
     check(
         lines,
         (0, BOTH),
-        &["make 4c000000, tell 48000000", "loopback"],
+        &["make 4c020000, tell 48000000", "loopback"],
     );
-    let joined = ["join 40000000", "join 8000000", "make 4000000, tell 0"];
+    let joined = ["join 40000000", "join 8000000", "make 4020000, tell 0"];
     check(lines, (BOTH, 0), &joined);
-    let one = ["join 40000000", "make c000000, tell 8000000"];
+    let one = ["join 40000000", "make c020000, tell 8000000"];
     check(lines, (0x4000_0000, BOTH), &one);
-    check("PrivateNetwork=yes", (BOTH, BOTH), &["join 40000000"]);
+    check(
+        "PrivateNetwork=yes",
+        (BOTH, BOTH),
+        &["join 40000000", "make 20000, tell 0"],
+    );
     check("", (BOTH, BOTH), &[]);
 }
 
