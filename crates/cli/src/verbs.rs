@@ -51,6 +51,7 @@ verbs! {
     "list-units" on::list_units::ListUnits: "List units";
     "list-jobs" on::list_units::ListJobs: "List jobs that wait or run";
     "list-timers" on::timers::ListTimers: "List timers: when they elapse next, when they did last, and what they start";
+    "list-paths" on::paths::ListPaths: "List the paths that path units watch, and what they start";
     "is-active" on::is::IsActive: "Tell whether units run";
     "is-failed" on::is::IsFailed: "Tell whether units failed";
     "is-enabled" on::unit_files::IsEnabled: "Tell whether units are enabled";

@@ -88,6 +88,13 @@ pub enum Cause {
         /// The timer unit.
         timer: Arc<str>,
     },
+    /// What a path unit waits for is so.
+    Watched {
+        /// The path unit.
+        path: Arc<str>,
+        /// What was found.
+        what: Arc<str>,
+    },
     /// A unit changed its state and this one follows.
     Followed {
         /// The unit that changed.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Micros, Signal};
+use crate::path::PathConfig;
 use crate::timer::TimerConfig;
 
 /// One unit, as far as states and jobs are concerned.
@@ -70,6 +71,8 @@ pub enum Kind {
     Socket(Arc<SocketConfig>),
     /// Moments.
     Timer(Arc<TimerConfig>),
+    /// Places in the file system.
+    Path(Arc<PathConfig>),
     /// A kind, or a Type=, that this version does not run; starting it is refused with this sentence.
     Unsupported(&'static str),
 }
@@ -109,7 +112,7 @@ pub enum Relation {
     StopPropagatedFrom,
     /// A target comes after what it pulls in, unless that says otherwise; implied.
     TargetAfter,
-    /// The unit that a socket or a timer starts; implied.
+    /// The unit that a socket, a timer or a path unit starts; implied.
     Triggers,
     /// Sockets=
     Sockets,

@@ -10,6 +10,7 @@ use crate::config::{
     ServiceConfig, ServiceType, SocketConfig, StatusSet, TimeoutFailure, UnitConfig,
 };
 use crate::id::{Micros, Signal};
+use crate::path::PathConfig;
 use crate::timer::TimerConfig;
 
 /// The lists of units that are relations as they stand.
@@ -80,6 +81,7 @@ fn kind(unit: &Unit) -> Kind {
         UnitKind::Service => service_kind(unit),
         UnitKind::Socket => Kind::Socket(Arc::new(socket(unit))),
         UnitKind::Timer => Kind::Timer(Arc::new(timer(unit))),
+        UnitKind::Path => Kind::Path(Arc::new(path(unit))),
         _ => Kind::Target,
     }
 }
@@ -187,6 +189,16 @@ fn timer(unit: &Unit) -> TimerConfig {
     }
 }
 
+fn path(unit: &Unit) -> PathConfig {
+    PathConfig {
+        unit: triggered(unit, &key::PATH_UNIT),
+        trigger_limit: RateLimit {
+            interval: span(unit.value(&key::PATH_TRIGGER_LIMIT_INTERVAL_SEC)),
+            burst: unit.value(&key::PATH_TRIGGER_LIMIT_BURST),
+        },
+    }
+}
+
 fn relations(unit: &Unit, kind: &Kind) -> Box<[(Relation, Arc<str>)]> {
     let mut relations: Vec<(Relation, Arc<str>)> = Vec::new();
     for (relation, key) in &RELATIONS {
@@ -202,13 +214,15 @@ fn relations(unit: &Unit, kind: &Kind) -> Box<[(Relation, Arc<str>)]> {
         relations.push((Relation::Wants, socket.as_str().into()));
         relations.push((Relation::After, socket.as_str().into()));
     }
-    if let Kind::Socket(socket) = kind {
-        relations.push((Relation::Triggers, Arc::clone(&socket.service)));
-        relations.push((Relation::Before, Arc::clone(&socket.service)));
-    }
-    if let Kind::Timer(timer) = kind {
-        relations.push((Relation::Triggers, Arc::clone(&timer.unit)));
-        relations.push((Relation::Before, Arc::clone(&timer.unit)));
+    let starts = match kind {
+        Kind::Socket(socket) => Some(&socket.service),
+        Kind::Timer(timer) => Some(&timer.unit),
+        Kind::Path(path) => Some(&path.unit),
+        Kind::Target | Kind::Service(_) | Kind::Unsupported(_) => None,
+    };
+    if let Some(starts) = starts {
+        relations.push((Relation::Triggers, Arc::clone(starts)));
+        relations.push((Relation::Before, Arc::clone(starts)));
     }
     if unit.value(&key::DEFAULT_DEPENDENCIES) {
         implied(unit, &mut relations);
@@ -237,6 +251,10 @@ fn implied(unit: &Unit, relations: &mut Vec<(Relation, Arc<str>)>) {
                 say(Relation::After, "time-set.target");
                 say(Relation::After, "time-sync.target");
             }
+        }
+        UnitKind::Path => {
+            say(Relation::After, "sysinit.target");
+            say(Relation::Before, "paths.target");
         }
         UnitKind::Target => {
             let pulled = |relation| {
@@ -455,8 +473,8 @@ mod tests {
     #[test]
     fn an_unsupported_kind_says_so() {
         assert_eq!(
-            UnitConfig::from(&unit("a.path")).kind,
-            Kind::Unsupported("path units are not supported yet.")
+            UnitConfig::from(&unit("a.scope")).kind,
+            Kind::Unsupported("scopes are not supported yet.")
         );
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::cause::Chain;
 use crate::id::{Incarnation, JobId, Micros, ProcessKey, Signal, UnitId};
 use crate::input::{ExitStatus, JobKind};
+use crate::path::Watch;
 use crate::state::UnitResult;
 use crate::timer::Elapse;
 
@@ -129,6 +130,18 @@ pub enum Action {
     UnwatchTimer(UnitId),
     /// The timer elapsed: where Persistent= is set, keep that for the next boot.
     StampTimer(UnitId),
+    /// Answer with `PathWatched` when all is watched, and with `PathFired` once what is waited for is so, or with `PathFailed`. Replaces the
+    /// former wish. Sent again after a restore.
+    WatchPath {
+        /// The path unit.
+        unit: UnitId,
+        /// Its run.
+        incarnation: Incarnation,
+        /// What counts.
+        watch: Watch,
+    },
+    /// Watch nothing.
+    UnwatchPath(UnitId),
     /// Remove what the unit left, and answer with `Cleaned`. Sent again after a restore.
     Clean {
         /// The unit.

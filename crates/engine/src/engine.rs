@@ -136,6 +136,20 @@ impl Engine {
                 self.sockets_opened(unit, incarnation, false)
             }
             Input::SocketTraffic { unit, incarnation } => self.traffic(unit, incarnation),
+            input @ (Input::TimerReckoned { .. }
+            | Input::TimerElapsed { .. }
+            | Input::ReckonTimer(_)) => self.accept_of_timer(input),
+            input @ (Input::PathWatched { .. }
+            | Input::PathFired { .. }
+            | Input::PathFailed { .. }
+            | Input::WatchPath(_)) => self.accept_of_path(input),
+            Input::Tick => self.tick(),
+            Input::InventoryComplete => self.inventory_complete(),
+        }
+    }
+
+    fn accept_of_timer(&mut self, input: Input) {
+        match input {
             Input::TimerReckoned {
                 unit,
                 incarnation,
@@ -147,8 +161,30 @@ impl Engine {
                 realtime_us,
             } => self.timer_elapsed(unit, incarnation, realtime_us),
             Input::ReckonTimer(unit) => self.reckon_anew(unit),
-            Input::Tick => self.tick(),
-            Input::InventoryComplete => self.inventory_complete(),
+            _ => {}
+        }
+    }
+
+    fn accept_of_path(&mut self, input: Input) {
+        match input {
+            Input::PathWatched {
+                unit,
+                incarnation,
+                marks,
+            } => self.path_watched(unit, incarnation, marks),
+            Input::PathFired {
+                unit,
+                incarnation,
+                what,
+                realtime_us,
+            } => self.path_fired(unit, incarnation, what, realtime_us),
+            Input::PathFailed {
+                unit,
+                incarnation,
+                why,
+            } => self.path_failed(unit, incarnation, &why),
+            Input::WatchPath(unit) => self.watch_path_anew(unit),
+            _ => {}
         }
     }
 
@@ -222,6 +258,7 @@ impl Engine {
                 } if *at <= self.now => self.restart_due(id),
                 State::Socket(_) => self.socket_tick(id),
                 State::Cleaning(_) => self.clean_tick(id),
+                State::Path(_) => self.path_tick(id),
                 _ => {}
             }
         }
@@ -428,6 +465,10 @@ impl Input {
             Input::Forget(unit) | Input::ResetFailed(unit) | Input::Cleaned(unit) => Some(*unit),
             Input::Clean { unit, .. } | Input::ReckonTimer(unit) => Some(*unit),
             Input::TimerReckoned { unit, .. } | Input::TimerElapsed { unit, .. } => Some(*unit),
+            Input::PathWatched { unit, .. }
+            | Input::PathFired { unit, .. }
+            | Input::PathFailed { unit, .. }
+            | Input::WatchPath(unit) => Some(*unit),
             Input::Job { unit, .. } | Input::Kill { unit, .. } | Input::Conditions { unit, .. } => {
                 Some(*unit)
             }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{JobMode, UnitConfig};
 use crate::effect::Target;
 use crate::id::{Incarnation, JobId, ProcessKey, Signal, UnitId};
+use crate::path::Mark;
 use crate::timer::Reckoned;
 
 /// One event. Events about an incarnation that is no longer the current one change nothing.
@@ -135,6 +136,37 @@ pub enum Input {
     },
     /// The clock, the time zone or the timer's file is another: a timer that is up has to be reckoned anew.
     ReckonTimer(UnitId),
+    /// All of a path unit is watched, or watched anew.
+    PathWatched {
+        /// The path unit.
+        unit: UnitId,
+        /// Its run.
+        incarnation: Incarnation,
+        /// What is to be known after a restore.
+        marks: Box<[Mark]>,
+    },
+    /// What a path unit waits for is so.
+    PathFired {
+        /// The path unit.
+        unit: UnitId,
+        /// Its run.
+        incarnation: Incarnation,
+        /// What was found.
+        what: std::sync::Arc<str>,
+        /// Now, in microseconds since 1970.
+        realtime_us: u64,
+    },
+    /// A path unit can't be watched.
+    PathFailed {
+        /// The path unit.
+        unit: UnitId,
+        /// Its run.
+        incarnation: Incarnation,
+        /// A whole sentence.
+        why: String,
+    },
+    /// A path unit's file is another: what is up is watched anew.
+    WatchPath(UnitId),
     /// Time passed; due when the time of the last `Action::WakeAt` came.
     Tick,
     /// After a restore: this process is alive.

@@ -12,7 +12,6 @@ use crate::state::{ActiveState, SocketPhase, State, UnitResult};
 use crate::timer::TimerPhase;
 use crate::transaction::order::later_goes_first;
 use crate::transaction::{Wish, covers, merge};
-use crate::transition::Followup;
 use crate::unit::Job;
 
 /// Jobs installed at once, at most.
@@ -353,6 +352,7 @@ impl Engine {
             Some(Kind::Service(_)) => self.service_start(id),
             Some(Kind::Socket(_)) => self.socket_start(id),
             Some(Kind::Timer(_)) => self.timer_start(id),
+            Some(Kind::Path(_)) => self.path_start(id),
             Some(Kind::Unsupported(_)) | None => Move::Over(JobResult::Unsupported),
         }
     }
@@ -367,6 +367,7 @@ impl Engine {
             State::Service(_) => self.service_stop(id, restart),
             State::Socket(_) => self.socket_stop(id),
             State::Timer(_) => self.timer_stop(id),
+            State::Path(_) => self.path_stop(id),
             State::Cleaning(_) => self.end_cleaning(id),
         }
         Move::Going
@@ -500,9 +501,7 @@ impl Engine {
         }
         let state = self.active(id);
         self.look_around(id, state);
-        let sockets: Vec<UnitId> = self.related(id, Relation::Triggers, End::Theirs).collect();
-        self.followups
-            .extend(sockets.into_iter().map(Followup::Triggered));
+        self.tell_those_that_start_it(id);
         Some(*job)
     }
 
@@ -510,6 +509,7 @@ impl Engine {
     fn watch_on(&mut self, id: UnitId) {
         match &self.unit(id).state {
             State::Timer(run) if run.phase == TimerPhase::Waiting => self.resend_timer(id),
+            State::Path(_) => self.resend_path(id),
             State::Socket(run) if run.phase == SocketPhase::Listening => self.resend_socket(id),
             _ => {}
         }

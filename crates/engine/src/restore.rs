@@ -87,6 +87,7 @@ impl Engine {
                     self.resend_socket(id);
                 }
                 State::Timer(_) => self.resend_timer(id),
+                State::Path(_) => self.resend_path(id),
                 State::Cleaning(cleaning) => {
                     let cleaning = *cleaning;
                     self.resend_cleaning(id, cleaning);
@@ -107,7 +108,10 @@ impl Engine {
         for id in self.units().collect::<Vec<_>>() {
             let state = self.active(id);
             self.look_around(id, state);
-            if self.socket_run(id).is_some() || self.timer_run(id).is_some() {
+            let triggers = self.socket_run(id).is_some()
+                || self.timer_run(id).is_some()
+                || self.path_run(id).is_some();
+            if triggers {
                 self.followups.push_back(Followup::Triggered(id));
             }
         }

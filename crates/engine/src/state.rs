@@ -34,6 +34,10 @@
 //! waiting (the manager watches for the moment), running (its unit was started and has not ended), elapsed (no moment is left).
 //! A timer that waits has a moment, or the manager was asked for one and has not answered.
 //!
+//! # The states of a path unit
+//!
+//! start (not all is watched yet), waiting (the manager watches), running (its unit was started and has not ended).
+//!
 //! # Who decides first
 //!
 //! 1. An event of another run than the current one changes nothing; a process that comes into being after its run was over is killed.
@@ -63,6 +67,7 @@ use serde::{Deserialize, Serialize};
 use crate::effect::Role;
 use crate::id::Micros;
 use crate::input::ExitStatus;
+use crate::path::PathRun;
 use crate::timer::TimerRun;
 
 /// Where a unit is. Everything that is only true in one state lives inside that state.
@@ -96,6 +101,8 @@ pub enum State {
     Socket(Box<SocketRun>),
     /// A timer unit that is not down.
     Timer(Box<TimerRun>),
+    /// A path unit that is not down.
+    Path(Box<PathRun>),
     /// Down, while what it left is being removed.
     Cleaning(crate::cleaning::Cleaning),
 }
@@ -289,10 +296,12 @@ pub enum UnitResult {
     StartLimitHit,
     /// ExecCondition= said no.
     ExecCondition,
-    /// A socket was triggered too often.
+    /// A socket or a path unit was triggered too often.
     TriggerLimitHit,
     /// A socket's service was started too often.
     ServiceStartLimitHit,
+    /// The unit of a path unit was started too often.
+    UnitStartLimitHit,
 }
 
 /// The outer state, by which units depend on each other.
@@ -365,6 +374,7 @@ impl State {
             State::AutoRestart { .. } => ActiveState::Activating,
             State::Socket(run) => run.phase.active(),
             State::Timer(_) => ActiveState::Active,
+            State::Path(run) => run.phase.active(),
             State::Cleaning(_) => ActiveState::Maintenance,
         }
     }
@@ -380,6 +390,7 @@ impl State {
             State::AutoRestart { until: None, .. } => SubState::AutoRestartQueued,
             State::Socket(run) => run.phase.sub(),
             State::Timer(run) => run.phase.sub(),
+            State::Path(run) => run.phase.sub(),
             State::Cleaning(_) => SubState::Cleaning,
         }
     }
@@ -395,6 +406,7 @@ impl State {
             State::Cleaning(cleaning) => cleaning.deadline,
             State::AutoRestart { until, .. } => *until,
             State::Dead | State::Failed { .. } | State::Reached { .. } | State::Timer(_) => None,
+            State::Path(run) => run.deadline,
         }
     }
 }
@@ -553,6 +565,7 @@ impl UnitResult {
             UnitResult::ExecCondition => "exec-condition",
             UnitResult::TriggerLimitHit => "trigger-limit-hit",
             UnitResult::ServiceStartLimitHit => "service-start-limit-hit",
+            UnitResult::UnitStartLimitHit => "unit-start-limit-hit",
         }
     }
 }

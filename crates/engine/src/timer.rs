@@ -288,7 +288,7 @@ impl Engine {
         }
     }
 
-    /// The unit that a socket or a timer starts.
+    /// The unit that a socket, a timer or a path unit starts.
     pub(crate) fn triggered(&self, id: UnitId) -> Option<UnitId> {
         self.related(id, Relation::Triggers, End::Ours).next()
     }

@@ -270,7 +270,9 @@ impl Engine {
             Kind::Service(service) if kind == JobKind::Reload && !service.can_reload() => {
                 Some(Refusal::NotReloadable(name()))
             }
-            Kind::Target | Kind::Socket(_) | Kind::Timer(_) if kind == JobKind::Reload => {
+            Kind::Target | Kind::Socket(_) | Kind::Timer(_) | Kind::Path(_)
+                if kind == JobKind::Reload =>
+            {
                 Some(Refusal::NotReloadable(name()))
             }
             _ => None,

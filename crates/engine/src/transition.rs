@@ -31,7 +31,7 @@ pub(crate) enum Followup {
     Upheld(UnitId),
     /// Stop it if no unit needs it and it wants to go then.
     Unneeded(UnitId),
-    /// A socket or a timer looks at its unit.
+    /// A socket, a timer or a path unit looks at its unit.
     Triggered(UnitId),
 }
 
@@ -95,9 +95,14 @@ impl Engine {
             }
             self.look_around(id, new);
         }
-        let sockets: Vec<UnitId> = self.related(id, Relation::Triggers, End::Theirs).collect();
+        self.tell_those_that_start_it(id);
+    }
+
+    /// Sockets, timers and path units look at their unit.
+    pub(crate) fn tell_those_that_start_it(&mut self, id: UnitId) {
+        let others: Vec<UnitId> = self.related(id, Relation::Triggers, End::Theirs).collect();
         self.followups
-            .extend(sockets.into_iter().map(Followup::Triggered));
+            .extend(others.into_iter().map(Followup::Triggered));
     }
 
     fn stamp(&mut self, id: UnitId, old: ActiveState, new: ActiveState) {
@@ -283,6 +288,7 @@ impl Engine {
             Followup::Unneeded(unit) => self.check_unneeded(unit),
             Followup::Triggered(unit) => match self.unit(unit).state {
                 State::Timer(_) => self.timer_looks(unit),
+                State::Path(_) => self.path_looks(unit),
                 _ => self.service_changed(unit),
             },
         }

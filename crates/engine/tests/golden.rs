@@ -127,8 +127,32 @@ fn parse_event(engine: &Engine, line: &str, request: &mut u64) -> Input {
             };
             Input::Conditions { unit, outcome }
         }
+        "watched" | "fired" | "unwatchable" | "anew" => parse_path_event(&words, unit, incarnation),
         "reckoned" | "elapsed" | "clock" => parse_timer_event(&words, unit, incarnation),
         other => parse_socket_event(other, unit, incarnation),
+    }
+}
+
+/// `watched NAME`, `fired NAME WHAT`, `unwatchable NAME`, `anew NAME`.
+fn parse_path_event(words: &[&str], unit: UnitId, incarnation: Incarnation) -> Input {
+    match words[0] {
+        "watched" => Input::PathWatched {
+            unit,
+            incarnation,
+            marks: Box::default(),
+        },
+        "fired" => Input::PathFired {
+            unit,
+            incarnation,
+            what: words[2].into(),
+            realtime_us: 7,
+        },
+        "unwatchable" => Input::PathFailed {
+            unit,
+            incarnation,
+            why: "there are no watches left".to_owned(),
+        },
+        _ => Input::WatchPath(unit),
     }
 }
 
@@ -269,6 +293,11 @@ fn timers_start_their_unit_and_look_again_when_it_has_ended() {
 #[test]
 fn services_are_watched_and_end_as_a_group() {
     check("watchdog.txt");
+}
+
+#[test]
+fn path_units_start_their_unit_and_watch_again_when_it_has_ended() {
+    check("paths.txt");
 }
 
 #[test]

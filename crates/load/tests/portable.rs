@@ -37,7 +37,7 @@ fn timers_and_paths_of_its_own_are_free() {
             ),
             (
                 "hello.path",
-                "[Path]\nPathExists=/var/lib/hello/queue\nMakeDirectory=yes\n",
+                "[Path]\nPathExists=/var/lib/hello/queue\nMakeDirectory=no\n",
             ),
             ("hello-x@.service", "[Service]\nExecStart=/bin/x %i\n"),
             ("hello.target", "[Unit]\nWants=hello.service\n"),

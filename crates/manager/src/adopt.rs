@@ -170,7 +170,7 @@ impl Manager {
     /// Answers the names of what is held for units beside their sockets.
     fn adopt_units(&mut self, records: Vec<Record>, inventory: &mut Inventory) -> Set<String> {
         let others = inventory.take(Class::Other);
-        let (namespaces, others): (Vec<_>, Vec<_>) =
+        let (namespaces, mut others): (Vec<_>, Vec<_>) =
             (others.into_iter()).partition(|(name, _)| name.starts_with(crate::namespaces::HELD));
         for record in &records {
             let name = &record.snapshot.name;
@@ -205,6 +205,13 @@ impl Manager {
         for (name, namespace) in namespaces {
             if !self.adopt_namespace(&name, namespace) {
                 self.link.drop_held(Class::Other, &name);
+            }
+        }
+        let of_paths = |(name, _): &mut (String, _)| name.starts_with(crate::paths::HELD);
+        for (name, inotify) in others.extract_if(.., of_paths) {
+            match self.waits_with(&name) {
+                true => self.adopt_watch(&name, inotify),
+                false => self.link.drop_held(Class::Other, &name),
             }
         }
         let names = others.into_iter().map(|(name, _)| name);

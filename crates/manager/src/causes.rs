@@ -34,6 +34,7 @@ pub(crate) fn sentence(cause: &Cause) -> String {
         Cause::Notified { unit } => format!("a notification by {unit}"),
         Cause::AutoRestart { unit, count } => format!("Restart= of {}, number {count}", unit),
         Cause::Elapsed { timer } => format!("the time of {timer}"),
+        Cause::Watched { path, what } => format!("what {path} waits for at {what}"),
         Cause::Traffic { socket } => format!("traffic at {}", socket),
         Cause::Followed { unit, relation } => {
             format!("{} changed ({})", unit, relation_name(*relation))

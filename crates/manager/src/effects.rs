@@ -37,6 +37,12 @@ impl Manager {
             } => self.watch_timer(unit, incarnation, at),
             Action::UnwatchTimer(unit) => self.unwatch_timer(unit),
             Action::StampTimer(unit) => self.stamp_timer(unit),
+            Action::WatchPath {
+                unit,
+                incarnation,
+                watch,
+            } => self.watch_path(unit, incarnation, watch),
+            Action::UnwatchPath(unit) => self.unwatch_path(unit),
             Action::Clean { unit, what } => self.begin_cleaning(unit, what),
             Action::EndCleaning(unit) => self.end_cleaner(unit),
             Action::WakeAt(moment) => self.wake = moment,
@@ -55,13 +61,13 @@ impl Manager {
         }
     }
 
-    /// What the engine says of these is why its start failed, if it does: sockets and timers have no process that could tell.
+    /// What the engine says of these is why its start failed, if it does: sockets, timers and path units have no process that could tell.
     fn note_word(&mut self, unit: UnitId, text: &str) {
         let entry = self.units.get_mut(&unit);
         let Some(entry) = entry.filter(|entry| {
             matches!(
                 entry.name.kind(),
-                model::UnitKind::Socket | model::UnitKind::Timer
+                model::UnitKind::Socket | model::UnitKind::Timer | model::UnitKind::Path
             )
         }) else {
             return;

@@ -56,6 +56,8 @@ pub(crate) enum Told {
     Sets(crate::firewall::Changed),
     /// To a look at a PID file.
     PidFile(crate::pid_file::Found),
+    /// To a look at what path units wait for.
+    Paths(crate::paths::Looked),
 }
 
 /// Threads, and what waits for them.
@@ -194,6 +196,7 @@ impl Manager {
                 Told::Conditions(tested) => self.on_tested(tested),
                 Told::Sets(changed) => self.on_sets_changed(changed),
                 Told::PidFile(found) => self.on_pid_file(found),
+                Told::Paths(looked) => self.on_looked_at_paths(looked),
             }
         }
     }

@@ -218,9 +218,13 @@ impl Manager {
         let unit = Rc::new(unit);
         if let Some(entry) = self.units.get_mut(&id) {
             let is_other_timer = entry.name.kind() == UnitKind::Timer && *entry.unit != *unit;
+            let is_other_path = crate::paths::is_other(entry, &unit);
             (entry.unit, entry.origin, entry.prepared) = (unit, origin, None);
             if is_other_timer {
                 self.inputs.push_back(Input::ReckonTimer(id));
+            }
+            if is_other_path {
+                self.inputs.push_back(Input::WatchPath(id));
             }
             return;
         }

@@ -120,6 +120,7 @@ pub(crate) struct Aside {
     pub(crate) sets: crate::firewall::Sets,
     pub(crate) joiners: crate::namespaces::Joiners,
     pub(crate) timers: crate::timers::Timers,
+    pub(crate) paths: crate::paths::Paths,
 }
 
 /// An executor's report that is still open.
@@ -365,6 +366,8 @@ impl Manager {
             Token::Users => self.on_users(),
             Token::UserClient(number) => self.on_user_client(number, event),
             Token::Timers(source) => self.on_timers(source),
+            Token::Path(token) => self.on_path_events(token),
+            Token::Mounts => self.on_mounts(),
         }
         Ok(())
     }

@@ -42,6 +42,10 @@ pub(crate) enum Token {
     Users,
     /// A connection to it.
     UserClient(u32),
+    /// The inotify descriptor of a path unit.
+    Path(u32),
+    /// The mount table.
+    Mounts,
     /// An alarm of timers, or what tells of the time zone.
     Timers(Source),
 }
@@ -65,6 +69,8 @@ impl Token {
             Self::PidFiles => (15, 0),
             Self::UserClient(number) => (13, number),
             Self::Timers(source) => (16, source as u32),
+            Self::Path(number) => (17, number),
+            Self::Mounts => (18, 0),
         };
         (kind << 32) | u64::from(number)
     }
@@ -87,6 +93,8 @@ impl Token {
             14 => Self::Users,
             15 => Self::PidFiles,
             13 => Self::UserClient(number),
+            17 => Self::Path(number),
+            18 => Self::Mounts,
             16 => Self::Timers(*Source::ALL.get(number as usize)?),
             _ => return None,
         })
@@ -132,6 +140,12 @@ impl Poll {
             EventData::new_u64(token.pack()),
             EventFlags::IN | EventFlags::RDHUP,
         )
+    }
+
+    /// Reports when a file of the kernel that can be read at any time has other contents (`EPOLLPRI`).
+    pub(crate) fn watch_urgent(&self, source: impl AsFd, token: Token) -> Result<(), Errno> {
+        let data = EventData::new_u64(token.pack());
+        epoll::add(&self.epoll, source, data, EventFlags::PRI)
     }
 
     /// Reports when there is room to write.

@@ -22,6 +22,8 @@ pub(crate) struct Run {
     pub(crate) shared: crate::namespaces::Shared,
     /// What its directories for temporary files are named by, where they are those of a unit that it joins.
     pub(crate) temporary: Option<[u8; 16]>,
+    /// What its processes are told of what started it.
+    pub(crate) trigger: Vec<String>,
     /// Its mount namespace, which ends after its end is told.
     pub(crate) mounts: Option<OwnedFd>,
     /// The inotify watch on its control group.
@@ -86,6 +88,8 @@ pub(crate) struct RunRecord {
     pub(crate) images: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) temporary: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) trigger: Vec<String>,
     #[serde(default)]
     pub(crate) notify: bool,
     /// Only of one that is released: its nanoseconds on processors, or 0 where nobody counted.
@@ -157,6 +161,7 @@ impl Run {
             root: self.root.clone(),
             images: self.images.clone(),
             temporary: self.temporary.as_ref().map(|id| hex(id)),
+            trigger: self.trigger.clone(),
             notify: self.notify.is_some(),
             over: None,
             processes: self.processes.iter().map(RunProcess::record).collect(),
@@ -172,6 +177,7 @@ impl Run {
             root: record.root,
             images: record.images,
             temporary: record.temporary.as_deref().map(unhex),
+            trigger: record.trigger,
             processes: record
                 .processes
                 .into_iter()

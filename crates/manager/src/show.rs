@@ -189,7 +189,7 @@ fn properties(status: &UnitStatus, entry: &Entry, cgroup: &str) -> BTreeMap<Stri
     );
     storage_properties(status, &mut found);
     service_properties(status, &mut found);
-    timer_properties(status, entry, &mut found);
+    trigger_properties(status, entry, &mut found);
     found
 }
 
@@ -206,7 +206,8 @@ fn storage_properties(status: &UnitStatus, found: &mut BTreeMap<String, String>)
     }
 }
 
-fn timer_properties(status: &UnitStatus, entry: &Entry, found: &mut BTreeMap<String, String>) {
+fn trigger_properties(status: &UnitStatus, entry: &Entry, found: &mut BTreeMap<String, String>) {
+    path_properties(status, found);
     let Some(timer) = &status.timer else {
         return;
     };
@@ -236,6 +237,15 @@ fn timer_properties(status: &UnitStatus, entry: &Entry, found: &mut BTreeMap<Str
     ] {
         found.insert(name.into(), value);
     }
+}
+
+fn path_properties(status: &UnitStatus, found: &mut BTreeMap<String, String>) {
+    let Some(path) = &status.path else { return };
+    let watches = path.watches.iter();
+    let watches = watches.map(|one| format!("{} ({})", one.path, one.condition));
+    found.insert("Paths".into(), watches.collect::<Vec<_>>().join(" "));
+    let starts = status.triggers.first().cloned();
+    found.insert("Unit".into(), starts.unwrap_or_default());
 }
 
 /// A time since the boot as words; what never comes is `infinity`.

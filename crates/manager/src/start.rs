@@ -120,6 +120,7 @@ impl Manager {
                 let keys = wishes.map(|wish| crate::image::image_key(process, wish));
                 keys.filter(|key| !key.starts_with('/')).collect()
             },
+            trigger: self.trigger_environment(unit),
             ..Run::default()
         };
         if let Err(errno) =
@@ -204,6 +205,7 @@ impl Manager {
                 })?,
                 start_environment(spawn, run),
                 watchdog_environment(spawn.role, &entry.unit),
+                run.trigger.clone(),
                 credentials_environment(spawn.role, &prepared.plan),
                 self.monitored(unit),
             ]

@@ -161,6 +161,7 @@ impl Manager {
                 .then(|| self.service_status(entry, state, snapshot.restarts)),
             socket: (kind == UnitKind::Socket).then(|| socket_status(entry)),
             timer: (kind == UnitKind::Timer).then(|| timer_status(state)),
+            path: (kind == UnitKind::Path).then(|| crate::triggered::path_status(entry, state)),
             sandbox: self.sandbox_status(entry),
             image: self.image_status(entry),
             processes: cgroup
@@ -462,7 +463,11 @@ fn result_of(state: &State, last: engine::UnitResult) -> &'static str {
         State::Failed { result, .. } | State::AutoRestart { result, .. } => result.name(),
         State::Service(run) => run.result.name(),
         State::Socket(run) => run.result.name(),
-        State::Dead | State::Cleaning(_) | State::Reached { .. } | State::Timer(_) => last.name(),
+        State::Dead
+        | State::Cleaning(_)
+        | State::Reached { .. }
+        | State::Timer(_)
+        | State::Path(_) => last.name(),
     }
 }
 

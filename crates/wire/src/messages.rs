@@ -12,7 +12,7 @@ use crate::shape::records;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
-pub use triggers::{Listening, SocketStatus, TimerStatus};
+pub use triggers::{Listening, PathStatus, SocketStatus, TimerStatus, WatchedPath};
 pub use usage::{Storage, Traffic};
 
 /// The state of a manager after too many crashes in a row.
@@ -196,6 +196,8 @@ records! {
         socket: Option<SocketStatus>,
         /// What timers have.
         timer: Option<TimerStatus>,
+        /// What path units have.
+        path: Option<PathStatus>,
         /// Which restrictions hold.
         sandbox: Option<SandboxStatus>,
         /// The image or directory that it runs from.

@@ -136,7 +136,7 @@ macro_rules! types {
 }
 
 types! {
-    JobOutcome ExitStatus Reduction UnitStatus Diagnostic JobSummary ServiceStatus CommandStatus SocketStatus TimerStatus Listening
+    JobOutcome ExitStatus Reduction UnitStatus Diagnostic JobSummary ServiceStatus CommandStatus SocketStatus TimerStatus PathStatus WatchedPath Listening
     SandboxStatus Setting ImageStatus Process Traffic Storage UnitProperties UnitSummary UnitFile PlanStep
 }
 

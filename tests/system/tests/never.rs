@@ -70,7 +70,7 @@ const NEVER: &[(&str, &[&str])] = &[
     ("Service", &["Sockets=sshd.socket"]),
     ("Socket", &["Service=sshd.service"]),
     ("Timer", &["Unit=poweroff.target"]),
-    ("Path", &["Unit=sshd.service"]),
+    ("Path", &["Unit=sshd.service", "MakeDirectory=yes"]),
     (
         "Install",
         &[

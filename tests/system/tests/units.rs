@@ -89,11 +89,6 @@ fn further_unit_directories_come_before_the_instances_own() {
 fn what_this_version_can_not_do_is_refused_by_name_and_found_by_verify() {
     let units = [
         (
-            "a.path",
-            "[Path]\nPathExists=/x\n",
-            "path units are not supported",
-        ),
-        (
             "tmp-a.mount",
             "[Mount]\nWhat=tmpfs\nWhere=/tmp/a\n",
             "mount and swap units are not supported",
@@ -239,7 +234,10 @@ fn verify_names_a_unit_that_is_required_and_not_there_and_hints_help_or_are_left
         ("a.service", bad.as_str()),
         ("b.service", FOREVER),
         ("c.service", &good),
-        ("t.path", "[Path]\nPathExists=/nowhere\n"),
+        (
+            "t.service",
+            "[Service]\nType=forking\nPrivatePIDs=yes\nExecStart=/bin/true\n",
+        ),
     ];
     with_units(&units, |coracle| {
         let found = coracle.coracle(&["verify", "a"]);
@@ -247,7 +245,7 @@ fn verify_names_a_unit_that_is_required_and_not_there_and_hints_help_or_are_left
         let words = "Requires=nosuch.service: there is no such unit";
         assert!(found.stderr.contains(words), "{found:?}");
         assert_eq!(coracle.coracle(&["verify", "c"]).status, 0);
-        for word in ["t.path", ""] {
+        for word in ["t.service", ""] {
             let refused = coracle.coracle(&["start", word]);
             assert_ne!(refused.status, 0, "{word:?}");
             assert!(!refused.stderr.contains("coracle logs"), "{refused:?}");

@@ -18,6 +18,7 @@ pub(crate) mod kill;
 pub(crate) mod list_units;
 pub(crate) mod logs;
 pub(crate) mod pages;
+pub(crate) mod paths;
 pub(crate) mod run;
 pub(crate) mod security;
 pub(crate) mod shell;

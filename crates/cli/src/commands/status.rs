@@ -169,6 +169,7 @@ fn print(context: &Context, unit: &UnitStatus) -> Result<()> {
     service(unit);
     socket(unit);
     timer(unit);
+    path(unit);
     for other in &unit.triggered_by {
         field("TriggeredBy", other);
     }
@@ -295,6 +296,20 @@ fn timer(unit: &UnitStatus) {
         Some(us) => field("Elapses", &moment(us)),
         None if unit.active == "active" => field("Elapses", "not by itself, as it stands"),
         None => {}
+    }
+}
+
+fn path(unit: &UnitStatus) {
+    let Some(path) = &unit.path else { return };
+    for watched in &path.watches {
+        field(
+            "Watches",
+            &format!("{} ({}=)", watched.path, watched.condition),
+        );
+    }
+    if let Some((what, us)) = path.last_path.as_ref().zip(path.last_realtime_us) {
+        let moment = format!("{} ({})", clock::with_weekday(us), clock::from_now(us));
+        field("Found", &format!("{what}, {moment}"));
     }
 }
 

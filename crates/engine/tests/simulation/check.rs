@@ -68,6 +68,9 @@ impl World {
             Action::OpenSockets { unit, incarnation }
             | Action::WatchSockets { unit, incarnation }
             | Action::ReckonTimer { unit, incarnation }
+            | Action::WatchPath {
+                unit, incarnation, ..
+            }
             | Action::WatchTimer {
                 unit, incarnation, ..
             } => current(*unit, *incarnation),
@@ -240,8 +243,13 @@ impl World {
                     "{unit:?} waits for a moment that nobody watches for"
                 ));
             }
-            if let State::Timer(timer) = state
-                && timer.phase == TimerPhase::Running
+            let watches = matches!(state, State::Path(path) if path.phase == PathPhase::Waiting);
+            if watches && !self.paths.contains(&run) {
+                return Err(format!("{unit:?} waits for what nobody watches for"));
+            }
+            let has_started = matches!(state, State::Timer(timer) if timer.phase == TimerPhase::Running)
+                || matches!(state, State::Path(path) if path.phase == PathPhase::Running);
+            if has_started
                 && self
                     .engine
                     .relations(unit, Relation::Triggers, false)

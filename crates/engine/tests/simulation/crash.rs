@@ -51,6 +51,8 @@ impl World {
         self.watched.clear();
         self.reckoning.clear();
         self.timers.clear();
+        self.watching.clear();
+        self.paths.clear();
         for config in self.configs.clone() {
             self.quiet_step(Input::Configure(Box::new(config)));
         }

@@ -68,6 +68,10 @@ pub(crate) fn units(random: &mut Random) -> Vec<UnitConfig> {
         let starts = random.pick(&units).name.clone();
         units.push(timer(random, &starts));
     }
+    if random.chance(40) {
+        let starts = random.pick(&units).name.clone();
+        units.push(path(random, &starts));
+    }
     let names: Vec<Arc<str>> = units
         .iter()
         .map(|unit| unit.name.clone())
@@ -97,6 +101,16 @@ fn timer(random: &mut Random, starts: &str) -> UnitConfig {
         let timer = Arc::make_mut(timer);
         timer.remain_after_elapse = random.chance(50);
         timer.follows_unit = random.chance(50);
+    }
+    unit
+}
+
+fn path(random: &mut Random, starts: &str) -> UnitConfig {
+    let mut unit = UnitConfig::path("p0.path", starts);
+    if let Kind::Path(path) = &mut unit.kind
+        && random.chance(30)
+    {
+        Arc::make_mut(path).trigger_limit.burst = 1 + random.below(3) as u32;
     }
     unit
 }
@@ -261,6 +275,7 @@ pub(crate) fn brief(config: &UnitConfig) -> String {
         }
         Kind::Socket(_) => "socket".to_owned(),
         Kind::Timer(timer) => format!("{timer:?}"),
+        Kind::Path(path) => format!("{path:?}"),
         _ => "target".to_owned(),
     };
     let conditions = if config.conditions { " conditions" } else { "" };

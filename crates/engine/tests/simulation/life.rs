@@ -97,9 +97,13 @@ impl World {
         events.extend(self.cleaning.iter().map(|unit| Event::Cleaned(*unit)));
         events.extend(self.opening.iter().map(|run| Event::Opened(*run)));
         events.extend(self.reckoning.iter().map(|run| Event::Reckoned(*run)));
+        events.extend(self.watching.iter().map(|run| Event::PathWatched(*run)));
         if !self.calm {
             events.extend(self.timers.iter().map(|run| Event::Elapsed(*run)));
             events.extend(self.timers.iter().map(|run| Event::ClockSet(*run)));
+            let paths = self.watching.iter().chain(&self.paths);
+            events.extend(paths.map(|run| Event::PathFired(*run)));
+            events.extend(self.paths.iter().map(|run| Event::PathTroubled(*run)));
             events.extend(self.watched.iter().map(|run| Event::Traffic(*run)));
             events.extend(
                 self.orphans
@@ -245,6 +249,9 @@ impl World {
             Event::Reckoned(_) | Event::Elapsed(_) | Event::ClockSet(_) => {
                 self.happen_to_timer(event)
             }
+            Event::PathWatched(_) | Event::PathFired(_) | Event::PathTroubled(_) => {
+                self.happen_to_path(event)
+            }
             Event::OrphanDies(run) => {
                 self.orphans.entry(run).or_default().pop();
                 Ok(())
@@ -279,6 +286,46 @@ impl World {
                 })
             }
             Event::ClockSet((unit, _)) => self.step(Input::ReckonTimer(unit)),
+            _ => Ok(()),
+        }
+    }
+
+    fn happen_to_path(&mut self, event: Event) -> Result<(), String> {
+        match event {
+            Event::PathWatched((unit, incarnation)) => {
+                self.watching.remove(&(unit, incarnation));
+                self.paths.insert((unit, incarnation));
+                let mark = Mark {
+                    there: self.random.chance(50),
+                    watch: None,
+                };
+                self.step(Input::PathWatched {
+                    unit,
+                    incarnation,
+                    marks: Box::new([mark]),
+                })
+            }
+            Event::PathFired((unit, incarnation)) => {
+                self.watching.remove(&(unit, incarnation));
+                self.paths.remove(&(unit, incarnation));
+                self.step(Input::PathFired {
+                    unit,
+                    incarnation,
+                    what: "/x".into(),
+                    realtime_us: self.now.0,
+                })
+            }
+            Event::PathTroubled((unit, _)) if self.random.chance(80) => {
+                self.step(Input::WatchPath(unit))
+            }
+            Event::PathTroubled((unit, incarnation)) => {
+                self.paths.remove(&(unit, incarnation));
+                self.step(Input::PathFailed {
+                    unit,
+                    incarnation,
+                    why: "it can't be watched".into(),
+                })
+            }
             _ => Ok(()),
         }
     }
@@ -408,6 +455,9 @@ pub(crate) enum Event {
     Opened(Run),
     Traffic(Run),
     Reckoned(Run),
+    PathWatched(Run),
+    PathFired(Run),
+    PathTroubled(Run),
     Elapsed(Run),
     ClockSet(Run),
     OrphanDies(Run),

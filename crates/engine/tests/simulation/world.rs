@@ -59,6 +59,9 @@ pub(crate) struct World {
     /// Timers whose next moment is asked for, and those that wait for one.
     pub(crate) reckoning: BTreeSet<Run>,
     pub(crate) timers: BTreeSet<Run>,
+    /// Path units that are about to be watched, and those that are.
+    pub(crate) watching: BTreeSet<Run>,
+    pub(crate) paths: BTreeSet<Run>,
     pub(crate) now: Micros,
     pub(crate) wake: Option<Micros>,
     request: u64,
@@ -92,6 +95,8 @@ impl World {
             watched: BTreeSet::new(),
             reckoning: BTreeSet::new(),
             timers: BTreeSet::new(),
+            watching: BTreeSet::new(),
+            paths: BTreeSet::new(),
             now: Micros::seconds(100),
             wake: None,
             request: 0,
@@ -281,7 +286,7 @@ impl World {
             ..Notice::default()
         };
         let before = self.engine.snapshot(unit);
-        let input = match self.random.below(7) {
+        let input = match self.random.below(8) {
             0 if old < current => Input::Exited {
                 process,
                 status: ExitStatus::Exited(1),
@@ -298,6 +303,12 @@ impl World {
             3 => Input::Exited {
                 process: stray,
                 status: ExitStatus::Killed(Signal::KILL),
+            },
+            6 => Input::PathFired {
+                unit,
+                incarnation: Incarnation(current.0 + 1),
+                what: "nothing".into(),
+                realtime_us: 0,
             },
             5 => Input::TimerElapsed {
                 unit,
@@ -423,6 +434,16 @@ impl World {
                 unit, incarnation, ..
             } => {
                 self.timers.insert((*unit, *incarnation));
+            }
+            Action::WatchPath {
+                unit, incarnation, ..
+            } => {
+                self.paths.remove(&(*unit, *incarnation));
+                self.watching.insert((*unit, *incarnation));
+            }
+            Action::UnwatchPath(unit) => {
+                self.paths.retain(|(watched, _)| watched != unit);
+                self.watching.retain(|(watched, _)| watched != unit);
             }
             Action::UnwatchTimer(unit) => self.timers.retain(|(watched, _)| watched != unit),
             Action::UnwatchSockets(unit) => self.watched.retain(|(watched, _)| watched != unit),

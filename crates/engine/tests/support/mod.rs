@@ -49,6 +49,7 @@ fn new_unit(name: &str) -> UnitConfig {
     match name.rsplit_once('.') {
         Some((stem, "socket")) => UnitConfig::socket(name, &format!("{stem}.service")),
         Some((stem, "timer")) => UnitConfig::timer(name, &format!("{stem}.service")),
+        Some((stem, "path")) => UnitConfig::path(name, &format!("{stem}.service")),
         _ => UnitConfig::target(name),
     }
 }
@@ -105,6 +106,9 @@ fn set_other(unit: &mut UnitConfig, key: &str, value: &str) {
             Kind::Service(service) => set_service(Arc::make_mut(service), key, value),
             Kind::Socket(socket) => set_socket(Arc::make_mut(socket), key, value),
             Kind::Timer(timer) => set_timer(Arc::make_mut(timer), key, value),
+            Kind::Path(path) if key == "TriggerLimitBurst" => {
+                Arc::make_mut(path).trigger_limit.burst = value.parse().unwrap();
+            }
             _ => panic!("unknown key {key}"),
         },
     }
@@ -276,6 +280,8 @@ pub(crate) fn print_effect(engine: &Engine, effect: &Effect) -> Option<String> {
         Action::ReckonTimer { unit, .. } => format!("{}: reckon its moment", name(*unit)),
         Action::WatchTimer { unit, at, .. } => format!("{}: watch for {at:?}", name(*unit)),
         Action::UnwatchTimer(unit) => format!("{}: unwatch its moment", name(*unit)),
+        Action::WatchPath { unit, watch, .. } => format!("{}: watch {watch:?}", name(*unit)),
+        Action::UnwatchPath(unit) => format!("{}: watch nothing", name(*unit)),
         Action::StampTimer(unit) => format!("{}: keep the moment", name(*unit)),
         Action::Clean { unit, what } => format!("{}: cleans {what}", name(*unit)),
         Action::EndCleaning(unit) => format!("{}: ends its cleaning", name(*unit)),

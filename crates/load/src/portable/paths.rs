@@ -153,6 +153,15 @@ pub(crate) fn watch(scope: Scope, path: &str) -> Verdict {
     own_or(scope, path, || asks_path("watch", "watch the host's", path))
 }
 
+/// MakeDirectory=: where its service is to have a directory of its own, nothing may be before.
+pub(crate) fn no_making(_: Scope, line: &str) -> Verdict {
+    Verdict::free_if(line == "no", || {
+        Verdict::never(
+            "the directory would be made as root on the host: StateDirectory= and its kin make its own",
+        )
+    })
+}
+
 /// A path that a condition or an assertion looks at.
 pub(crate) fn tested(scope: Scope, test: &str) -> Verdict {
     let path = test.trim_start_matches(['|', '!', ' ']);

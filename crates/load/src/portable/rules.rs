@@ -191,7 +191,7 @@ fn host_paths(name: &str) -> Option<Rule> {
         "PathExists" | "PathChanged" | "PathModified" | "DirectoryNotEmpty" => {
             Rule::Line(paths::watch)
         }
-        "MakeDirectory" => Rule::Free,
+        "MakeDirectory" => Rule::Line(paths::no_making),
         "PIDFile" => Rule::Line(paths::pid_file),
         "Symlinks" => Rule::Words(paths::symlink),
         "RequiresMountsFor" | "WantsMountsFor" => Rule::Words(paths::mounts_for),

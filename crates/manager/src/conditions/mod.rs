@@ -45,7 +45,7 @@ pub(crate) struct Host {
     pub(crate) found: String,
 }
 
-pub(crate) use paths::NAMES_MAX;
+pub(crate) use paths::{NAMES_MAX, alternatives, is_left_over, without_escapes};
 
 /// A test of one parameter; `None` where it can't be told.
 type Test = fn(&str, &mut Host) -> Option<bool>;

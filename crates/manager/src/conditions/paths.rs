@@ -59,7 +59,7 @@ const LEFT_OVER: &[&str] = &[
 ];
 
 /// Whether a directory's entry counts as nothing.
-pub(super) fn is_left_over(name: &str) -> bool {
+pub(crate) fn is_left_over(name: &str) -> bool {
     let ending = name.rsplit_once('.').map(|(_, ending)| ending);
     name.starts_with('.')
         || name.ends_with('~')
@@ -144,11 +144,25 @@ pub(super) fn exists_by_pattern(pattern: &str, host: &mut Host) -> Option<bool> 
 impl Room {
     /// Does a pattern lead to anything? None where there was no room for all of it.
     fn has_any(&mut self, pattern: &str) -> Option<bool> {
+        let mut found = false;
+        self.each_alternative(pattern, |room, pattern| {
+            found = room.finds(pattern);
+            found
+        })?;
+        (found || !self.is_exceeded()).then_some(found)
+    }
+
+    /// Goes through what a pattern with braces stands for, until it is told to stop. None where there was no room for all of it.
+    fn each_alternative(
+        &mut self,
+        pattern: &str,
+        mut stop_at: impl FnMut(&mut Self, &str) -> bool,
+    ) -> Option<()> {
         let mut patterns = vec![pattern.to_owned()];
         while let Some(pattern) = patterns.pop() {
             let Some(braces) = Braces::of(&pattern) else {
-                if self.finds(&pattern) {
-                    return Some(true);
+                if stop_at(self, &pattern) {
+                    return Some(());
                 }
                 continue;
             };
@@ -159,8 +173,23 @@ impl Room {
                 patterns.push(braces.with(part));
             }
         }
-        (!self.is_exceeded()).then_some(false)
+        Some(())
     }
+}
+
+/// What a pattern stands for by its braces; none where that is too much.
+pub(crate) fn alternatives(pattern: &str) -> Option<Vec<String>> {
+    let mut room = Room {
+        candidates: CANDIDATES_MAX,
+        bytes: CANDIDATE_BYTES_MAX,
+        names: NAMES_MAX,
+    };
+    let mut all = Vec::new();
+    room.each_alternative(pattern, |_, one| {
+        all.push(one.to_owned());
+        false
+    })?;
+    Some(all)
 }
 
 /// The first braces of a pattern, and what is around them.
@@ -305,7 +334,7 @@ impl Room {
 }
 
 /// A text that a pattern without wildcards stands for.
-fn without_escapes(part: &str) -> String {
+pub(crate) fn without_escapes(part: &str) -> String {
     let mut chars = part.chars();
     let next = || match chars.next()? {
         '\\' => Some(chars.next().unwrap_or('\\')),

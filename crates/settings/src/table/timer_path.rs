@@ -2,7 +2,7 @@
 
 use model::key;
 
-use crate::row::{Row, later, said};
+use crate::row::{Row, said};
 use crate::types::*;
 
 pub(super) const ROWS: &[Row] = &[
@@ -162,7 +162,6 @@ pub(super) const ROWS: &[Row] = &[
         default_text: "0755",
         summary: said("Sets the permissions of directories made for paths."),
         bus: said("u"),
-        status: later::PATHS,
         ..Row::FREE
     },
     Row {
@@ -170,7 +169,6 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::DIRECTORY_NOT_EMPTY.directive(),
         value: &WATCHED_PATH,
         summary: said("Starts the unit when a directory is not empty."),
-        status: later::PATHS,
         ..Row::ASKS
     },
     Row {
@@ -180,15 +178,13 @@ pub(super) const ROWS: &[Row] = &[
         default_text: "no",
         summary: said("Makes the watched directory."),
         bus: said("b"),
-        status: later::PATHS,
-        ..Row::ASKS
+        ..Row::NEVER
     },
     Row {
         name: "PathChanged",
         directive: key::PATH_CHANGED.directive(),
         value: &WATCHED_PATH,
         summary: said("Starts the unit when a file was changed and closed."),
-        status: later::PATHS,
         ..Row::ASKS
     },
     Row {
@@ -196,7 +192,6 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PATH_EXISTS.directive(),
         value: &WATCHED_PATH,
         summary: said("Starts the unit when a file is there."),
-        status: later::PATHS,
         ..Row::ASKS
     },
     Row {
@@ -204,7 +199,6 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PATH_EXISTS_GLOB.directive(),
         value: &WATCHED_PATH,
         summary: said("Starts the unit when a file that matches is there."),
-        status: later::PATHS,
         ..Row::ASKS
     },
     Row {
@@ -212,7 +206,6 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::PATH_MODIFIED.directive(),
         value: &WATCHED_PATH,
         summary: said("Starts the unit when a file is written to."),
-        status: later::PATHS,
         ..Row::ASKS
     },
     Row {
@@ -223,7 +216,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Says how many starts are tried in one interval."),
         since: said("250"),
         bus: said("u"),
-        status: later::PATHS,
         ..Row::FREE
     },
     Row {
@@ -234,7 +226,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Sets the interval of the start limit."),
         since: said("250"),
         bus: said("t"),
-        status: later::PATHS,
         ..Row::FREE
     },
     Row {
@@ -243,7 +234,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &UNIT_REFERENCE,
         summary: said("Names the unit that the path starts."),
         bus: said("s"),
-        status: later::PATHS,
         ..Row::ASKS
     },
 ];

@@ -31,6 +31,24 @@ records! {
         last_monotonic_us: Option<u64>,
     }
 
+    /// What a path unit waits for.
+    struct PathStatus {
+        /// Line by line.
+        watches: Vec<WatchedPath>,
+        /// What was found last.
+        last_path: Option<String>,
+        /// When that was.
+        last_realtime_us: Option<u64>,
+    }
+
+    /// One path that is watched.
+    struct WatchedPath {
+        /// `PathExists`, `PathExistsGlob`, `PathChanged`, `PathModified` or `DirectoryNotEmpty`.
+        condition: String,
+        /// The path, or the pattern.
+        path: String,
+    }
+
     /// One listening address.
     struct Listening {
         /// `Stream`, `Datagram`, `SequentialPacket`, `FIFO`, `Netlink`, ….

@@ -5,6 +5,7 @@ mod conditions;
 mod exec;
 mod groups;
 mod install;
+mod path;
 mod service;
 mod socket;
 mod timer;
@@ -29,6 +30,7 @@ const OBSERVATIONS: &[(Room, &[Observation])] = &[
     (Room::Kill, service::KILL),
     (Room::Socket, socket::OBSERVATIONS),
     (Room::Timer, timer::OBSERVATIONS),
+    (Room::Path, path::OBSERVATIONS),
     (Room::Unit, unit::OBSERVATIONS),
 ];
 
@@ -302,6 +304,11 @@ fn what_a_control_group_bounds_is_seen_or_told_as_reduced() {
 #[test]
 fn when_a_timer_elapses_is_seen() {
     observe(timer::OBSERVATIONS);
+}
+
+#[test]
+fn what_a_path_unit_waits_for_is_seen() {
+    observe(path::OBSERVATIONS);
 }
 
 #[test]
