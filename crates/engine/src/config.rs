@@ -315,12 +315,16 @@ pub enum KillMode {
 /// A socket unit's service and policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SocketConfig {
-    /// The service that traffic starts.
+    /// The service that traffic starts; with Accept=yes the template of those that connections start.
     pub service: Arc<str>,
+    /// Accept=yes
+    pub accept: Option<AcceptConfig>,
     /// FlushPending=
     pub flush_pending: bool,
     /// TriggerLimitIntervalSec= and TriggerLimitBurst=
     pub trigger_limit: RateLimit,
+    /// PollLimitIntervalSec= and PollLimitBurst=
+    pub poll_limit: RateLimit,
     /// ExecStartPre=
     pub start_pre: CommandList,
     /// ExecStartPost=
@@ -333,6 +337,15 @@ pub struct SocketConfig {
     pub timeout: Micros,
     /// How its commands are stopped.
     pub kill: KillConfig,
+}
+
+/// How many connections are served at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AcceptConfig {
+    /// MaxConnections=
+    pub max_connections: u32,
+    /// MaxConnectionsPerSource=; 0: as many as MaxConnections= allows.
+    pub max_per_source: u32,
 }
 
 impl UnitConfig {
@@ -455,10 +468,15 @@ impl SocketConfig {
     pub fn new(service: &str) -> SocketConfig {
         SocketConfig {
             service: service.into(),
+            accept: None,
             flush_pending: false,
             trigger_limit: RateLimit {
                 interval: Micros::seconds(2),
                 burst: 20,
+            },
+            poll_limit: RateLimit {
+                interval: Micros::seconds(2),
+                burst: 15,
             },
             start_pre: CommandList::default(),
             start_post: CommandList::default(),

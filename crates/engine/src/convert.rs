@@ -6,8 +6,9 @@ use model::value::{ExecCommands, ExitStatusSet, TimeSpan};
 use model::{Unit, UnitKind, key, value};
 
 use crate::config::{
-    Command, CommandList, JobMode, KillConfig, KillMode, Kind, Load, RateLimit, Relation, Restart,
-    ServiceConfig, ServiceType, SocketConfig, StatusSet, TimeoutFailure, UnitConfig,
+    AcceptConfig, Command, CommandList, JobMode, KillConfig, KillMode, Kind, Load, RateLimit,
+    Relation, Restart, ServiceConfig, ServiceType, SocketConfig, StatusSet, TimeoutFailure,
+    UnitConfig,
 };
 use crate::id::{Micros, Signal};
 use crate::path::PathConfig;
@@ -145,16 +146,31 @@ fn service(unit: &Unit, service_type: ServiceType) -> ServiceConfig {
 }
 
 fn socket(unit: &Unit) -> SocketConfig {
-    let interval = span(unit.value(&key::SOCKET_TRIGGER_LIMIT_INTERVAL_SEC));
-    // The default for Accept=no.
-    let burst = unit
-        .get(&key::SOCKET_TRIGGER_LIMIT_BURST)
-        .copied()
-        .unwrap_or(20);
+    let accepts = unit.value(&key::ACCEPT);
+    // Each connection is an event where they are accepted, and else only the first.
+    let limit = |interval: TimeSpan, burst: Option<&u32>, many, few| RateLimit {
+        interval: span(interval),
+        burst: burst.copied().unwrap_or(if accepts { many } else { few }),
+    };
     SocketConfig {
         service: socket_service(unit),
+        accept: accepts.then(|| AcceptConfig {
+            max_connections: unit.value(&key::MAX_CONNECTIONS),
+            max_per_source: unit.value(&key::MAX_CONNECTIONS_PER_SOURCE),
+        }),
+        poll_limit: limit(
+            unit.value(&key::POLL_LIMIT_INTERVAL_SEC),
+            unit.get(&key::POLL_LIMIT_BURST),
+            150,
+            15,
+        ),
         flush_pending: unit.value(&key::FLUSH_PENDING),
-        trigger_limit: RateLimit { interval, burst },
+        trigger_limit: limit(
+            unit.value(&key::SOCKET_TRIGGER_LIMIT_INTERVAL_SEC),
+            unit.get(&key::SOCKET_TRIGGER_LIMIT_BURST),
+            200,
+            20,
+        ),
         start_pre: list(unit.get(&key::SOCKET_EXEC_START_PRE)),
         start_post: list(unit.get(&key::SOCKET_EXEC_START_POST)),
         stop_pre: list(unit.get(&key::EXEC_STOP_PRE)),
@@ -165,6 +181,10 @@ fn socket(unit: &Unit) -> SocketConfig {
 }
 
 fn socket_service(unit: &Unit) -> Arc<str> {
+    if unit.value(&key::ACCEPT) {
+        let template = unit.name().connection_template();
+        return template.map_or_else(|_| "".into(), |name| name.as_str().into());
+    }
     triggered(unit, &key::SERVICE)
 }
 
@@ -215,6 +235,8 @@ fn relations(unit: &Unit, kind: &Kind) -> Box<[(Relation, Arc<str>)]> {
         relations.push((Relation::After, socket.as_str().into()));
     }
     let starts = match kind {
+        // A template is no unit: its instances come with their connections.
+        Kind::Socket(socket) if socket.accept.is_some() => None,
         Kind::Socket(socket) => Some(&socket.service),
         Kind::Timer(timer) => Some(&timer.unit),
         Kind::Path(path) => Some(&path.unit),

@@ -108,6 +108,22 @@ pub enum Action {
     },
     /// Report no traffic.
     UnwatchSockets(UnitId),
+    /// A connection that was accepted is to be served: load its unit, and answer with `ConnectionReady` or `ConnectionLost`.
+    TakeConnection {
+        /// The socket unit.
+        unit: UnitId,
+        /// Its number.
+        number: u32,
+    },
+    /// A connection that was accepted is to be closed.
+    RefuseConnection {
+        /// The socket unit.
+        unit: UnitId,
+        /// Its number.
+        number: u32,
+    },
+    /// The unit needs its connection no more.
+    ReleaseConnection(UnitId),
     /// FlushPending=: throw away what waits at the sockets.
     FlushSockets(UnitId),
     /// Answer with `TimerReckoned`.

@@ -25,6 +25,8 @@ pub struct Engine {
     pub(crate) names: Map<Arc<str>, UnitId>,
     /// Ids of forgotten units, to be used again.
     pub(crate) free: Vec<UnitId>,
+    /// The connections that are served: of each socket unit, and of each source.
+    pub(crate) connections: Map<Arc<str>, Map<Arc<str>, u32>>,
     /// Installed jobs.
     pub(crate) jobs: Map<JobId, UnitId>,
     pub(crate) last_job: u32,
@@ -71,6 +73,7 @@ impl Engine {
                     why: Refusal::NoUnit,
                 });
             }
+            Input::ConnectionReady { instance, .. } if !exists(instance) => {}
             input if input.unit().is_none_or(exists) => self.accept(input),
             _ => {}
         }
@@ -129,13 +132,12 @@ impl Engine {
                     self.notified(unit, message);
                 }
             }
-            Input::SocketsOpen { unit, incarnation } => {
-                self.sockets_opened(unit, incarnation, true)
-            }
-            Input::SocketsFailed { unit, incarnation } => {
-                self.sockets_opened(unit, incarnation, false)
-            }
-            Input::SocketTraffic { unit, incarnation } => self.traffic(unit, incarnation),
+            input @ (Input::SocketsOpen { .. }
+            | Input::SocketsFailed { .. }
+            | Input::SocketTraffic { .. }
+            | Input::Connection { .. }
+            | Input::ConnectionReady { .. }
+            | Input::ConnectionLost(_)) => self.accept_of_socket(input),
             input @ (Input::TimerReckoned { .. }
             | Input::TimerElapsed { .. }
             | Input::ReckonTimer(_)) => self.accept_of_timer(input),
@@ -188,6 +190,33 @@ impl Engine {
         }
     }
 
+    /// What happens to sockets.
+    fn accept_of_socket(&mut self, input: Input) {
+        match input {
+            Input::SocketsOpen { unit, incarnation } => {
+                self.sockets_opened(unit, incarnation, true)
+            }
+            Input::SocketsFailed { unit, incarnation } => {
+                self.sockets_opened(unit, incarnation, false)
+            }
+            Input::SocketTraffic { unit, incarnation } => self.traffic(unit, incarnation),
+            Input::Connection {
+                unit,
+                incarnation,
+                number,
+                source,
+            } => self.connection_came(unit, incarnation, number, &source),
+            Input::ConnectionReady {
+                unit,
+                number,
+                instance,
+                source,
+            } => self.connection_ready(unit, number, instance, &source),
+            Input::ConnectionLost(unit) => self.connection_lost(unit),
+            _ => {}
+        }
+    }
+
     /// Draws all consequences and runs all jobs that can run, until nothing moves.
     fn settle(&mut self) {
         loop {
@@ -204,6 +233,7 @@ impl Engine {
     /// Keeps the deadlines and puts the notices of changed units in front.
     fn finish(&mut self) -> Effects {
         for id in self.touched.iter().copied().collect::<Vec<_>>() {
+            self.release_served(id);
             self.drop_forgotten(id);
         }
         let mut effects = Vec::new();
@@ -478,6 +508,9 @@ impl Input {
             Input::SocketsOpen { unit, .. }
             | Input::SocketsFailed { unit, .. }
             | Input::SocketTraffic { unit, .. } => Some(*unit),
+            Input::Connection { unit, .. }
+            | Input::ConnectionReady { unit, .. }
+            | Input::ConnectionLost(unit) => Some(*unit),
             Input::Spawned(process) | Input::SpawnFailed(process) | Input::Executed(process) => {
                 Some(process.unit)
             }

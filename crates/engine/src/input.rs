@@ -1,5 +1,7 @@
 //! What can happen to the engine.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::{JobMode, UnitConfig};
@@ -116,6 +118,30 @@ pub enum Input {
         /// Its run.
         incarnation: Incarnation,
     },
+    /// A connection was accepted. Answered by `Action::TakeConnection` or `Action::RefuseConnection` with the same number.
+    Connection {
+        /// The socket unit.
+        unit: UnitId,
+        /// Its run.
+        incarnation: Incarnation,
+        /// The number that it would have: that of the connections that were taken before.
+        number: u32,
+        /// Where it comes from, as far as sources are told apart.
+        source: Arc<str>,
+    },
+    /// A connection that was taken has its unit; or one that the keeper held when the manager came back, and that no unit had.
+    ConnectionReady {
+        /// The socket unit.
+        unit: UnitId,
+        /// Its number.
+        number: u32,
+        /// The unit that serves it, configured.
+        instance: UnitId,
+        /// As in `Connection`.
+        source: Arc<str>,
+    },
+    /// A connection that was taken has no unit: there is no template, or it can't be loaded.
+    ConnectionLost(UnitId),
     /// The answer to `Action::ReckonTimer`.
     TimerReckoned {
         /// The timer unit.

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod accept;
 mod cause;
 mod cleaning;
 mod config;
@@ -28,6 +29,7 @@ mod transaction;
 mod transition;
 mod unit;
 
+pub use accept::{Served, Traffic};
 pub use cause::{CHAIN_LINKS, Cause, Chain};
 pub use cleaning::{Cleaning, NotClean};
 pub use config::*;

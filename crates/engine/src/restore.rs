@@ -23,6 +23,8 @@ impl Unit {
             triggers: self.triggers,
             followings: self.followings,
             stamps: self.stamps,
+            traffic: self.traffic.clone(),
+            served: self.served.clone(),
             job: self.job.as_ref().map(|job| job.snapshot()),
             last_job: self.last_job,
             cause: self.cause.links().to_vec(),
@@ -54,10 +56,15 @@ impl Engine {
         unit.triggers = snapshot.triggers;
         unit.followings = snapshot.followings;
         unit.stamps = snapshot.stamps;
+        unit.traffic = snapshot.traffic;
+        unit.served = snapshot.served.clone();
         unit.job = job.map(Box::new);
         unit.last_job = snapshot.last_job;
         unit.cause = Chain::from_links(&snapshot.cause);
         self.listen_again(id);
+        if let Some(served) = snapshot.served {
+            self.count_connection(&served.socket, &served.source, 1);
+        }
         self.keep_deadline(id);
     }
 
@@ -212,7 +219,10 @@ impl Engine {
         let incarnation = self.unit(id).incarnation;
         match self.socket_run(id).map(|run| run.phase) {
             Some(SocketPhase::StartOpen) => self.emit(Action::OpenSockets { unit, incarnation }),
-            Some(SocketPhase::Listening) => self.emit(Action::WatchSockets { unit, incarnation }),
+            // What the poll limit holds back is watched when its interval is over.
+            Some(SocketPhase::Listening) if self.unit(id).state.deadline().is_none() => {
+                self.emit(Action::WatchSockets { unit, incarnation })
+            }
             Some(SocketPhase::StopPost | SocketPhase::FinalKill(_)) => {
                 self.emit(Action::CloseSockets { unit, incarnation })
             }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::accept::{Served, Traffic};
 use crate::cause::Cause;
 use crate::config::RateLimit;
 use crate::id::{Incarnation, JobId, Micros};
@@ -33,6 +34,12 @@ pub struct UnitSnapshot {
     pub followings: Window,
     /// The moments a client sees.
     pub stamps: Stamps,
+    /// What a socket unit counts.
+    #[serde(default)]
+    pub traffic: Option<Box<Traffic>>,
+    /// The connection that it is there for.
+    #[serde(default)]
+    pub served: Option<Box<Served>>,
     /// Its job.
     pub job: Option<JobSnapshot>,
     /// The highest job number this unit had.

@@ -51,7 +51,7 @@ impl Engine {
     }
 
     pub(crate) fn socket_start(&mut self, id: UnitId) -> Move {
-        if self.lacks_service(id) {
+        if self.socket(id).accept.is_none() && self.lacks_service(id) {
             return Move::Over(JobResult::Failed);
         }
         let busy = self.triggered(id).filter(|service| {
@@ -83,6 +83,9 @@ impl Engine {
             empty: true,
         };
         let unit = self.unit_mut(id);
+        if let Some(traffic) = &mut unit.traffic {
+            traffic.polls = Default::default();
+        }
         unit.incarnation = Incarnation(unit.incarnation.0 + 1);
         unit.last_result = UnitResult::Success;
         self.change(id, State::Socket(Box::new(run)));
@@ -207,6 +210,9 @@ impl Engine {
         self.cause = Chain::root(Cause::Traffic {
             socket: self.name(id),
         });
+        if !self.polled(id) {
+            return;
+        }
         let (now, limit) = (self.now, self.socket(id).trigger_limit);
         if !self.unit_mut(id).triggers.admit(now, limit) {
             self.because(Cause::LimitHit {
@@ -284,7 +290,7 @@ impl Engine {
         }
     }
 
-    fn socket_fail(&mut self, id: UnitId, result: UnitResult) {
+    pub(crate) fn socket_fail(&mut self, id: UnitId, result: UnitResult) {
         if let Some(run) = self.socket_run_mut(id) {
             run.note(result);
         }
@@ -513,7 +519,7 @@ impl Engine {
             }
             SocketPhase::StopPreKill(_) => self.socket_round(id, false, Round::Kill, timeout),
             SocketPhase::FinalKill(_) => self.socket_round(id, true, Round::Kill, timeout),
-            SocketPhase::Listening | SocketPhase::Running => {}
+            SocketPhase::Listening | SocketPhase::Running => self.resume_polling(id),
         }
     }
 }

@@ -28,6 +28,8 @@
 //!
 //! start-pre, start-open (the manager opens), start-post, listening (watched), running (its service has it), stop-pre,
 //! stop-pre-sigterm, stop-pre-sigkill, stop-post, final-sigterm, final-sigkill. A target is dead or active.
+//! With Accept=yes it stays listening: each connection has a unit of its own, whose connection it is until that is idle. A deadline while
+//! listening is the end of the poll limit's interval.
 //!
 //! # The states of a timer
 //!

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::accept::{Served, Traffic};
 use crate::cause::{Cause, Chain};
 use crate::config::{Kind, ServiceConfig, ServiceType, SocketConfig, UnitConfig};
 use crate::effect::{Action, Effect};
@@ -30,6 +31,8 @@ pub(crate) struct Unit {
     /// Jobs that other units' doings queued lately.
     pub(crate) followings: Window,
     pub(crate) stamps: Stamps,
+    pub(crate) traffic: Option<Box<Traffic>>,
+    pub(crate) served: Option<Box<Served>>,
     pub(crate) job: Option<Box<Job>>,
     pub(crate) last_job: u32,
     pub(crate) cause: Chain,

@@ -129,7 +129,7 @@ fn parse_event(engine: &Engine, line: &str, request: &mut u64) -> Input {
         }
         "watched" | "fired" | "unwatchable" | "anew" => parse_path_event(&words, unit, incarnation),
         "reckoned" | "elapsed" | "clock" => parse_timer_event(&words, unit, incarnation),
-        other => parse_socket_event(other, unit, incarnation),
+        _ => parse_connection(engine, &words, unit, incarnation),
     }
 }
 
@@ -177,6 +177,32 @@ fn parse_timer_event(words: &[&str], unit: UnitId, incarnation: Incarnation) -> 
             realtime_us: 7,
         },
         _ => Input::ReckonTimer(unit),
+    }
+}
+
+/// `connects SOCKET SOURCE`, then `serves SOCKET SERVICE SOURCE` or `lost SOCKET`.
+fn parse_connection(
+    engine: &Engine,
+    words: &[&str],
+    unit: UnitId,
+    incarnation: Incarnation,
+) -> Input {
+    let number = engine.traffic_of(unit).accepted;
+    match words[0] {
+        "connects" => Input::Connection {
+            unit,
+            incarnation,
+            number,
+            source: words[2].into(),
+        },
+        "serves" => Input::ConnectionReady {
+            unit,
+            number: number.saturating_sub(1),
+            instance: engine.id(words[2]).unwrap(),
+            source: words[3].into(),
+        },
+        "lost" => Input::ConnectionLost(unit),
+        other => parse_socket_event(other, unit, incarnation),
     }
 }
 

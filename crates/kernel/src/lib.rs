@@ -36,6 +36,7 @@ pub mod keyring;
 pub mod landlock;
 pub mod listening;
 pub mod loop_device;
+pub mod machine;
 pub mod mark;
 pub mod memory;
 pub mod message;

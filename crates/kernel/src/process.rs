@@ -163,6 +163,18 @@ pub(crate) unsafe fn fork_plain(flags: u64) -> Result<Forked> {
     }
 }
 
+/// The number of the process behind `pidfd` that no other has had since the boot; none before Linux 6.9, where all pidfds are one file.
+#[must_use]
+pub fn identity(pidfd: impl AsFd) -> Option<u64> {
+    /// `PID_FS_MAGIC` of the kernel's magic.h.
+    const PID_FILE_SYSTEM: u32 = 0x5049_4446;
+    let kind = rustix::fs::fstatfs(&pidfd).ok()?.f_type;
+    // A C library's type may be signed.
+    let is_own = kind as u32 == PID_FILE_SYSTEM;
+    let status = rustix::fs::fstat(&pidfd).ok().filter(|_| is_own)?;
+    Some(status.st_ino)
+}
+
 /// Sends `signal` to the process behind `pidfd`; a real-time signal too, which is why it is a number.
 pub fn send_signal(pidfd: impl AsFd, signal: i32) -> Result<()> {
     let pidfd = pidfd.as_fd().as_raw_fd() as usize;

@@ -125,7 +125,7 @@ impl Manager {
                 path.display()
             ));
         }
-        let held = self.adopt_units(records, &mut inventory);
+        let (held, connections) = self.adopt_units(records, &mut inventory);
         self.lock_users_again(&held);
         self.adopt_sockets(inventory.take(Class::Listen));
         for (name, socket) in inventory.take(Class::Notify) {
@@ -164,14 +164,21 @@ impl Manager {
         if self.fresh && !self.on_demand && !self.keeper.adopt_only {
             self.start_default();
         }
+        self.serve_again(connections);
         Ok(())
     }
 
-    /// Answers the names of what is held for units beside their sockets.
-    fn adopt_units(&mut self, records: Vec<Record>, inventory: &mut Inventory) -> Set<String> {
+    /// Answers the names of what is held for units beside their sockets, and connections that no unit has.
+    fn adopt_units(
+        &mut self,
+        records: Vec<Record>,
+        inventory: &mut Inventory,
+    ) -> (Set<String>, Vec<(String, OwnedFd)>) {
         let others = inventory.take(Class::Other);
-        let (namespaces, mut others): (Vec<_>, Vec<_>) =
+        let (namespaces, others): (Vec<_>, Vec<_>) =
             (others.into_iter()).partition(|(name, _)| name.starts_with(crate::namespaces::HELD));
+        let (connections, mut others): (Vec<_>, Vec<_>) =
+            (others.into_iter()).partition(|(name, _)| name.starts_with(crate::accept::HELD));
         for record in &records {
             let name = &record.snapshot.name;
             let hash = || crate::directories::hash(name.as_bytes());
@@ -219,7 +226,7 @@ impl Manager {
         for name in rest {
             self.link.drop_held(Class::Other, &name);
         }
-        wanted
+        (wanted, self.adopt_connections(connections))
     }
 
     /// Is this held for a unit that is there? If not, the manager before us had no time to record that it was, or to let it go: a client

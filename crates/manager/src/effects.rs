@@ -28,6 +28,9 @@ impl Manager {
             Action::CloseSockets { unit, .. } => self.close_sockets(unit),
             Action::WatchSockets { unit, .. } => self.watch_sockets(unit),
             Action::UnwatchSockets(unit) => self.unwatch_sockets(unit),
+            Action::TakeConnection { number, .. } => self.take_connection(number),
+            Action::RefuseConnection { .. } => self.refuse_connection(),
+            Action::ReleaseConnection(instance) => self.release_connection(instance),
             Action::FlushSockets(unit) => self.flush_sockets(unit),
             Action::ReckonTimer { unit, incarnation } => self.reckon_timer(unit, incarnation),
             Action::WatchTimer {
@@ -94,6 +97,7 @@ impl Manager {
             .is_some_and(|state| state.active().is_down());
         if down {
             self.retire_closed(unit);
+            self.note_ended(unit);
         }
         if down
             && self

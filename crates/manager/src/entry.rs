@@ -34,6 +34,10 @@ pub(crate) struct Entry {
     pub(crate) place: Option<(engine::ActiveState, engine::SubState)>,
     /// Listening sockets, in the order of the unit.
     pub(crate) sockets: Vec<Rc<OwnedFd>>,
+    /// The connection that it serves.
+    pub(crate) connection: Option<crate::accept::Connection>,
+    /// It was made for a connection.
+    pub(crate) is_of_connection: bool,
     /// Programs of others that its control group has for its sake.
     pub(crate) pinned: Vec<crate::filters::PinnedThere>,
     /// Its numbers in sets of the firewall.
@@ -128,6 +132,9 @@ impl Entry {
         said.extend(there.map(|held| format!("set {}", held.element)));
         let pinned = self.pinned.iter();
         said.extend(pinned.map(|(hook, program)| format!("pinned {hook} {program}")));
+        if self.is_of_connection {
+            said.push("connection -".to_owned());
+        }
         if let Some(failure) = &self.failure {
             let (error, parameters) = failure.parts();
             said.push(format!("failure {error} {parameters}"));
@@ -147,6 +154,7 @@ impl Entry {
                     .and_then(|(hook, program)| Some((hook.parse().ok()?, program.parse().ok()?)));
                 self.pinned.extend(numbers);
             }
+            "connection" => self.is_of_connection = true,
             "set" => {
                 let element = plan::firewall::Element::read(text);
                 self.in_sets
@@ -186,6 +194,8 @@ impl Entry {
             last: None,
             place: Some((engine::ActiveState::Inactive, engine::SubState::Dead)),
             sockets: Vec::new(),
+            connection: None,
+            is_of_connection: false,
             pinned: Vec::new(),
             in_sets: Vec::new(),
             allow_unenforced: false,

@@ -3,6 +3,7 @@
 //! No decision is made here: what to do next is the engine's, how a process is set up is the planner's. One thread, one
 //! epoll loop, and no call in it that can wait for anything but memory and small files.
 
+mod accept;
 mod adopt;
 mod api;
 mod beginning;

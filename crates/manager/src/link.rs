@@ -158,6 +158,11 @@ impl Link {
         self.holds_wait
     }
 
+    /// Does something that was sent wait for room in the channel?
+    pub(crate) fn waits_for_room(&self) -> bool {
+        self.waits_for_room
+    }
+
     /// Does anything wait for the records?
     pub(crate) fn has_queued(&self) -> bool {
         !self.queue.is_empty()

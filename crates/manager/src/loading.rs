@@ -95,18 +95,23 @@ impl Manager {
             return Ok(id);
         }
         let parsed = self.parse_name(name)?;
-        // What was not there may be now: a file that was just written is found without a reload, as in the reference.
-        let mut loaded = self.loader.load(&parsed);
-        if loaded.state == load::LoadState::NotFound {
-            refresh(&mut self.loader, &self.directories, self.keeper.init);
-            loaded = self.loader.load(&parsed);
-        }
+        let loaded = self.load_anew(&parsed);
         let own = loaded.unit.name().clone();
         self.take(loaded);
         self.load_named();
         self.engine.id(own.as_str()).ok_or(Failure::NoSuchUnit {
             unit: own.to_string(),
         })
+    }
+
+    /// What was not there may be now: a file that was just written is found without a reload, as in the reference.
+    pub(crate) fn load_anew(&mut self, name: &UnitName) -> Loaded {
+        let loaded = self.loader.load(name);
+        if loaded.state != load::LoadState::NotFound {
+            return loaded;
+        }
+        refresh(&mut self.loader, &self.directories, self.keeper.init);
+        self.loader.load(name)
     }
 
     /// Loads every unit that a loaded one names, and what those name.

@@ -112,6 +112,7 @@ pub(crate) struct KeeperFacts {
 /// What is done beside the loop, and who waits for it.
 #[derive(Default)]
 pub(crate) struct Aside {
+    pub(crate) accepting: crate::accept::Accepting,
     pub(crate) cleaners: crate::cleaning::Cleaners,
     pub(crate) fetches: crate::credentials::Fetches,
     pub(crate) users: crate::user_database::UserDatabase,
@@ -403,7 +404,7 @@ impl Manager {
         self.write_later()?;
         self.remove_trees();
         if self.stage != Stage::Adopting
-            && self.collect_transients()
+            && (self.collect_transients() | self.collect_instances())
             && self.link.send_holds(&self.poll)?
         {
             self.write_records();

@@ -101,6 +101,7 @@ impl Manager {
     }
 
     fn try_open(&mut self, unit: UnitId, incarnation: Incarnation) -> Result<(), Failure> {
+        self.check_template(unit)?;
         let user = self.socket_user(unit)?;
         let Some(entry) = self.units.get(&unit) else {
             return Ok(());
@@ -382,10 +383,14 @@ impl Manager {
 
     /// A watched socket has something.
     pub(crate) fn on_traffic(&mut self, number: u32) {
-        let Some((unit, _)) = self.listening.get(&number) else {
+        let Some((unit, socket)) = self.listening.get(&number) else {
             return;
         };
-        let unit = *unit;
+        let (unit, socket) = (*unit, Rc::clone(socket));
+        let accepts = self.units.get(&unit);
+        if accepts.is_some_and(|entry| entry.unit.value(&model::key::ACCEPT)) {
+            return self.on_connections(number, unit, &socket);
+        }
         self.unwatch_sockets(unit);
         let Some(incarnation) = self
             .engine

@@ -206,8 +206,22 @@ fn storage_properties(status: &UnitStatus, found: &mut BTreeMap<String, String>)
     }
 }
 
+fn socket_properties(status: &UnitStatus, found: &mut BTreeMap<String, String>) {
+    let Some(socket) = &status.socket else {
+        return;
+    };
+    for (name, count) in [
+        ("NAccepted", socket.accepted),
+        ("NConnections", socket.connections),
+        ("NRefused", socket.refused),
+    ] {
+        found.insert(name.into(), count.to_string());
+    }
+}
+
 fn trigger_properties(status: &UnitStatus, entry: &Entry, found: &mut BTreeMap<String, String>) {
     path_properties(status, found);
+    socket_properties(status, found);
     let Some(timer) = &status.timer else {
         return;
     };

@@ -54,6 +54,10 @@ impl Manager {
 
     fn try_start(&mut self, spawn: &Spawn) -> Result<Started, Failure> {
         let unit = spawn.process.unit;
+        // A manager that came back hears of an end before it knows all that there is, and what follows is asked for twice.
+        if self.is_asked(spawn.process) {
+            return Ok(Started::Asked);
+        }
         if self.keeper.adopt_only
             && matches!(spawn.role, Role::Condition | Role::StartPre | Role::Main)
         {
@@ -85,6 +89,13 @@ impl Manager {
         self.ask_keeper(spawn, &prepared, plan, (handed, joining.told != 0))
             .map_err(|error| self.internal(unit, "ask for a process", &error))?;
         Ok(Started::Asked)
+    }
+
+    /// Was the keeper asked for it by us, and has not told how that went?
+    fn is_asked(&mut self, process: ProcessKey) -> bool {
+        let run = self.run_mut(process.unit, process.incarnation);
+        let known = run.and_then(|run| run.process(process.serial));
+        known.is_some_and(|known| known.report.is_some())
     }
 
     /// Makes what a new run has: its number, its user, its notification socket.
@@ -208,6 +219,7 @@ impl Manager {
                 run.trigger.clone(),
                 credentials_environment(spawn.role, &prepared.plan),
                 self.monitored(unit),
+                self.remote_environment(unit),
             ]
             .concat(),
             credentials: self.credentials_of(spawn, entry)?,

@@ -12,8 +12,7 @@ use std::borrow::Cow;
 use wire::listing::{Listed, UnitLine};
 use wire::{
     CatReply, Failure, ImageStatus, JobSummary, ListJobsReply, ListUnitsRequest, Listening,
-    Process, SandboxStatus, ServiceStatus, Setting, SocketStatus, StatusReply, TimerStatus,
-    UnitFile, UnitStatus,
+    Process, SandboxStatus, ServiceStatus, Setting, StatusReply, TimerStatus, UnitFile, UnitStatus,
 };
 
 /// Bytes of a unit in the list, as most are.
@@ -159,7 +158,7 @@ impl Manager {
             triggered_by: self.related(id, Relation::Triggers, true),
             service: (kind == UnitKind::Service)
                 .then(|| self.service_status(entry, state, snapshot.restarts)),
-            socket: (kind == UnitKind::Socket).then(|| socket_status(entry)),
+            socket: (kind == UnitKind::Socket).then(|| self.socket_status(entry)),
             timer: (kind == UnitKind::Timer).then(|| timer_status(state)),
             path: (kind == UnitKind::Path).then(|| crate::triggered::path_status(entry, state)),
             sandbox: self.sandbox_status(entry),
@@ -377,7 +376,7 @@ impl Manager {
             _ => None,
         };
         let listen = if entry.name.kind() == UnitKind::Socket {
-            socket_status(entry).listen
+            listening(entry)
         } else {
             Vec::new()
         };
@@ -510,7 +509,8 @@ pub(crate) fn timer_status(state: &State) -> TimerStatus {
     }
 }
 
-fn socket_status(entry: &Entry) -> SocketStatus {
+/// What a socket unit listens on.
+pub(crate) fn listening(entry: &Entry) -> Vec<Listening> {
     let unit = &entry.unit;
     let open = !entry.sockets.is_empty();
     let listens = unit.listens().into_iter().map(|one| match one {
@@ -525,11 +525,7 @@ fn socket_status(entry: &Entry) -> SocketStatus {
             open,
         },
     });
-    SocketStatus {
-        listen: listens.collect(),
-        accept: unit.value(&key::ACCEPT),
-        ..SocketStatus::default()
-    }
+    listens.collect()
 }
 
 /// Does a directive say what holds without it? The empty list is something that is said.

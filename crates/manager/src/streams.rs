@@ -72,6 +72,13 @@ impl Manager {
             .units
             .get(&unit)
             .is_some_and(|entry| entry.unit.is_set(key::NON_BLOCKING.directive()));
+        if let Some((name, connection)) = self.connection_of(unit) {
+            if let Err(errno) = set_non_blocking(&connection, non_blocking) {
+                let text = format!("the mode of its connection can't be set: {errno}");
+                self.log_about(unit, &text);
+            }
+            return handed.push(plan::Role::Service, &name, connection);
+        }
         for socket_unit in self.engine.sockets_of(unit) {
             let Some(entry) = self.units.get(&socket_unit) else {
                 continue;
@@ -92,6 +99,9 @@ impl Manager {
 
     /// A socket by the name of its unit or of FileDescriptorName=.
     fn named_socket(&self, unit: UnitId, name: Option<&str>) -> Option<Rc<OwnedFd>> {
+        if let Some((own, connection)) = self.connection_of(unit) {
+            return Some(connection).filter(|_| name.is_none_or(|name| name == own));
+        }
         let sockets = self
             .engine
             .sockets_of(unit)

@@ -7,10 +7,12 @@ use crate::{Unit, UnitKind, key};
 #[must_use]
 pub fn unsupported(unit: &Unit) -> Option<&'static str> {
     match unit.kind() {
-        UnitKind::Target | UnitKind::Slice | UnitKind::Timer | UnitKind::Path => None,
+        UnitKind::Target
+        | UnitKind::Slice
+        | UnitKind::Timer
+        | UnitKind::Socket
+        | UnitKind::Path => None,
         UnitKind::Service => service(unit),
-        UnitKind::Socket if unit.value(&key::ACCEPT) => Some("Accept=yes is not supported yet."),
-        UnitKind::Socket => None,
         UnitKind::Mount | UnitKind::Automount | UnitKind::Swap => {
             Some("mount and swap units are not supported yet.")
         }

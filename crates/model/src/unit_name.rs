@@ -157,6 +157,11 @@ impl UnitName {
         UnitName::new(&format!("{}@{instance}.{}", self.prefix(), self.kind()))
     }
 
+    /// The template of the services that connections to a socket of this name start.
+    pub fn connection_template(&self) -> Result<UnitName, ParseError> {
+        UnitName::new(&format!("{}@.{}", self.prefix(), UnitKind::Service))
+    }
+
     /// The name with another kind.
     pub fn with_kind(&self, kind: UnitKind) -> Result<UnitName, ParseError> {
         UnitName::new(&format!("{}.{kind}", self.stem()))

@@ -94,11 +94,6 @@ fn what_this_version_can_not_do_is_refused_by_name_and_found_by_verify() {
             "mount and swap units are not supported",
         ),
         (
-            "a.socket",
-            "[Socket]\nListenStream=/run/a\nAccept=yes\n",
-            "Accept=yes is not supported",
-        ),
-        (
             "f.service",
             "[Service]\nType=forking\nPrivatePIDs=yes\nExecStart=/bin/true\n",
             "Type=forking does not go with PrivatePIDs=yes",

@@ -281,6 +281,13 @@ fn socket(unit: &UnitStatus) {
             &format!("{} ({}{open})", listening.address, listening.kind),
         );
     }
+    if let Some(socket) = unit.socket.as_ref().filter(|socket| socket.accept) {
+        let text = format!(
+            "{} accepted, {} served now, {} refused",
+            socket.accepted, socket.connections, socket.refused
+        );
+        field("Connections", &text);
+    }
     if !unit.triggers.is_empty() {
         field("Triggers", &unit.triggers.join(" "));
     }

@@ -36,6 +36,46 @@ impl World {
         for unit in self.engine.units().collect::<Vec<_>>() {
             self.check_unit(unit)?;
         }
+        self.check_connections()
+    }
+
+    /// A connection is its unit's until that is idle, and there are no more than the limits allow.
+    fn check_connections(&self) -> Result<(), String> {
+        let mut served: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for unit in self.engine.units() {
+            let Some(connection) = self.engine.served(unit) else {
+                continue;
+            };
+            let idle = self.engine.job(unit).is_none()
+                && self.engine.state(unit).unwrap().active().is_down();
+            if idle {
+                return Err(format!("{unit:?} is idle and has a connection"));
+            }
+            let sources = served.entry(connection.socket.clone()).or_default();
+            sources.push(connection.source.clone());
+        }
+        for unit in self.engine.units() {
+            let name = self.engine.unit_name(unit).unwrap();
+            let sources = served.remove(name).unwrap_or_default();
+            if self.engine.connections_of(unit) as usize != sources.len() {
+                return Err(format!("{name}: connections are counted wrongly"));
+            }
+            let Kind::Socket(socket) = self.config(unit).kind else {
+                continue;
+            };
+            let Some(accept) = socket.accept else {
+                continue;
+            };
+            let most_of = |source| sources.iter().filter(|one| *one == source).count();
+            let most = sources.iter().map(most_of).max().unwrap_or_default();
+            let over_source = accept.max_per_source > 0 && most > accept.max_per_source as usize;
+            if sources.len() > accept.max_connections as usize || over_source {
+                return Err(format!(
+                    "{name}: {} connections are too many",
+                    sources.len()
+                ));
+            }
+        }
         Ok(())
     }
 

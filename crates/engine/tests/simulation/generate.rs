@@ -65,6 +65,14 @@ pub(crate) fn units(random: &mut Random) -> Vec<UnitConfig> {
         units.push(socket(random));
     }
     if random.chance(40) {
+        units.push(accepting(random));
+        for number in 0..INSTANCES {
+            let mut instance = service(random, 0);
+            instance.name = instance_name(number).into();
+            units.push(instance);
+        }
+    }
+    if random.chance(40) {
         let starts = random.pick(&units).name.clone();
         units.push(timer(random, &starts));
     }
@@ -111,6 +119,30 @@ fn path(random: &mut Random, starts: &str) -> UnitConfig {
         && random.chance(30)
     {
         Arc::make_mut(path).trigger_limit.burst = 1 + random.below(3) as u32;
+    }
+    unit
+}
+
+/// Units for connections; a world makes them anew.
+const INSTANCES: u32 = 3;
+
+/// The unit of a connection.
+pub(crate) fn instance_name(number: u32) -> String {
+    format!("a@{}.service", number % INSTANCES)
+}
+
+fn accepting(random: &mut Random) -> UnitConfig {
+    let mut unit = UnitConfig::socket("a.socket", "a@.service");
+    unit.relations = Box::default();
+    if let Kind::Socket(socket) = &mut unit.kind {
+        let socket = Arc::make_mut(socket);
+        socket.accept = Some(AcceptConfig {
+            max_connections: 1 + random.below(3) as u32,
+            max_per_source: random.below(2) as u32,
+        });
+        socket.poll_limit.burst = 1 + random.below(6) as u32;
+        socket.trigger_limit.burst = 4 + random.below(8) as u32;
+        socket.stop_post = commands(random, 20);
     }
     unit
 }
@@ -273,7 +305,7 @@ pub(crate) fn brief(config: &UnitConfig) -> String {
                 service.runtime_max,
             )
         }
-        Kind::Socket(_) => "socket".to_owned(),
+        Kind::Socket(socket) => format!("socket accept={:?}", socket.accept),
         Kind::Timer(timer) => format!("{timer:?}"),
         Kind::Path(path) => format!("{path:?}"),
         _ => "target".to_owned(),

@@ -1,6 +1,7 @@
 //! The lives of a world's processes: what can happen to each, and what it does then.
 
 use coracle_engine::*;
+use std::sync::Arc;
 
 use crate::world::{Life, Process, Run, World};
 
@@ -94,6 +95,7 @@ impl World {
                 .iter()
                 .map(|unit| Event::Conditions(*unit)),
         );
+        events.extend(self.taken.iter().map(|_| Event::Serves));
         events.extend(self.cleaning.iter().map(|unit| Event::Cleaned(*unit)));
         events.extend(self.opening.iter().map(|run| Event::Opened(*run)));
         events.extend(self.reckoning.iter().map(|run| Event::Reckoned(*run)));
@@ -104,7 +106,13 @@ impl World {
             let paths = self.watching.iter().chain(&self.paths);
             events.extend(paths.map(|run| Event::PathFired(*run)));
             events.extend(self.paths.iter().map(|run| Event::PathTroubled(*run)));
-            events.extend(self.watched.iter().map(|run| Event::Traffic(*run)));
+            let of = |run: &&Run| self.engine.takes_connections(run.0, run.1);
+            events.extend(
+                (self.watched.iter().filter(|run| !of(run))).map(|run| Event::Traffic(*run)),
+            );
+            if self.taken.is_none() {
+                events.extend((self.watched.iter().filter(of)).map(|run| Event::Connects(*run)));
+            }
             events.extend(
                 self.orphans
                     .iter()
@@ -246,6 +254,8 @@ impl World {
                 self.watched.remove(&(unit, incarnation));
                 self.step(Input::SocketTraffic { unit, incarnation })
             }
+            Event::Connects(run) => self.connect(run),
+            Event::Serves => self.serve(),
             Event::Reckoned(_) | Event::Elapsed(_) | Event::ClockSet(_) => {
                 self.happen_to_timer(event)
             }
@@ -257,6 +267,40 @@ impl World {
                 Ok(())
             }
         }
+    }
+
+    fn connect(&mut self, (unit, incarnation): Run) -> Result<(), String> {
+        let number = self.engine.traffic_of(unit).accepted;
+        self.step(Input::Connection {
+            unit,
+            incarnation,
+            number,
+            source: source(number),
+        })
+    }
+
+    /// The unit of a connection that was taken is loaded, or there is none.
+    fn serve(&mut self) -> Result<(), String> {
+        let Some((unit, number, source)) = self.taken.clone() else {
+            return Ok(());
+        };
+        let instance = self.engine.id(&crate::generate::instance_name(number));
+        let instance = instance.filter(|_| self.calm || self.random.chance(90));
+        let returns = self.returns;
+        let outcome = self.step(match instance {
+            Some(instance) => Input::ConnectionReady {
+                unit,
+                number,
+                instance,
+                source,
+            },
+            None => Input::ConnectionLost(unit),
+        });
+        // A manager that was killed meanwhile finds the connection with the keeper.
+        if self.returns == returns {
+            self.taken = None;
+        }
+        outcome
     }
 
     fn happen_to_timer(&mut self, event: Event) -> Result<(), String> {
@@ -454,6 +498,8 @@ pub(crate) enum Event {
     Conditions(UnitId),
     Opened(Run),
     Traffic(Run),
+    Connects(Run),
+    Serves,
     Reckoned(Run),
     PathWatched(Run),
     PathFired(Run),
@@ -463,6 +509,11 @@ pub(crate) enum Event {
     OrphanDies(Run),
     Found(Run, bool),
     Cleaned(UnitId),
+}
+
+/// Two peers, by turns.
+pub(crate) fn source(number: u32) -> Arc<str> {
+    format!("10.0.0.{}", number % 2).into()
 }
 
 pub(crate) fn main_serial(main: &Main) -> Option<u32> {

@@ -1,6 +1,7 @@
 //! The world around the engine: processes, cgroups, sockets, clients, and the manager's way of carrying out effects.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use coracle_engine::*;
 
@@ -56,6 +57,8 @@ pub(crate) struct World {
     pub(crate) opening: BTreeSet<Run>,
     pub(crate) cleaning: BTreeSet<UnitId>,
     pub(crate) watched: BTreeSet<Run>,
+    /// A connection that was taken and has no unit yet: its number and source. The keeper has it.
+    pub(crate) taken: Option<(UnitId, u32, Arc<str>)>,
     /// Timers whose next moment is asked for, and those that wait for one.
     pub(crate) reckoning: BTreeSet<Run>,
     pub(crate) timers: BTreeSet<Run>,
@@ -93,6 +96,7 @@ impl World {
             opening: BTreeSet::new(),
             cleaning: BTreeSet::new(),
             watched: BTreeSet::new(),
+            taken: None,
             reckoning: BTreeSet::new(),
             timers: BTreeSet::new(),
             watching: BTreeSet::new(),
@@ -425,6 +429,10 @@ impl World {
             }
             Action::WatchSockets { unit, incarnation } => {
                 self.watched.insert((*unit, *incarnation));
+            }
+            Action::TakeConnection { unit, number } => {
+                let source = crate::life::source(*number);
+                self.taken = Some((*unit, *number, source));
             }
             Action::ReckonTimer { unit, incarnation } => {
                 self.timers.remove(&(*unit, *incarnation));

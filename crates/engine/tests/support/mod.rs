@@ -102,6 +102,7 @@ fn set_other(unit: &mut UnitConfig, key: &str, value: &str) {
                 Load::NotFound
             }
         }
+        "Accept" => accept(unit, value),
         _ => match &mut unit.kind {
             Kind::Service(service) => set_service(Arc::make_mut(service), key, value),
             Kind::Socket(socket) => set_socket(Arc::make_mut(socket), key, value),
@@ -114,9 +115,23 @@ fn set_other(unit: &mut UnitConfig, key: &str, value: &str) {
     }
 }
 
+/// `Accept=2/1`: two connections, one of each source.
+fn accept(unit: &mut UnitConfig, value: &str) {
+    let (max, per_source) = value.split_once('/').unwrap();
+    unit.relations = Box::default();
+    let Kind::Socket(socket) = &mut unit.kind else {
+        panic!("only sockets accept");
+    };
+    Arc::make_mut(socket).accept = Some(AcceptConfig {
+        max_connections: max.parse().unwrap(),
+        max_per_source: per_source.parse().unwrap(),
+    });
+}
+
 fn set_socket(socket: &mut SocketConfig, key: &str, value: &str) {
     match key {
         "SendSIGKILL" => socket.kill.send_sigkill = value == "yes",
+        "PollLimitBurst" => socket.poll_limit.burst = value.parse().unwrap(),
         "TriggerLimitBurst" => socket.trigger_limit.burst = value.parse().unwrap(),
         "ExecStartPre" => socket.start_pre = commands(value),
         "ExecStopPost" => socket.stop_post = commands(value),
@@ -236,6 +251,20 @@ fn seconds(value: &str) -> Micros {
     }
 }
 
+fn print_connection(engine: &Engine, action: &Action) -> String {
+    let name = |unit: &UnitId| engine.unit_name(*unit).unwrap_or("?").to_owned();
+    match action {
+        Action::TakeConnection { unit, number } => {
+            format!("{}: takes connection {number}", name(unit))
+        }
+        Action::RefuseConnection { unit, number } => {
+            format!("{}: refuses connection {number}", name(unit))
+        }
+        Action::ReleaseConnection(unit) => format!("{}: lets its connection go", name(unit)),
+        other => panic!("not about a connection: {other:?}"),
+    }
+}
+
 /// An effect as one line; nothing for the bookkeeping ones.
 pub(crate) fn print_effect(engine: &Engine, effect: &Effect) -> Option<String> {
     let name = |unit: UnitId| engine.unit_name(unit).unwrap_or("?").to_owned();
@@ -276,6 +305,9 @@ pub(crate) fn print_effect(engine: &Engine, effect: &Effect) -> Option<String> {
         Action::CloseSockets { unit, .. } => format!("{}: close sockets", name(*unit)),
         Action::WatchSockets { unit, .. } => format!("{}: watch sockets", name(*unit)),
         Action::UnwatchSockets(unit) => format!("{}: unwatch sockets", name(*unit)),
+        Action::TakeConnection { .. }
+        | Action::RefuseConnection { .. }
+        | Action::ReleaseConnection(_) => print_connection(engine, &effect.action),
         Action::FlushSockets(unit) => format!("{}: flush sockets", name(*unit)),
         Action::ReckonTimer { unit, .. } => format!("{}: reckon its moment", name(*unit)),
         Action::WatchTimer { unit, at, .. } => format!("{}: watch for {at:?}", name(*unit)),

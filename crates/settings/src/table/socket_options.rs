@@ -122,7 +122,6 @@ pub(super) const ROWS: &[Row] = &[
         default_text: "64",
         summary: said("Bounds the connections at once with Accept=yes."),
         bus: said("u"),
-        status: later::SOCKETS,
         ..Row::FREE
     },
     Row {
@@ -132,7 +131,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Bounds the connections of one address with Accept=yes."),
         since: said("232"),
         bus: said("u"),
-        status: later::SOCKETS,
         ..Row::FREE
     },
     Row {
@@ -230,7 +228,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Says how many events are taken in one interval."),
         since: said("255"),
         bus: said("u"),
-        status: later::SOCKETS,
         ..Row::FREE
     },
     Row {
@@ -241,7 +238,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Sets the interval of the event limit."),
         since: said("255"),
         bus: said("t"),
-        status: later::SOCKETS,
         ..Row::FREE
     },
     Row {

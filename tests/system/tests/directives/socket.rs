@@ -62,6 +62,29 @@ const UNREAD: Files = &[
         "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo run >> $ROOM/$U'\n",
     ),
 ];
+/// Greets each that connects, and stays.
+const GREETS: Files = &[
+    (
+        "$U.socket",
+        "[Socket]\nListenStream=$ROOM/$U.sock\nAccept=yes\nLINE\n",
+    ),
+    (
+        "$U@.service",
+        "[Service]\nStandardInput=socket\nStandardOutput=socket\nExecStart=/bin/sh -c 'echo each; exec cat'\n",
+    ),
+];
+/// With three connections, `@s`.
+macro_rules! connected {
+    ($script:literal) => {
+        concat!(
+            "coracle start $U.socket; perl -MIO::Socket::UNIX -e '@s = map { IO::Socket::UNIX->new(q($ROOM/$U.sock)) } 1..3; ",
+            $script,
+            "'; coracle stop $U.socket"
+        )
+    };
+}
+/// How many are greeted.
+const GREETED: &str = connected!("for (@s) { $n += defined readline $_ } print $n");
 macro_rules! sent {
     ($script:literal) => {
         concat!(
@@ -110,6 +133,12 @@ pub(crate) const OBSERVATIONS: &[Observation] = &[
     units("ExecStopPre=/bin/touch $ROOM/$U", PLACED, LIFE, "$U"),
     units("ExecStopPost=/bin/touch $ROOM/$U", PLACED, LIFE, "$U"),
     units("TimeoutSec=50ms", PLACED, "timeout 2 coracle start $U.socket 2> /dev/null; coracle show -p ActiveState --value $U.socket; coracle stop $U.socket", "failed").on(&["ExecStartPre=/bin/sleep infinity"]),
+    // Connections.
+    units("Accept=yes", &[("$U.socket", "[Socket]\nListenStream=$ROOM/$U.sock\nLINE\n"), ("$U@.service", "[Service]\nStandardInput=socket\nStandardOutput=socket\nExecStart=/bin/echo each\n"), ("$U.service", "[Service]\nExecStart=/usr/bin/perl -e 'open S, q(<&=3); accept C, S; print C q(one)'\n")], "coracle start $U.socket; perl -MIO::Socket::UNIX -e '$s = IO::Socket::UNIX->new(q($ROOM/$U.sock)); print <$s>'; coracle stop $U.socket", "each"),
+    units("MaxConnections=1", GREETS, GREETED, "1"),
+    units("MaxConnectionsPerSource=1", GREETS, GREETED, "1"),
+    units("PollLimitBurst=2", GREETS, connected!("readline $_ for @s[0, 1]; system q(coracle show -p NAccepted --value $U.socket)"), "2").on(&["PollLimitIntervalSec=1h"]),
+    units("PollLimitIntervalSec=1h", GREETS, connected!("readline $_ for @s[0, 1]; vec($r, fileno $s[2], 1) = 1; print select($r, undef, undef, 4) ? q(served) : q(held)"), "held").on(&["PollLimitBurst=2"]),
     // What waits.
     units("TriggerLimitBurst=3", UNREAD, sent!("until coracle is-failed -q $U.socket; do :; done; grep -c run $ROOM/$U"), "3"),
     units("TriggerLimitIntervalSec=1us", UNREAD, sent!("until coracle is-failed -q $U.socket || test $(cat $ROOM/$U 2> /dev/null | grep -c run) -gt 5; do :; done; coracle is-failed -q $U.socket || echo on; coracle stop $U.socket"), "on").on(&["TriggerLimitBurst=1"]),
