@@ -192,11 +192,13 @@ fn patterns_are_found_in_directories_that_come_and_braces_and_dots_are_as_in_the
         write(&room.join("two/in/done-7"));
         came(coracle, "drop");
         let pid = coracle.property("drop.service", "MainPID");
-        let environment = fs::read_to_string(format!("/proc/{pid}/environ")).expect("variables");
-        let has = |line: &str| environment.split('\0').any(|one| one == line);
-        assert!(has("TRIGGER_UNIT=drop.path"), "{environment}");
         let found = format!("TRIGGER_PATH={shown}/two/in/done-7");
-        assert!(has(&found), "{environment}");
+        // It is up before its program is executed.
+        waiting::eventually("its variables", || {
+            let environment = fs::read_to_string(format!("/proc/{pid}/environ")).ok()?;
+            let has = |line: &str| environment.split('\0').any(|one| one == line);
+            (has("TRIGGER_UNIT=drop.path") && has(&found)).then_some(())
+        });
     });
 }
 
