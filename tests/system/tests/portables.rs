@@ -260,6 +260,54 @@ fn only_the_units_that_are_named_are_attached_and_others_are_refused_in_words() 
     });
 }
 
+#[test]
+fn an_image_says_by_its_prefixes_which_units_are_its_own_and_the_others_are_left_alone() {
+    with_workshop(|coracle, workshop| {
+        let release =
+            |prefixes| format!("ID=boat\nVERSION_ID=1\nPORTABLE_PREFIXES=\"{prefixes}\"\n");
+        let units = [
+            ("boat.service", BOAT),
+            ("boat-oar.service", BOAT),
+            ("boat-sail@.service", BOAT),
+            ("ship.service", BOAT),
+        ];
+        let furnished = |prefixes| {
+            let programs = |root: &Path| {
+                fs::create_dir_all(root.join("usr/bin")).expect("a folder");
+                for program in ["dash", "sleep"] {
+                    let from = Path::new("/usr/bin").join(program);
+                    fs::copy(from, root.join("usr/bin").join(program)).expect("a program");
+                }
+            };
+            workshop.tree(&release(prefixes), By::Trusted, &units, programs)
+        };
+        let image = furnished("boat-oar boat-sail");
+        coracle.ok(&["attach", &image]);
+        for (unit, state) in [
+            ("boat-oar.service", "loaded"),
+            ("boat-sail@1.service", "loaded"),
+            ("boat.service", "not-found"),
+            ("ship.service", "not-found"),
+        ] {
+            assert_eq!(coracle.property(unit, "LoadState"), state, "{unit}");
+        }
+        says(
+            coracle,
+            &["inspect", "boat"],
+            0,
+            &["Prefixes: boat-oar boat-sail", "Left alone: boat.service"],
+        );
+        // A prefix that is not below the portable's name would give it units that look like somebody else's.
+        let foreign = furnished("boat ship");
+        says(
+            coracle,
+            &["attach", &foreign],
+            1,
+            &["ship.service: its name must be boat, boat-", "Hint:"],
+        );
+    });
+}
+
 /// What a unit of a profile's sees of itself.
 const LOOK: &str = "[Service]\nType=oneshot\nExecStart=/usr/bin/dash -c '\
 while read key value rest; do case $key in CapBnd:|NoNewPrivs:|Seccomp:) echo \"$key $value\";; esac; done </proc/self/status; \
