@@ -38,7 +38,7 @@ psi.toml, with every key (paths count from its directory):
   program = \"target/hello\"        # with its libraries
   packages = [\"nginx\"]            # Debian's, by mmdebstrap
   suite = \"trixie\"
-  mirror = \"http://deb.debian.org/debian\"
+  mirror = \"https://debian.example/debian\"
   container = \"redis.tar\"         # OCI layout or archive, or of docker save
   reference = \"redis:8\"           # which image of several
   sysroot = \"/srv/trixie\"         # where libraries are looked for first
@@ -312,7 +312,7 @@ fn read(path: &Path) -> Result<PsiToml> {
     let text = std::fs::read_to_string(path).with_context(unreadable)?;
     PsiToml::parse(path, &text).or_hint(
         || format!("cannot use {}", path.display()),
-        "`coracle build --help` has all keys",
+        "`coracle help build` shows a whole one at its end",
     )
 }
 
