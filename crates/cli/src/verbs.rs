@@ -64,6 +64,7 @@ verbs! {
     "unmask" on::enable::Unmask: "Undo `mask`";
     "link" on::enable::Link: "Make unit files elsewhere known by links";
     "revert" on::enable::Revert: "Take away what was changed in units: drop-ins, masks, files before those of the system";
+    "edit" on::edit::Edit: "Change units in an editor, by drop-ins";
     "add-wants" on::enable::AddWants: "Make a target want units";
     "add-requires" on::enable::AddRequires: "Make a target require units";
     "set-default" on::enable::SetDefault: "Choose the target that the instance starts when it comes up";

@@ -164,7 +164,21 @@ impl Work<'_> {
         found.map_err(|lost| lost.problem(name_or_path))
     }
 
-    /// The same, of a unit that a person may decide about.
+    /// The file of a unit that is not masked.
+    ///
+    /// # Errors
+    /// When there is none, or its links are wrong.
+    pub fn file(&self, name: &str) -> Result<PathBuf, Problem> {
+        let mut pool = Pool::default();
+        let at = self.discover(&mut pool, name, Search::FOLLOW)?;
+        let place = pool.0.get(at).map(Info::place).unwrap_or_default();
+        match pool.0.get(at).and_then(|info| info.mode) {
+            Some(Mode::Masked) => Err(Problem::Masked(place)),
+            _ => Ok(place),
+        }
+    }
+
+    /// [`Work::discover`], of a unit that a person may decide about.
     pub(crate) fn discover_own(
         &self,
         pool: &mut Pool,

@@ -230,6 +230,61 @@ fn presets_and_reverts_are_as_the_files_say() {
     });
 }
 
+#[test]
+fn units_are_edited_by_drop_ins_or_whole_and_an_edit_without_text_changes_nothing() {
+    with_units(&[("a.service", PLAIN)], |coracle| {
+        coracle.ok(&["list-units"]);
+        let edit = |words: &[&str], script: &str| {
+            let editor = coracle.folder().join("editor");
+            fs::write(&editor, format!("#!/bin/sh\n{script}\n")).expect("a file");
+            let mut command = coracle.command(&[&["edit"], words].concat());
+            command.env("EDITOR", format!("/bin/sh {}", editor.display()));
+            command.output().expect("it runs")
+        };
+        let drop_in = units(coracle).join("a.service.d/override.conf");
+        let nothing = edit(&["a"], "grep -q '^# ExecStart=/bin/sleep infinity' $1");
+        assert!(nothing.status.success() && !drop_in.exists(), "{nothing:?}");
+        let failed = edit(&["a"], "printf '[Service]\\nNice=3\\n' > $1; exit 1");
+        assert!(!failed.status.success() && !drop_in.exists(), "{failed:?}");
+        let written = edit(
+            &["a"],
+            "printf '[Service]\\nNice=3\\n' > $1.new; cat $1 >> $1.new; mv $1.new $1",
+        );
+        assert!(written.status.success(), "{written:?}");
+        assert_eq!(
+            fs::read_to_string(&drop_in).expect("a file"),
+            "[Service]\nNice=3\n"
+        );
+        assert_eq!(coracle.property("a.service", "Nice"), "3");
+        let whole = edit(&["--full", "--runtime", "a"], "sed -i s/infinity/1d/ $1");
+        assert!(whole.status.success(), "{whole:?}");
+        let copy = coracle.folder().join("run/units.d/a.service");
+        assert!(
+            fs::read_to_string(copy)
+                .expect("a file")
+                .contains("sleep 1d")
+        );
+        check(
+            coracle,
+            &["edit", "nobody"],
+            1,
+            &["!there is no unit nobody.service", "!--force"],
+        );
+        check(
+            coracle,
+            &["edit", "--drop-in", "../x", "a"],
+            1,
+            &["!no name of a drop-in"],
+        );
+        let given = fs::File::open(&drop_in).expect("a file");
+        let mut command =
+            coracle.command(&["edit", "--stdin", "--drop-in", "50-more", "--force", "new"]);
+        let done = command.stdin(given).output().expect("it runs");
+        assert!(done.status.success(), "{done:?}");
+        assert!(units(coracle).join("new.service.d/50-more.conf").exists());
+    });
+}
+
 fn plant(root: &Path, path: &str, text: &str) {
     let at = root.join(path);
     fs::create_dir_all(at.parent().expect("a parent")).expect("a folder");

@@ -6,6 +6,7 @@ pub(crate) mod cat;
 pub(crate) mod clean;
 pub(crate) mod creds;
 pub(crate) mod daemon;
+pub(crate) mod edit;
 pub(crate) mod enable;
 pub(crate) mod environment;
 pub(crate) mod explain;

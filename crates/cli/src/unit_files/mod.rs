@@ -110,6 +110,10 @@ impl UnitFiles {
         &self.tree.0
     }
 
+    pub(crate) fn tree(&self) -> &UnitTree<Rooted> {
+        &self.tree
+    }
+
     /// Makes the changes, tells them, and says whether all went well.
     pub(crate) fn apply(&self, context: &Context, outcome: Outcome) -> Result<bool> {
         let kept = [self.places.config.clone(), self.places.runtime.clone()];

@@ -153,6 +153,26 @@ impl Rooted {
         kernel::remove::tree(&parent, &name)?;
         Ok(rustix::fs::fsync(&parent)?)
     }
+
+    /// Writes a file: all of it is there, or what was there before.
+    pub(crate) fn write(&self, at: &Path, bytes: &[u8]) -> io::Result<()> {
+        let (Some(parent), Some(name)) = (at.parent(), at.file_name()) else {
+            return Err(Errno::NOENT.into());
+        };
+        let parent = self.make(parent)?;
+        let staged = staged(name);
+        match rustix::fs::unlinkat(&parent, &staged, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
+        let mut file: File = rustix::fs::openat(&parent, &staged, flags, mode)?.into();
+        io::Write::write_all(&mut file, bytes)?;
+        file.sync_all()?;
+        rustix::fs::renameat(&parent, &staged, &parent, name)?;
+        Ok(rustix::fs::fsync(&parent)?)
+    }
 }
 
 /// Nobody reads a unit of this name, as it begins with a dot.
