@@ -38,9 +38,12 @@ impl Window {
         if given.len() > self.places.len() {
             return Ok(0);
         }
-        for (place, given) in self.places.iter_mut().zip(given) {
-            dup3(given, place, DupFlags::CLOEXEC)?;
+        let mut places = self.places.iter_mut().zip(given);
+        let filled = places.try_for_each(|(place, given)| dup3(given, place, DupFlags::CLOEXEC));
+        if filled.is_err() {
+            self.clear(given.len());
         }
+        filled?;
         Ok(given.len())
     }
 

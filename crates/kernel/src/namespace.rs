@@ -53,6 +53,17 @@ pub fn join(descriptor: impl AsFd, namespaces: u32) -> Result<()> {
     unsafe { syscall(sys::__NR_setns, [number, namespaces as usize, 0, 0, 0, 0]) }.map(drop)
 }
 
+/// The user namespace that owns a namespace (ioctl_nsfs(2), since Linux 4.9). EPERM: it is none of ours and of those below it.
+pub fn owner_of(namespace: impl AsFd) -> Result<OwnedFd> {
+    const NS_GET_USERNS: usize = 0xb701;
+    let number = namespace.as_fd().as_raw_fd() as usize;
+    // SAFETY: takes no argument, and gives a new descriptor.
+    let opened = unsafe { syscall(sys::__NR_ioctl, [number, NS_GET_USERNS, 0, 0, 0, 0]) }?;
+    let opened = i32::try_from(opened).map_err(|_| crate::Errno::OVERFLOW)?;
+    // SAFETY: just opened for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(opened) })
+}
+
 /// The mount namespace of the process behind `pidfd` (since Linux 6.11). ESRCH: it has none any more.
 pub fn mounts_of(pidfd: impl AsFd) -> Result<OwnedFd> {
     const PIDFD_GET_MNT_NAMESPACE: usize = 0xff03;

@@ -43,7 +43,6 @@ fn is_enclosed(entry: &Entry) -> bool {
     let asked = [&key::DYNAMIC_USER, &key::PRIVATE_IPC, &key::PRIVATE_DEVICES];
     let holds = |prepared: &Rc<Prepared>| prepared.plan.reductions().is_empty();
     asked.iter().all(|key| unit.value(key))
-        && unit.get(&key::JOINS_NAMESPACE_OF).is_none()
         && unit.get(&key::USER).is_none()
         && entry.prepared.as_ref().is_some_and(holds)
 }
@@ -52,7 +51,8 @@ impl Manager {
     /// Removes what the users of a run that is over have left, unless another run of any unit is theirs too.
     pub(crate) fn remove_ipc(&self, entry: &Entry, run: &Run) {
         let unit = &entry.unit;
-        let is_asked = is_asked(unit) && !is_enclosed(entry);
+        let is_alone = self.joined_units(entry.id).is_empty();
+        let is_asked = is_asked(unit) && !(is_alone && is_enclosed(entry));
         let Some(user) = run.user.as_ref().filter(|_| is_asked) else {
             return;
         };

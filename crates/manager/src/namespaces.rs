@@ -14,7 +14,7 @@ use kernel::message::Descriptors;
 use model::key;
 use model::sorted::Set;
 use model::value::PrivateTmp;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 /// `CLONE_NEWNET` and `CLONE_NEWIPC`, in the order in which they are told, and how they are called.
@@ -110,7 +110,7 @@ impl Manager {
     }
 
     /// Units that have namespaces in common with this one, as they say or the others; without itself.
-    fn joined_units(&self, unit: UnitId) -> Vec<UnitId> {
+    pub(crate) fn joined_units(&self, unit: UnitId) -> Vec<UnitId> {
         let mut found = Vec::new();
         let mut known = Set::new();
         known.insert(unit);
@@ -336,13 +336,27 @@ impl Run {
     }
 }
 
-/// The namespace that a process is in, if it is still there.
+/// The namespace that a process is in, if it is still there and in one that its start has made: a command with all privileges is where the
+/// manager is, and one that a service has made for itself, with a user namespace of its own, is no place for others.
 fn namespace_of(process: &RunProcess, name: &str) -> Option<OwnedFd> {
     let (pid, pidfd) = (process.visible_pid()?, process.pidfd.as_ref()?);
     let opened = std::fs::File::open(format!("/proc/{pid}/ns/{name}")).ok()?;
     // As long as it is there, no other process has had its number.
     kernel::process::send_signal(pidfd, 0).ok()?;
-    Some(opened.into())
+    let ours = std::fs::File::open(format!("/proc/self/ns/{name}")).ok()?;
+    let owner = kernel::namespace::owner_of(&opened).ok()?;
+    let our_users = std::fs::File::open("/proc/self/ns/user").ok()?;
+    let is_made = !is_same(&opened, &ours)? && is_same(&owner, &our_users)?;
+    is_made.then(|| opened.into())
+}
+
+/// Are these one and the same namespace (namespaces(7))? Nothing where that can't be asked.
+fn is_same(one: impl AsFd, other: impl AsFd) -> Option<bool> {
+    let identity = |file: BorrowedFd<'_>| {
+        let found = rustix::fs::fstat(file).ok()?;
+        Some((found.st_dev, found.st_ino))
+    };
+    Some(identity(one.as_fd())? == identity(other.as_fd())?)
 }
 
 #[cfg(test)]

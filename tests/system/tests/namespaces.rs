@@ -131,3 +131,48 @@ fn units_that_join_each_other_have_one_network_in_whatever_order_and_as_long_as_
         coracle.ok(&["stop", "c", "d"]);
     });
 }
+
+#[test]
+fn nobody_joins_the_host_or_what_a_service_has_made_for_itself() {
+    with_units(&[], |coracle| {
+        let mains = [
+            "+/bin/sleep infinity",
+            "/usr/bin/unshare --user --map-root-user --net /bin/sleep infinity",
+        ];
+        let own = std::fs::read_link("/proc/self/ns/net").expect("our network");
+        for (number, main) in mains.into_iter().enumerate() {
+            let other = format!("other{number}.service");
+            coracle.unit(
+                &other,
+                &format!(
+                    "[Service]\nUser=nobody\nPrivateNetwork=yes\nType=exec\nExecStart={main}\n"
+                ),
+            );
+            coracle.ok(&["start", &other]);
+            let name = format!("joins{number}.service");
+            coracle.unit(
+                &name,
+                &format!(
+                    "[Unit]\nJoinsNamespaceOf={other}\n[Service]\nPrivateNetwork=yes\nType=exec\nExecStart=/bin/sleep infinity\n"
+                ),
+            );
+            let network = |unit: &str| {
+                let main = coracle.property(unit, "MainPID");
+                std::fs::read_link(format!("/proc/{main}/ns/net")).expect("its network")
+            };
+            waiting::eventually("the other one's own network", || {
+                (number == 0 || network(&other) != own).then_some(())
+            });
+            // Until it is asleep, in whatever network it has.
+            waiting::eventually("the last program", || {
+                let main = coracle.property(&other, "MainPID");
+                let name = std::fs::read_to_string(format!("/proc/{main}/comm")).ok()?;
+                (name.trim() == "sleep").then_some(())
+            });
+            coracle.ok(&["start", &name]);
+            assert_ne!(network(&name), own, "{main}");
+            assert_ne!(network(&name), network(&other), "{main}");
+            coracle.ok(&["stop", &name, &other]);
+        }
+    });
+}

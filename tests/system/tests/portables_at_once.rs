@@ -57,6 +57,8 @@ fn eight_that_attach_detach_and_reattach_at_once_leave_a_store_that_is_whole() {
             "changed or removed",
             "is not attached",
             "there is no portable",
+            // Between the moment at which another one has put the units there and that at which it says whose they are.
+            "and so has this host",
         ];
         for one in &done {
             let is_lost = lost.iter().any(|words| one.stderr.contains(words));
