@@ -360,8 +360,11 @@ fn a_start_that_fails_names_what_was_not_there() {
             );
             let status = coracle.coracle(&["status", "-n", "0", "a"]).stdout;
             assert!(!status.contains("unknown"), "{line}: {status}");
-            let status = coracle.coracle(&["status", "a"]).stdout;
-            assert!(status.contains(words), "{line}: {status}");
+            // The log's lines come when the log has them.
+            waiting::eventually("the same words in the log", || {
+                let status = coracle.coracle(&["status", "a"]).stdout;
+                status.contains(words).then_some(())
+            });
         }
     });
 }
