@@ -416,3 +416,51 @@ fn a_program_that_is_observed_can_change_nothing_and_reach_no_one() {
         assert!(!target.exists());
     });
 }
+
+#[test]
+fn a_program_that_is_observed_cannot_undo_its_sandbox() {
+    with_workshop(|coracle, _| {
+        let image = format!("{}/x.psi", folder(coracle, "undo").display());
+        // As numbers: umount2, mount, unshare, fsopen, open_tree, ptrace; arguments that would be right for one with the privilege.
+        let script = r#"
+            $| = 1;
+            my %number = `uname -m` =~ /x86/
+                ? (umount => 166, mount => 165, unshare => 272, ptrace => 101, getsid => 124)
+                : (umount => 39, mount => 40, unshare => 97, ptrace => 117, getsid => 156);
+            my ($run, $root, $proc, $none, $fs) = ("/run", "/", "/proc", "none", "tmpfs");
+            my ($params, $home, $tmp) = ("\0" x 120, "/home", "/tmp");
+            for my $place ($run, $proc, $home, $tmp) {
+                print "did umount $place\n" if syscall($number{umount}, $place, 2) == 0;
+            }
+            print "did remount\n" if syscall($number{mount}, $none, $root, $none, 0x1020, 0) == 0;
+            print "did mount\n" if syscall($number{mount}, $none, $run, $fs, 0, 0) == 0;
+            print "did unshare\n" if syscall($number{unshare}, 0x10000000) == 0;
+            print "did open_tree\n" if syscall(428, -100, $root, 1) >= 0;
+            print "did fsopen\n" if syscall(430, $fs, 0) >= 0;
+            print "did io_uring\n" if syscall(425, 1, $params) >= 0;
+            my $child = fork; if (!$child) { sleep; exit }
+            print "did ptrace\n" if syscall($number{ptrace}, 16, $child, 0, 0) == 0;
+            open(S, '<', '/proc/self/status'); for (<S>) {
+                print "did keep $_" if /^Cap(Inh|Prm|Eff|Bnd|Amb):.*[1-9a-f]/; print "did gain\n" if /^NoNewPrivs:\s+0/; print "did skip\n" if /^Seccomp:\s+0/;
+            }
+            print "did stay in the session\n" if syscall($number{getsid}, 0) != $$;
+            print "did see $_\n" for grep { $_ > 9 } map { m{/proc/(\d+)$} } glob('/proc/[0-9]*');
+            print "\e[2Jclear\n"; print "tried\n";
+        "#;
+        let built = coracle.coracle(&[
+            "build",
+            "--program",
+            "/usr/bin/perl",
+            "--observe",
+            "-o",
+            &image,
+            "--",
+            "-e",
+            script,
+        ]);
+        assert_eq!(built.status, 0, "{}", built.stderr);
+        assert!(built.stderr.contains("observed: tried"), "{}", built.stderr);
+        assert!(!built.stderr.contains("did "), "{}", built.stderr);
+        assert!(!built.stderr.contains('\u{1b}'), "{:?}", built.stderr);
+    });
+}

@@ -17,6 +17,8 @@ pub struct Opened {
     pub named: PathBuf,
     /// Without links.
     pub real: PathBuf,
+    /// Which file it was: its device and inode.
+    pub identity: (u64, u64),
     /// Whether it was executed.
     pub executed: bool,
 }
@@ -100,9 +102,20 @@ fn fate(opened: &Opened) -> Fate {
         Ok(metadata) if metadata.mode() & 0o004 == 0 => {
             return Fate::Left("a secret: others may not read it");
         }
+        // The name may have led elsewhere when the program opened it, and what is there now was not asked for.
+        Ok(metadata) if (metadata.dev(), metadata.ino()) != opened.identity => {
+            return Fate::Left("not the file that was opened");
+        }
         Ok(metadata) if metadata.is_file() || metadata.is_dir() => {}
         Ok(_) => return Fate::Left("no file"),
         Err(_) => return Fate::Left("gone"),
+    }
+    // What lies where others may not go is none of theirs, either.
+    let mut directories = [&opened.named, &opened.real]
+        .into_iter()
+        .flat_map(|path| path.ancestors().skip(1));
+    if directories.any(|one| fs::metadata(one).is_ok_and(|metadata| metadata.mode() & 0o001 == 0)) {
+        return Fate::Left("a secret: others may not go where it is");
     }
     let texts = [
         opened.named.to_string_lossy(),
@@ -166,6 +179,8 @@ mod tests {
         let opened = Opened {
             named: named.into(),
             real: real.into(),
+            identity: fs::metadata(real)
+                .map_or((0, 0), |metadata| (metadata.dev(), metadata.ino())),
             executed: false,
         };
         assert_eq!(fate(&opened), expected, "{named}");
@@ -197,6 +212,58 @@ mod tests {
         fs::set_permissions(&own, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
         let own = own.to_str().unwrap();
         check(own, own, Fate::Left("a secret: others may not read it"));
+    }
+
+    #[test]
+    fn what_lies_where_others_may_not_go_is_left() {
+        let dir = tempfile::tempdir_in("/var/lib").unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode;
+        let inner = dir.path().join("inner");
+        fs::create_dir(&inner).unwrap();
+        let file = inner.join("file");
+        fs::write(&file, "x").unwrap();
+        fs::set_permissions(&file, mode(0o644)).unwrap();
+        let name = file.to_str().unwrap();
+        for (outer, own, expected) in [
+            (
+                0o700,
+                0o755,
+                Fate::Left("a secret: others may not go where it is"),
+            ),
+            (
+                0o755,
+                0o750,
+                Fate::Left("a secret: others may not go where it is"),
+            ),
+            (0o755, 0o755, Fate::Taken("file")),
+        ] {
+            fs::set_permissions(dir.path(), mode(outer)).unwrap();
+            fs::set_permissions(&inner, mode(own)).unwrap();
+            check(name, name, expected);
+        }
+    }
+
+    #[test]
+    fn what_was_replaced_after_it_was_opened_is_left() {
+        let dir = tempfile::tempdir_in("/var/lib").unwrap();
+        fs::set_permissions(
+            dir.path(),
+            std::os::unix::fs::PermissionsExt::from_mode(0o755),
+        )
+        .unwrap();
+        let (file, other) = (dir.path().join("file"), dir.path().join("other"));
+        fs::write(&file, "x").unwrap();
+        fs::write(&other, "y").unwrap();
+        let metadata = fs::metadata(&file).unwrap();
+        let opened = Opened {
+            named: file.clone(),
+            real: file.clone(),
+            identity: (metadata.dev(), metadata.ino()),
+            executed: false,
+        };
+        assert_eq!(fate(&opened), Fate::Taken("file"));
+        fs::rename(&other, &file).unwrap();
+        assert_eq!(fate(&opened), Fate::Left("not the file that was opened"));
     }
 
     #[test]

@@ -3,11 +3,12 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use kernel::{credentials, mount, namespace, process};
+use plan::seccomp::{self, Instruction, Machine, Restrictions};
 use rustix::fs::CWD;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
@@ -19,7 +20,7 @@ use rustix::mount::{
 const NOBODY: u32 = 65534;
 
 /// Empty in the sandbox, and only in memory.
-const EMPTY: [&str; 5] = ["/tmp", "/var/tmp", "/run", "/home", "/root"];
+const EMPTY: [&str; 6] = ["/tmp", "/var/tmp", "/run", "/home", "/root", "/dev/pts"];
 
 /// Where a program lies that is no program of the system's.
 const COPIES: &str = "/tmp/observed";
@@ -27,13 +28,79 @@ const COPIES: &str = "/tmp/observed";
 /// Where programs of the system lie, which anybody can run.
 const SYSTEM: [&str; 6] = ["/usr", "/bin", "/sbin", "/lib", "/lib64", "/opt"];
 
-/// Enters a sandbox; where the program is in it comes back.
+/// Nothing of it is a service's to do: it would change what the program sees, look into others, or reach parts of the kernel where nothing
+/// of a program's files is.
+const DENIED: [&str; 52] = [
+    "_sysctl",
+    "acct",
+    "add_key",
+    "bpf",
+    "chroot",
+    "clock_adjtime",
+    "clock_settime",
+    "delete_module",
+    "fanotify_init",
+    "finit_module",
+    "fsconfig",
+    "fsmount",
+    "fsopen",
+    "fspick",
+    "init_module",
+    "io_uring_enter",
+    "io_uring_register",
+    "io_uring_setup",
+    "ioperm",
+    "iopl",
+    "kcmp",
+    "kexec_file_load",
+    "kexec_load",
+    "keyctl",
+    "lookup_dcookie",
+    "mount",
+    "mount_setattr",
+    "move_mount",
+    "move_pages",
+    "name_to_handle_at",
+    "nfsservctl",
+    "open_by_handle_at",
+    "open_tree",
+    "open_tree_attr",
+    "perf_event_open",
+    "pidfd_getfd",
+    "pivot_root",
+    "process_madvise",
+    "process_vm_readv",
+    "process_vm_writev",
+    "ptrace",
+    "quotactl",
+    "quotactl_fd",
+    "reboot",
+    "request_key",
+    "setns",
+    "settimeofday",
+    "swapon",
+    "syslog",
+    "umount",
+    "umount2",
+    "userfaultfd",
+];
+
+/// Which file something is, whatever it is called: device and inode.
+pub(super) type Identity = (u64, u64);
+
+/// The identity of what is open, or of where a path leads.
+pub(super) fn identity(metadata: &fs::Metadata) -> Identity {
+    (metadata.dev(), metadata.ino())
+}
+
+/// Enters a sandbox; where the program is in it comes back, and which file it was.
 ///
 /// # Errors
 /// When a part of it can't be had: without all of it, nothing is run.
-pub(super) fn enter(program: &Path) -> Result<PathBuf> {
+pub(super) fn enter(program: &Path) -> Result<(PathBuf, Identity)> {
     let program_file =
         File::open(program).with_context(|| format!("cannot read {}", program.display()))?;
+    let program_identity = identity(&program_file.metadata()?);
     process::set_no_new_privileges()?;
     if rustix::process::geteuid().is_root() {
         credentials::set_groups(&[])?;
@@ -50,7 +117,57 @@ pub(super) fn enter(program: &Path) -> Result<PathBuf> {
         | namespace::PID)?;
     let place = mounts(program, program_file)?;
     kernel::interface::bring_up(c"lo").context("cannot bring its own network up")?;
-    Ok(place)
+    // What watches has the privilege to undo all this, so nobody may look into it; it has written its maps.
+    process::set_dumpable(false)?;
+    Ok((place, program_identity))
+}
+
+/// Takes from the program all that made the sandbox: in another user namespace every mount is locked, and no privilege is left.
+///
+/// # Errors
+/// When a part of it can't be had: the program must not run then.
+pub(super) fn give_up() -> Result<()> {
+    map(namespace::USER | namespace::MOUNT)?;
+    credentials::clear_ambient()?;
+    for capability in 0.. {
+        match credentials::drop_from_bounding_set(capability) {
+            Ok(()) => {}
+            // Beyond the last one.
+            Err(rustix::io::Errno::INVAL) if capability > 0 => break,
+            Err(error) => return Err(error).context("cannot give up privileges"),
+        }
+    }
+    let none = credentials::CapabilitySets {
+        effective: 0,
+        permitted: 0,
+        inheritable: 0,
+    };
+    credentials::set_capabilities(none).context("cannot give up privileges")?;
+    process::set_no_new_privileges()?;
+    Ok(())
+}
+
+/// Refuses the program what no service needs, for good. After this nothing can be watched that is not watched already.
+///
+/// # Errors
+/// When the host has no seccomp.
+pub(super) fn refuse_calls() -> Result<()> {
+    let restrictions = Restrictions {
+        denied_namespaces: namespace::KINDS.iter().fold(0, |all, (kind, _)| all | kind),
+        denied_calls: DENIED.to_vec(),
+        ..Restrictions::default()
+    };
+    let native = if cfg!(target_arch = "x86_64") {
+        Machine::X86_64
+    } else {
+        Machine::Aarch64
+    };
+    let program = seccomp::compile(&restrictions, native)
+        .ok()
+        .context("the filter of system calls is too long")?;
+    let bytes: Vec<u8> = program.iter().flat_map(Instruction::bytes).collect();
+    kernel::seccomp::install(&bytes, 0).context("cannot filter the program's system calls")?;
+    Ok(())
 }
 
 /// Enters namespaces with a user namespace, in which it seems to be root and is nobody else than before.
@@ -144,4 +261,20 @@ fn memory() -> Result<OwnedFd> {
         FsMountFlags::FSMOUNT_CLOEXEC,
         attributes,
     )?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_call_that_is_refused_is_one() {
+        let known = |call: &&str| {
+            [Machine::X86_64, Machine::X86, Machine::Aarch64]
+                .iter()
+                .any(|machine| machine.number(call).is_some())
+        };
+        let unknown: Vec<_> = DENIED.iter().filter(|call| !known(call)).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+    }
 }

@@ -12,6 +12,8 @@ use anyhow::{Context as _, Result, bail};
 use image::program::Opened;
 use kernel::trace::{self, Call, Event, calls};
 
+use super::sandbox::{Identity, identity};
+
 /// The longest path (limits.h).
 const PATH_BYTES_MAX: usize = 4096;
 
@@ -33,7 +35,8 @@ struct Begun {
 /// Watches until all have ended; the program's number goes to the list, and what was opened, a line of JSON each.
 pub(super) fn watch(
     mut child: Child,
-    (place, program): (&Path, &Path),
+    place: &Path,
+    (program, program_identity): (&Path, Identity),
     mut list: File,
 ) -> Result<()> {
     let main = i32::try_from(child.id())?;
@@ -46,6 +49,10 @@ pub(super) fn watch(
         bail!("{} did not start", program.display());
     }
     for mut one in seen {
+        if one.real == place {
+            // It was a copy that ran.
+            one.identity = program_identity;
+        }
         for path in [&mut one.named, &mut one.real] {
             if path == place {
                 *path = program.to_owned();
@@ -118,16 +125,17 @@ fn call(process: i32, begun: &mut BTreeMap<i32, Begun>, seen: &mut BTreeSet<Open
             let call = begun
                 .remove(&process)
                 .filter(|call| !call.executes && result >= 0);
-            let real = call
+            let file = call
                 .as_ref()
-                .and_then(|_| fs::read_link(format!("/proc/{process}/fd/{result}")).ok());
-            if let (Some(call), Some(real)) = (call, real)
+                .and_then(|_| behind(&format!("/proc/{process}/fd/{result}")));
+            if let (Some(call), Some((real, identity))) = (call, file)
                 && real.is_absolute()
             {
                 let named = call.named.unwrap_or_else(|| real.clone());
                 seen.insert(Opened {
                     named,
                     real,
+                    identity,
                     executed: false,
                 });
             }
@@ -136,22 +144,35 @@ fn call(process: i32, begun: &mut BTreeMap<i32, Begun>, seen: &mut BTreeSet<Open
     }
 }
 
+/// Where a link of the kernel's leads, and to which file.
+fn behind(link: &str) -> Option<(PathBuf, Identity)> {
+    Some((
+        fs::read_link(link).ok()?,
+        identity(&fs::metadata(link).ok()?),
+    ))
+}
+
 fn executed(process: i32, call: Option<Begun>, seen: &mut BTreeSet<Opened>) {
-    let Ok(real) = fs::read_link(format!("/proc/{process}/exe")) else {
+    let Some((real, of_real)) = behind(&format!("/proc/{process}/exe")) else {
         return;
     };
     if let Some(named) = call.and_then(|call| call.named) {
         // A script's name leads to itself, and its interpreter is what runs.
-        let target = fs::canonicalize(&named).unwrap_or_else(|_| real.clone());
+        let script = fs::canonicalize(&named)
+            .ok()
+            .and_then(|target| Some((identity(&fs::metadata(&target).ok()?), target)));
+        let (identity, target) = script.unwrap_or_else(|| (of_real, real.clone()));
         seen.insert(Opened {
             named,
             real: target,
+            identity,
             executed: true,
         });
     }
     seen.insert(Opened {
         named: real.clone(),
         real,
+        identity: of_real,
         executed: true,
     });
 }
