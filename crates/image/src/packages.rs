@@ -11,6 +11,9 @@ use crate::manifest::{Manifest, ManifestError};
 /// What makes a root of packages.
 const PROGRAM: &str = "mmdebstrap";
 
+/// What the address of a mirror begins with: mmdebstrap would take other words for options, for files, or for whole lists of sources.
+const MIRRORS: [&str; 3] = ["http://", "https://", "file://"];
+
 /// A package's list of files, in bytes.
 const LIST_LIMIT_BYTES: u64 = 16 << 20;
 
@@ -59,6 +62,11 @@ pub enum PackagesError {
     /// A name that is none.
     #[error("{0:?} is no name of a package")]
     Name(String),
+    /// A mirror that is no address.
+    #[error(
+        "{0:?} is no mirror: expected an address that begins with http://, https:// or file:// and has no blanks"
+    )]
+    Mirror(String),
     /// The program is not there.
     #[error(
         "mmdebstrap is not installed: `apt install mmdebstrap` adds what makes a root of Debian's packages"
@@ -120,6 +128,9 @@ impl Packages {
         if let Some(wrong) = all.find(|name| !is_sound(name)) {
             return Err(PackagesError::Name(wrong.into()));
         }
+        if let Some(wrong) = self.mirror.as_ref().filter(|mirror| !is_mirror(mirror)) {
+            return Err(PackagesError::Mirror(wrong.clone()));
+        }
         let mut words = vec![
             "--quiet".to_owned(),
             "--variant=essential".to_owned(),
@@ -127,12 +138,20 @@ impl Packages {
             // Device nodes: a service finds its own.
             "--skip=output/dev".to_owned(),
             format!("--include={}", self.names.join(",")),
+            "--".to_owned(),
             suite.to_owned(),
             archive.display().to_string(),
         ];
         words.extend(self.mirror.clone());
         Ok(words)
     }
+}
+
+fn is_mirror(text: &str) -> bool {
+    let place = MIRRORS.iter().find_map(|scheme| text.strip_prefix(scheme));
+    place.is_some_and(|place| {
+        !place.is_empty() && !place.chars().any(|c| c.is_whitespace() || c.is_control())
+    })
 }
 
 /// Takes away what is of one installation.
@@ -228,11 +247,40 @@ mod tests {
             .unwrap();
         assert_eq!(
             words.join(" "),
-            "--quiet --variant=essential --format=tar --skip=output/dev --include=nginx,g++ trixie /x.tar http://mirror"
+            "--quiet --variant=essential --format=tar --skip=output/dev --include=nginx,g++ -- trixie /x.tar http://mirror"
         );
         for name in ["--hook=x", "a b", "", "a;b", "-x"] {
             let error = packages(&[name]).words(Path::new("/x")).unwrap_err();
             assert!(matches!(error, PackagesError::Name(_)), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_mirror_is_an_address_and_never_an_option() {
+        let words = |mirror: &str| {
+            let packages = Packages {
+                mirror: Some(mirror.into()),
+                ..packages(&["nginx"])
+            };
+            packages.words(Path::new("/x.tar"))
+        };
+        for mirror in ["http://a/b", "https://a:8/b", "file:///srv/mirror"] {
+            assert_eq!(words(mirror).unwrap().last().unwrap(), mirror);
+        }
+        for mirror in [
+            "--customize-hook=touch /x",
+            "-",
+            "",
+            "http://",
+            "/etc/apt/sources.list",
+            "deb http://a trixie main",
+            "http://a b",
+            "http://a\nb",
+            "http://a\u{1b}b",
+            "copy:///a",
+        ] {
+            let error = words(mirror).unwrap_err();
+            assert!(matches!(error, PackagesError::Mirror(_)), "{mirror}");
         }
     }
 

@@ -139,6 +139,22 @@ fn an_image_can_not_take_the_name_of_a_unit_that_the_host_has() {
     );
 }
 
+/// One zstd frame out of which a MiB comes, in runs of one byte; it states that or not (RFC 8878).
+fn bomb(stated: bool) -> Vec<u8> {
+    let mut bytes = b"\x28\xb5\x2f\xfd".to_vec();
+    // A window of 128 KiB, as large as the runs.
+    bytes.extend(if stated { [0x80, 0x38] } else { [0, 0x38] });
+    if stated {
+        bytes.extend((1_u32 << 20).to_le_bytes());
+    }
+    for number in 0..8 {
+        let header = u32::from(number == 7) | 1 << 1 | (128 << 10) << 3;
+        bytes.extend(&header.to_le_bytes()[..3]);
+        bytes.push(0);
+    }
+    bytes
+}
+
 #[test]
 fn a_server_that_can_not_be_trusted_or_has_nothing_changes_nothing() {
     with_workshop(|coracle, workshop| {
@@ -156,6 +172,19 @@ fn a_server_that_can_not_be_trusted_or_has_nothing_changes_nothing() {
             &[&url, "--ca", &ca, "--max-size", "10K"],
             &["10240"],
         );
+        for (name, stated) in [("stated.psi.zst", true), ("silent.psi.zst", false)] {
+            fs::write(folder.join(name), bomb(stated)).expect("a bomb");
+            let url = server.url(name);
+            let words = ["--ca", &ca, "--max-size", "10K"];
+            let expected = if stated {
+                "1048576 bytes, and 10240 are allowed"
+            } else {
+                "more comes out than the limit allows (--max-size)"
+            };
+            refused(coracle, &[&[&*url][..], &words].concat(), &[expected]);
+            let path = folder.join(name).display().to_string();
+            refused(coracle, &[&path, "--max-size", "10K"], &[expected]);
+        }
         refused(coracle, &["ftp://127.0.0.1/boat.psi"], &["http"]);
         coracle.ok(&["start", &url, "--ca", &ca]);
         let status = coracle.ok(&["status", "boat"]);

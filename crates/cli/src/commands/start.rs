@@ -197,15 +197,22 @@ impl Start {
         source: Source,
     ) -> Result<(Admitted, String)> {
         let known = records(context);
+        let limit_bytes = self.install.fetch.size_max_bytes()?;
         match source {
             Source::Url(url) => {
                 let (staging, digest, length) =
                     fetch::fetch(context, store, &url, &self.install.fetch)?;
-                self.admit_image(context, store, (staging, digest, length), url)
+                self.admit_image(context, store, (staging, digest, length), url, limit_bytes)
             }
             Source::File(path) => {
                 let copied = admit::copy_in(store, &path)?;
-                self.admit_image(context, store, copied, path.display().to_string())
+                self.admit_image(
+                    context,
+                    store,
+                    copied,
+                    path.display().to_string(),
+                    limit_bytes,
+                )
             }
             Source::Directory(path) => Ok((admit::directory(&path)?, path.display().to_string())),
             Source::Stored(name) | Source::Unit(name) => {
@@ -229,8 +236,9 @@ impl Start {
         store: &Store,
         came: (Staging, Digest, u64),
         origin: String,
+        limit_bytes: u64,
     ) -> Result<(Admitted, String)> {
-        let (staging, digest, length) = admit::decompress(store, came, &origin)?;
+        let (staging, digest, length) = admit::decompress(store, came, &origin, limit_bytes)?;
         let (accepted, file) = (self.acceptance(), (digest, length));
         let admitted = admit::image(context, store, staging, file, &accepted, &origin)?;
         Ok((admitted, origin))

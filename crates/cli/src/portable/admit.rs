@@ -22,7 +22,7 @@ use crate::failure::{Hint, WithHint, hint};
 use crate::ownership::open_to_others;
 
 /// Largest local image, in bytes: the same as for fetched ones.
-const IMAGE_MAX_BYTES: u64 = 16 << 30;
+pub(crate) const IMAGE_MAX_BYTES: u64 = 16 << 30;
 
 /// What the administrator accepts besides the trusted certificates.
 #[derive(Debug, Clone, Default)]
@@ -136,17 +136,18 @@ pub(crate) fn copy_in(store: &Store, path: &Path) -> Result<(Staging, Digest, u6
 /// What a staged image is once it is not compressed: itself, or what comes out of it, in a staging file of its own.
 ///
 /// # Errors
-/// When it is damaged, or more comes out than an image may have.
+/// When it is damaged, or more comes out than the limit allows or the store has room for.
 pub(crate) fn decompress(
     store: &Store,
     (staging, digest, length): (Staging, Digest, u64),
     origin: &str,
+    limit_bytes: u64,
 ) -> Result<(Staging, Digest, u64)> {
     if !image::travel::is_compressed(&staging.file)? {
         return Ok((staging, digest, length));
     }
     let whole = store.stage(&format!("decompressed {}", std::process::id()))?;
-    let outcome = expand(&staging.file, &whole.file, origin);
+    let outcome = expand(&staging.file, &whole.file, origin, limit_bytes);
     store.discard(staging)?;
     match outcome {
         Ok((digest, length)) => Ok((whole, digest, length)),
@@ -158,17 +159,42 @@ pub(crate) fn decompress(
 }
 
 /// What comes out of a compressed file; a worker reads it.
-fn expand(from: &File, to: &File, origin: &str) -> Result<(Digest, u64)> {
+fn expand(from: &File, to: &File, origin: &str, limit_bytes: u64) -> Result<(Digest, u64)> {
     // A process of the same number may have left something there.
     to.set_len(0)?;
+    let room = rustix::fs::fstatvfs(to).context("cannot see how much room the store has")?;
+    let room_bytes = room.f_bavail.saturating_mul(room.f_frsize);
+    check_stated(
+        image::travel::stated_length(from)?,
+        (limit_bytes, room_bytes),
+        origin,
+    )?;
     (&mut &*from).rewind()?;
-    let expanded = Workers::default().decompress(from, to, IMAGE_MAX_BYTES);
+    let expanded = Workers::default().decompress(from, to, limit_bytes);
     expanded.or_hint(
         || format!("{origin} can't be decompressed"),
-        "it was damaged on its way, or is larger than an image may be: fetch it again, from its maker",
+        "it was damaged on its way, or is larger than an image may be (`--max-size`): fetch it again, from its maker",
     )?;
     (&mut &*to).rewind()?;
     Ok(Digest::of_reader(&mut &*to)?)
+}
+
+/// Refuses what says itself that it is too large. What says nothing, or lies, ends at the limit.
+fn check_stated(stated: Option<u64>, (limit, room): (u64, u64), origin: &str) -> Result<()> {
+    let stated = stated.unwrap_or_default();
+    if stated > limit {
+        return Err(hint(
+            format!("{origin} is an image of {stated} bytes, and {limit} are allowed"),
+            "`--max-size` allows more: ask its maker whether it is meant to be that large",
+        ));
+    }
+    if stated > room {
+        return Err(hint(
+            format!("{origin} is an image of {stated} bytes, and the store has room for {room}"),
+            "`coracle purge` frees the room of portables that are not needed any more",
+        ));
+    }
+    Ok(())
 }
 
 /// Verifies and reads a staged image. The staging file is thrown away when the image is refused.
@@ -452,4 +478,29 @@ pub(crate) fn directory(path: &Path) -> Result<Admitted> {
         signer: None,
         trust: Recorded::Directory,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(stated: Option<u64>, expected: &str) {
+        let said = check_stated(stated, (1000, 500), "x.psi.zst");
+        let said = said.map_err(|error| error.to_string());
+        assert_eq!(said.err().unwrap_or_default(), expected);
+    }
+
+    #[test]
+    fn an_image_that_states_too_much_is_not_expanded() {
+        check(None, "");
+        check(Some(500), "");
+        check(
+            Some(501),
+            "x.psi.zst is an image of 501 bytes, and the store has room for 500",
+        );
+        check(
+            Some(1001),
+            "x.psi.zst is an image of 1001 bytes, and 1000 are allowed",
+        );
+    }
 }

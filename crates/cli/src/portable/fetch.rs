@@ -13,6 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::context::Context;
 use crate::failure::{Hint, hint};
+use crate::portable::admit::IMAGE_MAX_BYTES;
 use crate::terminal::{Paint, one_line};
 use crate::workers;
 
@@ -31,6 +32,14 @@ pub(crate) struct FetchOptions {
 }
 
 impl FetchOptions {
+    /// The largest image, as it travels and as it is.
+    ///
+    /// # Errors
+    /// When what was said is no size.
+    pub(crate) fn size_max_bytes(&self) -> Result<u64> {
+        self.max_size.as_deref().map_or(Ok(IMAGE_MAX_BYTES), bytes)
+    }
+
     fn request(&self, url: &str) -> Result<Request> {
         let roots = match &self.ca {
             Some(path) => Roots::Only(
@@ -38,10 +47,10 @@ impl FetchOptions {
             ),
             None => Roots::System,
         };
-        let mut limits = Limits::default();
-        if let Some(size) = &self.max_size {
-            limits.size_max_bytes = bytes(size)?;
-        }
+        let mut limits = Limits {
+            size_max_bytes: self.size_max_bytes()?,
+            ..Limits::default()
+        };
         if let Some(seconds) = self.max_time {
             limits.total = Duration::from_secs(seconds);
         }

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use rustix::fs::OFlags;
 
 use super::layer::{self, clean};
-use super::stream::{Bounded, Budget, Compression, decompress};
+use super::stream::{Bounded, Budget, Compression, Filled, decompress};
 use super::{ENTRIES_LIMIT, UnpackError};
 use crate::source::Extent;
 use crate::tree::Root;
@@ -166,6 +166,12 @@ impl<'b> Blobs<'b> {
             source,
         })?;
         Ok(Bounded::new(stream, Rc::clone(&self.budget)))
+    }
+
+    /// Copies a file of a layer into the pool, with the holes that it may have.
+    pub(crate) fn take(&mut self, file: &mut dyn Read) -> io::Result<Extent> {
+        let mut filled = Filled::new(file, Rc::clone(&self.budget));
+        self.pool.copy(&mut filled)
     }
 
     /// A document's bytes, nothing where it is not there.

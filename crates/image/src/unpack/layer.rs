@@ -27,6 +27,9 @@ const ATTRIBUTES_LIMIT_BYTES: usize = 64 << 10;
 /// How an archive calls an extended attribute.
 const ATTRIBUTE: &str = "SCHILY.xattr.";
 
+/// How an archive calls the map of a sparse file whose holes only GNU tar fills: its content would be another one.
+const SPARSE: &[u8] = b"GNU.sparse.";
+
 /// What means something only where it was made: labels and what overlays keep.
 const IGNORED: [&str; 2] = ["security.selinux", "system.posix_acl_"];
 
@@ -173,10 +176,12 @@ fn take<R: Read>(
     let listed = if kind.is_hard_link() {
         linked(tree, said, entry)?
     } else {
+        let attributes = attributes(entry)?;
+        let kind = content(tree, blobs, entry)?;
         Listed {
-            mode: mode(entry)?,
-            attributes: attributes(entry)?,
-            kind: content(tree, blobs, entry)?,
+            mode: mode(entry, &kind)?,
+            attributes,
+            kind,
         }
     };
     said.entries.insert(path, listed);
@@ -219,7 +224,7 @@ fn content<R: Read>(
     if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() {
         tree.number += 1;
         let number = tree.number;
-        let content = blobs.pool.copy(entry)?;
+        let content = blobs.take(entry)?;
         return Ok(Kind::File { content, number });
     }
     let what = if kind.is_block_special() || kind.is_character_special() {
@@ -235,10 +240,11 @@ fn content<R: Read>(
 }
 
 /// The permissions. Every owner will be root: what would then run as root and did not before is not taken over.
-fn mode<R: Read>(entry: &tar::Entry<'_, R>) -> Result<u16, Fault> {
+fn mode<R: Read>(entry: &tar::Entry<'_, R>, kind: &Kind) -> Result<u16, Fault> {
     let header = entry.header();
     let mut mode = (header.mode()? & 0o7777) as u16;
-    if header.entry_type().is_file() {
+    // Not by the header's type: there are several for files.
+    if matches!(kind, Kind::File { .. }) {
         if header.uid()? != 0 {
             mode &= !0o4000;
         }
@@ -254,6 +260,9 @@ fn attributes<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<Vec<(String, Vec
     let mut bytes = 0;
     for extension in entry.pax_extensions()?.into_iter().flatten() {
         let extension = extension?;
+        if extension.key_bytes().starts_with(SPARSE) {
+            return Err("is a sparse file in a form that is not known here; `tar --sparse --format=gnu` writes one that is".into());
+        }
         let Some(name) = extension
             .key()
             .ok()

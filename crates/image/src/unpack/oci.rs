@@ -1,6 +1,6 @@
 //! The documents of a container image: which image, which layers, and how it is run (the OCI image format, and `docker save`'s).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,9 @@ const LAYERS_LIMIT: usize = 512;
 
 /// Indexes that lead to indexes.
 const INDEX_DEPTH_LIMIT: usize = 4;
+
+/// Indexes of one archive that are read, in all: each may name as many as its bytes hold, and those do, too.
+const INDEXES_LIMIT: usize = 64;
 
 /// Images that one archive may offer.
 const OFFERS_LIMIT: usize = 4096;
@@ -144,10 +147,30 @@ struct Offer {
     reference: Option<String>,
 }
 
+/// What indexes have offered so far.
+#[derive(Default)]
+struct Offered {
+    offers: Vec<Offer>,
+    /// Indexes that were read, and what the images in them are called: once more, they would offer the same.
+    indexes: BTreeSet<(String, Option<String>)>,
+}
+
+impl Offered {
+    /// Whether an index is yet to be read.
+    fn is_new(&mut self, digest: &str, reference: Option<&str>) -> Result<bool, UnpackError> {
+        let index = (digest.to_owned(), reference.map(str::to_owned));
+        let is_new = self.indexes.insert(index);
+        if self.indexes.len() > INDEXES_LIMIT {
+            return Err(UnpackError::TooMuch(format!("{INDEXES_LIMIT} indexes")));
+        }
+        Ok(is_new)
+    }
+}
+
 fn of_layout(blobs: &Blobs<'_>, order: &Order, bytes: &[u8]) -> Result<Image, UnpackError> {
-    let mut offers = Vec::new();
-    collect(blobs, order, bytes, None, 0, &mut offers)?;
-    let offer = choose(order, offers)?;
+    let mut offered = Offered::default();
+    collect(blobs, order, bytes, None, 0, &mut offered)?;
+    let offer = choose(order, offered.offers)?;
     let (_, bytes) = blob(blobs, &offer.digest)?;
     let manifest: Manifest = parse("the image's manifest", &bytes)?;
     let (_, config) = blob(blobs, &manifest.config.digest)?;
@@ -165,7 +188,7 @@ fn collect(
     bytes: &[u8],
     reference: Option<&str>,
     depth: usize,
-    offers: &mut Vec<Offer>,
+    offered: &mut Offered,
 ) -> Result<(), UnpackError> {
     let index: Index = parse("index.json", bytes)?;
     for one in index.manifests {
@@ -190,15 +213,17 @@ fn collect(
                     "{INDEX_DEPTH_LIMIT} indexes one in the other"
                 )));
             }
-            let (_, bytes) = blob(blobs, &one.digest)?;
-            collect(blobs, order, &bytes, own.as_deref(), depth + 1, offers)?;
+            if offered.is_new(&one.digest, own.as_deref())? {
+                let (_, bytes) = blob(blobs, &one.digest)?;
+                collect(blobs, order, &bytes, own.as_deref(), depth + 1, offered)?;
+            }
         } else {
-            offers.push(Offer {
+            offered.offers.push(Offer {
                 digest: one.digest,
                 reference: own,
             });
         }
-        if offers.len() > OFFERS_LIMIT {
+        if offered.offers.len() > OFFERS_LIMIT {
             return Err(UnpackError::TooMuch(format!("{OFFERS_LIMIT} images")));
         }
     }

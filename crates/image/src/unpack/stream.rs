@@ -27,15 +27,43 @@ impl<R> Bounded<R> {
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let done = self.inner.read(buffer)?;
-        let left = self.budget.get().checked_sub(done as u64);
-        // What is read one past the end is an end, too.
-        self.budget.set(left.unwrap_or_default());
-        left.map(|_| done).ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::FileTooLarge,
-                "more comes out than the limit allows (--max-size)",
-            )
-        })
+        charge(&self.budget, done as u64)?;
+        Ok(done)
+    }
+}
+
+fn charge(budget: &Budget, bytes: u64) -> io::Result<()> {
+    let left = budget.get().checked_sub(bytes);
+    // What is read one past the end is an end, too.
+    budget.set(left.unwrap_or_default());
+    left.map(drop).ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            "more comes out than the limit allows (--max-size)",
+        )
+    })
+}
+
+/// A file above a stream that takes from the budget. What the file has and the stream has not, such as the holes of a sparse one,
+/// is taken here.
+pub(crate) struct Filled<R> {
+    inner: R,
+    budget: Budget,
+}
+
+impl<R> Filled<R> {
+    pub(crate) fn new(inner: R, budget: Budget) -> Self {
+        Self { inner, budget }
+    }
+}
+
+impl<R: Read> Read for Filled<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let before = self.budget.get();
+        let done = self.inner.read(buffer)?;
+        let taken = before.saturating_sub(self.budget.get());
+        charge(&self.budget, (done as u64).saturating_sub(taken))?;
+        Ok(done)
     }
 }
 

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 
-/// A path, its kind and what it holds: `f` a file, `d` a directory, `l` a symbolic link, `h` a hard link, `c` a device.
+/// A path, its kind and what it holds: `f` a file, `7` a contiguous one, `d` a directory, `l` a symbolic link, `h` a hard link, `c` a device.
 type One<'a> = (&'a str, char, &'a str);
 
 /// A layer, by hand: the library's own writer refuses what attackers write.
@@ -18,17 +18,18 @@ fn layer(entries: &[One<'_>]) -> Vec<u8> {
         let name = &mut header.as_mut_bytes()[..path.len()];
         name.copy_from_slice(path.as_bytes());
         header.set_mode(0o4755);
-        header.set_uid(if *kind == 'f' && content.starts_with("of ") {
+        let is_file = matches!(kind, 'f' | '7');
+        header.set_uid(if is_file && content.starts_with("of ") {
             7
         } else {
             0
         });
         header.set_gid(0);
         header.set_mtime(12345);
-        let is_file = *kind == 'f';
         header.set_size(if is_file { content.len() as u64 } else { 0 });
         header.set_entry_type(match kind {
             'f' => tar::EntryType::Regular,
+            '7' => tar::EntryType::Continuous,
             'd' => tar::EntryType::Directory,
             'l' => tar::EntryType::Symlink,
             'h' => tar::EntryType::Link,
@@ -44,6 +45,31 @@ fn layer(entries: &[One<'_>]) -> Vec<u8> {
             bytes.extend(content.as_bytes());
             bytes.resize(bytes.len().next_multiple_of(512), 0);
         }
+    }
+    bytes.resize(bytes.len() + 1024, 0);
+    bytes
+}
+
+/// A layer with sparse files of another user's, in GNU's form: a hole, then content.
+fn sparse(files: &[(&str, u64, &str)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (path, hole, content) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_path(path).unwrap();
+        header.set_mode(0o6755);
+        header.set_uid(7);
+        header.set_gid(7);
+        header.set_entry_type(tar::EntryType::GNUSparse);
+        let length = content.len() as u64;
+        header.set_size(length);
+        let gnu = header.as_gnu_mut().unwrap();
+        gnu.set_real_size(hole + length);
+        gnu.sparse[0].set_offset(*hole);
+        gnu.sparse[0].set_length(length);
+        header.set_cksum();
+        bytes.extend(header.as_bytes());
+        bytes.extend(content.as_bytes());
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
     }
     bytes.resize(bytes.len() + 1024, 0);
     bytes
@@ -280,12 +306,16 @@ fn names_of_one_file_stay_that_and_what_was_another_users_does_not_run_as_root()
                 ("a", 'f', "same"),
                 ("b", 'h', "a"),
                 ("s", 'f', "of another"),
+                ("t", '7', "of another"),
+                ("u", '7', "root's"),
             ],
             &[("c", 'h', "./a"), (".wh.a", 'f', "")],
         ],
         "b 4755 #1 same
          c 4755 #1 same
-         s 755 #2 of another",
+         s 755 #2 of another
+         t 755 #3 of another
+         u 4755 #4 root's",
     );
 }
 
@@ -376,6 +406,111 @@ fn a_bomb_is_ended_at_the_limit() {
     assert!(
         said.contains("more comes out than the limit allows (--max-size)"),
         "{said}"
+    );
+}
+
+#[test]
+fn holes_of_a_sparse_file_count_and_it_runs_as_nobody_else() {
+    let plain = Order {
+        plain: true,
+        ..order()
+    };
+    let of = |files: &[(&str, u64, &str)]| {
+        let bytes = sparse(files);
+        assert!(bytes.len() < 8192);
+        let alone = said(&file(&bytes), &plain);
+        let in_image = said(&file(&archive(&layout(&[bytes], Pack::Gzip))), &order());
+        assert_eq!(
+            alone.starts_with("refused"),
+            in_image.starts_with("refused")
+        );
+        alone
+    };
+    assert_eq!(of(&[("a", 3, "end")]), "a 755 #1 \0\0\0end\n");
+    for files in [
+        &[("a", 3 << 30, "")][..],
+        &[("a", 3 << 30, "end")],
+        &[("a", 600 << 10, ""), ("b", 600 << 10, "")],
+    ] {
+        assert_eq!(
+            of(files),
+            "refused: cannot read layer 1: more comes out than the limit allows (--max-size)"
+        );
+    }
+    // The limit is 1 MiB for all that comes out: three blocks of the archive, and the hole.
+    assert!(of(&[("a", (1 << 20) - 1536, "")]).starts_with("a 755 "));
+    assert!(of(&[("a", (1 << 20) - 1535, "")]).starts_with("refused"));
+}
+
+#[test]
+fn a_sparse_file_in_another_form_is_no_file_of_other_content() {
+    let mut to = tar::Builder::new(Vec::new());
+    to.append_pax_extensions([("GNU.sparse.major", &b"1"[..])])
+        .unwrap();
+    let mut header = tar::Header::new_ustar();
+    header.set_size(2);
+    header.set_mode(0o644);
+    to.append_data(&mut header, "a", &b"1\n"[..]).unwrap();
+    let plain = Order {
+        plain: true,
+        ..order()
+    };
+    let said = said(&file(&to.into_inner().unwrap()), &plain);
+    assert!(
+        said.starts_with("refused: a in layer 1 is a sparse file in a form that is not known here"),
+        "{said}"
+    );
+}
+
+/// A layout whose index names, below its own, an index each of these times with these names.
+fn nested(names: &[Option<&str>], is_empty: bool) -> Vec<(String, Vec<u8>)> {
+    let mut files = layout(&[layer(&[("a", 'f', "one")])], Pack::None);
+    let (_, inner) = files.pop().unwrap();
+    let inner = if is_empty {
+        br#"{"manifests":[]}"#.to_vec()
+    } else {
+        String::from_utf8(inner)
+            .unwrap()
+            .replace("org.opencontainers.image.ref.name", "other")
+            .into_bytes()
+    };
+    let digest = digest(&inner);
+    files.push((format!("blobs/sha256/{digest}"), inner));
+    let named = names.iter().map(|name| {
+        let mut one = serde_json::json!({
+            "digest": format!("sha256:{digest}"), "mediaType": "application/vnd.oci.image.index.v1+json",
+        });
+        if let Some(name) = name {
+            one["annotations"] = serde_json::json!({"org.opencontainers.image.ref.name": name});
+        }
+        one
+    });
+    let index = serde_json::json!({"manifests": named.collect::<Vec<_>>()});
+    files.push(("index.json".into(), index.to_string().into_bytes()));
+    files
+}
+
+#[test]
+fn an_index_is_read_once_and_all_of_them_are_counted() {
+    let often = file(&archive(&nested(&[None; 5000], false)));
+    assert_eq!(said(&often, &order()), "a 4755 #1 one\n");
+    let two = file(&archive(&nested(&[Some("1"), Some("2")], false)));
+    let second = Order {
+        reference: Some("2".into()),
+        ..order()
+    };
+    assert_eq!(said(&two, &second), "a 4755 #1 one\n");
+    let names: Vec<String> = (0..65).map(|number| number.to_string()).collect();
+    let names: Vec<Option<&str>> = names.iter().map(|name| Some(name.as_str())).collect();
+    let most = file(&archive(&nested(&names[..64], true)));
+    assert_eq!(
+        said(&most, &order()),
+        "refused: it has no image for this machine (linux/amd64)"
+    );
+    let more = file(&archive(&nested(&names, true)));
+    assert_eq!(
+        said(&more, &order()),
+        "refused: it has more than 64 indexes"
     );
 }
 
