@@ -21,6 +21,8 @@ pub struct Said {
     pub digest: Digest,
     /// Why; may be empty.
     pub reason: String,
+    /// Of a certificate: the digest of its key, which was revoked with it. A key's own digest names itself here.
+    pub key: Option<Digest>,
     /// The file.
     pub path: PathBuf,
 }
@@ -36,6 +38,8 @@ pub struct Digests {
 /// The longest reason, in bytes.
 const REASON_MAX_BYTES: u64 = 4096;
 const PREFIX: &str = "sha256-";
+/// How the line begins that names the key of a revoked certificate.
+const KEY: &str = "key ";
 
 impl Digests {
     /// Images that may come in, signed or not.
@@ -113,9 +117,13 @@ impl Digests {
             false => None,
         };
         let text = String::from_utf8(bytes.unwrap_or_default()).unwrap_or_default();
+        let mut lines = text.lines();
+        let reason = lines.next().unwrap_or_default().trim().to_owned();
+        let key = lines.find_map(|line| line.strip_prefix(KEY)?.trim().parse().ok());
         Ok(Some(Ok(Said {
             digest: *digest,
-            reason: text.lines().next().unwrap_or_default().trim().to_owned(),
+            reason,
+            key,
             path,
         })))
     }
@@ -125,15 +133,40 @@ impl Digests {
     /// # Errors
     /// When it can't be written.
     pub fn add(&self, digest: &Digest, reason: &str) -> Result<bool, FileError> {
+        self.write(digest, reason, None)
+    }
+
+    /// Adds a certificate by its fingerprint, and its key: every other certificate of that counts no longer, either.
+    ///
+    /// # Errors
+    /// When one can't be written.
+    pub fn add_with_key(
+        &self,
+        fingerprint: &Digest,
+        key: &Digest,
+        reason: &str,
+    ) -> Result<bool, FileError> {
+        self.write(key, reason, Some(key))?;
+        self.write(fingerprint, reason, Some(key))
+    }
+
+    fn write(
+        &self,
+        digest: &Digest,
+        reason: &str,
+        key: Option<&Digest>,
+    ) -> Result<bool, FileError> {
         let path = self.path(digest);
         let is_new = path.symlink_metadata().is_err();
         make_open_directory(&self.directory)?;
-        let line = format!("{}\n", reason.lines().next().unwrap_or_default());
-        replace(&path, line.as_bytes(), 0o644)?;
+        let reason = reason.lines().next().unwrap_or_default();
+        let key = key.map_or_else(String::new, |key| format!("{KEY}{key}\n"));
+        replace(&path, format!("{reason}\n{key}").as_bytes(), 0o644)?;
         Ok(is_new)
     }
 
-    /// Removes those whose digest begins so (`sha256:` in front or not), if it is only one.
+    /// Removes those whose digest begins so (`sha256:` in front or not), if it is only one; with a certificate or a key, the key
+    /// and all certificates of it.
     ///
     /// # Errors
     /// When one can't be read or removed.
@@ -143,12 +176,15 @@ impl Digests {
         if hex.len() < FINGERPRINT_START_MIN_DIGITS {
             return Ok(Vec::new());
         }
-        let mut chosen = self.list()?.0;
-        chosen.retain(|one| one.digest.hex().starts_with(&hex));
-        if chosen.len() == 1 {
-            for one in &chosen {
-                remove_if_there(&one.path)?;
+        let all = self.list()?.0;
+        let is_chosen = |one: &&Said| one.digest.hex().starts_with(&hex);
+        let chosen: Vec<Said> = all.iter().filter(is_chosen).cloned().collect();
+        if let [one] = chosen.as_slice() {
+            let of_the_key = |other: &&Said| one.key.is_some() && other.key == one.key;
+            for other in all.iter().filter(of_the_key) {
+                remove_if_there(&other.path)?;
             }
+            remove_if_there(&one.path)?;
             remove_if_empty(&self.directory)?;
         }
         Ok(chosen)
@@ -187,6 +223,25 @@ mod tests {
             assert_eq!(digests.remove(&one.to_string()[..20]).unwrap().len(), 1);
             assert_eq!(digests.get(&one).unwrap(), None);
             assert_eq!(digests.remove(&other.hex()).unwrap().len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_revoked_with_its_key_and_restored_with_it() {
+        let config = tempfile::tempdir().unwrap();
+        let revoked = Digests::revoked(config.path());
+        let [one, other, key, image] = [b"a", b"b", b"k", b"i"].map(|text| Digest::of(text));
+        for named in [one, key] {
+            revoked.add(&image, "").unwrap();
+            assert!(revoked.add_with_key(&one, &key, "stolen").unwrap());
+            assert!(revoked.add_with_key(&other, &key, "stolen").unwrap());
+            let said = revoked.get(&key).unwrap().unwrap();
+            assert_eq!((said.reason.as_str(), said.key), ("stolen", Some(key)));
+            assert_eq!(revoked.remove(&named.hex()).unwrap().len(), 1);
+            for digest in [one, other, key] {
+                assert_eq!(revoked.get(&digest).unwrap(), None);
+            }
+            assert!(revoked.get(&image).unwrap().is_some());
         }
     }
 

@@ -35,6 +35,9 @@ pub struct Portable {
     pub versions: BTreeMap<String, Version>,
     /// The signer that is pinned: fingerprint and display name; none where `--insecure` or a digest was used.
     pub signer: Option<Signer>,
+    /// Who signed it as it says itself, where that was not asked for: good for keeping it out only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed: Option<Signer>,
     /// How it was allowed in.
     pub trust: Trust,
     /// Where it came from: URL or path.
@@ -84,6 +87,24 @@ pub struct Extension {
     /// Who vouches for it.
     #[serde(default)]
     pub signer: Option<Signer>,
+    /// As [`Portable::claimed`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed: Option<Signer>,
+}
+
+impl Extension {
+    /// Who signed it, proven or not.
+    pub fn signers(&self) -> impl Iterator<Item = &Signer> {
+        self.signer.iter().chain(&self.claimed)
+    }
+}
+
+impl Portable {
+    /// Who signed it and what is laid over it, proven or not.
+    pub fn signers(&self) -> impl Iterator<Item = &Signer> {
+        let layers = self.extensions.iter().flat_map(Extension::signers);
+        self.signer.iter().chain(&self.claimed).chain(layers)
+    }
 }
 
 /// What says that a portable that is attached until the next reboot still is: it is gone with the runtime directory.
@@ -137,6 +158,20 @@ pub struct Signer {
     /// The authority that issued the certificate, where that is what is trusted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer: Option<Digest>,
+    /// SHA-256 of its public key, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Digest>,
+    /// What revokes it beside the two: its key, what the same certificate may be called, too, and the same of the issuer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kin: Vec<Digest>,
+}
+
+impl Signer {
+    /// All whose revocation is its own.
+    pub fn revoked_by(&self) -> impl Iterator<Item = Digest> {
+        let own = std::iter::once(self.fingerprint).chain(self.issuer);
+        own.chain(self.kin.iter().copied())
+    }
 }
 
 /// How an image was allowed in.
@@ -461,7 +496,10 @@ mod tests {
                 fingerprint: Digest::of(signer),
                 name: "Maker".into(),
                 issuer: None,
+                key: None,
+                kin: Vec::new(),
             }),
+            claimed: None,
             trust: Trust::Signed,
             origin: "https://example/hello.psi".into(),
             grants: Grants::from_list("network,listen:8080").unwrap(),

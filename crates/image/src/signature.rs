@@ -40,13 +40,13 @@ pub enum SignatureError {
     },
     /// The signer's certificate is none of those that are trusted, and none of them issued it.
     #[error("the image is signed by \"{}\" ({}), which is not trusted", .0.common_name, .0.fingerprint)]
-    NotTrusted(Signer),
+    NotTrusted(Box<Signer>),
     /// The signature says by its issuer and serial number who signed, and that certificate is not here.
     #[error("the image is signed with a certificate that is neither trusted nor in the signature")]
     UnknownSigner,
     /// The mathematics do not hold.
     #[error("the signature is wrong: it was not made by \"{}\" over this root hash", .0.common_name)]
-    Wrong(Signer),
+    Wrong(Box<Signer>),
     /// A certificate that can't be read, or must not sign images.
     #[error("the certificate of \"{subject}\" {what}")]
     Certificate {

@@ -89,6 +89,9 @@ pub struct Record {
     pub root_hash: Option<RootHash>,
     /// What was proven.
     pub assurance: Assurance,
+    /// Who signed as the image says, where that was not asked for: proven by nothing, and good for keeping it out only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed: Option<Signer>,
     /// Which file.
     pub identity: Identity,
     /// The hash tree, where there is one: what the kernel needs to check what is read.
@@ -217,9 +220,14 @@ pub fn verify_with(
     if Identity::of(file)? != identity {
         return Err(VerifyError::Changed);
     }
+    let claims = || signature::claims(layout.signature.as_ref()?).ok()?.1;
     let record = Record {
         layout: layout.clone(),
         root_hash,
+        claimed: match assurance {
+            Assurance::Signed(_) => None,
+            Assurance::Digest | Assurance::Insecure => claims(),
+        },
         assurance,
         identity,
         tree,

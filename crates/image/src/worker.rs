@@ -95,7 +95,7 @@ enum Task {
     Base,
     /// What an extension of this name is made for.
     Release(String),
-    Mount(Record),
+    Mount(Box<Record>),
     Extract,
     Inspect,
     /// A container image, from an archive or a layout's directory.
@@ -111,7 +111,7 @@ enum Answer {
     Surveyed(Unverified<Disk>),
     Base(OsRelease),
     Release(Release),
-    Verified(Record),
+    Verified(Box<Record>),
     /// One byte follows that carries the mount.
     Mounted,
     Extracted(Contents),
@@ -265,7 +265,7 @@ fn perform(
         (Kind::Dissect, Task::Survey) => Answer::Surveyed(survey(&FileSource::new(object)?)?),
         (Kind::Verify, Task::Verify { layout, trust, how }) => {
             let verified = verify_with(object, Some(aside), &layout, &trust, how)?;
-            Answer::Verified(verified.record().clone())
+            Answer::Verified(Box::new(verified.record().clone()))
         }
         (Kind::Extract, Task::Base) => Answer::Base(extension::base(&tree::Root(object.as_fd()))?),
         (Kind::Extract, Task::Release(name)) => {
@@ -396,7 +396,7 @@ impl Workers {
             Kind::Mount,
             image.as_fd(),
             None,
-            &Task::Mount(layout.record().clone()),
+            &Task::Mount(Box::new(layout.record().clone())),
         )? {
             (Answer::Mounted, Some(mount)) => Ok(mount),
             _ => Err(WorkerError::Confused {

@@ -21,6 +21,7 @@ struct Record {
     versions: BTreeMap<String, Version>,
     current: String,
     signer: Option<Signer>,
+    claimed: Option<Signer>,
     extensions: Vec<Extension>,
 }
 
@@ -29,6 +30,7 @@ struct Record {
 struct Extension {
     image: Option<String>,
     signer: Option<Signer>,
+    claimed: Option<Signer>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -44,6 +46,7 @@ struct Version {
 struct Signer {
     fingerprint: String,
     issuer: Option<String>,
+    kin: Vec<String>,
 }
 
 /// The record, passed on as it is.
@@ -65,11 +68,30 @@ pub(crate) fn grants(directories: &Directories, name: &str) -> Vec<String> {
 /// Longest reason of a revocation that is told, in bytes.
 const REASON_BYTES_MAX: u64 = 512;
 
-/// Why nothing of a portable may start: its image, or who vouched for it, was revoked since it came in.
+/// Whether something has a name, whatever it is.
+fn is_there(path: &Path) -> std::io::Result<bool> {
+    match path.symlink_metadata() {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Why nothing of a portable may start: its image, or who vouched for it, was revoked since it came in, or nobody can say.
 pub(crate) fn revoked(directories: &Directories, name: &str) -> Option<String> {
     let list = directories.config.join("trust.d/revoked");
+    let unknown = |path: &Path, error: std::io::Error| {
+        Some(format!(
+            "cannot look at {}, so nobody knows whether {name} was revoked: {error}",
+            path.display()
+        ))
+    };
     // Where nothing is revoked no record is read.
-    list.symlink_metadata().ok()?;
+    match is_there(&list) {
+        Ok(true) => {}
+        Ok(false) => return None,
+        Err(error) => return unknown(&list, error),
+    }
     let Some(record) = read(directories, name) else {
         return Some(format!(
             "the record of {name} can't be read, so nobody knows whether it was revoked"
@@ -78,15 +100,24 @@ pub(crate) fn revoked(directories: &Directories, name: &str) -> Option<String> {
     let version = record.versions.get(&record.current);
     let image = version.and_then(|version| version.image.as_deref());
     let layers = record.extensions.iter();
-    let signers = layers.clone().filter_map(|layer| layer.signer.as_ref());
-    let signers = record.signer.iter().chain(signers);
-    let signers =
-        signers.flat_map(|signer| [Some(signer.fingerprint.as_str()), signer.issuer.as_deref()]);
+    let of_layers = layers
+        .clone()
+        .flat_map(|layer| layer.signer.iter().chain(&layer.claimed));
+    let signers = record.signer.iter().chain(&record.claimed).chain(of_layers);
+    let signers = signers.flat_map(|signer| {
+        let kin = signer.kin.iter().map(|digest| Some(digest.as_str()));
+        let own = [Some(signer.fingerprint.as_str()), signer.issuer.as_deref()];
+        own.into_iter().chain(kin)
+    });
     let images = std::iter::once(image).chain(layers.map(|layer| layer.image.as_deref()));
     let mut digests = images.chain(signers).flatten();
     digests.find_map(|digest| {
         let file = list.join(digest.replacen(':', "-", 1));
-        file.symlink_metadata().ok()?;
+        match is_there(&file) {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(error) => return unknown(&file, error),
+        }
         let reason = crate::beginning::of_file_itself(&file, REASON_BYTES_MAX).unwrap_or_default();
         let reason = String::from_utf8_lossy(&reason);
         let reason = match reason.lines().next().unwrap_or_default() {
@@ -241,8 +272,9 @@ mod tests {
     #[test]
     fn what_was_revoked_is_told_by_image_signer_and_issuer() {
         let record = r#"{"current": "1", "versions": {"1": {"image": "sha256:aa"}, "0": {"image": "sha256:dd"}},
-            "signer": {"fingerprint": "sha256:bb", "issuer": "sha256:cc"},
-            "extensions": [{"image": "sha256:ee", "signer": {"fingerprint": "sha256:ff"}}]}"#;
+            "signer": {"fingerprint": "sha256:bb", "issuer": "sha256:cc", "kin": ["sha256:11"]},
+            "claimed": {"fingerprint": "sha256:22", "kin": ["sha256:33"]},
+            "extensions": [{"image": "sha256:ee", "signer": {"fingerprint": "sha256:ff"}, "claimed": {"fingerprint": "sha256:44"}}]}"#;
         let (root, directories) = directories(&[("web", record), ("plain", r#"{"current": "1"}"#)]);
         assert_eq!(revoked(&directories, "web"), None);
         let list = root.path().join("trust.d/revoked");
@@ -270,6 +302,26 @@ mod tests {
                 "",
                 Some("the certificate that vouches for it was revoked (sha256:cc); "),
             ),
+            (
+                "sha256-11",
+                "",
+                Some("the certificate that vouches for it was revoked (sha256:11); "),
+            ),
+            (
+                "sha256-22",
+                "",
+                Some("the certificate that vouches for it was revoked (sha256:22); "),
+            ),
+            (
+                "sha256-33",
+                "",
+                Some("the certificate that vouches for it was revoked (sha256:33); "),
+            ),
+            (
+                "sha256-44",
+                "",
+                Some("the certificate that vouches for it was revoked (sha256:44); "),
+            ),
         ] {
             std::fs::write(list.join(name), text).unwrap();
             let said = revoked(&directories, "web");
@@ -280,6 +332,31 @@ mod tests {
         }
         assert_eq!(revoked(&directories, "plain"), None);
         assert!(revoked(&directories, "gone").is_some());
+    }
+
+    /// Root sees through every permission: what is no directory, and links that lead round, fail for it, too.
+    #[test]
+    fn where_nobody_can_say_whether_it_was_revoked_nothing_starts() {
+        let (root, directories) = directories(&[("web", r#"{"current": "1"}"#)]);
+        let trust = root.path().join("trust.d");
+        std::fs::write(&trust, "").unwrap();
+        let said = revoked(&directories, "web").unwrap_or_default();
+        assert!(
+            said.starts_with("cannot look at ") && said.contains("web"),
+            "{said}"
+        );
+        std::fs::remove_file(&trust).unwrap();
+        assert_eq!(revoked(&directories, "web"), None);
+        // As a file, or by a link to itself, the list holds nothing that could be looked at.
+        let image = r#"{"current": "1", "versions": {"1": {"image": "sha256:aa"}}}"#;
+        std::fs::write(root.path().join("portables/web/portable.json"), image).unwrap();
+        std::fs::create_dir_all(&trust).unwrap();
+        std::os::unix::fs::symlink("revoked", trust.join("revoked")).unwrap();
+        let said = revoked(&directories, "web").unwrap_or_default();
+        assert!(
+            said.starts_with("cannot look at ") && said.contains("sha256-aa"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -198,6 +198,146 @@ fn a_revoked_certificate_takes_all_along_that_it_signed_or_issued() {
     });
 }
 
+/// Whoever has a revoked key gets another certificate for it, or makes one of the old one: its signature can be written otherwise.
+#[test]
+fn a_revoked_certificate_takes_every_other_one_of_its_key_along() {
+    with_workshop(|coracle, workshop| {
+        let folder = coracle.folder();
+        let openssl = |line: &str| {
+            let done = Command::new("openssl")
+                .args(line.split(' '))
+                .current_dir(folder)
+                .output();
+            let done =
+                done.expect("this test asks openssl, which must be installed (Debian: openssl)");
+            assert!(done.status.success(), "{line}: {done:#?}");
+        };
+        let ec = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+        openssl(&format!(
+            "req -x509 {ec} -keyout ca.key -out ca.crt -subj /CN=Authority"
+        ));
+        openssl(&format!(
+            "req {ec} -keyout leaf.key -out leaf.csr -subj /CN=Leaf"
+        ));
+        for name in ["leaf", "again"] {
+            openssl(&format!(
+                "x509 -req -in leaf.csr -CA ca.crt -CAkey ca.key -out {name}.crt -days 30 -CAcreateserial"
+            ));
+        }
+        fs::copy(folder.join("leaf.key"), folder.join("again.key")).expect("a key");
+        let path = |name: &str| folder.join(name).display().to_string();
+        let image = |name: &str, key: &str| {
+            let unit = format!("{name}.service");
+            let image = workshop.image(name, "1", By::Nobody, &[(&unit, BOAT)]);
+            coracle.ok(&["sign", &image, "--key", &path(key)]);
+            image
+        };
+        let (boat, ship) = (image("boat", "again.key"), image("ship", "again.key"));
+        coracle.ok(&["trust", "add", &path("ca.crt")]);
+        coracle.ok(&["attach", &boat]);
+        let said = coracle.coracle(&["trust", "revoke", &path("leaf.crt"), "--reason", "stolen"]);
+        assert!(said.stderr.contains("coracle stop boat"), "{said:#?}");
+        let why = ["was revoked", "stolen", "coracle trust restore"];
+        fails(coracle, &["start", "boat.service"], &why);
+        fails(coracle, &["start", "boat"], &why);
+        fails(coracle, &["attach", &ship], &why);
+        fails(coracle, &["attach", &ship, "--insecure"], &why);
+        fails(
+            coracle,
+            &["trust", "add", &path("again.crt")],
+            &["was revoked"],
+        );
+        let status = coracle.coracle(&["status", "boat.service"]).stdout;
+        assert!(status.contains("Revoked: YES"), "{status}");
+        let word = "coracle trust restore ";
+        let refused = coracle.coracle(&["attach", &ship]).stderr;
+        let (_, digest) = refused.split_once(word).expect("how it is taken back");
+        let digest = digest.split('`').next().expect("a digest");
+        coracle.ok(&["trust", "restore", digest]);
+        coracle.ok(&["attach", &ship]);
+        coracle.ok(&["start", "boat"]);
+        // By the fingerprint of one that is trusted itself: its key is known.
+        let ca = json(coracle, &["trust", "list", "--json"]);
+        let mut lines = ca.as_array().expect("a list").iter();
+        let ca = lines.find(|line| line["name"] == "Authority").expect("one");
+        let fingerprint = format!("sha256:{}", ca["fingerprint"].as_str().expect("text"));
+        coracle.ok(&["trust", "revoke", &fingerprint]);
+        let lines = json(coracle, &["trust", "list", "--json"]);
+        let lines = lines.as_array().expect("a list").iter();
+        assert_eq!(lines.filter(|line| line["kind"] == "revoked").count(), 2);
+        fails(coracle, &["start", "ship"], &["was revoked"]);
+    });
+}
+
+#[test]
+fn what_lets_one_file_in_lets_in_nothing_of_a_revoked_maker() {
+    with_workshop(|coracle, workshop| {
+        let image = workshop.image("boat", "1", By::Unknown, &[("boat.service", BOAT)]);
+        let certificate = workshop.key(By::Unknown).replace(".key", ".crt");
+        let this_one = format!("--trust-digest={}", digest(coracle, &image));
+        coracle.ok(&["trust", "revoke", &certificate, "--reason", "stolen"]);
+        let why = [
+            "\"Unknown Maker\"",
+            "was revoked",
+            "stolen",
+            "coracle trust restore",
+        ];
+        for waiver in [this_one.as_str(), "--insecure"] {
+            fails(coracle, &["attach", &image, waiver], &why);
+        }
+        coracle.ok(&["trust", "add", &digest(coracle, &image)]);
+        fails(coracle, &["attach", &image], &why);
+        let lines = json(coracle, &["trust", "list", "--json"]);
+        let lines = lines.as_array().expect("a list");
+        let revoked = lines.iter().find(|line| line["kind"] == "revoked");
+        let fingerprint = revoked.expect("one")["fingerprint"].as_str().expect("text");
+        coracle.ok(&["trust", "restore", fingerprint]);
+        coracle.ok(&["attach", &image, &this_one]);
+        coracle.ok(&["trust", "revoke", &certificate]);
+        fails(coracle, &["start", "boat.service"], &["was revoked"]);
+        fails(coracle, &["start", "boat"], &["was revoked"]);
+    });
+}
+
+#[test]
+fn another_maker_gets_neither_the_settings_nor_the_profile_of_the_former_one() {
+    with_workshop(|coracle, workshop| {
+        let units = [("boat.service", BOAT)];
+        let first = workshop.image("boat", "1", By::Trusted, &units);
+        let same = workshop.image("boat", "2", By::Trusted, &units);
+        let other = workshop.image("boat", "3", By::Unknown, &units);
+        coracle.ok(&["attach", &first, "--profile", "trusted"]);
+        coracle.ok(&["configure", "boat", "--env", "SECRET=it's hidden"]);
+        let said = coracle.coracle(&["start", &same, "--attach-only"]);
+        assert!(
+            said.status == 0 && !said.stderr.contains("another maker"),
+            "{said:#?}"
+        );
+        assert_eq!(json(coracle, &["list", "--json"])[0]["profile"], "trusted");
+        assert!(coracle.ok(&["configure", "boat"]).contains("SECRET"));
+        let certificate = workshop.key(By::Unknown).replace(".key", ".crt");
+        coracle.ok(&["trust", "add", &certificate]);
+        let refused = coracle.coracle(&["start", &other, "--attach-only"]).stderr;
+        let accept = refused
+            .split_whitespace()
+            .find(|word| word.starts_with("--accept-signer="));
+        let accept = accept
+            .expect("how it is accepted")
+            .trim_end_matches(['`', '.', ',']);
+        let said = coracle.coracle(&["start", &other, "--attach-only", accept]);
+        assert_eq!(said.status, 0, "{said:#?}");
+        for word in [
+            "another maker",
+            "--profile trusted",
+            r"coracle configure boat --env='SECRET=it'\''s hidden'",
+        ] {
+            assert!(said.stderr.contains(word), "{word}: {said:#?}");
+        }
+        assert_ne!(json(coracle, &["list", "--json"])[0]["profile"], "trusted");
+        assert!(!coracle.ok(&["configure", "boat"]).contains("SECRET"));
+    });
+}
+
 #[test]
 fn a_certificate_that_has_expired_vouches_for_nothing_and_the_dates_are_told() {
     with_workshop(|coracle, workshop| {

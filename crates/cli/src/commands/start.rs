@@ -20,7 +20,7 @@ use crate::portable::fetch::{self, FetchOptions};
 use crate::portable::record::{self, Choices, is_current, own_directories, same_maker, signer};
 use crate::portable::source::{self, Source};
 use crate::portable::{Dynamic, Taken, attach, current_units, extensions, records};
-use crate::terminal::{ask, can_ask, one_line, say, size};
+use crate::terminal::{Paint, ask, can_ask, complain, one_line, say, size};
 use crate::verbs::Run;
 
 /// Options about what comes in, and with which grants.
@@ -328,13 +328,24 @@ impl Start {
             .map(|unit| unit.name.as_str());
         let dynamic = Dynamic::of(units, review.grants().into_iter());
         let taken = Taken::of(context, name.as_str(), known.as_ref(), dynamic)?;
-        let signer = signer(admitted)?;
+        let claimed = signer(admitted.claimed.as_ref())?;
+        let signer = signer(admitted.signer.as_ref())?;
         let of_old = (known.as_ref(), signer.as_ref());
         let (review, grants) =
             self.consented(context, admitted, (&name, review), of_old, &taken)?;
         let own = own_directories(&review, &taken);
         let mut portable = record::record(admitted, &name, known.clone(), (grants, own), origin);
-        portable.signer = signer;
+        let of_other = |known: &Portable| !same_maker(known, admitted, signer.as_ref());
+        if known.as_ref().is_some_and(of_other)
+            && let Some(gone) = record::forget_choices(&mut portable)
+        {
+            complain(&format!(
+                "{} {}",
+                Paint::Yellow.on("warning:"),
+                one_line(&gone)
+            ));
+        }
+        (portable.signer, portable.claimed) = (signer, claimed);
         choices.apply(&mut portable);
         portable.directories.retain(|own| !taken.is_foreign(own));
         // To be there after a reboot is what starting it says, and installing it does not.
@@ -371,13 +382,14 @@ impl Start {
             signer,
             installed,
         )?;
-        let recorded = known
-            .filter(|known| same_maker(known, admitted, signer))
+        // What was consented to and chosen for another counts no longer.
+        let of_same = known.filter(|known| same_maker(known, admitted, signer));
+        let recorded = of_same
             .map(|known| known.grants.clone())
             .unwrap_or_default();
         let choices = self.install.choices();
         let chosen = choices.profile.as_deref();
-        let chosen = chosen.or(known.map(|known| known.profile.as_str()));
+        let chosen = chosen.or(of_same.map(|known| known.profile.as_str()));
         let implied = record::profile(chosen.unwrap_or_default())?.implied();
         let options = &self.install.grants;
         let grants = consent::settle(

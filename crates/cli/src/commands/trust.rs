@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::failure::{WithHint, hint};
 use crate::listing;
-use crate::portable::{records, show};
+use crate::portable::{admit, records, show};
 use crate::terminal::{Paint, complain, one_line, say};
 use crate::verbs::Run;
 
@@ -123,7 +123,9 @@ impl Words {
     fn add_certificate(&self, file: &Path) -> Result<u8> {
         let (bytes, certificate) = certificate(file)?;
         let signer = certificate.signer()?;
-        self.refuse_revoked(&signer.fingerprint.parse()?)?;
+        if let Some(said) = admit::revoked_signer(&self.revoked, &signer)? {
+            self.refuse_revoked(&said.digest)?;
+        }
         let (_, valid) = certificate.validity(SystemTime::now())?;
         self.anchors.add(&bytes, &signer.common_name)?;
         say(&format!(
@@ -178,8 +180,11 @@ impl Words {
     }
 
     fn revoke(&self, context: &Context, what: &str, reason: &str) -> Result<u8> {
-        let digest = self.meant(what)?;
-        let is_new = self.revoked.add(&digest, reason)?;
+        let (digest, key) = self.meant(context, what)?;
+        let is_new = match &key {
+            Some(key) => self.revoked.add_with_key(&digest, key, reason)?,
+            None => self.revoked.add(&digest, reason)?,
+        };
         say(&format!(
             "{}: {digest}",
             if is_new {
@@ -190,7 +195,8 @@ impl Words {
         ));
         let mut affected = Vec::new();
         for portable in records(context).list()? {
-            if show::revoked(context, &portable)?.is_some_and(|said| said.digest == digest) {
+            let said = show::revoked(context, &portable)?;
+            if said.is_some_and(|said| said.digest == digest || key == Some(said.digest)) {
                 affected.push(portable.name);
             }
         }
@@ -202,25 +208,43 @@ impl Words {
         Ok(0)
     }
 
-    /// What is to be revoked: a digest as it is, else a certificate by its name or file.
-    fn meant(&self, what: &str) -> Result<Digest> {
+    /// What is to be revoked: a digest as it is, else a certificate by its name or file; of a certificate that is known its key, too.
+    fn meant(&self, context: &Context, what: &str) -> Result<(Digest, Option<Digest>)> {
         if let Some(digest) = as_digest(what)? {
-            return Ok(digest);
+            return Ok((digest, self.key_of(context, &digest)?));
         }
         let named = file_or_fingerprint(&self.anchors, what.to_owned())?;
         let is_it = |fingerprint: &Digest| fingerprint.hex() == named;
         let trusted = self.anchors.list()?.0;
         if let Some(anchor) = trusted.iter().find(|anchor| is_it(&anchor.fingerprint)) {
-            return Ok(anchor.fingerprint);
+            return Ok((
+                anchor.fingerprint,
+                self.key_of(context, &anchor.fingerprint)?,
+            ));
         }
         let path = Path::new(what);
         if path.exists() {
-            return Ok(certificate(path)?.1.signer()?.fingerprint.parse()?);
+            let signer = certificate(path)?.1.signer()?;
+            return Ok((signer.fingerprint.parse()?, Some(signer.key.parse()?)));
         }
         Err(hint(
             format!("{what:?} is no digest, no trusted certificate's name and no file"),
             "name an image by sha256: and its 64 digits (`coracle inspect IMAGE` tells them), or a certificate; `coracle trust list` has those that are trusted",
         ))
+    }
+
+    /// The key of a certificate that is trusted, or that signed something that is here.
+    fn key_of(&self, context: &Context, fingerprint: &Digest) -> Result<Option<Digest>> {
+        let trusted = self.anchors.list()?.0;
+        if let Some(anchor) = trusted.iter().find(|one| one.fingerprint == *fingerprint) {
+            let signer = TrustedCertificate::parse(&anchor.der).and_then(|one| one.signer());
+            // A file that is no certificate vouches for nothing, and has no key.
+            return Ok(signer.ok().map(|one| one.key.parse()).transpose()?);
+        }
+        let all = records(context).list()?;
+        let mut signers = all.iter().flat_map(|portable| portable.signers());
+        let known = signers.find(|signer| signer.fingerprint == *fingerprint);
+        Ok(known.and_then(|signer| signer.key))
     }
 
     fn restore(&self, start: &str) -> Result<u8> {
@@ -271,7 +295,10 @@ impl Words {
                 .map_err(ToString::to_string)
                 .and_then(|certificate| certificate.signer().map_err(|error| error.to_string()))
                 .map_or_else(|error| format!("({error})"), |signer| signer.common_name);
-            let is_revoked = self.revoked.get(&anchor.fingerprint)?.is_some();
+            let signer = parsed.as_ref().ok().and_then(|one| one.signer().ok());
+            let of_key = signer.map(|signer| admit::revoked_signer(&self.revoked, &signer));
+            let is_revoked = self.revoked.get(&anchor.fingerprint)?.is_some()
+                || of_key.transpose()?.flatten().is_some();
             lines.push(Line {
                 kind: "certificate",
                 name,
@@ -297,7 +324,10 @@ impl Words {
 fn of_digest(kind: &'static str, said: Said) -> Line {
     Line {
         kind,
-        name: String::new(),
+        name: match said.key == Some(said.digest) {
+            true => "key of a certificate".to_owned(),
+            false => String::new(),
+        },
         fingerprint: said.digest.hex(),
         valid: String::new(),
         reason: said.reason,

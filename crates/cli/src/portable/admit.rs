@@ -53,6 +53,8 @@ pub(crate) struct Admitted {
     pub(crate) root: Root,
     pub(crate) contents: Contents,
     pub(crate) signer: Option<Signer>,
+    /// Who signed as it says, where nobody asked: proven by nothing.
+    pub(crate) claimed: Option<Signer>,
     pub(crate) trust: Recorded,
 }
 
@@ -275,7 +277,9 @@ fn admitted(
         Assurance::Digest => (None, Recorded::Digest),
         Assurance::Insecure => (None, Recorded::Insecure),
     };
+    let claimed = verified.record().claimed.clone();
     Admitted {
+        claimed,
         root: Root::Image {
             digest,
             length,
@@ -331,6 +335,10 @@ fn prove(
     if let Assurance::Signed(signer) = &verified.record().assurance {
         check_signer(config, signer, origin)?;
     }
+    // Whom nobody asked about may be revoked, too: what lets one file in takes no revocation back.
+    if let Some(claimed) = &verified.record().claimed {
+        check_signer(config, claimed, origin)?;
+    }
     Ok(verified)
 }
 
@@ -345,8 +353,8 @@ pub(crate) fn check_revoked(context: &Context, admitted: &Admitted) -> Result<()
     };
     let name = admitted.name()?;
     check_digest(config, digest, name)?;
-    let signer = admitted.signer.as_ref();
-    signer.map_or(Ok(()), |signer| check_signer(config, signer, name))
+    let mut signers = admitted.signer.iter().chain(&admitted.claimed);
+    signers.try_for_each(|signer| check_signer(config, signer, name))
 }
 
 fn check_digest(config: &Path, digest: &Digest, of: &str) -> Result<()> {
@@ -359,24 +367,52 @@ fn check_digest(config: &Path, digest: &Digest, of: &str) -> Result<()> {
     }
 }
 
-/// The certificate that signed, and the one that issued it.
+/// The certificate that signed, the one that issued it, and their keys.
 fn check_signer(config: &Path, signer: &Signer, of: &str) -> Result<()> {
-    let own = [Some(&signer.fingerprint), signer.issuer.as_ref()];
-    for fingerprint in own.into_iter().flatten() {
-        let digest = fingerprint
-            .parse()
-            .context("the signer has no fingerprint")?;
-        if let Some(said) = Digests::revoked(config).get(&digest)? {
-            return Err(revoked(
-                &said,
-                &format!(
-                    "the image {of} is refused: the certificate by which \"{}\" vouches for it was revoked",
-                    signer.common_name
-                ),
-            ));
+    let Some(said) = revoked_signer(&Digests::revoked(config), signer)? else {
+        return Ok(());
+    };
+    Err(revoked(
+        &said,
+        &format!(
+            "the image {of} is refused: the certificate by which \"{}\" vouches for it was revoked",
+            signer.common_name
+        ),
+    ))
+}
+
+/// What was revoked of a signer: the certificate, the one that issued it, or the key of one of them.
+///
+/// # Errors
+/// When that can't be found out.
+pub(crate) fn revoked_signer(list: &Digests, signer: &Signer) -> Result<Option<Said>> {
+    let Some(signer) = super::record::signer(Some(signer))? else {
+        return Ok(None);
+    };
+    for digest in signer.revoked_by() {
+        if let Some(said) = list.get(&digest)? {
+            return Ok(Some(said));
         }
     }
-    Ok(())
+    Ok(None)
+}
+
+/// The certificates that count: trusted, and revoked neither themselves nor by their keys.
+///
+/// # Errors
+/// When they can't be read.
+pub(crate) fn honoured(config: &Path) -> Result<Vec<TrustedCertificate>> {
+    let list = Digests::revoked(config);
+    let mut certificates = Vec::new();
+    for anchor in Anchors::new(config).honoured()? {
+        let of = || format!("the trusted certificate {}", anchor.path.display());
+        let certificate = TrustedCertificate::parse(&anchor.der).with_context(of)?;
+        let signer = certificate.signer().with_context(of)?;
+        if revoked_signer(&list, &signer)?.is_none() {
+            certificates.push(certificate);
+        }
+    }
+    Ok(certificates)
 }
 
 fn revoked(said: &Said, what: &str) -> anyhow::Error {
@@ -439,15 +475,7 @@ fn trust(context: &Context, digest: &Digest, acceptance: &Acceptance) -> Result<
     if acceptance.insecure {
         return Ok(Trust::Insecure);
     }
-    let anchors = Anchors::new(&context.directories.config).honoured()?;
-    let certificates = anchors
-        .iter()
-        .map(|anchor| {
-            TrustedCertificate::parse(&anchor.der)
-                .with_context(|| format!("the trusted certificate {}", anchor.path.display()))
-        })
-        .collect::<Result<_, _>>()?;
-    Ok(Trust::Certificates(certificates))
+    Ok(Trust::Certificates(honoured(&context.directories.config)?))
 }
 
 /// Reads a directory, where it and all its parents belong to root and can be changed by no one else.
@@ -476,6 +504,7 @@ pub(crate) fn directory(path: &Path) -> Result<Admitted> {
         root: Root::Directory(real),
         contents,
         signer: None,
+        claimed: None,
         trust: Recorded::Directory,
     })
 }

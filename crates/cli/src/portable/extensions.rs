@@ -82,6 +82,7 @@ fn admit_one(context: &Context, store: &Store, word: &str, insecure: bool) -> Re
             image: None,
             directory: Some(real),
             signer: None,
+            claimed: None,
         };
         return Ok(Layer {
             recorded,
@@ -106,7 +107,8 @@ fn admit_one(context: &Context, store: &Store, word: &str, insecure: bool) -> Re
         file,
         image: Some(digest),
         directory: None,
-        signer: record::signer(&admitted)?,
+        signer: record::signer(admitted.signer.as_ref())?,
+        claimed: record::signer(admitted.claimed.as_ref())?,
     };
     Ok(Layer {
         recorded,

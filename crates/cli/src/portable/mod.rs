@@ -82,8 +82,20 @@ pub(crate) fn meant(context: &Context, word: &str) -> Result<Option<Portable>> {
     if let Some(portable) = all.iter().find(came_from) {
         return Ok(Some(portable.clone()));
     }
-    let (name, _) = places::name_and_version(word.rsplit('/').next().unwrap_or(word));
+    let name = name_in(word);
     Ok(all.into_iter().find(|portable| portable.name == name))
+}
+
+/// The name in a word: of a file the part before the version; in any other word a `_` is a letter of it.
+fn name_in(word: &str) -> &str {
+    let is_file = word.contains('/')
+        || [".raw", ".psi", ".v", ".zst"]
+            .iter()
+            .any(|ending| word.ends_with(ending));
+    if !is_file {
+        return word;
+    }
+    places::name_and_version(word.rsplit('/').next().unwrap_or(word)).0
 }
 
 /// Names as a user gives them, as names of units: a portable stands for all units of its current version.
@@ -377,6 +389,19 @@ mod tests {
         }
         let found = portable_named(&records, name).unwrap();
         assert_eq!(found.is_some(), is_found, "{name}");
+    }
+
+    #[test]
+    fn only_in_the_name_of_a_file_a_version_follows() {
+        for (word, expected) in [
+            ("evil_backup", "evil_backup"),
+            ("evil_1.2.raw", "evil"),
+            ("evil_1.2.psi", "evil"),
+            ("./evil_1.2", "evil"),
+            ("evil", "evil"),
+        ] {
+            assert_eq!(name_in(word), expected, "{word}");
+        }
     }
 
     #[test]

@@ -9,8 +9,8 @@ use super::admit::{Admitted, Root};
 use crate::failure::hint;
 
 /// Who signed, as it is recorded. A fingerprint that is none must not make the portable one that nobody signed.
-pub(crate) fn signer(admitted: &Admitted) -> Result<Option<Signer>> {
-    let signed = admitted.signer.as_ref().map(|signer| {
+pub(crate) fn signer(signer: Option<&image::signature::Signer>) -> Result<Option<Signer>> {
+    let signed = signer.map(|signer| {
         Ok(Signer {
             fingerprint: signer
                 .fingerprint
@@ -18,6 +18,14 @@ pub(crate) fn signer(admitted: &Admitted) -> Result<Option<Signer>> {
                 .context("the signer has no fingerprint")?,
             name: signer.common_name.clone(),
             issuer: signer.issuer.as_deref().map(str::parse).transpose()?,
+            key: (!signer.key.is_empty())
+                .then(|| signer.key.parse())
+                .transpose()?,
+            kin: signer
+                .kin
+                .iter()
+                .map(|digest| digest.parse())
+                .collect::<Result<_, _>>()?,
         })
     });
     signed.transpose()
@@ -43,6 +51,44 @@ pub(crate) fn same_maker(known: &Portable, admitted: &Admitted, signer: Option<&
         }),
         _ => false,
     }
+}
+
+/// Forgets what the administrator chose of a portable for its former maker: another one gets neither secrets nor a wider sandbox
+/// by that. Says what is gone, and how it is said again.
+pub(crate) fn forget_choices(portable: &mut Portable) -> Option<String> {
+    let mut gone = Vec::new();
+    let profile = std::mem::take(&mut portable.profile);
+    if !profile.is_empty() {
+        gone.push(format!(
+            "the profile {profile} (again: `--profile {profile}`)"
+        ));
+    }
+    let extensions = std::mem::take(&mut portable.extensions);
+    if !extensions.is_empty() {
+        let files = extensions.iter().map(|extension| extension.file.as_str());
+        let files = files.collect::<Vec<_>>().join(", ");
+        gone.push(format!("what extends it: {files} (again: `--extension`)"));
+    }
+    let settings = std::mem::take(&mut portable.settings);
+    let all = settings.iter();
+    let words = all.flat_map(|(kind, values)| {
+        let quoted = move |value: &String| format!("--{kind}='{}'", value.replace('\'', r"'\''"));
+        values.iter().map(quoted)
+    });
+    let words = words.collect::<Vec<_>>().join(" ");
+    if !words.is_empty() {
+        gone.push(format!(
+            "its settings (again: `coracle configure {} {words}`)",
+            portable.name
+        ));
+    }
+    (!gone.is_empty()).then(|| {
+        format!(
+            "{} has another maker than before; what was chosen for that one counts no longer: {}",
+            portable.name,
+            gone.join("; ")
+        )
+    })
 }
 
 /// What somebody else had before stays theirs, also where the portable may use it.
@@ -189,6 +235,7 @@ pub(crate) fn record(
         current: String::new(),
         versions: Default::default(),
         signer: None,
+        claimed: None,
         trust: admitted.trust,
         origin: String::new(),
         grants: Default::default(),
@@ -213,6 +260,7 @@ pub(crate) fn record(
     portable.versions.insert(number.clone(), version);
     portable.current = number;
     portable.signer = None;
+    portable.claimed = None;
     portable.trust = admitted.trust;
     portable.origin = origin;
     portable.grants = grants;

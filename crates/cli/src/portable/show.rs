@@ -71,9 +71,8 @@ pub(crate) fn revoked(context: &Context, portable: &Portable) -> Result<Option<S
     let version = portable.versions.get(&portable.current);
     let image = version.and_then(|version| version.image);
     let layers = portable.extensions.iter();
-    let signers = layers.clone().filter_map(|layer| layer.signer.as_ref());
-    let signers = portable.signer.iter().chain(signers);
-    let signers = signers.flat_map(|signer| [Some(signer.fingerprint), signer.issuer]);
+    let signers = portable.signers();
+    let signers = signers.flat_map(|signer| signer.revoked_by().map(Some));
     let images = std::iter::once(image).chain(layers.map(|layer| layer.image));
     for digest in images.chain(signers).flatten() {
         if let Some(said) = list.get(&digest)? {

@@ -2,8 +2,9 @@
 
 use std::time::SystemTime;
 
+use der::asn1::BitString;
 use der::oid::AssociatedOid;
-use der::{Decode, DecodePem, Encode};
+use der::{Any, Decode, DecodePem, Encode, Tag};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use spki::ObjectIdentifier;
@@ -33,6 +34,13 @@ pub struct Signer {
     /// The fingerprint of the authority that issued it, where not the certificate itself is trusted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
+    /// SHA-256 over its public key (SubjectPublicKeyInfo); empty where it was recorded before that was.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub key: String,
+    /// What revokes it beside the fingerprints: its key, the same certificate with its signature in the other form that is as
+    /// good (of ECDSA there are two), and the same of the issuer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kin: Vec<String>,
 }
 
 /// A certificate that the administrator trusts, DER.
@@ -129,10 +137,16 @@ impl Checked {
                 "has no RSA key of 2048 to 4096 bits and no P-256 key",
             )
         })?;
+        let digest = key
+            .digest()
+            .ok_or_else(|| wrong(&common_name, "has a key that can't be written"))?;
+        let twin = twin(&certificate).map(|der| crate::hex::encode(&Sha256::digest(der)));
         let signer = Signer {
             common_name,
             fingerprint,
             issuer: None,
+            kin: std::iter::once(digest.clone()).chain(twin).collect(),
+            key: digest,
         };
         let checked = Self {
             certificate,
@@ -241,6 +255,22 @@ impl Checked {
     fn wrong(&self, what: impl Into<String>) -> SignatureError {
         wrong(&self.signer.common_name, what)
     }
+}
+
+/// The certificate with the other ECDSA signature that is as good: whoever has (r, s) has (r, n - s), too.
+pub(super) fn twin(certificate: &Certificate) -> Option<Vec<u8>> {
+    let algorithm = certificate.signature_algorithm();
+    if algorithm.oid != super::public_key::ECDSA_SHA256 {
+        return None;
+    }
+    let signature = p256::ecdsa::Signature::from_der(certificate.signature().as_bytes()?).ok()?;
+    let (r, s) = signature.split_scalars();
+    let other = p256::ecdsa::Signature::from_scalars(r, -s).ok()?;
+    let mut parts = certificate.tbs_certificate().to_der().ok()?;
+    parts.extend(algorithm.to_der().ok()?);
+    let other = BitString::from_bytes(other.to_der().as_bytes()).ok()?;
+    parts.extend(other.to_der().ok()?);
+    Any::new(Tag::Sequence, parts).ok()?.to_der().ok()
 }
 
 fn wrong(subject: &str, what: impl Into<String>) -> SignatureError {

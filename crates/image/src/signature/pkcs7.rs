@@ -76,7 +76,7 @@ pub(super) fn verify(
         &message,
         info.signature.as_bytes(),
     ) {
-        return Err(SignatureError::Wrong(signer.signer));
+        return Err(SignatureError::Wrong(Box::new(signer.signer)));
     }
     Ok(signer.signer)
 }
@@ -101,11 +101,12 @@ fn trusted_signer(
     }
     let enclosed = enclosed_signer(signed, info)?.ok_or(SignatureError::UnknownSigner)?;
     let Some(issuer) = trusted.iter().find(|authority| authority.issued(&enclosed)) else {
-        return Err(SignatureError::NotTrusted(enclosed.signer));
+        return Err(SignatureError::NotTrusted(Box::new(enclosed.signer)));
     };
     issuer.is_valid_at(now)?;
     let mut enclosed = enclosed;
     enclosed.signer.issuer = Some(issuer.signer.fingerprint.clone());
+    enclosed.signer.kin.extend_from_slice(&issuer.signer.kin);
     Ok(enclosed)
 }
 

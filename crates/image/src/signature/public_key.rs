@@ -3,8 +3,8 @@
 use der::Encode;
 use p256::ecdsa::signature::Verifier;
 use rsa::traits::PublicKeyParts;
-use sha2::Sha256;
-use spki::{ObjectIdentifier, SubjectPublicKeyInfoOwned};
+use sha2::{Digest, Sha256};
+use spki::{EncodePublicKey, ObjectIdentifier, SubjectPublicKeyInfoOwned};
 
 /// `rsaEncryption`: the key, and, in PKCS#7, the signature too.
 pub(super) const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
@@ -39,6 +39,15 @@ impl PublicKey {
         p256::ecdsa::VerifyingKey::try_from(borrowed)
             .ok()
             .map(Self::Ecdsa)
+    }
+
+    /// SHA-256 over the key as a SubjectPublicKeyInfo in its one usual form, hexadecimal.
+    pub(super) fn digest(&self) -> Option<String> {
+        let der = match self {
+            Self::Rsa(key) => key.to_public_key_der(),
+            Self::Ecdsa(key) => key.to_public_key_der(),
+        };
+        Some(crate::hex::encode(&Sha256::digest(der.ok()?.as_bytes())))
     }
 
     /// Whether `signature` is this key's over `message`, by the named algorithm. In PKCS#7 the bare name of RSA is allowed.

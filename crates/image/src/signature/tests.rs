@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::sign::SigningKey;
+use sha2::Digest as _;
 
 const HASH: &str = "00112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef";
 
@@ -249,7 +250,6 @@ fn what_an_authority_issued_vouches_only_within_its_dates_and_usages() {
         ("strange", "1.2.3.4=critical,ASN1:NULL"),
     ];
     let day = Duration::from_secs(86_400);
-    let now = SystemTime::now();
     let check = |name: &str, at: SystemTime, expected: &str| {
         let json = shop.signed_by_openssl(name, "");
         check_at(&json, &[shop.certificate("authority")], at, expected);
@@ -265,6 +265,7 @@ fn what_an_authority_issued_vouches_only_within_its_dates_and_usages() {
         ));
         shop.openssl(&format!("x509 -req -in {name}.csr -CA authority.crt -CAkey authority.key -out {name}.crt -days 30 -CAcreateserial -extfile ext"));
     }
+    let now = SystemTime::now();
     check("good", now, "good");
     check("plain", now, "plain");
     check(
@@ -406,4 +407,53 @@ fn paths_of_missing_keys_are_named() {
         panic!("there is no key")
     };
     assert_eq!(error.to_string(), "cannot read /nonexistent/signing.key");
+}
+
+/// What a revocation is about reaches the same certificate with the other signature, and every other one with its key.
+#[test]
+fn a_twin_of_a_certificate_and_another_of_its_key_are_its_kin() {
+    let shop = Workshop::new();
+    shop.key("ca", P256, "");
+    shop.key("plain", "rsa:2048", "");
+    shop.openssl("req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout maker.key -out maker.csr -subj /CN=maker");
+    for name in ["maker", "again"] {
+        shop.openssl(&format!("x509 -req -in maker.csr -CA ca.crt -CAkey ca.key -out {name}.crt -days 30 -CAcreateserial"));
+    }
+    let maker = shop.certificate("maker");
+    let twin = certificate::twin(&maker.open().unwrap().certificate).unwrap();
+    assert_ne!(twin, maker.der());
+    let pem = format!(
+        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+        Base64::encode_string(&twin)
+            .as_bytes()
+            .chunks(64)
+            .map(|line| std::str::from_utf8(line).unwrap())
+            .collect::<Vec<_>>()
+            .join("\n")
+    );
+    std::fs::write(shop.path("twin.crt"), pem).unwrap();
+    let trusted = [shop.certificate("ca")];
+    let signed = |name: &str| {
+        let [key, certificate] = ["key", "crt"].map(|end| shop.path(&format!("{name}.{end}")));
+        std::fs::copy(shop.path("maker.key"), &key).ok();
+        let key = SigningKey::load(&key, Some(&certificate)).unwrap();
+        let json = key.sign_root_hash(HASH.parse().unwrap()).unwrap();
+        check(&json, &trusted, SystemTime::now()).unwrap().1
+    };
+    let (twin, again) = (signed("twin"), signed("again"));
+    let maker = maker.signer().unwrap();
+    let ca = trusted[0].signer().unwrap();
+    assert_ne!(twin.fingerprint, maker.fingerprint);
+    assert!(twin.kin.contains(&maker.fingerprint), "{twin:?}");
+    assert!(maker.kin.contains(&twin.fingerprint), "{maker:?}");
+    for signer in [&twin, &again] {
+        assert!(signer.kin.contains(&maker.key), "{signer:?}");
+        assert!(signer.kin.contains(&ca.key), "{signer:?}");
+    }
+    assert!(!again.kin.contains(&maker.fingerprint));
+    shop.openssl("pkey -in maker.key -pubout -outform der -out public");
+    let public = sha2::Sha256::digest(std::fs::read(shop.path("public")).unwrap());
+    assert_eq!(maker.key, crate::hex::encode(&public));
+    let plain = shop.certificate("plain").signer().unwrap();
+    assert_eq!(plain.kin, [plain.key]);
 }

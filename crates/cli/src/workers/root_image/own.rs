@@ -5,18 +5,17 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use delivery::trust::Anchors;
 use image::choose::{Choice, Known, choose};
 use image::dissect::Layout;
 use image::extension;
 use image::mount::{Options, assemble, has_device_mapper, mount_own, open_directory, root_of};
-use image::signature::TrustedCertificate;
 use image::verify::{Assurance, How, Trust, Unverified, Verified};
 use image::verity::RootHash;
 use image::worker::{Fault, WorkerError, Workers};
 use model::value::ImagePolicy;
 
 use super::{Wish, only_roots};
+use crate::portable::admit::honoured;
 
 /// Bytes of a file with a root hash, and of one with a signature.
 const HASH_FILE_BYTES: u64 = 1024;
@@ -137,7 +136,7 @@ fn prove(
     let verify = |trust: &Trust| workers.verify_with(file, aside, &layout, trust, how);
     let mut is_signed = true;
     let verified = if choice.may_be_signed {
-        match verify(&Trust::Certificates(certificates(config)?)) {
+        match verify(&Trust::Certificates(honoured(config)?)) {
             Err(WorkerError::Refused(refusal))
                 if choice.may_be_unsigned && refusal.fault != Fault::Damaged =>
             {
@@ -164,15 +163,6 @@ fn prove(
         ""
     };
     Ok((verified, format!("{words}{by_kernel}")))
-}
-
-/// The certificates that the administrator trusts.
-fn certificates(config: &Path) -> Result<Vec<TrustedCertificate>> {
-    let anchors = Anchors::new(config).honoured()?;
-    let parsed = anchors
-        .iter()
-        .map(|anchor| TrustedCertificate::parse(&anchor.der));
-    Ok(parsed.collect::<Result<_, _>>()?)
 }
 
 /// A file beside the image, of its name without `.raw` and with this ending.
