@@ -358,10 +358,14 @@ impl Store {
             }
             removed.push(digest);
         }
-        for path in entries(&self.staging())?
-            .iter()
-            .filter(|path| is_copy(path))
-        {
+        for path in &entries(&self.staging())? {
+            // The copy was kept, and the power went before its state was removed: it is made after the copy.
+            if is_state_of_copy(path) && !path.with_extension("").exists() {
+                remove_if_there(path)?;
+            }
+            if !is_copy(path) {
+                continue;
+            }
             if let Some(_locked) = lock_unused(path)? {
                 remove_if_there(path)?;
                 remove_if_there(&path.with_extension("state"))?;
@@ -377,6 +381,10 @@ const COPY_PREFIX: &str = "copy-";
 fn is_copy(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
     name.starts_with(COPY_PREFIX.as_bytes()) && path.extension().is_none()
+}
+
+fn is_state_of_copy(path: &Path) -> bool {
+    is_copy(&path.with_extension("")) && path.extension().is_some_and(|suffix| suffix == "state")
 }
 
 /// Whether a path still leads to a file that was opened by it.
@@ -586,6 +594,8 @@ mod tests {
                 let digest = Digest::of(b"an image");
                 assert!(store.verify(&digest).is_ok() || !done);
                 keep(state).unwrap();
+                // A copy of a command that is gone is nobody's.
+                store.collect(std::slice::from_ref(&digest)).unwrap();
                 store.verify(&digest).unwrap();
                 assert_eq!(
                     entries(&store.directory.join("staging")).unwrap(),
