@@ -174,6 +174,18 @@ impl Store {
         Ok(Staging { file, state, path })
     }
 
+    /// Somebody who collects may have the file for a moment, before it is locked: then another one is taken.
+    fn stage_copy(&self, own: u32, number: u32) -> Result<Staging, Error> {
+        const TRIES: u32 = 64;
+        for again in 0..TRIES {
+            match self.stage_as(&format!("{COPY_PREFIX}{own}-{number}-{again}")) {
+                Err(Error::Busy { .. }) => {}
+                staged => return staged,
+            }
+        }
+        self.stage_as(&format!("{COPY_PREFIX}{own}-{number}"))
+    }
+
     fn staging(&self) -> PathBuf {
         self.directory.join("staging")
     }
@@ -190,7 +202,7 @@ impl Store {
         // One command may copy several before it keeps them.
         static COPIES: AtomicU32 = AtomicU32::new(0);
         let (own, number) = (std::process::id(), COPIES.fetch_add(1, Ordering::Relaxed));
-        let mut staging = self.stage_as(&format!("{COPY_PREFIX}{own}-{number}"))?;
+        let mut staging = self.stage_copy(own, number)?;
         let copied = copy(source, &mut staging, limit_bytes);
         match copied {
             Ok((digest, bytes)) => Ok((staging, digest, bytes)),

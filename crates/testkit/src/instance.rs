@@ -1,5 +1,6 @@
 //! One Coracle in folders of its own, driven by the shipped command; it ends, with all that it runs, when the value is dropped.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -230,10 +231,17 @@ impl Instance {
         }
         let begin = std::time::Instant::now();
         let after = namespaces.ended();
+        let mut lasting: Option<BTreeSet<String>> = None;
         loop {
-            let mut left = picture::belongings(self.folder(), group.as_deref(), &users);
-            left.extend(self.before.left_behind(&names, &users));
-            left.extend(after.held());
+            let mut seen = picture::belongings(self.folder(), group.as_deref(), &users);
+            seen.extend(self.before.left_behind(&names, &users));
+            seen.extend(after.held());
+            // What was left is there at each look; what comes and goes is of another test's instance.
+            let seen: BTreeSet<String> = seen.into_iter().collect();
+            let left = match lasting.take() {
+                Some(known) => known.intersection(&seen).cloned().collect(),
+                None => seen,
+            };
             if left.is_empty() {
                 return;
             }
@@ -242,6 +250,7 @@ impl Instance {
                 begin.elapsed() < PATIENCE,
                 "the test left behind: {left:#?}"
             );
+            lasting = Some(left);
             std::thread::yield_now();
         }
     }
