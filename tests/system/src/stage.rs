@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::{SocketAddr, UnixListener};
@@ -318,7 +319,7 @@ fn root(root: &Path) {
 }
 
 /// A program that lets no packet pass, pinned in a file system of its own, which goes when the value is dropped.
-struct Pinned(PathBuf);
+struct Pinned(PathBuf, Option<OwnedFd>);
 
 impl Drop for Pinned {
     fn drop(&mut self) {
@@ -336,11 +337,13 @@ fn pinned(room: &Path) -> Pinned {
     fs::create_dir_all(&folder).expect("a mount point");
     let flags = rustix::mount::MountFlags::empty();
     rustix::mount::mount("bpf", &folder, "bpf", flags, None).expect("a file system of type bpf");
-    let pinned = Pinned(folder.join("silence"));
+    let mut pinned = Pinned(folder.join("silence"), None);
     let (kind, hook) = EGRESS;
     let program = kernel::bpf::load("silence", kind, hook, &RETURN_0).expect("a program");
     let path = std::ffi::CString::new(pinned.0.as_os_str().as_encoded_bytes()).expect("a path");
     kernel::bpf::pin(&program, &path).expect("a pin");
+    // Held, too: who looks for what others have left sees that it is somebody's.
+    pinned.1 = Some(program);
     pinned
 }
 
