@@ -53,6 +53,14 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "start",
         "the container's own root is made of layers, over which the kernel takes no further ones: it is refused there",
     ),
+    ("ProtectControlGroups=", "clone", NO_GROUPS),
+    ("ProtectControlGroups=", "make-group", NO_GROUPS),
+    ("ProtectControlGroups=", "unshare", NO_GROUPS),
+    (
+        "PrivatePIDs=",
+        "read /proc/$PEER/",
+        "in a PID namespace of its own the number is, by chance, that of a process of the service's own",
+    ),
     ("ProtectMount=", "", EXTENSION),
     ("ProtectTracing=", "", EXTENSION),
     ("ProtectKeyRing=", "", EXTENSION),
@@ -61,6 +69,8 @@ const KNOWN: &[(&str, &str, &str)] = &[
 const RING: &str = "a filter does not see the calls that go through a ring: systemd leaves this way past its own restriction open";
 const NO_EXEC: &str =
     "systemd leaves a path of NoExecPaths= writable below a tree that is read-only";
+const NO_GROUPS: &str = "a user namespace leads to a control group namespace, whose groups can be mounted anew: Coracle lets none be made, \
+     systemd leaves this way open";
 const EXTENSION: &str = "systemd has not got it";
 
 /// The program that makes the acts is built beside this one, and goes along with it.
