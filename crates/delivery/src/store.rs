@@ -177,13 +177,11 @@ impl Store {
     /// Somebody who collects may have the file for a moment, before it is locked: then another one is taken.
     fn stage_copy(&self, own: u32, number: u32) -> Result<Staging, Error> {
         const TRIES: u32 = 64;
-        for again in 0..TRIES {
-            match self.stage_as(&format!("{COPY_PREFIX}{own}-{number}-{again}")) {
-                Err(Error::Busy { .. }) => {}
-                staged => return staged,
-            }
-        }
-        self.stage_as(&format!("{COPY_PREFIX}{own}-{number}"))
+        let stage = |again| self.stage_as(&format!("{COPY_PREFIX}{own}-{number}-{again}"));
+        (0..TRIES)
+            .map(stage)
+            .find(|staged| !matches!(staged, Err(Error::Busy { .. })))
+            .unwrap_or_else(|| stage(TRIES))
     }
 
     fn staging(&self) -> PathBuf {

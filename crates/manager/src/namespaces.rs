@@ -17,10 +17,14 @@ use model::value::PrivateTmp;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-/// `CLONE_NEWNET` and `CLONE_NEWIPC`, in the order in which they are told, and how they are called.
+/// The kinds in the order in which they are told, and how /proc/PID/ns calls them.
 const KINDS: [(u32, plan::Role, &str); 2] = [
-    (0x4000_0000, plan::Role::NetworkNamespace, "net"),
-    (0x0800_0000, plan::Role::IpcNamespace, "ipc"),
+    (
+        kernel::namespace::NETWORK,
+        plan::Role::NetworkNamespace,
+        "net",
+    ),
+    (kernel::namespace::IPC, plan::Role::IpcNamespace, "ipc"),
 ];
 /// How the names begin under which the keeper holds them.
 pub(crate) const HELD: &str = "namespace|";
