@@ -151,7 +151,16 @@ fn text_of(files: &UnitFiles, path: &Path) -> Result<Option<String>> {
         .read(path, BYTES_MAX)
         .with_context(|| format!("cannot read {}", path.display()))?;
     Ok(match content {
-        Content::Bytes(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        Content::Bytes(bytes) => {
+            let text = String::from_utf8(bytes);
+            let other = || {
+                format!(
+                    "{} has bytes that are no text: edit it by other means",
+                    path.display()
+                )
+            };
+            Some(text.map_err(anyhow::Error::from).with_context(other)?)
+        }
         Content::Missing | Content::Null => None,
         Content::NotAFile | Content::TooLarge => bail!("{} is no unit file", path.display()),
     })

@@ -117,12 +117,13 @@ impl UnitFiles {
     /// Makes the changes, tells them, and says whether all went well.
     pub(crate) fn apply(&self, context: &Context, outcome: Outcome) -> Result<bool> {
         let kept = [self.places.config.clone(), self.places.runtime.clone()];
-        self.rooted().apply(&outcome.changes, &kept)?;
+        let (made, applied) = self.rooted().apply(&outcome.changes, &kept);
+        let made = outcome.changes.get(..made).unwrap_or_default();
         if context.globals.json {
-            let rows: Vec<ChangeRow> = outcome.changes.iter().map(row).collect();
+            let rows: Vec<ChangeRow> = made.iter().map(row).collect();
             say_json(&rows)?;
         } else {
-            for change in &outcome.changes {
+            for change in made {
                 context.narrate(&plain(&self.line(change)));
             }
         }
@@ -131,7 +132,11 @@ impl UnitFiles {
                 context.narrate(&plain(&line));
             }
         }
-        let is_well = outcome.problems.is_empty();
+        // What was made before counts, and the manager is to know of it.
+        let is_well = outcome.problems.is_empty() && applied.is_ok();
+        if let Err(error) = applied {
+            crate::failure::tell(&error);
+        }
         for problem in outcome.problems {
             crate::failure::tell(&problem.into());
         }

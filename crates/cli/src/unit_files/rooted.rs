@@ -79,28 +79,35 @@ impl Rooted {
     }
 
     /// Makes changes, in order; directories in `kept` stay where they become empty.
-    pub(crate) fn apply(&self, changes: &[Change], kept: &[PathBuf]) -> Result<()> {
-        let mut changes = changes.iter().peekable();
-        while let Some(change) = changes.next() {
-            match change {
-                Change::Unlink { at } => {
-                    // What gets another link is replaced at once.
-                    let is_replaced =
-                        matches!(changes.peek(), Some(Change::Link { at: next, .. }) if next == at);
-                    if !is_replaced {
-                        self.unlink(at, kept).with_context(|| {
-                            format!("cannot remove {}", self.shown(at).display())
-                        })?;
-                    }
-                }
-                Change::RemoveTree { at } => {
-                    self.remove_tree(at)
+    ///
+    /// Answers how many were made, and what kept the next one from being made.
+    pub(crate) fn apply(&self, changes: &[Change], kept: &[PathBuf]) -> (usize, Result<()>) {
+        for (made, change) in changes.iter().enumerate() {
+            let next = changes.get(made + 1);
+            if let Err(error) = self.make_change(change, next, kept) {
+                return (made, Err(error));
+            }
+        }
+        (changes.len(), Ok(()))
+    }
+
+    fn make_change(&self, change: &Change, next: Option<&Change>, kept: &[PathBuf]) -> Result<()> {
+        match change {
+            Change::Unlink { at } => {
+                // What gets another link is replaced at once.
+                let is_replaced = matches!(next, Some(Change::Link { at: next, .. }) if next == at);
+                if !is_replaced {
+                    self.unlink(at, kept)
                         .with_context(|| format!("cannot remove {}", self.shown(at).display()))?;
                 }
-                Change::Link { at, target } => {
-                    self.link(at, target)
-                        .with_context(|| format!("cannot link {}", self.shown(at).display()))?;
-                }
+            }
+            Change::RemoveTree { at } => {
+                self.remove_tree(at)
+                    .with_context(|| format!("cannot remove {}", self.shown(at).display()))?;
+            }
+            Change::Link { at, target } => {
+                self.link(at, target)
+                    .with_context(|| format!("cannot link {}", self.shown(at).display()))?;
             }
         }
         Ok(())
@@ -112,7 +119,7 @@ impl Rooted {
             return Err(Errno::NOENT.into());
         };
         let parent = self.make(parent)?;
-        let staged = staged(name);
+        let staged = staged();
         match rustix::fs::unlinkat(&parent, &staged, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(error) => return Err(error.into()),
@@ -160,7 +167,7 @@ impl Rooted {
             return Err(Errno::NOENT.into());
         };
         let parent = self.make(parent)?;
-        let staged = staged(name);
+        let staged = staged();
         match rustix::fs::unlinkat(&parent, &staged, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(error) => return Err(error.into()),
@@ -176,10 +183,9 @@ impl Rooted {
 }
 
 /// Nobody reads a unit of this name, as it begins with a dot.
-fn staged(name: &OsStr) -> std::ffi::OsString {
-    let mut staged = std::ffi::OsString::from(format!(".#coracle-{}-", std::process::id()));
-    staged.push(name);
-    staged
+fn staged() -> String {
+    // One at a time, and not of the name's own length: that may be the longest there can be.
+    format!(".#coracle-{}", std::process::id())
 }
 
 fn is_inside(path: &Path, kept: &[PathBuf]) -> bool {
