@@ -212,10 +212,16 @@ impl Manager {
             };
             let mut processes = run.processes.iter();
             let main = processes.find(|one| main.contains(&one.serial) && one.report.is_none());
-            let Some((serial, namespace)) =
-                main.and_then(|main| Some((main.serial, namespace_of(main, name)?)))
-            else {
+            let Some(main) = main else {
+                // There is none yet, or not any more.
                 return;
+            };
+            let serial = main.serial;
+            let Some(namespace) = namespace_of(main, name) else {
+                let text = format!(
+                    "no unit joins its {name} namespace: its main process is in none that its start has made"
+                );
+                return self.log_about(unit, &text);
             };
             let process = ProcessKey {
                 unit,
