@@ -27,6 +27,7 @@ mod state;
 mod timer;
 mod transaction;
 mod transition;
+mod trigger;
 mod unit;
 
 pub use accept::{Served, Traffic};

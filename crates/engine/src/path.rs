@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::cause::{Cause, Chain};
-use crate::config::{JobMode, Load, RateLimit, Relation, UnitConfig};
+use crate::config::{JobMode, RateLimit, Relation, UnitConfig};
 use crate::effect::{Action, JobResult};
 use crate::engine::Engine;
 use crate::id::{Incarnation, Micros, UnitId};
@@ -159,13 +159,7 @@ impl Engine {
 
     pub(crate) fn path_start(&mut self, id: UnitId) -> Move {
         let unit = self.path(id).unit.clone();
-        let loaded = |unit: UnitId| {
-            let config = self.unit(unit).config.as_ref();
-            config.is_some_and(|config| config.load == Load::Loaded)
-        };
-        if !self.triggered(id).is_some_and(loaded) {
-            let text = format!("{}: its unit {unit} is not loaded.", self.name(id));
-            self.log(id, text);
+        if !self.can_trigger(id, &unit) {
             return Move::Over(JobResult::Failed);
         }
         let run = PathRun {
@@ -175,10 +169,7 @@ impl Engine {
             last_trigger: None,
             deadline: self.now.deadline(START_MAX),
         };
-        let unit = self.unit_mut(id);
-        unit.incarnation = Incarnation(unit.incarnation.0 + 1);
-        unit.last_result = UnitResult::Success;
-        self.change(id, State::Path(Box::new(run)));
+        self.triggering_begins(id, State::Path(Box::new(run)));
         self.watch_path(id, Watch::First);
         Move::Going
     }
@@ -188,14 +179,8 @@ impl Engine {
     }
 
     fn path_down(&mut self, id: UnitId, result: UnitResult) {
-        let was = self.unit(id).state.sub();
         self.emit(Action::UnwatchPath(id));
-        self.unit_mut(id).last_result = result;
-        let state = match result {
-            UnitResult::Success => State::Dead,
-            result => State::Failed { result, was },
-        };
-        self.change(id, state);
+        self.triggering_ends(id, result);
     }
 
     fn watch_path(&mut self, id: UnitId, watch: Watch) {

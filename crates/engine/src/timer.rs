@@ -6,10 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::cause::{Cause, Chain};
-use crate::config::{JobMode, Load, Relation};
+use crate::config::{JobMode, Relation};
 use crate::effect::{Action, JobResult};
 use crate::engine::Engine;
-use crate::graph::End;
 use crate::id::{Incarnation, Micros, UnitId};
 use crate::input::JobKind;
 use crate::jobs::Move;
@@ -116,13 +115,7 @@ impl Engine {
 
     pub(crate) fn timer_start(&mut self, id: UnitId) -> Move {
         let unit = self.timer(id).unit.clone();
-        let loaded = |unit: UnitId| {
-            let config = self.unit(unit).config.as_ref();
-            config.is_some_and(|config| config.load == Load::Loaded)
-        };
-        if !self.triggered(id).is_some_and(loaded) {
-            let text = format!("{}: its unit {unit} is not loaded.", self.name(id));
-            self.log(id, text);
+        if !self.can_trigger(id, &unit) {
             return Move::Over(JobResult::Failed);
         }
         let run = TimerRun {
@@ -131,10 +124,7 @@ impl Engine {
             last_trigger: None,
             next: None,
         };
-        let unit = self.unit_mut(id);
-        unit.incarnation = Incarnation(unit.incarnation.0 + 1);
-        unit.last_result = UnitResult::Success;
-        self.change(id, State::Timer(Box::new(run)));
+        self.triggering_begins(id, State::Timer(Box::new(run)));
         self.ask_for_moment(id);
         Move::Going
     }
@@ -144,14 +134,8 @@ impl Engine {
     }
 
     fn timer_down(&mut self, id: UnitId, result: UnitResult) {
-        let was = self.unit(id).state.sub();
         self.emit(Action::UnwatchTimer(id));
-        self.unit_mut(id).last_result = result;
-        let state = match result {
-            UnitResult::Success => State::Dead,
-            result => State::Failed { result, was },
-        };
-        self.change(id, state);
+        self.triggering_ends(id, result);
     }
 
     fn ask_for_moment(&mut self, id: UnitId) {
@@ -286,10 +270,5 @@ impl Engine {
             Some((TimerPhase::Waiting, None)) => self.ask_for_moment(id),
             _ => {}
         }
-    }
-
-    /// The unit that a socket, a timer or a path unit starts.
-    pub(crate) fn triggered(&self, id: UnitId) -> Option<UnitId> {
-        self.related(id, Relation::Triggers, End::Ours).next()
     }
 }

@@ -112,8 +112,10 @@ pub(crate) struct Reattach {
 impl Run for Reattach {
     fn run(mut self, context: &Context) -> Result<u8> {
         check_prefixes(&self.what, &self.prefixes)?;
-        let known = meant(context, &self.what)?;
-        let known = known.filter(|known| is_attached(context, known).unwrap_or(false));
+        let known = match meant(context, &self.what)? {
+            Some(known) if is_attached(context, &known)? => Some(known),
+            _ => None,
+        };
         let Some(known) = known else {
             return Err(hint(
                 format!(
