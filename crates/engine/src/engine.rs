@@ -468,13 +468,16 @@ impl Engine {
         .collect()
     }
 
-    /// The socket units whose sockets this service gets: up, and triggering it or named by it; by name.
+    /// The socket units whose sockets this service gets: up, and triggering it or named by it; by name. Those with Accept=yes stay the
+    /// manager's, which would wait for a connection where the service made them block.
     pub fn sockets_of(&self, service: UnitId) -> Vec<UnitId> {
         let mut sockets = self.relations(service, Relation::Triggers, true);
         sockets.extend(self.relations(service, Relation::Sockets, false));
         sockets.retain(|socket| {
-            self.socket_run(*socket)
-                .is_some_and(|run| run.phase.active().is_up())
+            let is_up = self
+                .socket_run(*socket)
+                .is_some_and(|run| run.phase.active().is_up());
+            is_up && self.socket(*socket).accept.is_none()
         });
         model::order::sort_by_key(&mut sockets, |socket| self.name(*socket));
         sockets.dedup();

@@ -264,3 +264,26 @@ fn a_thousand_connections_at_once_hold_nobody_up() {
         },
     );
 }
+
+#[test]
+fn a_service_that_names_the_socket_does_not_get_what_the_manager_accepts_from() {
+    with_units(&[], |coracle| {
+        coracle.unit("echo@.service", ECHO);
+        let said = coracle.folder().join("said").display().to_string();
+        coracle.unit(
+            "other.service",
+            &format!(
+                "[Service]\nType=oneshot\nSockets=echo.socket\nStandardOutput=file:{said}\nExecStart=/bin/sh -c 'echo $${{LISTEN_FDS-none}}'\n"
+            ),
+        );
+        listen(coracle, "");
+        coracle.ok(&["start", "other"]);
+        // Blocking, it would hold the manager until another connection comes.
+        let mut stream = connect(coracle);
+        assert!(!line(&mut stream).is_empty());
+        assert_eq!(ask(&mut stream, "word"), "word");
+        coracle.ok(&["list-units"]);
+        let said = std::fs::read_to_string(said).expect("what it said");
+        assert_eq!(said.trim(), "none");
+    });
+}
