@@ -6,7 +6,7 @@ use std::process::Command;
 
 use coracle_system_tests::images::{By, furnish, with_workshop};
 use coracle_system_tests::waiting::eventually;
-use testkit::Instance;
+use testkit::{Finished, Instance};
 
 fn run(program: &str, arguments: &[&str]) -> String {
     let done = Command::new(program)
@@ -103,6 +103,19 @@ fn failed(coracle: &Instance, words: &[&str]) -> String {
 
 /// What the container image of these tests says.
 const SAID: &str = "new old  100% \"this\" $HOME /usr";
+
+/// Builds an image from perl, observed while it runs this script.
+fn observed(coracle: &Instance, image: &str, script: &str) -> Finished {
+    let words = [
+        "build",
+        "--program",
+        "/usr/bin/perl",
+        "--observe",
+        "-o",
+        image,
+    ];
+    coracle.coracle(&[&words[..], &["--", "-e", script]].concat())
+}
 
 #[test]
 fn a_container_image_becomes_a_portable_that_starts() {
@@ -397,17 +410,7 @@ fn a_program_that_is_observed_can_change_nothing_and_reach_no_one() {
             std::process::id()
         );
         let image = format!("{}/x.psi", folder.display());
-        let built = coracle.coracle(&[
-            "build",
-            "--program",
-            "/usr/bin/perl",
-            "--observe",
-            "-o",
-            &image,
-            "--",
-            "-e",
-            &script,
-        ]);
+        let built = observed(coracle, &image, &script);
         assert_eq!(built.status, 0, "{}", built.stderr);
         assert!(built.stderr.contains("tried"), "{}", built.stderr);
         for did in ["wrote", "shared", "read\n", "signal"] {
@@ -447,17 +450,7 @@ fn a_program_that_is_observed_cannot_undo_its_sandbox() {
             print "did see $_\n" for grep { $_ > 9 } map { m{/proc/(\d+)$} } glob('/proc/[0-9]*');
             print "\e[2Jclear\n"; print "tried\n";
         "#;
-        let built = coracle.coracle(&[
-            "build",
-            "--program",
-            "/usr/bin/perl",
-            "--observe",
-            "-o",
-            &image,
-            "--",
-            "-e",
-            script,
-        ]);
+        let built = observed(coracle, &image, script);
         assert_eq!(built.status, 0, "{}", built.stderr);
         assert!(built.stderr.contains("observed: tried"), "{}", built.stderr);
         assert!(!built.stderr.contains("did "), "{}", built.stderr);

@@ -29,6 +29,16 @@ fn fails(coracle: &Instance, words: &[&str], expected: &[&str]) {
     }
 }
 
+/// Runs openssl(1) in a directory, with these words.
+fn openssl(folder: &std::path::Path, line: &str) {
+    let done = Command::new("openssl")
+        .args(line.split(' '))
+        .current_dir(folder)
+        .output();
+    let done = done.expect("this test asks openssl, which must be installed (Debian: openssl)");
+    assert!(done.status.success(), "{line}: {done:#?}");
+}
+
 #[test]
 fn a_single_image_is_trusted_by_its_digest_until_it_is_no_longer() {
     with_workshop(|coracle, workshop| {
@@ -135,15 +145,7 @@ fn a_revoked_image_neither_attaches_nor_starts_and_what_runs_is_told() {
 fn a_revoked_certificate_takes_all_along_that_it_signed_or_issued() {
     with_workshop(|coracle, workshop| {
         let folder = coracle.folder();
-        let openssl = |line: &str| {
-            let done = Command::new("openssl")
-                .args(line.split(' '))
-                .current_dir(folder)
-                .output();
-            let done =
-                done.expect("this test asks openssl, which must be installed (Debian: openssl)");
-            assert!(done.status.success(), "{line}: {done:#?}");
-        };
+        let openssl = |line: &str| openssl(folder, line);
         openssl("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -subj /CN=Authority");
         openssl("req -newkey rsa:2048 -nodes -keyout leaf.key -out leaf.csr -subj /CN=Leaf");
         openssl(
@@ -203,15 +205,7 @@ fn a_revoked_certificate_takes_all_along_that_it_signed_or_issued() {
 fn a_revoked_certificate_takes_every_other_one_of_its_key_along() {
     with_workshop(|coracle, workshop| {
         let folder = coracle.folder();
-        let openssl = |line: &str| {
-            let done = Command::new("openssl")
-                .args(line.split(' '))
-                .current_dir(folder)
-                .output();
-            let done =
-                done.expect("this test asks openssl, which must be installed (Debian: openssl)");
-            assert!(done.status.success(), "{line}: {done:#?}");
-        };
+        let openssl = |line: &str| openssl(folder, line);
         let ec = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
         openssl(&format!(
             "req -x509 {ec} -keyout ca.key -out ca.crt -subj /CN=Authority"
@@ -342,15 +336,7 @@ fn another_maker_gets_neither_the_settings_nor_the_profile_of_the_former_one() {
 fn a_certificate_that_has_expired_vouches_for_nothing_and_the_dates_are_told() {
     with_workshop(|coracle, workshop| {
         let folder = coracle.folder();
-        let openssl = |line: &str| {
-            let done = Command::new("openssl")
-                .args(line.split(' '))
-                .current_dir(folder)
-                .output();
-            let done =
-                done.expect("this test asks openssl, which must be installed (Debian: openssl)");
-            assert!(done.status.success(), "{line}: {done:#?}");
-        };
+        let openssl = |line: &str| openssl(folder, line);
         openssl("req -newkey rsa:2048 -nodes -keyout old.key -out old.csr -subj /CN=Old");
         openssl("x509 -req -in old.csr -signkey old.key -days -1 -out old.crt");
         openssl(
