@@ -14,10 +14,14 @@ const MANY: usize = 40;
 
 const ONESHOT: &str = "[Unit]\nDefaultDependencies=no\nStartLimitIntervalSec=0\n[Service]\nType=oneshot\nExecStart=/bin/true\n";
 
-/// A transient command, plain and with seventeen restrictions: its time, and the system calls of all who take part.
+/// What a restricted start is to take, of systemd's.
+const TWENTIETH: f64 = 0.05;
+
+/// A transient command, plain and with seventeen restrictions: its time, and the system calls of all who take part; and the
+/// start of a service with these restrictions that stays.
 pub(super) fn run() -> Result<Vec<Figure>> {
-    let both = Both::new();
-    let mut found = Vec::new();
+    let mut both = Both::new();
+    let mut found = vec![restricted_service(&mut both)?];
     for (work, properties) in [
         ("run --wait true", ""),
         ("the same, 17 restrictions", HARDENED),
@@ -28,7 +32,11 @@ pub(super) fn run() -> Result<Vec<Figure>> {
             command
         };
         let times = timing::alternate(MANY, Side::ALL.map(command))?;
-        found.push(figure(work, &times));
+        let figure = figure(work, &times);
+        found.push(match properties {
+            "" => figure,
+            _ => figure.share_of(Side::Systemd.name(), TWENTIETH),
+        });
         let mut counted = Figure::new(format!("{work}: system calls"), "calls");
         for side in Side::ALL {
             let calls = calls::of(&both.resident(side), &mut command(side))?;
@@ -37,6 +45,23 @@ pub(super) fn run() -> Result<Vec<Figure>> {
         found.push(counted);
     }
     Ok(found)
+}
+
+/// From `start` until the service's program is executed; what stops it is not counted.
+fn restricted_service(both: &mut Both) -> Result<Figure> {
+    const NAME: &str = "bench-restricted.service";
+    both.unit(
+        NAME,
+        &format!(
+            "[Unit]\nDefaultDependencies=no\nStartLimitIntervalSec=0\n\
+             [Service]\nType=exec\nExecStart=/bin/sleep infinity\n{HARDENED}"
+        ),
+    )?;
+    both.each(&["daemon-reload"])?;
+    let times = both.times(MANY, &["start", NAME], &[&["stop", NAME]])?;
+    both.each(&["stop", NAME])?;
+    let figure = figure("start of a service, 17 restrictions", &times);
+    Ok(figure.share_of(Side::Systemd.name(), TWENTIETH))
 }
 
 /// Commands that end at once, wanted by one target: from 10 to 10,000, and the power of their number that the time grows with.
