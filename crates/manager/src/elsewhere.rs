@@ -29,9 +29,11 @@ pub(crate) enum Lane {
     Portable,
     /// Of the firewall, in its order.
     Firewall,
+    /// What runs that are over have left on disks, which may be busy.
+    Trees,
 }
 
-const LANES: usize = 3;
+const LANES: usize = 4;
 
 impl Lane {
     /// Threads at once.
@@ -40,13 +42,16 @@ impl Lane {
             Self::Host => 48,
             Self::Portable => 16,
             Self::Firewall => 1,
+            Self::Trees => 4,
         }
     }
 }
 
 /// Those of all lanes together: a lane that has room always finds a thread.
-const THREADS_MAX: usize =
-    Lane::Host.threads_max() + Lane::Portable.threads_max() + Lane::Firewall.threads_max();
+const THREADS_MAX: usize = Lane::Host.threads_max()
+    + Lane::Portable.threads_max()
+    + Lane::Firewall.threads_max()
+    + Lane::Trees.threads_max();
 
 /// An answer.
 pub(crate) enum Told {
@@ -58,6 +63,8 @@ pub(crate) enum Told {
     PidFile(crate::pid_file::Found),
     /// To a look at what path units wait for.
     Paths(crate::paths::Looked),
+    /// To a removal: what stays.
+    Trees(Vec<crate::leftovers::Stays>),
 }
 
 /// Threads, and what waits for them.
@@ -84,17 +91,18 @@ struct Queue {
 
 impl Queue {
     fn busy(&mut self, lane: Lane) -> &mut usize {
-        let [host, portable, firewall] = &mut self.busy;
+        let [host, portable, firewall, trees] = &mut self.busy;
         match lane {
             Lane::Host => host,
             Lane::Portable => portable,
             Lane::Firewall => firewall,
+            Lane::Trees => trees,
         }
     }
 
     /// The next that may be done now.
     fn next(&mut self) -> Option<(Lane, Work)> {
-        let lanes = [Lane::Host, Lane::Portable, Lane::Firewall];
+        let lanes = [Lane::Host, Lane::Portable, Lane::Firewall, Lane::Trees];
         let open = lanes.map(|lane| (lane, *self.busy(lane) < lane.threads_max()));
         let may = |lane: Lane| open.contains(&(lane, true));
         let at = self.waiting.iter().position(|(lane, _)| may(*lane))?;
@@ -197,6 +205,7 @@ impl Manager {
                 Told::Sets(changed) => self.on_sets_changed(changed),
                 Told::PidFile(found) => self.on_pid_file(found),
                 Told::Paths(looked) => self.on_looked_at_paths(looked),
+                Told::Trees(stays) => self.on_removed_trees(stays),
             }
         }
     }

@@ -66,6 +66,55 @@ pub(crate) fn remove(path: &Path, gone: &Path) -> Result<(), Errno> {
     }
 }
 
+/// A unit, what one of its runs has left, and why it stays.
+pub(crate) type Stays = (String, PathBuf, Errno);
+
+/// What a run of a unit has left, for a thread to remove.
+pub(crate) struct Tree {
+    unit: String,
+    path: PathBuf,
+    /// The link that leads the next manager to it, if it comes to that.
+    record: Option<PathBuf>,
+}
+
+impl Tree {
+    /// Leaves a link in `gone` to it. Where there can't be one, only a manager that ends before the thread does leaves it behind.
+    pub(crate) fn note(unit: String, path: PathBuf, gone: &Path) -> Self {
+        let name = path.as_os_str().as_bytes();
+        let name: Vec<u8> = name
+            .iter()
+            .map(|byte| if *byte == b'/' { b'-' } else { *byte })
+            .collect();
+        let record = gone.join(OsStr::from_bytes(&name));
+        let link = || rustix::fs::symlink(&path, &record);
+        let noted = link().or_else(|errno| match errno {
+            Errno::EXIST => Ok(()),
+            Errno::NOENT => std::fs::create_dir_all(gone)
+                .map_err(|_| Errno::NOENT)
+                .and_then(|()| link()),
+            errno => Err(errno),
+        });
+        let record = noted.is_ok().then_some(record);
+        Self { unit, path, record }
+    }
+}
+
+/// Removes them, and the links that lead to what is gone. Answers what stays.
+pub(crate) fn remove_all(trees: Vec<Tree>, gone: &Path) -> Vec<Stays> {
+    let mut stays = Vec::new();
+    for Tree { unit, path, record } in trees {
+        match (remove(&path, gone), record) {
+            (Ok(()), Some(record)) => match rustix::fs::unlink(&record) {
+                // What it leads to is gone, so whoever follows it finds nothing to do.
+                Ok(()) | Err(_) => {}
+            },
+            (Ok(()), None) => {}
+            (Err(errno), _) => stays.push((unit, path, errno)),
+        }
+    }
+    stays
+}
+
 /// Unmounts the layers of a root that a run could change.
 fn detach_layers(path: &Path) -> Result<(), Errno> {
     let name = path.file_name().unwrap_or_default().as_bytes();
@@ -279,6 +328,33 @@ mod tests {
         assert_eq!(finish(&gone), []);
         std::fs::remove_dir_all(&gone).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_a_thread_did_not_come_to_is_for_the_next_manager() {
+        let folder = tempfile::tempdir_in("/var").unwrap();
+        let gone = folder.path().join("gone");
+        let trees = || {
+            let all = ["one", "two"].map(|name| folder.path().join(name).join("tmp"));
+            all.map(|path| {
+                std::fs::create_dir_all(path.join("deep")).unwrap();
+                Tree::note("a.service".into(), path, &gone)
+            })
+        };
+        let left = || {
+            let paths = ["one/tmp", "two/tmp"].map(|path| folder.path().join(path));
+            paths.iter().filter(|path| path.exists()).count()
+        };
+        let links = || std::fs::read_dir(&gone).unwrap().count();
+        drop(trees());
+        assert_eq!((left(), links()), (2, 2));
+        assert_eq!(finish(&gone), []);
+        assert_eq!(left(), 0);
+        // Where a link is there already it leads to the same.
+        let all = trees();
+        assert_eq!((left(), links()), (2, 2));
+        assert_eq!(remove_all(Vec::from(all), &gone), []);
+        assert_eq!((left(), links()), (0, 0));
     }
 
     #[test]

@@ -140,6 +140,8 @@ pub(crate) struct Later {
     pub(crate) leaving_users: Vec<crate::run::RunUser>,
     /// Units, and what runs of theirs that are over have left under names of their own: removed then, too.
     pub(crate) trees: Vec<(String, std::path::PathBuf)>,
+    /// Removals that threads are at.
+    pub(crate) removals: usize,
     /// Runs that have another run's directories for temporary files.
     pub(crate) joined_runs: usize,
     /// Groups of runs that nobody knows, whose processes were killed.
@@ -328,6 +330,7 @@ impl Manager {
         self.stage == Stage::Leaving
             && self.connections.values().all(Connection::is_idle)
             && self.later.trees.is_empty()
+            && self.later.removals == 0
             && !self.aside.pid_files.are_removed()
     }
 

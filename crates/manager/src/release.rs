@@ -1,11 +1,13 @@
 //! The end of a run: what it leaves for people to see is kept, everything else goes.
 
+use crate::elsewhere::{Lane, Told};
 use crate::manager::Manager;
 use crate::run::{ProcessRecord, Run, RunRecord, exit_message, role_name};
 use engine::{Incarnation, UnitId};
 use kernel::terminal::Tidying;
 use model::value::StandardInput;
 use model::{UnitKind, key};
+use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -95,19 +97,42 @@ impl Manager {
 
     fn remove_left(&self, unit: &str, path: &Path) {
         if let Err(errno) = crate::leftovers::remove(path, &self.directories.gone()) {
-            let text = format!("{} stays: it can't be removed: {errno}", path.display());
-            self.log_named(crate::own_log::WARNING, unit, &text);
+            self.tell_stays(unit, path, errno);
         }
     }
 
-    /// Removes what runs that are over have left and nobody else knows, when the clients have their answers.
+    fn tell_stays(&self, unit: &str, path: &Path, errno: Errno) {
+        let text = format!("{} stays: it can't be removed: {errno}", path.display());
+        self.log_named(crate::own_log::WARNING, unit, &text);
+    }
+
+    /// Has removed what runs that are over have left and nobody else knows, when the clients have their answers: on a disk that is
+    /// busy, the removal of an empty directory waits for its journal.
     pub(crate) fn remove_trees(&mut self) {
-        for (unit, path) in std::mem::take(&mut self.later.trees) {
-            if self.later.joined_runs > 0 && self.is_temporary_of_another(&path) {
-                // It goes with the last of them.
-                continue;
-            }
-            self.remove_left(&unit, &path);
+        let trees = std::mem::take(&mut self.later.trees).into_iter();
+        // What another run has goes with the last of them.
+        let is_free = |(_, path): &(String, PathBuf)| {
+            self.later.joined_runs == 0 || !self.is_temporary_of_another(path)
+        };
+        let gone = self.directories.gone();
+        let trees: Vec<_> = trees
+            .filter(is_free)
+            .map(|(unit, path)| crate::leftovers::Tree::note(unit, path, &gone))
+            .collect();
+        if trees.is_empty() {
+            return;
+        }
+        self.later.removals += 1;
+        let work = move || Told::Trees(crate::leftovers::remove_all(trees, &gone));
+        let now = crate::clock::monotonic();
+        self.elsewhere.ask(now, Lane::Trees, Box::new(work));
+    }
+
+    /// A thread is done with what runs have left.
+    pub(crate) fn on_removed_trees(&mut self, stays: Vec<crate::leftovers::Stays>) {
+        self.later.removals -= 1;
+        for (unit, path, errno) in stays {
+            self.tell_stays(&unit, &path, errno);
         }
     }
 
