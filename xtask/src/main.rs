@@ -72,7 +72,9 @@ fn main() -> ExitCode {
         // The other end of a bench that runs in a peer's container.
         "bench-inside" => bench::inside(rest.first().map(String::as_str).unwrap_or_default()),
         // What a restricted service of the bench does.
-        "bench-calls" => bench::cost().map(|[cheap, checked]| println!("{cheap} {checked}")),
+        "bench-calls" => {
+            bench::costs().map(|costs| println!("{}", costs.map(|cost| cost.to_string()).join(" ")))
+        }
         "fuzz" => fuzz::run(rest),
         "conformance" => conformance::run(rest),
         // The other end of a check that runs in a peer's container.

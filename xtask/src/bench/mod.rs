@@ -25,7 +25,7 @@ use anyhow::{Context, Result, bail};
 
 pub(crate) use self::figure::Figure;
 use self::record::Record;
-pub(crate) use self::traffic::cost;
+pub(crate) use self::traffic::costs;
 use crate::peers::{Container, Tree};
 use crate::{demo, dist, run};
 
