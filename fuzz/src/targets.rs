@@ -21,6 +21,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("policy", policy),
     ("verity", verity),
     ("signature", signature),
+    ("channel", channel),
     ("elf", elf),
     ("erofs", erofs),
     ("container", container),
@@ -306,6 +307,39 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 fn verity(bytes: &[u8]) {
     image::verity::Superblock::parse(bytes).ok();
+}
+
+/// A channel index: what is read of it is printed and read as the same, and nobody stands for it whom nobody trusts.
+fn channel(bytes: &[u8]) {
+    if let Ok(signed) = image::statement::Signed::parse(bytes) {
+        let again = image::statement::Signed::parse(signed.print().as_bytes());
+        assert_eq!(
+            again.ok().as_ref(),
+            Some(&signed),
+            "printing is not the same"
+        );
+        let stands = signed.verify(&[], std::time::UNIX_EPOCH);
+        assert!(stands.is_err(), "somebody stands for it");
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    if let Ok(index) = delivery::channel::Index::parse(text) {
+        let again = delivery::channel::Index::parse(&index.print());
+        assert_eq!(again.as_ref(), Ok(&index), "printing is not the same");
+        for part in index
+            .versions
+            .iter()
+            .flat_map(delivery::channel::Release::parts)
+        {
+            let file = Path::new(&part.file);
+            assert_eq!(
+                file.file_name(),
+                Some(file.as_os_str()),
+                "it leads elsewhere"
+            );
+        }
+    }
 }
 
 fn signature(bytes: &[u8]) {

@@ -85,6 +85,7 @@ verbs! {
     "build" on::build::Build: "Build an image from a directory, a program, Debian packages or a container image";
     "keygen" on::image::Keygen: "Make a key that signs images, and its certificate";
     "sign" on::image::Sign: "Sign an image";
+    "publish" on::publish::Publish: "Write an image and its signed index into a directory for a web server";
     "inspect" on::inspect::Inspect: "Tell what an image, a directory or a portable says of itself";
     "trust" on::trust::Trust: "Say whose images may come in";
     "explain" on::explain::Explain: "Explain a directive, or the plan of a unit's start";

@@ -4,12 +4,14 @@
 //! at any byte leaves the old or the new. Nothing here mounts, runs, or opens an image's headers.
 
 pub mod attached;
+pub mod channel;
 pub mod digest;
 pub mod digests;
 pub mod fetch;
 pub mod files;
 pub mod grants;
 pub mod portables;
+pub mod publish;
 pub mod purge;
 pub mod store;
 pub mod trust;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::channel::Seen;
 use crate::digest::Digest;
 use crate::files::{
     FileError, entries, lock, make_open_directory, read_if_there, remove_if_empty, remove_if_there,
@@ -71,6 +72,15 @@ pub struct Portable {
     /// What the administrator lays over its root, the lowest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extensions: Vec<Extension>,
+    /// What was last seen of the channel beside the address that it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<Seen>,
+    /// Whether it is to stay at its version.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
+    /// The version to go back to, as the current one has not proven yet that it works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<String>,
 }
 
 /// An image or a directory that is laid over a portable's root.
@@ -146,6 +156,12 @@ pub struct Version {
     pub units: Vec<String>,
     /// When it was installed, microseconds since the epoch.
     pub installed_us: u64,
+    /// Whether it was seen to work.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub healthy: bool,
+    /// Why it was taken back, where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_back: Option<String>,
 }
 
 /// Who signed.
@@ -512,6 +528,9 @@ mod tests {
             runtime: false,
             prefixes: Vec::new(),
             extensions: Vec::new(),
+            channel: None,
+            held: false,
+            trial: None,
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The road of an image that comes in is [`dissect`] (hostile headers in, extents and blobs out), [`verify`] (signature over the root
 //! hash, root hash over the data), [`mount`] (only what is [`verify::Verified`]), [`tree`] (what lies inside). The road out is
-//! [`recipe`], then [`sign`]. [`worker`] runs the first road in processes that can do nothing else.
+//! [`recipe`], then [`sign`], and [`statement`] beside it. [`worker`] runs the first road in processes that can do nothing else.
 
 pub mod assemble;
 pub mod build;
@@ -31,6 +31,7 @@ pub mod sign;
 pub mod signature;
 pub mod source;
 pub mod squashfs;
+pub mod statement;
 pub mod travel;
 pub mod tree;
 pub mod unpack;

@@ -114,24 +114,41 @@ impl SigningKey {
         &self.signer
     }
 
+    /// Its certificate, as one that is trusted.
+    ///
+    /// # Errors
+    /// Where it can't be encoded.
+    pub fn trusted(&self) -> Result<TrustedCertificate, SignError> {
+        Ok(TrustedCertificate::parse(&self.certificate_der()?)?)
+    }
+
+    /// Its certificate's DER.
+    pub(crate) fn certificate_der(&self) -> Result<Vec<u8>, SignError> {
+        Ok(self.certificate.to_der()?)
+    }
+
     /// The text of a signature partition over a root hash. The same key gives the same text.
     pub(crate) fn sign_root_hash(&self, root_hash: RootHash) -> Result<String, SignError> {
-        let content = root_hash.to_string();
+        let der = self.sign_content(root_hash.to_string().as_bytes())?;
+        Ok(signature::envelope(root_hash, &self.signer, &der))
+    }
+
+    /// A detached signature over any content, DER. The same key gives the same bytes.
+    pub(crate) fn sign_content(&self, content: &[u8]) -> Result<Vec<u8>, SignError> {
         let (rsa, raw) = match &self.secret {
             Secret::Rsa(key) => {
                 let key = rsa::pkcs1v15::SigningKey::<Sha256>::new((**key).clone());
                 let signature: rsa::pkcs1v15::Signature =
-                    key.try_sign(content.as_bytes()).map_err(SignError::Key)?;
+                    key.try_sign(content).map_err(SignError::Key)?;
                 (true, Box::<[u8]>::from(signature).into_vec())
             }
             Secret::Ecdsa(key) => {
                 let signature: p256::ecdsa::DerSignature =
-                    key.try_sign(content.as_bytes()).map_err(SignError::Key)?;
+                    key.try_sign(content).map_err(SignError::Key)?;
                 (false, signature.as_bytes().to_vec())
             }
         };
-        let der = signature::assemble(&self.certificate, rsa, &raw)?;
-        Ok(signature::envelope(root_hash, &self.signer, &der))
+        Ok(signature::assemble(&self.certificate, rsa, &raw)?)
     }
 }
 

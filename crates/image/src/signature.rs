@@ -137,6 +137,16 @@ pub fn check(
     Ok((envelope.root_hash, signer))
 }
 
+/// Checks a detached signature over any content; says who signed.
+pub(crate) fn check_content(
+    signature: &[u8],
+    content: &[u8],
+    trusted: &[TrustedCertificate],
+    now: SystemTime,
+) -> Result<Signer, SignatureError> {
+    pkcs7::verify(signature, content, trusted, now)
+}
+
 /// The root hash and the signer that a signature partition names, proven by nothing.
 ///
 /// # Errors

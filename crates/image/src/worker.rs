@@ -2,6 +2,7 @@
 
 mod channel;
 mod confine;
+mod refusal;
 mod seccomp;
 mod watch;
 
@@ -20,6 +21,7 @@ use kernel::message::{self, Descriptors, ReceiveOptions};
 use serde::{Deserialize, Serialize};
 
 pub use confine::{ConfineError, confine};
+pub use refusal::{Fault, Refusal};
 use watch::{Watch, limit};
 
 use crate::disk::Disk;
@@ -27,8 +29,9 @@ use crate::dissect::{Layout, dissect, survey};
 use crate::extension::{self, Release};
 use crate::inspect::{Report, inspect};
 use crate::os_release::OsRelease;
-use crate::signature::SignatureError;
+use crate::signature::TrustedCertificate;
 use crate::source::{Extent, FileSource};
+use crate::statement::{self, Statement};
 use crate::tree::{self, Contents};
 use crate::unpack::{self, Order};
 use crate::verify::{How, Record, Trust, Unverified, Verified, VerifyError, verify_with};
@@ -91,6 +94,8 @@ enum Task {
         trust: Trust,
         how: How,
     },
+    /// A channel index, by these certificates.
+    Stand(Vec<TrustedCertificate>),
     /// What a system says that it is.
     Base,
     /// What an extension of this name is made for.
@@ -112,6 +117,7 @@ enum Answer {
     Base(OsRelease),
     Release(Release),
     Verified(Box<Record>),
+    Stood(Box<Statement>),
     /// One byte follows that carries the mount.
     Mounted,
     Extracted(Contents),
@@ -125,56 +131,6 @@ enum Answer {
         causes: Vec<String>,
         fault: Fault,
     },
-}
-
-/// What kind of refusal it is: the next step depends on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Fault {
-    /// Nobody vouches for the image.
-    NotSigned,
-    /// Somebody does who is not trusted here.
-    NotTrusted,
-    /// Whoever does has a certificate that can't: it has expired, or is for something else.
-    Unfit,
-    /// It is no image, not the one it says it is, or was damaged.
-    Damaged,
-}
-
-impl Fault {
-    fn of(error: &(dyn Error + 'static)) -> Fault {
-        match error.downcast_ref::<VerifyError>() {
-            Some(VerifyError::Signature(SignatureError::Missing)) => Fault::NotSigned,
-            Some(VerifyError::Signature(
-                SignatureError::NotTrusted(_) | SignatureError::UnknownSigner,
-            )) => Fault::NotTrusted,
-            Some(VerifyError::Signature(SignatureError::Certificate { .. })) => Fault::Unfit,
-            _ => Fault::Damaged,
-        }
-    }
-}
-
-/// A worker's refusal, cause by cause.
-#[derive(Debug, thiserror::Error)]
-#[error("{what}")]
-pub struct Refusal {
-    what: String,
-    /// What kind of refusal it is.
-    pub fault: Fault,
-    #[source]
-    because: Option<Box<Refusal>>,
-}
-
-impl Refusal {
-    fn chain(causes: Vec<String>, fault: Fault) -> Option<Box<Self>> {
-        causes.into_iter().rev().fold(None, |because, what| {
-            Some(Box::new(Self {
-                what,
-                fault,
-                because,
-            }))
-        })
-    }
 }
 
 /// What went wrong with a worker, or what it said.
@@ -267,6 +223,9 @@ fn perform(
             let verified = verify_with(object, Some(aside), &layout, &trust, how)?;
             Answer::Verified(Box::new(verified.record().clone()))
         }
+        (Kind::Verify, Task::Stand(trusted)) => {
+            Answer::Stood(Box::new(statement::stand(object, &trusted)?))
+        }
         (Kind::Extract, Task::Base) => Answer::Base(extension::base(&tree::Root(object.as_fd()))?),
         (Kind::Extract, Task::Release(name)) => {
             Answer::Release(extension::release(&tree::Root(object.as_fd()), &name)?)
@@ -323,6 +282,28 @@ impl Default for Workers {
 }
 
 impl Workers {
+    /// Checks who stands for a channel index, which is read from where the file is.
+    ///
+    /// # Errors
+    /// See [`WorkerError`].
+    pub fn stand(
+        &self,
+        index: &File,
+        trusted: &[TrustedCertificate],
+    ) -> Result<Statement, WorkerError> {
+        match self.ask(
+            Kind::Verify,
+            index.as_fd(),
+            None,
+            &Task::Stand(trusted.to_vec()),
+        )? {
+            (Answer::Stood(statement), _) => Ok(*statement),
+            _ => Err(WorkerError::Confused {
+                kind: Kind::Verify.name(),
+            }),
+        }
+    }
+
     /// Reads an image's headers.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ pub(crate) mod list_units;
 pub(crate) mod logs;
 pub(crate) mod pages;
 pub(crate) mod paths;
+pub(crate) mod publish;
 pub(crate) mod run;
 pub(crate) mod security;
 pub(crate) mod shell;

@@ -248,6 +248,9 @@ pub(crate) fn record(
         runtime: false,
         prefixes: Vec::new(),
         extensions: Vec::new(),
+        channel: None,
+        held: false,
+        trial: None,
     });
     let since_now = own
         .iter()
@@ -288,6 +291,8 @@ fn version(admitted: &Admitted, known: Option<&Portable>) -> Version {
     let had = had.filter(|had| (&had.image, &had.directory) == (&image, &directory));
     Version {
         installed_us: had.map_or(now_us, |had| had.installed_us),
+        healthy: had.is_some_and(|had| had.healthy),
+        taken_back: had.and_then(|had| had.taken_back.clone()),
         units: units.map(|unit| unit.name.clone()).collect(),
         image,
         directory,

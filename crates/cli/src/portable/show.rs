@@ -200,6 +200,8 @@ mod tests {
             root_hash: None,
             units: Vec::new(),
             installed_us: 0,
+            healthy: false,
+            taken_back: None,
         };
         assert_eq!(root_of(&context, &version).as_deref(), Some("/srv/boat"));
     }

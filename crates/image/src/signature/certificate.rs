@@ -86,6 +86,18 @@ impl TrustedCertificate {
         Ok((end.to_date_time().to_string(), opened.is_valid_at(now)))
     }
 
+    /// Refuses what is no signer's own: an authority, or what must not sign.
+    ///
+    /// # Errors
+    /// Where it is one.
+    pub(crate) fn is_of_a_signer(&self) -> Result<(), SignatureError> {
+        let opened = self.open()?;
+        if opened.is_authority().is_ok() {
+            return Err(opened.wrong("is a certification authority's, and a signer's was expected"));
+        }
+        opened.may_sign()
+    }
+
     /// Its DER.
     #[must_use]
     pub fn der(&self) -> &[u8] {

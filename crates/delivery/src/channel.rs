@@ -1,0 +1,433 @@
+//! The index beside a portable's images: which versions there are, and what a host holds it against before it believes it.
+//!
+//! Who signed an index is the image crate's to say. Here is what a signature can't say: whether this is the newest index, and
+//! whether all of it belongs together. Pure: the clock and what is remembered are handed in.
+
+use std::collections::BTreeSet;
+
+use model::version::compare;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+
+/// Most versions in an index: twenty years of monthly ones.
+pub const VERSIONS_MAX: usize = 256;
+/// Longest version, file name or name of an architecture.
+const WORD_MAX_BYTES: usize = 200;
+/// Largest file that an index may announce: far beyond what is an image, and still a number that sums don't overflow with.
+const FILE_MAX_BYTES: u64 = 1 << 50;
+/// How far a clock may be behind that of who made the index.
+const CLOCK_SKEW_S: u64 = 24 * 3600;
+
+/// What an index says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Index {
+    /// Grows with each index under the same name.
+    pub serial: u64,
+    /// When it was made, seconds since the epoch.
+    pub issued: u64,
+    /// Until when it counts: its maker makes a new one before, even if nothing is new.
+    pub expires: u64,
+    /// Versions below this one are not to be installed any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<String>,
+    /// All that are offered.
+    pub versions: Vec<Release>,
+}
+
+/// One version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// As os-release inside of the image has it.
+    pub version: String,
+    /// When it was published, seconds since the epoch.
+    pub released: u64,
+    /// The image.
+    pub image: Part,
+    /// The same compressed, as one file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compressed: Option<Part>,
+    /// The list of the chunks that it is made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunks: Option<Part>,
+    /// What a host must be.
+    #[serde(default, skip_serializing_if = "Needs::is_nothing")]
+    pub needs: Needs,
+}
+
+/// A file beside the index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its name: no path.
+    pub file: String,
+    /// What it has to be.
+    pub digest: Digest,
+    /// How large that is.
+    pub bytes: u64,
+}
+
+/// What a host must be for a version; what is not said is not needed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Needs {
+    /// Its architecture, as ConditionArchitecture= has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
+    /// The oldest kernel that will do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<String>,
+}
+
+impl Needs {
+    fn is_nothing(&self) -> bool {
+        *self == Needs::default()
+    }
+
+    /// Why a host is none of these, if it is not.
+    fn lacking(&self, host: &Host) -> Option<String> {
+        if let Some(wanted) = self.architecture.as_ref()
+            && *wanted != host.architecture
+        {
+            let own = &host.architecture;
+            return Some(format!("it is for {wanted}, and this host is {own}"));
+        }
+        let wanted = self.kernel.as_ref()?;
+        compare(&host.kernel, wanted)
+            .is_lt()
+            .then(|| format!("it needs Linux {wanted}, and this host has {}", host.kernel))
+    }
+}
+
+/// What a host is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// As ConditionArchitecture= has it.
+    pub architecture: String,
+    /// As uname(2) has it.
+    pub kernel: String,
+}
+
+/// What is remembered of the last index under a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Its serial.
+    pub serial: u64,
+    /// The digest of what was signed.
+    pub digest: Digest,
+    /// Its floor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<String>,
+    /// The certificates, in hexadecimal digits, of keys that came after the pinned one by its own word.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub successors: Vec<String>,
+}
+
+/// Why an index is not believed although its signature is good.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// It can't be read.
+    #[error("the channel index can't be read: {why}")]
+    Form {
+        /// Why not.
+        why: String,
+    },
+    /// It says nothing that can be kept to.
+    #[error("the channel index contradicts itself: {what}")]
+    Contradiction {
+        /// In what.
+        what: String,
+    },
+    /// It is about another portable.
+    #[error(
+        "the channel index is about {found}, not {expected}: files of several channels are mixed"
+    )]
+    OtherName {
+        /// Whom it is about.
+        found: String,
+        /// Whom it should be about.
+        expected: String,
+    },
+    /// Made in the future.
+    #[error(
+        "the channel index was made on {issued}, and this machine's clock says {now}: one of the two clocks is wrong"
+    )]
+    Early {
+        /// When it was made.
+        issued: Moment,
+        /// When it is.
+        now: Moment,
+    },
+    /// No newer one came in time.
+    #[error(
+        "the channel index expired on {expires}: its maker has not renewed it, or somebody holds the newer one back"
+    )]
+    Expired {
+        /// When.
+        expires: Moment,
+    },
+    /// An older one than was seen.
+    #[error(
+        "the channel index has serial {found}, and {seen} was seen before: an old one is served again"
+    )]
+    RolledBack {
+        /// Its serial.
+        found: u64,
+        /// The one seen.
+        seen: u64,
+    },
+    /// Two of the same serial.
+    #[error(
+        "there are two channel indexes with serial {serial}: somebody is served another one than others are"
+    )]
+    Forked {
+        /// Their serial.
+        serial: u64,
+    },
+    /// A floor that sinks.
+    #[error(
+        "the channel index has the floor {found}, and {seen} was said before: a floor never sinks"
+    )]
+    FloorSinks {
+        /// Its floor.
+        found: String,
+        /// The one seen.
+        seen: String,
+    },
+}
+
+/// Seconds since the epoch, printed as a date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment(pub u64);
+
+impl std::fmt::Display for Moment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (days, second) = (self.0 / 86_400, self.0 % 86_400);
+        let (year, month, day) = civil(days);
+        let (hour, minute) = (second / 3600, second / 60 % 60);
+        write!(f, "{year}-{month:02}-{day:02} {hour:02}:{minute:02} UTC")
+    }
+}
+
+/// Year, month and day of a number of days since the epoch, in the Gregorian calendar: years are counted from March, so that the
+/// odd day is their last.
+fn civil(days: u64) -> (u64, u64, u64) {
+    const ERA_DAYS: u64 = 146_097;
+    let days = days + 719_468;
+    let (era, day) = (days / ERA_DAYS, days % ERA_DAYS);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day_of_month = day - (153 * month + 2) / 5 + 1;
+    let is_next = month >= 10;
+    let month = if is_next { month - 9 } else { month + 3 };
+    (era * 400 + year + u64::from(is_next), month, day_of_month)
+}
+
+impl Index {
+    /// Reads the body of an index.
+    ///
+    /// # Errors
+    /// [`Refused::Form`] and [`Refused::Contradiction`].
+    pub fn parse(body: &str) -> Result<Index, Refused> {
+        let index: Index = serde_json::from_str(body).map_err(|error| Refused::Form {
+            why: error.to_string(),
+        })?;
+        index.check().map(|()| index)
+    }
+
+    /// The body of an index.
+    #[must_use]
+    pub fn print(&self) -> String {
+        // Numbers and strings can't fail to be written.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+
+    fn check(&self) -> Result<(), Refused> {
+        let wrong = |what: String| Err(Refused::Contradiction { what });
+        if self.versions.len() > VERSIONS_MAX {
+            return wrong(format!("it has more than {VERSIONS_MAX} versions"));
+        }
+        if self.expires <= self.issued {
+            return wrong("it expires before it was made".to_owned());
+        }
+        let words = self.versions.iter().flat_map(Release::words);
+        let is_word = |word: &&str| {
+            !word.is_empty()
+                && word.len() <= WORD_MAX_BYTES
+                && word.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        if let Some(word) = words
+            .chain(self.floor.as_deref())
+            .find(|word| !is_word(word))
+        {
+            let word: String = word.chars().take(WORD_MAX_BYTES).collect();
+            return wrong(format!("{word:?} is neither version nor name"));
+        }
+        let mut known = BTreeSet::new();
+        for release in &self.versions {
+            if !known.insert(release.version.as_str()) {
+                return wrong(format!("it has {} twice", release.version));
+            }
+            for part in release.parts() {
+                if part.file.contains('/') || part.file.starts_with('.') {
+                    return wrong(format!("{:?} is no file beside it", part.file));
+                }
+                if part.bytes > FILE_MAX_BYTES {
+                    return wrong(format!("{} has {} bytes", part.file, part.bytes));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds an index against the portable that it should be about, what was seen before, and the clock.
+    ///
+    /// # Errors
+    /// The first reason not to believe it.
+    pub fn judge(
+        &self,
+        (found, expected): (&str, &str),
+        (digest, seen): (&Digest, Option<&Seen>),
+        now_s: u64,
+    ) -> Result<(), Refused> {
+        if found != expected {
+            return Err(Refused::OtherName {
+                found: found.to_owned(),
+                expected: expected.to_owned(),
+            });
+        }
+        if let Some(seen) = seen {
+            self.judge_history(digest, seen)?;
+        }
+        let now = Moment(now_s);
+        if self.issued > now_s.saturating_add(CLOCK_SKEW_S) {
+            let issued = Moment(self.issued);
+            return Err(Refused::Early { issued, now });
+        }
+        if self.expires < now_s {
+            let expires = Moment(self.expires);
+            return Err(Refused::Expired { expires });
+        }
+        Ok(())
+    }
+
+    fn judge_history(&self, digest: &Digest, seen: &Seen) -> Result<(), Refused> {
+        if self.serial < seen.serial {
+            return Err(Refused::RolledBack {
+                found: self.serial,
+                seen: seen.serial,
+            });
+        }
+        if self.serial == seen.serial && *digest != seen.digest {
+            return Err(Refused::Forked {
+                serial: self.serial,
+            });
+        }
+        let floor = self.floor.as_deref().unwrap_or_default();
+        let was = seen.floor.as_deref().unwrap_or_default();
+        if compare(floor, was).is_lt() {
+            return Err(Refused::FloorSinks {
+                found: floor.to_owned(),
+                seen: was.to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// The newest version that this host can have, and those newer ones that it can't, with the reason; the newest first.
+    #[must_use]
+    pub fn newest(&self, host: &Host) -> (Option<&Release>, Vec<(&Release, String)>) {
+        let mut offered: Vec<&Release> = self.versions.iter().collect();
+        offered.sort_by(|a, b| compare(&b.version, &a.version));
+        let mut passed = Vec::new();
+        for release in offered {
+            let below = self
+                .floor
+                .as_ref()
+                .filter(|floor| compare(&release.version, floor).is_lt());
+            let reason = match below {
+                Some(floor) => Some(format!("it is below the floor, {floor}")),
+                None => release.needs.lacking(host),
+            };
+            match reason {
+                None => return (Some(release), passed),
+                Some(reason) => passed.push((release, reason)),
+            }
+        }
+        (None, passed)
+    }
+
+    /// Adds a version, or replaces the one of the same number by the same image published again.
+    ///
+    /// # Errors
+    /// Where the same version is another image: hosts that have it would never get this one; or where it is below the floor.
+    pub fn add(&mut self, release: Release) -> Result<(), Refused> {
+        let wrong = |what: String| Err(Refused::Contradiction { what });
+        let version = &release.version;
+        if let Some(floor) = self
+            .floor
+            .as_ref()
+            .filter(|floor| compare(version, floor).is_lt())
+        {
+            return wrong(format!("{version} is below the floor, {floor}"));
+        }
+        match self
+            .versions
+            .iter_mut()
+            .find(|known| known.version == *version)
+        {
+            Some(known) if known.image.digest != release.image.digest => {
+                let digest = known.image.digest;
+                return wrong(format!("{version} was published before and is {digest}"));
+            }
+            Some(known) => {
+                let released = known.released;
+                *known = Release {
+                    released,
+                    ..release
+                };
+            }
+            None => self.versions.push(release),
+        }
+        self.versions
+            .sort_by(|a, b| compare(&b.version, &a.version));
+        self.check()
+    }
+}
+
+impl Release {
+    /// The files that it names.
+    pub fn parts(&self) -> impl Iterator<Item = &Part> {
+        let more = self.compressed.iter().chain(&self.chunks);
+        std::iter::once(&self.image).chain(more)
+    }
+
+    fn words(&self) -> impl Iterator<Item = &str> {
+        let files = self.parts().map(|part| part.file.as_str());
+        let needs = [&self.needs.architecture, &self.needs.kernel];
+        let needs = needs.into_iter().flatten().map(String::as_str);
+        files.chain(needs).chain([self.version.as_str()])
+    }
+}
+
+/// Where the index of a portable lies that came from an address: beside the image, under the portable's name.
+#[must_use]
+pub fn address(origin: &str, name: &str) -> Option<String> {
+    Some(format!("{}{name}.channel", folder(origin)?))
+}
+
+/// Where a file lies that the index at this address names.
+#[must_use]
+pub fn beside(index: &str, file: &str) -> Option<String> {
+    Some(format!("{}{file}", folder(index)?))
+}
+
+/// An address without its query, up to its last slash.
+fn folder(address: &str) -> Option<&str> {
+    let plain = address.split(['?', '#']).next().unwrap_or(address);
+    let start = plain.find("://")? + 3;
+    let end = plain.get(start..)?.rfind('/')?;
+    plain.get(..=start + end)
+}
+
+#[cfg(test)]
+mod tests;
