@@ -144,3 +144,85 @@ fn commands_on_an_image_share_its_layers_and_the_image_is_mounted_nowhere_else()
         .unwrap();
     unmount(room.path().join("layers"), UnmountFlags::DETACH).unwrap();
 }
+
+/// Layers over a directory, as deep as the kernel takes them; gone with the value.
+struct Layers(tempfile::TempDir, u32);
+
+impl Layers {
+    fn over(lower: &Path, depth: u32) -> (Self, std::path::PathBuf) {
+        use kernel::rustix::mount::{MountFlags, mount};
+        let folder = tempfile::tempdir_in("/var").unwrap();
+        let mut top = lower.to_owned();
+        for level in 0..depth {
+            let [at, empty] =
+                ["at", "empty"].map(|name| folder.path().join(format!("{level}-{name}")));
+            fs::create_dir(&at).unwrap();
+            fs::create_dir(&empty).unwrap();
+            let options = format!("lowerdir={}:{}", empty.display(), top.display());
+            let options = harness::text(&options);
+            mount(
+                "overlay",
+                &at,
+                "overlay",
+                MountFlags::empty(),
+                options.as_c_str(),
+            )
+            .unwrap();
+            top = at;
+        }
+        (Self(folder, depth), top)
+    }
+}
+
+impl Drop for Layers {
+    fn drop(&mut self) {
+        for level in (0..self.1).rev() {
+            let at = self.0.path().join(format!("{level}-at"));
+            unmount(at, UnmountFlags::DETACH).unwrap();
+        }
+    }
+}
+
+#[test]
+fn over_as_many_layers_as_the_kernel_takes_the_root_of_a_run_is_a_copy_that_its_commands_share() {
+    let root = root();
+    fs::write(root.path().join("etc/before"), "as it was\n").unwrap();
+    fs::hard_link(root.path().join("etc/before"), root.path().join("etc/also")).unwrap();
+    let (_layers, top) = Layers::over(root.path(), 2);
+    let service = Service::new(&format!(
+        "RootDirectory={}\nRootEphemeral=yes\nBindReadOnlyPaths=/usr",
+        top.display(),
+    ));
+    let first = service.run_beside("cat /etc/before; echo changed > /etc/also; cat /etc/before");
+    assert_eq!(first.said(), "as it was\nchanged");
+    // What may not be written to below the layers may be written to in the copy, and the next command sees it.
+    let next = service
+        .run_beside("cat /etc/before; echo more > /more; read options < /more; echo $options");
+    assert_eq!(next.said(), "changed\nmore");
+    assert_eq!(
+        fs::read_to_string(root.path().join("etc/before")).unwrap(),
+        "as it was\n"
+    );
+    assert!(!root.path().join("more").exists());
+    let [_, room] = service.private_tmp();
+    assert_eq!(
+        fs::read_to_string(Path::new(&room).join("copy/more")).unwrap(),
+        "more\n"
+    );
+    fs::remove_dir_all(&room).unwrap();
+}
+
+#[test]
+fn a_copy_that_was_begun_is_no_root() {
+    let root = root();
+    let (_layers, top) = Layers::over(root.path(), 2);
+    let service = Service::new(&format!(
+        "RootDirectory={}\nRootEphemeral=yes\nBindReadOnlyPaths=/usr",
+        top.display(),
+    ));
+    let [_, room] = service.private_tmp();
+    fs::create_dir_all(Path::new(&room).join("part")).unwrap();
+    let refused = service.run_beside("echo started");
+    refused.failed_at("RootRoom", kernel::Errno::EXIST);
+    fs::remove_dir_all(&room).unwrap();
+}

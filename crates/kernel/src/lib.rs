@@ -24,6 +24,7 @@ pub mod aside;
 pub mod bpf;
 #[cfg(all(c_library = "musl", target_env = "gnu", feature = "std"))]
 mod c_library;
+pub mod copy;
 pub mod credentials;
 pub mod descriptor;
 pub mod device_mapper;

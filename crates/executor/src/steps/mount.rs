@@ -17,6 +17,7 @@ use crate::path::{Links, inside, is_directory, mount_point};
 use crate::state::State;
 use crate::steps::make_networks::{Made, of};
 
+mod copied;
 mod credentials;
 mod devices;
 mod extensions;
@@ -26,6 +27,7 @@ mod names;
 mod room;
 mod temporary;
 
+pub(super) use copied::{copied, copy};
 pub(super) use filesystem::{detach, layers_over, make_private};
 pub(crate) use mask::Masks;
 pub(super) use temporary::{place_of_layers, room_of_start};

@@ -55,31 +55,55 @@ pub(super) fn take(state: &mut State<'_>, from: RootSource<'_>, set: u64) -> Res
 }
 
 /// Clones the layers of the run's root, which its first command mounts where the next ones find them. Nothing that is mounted in the lower one
-/// comes along.
+/// comes along. Where the kernel lays none over it, or has no place for the upper one, it is a copy that the commands share.
 pub(super) fn layers(state: &mut State<'_>, parent: &CStr, lower: Option<&CStr>) -> Result<()> {
     let room = mount::room_of_start(state, parent)?;
     // Until the room is closed: the next command waits for what this one mounts.
     flock(&room, FlockOperation::LockExclusive)?;
-    let mut place = mount::place_of_layers(&room)?;
+    let place = mount::place_of_layers(&room)?;
     if fstat(&place)?.st_dev == fstat(&room)?.st_dev {
-        let layers = match (lower, state.image.take()) {
-            (Some(path), _) => mount::layers_over(&directory(path)?, &room)?,
+        state.layers = mount::copied(&room)?;
+        if state.layers.is_some() {
+            return Ok(());
+        }
+        let made = match (lower, state.image.take()) {
+            (Some(path), _) => changeable(&directory(path)?, &room)?,
             (None, Some(image)) => {
                 // Only what is attached can be looked into.
                 attach_over(&image, &place)?;
-                let layers = mount::layers_over(&image, &room);
+                let made = changeable(&image, &room);
                 mount::detach(&image)?;
-                layers?
+                made?
             }
             (None, None) => return Err(Errno::BADF),
         };
-        attach_over(&layers, &place)?;
-        place = mount::place_of_layers(&room)?;
+        match made {
+            Changeable::Layers(layers) => attach_over(&layers, &place)?,
+            Changeable::Copy(copy) => {
+                state.layers = Some(copy);
+                return Ok(());
+            }
+        }
     }
     let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let place = mount::place_of_layers(&room)?;
     let tree = open_tree(&place, c"", clone | OpenTreeFlags::AT_EMPTY_PATH)?;
     state.layers = Some(tree);
     Ok(())
+}
+
+/// A root that a run may change.
+enum Changeable {
+    Layers(OwnedFd),
+    Copy(OwnedFd),
+}
+
+fn changeable(lower: &OwnedFd, room: &OwnedFd) -> Result<Changeable> {
+    match mount::layers_over(lower, room) {
+        // Of a file system of layers the kernel makes no upper one, and it lays only few over each other; or it has no such file system.
+        Err(Errno::INVAL | Errno::NODEV) => mount::copy(lower, room).map(Changeable::Copy),
+        layers => layers.map(Changeable::Layers),
+    }
 }
 
 /// The directory at a path of the host, which is looked for once: nobody puts another one in its place between two looks.
