@@ -16,9 +16,11 @@ use crate::verify::Verified;
 mod assembled;
 mod mapped;
 mod options;
+mod stacked;
 
 pub use assembled::{Assembled, assemble, directory, open_directory, root_of};
 pub use options::{OptionError, Options};
+pub use stacked::{Bench, LAYERS_MAX, directory_alone};
 
 /// How often another process may take the free loop device before us.
 const LOOP_ATTEMPTS: u32 = 64;
@@ -40,7 +42,7 @@ pub enum MountError {
     Option(#[from] OptionError),
     /// A partition has no place in the read-only root.
     #[error("the image's root has no directory {0} for its partition")]
-    NoPlace(&'static str),
+    NoPlace(String),
     /// Somebody has the image mounted, and one of both would write to it.
     #[error("the image is mounted by somebody else, and one of both writes to it")]
     InUse,

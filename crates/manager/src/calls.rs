@@ -160,7 +160,8 @@ impl Manager {
         let root = entry
             .unit
             .get(&model::key::ROOT_IMAGE)
-            .or_else(|| entry.unit.get(&model::key::ROOT_DIRECTORY));
+            .or_else(|| entry.unit.get(&model::key::ROOT_DIRECTORY))
+            .or_else(|| entry.unit.get(&model::key::ROOT_MSTACK));
         let setting = |directive: model::Directive| Setting {
             directive: directive.name().into(),
             value: crate::show::printed(&entry.unit, directive),

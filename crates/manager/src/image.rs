@@ -434,10 +434,11 @@ fn short(path: &str) -> String {
     format!("#{:016x}", crate::directories::hash(path.as_bytes()))
 }
 
-/// RootImage= or RootDirectory=.
+/// RootImage=, RootDirectory= or RootMStack=.
 pub(crate) fn root(unit: &Unit) -> Option<&str> {
     let root = unit.get(&key::ROOT_IMAGE);
-    let root = root.or_else(|| unit.get(&key::ROOT_DIRECTORY))?;
+    let root = root.or_else(|| unit.get(&key::ROOT_DIRECTORY));
+    let root = root.or_else(|| unit.get(&key::ROOT_MSTACK))?;
     Some(&root.path)
 }
 
@@ -491,6 +492,7 @@ fn object(wish: &ImageWish) -> serde_json::Map<String, serde_json::Value> {
     let kind = match wish.kind {
         ImageKind::Root => "root",
         ImageKind::RootDirectory => "root_directory",
+        ImageKind::RootStack => "root_stack",
         ImageKind::Mount => "mount",
         ImageKind::Extension => "extension",
         ImageKind::ExtensionDirectory => "extension_directory",

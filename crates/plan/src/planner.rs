@@ -12,6 +12,7 @@ mod credentials;
 mod delegation;
 mod directories;
 mod draft;
+mod ephemeral;
 mod exec;
 mod filter;
 mod identity;

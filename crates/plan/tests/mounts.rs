@@ -346,7 +346,7 @@ fn an_ephemeral_root_has_room_for_what_a_run_changes_and_is_another_than_the_hos
     let refused = plan_of("RootEphemeral=yes", &Facts::default()).unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "RootEphemeral= can't be applied: the unit has the host's root: RootDirectory= or RootImage= gives it another"
+        "RootEphemeral= can't be applied: the unit has the host's root: RootDirectory=, RootImage= or RootMStack= gives it another"
     );
 }
 

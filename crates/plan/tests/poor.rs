@@ -78,6 +78,7 @@ const VALUES: &[(&str, &str)] = &[
     ("RootHashSignature", "/srv/web.p7s\nRootImage=/srv/web.psi"),
     ("RootImage", "/srv/web.psi"),
     ("RootImagePolicy", "root=signed\nRootImage=/srv/web.psi"),
+    ("RootMStack", "/srv/web.mstack"),
     ("RootVerity", "/srv/web.verity\nRootImage=/srv/web.psi"),
     ("SELinuxContext", "web"),
     ("SecureBits", "noroot"),

@@ -345,6 +345,7 @@ texts! {
     "RootImage"
     "RootImageOptions"
     "RootImagePolicy"
+    "RootMStack"
     "RootVerity"
     "RuntimeDirectory"
     "RuntimeDirectoryMode"

@@ -223,7 +223,6 @@ pub(crate) mod later {
         NOT_BUILT ParsedOnly "not built yet";
         CONTROL_GROUPS ParsedOnly "resource control is not built yet";
         GROUPS ParsedOnly "slices and scopes are not built yet";
-        STACKS ParsedOnly "stacks of mounts are not built yet";
         MOUNTS ParsedOnly "mount, automount and swap units are not built yet";
         SECURITY_MODULES ParsedOnly "labels of sockets are not set yet: those of services are";
         SERVICES ParsedOnly "this part of services is not built yet";

@@ -466,3 +466,10 @@ mod prose {
         }
     }
 }
+
+#[test]
+fn every_restriction_that_is_read_is_enforced() {
+    let open = TABLE.iter().filter(|row| row.is_unenforced_restriction());
+    let names: Vec<_> = open.map(|row| row.name).collect();
+    assert_eq!(names, [""; 0]);
+}

@@ -71,6 +71,12 @@ pub const ATTACKS: &[Attack] = &[
     attack("RootDirectory", "escape-descriptor $ROOM/secret", "ENOENT")
         .with("$ROOM/root")
         .on(WITH_PROGRAMS),
+    attack("RootMStack", "read $ROOM/secret", "ENOENT")
+        .with("$ROOM/root.mstack")
+        .on(WITH_PROGRAMS),
+    attack("RootMStack", "escape-up $ROOM/secret", "ENOENT")
+        .with("$ROOM/root.mstack")
+        .on(WITH_PROGRAMS),
     attack("UMask", "create-open $ROOM/open/mine", "nothing").under_profile("EROFS"),
     // Devices and the kernel's own files.
     attack("PrivateDevices", "read $DISK", "ENOENT"),

@@ -243,6 +243,8 @@ fn fill_room(room: &Path) {
     }
     mode("set-id", 0o4755);
     root(&room.join("root"));
+    fs::create_dir(room.join("root.mstack")).expect("a stack");
+    symlink("../root", room.join("root.mstack/layer@root")).expect("a link");
     for name in ["dev", "tmp"] {
         fs::write(room.join("closed").join(name), "in the way").expect("a file");
     }

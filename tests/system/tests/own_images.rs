@@ -353,3 +353,88 @@ fn the_newest_version_is_used_at_each_start() {
         assert!(said.contains("has no version for this machine"), "{said}");
     });
 }
+
+#[test]
+fn a_stack_of_mounts_is_a_root_whose_layers_are_not_changed() {
+    let shop = Shop::new();
+    let base = shop.tree("base", true, &[("word", "base"), ("lower", "seen")]);
+    let base = shop.image("squashfs", &base, "base.part");
+    fs::create_dir_all(shop.path("s.mstack/rw")).expect("a stack");
+    // A disk, of which the root partition counts, and a directory over it: 10 is newer than 9.
+    shop.disk(
+        "s.mstack/layer@9.raw",
+        &[(Purpose::Root, [1; 16], 0, &base)],
+    );
+    shop.tree("upper", false, &[("word", "upper")]);
+    let link = |to: &str, name: &str| {
+        std::os::unix::fs::symlink(shop.path(to), shop.path(name)).expect("a link");
+    };
+    link("upper", "s.mstack/layer@10");
+    shop.tree("data", false, &[("kept", "data")]);
+    link("data", "s.mstack/bind@srv-data");
+    link("data", "s.mstack/robind@mnt");
+    let stack = format!("RootMStack={}", shop.text("s.mstack"));
+    const LOOK: &str =
+        "for f in /word /lower /srv/data/kept /mnt/kept; do read -r w < $f; echo $w; done";
+    with_units(&[], |coracle| {
+        let look = |script: &str| see(coracle, &[&stack], script);
+        assert_eq!(look(LOOK), "upper\nseen\ndata\ndata");
+        let write = "for f in /new /lower /srv/data/new /mnt/new; do echo own > $f && echo open; done 2>/dev/null";
+        assert_eq!(look(write), "open\nopen\nopen");
+        assert_eq!(
+            look("read -r w < /new; echo $w; read -r w < /lower; echo $w"),
+            "own\nown"
+        );
+        let text = |name: &str| fs::read_to_string(shop.path(name)).unwrap_or_default();
+        assert_eq!(text("s.mstack/rw/data/new"), "own\n");
+        assert_eq!(text("data/new"), "own\n");
+        assert!(!shop.path("upper/new").exists());
+        // What a run may change goes with it, and leaves the stack what it was.
+        let lines = [stack.as_str(), "RootEphemeral=yes"];
+        assert_eq!(
+            see(
+                coracle,
+                &lines,
+                "echo x > /gone && read -r w < /lower; echo $w"
+            ),
+            "own"
+        );
+        assert!(!shop.path("s.mstack/rw/data/gone").exists());
+    });
+}
+
+#[test]
+fn a_stack_with_a_root_gives_it_its_usr_and_a_policy_holds_for_its_images() {
+    let shop = Shop::new();
+    let vendor = shop.tree(
+        "vendor",
+        true,
+        &[("word", "vendor"), ("usr/share/x", "shared")],
+    );
+    fs::create_dir_all(shop.path("s.mstack/layer@v.raw.v")).expect("a stack");
+    shop.image("erofs", &vendor, "s.mstack/layer@v.raw.v/layer@v_1.raw");
+    let root = shop.tree("s.mstack/root", true, &[("word", "own")]);
+    let stack = format!("RootMStack={}", shop.text("s.mstack"));
+    with_units(&[], |coracle| {
+        let script = "read -r w < /word; echo $w; read -r w < /usr/share/x; echo $w; echo new > /new && echo written; echo x > /usr/x || echo closed";
+        let said = see(coracle, &[&stack], script);
+        assert_eq!(said, "own\nshared\nwritten\nclosed");
+        assert!(shop.path("s.mstack/root/new").exists());
+        let said = see(coracle, &[&stack, "RootImagePolicy=root=verity"], WORD);
+        assert!(said.contains("has no verity data"), "{said}");
+        let two = shop.path("s.mstack/layer@v");
+        fs::create_dir(&two).expect("a folder");
+        let said = see(coracle, &[&stack], WORD);
+        assert!(
+            said.contains("another entry of the stack is for the same"),
+            "{said}"
+        );
+        fs::remove_dir(&two).expect("no folder");
+        std::os::unix::fs::chown(&root, Some(1000), None).expect("another owner");
+        let said = see(coracle, &[&stack], WORD);
+        assert!(
+            said.contains("can be changed by others than root"),
+            "{said}"
+        );
+    });
+}

@@ -193,28 +193,6 @@ fn a_failure_starts_what_on_failure_names() {
 }
 
 #[test]
-fn a_unit_with_a_restriction_that_is_not_enforced_refuses_to_start_and_names_it() {
-    with_units(
-        &[(
-            "a.service",
-            "[Service]\nRootMStack=/srv/stack\nExecStart=/bin/true\nType=oneshot\n",
-        )],
-        |coracle| {
-            let refused = coracle.coracle(&["start", "a"]);
-            assert_eq!(refused.status, 1);
-            assert!(refused.stderr.contains("RootMStack"), "{}", refused.stderr);
-            coracle.ok(&["start", "--allow-unenforced", "a"]);
-            assert!(
-                coracle
-                    .coracle(&["status", "a"])
-                    .stdout
-                    .contains("RootMStack")
-            );
-        },
-    );
-}
-
-#[test]
 fn exit_statuses_are_those_that_administrators_know() {
     with_units(&[("a.service", FOREVER)], |coracle| {
         assert_eq!(coracle.coracle(&["is-active", "a"]).status, 3);

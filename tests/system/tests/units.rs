@@ -253,7 +253,7 @@ fn verify_names_a_unit_that_is_required_and_not_there_and_hints_help_or_are_left
 
 #[test]
 fn what_does_not_run_is_left_alone_by_a_try_restart_also_where_it_can_not_start() {
-    let unit = "[Service]\nExecStart=/bin/true\nRootMStack=/srv/stack\n";
+    let unit = "[Service]\nExecStart=/bin/true\nRootEphemeral=yes\n";
     with_units(&[("a.service", unit)], |coracle| {
         assert_eq!(coracle.coracle(&["start", "a"]).status, 1);
         let left_alone = coracle.coracle(&["try-restart", "a"]).ok();

@@ -20,6 +20,7 @@ use model::value::ImagePolicy;
 use crate::ownership::open_to_others;
 
 mod own;
+mod stack;
 
 /// Bytes of the manager's message: paths, a policy, options and a signature.
 const WISH_BYTES_MAX: usize = 128 << 10;
@@ -48,6 +49,7 @@ enum Kind {
     #[default]
     Root,
     RootDirectory,
+    RootStack,
     Mount,
     Extension,
     ExtensionDirectory,
@@ -55,7 +57,10 @@ enum Kind {
 
 impl Kind {
     fn is_directory(self) -> bool {
-        matches!(self, Kind::RootDirectory | Kind::ExtensionDirectory)
+        matches!(
+            self,
+            Kind::RootDirectory | Kind::RootStack | Kind::ExtensionDirectory
+        )
     }
 
     fn is_extension(self) -> bool {
@@ -112,7 +117,12 @@ fn told(error: &anyhow::Error) -> String {
 
 fn find(mut wish: Wish, base: Option<OwnedFd>) -> Result<Found> {
     let named = wish.path.clone();
-    let Some(path) = pick(&wish)? else {
+    let endings: &[&str] = match wish.kind {
+        Kind::RootStack => &[".mstack"],
+        kind if kind.is_directory() => &[""],
+        _ => &IMAGES,
+    };
+    let Some(path) = pick(&wish.path, endings, wish.optional)? else {
         return match wish.optional {
             true => Ok(Found::Missing),
             false => bail!("{} has no version for this machine", named.display()),
@@ -125,7 +135,9 @@ fn find(mut wish: Wish, base: Option<OwnedFd>) -> Result<Found> {
         }
         _ => {}
     }
-    let (tree, mut integrity) = if wish.kind.is_directory() {
+    let (tree, mut integrity) = if wish.kind == Kind::RootStack {
+        stack::tree(&wish)?
+    } else if wish.kind.is_directory() {
         own::directory(&wish, base)?
     } else {
         mount(&wish, base)?
@@ -136,33 +148,31 @@ fn find(mut wish: Wish, base: Option<OwnedFd>) -> Result<Found> {
     Ok(Found::Tree(tree, integrity))
 }
 
-/// The newest version, where the path is one of a directory with versions.
-fn pick(wish: &Wish) -> Result<Option<PathBuf>> {
-    let text = wish.path.to_str();
-    let Some(pattern) = text.and_then(model::versioned::pattern) else {
-        return Ok(Some(wish.path.clone()));
+/// What names of images end with; what ends otherwise is a directory.
+const IMAGES: [&str; 2] = [".raw", ".psi"];
+
+/// The newest version with one of these endings, where the path is one of a directory with versions.
+fn pick(path: &Path, endings: &[&str], optional: bool) -> Result<Option<PathBuf>> {
+    let Some(pattern) = path.to_str().and_then(model::versioned::pattern) else {
+        return Ok(Some(path.to_owned()));
     };
     let mut names = Vec::new();
     let unreadable = || format!("cannot read {}", pattern.directory);
     let entries = match std::fs::read_dir(pattern.directory) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && wish.optional => {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && optional => {
             return Ok(None);
         }
         entries => entries.with_context(unreadable)?,
     };
+    let are_directories = endings != IMAGES;
     for entry in entries {
         let entry = entry.with_context(unreadable)?;
         // A link counts as what it leads to.
         let is_directory = entry.path().metadata().map(|metadata| metadata.is_dir());
-        if is_directory.is_ok_and(|is_directory| is_directory == wish.kind.is_directory()) {
+        if is_directory.is_ok_and(|is_directory| is_directory == are_directories) {
             names.extend(entry.file_name().into_string());
         }
     }
-    let endings: &[&str] = if wish.kind.is_directory() {
-        &[""]
-    } else {
-        &[".raw", ".psi"]
-    };
     let newest = model::versioned::pick(
         pattern,
         endings,

@@ -44,9 +44,9 @@ impl Assembled {
 ///
 /// # Errors
 /// See [`MountError`].
-pub fn assemble(pieces: Vec<(&'static str, OwnedFd)>) -> Result<Assembled, MountError> {
+pub fn assemble<At: AsRef<str>>(pieces: Vec<(At, OwnedFd)>) -> Result<Assembled, MountError> {
     let mut pieces = pieces.into_iter().peekable();
-    let root = match pieces.next_if(|(at, _)| *at == "/") {
+    let root = match pieces.next_if(|(at, _)| at.as_ref() == "/") {
         Some((_, root)) => root,
         None => empty()?,
     };
@@ -56,7 +56,7 @@ pub fn assemble(pieces: Vec<(&'static str, OwnedFd)>) -> Result<Assembled, Mount
         Some(enter_holder(&root)?)
     };
     for (at, piece) in pieces {
-        move_mount(&piece, place(&root, at)?).step("mounting its partitions")?;
+        move_mount(&piece, place(&root, at.as_ref())?).step("mounting its partitions")?;
     }
     Ok(Assembled { holder, root })
 }
@@ -99,7 +99,7 @@ pub fn directory(opened: &OwnedFd) -> Result<OwnedFd, MountError> {
     call::open_tree(opened, "", flags).step("cloning the directory")
 }
 
-fn is_cloned(root: &OwnedFd) -> Result<bool, MountError> {
+pub(super) fn is_cloned(root: &OwnedFd) -> Result<bool, MountError> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_EMPTY_PATH;
@@ -122,33 +122,37 @@ fn enter_holder(root: &OwnedFd) -> Result<OwnedFd, MountError> {
     Ok(holder)
 }
 
-fn move_mount(tree: &OwnedFd, place: OwnedFd) -> Result<(), Errno> {
+pub(super) fn move_mount(tree: &OwnedFd, place: OwnedFd) -> Result<(), Errno> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     call::move_mount(tree, "", place, "", flags)
 }
 
-/// The place of a partition: a directory of the image's, or of the root in memory.
-fn place(root: &OwnedFd, at: &'static str) -> Result<OwnedFd, MountError> {
+/// The place of a partition: a directory of the image's, or of the root in memory. What is missing of it is made where that can be written to.
+fn place(root: &OwnedFd, at: &str) -> Result<OwnedFd, MountError> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let open = || kernel::resolve::open(root.as_fd(), at, flags, Mode::empty(), resolve);
-    match open() {
+    let open =
+        |path: &str| kernel::resolve::open(root.as_fd(), path, flags, Mode::empty(), resolve);
+    match open(at) {
         Err(Errno::NOENT) => {}
         opened => return opened.step("finding the place of a partition"),
     }
-    let name = at.trim_start_matches('/');
-    let made = rustix::fs::mkdirat(root, name, Mode::from_raw_mode(0o755));
-    match made {
-        Err(Errno::ROFS | Errno::NOENT) => Err(MountError::NoPlace(at)),
+    let (parent, name) = at.rsplit_once('/').unwrap_or(("", at));
+    let parent = match parent {
+        "" => open("/").step("finding the place of a partition")?,
+        parent => place(root, parent)?,
+    };
+    match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)) {
+        Err(Errno::ROFS) => Err(MountError::NoPlace(at.to_owned())),
         made => {
             made.step("making the place of a partition")?;
-            open().step("finding the place of a partition")
+            open(at).step("finding the place of a partition")
         }
     }
 }
 
 /// A root in memory, for what has none.
-fn empty() -> Result<OwnedFd, MountError> {
+pub(super) fn empty() -> Result<OwnedFd, MountError> {
     const STEP: &str = "making a root in memory";
     let context = call::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).step(STEP)?;
     for (key, value) in [("mode", "755"), ("size", "10%"), ("nr_inodes", "1m")] {

@@ -1,3 +1,4 @@
+//! Copies beside what they were made of.
 #![allow(clippy::unwrap_used)] // A test's own files.
 
 use std::fs::{self, File};
@@ -32,7 +33,7 @@ fn a_copy_is_what_the_tree_is_and_no_more() {
     let sparse = File::create(from.join("sparse")).unwrap();
     sparse.write_at(b"end", 3 << 30).unwrap();
     sparse.set_len(4 << 30).unwrap();
-    mknodat(CWD, &from.join("pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+    mknodat(CWD, from.join("pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
     fs::write(from.join("program"), "x").unwrap();
     chown(from.join("program"), Some(61_234), Some(61_235)).unwrap();
     fs::set_permissions(from.join("program"), fs::Permissions::from_mode(0o6711)).unwrap();
@@ -57,7 +58,7 @@ fn a_copy_is_what_the_tree_is_and_no_more() {
                 found.mode(),
                 owner,
                 time,
-                found.is_file().then(|| found.len()),
+                found.is_file().then_some(found.len()),
             )
         };
         assert_eq!(what(&one), what(&other), "{name}");

@@ -19,6 +19,8 @@ pub enum ImageKind {
     Root,
     /// The same, of a directory with several versions.
     RootDirectory,
+    /// A stack of mounts that is the root.
+    RootStack,
     /// To be mounted somewhere.
     Mount,
     /// To be laid over /usr, /opt and /etc.
@@ -54,7 +56,7 @@ pub struct ImageWish {
     pub base: Option<String>,
 }
 
-/// The image or the versions of a directory that are the root of a unit's tree.
+/// The image, the versions of a directory or the stack of mounts that are the root of a unit's tree.
 #[must_use]
 pub fn root_image(unit: &Unit) -> Option<(ImageKind, &str)> {
     if root_directory(unit).is_some() {
@@ -64,13 +66,17 @@ pub fn root_image(unit: &Unit) -> Option<(ImageKind, &str)> {
     let directory = directory.filter(|path| versioned::is_versioned(path));
     let image = unit.get(&key::ROOT_IMAGE).map(|path| path.as_str());
     let directory = directory.map(|path| (ImageKind::RootDirectory, path));
-    directory.or(image.map(|path| (ImageKind::Root, path)))
+    let stack = unit.get(&key::ROOT_MSTACK).map(|path| path.as_str());
+    let image = image.map(|path| (ImageKind::Root, path));
+    let stack = stack.map(|path| (ImageKind::RootStack, path));
+    directory.or(image).or(stack)
 }
 
 /// What gives the unit its root.
 pub(super) fn root_directive(unit: &Unit) -> Directive {
     match root_image(unit) {
         Some((ImageKind::RootDirectory, _)) => key::ROOT_DIRECTORY.directive(),
+        Some((ImageKind::RootStack, _)) => key::ROOT_MSTACK.directive(),
         _ => key::ROOT_IMAGE.directive(),
     }
 }
@@ -154,7 +160,10 @@ fn is_extension(wish: &ImageWish) -> bool {
 /// Gives an image its place: the root has 0, also where there is none.
 fn add(draft: &mut Draft<'_>, mut wish: ImageWish) -> Result<u32, Refusal> {
     let next = draft.images.last().map_or(1, |last| last.index + 1);
-    let is_root = matches!(wish.kind, ImageKind::Root | ImageKind::RootDirectory);
+    let is_root = matches!(
+        wish.kind,
+        ImageKind::Root | ImageKind::RootDirectory | ImageKind::RootStack
+    );
     wish.index = if is_root { 0 } else { next };
     if draft.images.len() >= IMAGES_MAX {
         return Err(Refusal {

@@ -49,6 +49,7 @@ pub(super) fn reasons(draft: &Draft<'_>, meaning: Meaning) -> Vec<Directive> {
     let lists = [
         key::ROOT_DIRECTORY.directive(),
         key::ROOT_IMAGE.directive(),
+        key::ROOT_MSTACK.directive(),
         key::READ_WRITE_PATHS.directive(),
         key::READ_ONLY_PATHS.directive(),
         key::INACCESSIBLE_PATHS.directive(),
@@ -127,29 +128,6 @@ fn has_own_pins(draft: &Draft<'_>) -> bool {
 const MS_PRIVATE: u32 = 1 << 18;
 const MS_SLAVE: u32 = 1 << 19;
 
-/// RootEphemeral=: layers, the upper of which goes with the run.
-fn ephemeral(draft: &mut Draft<'_>) -> Result<(), Refusal> {
-    let directive = key::ROOT_EPHEMERAL.directive();
-    if !draft.is_on(&key::ROOT_EPHEMERAL) {
-        return Ok(());
-    }
-    let is_rooted = root_directory(draft.unit).is_some() || draft.mounts.image;
-    let why = match (is_rooted, draft.is_privileged()) {
-        (true, true) => {
-            let path = root_directory(draft.unit).map(text);
-            let step = Step::RootRoom {
-                parent: c"/var/tmp",
-                directory: path.as_deref(),
-            };
-            draft.push(directive, step);
-            return Ok(());
-        }
-        (false, _) => "the unit has the host's root: RootDirectory= or RootImage= gives it another",
-        (true, false) => "only root lays a root over another",
-    };
-    draft.cannot(directive, why)
-}
-
 fn root(draft: &mut Draft<'_>) -> Result<(), Refusal> {
     // A change of the host still comes in, nothing goes out.
     let flag = if draft.value(&key::MOUNT_FLAGS) == MountPropagation::Private {
@@ -158,7 +136,7 @@ fn root(draft: &mut Draft<'_>) -> Result<(), Refusal> {
         MS_SLAVE
     };
     draft.frame(Step::Propagation { flag });
-    ephemeral(draft)?;
+    super::ephemeral::plan(draft)?;
     let set = draft.mounts.root_attributes();
     if let Some(path) = root_directory(draft.unit) {
         let path = text(path);

@@ -2,7 +2,7 @@
 
 use model::key;
 
-use crate::row::{FromImage, Row, later, said};
+use crate::row::{FromImage, Row, said};
 use crate::types::*;
 
 pub(super) const ROWS: &[Row] = &[
@@ -348,7 +348,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("260"),
         from_image: FromImage::Never,
         bus: said("s"),
-        status: later::STACKS,
         ..Row::RESTRICTS
     },
     Row {

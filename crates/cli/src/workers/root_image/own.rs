@@ -37,6 +37,19 @@ pub(super) fn directory(wish: &Wish, base: Option<OwnedFd>) -> Result<(OwnedFd, 
 
 /// An image as a tree.
 pub(super) fn image(wish: &Wish, base: Option<OwnedFd>) -> Result<(OwnedFd, String)> {
+    let (pieces, integrity) = pieces(wish, wish.kind.is_extension())?;
+    let assembled = assemble(pieces)?;
+    if wish.kind.is_extension() {
+        fits(wish, &assembled.root, base)?;
+    }
+    Ok((assembled.close()?, integrity))
+}
+
+/// A mount of a file system, and where it goes.
+pub(super) type Piece = (&'static str, OwnedFd);
+
+/// The file systems of an image, with what protects them in words.
+pub(super) fn pieces(wish: &Wish, only_read: bool) -> Result<(Vec<Piece>, String)> {
     let path = &wish.path;
     let (file, is_writable) = open(path)?;
     only_roots(path, &file)?;
@@ -62,7 +75,7 @@ pub(super) fn image(wish: &Wish, base: Option<OwnedFd>) -> Result<(OwnedFd, Stri
     let mut integrity = Vec::new();
     let mut pieces = Vec::new();
     for choice in &choices {
-        let read_only = choice.read_only || !is_writable || wish.kind.is_extension();
+        let read_only = choice.read_only || !is_writable || only_read;
         let mut options = Options::new(read_only);
         for list in &wish.options {
             if let Some(list) = options_for(list, choice) {
@@ -79,16 +92,9 @@ pub(super) fn image(wish: &Wish, base: Option<OwnedFd>) -> Result<(OwnedFd, Stri
             verified.record().clone().confirm(&file)?;
         }
     }
-    let assembled = assemble(pieces)?;
-    if wish.kind.is_extension() {
-        fits(wish, &assembled.root, base)?;
-    }
     integrity.dedup();
-    let tree = assembled.close()?;
-    Ok((
-        tree,
-        format!("{}; only root can change it", integrity.join(", ")),
-    ))
+    let integrity = format!("{}; only root can change it", integrity.join(", "));
+    Ok((pieces, integrity))
 }
 
 /// Opens an image, to be written to where it can be.
