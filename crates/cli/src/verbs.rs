@@ -79,6 +79,12 @@ verbs! {
     "attach" on::attach::Attach: "Install a portable without starting it";
     "reattach" on::attach::Reattach: "Replace an attached portable by another version, and keep its configuration and grants";
     "is-attached" on::attach::IsAttached: "Tell whether a portable is attached: detached, attached, enabled or running";
+    "upgrade" on::upgrade::Upgrade: "Replace portables by newer versions, which go again where they do not work";
+    "rollback" on::upgrade::Rollback: "Go back to a version of a portable that was seen to work";
+    "versions" on::versions::Versions: "List the versions of a portable that are stored";
+    "hold" on::versions::Hold: "Keep portables at their versions";
+    "unhold" on::versions::Unhold: "Undo `hold`";
+    "gc" on::versions::Gc: "Remove older versions of portables, and images that none needs";
     "detach" portable::purge::Detach: "Take a portable's units away, and keep its image and data";
     "configure" portable::configure::Configure: "Set addresses, variables, secrets and files of a portable";
     "purge" portable::purge::Purge: "Remove a portable and everything that it left";

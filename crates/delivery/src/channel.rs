@@ -116,9 +116,20 @@ pub struct Seen {
     /// Its floor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub floor: Option<String>,
-    /// The certificates, in hexadecimal digits, of keys that came after the pinned one by its own word.
+    /// The fingerprints of keys that are one maker's, each followed by another one by its own word.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lineage: Vec<Digest>,
+    /// The certificates, in hexadecimal digits, of those that came after another one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub successors: Vec<String>,
+}
+
+impl Seen {
+    /// Whether two keys are one maker's, by its own word.
+    #[must_use]
+    pub fn is_one_maker(&self, one: &Digest, other: &Digest) -> bool {
+        self.lineage.contains(one) && self.lineage.contains(other)
+    }
 }
 
 /// Why an index is not believed although its signature is good.

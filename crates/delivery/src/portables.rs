@@ -15,8 +15,11 @@ use crate::grants::Grants;
 use model::version::compare;
 
 mod hold;
+mod upgrading;
+mod versions;
 
 pub use hold::Held;
+pub use upgrading::Upgrading;
 
 /// Longest name, in bytes: unit names begin with it, and have 255.
 const NAME_MAX_BYTES: usize = 128;
@@ -162,6 +165,9 @@ pub struct Version {
     /// Why it was taken back, where it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken_back: Option<String>,
+    /// What the administrator consented to for it: going back to it asks for nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grants: Option<Grants>,
 }
 
 /// Who signed.
@@ -259,6 +265,16 @@ pub enum Error {
         version: String,
         /// The highest ever installed.
         highest: String,
+    },
+    /// Withdrawn by its maker.
+    #[error("{name} {version} was withdrawn by its maker: the channel's floor is {floor}")]
+    BelowFloor {
+        /// The portable.
+        name: String,
+        /// The version offered.
+        version: String,
+        /// The channel's floor.
+        floor: String,
     },
     /// Another signer than the pinned one.
     #[error(
@@ -413,7 +429,8 @@ impl Portables {
     /// Checks a version about to be installed against what is remembered.
     ///
     /// # Errors
-    /// [`Error::Downgrade`] unless allowed; [`Error::OtherSigner`] unless allowed.
+    /// [`Error::Downgrade`] and [`Error::BelowFloor`] unless allowed; [`Error::OtherSigner`] unless allowed, or the other one came after the pinned
+    /// one by its own word.
     pub fn check(
         &self,
         name: &str,
@@ -424,12 +441,19 @@ impl Portables {
         let Some(known) = self.remembered(name)? else {
             return Ok(());
         };
+        let installed = self.get(name)?;
+        let seen = installed.as_ref().and_then(|one| one.channel.as_ref());
         let found = signer.map(|signer| signer.fingerprint);
         // What nobody signed may get a signer at any time, but not one who takes over what an installed one has: its settings,
         // secrets among them, and its directories.
-        let takes_over = known.signer.is_some() || self.get(name)?.is_some();
+        let takes_over = known.signer.is_some() || installed.is_some();
         let pinned = known.signer;
-        if found != pinned && takes_over && !allowed.other_signer {
+        let is_heir = |seen: &Seen| {
+            let both = pinned.as_ref().zip(found.as_ref());
+            both.is_some_and(|(pinned, found)| seen.is_one_maker(pinned, found))
+        };
+        let is_same = found == pinned || seen.is_some_and(is_heir);
+        if !is_same && takes_over && !allowed.other_signer {
             return Err(Error::OtherSigner {
                 name: name.to_owned(),
                 pinned,
@@ -443,7 +467,16 @@ impl Portables {
                 highest: known.highest,
             });
         }
-        Ok(())
+        match seen.and_then(|seen| seen.floor.as_ref()) {
+            Some(floor) if compare(version, floor).is_lt() && !allowed.downgrade => {
+                Err(Error::BelowFloor {
+                    name: name.to_owned(),
+                    version: version.to_owned(),
+                    floor: floor.clone(),
+                })
+            }
+            _ => Ok(()),
+        }
     }
 }
 

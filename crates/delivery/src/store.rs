@@ -398,7 +398,7 @@ fn is_state_of_copy(path: &Path) -> bool {
 }
 
 /// Whether a path still leads to a file that was opened by it.
-fn is_still(file: &File, path: &Path) -> Result<bool, FileError> {
+pub(crate) fn is_still(file: &File, path: &Path) -> Result<bool, FileError> {
     let opened = file.metadata().map_err(failed("look at", path))?;
     match fs::symlink_metadata(path) {
         Ok(named) => Ok((named.dev(), named.ino()) == (opened.dev(), opened.ino())),

@@ -88,17 +88,21 @@ impl StatementError {
 }
 
 impl Statement {
-    /// All keys from which the signer's came by their own word, and the signer's: the newest first.
+    /// The handovers that lead on from keys that are known, where the signer is one of these or comes after one of them. Nothing is said of
+    /// keys before them: the lines of successors are not under the signature, and anybody may hand over to a key that is not theirs.
     #[must_use]
-    pub fn lineage(&self) -> Vec<&Signer> {
-        let mut line = vec![&self.signer];
-        for handover in self.handovers.iter().rev() {
-            let newest_known = line.last().map(|signer| &signer.fingerprint);
-            if newest_known == Some(&handover.to.fingerprint) {
-                line.push(&handover.by);
+    pub fn line_from(&self, is_known: &dyn Fn(&Signer) -> bool) -> Option<Vec<&Handover>> {
+        let mut line: Vec<&Handover> = Vec::new();
+        let is_own = |line: &[&Handover], signer: &Signer| {
+            let is_heir = |handover: &&Handover| handover.to.fingerprint == signer.fingerprint;
+            is_known(signer) || line.iter().any(is_heir)
+        };
+        for handover in &self.handovers {
+            if is_own(&line, &handover.by) {
+                line.push(handover);
             }
         }
-        line
+        is_own(&line, &self.signer).then_some(line)
     }
 }
 

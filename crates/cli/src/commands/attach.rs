@@ -148,7 +148,7 @@ impl Run for Reattach {
 }
 
 /// What ran goes on from the new files, and what these no longer have ends.
-fn renew(context: &Context, name: &str, ran: &[String], now: bool) -> Result<u8> {
+pub(super) fn renew(context: &Context, name: &str, ran: &[String], now: bool) -> Result<u8> {
     let units = delivery::attached::units(&context.directories.state, name)?;
     let is_there = |unit: &&String| {
         let template = unit

@@ -70,7 +70,8 @@ fn object(context: &Context, what: &str) -> Result<Object> {
                 .get(&name)?
                 .ok_or_else(|| none_here(&name))?,
         )?,
-        Source::Unit(name) => return Err(none_here(&name)),
+        Source::Unit(name) | Source::Version(name, _) => return Err(none_here(&name)),
+        Source::Release(offered) => return Err(none_here(&offered.url)),
         Source::Url(url) => {
             return Err(hint(
                 format!("{url} is not here, and what is not here can't be looked at"),

@@ -31,7 +31,9 @@ pub(crate) mod timers;
 pub(crate) mod times;
 pub(crate) mod trust;
 pub(crate) mod unit_files;
+pub(crate) mod upgrade;
 pub(crate) mod verify;
+pub(crate) mod versions;
 
 use anyhow::Result;
 

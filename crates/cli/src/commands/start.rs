@@ -19,12 +19,14 @@ use crate::portable::consent::{self, GrantOptions};
 use crate::portable::fetch::{self, FetchOptions};
 use crate::portable::record::{self, Choices, is_current, own_directories, same_maker, signer};
 use crate::portable::source::{self, Source};
-use crate::portable::{Dynamic, Taken, attach, current_units, extensions, records};
+use crate::portable::{
+    Dynamic, Taken, attach, channel, current_units, extensions, offered, records,
+};
 use crate::terminal::{Paint, ask, can_ask, complain, one_line, say, size};
 use crate::verbs::Run;
 
 /// Options about what comes in, and with which grants.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Debug, Clone, Default)]
 pub(crate) struct InstallOptions {
     #[command(flatten)]
     grants: GrantOptions,
@@ -54,6 +56,16 @@ pub(crate) struct InstallOptions {
 }
 
 impl InstallOptions {
+    /// What is said about the network.
+    pub(crate) fn fetch(&self) -> &FetchOptions {
+        &self.fetch
+    }
+
+    /// The signer that is accepted from now on.
+    pub(crate) fn accept_signer(&self) -> Option<Digest> {
+        self.accept_signer
+    }
+
     fn choices(&self) -> Choices {
         Choices {
             profile: self.profile.clone(),
@@ -156,6 +168,12 @@ impl Start {
                 continue;
             }
             let name = portable.name.clone();
+            if let Err(error) = super::upgrade::end_trial_at_boot(context, &portable) {
+                crate::failure::tell(
+                    &error.context(format!("{name} has a version that is not proven")),
+                );
+                status = 1;
+            }
             let outcome = self.start_portable(context, Source::Stored(portable.name));
             status = status.max(outcome.unwrap_or_else(|error| {
                 crate::failure::tell(&error.context(format!("{name} does not start")));
@@ -183,11 +201,16 @@ impl Start {
         self.start_units(context, &portable, &root)
     }
 
-    fn acceptance(&self) -> Acceptance {
-        Acceptance {
+    fn acceptance(&self, context: &Context) -> Result<Acceptance> {
+        let known = match &self.install.choices.must_be {
+            Some(name) => records(context).get(name)?,
+            None => None,
+        };
+        Ok(Acceptance {
             digest: self.install.trust_digest,
             insecure: self.install.insecure,
-        }
+            heirs: known.map_or(Ok(Vec::new()), |known| channel::heirs(&known))?,
+        })
     }
 
     fn admit(
@@ -214,6 +237,17 @@ impl Start {
                     limit_bytes,
                 )
             }
+            Source::Release(release) => {
+                let came = offered::bring(context, store, &release, &self.install.fetch)?;
+                let origin = release.origin.clone();
+                self.admit_image(context, store, came, origin, limit_bytes)
+            }
+            Source::Version(name, version) => {
+                let mut portable = crate::portable::existing(context, &name)?;
+                portable.current = version;
+                let admitted = crate::portable::admit_again(store, &portable)?;
+                Ok((admitted, portable.origin))
+            }
             Source::Directory(path) => Ok((admit::directory(&path)?, path.display().to_string())),
             Source::Stored(name) | Source::Unit(name) => {
                 let portable = known.get(&name)?.ok_or_else(|| {
@@ -239,7 +273,7 @@ impl Start {
         limit_bytes: u64,
     ) -> Result<(Admitted, String)> {
         let (staging, digest, length) = admit::decompress(store, came, &origin, limit_bytes)?;
-        let (accepted, file) = (self.acceptance(), (digest, length));
+        let (accepted, file) = (self.acceptance(context)?, (digest, length));
         let admitted = admit::image(context, store, staging, file, &accepted, &origin)?;
         Ok((admitted, origin))
     }
@@ -345,6 +379,12 @@ impl Start {
                 one_line(&gone)
             ));
         }
+        let is_new = known
+            .as_ref()
+            .is_none_or(|known| known.current != portable.current);
+        if is_new {
+            portable.trial.clone_from(&choices.trial);
+        }
         (portable.signer, portable.claimed) = (signer, claimed);
         choices.apply(&mut portable);
         portable.directories.retain(|own| !taken.is_foreign(own));
@@ -384,10 +424,10 @@ impl Start {
         )?;
         // What was consented to and chosen for another counts no longer.
         let of_same = known.filter(|known| same_maker(known, admitted, signer));
-        let recorded = of_same
-            .map(|known| known.grants.clone())
-            .unwrap_or_default();
         let choices = self.install.choices();
+        let recorded = of_same
+            .map(|known| choices.recorded(known, admitted.version()))
+            .unwrap_or_default();
         let chosen = choices.profile.as_deref();
         let chosen = chosen.or(of_same.map(|known| known.profile.as_str()));
         let implied = record::profile(chosen.unwrap_or_default())?.implied();
@@ -414,7 +454,7 @@ impl Start {
         let known = records(context);
         let accepted = |signer: &Signer| self.install.accept_signer == Some(signer.fingerprint);
         let mut allowed = Allowed {
-            downgrade: self.install.allow_downgrade || is_installed,
+            downgrade: self.install.allow_downgrade || is_installed || self.install.choices.returns,
             other_signer: signer.is_some_and(accepted),
         };
         match known.check(name, version, signer, allowed) {
@@ -435,7 +475,7 @@ impl Start {
                     next,
                 )))
             }
-            Err(error @ Error::Downgrade { .. }) => {
+            Err(error @ (Error::Downgrade { .. } | Error::BelowFloor { .. })) => {
                 Err(anyhow::Error::new(error).context(crate::failure::Hint::new(
                     format!("{name} {version} is not installed"),
                     "--allow-downgrade installs the older version",

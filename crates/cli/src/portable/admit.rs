@@ -31,6 +31,8 @@ pub(crate) struct Acceptance {
     pub(crate) digest: Option<Digest>,
     /// `--insecure`: any file.
     pub(crate) insecure: bool,
+    /// The certificates of keys that a trusted one handed over to, for this portable alone.
+    pub(crate) heirs: Vec<TrustedCertificate>,
 }
 
 /// Where an admitted portable's files are.
@@ -475,7 +477,9 @@ fn trust(context: &Context, digest: &Digest, acceptance: &Acceptance) -> Result<
     if acceptance.insecure {
         return Ok(Trust::Insecure);
     }
-    Ok(Trust::Certificates(honoured(&context.directories.config)?))
+    let mut certificates = honoured(&context.directories.config)?;
+    certificates.extend(acceptance.heirs.iter().cloned());
+    Ok(Trust::Certificates(certificates))
 }
 
 /// Reads a directory, where it and all its parents belong to root and can be changed by no one else.

@@ -90,6 +90,7 @@ fn admit_one(context: &Context, store: &Store, word: &str, insecure: bool) -> Re
         });
     }
     let acceptance = Acceptance {
+        heirs: Vec::new(),
         digest: None,
         insecure,
     };

@@ -2,14 +2,17 @@
 
 pub(crate) mod admit;
 pub(crate) mod attach;
+pub(crate) mod channel;
 pub(crate) mod configure;
 pub(crate) mod consent;
 pub(crate) mod extensions;
 pub(crate) mod fetch;
 pub(crate) mod list;
 pub(crate) mod loosened;
+pub(crate) mod offered;
 pub(crate) mod places;
 pub(crate) mod programs;
+pub(crate) mod proof;
 pub(crate) mod purge;
 pub(crate) mod record;
 pub(crate) mod show;

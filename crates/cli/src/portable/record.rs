@@ -1,6 +1,8 @@
 //! What is recorded of a portable, and what of it the administrator chose.
 
 use anyhow::{Context as _, Result};
+use delivery::channel::Seen;
+use delivery::grants::Grants;
 use delivery::portables::{Portable, Signer, Version};
 use load::portable::{PROFILE_NAMES, PortableName, Profile, Review};
 
@@ -41,10 +43,13 @@ pub(crate) fn is_current(known: &Portable, admitted: &Admitted) -> bool {
     known.current == admitted.version() && current.is_some_and(is_same)
 }
 
-/// Whether what was granted before was granted to the same: the signer; without one, nothing less than the same files.
+/// Whether what was granted before was granted to the same: the signer, or whom that one handed over to; without one, nothing less than the same files.
 pub(crate) fn same_maker(known: &Portable, admitted: &Admitted, signer: Option<&Signer>) -> bool {
     match (&known.signer, signer) {
-        (Some(pinned), Some(signer)) => pinned.fingerprint == signer.fingerprint,
+        (Some(pinned), Some(signer)) => {
+            let heirs = |seen: &Seen| seen.is_one_maker(&pinned.fingerprint, &signer.fingerprint);
+            pinned.fingerprint == signer.fingerprint || known.channel.as_ref().is_some_and(heirs)
+        }
         (None, None) => known.versions.values().any(|version| match &admitted.root {
             Root::Image { digest, .. } => version.image == Some(*digest),
             Root::Directory(path) => version.directory.as_ref() == Some(path),
@@ -56,6 +61,8 @@ pub(crate) fn same_maker(known: &Portable, admitted: &Admitted, signer: Option<&
 /// Forgets what the administrator chose of a portable for its former maker: another one gets neither secrets nor a wider sandbox
 /// by that. Says what is gone, and how it is said again.
 pub(crate) fn forget_choices(portable: &mut Portable) -> Option<String> {
+    // What another maker's channel said says nothing of this one's.
+    portable.channel = None;
     let mut gone = Vec::new();
     let profile = std::mem::take(&mut portable.profile);
     if !profile.is_empty() {
@@ -113,6 +120,10 @@ pub(crate) struct Choices {
     pub(crate) extensions: Option<Vec<String>>,
     /// Which portable it has to be, where it takes the place of one.
     pub(crate) must_be: Option<String>,
+    /// The version to go back to, until the new one has proven that it works.
+    pub(crate) trial: Option<String>,
+    /// Whether it is a version that was here: an older one than the highest, with what was granted to it.
+    pub(crate) returns: bool,
 }
 
 impl Choices {
@@ -128,6 +139,13 @@ impl Choices {
         if let Some(prefixes) = &self.prefixes {
             portable.prefixes.clone_from(prefixes);
         }
+    }
+
+    /// What was consented to before: for the version that comes again, where one does.
+    pub(crate) fn recorded(&self, known: &Portable, version: &str) -> Grants {
+        let of_version = known.versions.get(version).filter(|_| self.returns);
+        let granted = of_version.and_then(|version| version.grants.as_ref());
+        granted.unwrap_or(&known.grants).clone()
     }
 
     /// The prefixes that hold, given or recorded.
@@ -260,6 +278,10 @@ pub(crate) fn record(
         .extend(since_now.cloned().collect::<Vec<_>>());
     portable.directories.extend(own);
     let number = admitted.version().to_owned();
+    let version = Version {
+        grants: Some(grants.clone()),
+        ..version
+    };
     portable.versions.insert(number.clone(), version);
     portable.current = number;
     portable.signer = None;
@@ -293,6 +315,7 @@ fn version(admitted: &Admitted, known: Option<&Portable>) -> Version {
         installed_us: had.map_or(now_us, |had| had.installed_us),
         healthy: had.is_some_and(|had| had.healthy),
         taken_back: had.and_then(|had| had.taken_back.clone()),
+        grants: None,
         units: units.map(|unit| unit.name.clone()).collect(),
         image,
         directory,

@@ -202,6 +202,7 @@ mod tests {
             installed_us: 0,
             healthy: false,
             taken_back: None,
+            grants: None,
         };
         assert_eq!(root_of(&context, &version).as_deref(), Some("/srv/boat"));
     }

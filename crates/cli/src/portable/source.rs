@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use delivery::channel::{Part, Release};
 use delivery::portables::Portable;
 use load::portable::PortableName;
 use model::version::compare;
@@ -20,12 +21,29 @@ pub(crate) enum Source {
     Url(String),
     /// An image on this host.
     File(PathBuf),
+    /// A version that a channel's index names: what has to come from that address, whatever does.
+    Release(Box<Offered>),
+    /// A version of a portable that is in the store.
+    Version(String, String),
     /// A directory on this host.
     Directory(PathBuf),
     /// A portable that is in the store.
     Stored(String),
     /// No portable: a unit.
     Unit(String),
+}
+
+/// What an index says of a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Offered {
+    /// Where to fetch it.
+    pub(crate) url: String,
+    /// What is there.
+    pub(crate) part: Part,
+    /// The version, and the image once it is not compressed.
+    pub(crate) release: Release,
+    /// Where the portable is recorded to come from.
+    pub(crate) origin: String,
 }
 
 /// Tells by the word, and by what is there.

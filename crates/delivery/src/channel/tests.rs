@@ -38,6 +38,7 @@ fn seen(serial: u64, floor: Option<&str>) -> Seen {
         serial,
         digest: Digest::of(b"seen"),
         floor: floor.map(str::to_owned),
+        lineage: Vec::new(),
         successors: Vec::new(),
     }
 }

@@ -78,7 +78,8 @@ fn a_text_is_believed_from_who_is_trusted_and_as_it_was_signed_only() {
         ("boat", "{\"serial\":1}")
     );
     assert_eq!(&statement.signer, key.signer());
-    assert_eq!(statement.lineage(), [key.signer()]);
+    assert_eq!(line(&statement, &key), Some(vec![]));
+    assert_eq!(line(&statement, &other), None);
     let said = check(&signed, &[stranger]).unwrap_err();
     assert!(
         said.contains("\"Maker 0\"") && said.contains("not trusted"),
@@ -114,15 +115,21 @@ fn a_key_that_comes_after_another_is_found_by_the_word_of_the_one_before() {
     let last = last.continuing(&next).after(&second, &third).unwrap();
     let statement = check(&last, std::slice::from_ref(&trusted)).unwrap();
     assert_eq!(statement.signer, *third.signer());
+    let both = vec![second.signer().clone(), third.signer().clone()];
+    assert_eq!(line(&statement, &first), Some(both));
     assert_eq!(
-        statement.lineage(),
-        [third.signer(), second.signer(), first.signer()]
+        line(&statement, &second),
+        Some(vec![third.signer().clone()])
     );
     // Who trusts a later key only needs nothing of the earlier ones.
     let statement = check(&last, std::slice::from_ref(&of_second)).unwrap();
-    assert_eq!(statement.lineage(), [third.signer(), second.signer()]);
+    assert_eq!(
+        line(&statement, &second),
+        Some(vec![third.signer().clone()])
+    );
     let statement = check(&last, &[of_third]).unwrap();
-    assert_eq!(statement.lineage(), [third.signer()]);
+    assert_eq!(line(&statement, &third), Some(vec![]));
+    assert_eq!(line(&statement, &first), None);
     // Without its word there is no way: not by the successor alone, nor by a word about another name.
     let alone = Signed {
         successors: last.successors[1..].to_vec(),
@@ -178,4 +185,22 @@ fn what_is_of_another_form_is_refused() {
         let said = Signed::parse(text.as_bytes()).unwrap_err().to_string();
         assert!(said.contains(expected), "{said}");
     }
+}
+
+/// Whom the line of a key leads on to; none where it does not lead to the signer.
+fn line(statement: &Statement, from: &SigningKey) -> Option<Vec<Signer>> {
+    let known = |signer: &Signer| signer.fingerprint == from.signer().fingerprint;
+    let line = statement.line_from(&known)?;
+    Some(line.iter().map(|handover| handover.to.clone()).collect())
+}
+
+#[test]
+fn who_hands_over_to_the_key_of_another_maker_is_not_counted_among_that_ones_keys() {
+    let ([maker, stranger], trusted) = keys();
+    // The line is not under the signature: whoever is on the way can put it in.
+    let signed = Signed::new("boat", "1".to_owned(), &maker).unwrap();
+    let slipped = signed.after(&stranger, &maker).unwrap();
+    let statement = check(&slipped, &trusted).unwrap();
+    assert_eq!(statement.handovers.len(), 1);
+    assert_eq!(line(&statement, &maker), Some(vec![]));
 }

@@ -1,0 +1,518 @@
+//! `upgrade`, `rollback`: another version takes the place of the current one, and goes again where it does not work.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use delivery::channel::{Release, beside};
+use delivery::portables::{Portable, Upgrading};
+use delivery::store::Store;
+use model::version::compare;
+use serde::Serialize;
+use wire::NamesRequest;
+use wire::methods::ResetFailed;
+
+use super::attach::renew;
+use super::start::{Attaching, InstallOptions, Start};
+use crate::context::Context;
+use crate::failure::hint;
+use crate::portable::source::{self, Offered, Source};
+use crate::portable::{
+    channel, current_units, existing, existing_held, is_attached, meant, none_here, offered, proof,
+    purge, records, referenced,
+};
+use crate::terminal::{Paint, complain, one_line, plain, say, say_json, size};
+use crate::verbs::Run;
+
+/// How many versions of a portable are kept where nothing else is said.
+pub(super) const KEEP: u16 = 3;
+
+/// Options of `upgrade`.
+#[derive(Args, Debug)]
+pub(crate) struct Upgrade {
+    /// Portables that are here
+    #[arg(value_name = "NAME", required_unless_present = "all")]
+    names: Vec<String>,
+    /// All portables that came from an address and are not held
+    #[arg(long, conflicts_with = "names")]
+    all: bool,
+    /// Tell what is new, and change nothing
+    #[arg(long)]
+    check: bool,
+    /// Try a version again that was taken back
+    #[arg(long)]
+    retry: bool,
+    /// How long the new version has to work before it stays, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    healthy_for: u32,
+    /// How many versions are kept
+    #[arg(long, value_name = "NUMBER", default_value_t = KEEP, value_parser = clap::value_parser!(u16).range(2..=256))]
+    keep: u16,
+    #[command(flatten)]
+    install: InstallOptions,
+}
+
+/// What `--check --json` tells of one portable.
+#[derive(Serialize)]
+struct News<'a> {
+    name: &'a str,
+    version: &'a str,
+    newest: Option<&'a str>,
+    bytes: Option<u64>,
+    passed_over: &'a [String],
+}
+
+impl Run for Upgrade {
+    fn run(self, context: &Context) -> Result<u8> {
+        if !self.all {
+            let mut status = 0;
+            for word in &self.names {
+                let portable = meant(context, word)?.ok_or_else(|| none_here(word))?;
+                status = status.max(self.one(context, &portable)?);
+            }
+            return Ok(status);
+        }
+        let mut status = 0;
+        for portable in records(context).list()? {
+            if portable.held {
+                context.narrate(&format!(
+                    "{} is held at {}",
+                    plain(&portable.name),
+                    plain(&portable.current)
+                ));
+                continue;
+            }
+            if !portable.origin.contains("://") {
+                continue;
+            }
+            // One that can't be upgraded does not keep the others from it.
+            status = status.max(self.one(context, &portable).unwrap_or_else(|error| {
+                crate::failure::tell(
+                    &error.context(format!("{} stays at {}", portable.name, portable.current)),
+                );
+                1
+            }));
+        }
+        Ok(status)
+    }
+}
+
+impl Upgrade {
+    fn one(&self, context: &Context, portable: &Portable) -> Result<u8> {
+        let name = portable.name.as_str();
+        if portable.held && !self.check {
+            return Err(hint(
+                format!("{name} is held at {}", portable.current),
+                format!("`coracle unhold {name}` lets it be upgraded again"),
+            ));
+        }
+        let own = begin(context, name)?;
+        let portable = if self.check {
+            portable.clone()
+        } else {
+            end_trial(context, portable)?
+        };
+        let store = Store::open(&context.directories.state)?;
+        let Some(source) = self.newer(context, &store, &portable)? else {
+            return Ok(0);
+        };
+        drop(store);
+        self.replace(context, &portable, source, &own)
+    }
+
+    /// What is newer than what is here, where it is to be taken; says so where that is nothing.
+    fn newer(
+        &self,
+        context: &Context,
+        store: &Store,
+        portable: &Portable,
+    ) -> Result<Option<Source>> {
+        let name = plain(&portable.name);
+        if !portable.origin.contains("://") {
+            let newest = source::newest(context, portable)?;
+            let is_newer = !matches!(newest, Source::Stored(_));
+            if !is_newer || self.check {
+                say(&format!(
+                    "{name} {}{}",
+                    plain(&portable.current),
+                    if is_newer {
+                        ": a newer one is offered"
+                    } else {
+                        " is the newest"
+                    }
+                ));
+                return Ok(None);
+            }
+            return Ok(Some(newest));
+        }
+        let fetch = self.install.fetch();
+        let found = channel::look(
+            context,
+            store,
+            portable,
+            fetch,
+            self.install.accept_signer(),
+        )?;
+        let (newest, passed) = offered::newer(&found.index, &portable.current);
+        if self.check {
+            self.tell(context, portable, newest, &passed)?;
+            return Ok(None);
+        }
+        for passed in &passed {
+            context.narrate(&format!("passed over: {}", one_line(passed)));
+        }
+        let Some(release) = newest else {
+            say(&format!(
+                "{name} {} is the newest",
+                plain(&portable.current)
+            ));
+            return Ok(None);
+        };
+        let stored = portable.versions.get(&release.version);
+        if let Some(why) = stored.and_then(|version| version.taken_back.as_ref())
+            && !self.retry
+        {
+            say(&format!(
+                "{name} stays at {}: {} was taken back ({}); --retry tries it again",
+                plain(&portable.current),
+                plain(&release.version),
+                one_line(why)
+            ));
+            return Ok(None);
+        }
+        if stored.is_some_and(|version| version.image == Some(release.image.digest)) {
+            return Ok(Some(Source::Version(
+                portable.name.clone(),
+                release.version.clone(),
+            )));
+        }
+        let part = offered::smaller(release).clone();
+        Ok(Some(Source::Release(Box::new(Offered {
+            url: beside(&found.url, &part.file).context("the channel has no address")?,
+            part,
+            release: release.clone(),
+            origin: portable.origin.clone(),
+        }))))
+    }
+
+    fn tell(
+        &self,
+        context: &Context,
+        portable: &Portable,
+        newest: Option<&Release>,
+        passed: &[String],
+    ) -> Result<()> {
+        if context.globals.json {
+            return say_json(&News {
+                name: &portable.name,
+                version: &portable.current,
+                newest: newest.map(|release| release.version.as_str()),
+                bytes: newest.map(|release| offered::smaller(release).bytes),
+                passed_over: passed,
+            });
+        }
+        let (name, current) = (plain(&portable.name), plain(&portable.current));
+        say(&match newest {
+            Some(release) => format!(
+                "{name} {current} → {} · {}",
+                plain(&release.version),
+                size(offered::smaller(release).bytes)
+            ),
+            None => format!("{name} {current} is the newest"),
+        });
+        for passed in passed {
+            say(&format!("  passed over: {}", one_line(passed)));
+        }
+        Ok(())
+    }
+
+    /// Puts the new version in the place of the current one, and lets it stay once it has worked for its time.
+    fn replace(
+        &self,
+        context: &Context,
+        portable: &Portable,
+        source: Source,
+        _own: &Upgrading,
+    ) -> Result<u8> {
+        let (name, from) = (portable.name.as_str(), portable.current.as_str());
+        let ran = purge::running(context, portable)?;
+        if !ran.is_empty() {
+            let now = proof::status(context, &ran)?;
+            if !now
+                .iter()
+                .any(|unit| proof::trouble(unit, u32::MAX).is_some())
+            {
+                note(context, name, |portable| healthy(portable, from))?;
+            }
+        }
+        let mut install = self.install.clone();
+        install.choices.must_be = Some(name.to_owned());
+        install.choices.trial = (!ran.is_empty()).then(|| from.to_owned());
+        install.choices.returns = matches!(source, Source::Version(..));
+        if let Err(error) = Start::attach(context, source, install, Attaching::default()) {
+            // Where the units are the new ones already and the record is not, they are those of the record again.
+            crate::portable::reattach(context, &existing(context, name)?)?;
+            return Err(error);
+        }
+        let to = existing(context, name)?.current;
+        if ran.is_empty() {
+            self.tidy(context, name)?;
+            say(&format!(
+                "{} {} → {} · nothing of it runs, so nothing was restarted",
+                plain(name),
+                plain(from),
+                plain(&to)
+            ));
+            return Ok(0);
+        }
+        if let Some(why) = self.trouble(context, name, &ran)? {
+            take_back(context, name, from, &ran, Some(&why))?;
+            return Ok(1);
+        }
+        note(context, name, |portable| {
+            portable.trial = None;
+            healthy(portable, &to);
+        })?;
+        self.tidy(context, name)?;
+        say(&format!("{} {} → {}", plain(name), plain(from), plain(&to)));
+        Ok(0)
+    }
+
+    /// What is wrong with the new version, if anything is.
+    fn trouble(&self, context: &Context, name: &str, ran: &[String]) -> Result<Option<String>> {
+        let units = delivery::attached::units(&context.directories.state, name)?;
+        let restarted = renew(context, name, ran, true)?;
+        let kept: Vec<String> = ran
+            .iter()
+            .filter(|unit| units.contains(*unit))
+            .cloned()
+            .collect();
+        if restarted == 0 {
+            return proof::watch(context, &kept, Duration::from_secs(self.healthy_for.into()));
+        }
+        let now = proof::status(context, &kept)?;
+        let why = now.iter().find_map(|unit| proof::trouble(unit, u32::MAX));
+        Ok(Some(why.unwrap_or_else(|| "it did not start".to_owned())))
+    }
+
+    fn tidy(&self, context: &Context, name: &str) -> Result<()> {
+        let keep = usize::from(self.keep);
+        note(context, name, |portable| drop(portable.keep_newest(keep)))?;
+        Store::open(&context.directories.state)?.collect(&referenced(context)?)?;
+        Ok(())
+    }
+}
+
+/// Begins an upgrade, which nobody else is at.
+///
+/// # Errors
+/// When another command is.
+pub(super) fn begin(context: &Context, name: &str) -> Result<Upgrading> {
+    records(context).upgrading(name)?.ok_or_else(|| {
+        hint(
+            format!("another command is upgrading {name}"),
+            "wait for its end; it changes nothing more after that",
+        )
+    })
+}
+
+fn healthy(portable: &mut Portable, version: &str) {
+    if let Some(version) = portable.versions.get_mut(version) {
+        (version.healthy, version.taken_back) = (true, None);
+    }
+}
+
+/// Changes a record.
+pub(super) fn note(
+    context: &Context,
+    name: &str,
+    change: impl FnOnce(&mut Portable),
+) -> Result<()> {
+    let (held, known) = existing_held(context, name)?;
+    let mut changed = known.clone();
+    change(&mut changed);
+    if changed != known {
+        held.put(&changed)?;
+    }
+    Ok(())
+}
+
+/// Goes back from a version whose proof was interrupted, by a power cut as a rule: whether it works nobody knows.
+///
+/// # Errors
+/// When the former version is gone or can't be attached.
+pub(super) fn end_trial(context: &Context, portable: &Portable) -> Result<Portable> {
+    let Some(from) = &portable.trial else {
+        return Ok(portable.clone());
+    };
+    let ran = purge::running(context, portable)?;
+    take_back(context, &portable.name, from, &ran, None)?;
+    existing(context, &portable.name)
+}
+
+/// The same at boot, where no upgrade is under way.
+///
+/// # Errors
+/// As [`end_trial`].
+pub(super) fn end_trial_at_boot(context: &Context, portable: &Portable) -> Result<()> {
+    if portable.trial.is_some()
+        && let Some(_own) = records(context).upgrading(&portable.name)?
+    {
+        end_trial(context, portable)?;
+    }
+    Ok(())
+}
+
+/// The former version again; why the newer one went is recorded, so that it is not tried again by itself.
+fn take_back(
+    context: &Context,
+    name: &str,
+    from: &str,
+    ran: &[String],
+    why: Option<&str>,
+) -> Result<()> {
+    let newer = existing(context, name)?.current;
+    let said = why.unwrap_or("its proof was interrupted");
+    complain(&format!(
+        "{} {} {} is taken back, {} comes again: {}",
+        Paint::Yellow.on("warning:"),
+        plain(name),
+        plain(&newer),
+        plain(from),
+        one_line(said)
+    ));
+    back_to(context, name, from, ran)?;
+    note(context, name, |portable| {
+        if let (Some(version), Some(why)) = (portable.versions.get_mut(&newer), why) {
+            version.taken_back = Some(why.to_owned());
+            version.healthy = false;
+        }
+    })?;
+    if ran.is_empty() {
+        return Ok(());
+    }
+    let former = existing(context, name)?;
+    let units = delivery::attached::units(&context.directories.state, name)?;
+    let kept: Vec<String> = ran
+        .iter()
+        .filter(|unit| units.contains(*unit))
+        .cloned()
+        .collect();
+    match renew(context, name, &kept, true)? {
+        0 => Ok(()),
+        _ => Err(hint(
+            format!("{name} {} does not start either", former.current),
+            format!("`coracle status {name}` and `coracle logs {name}` say why"),
+        )),
+    }
+}
+
+/// Attaches a version that is stored, with what was granted to it. What failed may start again at once.
+fn back_to(context: &Context, name: &str, version: &str, ran: &[String]) -> Result<()> {
+    if let Some(mut client) = context.connect_if_running()?
+        && !ran.is_empty()
+    {
+        let names = ran.to_vec();
+        client.call(ResetFailed, &NamesRequest { names })?;
+    }
+    let mut install = InstallOptions::default();
+    install.choices.must_be = Some(name.to_owned());
+    install.choices.returns = true;
+    let source = Source::Version(name.to_owned(), version.to_owned());
+    Start::attach(context, source, install, Attaching::default())?;
+    Ok(())
+}
+
+/// Options of `rollback`.
+#[derive(Args, Debug)]
+pub(crate) struct Rollback {
+    /// A portable that is here
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// A version that is stored and was seen to work [default: the newest such below the current one]
+    #[arg(value_name = "VERSION")]
+    version: Option<String>,
+}
+
+impl Run for Rollback {
+    fn run(self, context: &Context) -> Result<u8> {
+        let portable = meant(context, &self.name)?.ok_or_else(|| none_here(&self.name))?;
+        let (name, current) = (portable.name.as_str(), portable.current.as_str());
+        let _own = begin(context, name)?;
+        let target = self.target(&portable)?;
+        let units = current_units(&portable);
+        let mut ran = purge::running(context, &portable)?;
+        if ran.is_empty() && is_attached(context, &portable)? && have_failed(context, &units)? {
+            ran.clone_from(&units);
+        }
+        back_to(context, name, &target, &units)?;
+        note(context, name, |portable| {
+            if let Some(version) = portable.versions.get_mut(current) {
+                version.taken_back = Some("the administrator went back from it".to_owned());
+            }
+        })?;
+        let status = if ran.is_empty() {
+            0
+        } else {
+            renew(context, name, &ran, true)?
+        };
+        say(&format!(
+            "{} {} → {}",
+            plain(name),
+            plain(current),
+            plain(&target)
+        ));
+        Ok(status)
+    }
+}
+
+/// Whether one of the units failed, where a manager is there that knows.
+fn have_failed(context: &Context, units: &[String]) -> Result<bool> {
+    if context.connect_if_running()?.is_none() {
+        return Ok(false);
+    }
+    let now = proof::status(context, units)?;
+    Ok(now.iter().any(|unit| unit.active == "failed"))
+}
+
+impl Rollback {
+    fn target(&self, portable: &Portable) -> Result<String> {
+        let (name, current) = (&portable.name, &portable.current);
+        let floor = portable
+            .channel
+            .as_ref()
+            .and_then(|seen| seen.floor.as_ref());
+        let is_below =
+            |version: &String| floor.is_some_and(|floor| compare(version, floor).is_lt());
+        let Some(wanted) = &self.version else {
+            let good = portable.versions.iter();
+            let good = good.filter(|(version, known)| {
+                known.healthy && compare(version, current).is_lt() && !is_below(version)
+            });
+            let newest = good
+                .map(|(version, _)| version)
+                .max_by(|a, b| compare(a, b));
+            return newest.cloned().ok_or_else(|| {
+                hint(
+                    format!("there is no version of {name} below {current} to go back to that was seen to work here"),
+                    format!("`coracle versions {name}` lists those that are stored"),
+                )
+            });
+        };
+        let next = format!("`coracle versions {name}` lists those that are stored");
+        let refused = |why: String| Err(hint(why, next.clone()));
+        match portable.versions.get(wanted) {
+            None => refused(format!("{name} {wanted} is not stored here")),
+            Some(_) if wanted == current => {
+                refused(format!("{name} {wanted} is the current version"))
+            }
+            Some(_) if is_below(wanted) => {
+                refused(format!("{name} {wanted} was withdrawn by its maker"))
+            }
+            Some(version) if !version.healthy => {
+                refused(format!("{name} {wanted} was never seen to work here"))
+            }
+            Some(_) => Ok(wanted.clone()),
+        }
+    }
+}

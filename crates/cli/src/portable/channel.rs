@@ -1,0 +1,251 @@
+//! The channel of a portable: its index fetched, who stands for it, and whether it may be believed.
+
+use std::io::Seek;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result};
+use delivery::channel::{self, Host, Index, Seen};
+use delivery::digest::Digest;
+use delivery::digests::Digests;
+use delivery::portables::Portable;
+use delivery::store::Store;
+use image::signature::{Signer, TrustedCertificate};
+use image::statement::{Handover, STATEMENT_LIMIT_BYTES, Statement};
+use image::worker::{Fault, WorkerError, Workers};
+
+use super::admit::{honoured, revoked_signer};
+use super::existing_held;
+use super::fetch::{FetchOptions, fetch};
+use crate::context::Context;
+use crate::failure::{Hint, hint};
+use crate::terminal::one_line;
+
+/// An index that is believed.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    /// Where it lies.
+    pub(crate) url: String,
+    /// What it says.
+    pub(crate) index: Index,
+}
+
+/// Fetches the index of a portable and holds it against what was seen before; what is seen now is recorded, so that a later one can't
+/// be older.
+///
+/// # Errors
+/// When there is none, nobody who may stands for it, or it is not the newest.
+pub(crate) fn look(
+    context: &Context,
+    store: &Store,
+    portable: &Portable,
+    options: &FetchOptions,
+    accepted: Option<Digest>,
+) -> Result<Channel> {
+    let name = &portable.name;
+    let url = channel::address(&portable.origin, name).ok_or_else(|| no_address(portable))?;
+    let statement = stand(context, store, portable, &url, options)?;
+    check_signers(context, portable, &statement, accepted)?;
+    let index = Index::parse(&statement.body)?;
+    let refused = || Hint::new(format!("nothing of {url} is believed"), after_refusal(name));
+    index
+        .judge(
+            (&statement.name, name),
+            (
+                &Digest::of(statement.body.as_bytes()),
+                portable.channel.as_ref(),
+            ),
+            now_s()?,
+        )
+        .with_context(refused)?;
+    remember(context, portable, &statement, &index)?;
+    Ok(Channel { url, index })
+}
+
+fn no_address(portable: &Portable) -> anyhow::Error {
+    hint(
+        format!(
+            "{} came from {}, and has no channel",
+            portable.name, portable.origin
+        ),
+        "`coracle start ADDRESS` takes it from a server that has its newer versions, too",
+    )
+}
+
+fn after_refusal(name: &str) -> String {
+    format!("{name} stays as it is; tell its maker, or try again later or from another network")
+}
+
+/// Fetches the index and lets a worker say who stands for it.
+fn stand(
+    context: &Context,
+    store: &Store,
+    portable: &Portable,
+    url: &str,
+    options: &FetchOptions,
+) -> Result<Statement> {
+    let options = FetchOptions {
+        max_size: Some(STATEMENT_LIMIT_BYTES.to_string()),
+        ..options.clone()
+    };
+    let (staging, _, _) = fetch(context, store, url, &options)?;
+    let mut trusted = honoured(&context.directories.config)?;
+    trusted.extend(heirs(portable)?);
+    (&staging.file).rewind()?;
+    let stood = Workers::default().stand(&staging.file, &trusted);
+    store.discard(staging)?;
+    stood.map_err(|error| {
+        let next = match &error {
+            WorkerError::Refused(refusal) if refusal.fault == Fault::NotTrusted => format!(
+                "if its maker has a new key that the old one could not hand over to, `coracle trust add CERTIFICATE` trusts it; {}",
+                after_refusal(&portable.name)
+            ),
+            _ => after_refusal(&portable.name),
+        };
+        anyhow::Error::from(error).context(Hint::new(format!("nothing of {url} is believed"), next))
+    })
+}
+
+/// The certificates of keys that came after the portable's first one, by its own word.
+///
+/// # Errors
+/// When the record is damaged.
+pub(crate) fn heirs(portable: &Portable) -> Result<Vec<TrustedCertificate>> {
+    let seen = portable.channel.iter();
+    seen.flat_map(|seen| &seen.successors)
+        .map(|text| {
+            TrustedCertificate::try_from(text.clone())
+                .with_context(|| format!("the record of {} is damaged", portable.name))
+        })
+        .collect()
+}
+
+/// Whether a key is one of the maker's of what is installed: its signer's, or one that came after it by its own word.
+fn is_own(portable: &Portable, signer: &Signer) -> bool {
+    let Some(pinned) = &portable.signer else {
+        return false;
+    };
+    let Ok(fingerprint) = signer.fingerprint.parse::<Digest>() else {
+        return false;
+    };
+    let is_heir = |seen: &Seen| seen.is_one_maker(&pinned.fingerprint, &fingerprint);
+    fingerprint == pinned.fingerprint || portable.channel.as_ref().is_some_and(is_heir)
+}
+
+/// The handovers from the maker of what is installed to who signed the index; none where somebody else signed it and is accepted.
+fn line<'a>(portable: &Portable, statement: &'a Statement) -> Option<Vec<&'a Handover>> {
+    statement.line_from(&|signer| is_own(portable, signer))
+}
+
+/// The line has to begin with who signed what is installed, and revoked keys end it.
+fn check_signers(
+    context: &Context,
+    portable: &Portable,
+    statement: &Statement,
+    accepted: Option<Digest>,
+) -> Result<()> {
+    let list = Digests::revoked(&context.directories.config);
+    let line = line(portable, statement);
+    let handovers = line.iter().flatten();
+    let keys = handovers.flat_map(|handover| [&handover.by, &handover.to]);
+    for signer in keys.chain([&statement.signer]) {
+        if let Some(said) = revoked_signer(&list, signer)? {
+            return Err(hint(
+                format!(
+                    "the channel index counts by the word of \"{}\", which was revoked ({})",
+                    one_line(&signer.common_name),
+                    said.digest
+                ),
+                after_refusal(&portable.name),
+            ));
+        }
+    }
+    let fingerprint: Digest = statement.signer.fingerprint.parse()?;
+    if line.is_some() || portable.signer.is_none() || accepted == Some(fingerprint) {
+        return Ok(());
+    }
+    Err(other_maker(portable, &statement.signer))
+}
+
+fn other_maker(portable: &Portable, signer: &Signer) -> anyhow::Error {
+    let was = portable
+        .signer
+        .as_ref()
+        .map_or("nobody", |signer| &signer.name);
+    hint(
+        format!(
+            "{} is signed by \"{}\", and its channel index by \"{}\" ({}), who does not follow by that one's word",
+            portable.name,
+            one_line(was),
+            one_line(&signer.common_name),
+            signer.fingerprint
+        ),
+        format!(
+            "if its maker has a new key, say --accept-signer=sha256:{}; {}",
+            signer.fingerprint,
+            after_refusal(&portable.name)
+        ),
+    )
+}
+
+/// Records what was seen, unless another command has seen a newer one meanwhile.
+fn remember(
+    context: &Context,
+    portable: &Portable,
+    statement: &Statement,
+    index: &Index,
+) -> Result<()> {
+    let (held, mut known) = existing_held(context, &portable.name)?;
+    let digest = Digest::of(statement.body.as_bytes());
+    let seen = known.channel.as_ref();
+    index.judge((&statement.name, &known.name), (&digest, seen), now_s()?)?;
+    // Keys of another maker, who was accepted or comes where nobody had signed, are not counted among the former one's.
+    let line = line(&known, statement);
+    let of_same = seen.filter(|_| line.is_some());
+    let (mut lineage, mut successors) = of_same.map_or_else(Default::default, |seen| {
+        (seen.lineage.clone(), seen.successors.clone())
+    });
+    let pinned = known.signer.as_ref().filter(|_| line.is_some());
+    if let Some(pinned) = pinned {
+        add(&mut lineage, pinned.fingerprint);
+    }
+    for handover in line.iter().flatten() {
+        add(&mut lineage, handover.to.fingerprint.parse()?);
+        add(&mut successors, handover.certificate.clone().into());
+    }
+    let now = Seen {
+        serial: index.serial,
+        digest,
+        floor: index.floor.clone(),
+        lineage,
+        successors,
+    };
+    if seen != Some(&now) {
+        known.channel = Some(now);
+        held.put(&known)?;
+    }
+    Ok(())
+}
+
+fn add<T: PartialEq>(list: &mut Vec<T>, new: T) {
+    if !list.contains(&new) {
+        list.push(new);
+    }
+}
+
+/// What this host is, for what a version needs.
+pub(crate) fn host() -> Host {
+    let kernel = rustix::system::uname();
+    Host {
+        architecture: image::discoverable::native()
+            .unwrap_or(std::env::consts::ARCH)
+            .to_owned(),
+        kernel: kernel.release().to_string_lossy().into_owned(),
+    }
+}
+
+fn now_s() -> Result<u64> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    Ok(now
+        .context("this machine's clock is before 1970")?
+        .as_secs())
+}

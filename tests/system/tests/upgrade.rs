@@ -1,0 +1,433 @@
+//! Versions from a channel: newer ones come when they may, stay when they work, and go again when they do not.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use coracle_system_tests::images::{By, Workshop, with_workshop};
+use coracle_system_tests::waiting::eventually;
+use testkit::{Finished, HttpsServer, Instance};
+
+const GOOD: &str = "ExecStart=/usr/bin/sleep infinity";
+/// Up at first, and gone a moment later.
+const BAD: &str = "ExecStart=/usr/bin/dash -c 'sleep 0.3; exit 7'";
+
+/// A maker's directory, a server that gives it out, and the host that has version 1.0 from there.
+struct Harbour<'a> {
+    coracle: &'a Instance,
+    workshop: &'a Workshop<'a>,
+    web: PathBuf,
+    ca: String,
+    server: HttpsServer,
+}
+
+impl Harbour<'_> {
+    fn open(work: impl FnOnce(&Harbour)) {
+        with_workshop(|coracle, workshop| {
+            let (web, keys) = (coracle.folder().join("web"), coracle.folder().join("keys"));
+            fs::create_dir(&web).expect("a folder");
+            fs::create_dir(&keys).expect("a folder");
+            let server = HttpsServer::start(&web, &keys, 0);
+            let ca = keys.join("ca.crt").display().to_string();
+            let harbour = Harbour {
+                coracle,
+                workshop,
+                web,
+                ca,
+                server,
+            };
+            harbour.publish("1.0", GOOD, By::Trusted, &[]);
+            coracle.ok(&[
+                "start",
+                &harbour.server.url("boat.psi"),
+                "--ca",
+                &harbour.ca,
+            ]);
+            work(&harbour);
+        });
+    }
+
+    fn publish(&self, version: &str, line: &str, by: By, more: &[&str]) {
+        let unit = format!("[Unit]\nDescription=boat {version}\n[Service]\nType=exec\n{line}\n");
+        let image = self
+            .workshop
+            .image("boat", version, by, &[("boat.service", &unit)]);
+        let (web, key) = (self.web.display().to_string(), self.workshop.key(by));
+        let mut words = vec!["publish", &image, &web, "--key", &key];
+        words.extend(more);
+        self.coracle.ok(&words);
+    }
+
+    fn upgrade(&self, more: &[&str]) -> Finished {
+        let mut words = vec!["upgrade", "boat", "--ca", &self.ca];
+        if !more.contains(&"--healthy-for") {
+            words.extend(["--healthy-for", "1"]);
+        }
+        words.extend(more);
+        self.coracle.coracle(&words)
+    }
+
+    /// The same where it succeeds; what it says.
+    fn upgraded(&self, more: &[&str]) -> String {
+        self.upgrade(more).ok().stdout
+    }
+
+    /// What is refused changes nothing of what runs.
+    fn refused(&self, more: &[&str], expected: &[&str]) {
+        let before = self.running();
+        let said = self.upgrade(more);
+        assert_eq!(said.status, 1, "{}{}", said.stdout, said.stderr);
+        for expected in expected {
+            assert!(
+                said.stderr.contains(expected),
+                "{expected}: {}",
+                said.stderr
+            );
+        }
+        assert_eq!(self.running(), before);
+        let staged = self.coracle.folder().join("state/store/staging");
+        if let Ok(left) = fs::read_dir(&staged) {
+            let left: Vec<_> = left.map(|entry| entry.expect("an entry").path()).collect();
+            assert!(left.is_empty(), "{left:?}");
+        }
+    }
+
+    /// Which version runs, and in which process.
+    fn running(&self) -> (String, String) {
+        let [state, what, process] = ["ActiveState", "Description", "MainPID"]
+            .map(|name| self.coracle.property("boat.service", name));
+        assert_eq!(state, "active");
+        (what, process)
+    }
+
+    fn versions(&self) -> Vec<(String, String)> {
+        let text = self.coracle.ok(&["versions", "boat", "--json"]);
+        let lines: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let lines = lines.as_array().expect("a list").iter();
+        let word =
+            |line: &serde_json::Value, name: &str| line[name].as_str().expect("text").to_owned();
+        lines
+            .map(|line| (word(line, "version"), word(line, "state")))
+            .collect()
+    }
+
+    fn check_versions(&self, expected: &[(&str, &str)]) {
+        let found = self.versions();
+        let found: Vec<(&str, &str)> = found
+            .iter()
+            .map(|(a, b)| (a.as_str(), b.as_str()))
+            .collect();
+        assert_eq!(found, expected);
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.web.join(name)
+    }
+}
+
+#[test]
+fn a_newer_version_comes_stays_and_can_be_gone_back_from() {
+    Harbour::open(|harbour| {
+        let coracle = harbour.coracle;
+        let said = harbour.upgraded(&[]);
+        assert_eq!(said, "boat 1.0 is the newest\n");
+        coracle.ok(&["configure", "boat", "--env", "WORD=kept"]);
+        harbour.publish("1.1", GOOD, By::Trusted, &[]);
+        harbour.publish("1.2", GOOD, By::Trusted, &["--needs-kernel", "99"]);
+        let said = harbour.upgraded(&["--check"]);
+        assert!(said.starts_with("boat 1.0 → 1.1 · "), "{said}");
+        assert!(
+            said.contains("passed over: 1.2: it needs Linux 99"),
+            "{said}"
+        );
+        assert_eq!(harbour.running().0, "boat 1.0");
+        let said = harbour.upgraded(&[]);
+        assert!(said.ends_with("boat 1.0 → 1.1\n"), "{said}");
+        assert_eq!(harbour.running().0, "boat 1.1");
+        assert!(
+            coracle
+                .property("boat.service", "Environment")
+                .contains("WORD=kept")
+        );
+        harbour.check_versions(&[("1.1", "current"), ("1.0", "healthy")]);
+        assert!(
+            coracle
+                .ok(&["status", "boat"])
+                .contains(&harbour.server.url("boat.psi"))
+        );
+
+        let said = coracle.ok(&["rollback", "boat"]);
+        assert!(said.ends_with("boat 1.1 → 1.0\n"), "{said}");
+        assert_eq!(harbour.running().0, "boat 1.0");
+        harbour.check_versions(&[("1.1", "taken back"), ("1.0", "current")]);
+        let said = harbour.upgraded(&[]);
+        assert!(
+            said.contains("1.1 was taken back (the administrator"),
+            "{said}"
+        );
+        assert_eq!(harbour.running().0, "boat 1.0");
+        // What is stored is not fetched again.
+        for file in ["boat_1.1.psi", "boat_1.1.psi.zst"] {
+            fs::remove_file(harbour.file(file)).expect("a file that is there");
+        }
+        harbour.upgraded(&["--retry"]);
+        assert_eq!(harbour.running().0, "boat 1.1");
+
+        coracle.ok(&["hold", "boat"]);
+        harbour.refused(&[], &["boat is held at 1.1", "coracle unhold boat"]);
+        let all = coracle
+            .coracle(&["upgrade", "--all", "--ca", &harbour.ca])
+            .ok();
+        assert!(all.stderr.contains("boat is held at 1.1"), "{}", all.stderr);
+        coracle.ok(&["unhold", "boat"]);
+        let said = coracle.ok(&["gc", "--keep", "1"]);
+        assert_eq!(said, "boat 1.0\n");
+        harbour.check_versions(&[("1.1", "current")]);
+        let nowhere = coracle.coracle(&["rollback", "boat"]);
+        assert!(nowhere.status == 1 && nowhere.stderr.contains("no version of boat below 1.1"));
+    });
+}
+
+#[test]
+fn a_version_that_does_not_work_is_taken_back_with_the_reason_and_not_tried_again_by_itself() {
+    Harbour::open(|harbour| {
+        harbour.publish("1.1", BAD, By::Trusted, &[]);
+        let said = harbour.upgrade(&["--healthy-for", "60"]);
+        assert_eq!(said.status, 1, "{}", said.stderr);
+        for part in [
+            "boat 1.1 is taken back, 1.0 comes again",
+            "boat.service failed (exit-code)",
+        ] {
+            assert!(said.stderr.contains(part), "{}", said.stderr);
+        }
+        assert_eq!(harbour.running().0, "boat 1.0");
+        harbour.check_versions(&[("1.1", "taken back"), ("1.0", "current")]);
+        assert!(
+            harbour
+                .coracle
+                .ok(&["versions", "boat"])
+                .contains("boat.service failed")
+        );
+        let said = harbour.upgraded(&[]);
+        assert!(
+            said.contains("boat stays at 1.0: 1.1 was taken back"),
+            "{said}"
+        );
+        let never = harbour.coracle.coracle(&["rollback", "boat", "1.1"]);
+        assert!(
+            never.stderr.contains("never seen to work"),
+            "{}",
+            never.stderr
+        );
+        // One that can't even start.
+        let line = format!("ExecStartPre=/usr/bin/dash -c 'exit 3'\n{GOOD}");
+        harbour.publish("1.2", &line, By::Trusted, &[]);
+        let said = harbour.upgrade(&[]);
+        assert_eq!(said.status, 1, "{}", said.stderr);
+        assert_eq!(harbour.running().0, "boat 1.0");
+        // And the next one is taken.
+        harbour.publish("1.3", GOOD, By::Trusted, &[]);
+        harbour.upgraded(&[]);
+        assert_eq!(harbour.running().0, "boat 1.3");
+    });
+}
+
+#[test]
+fn an_index_that_is_old_forked_foreign_or_nonsense_is_refused_and_what_runs_goes_on() {
+    Harbour::open(|harbour| {
+        let index = harbour.file("boat.channel");
+        let old = fs::read(&index).expect("an index");
+        harbour.publish("1.1", GOOD, By::Trusted, &[]);
+        let new = fs::read(&index).expect("an index");
+        harbour.upgraded(&["--check"]);
+        let serve = |bytes: &[u8]| fs::write(&index, bytes).expect("another index");
+        serve(&old);
+        harbour.refused(
+            &[],
+            &["serial 1, and 2 was seen before", "boat stays as it is"],
+        );
+        // The same serial made twice.
+        harbour.publish("1.1.1", GOOD, By::Trusted, &[]);
+        harbour.refused(&[], &["two channel indexes with serial 2"]);
+        // Somebody else's, and a changed one.
+        let ship = String::from_utf8(new.clone())
+            .expect("text")
+            .replace("channel 1 boat", "channel 1 ship");
+        serve(ship.as_bytes());
+        harbour.refused(&[], &["was changed on its way"]);
+        let changed = String::from_utf8(new.clone())
+            .expect("text")
+            .replace("\"1.1\"", "\"1.9\"");
+        serve(changed.as_bytes());
+        harbour.refused(&[], &["was changed on its way"]);
+        for nonsense in [&b""[..], b"<html>not found</html>\n", &vec![b'x'; 2 << 20]] {
+            serve(nonsense);
+            harbour.refused(&[], &["boat.channel"]);
+        }
+        fs::remove_file(&index).expect("the index");
+        harbour.refused(&[], &["404"]);
+        serve(&new);
+        harbour.upgraded(&[]);
+        assert_eq!(harbour.running().0, "boat 1.1");
+    });
+}
+
+#[test]
+fn files_that_are_not_what_the_index_says_are_refused_and_the_next_try_succeeds() {
+    Harbour::open(|harbour| {
+        harbour.publish("1.1", GOOD, By::Trusted, &[]);
+        let file = harbour.file("boat_1.1.psi.zst");
+        let good = fs::read(&file).expect("the image");
+        let check = |bytes: &[u8], expected: &str| {
+            fs::write(&file, bytes).expect("another file");
+            harbour.refused(&[], &[expected]);
+        };
+        check(
+            &good[..good.len() - 1],
+            "files of several versions are mixed",
+        );
+        check(&[&good[..], b"x"].concat(), "larger than");
+        let mut flipped = good.clone();
+        flipped[good.len() / 2] ^= 1;
+        check(&flipped, "files of several versions are mixed");
+        let other = fs::read(harbour.file("boat_1.0.psi.zst")).expect("the other version");
+        check(&other, "boat_1.1.psi.zst");
+        fs::write(&file, &good).expect("the image again");
+        harbour.upgraded(&[]);
+        assert_eq!(harbour.running().0, "boat 1.1");
+    });
+}
+
+#[test]
+fn what_is_below_the_floor_is_neither_offered_nor_gone_back_to() {
+    Harbour::open(|harbour| {
+        harbour.publish("1.1", GOOD, By::Trusted, &["--floor", "1.1"]);
+        harbour.upgraded(&[]);
+        harbour.check_versions(&[("1.1", "current"), ("1.0", "healthy")]);
+        let said = harbour.coracle.coracle(&["rollback", "boat", "1.0"]);
+        assert!(
+            said.status == 1 && said.stderr.contains("1.0 was withdrawn by its maker"),
+            "{}",
+            said.stderr
+        );
+        let said = harbour.coracle.coracle(&["rollback", "boat"]);
+        assert_eq!(said.status, 1, "{}", said.stdout);
+        assert_eq!(harbour.running().0, "boat 1.1");
+    });
+}
+
+#[test]
+fn a_maker_changes_its_key_and_hosts_go_along_while_nobody_else_takes_over() {
+    Harbour::open(|harbour| {
+        let coracle = harbour.coracle;
+        coracle.ok(&["configure", "boat", "--env", "WORD=kept"]);
+        let former = harbour.workshop.key(By::Trusted);
+        // Somebody else's index under the same name: not trusted, and trusted but not the maker.
+        let index = harbour.file("boat.channel");
+        let good = fs::read(&index).expect("the index");
+        fs::remove_file(&index).expect("the index");
+        harbour.publish("3.0", GOOD, By::Unknown, &[]);
+        harbour.refused(
+            &[],
+            &["\"Unknown Maker\"", "not trusted", "coracle trust add"],
+        );
+        let certificate = Path::new(&harbour.workshop.key(By::Unknown)).with_extension("crt");
+        let certificate = certificate.display().to_string();
+        let trusted = coracle.ok(&["trust", "add", &certificate]);
+        harbour.refused(
+            &[],
+            &[
+                "does not follow by that one's word",
+                "--accept-signer=sha256:",
+            ],
+        );
+        let fingerprint = trusted.split("sha256:").nth(1).expect("a fingerprint");
+        let fingerprint: String = fingerprint
+            .chars()
+            .take_while(char::is_ascii_hexdigit)
+            .collect();
+        coracle.ok(&["trust", "remove", &fingerprint]);
+        for file in ["boat_3.0.psi", "boat_3.0.psi.zst"] {
+            fs::remove_file(harbour.file(file)).expect("a file");
+        }
+        // The maker's own word.
+        fs::write(&index, good).expect("the index");
+        harbour.publish("1.1", GOOD, By::Unknown, &["--former-key", &former]);
+        harbour.upgraded(&[]);
+        assert_eq!(harbour.running().0, "boat 1.1");
+        assert!(
+            coracle
+                .property("boat.service", "Environment")
+                .contains("WORD=kept")
+        );
+        harbour.publish("1.2", GOOD, By::Unknown, &[]);
+        harbour.upgraded(&[]);
+        assert_eq!(harbour.running().0, "boat 1.2");
+        assert!(coracle.ok(&["status", "boat"]).contains("Unknown Maker"));
+        // Back over the change of keys, with what was chosen.
+        coracle.ok(&["rollback", "boat", "1.0"]);
+        assert_eq!(harbour.running().0, "boat 1.0");
+        assert!(
+            coracle
+                .property("boat.service", "Environment")
+                .contains("WORD=kept")
+        );
+        // The new key counts for this portable alone.
+        let other = harbour.workshop.image(
+            "ship",
+            "1",
+            By::Unknown,
+            &[("ship.service", "[Service]\nExecStart=/usr/bin/sleep 1\n")],
+        );
+        let said = coracle.coracle(&["start", &other]);
+        assert!(
+            said.status == 1 && said.stderr.contains("not trusted"),
+            "{}",
+            said.stderr
+        );
+    });
+}
+
+#[test]
+fn an_upgrade_that_was_cut_off_before_its_proof_is_undone_at_the_next_boot() {
+    Harbour::open(|harbour| {
+        let coracle = harbour.coracle;
+        harbour.publish("1.1", GOOD, By::Trusted, &[]);
+        let mut upgrade = coracle
+            .command(&[
+                "upgrade",
+                "boat",
+                "--ca",
+                &harbour.ca,
+                "--healthy-for",
+                "600",
+            ])
+            .spawn()
+            .expect("an upgrade");
+        eventually("the new version runs", || {
+            let is_new = coracle.property("boat.service", "Description") == "boat 1.1";
+            (is_new && coracle.property("boat.service", "ActiveState") == "active").then_some(())
+        });
+        harbour.check_versions(&[("1.1", "on trial"), ("1.0", "healthy")]);
+        harbour.refused(&[], &["another command is upgrading boat"]);
+        let kept = coracle.coracle(&["gc", "--keep", "1"]).ok();
+        assert!(
+            kept.stderr.contains("boat is being upgraded"),
+            "{}",
+            kept.stderr
+        );
+        upgrade.kill().expect("it runs");
+        upgrade.wait().expect("its end");
+        coracle.ok(&["stop", "boat"]);
+        let said = coracle.coracle(&["start", "--enabled"]).ok();
+        assert!(
+            said.stderr.contains("its proof was interrupted"),
+            "{}",
+            said.stderr
+        );
+        assert_eq!(harbour.running().0, "boat 1.0");
+        harbour.check_versions(&[("1.1", "stored"), ("1.0", "current")]);
+        // It was not its fault: it is tried again.
+        harbour.upgraded(&[]);
+        assert_eq!(harbour.running().0, "boat 1.1");
+    });
+}
