@@ -235,7 +235,7 @@ fn a_bus_name_asks() {
 }
 
 #[test]
-fn names_outside_the_prefix_are_refused() {
+fn names_that_are_not_the_portables_ask_and_are_known_to_its_other_units() {
     for file in [
         "sshd.service",
         "helloworld.service",
@@ -244,7 +244,28 @@ fn names_outside_the_prefix_are_refused() {
     ] {
         check_files(
             &[(file, "")],
-            &format!("never {file}: its name must be hello, hello-… or hello@…"),
+            &format!(
+                "ask {file}:1 name:{file}: have a unit that is called {file}, not as hello is"
+            ),
+        );
+    }
+    check_files(
+        &[
+            (
+                "hello.service",
+                "[Unit]\nRequires=ship.service\nAfter=ship@1.service\nConflicts=sshd.service\n",
+            ),
+            ("ship.service", ""),
+            ("ship@.service", ""),
+        ],
+        "ask ship.service:1 name:ship.service: have a unit that is called ship.service, not as hello is\n\
+         ask ship@.service:1 name:ship@.service: have a unit that is called ship@.service, not as hello is\n\
+         never hello.service:4: Conflicts=: sshd.service is not one of the portable's own units",
+    );
+    for file in ["systemd-logind.service", "coracle.service", "user@.service"] {
+        check_files(
+            &[(file, "")],
+            &format!("never {file}: this name is the host's; a portable can't have it"),
         );
     }
 }

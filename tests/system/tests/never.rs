@@ -215,7 +215,7 @@ fn units_of_other_kinds_names_and_drop_ins_are_refused_by_name() {
             (
                 "ID=boat\nPORTABLE_PREFIXES=sshd\n",
                 "sshd.service",
-                "its name must be boat",
+                "--grant='name:sshd.service'",
             ),
         ] {
             let image = workshop.tree(release, By::Trusted, &[(name, RUNS)], |_| {});

@@ -297,14 +297,23 @@ fn an_image_says_by_its_prefixes_which_units_are_its_own_and_the_others_are_left
             0,
             &["Prefixes: boat-oar boat-sail", "Left alone: boat.service"],
         );
-        // A prefix that is not below the portable's name would give it units that look like somebody else's.
+        // A prefix that is not below the portable's name gives it units that look like somebody else's: that is the administrator's to say.
         let foreign = furnished("boat ship");
         says(
             coracle,
-            &["attach", &foreign],
+            &["reattach", &foreign],
             1,
-            &["ship.service: its name must be boat, boat-", "Hint:"],
+            &[
+                "have a unit that is called ship.service",
+                "--grant='name:ship.service'",
+            ],
         );
+        coracle.ok(&["reattach", &foreign, "--grant=name:ship.service"]);
+        for (unit, state) in [("ship.service", "loaded"), ("boat-oar.service", "loaded")] {
+            assert_eq!(coracle.property(unit, "LoadState"), state, "{unit}");
+        }
+        coracle.ok(&["detach", "boat"]);
+        assert_eq!(coracle.property("ship.service", "LoadState"), "not-found");
     });
 }
 

@@ -2,6 +2,7 @@
 
 use model::{Directive, UnitKind, UnitName};
 
+use crate::portable::grants::is_covered;
 use crate::portable::rules::{Rule, rule};
 use crate::portable::scope::PortableName;
 
@@ -41,6 +42,37 @@ pub(crate) struct Part {
 pub(crate) struct Scope<'a> {
     pub(crate) portable: &'a PortableName,
     pub(crate) unit: &'a UnitName,
+    pub(crate) named: Named<'a>,
+}
+
+/// Units of the same image that are called otherwise than the portable.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Named<'a> {
+    /// All units of the image.
+    Here(&'a [&'a str]),
+    /// What was granted: those that the image has were asked for.
+    Granted(&'a [String]),
+}
+
+impl Scope<'_> {
+    /// Whether a unit is of the same image.
+    pub(crate) fn has_unit(&self, name: &UnitName) -> bool {
+        let is_here = |name: &str| match self.named {
+            Named::Here(names) => names.contains(&name),
+            Named::Granted(grants) => {
+                is_covered(grants.iter().map(String::as_str), &name_grant(name))
+            }
+        };
+        let template = name.template();
+        self.portable.owns_unit(name)
+            || is_here(name.as_str())
+            || template.is_some_and(|template| is_here(template.as_str()))
+    }
+}
+
+/// The grant that lets an image have a unit of this name.
+pub(crate) fn name_grant(unit: &str) -> String {
+    format!("name:{unit}")
 }
 
 impl Verdict {

@@ -52,7 +52,7 @@ const BOOT_TARGETS: &[&str] = &[
 
 fn is_own(scope: Scope, name: &str) -> bool {
     name.parse::<UnitName>()
-        .is_ok_and(|unit| scope.portable.owns_unit(&unit))
+        .is_ok_and(|unit| scope.has_unit(&unit))
 }
 
 fn own_or(scope: Scope, name: &str, public: &[&str]) -> Verdict {

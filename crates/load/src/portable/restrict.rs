@@ -6,7 +6,7 @@ use model::text::Verbatim;
 use model::{Directive, Unit, UnitKind};
 
 use crate::portable::grants::is_covered;
-use crate::portable::judge::{Part, Scope, Verdict, judge};
+use crate::portable::judge::{Named, Part, Scope, Verdict, judge};
 use crate::portable::profile::Profile;
 use crate::portable::scope::PortableName;
 use crate::specifier::{SpecifierContext, Specifiers};
@@ -23,6 +23,7 @@ pub fn restrict(
     let scope = Scope {
         portable,
         unit: unit.name(),
+        named: Named::Granted(granted),
     };
     let has_profile = unit.kind() == UnitKind::Service;
     let of_profile = profile

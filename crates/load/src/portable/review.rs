@@ -8,8 +8,10 @@ use syntax::Severity;
 
 use crate::loader::{LoadState, Loaded, load_text_as_template};
 use crate::portable::grants::is_covered;
-use crate::portable::judge::{Part, Scope, Verdict, judge};
-use crate::portable::scope::{PortableName, allowed_kind, is_of_every_host, is_reserved};
+use crate::portable::judge::{Named, Part, Scope, Verdict, judge, name_grant};
+use crate::portable::scope::{
+    PortableName, allowed_kind, is_of_every_host, is_reserved, is_reserved_word,
+};
 use crate::specifier::SpecifierContext;
 
 /// A unit file of an image.
@@ -151,8 +153,9 @@ pub fn review(portable: &PortableName, units: &[UnitText], context: &SpecifierCo
             "this name is the host's; a portable can't have it",
         );
     }
+    let names: Vec<&str> = units.iter().map(|text| text.name).collect();
     for text in units {
-        review.add(portable, text, context);
+        review.add(portable, &names, text, context);
     }
     review.requests.sort();
     review.requests.dedup();
@@ -188,20 +191,41 @@ impl Review {
         });
     }
 
-    fn add(&mut self, portable: &PortableName, text: &UnitText, context: &SpecifierContext) {
+    fn add(
+        &mut self,
+        portable: &PortableName,
+        names: &[&str],
+        text: &UnitText,
+        context: &SpecifierContext,
+    ) {
         let name = match own_name(portable, text.name) {
             Ok(name) => name,
             Err(reason) => return self.refuse(text.name, reason),
         };
+        if !portable.owns_unit(&name) {
+            self.ask_for_name(portable, &name);
+        }
         let loaded = load_text_as_template(&name, Path::new(text.name), text.bytes, context);
         match unusable(&loaded, text) {
             Some(reason) => self.refuse(text.name, reason),
             None => {
                 self.refuse_open(&loaded);
-                self.judge_unit(portable, &loaded, text);
+                self.judge_unit(portable, names, &loaded, text);
             }
         }
         self.units.push(loaded);
+    }
+
+    /// By PORTABLE_PREFIXES= an image has units that look like somebody else's; nobody's but the administrator's word makes them its own.
+    fn ask_for_name(&mut self, portable: &PortableName, unit: &UnitName) {
+        self.requests.push(Request {
+            grant: name_grant(unit.as_str()),
+            unit: unit.to_string(),
+            line: 1,
+            directive: "",
+            value: unit.to_string(),
+            words: format!("have a unit that is called {unit}, not as {portable} is"),
+        });
     }
 
     /// A restriction that can't be read is not left out: nobody knows how much of it was meant to hold.
@@ -221,10 +245,17 @@ impl Review {
         }));
     }
 
-    fn judge_unit(&mut self, portable: &PortableName, loaded: &Loaded, text: &UnitText) {
+    fn judge_unit(
+        &mut self,
+        portable: &PortableName,
+        names: &[&str],
+        loaded: &Loaded,
+        text: &UnitText,
+    ) {
         let scope = Scope {
             portable,
             unit: loaded.unit.name(),
+            named: Named::Here(names),
         };
         for (directive, _) in loaded.unit.iter() {
             for part in judge(scope, directive, &settings::print(&loaded.unit, directive)) {
@@ -278,10 +309,8 @@ fn own_name(portable: &PortableName, file: &str) -> Result<UnitName, String> {
     if is_of_every_host(&name) {
         return Err("every host has a unit of this name".to_owned());
     }
-    if !portable.owns_unit(&name) {
-        return Err(format!(
-            "its name must be {portable}, {portable}-… or {portable}@…"
-        ));
+    if !portable.owns_unit(&name) && is_reserved_word(name.prefix()) {
+        return Err("this name is the host's; a portable can't have it".to_owned());
     }
     Ok(name)
 }

@@ -80,6 +80,12 @@ pub(crate) fn is_reserved(portable: &PortableName) -> bool {
     RESERVED.contains(&portable.as_str())
 }
 
+/// The same of a unit's name, also with a dash and more.
+pub(crate) fn is_reserved_word(word: &str) -> bool {
+    let first = word.split('-').next().unwrap_or_default();
+    RESERVED.contains(&first)
+}
+
 /// Targets that stand for a state of the machine, see systemd.special(7): an image named after one would be one.
 const TARGETS_OF_EVERY_HOST: &str = "basic bluetooth boot-complete cryptsetup cryptsetup-pre ctrl-alt-del default emergency exit \
     factory-reset final first-boot-complete getty getty-pre graphical halt hibernate hybrid-sleep init initrd initrd-fs kexec local-fs \
