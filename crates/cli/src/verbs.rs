@@ -50,6 +50,7 @@ verbs! {
     "logs" on::logs::Logs: "Print what services wrote";
     "list-units" on::list_units::ListUnits: "List units";
     "list-jobs" on::list_units::ListJobs: "List jobs that wait or run";
+    "list-dependencies" on::relations::tree::ListDependencies: "Show what units need, or what needs them, as a tree";
     "list-timers" on::timers::ListTimers: "List timers: when they elapse next, when they did last, and what they start";
     "list-paths" on::paths::ListPaths: "List the paths that path units watch, and what they start";
     "is-active" on::is::IsActive: "Tell whether units run";
@@ -100,6 +101,11 @@ verbs! {
     "timespan" on::times::Timespan: "Tell what spans of time come to";
     "timestamp" on::times::Timestamp: "Tell which points in time are meant";
     "creds" on::creds::Creds: "Seal credentials for units, open them, and show those that were handed to this process";
+    "why" on::relations::why::Why: "Tell how units came into their states: who asked, who pulled them in, what failed before";
+    "blame" on::relations::chain::Blame: "List units by the time that they took to come up";
+    "critical-chain" on::relations::chain::CriticalChain: "Show which units others waited for, and how long";
+    "dot" on::relations::dot::Dot: "Print the units and what ties them as a graph for graphviz";
+    "plot" on::relations::plot::Plot: "Draw when units came up and went down, as an SVG picture";
     "security" on::security::Security: "Show how exposed services are, line by line";
     "install" on::install::Install: "Make the host's init start Coracle at boot";
     "uninstall" on::install::Uninstall: "Undo `install`";

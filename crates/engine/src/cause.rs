@@ -126,6 +126,31 @@ pub enum Cause {
     },
 }
 
+impl Cause {
+    /// The unit that it is about.
+    pub fn unit(&self) -> &Arc<str> {
+        match self {
+            Cause::Asked { unit, .. }
+            | Cause::Cleaned { unit }
+            | Cause::Signalled { unit }
+            | Cause::PulledIn { by: unit, .. }
+            | Cause::Exited { unit, .. }
+            | Cause::SpawnFailed { unit, .. }
+            | Cause::TimedOut { unit, .. }
+            | Cause::Notified { unit }
+            | Cause::AutoRestart { unit, .. }
+            | Cause::Traffic { socket: unit }
+            | Cause::Elapsed { timer: unit }
+            | Cause::Watched { path: unit, .. }
+            | Cause::Followed { unit, .. }
+            | Cause::JobFailed { unit, .. }
+            | Cause::LimitHit { unit }
+            | Cause::Sockets { unit }
+            | Cause::Adopted { unit } => unit,
+        }
+    }
+}
+
 /// A chain of causes, newest first, at most [`CHAIN_LINKS`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Chain(Option<Rc<[Cause]>>);

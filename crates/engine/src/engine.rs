@@ -399,7 +399,7 @@ impl Engine {
         self.names.get(name).copied()
     }
 
-    fn get(&self, unit: UnitId) -> Option<&Unit> {
+    pub(crate) fn get(&self, unit: UnitId) -> Option<&Unit> {
         self.units.get(unit.0 as usize)
     }
 
@@ -466,6 +466,21 @@ impl Engine {
             if named_by { End::Theirs } else { End::Ours },
         )
         .collect()
+    }
+
+    /// The units after which this one is ordered (`later`: those that are ordered after it), said and implied, by id.
+    pub fn ordered(&self, unit: UnitId, later: bool) -> Vec<UnitId> {
+        if self.get(unit).is_none() {
+            return Vec::new();
+        }
+        let mut units: Vec<UnitId> = if later {
+            self.successors(unit).collect()
+        } else {
+            self.predecessors(unit).collect()
+        };
+        units.sort_unstable();
+        units.dedup();
+        units
     }
 
     /// The socket units whose sockets this service gets: up, and triggering it or named by it; by name. Those with Accept=yes stay the

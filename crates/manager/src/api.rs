@@ -133,6 +133,7 @@ impl Manager {
                 | Call::GetInterfaceDescription(_)
                 | Call::ListUnits(_)
                 | Call::ListJobs(_)
+                | Call::Relations(_)
                 | Call::Monitor(_)
                 | Call::Describe(_)
                 | Call::Status(_)
@@ -199,6 +200,10 @@ impl Manager {
                 }
             }
             Call::ListJobs(input) => self.answer(number, &self.list_jobs(&input.names)),
+            Call::Relations(input) => {
+                let reply = self.relations(&input.names, self.sees_all(number))?;
+                self.answer(number, &reply);
+            }
             Call::Cat(input) => {
                 let reply = self.cat(&input.names)?;
                 self.answer(number, &reply);
@@ -221,6 +226,25 @@ impl Manager {
                 self.answer(number, &wire::Done {});
                 self.end();
             }
+            call @ (Call::SetEnvironment(_)
+            | Call::UnsetEnvironment(_)
+            | Call::ShowEnvironment(_)) => self.call_for_environment(number, call)?,
+            Call::Explain(input) => {
+                let reply = self.explain(&input.unit)?;
+                self.answer(number, &reply);
+            }
+            Call::Describe(_) => self.answer(number, &self.describe()),
+            other => {
+                return Err(Failure::MethodNotFound {
+                    method: other.name().into(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn call_for_environment(&mut self, number: u32, call: Call) -> Result<(), Failure> {
+        match call {
             Call::SetEnvironment(input) => {
                 crate::environment::set(&mut self.environment, &input.environment)?;
                 self.keep_environment(number);
@@ -237,11 +261,6 @@ impl Manager {
                     .collect();
                 self.answer(number, &wire::Environment { environment });
             }
-            Call::Explain(input) => {
-                let reply = self.explain(&input.unit)?;
-                self.answer(number, &reply);
-            }
-            Call::Describe(_) => self.answer(number, &self.describe()),
             other => {
                 return Err(Failure::MethodNotFound {
                     method: other.name().into(),

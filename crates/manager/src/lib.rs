@@ -52,6 +52,7 @@ mod portable;
 mod quotas;
 mod recent;
 mod record;
+mod relations;
 mod release;
 mod resources;
 mod returning;

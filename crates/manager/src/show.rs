@@ -44,9 +44,12 @@ impl Manager {
                 else {
                     continue;
                 };
+                let mut properties = properties(&status, entry, &self.cgroup_text(&status));
+                let related = self.related_to(id).into_iter();
+                properties.extend(related.map(|(name, units)| (name.into(), units.join(" "))));
                 units.push(UnitProperties {
                     unit: status.name.clone(),
-                    properties: properties(&status, entry, &self.cgroup_text(&status)),
+                    properties,
                 });
             }
         }

@@ -303,7 +303,7 @@ impl Manager {
             .collect()
     }
 
-    fn job_of(&self, entry: &Entry) -> Option<JobSummary> {
+    pub(crate) fn job_of(&self, entry: &Entry) -> Option<JobSummary> {
         let job = self.engine.job(entry.id)?;
         let state = if job.running { "running" } else { "waiting" };
         let kind = job.kind.name();
@@ -316,6 +316,7 @@ impl Manager {
             kind: kind.into(),
             state: state.into(),
             cause,
+            waits_for: Vec::new(),
         })
     }
 
@@ -329,7 +330,14 @@ impl Manager {
         let mut jobs: Vec<JobSummary> = self
             .sorted()
             .filter(wanted)
-            .filter_map(|entry| self.job_of(entry))
+            .filter_map(|entry| {
+                let waits_for = self.engine.waits_for(entry.id).into_iter();
+                let waits_for = waits_for.filter_map(|unit| self.engine.job(unit));
+                Some(JobSummary {
+                    waits_for: waits_for.map(|job| u64::from(job.id.0)).collect(),
+                    ..self.job_of(entry)?
+                })
+            })
             .collect();
         model::order::sort_by_key(&mut jobs, |job| job.id);
         ListJobsReply { jobs }
@@ -442,7 +450,7 @@ fn redact(unit: &mut UnitStatus) {
 }
 
 /// What a unit says of itself. The command of one made at run time says more than everybody may see.
-fn description(entry: &Entry, all: bool) -> Cow<'_, str> {
+pub(crate) fn description(entry: &Entry, all: bool) -> Cow<'_, str> {
     let given = entry
         .unit
         .get(&key::DESCRIPTION)
@@ -457,7 +465,7 @@ fn description(entry: &Entry, all: bool) -> Cow<'_, str> {
     }
 }
 
-fn result_of(state: &State, last: engine::UnitResult) -> &'static str {
+pub(crate) fn result_of(state: &State, last: engine::UnitResult) -> &'static str {
     match state {
         State::Failed { result, .. } | State::AutoRestart { result, .. } => result.name(),
         State::Service(run) => run.result.name(),

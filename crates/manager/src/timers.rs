@@ -419,7 +419,7 @@ impl Manager {
     }
 
     /// When this instance was started: with its keeper.
-    fn startup(&mut self) -> Micros {
+    pub(crate) fn startup(&mut self) -> Micros {
         if let Some(startup) = self.aside.timers.startup {
             return startup;
         }

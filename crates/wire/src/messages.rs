@@ -4,6 +4,7 @@
 //! there is nothing to say. Texts that come from units, services or images are passed on raw: whoever prints them on a
 //! terminal escapes control bytes.
 
+mod relations;
 mod triggers;
 mod usage;
 
@@ -12,6 +13,7 @@ use crate::shape::records;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
+pub use relations::{CauseLink, Related, RelationsReply, UnitRelations};
 pub use triggers::{Listening, PathStatus, SocketStatus, TimerStatus, WatchedPath};
 pub use usage::{Storage, Traffic};
 
@@ -246,6 +248,8 @@ records! {
         state: String,
         /// What queued it.
         cause: Option<String>,
+        /// Numbers of the jobs that come first; only where jobs are listed.
+        waits_for: Vec<u64>,
     }
 
     /// What a service adds to a unit's status.

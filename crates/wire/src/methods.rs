@@ -111,6 +111,8 @@ methods! {
     ListUnits(ListUnitsRequest) -> ListUnitsReply, the_same;
     /// Lists the jobs that wait or run.
     ListJobs(NamesRequest) -> ListJobsReply, the_same;
+    /// Tells how the units in memory are tied, and when they came up; those that are named are loaded before.
+    Relations(NamesRequest) -> RelationsReply, the_same;
     /// Gives the text of unit files and drop-ins.
     Cat(NamesRequest) -> CatReply, the_same;
     /// Sends a signal to processes of units.

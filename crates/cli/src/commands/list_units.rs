@@ -12,6 +12,7 @@ use wire::{ListUnitsRequest, NamesRequest};
 use crate::context::Context;
 use crate::failure::hint;
 use crate::listing;
+use crate::terminal::{one_line, say};
 use crate::verbs::Run;
 
 /// Options of `list-units`.
@@ -87,15 +88,56 @@ pub(crate) struct ListJobs {
     /// Names or patterns
     #[arg(value_name = "PATTERN")]
     names: Vec<String>,
+    /// Tell the jobs that each waits for, too
+    #[arg(long)]
+    after: bool,
+    /// Tell the jobs that wait for each, too
+    #[arg(long)]
+    before: bool,
+}
+
+impl ListJobs {
+    /// Each job, and below it those that it waits for and those that wait for it.
+    fn print_order(&self, jobs: &[wire::JobSummary], all: &[wire::JobSummary]) {
+        for job in jobs {
+            say(&told(job));
+            let before = all
+                .iter()
+                .filter(|other| self.after && job.waits_for.contains(&other.id));
+            let after = all
+                .iter()
+                .filter(|other| self.before && other.waits_for.contains(&job.id));
+            before.for_each(|other| say(&format!("  waits for {}", told(other))));
+            after.for_each(|other| say(&format!("  comes before {}", told(other))));
+        }
+    }
+}
+
+/// A job in one line.
+fn told(job: &wire::JobSummary) -> String {
+    format!(
+        "job {}: {} {} ({})",
+        job.id,
+        job.kind,
+        one_line(&job.unit),
+        job.state
+    )
 }
 
 impl Run for ListJobs {
     fn run(self, context: &Context) -> Result<u8> {
         let jobs = match context.connect_to_what_runs()? {
             Some(mut client) => {
-                client
-                    .call(ListJobsMethod, &NamesRequest { names: self.names })?
-                    .jobs
+                let names = self.names.clone();
+                let mut ask = |names| -> Result<_> {
+                    Ok(client.call(ListJobsMethod, &NamesRequest { names })?.jobs)
+                };
+                let jobs = ask(names)?;
+                if !context.globals.json && (self.after || self.before) {
+                    self.print_order(&jobs, &ask(Vec::new())?);
+                    return Ok(0);
+                }
+                jobs
             }
             None => Vec::new(),
         };

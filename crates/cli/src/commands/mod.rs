@@ -21,6 +21,7 @@ pub(crate) mod logs;
 pub(crate) mod pages;
 pub(crate) mod paths;
 pub(crate) mod publish;
+pub(crate) mod relations;
 pub(crate) mod run;
 pub(crate) mod security;
 pub(crate) mod shell;

@@ -5,6 +5,7 @@ use clap::Args;
 use wire::methods::{Describe, Status as StatusMethod};
 use wire::{ClientError, Done, Failure, NamesRequest, Storage, UnitStatus};
 
+use super::relations::bullet;
 use crate::clock;
 use crate::context::Context;
 use crate::terminal::{Paint, one_line, say, say_json};
@@ -138,15 +139,6 @@ pub(crate) fn overview(context: &Context) -> Result<u8> {
         );
     }
     Ok(0)
-}
-
-fn bullet(active: &str) -> String {
-    match active {
-        "active" | "reloading" => Paint::Green.on("●"),
-        "failed" => Paint::Red.on("×"),
-        "activating" | "deactivating" => Paint::Yellow.on("●"),
-        _ => "○".to_owned(),
-    }
 }
 
 fn field(name: &str, value: &str) {
