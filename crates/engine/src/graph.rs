@@ -6,7 +6,8 @@ use crate::config::{Relation, UnitConfig};
 use crate::effect::Action;
 use crate::engine::Engine;
 use crate::id::UnitId;
-use crate::unit::Unit;
+use crate::transaction::order::later_goes_first;
+use crate::unit::{Job, Unit};
 
 /// One end of a relation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,6 +83,33 @@ impl Engine {
                     && !self.has_edge(id, Relation::Before, End::Theirs, *other)
             });
         said.chain(implied)
+    }
+
+    /// The units whose jobs come first.
+    pub(crate) fn stand_before<'a>(
+        &'a self,
+        id: UnitId,
+        job: &Job,
+    ) -> impl Iterator<Item = UnitId> + use<'a> {
+        let kind_of = |other: UnitId| self.unit(other).job.as_ref().map(|job| job.kind);
+        let (has_order, waits) = (!job.ignore_order, !later_goes_first(job.kind));
+        let before = self
+            .predecessors(id)
+            .filter(move |other| has_order && waits && kind_of(*other).is_some());
+        let after = self
+            .successors(id)
+            .filter(move |other| has_order && kind_of(*other).is_some_and(later_goes_first));
+        before.chain(after)
+    }
+
+    /// The units whose jobs this unit's job waits for; none where it has no job or the job runs.
+    pub fn waits_for(&self, unit: UnitId) -> Vec<UnitId> {
+        let job = self.get(unit).and_then(|unit| unit.job.as_deref());
+        let waiting = job.filter(|job| !job.running);
+        let waiting = waiting.into_iter();
+        waiting
+            .flat_map(|job| self.stand_before(unit, job))
+            .collect()
     }
 
     fn has_edge(&self, id: UnitId, relation: Relation, end: End, other: UnitId) -> bool {

@@ -10,7 +10,6 @@ use crate::input::{Conditions, JobKind};
 use crate::snapshot::JobSnapshot;
 use crate::state::{ActiveState, SocketPhase, State, UnitResult};
 use crate::timer::TimerPhase;
-use crate::transaction::order::later_goes_first;
 use crate::transaction::{Wish, covers, merge};
 use crate::unit::Job;
 
@@ -177,29 +176,6 @@ impl Engine {
     /// Whether no job stands before it in the order.
     fn can_run(&self, id: UnitId, job: &Job) -> bool {
         self.stand_before(id, job).next().is_none()
-    }
-
-    /// The units whose jobs come first.
-    fn stand_before<'a>(&'a self, id: UnitId, job: &Job) -> impl Iterator<Item = UnitId> + use<'a> {
-        let kind_of = |other: UnitId| self.unit(other).job.as_ref().map(|job| job.kind);
-        let (has_order, waits) = (!job.ignore_order, !later_goes_first(job.kind));
-        let before = self
-            .predecessors(id)
-            .filter(move |other| has_order && waits && kind_of(*other).is_some());
-        let after = self
-            .successors(id)
-            .filter(move |other| has_order && kind_of(*other).is_some_and(later_goes_first));
-        before.chain(after)
-    }
-
-    /// The units whose jobs this unit's job waits for; none where it has no job or the job runs.
-    pub fn waits_for(&self, unit: UnitId) -> Vec<UnitId> {
-        let job = self.get(unit).and_then(|unit| unit.job.as_deref());
-        let waiting = job.filter(|job| !job.running);
-        let waiting = waiting.into_iter();
-        waiting
-            .flat_map(|job| self.stand_before(unit, job))
-            .collect()
     }
 
     /// Runs a job if it waits and may.
