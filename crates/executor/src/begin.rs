@@ -69,7 +69,10 @@ fn fail(state: &State<'_>, position: usize, asked: Option<Asked<'_>>, errno: Err
         position: u16::try_from(position).unwrap_or(u16::MAX),
         step: asked.map_or(0, |asked| asked.step.tag()),
         exit_status: asked.map_or(EXCEPTION, |asked| asked.step.exit_status()),
-        directive: asked.map_or(plan::NO_DIRECTIVE, |asked| asked.directive),
+        directive: state
+            .blamed
+            .or(asked.map(|asked| asked.directive))
+            .unwrap_or(plan::NO_DIRECTIVE),
         errno: errno.raw_os_error(),
     };
     tell(&state.report, failure)

@@ -63,6 +63,8 @@ pub(crate) struct State<'a> {
     pub(crate) terminal: Option<OwnedFd>,
     /// The program that was found.
     pub(crate) program: Option<&'a CStr>,
+    /// The directive that asks for what is being done, where that is another than the step's.
+    pub(crate) blamed: Option<plan::DirectiveNumber>,
     /// The process is at its end without exec, with this status.
     pub(crate) finished: Option<i32>,
 }
@@ -108,6 +110,7 @@ impl<'a> State<'a> {
             proc: None,
             terminal: None,
             program: None,
+            blamed: None,
             finished: None,
         })
     }

@@ -1,24 +1,15 @@
-//! Options of listening sockets that rustix lacks.
+//! What listens beyond what rustix knows: options by their numbers, VM sockets, message queues.
 
 use core::ffi::CStr;
 
 use linux_raw_sys::general as sys;
-use rustix::fd::{AsFd, AsRawFd};
+use rustix::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
-use crate::Result;
 use crate::syscall::syscall;
+use crate::{Errno, Result};
 
-const SOL_IP: usize = 0;
-const SOL_SOCKET: usize = 1;
-const SOL_IPV6: usize = 41;
-const SO_BINDTODEVICE: usize = 25;
-const SO_PASSSEC: usize = 34;
-const IP_PKTINFO: usize = 8;
-const IP_TRANSPARENT: usize = 19;
-const IPV6_RECVPKTINFO: usize = 49;
-const IPV6_TRANSPARENT: usize = 75;
-
-fn set(socket: impl AsFd, level: usize, option: usize, value: &[u8]) -> Result<()> {
+/// Sets an option of a socket, setsockopt(2).
+pub fn set(socket: impl AsFd, level: u32, option: u32, value: &[u8]) -> Result<()> {
     let number = socket.as_fd().as_raw_fd() as usize;
     // SAFETY: setsockopt reads the bytes whose length goes along.
     unsafe {
@@ -26,8 +17,8 @@ fn set(socket: impl AsFd, level: usize, option: usize, value: &[u8]) -> Result<(
             sys::__NR_setsockopt,
             [
                 number,
-                level,
-                option,
+                level as usize,
+                option as usize,
                 value.as_ptr() as usize,
                 value.len(),
                 0,
@@ -37,39 +28,147 @@ fn set(socket: impl AsFd, level: usize, option: usize, value: &[u8]) -> Result<(
     .map(drop)
 }
 
-fn switch_on(socket: impl AsFd, level: usize, option: usize) -> Result<()> {
-    set(socket, level, option, &1i32.to_ne_bytes())
-}
-
-/// Takes connections to addresses that are not this host's; `v6` says which family the socket is of.
-pub fn set_transparent(socket: impl AsFd, v6: bool) -> Result<()> {
-    if v6 {
-        switch_on(socket, SOL_IPV6, IPV6_TRANSPARENT)
-    } else {
-        switch_on(socket, SOL_IP, IP_TRANSPARENT)
+/// Sets an option that has another beside it, which takes a privilege and goes beyond the host's limit: that first, if the caller may.
+pub fn set_forced(
+    socket: impl AsFd,
+    level: u32,
+    (option, forced): (u32, Option<u32>),
+    value: &[u8],
+) -> Result<()> {
+    match forced.map(|forced| set(&socket, level, forced, value)) {
+        Some(Err(Errno::PERM)) | None => set(socket, level, option, value),
+        Some(done) => done,
     }
 }
 
-/// Messages carry the address and interface that they came in by.
-pub fn set_packet_information(socket: impl AsFd, v6: bool) -> Result<()> {
-    if v6 {
-        switch_on(socket, SOL_IPV6, IPV6_RECVPKTINFO)
-    } else {
-        switch_on(socket, SOL_IP, IP_PKTINFO)
-    }
+/// `struct sockaddr_vm` of <linux/vm_sockets.h>.
+#[repr(C)]
+struct VsockAddress {
+    family: u16,
+    reserved: u16,
+    port: u32,
+    cid: u32,
+    flags: u8,
+    zero: [u8; 3],
 }
 
-/// Messages carry their sender's security label (SO_PASSSEC).
-pub fn set_pass_security(socket: impl AsFd) -> Result<()> {
-    switch_on(socket, SOL_SOCKET, SO_PASSSEC)
+const _: () = assert!(size_of::<VsockAddress>() == 16);
+
+/// `struct sockaddr_nl` of <linux/netlink.h>.
+#[repr(C)]
+struct NetlinkAddress {
+    family: u16,
+    padding: u16,
+    port: u32,
+    groups: u32,
 }
 
-/// Only traffic of this interface reaches the socket (SO_BINDTODEVICE).
-pub fn bind_to_interface(socket: impl AsFd, name: &CStr) -> Result<()> {
-    set(
-        socket,
-        SOL_SOCKET,
-        SO_BINDTODEVICE,
-        name.to_bytes_with_nul(),
-    )
+/// Binds a socket of virtual machines, vsock(7).
+pub fn bind_vsock(socket: impl AsFd, cid: u32, port: u32) -> Result<()> {
+    let address = VsockAddress {
+        family: rustix::net::AddressFamily::VSOCK.as_raw(),
+        reserved: 0,
+        port,
+        cid,
+        flags: 0,
+        zero: [0; 3],
+    };
+    bind(socket, &address)
+}
+
+/// Binds a netlink socket to multicast groups, a bit for each, under a number that the kernel chooses (netlink(7)).
+pub fn bind_netlink(socket: impl AsFd, groups: u32) -> Result<()> {
+    let address = NetlinkAddress {
+        family: rustix::net::AddressFamily::NETLINK.as_raw(),
+        padding: 0,
+        port: 0,
+        groups,
+    };
+    bind(socket, &address)
+}
+
+fn bind<T>(socket: impl AsFd, address: &T) -> Result<()> {
+    let arguments = [
+        socket.as_fd().as_raw_fd() as usize,
+        core::ptr::from_ref(address) as usize,
+        size_of::<T>(),
+        0,
+        0,
+        0,
+    ];
+    // SAFETY: bind reads an address, whose size goes along.
+    unsafe { syscall(sys::__NR_bind, arguments) }.map(drop)
+}
+
+/// `struct mq_attr` of <linux/mqueue.h>.
+#[repr(C)]
+struct QueueAttributes {
+    flags: isize,
+    messages: isize,
+    bytes: isize,
+    waiting: isize,
+    reserved: [isize; 4],
+}
+
+/// Opens the message queue `name`, which has no slash, for reading, and makes it where there is none: with `mode`, cut by the process's
+/// mask, and how many messages of how many bytes it holds, as the host is set without that.
+pub fn open_queue(name: &CStr, mode: u32, size: Option<(u64, u64)>) -> Result<OwnedFd> {
+    let flags = sys::O_RDONLY | sys::O_CREAT | sys::O_NONBLOCK | sys::O_CLOEXEC;
+    let attributes = match size {
+        Some((messages, bytes)) => Some(QueueAttributes {
+            flags: 0,
+            messages: isize::try_from(messages).map_err(|_| Errno::INVAL)?,
+            bytes: isize::try_from(bytes).map_err(|_| Errno::INVAL)?,
+            waiting: 0,
+            reserved: [0; 4],
+        }),
+        None => None,
+    };
+    let attributes = attributes.as_ref();
+    let arguments = [
+        name.as_ptr() as usize,
+        flags as usize,
+        mode as usize,
+        attributes.map_or(0, |known| core::ptr::from_ref(known) as usize),
+        0,
+        0,
+    ];
+    // SAFETY: mq_open reads a terminated name and, where they are given, attributes of its own layout.
+    let number = unsafe { syscall(sys::__NR_mq_open, arguments) }?;
+    let number = i32::try_from(number).map_err(|_| Errno::BADF)?;
+    // SAFETY: the kernel has just opened it, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Removes the name of a message queue.
+pub fn remove_queue(name: &CStr) -> Result<()> {
+    // SAFETY: mq_unlink reads a terminated name.
+    unsafe { syscall(sys::__NR_mq_unlink, [name.as_ptr() as usize, 0, 0, 0, 0, 0]) }.map(drop)
+}
+
+/// Throws the next message of a queue away; EAGAIN if there is none, and the queue does not wait.
+#[cfg(feature = "std")]
+pub fn drop_message(queue: impl AsFd) -> Result<()> {
+    let number = queue.as_fd().as_raw_fd() as usize;
+    let mut attributes = QueueAttributes {
+        flags: 0,
+        messages: 0,
+        bytes: 0,
+        waiting: 0,
+        reserved: [0; 4],
+    };
+    let place = core::ptr::from_mut(&mut attributes) as usize;
+    // SAFETY: mq_getsetattr writes attributes, of its own layout, and reads none.
+    unsafe { syscall(sys::__NR_mq_getsetattr, [number, 0, place, 0, 0, 0]) }?;
+    let mut message = vec![0u8; attributes.bytes.unsigned_abs()];
+    let arguments = [
+        number,
+        message.as_mut_ptr() as usize,
+        message.len(),
+        0,
+        0,
+        0,
+    ];
+    // SAFETY: mq_timedreceive writes at most as many bytes as the message has room for; it has no other pointers here.
+    unsafe { syscall(sys::__NR_mq_timedreceive, arguments) }.map(drop)
 }

@@ -297,10 +297,7 @@ fn sockets_keep_the_order_of_their_lines_and_an_empty_one_takes_all_back() {
         let loaded = loader(text).load(&name("a.socket"));
         let all = loaded.unit.listens();
         all.iter()
-            .map(|one| match one {
-                model::Listen::Address(directive, address) => format!("{directive}{address}"),
-                model::Listen::Fifo(path) => format!("ListenFIFO={path}"),
-            })
+            .map(|one| format!("{}{}", one.directive(), one.address()))
             .collect::<Vec<_>>()
             .join(" ")
     };

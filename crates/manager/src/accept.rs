@@ -181,19 +181,27 @@ impl Manager {
         let Some(entry) = self.units.get(&unit).filter(|_| is_local(connection)) else {
             return;
         };
-        let unit = &entry.unit;
-        let mut outcome = Ok(());
-        if unit.value(&key::PASS_CREDENTIALS) {
-            outcome = outcome.and(kernel::socket::set_pass_credentials(connection, true));
-        }
-        if unit.value(&key::PASS_SECURITY) {
-            outcome = outcome.and(kernel::listening::set_pass_security(connection));
-        }
-        if let Err(errno) = outcome {
-            self.log_about(
-                entry.id,
-                &format!("an option of a connection can't be set: {errno}"),
-            );
+        let settings = plan::connection_settings(&entry.unit);
+        for setting in settings.settings().iter().flatten() {
+            let (
+                directive,
+                plan::step::Setting::Option {
+                    level,
+                    name,
+                    forced,
+                    value,
+                },
+            ) = setting
+            else {
+                continue;
+            };
+            let done = kernel::listening::set_forced(connection, level, (name, forced), value);
+            if let Err(errno) = done {
+                let name = model::Directive::from_index(directive.into());
+                let name = name.map_or("an option", |directive| directive.name());
+                let text = format!("{name} of a connection can't be set: {errno}");
+                self.log_about(entry.id, &text);
+            }
         }
     }
 

@@ -277,6 +277,23 @@ pub(crate) fn socket_files(unit: &Unit) -> Vec<PathBuf> {
     files.map(PathBuf::from).chain(links).collect()
 }
 
+/// Removes the message queues of a socket unit; says which stay, and why.
+pub(crate) fn remove_queues(unit: &Unit) -> Vec<(String, Errno)> {
+    let mut stay = Vec::new();
+    for listen in unit.listens() {
+        let model::Listen::Queue(name) = listen else {
+            continue;
+        };
+        let own = name.trim_start_matches('/');
+        let done = std::ffi::CString::new(own).map_err(|_| Errno::INVAL);
+        match done.and_then(|own| kernel::listening::remove_queue(&own)) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => stay.push((name.to_owned(), errno)),
+        }
+    }
+    stay
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)] // A test's own files.

@@ -17,6 +17,7 @@ mod conditions;
 mod connection;
 mod credentials;
 mod directories;
+mod draining;
 mod dynamic_user;
 mod effects;
 mod elsewhere;

@@ -1,5 +1,6 @@
 //! Listening sockets: an executor makes them in the socket unit's own control group and namespaces, the keeper holds them.
 
+use crate::draining::{flush_one, retire};
 use crate::link::NewProcess;
 use crate::manager::Manager;
 use crate::poll::Token;
@@ -10,7 +11,7 @@ use kernel::message::{Descriptors, ReceiveOptions, receive};
 use model::sorted::{Map, Set};
 use plan::report::{RECORD_BYTES, Report};
 use plan::{Bindings, Step};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::SocketAddrUnix;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::Rc;
@@ -301,6 +302,10 @@ impl Manager {
                     self.log_as(crate::own_log::WARNING, unit, &text);
                 }
             }
+            for (name, errno) in crate::leftovers::remove_queues(&entry.unit) {
+                let text = format!("the message queue {name} stays: it can't be removed: {errno}");
+                self.log_as(crate::own_log::WARNING, unit, &text);
+            }
         }
     }
 
@@ -552,42 +557,6 @@ fn socket_number(descriptor: &Path) -> Option<u64> {
 fn has_path(socket: &OwnedFd) -> bool {
     let name = rustix::net::getsockname(socket).and_then(SocketAddrUnix::try_from);
     name.is_ok_and(|name| name.path().is_some())
-}
-
-/// Refuses what may still come to a socket that nobody else has, and empties its queue: the keeper, which closes it last, must not wait
-/// for what strangers have passed along.
-fn retire(socket: &OwnedFd) {
-    let is_unix = rustix::net::sockopt::socket_domain(socket) == Ok(AddressFamily::UNIX);
-    if !is_unix || crate::streams::set_non_blocking(socket, true).is_err() {
-        return;
-    }
-    match rustix::net::shutdown(socket, rustix::net::Shutdown::Read) {
-        // Without it more may come while the rest goes, and be in the way of the keeper.
-        Ok(()) | Err(_) => while flush_one(socket) {},
-    }
-}
-
-/// Throws one connection or message away; false if there is none. What a stranger passed along with it is closed aside.
-fn flush_one(socket: &OwnedFd) -> bool {
-    let Ok(kind) = rustix::net::sockopt::socket_type(socket) else {
-        return false;
-    };
-    if kind == SocketType::DGRAM {
-        let (mut byte, mut descriptors) = ([0; 1], Descriptors::default());
-        let options = ReceiveOptions::default();
-        let received = receive(socket, &mut byte, &mut descriptors, options);
-        descriptors.close_aside();
-        return received.is_ok();
-    }
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let Ok(connection) = rustix::net::accept_with(socket, flags) else {
-        return false;
-    };
-    // Only there descriptors are passed along.
-    if rustix::net::sockopt::socket_domain(&connection) == Ok(AddressFamily::UNIX) {
-        kernel::message::retire(&connection);
-    }
-    true
 }
 
 #[cfg(test)]

@@ -521,17 +521,10 @@ pub(crate) fn timer_status(state: &State) -> TimerStatus {
 pub(crate) fn listening(entry: &Entry) -> Vec<Listening> {
     let unit = &entry.unit;
     let open = !entry.sockets.is_empty();
-    let listens = unit.listens().into_iter().map(|one| match one {
-        model::Listen::Address(directive, address) => Listening {
-            kind: directive.name().trim_start_matches("Listen").into(),
-            address: address.to_string(),
-            open,
-        },
-        model::Listen::Fifo(path) => Listening {
-            kind: "FIFO".into(),
-            address: path.to_owned(),
-            open,
-        },
+    let listens = unit.listens().into_iter().map(|one| Listening {
+        kind: one.directive().name().trim_start_matches("Listen").into(),
+        address: one.address(),
+        open,
     });
     listens.collect()
 }

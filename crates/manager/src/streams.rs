@@ -27,6 +27,9 @@ impl Manager {
         if spawn.role == Role::Main {
             self.hand_sockets(unit, &mut handed);
         }
+        if matches!(spawn.role, Role::StartPost | Role::Stop) {
+            self.hand_own_sockets(unit, &mut handed);
+        }
         let mut log = None;
         let mut images = self.image_descriptors(spawn.process, prepared)?.into_iter();
         for role in prepared.plan.roles() {
@@ -94,6 +97,17 @@ impl Manager {
                 }
                 handed.push(plan::Role::Service, &name, Rc::clone(socket));
             }
+        }
+    }
+
+    /// PassFileDescriptorsToExec=: a socket unit's own commands get its sockets.
+    fn hand_own_sockets(&self, unit: UnitId, handed: &mut Handed) {
+        let entry = self.units.get(&unit);
+        let asking = entry.filter(|entry| entry.unit.value(&key::PASS_FILE_DESCRIPTORS_TO_EXEC));
+        let Some(entry) = asking else { return };
+        let name = socket_name(entry);
+        for socket in &entry.sockets {
+            handed.push(plan::Role::Service, &name, Rc::clone(socket));
         }
     }
 

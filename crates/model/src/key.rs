@@ -35,7 +35,7 @@ macro_rules! keys {
 
 keys! {
     ACCEPT: bool = Socket "Accept";
-    ACCEPT_FILE_DESCRIPTORS: bool = Socket "AcceptFileDescriptors";
+    ACCEPT_FILE_DESCRIPTORS: bool = Socket "AcceptFileDescriptors", true;
     ACCURACY_SEC: TimeSpan = Timer "AccuracySec", TimeSpan::from_secs(60);
     ACTIVATING_CONCURRENCY_MAX: u32 = Slice "ActivatingConcurrencyMax";
     AFTER: UnitList = Unit "After";
@@ -592,6 +592,6 @@ keys! {
     WORKING_DIRECTORY: WorkingDirectory = Exec "WorkingDirectory";
     WRITABLE: bool = Socket "Writable", false;
     XATTR_ACCEPT: String = Socket "XAttrAccept";
-    XATTR_ENTRY_POINT: String = Socket "XAttrEntryPoint";
+    XATTR_ENTRY_POINT: Words = Socket "XAttrEntryPoint";
     XATTR_LISTEN: String = Socket "XAttrListen";
 }

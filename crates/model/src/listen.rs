@@ -1,7 +1,7 @@
 //! The addresses of a socket unit in the order in which they were written, over all `Listen…=` lists: services get their sockets so.
 
-use crate::value::ListenAddress;
-use crate::{Directive, Unit, key};
+use crate::value::{ListenAddress, NetlinkListen, Paths};
+use crate::{Directive, Key, Unit, key};
 
 /// All directives that name an address; an empty assignment to one of them takes back all.
 pub const LISTENS: [Directive; 8] = [
@@ -22,7 +22,25 @@ pub enum Listen<'a> {
     Address(Directive, &'a ListenAddress),
     /// ListenFIFO=
     Fifo(&'a str),
+    /// ListenMessageQueue=
+    Queue(&'a str),
+    /// ListenNetlink=
+    Netlink(&'a NetlinkListen),
+    /// ListenSpecial=
+    Special(&'a str),
+    /// ListenUSBFunction=
+    UsbFunction(&'a str),
 }
+
+/// A kind whose values are paths.
+type Named = (Key<Paths>, for<'a> fn(&'a str) -> Listen<'a>);
+
+const NAMED: [Named; 4] = [
+    (key::LISTEN_FIFO, |path| Listen::Fifo(path)),
+    (key::LISTEN_MESSAGE_QUEUE, |path| Listen::Queue(path)),
+    (key::LISTEN_SPECIAL, |path| Listen::Special(path)),
+    (key::LISTEN_USB_FUNCTION, |path| Listen::UsbFunction(path)),
+];
 
 impl Unit {
     /// The sockets and pipes that the unit listens on, in the order of their lines; those of units that were not written as lines by kind.
@@ -49,11 +67,19 @@ impl Unit {
             &key::LISTEN_DATAGRAM,
             &key::LISTEN_SEQUENTIAL_PACKET,
         ];
-        if directive == key::LISTEN_FIFO.directive() {
-            let paths = self.get(&key::LISTEN_FIFO).into_iter();
+        let named = NAMED.iter().find(|(key, _)| key.directive() == directive);
+        if let Some((key, listen)) = named {
+            let paths = self.get(key).into_iter();
             return paths
                 .flat_map(|paths| paths.iter())
-                .map(|path| Listen::Fifo(path))
+                .map(|path| listen(path))
+                .collect();
+        }
+        if directive == key::LISTEN_NETLINK.directive() {
+            let families = self.get(&key::LISTEN_NETLINK).into_iter();
+            return families
+                .flat_map(|families| families.iter())
+                .map(Listen::Netlink)
                 .collect();
         }
         let known = addresses
@@ -67,13 +93,43 @@ impl Unit {
 }
 
 impl Listen<'_> {
+    /// The directive that asks for it.
+    #[must_use]
+    pub const fn directive(&self) -> Directive {
+        match self {
+            Listen::Address(directive, _) => *directive,
+            Listen::Fifo(_) => key::LISTEN_FIFO.directive(),
+            Listen::Queue(_) => key::LISTEN_MESSAGE_QUEUE.directive(),
+            Listen::Netlink(_) => key::LISTEN_NETLINK.directive(),
+            Listen::Special(_) => key::LISTEN_SPECIAL.directive(),
+            Listen::UsbFunction(_) => key::LISTEN_USB_FUNCTION.directive(),
+        }
+    }
+
+    /// What is listened on, as it is written.
+    #[must_use]
+    pub fn address(&self) -> String {
+        match self {
+            Listen::Address(_, address) => address.to_string(),
+            Listen::Fifo(path)
+            | Listen::Queue(path)
+            | Listen::Special(path)
+            | Listen::UsbFunction(path) => (*path).to_owned(),
+            Listen::Netlink(netlink) => format!("{} {}", netlink.family, netlink.group),
+        }
+    }
+
     /// The file in the file system that is made for it.
     #[must_use]
     pub fn file(&self) -> Option<&str> {
         match self {
             Listen::Address(_, ListenAddress::Path(path)) => Some(path),
-            Listen::Address(..) => None,
             Listen::Fifo(path) => Some(path),
+            Listen::Address(..)
+            | Listen::Queue(_)
+            | Listen::Netlink(_)
+            | Listen::Special(_)
+            | Listen::UsbFunction(_) => None,
         }
     }
 }

@@ -378,13 +378,22 @@ fn listening(address: &Address<'_>) -> String {
             low,
             port,
             scope,
+            interface,
         } => {
             let ip = (u128::from(*high) << 64 | u128::from(*low)).into();
-            std::net::SocketAddrV6::new(ip, *port, 0, *scope).to_string()
+            let address = std::net::SocketAddrV6::new(ip, *port, 0, *scope).to_string();
+            match interface {
+                Some(name) => format!("{address} at {}", shown(name)),
+                None => address,
+            }
         }
         Address::Unix { path } => shown(path),
         Address::Abstract { name } => format!("@{}", String::from_utf8_lossy(name)),
         Address::Fifo { path } => format!("the pipe {}", shown(path)),
+        Address::Netlink { groups } => format!("netlink, groups {groups:#x}"),
+        Address::Vsock { cid, port } => format!("vsock:{cid}:{port}"),
+        Address::Queue { name, .. } => format!("the message queue {}", shown(name)),
+        Address::Special { path, .. } => format!("the file {}", shown(path)),
     }
 }
 

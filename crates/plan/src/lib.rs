@@ -35,8 +35,9 @@ pub use bind::{BindError, Bindings, Passed, SEARCH_PATH, User};
 pub use frame::Role;
 #[cfg(feature = "planner")]
 pub use planner::{
-    ImageKind, ImageWish, Reduction, Refusal, Situation, SpawnPlan, directories, has_credentials,
-    network_maker, plan, plan_sockets, private_tmp, root_image, terminal_path,
+    ImageKind, ImageWish, Reduction, Refusal, Situation, SpawnPlan, connection_settings,
+    directories, has_credentials, network_maker, plan, plan_sockets, private_tmp, root_image,
+    terminal_path,
 };
 
 /// The number of a directive as it travels in a plan and a report: `model::Directive`'s, or [`NO_DIRECTIVE`].

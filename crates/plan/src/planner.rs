@@ -26,6 +26,7 @@ mod namespaces;
 mod process;
 mod quotas;
 mod sandbox;
+mod socket_options;
 mod sockets;
 
 pub use credentials::has_credentials;
@@ -35,6 +36,7 @@ pub use filter::program;
 pub use images::{ImageKind, ImageWish, root_image};
 pub use namespaces::network_maker;
 pub use process::terminal_path;
+pub use socket_options::connection_settings;
 
 use draft::Draft;
 pub(crate) use draft::text;

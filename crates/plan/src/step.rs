@@ -4,14 +4,15 @@
 //! Why a step stands where it does is said at the head of its file in the executor.
 
 mod exit_status;
-mod socket_options;
-
-pub use socket_options::*;
+mod listening;
 mod quota;
 
 use crate::code::{DecodeError, Field, List, Reader, Text, coded};
 use crate::{DirectiveNumber, NO_DIRECTIVE};
 
+#[cfg(feature = "encode")]
+pub use listening::SettingsBuf;
+pub use listening::{Address, QueueSize, Setting, Settings};
 pub use quota::{DEPTH_MAX, Quota, TOO_DEEP};
 
 coded! {
@@ -202,10 +203,8 @@ coded! {
             protocol: u32,
             /// Queue length.
             backlog: u32,
-            /// `OPTION_` bits.
-            options: u32,
-            /// Interface to bind to.
-            interface: Option<Text<'a>>,
+            /// What it is told before it is bound.
+            settings: Settings<'a>,
             /// Mode of a socket file.
             mode: u32,
             /// Mode of the directories made for it.
@@ -425,43 +424,6 @@ coded! {
         Full = 4,
         /// The caller as root.
         CallerAsRoot = 5,
-    }
-
-    /// Where a socket listens.
-    enum Address<'a> {
-        /// IPv4.
-        V4 = 1 {
-            /// Network order, as a big-endian number.
-            ip: u32,
-            /// Host order.
-            port: u16,
-        },
-        /// IPv6.
-        V6 = 2 {
-            /// Upper half.
-            high: u64,
-            /// Lower half.
-            low: u64,
-            /// Host order.
-            port: u16,
-            /// Interface number for link-local addresses.
-            scope: u32,
-        },
-        /// A path.
-        Unix = 3 {
-            /// Absolute.
-            path: Text<'a>,
-        },
-        /// A name of the abstract namespace, without the leading NUL.
-        Abstract = 4 {
-            /// The name.
-            name: &'a [u8],
-        },
-        /// A FIFO in the file system.
-        Fifo = 5 {
-            /// Absolute.
-            path: Text<'a>,
-        },
     }
 
     /// The tree that becomes the root.

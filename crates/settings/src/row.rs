@@ -227,6 +227,8 @@ pub(crate) mod later {
         SECURITY_MODULES ParsedOnly "labels of sockets are not set yet: those of services are";
         SERVICES ParsedOnly "this part of services is not built yet";
         SOCKETS ParsedOnly "this part of sockets is not built yet";
+        SOCKET_ATTRIBUTES ParsedOnly "sockets have extended attributes since Linux 7.0, on which nobody has tried it yet";
+        USB ParsedOnly "needs a USB device controller, which no machine had on which Coracle is tried";
         UNITS ParsedOnly "this part of units is not built yet";
         UTMP ParsedOnly "no entry is made: what logs in makes its own, and utmp's times end in 2038";
         PAM Rejected "a session of PAM needs the host's modules, which a static program can't load: give the service what it needs by User=, Environment= and Limit…=";

@@ -167,23 +167,32 @@ pub struct NetlinkListen {
     pub group: u32,
 }
 
-const NETLINK: [&str; 16] = [
-    "route",
-    "firewall",
-    "inet-diag",
-    "nflog",
-    "xfrm",
-    "selinux",
-    "iscsi",
-    "audit",
-    "fib-lookup",
-    "connector",
-    "netfilter",
-    "ip6-fw",
-    "dnrtmsg",
-    "kobject-uevent",
-    "scsitransport",
-    "rdma",
+impl NetlinkListen {
+    /// The kernel's number of the family (netlink(7)).
+    #[must_use]
+    pub fn protocol(&self) -> Option<u32> {
+        let known = NETLINK.iter().find(|(name, _)| *name == self.family);
+        known.map(|(_, number)| *number)
+    }
+}
+
+const NETLINK: [(&str, u32); 16] = [
+    ("route", 0),
+    ("firewall", 3),
+    ("inet-diag", 4),
+    ("nflog", 5),
+    ("xfrm", 6),
+    ("selinux", 7),
+    ("iscsi", 8),
+    ("audit", 9),
+    ("fib-lookup", 10),
+    ("connector", 11),
+    ("netfilter", 12),
+    ("ip6-fw", 13),
+    ("dnrtmsg", 14),
+    ("kobject-uevent", 15),
+    ("scsitransport", 18),
+    ("rdma", 20),
 ];
 
 impl Item for NetlinkListen {
@@ -192,7 +201,7 @@ impl Item for NetlinkListen {
         let mut words = split_words(&expand.expand(text)?)?.into_iter();
         let family = words
             .next()
-            .filter(|family| NETLINK.contains(&family.as_str()))
+            .filter(|family| NETLINK.iter().any(|(name, _)| name == family))
             .ok_or_else(wrong)?;
         let group = words
             .next()

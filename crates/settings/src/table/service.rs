@@ -479,7 +479,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Names the descriptors of a USB gadget."),
         since: said("227"),
         bus: said("s"),
-        status: later::SERVICES,
+        status: later::USB,
         ..Row::NEVER
     },
     Row {
@@ -489,7 +489,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Names the strings of a USB gadget."),
         since: said("227"),
         bus: said("s"),
-        status: later::SERVICES,
+        status: later::USB,
         ..Row::NEVER
     },
     Row {

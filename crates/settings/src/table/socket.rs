@@ -19,11 +19,10 @@ pub(super) const ROWS: &[Row] = &[
         name: "AcceptFileDescriptors",
         directive: key::ACCEPT_FILE_DESCRIPTORS.directive(),
         value: &BOOL,
-        default_text: "no",
+        default_text: "yes",
         summary: said("Says whether peers may send descriptors."),
         since: said("258"),
         bus: said("b"),
-        status: later::SOCKETS,
         ..Row::FREE
     },
     Row {
@@ -68,7 +67,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Waits for data before a connection is taken."),
         since: said("216"),
         bus: said("t"),
-        status: later::SOCKETS,
         ..Row::FREE
     },
     Row {
@@ -168,7 +166,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &IP_TOS,
         summary: said("Sets the type of service of packets."),
         bus: said("i"),
-        status: later::SOCKETS,
         ..Row::FREE
     },
     Row {
@@ -177,7 +174,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &SIGNED,
         summary: said("Sets how many hops packets live."),
         bus: said("i"),
-        status: later::SOCKETS,
         ..Row::FREE
     },
 ];

@@ -22,7 +22,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Sets the time between probes."),
         since: said("216"),
         bus: said("t"),
-        status: later::SOCKETS,
         ..Row::FREE
     },
     Row {
@@ -32,7 +31,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Says how many unanswered probes end a connection."),
         since: said("216"),
         bus: said("u"),
-        status: later::SOCKETS,
         ..Row::FREE
     },
     Row {
@@ -42,7 +40,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Says how long a connection is idle before it is probed."),
         since: said("216"),
         bus: said("t"),
-        status: later::SOCKETS,
         ..Row::FREE
     },
     Row {
@@ -64,7 +61,6 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::LISTEN_MESSAGE_QUEUE.directive(),
         value: &PATH_LINES,
         summary: said("Makes a POSIX message queue and waits for messages."),
-        status: later::SOCKETS,
         ..Row::ASKS
     },
     Row {
@@ -72,7 +68,6 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::LISTEN_NETLINK.directive(),
         value: &NETLINK,
         summary: said("Listens on a netlink family."),
-        status: later::SOCKETS,
         ..Row::ASKS
     },
     Row {
@@ -87,7 +82,6 @@ pub(super) const ROWS: &[Row] = &[
         directive: key::LISTEN_SPECIAL.directive(),
         value: &PATH_LINES,
         summary: said("Opens a special file and waits for data."),
-        status: later::SOCKETS,
         ..Row::NEVER
     },
     Row {
@@ -103,7 +97,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &PATH_LINES,
         summary: said("Waits on a USB gadget."),
         since: said("227"),
-        status: later::SOCKETS,
+        status: later::USB,
         ..Row::NEVER
     },
     Row {
@@ -112,7 +106,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &SIGNED,
         summary: said("Sets the firewall mark of packets."),
         bus: said("i"),
-        status: later::SOCKETS,
         ..Row::ASKS
     },
     Row {
@@ -139,7 +132,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &NUMBER,
         summary: said("Sets how many messages the queue holds."),
         bus: said("x"),
-        status: later::SOCKETS,
         ..Row::FREE
     },
     Row {
@@ -148,7 +140,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &NUMBER,
         summary: said("Sets how large a message is."),
         bus: said("x"),
-        status: later::SOCKETS,
         ..Row::FREE
     },
     Row {
@@ -178,7 +169,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Hands the sockets to the unit's own commands."),
         since: said("256"),
         bus: said("b"),
-        status: later::SOCKETS,
         ..Row::NEVER
     },
     Row {
@@ -199,7 +189,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Lets receivers get a descriptor of the sending process."),
         since: said("258"),
         bus: said("b"),
-        status: later::SOCKETS,
         ..Row::FREE
     },
     Row {
@@ -217,7 +206,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &BYTE_SIZE,
         summary: said("Sets the size of the named pipe's buffer."),
         bus: said("t"),
-        status: later::SOCKETS,
         ..Row::FREE
     },
     Row {
@@ -246,7 +234,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &SIGNED,
         summary: said("Sets the priority of packets."),
         bus: said("i"),
-        status: later::SOCKETS,
         ..Row::ASKS
     },
     Row {
@@ -255,7 +242,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &BYTE_SIZE,
         summary: said("Sets the size of the receive buffer."),
         bus: said("t"),
-        status: later::SOCKETS,
         ..Row::ASKS
     },
     Row {
@@ -294,7 +280,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &BYTE_SIZE,
         summary: said("Sets the size of the send buffer."),
         bus: said("t"),
-        status: later::SOCKETS,
         ..Row::ASKS
     },
     Row {
@@ -359,7 +344,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Chooses another transport."),
         since: said("229"),
         bus: said("i"),
-        status: later::SOCKETS,
         ..Row::ASKS
     },
     Row {
@@ -386,7 +370,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &TEXT,
         summary: said("Chooses the congestion control of TCP."),
         bus: said("s"),
-        status: later::SOCKETS,
         ..Row::FREE
     },
     Row {
@@ -405,7 +388,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Gives datagrams the time when they came."),
         since: said("247"),
         bus: said("s"),
-        status: later::SOCKETS,
         ..Row::FREE
     },
     Row {
@@ -445,7 +427,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Opens the special file for writing too."),
         since: said("227"),
         bus: said("b"),
-        status: later::SOCKETS,
         ..Row::NEVER
     },
     Row {
@@ -455,17 +436,16 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Sets an extended attribute on accepted sockets."),
         since: said("262"),
         bus: said("a(ss)"),
-        status: later::SOCKETS,
+        status: later::SOCKET_ATTRIBUTES,
         ..Row::FREE
     },
     Row {
         name: "XAttrEntryPoint",
         directive: key::XATTR_ENTRY_POINT.directive(),
-        value: &TEXT,
+        value: &WORDS,
         summary: said("Sets an extended attribute on the socket's file."),
         since: said("262"),
         bus: said("a(ss)"),
-        status: later::SOCKETS,
         ..Row::FREE
     },
     Row {
@@ -475,7 +455,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Sets an extended attribute on listening sockets."),
         since: said("262"),
         bus: said("a(ss)"),
-        status: later::SOCKETS,
+        status: later::SOCKET_ATTRIBUTES,
         ..Row::FREE
     },
 ];

@@ -43,6 +43,41 @@ const PLACED: Files = &[
     ),
     ("$U.service", COUNTS),
 ];
+/// The same in an IPv4 network of its own, for what has no number of four bytes: prints it as text.
+macro_rules! named {
+    ($listen:literal, $option:literal) => {
+        &[
+            ("$U.socket", concat!("[Socket]\n", $listen, "\nLINE\n")),
+            (
+                "$U.service",
+                concat!(
+                    "[Service]\nType=oneshot\nStandardOutput=file:$ROOM/$U\nExecStart=/usr/bin/perl -e 'open S, q(<&=3); print unpack(q(Z*), getsockopt(S, ",
+                    $option,
+                    "))'\n"
+                ),
+            ),
+        ]
+    };
+}
+/// What is opened by the line is passed beside a socket, and where it leads to is printed.
+const OPENED: Files = &[
+    ("$U.socket", "[Socket]\nLINE\nListenStream=$ROOM/$U.sock\n"),
+    (
+        "$U.service",
+        "[Service]\nType=oneshot\nStandardOutput=file:$ROOM/$U\nExecStart=/usr/bin/perl -e 'open F, q(/proc/self/fdinfo/3); ($$f) = join(q(), <F>) =~ /flags:.*([0-9])/; print readlink(q(/proc/self/fd/3)), q( ), $$f'\n",
+    ),
+];
+/// A message queue, and what it holds.
+const QUEUE: Files = &[
+    (
+        "$U.socket",
+        "[Socket]\nListenMessageQueue=/$U\nRemoveOnStop=yes\nLINE\n",
+    ),
+    (
+        "$U.service",
+        "[Service]\nType=oneshot\nStandardOutput=file:$ROOM/$U\nExecStart=/usr/bin/perl -e '$$b = pack(q(q8)); syscall 245, 3, 0, $$b; @a = unpack(q(q8), $$b); print qq($$a[1] $$a[2])'\n",
+    ),
+];
 /// The line comes first, so that its socket is the first.
 const SECOND: Files = &[
     ("$U.socket", "[Socket]\nLINE\nListenStream=$ROOM/$U.sock\n"),
@@ -127,7 +162,34 @@ pub(crate) const OBSERVATIONS: &[Observation] = &[
     units("PassSecurity=yes", local!("1, 34"), PRINTED, "1"),
     units("ReusePort=yes", internet!("1, 15"), PRINTED, "1"),
     units("Transparent=yes", datagrams!("0, 19"), PRINTED, "1"),
+    units("KeepAliveTimeSec=1min", internet!("6, 4"), PRINTED, "60"),
+    units("KeepAliveIntervalSec=1500ms", internet!("6, 5"), PRINTED, "2"),
+    units("KeepAliveProbes=3", internet!("6, 6"), PRINTED, "3"),
+    units("DeferAcceptSec=1s", internet!("6, 9"), PRINTED, "1"),
+    units("TCPCongestion=reno", named!("PrivateNetwork=yes\nListenStream=127.0.0.1:4711", "6, 13"), PRINTED, "reno").on(&["TCPCongestion=cubic"]),
+    units("SocketProtocol=mptcp", internet!("1, 38"), PRINTED, "262"),
+    units("IPTOS=low-delay", datagrams!("0, 1"), PRINTED, "16"),
+    units("IPTTL=7", datagrams!("0, 2"), PRINTED, "7"),
+    units("Mark=17", datagrams!("1, 36"), PRINTED, "17"),
+    // After the type of service, which sets it, too.
+    units("Priority=5", datagrams!("1, 12"), PRINTED, "5").on(&["IPTOS=low-delay"]),
+    // Beyond the limit of the host.
+    units("ReceiveBuffer=32M", local!("1, 8"), PRINTED, "67108864"),
+    units("SendBuffer=32M", local!("1, 7"), PRINTED, "67108864"),
+    units("Timestamping=ns", datagrams!("1, 35"), PRINTED, "1"),
+    units("PassPIDFD=yes", local!("1, 76"), PRINTED, "1"),
+    units("AcceptFileDescriptors=no", local!("1, 83"), PRINTED, "0"),
+    // Others than sockets.
+    units("ListenNetlink=kobject-uevent 1", SECOND, PRINTED, "2 3"),
+    units("ListenSpecial=/proc/kmsg", OPENED, PRINTED, "/proc/kmsg 0"),
+    units("Writable=yes", OPENED, PRINTED, "/dev/null 2").on(&["ListenSpecial=/dev/null"]),
+    units("ListenMessageQueue=/$U", OPENED, PRINTED, "/$U 0").on(&["RemoveOnStop=yes"]),
+    units("MessageQueueMaxMessages=3", QUEUE, PRINTED, "3 99").on(&["MessageQueueMessageSize=99"]),
+    units("MessageQueueMessageSize=99", QUEUE, PRINTED, "3 99").on(&["MessageQueueMaxMessages=3"]),
+    units("PipeSize=128K", &[("$U.socket", "[Socket]\nListenFIFO=$ROOM/$U.pipe\nLINE\n"), ("$U.service", "[Service]\nType=oneshot\nStandardOutput=file:$ROOM/$U\nExecStart=/usr/bin/perl -e 'open S, q(<&=3); print fcntl(S, 1032, 0)'\n")], PRINTED, "131072"),
+    units("XAttrEntryPoint=trusted.word=here", PLACED, "coracle start $U.socket; perl -e '$n = q($ROOM/$U-new/sock); $a = q(trusted.word); $b = q(x) x 9; $l = syscall 191, $n, $a, $b, 9; print substr($b, 0, $l) if $l > 0'; coracle stop $U.socket", "here"),
     // Commands.
+    units("PassFileDescriptorsToExec=yes", PLACED, LIFE, "$U").on(&["ExecStartPost=/bin/sh -c 'test $$LISTEN_FDS.$$LISTEN_FDNAMES = 1.$U.socket && : > $ROOM/$U; :'"]),
     units("ExecStartPre=/bin/touch $ROOM/$U", PLACED, LIFE, "$U"),
     units("ExecStartPost=/bin/touch $ROOM/$U", PLACED, LIFE, "$U"),
     units("ExecStopPre=/bin/touch $ROOM/$U", PLACED, LIFE, "$U"),
