@@ -16,7 +16,7 @@ use crate::sign::{SignError, SigningKey};
 use crate::source::{Extent, FileSource};
 use crate::squashfs::{self, SquashfsError};
 use crate::tree;
-use crate::verity::{self, BLOCK_BYTES, RootHash, Superblock, VerityError};
+use crate::verity::{self, BLOCK_BYTES, Blocks, RootHash, Superblock, VerityError};
 
 /// Directories that a running service finds something mounted on.
 const MOUNT_POINTS: [(&str, u16); 7] = [
@@ -256,10 +256,11 @@ fn parts(
         .chain_update(&label)
         .finalize()
         .to_vec();
-    let tree = verity::compute(source, root, &salt)?;
+    let tree = verity::compute(source, root, &salt, Blocks::default())?;
     let id = tree.root.partition_ids().0;
     let superblock = Superblock {
         id: uuid(id),
+        blocks: Blocks::default(),
         data_blocks: root.length / BLOCK_BYTES,
         salt,
     };

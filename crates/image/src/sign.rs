@@ -201,7 +201,7 @@ pub fn sign(image: &Path, output: &Path, key: &SigningKey) -> Result<Signer, Sig
     let verity = layout.verity.ok_or(SignError::NoVerity)?;
     let root_hash = verity::root_hash(&source, layout.root, &source, verity)?;
     let superblock = verity::superblock(&source, verity, layout.root)?;
-    let tree = verity::tree_bytes(superblock.data_blocks) + verity::BLOCK_BYTES;
+    let tree = superblock.blocks.tree_bytes(superblock.data_blocks) + superblock.blocks.hash_bytes;
     let verity_bytes = source
         .read_extent(
             crate::source::Extent {

@@ -105,6 +105,9 @@ pub struct Record {
 /// A hash tree, as dm-verity is told of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tree {
+    /// How large its blocks are; a note of before other sizes were known has none.
+    #[serde(default)]
+    pub blocks: verity::Blocks,
     /// How many data blocks it covers.
     pub data_blocks: u64,
     /// What every hash begins with, hexadecimal.
@@ -294,6 +297,7 @@ impl<S: Source + ?Sized> Data<'_, S> {
         };
         let superblock = verity::superblock(self.hashes, verity, self.layout.root)?;
         Ok(Some(Tree {
+            blocks: superblock.blocks,
             data_blocks: superblock.data_blocks,
             salt: crate::hex::encode(&superblock.salt),
         }))

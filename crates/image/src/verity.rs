@@ -1,4 +1,4 @@
-//! dm-verity's on-disk format, version 1: superblock, hash tree, root hash. SHA-256, blocks of 4096 bytes.
+//! dm-verity's on-disk format, version 1: superblock, hash tree, root hash. SHA-256; blocks of 4096 bytes, others are read, too.
 
 use std::fmt;
 use std::io;
@@ -10,14 +10,62 @@ use sha2::{Digest, Sha256};
 use crate::guid::Guid;
 use crate::source::{Extent, Source};
 
-/// Bytes per data block and per hash block.
+/// Bytes per data block and per hash block of what is written here.
 pub const BLOCK_BYTES: u64 = 4096;
 
 /// Bytes of a SHA-256.
 const HASH_BYTES: usize = 32;
 
-/// Hashes that a hash block holds.
-const HASHES_PER_BLOCK: u64 = BLOCK_BYTES / HASH_BYTES as u64;
+/// Bytes of blocks that the kernel takes: from a sector to a page.
+const BLOCKS_BYTES: std::ops::RangeInclusive<u64> = 512..=BLOCK_BYTES;
+
+/// How large the blocks of a tree are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blocks {
+    /// Bytes of data under one hash.
+    pub data_bytes: u64,
+    /// Bytes of hashes under one hash.
+    pub hash_bytes: u64,
+}
+
+impl Default for Blocks {
+    fn default() -> Self {
+        Self {
+            data_bytes: BLOCK_BYTES,
+            hash_bytes: BLOCK_BYTES,
+        }
+    }
+}
+
+impl Blocks {
+    /// Reads both, in the order of the superblock.
+    fn parse(raw: &[u8]) -> Result<Self, VerityError> {
+        let unsupported = VerityError::Unsupported("block size (512 to 4096 are supported)");
+        let number = |raw: Option<&[u8; 4]>| {
+            let bytes = u64::from(u32::from_le_bytes(*raw?));
+            (bytes.is_power_of_two() && BLOCKS_BYTES.contains(&bytes)).then_some(bytes)
+        };
+        match (number(raw.first_chunk()), number(raw.last_chunk())) {
+            (Some(data_bytes), Some(hash_bytes)) => Ok(Self {
+                data_bytes,
+                hash_bytes,
+            }),
+            _ => Err(unsupported),
+        }
+    }
+
+    /// How many bytes of hash blocks a tree over so many data blocks has.
+    #[must_use]
+    pub fn tree_bytes(self, data_blocks: u64) -> u64 {
+        let mut blocks = 0u64;
+        let mut level = data_blocks;
+        while level > 1 {
+            level = level.div_ceil(self.hash_bytes / HASH_BYTES as u64);
+            blocks = blocks.saturating_add(level);
+        }
+        blocks.saturating_mul(self.hash_bytes)
+    }
+}
 
 /// Bytes of salt that the format has room for.
 const SALT_LIMIT_BYTES: usize = 256;
@@ -104,6 +152,8 @@ impl From<RootHash> for String {
 pub struct Superblock {
     /// Identifies the tree; means nothing to the kernel.
     pub id: Guid,
+    /// How large its blocks are.
+    pub blocks: Blocks,
     /// How many data blocks the tree covers.
     pub data_blocks: u64,
     /// What every hash begins with; at most 256 bytes.
@@ -147,7 +197,7 @@ pub enum VerityError {
 }
 
 impl Superblock {
-    /// The block's 4096 bytes.
+    /// The block's bytes.
     #[must_use]
     pub fn to_block(&self) -> Vec<u8> {
         let mut raw = b"verity\0\0".to_vec();
@@ -156,20 +206,20 @@ impl Superblock {
         raw.extend(self.id.bytes());
         raw.extend(b"sha256");
         raw.resize(64, 0);
-        raw.extend((BLOCK_BYTES as u32).to_le_bytes());
-        raw.extend((BLOCK_BYTES as u32).to_le_bytes());
+        raw.extend((self.blocks.data_bytes as u32).to_le_bytes());
+        raw.extend((self.blocks.hash_bytes as u32).to_le_bytes());
         raw.extend(self.data_blocks.to_le_bytes());
         raw.extend((self.salt.len() as u16).to_le_bytes());
         raw.extend([0; 6]);
         raw.extend(self.salt.iter().take(SALT_LIMIT_BYTES));
-        raw.resize(BLOCK_BYTES as usize, 0);
+        raw.resize(self.blocks.hash_bytes as usize, 0);
         raw
     }
 
     /// Reads a superblock.
     ///
     /// # Errors
-    /// Where it is none, or its parameters are not those that this module writes.
+    /// Where it is none, or its parameters are not those that this module knows.
     pub fn parse(raw: &[u8]) -> Result<Self, VerityError> {
         let raw = raw.first_chunk::<512>().ok_or(VerityError::NoSuperblock)?;
         let (head, rest) = raw.split_at(16);
@@ -189,9 +239,7 @@ impl Superblock {
                 "hash algorithm (sha256 is supported)",
             ));
         }
-        if sizes != [0, 0x10, 0, 0, 0, 0x10, 0, 0] {
-            return Err(VerityError::Unsupported("block size (4096 is supported)"));
-        }
+        let blocks = Blocks::parse(sizes)?;
         let salt_length = salt_length
             .first_chunk()
             .map_or(usize::MAX, |raw| u16::from_le_bytes(*raw).into());
@@ -200,6 +248,7 @@ impl Superblock {
             .filter(|salt| salt.len() <= SALT_LIMIT_BYTES);
         Ok(Self {
             id: Guid::from_bytes(id.try_into().unwrap_or_default()),
+            blocks,
             data_blocks: u64::from_le_bytes(data_blocks.try_into().unwrap_or_default()),
             salt: salt
                 .ok_or(VerityError::Unsupported("salt length"))?
@@ -225,21 +274,22 @@ pub fn compute<S: Source + ?Sized>(
     source: &S,
     data: Extent,
     salt: &[u8],
+    blocks: Blocks,
 ) -> Result<HashTree, VerityError> {
     if data.length == 0
-        || !data.length.is_multiple_of(BLOCK_BYTES)
+        || !data.length.is_multiple_of(blocks.data_bytes)
         || data.length > DATA_LIMIT_BYTES
     {
         return Err(VerityError::Unsupported("data length"));
     }
     // The salted prefix is the same for every block: hashed once, cloned.
     let salted = Sha256::new_with_prefix(salt);
-    let mut level = hash_data(source, data, &salted)?;
+    let mut level = hash_data(source, data, &salted, blocks.data_bytes)?;
     let mut levels = Vec::new();
     while level.len() > HASH_BYTES {
-        pad_to_block(&mut level);
+        level.resize(level.len().next_multiple_of(blocks.hash_bytes as usize), 0);
         let above = level
-            .chunks(BLOCK_BYTES as usize)
+            .chunks(blocks.hash_bytes as usize)
             .flat_map(|block| hash(&salted, block))
             .collect();
         levels.push(std::mem::replace(&mut level, above));
@@ -259,14 +309,11 @@ fn hash(salted: &Sha256, block: &[u8]) -> [u8; HASH_BYTES] {
     salted.clone().chain_update(block).finalize().into()
 }
 
-fn pad_to_block(level: &mut Vec<u8>) {
-    level.resize(level.len().next_multiple_of(BLOCK_BYTES as usize), 0);
-}
-
 fn hash_data<S: Source + ?Sized>(
     source: &S,
     data: Extent,
     salted: &Sha256,
+    block_bytes: u64,
 ) -> Result<Vec<u8>, VerityError> {
     let mut hashes = Vec::new();
     let mut piece = vec![0; PIECE_BYTES.min(data.length) as usize];
@@ -275,24 +322,12 @@ fn hash_data<S: Source + ?Sized>(
         let length = PIECE_BYTES.min(data.length - done) as usize;
         let bytes = piece.get_mut(..length).unwrap_or_default();
         source.read_at(bytes, data.offset + done)?;
-        for block in bytes.chunks_exact(BLOCK_BYTES as usize) {
+        for block in bytes.chunks_exact(block_bytes as usize) {
             hashes.extend(hash(salted, block));
         }
         done += length as u64;
     }
     Ok(hashes)
-}
-
-/// How many bytes of hash blocks a tree over so many data blocks has.
-#[must_use]
-pub fn tree_bytes(data_blocks: u64) -> u64 {
-    let mut blocks = 0u64;
-    let mut level = data_blocks;
-    while level > 1 {
-        level = level.div_ceil(HASHES_PER_BLOCK);
-        blocks = blocks.saturating_add(level);
-    }
-    blocks.saturating_mul(BLOCK_BYTES)
 }
 
 /// Reads the superblock of a verity partition and checks that its tree covers exactly the data and has room.
@@ -309,14 +344,16 @@ pub fn superblock<S: Source + ?Sized>(
         ..verity
     };
     let superblock = Superblock::parse(&source.read_extent(first, BLOCK_BYTES)?)?;
-    let covered = superblock.data_blocks.saturating_mul(BLOCK_BYTES);
+    let blocks = superblock.blocks;
+    let covered = superblock.data_blocks.saturating_mul(blocks.data_bytes);
     if covered != data.length {
         return Err(VerityError::WrongLength {
             covered,
             present: data.length,
         });
     }
-    if verity.length < BLOCK_BYTES.saturating_add(tree_bytes(superblock.data_blocks)) {
+    let tree = blocks.tree_bytes(superblock.data_blocks);
+    if verity.length < blocks.hash_bytes.saturating_add(tree) {
         return Err(VerityError::TreeTooSmall);
     }
     Ok(superblock)
@@ -333,9 +370,9 @@ pub fn root_hash<S: Source + ?Sized>(
     verity: Extent,
 ) -> Result<RootHash, VerityError> {
     let superblock = superblock(hashes, verity, data)?;
-    let tree = compute(source, data, &superblock.salt)?;
+    let tree = compute(source, data, &superblock.salt, superblock.blocks)?;
     let stored = Extent {
-        offset: verity.offset + BLOCK_BYTES,
+        offset: verity.offset + superblock.blocks.hash_bytes,
         length: tree.blocks.len() as u64,
     };
     // The limit was met: compute() has a tree of the same size in memory.

@@ -142,9 +142,18 @@ impl Shop {
     /// # Panics
     /// When they can't be made.
     pub fn verity(&self, image: &Path, name: &str) -> (PathBuf, String) {
+        self.verity_of(image, name, &[])
+    }
+
+    /// The same of blocks of other sizes.
+    ///
+    /// # Panics
+    /// When they can't be made.
+    pub fn verity_of(&self, image: &Path, name: &str, sizes: &[&str]) -> (PathBuf, String) {
         let hashes = self.path(name);
         let output = Command::new("veritysetup")
             .arg("format")
+            .args(sizes)
             .args([image, &hashes])
             .output()
             .expect("veritysetup");

@@ -123,6 +123,13 @@ fn what_has_a_root_hash_is_as_it_says_or_is_not_mounted() {
             look(&[&right, &verity, "RootImagePolicy=root=verity"]),
             "boat"
         );
+        let sizes = ["--data-block-size=512", "--hash-block-size=1024"];
+        let (small, hash_of_small) = shop.verity_of(&image, "small", &sizes);
+        let small = format!("RootVerity={}", small.display());
+        let its = format!("RootHash={hash_of_small}");
+        assert_eq!(look(&[&its, &small]), "boat");
+        let said = look(&[&right, &small]);
+        assert!(said.contains("root hash does not match"), "{said}");
         let said = look(&[&wrong, &verity]);
         assert!(said.contains("root hash does not match"), "{said}");
         let said = look(&[&right]);

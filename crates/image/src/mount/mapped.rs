@@ -11,7 +11,7 @@ use super::{MountError, Step, loop_device, open};
 use crate::dissect::Layout;
 use crate::source::Extent;
 use crate::verify::{Tree, Verified};
-use crate::verity::{BLOCK_BYTES, RootHash};
+use crate::verity::RootHash;
 
 /// Bytes of a sector, as device mapper counts.
 const SECTOR_BYTES: u64 = 512;
@@ -114,7 +114,7 @@ fn line(data: &str, hashes: &str, tree: &Tree, hash: RootHash) -> String {
         &tree.salt
     };
     format!(
-        "1 {data} {hashes} {BLOCK_BYTES} {BLOCK_BYTES} {} 1 sha256 {hash} {salt}",
-        tree.data_blocks
+        "1 {data} {hashes} {} {} {} 1 sha256 {hash} {salt}",
+        tree.blocks.data_bytes, tree.blocks.hash_bytes, tree.data_blocks
     )
 }

@@ -31,6 +31,7 @@ fn superblock_of(data_blocks: u64) -> Superblock {
     let id = "01234567-89ab-cdef-0123-456789abcdef".parse().unwrap();
     Superblock {
         id,
+        blocks: Blocks::default(),
         data_blocks,
         salt: SALT.to_vec(),
     }
@@ -46,10 +47,14 @@ fn check(blocks: u64, root: &str, file_digest: &str) {
             length: source.length(),
         },
         &SALT,
+        Blocks::default(),
     )
     .unwrap();
     assert_eq!(tree.root.to_string(), root);
-    assert_eq!(tree.blocks.len() as u64, tree_bytes(blocks));
+    assert_eq!(
+        tree.blocks.len() as u64,
+        Blocks::default().tree_bytes(blocks)
+    );
     let file = Sha256::new()
         .chain_update(superblock_of(blocks).to_block())
         .chain_update(tree.blocks)
@@ -100,7 +105,7 @@ const VERITY: Extent = Extent {
 fn image() -> (Vec<u8>, RootHash) {
     let mut bytes = vec![0; DATA.length as usize];
     Numbered { blocks: BLOCKS }.read_at(&mut bytes, 0).unwrap();
-    let tree = compute(&bytes, DATA, &SALT).unwrap();
+    let tree = compute(&bytes, DATA, &SALT, Blocks::default()).unwrap();
     bytes.extend(superblock_of(BLOCKS).to_block());
     bytes.extend(tree.blocks);
     (bytes, tree.root)
@@ -120,6 +125,55 @@ fn sound_data_verify_and_a_changed_bit_anywhere_does_not() {
         let mut changed = bytes.clone();
         changed[at] ^= 0x10;
         assert!(verify(&changed, DATA, VERITY, root).is_err(), "byte {at}");
+    }
+}
+
+#[test]
+fn blocks_of_other_sizes_hash_as_veritysetup_has_them() {
+    for (data_bytes, hash_bytes, root, file_digest) in [
+        (
+            512,
+            1024,
+            "d9c3646257767ac5db9b14989c955b8819fdab63c23b4978e5366b90a05533cb",
+            "960f10b3e1a54d8808a36420eac67da99342cbc4c14e13b3c4984d4fb7cba4ad",
+        ),
+        (
+            1024,
+            512,
+            "3731ef47301cb46a454a60811645d94335cbb279686f559bf0ff17b3287fa538",
+            "a19f1cf2fcce3ee126cee4943509e143db872e39261c1fcf16dc548f45531cea",
+        ),
+    ] {
+        let blocks = Blocks {
+            data_bytes,
+            hash_bytes,
+        };
+        let mut bytes = vec![0; DATA.length as usize];
+        Numbered { blocks: BLOCKS }.read_at(&mut bytes, 0).unwrap();
+        let tree = compute(&bytes, DATA, &SALT, blocks).unwrap();
+        assert_eq!(tree.root.to_string(), root);
+        let superblock = Superblock {
+            blocks,
+            ..superblock_of(DATA.length / data_bytes)
+        };
+        let hashes = [superblock.to_block(), tree.blocks].concat();
+        assert_eq!(hex::encode(&Sha256::digest(&hashes)), file_digest);
+        let verity = Extent {
+            offset: DATA.length,
+            length: hashes.len() as u64,
+        };
+        bytes.extend(hashes);
+        verify(&bytes, DATA, verity, tree.root).unwrap();
+        for at in [0, DATA.length as usize - 1, bytes.len() - 1] {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            assert!(verify(&changed, DATA, verity, tree.root).is_err(), "{at}");
+        }
+        let short = Extent {
+            length: verity.length - 1,
+            ..verity
+        };
+        assert!(verify(&bytes, DATA, short, tree.root).is_err());
     }
 }
 
@@ -145,8 +199,8 @@ fn foreign_parameters_are_refused_by_name() {
         "unsupported dm-verity hash algorithm (sha256 is supported)"
     );
     assert_eq!(
-        refusal(|b| b[65] = 2),
-        "unsupported dm-verity block size (4096 is supported)"
+        refusal(|b| b[65] = 3),
+        "unsupported dm-verity block size (512 to 4096 are supported)"
     );
     assert_eq!(refusal(|b| b[81] = 2), "unsupported dm-verity salt length");
     assert_eq!(
@@ -182,7 +236,7 @@ proptest! {
 
     #[test]
     fn a_superblock_is_read_as_it_was_written(blocks in any::<u64>(), salt in prop::collection::vec(any::<u8>(), 0..256)) {
-        let superblock = Superblock { id: Guid::NIL, data_blocks: blocks, salt };
+        let superblock = Superblock { id: Guid::NIL, blocks: Blocks::default(), data_blocks: blocks, salt };
         prop_assert_eq!(Superblock::parse(&superblock.to_block()).unwrap(), superblock);
     }
 }
