@@ -70,6 +70,26 @@ pub fn place_number(source: RawFd, number: RawFd) -> Result<()> {
     .map(drop)
 }
 
+/// Makes an owned descriptor the same as another; it keeps its number.
+pub fn replace(owned: OwnedFd, source: impl AsFd) -> Result<OwnedFd> {
+    place_number(source.as_fd().as_raw_fd(), owned.as_raw_fd())?;
+    Ok(owned)
+}
+
+/// Whether two descriptors are of one open file (kcmp(2), `KCMP_FILE`). Where the kernel can't tell, they count as two.
+pub fn is_same_file(one: impl AsFd, other: impl AsFd) -> bool {
+    const FILE: usize = 0;
+    let own = rustix::process::getpid().as_raw_nonzero().get() as usize;
+    let numbers = [
+        one.as_fd().as_raw_fd() as usize,
+        other.as_fd().as_raw_fd() as usize,
+    ];
+    let arguments = [own, own, FILE, numbers[0], numbers[1], 0];
+    // SAFETY: kcmp takes plain numbers.
+    let difference = unsafe { syscall(sys::__NR_kcmp, arguments) };
+    difference == Ok(0)
+}
+
 /// Duplicates `source` to the lowest free number from `lowest` on, close-on-exec.
 pub fn duplicate_from(source: impl AsFd, lowest: RawFd) -> Result<OwnedFd> {
     rustix::io::fcntl_dupfd_cloexec(source, lowest)

@@ -13,7 +13,7 @@ use kernel::message::{Descriptors, ReceiveOptions, receive};
 use model::sorted::Map;
 use model::text::Verbatim;
 use model::value::{ExecCommand, ExecCommands, StandardInput, StandardOutput};
-use model::{Resources, Unit, UnitName, key};
+use model::{Resource, Resources, Unit, UnitName, key};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::Rc;
@@ -88,7 +88,12 @@ impl Manager {
             .map_err(|why| failed(self, told(why)))?;
         let entry = self.units.get(&unit);
         let has_stamp = self.has_stamp(unit, what);
-        if !has_stamp && entry.is_none_or(|entry| self.left_by(entry, what).is_empty()) {
+        let has_store =
+            what.has(Resource::FdStore) && entry.is_some_and(|one| !one.store.is_empty());
+        if !has_stamp
+            && !has_store
+            && entry.is_none_or(|entry| self.left_by(entry, what).is_empty())
+        {
             let words: Vec<&str> = what.words().collect();
             let message = format!("it keeps nothing of these kinds: {}", words.join(", "));
             return Err(failed(self, &message));
@@ -148,6 +153,9 @@ impl Manager {
         crate::quotas::lift(&paths).map_err(|errno| {
             self.internal(unit, "lift the quota of what is removed", &errno.into())
         })?;
+        if what.has(Resource::FdStore) {
+            self.let_store_go(unit);
+        }
         self.remove_stamp(unit, what)
             .map_err(|error| self.internal(unit, "forget when it elapsed", &error))?;
         let worker = worker_unit(&paths).map_err(|error| failed(self, error))?;

@@ -95,6 +95,13 @@ impl Manager {
             .engine
             .state(unit)
             .is_some_and(|state| state.active().is_down());
+        let comes_again = matches!(
+            self.engine.state(unit),
+            Some(engine::State::AutoRestart { .. })
+        );
+        if down || comes_again {
+            self.leave_store(unit);
+        }
         if down {
             self.retire_closed(unit);
             self.note_ended(unit);
@@ -110,6 +117,7 @@ impl Manager {
     }
 
     fn on_removed(&mut self, unit: UnitId) {
+        self.let_store_go(unit);
         self.dirty.remove(&unit);
         if let Some(entry) = self.units.remove(&unit) {
             self.by_key.remove(&entry.key);

@@ -34,6 +34,8 @@ pub(crate) struct Entry {
     pub(crate) place: Option<(engine::ActiveState, engine::SubState)>,
     /// Listening sockets, in the order of the unit.
     pub(crate) sockets: Vec<Rc<OwnedFd>>,
+    /// Descriptors that it stored, in the order in which they came.
+    pub(crate) store: Vec<crate::fd_store::Stored>,
     /// The connection that it serves.
     pub(crate) connection: Option<crate::accept::Connection>,
     /// It was made for a connection.
@@ -194,6 +196,7 @@ impl Entry {
             last: None,
             place: Some((engine::ActiveState::Inactive, engine::SubState::Dead)),
             sockets: Vec::new(),
+            store: Vec::new(),
             connection: None,
             is_of_connection: false,
             pinned: Vec::new(),

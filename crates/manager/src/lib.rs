@@ -23,6 +23,7 @@ mod effects;
 mod elsewhere;
 mod entry;
 mod environment;
+mod fd_store;
 mod filters;
 mod firewall;
 mod host_files;

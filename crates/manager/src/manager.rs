@@ -372,6 +372,7 @@ impl Manager {
             Token::Timers(source) => self.on_timers(source),
             Token::Path(token) => self.on_path_events(token),
             Token::Mounts => self.on_mounts(),
+            Token::Stored(number) => self.on_stored_ended(number),
         }
         Ok(())
     }

@@ -16,6 +16,30 @@ pub struct Message {
     pub(crate) status: Option<String>,
     /// ERRNO=
     pub(crate) errno: Option<u32>,
+    /// FDSTORE=1
+    pub(crate) stores: bool,
+    /// FDSTOREREMOVE=1
+    pub(crate) removes: bool,
+    /// FDNAME= and FDPOLL=
+    pub(crate) storing: Storing,
+}
+
+/// How a descriptor is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Storing {
+    /// What the service finds in $LISTEN_FDNAMES.
+    pub(crate) name: String,
+    /// It goes when its other end does.
+    pub(crate) poll: bool,
+}
+
+impl Default for Storing {
+    fn default() -> Self {
+        Self {
+            name: "stored".into(),
+            poll: true,
+        }
+    }
 }
 
 impl Message {
@@ -46,10 +70,22 @@ impl Message {
             "EXTEND_TIMEOUT_USEC" => notice.extend_timeout = value.parse().ok(),
             "MONOTONIC_USEC" => notice.monotonic = value.parse().ok(),
             "STATUS" => self.status = Some(cut(value)),
+            "FDSTORE" => self.stores |= yes,
+            "FDSTOREREMOVE" => self.removes |= yes,
+            "FDNAME" if is_name(value) => self.storing.name = value.to_owned(),
+            "FDPOLL" => self.storing.poll = value != "0",
             "ERRNO" => self.errno = value.parse().ok(),
             _ => {}
         }
     }
+}
+
+/// A name of $LISTEN_FDNAMES, which has colons between them.
+fn is_name(text: &str) -> bool {
+    let fits = (1..=crate::fd_store::NAME_BYTES_MAX).contains(&text.len());
+    fits && text
+        .bytes()
+        .all(|byte| matches!(byte, b' '..=b'~') && byte != b':')
 }
 
 fn cut(text: &str) -> String {

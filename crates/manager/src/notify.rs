@@ -77,7 +77,8 @@ pub(crate) fn access(unit: &Unit) -> NotifyAccess {
     let said = unit.value(&key::NOTIFY_ACCESS);
     let kind = unit.value(&key::SERVICE_TYPE);
     let must_be_heard = matches!(kind, ServiceType::Notify | ServiceType::NotifyReload)
-        || watchdog_us(unit).is_some();
+        || watchdog_us(unit).is_some()
+        || unit.value(&key::FILE_DESCRIPTOR_STORE_MAX) > 0;
     if said == NotifyAccess::None && must_be_heard {
         NotifyAccess::Main
     } else {
@@ -250,18 +251,21 @@ impl Manager {
             Ok(received) => received,
             Err(_) => return,
         };
-        descriptors.close_aside();
         let sender = received.credentials.filter(|_| !received.truncated);
         let may_speak = sender.is_some_and(|sender| self.may_speak(unit, incarnation, sender));
         if let Some(sender) = sender
             && !may_speak
             && self.is_being_born(unit, incarnation, sender.pid)
         {
+            descriptors.close_aside();
             return;
         }
         self.notifications.heard.push(number);
-        let Some(sender) = sender else { return };
+        let Some(sender) = sender else {
+            return descriptors.close_aside();
+        };
         if !may_speak {
+            descriptors.close_aside();
             let known = self.notifications.sockets.get_mut(&number);
             if known.is_some_and(|one| std::mem::replace(&mut one.complained, true)) {
                 return;
@@ -273,6 +277,12 @@ impl Manager {
             return self.log_about(unit, &text);
         }
         let message = Message::read(buffer.get(..received.bytes).unwrap_or_default());
+        if message.removes {
+            self.remove_stored(unit, &message.storing.name);
+        } else if message.stores {
+            self.store(unit, &message.storing, &mut descriptors);
+        }
+        descriptors.close_aside();
         self.hear(unit, incarnation, message);
     }
 
@@ -293,6 +303,7 @@ impl Manager {
             mut notice,
             status,
             errno,
+            ..
         } = message;
         notice.main_pid = notice
             .main_pid

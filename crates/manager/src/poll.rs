@@ -46,6 +46,8 @@ pub(crate) enum Token {
     Path(u32),
     /// The mount table.
     Mounts,
+    /// A descriptor that a service stored.
+    Stored(u32),
     /// An alarm of timers, or what tells of the time zone.
     Timers(Source),
 }
@@ -71,6 +73,7 @@ impl Token {
             Self::Timers(source) => (16, source as u32),
             Self::Path(number) => (17, number),
             Self::Mounts => (18, 0),
+            Self::Stored(number) => (19, number),
         };
         (kind << 32) | u64::from(number)
     }
@@ -95,6 +98,7 @@ impl Token {
             13 => Self::UserClient(number),
             17 => Self::Path(number),
             18 => Self::Mounts,
+            19 => Self::Stored(number),
             16 => Self::Timers(*Source::ALL.get(number as usize)?),
             _ => return None,
         })
@@ -130,6 +134,12 @@ impl Poll {
     pub(crate) fn number(&mut self) -> u32 {
         self.next_number = self.next_number.wrapping_add(1);
         self.next_number
+    }
+
+    /// Tells when it breaks or its other end goes, and of nothing else.
+    pub(crate) fn watch_end(&self, source: impl AsFd, token: Token) -> Result<(), Errno> {
+        let data = EventData::new_u64(token.pack());
+        epoll::add(&self.epoll, source, data, EventFlags::empty())
     }
 
     /// Reports when there is something to read.

@@ -223,6 +223,10 @@ fn socket_properties(status: &UnitStatus, found: &mut BTreeMap<String, String>) 
 }
 
 fn trigger_properties(status: &UnitStatus, entry: &Entry, found: &mut BTreeMap<String, String>) {
+    if entry.name.kind() == model::UnitKind::Service {
+        let stored = entry.store.len().to_string();
+        found.insert("NFileDescriptorStore".into(), stored);
+    }
     path_properties(status, found);
     socket_properties(status, found);
     let Some(timer) = &status.timer else {

@@ -26,6 +26,10 @@ impl Manager {
         let unit = spawn.process.unit;
         if spawn.role == Role::Main {
             self.hand_sockets(unit, &mut handed);
+            let entry = self.units.get(&unit);
+            for stored in entry.into_iter().flat_map(|entry| &entry.store) {
+                handed.push(plan::Role::Stored, stored.name(), stored.carrier());
+            }
         }
         if matches!(spawn.role, Role::StartPost | Role::Stop) {
             self.hand_own_sockets(unit, &mut handed);
@@ -42,6 +46,7 @@ impl Manager {
                     None => continue,
                 },
                 plan::Role::Service
+                | plan::Role::Stored
                 | plan::Role::MadeNetwork
                 | plan::Role::MadeAhead
                 | plan::Role::MadeFiles

@@ -58,6 +58,8 @@ coded! {
         /// The same with nothing but file systems that belong to no namespace: a `/dev` and what is mounted in it, and what covers inaccessible
         /// paths.
         MadeFiles = 11,
+        /// A socket in whose queue lies what the service stored; it gets that after those of [`Role::Service`].
+        Stored = 12,
     }
 }
 
@@ -139,7 +141,7 @@ impl<'a> Frame<'a> {
     pub fn passed(&self) -> usize {
         self.roles
             .iter()
-            .filter(|&&byte| byte == Role::Service.tag())
+            .filter(|&&byte| byte == Role::Service.tag() || byte == Role::Stored.tag())
             .count()
     }
 

@@ -167,6 +167,8 @@ texts! {
     "ExtensionImagePolicy"
     "ExtensionImages"
     "FileDescriptorName"
+    "FileDescriptorStoreMax"
+    "FileDescriptorStorePreserve"
     "FinalKillSignal"
     "FixedRandomDelay"
     "FlushPending"

@@ -1,6 +1,7 @@
 //! Descriptors: after the last step that opens one, before the filter, which may not let them be moved.
 
-use kernel::Result;
+use kernel::message::{Descriptors, ReceiveOptions, receive};
+use kernel::{Errno, OwnedFd, Result};
 use plan::frame::Role;
 
 use crate::ahead::Ahead;
@@ -14,11 +15,16 @@ pub(super) fn take(state: &mut State<'_>) -> Result<()> {
     // What no step had a use for has numbers that the service is to get.
     state.ahead = Ahead::new();
     let roles = state.frame.roles;
+    let carriers = state.passed.iter_mut().zip(roles);
+    for (slot, _) in carriers.filter(|(_, role)| **role == Role::Stored.tag()) {
+        let carrier = slot.take().ok_or(Errno::BADF)?;
+        *slot = Some(stored(carrier)?);
+    }
     for (slot, _) in state
         .passed
         .iter_mut()
         .zip(roles)
-        .filter(|(_, role)| **role != Role::Service.tag())
+        .filter(|(_, role)| ![Role::Service.tag(), Role::Stored.tag()].contains(role))
     {
         *slot = None;
     }
@@ -38,4 +44,18 @@ pub(super) fn take(state: &mut State<'_>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What lies in a carrier, in the place of the carrier; it lies there still, for the next start.
+fn stored(carrier: OwnedFd) -> Result<OwnedFd> {
+    /// A kind and a name.
+    const BYTES: usize = 256;
+    let (mut buffer, mut descriptors) = ([0; BYTES], Descriptors::default());
+    let options = ReceiveOptions {
+        peek: true,
+        wait: false,
+    };
+    receive(&carrier, &mut buffer, &mut descriptors, options)?;
+    let found = descriptors.take().ok_or(Errno::BADF)?;
+    kernel::descriptor::replace(carrier, &found)
 }

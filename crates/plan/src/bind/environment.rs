@@ -105,7 +105,7 @@ fn of_descriptors(bindings: &Bindings<'_>, variables: &mut Variables) {
     let names: Vec<&str> = bindings
         .descriptors
         .iter()
-        .filter(|passed| passed.role == Role::Service)
+        .filter(|passed| matches!(passed.role, Role::Service | Role::Stored))
         .map(|passed| passed.name.as_str())
         .collect();
     if !names.is_empty() {

@@ -117,7 +117,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Says how many descriptors the manager keeps for the service."),
         since: said("219"),
         bus: said("u"),
-        status: later::SERVICES,
         ..Row::FREE
     },
     Row {
@@ -128,7 +127,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Says whether kept descriptors outlive a stop."),
         since: said("254"),
         bus: said("s"),
-        status: later::SERVICES,
         ..Row::FREE
     },
     Row {

@@ -65,7 +65,15 @@ const LEAVES_ONE: Files = &[(
     "[Service]\nType=forking\nLINE\nExecStart=/bin/sh -c 'sleep infinity & echo $$! > $ROOM/$U'\n",
 )];
 
+/// Stores its standard input before it is up.
+const STORES: Files = &[(
+    "$U.service",
+    "[Service]\nType=notify\nLINE\nExecStart=/usr/bin/python3 -c 'import array, os, signal, socket; s = socket.socket(1, 2); s.connect(os.environ[\"NOTIFY_SOCKET\"]); s.sendmsg([b\"FDSTORE=1\"], [(1, 1, array.array(\"i\", [0]))]); s.send(b\"READY=1\"); signal.pause()'\n",
+)];
+
 pub(crate) const SERVICE: &[Observation] = &[
+    units("FileDescriptorStoreMax=1", STORES, "coracle start $U; coracle show -p NFileDescriptorStore --value $U; coracle stop $U", "1"),
+    units("FileDescriptorStorePreserve=yes", STORES, "coracle start $U; coracle stop $U; coracle show -p NFileDescriptorStore --value $U; coracle clean --what=fdstore $U 2> /dev/null", "1").on(&["FileDescriptorStoreMax=1"]),
     units(
         "Type=exec",
         &[("$U.service", "[Service]\nLINE\nExecStart=/nonexistent\n")],
