@@ -154,6 +154,7 @@ fn bystander(disk: &Disk, policy: &ImagePolicy, purpose: Purpose) -> Result<(), 
         Allowed::VERITY,
         Allowed::SIGNED,
         Allowed::ENCRYPTED,
+        Allowed::ENCRYPTED_WITH_INTEGRITY,
         Allowed::UNUSED,
     ]
     .into_iter()
@@ -194,7 +195,10 @@ fn choose_one(
     };
     let is_unused = allowed.has(Allowed::UNUSED);
     if part.content == Some(Content::Foreign(Foreign::Luks)) {
-        return match (allowed.has(Allowed::ENCRYPTED), is_unused) {
+        // How it is encrypted is not looked at, as none is opened.
+        let may_be =
+            allowed.has(Allowed::ENCRYPTED) || allowed.has(Allowed::ENCRYPTED_WITH_INTEGRITY);
+        return match (may_be, is_unused) {
             (true, _) => Err(ChoiceError::Encrypted { what }),
             (false, true) => Ok(None),
             (false, false) => forbidden("is encrypted"),
@@ -204,7 +208,12 @@ fn choose_one(
     if !uses.into_iter().any(|one| allowed.has(one)) {
         return match is_unused {
             true => Ok(None),
-            false if allowed.has(Allowed::ENCRYPTED) => forbidden("is not encrypted"),
+            false
+                if allowed.has(Allowed::ENCRYPTED)
+                    || allowed.has(Allowed::ENCRYPTED_WITH_INTEGRITY) =>
+            {
+                forbidden("is not encrypted")
+            }
             false => forbidden("must not be there"),
         };
     }

@@ -100,6 +100,8 @@ impl Allowed {
     pub const SIGNED: Allowed = Allowed(1 << 2);
     /// There, used, encrypted.
     pub const ENCRYPTED: Allowed = Allowed(1 << 3);
+    /// There, used, encrypted so that changes are found, too.
+    pub const ENCRYPTED_WITH_INTEGRITY: Allowed = Allowed(1 << 17);
     /// There, but not used.
     pub const UNUSED: Allowed = Allowed(1 << 4);
     /// Not there.
@@ -113,7 +115,7 @@ impl Allowed {
     /// Without it.
     pub const STAYS: Allowed = Allowed(1 << 9);
 
-    const OPEN: u32 = 0x3f;
+    const OPEN: u32 = 0x3f | Self::ENCRYPTED_WITH_INTEGRITY.0;
     const READ_ONLY_MASK: u32 = 3 << 6;
     const GROWS_MASK: u32 = 3 << 8;
     const KINDS: [(&'static str, u32); 7] = [
@@ -170,6 +172,7 @@ impl Allowed {
             "verity" => Self::VERITY,
             "signed" => Self::SIGNED,
             "encrypted" => Self::ENCRYPTED,
+            "encryptedwithintegrity" => Self::ENCRYPTED_WITH_INTEGRITY,
             "unused" => Self::UNUSED,
             "absent" => Self::ABSENT,
             "open" => Allowed(Self::OPEN),
@@ -263,7 +266,7 @@ impl ImagePolicy {
     }
 
     /// The ways in which a partition is used.
-    const USED: u32 = 0xf;
+    const USED: u32 = 0xf | Allowed::ENCRYPTED_WITH_INTEGRITY.0;
 }
 
 impl TextForm for ImagePolicy {
@@ -313,6 +316,7 @@ mod tests {
             "verity",
             "signed",
             "encrypted",
+            "encryptedwithintegrity",
             "unused",
             "absent",
         ];
@@ -329,7 +333,7 @@ mod tests {
     #[test]
     fn each_partition_is_what_its_rule_or_the_default_says() {
         use Designator::{Home, Root, RootVerity, RootVeritySig, Swap, Usr, UsrVerity};
-        let all = "unprotected+verity+signed+encrypted+unused+absent";
+        let all = "unprotected+verity+signed+encrypted+encryptedwithintegrity+unused+absent";
         check("*", Root, all);
         check("-", Root, "unused+absent");
         check("~", Home, "absent");
@@ -338,6 +342,12 @@ mod tests {
         check("root=", Root, all);
         check("root=open", Root, all);
         check("root=read-only-on", Root, all);
+        check(
+            " root = encryptedwithintegrity ",
+            Root,
+            "encryptedwithintegrity",
+        );
+        check("root=encryptedwithintegrity", RootVerity, "unused+absent");
         check("root=verity:=encrypted+absent", Swap, "encrypted+absent");
         check("root=signed", RootVeritySig, "unprotected");
         check("root=verity+signed", RootVerity, "unprotected");
@@ -375,6 +385,8 @@ mod tests {
             "root=verify",
             "root=verity:root=signed",
             "^",
+            ":",
+            "root:signed",
             "*:root=open",
         ] {
             assert!(
