@@ -1,7 +1,7 @@
 //! Images by digest: `<state>/store/sha256-…`, beside each its recorded identity and a note of what was proven of it.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, Hasher};
 use crate::files::{
-    FileError, entries, failed, make_directory, read_if_there, remove_if_there, rename, replace,
-    step, sync_parent,
+    FileError, entries, failed, lock, make_directory, read_if_there, remove_if_there, rename,
+    replace, step, sync_parent,
 };
 
 /// Bytes copied at once.
@@ -230,6 +230,8 @@ impl Store {
             .file
             .sync_all()
             .map_err(failed("sync", &staging.path))?;
+        // Who collects what is unused looks at names, and one that is damaged here gets another file.
+        let _lock = lock(&self.staging())?;
         rename(&staging.path, &path)?;
         sync_parent(&path)?;
         remove_if_there(&staging.path.with_extension("state"))?;
@@ -350,6 +352,7 @@ impl Store {
     /// # Errors
     /// When a file cannot be removed.
     pub fn collect(&self, referenced: &[Digest]) -> Result<Vec<Digest>, Error> {
+        let _lock = lock(&self.staging())?;
         let mut removed = Vec::new();
         for digest in self.list()? {
             let path = self.path(&digest);
@@ -368,6 +371,12 @@ impl Store {
             }
             removed.push(digest);
         }
+        // The power went, or somebody removed an image and not what is beside it.
+        for path in &entries(&self.directory)? {
+            if of_image(path).is_some_and(|image| !self.directory.join(image).exists()) {
+                remove_if_there(path)?;
+            }
+        }
         for path in &entries(&self.staging())? {
             // The copy was kept, and the power went before its state was removed: it is made after the copy.
             if is_state_of_copy(path) && !path.with_extension("").exists() {
@@ -383,6 +392,13 @@ impl Store {
         }
         Ok(removed)
     }
+}
+
+/// The name of the image that a file is beside: an identity, a note, or one of them that was not finished.
+fn of_image(path: &Path) -> Option<&str> {
+    let name = path.file_name()?.to_str()?;
+    let (image, _) = name.trim_start_matches('.').split_once('.')?;
+    image.starts_with("sha256-").then_some(image)
 }
 
 /// How the names of copies of local files begin. What is fetched is kept for a later try; of a copy, a later try makes another.
@@ -451,6 +467,8 @@ fn copy(
             .map_err(failed("copy into", &staging.path))?;
         let chunk = buffer.get(..count).unwrap_or_default();
         if chunk.is_empty() {
+            let grown = step().and_then(|()| staging.file.set_len(total));
+            grown.map_err(failed("write", &staging.path))?;
             return Ok(hasher.finish());
         }
         total += chunk.len() as u64;
@@ -458,10 +476,15 @@ fn copy(
             return Err(Error::TooLarge { limit_bytes });
         }
         hasher.update(chunk);
-        staging
-            .file
-            .write_all(chunk)
-            .map_err(failed("write", &staging.path))?;
+        // What is a hole in an image, or could be one, takes no room here either.
+        let placed = step().and_then(|()| match chunk.iter().all(|byte| *byte == 0) {
+            true => staging
+                .file
+                .seek(SeekFrom::Current(count as i64))
+                .map(|_| ()),
+            false => staging.file.write_all(chunk),
+        });
+        placed.map_err(failed("write", &staging.path))?;
     }
 }
 
@@ -486,6 +509,20 @@ mod tests {
         assert_eq!(bytes, content.len() as u64);
         store.keep(staging, &digest).unwrap();
         (folder, store, digest)
+    }
+
+    #[test]
+    fn holes_of_an_image_take_no_room_and_what_is_copied_is_the_same() {
+        let state = tempfile::tempdir().unwrap();
+        let store = Store::open(state.path()).unwrap();
+        let mut content = vec![0; 64 << 20];
+        content[..5].copy_from_slice(b"begin");
+        content[40 << 20] = 7;
+        let (staging, digest, bytes) = store.copy_in(&mut &content[..], 1 << 30).unwrap();
+        assert_eq!((digest, bytes), (Digest::of(&content), 64 << 20));
+        assert!(staging.file.metadata().unwrap().blocks() * 512 < 8 << 20);
+        assert!(fs::read(&staging.path).unwrap() == content);
+        store.discard(staging).unwrap();
     }
 
     #[test]

@@ -23,12 +23,12 @@ fn changes(coracle: &Instance, before: &Picture, after: &Picture) -> Vec<String>
     changes
 }
 
-/// `coracle start` with these words must fail with all of `phrases`, and change nothing.
+/// `coracle start` with these words must fail with all of `phrases`, and change nothing. Gives what was said.
 ///
 /// # Panics
 /// When it does not fail so.
 #[track_caller]
-pub fn refused(coracle: &Instance, words: &[&str], phrases: &[&str]) {
+pub fn refused(coracle: &Instance, words: &[&str], phrases: &[&str]) -> String {
     let before = picture(coracle);
     let said = coracle.coracle(&[&["start"], words].concat());
     assert_ne!(said.status, 0, "{words:?} was not refused");
@@ -46,4 +46,5 @@ pub fn refused(coracle: &Instance, words: &[&str], phrases: &[&str]) {
     );
     let changes = changes(coracle, &before, &picture(coracle));
     assert!(changes.is_empty(), "a refusal changed {changes:#?}");
+    said.stderr
 }

@@ -1,9 +1,8 @@
 //! `inspect`: what an image, a directory or a portable that is here says of itself.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
 use delivery::portables::Portable;
 use delivery::store::Store;
@@ -14,7 +13,7 @@ use load::portable::PortableName;
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::failure::hint;
+use crate::failure::{WithHint, hint};
 use crate::portable::source::{self, Source};
 use crate::portable::{admit, consent, none_here, records};
 use crate::terminal::{Paint, one_line, plain, say, say_json, size};
@@ -96,10 +95,21 @@ fn stored(context: &Context, portable: &Portable) -> Result<Object> {
 
 impl Inspect {
     fn image(&self, context: &Context, path: &Path) -> Result<u8> {
-        let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-        let mut report = Workers::default()
-            .inspect(&file)
-            .with_context(|| format!("cannot inspect {}", path.display()))?;
+        let file = admit::open(path)?;
+        let length = file.metadata()?.len();
+        if length > admit::IMAGE_MAX_BYTES {
+            return Err(hint(
+                format!(
+                    "{} is an image of {length} bytes, of which all would have to be read",
+                    path.display()
+                ),
+                "ask its maker whether it is meant to be that large; `coracle attach --max-size` takes it then",
+            ));
+        }
+        let mut report = Workers::default().inspect(&file).or_hint(
+            || format!("cannot inspect {}", path.display()),
+            "it was damaged, or made to do harm: `coracle attach` would refuse it, too",
+        )?;
         if let Some(contents) = &mut report.contents {
             self.select(contents)?;
         }

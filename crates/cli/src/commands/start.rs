@@ -228,7 +228,7 @@ impl Start {
                 self.admit_image(context, store, (staging, digest, length), url, limit_bytes)
             }
             Source::File(path) => {
-                let copied = admit::copy_in(store, &path)?;
+                let copied = admit::copy_in(store, &path, limit_bytes)?;
                 self.admit_image(
                     context,
                     store,
@@ -288,7 +288,9 @@ impl Start {
     ) -> Result<(Portable, String)> {
         let layers = match &self.install.choices().extensions {
             Some(words) => {
-                extensions::admit(context, store, words, self.install.insecure).map(Some)
+                let limit_bytes = self.install.fetch.size_max_bytes()?;
+                extensions::admit(context, store, words, self.install.insecure, limit_bytes)
+                    .map(Some)
             }
             None => Ok(None),
         };

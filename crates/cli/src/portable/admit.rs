@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Seek;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -16,6 +17,7 @@ use image::signature::{Signer, TrustedCertificate};
 use image::tree::Contents;
 use image::verify::{Assurance, Trust, Verified};
 use image::worker::{Fault, WorkerError, Workers};
+use rustix::fs::OFlags;
 
 use crate::context::Context;
 use crate::failure::{Hint, WithHint, hint};
@@ -131,10 +133,44 @@ impl Admitted {
 /// Copies a local image into the store's staging area, so that nothing can change under our hands.
 ///
 /// # Errors
-/// When it can't be read or is too large.
-pub(crate) fn copy_in(store: &Store, path: &Path) -> Result<(Staging, Digest, u64)> {
-    let mut file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    Ok(store.copy_in(&mut file, IMAGE_MAX_BYTES)?)
+/// When it can't be read, is too large, or there is no room for it.
+pub(crate) fn copy_in(
+    store: &Store,
+    path: &Path,
+    limit_bytes: u64,
+) -> Result<(Staging, Digest, u64)> {
+    let origin = path.display();
+    let mut file = open(path)?;
+    let length = file.metadata()?.len();
+    check_stated(Some(length), (limit_bytes, u64::MAX), &origin.to_string())?;
+    let copied = store.copy_in(&mut file, limit_bytes);
+    copied.or_hint(
+        || format!("{origin} can't be copied into the store"),
+        "an image may be as large as `--max-size` says and the disk has room for; `coracle purge` frees the room of portables that are not needed any more",
+    )
+}
+
+/// Opens a local image; waits for nobody, as at the end of a pipe.
+///
+/// # Errors
+/// When it can't be opened, or is neither a file nor a disk.
+pub(crate) fn open(path: &Path) -> Result<File> {
+    let origin = path.display();
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let opened = File::options()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path);
+    let named = "name an image by its path: `coracle build` makes images, as does mkosi";
+    let file = opened.or_hint(|| format!("cannot open {origin}"), named)?;
+    let kind = file.metadata()?.file_type();
+    if kind.is_file() || kind.is_block_device() {
+        return Ok(file);
+    }
+    Err(hint(
+        format!("{origin} is no file that an image could be in"),
+        named,
+    ))
 }
 
 /// What a staged image is once it is not compressed: itself, or what comes out of it, in a staging file of its own.
@@ -302,7 +338,10 @@ fn examine(
     origin: &str,
 ) -> Result<(Verified<Layout>, Contents)> {
     let verified = prove(context, file, digest, acceptance, origin)?;
-    let contents = read(file, &verified)?;
+    let contents = read(file, &verified).or_hint(
+        || format!("the image {origin} is refused"),
+        "it is as its maker made it, damaged or made to do harm, or this kernel can't mount it: ask for another one",
+    )?;
     Ok((verified, contents))
 }
 

@@ -29,10 +29,11 @@ pub(crate) fn admit(
     store: &Store,
     words: &[String],
     insecure: bool,
+    limit_bytes: u64,
 ) -> Result<Vec<Layer>> {
     let mut layers: Vec<Layer> = Vec::new();
     for word in words {
-        match admit_one(context, store, word, insecure) {
+        match admit_one(context, store, word, (insecure, limit_bytes)) {
             Ok(layer)
                 if layers
                     .iter()
@@ -56,7 +57,12 @@ pub(crate) fn admit(
     Ok(layers)
 }
 
-fn admit_one(context: &Context, store: &Store, word: &str, insecure: bool) -> Result<Layer> {
+fn admit_one(
+    context: &Context,
+    store: &Store,
+    word: &str,
+    (insecure, limit_bytes): (bool, u64),
+) -> Result<Layer> {
     let path = place(context, word)?;
     let file = path.file_name().and_then(|name| name.to_str());
     let file = file.filter(|name| !name.starts_with('.')).ok_or_else(|| {
@@ -94,7 +100,7 @@ fn admit_one(context: &Context, store: &Store, word: &str, insecure: bool) -> Re
         digest: None,
         insecure,
     };
-    let (staging, digest, length) = admit::copy_in(store, &path)?;
+    let (staging, digest, length) = admit::copy_in(store, &path, limit_bytes)?;
     let origin = path.display().to_string();
     let admitted = admit::layer(
         context,

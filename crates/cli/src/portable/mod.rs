@@ -32,7 +32,7 @@ use admit::Admitted;
 
 use self::purge::{CONFIG_HOME, RUNTIME_HOME};
 use crate::context::{Context, Directories, full_unit_name, is_full_unit_name};
-use crate::failure::hint;
+use crate::failure::{WithHint, hint};
 
 /// The grant of a portable whose user stays the same.
 const FIXED_USER: &str = "fixed-user";
@@ -188,7 +188,13 @@ pub(crate) fn referenced(context: &Context) -> Result<Vec<Digest>> {
 pub(crate) fn admit_again(store: &Store, portable: &Portable) -> Result<Admitted> {
     let version = portable.versions.get(&portable.current);
     match version.map(|version| (&version.image, &version.directory)) {
-        Some((Some(image), _)) => admit::stored(store, image),
+        Some((Some(image), _)) => admit::stored(store, image).or_hint(
+            || format!("what is stored of {} can't be used", portable.name),
+            &format!(
+                "attach it again from where it came from, {}",
+                portable.origin
+            ),
+        ),
         Some((None, Some(directory))) => admit::directory(directory),
         _ => Err(hint(
             format!(

@@ -39,6 +39,11 @@ pub enum GptError {
         /// What is wrong.
         what: &'static str,
     },
+    /// A reader that goes by the one sees another disk than one that goes by the other.
+    #[error(
+        "the table at the end of the image is another one than that at its beginning: ambiguous"
+    )]
+    Backup,
     /// Two entries share bytes or an identifier.
     #[error("partitions {first} and {second} {what}")]
     Clash {
@@ -57,6 +62,9 @@ pub enum GptError {
 /// The fields of a header that say where things are.
 struct Header {
     sector_bytes: u64,
+    header_bytes: u32,
+    /// The sector of the other header.
+    backup: u64,
     disk: Guid,
     usable: Extent,
     entries: Extent,
@@ -82,6 +90,7 @@ pub fn read<S: Source + ?Sized>(source: &S) -> Result<Table, GptError> {
     protective_mbr(source)?;
     let header = parse_header(&raw, sector_bytes, source.length())?;
     let partitions = read_entries(source, &header)?;
+    same_backup(source, &raw, &header)?;
     Ok(Table {
         sector_bytes,
         disk: header.disk,
@@ -121,16 +130,11 @@ fn find_header<S: Source + ?Sized>(
 
 fn parse_header(raw: &[u8], sector_bytes: u64, image_bytes: u64) -> Result<Header, GptError> {
     let size = u32_at(raw, 12)?;
-    let covered = usize::try_from(size).ok().and_then(|size| raw.get(..size));
-    let (Some(covered), true) = (covered, size >= HEADER_BYTES) else {
-        return Err(damaged("header size"));
-    };
-    let mut zeroed = covered.to_vec();
-    zeroed
-        .get_mut(16..20)
-        .ok_or(damaged("header size"))?
-        .fill(0);
-    ensure(u32_at(raw, 16)? == crc32(&zeroed), "header checksum")?;
+    ensure(size >= HEADER_BYTES, "header size")?;
+    ensure(
+        u32_at(raw, 16)? == header_sum(raw, size)?,
+        "header checksum",
+    )?;
     ensure(u32_at(raw, 8)? == REVISION, "revision")?;
     ensure(u64_at(raw, 24)? == 1, "own position")?;
 
@@ -169,6 +173,8 @@ fn parse_header(raw: &[u8], sector_bytes: u64, image_bytes: u64) -> Result<Heade
     let disk = Guid::from_disk(array_at(raw, 56)?);
     Ok(Header {
         sector_bytes,
+        header_bytes: size,
+        backup,
         disk,
         usable,
         entries,
@@ -176,6 +182,40 @@ fn parse_header(raw: &[u8], sector_bytes: u64, image_bytes: u64) -> Result<Heade
         entry_count,
         entries_crc: u32_at(raw, 88)?,
     })
+}
+
+/// What the header at the other end is a copy of, but for its place and the sum over that (UEFI 2.10, 5.3.2).
+const COPIED: [std::ops::Range<usize>; 3] = [8..16, 40..72, 80..92];
+
+/// The table at the other end has to be the same. One that is damaged or missing is nobody's: it is read by no one.
+fn same_backup<S: Source + ?Sized>(
+    source: &S,
+    first: &[u8],
+    header: &Header,
+) -> Result<(), GptError> {
+    let place = Extent {
+        offset: header.backup * header.sector_bytes,
+        length: header.sector_bytes,
+    };
+    let second = source.read_extent(place, 4096)?;
+    let is_whole = second.starts_with(MAGIC)
+        && u32_at(&second, 12)? == header.header_bytes
+        && u32_at(&second, 16)? == header_sum(&second, header.header_bytes)?;
+    let is_same = |field: std::ops::Range<usize>| first.get(field.clone()) == second.get(field);
+    if is_whole && !COPIED.into_iter().all(is_same) {
+        return Err(GptError::Backup);
+    }
+    Ok(())
+}
+
+/// The sum over a header, in which its own place counts as zeros.
+fn header_sum(raw: &[u8], header_bytes: u32) -> Result<u32, GptError> {
+    let covered = usize::try_from(header_bytes).ok();
+    let covered = covered.and_then(|length| raw.get(..length));
+    let mut zeroed = covered.ok_or(damaged("header size"))?.to_vec();
+    let sum = zeroed.get_mut(16..20).ok_or(damaged("header size"))?;
+    sum.fill(0);
+    Ok(crc32(&zeroed))
 }
 
 fn read_entries<S: Source + ?Sized>(

@@ -188,6 +188,32 @@ fn an_image_that_also_says_it_is_an_mbr_disk_is_refused() {
 }
 
 #[test]
+fn another_table_at_the_end_is_refused_and_one_that_nobody_can_read_is_not() {
+    let whole = image();
+    let header = whole.len() - 512;
+    let resealed = |change: &dyn Fn(&mut [u8])| {
+        let mut bytes = whole.clone();
+        change(&mut bytes[header..]);
+        bytes[header + 16..header + 20].fill(0);
+        let sum = crc32(&bytes[header..header + 92]).to_le_bytes();
+        bytes[header + 16..header + 20].copy_from_slice(&sum);
+        bytes
+    };
+    let refused = "refused: the table at the end of the image is another one than that at its beginning: ambiguous";
+    // The disk's identifier, the entries' number and their sum.
+    for at in [56, 80, 88] {
+        check(&resealed(&|header| header[at] ^= 1), refused);
+    }
+    let same = resealed(&|_| {});
+    assert_eq!(same, whole);
+    for damage in [0, 12, 56] {
+        let mut bytes = whole.clone();
+        bytes[header + damage] ^= 1;
+        assert!(read(bytes.as_slice()).is_ok(), "{damage}");
+    }
+}
+
+#[test]
 fn two_tables_for_two_sector_sizes_are_refused() {
     let mut bytes = image();
     bytes[4096..4104].copy_from_slice(MAGIC);
