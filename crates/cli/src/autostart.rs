@@ -46,6 +46,8 @@ pub(crate) fn start(directories: &Directories, purpose: Purpose) -> Result<()> {
         || format!("cannot make {}", directories.runtime.display()),
         "become root, or name a directory of your own with --runtime-dir",
     )?;
+    // Whoever changes a portable may be about to ask for the instance: what waits for that one must not have the turn.
+    crate::portable::detach_after_reboot(directories)?;
     let turn = Turn::take(&directories.runtime)?;
     if UnixStream::connect(directories.runtime.join("api")).is_ok() {
         // Whose turn was before ours started it.
@@ -56,8 +58,7 @@ pub(crate) fn start(directories: &Directories, purpose: Purpose) -> Result<()> {
         .join(format!("ready-{}", std::process::id()));
     let socket = UnixDatagram::bind(&ready)
         .with_context(|| format!("cannot listen on {}", ready.display()))?;
-    let detached = crate::portable::detach_after_reboot(directories);
-    let launched = detached.and_then(|_| launch(&program, (directories, purpose), &ready));
+    let launched = launch(&program, (directories, purpose), &ready);
     let outcome = launched.and_then(|child| wait(&socket, child));
     fs::remove_file(&ready).ok();
     drop(turn);

@@ -152,8 +152,19 @@ pub(crate) fn check_content(
 /// # Errors
 /// Where it is no signature partition.
 pub fn claims(json: &str) -> Result<(RootHash, Option<Signer>), SignatureError> {
+    claims_among(json, &[])
+}
+
+/// The same, with who issued the signer's certificate, where that one is among these or in the signature itself.
+///
+/// # Errors
+/// Where it is no signature partition.
+pub fn claims_among(
+    json: &str,
+    known: &[TrustedCertificate],
+) -> Result<(RootHash, Option<Signer>), SignatureError> {
     let (envelope, der) = open(json)?;
-    Ok((envelope.root_hash, pkcs7::claimed_signer(&der)?))
+    Ok((envelope.root_hash, pkcs7::claimed_signer(&der, known)?))
 }
 
 fn damaged(what: &'static str) -> SignatureError {

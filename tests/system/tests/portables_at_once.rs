@@ -216,3 +216,27 @@ fn a_directory_that_is_offered_attaches_with_units_of_every_kind() {
         coracle.ok(&["purge", "boat"]);
     });
 }
+
+/// Between the units and the record of one command, another one finds the first without the second.
+#[test]
+fn units_that_another_command_attached_of_the_same_portable_are_not_the_hosts() {
+    with_workshop(|coracle, workshop| {
+        let image = workshop.image("boat", "1", By::Trusted, &[("boat.service", BOAT)]);
+        coracle.ok(&["attach", &image]);
+        std::fs::remove_dir_all(coracle.folder().join("state/portables/boat")).expect("the record");
+        coracle.ok(&["attach", &image]);
+        // Those of another are.
+        let other = workshop.tree(
+            "ID=ship\nVERSION_ID=1\nPORTABLE_PREFIXES=boat\n",
+            By::Trusted,
+            &[("boat.service", "[Service]\nExecStart=/bin/x\n")],
+            |_| {},
+        );
+        let refused = coracle.coracle(&["attach", &other]);
+        assert!(
+            refused.status != 0 && refused.stderr.contains("boat.service"),
+            "{refused:?}"
+        );
+        coracle.ok(&["purge", "--forget", "boat"]);
+    });
+}

@@ -294,6 +294,40 @@ fn what_lets_one_file_in_lets_in_nothing_of_a_revoked_maker() {
 }
 
 #[test]
+fn what_lets_one_file_in_lets_in_nothing_that_a_revoked_authority_vouched_for() {
+    with_workshop(|coracle, workshop| {
+        let folder = coracle.folder();
+        let openssl = |line: &str| openssl(folder, line);
+        openssl("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -subj /CN=Authority");
+        openssl("req -newkey rsa:2048 -nodes -keyout leaf.key -out leaf.csr -subj /CN=Leaf");
+        openssl(
+            "x509 -req -in leaf.csr -CA ca.crt -CAkey ca.key -out leaf.crt -days 30 -CAcreateserial",
+        );
+        let path = |name: &str| folder.join(name).display().to_string();
+        let image = workshop.image("boat", "1", By::Nobody, &[("boat.service", BOAT)]);
+        coracle.ok(&["sign", &image, "--key", &path("leaf.key")]);
+        coracle.ok(&["trust", "add", &path("ca.crt")]);
+        let this_one = format!("--trust-digest={}", digest(coracle, &image));
+        let why = ["\"Leaf\"", "was revoked", "coracle trust restore"];
+        for waiver in [this_one.as_str(), "--insecure"] {
+            coracle.ok(&["attach", &image, waiver]);
+            coracle.ok(&["trust", "revoke", "Authority"]);
+            // What came in before does not start again, and nothing comes in after.
+            fails(coracle, &["start", "boat.service"], &["was revoked"]);
+            fails(coracle, &["start", "boat"], &why);
+            fails(coracle, &["attach", &image, waiver], &why);
+            coracle.ok(&["purge", "--forget", "boat"]);
+            fails(coracle, &["attach", &image, waiver], &why);
+            let lines = json(coracle, &["trust", "list", "--json"]);
+            let mut lines = lines.as_array().expect("a list").iter();
+            let revoked = lines.find(|line| line["kind"] == "revoked").expect("one");
+            let fingerprint = revoked["fingerprint"].as_str().expect("text");
+            coracle.ok(&["trust", "restore", fingerprint]);
+        }
+    });
+}
+
+#[test]
 fn another_maker_gets_neither_the_settings_nor_the_profile_of_the_former_one() {
     with_workshop(|coracle, workshop| {
         let units = [("boat.service", BOAT)];

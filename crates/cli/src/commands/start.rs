@@ -416,7 +416,7 @@ impl Start {
         taken: &Taken<'_>,
     ) -> Result<(Review, delivery::grants::Grants)> {
         review.ask_for_taken(|directory| taken.has(directory));
-        crate::portable::check_names(context, &review, known)?;
+        crate::portable::check_names(context, &review, name, known)?;
         let installed = known.is_some_and(|known| is_current(known, admitted));
         self.check_history(
             context,

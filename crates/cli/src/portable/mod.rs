@@ -243,10 +243,16 @@ pub(crate) fn is_attached(context: &Context, portable: &Portable) -> Result<bool
 /// When a record can't be read, or the units can't be taken away.
 pub(crate) fn detach_after_reboot(directories: &Directories) -> Result<bool> {
     let mut were_any = false;
-    let all = Portables::new(&directories.state).list()?;
-    for portable in all.iter().filter(|portable| portable.runtime) {
+    let records = Portables::new(&directories.state);
+    let all = records.list()?;
+    let is_over = |portable: &Portable| {
         let note = until_reboot(&directories.runtime, &portable.name);
-        if note.symlink_metadata().is_err() {
+        portable.runtime && note.symlink_metadata().is_err()
+    };
+    for portable in all.iter().filter(|portable| is_over(portable)) {
+        let held = records.hold(&portable.name)?;
+        // Another command may have attached it anew, or removed it, since it was looked at.
+        if held.get()?.as_ref().is_some_and(is_over) {
             let detached = delivery::attached::detach(&directories.state, &portable.name)?;
             were_any |= !detached.is_empty();
         }
@@ -344,9 +350,10 @@ impl Dynamic {
 pub(crate) fn check_names(
     context: &Context,
     review: &Review,
+    name: &PortableName,
     known: Option<&Portable>,
 ) -> Result<()> {
-    let own: Vec<String> = known
+    let mut own: Vec<String> = known
         .map(|portable| {
             portable
                 .versions
@@ -355,6 +362,11 @@ pub(crate) fn check_names(
                 .collect()
         })
         .unwrap_or_default();
+    // Another command may be attaching the same portable: which of both is first is told where it is held.
+    own.extend(delivery::attached::units(
+        &context.directories.state,
+        name.as_str(),
+    )?);
     let loader = crate::check::loader(context);
     let on_host = |name: &UnitName| {
         !own.contains(&name.to_string()) && loader.names().any(|other| other == name)
@@ -398,6 +410,45 @@ mod tests {
         }
         let found = portable_named(&records, name).unwrap();
         assert_eq!(found.is_some(), is_found, "{name}");
+    }
+
+    #[test]
+    fn what_another_command_changes_is_detached_only_where_it_is_over_then() {
+        let folder = tempfile::tempdir().unwrap();
+        let directories = Directories {
+            runtime: folder.path().join("run"),
+            state: folder.path().join("state"),
+            config: folder.path().join("config"),
+            unit_path: std::path::PathBuf::new(),
+            portable_path: std::path::PathBuf::new(),
+        };
+        let records = Portables::new(&directories.state);
+        let record = |runtime: bool| -> Portable {
+            let record = serde_json::json!({
+                "name": "boat", "current": "1", "versions": {}, "signer": null, "trust": "insecure", "origin": "", "grants": [],
+                "runtime": runtime
+            });
+            serde_json::from_value(record).unwrap()
+        };
+        let unit = delivery::attached::UnitText {
+            name: "boat.service".to_owned(),
+            text: String::new(),
+            drop_ins: Vec::new(),
+        };
+        delivery::attached::attach(&directories.state, "boat", &[unit]).unwrap();
+        let units = || delivery::attached::units(&directories.state, "boat").unwrap();
+        records.hold("boat").unwrap().put(&record(true)).unwrap();
+        let held = records.hold("boat").unwrap();
+        std::thread::scope(|scope| {
+            let detached = scope.spawn(|| detach_after_reboot(&directories).unwrap());
+            held.put(&record(false)).unwrap();
+            drop(held);
+            assert!(!detached.join().unwrap());
+        });
+        assert_eq!(units(), ["boat.service"]);
+        records.hold("boat").unwrap().put(&record(true)).unwrap();
+        assert!(detach_after_reboot(&directories).unwrap());
+        assert_eq!(units(), Vec::<String>::new());
     }
 
     #[test]

@@ -235,6 +235,13 @@ impl Checked {
             && self.key.verifies(outer.oid, &body, signature)
     }
 
+    /// The same, with the authority that issued it.
+    pub(super) fn issued_by(mut self, authority: &Checked) -> Checked {
+        self.signer.issuer = Some(authority.signer.fingerprint.clone());
+        self.signer.kin.extend_from_slice(&authority.signer.kin);
+        self
+    }
+
     /// Within its dates.
     pub(super) fn is_valid_at(&self, now: SystemTime) -> Result<(), SignatureError> {
         let validity = self.certificate.tbs_certificate().validity();

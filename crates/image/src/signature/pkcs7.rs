@@ -104,31 +104,49 @@ fn trusted_signer(
         return Err(SignatureError::NotTrusted(Box::new(enclosed.signer)));
     };
     issuer.is_valid_at(now)?;
-    let mut enclosed = enclosed;
-    enclosed.signer.issuer = Some(issuer.signer.fingerprint.clone());
-    enclosed.signer.kin.extend_from_slice(&issuer.signer.kin);
-    Ok(enclosed)
+    Ok(enclosed.issued_by(issuer))
 }
 
 fn enclosed_signer(
     signed: &SignedData,
     info: &SignerInfo,
 ) -> Result<Option<Checked>, SignatureError> {
-    let set = signed.certificates.iter().flat_map(|set| set.0.iter());
-    let mut found = set.filter_map(|choice| match choice {
-        CertificateChoices::Certificate(certificate) if names(&info.sid, certificate) => {
-            Some(certificate)
-        }
-        _ => None,
-    });
+    let mut found = enclosed(signed).filter(|certificate| names(&info.sid, certificate));
     found.next().cloned().map(Checked::new).transpose()
 }
 
-/// The signer that a signature names by an enclosed certificate; proven by nothing.
-pub(super) fn claimed_signer(der: &[u8]) -> Result<Option<Signer>, SignatureError> {
-    let (signed, info) = open(der)?;
-    Ok(enclosed_signer(&signed, &info)?.map(|checked| checked.signer))
+fn enclosed(signed: &SignedData) -> impl Iterator<Item = &Certificate> {
+    let set = signed.certificates.iter().flat_map(|set| set.0.iter());
+    set.filter_map(|choice| match choice {
+        CertificateChoices::Certificate(certificate) => Some(certificate),
+        _ => None,
+    })
 }
+
+/// The signer that a signature names by an enclosed certificate or one of these, and who issued that; proven by nothing.
+pub(super) fn claimed_signer(
+    der: &[u8],
+    known: &[TrustedCertificate],
+) -> Result<Option<Signer>, SignatureError> {
+    let (signed, info) = open(der)?;
+    let known: Vec<Checked> = known.iter().filter_map(|one| one.open().ok()).collect();
+    let Some(signer) = enclosed_signer(&signed, &info)? else {
+        let mut named = known.into_iter();
+        let named = named.find(|one| names(&info.sid, &one.certificate));
+        return Ok(named.map(|one| one.signer));
+    };
+    let others = enclosed(&signed).take(ENCLOSED_MAX).cloned();
+    let others = others.filter_map(|one| Checked::new(one).ok());
+    let mut authorities = known.into_iter().chain(others);
+    let issuer = authorities.find(|one| one.issued(&signer));
+    Ok(Some(match issuer {
+        Some(issuer) => signer.issued_by(&issuer).signer,
+        None => signer.signer,
+    }))
+}
+
+/// Certificates of a signature that are looked through for the one that issued its signer's: a chain is of two or three.
+const ENCLOSED_MAX: usize = 16;
 
 fn names(id: &SignerIdentifier, certificate: &Certificate) -> bool {
     let body = certificate.tbs_certificate();
