@@ -288,6 +288,8 @@ fn a_foreign_processors_image_says_whose_it_is() {
     };
     let plan = plan(Guid::from_bytes([7; 16]), &[planned]).unwrap();
     bytes[..plan.head.len()].copy_from_slice(&plan.head);
+    let tail = plan.tail_offset as usize;
+    bytes[tail..].copy_from_slice(&plan.tail);
     check(
         &bytes,
         &format!("refused: the image has no root partition for this processor (but for {other})"),

@@ -195,7 +195,7 @@ fn another_table_at_the_end_is_refused_and_one_that_nobody_can_read_is_not() {
         let mut bytes = whole.clone();
         change(&mut bytes[header..]);
         bytes[header + 16..header + 20].fill(0);
-        let sum = crc32(&bytes[header..header + 92]).to_le_bytes();
+        let sum = crc::crc32(&bytes[header..header + 92]).to_le_bytes();
         bytes[header + 16..header + 20].copy_from_slice(&sum);
         bytes
     };
