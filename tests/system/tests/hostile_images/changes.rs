@@ -9,8 +9,11 @@ use coracle_system_tests::images::{BOAT, By, with_workshop};
 
 use crate::forge::Forge;
 
+/// Changes a file of these bytes, and changes it back.
+type Meddle = fn(&Path, &[u8]);
+
 /// What somebody does to a file again and again.
-const MEDDLING: [(&str, fn(&Path, &[u8])); 4] = [
+const MEDDLING: [(&str, Meddle); 4] = [
     ("it is cut and grows again", |path, bytes| {
         let file = OpenOptions::new().write(true).open(path).expect("a file");
         file.set_len(100).expect("a length");
@@ -41,7 +44,7 @@ const MEDDLING: [(&str, fn(&Path, &[u8])); 4] = [
 ];
 
 /// Lets work happen while somebody meddles with a file.
-fn meddled(path: &Path, meddle: fn(&Path, &[u8]), work: impl FnOnce()) {
+fn meddled(path: &Path, meddle: Meddle, work: impl FnOnce()) {
     let bytes = fs::read(path).expect("an image");
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
