@@ -10,7 +10,7 @@ use image::discoverable::{self, Purpose};
 use image::gpt::{self, Planned};
 use image::guid::Guid;
 use image::source::Extent;
-use image::verity::{self, Superblock};
+use image::verity::{self, Blocks, Superblock};
 use testkit::{Instance, Picture};
 
 /// What a good image says of itself.
@@ -74,11 +74,12 @@ impl<'a> Forge<'a> {
             offset: 0,
             length: root.len() as u64,
         };
-        let tree = verity::compute(root, whole, b"salt").expect("a tree");
+        let tree = verity::compute(root, whole, b"salt", Blocks::default()).expect("a tree");
         let superblock = Superblock {
             id: Guid::from_bytes([3; 16]),
             data_blocks: whole.length / verity::BLOCK_BYTES,
             salt: b"salt".to_vec(),
+            blocks: Blocks::default(),
         };
         let hashes = [superblock.to_block(), tree.blocks].concat();
         let (root_id, verity_id) = tree.root.partition_ids();
