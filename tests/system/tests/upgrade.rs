@@ -173,6 +173,8 @@ fn a_newer_version_comes_stays_and_can_be_gone_back_from() {
         assert_eq!(harbour.running().0, "boat 1.1");
 
         coracle.ok(&["hold", "boat"]);
+        let held = coracle.ok(&["status", "boat"]);
+        assert!(held.contains("until `coracle unhold boat`"), "{held}");
         harbour.refused(&[], &["boat is held at 1.1", "coracle unhold boat"]);
         let all = coracle
             .coracle(&["upgrade", "--all", "--ca", &harbour.ca])
@@ -408,6 +410,11 @@ fn an_upgrade_that_was_cut_off_before_its_proof_is_undone_at_the_next_boot() {
             (is_new && coracle.property("boat.service", "ActiveState") == "active").then_some(())
         });
         harbour.check_versions(&[("1.1", "on trial"), ("1.0", "healthy")]);
+        let status = coracle.ok(&["status", "boat"]);
+        assert!(
+            status.contains("and 1.0 comes back where it does not"),
+            "{status}"
+        );
         harbour.refused(&[], &["another command is upgrading boat"]);
         let kept = coracle.coracle(&["gc", "--keep", "1"]).ok();
         assert!(

@@ -52,6 +52,16 @@ pub(crate) fn lines(portable: &Portable) -> Vec<(&'static str, String)> {
     if portable.runtime {
         lines.push(("Attached", "until the next reboot".to_owned()));
     }
+    if let Some(former) = &portable.trial {
+        let words = format!(
+            "it has not proven yet that it works, and {former} comes back where it does not"
+        );
+        lines.push(("On trial", words));
+    }
+    if portable.held {
+        let words = format!("at this version, until `coracle unhold {}`", portable.name);
+        lines.push(("Held", words));
+    }
     let loosened = super::loosened::loosened(portable);
     if !loosened.is_empty() {
         lines.push((
