@@ -72,6 +72,10 @@ verbs! {
     "get-default" on::unit_files::GetDefault: "Tell which target that is";
     "list-unit-files" on::unit_files::ListUnitFiles: "List unit files and whether they are enabled";
     "kill" on::kill::Kill: "Send a signal to processes of units";
+    "freeze" on::freeze::Freeze: "Stop the processes of units in their tracks";
+    "thaw" on::freeze::Thaw: "Let frozen units go on";
+    "set-property" on::set_property::SetProperty: "Change what bounds units, now and for later starts";
+    "top" on::top::Top: "List what units use: processors, memory, tasks, disks";
     "reset-failed" on::kill::ResetFailed: "Forget that units failed";
     "clean" on::clean::Clean: "Remove what units that are down have left: cache, runtime directories, or what --what= says";
     "run" on::run::RunCommand: "Run a command as a transient service";

@@ -17,6 +17,10 @@ pub struct UnitConfig {
     pub load: Load,
     /// What it is.
     pub kind: Kind,
+    /// The slice that it is in.
+    pub slice: Option<Arc<str>>,
+    /// Of a slice: how many of its units may be up or on their way.
+    pub concurrency: Option<Box<Concurrency>>,
     /// Its relations to other units as written, sorted, defaults included.
     pub relations: Box<[(Relation, Arc<str>)]>,
     /// It has Condition…= or Assert…= lines, so a start asks with `Action::TestConditions` first.
@@ -75,6 +79,17 @@ pub enum Kind {
     Path(Arc<PathConfig>),
     /// A kind, or a Type=, that this version does not run; starting it is refused with this sentence.
     Unsupported(&'static str),
+}
+
+/// How many units in a slice, and in the slices in it, may be up or on their way; nothing bounds what is not said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Concurrency {
+    /// ConcurrencyHardMax=: one more is refused.
+    pub hard: Option<u32>,
+    /// ConcurrencySoftMax=: one more waits.
+    pub soft: Option<u32>,
+    /// ActivatingConcurrencyMax=: one more waits until fewer are on their way up.
+    pub activating: Option<u32>,
 }
 
 /// How a unit relates to another; the inverses are derived.
@@ -154,6 +169,8 @@ pub struct ServiceConfig {
     pub pid_file: bool,
     /// ExitType=cgroup: it is up for as long as it has any process.
     pub exits_as_group: bool,
+    /// A scope: its processes are there before it, and are taken over.
+    pub takes_over: bool,
     /// RemainAfterExit=
     pub remain_after_exit: bool,
     /// ExecCondition=
@@ -355,6 +372,8 @@ impl UnitConfig {
             name: name.into(),
             load: Load::Loaded,
             kind: Kind::Target,
+            slice: None,
+            concurrency: None,
             relations: Box::default(),
             conditions: false,
             refuse_manual_start: false,
@@ -431,6 +450,7 @@ impl ServiceConfig {
             service_type,
             pid_file: false,
             exits_as_group: false,
+            takes_over: false,
             remain_after_exit: false,
             condition: CommandList::default(),
             start_pre: CommandList::default(),

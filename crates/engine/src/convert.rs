@@ -6,9 +6,9 @@ use model::value::{ExecCommands, ExitStatusSet, TimeSpan};
 use model::{Unit, UnitKind, key, value};
 
 use crate::config::{
-    AcceptConfig, Command, CommandList, JobMode, KillConfig, KillMode, Kind, Load, RateLimit,
-    Relation, Restart, ServiceConfig, ServiceType, SocketConfig, StatusSet, TimeoutFailure,
-    UnitConfig,
+    AcceptConfig, Command, CommandList, Concurrency, JobMode, KillConfig, KillMode, Kind, Load,
+    RateLimit, Relation, Restart, ServiceConfig, ServiceType, SocketConfig, StatusSet,
+    TimeoutFailure, UnitConfig,
 };
 use crate::id::{Micros, Signal};
 use crate::path::PathConfig;
@@ -40,13 +40,16 @@ impl From<&Unit> for UnitConfig {
         UnitConfig {
             name: unit.name().as_str().into(),
             load: Load::Loaded,
+            slice: model::slice::of(unit).map(|slice| slice.as_str().into()),
+            concurrency: concurrency(unit),
             relations: relations(unit, &kind),
             kind,
             conditions: unit
                 .iter()
                 .any(|(directive, _)| is_condition(directive.name())),
             refuse_manual_start: unit.value(&key::REFUSE_MANUAL_START),
-            refuse_manual_stop: unit.value(&key::REFUSE_MANUAL_STOP),
+            refuse_manual_stop: unit.value(&key::REFUSE_MANUAL_STOP)
+                || unit.name().as_str() == model::slice::ROOT,
             allow_isolate: unit.value(&key::ALLOW_ISOLATE),
             ignore_on_isolate: unit
                 .get(&key::IGNORE_ON_ISOLATE)
@@ -83,8 +86,34 @@ fn kind(unit: &Unit) -> Kind {
         UnitKind::Socket => Kind::Socket(Arc::new(socket(unit))),
         UnitKind::Timer => Kind::Timer(Arc::new(timer(unit))),
         UnitKind::Path => Kind::Path(Arc::new(path(unit))),
+        UnitKind::Scope => Kind::Service(Arc::new(scope(unit))),
         _ => Kind::Target,
     }
+}
+
+/// A scope is a service whose processes somebody else started: it is up for as long as there are any.
+fn scope(unit: &Unit) -> ServiceConfig {
+    let time = timeout(unit.value(&key::SCOPE_TIMEOUT_STOP_SEC));
+    ServiceConfig {
+        exits_as_group: true,
+        takes_over: true,
+        start: CommandList::default(),
+        timeout_stop: time,
+        timeout_abort: time,
+        runtime_max: timeout(unit.value(&key::SCOPE_RUNTIME_MAX_SEC)),
+        runtime_jitter: span(unit.value(&key::SCOPE_RUNTIME_RANDOMIZED_EXTRA_SEC)),
+        kill: kill(unit),
+        ..ServiceConfig::new(ServiceType::Simple)
+    }
+}
+
+fn concurrency(unit: &Unit) -> Option<Box<Concurrency>> {
+    let found = Concurrency {
+        hard: unit.get(&key::CONCURRENCY_HARD_MAX).copied(),
+        soft: unit.get(&key::CONCURRENCY_SOFT_MAX).copied(),
+        activating: unit.get(&key::ACTIVATING_CONCURRENCY_MAX).copied(),
+    };
+    (found != Concurrency::default()).then(|| Box::new(found))
 }
 
 fn service_kind(unit: &Unit) -> Kind {
@@ -112,6 +141,7 @@ fn service(unit: &Unit, service_type: ServiceType) -> ServiceConfig {
         service_type,
         pid_file: unit.is_set(key::PID_FILE.directive()),
         exits_as_group: unit.value(&key::EXIT_TYPE) == value::ExitType::Cgroup,
+        takes_over: false,
         remain_after_exit: unit.value(&key::REMAIN_AFTER_EXIT) || no_command,
         condition: list(unit.get(&key::EXEC_CONDITION)),
         start_pre: list(unit.get(&key::SERVICE_EXEC_START_PRE)),
@@ -246,12 +276,21 @@ fn relations(unit: &Unit, kind: &Kind) -> Box<[(Relation, Arc<str>)]> {
         relations.push((Relation::Triggers, Arc::clone(starts)));
         relations.push((Relation::Before, Arc::clone(starts)));
     }
+    if let Some(slice) = model::slice::of(unit) {
+        for relation in [Relation::Requires, Relation::After] {
+            relations.push((relation, slice.as_str().into()));
+        }
+    }
     if unit.value(&key::DEFAULT_DEPENDENCIES) {
         implied(unit, &mut relations);
     }
     model::order::sort(&mut relations);
     relations.dedup();
     relations.into()
+}
+
+fn is_of_the_tree(slice: &str) -> bool {
+    [model::slice::ROOT, model::slice::SYSTEM].contains(&slice)
 }
 
 /// DefaultDependencies=: order only, so that nothing is pulled in where another init is at work.
@@ -292,6 +331,9 @@ fn implied(unit: &Unit, relations: &mut Vec<(Relation, Arc<str>)>) {
                 .collect();
             relations.extend(after);
         }
+        // What everything is in goes with the machine.
+        UnitKind::Slice if is_of_the_tree(unit.name().as_str()) => return,
+        UnitKind::Slice | UnitKind::Scope => {}
         _ => return,
     }
     relations.push((Relation::Conflicts, "shutdown.target".into()));
@@ -495,8 +537,8 @@ mod tests {
     #[test]
     fn an_unsupported_kind_says_so() {
         assert_eq!(
-            UnitConfig::from(&unit("a.scope")).kind,
-            Kind::Unsupported("scopes are not supported yet.")
+            UnitConfig::from(&unit("a.swap")).kind,
+            Kind::Unsupported("mount and swap units are not supported yet.")
         );
     }
 }

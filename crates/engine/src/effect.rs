@@ -83,6 +83,13 @@ pub enum Action {
         /// The run.
         incarnation: Incarnation,
     },
+    /// Take the processes over that the scope is made of; answered by `Input::TakenOver`.
+    TakeOver {
+        /// The scope.
+        unit: UnitId,
+        /// Its run.
+        incarnation: Incarnation,
+    },
     /// Answer with `Conditions`.
     TestConditions(UnitId),
     /// Answer with `SocketsOpen` or `SocketsFailed`.
@@ -288,6 +295,8 @@ pub enum JobResult {
     Collected,
     /// The unit may be started only once.
     Once,
+    /// As many units as its slice allows are up.
+    Concurrency,
 }
 
 /// Why a job could not be queued. The sentences name the objects.

@@ -91,6 +91,7 @@ impl Engine {
                 kind,
                 mode,
             } => self.client_job(request, unit, kind, mode),
+            Input::End(unit) => self.end_unit(unit),
             Input::Cancel(job) => self.cancel(job),
             Input::ResetFailed(unit) => self.reset_failed(unit),
             Input::Clean { unit, what } => self.clean(unit, what),
@@ -110,27 +111,8 @@ impl Engine {
             Input::ExecFailed(process) => self.exec_failed(process),
             Input::Exited { process, status } => self.ended(process, Some(status)),
             Input::CgroupEmpty { unit, incarnation } => self.cgroup_empty(unit, incarnation),
-            Input::MainFound {
-                unit,
-                incarnation,
-                pid,
-            } => {
-                if self.is_current(unit, incarnation) {
-                    self.cause = self.unit(unit).cause.clone();
-                    self.main_found(unit, pid);
-                }
-            }
-            Input::Notify {
-                unit,
-                incarnation,
-                message,
-            } => {
-                if self.is_current(unit, incarnation) {
-                    self.because(Cause::Notified {
-                        unit: self.name(unit),
-                    });
-                    self.notified(unit, message);
-                }
+            input @ (Input::MainFound { .. } | Input::TakenOver { .. } | Input::Notify { .. }) => {
+                self.accept_of_run(input)
             }
             input @ (Input::SocketsOpen { .. }
             | Input::SocketsFailed { .. }
@@ -147,6 +129,39 @@ impl Engine {
             | Input::WatchPath(_)) => self.accept_of_path(input),
             Input::Tick => self.tick(),
             Input::InventoryComplete => self.inventory_complete(),
+        }
+    }
+
+    /// What is told of a run's processes.
+    fn accept_of_run(&mut self, input: Input) {
+        match input {
+            Input::MainFound {
+                unit,
+                incarnation,
+                pid,
+            } if self.is_current(unit, incarnation) => {
+                self.cause = self.unit(unit).cause.clone();
+                self.main_found(unit, pid);
+            }
+            Input::TakenOver {
+                unit,
+                incarnation,
+                well,
+            } if self.is_current(unit, incarnation) => {
+                self.cause = self.unit(unit).cause.clone();
+                self.taken_over(unit, well);
+            }
+            Input::Notify {
+                unit,
+                incarnation,
+                message,
+            } if self.is_current(unit, incarnation) => {
+                self.because(Cause::Notified {
+                    unit: self.name(unit),
+                });
+                self.notified(unit, message);
+            }
+            _ => {}
         }
     }
 
@@ -511,6 +526,7 @@ impl Input {
         match self {
             Input::Configure(_) | Input::Cancel(_) | Input::Tick | Input::InventoryComplete => None,
             Input::Forget(unit) | Input::ResetFailed(unit) | Input::Cleaned(unit) => Some(*unit),
+            Input::End(unit) => Some(*unit),
             Input::Clean { unit, .. } | Input::ReckonTimer(unit) => Some(*unit),
             Input::TimerReckoned { unit, .. } | Input::TimerElapsed { unit, .. } => Some(*unit),
             Input::PathWatched { unit, .. }
@@ -522,6 +538,7 @@ impl Input {
             }
             Input::CgroupEmpty { unit, .. }
             | Input::MainFound { unit, .. }
+            | Input::TakenOver { unit, .. }
             | Input::Notify { unit, .. } => Some(*unit),
             Input::SocketsOpen { unit, .. }
             | Input::SocketsFailed { unit, .. }

@@ -28,6 +28,8 @@ pub enum Input {
         /// What may be done to others for it.
         mode: JobMode,
     },
+    /// The instance ends: a stop that RefuseManualStop= does not refuse, and that nobody is told of.
+    End(UnitId),
     /// A client gives a job up.
     Cancel(JobId),
     /// `reset-failed`: forget the failure, the restart count and the start limit.
@@ -78,6 +80,15 @@ pub enum Input {
         unit: UnitId,
         /// The run.
         incarnation: Incarnation,
+    },
+    /// The answer to `Action::TakeOver`.
+    TakenOver {
+        /// The scope.
+        unit: UnitId,
+        /// Its run.
+        incarnation: Incarnation,
+        /// Its processes are in its group, at least one.
+        well: bool,
     },
     /// The answer to `Action::FindMain`.
     MainFound {

@@ -7,7 +7,6 @@ use crate::engine::Engine;
 use crate::graph::End;
 use crate::id::{JobId, UnitId};
 use crate::input::{Conditions, JobKind};
-use crate::snapshot::JobSnapshot;
 use crate::state::{ActiveState, SocketPhase, State, UnitResult};
 use crate::timer::TimerPhase;
 use crate::transaction::{Wish, covers, merge};
@@ -42,6 +41,19 @@ impl Engine {
             Err(why) => Action::Refused { request, why },
         };
         self.emit(answer);
+    }
+
+    /// The instance ends.
+    pub(crate) fn end_unit(&mut self, unit: UnitId) {
+        let kind = JobKind::Stop;
+        let cause = Chain::root(Cause::Asked {
+            unit: self.name(unit),
+            kind,
+        });
+        if let Err(refusal) = self.request(unit, kind, JobMode::Replace, &cause, false) {
+            self.cause = cause;
+            self.log(unit, refusal.to_string());
+        }
     }
 
     fn check_manual(&self, id: UnitId, kind: JobKind, mode: JobMode) -> Result<(), Refusal> {
@@ -255,6 +267,9 @@ impl Engine {
         };
         if matches!(config.kind, Kind::Unsupported(_)) {
             return Move::Over(JobResult::Unsupported);
+        }
+        if let Some(held) = self.held_by_slice(id) {
+            return held;
         }
         if !matches!(config.kind, Kind::Target) {
             let now = self.now;
@@ -556,35 +571,5 @@ impl Engine {
 impl ServiceConfig {
     pub(crate) fn can_reload(&self) -> bool {
         self.service_type == ServiceType::NotifyReload || !self.reload.0.is_empty()
-    }
-}
-
-impl Job {
-    pub(crate) fn snapshot(&self) -> JobSnapshot {
-        JobSnapshot {
-            id: self.id,
-            kind: self.kind,
-            automatic: self.automatic,
-            running: self.running,
-            queued: self.queued,
-            began: self.began,
-            ignore_order: self.ignore_order,
-            testing: self.testing,
-            cause: self.cause.links().to_vec(),
-        }
-    }
-
-    pub(crate) fn restore(snapshot: JobSnapshot) -> Job {
-        Job {
-            id: snapshot.id,
-            kind: snapshot.kind,
-            automatic: snapshot.automatic,
-            running: snapshot.running,
-            queued: snapshot.queued,
-            began: snapshot.began,
-            ignore_order: snapshot.ignore_order,
-            testing: snapshot.testing,
-            cause: Chain::from_links(&snapshot.cause),
-        }
     }
 }

@@ -5,7 +5,7 @@ use crate::effect::{Action, Spawn};
 use crate::engine::Engine;
 use crate::id::{ProcessKey, UnitId};
 use crate::input::ExitStatus;
-use crate::snapshot::UnitSnapshot;
+use crate::snapshot::{JobSnapshot, UnitSnapshot};
 use crate::state::{Main, Phase, Process, Progress, Round, SocketPhase, State};
 use crate::transition::Followup;
 use crate::unit::{Job, Unit};
@@ -28,6 +28,36 @@ impl Unit {
             job: self.job.as_ref().map(|job| job.snapshot()),
             last_job: self.last_job,
             cause: self.cause.links().to_vec(),
+        }
+    }
+}
+
+impl Job {
+    pub(crate) fn snapshot(&self) -> JobSnapshot {
+        JobSnapshot {
+            id: self.id,
+            kind: self.kind,
+            automatic: self.automatic,
+            running: self.running,
+            queued: self.queued,
+            began: self.began,
+            ignore_order: self.ignore_order,
+            testing: self.testing,
+            cause: self.cause.links().to_vec(),
+        }
+    }
+
+    pub(crate) fn restore(snapshot: JobSnapshot) -> Job {
+        Job {
+            id: snapshot.id,
+            kind: snapshot.kind,
+            automatic: snapshot.automatic,
+            running: snapshot.running,
+            queued: snapshot.queued,
+            began: snapshot.began,
+            ignore_order: snapshot.ignore_order,
+            testing: snapshot.testing,
+            cause: Chain::from_links(&snapshot.cause),
         }
     }
 }
@@ -193,6 +223,7 @@ impl Engine {
             Some(Phase::StopKill(round) | Phase::FinalKill(round)) => {
                 let _waits = self.signal_round(id, &service, round);
             }
+            Some(Phase::Start) if service.takes_over => self.take_over(id),
             _ if self.awaits_main(id) => self.look_for_main(id),
             Some(Phase::Start | Phase::Running)
                 if self.lives_as_group(id) || self.awaits_group(id) =>

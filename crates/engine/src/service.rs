@@ -100,6 +100,9 @@ impl Engine {
 
     fn start_main(&mut self, id: UnitId, service: &ServiceConfig) {
         self.enter(id, Phase::Start);
+        if service.takes_over {
+            return self.take_over(id);
+        }
         if service.start.0.is_empty() {
             return self.start_post(id);
         }

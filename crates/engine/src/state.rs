@@ -22,6 +22,8 @@
 //! What a dead unit left may be removed: it is *cleaning* until the process that removes is gone, and a start waits for that.
 //!
 //! Down is *dead*, *failed*, or *auto-restart*, which waits for RestartSec= and then, as *auto-restart-queued*, for its own job.
+//! A scope is a service without commands: start (its processes are taken over), running (as long as there are any), and the signals of stopping.
+//!
 //! A round of signals that nobody gets is passed through at once. Each waiting phase has a deadline, unless a timeout is infinite.
 //!
 //! # The states of a socket

@@ -90,6 +90,7 @@ impl Engine {
             self.follow_unexpected(id, old, new);
         }
         if old != new {
+            self.wake_slices(id);
             if !will_restart {
                 self.follow_end(id, old, new);
             }

@@ -113,7 +113,7 @@ fn parse_event(engine: &Engine, line: &str, request: &mut u64) -> Input {
             }
         }
         "found" => parse_found(unit, incarnation, words.get(2)),
-        "empty" => Input::CgroupEmpty { unit, incarnation },
+        "end" | "empty" | "taken" | "untaken" => parse_processes(words[0], unit, incarnation),
         "says" => Input::Notify {
             unit,
             incarnation,
@@ -203,6 +203,18 @@ fn parse_connection(
         },
         "lost" => Input::ConnectionLost(unit),
         other => parse_socket_event(other, unit, incarnation),
+    }
+}
+
+fn parse_processes(word: &str, unit: UnitId, incarnation: Incarnation) -> Input {
+    match word {
+        "end" => Input::End(unit),
+        "empty" => Input::CgroupEmpty { unit, incarnation },
+        word => Input::TakenOver {
+            unit,
+            incarnation,
+            well: word == "taken",
+        },
     }
 }
 
@@ -329,4 +341,9 @@ fn path_units_start_their_unit_and_watch_again_when_it_has_ended() {
 #[test]
 fn sockets_start_their_service() {
     check("sockets.txt");
+}
+
+#[test]
+fn slices_bound_how_many_are_up_and_scopes_live_as_long_as_their_processes() {
+    check("slices.txt");
 }

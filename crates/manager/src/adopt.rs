@@ -194,6 +194,7 @@ impl Manager {
                     let transient = Transient {
                         record: transient.clone(),
                         stdio: stdio_of(&name, &others),
+                        processes: Vec::new(),
                     };
                     if let Err(failure) = self.make_transient(&name, transient) {
                         self.log(&format!("{name} can't be made again: {failure}"));
@@ -361,7 +362,9 @@ impl Manager {
 
     /// Groups of runs that nobody knows: empty ones go, and what lives in others is nobody's.
     fn remove_unknown_groups(&mut self) {
-        let Some(cgroups) = &self.cgroups else { return };
+        let Some(mut cgroups) = self.cgroups.take() else {
+            return;
+        };
         for (unit, incarnation) in cgroups.runs() {
             let known = self
                 .entry(&unit)
@@ -385,6 +388,7 @@ impl Manager {
             }
         }
         cgroups.remove_empty_units();
+        self.cgroups = Some(cgroups);
     }
 
     /// The first manager since the boot starts what is to run.

@@ -214,6 +214,9 @@ impl Manager {
             Call::ResetFailed(input) => self
                 .reset_failed(&input.names)
                 .map(|()| self.answer(number, &wire::Done {}))?,
+            Call::Freeze(input) => self
+                .freeze_units(&input)
+                .map(|()| self.answer(number, &wire::Done {}))?,
             Call::Reload(_) => {
                 let reply = self.reload_units();
                 self.answer_reload(number, reply);
@@ -253,14 +256,7 @@ impl Manager {
                 crate::environment::unset(&mut self.environment, &input.environment);
                 self.keep_environment(number);
             }
-            Call::ShowEnvironment(_) => {
-                let environment = self
-                    .environment
-                    .iter()
-                    .map(|(name, value)| format!("{name}={value}"))
-                    .collect();
-                self.answer(number, &wire::Environment { environment });
-            }
+            Call::ShowEnvironment(_) => self.answer(number, &self.shown_environment()),
             other => {
                 return Err(Failure::MethodNotFound {
                     method: other.name().into(),
@@ -268,6 +264,15 @@ impl Manager {
             }
         }
         Ok(())
+    }
+
+    /// The variables that every service gets.
+    fn shown_environment(&self) -> wire::Environment {
+        let variables = self.environment.iter();
+        let environment = variables.map(|(name, value)| format!("{name}={value}"));
+        wire::Environment {
+            environment: environment.collect(),
+        }
     }
 
     /// Answers a call for good.

@@ -71,6 +71,7 @@ pub(crate) fn job_result(result: JobResult) -> &'static str {
         JobResult::Unsupported => "unsupported",
         JobResult::Collected => "collected",
         JobResult::Once => "once",
+        JobResult::Concurrency => "concurrency",
     }
 }
 

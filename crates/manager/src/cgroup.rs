@@ -1,8 +1,8 @@
-//! Control groups: one subtree of version 2 per instance, one group per unit in it, one child per run.
+//! Control groups: one subtree of version 2 per instance, in it one group per slice, in that one per unit, and in that one per run.
 
 use crate::beginning;
+use crate::slices::Tree;
 use model::facts::CgroupKind;
-use plan::resources::GroupFile;
 use rustix::fs::inotify;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -27,8 +27,7 @@ pub(crate) struct Cgroups {
     name: String,
     /// The controllers that its groups can have, between blanks.
     controllers: String,
-    /// Those that they have by now.
-    enabled: Vec<&'static str>,
+    pub(crate) tree: Tree,
     inotify: OwnedFd,
 }
 
@@ -66,13 +65,15 @@ impl Cgroups {
         let inotify =
             inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
         let controllers = controllers_of(&root);
-        Ok(Some(Self {
+        let mut groups = Self {
             mount,
             name,
             controllers,
-            enabled: Vec::new(),
+            tree: Tree::default(),
             inotify,
-        }))
+        };
+        groups.find_places();
+        Ok(Some(groups))
     }
 
     /// The directory of the whole instance's group.
@@ -82,7 +83,25 @@ impl Cgroups {
 
     /// The path of a run's group below the mount, with a leading slash, as /proc/PID/cgroup has it.
     pub(crate) fn path(&self, unit: &str, incarnation: u64) -> String {
-        format!("/{}/{unit}/{incarnation}", self.name)
+        format!("{}/{incarnation}", self.path_of(unit))
+    }
+
+    /// The path of a unit's group below the mount: in its slice.
+    pub(crate) fn path_of(&self, unit: &str) -> String {
+        match self.tree.place(unit) {
+            "" => format!("/{}/{unit}", self.name),
+            slice => format!("/{}/{slice}/{unit}", self.name),
+        }
+    }
+
+    /// The directory of a unit's group.
+    pub(crate) fn of_unit(&self, unit: &str) -> PathBuf {
+        self.on_host(&self.path_of(unit))
+    }
+
+    /// The directory of a slice's group.
+    pub(crate) fn of_slice(&self, slice: &str) -> PathBuf {
+        self.top().join(slice)
     }
 
     /// The path of the whole subtree below the mount.
@@ -112,12 +131,12 @@ impl Cgroups {
 
     /// Has the unit a group?
     pub(crate) fn has_unit(&self, unit: &str) -> bool {
-        self.on_host(&self.root()).join(unit).is_dir()
+        self.of_unit(unit).is_dir()
     }
 
     /// The group of a unit with all its runs, and whether it is new.
     pub(crate) fn make_unit(&self, unit: &str) -> io::Result<(OwnedFd, bool)> {
-        let path = self.on_host(&self.root()).join(unit);
+        let path = self.of_unit(unit);
         let made = rustix::fs::mkdir(&path, Mode::from_raw_mode(0o755));
         match made {
             Ok(()) | Err(Errno::EXIST) => {}
@@ -132,48 +151,6 @@ impl Cgroups {
     pub(crate) fn unit_of(&self, run: &str) -> Option<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         openat(CWD, self.on_host(run).parent()?, flags, Mode::empty()).ok()
-    }
-
-    /// Writes what the group of a unit, with all its runs, is bounded by. A controller that is not available is left out: its settings
-    /// are shown as reductions.
-    ///
-    /// # Errors
-    /// The file that can't be written, and why.
-    pub(crate) fn bound<'a>(
-        &mut self,
-        unit: &str,
-        files: &'a [GroupFile],
-    ) -> Result<(), (&'a GroupFile, io::Error)> {
-        let group = self.on_host(&self.root()).join(unit);
-        for file in files {
-            let controller = crate::resources::controller_of(file.directive.name());
-            let Some(controller) = controller else {
-                return Err((file, io::ErrorKind::Unsupported.into()));
-            };
-            if !self.has_controller(controller) {
-                continue;
-            }
-            let written = self
-                .enable(controller)
-                .and_then(|()| Ok(make_directory(&group)?))
-                .and_then(|()| match file.name {
-                    "" => Ok(()),
-                    name => std::fs::write(group.join(name), &file.text),
-                });
-            written.map_err(|error| (file, error))?;
-        }
-        Ok(())
-    }
-
-    /// Gives the groups of units a controller when the first of them needs it: it makes every group dearer.
-    fn enable(&mut self, controller: &'static str) -> io::Result<()> {
-        if self.enabled.contains(&controller) {
-            return Ok(());
-        }
-        let control = self.on_host(&self.root()).join("cgroup.subtree_control");
-        std::fs::write(control, format!("+{controller}"))?;
-        self.enabled.push(controller);
-        Ok(())
     }
 
     /// Are there processes in this group or below it? A group that is gone has none.
@@ -232,41 +209,97 @@ impl Cgroups {
     }
 
     /// Removes the group of a run, what a service made below it, and the unit's group if that was the last. False: it is busy.
-    pub(crate) fn remove(&self, unit: &str, incarnation: u64) -> bool {
+    pub(crate) fn remove(&mut self, unit: &str, incarnation: u64) -> bool {
         let path = self.on_host(&self.path(unit, incarnation));
         let gone = remove_tree(&path, DEPTH_MAX);
-        if gone && let Some(parent) = path.parent() {
-            remove_unless_busy(parent);
+        if gone
+            && let Some(parent) = path.parent()
+            && remove_unless_busy(parent)
+        {
+            self.tree.leave(unit);
         }
         gone
     }
 
-    /// Removes the groups of units that have no run: a manager before us made them, or was about to remove them.
-    pub(crate) fn remove_empty_units(&self) {
-        for unit in children(&self.on_host(&self.root())) {
-            remove_unless_busy(&unit);
+    /// Removes the groups of units that have no run, and of slices in which nothing is: a manager before us made them, or was about to
+    /// remove them.
+    pub(crate) fn remove_empty_units(&mut self) {
+        for unit in self.tree.units() {
+            if remove_unless_busy(&self.of_unit(&unit)) {
+                self.tree.leave(&unit);
+            }
+        }
+        // The innermost first.
+        for slice in self.tree.slices().into_iter().rev() {
+            self.remove_slice(&slice);
+        }
+    }
+
+    /// Removes the group of a slice in which nothing is.
+    pub(crate) fn remove_slice(&mut self, slice: &str) {
+        if !slice.is_empty() && std::fs::remove_dir(self.of_slice(slice)).is_ok() {
+            self.tree.forget_slice(slice);
         }
     }
 
     /// The runs that have a group.
     pub(crate) fn runs(&self) -> Vec<(String, u64)> {
-        let name = |path: &Path| {
-            path.file_name()
-                .map(|name| name.to_string_lossy().into_owned())
-        };
-        let units = children(&self.on_host(&self.root()));
-        let runs = units.iter().flat_map(|unit| {
-            children(unit)
-                .into_iter()
-                .map(|run| (name(unit), name(&run)))
-        });
-        runs.filter_map(|(unit, run)| Some((unit?, run?.parse().ok()?)))
+        let units = self.tree.units().into_iter();
+        units
+            .flat_map(|unit| {
+                let runs = self.incarnations(&unit).into_iter();
+                runs.map(move |run| (unit.clone(), run)).collect::<Vec<_>>()
+            })
             .collect()
+    }
+
+    /// Learns from the groups that are there where units are: slices are recognized by their names.
+    fn find_places(&mut self) {
+        let mut slices = vec![String::new()];
+        while let Some(slice) = slices.pop() {
+            for group in children(&self.of_slice(&slice)) {
+                let Some(name) = group.file_name().and_then(|name| name.to_str()) else {
+                    continue;
+                };
+                let frozen = beginning::text(group.join("cgroup.freeze"), 8);
+                if frozen.is_ok_and(|text| text.trim() == "1") {
+                    self.tree.note_frozen(name, true);
+                }
+                if name.ends_with(".slice") {
+                    slices.push(crate::slices::inside(&slice, name));
+                } else {
+                    self.tree.put(name, &slice);
+                }
+            }
+            self.tree.know_slice(slice);
+        }
+    }
+
+    /// Gives a unit that has no group its place in a slice's group, which is made with those around it. What runs stays where it is.
+    pub(crate) fn place(&mut self, unit: &str, slice: &str) -> io::Result<()> {
+        if self.tree.place(unit) != slice && self.has_unit(unit) {
+            return Ok(());
+        }
+        self.make_slice(slice)?;
+        self.tree.put(unit, slice);
+        Ok(())
+    }
+
+    /// Makes the group of a slice, with those around it.
+    pub(crate) fn make_slice(&mut self, slice: &str) -> io::Result<()> {
+        for slice in crate::slices::ways(slice) {
+            self.tree.stay(slice);
+            if !self.tree.has_slice(slice) {
+                make_directory(&self.of_slice(slice))?;
+                self.tree.know_slice(slice.to_owned());
+            }
+        }
+        Ok(())
     }
 
     /// The incarnations of a unit that have a group.
     pub(crate) fn incarnations(&self, unit: &str) -> Vec<u64> {
-        let groups = children(&self.on_host(&self.root()).join(unit));
+        let groups = children(&self.of_unit(unit));
         let number = |path: &PathBuf| path.file_name()?.to_str()?.parse().ok();
         groups.iter().filter_map(number).collect()
     }
@@ -281,15 +314,6 @@ impl Cgroups {
     /// Removes the subtree when the instance ends.
     pub(crate) fn remove_all(&self) {
         remove_tree(&self.on_host(&self.root()), DEPTH_MAX);
-    }
-
-    /// One number of a controller's file of the unit whose run has this path; none where the controller is not there.
-    pub(crate) fn number_of_unit(&self, run: &str, file: &str) -> Option<u64> {
-        let mut room = [0; SMALL_FILE_BYTES];
-        read_small(&self.on_host(run).parent()?.join(file), &mut room)?
-            .trim()
-            .parse()
-            .ok()
     }
 
     /// Processor time of a group, which version 2 counts without a controller.
@@ -313,7 +337,7 @@ fn read_small<'a>(path: &Path, room: &'a mut [u8; SMALL_FILE_BYTES]) -> Option<&
     std::str::from_utf8(room.get(..length)?).ok()
 }
 
-fn make_directory(path: &Path) -> Result<(), Errno> {
+pub(crate) fn make_directory(path: &Path) -> Result<(), Errno> {
     match rustix::fs::mkdir(path, Mode::from_raw_mode(0o755)) {
         Err(Errno::EXIST) => Ok(()),
         other => other,
@@ -431,10 +455,11 @@ fn collect(group: &Path, depth: u32, found: &mut Vec<u32>) {
     }
 }
 
-/// Removes a group in which neither processes nor other groups are.
-fn remove_unless_busy(group: &Path) {
+/// Removes a group in which neither processes nor other groups are; true if it is gone.
+fn remove_unless_busy(group: &Path) -> bool {
     match std::fs::remove_dir(group) {
-        Ok(()) | Err(_) => {}
+        Ok(()) => true,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
     }
 }
 
@@ -489,7 +514,7 @@ fn children(group: &Path) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cgroups, held, inotify, is_ours, processes};
+    use super::{Cgroups, Tree, held, inotify, is_ours, processes};
     use std::io::Write;
     use std::process::Command;
 
@@ -501,7 +526,7 @@ mod tests {
             mount: folder.path().into(),
             name: "own".into(),
             controllers: String::new(),
-            enabled: Vec::new(),
+            tree: Tree::default(),
             inotify: inotify::init(flags).expect("an inotify descriptor"),
         };
         let [mut one, mut other] = ["one", "other"].map(|group| {

@@ -23,6 +23,7 @@ impl Manager {
                 waits,
             } => self.find_main(unit, incarnation, waits),
             Action::WatchEmpty { unit, incarnation } => self.watch_empty(unit, incarnation),
+            Action::TakeOver { unit, incarnation } => self.take_processes(unit, incarnation),
             Action::TestConditions(unit) => self.test_conditions(unit),
             Action::OpenSockets { unit, incarnation } => self.open_sockets(unit, incarnation),
             Action::CloseSockets { unit, .. } => self.close_sockets(unit),
@@ -102,9 +103,17 @@ impl Manager {
         if down || comes_again {
             self.leave_store(unit);
         }
+        if self
+            .engine
+            .state(unit)
+            .is_some_and(|state| state.active() == engine::ActiveState::Deactivating || down)
+        {
+            self.thaw_for_stop(unit);
+        }
         if down {
             self.retire_closed(unit);
             self.note_ended(unit);
+            self.leave_slice_of(unit);
         }
         if down
             && self

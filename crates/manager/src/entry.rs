@@ -98,6 +98,8 @@ pub(crate) struct Transient {
     pub(crate) record: TransientRecord,
     /// Standard input, output and error that the client gave.
     pub(crate) stdio: [Option<Rc<OwnedFd>>; 3],
+    /// The processes of a scope that are not taken over yet.
+    pub(crate) processes: Vec<Rc<OwnedFd>>,
 }
 
 /// What is left of a run when it is released, and what the current one said.

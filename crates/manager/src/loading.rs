@@ -224,13 +224,15 @@ impl Manager {
         if let Some(entry) = self.units.get_mut(&id) {
             let is_other_timer = entry.name.kind() == UnitKind::Timer && *entry.unit != *unit;
             let is_other_path = crate::paths::is_other(entry, &unit);
-            (entry.unit, entry.origin, entry.prepared) = (unit, origin, None);
+            let old = std::mem::replace(&mut entry.unit, unit);
+            (entry.origin, entry.prepared) = (origin, None);
             if is_other_timer {
                 self.inputs.push_back(Input::ReckonTimer(id));
             }
             if is_other_path {
                 self.inputs.push_back(Input::WatchPath(id));
             }
+            self.bounds_changed(id, &old);
             return;
         }
         let hash = hash(name.as_str().as_bytes());

@@ -133,6 +133,8 @@ pub(crate) struct OpenReport {
 /// What is there for later starts, or for when nobody waits.
 #[derive(Default)]
 pub(crate) struct Later {
+    /// Which bounds of units hold now.
+    pub(crate) when: plan::resources::When,
     pub(crate) networks: crate::networks::Networks,
     pub(crate) recent: crate::recent::Recent,
     pub(crate) tables: crate::users::Kept,
@@ -322,6 +324,7 @@ impl Manager {
             self.ask_further_sockets(clock::monotonic());
             self.give_up_pid_files(clock::monotonic());
             self.settle()?;
+            self.look_at_startup();
         }
         Ok(())
     }
@@ -542,13 +545,16 @@ impl Manager {
     }
 
     pub(crate) fn remove_groups(&mut self) {
-        let Some(cgroups) = &self.cgroups else { return };
+        let Some(cgroups) = &mut self.cgroups else {
+            return;
+        };
         for (unit, incarnation) in std::mem::take(&mut self.to_remove) {
             cgroups.remove(&unit, incarnation);
         }
         self.later
             .doomed
             .retain(|(unit, incarnation)| !cgroups.remove(unit, *incarnation));
+        cgroups.remove_left_slices();
     }
 
     /// A unit's entry by its name.

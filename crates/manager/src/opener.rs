@@ -83,6 +83,7 @@ impl Manager {
     fn ready_group(&mut self, unit: UnitId, incarnation: Incarnation) -> Result<(), Failure> {
         self.check_startable(unit, false)?;
         self.check_not_revoked(unit)?;
+        self.place_group(unit)?;
         self.filter_group(unit)?;
         self.bound_group(unit)?;
         self.renew_sets(unit);

@@ -337,6 +337,9 @@ impl Manager {
             JobResult::Unsupported => "it is not supported here".into(),
             JobResult::Collected => "the unit was forgotten".into(),
             JobResult::Once => "the unit may start only once".into(),
+            JobResult::Concurrency => {
+                "its slice has as many units as ConcurrencyHardMax= allows".into()
+            }
             JobResult::Done | JobResult::Failed => {
                 let exit = || {
                     self.exit_of(unit)

@@ -225,6 +225,7 @@ impl Manager {
         planned
             .map(reduction)
             .chain(self.resource_reductions(entry))
+            .chain(self.missing_files(entry))
             .chain(self.filter_reductions(&entry.unit))
             .chain(Self::set_reduction(entry))
             .collect()
@@ -235,22 +236,17 @@ impl Manager {
         let settings = entry.unit.iter().map(|(directive, _)| directive);
         let limits = settings.filter(|directive| directive.room() == model::Room::Cgroup);
         limits
-            .filter_map(|directive| self.unapplied(directive))
+            .filter_map(|directive| self.unapplied(entry, directive))
             .collect()
     }
 
-    fn unapplied(&self, directive: Directive) -> Option<Reduction> {
+    fn unapplied(&self, entry: &Entry, directive: Directive) -> Option<Reduction> {
         let row = settings::row(directive);
-        let missing = crate::resources::controller_of(directive.name()).filter(|controller| {
-            !self
-                .cgroups
-                .as_ref()
-                .is_some_and(|cgroups| cgroups.has_controller(controller))
-        });
+        let missing = crate::resources::controller_of(directive.name())
+            .and_then(|controller| self.missing_controller(entry, controller))
+            .or_else(|| self.nothing_to_disable(&entry.unit, directive));
         let reason = match (missing, row.status) {
-            (Some(controller), _) => {
-                format!("the {controller} controller of control groups is not available here")
-            }
+            (Some(reason), _) => reason,
             // A restriction is not listed twice: it is among those that are not enforced.
             (None, Status::ParsedOnly(reason)) if !row.is_sandboxing() => reason.to_string(),
             (None, _) => return None,

@@ -173,9 +173,34 @@ fn properties(status: &UnitStatus, entry: &Entry, cgroup: &str) -> BTreeMap<Stri
         "InactiveEnterTimestamp",
         time(status.inactive_enter_realtime_us),
     );
+    resource_properties(status, &mut found);
+    storage_properties(status, &mut found);
+    service_properties(status, &mut found);
+    trigger_properties(status, entry, &mut found);
+    found
+}
+
+/// What control groups count.
+fn resource_properties(status: &UnitStatus, found: &mut BTreeMap<String, String>) {
+    let mut put = |name: &str, value: String| drop(found.insert(name.into(), value));
     put("TasksCurrent", number(status.tasks));
     put("MemoryCurrent", number(status.memory_bytes));
     put("CPUUsageNSec", number(status.cpu_ns));
+    put("MemoryPeak", number(status.memory_peak_bytes));
+    put("MemorySwapCurrent", number(status.memory_swap_bytes));
+    let io = status.io.as_ref();
+    put("IOReadBytes", number(io.map(|io| io.read_bytes)));
+    put("IOWriteBytes", number(io.map(|io| io.write_bytes)));
+    put("IOReadOperations", number(io.map(|io| io.read_operations)));
+    put(
+        "IOWriteOperations",
+        number(io.map(|io| io.write_operations)),
+    );
+    put(
+        "FreezerState",
+        status.freezer.clone().unwrap_or_else(|| "running".into()),
+    );
+    put("Slice", status.slice.clone().unwrap_or_default());
     let traffic = status.traffic.as_ref();
     put(
         "IPIngressBytes",
@@ -190,10 +215,6 @@ fn properties(status: &UnitStatus, entry: &Entry, cgroup: &str) -> BTreeMap<Stri
         "IPEgressPackets",
         number(traffic.map(|all| all.egress_packets)),
     );
-    storage_properties(status, &mut found);
-    service_properties(status, &mut found);
-    trigger_properties(status, entry, &mut found);
-    found
 }
 
 /// What the unit's directories hold, and what they may.

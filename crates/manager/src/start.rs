@@ -86,6 +86,7 @@ impl Manager {
         let handed = self.hand_over(spawn, &prepared, &joining)?;
         let plan = self.bind(spawn, &prepared, (&handed, &joining))?;
         self.bound_group(unit)?;
+        self.delegate_group(unit, spawn.process.incarnation.0)?;
         self.ask_keeper(spawn, &prepared, plan, (handed, joining.told != 0))
             .map_err(|error| self.internal(unit, "ask for a process", &error))?;
         Ok(Started::Asked)
@@ -108,6 +109,7 @@ impl Manager {
             return Ok(());
         }
         entry.last = None;
+        self.place_group(unit)?;
         // Once for all commands of the run: what is counted goes on, and what the host no longer has is no reason not to stop.
         self.filter_group(unit)?;
         let Some(entry) = self.units.get_mut(&unit) else {
@@ -220,6 +222,7 @@ impl Manager {
                 credentials_environment(spawn.role, &prepared.plan),
                 self.monitored(unit),
                 self.remote_environment(unit),
+                self.pressure_environment(spawn.process),
             ]
             .concat(),
             credentials: self.credentials_of(spawn, entry)?,
@@ -294,10 +297,7 @@ impl Manager {
         let name = self.name_of(process.unit);
         let plan = kernel::memory::sealed_file(c"plan", &plan)?;
         let (ours, theirs) = report_pair(prepared.plan.has_stub())?;
-        let cgroup = match &self.cgroups {
-            Some(cgroups) => Some(cgroups.make(&name, process.incarnation.0)?),
-            None => None,
-        };
+        let cgroup = self.birthplace(process, spawn.role)?;
         let report = self.watch_report(process, Rc::clone(&ours))?;
         self.link.spawn(NewProcess {
             key: child,

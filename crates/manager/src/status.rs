@@ -118,7 +118,8 @@ impl Manager {
         let snapshot = self.engine.snapshot(id)?;
         let (stamps, unit, kind) = (snapshot.stamps, &entry.unit, entry.name.kind());
         let run = entry.current_run();
-        let cgroup = run.and_then(|run| run.cgroup.clone());
+        let cgroup = self.group_of(entry);
+        let used = self.used_by(entry);
         let storage = self.storage_of(entry);
         let (failed, runs) = (matches!(state, State::Failed { .. }), run.is_some());
         Some(UnitStatus {
@@ -167,14 +168,13 @@ impl Manager {
                 .as_deref()
                 .map(|path| self.processes_in(path))
                 .unwrap_or_default(),
-            tasks: cgroup
-                .as_deref()
-                .and_then(|path| self.cgroups.as_ref()?.number_of_unit(path, "pids.current")),
-            memory_bytes: cgroup.as_deref().and_then(|path| {
-                self.cgroups
-                    .as_ref()?
-                    .number_of_unit(path, "memory.current")
-            }),
+            tasks: used.tasks,
+            memory_bytes: used.memory_bytes,
+            memory_peak_bytes: used.memory_peak_bytes,
+            memory_swap_bytes: used.memory_swap_bytes,
+            io: used.io,
+            freezer: used.freezer,
+            slice: model::slice::of(unit).map(|slice| slice.to_string()),
             cpu_ns: cgroup
                 .as_deref()
                 .and_then(|path| self.cgroups.as_ref()?.cpu_ns(path))
@@ -182,6 +182,23 @@ impl Manager {
             traffic: cgroup.as_deref().and_then(|path| self.traffic_of(path)),
             storage,
             cgroup,
+        })
+    }
+
+    /// The path of the group of a unit's run, or of a slice, where it has one.
+    fn group_of(&self, entry: &Entry) -> Option<String> {
+        if let Some(run) = entry.current_run() {
+            return run.cgroup.clone();
+        }
+        let cgroups = self.cgroups.as_ref()?;
+        if entry.name.kind() != UnitKind::Slice {
+            return None;
+        }
+        cgroups.whole(entry)?;
+        let group = model::slice::group(&entry.name);
+        Some(match group.as_str() {
+            "" => cgroups.root(),
+            group => format!("{}/{group}", cgroups.root()),
         })
     }
 

@@ -1,7 +1,7 @@
 //! The end of the instance, and the change to a new manager.
 
 use crate::manager::{Manager, Stage};
-use engine::{JobKind, JobMode, Micros, UnitId};
+use engine::{JobKind, Micros, UnitId};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use wire::Failure;
@@ -40,7 +40,7 @@ impl Manager {
             })
             .collect();
         for unit in rest {
-            self.queue_own(unit, JobKind::Stop, JobMode::Replace);
+            self.inputs.push_back(engine::Input::End(unit));
         }
         self.advance();
     }

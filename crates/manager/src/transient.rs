@@ -51,15 +51,26 @@ impl Manager {
                 message: format!("{name}: only a service runs a command"),
             });
         }
+        if (name.kind() == UnitKind::Scope) == input.processes.is_empty() {
+            return Err(Failure::NotSupported {
+                unit: name.to_string(),
+                message: format!("{name}: a scope, and only a scope, takes processes over"),
+            });
+        }
         let record = TransientRecord {
             text: text_of(&name, &input.properties)?,
             command: input.command.clone(),
             collect: input.collect,
             awaited: !input.no_block,
         };
-        let stdio = take_stdio(&input, descriptors)?;
+        let (stdio, processes) = take_descriptors(&input, descriptors)?;
         let held = stdio.clone();
-        let unit = self.make_transient(&name, Transient { record, stdio })?;
+        let transient = Transient {
+            record,
+            stdio,
+            processes,
+        };
+        let unit = self.make_transient(&name, transient)?;
         if let Err(failure) = self.check_startable(unit, input.allow_unenforced) {
             self.inputs.push_back(Input::Forget(unit));
             return Err(failure);
@@ -266,26 +277,36 @@ impl Manager {
     }
 }
 
-/// The descriptors that a request names as its streams.
-fn take_stdio(
-    input: &TransientRequest,
-    descriptors: Vec<OwnedFd>,
-) -> Result<[Option<Rc<OwnedFd>>; 3], Failure> {
+/// A client's streams, and the processes of a scope.
+type Given = ([Option<Rc<OwnedFd>>; 3], Vec<Rc<OwnedFd>>);
+
+/// The descriptors that a request names.
+fn take_descriptors(input: &TransientRequest, descriptors: Vec<OwnedFd>) -> Result<Given, Failure> {
     let shared: Vec<Rc<OwnedFd>> = descriptors.into_iter().map(Rc::new).collect();
-    let take = |index: Option<u32>, parameter: &str| match index
-        .map(|index| shared.get(index as usize).map(Rc::clone))
-    {
-        None => Ok(None),
-        Some(Some(descriptor)) => Ok(Some(descriptor)),
-        Some(None) => Err(Failure::InvalidParameter {
-            parameter: format!("{parameter}: no such descriptor came along"),
-        }),
+    let bad = |parameter: &str| Failure::InvalidParameter {
+        parameter: format!("{parameter}: no such descriptor came along"),
     };
-    Ok([
-        take(input.stdin, "stdin")?,
-        take(input.stdout, "stdout")?,
-        take(input.stderr, "stderr")?,
-    ])
+    let one = |index: u32, parameter: &str| {
+        let found = shared.get(index as usize).map(Rc::clone);
+        found.ok_or_else(|| bad(parameter))
+    };
+    let take = |index: Option<u32>, parameter| index.map(|index| one(index, parameter)).transpose();
+    if input.processes.len() > crate::scope::PROCESSES_MAX {
+        return Err(Failure::InvalidParameter {
+            parameter: format!("processes: more than {}", crate::scope::PROCESSES_MAX),
+        });
+    }
+    let processes = input.processes.iter();
+    Ok((
+        [
+            take(input.stdin, "stdin")?,
+            take(input.stdout, "stdout")?,
+            take(input.stderr, "stderr")?,
+        ],
+        processes
+            .map(|index| one(*index, "processes"))
+            .collect::<Result<_, _>>()?,
+    ))
 }
 
 /// How the names of clients' streams begin.

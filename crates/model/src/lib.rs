@@ -12,6 +12,7 @@ pub mod pattern;
 pub mod position;
 mod resources;
 mod service_type;
+pub mod slice;
 pub mod sorted;
 pub mod support;
 pub mod tables;

@@ -11,12 +11,12 @@ pub fn unsupported(unit: &Unit) -> Option<&'static str> {
         | UnitKind::Slice
         | UnitKind::Timer
         | UnitKind::Socket
+        | UnitKind::Scope
         | UnitKind::Path => None,
         UnitKind::Service => service(unit),
         UnitKind::Mount | UnitKind::Automount | UnitKind::Swap => {
             Some("mount and swap units are not supported yet.")
         }
-        UnitKind::Scope => Some("scopes are not supported yet."),
         UnitKind::Device => Some("units of this kind are not supported yet."),
     }
 }

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 pub use relations::{CauseLink, Related, RelationsReply, UnitRelations};
 pub use triggers::{Listening, PathStatus, SocketStatus, TimerStatus, WatchedPath};
-pub use usage::{Storage, Traffic};
+pub use usage::{BlockIo, Storage, Traffic};
 
 /// The state of a manager after too many crashes in a row.
 pub const ADOPT_ONLY: &str = "adopt-only";
@@ -116,6 +116,8 @@ records! {
         allow_unenforced: bool,
         /// The call was made before, and the manager that had it went away: if the unit is there, this waits for that one.
         again: bool,
+        /// The positions of descriptors of processes (pidfd_open(2)) that a scope takes over.
+        processes: Vec<u32>,
     }
 
     /// What a call that names one unit takes.
@@ -214,6 +216,16 @@ records! {
         memory_bytes: Option<u64>,
         /// Processor time, where it is accounted.
         cpu_ns: Option<u64>,
+        /// The most memory that was in use, where it is accounted.
+        memory_peak_bytes: Option<u64>,
+        /// Memory that was swapped out, where it is accounted.
+        memory_swap_bytes: Option<u64>,
+        /// What was read and written, where it is accounted.
+        io: Option<BlockIo>,
+        /// `running`, `freezing`, `frozen`; none where it has no control group.
+        freezer: Option<String>,
+        /// The slice that it is in.
+        slice: Option<String>,
         /// Network traffic, where it is accounted.
         traffic: Option<Traffic>,
         /// What its directories hold, where that is counted.
@@ -434,6 +446,14 @@ records! {
         signal: String,
         /// `all` (the default), `main`, `control`.
         whom: String,
+    }
+
+    /// What `Freeze` takes.
+    struct FreezeRequest {
+        /// Units or patterns.
+        names: Vec<String>,
+        /// Let them go on again.
+        thaw: bool,
     }
 
     /// A reply that says nothing but that it is done.

@@ -117,6 +117,8 @@ methods! {
     Cat(NamesRequest) -> CatReply, the_same;
     /// Sends a signal to processes of units.
     Kill(KillRequest) -> Done, never;
+    /// Stops the processes of units in their tracks, or lets them go on.
+    Freeze(FreezeRequest) -> Done, the_same;
     /// Removes what a unit that is down has left, and answers when that is done.
     Clean(CleanRequest) -> Done, the_same;
     /// Forgets that units failed, and their start limits.

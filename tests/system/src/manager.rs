@@ -77,7 +77,7 @@ fn kind(target: &Path) -> String {
     text.split(":[").next().unwrap_or_default().to_owned()
 }
 
-/// All groups below a control group of version 2, with their processes' number.
+/// The groups of units and runs below a control group of version 2: those of slices stay while the slices are up.
 #[must_use]
 pub fn groups(root: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -86,7 +86,9 @@ pub fn groups(root: &str) -> Vec<PathBuf> {
         let entries = fs::read_dir(&group).into_iter().flatten().flatten();
         for entry in entries.filter(|entry| entry.path().is_dir()) {
             left.push(entry.path());
-            found.push(entry.path());
+            if !entry.file_name().to_string_lossy().ends_with(".slice") {
+                found.push(entry.path());
+            }
         }
     }
     found

@@ -118,7 +118,7 @@ impl Observation {
     fn see(&self, coracle: &Instance, stage: &Stage, unit: &str, line: &str) -> String {
         match self.scene {
             Scene::Units(files) => self.see_units(coracle, stage, files, unit, line),
-            Scene::Needs(need) if !need.is_met() => self.see_reduction(coracle, line),
+            Scene::Needs(need) if !need.is_met() => self.see_reduction(coracle, &stage.fill(line)),
             Scene::Inside | Scene::Needs(_) => self.see_inside(coracle, stage, line),
         }
     }

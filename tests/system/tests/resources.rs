@@ -58,7 +58,7 @@ fn processes_are_tracked_without_controllers_and_none_escapes_a_stop() {
         let root = coracle.control_group();
         let group = control_groups()
             .join(root.trim_start_matches('/'))
-            .join("a.service/1");
+            .join("system.slice/a.service/1");
         // Shells and setsid on their way to what they execute are processes, too.
         let sleeps = |pid: &String| {
             let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));

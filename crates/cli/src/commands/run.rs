@@ -60,6 +60,12 @@ pub(crate) struct RunCommand {
     /// Return as soon as the start is queued
     #[arg(long)]
     no_block: bool,
+    /// Place the unit in this slice of the tree of resources
+    #[arg(long, value_name = "SLICE")]
+    slice: Option<String>,
+    /// Run it here and now, as our own process, in a scope unit
+    #[arg(long, conflicts_with_all = ["pipe", "wait", "no_block", "remain_after_exit", "profile", "uid", "gid"])]
+    scope: bool,
     /// Start although this version does not enforce a sandboxing directive
     #[arg(long)]
     allow_unenforced: bool,
@@ -70,6 +76,9 @@ pub(crate) struct RunCommand {
 
 impl Run for RunCommand {
     fn run(self, context: &Context) -> Result<u8> {
+        if self.scope {
+            return self.run_here(context);
+        }
         if self.pipe && context.globals.json {
             return Err(hint(
                 "--json and --pipe both want standard output",
@@ -151,23 +160,34 @@ impl RunCommand {
         add("Description", self.description.as_ref());
         add("User", self.uid.as_ref());
         add("Group", self.gid.as_ref());
-        add("WorkingDirectory", self.directory()?.as_ref());
+        add("Slice", self.slice.as_ref());
         add(
             "RemainAfterExit",
             self.remain_after_exit.then(|| "yes".to_owned()).as_ref(),
         );
-        for variable in &self.setenv {
-            properties.extend(environment(context, variable)?);
+        // In a scope these are ours.
+        if !self.scope {
+            add("WorkingDirectory", self.directory()?.as_ref());
+            for variable in &self.setenv {
+                properties.extend(environment(context, variable)?);
+            }
         }
         properties.extend(self.property.iter().cloned());
         let descriptor = |index| self.pipe.then_some(index);
         Ok(TransientRequest {
             unit: match &self.unit {
+                Some(unit) if self.scope && model::UnitName::new(unit).is_err() => {
+                    format!("{unit}.scope")
+                }
                 Some(unit) => unit.clone(),
-                None => own_name()?,
+                None => own_name(if self.scope { "scope" } else { "service" })?,
             },
             properties,
-            command: self.command.clone(),
+            command: match self.scope {
+                true => Vec::new(),
+                false => self.command.clone(),
+            },
+            processes: self.scope.then_some(0).into_iter().collect(),
             mode: "fail".to_owned(),
             stdin: descriptor(0),
             stdout: descriptor(1),
@@ -178,6 +198,37 @@ impl RunCommand {
             allow_unenforced: self.allow_unenforced,
             again: false,
         })
+    }
+
+    /// Lets this process be a scope, and then become the command.
+    fn run_here(&self, context: &Context) -> Result<u8> {
+        let (Some(program), directory) = (self.command.first(), self.directory()?) else {
+            return Ok(1);
+        };
+        let own = rustix::process::getpid();
+        let own = rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty())
+            .context("cannot open our own process")?;
+        let request = self.request(context)?;
+        let mut client = context.connect()?;
+        let outcome = client.call_with(StartTransient, &request, &[own.as_fd()])?;
+        drop(client);
+        jobs::tell(context, &outcome);
+        let status = self.finish(context, &outcome);
+        if status != 0 {
+            return Ok(status);
+        }
+        let mut command = std::process::Command::new(program);
+        command.args(self.command.iter().skip(1));
+        for variable in &self.setenv {
+            if let Some((name, value)) = variable.split_once('=') {
+                command.env(name, value);
+            }
+        }
+        if let Some(directory) = directory {
+            command.current_dir(directory);
+        }
+        let error = std::os::unix::process::CommandExt::exec(&mut command);
+        Err(error).with_context(|| format!("cannot execute {program}"))
     }
 
     fn directory(&self) -> Result<Option<String>> {
@@ -237,11 +288,11 @@ fn tell_end(context: &Context, unit: &str, exit: &wire::ExitStatus) {
 }
 
 /// A name that no other unit has, made here: by it the next manager knows the unit when the one that was asked went away.
-fn own_name() -> Result<String> {
+fn own_name(kind: &str) -> Result<String> {
     let mut number = [0; 8];
     rustix::rand::getrandom(&mut number, rustix::rand::GetRandomFlags::empty())
         .context("cannot make a name for the unit")?;
-    Ok(format!("run-{:016x}.service", u64::from_ne_bytes(number)))
+    Ok(format!("run-{:016x}.{kind}", u64::from_ne_bytes(number)))
 }
 
 /// `Environment=` with the variable quoted; a bare name takes our own value, and nothing where we have none.

@@ -429,6 +429,13 @@ fn resources(unit: &UnitStatus) {
     if let Some(time) = unit.cpu_ns {
         field("CPU", &model::value::TimeSpan(time / 1_000).to_string());
     }
+    if let Some(io) = &unit.io {
+        let [read, written] = [io.read_bytes, io.write_bytes].map(crate::terminal::size);
+        field("IO", &format!("{read} read, {written} written"));
+    }
+    if let Some(freezer) = unit.freezer.as_deref().filter(|state| *state != "running") {
+        field("Freezer", freezer);
+    }
     if let Some(traffic) = &unit.traffic {
         let [comes, goes] =
             [traffic.ingress_bytes, traffic.egress_bytes].map(crate::terminal::size);

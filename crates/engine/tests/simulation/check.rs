@@ -106,6 +106,7 @@ impl World {
             }
             | Action::WatchEmpty { unit, incarnation } => current(*unit, *incarnation),
             Action::OpenSockets { unit, incarnation }
+            | Action::TakeOver { unit, incarnation }
             | Action::WatchSockets { unit, incarnation }
             | Action::ReckonTimer { unit, incarnation }
             | Action::WatchPath {

@@ -46,6 +46,15 @@ fn new_unit(name: &str) -> UnitConfig {
     if name.ends_with(".service") {
         return UnitConfig::service(name, ServiceType::Simple);
     }
+    if name.ends_with(".scope") {
+        let mut scope = ServiceConfig::new(ServiceType::Simple);
+        (scope.takes_over, scope.exits_as_group) = (true, true);
+        scope.start = CommandList::default();
+        return UnitConfig {
+            kind: Kind::Service(Arc::new(scope)),
+            ..UnitConfig::target(name)
+        };
+    }
     match name.rsplit_once('.') {
         Some((stem, "socket")) => UnitConfig::socket(name, &format!("{stem}.service")),
         Some((stem, "timer")) => UnitConfig::timer(name, &format!("{stem}.service")),
@@ -91,6 +100,7 @@ fn set_other(unit: &mut UnitConfig, key: &str, value: &str) {
         "Condition" => unit.conditions = value == "yes",
         "AllowIsolate" => unit.allow_isolate = value == "yes",
         "RefuseManualStart" => unit.refuse_manual_start = value == "yes",
+        "RefuseManualStop" => unit.refuse_manual_stop = value == "yes",
         "StopWhenUnneeded" => unit.stop_when_unneeded = value == "yes",
         "TimeoutCleanSec" => unit.timeout_clean = seconds(value),
         "JobTimeoutSec" => unit.job_timeout = seconds(value),
@@ -103,6 +113,12 @@ fn set_other(unit: &mut UnitConfig, key: &str, value: &str) {
             }
         }
         "Accept" => accept(unit, value),
+        "Slice" => {
+            unit.slice = Some(value.into());
+            relate(unit, Relation::Requires, value);
+            relate(unit, Relation::After, value);
+        }
+        "Concurrency" => unit.concurrency = Some(Box::new(concurrency(value))),
         _ => match &mut unit.kind {
             Kind::Service(service) => set_service(Arc::make_mut(service), key, value),
             Kind::Socket(socket) => set_socket(Arc::make_mut(socket), key, value),
@@ -112,6 +128,17 @@ fn set_other(unit: &mut UnitConfig, key: &str, value: &str) {
             }
             _ => panic!("unknown key {key}"),
         },
+    }
+}
+
+/// `Concurrency=hard/soft/activating`, `-` for what is not bounded.
+fn concurrency(value: &str) -> Concurrency {
+    let mut numbers = value.split('/').map(|number| number.parse().ok());
+    let mut next = || numbers.next().unwrap();
+    Concurrency {
+        hard: next(),
+        soft: next(),
+        activating: next(),
     }
 }
 
@@ -301,6 +328,7 @@ pub(crate) fn print_effect(engine: &Engine, effect: &Effect) -> Option<String> {
         }
         Action::WatchEmpty { unit, .. } => format!("{}: watch for the last process", name(*unit)),
         Action::TestConditions(unit) => format!("{}: test conditions", name(*unit)),
+        Action::TakeOver { unit, .. } => format!("{}: take over", name(*unit)),
         Action::OpenSockets { unit, .. } => format!("{}: open sockets", name(*unit)),
         Action::CloseSockets { unit, .. } => format!("{}: close sockets", name(*unit)),
         Action::WatchSockets { unit, .. } => format!("{}: watch sockets", name(*unit)),

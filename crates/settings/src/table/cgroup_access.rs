@@ -45,7 +45,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("218"),
         weight: 100,
         bus: said("b"),
-        status: later::CONTROL_GROUPS,
         ..Row::NEVER
     },
     Row {
@@ -55,7 +54,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Places the unit's processes in a control group below its own."),
         since: said("254"),
         bus: said("s"),
-        status: later::CONTROL_GROUPS,
         ..Row::NEVER
     },
     Row {
@@ -86,7 +84,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Keeps controllers from the unit's children."),
         since: said("240"),
         bus: said("as"),
-        status: later::CONTROL_GROUPS,
         ..Row::NEVER
     },
     Row {
@@ -171,7 +168,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Places the unit in a slice of the resource tree."),
         since: said("208"),
         bus: said("s"),
-        status: later::CONTROL_GROUPS,
         ..Row::NEVER
     },
     Row {

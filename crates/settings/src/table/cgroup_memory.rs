@@ -38,7 +38,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Says whether the user-space memory killer acts on memory pressure."),
         since: said("247"),
         bus: said("s"),
-        status: later::CONTROL_GROUPS,
+        status: later::MEMORY_KILLER,
         ..Row::NEVER
     },
     Row {
@@ -48,7 +48,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Says how long memory pressure lasts before the killer acts."),
         since: said("257"),
         bus: said("t"),
-        status: later::CONTROL_GROUPS,
+        status: later::MEMORY_KILLER,
         ..Row::NEVER
     },
     Row {
@@ -58,7 +58,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Says how much memory pressure is too much."),
         since: said("247"),
         bus: said("u"),
-        status: later::CONTROL_GROUPS,
+        status: later::MEMORY_KILLER,
         ..Row::NEVER
     },
     Row {
@@ -69,7 +69,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Says how gladly the memory killer of user space takes the unit."),
         since: said("248"),
         bus: said("s"),
-        status: later::CONTROL_GROUPS,
+        status: later::MEMORY_KILLER,
         ..Row::NEVER
     },
     Row {
@@ -80,7 +80,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Says whether the user-space memory killer acts on the use of swap."),
         since: said("247"),
         bus: said("s"),
-        status: later::CONTROL_GROUPS,
+        status: later::MEMORY_KILLER,
         ..Row::NEVER
     },
     Row {
@@ -151,7 +151,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Says how much stalling on memory is worth telling the service."),
         since: said("254"),
         bus: said("t"),
-        status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
     Row {
@@ -162,7 +161,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Tells the service of memory pressure."),
         since: said("254"),
         bus: said("s"),
-        status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
     Row {
@@ -185,7 +183,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("253"),
         may_reduce: true,
         bus: said("t"),
-        status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
     Row {
@@ -197,7 +194,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("256"),
         may_reduce: true,
         bus: said("b"),
-        status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
     Row {
@@ -207,7 +203,7 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Names rule sets for the memory killer of user space."),
         since: said("261"),
         bus: said("as"),
-        status: later::CONTROL_GROUPS,
+        status: later::MEMORY_KILLER,
         ..Row::NEVER
     },
     Row {
@@ -219,7 +215,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("231"),
         may_reduce: true,
         bus: said("t"),
-        status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
     Row {
@@ -230,7 +225,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("240"),
         may_reduce: true,
         bus: said("t"),
-        status: later::CONTROL_GROUPS,
         ..Row::ASKS
     },
     Row {
@@ -242,7 +236,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("231"),
         may_reduce: true,
         bus: said("t"),
-        status: later::CONTROL_GROUPS,
         ..Row::ASKS
     },
     Row {
@@ -254,7 +247,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("232"),
         may_reduce: true,
         bus: said("t"),
-        status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
     Row {
@@ -266,7 +258,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("253"),
         may_reduce: true,
         bus: said("t"),
-        status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
     Row {

@@ -83,7 +83,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Says how much stalling on processors is worth telling the service."),
         since: said("261"),
         bus: said("t"),
-        status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
     Row {
@@ -94,7 +93,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Tells the service of processor pressure."),
         since: said("261"),
         bus: said("s"),
-        status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
     Row {
@@ -154,7 +152,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Counts disk access."),
         since: said("230"),
         bus: said("b"),
-        status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
     Row {
@@ -165,7 +162,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("240"),
         may_reduce: true,
         bus: said("a(st)"),
-        status: later::CONTROL_GROUPS,
         ..Row::ASKS
     },
     Row {
@@ -176,7 +172,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("230"),
         may_reduce: true,
         bus: said("a(st)"),
-        status: later::CONTROL_GROUPS,
         ..Row::ASKS
     },
     Row {
@@ -186,7 +181,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Says how much stalling on disks is worth telling the service."),
         since: said("261"),
         bus: said("t"),
-        status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
     Row {
@@ -197,7 +191,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Tells the service of disk pressure."),
         since: said("261"),
         bus: said("s"),
-        status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
     Row {
@@ -208,7 +201,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("230"),
         may_reduce: true,
         bus: said("a(st)"),
-        status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
     Row {
@@ -219,7 +211,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("230"),
         may_reduce: true,
         bus: said("a(st)"),
-        status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
     Row {
@@ -231,7 +222,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("230"),
         may_reduce: true,
         bus: said("t"),
-        status: later::CONTROL_GROUPS,
         ..Row::ASKS
     },
     Row {
@@ -242,7 +232,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("230"),
         may_reduce: true,
         bus: said("a(st)"),
-        status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
     Row {
@@ -253,7 +242,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("230"),
         may_reduce: true,
         bus: said("a(st)"),
-        status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
     Row {
@@ -264,7 +252,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("244"),
         may_reduce: true,
         bus: said("ay"),
-        status: later::CONTROL_GROUPS,
         ..Row::ASKS
     },
     Row {
@@ -275,7 +262,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("244"),
         may_reduce: true,
         bus: said("ay"),
-        status: later::CONTROL_GROUPS,
         ..Row::ASKS
     },
     Row {
@@ -302,7 +288,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("232"),
         may_reduce: true,
         bus: said("t"),
-        status: later::CONTROL_GROUPS,
         ..Row::ASKS
     },
     Row {
@@ -313,7 +298,6 @@ pub(super) const ROWS: &[Row] = &[
         since: said("230"),
         may_reduce: true,
         bus: said("t"),
-        status: later::CONTROL_GROUPS,
         ..Row::ASKS
     },
 ];

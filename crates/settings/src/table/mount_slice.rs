@@ -189,7 +189,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Bounds how many units of the slice are starting at once."),
         since: said("262"),
         bus: said("u"),
-        status: later::GROUPS,
         ..Row::NEVER
     },
     Row {
@@ -199,7 +198,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Bounds how many units of the slice are active at once."),
         since: said("258"),
         bus: said("u"),
-        status: later::GROUPS,
         ..Row::NEVER
     },
     Row {
@@ -209,7 +207,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Holds starts back above this many active units in the slice."),
         since: said("258"),
         bus: said("u"),
-        status: later::GROUPS,
         ..Row::NEVER
     },
     Row {
@@ -231,7 +228,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Bounds how long the scope lives."),
         since: said("244"),
         bus: said("t"),
-        status: later::GROUPS,
         ..Row::NEVER
     },
     Row {
@@ -241,7 +237,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Adds a random time to RuntimeMaxSec=."),
         since: said("250"),
         bus: said("t"),
-        status: later::GROUPS,
         ..Row::NEVER
     },
     Row {
@@ -252,7 +247,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Bounds how long the scope takes to stop."),
         since: said("188"),
         bus: said("t"),
-        status: later::GROUPS,
         ..Row::NEVER
     },
 ];

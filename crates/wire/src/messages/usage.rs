@@ -3,6 +3,18 @@
 use crate::shape::records;
 
 records! {
+    /// What was read from disks and written to them.
+    struct BlockIo {
+        /// Bytes that were read.
+        read_bytes: u64,
+        /// Bytes that were written.
+        write_bytes: u64,
+        /// Reads.
+        read_operations: u64,
+        /// Writes.
+        write_operations: u64,
+    }
+
     /// What went through a unit's sockets.
     struct Traffic {
         /// Bytes that came in.

@@ -13,6 +13,28 @@ macro_rules! file {
     };
 }
 
+/// What a service is to write into the file that it watches, once it was written.
+macro_rules! written {
+    ($name:literal) => {
+        concat!(
+            "echo $",
+            $name,
+            "_PRESSURE_WRITE | base64 -d > $",
+            $name,
+            "_PRESSURE_WATCH && echo $",
+            $name,
+            "_PRESSURE_WRITE | base64 -d | tr -d '\\000'"
+        )
+    };
+}
+
+/// Says where the service's own group is.
+macro_rules! own {
+    () => {
+        "top=/sys/fs/cgroup/unified; test -d $top || top=/sys/fs/cgroup; group=$top$(sed -n 's/^0:://p' /proc/self/cgroup); "
+    };
+}
+
 /// A service that sends a packet from each of two commands and stays; a third sends none.
 const SENDS: Files = &[(
     "$U.service",
@@ -28,6 +50,8 @@ const STAYS: Files = &[(
 )];
 
 pub(crate) const OBSERVATIONS: &[Observation] = &[
+    inside("Slice=seen-here.slice", "grep -o '/seen.slice/seen-here.slice/' /proc/self/cgroup", "/seen.slice/seen-here.slice/"),
+    inside("DisableControllers=pids", "cat /sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)/cgroup.controllers", "cpuset cpu io memory").needs(Controller("pids")).on(&["Delegate=cpu cpuset io memory pids"]),
     inside("AllowedCPUs=0", file!("cpuset.cpus"), "0").needs(Controller("cpuset")),
     inside("AllowedMemoryNodes=0", file!("cpuset.mems"), "0").needs(Controller("cpuset")),
     inside("CPUQuota=50%", file!("cpu.max"), "50000 100000").needs(Controller("cpu")),
@@ -40,6 +64,25 @@ pub(crate) const OBSERVATIONS: &[Observation] = &[
     inside("MemoryMax=64M", file!("memory.max"), "67108864").needs(Controller("memory")),
     inside("MemoryMin=1M", file!("memory.min"), "1048576").needs(Controller("memory")),
     inside("MemorySwapMax=1M", file!("memory.swap.max"), "1048576").needs(Controller("memory")),
+    inside("MemoryZSwapMax=1M", file!("memory.zswap.max"), "1048576").needs(Controller("memory")),
+    inside("MemoryZSwapWriteback=no", file!("memory.zswap.writeback"), "0").needs(Controller("memory")),
+    inside("IOAccounting=yes", file!("io.stat >/dev/null && echo there"), "there").needs(Controller("io")),
+    inside("IOWeight=77", file!("io.weight"), "default 77").needs(Controller("io")),
+    inside("IODeviceWeight=$ROOM 77", file!("io.weight | grep -o ' 77$'"), "77").needs(Controller("io")),
+    inside("IODeviceLatencyTargetSec=$ROOM 25ms", file!("io.latency | grep -o target=.*"), "target=25000").needs(Controller("io")),
+    inside("IOReadBandwidthMax=$ROOM 5M", file!("io.max | grep -o rbps=[0-9]*"), "rbps=5000000").needs(Controller("io")),
+    inside("IOWriteBandwidthMax=$ROOM 5M", file!("io.max | grep -o wbps=[0-9]*"), "wbps=5000000").needs(Controller("io")),
+    inside("IOReadIOPSMax=$ROOM 1K", file!("io.max | grep -o riops=[0-9]*"), "riops=1000").needs(Controller("io")),
+    inside("IOWriteIOPSMax=$ROOM 1K", file!("io.max | grep -o wiops=[0-9]*"), "wiops=1000").needs(Controller("io")),
+    inside("MemoryPressureWatch=yes", "echo ${MEMORY_PRESSURE_WATCH##*/}", "memory.pressure"),
+    inside("CPUPressureWatch=yes", "echo ${CPU_PRESSURE_WATCH##*/}", "cpu.pressure"),
+    inside("IOPressureWatch=yes", "echo ${IO_PRESSURE_WATCH##*/}", "io.pressure"),
+    // What is written is what the kernel takes, by the service's own user.
+    inside("MemoryPressureThresholdSec=70ms", written!("MEMORY"), "some 70000 2000000").on(&["MemoryPressureWatch=yes", "User=daemon"]),
+    inside("CPUPressureThresholdSec=70ms", written!("CPU"), "some 70000 2000000").on(&["CPUPressureWatch=yes", "User=daemon"]),
+    inside("IOPressureThresholdSec=70ms", written!("IO"), "some 70000 2000000").on(&["IOPressureWatch=yes", "User=daemon"]),
+    inside("Delegate=yes", concat!(own!(), "mkdir $group/own && echo $$ > $group/own/cgroup.procs && grep -o /own$ /proc/self/cgroup"), "/own").on(&["User=daemon"]),
+    inside("DelegateSubgroup=inner", "grep -o '/inner$' /proc/self/cgroup", "/inner").on(&["Delegate=yes"]),
     inside("TasksMax=77", file!("pids.max"), "77").needs(Controller("pids")),
     units(
         "NFTSet=user:inet:$TABLE:users",

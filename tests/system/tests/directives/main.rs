@@ -7,6 +7,7 @@ mod groups;
 mod install;
 mod path;
 mod service;
+mod slice;
 mod socket;
 mod timer;
 mod unit;
@@ -31,6 +32,8 @@ const OBSERVATIONS: &[(Room, &[Observation])] = &[
     (Room::Socket, socket::OBSERVATIONS),
     (Room::Timer, timer::OBSERVATIONS),
     (Room::Path, path::OBSERVATIONS),
+    (Room::Slice, slice::SLICE),
+    (Room::Scope, slice::SCOPE),
     (Room::Unit, unit::OBSERVATIONS),
 ];
 
@@ -190,6 +193,42 @@ const UNSEEN: &[(&str, &str)] = &[
         "PassEnvironment",
         "needs variables of coracled's own: a test of the environment has them",
     ),
+    (
+        "StartupAllowedCPUs",
+        "needs controllers and a machine that comes up: cargo xtask test vm has StartupCPUWeight=",
+    ),
+    (
+        "StartupAllowedMemoryNodes",
+        "needs controllers and a machine that comes up: cargo xtask test vm has StartupCPUWeight=",
+    ),
+    (
+        "StartupCPUWeight",
+        "needs controllers and a machine that comes up: cargo xtask test vm has it",
+    ),
+    (
+        "StartupIOWeight",
+        "needs controllers and a machine that comes up: cargo xtask test vm has StartupCPUWeight=",
+    ),
+    (
+        "StartupMemoryHigh",
+        "needs controllers and a machine that comes up: cargo xtask test vm has StartupCPUWeight=",
+    ),
+    (
+        "StartupMemoryLow",
+        "needs controllers and a machine that comes up: cargo xtask test vm has StartupCPUWeight=",
+    ),
+    (
+        "StartupMemoryMax",
+        "needs controllers and a machine that comes up: cargo xtask test vm has StartupCPUWeight=",
+    ),
+    (
+        "StartupMemorySwapMax",
+        "needs controllers and a machine that comes up: cargo xtask test vm has StartupCPUWeight=",
+    ),
+    (
+        "StartupMemoryZSwapMax",
+        "needs controllers and a machine that comes up: cargo xtask test vm has StartupCPUWeight=",
+    ),
 ];
 
 /// The names of the table's rows that work and are so.
@@ -308,6 +347,12 @@ fn when_a_timer_elapses_is_seen() {
 #[test]
 fn what_a_path_unit_waits_for_is_seen() {
     observe(path::OBSERVATIONS);
+}
+
+#[test]
+fn what_slices_and_scopes_bound_is_seen() {
+    observe(slice::SLICE);
+    observe(slice::SCOPE);
 }
 
 #[test]

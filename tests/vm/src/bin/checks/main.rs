@@ -5,6 +5,7 @@
     reason = "what it prints is the test's report, on the host's terminal"
 )]
 
+mod groups;
 mod quotas;
 
 use std::fs;
@@ -24,6 +25,24 @@ const CHECKS: &[Check] = &[
     ("memory_ends_where_it_is_bounded", memory),
     ("a_quota_holds_a_busy_loop_back", quota),
     ("a_set_of_processors_is_kept", processors),
+    (
+        "weights_divide_between_services_and_slices",
+        groups::weights,
+    ),
+    ("what_a_slice_bounds_holds_for_all_in_it", groups::slices),
+    ("bounds_change_while_a_service_runs", groups::live),
+    (
+        "who_is_frozen_does_nothing_until_it_may_or_is_stopped",
+        groups::freezer,
+    ),
+    (
+        "a_service_bounds_groups_of_its_own_and_not_itself",
+        groups::delegation,
+    ),
+    (
+        "other_bounds_hold_while_the_machine_comes_up",
+        groups::startup,
+    ),
     ("what_the_kernel_does_not_take_ends_the_start", refusal),
     ("the_whole_default_profile_has_no_reduction", profile),
     ("files_are_opened_on_the_listed_file_systems_only", files),
@@ -33,6 +52,7 @@ const CHECKS: &[Check] = &[
     ("who_is_bounded_stays_in_the_project", quotas::projects),
     ("nobody_gets_at_the_project_of_another", quotas::numbers),
     ("what_is_too_deep_to_be_counted_is_told", quotas::depth),
+    ("a_disk_gives_no_more_than_it_may", groups::disks),
     ("what_directories_hold_is_shown", quotas::accounting),
     ("nothing_is_left_of_a_quota", quotas::nothing_left),
     ("a_timer_elapses_when_the_clock_is_set", clock),
@@ -125,7 +145,7 @@ fn memory() -> Result<()> {
 }
 
 /// A loop of two seconds that tells how often it was held back.
-const BUSY: &str = "end=$(($(date +%s)+2)); while [ $(date +%s) -le $end ]; do :; done; grep nr_throttled /sys/fs/cgroup/coracle/run-*/cpu.stat";
+const BUSY: &str = "end=$(($(date +%s)+2)); while [ $(date +%s) -le $end ]; do :; done; grep nr_throttled /sys/fs/cgroup/coracle/system.slice/run-*/cpu.stat";
 
 fn quota() -> Result<()> {
     let (held, status) = run(&["CPUQuota=10%"], BUSY)?;
@@ -346,7 +366,7 @@ fn orphan() -> Result<()> {
 
 fn nothing_left() -> Result<()> {
     for _ in 0..500 {
-        let groups = fs::read_dir("/sys/fs/cgroup/coracle")?
+        let groups = fs::read_dir("/sys/fs/cgroup/coracle/system.slice")?
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .filter(|name| name.starts_with("run-"))
             .count();
