@@ -46,21 +46,14 @@ const NAMES: &[(Relation, &str, &str)] = &[
 ];
 
 impl Manager {
-    /// The units in memory; of those that are named in full all that belongs to them is loaded before, where `all` may be seen.
-    pub(crate) fn relations(
-        &mut self,
-        names: &[String],
-        all: bool,
-    ) -> Result<RelationsReply, Failure> {
-        if all {
-            self.select_existing(names)?;
-        } else {
-            self.select_for(names, false)?;
-        }
+    /// The units in memory, for who owns the instance: the more there are the longer the loop is at it. What belongs to those that
+    /// are named in full is loaded before.
+    pub(crate) fn relations(&mut self, names: &[String]) -> Result<RelationsReply, Failure> {
+        self.select_existing(names)?;
         let began = self.startup();
         let units = self
             .sorted()
-            .filter_map(|entry| self.unit_relations(entry, all))
+            .filter_map(|entry| self.unit_relations(entry))
             .collect();
         Ok(RelationsReply {
             began_monotonic_us: moment(began),
@@ -68,7 +61,7 @@ impl Manager {
         })
     }
 
-    fn unit_relations(&self, entry: &Entry, all: bool) -> Option<UnitRelations> {
+    fn unit_relations(&self, entry: &Entry) -> Option<UnitRelations> {
         let status = self.engine.state(entry.id)?;
         let snapshot = self.engine.snapshot(entry.id)?;
         let stamps = snapshot.stamps;
@@ -80,12 +73,12 @@ impl Manager {
         let related = self.related_to(entry.id).into_iter();
         Some(UnitRelations {
             name: entry.name.to_string(),
-            description: crate::status::description(entry, all).into_owned(),
+            description: crate::status::description(entry, true).into_owned(),
             load: entry.origin.load.name().into(),
             active: status.active().name().into(),
             sub: status.sub().name().into(),
             result: crate::status::result_of(status, snapshot.last_result).into(),
-            job: self.job_of(entry),
+            job: self.job_in_order(entry),
             relations: related
                 .map(|(relation, units)| Related {
                     relation: relation.into(),

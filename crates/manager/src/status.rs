@@ -337,6 +337,16 @@ impl Manager {
         })
     }
 
+    /// The unit's job, with those that come first.
+    pub(crate) fn job_in_order(&self, entry: &Entry) -> Option<JobSummary> {
+        let before = self.engine.waits_for(entry.id).into_iter();
+        let before = before.filter_map(|unit| self.engine.job(unit));
+        Some(JobSummary {
+            waits_for: before.map(|job| u64::from(job.id.0)).collect(),
+            ..self.job_of(entry)?
+        })
+    }
+
     pub(crate) fn list_jobs(&self, names: &[String]) -> ListJobsReply {
         let wanted = |entry: &&Entry| {
             names.is_empty()
@@ -347,14 +357,7 @@ impl Manager {
         let mut jobs: Vec<JobSummary> = self
             .sorted()
             .filter(wanted)
-            .filter_map(|entry| {
-                let waits_for = self.engine.waits_for(entry.id).into_iter();
-                let waits_for = waits_for.filter_map(|unit| self.engine.job(unit));
-                Some(JobSummary {
-                    waits_for: waits_for.map(|job| u64::from(job.id.0)).collect(),
-                    ..self.job_of(entry)?
-                })
-            })
+            .filter_map(|entry| self.job_in_order(entry))
             .collect();
         model::order::sort_by_key(&mut jobs, |job| job.id);
         ListJobsReply { jobs }

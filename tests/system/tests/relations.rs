@@ -184,3 +184,27 @@ fn a_job_that_waits_says_for_which() {
         );
     });
 }
+
+#[test]
+fn a_stop_waits_for_who_came_later() {
+    let later = "[Unit]\nAfter=early.service\n[Service]\nExecStart=/bin/sleep infinity\nExecStop=/bin/sleep infinity\n";
+    let units = [
+        (
+            "early.service",
+            "[Service]\nExecStart=/bin/sleep infinity\n",
+        ),
+        ("later.service", later),
+    ];
+    with_units(&units, |coracle| {
+        coracle.ok(&["start", "early.service", "later.service"]);
+        coracle.ok(&["stop", "--no-block", "early.service", "later.service"]);
+        let told = coracle.ok(&["why", "early.service"]);
+        assert!(
+            told.contains("its job waits for those of later.service"),
+            "{told}"
+        );
+        let told = coracle.ok(&["why", "later.service"]);
+        assert!(!told.contains("its job waits"), "{told}");
+        coracle.ok(&["kill", "--kill-whom=control", "later.service"]);
+    });
+}

@@ -22,7 +22,7 @@ const TIME_WIDTH: f64 = 1000.0;
 const MARGIN: f64 = 24.0;
 const NAMES_WIDTH: f64 = 420.0;
 /// About so many lines of time.
-const TICKS: f64 = 10.0;
+const TICKS: u64 = 10;
 
 /// Options of `plot`.
 #[derive(Args, Debug)]
@@ -203,11 +203,11 @@ impl Picture {
 
 /// A round span, of which about [`TICKS`] fit in.
 fn step(last: u64) -> u64 {
-    let wanted = (last as f64 / TICKS).max(1.0);
-    let power = 10f64.powf(wanted.log10().floor());
-    let round = [1.0, 2.0, 5.0, 10.0].map(|part| part * power);
+    let wanted = last.div_ceil(TICKS).max(1);
+    let power = 10u64.pow(wanted.ilog10());
+    let round = [1, 2, 5, 10].map(|part| power.saturating_mul(part));
     let step = round.into_iter().find(|step| *step >= wanted);
-    step.unwrap_or(wanted).max(1.0) as u64
+    step.unwrap_or(wanted)
 }
 
 const STYLE: &str = "<style>\n\

@@ -136,9 +136,12 @@ fn of_one(web: &Web, unit: &UnitRelations, see: Vec<String>) -> Told {
     ];
     let needed_by = web.related(&unit.name, &needed_by).into_iter();
     let down = matches!(unit.active.as_str(), "inactive" | "failed");
-    let waiting = unit.job.as_ref().filter(|job| job.state == "waiting");
-    let waits_for = waiting.map(|_| web.related(&unit.name, &["After"]));
-    let has_job = |name: &&str| web.unit(name).is_some_and(|other| other.job.is_some());
+    let first = unit.job.as_ref().map(|job| job.waits_for.as_slice());
+    let first = first.unwrap_or_default();
+    let comes_first = |other: &&UnitRelations| {
+        let job = other.job.as_ref();
+        job.is_some_and(|job| first.contains(&job.id))
+    };
     Told {
         unit: unit.name.clone(),
         active: unit.active.clone(),
@@ -146,11 +149,11 @@ fn of_one(web: &Web, unit: &UnitRelations, see: Vec<String>) -> Told {
         result: unit.result.clone(),
         because: unit.causes.iter().map(|cause| cause.text.clone()).collect(),
         needed_by: needed_by.filter(is_up).map(str::to_owned).collect(),
-        waits_for: waits_for
-            .into_iter()
-            .flatten()
-            .filter(has_job)
-            .map(str::to_owned)
+        waits_for: web
+            .units
+            .values()
+            .filter(comes_first)
+            .map(|other| other.name.clone())
             .collect(),
         unmet: unit.failed_condition.clone().filter(|_| down),
         see,
