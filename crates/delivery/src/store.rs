@@ -319,6 +319,8 @@ impl Store {
     /// # Errors
     /// When it cannot be written.
     pub fn put_note(&self, digest: &Digest, note: &[u8]) -> Result<(), Error> {
+        // Two portables may be brought at once with one and the same image laid over each.
+        let _lock = lock(&self.staging())?;
         Ok(replace(&Store::note_path(&self.path(digest)), note, 0o600)?)
     }
 
@@ -347,30 +349,39 @@ impl Store {
     }
 
     /// Removes what `referenced` does not name and nobody is about to refer to, and copies that were left by commands which are
-    /// gone; gives the images that were removed.
+    /// gone; gives the images that were removed. It is asked again when nobody can begin to refer to what is unused: whoever is
+    /// about to waits then, and whoever was has recorded it.
     ///
     /// # Errors
-    /// When a file cannot be removed.
-    pub fn collect(&self, referenced: &[Digest]) -> Result<Vec<Digest>, Error> {
-        let _lock = lock(&self.staging())?;
-        let mut removed = Vec::new();
-        for digest in self.list()? {
-            let path = self.path(&digest);
-            if referenced.contains(&digest) {
-                continue;
-            }
-            let Some(_locked) = lock_unused(&path)? else {
-                continue;
-            };
-            for path in [
-                path,
-                self.beside(&digest, "identity"),
-                self.beside(&digest, "note"),
-            ] {
-                remove_if_there(&path)?;
-            }
-            removed.push(digest);
+    /// When a file cannot be removed, or it can't be told what is referred to.
+    pub fn collect<E: From<Error>>(
+        &self,
+        mut referenced: impl FnMut() -> Result<Vec<Digest>, E>,
+    ) -> Result<Vec<Digest>, E> {
+        let _lock = lock(&self.staging()).map_err(Error::from)?;
+        let used = referenced()?;
+        let mut unused = Vec::new();
+        for digest in self.list()?.into_iter().filter(|one| !used.contains(one)) {
+            let locked = lock_unused(&self.path(&digest)).map_err(Error::from)?;
+            unused.extend(locked.map(|locked| (digest, locked)));
         }
+        let used = referenced()?;
+        unused.retain(|(digest, _)| !used.contains(digest));
+        for (digest, _) in &unused {
+            for path in [
+                self.path(digest),
+                self.beside(digest, "identity"),
+                self.beside(digest, "note"),
+            ] {
+                remove_if_there(&path).map_err(Error::from)?;
+            }
+        }
+        self.sweep()?;
+        Ok(unused.into_iter().map(|(digest, _)| digest).collect())
+    }
+
+    /// Removes what is beside images that are gone, and what commands that are gone were copying.
+    fn sweep(&self) -> Result<(), Error> {
         // The power went, or somebody removed an image and not what is beside it.
         for path in &entries(&self.directory)? {
             if of_image(path).is_some_and(|image| !self.directory.join(image).exists()) {
@@ -390,7 +401,7 @@ impl Store {
                 remove_if_there(&path.with_extension("state"))?;
             }
         }
-        Ok(removed)
+        Ok(())
     }
 }
 
@@ -511,6 +522,47 @@ mod tests {
         (folder, store, digest)
     }
 
+    fn collect(store: &Store, referenced: &[Digest]) -> Vec<Digest> {
+        let collected = store.collect(|| Ok::<_, Error>(referenced.to_vec()));
+        collected.unwrap()
+    }
+
+    #[test]
+    fn several_that_note_the_same_of_one_image_are_not_in_each_others_way() {
+        let (_folder, store, digest) = stored(b"an image");
+        let note = vec![b'n'; 100_000];
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..25 {
+                        store.put_note(&digest, &note).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(store.note(&digest).unwrap(), note);
+    }
+
+    #[test]
+    fn what_was_recorded_while_somebody_collects_stays() {
+        let state = tempfile::tempdir().unwrap();
+        let store = Store::open(state.path()).unwrap();
+        let (staging, digest, _) = store.copy_in(&mut &b"an image"[..], 1 << 20).unwrap();
+        let mut until_recorded = Some(store.keep(staging, &digest).unwrap());
+        let mut recorded = Vec::new();
+        let collected = store.collect(|| {
+            let before = recorded.clone();
+            // It is recorded as soon as somebody has looked.
+            if until_recorded.take().is_some() {
+                recorded.push(digest);
+            }
+            Ok::<_, Error>(before)
+        });
+        assert_eq!(collected.unwrap(), []);
+        store.verify(&digest).unwrap();
+        assert_eq!(collect(&store, &[]), [digest]);
+    }
+
     #[test]
     fn holes_of_an_image_take_no_room_and_what_is_copied_is_the_same() {
         let state = tempfile::tempdir().unwrap();
@@ -578,8 +630,8 @@ mod tests {
         let (_folder, store, digest) = stored(b"an image");
         store.put_note(&digest, b"proven").unwrap();
         assert_eq!(store.note(&digest).unwrap(), b"proven");
-        assert_eq!(store.collect(&[digest]).unwrap(), []);
-        assert_eq!(store.collect(&[]).unwrap(), [digest]);
+        assert_eq!(collect(&store, &[digest]), []);
+        assert_eq!(collect(&store, &[]), [digest]);
         assert_eq!(
             entries(&store.directory).unwrap(),
             [store.directory.join("staging")]
@@ -593,10 +645,10 @@ mod tests {
         for _ in ["new to the store", "known to it"] {
             let (staging, digest, _) = store.copy_in(&mut &b"an image"[..], 1 << 20).unwrap();
             let held = store.keep(staging, &digest).unwrap();
-            assert_eq!(store.collect(&[]).unwrap(), []);
+            assert_eq!(collect(&store, &[]), []);
             drop(held);
         }
-        assert_eq!(store.collect(&[]).unwrap().len(), 1);
+        assert_eq!(collect(&store, &[]).len(), 1);
     }
 
     #[test]
@@ -607,10 +659,10 @@ mod tests {
         let transfer = store.stage("https://example/a").unwrap();
         let (copy, ..) = store.copy_in(&mut &b"an image"[..], 1 << 20).unwrap();
         drop(transfer);
-        store.collect(&[]).unwrap();
+        collect(&store, &[]);
         assert_eq!(staged(), 4, "a file and its state for each");
         drop(copy);
-        store.collect(&[]).unwrap();
+        collect(&store, &[]);
         assert_eq!(staged(), 2, "those of the transfer");
     }
 
@@ -642,7 +694,7 @@ mod tests {
                 assert!(store.verify(&digest).is_ok() || !done);
                 keep(state).unwrap();
                 // A copy of a command that is gone is nobody's.
-                store.collect(std::slice::from_ref(&digest)).unwrap();
+                collect(&store, &[digest]);
                 store.verify(&digest).unwrap();
                 assert_eq!(
                     entries(&store.directory.join("staging")).unwrap(),

@@ -171,3 +171,37 @@ fn a_nest_of_directories_goes_with_its_run_and_with_its_portable() {
         }
     });
 }
+
+#[test]
+fn what_commands_left_that_were_cut_short_goes_with_a_purge_of_its_name() {
+    with_units(&[], |coracle| {
+        let image = image(&Workshop::new(coracle), "cutboat", "");
+        let own = coracle.folder().join("state/portables/cutboat");
+        let stored = || {
+            let entries = fs::read_dir(coracle.folder().join("state/store")).expect("the store");
+            let names = entries.map(|entry| entry.expect("an entry").file_name());
+            names.filter(|name| name != "staging").count()
+        };
+        for is_purge in [false, true] {
+            coracle.ok(&["start", &image]);
+            let pid = coracle.property("cutboat.service", "MainPID");
+            if is_purge {
+                coracle.ok(&["detach", "--now", "cutboat"]);
+                fs::create_dir_all(own.join("extensions")).expect("what goes after the record");
+                fs::remove_file(own.join("portable.json")).expect("the record goes before that");
+            } else {
+                fs::remove_dir_all(&own).expect("the record comes last");
+            }
+            assert_ne!(stored(), 0);
+            let said = coracle.coracle(&["purge", "cutboat"]);
+            assert_eq!(said.status, 1, "{said:?}");
+            let unit = said.stdout.contains("removed unit cutboat.service\n");
+            assert_eq!(unit, !is_purge, "{said:?}");
+            assert!(said.stdout.contains("removed image sha256:"), "{said:?}");
+            assert!(!lives(&pid) && !own.exists());
+            assert!(!coracle.folder().join("state/attached").exists());
+            assert_eq!(stored(), 0);
+        }
+        coracle.ok(&["purge", "--forget", "cutboat"]);
+    });
+}

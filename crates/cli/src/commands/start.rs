@@ -187,7 +187,7 @@ impl Start {
         let store = Store::open(&context.directories.state)?;
         let (admitted, origin) = self.admit(context, &store, source)?;
         let outcome = self.install(context, &store, admitted, origin);
-        store.collect(&crate::portable::referenced(context)?)?;
+        store.collect(|| crate::portable::referenced(context))?;
         let (portable, root) = outcome?;
         if self.attach_only && !self.attaching.now {
             return Ok(0);

@@ -298,7 +298,7 @@ impl Upgrade {
     fn tidy(&self, context: &Context, name: &str) -> Result<()> {
         let keep = usize::from(self.keep);
         note(context, name, |portable| drop(portable.keep_newest(keep)))?;
-        Store::open(&context.directories.state)?.collect(&referenced(context)?)?;
+        Store::open(&context.directories.state)?.collect(|| referenced(context))?;
         Ok(())
     }
 }

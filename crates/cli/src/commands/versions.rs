@@ -167,7 +167,7 @@ impl Run for Gc {
             }
         }
         let store = Store::open(&context.directories.state)?;
-        let removed = store.collect(&referenced(context)?)?;
+        let removed = store.collect(|| referenced(context))?;
         if !context.globals.quiet {
             context.narrate(&format!("{} images removed", removed.len()));
         }

@@ -53,7 +53,7 @@ impl Run for Detach {
         let name = meant.map_or_else(|| self.name.clone(), |portable| portable.name);
         let (held, mut portable) = existing_held(context, &name)?;
         if self.now {
-            stop(context, &portable)?;
+            stop(context, &portable.name, patterns(&portable))?;
         } else if let Some(unit) = running(context, &portable)?.first() {
             return Err(hint(
                 format!("{unit} runs"),
@@ -81,14 +81,14 @@ impl Run for Purge {
             return self.forget_only(context);
         }
         let (held, portable) = existing_held(context, &self.name)?;
-        stop(context, &portable)?;
+        stop(context, &portable.name, patterns(&portable))?;
         let directories = directories(&portable);
         for unit in delivery::attached::detach(&context.directories.state, &portable.name)? {
             tell(context, &format!("removed unit {unit}"));
         }
         reload(context)?;
         // What another command started since the first look; from here on there is nothing to start.
-        stop(context, &portable)?;
+        stop(context, &portable.name, patterns(&portable))?;
         let places = places(context);
         for path in purge::paths(&portable.name, &directories, &places) {
             if purge::is_of_host(&path, &portable, &places) {
@@ -106,10 +106,7 @@ impl Run for Purge {
         }
         mark_until_reboot(&places.runtime, &portable.name, false)?;
         held.remove()?;
-        let store = Store::open(&context.directories.state)?;
-        for digest in store.collect(&super::referenced(context)?)? {
-            tell(context, &format!("removed image sha256:{}", digest.hex()));
-        }
+        collect(context)?;
         if self.forget {
             known.forget(&portable.name)?;
         } else {
@@ -119,10 +116,20 @@ impl Run for Purge {
     }
 }
 
+/// Removes the images that no portable has any more.
+fn collect(context: &Context) -> Result<()> {
+    let store = Store::open(&context.directories.state)?;
+    for digest in store.collect(|| super::referenced(context))? {
+        tell(context, &format!("removed image sha256:{}", digest.hex()));
+    }
+    Ok(())
+}
+
 impl Purge {
     /// What was purged before can still be forgotten.
     fn forget_only(&self, context: &Context) -> Result<u8> {
         let known = records(context);
+        self.tidy(context)?;
         if !self.forget || known.remembered(&self.name)?.is_none() {
             return existing(context, &self.name).map(|_| 0);
         }
@@ -132,13 +139,40 @@ impl Purge {
     }
 }
 
+impl Purge {
+    /// Removes what an attach or a purge left that was cut short: what has no record.
+    fn tidy(&self, context: &Context) -> Result<()> {
+        let own = &context.directories;
+        // Nothing is made to look into.
+        if !own.state.exists() {
+            return Ok(());
+        }
+        let held = records(context).hold(&self.name)?;
+        if held.get()?.is_none() {
+            let units = delivery::attached::units(&own.state, &self.name)?;
+            let names: Vec<String> = units.iter().map(|unit| pattern(unit)).collect();
+            stop(context, &self.name, names.clone())?;
+            for unit in delivery::attached::detach(&own.state, &self.name)? {
+                tell(context, &format!("removed unit {unit}"));
+            }
+            if !units.is_empty() {
+                reload(context)?;
+                stop(context, &self.name, names)?;
+            }
+            mark_until_reboot(&own.runtime, &self.name, false)?;
+            held.remove()?;
+        }
+        collect(context)
+    }
+}
+
 /// How often what runs of a portable is stopped again: a connection may have started one more instance before its socket closed.
 const STOP_ROUNDS: u32 = 8;
 
 /// Stops what runs of a portable; where no manager runs, nothing does.
-fn stop(context: &Context, portable: &Portable) -> Result<()> {
+fn stop(context: &Context, portable: &str, names: Vec<String>) -> Result<()> {
     for _ in 0..STOP_ROUNDS {
-        let units = running(context, portable)?;
+        let units = running_of(context, names.clone())?;
         if units.is_empty() {
             return Ok(());
         }
@@ -147,7 +181,7 @@ fn stop(context: &Context, portable: &Portable) -> Result<()> {
     Err(can_not_stop(portable))
 }
 
-fn stop_units(context: &Context, portable: &Portable, units: &[String]) -> Result<()> {
+fn stop_units(context: &Context, portable: &str, units: &[String]) -> Result<()> {
     let options = JobOptions {
         job_mode: "replace".to_owned(),
         ..JobOptions::default()
@@ -158,10 +192,10 @@ fn stop_units(context: &Context, portable: &Portable, units: &[String]) -> Resul
     }
 }
 
-fn can_not_stop(portable: &Portable) -> anyhow::Error {
+fn can_not_stop(portable: &str) -> anyhow::Error {
     hint(
-        format!("{} can't be stopped", portable.name),
-        format!("`coracle status {}` shows what still runs", portable.name),
+        format!("{portable} can't be stopped"),
+        format!("`coracle status {portable}` shows what still runs"),
     )
 }
 
@@ -170,10 +204,13 @@ fn can_not_stop(portable: &Portable) -> anyhow::Error {
 /// # Errors
 /// When the manager can't be asked.
 pub(crate) fn running(context: &Context, portable: &Portable) -> Result<Vec<String>> {
+    running_of(context, patterns(portable))
+}
+
+fn running_of(context: &Context, names: Vec<String>) -> Result<Vec<String>> {
     let Some(mut client) = context.connect_if_running()? else {
         return Ok(Vec::new());
     };
-    let names = patterns(portable);
     // No name would mean all units of the host.
     if names.is_empty() {
         return Ok(Vec::new());
@@ -202,7 +239,11 @@ fn patterns(portable: &Portable) -> Vec<String> {
         .versions
         .values()
         .flat_map(|version| &version.units);
-    units.map(|unit| unit.replace("@.", "@*.")).collect()
+    units.map(|unit| pattern(unit)).collect()
+}
+
+fn pattern(unit: &str) -> String {
+    unit.replace("@.", "@*.")
 }
 
 /// Tells a manager that units came or went; where none runs, none needs to know.

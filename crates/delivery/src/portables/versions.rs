@@ -106,13 +106,11 @@ mod tests {
             record.versions.get_mut("1.1").expect("it is there").healthy = true;
         })?;
         change(state, |record| drop(record.keep_newest(1)))?;
-        let known = records.get("hello")?.expect("the record");
-        let referenced: Vec<Digest> = known
-            .versions
-            .values()
-            .filter_map(|one| one.image)
-            .collect();
-        Store::open(state)?.collect(&referenced)?;
+        Store::open(state)?.collect(|| {
+            let known = records.get("hello")?.expect("the record");
+            let images = known.versions.values().filter_map(|one| one.image);
+            Ok::<_, Box<dyn std::error::Error>>(images.collect())
+        })?;
         Ok(())
     }
 
