@@ -195,7 +195,7 @@ pub(crate) fn entries(path: &Path) -> Result<Vec<PathBuf>, FileError> {
     Ok(paths)
 }
 
-/// A power supply that fails: nothing happens after the steps it allows.
+/// A power supply that fails, after which nothing happens any more, and a disk on which one step fails.
 #[cfg(test)]
 pub(crate) mod power {
     use std::cell::Cell;
@@ -203,15 +203,30 @@ pub(crate) mod power {
 
     thread_local! {
         static STEPS_LEFT: Cell<u32> = const { Cell::new(u32::MAX) };
+        static TROUBLE: Cell<Trouble> = const { Cell::new(Trouble::PowerCut) };
+    }
+
+    /// What happens at a step.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum Trouble {
+        /// It fails, and so does every further one.
+        PowerCut,
+        /// It fails alone.
+        FullDisk,
     }
 
     pub(crate) fn step() -> io::Result<()> {
         let left = STEPS_LEFT.get();
-        STEPS_LEFT.set(left.saturating_sub(1));
-        if left == 0 {
-            Err(io::Error::other("the power failed"))
-        } else {
-            Ok(())
+        if left > 0 {
+            STEPS_LEFT.set(left - 1);
+            return Ok(());
+        }
+        match TROUBLE.get() {
+            Trouble::PowerCut => Err(io::Error::other("the power failed")),
+            Trouble::FullDisk => {
+                STEPS_LEFT.set(u32::MAX);
+                Err(io::ErrorKind::StorageFull.into())
+            }
         }
     }
 
@@ -226,16 +241,36 @@ pub(crate) mod power {
     /// Lets the power fail before each step of `action` in turn, each time from `before`, and shows `after` what is
     /// then on the disk and whether the action came to its end.
     pub(crate) fn at_each_step<T, E>(
+        before: impl FnMut() -> tempfile::TempDir,
+        action: impl FnMut(&std::path::Path) -> Result<T, E>,
+        after: impl FnMut(&std::path::Path, bool),
+    ) {
+        trouble_at_each_step(Trouble::PowerCut, before, action, after);
+    }
+
+    /// The same with any trouble. An action may come to its end all the same, where the step was not needed for it.
+    pub(crate) fn trouble_at_each_step<T, E>(
+        trouble: Trouble,
         mut before: impl FnMut() -> tempfile::TempDir,
         mut action: impl FnMut(&std::path::Path) -> Result<T, E>,
         mut after: impl FnMut(&std::path::Path, bool),
     ) {
+        TROUBLE.set(trouble);
         for steps in 0.. {
             let folder = before();
-            let done = fails_after(steps, || action(folder.path()));
+            let mut is_met = false;
+            let done = fails_after(steps, || {
+                let outcome = action(folder.path());
+                is_met = match trouble {
+                    Trouble::PowerCut => STEPS_LEFT.get() == 0,
+                    Trouble::FullDisk => STEPS_LEFT.get() > steps,
+                };
+                outcome
+            });
             after(folder.path(), done);
-            if done {
+            if done && !is_met {
                 assert!(steps > 3, "the action has no steps");
+                TROUBLE.set(Trouble::PowerCut);
                 return;
             }
         }

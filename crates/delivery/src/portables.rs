@@ -15,6 +15,8 @@ use crate::grants::Grants;
 use model::version::compare;
 
 mod hold;
+#[cfg(test)]
+mod power;
 mod upgrading;
 mod versions;
 
@@ -145,7 +147,7 @@ pub fn mark_until_reboot(runtime: &Path, name: &str, is_attached: bool) -> Resul
 }
 
 /// One version of a portable.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version {
     /// The image in the store; none for a directory.
     pub image: Option<Digest>,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use crate::files::step;
 use crate::portables::Portable;
 
 /// The directories of this host or instance.
@@ -157,6 +158,10 @@ pub fn remove(path: &Path) -> Result<bool, Error> {
     if let Ok(directory) = rustix::fs::openat(&parent, &name, flags, Mode::empty()) {
         kernel::quota::lift(directory).map_err(failed)?;
     }
+    step().map_err(|source| Error {
+        path: path.to_owned(),
+        source,
+    })?;
     kernel::remove::tree(&parent, &name).map_err(failed)
 }
 
