@@ -109,6 +109,9 @@ pub struct Host {
 /// What is remembered of the last index under a name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
+    /// Who signed it: what another maker's said says nothing of this one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<Digest>,
     /// Its serial.
     pub serial: u64,
     /// The digest of what was signed.

@@ -431,7 +431,7 @@ impl Portables {
     /// Checks a version about to be installed against what is remembered.
     ///
     /// # Errors
-    /// [`Error::Downgrade`] and [`Error::BelowFloor`] unless allowed; [`Error::OtherSigner`] unless allowed, or the other one came after the pinned
+    /// [`Error::Downgrade`] and [`Error::BelowFloor`] unless allowed, each by itself; [`Error::OtherSigner`] unless allowed, or the other one came after the pinned
     /// one by its own word.
     pub fn check(
         &self,
@@ -469,8 +469,10 @@ impl Portables {
                 highest: known.highest,
             });
         }
-        match seen.and_then(|seen| seen.floor.as_ref()) {
-            Some(floor) if compare(version, floor).is_lt() && !allowed.downgrade => {
+        // The floor is the maker's whose channel it was.
+        let floor = seen.filter(|_| is_same);
+        match floor.and_then(|seen| seen.floor.as_ref()) {
+            Some(floor) if compare(version, floor).is_lt() && !allowed.withdrawn => {
                 Err(Error::BelowFloor {
                     name: name.to_owned(),
                     version: version.to_owned(),
@@ -528,8 +530,10 @@ fn check_name(name: &str) -> Result<(), Error> {
 /// What the administrator said on the command line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Allowed {
-    /// `--allow-downgrade`.
+    /// A version below the highest one that was ever installed.
     pub downgrade: bool,
+    /// One below the floor of the channel.
+    pub withdrawn: bool,
     /// Another signer was answered with yes.
     pub other_signer: bool,
 }
@@ -608,7 +612,7 @@ mod tests {
             signer.as_ref(),
             Allowed {
                 downgrade: true,
-                other_signer: false,
+                ..Allowed::default()
             },
         )
         .unwrap();
@@ -625,6 +629,50 @@ mod tests {
         records.forget("hello").unwrap();
         check("1.0", None, Allowed::default()).unwrap();
         assert!(!state.path().join("remembered").exists());
+    }
+
+    #[test]
+    fn what_was_withdrawn_is_no_mere_older_version() {
+        let state = tempfile::tempdir().unwrap();
+        let records = Portables::new(state.path());
+        let mut known = portable("1.1", b"a");
+        known.channel = Some(Seen {
+            signer: Some(Digest::of(b"a")),
+            serial: 1,
+            digest: Digest::of(b"index"),
+            floor: Some("1.1".into()),
+            lineage: Vec::new(),
+            successors: Vec::new(),
+        });
+        put(&records, &known).unwrap();
+        let check = |version, signer: &[u8], allowed| {
+            records.check(
+                "hello",
+                version,
+                portable("1", signer).signer.as_ref(),
+                allowed,
+            )
+        };
+        let older = Allowed {
+            downgrade: true,
+            ..Allowed::default()
+        };
+        assert!(matches!(
+            check("1.0", b"a", older),
+            Err(Error::BelowFloor { .. })
+        ));
+        let withdrawn = Allowed {
+            withdrawn: true,
+            ..older
+        };
+        check("1.0", b"a", withdrawn).unwrap();
+        check("1.1", b"a", Allowed::default()).unwrap();
+        // Another maker, who was accepted, withdrew nothing.
+        let other = Allowed {
+            other_signer: true,
+            ..older
+        };
+        check("1.0", b"b", other).unwrap();
     }
 
     #[test]

@@ -65,22 +65,32 @@ impl Shelf {
         })
     }
 
-    /// Copies a file in under a name, in place of what has it.
+    /// Copies a file in under a name, in place of what has it; where it is another than expected, nothing has that name, and none is
+    /// returned.
     ///
     /// # Errors
     /// When it can't be read or written.
-    pub fn put(&self, file: &str, from: &mut dyn Read) -> Result<Part, FileError> {
+    pub fn put(
+        &self,
+        file: &str,
+        expected: &Digest,
+        from: &mut dyn Read,
+    ) -> Result<Option<Part>, FileError> {
         let path = self.path(file);
         let staged = self.path(&format!(".{file}.new"));
         remove_if_there(&staged)?;
         let (digest, bytes) = copy(from, &staged).map_err(failed("write", &staged))?;
+        if digest != *expected {
+            remove_if_there(&staged)?;
+            return Ok(None);
+        }
         rename(&staged, &path)?;
         sync_parent(&path)?;
-        Ok(Part {
+        Ok(Some(Part {
             file: file.to_owned(),
             digest,
             bytes,
-        })
+        }))
     }
 
     /// Writes a small file.
@@ -150,7 +160,9 @@ mod tests {
     fn publish(directory: &Path, version: &str) -> Result<(), FileError> {
         let shelf = Shelf::open(directory)?;
         let file = format!("boat_{version}.psi");
-        let part = shelf.put(&file, &mut version.repeat(9).as_bytes())?;
+        let content = version.repeat(9);
+        let digest = Digest::of(content.as_bytes());
+        let part = shelf.put(&file, &digest, &mut content.as_bytes())?.unwrap();
         assert_eq!(shelf.part(&file)?, part);
         shelf.alias(&file, "boat.psi")?;
         shelf.put_text("boat.channel", part.digest.to_string().as_bytes())
@@ -196,6 +208,17 @@ mod tests {
                 );
             },
         );
+    }
+
+    #[test]
+    fn what_is_not_what_was_expected_takes_no_files_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::open(folder.path()).unwrap();
+        let (good, mut other) = (Digest::of(b"good"), &b"other"[..]);
+        shelf.put("a.psi", &good, &mut &b"good"[..]).unwrap();
+        assert_eq!(shelf.put("a.psi", &good, &mut other).unwrap(), None);
+        assert_eq!(text(folder.path(), "a.psi").unwrap(), "good");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

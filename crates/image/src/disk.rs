@@ -41,6 +41,9 @@ pub struct Part {
     pub read_only: bool,
     /// The flag "grow the file system", with which nothing is done here.
     pub grows: bool,
+    /// The processor that its type names, where it names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
 }
 
 /// A whole image.
@@ -128,6 +131,7 @@ fn bare(whole: Extent, found: Option<Content>) -> Result<Vec<Part>, DissectError
         label: None,
         read_only: false,
         grows: false,
+        architecture: None,
     }])
 }
 
@@ -151,6 +155,7 @@ fn from_entries<S: Source + ?Sized>(
         label: None,
         read_only: false,
         grows: false,
+        architecture: None,
     })
 }
 
@@ -230,6 +235,9 @@ fn part<S: Source + ?Sized>(
         label: Some(partition.label.clone()),
         read_only: partition.flags & gpt::FLAG_READ_ONLY != 0,
         grows: partition.flags & gpt::FLAG_GROWS != 0,
+        architecture: discoverable::purpose(partition.kind)
+            .and_then(|(_, architecture)| architecture)
+            .map(str::to_owned),
     })
 }
 

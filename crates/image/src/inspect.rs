@@ -5,6 +5,8 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
+use crate::discoverable::Purpose;
+use crate::disk;
 use crate::dissect::{DissectError, FileSystem, Layout, dissect};
 use crate::erofs;
 use crate::signature::{self, Signer};
@@ -22,6 +24,8 @@ pub struct Report {
     pub digest: String,
     /// The root partition's label.
     pub label: Option<String>,
+    /// The processor that it is for, where its root partition's type names one.
+    pub architecture: Option<String>,
     /// The root file system's kind.
     pub file_system: FileSystem,
     /// Its length in bytes.
@@ -61,6 +65,9 @@ pub fn inspect(file: &File) -> Result<Report, InspectError> {
     let source = FileSource::new(file)?;
     let layout = dissect(&source)?;
     let layout = layout.claim();
+    let root = disk::read(&source)?;
+    let root = root.part(Purpose::Root);
+    let architecture = root.and_then(|root| root.architecture.clone());
     let damage = damage(&source, layout).err();
     let (contents, unreadable) = match contents(&source, layout) {
         Ok(contents) => (Some(contents), None),
@@ -74,6 +81,7 @@ pub fn inspect(file: &File) -> Result<Report, InspectError> {
         length: layout.length,
         digest: crate::verify::digest(&source)?,
         label: layout.label.clone(),
+        architecture,
         file_system: layout.file_system,
         root_bytes: layout.root.length,
         verity_bytes: layout.verity.map(|extent| extent.length),

@@ -126,6 +126,7 @@ fn versions_lie_whole_beside_an_index_that_openssl_finds_signed() {
             "\"floor\": \"1.1\"",
             "\"kernel\": \"5.10\"",
             "boat_1.1.psi.zst",
+            "\"architecture\": ",
         ] {
             assert!(body.contains(part), "{body}");
         }
@@ -133,6 +134,15 @@ fn versions_lie_whole_beside_an_index_that_openssl_finds_signed() {
         let left = files(&directory);
         assert!(left.iter().all(|name| !name.contains("1.0")), "{left:?}");
     });
+}
+
+/// All files with what is in them.
+fn contents(directory: &Path) -> Vec<(String, Vec<u8>)> {
+    let read = |name: String| {
+        let bytes = fs::read(directory.join(&name)).expect("a file");
+        (name, bytes)
+    };
+    files(directory).into_iter().map(read).collect()
 }
 
 /// Base64 as PEM has it.
@@ -158,7 +168,7 @@ fn what_hosts_would_refuse_is_not_published() {
             &["publish", &unsigned, &web, "--key", &key],
             &["is not signed", "coracle sign"],
         );
-        let [first, second, _] = images(workshop, By::Trusted);
+        let [first, second, third] = images(workshop, By::Trusted);
         refused(
             coracle,
             &["publish", &first, &web, "--key", &other],
@@ -188,7 +198,7 @@ fn what_hosts_would_refuse_is_not_published() {
             "nothing that is refused makes a directory"
         );
         publish(coracle, &key, &second, &directory, &["--floor", "1.1"]);
-        let before = index(&directory);
+        let before = contents(&directory);
         refused(
             coracle,
             &["publish", &first, &web, "--key", &key],
@@ -210,7 +220,17 @@ fn what_hosts_would_refuse_is_not_published() {
             &["publish", &again, &web, "--key", &key],
             &["1.1 was published before"],
         );
-        assert_eq!(index(&directory), before);
+        let after = contents(&directory);
+        assert!(after == before, "a served file was changed");
+        publish(coracle, &key, &third, &directory, &[]);
+        let between = workshop.image("boat", "1.1.5", By::Trusted, &units);
+        let kept = contents(&directory);
+        refused(
+            coracle,
+            &["publish", &between, &web, "--key", &key, "--keep", "1"],
+            &["is older than the 1 versions"],
+        );
+        assert!(contents(&directory) == kept, "a served file was changed");
     });
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use coracle_system_tests::images::{By, Workshop, with_workshop};
 use coracle_system_tests::waiting::eventually;
@@ -18,6 +19,17 @@ struct Harbour<'a> {
     web: PathBuf,
     ca: String,
     server: HttpsServer,
+}
+
+fn unit(version: &str, line: &str) -> String {
+    format!("[Unit]\nDescription=boat {version}\n[Service]\nType=exec\n{line}\n")
+}
+
+/// The signer that a refusal says can be accepted.
+fn acceptable(said: &str) -> String {
+    let word = said.split("--accept-signer=").nth(1).expect("a hint");
+    let end = word.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != ':');
+    format!("--accept-signer={}", &word[..end.unwrap_or(word.len())])
 }
 
 impl Harbour<'_> {
@@ -47,10 +59,19 @@ impl Harbour<'_> {
     }
 
     fn publish(&self, version: &str, line: &str, by: By, more: &[&str]) {
-        let unit = format!("[Unit]\nDescription=boat {version}\n[Service]\nType=exec\n{line}\n");
-        let image = self
-            .workshop
-            .image("boat", version, by, &[("boat.service", &unit)]);
+        self.publish_units(version, &[("boat.service", line)], by, more);
+    }
+
+    fn publish_units(&self, version: &str, units: &[(&str, &str)], by: By, more: &[&str]) {
+        let units: Vec<(&str, String)> = units
+            .iter()
+            .map(|(name, line)| (*name, unit(version, line)))
+            .collect();
+        let units: Vec<(&str, &str)> = units
+            .iter()
+            .map(|(name, text)| (*name, text.as_str()))
+            .collect();
+        let image = self.workshop.image("boat", version, by, &units);
         let (web, key) = (self.web.display().to_string(), self.workshop.key(by));
         let mut words = vec!["publish", &image, &web, "--key", &key];
         words.extend(more);
@@ -436,5 +457,237 @@ fn an_upgrade_that_was_cut_off_before_its_proof_is_undone_at_the_next_boot() {
         // It was not its fault: it is tried again.
         harbour.upgraded(&[]);
         assert_eq!(harbour.running().0, "boat 1.1");
+    });
+}
+
+#[test]
+fn after_the_loss_of_a_key_a_new_maker_is_accepted_once_and_has_a_history_of_its_own() {
+    Harbour::open(|harbour| {
+        let index = harbour.file("boat.channel");
+        let start_anew = || fs::remove_file(&index).expect("the index");
+        harbour.publish("1.1", GOOD, By::Trusted, &["--floor", "1.1"]);
+        harbour.upgraded(&[]);
+        let of_former = fs::read(&index).expect("an index");
+        start_anew();
+        harbour.publish("2.0", GOOD, By::Unknown, &[]);
+        let first = fs::read(&index).expect("an index");
+        let certificate = Path::new(&harbour.workshop.key(By::Unknown)).with_extension("crt");
+        harbour
+            .coracle
+            .ok(&["trust", "add", &certificate.display().to_string()]);
+        let said = harbour.upgrade(&[]);
+        assert_eq!(said.status, 1, "{}", said.stdout);
+        let accept = acceptable(&said.stderr);
+        let another = format!("--accept-signer=sha256:{}", "0".repeat(64));
+        harbour.refused(&[&another], &["does not follow by that one's word"]);
+        // To look at it only forgets nothing of the former maker's.
+        harbour.upgraded(&["--check", &accept]);
+        fs::write(&index, &of_former).expect("another index");
+        assert_eq!(harbour.upgraded(&[]), "boat 1.1 is the newest\n");
+        fs::write(&index, &first).expect("another index");
+        harbour.upgraded(&[&accept]);
+        assert_eq!(harbour.running().0, "boat 2.0");
+        let status = harbour.coracle.ok(&["status", "boat"]);
+        assert!(status.contains("Unknown Maker"), "{status}");
+        // What was seen when it was accepted counts from then on.
+        start_anew();
+        harbour.publish("2.0.1", GOOD, By::Unknown, &[]);
+        harbour.refused(&[], &["two channel indexes with serial 1"]);
+        fs::write(&index, &first).expect("another index");
+        harbour.publish("2.1", GOOD, By::Unknown, &["--floor", "2.1"]);
+        harbour.upgraded(&[]);
+        assert_eq!(harbour.running().0, "boat 2.1");
+        fs::write(&index, &first).expect("another index");
+        harbour.refused(&[], &["serial 1, and 2 was seen before"]);
+        fs::write(&index, &of_former).expect("another index");
+        harbour.refused(&[], &["does not follow by that one's word"]);
+    });
+}
+
+#[test]
+fn a_new_maker_whose_version_does_not_work_leaves_the_former_one_in_place() {
+    Harbour::open(|harbour| {
+        fs::remove_file(harbour.file("boat.channel")).expect("the index");
+        harbour.publish("2.0", BAD, By::Unknown, &[]);
+        let certificate = Path::new(&harbour.workshop.key(By::Unknown)).with_extension("crt");
+        harbour
+            .coracle
+            .ok(&["trust", "add", &certificate.display().to_string()]);
+        let accept = acceptable(&harbour.upgrade(&[]).stderr);
+        let said = harbour.upgrade(&[&accept, "--healthy-for", "60"]);
+        assert_eq!(said.status, 1, "{}", said.stdout);
+        assert_eq!(harbour.running().0, "boat 1.0");
+        let status = harbour.coracle.ok(&["status", "boat"]);
+        assert!(status.contains("Trusted Maker"), "{status}");
+    });
+}
+
+#[test]
+fn what_nobody_signed_follows_nobody_who_was_not_accepted() {
+    Harbour::open(|harbour| {
+        let coracle = harbour.coracle;
+        coracle.ok(&["purge", "boat", "--forget"]);
+        let text = unit("1.0", GOOD);
+        let units = [("boat.service", text.as_str())];
+        let unsigned = harbour.workshop.image("boat", "1.0", By::Nobody, &units);
+        fs::copy(&unsigned, harbour.file("plain.psi")).expect("a copy");
+        let url = harbour.server.url("plain.psi");
+        coracle.ok(&["start", &url, "--insecure", "--ca", &harbour.ca]);
+        harbour.publish("1.1", GOOD, By::Trusted, &[]);
+        harbour.refused(&["--check"], &["--accept-signer=sha256:"]);
+        harbour.refused(&[], &["--accept-signer=sha256:"]);
+        let accept = acceptable(&harbour.upgrade(&[]).stderr);
+        harbour.upgraded(&[&accept]);
+        assert_eq!(harbour.running().0, "boat 1.1");
+        harbour.publish("1.2", GOOD, By::Trusted, &[]);
+        harbour.upgraded(&[]);
+        assert_eq!(harbour.running().0, "boat 1.2");
+    });
+}
+
+/// Nothing of it runs, and what is attached is this version.
+fn stands_still(harbour: &Harbour, version: &str) {
+    let property = |name: &str| harbour.coracle.property("boat.service", name);
+    assert_eq!(property("MainPID"), "0");
+    assert_ne!(property("ActiveState"), "active");
+    assert_eq!(property("Description"), format!("boat {version}"));
+}
+
+#[test]
+fn a_withdrawn_version_does_not_come_back_where_the_new_one_fails_or_was_cut_off() {
+    Harbour::open(|harbour| {
+        let coracle = harbour.coracle;
+        harbour.publish("1.1", BAD, By::Trusted, &["--floor", "1.1"]);
+        let said = harbour.upgrade(&["--healthy-for", "60"]);
+        assert_eq!(said.status, 1, "{}", said.stdout);
+        for part in ["1.0 was withdrawn by its maker", "boat.service failed"] {
+            assert!(said.stderr.contains(part), "{part}: {}", said.stderr);
+        }
+        stands_still(harbour, "1.1");
+        let listed = coracle.ok(&["versions", "boat"]);
+        assert!(listed.contains("boat.service failed"), "{listed}");
+
+        // The next one comes, and is cut off.
+        harbour.publish("1.2", GOOD, By::Trusted, &[]);
+        harbour.upgraded(&[]);
+        coracle.ok(&["start", "boat"]);
+        harbour.publish("1.3", GOOD, By::Trusted, &["--floor", "1.3"]);
+        let words = ["upgrade", "boat", "--ca", &harbour.ca];
+        let mut upgrade = coracle
+            .command(&[&words[..], &["--healthy-for", "600"]].concat())
+            .spawn()
+            .expect("an upgrade");
+        eventually("the new version runs", || {
+            let is_new = coracle.property("boat.service", "Description") == "boat 1.3";
+            (is_new && coracle.property("boat.service", "ActiveState") == "active").then_some(())
+        });
+        upgrade.kill().expect("it runs");
+        upgrade.wait().expect("its end");
+        coracle.ok(&["stop", "boat"]);
+        let said = coracle.coracle(&["start", "--enabled"]);
+        assert_eq!(said.status, 1, "{}", said.stderr);
+        assert!(
+            said.stderr.contains("1.2 was withdrawn by its maker"),
+            "{}",
+            said.stderr
+        );
+        stands_still(harbour, "1.3");
+    });
+}
+
+#[test]
+fn what_is_detached_stays_so_and_what_is_attached_until_the_next_reboot_stays_that() {
+    Harbour::open(|harbour| {
+        let coracle = harbour.coracle;
+        let attached = || coracle.coracle(&["is-attached", "boat"]).stdout;
+        harbour.publish("1.1", GOOD, By::Trusted, &[]);
+        coracle.ok(&["detach", "--now", "boat"]);
+        let said = harbour.upgraded(&[]);
+        assert!(said.contains("boat 1.0 is detached"), "{said}");
+        let all = ["upgrade", "--all", "--ca", &harbour.ca];
+        let said = coracle.ok(&all);
+        assert!(said.contains("boat 1.0 is detached"), "{said}");
+        assert_eq!(attached(), "detached\n");
+        harbour.check_versions(&[("1.0", "current")]);
+        coracle.ok(&["attach", "boat", "--runtime", "--now"]);
+        harbour.upgraded(&[]);
+        assert_eq!(harbour.running().0, "boat 1.1");
+        assert_eq!(attached(), "running-runtime\n");
+        coracle.ok(&["rollback", "boat"]);
+        assert_eq!(attached(), "running-runtime\n");
+        coracle.ok(&["detach", "--now", "boat"]);
+        let said = coracle.coracle(&["rollback", "boat"]);
+        assert!(
+            said.status == 1 && said.stderr.contains("boat 1.0 is detached"),
+            "{}",
+            said.stderr
+        );
+        assert_eq!(attached(), "detached\n");
+    });
+}
+
+#[test]
+fn instances_are_proven_too_and_what_ran_must_not_be_gone() {
+    Harbour::open(|harbour| {
+        let coracle = harbour.coracle;
+        let of = |name: &str| coracle.property("boat@1.service", name);
+        let units = |line| [("boat.service", GOOD), ("boat@.service", line)];
+        harbour.publish_units("1.1", &units(GOOD), By::Trusted, &[]);
+        harbour.upgraded(&[]);
+        coracle.ok(&["start", "boat@1.service"]);
+        harbour.publish_units("1.2", &units(BAD), By::Trusted, &[]);
+        let said = harbour.upgrade(&["--healthy-for", "60"]);
+        assert_eq!(said.status, 1, "{}", said.stdout);
+        assert!(
+            said.stderr.contains("boat@1.service failed"),
+            "{}",
+            said.stderr
+        );
+        assert_eq!(harbour.running().0, "boat 1.1");
+        assert_eq!(of("ActiveState"), "active");
+        assert_eq!(of("Description"), "boat 1.1");
+        harbour.publish("1.3", GOOD, By::Trusted, &[]);
+        let said = harbour.upgrade(&[]);
+        assert_eq!(said.status, 1, "{}", said.stdout);
+        let gone = "boat@1.service ran, and 1.3 does not have it";
+        assert!(said.stderr.contains(gone), "{}", said.stderr);
+        assert_eq!(of("ActiveState"), "active");
+        // Where nobody needs it any more, it is stopped before.
+        coracle.ok(&["stop", "boat@1.service"]);
+        harbour.upgraded(&["--retry"]);
+        assert_eq!(harbour.running().0, "boat 1.3");
+    });
+}
+
+#[test]
+fn an_image_of_another_version_than_the_index_says_is_refused() {
+    Harbour::open(|harbour| {
+        harbour.publish("1.1", GOOD, By::Trusted, &[]);
+        let index = harbour.file("boat.channel");
+        let text = fs::read_to_string(&index).expect("an index");
+        let (_, body) = text.split_once("\n\n").expect("a body");
+        let body = body.replace("\"version\": \"1.1\"", "\"version\": \"1.9\"");
+        let first = "coracle-channel 1 boat\n";
+        let key = harbour.workshop.key(By::Trusted);
+        let signed = Path::new(&key).with_file_name("signed");
+        fs::write(&signed, format!("{first}{body}")).expect("what is to be signed");
+        let made = Command::new("openssl")
+            .args(["smime", "-sign", "-binary", "-noattr", "-outform", "PEM"])
+            .args(["-md", "sha256", "-inkey", &key, "-signer"])
+            .arg(Path::new(&key).with_extension("crt"))
+            .arg("-in")
+            .arg(&signed)
+            .output()
+            .expect("openssl is installed");
+        assert!(made.status.success(), "{made:?}");
+        let pem = String::from_utf8(made.stdout).expect("text");
+        let signature: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        let lying = format!("{first}signature {signature}\n\n{body}");
+        fs::write(&index, lying).expect("another index");
+        harbour.refused(
+            &[],
+            &["is boat 1.1, and the channel index says 1.9", "boat_1.1"],
+        );
+        harbour.check_versions(&[("1.0", "current")]);
     });
 }

@@ -147,20 +147,30 @@ impl Run for Reattach {
     }
 }
 
-/// What ran goes on from the new files, and what these no longer have ends.
-pub(super) fn renew(context: &Context, name: &str, ran: &[String], now: bool) -> Result<u8> {
+/// Which of the units that ran the attached files have, instances of their templates among them, and which they no longer have.
+///
+/// # Errors
+/// When it can't be read what is attached.
+pub(super) fn kept_and_gone(
+    context: &Context,
+    name: &str,
+    ran: &[String],
+) -> Result<(Vec<String>, Vec<String>)> {
     let units = delivery::attached::units(&context.directories.state, name)?;
-    let is_there = |unit: &&String| {
+    let is_there = |unit: &String| {
         let template = unit
             .parse()
             .ok()
             .and_then(|unit: model::UnitName| unit.template());
-        units.contains(*unit)
+        units.contains(unit)
             || template.is_some_and(|template| units.iter().any(|one| *one == template.as_str()))
     };
-    let (kept, gone): (Vec<&String>, Vec<&String>) = ran.iter().partition(is_there);
-    let owned = |units: Vec<&String>| units.into_iter().cloned().collect::<Vec<String>>();
-    let (kept, gone) = (owned(kept), owned(gone));
+    Ok(ran.iter().cloned().partition(is_there))
+}
+
+/// What ran goes on from the new files, and what these no longer have ends.
+pub(super) fn renew(context: &Context, name: &str, ran: &[String], now: bool) -> Result<u8> {
+    let (kept, gone) = kept_and_gone(context, name, ran)?;
     if !now {
         if !ran.is_empty() {
             context.narrate(&format!(

@@ -65,6 +65,8 @@ struct Given {
     name: String,
     version: String,
     digest: Digest,
+    bytes: u64,
+    architecture: Option<String>,
 }
 
 impl Run for Publish {
@@ -81,23 +83,10 @@ impl Run for Publish {
         });
         let had = index.clone();
         self.advance(&mut index)?;
+        // Nothing that is served changes before it is clear that this may be.
+        self.add(&mut index.clone(), &given, self.release(&given)?)?;
         let release = self.place(context, &shelf, &given)?;
-        index.add(release)?;
-        let keep = usize::from(self.keep);
-        index.versions.truncate(keep);
-        if !index
-            .versions
-            .iter()
-            .any(|one| one.version == given.version)
-        {
-            return Err(hint(
-                format!(
-                    "{} {} is older than the {keep} versions that are offered",
-                    given.name, given.version
-                ),
-                "`--keep` offers more of them",
-            ));
-        }
+        self.add(&mut index, &given, release)?;
         let mut signed = Signed::new(&given.name, index.print(), &key)?;
         if let Some(older) = &older {
             signed = signed.continuing(older);
@@ -184,7 +173,27 @@ impl Publish {
             name: name.to_string(),
             version: version.to_owned(),
             digest: report.digest.parse()?,
+            bytes: report.length,
+            architecture: report.architecture,
         })
+    }
+
+    /// Adds a version to those that are offered.
+    fn add(&self, index: &mut Index, given: &Given, release: Release) -> Result<()> {
+        index.add(release)?;
+        let keep = usize::from(self.keep);
+        index.versions.truncate(keep);
+        let mut offered = index.versions.iter();
+        if offered.any(|one| one.version == given.version) {
+            return Ok(());
+        }
+        Err(hint(
+            format!(
+                "{} {} is older than the {keep} versions that are offered",
+                given.name, given.version
+            ),
+            "`--keep` offers more of them",
+        ))
     }
 
     /// The next serial, its dates and its floor.
@@ -212,36 +221,50 @@ impl Publish {
         Ok(())
     }
 
-    /// Puts the image into the directory, whole and compressed.
-    fn place(&self, context: &Context, shelf: &Shelf, given: &Given) -> Result<Release> {
-        let file = format!("{}_{}.psi", given.name, given.version);
-        let image = match same(shelf, &file, &given.digest) {
-            Some(part) => part,
-            None => {
-                std::io::Seek::rewind(&mut &given.file)?;
-                shelf.put(&file, &mut &given.file)?
-            }
-        };
-        if image.digest != given.digest {
-            return Err(hint(
-                format!("{} changed while it was copied", self.image.display()),
-                "publish it again when nobody writes to it",
-            ));
-        }
-        let compressed = match self.no_compress {
-            true => None,
-            false => Some(compressed(context, shelf, &file)?),
-        };
+    /// What the index will say of the image.
+    fn release(&self, given: &Given) -> Result<Release> {
         Ok(Release {
             version: given.version.clone(),
             released: now_s()?,
-            image,
-            compressed,
+            image: Part {
+                file: format!("{}_{}.psi", given.name, given.version),
+                digest: given.digest,
+                bytes: given.bytes,
+            },
+            compressed: None,
             chunks: None,
             needs: Needs {
-                architecture: image::discoverable::native().map(str::to_owned),
+                architecture: given.architecture.clone(),
                 kernel: self.needs_kernel.clone(),
             },
+        })
+    }
+
+    /// Puts the image into the directory, whole and compressed.
+    fn place(&self, context: &Context, shelf: &Shelf, given: &Given) -> Result<Release> {
+        let release = self.release(given)?;
+        let file = release.image.file.as_str();
+        let image = match same(shelf, file, &given.digest) {
+            Some(part) => Some(part),
+            None => {
+                std::io::Seek::rewind(&mut &given.file)?;
+                shelf.put(file, &given.digest, &mut &given.file)?
+            }
+        };
+        let image = image.ok_or_else(|| {
+            hint(
+                format!("{} changed while it was copied", self.image.display()),
+                "publish it again when nobody writes to it",
+            )
+        })?;
+        let compressed = match self.no_compress {
+            true => None,
+            false => Some(compressed(context, shelf, file)?),
+        };
+        Ok(Release {
+            image,
+            compressed,
+            ..release
         })
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Args;
 use delivery::digest::Digest;
-use delivery::portables::{Allowed, Held, Portable, Signer, mark_until_reboot};
+use delivery::portables::{Held, Portable, Signer, mark_until_reboot};
 use delivery::store::{Staging, Store};
 use load::portable::{PortableName, Review};
 use wire::methods::{Reload, StartUnit, Status as StatusMethod};
@@ -22,8 +22,10 @@ use crate::portable::source::{self, Source};
 use crate::portable::{
     Dynamic, Taken, attach, channel, current_units, extensions, offered, records,
 };
-use crate::terminal::{Paint, ask, can_ask, complain, one_line, say, size};
+use crate::terminal::{Paint, complain, one_line, say, size};
 use crate::verbs::Run;
+
+mod history;
 
 /// Options about what comes in, and with which grants.
 #[derive(Args, Debug, Clone, Default)]
@@ -168,11 +170,18 @@ impl Start {
                 continue;
             }
             let name = portable.name.clone();
-            if let Err(error) = super::upgrade::end_trial_at_boot(context, &portable) {
-                crate::failure::tell(
-                    &error.context(format!("{name} has a version that is not proven")),
-                );
-                status = 1;
+            match super::upgrade::end_trial_at_boot(context, &name) {
+                Ok(true) => {}
+                Ok(false) => {
+                    status = 1;
+                    continue;
+                }
+                Err(error) => {
+                    crate::failure::tell(
+                        &error.context(format!("{name} has a version that is not proven")),
+                    );
+                    status = 1;
+                }
             }
             let outcome = self.start_portable(context, Source::Stored(portable.name));
             status = status.max(outcome.unwrap_or_else(|error| {
@@ -240,7 +249,9 @@ impl Start {
             Source::Release(release) => {
                 let came = offered::bring(context, store, &release, &self.install.fetch)?;
                 let origin = release.origin.clone();
-                self.admit_image(context, store, came, origin, limit_bytes)
+                let (admitted, origin) =
+                    self.admit_image(context, store, came, origin, limit_bytes)?;
+                Ok((offered::named(store, admitted, &release)?, origin))
             }
             Source::Version(name, version) => {
                 let mut portable = crate::portable::existing(context, &name)?;
@@ -309,7 +320,9 @@ impl Start {
             }
             decision
         });
-        let (decision, held) = match decided.and_then(|decision| hold(context, decision)) {
+        let must_be_attached = self.install.choices.is_attached;
+        let held = decided.and_then(|decision| hold(context, decision, must_be_attached));
+        let (decision, held) = match held {
             Ok(decided) => decided,
             Err(error) => {
                 admitted.discard(store)?;
@@ -381,6 +394,7 @@ impl Start {
                 one_line(&gone)
             ));
         }
+        choices.remember(&mut portable, signer.as_ref());
         let is_new = known
             .as_ref()
             .is_none_or(|known| known.current != portable.current);
@@ -427,8 +441,8 @@ impl Start {
         // What was consented to and chosen for another counts no longer.
         let of_same = known.filter(|known| same_maker(known, admitted, signer));
         let choices = self.install.choices();
-        let recorded = of_same
-            .map(|known| choices.recorded(known, admitted.version()))
+        let recorded = known
+            .map(|known| choices.recorded(known, admitted.version(), of_same.is_some()))
             .unwrap_or_default();
         let chosen = choices.profile.as_deref();
         let chosen = chosen.or(of_same.map(|known| known.profile.as_str()));
@@ -442,49 +456,6 @@ impl Start {
             options,
         )?;
         Ok((review, grants))
-    }
-
-    /// Versions only rise, and the signer stays, unless the administrator says otherwise. What is installed was allowed once and starts.
-    fn check_history(
-        &self,
-        context: &Context,
-        (name, version): (&str, &str),
-        signer: Option<&Signer>,
-        is_installed: bool,
-    ) -> Result<()> {
-        use delivery::portables::Error;
-        let known = records(context);
-        let accepted = |signer: &Signer| self.install.accept_signer == Some(signer.fingerprint);
-        let mut allowed = Allowed {
-            downgrade: self.install.allow_downgrade || is_installed || self.install.choices.returns,
-            other_signer: signer.is_some_and(accepted),
-        };
-        match known.check(name, version, signer, allowed) {
-            Err(error @ Error::OtherSigner { .. }) if can_ask() => {
-                if !ask(&format!(
-                    "{} · trust the new signer for {name}?",
-                    one_line(&error.to_string())
-                ))? {
-                    return Err(error.into());
-                }
-                allowed.other_signer = true;
-                Ok(known.check(name, version, signer, allowed)?)
-            }
-            Err(error @ Error::OtherSigner { .. }) => {
-                let next = after_other_signer(name, signer, known.get(name)?.is_some());
-                Err(anyhow::Error::new(error).context(crate::failure::Hint::new(
-                    format!("{name} {version} is not installed"),
-                    next,
-                )))
-            }
-            Err(error @ (Error::Downgrade { .. } | Error::BelowFloor { .. })) => {
-                Err(anyhow::Error::new(error).context(crate::failure::Hint::new(
-                    format!("{name} {version} is not installed"),
-                    "--allow-downgrade installs the older version",
-                )))
-            }
-            other => Ok(other?),
-        }
     }
 
     fn start_units(&self, context: &Context, portable: &Portable, root: &str) -> Result<u8> {
@@ -530,20 +501,6 @@ impl Start {
     }
 }
 
-/// What leads on where somebody else signed than before. What was purged is only remembered, and can be forgotten.
-fn after_other_signer(name: &str, signer: Option<&Signer>, is_here: bool) -> String {
-    let fingerprint = signer.map(|signer| signer.fingerprint);
-    match (fingerprint, is_here) {
-        (Some(fingerprint), _) => {
-            format!("if its maker has a new key, say --accept-signer={fingerprint}")
-        }
-        (None, true) => "ask its maker for a signed one".to_owned(),
-        (None, false) => format!(
-            "ask its maker for a signed one, or say `coracle purge --forget {name}` to forget who signed the one that was here"
-        ),
-    }
-}
-
 /// What an admitted portable is called, what its units are, what was known of it, and what is to be recorded.
 struct Decision {
     name: PortableName,
@@ -554,7 +511,7 @@ struct Decision {
 
 /// Holds the portable and its directories for what was decided, unless another command changed it or took one of them while the
 /// administrator was asked: that was about what is no longer so.
-fn hold(context: &Context, decision: Decision) -> Result<(Decision, Held)> {
+fn hold(context: &Context, decision: Decision, must_be_attached: bool) -> Result<(Decision, Held)> {
     let mut held = records(context).hold(decision.name.as_str())?;
     let unchanged = held.check_unchanged(decision.known.as_ref());
     let claimed = unchanged.and_then(|()| held.claim(&decision.portable));
@@ -562,6 +519,12 @@ fn hold(context: &Context, decision: Decision) -> Result<(Decision, Held)> {
         || format!("{} is not started", decision.name),
         "nothing was changed by this command; say it again to decide on what is there now",
     )?;
+    if must_be_attached && !crate::portable::is_attached(context, &decision.portable)? {
+        return Err(hint(
+            format!("another command has detached {} meanwhile", decision.name),
+            format!("`coracle attach {}` attaches it", decision.name),
+        ));
+    }
     Ok((decision, held))
 }
 

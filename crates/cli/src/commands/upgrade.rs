@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use delivery::channel::{Release, beside};
+use delivery::channel::{Release, Seen, beside};
 use delivery::portables::{Portable, Upgrading};
 use delivery::store::Store;
 use model::version::compare;
@@ -12,7 +12,8 @@ use serde::Serialize;
 use wire::NamesRequest;
 use wire::methods::ResetFailed;
 
-use super::attach::renew;
+use super::attach::{kept_and_gone, renew};
+use super::jobs::{self, JobOptions};
 use super::start::{Attaching, InstallOptions, Start};
 use crate::context::Context;
 use crate::failure::hint;
@@ -68,7 +69,7 @@ impl Run for Upgrade {
             let mut status = 0;
             for word in &self.names {
                 let portable = meant(context, word)?.ok_or_else(|| none_here(word))?;
-                status = status.max(self.one(context, &portable)?);
+                status = status.max(self.one(context, &portable.name)?);
             }
             return Ok(status);
         }
@@ -86,7 +87,8 @@ impl Run for Upgrade {
                 continue;
             }
             // One that can't be upgraded does not keep the others from it.
-            status = status.max(self.one(context, &portable).unwrap_or_else(|error| {
+            let outcome = self.one(context, &portable.name);
+            status = status.max(outcome.unwrap_or_else(|error| {
                 crate::failure::tell(
                     &error.context(format!("{} stays at {}", portable.name, portable.current)),
                 );
@@ -98,26 +100,34 @@ impl Run for Upgrade {
 }
 
 impl Upgrade {
-    fn one(&self, context: &Context, portable: &Portable) -> Result<u8> {
-        let name = portable.name.as_str();
+    fn one(&self, context: &Context, name: &str) -> Result<u8> {
+        let own = begin(context, name)?;
+        // What another command did before is seen, and from here on none upgrades it.
+        let portable = existing(context, name)?;
         if portable.held && !self.check {
             return Err(hint(
                 format!("{name} is held at {}", portable.current),
                 format!("`coracle unhold {name}` lets it be upgraded again"),
             ));
         }
-        let own = begin(context, name)?;
+        if !self.check && !is_attached(context, &portable)? {
+            say(&format!(
+                "{}, and stays so: `coracle attach {name}` attaches it",
+                detached(&portable)
+            ));
+            return Ok(0);
+        }
         let portable = if self.check {
-            portable.clone()
+            portable
         } else {
             end_trial(context, portable)?
         };
         let store = Store::open(&context.directories.state)?;
-        let Some(source) = self.newer(context, &store, &portable)? else {
+        let Some((source, newly)) = self.newer(context, &store, &portable)? else {
             return Ok(0);
         };
         drop(store);
-        self.replace(context, &portable, source, &own)
+        self.replace(context, &portable, (source, newly), &own)
     }
 
     /// What is newer than what is here, where it is to be taken; says so where that is nothing.
@@ -126,7 +136,7 @@ impl Upgrade {
         context: &Context,
         store: &Store,
         portable: &Portable,
-    ) -> Result<Option<Source>> {
+    ) -> Result<Option<(Source, Option<Seen>)>> {
         let name = plain(&portable.name);
         if !portable.origin.contains("://") {
             let newest = source::newest(context, portable)?;
@@ -143,7 +153,7 @@ impl Upgrade {
                 ));
                 return Ok(None);
             }
-            return Ok(Some(newest));
+            return Ok(Some((newest, None)));
         }
         let fetch = self.install.fetch();
         let found = channel::look(
@@ -181,18 +191,17 @@ impl Upgrade {
             return Ok(None);
         }
         if stored.is_some_and(|version| version.image == Some(release.image.digest)) {
-            return Ok(Some(Source::Version(
-                portable.name.clone(),
-                release.version.clone(),
-            )));
+            let stored = Source::Version(portable.name.clone(), release.version.clone());
+            return Ok(Some((stored, found.newly)));
         }
         let part = offered::smaller(release).clone();
-        Ok(Some(Source::Release(Box::new(Offered {
+        let source = Source::Release(Box::new(Offered {
             url: beside(&found.url, &part.file).context("the channel has no address")?,
             part,
             release: release.clone(),
             origin: portable.origin.clone(),
-        }))))
+        }));
+        Ok(Some((source, found.newly)))
     }
 
     fn tell(
@@ -231,7 +240,7 @@ impl Upgrade {
         &self,
         context: &Context,
         portable: &Portable,
-        source: Source,
+        (source, newly): (Source, Option<Seen>),
         _own: &Upgrading,
     ) -> Result<u8> {
         let (name, from) = (portable.name.as_str(), portable.current.as_str());
@@ -249,6 +258,7 @@ impl Upgrade {
         install.choices.must_be = Some(name.to_owned());
         install.choices.trial = (!ran.is_empty()).then(|| from.to_owned());
         install.choices.returns = matches!(source, Source::Version(..));
+        (install.choices.is_attached, install.choices.seen) = (true, newly);
         if let Err(error) = Start::attach(context, source, install, Attaching::default()) {
             // Where the units are the new ones already and the record is not, they are those of the record again.
             crate::portable::reattach(context, &existing(context, name)?)?;
@@ -280,14 +290,14 @@ impl Upgrade {
 
     /// What is wrong with the new version, if anything is.
     fn trouble(&self, context: &Context, name: &str, ran: &[String]) -> Result<Option<String>> {
-        let units = delivery::attached::units(&context.directories.state, name)?;
-        let restarted = renew(context, name, ran, true)?;
-        let kept: Vec<String> = ran
-            .iter()
-            .filter(|unit| units.contains(*unit))
-            .cloned()
-            .collect();
-        if restarted == 0 {
+        let (kept, gone) = kept_and_gone(context, name, ran)?;
+        if let Some(unit) = gone.first() {
+            let version = existing(context, name)?.current;
+            return Ok(Some(format!(
+                "{unit} ran, and {version} does not have it (stop it before, where nobody needs it, and say --retry)"
+            )));
+        }
+        if renew(context, name, ran, true)? == 0 {
             return proof::watch(context, &kept, Duration::from_secs(self.healthy_for.into()));
         }
         let now = proof::status(context, &kept)?;
@@ -341,26 +351,48 @@ pub(super) fn note(
 ///
 /// # Errors
 /// When the former version is gone or can't be attached.
-pub(super) fn end_trial(context: &Context, portable: &Portable) -> Result<Portable> {
+pub(super) fn end_trial(context: &Context, portable: Portable) -> Result<Portable> {
     let Some(from) = &portable.trial else {
-        return Ok(portable.clone());
+        return Ok(portable);
     };
-    let ran = purge::running(context, portable)?;
+    let ran = purge::running(context, &portable)?;
     take_back(context, &portable.name, from, &ran, None)?;
     existing(context, &portable.name)
 }
 
-/// The same at boot, where no upgrade is under way.
+/// The same at boot, where no upgrade is under way; says whether there is a version that may be started. Why not is told.
 ///
 /// # Errors
 /// As [`end_trial`].
-pub(super) fn end_trial_at_boot(context: &Context, portable: &Portable) -> Result<()> {
-    if portable.trial.is_some()
-        && let Some(_own) = records(context).upgrading(&portable.name)?
-    {
-        end_trial(context, portable)?;
+pub(super) fn end_trial_at_boot(context: &Context, name: &str) -> Result<bool> {
+    if existing(context, name)?.trial.is_none() {
+        return Ok(true);
     }
-    Ok(())
+    let Some(_own) = records(context).upgrading(name)? else {
+        return Ok(true);
+    };
+    let portable = existing(context, name)?;
+    let withdrawn = portable.trial.as_deref();
+    let withdrawn = withdrawn.is_some_and(|former| is_withdrawn(&portable, former));
+    match end_trial(context, portable) {
+        Err(error) if withdrawn => {
+            crate::failure::tell(&error.context(format!("{name} is not started")));
+            Ok(false)
+        }
+        other => other.map(|_| true),
+    }
+}
+
+/// Whether a version is below the floor of the channel.
+fn is_withdrawn(portable: &Portable, version: &str) -> bool {
+    let seen = portable.channel.as_ref();
+    let floor = seen.and_then(|seen| seen.floor.as_ref());
+    floor.is_some_and(|floor| compare(version, floor).is_lt())
+}
+
+fn detached(portable: &Portable) -> String {
+    let (name, current) = (plain(&portable.name), plain(&portable.current));
+    format!("{name} {current} is detached")
 }
 
 /// The former version again; why the newer one went is recorded, so that it is not tried again by itself.
@@ -371,8 +403,12 @@ fn take_back(
     ran: &[String],
     why: Option<&str>,
 ) -> Result<()> {
-    let newer = existing(context, name)?.current;
+    let known = existing(context, name)?;
     let said = why.unwrap_or("its proof was interrupted");
+    if is_withdrawn(&known, from) {
+        return Err(stop(context, &known, (from, ran), (why, said)));
+    }
+    let newer = known.current;
     complain(&format!(
         "{} {} {} is taken back, {} comes again: {}",
         Paint::Yellow.on("warning:"),
@@ -382,28 +418,60 @@ fn take_back(
         one_line(said)
     ));
     back_to(context, name, from, ran)?;
-    note(context, name, |portable| {
-        if let (Some(version), Some(why)) = (portable.versions.get_mut(&newer), why) {
-            version.taken_back = Some(why.to_owned());
-            version.healthy = false;
-        }
-    })?;
+    note(context, name, |portable| take_from(portable, &newer, why))?;
     if ran.is_empty() {
         return Ok(());
     }
-    let former = existing(context, name)?;
-    let units = delivery::attached::units(&context.directories.state, name)?;
-    let kept: Vec<String> = ran
-        .iter()
-        .filter(|unit| units.contains(*unit))
-        .cloned()
-        .collect();
-    match renew(context, name, &kept, true)? {
+    match renew(context, name, ran, true)? {
         0 => Ok(()),
         _ => Err(hint(
-            format!("{name} {} does not start either", former.current),
+            format!("{name} {from} does not start either"),
             format!("`coracle status {name}` and `coracle logs {name}` say why"),
         )),
+    }
+}
+
+/// Stops what has not proven that it works and has nothing to go back to, as the version before it was withdrawn.
+fn stop(
+    context: &Context,
+    portable: &Portable,
+    (from, ran): (&str, &[String]),
+    (why, said): (Option<&str>, &str),
+) -> anyhow::Error {
+    let (name, newer) = (&portable.name, &portable.current);
+    let stopped = || {
+        note(context, name, |portable| {
+            portable.trial = None;
+            take_from(portable, newer, why);
+        })?;
+        let options = JobOptions {
+            job_mode: "replace".to_owned(),
+            ..JobOptions::default()
+        };
+        match ran.is_empty() || jobs::stop(context, ran, &options)? == 0 {
+            true => Ok(()),
+            false => Err(anyhow::anyhow!("{name} can't be stopped")),
+        }
+    };
+    let told = hint(
+        format!(
+            "{name} {newer} is stopped ({said}), and {from} was withdrawn by its maker and does not come again"
+        ),
+        format!(
+            "`coracle upgrade {name}` brings a newer version; `coracle start {name}` starts this one nevertheless"
+        ),
+    );
+    match stopped() {
+        Ok(()) => told,
+        Err(error) => error.context(told.to_string()),
+    }
+}
+
+/// Records why a version went, where that was its fault.
+fn take_from(portable: &mut Portable, version: &str, why: Option<&str>) {
+    if let (Some(version), Some(why)) = (portable.versions.get_mut(version), why) {
+        version.taken_back = Some(why.to_owned());
+        version.healthy = false;
     }
 }
 
@@ -418,6 +486,8 @@ fn back_to(context: &Context, name: &str, version: &str, ran: &[String]) -> Resu
     let mut install = InstallOptions::default();
     install.choices.must_be = Some(name.to_owned());
     install.choices.returns = true;
+    install.choices.former_maker = true;
+    install.choices.is_attached = true;
     let source = Source::Version(name.to_owned(), version.to_owned());
     Start::attach(context, source, install, Attaching::default())?;
     Ok(())
@@ -436,13 +506,21 @@ pub(crate) struct Rollback {
 
 impl Run for Rollback {
     fn run(self, context: &Context) -> Result<u8> {
-        let portable = meant(context, &self.name)?.ok_or_else(|| none_here(&self.name))?;
-        let (name, current) = (portable.name.as_str(), portable.current.as_str());
+        let name = meant(context, &self.name)?.ok_or_else(|| none_here(&self.name))?;
+        let name = name.name.as_str();
         let _own = begin(context, name)?;
+        let portable = existing(context, name)?;
+        let current = portable.current.as_str();
+        if !is_attached(context, &portable)? {
+            return Err(hint(
+                detached(&portable),
+                format!("`coracle attach {name}` attaches it, and what is attached can go back"),
+            ));
+        }
         let target = self.target(&portable)?;
         let units = current_units(&portable);
         let mut ran = purge::running(context, &portable)?;
-        if ran.is_empty() && is_attached(context, &portable)? && have_failed(context, &units)? {
+        if ran.is_empty() && have_failed(context, &units)? {
             ran.clone_from(&units);
         }
         back_to(context, name, &target, &units)?;
@@ -478,12 +556,7 @@ fn have_failed(context: &Context, units: &[String]) -> Result<bool> {
 impl Rollback {
     fn target(&self, portable: &Portable) -> Result<String> {
         let (name, current) = (&portable.name, &portable.current);
-        let floor = portable
-            .channel
-            .as_ref()
-            .and_then(|seen| seen.floor.as_ref());
-        let is_below =
-            |version: &String| floor.is_some_and(|floor| compare(version, floor).is_lt());
+        let is_below = |version: &String| is_withdrawn(portable, version);
         let Some(wanted) = &self.version else {
             let good = portable.versions.iter();
             let good = good.filter(|(version, known)| {

@@ -27,10 +27,13 @@ pub(crate) struct Channel {
     pub(crate) url: String,
     /// What it says.
     pub(crate) index: Index,
+    /// What is to be remembered of it once something of it is installed, where its maker was accepted just now.
+    pub(crate) newly: Option<Seen>,
 }
 
 /// Fetches the index of a portable and holds it against what was seen before; what is seen now is recorded, so that a later one can't
-/// be older.
+/// be older. Of a maker who is accepted just now nothing was seen before, and what was seen of the former one stays until something of
+/// the new one is installed.
 ///
 /// # Errors
 /// When there is none, nobody who may stands for it, or it is not the newest.
@@ -52,13 +55,13 @@ pub(crate) fn look(
             (&statement.name, name),
             (
                 &Digest::of(statement.body.as_bytes()),
-                portable.channel.as_ref(),
+                history(portable, &statement),
             ),
             now_s()?,
         )
         .with_context(refused)?;
-    remember(context, portable, &statement, &index)?;
-    Ok(Channel { url, index })
+    let newly = remember(context, portable, &statement, &index)?;
+    Ok(Channel { url, index, newly })
 }
 
 fn no_address(portable: &Portable) -> anyhow::Error {
@@ -121,14 +124,16 @@ pub(crate) fn heirs(portable: &Portable) -> Result<Vec<TrustedCertificate>> {
 
 /// Whether a key is one of the maker's of what is installed: its signer's, or one that came after it by its own word.
 fn is_own(portable: &Portable, signer: &Signer) -> bool {
+    let fingerprint = signer.fingerprint.parse::<Digest>();
+    fingerprint.is_ok_and(|fingerprint| has_key(portable, &fingerprint))
+}
+
+fn has_key(portable: &Portable, fingerprint: &Digest) -> bool {
     let Some(pinned) = &portable.signer else {
         return false;
     };
-    let Ok(fingerprint) = signer.fingerprint.parse::<Digest>() else {
-        return false;
-    };
-    let is_heir = |seen: &Seen| seen.is_one_maker(&pinned.fingerprint, &fingerprint);
-    fingerprint == pinned.fingerprint || portable.channel.as_ref().is_some_and(is_heir)
+    let is_heir = |seen: &Seen| seen.is_one_maker(&pinned.fingerprint, fingerprint);
+    *fingerprint == pinned.fingerprint || portable.channel.as_ref().is_some_and(is_heir)
 }
 
 /// The handovers from the maker of what is installed to who signed the index; none where somebody else signed it and is accepted.
@@ -160,48 +165,53 @@ fn check_signers(
         }
     }
     let fingerprint: Digest = statement.signer.fingerprint.parse()?;
-    if line.is_some() || portable.signer.is_none() || accepted == Some(fingerprint) {
+    if line.is_some() || accepted == Some(fingerprint) {
         return Ok(());
     }
     Err(other_maker(portable, &statement.signer))
 }
 
 fn other_maker(portable: &Portable, signer: &Signer) -> anyhow::Error {
-    let was = portable
-        .signer
-        .as_ref()
-        .map_or("nobody", |signer| &signer.name);
+    let (name, fingerprint) = (&portable.name, &signer.fingerprint);
+    let other = one_line(&signer.common_name);
     hint(
+        match &portable.signer {
+            Some(was) => format!(
+                "{name} is signed by \"{}\", and its channel index by \"{other}\" ({fingerprint}), who does not follow by that one's word",
+                one_line(&was.name)
+            ),
+            None => format!(
+                "{name} is signed by nobody, and its channel index by \"{other}\" ({fingerprint})"
+            ),
+        },
         format!(
-            "{} is signed by \"{}\", and its channel index by \"{}\" ({}), who does not follow by that one's word",
-            portable.name,
-            one_line(was),
-            one_line(&signer.common_name),
-            signer.fingerprint
-        ),
-        format!(
-            "if its maker has a new key, say --accept-signer=sha256:{}; {}",
-            signer.fingerprint,
-            after_refusal(&portable.name)
+            "if that is its maker, say --accept-signer=sha256:{fingerprint}; {}",
+            after_refusal(name)
         ),
     )
 }
 
-/// Records what was seen, unless another command has seen a newer one meanwhile.
+/// What was seen of the channel of who signed this: nothing where that is somebody else.
+fn history<'a>(portable: &'a Portable, statement: &Statement) -> Option<&'a Seen> {
+    let is_own = |signer: &Digest| has_key(portable, signer);
+    let seen = portable.channel.as_ref();
+    let seen = seen.filter(|seen| seen.signer.as_ref().is_none_or(is_own));
+    line(portable, statement).and(seen)
+}
+
+/// Records what was seen, unless another command has seen a newer one meanwhile; returned is what can't be recorded yet.
 fn remember(
     context: &Context,
     portable: &Portable,
     statement: &Statement,
     index: &Index,
-) -> Result<()> {
+) -> Result<Option<Seen>> {
     let (held, mut known) = existing_held(context, &portable.name)?;
     let digest = Digest::of(statement.body.as_bytes());
-    let seen = known.channel.as_ref();
+    let seen = history(&known, statement);
     index.judge((&statement.name, &known.name), (&digest, seen), now_s()?)?;
-    // Keys of another maker, who was accepted or comes where nobody had signed, are not counted among the former one's.
     let line = line(&known, statement);
-    let of_same = seen.filter(|_| line.is_some());
-    let (mut lineage, mut successors) = of_same.map_or_else(Default::default, |seen| {
+    let (mut lineage, mut successors) = seen.map_or_else(Default::default, |seen| {
         (seen.lineage.clone(), seen.successors.clone())
     });
     let pinned = known.signer.as_ref().filter(|_| line.is_some());
@@ -213,17 +223,22 @@ fn remember(
         add(&mut successors, handover.certificate.clone().into());
     }
     let now = Seen {
+        signer: Some(statement.signer.fingerprint.parse()?),
         serial: index.serial,
         digest,
         floor: index.floor.clone(),
         lineage,
         successors,
     };
+    // Keys of another maker, who was accepted, are not counted among the former one's.
+    if line.is_none() {
+        return Ok(Some(now));
+    }
     if seen != Some(&now) {
         known.channel = Some(now);
         held.put(&known)?;
     }
-    Ok(())
+    Ok(None)
 }
 
 fn add<T: PartialEq>(list: &mut Vec<T>, new: T) {

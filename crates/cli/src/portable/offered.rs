@@ -5,11 +5,12 @@ use delivery::channel::{Index, Part, Release};
 use delivery::digest::Digest;
 use delivery::store::{Staging, Store};
 
-use super::admit;
+use super::admit::{self, Admitted};
 use super::fetch::{FetchOptions, fetch};
 use super::source::Offered;
 use crate::context::Context;
 use crate::failure::hint;
+use crate::terminal::one_line;
 
 /// What to fetch of a version: the smaller file.
 pub(crate) fn smaller(release: &Release) -> &Part {
@@ -60,6 +61,28 @@ pub(crate) fn bring(
         return Err(another(&offered.url, &digest, &image.digest));
     }
     Ok((staging, digest, bytes))
+}
+
+/// Refuses an image of another version than the index says: what is recorded of that one is about another image then.
+///
+/// # Errors
+/// When it is.
+pub(crate) fn named(store: &Store, admitted: Admitted, offered: &Offered) -> Result<Admitted> {
+    let expected = offered.release.version.as_str();
+    if admitted.version() == expected {
+        return Ok(admitted);
+    }
+    let said = hint(
+        format!(
+            "{} is {} {}, and the channel index says {expected}",
+            offered.url,
+            one_line(admitted.name()?),
+            one_line(admitted.version())
+        ),
+        "nothing was changed; tell its maker",
+    );
+    admitted.discard(store)?;
+    Err(said)
 }
 
 fn another(url: &str, found: &Digest, expected: &Digest) -> anyhow::Error {

@@ -124,6 +124,12 @@ pub(crate) struct Choices {
     pub(crate) trial: Option<String>,
     /// Whether it is a version that was here: an older one than the highest, with what was granted to it.
     pub(crate) returns: bool,
+    /// Whether it was that of a former maker, and is gone back to.
+    pub(crate) former_maker: bool,
+    /// Whether it stays away where another command has detached it.
+    pub(crate) is_attached: bool,
+    /// What was seen of the channel of its signer, who was accepted by that.
+    pub(crate) seen: Option<Seen>,
 }
 
 impl Choices {
@@ -141,11 +147,24 @@ impl Choices {
         }
     }
 
-    /// What was consented to before: for the version that comes again, where one does.
-    pub(crate) fn recorded(&self, known: &Portable, version: &str) -> Grants {
+    /// What was seen of the channel of a maker who was accepted by that is remembered with the first version that this maker signed.
+    pub(crate) fn remember(&self, portable: &mut Portable, signer: Option<&Signer>) {
+        let is_its = |seen: &&Seen| {
+            let own = signer.map(|signer| signer.fingerprint);
+            seen.signer.is_some() && seen.signer == own
+        };
+        if let Some(seen) = self.seen.as_ref().filter(is_its) {
+            portable.channel = Some(seen.clone());
+        }
+    }
+
+    /// What was consented to before: for the version that comes again, where one does, and else for the same maker.
+    pub(crate) fn recorded(&self, known: &Portable, version: &str, is_same: bool) -> Grants {
         let of_version = known.versions.get(version).filter(|_| self.returns);
+        let of_version = of_version.filter(|_| is_same || self.former_maker);
         let granted = of_version.and_then(|version| version.grants.as_ref());
-        granted.unwrap_or(&known.grants).clone()
+        let granted = granted.or_else(|| is_same.then_some(&known.grants));
+        granted.cloned().unwrap_or_default()
     }
 
     /// The prefixes that hold, given or recorded.

@@ -35,6 +35,7 @@ fn index(versions: &[&str]) -> Index {
 
 fn seen(serial: u64, floor: Option<&str>) -> Seen {
     Seen {
+        signer: Some(Digest::of(b"maker")),
         serial,
         digest: Digest::of(b"seen"),
         floor: floor.map(str::to_owned),

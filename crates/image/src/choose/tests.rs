@@ -22,6 +22,7 @@ fn disk(shape: Shape, parts: &[(Purpose, &str, Option<Content>)]) -> Disk {
             label: None,
             read_only: flags.contains('r'),
             grows: flags.contains('g'),
+            architecture: None,
         });
     Disk {
         shape,
