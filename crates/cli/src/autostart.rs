@@ -62,10 +62,31 @@ pub(crate) fn start(directories: &Directories, purpose: Purpose) -> Result<()> {
     let outcome = launched.and_then(|child| wait(&socket, child));
     fs::remove_file(&ready).ok();
     drop(turn);
+    if outcome.as_ref().is_err_and(is_of_another) && answers(&directories.runtime) {
+        return Ok(());
+    }
     outcome.or_hint(
         || format!("cannot start {}", program.display()),
         "run it by hand to see what it says",
     )
+}
+
+/// Somebody else, such as the host's init, started one at the same moment: the manager's words of it.
+fn is_of_another(error: &anyhow::Error) -> bool {
+    format!("{error:#}").contains("another instance runs for")
+}
+
+/// Whether the instance that is there answers: it may be coming up.
+fn answers(runtime: &Path) -> bool {
+    const TRIES: u32 = 250;
+    const PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
+    (0..TRIES).any(|_| {
+        let answers = UnixStream::connect(runtime.join("api")).is_ok();
+        if !answers {
+            std::thread::sleep(PAUSE);
+        }
+        answers
+    })
 }
 
 /// Commands that find no instance at the same moment start one after the other, so that one of them starts it and the others find it.
@@ -284,6 +305,21 @@ mod tests {
         locks
             .lines()
             .any(|line| line.contains("-> FLOCK") && line.contains(&place))
+    }
+
+    #[test]
+    fn an_instance_that_comes_up_meanwhile_is_as_good() {
+        let runtime = tempfile::tempdir().unwrap();
+        let path = runtime.path().join("api");
+        let comes = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            std::os::unix::net::UnixListener::bind(path).unwrap()
+        });
+        assert!(answers(runtime.path()));
+        drop(comes.join().unwrap());
+        let other = anyhow::anyhow!("another instance runs for /run/coracle");
+        assert!(is_of_another(&other.context("cannot start")));
+        assert!(!is_of_another(&anyhow::anyhow!("it ended with 1")));
     }
 
     #[test]

@@ -283,10 +283,11 @@ fn fits(own: &[String], there: &[String]) -> bool {
         return false;
     }
     let all = || own.iter().chain(there);
-    let is_rooted = all().any(|line| line.starts_with("RootDirectory="));
+    let roots = ["RootDirectory=", "RootMStack="];
+    let is_root = |line: &String| roots.iter().any(|root| line.starts_with(root));
+    let is_rooted = all().any(is_root);
     let needs_tree = |line: &String| {
-        let is_of_root = ["RootDirectory=", "BindReadOnlyPaths=/usr "];
-        line.contains("$ROOM") && !is_of_root.iter().any(|start| line.starts_with(start))
+        line.contains("$ROOM") && !is_root(line) && !line.starts_with("BindReadOnlyPaths=/usr ")
     };
     !(is_rooted && all().any(needs_tree))
 }

@@ -100,7 +100,7 @@ fn a_units_numbers_are_in_the_sets_while_it_runs_whoever_dies() {
     with_units(&[("web.service", SERVICE)], |coracle| {
         let network = Network::new();
         network.ok(coracle, &["start", "web"]);
-        let group = format!("{}/web.service", coracle.control_group());
+        let group = format!("{}/system.slice/web.service", coracle.control_group());
         let there = [
             format!("{{ \"{}\" }}", group.trim_start_matches('/')),
             "{ 1 }".into(),
@@ -142,7 +142,7 @@ ExecStart=/bin/bash -c 'echo > /dev/udp/127.0.0.1/9'
     with_units(&units, |coracle| {
         let network = Network::new();
         network.ok(coracle, &["list-units"]);
-        let level = coracle.control_group().trim_matches('/').split('/').count() + 1;
+        let level = coracle.control_group().trim_matches('/').split('/').count() + 2;
         network.nft(&["add chain inet filter out { type filter hook output priority 0; }"]);
         let rule = format!(
             "add rule inet filter out socket cgroupv2 level {level} @groups_of_units counter drop"

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use coracle_system_tests::images::{BOAT, By, Workshop, with_workshop};
 use coracle_system_tests::own_images::Shop;
 use coracle_system_tests::refusal::refused;
+use coracle_system_tests::waiting;
 use testkit::{Finished, Instance};
 
 #[track_caller]
@@ -330,7 +331,10 @@ fn a_profile_decides_what_a_portable_may_and_is_kept_and_shown() {
             coracle.ok(&["attach", &image, "--profile", profile]);
             let before = coracle.ok(&["logs", "boat.service"]).len();
             coracle.ok(&["start", "boat.service"]);
-            coracle.ok(&["logs", "boat.service"]).split_off(before)
+            waiting::eventually("what it saw", || {
+                let said = coracle.ok(&["logs", "boat.service"]).split_off(before);
+                said.contains("over").then_some(said)
+            })
         };
         let has_network = |text: &str| text.matches("link ").count() > 1;
         let host_links = fs::read_to_string("/proc/net/dev")
@@ -577,7 +581,10 @@ fn extensions_lie_over_a_portable_come_in_like_it_and_stay_over_versions() {
         let said = || {
             let before = coracle.ok(&["logs", "boat.service"]).len();
             coracle.ok(&["start", "boat.service"]);
-            coracle.ok(&["logs", "boat.service"]).split_off(before)
+            waiting::eventually("what it saw", || {
+                let said = coracle.ok(&["logs", "boat.service"]).split_off(before);
+                said.contains("over").then_some(said)
+            })
         };
         refused(
             coracle,

@@ -135,7 +135,7 @@ pub const KINDS: &[Kind] = &[
         },
         Refused(&[
             "cannot read usr/lib/systemd/system in the image",
-            "levels of symbolic links",
+            "(os error 40)",
         ]),
     ),
     (
@@ -150,7 +150,7 @@ pub const KINDS: &[Kind] = &[
         },
         Refused(&[
             "cannot read usr/lib/systemd/system in the image",
-            "levels of symbolic links",
+            "(os error 40)",
         ]),
     ),
     (
