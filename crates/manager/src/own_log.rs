@@ -256,7 +256,12 @@ impl Manager {
         }
         self.dirty.extend(self.own_log.take_unrecorded());
         let (engine, dirty) = (&self.engine, &self.dirty);
-        let waits = |unit: &str| engine.id(unit).is_some_and(|id| dirty.contains(&id));
+        // Where no record can be written, nobody would hear why if words waited for theirs.
+        let can_record = !self.records.is_failing;
+        let waits = |unit: &str| {
+            let id = engine.id(unit).filter(|_| can_record);
+            id.is_some_and(|id| dirty.contains(&id))
+        };
         self.own_log.say(|unit| !waits(unit));
         self.on_room()
     }

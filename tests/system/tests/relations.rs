@@ -36,7 +36,13 @@ fn the_tree_shows_what_a_target_needs_and_who_needs_a_service() {
             "○ all.target\n○ ├─mid.target\n○ │ └─slow.service\n○ └─web.service\n"
         );
         assert_eq!(
-            coracle.ok(&["list-dependencies", "--plain", "--all", "web"]),
+            coracle.ok(&[
+                "list-dependencies",
+                "--plain",
+                "--all",
+                "--type=service",
+                "web"
+            ]),
             "web.service\n  db.service\n"
         );
         assert_eq!(
@@ -197,7 +203,7 @@ fn a_stop_waits_for_who_came_later() {
     ];
     with_units(&units, |coracle| {
         coracle.ok(&["start", "early.service", "later.service"]);
-        coracle.ok(&["stop", "--no-block", "early.service", "later.service"]);
+        coracle.ok(&["stop", "--no-block", "later.service", "early.service"]);
         let told = coracle.ok(&["why", "early.service"]);
         assert!(
             told.contains("its job waits for those of later.service"),

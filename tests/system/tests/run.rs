@@ -82,7 +82,7 @@ fn what_is_wrong_is_said_and_nothing_is_left_of_it() {
                 (&[], 2, "COMMAND"),
                 (&["-t", "true"], 2, "unexpected argument '-t'"),
                 (&["--typo", "true"], 2, "unexpected argument '--typo'"),
-                (&["--slice=a", "true"], 2, "unexpected argument '--slice'"),
+                (&["--slice=a.service", "true"], 1, "is not a slice"),
             ] {
                 let done = coracle.coracle(&[&["run"][..], arguments].concat());
                 assert_eq!(done.status, status, "{arguments:?}: {done:#?}");

@@ -386,8 +386,10 @@ fn commands_beside_each_other_share_an_ephemeral_root_that_goes_with_the_run() {
         let manager = coracle.process("ManagerPID");
         rustix::process::kill_process(manager, rustix::process::Signal::KILL).expect("a kill");
         coracle.ok(&["stop", "layered.service"]);
-        assert_eq!(rooms(), before);
-        assert!(!std::path::Path::new(&mine[0]).exists());
+        waiting::eventually("the end of the room", || {
+            let is_gone = !std::path::Path::new(&mine[0]).exists();
+            (is_gone && rooms() == before).then_some(())
+        });
     });
     assert_eq!(
         std::fs::read_dir(root.path().join("etc"))

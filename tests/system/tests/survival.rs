@@ -66,7 +66,7 @@ fn a_manager_that_can_write_no_record_goes_on_and_catches_up() {
         assert_eq!(coracle.process("ManagerPID"), manager);
         waiting::eventually("what is wrong, in the log", || {
             let said = coracle.ok(&["logs"]);
-            // Its slice's comes first.
+            // What happened to its slice comes before.
             said.contains("cannot record what happens to ")
                 .then_some(())
         });

@@ -160,7 +160,10 @@ impl RunCommand {
         add("Description", self.description.as_ref());
         add("User", self.uid.as_ref());
         add("Group", self.gid.as_ref());
-        add("Slice", self.slice.as_ref());
+        add(
+            "Slice",
+            self.slice.as_deref().map(slice).transpose()?.as_ref(),
+        );
         add(
             "RemainAfterExit",
             self.remain_after_exit.then(|| "yes".to_owned()).as_ref(),
@@ -326,6 +329,28 @@ fn environment(context: &Context, variable: &str) -> Result<Option<String>> {
         }
     }
     Ok(Some(format!("Environment=\"{quoted}\"")))
+}
+
+/// The slice that is meant: its suffix may be left out.
+fn slice(name: &str) -> Result<String> {
+    let full = match name.ends_with(".slice") {
+        true => name.to_owned(),
+        false if crate::context::is_full_unit_name(name) => {
+            return Err(hint(
+                format!("{name:?} is not a slice"),
+                "slices end with .slice, which may be left out",
+            ));
+        }
+        false => format!("{name}.slice"),
+    };
+    full.parse::<model::UnitName>()
+        .map(|_| full.clone())
+        .map_err(|error| {
+            hint(
+                format!("{full:?} names no slice: {error}"),
+                "`coracle list-units --type=slice --all` lists slices",
+            )
+        })
 }
 
 #[cfg(test)]
