@@ -20,10 +20,13 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("superblock", superblock),
     ("policy", policy),
     ("verity", verity),
+    ("tree", hash_tree),
     ("signature", signature),
     ("channel", channel),
+    ("pkcs7", pkcs7),
     ("elf", elf),
     ("erofs", erofs),
+    ("squashfs", squashfs),
     ("container", container),
     ("recipe", recipe),
     ("os_release", os_release),
@@ -342,6 +345,59 @@ fn channel(bytes: &[u8]) {
     }
 }
 
+/// A hash tree before its data: what is proven of them is their root hash, and of no others.
+fn hash_tree(bytes: &[u8]) {
+    use image::source::Extent;
+    use image::verity::{RootHash, Superblock, root_hash, verify};
+    let Some(Ok(superblock)) = bytes.first_chunk::<512>().map(|raw| Superblock::parse(raw)) else {
+        return;
+    };
+    let blocks = superblock.blocks;
+    let Some(covered) = superblock.data_blocks.checked_mul(blocks.data_bytes) else {
+        return;
+    };
+    // The data are what is at the end, as long as the superblock says; a superblock that says more than there is lies.
+    let length = bytes.len() as u64;
+    let data = Extent {
+        offset: length.saturating_sub(covered),
+        length: covered.min(length),
+    };
+    let tree = Extent {
+        offset: 0,
+        length: data.offset,
+    };
+    if let Ok(root) = root_hash(bytes, data, bytes, tree) {
+        verify(bytes, data, tree, root).expect("its own root hash");
+        assert!(verify(bytes, data, tree, RootHash([0; 32])).is_err());
+        // One bit of the data is another root hash, which the stored tree is not that of.
+        let mut other = bytes.to_vec();
+        if let Some(last) = other.last_mut().filter(|_| covered > 0) {
+            *last ^= 1;
+            let other = other.as_slice();
+            assert!(root_hash(other, data, other, tree).ok() != Some(root));
+        }
+    }
+}
+
+/// A signature, in the text around it: nobody is trusted, so that nobody is believed.
+fn pkcs7(bytes: &[u8]) {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for three in bytes.chunks(3) {
+        let all = three.iter().enumerate().fold(0_u32, |all, (place, byte)| {
+            all | u32::from(*byte) << (16 - 8 * place)
+        });
+        for place in 0..4 {
+            let letter = char::from(LETTERS[(all >> (18 - 6 * place) & 63) as usize]);
+            text.push(if place <= three.len() { letter } else { '=' });
+        }
+    }
+    let hash = "0".repeat(64);
+    let text = format!(r#"{{"rootHash":"{hash}","signature":"{text}"}}"#);
+    image::signature::claims(&text).ok();
+    assert!(image::signature::check(&text, &[], std::time::UNIX_EPOCH).is_err());
+}
+
 fn signature(bytes: &[u8]) {
     image::signature::TrustedCertificate::parse(bytes).ok();
     if let Ok(text) = std::str::from_utf8(bytes) {
@@ -353,6 +409,11 @@ fn signature(bytes: &[u8]) {
 /// A file system that is read without mounting it.
 fn erofs(bytes: &[u8]) {
     image::erofs::read_bytes(bytes);
+}
+
+/// The same of the kind that is compressed; a library reads it.
+fn squashfs(bytes: &[u8]) {
+    image::squashfs::read_bytes(bytes);
 }
 
 /// An archive with a container image, in memory.
