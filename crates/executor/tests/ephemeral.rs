@@ -5,12 +5,12 @@ mod harness;
 mod service;
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use kernel::namespace::MOUNT;
-use kernel::rustix::fs::CWD;
-use kernel::rustix::mount::{OpenTreeFlags, UnmountFlags, open_tree, unmount};
+use kernel::rustix::fs::{CWD, XattrFlags, getxattr, setxattr};
+use kernel::rustix::mount::{OpenTreeFlags, UnmountFlags, mount_bind, open_tree, unmount};
 use plan::Step;
 use plan::step::{RootSource, What};
 use service::Service;
@@ -77,52 +77,55 @@ fn commands_of_a_run_that_overlap_share_one_root_and_nothing_of_it_stays() {
     fs::remove_dir_all(&room).unwrap();
 }
 
+/// Runs a command over an image, in layers whose room is below `path`.
+fn over_image(path: &std::ffi::CStr, command: &str) -> harness::Outcome {
+    let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = open_tree(CWD, c"/usr", clone).unwrap();
+    let mut start = harness::shell(command);
+    start.program = "/bin/dash";
+    start.passed.push((plan::frame::Role::Image, tree));
+    start.run(&[
+        Step::CloneImage { index: 0 },
+        Step::RootRoom {
+            parent: path,
+            directory: None,
+        },
+        Step::Unshare {
+            kinds: MOUNT,
+            told: 0,
+        },
+        Step::Propagation {
+            flag: harness::roots::SLAVE,
+        },
+        Step::Root {
+            from: RootSource::Image,
+            set: 0,
+        },
+        harness::roots::at(
+            c"/usr",
+            What::Bind {
+                source: c"/usr",
+                recursive: false,
+                source_missing_ok: false,
+            },
+        ),
+        harness::roots::at(
+            c"/lib64",
+            What::Bind {
+                source: c"/lib64",
+                recursive: false,
+                source_missing_ok: false,
+            },
+        ),
+        Step::EnterRoot { shared: true },
+    ])
+}
+
 #[test]
 fn commands_on_an_image_share_its_layers_and_the_image_is_mounted_nowhere_else() {
     let parent = tempfile::tempdir_in("/var").unwrap();
     let path = harness::text(parent.path().to_str().unwrap());
-    let run = |command| {
-        let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        let tree = open_tree(CWD, c"/usr", clone).unwrap();
-        let mut start = harness::shell(command);
-        start.program = "/bin/dash";
-        start.passed.push((plan::frame::Role::Image, tree));
-        start.run(&[
-            Step::CloneImage { index: 0 },
-            Step::RootRoom {
-                parent: &path,
-                directory: None,
-            },
-            Step::Unshare {
-                kinds: MOUNT,
-                told: 0,
-            },
-            Step::Propagation {
-                flag: harness::roots::SLAVE,
-            },
-            Step::Root {
-                from: RootSource::Image,
-                set: 0,
-            },
-            harness::roots::at(
-                c"/usr",
-                What::Bind {
-                    source: c"/usr",
-                    recursive: false,
-                    source_missing_ok: false,
-                },
-            ),
-            harness::roots::at(
-                c"/lib64",
-                What::Bind {
-                    source: c"/lib64",
-                    recursive: false,
-                    source_missing_ok: false,
-                },
-            ),
-            Step::EnterRoot { shared: true },
-        ])
-    };
+    let run = |command| over_image(&path, command);
     let device = run("stat -c %d /; echo one > /one").said().to_owned();
     assert_eq!(
         run("stat -c %d /; cat /one").said(),
@@ -142,7 +145,21 @@ fn commands_on_an_image_share_its_layers_and_the_image_is_mounted_nowhere_else()
         .next()
         .unwrap()
         .unwrap();
-    unmount(room.path().join("layers"), UnmountFlags::DETACH).unwrap();
+    assert!(!room.path().join("lower").exists());
+    let layers = room.path().join("layers");
+    unmount(&layers, UnmountFlags::DETACH).unwrap();
+    // A command was killed while the image was attached there: that is not what the next one may write to.
+    fs::create_dir(room.path().join("lower")).unwrap();
+    let image = tempfile::tempdir_in("/var").unwrap();
+    for name in ["usr", "lib64"] {
+        fs::create_dir(image.path().join(name)).unwrap();
+    }
+    mount_bind(image.path(), &layers).unwrap();
+    run("echo two > /two").said();
+    assert!(!image.path().join("two").exists());
+    assert!(!room.path().join("lower").exists());
+    assert_eq!(run("cat /two").said(), "two");
+    unmount(&layers, UnmountFlags::DETACH).unwrap();
 }
 
 /// Layers over a directory, as deep as the kernel takes them; gone with the value.
@@ -188,6 +205,13 @@ fn over_as_many_layers_as_the_kernel_takes_the_root_of_a_run_is_a_copy_that_its_
     let root = root();
     fs::write(root.path().join("etc/before"), "as it was\n").unwrap();
     fs::hard_link(root.path().join("etc/before"), root.path().join("etc/also")).unwrap();
+    // CAP_CHOWN, of which a change of the owner leaves nothing.
+    let mut able = [0; 20];
+    able[..5].copy_from_slice(&[1, 0, 0, 2, 1]);
+    let file = root.path().join("etc/able");
+    fs::write(&file, "").unwrap();
+    std::os::unix::fs::chown(&file, Some(1), Some(1)).unwrap();
+    setxattr(&file, "security.capability", &able, XattrFlags::empty()).unwrap();
     let (_layers, top) = Layers::over(root.path(), 2);
     let service = Service::new(&format!(
         "RootDirectory={}\nRootEphemeral=yes\nBindReadOnlyPaths=/usr",
@@ -209,6 +233,12 @@ fn over_as_many_layers_as_the_kernel_takes_the_root_of_a_run_is_a_copy_that_its_
         fs::read_to_string(Path::new(&room).join("copy/more")).unwrap(),
         "more\n"
     );
+    let (copy, mut kept) = (Path::new(&room).join("copy/etc/able"), [0; 20]);
+    assert_eq!(
+        getxattr(&copy, "security.capability", &mut kept),
+        Ok(able.len())
+    );
+    assert_eq!((kept, fs::metadata(&copy).unwrap().uid()), (able, 1));
     fs::remove_dir_all(&room).unwrap();
 }
 

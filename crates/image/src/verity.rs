@@ -73,8 +73,9 @@ const SALT_LIMIT_BYTES: usize = 256;
 /// Data is read in pieces of this many bytes: large enough for the disk, small enough for the cache.
 const PIECE_BYTES: u64 = 256 * 1024;
 
-/// The largest root file system that is hashed: what exceeds it does not enter a store.
-const DATA_LIMIT_BYTES: u64 = 64 << 30;
+/// The most blocks of a root file system that are hashed, 64 GiB of the usual ones: what exceeds it does not enter a store. The hashes of
+/// so many are half a gibibyte, whatever the size of the blocks.
+const DATA_LIMIT_BLOCKS: u64 = (64 << 30) / BLOCK_BYTES;
 
 /// The SHA-256 at the top of a hash tree.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -177,6 +178,18 @@ pub enum VerityError {
         /// Bytes in the partition.
         present: u64,
     },
+    /// Its hashes would not fit into memory.
+    #[error(
+        "the root partition has {present} bytes; in blocks of {block} bytes no more than {limit} are hashed"
+    )]
+    TooLarge {
+        /// Bytes in the partition.
+        present: u64,
+        /// The most.
+        limit: u64,
+        /// Bytes of a block.
+        block: u64,
+    },
     /// The stored tree ends early.
     #[error("the verity partition is too small for its hash tree")]
     TreeTooSmall,
@@ -269,18 +282,23 @@ pub struct HashTree {
 /// Hashes a run of data.
 ///
 /// # Errors
-/// Where it is empty, is no whole number of blocks, exceeds [the limit](DATA_LIMIT_BYTES), or can't be read.
+/// Where it is empty, is no whole number of blocks, exceeds [the limit](DATA_LIMIT_BLOCKS), or can't be read.
 pub fn compute<S: Source + ?Sized>(
     source: &S,
     data: Extent,
     salt: &[u8],
     blocks: Blocks,
 ) -> Result<HashTree, VerityError> {
-    if data.length == 0
-        || !data.length.is_multiple_of(blocks.data_bytes)
-        || data.length > DATA_LIMIT_BYTES
-    {
+    if data.length == 0 || !data.length.is_multiple_of(blocks.data_bytes) {
         return Err(VerityError::Unsupported("data length"));
+    }
+    let limit = DATA_LIMIT_BLOCKS * blocks.data_bytes;
+    if data.length > limit {
+        return Err(VerityError::TooLarge {
+            present: data.length,
+            limit,
+            block: blocks.data_bytes,
+        });
     }
     // The salted prefix is the same for every block: hashed once, cloned.
     let salted = Sha256::new_with_prefix(salt);

@@ -226,8 +226,9 @@ impl Copy<'_> {
     ) -> Result<()> {
         let (user, group) = owner(status);
         fchown(to, Some(user), Some(group))?;
+        // A change of the owner takes capabilities from a file, too: none comes after this.
         self.attributes(from, to)?;
-        of(to, status)
+        mode_and_times(to, status)
     }
 
     fn attributes(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
@@ -267,6 +268,10 @@ fn text(buffer: &mut [u8], length: usize) -> Result<&CStr> {
 fn of(made: impl AsFd, status: &Stat) -> Result<()> {
     let (user, group) = owner(status);
     fchown(&made, Some(user), Some(group))?;
+    mode_and_times(made, status)
+}
+
+fn mode_and_times(made: impl AsFd, status: &Stat) -> Result<()> {
     fchmod(&made, mode(status))?;
     futimens(&made, &times(status))
 }

@@ -39,6 +39,8 @@ pub(crate) struct Mounted {
     descriptor: Option<Rc<OwnedFd>>,
     /// What protects its content.
     pub(crate) integrity: Option<String>,
+    /// The directory where a stack's changes go; no other one may have it.
+    writes: Option<String>,
     /// The name under which the keeper holds it.
     held_as: String,
 }
@@ -48,6 +50,7 @@ pub(crate) struct Mounted {
 #[serde(default)]
 struct Answer {
     integrity: Option<String>,
+    writes: Option<String>,
     missing: bool,
     error: Option<String>,
 }
@@ -81,6 +84,12 @@ impl Mounts {
         found
             .map(|mounting| mounting.waiting.push(*spawn))
             .is_some()
+    }
+
+    /// The directories where the changes of stacks go.
+    fn written_to(&self) -> Vec<&str> {
+        let mounted = self.mounted.values();
+        mounted.filter_map(|one| one.writes.as_deref()).collect()
     }
 
     /// When the first worker will have taken too long.
@@ -196,7 +205,7 @@ impl Manager {
         let worker = worker_unit().map_err(|error| failed(self, error))?;
         let plan = self.plan_worker(&worker)?;
         let (ours, theirs) = report_pair(false).map_err(|errno| failed(self, errno.into()))?;
-        let asked = asked(wish, &self.directories.config);
+        let asked = asked(wish, &self.directories.config, &self.mounts.written_to());
         let base: Vec<_> = base.iter().map(AsFd::as_fd).collect();
         kernel::message::send(&*ours, asked.as_bytes(), &base)
             .map_err(|errno| failed(self, errno.into()))?;
@@ -252,11 +261,20 @@ impl Manager {
                 Answer {
                     error: None,
                     integrity,
+                    writes,
                     ..
                 },
                 Some(mount),
-            ) => self.mounted(mounting, integrity, Some(mount)),
-            (Answer { missing: true, .. }, None) => self.mounted(mounting, None, None),
+            ) => match writes {
+                // Two workers at once.
+                Some(writes) if self.mounts.written_to().contains(&writes.as_str()) => self
+                    .not_mounted(
+                        mounting,
+                        "another stack that changes the same rw was mounted at the same time",
+                    ),
+                writes => self.mounted(mounting, integrity, writes, Some(mount)),
+            },
+            (Answer { missing: true, .. }, None) => self.mounted(mounting, None, None, None),
             (
                 Answer {
                     error: Some(why), ..
@@ -284,9 +302,15 @@ impl Manager {
         }
     }
 
-    fn mounted(&mut self, mounting: Mounting, integrity: Option<String>, mount: Option<OwnedFd>) {
+    fn mounted(
+        &mut self,
+        mounting: Mounting,
+        integrity: Option<String>,
+        writes: Option<String>,
+        mount: Option<OwnedFd>,
+    ) {
         let descriptor = mount.map(Rc::new);
-        let held_as = held_name(&mounting.path, integrity.as_deref());
+        let held_as = held_name(&mounting.path, integrity.as_deref(), writes.as_deref());
         if let Some(descriptor) = &descriptor {
             self.link
                 .hold(Class::Mount, &held_as, Rc::clone(descriptor));
@@ -296,6 +320,7 @@ impl Manager {
             Mounted {
                 descriptor,
                 integrity,
+                writes,
                 held_as,
             },
         );
@@ -350,17 +375,16 @@ impl Manager {
 
     /// A mount that the keeper held.
     pub(crate) fn adopt_mount(&mut self, held_as: String, mount: OwnedFd) {
-        let (path, integrity) = match held_as.split_once('\n') {
-            Some((path, integrity)) => (path.to_owned(), Some(integrity.to_owned())),
-            None => (held_as.clone(), None),
-        };
-        let path = self.path_of(path);
+        let mut parts = held_as.split('\n').map(str::to_owned);
+        let path = self.path_of(parts.next().unwrap_or_default());
+        let (integrity, writes) = (parts.next(), parts.next());
         if self.is_run_from(&path) {
             self.mounts.mounted.insert(
                 path,
                 Mounted {
                     descriptor: Some(Rc::new(mount)),
                     integrity,
+                    writes,
                     held_as,
                 },
             );
@@ -416,11 +440,13 @@ impl Manager {
     }
 }
 
-/// The image, and what protects it, so that the next manager can tell. A path that is too long has a number in its place.
-fn held_name(path: &str, integrity: Option<&str>) -> String {
-    let name = |path: &str| match integrity {
-        Some(integrity) => format!("{path}\n{integrity}"),
-        None => path.to_owned(),
+/// The image, what protects it, and where its changes go, so that the next manager can tell. A path that is too long has a number in its
+/// place.
+fn held_name(path: &str, integrity: Option<&str>, writes: Option<&str>) -> String {
+    let name = |path: &str| {
+        let parts = [Some(path), integrity, writes];
+        let parts: Vec<&str> = parts.into_iter().flatten().collect();
+        parts.join("\n")
     };
     let whole = name(path);
     if whole.len() <= keeper::protocol::NAME_BYTES_MAX {
@@ -482,8 +508,9 @@ fn is_root_key(key: &str) -> bool {
 }
 
 /// What the worker is told.
-fn asked(wish: &ImageWish, config: &std::path::Path) -> String {
+fn asked(wish: &ImageWish, config: &std::path::Path, written_to: &[&str]) -> String {
     let mut object = object(wish);
+    object.insert("written_to".into(), written_to.into());
     object.insert("config".into(), config.to_string_lossy().into());
     serde_json::Value::from(object).to_string()
 }
@@ -549,8 +576,13 @@ mod tests {
     #[test]
     fn the_name_of_an_image_fits_however_long_its_path_is() {
         let integrity = Some("dm-verity, signed");
+        let held_name = |path: &str, integrity| super::held_name(path, integrity, None);
         assert_eq!(held_name("/a.psi", integrity), "/a.psi\ndm-verity, signed");
         assert_eq!(held_name("/a.psi", None), "/a.psi");
+        assert_eq!(
+            super::held_name("/a.mstack", Some("a stack"), Some("8:1:2")),
+            "/a.mstack\na stack\n8:1:2"
+        );
         for length in [470, 480, 481, 4000] {
             let path = format!("/{}", "x".repeat(length - 1));
             let other = format!("{path}y");

@@ -175,6 +175,19 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_of_root_is_one_of_its_own() {
+        let root = |line: &str| badness(line, "RootDirectoryOrRootImage");
+        assert_eq!(root("RootDirectory=/"), Some(1));
+        for line in [
+            "RootDirectory=/w",
+            "RootImage=/w.raw",
+            "RootMStack=/w.mstack",
+        ] {
+            assert_eq!(root(line), Some(0), "{line}");
+        }
+    }
+
+    #[test]
     fn the_weights_are_those_of_the_settings() {
         for row in settings::TABLE.iter().filter(|row| row.weight > 0) {
             let of_row = |line: &&Assessor| {

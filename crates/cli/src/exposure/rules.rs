@@ -55,7 +55,7 @@ pub(super) fn system(of: &Subject) -> Option<u32> {
 pub(super) fn root(of: &Subject) -> Option<u32> {
     let is_set = |key: &Key<FilePath>| !matches!(of.value(key).path.as_str(), "" | "/");
     of.with_dependencies(u32::from(
-        !is_set(&key::ROOT_DIRECTORY) && !is_set(&key::ROOT_IMAGE),
+        !is_set(&key::ROOT_DIRECTORY) && !is_set(&key::ROOT_IMAGE) && !is_set(&key::ROOT_MSTACK),
     ))
 }
 
@@ -157,6 +157,7 @@ impl Subject {
             || self.value(&key::PROTECT_HOME) != ProtectHome::No
             || self.value(&key::PROTECT_SYSTEM) != ProtectSystem::No
             || self.unit.is_set(key::ROOT_IMAGE.directive())
+            || self.unit.is_set(key::ROOT_MSTACK.directive())
     }
 
     /// Whether one of these capabilities stays in the bounding set, which some directives make smaller.

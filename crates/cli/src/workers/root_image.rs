@@ -1,9 +1,9 @@
 //! The worker that the manager asks for the images of a unit: it hands over a tree of an image that was proven.
 //!
 //! `coracle worker root-image`: descriptor 0 is a socket to the manager, over which one message says what is wanted, with the tree that an
-//! extension is laid over beside it. The answer is one line of JSON, `{"integrity": …}` with the tree's descriptor beside it,
-//! `{"missing": true}`, or `{"error": …}`. An image in the store has a note of what was proven when it came in; the same
-//! file needs no second proof. Another image is an administrator's own: it must be one that only root can change.
+//! extension is laid over beside it. The answer is one line of JSON, `{"integrity": …}` with the tree's descriptor beside it, and with
+//! `"writes"` where the changes of a stack go; `{"missing": true}`, or `{"error": …}`. An image in the store has a note of what was proven
+//! when it came in; the same file needs no second proof. Another image is an administrator's own: it must be one that only root can change.
 
 use std::fs::File;
 use std::io::Read;
@@ -38,6 +38,8 @@ struct Wish {
     signature: Option<String>,
     verity: Option<PathBuf>,
     base: Option<PathBuf>,
+    /// The directories where the changes of other stacks that are up go.
+    written_to: Vec<String>,
     /// Where the administrator's certificates are.
     config: PathBuf,
 }
@@ -70,7 +72,12 @@ impl Kind {
 
 /// What there is to hand over.
 enum Found {
-    Tree(OwnedFd, String),
+    Tree {
+        tree: OwnedFd,
+        integrity: String,
+        /// Where the changes of a stack go.
+        writes: Option<String>,
+    },
     Missing,
 }
 
@@ -80,9 +87,14 @@ enum Found {
 /// When the manager can't be told.
 pub(crate) fn main() -> Result<()> {
     let (answer, tree) = match receive().and_then(|(wish, base)| find(wish, base)) {
-        Ok(Found::Tree(tree, integrity)) => {
-            (serde_json::json!({ "integrity": integrity }), Some(tree))
-        }
+        Ok(Found::Tree {
+            tree,
+            integrity,
+            writes,
+        }) => (
+            serde_json::json!({ "integrity": integrity, "writes": writes }),
+            Some(tree),
+        ),
         Ok(Found::Missing) => (serde_json::json!({ "missing": true }), None),
         Err(error) => (serde_json::json!({ "error": told(&error) }), None),
     };
@@ -135,8 +147,11 @@ fn find(mut wish: Wish, base: Option<OwnedFd>) -> Result<Found> {
         }
         _ => {}
     }
+    let mut writes = None;
     let (tree, mut integrity) = if wish.kind == Kind::RootStack {
-        stack::tree(&wish)?
+        let (tree, integrity, changed) = stack::tree(&wish)?;
+        writes = changed;
+        (tree, integrity)
     } else if wish.kind.is_directory() {
         own::directory(&wish, base)?
     } else {
@@ -145,7 +160,11 @@ fn find(mut wish: Wish, base: Option<OwnedFd>) -> Result<Found> {
     if wish.path != named {
         integrity = format!("{}, {integrity}", wish.path.display());
     }
-    Ok(Found::Tree(tree, integrity))
+    Ok(Found::Tree {
+        tree,
+        integrity,
+        writes,
+    })
 }
 
 /// What names of images end with; what ends otherwise is a directory.

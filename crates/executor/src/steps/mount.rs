@@ -30,7 +30,9 @@ mod temporary;
 pub(super) use copied::{copied, copy};
 pub(super) use filesystem::{detach, layers_over, make_private};
 pub(crate) use mask::Masks;
-pub(super) use temporary::{place_of_layers, room_of_start};
+pub(super) use temporary::{
+    is_lower_attached, mark_lower, place_of_layers, room_of_start, unmark_lower,
+};
 
 /// Attributes to change, and whether a missing path ends the start.
 #[derive(Clone, Copy)]

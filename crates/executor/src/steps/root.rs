@@ -60,8 +60,15 @@ pub(super) fn layers(state: &mut State<'_>, parent: &CStr, lower: Option<&CStr>)
     let room = mount::room_of_start(state, parent)?;
     // Until the room is closed: the next command waits for what this one mounts.
     flock(&room, FlockOperation::LockExclusive)?;
-    let place = mount::place_of_layers(&room)?;
-    if fstat(&place)?.st_dev == fstat(&room)?.st_dev {
+    let mut place = mount::place_of_layers(&room)?;
+    let mut is_mounted = fstat(&place)?.st_dev != fstat(&room)?.st_dev;
+    if is_mounted && mount::is_lower_attached(&room)? {
+        // A command ended while it made the layers, and the image itself is there.
+        mount::detach(&place)?;
+        place = mount::place_of_layers(&room)?;
+        is_mounted = false;
+    }
+    if !is_mounted {
         state.layers = mount::copied(&room)?;
         if state.layers.is_some() {
             return Ok(());
@@ -69,10 +76,12 @@ pub(super) fn layers(state: &mut State<'_>, parent: &CStr, lower: Option<&CStr>)
         let made = match (lower, state.image.take()) {
             (Some(path), _) => changeable(&directory(path)?, &room)?,
             (None, Some(image)) => {
-                // Only what is attached can be looked into.
+                // Only what is attached can be looked into. A mark tells it from the layers.
+                mount::mark_lower(&room)?;
                 attach_over(&image, &place)?;
                 let made = changeable(&image, &room);
                 mount::detach(&image)?;
+                mount::unmark_lower(&room)?;
                 made?
             }
             (None, None) => return Err(Errno::BADF),

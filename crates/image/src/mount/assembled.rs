@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use kernel::mount::{Attributes, Propagation, Reach};
 use kernel::namespace;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -92,11 +93,21 @@ fn own_namespace() -> Result<OwnedFd, MountError> {
 /// # Errors
 /// See [`MountError`].
 pub fn directory(opened: &OwnedFd) -> Result<OwnedFd, MountError> {
+    cloned(opened, OpenTreeFlags::AT_RECURSIVE).step("cloning the directory")
+}
+
+/// A clone that is no peer of what it was cloned from: what is mounted in one is not mounted in the other.
+pub(super) fn cloned(of: &OwnedFd, reach: OpenTreeFlags) -> Result<OwnedFd, Errno> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_RECURSIVE
         | OpenTreeFlags::AT_EMPTY_PATH;
-    call::open_tree(opened, "", flags).step("cloning the directory")
+    let tree = call::open_tree(of, "", flags | reach)?;
+    let private = Attributes {
+        propagation: Some(Propagation::Private),
+        ..Attributes::default()
+    };
+    kernel::mount::change(&tree, c"", Reach::Tree, private)?;
+    Ok(tree)
 }
 
 pub(super) fn is_cloned(root: &OwnedFd) -> Result<bool, MountError> {

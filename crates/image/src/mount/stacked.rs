@@ -10,7 +10,7 @@ use rustix::mount::{
     UnmountFlags,
 };
 
-use super::assembled::{empty, is_cloned, move_mount};
+use super::assembled::{cloned, empty, is_cloned, move_mount};
 use super::{MountError, Step};
 
 /// Trees over each other: their numbers are one option, of which the kernel takes 256 bytes.
@@ -50,7 +50,7 @@ impl Bench {
         let attached = self.attach(std::slice::from_ref(&tree))?;
         let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
         let found = kernel::resolve::open(tree.as_fd(), name, PLACE, Mode::empty(), inside);
-        let part = clone(&found.step(STEP)?).step(STEP)?;
+        let part = cloned(&found.step(STEP)?, OpenTreeFlags::empty()).step(STEP)?;
         attached.detach()?;
         Ok(part)
     }
@@ -82,7 +82,7 @@ impl Bench {
 /// # Errors
 /// See [`MountError`].
 pub fn directory_alone(opened: &OwnedFd, read_only: bool) -> Result<OwnedFd, MountError> {
-    let tree = clone(opened).step("cloning the directory")?;
+    let tree = cloned(opened, OpenTreeFlags::empty()).step("cloning the directory")?;
     if read_only {
         let reach = kernel::mount::Reach::Mount;
         kernel::mount::set_attributes(&tree, kernel::mount::READ_ONLY, 0, reach)
@@ -155,13 +155,6 @@ fn directories(folder: &OwnedFd, trees: &[OwnedFd]) -> Result<[OwnedFd; 2], Errn
     }
     make("work")?;
     Ok([open("data")?, open("work")?])
-}
-
-fn clone(of: &OwnedFd) -> Result<OwnedFd, Errno> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE
-        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_EMPTY_PATH;
-    call::open_tree(of, "", flags)
 }
 
 /// Trees that are mounted for a moment, over the root of this process's namespace.

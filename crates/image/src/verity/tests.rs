@@ -240,3 +240,41 @@ proptest! {
         prop_assert_eq!(Superblock::parse(&superblock.to_block()).unwrap(), superblock);
     }
 }
+
+/// Data of any size that nobody may read.
+struct Unread;
+
+impl Source for Unread {
+    fn length(&self) -> u64 {
+        u64::MAX
+    }
+
+    fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<()> {
+        Err(io::Error::other("read"))
+    }
+}
+
+#[test]
+fn as_many_blocks_are_hashed_whatever_their_size_and_no_more() {
+    let said = |length, data_bytes| {
+        let blocks = Blocks {
+            data_bytes,
+            ..Blocks::default()
+        };
+        let data = Extent { offset: 0, length };
+        match compute(&Unread, data, &SALT, blocks) {
+            Err(VerityError::Read(_)) => "hashed".to_owned(),
+            other => other.unwrap_err().to_string(),
+        }
+    };
+    for (block, limit) in [(4096, 64 << 30), (1024, 16 << 30), (512, 8u64 << 30)] {
+        assert_eq!(said(limit, block), "hashed");
+        let present = limit + block;
+        assert_eq!(
+            said(present, block),
+            format!(
+                "the root partition has {present} bytes; in blocks of {block} bytes no more than {limit} are hashed"
+            )
+        );
+    }
+}

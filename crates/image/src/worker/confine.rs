@@ -71,7 +71,7 @@ pub fn confine(kind: Kind, root: BorrowedFd<'_>) -> Result<(), ConfineError> {
     )
 }
 
-/// Sizes that no task of the kind exceeds: a hash tree of 64 GiB is half a gibibyte, twice in memory.
+/// Sizes that no task of the kind exceeds: a hash tree of as many blocks as are hashed is half a gibibyte, twice in memory.
 fn allowance(kind: Kind) -> Allowance {
     match kind {
         Kind::Dissect | Kind::Extract | Kind::Mount => Allowance {

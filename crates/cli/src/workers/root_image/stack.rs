@@ -31,8 +31,8 @@ struct Stack {
     binds: BTreeMap<String, (bool, Entry)>,
 }
 
-/// The tree.
-pub(super) fn tree(wish: &Wish) -> Result<(OwnedFd, String)> {
+/// The tree, what protects it, and what stands for the directory where its changes go.
+pub(super) fn tree(wish: &Wish) -> Result<(OwnedFd, String, Option<String>)> {
     let bench = Bench::new()?;
     let path = &wish.path;
     let folder = open_directory(path).with_context(|| format!("cannot open {}", path.display()))?;
@@ -42,12 +42,14 @@ pub(super) fn tree(wish: &Wish) -> Result<(OwnedFd, String)> {
         wish,
         bench,
         integrity: Vec::new(),
+        writes: None,
     };
     let pieces = made.pieces(stack)?;
-    let mut integrity = made.integrity;
+    let (mut integrity, writes) = (made.integrity, made.writes);
     integrity.dedup();
     let tree = assemble(pieces)?.close()?;
-    Ok((tree, format!("a stack of {}", integrity.join(", "))))
+    let integrity = format!("a stack of {}", integrity.join(", "));
+    Ok((tree, integrity, writes))
 }
 
 fn read(path: &Path) -> Result<Stack> {
@@ -61,6 +63,10 @@ fn read(path: &Path) -> Result<Stack> {
             bail!("a stack has no more than {ENTRIES_MAX} entries");
         }
         let name = entry.with_context(unreadable)?.file_name();
+        // What is hidden is not the stack's.
+        if name.as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
         let shown = name.to_string_lossy();
         let is_directory = path.join(&name).metadata().map(|found| found.is_dir());
         let is_directory = is_directory.with_context(|| format!("its {shown}"))?;
@@ -140,6 +146,7 @@ struct Maker<'a> {
     wish: &'a Wish,
     bench: Bench,
     integrity: Vec<String>,
+    writes: Option<String>,
 }
 
 impl Maker<'_> {
@@ -183,6 +190,7 @@ impl Maker<'_> {
             (_, Some(entry)) => {
                 self.integrity.push("what it changes itself".into());
                 let folder = self.directory(&entry)?;
+                self.writes = Some(self.alone(&entry, &folder)?);
                 Ok(Some(self.bench.layered(trees, Some(&folder))?))
             }
         }
@@ -210,6 +218,19 @@ impl Maker<'_> {
         let mut pieces = pieces.into_iter();
         let root = pieces.find_map(|(at, piece)| (at == "/").then_some(piece));
         root.with_context(|| format!("{} has no root partition", path.display()))
+    }
+
+    /// What stands for a directory where changes go; the kernel wants it below one tree only.
+    fn alone(&self, entry: &Entry, folder: &OwnedFd) -> Result<String> {
+        let status = rustix::fs::fstat(folder)?;
+        let id = format!("{}:{}", status.st_dev, status.st_ino);
+        if self.wish.written_to.contains(&id) {
+            bail!(
+                "the changes of another stack that is up go to {}, too, whose layers or policy are others: stop what runs from that, or give this one an rw of its own",
+                entry.path.display()
+            );
+        }
+        Ok(id)
     }
 
     fn directory(&self, entry: &Entry) -> Result<OwnedFd> {

@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 
-use kernel::rustix::fs::{Mode, OFlags, fchmod, mkdirat, open, openat};
+use kernel::rustix::fs::{AtFlags, Mode, OFlags, fchmod, mkdirat, open, openat, statat, unlinkat};
 use kernel::{Errno, OwnedFd, Result};
 use plan::List;
 use plan::frame::{TEMPORARY_MODE, TEMPORARY_OPTIONS};
@@ -59,11 +59,31 @@ pub(in crate::steps) fn room_of_start(state: &State<'_>, parent: &CStr) -> Resul
 pub(super) const UPPER: &CStr = c"root";
 pub(super) const WORK: &CStr = c"work";
 const LAYERS: &CStr = plan::frame::LAYERS;
+/// It is there while what is mounted at the place of the layers is the image below them.
+const LOWER: &CStr = c"lower";
 
 /// The place in a room where its layers are mounted, or what is mounted there.
 pub(in crate::steps) fn place_of_layers(room: &OwnedFd) -> Result<OwnedFd> {
     let place = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(room, LAYERS, place, Mode::empty())
+}
+
+/// Says that the image below the layers is about to be mounted at their place.
+pub(in crate::steps) fn mark_lower(room: &OwnedFd) -> Result<()> {
+    accept_existing(mkdirat(room, LOWER, Mode::RWXU))
+}
+
+/// Says that it is not there any more.
+pub(in crate::steps) fn unmark_lower(room: &OwnedFd) -> Result<()> {
+    unlinkat(room, LOWER, AtFlags::REMOVEDIR)
+}
+
+/// Whether what is mounted at the place of the layers is not they.
+pub(in crate::steps) fn is_lower_attached(room: &OwnedFd) -> Result<bool> {
+    match statat(room, LOWER, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => Ok(false),
+        found => found.map(|_| true),
+    }
 }
 
 fn of_start(id: &[u8; 16], parent: &CStr) -> Result<OwnedFd> {
