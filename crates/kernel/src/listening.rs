@@ -146,7 +146,7 @@ pub fn remove_queue(name: &CStr) -> Result<()> {
     unsafe { syscall(sys::__NR_mq_unlink, [name.as_ptr() as usize, 0, 0, 0, 0, 0]) }.map(drop)
 }
 
-/// Throws the next message of a queue away; EAGAIN if there is none, and the queue does not wait.
+/// Throws the next message of a queue away; EAGAIN or ETIMEDOUT if there is none: it never waits, whatever the queue's flags are.
 #[cfg(feature = "std")]
 pub fn drop_message(queue: impl AsFd) -> Result<()> {
     let number = queue.as_fd().as_raw_fd() as usize;
@@ -161,14 +161,16 @@ pub fn drop_message(queue: impl AsFd) -> Result<()> {
     // SAFETY: mq_getsetattr writes attributes, of its own layout, and reads none.
     unsafe { syscall(sys::__NR_mq_getsetattr, [number, 0, place, 0, 0, 0]) }?;
     let mut message = vec![0u8; attributes.bytes.unsigned_abs()];
+    // Long past, when it would have to wait.
+    let until = [0i64; 2];
     let arguments = [
         number,
         message.as_mut_ptr() as usize,
         message.len(),
         0,
-        0,
+        until.as_ptr() as usize,
         0,
     ];
-    // SAFETY: mq_timedreceive writes at most as many bytes as the message has room for; it has no other pointers here.
+    // SAFETY: mq_timedreceive writes at most as many bytes as the message has room for, and reads a time of two numbers of 64 bits.
     unsafe { syscall(sys::__NR_mq_timedreceive, arguments) }.map(drop)
 }

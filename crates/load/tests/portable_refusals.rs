@@ -225,6 +225,12 @@ fn shared_ports_foreign_traffic_and_links_are_refused() {
         "Symlinks=/run/x",
         "never hello.socket:2: Symlinks=: links outside its own directories would be made as root",
     );
+    for word in ["security.capability=x", "trusted.word=x", "user=x"] {
+        check_socket(
+            &format!("XAttrEntryPoint=user.word=x {word}"),
+            "never hello.socket:2: XAttrEntryPoint=: an image may give files attributes of `user.` only",
+        );
+    }
     check_socket(
         "ExecStartPre=/bin/x",
         "never hello.socket:2: ExecStartPre=: a socket's commands would run outside the sandbox",

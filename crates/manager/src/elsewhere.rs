@@ -31,9 +31,13 @@ pub(crate) enum Lane {
     Firewall,
     /// What runs that are over have left on disks, which may be busy.
     Trees,
+    /// Of sockets of the host's units that are emptied: their services may make that wait.
+    Flushes,
+    /// The same of all portables.
+    PortableFlushes,
 }
 
-const LANES: usize = 4;
+const LANES: usize = 6;
 
 impl Lane {
     /// Threads at once.
@@ -43,6 +47,7 @@ impl Lane {
             Self::Portable => 16,
             Self::Firewall => 1,
             Self::Trees => 4,
+            Self::Flushes | Self::PortableFlushes => 8,
         }
     }
 }
@@ -51,7 +56,9 @@ impl Lane {
 const THREADS_MAX: usize = Lane::Host.threads_max()
     + Lane::Portable.threads_max()
     + Lane::Firewall.threads_max()
-    + Lane::Trees.threads_max();
+    + Lane::Trees.threads_max()
+    + Lane::Flushes.threads_max()
+    + Lane::PortableFlushes.threads_max();
 
 /// An answer.
 pub(crate) enum Told {
@@ -65,6 +72,8 @@ pub(crate) enum Told {
     Paths(crate::paths::Looked),
     /// To a removal: what stays.
     Trees(Vec<crate::leftovers::Stays>),
+    /// To what was to be thrown away, by its number.
+    Flushed(u64),
 }
 
 /// Threads, and what waits for them.
@@ -91,18 +100,27 @@ struct Queue {
 
 impl Queue {
     fn busy(&mut self, lane: Lane) -> &mut usize {
-        let [host, portable, firewall, trees] = &mut self.busy;
+        let [host, portable, firewall, trees, flushes, portable_flushes] = &mut self.busy;
         match lane {
             Lane::Host => host,
             Lane::Portable => portable,
             Lane::Firewall => firewall,
             Lane::Trees => trees,
+            Lane::Flushes => flushes,
+            Lane::PortableFlushes => portable_flushes,
         }
     }
 
     /// The next that may be done now.
     fn next(&mut self) -> Option<(Lane, Work)> {
-        let lanes = [Lane::Host, Lane::Portable, Lane::Firewall, Lane::Trees];
+        let lanes = [
+            Lane::Host,
+            Lane::Portable,
+            Lane::Firewall,
+            Lane::Trees,
+            Lane::Flushes,
+            Lane::PortableFlushes,
+        ];
         let open = lanes.map(|lane| (lane, *self.busy(lane) < lane.threads_max()));
         let may = |lane: Lane| open.contains(&(lane, true));
         let at = self.waiting.iter().position(|(lane, _)| may(*lane))?;
@@ -206,6 +224,7 @@ impl Manager {
                 Told::PidFile(found) => self.on_pid_file(found),
                 Told::Paths(looked) => self.on_looked_at_paths(looked),
                 Told::Trees(stays) => self.on_removed_trees(stays),
+                Told::Flushed(number) => self.on_flushed(number),
             }
         }
     }

@@ -7,17 +7,22 @@
 use crate::manager::Manager;
 use crate::notice::Storing;
 use crate::poll::Token;
-use engine::{JobKind, State, UnitId};
+use engine::{Incarnation, JobKind, State, UnitId};
 use keeper::protocol::Class;
 use kernel::message::{Descriptors, ReceiveOptions, receive};
 use model::key;
 use model::value::DescriptorPreserve;
+use rustix::fs::{AtFlags, StatxFlags, statx};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::rc::Rc;
 
 /// Descriptors of one service, whatever FileDescriptorStoreMax= says: with its sockets they fit into one start.
 const STORED_MAX: usize = 128;
+/// Descriptors of all services of a portable together.
+const PORTABLE_MAX: usize = 512;
+/// Descriptors of all services of the instance: the keeper has places for more than these, and for other things.
+const INSTANCE_MAX: usize = 4096;
 /// Bytes of a name, sd_listen_fds(3).
 pub(crate) const NAME_BYTES_MAX: usize = 255;
 /// The first byte of a carrier's message.
@@ -30,6 +35,7 @@ pub(crate) struct Stored {
     /// Among those of its unit; what the keeper knows the carrier by.
     number: u32,
     name: String,
+    identity: Identity,
     carrier: Rc<OwnedFd>,
     /// It goes when its other end does: the token under which that is heard of, and what is asked.
     polled: Option<(u32, OwnedFd)>,
@@ -43,6 +49,38 @@ impl Stored {
     pub(crate) fn carrier(&self) -> Rc<OwnedFd> {
         Rc::clone(&self.carrier)
     }
+}
+
+/// What most files are told from each other by: device and number. None where nobody can say.
+type Identity = Option<(u32, u32, u64)>;
+
+/// Without asking a process that serves the file.
+fn identity(descriptor: &OwnedFd) -> Identity {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let found = statx(descriptor, c"", flags, StatxFlags::INO).ok()?;
+    Some((found.stx_dev_major, found.stx_dev_minor, found.stx_ino))
+}
+
+/// How many more a unit may store that has so many, and what bounds them. `said`: FileDescriptorStoreMax=.
+fn room(said: usize, own: usize, in_portable: Option<usize>, in_all: usize) -> (usize, String) {
+    let most = said.min(STORED_MAX);
+    let own = (
+        most.saturating_sub(own),
+        format!("there are {most} already (FileDescriptorStoreMax=)"),
+    );
+    let portable = in_portable.map(|there| {
+        let text = format!("the services of its portable have {PORTABLE_MAX} together");
+        (PORTABLE_MAX.saturating_sub(there), text)
+    });
+    let all = (
+        INSTANCE_MAX.saturating_sub(in_all),
+        format!("all services have {INSTANCE_MAX} together"),
+    );
+    let bounds = portable.into_iter().chain([all]);
+    bounds.fold(
+        own,
+        |least, next| if next.0 < least.0 { next } else { least },
+    )
 }
 
 fn held_name(unit: &str, number: u32) -> String {
@@ -88,59 +126,86 @@ fn answers_at_once(descriptor: &OwnedFd) -> bool {
 }
 
 impl Manager {
-    /// A service stores descriptors.
-    pub(crate) fn store(&mut self, unit: UnitId, storing: &Storing, sent: &mut Descriptors) {
-        let Some(entry) = self.units.get(&unit) else {
-            return sent.close_aside();
-        };
-        let said = entry.unit.value(&key::FILE_DESCRIPTOR_STORE_MAX);
-        let most = usize::try_from(said).unwrap_or(usize::MAX).min(STORED_MAX);
-        while let Some(descriptor) = sent.take() {
-            if self.has_stored(unit, &descriptor) {
-                // A manager before us had it, and died before it could say so.
-                kernel::aside::close([descriptor]);
-                continue;
-            }
-            let has_room = self
-                .units
-                .get(&unit)
-                .is_some_and(|entry| entry.store.len() < most);
-            let stored = if has_room {
-                self.store_one(unit, storing, &descriptor)
-                    .map_err(|errno| format!("a descriptor is not kept: {errno}"))
-            } else {
-                Err(format!(
-                    "a descriptor is not kept: there are {most} already (FileDescriptorStoreMax=)"
-                ))
-            };
-            kernel::aside::close([descriptor]);
-            if let Err(text) = stored {
-                self.log_about(unit, &text);
-                break;
-            }
-        }
+    /// A service stores descriptors. Of one message not more are looked at than there is room for.
+    pub(crate) fn store(
+        &mut self,
+        unit: UnitId,
+        incarnation: u64,
+        storing: &Storing,
+        sent: &mut Descriptors,
+    ) {
+        let (room, limit) = self.room_of(unit);
+        let new: Vec<(OwnedFd, Identity)> = std::iter::from_fn(|| sent.take())
+            .take(room)
+            .map(|descriptor| {
+                let identity = identity(&descriptor);
+                (descriptor, identity)
+            })
+            .collect();
+        let mut why = (!sent.is_empty()).then_some(limit);
         sent.close_aside();
+        let mut known = self.known_among(unit, &new);
+        for (descriptor, identity) in new {
+            // What is there already a manager before us had, and died before it could say so.
+            let is_same = |one: &(OwnedFd, Identity)| {
+                one.1 == identity && kernel::descriptor::is_same_file(&one.0, &descriptor)
+            };
+            if !known.iter().any(is_same)
+                && let Err(errno) = self.store_one(unit, storing, (&descriptor, identity))
+            {
+                why = Some(errno.to_string());
+            }
+            known.push((descriptor, identity));
+        }
+        kernel::aside::close(known.into_iter().map(|(descriptor, _)| descriptor));
+        let run = self.run_mut(unit, Incarnation(incarnation));
+        if let Some(why) = why
+            && run.is_none_or(|run| !std::mem::replace(&mut run.stored_in_vain, true))
+        {
+            let text = format!("what it stores is not all kept: {why}");
+            self.log_about(unit, &text);
+        }
     }
 
-    fn has_stored(&self, unit: UnitId, descriptor: &OwnedFd) -> bool {
+    /// How many more a unit may store, and what bounds them.
+    fn room_of(&self, unit: UnitId) -> (usize, String) {
         let Some(entry) = self.units.get(&unit) else {
-            return false;
+            return (0, String::new());
         };
-        let carriers = entry.store.iter();
-        let known: Vec<OwnedFd> = carriers
-            .filter_map(|stored| Some(look(&stored.carrier, false)?.1))
-            .collect();
-        let is_same = |one: &OwnedFd| kernel::descriptor::is_same_file(one, descriptor);
-        let has_it = known.iter().any(is_same);
-        kernel::aside::close(known);
-        has_it
+        let said = entry.unit.value(&key::FILE_DESCRIPTOR_STORE_MAX);
+        let (mut in_portable, mut in_all) = (0, 0);
+        for other in self.units.values() {
+            in_all += other.store.len();
+            if entry.origin.portable == other.origin.portable {
+                in_portable += other.store.len();
+            }
+        }
+        let is_portable = entry.origin.portable.is_some();
+        room(
+            usize::try_from(said).unwrap_or(usize::MAX),
+            entry.store.len(),
+            is_portable.then_some(in_portable),
+            in_all,
+        )
+    }
+
+    /// Those of a unit that may be the same as one of these.
+    fn known_among(&self, unit: UnitId, new: &[(OwnedFd, Identity)]) -> Vec<(OwnedFd, Identity)> {
+        let Some(entry) = self.units.get(&unit) else {
+            return Vec::new();
+        };
+        let is_alike = |stored: &&Stored| new.iter().any(|(_, one)| *one == stored.identity);
+        let alike = entry.store.iter().filter(is_alike);
+        alike
+            .filter_map(|stored| Some((look(&stored.carrier, false)?.1, stored.identity)))
+            .collect()
     }
 
     fn store_one(
         &mut self,
         unit: UnitId,
         storing: &Storing,
-        descriptor: &OwnedFd,
+        (descriptor, identity): (&OwnedFd, Identity),
     ) -> Result<(), kernel::Errno> {
         let carrier = Rc::new(carrier(storing, descriptor)?);
         let polled = self.poll_stored(storing, descriptor)?;
@@ -152,6 +217,7 @@ impl Manager {
         entry.store.push(Stored {
             number,
             name: storing.name.clone(),
+            identity,
             carrier: Rc::clone(&carrier),
             polled,
         });
@@ -272,11 +338,13 @@ impl Manager {
                 continue;
             };
             let polled = self.poll_stored(&storing, &descriptor).ok().flatten();
+            let identity = identity(&descriptor);
             kernel::aside::close([descriptor]);
             if let Some(entry) = self.units.get_mut(&unit) {
                 entry.store.push(Stored {
                     number,
                     name: storing.name,
+                    identity,
                     carrier: Rc::new(carrier),
                     polled,
                 });
@@ -292,5 +360,33 @@ impl Manager {
                 self.leave_store(unit);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smallest_bound_counts() {
+        let least = |said, own, portable, all| {
+            let (room, why) = room(said, own, portable, all);
+            let all = ["FileDescriptorStoreMax=", "its portable", "all services"];
+            (room, all.map(|one| why.contains(one)))
+        };
+        let (own, portable, instance) = (
+            [true, false, false],
+            [false, true, false],
+            [false, false, true],
+        );
+        assert_eq!(least(4, 1, None, 9), (3, own));
+        assert_eq!(least(0, 0, None, 0), (0, own));
+        assert_eq!(least(2, 3, None, 3), (0, own), "its limit became less");
+        assert_eq!(least(usize::MAX, 100, None, 100), (28, own));
+        assert_eq!(least(128, 0, Some(500), 500), (12, portable));
+        assert_eq!(least(128, 0, Some(600), 600), (0, portable));
+        assert_eq!(least(128, 0, None, 4000), (96, instance));
+        assert_eq!(least(128, 100, Some(0), 4095), (1, instance));
+        assert_eq!(least(128, 0, Some(500), 5000), (0, instance));
     }
 }

@@ -193,7 +193,9 @@ fn remove_aside(record: PathBuf) -> bool {
 /// What a manager before this one did not come to. What there is no thread for stays until the end of the instance.
 pub(crate) fn go_on(gone: &Path) {
     for record in records(gone) {
-        if !remove_aside(record) {
+        let moved = std::fs::read_link(&record).unwrap_or_default();
+        // What has something mounted in it stays, with its link, and is told of at the end.
+        if detach_layers(&moved).is_ok() && !remove_aside(record) {
             return;
         }
     }
@@ -204,9 +206,12 @@ pub(crate) fn finish(gone: &Path) -> Vec<(PathBuf, Errno)> {
     let mut stays = Vec::new();
     for record in records(gone) {
         let moved = std::fs::read_link(&record).unwrap_or_default();
-        if let Some(place) = place(&moved)
-            && let Err(errno) = kernel::remove::tree(&place.parent, place.name())
-        {
+        let Some(place) = place(&moved) else {
+            continue;
+        };
+        let removed = detach_layers(&moved)
+            .and_then(|()| kernel::remove::tree(&place.parent, place.name()).map(drop));
+        if let Err(errno) = removed {
             stays.push((moved, errno));
         }
     }
@@ -265,40 +270,12 @@ fn runtime_directories(unit: &Unit) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The files of a socket unit's sockets.
-pub(crate) fn socket_files(unit: &Unit) -> Vec<PathBuf> {
-    let listens = unit.listens();
-    let files = listens.iter().filter_map(model::Listen::file);
-    let links = unit
-        .get(&key::SYMLINKS)
-        .into_iter()
-        .flat_map(|paths| paths.iter())
-        .map(PathBuf::from);
-    files.map(PathBuf::from).chain(links).collect()
-}
-
-/// Removes the message queues of a socket unit; says which stay, and why.
-pub(crate) fn remove_queues(unit: &Unit) -> Vec<(String, Errno)> {
-    let mut stay = Vec::new();
-    for listen in unit.listens() {
-        let model::Listen::Queue(name) = listen else {
-            continue;
-        };
-        let own = name.trim_start_matches('/');
-        let done = std::ffi::CString::new(own).map_err(|_| Errno::INVAL);
-        match done.and_then(|own| kernel::listening::remove_queue(&own)) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(errno) => stay.push((name.to_owned(), errno)),
-        }
-    }
-    stay
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)] // A test's own files.
 
     use super::*;
+    use kernel::rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 
     #[test]
     fn a_link_that_a_service_left_is_removed_and_never_followed() {
@@ -394,21 +371,54 @@ mod tests {
     }
 
     #[test]
+    fn the_mounted_layers_of_a_root_go_with_what_a_dead_manager_left() {
+        // Only a thread of its own sees what is mounted there.
+        std::thread::scope(|scope| scope.spawn(leave_layers).join().unwrap());
+    }
+
+    fn leave_layers() {
+        let folder = tempfile::tempdir_in("/var").unwrap();
+        let gone = folder.path().join("gone");
+        mount_privately();
+        for end in [
+            |gone: &Path| go_on(gone),
+            |gone: &Path| {
+                assert_eq!(finish(gone), []);
+            },
+        ] {
+            let name = [plan::frame::PRIVATE_PREFIX, b"1"].concat();
+            let path = folder.path().join(OsStr::from_bytes(&name));
+            let layers = path.join(OsStr::from_bytes(plan::frame::LAYERS.to_bytes()));
+            std::fs::create_dir_all(&layers).unwrap();
+            mount("tmpfs", &layers, "tmpfs", MountFlags::empty(), None).unwrap();
+            std::fs::write(layers.join("file"), "").unwrap();
+            drop(Tree::note("a.service".into(), path.clone(), &gone));
+            end(&gone);
+            let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+            while path.exists() {
+                assert!(std::time::Instant::now() < until, "it stays");
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    fn mount_privately() {
+        kernel::namespace::unshare(kernel::namespace::MOUNT).unwrap();
+        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        mount_change("/", private).unwrap();
+    }
+
+    #[test]
     fn what_stays_is_told_with_the_reason() {
         // Only a thread of its own sees what is mounted there.
         std::thread::scope(|scope| scope.spawn(leave_something).join().unwrap());
     }
 
     fn leave_something() {
-        use kernel::rustix::mount::{
-            MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
-        };
         let folder = tempfile::tempdir_in("/var").unwrap();
         let (path, gone) = (folder.path().join("busy"), folder.path().join("gone"));
         std::fs::create_dir_all(path.join("mount")).unwrap();
-        kernel::namespace::unshare(kernel::namespace::MOUNT).unwrap();
-        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-        mount_change("/", private).unwrap();
+        mount_privately();
         mount(
             "tmpfs",
             path.join("mount"),

@@ -65,6 +65,7 @@ mod scope;
 mod show;
 mod signals;
 mod slices;
+mod socket_files;
 mod start;
 mod status;
 mod stopping;

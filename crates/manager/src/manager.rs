@@ -122,6 +122,7 @@ pub(crate) struct Aside {
     pub(crate) joiners: crate::namespaces::Joiners,
     pub(crate) timers: crate::timers::Timers,
     pub(crate) paths: crate::paths::Paths,
+    pub(crate) flushes: crate::draining::Flushes,
 }
 
 /// An executor's report that is still open.
@@ -323,6 +324,7 @@ impl Manager {
             self.elsewhere.go_on(clock::monotonic());
             self.ask_further_sockets(clock::monotonic());
             self.give_up_pid_files(clock::monotonic());
+            self.give_up_flushes(clock::monotonic());
             self.settle()?;
             self.look_at_startup();
         }
@@ -350,6 +352,7 @@ impl Manager {
         let next = next.chain(self.aside.fetches.retry);
         let next = next.chain(self.aside.pid_files.next_end());
         let next = next.chain(self.mounts.next_end());
+        let next = next.chain(self.aside.flushes.next_end());
         let next = next.chain(self.aside.timers.next());
         let next = next.chain(self.later.networks.next_end()).min();
         next.map(|moment| moment.0.saturating_sub(clock::monotonic().0))

@@ -280,7 +280,7 @@ impl Manager {
         if message.removes {
             self.remove_stored(unit, &message.storing.name);
         } else if message.stores {
-            self.store(unit, &message.storing, &mut descriptors);
+            self.store(unit, incarnation, &message.storing, &mut descriptors);
         }
         descriptors.close_aside();
         self.hear(unit, incarnation, message);

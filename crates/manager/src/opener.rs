@@ -1,6 +1,6 @@
 //! Listening sockets: an executor makes them in the socket unit's own control group and namespaces, the keeper holds them.
 
-use crate::draining::{flush_one, retire};
+use crate::draining::retire;
 use crate::link::NewProcess;
 use crate::manager::Manager;
 use crate::poll::Token;
@@ -248,6 +248,7 @@ impl Manager {
                 .inputs
                 .push_back(Input::SocketsOpen { unit, incarnation });
         }
+        self.remove_socket_files(unit, opening.sockets.values());
         let name = self.name_of(unit);
         let failure = match opening.failure {
             Some(failure) => self.explain_failure(unit, None, failure),
@@ -285,6 +286,10 @@ impl Manager {
     /// asks for it.
     pub(crate) fn close_sockets(&mut self, unit: UnitId) {
         self.unwatch_sockets(unit);
+        self.end_flush(unit);
+        if let Some(entry) = self.units.get(&unit) {
+            self.remove_socket_files(unit, entry.sockets.iter().map(|socket| &**socket));
+        }
         let Some(entry) = self.units.get_mut(&unit) else {
             return;
         };
@@ -292,21 +297,6 @@ impl Manager {
         let mut had = None;
         for (index, socket) in std::mem::take(&mut entry.sockets).into_iter().enumerate() {
             self.let_socket_go(Some(unit), &name, (index, socket), &mut had);
-        }
-        let Some(entry) = self.units.get(&unit) else {
-            return;
-        };
-        if entry.unit.value(&model::key::REMOVE_ON_STOP) {
-            for path in crate::leftovers::socket_files(&entry.unit) {
-                if let Err(errno) = crate::leftovers::remove_file(&path) {
-                    let text = format!("{} stays: it can't be removed: {errno}", path.display());
-                    self.log_as(crate::own_log::WARNING, unit, &text);
-                }
-            }
-            for (name, errno) in crate::leftovers::remove_queues(&entry.unit) {
-                let text = format!("the message queue {name} stays: it can't be removed: {errno}");
-                self.log_as(crate::own_log::WARNING, unit, &text);
-            }
         }
     }
 
@@ -343,7 +333,7 @@ impl Manager {
     }
 
     /// The service of a socket unit, while it runs: it has the sockets, too.
-    fn server_of(&self, unit: UnitId) -> Option<UnitId> {
+    pub(crate) fn server_of(&self, unit: UnitId) -> Option<UnitId> {
         let service = match &self.engine.config(unit)?.kind {
             engine::Kind::Socket(socket) => self.engine.id(&socket.service)?,
             _ => return None,
@@ -361,9 +351,12 @@ impl Manager {
         });
     }
 
-    /// Reports the next traffic.
+    /// Reports the next traffic; after what is being thrown away.
     pub(crate) fn watch_sockets(&mut self, unit: UnitId) {
         self.unwatch_sockets(unit);
+        if self.watches_after_flush(unit, true) {
+            return;
+        }
         let Some(entry) = self.units.get(&unit) else {
             return;
         };
@@ -378,6 +371,7 @@ impl Manager {
 
     /// Reports no traffic.
     pub(crate) fn unwatch_sockets(&mut self, unit: UnitId) {
+        self.watches_after_flush(unit, false);
         let poll = &self.poll;
         self.listening.retain(|_, (owner, socket)| {
             if *owner == unit {
@@ -407,26 +401,6 @@ impl Manager {
         };
         self.inputs
             .push_back(Input::SocketTraffic { unit, incarnation });
-    }
-
-    /// Throws away what waits at the sockets.
-    pub(crate) fn flush_sockets(&mut self, unit: UnitId) {
-        /// Connections or messages thrown away at once; a flood must not stop the loop.
-        const FLUSHED_MAX: usize = 4096;
-        let Some(entry) = self.units.get(&unit) else {
-            return;
-        };
-        for socket in &entry.sockets {
-            // The service that had it may have made it one that waits.
-            if crate::streams::set_non_blocking(socket, true).is_err() {
-                continue;
-            }
-            for _ in 0..FLUSHED_MAX {
-                if !flush_one(socket) {
-                    break;
-                }
-            }
-        }
     }
 
     /// Sockets that the keeper held for the manager before us. All of a unit's, or none: those are made anew. What a unit listens on was

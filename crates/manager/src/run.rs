@@ -36,6 +36,8 @@ pub(crate) struct Run {
     pub(crate) wants_empty: bool,
     /// Its control group was seen empty, and nothing was started in it since.
     pub(crate) known_empty: bool,
+    /// It was said that what it stores is not all kept.
+    pub(crate) stored_in_vain: bool,
 }
 
 /// The user and groups of a run.

@@ -101,3 +101,38 @@ fn what_is_kept_over_a_stop_goes_when_it_is_cleaned() {
         coracle.ok(&["clean", "--what=fdstore", "stores.service"]);
     });
 }
+
+/// Stores much more than there is room for, again and again: files of one inode, of which none is the same as another.
+const GREEDY: &str = r#"
+import array, os, signal, socket
+fds = [os.open('/dev/null', os.O_RDONLY) for _ in range(253)]
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+    s.connect(os.environ['NOTIFY_SOCKET'])
+    for _ in range(20):
+        s.sendmsg([b'FDSTORE=1'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', fds))])
+    s.send(b'READY=1')
+signal.pause()
+"#;
+
+#[test]
+fn who_stores_more_than_there_is_room_for_is_told_once() {
+    with_units(&[], |coracle| {
+        units(coracle, "");
+        let script = coracle.folder().join("stores.py");
+        std::fs::write(&script, GREEDY).expect("a script");
+        let text = STORES.replace("SCRIPT", &script.display().to_string());
+        let text = text.replace("StoreMax=2", "StoreMax=100");
+        coracle.unit("stores.service", &text);
+        coracle.ok(&["daemon-reload"]);
+        let vain = |lines: &[String]| {
+            let vain = lines.iter().filter(|line| line.contains("not all kept"));
+            vain.count()
+        };
+        for _ in 0..3 {
+            coracle.ok(&["restart", "stores.service"]);
+            count(coracle, "100");
+        }
+        let lines = waiting::lines(coracle, "stores.service", |lines| vain(lines) >= 3);
+        assert_eq!(vain(&lines), 3, "{lines:?}");
+    });
+}

@@ -154,3 +154,68 @@ fn what_a_socket_cannot_be_told_is_named() {
         }
     });
 }
+
+#[test]
+fn what_others_have_at_the_place_of_a_socket_outlives_it() {
+    with_units(&[("placed.service", UNREAD)], |coracle| {
+        let room = coracle.folder().to_path_buf();
+        let (file, socket) = (room.join("precious"), room.join("socket"));
+        let queue = format!("coracle-precious-{}", std::process::id());
+        fs::write(&file, "precious").expect("a file");
+        // mq_open(name, O_CREAT | O_RDWR, 0666, NULL)
+        perl(
+            "umask 0; $n = shift; die if syscall(240, $n, 66, 438, 0) < 0",
+            &[&queue],
+        );
+        let taken = format!("ListenStream={}", file.display());
+        let open = format!("ListenMessageQueue=/{queue}\nSocketMode=0600");
+        for (lines, named) in [(taken, "ListenStream="), (open, "ListenMessageQueue=")] {
+            let own = socket.display();
+            let text = format!("[Socket]\nRemoveOnStop=yes\nListenStream={own}\n{lines}\n");
+            coracle.unit("placed.socket", &text);
+            coracle.ok(&["daemon-reload"]);
+            let refused = coracle.coracle(&["start", "placed.socket"]);
+            assert!(refused.status != 0, "{lines}");
+            assert!(refused.stderr.contains(named), "{}", refused.stderr);
+            // What was made before it is there no more.
+            waiting::state(coracle, "placed.socket", "failed");
+            assert!(!socket.exists(), "{lines}");
+        }
+        assert_eq!(fs::read(&file).expect("the file"), b"precious");
+        // mq_unlink(name)
+        perl("$n = shift; die if syscall(241, $n) < 0", &[&queue]);
+    });
+}
+
+/// Ends, and leaves behind who makes its socket one that waits, again and again, until there is a file.
+const UNDOES: &str = "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=oneshot\nKillMode=process\nExecStart=/bin/echo run\nExecStart=/usr/bin/perl -e 'open S, q(+<&=3); exit if fork; until (-e q(ROOM/over)) { fcntl S, 4, 0 }'\n";
+
+#[test]
+fn a_service_that_makes_its_socket_wait_holds_up_nobody_but_itself() {
+    with_units(&[], |coracle| {
+        let room = coracle.folder().display().to_string();
+        coracle.unit("undoes.service", &UNDOES.replace("ROOM", &room));
+        let text = format!("[Socket]\nFlushPending=yes\nListenStream={room}/socket\n");
+        coracle.unit("undoes.socket", &text);
+        coracle.ok(&["start", "undoes.socket"]);
+        let socket = format!("{room}/socket");
+        // Each is thrown away, or starts it once more.
+        let told = |lines: &[String]| {
+            lines
+                .iter()
+                .any(|line| line.contains("not all thrown away"))
+        };
+        waiting::eventually("a flush that does not end", || {
+            std::os::unix::net::UnixStream::connect(&socket).expect("it listens");
+            let printed = coracle.ok(&["logs", "-u", "undoes.socket", "--cat"]);
+            let lines: Vec<String> = printed.lines().map(str::to_owned).collect();
+            told(&lines).then_some(())
+        });
+        coracle.ok(&["list-units"]);
+        coracle.ok(&["stop", "undoes.socket"]);
+        // Who waits at it has it no more: its name is free, and it is made anew.
+        coracle.ok(&["start", "undoes.socket"]);
+        fs::write(format!("{room}/over"), "").expect("a file");
+        coracle.ok(&["stop", "undoes.socket", "undoes.service"]);
+    });
+}

@@ -196,6 +196,14 @@ pub(crate) fn symlink(scope: Scope, path: &str) -> Verdict {
     })
 }
 
+/// XAttrEntryPoint= of sockets: `NAME=VALUE`.
+pub(crate) fn attribute(_: Scope, word: &str) -> Verdict {
+    // Those of the other spaces mean something to the kernel, as capabilities and labels do.
+    Verdict::free_if(word.starts_with("user."), || {
+        Verdict::never("an image may give files attributes of `user.` only")
+    })
+}
+
 /// RequiresMountsFor= and WantsMountsFor=.
 pub(crate) fn mounts_for(scope: Scope, path: &str) -> Verdict {
     own_or(scope, path, || {

@@ -194,6 +194,7 @@ fn host_paths(name: &str) -> Option<Rule> {
         "MakeDirectory" => Rule::Line(paths::no_making),
         "PIDFile" => Rule::Line(paths::pid_file),
         "Symlinks" => Rule::Words(paths::symlink),
+        "XAttrEntryPoint" => Rule::Words(paths::attribute),
         "RequiresMountsFor" | "WantsMountsFor" => Rule::Words(paths::mounts_for),
         "LoadCredential" | "LoadCredentialEncrypted" => Rule::Line(paths::credential),
         "ImportCredential" => Rule::Line(paths::import_credential),

@@ -206,7 +206,7 @@ pub(super) const ROWS: &[Row] = &[
         value: &BYTE_SIZE,
         summary: said("Sets the size of the named pipe's buffer."),
         bus: said("t"),
-        ..Row::FREE
+        ..Row::ASKS
     },
     Row {
         name: "PollLimitBurst",

@@ -205,5 +205,5 @@ pub(crate) const OBSERVATIONS: &[Observation] = &[
     units("TriggerLimitBurst=3", UNREAD, sent!("until coracle is-failed -q $U.socket; do :; done; grep -c run $ROOM/$U"), "3"),
     units("TriggerLimitIntervalSec=1us", UNREAD, sent!("until coracle is-failed -q $U.socket || test $(cat $ROOM/$U 2> /dev/null | grep -c run) -gt 5; do :; done; coracle is-failed -q $U.socket || echo on; coracle stop $U.socket"), "on").on(&["TriggerLimitBurst=1"]),
     // Nothing starts it again and again until its limit.
-    units("FlushPending=yes", UNREAD, sent!("timeout 4 sh -c 'until coracle is-failed -q $U.socket; do :; done'; grep -c run $ROOM/$U; coracle stop $U.socket"), "1").on(&["TriggerLimitBurst=3"]),
+    units("FlushPending=yes", UNREAD, sent!("timeout 4 sh -c 'until coracle is-failed -q $U.socket; do :; done'; grep -c run $ROOM/$U; coracle stop $U.socket"), "1").on(&["TriggerLimitBurst=3", "TriggerLimitIntervalSec=1h"]),
 ];
