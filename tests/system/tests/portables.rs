@@ -583,7 +583,7 @@ fn extensions_lie_over_a_portable_come_in_like_it_and_stay_over_versions() {
             coracle.ok(&["start", "boat.service"]);
             waiting::eventually("what it saw", || {
                 let said = coracle.ok(&["logs", "boat.service"]).split_off(before);
-                said.contains("over").then_some(said)
+                (!said.is_empty()).then_some(said)
             })
         };
         refused(
