@@ -44,6 +44,11 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "systemd can't mount its own /sys/fs/bpf where network and processes are private, too",
     ),
     (
+        "ProtectClock=",
+        "mount-for",
+        "the files of the clocks are kept from being written by a mount namespace, which systemd does not make for it",
+    ),
+    (
         "ProtectHostname=",
         "mount-for",
         "the file with the name is kept from being written by a mount namespace, which systemd does not make for it",
