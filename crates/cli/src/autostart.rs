@@ -62,7 +62,8 @@ pub(crate) fn start(directories: &Directories, purpose: Purpose) -> Result<()> {
     let outcome = launched.and_then(|child| wait(&socket, child));
     fs::remove_file(&ready).ok();
     drop(turn);
-    if outcome.as_ref().is_err_and(is_of_another) && answers(&directories.runtime) {
+    let pause = || std::thread::sleep(PAUSE);
+    if outcome.as_ref().is_err_and(is_of_another) && answers(&directories.runtime, pause) {
         return Ok(());
     }
     outcome.or_hint(
@@ -73,21 +74,23 @@ pub(crate) fn start(directories: &Directories, purpose: Purpose) -> Result<()> {
 
 /// Somebody else, such as the host's init, started one at the same moment: the manager's words of it.
 fn is_of_another(error: &anyhow::Error) -> bool {
-    format!("{error:#}").contains("another instance runs for")
+    format!("{error:#}").contains(wire::ANOTHER_RUNS)
 }
 
 /// Whether the instance that is there answers: it may be coming up.
-fn answers(runtime: &Path) -> bool {
+fn answers(runtime: &Path, mut pause: impl FnMut()) -> bool {
     const TRIES: u32 = 250;
-    const PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
     (0..TRIES).any(|_| {
         let answers = UnixStream::connect(runtime.join("api")).is_ok();
         if !answers {
-            std::thread::sleep(PAUSE);
+            pause();
         }
         answers
     })
 }
+
+/// Between two looks for an instance that is coming up.
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// Commands that find no instance at the same moment start one after the other, so that one of them starts it and the others find it.
 /// (An instance that is there already would refuse a second one anyway.)
@@ -311,13 +314,12 @@ mod tests {
     fn an_instance_that_comes_up_meanwhile_is_as_good() {
         let runtime = tempfile::tempdir().unwrap();
         let path = runtime.path().join("api");
-        let comes = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(50));
-            std::os::unix::net::UnixListener::bind(path).unwrap()
-        });
-        assert!(answers(runtime.path()));
-        drop(comes.join().unwrap());
-        let other = anyhow::anyhow!("another instance runs for /run/coracle");
+        let mut api = None;
+        assert!(!answers(runtime.path(), || {}));
+        assert!(answers(runtime.path(), || {
+            api = Some(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        }));
+        let other = anyhow::anyhow!("{} /run/coracle", wire::ANOTHER_RUNS);
         assert!(is_of_another(&other.context("cannot start")));
         assert!(!is_of_another(&anyhow::anyhow!("it ended with 1")));
     }

@@ -37,9 +37,16 @@ pub(crate) enum Lane {
     PortableFlushes,
 }
 
-const LANES: usize = 6;
-
 impl Lane {
+    const ALL: [Self; 6] = [
+        Self::Host,
+        Self::Portable,
+        Self::Firewall,
+        Self::Trees,
+        Self::Flushes,
+        Self::PortableFlushes,
+    ];
+
     /// Threads at once.
     const fn threads_max(self) -> usize {
         match self {
@@ -53,12 +60,15 @@ impl Lane {
 }
 
 /// Those of all lanes together: a lane that has room always finds a thread.
-const THREADS_MAX: usize = Lane::Host.threads_max()
-    + Lane::Portable.threads_max()
-    + Lane::Firewall.threads_max()
-    + Lane::Trees.threads_max()
-    + Lane::Flushes.threads_max()
-    + Lane::PortableFlushes.threads_max();
+const THREADS_MAX: usize = {
+    let [host, portable, firewall, trees, flushes, portable_flushes] = Lane::ALL;
+    host.threads_max()
+        + portable.threads_max()
+        + firewall.threads_max()
+        + trees.threads_max()
+        + flushes.threads_max()
+        + portable_flushes.threads_max()
+};
 
 /// An answer.
 pub(crate) enum Told {
@@ -95,7 +105,7 @@ struct Queue {
     waiting: VecDeque<(Lane, Work)>,
     answers: Vec<Told>,
     threads: usize,
-    busy: [usize; LANES],
+    busy: [usize; Lane::ALL.len()],
 }
 
 impl Queue {
@@ -113,15 +123,7 @@ impl Queue {
 
     /// The next that may be done now.
     fn next(&mut self) -> Option<(Lane, Work)> {
-        let lanes = [
-            Lane::Host,
-            Lane::Portable,
-            Lane::Firewall,
-            Lane::Trees,
-            Lane::Flushes,
-            Lane::PortableFlushes,
-        ];
-        let open = lanes.map(|lane| (lane, *self.busy(lane) < lane.threads_max()));
+        let open = Lane::ALL.map(|lane| (lane, *self.busy(lane) < lane.threads_max()));
         let may = |lane: Lane| open.contains(&(lane, true));
         let at = self.waiting.iter().position(|(lane, _)| may(*lane))?;
         let (lane, work) = self.waiting.remove(at)?;

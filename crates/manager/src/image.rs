@@ -377,7 +377,8 @@ impl Manager {
     pub(crate) fn adopt_mount(&mut self, held_as: String, mount: OwnedFd) {
         let mut parts = held_as.split('\n').map(str::to_owned);
         let path = self.path_of(parts.next().unwrap_or_default());
-        let (integrity, writes) = (parts.next(), parts.next());
+        let mut part = || parts.next().filter(|part| !part.is_empty());
+        let (integrity, writes) = (part(), part());
         if self.is_run_from(&path) {
             self.mounts.mounted.insert(
                 path,
@@ -444,9 +445,14 @@ impl Manager {
 /// place.
 fn held_name(path: &str, integrity: Option<&str>, writes: Option<&str>) -> String {
     let name = |path: &str| {
-        let parts = [Some(path), integrity, writes];
-        let parts: Vec<&str> = parts.into_iter().flatten().collect();
-        parts.join("\n")
+        // Each part has its place, what comes last may be left out.
+        match (integrity, writes) {
+            (None, None) => path.to_owned(),
+            (Some(integrity), None) => format!("{path}\n{integrity}"),
+            (integrity, Some(writes)) => {
+                format!("{path}\n{}\n{writes}", integrity.unwrap_or_default())
+            }
+        }
     };
     let whole = name(path);
     if whole.len() <= keeper::protocol::NAME_BYTES_MAX {
@@ -582,6 +588,10 @@ mod tests {
         assert_eq!(
             super::held_name("/a.mstack", Some("a stack"), Some("8:1:2")),
             "/a.mstack\na stack\n8:1:2"
+        );
+        assert_eq!(
+            super::held_name("/a.mstack", None, Some("8:1:2")),
+            "/a.mstack\n\n8:1:2"
         );
         for length in [470, 480, 481, 4000] {
             let path = format!("/{}", "x".repeat(length - 1));

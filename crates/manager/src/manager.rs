@@ -52,7 +52,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// Another keeper has the runtime directory.
-    #[error("another instance runs for {}", runtime.display())]
+    #[error("{} {}", wire::ANOTHER_RUNS, runtime.display())]
     AlreadyRuns {
         /// The directory.
         runtime: std::path::PathBuf,

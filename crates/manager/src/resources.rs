@@ -149,7 +149,10 @@ impl Manager {
         let run = cgroups.make(name, incarnation)?;
         let inner = match (entry.unit.value(&key::DELEGATE), role) {
             (Delegate::No, _) => None,
-            (_, Role::Main) => entry.unit.get(&key::DELEGATE_SUBGROUP).cloned(),
+            (_, Role::Main) => entry
+                .unit
+                .get(&key::DELEGATE_SUBGROUP)
+                .map(|name| name.0.clone()),
             _ => Some(CONTROL.to_owned()),
         };
         let Some(inner) = inner.filter(|inner| !inner.is_empty()) else {

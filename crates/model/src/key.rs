@@ -181,7 +181,7 @@ keys! {
     DEFER_TRIGGER_MAX_SEC: TimeSpan = Socket "DeferTriggerMaxSec", TimeSpan::INFINITY;
     DELEGATE: Delegate = Cgroup "Delegate";
     DELEGATE_NAMESPACES: NamespaceSet = Exec "DelegateNamespaces", NamespaceSet::NONE;
-    DELEGATE_SUBGROUP: String = Cgroup "DelegateSubgroup";
+    DELEGATE_SUBGROUP: SubgroupName = Cgroup "DelegateSubgroup";
     DESCRIPTION: String = Unit "Description";
     DEVICE_ALLOW: DeviceRules = Cgroup "DeviceAllow";
     DEVICE_POLICY: DevicePolicy = Cgroup "DevicePolicy";

@@ -20,6 +20,7 @@ mod path;
 mod signal;
 mod socket;
 mod stdio;
+mod subgroup;
 mod time;
 mod words;
 
@@ -43,6 +44,7 @@ pub use path::*;
 pub use signal::*;
 pub use socket::*;
 pub use stdio::*;
+pub use subgroup::*;
 pub use time::*;
 pub use words::*;
 
@@ -134,6 +136,7 @@ values! {
     ImportCredentials(ImportCredentials),
     LogPatterns(LogPatterns),
     LogNamespace(LogNamespace),
+    SubgroupName(SubgroupName),
     CapabilitySet(CapabilitySet),
     SecureBits(SecureBits),
     NamespaceSet(NamespaceSet),

@@ -141,6 +141,7 @@ types! {
     LOAD_CREDENTIALS: LoadCredentials = "name[:path]";
     LOG_FACILITY: LogFacility = "a syslog facility";
     LOG_NAMESPACE: LogNamespace = "a name";
+    SUBGROUP_NAME: SubgroupName = "a name";
     LOG_PATTERNS: LogPatterns = "a regular expression, with ~ in front of one that drops";
     LOG_LEVEL: LogLevel = "emerg, alert, crit, err, warning, notice, info or debug";
     MANAGED_OOM: ManagedOom = "auto or kill";

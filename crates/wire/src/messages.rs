@@ -17,6 +17,8 @@ pub use relations::{CauseLink, Related, RelationsReply, UnitRelations};
 pub use triggers::{Listening, PathStatus, SocketStatus, TimerStatus, WatchedPath};
 pub use usage::{BlockIo, Storage, Traffic};
 
+/// How a first process that finds another one begins to say so.
+pub const ANOTHER_RUNS: &str = "another instance runs for";
 /// The state of a manager after too many crashes in a row.
 pub const ADOPT_ONLY: &str = "adopt-only";
 

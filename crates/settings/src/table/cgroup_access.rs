@@ -50,7 +50,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "DelegateSubgroup",
         directive: key::DELEGATE_SUBGROUP.directive(),
-        value: &TEXT,
+        value: &SUBGROUP_NAME,
         summary: said("Places the unit's processes in a control group below its own."),
         since: said("254"),
         bus: said("s"),
