@@ -59,6 +59,15 @@ pub(crate) fn now() -> u64 {
     u64::try_from(Timestamp::now().as_microsecond()).unwrap_or(0)
 }
 
+/// Seconds since 1970, for dates that others are held to.
+///
+/// # Errors
+/// When this machine's clock is before that.
+pub(crate) fn now_s() -> anyhow::Result<u64> {
+    u64::try_from(Timestamp::now().as_second())
+        .map_err(|_| anyhow::anyhow!("this machine's clock is before 1970"))
+}
+
 /// A span with its two largest units.
 pub(crate) fn span(us: u64) -> String {
     const UNITS: &[(&str, u64)] = &[

@@ -93,6 +93,18 @@ impl Shelf {
         }))
     }
 
+    /// Gives a whole file that was made here its name, in place of what has that, for everybody to read.
+    ///
+    /// # Errors
+    /// When it can't be given.
+    pub fn adopt(&self, staged: &str, file: &str) -> Result<(), FileError> {
+        let (staged, path) = (self.path(staged), self.path(file));
+        std::fs::set_permissions(&staged, Permissions::from_mode(MODE))
+            .map_err(failed("give to everybody", &staged))?;
+        rename(&staged, &path)?;
+        sync_parent(&path)
+    }
+
     /// Writes a small file.
     ///
     /// # Errors

@@ -8,7 +8,6 @@ mod write;
 pub(crate) use read::Reader;
 pub(crate) use write::{ErofsError, write};
 
-use crate::source::Extent;
 use crate::tree;
 
 /// Where the superblock is, and how long.
@@ -46,13 +45,7 @@ const SYMLINK: u16 = 0o120_000;
 /// Reads what attaching needs of bytes that a fuzzer made.
 #[doc(hidden)]
 pub fn read_bytes(bytes: &[u8]) {
-    let root = Extent {
-        offset: 0,
-        length: bytes.len() as u64,
-    };
-    if let Ok(reader) = Reader::open(bytes, root) {
-        drop(tree::collect(&reader));
-    }
+    tree::read_bytes(bytes, Reader::open);
 }
 
 fn little16(bytes: &[u8], at: usize) -> Option<u16> {

@@ -13,20 +13,13 @@ use backhand::kind::{self, Kind};
 use backhand::{BackhandError, FilesystemCompressor, FilesystemWriter, NodeHeader};
 
 use crate::manifest::{Attributes, Entry, Manifest};
-use crate::source::Extent;
 use crate::tree;
 use crate::verity::BLOCK_BYTES;
 
 /// Reads what attaching needs of bytes that a fuzzer made.
 #[doc(hidden)]
 pub fn read_bytes(bytes: &[u8]) {
-    let root = Extent {
-        offset: 0,
-        length: bytes.len() as u64,
-    };
-    if let Ok(reader) = Reader::open(bytes, root) {
-        drop(tree::collect(&reader));
-    }
+    tree::read_bytes(bytes, Reader::open);
 }
 
 /// Why a file system was not written.

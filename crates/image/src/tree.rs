@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::os_release::{self, OsRelease, OsReleaseError};
+use crate::source::Extent;
 
 /// The largest unit file or drop-in. A long one has some tens of kilobytes, and the manager works through each of its words.
 pub(crate) const UNIT_LIMIT_BYTES: u64 = 64 << 10;
@@ -147,6 +148,20 @@ pub(crate) trait Files {
 
     /// What is at a path, whose last part is not followed.
     fn place(&self, path: &str) -> Result<Place, TreeError>;
+}
+
+/// Reads what attaching needs of bytes that are one file system as a whole, if they can be opened at all.
+pub(crate) fn read_bytes<'bytes, F: Files, E>(
+    bytes: &'bytes [u8],
+    open: impl FnOnce(&'bytes [u8], Extent) -> Result<F, E>,
+) {
+    let root = Extent {
+        offset: 0,
+        length: bytes.len() as u64,
+    };
+    if let Ok(reader) = open(bytes, root) {
+        drop(collect(&reader));
+    }
 }
 
 /// Reads what attaching needs from any tree.

@@ -137,6 +137,13 @@ fn versions_lie_whole_beside_an_index_that_openssl_finds_signed() {
 }
 
 /// All files with what is in them.
+/// How many keys hand over to the next in the index.
+fn handovers(directory: &Path) -> usize {
+    let (head, _) = index(directory);
+    let lines = head.lines();
+    lines.filter(|line| line.starts_with("successor ")).count()
+}
+
 fn contents(directory: &Path) -> Vec<(String, Vec<u8>)> {
     let read = |name: String| {
         let bytes = fs::read(directory.join(&name)).expect("a file");
@@ -249,23 +256,44 @@ fn a_key_hands_over_to_the_next_and_nobody_else_goes_on_from_its_index() {
             &["cannot go on from", "not trusted", "--former-key"],
         );
         publish(coracle, &next, &second, &directory, &["--former-key", &key]);
-        let (head, _) = index(&directory);
-        assert_eq!(
-            head.lines()
-                .filter(|line| line.starts_with("successor "))
-                .count(),
-            1,
-            "{head}"
-        );
+        assert_eq!(handovers(&directory), 1);
         // From then on the new key alone will do, and the word of the old one stays.
         publish(coracle, &next, &third, &directory, &[]);
-        let (head, _) = index(&directory);
-        assert_eq!(
-            head.lines()
-                .filter(|line| line.starts_with("successor "))
-                .count(),
-            1,
-            "{head}"
-        );
+        assert_eq!(handovers(&directory), 1);
+    });
+}
+
+#[test]
+fn what_is_served_stays_when_the_index_is_renewed_and_everybody_may_read_it() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    with_workshop(|coracle, workshop| {
+        let directory = coracle.folder().join("web");
+        let key = workshop.key(By::Trusted);
+        let [image, ..] = images(workshop, By::Trusted);
+        // Under a mask that would keep the web server out.
+        let place = directory.display().to_string();
+        let mut command = Command::new("sh");
+        command.args(["-c", "umask 077; exec \"$@\"", "sh"]);
+        let inner = coracle.command(&["publish", &image, &place, "--key", &key]);
+        command.arg(inner.get_program()).args(inner.get_args());
+        let environment = inner
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?)));
+        command.envs(environment);
+        assert!(command.status().expect("a shell").success());
+        let found = || {
+            let names = ["boat_1.0.psi", "boat_1.0.psi.zst"];
+            names.map(|name| fs::metadata(directory.join(name)).expect("it is served"))
+        };
+        let before = found();
+        for one in &before {
+            assert_eq!(one.permissions().mode() & 0o777, 0o644);
+        }
+        publish(coracle, &key, &image, &directory, &[]);
+        assert_eq!(found().map(|one| one.ino()), before.map(|one| one.ino()));
+        // A copy that was damaged is made anew.
+        fs::write(directory.join("boat_1.0.psi.zst"), "damaged").expect("a file");
+        publish(coracle, &key, &image, &directory, &[]);
+        assert!(found()[1].len() > 100);
     });
 }

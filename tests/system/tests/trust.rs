@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use coracle_system_tests::images::{BOAT, By, with_workshop};
+use coracle_system_tests::images::{BOAT, By, Workshop, with_workshop};
 use coracle_system_tests::refusal::refused;
 use coracle_system_tests::waiting::eventually;
 use testkit::Instance;
@@ -141,19 +141,29 @@ fn a_revoked_image_neither_attaches_nor_starts_and_what_runs_is_told() {
     });
 }
 
+/// An image that was signed with a leaf of an authority, and where files of these names lie.
+fn by_a_leaf<'a>(
+    coracle: &'a Instance,
+    workshop: &Workshop<'_>,
+) -> (String, impl Fn(&str) -> String + use<'a>) {
+    let folder = coracle.folder();
+    for line in [
+        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -subj /CN=Authority",
+        "req -newkey rsa:2048 -nodes -keyout leaf.key -out leaf.csr -subj /CN=Leaf",
+        "x509 -req -in leaf.csr -CA ca.crt -CAkey ca.key -out leaf.crt -days 30 -CAcreateserial",
+    ] {
+        openssl(folder, line);
+    }
+    let path = move |name: &str| folder.join(name).display().to_string();
+    let image = workshop.image("boat", "1", By::Nobody, &[("boat.service", BOAT)]);
+    coracle.ok(&["sign", &image, "--key", &path("leaf.key")]);
+    (image, path)
+}
+
 #[test]
 fn a_revoked_certificate_takes_all_along_that_it_signed_or_issued() {
     with_workshop(|coracle, workshop| {
-        let folder = coracle.folder();
-        let openssl = |line: &str| openssl(folder, line);
-        openssl("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -subj /CN=Authority");
-        openssl("req -newkey rsa:2048 -nodes -keyout leaf.key -out leaf.csr -subj /CN=Leaf");
-        openssl(
-            "x509 -req -in leaf.csr -CA ca.crt -CAkey ca.key -out leaf.crt -days 30 -CAcreateserial",
-        );
-        let path = |name: &str| folder.join(name).display().to_string();
-        let image = workshop.image("boat", "1", By::Nobody, &[("boat.service", BOAT)]);
-        coracle.ok(&["sign", &image, "--key", &path("leaf.key")]);
+        let (image, path) = by_a_leaf(coracle, workshop);
         refused(coracle, &[&image], &["\"Leaf\"", "not trusted"]);
         coracle.ok(&["trust", "add", &path("ca.crt")]);
         coracle.ok(&["attach", &image]);
@@ -296,16 +306,7 @@ fn what_lets_one_file_in_lets_in_nothing_of_a_revoked_maker() {
 #[test]
 fn what_lets_one_file_in_lets_in_nothing_that_a_revoked_authority_vouched_for() {
     with_workshop(|coracle, workshop| {
-        let folder = coracle.folder();
-        let openssl = |line: &str| openssl(folder, line);
-        openssl("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -subj /CN=Authority");
-        openssl("req -newkey rsa:2048 -nodes -keyout leaf.key -out leaf.csr -subj /CN=Leaf");
-        openssl(
-            "x509 -req -in leaf.csr -CA ca.crt -CAkey ca.key -out leaf.crt -days 30 -CAcreateserial",
-        );
-        let path = |name: &str| folder.join(name).display().to_string();
-        let image = workshop.image("boat", "1", By::Nobody, &[("boat.service", BOAT)]);
-        coracle.ok(&["sign", &image, "--key", &path("leaf.key")]);
+        let (image, path) = by_a_leaf(coracle, workshop);
         coracle.ok(&["trust", "add", &path("ca.crt")]);
         let this_one = format!("--trust-digest={}", digest(coracle, &image));
         let why = ["\"Leaf\"", "was revoked", "coracle trust restore"];

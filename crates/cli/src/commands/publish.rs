@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -17,8 +17,10 @@ use load::portable::PortableName;
 use model::version::compare;
 
 use super::build::load_key;
+use crate::clock::now_s;
 use crate::context::Context;
 use crate::failure::{WithHint, hint};
+use crate::portable::admit;
 use crate::terminal::{one_line, plain, say, size};
 use crate::verbs::Run;
 
@@ -85,7 +87,7 @@ impl Run for Publish {
         self.advance(&mut index)?;
         // Nothing that is served changes before it is clear that this may be.
         self.add(&mut index.clone(), &given, self.release(&given)?)?;
-        let release = self.place(context, &shelf, &given)?;
+        let release = self.place(context, &shelf, &given, &had)?;
         self.add(&mut index, &given, release)?;
         let mut signed = Signed::new(&given.name, index.print(), &key)?;
         if let Some(older) = &older {
@@ -120,7 +122,7 @@ impl Publish {
     /// Looks at the image; a worker reads it.
     fn given(&self, key: &SigningKey, former: Option<&SigningKey>) -> Result<Given> {
         let shown = self.image.display();
-        let file = File::open(&self.image).with_context(|| format!("cannot open {shown}"))?;
+        let file = admit::open(&self.image)?;
         let report = Workers::default()
             .inspect(&file)
             .with_context(|| format!("cannot inspect {shown}"))?;
@@ -241,7 +243,13 @@ impl Publish {
     }
 
     /// Puts the image into the directory, whole and compressed.
-    fn place(&self, context: &Context, shelf: &Shelf, given: &Given) -> Result<Release> {
+    fn place(
+        &self,
+        context: &Context,
+        shelf: &Shelf,
+        given: &Given,
+        had: &Index,
+    ) -> Result<Release> {
         let release = self.release(given)?;
         let file = release.image.file.as_str();
         let image = match same(shelf, file, &given.digest) {
@@ -259,7 +267,10 @@ impl Publish {
         })?;
         let compressed = match self.no_compress {
             true => None,
-            false => Some(compressed(context, shelf, file)?),
+            false => Some(match served(shelf, had, &given.digest) {
+                Some(part) => part,
+                None => compressed(context, shelf, file)?,
+            }),
         };
         Ok(Release {
             image,
@@ -275,9 +286,19 @@ fn same(shelf: &Shelf, file: &str, digest: &Digest) -> Option<Part> {
     part.filter(|part| part.digest == *digest)
 }
 
+/// The compressed copy that the index names already, if it is there: nothing takes the place of what hosts may be fetching.
+fn served(shelf: &Shelf, had: &Index, image: &Digest) -> Option<Part> {
+    let mut versions = had.versions.iter();
+    let release = versions.find(|release| release.image.digest == *image)?;
+    let part = release.compressed.as_ref()?;
+    same(shelf, &part.file, &part.digest)
+}
+
 fn compressed(context: &Context, shelf: &Shelf, file: &str) -> Result<Part> {
     let packed = format!("{file}.zst");
-    let length = image::travel::compress(&shelf.path(file), &shelf.path(&packed), &|_, _, _| ())?;
+    let staged = format!(".{packed}.new");
+    let length = image::travel::compress(&shelf.path(file), &shelf.path(&staged), &|_, _, _| ())?;
+    shelf.adopt(&staged, &packed)?;
     context.narrate(&format!("{packed} · {}", size(length)));
     Ok(shelf.part(&packed)?)
 }
@@ -321,11 +342,4 @@ fn clear(shelf: &Shelf, had: &Index, has: &Index) -> Result<()> {
         shelf.remove(file)?;
     }
     Ok(())
-}
-
-fn now_s() -> Result<u64> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    Ok(now
-        .context("this machine's clock is before 1970")?
-        .as_secs())
 }

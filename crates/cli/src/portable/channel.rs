@@ -1,7 +1,6 @@
 //! The channel of a portable: its index fetched, who stands for it, and whether it may be believed.
 
 use std::io::Seek;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 use delivery::channel::{self, Host, Index, Seen};
@@ -16,6 +15,7 @@ use image::worker::{Fault, WorkerError, Workers};
 use super::admit::{honoured, revoked_signer};
 use super::existing_held;
 use super::fetch::{FetchOptions, fetch};
+use crate::clock::now_s;
 use crate::context::Context;
 use crate::failure::{Hint, hint};
 use crate::terminal::one_line;
@@ -256,11 +256,4 @@ pub(crate) fn host() -> Host {
             .to_owned(),
         kernel: kernel.release().to_string_lossy().into_owned(),
     }
-}
-
-fn now_s() -> Result<u64> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    Ok(now
-        .context("this machine's clock is before 1970")?
-        .as_secs())
 }
