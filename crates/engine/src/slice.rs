@@ -1,6 +1,6 @@
 //! How many units of a slice may be up, or on their way, at once.
 
-use crate::config::{Concurrency, Kind};
+use crate::config::Concurrency;
 use crate::effect::JobResult;
 use crate::engine::Engine;
 use crate::graph::End;
@@ -98,10 +98,7 @@ impl Engine {
         let mut found = Vec::new();
         for other in self.related(slice, Relation::Requires, End::Theirs) {
             let unit = self.unit(other);
-            let is_slice = unit.config.as_deref().is_some_and(|config| {
-                matches!(config.kind, Kind::Target) && is_slice(&config.name)
-            });
-            if is_slice && depth > 0 {
+            if is_slice(&unit.name) && depth > 0 {
                 found.extend(self.waiting_in(other, depth - 1));
             }
             let waiting = unit.job.as_deref().filter(|job| !job.running);

@@ -138,3 +138,43 @@ fn a_scope_ends_with_its_last_process_and_needs_one() {
         assert_ne!(other.status, 0, "{other:?}");
     });
 }
+
+#[test]
+fn what_bounds_a_unit_is_set_while_it_runs_and_told_where_it_does_not_hold() {
+    let unit = "[Service]\nExecStart=/bin/sleep infinity\n";
+    with_units(&[("ok.service", unit)], |coracle| {
+        coracle.ok(&["start", "ok"]);
+        let set = coracle
+            .coracle(&["set-property", "ok", "CPUWeight=50"])
+            .ok();
+        assert_eq!(coracle.property("ok.service", "CPUWeight"), "50");
+        let file = "config/units/ok.service.d/50-CPUWeight.conf";
+        let text = std::fs::read_to_string(coracle.folder().join(file)).expect("a drop-in");
+        assert_eq!(text, "[Service]\nCPUWeight=50\n");
+        // What a start would tell, this tells, too: it depends on the host whether that is anything.
+        let reduced = "reduced: ok.service: CPUWeight=";
+        let restart = coracle.coracle(&["restart", "ok"]).ok();
+        assert_eq!(
+            set.stderr.contains(reduced),
+            restart.stderr.contains(reduced),
+            "{} {}",
+            set.stderr,
+            restart.stderr
+        );
+        for (line, why) in [
+            ("Type=oneshot", "nothing that can be changed while"),
+            (
+                "DelegateSubgroup=../up",
+                "not the name of one control group",
+            ),
+            ("MemoryMax=much", "MemoryMax=much"),
+        ] {
+            let refused = coracle.coracle(&["set-property", "ok", line]);
+            assert!(
+                refused.status != 0 && refused.stderr.contains(why),
+                "{}",
+                refused.stderr
+            );
+        }
+    });
+}

@@ -6,7 +6,7 @@ use wire::methods::{
     ReloadOrRestartUnit, ReloadUnit, RestartUnit, StartUnit, Status as StatusMethod, StopUnit,
     TryRestartUnit,
 };
-use wire::{Failure, JobOutcome, JobReply, JobRequest, Method, NamesRequest};
+use wire::{Failure, JobOutcome, JobReply, JobRequest, Method, NamesRequest, Reduction};
 
 use crate::context::Context;
 use crate::failure::{self, hint};
@@ -249,13 +249,7 @@ pub(crate) fn tell(context: &Context, outcome: &JobOutcome) {
         context.narrate(&super::daemon::line(found, &outcome.unit));
     }
     for reduction in &outcome.reductions {
-        context.narrate(&format!(
-            "{} {}: {}= {}",
-            Paint::Yellow.on("reduced:"),
-            outcome.unit,
-            reduction.directive,
-            plain(&reduction.reason)
-        ));
+        tell_reduction(context, &outcome.unit, reduction);
     }
     if succeeded(outcome) && outcome.failure.is_none() {
         return;
@@ -272,6 +266,16 @@ pub(crate) fn tell(context: &Context, outcome: &JobOutcome) {
     }
 }
 
+/// Tells a restriction that holds less than it says.
+pub(crate) fn tell_reduction(context: &Context, unit: &str, reduction: &Reduction) {
+    context.narrate(&format!(
+        "{} {unit}: {}= {}",
+        Paint::Yellow.on("reduced:"),
+        reduction.directive,
+        plain(&reduction.reason)
+    ));
+}
+
 /// What to do next; nothing where the failure has said all that is known.
 fn next_step(context: &Context, outcome: &JobOutcome) -> Option<String> {
     let unit = &outcome.unit;
@@ -283,7 +287,9 @@ fn next_step(context: &Context, outcome: &JobOutcome) -> Option<String> {
         failure,
         Some(wire::Failure::NotSupported { .. } | wire::Failure::BadName { .. })
     );
-    (!says_all).then(|| format!("`coracle status {unit}` and `coracle logs -u {unit}` tell more"))
+    (!says_all).then(|| {
+        format!("`coracle why {unit}` tells what led to it, `coracle logs -u {unit}` what it said")
+    })
 }
 
 macro_rules! job_verbs {

@@ -5,6 +5,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use model::{Directive, Room, UnitKind, UnitName};
+use wire::NamesRequest;
+use wire::methods::Status;
 
 use crate::context::{Context, full_unit_name};
 use crate::failure::hint;
@@ -42,15 +44,36 @@ impl Run for SetProperty {
             false => &places.config,
         };
         let directory = directory.join(format!("{unit}.d"));
-        for (name, text) in texts {
+        for (name, text) in &texts {
             let at = directory.join(format!("50-{name}.conf"));
             let written = files.rooted().write(&at, text.as_bytes());
             written.with_context(|| format!("cannot write {}", at.display()))?;
             context.narrate(&format!("wrote {}", files.rooted().shown(&at).display()));
         }
         files.reload(context)?;
+        if files.is_offline() {
+            return Ok(0);
+        }
+        let names: Vec<&str> = texts.iter().map(|(name, _)| name.as_str()).collect();
+        tell_reductions(context, &unit, &names)?;
         Ok(0)
     }
+}
+
+/// Tells what of it does not hold here.
+fn tell_reductions(context: &Context, unit: &UnitName, directives: &[&str]) -> Result<()> {
+    let Some(mut client) = context.connect_if_running()? else {
+        return Ok(());
+    };
+    let names = vec![unit.to_string()];
+    let reply = client.call(Status, &NamesRequest { names })?;
+    for status in &reply.units {
+        let reduced = status.sandbox.iter().flat_map(|sandbox| &sandbox.reduced);
+        for reduction in reduced.filter(|one| directives.contains(&one.directive.as_str())) {
+            super::jobs::tell_reduction(context, &status.name, reduction);
+        }
+    }
+    Ok(())
 }
 
 /// A drop-in for each directive, in the order in which they are named first.
