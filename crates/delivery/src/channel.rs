@@ -214,26 +214,14 @@ pub struct Moment(pub u64);
 
 impl std::fmt::Display for Moment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (days, second) = (self.0 / 86_400, self.0 % 86_400);
-        let (year, month, day) = civil(days);
-        let (hour, minute) = (second / 3600, second / 60 % 60);
-        write!(f, "{year}-{month:02}-{day:02} {hour:02}:{minute:02} UTC")
+        let second = i64::try_from(self.0).ok();
+        let moment = second.and_then(|second| jiff::Timestamp::from_second(second).ok());
+        match moment {
+            Some(moment) => write!(f, "{}", moment.strftime("%Y-%m-%d %H:%M UTC")),
+            // No year has so many digits.
+            None => write!(f, "@{}", self.0),
+        }
     }
-}
-
-/// Year, month and day of a number of days since the epoch, in the Gregorian calendar: years are counted from March, so that the
-/// odd day is their last.
-fn civil(days: u64) -> (u64, u64, u64) {
-    const ERA_DAYS: u64 = 146_097;
-    let days = days + 719_468;
-    let (era, day) = (days / ERA_DAYS, days % ERA_DAYS);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day_of_month = day - (153 * month + 2) / 5 + 1;
-    let is_next = month >= 10;
-    let month = if is_next { month - 9 } else { month + 3 };
-    (era * 400 + year + u64::from(is_next), month, day_of_month)
 }
 
 impl Index {

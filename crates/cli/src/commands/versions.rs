@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use anyhow::Result;
 use clap::Args;
+use delivery::channel::Moment;
 use delivery::portables::{Portable, Version};
 use delivery::store::Store;
 use model::version::compare;
@@ -67,15 +68,10 @@ impl Run for Versions {
 
 fn line(store: &Store, portable: &Portable, number: &str, version: &Version) -> Line {
     let length = |digest| store.path(&digest).metadata().ok().map(|found| found.len());
-    let micros = i64::try_from(version.installed_us).unwrap_or(i64::MAX);
-    let moment = jiff::Timestamp::from_microsecond(micros);
     Line {
         version: number.to_owned(),
         state: state(portable, number, version),
-        installed: moment.map_or_else(
-            |_| "-".to_owned(),
-            |moment| moment.strftime("%Y-%m-%d %H:%M UTC").to_string(),
-        ),
+        installed: Moment(version.installed_us / 1_000_000).to_string(),
         bytes: version.image.and_then(length),
         image: version.image.map_or_else(
             || {
