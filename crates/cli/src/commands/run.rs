@@ -205,9 +205,8 @@ impl RunCommand {
 
     /// Lets this process be a scope, and then become the command.
     fn run_here(&self, context: &Context) -> Result<u8> {
-        let (Some(program), directory) = (self.command.first(), self.directory()?) else {
-            return Ok(1);
-        };
+        let program = self.command.first().context("no command is given")?;
+        let directory = self.directory()?;
         let own = rustix::process::getpid();
         let own = rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty())
             .context("cannot open our own process")?;
@@ -223,6 +222,7 @@ impl RunCommand {
         let mut command = std::process::Command::new(program);
         command.args(self.command.iter().skip(1));
         for variable in &self.setenv {
+            // One without a value is passed on, as all that are set here.
             if let Some((name, value)) = variable.split_once('=') {
                 command.env(name, value);
             }

@@ -11,7 +11,7 @@ use delivery::digest::Digest;
 use delivery::digests::{Digests, Said};
 use delivery::portables::Trust as Recorded;
 use delivery::store::{Staging, Store};
-use delivery::trust::Anchors;
+use delivery::trust::{Anchor, Anchors};
 use image::dissect::Layout;
 use image::signature::{Signer, TrustedCertificate};
 use image::tree::Contents;
@@ -446,14 +446,24 @@ pub(crate) fn honoured(config: &Path) -> Result<Vec<TrustedCertificate>> {
     let list = Digests::revoked(config);
     let mut certificates = Vec::new();
     for anchor in Anchors::new(config).honoured()? {
-        let of = || format!("the trusted certificate {}", anchor.path.display());
-        let certificate = TrustedCertificate::parse(&anchor.der).with_context(of)?;
-        let signer = certificate.signer().with_context(of)?;
+        let certificate = certificate_of(&anchor)?;
+        let signer = certificate
+            .signer()
+            .with_context(|| trusted_certificate(&anchor))?;
         if revoked_signer(&list, &signer)?.is_none() {
             certificates.push(certificate);
         }
     }
     Ok(certificates)
+}
+
+/// One that can't be read ends what asks for it: nobody knows whose it is, and whether that one was revoked.
+fn certificate_of(anchor: &Anchor) -> Result<TrustedCertificate> {
+    TrustedCertificate::parse(&anchor.der).with_context(|| trusted_certificate(anchor))
+}
+
+fn trusted_certificate(anchor: &Anchor) -> String {
+    format!("the trusted certificate {}", anchor.path.display())
 }
 
 fn revoked(said: &Said, what: &str) -> anyhow::Error {
@@ -526,12 +536,10 @@ fn trust(context: &Context, digest: &Digest, acceptance: &Acceptance) -> Result<
 fn waived(config: &Path, digest: Option<&Digest>) -> Result<Trust> {
     // The revoked ones, too: it is they that are looked for.
     let anchors = Anchors::new(config).list()?.0;
-    let known = anchors
-        .iter()
-        .filter_map(|anchor| TrustedCertificate::parse(&anchor.der).ok());
+    let known: Result<Vec<_>> = anchors.iter().map(certificate_of).collect();
     Ok(Trust::Waived {
         digest: digest.map(Digest::hex),
-        known: known.collect(),
+        known: known?,
     })
 }
 
