@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use kernel::loop_device::{self, Configuration};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
@@ -89,7 +90,52 @@ pub fn mount(file: &File, layout: &Verified<Layout>) -> Result<OwnedFd, MountErr
     mount_own(file, None, layout, &Options::strict())
 }
 
+/// Whether an image was ours at once, or another one's mount had to end first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claimed {
+    /// Nobody wrote to it.
+    AtOnce,
+    /// What was read of it before may have changed.
+    AfterAnother,
+}
+
+/// How long a mount that is going may take: its last user has ended, and it writes what it still has.
+const GOING: Duration = Duration::from_secs(5);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
+
+/// Keeps others from mounting a file whose file systems can be written to, `alone` where it is written to itself.
+///
+/// The claim is the open file's, which a loop device has, too: it lasts as long as the longer of both. flock(2)
+///
+/// # Errors
+/// [`MountError::InUse`] where somebody has it still after five seconds, and what the kernel says.
+pub fn claim(file: &File, alone: bool) -> Result<Claimed, MountError> {
+    let how = if alone {
+        FlockOperation::NonBlockingLockExclusive
+    } else {
+        FlockOperation::NonBlockingLockShared
+    };
+    let begin = Instant::now();
+    let mut claimed = Claimed::AtOnce;
+    loop {
+        match flock(file, how) {
+            Err(Errno::WOULDBLOCK) if begin.elapsed() >= GOING => return Err(MountError::InUse),
+            Err(Errno::WOULDBLOCK) => {
+                claimed = Claimed::AfterAnother;
+                // There is no lock with a time-out, and nothing tells when a device let go.
+                std::thread::sleep(BETWEEN_LOOKS);
+            }
+            locked => {
+                locked.step("locking it")?;
+                return Ok(claimed);
+            }
+        }
+    }
+}
+
 /// Makes a detached mount of an image that is the administrator's own; `aside` has its verity data where the layout says so.
+///
+/// Who mounts what can be written to has it with [`claim`].
 ///
 /// # Errors
 /// See [`MountError`].
@@ -101,18 +147,6 @@ pub fn mount_own(
 ) -> Result<OwnedFd, MountError> {
     let mapped = mapped::Mapped::new(file, aside, layout)?;
     let layout = layout.get();
-    if layout.file_system.is_writable() {
-        // Held by the loop device, which has the same open file, as long as that is there.
-        let how = if options.read_only {
-            FlockOperation::NonBlockingLockShared
-        } else {
-            FlockOperation::NonBlockingLockExclusive
-        };
-        match flock(file, how) {
-            Err(Errno::WOULDBLOCK) => return Err(MountError::InUse),
-            locked => locked.step("locking it")?,
-        }
-    }
     if let Some(mapped) = mapped {
         return from_device(mapped.path(), layout.file_system, options);
     }

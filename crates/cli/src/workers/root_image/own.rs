@@ -8,7 +8,9 @@ use anyhow::{Context as _, Result, bail};
 use image::choose::{Choice, Known, choose};
 use image::dissect::Layout;
 use image::extension;
-use image::mount::{Options, assemble, has_device_mapper, mount_own, open_directory, root_of};
+use image::mount::{
+    Claimed, Options, assemble, claim, has_device_mapper, mount_own, open_directory, root_of,
+};
 use image::verify::{Assurance, How, Trust, Unverified, Verified};
 use image::verity::RootHash;
 use image::worker::{Fault, WorkerError, Workers};
@@ -54,7 +56,7 @@ pub(super) fn pieces(wish: &Wish, only_read: bool) -> Result<(Vec<Piece>, String
     let (file, is_writable) = open(path)?;
     only_roots(path, &file)?;
     let workers = Workers::default();
-    let disk = workers.survey(&file)?;
+    let mut disk = workers.survey(&file)?;
     let policy = ImagePolicy(wish.policy.clone());
     let aside = verity_file(wish)?;
     let aside_bytes = aside.as_ref().map(File::metadata).transpose()?;
@@ -71,11 +73,23 @@ pub(super) fn pieces(wish: &Wish, only_read: bool) -> Result<(Vec<Piece>, String
         root,
         usr,
     };
-    let choices = choose(disk.claim(), &wanted)?;
+    let is_read_only = |choice: &Choice| choice.read_only || !is_writable || only_read;
+    let mut choices = choose(disk.claim(), &wanted)?;
+    let mut changeable = choices
+        .iter()
+        .filter(|choice| choice.layout.file_system.is_writable())
+        .peekable();
+    if changeable.peek().is_some() {
+        let alone = !changeable.all(is_read_only);
+        if claim(&file, alone)? == Claimed::AfterAnother {
+            disk = workers.survey(&file)?;
+            choices = choose(disk.claim(), &wanted)?;
+        }
+    }
     let mut integrity = Vec::new();
     let mut pieces = Vec::new();
     for choice in &choices {
-        let read_only = choice.read_only || !is_writable || only_read;
+        let read_only = is_read_only(choice);
         let mut options = Options::new(read_only);
         for list in &wish.options {
             if let Some(list) = options_for(list, choice) {
