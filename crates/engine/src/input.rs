@@ -273,6 +273,8 @@ pub struct Notice {
     pub main_pid: Option<u32>,
     /// EXTEND_TIMEOUT_USEC=
     pub extend_timeout: Option<u64>,
+    /// RESTART_RESET=1: restarts count from here.
+    pub restart_reset: bool,
     /// WATCHDOG=1
     pub alive: bool,
     /// WATCHDOG=trigger

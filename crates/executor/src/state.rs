@@ -7,7 +7,7 @@ use plan::frame::{FIRST_DESCRIPTOR, Frame, MAX_DESCRIPTORS, REPORT_DESCRIPTOR, R
 
 use crate::ahead::Ahead;
 use crate::made::Made;
-use crate::steps::{Holder, Masks, Project};
+use crate::steps::{Holder, Masks, Opened, Project};
 
 /// The lowest number for descriptors that are in the way of those that the service gets (3, 4, …).
 pub(crate) const ASIDE: i32 = FIRST_DESCRIPTOR + MAX_DESCRIPTORS as i32;
@@ -23,6 +23,8 @@ pub(crate) struct State<'a> {
     pub(crate) report: OwnedFd,
     /// The passed descriptors, by their place among the roles.
     pub(crate) passed: [Option<OwnedFd>; MAX_DESCRIPTORS],
+    /// Files that were opened for the service: in the places after those of the passed descriptors.
+    pub(crate) opened: Opened,
     /// The project of the last directory that has one.
     pub(crate) project: Option<Project>,
     /// The clone of the image's tree.
@@ -90,6 +92,7 @@ impl<'a> State<'a> {
             frame,
             report,
             passed,
+            opened: Opened::default(),
             project: None,
             image: None,
             images: [const { None }; MAX_IMAGES],

@@ -27,6 +27,7 @@ mod make_networks;
 mod memory;
 mod mount;
 mod no_new_privileges;
+mod open_file;
 mod ownership;
 mod proc_file;
 mod program;
@@ -48,6 +49,7 @@ mod user_namespace;
 mod working_directory;
 
 pub(crate) use delegate::Holder;
+pub(crate) use open_file::Opened;
 pub(crate) use quota::Project;
 
 /// Takes one step.
@@ -91,6 +93,11 @@ pub(crate) fn take<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
         }
         Step::Terminal { .. } => terminal::take(state, step),
         Step::Stream { target, source } => stream::take(state, target, source),
+        Step::OpenFile {
+            path,
+            flags,
+            optional,
+        } => open_file::take(state, path, flags, optional),
         Step::Keyring { link_user } => keyring::take(state, link_user),
         Step::CloneImage { index } => clone_image::take(state, index),
         Step::RootRoom { parent, directory } => root::layers(state, parent, directory),

@@ -611,3 +611,92 @@ fn a_second_name_for_a_strangers_file_is_not_given_to_the_next_user() {
     assert_eq!(std::fs::metadata(&secret).unwrap().uid(), 0);
     assert_eq!(std::fs::metadata(own.join("first")).unwrap().uid(), 61_234);
 }
+
+/// What a service finds among its descriptors: their number, their names, and what `command` says of them.
+fn opened(command: &str, steps: &[Step<'_>]) -> harness::Outcome {
+    let mut start = shell(&format!("echo $LISTEN_FDS $LISTEN_FDNAMES; {command}"));
+    start.environment.extend([
+        format!("LISTEN_FDS={}", steps.len()),
+        format!(
+            "LISTEN_FDNAMES={}",
+            ["a", "b", "c"][..steps.len()].join(":")
+        ),
+    ]);
+    start.run(steps)
+}
+
+#[test]
+fn files_are_opened_as_they_are_asked_for_and_missing_ones_leave_no_gap() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| text(folder.path().join(name).to_str().unwrap());
+    let (log, missing, emptied) = (path("log"), path("missing"), path("emptied"));
+    std::fs::write(folder.path().join("log"), "old\n").unwrap();
+    std::fs::write(folder.path().join("emptied"), "old\n").unwrap();
+    let open = |path, flags, optional| Step::OpenFile {
+        path,
+        flags,
+        optional,
+    };
+    let steps = [
+        open(&log, 0o2 | 0o2000, false),
+        open(&missing, 0, true),
+        open(&emptied, 0o2 | 0o1000, false),
+    ];
+    let outcome = opened(
+        "echo new >&3; echo fresh >&4; ls /proc/self/fd | wc -l",
+        &steps,
+    );
+    // The three streams, the two files, and what ls opens.
+    assert_eq!(outcome.said(), "2 a:c\n6");
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    assert_eq!(
+        (read("log"), read("emptied")),
+        ("old\nnew\n".into(), "fresh\n".into())
+    );
+    let outcome = opened(
+        "(echo x >&3) 2>/dev/null || cat <&3",
+        &[open(&log, 0, false)],
+    );
+    assert_eq!(outcome.said(), "1 a\nold\nnew");
+    let outcome = opened("echo ${LISTEN_PID-nobody}", &[open(&missing, 0, true)]);
+    assert_eq!(outcome.said(), "\nnobody");
+    let failed = opened("", &[open(&missing, 0, false)]);
+    assert_eq!(failed.ending, Ending::Exited(202));
+    // A link where a service could have left it leads nowhere.
+    std::os::unix::fs::symlink("/etc/passwd", folder.path().join("link")).unwrap();
+    std::os::unix::fs::chown(folder.path(), Some(61_234), None).unwrap();
+    let failed = opened("", &[open(&path("link"), 0, false)]);
+    assert_eq!(failed.ending, Ending::Exited(202));
+}
+
+#[test]
+fn a_socket_among_the_files_is_connected_to_whatever_its_kind() {
+    use std::io::{Read, Write};
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| text(folder.path().join(name).to_str().unwrap());
+    let (stream, datagram) = (path("stream"), path("datagram"));
+    let listener = std::os::unix::net::UnixListener::bind(folder.path().join("stream")).unwrap();
+    let receiver = std::os::unix::net::UnixDatagram::bind(folder.path().join("datagram")).unwrap();
+    let answer = std::thread::spawn(move || {
+        let (mut peer, _) = listener.accept().unwrap();
+        peer.write_all(b"hello\n").unwrap();
+        let mut said = String::new();
+        peer.read_to_string(&mut said).unwrap();
+        said
+    });
+    let open = |path, flags| Step::OpenFile {
+        path,
+        flags,
+        optional: false,
+    };
+    let steps = [open(&stream, 0), open(&datagram, 0o2)];
+    let outcome = opened(
+        "head -n 1 <&3; (echo no >&3) 2>/dev/null || echo closed; echo word >&4",
+        &steps,
+    );
+    assert_eq!(outcome.said(), "2 a:b\nhello\nclosed");
+    assert_eq!(answer.join().unwrap(), "");
+    let mut room = [0; 16];
+    let length = receiver.recv(&mut room).unwrap();
+    assert_eq!(&room[..length], b"word\n");
+}

@@ -40,6 +40,7 @@ mod link;
 mod loading;
 mod manager;
 mod monitor;
+mod named_main;
 mod namespaces;
 mod networks;
 pub mod notice;

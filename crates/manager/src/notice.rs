@@ -1,6 +1,7 @@
 //! What services say over their notification socket, as text lines; and what of it the engine hears.
 
 use engine::Notice;
+use model::value::{Keyword, NotifyAccess};
 
 /// Bytes of one message; the reference takes as many.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 4096;
@@ -16,6 +17,12 @@ pub struct Message {
     pub(crate) status: Option<String>,
     /// ERRNO=
     pub(crate) errno: Option<u32>,
+    /// MAINPIDFD=1: the descriptor of the message says who is the main process.
+    pub(crate) main_by_descriptor: bool,
+    /// MAINPIDFDID=, which tells the process of MAINPID= from a later one of that number.
+    pub(crate) main_id: Option<u64>,
+    /// NOTIFYACCESS=: who is heard from now on.
+    pub(crate) access: Option<NotifyAccess>,
     /// FDSTORE=1
     pub(crate) stores: bool,
     /// FDSTOREREMOVE=1
@@ -62,6 +69,10 @@ impl Message {
             "RELOADING" => notice.reloading |= yes,
             "STOPPING" => notice.stopping |= yes,
             "MAINPID" => notice.main_pid = value.parse().ok().filter(|pid| *pid > 1),
+            "MAINPIDFD" => self.main_by_descriptor |= yes,
+            "MAINPIDFDID" => self.main_id = value.parse().ok(),
+            "NOTIFYACCESS" => self.access = NotifyAccess::from_word(value),
+            "RESTART_RESET" => notice.restart_reset |= yes,
             "WATCHDOG" => {
                 notice.alive |= yes;
                 notice.watchdog_trigger |= value == "trigger";

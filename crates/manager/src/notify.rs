@@ -266,8 +266,7 @@ impl Manager {
         };
         if !may_speak {
             descriptors.close_aside();
-            let known = self.notifications.sockets.get_mut(&number);
-            if known.is_some_and(|one| std::mem::replace(&mut one.complained, true)) {
+            if !self.complains(number) {
                 return;
             }
             let text = format!(
@@ -276,7 +275,8 @@ impl Manager {
             );
             return self.log_about(unit, &text);
         }
-        let message = Message::read(buffer.get(..received.bytes).unwrap_or_default());
+        let mut message = Message::read(buffer.get(..received.bytes).unwrap_or_default());
+        let named = self.whom_it_names(unit, number, &mut message, &mut descriptors);
         if message.removes {
             self.remove_stored(unit, &message.storing.name);
         } else if message.stores {
@@ -284,6 +284,13 @@ impl Manager {
         }
         descriptors.close_aside();
         self.hear(unit, incarnation, message);
+        kernel::aside::close(named);
+    }
+
+    /// Is it said that somebody was not heard? Once per socket.
+    pub(crate) fn complains(&mut self, socket: u32) -> bool {
+        let known = self.notifications.sockets.get_mut(&socket);
+        known.is_some_and(|one| !std::mem::replace(&mut one.complained, true))
     }
 
     /// Is this a child of the keeper's of which the keeper has not told yet? A service can be faster than its parent: it is heard in
@@ -303,8 +310,15 @@ impl Manager {
             mut notice,
             status,
             errno,
+            access,
             ..
         } = message;
+        if let Some(run) = self.run_mut(unit, Incarnation(incarnation))
+            && access.is_some()
+        {
+            run.access = access;
+            self.dirty.insert(unit);
+        }
         notice.main_pid = notice
             .main_pid
             .filter(|pid| self.is_other_main(unit, incarnation, *pid));
@@ -353,7 +367,7 @@ impl Manager {
         let Some(run) = entry.run(incarnation) else {
             return false;
         };
-        match access {
+        match run.access.unwrap_or(access) {
             NotifyAccess::None => false,
             NotifyAccess::Main => is_process(run, sender.pid, |serial| mains.contains(&serial)),
             NotifyAccess::Exec => is_process(run, sender.pid, |_| true),

@@ -2,7 +2,7 @@
 
 use crate::entry::Entry;
 use crate::manager::Manager;
-use engine::UnitId;
+use engine::{Role, UnitId};
 use model::{Directive, Position, Unit, key};
 use plan::{Refusal, Situation, SpawnPlan};
 use settings::Status;
@@ -23,6 +23,18 @@ const PROGRAM: &str = "Program";
 pub(crate) struct Prepared {
     /// The plan of its processes, or of its sockets.
     pub(crate) plan: SpawnPlan,
+    /// What the planner made for the commands beside the main one, where that is something else.
+    beside: Option<Rc<Prepared>>,
+}
+
+impl Prepared {
+    /// What is for the commands of a role.
+    pub(crate) fn of(prepared: Rc<Prepared>, role: Role) -> Rc<Prepared> {
+        match &prepared.beside {
+            Some(beside) if role != Role::Main => Rc::clone(beside),
+            _ => prepared,
+        }
+    }
 }
 
 impl Manager {
@@ -44,10 +56,10 @@ impl Manager {
         let prepared = match self.later.recent.plan(entry) {
             Some(prepared) => prepared,
             None => {
-                let plan = self
-                    .make_plan(entry)
+                let prepared = self
+                    .prepare(entry)
                     .map_err(|refusal| refused(entry, &refusal))?;
-                let prepared = Rc::new(Prepared { plan });
+                let prepared = Rc::new(prepared);
                 self.later.recent.keep_plan(entry, &prepared);
                 prepared
             }
@@ -56,6 +68,22 @@ impl Manager {
             entry.prepared = Some(Rc::clone(&prepared));
         }
         Ok(prepared)
+    }
+
+    fn prepare(&self, entry: &Entry) -> Result<Prepared, Refusal> {
+        let plan = self.make_plan(entry)?;
+        let beside = self.make_plan_beside(entry)?;
+        let beside = beside.map(|plan| Rc::new(Prepared { plan, beside: None }));
+        Ok(Prepared { plan, beside })
+    }
+
+    /// Plans the commands beside the main one, where they have another root.
+    fn make_plan_beside(&self, entry: &Entry) -> Result<Option<SpawnPlan>, Refusal> {
+        let Some(beside) = plan::beside(&entry.unit) else {
+            return Ok(None);
+        };
+        let plan = |situation: &Situation<'_>| plan::plan(&beside, &self.facts, situation);
+        self.in_situation(entry, plan).map(Some)
     }
 
     /// Plans a unit's processes afresh.
@@ -183,6 +211,10 @@ impl Manager {
     ) -> Failure {
         let entry = self.units.get(&unit);
         let plan = entry.and_then(|entry| match command {
+            Some((directive, _)) if directive != crate::start::exec_directive(Role::Main) => {
+                let beside = self.make_plan_beside(entry).ok()?;
+                beside.or_else(|| self.make_plan(entry).ok())
+            }
             Some(_) => self.make_plan(entry).ok(),
             None => self.make_socket_plan(entry).ok(),
         });

@@ -1,6 +1,7 @@
 //! One run of a unit: what exists outside for it, and what of that a record keeps.
 
 use engine::{ExitStatus, ProcessKey, Role};
+use model::value::{Keyword, NotifyAccess};
 use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
 
@@ -30,6 +31,8 @@ pub(crate) struct Run {
     pub(crate) watch: Option<i32>,
     /// The token of its notification socket.
     pub(crate) notify: Option<u32>,
+    /// NOTIFYACCESS=: who is heard instead of those of NotifyAccess=.
+    pub(crate) access: Option<NotifyAccess>,
     /// Every process that was asked for, in order.
     pub(crate) processes: Vec<RunProcess>,
     /// The engine wants to hear when its control group is empty.
@@ -94,6 +97,8 @@ pub(crate) struct RunRecord {
     pub(crate) trigger: Vec<String>,
     #[serde(default)]
     pub(crate) notify: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) access: Option<String>,
     /// Only of one that is released: its nanoseconds on processors, or 0 where nobody counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) over: Option<u64>,
@@ -165,6 +170,7 @@ impl Run {
             temporary: self.temporary.as_ref().map(|id| hex(id)),
             trigger: self.trigger.clone(),
             notify: self.notify.is_some(),
+            access: self.access.map(|access| access.word().to_owned()),
             over: None,
             processes: self.processes.iter().map(RunProcess::record).collect(),
         }
@@ -180,6 +186,9 @@ impl Run {
             images: record.images,
             temporary: record.temporary.as_deref().map(unhex),
             trigger: record.trigger,
+            access: record
+                .access
+                .and_then(|name| NotifyAccess::from_word(&name)),
             processes: record
                 .processes
                 .into_iter()

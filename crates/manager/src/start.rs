@@ -70,11 +70,12 @@ impl Manager {
         if matches!(spawn.role, Role::Condition | Role::StartPre | Role::Main) {
             self.check_not_revoked(unit)?;
         }
-        let prepared = self.prepared(unit)?;
+        let whole = self.prepared(unit)?;
+        let prepared = Prepared::of(Rc::clone(&whole), spawn.role);
         if !self.image_is_ready(spawn, &prepared)? {
             return Ok(Started::Waits);
         }
-        self.begin_run(spawn.process, &prepared)?;
+        self.begin_run(spawn.process, &whole)?;
         let is_ready = self.sets_are_ready(spawn)
             && self.pid_file_is_ready(spawn)
             && self.shared_is_ready(spawn, &prepared);
@@ -193,6 +194,7 @@ impl Manager {
             joined: joining.joined,
             told: joining.told,
             descriptors: handed.passed.clone(),
+            beside: spawn.role != Role::Main,
             command: Some(command),
             manager_environment: self
                 .environment

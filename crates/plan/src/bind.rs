@@ -34,6 +34,8 @@ pub struct Bindings<'a> {
     pub told: u32,
     /// The descriptors that follow the report socket, in this order.
     pub descriptors: Vec<Passed>,
+    /// It is a command beside ExecStart=, which gets no files and may be spared what restricts the main process.
+    pub beside: bool,
     /// The command line; `None` for the role that only opens sockets.
     pub command: Option<&'a ExecCommand>,
     /// `NAME=value` lines from the manager, weaker than the unit's Environment=.
@@ -153,8 +155,9 @@ impl SpawnPlan {
     }
 
     fn check(&self, bindings: &Bindings<'_>) -> Result<(), BindError> {
-        if bindings.descriptors.len() > MAX_DESCRIPTORS {
-            return Err(BindError::TooManyDescriptors(bindings.descriptors.len()));
+        let descriptors = bindings.descriptors.len() + self.files_for(bindings).len();
+        if descriptors > MAX_DESCRIPTORS {
+            return Err(BindError::TooManyDescriptors(descriptors));
         }
         if bindings.groups.len() > MAX_GROUPS {
             return Err(BindError::TooManyGroups(bindings.groups.len()));
@@ -175,13 +178,15 @@ impl SpawnPlan {
 
     /// The steps, without those that the command's prefix lifts, and with the home of this start's user.
     fn steps_for(&self, bindings: &Bindings<'_>) -> Vec<u8> {
-        let privileges = bindings
-            .command
-            .map_or(Privileges::Unit, |command| command.privileges);
+        let privileges = match bindings.command {
+            Some(_) if bindings.beside && self.permissions_start_only => Privileges::Full,
+            command => command.map_or(Privileges::Unit, |command| command.privileges),
+        };
         let mut writer = Writer::default();
         for mut asked in self
             .steps()
             .filter(|asked| applies(&asked.step, privileges))
+            .filter(|asked| !bindings.beside || !matches!(asked.step, Step::OpenFile { .. }))
         {
             let home;
             if let Step::WorkingDirectory { path, missing_ok } = asked.step
@@ -242,6 +247,14 @@ impl SpawnPlan {
         writer.bytes
     }
 
+    /// The names of the files that are opened for a command.
+    pub(crate) fn files_for(&self, bindings: &Bindings<'_>) -> &[String] {
+        match bindings.beside {
+            true => &[],
+            false => &self.open_files,
+        }
+    }
+
     /// Names with values: of each name the first, and SetCredential= last.
     fn credentials(&self, bindings: &Bindings<'_>) -> Vec<u8> {
         let mut writer = Writer::default();
@@ -298,6 +311,7 @@ fn is_restriction(step: &Step<'_>) -> bool {
         Step::Directory { .. }
         | Step::Terminal { .. }
         | Step::Stream { .. }
+        | Step::OpenFile { .. }
         | Step::Limit { .. }
         | Step::Umask { .. }
         | Step::WorkingDirectory { .. } => false,

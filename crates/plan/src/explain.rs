@@ -47,6 +47,26 @@ fn line(asked: &Asked<'_>) -> String {
     }
 }
 
+fn descriptor(step: &Step<'_>) -> String {
+    match step {
+        Step::Stream { target, source } => format!("stream {target}: {}", stream(source)),
+        Step::OpenFile {
+            path,
+            flags,
+            optional,
+        } => {
+            let condition = if *optional {
+                ", if it can be opened"
+            } else {
+                ""
+            };
+            let way = words::opening(*flags);
+            format!("open {}{way}{condition}, for the main command", shown(path))
+        }
+        _ => String::new(),
+    }
+}
+
 fn sentence(step: &Step<'_>) -> String {
     match step {
         Step::Mount {
@@ -75,7 +95,7 @@ fn sentence(step: &Step<'_>) -> String {
                 TerminalControl::Fail => ": it controls the service, if it is free",
             }
         ),
-        Step::Stream { target, source } => format!("stream {target}: {}", stream(source)),
+        Step::Stream { .. } | Step::OpenFile { .. } => descriptor(step),
         Step::Root { from, set } => format!("root: {}{}", tree(from), words::attributes(*set, 0)),
         Step::UserNamespaceFirst { .. }
         | Step::UserNamespaceLate { .. }

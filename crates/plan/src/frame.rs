@@ -7,7 +7,7 @@ use crate::step::Asked;
 pub const MAGIC: [u8; 4] = *b"CrPl";
 
 /// The executor takes exactly this version; it is embedded beside the planner, so both always agree.
-pub const VERSION: u16 = 5;
+pub const VERSION: u16 = 6;
 
 /// Descriptor of the plan in a fresh executor.
 pub const PLAN_DESCRIPTOR: i32 = 3;

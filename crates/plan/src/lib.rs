@@ -35,7 +35,7 @@ pub use bind::{BindError, Bindings, Passed, SEARCH_PATH, User};
 pub use frame::Role;
 #[cfg(feature = "planner")]
 pub use planner::{
-    ImageKind, ImageWish, Reduction, Refusal, Situation, SpawnPlan, connection_settings,
+    ImageKind, ImageWish, Reduction, Refusal, Situation, SpawnPlan, beside, connection_settings,
     directories, has_credentials, network_maker, plan, plan_sockets, private_tmp, root_image,
     terminal_path,
 };

@@ -14,6 +14,7 @@ mod directories;
 mod draft;
 mod ephemeral;
 mod exec;
+mod files;
 mod filter;
 mod identity;
 mod images;
@@ -32,6 +33,7 @@ mod sockets;
 pub use credentials::has_credentials;
 pub(crate) use directories::bounding;
 pub use directories::directories;
+pub use files::beside;
 pub use filter::program;
 pub use images::{ImageKind, ImageWish, root_image};
 pub use namespaces::network_maker;
@@ -103,6 +105,10 @@ pub struct SpawnPlan {
     /// What root has made ahead does as well as what a start would make.
     pub(crate) made_ahead: Option<Role>,
     pub(crate) images: Vec<ImageWish>,
+    /// The names of the files that are opened for the main command.
+    pub(crate) open_files: Vec<String>,
+    /// PermissionsStartOnly=
+    pub(crate) permissions_start_only: bool,
 }
 
 impl SpawnPlan {
@@ -220,6 +226,7 @@ pub fn plan(unit: &Unit, facts: &Facts, situation: &Situation<'_>) -> Result<Spa
     let meaning = Meaning::of(unit);
     process::begin(&mut draft);
     process::streams(&mut draft)?;
+    files::plan(&mut draft)?;
     attributes::plan(&mut draft)?;
     namespaces::plan(&mut draft)?;
     let reasons = sandbox::reasons(&draft, meaning);
@@ -300,6 +307,8 @@ fn finish(mut draft: Draft<'_>) -> SpawnPlan {
         login_environment: unit.get(&key::SET_LOGIN_ENVIRONMENT).copied(),
         made_ahead,
         images: draft.images,
+        open_files: files::names(unit),
+        permissions_start_only: unit.value(&key::PERMISSIONS_START_ONLY),
     }
 }
 

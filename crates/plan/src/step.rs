@@ -132,37 +132,46 @@ coded! {
             /// Where it goes.
             source: Source<'a>,
         },
+        /// Opens a file for the service, or connects to the socket that it is. The service gets it after those that are handed over.
+        OpenFile = 17 {
+            /// Absolute, on the host.
+            path: Text<'a>,
+            /// `O_` flags; of a socket, the access mode says whether the service only reads.
+            flags: u32,
+            /// Whether the start goes on without it.
+            optional: bool,
+        },
         /// A session keyring of its own.
-        Keyring = 17 {
+        Keyring = 18 {
             /// Whether the user keyring is linked into it.
             link_user: bool,
         },
         /// Clones an image's tree from the keeper's descriptor, while still in the keeper's mount namespace.
-        CloneImage = 18 {
+        CloneImage = 19 {
             /// Its place among the unit's images; the root has 0.
             index: u32,
         },
         /// Layers for a root that a run may change: the upper one is in the directory of this start that PrivateTmp= has, too. The first command of
         /// a run mounts them there, while still in the manager's mount namespace, and each takes a clone: laid twice over one upper layer, the
         /// kernel promises nothing.
-        RootRoom = 19 {
+        RootRoom = 20 {
             /// A world-writable directory of the host.
             parent: Text<'a>,
             /// The directory that is the lower layer; none: the image's tree.
             directory: Option<Text<'a>>,
         },
         /// A user namespace before all others: the place for the unprivileged.
-        UserNamespaceFirst = 20 {
+        UserNamespaceFirst = 21 {
             /// Who is mapped.
             map: UserMap,
         },
         /// Opens the file of a user namespace that [`Step::UserNamespaceEnter`] joins.
-        UserNamespaceOpen = 21 {
+        UserNamespaceOpen = 22 {
             /// Absolute, on the host.
             path: Text<'a>,
         },
         /// Makes the service's user namespace ahead, or takes the one that was opened, and joins namespaces that belong to it.
-        Delegate = 22 {
+        Delegate = 23 {
             /// Who is mapped in a new one.
             map: UserMap,
             /// `CLONE_NEW` flags of what belongs to it; not those of mounts, which are made before and copied to it late.
@@ -171,28 +180,28 @@ coded! {
             bpf: bool,
         },
         /// Joins a namespace that exists.
-        Join = 23 {
+        Join = 24 {
             /// A single `CLONE_NEW` flag.
             kind: u32,
             /// The file to open; none: the descriptor that the manager passes.
             path: Option<Text<'a>>,
         },
         /// New namespaces.
-        Unshare = 24 {
+        Unshare = 25 {
             /// `CLONE_NEW` flags.
             kinds: u32,
             /// Those of them that the manager gets, for the other processes that are to be in them.
             told: u32,
         },
         /// Brings the loopback interface of the new network namespace up.
-        Loopback = 25,
+        Loopback = 26,
         /// The host name of the new UTS namespace.
-        Hostname = 26 {
+        Hostname = 27 {
             /// The name.
             name: Text<'a>,
         },
         /// A listening socket, sent back over the report socket.
-        Listen = 27 {
+        Listen = 28 {
             /// Its place in the socket unit, repeated in the report.
             index: u32,
             /// What to bind to.
@@ -215,19 +224,19 @@ coded! {
             links: List<'a>,
         },
         /// How mounts of the host propagate into the new mount namespace.
-        Propagation = 28 {
+        Propagation = 29 {
             /// A `MS_` propagation flag.
             flag: u32,
         },
         /// The tree that becomes the root.
-        Root = 29 {
+        Root = 30 {
             /// Which tree.
             from: RootSource<'a>,
             /// Mount attributes to set on all of it.
             set: u64,
         },
         /// One mount below the new root. Sorted by path: a parent comes before its children.
-        Mount = 30 {
+        Mount = 31 {
             /// Where, seen from inside.
             at: Text<'a>,
             /// What appears there.
@@ -240,12 +249,12 @@ coded! {
             missing_ok: bool,
         },
         /// Enters the new root and lets go of the old one.
-        EnterRoot = 31 {
+        EnterRoot = 32 {
             /// Whether what is mounted from now on is seen in copies of the tree, the namespaces that the service makes.
             shared: bool,
         },
         /// A resource limit.
-        Limit = 32 {
+        Limit = 33 {
             /// `RLIMIT_` number.
             resource: u32,
             /// Soft limit, `u64::MAX` for none.
@@ -254,12 +263,12 @@ coded! {
             hard: u64,
         },
         /// File mode creation mask.
-        Umask = 33 {
+        Umask = 34 {
             /// The bits to take away.
             mask: u32,
         },
         /// The label of the process for SMACK.
-        SmackLabel = 34 {
+        SmackLabel = 35 {
             /// The label.
             label: Text<'a>,
             /// Whether the start goes on where it can't be set.
@@ -267,54 +276,54 @@ coded! {
         },
         /// Joins the user namespace that was opened. Users and groups are from here on those of that namespace, and without any the process
         /// is its root.
-        UserNamespaceEnter = 35,
+        UserNamespaceEnter = 36,
         /// Group and supplementary groups of the bindings.
-        Groups = 36,
+        Groups = 37,
         /// A user namespace after all others: the place for root.
-        UserNamespaceLate = 37 {
+        UserNamespaceLate = 38 {
             /// Who is mapped.
             map: UserMap,
         },
         /// New namespaces that belong to the user namespace.
-        UnshareLate = 38 {
+        UnshareLate = 39 {
             /// `CLONE_NEW` flags.
             kinds: u32,
         },
         /// Drops every capability but these from the bounding set.
-        BoundingSet = 39 {
+        BoundingSet = 40 {
             /// A bit per capability.
             keep: u64,
         },
         /// The user of the bindings.
-        User = 40 {
+        User = 41 {
             /// Whether permitted capabilities outlive the change, until exec.
             keep_capabilities: bool,
         },
         /// Inheritable and ambient capabilities.
-        Capabilities = 41 {
+        Capabilities = 42 {
             /// A bit per capability.
             ambient: u64,
         },
         /// prctl(2) `PR_SET_SECUREBITS`.
-        SecureBits = 42 {
+        SecureBits = 43 {
             /// `SECBIT_` bits.
             bits: u32,
         },
         /// Working directory.
-        WorkingDirectory = 43 {
+        WorkingDirectory = 44 {
             /// Where.
             path: Text<'a>,
             /// Whether a missing one leaves it at the root directory.
             missing_ok: bool,
         },
         /// Puts the passed descriptors at 3, 4, … and closes what no one asked for.
-        Descriptors = 44,
+        Descriptors = 45,
         /// Finds the program to execute, as long as a failure can still be told.
-        Program = 45,
+        Program = 46,
         /// Stays PID 1 of the namespace and lets a child go on.
-        Stub = 46,
+        Stub = 47,
         /// What a security module makes of the process when it executes the program.
-        ExecLabel = 47 {
+        ExecLabel = 48 {
             /// Which module.
             module: SecurityModule,
             /// A profile or context.
@@ -323,20 +332,20 @@ coded! {
             optional: bool,
         },
         /// No gain of privileges through exec.
-        NoNewPrivileges = 48,
+        NoNewPrivileges = 49,
         /// The unit's one system-call program.
-        Seccomp = 49 {
+        Seccomp = 50 {
             /// `SECCOMP_FILTER_FLAG_` bits.
             flags: u32,
             /// `sock_filter` records.
             program: &'a [u8],
         },
         /// Executes the service.
-        Exec = 50,
+        Exec = 51,
         /// Ends with success: what was asked for has been sent.
-        Finish = 51,
+        Finish = 52,
         /// Makes network namespaces and what else later starts take, each when it is asked for over the report socket, until that closes; then it ends.
-        MakeNetworks = 52,
+        MakeNetworks = 53,
     }
 
     /// Security modules that change a process when it executes a program.

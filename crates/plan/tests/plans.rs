@@ -493,3 +493,91 @@ fn what_root_may_make_ahead_is_what_the_plan_would_make_without_it() {
         assert_eq!(plan.made_ahead(), role, "{lines}");
     }
 }
+
+#[test]
+fn files_are_opened_for_the_main_command_before_anything_is_hidden() {
+    let lines = "OpenFile=/srv/a
+         OpenFile=/srv/b:second:read-only
+         OpenFile=/srv/c:third:append,graceful
+         OpenFile=/srv/d::truncate
+         PrivateMounts=yes";
+    let plan = plan_of(lines, &Facts::default()).unwrap();
+    let told = plan.explain();
+    let place = |start: &str| {
+        told.iter()
+            .position(|line| line.starts_with(start))
+            .unwrap()
+    };
+    let first = place("open ");
+    assert_eq!(
+        told[first..first + 4],
+        [
+            "open /srv/a, for the main command  [OpenFile=]",
+            "open /srv/b for reading, for the main command  [OpenFile=]",
+            "open /srv/c for appending, if it can be opened, for the main command  [OpenFile=]",
+            "open /srv/d, which is emptied, for the main command  [OpenFile=]",
+        ]
+    );
+    assert!(
+        place("stream 2") < first && first < place("new namespaces"),
+        "{told:?}"
+    );
+    let command = ExecCommand::new("/bin/true", &[]);
+    let bound = |beside| {
+        let bindings = Bindings {
+            beside,
+            command: Some(&command),
+            ..bindings(&plan)
+        };
+        let bytes = plan.bind(&bindings).unwrap();
+        let frame = Frame::decode(&bytes).unwrap();
+        let opens = |asked: &plan::step::Asked<'_>| matches!(asked.step, Step::OpenFile { .. });
+        let opened = frame.steps().map(Result::unwrap).filter(opens).count();
+        let lines = frame.environment.iter();
+        let lines = lines.map(|line| line.to_str().unwrap().to_owned());
+        let lines: Vec<String> = lines.filter(|line| line.starts_with("LISTEN")).collect();
+        (opened, lines.join(" "))
+    };
+    assert_eq!(
+        bound(false),
+        (4, "LISTEN_FDS=4 LISTEN_FDNAMES=a:second:third:d".to_owned())
+    );
+    assert_eq!(bound(true), (0, String::new()));
+}
+
+#[test]
+fn what_the_main_command_alone_has_is_taken_from_the_others() {
+    let command = ExecCommand::new("/bin/true", &[]);
+    let ranks = |plan: &plan::SpawnPlan, beside| {
+        let bindings = Bindings {
+            beside,
+            command: Some(&command),
+            ..bindings(plan)
+        };
+        let bytes = plan.bind(&bindings).unwrap();
+        let frame = Frame::decode(&bytes).unwrap();
+        let steps = frame.steps().map(|asked| asked.unwrap().step.rank());
+        steps.collect::<Vec<u8>>()
+    };
+    let lines = "User=web\nPermissionsStartOnly=yes\nPrivateMounts=yes";
+    let plan = plan_of(lines, &Facts::default()).unwrap();
+    let user = Step::User {
+        keep_capabilities: false,
+    }
+    .rank();
+    assert!(ranks(&plan, false).contains(&user) && !ranks(&plan, true).contains(&user));
+
+    let rooted = unit(
+        "web.service",
+        "Service",
+        "RootDirectory=/srv/web\nWorkingDirectory=/data\nPrivateTmp=yes",
+    );
+    assert_eq!(plan::beside(&rooted), None);
+    let lines = "RootDirectory=/srv/web\nWorkingDirectory=/data\nPrivateTmp=yes\nRootDirectoryStartOnly=yes";
+    let beside = plan::beside(&unit("web.service", "Service", lines)).unwrap();
+    let plan = plan::plan(&beside, &Facts::default(), &situation(&|_| false)).unwrap();
+    let told = plan.explain().join("\n");
+    assert!(told.contains("root: the host's"), "{told}");
+    assert!(told.contains("working directory: /srv/web/data"), "{told}");
+    assert!(told.contains("[PrivateTmp=]"), "{told}");
+}

@@ -14,6 +14,9 @@ impl Engine {
         if let Some(pid) = notice.main_pid {
             self.new_main(id, pid);
         }
+        if notice.restart_reset {
+            self.unit_mut(id).restarts = 0;
+        }
         if let Some(span) = notice.extend_timeout {
             self.extend(id, Micros(span));
         }

@@ -376,7 +376,16 @@ impl Item for OpenFile {
                 }
             }
         }
-        Ok(file)
+        let ways = [file.read_only, file.append, file.truncate];
+        if ways.iter().filter(|is_asked| **is_asked).count() > 1 {
+            return Err(ParseError::new(
+                "read-only, append and truncate exclude each other",
+            ));
+        }
+        match is_descriptor_name(&file.name) {
+            true => Ok(file),
+            false => Err(ParseError::not_a(&file.name, "a name of a descriptor")),
+        }
     }
 
     fn print_item(&self, form: Form) -> String {
@@ -400,7 +409,41 @@ impl Item for OpenFile {
     }
 }
 
+/// Longest name of a descriptor in `$LISTEN_FDNAMES`, sd_listen_fds(3).
+const DESCRIPTOR_NAME_BYTES_MAX: usize = 255;
+
+/// Colons are between them.
+fn is_descriptor_name(name: &str) -> bool {
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b':';
+    (1..=DESCRIPTOR_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_plain)
+}
+
 list! {
     /// Files to open, one per line.
     OpenFiles of OpenFile, lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::OpenFile;
+    use crate::text::Verbatim;
+    use crate::value::words::Item;
+
+    #[test]
+    fn a_file_is_opened_in_one_way_and_has_a_name_that_a_list_can_hold() {
+        let read = |text: &str| OpenFile::parse_item(text, &Verbatim);
+        let file = read("/srv/log:name:append,graceful").expect("a file");
+        assert!(file.append && file.graceful && !file.truncate && !file.read_only);
+        assert_eq!(read("/srv/log").expect("a file").name, "log");
+        for wrong in [
+            "srv/log",
+            "/srv/log:name:append,truncate",
+            "/srv/log:name:read-only,append",
+            "/srv/log:na\u{e9}me",
+            "/srv/log:name:writable",
+            &format!("/srv/log:{}", "x".repeat(256)),
+        ] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
 }

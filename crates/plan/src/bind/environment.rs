@@ -25,7 +25,7 @@ pub(super) fn collect(plan: &SpawnPlan, bindings: &Bindings<'_>) -> Vec<(String,
         .map(|byte| format!("{byte:02x}"))
         .collect();
     variables.set("INVOCATION_ID", &id);
-    of_descriptors(bindings, &mut variables);
+    of_descriptors(plan, bindings, &mut variables);
     if let Some(path) = &plan.notify_path {
         variables.set("NOTIFY_SOCKET", path);
     }
@@ -100,13 +100,14 @@ fn of_user(plan: &SpawnPlan, bindings: &Bindings<'_>, variables: &mut Variables)
     }
 }
 
-/// The executor adds `LISTEN_PID`, `SYSTEMD_EXEC_PID` and `WATCHDOG_PID`, which only it knows.
-fn of_descriptors(bindings: &Bindings<'_>, variables: &mut Variables) {
+/// The executor adds `LISTEN_PID`, `SYSTEMD_EXEC_PID` and `WATCHDOG_PID`, which only it knows, and takes out files that are missing.
+fn of_descriptors(plan: &SpawnPlan, bindings: &Bindings<'_>, variables: &mut Variables) {
     let names: Vec<&str> = bindings
         .descriptors
         .iter()
         .filter(|passed| matches!(passed.role, Role::Service | Role::Stored))
         .map(|passed| passed.name.as_str())
+        .chain(plan.files_for(bindings).iter().map(String::as_str))
         .collect();
     if !names.is_empty() {
         variables.set("LISTEN_FDS", &names.len().to_string());

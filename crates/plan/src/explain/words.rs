@@ -120,3 +120,17 @@ pub(super) fn quota(quota: &Quota) -> String {
         ),
     }
 }
+
+/// How a file is opened, by `O_` flags; nothing where it is for reading and writing.
+pub(super) fn opening(flags: u32) -> &'static str {
+    const READ_ONLY: u32 = 0;
+    const ACCESS: u32 = 0o3;
+    const TRUNCATE: u32 = 0o1000;
+    const APPEND: u32 = 0o2000;
+    match flags {
+        flags if flags & ACCESS == READ_ONLY => " for reading",
+        flags if flags & APPEND != 0 => " for appending",
+        flags if flags & TRUNCATE != 0 => ", which is emptied",
+        _ => "",
+    }
+}

@@ -46,7 +46,7 @@ impl Step<'_> {
             Step::BoundingSet { .. } | Step::Capabilities { .. } => 218,
             Step::SecureBits { .. } => 213,
             Step::WorkingDirectory { .. } => 200,
-            Step::Descriptors => 202,
+            Step::OpenFile { .. } | Step::Descriptors => 202,
             Step::NoNewPrivileges => 227,
             Step::Seccomp { .. } => 228,
             Step::Program | Step::Exec => 203,

@@ -185,7 +185,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Opens a file for the service."),
         since: said("253"),
         bus: said("a(sst)"),
-        status: later::SERVICES,
         ..Row::NEVER
     },
     Row {
@@ -194,7 +193,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &BOOL,
         default_text: "no",
         summary: said("Did leave the user and the sandbox to the main command alone."),
-        status: later::SERVICES,
         ..Row::NEVER
     },
     Row {
@@ -325,7 +323,6 @@ pub(super) const ROWS: &[Row] = &[
         default_text: "no",
         summary: said("Leaves the root directory to the main command alone."),
         bus: said("b"),
-        status: later::SERVICES,
         ..Row::NEVER
     },
     Row {

@@ -71,7 +71,37 @@ const STORES: Files = &[(
     "[Service]\nType=notify\nLINE\nExecStart=/usr/bin/python3 -c 'import array, os, signal, socket; s = socket.socket(1, 2); s.connect(os.environ[\"NOTIFY_SOCKET\"]); s.sendmsg([b\"FDSTORE=1\"], [(1, 1, array.array(\"i\", [0]))]); s.send(b\"READY=1\"); signal.pause()'\n",
 )];
 
+/// A service that has a root of its own, the host's under another name, where it looks for what the host's root has not got.
+const ROOTED: Files = &[(
+    "$U.service",
+    "[Service]\nType=oneshot\nRemainAfterExit=yes\nRootDirectory=$ROOM/$U-root\nBindReadOnlyPaths=/bin /lib /usr -/lib64\nLINE\nExecStart=/bin/true\nExecStartPost=/bin/touch $ROOM/$U\n",
+)];
+
 pub(crate) const SERVICE: &[Observation] = &[
+    units(
+        "OpenFile=/etc/hostname:name:read-only",
+        &[(
+            "$U.service",
+            "[Service]\nType=oneshot\nInaccessiblePaths=/etc/hostname\nDynamicUser=yes\nStandardOutput=file:$ROOM/$U\nLINE\nExecStart=/bin/sh -c 'echo $$LISTEN_FDNAMES; cat <&3 | cmp - /proc/sys/kernel/hostname && echo same'\n",
+        )],
+        "coracle start $U 2> /dev/null; cat $ROOM/$U",
+        "name\nsame",
+    ),
+    units(
+        "PermissionsStartOnly=yes",
+        &[(
+            "$U.service",
+            "[Service]\nType=oneshot\nUser=nobody\nLINE\nExecStartPre=/bin/sh -c 'id -un > $ROOM/$U'\nExecStart=/bin/true\n",
+        )],
+        "coracle start $U 2> /dev/null; cat $ROOM/$U",
+        "root",
+    ),
+    units(
+        "RootDirectoryStartOnly=yes",
+        ROOTED,
+        "mkdir -p $ROOM/$U-root; coracle start $U 2> /dev/null; ls $ROOM | grep -x $U; coracle stop $U 2> /dev/null",
+        "$U",
+    ),
     units("FileDescriptorStoreMax=1", STORES, "coracle start $U; coracle show -p NFileDescriptorStore --value $U; coracle stop $U", "1"),
     units("FileDescriptorStorePreserve=yes", STORES, "coracle start $U; coracle stop $U; coracle show -p NFileDescriptorStore --value $U; coracle clean --what=fdstore $U 2> /dev/null", "1").on(&["FileDescriptorStoreMax=1"]),
     units(
