@@ -41,7 +41,7 @@ Usage: cargo xtask COMMAND
                      Feed hostile bytes to the parsers, 60 s in all; --keep takes what was found into the corpus
   conformance [--beside trixie|sid] [--cases NUMBER] [NAME…]
                      Compare Coracle with systemd 262 (trixie: 257, where nothing is an error) and write docs/conformance.md:
-                     test-execute parsers times combinations packages; so many made calendar expressions; `machine` runs what of
+                     test-execute parsers times policies combinations packages; so many made calendar expressions and policies; `machine` runs what of
                      test-execute no container can, in a virtual machine (needs root)
   combinations [--seed NUMBER] [--count NUMBER] [--beside trixie|sid]
                      Run random combinations of directives: what they forbid fails, and beside a tree's systemd the rest is the same

@@ -104,6 +104,7 @@ verbs! {
     "calendar" on::times::Calendar: "Tell when calendar expressions come true, as OnCalendar= takes them";
     "timespan" on::times::Timespan: "Tell what spans of time come to";
     "timestamp" on::times::Timestamp: "Tell which points in time are meant";
+    "image-policy" on::image_policy::Policies: "Tell what image policies let each partition be, as RootImagePolicy= takes them";
     "creds" on::creds::Creds: "Seal credentials for units, open them, and show those that were handed to this process";
     "why" on::relations::why::Why: "Tell how units came into their states: who asked, who pulled them in, what failed before";
     "blame" on::relations::chain::Blame: "List units by the time that they took to come up";

@@ -3,8 +3,8 @@
 use model::value::{Allowed, Designator, ImagePolicy};
 
 use crate::discoverable::Purpose;
-use crate::disk::{Disk, Part, Shape};
-use crate::dissect::{DissectError, Layout, layout};
+use crate::disk::{Disk, PROTECTED, Part, Shape};
+use crate::dissect::{DissectError, Layout, chosen, layout};
 use crate::probe::{Content, Foreign};
 use crate::signature;
 use crate::source::Extent;
@@ -117,7 +117,12 @@ pub fn choose(disk: &Disk, wish: &Wish<'_>) -> Result<Vec<Choice>, ChoiceError> 
     }
     let nothing = Known::default();
     let mut choices = Vec::new();
+    // A file system without a table has nothing beside it.
+    let is_bare = disk.shape == Shape::Bare;
     for (purpose, at) in PLACES {
+        if is_bare && purpose != Purpose::Root {
+            continue;
+        }
         let known = match purpose {
             Purpose::Root => &wish.root,
             Purpose::Usr => &wish.usr,
@@ -125,8 +130,8 @@ pub fn choose(disk: &Disk, wish: &Wish<'_>) -> Result<Vec<Choice>, ChoiceError> 
         };
         choices.extend(choose_one(disk, wish.policy, purpose, at, known)?);
     }
-    for purpose in [Purpose::Esp, Purpose::Xbootldr, Purpose::Swap] {
-        bystander(disk, wish.policy, purpose)?;
+    for purpose in BYSTANDERS.into_iter().filter(|_| !is_bare) {
+        bystander(disk, wish, purpose)?;
     }
     if choices
         .iter()
@@ -143,33 +148,44 @@ pub fn choose(disk: &Disk, wish: &Wish<'_>) -> Result<Vec<Choice>, ChoiceError> 
     }
 }
 
-/// A partition that is never mounted here must still be there, or not, as the policy has it.
-fn bystander(disk: &Disk, policy: &ImagePolicy, purpose: Purpose) -> Result<(), ChoiceError> {
+/// What is never mounted here itself.
+const BYSTANDERS: [Purpose; 7] = [
+    Purpose::Esp,
+    Purpose::Xbootldr,
+    Purpose::Swap,
+    Purpose::Verity,
+    Purpose::UsrVerity,
+    Purpose::Signature,
+    Purpose::UsrSignature,
+];
+
+/// It must still be there, or not, as the policy has it.
+fn bystander(disk: &Disk, wish: &Wish<'_>, purpose: Purpose) -> Result<(), ChoiceError> {
     let Some(designator) = purpose.designator() else {
         return Ok(());
     };
-    let (allowed, is_there) = (policy.allows(designator), disk.part(purpose).is_some());
-    let is_only_absent = ![
-        Allowed::UNPROTECTED,
-        Allowed::VERITY,
-        Allowed::SIGNED,
-        Allowed::ENCRYPTED,
-        Allowed::ENCRYPTED_WITH_INTEGRITY,
-        Allowed::UNUSED,
-    ]
-    .into_iter()
-    .any(|one| allowed.has(one));
+    let allowed = wish.policy.allows(designator);
     let what = purpose.partition_in_words();
-    match is_there {
-        true if is_only_absent => Err(ChoiceError::Policy {
-            what,
-            is: "must not be there",
-        }),
-        false if !allowed.has(Allowed::ABSENT) => Err(ChoiceError::Policy {
-            what,
-            is: "is not there",
-        }),
+    let forbidden = |is| Err(ChoiceError::Policy { what, is });
+    match disk.has(purpose) {
+        true if !allowed.may_use() && !allowed.has(Allowed::UNUSED) => {
+            forbidden("must not be there")
+        }
+        false if !allowed.has(Allowed::ABSENT) && !is_aside(wish, purpose) => {
+            forbidden("is not there")
+        }
         _ => Ok(()),
+    }
+}
+
+/// Whether what protects a file system came beside the image.
+fn is_aside(wish: &Wish<'_>, purpose: Purpose) -> bool {
+    match purpose {
+        Purpose::Verity => wish.root.verity_aside_bytes.is_some(),
+        Purpose::Signature => wish.root.signature.is_some(),
+        Purpose::UsrVerity => wish.usr.verity_aside_bytes.is_some(),
+        Purpose::UsrSignature => wish.usr.signature.is_some(),
+        _ => false,
     }
 }
 
@@ -186,7 +202,8 @@ fn choose_one(
     let what = purpose.partition_in_words();
     let forbidden = |is| Err(ChoiceError::Policy { what, is });
     let allowed = policy.allows(designator);
-    let Some(part) = disk.part(purpose) else {
+    let id = known.root_hash.map(|hash| hash.partition_ids().0);
+    let Some(part) = chosen(disk, purpose, id)? else {
         return match (allowed.has(Allowed::ABSENT), known.root_hash) {
             (false, _) => forbidden("is not there"),
             (true, Some(_)) if purpose == Purpose::Root => Err(ChoiceError::NoVerity { what }),
@@ -204,8 +221,10 @@ fn choose_one(
             (false, false) => forbidden("is encrypted"),
         };
     }
-    let uses = [Allowed::SIGNED, Allowed::VERITY, Allowed::UNPROTECTED];
-    if !uses.into_iter().any(|one| allowed.has(one)) {
+    let uses = Allowed::SIGNED
+        .and(Allowed::VERITY)
+        .and(Allowed::UNPROTECTED);
+    if !allowed.has_any(uses) {
         return match is_unused {
             true => Ok(None),
             false
@@ -217,7 +236,7 @@ fn choose_one(
             false => forbidden("must not be there"),
         };
     }
-    let layout = protected(disk, part, known)?;
+    let layout = protected(disk, part, policy, known)?;
     let has_verity = layout.verity.is_some() && layout.root_hash.is_some();
     let may_be_signed = has_verity && layout.signature.is_some() && allowed.has(Allowed::SIGNED);
     let is_as_good =
@@ -229,7 +248,7 @@ fn choose_one(
         (false, false, true) => return forbidden("is not signed"),
         (false, false, false) => return forbidden("has no verity data"),
     }
-    flags_and_kind(disk, part, &layout, allowed, what)?;
+    flags_and_kind(part, &layout, allowed, what)?;
     let is_checked = has_verity && (allowed.has(Allowed::SIGNED) || allowed.has(Allowed::VERITY));
     Ok(Some(Choice {
         at,
@@ -241,10 +260,28 @@ fn choose_one(
     }))
 }
 
-/// A partition with what protects it, from the image or beside it.
-fn protected(disk: &Disk, part: &Part, known: &Known) -> Result<Layout, ChoiceError> {
-    let mut layout = layout(disk, part)?;
+/// A partition with what protects it, from the image as far as the policy lets that be used, or beside it.
+fn protected(
+    disk: &Disk,
+    part: &Part,
+    policy: &ImagePolicy,
+    known: &Known,
+) -> Result<Layout, ChoiceError> {
+    let mut layout = layout(disk, part, known.root_hash)?;
     let what = part.purpose.partition_in_words();
+    let protection = PROTECTED.iter().find(|(data, ..)| *data == part.purpose);
+    if let Some((_, verity, signature)) = protection {
+        let may_use = |purpose: &Purpose| {
+            let designator = purpose.designator();
+            designator.is_some_and(|designator| policy.allows(designator).may_use())
+        };
+        if !may_use(verity) {
+            (layout.verity, layout.root_hash) = (None, None);
+        }
+        if !may_use(signature) {
+            layout.signature = None;
+        }
+    }
     if let Some(length) = known.verity_aside_bytes {
         layout.verity = Some(Extent { offset: 0, length });
         layout.verity_aside = true;
@@ -268,7 +305,6 @@ fn protected(disk: &Disk, part: &Part, known: &Known) -> Result<Layout, ChoiceEr
 }
 
 fn flags_and_kind(
-    disk: &Disk,
     part: &Part,
     layout: &Layout,
     allowed: Allowed,
@@ -277,9 +313,6 @@ fn flags_and_kind(
     let forbidden = |is| Err(ChoiceError::Policy { what, is });
     if !allowed.has_kind(layout.file_system.name()) {
         return forbidden("holds a file system of another kind");
-    }
-    if disk.shape != Shape::Gpt {
-        return Ok(());
     }
     let read_only = if part.read_only {
         Allowed::READ_ONLY

@@ -220,6 +220,10 @@ impl Purpose {
             Purpose::Srv => "srv partition",
             Purpose::Var => "var partition",
             Purpose::Tmp => "tmp partition",
+            Purpose::Verity => "verity partition",
+            Purpose::Signature => "verity signature partition",
+            Purpose::UsrVerity => "/usr verity partition",
+            Purpose::UsrSignature => "/usr verity signature partition",
             _ => "partition",
         }
     }
@@ -234,6 +238,12 @@ impl Purpose {
             Purpose::Swap => "swap partition",
             _ => self.partition(),
         }
+    }
+
+    /// Whether an image may have several of them, of which the newest counts.
+    #[must_use]
+    pub fn has_versions(self) -> bool {
+        PURPOSES.contains(&self)
     }
 
     /// As image policies call it; a generic partition has no name there.

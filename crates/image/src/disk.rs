@@ -1,5 +1,6 @@
 //! What an image has of partitions, from its headers alone.
 
+use model::version::compare;
 use serde::{Deserialize, Serialize};
 
 use crate::discoverable::{self, Purpose};
@@ -53,19 +54,61 @@ pub struct Disk {
     pub shape: Shape,
     /// Its length in bytes.
     pub length: u64,
-    /// The partitions that are looked for, each purpose at most once.
+    /// The partitions that are looked for, each purpose at most once; what there may be several versions of, the newest first.
     pub parts: Vec<Part>,
     /// Processors that it has roots for, where it has none for this one.
     pub others: Option<String>,
 }
 
 impl Disk {
-    /// The partition of a purpose.
+    /// Whether there is a partition of a purpose.
     #[must_use]
-    pub fn part(&self, purpose: Purpose) -> Option<&Part> {
-        self.parts.iter().find(|part| part.purpose == purpose)
+    pub fn has(&self, purpose: Purpose) -> bool {
+        self.versions(purpose).next().is_some()
+    }
+
+    /// The partition of a purpose; the newest one, where there are several.
+    ///
+    /// # Errors
+    /// Where two of them are as new: which of them a reader takes would be left to the order of the table.
+    pub fn part(&self, purpose: Purpose) -> Result<Option<&Part>, DissectError> {
+        let mut versions = self.versions(purpose);
+        let newest = versions.next();
+        if let (Some(newest), Some(next)) = (newest, versions.next())
+            && compare(label(newest), label(next)).is_eq()
+        {
+            return Err(DissectError::SameVersion {
+                what: purpose.name(),
+                first: label(newest).to_owned(),
+                second: label(next).to_owned(),
+            });
+        }
+        Ok(newest)
+    }
+
+    /// The partition of a purpose that is called so, whatever its version.
+    #[must_use]
+    pub(crate) fn named(&self, purpose: Purpose, id: Guid) -> Option<&Part> {
+        self.versions(purpose).find(|part| part.id == id)
+    }
+
+    /// The partitions of a purpose, the newest first.
+    pub(crate) fn versions(&self, purpose: Purpose) -> impl Iterator<Item = &Part> {
+        self.parts
+            .iter()
+            .filter(move |part| part.purpose == purpose)
     }
 }
+
+fn label(part: &Part) -> &str {
+    part.label.as_deref().unwrap_or_default()
+}
+
+/// The label of a place that waits for a version to come: sysupdate.d(5).
+const EMPTY: &str = "_empty";
+
+/// Most partitions of one purpose that are looked into: two are usual, and what is left over of more is never used.
+const VERSIONS_MAX: usize = 16;
 
 /// Reads an image's headers.
 ///
@@ -160,31 +203,22 @@ fn from_entries<S: Source + ?Sized>(
 }
 
 fn from_table<S: Source + ?Sized>(source: &S, table: &Table) -> Result<Vec<Part>, DissectError> {
-    let native = discoverable::native();
+    let candidates = candidates(table)?;
     let mut parts: Vec<Part> = Vec::new();
-    let mut generic = Vec::new();
-    for partition in &table.partitions {
-        let purpose = match discoverable::purpose(partition.kind) {
-            _ if partition.flags & gpt::FLAG_NO_AUTO != 0 => continue,
-            Some((purpose, architecture)) if architecture.is_none() || architecture == native => {
-                purpose
-            }
-            _ => continue,
-        };
-        match purpose {
-            Purpose::Generic => generic.push(partition),
-            _ if parts.iter().any(|part| part.purpose == purpose) => {
-                return Err(DissectError::Ambiguous {
-                    what: purpose.name(),
-                });
-            }
-            _ => parts.push(part(source, purpose, partition)?),
+    for (purpose, partition) in &candidates {
+        let is_newest = parts.iter().all(|part| part.purpose != *purpose);
+        match part(source, *purpose, partition) {
+            Ok(part) => parts.push(part),
+            // A version that is being written is no obstacle to the one before it, but it is not passed over where it is the newest.
+            Err(error @ DissectError::Read(_)) => return Err(error),
+            Err(error) if is_newest => return Err(error),
+            Err(_) => {}
         }
     }
     let has = |purpose| parts.iter().any(|part: &Part| part.purpose == purpose);
     // Without a word on what it is for, a file system of Linux can only be the root, and only if it is alone.
     if !has(Purpose::Root) && !has(Purpose::Usr) {
-        match generic.as_slice() {
+        match usable(table, Purpose::Generic).as_slice() {
             [] => {}
             [one] => parts.push(part(source, Purpose::Root, one)?),
             _ => return Err(DissectError::Ambiguous { what: "Linux" }),
@@ -205,6 +239,51 @@ fn from_table<S: Source + ?Sized>(source: &S, table: &Table) -> Result<Vec<Part>
         }
     }
     Ok(parts)
+}
+
+/// What the table has for this processor, without what is used by nobody who does not ask for it.
+fn usable(table: &Table, wanted: Purpose) -> Vec<&Partition> {
+    let native = discoverable::native();
+    let is_wanted = |partition: &&Partition| match discoverable::purpose(partition.kind) {
+        Some((purpose, architecture)) => {
+            purpose == wanted && (architecture.is_none() || architecture == native)
+        }
+        None => false,
+    };
+    let found = table.partitions.iter().filter(is_wanted);
+    found
+        .filter(|partition| partition.flags & gpt::FLAG_NO_AUTO == 0)
+        .collect()
+}
+
+/// What is looked into, in the table's order; the newest first of what there may be several versions of.
+fn candidates(table: &Table) -> Result<Vec<(Purpose, &Partition)>, DissectError> {
+    let mut found: Vec<(Purpose, &Partition)> = Vec::new();
+    let purposes = table.partitions.iter();
+    let purposes = purposes.filter_map(|partition| discoverable::purpose(partition.kind));
+    for (purpose, _) in purposes {
+        let is_known = found.iter().any(|(known, _)| *known == purpose);
+        if is_known || purpose == Purpose::Generic {
+            continue;
+        }
+        let mut versions = usable(table, purpose);
+        if purpose.has_versions() {
+            versions.retain(|partition| partition.label != EMPTY);
+        }
+        if versions.len() > 1 && !purpose.has_versions() {
+            let what = purpose.name();
+            return Err(DissectError::Ambiguous { what });
+        }
+        if versions.len() > VERSIONS_MAX {
+            return Err(DissectError::Versions {
+                what: purpose.name(),
+                count: versions.len(),
+            });
+        }
+        versions.sort_by(|a, b| compare(&b.label, &a.label));
+        found.extend(versions.into_iter().map(|partition| (purpose, partition)));
+    }
+    Ok(found)
 }
 
 /// What is protected, by what, signed by what.

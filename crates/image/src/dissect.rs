@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::discoverable::Purpose;
 use crate::disk::{self, Disk, PROTECTED, Part, Shape};
 use crate::gpt::GptError;
+use crate::guid::Guid;
 use crate::mbr::MbrError;
 use crate::probe::Content;
 pub use crate::probe::FileSystem;
+use crate::signature;
 use crate::source::{Extent, Source};
 use crate::verify::Unverified;
 use crate::verity::RootHash;
@@ -62,6 +64,26 @@ pub enum DissectError {
     Ambiguous {
         /// Of which kind.
         what: &'static str,
+    },
+    /// Two versions that are one.
+    #[error(
+        "the image has two {what} partitions of the same version, labelled {first:?} and {second:?}: ambiguous"
+    )]
+    SameVersion {
+        /// Of which kind.
+        what: &'static str,
+        /// The label of one.
+        first: String,
+        /// The label of the other.
+        second: String,
+    },
+    /// More versions than are looked into.
+    #[error("the image has {count} {what} partitions, of which at most 16 are looked into")]
+    Versions {
+        /// Of which kind.
+        what: &'static str,
+        /// How many.
+        count: usize,
     },
     /// A partition whose content has no known magic number.
     #[error("the {what} holds no known file system")]
@@ -120,7 +142,7 @@ pub fn survey<S: Source + ?Sized>(source: &S) -> Result<Unverified<Disk>, Dissec
 /// See [`DissectError`].
 pub fn dissect<S: Source + ?Sized>(source: &S) -> Result<Unverified<Layout>, DissectError> {
     let disk = disk::read(source)?;
-    let root = disk.part(Purpose::Root);
+    let root = disk.part(Purpose::Root)?;
     let root = root.ok_or_else(|| DissectError::NoRoot {
         others: disk.others.clone(),
     })?;
@@ -129,15 +151,33 @@ pub fn dissect<S: Source + ?Sized>(source: &S) -> Result<Unverified<Layout>, Dis
     {
         return Err(DissectError::NoImage);
     }
-    layout(&disk, root).map(Unverified::new)
+    layout(&disk, root, None).map(Unverified::new)
 }
 
-/// A partition with what protects it.
+/// A partition with what protects it: what is called as the root hash has it, where one is given, else the newest of what there is.
 ///
 /// # Errors
-/// Where it holds no file system that is mounted.
-pub(crate) fn layout(disk: &Disk, part: &Part) -> Result<Layout, DissectError> {
+/// Where it holds no file system that is mounted, or two things protect it.
+pub(crate) fn layout(
+    disk: &Disk,
+    part: &Part,
+    wanted: Option<RootHash>,
+) -> Result<Layout, DissectError> {
     let what = part.purpose.partition();
+    let protection = PROTECTED
+        .into_iter()
+        .find(|(data, ..)| *data == part.purpose);
+    let (verity, signature) = match protection {
+        Some((_, verity, signature)) => {
+            let id = wanted.map(|hash| hash.partition_ids().1);
+            (chosen(disk, verity, id)?, Some(signature))
+        }
+        None => (None, None),
+    };
+    let root_hash = verity.map(|verity| RootHash::from_partition_ids(part.id, verity.id));
+    let signature = signature
+        .map(|purpose| of_root_hash(disk, purpose, wanted.or(root_hash)))
+        .transpose()?;
     let file_system = match part.content {
         None => return Err(DissectError::UnknownFileSystem { what }),
         Some(Content::Foreign(kind)) => {
@@ -148,21 +188,44 @@ pub(crate) fn layout(disk: &Disk, part: &Part) -> Result<Layout, DissectError> {
         }
         Some(Content::FileSystem(kind)) => kind,
     };
-    let protection = PROTECTED
-        .into_iter()
-        .find(|(data, ..)| *data == part.purpose);
-    let verity = protection.and_then(|(_, verity, _)| disk.part(verity));
-    let signature = protection.and_then(|(.., signature)| disk.part(signature));
     Ok(Layout {
         root: part.extent,
         file_system,
         verity: verity.map(|verity| verity.extent),
         verity_aside: false,
-        root_hash: verity.map(|verity| RootHash::from_partition_ids(part.id, verity.id)),
-        signature: signature.and_then(|signature| signature.text.clone()),
+        root_hash,
+        signature: signature.flatten().and_then(|part| part.text.clone()),
         label: part.label.clone(),
         length: disk.length,
     })
+}
+
+/// The partition of a purpose that is called so, else the newest one.
+pub(crate) fn chosen(
+    disk: &Disk,
+    purpose: Purpose,
+    id: Option<Guid>,
+) -> Result<Option<&Part>, DissectError> {
+    match id.and_then(|id| disk.named(purpose, id)) {
+        Some(named) => Ok(Some(named)),
+        None => disk.part(purpose),
+    }
+}
+
+/// The signature that speaks of the root hash, else the newest one, which is refused where it is looked at.
+fn of_root_hash(
+    disk: &Disk,
+    purpose: Purpose,
+    root_hash: Option<RootHash>,
+) -> Result<Option<&Part>, DissectError> {
+    let speaks = |part: &&Part| {
+        let text = part.text.as_deref().unwrap_or_default();
+        root_hash.is_some_and(|hash| signature::names(text, hash))
+    };
+    match disk.versions(purpose).find(speaks) {
+        Some(signature) => Ok(Some(signature)),
+        None => disk.part(purpose),
+    }
 }
 
 #[cfg(test)]

@@ -65,8 +65,8 @@ pub fn inspect(file: &File) -> Result<Report, InspectError> {
     let source = FileSource::new(file)?;
     let layout = dissect(&source)?;
     let layout = layout.claim();
-    let root = disk::read(&source)?;
-    let root = root.part(Purpose::Root);
+    let disk = disk::read(&source)?;
+    let root = disk.part(Purpose::Root)?;
     let architecture = root.and_then(|root| root.architecture.clone());
     let damage = damage(&source, layout).err();
     let (contents, unreadable) = match contents(&source, layout) {

@@ -167,6 +167,11 @@ pub fn claims_among(
     Ok((envelope.root_hash, pkcs7::claimed_signer(&der, known)?))
 }
 
+/// Whether a signature partition speaks of this root hash, as it says itself.
+pub(crate) fn names(json: &str, root_hash: RootHash) -> bool {
+    serde_json::from_str::<Envelope>(json).is_ok_and(|envelope| envelope.root_hash == root_hash)
+}
+
 fn damaged(what: &'static str) -> SignatureError {
     SignatureError::Damaged { what }
 }

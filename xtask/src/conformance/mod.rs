@@ -12,6 +12,7 @@ mod ours;
 mod packages;
 mod page;
 mod parsers;
+mod policies;
 mod random;
 mod report;
 mod systemd;
@@ -75,6 +76,12 @@ const CHECKS: &[Check] = &[
         work: times::run,
     },
     Check {
+        name: "policies",
+        place: Place::Container,
+        prepare: |_| Ok(()),
+        work: policies::run,
+    },
+    Check {
         name: COMBINATIONS,
         place: Place::Container,
         prepare: combinations::prepare,
@@ -121,7 +128,7 @@ const FOLDER: &str = "/conformance";
 /// Where systemd looks for units that are gone at its end; an instance of ours takes them from there, too.
 const UNITS: &str = "/run/systemd/system";
 
-/// How many calendar expressions are made where nobody says.
+/// How many calendar expressions, and how many image policies, are made where nobody says.
 const CASES: usize = 2_000;
 
 /// The combinations of directives where nobody names others: those that the system tests have.
@@ -136,7 +143,7 @@ const COMBINATIONS: &str = "combinations";
 struct Wish {
     tree: Tree,
     names: Vec<String>,
-    /// How many calendar expressions are made.
+    /// How many calendar expressions and image policies are made.
     cases: usize,
     /// The first combination of directives, and how many there are.
     seed: u64,
@@ -210,10 +217,11 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
 
 /// The checks of the tier of tests, which a fresh machine makes in four minutes with the tree that it needs first. What is left out
 /// fetches forty packages.
-const SHORT: [&str; 8] = [
+const SHORT: [&str; 9] = [
     "test-execute",
     "parsers",
     "times",
+    "policies",
     COMBINATIONS,
     "credentials",
     "users",

@@ -12,6 +12,7 @@ pub(crate) mod environment;
 pub(crate) mod explain;
 pub(crate) mod freeze;
 pub(crate) mod image;
+pub(crate) mod image_policy;
 pub(crate) mod inspect;
 pub(crate) mod install;
 pub(crate) mod is;

@@ -133,17 +133,39 @@ fn protection_is_as_strong_as_the_policy_wants() {
     check(&signed(), "root=signed", "/ erofs ro signed");
     check(&signed(), "root=verity", "/ erofs ro unsigned");
     check(&signed(), "root=unprotected", "/ erofs ro unsigned");
+    check(
+        &signed(),
+        "root=verity+signed",
+        "/ erofs ro signed unsigned",
+    );
+    check(&signed(), "=open:root=verity", "/ erofs ro unsigned");
+    check(
+        &signed(),
+        "root=unprotected:root-verity=absent",
+        "the image policy does not allow it: the verity partition must not be there",
+    );
     let hashed = disk(
         Shape::Gpt,
         &[(Purpose::Root, "", EROFS), (Purpose::Verity, "", None)],
     );
-    check(&hashed, "root=verity+signed", "/ erofs ro unsigned");
+    check(&hashed, "root=verity+signed+absent", "/ erofs ro unsigned");
+    check(
+        &hashed,
+        "root=verity+signed",
+        "the image policy does not allow it: the verity signature partition is not there",
+    );
     check(
         &hashed,
         "root=signed",
         "the image policy does not allow it: the root file system is not signed",
     );
     let open = disk(Shape::Gpt, &[(Purpose::Root, "", EXT4)]);
+    check(&open, "root=unprotected+verity+absent", "/ ext4 unsigned");
+    check(
+        &open,
+        "root=unprotected+verity",
+        "the image policy does not allow it: the verity partition is not there",
+    );
     check(
         &open,
         "root=verity+signed",
@@ -192,7 +214,80 @@ fn flags_and_kinds_are_as_the_policy_wants() {
         &format!("{is} holds a file system of another kind"),
     );
     let bare = disk(Shape::Bare, &[(Purpose::Root, "", EXT4)]);
-    check(&bare, "root=read-only-on", "/ ext4 unsigned");
+    check(
+        &bare,
+        "root=read-only-on",
+        &format!("{is} is not marked read-only"),
+    );
+    check(
+        &bare,
+        "root=read-only-off:home=encrypted",
+        "/ ext4 unsigned",
+    );
+    check(&bare, "root=verity+unprotected", "/ ext4 unsigned");
+}
+
+/// A disk whose partitions have these labels.
+fn labelled(parts: &[(Purpose, &str, Option<Content>)], labels: &[&str]) -> Disk {
+    let mut disk = disk(Shape::Gpt, parts);
+    for (part, label) in disk.parts.iter_mut().zip(labels) {
+        part.label = Some((*label).to_owned());
+    }
+    disk
+}
+
+#[test]
+fn of_versions_the_newest_is_mounted_or_the_one_that_the_root_hash_names() {
+    let parts = [
+        (Purpose::Root, "r", EROFS),
+        (Purpose::Root, "r", EXT4),
+        (Purpose::Verity, "r", None),
+        (Purpose::Verity, "r", None),
+    ];
+    let two = labelled(&parts, &["b_2", "b_1", "b_2", "b_1"]);
+    check(&two, "root=verity", "/ erofs ro unsigned");
+    let known = |first: u8, second: u8| Known {
+        root_hash: Some(RootHash::from_partition_ids(
+            Guid::from_bytes([first; 16]),
+            Guid::from_bytes([second; 16]),
+        )),
+        ..Known::default()
+    };
+    check_known(&two, "root=verity", known(1, 3), "/ erofs ro unsigned");
+    check_known(&two, "root=verity", known(2, 4), "/ ext4 ro unsigned");
+    let (ones, twos, threes) = ("01".repeat(16), "02".repeat(16), "03".repeat(16));
+    let fives = "05".repeat(16);
+    check_known(
+        &two,
+        "root=verity",
+        known(5, 5),
+        &format!(
+            "the root hash is to be {fives}{fives}, the partitions are named after {ones}{threes}"
+        ),
+    );
+    check_known(
+        &two,
+        "root=verity",
+        known(2, 5),
+        &format!(
+            "the root hash is to be {twos}{fives}, the partitions are named after {twos}{threes}"
+        ),
+    );
+    let same = labelled(&parts, &["b_2", "b_2", "b_2", "b_1"]);
+    check(
+        &same,
+        "*",
+        r#"the image has two root partitions of the same version, labelled "b_2" and "b_2": ambiguous"#,
+    );
+    check_known(&same, "*", known(2, 3), "/ ext4 ro unsigned");
+    let same = labelled(&parts, &["b_2", "b_1", "b-2", "b_02"]);
+    check(&same, "*", "/ erofs ro unsigned");
+    let same = labelled(&parts, &["b_2", "b_1", "b_2", "b_02"]);
+    check(
+        &same,
+        "*",
+        r#"the image has two verity partitions of the same version, labelled "b_2" and "b_02": ambiguous"#,
+    );
 }
 
 #[test]

@@ -18,11 +18,19 @@ fn image(parts: &[Part<'_>]) -> Vec<u8> {
         label: "hello_1.0".into(),
         length: content.len().next_multiple_of(4096) as u64,
     });
+    laid_out(planned, parts.iter().map(|(.., content)| *content))
+}
+
+/// A disk with a GPT of these partitions, with these contents.
+fn laid_out<'a>(
+    planned: impl Iterator<Item = Planned>,
+    contents: impl Iterator<Item = &'a [u8]>,
+) -> Vec<u8> {
     let plan = plan(Guid::from_bytes([7; 16]), &planned.collect::<Vec<_>>()).unwrap();
     let mut bytes = plan.head.clone();
-    for (partition, (_, _, content)) in plan.table.partitions.iter().zip(parts) {
+    for (partition, content) in plan.table.partitions.iter().zip(contents) {
         bytes.resize(partition.extent.offset as usize, 0);
-        bytes.extend(*content);
+        bytes.extend(content);
     }
     bytes.resize(plan.tail_offset as usize, 0);
     bytes.extend(&plan.tail);
@@ -54,7 +62,7 @@ fn check_survey(bytes: &[u8], expected: &str) {
 
 /// A GPT with these types, flags and contents.
 fn table(parts: &[(Guid, u64, &[u8])]) -> Vec<u8> {
-    let planned: Vec<Planned> = (1..)
+    let planned = (1..)
         .zip(parts)
         .map(|(id, (kind, flags, content))| Planned {
             kind: *kind,
@@ -62,17 +70,8 @@ fn table(parts: &[(Guid, u64, &[u8])]) -> Vec<u8> {
             flags: *flags,
             label: String::new(),
             length: content.len().next_multiple_of(4096) as u64,
-        })
-        .collect();
-    let plan = plan(Guid::from_bytes([7; 16]), &planned).unwrap();
-    let mut bytes = plan.head.clone();
-    for (partition, (.., content)) in plan.table.partitions.iter().zip(parts) {
-        bytes.resize(partition.extent.offset as usize, 0);
-        bytes.extend(*content);
-    }
-    bytes.resize(plan.tail_offset as usize, 0);
-    bytes.extend(&plan.tail);
-    bytes
+        });
+    laid_out(planned, parts.iter().map(|(.., content)| *content))
 }
 
 fn kind(purpose: Purpose) -> Guid {
@@ -151,6 +150,121 @@ fn what_a_survey_could_take_for_two_things_is_refused() {
             (kind(Purpose::UsrSignature), 0, b"{}"),
         ]),
         "refused: the image has a /usr verity signature partition, but no /usr verity partition for it",
+    );
+}
+
+/// A partition to be: purpose, label, flags, first byte of its identifier, content.
+type Version<'a> = (Purpose, &'a str, u64, u8, &'a [u8]);
+
+fn versions(parts: &[Version<'_>]) -> Vec<u8> {
+    let planned = parts
+        .iter()
+        .map(|(purpose, label, flags, id, content)| Planned {
+            kind: kind(*purpose),
+            id: Guid::from_bytes([*id; 16]),
+            flags: *flags,
+            label: (*label).to_owned(),
+            length: content.len().next_multiple_of(4096) as u64,
+        });
+    laid_out(planned, parts.iter().map(|(.., content)| *content))
+}
+
+/// The label of the root that is taken, and the identifiers of what goes with it.
+fn check_versions(parts: &[Version<'_>], expected: &str) {
+    let found = match dissect(versions(parts).as_slice()) {
+        Ok(layout) => {
+            let layout = layout.claim();
+            let hash = layout.root_hash.map(|hash| {
+                let (root, verity) = hash.partition_ids();
+                format!(" {}+{}", root.bytes()[0], verity.bytes()[0])
+            });
+            format!(
+                "{}{}{}",
+                layout.label.as_deref().unwrap_or_default(),
+                hash.unwrap_or_default(),
+                layout.signature.as_ref().map_or("", |_| " signed")
+            )
+        }
+        Err(error) => format!("refused: {error}"),
+    };
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn of_several_roots_the_newest_by_its_label_is_taken() {
+    let root = |label, flags, id| (Purpose::Root, label, flags, id, b"hsqs".as_slice());
+    check_versions(
+        &[root("r_9", 0, 1), root("r_10", 0, 2), root("r_2", 0, 3)],
+        "r_10",
+    );
+    check_versions(&[root("r_1~rc1", 0, 1), root("r_1", 0, 2)], "r_1");
+    check_versions(&[root("Debian_1", 0, 1), root("zebra_0", 0, 2)], "zebra_0");
+    check_versions(&[root("r_1", 0, 1), root("", 0, 2)], "r_1");
+    // What is used by name only, and what waits for a version, is none.
+    check_versions(
+        &[root("r_1", 0, 1), root("r_2", gpt::FLAG_NO_AUTO, 2)],
+        "r_1",
+    );
+    check_versions(&[root("Debian_1", 0, 1), root("_empty", 0, 2)], "Debian_1");
+    check_versions(
+        &[root("_empty", 0, 1)],
+        "refused: the image has no root partition for this processor",
+    );
+    // A newest one that is nothing is not passed over; an older one may be half written.
+    let nothing = (Purpose::Root, "r_2", 0, 2, b"nothing".as_slice());
+    check_versions(
+        &[root("r_1", 0, 1), nothing],
+        "refused: the root partition holds no known file system",
+    );
+    check_versions(&[root("r_3", 0, 1), nothing], "r_3");
+    let many: Vec<Version<'_>> = (1..=17).map(|id| root("r_1", 0, id)).collect();
+    check_versions(
+        &many,
+        "refused: the image has 17 root partitions, of which at most 16 are looked into",
+    );
+}
+
+#[test]
+fn what_protects_the_newest_root_is_the_newest_too_and_the_signature_is_that_of_its_hash() {
+    let hash = |root: u8, verity: u8| {
+        let (root, verity) = (Guid::from_bytes([root; 16]), Guid::from_bytes([verity; 16]));
+        let hash = RootHash::from_partition_ids(root, verity);
+        format!(r#"{{"rootHash":"{hash}","signature":"aaaa"}}"#)
+    };
+    let (old, new) = (hash(1, 3), hash(2, 4));
+    let root = |label, id| (Purpose::Root, label, 0, id, b"hsqs".as_slice());
+    let verity = |label, id| (Purpose::Verity, label, 0, id, b"verity".as_slice());
+    let all = [
+        root("r_1", 1),
+        root("r_2", 2),
+        verity("r_1_verity", 3),
+        verity("r_2_verity", 4),
+    ];
+    let with = |first: &[u8], second: &[u8]| {
+        let signatures = [
+            (Purpose::Signature, "s_1", 0, 5, first),
+            (Purpose::Signature, "s_2", 0, 6, second),
+        ];
+        let parts: Vec<Version<'_>> = all.into_iter().chain(signatures).collect();
+        let found = versions(&parts);
+        dissect(found.as_slice()).map(|layout| layout.claim().signature.clone())
+    };
+    check_versions(&all, "r_2 2+4");
+    assert_eq!(
+        with(old.as_bytes(), new.as_bytes()).unwrap(),
+        Some(new.clone())
+    );
+    assert_eq!(
+        with(new.as_bytes(), old.as_bytes()).unwrap(),
+        Some(new.clone())
+    );
+    // The one for another root hash is handed on, to be refused where it is checked.
+    assert_eq!(with(b"{}", old.as_bytes()).unwrap(), Some(old.clone()));
+    assert_eq!(with(&[0xff], new.as_bytes()).unwrap(), Some(new));
+    let half = with(old.as_bytes(), &[0xff]).unwrap_err();
+    assert_eq!(
+        half.to_string(),
+        "the signature partition is damaged: it is no text"
     );
 }
 
@@ -237,7 +351,7 @@ fn what_is_ambiguous_or_incomplete_is_refused() {
     let signature: Part = (Purpose::Signature, 3, b"{}");
     check(
         &image(&[root, twin]),
-        "refused: the image has more than one root partition",
+        r#"refused: the image has two root partitions of the same version, labelled "hello_1.0" and "hello_1.0": ambiguous"#,
     );
     check(
         &image(&[root, signature]),

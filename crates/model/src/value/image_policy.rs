@@ -34,7 +34,7 @@ pub enum Designator {
 }
 
 impl Designator {
-    /// All of them.
+    /// All of them, in the order in which policies are told.
     pub const ALL: [Designator; 13] = [
         Designator::Root,
         Designator::Usr,
@@ -44,8 +44,8 @@ impl Designator {
         Designator::Xbootldr,
         Designator::Swap,
         Designator::RootVerity,
-        Designator::RootVeritySig,
         Designator::UsrVerity,
+        Designator::RootVeritySig,
         Designator::UsrVeritySig,
         Designator::Tmp,
         Designator::Var,
@@ -115,19 +115,39 @@ impl Allowed {
     /// Without it.
     pub const STAYS: Allowed = Allowed(1 << 9);
 
-    const OPEN: u32 = 0x3f | Self::ENCRYPTED_WITH_INTEGRITY.0;
-    const READ_ONLY_MASK: u32 = 3 << 6;
-    const GROWS_MASK: u32 = 3 << 8;
-    const KINDS: [(&'static str, u32); 7] = [
-        ("btrfs", 1 << 10),
-        ("erofs", 1 << 11),
-        ("ext4", 1 << 12),
-        ("f2fs", 1 << 13),
-        ("squashfs", 1 << 14),
-        ("vfat", 1 << 15),
-        ("xfs", 1 << 16),
+    /// The ways in which a partition is used.
+    const USED: Allowed = Allowed(0xf | Self::ENCRYPTED_WITH_INTEGRITY.0);
+    const IGNORE: Allowed = Self::UNUSED.and(Self::ABSENT);
+    const OPEN: Allowed = Self::USED.and(Self::IGNORE);
+    const READ_ONLY_MASK: Allowed = Self::READ_ONLY.and(Self::WRITABLE);
+    const GROWS_MASK: Allowed = Self::GROWS.and(Self::STAYS);
+    const KINDS: [(&'static str, Allowed); 7] = [
+        ("btrfs", Allowed(1 << 10)),
+        ("erofs", Allowed(1 << 11)),
+        ("ext4", Allowed(1 << 12)),
+        ("f2fs", Allowed(1 << 13)),
+        ("squashfs", Allowed(1 << 14)),
+        ("vfat", Allowed(1 << 15)),
+        ("xfs", Allowed(1 << 16)),
     ];
-    const KINDS_MASK: u32 = 0x7f << 10;
+    const KINDS_MASK: Allowed = Allowed(0x7f << 10);
+
+    /// What policies call the ways in which a partition may be there, in the order in which they are told.
+    const MODES: [(&'static str, Allowed); 7] = [
+        ("verity", Self::VERITY),
+        ("signed", Self::SIGNED),
+        ("encrypted", Self::ENCRYPTED),
+        ("encryptedwithintegrity", Self::ENCRYPTED_WITH_INTEGRITY),
+        ("unprotected", Self::UNPROTECTED),
+        ("unused", Self::UNUSED),
+        ("absent", Self::ABSENT),
+    ];
+    const READ_ONLY_WORDS: [(&'static str, Allowed); 2] = [
+        ("read-only-on", Self::READ_ONLY),
+        ("read-only-off", Self::WRITABLE),
+    ];
+    const GROWS_WORDS: [(&'static str, Allowed); 2] =
+        [("growfs-off", Self::STAYS), ("growfs-on", Self::GROWS)];
 
     /// Whether all of `other` is in it.
     #[must_use]
@@ -135,11 +155,24 @@ impl Allowed {
         self.0 & other.0 == other.0
     }
 
-    /// Whether a file system of this kind (the kernel's name) may be there.
+    /// Whether any of `other` is in it.
+    #[must_use]
+    pub const fn has_any(self, other: Allowed) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Whether a partition that is there is used.
+    #[must_use]
+    pub const fn may_use(self) -> bool {
+        self.has_any(Self::USED)
+    }
+
+    /// Whether a file system of this kind (the kernel's name) may be there: any, where none is named.
     #[must_use]
     pub fn has_kind(self, name: &str) -> bool {
-        let bit = Self::KINDS.iter().find(|(known, _)| *known == name);
-        bit.is_some_and(|(_, bit)| self.0 & bit != 0)
+        let mut kinds = Self::KINDS.iter();
+        !self.has_any(Self::KINDS_MASK)
+            || kinds.any(|(known, kind)| *known == name && self.has(*kind))
     }
 
     /// Both.
@@ -148,53 +181,137 @@ impl Allowed {
         Allowed(self.0 | other.0)
     }
 
+    const fn only(self, other: Allowed) -> Allowed {
+        Allowed(self.0 & other.0)
+    }
+
+    const fn without(self, other: Allowed) -> Allowed {
+        Allowed(self.0 & !other.0)
+    }
+
     /// What was not said at all is all allowed, family by family.
     const fn completed(self) -> Allowed {
-        let mut bits = self.0;
-        if bits & Self::OPEN == 0 {
-            bits |= Self::OPEN;
+        let mut all = self;
+        if !all.has_any(Self::OPEN) {
+            all = all.and(Self::OPEN);
         }
-        if bits & Self::READ_ONLY_MASK == 0 {
-            bits |= Self::READ_ONLY_MASK;
+        if !all.has_any(Self::READ_ONLY_MASK) {
+            all = all.and(Self::READ_ONLY_MASK);
         }
-        if bits & Self::GROWS_MASK == 0 {
-            bits |= Self::GROWS_MASK;
+        if !all.has_any(Self::GROWS_MASK) {
+            all = all.and(Self::GROWS_MASK);
         }
-        if bits & Self::KINDS_MASK == 0 {
-            bits |= Self::KINDS_MASK;
-        }
-        Allowed(bits)
+        all
     }
 
-    fn word(text: &str) -> Option<u32> {
-        let word = match text {
-            "unprotected" => Self::UNPROTECTED,
-            "verity" => Self::VERITY,
-            "signed" => Self::SIGNED,
-            "encrypted" => Self::ENCRYPTED,
-            "encryptedwithintegrity" => Self::ENCRYPTED_WITH_INTEGRITY,
-            "unused" => Self::UNUSED,
-            "absent" => Self::ABSENT,
-            "open" => Allowed(Self::OPEN),
-            "read-only-on" => Self::READ_ONLY,
-            "read-only-off" => Self::WRITABLE,
-            "growfs-on" => Self::GROWS,
-            "growfs-off" => Self::STAYS,
-            kind => {
-                let known = Self::KINDS.iter().find(|(known, _)| *known == kind);
-                return known.map(|(_, bit)| *bit);
+    /// What it comes to for a partition: what protects is protected by nothing, what has no integrity data needs no word on them, and
+    /// what is not there has no flags.
+    fn of(self, designator: Designator) -> Allowed {
+        let mut allowed = self.completed();
+        let hashes = Self::VERITY.and(Self::SIGNED);
+        if !matches!(designator, Designator::Root | Designator::Usr) {
+            allowed = allowed.without(hashes);
+        }
+        if designator.protects().is_some() {
+            allowed = allowed.without(Self::ENCRYPTED.and(Self::ENCRYPTED_WITH_INTEGRITY));
+        }
+        if allowed.only(Self::OPEN) == Self::ABSENT {
+            allowed = allowed.without(Self::READ_ONLY_MASK.and(Self::GROWS_MASK));
+        }
+        allowed
+    }
+
+    fn word(text: &str) -> Option<Allowed> {
+        match text {
+            "open" => return Some(Self::OPEN),
+            "ignore" => return Some(Self::IGNORE),
+            _ => {}
+        }
+        let words = Self::MODES
+            .iter()
+            .chain(&Self::READ_ONLY_WORDS)
+            .chain(&Self::GROWS_WORDS);
+        let mut words = words.chain(&Self::KINDS);
+        let known = words.find(|(known, _)| *known == text);
+        known.map(|(_, allowed)| *allowed)
+    }
+
+    fn parse(text: &str) -> Result<Allowed, &str> {
+        let text = text.trim();
+        if matches!(text, "" | "-") {
+            return Ok(Allowed::default());
+        }
+        text.split('+')
+            .map(str::trim)
+            .try_fold(Allowed::default(), |all, word| match Self::word(word) {
+                Some(one) => Ok(all.and(one)),
+                None => Err(word),
+            })
+    }
+
+    fn words(
+        self,
+        table: &'static [(&'static str, Allowed)],
+    ) -> impl Iterator<Item = &'static str> {
+        let said = table.iter().filter(move |(_, one)| self.has(*one));
+        said.map(|(word, _)| *word)
+    }
+
+    /// The ways in which a partition may be there, in words joined by `+`.
+    #[must_use]
+    pub fn modes(self) -> String {
+        joined(&self.mode_words(true))
+    }
+
+    /// The kinds of file systems that were named, joined by `+`.
+    #[must_use]
+    pub fn kinds(self) -> String {
+        joined(&self.words(&Self::KINDS).collect::<Vec<_>>())
+    }
+
+    /// Whether the flag "read-only" must be there or missing, where that is said.
+    #[must_use]
+    pub fn read_only(self) -> Option<bool> {
+        self.must(Self::READ_ONLY, Self::WRITABLE)
+    }
+
+    /// Whether the flag "grow the file system" must be there or missing, where that is said.
+    #[must_use]
+    pub fn grows(self) -> Option<bool> {
+        self.must(Self::GROWS, Self::STAYS)
+    }
+
+    fn must(self, on: Allowed, off: Allowed) -> Option<bool> {
+        (self.has(on) != self.has(off)).then(|| self.has(on))
+    }
+
+    fn mode_words(self, is_short: bool) -> Vec<&'static str> {
+        match self.only(Self::OPEN) {
+            Self::OPEN if is_short => vec!["open"],
+            Self::IGNORE if is_short => vec!["ignore"],
+            _ => self.words(&Self::MODES).collect(),
+        }
+    }
+
+    fn print(self, is_short: bool) -> String {
+        let mut told = self;
+        for mask in [Self::READ_ONLY_MASK, Self::GROWS_MASK] {
+            if is_short && told.has(mask) {
+                told = told.without(mask);
             }
-        };
-        Some(word.0)
-    }
-
-    fn parse(text: &str) -> Option<Allowed> {
-        let words = text.split('+').map(str::trim);
-        let mut bits = 0;
-        for word in words.filter(|word| !word.is_empty()) {
-            bits |= Self::word(word)?;
         }
-        Some(Allowed(bits))
+        let mut words = self.mode_words(is_short);
+        words.extend(told.words(&Self::READ_ONLY_WORDS));
+        words.extend(told.words(&Self::GROWS_WORDS));
+        words.extend(told.words(&Self::KINDS));
+        joined(&words)
+    }
+}
+
+fn joined(words: &[&str]) -> String {
+    match words {
+        [] => "-".to_owned(),
+        words => words.join("+"),
     }
 }
 
@@ -204,29 +321,39 @@ pub struct ImagePolicy(pub String);
 
 impl ImagePolicy {
     /// For RootImage= and MountImages= where the unit says nothing.
-    pub const OF_ROOTS: &'static str = "root=verity+signed+encrypted+unprotected+absent:usr=verity+signed+encrypted+unprotected+absent:\
-        home=encrypted+unprotected+absent:srv=encrypted+unprotected+absent:tmp=encrypted+unprotected+absent:var=encrypted+unprotected+absent";
+    pub const OF_ROOTS: &'static str = "root=verity+signed+encrypted+encryptedwithintegrity+unprotected+absent:\
+        usr=verity+signed+encrypted+encryptedwithintegrity+unprotected+absent:\
+        home=encrypted+encryptedwithintegrity+unprotected+absent:srv=encrypted+encryptedwithintegrity+unprotected+absent:\
+        tmp=encrypted+encryptedwithintegrity+unprotected+absent:var=encrypted+encryptedwithintegrity+unprotected+absent";
     /// For ExtensionImages= where the unit says nothing.
-    pub const OF_EXTENSIONS: &'static str = "root=verity+signed+encrypted+unprotected+absent:usr=verity+signed+encrypted+unprotected+absent";
+    pub const OF_EXTENSIONS: &'static str = "root=verity+signed+encrypted+encryptedwithintegrity+unprotected+absent:\
+        usr=verity+signed+encrypted+encryptedwithintegrity+unprotected+absent";
 
     /// What it lets a partition be.
     #[must_use]
     pub fn allows(&self, designator: Designator) -> Allowed {
-        self.said(designator)
-            .unwrap_or_else(|| self.derived(designator))
-            .completed()
+        let said = self.said(designator);
+        let said = said.or_else(|| self.derived(designator));
+        said.unwrap_or_else(|| self.default_flags()).of(designator)
+    }
+
+    /// What it lets those be of which it does not speak, as it was said.
+    #[must_use]
+    pub fn default_flags(&self) -> Allowed {
+        let default = self.rules().find(|(name, _)| name.is_empty());
+        default.map_or(Allowed::IGNORE, |(_, allowed)| allowed)
     }
 
     fn rules(&self) -> impl Iterator<Item = (&str, Allowed)> {
-        let text = match self.0.trim() {
+        let text = match self.0.as_str() {
             "*" => "=open",
-            "-" | "" => "=unused+absent",
+            "-" | "" => "=ignore",
             "~" => "=absent",
             text => text,
         };
         text.split(':').filter_map(|rule| {
             let (name, flags) = rule.split_once('=')?;
-            Some((name.trim(), Allowed::parse(flags)?))
+            Some((name.trim(), Allowed::parse(flags).ok()?))
         })
     }
 
@@ -237,36 +364,68 @@ impl ImagePolicy {
             .map(|(_, allowed)| allowed)
     }
 
-    /// The default of the policy; integrity data and signatures may be there as far as what they protect may be protected by them.
-    fn derived(&self, designator: Designator) -> Allowed {
-        let Some(data) = designator.protects() else {
-            let default = self.rules().find(|(name, _)| name.is_empty());
-            let nothing = Allowed::UNUSED.and(Allowed::ABSENT);
-            return default.map_or(nothing, |(_, allowed)| allowed);
+    /// Integrity data and signatures must be there where what they protect, of which something is said, may be protected by them; they
+    /// may be missing or unused where it may.
+    fn derived(&self, designator: Designator) -> Option<Allowed> {
+        let protected = designator.protects()?;
+        let data = self.said(protected)?.of(protected);
+        let by = match designator {
+            Designator::RootVeritySig | Designator::UsrVeritySig => Allowed::SIGNED,
+            _ => Allowed::SIGNED.and(Allowed::VERITY),
         };
-        let data = self.allows(data);
-        let signature = matches!(
-            designator,
-            Designator::RootVeritySig | Designator::UsrVeritySig
-        );
-        let weakest = data.0 & Self::USED;
-        let needs = if signature {
-            weakest == Allowed::SIGNED.0
-        } else {
-            weakest != 0 && weakest & !(Allowed::SIGNED.0 | Allowed::VERITY.0) == 0
+        let inherited = Allowed::IGNORE
+            .and(Allowed::READ_ONLY_MASK)
+            .and(Allowed::GROWS_MASK);
+        data.has_any(by)
+            .then(|| Allowed::UNPROTECTED.and(data.only(inherited)))
+    }
+
+    /// The shortest text that comes to the same, as far as the order of partitions and words and what the default says already go.
+    #[must_use]
+    pub fn normalized(&self) -> String {
+        let symbols = [
+            ("*", Allowed::OPEN),
+            ("-", Allowed::IGNORE),
+            ("~", Allowed::ABSENT),
+        ];
+        let comes_to = |expected: &Allowed| {
+            self.default_flags().completed() == expected.completed()
+                && Designator::ALL
+                    .iter()
+                    .all(|one| self.allows(*one) == expected.of(*one))
         };
-        match (needs, data.0 & (Allowed::SIGNED.0 | Allowed::VERITY.0) != 0) {
-            (true, _) if data.has(Allowed::ABSENT) => Allowed::UNPROTECTED.and(Allowed::ABSENT),
-            (true, _) => Allowed::UNPROTECTED,
-            (false, true) => Allowed::UNPROTECTED
-                .and(Allowed::UNUSED)
-                .and(Allowed::ABSENT),
-            (false, false) => Allowed::UNUSED.and(Allowed::ABSENT),
+        let symbol = symbols.iter().find(|(_, expected)| comes_to(expected));
+        match symbol {
+            Some((symbol, _)) => (*symbol).to_owned(),
+            None => self.printed(true),
         }
     }
 
-    /// The ways in which a partition is used.
-    const USED: u32 = 0xf | Allowed::ENCRYPTED_WITH_INTEGRITY.0;
+    /// Every rule and the default with all their words.
+    #[must_use]
+    pub fn spelled_out(&self) -> String {
+        self.printed(false)
+    }
+
+    fn printed(&self, is_short: bool) -> String {
+        let default = self.default_flags();
+        let mut rules = Vec::new();
+        for designator in Designator::ALL {
+            match self.said(designator) {
+                Some(flags) if !is_short || flags != default.of(designator) => {
+                    rules.push(format!("{}={}", designator.name(), flags.print(is_short)));
+                }
+                _ => {}
+            }
+        }
+        if !is_short || default.completed() != Allowed::IGNORE.completed() {
+            rules.push(format!("={}", default.print(is_short)));
+        }
+        match rules.is_empty() {
+            true => "-".to_owned(),
+            false => rules.join(":"),
+        }
+    }
 }
 
 impl TextForm for ImagePolicy {
@@ -286,11 +445,17 @@ impl TextForm for ImagePolicy {
                 ));
             }
             if names.contains(&name) {
-                return Err(wrong());
+                return Err(ParseError::not_a(
+                    text,
+                    "an image policy: one rule for each partition, and one default",
+                ));
             }
             names.push(name);
-            Allowed::parse(flags).ok_or_else(|| {
-                ParseError::not_a(flags, "protections such as verity+signed joined by `+`")
+            Allowed::parse(flags).map_err(|word| {
+                ParseError::not_a(
+                    word,
+                    "a word of image policies such as verity, signed or absent",
+                )
             })?;
         }
         Ok(ImagePolicy(text.to_owned()))
@@ -310,60 +475,71 @@ mod tests {
     }
 
     fn check(text: &str, designator: Designator, expected: &str) {
-        let allowed = policy(text).allows(designator);
-        let words = [
-            "unprotected",
-            "verity",
-            "signed",
-            "encrypted",
-            "encryptedwithintegrity",
-            "unused",
-            "absent",
-        ];
-        let words = words.map(|word| Allowed::parse(word).map(|one| (word, one)));
-        let said: Vec<&str> = words
-            .into_iter()
-            .flatten()
-            .filter(|(_, one)| allowed.has(*one))
-            .map(|(word, _)| word)
-            .collect();
-        assert_eq!(said.join("+"), expected, "{text} {designator:?}");
+        let modes = policy(text).allows(designator).modes();
+        assert_eq!(modes, expected, "{text} {designator:?}");
     }
 
     #[test]
     fn each_partition_is_what_its_rule_or_the_default_says() {
         use Designator::{Home, Root, RootVerity, RootVeritySig, Swap, Usr, UsrVerity};
-        let all = "unprotected+verity+signed+encrypted+encryptedwithintegrity+unused+absent";
-        check("*", Root, all);
-        check("-", Root, "unused+absent");
+        check("*", Root, "open");
+        check(
+            "*",
+            Home,
+            "encrypted+encryptedwithintegrity+unprotected+unused+absent",
+        );
+        check("*", RootVerity, "unprotected+unused+absent");
+        check("-", Root, "ignore");
         check("~", Home, "absent");
         check("root=verity", Root, "verity");
-        check("root=verity", Usr, "unused+absent");
-        check("root=", Root, all);
-        check("root=open", Root, all);
-        check("root=read-only-on", Root, all);
+        check("root=verity", Usr, "ignore");
+        check("root=", Root, "open");
+        check("root=-", Root, "open");
+        check("root=ignore", Root, "ignore");
+        check("root=open", Root, "open");
+        check("root=read-only-on", Root, "open");
+        check("home=signed", Home, "-");
         check(
             " root = encryptedwithintegrity ",
             Root,
             "encryptedwithintegrity",
         );
-        check("root=encryptedwithintegrity", RootVerity, "unused+absent");
+        check("root=encryptedwithintegrity", RootVerity, "ignore");
         check("root=verity:=encrypted+absent", Swap, "encrypted+absent");
         check("root=signed", RootVeritySig, "unprotected");
+        check("root=verity", RootVeritySig, "ignore");
         check("root=verity+signed", RootVerity, "unprotected");
-        check(
-            "root=verity+signed",
-            RootVeritySig,
-            "unprotected+unused+absent",
-        );
-        check("root=unprotected", RootVerity, "unused+absent");
+        check("root=verity+signed", RootVeritySig, "unprotected");
+        check("root=unprotected", RootVerity, "ignore");
         check("root=signed+absent", RootVerity, "unprotected+absent");
         check(
-            ImagePolicy::OF_ROOTS,
+            "root=signed+absent:=open",
             UsrVerity,
             "unprotected+unused+absent",
         );
-        check(ImagePolicy::OF_EXTENSIONS, Home, "unused+absent");
+        check(ImagePolicy::OF_ROOTS, UsrVerity, "unprotected+absent");
+        check(ImagePolicy::OF_EXTENSIONS, Home, "ignore");
+    }
+
+    fn check_texts(text: &str, normalized: &str, spelled_out: &str) {
+        let policy = policy(text);
+        assert_eq!(policy.normalized(), normalized, "{text}");
+        assert_eq!(policy.spelled_out(), spelled_out, "{text}");
+    }
+
+    #[test]
+    fn a_policy_has_a_short_text_and_a_whole_one() {
+        let open = "verity+signed+encrypted+encryptedwithintegrity+unprotected+unused+absent";
+        check_texts("*", "*", &format!("={open}"));
+        check_texts("-", "-", "=unused+absent");
+        check_texts("root=", "root=-", "root=-:=unused+absent");
+        check_texts("root=ignore", "-", "root=unused+absent:=unused+absent");
+        check_texts("home=absent:=absent", "~", "home=absent:=absent");
+        check_texts(
+            "usr=growfs-on+xfs+read-only-off+read-only-on : root = signed+verity : = absent",
+            "root=verity+signed:usr=growfs-on+xfs:=absent",
+            "root=verity+signed:usr=read-only-on+read-only-off+growfs-on+xfs:=absent",
+        );
     }
 
     #[test]
@@ -388,6 +564,14 @@ mod tests {
             ":",
             "root:signed",
             "*:root=open",
+            "* ",
+            "root=verity++signed",
+            "root=verity+",
+            "root=+",
+            "root=verity:",
+            "=:=",
+            "root=verity=x",
+            "ROOT=verity",
         ] {
             assert!(
                 ImagePolicy::parse_with(text, &crate::text::Verbatim).is_err(),

@@ -195,13 +195,19 @@ pub fn disk(parts: &[(Purpose, Guid, &[u8])]) -> Disk {
 
 /// The same by the partitions' types.
 pub fn of_kinds(parts: &[(Guid, Guid, &[u8])]) -> Disk {
+    labelled(parts, &[])
+}
+
+/// The same with labels, where there are some.
+pub fn labelled(parts: &[(Guid, Guid, &[u8])], labels: &[&str]) -> Disk {
     let planned: Vec<Planned> = parts
         .iter()
-        .map(|(kind, id, bytes)| Planned {
+        .enumerate()
+        .map(|(place, (kind, id, bytes))| Planned {
             kind: *kind,
             id: *id,
             flags: 0,
-            label: String::new(),
+            label: labels.get(place).copied().unwrap_or_default().to_owned(),
             length: bytes.len() as u64,
         })
         .collect();

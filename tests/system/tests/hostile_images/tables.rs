@@ -8,7 +8,7 @@ use crate::Kind;
 use crate::Verdict::Refused;
 use crate::forge::{
     Disk, ENTRY_FIRST, ENTRY_FLAGS, ENTRY_ID, ENTRY_LABEL, ENTRY_LAST, HEADER_COUNT,
-    HEADER_ENTRIES, HEADER_ENTRY_BYTES, HEADER_OWN, HEADER_SIZE, disk, of_kinds,
+    HEADER_ENTRIES, HEADER_ENTRY_BYTES, HEADER_OWN, HEADER_SIZE, disk, labelled, of_kinds,
 };
 
 const MANY: [u8; 8] = [0xff; 8];
@@ -34,6 +34,18 @@ fn parts(purposes: &[Purpose]) -> Disk {
         .map(|(purpose, number)| (*purpose, Guid::from_bytes([number; 16]), &[0_u8; 4096][..]))
         .collect();
     disk(&parts)
+}
+
+/// The type of a partition for this processor.
+fn native(purpose: Purpose) -> Guid {
+    let native = discoverable::native().expect("a processor of the specification");
+    discoverable::kind(purpose, native).expect("a type")
+}
+
+/// What a partition is called.
+fn id(disk: &Disk, number: usize) -> Guid {
+    let entry = disk.raw_entry(number);
+    Guid::from_disk(entry[ENTRY_ID..ENTRY_ID + 16].try_into().expect("sixteen"))
 }
 
 fn foreign() -> Guid {
@@ -253,7 +265,42 @@ pub const KINDS: &[Kind] = &[
     (
         "two roots",
         |forge| vec![forge.file("forged.psi", &parts(&[Purpose::Root, Purpose::Root]).0)],
-        Refused(&["more than one root partition"]),
+        Refused(&["two root partitions of the same version, labelled \"\" and \"\": ambiguous"]),
+    ),
+    (
+        "two roots of one version whose labels differ",
+        |forge| {
+            let (root, nothing) = (native(Purpose::Root), [0; 4096]);
+            let id = |number| Guid::from_bytes([number; 16]);
+            let parts = [(root, id(1), &nothing[..]), (root, id(2), &nothing[..])];
+            let disk = labelled(&parts, &["boat_1.0", "boat_1.00"]);
+            vec![forge.file("forged.psi", &disk.0)]
+        },
+        Refused(&[
+            r#"two root partitions of the same version, labelled "boat_1.0" and "boat_1.00""#,
+        ]),
+    ),
+    (
+        "a newer root with the hash tree and the signature of the older one",
+        |forge| {
+            let good = forge.good();
+            let mut newer = good.part(0).to_vec();
+            newer[4_000] ^= 1;
+            let parts = [
+                (native(Purpose::Root), id(&good, 0), good.part(0)),
+                (native(Purpose::Root), Guid::from_bytes([9; 16]), &newer[..]),
+                (native(Purpose::Verity), id(&good, 1), good.part(1)),
+                (native(Purpose::Signature), id(&good, 2), good.part(2)),
+            ];
+            let disk = labelled(&parts, &["boat_1", "boat_2", "boat_1", "boat_1"]);
+            vec![forge.file("forged.psi", &disk.0)]
+        },
+        Refused(&["root hash"]),
+    ),
+    (
+        "more roots than anybody looks into",
+        |forge| vec![forge.file("forged.psi", &parts(&[Purpose::Root; 17]).0)],
+        Refused(&["the image has 17 root partitions, of which at most 16 are looked into"]),
     ),
     (
         "two hash trees",
@@ -263,7 +310,7 @@ pub const KINDS: &[Kind] = &[
                 &parts(&[Purpose::Root, Purpose::Verity, Purpose::Verity]).0,
             )]
         },
-        Refused(&["more than one verity partition"]),
+        Refused(&["two verity partitions of the same version"]),
     ),
     (
         "two signatures",
@@ -276,7 +323,7 @@ pub const KINDS: &[Kind] = &[
             ];
             vec![forge.file("forged.psi", &parts(&all).0)]
         },
-        Refused(&["more than one verity signature partition"]),
+        Refused(&["two verity signature partitions of the same version"]),
     ),
     (
         "two partitions for anything",
