@@ -7,6 +7,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::digest::Digest;
+
 /// A step that failed, with the path that it was about.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {}", path.display())]
@@ -84,10 +86,18 @@ pub(crate) fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), Fi
     write(&mut file).map_err(failed("write", path))
 }
 
-/// A name in the same directory that no reader takes for the file.
-fn beside(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.new"))
+/// Longest name of a file, in bytes (NAME_MAX).
+const NAME_MAX_BYTES: usize = 255;
+
+/// A name in the same directory that no reader takes for the file; it fits, too, where the file's own name is as long as a name can be.
+pub(crate) fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default();
+    let text = name.to_string_lossy();
+    let staged = format!(".{text}.new");
+    path.with_file_name(match staged.len() {
+        0..=NAME_MAX_BYTES => staged,
+        _ => format!(".{}.new", Digest::of(name.as_encoded_bytes()).hex()),
+    })
 }
 
 /// Makes a rename or removal in a file's directory last.
@@ -274,5 +284,32 @@ pub(crate) mod power {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_as_long_as_names_can_be_is_replaced_like_any_other() {
+        let folder = tempfile::tempdir().unwrap();
+        for length in [1, 249, 250, 251, 254, 255] {
+            let path = folder.path().join("x".repeat(length));
+            for content in ["first", "second"] {
+                replace(&path, content.as_bytes(), 0o600).unwrap();
+                assert_eq!(fs::read_to_string(&path).unwrap(), content);
+            }
+            let link = folder.path().join("y".repeat(length));
+            replace_link(&path, &link).unwrap();
+            assert_eq!(fs::read_link(&link).unwrap(), path);
+        }
+        let left = fs::read_dir(folder.path()).unwrap().flatten();
+        let staged = left.filter(|entry| entry.file_name().as_encoded_bytes()[0] == b'.');
+        assert_eq!(staged.count(), 0);
+        // Two long names that begin alike do not share what is staged.
+        let long = "z".repeat(250);
+        let staged = |end: &str| beside(&folder.path().join(format!("{long}{end}")));
+        assert_ne!(staged("1"), staged("2"));
     }
 }

@@ -137,13 +137,30 @@ pub fn mark_until_reboot(runtime: &Path, name: &str, is_attached: bool) -> Resul
     let path = until_reboot(runtime, name);
     let folder = path.parent().unwrap_or(runtime);
     if is_attached {
-        make_open_directory(folder)?;
-        return Ok(replace(&path, b"", 0o644)?);
+        return note(&path, folder);
     }
     if remove_if_there(&path)? {
         remove_if_empty(folder)?;
     }
     Ok(())
+}
+
+/// How often others may take away the folder of notes, as the last one went, before a note is in it.
+const FOLDER_TRIES: u32 = 16;
+
+fn note(path: &Path, folder: &Path) -> Result<(), Error> {
+    let mut tries = 0;
+    loop {
+        make_open_directory(folder)?;
+        match replace(path, b"", 0o644) {
+            Err(error)
+                if error.source.kind() == std::io::ErrorKind::NotFound && tries < FOLDER_TRIES =>
+            {
+                tries += 1;
+            }
+            noted => return Ok(noted?),
+        }
+    }
 }
 
 /// One version of a portable.
@@ -755,5 +772,24 @@ mod tests {
                 assert_eq!(entries(state).unwrap(), [state.join("remembered")]);
             },
         );
+    }
+
+    #[test]
+    fn notes_of_portables_that_come_and_go_at_once_are_not_in_each_others_way() {
+        const ROUNDS: usize = 300;
+        let runtime = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for name in ["boat", "raft", "ship", "tug"] {
+                let runtime = runtime.path();
+                scope.spawn(move || {
+                    for _ in 0..ROUNDS {
+                        mark_until_reboot(runtime, name, true).unwrap();
+                        assert!(until_reboot(runtime, name).exists());
+                        mark_until_reboot(runtime, name, false).unwrap();
+                    }
+                });
+            }
+        });
+        assert!(!runtime.path().join("until-reboot").exists());
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::channel::Part;
 use crate::digest::{Digest, Hasher};
 use crate::files::{
-    FileError, failed, link, lock, read_if_there, remove_if_there, rename, replace, step,
+    FileError, beside, failed, link, lock, read_if_there, remove_if_there, rename, replace, step,
     sync_parent,
 };
 
@@ -77,7 +77,7 @@ impl Shelf {
         from: &mut dyn Read,
     ) -> Result<Option<Part>, FileError> {
         let path = self.path(file);
-        let staged = self.path(&format!(".{file}.new"));
+        let staged = beside(&path);
         remove_if_there(&staged)?;
         let (digest, bytes) = copy(from, &staged).map_err(failed("write", &staged))?;
         if digest != *expected {
@@ -118,13 +118,14 @@ impl Shelf {
     /// # Errors
     /// When it can't be given.
     pub fn alias(&self, file: &str, alias: &str) -> Result<(), FileError> {
-        let staged = self.path(&format!(".{alias}.new"));
+        let alias = self.path(alias);
+        let staged = beside(&alias);
         remove_if_there(&staged)?;
         link(&self.path(file), &staged)?;
-        rename(&staged, &self.path(alias))?;
+        rename(&staged, &alias)?;
         // A rename onto another name of the same file does nothing at all.
         remove_if_there(&staged)?;
-        sync_parent(&self.path(alias))
+        sync_parent(&alias)
     }
 
     /// Removes a file that no index names any more; says whether it was there.

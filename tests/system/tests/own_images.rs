@@ -333,6 +333,38 @@ fn extensions_lie_over_what_they_are_made_for() {
 }
 
 #[test]
+fn as_many_extensions_as_a_unit_may_have_are_laid_over_whatever_their_names_are() {
+    let shop = Shop::new();
+    let root = shop.tree("root", true, &[]);
+    let names: Vec<String> = (0..33)
+        .map(|number| format!("{number:02}-{}", "n".repeat(200)))
+        .collect();
+    let mut lines = vec![format!("RootDirectory={}", root.display())];
+    for name in &names {
+        let release = format!("usr/lib/extension-release.d/extension-release.{name}");
+        let word = format!("opt/{}/word", &name[..2]);
+        let files = [
+            (&*release, "ID=_any\n"),
+            (&*word, "there"),
+            ("usr/lib/coracle-last", &name[..2]),
+        ];
+        shop.tree(name, false, &files);
+        lines.push(format!("ExtensionDirectories={}", shop.text(name)));
+    }
+    let look = "set -- /opt/*/word; read -r last < /usr/lib/coracle-last; echo $# $last";
+    with_units(&[], |coracle| {
+        let look = |count: usize| {
+            let lines: Vec<&str> = lines[..=count].iter().map(String::as_str).collect();
+            see(coracle, &lines, look)
+        };
+        assert_eq!(look(1), "1 00");
+        assert_eq!(look(31), "31 30");
+        let most = look(33);
+        assert!(most.contains("no more than 32 images"), "{most}");
+    });
+}
+
+#[test]
 fn the_newest_version_is_used_at_each_start() {
     let shop = Shop::new();
     fs::create_dir(shop.path("web.raw.v")).expect("a folder");

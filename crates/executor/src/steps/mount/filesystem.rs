@@ -4,13 +4,15 @@ use core::ffi::CStr;
 
 use kernel::rustix::fd::AsRawFd;
 use kernel::rustix::fs::{
-    AtFlags, Gid, Mode, OFlags, StatVfsMountFlags, Uid, chmodat, chownat, fstat, fstatvfs, openat,
+    AtFlags, CWD, Gid, Mode, OFlags, StatVfsMountFlags, Uid, chmodat, chownat, fstat, fstatvfs,
+    openat,
 };
 use kernel::rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_fd, fsconfig_set_flag,
     fsconfig_set_string, fsmount, fsopen,
 };
 use kernel::rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
+use kernel::rustix::process::{chdir, fchdir};
 use kernel::{AsFd, Errno, OwnedFd, Result};
 use plan::List;
 
@@ -94,19 +96,28 @@ pub(super) fn empty() -> Result<OwnedFd> {
     )
 }
 
-/// Trees over one another, the highest first, read-only. Paths by descriptors are taken by every kernel's overlayfs.
+/// Where descriptors of this process have their numbers as names.
+const DESCRIPTORS: &CStr = c"/proc/self/fd";
+
+/// Trees over one another, the highest first, read-only. An option of the kernel takes 256 bytes: numbers alone, by which every kernel's
+/// overlayfs finds the descriptors from where those lie, are short enough for as many trees as a unit has.
 pub(super) fn over<'a>(layers: impl Iterator<Item = &'a OwnedFd>) -> Result<OwnedFd> {
-    let mut paths = PathBuffer::new();
+    let mut numbers = PathBuffer::new();
     for (place, layer) in layers.enumerate() {
         if place > 0 {
-            paths.push(b":")?;
+            numbers.push(b":")?;
         }
-        paths.push(own_path(layer)?.text()?.to_bytes())?;
+        numbers.push(number(layer, &mut Digits::new()))?;
     }
     let configuration = new(c"overlay")?;
-    fsconfig_set_string(&configuration, c"lowerdir", paths.text()?)?;
     let attributes = MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_RDONLY;
-    finish(&configuration, attributes)
+    let here = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let here = openat(CWD, c".", here, Mode::empty())?;
+    chdir(DESCRIPTORS)?;
+    let made = fsconfig_set_string(&configuration, c"lowerdir", numbers.text()?)
+        .and_then(|()| finish(&configuration, attributes));
+    fchdir(here)?;
+    made
 }
 
 /// A tree with what is changed in it, which is kept in two directories below `room`. Paths by descriptors are taken by every kernel's overlayfs.
@@ -166,9 +177,14 @@ pub(in crate::steps) fn make_private(mount: &OwnedFd) -> Result<()> {
 /// The path by which the kernel takes a descriptor of this process.
 fn own_path(descriptor: impl AsFd) -> Result<PathBuffer> {
     let mut path = PathBuffer::new();
-    path.push(b"/proc/self/fd/")?;
-    path.push(Digits::new().unsigned(descriptor.as_fd().as_raw_fd().unsigned_abs().into()))?;
+    path.push(DESCRIPTORS.to_bytes())?;
+    path.push(b"/")?;
+    path.push(number(descriptor, &mut Digits::new()))?;
     Ok(path)
+}
+
+fn number(descriptor: impl AsFd, digits: &mut Digits) -> &[u8] {
+    digits.unsigned(descriptor.as_fd().as_raw_fd().unsigned_abs().into())
 }
 
 /// `key=value` is split on the stack, since the key needs a NUL of its own.
