@@ -66,6 +66,11 @@ pub enum Cause {
         /// When.
         at: Micros,
     },
+    /// The kernel killed a process for lack of memory.
+    OutOfMemory {
+        /// The unit.
+        unit: Arc<str>,
+    },
     /// The service itself said so (READY=1, STOPPING=1 …).
     Notified {
         /// The unit that spoke.
@@ -137,6 +142,7 @@ impl Cause {
             | Cause::Exited { unit, .. }
             | Cause::SpawnFailed { unit, .. }
             | Cause::TimedOut { unit, .. }
+            | Cause::OutOfMemory { unit }
             | Cause::Notified { unit }
             | Cause::AutoRestart { unit, .. }
             | Cause::Traffic { socket: unit }

@@ -152,6 +152,8 @@ pub enum JobMode {
     Replace,
     /// Fail rather than replace a contradicting job.
     Fail,
+    /// Neither replace a contradicting job nor stop what is up or on its way.
+    Lenient,
     /// Everything else is stopped.
     Isolate,
     /// Neither relations nor order.
@@ -205,6 +207,8 @@ pub struct ServiceConfig {
     pub restart_prevent: StatusSet,
     /// RestartForceExitStatus=
     pub restart_force: StatusSet,
+    /// OOMPolicy=
+    pub oom: OomPolicy,
     /// SuccessExitStatus=
     pub success: StatusSet,
     /// TimeoutStartSec=
@@ -338,6 +342,10 @@ pub struct SocketConfig {
     pub accept: Option<AcceptConfig>,
     /// FlushPending=
     pub flush_pending: bool,
+    /// DeferTrigger=
+    pub defer: DeferTrigger,
+    /// DeferTriggerMaxSec=
+    pub defer_max: Micros,
     /// TriggerLimitIntervalSec= and TriggerLimitBurst=
     pub trigger_limit: RateLimit,
     /// PollLimitIntervalSec= and PollLimitBurst=
@@ -354,6 +362,30 @@ pub struct SocketConfig {
     pub timeout: Micros,
     /// How its commands are stopped.
     pub kill: KillConfig,
+}
+
+/// Whether traffic waits for units that its service would stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeferTrigger {
+    /// It does not: they are stopped.
+    #[default]
+    No,
+    /// Until the jobs that are queued are done.
+    Yes,
+    /// Until they are gone.
+    Patient,
+}
+
+/// What follows when the kernel killed a process of it for lack of memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OomPolicy {
+    /// Nothing.
+    Continue,
+    /// It is stopped.
+    #[default]
+    Stop,
+    /// What is left of it is killed, as the kernel does by itself.
+    Kill,
 }
 
 /// How many connections are served at once.
@@ -464,6 +496,7 @@ impl ServiceConfig {
             restart_direct: false,
             restart_delay: Micros(100_000),
             restart_steps: 0,
+            oom: OomPolicy::Stop,
             restart_max_delay: Micros::INFINITY,
             restart_jitter: Micros(0),
             restart_prevent: StatusSet::default(),
@@ -490,6 +523,8 @@ impl SocketConfig {
             service: service.into(),
             accept: None,
             flush_pending: false,
+            defer: DeferTrigger::No,
+            defer_max: Micros::INFINITY,
             trigger_limit: RateLimit {
                 interval: Micros::seconds(2),
                 burst: 20,

@@ -6,9 +6,9 @@ use model::value::{ExecCommands, ExitStatusSet, TimeSpan};
 use model::{Unit, UnitKind, key, value};
 
 use crate::config::{
-    AcceptConfig, Command, CommandList, Concurrency, JobMode, KillConfig, KillMode, Kind, Load,
-    RateLimit, Relation, Restart, ServiceConfig, ServiceType, SocketConfig, StatusSet,
-    TimeoutFailure, UnitConfig,
+    AcceptConfig, Command, CommandList, Concurrency, DeferTrigger, JobMode, KillConfig, KillMode,
+    Kind, Load, OomPolicy, RateLimit, Relation, Restart, ServiceConfig, ServiceType, SocketConfig,
+    StatusSet, TimeoutFailure, UnitConfig,
 };
 use crate::id::{Micros, Signal};
 use crate::path::PathConfig;
@@ -97,6 +97,7 @@ fn scope(unit: &Unit) -> ServiceConfig {
     ServiceConfig {
         exits_as_group: true,
         takes_over: true,
+        oom: oom(unit, &key::SCOPE_OOM_POLICY),
         start: CommandList::default(),
         timeout_stop: time,
         timeout_abort: time,
@@ -104,6 +105,17 @@ fn scope(unit: &Unit) -> ServiceConfig {
         runtime_jitter: span(unit.value(&key::SCOPE_RUNTIME_RANDOMIZED_EXTRA_SEC)),
         kill: kill(unit),
         ..ServiceConfig::new(ServiceType::Simple)
+    }
+}
+
+/// Who has its group for itself decides by itself what follows.
+fn oom(unit: &Unit, said: &model::Key<value::OomPolicy>) -> OomPolicy {
+    let is_delegated = unit.value(&key::DELEGATE) != value::Delegate::No;
+    match unit.get(said) {
+        None if is_delegated => OomPolicy::Continue,
+        Some(value::OomPolicy::Continue) => OomPolicy::Continue,
+        Some(value::OomPolicy::Kill) => OomPolicy::Kill,
+        Some(value::OomPolicy::Stop) | None => OomPolicy::Stop,
     }
 }
 
@@ -154,6 +166,7 @@ fn service(unit: &Unit, service_type: ServiceType) -> ServiceConfig {
         restart: restart(unit.value(&key::RESTART)),
         restart_direct: unit.value(&key::RESTART_MODE) == value::RestartMode::Direct,
         restart_delay: span(unit.value(&key::RESTART_SEC)),
+        oom: oom(unit, &key::SERVICE_OOM_POLICY),
         restart_steps: unit.value(&key::RESTART_STEPS),
         restart_max_delay: span(unit.value(&key::RESTART_MAX_DELAY_SEC)),
         restart_jitter: span(unit.value(&key::RESTART_RANDOMIZED_DELAY_SEC)),
@@ -195,6 +208,12 @@ fn socket(unit: &Unit) -> SocketConfig {
             15,
         ),
         flush_pending: unit.value(&key::FLUSH_PENDING),
+        defer: match unit.value(&key::DEFER_TRIGGER) {
+            value::DeferTrigger::Yes if !accepts => DeferTrigger::Yes,
+            value::DeferTrigger::Patient if !accepts => DeferTrigger::Patient,
+            _ => DeferTrigger::No,
+        },
+        defer_max: timeout(unit.value(&key::DEFER_TRIGGER_MAX_SEC)),
         trigger_limit: limit(
             unit.value(&key::SOCKET_TRIGGER_LIMIT_INTERVAL_SEC),
             unit.get(&key::SOCKET_TRIGGER_LIMIT_BURST),
@@ -463,7 +482,8 @@ fn on_failure_mode(unit: &Unit) -> JobMode {
 /// The modes that this version does not tell apart from replace are replace.
 fn job_mode(mode: value::JobMode) -> JobMode {
     match mode {
-        value::JobMode::Fail | value::JobMode::Lenient => JobMode::Fail,
+        value::JobMode::Fail => JobMode::Fail,
+        value::JobMode::Lenient => JobMode::Lenient,
         value::JobMode::Isolate => JobMode::Isolate,
         value::JobMode::IgnoreDependencies => JobMode::IgnoreDependencies,
         value::JobMode::IgnoreRequirements => JobMode::IgnoreRequirements,

@@ -34,6 +34,8 @@ pub struct Engine {
     pub(crate) ready: Set<JobId>,
     /// Consequences of this step that are still to be drawn; empty between steps.
     pub(crate) followups: VecDeque<Followup>,
+    /// Socket units whose traffic waits for others to go (DeferTrigger=).
+    pub(crate) deferred: Set<UnitId>,
     /// Every unit with a deadline.
     pub(crate) timers: Set<(Micros, UnitId)>,
     pub(crate) wake: Option<Micros>,
@@ -111,9 +113,10 @@ impl Engine {
             Input::ExecFailed(process) => self.exec_failed(process),
             Input::Exited { process, status } => self.ended(process, Some(status)),
             Input::CgroupEmpty { unit, incarnation } => self.cgroup_empty(unit, incarnation),
-            input @ (Input::MainFound { .. } | Input::TakenOver { .. } | Input::Notify { .. }) => {
-                self.accept_of_run(input)
-            }
+            input @ (Input::MainFound { .. }
+            | Input::TakenOver { .. }
+            | Input::OutOfMemory { .. }
+            | Input::Notify { .. }) => self.accept_of_run(input),
             input @ (Input::SocketsOpen { .. }
             | Input::SocketsFailed { .. }
             | Input::SocketTraffic { .. }
@@ -150,6 +153,12 @@ impl Engine {
             } if self.is_current(unit, incarnation) => {
                 self.cause = self.unit(unit).cause.clone();
                 self.taken_over(unit, well);
+            }
+            Input::OutOfMemory { unit, incarnation } if self.is_current(unit, incarnation) => {
+                self.because(Cause::OutOfMemory {
+                    unit: self.name(unit),
+                });
+                self.out_of_memory(unit);
             }
             Input::Notify {
                 unit,
@@ -234,11 +243,16 @@ impl Engine {
 
     /// Draws all consequences and runs all jobs that can run, until nothing moves.
     fn settle(&mut self) {
+        let mut deferred = self.deferred.clone();
         loop {
             if let Some(followup) = self.followups.pop_front() {
                 self.follow_up(followup);
             } else if let Some(job) = self.ready.pop_first() {
                 self.try_run(job);
+            } else if self.jobs.is_empty()
+                && let Some(socket) = deferred.pop_first()
+            {
+                self.try_deferred(socket);
             } else {
                 return;
             }
@@ -539,6 +553,7 @@ impl Input {
             Input::CgroupEmpty { unit, .. }
             | Input::MainFound { unit, .. }
             | Input::TakenOver { unit, .. }
+            | Input::OutOfMemory { unit, .. }
             | Input::Notify { unit, .. } => Some(*unit),
             Input::SocketsOpen { unit, .. }
             | Input::SocketsFailed { unit, .. }

@@ -99,6 +99,13 @@ pub enum Input {
         /// A process of the run that is not its main process now (the manager checks both).
         pid: Option<u32>,
     },
+    /// The kernel killed a process of the run for lack of memory.
+    OutOfMemory {
+        /// The unit.
+        unit: UnitId,
+        /// The run.
+        incarnation: Incarnation,
+    },
     /// A message of the service, already authenticated and parsed.
     Notify {
         /// The unit.

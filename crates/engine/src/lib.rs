@@ -11,6 +11,7 @@ mod cause;
 mod cleaning;
 mod config;
 mod convert;
+mod defer;
 mod effect;
 mod engine;
 mod graph;

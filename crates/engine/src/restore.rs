@@ -92,6 +92,10 @@ impl Engine {
         unit.last_job = snapshot.last_job;
         unit.cause = Chain::from_links(&snapshot.cause);
         self.listen_again(id);
+        let run = self.socket_run(id);
+        if run.is_some_and(|run| run.phase == SocketPhase::Deferred) {
+            self.deferred.insert(id);
+        }
         if let Some(served) = snapshot.served {
             self.count_connection(&served.socket, &served.source, 1);
         }

@@ -2,6 +2,7 @@
 
 pub(crate) mod end;
 mod forking;
+mod memory;
 mod notice;
 mod restart;
 mod stop;

@@ -1,7 +1,7 @@
 //! Socket units: opened, watched, handed to their service, closed.
 
 use crate::cause::{Cause, Chain};
-use crate::config::{CommandList, JobMode, Load, Relation, SocketConfig};
+use crate::config::{CommandList, Load, Relation, SocketConfig};
 use crate::effect::{Action, JobResult, Role, Spawn, Target};
 use crate::engine::Engine;
 use crate::id::{Incarnation, ProcessKey, UnitId};
@@ -159,7 +159,7 @@ impl Engine {
         if !self.is_current(id, incarnation) {
             return;
         }
-        if !well && matches!(phase, SocketPhase::Listening | SocketPhase::Running) {
+        if !well && phase.has_sockets() {
             self.because(Cause::Sockets {
                 unit: self.name(id),
             });
@@ -227,15 +227,15 @@ impl Engine {
             return self.enter_socket(id, SocketPhase::Running);
         }
         let cause = self.cause.clone();
-        match self.request(service, JobKind::Start, JobMode::Replace, &cause, false) {
+        let mode = self.trigger_mode(id);
+        match self.request(service, JobKind::Start, mode, &cause, false) {
             Ok(_) => {
                 self.cause = cause;
                 self.enter_socket(id, SocketPhase::Running);
             }
             Err(refusal) => {
                 self.cause = cause;
-                self.log(id, refusal.to_string());
-                self.socket_fail(id, UnitResult::Resources);
+                self.defer(id, &refusal);
             }
         }
     }
@@ -262,7 +262,7 @@ impl Engine {
             return;
         };
         let unit = self.unit(service);
-        if unit.job.is_some() || !matches!(phase, SocketPhase::Listening | SocketPhase::Running) {
+        if unit.job.is_some() || !phase.has_sockets() {
             return;
         }
         let state = unit.state.clone();
@@ -280,11 +280,8 @@ impl Engine {
             {
                 self.listen(id)
             }
-            State::Service(run)
-                if run.phase.active().is_up() && phase == SocketPhase::Listening =>
-            {
-                self.emit(Action::UnwatchSockets(id));
-                self.enter_socket(id, SocketPhase::Running);
+            State::Service(run) if run.phase.active().is_up() && phase != SocketPhase::Running => {
+                self.served_meanwhile(id)
             }
             _ => {}
         }
@@ -306,7 +303,7 @@ impl Engine {
             Some(SocketPhase::StartPre | SocketPhase::StartOpen | SocketPhase::StartPost) => {
                 self.socket_round(id, false, Round::Term, UnitResult::Success);
             }
-            Some(SocketPhase::Listening | SocketPhase::Running) => {
+            Some(SocketPhase::Listening | SocketPhase::Deferred | SocketPhase::Running) => {
                 self.socket_fail(id, UnitResult::Success)
             }
             Some(
@@ -519,6 +516,7 @@ impl Engine {
             }
             SocketPhase::StopPreKill(_) => self.socket_round(id, false, Round::Kill, timeout),
             SocketPhase::FinalKill(_) => self.socket_round(id, true, Round::Kill, timeout),
+            SocketPhase::Deferred => self.deferred_too_long(id),
             SocketPhase::Listening | SocketPhase::Running => self.resume_polling(id),
         }
     }

@@ -264,6 +264,8 @@ pub enum SocketPhase {
     StartPost,
     /// Up, and watched for traffic.
     Listening,
+    /// Up, and its traffic waits for units that its service would stop.
+    Deferred,
     /// Up, and its service has the sockets.
     Running,
     /// ExecStopPre=
@@ -306,6 +308,8 @@ pub enum UnitResult {
     ServiceStartLimitHit,
     /// The unit of a path unit was started too often.
     UnitStartLimitHit,
+    /// The kernel killed for lack of memory, and OOMPolicy= says that this ends it.
+    OomKill,
 }
 
 /// The outer state, by which units depend on each other.
@@ -365,6 +369,8 @@ pub enum SubState {
     Waiting,
     Elapsed,
     ReloadPost,
+    /// Traffic waits for units that are in the way.
+    Deferred,
 }
 
 impl State {
@@ -459,13 +465,23 @@ impl Phase {
 }
 
 impl SocketPhase {
+    /// Are its sockets open, and it up?
+    pub fn has_sockets(self) -> bool {
+        matches!(
+            self,
+            SocketPhase::Listening | SocketPhase::Deferred | SocketPhase::Running
+        )
+    }
+
     /// The outer state.
     pub fn active(self) -> ActiveState {
         match self {
             SocketPhase::StartPre | SocketPhase::StartOpen | SocketPhase::StartPost => {
                 ActiveState::Activating
             }
-            SocketPhase::Listening | SocketPhase::Running => ActiveState::Active,
+            SocketPhase::Listening | SocketPhase::Deferred | SocketPhase::Running => {
+                ActiveState::Active
+            }
             SocketPhase::StopPre | SocketPhase::StopPreKill(_) => ActiveState::Deactivating,
             SocketPhase::StopPost | SocketPhase::FinalKill(_) => ActiveState::Deactivating,
         }
@@ -478,6 +494,7 @@ impl SocketPhase {
             SocketPhase::StartOpen => SubState::StartOpen,
             SocketPhase::StartPost => SubState::StartPost,
             SocketPhase::Listening => SubState::Listening,
+            SocketPhase::Deferred => SubState::Deferred,
             SocketPhase::Running => SubState::Running,
             SocketPhase::StopPre => SubState::StopPre,
             SocketPhase::StopPreKill(Round::Kill) => SubState::StopPreSigkill,
@@ -549,6 +566,7 @@ impl SubState {
             SubState::Cleaning => "cleaning",
             SubState::Waiting => "waiting",
             SubState::Elapsed => "elapsed",
+            SubState::Deferred => "deferred",
         }
     }
 }
@@ -570,6 +588,7 @@ impl UnitResult {
             UnitResult::TriggerLimitHit => "trigger-limit-hit",
             UnitResult::ServiceStartLimitHit => "service-start-limit-hit",
             UnitResult::UnitStartLimitHit => "unit-start-limit-hit",
+            UnitResult::OomKill => "oom-kill",
         }
     }
 }
@@ -614,6 +633,7 @@ mod tests {
             Waiting,
             Elapsed,
             ReloadPost,
+            Deferred,
         ];
         assert_eq!(all.map(SubState::name), SUB);
         assert_eq!(

@@ -154,7 +154,10 @@ impl Engine {
         }
         plan.drop_redundant(self);
         plan.wishes.retain(|wish| !wish.gone);
-        if mode == JobMode::Fail {
+        if mode == JobMode::Lenient {
+            self.refuse_stops(&plan)?;
+        }
+        if matches!(mode, JobMode::Fail | JobMode::Lenient) {
             self.refuse_destructive(&plan)?;
         }
         Ok(plan)
@@ -245,6 +248,22 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Mode lenient: what is up or on its way stays so.
+    fn refuse_stops(&self, plan: &Transaction) -> Result<(), Refusal> {
+        let stopped = plan.wishes.iter().find(|wish| {
+            let is_coming = self.unit(wish.unit).job.as_ref();
+            let is_coming = is_coming.is_some_and(|job| job.kind != JobKind::Stop);
+            wish.kind == JobKind::Stop && (is_coming || !self.active(wish.unit).is_down())
+        });
+        match (plan.wishes.first(), stopped) {
+            (Some(first), Some(stopped)) if first.kind != JobKind::Stop => Err(Refusal::InTheWay(
+                self.name(first.unit).to_string(),
+                self.name(stopped.unit).to_string(),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Why a job of this kind cannot even be queued.

@@ -112,6 +112,7 @@ fn parse_event(engine: &Engine, line: &str, request: &mut u64) -> Input {
                 status: ExitStatus::Exited(0),
             }
         }
+        "oom" => Input::OutOfMemory { unit, incarnation },
         "found" => parse_found(unit, incarnation, words.get(2)),
         "end" | "empty" | "taken" | "untaken" => parse_processes(words[0], unit, incarnation),
         "says" => Input::Notify {

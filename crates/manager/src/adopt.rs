@@ -132,6 +132,7 @@ impl Manager {
             self.adopt_notify(&name, socket);
         }
         self.mend_notify();
+        self.mend_memory();
         self.adopt_store(inventory.take(Class::FdStore));
         for (name, mount) in inventory.take(Class::Mount) {
             self.adopt_mount(name, mount);

@@ -31,6 +31,9 @@ pub(crate) fn sentence(cause: &Cause) -> String {
         Cause::Cleaned { unit } => format!("a client asked to clean {unit}"),
         Cause::Signalled { unit } => format!("a client sent a signal to {unit}"),
         Cause::TimedOut { unit, .. } => format!("{} took too long", unit),
+        Cause::OutOfMemory { unit } => {
+            format!("the kernel killed a process of {unit} for lack of memory")
+        }
         Cause::Notified { unit } => format!("a notification by {unit}"),
         Cause::AutoRestart { unit, count } => format!("Restart= of {}, number {count}", unit),
         Cause::Elapsed { timer } => format!("the time of {timer}"),

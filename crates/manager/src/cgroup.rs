@@ -162,11 +162,12 @@ impl Cgroups {
 
     /// Reports changes of whether there are processes; gives the watch's number.
     pub(crate) fn watch(&self, path: &str) -> Result<i32, Errno> {
-        inotify::add_watch(
-            &self.inotify,
-            self.on_host(path).join("cgroup.events"),
-            inotify::WatchFlags::MODIFY,
-        )
+        let file = self.on_host(path).join("cgroup.events");
+        self.add_watch(&file, inotify::WatchFlags::MODIFY)
+    }
+
+    pub(crate) fn add_watch(&self, file: &Path, flags: inotify::WatchFlags) -> Result<i32, Errno> {
+        inotify::add_watch(&self.inotify, file, flags)
     }
 
     /// Reports nothing more of this watch; it goes by itself with the group.

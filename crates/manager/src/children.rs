@@ -193,6 +193,10 @@ impl Manager {
             self.forget_report(process);
         }
         let (mut status, mut role) = (exit_status(exit), None);
+        // Why it was killed comes before that it was.
+        if matches!(status, engine::ExitStatus::Killed(engine::Signal::KILL)) {
+            self.look_at_memory(process.unit);
+        }
         if let Some(run) = self.run_mut(process.unit, process.incarnation)
             && let Some(known) = run.process(process.serial)
         {
@@ -363,8 +367,20 @@ impl Manager {
     pub(crate) fn on_cgroups(&mut self) {
         let Some(cgroups) = &self.cgroups else { return };
         let changed = cgroups.changed();
-        let all = || self.cgroup_watches.keys().copied().collect();
+        let all = || {
+            let watches = self.cgroup_watches.keys();
+            watches
+                .chain(self.later.memory_watches.keys())
+                .copied()
+                .collect()
+        };
         for watch in changed.unwrap_or_else(all) {
+            if let Some(&unit) = self.later.memory_watches.get(&watch) {
+                match self.is_counted(unit) {
+                    true => self.look_at_memory(unit),
+                    false => drop(self.later.memory_watches.remove(&watch)),
+                }
+            }
             if let Some(&(unit, incarnation)) = self.cgroup_watches.get(&watch) {
                 self.check_empty(unit, Incarnation(incarnation));
             }

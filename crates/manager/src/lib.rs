@@ -46,6 +46,7 @@ mod networks;
 pub mod notice;
 mod notify;
 mod opener;
+mod out_of_memory;
 mod own_log;
 mod paths;
 mod pattern;

@@ -134,6 +134,8 @@ pub(crate) struct OpenReport {
 /// What is there for later starts, or for when nobody waits.
 #[derive(Default)]
 pub(crate) struct Later {
+    /// Watches of what the kernel counts of a unit's memory.
+    pub(crate) memory_watches: Map<i32, UnitId>,
     /// Which bounds of units hold now.
     pub(crate) when: plan::resources::When,
     pub(crate) networks: crate::networks::Networks,

@@ -426,7 +426,7 @@ impl Manager {
             let known = id.and_then(|id| self.units.get_mut(&id));
             let is_complete = match (&known, phase) {
                 (None, _) | (_, None) => false,
-                (_, Some(SocketPhase::Listening | SocketPhase::Running)) => {
+                (_, Some(phase)) if phase.has_sockets() => {
                     sockets.keys().copied().eq(0..sockets.len())
                 }
                 (Some(entry), Some(_)) => listens(&entry.unit) == sockets.len(),

@@ -266,7 +266,11 @@ impl Manager {
     /// Resource settings that are not applied: for want of a controller, or because this version does not.
     fn resource_reductions(&self, entry: &Entry) -> Vec<Reduction> {
         let settings = entry.unit.iter().map(|(directive, _)| directive);
-        let limits = settings.filter(|directive| directive.room() == model::Room::Cgroup);
+        let is_of_group = |directive: &Directive| {
+            directive.room() == model::Room::Cgroup
+                || crate::out_of_memory::is_asked_for(&entry.unit, *directive)
+        };
+        let limits = settings.filter(is_of_group);
         limits
             .filter_map(|directive| self.unapplied(entry, directive))
             .collect()

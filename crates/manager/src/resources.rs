@@ -68,6 +68,7 @@ pub(crate) const CONTROLLERS: &[(&str, &[&str])] = &[
             "DefaultMemoryMin",
             "DefaultMemoryLow",
             "MemoryLimit",
+            "OOMPolicy",
         ],
     ),
     ("pids", &["TasksMax", "TasksAccounting"]),

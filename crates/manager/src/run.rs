@@ -31,6 +31,8 @@ pub(crate) struct Run {
     pub(crate) watch: Option<i32>,
     /// The token of its notification socket.
     pub(crate) notify: Option<u32>,
+    /// How many of its unit the kernel had killed for lack of memory when that was last looked at; none where nobody counts.
+    pub(crate) oom_kills: Option<u64>,
     /// NOTIFYACCESS=: who is heard instead of those of NotifyAccess=.
     pub(crate) access: Option<NotifyAccess>,
     /// Every process that was asked for, in order.
@@ -99,6 +101,8 @@ pub(crate) struct RunRecord {
     pub(crate) notify: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) access: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) oom_kills: Option<u64>,
     /// Only of one that is released: its nanoseconds on processors, or 0 where nobody counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) over: Option<u64>,
@@ -170,6 +174,7 @@ impl Run {
             temporary: self.temporary.as_ref().map(|id| hex(id)),
             trigger: self.trigger.clone(),
             notify: self.notify.is_some(),
+            oom_kills: self.oom_kills,
             access: self.access.map(|access| access.word().to_owned()),
             over: None,
             processes: self.processes.iter().map(RunProcess::record).collect(),
@@ -186,6 +191,7 @@ impl Run {
             images: record.images,
             temporary: record.temporary.as_deref().map(unhex),
             trigger: record.trigger,
+            oom_kills: record.oom_kills,
             access: record
                 .access
                 .and_then(|name| NotifyAccess::from_word(&name)),

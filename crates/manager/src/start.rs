@@ -87,6 +87,7 @@ impl Manager {
         let handed = self.hand_over(spawn, &prepared, &joining)?;
         let plan = self.bind(spawn, &prepared, (&handed, &joining))?;
         self.bound_group(unit)?;
+        self.watch_memory(unit, spawn.process.incarnation.0);
         self.delegate_group(unit, spawn.process.incarnation.0)?;
         self.ask_keeper(spawn, &prepared, plan, (handed, joining.told != 0))
             .map_err(|error| self.internal(unit, "ask for a process", &error))?;

@@ -4,7 +4,7 @@
 
 use crate::cgroup::member;
 use crate::manager::Manager;
-use engine::{Incarnation, Input, ProcessKey, Role, SocketPhase, State};
+use engine::{Incarnation, Input, ProcessKey, Role, State};
 use keeper::protocol::Exit;
 use model::UnitKind;
 use model::sorted::Set;
@@ -129,14 +129,10 @@ impl Manager {
             .filter(|entry| entry.name.kind() == UnitKind::Socket)
             .filter(|entry| entry.sockets.is_empty())
             .filter_map(|entry| match self.engine.state(entry.id)? {
-                State::Socket(run)
-                    if matches!(run.phase, SocketPhase::Listening | SocketPhase::Running) =>
-                {
-                    Some(Input::SocketsFailed {
-                        unit: entry.id,
-                        incarnation: self.engine.snapshot(entry.id)?.incarnation,
-                    })
-                }
+                State::Socket(run) if run.phase.has_sockets() => Some(Input::SocketsFailed {
+                    unit: entry.id,
+                    incarnation: self.engine.snapshot(entry.id)?.incarnation,
+                }),
                 _ => None,
             })
             .collect();

@@ -1,6 +1,8 @@
 //! What the control group of a unit bounds: settings to the files of cgroup v2 and their text (Linux, Documentation/admin-guide/cgroup-v2.rst).
 
-use model::value::{Amount, CpuSet, DeviceAmounts, Percent, PressureWatch, TimeSpan, Weight};
+use model::value::{
+    Amount, CpuSet, DeviceAmounts, OomPolicy, Percent, PressureWatch, TimeSpan, Weight,
+};
 use model::{Directive, Facts, Key, Unit, key};
 
 /// One file of a unit's control group.
@@ -40,6 +42,7 @@ const UNBOUNDED: &[(&str, &str)] = &[
     ("memory.swap.max", "max"),
     ("memory.zswap.max", "max"),
     ("memory.zswap.writeback", "1"),
+    ("memory.oom.group", "0"),
     ("pids.max", "max"),
     ("cpu.weight", "100"),
     ("cpu.idle", "0"),
@@ -166,6 +169,19 @@ impl Files<'_> {
                 "memory.zswap.writeback",
                 u8::from(writes).to_string(),
             );
+        }
+        self.out_of_memory();
+    }
+
+    /// What is only stopped needs the controller, too: it counts whom the kernel kills.
+    fn out_of_memory(&mut self) {
+        for policy in [&key::SERVICE_OOM_POLICY, &key::SCOPE_OOM_POLICY] {
+            let text = match self.unit.get(policy) {
+                Some(OomPolicy::Kill) => "1",
+                Some(OomPolicy::Stop) => "0",
+                Some(OomPolicy::Continue) | None => continue,
+            };
+            self.add(policy.directive(), "memory.oom.group", text.to_owned());
         }
     }
 

@@ -156,6 +156,12 @@ fn socket(random: &mut Random) -> UnitConfig {
         socket.stop_pre = commands(random, 20);
         socket.stop_post = commands(random, 20);
         socket.flush_pending = random.chance(10);
+        if random.chance(30) {
+            socket.defer = DeferTrigger::Patient;
+            socket.defer_max = Micros::seconds(60);
+        } else if random.chance(30) {
+            socket.defer = DeferTrigger::Yes;
+        }
     }
     unit
 }
@@ -203,6 +209,7 @@ fn service(random: &mut Random, index: usize) -> UnitConfig {
     if random.chance(20) {
         (service.restart_jitter, service.runtime_jitter) = (Micros::seconds(3), Micros::seconds(9));
     }
+    service.oom = *random.pick(&[OomPolicy::Continue, OomPolicy::Stop, OomPolicy::Kill]);
     service.stop = commands(random, 20);
     service.stop_post = commands(random, 20);
     service.remain_after_exit = random.chance(25);

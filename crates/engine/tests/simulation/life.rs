@@ -463,6 +463,10 @@ impl World {
                     }
                 }
                 6 => message.watchdog_trigger = self.random.chance(20),
+                8 => {
+                    let (unit, incarnation) = (key.unit, key.incarnation);
+                    return self.step(Input::OutOfMemory { unit, incarnation });
+                }
                 7 => message.watchdog = Some(2_000_000),
                 0 => message.stopping = true,
                 1 => message.reloading = true,

@@ -158,6 +158,9 @@ fn accept(unit: &mut UnitConfig, value: &str) {
 fn set_socket(socket: &mut SocketConfig, key: &str, value: &str) {
     match key {
         "SendSIGKILL" => socket.kill.send_sigkill = value == "yes",
+        "DeferTrigger" if value == "patient" => socket.defer = DeferTrigger::Patient,
+        "DeferTrigger" => socket.defer = DeferTrigger::Yes,
+        "DeferTriggerMaxSec" => socket.defer_max = seconds(value),
         "PollLimitBurst" => socket.poll_limit.burst = value.parse().unwrap(),
         "TriggerLimitBurst" => socket.trigger_limit.burst = value.parse().unwrap(),
         "ExecStartPre" => socket.start_pre = commands(value),
@@ -212,6 +215,13 @@ fn set_service(service: &mut ServiceConfig, key: &str, value: &str) {
         "RuntimeMaxSec" => service.runtime_max = seconds(value),
         "RestartPreventExitStatus" => service.restart_prevent = statuses(value),
         "RestartForceExitStatus" => service.restart_force = statuses(value),
+        "OOMPolicy" => {
+            service.oom = match value {
+                "continue" => OomPolicy::Continue,
+                "kill" => OomPolicy::Kill,
+                _ => OomPolicy::Stop,
+            }
+        }
         "SuccessExitStatus" => service.success = statuses(value),
         "SendSIGKILL" => service.kill.send_sigkill = value == "yes",
         "KillMode" => {

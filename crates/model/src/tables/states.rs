@@ -15,7 +15,7 @@ pub const ACTIVE: [&str; 7] = [
 ];
 
 /// The inner states, of all kinds of units.
-pub const SUB: [&str; 31] = [
+pub const SUB: [&str; 32] = [
     "dead",
     "failed",
     "active",
@@ -47,6 +47,7 @@ pub const SUB: [&str; 31] = [
     "waiting",
     "elapsed",
     "reload-post",
+    "deferred",
 ];
 
 /// All of them, each once.

@@ -217,7 +217,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Says what follows when the kernel kills for lack of memory."),
         since: said("253"),
         bus: said("s"),
-        status: later::GROUPS,
         ..Row::NEVER
     },
     Row {

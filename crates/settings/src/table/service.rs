@@ -175,7 +175,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Says what follows when the kernel kills for lack of memory."),
         since: said("243"),
         bus: said("s"),
-        status: later::CONTROL_GROUPS,
         ..Row::FREE
     },
     Row {

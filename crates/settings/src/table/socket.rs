@@ -2,7 +2,7 @@
 
 use model::key;
 
-use crate::row::{Row, later, said};
+use crate::row::{Row, said};
 use crate::types::*;
 
 pub(super) const ROWS: &[Row] = &[
@@ -77,7 +77,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Says whether a start waits for a conflicting unit."),
         since: said("258"),
         bus: said("s"),
-        status: later::SOCKETS,
         ..Row::FREE
     },
     Row {
@@ -88,7 +87,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Bounds how long a start waits for a conflicting unit."),
         since: said("258"),
         bus: said("t"),
-        status: later::SOCKETS,
         ..Row::FREE
     },
     Row {

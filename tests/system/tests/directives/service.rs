@@ -79,6 +79,12 @@ const ROOTED: Files = &[(
 
 pub(crate) const SERVICE: &[Observation] = &[
     units(
+        "OOMPolicy=kill",
+        SLEEPS,
+        "coracle start $U 2> /dev/null; cat /sys/fs/cgroup$(sed -n 's/^0:://p' /proc/$(coracle show -p MainPID --value $U)/cgroup)/../memory.oom.group 2> /dev/null || coracle status $U | grep -c OOMPolicy=; coracle stop $U",
+        "1",
+    ),
+    units(
         "OpenFile=/etc/hostname:name:read-only",
         &[(
             "$U.service",

@@ -60,6 +60,15 @@ const STOPS: &str = scope!(
 );
 
 pub(crate) const SCOPE: &[Observation] = &[
+    units(
+        "OOMPolicy=kill",
+        &[],
+        scope!(
+            "coracle status $U.scope | grep -qs OOMPolic[y]= && echo group; cat /sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup)/../memory.oom.group 2> /dev/null | sed s/1/group/",
+            ""
+        ),
+        "group",
+    ),
     units("RuntimeMaxSec=50ms", &[], LIVES, "143"),
     units("RuntimeRandomizedExtraSec=100y", &[], LIVES, "124").on(&["RuntimeMaxSec=50ms"]),
     units("TimeoutStopSec=50ms", &[], STOPS, "0"),

@@ -36,6 +36,18 @@ macro_rules! local {
         scene!("ListenStream=$ROOM/$U.sock", $option)
     };
 }
+/// A service that would stop another, which is up when there is traffic.
+const IN_THE_WAY: Files = &[
+    ("$U.socket", "[Socket]\nListenFIFO=$ROOM/$U.fifo\nLINE\n"),
+    (
+        "$U.service",
+        "[Unit]\nConflicts=$U-old.service\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c 'cat <&3 > $ROOM/$U & sleep 0.1'\n",
+    ),
+    (
+        "$U-old.service",
+        "[Service]\nExecStart=/bin/sleep infinity\n",
+    ),
+];
 const PLACED: Files = &[
     (
         "$U.socket",
@@ -136,6 +148,19 @@ const PRINTED: &str =
 const LIFE: &str = "coracle start $U.socket; coracle stop $U.socket; ls $ROOM | grep -x $U";
 
 pub(crate) const OBSERVATIONS: &[Observation] = &[
+    units(
+        "DeferTrigger=patient",
+        IN_THE_WAY,
+        "coracle start $U-old $U.socket; echo word > $ROOM/$U.fifo; until test $(coracle show -p SubState --value $U.socket) != listening; do :; done; coracle is-active $U-old; coracle stop $U-old $U.socket $U 2> /dev/null",
+        "active",
+    ),
+    units(
+        "DeferTriggerMaxSec=50ms",
+        IN_THE_WAY,
+        "coracle start $U-old $U.socket; echo word > $ROOM/$U.fifo; timeout 3 sh -c 'until coracle is-failed -q $U.socket; do :; done'; coracle show -p Result --value $U.socket; coracle stop $U-old $U.socket $U 2> /dev/null",
+        "timeout",
+    )
+    .on(&["DeferTrigger=patient"]),
     units("ListenStream=$ROOM/$U.second", SECOND, PRINTED, "2 1"),
     units("ListenDatagram=$ROOM/$U.second", SECOND, PRINTED, "2 2"),
     units("ListenSequentialPacket=$ROOM/$U.second", SECOND, PRINTED, "2 5"),

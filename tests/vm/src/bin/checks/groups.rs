@@ -224,3 +224,46 @@ pub(crate) fn startup() -> Result<()> {
     ensure!(said.trim() == "700", "{said}");
     Ok(())
 }
+
+/// The kernel kills a process for lack of memory: what follows is as the unit says.
+pub(crate) fn out_of_memory() -> Result<()> {
+    let units = Path::new("/etc/coracle/units");
+    fs::create_dir_all(units)?;
+    for policy in ["continue", "stop", "kill"] {
+        let mark = format!("/run/after-{policy}");
+        let text = format!(
+            "[Service]\nMemoryMax=32M\nMemorySwapMax=0\nOOMPolicy={policy}\n\
+             ExecStart=/bin/sh -c 'tail /dev/zero; echo $? > {mark}; sleep 600'\n\
+             ExecStopPost=/bin/sh -c 'echo $SERVICE_RESULT > {mark}-stopped'\n"
+        );
+        fs::write(units.join(format!("oom-{policy}.service")), text)?;
+    }
+    ok(&["daemon-reload"])?;
+    ok(&["start", "oom-continue", "oom-stop", "oom-kill"])?;
+    let show = |unit: &str, property: &str| ok(&["show", "-p", property, "--value", unit]);
+    for policy in ["stop", "kill"] {
+        let unit = format!("oom-{policy}");
+        until("the end of what has no memory", || {
+            Ok(show(&unit, "ActiveState")? == "failed")
+        })?;
+        let result = show(&unit, "Result")?;
+        ensure!(result == "oom-kill", "{unit}: {result}");
+    }
+    ensure!(
+        fs::read_to_string("/run/after-stop-stopped")?.trim() == "oom-kill",
+        "it was not stopped as it should be"
+    );
+    ensure!(
+        !Path::new("/run/after-kill").exists(),
+        "a process was left by OOMPolicy=kill"
+    );
+    until("the process that was killed", || {
+        Ok(Path::new("/run/after-continue").exists())
+    })?;
+    until("the word of it", || {
+        Ok(ok(&["logs", "-u", "oom-continue", "--cat"])?.contains("no memory left"))
+    })?;
+    let state = show("oom-continue", "ActiveState")?;
+    ensure!(state == "active", "{state}");
+    ok(&["stop", "oom-continue"]).map(drop)
+}

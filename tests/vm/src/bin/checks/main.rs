@@ -32,6 +32,10 @@ const CHECKS: &[Check] = &[
     ("what_a_slice_bounds_holds_for_all_in_it", groups::slices),
     ("bounds_change_while_a_service_runs", groups::live),
     (
+        "what_follows_lack_of_memory_is_as_the_unit_says",
+        groups::out_of_memory,
+    ),
+    (
         "who_is_frozen_does_nothing_until_it_may_or_is_stopped",
         groups::freezer,
     ),

@@ -1,0 +1,156 @@
+//! OOMPolicy=: the kernel counts in `memory.events` how many processes of a group it killed for lack of memory (cgroup-v2.rst).
+
+use crate::cgroup::Cgroups;
+use crate::manager::Manager;
+use engine::{Incarnation, Input, UnitId};
+use model::value::OomPolicy;
+use model::{Directive, Unit, key};
+use rustix::fs::inotify;
+use std::path::Path;
+
+/// Does the unit ask for something that needs the count?
+pub(crate) fn is_asked_for(unit: &Unit, directive: Directive) -> bool {
+    [&key::SERVICE_OOM_POLICY, &key::SCOPE_OOM_POLICY]
+        .into_iter()
+        .filter(|policy| policy.directive() == directive)
+        .any(|policy| unit.value(policy) != OomPolicy::Continue)
+}
+
+/// The count in the text of a group's `memory.events`.
+fn count(events: &str) -> Option<u64> {
+    let mut lines = events.lines();
+    let line = lines.find_map(|line| line.strip_prefix("oom_kill "))?;
+    line.parse().ok()
+}
+
+fn count_in(group: &Path) -> Option<u64> {
+    count(&std::fs::read_to_string(group.join(EVENTS)).ok()?)
+}
+
+const EVENTS: &str = "memory.events";
+
+impl Cgroups {
+    /// How many were killed in a unit's group since it is there; none where nobody counts.
+    fn memory_kills(&self, unit: &str) -> Option<u64> {
+        count_in(&self.of_unit(unit))
+    }
+
+    /// Reports changes of the count; it goes by itself with the group.
+    fn watch_memory(&self, unit: &str) -> Option<i32> {
+        let flags = inotify::WatchFlags::MODIFY;
+        self.add_watch(&self.of_unit(unit).join(EVENTS), flags).ok()
+    }
+}
+
+impl Manager {
+    /// Looks at the group of a run from its first process on. What was counted for the runs before is none of this one.
+    pub(crate) fn watch_memory(&mut self, unit: UnitId, incarnation: u64) {
+        let (Some(cgroups), Some(entry)) = (&self.cgroups, self.units.get_mut(&unit)) else {
+            return;
+        };
+        let name = entry.name.to_string();
+        let Some(run) = entry.run(incarnation).filter(|run| run.oom_kills.is_none()) else {
+            return;
+        };
+        run.oom_kills = cgroups.memory_kills(&name);
+        if run.oom_kills.is_some()
+            && let Some(watch) = cgroups.watch_memory(&name)
+        {
+            self.later.memory_watches.insert(watch, unit);
+        }
+    }
+
+    /// Watches what the manager before this one did, and looks at what happened meanwhile.
+    pub(crate) fn mend_memory(&mut self) {
+        let Some(cgroups) = &self.cgroups else { return };
+        let is_counted = |run: &crate::run::Run| run.oom_kills.is_some();
+        let watched: Vec<UnitId> = (self.units.values())
+            .filter(|entry| entry.runs.iter().any(is_counted))
+            .map(|entry| entry.id)
+            .collect();
+        for unit in watched {
+            let name = self.units.get(&unit).map(|entry| entry.name.to_string());
+            let watch = name.and_then(|name| cgroups.watch_memory(&name));
+            self.later
+                .memory_watches
+                .extend(watch.map(|watch| (watch, unit)));
+        }
+        for unit in self
+            .later
+            .memory_watches
+            .values()
+            .copied()
+            .collect::<Vec<_>>()
+        {
+            self.look_at_memory(unit);
+        }
+    }
+
+    /// Is its group there, and counted?
+    pub(crate) fn is_counted(&self, unit: UnitId) -> bool {
+        let entry = self.units.get(&unit);
+        let cgroups = self.cgroups.as_ref();
+        let kills = entry.and_then(|entry| cgroups?.memory_kills(entry.name.as_str()));
+        kills.is_some()
+    }
+
+    /// The kernel may have killed something in the group of this unit.
+    pub(crate) fn look_at_memory(&mut self, unit: UnitId) {
+        let (Some(cgroups), Some(entry)) = (&self.cgroups, self.units.get_mut(&unit)) else {
+            return;
+        };
+        let Some(kills) = cgroups.memory_kills(entry.name.as_str()) else {
+            return;
+        };
+        let Some(run) = entry.runs.last_mut() else {
+            return;
+        };
+        let known = run.oom_kills.replace(kills);
+        if known.is_none_or(|known| kills <= known) {
+            return;
+        }
+        let incarnation = Incarnation(run.incarnation);
+        self.dirty.insert(unit);
+        let text = "the kernel killed a process of it, as there was no memory left for it";
+        self.log_as(crate::own_log::WARNING, unit, text);
+        self.inputs
+            .push_back(Input::OutOfMemory { unit, incarnation });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EVENTS, count, count_in, is_asked_for};
+    use model::value::OomPolicy;
+    use model::{Unit, key};
+
+    #[test]
+    fn the_kernels_count_is_found_among_others() {
+        let events = "low 0\nhigh 3\nmax 12\noom 2\noom_kill 7\noom_group_kill 1\n";
+        assert_eq!(count(events), Some(7));
+        assert_eq!(count("oom 2\noom_group_kill 1\n"), None);
+        assert_eq!(count("oom_kill many\n"), None);
+        let folder = tempfile::tempdir().expect("a folder");
+        assert_eq!(count_in(folder.path()), None);
+        for number in [0, 3] {
+            std::fs::write(folder.path().join(EVENTS), format!("oom_kill {number}\n"))
+                .expect("a file");
+            assert_eq!(count_in(folder.path()), Some(number));
+        }
+    }
+
+    #[test]
+    fn what_goes_on_needs_no_count() {
+        let mut unit = Unit::new("a.service".parse().expect("a name"));
+        let directive = key::SERVICE_OOM_POLICY.directive();
+        for (policy, is_asked) in [
+            (OomPolicy::Continue, false),
+            (OomPolicy::Stop, true),
+            (OomPolicy::Kill, true),
+        ] {
+            unit.set(&key::SERVICE_OOM_POLICY, policy);
+            assert_eq!(is_asked_for(&unit, directive), is_asked, "{policy}");
+        }
+        assert!(!is_asked_for(&unit, key::SERVICE_TYPE.directive()));
+    }
+}
