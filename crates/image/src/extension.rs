@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::os_release::{self, OsRelease, OsReleaseError};
-use crate::tree::{Files, TreeError};
+use crate::tree::{self, Files, TreeError, UnitFile};
 
 /// Where an extension says what it is made for, and what says of which level it has to be.
 const KINDS: [(&str, &str, &str); 2] = [
@@ -100,6 +100,35 @@ pub(crate) fn release(root: &impl Files, name: &str) -> Result<Release, Extensio
     found.ok_or_else(|| ExtensionError::NoRelease {
         name: name.to_owned(),
     })
+}
+
+/// What an extension brings along to a portable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Brought {
+    /// What it is made for.
+    pub release: Release,
+    /// Its unit files and drop-ins.
+    pub units: Vec<UnitFile>,
+}
+
+/// Most prefixes of its own, as an os-release may have.
+const PREFIXES_MAX: usize = 32;
+
+/// Reads what an extension brings along: the units whose names begin with one of these prefixes, or of its own PORTABLE_PREFIXES=.
+///
+/// # Errors
+/// Where no file says what it is made for, or its units can't be read.
+pub(crate) fn brought(
+    root: &impl Files,
+    name: &str,
+    mut prefixes: Vec<String>,
+) -> Result<Brought, ExtensionError> {
+    let release = release(root, name)?;
+    let own = release.values.value("PORTABLE_PREFIXES");
+    let own = own.into_iter().flat_map(str::split_whitespace);
+    prefixes.extend(own.take(PREFIXES_MAX).map(str::to_owned));
+    let (units, _) = tree::units(root, prefixes)?;
+    Ok(Brought { release, units })
 }
 
 /// Reads what a system says that it is.

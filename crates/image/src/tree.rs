@@ -167,24 +167,50 @@ pub(crate) fn read_bytes<'bytes, F: Files, E>(
 /// Reads what attaching needs from any tree.
 pub(crate) fn collect(root: &impl Files) -> Result<Contents, TreeError> {
     let os_release = read_os_release(root)?;
+    let (units, foreign_units) = units(root, os_release.prefixes())?;
+    Ok(Contents {
+        os_release,
+        units,
+        foreign_units,
+        host_places: host_places(root)?,
+    })
+}
+
+/// The unit files and drop-ins whose names begin with one of the prefixes, and the names of the other units.
+pub(crate) fn units(
+    root: &impl Files,
+    prefixes: Vec<String>,
+) -> Result<(Vec<UnitFile>, Vec<String>), TreeError> {
     let mut found = Found {
-        prefixes: os_release.prefixes(),
+        prefixes,
         ..Found::default()
     };
     for directory in UNIT_DIRECTORIES {
         found.collect(root, directory)?;
     }
-    let units: Vec<UnitFile> = found
-        .units
-        .into_iter()
-        .map(|(name, text)| UnitFile { name, text })
-        .collect();
-    Ok(Contents {
-        os_release,
-        units,
-        foreign_units: found.foreign,
-        host_places: host_places(root)?,
-    })
+    let units = found.units.into_iter();
+    let units = units.map(|(name, text)| UnitFile { name, text });
+    Ok((units.collect(), found.foreign))
+}
+
+impl Contents {
+    /// Adds the units of what is laid over: those that are there already stay as they are.
+    ///
+    /// # Errors
+    /// Where there are too many then.
+    pub fn extend(&mut self, units: Vec<UnitFile>) -> Result<(), TreeError> {
+        for unit in units {
+            if self.units.iter().all(|known| known.name != unit.name) {
+                self.units.push(unit);
+            }
+        }
+        self.units.sort_by(|a, b| a.name.cmp(&b.name));
+        let bytes: usize = self.units.iter().map(|unit| unit.text.len()).sum();
+        match self.units.len() > UNITS_LIMIT || bytes > UNITS_LIMIT_BYTES {
+            true => Err(TreeError::TooMany("unit files")),
+            false => Ok(()),
+        }
+    }
 }
 
 fn host_places(root: &impl Files) -> Result<Vec<String>, TreeError> {

@@ -2,6 +2,7 @@
 
 mod channel;
 mod confine;
+mod extensions;
 mod refusal;
 mod seccomp;
 mod watch;
@@ -26,7 +27,7 @@ use watch::{Watch, limit};
 
 use crate::disk::Disk;
 use crate::dissect::{Layout, dissect, survey};
-use crate::extension::{self, Release};
+use crate::extension::{self, Brought, Release};
 use crate::inspect::{Report, inspect};
 use crate::os_release::OsRelease;
 use crate::signature::TrustedCertificate;
@@ -100,6 +101,8 @@ enum Task {
     Base,
     /// What an extension of this name is made for.
     Release(String),
+    /// The same, with its units: of these prefixes, too.
+    Bring(String, Vec<String>),
     Mount(Box<Record>),
     Extract,
     Inspect,
@@ -116,6 +119,7 @@ enum Answer {
     Surveyed(Unverified<Disk>),
     Base(OsRelease),
     Release(Release),
+    Brought(Brought),
     Verified(Box<Record>),
     Stood(Box<Statement>),
     /// One byte follows that carries the mount.
@@ -230,6 +234,11 @@ fn perform(
         (Kind::Extract, Task::Release(name)) => {
             Answer::Release(extension::release(&tree::Root(object.as_fd()), &name)?)
         }
+        (Kind::Extract, Task::Bring(name, prefixes)) => Answer::Brought(extension::brought(
+            &tree::Root(object.as_fd()),
+            &name,
+            prefixes,
+        )?),
         (Kind::Mount, Task::Mount(record)) => {
             let mount = crate::mount::mount(object, &record.confirm(object)?)?;
             return Ok((Answer::Mounted, Some(mount)));
@@ -393,32 +402,6 @@ impl Workers {
     pub fn extract(&self, root: BorrowedFd<'_>) -> Result<Contents, WorkerError> {
         match self.ask(Kind::Extract, root, None, &Task::Extract)? {
             (Answer::Extracted(contents), _) => Ok(contents),
-            _ => Err(WorkerError::Confused {
-                kind: Kind::Extract.name(),
-            }),
-        }
-    }
-
-    /// Reads what the system below a root says that it is.
-    ///
-    /// # Errors
-    /// See [`WorkerError`].
-    pub fn base(&self, root: BorrowedFd<'_>) -> Result<OsRelease, WorkerError> {
-        match self.ask(Kind::Extract, root, None, &Task::Base)? {
-            (Answer::Base(release), _) => Ok(release),
-            _ => Err(WorkerError::Confused {
-                kind: Kind::Extract.name(),
-            }),
-        }
-    }
-
-    /// Reads what the extension below a root is made for.
-    ///
-    /// # Errors
-    /// See [`WorkerError`].
-    pub fn release(&self, root: BorrowedFd<'_>, name: &str) -> Result<Release, WorkerError> {
-        match self.ask(Kind::Extract, root, None, &Task::Release(name.to_owned()))? {
-            (Answer::Release(release), _) => Ok(release),
             _ => Err(WorkerError::Confused {
                 kind: Kind::Extract.name(),
             }),

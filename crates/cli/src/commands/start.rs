@@ -16,6 +16,7 @@ use crate::context::Context;
 use crate::failure::{WithHint, hint};
 use crate::portable::admit::{self, Acceptance, Admitted, Root};
 use crate::portable::consent::{self, GrantOptions};
+use crate::portable::extensions::Layer;
 use crate::portable::fetch::{self, FetchOptions};
 use crate::portable::record::{self, Choices, is_current, own_directories, same_maker, signer};
 use crate::portable::source::{self, Source};
@@ -312,7 +313,7 @@ impl Start {
                 return Err(error);
             }
         };
-        let decided = self.decide(context, &mut admitted, origin);
+        let decided = self.decide(context, store, (&mut admitted, layers.as_deref()), origin);
         let decided = decided.map(|mut decision| {
             if let Some(layers) = &layers {
                 let layers = layers.iter().map(|layer| layer.recorded.clone());
@@ -357,7 +358,8 @@ impl Start {
     fn decide(
         &self,
         context: &Context,
-        admitted: &mut Admitted,
+        store: &Store,
+        (admitted, layers): (&mut Admitted, Option<&[Layer]>),
         origin: String,
     ) -> Result<Decision> {
         let name = consent::name_of(admitted)?;
@@ -366,6 +368,7 @@ impl Start {
         let known = records(context).get(name.as_str())?;
         let choices = self.install.choices();
         record::check_name(name.as_str(), choices.must_be.as_deref())?;
+        lay_over(store, admitted, layers, known.as_ref())?;
         record::select(admitted, choices.prefixes(known.as_ref()))?;
         let admitted = &*admitted;
         let review = consent::judge(admitted, &name)?;
@@ -499,6 +502,23 @@ impl Start {
         }
         Ok(status)
     }
+}
+
+/// Adds the units of what is laid over it: what is named now, else what was laid over it before, where it is of the same maker.
+fn lay_over(
+    store: &Store,
+    admitted: &mut Admitted,
+    layers: Option<&[Layer]>,
+    known: Option<&Portable>,
+) -> Result<()> {
+    if let Some(layers) = layers {
+        return extensions::extend(store, admitted, layers);
+    }
+    let maker = signer(admitted.signer.as_ref())?;
+    let known = known.filter(|known| same_maker(known, admitted, maker.as_ref()));
+    let recorded = known.map_or(&[][..], |known| &known.extensions);
+    let layers = extensions::recorded(store, recorded)?;
+    extensions::extend(store, admitted, &layers)
 }
 
 /// What an admitted portable is called, what its units are, what was known of it, and what is to be recorded.

@@ -263,7 +263,17 @@ pub(crate) fn image(
     }
 }
 
-/// Verifies a staged image that is laid over a portable: nothing is read of it here, as it has no units.
+/// What is known of an image before it is read.
+fn unread() -> Contents {
+    Contents {
+        os_release: Default::default(),
+        units: Vec::new(),
+        foreign_units: Vec::new(),
+        host_places: Vec::new(),
+    }
+}
+
+/// Verifies a staged image that is laid over a portable: nothing is read of it here, as it is no portable itself.
 ///
 /// # Errors
 /// When it is no image, is not trusted or is damaged.
@@ -275,14 +285,13 @@ pub(crate) fn layer(
     acceptance: &Acceptance,
     origin: &str,
 ) -> Result<Admitted> {
-    let nothing = Contents {
-        os_release: Default::default(),
-        units: Vec::new(),
-        foreign_units: Vec::new(),
-        host_places: Vec::new(),
-    };
     match prove(context, &staging.file, &digest, acceptance, origin) {
-        Ok(verified) => Ok(admitted(Some(staging), (digest, length), verified, nothing)),
+        Ok(verified) => Ok(admitted(
+            Some(staging),
+            (digest, length),
+            verified,
+            unread(),
+        )),
         Err(error) => {
             store.discard(staging)?;
             Err(error)
@@ -295,13 +304,28 @@ pub(crate) fn layer(
 /// # Errors
 /// When it is missing or was changed.
 pub(crate) fn stored(store: &Store, digest: &Digest) -> Result<Admitted> {
+    let (file, verified) = confirmed(store, digest)?;
+    let contents = read(&file, &verified)?;
+    let length = file.metadata()?.len();
+    Ok(admitted(None, (*digest, length), verified, contents))
+}
+
+/// The same for one that is laid over a portable.
+///
+/// # Errors
+/// When it is missing or was changed.
+pub(crate) fn stored_layer(store: &Store, digest: &Digest) -> Result<Admitted> {
+    let (file, verified) = confirmed(store, digest)?;
+    let length = file.metadata()?.len();
+    Ok(admitted(None, (*digest, length), verified, unread()))
+}
+
+fn confirmed(store: &Store, digest: &Digest) -> Result<(File, Verified<Layout>)> {
     let file = store.get(digest)?;
     let record: image::verify::Record = serde_json::from_slice(&store.note(digest)?)
         .context("the store's note on the image is damaged")?;
     let verified = record.confirm(&file)?;
-    let contents = read(&file, &verified)?;
-    let length = file.metadata()?.len();
-    Ok(admitted(None, (*digest, length), verified, contents))
+    Ok((file, verified))
 }
 
 fn admitted(

@@ -1,16 +1,19 @@
 //! Extensions: images and directories that the administrator lays over a portable's root, which come in as the portable itself does.
 
 use std::fs::File;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use delivery::portables::{Extension, Portables};
 use delivery::store::Store;
+use image::extension::name_of;
+use image::worker::Workers;
 
-use super::admit::{self, Acceptance, Admitted};
+use super::admit::{self, Acceptance, Admitted, Root};
 use super::{places, record};
 use crate::context::Context;
-use crate::failure::hint;
+use crate::failure::{WithHint as _, hint};
 use crate::ownership::open_to_others;
 
 /// What is laid over, as it is recorded, and what is to be kept for it.
@@ -135,6 +138,82 @@ fn place(context: &Context, word: &str) -> Result<PathBuf> {
             format!("there is no extension {word}"),
             "name an image or a directory by its path, or one that `coracle list` shows as available",
         )),
+    }
+}
+
+/// What was laid over a portable before, from the store and where its directories are.
+///
+/// # Errors
+/// When an image is missing or was changed.
+pub(crate) fn recorded(store: &Store, extensions: &[Extension]) -> Result<Vec<Layer>> {
+    let layer = |extension: &Extension| {
+        let image = extension.image.as_ref();
+        let admitted = image.map(|digest| admit::stored_layer(store, digest));
+        let admitted = admitted.transpose().or_hint(
+            || {
+                format!(
+                    "what is stored of the extension {} can't be used",
+                    extension.file
+                )
+            },
+            "attach the portable again with `--extension` and the file",
+        )?;
+        Ok(Layer {
+            recorded: extension.clone(),
+            admitted,
+        })
+    };
+    extensions.iter().map(layer).collect()
+}
+
+/// Adds the units of what is laid over a portable, as portabled does: a unit of the portable's own stays, and of two extensions the one that is
+/// named first has it. Each has to be made for what it is laid over.
+///
+/// # Errors
+/// When one is not, or can't be read.
+pub(crate) fn extend(store: &Store, admitted: &mut Admitted, layers: &[Layer]) -> Result<()> {
+    let what = format!("{} {}", admitted.name()?, admitted.version());
+    for layer in layers {
+        let file = &layer.recorded.file;
+        let tree = layer.tree(store)?;
+        let (name, base) = (name_of(file), &admitted.contents.os_release);
+        let brought = Workers::default().brought(tree.as_fd(), name, base.prefixes());
+        let brought = brought.or_hint(
+            || format!("{file} can't be laid over {what}"),
+            "an extension has usr/lib/extension-release.d/extension-release.NAME, or the same below etc, NAME being its file's name without version and ending",
+        )?;
+        brought.release.fits(base, model::facts::native()).or_hint(
+            || format!("{file} can't be laid over {what}"),
+            "ask its maker for one that is made for this version, or for any: `ID=_any` in its extension-release",
+        )?;
+        admitted.contents.extend(brought.units)?;
+    }
+    Ok(())
+}
+
+impl Layer {
+    /// Its files.
+    fn tree(&self, store: &Store) -> Result<OwnedFd> {
+        let unreadable = || format!("cannot read {}", self.recorded.file);
+        if let Some(directory) = &self.recorded.directory {
+            return Ok(File::open(directory).with_context(unreadable)?.into());
+        }
+        match self.admitted.as_ref().map(|admitted| &admitted.root) {
+            Some(Root::Image {
+                digest,
+                staging,
+                verified,
+                ..
+            }) => {
+                let workers = Workers::default();
+                let mounted = match staging {
+                    Some(staged) => workers.mount(&staged.file, verified),
+                    None => workers.mount(&store.get(digest)?, verified),
+                };
+                mounted.with_context(unreadable)
+            }
+            _ => anyhow::bail!("{} is neither an image nor a directory", self.recorded.file),
+        }
     }
 }
 

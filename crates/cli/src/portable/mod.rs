@@ -216,6 +216,8 @@ pub(crate) fn reattach(context: &Context, portable: &Portable) -> Result<()> {
     }
     let store = Store::open(&context.directories.state)?;
     let mut admitted = admit_again(&store, portable)?;
+    let layers = extensions::recorded(&store, &portable.extensions)?;
+    extensions::extend(&store, &mut admitted, &layers)?;
     record::select(&mut admitted, &portable.prefixes)?;
     let name = consent::name_of(&admitted)?;
     let review = consent::judge(&admitted, &name)?;

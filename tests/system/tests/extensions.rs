@@ -1,0 +1,191 @@
+//! Extensions of portables: the units that they bring along, and what they are made for.
+
+use std::fs;
+use std::path::Path;
+
+use coracle_system_tests::images::{By, Workshop, with_workshop};
+use coracle_system_tests::refusal::refused;
+use coracle_system_tests::waiting;
+use testkit::Instance;
+
+/// An extension that brings these units along, and says this of itself.
+fn bringing(
+    coracle: &Instance,
+    workshop: &Workshop<'_>,
+    file: &str,
+    release: &str,
+    units: &[(&str, &str)],
+) -> String {
+    let name = image::extension::name_of(file);
+    let path = format!("usr/lib/extension-release.d/extension-release.{name}");
+    let image = workshop.tree("ID=boat\n", By::Trusted, units, |root| {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, release).expect("a file");
+        fs::create_dir_all(root.join("usr/share/brought")).expect("a folder");
+        fs::write(root.join("usr/share/brought").join(name), "there\n").expect("a file");
+        for program in ["dash", "sleep"] {
+            let program = Path::new("usr/bin").join(program);
+            fs::create_dir_all(root.join("usr/bin")).expect("a folder");
+            fs::copy(Path::new("/").join(&program), root.join(&program)).expect("a program");
+        }
+    });
+    let place = coracle.folder().join("extensions");
+    fs::create_dir_all(&place).expect("a folder");
+    let copy = place.join(file);
+    fs::copy(image, &copy).expect("a copy");
+    copy.display().to_string()
+}
+
+/// A service that says a word, and what the first extension left for it.
+fn saying(word: &str) -> String {
+    format!(
+        "[Service]\nType=oneshot\nExecStart=/usr/bin/dash -c 'read line </usr/share/brought/oar; echo {word} $line'\n"
+    )
+}
+
+#[test]
+fn the_units_of_an_extension_are_attached_where_none_of_the_portables_own_is_called_so() {
+    with_workshop(|coracle, workshop| {
+        let own = saying("own");
+        let version =
+            |number| workshop.image("boat", number, By::Trusted, &[("boat.service", &own)]);
+        let any = "ID=_any\n";
+        let (first, second) = (saying("first"), saying("second"));
+        let oar = bringing(
+            coracle,
+            workshop,
+            "oar_1.raw",
+            any,
+            &[
+                ("boat.service", &first),
+                ("boat-oar.service", &first),
+                ("foreign.service", &first),
+            ],
+        );
+        let sail = bringing(
+            coracle,
+            workshop,
+            "sail_1.raw",
+            any,
+            &[
+                ("boat-oar.service", &second),
+                ("boat-sail.service", &second),
+            ],
+        );
+        let attached = || {
+            let units = coracle.ok(&["list-unit-files", "--json"]);
+            let units: serde_json::Value = serde_json::from_str(&units).expect("JSON");
+            let names = units.as_array().expect("a list").iter();
+            let names =
+                names.filter_map(|unit| unit["unit_file"].as_str().or(unit["name"].as_str()));
+            let ours = |name: &&str| {
+                ["boat", "foreign", "mast"]
+                    .iter()
+                    .any(|one| name.contains(one))
+            };
+            names
+                .filter(ours)
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let says_of = |unit: &str| {
+            let before = coracle.ok(&["logs", unit]).len();
+            coracle.ok(&["start", unit]);
+            waiting::eventually("what it said", || {
+                let said = coracle.ok(&["logs", unit]).split_off(before);
+                said.contains("there").then_some(said)
+            })
+        };
+        let both = ["--extension", &oar, "--extension", &sail];
+        coracle.ok(&[&["attach", &version("1")], &both[..]].concat());
+        assert_eq!(
+            attached(),
+            "boat-oar.service boat-sail.service boat.service"
+        );
+        for round in ["2", "3"] {
+            assert!(says_of("boat.service").contains("own there"));
+            assert!(says_of("boat-oar.service").contains("first there"));
+            assert!(says_of("boat-sail.service").contains("second there"));
+            // They come again with the next version, over which they are laid.
+            coracle.ok(&["reattach", &version(round)]);
+        }
+        // A plain attach has none, and takes theirs away.
+        coracle.ok(&["attach", "boat"]);
+        assert_eq!(attached(), "boat.service");
+        // Names of its own an extension has by its prefixes, if the administrator wants that.
+        let mast = bringing(
+            coracle,
+            workshop,
+            "mast.raw",
+            "ID=boat\nVERSION_ID=3\nPORTABLE_PREFIXES=mast\n",
+            &[("mast.service", &first), ("boat-mast.service", &first)],
+        );
+        let words = ["boat", "--extension", &oar, "--extension", &mast];
+        refused(coracle, &words, &["name:mast.service"]);
+        let grant = ["--grant=name:mast.service"];
+        coracle.ok(&[&["attach"], &words[..], &grant].concat());
+        assert_eq!(
+            attached(),
+            "boat-mast.service boat-oar.service boat.service mast.service"
+        );
+        assert!(says_of("mast.service").contains("first there"));
+        coracle.ok(&["purge", "boat"]);
+        assert_eq!(attached(), "");
+    });
+}
+
+const NONE_SUCH: &[(&str, &str)] = &[("boat-x.service", "[Service]\nExecStart=/bin/x\n")];
+
+#[test]
+fn an_extension_for_something_else_is_refused_where_it_is_attached() {
+    with_workshop(|coracle, workshop| {
+        let image = workshop.tree(
+            "ID=boat\nVERSION_ID=1\nSYSEXT_LEVEL=7\n",
+            By::Trusted,
+            &[("boat.service", "[Service]\nExecStart=/bin/x\n")],
+            |_| {},
+        );
+        // The workshop's next tree takes the place of this one.
+        let kept = coracle.folder().join("boat.psi");
+        fs::rename(image, &kept).expect("a name");
+        let image = kept.display().to_string();
+        for (release, phrase) in [
+            (
+                "ID=raft\n",
+                "it is made for ID=raft, and what it is laid over has ID=boat",
+            ),
+            (
+                "ID=boat\nVERSION_ID=2\n",
+                "it is made for VERSION_ID=2, and what it is laid over has VERSION_ID=1",
+            ),
+            (
+                "ID=boat\nVERSION_ID=1\nSYSEXT_LEVEL=8\n",
+                "it is made for SYSEXT_LEVEL=8, and what it is laid over has SYSEXT_LEVEL=7",
+            ),
+        ] {
+            let oar = bringing(coracle, workshop, "oar.raw", release, NONE_SUCH);
+            refused(
+                coracle,
+                &[&image, "--extension", &oar],
+                &["oar.raw can't be laid over boat 1", phrase, "ask its maker"],
+            );
+        }
+        let unnamed = bringing(coracle, workshop, "oar.raw", "ID=_any\n", NONE_SUCH);
+        let renamed = unnamed.replace("oar.raw", "row.raw");
+        fs::rename(&unnamed, &renamed).expect("a name");
+        refused(
+            coracle,
+            &[&image, "--extension", &renamed],
+            &[
+                "row.raw can't be laid over boat 1",
+                "it is no extension named row",
+            ],
+        );
+        let fitting = "ID=boat\nVERSION_ID=9\nSYSEXT_LEVEL=7\n";
+        let oar = bringing(coracle, workshop, "oar.raw", fitting, NONE_SUCH);
+        coracle.ok(&["attach", &image, "--extension", &oar]);
+        coracle.ok(&["purge", "boat"]);
+    });
+}
