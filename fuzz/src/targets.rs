@@ -18,6 +18,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("gpt", gpt),
     ("mbr", mbr),
     ("superblock", superblock),
+    ("luks", luks),
     ("policy", policy),
     ("verity", verity),
     ("tree", hash_tree),
@@ -180,6 +181,23 @@ fn unit_of_an_image(bytes: &[u8]) {
 
 fn notice(bytes: &[u8]) {
     manager::notice::Message::read(bytes);
+}
+
+/// A header of what is encrypted, and its text alone: what is let through is encrypted in truth, and lies where it may.
+fn luks(bytes: &[u8]) {
+    const HEADER: u64 = 16 << 10;
+    let whole = image::source::Extent {
+        offset: 0,
+        length: bytes.len() as u64,
+    };
+    let found = [
+        image::luks::read(bytes, whole),
+        image::luks::read_text(bytes, HEADER, 32 << 20),
+    ];
+    for header in found.into_iter().flatten() {
+        assert!(!header.cipher.contains("null"), "nothing is encrypted");
+        assert!(header.cipher.is_ascii(), "no cipher has such a name");
+    }
 }
 
 /// A partition table, and the layout that is found by it: as it is, and with the check sums that it ought to have.

@@ -4,7 +4,8 @@ use model::value::{Allowed, Designator, ImagePolicy};
 
 use crate::discoverable::Purpose;
 use crate::disk::{Disk, PROTECTED, Part, Shape};
-use crate::dissect::{DissectError, Layout, chosen, layout};
+use crate::dissect::{DissectError, FileSystem, Layout, chosen, layout};
+use crate::luks::Encryption;
 use crate::probe::{Content, Foreign};
 use crate::signature;
 use crate::source::Extent;
@@ -61,6 +62,69 @@ pub struct Choice {
     pub may_be_unsigned: bool,
 }
 
+/// An encrypted partition to be opened: what it holds is seen only then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Locked {
+    /// Where, below the image's root.
+    pub at: &'static str,
+    /// As mount options call it.
+    pub designator: Designator,
+    /// Where it lies.
+    pub extent: Extent,
+    /// Nothing may be written to it.
+    pub read_only: bool,
+    /// Changes to it are found.
+    pub has_integrity: bool,
+    what: &'static str,
+    allowed: Allowed,
+}
+
+impl Locked {
+    /// Whether the policy lets it hold such a file system.
+    ///
+    /// # Errors
+    /// Where not.
+    pub fn admits(&self, kind: FileSystem) -> Result<(), ChoiceError> {
+        kind_is_allowed(kind, self.allowed, self.what)
+    }
+}
+
+/// What is mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Chosen {
+    /// A file system.
+    Open(Choice),
+    /// What must be opened with a key first.
+    Locked(Locked),
+}
+
+impl Chosen {
+    fn at(&self) -> &'static str {
+        match self {
+            Chosen::Open(choice) => choice.at,
+            Chosen::Locked(locked) => locked.at,
+        }
+    }
+
+    /// Whether it can be written to; of what is locked, nobody knows.
+    #[must_use]
+    pub fn is_changeable(&self) -> bool {
+        match self {
+            Chosen::Open(choice) => choice.layout.file_system.is_writable(),
+            Chosen::Locked(_) => true,
+        }
+    }
+
+    /// Whether nothing may be written to it.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        match self {
+            Chosen::Open(choice) => choice.read_only,
+            Chosen::Locked(locked) => locked.read_only,
+        }
+    }
+}
+
 /// Why nothing of an image is mounted.
 #[derive(Debug, thiserror::Error)]
 pub enum ChoiceError {
@@ -100,10 +164,12 @@ pub enum ChoiceError {
     )]
     AsideOfPartitions,
     /// Encrypted, and allowed to be.
-    #[error("the {what} is encrypted with LUKS, which is not opened here")]
+    #[error("the {what} is encrypted, and can't be opened: {why}")]
     Encrypted {
         /// Which.
         what: &'static str,
+        /// In words.
+        why: String,
     },
 }
 
@@ -111,7 +177,7 @@ pub enum ChoiceError {
 ///
 /// # Errors
 /// Where the image is not what the policy wants.
-pub fn choose(disk: &Disk, wish: &Wish<'_>) -> Result<Vec<Choice>, ChoiceError> {
+pub fn choose(disk: &Disk, wish: &Wish<'_>) -> Result<Vec<Chosen>, ChoiceError> {
     if disk.shape != Shape::Bare && wish.root.verity_aside_bytes.is_some() {
         return Err(ChoiceError::AsideOfPartitions);
     }
@@ -135,7 +201,7 @@ pub fn choose(disk: &Disk, wish: &Wish<'_>) -> Result<Vec<Choice>, ChoiceError> 
     }
     if choices
         .iter()
-        .any(|choice| matches!(choice.at, "/" | "/usr"))
+        .any(|choice| matches!(choice.at(), "/" | "/usr"))
     {
         return Ok(choices);
     }
@@ -195,7 +261,7 @@ fn choose_one(
     purpose: Purpose,
     at: &'static str,
     known: &Known,
-) -> Result<Option<Choice>, ChoiceError> {
+) -> Result<Option<Chosen>, ChoiceError> {
     let Some(designator) = purpose.designator() else {
         return Ok(None);
     };
@@ -212,14 +278,18 @@ fn choose_one(
     };
     let is_unused = allowed.has(Allowed::UNUSED);
     if part.content == Some(Content::Foreign(Foreign::Luks)) {
-        // How it is encrypted is not looked at, as none is opened.
-        let may_be =
-            allowed.has(Allowed::ENCRYPTED) || allowed.has(Allowed::ENCRYPTED_WITH_INTEGRITY);
-        return match (may_be, is_unused) {
-            (true, _) => Err(ChoiceError::Encrypted { what }),
-            (false, true) => Ok(None),
-            (false, false) => forbidden("is encrypted"),
-        };
+        let locked = locked(part, allowed, known)?;
+        return Ok(locked.map(|(read_only, has_integrity)| {
+            Chosen::Locked(Locked {
+                at,
+                designator,
+                extent: part.extent,
+                read_only,
+                has_integrity,
+                what,
+                allowed,
+            })
+        }));
     }
     let uses = Allowed::SIGNED
         .and(Allowed::VERITY)
@@ -248,16 +318,56 @@ fn choose_one(
         (false, false, true) => return forbidden("is not signed"),
         (false, false, false) => return forbidden("has no verity data"),
     }
-    flags_and_kind(part, &layout, allowed, what)?;
+    kind_is_allowed(layout.file_system, allowed, what)?;
+    flags_are_allowed(part, allowed, what)?;
     let is_checked = has_verity && (allowed.has(Allowed::SIGNED) || allowed.has(Allowed::VERITY));
-    Ok(Some(Choice {
+    Ok(Some(Chosen::Open(Choice {
         at,
         designator,
         read_only: part.read_only || is_checked || has_verity || !layout.file_system.is_writable(),
         layout,
         may_be_signed,
         may_be_unsigned,
-    }))
+    })))
+}
+
+/// Whether an encrypted partition is opened; then whether only to be read, and whether changes to it are found.
+fn locked(
+    part: &Part,
+    allowed: Allowed,
+    known: &Known,
+) -> Result<Option<(bool, bool)>, ChoiceError> {
+    let what = part.purpose.partition_in_words();
+    let (plain, with_integrity) = (
+        allowed.has(Allowed::ENCRYPTED),
+        allowed.has(Allowed::ENCRYPTED_WITH_INTEGRITY),
+    );
+    let unused = |is| match allowed.has(Allowed::UNUSED) {
+        true => Ok(None),
+        false => Err(ChoiceError::Policy { what, is }),
+    };
+    if !plain && !with_integrity {
+        return unused("is encrypted");
+    }
+    let header = match &part.encryption {
+        Some(Encryption::Luks2(header)) => header,
+        Some(Encryption::Refused(why)) => {
+            let why = why.clone();
+            return Err(ChoiceError::Encrypted { what, why });
+        }
+        None => {
+            let why = "nothing is known of its header".to_owned();
+            return Err(ChoiceError::Encrypted { what, why });
+        }
+    };
+    if !plain && !header.has_integrity {
+        return unused("is encrypted without integrity");
+    }
+    if known.root_hash.is_some() || known.must_be_signed {
+        return Err(ChoiceError::NoVerity { what });
+    }
+    flags_are_allowed(part, allowed, what)?;
+    Ok(Some((part.read_only, header.has_integrity)))
 }
 
 /// A partition with what protects it, from the image as far as the policy lets that be used, or beside it.
@@ -304,16 +414,22 @@ fn protected(
     Ok(layout)
 }
 
-fn flags_and_kind(
-    part: &Part,
-    layout: &Layout,
+fn kind_is_allowed(
+    kind: FileSystem,
     allowed: Allowed,
     what: &'static str,
 ) -> Result<(), ChoiceError> {
-    let forbidden = |is| Err(ChoiceError::Policy { what, is });
-    if !allowed.has_kind(layout.file_system.name()) {
-        return forbidden("holds a file system of another kind");
+    match allowed.has_kind(kind.name()) {
+        true => Ok(()),
+        false => Err(ChoiceError::Policy {
+            what,
+            is: "holds a file system of another kind",
+        }),
     }
+}
+
+fn flags_are_allowed(part: &Part, allowed: Allowed, what: &'static str) -> Result<(), ChoiceError> {
+    let forbidden = |is| Err(ChoiceError::Policy { what, is });
     let read_only = if part.read_only {
         Allowed::READ_ONLY
     } else {

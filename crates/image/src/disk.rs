@@ -7,8 +7,9 @@ use crate::discoverable::{self, Purpose};
 use crate::dissect::{DissectError, SIGNATURE_LIMIT_BYTES};
 use crate::gpt::{self, GptError, Partition, Table};
 use crate::guid::Guid;
+use crate::luks::{self, Encryption};
 use crate::mbr;
-use crate::probe::{Content, ProbeError, probe};
+use crate::probe::{Content, Foreign, ProbeError, probe};
 use crate::source::{Extent, Source};
 
 /// What an image is as a whole.
@@ -32,6 +33,9 @@ pub struct Part {
     pub extent: Extent,
     /// What it holds; nothing where that is unknown, or was not asked for.
     pub content: Option<Content>,
+    /// How it is encrypted, where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
     /// The text of a signature partition: JSON.
     pub text: Option<String>,
     /// Its identifier, in a GPT.
@@ -127,7 +131,7 @@ pub(crate) fn read<S: Source + ?Sized>(source: &S) -> Result<Disk, DissectError>
         }
         Err(GptError::Missing) => match mbr::read(source)? {
             Some(entries) => (Shape::Mbr, vec![from_entries(source, &entries)?], None),
-            None => (Shape::Bare, bare(whole, found)?, None),
+            None => (Shape::Bare, bare(source, whole, found)?, None),
         },
         Err(error) => return Err(error.into()),
     };
@@ -163,12 +167,28 @@ fn of_probe(what: &'static str, error: ProbeError) -> DissectError {
     }
 }
 
-fn bare(whole: Extent, found: Option<Content>) -> Result<Vec<Part>, DissectError> {
+/// How a partition is encrypted that says it is.
+fn encryption<S: Source + ?Sized>(
+    source: &S,
+    extent: Extent,
+    content: Option<Content>,
+) -> Result<Option<Encryption>, DissectError> {
+    let is_encrypted = content == Some(Content::Foreign(Foreign::Luks));
+    let encryption = is_encrypted.then(|| luks::look(source, extent));
+    Ok(encryption.transpose()?)
+}
+
+fn bare<S: Source + ?Sized>(
+    source: &S,
+    whole: Extent,
+    found: Option<Content>,
+) -> Result<Vec<Part>, DissectError> {
     let content = found.ok_or(DissectError::NoImage)?;
     Ok(vec![Part {
         purpose: Purpose::Root,
         extent: whole,
         content: Some(content),
+        encryption: encryption(source, whole, found)?,
         text: None,
         id: Guid::NIL,
         label: None,
@@ -189,10 +209,12 @@ fn from_entries<S: Source + ?Sized>(
         (None, _) => return Err(DissectError::NoRoot { others: None }),
         (Some(_), Some(_)) => return Err(DissectError::Ambiguous { what: "Linux" }),
     };
+    let content = probe(source, extent).map_err(|error| of_probe("root partition", error))?;
     Ok(Part {
         purpose: Purpose::Root,
         extent,
-        content: probe(source, extent).map_err(|error| of_probe("root partition", error))?,
+        content,
+        encryption: encryption(source, extent, content)?,
         text: None,
         id: Guid::NIL,
         label: None,
@@ -302,11 +324,13 @@ fn part<S: Source + ?Sized>(
     let content = is_data.then(|| probe(source, partition.extent));
     let content = content
         .transpose()
-        .map_err(|error| of_probe(purpose.partition(), error))?;
+        .map_err(|error| of_probe(purpose.partition(), error))?
+        .flatten();
     Ok(Part {
         purpose,
         extent: partition.extent,
-        content: content.flatten(),
+        content,
+        encryption: encryption(source, partition.extent, content)?,
         text: is_signature
             .then(|| signature_text(source, partition.extent))
             .transpose()?,

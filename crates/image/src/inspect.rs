@@ -1,16 +1,18 @@
 //! Tells what an image is, without mounting it. What it reads is hostile: it runs in a worker.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 
 use serde::{Deserialize, Serialize};
 
 use crate::discoverable::Purpose;
-use crate::disk;
+use crate::disk::{self, Part};
 use crate::dissect::{DissectError, FileSystem, Layout, dissect};
 use crate::erofs;
+use crate::luks::Encryption;
 use crate::signature::{self, Signer};
-use crate::source::FileSource;
+use crate::source::{FileSource, Source as _};
 use crate::squashfs;
 use crate::tree::{self, Contents};
 use crate::verity::{self, RootHash};
@@ -26,8 +28,11 @@ pub struct Report {
     pub label: Option<String>,
     /// The processor that it is for, where its root partition's type names one.
     pub architecture: Option<String>,
-    /// The root file system's kind.
-    pub file_system: FileSystem,
+    /// The root file system's kind; none where it is encrypted.
+    pub file_system: Option<FileSystem>,
+    /// The partitions that are encrypted, by what they are for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub encrypted: BTreeMap<String, Encryption>,
     /// Its length in bytes.
     pub root_bytes: u64,
     /// The hash tree's length in bytes.
@@ -63,10 +68,18 @@ pub enum InspectError {
 /// See [`InspectError`].
 pub fn inspect(file: &File) -> Result<Report, InspectError> {
     let source = FileSource::new(file)?;
-    let layout = dissect(&source)?;
-    let layout = layout.claim();
     let disk = disk::read(&source)?;
     let root = disk.part(Purpose::Root)?;
+    let encrypted = disk.parts.iter().filter_map(|part| {
+        let name = part.purpose.designator()?.name().to_owned();
+        Some((name, part.encryption.clone()?))
+    });
+    let encrypted: BTreeMap<String, Encryption> = encrypted.collect();
+    if let Some(root) = root.filter(|root| root.encryption.is_some()) {
+        return locked(&source, root, encrypted);
+    }
+    let layout = dissect(&source)?;
+    let layout = layout.claim();
     let architecture = root.and_then(|root| root.architecture.clone());
     let damage = damage(&source, layout).err();
     let (contents, unreadable) = match contents(&source, layout) {
@@ -82,7 +95,8 @@ pub fn inspect(file: &File) -> Result<Report, InspectError> {
         digest: crate::verify::digest(&source)?,
         label: layout.label.clone(),
         architecture,
-        file_system: layout.file_system,
+        file_system: Some(layout.file_system),
+        encrypted,
         root_bytes: layout.root.length,
         verity_bytes: layout.verity.map(|extent| extent.length),
         root_hash: signed.as_ref().map(|(hash, _)| *hash).or(layout.root_hash),
@@ -91,6 +105,30 @@ pub fn inspect(file: &File) -> Result<Report, InspectError> {
         claimed_signer: signed.and_then(|(_, signer)| signer),
         contents,
         unreadable,
+    })
+}
+
+/// All that is seen of an image whose root needs a key.
+fn locked(
+    source: &FileSource<'_>,
+    root: &Part,
+    encrypted: BTreeMap<String, Encryption>,
+) -> Result<Report, InspectError> {
+    Ok(Report {
+        length: source.length(),
+        digest: crate::verify::digest(source)?,
+        label: root.label.clone(),
+        architecture: root.architecture.clone(),
+        file_system: None,
+        encrypted,
+        root_bytes: root.extent.length,
+        verity_bytes: None,
+        root_hash: None,
+        intact: false,
+        damage: Some("it is encrypted: what is in it is seen only with its key".into()),
+        claimed_signer: None,
+        contents: None,
+        unreadable: Some("it is encrypted".into()),
     })
 }
 

@@ -19,6 +19,7 @@ pub mod guid;
 mod hex;
 pub mod inspect;
 pub mod keygen;
+pub mod luks;
 pub mod manifest;
 pub mod mbr;
 pub mod mount;

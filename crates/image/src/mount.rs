@@ -15,11 +15,13 @@ use crate::source::Extent;
 use crate::verify::Verified;
 
 mod assembled;
+mod locked;
 mod mapped;
 mod options;
 mod stacked;
 
 pub use assembled::{Assembled, assemble, directory, open_directory, root_of};
+pub use locked::{UnlockError, Unlocked, unlock};
 pub use options::{OptionError, Options};
 pub use stacked::{Bench, LAYERS_MAX, directory_alone};
 

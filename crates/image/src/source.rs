@@ -125,6 +125,28 @@ impl Source for FileSource<'_> {
     }
 }
 
+/// A block device, whose length the caller knows: a worker may not ask for it.
+pub(crate) struct DeviceSource<'file> {
+    file: &'file File,
+    length: u64,
+}
+
+impl<'file> DeviceSource<'file> {
+    pub(crate) fn new(file: &'file File, length: u64) -> Self {
+        Self { file, length }
+    }
+}
+
+impl Source for DeviceSource<'_> {
+    fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset)
+    }
+}
+
 /// A run of a source, read from its start to its end or anywhere between.
 pub(crate) struct ExtentReader<'source, S: ?Sized> {
     source: &'source S,

@@ -23,15 +23,17 @@ use serde::{Deserialize, Serialize};
 
 pub use confine::{ConfineError, confine};
 pub use refusal::{Fault, Refusal};
-use watch::{Watch, limit};
+pub(crate) use watch::Watch;
+use watch::limit;
 
 use crate::disk::Disk;
 use crate::dissect::{Layout, dissect, survey};
 use crate::extension::{self, Brought, Release};
 use crate::inspect::{Report, inspect};
 use crate::os_release::OsRelease;
+use crate::probe::{Content, probe};
 use crate::signature::TrustedCertificate;
-use crate::source::{Extent, FileSource};
+use crate::source::{DeviceSource, Extent, FileSource};
 use crate::statement::{self, Statement};
 use crate::tree::{self, Contents};
 use crate::unpack::{self, Order};
@@ -90,6 +92,8 @@ impl Kind {
 enum Task {
     Dissect,
     Survey,
+    /// What an opened partition of this length holds.
+    Probe(u64),
     Verify {
         layout: Unverified<Layout>,
         trust: Trust,
@@ -117,6 +121,7 @@ enum Task {
 enum Answer {
     Dissected(Unverified<Layout>),
     Surveyed(Unverified<Disk>),
+    Probed(Option<Content>),
     Base(OsRelease),
     Release(Release),
     Brought(Brought),
@@ -223,6 +228,10 @@ fn perform(
     let answer = match (kind, task) {
         (Kind::Dissect, Task::Dissect) => Answer::Dissected(dissect(&FileSource::new(object)?)?),
         (Kind::Dissect, Task::Survey) => Answer::Surveyed(survey(&FileSource::new(object)?)?),
+        (Kind::Dissect, Task::Probe(length)) => {
+            let device = DeviceSource::new(object, length);
+            Answer::Probed(probe(&device, Extent { offset: 0, length })?)
+        }
         (Kind::Verify, Task::Verify { layout, trust, how }) => {
             let verified = verify_with(object, Some(aside), &layout, &trust, how)?;
             Answer::Verified(Box::new(verified.record().clone()))
@@ -333,6 +342,19 @@ impl Workers {
     pub fn survey(&self, image: &File) -> Result<Unverified<Disk>, WorkerError> {
         match self.ask(Kind::Dissect, image.as_fd(), None, &Task::Survey)? {
             (Answer::Surveyed(disk), _) => Ok(disk),
+            _ => Err(WorkerError::Confused {
+                kind: Kind::Dissect.name(),
+            }),
+        }
+    }
+
+    /// Looks at what is on a device of this length.
+    ///
+    /// # Errors
+    /// See [`WorkerError`].
+    pub fn probe(&self, device: &File, length: u64) -> Result<Option<Content>, WorkerError> {
+        match self.ask(Kind::Dissect, device.as_fd(), None, &Task::Probe(length))? {
+            (Answer::Probed(content), _) => Ok(content),
             _ => Err(WorkerError::Confused {
                 kind: Kind::Dissect.name(),
             }),

@@ -14,6 +14,14 @@ const PACKAGES: &[&str] = &[
     "systemd-sysv",
     "systemd-container",
     "systemd-tests",
+    // What systemd checks and opens images with.
+    "libcryptsetup12",
+    "cryptsetup-bin",
+    // What systemd-repart makes images with.
+    "systemd-repart",
+    "e2fsprogs",
+    "squashfs-tools",
+    "erofs-utils",
     "dbus",
     "libnss-systemd",
     "crun",

@@ -7,6 +7,7 @@ use clap::Args;
 use delivery::portables::Portable;
 use delivery::store::Store;
 use image::inspect::Report;
+use image::luks::Encryption;
 use image::tree::{Contents, UnitFile};
 use image::worker::Workers;
 use load::portable::PortableName;
@@ -217,10 +218,14 @@ fn print(image: &Path, report: &Report) {
         "Image",
         &format!("{} · {length} · sha256:{}", image.display(), report.digest),
     );
-    field(
-        "Root",
-        &format!("{:?} · {}", report.file_system, size(report.root_bytes)),
-    );
+    let kind = match report.file_system {
+        Some(kind) => format!("{kind:?}"),
+        None => "encrypted".to_owned(),
+    };
+    field("Root", &format!("{kind} · {}", size(report.root_bytes)));
+    for (partition, encryption) in &report.encrypted {
+        field("Encrypted", &encrypted(partition, encryption));
+    }
     let hash = report.root_hash.as_ref().map(ToString::to_string);
     field("Root hash", hash.as_deref().unwrap_or("none"));
     field(
@@ -243,6 +248,20 @@ fn print(image: &Path, report: &Report) {
         tell(contents);
     }
     say(&Paint::Dim.on("what an image says of itself is a claim; `coracle start` checks it against the trusted certificates"));
+}
+
+/// How a partition is encrypted, and whether it can be opened.
+fn encrypted(partition: &str, encryption: &Encryption) -> String {
+    match encryption {
+        Encryption::Luks2(header) if header.has_integrity => {
+            format!(
+                "{partition} · LUKS2 · {} · changes are found",
+                header.cipher
+            )
+        }
+        Encryption::Luks2(header) => format!("{partition} · LUKS2 · {}", header.cipher),
+        Encryption::Refused(why) => format!("{partition} · {why}"),
+    }
 }
 
 fn field(name: &str, value: &str) {

@@ -19,6 +19,7 @@ use model::value::ImagePolicy;
 
 use crate::ownership::open_to_others;
 
+mod key;
 mod own;
 mod stack;
 

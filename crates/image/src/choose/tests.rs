@@ -16,6 +16,7 @@ fn disk(shape: Shape, parts: &[(Purpose, &str, Option<Content>)]) -> Disk {
                 length: 1 << 20,
             },
             content: *content,
+            encryption: None,
             text: matches!(purpose, Purpose::Signature | Purpose::UsrSignature)
                 .then(|| "{}".into()),
             id: Guid::from_bytes([number; 16]),
@@ -47,6 +48,15 @@ fn check_known(disk: &Disk, policy: &str, root: Known, expected: &str) {
         Err(error) => error.to_string(),
         Ok(choices) => {
             let words = choices.iter().map(|choice| {
+                let choice = match choice {
+                    Chosen::Open(choice) => choice,
+                    Chosen::Locked(locked) => {
+                        let flags = [(locked.read_only, " ro"), (locked.has_integrity, " intact")];
+                        let flags = flags.iter().filter(|(is_set, _)| *is_set);
+                        let flags: String = flags.map(|(_, word)| *word).collect();
+                        return format!("{} locked{flags}", locked.at);
+                    }
+                };
                 let flags = [
                     (choice.read_only, " ro"),
                     (choice.may_be_signed, " signed"),
@@ -176,16 +186,63 @@ fn protection_is_as_strong_as_the_policy_wants() {
         "root=encrypted",
         "the image policy does not allow it: the root file system is not encrypted",
     );
-    let locked = disk(Shape::Gpt, &[(Purpose::Root, "", LUKS)]);
+}
+
+#[test]
+fn what_is_encrypted_is_opened_where_the_policy_lets_it() {
+    let locked = |flags, encryption| {
+        let mut disk = disk(Shape::Gpt, &[(Purpose::Root, flags, LUKS)]);
+        disk.parts[0].encryption = encryption;
+        disk
+    };
+    let header = |has_integrity| {
+        Some(Encryption::Luks2(crate::luks::Header {
+            cipher: "aes-xts-plain64".into(),
+            has_integrity,
+        }))
+    };
+    let plain = locked("", header(false));
+    for policy in ["*", ImagePolicy::OF_ROOTS, "root=encrypted"] {
+        check(&plain, policy, "/ locked");
+    }
+    let intact = locked("r", header(true));
+    for policy in ["*", "root=encrypted", "root=encryptedwithintegrity"] {
+        check(&intact, policy, "/ locked ro intact");
+    }
+    let forbids =
+        |is: &str| format!("the image policy does not allow it: the root file system {is}");
+    for policy in ["root=unprotected", "root=verity+signed"] {
+        check(&plain, policy, &forbids("is encrypted"));
+    }
     check(
-        &locked,
-        "*",
-        "the root file system is encrypted with LUKS, which is not opened here",
+        &plain,
+        "root=encryptedwithintegrity",
+        &forbids("is encrypted without integrity"),
     );
     check(
-        &locked,
-        "root=unprotected",
-        "the image policy does not allow it: the root file system is encrypted",
+        &plain,
+        "root=encrypted+read-only-on",
+        &forbids("is not marked read-only"),
+    );
+    check(
+        &plain,
+        "root=unused+unprotected",
+        "the image has no root and no /usr partition for this processor that its policy lets be used",
+    );
+    check(
+        &locked("", Some(Encryption::Refused("it is LUKS version 1".into()))),
+        "*",
+        "the root file system is encrypted, and can't be opened: it is LUKS version 1",
+    );
+    let hashed = Known {
+        root_hash: Some("0".repeat(64).parse().unwrap()),
+        ..Known::default()
+    };
+    check_known(
+        &plain,
+        "*",
+        hashed,
+        "a root hash is given for the root file system, but there is no verity data for it",
     );
 }
 

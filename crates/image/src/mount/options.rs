@@ -73,11 +73,17 @@ impl Options {
             .try_for_each(|word| self.add_one(word))
     }
 
+    /// Nothing is written to it after all.
+    pub fn make_read_only(&mut self) {
+        self.read_only = true;
+        self.attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY;
+    }
+
     fn add_one(&mut self, word: &str) -> Result<(), OptionError> {
         let attribute = match word {
             "ro" => {
-                self.read_only = true;
-                MountAttrFlags::MOUNT_ATTR_RDONLY
+                self.make_read_only();
+                return Ok(());
             }
             "nosuid" => MountAttrFlags::MOUNT_ATTR_NOSUID,
             "nodev" => MountAttrFlags::MOUNT_ATTR_NODEV,

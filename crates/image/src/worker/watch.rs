@@ -25,13 +25,13 @@ pub(super) fn limit(kind: Kind, object: BorrowedFd<'_>) -> io::Result<Duration> 
 }
 
 /// Who ends a worker that takes too long, whatever it or its caller waits for meanwhile.
-pub(super) struct Watch {
+pub(crate) struct Watch {
     ended: Sender<()>,
     watcher: JoinHandle<bool>,
 }
 
 impl Watch {
-    pub(super) fn begin(child: &Child, limit: Duration) -> io::Result<Watch> {
+    pub(crate) fn begin(child: &Child, limit: Duration) -> io::Result<Watch> {
         // Through a descriptor: the number may be somebody else's by then.
         let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
         let (ended, is_ended) = std::sync::mpsc::channel();
@@ -45,7 +45,7 @@ impl Watch {
     }
 
     /// Whether it was too late.
-    pub(super) fn end(self) -> bool {
+    pub(crate) fn end(self) -> bool {
         drop(self.ended);
         self.watcher.join().unwrap_or_default()
     }

@@ -5,18 +5,20 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use image::choose::{Choice, Known, choose};
+use image::choose::{Choice, Chosen, Known, Locked, choose};
 use image::dissect::Layout;
 use image::extension;
 use image::mount::{
-    Claimed, Options, assemble, claim, has_device_mapper, mount_own, open_directory, root_of,
+    Claimed, Options, UnlockError, assemble, claim, has_device_mapper, mount_own, open_directory,
+    root_of, unlock,
 };
+use image::probe::Content;
 use image::verify::{Assurance, How, Trust, Unverified, Verified};
 use image::verity::RootHash;
 use image::worker::{Fault, WorkerError, Workers};
-use model::value::ImagePolicy;
+use model::value::{Designator, ImagePolicy};
 
-use super::{Wish, only_roots};
+use super::{Wish, key, only_roots};
 use crate::portable::admit::honoured;
 
 /// Bytes of a file with a root hash, and of one with a signature.
@@ -73,14 +75,14 @@ pub(super) fn pieces(wish: &Wish, only_read: bool) -> Result<(Vec<Piece>, String
         root,
         usr,
     };
-    let is_read_only = |choice: &Choice| choice.read_only || !is_writable || only_read;
+    let only_read = only_read || !is_writable;
     let mut choices = choose(disk.claim(), &wanted)?;
     let mut changeable = choices
         .iter()
-        .filter(|choice| choice.layout.file_system.is_writable())
+        .filter(|chosen| chosen.is_changeable())
         .peekable();
     if changeable.peek().is_some() {
-        let alone = !changeable.all(is_read_only);
+        let alone = !changeable.all(|chosen| only_read || chosen.is_read_only());
         if claim(&file, alone)? == Claimed::AfterAnother {
             disk = workers.survey(&file)?;
             choices = choose(disk.claim(), &wanted)?;
@@ -88,27 +90,104 @@ pub(super) fn pieces(wish: &Wish, only_read: bool) -> Result<(Vec<Piece>, String
     }
     let mut integrity = Vec::new();
     let mut pieces = Vec::new();
-    for choice in &choices {
-        let read_only = is_read_only(choice);
-        let mut options = Options::new(read_only);
-        for list in &wish.options {
-            if let Some(list) = options_for(list, choice) {
-                options.add(list)?;
-            }
-        }
-        let (verified, how) = prove(&workers, &file, aside.as_ref(), choice, &wish.config)
-            .with_context(|| format!("its {}", choice.at))?;
+    let reads = Reads {
+        wish,
+        workers,
+        file,
+        aside,
+        only_read,
+    };
+    for chosen in &choices {
+        let (at, (piece, how)) = match chosen {
+            Chosen::Open(choice) => (choice.at, reads.open(choice)?),
+            Chosen::Locked(locked) => (locked.at, reads.locked(locked)?),
+        };
         integrity.push(how);
-        let piece = mount_own(&file, aside.as_ref(), &verified, &options)?;
-        pieces.push((choice.at, piece));
-        // Root itself may write to its images; then nothing that was proven holds. What is mounted to be written to is so from now on.
-        if choice.layout.root_hash.is_some() {
-            verified.record().clone().confirm(&file)?;
-        }
+        pieces.push((at, piece));
     }
     integrity.dedup();
     let integrity = format!("{}; only root can change it", integrity.join(", "));
     Ok((pieces, integrity))
+}
+
+/// An image whose file systems are mounted.
+struct Reads<'a> {
+    wish: &'a Wish,
+    workers: Workers,
+    file: File,
+    aside: Option<File>,
+    only_read: bool,
+}
+
+impl Reads<'_> {
+    /// A file system, with what protects it in words.
+    fn open(&self, choice: &Choice) -> Result<(OwnedFd, String)> {
+        let options = self.options(choice.designator, choice.read_only)?;
+        let aside = self.aside.as_ref();
+        let (verified, how) = prove(&self.workers, &self.file, aside, choice, &self.wish.config)
+            .with_context(|| format!("its {}", choice.at))?;
+        let piece = mount_own(&self.file, aside, &verified, &options)?;
+        // Root itself may write to its images; then nothing that was proven holds. What is mounted to be written to is so from now on.
+        if choice.layout.root_hash.is_some() {
+            verified.record().clone().confirm(&self.file)?;
+        }
+        Ok((piece, how))
+    }
+
+    /// What is in an encrypted partition.
+    fn locked(&self, locked: &Locked) -> Result<(OwnedFd, String)> {
+        self.unlocked(locked)
+            .with_context(|| format!("its {}", locked.at))
+    }
+
+    fn unlocked(&self, locked: &Locked) -> Result<(OwnedFd, String)> {
+        let mut options = self.options(locked.designator, locked.read_only)?;
+        let key = key::of(&self.wish.path)?;
+        let unlocked = match unlock(&self.file, locked, &key.bytes, options.read_only) {
+            Err(UnlockError::WrongKey) => bail!(not_the_key(&key)),
+            unlocked => unlocked?,
+        };
+        let (device, length) = unlocked.content();
+        let kind = match self.workers.probe(device, length)? {
+            Some(Content::FileSystem(kind)) => kind,
+            Some(Content::Foreign(kind)) => bail!(
+                "it holds {} below its encryption, which is not mounted from images",
+                kind.name()
+            ),
+            None => bail!("it holds no known file system below its encryption"),
+        };
+        locked.admits(kind)?;
+        if !kind.is_writable() {
+            options.make_read_only();
+        }
+        let piece = unlocked.mount(kind, &options)?;
+        let words = if locked.has_integrity {
+            "encrypted, changes are found"
+        } else {
+            "encrypted, without a root hash"
+        };
+        Ok((piece, format!("{words}, opened with {}", key.whence)))
+    }
+
+    fn options(&self, designator: Designator, read_only: bool) -> Result<Options> {
+        let mut options = Options::new(read_only || self.only_read);
+        for list in &self.wish.options {
+            if let Some(list) = options_for(list, designator) {
+                options.add(list)?;
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn not_the_key(key: &key::Key) -> String {
+    let is_line = key.bytes.ends_with(b"\n");
+    let hint = if is_line {
+        "; the line break at its end is a part of it: write it with printf"
+    } else {
+        ""
+    };
+    format!("it is encrypted with another key than {}{hint}", key.whence)
 }
 
 /// Opens an image, to be written to where it can be.
@@ -135,9 +214,9 @@ fn open(path: &Path) -> Result<(File, bool)> {
 }
 
 /// The options that are for this file system.
-fn options_for<'a>(list: &'a str, choice: &Choice) -> Option<&'a str> {
+fn options_for(list: &str, designator: Designator) -> Option<&str> {
     let (partition, options) = list.split_once(':').unwrap_or(("root", list));
-    (partition == choice.designator.name()).then_some(options)
+    (partition == designator.name()).then_some(options)
 }
 
 /// Checks what is there to be checked: a trusted signature where that will do, else hashes where there are some.
