@@ -417,13 +417,58 @@ fn is_delegated(group: &Path) -> bool {
     marked("trusted.delegate") || marked("user.delegate")
 }
 
+/// The group below a delegated one where processes are that were in it.
+const SUPERVISOR: &str = "supervisor";
+/// How often a group is looked at that is to be left; processes may fork meanwhile.
+const LOOKS: u32 = 8;
+
+/// Whether a group has no processes of its own. Those of a delegated one move into a group below it, where they are this instance's: whoever
+/// has processes and gives controllers makes its groups invalid, as far as the kernel takes that at all (cgroups(7), "threaded mode").
+fn is_vacant(group: &Path) -> bool {
+    // The kernel's own top has no type, and may have both.
+    let is_top = group.join("cgroup.controllers").exists() && !group.join("cgroup.type").exists();
+    if is_top {
+        return true;
+    }
+    let inside = || {
+        let list = std::fs::File::open(group.join("cgroup.procs"));
+        list.map(|list| processes(list, PROCS_BYTES_MAX))
+            .unwrap_or_default()
+    };
+    let leaf = group.join(SUPERVISOR);
+    if is_delegated(group) && !inside().is_empty() {
+        leave(&leaf, inside);
+    }
+    inside().is_empty()
+}
+
+fn leave(leaf: &Path, inside: impl Fn() -> Vec<u32>) {
+    if let Err(error) = std::fs::create_dir(leaf)
+        && error.kind() != io::ErrorKind::AlreadyExists
+    {
+        return;
+    }
+    for _ in 0..LOOKS {
+        let found = inside();
+        if found.is_empty() {
+            return;
+        }
+        for process in found {
+            // One that has ended is in no group.
+            match std::fs::write(leaf.join("cgroup.procs"), process.to_string()) {
+                Ok(()) | Err(_) => {}
+            }
+        }
+    }
+}
+
 /// The controllers that a group can give to those below it, after asking its parent for all that limits need. The parent gives none where
 /// it has processes of its own, as in a container whose processes are at its top.
 fn controllers_of(root: &Path) -> String {
     let available = |group: &Path| {
         beginning::text(group.join("cgroup.controllers"), PATH_BYTES_MAX).unwrap_or_default()
     };
-    if let Some(parent) = root.parent() {
+    if let Some(parent) = root.parent().filter(|parent| is_vacant(parent)) {
         let had = available(root);
         let missing = |controller: &&str| {
             crate::resources::CONTROLLERS
@@ -515,7 +560,7 @@ fn children(group: &Path) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cgroups, Tree, held, inotify, is_ours, processes};
+    use super::{Cgroups, Tree, held, inotify, is_ours, is_vacant, leave, processes};
     use std::io::Write;
     use std::process::Command;
 
@@ -580,6 +625,42 @@ mod tests {
                 "{bytes_max}"
             );
         }
+    }
+
+    #[test]
+    fn who_is_in_a_group_moves_one_by_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let leaf = folder.path().join("supervisor");
+        let rest = std::cell::RefCell::new(vec![vec![7], vec![12, 13]]);
+        leave(&leaf, || rest.borrow_mut().pop().unwrap_or_default());
+        assert_eq!(
+            std::fs::read(leaf.join("cgroup.procs")).expect("a file"),
+            b"7"
+        );
+        assert!(rest.borrow().is_empty());
+        // One that never gets empty is given up.
+        leave(&leaf, || vec![9]);
+        assert_eq!(
+            std::fs::read(leaf.join("cgroup.procs")).expect("a file"),
+            b"9"
+        );
+    }
+
+    #[test]
+    fn a_group_with_processes_that_is_not_ours_gives_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, text) in [
+            ("cgroup.controllers", "cpu pids"),
+            ("cgroup.type", "domain"),
+        ] {
+            std::fs::write(folder.path().join(name), text).expect("a file");
+        }
+        assert!(is_vacant(folder.path()));
+        std::fs::write(folder.path().join("cgroup.procs"), "12\n").expect("a file");
+        assert!(!is_vacant(folder.path()));
+        assert!(!folder.path().join("supervisor").exists());
+        std::fs::remove_file(folder.path().join("cgroup.type")).expect("a file");
+        assert!(is_vacant(folder.path()));
     }
 
     #[test]
