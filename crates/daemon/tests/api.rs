@@ -349,10 +349,7 @@ fn what_is_wrong_with_a_transient_unit_is_said() {
 fn a_line_of_a_transient_unit_without_effect_is_told_and_starts() {
     let instance = Instance::start();
     let outcome = instance
-        .run(
-            &["JobTimeoutAction=none", "JobTimeoutAction=reboot"],
-            &["/bin/true"],
-        )
+        .run(&["UtmpIdentifier=a", "UtmpIdentifier=b"], &["/bin/true"])
         .unwrap();
     assert_eq!(outcome.result, "done");
     let told: Vec<&str> = outcome
@@ -362,7 +359,7 @@ fn a_line_of_a_transient_unit_without_effect_is_told_and_starts() {
         .collect();
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(
-        told[0].starts_with("JobTimeoutAction= has no effect"),
+        told[0].starts_with("UtmpIdentifier= has no effect"),
         "{told:?}"
     );
     instance.exit();

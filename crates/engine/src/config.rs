@@ -43,10 +43,25 @@ pub struct UnitConfig {
     pub timeout_clean: Micros,
     /// StartLimitIntervalSec= and StartLimitBurst=
     pub start_limit: RateLimit,
+    /// The occasions on which it has something done to the whole.
+    pub acts: Acts,
     /// OnFailureJobMode=, or OnFailureIsolate=
     pub on_failure_mode: JobMode,
     /// OnSuccessJobMode=
     pub on_success_mode: JobMode,
+}
+
+/// On which occasions a unit has something done to the machine, or to the instance; what, the engine need not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Acts {
+    /// FailureAction=
+    pub failed: bool,
+    /// SuccessAction=
+    pub succeeded: bool,
+    /// StartLimitAction=
+    pub start_limit: bool,
+    /// JobTimeoutAction=
+    pub job_timeout: bool,
 }
 
 /// What came of loading a unit's file.
@@ -420,6 +435,7 @@ impl UnitConfig {
                 interval: Micros::seconds(10),
                 burst: 5,
             },
+            acts: Acts::default(),
             on_failure_mode: JobMode::Replace,
             on_success_mode: JobMode::Fail,
         }

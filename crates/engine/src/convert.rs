@@ -6,9 +6,9 @@ use model::value::{ExecCommands, ExitStatusSet, TimeSpan};
 use model::{Unit, UnitKind, key, value};
 
 use crate::config::{
-    AcceptConfig, Command, CommandList, Concurrency, DeferTrigger, JobMode, KillConfig, KillMode,
-    Kind, Load, OomPolicy, RateLimit, Relation, Restart, ServiceConfig, ServiceType, SocketConfig,
-    StatusSet, TimeoutFailure, UnitConfig,
+    AcceptConfig, Acts, Command, CommandList, Concurrency, DeferTrigger, JobMode, KillConfig,
+    KillMode, Kind, Load, OomPolicy, RateLimit, Relation, Restart, ServiceConfig, ServiceType,
+    SocketConfig, StatusSet, TimeoutFailure, UnitConfig,
 };
 use crate::id::{Micros, Signal};
 use crate::path::PathConfig;
@@ -60,6 +60,7 @@ impl From<&Unit> for UnitConfig {
             job_running_timeout: span(unit.value(&key::JOB_RUNNING_TIMEOUT_SEC)),
             timeout_clean: timeout(unit.value(&key::TIMEOUT_CLEAN_SEC)),
             start_limit: start_limit(unit),
+            acts: acts(unit),
             on_failure_mode: on_failure_mode(unit),
             on_success_mode: job_mode(unit.value(&key::ON_SUCCESS_JOB_MODE)),
         }
@@ -468,6 +469,18 @@ fn failure(mode: value::TimeoutFailureMode) -> TimeoutFailure {
         value::TimeoutFailureMode::Terminate => TimeoutFailure::Terminate,
         value::TimeoutFailureMode::Abort => TimeoutFailure::Abort,
         value::TimeoutFailureMode::Kill => TimeoutFailure::Kill,
+    }
+}
+
+fn acts(unit: &Unit) -> Acts {
+    let is_set = |action: &model::Key<value::EmergencyAction>| {
+        unit.value(action) != value::EmergencyAction::None
+    };
+    Acts {
+        failed: is_set(&key::FAILURE_ACTION),
+        succeeded: is_set(&key::SUCCESS_ACTION),
+        start_limit: is_set(&key::START_LIMIT_ACTION),
+        job_timeout: is_set(&key::JOB_TIMEOUT_ACTION),
     }
 }
 

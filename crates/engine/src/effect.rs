@@ -212,6 +212,13 @@ pub enum Action {
     },
     /// The unit is forgotten; its id is free.
     Removed(UnitId),
+    /// The unit says that something is done to the whole on this occasion.
+    Act {
+        /// The unit.
+        unit: UnitId,
+        /// Which.
+        occasion: Occasion,
+    },
     /// Something an administrator should read.
     Log {
         /// The unit it is about.
@@ -219,6 +226,19 @@ pub enum Action {
         /// A whole sentence.
         text: String,
     },
+}
+
+/// When a unit has something done to the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occasion {
+    /// FailureAction=
+    Failed,
+    /// SuccessAction=
+    Succeeded,
+    /// StartLimitAction=
+    StartLimit,
+    /// JobTimeoutAction=
+    JobTimeout,
 }
 
 /// A process to be started.

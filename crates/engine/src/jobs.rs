@@ -2,7 +2,7 @@
 
 use crate::cause::{Cause, Chain};
 use crate::config::{JobMode, Kind, Relation, ServiceConfig, ServiceType};
-use crate::effect::{Action, JobResult, Refusal};
+use crate::effect::{Action, JobResult, Occasion, Refusal};
 use crate::engine::Engine;
 use crate::graph::End;
 use crate::id::{JobId, UnitId};
@@ -292,6 +292,7 @@ impl Engine {
         self.because(Cause::LimitHit {
             unit: self.name(id),
         });
+        self.act(id, Occasion::StartLimit);
         self.log(
             id,
             format!(
@@ -563,6 +564,7 @@ impl Engine {
             .began
             .and_then(|began| began.deadline(config.job_running_timeout));
         if queued.into_iter().chain(running).any(|at| at <= self.now) {
+            self.act(id, Occasion::JobTimeout);
             self.finish_job(id, JobResult::Timeout, true);
         }
     }

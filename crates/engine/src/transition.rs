@@ -2,6 +2,7 @@
 
 use crate::cause::{Cause, Chain};
 use crate::config::{JobMode, RateLimit, Relation};
+use crate::effect::{Action, Occasion};
 use crate::engine::Engine;
 use crate::graph::End;
 use crate::id::{Micros, UnitId};
@@ -226,11 +227,28 @@ impl Engine {
     fn follow_end(&mut self, id: UnitId, old: ActiveState, new: ActiveState) {
         if new == ActiveState::Failed {
             self.trigger(id, Relation::OnFailure);
+            self.act(id, Occasion::Failed);
         } else if new == ActiveState::Inactive
             && !matches!(old, ActiveState::Failed | ActiveState::Maintenance)
             && self.unit(id).last_result == UnitResult::Success
         {
             self.trigger(id, Relation::OnSuccess);
+            self.act(id, Occasion::Succeeded);
+        }
+    }
+
+    /// FailureAction= and its kin.
+    pub(crate) fn act(&mut self, id: UnitId, occasion: Occasion) {
+        let acts = self.unit(id).config.as_ref().map(|config| config.acts);
+        let acts = acts.unwrap_or_default();
+        let is_asked = match occasion {
+            Occasion::Failed => acts.failed,
+            Occasion::Succeeded => acts.succeeded,
+            Occasion::StartLimit => acts.start_limit,
+            Occasion::JobTimeout => acts.job_timeout,
+        };
+        if is_asked {
+            self.emit(Action::Act { unit: id, occasion });
         }
     }
 

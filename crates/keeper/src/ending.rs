@@ -1,8 +1,11 @@
 //! The keeper's own end: children first, then the log process, then, as the first process, whatever is left.
 
+use kernel::Errno;
+use kernel::power::Power;
+
 use crate::clock::Moment;
 use crate::keeper::{Keeper, Who};
-use crate::protocol::ChildState;
+use crate::protocol::{ChildState, NAME_BYTES_MAX};
 use crate::supervised::State;
 
 const SIGKILL: i32 = 9;
@@ -55,7 +58,41 @@ impl Ending {
     }
 }
 
+/// What the first process does with the machine when nothing is left: it may not just end.
+pub(crate) struct LastDeed {
+    power: Option<Power>,
+    /// With a NUL after it.
+    argument: [u8; NAME_BYTES_MAX + 1],
+}
+
+impl Default for LastDeed {
+    fn default() -> Self {
+        Self {
+            power: None,
+            argument: [0; NAME_BYTES_MAX + 1],
+        }
+    }
+}
+
+impl LastDeed {
+    pub(crate) fn keep(&mut self, power: u8, argument: &[u8]) {
+        self.power = Power::from_number(power);
+        self.argument.fill(0);
+        // What is too long the protocol has refused.
+        if let Some(room) = self.argument.get_mut(..argument.len()) {
+            room.copy_from_slice(argument);
+        }
+    }
+}
+
 impl Keeper {
+    /// The very last: returns where nothing is to be done, or it can't be.
+    pub(crate) fn switch_power(&self) -> Option<Errno> {
+        let power = self.last_deed.power.filter(|_| self.init)?;
+        let argument = std::ffi::CStr::from_bytes_until_nul(&self.last_deed.argument);
+        Some(kernel::power::switch(power, argument.unwrap_or_default()))
+    }
+
     pub(crate) fn begin_ending(&mut self, leave_children: bool, timeout_ms: u64, status: u8) {
         if self.ending.is_some() {
             return;

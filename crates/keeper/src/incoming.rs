@@ -147,7 +147,10 @@ impl Keeper {
                 leave_children,
                 timeout_ms,
                 status,
+                power,
+                argument,
             } => {
+                self.last_deed.keep(power, argument);
                 self.begin_ending(leave_children, u64::from(timeout_ms), status);
                 Ok(())
             }

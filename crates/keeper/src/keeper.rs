@@ -9,7 +9,7 @@ use rustix::time::Timespec;
 
 use crate::child::Child;
 use crate::clock::Moment;
-use crate::ending::Ending;
+use crate::ending::{Ending, LastDeed};
 use crate::held::Held;
 use crate::outgoing::Outbox;
 use crate::slots::Slots;
@@ -123,6 +123,8 @@ pub(crate) struct Keeper {
     pub(crate) deaths_while_ending: u32,
     /// The keeper's own end has begun.
     pub(crate) ending: Option<Ending>,
+    /// What is done with the machine when all is over.
+    pub(crate) last_deed: LastDeed,
 }
 
 impl Keeper {
@@ -153,6 +155,7 @@ impl Keeper {
             asked_to_end: 0,
             deaths_while_ending: 0,
             ending: None,
+            last_deed: LastDeed::default(),
         })
     }
 

@@ -64,9 +64,13 @@ fn doing(action: &'static str) -> impl Fn(Errno) -> Failure {
 /// All paths in the arguments must be absolute. `arguments` are those behind `coracled keeper`; they go on to `coracled manager` and `coracled log` as they are, except
 /// for what the keeper says to its own successor. `executor` is the program that every spawned child runs first.
 pub fn run(arguments: Vec<OsString>, executor: &'static [u8]) -> ! {
-    match begin(arguments, executor)
-        .and_then(|mut keeper| keeper.run().map_err(doing("wait for events")))
-    {
+    match begin(arguments, executor).and_then(|mut keeper| {
+        let status = keeper.run().map_err(doing("wait for events"))?;
+        match keeper.switch_power() {
+            Some(source) => Err(doing("switch the machine's power")(source)),
+            None => Ok(status),
+        }
+    }) {
         Ok(status) => std::process::exit(i32::from(status)),
         Err(failure) => {
             complain(&failure);

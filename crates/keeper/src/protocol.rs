@@ -171,6 +171,10 @@ pub enum Command<'a> {
         timeout_ms: u32,
         /// The keeper's own exit status.
         status: u8,
+        /// What the first process does with the machine at its very end: a number of [`kernel::power::Power`]; 0: nothing.
+        power: u8,
+        /// For the firmware, at a restart.
+        argument: &'a [u8],
     },
 }
 

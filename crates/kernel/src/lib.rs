@@ -44,6 +44,8 @@ pub mod message;
 pub mod mount;
 pub mod namespace;
 #[cfg(feature = "std")]
+pub mod power;
+#[cfg(feature = "std")]
 pub mod probe;
 pub mod process;
 pub mod quota;

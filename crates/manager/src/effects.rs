@@ -58,6 +58,7 @@ impl Manager {
             Action::StateChanged(unit) => self.on_state_changed(unit, &cause),
             Action::Release { unit, incarnation } => self.release(unit, incarnation),
             Action::Removed(unit) => self.on_removed(unit),
+            Action::Act { unit, occasion } => self.act(unit, occasion),
             Action::Log { unit, text } => {
                 self.log_about(unit, &text);
                 self.note_word(unit, &text);

@@ -102,7 +102,10 @@ impl Manager {
             // Standard error and the keeper's exit status say it, too.
             Ok(()) | Err(_) => {}
         }
-        self.link.shut_down(ALREADY_RUNS);
+        self.link.shut_down(crate::actions::Ending {
+            status: ALREADY_RUNS,
+            ..Default::default()
+        });
         match self.link.flush(&self.poll) {
             Ok(()) => error,
             Err(broken) => broken.into(),

@@ -4,6 +4,7 @@
 //! epoll loop, and no call in it that can wait for anything but memory and small files.
 
 mod accept;
+mod actions;
 mod adopt;
 mod api;
 mod beginning;

@@ -1,6 +1,7 @@
 //! The channel to the keeper: commands wait in a queue until the records they rest on are written. What a record rests on goes first:
 //! a descriptor that only we have is lost with us.
 
+use crate::actions::Ending;
 use crate::poll::{Poll, Token};
 use keeper::client::{Channel, ChannelError};
 use keeper::protocol::{ChildKey, Class, Command, Event, LABEL_BYTES_MAX, Spawn};
@@ -50,9 +51,7 @@ enum Queued {
     Inventory,
     RestartManager(Option<OwnedFd>),
     Reexec,
-    Shutdown {
-        status: u8,
-    },
+    Shutdown(Ending),
 }
 
 /// The manager's side of the channel.
@@ -149,8 +148,8 @@ impl Link {
     }
 
     /// Queues the end of the keeper.
-    pub(crate) fn shut_down(&mut self, status: u8) {
-        self.queue.push(Queued::Shutdown { status });
+    pub(crate) fn shut_down(&mut self, ending: Ending) {
+        self.queue.push(Queued::Shutdown(ending));
     }
 
     /// Does something that the records wait for have no room in the channel?
@@ -233,11 +232,13 @@ fn send(channel: &mut Channel, queued: Queued) -> Result<(), ChannelError> {
             channel.send(&Command::RestartManager, &descriptors)
         }
         Queued::Reexec => channel.send(&Command::Reexec, &[]),
-        Queued::Shutdown { status } => {
+        Queued::Shutdown(ending) => {
             let command = Command::Shutdown {
                 leave_children: false,
                 timeout_ms: LAST_CHILDREN_TIMEOUT_MS,
-                status,
+                status: ending.status,
+                power: ending.power,
+                argument: ending.argument.as_bytes(),
             };
             channel.send(&command, &[])
         }

@@ -260,6 +260,7 @@ impl Manager {
             .chain(self.missing_files(entry))
             .chain(self.filter_reductions(&entry.unit))
             .chain(Self::set_reduction(entry))
+            .chain(self.undone_actions(entry))
             .collect()
     }
 

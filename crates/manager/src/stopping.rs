@@ -63,7 +63,13 @@ impl Manager {
         if self.aside.pid_files.are_removed() || self.waits_for_log() {
             return;
         }
+        self.leave();
+    }
+
+    /// Takes along what is the instance's, and tells the keeper to end.
+    pub(crate) fn leave(&mut self) {
         self.stage = Stage::Leaving;
+        let ending = crate::actions::Ending::read(&self.directories);
         self.own_log.farewell = None;
         // Their records go with the instance.
         drop(self.own_log.take_unrecorded());
@@ -81,7 +87,7 @@ impl Manager {
             // What is wrong with the end itself has no other place to be told.
             Ok(()) | Err(_) => {}
         }
-        self.link.shut_down(0);
+        self.link.shut_down(ending);
     }
 
     /// The last words are to be in the log before it ends with us, but for a log that takes none.
@@ -104,7 +110,8 @@ impl Manager {
         self.host_files.end(&self.poll);
         self.end_users();
         let directories = &self.directories;
-        let files = ["api", "started", "environment"].map(|file| directories.runtime.join(file));
+        let files =
+            ["api", "started", "environment", "ending"].map(|file| directories.runtime.join(file));
         let own = [directories.cgroup_place()];
         // What the log did not take is said by the next instance.
         let is_kept = self.own_log.waits();

@@ -114,9 +114,9 @@ fn what_is_wrong_is_said_and_nothing_is_left_of_it() {
 #[test]
 fn a_line_without_effect_is_told() {
     with_units(&[], |coracle| {
-        let told = coracle.coracle(&["run", "--wait", "-p", "JobTimeoutAction=reboot", "true"]);
+        let told = coracle.coracle(&["run", "--wait", "-p", "UtmpIdentifier=a", "true"]);
         assert_eq!(told.status, 0, "{told:#?}");
-        let words = "JobTimeoutAction= has no effect";
+        let words = "UtmpIdentifier= has no effect";
         assert!(told.stderr.contains(words), "{told:#?}");
     });
 }

@@ -103,6 +103,10 @@ fn set_other(unit: &mut UnitConfig, key: &str, value: &str) {
         "RefuseManualStop" => unit.refuse_manual_stop = value == "yes",
         "StopWhenUnneeded" => unit.stop_when_unneeded = value == "yes",
         "TimeoutCleanSec" => unit.timeout_clean = seconds(value),
+        "FailureAction" => unit.acts.failed = value == "yes",
+        "SuccessAction" => unit.acts.succeeded = value == "yes",
+        "StartLimitAction" => unit.acts.start_limit = value == "yes",
+        "JobTimeoutAction" => unit.acts.job_timeout = value == "yes",
         "JobTimeoutSec" => unit.job_timeout = seconds(value),
         "StartLimitBurst" => unit.start_limit.burst = value.parse().unwrap(),
         "Load" => {
@@ -339,6 +343,7 @@ pub(crate) fn print_effect(engine: &Engine, effect: &Effect) -> Option<String> {
         Action::WatchEmpty { unit, .. } => format!("{}: watch for the last process", name(*unit)),
         Action::TestConditions(unit) => format!("{}: test conditions", name(*unit)),
         Action::TakeOver { unit, .. } => format!("{}: take over", name(*unit)),
+        Action::Act { unit, occasion } => format!("{}: act as {occasion:?}", name(*unit)),
         Action::OpenSockets { unit, .. } => format!("{}: open sockets", name(*unit)),
         Action::CloseSockets { unit, .. } => format!("{}: close sockets", name(*unit)),
         Action::WatchSockets { unit, .. } => format!("{}: watch sockets", name(*unit)),

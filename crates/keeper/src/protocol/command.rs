@@ -44,6 +44,8 @@ impl<'a> Command<'a> {
                 leave_children,
                 timeout_ms,
                 status,
+                power,
+                argument,
             } => Encoded::build(
                 kind::SHUTDOWN,
                 numbered,
@@ -51,6 +53,8 @@ impl<'a> Command<'a> {
                 |body| {
                     body.u32(timeout_ms);
                     body.u16(u16::from(status));
+                    body.u16(u16::from(power));
+                    body.text(argument, NAME_BYTES_MAX);
                 },
             ),
         }
@@ -94,6 +98,8 @@ impl<'a> Command<'a> {
                 leave_children: header.has(flag::LEAVE_CHILDREN),
                 timeout_ms: body.u32()?,
                 status: u8::try_from(body.u16()?).map_err(|_| Malformed::Field)?,
+                power: u8::try_from(body.u16()?).map_err(|_| Malformed::Field)?,
+                argument: body.text(NAME_BYTES_MAX)?,
             },
             other => return Err(Malformed::Kind(other)),
         })

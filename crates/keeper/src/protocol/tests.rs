@@ -55,6 +55,8 @@ fn commands(name: &[u8]) -> Vec<Command<'_>> {
             leave_children: true,
             timeout_ms: 5,
             status: 255,
+            power: 2,
+            argument: b"recovery",
         },
     ]
 }

@@ -106,7 +106,6 @@ pub(super) const ROWS: &[Row] = &[
         default_text: "none",
         summary: said("Is the place where FailureAction= of [Unit] was."),
         since: said("236"),
-        status: later::UNITS,
         stands_for: &(&[key::FAILURE_ACTION.directive()] as &[_]),
         ..Row::NEVER
     },
@@ -208,7 +207,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &TEXT,
         summary: said("Is the place where RebootArgument= of [Unit] was."),
         since: said("229"),
-        status: later::UNITS,
         stands_for: &(&[key::REBOOT_ARGUMENT.directive()] as &[_]),
         ..Row::NEVER
     },
@@ -357,7 +355,6 @@ pub(super) const ROWS: &[Row] = &[
         default_text: "none",
         summary: said("Is the place where StartLimitAction= of [Unit] was."),
         since: said("229"),
-        status: later::UNITS,
         stands_for: &(&[key::START_LIMIT_ACTION.directive()] as &[_]),
         ..Row::NEVER
     },

@@ -106,7 +106,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Says what happens to the machine when the unit fails."),
         since: said("236"),
         bus: said("s"),
-        status: later::UNITS,
         ..Row::NEVER
     },
     Row {
@@ -116,7 +115,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Sets the exit status of the manager after FailureAction=exit."),
         since: said("240"),
         bus: said("i"),
-        status: later::UNITS,
         ..Row::NEVER
     },
     Row {
@@ -156,7 +154,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Says what happens to the machine when a job takes too long."),
         since: said("240"),
         bus: said("s"),
-        status: later::UNITS,
         ..Row::NEVER
     },
     Row {
@@ -166,7 +163,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Is the argument of a reboot because of a job."),
         since: said("240"),
         bus: said("s"),
-        status: later::UNITS,
         ..Row::NEVER
     },
     Row {
@@ -284,7 +280,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Is the argument of a reboot because of the unit."),
         since: said("229"),
         bus: said("s"),
-        status: later::UNITS,
         ..Row::NEVER
     },
     Row {
@@ -378,7 +373,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Says what happens to the machine when the start limit is hit."),
         since: said("229"),
         bus: said("s"),
-        status: later::UNITS,
         ..Row::NEVER
     },
     Row {
@@ -437,7 +431,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Says what happens to the machine when the unit ends well."),
         since: said("236"),
         bus: said("s"),
-        status: later::UNITS,
         ..Row::NEVER
     },
     Row {
@@ -447,7 +440,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Sets the exit status of the manager after SuccessAction=exit."),
         since: said("240"),
         bus: said("i"),
-        status: later::UNITS,
         ..Row::NEVER
     },
     Row {

@@ -148,6 +148,60 @@ const IN_TIME: &str =
 
 pub(crate) const OBSERVATIONS: &[Observation] = &[
     units(
+        "SuccessAction=poweroff",
+        &[(
+            "$U-acts.service",
+            "[Unit]\nLINE\n[Service]\nType=oneshot\nExecStart=/bin/true\n",
+        )],
+        "coracle start $U-acts 2> /dev/null; timeout 3 sh -c 'until coracle logs -u $U-acts --cat | grep -q \"is not done\"; do :; done'; coracle logs -u $U-acts --cat | grep -o 'SuccessAction=poweroff'; coracle stop $U-acts 2> /dev/null",
+        "SuccessAction=poweroff",
+    ),
+    units(
+        "StartLimitAction=halt",
+        &[(
+            "$U-acts.service",
+            "[Unit]\nStartLimitBurst=1\nStartLimitIntervalSec=60\nLINE\n[Service]\nType=oneshot\nExecStart=/bin/true\n",
+        )],
+        "coracle start $U-acts 2> /dev/null; coracle start $U-acts 2> /dev/null; timeout 3 sh -c 'until coracle logs -u $U-acts --cat | grep -q \"is not done\"; do :; done'; coracle logs -u $U-acts --cat | grep -o 'StartLimitAction=halt'; coracle stop $U-acts 2> /dev/null",
+        "StartLimitAction=halt",
+    ),
+    units(
+        "JobTimeoutAction=kexec",
+        &[(
+            "$U-acts.service",
+            "[Unit]\nJobTimeoutSec=50ms\nLINE\n[Service]\nType=oneshot\nExecStart=/bin/sleep infinity\n",
+        )],
+        "coracle start $U-acts 2> /dev/null; timeout 3 sh -c 'until coracle logs -u $U-acts --cat | grep -q \"is not done\"; do :; done'; coracle logs -u $U-acts --cat | grep -o 'JobTimeoutAction=kexec'; coracle stop $U-acts 2> /dev/null",
+        "JobTimeoutAction=kexec",
+    ),
+    units(
+        "RebootArgument=word",
+        &[(
+            "$U-acts.service",
+            "[Unit]\nSuccessAction=reboot\nLINE\n[Service]\nType=oneshot\nExecStart=/bin/true\n",
+        )],
+        "coracle start $U-acts 2> /dev/null; timeout 3 sh -c 'until coracle logs -u $U-acts --cat | grep -q \"is not done\"; do :; done'; coracle logs -u $U-acts --cat | grep -o 'argument word'; coracle stop $U-acts 2> /dev/null",
+        "argument word",
+    ),
+    units(
+        "JobTimeoutRebootArgument=word",
+        &[(
+            "$U-acts.service",
+            "[Unit]\nJobTimeoutSec=50ms\nJobTimeoutAction=reboot\nLINE\n[Service]\nType=oneshot\nExecStart=/bin/sleep infinity\n",
+        )],
+        "coracle start $U-acts 2> /dev/null; timeout 3 sh -c 'until coracle logs -u $U-acts --cat | grep -q \"is not done\"; do :; done'; coracle logs -u $U-acts --cat | grep -o 'argument word'; coracle stop $U-acts 2> /dev/null",
+        "argument word",
+    ),
+    units(
+        "FailureAction=reboot",
+        &[(
+            "$U-fails.service",
+            "[Unit]\nLINE\n[Service]\nExecStart=/bin/false\n",
+        )],
+        "coracle start $U-fails 2> /dev/null; until coracle is-failed -q $U-fails; do :; done; timeout 9 sh -c 'until coracle logs -u $U-fails --cat | grep -q FailureAction=; do :; done' && coracle logs -u $U-fails --cat | grep -o FailureAction=reboot",
+        "FailureAction=reboot",
+    ),
+    units(
         "Description=word",
         TWO,
         "coracle show -p Description --value $U",

@@ -1,0 +1,305 @@
+//! FailureAction= and its kin: what is done to the machine, or to this instance, when a unit says so.
+
+use crate::directories::Directories;
+use crate::entry::Entry;
+use crate::manager::Manager;
+use engine::{ExitStatus, Occasion, UnitId};
+use kernel::power::Power;
+use model::value::EmergencyAction;
+use model::{Directive, Key, Unit, key};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use wire::Reduction;
+
+/// Where this instance is, as far as the machine's power goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// The init of a machine.
+    Machine,
+    /// The init of a container: its end is the container's.
+    Container,
+    /// Beside another init.
+    Beside,
+}
+
+/// How the end comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    /// Units are stopped as they want to be.
+    InOrder,
+    /// Their processes are killed.
+    Forced,
+    /// Nobody is asked: the machine is switched now.
+    AtOnce,
+}
+
+const NOT_ALONE: &str = "this instance runs beside another init, which alone may switch the machine: use exit, or name a unit in OnFailure= or \
+OnSuccess= that asks that init";
+const NO_USER_SPACE: &str = "user space alone is not restarted: use reboot, or exit";
+
+/// What an action means here: what becomes of the machine, and how. None: nothing is asked for.
+fn deed(
+    action: EmergencyAction,
+    place: Place,
+) -> Result<Option<(Option<Power>, Manner)>, &'static str> {
+    use EmergencyAction as A;
+    use Manner::{AtOnce, Forced, InOrder};
+    let (power, manner) = match action {
+        A::None => return Ok(None),
+        A::SoftReboot | A::SoftRebootForce => return Err(NO_USER_SPACE),
+        A::Exit => (None, InOrder),
+        A::ExitForce => (None, Forced),
+        A::Reboot => (Some(Power::Restart), InOrder),
+        A::RebootForce => (Some(Power::Restart), Forced),
+        A::RebootImmediate => (Some(Power::Restart), AtOnce),
+        A::Poweroff => (Some(Power::Off), InOrder),
+        A::PoweroffForce => (Some(Power::Off), Forced),
+        A::PoweroffImmediate => (Some(Power::Off), AtOnce),
+        A::Kexec => (Some(Power::Kexec), InOrder),
+        A::KexecForce => (Some(Power::Kexec), Forced),
+        A::Halt => (Some(Power::Halt), InOrder),
+        A::HaltForce => (Some(Power::Halt), Forced),
+        A::HaltImmediate => (Some(Power::Halt), AtOnce),
+    };
+    match (power, place) {
+        (Some(_), Place::Beside) => Err(NOT_ALONE),
+        // The first process of a machine can't end.
+        (None, Place::Machine) => Ok(Some((Some(Power::Off), manner))),
+        (power, _) => Ok(Some((power, manner))),
+    }
+}
+
+/// The directive of an occasion, its value, and the argument that a restart has then.
+fn asked(unit: &Unit, occasion: Occasion) -> (&'static Key<EmergencyAction>, EmergencyAction) {
+    let key = match occasion {
+        Occasion::Failed => &key::FAILURE_ACTION,
+        Occasion::Succeeded => &key::SUCCESS_ACTION,
+        Occasion::StartLimit => &key::START_LIMIT_ACTION,
+        Occasion::JobTimeout => &key::JOB_TIMEOUT_ACTION,
+    };
+    (key, unit.value(key))
+}
+
+fn argument(unit: &Unit, occasion: Occasion) -> String {
+    match occasion {
+        Occasion::JobTimeout => unit.value(&key::JOB_TIMEOUT_REBOOT_ARGUMENT),
+        _ => unit.value(&key::REBOOT_ARGUMENT),
+    }
+}
+
+/// The exit status of the instance: what the unit says, or that of its main process; 255 where a signal ended that.
+fn status(unit: &Unit, occasion: Occasion, main: Option<ExitStatus>) -> u8 {
+    let said = match occasion {
+        Occasion::Failed => unit.get(&key::FAILURE_ACTION_EXIT_STATUS),
+        Occasion::Succeeded => unit.get(&key::SUCCESS_ACTION_EXIT_STATUS),
+        Occasion::StartLimit | Occasion::JobTimeout => return 0,
+    };
+    let own = match main {
+        Some(ExitStatus::Exited(status)) => status,
+        Some(ExitStatus::Killed(_) | ExitStatus::Dumped(_)) => u8::MAX,
+        Some(ExitStatus::Unknown) | None => 0,
+    };
+    said.map_or(own, |said| u8::try_from(*said).unwrap_or(u8::MAX))
+}
+
+/// How the instance ends. It is in a file, as the manager that decides it need not be the one that gets there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ending {
+    /// The exit status.
+    pub(crate) status: u8,
+    /// A number of [`Power`]; 0: nothing.
+    #[serde(default)]
+    pub(crate) power: u8,
+    /// For the firmware.
+    #[serde(default)]
+    pub(crate) argument: String,
+}
+
+impl Ending {
+    /// What was decided; an end that nobody decided by a unit is a success.
+    pub(crate) fn read(directories: &Directories) -> Ending {
+        let text = std::fs::read_to_string(directories.ending());
+        let said = text.ok().and_then(|text| serde_json::from_str(&text).ok());
+        said.unwrap_or_default()
+    }
+
+    fn write(&self, directories: &Directories) -> std::io::Result<()> {
+        std::fs::write(directories.ending(), serde_json::to_string(self)?)
+    }
+}
+
+impl Directories {
+    /// How the instance is to end, where a unit said so.
+    pub(crate) fn ending(&self) -> PathBuf {
+        self.runtime.join("ending")
+    }
+}
+
+impl Manager {
+    fn place(&self) -> Place {
+        match (self.keeper.init, crate::conditions::in_container()) {
+            (false, _) => Place::Beside,
+            (true, true) => Place::Container,
+            (true, false) => Place::Machine,
+        }
+    }
+
+    /// Does what a unit says for an occasion, or says why not.
+    pub(crate) fn act(&mut self, unit: UnitId, occasion: Occasion) {
+        let Some(entry) = self.units.get(&unit) else {
+            return;
+        };
+        let (key, action) = asked(&entry.unit, occasion);
+        let asked = format!("{}={action}", key.directive());
+        match deed(action, self.place()) {
+            Ok(None) => {}
+            Err(why) => {
+                let argument = argument(&entry.unit, occasion);
+                let with = match argument.is_empty() {
+                    true => String::new(),
+                    false => format!(" with the argument {argument}"),
+                };
+                let text = format!("{asked}{with} is not done: {why}");
+                self.log_as(crate::own_log::ERROR, unit, &text);
+            }
+            Ok(Some((power, manner))) => {
+                let main = self.engine.snapshot(unit).and_then(|one| one.main_status);
+                let ending = Ending {
+                    status: status(&entry.unit, occasion, main),
+                    power: power.map_or(0, |power| power as u8),
+                    argument: argument(&entry.unit, occasion),
+                };
+                let text = format!("{asked}: that is done now");
+                self.log_as(crate::own_log::WARNING, unit, &text);
+                self.end_as(&ending, power, manner);
+            }
+        }
+    }
+
+    fn end_as(&mut self, ending: &Ending, power: Option<Power>, manner: Manner) {
+        if let Err(error) = ending.write(&self.directories) {
+            self.log(&format!("how the instance ends can't be recorded: {error}"));
+        }
+        match (manner, power) {
+            (Manner::AtOnce, Some(power)) => {
+                let argument = std::ffi::CString::new(ending.argument.as_str());
+                let errno = kernel::power::switch(power, &argument.unwrap_or_default());
+                self.log(&format!("the machine can't be switched at once: {errno}"));
+                self.end();
+            }
+            (Manner::Forced, _) => {
+                self.end();
+                self.kill_all();
+                self.leave();
+            }
+            (Manner::InOrder | Manner::AtOnce, _) => self.end(),
+        }
+    }
+
+    /// Kills every process of every unit.
+    fn kill_all(&self) {
+        let Some(cgroups) = &self.cgroups else { return };
+        let runs = self.units.values().flat_map(|entry| &entry.runs);
+        for path in runs.filter_map(|run| run.cgroup.as_deref()) {
+            // What can't be killed so the keeper kills one by one.
+            let _killed: bool = cgroups.kill(path);
+        }
+    }
+
+    /// The actions that are not done here.
+    pub(crate) fn undone_actions(&self, entry: &Entry) -> Vec<Reduction> {
+        let occasions = [
+            Occasion::Failed,
+            Occasion::Succeeded,
+            Occasion::StartLimit,
+            Occasion::JobTimeout,
+        ];
+        let asked = occasions.map(|occasion| asked(&entry.unit, occasion));
+        let asked = asked
+            .into_iter()
+            .filter(|(_, action)| *action != EmergencyAction::None);
+        let undone = asked.filter_map(|(key, action)| {
+            let why = deed(action, self.place()).err()?;
+            let directive: Directive = key.directive();
+            Some(Reduction {
+                directive: directive.name().into(),
+                reason: why.into(),
+            })
+        });
+        undone.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use EmergencyAction as A;
+
+    #[test]
+    fn the_machine_is_switched_by_its_own_init_alone() {
+        use Manner::{AtOnce, Forced, InOrder};
+        use Place::{Beside, Container, Machine};
+        for (action, place, expected) in [
+            (A::None, Machine, Ok(None)),
+            (A::Exit, Machine, Ok(Some((Some(Power::Off), InOrder)))),
+            (A::ExitForce, Machine, Ok(Some((Some(Power::Off), Forced)))),
+            (A::Exit, Container, Ok(Some((None, InOrder)))),
+            (A::Exit, Beside, Ok(Some((None, InOrder)))),
+            (A::ExitForce, Beside, Ok(Some((None, Forced)))),
+            (
+                A::Reboot,
+                Container,
+                Ok(Some((Some(Power::Restart), InOrder))),
+            ),
+            (
+                A::RebootImmediate,
+                Machine,
+                Ok(Some((Some(Power::Restart), AtOnce))),
+            ),
+            (
+                A::KexecForce,
+                Machine,
+                Ok(Some((Some(Power::Kexec), Forced))),
+            ),
+            (A::Reboot, Beside, Err(NOT_ALONE)),
+            (A::PoweroffImmediate, Beside, Err(NOT_ALONE)),
+            (A::HaltForce, Beside, Err(NOT_ALONE)),
+            (A::SoftReboot, Machine, Err(NO_USER_SPACE)),
+        ] {
+            assert_eq!(deed(action, place), expected, "{action} {place:?}");
+        }
+    }
+
+    #[test]
+    fn the_status_is_the_units_word_or_its_main_process_one() {
+        let mut unit = Unit::new("a.service".parse().expect("a name"));
+        let killed = Some(ExitStatus::Killed(engine::Signal::KILL));
+        let of = |unit: &Unit, occasion, main| status(unit, occasion, main);
+        assert_eq!(of(&unit, Occasion::Failed, Some(ExitStatus::Exited(7))), 7);
+        assert_eq!(of(&unit, Occasion::Failed, killed), 255);
+        assert_eq!(of(&unit, Occasion::Failed, None), 0);
+        unit.set(&key::FAILURE_ACTION_EXIT_STATUS, 42);
+        assert_eq!(of(&unit, Occasion::Failed, killed), 42);
+        assert_eq!(of(&unit, Occasion::Succeeded, killed), 255);
+        assert_eq!(of(&unit, Occasion::StartLimit, killed), 0);
+    }
+
+    #[test]
+    fn the_next_manager_knows_how_the_instance_ends() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let directories = Directories {
+            runtime: folder.path().to_owned(),
+            state: PathBuf::new(),
+            config: PathBuf::new(),
+            unit_path: Vec::new(),
+        };
+        assert_eq!(Ending::read(&directories), Ending::default());
+        let ending = Ending {
+            status: 9,
+            power: 1,
+            argument: "recovery".into(),
+        };
+        ending.write(&directories).expect("a file");
+        assert_eq!(Ending::read(&directories), ending);
+    }
+}
