@@ -12,6 +12,17 @@ impl Engine {
         self.related(id, Relation::Triggers, End::Ours).next()
     }
 
+    /// The unit that a socket, a timer or a path unit starts.
+    pub fn started_by(&self, id: UnitId) -> Option<UnitId> {
+        self.triggered(id)
+    }
+
+    /// Is a socket, a timer or a path unit up that starts this one?
+    pub fn has_trigger(&self, id: UnitId) -> bool {
+        let mut triggers = self.related(id, Relation::Triggers, End::Theirs);
+        triggers.any(|trigger| !self.active(trigger).is_down())
+    }
+
     /// Is the unit there that it starts? If not, that is told.
     pub(crate) fn can_trigger(&mut self, id: UnitId, unit: &str) -> bool {
         let loaded = |unit: UnitId| {

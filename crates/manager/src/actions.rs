@@ -150,7 +150,7 @@ impl Manager {
             return;
         };
         let (key, action) = asked(&entry.unit, occasion);
-        let asked = format!("{}={action}", key.directive());
+        let asked = format!("{}={action}", key.directive().name());
         match deed(action, self.place()) {
             Ok(None) => {}
             Err(why) => {

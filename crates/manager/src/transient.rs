@@ -64,21 +64,72 @@ impl Manager {
             awaited: !input.no_block,
         };
         let (stdio, processes) = take_descriptors(&input, descriptors)?;
+        let started = match input.starts.is_empty() {
+            true => None,
+            false => Some(self.make_started(&name, &input)?),
+        };
         let held = stdio.clone();
         let transient = Transient {
             record,
             stdio,
             processes,
         };
-        let unit = self.make_transient(&name, transient)?;
-        if let Err(failure) = self.check_startable(unit, input.allow_unenforced) {
-            self.inputs.push_back(Input::Forget(unit));
-            return Err(failure);
-        }
+        let made = self.make_transient(&name, transient).and_then(|unit| {
+            let checked = self.check_startable(unit, input.allow_unenforced);
+            checked
+                .map(|()| unit)
+                .inspect_err(|_| self.inputs.push_back(Input::Forget(unit)))
+        });
+        let unit = match made {
+            Ok(unit) => unit,
+            Err(failure) => {
+                self.inputs.extend(started.map(Input::Forget));
+                return Err(failure);
+            }
+        };
         // Only now: what is refused must not keep a client waiting for the end of its streams.
         self.hold_stdio(&name, &held);
         self.queue_one(client, unit, mode, manner);
         Ok(())
+    }
+
+    /// Makes the service that a unit of a request starts. It goes when that does.
+    fn make_started(
+        &mut self,
+        trigger: &UnitName,
+        input: &TransientRequest,
+    ) -> Result<UnitId, Failure> {
+        check_command(&input.started_command)?;
+        let name = self.transient_name(&input.starts)?;
+        let starts = matches!(
+            trigger.kind(),
+            UnitKind::Timer | UnitKind::Path | UnitKind::Socket
+        );
+        if name.kind() != UnitKind::Service || !starts {
+            return Err(Failure::NotSupported {
+                unit: trigger.to_string(),
+                message: format!(
+                    "{trigger} can't start {name}: a timer, a path or a socket unit starts a service"
+                ),
+            });
+        }
+        let record = TransientRecord {
+            text: text_of(&name, &input.started_properties)?,
+            command: input.started_command.clone(),
+            collect: input.collect,
+            awaited: false,
+        };
+        let transient = Transient {
+            record,
+            stdio: Default::default(),
+            processes: Vec::new(),
+        };
+        let unit = self.make_transient(&name, transient)?;
+        // What starts later must not be refused then.
+        let checked = self.check_startable(unit, input.allow_unenforced);
+        checked.inspect_err(|_| self.inputs.push_back(Input::Forget(unit)))?;
+        self.dirty.insert(unit);
+        Ok(unit)
     }
 
     fn transient_name(&self, asked: &str) -> Result<UnitName, Failure> {
@@ -224,6 +275,9 @@ impl Manager {
             // A client that reads until the end of its stream waits for this one, too, where the unit stays for people to see.
             self.close_streams(id);
             if self.is_finished_transient(id) {
+                // What it started had waited for it.
+                let started = self.engine.started_by(id);
+                self.ended_transients.extend(started);
                 self.inputs.push_back(Input::Forget(id));
             } else if self.is_forgotten_failure(id) {
                 self.inputs.push_back(Input::ResetFailed(id));
@@ -273,7 +327,7 @@ impl Manager {
             engine::State::Failed { .. } => transient.record.collect || entry.collects_failed(),
             _ => false,
         };
-        over && self.engine.job(id).is_none()
+        over && self.engine.job(id).is_none() && !self.engine.has_trigger(id)
     }
 }
 

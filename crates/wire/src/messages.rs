@@ -120,6 +120,12 @@ records! {
         again: bool,
         /// The positions of descriptors of processes (pidfd_open(2)) that a scope takes over.
         processes: Vec<u32>,
+        /// The name of a service that the unit, a timer, a path or a socket, starts: made first, and not started. Empty: none is made.
+        starts: String,
+        /// Its lines.
+        started_properties: Vec<String>,
+        /// Its command.
+        started_command: Vec<String>,
     }
 
     /// What a call that names one unit takes.

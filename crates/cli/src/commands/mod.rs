@@ -25,6 +25,7 @@ pub(crate) mod paths;
 pub(crate) mod publish;
 pub(crate) mod relations;
 pub(crate) mod run;
+pub(crate) mod run_trigger;
 pub(crate) mod security;
 pub(crate) mod set_property;
 pub(crate) mod shell;

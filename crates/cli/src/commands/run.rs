@@ -9,6 +9,7 @@ use wire::methods::{StartTransient, Status};
 use wire::{ClientError, Failure, NamesRequest, TransientRequest};
 
 use super::jobs;
+use super::run_trigger::Trigger;
 use crate::context::Context;
 use crate::failure::hint;
 use crate::interrupt;
@@ -20,10 +21,10 @@ use crate::verbs::Run;
 pub(crate) struct RunCommand {
     /// A directive of the service, as in a unit file; may be given again
     #[arg(short, long = "property", value_name = "DIRECTIVE=VALUE")]
-    property: Vec<String>,
+    pub(super) property: Vec<String>,
     /// Name of the unit [default: one is made]
     #[arg(short, long, value_name = "NAME")]
-    unit: Option<String>,
+    pub(super) unit: Option<String>,
     /// What the unit is called in listings
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
@@ -50,10 +51,10 @@ pub(crate) struct RunCommand {
     remain_after_exit: bool,
     /// Wait until it ended, and end with its exit status
     #[arg(long)]
-    wait: bool,
+    pub(super) wait: bool,
     /// Give it our standard input, output and error
     #[arg(short = 'P', long)]
-    pipe: bool,
+    pub(super) pipe: bool,
     /// Forget the unit when it ended, also when it failed
     #[arg(short = 'G', long)]
     collect: bool,
@@ -63,19 +64,25 @@ pub(crate) struct RunCommand {
     /// Place the unit in this slice of the tree of resources
     #[arg(long, value_name = "SLICE")]
     slice: Option<String>,
+    /// What the service says of its start: `simple`, `exec`, `oneshot`, `notify` …
+    #[arg(long, value_name = "TYPE")]
+    service_type: Option<String>,
+    #[command(flatten)]
+    trigger: Trigger,
     /// Run it here and now, as our own process, in a scope unit
     #[arg(long, conflicts_with_all = ["pipe", "wait", "no_block", "remain_after_exit", "profile", "uid", "gid"])]
-    scope: bool,
+    pub(super) scope: bool,
     /// Start although this version does not enforce a sandboxing directive
     #[arg(long)]
     allow_unenforced: bool,
     /// The command and its arguments, to which all belongs that comes after it
-    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
-    command: Vec<String>,
+    #[arg(trailing_var_arg = true, value_name = "COMMAND")]
+    pub(super) command: Vec<String>,
 }
 
 impl Run for RunCommand {
     fn run(self, context: &Context) -> Result<u8> {
+        self.trigger.check(&self)?;
         if self.scope {
             return self.run_here(context);
         }
@@ -164,6 +171,7 @@ impl RunCommand {
             "Slice",
             self.slice.as_deref().map(slice).transpose()?.as_ref(),
         );
+        add("Type", self.service_type.as_ref());
         add(
             "RemainAfterExit",
             self.remain_after_exit.then(|| "yes".to_owned()).as_ref(),
@@ -177,7 +185,7 @@ impl RunCommand {
         }
         properties.extend(self.property.iter().cloned());
         let descriptor = |index| self.pipe.then_some(index);
-        Ok(TransientRequest {
+        let request = TransientRequest {
             unit: match &self.unit {
                 Some(unit) if self.scope && model::UnitName::new(unit).is_err() => {
                     format!("{unit}.scope")
@@ -200,7 +208,12 @@ impl RunCommand {
             collect: self.collect,
             allow_unenforced: self.allow_unenforced,
             again: false,
-        })
+            ..TransientRequest::default()
+        };
+        match self.trigger.kind() {
+            Some(kind) => self.trigger.request(kind, request),
+            None => Ok(request),
+        }
     }
 
     /// Lets this process be a scope, and then become the command.
@@ -259,7 +272,10 @@ impl RunCommand {
                 jobs::exit_status(exit)
             }
             (_, "done" | "queued") => {
-                context.narrate(&format!("running as unit {}", outcome.unit));
+                match self.trigger.kind() {
+                    Some(kind) => self.trigger.tell(context, kind, &outcome.unit, self),
+                    None => context.narrate(&format!("running as unit {}", outcome.unit)),
+                }
                 0
             }
             _ => 1,
@@ -378,5 +394,77 @@ mod tests {
         );
         check(&["-p", "Description=%n"], &["Description=%n"]);
         check(&["-E", "RATE=5%"], &["Environment=\"RATE=5%%\""]);
+    }
+
+    /// The request that a command line makes.
+    fn request(words: &[&str]) -> Result<TransientRequest> {
+        let command = RunCommand::augment_args(clap::Command::new("run"));
+        let matches = command
+            .try_get_matches_from(["run"].iter().chain(words))
+            .unwrap();
+        let run = RunCommand::from_arg_matches(&matches).unwrap();
+        run.trigger.check(&run)?;
+        run.request(&Context::new(Globals::default()).unwrap())
+    }
+
+    #[test]
+    fn a_timer_a_path_or_a_socket_has_its_lines_and_the_service_its_own() {
+        let words = [
+            "--on-active=5s",
+            "--on-calendar=daily",
+            "--unit=tea",
+            "-p",
+            "Nice=3",
+            "true",
+        ];
+        let timer = request(&words).unwrap();
+        let lines = [
+            "OnActiveSec=5s",
+            "OnCalendar=daily",
+            "RemainAfterElapse=no",
+            "Unit=tea.service",
+        ];
+        assert_eq!(
+            (timer.unit.as_str(), timer.properties),
+            ("tea.timer", lines.map(str::to_owned).to_vec())
+        );
+        assert_eq!(
+            (timer.starts.as_str(), timer.started_properties),
+            ("tea.service", vec!["Nice=3".to_owned()])
+        );
+        assert_eq!(
+            (timer.started_command, timer.command),
+            (vec!["true".to_owned()], Vec::new())
+        );
+        let path = request(&["--path-property=PathExists=/x", "--unit=a.service", "true"]).unwrap();
+        assert_eq!(
+            (path.unit.as_str(), path.properties),
+            (
+                "a.path",
+                vec!["PathExists=/x".to_owned(), "Unit=a.service".to_owned()]
+            )
+        );
+        let socket = request(&["--socket-property=ListenStream=1", "true"]).unwrap();
+        assert!(
+            socket.unit.ends_with(".socket") && socket.properties[1].starts_with("Service=run-")
+        );
+        let there = request(&["--on-boot=1h", "--unit=backup"]).unwrap();
+        assert!(there.starts.is_empty() && there.unit == "backup.timer");
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused_before_anything_is_made() {
+        for words in [
+            &[][..],
+            &["--unit=a"],
+            &["--on-active=5s"],
+            &["--on-active=5s", "--wait", "true"],
+            &["--on-active=5s", "--pipe", "true"],
+            &["--on-active=5s", "--path-property=PathExists=/x", "true"],
+            &["--timer-property=AccuracySec=1s", "true"],
+            &["--on-active=5s", "--unit=a.timer", "true"],
+        ] {
+            assert!(request(words).is_err(), "{words:?}");
+        }
     }
 }

@@ -153,7 +153,7 @@ pub(crate) const OBSERVATIONS: &[Observation] = &[
             "$U-acts.service",
             "[Unit]\nLINE\n[Service]\nType=oneshot\nExecStart=/bin/true\n",
         )],
-        "coracle start $U-acts 2> /dev/null; timeout 3 sh -c 'until coracle logs -u $U-acts --cat | grep -q \"is not done\"; do :; done'; coracle logs -u $U-acts --cat | grep -o 'SuccessAction=poweroff'; coracle stop $U-acts 2> /dev/null",
+        "coracle start $U-acts 2> /dev/null; timeout 3 sh -c 'until coracle logs -u $U-acts --cat 2> /dev/null | grep -q \"is not done\"; do :; done'; coracle logs -u $U-acts --cat 2> /dev/null | grep -o 'SuccessAction=poweroff'; coracle stop $U-acts 2> /dev/null",
         "SuccessAction=poweroff",
     ),
     units(
@@ -162,7 +162,7 @@ pub(crate) const OBSERVATIONS: &[Observation] = &[
             "$U-acts.service",
             "[Unit]\nStartLimitBurst=1\nStartLimitIntervalSec=60\nLINE\n[Service]\nType=oneshot\nExecStart=/bin/true\n",
         )],
-        "coracle start $U-acts 2> /dev/null; coracle start $U-acts 2> /dev/null; timeout 3 sh -c 'until coracle logs -u $U-acts --cat | grep -q \"is not done\"; do :; done'; coracle logs -u $U-acts --cat | grep -o 'StartLimitAction=halt'; coracle stop $U-acts 2> /dev/null",
+        "coracle start $U-acts 2> /dev/null; coracle start $U-acts 2> /dev/null; timeout 3 sh -c 'until coracle logs -u $U-acts --cat 2> /dev/null | grep -q \"is not done\"; do :; done'; coracle logs -u $U-acts --cat 2> /dev/null | grep -o 'StartLimitAction=halt'; coracle stop $U-acts 2> /dev/null",
         "StartLimitAction=halt",
     ),
     units(
@@ -171,7 +171,7 @@ pub(crate) const OBSERVATIONS: &[Observation] = &[
             "$U-acts.service",
             "[Unit]\nJobTimeoutSec=50ms\nLINE\n[Service]\nType=oneshot\nExecStart=/bin/sleep infinity\n",
         )],
-        "coracle start $U-acts 2> /dev/null; timeout 3 sh -c 'until coracle logs -u $U-acts --cat | grep -q \"is not done\"; do :; done'; coracle logs -u $U-acts --cat | grep -o 'JobTimeoutAction=kexec'; coracle stop $U-acts 2> /dev/null",
+        "coracle start $U-acts 2> /dev/null; timeout 3 sh -c 'until coracle logs -u $U-acts --cat 2> /dev/null | grep -q \"is not done\"; do :; done'; coracle logs -u $U-acts --cat 2> /dev/null | grep -o 'JobTimeoutAction=kexec'; coracle stop $U-acts 2> /dev/null",
         "JobTimeoutAction=kexec",
     ),
     units(
@@ -180,7 +180,7 @@ pub(crate) const OBSERVATIONS: &[Observation] = &[
             "$U-acts.service",
             "[Unit]\nSuccessAction=reboot\nLINE\n[Service]\nType=oneshot\nExecStart=/bin/true\n",
         )],
-        "coracle start $U-acts 2> /dev/null; timeout 3 sh -c 'until coracle logs -u $U-acts --cat | grep -q \"is not done\"; do :; done'; coracle logs -u $U-acts --cat | grep -o 'argument word'; coracle stop $U-acts 2> /dev/null",
+        "coracle start $U-acts 2> /dev/null; timeout 3 sh -c 'until coracle logs -u $U-acts --cat 2> /dev/null | grep -q \"is not done\"; do :; done'; coracle logs -u $U-acts --cat 2> /dev/null | grep -o 'argument word'; coracle stop $U-acts 2> /dev/null",
         "argument word",
     ),
     units(
@@ -189,7 +189,7 @@ pub(crate) const OBSERVATIONS: &[Observation] = &[
             "$U-acts.service",
             "[Unit]\nJobTimeoutSec=50ms\nJobTimeoutAction=reboot\nLINE\n[Service]\nType=oneshot\nExecStart=/bin/sleep infinity\n",
         )],
-        "coracle start $U-acts 2> /dev/null; timeout 3 sh -c 'until coracle logs -u $U-acts --cat | grep -q \"is not done\"; do :; done'; coracle logs -u $U-acts --cat | grep -o 'argument word'; coracle stop $U-acts 2> /dev/null",
+        "coracle start $U-acts 2> /dev/null; timeout 3 sh -c 'until coracle logs -u $U-acts --cat 2> /dev/null | grep -q \"is not done\"; do :; done'; coracle logs -u $U-acts --cat 2> /dev/null | grep -o 'argument word'; coracle stop $U-acts 2> /dev/null",
         "argument word",
     ),
     units(
@@ -198,7 +198,7 @@ pub(crate) const OBSERVATIONS: &[Observation] = &[
             "$U-fails.service",
             "[Unit]\nLINE\n[Service]\nExecStart=/bin/false\n",
         )],
-        "coracle start $U-fails 2> /dev/null; until coracle is-failed -q $U-fails; do :; done; timeout 9 sh -c 'until coracle logs -u $U-fails --cat | grep -q FailureAction=; do :; done' && coracle logs -u $U-fails --cat | grep -o FailureAction=reboot",
+        "coracle start $U-fails 2> /dev/null; until coracle is-failed -q $U-fails; do :; done; timeout 9 sh -c 'until coracle logs -u $U-fails --cat 2> /dev/null | grep -q FailureAction=; do :; done' && coracle logs -u $U-fails --cat 2> /dev/null | grep -o FailureAction=reboot",
         "FailureAction=reboot",
     ),
     units(
