@@ -327,6 +327,7 @@ impl Manager {
             self.ask_further_sockets(clock::monotonic());
             self.give_up_pid_files(clock::monotonic());
             self.give_up_flushes(clock::monotonic());
+            self.end_pauses(clock::monotonic());
             self.settle()?;
             self.look_at_startup();
         }
@@ -355,6 +356,7 @@ impl Manager {
         let next = next.chain(self.aside.pid_files.next_end());
         let next = next.chain(self.mounts.next_end());
         let next = next.chain(self.aside.flushes.next_end());
+        let next = next.chain(self.aside.paths.next_end());
         let next = next.chain(self.aside.timers.next());
         let next = next.chain(self.later.networks.next_end()).min();
         next.map(|moment| moment.0.saturating_sub(clock::monotonic().0))

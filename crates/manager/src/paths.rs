@@ -3,6 +3,7 @@
 //! again where that concerns what is waited for.
 
 mod looking;
+mod pause;
 
 use crate::clock;
 use crate::elsewhere::{Lane, Told};
@@ -35,6 +36,7 @@ const EVENTS_MAX: usize = 16 << 10;
 #[derive(Debug, Default)]
 pub(crate) struct Paths {
     watched: Map<UnitId, Watched>,
+    pauses: pause::Pauses,
     looks: u64,
     /// Tells when something was mounted, which inotify(7) does not.
     mounts: Option<OwnedFd>,
@@ -276,6 +278,7 @@ impl Manager {
     }
 
     fn stop_watching(&mut self, unit: UnitId) {
+        self.aside.paths.pauses.remove(unit);
         if let Some(watched) = self.aside.paths.watched.remove(&unit) {
             self.poll.forget(&*watched.inotify);
         }
@@ -390,7 +393,7 @@ impl Manager {
             marks,
         });
         if is_stale {
-            self.look_at_paths(unit, None);
+            self.pause_path(unit, true);
         }
     }
 
@@ -423,6 +426,15 @@ impl Manager {
         };
         let unit = *unit;
         read(&watched.inotify, &mut watched.heard);
+        self.follow_heard(unit);
+        self.pause_path(unit, false);
+    }
+
+    /// What was read of a path unit is followed.
+    fn follow_heard(&mut self, unit: UnitId) {
+        let Some(watched) = self.aside.paths.watched.get_mut(&unit) else {
+            return;
+        };
         if watched.has_fired {
             watched.heard = Heard::default();
             return;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use coracle_system_tests::{manager, waiting, with_units};
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
@@ -368,5 +369,50 @@ fn a_unit_that_leaves_what_starts_it_is_not_started_without_end() {
         waiting::eventually("the limit", || {
             (coracle.property("spin.path", "Result") == "unit-start-limit-hit").then_some(())
         });
+    });
+}
+
+/// How often a process gave up its processor by itself, as it waited for something.
+fn waits(pid: Pid) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_pid()));
+    let status = status.expect("it is there");
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    line.and_then(|count| count.trim().parse().ok())
+        .expect("a count")
+}
+
+#[test]
+fn what_changes_all_the_time_does_not_keep_the_manager_busy() {
+    const CHANGES: usize = 20_000;
+    /// What the manager does of one path unit: fifty times a second, and it waits for a thread, and for the keeper, too.
+    const PAUSE_MS: u128 = 20;
+    const WAITS_EACH: u128 = 10;
+    with_units(&[], |coracle| {
+        let room = room(coracle);
+        let shown = room.display();
+        watch(coracle, "busy", &format!("PathExistsGlob={shown}/*/there"));
+        coracle.ok(&["start", "busy.path"]);
+        came_not(coracle, "busy");
+        let manager = coracle.process("ManagerPID");
+        let (before, begin) = (waits(manager), Instant::now());
+        for number in 0..CHANGES {
+            let folder = room.join(format!("d{}", number % 100));
+            fs::create_dir(&folder).expect("a folder");
+            fs::remove_dir(&folder).expect("it goes");
+        }
+        let took = begin.elapsed().as_millis();
+        let waited = u128::from(waits(manager) - before);
+        let most = (took / PAUSE_MS + 1) * WAITS_EACH;
+        assert!(
+            waited <= most,
+            "{waited} rounds in {took} ms, where {most} are enough for {CHANGES} changes"
+        );
+        came_not(coracle, "busy");
+        // And still it is seen what is waited for.
+        fs::create_dir(room.join("d")).expect("a folder");
+        write(&room.join("d/there"));
+        came(coracle, "busy");
     });
 }
