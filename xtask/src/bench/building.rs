@@ -54,19 +54,7 @@ fn tree(root: &Path) -> Result<()> {
         units.join("large.service"),
         "[Service]\nExecStart=/usr/large/0\n",
     )?;
-    // Words rather than zeros or noise: what compresses is to be compressed.
-    let mut seed = 1_u64;
-    let mut bytes = |length: usize| -> Vec<u8> {
-        let mut next = || {
-            seed = seed
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            (seed >> 33) as u32
-        };
-        (0..length / 4)
-            .flat_map(|_| (next() & 0x0f0f_3f3f).to_le_bytes())
-            .collect()
-    };
+    let mut words = Words(1);
     for (folder, (count, length)) in [("usr/large", LARGE), ("usr/small", SMALL)] {
         for number in 0..count {
             let path = root.join(folder).join(if count > 100 {
@@ -75,8 +63,26 @@ fn tree(root: &Path) -> Result<()> {
                 String::new()
             });
             fs::create_dir_all(&path)?;
-            fs::write(path.join(number.to_string()), bytes(length))?;
+            fs::write(path.join(number.to_string()), words.bytes(length))?;
         }
     }
     Ok(())
+}
+
+/// Words rather than zeros or noise: what compresses is to be compressed.
+pub(super) struct Words(pub(super) u64);
+
+impl Words {
+    pub(super) fn bytes(&mut self, length: usize) -> Vec<u8> {
+        let mut next = || {
+            self.0 = self
+                .0
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 33) as u32
+        };
+        (0..length / 4)
+            .flat_map(|_| (next() & 0x0f0f_3f3f).to_le_bytes())
+            .collect()
+    }
 }

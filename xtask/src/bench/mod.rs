@@ -8,6 +8,7 @@ mod calls;
 mod containers;
 mod figure;
 mod growth;
+mod images;
 mod loaded;
 mod memory;
 mod portable;
@@ -47,6 +48,9 @@ const BENCHES: &[Bench] = &[
     ("start-sandboxed", Place::Here, start::sandboxed),
     ("restart", Place::Here, start::restart),
     ("attach-start", Place::Here, portable::attach_and_start),
+    ("attach-signed", Place::Here, images::attach_and_start),
+    ("verification", Place::Here, images::verification),
+    ("boot", Place::Here, images::boot),
     ("build", Place::Here, building::build),
     ("memory-1000", Place::Here, memory::thousand_units),
     ("file-size", Place::Here, memory::file_size),
@@ -54,6 +58,7 @@ const BENCHES: &[Bench] = &[
     ("run", Place::Peer, systemd::run),
     ("containers", Place::Peer, containers::containers),
     ("portable", Place::Peer, containers::portable),
+    ("portable-image", Place::Peer, images::beside_portablectl),
     ("socket", Place::Peer, traffic::socket),
     ("syscalls", Place::Peer, traffic::syscalls),
     ("log", Place::Peer, traffic::log),
@@ -67,6 +72,15 @@ const HIGHEST_PRIORITY: i32 = -20;
 
 /// What the benches of a container need, and where they leave their figures, is in this directory there.
 const BENCH_FOLDER: &str = "/bench";
+
+/// Devices of the host that containers have: those that are free are taken, and given back.
+const LOOPS: [&str; 5] = [
+    "/dev/loop-control",
+    "/dev/loop0",
+    "/dev/loop1",
+    "/dev/loop2",
+    "/dev/loop3",
+];
 
 /// What `cargo xtask bench` was asked.
 #[derive(Default)]
@@ -182,7 +196,12 @@ fn in_container(tree: Tree, name: &str) -> Result<Vec<Figure>> {
     let file = program.file_name().context("this program has no name")?;
     let folder = tempfile::tempdir()?;
     demo::portable_tree(folder.path())?;
-    let finished = Container::of(tree)?
+    let mut container = Container::of(tree)?;
+    // What portablectl mounts images by.
+    for device in LOOPS {
+        container = container.bind(Path::new(device), device);
+    }
+    let finished = container
         .bind(programs, "/xtask")
         .bind(&run::root().join("dist"), "/dist")
         .bind(folder.path(), BENCH_FOLDER)

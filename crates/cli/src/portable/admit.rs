@@ -19,6 +19,7 @@ use image::verify::{Assurance, Trust, Verified};
 use image::worker::{Fault, WorkerError, Workers};
 use rustix::fs::OFlags;
 
+use super::note;
 use crate::context::Context;
 use crate::failure::{Hint, WithHint, hint};
 use crate::ownership::open_to_others;
@@ -46,6 +47,8 @@ pub(crate) enum Root {
         length: u64,
         staging: Option<Staging>,
         verified: Box<Verified<Layout>>,
+        /// What was read of it, before any of it was chosen.
+        read: Option<Box<Contents>>,
     },
     /// A directory that only root can change.
     Directory(PathBuf),
@@ -98,6 +101,7 @@ impl Admitted {
             digest,
             staging,
             verified,
+            read,
             ..
         } = &mut self.root
             && let Some(staged) = staging.take()
@@ -110,7 +114,7 @@ impl Admitted {
             } else {
                 record.moved_to(&kept)?
             };
-            store.put_note(digest, &serde_json::to_vec(&record)?)?;
+            store.put_note(digest, &note::text(&record, read.as_deref())?)?;
             return Ok(Some(until_recorded));
         }
         Ok(None)
@@ -304,8 +308,11 @@ pub(crate) fn layer(
 /// # Errors
 /// When it is missing or was changed.
 pub(crate) fn stored(store: &Store, digest: &Digest) -> Result<Admitted> {
-    let (file, verified) = confirmed(store, digest)?;
-    let contents = read(&file, &verified)?;
+    let (file, verified, noted) = note::confirmed(store, digest)?;
+    let contents = match noted {
+        Some(contents) => contents,
+        None => read(&file, &verified)?,
+    };
     let length = file.metadata()?.len();
     Ok(admitted(None, (*digest, length), verified, contents))
 }
@@ -315,17 +322,9 @@ pub(crate) fn stored(store: &Store, digest: &Digest) -> Result<Admitted> {
 /// # Errors
 /// When it is missing or was changed.
 pub(crate) fn stored_layer(store: &Store, digest: &Digest) -> Result<Admitted> {
-    let (file, verified) = confirmed(store, digest)?;
+    let (file, verified, _) = note::confirmed(store, digest)?;
     let length = file.metadata()?.len();
     Ok(admitted(None, (*digest, length), verified, unread()))
-}
-
-fn confirmed(store: &Store, digest: &Digest) -> Result<(File, Verified<Layout>)> {
-    let file = store.get(digest)?;
-    let record: image::verify::Record = serde_json::from_slice(&store.note(digest)?)
-        .context("the store's note on the image is damaged")?;
-    let verified = record.confirm(&file)?;
-    Ok((file, verified))
 }
 
 fn admitted(
@@ -340,6 +339,7 @@ fn admitted(
         Assurance::Insecure => (None, Recorded::Insecure),
     };
     let claimed = verified.record().claimed.clone();
+    let is_read = contents.os_release.name().is_some();
     Admitted {
         claimed,
         root: Root::Image {
@@ -347,6 +347,7 @@ fn admitted(
             length,
             staging,
             verified: Box::new(verified),
+            read: is_read.then(|| Box::new(contents.clone())),
         },
         contents,
         signer,

@@ -9,6 +9,7 @@ pub(crate) mod extensions;
 pub(crate) mod fetch;
 pub(crate) mod list;
 pub(crate) mod loosened;
+pub(crate) mod note;
 pub(crate) mod offered;
 pub(crate) mod places;
 pub(crate) mod programs;

@@ -24,7 +24,7 @@ struct Pause {
 
 impl Pauses {
     pub(super) fn remove(&mut self, unit: UnitId) {
-        drop(self.0.remove(&unit));
+        self.0.remove(&unit);
     }
 
     /// Begins one; says whether it is the first.
