@@ -124,6 +124,11 @@ pub enum Cause {
         /// The socket unit.
         unit: Arc<str>,
     },
+    /// Its probes failed too often.
+    Unhealthy {
+        /// The unit.
+        unit: Arc<str>,
+    },
     /// Restored after the manager came back.
     Adopted {
         /// The unit.
@@ -152,6 +157,7 @@ impl Cause {
             | Cause::JobFailed { unit, .. }
             | Cause::LimitHit { unit }
             | Cause::Sockets { unit }
+            | Cause::Unhealthy { unit }
             | Cause::Adopted { unit } => unit,
         }
     }

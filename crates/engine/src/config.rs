@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{Micros, Signal};
 use crate::path::PathConfig;
+use crate::service::health::HealthConfig;
 use crate::timer::TimerConfig;
 
 /// One unit, as far as states and jobs are concerned.
@@ -238,6 +239,10 @@ pub struct ServiceConfig {
     pub runtime_jitter: Micros,
     /// WatchdogSec=
     pub watchdog: Micros,
+    /// HealthCommand=
+    pub health_commands: CommandList,
+    /// How it is asked whether it works; nothing where it has no probes.
+    pub health: Option<Box<HealthConfig>>,
     /// TimeoutStartFailureMode=
     pub start_failure: TimeoutFailure,
     /// TimeoutStopFailureMode=
@@ -524,6 +529,8 @@ impl ServiceConfig {
             runtime_max: Micros::INFINITY,
             runtime_jitter: Micros(0),
             watchdog: Micros::INFINITY,
+            health_commands: CommandList::default(),
+            health: None,
             start_failure: TimeoutFailure::Terminate,
             stop_failure: TimeoutFailure::Terminate,
             reload_signal: Signal::HUP,

@@ -12,8 +12,11 @@ use crate::config::{
 };
 use crate::id::{Micros, Signal};
 use crate::path::PathConfig;
+use crate::service::health::{HealthConfig, HealthFailure};
 use crate::timer::TimerConfig;
 
+/// A service is not asked more often: a round may be a process.
+const HEALTH_INTERVAL_MIN: Micros = Micros(100_000);
 /// The lists of units that are relations as they stand.
 const RELATIONS: [(Relation, model::Key<value::UnitList>); 16] = [
     (Relation::Requires, key::REQUIRES),
@@ -182,6 +185,8 @@ fn service(unit: &Unit, service_type: ServiceType) -> ServiceConfig {
         runtime_max: timeout(unit.value(&key::SERVICE_RUNTIME_MAX_SEC)),
         runtime_jitter: span(unit.value(&key::SERVICE_RUNTIME_RANDOMIZED_EXTRA_SEC)),
         watchdog: timeout(unit.value(&key::WATCHDOG_SEC)),
+        health_commands: list(unit.get(&key::HEALTH_COMMAND)),
+        health: health(unit, service_type),
         start_failure: failure(unit.value(&key::TIMEOUT_START_FAILURE_MODE)),
         stop_failure: failure(unit.value(&key::TIMEOUT_STOP_FAILURE_MODE)),
         reload_signal: Signal(unit.value(&key::RELOAD_SIGNAL).0),
@@ -450,6 +455,30 @@ fn kill(unit: &Unit) -> KillConfig {
         send_sigkill: unit.value(&key::SEND_SIGKILL),
         send_sighup: unit.value(&key::SEND_SIGHUP),
     }
+}
+
+/// How it is asked whether it works; what ends is not asked.
+fn health(unit: &Unit, service_type: ServiceType) -> Option<Box<HealthConfig>> {
+    let is_set = |directive| u16::from(unit.is_set(directive));
+    let connections = is_set(key::HEALTH_HTTP.directive()) + is_set(key::HEALTH_TCP.directive());
+    let has_any = connections > 0 || unit.is_set(key::HEALTH_COMMAND.directive());
+    if !has_any || service_type == ServiceType::Oneshot {
+        return None;
+    }
+    Some(Box::new(HealthConfig {
+        connections,
+        interval: span(unit.value(&key::HEALTH_INTERVAL_SEC)).max(HEALTH_INTERVAL_MIN),
+        timeout: timeout(unit.value(&key::HEALTH_TIMEOUT_SEC)),
+        start_period: span(unit.value(&key::HEALTH_START_PERIOD_SEC)),
+        retries: unit.value(&key::HEALTH_RETRIES),
+        on_failure: match unit.value(&key::HEALTH_ON_FAILURE) {
+            value::HealthOnFailure::None => HealthFailure::None,
+            value::HealthOnFailure::Kill => HealthFailure::Kill,
+            value::HealthOnFailure::Restart => HealthFailure::Restart,
+            value::HealthOnFailure::Stop => HealthFailure::Stop,
+        },
+        ready: unit.value(&key::HEALTH_READY),
+    }))
 }
 
 fn restart(restart: value::Restart) -> Restart {

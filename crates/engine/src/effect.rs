@@ -76,6 +76,15 @@ pub enum Action {
         /// The PID file must come.
         waits: bool,
     },
+    /// Ask the service by a connection: its HealthHTTP=, or its HealthTCP=, and answer with `Probed`.
+    Probe {
+        /// The probe's key.
+        process: ProcessKey,
+        /// Which of those that are set.
+        index: u16,
+    },
+    /// No answer to the `Probe` of this unit is waited for any more.
+    EndProbe(UnitId),
     /// Answer with `CgroupEmpty`, at once if no process is left, else when the last one went.
     WatchEmpty {
         /// The unit.
@@ -271,6 +280,8 @@ pub enum Role {
     Reload,
     /// ExecReloadPost=
     ReloadPost,
+    /// HealthCommand=
+    Health,
     /// ExecStop=; a socket's ExecStopPre=
     Stop,
     /// ExecStopPost=

@@ -113,7 +113,8 @@ impl Engine {
             Input::ExecFailed(process) => self.exec_failed(process),
             Input::Exited { process, status } => self.ended(process, Some(status)),
             Input::CgroupEmpty { unit, incarnation } => self.cgroup_empty(unit, incarnation),
-            input @ (Input::MainFound { .. }
+            input @ (Input::Probed { .. }
+            | Input::MainFound { .. }
             | Input::TakenOver { .. }
             | Input::OutOfMemory { .. }
             | Input::Notify { .. }) => self.accept_of_run(input),
@@ -138,6 +139,12 @@ impl Engine {
     /// What is told of a run's processes.
     fn accept_of_run(&mut self, input: Input) {
         match input {
+            Input::Probed { process, well }
+                if self.is_current(process.unit, process.incarnation) =>
+            {
+                self.cause = self.unit(process.unit).cause.clone();
+                let _awaited = self.probe_ended(process.unit, process.serial, well);
+            }
             Input::MainFound {
                 unit,
                 incarnation,
@@ -566,6 +573,7 @@ impl Input {
             }
             Input::ExecFailed(process)
             | Input::Exited { process, .. }
+            | Input::Probed { process, .. }
             | Input::Alive { process } => Some(process.unit),
         }
     }

@@ -90,6 +90,13 @@ pub enum Input {
         /// Its processes are in its group, at least one.
         well: bool,
     },
+    /// The answer to `Action::Probe`.
+    Probed {
+        /// The probe.
+        process: ProcessKey,
+        /// The service answered as it should.
+        well: bool,
+    },
     /// The answer to `Action::FindMain`.
     MainFound {
         /// The unit.

@@ -112,7 +112,9 @@ impl Engine {
                 self.emit(Action::TestConditions(id));
             }
             match &self.unit(id).state {
-                State::Service(run) => {
+                State::Service(_) => {
+                    self.probe_anew(id);
+                    let Some(run) = self.run(id) else { continue };
                     let main = match run.main {
                         Main::Process(process) => Some(process),
                         Main::None | Main::Ended(_) => None,
@@ -211,7 +213,7 @@ impl Engine {
         }
     }
 
-    fn lost(&mut self, key: ProcessKey) {
+    pub(crate) fn lost(&mut self, key: ProcessKey) {
         match &self.unit(key.unit).state {
             State::Service(_) => {
                 self.service_ended(key.unit, key.serial, Some(ExitStatus::Unknown))

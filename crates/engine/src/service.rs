@@ -2,6 +2,7 @@
 
 pub(crate) mod end;
 mod forking;
+pub(crate) mod health;
 mod memory;
 mod notice;
 mod restart;
@@ -30,6 +31,8 @@ impl ServiceRun {
             runtime_end: None,
             watchdog_end: None,
             watchdog: None,
+            health: None,
+            late_probes: Vec::new(),
             ready: false,
             empty: true,
             reload: UnitResult::Success,
@@ -45,7 +48,12 @@ impl ServiceRun {
 
     /// A process whose end was not reported is there.
     pub(crate) fn has_process(&self) -> bool {
-        self.has_main() || self.control.is_some() || !self.strays.is_empty()
+        let probe = self.health.as_ref().and_then(|health| health.process());
+        self.has_main()
+            || self.control.is_some()
+            || !self.strays.is_empty()
+            || !self.late_probes.is_empty()
+            || probe.is_some()
     }
 
     /// The first failure is the one that counts.
@@ -65,6 +73,7 @@ impl ServiceConfig {
             Role::StartPost => &self.start_post,
             Role::Reload => &self.reload,
             Role::ReloadPost => &self.reload_post,
+            Role::Health => &self.health_commands,
             Role::Stop => &self.stop,
             Role::StopPost => &self.stop_post,
         }
@@ -184,7 +193,14 @@ impl Engine {
         self.now.deadline(service.runtime_max.after(extra))
     }
 
+    /// What its Type= waits for has come, and what its probes have to say is waited for where there are any.
     pub(crate) fn start_post(&mut self, id: UnitId) {
+        if self.is_ready(id) {
+            self.go_on_starting(id);
+        }
+    }
+
+    pub(crate) fn go_on_starting(&mut self, id: UnitId) {
         self.start_watchdog(id);
         if self.service(id).start_post.0.is_empty() {
             return self.go_running(id, UnitResult::Success);
@@ -216,6 +232,7 @@ impl Engine {
             }
             if phase != Phase::Running {
                 self.enter(id, Phase::Running);
+                self.probe_again(id);
             }
             if lives_as_group {
                 let (unit, incarnation) = (id, self.unit(id).incarnation);
@@ -260,6 +277,7 @@ impl Engine {
         if run.phase == Phase::Start && is_up {
             self.start_post(id);
         }
+        self.probe_again(id);
     }
 
     pub(crate) fn service_reload(&mut self, id: UnitId) -> Move {

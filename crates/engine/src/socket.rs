@@ -29,7 +29,7 @@ impl SocketConfig {
             Role::StartPost => Some(&self.start_post),
             Role::Stop => Some(&self.stop_pre),
             Role::StopPost => Some(&self.stop_post),
-            Role::Condition | Role::Main | Role::Reload | Role::ReloadPost => None,
+            Role::Condition | Role::Main | Role::Reload | Role::ReloadPost | Role::Health => None,
         }
     }
 }

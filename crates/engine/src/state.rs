@@ -9,9 +9,9 @@
 //! |---|---|---|---|
 //! | condition | each ExecCondition= | start-pre | stop-sigterm (1 to 254: dead, not failed) |
 //! | start-pre | each ExecStartPre= | start | stop-sigterm |
-//! | start | simple: the process; exec: its program; oneshot: the end of each; forking: its end, then the PID file; notify: READY=1 | start-post | stop-sigterm |
+//! | start | simple: the process; exec: its program; oneshot: the end of each; forking: its end, then the PID file; notify: READY=1; with probes: the first round of them that succeeds | start-post | stop-sigterm |
 //! | start-post | each ExecStartPost=, then the PID file | running, exited, or stop | stop-sigterm |
-//! | running | the end of the main process, or of all where there is none or ExitType=cgroup says so, STOPPING=1, RuntimeMaxSec=, WatchdogSec= | stop | stop-sigterm, stop-watchdog |
+//! | running | the end of the main process, or of all where there is none or ExitType=cgroup says so, STOPPING=1, RuntimeMaxSec=, WatchdogSec=, its probes | stop | stop-sigterm, stop-watchdog, stop-sigkill |
 //! | exited | a stop (RemainAfterExit=) | stop | |
 //! | reload, reload-signal, reload-notify, reload-post | ExecReload=; RELOADING=1; READY=1; ExecReloadPost= | running | running, the job fails |
 //! | stop | each ExecStop= | stop-sigterm | stop-sigterm |
@@ -23,6 +23,9 @@
 //!
 //! Down is *dead*, *failed*, or *auto-restart*, which waits for RestartSec= and then, as *auto-restart-queued*, for its own job.
 //! A scope is a service without commands: start (its processes are taken over), running (as long as there are any), and the signals of stopping.
+//!
+//! From the moment on at which its Type= says that it is up, a service that has probes is asked, round after round, until it is to end. A probe that is a
+//! process is neither the main nor the control process: no phase waits for its end, and it dies with the phases in which it is asked.
 //!
 //! A round of signals that nobody gets is passed through at once. Each waiting phase has a deadline, unless a timeout is infinite.
 //!
@@ -55,7 +58,8 @@
 //!
 //! # Invariants (the simulator checks them after each step)
 //!
-//! - A run never has two main processes at once.
+//! - A run never has two main processes at once, nor two probes.
+//! - A service is asked, or has a moment at which it is, exactly in the phases in which it is to be; it is up only after a probe succeeded, where it is to wait for that.
 //! - An effect is about a run that exists and was not released; only the SIGKILL for a latecomer is about an old one.
 //! - A released run has no process, unless KillMode= or SendSIGKILL= let it keep some.
 //! - No unit leaves down while a start before it in the order is queued or under way.
@@ -72,6 +76,8 @@ use crate::effect::Role;
 use crate::id::Micros;
 use crate::input::ExitStatus;
 use crate::path::PathRun;
+pub use crate::result::UnitResult;
+use crate::service::health::HealthRun;
 use crate::timer::TimerRun;
 
 /// Where a unit is. Everything that is only true in one state lives inside that state.
@@ -138,6 +144,12 @@ pub struct ServiceRun {
     /// WATCHDOG_USEC= of this run, in place of WatchdogSec=.
     #[serde(default)]
     pub watchdog: Option<Micros>,
+    /// How it answers its probes, from when it is asked on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Box<HealthRun>>,
+    /// Serials of probes that were given up, and whose end was not reported yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub late_probes: Vec<u32>,
     /// It said READY=1 in this run.
     pub ready: bool,
     /// No process is left, as far as was reported since the last spawn.
@@ -278,40 +290,6 @@ pub enum SocketPhase {
     FinalKill(Round),
 }
 
-/// How a run went; the reference's names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
-pub enum UnitResult {
-    /// Well.
-    #[default]
-    Success,
-    /// Something could not be had.
-    Resources,
-    /// It broke a promise of its Type=.
-    Protocol,
-    /// It took too long.
-    Timeout,
-    /// An unclean exit status.
-    ExitCode,
-    /// An unclean signal.
-    Signal,
-    /// An unclean signal, with a core dump.
-    CoreDump,
-    /// It forgot its watchdog.
-    Watchdog,
-    /// Started too often.
-    StartLimitHit,
-    /// ExecCondition= said no.
-    ExecCondition,
-    /// A socket or a path unit was triggered too often.
-    TriggerLimitHit,
-    /// A socket's service was started too often.
-    ServiceStartLimitHit,
-    /// The unit of a path unit was started too often.
-    UnitStartLimitHit,
-    /// The kernel killed for lack of memory, and OOMPolicy= says that this ends it.
-    OomKill,
-}
-
 /// The outer state, by which units depend on each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ActiveState {
@@ -405,12 +383,20 @@ impl State {
         }
     }
 
-    /// The next moment at which this state ends by itself.
+    /// The moment at which a service is ended at the latest.
+    pub fn end(&self) -> Option<Micros> {
+        match self {
+            State::Service(run) => run.end(),
+            state => state.deadline(),
+        }
+    }
+
+    /// The next moment at which something is due in this state.
     pub fn deadline(&self) -> Option<Micros> {
         match self {
             State::Service(run) => {
-                let ends = [run.deadline, run.runtime_end, run.watchdog_end];
-                ends.into_iter().flatten().min()
+                let probe = run.health.as_ref().and_then(|health| health.at);
+                run.end().into_iter().chain(probe).min()
             }
             State::Socket(run) => run.deadline,
             State::Cleaning(cleaning) => cleaning.deadline,
@@ -418,6 +404,13 @@ impl State {
             State::Dead | State::Failed { .. } | State::Reached { .. } | State::Timer(_) => None,
             State::Path(run) => run.deadline,
         }
+    }
+}
+
+impl ServiceRun {
+    fn end(&self) -> Option<Micros> {
+        let ends = [self.deadline, self.runtime_end, self.watchdog_end];
+        ends.into_iter().flatten().min()
     }
 }
 
@@ -567,28 +560,6 @@ impl SubState {
             SubState::Waiting => "waiting",
             SubState::Elapsed => "elapsed",
             SubState::Deferred => "deferred",
-        }
-    }
-}
-
-impl UnitResult {
-    /// The text that clients see.
-    pub fn name(self) -> &'static str {
-        match self {
-            UnitResult::Success => "success",
-            UnitResult::Resources => "resources",
-            UnitResult::Protocol => "protocol",
-            UnitResult::Timeout => "timeout",
-            UnitResult::ExitCode => "exit-code",
-            UnitResult::Signal => "signal",
-            UnitResult::CoreDump => "core-dump",
-            UnitResult::Watchdog => "watchdog",
-            UnitResult::StartLimitHit => "start-limit-hit",
-            UnitResult::ExecCondition => "exec-condition",
-            UnitResult::TriggerLimitHit => "trigger-limit-hit",
-            UnitResult::ServiceStartLimitHit => "service-start-limit-hit",
-            UnitResult::UnitStartLimitHit => "unit-start-limit-hit",
-            UnitResult::OomKill => "oom-kill",
         }
     }
 }

@@ -59,6 +59,7 @@ impl Engine {
             run.since = now;
         }
         self.keep_watchdog(id);
+        self.keep_health(id);
         self.changed(id, old, false);
     }
 

@@ -113,6 +113,10 @@ fn parse_event(engine: &Engine, line: &str, request: &mut u64) -> Input {
             }
         }
         "oom" => Input::OutOfMemory { unit, incarnation },
+        "answers" => Input::Probed {
+            process: process(2),
+            well: words[3] == "well",
+        },
         "found" => parse_found(unit, incarnation, words.get(2)),
         "end" | "empty" | "taken" | "untaken" => parse_processes(words[0], unit, incarnation),
         "says" => Input::Notify {
@@ -332,6 +336,11 @@ fn timers_start_their_unit_and_look_again_when_it_has_ended() {
 #[test]
 fn services_are_watched_and_end_as_a_group() {
     check("watchdog.txt");
+}
+
+#[test]
+fn services_with_probes_are_up_and_stay_up_as_those_say() {
+    check("health.txt");
 }
 
 #[test]

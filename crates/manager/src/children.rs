@@ -204,7 +204,9 @@ impl Manager {
             (known.ended, known.pidfd) = (Some((status, now)), None);
             role = Some(known.role);
         }
-        if let Some(role) = role {
+        if role == Some(Role::Health) {
+            self.probe_ended(process, status);
+        } else if let Some(role) = role {
             self.tell_end(process.unit, role, status);
         }
         self.dirty.insert(process.unit);

@@ -22,6 +22,8 @@ impl Manager {
                 incarnation,
                 waits,
             } => self.find_main(unit, incarnation, waits),
+            Action::Probe { process, index } => self.probe(process, index),
+            Action::EndProbe(unit) => self.end_probe(unit),
             Action::WatchEmpty { unit, incarnation } => self.watch_empty(unit, incarnation),
             Action::TakeOver { unit, incarnation } => self.take_processes(unit, incarnation),
             Action::TestConditions(unit) => self.test_conditions(unit),

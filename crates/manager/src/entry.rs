@@ -108,6 +108,8 @@ pub(crate) struct Last {
     pub(crate) run: Option<RunRecord>,
     pub(crate) status_text: Option<String>,
     pub(crate) status_errno: Option<u32>,
+    /// The last line of the last probe.
+    pub(crate) health_line: Option<String>,
 }
 
 impl Last {
@@ -129,6 +131,7 @@ impl Entry {
         let mut said = Vec::new();
         if let Some(last) = &self.last {
             said.extend(last.status_text.iter().map(|text| format!("status {text}")));
+            said.extend(last.health_line.iter().map(|line| format!("health {line}")));
             said.extend(last.status_errno.map(|errno| format!("errno {errno}")));
         }
         said.extend(self.unmet.iter().map(|unmet| format!("unmet {unmet}")));
@@ -150,6 +153,7 @@ impl Entry {
     pub(crate) fn take_said(&mut self, kind: &str, text: &str) {
         match kind {
             "status" => self.last_mut().status_text = Some(text.to_owned()),
+            "health" => self.last_mut().health_line = Some(text.to_owned()),
             "errno" => self.last_mut().status_errno = text.parse().ok(),
             "unmet" => self.unmet = Some(text.into()),
             "pinned" => {

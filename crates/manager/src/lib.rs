@@ -29,6 +29,7 @@ mod fd_store;
 mod filters;
 mod firewall;
 mod freezing;
+mod health;
 mod host_files;
 mod identity;
 mod image;

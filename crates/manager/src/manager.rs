@@ -123,6 +123,7 @@ pub(crate) struct Aside {
     pub(crate) timers: crate::timers::Timers,
     pub(crate) paths: crate::paths::Paths,
     pub(crate) flushes: crate::draining::Flushes,
+    pub(crate) probes: crate::health::Probes,
 }
 
 /// An executor's report that is still open.
@@ -383,6 +384,8 @@ impl Manager {
             Token::Path(token) => self.on_path_events(token),
             Token::Mounts => self.on_mounts(),
             Token::Stored(number) => self.on_stored_ended(number),
+            Token::ProbeOutput(number) => self.on_probe_output(number),
+            Token::Probed => self.on_probed(),
         }
         Ok(())
     }

@@ -29,11 +29,21 @@ impl Manager {
 
     pub(crate) fn publish_state(&mut self, unit: UnitId, cause: &Chain) {
         if !self.is_watched() {
+            self.aside.probes.forget_told();
             return;
         }
         let (Some(entry), Some(state)) = (self.units.get(&unit), self.engine.state(unit)) else {
             return;
         };
+        // Probes come and go, and nobody who watches units is told of each.
+        let health = match state {
+            engine::State::Service(run) => run.health.as_ref().map(|health| health.health),
+            _ => None,
+        };
+        let is_same_place = entry.place == Some((state.active(), state.sub()));
+        if health.is_some() && is_same_place && self.aside.probes.is_told(unit, health) {
+            return;
+        }
         let name = entry.name.to_string();
         let event = Event {
             kind: "unit".into(),

@@ -29,13 +29,14 @@ const KINDS: [(u32, plan::Role, &str); 2] = [
 /// How the names begin under which the keeper holds them.
 pub(crate) const HELD: &str = "namespace|";
 /// The roles of a service's commands.
-const ROLES: [Role; 8] = [
+const ROLES: [Role; 9] = [
     Role::Condition,
     Role::StartPre,
     Role::Main,
     Role::StartPost,
     Role::Reload,
     Role::ReloadPost,
+    Role::Health,
     Role::Stop,
     Role::StopPost,
 ];

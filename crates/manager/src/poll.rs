@@ -48,6 +48,10 @@ pub(crate) enum Token {
     Mounts,
     /// A descriptor that a service stored.
     Stored(u32),
+    /// The output of a probe's command.
+    ProbeOutput(u32),
+    /// Probes have answers.
+    Probed,
     /// An alarm of timers, or what tells of the time zone.
     Timers(Source),
 }
@@ -74,6 +78,8 @@ impl Token {
             Self::Path(number) => (17, number),
             Self::Mounts => (18, 0),
             Self::Stored(number) => (19, number),
+            Self::ProbeOutput(number) => (20, number),
+            Self::Probed => (21, 0),
         };
         (kind << 32) | u64::from(number)
     }
@@ -99,6 +105,8 @@ impl Token {
             17 => Self::Path(number),
             18 => Self::Mounts,
             19 => Self::Stored(number),
+            20 => Self::ProbeOutput(number),
+            21 => Self::Probed,
             16 => Self::Timers(*Source::ALL.get(number as usize)?),
             _ => return None,
         })

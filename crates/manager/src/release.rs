@@ -14,6 +14,7 @@ use std::rc::Rc;
 impl Manager {
     /// This run and every earlier one is over.
     pub(crate) fn release(&mut self, unit: UnitId, incarnation: Incarnation) {
+        self.end_probes(unit, incarnation);
         let Some(entry) = self.units.get_mut(&unit) else {
             return;
         };

@@ -365,6 +365,7 @@ pub(crate) fn role_name(role: Role) -> &'static str {
         Role::StartPost => "start-post",
         Role::Reload => "reload",
         Role::ReloadPost => "reload-post",
+        Role::Health => "health",
         Role::Stop => "stop",
         Role::StopPost => "stop-post",
     }
@@ -379,6 +380,7 @@ pub(crate) fn role_number(role: Role) -> u32 {
         Role::StartPost => 4,
         Role::Reload => 5,
         Role::ReloadPost => 8,
+        Role::Health => 9,
         Role::Stop => 6,
         Role::StopPost => 7,
     }

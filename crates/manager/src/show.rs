@@ -20,6 +20,7 @@ const PUBLIC: &[&str] = &[
     "UnitFileState",
     "InvocationID",
     "NRestarts",
+    "HealthState",
     "ActiveEnterTimestamp",
     "InactiveEnterTimestamp",
     "Triggers",
@@ -308,6 +309,7 @@ fn service_properties(status: &UnitStatus, found: &mut BTreeMap<String, String>)
         _ => 0,
     };
     let main = service.main_pid.or(exit.pid).unwrap_or_default();
+    health_properties(service, found);
     for (name, value) in [
         ("Type", service.kind.clone()),
         ("MainPID", service.main_pid.unwrap_or_default().to_string()),
@@ -349,6 +351,21 @@ fn service_properties(status: &UnitStatus, found: &mut BTreeMap<String, String>)
                 .gid
                 .map_or_else(|| "[not set]".into(), |gid| gid.to_string()),
         ),
+    ] {
+        found.insert(name.into(), value);
+    }
+}
+
+/// Under names of ours, where the service is asked.
+fn health_properties(service: &wire::ServiceStatus, found: &mut BTreeMap<String, String>) {
+    let Some(health) = &service.health else {
+        return;
+    };
+    for (name, value) in [
+        ("HealthState", health.state.clone()),
+        ("HealthTimestamp", time(health.since_realtime_us)),
+        ("HealthFailures", health.failures.to_string()),
+        ("HealthLine", health.line.clone().unwrap_or_default()),
     ] {
         found.insert(name.into(), value);
     }

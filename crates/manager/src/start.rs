@@ -318,6 +318,8 @@ impl Manager {
             asked.report = Some(report);
             asked.tells = tells;
             run.known_empty = false;
+            // Of those that asked before the last is enough.
+            (run.processes).retain(|known| known.role != Role::Health || known.ended.is_none());
             run.processes.retain(|known| known.serial != process.serial);
             run.processes.push(asked);
         }
@@ -376,7 +378,7 @@ pub(crate) fn commands(unit: &Unit, role: Role) -> ExecCommands {
             Role::StartPost => of(&key::SOCKET_EXEC_START_POST),
             Role::Stop => of(&key::EXEC_STOP_PRE),
             Role::StopPost => of(&key::SOCKET_EXEC_STOP_POST),
-            Role::Condition | Role::Main | Role::Reload | Role::ReloadPost => {
+            Role::Condition | Role::Main | Role::Reload | Role::ReloadPost | Role::Health => {
                 ExecCommands::default()
             }
         };
@@ -388,6 +390,7 @@ pub(crate) fn commands(unit: &Unit, role: Role) -> ExecCommands {
         Role::StartPost => of(&key::SERVICE_EXEC_START_POST),
         Role::Reload => of(&key::EXEC_RELOAD),
         Role::ReloadPost => of(&key::EXEC_RELOAD_POST),
+        Role::Health => of(&key::HEALTH_COMMAND),
         Role::Stop => of(&key::EXEC_STOP),
         Role::StopPost => of(&key::SERVICE_EXEC_STOP_POST),
     }
@@ -409,6 +412,7 @@ pub(crate) fn exec_directive(role: Role) -> &'static str {
         Role::StartPost => "ExecStartPost",
         Role::Reload => "ExecReload",
         Role::ReloadPost => "ExecReloadPost",
+        Role::Health => "HealthCommand",
         Role::Stop => "ExecStop",
         Role::StopPost => "ExecStopPost",
     }
@@ -459,7 +463,8 @@ fn credentials_environment(role: Role, plan: &SpawnPlan) -> Vec<String> {
         | Role::Main
         | Role::StartPost
         | Role::Reload
-        | Role::ReloadPost => plan.credentials_directory(),
+        | Role::ReloadPost
+        | Role::Health => plan.credentials_directory(),
     };
     let line = directory.map(|path| format!("CREDENTIALS_DIRECTORY={path}"));
     line.into_iter().collect()

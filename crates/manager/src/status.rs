@@ -11,8 +11,9 @@ use model::{UnitKind, key};
 use std::borrow::Cow;
 use wire::listing::{Listed, UnitLine};
 use wire::{
-    CatReply, Failure, ImageStatus, JobSummary, ListJobsReply, ListUnitsRequest, Listening,
-    Process, SandboxStatus, ServiceStatus, Setting, StatusReply, TimerStatus, UnitFile, UnitStatus,
+    CatReply, Failure, HealthStatus, ImageStatus, JobSummary, ListJobsReply, ListUnitsRequest,
+    Listening, Process, SandboxStatus, ServiceStatus, Setting, StatusReply, TimerStatus, UnitFile,
+    UnitStatus,
 };
 
 /// Bytes of a unit in the list, as most are.
@@ -214,7 +215,7 @@ impl Manager {
         let last = entry.last.as_deref();
         let control = process(run, serials.1);
         let user = run.and_then(|run| run.user.as_ref());
-        let deadline = state.deadline().and_then(as_realtime_us);
+        let deadline = state.end().and_then(as_realtime_us);
         ServiceStatus {
             kind: crate::show::printed(&entry.unit, key::SERVICE_TYPE.directive()),
             main_pid: process(run, serials.0).and_then(crate::run::RunProcess::visible_pid),
@@ -238,6 +239,7 @@ impl Manager {
             gid: user.map(|user| user.gid),
             stored_descriptors: 0,
             deadline_realtime_us: deadline,
+            health: health_status(state, last),
         }
     }
 
@@ -463,6 +465,9 @@ fn redact(unit: &mut UnitStatus) {
     if let Some(service) = &mut unit.service {
         service.commands.clear();
         service.status_text = None;
+        if let Some(health) = &mut service.health {
+            health.line = None;
+        }
     }
     if let Some(image) = &mut unit.image {
         image.portable = None;
@@ -503,6 +508,20 @@ pub(crate) fn main_serial(main: &Main) -> Option<u32> {
         Main::Process(process) => Some(process.serial),
         Main::None | Main::Ended(_) => None,
     }
+}
+
+/// What the probes of a service say; nothing where it is not asked.
+fn health_status(state: &State, last: Option<&crate::entry::Last>) -> Option<HealthStatus> {
+    let State::Service(run) = state else {
+        return None;
+    };
+    let health = run.health.as_ref()?;
+    Some(HealthStatus {
+        state: health.health.name().into(),
+        since_realtime_us: as_realtime_us(health.since),
+        failures: health.failures,
+        line: last.and_then(|last| last.health_line.clone()),
+    })
 }
 
 fn documentation(unit: &model::Unit) -> Vec<String> {

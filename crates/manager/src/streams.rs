@@ -162,6 +162,16 @@ impl Manager {
         log: &mut Option<Rc<OwnedFd>>,
     ) -> Result<Rc<OwnedFd>, Failure> {
         let unit = spawn.process.unit;
+        if spawn.role == Role::Health {
+            if let Some(stream) = log {
+                return Ok(Rc::clone(stream));
+            }
+            let stream = self.probe_output(spawn.process).map_err(|errno| {
+                self.internal(unit, "make the output of a probe", &errno.into())
+            })?;
+            *log = Some(Rc::clone(&stream));
+            return Ok(stream);
+        }
         let (stream, key, directive) = match role {
             plan::Role::Error => (2, &key::STANDARD_ERROR, "StandardError"),
             _ => (1, &key::STANDARD_OUTPUT, "StandardOutput"),

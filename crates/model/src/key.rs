@@ -8,31 +8,6 @@ use crate::{
     value::*,
 };
 
-macro_rules! keys {
-    ($($key:ident: $type:ty = $room:ident $name:literal $(, $default:expr)?;)*) => {
-        #[allow(
-            non_camel_case_types,
-            clippy::upper_case_acronyms,
-            reason = "the places are named as the keys are"
-        )]
-        #[repr(u16)]
-        enum Place { $($key),* }
-
-        /// The names with their rooms, in the order of the directives' numbers.
-        pub const NAMES: &[(&str, Room)] = &[$(($name, Room::$room)),*];
-
-        /// What a unit has that doesn't set a directive, in the order of the directives' numbers.
-        pub static DEFAULTS: &[fn() -> Value] = &[$(|| $key.default().into_value()),*];
-
-        $(
-            #[doc = concat!("`", $name, "=`, room ", stringify!($room), ".")]
-            pub const $key: Key<$type> = Key::new(Directive::at(Place::$key as u16), keys!(@default $($default)?));
-        )*
-    };
-    (@default $default:expr) => { || $default };
-    (@default) => { Default::default };
-}
-
 keys! {
     ACCEPT: bool = Socket "Accept";
     ACCEPT_FILE_DESCRIPTORS: bool = Socket "AcceptFileDescriptors", true;
@@ -227,6 +202,15 @@ keys! {
     FREE_BIND: bool = Socket "FreeBind";
     GROUP: Account = Exec "Group";
     GUESS_MAIN_PID: bool = Service "GuessMainPID", true;
+    HEALTH_COMMAND: ExecCommands = Service "HealthCommand";
+    HEALTH_HTTP: HealthUrl = Service "HealthHTTP";
+    HEALTH_INTERVAL_SEC: TimeSpan = Service "HealthIntervalSec", TimeSpan::from_secs(30);
+    HEALTH_ON_FAILURE: HealthOnFailure = Service "HealthOnFailure";
+    HEALTH_READY: bool = Service "HealthReady", true;
+    HEALTH_RETRIES: u32 = Service "HealthRetries", 3;
+    HEALTH_START_PERIOD_SEC: TimeSpan = Service "HealthStartPeriodSec";
+    HEALTH_TCP: HealthAddress = Service "HealthTCP";
+    HEALTH_TIMEOUT_SEC: TimeSpan = Service "HealthTimeoutSec", TimeSpan::from_secs(30);
     IO_ACCOUNTING: bool = Cgroup "IOAccounting";
     IO_DEVICE_LATENCY_TARGET_SEC: DeviceAmounts = Cgroup "IODeviceLatencyTargetSec";
     IO_DEVICE_WEIGHT: DeviceAmounts = Cgroup "IODeviceWeight";

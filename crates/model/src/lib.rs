@@ -5,6 +5,9 @@
 pub mod calendar;
 pub mod directive;
 pub mod facts;
+#[macro_use]
+mod keys;
+
 pub mod key;
 pub mod listen;
 pub mod order;

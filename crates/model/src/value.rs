@@ -7,6 +7,7 @@ mod device;
 mod environment;
 mod filter;
 mod firewall;
+mod health;
 mod image;
 mod image_policy;
 mod keyword;
@@ -31,6 +32,7 @@ pub use device::*;
 pub use environment::*;
 pub use filter::*;
 pub use firewall::*;
+pub use health::*;
 pub use image::*;
 pub use image_policy::*;
 pub use keyword::*;
@@ -192,6 +194,9 @@ values! {
     RestartMode(RestartMode),
     NotifyAccess(NotifyAccess),
     OomPolicy(OomPolicy),
+    HealthOnFailure(HealthOnFailure),
+    HealthAddress(HealthAddress),
+    HealthUrl(HealthUrl),
     TimeoutFailureMode(TimeoutFailureMode),
     EmergencyAction(EmergencyAction),
     JobMode(JobMode),

@@ -163,10 +163,16 @@ impl Row {
         ..Row::FREE
     };
 
-    /// It works, restricts the service, and the reference does not have it: others ignore it.
-    pub(crate) const EXTENDS: Row = Row {
+    /// It works, an image may set it, and the reference does not have it: others ignore it.
+    pub(crate) const OURS: Row = Row {
         since: said(OURS),
-        ..Row::RESTRICTS
+        ..Row::FREE
+    };
+
+    /// The same, and it restricts the service.
+    pub(crate) const EXTENDS: Row = Row {
+        sandboxing: true,
+        ..Row::OURS
     };
 
     /// Whether the reference does not have it.

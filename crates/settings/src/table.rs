@@ -9,6 +9,7 @@ mod exec_files;
 mod exec_process;
 mod exec_protect;
 mod exec_streams;
+mod health;
 mod install;
 mod kill;
 mod mount_slice;
@@ -36,6 +37,7 @@ const LISTS: &[&[Row]] = &[
     exec_process::ROWS,
     exec_protect::ROWS,
     exec_streams::ROWS,
+    health::ROWS,
     install::ROWS,
     kill::ROWS,
     mount_slice::ROWS,

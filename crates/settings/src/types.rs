@@ -128,6 +128,9 @@ types! {
     EXTENSION_IMAGES: ExtensionImages = "image[:options]";
     FILE_MODE: FileMode = "an octal mode";
     FILE_PATH: FilePath = "an absolute path, with - if it may be missing";
+    HEALTH_ADDRESS: HealthAddress = "a port, or a loopback address with a port";
+    HEALTH_ON_FAILURE: HealthOnFailure = "none, kill, restart or stop";
+    HEALTH_URL: HealthUrl = "a URL such as http://localhost:8080/health";
     IMAGE_POLICY: ImagePolicy = "an image policy";
     IMPORT_CREDENTIALS: ImportCredentials = "pattern[:name]";
     INSTALL_NAMES: InstallNames = "units";

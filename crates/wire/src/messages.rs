@@ -4,6 +4,7 @@
 //! there is nothing to say. Texts that come from units, services or images are passed on raw: whoever prints them on a
 //! terminal escapes control bytes.
 
+mod health;
 mod relations;
 mod triggers;
 mod usage;
@@ -13,6 +14,7 @@ use crate::shape::records;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
+pub use health::HealthStatus;
 pub use relations::{CauseLink, Related, RelationsReply, UnitRelations};
 pub use triggers::{Listening, PathStatus, SocketStatus, TimerStatus, WatchedPath};
 pub use usage::{BlockIo, Storage, Traffic};
@@ -304,6 +306,8 @@ records! {
         stored_descriptors: u32,
         /// When its end is expected at the latest.
         deadline_realtime_us: Option<u64>,
+        /// What its probes say; nothing where it has none, or is not up.
+        health: Option<HealthStatus>,
     }
 
     /// One command of a run.

@@ -233,6 +233,25 @@ fn service(unit: &UnitStatus) {
     if let Some(text) = &service.status_text {
         field("Status", &format!("\"{text}\""));
     }
+    if let Some(health) = &service.health {
+        let since = health
+            .since_realtime_us
+            .map(clock::since)
+            .unwrap_or_default();
+        let painted = match health.state.as_str() {
+            "healthy" => Paint::Green.on(&health.state),
+            "unhealthy" => Paint::Red.on(&health.state),
+            state => state.to_owned(),
+        };
+        let failures = match health.failures {
+            0 => String::new(),
+            failures => format!(", failures in a row: {failures}"),
+        };
+        say(&format!("{:>12}: {painted}{since}{failures}", "Health"));
+        if let Some(line) = &health.line {
+            field("Probe", line);
+        }
+    }
     if service.restarts > 0 {
         field("Restarts", &service.restarts.to_string());
     }

@@ -373,7 +373,7 @@ pub(super) fn end_trial_at_boot(context: &Context, name: &str) -> Result<bool> {
     };
     let portable = existing(context, name)?;
     let withdrawn = portable.trial.as_deref();
-    let withdrawn = withdrawn.is_some_and(|former| is_withdrawn(&portable, former));
+    let withdrawn = withdrawn.is_some_and(|former| portable.is_withdrawn(former));
     match end_trial(context, portable) {
         Err(error) if withdrawn => {
             crate::failure::tell(&error.context(format!("{name} is not started")));
@@ -381,13 +381,6 @@ pub(super) fn end_trial_at_boot(context: &Context, name: &str) -> Result<bool> {
         }
         other => other.map(|_| true),
     }
-}
-
-/// Whether a version is below the floor of the channel.
-fn is_withdrawn(portable: &Portable, version: &str) -> bool {
-    let seen = portable.channel.as_ref();
-    let floor = seen.and_then(|seen| seen.floor.as_ref());
-    floor.is_some_and(|floor| compare(version, floor).is_lt())
 }
 
 fn detached(portable: &Portable) -> String {
@@ -405,7 +398,7 @@ fn take_back(
 ) -> Result<()> {
     let known = existing(context, name)?;
     let said = why.unwrap_or("its proof was interrupted");
-    if is_withdrawn(&known, from) {
+    if known.is_withdrawn(from) {
         return Err(stop(context, &known, (from, ran), (why, said)));
     }
     let newer = known.current;
@@ -556,7 +549,7 @@ fn have_failed(context: &Context, units: &[String]) -> Result<bool> {
 impl Rollback {
     fn target(&self, portable: &Portable) -> Result<String> {
         let (name, current) = (&portable.name, &portable.current);
-        let is_below = |version: &String| is_withdrawn(portable, version);
+        let is_below = |version: &String| portable.is_withdrawn(version);
         let Some(wanted) = &self.version else {
             let good = portable.versions.iter();
             let good = good.filter(|(version, known)| {

@@ -53,9 +53,12 @@ pub(crate) fn lines(portable: &Portable) -> Vec<(&'static str, String)> {
         lines.push(("Attached", "until the next reboot".to_owned()));
     }
     if let Some(former) = &portable.trial {
-        let words = format!(
-            "it has not proven yet that it works, and {former} comes back where it does not"
-        );
+        let then = if portable.is_withdrawn(former) {
+            format!("is stopped where it does not, as {former} was withdrawn by its maker")
+        } else {
+            format!("{former} comes back where it does not")
+        };
+        let words = format!("it has not proven yet that it works, and {then}");
         lines.push(("On trial", words));
     }
     if portable.held {

@@ -20,6 +20,13 @@ impl Portable {
         self.versions.retain(|version, _| !gone.contains(version));
         gone
     }
+
+    /// Whether the maker withdrew a version: it is below the floor of the channel.
+    pub fn is_withdrawn(&self, version: &str) -> bool {
+        let seen = self.channel.as_ref();
+        let floor = seen.and_then(|seen| seen.floor.as_ref());
+        floor.is_some_and(|floor| compare(version, floor).is_lt())
+    }
 }
 
 #[cfg(test)]

@@ -62,6 +62,10 @@ impl Engine {
             run.strays.swap_remove(place);
             return self.watch_again(id);
         }
+        if self.probe_exited(id, serial, status) {
+            return;
+        }
+        let Some(run) = self.run(id) else { return };
         let main = match run.main {
             Main::Process(main) if main.serial == serial => Some(main),
             _ => None,
@@ -148,6 +152,7 @@ impl Engine {
             ServiceType::Notify | ServiceType::NotifyReload => {
                 self.stop_signals(id, UnitResult::Protocol)
             }
+            _ if self.awaits_health(id) => self.stop_signals(id, UnitResult::Protocol),
             // It ran, and so it was up: the report of that was overtaken by its end.
             _ => self.start_post(id),
         }
@@ -264,7 +269,7 @@ impl Engine {
     }
 
     /// An end was reported while all ends are waited for: ask whether it was the last one.
-    fn watch_again(&mut self, id: UnitId) {
+    pub(crate) fn watch_again(&mut self, id: UnitId) {
         let mode = self.service(id).kill.mode;
         let Some(run) = self.run(id) else { return };
         let waits = match run.phase {
@@ -272,6 +277,7 @@ impl Engine {
                 mode == KillMode::ControlGroup || (mode == KillMode::Mixed && round == Round::Kill)
             }
             Phase::Start if self.awaits_group(id) => true,
+            Phase::Start if self.awaits_health(id) => self.lives_as_group(id),
             Phase::Start | Phase::StartPost => self.awaits_main(id) && self.service(id).pid_file,
             Phase::Running => self.lives_as_group(id),
             _ => false,
@@ -291,12 +297,14 @@ impl Engine {
         if run.has_process() {
             return;
         }
-        let awaited = self.awaits_group(id);
+        let (awaited, probed) = (self.awaits_group(id), self.awaits_health(id));
         let Some(run) = self.run_mut(id) else { return };
         run.empty = true;
         match run.phase {
             // Nobody is left who could say READY=1.
             Phase::Start if awaited => self.stop_signals(id, UnitResult::Protocol),
+            // Nor who could be healthy.
+            Phase::Start if probed => self.stop_signals(id, UnitResult::Protocol),
             Phase::StopKill(_) => self.stop_post(id, UnitResult::Success),
             Phase::FinalKill(_) => self.service_down(id, UnitResult::Success, true),
             Phase::Start | Phase::StartPost => self.never_written(id),
@@ -315,6 +323,6 @@ fn phase_of(role: Role) -> Option<Phase> {
         Role::ReloadPost => Some(Phase::ReloadPost),
         Role::Stop => Some(Phase::Stop),
         Role::StopPost => Some(Phase::StopPost),
-        Role::Main => None,
+        Role::Main | Role::Health => None,
     }
 }

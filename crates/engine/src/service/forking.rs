@@ -55,7 +55,7 @@ impl Engine {
         let forks = self.service(id).service_type == ServiceType::Forking;
         self.run(id)
             .is_some_and(|run| match (run.phase, run.control) {
-                (Phase::Start, None) => forks,
+                (Phase::Start, None) => forks && run.health.is_none(),
                 (Phase::StartPost, None) => true,
                 _ => false,
             })

@@ -41,7 +41,7 @@ impl Engine {
             {
                 self.stops_itself(id)
             }
-            Phase::Start if notice.ready && self.awaits_ready(id) => {
+            Phase::Start if notice.ready && self.awaits_ready(id) && !self.awaits_health(id) => {
                 if let Some(run) = self.run_mut(id) {
                     run.deadline = None;
                 }
@@ -148,6 +148,7 @@ impl Engine {
             return self.watchdog_missed(id);
         }
         if run.deadline.is_none_or(|at| at > now) {
+            let _due = self.health_tick(id);
             return;
         }
         self.because(Cause::TimedOut {

@@ -7,6 +7,7 @@ use crate::engine::Engine;
 use crate::id::{Micros, UnitId};
 use crate::input::JobKind;
 use crate::jitter::Jitter;
+use crate::service::health::HealthFailure;
 use crate::state::{State, UnitResult};
 
 impl Engine {
@@ -48,6 +49,11 @@ impl Engine {
     }
 
     fn wants_restart(&self, id: UnitId, service: &ServiceConfig, result: UnitResult) -> bool {
+        let heals = (service.health.as_ref())
+            .is_some_and(|health| health.on_failure == HealthFailure::Restart);
+        if heals && result == UnitResult::Unhealthy {
+            return true;
+        }
         let status = self.unit(id).main_status;
         if status.is_some_and(|status| service.restart_prevent.has(status)) {
             return false;

@@ -9,6 +9,13 @@ use crate::world::{Life, World};
 /// Before a step: each unit's outer state and job.
 pub(crate) type Before = BTreeMap<UnitId, (ActiveState, Option<JobSnapshot>)>;
 
+fn has_executed(run: &ServiceRun) -> bool {
+    match run.main {
+        Main::Process(main) => main.progress == Progress::Executed,
+        Main::None | Main::Ended(_) => false,
+    }
+}
+
 fn is_start(job: &JobSnapshot) -> bool {
     job.kind == JobKind::Start
 }
@@ -35,6 +42,7 @@ impl World {
         self.check_jobs()?;
         for unit in self.engine.units().collect::<Vec<_>>() {
             self.check_unit(unit)?;
+            self.check_health(unit, before)?;
         }
         self.check_connections()
     }
@@ -115,7 +123,9 @@ impl World {
             | Action::WatchTimer {
                 unit, incarnation, ..
             } => current(*unit, *incarnation),
-            Action::Track { process, .. } => current(process.unit, process.incarnation),
+            Action::Probe { process, .. } | Action::Track { process, .. } => {
+                current(process.unit, process.incarnation)
+            }
             Action::JobDone { job, .. } => {
                 self.jobs.remove(job) || self.engine.jobs().all(|(installed, _)| installed != *job)
             }
@@ -123,6 +133,7 @@ impl World {
         };
         let caused = match &effect.action {
             Action::Spawn(_)
+            | Action::Probe { .. }
             | Action::Signal { .. }
             | Action::JobDone { .. }
             | Action::Release { .. } => !effect.cause.links().is_empty(),
@@ -230,6 +241,65 @@ impl World {
         let queued = matches!(state, State::AutoRestart { until: None, .. });
         if waits && !endless && !queued && state.deadline().is_none() {
             return Err(format!("{name}: waits without a deadline in {state:?}"));
+        }
+        Ok(())
+    }
+
+    /// Who is to be asked is asked, or has a moment at which that is; who waits for it is not up before; and nobody else is asked.
+    fn check_health(&self, unit: UnitId, before: &Before) -> Result<(), String> {
+        let Some(State::Service(run)) = self.engine.state(unit) else {
+            return Ok(());
+        };
+        let Kind::Service(service) = self.config(unit).kind else {
+            return Ok(());
+        };
+        let is_up = run.phase.active().is_up();
+        let wrong = |what: &str| Err(format!("{unit:?} {what}: {run:?}"));
+        let (Some(health), Some(config)) = (&run.health, &service.health) else {
+            return match (&run.health, &service.health) {
+                (None, Some(_)) if run.phase == Phase::Running && has_executed(run) => {
+                    wrong("is up and is not asked")
+                }
+                _ => Ok(()),
+            };
+        };
+        if !is_up && !matches!(run.phase, Phase::Start | Phase::StartPost) {
+            return wrong("is asked when it is to end");
+        }
+        if health.probe.is_none() && health.at.is_none() {
+            return wrong("is never asked again");
+        }
+        let came = before.get(&unit).is_some_and(|(was, _)| !was.is_up());
+        if matches!(run.main, Main::Process(_)) && !has_executed(run) {
+            return wrong("is asked before it runs its program");
+        }
+        if came && is_up && config.ready && health.health == Health::Starting {
+            return wrong("is up before it answered");
+        }
+        let acted = config.on_failure != HealthFailure::None;
+        if health.health == Health::Unhealthy && (acted || health.failures < config.retries) {
+            return wrong("is unhealthy, and should not be here");
+        }
+        Ok(())
+    }
+
+    /// A probe by a connection.
+    pub(crate) fn ask(&mut self, key: ProcessKey) -> Result<(), String> {
+        self.has_no_probe(key)?;
+        self.probes.insert(key);
+        Ok(())
+    }
+
+    /// One probe at a time; one that was given up is dead, or is told so.
+    pub(crate) fn has_no_probe(&self, key: ProcessKey) -> Result<(), String> {
+        let is_of_run = |other: &ProcessKey| {
+            *other != key && (other.unit, other.incarnation) == (key.unit, key.incarnation)
+        };
+        let lives = |(other, process): (&ProcessKey, &crate::world::Process)| {
+            is_of_run(other) && process.role == Role::Health && process.life == Life::Alive
+        };
+        if self.processes.iter().any(lives) || self.probes.iter().any(is_of_run) {
+            return Err(format!("two probes of one run: {key:?}"));
         }
         Ok(())
     }

@@ -49,6 +49,7 @@ impl World {
         self.opening.clear();
         self.cleaning.clear();
         self.watched.clear();
+        self.probes.clear();
         self.reckoning.clear();
         self.timers.clear();
         self.watching.clear();

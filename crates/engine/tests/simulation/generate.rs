@@ -187,6 +187,26 @@ fn has_pid_file(random: &mut Random, service_type: ServiceType) -> bool {
     }
 }
 
+/// What asks it whether it works.
+fn probes(random: &mut Random, service: &mut ServiceConfig) {
+    service.health_commands = commands(random, 50);
+    let connections = random.below(3) as u16;
+    service.health = Some(Box::new(HealthConfig {
+        connections,
+        interval: Micros::seconds(2 + random.below(20) as u64),
+        timeout: Micros::seconds(1 + random.below(3) as u64),
+        start_period: Micros::seconds(random.below(3) as u64),
+        retries: random.below(4) as u32,
+        on_failure: *random.pick(&[
+            HealthFailure::None,
+            HealthFailure::Kill,
+            HealthFailure::Restart,
+            HealthFailure::Stop,
+        ]),
+        ready: random.chance(60),
+    }));
+}
+
 fn service(random: &mut Random, index: usize) -> UnitConfig {
     use ServiceType::Oneshot;
     let service_type = *random.pick(TYPES);
@@ -203,6 +223,9 @@ fn service(random: &mut Random, index: usize) -> UnitConfig {
     service.reload = commands(random, 30);
     service.reload_post = commands(random, 15);
     service.exits_as_group = service_type != Oneshot && random.chance(15);
+    if service_type != Oneshot && random.chance(40) {
+        probes(random, service);
+    }
     if random.chance(15) {
         service.watchdog = Micros::seconds(4);
     }
@@ -296,7 +319,7 @@ pub(crate) fn brief(config: &UnitConfig) -> String {
             ];
             let counts: Vec<String> = lists.iter().map(|list| list.0.len().to_string()).collect();
             format!(
-                "{:?} pid-file={} group={} watchdog={} remain={} restart={:?} direct={} kill={:?} sigkill={} lists={} failure={:?}/{:?} runtime={}",
+                "{:?} pid-file={} group={} watchdog={} remain={} restart={:?} direct={} kill={:?} sigkill={} lists={} failure={:?}/{:?} runtime={} health={}/{:?}",
                 service.service_type,
                 service.pid_file,
                 service.exits_as_group,
@@ -310,6 +333,8 @@ pub(crate) fn brief(config: &UnitConfig) -> String {
                 service.start_failure,
                 service.stop_failure,
                 service.runtime_max,
+                service.health_commands.0.len(),
+                service.health,
             )
         }
         Kind::Socket(socket) => format!("socket accept={:?}", socket.accept),

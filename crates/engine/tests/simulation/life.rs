@@ -58,8 +58,10 @@ impl World {
         for (key, process) in &mut self.processes {
             let meant = (key.unit, key.incarnation) == run
                 && serial.is_none_or(|serial| serial == key.serial);
-            if meant && process.life == Life::Alive && (signal == Signal::KILL || !process.stubborn)
-            {
+            // The keeper takes commands in their order: one process that is to be killed is made and dies.
+            let is_made = process.life == Life::Alive
+                || (process.life == Life::Pending && serial.is_some() && signal == Signal::KILL);
+            if meant && is_made && (signal == Signal::KILL || !process.stubborn) {
                 process.life = Life::Zombie(ExitStatus::Killed(signal));
             }
         }
@@ -97,6 +99,7 @@ impl World {
         );
         events.extend(self.taken.iter().map(|_| Event::Serves));
         events.extend(self.cleaning.iter().map(|unit| Event::Cleaned(*unit)));
+        events.extend(self.probes.iter().map(|probe| Event::Answers(*probe)));
         events.extend(self.opening.iter().map(|run| Event::Opened(*run)));
         events.extend(self.reckoning.iter().map(|run| Event::Reckoned(*run)));
         events.extend(self.watching.iter().map(|run| Event::PathWatched(*run)));
@@ -147,7 +150,9 @@ impl World {
             return Vec::new();
         };
         let waits = match run.phase {
-            Phase::Start | Phase::ReloadSignal { .. } | Phase::ReloadNotify => true,
+            // Once it is asked by probes it has said what it has to.
+            Phase::Start => run.health.is_none(),
+            Phase::ReloadSignal { .. } | Phase::ReloadNotify => true,
             // It was told so by itself, and a process that says STOPPING=1 goes.
             Phase::StopKill(_) | Phase::FinalKill(_) => {
                 return if process.stubborn {
@@ -236,6 +241,11 @@ impl World {
                     Conditions::AssertFailed,
                 ]);
                 self.step(Input::Conditions { unit, outcome })
+            }
+            Event::Answers(process) => {
+                self.probes.remove(&process);
+                let well = self.calm || self.random.chance(70);
+                self.step(Input::Probed { process, well })
             }
             Event::Opened((unit, incarnation)) => {
                 self.opening.remove(&(unit, incarnation));
@@ -500,6 +510,7 @@ pub(crate) enum Event {
     Say(ProcessKey),
     Empty(Run),
     Conditions(UnitId),
+    Answers(ProcessKey),
     Opened(Run),
     Traffic(Run),
     Connects(Run),

@@ -11,7 +11,7 @@ use crate::support::{print_effect, print_state};
 /// Events of a schedule before everything calms down.
 const EVENTS: usize = 60;
 /// Steps within which a world that calms down must be still.
-const CALM_STEPS: usize = 1_500;
+const CALM_STEPS: usize = 6_000;
 
 /// Of a hundred steps, so many are also taken by an engine restored from snapshots.
 const TWINS: usize = 3;
@@ -59,6 +59,8 @@ pub(crate) struct World {
     pub(crate) watched: BTreeSet<Run>,
     /// A connection that was taken and has no unit yet: its number and source. The keeper has it.
     pub(crate) taken: Option<(UnitId, u32, Arc<str>)>,
+    /// Probes by connections that were asked for and not answered.
+    pub(crate) probes: BTreeSet<ProcessKey>,
     /// Timers whose next moment is asked for, and those that wait for one.
     pub(crate) reckoning: BTreeSet<Run>,
     pub(crate) timers: BTreeSet<Run>,
@@ -97,6 +99,7 @@ impl World {
             cleaning: BTreeSet::new(),
             watched: BTreeSet::new(),
             taken: None,
+            probes: BTreeSet::new(),
             reckoning: BTreeSet::new(),
             timers: BTreeSet::new(),
             watching: BTreeSet::new(),
@@ -408,6 +411,8 @@ impl World {
                 signal,
             } => self.signal((*unit, *incarnation), *target, *signal),
             Action::Track { process, .. } => self.track(*process),
+            Action::Probe { process, .. } => self.ask(*process)?,
+            Action::EndProbe(unit) => self.probes.retain(|probe| probe.unit != *unit),
             Action::Clean { unit, .. } => {
                 self.cleaning.insert(*unit);
             }
@@ -477,6 +482,9 @@ impl World {
         });
         if spawn.role == Role::Main && rivals.count() > 0 {
             return Err(format!("two main processes of one run: {key:?}"));
+        }
+        if spawn.role == Role::Health {
+            self.has_no_probe(key)?;
         }
         let stubborn = !self.calm && self.random.chance(20);
         self.processes.insert(

@@ -197,6 +197,7 @@ fn set_service(service: &mut ServiceConfig, key: &str, value: &str) {
         "PIDFile" => service.pid_file = value == "yes",
         "ExitType" => service.exits_as_group = value == "cgroup",
         "WatchdogSec" => service.watchdog = seconds(value),
+        key if key.starts_with("Health") => set_health(service, key, value),
         "ExecReloadPost" => service.reload_post = commands(value),
         "RestartRandomizedDelaySec" => service.restart_jitter = seconds(value),
         "RuntimeRandomizedExtraSec" => service.runtime_jitter = seconds(value),
@@ -234,6 +235,38 @@ fn set_service(service: &mut ServiceConfig, key: &str, value: &str) {
                 "mixed" => KillMode::Mixed,
                 "process" => KillMode::Process,
                 _ => KillMode::None,
+            }
+        }
+        _ => panic!("unknown key {key}"),
+    }
+}
+
+fn set_health(service: &mut ServiceConfig, key: &str, value: &str) {
+    let health = service.health.get_or_insert_with(|| {
+        Box::new(HealthConfig {
+            connections: 0,
+            interval: Micros::seconds(30),
+            timeout: Micros::seconds(30),
+            start_period: Micros(0),
+            retries: 3,
+            on_failure: HealthFailure::None,
+            ready: true,
+        })
+    });
+    match key {
+        "HealthCommand" => service.health_commands = commands(value),
+        "HealthTCP" => health.connections = 1,
+        "HealthIntervalSec" => health.interval = seconds(value),
+        "HealthTimeoutSec" => health.timeout = seconds(value),
+        "HealthStartPeriodSec" => health.start_period = seconds(value),
+        "HealthRetries" => health.retries = value.parse().unwrap(),
+        "HealthReady" => health.ready = value == "yes",
+        "HealthOnFailure" => {
+            health.on_failure = match value {
+                "none" => HealthFailure::None,
+                "kill" => HealthFailure::Kill,
+                "restart" => HealthFailure::Restart,
+                _ => HealthFailure::Stop,
             }
         }
         _ => panic!("unknown key {key}"),
@@ -341,6 +374,13 @@ pub(crate) fn print_effect(engine: &Engine, effect: &Effect) -> Option<String> {
             format!("{}: looks for the main process{waits}", name(*unit))
         }
         Action::WatchEmpty { unit, .. } => format!("{}: watch for the last process", name(*unit)),
+        Action::Probe { process, index } => format!(
+            "{}: {} probes #{} {index}",
+            name(process.unit),
+            process.incarnation,
+            process.serial
+        ),
+        Action::EndProbe(unit) => format!("{}: waits for no answer", name(*unit)),
         Action::TestConditions(unit) => format!("{}: test conditions", name(*unit)),
         Action::TakeOver { unit, .. } => format!("{}: take over", name(*unit)),
         Action::Act { unit, occasion } => format!("{}: act as {occasion:?}", name(*unit)),

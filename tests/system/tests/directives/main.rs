@@ -4,6 +4,7 @@
 mod conditions;
 mod exec;
 mod groups;
+mod health;
 mod install;
 mod path;
 mod service;
@@ -28,6 +29,7 @@ const OBSERVATIONS: &[(Room, &[Observation])] = &[
     (Room::Cgroup, groups::OBSERVATIONS),
     (Room::Install, install::OBSERVATIONS),
     (Room::Service, service::SERVICE),
+    (Room::Service, health::OBSERVATIONS),
     (Room::Kill, service::KILL),
     (Room::Socket, socket::OBSERVATIONS),
     (Room::Timer, timer::OBSERVATIONS),

@@ -100,6 +100,21 @@ keywords! {
 }
 
 keywords! {
+    /// What is done with a service whose probes fail.
+    HealthOnFailure, "none, kill, restart or stop" {
+        /// It is said.
+        #[default]
+        None = "none",
+        /// It is killed.
+        Kill = "kill",
+        /// It is stopped and started again.
+        Restart = "restart",
+        /// It is stopped.
+        Stop = "stop",
+    }
+}
+
+keywords! {
     /// How a unit that took too long is ended.
     TimeoutFailureMode, "terminate, abort or kill" {
         /// With the stop signal.
