@@ -85,7 +85,7 @@ verbs! {
     "reattach" on::attach::Reattach: "Replace an attached portable by another version, and keep its configuration and grants";
     "is-attached" on::attach::IsAttached: "Tell whether a portable is attached: detached, attached, enabled or running";
     "upgrade" on::upgrade::Upgrade: "Replace portables by newer versions, which go again where they do not work";
-    "rollback" on::upgrade::Rollback: "Go back to a version of a portable that was seen to work";
+    "rollback" on::rollback::Rollback: "Go back to a version of a portable that was seen to work";
     "versions" on::versions::Versions: "List the versions of a portable that are stored";
     "hold" on::versions::Hold: "Keep portables at their versions";
     "unhold" on::versions::Unhold: "Undo `hold`";

@@ -129,6 +129,11 @@ pub enum Cause {
         /// The unit.
         unit: Arc<str>,
     },
+    /// A version of it did not work and was taken back.
+    TakenBack {
+        /// The unit.
+        unit: Arc<str>,
+    },
     /// Restored after the manager came back.
     Adopted {
         /// The unit.
@@ -158,6 +163,7 @@ impl Cause {
             | Cause::LimitHit { unit }
             | Cause::Sockets { unit }
             | Cause::Unhealthy { unit }
+            | Cause::TakenBack { unit }
             | Cause::Adopted { unit } => unit,
         }
     }

@@ -96,6 +96,7 @@ impl Engine {
             Input::End(unit) => self.end_unit(unit),
             Input::Cancel(job) => self.cancel(job),
             Input::ResetFailed(unit) => self.reset_failed(unit),
+            Input::TakenBack(unit) => self.taken_back(unit),
             Input::Clean { unit, what } => self.clean(unit, what),
             Input::Cleaned(unit) => self.cleaned(unit),
             Input::Kill {
@@ -547,7 +548,7 @@ impl Input {
         match self {
             Input::Configure(_) | Input::Cancel(_) | Input::Tick | Input::InventoryComplete => None,
             Input::Forget(unit) | Input::ResetFailed(unit) | Input::Cleaned(unit) => Some(*unit),
-            Input::End(unit) => Some(*unit),
+            Input::End(unit) | Input::TakenBack(unit) => Some(*unit),
             Input::Clean { unit, .. } | Input::ReckonTimer(unit) => Some(*unit),
             Input::TimerReckoned { unit, .. } | Input::TimerElapsed { unit, .. } => Some(*unit),
             Input::PathWatched { unit, .. }

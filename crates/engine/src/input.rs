@@ -34,6 +34,8 @@ pub enum Input {
     Cancel(JobId),
     /// `reset-failed`: forget the failure, the restart count and the start limit.
     ResetFailed(UnitId),
+    /// A version of the unit did not work, and the one before it is back: OnFailure= is as due as after a failure.
+    TakenBack(UnitId),
     /// `clean`: remove what the unit left; nothing happens where [`crate::Engine::may_clean`] says no.
     Clean {
         /// The unit.

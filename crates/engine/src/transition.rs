@@ -253,6 +253,14 @@ impl Engine {
         }
     }
 
+    /// OnFailure=, of what has not failed itself: it was replaced by a version that worked no better than if it had.
+    pub(crate) fn taken_back(&mut self, id: UnitId) {
+        self.cause = Chain::root(Cause::TakenBack {
+            unit: self.name(id),
+        });
+        self.trigger(id, Relation::OnFailure);
+    }
+
     pub(crate) fn trigger(&mut self, id: UnitId, relation: Relation) {
         let Some(config) = &self.unit(id).config else {
             return;

@@ -94,6 +94,7 @@ fn parse_event(engine: &Engine, line: &str, request: &mut u64) -> Input {
         "reload" => job(JobKind::Reload),
         "forget" => Input::Forget(unit),
         "reset-failed" => Input::ResetFailed(unit),
+        "taken-back" => Input::TakenBack(unit),
         "clean" => Input::Clean { unit, what: 1 },
         "cleaned" => Input::Cleaned(unit),
         "spawned" => Input::Spawned(process(2)),

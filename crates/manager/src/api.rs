@@ -213,6 +213,9 @@ impl Manager {
             Call::ResetFailed(input) => self
                 .reset_failed(&input.names)
                 .map(|()| self.answer(number, &wire::Done {}))?,
+            Call::TellTakenBack(input) => self
+                .tell_taken_back(&input)
+                .map(|()| self.answer(number, &wire::Done {}))?,
             Call::Freeze(input) => self
                 .freeze_units(&input)
                 .map(|()| self.answer(number, &wire::Done {}))?,

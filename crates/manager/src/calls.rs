@@ -8,6 +8,7 @@ use engine::{Input, Signal, State, Target, UnitId};
 use std::os::fd::OwnedFd;
 use wire::{
     ExplainReply, Failure, KillRequest, PlanStep, Reduction, SandboxReply, ServerReply, Setting,
+    TakenBackRequest,
 };
 
 impl Manager {
@@ -58,6 +59,18 @@ impl Manager {
         let units = self.select_existing(names)?;
         for unit in units {
             self.inputs.push_back(Input::ResetFailed(unit));
+        }
+        self.advance();
+        Ok(())
+    }
+
+    /// A version of a unit was taken back: whoever reads its log is to know why, and whom its OnFailure= names is to do something about it.
+    pub(crate) fn tell_taken_back(&mut self, input: &TakenBackRequest) -> Result<(), Failure> {
+        for unit in self.select_existing(std::slice::from_ref(&input.unit))? {
+            self.log_about(unit, &input.text);
+            if input.follows {
+                self.inputs.push_back(Input::TakenBack(unit));
+            }
         }
         self.advance();
         Ok(())

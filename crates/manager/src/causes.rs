@@ -36,6 +36,7 @@ pub(crate) fn sentence(cause: &Cause) -> String {
         }
         Cause::Notified { unit } => format!("a notification by {unit}"),
         Cause::AutoRestart { unit, count } => format!("Restart= of {}, number {count}", unit),
+        Cause::TakenBack { unit } => format!("a version of {unit} was taken back"),
         Cause::Unhealthy { unit } => format!("the probes of {unit} failed"),
         Cause::Elapsed { timer } => format!("the time of {timer}"),
         Cause::Watched { path, what } => format!("what {path} waits for at {what}"),

@@ -4,8 +4,8 @@
 //! there is nothing to say. Texts that come from units, services or images are passed on raw: whoever prints them on a
 //! terminal escapes control bytes.
 
-mod health;
 mod relations;
+mod services;
 mod triggers;
 mod usage;
 
@@ -14,8 +14,8 @@ use crate::shape::records;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
-pub use health::HealthStatus;
 pub use relations::{CauseLink, Related, RelationsReply, UnitRelations};
+pub use services::{CommandStatus, HealthStatus, ServiceStatus, TakenBackRequest};
 pub use triggers::{Listening, PathStatus, SocketStatus, TimerStatus, WatchedPath};
 pub use usage::{BlockIo, Storage, Traffic};
 
@@ -272,54 +272,6 @@ records! {
         cause: Option<String>,
         /// Numbers of the jobs that come first; only where jobs are listed.
         waits_for: Vec<u64>,
-    }
-
-    /// What a service adds to a unit's status.
-    struct ServiceStatus {
-        /// Type=.
-        kind: String,
-        /// The main process.
-        main_pid: Option<u32>,
-        /// The process of another step that runs now.
-        control_pid: Option<u32>,
-        /// Which step that is: `start-pre`, `reload`, `stop`, ….
-        control_step: Option<String>,
-        /// STATUS= of its last notification.
-        status_text: Option<String>,
-        /// ERRNO= of it.
-        status_errno: Option<i32>,
-        /// The invocation, 32 hexadecimal digits.
-        invocation_id: Option<String>,
-        /// How often it was restarted by Restart=.
-        restarts: u32,
-        /// The main process's last end.
-        exit: Option<ExitStatus>,
-        /// The commands of the last run and how they ended.
-        commands: Vec<CommandStatus>,
-        /// The user that it runs as.
-        user: Option<String>,
-        /// Its number.
-        uid: Option<u32>,
-        /// The group's number.
-        gid: Option<u32>,
-        /// Descriptors stored by it.
-        stored_descriptors: u32,
-        /// When its end is expected at the latest.
-        deadline_realtime_us: Option<u64>,
-        /// What its probes say; nothing where it has none, or is not up.
-        health: Option<HealthStatus>,
-    }
-
-    /// One command of a run.
-    struct CommandStatus {
-        /// `condition`, `start-pre`, `main`, `start-post`, `reload`, `stop`, `stop-post`.
-        step: String,
-        /// Its place among the commands of that step.
-        index: u32,
-        /// The command line.
-        argv: Vec<String>,
-        /// How it ended, if it did.
-        exit: Option<ExitStatus>,
     }
 
     /// Which restrictions a unit asks for and what became of each at its last start.

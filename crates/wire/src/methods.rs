@@ -123,6 +123,8 @@ methods! {
     Clean(CleanRequest) -> Done, the_same;
     /// Forgets that units failed, and their start limits.
     ResetFailed(NamesRequest) -> Done, the_same;
+    /// Tells that a version of a unit did not work and that the one before it is back: it goes to the unit's log, and OnFailure= follows.
+    TellTakenBack(TakenBackRequest) -> Done, never;
     /// Reads all unit files again.
     Reload(Done) -> ReloadReply, the_same;
     /// Replaces keeper and manager by the installed program; services go on.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use coracle_system_tests::images::{By, Workshop, with_workshop};
-use coracle_system_tests::waiting::eventually;
+use coracle_system_tests::waiting::{eventually, lines, state};
 use testkit::{Finished, HttpsServer, Instance};
 
 const GOOD: &str = "ExecStart=/usr/bin/sleep infinity";
@@ -251,6 +251,62 @@ fn a_version_that_does_not_work_is_taken_back_with_the_reason_and_not_tried_agai
         harbour.publish("1.3", GOOD, By::Trusted, &[]);
         harbour.upgraded(&[]);
         assert_eq!(harbour.running().0, "boat 1.3");
+    });
+}
+
+/// Works for as long as it is not asked a second time; nothing else is done about it.
+const SICK: &str = "ExecStart=/usr/bin/sleep infinity\nRuntimeDirectory=boat\nHealthCommand=/usr/bin/dash -c 'if test -e /run/boat/asked; then echo sick; exit 1; fi; : > /run/boat/asked'\n\
+                    HealthIntervalSec=100ms\nHealthRetries=2";
+/// Who is told of what goes wrong, and does not end.
+const ALARM: &str = "ExecStart=/usr/bin/sleep infinity";
+
+#[test]
+fn a_version_that_is_unhealthy_is_taken_back_and_others_are_told_though_it_did_not_fail() {
+    Harbour::open(|harbour| {
+        let coracle = harbour.coracle;
+        let told = |good: &str| format!("{good}\n[Unit]\nOnFailure=boat-alarm.service");
+        let publish = |version: &str, line: &str| {
+            let units = [
+                ("boat.service", &*told(line)),
+                ("boat-alarm.service", ALARM),
+            ];
+            harbour.publish_units(version, &units, By::Trusted, &[]);
+        };
+        publish("1.1", GOOD);
+        harbour.upgraded(&[]);
+        coracle.ok(&["stop", "boat-alarm.service"]);
+        publish("1.2", SICK);
+        let said = harbour.upgrade(&["--healthy-for", "60"]);
+        assert_eq!(said.status, 1, "{}{}", said.stdout, said.stderr);
+        let why = "boat 1.2 is taken back, 1.1 comes again: boat.service is unhealthy (sick)";
+        assert!(said.stderr.contains(why), "{}", said.stderr);
+        assert_eq!(harbour.running().0, "boat 1.1");
+        lines(coracle, "boat.service", |lines| {
+            lines.iter().any(|line| line.contains(why))
+        });
+        state(coracle, "boat-alarm.service", "active");
+        let because = coracle.ok(&["status", "boat-alarm.service"]);
+        assert!(
+            because.contains("a version of boat.service was taken back"),
+            "{because}"
+        );
+        // One that never answers while it is on trial has not proven that it works.
+        let silent = format!(
+            "{GOOD}\nHealthCommand=/usr/bin/dash -c 'exit 1'\nHealthReady=no\nHealthStartPeriodSec=1h"
+        );
+        publish("1.3", &silent);
+        let said = harbour.upgrade(&[]);
+        assert_eq!(said.status, 1, "{}{}", said.stdout, said.stderr);
+        let why = "boat.service has not answered its probes (exit status 1)";
+        assert!(said.stderr.contains(why), "{}", said.stderr);
+        assert_eq!(harbour.running().0, "boat 1.1");
+        // And one that is well stays.
+        publish(
+            "1.4",
+            &format!("{GOOD}\nHealthCommand=/usr/bin/dash -c 'exit 0'\nHealthIntervalSec=100ms"),
+        );
+        harbour.upgraded(&[]);
+        assert_eq!(harbour.running().0, "boat 1.4");
     });
 }
 
@@ -583,6 +639,9 @@ fn a_withdrawn_version_does_not_come_back_where_the_new_one_fails_or_was_cut_off
         });
         upgrade.kill().expect("it runs");
         upgrade.wait().expect("its end");
+        let status = coracle.ok(&["status", "boat"]);
+        let words = "is stopped where it does not, as 1.2 was withdrawn by its maker";
+        assert!(status.contains(words), "{status}");
         coracle.ok(&["stop", "boat"]);
         let said = coracle.coracle(&["start", "--enabled"]);
         assert_eq!(said.status, 1, "{}", said.stderr);

@@ -24,6 +24,7 @@ pub(crate) mod pages;
 pub(crate) mod paths;
 pub(crate) mod publish;
 pub(crate) mod relations;
+pub(crate) mod rollback;
 pub(crate) mod run;
 pub(crate) mod run_trigger;
 pub(crate) mod security;

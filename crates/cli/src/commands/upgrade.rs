@@ -1,4 +1,4 @@
-//! `upgrade`, `rollback`: another version takes the place of the current one, and goes again where it does not work.
+//! `upgrade`: another version takes the place of the current one, and goes again where it does not work.
 
 use std::time::Duration;
 
@@ -7,20 +7,20 @@ use clap::Args;
 use delivery::channel::{Release, Seen, beside};
 use delivery::portables::{Portable, Upgrading};
 use delivery::store::Store;
-use model::version::compare;
 use serde::Serialize;
-use wire::NamesRequest;
-use wire::methods::ResetFailed;
+use wire::methods::{ResetFailed, TellTakenBack};
+use wire::{NamesRequest, TakenBackRequest};
 
 use super::attach::{kept_and_gone, renew};
 use super::jobs::{self, JobOptions};
 use super::start::{Attaching, InstallOptions, Start};
 use crate::context::Context;
 use crate::failure::hint;
+use crate::portable::proof::Trouble;
 use crate::portable::source::{self, Offered, Source};
 use crate::portable::{
-    channel, current_units, existing, existing_held, is_attached, meant, none_here, offered, proof,
-    purge, records, referenced,
+    channel, existing, existing_held, is_attached, meant, none_here, offered, proof, purge,
+    records, referenced,
 };
 use crate::terminal::{Paint, complain, one_line, plain, say, say_json, size};
 use crate::verbs::Run;
@@ -289,20 +289,29 @@ impl Upgrade {
     }
 
     /// What is wrong with the new version, if anything is.
-    fn trouble(&self, context: &Context, name: &str, ran: &[String]) -> Result<Option<String>> {
+    fn trouble(&self, context: &Context, name: &str, ran: &[String]) -> Result<Option<Trouble>> {
         let (kept, gone) = kept_and_gone(context, name, ran)?;
         if let Some(unit) = gone.first() {
             let version = existing(context, name)?.current;
-            return Ok(Some(format!(
+            let why = format!(
                 "{unit} ran, and {version} does not have it (stop it before, where nobody needs it, and say --retry)"
-            )));
+            );
+            return Ok(Some(Trouble {
+                unit: unit.clone(),
+                why,
+                has_failed: false,
+            }));
         }
         if renew(context, name, ran, true)? == 0 {
             return proof::watch(context, &kept, Duration::from_secs(self.healthy_for.into()));
         }
         let now = proof::status(context, &kept)?;
-        let why = now.iter().find_map(|unit| proof::trouble(unit, u32::MAX));
-        Ok(Some(why.unwrap_or_else(|| "it did not start".to_owned())))
+        let trouble = now.iter().find_map(|unit| proof::trouble(unit, u32::MAX));
+        Ok(Some(trouble.unwrap_or_else(|| Trouble {
+            unit: kept.first().cloned().unwrap_or_default(),
+            why: "it did not start".to_owned(),
+            has_failed: false,
+        })))
     }
 
     fn tidy(&self, context: &Context, name: &str) -> Result<()> {
@@ -383,7 +392,7 @@ pub(super) fn end_trial_at_boot(context: &Context, name: &str) -> Result<bool> {
     }
 }
 
-fn detached(portable: &Portable) -> String {
+pub(super) fn detached(portable: &Portable) -> String {
     let (name, current) = (plain(&portable.name), plain(&portable.current));
     format!("{name} {current} is detached")
 }
@@ -394,33 +403,59 @@ fn take_back(
     name: &str,
     from: &str,
     ran: &[String],
-    why: Option<&str>,
+    trouble: Option<&Trouble>,
 ) -> Result<()> {
     let known = existing(context, name)?;
+    let why = trouble.map(|trouble| trouble.why.as_str());
     let said = why.unwrap_or("its proof was interrupted");
     if known.is_withdrawn(from) {
-        return Err(stop(context, &known, (from, ran), (why, said)));
+        let told = stop(context, &known, (from, ran), (why, said));
+        tell_units(context, trouble, &told.to_string());
+        return Err(told);
     }
     let newer = known.current;
-    complain(&format!(
-        "{} {} {} is taken back, {} comes again: {}",
-        Paint::Yellow.on("warning:"),
+    let text = format!(
+        "{} {} is taken back, {} comes again: {}",
         plain(name),
         plain(&newer),
         plain(from),
         one_line(said)
-    ));
+    );
+    complain(&format!("{} {text}", Paint::Yellow.on("warning:")));
     back_to(context, name, from, ran)?;
     note(context, name, |portable| take_from(portable, &newer, why))?;
     if ran.is_empty() {
         return Ok(());
     }
-    match renew(context, name, ran, true)? {
+    let status = renew(context, name, ran, true)?;
+    tell_units(context, trouble, &text);
+    match status {
         0 => Ok(()),
         _ => Err(hint(
             format!("{name} {from} does not start either"),
             format!("`coracle status {name}` and `coracle logs {name}` say why"),
         )),
+    }
+}
+
+/// Puts it into the log of the unit that did not work, and lets its OnFailure= follow where it has not. What can't be told changes nothing of
+/// what was done.
+fn tell_units(context: &Context, trouble: Option<&Trouble>, text: &str) {
+    let Some(trouble) = trouble else { return };
+    let told = || -> Result<()> {
+        if let Some(mut client) = context.connect_if_running()? {
+            let request = TakenBackRequest {
+                unit: trouble.unit.clone(),
+                text: format!("{text}."),
+                follows: !trouble.has_failed,
+            };
+            client.call(TellTakenBack, &request)?;
+        }
+        Ok(())
+    };
+    if let Err(error) = told() {
+        let unit = plain(&trouble.unit);
+        crate::failure::tell(&error.context(format!("OnFailure= of {unit} does not follow")));
     }
 }
 
@@ -469,7 +504,7 @@ fn take_from(portable: &mut Portable, version: &str, why: Option<&str>) {
 }
 
 /// Attaches a version that is stored, with what was granted to it. What failed may start again at once.
-fn back_to(context: &Context, name: &str, version: &str, ran: &[String]) -> Result<()> {
+pub(super) fn back_to(context: &Context, name: &str, version: &str, ran: &[String]) -> Result<()> {
     if let Some(mut client) = context.connect_if_running()?
         && !ran.is_empty()
     {
@@ -484,101 +519,4 @@ fn back_to(context: &Context, name: &str, version: &str, ran: &[String]) -> Resu
     let source = Source::Version(name.to_owned(), version.to_owned());
     Start::attach(context, source, install, Attaching::default())?;
     Ok(())
-}
-
-/// Options of `rollback`.
-#[derive(Args, Debug)]
-pub(crate) struct Rollback {
-    /// A portable that is here
-    #[arg(value_name = "NAME")]
-    name: String,
-    /// A version that is stored and was seen to work [default: the newest such below the current one]
-    #[arg(value_name = "VERSION")]
-    version: Option<String>,
-}
-
-impl Run for Rollback {
-    fn run(self, context: &Context) -> Result<u8> {
-        let name = meant(context, &self.name)?.ok_or_else(|| none_here(&self.name))?;
-        let name = name.name.as_str();
-        let _own = begin(context, name)?;
-        let portable = existing(context, name)?;
-        let current = portable.current.as_str();
-        if !is_attached(context, &portable)? {
-            return Err(hint(
-                detached(&portable),
-                format!("`coracle attach {name}` attaches it, and what is attached can go back"),
-            ));
-        }
-        let target = self.target(&portable)?;
-        let units = current_units(&portable);
-        let mut ran = purge::running(context, &portable)?;
-        if ran.is_empty() && have_failed(context, &units)? {
-            ran.clone_from(&units);
-        }
-        back_to(context, name, &target, &units)?;
-        note(context, name, |portable| {
-            if let Some(version) = portable.versions.get_mut(current) {
-                version.taken_back = Some("the administrator went back from it".to_owned());
-            }
-        })?;
-        let status = if ran.is_empty() {
-            0
-        } else {
-            renew(context, name, &ran, true)?
-        };
-        say(&format!(
-            "{} {} → {}",
-            plain(name),
-            plain(current),
-            plain(&target)
-        ));
-        Ok(status)
-    }
-}
-
-/// Whether one of the units failed, where a manager is there that knows.
-fn have_failed(context: &Context, units: &[String]) -> Result<bool> {
-    if context.connect_if_running()?.is_none() {
-        return Ok(false);
-    }
-    let now = proof::status(context, units)?;
-    Ok(now.iter().any(|unit| unit.active == "failed"))
-}
-
-impl Rollback {
-    fn target(&self, portable: &Portable) -> Result<String> {
-        let (name, current) = (&portable.name, &portable.current);
-        let is_below = |version: &String| portable.is_withdrawn(version);
-        let Some(wanted) = &self.version else {
-            let good = portable.versions.iter();
-            let good = good.filter(|(version, known)| {
-                known.healthy && compare(version, current).is_lt() && !is_below(version)
-            });
-            let newest = good
-                .map(|(version, _)| version)
-                .max_by(|a, b| compare(a, b));
-            return newest.cloned().ok_or_else(|| {
-                hint(
-                    format!("there is no version of {name} below {current} to go back to that was seen to work here"),
-                    format!("`coracle versions {name}` lists those that are stored"),
-                )
-            });
-        };
-        let next = format!("`coracle versions {name}` lists those that are stored");
-        let refused = |why: String| Err(hint(why, next.clone()));
-        match portable.versions.get(wanted) {
-            None => refused(format!("{name} {wanted} is not stored here")),
-            Some(_) if wanted == current => {
-                refused(format!("{name} {wanted} is the current version"))
-            }
-            Some(_) if is_below(wanted) => {
-                refused(format!("{name} {wanted} was withdrawn by its maker"))
-            }
-            Some(version) if !version.healthy => {
-                refused(format!("{name} {wanted} was never seen to work here"))
-            }
-            Some(_) => Ok(wanted.clone()),
-        }
-    }
 }

@@ -12,21 +12,39 @@ use rustix::time::{
     timerfd_settime,
 };
 use wire::methods::{Monitor, Status};
-use wire::{MonitorRequest, NamesRequest, UnitStatus};
+use wire::{HealthStatus, MonitorRequest, NamesRequest, UnitStatus};
 
 use crate::context::Context;
+
+/// What is wrong.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    /// The unit that does not work.
+    pub(crate) unit: String,
+    /// What is wrong with it, with its name.
+    pub(crate) why: String,
+    /// It is failed for the manager, too.
+    pub(crate) has_failed: bool,
+}
+
+/// How long it is waited on when the time is over and a service has not answered its last probe well: until it has, or is unhealthy.
+const VERDICT: Duration = Duration::from_secs(1);
 
 /// Watches units for a time; says what is wrong as soon as something is.
 ///
 /// # Errors
 /// When no manager can be asked.
-pub(crate) fn watch(context: &Context, units: &[String], span: Duration) -> Result<Option<String>> {
+pub(crate) fn watch(
+    context: &Context,
+    units: &[String],
+    span: Duration,
+) -> Result<Option<Trouble>> {
     let until = Instant::now() + span;
     let before = status(context, units)?;
     if let Some(trouble) = before.iter().find_map(|unit| trouble(unit, u32::MAX)) {
         return Ok(Some(trouble));
     }
-    let now_wrong = || -> Result<Option<String>> {
+    let now_wrong = || -> Result<Option<Trouble>> {
         let now = status(context, units)?;
         Ok(now
             .iter()
@@ -38,7 +56,42 @@ pub(crate) fn watch(context: &Context, units: &[String], span: Duration) -> Resu
             return Ok(Some(trouble));
         }
     }
-    now_wrong()
+    loop {
+        if let Some(trouble) = now_wrong()? {
+            return Ok(Some(trouble));
+        }
+        let now = status(context, units)?;
+        if let Some(trouble) = now.iter().find_map(unproven) {
+            return Ok(Some(trouble));
+        }
+        if !now.iter().any(is_doubtful) {
+            return Ok(None);
+        }
+        if let Some(trouble) = watch_once(context, units, VERDICT, &now_wrong)? {
+            return Ok(Some(trouble));
+        }
+    }
+}
+
+/// One that was never seen to work, at the end of its time.
+fn unproven(unit: &UnitStatus) -> Option<Trouble> {
+    let health = unit.service.as_ref()?.health.as_ref()?;
+    (health.state == "starting").then(|| Trouble {
+        unit: unit.name.clone(),
+        why: format!("{} has not answered its probes{}", unit.name, line(health)),
+        has_failed: false,
+    })
+}
+
+/// Its last probe failed, and that is not enough to call it unhealthy.
+fn is_doubtful(unit: &UnitStatus) -> bool {
+    let health = (unit.service.as_ref()).and_then(|service| service.health.as_ref());
+    health.is_some_and(|health| health.failures > 0)
+}
+
+fn line(health: &HealthStatus) -> String {
+    let line = health.line.as_deref();
+    line.map(|line| format!(" ({line})")).unwrap_or_default()
 }
 
 /// Until the time is over, the manager goes away, or something is wrong.
@@ -46,8 +99,8 @@ fn watch_once(
     context: &Context,
     units: &[String],
     left: Duration,
-    now_wrong: &dyn Fn() -> Result<Option<String>>,
-) -> Result<Option<String>> {
+    now_wrong: &dyn Fn() -> Result<Option<Trouble>>,
+) -> Result<Option<Trouble>> {
     let mut client = context.connect()?;
     let over = Rc::new(Cell::new(false));
     let (socket, noted) = (client.as_fd().try_clone_to_owned()?, Rc::clone(&over));
@@ -109,17 +162,74 @@ fn restarts(before: &[UnitStatus], unit: &UnitStatus) -> u32 {
 }
 
 /// What is wrong with a unit, if anything is. One that ended well is meant to where something else starts it, or it has one task.
-pub(crate) fn trouble(unit: &UnitStatus, restarts: u32) -> Option<String> {
+pub(crate) fn trouble(unit: &UnitStatus, restarts: u32) -> Option<Trouble> {
     let name = &unit.name;
+    let has_failed = unit.active == "failed";
+    let why = why(unit, restarts)?;
+    Some(Trouble {
+        unit: name.clone(),
+        why: format!("{name} {why}"),
+        has_failed,
+    })
+}
+
+fn why(unit: &UnitStatus, restarts: u32) -> Option<String> {
     let service = unit.service.as_ref();
     if unit.active == "failed" {
-        return Some(format!("{name} failed ({})", unit.result));
+        return Some(format!("failed ({})", unit.result));
     }
     let again = service.is_some_and(|service| service.restarts > restarts);
     if again || unit.sub.starts_with("auto-restart") {
-        return Some(format!("{name} ended and was restarted ({})", unit.result));
+        return Some(format!("ended and was restarted ({})", unit.result));
+    }
+    let health = service.and_then(|service| service.health.as_ref());
+    if let Some(health) = health.filter(|health| health.state == "unhealthy") {
+        return Some(format!("is unhealthy{}", line(health)));
     }
     let may_end = service.is_none_or(|service| service.kind == "oneshot");
     (unit.active == "inactive" && !may_end && unit.triggered_by.is_empty())
-        .then(|| format!("{name} ended"))
+        .then(|| "ended".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::ServiceStatus;
+
+    fn asked(state: &str, failures: u32) -> UnitStatus {
+        let health = HealthStatus {
+            state: state.into(),
+            failures,
+            line: Some("HTTP/1.1 500 No".into()),
+            ..HealthStatus::default()
+        };
+        UnitStatus {
+            name: "web.service".into(),
+            active: "active".into(),
+            service: Some(ServiceStatus {
+                kind: "exec".into(),
+                health: Some(health),
+                ..ServiceStatus::default()
+            }),
+            ..UnitStatus::default()
+        }
+    }
+
+    #[test]
+    fn what_is_unhealthy_is_trouble_and_what_never_answered_has_not_proven_itself() {
+        let said = |trouble: Option<Trouble>| trouble.map(|trouble| trouble.why);
+        let sick = "web.service is unhealthy (HTTP/1.1 500 No)";
+        assert_eq!(
+            said(trouble(&asked("unhealthy", 3), 0)).as_deref(),
+            Some(sick)
+        );
+        assert_eq!(trouble(&asked("healthy", 1), 0), None);
+        assert!(is_doubtful(&asked("healthy", 1)) && !is_doubtful(&asked("healthy", 0)));
+        let silent = "web.service has not answered its probes (HTTP/1.1 500 No)";
+        assert_eq!(
+            said(unproven(&asked("starting", 0))).as_deref(),
+            Some(silent)
+        );
+        assert_eq!(unproven(&asked("healthy", 0)), None);
+    }
 }

@@ -237,7 +237,7 @@ impl World {
 
     fn be_misused(&mut self) -> Result<(), String> {
         let unit = self.any_unit();
-        match self.random.below(6) {
+        match self.random.below(7) {
             0 => {
                 self.starts.remove(&unit);
                 self.step(Input::ResetFailed(unit))
@@ -246,6 +246,7 @@ impl World {
                 let job = self.engine.jobs().next();
                 job.map_or(Ok(()), |(job, _)| self.step(Input::Cancel(job)))
             }
+            6 => self.step(Input::TakenBack(unit)),
             5 => self.step(Input::Clean { unit, what: 1 }),
             2 => self.step(Input::Kill {
                 unit,
