@@ -108,6 +108,8 @@ fn measure(mut channel: Channel) {
                 leave_children: false,
                 timeout_ms: 1000,
                 status: 0,
+                power: 0,
+                argument: b"",
             },
             &[],
         )

@@ -43,7 +43,6 @@ pub mod memory;
 pub mod message;
 pub mod mount;
 pub mod namespace;
-#[cfg(feature = "std")]
 pub mod power;
 #[cfg(feature = "std")]
 pub mod probe;

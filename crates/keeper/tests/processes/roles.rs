@@ -55,6 +55,8 @@ fn relay(name: &str, arguments: &[OsString]) -> ExitCode {
             leave_children: false,
             timeout_ms: 0,
             status: 1,
+            power: 0,
+            argument: b"",
         };
         keeper::client::Channel::new(channel)
             .send(&end, &[])

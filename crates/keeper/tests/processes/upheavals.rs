@@ -298,6 +298,8 @@ pub(crate) fn children_that_do_not_end_are_killed_at_the_end() {
             leave_children: false,
             timeout_ms: 100,
             status: 5,
+            power: 0,
+            argument: b"",
         },
         &[],
     );
@@ -348,6 +350,8 @@ pub(crate) fn as_init_it_reaps_orphans_and_ends_everything() {
             leave_children: false,
             timeout_ms: 2_000,
             status: 9,
+            power: 0,
+            argument: b"",
         },
         &[],
     );

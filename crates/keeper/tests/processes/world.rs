@@ -326,6 +326,8 @@ impl World {
                 leave_children: false,
                 timeout_ms: 5_000,
                 status: 42,
+                power: 0,
+                argument: b"",
             },
             &[],
         );
