@@ -587,3 +587,44 @@ fn what_is_mounted_in_a_root_is_not_mounted_on_the_host() {
     });
     assert_eq!(mounted(), before);
 }
+
+#[test]
+fn what_is_encrypted_is_not_opened_without_a_key_or_against_the_policy() {
+    let shop = Shop::new();
+    let (image, key) = (shop.text("locked-boat.raw"), shop.text("key"));
+    fs::write(&key, "secret").expect("a key");
+    run("truncate", &["-s", "18M", &image]);
+    let cheap = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"];
+    let format = ["luksFormat", "-q", "--type", "luks2", "--key-file", &key];
+    run(
+        "cryptsetup",
+        &[&format[..], &cheap[..], &[image.as_str()][..]].concat(),
+    );
+    let root = format!("RootImage={image}");
+    with_units(&[], |coracle| {
+        let look = |lines: &[&str]| see(coracle, &[&[root.as_str()], lines].concat(), WORD);
+        let said = look(&[]);
+        assert!(
+            said.contains("there is no key for it")
+                && said.contains("/etc/cryptsetup-keys.d/locked-boat.key"),
+            "{said}"
+        );
+        let said = look(&["RootImagePolicy=root=unprotected"]);
+        assert!(said.contains("the root file system is encrypted"), "{said}");
+        let said = look(&["RootImagePolicy=root=encryptedwithintegrity"]);
+        assert!(said.contains("encrypted without integrity"), "{said}");
+        let said = coracle.coracle(&["inspect", &image]).stdout;
+        assert!(
+            said.contains("Encrypted: root · LUKS2 · aes-xts-plain64"),
+            "{said}"
+        );
+        let mut bytes = fs::read(&image).expect("the image");
+        bytes[5000] ^= 1;
+        fs::write(&image, bytes).expect("the image");
+        let said = look(&[]);
+        assert!(
+            said.contains("can't be opened") && said.contains("its checksum is wrong"),
+            "{said}"
+        );
+    });
+}

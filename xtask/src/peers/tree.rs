@@ -17,6 +17,8 @@ const PACKAGES: &[&str] = &[
     // What systemd checks and opens images with.
     "libcryptsetup12",
     "cryptsetup-bin",
+    // Without it, systemd mounts no image from a device.
+    "udev",
     // What systemd-repart makes images with.
     "systemd-repart",
     "e2fsprogs",

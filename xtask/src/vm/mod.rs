@@ -1,5 +1,6 @@
 //! `cargo xtask vm`: runs a command in a virtual machine, under a kernel that this machine does not run.
 
+mod images;
 mod initramfs;
 mod kernel;
 mod machine;
@@ -8,7 +9,6 @@ mod modules;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -155,72 +155,39 @@ pub(crate) fn run_into(arguments: &[String], sink: &mut (dyn Write + Send)) -> R
     Ok(())
 }
 
-/// The tier of tests: the checks of `tests/vm`, under every kernel, with Coracle as the first process.
+/// The tier of tests: the checks of `tests/vm`, under every kernel, with Coracle as the first process; and beside Debian's systemd.
 pub(crate) fn checks() -> Result<()> {
     dist::run()?;
     first_process()?;
-    let checks = dist::release_directory()?.join("checks");
-    let folder = tempfile::tempdir()?;
-    let bounded = bounded_disk(folder.path())?;
-    let [image, hashes, root_hash] = verity_image(folder.path())?;
-    for kernel in kernel::names() {
-        eprintln!("vm: kernel {kernel}");
-        run(&[
-            "--kernel".into(),
-            kernel.into(),
-            "--init".into(),
-            "coracle".into(),
-            "--with".into(),
-            format!("{}=/vm/checks", checks.display()),
-            "--with".into(),
-            format!("{}=/vm/bounded", bounded.display()),
-            "--with".into(),
-            format!("{}=/vm/web.raw", image.display()),
-            "--with".into(),
-            format!("{}=/vm/web.verity", hashes.display()),
-            "--with".into(),
-            format!("{}=/vm/roothash", root_hash.display()),
-            "--".into(),
-            "/vm/checks".into(),
-        ])?;
-    }
-    Ok(())
-}
-
-/// A file system that counts and bounds what projects hold.
-fn bounded_disk(folder: &Path) -> Result<PathBuf> {
-    const BYTES: u64 = 8 << 20;
-    let file = folder.join("bounded");
-    fs::File::create(&file)?.set_len(BYTES)?;
-    let features = "project,quota,^has_journal";
-    run::check(
-        Command::new("mkfs.ext4")
-            .args(["-q", "-O", features, "-E", "quotatype=prjquota"])
-            .arg(&file),
-    )?;
-    Ok(file)
-}
-
-/// An image of a shell, its hash tree and its root hash.
-fn verity_image(folder: &Path) -> Result<[PathBuf; 3]> {
     setup::programs(PROGRAMS)?;
     setup::run()?;
-    let tree = folder.join("tree");
-    for place in ["bin", "proc", "sys", "dev", "run", "tmp", "var/tmp", "etc"] {
-        fs::create_dir_all(tree.join(place))?;
+    let folder = tempfile::tempdir()?;
+    let files = images::for_coracle(folder.path())?;
+    for kernel in kernel::names() {
+        eprintln!("vm: kernel {kernel}");
+        check(&["--kernel", kernel, "--init", "coracle"], &files, &[])?;
     }
-    fs::copy("/bin/busybox", tree.join("bin/sh"))?;
-    let (image, hashes) = (folder.join("web.raw"), folder.join("web.verity"));
-    let mut pack = Command::new("mksquashfs");
-    run::check(pack.args([&tree, &image]).args(["-quiet", "-no-progress"]))?;
-    // A whole number of blocks, as veritysetup(8) wants it.
-    run::check(Command::new("truncate").args(["-s", "%4096"]).arg(&image))?;
-    let mut format = Command::new("veritysetup");
-    let root_hash = folder.join("web.roothash");
-    format.arg("format").args([&image, &hashes]);
-    format.arg("--root-hash-file").arg(&root_hash);
-    run::check(format.stdout(Stdio::null()))?;
-    Ok([image, hashes, root_hash])
+    eprintln!("vm: beside systemd");
+    let files = images::for_systemd(folder.path())?;
+    check(
+        &["--init", "systemd", "--memory", "2048", "--limit", "240"],
+        &files,
+        &["systemd"],
+    )
+}
+
+/// Runs the checks of these words in a machine with these files below `/vm`.
+fn check(options: &[&str], files: &[(PathBuf, &str)], words: &[&str]) -> Result<()> {
+    let checks = dist::release_directory()?.join("checks");
+    let mut arguments: Vec<String> = options.iter().map(|&word| word.to_owned()).collect();
+    let checks = (checks, "checks");
+    for (from, name) in files.iter().chain([&checks]) {
+        arguments.push("--with".into());
+        arguments.push(format!("{}=/vm/{name}", from.display()));
+    }
+    arguments.extend(["--".into(), "/vm/checks".into()]);
+    arguments.extend(words.iter().map(|&word| word.to_owned()));
+    run(&arguments)
 }
 
 /// Builds the machines' first process, and the checks.

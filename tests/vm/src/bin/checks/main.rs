@@ -1,11 +1,14 @@
-//! What only a machine with Coracle as PID 1 and the controllers of cgroup v2 can show; runs inside one (`cargo xtask test vm`).
+//! What only a machine with Coracle as PID 1 and the controllers of cgroup v2 can show, or one with Debian's systemd; runs inside one
+//! (`cargo xtask test vm`).
 
 #![allow(
     clippy::print_stdout,
     reason = "what it prints is the test's report, on the host's terminal"
 )]
 
+mod foreign;
 mod groups;
+mod layers;
 mod quotas;
 
 use std::fs;
@@ -62,17 +65,56 @@ const CHECKS: &[Check] = &[
     ("a_timer_elapses_when_the_clock_is_set", clock),
     ("a_day_is_over_when_the_clock_says_so", day),
     ("an_image_is_checked_by_the_kernel_when_it_is_read", verity),
+    ("layers_are_a_root_with_and_without_changes", layers::stack),
+    ("a_throw_away_root_is_new_each_time", layers::ephemeral),
     ("an_orphan_is_reaped_by_the_first_process", orphan),
     ("nothing_is_left_of_a_run", nothing_left),
 ];
 
+/// On a machine whose first process is systemd.
+const BESIDE_SYSTEMD: &[Check] = &[
+    ("systemd_reads_and_validates_our_image", foreign::dissected),
+    (
+        "systemd_checks_our_image_by_its_root_hash",
+        foreign::root_image,
+    ),
+    ("nobody_runs_what_was_changed", foreign::changed),
+    ("portablectl_attaches_and_runs_our_image", foreign::portable),
+    (
+        "what_repart_signed_runs_once_its_maker_is_trusted",
+        foreign::signed_by_repart,
+    ),
+    (
+        "what_is_encrypted_is_opened_with_its_key_alone",
+        foreign::encrypted,
+    ),
+    (
+        "what_cryptsetup_encrypted_is_opened_with_a_credential",
+        foreign::encrypted_by_cryptsetup,
+    ),
+    ("no_device_is_left_of_an_image", foreign::nothing_stays),
+];
+
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().collect();
+    if let [_, word] = words.as_slice() {
+        // The list beside systemd, or those of both whose names have the word in them.
+        let both = CHECKS.iter().chain(BESIDE_SYSTEMD).copied();
+        let named = both.filter(|(name, _)| name.contains(word.as_str()));
+        return match word.as_str() {
+            "systemd" => all(BESIDE_SYSTEMD),
+            _ => all(&named.collect::<Vec<_>>()),
+        };
+    }
     if let [_, act, path] = words.as_slice() {
         return quotas::attempt(act, &fs::File::open(path)?);
     }
+    all(CHECKS)
+}
+
+fn all(checks: &[Check]) -> Result<()> {
     let mut failed = 0;
-    for (name, check) in CHECKS {
+    for (name, check) in checks {
         match check() {
             Ok(()) => println!("{name} ... ok"),
             Err(error) => {
@@ -81,7 +123,8 @@ fn main() -> Result<()> {
             }
         }
     }
-    ensure!(failed == 0, "{failed} of {} checks failed", CHECKS.len());
+    ensure!(!checks.is_empty(), "there are no such checks");
+    ensure!(failed == 0, "{failed} of {} checks failed", checks.len());
     Ok(())
 }
 
