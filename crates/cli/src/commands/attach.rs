@@ -10,6 +10,7 @@ use super::jobs::{self, JobOptions};
 use super::start::{Attaching, InstallOptions, Start};
 use crate::context::Context;
 use crate::failure::hint;
+use crate::portable::listening::Listening;
 use crate::portable::source::{self, Source};
 use crate::portable::{is_attached, list, meant, none_here, purge};
 use crate::terminal::{complain, plain, say, say_json};
@@ -142,8 +143,10 @@ impl Run for Reattach {
             now: self.now && ran.is_empty(),
             enable: self.enable,
         };
+        let listening = Listening::of(context, &ran)?;
         let status = Start::attach(context, source, self.install, attaching)?;
-        Ok(status.max(renew(context, &known.name, &ran, self.now)?))
+        let renewal = self.now.then_some(&listening);
+        Ok(status.max(renew(context, &known.name, &ran, renewal)?))
     }
 }
 
@@ -168,10 +171,16 @@ pub(super) fn kept_and_gone(
     Ok(ran.iter().cloned().partition(is_there))
 }
 
-/// What ran goes on from the new files, and what these no longer have ends.
-pub(super) fn renew(context: &Context, name: &str, ran: &[String], now: bool) -> Result<u8> {
+/// What ran goes on from the new files, and what these no longer have ends, where that is wanted now; sockets that were `open` stay so where the files still
+/// ask for them so.
+pub(super) fn renew(
+    context: &Context,
+    name: &str,
+    ran: &[String],
+    open: Option<&Listening>,
+) -> Result<u8> {
     let (kept, gone) = kept_and_gone(context, name, ran)?;
-    if !now {
+    let Some(open) = open else {
         if !ran.is_empty() {
             context.narrate(&format!(
                 "{} still from what was attached before: `coracle restart {name}` changes that",
@@ -182,7 +191,7 @@ pub(super) fn renew(context: &Context, name: &str, ran: &[String], now: bool) ->
             ));
         }
         return Ok(0);
-    }
+    };
     let options = JobOptions {
         job_mode: "replace".to_owned(),
         ..JobOptions::default()
@@ -191,6 +200,7 @@ pub(super) fn renew(context: &Context, name: &str, ran: &[String], now: bool) ->
     if !gone.is_empty() {
         status = jobs::stop(context, &gone, &options)?;
     }
+    let kept = open.to_restart(context, &kept)?;
     if !kept.is_empty() {
         status = status.max(jobs::queue(context, RestartUnit, &kept, &options)?);
         if status == 0 && !context.globals.quiet {

@@ -9,6 +9,7 @@ use super::attach::renew;
 use super::upgrade::{back_to, begin, detached, note};
 use crate::context::Context;
 use crate::failure::hint;
+use crate::portable::listening::Listening;
 use crate::portable::{current_units, existing, is_attached, meant, none_here, proof, purge};
 use crate::terminal::{plain, say};
 use crate::verbs::Run;
@@ -43,6 +44,7 @@ impl Run for Rollback {
         if ran.is_empty() && have_failed(context, &units)? {
             ran.clone_from(&units);
         }
+        let open = Listening::of(context, &ran)?;
         back_to(context, name, &target, &units)?;
         note(context, name, |portable| {
             if let Some(version) = portable.versions.get_mut(current) {
@@ -52,7 +54,7 @@ impl Run for Rollback {
         let status = if ran.is_empty() {
             0
         } else {
-            renew(context, name, &ran, true)?
+            renew(context, name, &ran, Some(&open))?
         };
         say(&format!(
             "{} {} → {}",

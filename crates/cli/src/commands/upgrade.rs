@@ -16,6 +16,7 @@ use super::jobs::{self, JobOptions};
 use super::start::{Attaching, InstallOptions, Start};
 use crate::context::Context;
 use crate::failure::hint;
+use crate::portable::listening::Listening;
 use crate::portable::proof::Trouble;
 use crate::portable::source::{self, Offered, Source};
 use crate::portable::{
@@ -254,6 +255,7 @@ impl Upgrade {
                 note(context, name, |portable| healthy(portable, from))?;
             }
         }
+        let open = Listening::of(context, &ran)?;
         let mut install = self.install.clone();
         install.choices.must_be = Some(name.to_owned());
         install.choices.trial = (!ran.is_empty()).then(|| from.to_owned());
@@ -275,7 +277,7 @@ impl Upgrade {
             ));
             return Ok(0);
         }
-        if let Some(why) = self.trouble(context, name, &ran)? {
+        if let Some(why) = self.trouble(context, name, &ran, &open)? {
             take_back(context, name, from, &ran, Some(&why))?;
             return Ok(1);
         }
@@ -289,7 +291,13 @@ impl Upgrade {
     }
 
     /// What is wrong with the new version, if anything is.
-    fn trouble(&self, context: &Context, name: &str, ran: &[String]) -> Result<Option<Trouble>> {
+    fn trouble(
+        &self,
+        context: &Context,
+        name: &str,
+        ran: &[String],
+        open: &Listening,
+    ) -> Result<Option<Trouble>> {
         let (kept, gone) = kept_and_gone(context, name, ran)?;
         if let Some(unit) = gone.first() {
             let version = existing(context, name)?.current;
@@ -302,7 +310,7 @@ impl Upgrade {
                 has_failed: false,
             }));
         }
-        if renew(context, name, ran, true)? == 0 {
+        if renew(context, name, ran, Some(open))? == 0 {
             return proof::watch(context, &kept, Duration::from_secs(self.healthy_for.into()));
         }
         let now = proof::status(context, &kept)?;
@@ -422,12 +430,13 @@ fn take_back(
         one_line(said)
     );
     complain(&format!("{} {text}", Paint::Yellow.on("warning:")));
+    let open = Listening::of(context, ran)?;
     back_to(context, name, from, ran)?;
     note(context, name, |portable| take_from(portable, &newer, why))?;
     if ran.is_empty() {
         return Ok(());
     }
-    let status = renew(context, name, ran, true)?;
+    let status = renew(context, name, ran, Some(&open))?;
     tell_units(context, trouble, &text);
     match status {
         0 => Ok(()),

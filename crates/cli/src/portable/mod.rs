@@ -8,6 +8,7 @@ pub(crate) mod consent;
 pub(crate) mod extensions;
 pub(crate) mod fetch;
 pub(crate) mod list;
+pub(crate) mod listening;
 pub(crate) mod loosened;
 pub(crate) mod note;
 pub(crate) mod offered;

@@ -3,7 +3,8 @@
 //!
 //! Beside the ledger lies the file `go`. When it is gone, those that would end by themselves rest instead, so that the world comes to a halt.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio, exit};
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use coracle_system_tests::ledger::Ledger;
 use coracle_system_tests::moments::Moments;
+use kernel::signal::SignalSet;
 use rustix::event::{PollFd, PollFlags, poll};
 
 /// The longest life of what ends by itself, in microseconds.
@@ -51,6 +53,7 @@ fn main() {
     match inhabitant.arguments[1].as_str() {
         "serve" => inhabitant.serve(false),
         "serve-once" => inhabitant.serve(true),
+        "http" => inhabitant.http(),
         "crash" => inhabitant.crash(),
         "fork" => inhabitant.fork(),
         "known" => inhabitant.ledger.write(&format!("known {}", start - 1)),
@@ -86,6 +89,36 @@ impl Inhabitant {
             if once && served {
                 self.ledger.write("ended exited 0");
                 return;
+            }
+        }
+    }
+
+    /// Answers requests with its word, one after the other, until it is asked to end, which it does between two of them.
+    fn http(&self) {
+        let stop = SignalSet::EMPTY.with(TERM);
+        kernel::signal::set_mask(stop).expect("a mask");
+        let stop = kernel::signal::descriptor(stop).expect("a descriptor");
+        let listener = TcpListener::from(kernel::descriptor::take_inherited(3).expect("a socket"));
+        loop {
+            let mut ready = [
+                PollFd::new(&stop, PollFlags::IN),
+                PollFd::new(&listener, PollFlags::IN),
+            ];
+            poll(&mut ready, None).expect("events");
+            if !ready[0].revents().is_empty() {
+                return;
+            }
+            let (stream, _) = listener.accept().expect("a connection");
+            let mut lines = BufReader::new(&stream).lines();
+            // Who goes away is not served.
+            let is_whole = lines
+                .by_ref()
+                .map_while(Result::ok)
+                .any(|line| line.is_empty());
+            if is_whole {
+                let word = &self.arguments[4];
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n", word.len());
+                let _gone = write!(&stream, "{head}Connection: close\r\n\r\n{word}").is_err();
             }
         }
     }

@@ -1,0 +1,123 @@
+//! Sockets that stay open while versions change: what waits at them is served by the next version, and nobody is turned away.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use model::Room;
+use wire::ShowRequest;
+use wire::methods::Show;
+
+use crate::context::Context;
+
+/// What says how sockets are made beside the directives of `[Socket]`.
+const ELSEWHERE: &[&str] = &[
+    "PrivateNetwork",
+    "NetworkNamespacePath",
+    "JoinsNamespaceOf",
+    "BindNetworkInterface",
+    "SELinuxContext",
+    "SmackProcessLabel",
+];
+
+/// How the sockets of some units were asked for when they were opened.
+#[derive(Debug, Default)]
+pub(crate) struct Listening(BTreeMap<String, BTreeMap<String, String>>);
+
+impl Listening {
+    /// Those of the socket units among these that are open now, as their files have it; to be asked before the files change.
+    ///
+    /// # Errors
+    /// When no manager can be asked.
+    pub(crate) fn of(context: &Context, units: &[String]) -> Result<Listening> {
+        let names: Vec<String> = (units.iter())
+            .filter(|unit| unit.ends_with(".socket"))
+            .cloned()
+            .collect();
+        // No name would mean the manager itself.
+        let Some(mut client) = context.connect_if_running()?.filter(|_| !names.is_empty()) else {
+            return Ok(Listening::default());
+        };
+        let request = ShowRequest {
+            names,
+            properties: Vec::new(),
+        };
+        let shown = client.call(Show, &request)?.units.into_iter();
+        let open = shown.filter(|unit| is_open(&unit.properties));
+        let made = open.map(|unit| (unit.unit, making(unit.properties)));
+        Ok(Listening(made.collect()))
+    }
+
+    /// The units without the sockets that are open as the files have it now.
+    ///
+    /// # Errors
+    /// When no manager can be asked.
+    pub(crate) fn to_restart(&self, context: &Context, units: &[String]) -> Result<Vec<String>> {
+        let now = Listening::of(context, units)?;
+        let stays = |unit: &String| self.stays(&now, unit);
+        Ok(units.iter().filter(|unit| !stays(unit)).cloned().collect())
+    }
+
+    fn stays(&self, now: &Listening, unit: &str) -> bool {
+        let made = self.0.get(unit);
+        made.is_some() && made == now.0.get(unit)
+    }
+}
+
+fn is_open(properties: &BTreeMap<String, String>) -> bool {
+    let sub = properties.get("SubState").map(String::as_str);
+    matches!(sub, Some("listening" | "running"))
+}
+
+/// What of a unit's properties its sockets depend on. What it runs is not among them: that is the next version's at the next time.
+fn making(mut properties: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let is_of_sockets = |name: &str| {
+        let rooms = model::key::NAMES.iter();
+        let mut rooms = rooms.filter(|(known, _)| *known == name);
+        rooms.any(|(_, room)| *room == Room::Socket) && !name.starts_with("Exec")
+    };
+    properties.retain(|name, _| is_of_sockets(name) || ELSEWHERE.contains(&name.as_str()));
+    properties
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listening(lines: &[(&str, &str)]) -> Listening {
+        let lines = lines
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()));
+        let properties: BTreeMap<String, String> = lines.collect();
+        let open = is_open(&properties);
+        let made = open.then(|| ("web.socket".to_owned(), making(properties)));
+        Listening(made.into_iter().collect())
+    }
+
+    #[test]
+    fn a_socket_stays_open_where_nothing_that_makes_it_is_another() {
+        let before = [
+            ("SubState", "running"),
+            ("Description", "version 1"),
+            ("RootImage", "/1.psi"),
+            ("ListenStream", "80"),
+        ];
+        let check = |changed: &[(&str, &str)]| {
+            let mut after: BTreeMap<&str, &str> = before.into_iter().collect();
+            after.extend(changed.iter().copied());
+            let after: Vec<_> = after.into_iter().collect();
+            listening(&before).stays(&listening(&after), "web.socket")
+        };
+        assert!(check(&[]));
+        let other = [
+            ("Description", "version 2"),
+            ("RootImage", "/2.psi"),
+            ("ExecStartPre", "/bin/true"),
+            ("SubState", "listening"),
+        ];
+        assert!(check(&other));
+        assert!(!check(&[("ListenStream", "81")]));
+        assert!(!check(&[("SocketMode", "0600")]));
+        assert!(!check(&[("PrivateNetwork", "yes")]));
+        assert!(!check(&[("SubState", "dead")]));
+    }
+}
