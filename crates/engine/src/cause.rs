@@ -134,6 +134,13 @@ pub enum Cause {
         /// The unit.
         unit: Arc<str>,
     },
+    /// The kernel's table has it, or has it no more, and none of our commands did that.
+    Table {
+        /// The mount or the swap.
+        unit: Arc<str>,
+        /// It is there.
+        is_there: bool,
+    },
     /// Restored after the manager came back.
     Adopted {
         /// The unit.
@@ -164,6 +171,7 @@ impl Cause {
             | Cause::Sockets { unit }
             | Cause::Unhealthy { unit }
             | Cause::TakenBack { unit }
+            | Cause::Table { unit, .. }
             | Cause::Adopted { unit } => unit,
         }
     }

@@ -189,6 +189,8 @@ pub struct ServiceConfig {
     pub exits_as_group: bool,
     /// A scope: its processes are there before it, and are taken over.
     pub takes_over: bool,
+    /// A mount or a swap: it is up for as long as the kernel's table has it.
+    pub table: Option<Table>,
     /// RemainAfterExit=
     pub remain_after_exit: bool,
     /// ExecCondition=
@@ -251,6 +253,15 @@ pub struct ServiceConfig {
     pub reload_signal: Signal,
     /// How it is stopped.
     pub kill: KillConfig,
+}
+
+/// A table of the kernel's, whose entries are units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Table {
+    /// Mounts.
+    Mounts,
+    /// Swap areas.
+    Swaps,
 }
 
 /// The commands of one Exec…= list, as far as states are concerned.
@@ -504,6 +515,7 @@ impl ServiceConfig {
             pid_file: false,
             exits_as_group: false,
             takes_over: false,
+            table: None,
             remain_after_exit: false,
             condition: CommandList::default(),
             start_pre: CommandList::default(),

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use model::mount::Change;
 use model::value::{ExecCommands, ExitStatusSet, TimeSpan};
 use model::{Unit, UnitKind, key, value};
 
 use crate::config::{
     AcceptConfig, Acts, Command, CommandList, Concurrency, DeferTrigger, JobMode, KillConfig,
     KillMode, Kind, Load, OomPolicy, RateLimit, Relation, Restart, ServiceConfig, ServiceType,
-    SocketConfig, StatusSet, TimeoutFailure, UnitConfig,
+    SocketConfig, StatusSet, Table, TimeoutFailure, UnitConfig,
 };
 use crate::id::{Micros, Signal};
 use crate::path::PathConfig;
@@ -52,7 +53,7 @@ impl From<&Unit> for UnitConfig {
                 .any(|(directive, _)| is_condition(directive.name())),
             refuse_manual_start: unit.value(&key::REFUSE_MANUAL_START),
             refuse_manual_stop: unit.value(&key::REFUSE_MANUAL_STOP)
-                || unit.name().as_str() == model::slice::ROOT,
+                || [model::slice::ROOT, model::mount::ROOT].contains(&unit.name().as_str()),
             allow_isolate: unit.value(&key::ALLOW_ISOLATE),
             ignore_on_isolate: unit
                 .get(&key::IGNORE_ON_ISOLATE)
@@ -91,6 +92,14 @@ fn kind(unit: &Unit) -> Kind {
         UnitKind::Timer => Kind::Timer(Arc::new(timer(unit))),
         UnitKind::Path => Kind::Path(Arc::new(path(unit))),
         UnitKind::Scope => Kind::Service(Arc::new(scope(unit))),
+        UnitKind::Mount => {
+            let time = unit.value(&key::MOUNT_TIMEOUT_SEC);
+            Kind::Service(Arc::new(entry(unit, Table::Mounts, time)))
+        }
+        UnitKind::Swap => {
+            let time = unit.value(&key::SWAP_TIMEOUT_SEC);
+            Kind::Service(Arc::new(entry(unit, Table::Swaps, time)))
+        }
         _ => Kind::Target,
     }
 }
@@ -120,6 +129,25 @@ fn oom(unit: &Unit, said: &model::Key<value::OomPolicy>) -> OomPolicy {
         Some(value::OomPolicy::Continue) => OomPolicy::Continue,
         Some(value::OomPolicy::Kill) => OomPolicy::Kill,
         Some(value::OomPolicy::Stop) | None => OomPolicy::Stop,
+    }
+}
+
+/// A mount or a swap is a service whose commands change a table of the kernel's.
+fn entry(unit: &Unit, table: Table, time: TimeSpan) -> ServiceConfig {
+    let time = timeout(time);
+    let commands = |change| list(Some(&model::mount::commands(unit, change)));
+    ServiceConfig {
+        table: Some(table),
+        remain_after_exit: true,
+        start_pre: list(Some(&model::mount::preparation(unit))),
+        start: commands(Change::Make),
+        reload: commands(Change::Remake),
+        stop: commands(Change::TakeOut),
+        timeout_start: time,
+        timeout_stop: time,
+        timeout_abort: time,
+        kill: kill(unit),
+        ..ServiceConfig::new(ServiceType::Oneshot)
     }
 }
 
@@ -158,6 +186,7 @@ fn service(unit: &Unit, service_type: ServiceType) -> ServiceConfig {
         pid_file: unit.is_set(key::PID_FILE.directive()),
         exits_as_group: unit.value(&key::EXIT_TYPE) == value::ExitType::Cgroup,
         takes_over: false,
+        table: None,
         remain_after_exit: unit.value(&key::REMAIN_AFTER_EXIT) || no_command,
         condition: list(unit.get(&key::EXEC_CONDITION)),
         start_pre: list(unit.get(&key::SERVICE_EXEC_START_PRE)),
@@ -355,6 +384,30 @@ fn implied(unit: &Unit, relations: &mut Vec<(Relation, Arc<str>)>) {
                 .map(|(_, name)| (Relation::TargetAfter, Arc::clone(name)))
                 .collect();
             relations.extend(after);
+        }
+        UnitKind::Mount => {
+            // What the host has before us and after us is in nobody's order.
+            if model::mount::place(unit).is_none_or(|place| model::mount::is_of_the_host(&place)) {
+                return;
+            }
+            if model::mount::is_of_network(unit) {
+                say(Relation::After, "network.target");
+                say(Relation::After, "network-online.target");
+                say(Relation::After, "remote-fs-pre.target");
+                say(Relation::Before, "remote-fs.target");
+            } else {
+                say(Relation::After, "local-fs-pre.target");
+                say(Relation::Before, "local-fs.target");
+            }
+            say(Relation::Conflicts, "umount.target");
+            say(Relation::Before, "umount.target");
+            return;
+        }
+        UnitKind::Swap => {
+            say(Relation::Before, "swap.target");
+            say(Relation::Conflicts, "umount.target");
+            say(Relation::Before, "umount.target");
+            return;
         }
         // What everything is in goes with the machine.
         UnitKind::Slice if is_of_the_tree(unit.name().as_str()) => return,
@@ -599,8 +652,8 @@ mod tests {
     #[test]
     fn an_unsupported_kind_says_so() {
         assert_eq!(
-            UnitConfig::from(&unit("a.swap")).kind,
-            Kind::Unsupported("mount and swap units are not supported yet.")
+            UnitConfig::from(&unit("a.device")).kind,
+            Kind::Unsupported("units of this kind are not supported yet.")
         );
     }
 }

@@ -114,6 +114,7 @@ impl Engine {
             Input::ExecFailed(process) => self.exec_failed(process),
             Input::Exited { process, status } => self.ended(process, Some(status)),
             Input::CgroupEmpty { unit, incarnation } => self.cgroup_empty(unit, incarnation),
+            Input::InTable { unit, is_there } => self.in_table(unit, is_there),
             input @ (Input::Probed { .. }
             | Input::MainFound { .. }
             | Input::TakenOver { .. }
@@ -455,6 +456,11 @@ impl Engine {
         self.get(unit).map(|unit| &unit.state)
     }
 
+    /// Whether the kernel's table has it, as far as was told.
+    pub fn in_kernel_table(&self, unit: UnitId) -> bool {
+        self.get(unit).is_some_and(|unit| unit.in_table)
+    }
+
     /// Why it is in this state.
     pub fn cause(&self, unit: UnitId) -> Chain {
         self.get(unit)
@@ -559,6 +565,7 @@ impl Input {
                 Some(*unit)
             }
             Input::CgroupEmpty { unit, .. }
+            | Input::InTable { unit, .. }
             | Input::MainFound { unit, .. }
             | Input::TakenOver { unit, .. }
             | Input::OutOfMemory { unit, .. }

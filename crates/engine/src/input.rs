@@ -99,6 +99,13 @@ pub enum Input {
         /// The service answered as it should.
         well: bool,
     },
+    /// What the kernel's table has of a mount or a swap, whenever that may be something else.
+    InTable {
+        /// The unit.
+        unit: UnitId,
+        /// It is there.
+        is_there: bool,
+    },
     /// The answer to `Action::FindMain`.
     MainFound {
         /// The unit.

@@ -25,6 +25,7 @@ impl Unit {
             stamps: self.stamps,
             traffic: self.traffic.clone(),
             served: self.served.clone(),
+            in_table: self.in_table,
             job: self.job.as_ref().map(|job| job.snapshot()),
             last_job: self.last_job,
             cause: self.cause.links().to_vec(),
@@ -88,6 +89,7 @@ impl Engine {
         unit.stamps = snapshot.stamps;
         unit.traffic = snapshot.traffic;
         unit.served = snapshot.served.clone();
+        unit.in_table = snapshot.in_table;
         unit.job = job.map(Box::new);
         unit.last_job = snapshot.last_job;
         unit.cause = Chain::from_links(&snapshot.cause);

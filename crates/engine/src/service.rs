@@ -7,9 +7,10 @@ mod memory;
 mod notice;
 mod restart;
 mod stop;
+mod table;
 mod watchdog;
 
-use crate::config::{CommandList, ServiceConfig, ServiceType};
+use crate::config::{CommandList, ServiceConfig, ServiceType, Table};
 use crate::effect::{Action, JobResult, Role, Spawn, Target};
 use crate::engine::Engine;
 use crate::id::{Incarnation, Micros, ProcessKey, UnitId};
@@ -18,8 +19,11 @@ use crate::jobs::Move;
 use crate::state::{Main, Phase, Process, Progress, ServiceRun, State, UnitResult};
 
 impl ServiceRun {
-    fn new(now: Micros) -> ServiceRun {
+    fn new(now: Micros, table: Option<Table>) -> ServiceRun {
         ServiceRun {
+            table,
+            is_left: false,
+            tries: 0,
             phase: Phase::Condition,
             since: now,
             main: Main::None,
@@ -82,14 +86,20 @@ impl ServiceConfig {
 
 impl Engine {
     pub(crate) fn service_start(&mut self, id: UnitId) -> Move {
-        let now = self.now;
+        let run = self.new_run(id);
+        self.change(id, State::Service(Box::new(run)));
+        self.start_list(id, Phase::Condition);
+        Move::Going
+    }
+
+    /// What begins with the next number.
+    fn new_run(&mut self, id: UnitId) -> ServiceRun {
+        let (now, table) = (self.now, self.service(id).table);
         let unit = self.unit_mut(id);
         unit.incarnation = Incarnation(unit.incarnation.0 + 1);
         unit.main_status = None;
         unit.last_result = UnitResult::Success;
-        self.change(id, State::Service(Box::new(ServiceRun::new(now))));
-        self.start_list(id, Phase::Condition);
-        Move::Going
+        ServiceRun::new(now, table)
     }
 
     /// Begins a phase of the way up that runs a list, or the next one where the list is empty.
@@ -249,6 +259,7 @@ impl Engine {
     pub(crate) fn service_progressed(&mut self, id: UnitId, serial: u32, progress: Progress) {
         if progress == Progress::Spawned {
             self.signal_latecomer(id);
+            self.end_latecomer(id, serial);
         }
         let service_type = self.service(id).service_type;
         let Some(run) = self.run_mut(id) else { return };

@@ -40,6 +40,9 @@ pub struct UnitSnapshot {
     /// The connection that it is there for.
     #[serde(default)]
     pub served: Option<Box<Served>>,
+    /// The kernel's table has it.
+    #[serde(default)]
+    pub in_table: bool,
     /// Its job.
     pub job: Option<JobSnapshot>,
     /// The highest job number this unit had.

@@ -29,6 +29,9 @@
 //!
 //! A round of signals that nobody gets is passed through at once. Each waiting phase has a deadline, unless a timeout is infinite.
 //!
+//! A mount or a swap is a service whose commands change a table of the kernel's (mounting, remounting, unmounting): *exited* means that the table has
+//! it (mounted, or active), whoever put it there, and a stop that leaves it there has failed. It goes up and down by itself when others mount and unmount.
+//!
 //! # The states of a socket
 //!
 //! start-pre, start-open (the manager opens), start-post, listening (watched), running (its service has it), stop-pre,
@@ -72,6 +75,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Table;
 use crate::effect::Role;
 use crate::id::Micros;
 use crate::input::ExitStatus;
@@ -120,6 +124,15 @@ pub enum State {
 /// A run of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceRun {
+    /// A mount's or a swap's.
+    #[serde(default)]
+    pub table: Option<Table>,
+    /// Others made that, or it could not be taken out: who ends the instance leaves it there.
+    #[serde(default)]
+    pub is_left: bool,
+    /// How often that was to be taken out in vain.
+    #[serde(default)]
+    pub tries: u8,
     /// What it is doing.
     pub phase: Phase,
     /// Since when.
@@ -349,6 +362,16 @@ pub enum SubState {
     ReloadPost,
     /// Traffic waits for units that are in the way.
     Deferred,
+    Mounting,
+    Mounted,
+    Remounting,
+    Unmounting,
+    UnmountingSigterm,
+    UnmountingSigkill,
+    Activating,
+    Deactivating,
+    DeactivatingSigterm,
+    DeactivatingSigkill,
 }
 
 impl State {
@@ -373,7 +396,7 @@ impl State {
             State::Dead => SubState::Dead,
             State::Failed { .. } => SubState::Failed,
             State::Reached { .. } => SubState::Active,
-            State::Service(run) => run.phase.sub(),
+            State::Service(run) => run.sub(),
             State::AutoRestart { until: Some(_), .. } => SubState::AutoRestart,
             State::AutoRestart { until: None, .. } => SubState::AutoRestartQueued,
             State::Socket(run) => run.phase.sub(),
@@ -560,6 +583,16 @@ impl SubState {
             SubState::Waiting => "waiting",
             SubState::Elapsed => "elapsed",
             SubState::Deferred => "deferred",
+            SubState::Mounting => "mounting",
+            SubState::Mounted => "mounted",
+            SubState::Remounting => "remounting",
+            SubState::Unmounting => "unmounting",
+            SubState::UnmountingSigterm => "unmounting-sigterm",
+            SubState::UnmountingSigkill => "unmounting-sigkill",
+            SubState::Activating => "activating",
+            SubState::Deactivating => "deactivating",
+            SubState::DeactivatingSigterm => "deactivating-sigterm",
+            SubState::DeactivatingSigkill => "deactivating-sigkill",
         }
     }
 }
@@ -605,6 +638,16 @@ mod tests {
             Elapsed,
             ReloadPost,
             Deferred,
+            Mounting,
+            Mounted,
+            Remounting,
+            Unmounting,
+            UnmountingSigterm,
+            UnmountingSigkill,
+            Activating,
+            Deactivating,
+            DeactivatingSigterm,
+            DeactivatingSigkill,
         ];
         assert_eq!(all.map(SubState::name), SUB);
         assert_eq!(

@@ -34,6 +34,8 @@ pub(crate) enum Followup {
     Unneeded(UnitId),
     /// A socket, a timer or a path unit looks at its unit.
     Triggered(UnitId),
+    /// It is up if the kernel's table has it.
+    InTable(UnitId),
 }
 
 impl Engine {
@@ -285,6 +287,9 @@ impl Engine {
                 .extend(upheld.into_iter().map(Followup::Upheld));
         }
         if new.is_down() {
+            if self.unit(id).in_table {
+                self.followups.push_back(Followup::InTable(id));
+            }
             self.followups.push_back(Followup::Upheld(id));
             let bound: Vec<UnitId> = self.related(id, Relation::BindsTo, End::Theirs).collect();
             self.followups
@@ -314,6 +319,7 @@ impl Engine {
             Followup::Bound(unit) => self.check_bound(unit),
             Followup::Upheld(unit) => self.check_upheld(unit),
             Followup::Unneeded(unit) => self.check_unneeded(unit),
+            Followup::InTable(unit) => self.look_in_table(unit),
             Followup::Triggered(unit) => match self.unit(unit).state {
                 State::Timer(_) => self.timer_looks(unit),
                 State::Path(_) => self.path_looks(unit),

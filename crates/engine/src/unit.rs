@@ -33,6 +33,8 @@ pub(crate) struct Unit {
     pub(crate) stamps: Stamps,
     pub(crate) traffic: Option<Box<Traffic>>,
     pub(crate) served: Option<Box<Served>>,
+    /// The kernel's table has this mount or swap.
+    pub(crate) in_table: bool,
     pub(crate) job: Option<Box<Job>>,
     pub(crate) last_job: u32,
     pub(crate) cause: Chain,

@@ -20,6 +20,8 @@ mod generate;
 #[path = "simulation/life.rs"]
 mod life;
 mod support;
+#[path = "simulation/tables.rs"]
+mod tables;
 #[path = "simulation/world.rs"]
 mod world;
 

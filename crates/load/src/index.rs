@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use model::UnitName;
 use model::sorted::{Map, Set};
+use model::{UnitKind, UnitName};
 
 use crate::paths::SearchPath;
 use crate::side::SUFFIXES;
@@ -31,6 +31,8 @@ pub(crate) enum Entry {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Index {
     entries: BTreeMap<UnitName, Entry>,
+    /// The kinds of which there are any.
+    kinds: Vec<UnitKind>,
     /// For each unit the names that are links to it.
     aliases: Map<UnitName, Set<UnitName>>,
     /// `NAME.d`, `NAME.wants` …: for each the places on the search path, by their number there.
@@ -116,7 +118,7 @@ impl Index {
             }
         }
         let is_link = false;
-        self.entries.insert(unit, Entry::File { place, is_link });
+        self.add_file(unit, Entry::File { place, is_link });
         Ok(())
     }
 
@@ -140,9 +142,21 @@ impl Index {
             },
             _ => {
                 let is_link = true;
-                self.entries.insert(unit, Entry::File { place, is_link });
+                self.add_file(unit, Entry::File { place, is_link });
             }
         }
+    }
+
+    fn add_file(&mut self, unit: UnitName, file: Entry) {
+        if !self.kinds.contains(&unit.kind()) {
+            self.kinds.push(unit.kind());
+        }
+        self.entries.insert(unit, file);
+    }
+
+    /// Whether there is a file of this kind at all.
+    pub(crate) fn has_any(&self, kind: UnitKind) -> bool {
+        self.kinds.contains(&kind)
     }
 
     fn add_alias(&mut self, unit: UnitName, other: UnitName) {

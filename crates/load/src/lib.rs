@@ -6,7 +6,7 @@
 mod assign;
 pub mod built_in;
 mod digest;
-pub mod escape;
+pub use model::escape;
 mod host;
 mod host_tree;
 mod index;

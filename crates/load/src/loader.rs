@@ -169,6 +169,19 @@ impl<T: Tree> Loader<T> {
         self.index.find(name, &self.path).map(|found| found.id)
     }
 
+    /// Whether a unit has a file of its own, or is an alias of one that has.
+    #[must_use]
+    pub fn has_file(&self, name: &UnitName) -> bool {
+        let found = self.index.find(name, &self.path);
+        found.is_some_and(|found| found.fragment.is_some())
+    }
+
+    /// Whether there is a file of this kind at all.
+    #[must_use]
+    pub fn has_any(&self, kind: UnitKind) -> bool {
+        self.index.has_any(kind)
+    }
+
     /// The versions of a unit's main file and drop-ins by now, also of those in directories that came since the names were read; none if
     /// that can't be told.
     pub fn files_now(&self, name: &UnitName) -> Option<u64> {

@@ -26,6 +26,8 @@ pub fn defect(unit: &Unit) -> Option<&'static str> {
             PATHS,
             "the path unit has no path: no Path…= or DirectoryNotEmpty=",
         ),
+        UnitKind::Mount => mount(unit),
+        UnitKind::Swap => swap(unit),
         _ => None,
     }
 }
@@ -90,6 +92,34 @@ fn service(unit: &Unit) -> Option<&'static str> {
         Some("Type=dbus needs BusName=")
     } else {
         None
+    }
+}
+
+/// The unit's name says where it is, and what is said beside that must be the same.
+fn is_named_for(unit: &Unit, place: &str) -> bool {
+    model::escape::escape_path(place).is_some_and(|escaped| escaped == unit.name().stem())
+}
+
+fn mount(unit: &Unit) -> Option<&'static str> {
+    let place = model::mount::place(unit);
+    if !place.is_some_and(|place| is_named_for(unit, &place)) {
+        Some(
+            "Where= is not what the unit's name says: `coracle escape --path --suffix=mount` prints the name for a place",
+        )
+    } else if unit.get(&key::MOUNT_WHAT).is_none_or(String::is_empty) {
+        Some("the mount has no What=")
+    } else {
+        None
+    }
+}
+
+fn swap(unit: &Unit) -> Option<&'static str> {
+    match unit.get(&key::SWAP_WHAT).filter(|what| !what.is_empty()) {
+        None => Some("the swap has no What="),
+        Some(what) if !is_named_for(unit, what) => Some(
+            "What= is not what the unit's name says: `coracle escape --path --suffix=swap` prints the name for a device or file",
+        ),
+        Some(_) => None,
     }
 }
 

@@ -46,6 +46,13 @@ pub(crate) fn sentence(cause: &Cause) -> String {
         }
         Cause::JobFailed { unit, .. } => format!("the job of {} failed", unit),
         Cause::LimitHit { unit } => format!("{} was started too often", unit),
+        Cause::Table {
+            unit,
+            is_there: true,
+        } => format!("somebody else mounted {unit}"),
+        Cause::Table { unit, .. } => {
+            format!("{unit} is mounted no more, and no job of ours did that")
+        }
         Cause::Sockets { unit } => format!("the sockets of {} are not open", unit),
         Cause::Adopted { unit } => format!("{} was adopted by a new manager", unit),
     }

@@ -210,6 +210,10 @@ impl Manager {
             self.tell_end(process.unit, role, status);
         }
         self.dirty.insert(process.unit);
+        // What it did comes before its end.
+        if self.is_in_tables(process.unit) {
+            self.look_at_tables();
+        }
         self.inputs.push_back(Input::Exited { process, status });
         self.empty_without_group(process.unit, process.incarnation);
     }

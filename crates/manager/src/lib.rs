@@ -75,6 +75,7 @@ mod status;
 mod stopping;
 mod streams;
 mod survivors;
+mod tables;
 mod testing;
 mod timers;
 mod transient;

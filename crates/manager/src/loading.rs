@@ -6,6 +6,7 @@ use crate::manager::Manager;
 use engine::{Input, Load, UnitConfig, UnitId};
 use load::built_in::{self, UnitTree};
 use load::{HostTree, Loaded, Loader, SearchPath, SpecifierContext};
+use model::mount::Need;
 use model::{Unit, UnitKind, UnitName};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -111,7 +112,23 @@ impl Manager {
             return loaded;
         }
         refresh(&mut self.loader, &self.directories, self.keeper.init);
-        self.loader.load(name)
+        self.load(name)
+    }
+
+    /// By its files, or, where somebody mounted what has none, by the kernel's table.
+    fn load(&self, name: &UnitName) -> Loaded {
+        let loaded = self.loader.load(name);
+        if loaded.state != load::LoadState::NotFound {
+            return loaded;
+        }
+        match self.from_table(name) {
+            Some(unit) => Loaded {
+                unit,
+                state: load::LoadState::Loaded,
+                ..loaded
+            },
+            None => loaded,
+        }
     }
 
     /// Loads every unit that a loaded one names, and what those name.
@@ -131,7 +148,7 @@ impl Manager {
         let Ok(parsed) = UnitName::new(name) else {
             return self.configure_missing(name);
         };
-        let loaded = self.loader.load(&parsed);
+        let loaded = self.load(&parsed);
         if loaded.unit.name() == &parsed {
             self.take(loaded);
         } else {
@@ -166,6 +183,27 @@ impl Manager {
             Arc::make_mut(socket).service = own(&socket.service);
         }
         config
+    }
+
+    /// The mounts that a unit's paths need, of those that have files: what others mount is there, or is nobody's to wait for.
+    fn add_mounts(&self, unit: &Unit, config: &mut UnitConfig) {
+        if config.load != Load::Loaded || !self.loader.has_any(UnitKind::Mount) {
+            return;
+        }
+        let mut relations = std::mem::take(&mut config.relations).into_vec();
+        for (need, path) in model::mount::needed(unit) {
+            let relation = match need {
+                Need::Required => engine::Relation::Requires,
+                Need::Wanted => engine::Relation::Wants,
+            };
+            let with_files = model::mount::on_the_way(&path)
+                .filter(|name| name != unit.name() && self.loader.has_file(name));
+            for name in with_files {
+                relations.push((relation, name.as_str().into()));
+                relations.push((engine::Relation::After, name.as_str().into()));
+            }
+        }
+        config.relations = relations.into();
     }
 
     /// Do the unit's files say something else by now than what was read?
@@ -214,7 +252,9 @@ impl Manager {
 
     /// Puts a unit into the engine, and what the engine does not see beside it.
     pub(crate) fn configure(&mut self, name: UnitName, unit: Unit, origin: Origin) {
-        let config = self.with_own_names(config(&unit, &origin));
+        let mut config = config(&unit, &origin);
+        self.add_mounts(&unit, &mut config);
+        let config = self.with_own_names(config);
         self.inputs.push_back(Input::Configure(Box::new(config)));
         self.advance();
         let Some(id) = self.engine.id(name.as_str()) else {
@@ -233,12 +273,14 @@ impl Manager {
                 self.inputs.push_back(Input::WatchPath(id));
             }
             self.bounds_changed(id, &old);
+            self.look_for(id);
             return;
         }
         let hash = hash(name.as_str().as_bytes());
         let key = self.by_key.give(name.as_str(), hash, id);
         self.units
             .insert(id, Box::new(Entry::new(id, name, key, unit, origin)));
+        self.look_for(id);
     }
 
     /// Reads again what changed. What runs goes on; the next start is by the new files.
@@ -258,7 +300,7 @@ impl Manager {
             .map(|entry| entry.name.clone())
             .collect();
         for name in changed {
-            let loaded = self.loader.load(&name);
+            let loaded = self.load(&name);
             if loaded.state == load::LoadState::NotFound {
                 self.forget(&name);
             }

@@ -122,6 +122,7 @@ pub(crate) struct Aside {
     pub(crate) joiners: crate::namespaces::Joiners,
     pub(crate) timers: crate::timers::Timers,
     pub(crate) paths: crate::paths::Paths,
+    pub(crate) tables: crate::tables::Tables,
     pub(crate) flushes: crate::draining::Flushes,
     pub(crate) probes: crate::health::Probes,
 }
@@ -383,6 +384,7 @@ impl Manager {
             Token::Timers(source) => self.on_timers(source),
             Token::Path(token) => self.on_path_events(token),
             Token::Mounts => self.on_mounts(),
+            Token::Tables => self.look_at_tables(),
             Token::Stored(number) => self.on_stored_ended(number),
             Token::ProbeOutput(number) => self.on_probe_output(number),
             Token::Probed => self.on_probed(),

@@ -44,8 +44,10 @@ pub(crate) enum Token {
     UserClient(u32),
     /// The inotify descriptor of a path unit.
     Path(u32),
-    /// The mount table.
+    /// The mount table, for path units.
     Mounts,
+    /// The tables of mounts and swaps, for units of these kinds.
+    Tables,
     /// A descriptor that a service stored.
     Stored(u32),
     /// The output of a probe's command.
@@ -77,6 +79,7 @@ impl Token {
             Self::Timers(source) => (16, source as u32),
             Self::Path(number) => (17, number),
             Self::Mounts => (18, 0),
+            Self::Tables => (20, 0),
             Self::Stored(number) => (19, number),
             Self::ProbeOutput(number) => (20, number),
             Self::Probed => (21, 0),
@@ -104,6 +107,7 @@ impl Token {
             13 => Self::UserClient(number),
             17 => Self::Path(number),
             18 => Self::Mounts,
+            20 => Self::Tables,
             19 => Self::Stored(number),
             20 => Self::ProbeOutput(number),
             21 => Self::Probed,

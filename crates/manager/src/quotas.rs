@@ -116,7 +116,7 @@ fn file_system<'a>(table: &'a [u8], path: &Path) -> Option<&'a [u8]> {
 }
 
 /// Spaces and their like are three octal digits after a backslash there.
-fn unescaped(word: &[u8]) -> Vec<u8> {
+pub(crate) fn unescaped(word: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(word.len());
     let mut rest = word;
     while let Some((&first, more)) = rest.split_first() {

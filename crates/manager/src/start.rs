@@ -7,8 +7,9 @@ use crate::planning::Prepared;
 use crate::poll::Token;
 use crate::run::{Run, RunProcess, RunUser, role_number};
 use engine::{Cause, ExitStatus, Input, ProcessKey, Relation, Role, Spawn, UnitId};
+use model::mount::{self, Change};
 use model::value::{ExecCommand, ExecCommands};
-use model::{Key, Unit, key};
+use model::{Key, Unit, UnitKind, key};
 use plan::{Bindings, Passed, SpawnPlan};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use std::os::fd::OwnedFd;
@@ -372,13 +373,24 @@ pub(crate) fn report_pair(names_senders: bool) -> Result<(Rc<OwnedFd>, OwnedFd),
 /// The commands of a role.
 pub(crate) fn commands(unit: &Unit, role: Role) -> ExecCommands {
     let of = |key: &Key<ExecCommands>| unit.get(key).cloned().unwrap_or_default();
-    if unit.kind() == model::UnitKind::Socket {
+    if unit.kind() == UnitKind::Socket {
         return match role {
             Role::StartPre => of(&key::SOCKET_EXEC_START_PRE),
             Role::StartPost => of(&key::SOCKET_EXEC_START_POST),
             Role::Stop => of(&key::EXEC_STOP_PRE),
             Role::StopPost => of(&key::SOCKET_EXEC_STOP_POST),
             Role::Condition | Role::Main | Role::Reload | Role::ReloadPost | Role::Health => {
+                ExecCommands::default()
+            }
+        };
+    }
+    if matches!(unit.kind(), UnitKind::Mount | UnitKind::Swap) {
+        return match role {
+            Role::StartPre => mount::preparation(unit),
+            Role::Main => mount::commands(unit, Change::Make),
+            Role::Reload => mount::commands(unit, Change::Remake),
+            Role::Stop => mount::commands(unit, Change::TakeOut),
+            Role::Condition | Role::StartPost | Role::ReloadPost | Role::StopPost => {
                 ExecCommands::default()
             }
         };

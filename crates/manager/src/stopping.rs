@@ -36,7 +36,7 @@ impl Manager {
             .copied()
             .filter(|unit| match self.engine.job(*unit) {
                 Some(job) => job.kind != JobKind::Stop,
-                None => self.is_up(*unit),
+                None => self.is_to_end(*unit),
             })
             .collect();
         for unit in rest {
@@ -50,6 +50,15 @@ impl Manager {
         state.is_some_and(|state| !state.active().is_down())
     }
 
+    /// Is it up, and no mount that others made or that could not be taken out?
+    fn is_to_end(&self, unit: UnitId) -> bool {
+        let is_left = match self.engine.state(unit) {
+            Some(engine::State::Service(run)) => run.is_left,
+            _ => false,
+        };
+        self.is_up(unit) && !is_left
+    }
+
     /// Is everything down?
     pub(crate) fn continue_stopping(&mut self) {
         if self.stage != Stage::Stopping {
@@ -57,7 +66,7 @@ impl Manager {
         }
         self.stop_the_rest();
         let mut units = self.units.keys();
-        if units.any(|unit| self.is_up(*unit) || self.engine.job(*unit).is_some()) {
+        if units.any(|unit| self.is_to_end(*unit) || self.engine.job(*unit).is_some()) {
             return;
         }
         if self.aside.pid_files.are_removed() || self.waits_for_log() {

@@ -4,12 +4,14 @@
 
 pub mod calendar;
 pub mod directive;
+pub mod escape;
 pub mod facts;
 #[macro_use]
 mod keys;
 
 pub mod key;
 pub mod listen;
+pub mod mount;
 pub mod order;
 pub mod pattern;
 pub mod position;

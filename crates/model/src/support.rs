@@ -12,12 +12,11 @@ pub fn unsupported(unit: &Unit) -> Option<&'static str> {
         | UnitKind::Timer
         | UnitKind::Socket
         | UnitKind::Scope
+        | UnitKind::Mount
+        | UnitKind::Swap
         | UnitKind::Path => None,
         UnitKind::Service => service(unit),
-        UnitKind::Mount | UnitKind::Automount | UnitKind::Swap => {
-            Some("mount and swap units are not supported yet.")
-        }
-        UnitKind::Device => Some("units of this kind are not supported yet."),
+        UnitKind::Automount | UnitKind::Device => Some("units of this kind are not supported yet."),
     }
 }
 

@@ -101,6 +101,10 @@ impl Engine {
         self.unit_mut(id).main_status = status;
         let Some(run) = self.run_mut(id) else { return };
         run.main = Main::Ended(status.unwrap_or(ExitStatus::Unknown));
+        if service.table.is_some() && run.phase == Phase::Start {
+            return self.put_in(id, result);
+        }
+        let Some(run) = self.run_mut(id) else { return };
         let phase = run.phase;
         run.note(result);
         let (controlled, oneshot) = (
@@ -225,6 +229,10 @@ impl Engine {
         let Some(run) = self.run_mut(id) else { return };
         run.control = None;
         let phase = run.phase;
+        if service.table.is_some() && phase == Phase::Stop {
+            return self.taken_out(id, result);
+        }
+        let Some(run) = self.run_mut(id) else { return };
         if matches!(process.role, Role::Reload | Role::ReloadPost) {
             run.reload = result;
         } else {

@@ -14,10 +14,13 @@ impl Engine {
     /// The end of a run: released, and either down or waiting for the restart.
     pub(crate) fn service_down(&mut self, id: UnitId, result: UnitResult, may_restart: bool) {
         let service = self.service(id);
+        if service.table.is_some() && self.unit(id).in_table {
+            return self.stays_in(id);
+        }
         let Some(run) = self.run_mut(id) else { return };
         run.note(result);
         run.control = None;
-        let (result, asked, was) = (run.result, run.stop_asked, run.phase.sub());
+        let (result, asked, was) = (run.result, run.stop_asked, run.sub());
         let incarnation = self.unit(id).incarnation;
         self.unit_mut(id).last_result = result;
         self.emit(Action::Release {

@@ -96,7 +96,8 @@ impl World {
         let known = match &effect.action {
             Action::Spawn(spawn) => {
                 let key = spawn.process;
-                if spawn.process.serial == 1 && !self.processes.contains_key(&key) {
+                let starts = spawn.role != Role::Stop;
+                if spawn.process.serial == 1 && starts && !self.processes.contains_key(&key) {
                     self.starts.entry(key.unit).or_default().push(self.now);
                     self.check_start_limit(key.unit)?;
                 }
@@ -177,7 +178,16 @@ impl World {
             // It began before the other was queued, and tested its conditions since.
             let began = own.as_ref().is_some_and(|job| job.running);
             let is_cleaned = is == ActiveState::Maintenance;
-            if !was.is_down() || is.is_down() || is_cleaned || waits_for_restart || began {
+            // Others ask nobody.
+            let appeared =
+                matches!(self.engine.state(unit), Some(State::Service(run)) if run.is_left);
+            if !was.is_down()
+                || is.is_down()
+                || is_cleaned
+                || appeared
+                || waits_for_restart
+                || began
+            {
                 continue;
             }
             for other in self.engine.relations(unit, Relation::After, false) {
@@ -340,6 +350,7 @@ impl World {
             {
                 return Err(format!("{unit:?} hangs in {state:?}"));
             }
+            self.check_table(unit)?;
             let run = (unit, self.engine.snapshot(unit).unwrap().incarnation);
             let waits = matches!(state, State::Timer(timer) if timer.phase == TimerPhase::Waiting);
             let listens =

@@ -81,6 +81,9 @@ impl World {
         if let Some(input) = again {
             self.plain_step(input)?;
         }
+        for unit in self.engine.units().collect::<Vec<_>>() {
+            self.see_table(unit)?;
+        }
         self.plain_step(Input::InventoryComplete)
     }
 

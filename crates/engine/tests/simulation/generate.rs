@@ -80,6 +80,12 @@ pub(crate) fn units(random: &mut Random) -> Vec<UnitConfig> {
         let starts = random.pick(&units).name.clone();
         units.push(path(random, &starts));
     }
+    if random.chance(30) {
+        units.push(crate::tables::entry(random, "d0.mount", Table::Mounts));
+    }
+    if random.chance(15) {
+        units.push(crate::tables::entry(random, "w0.swap", Table::Swaps));
+    }
     let names: Vec<Arc<str>> = units
         .iter()
         .map(|unit| unit.name.clone())

@@ -92,6 +92,7 @@ impl World {
                 .map(|run| Event::Empty(*run)),
         );
         events.extend(self.found_mains());
+        events.extend(self.table_events());
         events.extend(
             self.condition_tests
                 .iter()
@@ -264,6 +265,11 @@ impl World {
                 self.watched.remove(&(unit, incarnation));
                 self.step(Input::SocketTraffic { unit, incarnation })
             }
+            Event::TableSeen(unit) => self.see_table(unit),
+            Event::TableChanged(unit) => {
+                self.others_change_table(unit);
+                Ok(())
+            }
             Event::Connects(run) => self.connect(run),
             Event::Serves => self.serve(),
             Event::Reckoned(_) | Event::Elapsed(_) | Event::ClockSet(_) => {
@@ -432,6 +438,9 @@ impl World {
                 .or_default()
                 .push(stubborn);
         }
+        if let Some(role) = self.processes.get(&key).map(|process| process.role) {
+            self.change_table(key, role, status);
+        }
         self.note(|| format!("dies {key:?} {status:?}"));
         self.set_life(key, Life::Zombie(status));
     }
@@ -442,6 +451,7 @@ impl World {
             return Ok(());
         };
         self.set_life(key, Life::Reaped);
+        self.see_table(key.unit)?;
         self.step(Input::Exited {
             process: key,
             status,
@@ -523,6 +533,8 @@ pub(crate) enum Event {
     ClockSet(Run),
     OrphanDies(Run),
     Found(Run, bool),
+    TableSeen(UnitId),
+    TableChanged(UnitId),
     Cleaned(UnitId),
 }
 

@@ -67,6 +67,8 @@ pub(crate) struct World {
     /// Path units that are about to be watched, and those that are.
     pub(crate) watching: BTreeSet<Run>,
     pub(crate) paths: BTreeSet<Run>,
+    /// How many mounts are at each unit's place.
+    pub(crate) tables: BTreeMap<UnitId, u32>,
     pub(crate) now: Micros,
     pub(crate) wake: Option<Micros>,
     request: u64,
@@ -104,6 +106,7 @@ impl World {
             timers: BTreeSet::new(),
             watching: BTreeSet::new(),
             paths: BTreeSet::new(),
+            tables: BTreeMap::new(),
             now: Micros::seconds(100),
             wake: None,
             request: 0,

@@ -15,7 +15,7 @@ pub const ACTIVE: [&str; 7] = [
 ];
 
 /// The inner states, of all kinds of units.
-pub const SUB: [&str; 32] = [
+pub const SUB: [&str; 42] = [
     "dead",
     "failed",
     "active",
@@ -48,6 +48,16 @@ pub const SUB: [&str; 32] = [
     "elapsed",
     "reload-post",
     "deferred",
+    "mounting",
+    "mounted",
+    "remounting",
+    "unmounting",
+    "unmounting-sigterm",
+    "unmounting-sigkill",
+    "activating",
+    "deactivating",
+    "deactivating-sigterm",
+    "deactivating-sigkill",
 ];
 
 /// All of them, each once.

@@ -52,7 +52,6 @@ pub(super) const ROWS: &[Row] = &[
         default_text: "0755",
         summary: said("Sets the permissions of directories made for the mount point."),
         bus: said("u"),
-        status: later::MOUNTS,
         ..Row::NEVER
     },
     Row {
@@ -63,7 +62,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Unmounts even when the file system doesn't answer."),
         since: said("232"),
         bus: said("b"),
-        status: later::MOUNTS,
         ..Row::NEVER
     },
     Row {
@@ -74,7 +72,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Unmounts at once and cleans up later."),
         since: said("232"),
         bus: said("b"),
-        status: later::MOUNTS,
         ..Row::NEVER
     },
     Row {
@@ -83,7 +80,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &TEXT,
         summary: said("Sets the mount options."),
         bus: said("s"),
-        status: later::MOUNTS,
         ..Row::NEVER
     },
     Row {
@@ -94,7 +90,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Fails where a file system can't be mounted writable."),
         since: said("246"),
         bus: said("b"),
-        status: later::MOUNTS,
         ..Row::NEVER
     },
     Row {
@@ -105,7 +100,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Ignores unknown mount options."),
         since: said("215"),
         bus: said("b"),
-        status: later::MOUNTS,
         ..Row::NEVER
     },
     Row {
@@ -114,7 +108,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &TIMEOUT,
         summary: said("Bounds how long mounting takes."),
         bus: said("t"),
-        status: later::MOUNTS,
         ..Row::NEVER
     },
     Row {
@@ -123,7 +116,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &TEXT,
         summary: said("Names the kind of file system."),
         bus: said("s"),
-        status: later::MOUNTS,
         ..Row::NEVER
     },
     Row {
@@ -132,7 +124,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &TEXT,
         summary: said("Names what is mounted."),
         bus: said("s"),
-        status: later::MOUNTS,
         ..Row::NEVER
     },
     Row {
@@ -141,7 +132,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &PLAIN_PATH,
         summary: said("Names the mount point."),
         bus: said("s"),
-        status: later::MOUNTS,
         ..Row::NEVER
     },
     Row {
@@ -151,7 +141,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Sets the options of the swap area."),
         since: said("217"),
         bus: said("s"),
-        status: later::MOUNTS,
         ..Row::NEVER
     },
     Row {
@@ -161,7 +150,6 @@ pub(super) const ROWS: &[Row] = &[
         default_text: "-1",
         summary: said("Sets the priority of the swap area."),
         bus: said("i"),
-        status: later::MOUNTS,
         ..Row::NEVER
     },
     Row {
@@ -170,7 +158,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &TIMEOUT,
         summary: said("Bounds how long adding the swap area takes."),
         bus: said("t"),
-        status: later::MOUNTS,
         ..Row::NEVER
     },
     Row {
@@ -179,7 +166,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &TEXT,
         summary: said("Names the swap area."),
         bus: said("s"),
-        status: later::MOUNTS,
         ..Row::NEVER
     },
     Row {

@@ -327,7 +327,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Requires the mounts that a path needs."),
         since: said("201"),
         bus: said("as"),
-        status: later::UNITS,
         ..Row::FREE
     },
     Row {
@@ -478,7 +477,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Wants the mounts that a path needs."),
         since: said("256"),
         bus: said("as"),
-        status: later::UNITS,
         ..Row::FREE
     },
 ];

@@ -1,6 +1,6 @@
 //! Any text as part of a unit name, and back: the escaping of systemd.unit(5).
 
-use model::{UnitKind, UnitName};
+use crate::{UnitKind, UnitName};
 
 /// Escapes any text: `/` becomes `-`, what no unit name may hold becomes `\xHH`, as does a dot at the start.
 #[must_use]
