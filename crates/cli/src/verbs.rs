@@ -101,6 +101,7 @@ verbs! {
     "trust" on::trust::Trust: "Say whose images may come in";
     "explain" on::explain::Explain: "Explain a directive, or the plan of a unit's start";
     "verify" on::verify::Verify: "Say what is wrong in unit files";
+    "escape" on::escape::Escape: "Write texts and paths as parts of unit names, and back";
     "calendar" on::times::Calendar: "Tell when calendar expressions come true, as OnCalendar= takes them";
     "timespan" on::times::Timespan: "Tell what spans of time come to";
     "timestamp" on::times::Timestamp: "Tell which points in time are meant";

@@ -39,6 +39,8 @@ pub struct Engine {
     /// Every unit with a deadline.
     pub(crate) timers: Set<(Micros, UnitId)>,
     pub(crate) wake: Option<Micros>,
+    /// The instance ends.
+    pub(crate) ending: bool,
     /// Between a restore and the end of the inventory.
     pub(crate) restoring: bool,
     /// Processes reported to be there since a restore, until the inventory is complete.

@@ -50,6 +50,7 @@ impl Engine {
             unit: self.name(unit),
             kind,
         });
+        self.ending = true;
         if let Err(refusal) = self.request(unit, kind, JobMode::Replace, &cause, false) {
             self.cause = cause;
             self.log(unit, refusal.to_string());

@@ -83,6 +83,7 @@ fn kind(target: &Path, folder: &Path) -> String {
         return "coracled".into();
     }
     match text.rsplit_once('/') {
+        Some((_, "mountinfo")) => "/proc/mountinfo".into(),
         Some((directory, file)) if file.ends_with(".log") => format!("{directory}/*.log"),
         _ if text.starts_with("anon_inode:") => text.into(),
         _ if is_made_ahead(text) => "socket of datagrams without a name".into(),
@@ -147,8 +148,10 @@ const OF_MAKER: &[&str] = &[
 ];
 
 /// What may be held besides, and how often: the programs of groups that the next unit may want again, and for the next starts networks, and
-/// sockets in which lies all that was made ahead, or the file systems of it.
-const KEPT: [(&str, usize); 3] = [
+/// sockets in which lies all that was made ahead, or the file systems of it. A unit of a mount or of a swap is asked after for as long as it is known.
+const KEPT: [(&str, usize); 5] = [
+    ("manager: /proc/mountinfo", 1),
+    ("manager: /proc/swaps", 1),
     ("manager: anon_inode:bpf-prog", 32),
     ("manager: net", 2),
     ("manager: socket of datagrams without a name", 4),

@@ -9,6 +9,7 @@ pub(crate) mod daemon;
 pub(crate) mod edit;
 pub(crate) mod enable;
 pub(crate) mod environment;
+pub(crate) mod escape;
 pub(crate) mod explain;
 pub(crate) mod freeze;
 pub(crate) mod image;

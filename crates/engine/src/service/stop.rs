@@ -27,10 +27,13 @@ impl Time {
 impl Engine {
     /// A job wants it down.
     pub(crate) fn service_stop(&mut self, id: UnitId, restart: bool) {
+        let leaves = self.ending;
         let Some(run) = self.run_mut(id) else { return };
         run.stop_asked = true;
         run.restarting |= restart;
         match run.phase {
+            // It goes with those that made it.
+            Phase::Running | Phase::Exited if leaves && run.is_left => self.leave(id),
             Phase::Condition | Phase::StartPre | Phase::Start | Phase::StartPost => {
                 self.stop_signals(id, UnitResult::Success)
             }

@@ -41,7 +41,7 @@ impl Engine {
     pub(crate) fn look_in_table(&mut self, id: UnitId) {
         let unit = self.unit(id);
         let is_down = matches!(unit.state, State::Dead | State::Failed { .. });
-        if !is_down || !unit.in_table || self.service(id).table.is_none() {
+        if !is_down || !unit.in_table || self.ending || self.service(id).table.is_none() {
             return;
         }
         let run = ServiceRun {
@@ -100,6 +100,16 @@ impl Engine {
         let text = format!("{}: it is still there.", self.name(id));
         self.log(id, text);
         self.enter(id, Phase::Exited);
+    }
+
+    /// The instance ends, and what is in the table stays there.
+    pub(crate) fn leave(&mut self, id: UnitId) {
+        let incarnation = self.unit(id).incarnation;
+        self.emit(Action::Release {
+            unit: id,
+            incarnation,
+        });
+        self.change(id, State::Dead);
     }
 
     /// A command that was given up came into being while the run is up again, as the table has it still.
