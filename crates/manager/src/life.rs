@@ -83,6 +83,11 @@ fn line(
         }
         _ => {
             let is_up = |active| matches!(active, ActiveState::Active | ActiveState::Reloading);
+            // A mount that could not be taken out is what it was.
+            let stays = matches!(state, State::Service(run) if run.is_left);
+            if stays && active == ActiveState::Deactivating {
+                return None;
+            }
             (is_up(state.active()) && !is_up(active)).then(|| (INFO, "started".into()))
         }
     }

@@ -209,6 +209,7 @@ impl Manager {
     /// Do the unit's files say something else by now than what was read?
     pub(crate) fn needs_reload(&self, entry: &Entry) -> bool {
         entry.transient.is_none()
+            && (entry.origin.fragment.is_some() || entry.name.kind() != UnitKind::Mount)
             && entry.origin.load != LoadState::NotFound
             && self.loader.files_now(&entry.name) != entry.origin.files
     }

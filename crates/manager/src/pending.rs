@@ -345,7 +345,10 @@ impl Manager {
                     self.exit_of(unit)
                         .map(|exit| crate::causes::ending_of_run(&exit))
                 };
-                let why = self.failed_command(unit).or_else(exit);
+                let why = self
+                    .failed_command(unit)
+                    .or_else(|| self.still_in_table(unit))
+                    .or_else(exit);
                 why.unwrap_or_else(|| "it did not start".into())
             }
         }

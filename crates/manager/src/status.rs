@@ -484,9 +484,13 @@ pub(crate) fn description(entry: &Entry, all: bool) -> Cow<'_, str> {
         let command = &entry.transient.as_ref()?.record.command;
         Some(format!("[run] {}", command.join(" "))).filter(|_| all && !command.is_empty())
     };
+    let place = || model::mount::place(&entry.unit).map(Cow::Owned);
     match given {
         Some(text) => Cow::Borrowed(text.as_str()),
-        None => transient().map_or(Cow::Borrowed(entry.name.as_str()), Cow::Owned),
+        None => transient()
+            .map(Cow::Owned)
+            .or_else(place)
+            .unwrap_or(Cow::Borrowed(entry.name.as_str())),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::manager::Manager;
 use crate::poll::Token;
 use crate::quotas::unescaped;
-use engine::{Input, UnitId};
+use engine::{Input, Phase, State, UnitId};
 use model::{Unit, UnitKind, UnitName, key, mount};
 use rustix::fs::{Mode, OFlags, open};
 use std::collections::BTreeMap;
@@ -44,12 +44,27 @@ impl Manager {
             ));
         }
         self.look_at_tables();
+        self.advance();
     }
 
     /// Is it a mount or a swap?
     pub(crate) fn is_in_tables(&self, unit: UnitId) -> bool {
         let entry = self.units.get(&unit);
         entry.is_some_and(|entry| is_of_tables(entry.name.kind()))
+    }
+
+    /// What is told of one that was to be taken out and is there all the same.
+    pub(crate) fn still_in_table(&self, unit: UnitId) -> Option<String> {
+        let entry = self.units.get(&unit)?;
+        match self.engine.state(unit) {
+            Some(State::Service(run)) if run.is_left && run.phase == Phase::Exited => {
+                let place = mount::place(&entry.unit)?;
+                Some(format!(
+                    "{place} is still in use: `fuser -vm {place}` shows by whom"
+                ))
+            }
+            _ => None,
+        }
     }
 
     fn watch_tables(&mut self) -> io::Result<()> {
