@@ -390,9 +390,11 @@ pub(crate) fn commands(unit: &Unit, role: Role) -> ExecCommands {
             Role::Main => mount::commands(unit, Change::Make),
             Role::Reload => mount::commands(unit, Change::Remake),
             Role::Stop => mount::commands(unit, Change::TakeOut),
-            Role::Condition | Role::StartPost | Role::ReloadPost | Role::StopPost => {
-                ExecCommands::default()
-            }
+            Role::Condition
+            | Role::StartPost
+            | Role::ReloadPost
+            | Role::StopPost
+            | Role::Health => ExecCommands::default(),
         };
     }
     match role {
