@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::id::{Micros, Signal};
 use crate::path::PathConfig;
 use crate::service::health::HealthConfig;
+pub use crate::service::table::Table;
+pub use crate::slice::Concurrency;
 use crate::timer::TimerConfig;
 
 /// One unit, as far as states and jobs are concerned.
@@ -95,17 +97,6 @@ pub enum Kind {
     Path(Arc<PathConfig>),
     /// A kind, or a Type=, that this version does not run; starting it is refused with this sentence.
     Unsupported(&'static str),
-}
-
-/// How many units in a slice, and in the slices in it, may be up or on their way; nothing bounds what is not said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Concurrency {
-    /// ConcurrencyHardMax=: one more is refused.
-    pub hard: Option<u32>,
-    /// ConcurrencySoftMax=: one more waits.
-    pub soft: Option<u32>,
-    /// ActivatingConcurrencyMax=: one more waits until fewer are on their way up.
-    pub activating: Option<u32>,
 }
 
 /// How a unit relates to another; the inverses are derived.
@@ -253,15 +244,6 @@ pub struct ServiceConfig {
     pub reload_signal: Signal,
     /// How it is stopped.
     pub kill: KillConfig,
-}
-
-/// A table of the kernel's, whose entries are units.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Table {
-    /// Mounts.
-    Mounts,
-    /// Swap areas.
-    Swaps,
 }
 
 /// The commands of one Exec…= list, as far as states are concerned.

@@ -7,7 +7,7 @@ mod memory;
 mod notice;
 mod restart;
 mod stop;
-mod table;
+pub(crate) mod table;
 mod watchdog;
 
 use crate::config::{CommandList, ServiceConfig, ServiceType, Table};

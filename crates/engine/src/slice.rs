@@ -1,6 +1,5 @@
 //! How many units of a slice may be up, or on their way, at once.
 
-use crate::config::Concurrency;
 use crate::effect::JobResult;
 use crate::engine::Engine;
 use crate::graph::End;
@@ -19,6 +18,17 @@ struct Members {
     active: u32,
     /// On their way.
     activating: u32,
+}
+
+/// How many units in a slice, and in the slices in it, may be up or on their way; nothing bounds what is not said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Concurrency {
+    /// ConcurrencyHardMax=: one more is refused.
+    pub hard: Option<u32>,
+    /// ConcurrencySoftMax=: one more waits.
+    pub soft: Option<u32>,
+    /// ActivatingConcurrencyMax=: one more waits until fewer are on their way up.
+    pub activating: Option<u32>,
 }
 
 impl Engine {

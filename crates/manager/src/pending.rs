@@ -341,10 +341,8 @@ impl Manager {
                 "its slice has as many units as ConcurrencyHardMax= allows".into()
             }
             JobResult::Done | JobResult::Failed => {
-                let exit = || {
-                    self.exit_of(unit)
-                        .map(|exit| crate::causes::ending_of_run(&exit))
-                };
+                let exit = self.exit_of(unit);
+                let exit = || exit.map(|exit| crate::causes::ending_of_run(&exit));
                 let why = self
                     .failed_command(unit)
                     .or_else(|| self.still_in_table(unit))

@@ -3,11 +3,21 @@
 //! The table is asked before the end of a command is reported, and whenever the kernel says that it changed.
 
 use crate::cause::{Cause, Chain};
-use crate::config::Table;
 use crate::effect::{Action, Target};
 use crate::engine::Engine;
 use crate::id::{Signal, UnitId};
+use serde::{Deserialize, Serialize};
+
 use crate::state::{Phase, Round, ServiceRun, State, SubState, UnitResult};
+
+/// A table of the kernel's, whose entries are units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Table {
+    /// Mounts.
+    Mounts,
+    /// Swap areas.
+    Swaps,
+}
 
 /// How often something is taken out that is there again, or that lay below.
 const TRIES_MAX: u8 = 32;
