@@ -121,7 +121,7 @@ impl Manager {
         if loaded.state != load::LoadState::NotFound {
             return loaded;
         }
-        match self.from_table(name) {
+        match self.unit_of_table(name) {
             Some(unit) => Loaded {
                 unit,
                 state: load::LoadState::Loaded,

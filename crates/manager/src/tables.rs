@@ -105,7 +105,7 @@ impl Manager {
     }
 
     /// What a mount without a unit file is: the table says so.
-    pub(crate) fn from_table(&self, name: &UnitName) -> Option<Unit> {
+    pub(crate) fn unit_of_table(&self, name: &UnitName) -> Option<Unit> {
         if name.kind() != UnitKind::Mount {
             return None;
         }
