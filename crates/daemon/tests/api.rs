@@ -349,7 +349,10 @@ fn what_is_wrong_with_a_transient_unit_is_said() {
 fn a_line_of_a_transient_unit_without_effect_is_told_and_starts() {
     let instance = Instance::start();
     let outcome = instance
-        .run(&["UtmpMode=init", "UtmpMode=login"], &["/bin/true"])
+        .run(
+            &["SurviveFinalKillSignal=no", "SurviveFinalKillSignal=yes"],
+            &["/bin/true"],
+        )
         .unwrap();
     assert_eq!(outcome.result, "done");
     let told: Vec<&str> = outcome
@@ -358,7 +361,10 @@ fn a_line_of_a_transient_unit_without_effect_is_told_and_starts() {
         .map(|one| one.message.as_str())
         .collect();
     assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].starts_with("UtmpMode= has no effect"), "{told:?}");
+    assert!(
+        told[0].starts_with("SurviveFinalKillSignal= has no effect"),
+        "{told:?}"
+    );
     instance.exit();
 }
 
