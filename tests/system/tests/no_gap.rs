@@ -189,5 +189,14 @@ fn an_upgrade_and_a_rollback_turn_nobody_away_where_the_socket_is_the_same() {
             coracle.property("ferry.socket", "Description"),
             "landing of 1.0"
         );
+
+        // Another socket is another one, and opened anew.
+        maker.publish("1.2", &format!("{socket}\nBacklog=64"));
+        coracle.ok(&["upgrade", "ferry", "--ca", &ca, "--healthy-for", "1"]);
+        assert_ne!(
+            coracle.property("ferry.socket", "ActiveEnterTimestamp"),
+            opened
+        );
+        assert_eq!(ask(port).expect("an answer"), "1.2");
     });
 }

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use delivery::portables::Portable;
 use serde::Serialize;
-use wire::methods::RestartUnit;
+use wire::methods::{RestartUnit, StartUnit};
 
 use super::jobs::{self, JobOptions};
 use super::start::{Attaching, InstallOptions, Start};
@@ -202,12 +202,28 @@ pub(super) fn renew(
     }
     let kept = open.to_restart(context, &kept)?;
     if !kept.is_empty() {
-        status = status.max(jobs::queue(context, RestartUnit, &kept, &options)?);
+        status = status.max(restart(context, &kept, &options)?);
         if status == 0 && !context.globals.quiet {
             say(&plain(&format!("restarted {}", kept.join(", "))));
         }
     }
     Ok(status)
+}
+
+/// A socket does not come up beside a service that runs without it: where one is among them all go down first, sockets before the services that they would start again.
+fn restart(context: &Context, units: &[String], options: &JobOptions) -> Result<u8> {
+    let (mut sockets, mut others): (Vec<String>, Vec<String>) =
+        (units.iter().cloned()).partition(|unit| unit.ends_with(".socket"));
+    if sockets.is_empty() {
+        return jobs::queue(context, RestartUnit, units, options);
+    }
+    let mut status = jobs::stop(context, &sockets, options)?;
+    // No name would be wrong use.
+    if !others.is_empty() {
+        status = status.max(jobs::stop(context, &others, options)?);
+    }
+    sockets.append(&mut others);
+    Ok(status.max(jobs::queue(context, StartUnit, &sockets, options)?))
 }
 
 /// Options of `is-attached`.
