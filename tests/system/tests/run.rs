@@ -79,7 +79,7 @@ fn what_is_wrong_is_said_and_nothing_is_left_of_it() {
                 ),
                 (&["--wait", "-p", "Type=notify", "true"], 1, "ready"),
                 (&["/nonexistent"], 1, "No such file or directory"),
-                (&[], 2, "COMMAND"),
+                (&[], 1, "no command is given"),
                 (&["-t", "true"], 2, "unexpected argument '-t'"),
                 (&["--typo", "true"], 2, "unexpected argument '--typo'"),
                 (&["--slice=a.service", "true"], 1, "is not a slice"),

@@ -6,6 +6,7 @@ mod exec;
 mod groups;
 mod health;
 mod install;
+mod mount;
 mod path;
 mod service;
 mod slice;
@@ -34,6 +35,8 @@ const OBSERVATIONS: &[(Room, &[Observation])] = &[
     (Room::Socket, socket::OBSERVATIONS),
     (Room::Timer, timer::OBSERVATIONS),
     (Room::Path, path::OBSERVATIONS),
+    (Room::Mount, mount::MOUNT),
+    (Room::Unit, mount::NEEDED),
     (Room::Slice, slice::SLICE),
     (Room::Scope, slice::SCOPE),
     (Room::Unit, unit::OBSERVATIONS),
@@ -357,6 +360,17 @@ fn when_a_timer_elapses_is_seen() {
 #[test]
 fn what_a_path_unit_waits_for_is_seen() {
     observe(path::OBSERVATIONS);
+}
+
+#[test]
+fn what_services_are_asked_and_what_follows_is_seen() {
+    observe(health::OBSERVATIONS);
+}
+
+#[test]
+fn what_is_mounted_is_seen() {
+    observe(mount::MOUNT);
+    observe(mount::NEEDED);
 }
 
 #[test]
