@@ -265,6 +265,7 @@ impl Keeper {
             restarts: process.restarts,
             init: self.init,
             adopt_only: process.adopt_only,
+            power: true,
         }
     }
 

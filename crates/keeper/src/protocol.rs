@@ -200,6 +200,8 @@ pub enum Event<'a> {
         init: bool,
         /// Crashes were too many: adopt what runs, start nothing by yourself.
         adopt_only: bool,
+        /// It does with the machine what `Shutdown` says; keepers of earlier versions refuse that.
+        power: bool,
     },
     /// The process runs the executor; its pidfd goes along.
     Spawned {
@@ -340,6 +342,7 @@ mod flag {
     pub(super) const LEAVE_CHILDREN: u32 = 1;
     pub(super) const INIT: u32 = 1;
     pub(super) const ADOPT_ONLY: u32 = 2;
+    pub(super) const POWER: u32 = 4;
     pub(super) const WATCHED: u32 = 1;
 }
 

@@ -123,6 +123,25 @@ impl Ending {
         said.unwrap_or_default()
     }
 
+    /// What is left for the manager to do with the machine, and for the keeper: one of an earlier version, which runs until it is
+    /// replaced, would refuse to end with power.
+    fn shared_with(&self, takes_power: bool) -> (Option<Power>, Ending) {
+        if takes_power {
+            return (None, self.clone());
+        }
+        let plain = Ending {
+            status: self.status,
+            ..Ending::default()
+        };
+        (Power::from_number(self.power), plain)
+    }
+
+    /// Switches the machine now; returns only where that failed.
+    fn switch(&self, power: Power) -> kernel::Errno {
+        let argument = std::ffi::CString::new(self.argument.as_str());
+        kernel::power::switch(power, &argument.unwrap_or_default())
+    }
+
     fn write(&self, directories: &Directories) -> std::io::Result<()> {
         std::fs::write(directories.ending(), serde_json::to_string(self)?)
     }
@@ -182,8 +201,7 @@ impl Manager {
         }
         match (manner, power) {
             (Manner::AtOnce, Some(power)) => {
-                let argument = std::ffi::CString::new(ending.argument.as_str());
-                let errno = kernel::power::switch(power, &argument.unwrap_or_default());
+                let errno = ending.switch(power);
                 self.log(&format!("the machine can't be switched at once: {errno}"));
                 self.end();
             }
@@ -194,6 +212,17 @@ impl Manager {
             }
             (Manner::InOrder | Manner::AtOnce, _) => self.end(),
         }
+    }
+
+    /// What the keeper is to do at its end. For one that does not switch the machine that is done here, as all units are stopped; where
+    /// it fails the keeper ends as it can.
+    pub(crate) fn for_keeper(&self, ending: Ending) -> Ending {
+        let (own, plain) = ending.shared_with(self.keeper.power);
+        if let Some(power) = own {
+            let errno = ending.switch(power);
+            self.log(&format!("the machine can't be switched: {errno}"));
+        }
+        plain
     }
 
     /// Kills every process of every unit.
@@ -282,6 +311,22 @@ mod tests {
         assert_eq!(of(&unit, Occasion::Failed, killed), 42);
         assert_eq!(of(&unit, Occasion::Succeeded, killed), 255);
         assert_eq!(of(&unit, Occasion::StartLimit, killed), 0);
+    }
+
+    #[test]
+    fn a_keeper_of_before_the_power_ends_plainly_and_the_manager_switches_the_machine() {
+        let ending = Ending {
+            status: 9,
+            power: Power::Off as u8,
+            argument: "recovery".into(),
+        };
+        assert_eq!(ending.shared_with(true), (None, ending.clone()));
+        let plain = Ending {
+            status: 9,
+            ..Ending::default()
+        };
+        assert_eq!(ending.shared_with(false), (Some(Power::Off), plain.clone()));
+        assert_eq!(plain.shared_with(false), (None, plain.clone()));
     }
 
     #[test]

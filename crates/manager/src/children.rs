@@ -37,6 +37,7 @@ impl Manager {
                 restarts,
                 init,
                 adopt_only,
+                power,
             } => {
                 let adopt_only = adopt_only || self.keeper.adopt_only;
                 self.keeper = crate::manager::KeeperFacts {
@@ -44,6 +45,7 @@ impl Manager {
                     restarts,
                     init,
                     adopt_only,
+                    power,
                 };
                 let executor = descriptors.first();
                 self.filters.executor = executor.and_then(crate::filters::executor);
@@ -452,6 +454,7 @@ enum Told {
         restarts: u32,
         init: bool,
         adopt_only: bool,
+        power: bool,
     },
     Spawned {
         key: ChildKey,
@@ -492,11 +495,13 @@ impl From<Event<'_>> for Told {
                 restarts,
                 init,
                 adopt_only,
+                power,
             } => Self::Hello {
                 pid,
                 restarts,
                 init,
                 adopt_only,
+                power,
             },
             Event::Spawned { key, pid, .. } => Self::Spawned { key, pid },
             Event::SpawnFailed { key, errno, .. } => Self::SpawnFailed { key, errno },

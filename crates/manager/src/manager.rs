@@ -107,6 +107,8 @@ pub(crate) struct KeeperFacts {
     pub(crate) restarts: u32,
     pub(crate) init: bool,
     pub(crate) adopt_only: bool,
+    /// It switches the machine at its end; keepers of earlier versions, which live on through upgrades, do not.
+    pub(crate) power: bool,
 }
 
 /// What is done beside the loop, and who waits for it.

@@ -96,6 +96,7 @@ impl Manager {
             // What is wrong with the end itself has no other place to be told.
             Ok(()) | Err(_) => {}
         }
+        let ending = self.for_keeper(ending);
         self.link.shut_down(ending);
     }
 

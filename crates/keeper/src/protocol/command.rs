@@ -53,8 +53,11 @@ impl<'a> Command<'a> {
                 |body| {
                     body.u32(timeout_ms);
                     body.u16(u16::from(status));
-                    body.u16(u16::from(power));
-                    body.text(argument, NAME_BYTES_MAX);
+                    // Keepers that know of no power live on through upgrades: they are told of it only where there is some.
+                    if power != 0 || !argument.is_empty() {
+                        body.u16(u16::from(power));
+                        body.text(argument, NAME_BYTES_MAX);
+                    }
                 },
             ),
         }
@@ -94,16 +97,27 @@ impl<'a> Command<'a> {
             kind::INVENTORY => Self::Inventory,
             kind::RESTART_MANAGER => Self::RestartManager,
             kind::REEXEC => Self::Reexec,
-            kind::SHUTDOWN => Self::Shutdown {
-                leave_children: header.has(flag::LEAVE_CHILDREN),
-                timeout_ms: body.u32()?,
-                status: u8::try_from(body.u16()?).map_err(|_| Malformed::Field)?,
-                power: u8::try_from(body.u16()?).map_err(|_| Malformed::Field)?,
-                argument: body.text(NAME_BYTES_MAX)?,
-            },
+            kind::SHUTDOWN => decode_shutdown(header, body)?,
             other => return Err(Malformed::Kind(other)),
         })
     }
+}
+
+/// Without power it is as short as managers of earlier versions say it.
+fn decode_shutdown<'a>(header: Header, body: &mut Reader<'a>) -> Result<Command<'a>, Malformed> {
+    let byte = |number: u16| u8::try_from(number).map_err(|_| Malformed::Field);
+    let (timeout_ms, status) = (body.u32()?, byte(body.u16()?)?);
+    let (power, argument) = match body.rest() {
+        [] => (0, [].as_slice()),
+        _ => (byte(body.u16()?)?, body.text(NAME_BYTES_MAX)?),
+    };
+    Ok(Command::Shutdown {
+        leave_children: header.has(flag::LEAVE_CHILDREN),
+        timeout_ms,
+        status,
+        power,
+        argument,
+    })
 }
 
 fn decode_spawn<'a>(header: Header, body: &mut Reader<'a>) -> Result<Spawn<'a>, Malformed> {

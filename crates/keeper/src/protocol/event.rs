@@ -64,8 +64,11 @@ impl<'a> Event<'a> {
                 restarts,
                 init,
                 adopt_only,
+                power,
             } => {
-                let flags = bit(init, flag::INIT) | bit(adopt_only, flag::ADOPT_ONLY);
+                let flags = bit(init, flag::INIT)
+                    | bit(adopt_only, flag::ADOPT_ONLY)
+                    | bit(power, flag::POWER);
                 Encoded::build(kind::HELLO, none, flags, |body| {
                     body.u32(pid);
                     body.u32(restarts);
@@ -136,6 +139,7 @@ impl<'a> Event<'a> {
                 restarts: body.u32()?,
                 init: header.has(flag::INIT),
                 adopt_only: header.has(flag::ADOPT_ONLY),
+                power: header.has(flag::POWER),
             },
             kind::SPAWNED => Self::Spawned {
                 key,

@@ -2,7 +2,7 @@
 
 use super::{
     ChildKey, ChildState, Class, Command, DESCRIPTORS_MAX, Event, Exit, HEADER_BYTES, Header,
-    KEPT_MAX, LABEL_BYTES_MAX, MESSAGE_BYTES_MAX, Malformed, NAME_BYTES_MAX, Spawn,
+    KEPT_MAX, LABEL_BYTES_MAX, MESSAGE_BYTES_MAX, Malformed, NAME_BYTES_MAX, Spawn, kind,
 };
 
 const KEY: ChildKey = ChildKey {
@@ -58,6 +58,13 @@ fn commands(name: &[u8]) -> Vec<Command<'_>> {
             power: 2,
             argument: b"recovery",
         },
+        Command::Shutdown {
+            leave_children: false,
+            timeout_ms: 5,
+            status: 1,
+            power: 0,
+            argument: b"",
+        },
     ]
 }
 
@@ -82,12 +89,14 @@ fn events(name: &[u8]) -> Vec<Event<'_>> {
             restarts: 2,
             init: true,
             adopt_only: false,
+            power: true,
         },
         Event::Hello {
             pid: 1,
             restarts: 2,
             init: false,
             adopt_only: true,
+            power: false,
         },
         Event::Spawned {
             key: KEY,
@@ -164,6 +173,31 @@ fn a_message_that_is_cut_or_longer_is_none() {
         let longer = [bytes, &[0]].concat();
         assert_eq!(Command::decode(&longer), Err(Malformed::Length));
     }
+}
+
+/// The bytes of an end in the protocol's first form, which has a time-out and a status alone.
+fn first_shutdown(timeout_ms: u32, status: u16) -> Vec<u8> {
+    let empty = Command::Reexec.encode();
+    let mut bytes = empty.as_bytes().to_vec();
+    bytes[6..8].copy_from_slice(&kind::SHUTDOWN.to_ne_bytes());
+    bytes[36..40].copy_from_slice(&6_u32.to_ne_bytes());
+    bytes.extend(timeout_ms.to_ne_bytes());
+    bytes.extend(status.to_ne_bytes());
+    bytes
+}
+
+#[test]
+fn keepers_and_managers_of_before_the_power_are_understood_and_understand() {
+    let end = Command::Shutdown {
+        leave_children: false,
+        timeout_ms: 10_000,
+        status: 7,
+        power: 0,
+        argument: b"",
+    };
+    let first = first_shutdown(10_000, 7);
+    assert_eq!(end.encode().as_bytes(), first);
+    assert_eq!(Command::decode(&first), Ok(end));
 }
 
 #[test]
