@@ -108,6 +108,7 @@ verbs! {
     "image-policy" on::image_policy::Policies: "Tell what image policies let each partition be, as RootImagePolicy= takes them";
     "creds" on::creds::Creds: "Seal credentials for units, open them, and show those that were handed to this process";
     "why" on::relations::why::Why: "Tell how units came into their states: who asked, who pulled them in, what failed before";
+    "notify-about" on::notify_about::NotifyAbout: "Tell by mail or webhook of a unit, as OnFailure=coracle-notify@%n.service does";
     "blame" on::relations::chain::Blame: "List units by the time that they took to come up";
     "critical-chain" on::relations::chain::CriticalChain: "Show which units others waited for, and how long";
     "dot" on::relations::dot::Dot: "Print the units and what ties them as a graph for graphviz";
@@ -127,15 +128,21 @@ verbs! {
 
 /// The verb in `arguments`: the first word that is neither an option nor an option's value.
 pub(crate) fn of(arguments: &[OsString]) -> Option<&'static Verb> {
-    let mut words = arguments.iter().skip(1).map(OsString::as_os_str);
-    while let Some(word) = words.next() {
+    let word = arguments.get(place(arguments)?)?;
+    VERBS.iter().find(|verb| word == OsStr::new(verb.name))
+}
+
+/// Where the verb stands.
+pub(crate) fn place(arguments: &[OsString]) -> Option<usize> {
+    let mut words = arguments.iter().enumerate().skip(1);
+    while let Some((place, word)) = words.next() {
         if VALUED_OPTIONS
             .iter()
             .any(|option| word == OsStr::new(option))
         {
             words.next();
         } else if !word.as_encoded_bytes().starts_with(b"-") {
-            return VERBS.iter().find(|verb| word == OsStr::new(verb.name));
+            return Some(place);
         }
     }
     None

@@ -17,8 +17,10 @@ mod exchange;
 mod host;
 mod resolver;
 mod staged;
+mod webhook;
 
 pub use confine::{Reduction, confine};
+pub use webhook::{PostError, post};
 
 use exchange::{Exchange, Outcome};
 use staged::Staged;

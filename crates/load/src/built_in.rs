@@ -1,4 +1,5 @@
-//! The targets that unit files take for granted: the host's files come first, these stand behind them.
+//! The targets that unit files take for granted, and the template that tells of failures: the host's files come first, these stand
+//! behind them.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -61,7 +62,22 @@ const TARGETS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Files, those of the host or others, and the built-in targets.
+/// Names with the whole files.
+const SERVICES: &[(&str, &str)] = &[(
+    "coracle-notify@.service",
+    include_str!("coracle-notify@.service"),
+)];
+
+fn text(name: &Path) -> Option<String> {
+    let of = |table: &[(&str, &'static str)]| {
+        let found = table.iter().find(|(known, _)| name == Path::new(known));
+        found.map(|(_, text)| *text)
+    };
+    let target = of(TARGETS).map(|text| format!("[Unit]\n{text}"));
+    target.or_else(|| of(SERVICES).map(str::to_owned))
+}
+
+/// Files, those of the host or others, and the built-in units.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct UnitTree<T = HostTree>(pub T);
 
@@ -72,7 +88,7 @@ impl<T: Tree> Tree for UnitTree<T> {
                 name: (*name).into(),
                 is_link: false,
             };
-            return Ok(TARGETS.iter().map(named).collect());
+            return Ok(TARGETS.iter().chain(SERVICES).map(named).collect());
         }
         self.0.entries(directory)
     }
@@ -99,12 +115,7 @@ impl<T: Tree> Tree for UnitTree<T> {
         let Ok(name) = path.strip_prefix(DIRECTORY) else {
             return self.0.read(path, limit_bytes);
         };
-        Ok(
-            match TARGETS.iter().find(|(known, _)| name == Path::new(known)) {
-                Some((_, text)) => Content::Bytes(format!("[Unit]\n{text}").into_bytes()),
-                None => Content::Missing,
-            },
-        )
+        Ok(text(name).map_or(Content::Missing, |text| Content::Bytes(text.into_bytes())))
     }
 }
 

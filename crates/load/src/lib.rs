@@ -11,6 +11,7 @@ mod host;
 mod host_tree;
 mod index;
 mod loader;
+pub mod notify;
 mod origin;
 mod paths;
 pub mod portable;

@@ -119,6 +119,7 @@ impl Manager {
         if self.keeper.init {
             self.loader = crate::loading::loader(&self.directories, true);
         }
+        self.look_who_tells();
         for (path, error) in broken {
             self.log(&format!(
                 "the record {} can't be read and is ignored: {error}",

@@ -76,6 +76,7 @@ mod stopping;
 mod streams;
 mod survivors;
 mod tables;
+mod telling;
 mod testing;
 mod timers;
 mod transient;

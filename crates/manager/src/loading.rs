@@ -245,7 +245,8 @@ impl Manager {
             .collect();
         let mut news: Vec<String> = origin.diagnostics.iter().map(told).collect();
         news.retain(|text| !earlier.contains(text));
-        self.configure(name.clone(), loaded.unit, origin);
+        let unit = self.completed(loaded.unit);
+        self.configure(name.clone(), unit, origin);
         if let Some(id) = self.engine.id(name.as_str()) {
             news.iter().for_each(|text| self.log_about(id, text));
         }
@@ -288,10 +289,13 @@ impl Manager {
     pub(crate) fn reload_units(&mut self) -> wire::ReloadReply {
         refresh(&mut self.loader, &self.directories, self.keeper.init);
         self.later.recent.clear();
+        let others_tell = self.look_who_tells();
         let look = self.loader.look();
         let is_same = |entry: &Entry| {
+            let is_told_of = others_tell && entry.name.kind() == UnitKind::Service;
             entry.transient.is_some()
-                || (entry.origin.version.is_some()
+                || (!is_told_of
+                    && entry.origin.version.is_some()
                     && entry.origin.version == look.version(&entry.name))
         };
         let changed: Vec<UnitName> = self

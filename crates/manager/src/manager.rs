@@ -119,6 +119,7 @@ pub(crate) struct Aside {
     pub(crate) fetches: crate::credentials::Fetches,
     pub(crate) users: crate::user_database::UserDatabase,
     pub(crate) pid_files: crate::pid_file::PidFiles,
+    pub(crate) telling: crate::telling::Telling,
     pub(crate) tests: crate::testing::Tests,
     pub(crate) sets: crate::firewall::Sets,
     pub(crate) joiners: crate::namespaces::Joiners,

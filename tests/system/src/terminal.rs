@@ -8,7 +8,21 @@ use std::thread::JoinHandle;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, ptsname, unlockpt};
+
+/// Both ends of a new terminal: where its keys are typed and its screen is read, and that of programs.
+///
+/// # Panics
+/// Where the host gives out none.
+#[must_use]
+pub fn pair() -> (File, OwnedFd) {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let ours = openpt(flags).expect("a terminal");
+    grantpt(&ours).expect("its other end");
+    unlockpt(&ours).expect("it opens");
+    let theirs = ioctl_tiocgptpeer(&ours, flags).expect("its other end");
+    (ours.into(), theirs)
+}
 
 /// Open as long as the value lives.
 pub struct Terminal {

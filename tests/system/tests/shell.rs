@@ -2,14 +2,13 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use coracle_system_tests::terminal::pair as terminal;
 use coracle_system_tests::{manager, with_units};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
-use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use testkit::Instance;
 
 /// A service of nobody in particular, in the host's own file system and among the host's processes.
@@ -40,15 +39,6 @@ fn said(command: &mut Command) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}", text(&output.stderr));
     text(&output.stdout)
-}
-
-fn terminal() -> (File, OwnedFd) {
-    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-    let ours = openpt(flags).expect("a terminal");
-    grantpt(&ours).expect("its other end");
-    unlockpt(&ours).expect("it opens");
-    let theirs = ioctl_tiocgptpeer(&ours, flags).expect("its other end");
-    (ours.into(), theirs)
 }
 
 #[test]

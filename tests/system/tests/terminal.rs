@@ -1,6 +1,6 @@
 //! What reaches who reads: colours on a terminal and nowhere else, no control byte of a unit, and no word to a reader that went away.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 
 use coracle_system_tests::with_units;
 
@@ -57,13 +57,8 @@ fn a_reader_that_goes_away_ends_the_command_without_a_word_and_a_full_disk_with_
 
 /// What a command shows on a terminal.
 fn on_terminal(mut command: std::process::Command) -> String {
-    use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
     use std::io::Read;
-    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-    let ours = openpt(flags).expect("a terminal");
-    grantpt(&ours).expect("a terminal");
-    unlockpt(&ours).expect("a terminal");
-    let theirs = ioctl_tiocgptpeer(&ours, flags).expect("its other end");
+    let (mut ours, theirs) = coracle_system_tests::terminal::pair();
     command
         .env("TERM", "xterm")
         .env_remove("NO_COLOR")
@@ -72,7 +67,7 @@ fn on_terminal(mut command: std::process::Command) -> String {
     drop(command);
     let mut shown = Vec::new();
     // The other end hangs up with EIO.
-    File::from(ours).read_to_end(&mut shown).ok();
+    ours.read_to_end(&mut shown).ok();
     child.wait().expect("it ends");
     String::from_utf8_lossy(&shown).into_owned()
 }

@@ -9,10 +9,12 @@ use wire::methods::{StartTransient, Status};
 use wire::{ClientError, Failure, NamesRequest, TransientRequest};
 
 use super::jobs;
+use super::run_terminal::Terminal;
 use super::run_trigger::Trigger;
 use crate::context::Context;
 use crate::failure::hint;
 use crate::interrupt;
+use crate::pseudo_terminal;
 use crate::terminal::{Paint, say_json};
 use crate::verbs::Run;
 
@@ -37,15 +39,27 @@ pub(crate) struct RunCommand {
     /// Run with this group
     #[arg(long, value_name = "GROUP")]
     gid: Option<String>,
+    /// Run with this niceness
+    #[arg(long, value_name = "NICENESS", allow_negative_numbers = true)]
+    nice: Option<i8>,
+    /// Run with this directory as its root
+    #[arg(long, value_name = "PATH")]
+    root_directory: Option<String>,
+    /// Tell its processes by SIGHUP, too, when it is stopped
+    #[arg(long)]
+    send_sighup: bool,
+    /// What becomes of jobs that are queued: `fail`, `replace`, `replace-irreversibly`, `isolate`, `ignore-dependencies` …
+    #[arg(long, value_name = "MODE", default_value = "fail")]
+    job_mode: String,
     /// Set a variable; without a value, pass ours on
     #[arg(short = 'E', long = "setenv", value_name = "NAME[=VALUE]")]
     setenv: Vec<String>,
     /// Run in this directory
     #[arg(long, value_name = "PATH")]
-    working_directory: Option<String>,
+    pub(super) working_directory: Option<String>,
     /// Run in the directory that we are in
     #[arg(short = 'd', long)]
-    same_dir: bool,
+    pub(super) same_dir: bool,
     /// Keep the unit active after its command ended
     #[arg(short, long)]
     remain_after_exit: bool,
@@ -57,7 +71,7 @@ pub(crate) struct RunCommand {
     pub(super) pipe: bool,
     /// Forget the unit when it ended, also when it failed
     #[arg(short = 'G', long)]
-    collect: bool,
+    pub(super) collect: bool,
     /// Return as soon as the start is queued
     #[arg(long)]
     no_block: bool,
@@ -66,11 +80,13 @@ pub(crate) struct RunCommand {
     slice: Option<String>,
     /// What the service says of its start: `simple`, `exec`, `oneshot`, `notify` …
     #[arg(long, value_name = "TYPE")]
-    service_type: Option<String>,
+    pub(super) service_type: Option<String>,
+    #[command(flatten)]
+    pub(super) terminal: Terminal,
     #[command(flatten)]
     trigger: Trigger,
     /// Run it here and now, as our own process, in a scope unit
-    #[arg(long, conflicts_with_all = ["pipe", "wait", "no_block", "remain_after_exit", "profile", "uid", "gid"])]
+    #[arg(long, conflicts_with_all = ["pipe", "wait", "no_block", "remain_after_exit", "profile", "uid", "gid", "nice", "root_directory"])]
     pub(super) scope: bool,
     /// Start although this version does not enforce a sandboxing directive
     #[arg(long)]
@@ -81,10 +97,14 @@ pub(crate) struct RunCommand {
 }
 
 impl Run for RunCommand {
-    fn run(self, context: &Context) -> Result<u8> {
+    fn run(mut self, context: &Context) -> Result<u8> {
+        self.settle();
         self.trigger.check(&self)?;
         if self.scope {
             return self.run_here(context);
+        }
+        if let Some(again) = self.on_new_terminal(context)? {
+            return pseudo_terminal::run(again);
         }
         if self.pipe && context.globals.json {
             return Err(hint(
@@ -167,6 +187,12 @@ impl RunCommand {
         add("Description", self.description.as_ref());
         add("User", self.uid.as_ref());
         add("Group", self.gid.as_ref());
+        add("Nice", self.nice.map(|nice| nice.to_string()).as_ref());
+        add("RootDirectory", self.root_directory.as_ref());
+        add(
+            "SendSIGHUP",
+            self.send_sighup.then(|| "yes".to_owned()).as_ref(),
+        );
         add(
             "Slice",
             self.slice.as_deref().map(slice).transpose()?.as_ref(),
@@ -183,6 +209,7 @@ impl RunCommand {
                 properties.extend(environment(context, variable)?);
             }
         }
+        properties.extend(self.terminal_lines()?);
         properties.extend(self.property.iter().cloned());
         let descriptor = |index| self.pipe.then_some(index);
         let request = TransientRequest {
@@ -199,7 +226,7 @@ impl RunCommand {
                 false => self.command.clone(),
             },
             processes: self.scope.then_some(0).into_iter().collect(),
-            mode: "fail".to_owned(),
+            mode: self.job_mode.clone(),
             stdin: descriptor(0),
             stdout: descriptor(1),
             stderr: descriptor(2),
@@ -394,6 +421,10 @@ mod tests {
         );
         check(&["-p", "Description=%n"], &["Description=%n"]);
         check(&["-E", "RATE=5%"], &["Environment=\"RATE=5%%\""]);
+        check(
+            &["--nice=-3", "--root-directory=/srv", "--send-sighup"],
+            &["Nice=-3", "RootDirectory=/srv", "SendSIGHUP=yes"],
+        );
     }
 
     /// The request that a command line makes.
@@ -402,7 +433,8 @@ mod tests {
         let matches = command
             .try_get_matches_from(["run"].iter().chain(words))
             .unwrap();
-        let run = RunCommand::from_arg_matches(&matches).unwrap();
+        let mut run = RunCommand::from_arg_matches(&matches).unwrap();
+        run.settle();
         run.trigger.check(&run)?;
         run.request(&Context::new(Globals::default()).unwrap())
     }
@@ -453,6 +485,40 @@ mod tests {
     }
 
     #[test]
+    fn a_shell_is_a_command_on_a_terminal_that_is_waited_for_and_forgotten() {
+        let run = |words: &[&str]| {
+            let command = RunCommand::augment_args(clap::Command::new("run"));
+            let line = ["run"].iter().chain(words);
+            let matches = command.try_get_matches_from(line).unwrap();
+            let mut run = RunCommand::from_arg_matches(&matches).unwrap();
+            run.settle();
+            let context = Context::new(Globals::default()).unwrap();
+            assert!(run.on_new_terminal(&context).unwrap().is_none());
+            run.request(&context).unwrap()
+        };
+        let shell = run(&["--shell", "--on-own-terminal"]);
+        assert!(shell.wait && shell.collect && shell.stdin.is_none());
+        assert_eq!(shell.command.len(), 1);
+        for line in ["Type=exec", "StandardInput=tty", "StandardError=tty"] {
+            assert!(shell.properties.iter().any(|one| one == line), "{line}");
+        }
+        let here = format!(
+            "WorkingDirectory={}",
+            std::env::current_dir().unwrap().display()
+        );
+        assert!(shell.properties.contains(&here), "{:?}", shell.properties);
+        let other = run(&[
+            "-S",
+            "--on-own-terminal",
+            "--working-directory=/",
+            "ls",
+            "-l",
+        ]);
+        assert!(other.properties.contains(&"WorkingDirectory=/".to_owned()));
+        assert_eq!(other.command, ["ls", "-l"]);
+    }
+
+    #[test]
     fn what_contradicts_itself_is_refused_before_anything_is_made() {
         for words in [
             &[][..],
@@ -460,6 +526,7 @@ mod tests {
             &["--on-active=5s"],
             &["--on-active=5s", "--wait", "true"],
             &["--on-active=5s", "--pipe", "true"],
+            &["--on-active=5s", "--pty", "true"],
             &["--on-active=5s", "--path-property=PathExists=/x", "true"],
             &["--timer-property=AccuracySec=1s", "true"],
             &["--on-active=5s", "--unit=a.timer", "true"],

@@ -75,7 +75,7 @@ impl Trigger {
         if count == 1 && (run.wait || run.pipe || run.scope) {
             return Err(hint(
                 "what is started later can't be waited for, and has neither our streams nor our process",
-                "leave out --wait, --pipe and --scope",
+                "leave out --wait, --pipe, --pty, --shell and --scope",
             ));
         }
         if run.command.is_empty() && (count == 0 || run.unit.is_none()) {

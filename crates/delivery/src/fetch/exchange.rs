@@ -321,7 +321,8 @@ fn is_cut(error: &ureq::Error, begun: bool) -> bool {
     }
 }
 
-fn tls(roots: &Roots, url: &Uri) -> Result<TlsConfig, Error> {
+/// How servers are trusted.
+pub(super) fn tls(roots: &Roots, url: &Uri) -> Result<TlsConfig, Error> {
     let (pem, reason) = match roots {
         Roots::Only(pem) => (pem.as_slice(), "the given file has none"),
         Roots::System => (
