@@ -34,6 +34,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("names", names),
     ("grants", grants),
     ("wire", wire_messages),
+    ("remote", remote_frames),
     ("keeper", keeper_messages),
     ("executor", executor_messages),
     ("log", log),
@@ -509,6 +510,18 @@ fn wire_messages(bytes: &[u8]) {
         wire::Call::read(&request.method, request.parameters).ok();
     }
     wire::user_database::answer(bytes, "fuzz", |_, _| None);
+}
+
+/// What comes from another host: a frame that was read is sent and read as the same.
+fn remote_frames(bytes: &[u8]) {
+    let mut inbox = wire::remote::Inbox::default();
+    inbox.push(bytes);
+    inbox.greeting().ok();
+    while let Ok(Some(frame)) = inbox.next_frame() {
+        let mut again = wire::remote::Inbox::default();
+        again.push(&frame.encode());
+        assert_eq!(again.next_frame(), Ok(Some(frame)), "sent as another one");
+    }
 }
 
 fn keeper_messages(bytes: &[u8]) {

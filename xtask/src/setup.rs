@@ -19,6 +19,9 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("/bin/ip", "iproute2"),
     ("/usr/bin/git", "git"),
     ("/usr/bin/script", "bsdutils"),
+    ("/usr/bin/ssh", "openssh-client"),
+    // Tests start their own on loopback; who wants none of the machine's disables its unit.
+    ("/usr/sbin/sshd", "openssh-server"),
     ("/usr/bin/redis-cli", "redis-tools"),
     ("/usr/sbin/nft", "nftables"),
     ("/usr/sbin/veritysetup", "cryptsetup-bin"),

@@ -19,6 +19,10 @@ pub(crate) const VALUED_OPTIONS: &[&str] = &[
     "--config-dir",
     "--unit-path",
     "--portable-path",
+    "-H",
+    "--host",
+    "--parallel",
+    "--host-timeout",
 ];
 
 /// The directories of the one instance that needs no options.
@@ -65,6 +69,18 @@ pub(crate) struct Globals {
     /// Print JSON, one value for the whole listing
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Run the verb on other hosts, over ssh: [user@]host[:port], several between commas
+    #[arg(short = 'H', long, global = true, value_name = "HOSTS")]
+    pub(crate) host: Option<String>,
+    /// Of several hosts, work on so many at the same time [default: 8]
+    #[arg(long, global = true, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) parallel: Option<u16>,
+    /// Give a host up that has not answered for so many seconds [default: 15]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..=3600))]
+    pub(crate) host_timeout: Option<u16>,
+    /// Copy coracle to hosts that have none
+    #[arg(long, global = true)]
+    pub(crate) bootstrap: bool,
     /// Say only what was asked for
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,

@@ -27,6 +27,13 @@ impl Hint {
     }
 }
 
+impl Hint {
+    /// What to do next.
+    pub(crate) fn next(&self) -> &str {
+        &self.next
+    }
+}
+
 impl fmt::Display for Hint {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.what)

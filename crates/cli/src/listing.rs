@@ -23,6 +23,19 @@ pub(crate) fn print<T: Serialize>(
         say_json(rows)?;
         return Ok(());
     }
+    let (title, lines) = lines(rows, columns);
+    say_all((!globals.quiet).then_some(title));
+    let mut text = String::new();
+    for line in lines {
+        text.push_str(&line);
+        text.push('\n');
+    }
+    say_text(&text);
+    Ok(())
+}
+
+/// The title line and one for each row.
+pub(crate) fn lines<T>(rows: &[T], columns: &[Column<T>]) -> (String, Vec<String>) {
     let titles: Vec<Cow<'_, str>> = columns
         .iter()
         .map(|(title, _)| Cow::Borrowed(*title))
@@ -37,17 +50,13 @@ pub(crate) fn print<T: Serialize>(
             *width = (*width).max(width_of(cell));
         }
     }
-    let mut title = String::new();
-    write_line(&mut title, &titles, &widths);
-    let title = (!globals.quiet).then(|| Paint::Bold.on(&title));
-    let mut text = String::new();
-    for row in table.chunks(columns.len()) {
-        write_line(&mut text, row, &widths);
-        text.push('\n');
-    }
-    say_all(title);
-    say_text(&text);
-    Ok(())
+    let line = |cells: &[Cow<'_, str>]| {
+        let mut line = String::new();
+        write_line(&mut line, cells, &widths);
+        line
+    };
+    let lines = table.chunks(columns.len()).map(line).collect();
+    (Paint::Bold.on(&line(&titles)), lines)
 }
 
 /// A cell, on one line and harmless.

@@ -7,6 +7,7 @@ mod commands;
 mod context;
 mod exposure;
 mod failure;
+mod hosts;
 mod interrupt;
 mod listing;
 mod moment;
@@ -47,18 +48,31 @@ fn close_file_modes() {
 
 fn main() -> ExitCode {
     close_file_modes();
-    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
     if arguments
         .get(1)
         .is_some_and(|word| word == workers::ARGUMENT)
     {
         return failure::exit(None, workers::main(arguments.into_iter().skip(2)));
     }
+    let is_asked_here = match hosts::arrive(&mut arguments) {
+        Ok(arrived) => !arrived,
+        Err(errno) => return failure::exit(None, Err(errno.into())),
+    };
     let verb = verbs::of(&arguments);
     // Its parts are not given back one by one: the process ends soon.
     let mut command = ManuallyDrop::new(command_for(verb));
     match command.try_get_matches_from_mut(&arguments) {
-        Ok(matches) => run(verb, &matches),
+        Ok(matches) => {
+            let globals = Globals::from_matches(&matches);
+            match &globals.host {
+                Some(hosts) if is_asked_here => {
+                    let outcome = hosts::run(hosts, &globals, (&arguments, &matches));
+                    failure::exit(None, outcome)
+                }
+                _ => run(verb, globals, &matches),
+            }
+        }
         Err(error) => usage(&error),
     }
 }
@@ -71,8 +85,8 @@ fn command_for(verb: Option<&'static verbs::Verb>) -> clap::Command {
     })
 }
 
-fn run(verb: Option<&verbs::Verb>, matches: &clap::ArgMatches) -> ExitCode {
-    let context = match Context::new(Globals::from_matches(matches)) {
+fn run(verb: Option<&verbs::Verb>, globals: Globals, matches: &clap::ArgMatches) -> ExitCode {
+    let context = match Context::new(globals) {
         Ok(context) => context,
         Err(error) => return failure::exit(None, Err(error)),
     };

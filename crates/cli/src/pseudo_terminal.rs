@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{
-    OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
+    OptionalActions, Termios, Winsize, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
 };
 
 /// Bytes passed on at once.
@@ -60,8 +60,21 @@ pub(crate) fn code(status: ExitStatus) -> u8 {
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }
 
+/// Gives a terminal so many rows and columns.
+pub(crate) fn resize(terminal: &OwnedFd, (rows, columns): (u16, u16)) -> rustix::io::Result<()> {
+    tcsetwinsize(
+        terminal,
+        Winsize {
+            ws_row: rows,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        },
+    )
+}
+
 /// Both ends of a new terminal: ours, which never blocks, and the program's.
-fn pair() -> rustix::io::Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn pair() -> rustix::io::Result<(OwnedFd, OwnedFd)> {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let master = openpt(flags)?;
     grantpt(&master)?;
@@ -72,12 +85,12 @@ fn pair() -> rustix::io::Result<(OwnedFd, OwnedFd)> {
 }
 
 /// Our terminal passes every key on while this value lives.
-struct Raw {
+pub(crate) struct Raw {
     before: Termios,
 }
 
 impl Raw {
-    fn enter(keyboard: BorrowedFd<'_>) -> rustix::io::Result<Raw> {
+    pub(crate) fn enter(keyboard: BorrowedFd<'_>) -> rustix::io::Result<Raw> {
         let before = tcgetattr(keyboard)?;
         let mut raw = before.clone();
         raw.make_raw();

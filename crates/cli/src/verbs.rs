@@ -122,6 +122,7 @@ verbs! {
     "set-environment" on::environment::SetEnvironment: "Set variables of services that start from now on";
     "unset-environment" on::environment::UnsetEnvironment: "Remove such variables";
     "show-environment" on::environment::ShowEnvironment: "Print such variables";
+    "stdio" on::stdio::Stdio: "Run a verb for another host's `coracle -H`, over standard input and output";
     "completion" on::pages::Completion: "Print completions for a shell";
     "man" on::pages::Man: "Print a manual page for man(1): `coracle man status | man -l -`";
 }

@@ -11,6 +11,7 @@ pub mod frame;
 pub mod listing;
 pub mod messages;
 pub mod methods;
+pub mod remote;
 pub mod request;
 pub mod service;
 mod shape;

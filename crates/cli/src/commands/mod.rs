@@ -36,6 +36,7 @@ pub(crate) mod shell;
 pub(crate) mod show;
 pub(crate) mod start;
 pub(crate) mod status;
+pub(crate) mod stdio;
 pub(crate) mod timers;
 pub(crate) mod times;
 pub(crate) mod top;

@@ -1,0 +1,447 @@
+//! `-H`: verbs on other hosts, over a real sshd.
+
+use std::fs;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+
+use coracle_system_tests::images::{BOAT, By, with_workshop};
+use coracle_system_tests::manager::{children, kill, lives};
+use coracle_system_tests::ssh::Ssh;
+use coracle_system_tests::waiting::{eventually, state};
+use coracle_system_tests::with_units;
+use rustix::process::Pid;
+use testkit::Instance;
+
+const SLEEPER: &str = "[Service]\nType=exec\nExecStart=/bin/sleep infinity\n";
+
+/// Words that a shell would take for something else, or lose.
+const HOSTILE: [&str; 15] = [
+    "$(id)", "a b", "'", "\"", "x\ny", "*", ";", "", "\\", "-H", "é", "`id`", "#", "~", "&&",
+];
+
+fn number(pid: &str) -> Pid {
+    let number = pid.trim().parse().ok().and_then(Pid::from_raw);
+    number.expect("a process")
+}
+
+/// The processes below one, whose command line has this in it.
+fn below(parent: Pid, part: &str) -> Vec<Pid> {
+    let mut found = Vec::new();
+    for (pid, line) in children(parent) {
+        if line.contains(part) {
+            found.push(pid);
+        }
+        found.extend(below(pid, part));
+    }
+    found
+}
+
+#[test]
+fn a_verb_runs_over_there_as_it_was_typed() {
+    with_units(&[("sleeper.service", SLEEPER)], |coracle| {
+        let ssh = Ssh::new();
+        let host = ssh.host(coracle);
+        let at = |words: &[&str]| ssh.coracle(coracle, &[&["-H", &host.name], words].concat());
+        let started = at(&["start", "sleeper"]);
+        assert_eq!(started.status, 0, "{}", started.stderr);
+        assert_eq!(coracle.property("sleeper", "ActiveState"), "active");
+        let mut command = vec!["run", "--wait", "--pipe", "--", "printf", "<%s>"];
+        command.extend(HOSTILE);
+        let printed = at(&command).ok().stdout;
+        assert_eq!(printed, HOSTILE.map(|word| format!("<{word}>")).concat());
+        let ended = at(&[
+            "run",
+            "--wait",
+            "--pipe",
+            "sh",
+            "-c",
+            "echo out; echo err >&2; exit 7",
+        ]);
+        assert_eq!(
+            (
+                ended.status,
+                ended.stdout.as_str(),
+                ended.stderr.contains("err\n")
+            ),
+            (7, "out\n", true),
+            "{}",
+            ended.stderr
+        );
+        assert!(at(&["is-active", "nothing.service"]).status > 0);
+        let hostile = at(&["status", "$(touch x); .service"]);
+        assert_ne!(hostile.status, 0);
+        assert_eq!(ssh.calls().len(), 5, "one handshake for each verb");
+    });
+}
+
+#[test]
+fn what_is_piped_in_arrives_whole_and_what_nobody_reads_is_left_alone() {
+    with_units(&[], |coracle| {
+        let ssh = Ssh::new();
+        let host = ssh.host(coracle);
+        let bytes: Vec<u8> = (0..5_000_000_u32)
+            .map(|number| (number % 251) as u8)
+            .collect();
+        let words = ["-H", &host.name, "run", "--wait", "--pipe", "cat"];
+        let mut command = ssh.command(coracle, &words);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut pipe = child.stdin.take().expect("a pipe");
+        let sent = bytes.clone();
+        let writer = std::thread::spawn(move || pipe.write_all(&sent));
+        let output = child.wait_with_output().expect("it ends");
+        writer.join().expect("a writer").expect("all is taken");
+        assert!(
+            output.status.success() && output.stdout == bytes,
+            "{} bytes",
+            output.stdout.len()
+        );
+        let loop_over_hosts = format!(
+            "printf '1\\n2\\n' | while read line; do {} -H {} timespan ${{line}}s >/dev/null; echo $line; done",
+            coracle.dist().join("coracle").display(),
+            host.name,
+        );
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &loop_over_hosts]).env(
+            "PATH",
+            format!("{}:/usr/bin:/bin", ssh.folder().join("bin").display()),
+        );
+        assert_eq!(shell.output().expect("sh").stdout, b"1\n2\n");
+    });
+}
+
+#[test]
+fn a_local_image_travels_once() {
+    with_workshop(|coracle, workshop| {
+        let ssh = Ssh::new();
+        let host = ssh.host(coracle);
+        let image = workshop.image("boat", "1", By::Trusted, &[("boat.service", BOAT)]);
+        // The file is not where the host would look for it by that name.
+        let elsewhere = ssh.folder().join("a boat's image.psi");
+        fs::rename(&image, &elsewhere).expect("another place");
+        let image = elsewhere.to_str().expect("text");
+        let first = ssh
+            .coracle(coracle, &["-H", &host.name, "start", image])
+            .ok();
+        assert!(
+            first.stderr.contains("sending a boat's image.psi"),
+            "{}",
+            first.stderr
+        );
+        state(coracle, "boat.service", "active");
+        let second = ssh
+            .coracle(coracle, &["-H", &host.name, "start", image])
+            .ok();
+        assert!(
+            second.stderr.contains("is there already"),
+            "{}",
+            second.stderr
+        );
+        let arriving = fs::read_dir(coracle.folder().join("state")).expect("the state");
+        let names = arriving.map(|entry| entry.expect("an entry").file_name());
+        let left: Vec<_> = names
+            .filter(|name| name.to_string_lossy().starts_with("arriving"))
+            .collect();
+        assert_eq!(left, [""; 0]);
+        let unit = ssh.folder().join("wrong.service");
+        fs::write(&unit, "[Service]\nExecStart=/bin/true\nNoSuchThing=1\n").expect("a unit");
+        let found = ssh.coracle(
+            coracle,
+            &["-H", &host.name, "verify", unit.to_str().expect("text")],
+        );
+        assert!(found.stderr.contains("NoSuchThing"), "{}", found.stderr);
+        let folder = ssh.folder().to_str().expect("text");
+        let refused = ssh.coracle(coracle, &["-H", &host.name, "start", folder]);
+        assert!(
+            refused.status == 1 && refused.stderr.contains("only files go"),
+            "{}",
+            refused.stderr
+        );
+        let purged = ssh.coracle(coracle, &["-H", &host.name, "purge", "boat"]);
+        assert_eq!(purged.status, 0, "{}", purged.stderr);
+    });
+}
+
+#[test]
+fn one_dead_host_holds_up_nobody_and_each_is_told_of() {
+    let (one, other) = (Instance::new(), Instance::new());
+    let ssh = Ssh::new();
+    let hosts = [ssh.host(&one), ssh.host(&other)];
+    one.unit("sleeper.service", SLEEPER);
+    // It takes connections, and says nothing.
+    let dead = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let dead = format!(
+        "127.0.0.1:{}",
+        dead.local_addr().expect("its number").port()
+    );
+    let closed = format!("127.0.0.1:{}", coracle_system_tests::ssh::free_port());
+    let all = [hosts[0].name.as_str(), &dead, &hosts[1].name, &closed].join(",");
+    let at =
+        |words: &[&str]| ssh.coracle(&one, &[&["-H", &all, "--host-timeout=20"], words].concat());
+    let told = at(&["--json", "start", "sleeper"]);
+    assert_eq!(told.status, 255, "{}", told.stderr);
+    let rows: serde_json::Value = serde_json::from_str(&told.stdout).expect("JSON");
+    let states: Vec<_> = (0..4).map(|index| rows[index]["state"].as_str()).collect();
+    let expected = ["done", "not reached", "failed", "not reached"];
+    assert_eq!(states, expected.map(Some), "{}", told.stdout);
+    assert_eq!(rows[2]["host"], hosts[1].name.as_str());
+    let errors = rows[2]["errors"].as_str().expect("what it said");
+    assert!(errors.contains("sleeper.service"), "{errors}");
+    let two = [hosts[0].name.as_str(), &hosts[1].name].join(",");
+    let told = ssh.coracle(&one, &["-H", &two, "is-active", "sleeper"]);
+    assert_eq!(told.status, 1, "{}", told.stderr);
+    assert!(
+        told.stdout
+            .contains(&format!("{}  active\n", hosts[0].name)),
+        "{}",
+        told.stdout
+    );
+    assert!(
+        told.stderr.contains("HOST") && told.stderr.contains("done"),
+        "{}",
+        told.stderr
+    );
+    let told = ssh.coracle(&one, &["-H", &two, "timespan", "5s"]).ok();
+    assert!(told.stdout.contains(&hosts[1].name), "{}", told.stdout);
+    drop(hosts);
+    one.stop();
+    other.stop();
+}
+
+#[test]
+fn a_connection_that_is_cut_ends_the_command_there_and_leaves_the_unit() {
+    with_units(&[], |coracle| {
+        let ssh = Ssh::new();
+        let host = ssh.host(coracle);
+        let sshd = number(&host.id().to_string());
+        let words = [
+            "-H",
+            &host.name,
+            "run",
+            "--wait",
+            "--unit=long",
+            "sleep",
+            "infinity",
+        ];
+        let running = || !below(sshd, "--unit=long").is_empty();
+        let begin = || {
+            let mut command = ssh.command(coracle, &words);
+            let child = command.stderr(Stdio::piped()).spawn().expect("it starts");
+            state(coracle, "long.service", "active");
+            eventually("the command over there", || running().then_some(()));
+            child
+        };
+        // The client is killed: the command there hears it.
+        let mut child = begin();
+        child.kill().expect("it is killed");
+        child.wait().expect("it ends");
+        eventually("the command's end", || (!running()).then_some(()));
+        assert_eq!(coracle.property("long", "ActiveState"), "active");
+        coracle.ok(&["stop", "long"]);
+        // The session over there is killed: the command there ends, too, and this side says so.
+        let child = begin();
+        let inner = below(sshd, "stdio");
+        let commands = below(sshd, "--unit=long");
+        for session in children(sshd) {
+            kill(session.0);
+        }
+        let output = child.wait_with_output().expect("it ends");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(255), "{said}");
+        assert!(said.contains("was lost"), "{said}");
+        for pid in inner.iter().chain(&commands) {
+            let pid = pid.as_raw_pid().to_string();
+            eventually("its end", || (!lives(&pid)).then_some(()));
+        }
+        assert_eq!(coracle.property("long", "ActiveState"), "active");
+        coracle.ok(&["stop", "long"]);
+        // Ctrl-C is the command's, as it is here: it stops the unit that it waits for.
+        let child = begin();
+        let pid = number(&child.id().to_string());
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("a signal");
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!(output.status.code(), Some(130));
+        eventually("the unit's end", || {
+            (coracle.property("long", "ActiveState") != "active").then_some(())
+        });
+    });
+}
+
+#[test]
+fn a_host_that_has_no_coracle_says_so_and_gets_it_when_asked() {
+    let coracle = Instance::new();
+    let ssh = Ssh::new();
+    // Programs that are installed there go with the mount namespace.
+    let own = [
+        "unshare",
+        "-m",
+        "sh",
+        "-c",
+        "mount -t tmpfs tmpfs /usr/local/bin && exec \"$@\"",
+        "sh",
+    ];
+    let host = ssh.host_with("127.0.0.1", &own, "/usr/bin:/bin", None);
+    let at = |words: &[&str]| ssh.coracle(&coracle, &[&["-H", &host.name], words].concat());
+    let missing = at(&["timespan", "90s"]);
+    assert_eq!(missing.status, 255, "{}", missing.stderr);
+    let told = ["there is no coracle on", "--bootstrap", "/usr/local/bin"];
+    assert!(
+        told.iter().all(|part| missing.stderr.contains(part)),
+        "{}",
+        missing.stderr
+    );
+    let here = coracle.ok(&["timespan", "90s"]);
+    let got = at(&["--bootstrap", "timespan", "90s"]).ok();
+    assert!(
+        got.stdout == here && got.stderr.contains("installed in /usr/local/bin"),
+        "{}",
+        got.stderr
+    );
+    assert_eq!(at(&["--bootstrap", "timespan", "90s"]).ok().stderr, "");
+    coracle.stop();
+}
+
+#[test]
+fn who_sits_at_a_terminal_has_one_over_there() {
+    with_units(&[("sleeper.service", SLEEPER)], |coracle| {
+        let ssh = Ssh::new();
+        let host = ssh.host(coracle);
+        coracle.ok(&["start", "sleeper"]);
+        let program = coracle.dist().join("coracle").display().to_string();
+        let line = format!(
+            "stty rows 33 cols 77; {program} -H {} shell sleeper -- /bin/sh -c 'tty; stty size; exit 5'",
+            host.name
+        );
+        let mut script = Command::new("script");
+        let path = format!("{}:/usr/bin:/bin", ssh.folder().join("bin").display());
+        script
+            .args(["-qec", &line, "/dev/null"])
+            .env("PATH", path)
+            .stdin(Stdio::piped());
+        let mut child = script
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("script starts");
+        let keyboard = child.stdin.take();
+        let output = child.wait_with_output().expect("it ends");
+        drop(keyboard);
+        let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            shown.contains("/dev/pts/") && shown.contains("33 77"),
+            "{shown}"
+        );
+        assert_eq!(output.status.code(), Some(5), "{shown}");
+    });
+}
+
+/// Hosts that nobody else reaches, in network namespaces that go with the value.
+struct Net {
+    names: Vec<String>,
+}
+
+impl Net {
+    /// One for the asking side, which has a bridge to the others.
+    fn new(hosts: usize) -> Net {
+        let name = |index: usize| format!("coracle-test-{}-{index}", std::process::id());
+        let net = Net {
+            names: (0..=hosts).map(name).collect(),
+        };
+        for name in &net.names {
+            ip(&["netns", "add", name]);
+            ip(&["-n", name, "link", "set", "lo", "up"]);
+        }
+        let (asking, others) = net.names.split_first().expect("a name");
+        ip(&["-n", asking, "link", "add", "bridge", "type", "bridge"]);
+        ip(&["-n", asking, "addr", "add", "10.77.0.1/24", "dev", "bridge"]);
+        ip(&["-n", asking, "link", "set", "bridge", "up"]);
+        for (index, other) in others.iter().enumerate() {
+            let (end, address) = (format!("to{index}"), format!("{}/24", Net::address(index)));
+            let pair = [
+                "-n", asking, "link", "add", &end, "type", "veth", "peer", "name", "eth0", "netns",
+                other,
+            ];
+            ip(&pair);
+            ip(&["-n", asking, "link", "set", &end, "master", "bridge", "up"]);
+            ip(&["-n", other, "addr", "add", &address, "dev", "eth0"]);
+            ip(&["-n", other, "link", "set", "eth0", "up"]);
+        }
+        net
+    }
+
+    fn address(index: usize) -> String {
+        format!("10.77.0.{}", index + 10)
+    }
+
+    /// The way into one: 0 is the asking side.
+    fn inside(&self, index: usize) -> [String; 2] {
+        [
+            "nsenter".to_owned(),
+            format!("--net=/run/netns/{}", self.names[index]),
+        ]
+    }
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        for name in &self.names {
+            let mut ip = Command::new("ip");
+            ip.args(["netns", "del", name]).status().ok();
+        }
+    }
+}
+
+fn ip(words: &[&str]) {
+    let status = Command::new("ip").args(words).status().expect("ip");
+    assert!(status.success(), "ip {words:?}");
+}
+
+#[test]
+fn hosts_of_a_network_do_it_at_once_and_one_that_is_unplugged_is_told_of() {
+    let instances: Vec<Instance> = (0..3).map(|_| Instance::new()).collect();
+    let (ssh, net) = (Ssh::new(), Net::new(4));
+    let mut hosts = Vec::new();
+    for (index, coracle) in instances.iter().enumerate() {
+        coracle.unit("sleeper.service", SLEEPER);
+        let words = net.inside(index + 1);
+        let words = words.each_ref().map(String::as_str);
+        let path = format!("{}:/usr/bin:/bin", coracle.dist().display());
+        hosts.push(ssh.host_with(&Net::address(index), &words, &path, Some(coracle)));
+    }
+    ip(&["-n", &net.names[4], "link", "set", "eth0", "down"]);
+    let mut all: Vec<String> = hosts.iter().map(|host| host.name.clone()).collect();
+    all.push(Net::address(3));
+    let list = all.join(",");
+    let at = |words: &[&str]| {
+        let words = [&["-H", &list, "--host-timeout", "20"], words].concat();
+        let coracle = ssh.command(&instances[0], &words);
+        let [nsenter, net] = net.inside(0);
+        let mut inside = Command::new(nsenter);
+        inside
+            .arg(net)
+            .arg(coracle.get_program())
+            .args(coracle.get_args());
+        let variables = coracle
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?)));
+        let output = inside.envs(variables).stdin(Stdio::null()).output();
+        output.expect("nsenter starts")
+    };
+    let told = at(&["--json", "start", "sleeper"]);
+    let text = String::from_utf8_lossy(&told.stdout).into_owned();
+    let rows: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let states: Vec<_> = (0..4)
+        .filter_map(|index| rows[index]["state"].as_str())
+        .collect();
+    assert_eq!(states, ["done", "done", "done", "not reached"], "{text}");
+    assert_eq!(told.status.code(), Some(255));
+    for coracle in &instances {
+        assert_eq!(coracle.property("sleeper", "ActiveState"), "active");
+    }
+    drop(hosts);
+    instances.iter().for_each(Instance::stop);
+    drop(net);
+}
