@@ -89,6 +89,12 @@ impl Descriptors {
         Some(unsafe { OwnedFd::from_raw_fd(number) })
     }
 
+    /// Takes the next one of a stranger's: it is closed aside, wherever it is dropped.
+    #[cfg(feature = "std")]
+    pub fn take_foreign(&mut self) -> Option<crate::aside::Foreign> {
+        self.take().map(crate::aside::Foreign::from)
+    }
+
     /// Those that are left, borrowed.
     #[must_use]
     pub fn as_slice(&self) -> &[BorrowedFd<'_>] {

@@ -3,9 +3,10 @@
 use crate::manager::Manager;
 use crate::notice::Message;
 use engine::UnitId;
+use kernel::aside::Foreign;
 use kernel::message::Descriptors;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 
 /// The file system of descriptors for processes (statfs(2), Linux 6.9): only there an inode's number is of one process alone.
 const PROCESSES: i64 = 0x5049_4446;
@@ -36,7 +37,7 @@ impl Manager {
         socket: u32,
         message: &mut Message,
         sent: &mut Descriptors,
-    ) -> Option<OwnedFd> {
+    ) -> Option<Foreign> {
         let (pid, held) = match named(message, sent) {
             Ok(Some((pid, held))) => (Some(pid), Some(held)),
             Ok(None) => return None,
@@ -53,19 +54,16 @@ impl Manager {
     }
 }
 
-/// None where the number is all there is, which is looked at later.
-fn named(message: &Message, sent: &mut Descriptors) -> Result<Option<(u32, OwnedFd)>, Unnamed> {
+/// None where the number is all there is, which is looked at later. Nothing of what was sent is closed here: that could take for ever.
+fn named(message: &Message, sent: &mut Descriptors) -> Result<Option<(u32, Foreign)>, Unnamed> {
     if message.main_by_descriptor {
         let count = sent.len();
-        let held = sent.take().filter(|_| count == 1);
-        let held = held.ok_or(Unnamed::Descriptors(count))?;
-        return match process_of(&held) {
-            Some(pid) => Ok(Some((pid, held))),
-            None => {
-                kernel::aside::close([held]);
-                Err(Unnamed::NoProcess)
-            }
-        };
+        if count != 1 {
+            return Err(Unnamed::Descriptors(count));
+        }
+        let held = sent.take_foreign().ok_or(Unnamed::Descriptors(0))?;
+        let pid = held.get().and_then(process_of).ok_or(Unnamed::NoProcess)?;
+        return Ok(Some((pid, held)));
     }
     let (Some(pid), Some(id)) = (message.notice.main_pid, message.main_id) else {
         return Ok(None);
@@ -76,14 +74,14 @@ fn named(message: &Message, sent: &mut Descriptors) -> Result<Option<(u32, Owned
     match id_of(&held) {
         None => Err(Unnamed::NoIds),
         Some(own) if own != id => Err(Unnamed::Another { pid, id }),
-        Some(_) => Ok(Some((pid, held))),
+        Some(_) => Ok(Some((pid, held.into()))),
     }
 }
 
 /// The number of the process that a descriptor is of, as long as it is not reaped. What a descriptor is of is asked of the kernel alone,
 /// as another kind may be served by a process that never answers.
-fn process_of(descriptor: &OwnedFd) -> Option<u32> {
-    let number = descriptor.as_raw_fd();
+fn process_of(descriptor: impl AsFd) -> Option<u32> {
+    let number = descriptor.as_fd().as_raw_fd();
     let link = std::fs::read_link(format!("/proc/self/fd/{number}")).ok()?;
     let link = link.to_str()?;
     if !link.starts_with("pidfd:") && link != "anon_inode:[pidfd]" {
@@ -103,9 +101,30 @@ fn id_of(pidfd: impl AsFd) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{id_of, process_of};
+    use super::{Unnamed, id_of, named, process_of};
+    use crate::notice::Message;
+    use kernel::message::{Descriptors, ReceiveOptions, receive, send};
     use rustix::process::{Pid, PidfdFlags, pidfd_open};
-    use std::os::fd::OwnedFd;
+    use std::os::fd::{AsFd, OwnedFd};
+
+    #[test]
+    fn of_descriptors_that_are_not_one_none_is_taken_and_so_none_is_closed_here() {
+        let (ours, theirs) = std::os::unix::net::UnixDatagram::pair().expect("a pair");
+        let text = b"MAINPIDFD=1";
+        for count in [0, 2, 3] {
+            send(&theirs, text, &vec![theirs.as_fd(); count]).expect("a message");
+            let (mut buffer, mut sent) = ([0; 64], Descriptors::default());
+            receive(&ours, &mut buffer, &mut sent, ReceiveOptions::default()).expect("it comes");
+            let named = named(&Message::read(text), &mut sent);
+            assert_eq!(named.err(), Some(Unnamed::Descriptors(count)));
+            assert_eq!(sent.len(), count);
+        }
+        send(&theirs, text, &[theirs.as_fd()]).expect("a message");
+        let (mut buffer, mut sent) = ([0; 64], Descriptors::default());
+        receive(&ours, &mut buffer, &mut sent, ReceiveOptions::default()).expect("it comes");
+        let named = named(&Message::read(text), &mut sent);
+        assert_eq!(named.err(), Some(Unnamed::NoProcess));
+    }
 
     #[test]
     fn a_descriptor_is_of_a_process_only_where_the_kernel_says_so() {

@@ -284,7 +284,7 @@ impl Manager {
         }
         descriptors.close_aside();
         self.hear(unit, incarnation, message);
-        kernel::aside::close(named);
+        drop(named);
     }
 
     /// Is it said that somebody was not heard? Once per socket.
