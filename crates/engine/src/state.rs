@@ -69,6 +69,7 @@
 //! - A job is in the list exactly as long as it is on its unit, and ends once.
 //! - Where something is waited for there is a deadline, unless the timeout is infinite; auto-restart-queued has its job.
 //! - No more starts than the start limit admits.
+//! - A unit has the instance ended on the occasions that it names, each time, and on no other.
 //! - An event of nobody changes no state. Every spawn, signal, release and end of a job has a cause.
 //! - An engine restored from snapshots takes the next step exactly as the original.
 //! - When the world is calm, no job waits and no unit is on its way.

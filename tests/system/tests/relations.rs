@@ -1,5 +1,6 @@
 //! What ties units is told as it is: the tree, the reasons, the time, the graph, the picture.
 
+use coracle_system_tests::waiting::lines;
 use coracle_system_tests::with_units;
 use testkit::Instance;
 
@@ -84,6 +85,9 @@ fn the_tree_shows_what_a_target_needs_and_who_needs_a_service() {
 fn a_failure_is_explained_down_to_what_failed_first() {
     with_units(UNITS, |coracle| {
         assert_ne!(coracle.coracle(&["start", "web.service"]).status, 0);
+        lines(coracle, "db.service", |lines| {
+            lines.iter().any(|line| line == "no disk for the tables")
+        });
         let told = coracle.ok(&["why", "web.service"]);
         for part in [
             "web.service is inactive",

@@ -80,7 +80,8 @@ fn what_is_wrong_is_said_and_nothing_is_left_of_it() {
                 (&["--wait", "-p", "Type=notify", "true"], 1, "ready"),
                 (&["/nonexistent"], 1, "No such file or directory"),
                 (&[], 1, "no command is given"),
-                (&["-t", "true"], 2, "unexpected argument '-t'"),
+                (&["-t", "true"], 1, "--pty is for terminals"),
+                (&["-T", "true"], 2, "unexpected argument '-T'"),
                 (&["--typo", "true"], 2, "unexpected argument '--typo'"),
                 (&["--slice=a.service", "true"], 1, "is not a slice"),
             ] {

@@ -35,7 +35,8 @@ fn mailer(coracle: &Instance) -> (PathBuf, PathBuf) {
     );
     std::fs::create_dir(&mails).expect("a folder");
     let text = format!(
-        "#!/bin/sh\n[ \"$*\" = '-t -i' ] || exit 64\ncat > {0}/$$.part && mv {0}/$$.part {0}/$$.mail\n",
+        "#!/bin/sh\n[ \"$*\" = '-t -i' ] || exit 64\ngrep -E '^(NoNewPrivs|CapBnd|Seccomp):' /proc/self/status > {0}/status\n\
+         touch /etc/coracle-test /root/coracle-test /usr/coracle-test 2> {0}/refused\ncat > {0}/$$.part && mv {0}/$$.part {0}/$$.mail\n",
         mails.display()
     );
     std::fs::write(&program, text).expect("a program");
@@ -80,10 +81,25 @@ fn a_failure_is_told_by_mail_with_the_last_lines_of_the_log() {
         ] {
             assert!(body.contains(expected), "{expected}: {mail}");
         }
+        // A mailer may become another user, and that is all: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SETGID and SETUID.
+        let sandbox = std::fs::read_to_string(folder.join("status")).expect("its status");
+        let fields: Vec<&str> = sandbox.split_whitespace().collect();
+        let expected = [
+            "CapBnd:",
+            "00000000000000db",
+            "NoNewPrivs:",
+            "0",
+            "Seccomp:",
+            "2",
+        ];
+        assert_eq!(fields, expected);
+        let refused = std::fs::read_to_string(folder.join("refused")).expect("what failed");
+        assert_eq!(refused.lines().count(), 3, "{refused}");
         let teller = "coracle-notify@bad.service.service";
         state(coracle, teller, "inactive");
         assert_eq!(coracle.property(teller, "Result"), "success");
-        assert_eq!(coracle.property(teller, "ProtectSystem"), "strict");
+        let explained = coracle.ok(&["explain", "notify.conf"]);
+        assert!(explained.contains("EveryService=yes"), "{explained}");
     });
 }
 

@@ -14,7 +14,7 @@ use crate::verbs::Run;
 /// Options of `explain`.
 #[derive(Args, Debug)]
 pub(crate) struct Explain {
-    /// Directives, with or without `=`; none: a list of all
+    /// Directives, with or without `=`, or `notify.conf`; none: a list of all directives
     #[arg(value_name = "DIRECTIVE")]
     directives: Vec<String>,
     /// Print the steps by which this unit would be started now
@@ -29,6 +29,14 @@ impl Run for Explain {
         }
         if self.directives.is_empty() {
             return list(context);
+        }
+        if self.directives == [load::notify::FILE] {
+            let text = super::notify_about::ABOUT_FILE;
+            match context.globals.json {
+                true => say_json(&text)?,
+                false => say(text),
+            }
+            return Ok(0);
         }
         let mut rows: Vec<&settings::Row> = Vec::new();
         for name in &self.directives {

@@ -21,7 +21,7 @@ use facts::Facts;
 const WEBHOOK_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is in the manual page beside the options.
-const ABOUT_FILE: &str = "\
+pub(crate) const ABOUT_FILE: &str = "\
 Units are told of by OnFailure=coracle-notify@%n.service, which runs this verb. Who is told is in /etc/coracle/notify.conf, of which one \
 line is enough; whoever may not know the address of a webhook may not read the file (chmod 600):
 

@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::id::{Signal, UnitId};
 use serde::{Deserialize, Serialize};
 
+use crate::service::stop::Time;
 use crate::state::{Phase, Round, ServiceRun, State, SubState, UnitResult};
 
 /// A table of the kernel's, whose entries are units.
@@ -114,6 +115,13 @@ impl Engine {
 
     /// The instance ends, and what is in the table stays there.
     pub(crate) fn leave(&mut self, id: UnitId) {
+        let is_empty = self
+            .run(id)
+            .is_some_and(|run| run.empty && !run.has_process());
+        if !is_empty {
+            // What a command that was to take it out has left of itself.
+            return self.send_round(id, Time::Final, Round::Kill, UnitResult::Success);
+        }
         let incarnation = self.unit(id).incarnation;
         self.emit(Action::Release {
             unit: id,

@@ -39,6 +39,7 @@ impl World {
             self.check_effect(effect)?;
         }
         self.check_order(before)?;
+        self.check_acts(before, effects)?;
         self.check_jobs()?;
         for unit in self.engine.units().collect::<Vec<_>>() {
             self.check_unit(unit)?;
@@ -137,6 +138,7 @@ impl World {
             | Action::Probe { .. }
             | Action::Signal { .. }
             | Action::JobDone { .. }
+            | Action::Act { .. }
             | Action::Release { .. } => !effect.cause.links().is_empty(),
             _ => true,
         };
@@ -148,6 +150,49 @@ impl World {
             (_, false) => Err(format!("an effect without a cause: {effect:?}")),
             _ => Ok(()),
         }
+    }
+
+    /// The instance is ended when a unit that says so fails, succeeds, is started too often or has a job too long, and only then.
+    fn check_acts(&self, before: &Before, effects: &[Effect]) -> Result<(), String> {
+        for unit in self.engine.units() {
+            let acts = self.config(unit).acts;
+            let done = |asked: Occasion| {
+                effects.iter().any(|effect| {
+                    matches!(effect.action, Action::Act { unit: other, occasion } if (other, occasion) == (unit, asked))
+                })
+            };
+            let unasked = [
+                (Occasion::Failed, acts.failed),
+                (Occasion::Succeeded, acts.succeeded),
+                (Occasion::StartLimit, acts.start_limit),
+                (Occasion::JobTimeout, acts.job_timeout),
+            ]
+            .into_iter()
+            .find(|(occasion, is_asked)| done(*occasion) && !is_asked);
+            if let Some((occasion, _)) = unasked {
+                return Err(format!("{unit:?} acts as {occasion:?}, and was not to"));
+            }
+            let changed = effects.iter().any(
+                |effect| matches!(effect.action, Action::StateChanged(other) if other == unit),
+            );
+            let moved = done(Occasion::Failed) || done(Occasion::Succeeded);
+            if moved && !changed {
+                return Err(format!("{unit:?} acts, and nothing has happened to it"));
+            }
+            let Some((was, _)) = before.get(&unit) else {
+                continue;
+            };
+            let is = self.engine.state(unit).unwrap().active();
+            if acts.failed && *was != is && is == ActiveState::Failed && !done(Occasion::Failed) {
+                return Err(format!("{unit:?} fails and does not act"));
+            }
+            let result = self.engine.snapshot(unit).unwrap().last_result;
+            let well = is == ActiveState::Inactive && result == UnitResult::Success;
+            if acts.succeeded && was.is_up() && well && !done(Occasion::Succeeded) {
+                return Err(format!("{unit:?} succeeds and does not act"));
+            }
+        }
+        Ok(())
     }
 
     /// The window opens with its first event, so two neighbouring windows can be full.

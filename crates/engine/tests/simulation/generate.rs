@@ -101,12 +101,25 @@ pub(crate) fn units(random: &mut Random) -> Vec<UnitConfig> {
         if random.chance(10) {
             unit.stop_when_unneeded = true;
         }
+        if random.chance(10) {
+            unit.acts = acts(random);
+        }
         if random.chance(5) {
             unit.job_timeout = Micros::seconds(40);
             unit.timeout_clean = Micros::seconds(5);
         }
     }
     units
+}
+
+/// When it ends the instance.
+fn acts(random: &mut Random) -> Acts {
+    Acts {
+        failed: random.chance(50),
+        succeeded: random.chance(30),
+        start_limit: random.chance(30),
+        job_timeout: random.chance(30),
+    }
 }
 
 fn timer(random: &mut Random, starts: &str) -> UnitConfig {

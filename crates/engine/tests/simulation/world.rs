@@ -72,6 +72,8 @@ pub(crate) struct World {
     pub(crate) now: Micros,
     pub(crate) wake: Option<Micros>,
     request: u64,
+    /// A unit has ended the instance: everything is stopped.
+    pub(crate) ending: bool,
     /// No more trouble: every process does what it should.
     pub(crate) calm: bool,
     tracing: bool,
@@ -110,6 +112,7 @@ impl World {
             now: Micros::seconds(100),
             wake: None,
             request: 0,
+            ending: false,
             calm: false,
             tracing,
             trace: Vec::new(),
@@ -148,6 +151,7 @@ impl World {
     /// One event of a troubled world.
     fn event(&mut self) -> Result<(), String> {
         match self.random.below(100) {
+            0..=17 if self.ending => self.end_the_rest(),
             0..=17 => self.command(),
             18..=25 => self.pass_time(),
             26..=28 => self.noise(),
@@ -165,6 +169,9 @@ impl World {
 
     /// Everything that is under way arrives, and then nothing may be left waiting.
     fn calm_down(&mut self) -> Result<(), String> {
+        if std::mem::take(&mut self.ending) {
+            self.restart_manager(None)?;
+        }
         self.calm = true;
         self.note(|| "calm".to_owned());
         for _ in 0..CALM_STEPS {
@@ -236,6 +243,25 @@ impl World {
             kind,
             mode,
         })
+    }
+
+    /// What the manager does when the instance ends; when all is down the next one begins, with a manager of its own.
+    fn end_the_rest(&mut self) -> Result<(), String> {
+        let units = self.engine.units();
+        let rest: Vec<UnitId> = units
+            .filter(|unit| match self.engine.job(*unit) {
+                Some(job) => job.kind != JobKind::Stop,
+                None => !self.engine.state(*unit).unwrap().active().is_down(),
+            })
+            .collect();
+        if rest.is_empty() {
+            self.ending = false;
+            return self.restart_manager(None);
+        }
+        for unit in rest {
+            self.step(Input::End(unit))?;
+        }
+        Ok(())
     }
 
     fn be_misused(&mut self) -> Result<(), String> {
@@ -353,7 +379,9 @@ impl World {
     /// One step of the engine, as the manager takes it: record, then carry out.
     pub(crate) fn step(&mut self, input: Input) -> Result<(), String> {
         let before = self.job_states();
-        let twin = self.random.chance(TWINS).then(|| self.twin_step(&input));
+        // That all is to end is no record: the manager says it again, of what is up.
+        let has_twin = self.random.chance(TWINS) && !self.ending;
+        let twin = has_twin.then(|| self.twin_step(&input));
         let effects = self.take_step(&input);
         if let Some(twin) = twin {
             self.check_twin(&effects, twin)?;
@@ -468,6 +496,7 @@ impl World {
                 self.watched.retain(|(watched, _)| watched != unit)
             }
             Action::WakeAt(at) => self.wake = *at,
+            Action::Act { .. } => self.ending = !self.calm,
             Action::Release { unit, incarnation } => self.release((*unit, *incarnation))?,
             _ => {}
         }

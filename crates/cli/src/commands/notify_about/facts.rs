@@ -1,6 +1,7 @@
 //! What there is to tell of a unit. All of it is bounded, and nothing of it is trusted: lines and descriptions are whatever somebody wrote.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use journal::query::{Filter, Logs, Namespaces};
 use model::UnitName;
@@ -12,6 +13,9 @@ use crate::context::Context;
 use crate::failure::tell;
 use crate::terminal::one_line;
 
+/// How long is waited for the last lines: until no more come.
+const LOG_PATIENCE: Duration = Duration::from_secs(3);
+const LOG_PAUSE: Duration = Duration::from_millis(150);
 /// Longest text of a line in bytes, for mail servers that take no line of a thousand.
 const TEXT_MAX_BYTES: usize = 800;
 /// Most variables about what ended.
@@ -119,7 +123,16 @@ fn log(context: &Context, unit: &UnitName, lines: usize) -> anyhow::Result<Vec<S
         ..Filter::default()
     };
     let files = Logs::new(&context.directories.state.join("journal")).of(Namespaces::All);
-    let entries = files.last(&filter, lines)?;
+    let until = Instant::now() + LOG_PATIENCE;
+    let mut entries = files.last(&filter, lines)?;
+    // The log process writes beside the manager, which told us before all of it may have been written.
+    while lines > 0 && Instant::now() < until {
+        std::thread::sleep(LOG_PAUSE);
+        let before = std::mem::replace(&mut entries, files.last(&filter, lines)?);
+        if !entries.is_empty() && entries == before {
+            break;
+        }
+    }
     Ok(entries.iter().map(|entry| line(entry.message())).collect())
 }
 
