@@ -57,6 +57,8 @@ pub struct File {
     pub digest: String,
     /// In bytes.
     pub length: u64,
+    /// Of a compressed file: digest and length of what comes out of it. Who has that needs nothing else.
+    pub content: Option<(String, u64)>,
 }
 
 /// A terminal.

@@ -10,7 +10,7 @@ use coracle_system_tests::manager::{children, kill, lives};
 use coracle_system_tests::ssh::Ssh;
 use coracle_system_tests::waiting::{eventually, state};
 use coracle_system_tests::with_units;
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal, kill_process};
 use testkit::Instance;
 
 const SLEEPER: &str = "[Service]\nType=exec\nExecStart=/bin/sleep infinity\n";
@@ -141,6 +141,20 @@ fn a_local_image_travels_once() {
             "{}",
             second.stderr
         );
+        let compressed = format!("{image}.zst");
+        let mut zstd = Command::new("zstd");
+        assert!(
+            zstd.args(["-q", image, "-o", &compressed])
+                .status()
+                .expect("zstd")
+                .success()
+        );
+        let third = ssh.coracle(coracle, &["-H", &host.name, "start", &compressed]);
+        assert!(
+            third.status == 0 && third.stderr.contains("is there already"),
+            "{}",
+            third.stderr
+        );
         let arriving = fs::read_dir(coracle.folder().join("state")).expect("the state");
         let names = arriving.map(|entry| entry.expect("an entry").file_name());
         let left: Vec<_> = names
@@ -262,7 +276,7 @@ fn a_connection_that_is_cut_ends_the_command_there_and_leaves_the_unit() {
         // Ctrl-C is the command's, as it is here: it stops the unit that it waits for.
         let child = begin();
         let pid = number(&child.id().to_string());
-        rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("a signal");
+        kill_process(pid, Signal::INT).expect("a signal");
         let output = child.wait_with_output().expect("it ends");
         assert_eq!(output.status.code(), Some(130));
         eventually("the unit's end", || {
@@ -336,6 +350,92 @@ fn who_sits_at_a_terminal_has_one_over_there() {
         );
         assert_eq!(output.status.code(), Some(5), "{shown}");
     });
+}
+
+#[test]
+fn a_side_that_falls_silent_is_given_up_by_the_other() {
+    with_units(&[], |coracle| {
+        let ssh = Ssh::new();
+        let host = ssh.host(coracle);
+        let sshd = number(&host.id().to_string());
+        let words = [
+            "-H",
+            &host.name,
+            "--host-timeout=3",
+            "run",
+            "--wait",
+            "--unit=long",
+            "sleep",
+            "infinity",
+        ];
+        let begin = || {
+            let mut command = ssh.command(coracle, &words);
+            let child = command.stderr(Stdio::piped()).spawn().expect("it starts");
+            state(coracle, "long.service", "active");
+            child
+        };
+        let their_side =
+            || eventually("the side over there", || below(sshd, "coracle stdio").pop());
+        // The other side stops: this one says so, and what runs there ends as soon as it goes on.
+        let child = begin();
+        let stdio = their_side();
+        kill_process(stdio, Signal::STOP).expect("a signal");
+        let output = child.wait_with_output().expect("it ends");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            output.status.code() == Some(255) && said.contains("nothing was heard for 6 s"),
+            "{said}"
+        );
+        kill_process(stdio, Signal::CONT).expect("a signal");
+        eventually("its end", || {
+            (!lives(&stdio.as_raw_pid().to_string())).then_some(())
+        });
+        assert_eq!(coracle.property("long", "ActiveState"), "active");
+        coracle.ok(&["stop", "long"]);
+        // This side stops, and holds the connection: the command there ends all the same.
+        let mut child = begin();
+        let (stdio, asking) = (their_side(), number(&child.id().to_string()));
+        kill_process(asking, Signal::STOP).expect("a signal");
+        eventually("its end", || {
+            (!lives(&stdio.as_raw_pid().to_string())).then_some(())
+        });
+        assert_eq!(coracle.property("long", "ActiveState"), "active");
+        child.kill().expect("it is killed");
+        child.wait().expect("it ends");
+        coracle.ok(&["stop", "long"]);
+    });
+}
+
+#[test]
+fn one_signal_ends_what_runs_on_all_hosts() {
+    let instances = [Instance::new(), Instance::new()];
+    let ssh = Ssh::new();
+    let hosts = instances.each_ref().map(|coracle| ssh.host(coracle));
+    let list = hosts.each_ref().map(|host| host.name.clone()).join(",");
+    let words = [
+        "-H",
+        &list,
+        "run",
+        "--wait",
+        "--unit=long",
+        "sleep",
+        "infinity",
+    ];
+    let mut command = ssh.command(&instances[0], &words);
+    let child = command.stderr(Stdio::piped()).spawn().expect("it starts");
+    for coracle in &instances {
+        state(coracle, "long.service", "active");
+    }
+    kill_process(number(&child.id().to_string()), Signal::INT).expect("a signal");
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    for coracle in &instances {
+        let ended = || coracle.property("long", "ActiveState") != "active";
+        eventually("the unit's end", || ended().then_some(()));
+    }
+    drop(hosts);
+    instances.iter().for_each(Instance::stop);
 }
 
 /// Hosts that nobody else reaches, in network namespaces that go with the value.

@@ -204,10 +204,18 @@ fn check(files: &[remote::File]) -> Result<()> {
 
 /// The same content, where the store has it; nobody removes it meanwhile.
 fn held(store: &Store, file: &remote::File) -> Option<(PathBuf, File)> {
-    let digest: Digest = format!("sha256:{}", file.digest).parse().ok()?;
-    let kept = store.get(&digest).ok()?;
-    flock(&kept, FlockOperation::NonBlockingLockShared).ok()?;
-    (kept.metadata().ok()?.len() == file.length).then(|| (store.path(&digest), kept))
+    let itself = Some((&file.digest, file.length));
+    let content = file.content.as_ref();
+    let content = content.map(|(digest, length)| (digest, *length));
+    itself
+        .into_iter()
+        .chain(content)
+        .find_map(|(digest, length)| {
+            let digest: Digest = format!("sha256:{digest}").parse().ok()?;
+            let kept = store.get(&digest).ok()?;
+            flock(&kept, FlockOperation::NonBlockingLockShared).ok()?;
+            (kept.metadata().ok()?.len() == length).then(|| (store.path(&digest), kept))
+        })
 }
 
 /// Removes what a power cut or a kill left. What can't be removed is no reason not to go on.
@@ -242,6 +250,7 @@ mod tests {
             name: name.to_owned(),
             digest: Digest::of(content).hex(),
             length: content.len() as u64,
+            content: None,
         }
     }
 

@@ -2,11 +2,13 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::io::Seek as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::ArgMatches;
 use delivery::digest::Digest;
+use rustix::fs::{Mode, OFlags};
 use wire::remote::{self, Request, Word};
 
 use crate::failure::{WithHint as _, hint};
@@ -106,10 +108,29 @@ impl Errand {
                 .to_owned(),
             digest: digest.hex(),
             length,
+            content: content_of(path),
         });
         self.paths.push(path.to_owned());
         Ok(Some(self.paths.len() - 1))
     }
+}
+
+/// What comes out of a compressed image, read by a worker. Where that can't be had the file itself travels, and is judged over there.
+fn content_of(path: &Path) -> Option<(String, u64)> {
+    let file = File::open(path).ok()?;
+    if !image::travel::is_compressed(&file).ok()? {
+        return None;
+    }
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let whole = rustix::fs::open(std::env::temp_dir(), flags, Mode::RUSR | Mode::WUSR).ok()?;
+    let mut whole = File::from(whole);
+    let workers = image::worker::Workers::default();
+    workers
+        .decompress(&file, &whole, remote::FILE_MAX_BYTES)
+        .ok()?;
+    whole.rewind().ok()?;
+    let (digest, length) = Digest::of_reader(&mut whole).ok()?;
+    Some((digest.hex(), length))
 }
 
 /// The words that may be names of files.

@@ -24,6 +24,8 @@ use crate::terminal::{one_line, size};
 
 /// Bytes kept of what ssh says.
 const SAID_MAX_BYTES: usize = 4 << 10;
+/// How often it is told how much is sent.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(3);
 /// What a shell adds to a signal's number.
 const SIGNALLED: u8 = 128;
 /// SIGWINCH (signal(7)).
@@ -127,6 +129,10 @@ struct Session<'a> {
     /// Indexes of files that have to be sent, the last one first, and what is left of the one under way.
     to_send: Vec<usize>,
     sending: Option<(File, u64)>,
+    /// Bytes that all of them have, bytes that are sent, and when that was told last.
+    total: u64,
+    sent: u64,
+    told: Instant,
     input_is_open: bool,
     /// Bytes of input that may be sent.
     window: usize,
@@ -150,6 +156,9 @@ impl<'a> Session<'a> {
             began: Instant::now(),
             to_send: Vec::new(),
             sending: None,
+            total: 0,
+            sent: 0,
+            told: Instant::now(),
             input_is_open: side.passes_input,
             window: INPUT_WINDOW_BYTES,
             is_interrupted: false,
@@ -298,7 +307,12 @@ impl<'a> Session<'a> {
                 let bytes = usize::try_from(bytes).unwrap_or_default();
                 self.window = self.window.saturating_add(bytes).min(INPUT_WINDOW_BYTES);
             }
-            Frame::Needs(files) if self.phase == Phase::Asking => self.begin_sending(files),
+            Frame::Needs(files) if self.phase == Phase::Asking => {
+                if files.len() > self.side.errand.paths.len() {
+                    bail!("the host asks for more files than were offered");
+                }
+                self.begin_sending(files);
+            }
             Frame::Refused(what, next) => return Ok(Some(End::Refused(what, next))),
             Frame::Ended(status) => return Ok(Some(End::Ended(status))),
             _ => {}
@@ -307,8 +321,12 @@ impl<'a> Session<'a> {
     }
 
     fn begin_sending(&mut self, files: Vec<usize>) {
+        self.told = Instant::now();
         for (index, file) in self.side.errand.request.files.iter().enumerate() {
             let (name, bytes) = (one_line(&file.name), size(file.length));
+            if files.contains(&index) {
+                self.total += file.length;
+            }
             self.sink.note(&match files.contains(&index) {
                 true => format!("sending {name} ({bytes})"),
                 false => format!("{name} ({bytes}) is there already"),
@@ -333,7 +351,8 @@ impl<'a> Session<'a> {
             let mut bytes = Vec::with_capacity(CHUNK_BYTES);
             let most = (*left).min(CHUNK_BYTES as u64);
             file.take(most).read_to_end(&mut bytes)?;
-            *left -= bytes.len() as u64;
+            let count = bytes.len() as u64;
+            *left -= count;
             let is_whole = *left == 0;
             if is_whole {
                 self.sending = None;
@@ -341,8 +360,18 @@ impl<'a> Session<'a> {
                 bail!("a file became shorter while it was sent");
             }
             self.send(&Frame::Content(bytes));
+            self.tell_progress(count);
         }
         Ok(())
+    }
+
+    fn tell_progress(&mut self, count: u64) {
+        self.sent += count;
+        if self.told.elapsed() >= PROGRESS_INTERVAL && self.sent < self.total {
+            self.told = Instant::now();
+            let (sent, total) = (size(self.sent), size(self.total));
+            self.sink.note(&format!("sent {sent} of {total}"));
+        }
     }
 
     fn open_next(&mut self) -> Result<bool> {

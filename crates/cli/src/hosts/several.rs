@@ -50,7 +50,7 @@ pub(super) fn run(
     (signals, manner, at_once): (&Signals, Manner, usize),
 ) -> Result<u8> {
     let next = AtomicUsize::new(0);
-    let rows: Mutex<Vec<(usize, Result<Row>)>> = Mutex::default();
+    let rows: Mutex<Vec<(usize, Row)>> = Mutex::default();
     let width = hosts.iter().map(|host| host.text.chars().count()).max();
     let work = || {
         while let index = next.fetch_add(1, Ordering::SeqCst)
@@ -69,10 +69,7 @@ pub(super) fn run(
     });
     let mut rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
     rows.sort_by_key(|(index, _)| *index);
-    let rows = rows
-        .into_iter()
-        .map(|(_, row)| row)
-        .collect::<Result<Vec<Row>>>()?;
+    let rows: Vec<Row> = rows.into_iter().map(|(_, row)| row).collect();
     tell(&rows, globals)?;
     Ok(match signals.ending() {
         Some(number) => 128_u8.saturating_add(number),
@@ -94,7 +91,7 @@ fn one(
     errand: &Errand,
     (signals, manner): (&Signals, Manner),
     mut sink: Named,
-) -> Result<Row> {
+) -> Row {
     let began = Instant::now();
     let once = |sink: &mut Named| {
         let subscribed = signals.subscribe()?;
@@ -109,10 +106,15 @@ fn one(
         };
         session::run(host, side, sink)
     };
-    let mut end = once(&mut sink)?;
+    // What goes wrong with one host is that host's.
+    let once = |sink: &mut Named| {
+        let ended: Result<End> = once(sink);
+        ended.unwrap_or_else(|error| End::Lost(format!("{error:#}")))
+    };
+    let mut end = once(&mut sink);
     if end == End::Missing && globals.bootstrap {
         end = match bootstrap::install(host, manner, &mut sink) {
-            Ok(()) => once(&mut sink)?,
+            Ok(()) => once(&mut sink),
             Err(error) => End::Refused(error.to_string(), String::new()),
         };
     }
@@ -128,7 +130,7 @@ fn one(
     };
     let is_told = !matches!(end, End::Ended(_) | End::Interrupted(_));
     let (output, errors) = sink.kept();
-    Ok(Row {
+    Row {
         host: host.text.clone(),
         state,
         status,
@@ -136,7 +138,7 @@ fn one(
         why: is_told.then(|| failed(host, end).to_string()),
         output,
         errors,
-    })
+    }
 }
 
 /// The table is narration: standard output is what the hosts said.
