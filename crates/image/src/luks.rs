@@ -17,6 +17,8 @@ const SMALLEST_BYTES: u64 = 16 << 10;
 const LARGEST_BYTES: u64 = 4 << 20;
 /// Where the checksum is.
 const CHECKSUM: std::ops::Range<usize> = 448..448 + 64;
+/// Where the number is that grows with each change.
+const SEQUENCE: std::ops::Range<usize> = 16..24;
 /// Keys that a header may have.
 const SLOTS_MAX: usize = 32;
 /// Memory that opening may need, in KiB: what cryptsetup takes at most for keys that it makes.
@@ -55,6 +57,9 @@ pub enum LuksError {
     /// The binary part.
     #[error("its LUKS header is damaged: {0}")]
     Damaged(&'static str),
+    /// The two copies: a change was cut short, or one of them is for somebody who looks at the other.
+    #[error("its two LUKS headers differ: let cryptsetup repair it first")]
+    Differs,
     /// The text.
     #[error("the JSON text of its LUKS header is damaged, or says too little, at its byte {0}")]
     Text(usize),
@@ -143,42 +148,66 @@ pub(crate) fn look<S: Source + ?Sized>(source: &S, extent: Extent) -> io::Result
     }
 }
 
-/// Reads a header.
+/// Reads a header: both copies, which must say the same.
 ///
 /// # Errors
 /// See [`LuksError`].
 pub fn read<S: Source + ?Sized>(source: &S, extent: Extent) -> Result<Header, LuksError> {
-    let binary = Extent {
-        length: BINARY_BYTES.min(extent.length),
-        ..extent
+    let (length, first) = copy(source, extent, b"LUKS\xba\xbe", 0)?;
+    // Of two that differ cryptsetup takes the newer one: what it takes must be what is checked here. It looks for the second one where
+    // the first one ends, and looks elsewhere only where the first one can't be read.
+    let (second_length, second) = copy(source, extent, b"SKUL\xba\xbe", length)?;
+    let of_both = |bytes: std::ops::Range<usize>| first.get(bytes.clone()) == second.get(bytes);
+    if second_length != length || !of_both(SEQUENCE) || !of_both(BINARY_BYTES as usize..first.len())
+    {
+        return Err(LuksError::Differs);
+    }
+    let text = first.get(BINARY_BYTES as usize..).unwrap_or_default();
+    let end = text.iter().position(|byte| *byte == 0);
+    let (text, behind) = text.split_at(end.unwrap_or(text.len()));
+    if behind.iter().any(|byte| *byte != 0) {
+        return Err(LuksError::Damaged("something follows its text"));
+    }
+    read_text(text, length, extent.length)
+}
+
+/// Reads one of the two copies, which has this name and is there, and says how long it is.
+fn copy<S: Source + ?Sized>(
+    source: &S,
+    extent: Extent,
+    name: &[u8; 6],
+    at: u64,
+) -> Result<(u64, Vec<u8>), LuksError> {
+    // The first one has shown that there is room for both.
+    let part = |length| Extent {
+        offset: extent.offset + at,
+        length,
     };
+    let binary = part(BINARY_BYTES.min(extent.length));
     let binary = source.read_extent(binary, BINARY_BYTES)?;
-    if binary.get(..6) != Some(b"LUKS\xba\xbe") {
-        // The second copy is for cryptsetup's repair: what must be mended first is not used.
-        return Err(LuksError::Damaged("it does not begin with its name"));
+    if binary.get(..6) != Some(name) {
+        return Err(match at {
+            0 => LuksError::Damaged("it does not begin with its name"),
+            _ => LuksError::Differs,
+        });
     }
     let version = u16::from_be_bytes(array(&binary, 6)?);
     if version != 2 {
         return Err(LuksError::Version(version));
     }
     let length = u64::from_be_bytes(array(&binary, 8)?);
-    let is_of_the_format = length.is_power_of_two() || length == 3 << 20;
-    if !is_of_the_format || !(SMALLEST_BYTES..=LARGEST_BYTES).contains(&length) {
+    if !length.is_power_of_two() || !(SMALLEST_BYTES..=LARGEST_BYTES).contains(&length) {
         return Err(LuksError::Damaged("it has no length that headers have"));
     }
-    if u64::from_be_bytes(array(&binary, 256)?) != 0 {
+    if u64::from_be_bytes(array(&binary, 256)?) != at {
         return Err(LuksError::Damaged("it is not where it says that it is"));
     }
-    if length * 2 > extent.length {
+    if at + length > extent.length || length * 2 > extent.length {
         return Err(LuksError::Damaged("it is longer than where it is"));
     }
-    let whole = Extent { length, ..extent };
-    let whole = source.read_extent(whole, LARGEST_BYTES)?;
+    let whole = source.read_extent(part(length), LARGEST_BYTES)?;
     check_sum(&whole)?;
-    let text = whole.get(BINARY_BYTES as usize..).unwrap_or_default();
-    let end = text.iter().position(|byte| *byte == 0);
-    let text = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
-    read_text(text, length, extent.length)
+    Ok((length, whole))
 }
 
 /// Reads the JSON text of a header of so many bytes, with its checks against where it is, which has so many.

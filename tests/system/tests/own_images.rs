@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use coracle_system_tests::own_images::{Shop, run};
 use coracle_system_tests::{manager, with_units};
@@ -588,6 +589,24 @@ fn what_is_mounted_in_a_root_is_not_mounted_on_the_host() {
     assert_eq!(mounted(), before);
 }
 
+/// Makes a header a newer one with a cipher that leaves everything as it is, with the sum that it ought to have.
+fn encrypt_nothing(header: &mut [u8], aside: &str) {
+    let (real, none) = (b"aes-xts-plain64", b"cipher_null-ecb");
+    for what in ["the key slot", "the data"] {
+        let at = header.windows(real.len()).position(|found| found == real);
+        header[at.expect(what)..][..none.len()].copy_from_slice(none);
+    }
+    header[23] += 10;
+    header[448..512].fill(0);
+    fs::write(aside, &*header).expect("the header");
+    let sum = Command::new("sha256sum").arg(aside).output();
+    let sum = sum.expect("sha256sum").stdout;
+    for (byte, digits) in header[448..480].iter_mut().zip(sum.chunks(2)) {
+        let digits = std::str::from_utf8(digits).expect("digits");
+        *byte = u8::from_str_radix(digits, 16).expect("a number");
+    }
+}
+
 #[test]
 fn what_is_encrypted_is_not_opened_without_a_key_or_against_the_policy() {
     let shop = Shop::new();
@@ -618,7 +637,17 @@ fn what_is_encrypted_is_not_opened_without_a_key_or_against_the_policy() {
             said.contains("Encrypted: root · LUKS2 · aes-xts-plain64"),
             "{said}"
         );
+        // The second header is newer, so that cryptsetup would take it, and encrypts nothing.
         let mut bytes = fs::read(&image).expect("the image");
+        let whole = bytes.clone();
+        encrypt_nothing(&mut bytes[16 << 10..32 << 10], &shop.text("header"));
+        fs::write(&image, bytes).expect("the image");
+        let said = look(&[]);
+        assert!(
+            said.contains("can't be opened") && said.contains("its two LUKS headers differ"),
+            "{said}"
+        );
+        let mut bytes = whole;
         bytes[5000] ^= 1;
         fs::write(&image, bytes).expect("the image");
         let said = look(&[]);

@@ -238,6 +238,9 @@ pub(crate) fn exit_status(exit: &wire::ExitStatus) -> u8 {
         "success" => 0,
         "exit-code" if exit.code == "exited" && exit.status != 0 => exit.status,
         "signal" | "core-dump" => 128 + exit.status,
+        // The kernel killed one of its processes for lack of memory: whether that was the command, it says itself.
+        "oom-kill" if exit.code == "exited" && exit.status != 0 => exit.status,
+        "oom-kill" if matches!(exit.code.as_str(), "killed" | "dumped") => 128 + exit.status,
         _ => 1,
     };
     u8::try_from(status).unwrap_or(1)
@@ -328,4 +331,31 @@ job_verbs! {
     Reload ReloadUnit QueueOptions;
     /// `reload-or-restart`.
     ReloadOrRestart ReloadOrRestartUnit JobOptions;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_is_what_a_shell_would_see() {
+        for (result, code, status, expected) in [
+            ("success", "exited", 3, 0),
+            ("exit-code", "exited", 3, 3),
+            ("signal", "killed", 15, 143),
+            ("core-dump", "dumped", 11, 139),
+            ("oom-kill", "killed", 9, 137),
+            ("oom-kill", "exited", 7, 7),
+            ("oom-kill", "exited", 0, 1),
+            ("timeout", "killed", 15, 1),
+        ] {
+            let exit = wire::ExitStatus {
+                result: result.into(),
+                code: code.into(),
+                status,
+                ..Default::default()
+            };
+            assert_eq!(exit_status(&exit), expected, "{result} {code} {status}");
+        }
+    }
 }

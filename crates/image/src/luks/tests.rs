@@ -38,25 +38,33 @@ fn told(image: &[u8]) -> String {
     }
 }
 
-/// Writes the sum anew, as an attacker would.
+/// Writes the sums of both copies anew, as an attacker would.
 fn summed(mut image: Vec<u8>) -> Vec<u8> {
-    let length = u64::from_be_bytes(image[8..16].try_into().unwrap()) as usize;
-    image[CHECKSUM].fill(0);
-    let sum = Sha256::digest(&image[..length]);
-    image[CHECKSUM.start..][..32].copy_from_slice(&sum);
+    for copy in image.chunks_mut(SMALLEST_BYTES as usize).take(2) {
+        copy[CHECKSUM].fill(0);
+        let sum = Sha256::digest(&*copy);
+        copy[CHECKSUM.start..][..32].copy_from_slice(&sum);
+    }
     image
 }
 
-/// The image with this of its text replaced.
+/// Puts bytes into both copies.
+fn put(image: &mut [u8], at: usize, bytes: &[u8]) {
+    for copy in image.chunks_mut(SMALLEST_BYTES as usize).take(2) {
+        copy[at..][..bytes.len()].copy_from_slice(bytes);
+    }
+}
+
+/// The image with this of its text replaced, in both copies.
 fn with(image: &[u8], from: &str, to: &str) -> Vec<u8> {
     let mut image = image.to_vec();
     let room = &mut image[BINARY_BYTES as usize..SMALLEST_BYTES as usize];
     let text = String::from_utf8(room.to_vec()).unwrap();
     let text = text.trim_end_matches('\0');
     assert!(text.contains(from), "{text}");
-    let text = text.replace(from, to);
-    room.fill(0);
-    room[..text.len()].copy_from_slice(text.as_bytes());
+    let mut text = text.replace(from, to).into_bytes();
+    text.resize(room.len(), 0);
+    put(&mut image, BINARY_BYTES as usize, &text);
     summed(image)
 }
 
@@ -155,7 +163,7 @@ fn a_binary_part_that_lies_is_refused() {
         "it is LUKS version 1, of which only 2 is opened: see cryptsetup-convert(8)",
     );
     let length = damaged("it has no length that headers have");
-    for bytes in [0_u64, 1, 8192, 24 << 10, 8 << 20, u64::MAX] {
+    for bytes in [0_u64, 1, 8192, 24 << 10, 3 << 20, 8 << 20, u64::MAX] {
         check(8, &bytes.to_be_bytes(), &length);
     }
     check(
@@ -176,7 +184,7 @@ fn a_binary_part_that_lies_is_refused() {
     assert_eq!(told(&image[..100]), damaged("it is cut short"));
     let text = summed({
         let mut image = image.clone();
-        image[4096] = b'[';
+        put(&mut image, 4096, b"[");
         image
     });
     let said = told(&text);
@@ -184,4 +192,52 @@ fn a_binary_part_that_lies_is_refused() {
         said.starts_with("the JSON text of its LUKS header is damaged"),
         "{said}"
     );
+}
+
+#[test]
+fn of_two_headers_that_differ_neither_is_opened() {
+    let image = formatted();
+    let differ = "its two LUKS headers differ: let cryptsetup repair it first";
+    let damaged = |what: &str| format!("its LUKS header is damaged: {what}");
+    let check = |change: &dyn Fn(&mut [u8]), expected: &str, why: &str| {
+        let mut image = image.clone();
+        change(&mut image[SMALLEST_BYTES as usize..]);
+        assert_eq!(told(&summed(image)), expected, "{why}");
+    };
+    check(&|_| {}, "aes-xts-plain64", "as it was made");
+    // cryptsetup takes the one with the higher number, which encrypts nothing.
+    let plain = with(&image, "aes-xts-plain64", "cipher_null-ecb");
+    let newer = |second: &mut [u8]| {
+        second[BINARY_BYTES as usize..SMALLEST_BYTES as usize]
+            .copy_from_slice(&plain[BINARY_BYTES as usize..SMALLEST_BYTES as usize]);
+        second[SEQUENCE][7] += 10;
+    };
+    check(&newer, differ, "newer, with another text");
+    check(&|second| second[SEQUENCE][7] += 1, differ, "newer");
+    check(&|second| second[SEQUENCE][7] -= 1, differ, "older");
+    check(&|second| second[5000] ^= 1, differ, "another text");
+    check(&|second| second[..6].fill(0), differ, "none");
+    check(
+        &|second| second[..6].copy_from_slice(b"LUKS\xba\xbe"),
+        differ,
+        "the name of the first",
+    );
+    let length = (32_u64 << 10).to_be_bytes();
+    check(
+        &|second| second[8..16].copy_from_slice(&length),
+        &damaged("its checksum is wrong"),
+        "longer",
+    );
+    check(
+        &|second| second[256..264].fill(0),
+        &damaged("it is not where it says that it is"),
+        "it says that it is the first",
+    );
+    let mut torn = image.clone();
+    torn[SMALLEST_BYTES as usize + 5000] ^= 1;
+    assert_eq!(told(&torn), damaged("its checksum is wrong"));
+    // Where cryptsetup can't use the text of the first one, it must find no other header in it.
+    let mut hidden = image.clone();
+    put(&mut hidden, SMALLEST_BYTES as usize - 8, b"SKUL");
+    assert_eq!(told(&summed(hidden)), damaged("something follows its text"));
 }
