@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use coracle_delivery as delivery;
 use delivery::digest::Digest;
-use delivery::fetch::{Error, Limits, Request, Roots, fetch};
+use delivery::fetch::{Error, Limits, PostError, Request, Roots, fetch, post};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -222,6 +222,29 @@ fn a_content_comes_over_http_and_https() {
     let server = Server::https(SERVER, vec![part("\"a\"", usize::MAX)]);
     assert_eq!(Place::new().fetch(&server.url("https"), |_| {}), "whole");
     assert_eq!(server.headers("accept-encoding"), ["identity"]);
+}
+
+#[test]
+fn a_webhook_is_told_over_https_where_its_server_is_trusted_and_nothing_is_said_to_another() {
+    let server = || {
+        let taken: Answer = Box::new(|_, out| {
+            out.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
+                .unwrap_or_default()
+        });
+        Server::https(SERVER, vec![taken])
+    };
+    // The server reads no body: `post` itself is tested with one.
+    let told = |server: &Server, roots: &[u8]| {
+        let roots = Roots::Only(roots.to_vec());
+        post(&server.url("https"), b"", &roots, Duration::from_secs(30))
+    };
+    let trusted = server();
+    told(&trusted, CA).unwrap();
+    assert!(trusted.asked.lock().unwrap()[0].starts_with("POST /hello.psi HTTP/1.1\r\n"));
+    let another = server();
+    let refused = told(&another, include_bytes!("certificates/other.crt")).unwrap_err();
+    assert!(matches!(refused, PostError::Server { .. }), "{refused}");
+    assert_eq!(another.asked.lock().unwrap().len(), 0);
 }
 
 #[test]
