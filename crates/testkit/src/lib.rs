@@ -6,10 +6,12 @@ mod instance;
 mod namespaces;
 mod picture;
 mod resident;
+mod ssh;
 
 pub use https::HttpsServer;
 pub use instance::{DIST, Finished, Instance};
 pub use picture::Picture;
+pub use ssh::{Ssh, Sshd, free_port};
 
 /// Refuses to go on without root: a privileged test that is skipped proves nothing.
 ///

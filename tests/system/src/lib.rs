@@ -13,7 +13,6 @@ pub mod own_etc;
 pub mod own_images;
 pub mod profile;
 pub mod refusal;
-pub mod ssh;
 pub mod stage;
 pub mod terminal;
 pub mod typed;

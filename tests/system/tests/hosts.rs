@@ -7,11 +7,10 @@ use std::process::{Command, Stdio};
 
 use coracle_system_tests::images::{BOAT, By, with_workshop};
 use coracle_system_tests::manager::{children, kill, lives};
-use coracle_system_tests::ssh::Ssh;
 use coracle_system_tests::waiting::{eventually, state};
 use coracle_system_tests::with_units;
 use rustix::process::{Pid, Signal, kill_process};
-use testkit::Instance;
+use testkit::{Instance, Ssh, free_port};
 
 const SLEEPER: &str = "[Service]\nType=exec\nExecStart=/bin/sleep infinity\n";
 
@@ -192,7 +191,7 @@ fn one_dead_host_holds_up_nobody_and_each_is_told_of() {
         "127.0.0.1:{}",
         dead.local_addr().expect("its number").port()
     );
-    let closed = format!("127.0.0.1:{}", coracle_system_tests::ssh::free_port());
+    let closed = format!("127.0.0.1:{}", free_port());
     let all = [hosts[0].name.as_str(), &dead, &hosts[1].name, &closed].join(",");
     let at =
         |words: &[&str]| ssh.coracle(&one, &[&["-H", &all, "--host-timeout=20"], words].concat());

@@ -8,6 +8,7 @@ mod calls;
 mod containers;
 mod figure;
 mod growth;
+mod hosts;
 mod images;
 mod loaded;
 mod memory;
@@ -55,6 +56,7 @@ const BENCHES: &[Bench] = &[
     ("memory-1000", Place::Here, memory::thousand_units),
     ("file-size", Place::Here, memory::file_size),
     ("verbs", Place::Here, loaded::alone),
+    ("hosts", Place::Here, hosts::hosts),
     ("run", Place::Peer, systemd::run),
     ("containers", Place::Peer, containers::containers),
     ("portable", Place::Peer, containers::portable),

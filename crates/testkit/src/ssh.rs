@@ -5,9 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use testkit::{Finished, Instance};
-
-use crate::waiting::eventually;
+use crate::instance::{Finished, Instance};
 
 /// A folder with keys that all its hosts share, and the `ssh` that finds them.
 pub struct Ssh {
@@ -140,10 +138,11 @@ impl Ssh {
         let child = command.args(&words[1..]).stdin(Stdio::null()).spawn();
         let mut child = child.expect("sshd starts");
         let pid_file = PathBuf::from(pid_file);
-        eventually("sshd's listening", || {
-            assert!(child.try_wait().expect("sshd").is_none(), "sshd ended");
-            pid_file.exists().then_some(())
-        });
+        while !pid_file.exists() {
+            let ended = child.try_wait().expect("it can be waited for");
+            assert!(ended.is_none(), "sshd ended with {ended:?}");
+            std::thread::yield_now();
+        }
         Sshd {
             name: format!("{address}:{port}"),
             child,
