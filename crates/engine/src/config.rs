@@ -26,7 +26,7 @@ pub struct UnitConfig {
     pub concurrency: Option<Box<Concurrency>>,
     /// Its relations to other units as written, sorted, defaults included.
     pub relations: Box<[(Relation, Arc<str>)]>,
-    /// It has Condition…= or Assert…= lines, so a start asks with `Action::TestConditions` first.
+    /// It has Condition…= or Assert…= lines, or a place that is to be looked at, so a start asks with `Action::TestConditions` first.
     pub conditions: bool,
     /// RefuseManualStart=
     pub refuse_manual_start: bool,

@@ -50,7 +50,8 @@ impl From<&Unit> for UnitConfig {
             kind,
             conditions: unit
                 .iter()
-                .any(|(directive, _)| is_condition(directive.name())),
+                .any(|(directive, _)| is_condition(directive.name()))
+                || unit.kind() == UnitKind::Mount,
             refuse_manual_start: unit.value(&key::REFUSE_MANUAL_START),
             refuse_manual_stop: unit.value(&key::REFUSE_MANUAL_STOP)
                 || [model::slice::ROOT, model::mount::ROOT].contains(&unit.name().as_str()),

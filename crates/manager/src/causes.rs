@@ -49,12 +49,24 @@ pub(crate) fn sentence(cause: &Cause) -> String {
         Cause::Table {
             unit,
             is_there: true,
-        } => format!("somebody else mounted {unit}"),
+        } => format!(
+            "{unit} is there, and no job of ours did that: somebody else {}",
+            made(unit)
+        ),
         Cause::Table { unit, .. } => {
-            format!("{unit} is mounted no more, and no job of ours did that")
+            format!("{unit} is there no more, and no job of ours did that")
         }
         Cause::Sockets { unit } => format!("the sockets of {} are not open", unit),
         Cause::Adopted { unit } => format!("{} was adopted by a new manager", unit),
+    }
+}
+
+/// What others did who made a mount or a swap.
+fn made(unit: &str) -> &'static str {
+    if unit.ends_with(".swap") {
+        "switched it on"
+    } else {
+        "mounted it"
     }
 }
 

@@ -212,10 +212,7 @@ impl Manager {
             self.tell_end(process.unit, role, status);
         }
         self.dirty.insert(process.unit);
-        // What it did comes before its end.
-        if self.is_in_tables(process.unit) {
-            self.look_at_tables();
-        }
+        self.look_again(process.unit);
         self.inputs.push_back(Input::Exited { process, status });
         self.empty_without_group(process.unit, process.incarnation);
     }

@@ -186,12 +186,12 @@ impl Manager {
     }
 
     /// The mounts that a unit's paths need, of those that have files: what others mount is there, or is nobody's to wait for.
-    fn add_mounts(&self, unit: &Unit, config: &mut UnitConfig) {
+    fn add_mounts(&self, unit: &Unit, origin: &Origin, config: &mut UnitConfig) {
         if config.load != Load::Loaded || !self.loader.has_any(UnitKind::Mount) {
             return;
         }
         let mut relations = std::mem::take(&mut config.relations).into_vec();
-        for (need, path) in model::mount::needed(unit) {
+        for (need, path) in model::mount::needed(unit, origin.portable.is_some()) {
             let relation = match need {
                 Need::Required => engine::Relation::Requires,
                 Need::Wanted => engine::Relation::Wants,
@@ -255,7 +255,7 @@ impl Manager {
     /// Puts a unit into the engine, and what the engine does not see beside it.
     pub(crate) fn configure(&mut self, name: UnitName, unit: Unit, origin: Origin) {
         let mut config = config(&unit, &origin);
-        self.add_mounts(&unit, &mut config);
+        self.add_mounts(&unit, &origin, &mut config);
         let config = self.with_own_names(config);
         self.inputs.push_back(Input::Configure(Box::new(config)));
         self.advance();

@@ -333,6 +333,7 @@ impl Manager {
             self.give_up_pid_files(clock::monotonic());
             self.give_up_flushes(clock::monotonic());
             self.end_pauses(clock::monotonic());
+            self.end_pause_of_tables(clock::monotonic());
             self.settle()?;
             self.look_at_startup();
         }
@@ -362,6 +363,7 @@ impl Manager {
         let next = next.chain(self.mounts.next_end());
         let next = next.chain(self.aside.flushes.next_end());
         let next = next.chain(self.aside.paths.next_end());
+        let next = next.chain(self.aside.tables.next_end());
         let next = next.chain(self.aside.timers.next());
         let next = next.chain(self.later.networks.next_end()).min();
         next.map(|moment| moment.0.saturating_sub(clock::monotonic().0))
@@ -387,7 +389,7 @@ impl Manager {
             Token::Timers(source) => self.on_timers(source),
             Token::Path(token) => self.on_path_events(token),
             Token::Mounts => self.on_mounts(),
-            Token::Tables => self.look_at_tables(),
+            Token::Tables => self.on_tables(),
             Token::Stored(number) => self.on_stored_ended(number),
             Token::ProbeOutput(number) => self.on_probe_output(number),
             Token::Probed => self.on_probed(),

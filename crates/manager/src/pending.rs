@@ -333,7 +333,7 @@ impl Manager {
                 let active = self.engine.state(unit).map(|state| state.active().name());
                 format!("the unit is {}", active.unwrap_or("not there"))
             }
-            JobResult::Assert => "an assertion does not hold".into(),
+            JobResult::Assert => self.unmet_assertion(unit),
             JobResult::Unsupported => "it is not supported here".into(),
             JobResult::Collected => "the unit was forgotten".into(),
             JobResult::Once => "the unit may start only once".into(),
@@ -345,7 +345,7 @@ impl Manager {
                 let exit = || exit.map(|exit| crate::causes::ending_of_run(&exit));
                 let why = self
                     .failed_command(unit)
-                    .or_else(|| self.still_in_table(unit))
+                    .or_else(|| self.told_of_table(unit))
                     .or_else(exit);
                 why.unwrap_or_else(|| "it did not start".into())
             }

@@ -3,20 +3,71 @@
 use crate::manager::Manager;
 use crate::poll::Token;
 use crate::quotas::unescaped;
-use engine::{Input, Phase, State, UnitId};
+use engine::{Input, Micros, Phase, State, UnitId, UnitResult};
 use model::{Unit, UnitKind, UnitName, key, mount};
 use rustix::fs::{Mode, OFlags, open};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 
 const MOUNTS: &str = "/proc/self/mountinfo";
 const SWAPS: &str = "/proc/swaps";
 
-/// The tables as they were at the last look, and what tells of changes.
+/// No more looks than one in this time: who mounts and unmounts without end costs the manager no more.
+const PAUSE_US: u64 = 20_000;
+
+/// What tells of changes, and what there was at the last look.
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     watches: Vec<OwnedFd>,
+    /// For as long as nothing changes.
+    seen: RefCell<Option<Rc<Seen>>>,
+    /// Nobody listens until then.
+    pause: Option<Micros>,
+}
+
+impl Tables {
+    /// When they are listened to again.
+    pub(crate) fn next_end(&self) -> Option<Micros> {
+        self.pause
+    }
+
+    fn seen(&self) -> Rc<Seen> {
+        let mut seen = self.seen.borrow_mut();
+        Rc::clone(seen.get_or_insert_with(|| Rc::new(Seen::now())))
+    }
+
+    fn forget(&self) {
+        self.seen.borrow_mut().take();
+    }
+}
+
+/// Both tables at one moment. The kernel writes them from what it has in memory: no file system is asked.
+#[derive(Debug)]
+struct Seen {
+    mounts: Mounts,
+    swaps: Vec<String>,
+}
+
+impl Seen {
+    fn now() -> Self {
+        Self {
+            mounts: parse_mounts(&std::fs::read(MOUNTS).unwrap_or_default()),
+            swaps: parse_swaps(&std::fs::read(SWAPS).unwrap_or_default()),
+        }
+    }
+
+    fn has(&self, unit: &Unit) -> bool {
+        let Some(place) = mount::place(unit) else {
+            return false;
+        };
+        match unit.kind() {
+            UnitKind::Swap => self.swaps.contains(&device(place)),
+            _ => self.mounts.contains_key(&place),
+        }
+    }
 }
 
 /// What is mounted at a place.
@@ -43,27 +94,94 @@ impl Manager {
                 "cannot hear of mounts, which mount units do not see then: {error}"
             ));
         }
-        self.look_at_tables();
+        if self.aside.tables.watches.is_empty() {
+            self.aside.tables.forget();
+        }
+        self.tell_of_table(unit);
         self.advance();
     }
 
+    /// Looks for one unit whose command has just ended: what it did comes before its end.
+    pub(crate) fn look_again(&mut self, unit: UnitId) {
+        if self.is_in_tables(unit) {
+            self.aside.tables.forget();
+            self.tell_of_table(unit);
+        }
+    }
+
+    fn tell_of_table(&mut self, unit: UnitId) {
+        let Some(entry) = self.units.get(&unit) else {
+            return;
+        };
+        let is_there = self.aside.tables.seen().has(&entry.unit);
+        if self.engine.in_kernel_table(unit) != is_there {
+            self.inputs.push_back(Input::InTable { unit, is_there });
+        }
+    }
+
     /// Is it a mount or a swap?
-    pub(crate) fn is_in_tables(&self, unit: UnitId) -> bool {
+    fn is_in_tables(&self, unit: UnitId) -> bool {
         let entry = self.units.get(&unit);
         entry.is_some_and(|entry| is_of_tables(entry.name.kind()))
     }
 
-    /// What is told of one that was to be taken out and is there all the same.
-    pub(crate) fn still_in_table(&self, unit: UnitId) -> Option<String> {
+    /// What is told of one whose job has failed though its command went well, or that is there all the same.
+    pub(crate) fn told_of_table(&self, unit: UnitId) -> Option<String> {
         let entry = self.units.get(&unit)?;
+        let place = mount::place(&entry.unit).filter(|_| is_of_tables(entry.name.kind()))?;
+        let is_mount = entry.name.kind() == UnitKind::Mount;
         match self.engine.state(unit) {
             Some(State::Service(run)) if run.is_left && run.phase == Phase::Exited => {
-                let place = mount::place(&entry.unit)?;
-                Some(format!(
-                    "{place} is still in use: `fuser -vm {place}` shows by whom"
-                ))
+                Some(match is_mount {
+                    true => format!("{place} is still in use: fuser(1) shows by whom"),
+                    false => {
+                        format!("{place} is still in use: what lies there finds no room in memory")
+                    }
+                })
             }
+            Some(State::Failed {
+                result: UnitResult::Protocol,
+                ..
+            }) => Some(match is_mount {
+                true => format!("mount(8) went well, and yet nothing is mounted at {place}"),
+                false => format!("swapon(8) went well, and yet {place} is not in use"),
+            }),
             _ => None,
+        }
+    }
+
+    /// A mount's place is told, and of assertions that there is one: `status` has it.
+    pub(crate) fn unmet_assertion(&self, unit: UnitId) -> String {
+        let unmet = self
+            .units
+            .get(&unit)
+            .and_then(|entry| entry.unmet.as_deref());
+        let of_place = unmet.filter(|text| text.starts_with("Where="));
+        of_place.unwrap_or("an assertion does not hold").to_owned()
+    }
+
+    /// A table changed: the first change is seen at once, and what comes right after it when the pause is over.
+    pub(crate) fn on_tables(&mut self) {
+        self.look_at_tables();
+        let tables = &mut self.aside.tables;
+        for table in &tables.watches {
+            self.poll.forget(table);
+        }
+        tables.pause = Some(crate::clock::monotonic().after(Micros(PAUSE_US)));
+    }
+
+    /// Listens again where the pause is over. What changed meanwhile the kernel tells then.
+    pub(crate) fn end_pause_of_tables(&mut self, now: Micros) {
+        let tables = &mut self.aside.tables;
+        if tables.pause.is_none_or(|end| end > now) {
+            return;
+        }
+        tables.pause = None;
+        for table in &tables.watches {
+            if let Err(error) = self.poll.watch_urgent(table, Token::Tables) {
+                let text = format!("cannot hear of mounts any more: {error}");
+                return self.log(&text);
+            }
         }
     }
 
@@ -81,26 +199,14 @@ impl Manager {
         Ok(())
     }
 
-    /// Tells the engine of each unit what the tables have of it. The kernel writes them from what it has in memory: no file system is asked.
+    /// Tells the engine of each unit what the tables have of it.
     pub(crate) fn look_at_tables(&mut self) {
-        let known: Vec<(UnitId, UnitKind, String)> = self
-            .units
-            .iter()
-            .filter(|(_, entry)| is_of_tables(entry.name.kind()))
-            .filter_map(|(id, entry)| Some((*id, entry.name.kind(), mount::place(&entry.unit)?)))
-            .collect();
-        if known.is_empty() {
-            return;
-        }
-        let (mounts, swaps) = (mounts(), swaps());
-        for (unit, kind, place) in known {
-            let is_there = match kind {
-                UnitKind::Swap => swaps.contains(&real(&place)),
-                _ => mounts.contains_key(&place),
-            };
-            if self.engine.in_kernel_table(unit) != is_there {
-                self.inputs.push_back(Input::InTable { unit, is_there });
-            }
+        self.aside.tables.forget();
+        let units = self.units.iter();
+        let known = units.filter(|(_, entry)| is_of_tables(entry.name.kind()));
+        let known: Vec<UnitId> = known.map(|(unit, _)| *unit).collect();
+        for unit in known {
+            self.tell_of_table(unit);
         }
     }
 
@@ -110,7 +216,11 @@ impl Manager {
             return None;
         }
         let mut unit = Unit::new(name.clone());
-        let mounted = mounts().remove(&mount::place(&unit)?)?;
+        let seen = self.aside.tables.seen();
+        if self.aside.tables.watches.is_empty() {
+            self.aside.tables.forget();
+        }
+        let mounted = seen.mounts.get(&mount::place(&unit)?)?.clone();
         unit.set(&key::MOUNT_WHAT, mounted.what);
         unit.set(&key::MOUNT_TYPE, mounted.kind);
         unit.set(&key::MOUNT_OPTIONS, mounted.options);
@@ -122,11 +232,6 @@ impl Manager {
 
 fn is_of_tables(kind: UnitKind) -> bool {
     matches!(kind, UnitKind::Mount | UnitKind::Swap)
-}
-
-fn mounts() -> Mounts {
-    let table = std::fs::read(MOUNTS).unwrap_or_default();
-    parse_mounts(&table)
 }
 
 /// proc_pid_mountinfo(5)
@@ -153,11 +258,6 @@ fn parse_mounts(table: &[u8]) -> Mounts {
     mounts
 }
 
-fn swaps() -> Vec<String> {
-    let table = std::fs::read(SWAPS).unwrap_or_default();
-    parse_swaps(&table)
-}
-
 /// proc_swaps(5): a line of titles, then one for each area, which begins with its path.
 fn parse_swaps(table: &[u8]) -> Vec<String> {
     let lines = table.split(|byte| *byte == b'\n').skip(1);
@@ -168,21 +268,47 @@ fn parse_swaps(table: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// A device as the table names it: without the links that udev makes to it.
-fn real(path: &str) -> String {
-    if !path.starts_with("/dev/") {
-        return path.to_owned();
+/// How many links lead from one to the next.
+const LINKS_MAX: u32 = 8;
+
+/// A device as the table names it: without the links that udev makes to it, which only lead on in directories of root's, where nothing waits.
+fn device(path: String) -> String {
+    let mut device = path.clone();
+    for _ in 0..LINKS_MAX {
+        let is_named = ["/dev/disk/", "/dev/mapper/", "/dev/block/"]
+            .iter()
+            .any(|folder| device.starts_with(folder));
+        let target = std::fs::read_link(&device).ok().filter(|_| is_named);
+        let Some(target) = target else {
+            return device;
+        };
+        let folder = std::path::Path::new(&device).parent();
+        let joined = folder.map(|folder| folder.join(target)).unwrap_or_default();
+        match lexical(&joined) {
+            Some(next) if next.starts_with("/dev/") => device = next,
+            _ => return path,
+        }
     }
-    let real = std::fs::canonicalize(path);
-    real.map_or_else(
-        |_| path.to_owned(),
-        |real| real.to_string_lossy().into_owned(),
-    )
+    path
+}
+
+/// A path without `..`, as it reads.
+fn lexical(path: &std::path::Path) -> Option<String> {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.to_str()?.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()?),
+            part => parts.push(part),
+        }
+    }
+    Some(format!("/{}", parts.join("/")))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{parse_mounts, parse_swaps};
+    use super::{device, lexical, parse_mounts, parse_swaps};
+    use std::path::Path;
 
     #[test]
     fn the_last_mount_at_a_place_is_the_one_that_is_there() {
@@ -205,5 +331,19 @@ mod tests {
             /swap\\040file file\t1024\t0\t-3\n";
         assert_eq!(parse_swaps(table), ["/dev/vdb2", "/swap file"]);
         assert!(parse_swaps(b"").is_empty());
+    }
+
+    #[test]
+    fn links_lead_on_in_the_directories_of_devices_alone() {
+        for (path, expected) in [
+            ("/dev/disk/by-uuid/../../vdb2", Some("/dev/vdb2")),
+            ("/dev/./x", Some("/dev/x")),
+            ("/../x", None),
+        ] {
+            assert_eq!(lexical(Path::new(path)).as_deref(), expected, "{path}");
+        }
+        for path in ["/dev/shm/link", "/srv/swap", "/dev/disk/by-uuid/none"] {
+            assert_eq!(device(path.to_owned()), path);
+        }
     }
 }

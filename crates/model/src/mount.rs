@@ -223,9 +223,10 @@ const WATCHED: [Key<PathWatches>; 5] = [
     key::DIRECTORY_NOT_EMPTY,
 ];
 
-/// The paths whose mounts a unit needs: those that it says, and those that follow from what it does.
+/// The paths whose mounts a unit needs: those that it says, and those that follow from what it does. The mounts of the host are no
+/// stranger's to start: of a unit that came with an image only those count that its own directories need.
 #[must_use]
-pub fn needed(unit: &Unit) -> Vec<(Need, String)> {
+pub fn needed(unit: &Unit, is_portable: bool) -> Vec<(Need, String)> {
     let mut needed = Vec::new();
     let paths = |key: &Key<Paths>| -> Vec<String> {
         let list = unit.get(key).into_iter().flatten();
@@ -234,6 +235,14 @@ pub fn needed(unit: &Unit) -> Vec<(Need, String)> {
     let mut say = |need, paths: Vec<String>| {
         needed.extend(paths.into_iter().map(|path| (need, path)));
     };
+    for (key, base) in &DIRECTORIES {
+        let list = unit.get(key).into_iter().flatten();
+        let full = list.map(|one| format!("{base}/{}", one.path)).collect();
+        say(Need::Required, full);
+    }
+    if is_portable {
+        return needed;
+    }
     say(Need::Required, paths(&key::REQUIRES_MOUNTS_FOR));
     say(Need::Wanted, paths(&key::WANTS_MOUNTS_FOR));
     let place = || place(unit).into_iter();
@@ -266,26 +275,32 @@ pub fn needed(unit: &Unit) -> Vec<(Need, String)> {
         }
         _ => {}
     }
-    for (key, base) in &DIRECTORIES {
-        let list = unit.get(key).into_iter().flatten();
-        let full = list.map(|one| format!("{base}/{}", one.path)).collect();
-        say(Need::Required, full);
-    }
     for key in [&key::ROOT_DIRECTORY, &key::ROOT_IMAGE] {
         let said = unit.get(key).map(|path| path.as_str().to_owned());
         say(Need::Required, said.into_iter().collect());
     }
-    if let Some(directory) = unit.get(&key::WORKING_DIRECTORY)
-        && !directory.optional
-    {
-        say(Need::Required, directory.path.iter().cloned().collect());
-    }
+    say(
+        Need::Required,
+        working_directory(unit).into_iter().collect(),
+    );
     if unit.value(&key::PRIVATE_TMP) == PrivateTmp::Connected {
         let both = ["/tmp", "/var/tmp"].map(str::to_owned);
         say(Need::Wanted, both.into());
     }
     needed.retain(|(_, path)| path.starts_with('/'));
     needed
+}
+
+/// Where the unit works, as the host has it; none where that is in an image.
+fn working_directory(unit: &Unit) -> Option<String> {
+    let directory = unit.get(&key::WORKING_DIRECTORY)?;
+    let path = directory.path.clone().filter(|_| !directory.optional)?;
+    let in_image = [key::ROOT_IMAGE.directive(), key::ROOT_MSTACK.directive()];
+    match unit.get(&key::ROOT_DIRECTORY) {
+        _ if in_image.iter().any(|directive| unit.is_set(*directive)) => None,
+        Some(root) => Some(format!("{}{path}", root.as_str().trim_end_matches('/'))),
+        None => Some(path),
+    }
 }
 
 /// What of a path is no pattern.
@@ -426,7 +441,10 @@ mod tests {
         let mut data = unit("srv-a-b.mount");
         data.set(&key::MOUNT_WHAT, "/opt/b".to_owned());
         let paths = |unit: &Unit| -> Vec<String> {
-            needed(unit).into_iter().map(|(_, path)| path).collect()
+            needed(unit, false)
+                .into_iter()
+                .map(|(_, path)| path)
+                .collect()
         };
         assert_eq!(paths(&data), ["/srv/a"]);
         data.set(&key::MOUNT_OPTIONS, "rbind".to_owned());

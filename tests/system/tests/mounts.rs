@@ -121,7 +121,7 @@ fn what_others_mount_and_unmount_is_known() {
         mount_by_others(&data);
         await_state(coracle, &data.unit, "active mounted");
         let why = coracle.ok(&["why", &data.unit]);
-        assert!(why.contains("somebody else mounted"), "{why}");
+        assert!(why.contains("somebody else mounted it"), "{why}");
         by_others("umount", &[], &data);
         await_state(coracle, &data.unit, "inactive dead");
         // What has no unit file is a unit all the same, for as long as it is there.
@@ -173,6 +173,39 @@ fn a_mount_that_cannot_be_made_fails_with_what_mount_says() {
         let verified = coracle.coracle(&["verify", &wrong.unit]);
         let told = verified.stdout + &verified.stderr;
         assert!(told.contains("is not what the unit's name says"), "{told}");
+    });
+}
+
+#[test]
+fn a_place_behind_a_link_is_refused_and_nothing_is_mounted_behind_it() {
+    with_units(&[], |coracle| {
+        let real = coracle.folder().join("real");
+        std::fs::create_dir(&real).expect("a directory");
+        std::os::unix::fs::symlink(&real, coracle.folder().join("link")).expect("a link");
+        let data = Place::memory(coracle, "link/data");
+        let started = coracle.coracle(&["start", &data.unit]);
+        assert_ne!(started.status, 0, "{started:?}");
+        let words = "is a link: name the place that it leads to";
+        assert!(started.stderr.contains(words), "{started:?}");
+        assert!(!real.join("data").exists());
+    });
+}
+
+#[test]
+fn what_came_with_an_image_starts_none_of_the_hosts_mounts() {
+    with_units(&[], |coracle| {
+        let data = Place::memory(coracle, "data");
+        let work = |root: &str| {
+            format!(
+                "[Service]\n{root}WorkingDirectory={}\nExecStart=/bin/true\n",
+                data.path.display()
+            )
+        };
+        coracle.unit("plain.service", &work(""));
+        coracle.unit("image.service", &work("RootImage=/nonexistent.raw\n"));
+        let requires = |unit: &str| coracle.property(unit, "Requires");
+        assert!(requires("plain.service").contains(&data.unit));
+        assert!(!requires("image.service").contains(&data.unit));
     });
 }
 

@@ -82,7 +82,11 @@ impl Engine {
                     self.name(id)
                 );
                 self.log(id, text);
-                self.stop_signals(id, UnitResult::Protocol);
+                if let Some(run) = self.run_mut(id) {
+                    run.note(UnitResult::Protocol);
+                }
+                // It may be elsewhere: what was put in is taken out again by the same name.
+                self.stop_commands(id, UnitResult::Success);
             }
             (false, _) => self.stop_signals(id, result),
         }

@@ -114,6 +114,8 @@ tests! {
 pub(crate) struct Questions {
     conditions: Vec<(usize, Condition)>,
     assertions: Vec<(usize, Condition)>,
+    /// Where a mount goes.
+    place: Option<String>,
 }
 
 /// Are we in a container, as ConditionVirtualization= tells it?
@@ -135,6 +137,7 @@ impl Questions {
         Self {
             conditions: lines(|row| row.1),
             assertions: lines(|row| row.2),
+            place: model::mount::place(unit).filter(|_| unit.kind() == model::UnitKind::Mount),
         }
     }
 
@@ -145,7 +148,10 @@ impl Questions {
         }
         match first_unmet(&self.assertions, host) {
             Some(text) => (Conditions::AssertFailed, Some(format!("Assert{text}"))),
-            None => (Conditions::Met, None),
+            None => match self.place.as_deref().and_then(paths::link_on_the_way) {
+                Some(text) => (Conditions::AssertFailed, Some(text)),
+                None => (Conditions::Met, None),
+            },
         }
     }
 }

@@ -96,6 +96,20 @@ pub(super) fn is_mount_point(path: &str, _: &mut Host) -> Option<bool> {
     }))
 }
 
+/// What is wrong with a place where something is to be mounted: a link on the way leads elsewhere, and the table has it under another name.
+pub(super) fn link_on_the_way(place: &str) -> Option<String> {
+    let links = Path::new(place)
+        .ancestors()
+        .filter(|path| path.is_symlink());
+    let link = links.last()?;
+    let real = std::fs::canonicalize(place).ok();
+    let real = real.map_or_else(String::new, |real| format!(" ({})", real.display()));
+    Some(format!(
+        "Where={place}: {} is a link: name the place that it leads to{real}",
+        link.display()
+    ))
+}
+
 /// The mount table, whole: it can be long. Anybody who can mount can write bytes into it that are no text.
 fn mounts() -> Option<String> {
     let bytes = std::fs::read("/proc/self/mountinfo").ok()?;
