@@ -2,6 +2,7 @@
 
 #![no_main]
 
+mod chunks;
 mod targets;
 
 use std::sync::OnceLock;

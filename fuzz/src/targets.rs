@@ -24,6 +24,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("tree", hash_tree),
     ("signature", signature),
     ("channel", channel),
+    ("chunks", crate::chunks::chunks),
     ("pkcs7", pkcs7),
     ("elf", elf),
     ("erofs", erofs),

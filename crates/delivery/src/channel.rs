@@ -50,6 +50,9 @@ pub struct Release {
     /// The list of the chunks that it is made of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chunks: Option<Part>,
+    /// These chunks, each compressed, in one file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pack: Option<Part>,
     /// What a host must be.
     #[serde(default, skip_serializing_if = "Needs::is_nothing")]
     pub needs: Needs,
@@ -399,7 +402,7 @@ impl Index {
 impl Release {
     /// The files that it names.
     pub fn parts(&self) -> impl Iterator<Item = &Part> {
-        let more = self.compressed.iter().chain(&self.chunks);
+        let more = self.compressed.iter().chain(&self.chunks).chain(&self.pack);
         std::iter::once(&self.image).chain(more)
     }
 

@@ -15,11 +15,13 @@ mod confine;
 mod dns;
 mod exchange;
 mod host;
+mod pieces;
 mod resolver;
 mod staged;
 mod webhook;
 
 pub use confine::{Reduction, confine};
+pub use pieces::{Pieces, fetch_pieces};
 pub use webhook::{PostError, post};
 
 use exchange::{Exchange, Outcome};
@@ -166,6 +168,22 @@ pub enum Error {
         /// In what.
         what: &'static str,
     },
+    /// The server gives out whole files alone.
+    #[error("{url} gives out no parts of files")]
+    NoRanges {
+        /// The address.
+        url: String,
+    },
+    /// A part of the pack is no chunk, or not the one that the list says.
+    #[error("chunk {number} of {url} is not what the list says: {what}")]
+    Chunk {
+        /// The address.
+        url: String,
+        /// Its number in the list, from 0 on.
+        number: usize,
+        /// What is wrong.
+        what: String,
+    },
     /// The connection was cut too often.
     #[error(
         "the connection to {url} was cut after {bytes} bytes, {tries} times without a byte more"
@@ -212,10 +230,9 @@ pub fn fetch(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Fetched, Error> {
     let url = address::parse(&request.url)?;
-    let until = Instant::now() + request.limits.total.min(TOTAL_MAX);
+    let mut tries = Tries::begin(request);
     let mut staged = Staged::open(staging, state, &request.url).map_err(Error::staging("read"))?;
-    let exchange = Exchange::new(request, url, until)?;
-    let mut fruitless = 0;
+    let exchange = Exchange::new(request, url, tries.until, 0)?;
     loop {
         let before = staged.bytes();
         let failed = match exchange.run(&mut staged, progress) {
@@ -224,35 +241,56 @@ pub fn fetch(
             Ok(Outcome::Trouble(error)) => Failed::Trouble(error),
             Err(error) => return Err(give_up(&mut staged, error)?),
         };
-        fruitless = if staged.bytes() > before {
+        tries.after(failed, before, staged.bytes())?;
+    }
+}
+
+/// How often it was tried in vain, and how long it may go on.
+struct Tries<'a> {
+    request: &'a Request,
+    until: Instant,
+    fruitless: u32,
+}
+
+impl<'a> Tries<'a> {
+    fn begin(request: &'a Request) -> Tries<'a> {
+        Tries {
+            request,
+            until: Instant::now() + request.limits.total.min(TOTAL_MAX),
+            fruitless: 0,
+        }
+    }
+
+    /// Waits for the next try, or says why there is none.
+    fn after(&mut self, failed: Failed, before: u64, bytes: u64) -> Result<(), Error> {
+        let url = || self.request.url.clone();
+        self.fruitless = if bytes > before {
             0
         } else {
-            fruitless + 1
+            self.fruitless + 1
         };
-        if fruitless > request.limits.retries {
+        if self.fruitless > self.request.limits.retries {
             return Err(match failed {
                 Failed::Trouble(error) => error,
                 Failed::Cut(cause) => Error::Cut {
-                    url: request.url.clone(),
-                    bytes: staged.bytes(),
-                    tries: fruitless,
+                    url: url(),
+                    bytes,
+                    tries: self.fruitless,
                     cause,
                 },
             });
         }
-        let left = until.saturating_duration_since(Instant::now());
+        let left = self.until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(Error::TooSlow {
-                url: request.url.clone(),
-                bytes: staged.bytes(),
-                limit: request.limits.total,
+                url: url(),
+                bytes,
+                limit: self.request.limits.total,
             });
         }
-        std::thread::sleep(
-            (PAUSE * 2_u32.saturating_pow(fruitless))
-                .min(PAUSE_MAX)
-                .min(left),
-        );
+        let pause = PAUSE * 2_u32.saturating_pow(self.fruitless);
+        std::thread::sleep(pause.min(PAUSE_MAX).min(left));
+        Ok(())
     }
 }
 

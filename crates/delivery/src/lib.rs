@@ -5,6 +5,7 @@
 
 pub mod attached;
 pub mod channel;
+pub mod chunks;
 pub mod digest;
 pub mod digests;
 pub mod fetch;

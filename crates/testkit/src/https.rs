@@ -124,15 +124,19 @@ fn answer(stream: TcpStream, config: &Arc<ServerConfig>, folder: &Path) -> std::
     let connection = ServerConnection::new(Arc::clone(config)).map_err(std::io::Error::other)?;
     let mut stream = BufReader::new(StreamOwned::new(connection, stream));
     let mut request = String::new();
-    let mut from = 0;
+    let mut range = None;
     stream.read_line(&mut request)?;
     loop {
         let mut line = String::new();
         if stream.read_line(&mut line)? <= 2 {
             break;
         }
-        if let Some(range) = line.to_ascii_lowercase().strip_prefix("range: bytes=") {
-            from = range.trim().trim_end_matches('-').parse().unwrap_or(0);
+        let line = line.to_ascii_lowercase();
+        if let Some((from, to)) = line
+            .strip_prefix("range: bytes=")
+            .and_then(|range| range.trim().split_once('-'))
+        {
+            range = from.parse().ok().map(|from| (from, to.parse().ok()));
         }
     }
     let path = request
@@ -140,13 +144,18 @@ fn answer(stream: TcpStream, config: &Arc<ServerConfig>, folder: &Path) -> std::
         .nth(1)
         .unwrap_or("/")
         .trim_start_matches('/');
-    reply(stream.get_mut(), &folder.join(path), from)?;
+    reply(stream.get_mut(), &folder.join(path), range)?;
     let stream = stream.get_mut();
     stream.conn.send_close_notify();
     stream.flush()
 }
 
-fn reply(out: &mut impl Write, path: &PathBuf, from: usize) -> std::io::Result<()> {
+/// Gives out a file, or what lies in it from a byte up to another one, that included.
+fn reply(
+    out: &mut impl Write,
+    path: &PathBuf,
+    range: Option<(usize, Option<usize>)>,
+) -> std::io::Result<()> {
     let Ok(mut file) = fs::File::open(path) else {
         return out.write_all(
             b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
@@ -155,14 +164,15 @@ fn reply(out: &mut impl Write, path: &PathBuf, from: usize) -> std::io::Result<(
     let mut content = Vec::new();
     file.read_to_end(&mut content)?;
     let total = content.len();
-    let rest = content.get(from..).unwrap_or_default();
-    let status = if from > 0 {
-        format!(
+    let (from, to) = range.unwrap_or_default();
+    let end = to.map_or(total, |last| last.saturating_add(1).min(total));
+    let rest = content.get(from..end).unwrap_or_default();
+    let status = match range {
+        Some(_) => format!(
             "206 Partial Content\r\nContent-Range: bytes {from}-{}/{total}",
-            total.saturating_sub(1)
-        )
-    } else {
-        "200 OK".to_owned()
+            end.saturating_sub(1)
+        ),
+        None => "200 OK".to_owned(),
     };
     write!(
         out,

@@ -1,12 +1,14 @@
 //! `publish`: an image beside its signed index, for any web server that gives out files.
 
 use std::fs::File;
+use std::io::BufWriter;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
 use delivery::channel::{Index, Moment, Needs, Part, Release};
+use delivery::chunks::pack;
 use delivery::digest::Digest;
 use delivery::publish::Shelf;
 use image::sign::SigningKey;
@@ -59,6 +61,9 @@ pub(crate) struct Publish {
     /// Write no compressed copy beside the image
     #[arg(long)]
     no_compress: bool,
+    /// Write no chunks: hosts that have another version then fetch the whole
+    #[arg(long)]
+    no_chunks: bool,
 }
 
 /// What is to be published, as it says itself.
@@ -235,6 +240,7 @@ impl Publish {
             },
             compressed: None,
             chunks: None,
+            pack: None,
             needs: Needs {
                 architecture: given.architecture.clone(),
                 kernel: self.needs_kernel.clone(),
@@ -272,9 +278,19 @@ impl Publish {
                 None => compressed(context, shelf, file)?,
             }),
         };
+        let in_chunks = match self.no_chunks {
+            true => None,
+            false => match served_chunks(shelf, had, &given.digest) {
+                Some(parts) => Some(parts),
+                None => in_chunks(context, shelf, file)?,
+            },
+        };
+        let (chunks, pack) = in_chunks.unzip();
         Ok(Release {
             image,
             compressed,
+            chunks,
+            pack,
             ..release
         })
     }
@@ -288,10 +304,47 @@ fn same(shelf: &Shelf, file: &str, digest: &Digest) -> Option<Part> {
 
 /// The compressed copy that the index names already, if it is there: nothing takes the place of what hosts may be fetching.
 fn served(shelf: &Shelf, had: &Index, image: &Digest) -> Option<Part> {
-    let mut versions = had.versions.iter();
-    let release = versions.find(|release| release.image.digest == *image)?;
-    let part = release.compressed.as_ref()?;
+    let part = released(had, image)?.compressed.as_ref()?;
     same(shelf, &part.file, &part.digest)
+}
+
+/// The list of its chunks and their pack, the same way.
+fn served_chunks(shelf: &Shelf, had: &Index, image: &Digest) -> Option<(Part, Part)> {
+    let release = released(had, image)?;
+    let (chunks, pack) = (release.chunks.as_ref()?, release.pack.as_ref()?);
+    let chunks = same(shelf, &chunks.file, &chunks.digest)?;
+    Some((chunks, same(shelf, &pack.file, &pack.digest)?))
+}
+
+fn released<'a>(had: &'a Index, image: &Digest) -> Option<&'a Release> {
+    let mut versions = had.versions.iter();
+    versions.find(|release| release.image.digest == *image)
+}
+
+/// Writes the pack of an image's chunks and the list of them; none where an image has too many.
+fn in_chunks(context: &Context, shelf: &Shelf, file: &str) -> Result<Option<(Part, Part)>> {
+    let (listed, packed) = (format!("{file}.chunks"), format!("{file}.pack"));
+    let staged = format!(".{packed}.new");
+    let mut image = File::open(shelf.path(file))?;
+    let mut pack = BufWriter::new(File::create(shelf.path(&staged))?);
+    let list = pack::write(&mut image, &mut pack)
+        .with_context(|| format!("cannot write {}", shelf.path(&staged).display()))?;
+    pack.into_inner()?.sync_all()?;
+    let Some(list) = list else {
+        shelf.remove(&staged)?;
+        context.narrate(&format!(
+            "{file} has too many chunks for a list: hosts fetch the whole"
+        ));
+        return Ok(None);
+    };
+    shelf.adopt(&staged, &packed)?;
+    shelf.put_text(&listed, &list.print())?;
+    context.narrate(&format!(
+        "{packed} · {} chunks · {}",
+        list.chunks().len(),
+        size(list.pack_bytes())
+    ));
+    Ok(Some((shelf.part(&listed)?, shelf.part(&packed)?)))
 }
 
 fn compressed(context: &Context, shelf: &Shelf, file: &str) -> Result<Part> {

@@ -20,6 +20,7 @@ use image::worker::{Fault, WorkerError, Workers};
 use rustix::fs::OFlags;
 
 use super::note;
+use super::room::{check_room, check_stated};
 use crate::context::Context;
 use crate::failure::{Hint, WithHint, hint};
 use crate::ownership::open_to_others;
@@ -206,13 +207,7 @@ pub(crate) fn decompress(
 fn expand(from: &File, to: &File, origin: &str, limit_bytes: u64) -> Result<(Digest, u64)> {
     // A process of the same number may have left something there.
     to.set_len(0)?;
-    let room = rustix::fs::fstatvfs(to).context("cannot see how much room the store has")?;
-    let room_bytes = room.f_bavail.saturating_mul(room.f_frsize);
-    check_stated(
-        image::travel::stated_length(from)?,
-        (limit_bytes, room_bytes),
-        origin,
-    )?;
+    check_room(to, image::travel::stated_length(from)?, limit_bytes, origin)?;
     (&mut &*from).rewind()?;
     let expanded = Workers::default().decompress(from, to, limit_bytes);
     expanded.or_hint(
@@ -221,24 +216,6 @@ fn expand(from: &File, to: &File, origin: &str, limit_bytes: u64) -> Result<(Dig
     )?;
     (&mut &*to).rewind()?;
     Ok(Digest::of_reader(&mut &*to)?)
-}
-
-/// Refuses what says itself that it is too large. What says nothing, or lies, ends at the limit.
-fn check_stated(stated: Option<u64>, (limit, room): (u64, u64), origin: &str) -> Result<()> {
-    let stated = stated.unwrap_or_default();
-    if stated > limit {
-        return Err(hint(
-            format!("{origin} is an image of {stated} bytes, and {limit} are allowed"),
-            "`--max-size` allows more: ask its maker whether it is meant to be that large",
-        ));
-    }
-    if stated > room {
-        return Err(hint(
-            format!("{origin} is an image of {stated} bytes, and the store has room for {room}"),
-            "`coracle purge` frees the room of portables that are not needed any more",
-        ));
-    }
-    Ok(())
 }
 
 /// Verifies and reads a staged image. The staging file is thrown away when the image is refused.

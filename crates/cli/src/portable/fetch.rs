@@ -40,7 +40,7 @@ impl FetchOptions {
         self.max_size.as_deref().map_or(Ok(IMAGE_MAX_BYTES), bytes)
     }
 
-    fn request(&self, url: &str) -> Result<Request> {
+    pub(super) fn request(&self, url: &str) -> Result<Request> {
         let roots = match &self.ca {
             Some(path) => Roots::Only(
                 std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?,
@@ -105,13 +105,7 @@ pub(crate) fn fetch(
         &request,
         &staging,
         &mut |progress| show(&bar, progress),
-        &mut |reason| {
-            context.narrate(&format!(
-                "{} {}",
-                Paint::Yellow.on("reduced:"),
-                one_line(reason)
-            ));
-        },
+        &mut |reason| tell_reduced(context, reason),
     );
     bar.finish_and_clear();
     if let Err(error) = fetched {
@@ -129,8 +123,17 @@ pub(crate) fn fetch(
     Ok((staging, digest, bytes))
 }
 
+/// Tells what this kernel can't take from a worker.
+pub(super) fn tell_reduced(context: &Context, reason: &str) {
+    context.narrate(&format!(
+        "{} {}",
+        Paint::Yellow.on("reduced:"),
+        one_line(reason)
+    ));
+}
+
 /// A bar on a terminal, nothing elsewhere (indicatif hides it by itself).
-fn bar(context: &Context, url: &str) -> ProgressBar {
+pub(super) fn bar(context: &Context, url: &str) -> ProgressBar {
     if context.globals.quiet || context.globals.json {
         return ProgressBar::hidden();
     }
@@ -141,7 +144,7 @@ fn bar(context: &Context, url: &str) -> ProgressBar {
     bar
 }
 
-fn show(bar: &ProgressBar, progress: Progress) {
+pub(super) fn show(bar: &ProgressBar, progress: Progress) {
     if let Some(total) = progress.total_bytes {
         if bar.length().is_none() {
             let style = ProgressStyle::with_template(

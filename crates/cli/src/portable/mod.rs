@@ -12,11 +12,13 @@ pub(crate) mod listening;
 pub(crate) mod loosened;
 pub(crate) mod note;
 pub(crate) mod offered;
+pub(crate) mod parts;
 pub(crate) mod places;
 pub(crate) mod programs;
 pub(crate) mod proof;
 pub(crate) mod purge;
 pub(crate) mod record;
+mod room;
 pub(crate) mod show;
 pub(crate) mod source;
 

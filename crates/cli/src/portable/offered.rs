@@ -7,10 +7,11 @@ use delivery::store::{Staging, Store};
 
 use super::admit::{self, Admitted};
 use super::fetch::{FetchOptions, fetch};
+use super::parts;
 use super::source::Offered;
 use crate::context::Context;
 use crate::failure::hint;
-use crate::terminal::one_line;
+use crate::terminal::{Paint, one_line};
 
 /// What to fetch of a version: the smaller file.
 pub(crate) fn smaller(release: &Release) -> &Part {
@@ -43,6 +44,28 @@ pub(crate) fn bring(
     offered: &Offered,
     options: &FetchOptions,
 ) -> Result<(Staging, Digest, u64)> {
+    match parts::bring(context, store, offered, options) {
+        Ok(Some(came)) => Ok(came),
+        Ok(None) => whole(context, store, offered, options),
+        // What is wrong with the parts may be nothing that is wrong with the whole, which is looked at no less.
+        Err(error) => {
+            context.narrate(&format!(
+                "{} the whole image comes, and not only the parts that changed: {}",
+                Paint::Yellow.on("warning:"),
+                one_line(&format!("{error:#}"))
+            ));
+            whole(context, store, offered, options)
+        }
+    }
+}
+
+/// Fetches all of a version.
+fn whole(
+    context: &Context,
+    store: &Store,
+    offered: &Offered,
+    options: &FetchOptions,
+) -> Result<(Staging, Digest, u64)> {
     let (part, image) = (&offered.part, &offered.release.image);
     let limit_bytes = options.size_max_bytes()?.min(part.bytes);
     let options = FetchOptions {
@@ -50,6 +73,7 @@ pub(crate) fn bring(
         ..options.clone()
     };
     let (staging, digest, bytes) = fetch(context, store, &offered.url, &options)?;
+    parts::discard(store, offered)?;
     if (digest, bytes) != (part.digest, part.bytes) {
         store.discard(staging)?;
         return Err(another(&offered.url, &digest, &part.digest));

@@ -1,18 +1,23 @@
 //! The fetch worker: it may use the network and write two files that it was handed, and nothing else.
 //!
 //! Descriptor 0 is a socket to the caller (a request comes in, progress and the result go out, one JSON value a line),
-//! 1 the staging file, 2 the file beside it that a resumed transfer needs.
+//! 1 the staging file, 2 the file beside it that a resumed transfer needs. Where chunks are to come, 1 is the image that they are of
+//! and 2 the list of them; several workers may bring chunks of one image at once.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use delivery::chunks::List;
+use delivery::chunks::list::LIST_MAX_BYTES;
 use delivery::digest::Digest;
-use delivery::fetch::{Fetched, Limits, Progress, Request, Roots};
+use delivery::fetch::{Fetched, Limits, Pieces, Progress, Request, Roots};
 use delivery::store::Staging;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +34,15 @@ struct Order {
     idle_s: u64,
     redirects: u32,
     retries: u32,
+    chunks: Option<Wanted>,
+}
+
+/// Chunks that are to come, by their numbers in the list, and the sizes that the list has to come to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Wanted {
+    pub(crate) numbers: Vec<usize>,
+    pub(crate) image_bytes: u64,
+    pub(crate) pack_bytes: u64,
 }
 
 /// What comes back.
@@ -47,6 +61,10 @@ enum Word {
         bytes: u64,
         url: String,
     },
+    /// All chunks are there; how many bytes came.
+    Came {
+        bytes: u64,
+    },
     Failed {
         causes: Vec<String>,
     },
@@ -62,41 +80,115 @@ pub(crate) fn run(
     progress: &mut dyn FnMut(Progress),
     reduced: &mut dyn FnMut(&str),
 ) -> Result<Fetched> {
+    let order = Order::of(request, None)?;
+    let (child, ours) = start(&order, &staging.file, &staging.state)?;
+    let outcome = listen(&ours, progress, reduced);
+    match end(child, outcome)? {
+        Word::Fetched { digest, bytes, url } => Ok(Fetched {
+            digest: digest.parse::<Digest>()?,
+            bytes,
+            url,
+        }),
+        _ => bail!("the fetch worker brought something else than it was asked for"),
+    }
+}
+
+/// Runs one worker for each share of the chunks, at once; returned is how many bytes came. `progress` is the sum.
+///
+/// # Errors
+/// What the first worker that fails says; what the others bring until then stays.
+pub(crate) fn run_chunks(
+    request: &Request,
+    (image, list): (&File, &File),
+    shares: &[Wanted],
+    progress: &mut dyn FnMut(u64),
+    reduced: &mut dyn FnMut(&str),
+) -> Result<u64> {
+    enum Told {
+        Bytes(usize, u64),
+        Reduced(String),
+    }
+    let mut workers = Vec::new();
+    for share in shares {
+        let order = Order::of(request, Some(share.clone()))?;
+        workers.push(start(&order, image, list)?);
+    }
+    let (to_here, told) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let mut listeners = Vec::new();
+        for (number, (child, ours)) in workers.into_iter().enumerate() {
+            let to_here = to_here.clone();
+            listeners.push(scope.spawn(move || {
+                // Who is told has gone only where this process ends.
+                let tell = |told| drop(to_here.send(told));
+                let mut bytes = |progress: Progress| tell(Told::Bytes(number, progress.bytes));
+                let mut reduced = |reason: &str| tell(Told::Reduced(reason.to_owned()));
+                let outcome = listen(&ours, &mut bytes, &mut reduced);
+                end(child, outcome)
+            }));
+        }
+        drop(to_here);
+        let mut came = vec![0; shares.len()];
+        for told in told {
+            match told {
+                Told::Bytes(number, bytes) => {
+                    if let Some(one) = came.get_mut(number) {
+                        *one = bytes;
+                    }
+                    progress(came.iter().sum());
+                }
+                Told::Reduced(reason) => reduced(&reason),
+            }
+        }
+        let mut all_bytes = 0;
+        for listener in listeners {
+            let ended = listener.join();
+            match ended.map_err(|_| anyhow!("a listener of a fetch worker failed"))?? {
+                Word::Came { bytes } => all_bytes += bytes,
+                _ => bail!("the fetch worker brought something else than it was asked for"),
+            }
+        }
+        Ok(all_bytes)
+    })
+}
+
+/// Starts a worker with its order and its two files.
+fn start(order: &Order, file: &File, beside: &File) -> Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
-    let mut child = Command::new("/proc/self/exe")
+    let child = Command::new("/proc/self/exe")
         .args([super::ARGUMENT, "fetch"])
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .stdout(Stdio::from(staging.file.try_clone()?))
-        .stderr(Stdio::from(staging.state.try_clone()?))
+        .stdout(Stdio::from(file.try_clone()?))
+        .stderr(Stdio::from(beside.try_clone()?))
         .spawn()
         .context("cannot start the fetch worker")?;
-    let order = Order::of(request)?;
-    send(&mut &ours, &order)?;
-    let outcome = listen(ours, progress, reduced);
-    let status = child.wait()?;
-    outcome.with_context(|| format!("the fetch worker ended with {status}"))?
+    send(&mut &ours, order)?;
+    Ok((child, ours))
 }
 
+/// The worker's last word, once it has ended.
+fn end(mut child: Child, outcome: Result<Word>) -> Result<Word> {
+    let status = child.wait()?;
+    match outcome.with_context(|| format!("the fetch worker ended with {status}"))? {
+        Word::Failed { causes } => Err(chain(causes)),
+        word => Ok(word),
+    }
+}
+
+/// Passes on what a worker tells, up to its last word.
 fn listen(
-    ours: UnixStream,
+    ours: &UnixStream,
     progress: &mut dyn FnMut(Progress),
     reduced: &mut dyn FnMut(&str),
-) -> Result<Result<Fetched>> {
+) -> Result<Word> {
     let mut reader = BufReader::new(ours);
     loop {
         match receive(&mut reader)? {
             Word::Reduced { reason } => reduced(&reason),
             Word::Progress { bytes, total_bytes } => progress(Progress { bytes, total_bytes }),
-            Word::Fetched { digest, bytes, url } => {
-                return Ok(Ok(Fetched {
-                    digest: digest.parse::<Digest>()?,
-                    bytes,
-                    url,
-                }));
-            }
-            Word::Failed { causes } => return Ok(Err(chain(causes))),
+            last => return Ok(last),
         }
     }
 }
@@ -129,41 +221,70 @@ pub(crate) fn main() -> Result<()> {
         })?;
     }
     let mut last = None;
-    let outcome = delivery::fetch::fetch(
-        &order.request(),
-        &staging,
-        &state,
-        &mut |progress: Progress| {
-            if last != Some(progress.bytes) {
-                last = Some(progress.bytes);
-                let heard = told(&Word::Progress {
-                    bytes: progress.bytes,
-                    total_bytes: progress.total_bytes,
-                });
-                // The caller went away: what has come stays for its next try, and nobody waits for the rest.
-                if heard.is_err() {
-                    std::process::exit(1);
-                }
+    let mut progress = |progress: Progress| {
+        if last != Some(progress.bytes) {
+            last = Some(progress.bytes);
+            let heard = told(&Word::Progress {
+                bytes: progress.bytes,
+                total_bytes: progress.total_bytes,
+            });
+            // The caller went away: what has come stays for its next try, and nobody waits for the rest.
+            if heard.is_err() {
+                std::process::exit(1);
             }
-        },
-    );
-    match outcome {
-        Ok(fetched) => told(&Word::Fetched {
-            digest: fetched.digest.to_string(),
-            bytes: fetched.bytes,
-            url: fetched.url,
-        }),
-        Err(error) => told(&Word::Failed {
-            causes: anyhow::Error::new(error)
-                .chain()
-                .map(ToString::to_string)
-                .collect(),
-        }),
-    }
+        }
+    };
+    let outcome = match &order.chunks {
+        None => whole(&order, (&staging, &state), &mut progress),
+        Some(wanted) => chunks(&order, wanted, (&staging, &state), &mut progress),
+    };
+    told(&outcome.unwrap_or_else(|error| Word::Failed {
+        causes: error.chain().map(ToString::to_string).collect(),
+    }))
+}
+
+fn whole(
+    order: &Order,
+    (staging, state): (&File, &File),
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Word> {
+    let fetched = delivery::fetch::fetch(&order.request(), staging, state, progress)?;
+    Ok(Word::Fetched {
+        digest: fetched.digest.to_string(),
+        bytes: fetched.bytes,
+        url: fetched.url,
+    })
+}
+
+fn chunks(
+    order: &Order,
+    wanted: &Wanted,
+    (target, list): (&File, &File),
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Word> {
+    let list = read_list(list, wanted.image_bytes, wanted.pack_bytes)?;
+    let pieces = Pieces {
+        list: &list,
+        wanted: &wanted.numbers,
+        target,
+    };
+    let bytes = delivery::fetch::fetch_pieces(&order.request(), &pieces, progress)?;
+    Ok(Word::Came { bytes })
+}
+
+/// Reads a list from the start of a file, whatever the file's offset is: others may read it at the same time.
+///
+/// # Errors
+/// When it can't be read or is refused.
+pub(crate) fn read_list(file: &File, image_bytes: u64, pack_bytes: u64) -> Result<List> {
+    let length = file.metadata()?.len().min(LIST_MAX_BYTES + 1);
+    let mut bytes = vec![0; usize::try_from(length)?];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(List::parse(&bytes, image_bytes, pack_bytes)?)
 }
 
 impl Order {
-    fn of(request: &Request) -> Result<Order> {
+    fn of(request: &Request, chunks: Option<Wanted>) -> Result<Order> {
         let roots = match &request.roots {
             Roots::System => None,
             Roots::Only(pem) => {
@@ -185,6 +306,7 @@ impl Order {
             idle_s: idle.as_secs(),
             redirects,
             retries,
+            chunks,
         })
     }
 

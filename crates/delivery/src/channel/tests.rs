@@ -19,6 +19,7 @@ fn release(version: &str) -> Release {
         image: part(&format!("boat_{version}.psi")),
         compressed: None,
         chunks: None,
+        pack: None,
         needs: Needs::default(),
     }
 }

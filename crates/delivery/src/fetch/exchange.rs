@@ -40,11 +40,37 @@ pub(super) struct Exchange<'a> {
     agent: Agent,
 }
 
+/// What a request asks for, and what is there already.
+#[derive(Clone, Default)]
+pub(super) struct Asked<'b> {
+    /// Bytes that are there.
+    pub(super) bytes: u64,
+    /// The range, as the header has it.
+    pub(super) range: Option<String>,
+    /// Of what it has to be a range.
+    pub(super) validator: Option<&'b str>,
+}
+
+impl<'b> Asked<'b> {
+    /// The whole, or the rest of it.
+    fn rest(staged: &'b Staged<'_>) -> Asked<'b> {
+        let bytes = staged.bytes();
+        let validator = staged.known().validator.as_deref();
+        let validator = validator.filter(|_| bytes > 0);
+        Asked {
+            bytes,
+            range: validator.map(|_| format!("bytes={bytes}-")),
+            validator,
+        }
+    }
+}
+
 impl<'a> Exchange<'a> {
     pub(super) fn new(
         request: &'a Request,
         url: Uri,
         until: Instant,
+        idle_connections: usize,
     ) -> Result<Exchange<'a>, Error> {
         let idle = Some(request.limits.idle);
         let config = Agent::config_builder()
@@ -54,10 +80,10 @@ impl<'a> Exchange<'a> {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .max_response_header_size(HEAD_MAX_BYTES)
-            // A redirect asks on a connection of its own: a server that closes without saying so would cut it, and the try would begin
-            // anew from the first address.
-            .max_idle_connections(0)
-            .max_idle_connections_per_host(0)
+            // For a whole file none: a redirect asks on a connection of its own, as a server that closes without saying so would cut it,
+            // and the try would begin anew from the first address.
+            .max_idle_connections(idle_connections)
+            .max_idle_connections_per_host(idle_connections)
             .timeout_resolve(idle)
             .timeout_connect(idle)
             .timeout_recv_response(idle)
@@ -79,7 +105,7 @@ impl<'a> Exchange<'a> {
         staged: &mut Staged<'_>,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Outcome, Error> {
-        let (url, response) = match self.answer(staged)? {
+        let (url, response) = match self.answer(&Asked::rest(staged))? {
             Ok(answer) => answer,
             Err(cause) => return Ok(Outcome::Cut(Some(cause))),
         };
@@ -97,11 +123,10 @@ impl<'a> Exchange<'a> {
                 return Ok(Outcome::Cut(None));
             }
             status => {
-                let url = url.to_string();
-                let error = Error::Status { url, status };
-                return match status {
-                    429 | 500..=599 => Ok(Outcome::Trouble(error)),
-                    _ => Err(error),
+                let error = status_of(&url, status);
+                return match is_trouble(status) {
+                    true => Ok(Outcome::Trouble(error)),
+                    false => Err(error),
                 };
             }
         };
@@ -110,10 +135,13 @@ impl<'a> Exchange<'a> {
     }
 
     /// The answer after redirects, from the last address, or why the connection was cut before it came.
-    fn answer(&self, staged: &Staged<'_>) -> Result<io::Result<(Uri, Response<Body>)>, Error> {
+    pub(super) fn answer(
+        &self,
+        asked: &Asked<'_>,
+    ) -> Result<io::Result<(Uri, Response<Body>)>, Error> {
         let mut url = self.url.clone();
         for _ in 0..=self.request.limits.redirects {
-            let response = match self.ask(&url, staged)? {
+            let response = match self.ask(&url, asked)? {
                 Ok(response) => response,
                 Err(cause) => return Ok(Err(cause)),
             };
@@ -134,8 +162,8 @@ impl<'a> Exchange<'a> {
     }
 
     /// One answer, or why the connection was cut before it came.
-    fn ask(&self, url: &Uri, staged: &Staged<'_>) -> Result<io::Result<Response<Body>>, Error> {
-        let left = self.left(staged)?;
+    fn ask(&self, url: &Uri, asked: &Asked<'_>) -> Result<io::Result<Response<Body>>, Error> {
+        let left = self.left(asked.bytes)?;
         let mut request = self
             .agent
             .get(url)
@@ -143,43 +171,39 @@ impl<'a> Exchange<'a> {
             .timeout_global(Some(left))
             .build()
             .header(ACCEPT_ENCODING, "identity");
-        if let Some(validator) = staged
-            .known()
-            .validator
-            .as_ref()
-            .filter(|_| staged.bytes() > 0)
-        {
-            request = request
-                .header(RANGE, format!("bytes={}-", staged.bytes()))
-                .header(IF_RANGE, validator);
+        if let Some(range) = &asked.range {
+            request = request.header(RANGE, range);
+        }
+        if let Some(validator) = asked.validator {
+            request = request.header(IF_RANGE, validator);
         }
         match request.call() {
             Ok(response) => Ok(Ok(response)),
-            Err(error) if is_cut(&error, staged.bytes() > 0) => Ok(Err(error.into_io())),
-            Err(error) => Err(self.failed(url, staged, error)),
+            Err(error) if is_cut(&error, asked.bytes > 0) => Ok(Err(error.into_io())),
+            Err(error) => Err(self.failed(url, asked.bytes, error)),
         }
     }
 
-    fn left(&self, staged: &Staged<'_>) -> Result<Duration, Error> {
+    pub(super) fn left(&self, bytes: u64) -> Result<Duration, Error> {
         let left = self.until.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            Err(self.too_slow(staged))
+            Err(self.too_slow(bytes))
         } else {
             Ok(left)
         }
     }
 
-    fn too_slow(&self, staged: &Staged<'_>) -> Error {
+    fn too_slow(&self, bytes: u64) -> Error {
         Error::TooSlow {
             url: self.request.url.clone(),
-            bytes: staged.bytes(),
+            bytes,
             limit: self.request.limits.total,
         }
     }
 
-    fn failed(&self, url: &Uri, staged: &Staged<'_>, source: ureq::Error) -> Error {
+    fn failed(&self, url: &Uri, bytes: u64, source: ureq::Error) -> Error {
         match source {
-            ureq::Error::Timeout(_) if self.until <= Instant::now() => self.too_slow(staged),
+            ureq::Error::Timeout(_) if self.until <= Instant::now() => self.too_slow(bytes),
             source => Error::Server {
                 url: url.to_string(),
                 source: Box::new(source),
@@ -236,7 +260,7 @@ impl<'a> Exchange<'a> {
                 bytes: staged.bytes(),
                 total_bytes,
             });
-            self.left(staged)?;
+            self.left(staged.bytes())?;
             let count = match reader.read(&mut buffer) {
                 Ok(0) if total_bytes.is_none_or(|total| total == staged.bytes()) => {
                     return Ok(Outcome::Whole {
@@ -260,6 +284,17 @@ impl<'a> Exchange<'a> {
                 .map_err(Error::staging("write"))?;
         }
     }
+}
+
+/// An answer that is none.
+pub(super) fn status_of(url: &Uri, status: u16) -> Error {
+    let url = url.to_string();
+    Error::Status { url, status }
+}
+
+/// The server's own trouble, which may pass.
+pub(super) fn is_trouble(status: u16) -> bool {
+    matches!(status, 429 | 500..=599)
 }
 
 /// A part that goes on exactly where we are, of a content of the size that was announced.
@@ -300,7 +335,7 @@ fn validator(headers: &HeaderMap) -> Option<String> {
         .map(str::to_owned)
 }
 
-fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+pub(super) fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
