@@ -65,7 +65,7 @@ impl Listening {
 
 fn is_open(properties: &BTreeMap<String, String>) -> bool {
     let sub = properties.get("SubState").map(String::as_str);
-    matches!(sub, Some("listening" | "running"))
+    matches!(sub, Some("listening" | "running" | "deferred"))
 }
 
 /// What of a unit's properties its sockets depend on. What it runs is not among them: that is the next version's at the next time.
@@ -115,6 +115,8 @@ mod tests {
             ("SubState", "listening"),
         ];
         assert!(check(&other));
+        // What waits for the service to be started again is kept, too.
+        assert!(check(&[("SubState", "deferred")]));
         assert!(!check(&[("ListenStream", "81")]));
         assert!(!check(&[("SocketMode", "0600")]));
         assert!(!check(&[("PrivateNetwork", "yes")]));

@@ -56,6 +56,7 @@ pub(crate) fn watch(
             return Ok(Some(trouble));
         }
     }
+    let over = Instant::now();
     loop {
         if let Some(trouble) = now_wrong()? {
             return Ok(Some(trouble));
@@ -64,13 +65,23 @@ pub(crate) fn watch(
         if let Some(trouble) = now.iter().find_map(unproven) {
             return Ok(Some(trouble));
         }
-        if !now.iter().any(is_doubtful) {
+        let Some(doubtful) = now.iter().find_map(doubtful) else {
             return Ok(None);
-        }
-        if let Some(trouble) = watch_once(context, units, VERDICT, &now_wrong)? {
+        };
+        let Some(left) = patience(over.elapsed(), span) else {
+            return Ok(Some(doubtful));
+        };
+        if let Some(trouble) = watch_once(context, units, left, &now_wrong)? {
             return Ok(Some(trouble));
         }
     }
+}
+
+/// How long a service in doubt is waited on next, so long after the end of its time. None: in as long again it has not proven itself, and
+/// how often it may fail is said by the version that is on trial.
+fn patience(over: Duration, span: Duration) -> Option<Duration> {
+    let left = span.max(VERDICT).saturating_sub(over);
+    (!left.is_zero()).then_some(left.min(VERDICT))
 }
 
 /// One that was never seen to work, at the end of its time.
@@ -84,9 +95,13 @@ fn unproven(unit: &UnitStatus) -> Option<Trouble> {
 }
 
 /// Its last probe failed, and that is not enough to call it unhealthy.
-fn is_doubtful(unit: &UnitStatus) -> bool {
-    let health = (unit.service.as_ref()).and_then(|service| service.health.as_ref());
-    health.is_some_and(|health| health.failures > 0)
+fn doubtful(unit: &UnitStatus) -> Option<Trouble> {
+    let health = unit.service.as_ref()?.health.as_ref()?;
+    (health.failures > 0).then(|| Trouble {
+        unit: unit.name.clone(),
+        why: format!("the last probe of {} failed{}", unit.name, line(health)),
+        has_failed: false,
+    })
 }
 
 fn line(health: &HealthStatus) -> String {
@@ -224,12 +239,38 @@ mod tests {
             Some(sick)
         );
         assert_eq!(trouble(&asked("healthy", 1), 0), None);
-        assert!(is_doubtful(&asked("healthy", 1)) && !is_doubtful(&asked("healthy", 0)));
+        let doubt = "the last probe of web.service failed (HTTP/1.1 500 No)";
+        assert_eq!(said(doubtful(&asked("healthy", 1))).as_deref(), Some(doubt));
+        assert_eq!(doubtful(&asked("healthy", 0)), None);
         let silent = "web.service has not answered its probes (HTTP/1.1 500 No)";
         assert_eq!(
             said(unproven(&asked("starting", 0))).as_deref(),
             Some(silent)
         );
         assert_eq!(unproven(&asked("healthy", 0)), None);
+    }
+
+    #[test]
+    fn a_service_in_doubt_is_waited_on_as_long_again_as_its_time_and_no_longer() {
+        let (seconds, ms) = (Duration::from_secs, Duration::from_millis);
+        for (over, span, expected) in [
+            (seconds(0), seconds(10), Some(seconds(1))),
+            (ms(9_500), seconds(10), Some(ms(500))),
+            (seconds(10), seconds(10), None),
+            (seconds(11), seconds(10), None),
+            // One that has hardly any time is waited on once.
+            (seconds(0), ms(1), Some(seconds(1))),
+            (seconds(1), ms(1), None),
+        ] {
+            assert_eq!(patience(over, span), expected, "{over:?} of {span:?}");
+        }
+        // Whatever the version says of itself, there is an end: each wait brings it nearer.
+        let (mut over, span) = (Duration::ZERO, seconds(60));
+        let waits = std::iter::from_fn(|| {
+            let wait = patience(over, span)?;
+            over += wait;
+            Some(wait)
+        });
+        assert_eq!(waits.sum::<Duration>(), span);
     }
 }
