@@ -83,8 +83,13 @@ pub enum Action {
         /// Which of those that are set.
         index: u16,
     },
-    /// No answer to the `Probe` of this unit is waited for any more.
-    EndProbe(UnitId),
+    /// No answer to the probe of this unit is waited for any more.
+    EndProbe {
+        /// The unit.
+        unit: UnitId,
+        /// It has taken too long.
+        late: bool,
+    },
     /// Answer with `CgroupEmpty`, at once if no process is left, else when the last one went.
     WatchEmpty {
         /// The unit.

@@ -212,7 +212,8 @@ impl Cgroups {
     /// Removes the group of a run, what a service made below it, and the unit's group if that was the last. False: it is busy.
     pub(crate) fn remove(&mut self, unit: &str, incarnation: u64) -> bool {
         let path = self.on_host(&self.path(unit, incarnation));
-        let gone = remove_tree(&path, DEPTH_MAX);
+        // The run's is what tells of those of its probes.
+        let gone = self.end_probe_groups(unit, incarnation) && remove_tree(&path, DEPTH_MAX);
         if gone
             && let Some(parent) = path.parent()
             && remove_unless_busy(parent)
@@ -527,7 +528,7 @@ fn processes(list: impl Read, bytes_max: u64) -> Vec<u32> {
         .collect()
 }
 
-fn remove_tree(group: &Path, depth: u32) -> bool {
+pub(crate) fn remove_tree(group: &Path, depth: u32) -> bool {
     match std::fs::remove_dir(group) {
         Ok(()) => return true,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return true,
@@ -542,12 +543,19 @@ fn remove_tree(group: &Path, depth: u32) -> bool {
 
 /// Whether no group is below one, as almost everywhere: each that is would have a link to it, `..`.
 fn has_no_children(group: &Path) -> bool {
-    const OWN_LINKS: u64 = 2;
-    std::fs::metadata(group).is_ok_and(|found| found.nlink() == OWN_LINKS)
+    links(group) == Some(OWN_LINKS)
+}
+
+/// The links of a group that has none below it.
+pub(crate) const OWN_LINKS: u64 = 2;
+
+/// How many links a group has, one of each below it among them.
+pub(crate) fn links(group: &Path) -> Option<u64> {
+    Some(std::fs::metadata(group).ok()?.nlink())
 }
 
 /// The groups below one.
-fn children(group: &Path) -> Vec<PathBuf> {
+pub(crate) fn children(group: &Path) -> Vec<PathBuf> {
     if has_no_children(group) {
         return Vec::new();
     }

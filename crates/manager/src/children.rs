@@ -117,7 +117,11 @@ impl Manager {
             "the keeper cannot start a process: {}",
             std::io::Error::from_raw_os_error(errno)
         );
-        if let Some(entry) = self.units.get_mut(&process.unit) {
+        let run = self.run_mut(process.unit, process.incarnation);
+        let known = run.and_then(|run| run.process(process.serial));
+        if known.is_some_and(|known| known.role == Role::Health) {
+            self.probe_not_begun(process, &message);
+        } else if let Some(entry) = self.units.get_mut(&process.unit) {
             let unit = entry.name.to_string();
             entry.failure = Some(Box::new(wire::Failure::Refused {
                 unit,
@@ -182,6 +186,11 @@ impl Manager {
     /// Nothing comes before this end any more.
     pub(crate) fn conclude(&mut self, end: LateEnd) {
         let LateEnd { process, exit, .. } = end;
+        let run = self.run_mut(process.unit, process.incarnation);
+        let known = run.and_then(|run| run.process(process.serial));
+        if known.is_some_and(|known| known.role == Role::Health) {
+            self.end_probe_processes(process);
+        }
         self.to_reap.extend(end.reaped);
         let now = crate::clock::realtime_us();
         let known = self
@@ -380,7 +389,7 @@ impl Manager {
                 .collect()
         };
         for watch in changed.unwrap_or_else(all) {
-            if let Some(&unit) = self.later.memory_watches.get(&watch) {
+            if let Some(&(unit, _)) = self.later.memory_watches.get(&watch) {
                 match self.is_counted(unit) {
                     true => self.look_at_memory(unit),
                     false => drop(self.later.memory_watches.remove(&watch)),

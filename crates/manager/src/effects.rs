@@ -23,7 +23,7 @@ impl Manager {
                 waits,
             } => self.find_main(unit, incarnation, waits),
             Action::Probe { process, index } => self.probe(process, index),
-            Action::EndProbe(unit) => self.end_probe(unit),
+            Action::EndProbe { unit, late } => self.end_probe(unit, late),
             Action::WatchEmpty { unit, incarnation } => self.watch_empty(unit, incarnation),
             Action::TakeOver { unit, incarnation } => self.take_processes(unit, incarnation),
             Action::TestConditions(unit) => self.test_conditions(unit),
@@ -153,6 +153,7 @@ impl Manager {
         given_up.extend(self.aside.pid_files.give_up(unit, incarnation, &serials));
         given_up.extend(self.aside.joiners.give_up(unit, incarnation, &serials));
         for process in given_up {
+            self.forget_probe_output(process);
             let status = engine::ExitStatus::Killed(signal);
             self.inputs.push_back(Input::Exited { process, status });
         }
@@ -185,7 +186,12 @@ impl Manager {
                 incarnation,
                 serial: process.serial,
             };
-            self.signals.push((Whom::Process(whom), signal));
+            let is_probe = process.role == engine::Role::Health && signal == Signal::KILL;
+            let whom = match is_probe {
+                true => Whom::Probe(whom),
+                false => Whom::Process(whom),
+            };
+            self.signals.push((whom, signal));
         }
     }
 
@@ -199,6 +205,10 @@ impl Manager {
                     }
                 }
                 Whom::Process(process) => self.signal_process(process, signal),
+                Whom::Probe(process) => {
+                    self.signal_process(process, signal);
+                    self.end_probe_processes(process);
+                }
             }
         }
     }
@@ -319,12 +329,19 @@ pub(crate) enum Whom {
     },
     /// One process.
     Process(ProcessKey),
+    /// The process of a probe, with all that it started: there is no other signal for it than SIGKILL.
+    Probe(ProcessKey),
 }
 
 /// Signals every process of a control group. The kernel's own way of killing one is only for a group whose time is over: on kernels since
 /// 6.13 whatever is cloned into a group that was once killed so is killed at birth (fork compares the group's count of kills with that
 /// of the cloning process's group), and ExecStopPost= is still to run in it.
-fn signal_group(cgroups: &crate::cgroup::Cgroups, path: &str, signal: Signal, is_last: bool) {
+pub(crate) fn signal_group(
+    cgroups: &crate::cgroup::Cgroups,
+    path: &str,
+    signal: Signal,
+    is_last: bool,
+) {
     if signal != Signal::KILL {
         return signal_each(cgroups, path, signal);
     }

@@ -1,6 +1,8 @@
 //! The variables that every service gets, as administrators set them.
 
 use crate::directories::Directories;
+use crate::manager::Manager;
+use engine::{Role, Spawn};
 use model::{Unit, key};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -162,6 +164,32 @@ pub(crate) fn from_files(unit: &Unit) -> Result<Vec<String>, (String, io::Error)
         }
     }
     Ok(found)
+}
+
+impl Manager {
+    /// The variables of EnvironmentFile= for a process. A probe gets those that were read for the command before: it comes again and
+    /// again, and what a file is on may answer late, or never.
+    pub(crate) fn file_environment(&mut self, spawn: &Spawn) -> Result<Vec<String>, Failure> {
+        let process = spawn.process;
+        let Some(entry) = self.units.get_mut(&process.unit) else {
+            return Ok(Vec::new());
+        };
+        let run = entry.run(process.incarnation.0);
+        let known = run.and_then(|run| run.file_environment.clone());
+        if let Some(known) = known.filter(|_| spawn.role == Role::Health) {
+            return Ok(known);
+        }
+        let found = from_files(&entry.unit).map_err(|(path, error)| Failure::Refused {
+            unit: entry.name.to_string(),
+            directive: "EnvironmentFile".into(),
+            message: format!("{path} can't be read: {error}"),
+        })?;
+        let is_probed = entry.unit.get(&key::HEALTH_COMMAND).is_some();
+        if let Some(run) = entry.run(process.incarnation.0).filter(|_| is_probed) {
+            run.file_environment = Some(found.clone());
+        }
+        Ok(found)
+    }
 }
 
 /// Lines `NAME=value` by the rules of systemd.exec(5): a value is plain or in quotes, which may span lines; `\` at the end of a line

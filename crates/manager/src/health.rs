@@ -2,6 +2,7 @@
 
 pub(crate) mod prober;
 
+use crate::clock;
 use crate::manager::Manager;
 use crate::poll::Token;
 use engine::{ExitStatus, Health, Incarnation, Input, Micros, ProcessKey, Role, State, UnitId};
@@ -17,6 +18,8 @@ use std::rc::Rc;
 const LINE_BYTES_MAX: usize = 1024;
 /// Bytes of output that are read at once; what comes after waits for the next round.
 const READ_BYTES_MAX: usize = 64 << 10;
+/// How long nothing is read of a command that wrote so much at once: one that writes without end costs so many rounds a second.
+const PAUSE: Micros = Micros(20_000);
 
 /// What the probes of all units have open.
 #[derive(Default)]
@@ -40,6 +43,19 @@ impl Probes {
         before == health
     }
 
+    /// When something is read again of a command that wrote much.
+    pub(crate) fn next_end(&self) -> Option<Micros> {
+        let pauses = self.outputs.values().filter_map(|output| output.paused);
+        pauses.min()
+    }
+
+    /// Takes the output of a probe that is over.
+    fn take_output(&mut self, process: ProcessKey) -> Option<Output> {
+        let is_it = |(_, output): &(&u32, &Output)| output.process == process;
+        let number = self.outputs.iter().find(is_it).map(|(number, _)| *number)?;
+        self.outputs.remove(&number)
+    }
+
     /// Nobody watches.
     pub(crate) fn forget_told(&mut self) {
         if !self.told.is_empty() {
@@ -53,6 +69,19 @@ struct Output {
     pipe: OwnedFd,
     /// The end of what was written.
     tail: Vec<u8>,
+    /// Until then nothing is read.
+    paused: Option<Micros>,
+}
+
+/// What there is to read still.
+#[derive(Debug, PartialEq, Eq)]
+enum Left {
+    /// Nothing now.
+    Later,
+    /// More at once.
+    More,
+    /// Nothing any more.
+    Nothing,
 }
 
 impl Manager {
@@ -69,6 +98,7 @@ impl Manager {
                 process,
                 pipe,
                 tail,
+                paused: None,
             },
         );
         Ok(Rc::new(theirs))
@@ -79,19 +109,48 @@ impl Manager {
         let Some(output) = self.aside.probes.outputs.get_mut(&number) else {
             return;
         };
-        if output.read() {
-            // All is read; the line is taken when the process has ended.
+        let left = output.read();
+        if left == Left::More {
+            output.paused = Some(clock::monotonic().after(PAUSE));
+        }
+        // Where all is read, the line is taken when the process has ended.
+        if left != Left::Later {
+            self.poll.forget(&output.pipe);
+        }
+    }
+
+    /// Goes on reading what commands write, where the pause is over.
+    pub(crate) fn end_probe_pauses(&mut self, now: Micros) {
+        for (number, output) in self.aside.probes.outputs.iter_mut() {
+            if output.paused.is_none_or(|end| end > now) {
+                continue;
+            }
+            output.paused = None;
+            // Without, its line is what was written until then.
+            match self.poll.watch(&output.pipe, Token::ProbeOutput(*number)) {
+                Ok(()) | Err(_) => {}
+            }
+        }
+    }
+
+    /// A probe's command could not be started: that is the answer, and nobody holds the other end of its output.
+    pub(crate) fn probe_not_begun(&mut self, process: ProcessKey, why: &str) {
+        self.forget_probe_output(process);
+        if self.is_probing(process) {
+            self.note_answer(process, false, prober::shown(why));
+        }
+    }
+
+    /// What a probe writes is not read any more.
+    pub(crate) fn forget_probe_output(&mut self, process: ProcessKey) {
+        if let Some(output) = self.aside.probes.take_output(process) {
             self.poll.forget(&output.pipe);
         }
     }
 
     /// A probe's command has ended: what it wrote last is kept.
     pub(crate) fn probe_ended(&mut self, process: ProcessKey, status: ExitStatus) {
-        let outputs = &mut self.aside.probes.outputs;
-        let number = (outputs.iter())
-            .find(|(_, output)| output.process == process)
-            .map(|(number, _)| *number);
-        let output = number.and_then(|number| outputs.remove(&number));
+        let output = self.aside.probes.take_output(process);
         let line = output.and_then(|mut output| {
             let _all = output.read();
             self.poll.forget(&output.pipe);
@@ -172,15 +231,14 @@ impl Manager {
         }
     }
 
-    /// Nobody waits for the unit's answer any more. Where it is still to be asked again, that is because it took too long.
-    pub(crate) fn end_probe(&mut self, unit: UnitId) {
+    /// Nobody waits for the unit's answer any more.
+    pub(crate) fn end_probe(&mut self, unit: UnitId, late: bool) {
         if let Some(prober) = &self.aside.probes.prober {
             prober.give_up(unit);
         }
-        let is_late =
-            matches!(self.engine.state(unit), Some(State::Service(run)) if run.health.is_some());
-        if let Some(entry) = self.units.get_mut(&unit).filter(|_| is_late) {
+        if let Some(entry) = self.units.get_mut(&unit).filter(|_| late) {
             entry.last_mut().health_line = Some(NO_ANSWER.to_owned());
+            self.dirty.insert(unit);
         }
     }
 
@@ -286,23 +344,23 @@ fn wish(unit: &Unit, index: u16) -> Option<Wish> {
 }
 
 impl Output {
-    /// Reads what is there; true where there will be nothing more.
-    fn read(&mut self) -> bool {
+    /// Reads what is there, up to a limit.
+    fn read(&mut self) -> Left {
         let mut buffer = [0; 4096];
         for _ in 0..READ_BYTES_MAX / buffer.len() {
             match rustix::io::read(&self.pipe, &mut buffer) {
-                Ok(0) => return true,
+                Ok(0) => return Left::Nothing,
                 Ok(count) => {
                     (self.tail).extend_from_slice(buffer.get(..count).unwrap_or_default());
                     let surplus = self.tail.len().saturating_sub(LINE_BYTES_MAX);
                     self.tail.drain(..surplus);
                 }
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return false,
-                Err(_) => return true,
+                Err(Errno::AGAIN) => return Left::Later,
+                Err(_) => return Left::Nothing,
             }
         }
-        false
+        Left::More
     }
 }
 
@@ -331,6 +389,34 @@ mod tests {
         }
         let long = "x".repeat(5000);
         assert!(last_line(long.as_bytes()).is_some_and(|line| line.chars().count() == 200));
+    }
+
+    #[test]
+    fn of_what_is_written_without_end_so_much_is_read_at_once() {
+        let (pipe, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).unwrap();
+        rustix::pipe::fcntl_setpipe_size(&theirs, 2 * READ_BYTES_MAX).unwrap();
+        for end in [&pipe, &theirs] {
+            rustix::io::ioctl_fionbio(end, true).unwrap();
+        }
+        let (unit, incarnation) = (UnitId(1), Incarnation(1));
+        let mut output = Output {
+            process: ProcessKey {
+                unit,
+                incarnation,
+                serial: 1,
+            },
+            pipe,
+            tail: Vec::new(),
+            paused: None,
+        };
+        assert_eq!(output.read(), Left::Later);
+        let many = vec![b'x'; READ_BYTES_MAX + 1];
+        assert_eq!(rustix::io::write(&theirs, &many), Ok(many.len()));
+        assert_eq!(output.read(), Left::More);
+        assert_eq!(output.read(), Left::Later);
+        drop(theirs);
+        assert_eq!(output.read(), Left::Nothing);
+        assert_eq!(output.tail.len(), LINE_BYTES_MAX);
     }
 
     #[test]

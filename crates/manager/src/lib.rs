@@ -57,6 +57,7 @@ mod pid_file;
 mod planning;
 mod poll;
 mod portable;
+mod probe_groups;
 mod quotas;
 mod recent;
 mod record;

@@ -140,7 +140,7 @@ pub(crate) struct OpenReport {
 #[derive(Default)]
 pub(crate) struct Later {
     /// Watches of what the kernel counts of a unit's memory.
-    pub(crate) memory_watches: Map<i32, UnitId>,
+    pub(crate) memory_watches: Map<i32, (UnitId, u64)>,
     /// Which bounds of units hold now.
     pub(crate) when: plan::resources::When,
     pub(crate) networks: crate::networks::Networks,
@@ -334,6 +334,7 @@ impl Manager {
             self.give_up_flushes(clock::monotonic());
             self.end_pauses(clock::monotonic());
             self.end_pause_of_tables(clock::monotonic());
+            self.end_probe_pauses(clock::monotonic());
             self.settle()?;
             self.look_at_startup();
         }
@@ -364,6 +365,7 @@ impl Manager {
         let next = next.chain(self.aside.flushes.next_end());
         let next = next.chain(self.aside.paths.next_end());
         let next = next.chain(self.aside.tables.next_end());
+        let next = next.chain(self.aside.probes.next_end());
         let next = next.chain(self.aside.timers.next());
         let next = next.chain(self.later.networks.next_end()).min();
         next.map(|moment| moment.0.saturating_sub(clock::monotonic().0))
@@ -566,7 +568,12 @@ impl Manager {
             return;
         };
         for (unit, incarnation) in std::mem::take(&mut self.to_remove) {
-            cgroups.remove(&unit, incarnation);
+            if !cgroups.remove(&unit, incarnation) && !cgroups.end_probe_groups(&unit, incarnation)
+            {
+                // Removed when what is told of them says that they are empty.
+                cgroups.watch_probes(&unit, incarnation);
+                self.later.doomed.push((unit, incarnation));
+            }
         }
         self.later
             .doomed

@@ -2,6 +2,7 @@
 
 use crate::cgroup::Cgroups;
 use crate::manager::Manager;
+use crate::run::Run;
 use engine::{Incarnation, Input, UnitId};
 use model::value::OomPolicy;
 use model::{Directive, Unit, key};
@@ -56,32 +57,42 @@ impl Manager {
         if run.oom_kills.is_some()
             && let Some(watch) = cgroups.watch_memory(&name)
         {
-            self.later.memory_watches.insert(watch, unit);
+            run.memory_watch = Some(watch);
+            self.later.memory_watches.insert(watch, (unit, incarnation));
+        }
+    }
+
+    /// A run is over: its count is looked at no more, unless a later run has the watch.
+    pub(crate) fn unwatch_memory(&mut self, unit: UnitId, run: &Run) {
+        let Some(watch) = run.memory_watch else {
+            return;
+        };
+        let watches = &mut self.later.memory_watches;
+        if watches.get(&watch) == Some(&(unit, run.incarnation)) {
+            watches.remove(&watch);
+            if let Some(cgroups) = &self.cgroups {
+                cgroups.unwatch(watch);
+            }
         }
     }
 
     /// Watches what the manager before this one did, and looks at what happened meanwhile.
     pub(crate) fn mend_memory(&mut self) {
         let Some(cgroups) = &self.cgroups else { return };
-        let is_counted = |run: &crate::run::Run| run.oom_kills.is_some();
-        let watched: Vec<UnitId> = (self.units.values())
-            .filter(|entry| entry.runs.iter().any(is_counted))
-            .map(|entry| entry.id)
-            .collect();
-        for unit in watched {
-            let name = self.units.get(&unit).map(|entry| entry.name.to_string());
-            let watch = name.and_then(|name| cgroups.watch_memory(&name));
-            self.later
-                .memory_watches
-                .extend(watch.map(|watch| (watch, unit)));
+        let mut watched = Vec::new();
+        for entry in self.units.values_mut() {
+            let mut runs = entry.runs.iter_mut().rev();
+            let Some(run) = runs.find(|run| run.oom_kills.is_some()) else {
+                continue;
+            };
+            run.memory_watch = cgroups.watch_memory(entry.name.as_str());
+            if let Some(watch) = run.memory_watch {
+                let run = (entry.id, run.incarnation);
+                self.later.memory_watches.insert(watch, run);
+                watched.push(entry.id);
+            }
         }
-        for unit in self
-            .later
-            .memory_watches
-            .values()
-            .copied()
-            .collect::<Vec<_>>()
-        {
+        for unit in watched {
             self.look_at_memory(unit);
         }
     }

@@ -58,6 +58,7 @@ impl Manager {
             self.cgroup_watches.remove(&watch);
             cgroups.unwatch(watch);
         }
+        self.unwatch_memory(unit, &run);
         let Some(entry) = self.units.get(&unit) else {
             return;
         };

@@ -137,7 +137,7 @@ impl Manager {
     }
 
     /// The group into which a process is born: that of its run, or where that is handed over a group in it, as processes are then only in
-    /// groups in which no others are (cgroups(7)).
+    /// groups in which no others are (cgroups(7)). A probe's command has one of its own.
     pub(crate) fn birthplace(
         &self,
         process: ProcessKey,
@@ -147,6 +147,10 @@ impl Manager {
             return Ok(None);
         };
         let (name, incarnation) = (entry.name.as_str(), process.incarnation.0);
+        if role == Role::Health {
+            let made = cgroups.make_probe(name, incarnation, process.serial)?;
+            return Ok(Some(made));
+        }
         let run = cgroups.make(name, incarnation)?;
         let inner = match (entry.unit.value(&key::DELEGATE), role) {
             (Delegate::No, _) => None,

@@ -27,12 +27,16 @@ pub(crate) struct Run {
     pub(crate) trigger: Vec<String>,
     /// Its mount namespace, which ends after its end is told.
     pub(crate) mounts: Option<OwnedFd>,
+    /// What EnvironmentFile= had for its last command, for those of its probes.
+    pub(crate) file_environment: Option<Vec<String>>,
     /// The inotify watch on its control group.
     pub(crate) watch: Option<i32>,
     /// The token of its notification socket.
     pub(crate) notify: Option<u32>,
     /// How many of its unit the kernel had killed for lack of memory when that was last looked at; none where nobody counts.
     pub(crate) oom_kills: Option<u64>,
+    /// The inotify watch on that count, which is that of the unit's later runs, too.
+    pub(crate) memory_watch: Option<i32>,
     /// NOTIFYACCESS=: who is heard instead of those of NotifyAccess=.
     pub(crate) access: Option<NotifyAccess>,
     /// Every process that was asked for, in order.

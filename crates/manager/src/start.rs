@@ -43,6 +43,10 @@ impl Manager {
                 self.dirty.insert(unit);
             }
             Ok(Started::Waits) => {}
+            Err(failure) if spawn.role == Role::Health => {
+                self.probe_not_begun(spawn.process, &failure.to_string());
+                self.inputs.push_back(Input::SpawnFailed(spawn.process));
+            }
             Err(failure) => {
                 self.log_as(crate::own_log::ERROR, unit, &failure.to_string());
                 if let Some(entry) = self.units.get_mut(&unit) {
@@ -85,8 +89,9 @@ impl Manager {
             return Ok(Started::Waits);
         }
         let joining = self.shared_by(spawn, &prepared);
+        let files = self.file_environment(spawn)?;
         let handed = self.hand_over(spawn, &prepared, &joining)?;
-        let plan = self.bind(spawn, &prepared, (&handed, &joining))?;
+        let plan = self.bind(spawn, &prepared, (&handed, &joining, files))?;
         self.bound_group(unit)?;
         self.watch_memory(unit, spawn.process.incarnation.0);
         self.delegate_group(unit, spawn.process.incarnation.0)?;
@@ -169,7 +174,7 @@ impl Manager {
         &self,
         spawn: &Spawn,
         prepared: &Prepared,
-        (handed, joining): (&Handed, &Joining),
+        (handed, joining, file_environment): (&Handed, &Joining, Vec<String>),
     ) -> Result<Vec<u8>, Failure> {
         let unit = spawn.process.unit;
         let internal = |what: &str| Failure::Internal {
@@ -203,13 +208,7 @@ impl Manager {
                 .iter()
                 .map(|(name, value)| format!("{name}={value}"))
                 .collect(),
-            file_environment: crate::environment::from_files(&entry.unit).map_err(
-                |(path, error)| Failure::Refused {
-                    unit: entry.name.to_string(),
-                    directive: "EnvironmentFile".into(),
-                    message: format!("{path} can't be read: {error}"),
-                },
-            )?,
+            file_environment,
             start_environment: [
                 crate::environment::passed(&entry.unit, self.keeper.pid).map_err(|error| {
                     Failure::Refused {

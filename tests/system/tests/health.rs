@@ -138,10 +138,11 @@ fn probes_ask_in_the_network_and_behind_the_restrictions_of_the_service() {
         answer(coracle, "200 Fine");
         coracle.ok(&["start", "web"]);
         health(coracle, "healthy");
-        assert_eq!(
-            coracle.property("web.service", "HealthLine"),
-            "HTTP/1.1 200 Fine"
-        );
+        // Between the command and the connection of a round the line is the command's.
+        waiting::eventually("the line of the answer", || {
+            let line = coracle.property("web.service", "HealthLine");
+            (line == "HTTP/1.1 200 Fine").then_some(())
+        });
         let text = std::fs::read_to_string(&runs).expect("its run");
         assert_eq!(text.lines().count(), 1);
         coracle.ok(&["stop", "web"]);
@@ -178,6 +179,101 @@ fn what_a_command_says_last_is_shown_and_one_that_hangs_is_ended() {
                 .count();
             (processes <= 2).then_some(())
         });
+        coracle.ok(&["stop", "web"]);
+    });
+}
+
+/// The processes with a word in their command line.
+fn with_word(word: &str) -> usize {
+    let processes = std::fs::read_dir("/proc").expect("the processes");
+    let lines = processes.filter_map(|one| std::fs::read(one.ok()?.path().join("cmdline")).ok());
+    let text = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+    text.filter(|line| line.contains(word)).count()
+}
+
+#[test]
+fn what_a_probe_leaves_ends_with_it_and_keeps_no_service_up() {
+    with_units(&[], |coracle| {
+        let folder = coracle.folder().display().to_string();
+        let word = format!("{folder}/never");
+        coracle.unit(
+            "web.service",
+            &format!(
+                "[Service]\nExecStart=/bin/sleep infinity\nHealthIntervalSec=50ms\nHealthTimeoutSec=100ms\nHealthRetries=1\n\
+                 HealthCommand=/bin/sh -c '(: {word}; sleep infinity; :) & echo x >>{folder}/probes; test ! -e {folder}/hang || wait'\n"
+            ),
+        );
+        coracle.ok(&["start", "web"]);
+        let probes = |at_least: usize| {
+            waiting::eventually("more probes", || {
+                let text = std::fs::read_to_string(coracle.folder().join("probes")).ok()?;
+                (text.lines().count() >= at_least).then_some(())
+            });
+        };
+        probes(8);
+        // At most the probe of the moment has one.
+        waiting::eventually("the end of what they left", || {
+            (with_word(&word) <= 2).then_some(())
+        });
+        std::fs::write(coracle.folder().join("hang"), "").expect("a file");
+        health(coracle, "unhealthy");
+        assert_eq!(
+            coracle.property("web.service", "HealthLine"),
+            "no answer in time"
+        );
+        probes(16);
+        waiting::eventually("the end of those that hung", || {
+            (with_word(&word) <= 2).then_some(())
+        });
+        coracle.ok(&["stop", "web"]);
+        waiting::eventually("the end of all", || (with_word(&word) == 0).then_some(()));
+    });
+}
+
+/// Descriptors of the manager.
+fn descriptors(coracle: &Instance) -> usize {
+    let pid = coracle.process("ManagerPID");
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("its descriptors");
+    open.count()
+}
+
+#[test]
+fn a_probe_has_the_variables_of_its_run_and_one_that_cannot_begin_leaves_nothing() {
+    with_units(&[], |coracle| {
+        let folder = coracle.folder().display().to_string();
+        let variables = coracle.folder().join("variables");
+        std::fs::write(&variables, "WORD=said\n").expect("a file");
+        coracle.unit(
+            "web.service",
+            &format!(
+                "[Service]\nExecStart=/bin/sleep infinity\nHealthIntervalSec=20ms\nEnvironmentFile={folder}/variables\n\
+                 HealthCommand=/bin/sh -c 'echo x >>{folder}/probes; echo $WORD'\n"
+            ),
+        );
+        coracle.ok(&["start", "web"]);
+        assert_eq!(coracle.property("web.service", "HealthLine"), "said");
+        // It is not read again, so that it is no matter what becomes of it.
+        std::fs::remove_file(&variables).expect("it is there");
+        let before = std::fs::read_to_string(coracle.folder().join("probes")).expect("a file");
+        let before = before.lines().count();
+        waiting::eventually("more probes", || {
+            let text = std::fs::read_to_string(coracle.folder().join("probes")).ok()?;
+            (text.lines().count() > before + 3).then_some(())
+        });
+        health(coracle, "healthy");
+        assert_eq!(coracle.property("web.service", "HealthLine"), "said");
+        // The next manager has not read it, and can't: that is what the probes say, and they hold nothing open.
+        manager::kill(coracle.process("ManagerPID"));
+        health(coracle, "unhealthy");
+        let line = coracle.property("web.service", "HealthLine");
+        assert!(line.contains("EnvironmentFile"), "{line}");
+        let open = descriptors(coracle);
+        let failures = || coracle.property("web.service", "HealthFailures");
+        let count = failures().parse::<u32>().expect("a number");
+        waiting::eventually("more failures", || {
+            (failures().parse::<u32>().ok()? > count + 20).then_some(())
+        });
+        assert!(descriptors(coracle) < open + 10);
         coracle.ok(&["stop", "web"]);
     });
 }

@@ -233,7 +233,7 @@ impl Engine {
     /// In another phase it may be that nobody is asked any more.
     pub(crate) fn keep_health(&mut self, id: UnitId) {
         if (self.run(id)).is_some_and(|run| run.health.is_some() && !run.phase.is_probed()) {
-            self.end_probe(id);
+            self.end_probe(id, false);
             if let Some(run) = self.run_mut(id) {
                 run.health = None;
             }
@@ -286,14 +286,18 @@ impl Engine {
     }
 
     /// Waits no more for the probe that is under way.
-    fn end_probe(&mut self, id: UnitId) {
+    fn end_probe(&mut self, id: UnitId, late: bool) {
         let Some(run) = self.run_mut(id) else { return };
         let Some(probe) = (run.health.as_mut()).and_then(|health| health.probe.take()) else {
             return;
         };
-        if !probe.is_process {
-            return self.emit(Action::EndProbe(id));
+        if late || !probe.is_process {
+            self.emit(Action::EndProbe { unit: id, late });
         }
+        if !probe.is_process {
+            return;
+        }
+        let Some(run) = self.run_mut(id) else { return };
         run.late_probes.push(probe.serial);
         self.kill_probe(id, probe.serial);
     }
@@ -444,7 +448,7 @@ impl Engine {
     /// The unit has no probes any more: what waited for them goes on.
     fn stop_probing(&mut self, id: UnitId) {
         let waited = self.awaits_health(id);
-        self.end_probe(id);
+        self.end_probe(id, false);
         if let Some(run) = self.run_mut(id) {
             run.health = None;
         }
@@ -466,7 +470,7 @@ impl Engine {
         match (&service.health, is_late) {
             (None, _) => self.stop_probing(id),
             (Some(_), true) => {
-                self.end_probe(id);
+                self.end_probe(id, true);
                 self.round_failed(id);
             }
             (Some(_), false) => self.probe(id, 0),
@@ -496,7 +500,7 @@ impl Engine {
         }
         let probe = self.run(id).and_then(|run| run.health.as_ref()?.probe);
         let Some(probe) = probe else { return };
-        self.end_probe(id);
+        self.end_probe(id, false);
         let key = ProcessKey {
             unit: id,
             incarnation,

@@ -444,7 +444,7 @@ impl World {
             } => self.signal((*unit, *incarnation), *target, *signal),
             Action::Track { process, .. } => self.track(*process),
             Action::Probe { process, .. } => self.ask(*process)?,
-            Action::EndProbe(unit) => self.probes.retain(|probe| probe.unit != *unit),
+            Action::EndProbe { unit, .. } => self.probes.retain(|probe| probe.unit != *unit),
             Action::Clean { unit, .. } => {
                 self.cleaning.insert(*unit);
             }

@@ -380,7 +380,10 @@ pub(crate) fn print_effect(engine: &Engine, effect: &Effect) -> Option<String> {
             process.incarnation,
             process.serial
         ),
-        Action::EndProbe(unit) => format!("{}: waits for no answer", name(*unit)),
+        Action::EndProbe { unit, late } => {
+            let why = if *late { ", as it is late" } else { "" };
+            format!("{}: waits for no answer{why}", name(*unit))
+        }
         Action::TestConditions(unit) => format!("{}: test conditions", name(*unit)),
         Action::TakeOver { unit, .. } => format!("{}: take over", name(*unit)),
         Action::Act { unit, occasion } => format!("{}: act as {occasion:?}", name(*unit)),
