@@ -5,7 +5,6 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use kernel::device_mapper;
@@ -70,11 +69,16 @@ pub struct Unlocked {
     length: u64,
 }
 
-/// A device's name as long as it is to be removed, whatever happens.
+/// A device's name as long as it is to be removed. Where its maker is killed first, the next one removes it.
 struct Name {
     control: OwnedFd,
     name: String,
 }
+
+/// What all names begin with.
+const PREFIX: &str = "coracle-luks-";
+/// What follows the name of a device with integrity in that of the one below it.
+const BELOW: &str = "_dif";
 
 /// Opens an encrypted partition with this key. The file is the caller's by [`super::claim`].
 ///
@@ -93,11 +97,12 @@ pub fn unlock(
     let program = programs.find(|program| program.exists());
     let program = program.ok_or(UnlockError::NoProgram)?;
     let (loop_device, below) = loop_device(file, locked.extent, read_only)?;
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let control = mapped::control().step("opening /dev/mapper/control")?;
+    let maker = Maker::own().map_err(UnlockError::Run)?;
+    sweep(&control, &maker);
     let name = Name {
-        control: mapped::control().step("opening /dev/mapper/control")?,
-        name: format!("coracle-luks-{}-{number}", std::process::id()),
+        control,
+        name: maker.name().map_err(UnlockError::Run)?,
     };
     run(program, &below, &name.name, key, read_only)?;
     let unlocked = Unlocked::open(&name).map_err(UnlockError::Device)?;
@@ -200,20 +205,111 @@ impl Name {
 
 impl Drop for Name {
     fn drop(&mut self) {
-        // Whoever has it open keeps it until then. Where cryptsetup opened nothing, there is none of them; of what has integrity,
-        // there are two.
-        for name in [self.name.clone(), format!("{}_dif", self.name)] {
-            device_mapper::remove(&self.control, name.as_bytes()).ok();
-            let node = Path::new("/dev/mapper").join(name);
-            // Where udev does not do it, cryptsetup made a node, which nobody would remove with the device.
-            if node
-                .symlink_metadata()
-                .is_ok_and(|found| !found.is_symlink())
-            {
-                std::fs::remove_file(node).ok();
-            }
+        // Where cryptsetup opened nothing, there is none of them; of what has integrity, there are two.
+        for name in [self.name.clone(), format!("{}{BELOW}", self.name)] {
+            remove(&self.control, &name);
         }
     }
+}
+
+/// Whoever has the device open keeps it until then.
+fn remove(control: &OwnedFd, name: &str) {
+    device_mapper::remove(control, name.as_bytes()).ok();
+    let node = Path::new("/dev/mapper").join(name);
+    // Where udev does not do it, cryptsetup made a node, which nobody would remove with the device.
+    if node
+        .symlink_metadata()
+        .is_ok_and(|found| !found.is_symlink())
+    {
+        std::fs::remove_file(node).ok();
+    }
+}
+
+/// Who makes a device, as its name says: numbers of processes mean something among those of one namespace, until they are given anew.
+#[derive(Debug, PartialEq, Eq)]
+struct Maker {
+    namespace: u64,
+    pid: u32,
+    started: u64,
+}
+
+impl Maker {
+    fn own() -> io::Result<Maker> {
+        let pid = std::process::id();
+        Ok(Maker {
+            namespace: rustix::fs::stat("/proc/self/ns/pid")?.st_ino,
+            pid,
+            started: started(pid)?.ok_or(io::ErrorKind::NotFound)?,
+        })
+    }
+
+    /// A name that nobody has and nobody can foresee.
+    fn name(&self) -> io::Result<String> {
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
+        let Maker {
+            namespace,
+            pid,
+            started,
+        } = self;
+        let random = u64::from_ne_bytes(random);
+        Ok(format!("{PREFIX}{namespace}-{pid}-{started}-{random:016x}"))
+    }
+
+    /// The maker of a device of this name, which may be that of one below it.
+    fn of(name: &str) -> Option<Maker> {
+        let mut parts = name.strip_prefix(PREFIX)?.splitn(4, '-');
+        let maker = Maker {
+            namespace: parts.next()?.parse().ok()?,
+            pid: parts.next()?.parse().ok()?,
+            started: parts.next()?.parse().ok()?,
+        };
+        let random = parts.next()?;
+        let random = random.strip_suffix(BELOW).unwrap_or(random);
+        u64::from_str_radix(random, 16).is_ok().then_some(maker)
+    }
+
+    /// Whether it surely is no more. Of other namespaces' nobody knows here.
+    fn is_gone(&self, own: &Maker) -> bool {
+        let is_other = |started: Option<u64>| started != Some(self.started);
+        self.namespace == own.namespace && started(self.pid).is_ok_and(is_other)
+    }
+}
+
+/// When a process began, as the kernel counts it (proc_pid_stat(5)). None: there is none.
+fn started(pid: u32) -> io::Result<Option<u64>> {
+    const FIELD_BEHIND_NAME: usize = 19;
+    let text = match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        text => text?,
+    };
+    // The process chooses its name, with any brackets and blanks in it.
+    let fields = text.rsplit_once(") ").map(|(_, fields)| fields);
+    let mut fields = fields.unwrap_or_default().split(' ');
+    let started = fields.nth(FIELD_BEHIND_NAME);
+    let started = started.and_then(|number| number.parse().ok());
+    Ok(Some(started.ok_or(io::ErrorKind::InvalidData)?))
+}
+
+/// Removes the devices of makers that were killed between the opening of a device and the giving back of its name.
+fn sweep(control: &OwnedFd, own: &Maker) {
+    // Where the list can't be read, it is left to the next one.
+    let blocks = std::fs::read_dir("/sys/block").into_iter().flatten();
+    let names = blocks.flatten().filter_map(|block| {
+        let name = std::fs::read_to_string(block.path().join("dm/name")).ok()?;
+        Some(name.trim_end().to_owned())
+    });
+    for name in stale(names, own) {
+        remove(control, &name);
+    }
+}
+
+/// Those of devices whose maker is gone, what lies below others last.
+fn stale(names: impl Iterator<Item = String>, own: &Maker) -> Vec<String> {
+    let is_stale = |name: &String| Maker::of(name).is_some_and(|maker| maker.is_gone(own));
+    let mut stale: Vec<String> = names.filter(is_stale).collect();
+    stale.sort_by_key(|name| name.ends_with(BELOW));
+    stale
 }
 
 #[cfg(test)]
@@ -233,6 +329,46 @@ mod tests {
             Err(error) => error.to_string(),
         };
         assert_eq!(said, expected, "{script}");
+    }
+
+    #[test]
+    fn only_devices_whose_maker_is_gone_are_stale() {
+        let own = Maker::own().unwrap();
+        let mut child = Command::new("/bin/true").spawn().unwrap();
+        let gone = Maker {
+            pid: child.id(),
+            started: started(child.id()).unwrap().unwrap(),
+            ..Maker::own().unwrap()
+        };
+        assert_eq!(Maker::of(&gone.name().unwrap()), Some(gone_again(&gone)));
+        let alive = |maker: &Maker| {
+            let names = [maker.name().unwrap()];
+            stale(names.into_iter(), &own).is_empty()
+        };
+        // Until it is waited for it is there.
+        assert!(alive(&gone) && alive(&own));
+        child.wait().unwrap();
+        assert!(!alive(&gone));
+        let reused = Maker {
+            started: own.started + 1,
+            ..Maker::own().unwrap()
+        };
+        assert!(!alive(&reused), "its number is another's");
+        let elsewhere = Maker {
+            namespace: own.namespace + 1,
+            ..gone_again(&gone)
+        };
+        assert!(alive(&elsewhere), "nobody knows");
+        let name = gone.name().unwrap();
+        let below = format!("{name}{BELOW}");
+        let strange = ["coracle-luks-1-2", "root", "coracle-luks-4-x-5-6"].map(String::from);
+        let all = [below.clone(), name.clone()].into_iter().chain(strange);
+        assert_eq!(stale(all, &own), [name, below]);
+        assert_ne!(own.name().unwrap(), own.name().unwrap());
+    }
+
+    fn gone_again(maker: &Maker) -> Maker {
+        Maker { ..*maker }
     }
 
     #[test]

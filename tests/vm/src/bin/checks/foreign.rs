@@ -1,7 +1,7 @@
 //! Debian's systemd and this project with each other's images, and images that only a key opens; on a machine whose first process is systemd.
 
 use std::fs;
-use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::Command;
 
@@ -354,11 +354,13 @@ pub(crate) fn encrypted_by_cryptsetup() -> Result<()> {
         good(&["cryptsetup", "close", "maker"])?;
         let root = format!("RootImage={image}");
         let policy = format!("RootImagePolicy={policy}");
+        let kept = left_behind(image, key)?;
         let (said, status) = by_us(&[&root, &policy], ROOT)?;
         ensure!(
             status == 0 && said.contains("ID=boat") && said.contains("squashfs /dev/dm-"),
             "{policy}: {status} {said}"
         );
+        good(&["cryptsetup", "close", &kept])?;
         nothing_stays()?;
     }
     // A header that lies about its keys, with a sum that is right no more.
@@ -372,6 +374,31 @@ pub(crate) fn encrypted_by_cryptsetup() -> Result<()> {
     );
     fs::remove_file("/etc/credstore/dissect.passphrase")?;
     nothing_stays()
+}
+
+/// Opens copies of the image as a maker does that was killed then, whose device goes with the next opening, and as one that lives, whose
+/// device is told.
+fn left_behind(image: &str, key: &str) -> Result<String> {
+    let namespace = fs::metadata("/proc/self/ns/pid")?.ino();
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    let fields = stat.rsplit_once(") ").context("a name")?.1;
+    let started: u64 = fields.split(' ').nth(19).context("a start")?.parse()?;
+    let name = |started| {
+        format!(
+            "coracle-luks-{namespace}-{}-{started}-1",
+            std::process::id()
+        )
+    };
+    // Another process had the number before.
+    let (gone, kept) = (name(started - 1), name(started));
+    for name in [&gone, &kept] {
+        let copy = format!("/var/lib/{name}.raw");
+        fs::copy(image, &copy)?;
+        good(&["cryptsetup", "open", key, &copy, name])?;
+        // Its loop device holds it.
+        fs::remove_file(copy)?;
+    }
+    Ok(kept)
 }
 
 /// No device is there of what nobody uses any more.
