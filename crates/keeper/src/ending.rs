@@ -78,7 +78,7 @@ impl LastDeed {
     pub(crate) fn keep(&mut self, power: u8, argument: &[u8]) {
         self.power = Power::from_number(power);
         self.argument.fill(0);
-        // What is too long the protocol has refused.
+        // No argument of a unit is longer than what the kernel takes, and the protocol refuses what has no room here.
         if let Some(room) = self.argument.get_mut(..argument.len()) {
             room.copy_from_slice(argument);
         }

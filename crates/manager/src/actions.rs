@@ -2,7 +2,7 @@
 
 use crate::directories::Directories;
 use crate::entry::Entry;
-use crate::manager::Manager;
+use crate::manager::{Manager, Stage};
 use engine::{ExitStatus, Occasion, UnitId};
 use kernel::power::Power;
 use model::value::EmergencyAction;
@@ -35,6 +35,7 @@ enum Manner {
 
 const NOT_ALONE: &str = "this instance runs beside another init, which alone may switch the machine: use exit, or name a unit in OnFailure= or \
 OnSuccess= that asks that init";
+const DECIDED: &str = "how this instance ends is decided already, and not so";
 const NO_USER_SPACE: &str = "user space alone is not restarted: use reboot, or exit";
 
 /// What an action means here: what becomes of the machine, and how. None: nothing is asked for.
@@ -87,22 +88,23 @@ fn argument(unit: &Unit, occasion: Occasion) -> String {
     }
 }
 
-/// The exit status of the instance: what the unit says, or that of its main process; 255 where a signal ended that.
-fn status(unit: &Unit, occasion: Occasion, main: Option<ExitStatus>) -> u8 {
+/// The exit status of the instance: what the unit says, or that of its main process; 255 where a signal ended that. None: this says
+/// nothing about it.
+fn status(unit: &Unit, occasion: Occasion, main: Option<ExitStatus>) -> Option<u8> {
     let said = match occasion {
         Occasion::Failed => unit.get(&key::FAILURE_ACTION_EXIT_STATUS),
         Occasion::Succeeded => unit.get(&key::SUCCESS_ACTION_EXIT_STATUS),
-        Occasion::StartLimit | Occasion::JobTimeout => return 0,
+        Occasion::StartLimit | Occasion::JobTimeout => return None,
     };
     let own = match main {
-        Some(ExitStatus::Exited(status)) => status,
-        Some(ExitStatus::Killed(_) | ExitStatus::Dumped(_)) => u8::MAX,
-        Some(ExitStatus::Unknown) | None => 0,
+        Some(ExitStatus::Exited(status)) => Some(status),
+        Some(ExitStatus::Killed(_) | ExitStatus::Dumped(_)) => Some(u8::MAX),
+        Some(ExitStatus::Unknown) | None => None,
     };
-    said.map_or(own, |said| u8::try_from(*said).unwrap_or(u8::MAX))
+    said.map_or(own, |said| Some(u8::try_from(*said).unwrap_or(u8::MAX)))
 }
 
-/// How the instance ends. It is in a file, as the manager that decides it need not be the one that gets there.
+/// How the instance ends. It is in a file, too, as the manager that decides it need not be the one that gets there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Ending {
     /// The exit status.
@@ -116,11 +118,29 @@ pub(crate) struct Ending {
 }
 
 impl Ending {
-    /// What was decided; an end that nobody decided by a unit is a success.
-    pub(crate) fn read(directories: &Directories) -> Ending {
+    /// What a manager of this instance has decided.
+    fn read(directories: &Directories) -> Option<Ending> {
         let text = std::fs::read_to_string(directories.ending());
-        let said = text.ok().and_then(|text| serde_json::from_str(&text).ok());
-        said.unwrap_or_default()
+        text.ok().and_then(|text| serde_json::from_str(&text).ok())
+    }
+
+    /// What follows from what was decided before. The first word about the machine counts, whatever the stop that it began makes of other
+    /// units; of exit statuses the last one does. None: all stays as it is.
+    fn after(
+        before: Option<Ending>,
+        power: u8,
+        status: Option<u8>,
+        argument: String,
+    ) -> Option<Ending> {
+        let Some(before) = before else {
+            return Some(Ending {
+                status: status.unwrap_or_default(),
+                power,
+                argument,
+            });
+        };
+        let status = status.unwrap_or(before.status);
+        (before.power == power).then_some(Ending { status, ..before })
     }
 
     /// What is left for the manager to do with the machine, and for the keeper: one of an earlier version, which runs until it is
@@ -143,7 +163,9 @@ impl Ending {
     }
 
     fn write(&self, directories: &Directories) -> std::io::Result<()> {
-        std::fs::write(directories.ending(), serde_json::to_string(self)?)
+        let (path, beside) = (directories.ending(), directories.runtime.join(".ending"));
+        std::fs::write(&beside, serde_json::to_string(self)?)?;
+        std::fs::rename(beside, path)
     }
 }
 
@@ -170,10 +192,19 @@ impl Manager {
         };
         let (key, action) = asked(&entry.unit, occasion);
         let asked = format!("{}={action}", key.directive().name());
-        match deed(action, self.place()) {
-            Ok(None) => {}
+        let argument = argument(&entry.unit, occasion);
+        let main = self.engine.snapshot(unit).and_then(|one| one.main_status);
+        let status = status(&entry.unit, occasion, main);
+        let decided = match deed(action, self.place()) {
+            Ok(None) => return,
+            Ok(Some((power, manner))) => self
+                .decide(power, status, argument.clone())
+                .map(|()| (power, manner))
+                .ok_or(DECIDED),
+            Err(why) => Err(why),
+        };
+        match decided {
             Err(why) => {
-                let argument = argument(&entry.unit, occasion);
                 let with = match argument.is_empty() {
                     true => String::new(),
                     false => format!(" with the argument {argument}"),
@@ -181,36 +212,66 @@ impl Manager {
                 let text = format!("{asked}{with} is not done: {why}");
                 self.log_as(crate::own_log::ERROR, unit, &text);
             }
-            Ok(Some((power, manner))) => {
-                let main = self.engine.snapshot(unit).and_then(|one| one.main_status);
-                let ending = Ending {
-                    status: status(&entry.unit, occasion, main),
-                    power: power.map_or(0, |power| power as u8),
-                    argument: argument(&entry.unit, occasion),
-                };
+            Ok((power, manner)) => {
                 let text = format!("{asked}: that is done now");
                 self.log_as(crate::own_log::WARNING, unit, &text);
-                self.end_as(&ending, power, manner);
+                self.end_as(power, manner);
             }
         }
     }
 
-    fn end_as(&mut self, ending: &Ending, power: Option<Power>, manner: Manner) {
+    /// How the instance ends by what was decided until now: by this manager, by one before it, or by who asked for an end alone.
+    pub(crate) fn decided(&self) -> Option<Ending> {
+        let is_asked = self.stage == Stage::Stopping;
+        let decided = self
+            .later
+            .ending
+            .clone()
+            .or_else(|| Ending::read(&self.directories));
+        decided.or_else(|| is_asked.then(Ending::default))
+    }
+
+    /// None: it is decided already, and differently.
+    fn decide(&mut self, power: Option<Power>, status: Option<u8>, argument: String) -> Option<()> {
+        let power = power.map_or(0, |power| power as u8);
+        let ending = Ending::after(self.decided(), power, status, argument)?;
         if let Err(error) = ending.write(&self.directories) {
-            self.log(&format!("how the instance ends can't be recorded: {error}"));
+            self.log(&format!(
+                "how the instance ends can't be recorded in {}, and is done by this manager alone: {error}",
+                self.directories.ending().display()
+            ));
         }
+        self.later.ending = Some(ending);
+        Some(())
+    }
+
+    /// What an instance decided that is gone says nothing about this one.
+    pub(crate) fn forget_ending(&self) {
+        let path = self.directories.ending();
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => self.log(&format!(
+                "{} of an earlier instance can't be removed, and this one will end as it says: {error}",
+                path.display()
+            )),
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    fn end_as(&mut self, power: Option<Power>, manner: Manner) {
         match (manner, power) {
             (Manner::AtOnce, Some(power)) => {
-                let errno = ending.switch(power);
+                let errno = self.decided().unwrap_or_default().switch(power);
                 self.log(&format!("the machine can't be switched at once: {errno}"));
                 self.end();
             }
-            (Manner::Forced, _) => {
+            (Manner::Forced, _) if self.stage != Stage::Leaving => {
                 self.end();
                 self.kill_all();
                 self.leave();
             }
-            (Manner::InOrder | Manner::AtOnce, _) => self.end(),
+            // One that has begun goes on as it is.
+            _ if self.stage == Stage::Stopping => {}
+            _ => self.end(),
         }
     }
 
@@ -304,13 +365,39 @@ mod tests {
         let mut unit = Unit::new("a.service".parse().expect("a name"));
         let killed = Some(ExitStatus::Killed(engine::Signal::KILL));
         let of = |unit: &Unit, occasion, main| status(unit, occasion, main);
-        assert_eq!(of(&unit, Occasion::Failed, Some(ExitStatus::Exited(7))), 7);
-        assert_eq!(of(&unit, Occasion::Failed, killed), 255);
-        assert_eq!(of(&unit, Occasion::Failed, None), 0);
+        let exited = Some(ExitStatus::Exited(7));
+        assert_eq!(of(&unit, Occasion::Failed, exited), Some(7));
+        assert_eq!(of(&unit, Occasion::Failed, killed), Some(255));
+        assert_eq!(of(&unit, Occasion::Failed, None), None);
         unit.set(&key::FAILURE_ACTION_EXIT_STATUS, 42);
-        assert_eq!(of(&unit, Occasion::Failed, killed), 42);
-        assert_eq!(of(&unit, Occasion::Succeeded, killed), 255);
-        assert_eq!(of(&unit, Occasion::StartLimit, killed), 0);
+        assert_eq!(of(&unit, Occasion::Failed, killed), Some(42));
+        assert_eq!(of(&unit, Occasion::Succeeded, killed), Some(255));
+        assert_eq!(of(&unit, Occasion::StartLimit, killed), None);
+    }
+
+    #[test]
+    fn the_first_word_about_the_machine_counts_and_the_last_exit_status() {
+        let ending = |status, power: u8, argument: &str| Ending {
+            status,
+            power,
+            argument: argument.into(),
+        };
+        let (off, restart) = (Power::Off as u8, Power::Restart as u8);
+        let first = Ending::after(None, restart, Some(3), "recovery".into());
+        let first = first.expect("nothing stands against it");
+        assert_eq!(first, ending(3, restart, "recovery"));
+        let after =
+            |power, status| Ending::after(Some(first.clone()), power, status, "other".into());
+        assert_eq!(after(off, Some(4)), None, "another one");
+        assert_eq!(after(0, Some(4)), None, "an end without power");
+        assert_eq!(after(restart, None), Some(first.clone()));
+        let last = Some(ending(4, restart, "recovery"));
+        assert_eq!(after(restart, Some(4)), last);
+        // Who asked for an end alone gets that.
+        let asked = || Some(Ending::default());
+        let plain = Ending::after(asked(), 0, Some(5), String::new());
+        assert_eq!(plain, Some(ending(5, 0, "")));
+        assert_eq!(Ending::after(asked(), off, None, String::new()), None);
     }
 
     #[test]
@@ -338,13 +425,18 @@ mod tests {
             config: PathBuf::new(),
             unit_path: Vec::new(),
         };
-        assert_eq!(Ending::read(&directories), Ending::default());
+        assert_eq!(Ending::read(&directories), None);
         let ending = Ending {
             status: 9,
             power: 1,
             argument: "recovery".into(),
         };
         ending.write(&directories).expect("a file");
-        assert_eq!(Ending::read(&directories), ending);
+        assert_eq!(Ending::read(&directories), Some(ending.clone()));
+        // One that can't be written leaves what was decided before as it is.
+        std::fs::create_dir(folder.path().join(".ending")).expect("a directory in the way");
+        let other = Ending::default().write(&directories);
+        other.expect_err("a directory is no file");
+        assert_eq!(Ending::read(&directories), Some(ending));
     }
 }

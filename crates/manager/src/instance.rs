@@ -36,6 +36,10 @@ impl Manager {
                 Ok(None) => {}
                 Err(error) => return Err(self.give_way(error)),
             }
+            if name == INSTANCE {
+                // Nobody held it: no manager of this instance ran before.
+                self.forget_ending();
+            }
         }
         Ok(())
     }

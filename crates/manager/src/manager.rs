@@ -154,6 +154,8 @@ pub(crate) struct Later {
     pub(crate) removals: usize,
     /// Runs that have another run's directories for temporary files.
     pub(crate) joined_runs: usize,
+    /// What this manager has decided about the instance's end.
+    pub(crate) ending: Option<crate::actions::Ending>,
     /// Groups of runs that nobody knows, whose processes were killed.
     pub(crate) doomed: Vec<(String, u64)>,
 }

@@ -78,7 +78,7 @@ impl Manager {
     /// Takes along what is the instance's, and tells the keeper to end.
     pub(crate) fn leave(&mut self) {
         self.stage = Stage::Leaving;
-        let ending = crate::actions::Ending::read(&self.directories);
+        let ending = self.decided().unwrap_or_default();
         self.own_log.farewell = None;
         // Their records go with the instance.
         drop(self.own_log.take_unrecorded());

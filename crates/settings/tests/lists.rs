@@ -114,3 +114,12 @@ fn a_list_of_calls_is_one_though_no_word_of_it_is_known() {
     // What is not logged is nobody's loss.
     assert_eq!(calls(key::SYSTEM_CALL_LOG.directive(), &["@no-such"]), "");
 }
+
+#[test]
+fn an_argument_of_a_reboot_is_one_that_the_kernel_takes_whole() {
+    let directive = key::REBOOT_ARGUMENT.directive();
+    let (longest, longer) = ("x".repeat(255), "x".repeat(256));
+    assert_eq!(check(directive, &[&longest]), longest);
+    let said = check(directive, &[&longer]);
+    assert!(said.starts_with("error: ") && said.contains("255"), "{said}");
+}

@@ -204,7 +204,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "RebootArgument",
         directive: key::SERVICE_REBOOT_ARGUMENT.directive(),
-        value: &TEXT,
+        value: &REBOOT_ARGUMENT,
         summary: said("Is the place where RebootArgument= of [Unit] was."),
         since: said("229"),
         stands_for: &(&[key::REBOOT_ARGUMENT.directive()] as &[_]),

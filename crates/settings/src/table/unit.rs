@@ -159,7 +159,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "JobTimeoutRebootArgument",
         directive: key::JOB_TIMEOUT_REBOOT_ARGUMENT.directive(),
-        value: &TEXT,
+        value: &REBOOT_ARGUMENT,
         summary: said("Is the argument of a reboot because of a job."),
         since: said("240"),
         bus: said("s"),
@@ -276,7 +276,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "RebootArgument",
         directive: key::REBOOT_ARGUMENT.directive(),
-        value: &TEXT,
+        value: &REBOOT_ARGUMENT,
         summary: said("Is the argument of a reboot because of the unit."),
         since: said("229"),
         bus: said("s"),

@@ -285,6 +285,24 @@ pub(crate) static WATCHED_PATH: ValueType = ValueType {
     print: print::<PathWatches>,
 };
 
+/// `RebootArgument=`: of a longer one the kernel would take the beginning alone (reboot(2)).
+pub(crate) static REBOOT_ARGUMENT: ValueType = ValueType {
+    name: "text of at most 255 bytes",
+    list: false,
+    assign: |value, text, expand| {
+        assign_as(value, text, true, |text| {
+            let said = expand.expand(text)?;
+            match said.len() {
+                0..=255 => Ok(said),
+                long => Err(ParseError::new(format!(
+                    "an argument of a reboot has at most 255 bytes, and this one has {long}"
+                ))),
+            }
+        })
+    },
+    print: print::<String>,
+};
+
 /// `StandardInputText=`; it is kept, and printed, as bytes.
 pub(crate) static INPUT_TEXT: ValueType = ValueType {
     name: "text with C escapes",
