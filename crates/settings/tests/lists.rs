@@ -121,5 +121,8 @@ fn an_argument_of_a_reboot_is_one_that_the_kernel_takes_whole() {
     let (longest, longer) = ("x".repeat(255), "x".repeat(256));
     assert_eq!(check(directive, &[&longest]), longest);
     let said = check(directive, &[&longer]);
-    assert!(said.starts_with("error: ") && said.contains("255"), "{said}");
+    assert!(
+        said.starts_with("error: ") && said.contains("255"),
+        "{said}"
+    );
 }
