@@ -1,5 +1,6 @@
 //! Installs what tests, demo and benches need, from the machine's own Debian packages.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -20,7 +21,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("/usr/bin/git", "git"),
     ("/usr/bin/script", "bsdutils"),
     ("/usr/bin/ssh", "openssh-client"),
-    // Tests start their own on loopback; who wants none of the machine's disables its unit.
+    // Tests start their own on loopback.
     ("/usr/sbin/sshd", "openssh-server"),
     ("/usr/bin/redis-cli", "redis-tools"),
     ("/usr/sbin/nft", "nftables"),
@@ -51,13 +52,58 @@ pub(crate) fn programs(programs: &[(&str, &str)]) -> Result<()> {
     run::need_root("installing Debian packages")?;
     eprintln!("setup: installing {}", missing.join(" "));
     run::check(apt().args(["-q", "-q", "update"]))?;
-    run::check(
+    let quiet = Quiet::new(&missing)?;
+    let installed = run::check(
         apt()
             .args(["-q", "-q", "-y", "--no-install-recommends", "install"])
             .args(&missing)
             // One line for each package, three times over, tells nobody anything; what goes wrong is on standard error.
             .stdout(Stdio::null()),
-    )
+    );
+    quiet.end()?;
+    installed
+}
+
+/// What has a service of its own, and the units that would start it.
+const SERVERS: [(&str, [&str; 2]); 1] = [("openssh-server", ["ssh.service", "ssh.socket"])];
+
+/// As long as it is there, packages that are installed start no services (invoke-rc.d(8)); afterwards nothing starts those at boot.
+struct Quiet {
+    units: Vec<&'static str>,
+    policy: Option<&'static Path>,
+}
+
+impl Quiet {
+    fn new(packages: &[&str]) -> Result<Self> {
+        let policy = Path::new("/usr/sbin/policy-rc.d");
+        let servers = SERVERS.iter().filter(|(name, _)| packages.contains(name));
+        let units: Vec<&str> = servers.flat_map(|(_, units)| *units).collect();
+        if units.is_empty() || policy.exists() {
+            return Ok(Self {
+                units,
+                policy: None,
+            });
+        }
+        std::fs::write(policy, "#!/bin/sh\nexit 101\n")?;
+        std::fs::set_permissions(policy, std::fs::Permissions::from_mode(0o755))?;
+        Ok(Self {
+            units,
+            policy: Some(policy),
+        })
+    }
+
+    fn end(self) -> Result<()> {
+        if let Some(policy) = self.policy {
+            std::fs::remove_file(policy)?;
+        }
+        let systemctl = Path::new("/usr/bin/systemctl");
+        if self.units.is_empty() || !systemctl.exists() {
+            return Ok(());
+        }
+        let mut disable = Command::new(systemctl);
+        disable.args(["--root=/", "--quiet", "disable"]);
+        run::check(disable.args(&self.units).stderr(Stdio::null()))
+    }
 }
 
 /// Unpacks packages, without installing them, into `tree` below `folder`.
