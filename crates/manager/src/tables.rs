@@ -34,8 +34,12 @@ impl Tables {
         self.pause
     }
 
+    /// What was seen counts for as long as somebody listens.
     fn seen(&self) -> Rc<Seen> {
         let mut seen = self.seen.borrow_mut();
+        if self.watches.is_empty() || self.pause.is_some() {
+            seen.take();
+        }
         Rc::clone(seen.get_or_insert_with(|| Rc::new(Seen::now())))
     }
 
@@ -93,9 +97,6 @@ impl Manager {
             self.log(&format!(
                 "cannot hear of mounts, which mount units do not see then: {error}"
             ));
-        }
-        if self.aside.tables.watches.is_empty() {
-            self.aside.tables.forget();
         }
         self.tell_of_table(unit);
         self.advance();
@@ -216,10 +217,9 @@ impl Manager {
             return None;
         }
         let mut unit = Unit::new(name.clone());
+        // That it was mounted a moment ago may not have been heard yet.
+        self.aside.tables.forget();
         let seen = self.aside.tables.seen();
-        if self.aside.tables.watches.is_empty() {
-            self.aside.tables.forget();
-        }
         let mounted = seen.mounts.get(&mount::place(&unit)?)?.clone();
         unit.set(&key::MOUNT_WHAT, mounted.what);
         unit.set(&key::MOUNT_TYPE, mounted.kind);
