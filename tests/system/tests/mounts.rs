@@ -48,6 +48,16 @@ impl Place {
     }
 }
 
+/// Nothing stays mounted, also where a test fails.
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.is_mounted() {
+            let status = Command::new("umount").arg("-l").arg(&self.path).status();
+            assert!(std::thread::panicking() || status.is_ok_and(|status| status.success()));
+        }
+    }
+}
+
 fn is_mounted(path: &Path) -> bool {
     let table = std::fs::read_to_string("/proc/self/mountinfo").expect("the mount table");
     let path = path.to_str().expect("plain");
