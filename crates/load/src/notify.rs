@@ -149,16 +149,24 @@ impl Notify {
                     _ => return Err("EveryService= takes yes or no".to_owned()),
                 };
             }
+            // What is before the first sign of equality may be an address with a secret in it.
+            _ if name.len() > NAME_BYTES_MAX
+                || !name.bytes().all(|byte| byte.is_ascii_alphabetic()) =>
+            {
+                return Err(format!("this is no line of it: {KNOWN}"));
+            }
             _ => {
-                return Err(format!(
-                    "there is no {}=: Mail=, MailFrom=, Sendmail=, Webhook=, WebhookCertificates=, Lines= and EveryService= are known",
-                    name.escape_debug()
-                ));
+                return Err(format!("there is no {name}=: {KNOWN}"));
             }
         }
         Ok(())
     }
 }
+
+/// What is said of a line that is none.
+const KNOWN: &str = "Mail=, MailFrom=, Sendmail=, Webhook=, WebhookCertificates=, Lines= and EveryService= are known";
+/// Letters of a name that is told.
+const NAME_BYTES_MAX: usize = 32;
 
 /// A mail address or a local user, as far as it can be a word of a header: nothing that begins another header, list or option.
 fn address(name: &str, word: &str) -> Result<String, String> {
@@ -245,6 +253,8 @@ mod tests {
             ("Wehook=https://secret", "line 1: there is no Wehook="),
             ("[Unit]\nWebhook=https://secret", "line 2: only the section"),
             ("https://secret", "line 1: "),
+            ("Webhook: https://b.org/secret?chat=1", "line 1: "),
+            ("https://b.org/secret?chat=1", "line 1: "),
         ] {
             let notify = Notify::parse(text.as_bytes());
             let told = notify.complaints.join("\n");

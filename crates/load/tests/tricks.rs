@@ -235,7 +235,13 @@ fn names_that_are_the_hosts_are_refused() {
             .map(ToString::to_string)
             .collect::<Vec<_>>()
     };
-    for name in ["private", "coracle", "systemd", "credentials"] {
+    for name in [
+        "private",
+        "coracle",
+        "coracle-notify",
+        "systemd",
+        "credentials",
+    ] {
         let expected = format!("{name}: this name is the host's; a portable can't have it");
         assert_eq!(refused(name, &format!("{name}.service")), [expected]);
     }

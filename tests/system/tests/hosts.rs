@@ -220,6 +220,10 @@ fn one_dead_host_holds_up_nobody_and_each_is_told_of() {
     );
     let told = ssh.coracle(&one, &["-H", &two, "timespan", "5s"]).ok();
     assert!(told.stdout.contains(&hosts[1].name), "{}", told.stdout);
+    // Who would read what is typed reads that it is over.
+    let words = ["-H", &two, "run", "--wait", "--pipe", "/bin/cat"];
+    let told = ssh.coracle(&one, &words);
+    assert_eq!(told.status, 0, "{}", told.stderr);
     drop(hosts);
     one.stop();
     other.stop();

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -233,7 +233,17 @@ fn sweep(base: &Path) {
         if !is_ours || !is_settled() {
             continue;
         }
-        if let Ok(folder) = File::open(entry.path())
+        // Others may put anything there.
+        let is_own = entry
+            .metadata()
+            .is_ok_and(|found| found.uid() == rustix::process::geteuid().as_raw());
+        let flags = rustix::fs::OFlags::DIRECTORY
+            | rustix::fs::OFlags::NOFOLLOW
+            | rustix::fs::OFlags::NONBLOCK;
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(flags.bits().cast_signed());
+        if is_own
+            && let Ok(folder) = options.open(entry.path())
             && flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok()
         {
             fs::remove_dir_all(entry.path()).ok();

@@ -119,6 +119,9 @@ umask 022
 to=/usr/local/bin
 [ "$(id -u)" = 0 ] || to=$HOME/.local/bin
 mkdir -p "$to"
+for file in coracle coracled; do
+    [ ! -d "$to/$file" ] || {{ echo "$to/$file is a directory" >&2; exit 1; }}
+done
 new=$(mktemp -d "$to/.coracle-XXXXXX")
 trap "rm -rf \"$new\"" EXIT
 trap "exit 1" HUP INT TERM

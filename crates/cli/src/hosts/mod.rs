@@ -100,6 +100,9 @@ pub(crate) fn run(
                 timeout_s,
                 silent: true,
             };
+            // Nobody here speaks to several at once.
+            let mut errand = errand;
+            errand.request.has_input = false;
             let at_once = usize::from(globals.parallel.unwrap_or(PARALLEL));
             several::run(
                 &hosts,

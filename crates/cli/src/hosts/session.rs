@@ -313,7 +313,10 @@ impl<'a> Session<'a> {
                 }
                 self.begin_sending(files);
             }
-            Frame::Refused(what, next) => return Ok(Some(End::Refused(what, next))),
+            // A host speaks in its own name only.
+            Frame::Refused(what, next) => {
+                return Ok(Some(End::Refused(one_line(&what), one_line(&next))));
+            }
             Frame::Ended(status) => return Ok(Some(End::Ended(status))),
             _ => {}
         }

@@ -75,9 +75,12 @@ pub(crate) fn allowed_kind(kind: UnitKind) -> bool {
 /// Names below which the host, or this program, keeps what is everybody's.
 const RESERVED: [&str; 5] = ["coracle", "credentials", "private", "systemd", "user"];
 
-/// Whether a portable can't have this name: its own directories would be the host's.
+/// What units of this program's own begin with.
+const OWN: &str = "coracle-";
+
+/// Whether a portable can't have this name: its own directories would be the host's, or its units this program's.
 pub(crate) fn is_reserved(portable: &PortableName) -> bool {
-    RESERVED.contains(&portable.as_str())
+    RESERVED.contains(&portable.as_str()) || portable.as_str().starts_with(OWN)
 }
 
 /// The same of a unit's name, also with a dash and more.
