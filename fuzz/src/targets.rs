@@ -261,9 +261,9 @@ fn superblock(bytes: &[u8]) {
     survey(&disk);
 }
 
-/// A policy for images: what is read prints as it was, and says something of every partition.
+/// A policy for images: what is read prints as it was, and what it comes to is told of every partition.
 fn policy(bytes: &[u8]) {
-    use model::value::{Allowed, Designator, ImagePolicy};
+    use model::value::{Designator, ImagePolicy};
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
     };
@@ -273,20 +273,9 @@ fn policy(bytes: &[u8]) {
         return;
     };
     assert_eq!(policy.0, text);
+    // Of a partition that can't be protected as the policy wants it nothing may be allowed: then no image is used.
     for designator in Designator::ALL {
-        let allowed = policy.allows(designator);
-        let is_said = [
-            Allowed::UNPROTECTED,
-            Allowed::VERITY,
-            Allowed::SIGNED,
-            Allowed::ENCRYPTED,
-            Allowed::UNUSED,
-            Allowed::ABSENT,
-        ];
-        assert!(
-            is_said.into_iter().any(|one| allowed.has(one)),
-            "nothing is allowed"
-        );
+        std::hint::black_box(policy.allows(designator));
     }
 }
 
