@@ -138,22 +138,7 @@ impl HealthRun {
 impl Phase {
     /// What comes before is not up, and what comes after is to end.
     fn is_probed(self) -> bool {
-        match self {
-            Phase::Start
-            | Phase::StartPost
-            | Phase::Running
-            | Phase::Reload
-            | Phase::ReloadSignal { .. }
-            | Phase::ReloadNotify
-            | Phase::ReloadPost => true,
-            Phase::Condition
-            | Phase::StartPre
-            | Phase::Exited
-            | Phase::Stop
-            | Phase::StopKill(_)
-            | Phase::StopPost
-            | Phase::FinalKill(_) => false,
-        }
+        self == Phase::Start || self.is_watched()
     }
 }
 

@@ -8,7 +8,7 @@ use crate::state::{Phase, Round, UnitResult};
 
 impl Phase {
     /// A service that says nothing for too long is ended; before its start is over, and while it is stopped, it need not say anything.
-    fn is_watched(self) -> bool {
+    pub(crate) fn is_watched(self) -> bool {
         match self {
             Phase::StartPost
             | Phase::Running
