@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use testkit::Instance;
+use testkit::{HttpsServer, Instance};
 
 /// Says something and goes on.
 pub const BOAT: &str = "[Service]\nType=exec\nExecStart=/usr/bin/dash -c 'echo said $WORD; exec /usr/bin/sleep infinity'\n";
@@ -15,6 +15,32 @@ pub const BOAT: &str = "[Service]\nType=exec\nExecStart=/usr/bin/dash -c 'echo s
 /// When something was left behind.
 pub fn with_workshop(work: impl FnOnce(&Instance, &Workshop)) {
     crate::with_units(&[], |coracle| work(coracle, &Workshop::new(coracle)));
+}
+
+/// A directory in an instance's folder, what gives it out, and the certificate that vouches for that.
+pub struct Web {
+    /// The directory.
+    pub folder: PathBuf,
+    /// The path of the certificate.
+    pub ca: String,
+    /// It goes with this.
+    pub server: HttpsServer,
+}
+
+impl Web {
+    /// Begins to give out what is still to be published.
+    ///
+    /// # Panics
+    /// When there is one already.
+    #[must_use]
+    pub fn of(coracle: &Instance) -> Web {
+        let (folder, keys) = (coracle.folder().join("web"), coracle.folder().join("keys"));
+        fs::create_dir(&folder).expect("a folder");
+        fs::create_dir(&keys).expect("a folder");
+        let server = HttpsServer::start(&folder, &keys, 0);
+        let ca = keys.join("ca.crt").display().to_string();
+        Web { folder, ca, server }
+    }
 }
 
 /// One instance's workshop: a key that its administrator trusts, and one that nobody knows.

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use coracle_system_tests::images::{By, Workshop, with_workshop};
+use coracle_system_tests::images::{By, Web, Workshop, with_workshop};
 use coracle_system_tests::waiting::eventually;
-use testkit::{HttpsServer, Instance};
+use testkit::Instance;
 
 /// Clients at once; each question is a connection of its own.
 const CLIENTS: usize = 2;
@@ -156,11 +156,11 @@ impl Maker<'_> {
 #[test]
 fn an_upgrade_and_a_rollback_turn_nobody_away_where_the_socket_is_the_same() {
     with_workshop(|coracle, workshop| {
-        let (web, keys) = (coracle.folder().join("web"), coracle.folder().join("keys"));
-        fs::create_dir(&web).expect("a folder");
-        fs::create_dir(&keys).expect("a folder");
-        let server = HttpsServer::start(&web, &keys, 0);
-        let ca = keys.join("ca.crt").display().to_string();
+        let Web {
+            folder: web,
+            ca,
+            server,
+        } = Web::of(coracle);
         let web = web.display().to_string();
         let maker = Maker {
             coracle,

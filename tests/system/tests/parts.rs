@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use coracle_system_tests::images::{By, Workshop, with_workshop};
+use coracle_system_tests::images::{By, Web, Workshop, with_workshop};
 use testkit::{Finished, HttpsServer, Instance};
 
 /// Bytes that no compression makes shorter.
@@ -30,11 +30,11 @@ struct Fleet<'a> {
 impl Fleet<'_> {
     fn open(work: impl FnOnce(&Fleet)) {
         with_workshop(|coracle, workshop| {
-            let (web, keys) = (coracle.folder().join("web"), coracle.folder().join("keys"));
-            fs::create_dir(&web).expect("a folder");
-            fs::create_dir(&keys).expect("a folder");
-            let server = HttpsServer::start(&web, &keys, 0);
-            let ca = keys.join("ca.crt").display().to_string();
+            let Web {
+                folder: web,
+                ca,
+                server,
+            } = Web::of(coracle);
             let fleet = Fleet {
                 coracle,
                 workshop,

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use coracle_system_tests::images::{By, Workshop, with_workshop};
+use coracle_system_tests::images::{By, Web, Workshop, with_workshop};
 use coracle_system_tests::waiting::{eventually, lines, state};
 use testkit::{Finished, HttpsServer, Instance};
 
@@ -35,11 +35,11 @@ fn acceptable(said: &str) -> String {
 impl Harbour<'_> {
     fn open(work: impl FnOnce(&Harbour)) {
         with_workshop(|coracle, workshop| {
-            let (web, keys) = (coracle.folder().join("web"), coracle.folder().join("keys"));
-            fs::create_dir(&web).expect("a folder");
-            fs::create_dir(&keys).expect("a folder");
-            let server = HttpsServer::start(&web, &keys, 0);
-            let ca = keys.join("ca.crt").display().to_string();
+            let Web {
+                folder: web,
+                ca,
+                server,
+            } = Web::of(coracle);
             let harbour = Harbour {
                 coracle,
                 workshop,
