@@ -24,6 +24,8 @@ use crate::terminal::{one_line, size};
 
 /// Bytes kept of what ssh says.
 const SAID_MAX_BYTES: usize = 4 << 10;
+/// Pieces of a file that are read before anybody else is heard.
+const CHUNKS_A_ROUND: u32 = 8;
 /// How often it is told how much is sent.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(3);
 /// What a shell adds to a signal's number.
@@ -236,7 +238,11 @@ impl<'a> Session<'a> {
                 PollFlags::IN,
             ));
         }
-        let timeout = Duration::from_secs(u64::from(self.side.manner.beat_s())).try_into()?;
+        let timeout_s = match self.goes_on_sending() {
+            true => 0,
+            false => u64::from(self.side.manner.beat_s()),
+        };
+        let timeout = Duration::from_secs(timeout_s).try_into()?;
         match poll(&mut watched, Some(&timeout)) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
@@ -340,9 +346,17 @@ impl<'a> Session<'a> {
         self.phase = Phase::Sending;
     }
 
-    /// Sends as much as the connection takes now.
+    /// There is more of a file than the last round has read, and room for it.
+    fn goes_on_sending(&self) -> bool {
+        self.phase == Phase::Sending && !self.outbox().is_full()
+    }
+
+    /// Sends as much as the connection takes now, and no more at once than a slow disk may cost before the other side and signals are heard.
     fn send_files(&mut self) -> Result<()> {
-        while self.phase == Phase::Sending && !self.outbox().is_full() {
+        for _ in 0..CHUNKS_A_ROUND {
+            if !self.goes_on_sending() {
+                return Ok(());
+            }
             if self.sending.is_none() && !self.open_next()? {
                 self.phase = Phase::Running;
                 self.take_over_terminal()?;
