@@ -1,8 +1,9 @@
 //! `-H`: verbs on other hosts, over a real sshd.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
 use coracle_system_tests::images::{BOAT, By, with_workshop};
@@ -320,6 +321,36 @@ fn a_host_that_has_no_coracle_says_so_and_gets_it_when_asked() {
     );
     assert_eq!(at(&["--bootstrap", "timespan", "90s"]).ok().stderr, "");
     coracle.stop();
+}
+
+/// A host that has no coracle, and whose shell takes nothing of what it is sent.
+const DEAF: &str =
+    "#!/bin/sh\ncase \"$*\" in *'coracle stdio'*) exit 127;; esac\nexec sleep infinity\n";
+
+#[test]
+fn a_signal_ends_a_copy_that_nobody_takes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ssh = folder.path().join("ssh");
+    fs::write(&ssh, DEAF).expect("a file");
+    fs::set_permissions(&ssh, fs::Permissions::from_mode(0o755)).expect("a mode");
+    with_units(&[], |coracle| {
+        for hosts in ["one", "one,two"] {
+            let mut command = coracle.command(&["-H", hosts, "--bootstrap", "list-units"]);
+            let path = format!("{}:/usr/bin:/bin", folder.path().display());
+            let mut child = command
+                .env("PATH", path)
+                .stderr(Stdio::piped())
+                .stdout(Stdio::null())
+                .spawn()
+                .expect("it starts");
+            let mut said = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+            let copies = said.any(|line| line.expect("text").contains("copying coracle"));
+            assert!(copies, "{hosts}");
+            kill_process(Pid::from_child(&child), Signal::INT).expect("it is there");
+            let status = child.wait().expect("it ends");
+            assert_eq!(status.code(), Some(130), "{hosts}");
+        }
+    });
 }
 
 #[test]

@@ -1,22 +1,34 @@
 //! `--bootstrap`: copies this command's two static files to a host that has none.
 
-use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
+use std::os::fd::OwnedFd;
 use std::process::Child;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use delivery::digest::Digest;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 
 use super::address::Address;
 use super::line::{non_blocking, read};
-use super::session::Sink;
+use super::session::{SIGNALLED, Sink, WINDOW_CHANGED};
 use super::ssh::{self, Manner, NOT_REACHED};
 use crate::failure::hint;
 use crate::pseudo_terminal;
 use crate::terminal::{one_line, size};
 
 /// Bytes kept of what the other side says.
-const SAID_MAX_BYTES: u64 = 4 << 10;
+const SAID_MAX_BYTES: usize = 4 << 10;
+/// Bytes that are sent at once.
+const PIECE_BYTES: usize = 64 << 10;
+/// How long it may take and say nothing: it writes them to its disk and reads them there.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 /// The exit status that says that the host is of another kind, and how it says which.
 const OTHER_KIND: u8 = 3;
 
@@ -26,11 +38,16 @@ struct Parts {
     daemon: Vec<u8>,
 }
 
-/// Copies both files, and puts them in place once what arrived is what was sent.
+/// Copies both files, and puts them in place once what arrived is what was sent. Some: a signal came, and the call ends with this status.
 ///
 /// # Errors
 /// When the host is of another kind, or they can't be put there.
-pub(super) fn install(host: &Address, manner: Manner, sink: &mut dyn Sink) -> Result<()> {
+pub(super) fn install(
+    host: &Address,
+    manner: Manner,
+    signals: &OwnedFd,
+    sink: &mut dyn Sink,
+) -> Result<Option<u8>> {
     let name = &host.text;
     let parts = Parts {
         command: std::fs::read("/proc/self/exe")?,
@@ -42,17 +59,33 @@ pub(super) fn install(host: &Address, manner: Manner, sink: &mut dyn Sink) -> Re
         size(bytes)
     ));
     let mut child = ssh::copy(host, manner, &script(&parts))?;
-    let fed = feed(&mut child, &parts);
-    let mut said = said(&mut child)?;
-    if said.is_empty() {
-        said = last_words(&mut child);
-    }
+    let feeding = Feeding::begin(&mut child, parts)?;
+    let heard = hear(&mut child, &feeding.bytes, signals)?;
+    let (said, errors) = match heard {
+        Heard::All { said, errors } => (said, errors),
+        Heard::Signal(number) => {
+            ssh::end(child)?;
+            return Ok(Some(SIGNALLED.saturating_add(number)));
+        }
+        Heard::Nothing => {
+            ssh::end(child)?;
+            return Err(hint(
+                format!(
+                    "{name} took none of the files for {} seconds",
+                    PATIENCE.as_secs()
+                ),
+                "nothing was put in place; look at its shell and its disk, and try again",
+            ));
+        }
+    };
+    let fed = feeding.end();
+    let said = if said.is_empty() { errors } else { said };
     let status = pseudo_terminal::code(child.wait()?);
     match status {
         0 => {
             fed.context("cannot send the files")?;
             sink.note(&format!("installed in {} on {name}", one_line(&said)));
-            Ok(())
+            Ok(None)
         }
         OTHER_KIND => Err(hint(
             format!(
@@ -76,31 +109,91 @@ pub(super) fn install(host: &Address, manner: Manner, sink: &mut dyn Sink) -> Re
     }
 }
 
-fn feed(child: &mut Child, parts: &Parts) -> io::Result<()> {
-    let mut pipe = child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
-    pipe.write_all(&parts.command)?;
-    pipe.write_all(&parts.daemon)
+/// The files on their way, by a thread of their own: the other side may stop to take them.
+struct Feeding {
+    /// How many are taken.
+    bytes: Arc<AtomicU64>,
+    thread: JoinHandle<io::Result<()>>,
 }
 
-fn said(child: &mut Child) -> Result<String> {
-    let mut said = Vec::new();
-    let pipe = child.stdout.take().context("ssh has no pipes")?;
-    File::from(std::os::fd::OwnedFd::from(pipe))
-        .take(SAID_MAX_BYTES)
-        .read_to_end(&mut said)?;
-    Ok(String::from_utf8_lossy(&said).trim().to_owned())
+impl Feeding {
+    fn begin(child: &mut Child, parts: Parts) -> Result<Feeding> {
+        let mut pipe = child.stdin.take().context("ssh has no pipes")?;
+        let bytes = Arc::<AtomicU64>::default();
+        let taken = Arc::clone(&bytes);
+        let thread = std::thread::Builder::new().spawn(move || {
+            for piece in [parts.command, parts.daemon]
+                .iter()
+                .flat_map(|part| part.chunks(PIECE_BYTES))
+            {
+                pipe.write_all(piece)?;
+                taken.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            }
+            Ok(())
+        })?;
+        Ok(Feeding { bytes, thread })
+    }
+
+    fn end(self) -> io::Result<()> {
+        let ended = self.thread.join();
+        ended.unwrap_or_else(|_| Err(io::Error::other("what sends them has failed")))
+    }
 }
 
-/// What ssh or the shell had to say, where that is kept; the end is not waited for.
-fn last_words(child: &mut Child) -> String {
-    let pipe = child
-        .stderr
-        .take()
-        .and_then(|pipe| non_blocking(pipe.into()).ok());
-    let bytes = pipe.and_then(|pipe| read(&pipe, &mut true));
-    String::from_utf8_lossy(&bytes.unwrap_or_default())
-        .trim()
-        .to_owned()
+/// What came of listening to the shell.
+enum Heard {
+    /// It has said all that it has to say.
+    All { said: String, errors: String },
+    /// The call is to end.
+    Signal(u8),
+    /// It takes and says nothing.
+    Nothing,
+}
+
+/// Listens until it says no more, both streams at once.
+fn hear(child: &mut Child, taken: &AtomicU64, signals: &OwnedFd) -> Result<Heard> {
+    let output = non_blocking(child.stdout.take().context("ssh has no pipes")?.into())?;
+    let mut errors = match child.stderr.take() {
+        Some(pipe) => Some(non_blocking(pipe.into())?),
+        None => None,
+    };
+    let (mut said, mut complaints) = (Vec::new(), Vec::new());
+    let (mut last, mut since) = (0, Instant::now());
+    let mut is_open = true;
+    while is_open {
+        let mut watched = vec![
+            PollFd::new(&output, PollFlags::IN),
+            PollFd::new(signals, PollFlags::IN),
+        ];
+        watched.extend(errors.iter().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
+        match poll(&mut watched, Some(&LOOK.try_into()?)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let numbers = read(signals, &mut true).unwrap_or_default();
+        if let Some(number) = numbers.into_iter().find(|number| *number != WINDOW_CHANGED) {
+            return Ok(Heard::Signal(number));
+        }
+        said.extend(read(&output, &mut is_open).unwrap_or_default());
+        said.truncate(SAID_MAX_BYTES);
+        let mut goes_on = true;
+        if let Some(pipe) = &errors {
+            complaints.extend(read(pipe, &mut goes_on).unwrap_or_default());
+            complaints.truncate(SAID_MAX_BYTES);
+        }
+        errors = errors.filter(|_| goes_on);
+        let now = taken.load(Ordering::Relaxed);
+        if now != last {
+            (last, since) = (now, Instant::now());
+        } else if since.elapsed() > PATIENCE {
+            return Ok(Heard::Nothing);
+        }
+    }
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    Ok(Heard::All {
+        said: text(&said),
+        errors: text(&complaints),
+    })
 }
 
 /// For `sh` of any host; nothing in it comes from the user. The daemon comes first: who finds the command finds both.

@@ -153,8 +153,10 @@ fn alone(
     };
     let mut end = once(&mut sink)?;
     if end == End::Missing && globals.bootstrap {
-        bootstrap::install(host, manner, &mut sink)?;
-        end = once(&mut sink)?;
+        end = match bootstrap::install(host, manner, &signals.subscribe()?, &mut sink)? {
+            Some(status) => End::Interrupted(status),
+            None => once(&mut sink)?,
+        };
     }
     match end {
         End::Ended(status) | End::Interrupted(status) => Ok(status),

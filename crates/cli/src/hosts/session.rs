@@ -29,7 +29,7 @@ const CHUNKS_A_ROUND: u32 = 8;
 /// How often it is told how much is sent.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(3);
 /// What a shell adds to a signal's number.
-const SIGNALLED: u8 = 128;
+pub(crate) const SIGNALLED: u8 = 128;
 /// SIGWINCH (signal(7)).
 pub(crate) const WINDOW_CHANGED: u8 = 28;
 
@@ -85,8 +85,7 @@ pub(crate) fn run(address: &Address, side: Side<'_>, sink: &mut dyn Sink) -> Res
         return Ok(cut(is_greeted, status, said));
     }
     // The verb has ended, or is told so by the end of the connection: nothing is left to be waited for.
-    child.kill().ok();
-    child.wait()?;
+    ssh::end(child)?;
     ended.map(|end| end.unwrap_or(End::Missing))
 }
 

@@ -113,9 +113,13 @@ fn one(
     };
     let mut end = once(&mut sink);
     if end == End::Missing && globals.bootstrap {
-        end = match bootstrap::install(host, manner, &mut sink) {
-            Ok(()) => once(&mut sink),
-            Err(error) => End::Refused(error.to_string(), String::new()),
+        let subscribed = signals.subscribe().map_err(anyhow::Error::from);
+        let installed =
+            subscribed.and_then(|signals| bootstrap::install(host, manner, &signals, &mut sink));
+        end = match installed {
+            Ok(None) => once(&mut sink),
+            Ok(Some(status)) => End::Interrupted(status),
+            Err(error) => End::Refused(format!("{error:#}"), String::new()),
         };
     }
     sink.finish();

@@ -1,10 +1,13 @@
 //! The user's own `ssh`, with their configuration, agents and jump hosts. No word of the user's goes through the other host's shell:
 //! it is given lines that are made here, of nothing else.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use anyhow::Result;
-use kernel::signal::{Disposition, set_disposition};
+use kernel::signal::{Disposition, SignalSet, set_disposition, set_mask};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 use super::address::Address;
 use crate::failure::WithHint as _;
@@ -42,6 +45,28 @@ pub(crate) fn serve(address: &Address, manner: Manner) -> Result<Child> {
     spawn(address, manner, SERVE)
 }
 
+/// Ends one that is needed no more. It is asked first: it may have switched the terminal's echo off for a password.
+///
+/// # Errors
+/// When it can't be waited for.
+pub(crate) fn end(mut child: Child) -> Result<ExitStatus> {
+    const PATIENCE: Duration = Duration::from_millis(500);
+    let pid = Pid::from_child(&child);
+    // Gone meanwhile: it is only waited for then.
+    if kill_process(pid, Signal::TERM).is_ok()
+        && let Ok(process) = pidfd_open(pid, PidfdFlags::empty())
+    {
+        let ended = poll(
+            &mut [PollFd::new(&process, PollFlags::IN)],
+            Some(&PATIENCE.try_into()?),
+        );
+        if ended != Ok(1) {
+            child.kill()?;
+        }
+    }
+    Ok(child.wait()?)
+}
+
 /// Runs a line of shell over there that files are sent to; Ctrl-C ends it.
 ///
 /// # Errors
@@ -75,7 +100,11 @@ fn spawn(address: &Address, manner: Manner, line: &str) -> Result<Child> {
     if manner.silent {
         ssh.stderr(Stdio::piped());
     }
-    ssh.spawn().or_hint(
+    // It has signals as anybody has them: those that we hear of by a descriptor are blocked here.
+    let blocked = set_mask(SignalSet::EMPTY)?;
+    let spawned = ssh.spawn();
+    set_mask(blocked)?;
+    spawned.or_hint(
         || "cannot run ssh".to_owned(),
         "other hosts are reached by ssh: install an ssh client, such as openssh-client",
     )
