@@ -336,7 +336,8 @@ impl Engine {
         self.wake = None;
     }
 
-    pub(crate) fn is_current(&self, unit: UnitId, incarnation: Incarnation) -> bool {
+    /// Is it the number of the unit's last run?
+    pub fn is_current(&self, unit: UnitId, incarnation: Incarnation) -> bool {
         self.unit(unit).incarnation == incarnation
     }
 

@@ -15,7 +15,7 @@ const MAX_ENTRIES: usize = 65_536;
 
 /// O_NONBLOCK: opening a named pipe that someone put in place of a unit must not wait for a writer. The value is the same on every
 /// architecture that Coracle runs on.
-const OPEN_NON_BLOCKING: i32 = 0o4000;
+pub(crate) const OPEN_NON_BLOCKING: i32 = 0o4000;
 
 /// Device number of `/dev/null`, from Documentation/admin-guide/devices.txt.
 const NULL_DEVICE: u64 = 1 << 8 | 3;

@@ -159,6 +159,12 @@ impl Index {
         self.kinds.contains(&kind)
     }
 
+    /// The units of a kind that have files or are other names of such.
+    pub(crate) fn of_kind(&self, kind: UnitKind) -> impl Iterator<Item = &UnitName> {
+        let names = self.entries.keys();
+        names.filter(move |name| name.kind() == kind)
+    }
+
     fn add_alias(&mut self, unit: UnitName, other: UnitName) {
         self.aliases
             .entry(other.clone())

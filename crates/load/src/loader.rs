@@ -176,6 +176,12 @@ impl<T: Tree> Loader<T> {
         found.is_some_and(|found| found.fragment.is_some())
     }
 
+    /// The units of a kind that have files, and their other names, sorted.
+    #[must_use]
+    pub fn with_files(&self, kind: UnitKind) -> Vec<UnitName> {
+        self.index.of_kind(kind).cloned().collect()
+    }
+
     /// Whether there is a file of this kind at all.
     #[must_use]
     pub fn has_any(&self, kind: UnitKind) -> bool {

@@ -1,11 +1,13 @@
 //! `notify.conf`: who is told of units that failed, and how. One line is enough; a header `[Notify]` may stand before it.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use model::{UnitKind, UnitName};
+
+use crate::host_tree::OPEN_NON_BLOCKING;
 
 /// The file's name in the administrator's directory.
 pub const FILE: &str = "notify.conf";
@@ -65,11 +67,17 @@ impl Notify {
     /// # Errors
     /// When it can't be read.
     pub fn read(directory: &Path) -> io::Result<Self> {
-        let file = match File::open(directory.join(FILE)) {
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(OPEN_NON_BLOCKING);
+        let file = match options.open(directory.join(FILE)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             file => file?,
         };
-        let mode = file.metadata()?.mode();
+        let found = file.metadata()?;
+        if !found.is_file() {
+            return Err(io::Error::other("it is no regular file"));
+        }
+        let mode = found.mode();
         let mut text = Vec::new();
         file.take(FILE_MAX_BYTES + 1).read_to_end(&mut text)?;
         if text.len() as u64 > FILE_MAX_BYTES {
@@ -143,11 +151,8 @@ impl Notify {
                 self.lines = lines.ok_or_else(|| format!("Lines= takes 0 to {LINES_MAX}"))?;
             }
             "EveryService" => {
-                self.every_service = match value {
-                    "yes" | "true" | "on" | "1" => true,
-                    "no" | "false" | "off" | "0" => false,
-                    _ => return Err("EveryService= takes yes or no".to_owned()),
-                };
+                let said = model::text::parse_bool(value);
+                self.every_service = said.ok_or("EveryService= takes yes or no")?;
             }
             // What is before the first sign of equality may be an address with a secret in it.
             _ if name.len() > NAME_BYTES_MAX

@@ -8,6 +8,7 @@ use kernel::power::Power;
 use model::value::EmergencyAction;
 use model::{Directive, Key, Unit, key};
 use serde::{Deserialize, Serialize};
+use std::io;
 use std::path::PathBuf;
 use wire::Reduction;
 
@@ -70,7 +71,7 @@ fn deed(
     }
 }
 
-/// The directive of an occasion, its value, and the argument that a restart has then.
+/// The directive of an occasion, and its value.
 fn asked(unit: &Unit, occasion: Occasion) -> (&'static Key<EmergencyAction>, EmergencyAction) {
     let key = match occasion {
         Occasion::Failed => &key::FAILURE_ACTION,
@@ -117,11 +118,16 @@ pub(crate) struct Ending {
     pub(crate) argument: String,
 }
 
+/// Bytes of the file: an argument has 255 at most.
+const ENDING_BYTES_MAX: u64 = 4096;
+
 impl Ending {
     /// What a manager of this instance has decided.
-    fn read(directories: &Directories) -> Option<Ending> {
-        let text = std::fs::read_to_string(directories.ending());
-        text.ok().and_then(|text| serde_json::from_str(&text).ok())
+    fn read(directories: &Directories) -> io::Result<Option<Ending>> {
+        match crate::beginning::text(directories.ending(), ENDING_BYTES_MAX) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            text => Ok(Some(serde_json::from_str(&text?)?)),
+        }
     }
 
     /// What follows from what was decided before. The first word about the machine counts, whatever the stop that it began makes of other
@@ -178,7 +184,7 @@ impl Directories {
 
 impl Manager {
     fn place(&self) -> Place {
-        match (self.keeper.init, crate::conditions::in_container()) {
+        match (self.keeper.init, crate::conditions::is_in_container()) {
             (false, _) => Place::Beside,
             (true, true) => Place::Container,
             (true, false) => Place::Machine,
@@ -223,11 +229,18 @@ impl Manager {
     /// How the instance ends by what was decided until now: by this manager, by one before it, or by who asked for an end alone.
     pub(crate) fn decided(&self) -> Option<Ending> {
         let is_asked = self.stage == Stage::Stopping;
-        let decided = self
-            .later
-            .ending
-            .clone()
-            .or_else(|| Ending::read(&self.directories));
+        let read = || match Ending::read(&self.directories) {
+            Ok(decided) => decided,
+            Err(error) => {
+                let path = self.directories.ending();
+                self.log(&format!(
+                    "{}, which says how this instance ends, can't be read, and it ends plainly: {error}",
+                    path.display()
+                ));
+                None
+            }
+        };
+        let decided = self.later.ending.clone().or_else(read);
         decided.or_else(|| is_asked.then(Ending::default))
     }
 
@@ -425,18 +438,21 @@ mod tests {
             config: PathBuf::new(),
             unit_path: Vec::new(),
         };
-        assert_eq!(Ending::read(&directories), None);
+        let read = || Ending::read(&directories).expect("it can be read");
+        assert_eq!(read(), None);
         let ending = Ending {
             status: 9,
             power: 1,
             argument: "recovery".into(),
         };
         ending.write(&directories).expect("a file");
-        assert_eq!(Ending::read(&directories), Some(ending.clone()));
+        assert_eq!(read(), Some(ending.clone()));
         // One that can't be written leaves what was decided before as it is.
         std::fs::create_dir(folder.path().join(".ending")).expect("a directory in the way");
         let other = Ending::default().write(&directories);
         other.expect_err("a directory is no file");
-        assert_eq!(Ending::read(&directories), Some(ending));
+        assert_eq!(read(), Some(ending));
+        std::fs::write(directories.ending(), "{").expect("a file");
+        Ending::read(&directories).expect_err("half of one says nothing");
     }
 }

@@ -260,9 +260,13 @@ impl Manager {
     /// Is this the probe whose answer the engine waits for, or one that took too long?
     fn is_probing(&self, process: ProcessKey) -> bool {
         match self.engine.state(process.unit) {
-            Some(State::Service(run)) => (run.health.as_ref())
-                .and_then(|health| health.probe)
-                .is_some_and(|probe| probe.serial == process.serial),
+            Some(State::Service(run))
+                if self.engine.is_current(process.unit, process.incarnation) =>
+            {
+                (run.health.as_ref())
+                    .and_then(|health| health.probe)
+                    .is_some_and(|probe| probe.serial == process.serial)
+            }
             _ => false,
         }
     }

@@ -287,7 +287,10 @@ impl Manager {
 
     /// Reads again what changed. What runs goes on; the next start is by the new files.
     pub(crate) fn reload_units(&mut self) -> wire::ReloadReply {
+        let mounts = self.loader.with_files(UnitKind::Mount);
         refresh(&mut self.loader, &self.directories, self.keeper.init);
+        // Which mounts a path needs is not said by the unit's own files.
+        let others_mount = mounts != self.loader.with_files(UnitKind::Mount);
         self.later.recent.clear();
         let others_tell = self.look_who_tells();
         let look = self.loader.look();
@@ -295,6 +298,7 @@ impl Manager {
             let is_told_of = others_tell && entry.name.kind() == UnitKind::Service;
             entry.transient.is_some()
                 || (!is_told_of
+                    && !others_mount
                     && entry.origin.version.is_some()
                     && entry.origin.version == look.version(&entry.name))
         };

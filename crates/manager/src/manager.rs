@@ -569,11 +569,16 @@ impl Manager {
         let Some(cgroups) = &mut self.cgroups else {
             return;
         };
+        let mut unwatched = None;
         for (unit, incarnation) in std::mem::take(&mut self.to_remove) {
             if !cgroups.remove(&unit, incarnation) && !cgroups.end_probe_groups(&unit, incarnation)
             {
                 // Removed when what is told of them says that they are empty.
-                cgroups.watch_probes(&unit, incarnation);
+                if let Err(errno) = cgroups.watch_probes(&unit, incarnation) {
+                    unwatched = Some(format!(
+                        "cannot watch the groups of {unit}'s probes, which go with the next group that goes: {errno}"
+                    ));
+                }
                 self.later.doomed.push((unit, incarnation));
             }
         }
@@ -581,6 +586,9 @@ impl Manager {
             .doomed
             .retain(|(unit, incarnation)| !cgroups.remove(unit, *incarnation));
         cgroups.remove_left_slices();
+        if let Some(text) = unwatched {
+            self.log(&text);
+        }
     }
 
     /// A unit's entry by its name.

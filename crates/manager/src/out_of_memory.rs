@@ -7,6 +7,7 @@ use engine::{Incarnation, Input, UnitId};
 use model::value::OomPolicy;
 use model::{Directive, Unit, key};
 use rustix::fs::inotify;
+use rustix::io::Errno;
 use std::path::Path;
 
 /// Does the unit ask for something that needs the count?
@@ -37,9 +38,9 @@ impl Cgroups {
     }
 
     /// Reports changes of the count; it goes by itself with the group.
-    fn watch_memory(&self, unit: &str) -> Option<i32> {
+    fn watch_memory(&self, unit: &str) -> Result<i32, Errno> {
         let flags = inotify::WatchFlags::MODIFY;
-        self.add_watch(&self.of_unit(unit).join(EVENTS), flags).ok()
+        self.add_watch(&self.of_unit(unit).join(EVENTS), flags)
     }
 }
 
@@ -54,11 +55,15 @@ impl Manager {
             return;
         };
         run.oom_kills = cgroups.memory_kills(&name);
-        if run.oom_kills.is_some()
-            && let Some(watch) = cgroups.watch_memory(&name)
-        {
-            run.memory_watch = Some(watch);
-            self.later.memory_watches.insert(watch, (unit, incarnation));
+        if run.oom_kills.is_none() {
+            return;
+        }
+        match cgroups.watch_memory(&name) {
+            Ok(watch) => {
+                run.memory_watch = Some(watch);
+                self.later.memory_watches.insert(watch, (unit, incarnation));
+            }
+            Err(errno) => self.log_unwatched(unit, errno),
         }
     }
 
@@ -79,30 +84,46 @@ impl Manager {
     /// Watches what the manager before this one did, and looks at what happened meanwhile.
     pub(crate) fn mend_memory(&mut self) {
         let Some(cgroups) = &self.cgroups else { return };
-        let mut watched = Vec::new();
+        let (mut watched, mut unwatched) = (Vec::new(), Vec::new());
         for entry in self.units.values_mut() {
             let mut runs = entry.runs.iter_mut().rev();
             let Some(run) = runs.find(|run| run.oom_kills.is_some()) else {
                 continue;
             };
-            run.memory_watch = cgroups.watch_memory(entry.name.as_str());
-            if let Some(watch) = run.memory_watch {
-                let run = (entry.id, run.incarnation);
-                self.later.memory_watches.insert(watch, run);
-                watched.push(entry.id);
+            match cgroups.watch_memory(entry.name.as_str()) {
+                Ok(watch) => {
+                    run.memory_watch = Some(watch);
+                    let run = (entry.id, run.incarnation);
+                    self.later.memory_watches.insert(watch, run);
+                    watched.push(entry.id);
+                }
+                // The group went while nobody looked: so does the run.
+                Err(Errno::NOENT) => {}
+                Err(errno) => unwatched.push((entry.id, errno)),
             }
+        }
+        for (unit, errno) in unwatched {
+            self.log_unwatched(unit, errno);
         }
         for unit in watched {
             self.look_at_memory(unit);
         }
     }
 
+    fn log_unwatched(&self, unit: UnitId, errno: Errno) {
+        let text = format!(
+            "OOMPolicy= sees only the ends of the processes that were started for it, as {EVENTS} of its group can't be watched: {errno}"
+        );
+        self.log_as(crate::own_log::WARNING, unit, &text);
+    }
+
     /// Is its group there, and counted?
     pub(crate) fn is_counted(&self, unit: UnitId) -> bool {
         let entry = self.units.get(&unit);
-        let cgroups = self.cgroups.as_ref();
-        let kills = entry.and_then(|entry| cgroups?.memory_kills(entry.name.as_str()));
-        kills.is_some()
+        let of_unit = (self.cgroups.as_ref()).zip(entry);
+        of_unit.is_some_and(|(cgroups, entry)| {
+            cgroups.of_unit(entry.name.as_str()).join(EVENTS).exists()
+        })
     }
 
     /// The kernel may have killed something in the group of this unit.

@@ -5,6 +5,7 @@ use crate::cgroup::{Cgroups, OWN_LINKS, children, links, make_directory, remove_
 use crate::effects::signal_group;
 use engine::{ProcessKey, Signal};
 use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -76,13 +77,18 @@ impl Cgroups {
     }
 
     /// Watches the groups of probes that are not gone.
-    pub(crate) fn watch_probes(&self, unit: &str, incarnation: u64) {
+    ///
+    /// # Errors
+    /// Where one can't be watched that is there.
+    pub(crate) fn watch_probes(&self, unit: &str, incarnation: u64) -> Result<(), Errno> {
         for serial in self.probes(unit, incarnation) {
             match self.watch(&self.probe_path(unit, incarnation, serial)) {
                 // One that is gone meanwhile needs none.
-                Ok(_) | Err(_) => {}
+                Ok(_) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(errno),
             }
         }
+        Ok(())
     }
 }
 

@@ -35,12 +35,17 @@ impl Tables {
     }
 
     /// What was seen counts for as long as somebody listens.
-    fn seen(&self) -> Rc<Seen> {
+    fn seen(&self) -> io::Result<Rc<Seen>> {
         let mut seen = self.seen.borrow_mut();
         if self.watches.is_empty() || self.pause.is_some() {
             seen.take();
         }
-        Rc::clone(seen.get_or_insert_with(|| Rc::new(Seen::now())))
+        let now = match seen.take() {
+            Some(known) => known,
+            None => Rc::new(Seen::now()?),
+        };
+        *seen = Some(Rc::clone(&now));
+        Ok(now)
     }
 
     fn forget(&self) {
@@ -56,11 +61,16 @@ struct Seen {
 }
 
 impl Seen {
-    fn now() -> Self {
-        Self {
-            mounts: parse_mounts(&std::fs::read(MOUNTS).unwrap_or_default()),
-            swaps: parse_swaps(&std::fs::read(SWAPS).unwrap_or_default()),
-        }
+    fn now() -> io::Result<Self> {
+        let swaps = match std::fs::read(SWAPS) {
+            // A kernel without swap.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            swaps => swaps?,
+        };
+        Ok(Self {
+            mounts: parse_mounts(&std::fs::read(MOUNTS)?),
+            swaps: parse_swaps(&swaps),
+        })
     }
 
     fn has(&self, unit: &Unit) -> bool {
@@ -114,7 +124,17 @@ impl Manager {
         let Some(entry) = self.units.get(&unit) else {
             return;
         };
-        let is_there = self.aside.tables.seen().has(&entry.unit);
+        let seen = match self.aside.tables.seen() {
+            Ok(seen) => seen,
+            Err(error) => {
+                let text = format!(
+                    "{}: whether it is there can't be told, and what was seen before holds: {MOUNTS} and {SWAPS}: {error}",
+                    entry.name
+                );
+                return self.log_about(unit, &text);
+            }
+        };
+        let is_there = seen.has(&entry.unit);
         if self.engine.in_kernel_table(unit) != is_there {
             self.inputs.push_back(Input::InTable { unit, is_there });
         }
@@ -219,7 +239,13 @@ impl Manager {
         let mut unit = Unit::new(name.clone());
         // That it was mounted a moment ago may not have been heard yet.
         self.aside.tables.forget();
-        let seen = self.aside.tables.seen();
+        let seen = match self.aside.tables.seen() {
+            Ok(seen) => seen,
+            Err(error) => {
+                self.log(&format!("{name} is not looked for: {MOUNTS}: {error}"));
+                return None;
+            }
+        };
         let mounted = seen.mounts.get(&mount::place(&unit)?)?.clone();
         unit.set(&key::MOUNT_WHAT, mounted.what);
         unit.set(&key::MOUNT_TYPE, mounted.kind);

@@ -83,7 +83,13 @@ impl Manager {
     pub(crate) fn look_who_tells(&mut self) -> bool {
         let directory = &self.directories.config;
         let every_service = match Notify::read(directory) {
-            Ok(notify) => notify.every_service,
+            Ok(notify) => {
+                let file = directory.join(notify::FILE);
+                for complaint in &notify.complaints {
+                    self.log(&format!("{}: {complaint}", file.display()));
+                }
+                notify.every_service
+            }
             Err(error) => {
                 let file = directory.join(notify::FILE);
                 self.log(&format!(

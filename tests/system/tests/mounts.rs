@@ -220,6 +220,23 @@ fn what_came_with_an_image_starts_none_of_the_hosts_mounts() {
 }
 
 #[test]
+fn a_mount_whose_file_comes_later_is_needed_after_a_reload() {
+    with_units(&[], |coracle| {
+        let data = Place::new(coracle, "data");
+        let work = format!(
+            "[Unit]\nRequiresMountsFor={}\n[Service]\nExecStart=/bin/true\n",
+            data.path.display()
+        );
+        coracle.unit("works.service", &work);
+        let requires = || coracle.property("works.service", "Requires");
+        assert!(!requires().contains(&data.unit));
+        data.write(coracle, "", "What=tmpfs\nType=tmpfs\n");
+        coracle.ok(&["daemon-reload"]);
+        assert!(requires().contains(&data.unit));
+    });
+}
+
+#[test]
 fn what_needs_a_path_starts_its_mounts_first_and_outer_ones_before_inner_ones() {
     with_units(&[], |coracle| {
         let outer = Place::memory(coracle, "data");

@@ -70,7 +70,7 @@ impl Engine {
             (true, UnitResult::Success) => self.start_post(id),
             (true, _) => {
                 let text = format!(
-                    "{}: its command failed, and yet it is there.",
+                    "{}: the command that puts it in has failed, and the kernel's table has it all the same: it counts as up.",
                     self.name(id)
                 );
                 self.log(id, text);
@@ -78,7 +78,7 @@ impl Engine {
             }
             (false, UnitResult::Success) => {
                 let text = format!(
-                    "{}: its command went well, and yet it is not there.",
+                    "{}: the command that puts it in went well, and the kernel's table has it not: it counts as failed.",
                     self.name(id)
                 );
                 self.log(id, text);
@@ -112,7 +112,10 @@ impl Engine {
         run.deadline = None;
         (run.control, run.tries, run.is_left) = (None, 0, true);
         (run.stop_asked, run.restarting) = (false, false);
-        let text = format!("{}: it is still there.", self.name(id));
+        let text = format!(
+            "{}: it could not be taken out and is up as before; end what uses it, and stop it again.",
+            self.name(id)
+        );
         self.log(id, text);
         self.enter(id, Phase::Exited);
     }

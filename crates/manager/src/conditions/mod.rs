@@ -335,10 +335,5 @@ fn group(name: &str, host: &mut Host) -> Option<bool> {
     Some(wanted.is_some_and(is_ours))
 }
 
-/// Does this run in a container?
-pub(crate) fn in_container() -> bool {
-    virtualization::container().is_some()
-}
-
 #[cfg(test)]
 mod tests;

@@ -241,7 +241,13 @@ impl Shared {
             let next = open.iter().filter_map(|one| one.until).min();
             let timeout = next.map(|until| span(until.0.saturating_sub(monotonic().0)));
             match rustix::event::poll(&mut watched, timeout.as_ref()) {
-                Ok(_) | Err(_) => {}
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => {
+                    drop(watched);
+                    let line = format!("it can't be waited for: {errno}");
+                    let lost = open.drain(..);
+                    return lost.for_each(|one| self.answer(one.process, (false, line.clone())));
+                }
             }
             let happened = watched.iter().skip(1).map(|one| !one.revents().is_empty());
             happened.collect::<VecDeque<bool>>()
