@@ -1,16 +1,10 @@
 //! Services that are asked whether they work: when they count as started, what the status says, and what becomes of those that do not.
 
 use coracle_system_tests::{manager, waiting, with_units};
-use testkit::Instance;
+use testkit::{Instance, free_port};
 
 /// Answers HTTP at a port, which it writes down with each start, with the status that a file has in it.
 const SERVER: &str = "use IO::Socket::INET; my $listener = IO::Socket::INET->new(LocalAddr => q(127.0.0.1), LocalPort => $ARGV[1], Listen => 9, ReuseAddr => 1) or die; open F, q(>>), qq($ARGV[0].runs); print F qq($$\\n); close F; while (my $client = $listener->accept) { my $line = <$client>; open S, q(<), $ARGV[0]; my $status = <S>; close S; chomp $status; print $client qq(HTTP/1.1 $status\\r\\nContent-Length: 0\\r\\n\\r\\n); close $client }";
-
-/// A port that nobody had a moment ago.
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("its address").port()
-}
 
 /// The status that the server answers with from now on.
 fn answer(coracle: &Instance, status: &str) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use coracle_system_tests::images::{By, Web, Workshop, with_workshop};
 use coracle_system_tests::waiting::eventually;
-use testkit::Instance;
+use testkit::{Instance, free_port};
 
 /// Clients at once; each question is a connection of its own.
 const CLIENTS: usize = 2;
@@ -102,11 +102,6 @@ impl Load {
         println!("{count} questions, {rate:.0} a second: {:?}", told.answers);
         count
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    listener.local_addr().expect("its address").port()
 }
 
 /// A maker of ferries, whose server answers with the version.

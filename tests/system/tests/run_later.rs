@@ -77,7 +77,11 @@ fn a_path_and_a_socket_start_a_command_and_a_timer_starts_a_unit_that_is_there()
         std::fs::write(file("go"), "").expect("a file");
         awaited("by-path");
         let listens = format!("--socket-property=ListenFIFO={}", text("fifo"));
-        let command = format!("cat <&3 > {}", text("by-socket"));
+        // What is there is whole.
+        let command = format!(
+            "head -c4 <&3 > {0}.new && mv {0}.new {0}",
+            text("by-socket")
+        );
         coracle.ok(&[
             "run",
             "-q",
@@ -85,10 +89,12 @@ fn a_path_and_a_socket_start_a_command_and_a_timer_starts_a_unit_that_is_there()
             "--unit=by-socket",
             "sh",
             "-c",
-            &format!("{command} & sleep 0.1; kill $!"),
+            &command,
         ]);
         std::fs::write(file("fifo"), "word").expect("a pipe");
         awaited("by-socket");
+        let brought = std::fs::read_to_string(file("by-socket"));
+        assert_eq!(brought.expect("what came"), "word");
         coracle.unit("there.service", &unit.replace("MARK", &text("there")));
         coracle.ok(&["daemon-reload"]);
         let told = coracle

@@ -520,18 +520,30 @@ mod tests {
 
     #[test]
     fn what_contradicts_itself_is_refused_before_anything_is_made() {
-        for words in [
-            &[][..],
-            &["--unit=a"],
-            &["--on-active=5s"],
-            &["--on-active=5s", "--wait", "true"],
-            &["--on-active=5s", "--pipe", "true"],
-            &["--on-active=5s", "--pty", "true"],
-            &["--on-active=5s", "--path-property=PathExists=/x", "true"],
-            &["--timer-property=AccuracySec=1s", "true"],
-            &["--on-active=5s", "--unit=a.timer", "true"],
+        const NOTHING: &str = "no command is given";
+        const LATER: &str = "what is started later can't be waited for";
+        for (words, expected) in [
+            (&[][..], NOTHING),
+            (&["--unit=a"], NOTHING),
+            (&["--on-active=5s"], NOTHING),
+            (&["--on-active=5s", "--wait", "true"], LATER),
+            (&["--on-active=5s", "--pipe", "true"], LATER),
+            (&["--on-active=5s", "--pty", "true"], LATER),
+            (
+                &["--on-active=5s", "--path-property=PathExists=/x", "true"],
+                "not by several of them",
+            ),
+            (
+                &["--timer-property=AccuracySec=1s", "true"],
+                "no moment at which it elapses",
+            ),
+            (
+                &["--on-active=5s", "--unit=a.timer", "true"],
+                "is not a service",
+            ),
         ] {
-            assert!(request(words).is_err(), "{words:?}");
+            let error = request(words).unwrap_err().to_string();
+            assert!(error.contains(expected), "{words:?}: {error}");
         }
     }
 }

@@ -430,15 +430,19 @@ fn take_back(
         one_line(said)
     );
     complain(&format!("{} {text}", Paint::Yellow.on("warning:")));
-    let open = Listening::of(context, ran)?;
-    back_to(context, name, from, ran)?;
-    note(context, name, |portable| take_from(portable, &newer, why))?;
-    if ran.is_empty() {
-        return Ok(());
-    }
-    let status = renew(context, name, ran, Some(&open))?;
+    let going_back = || {
+        let open = Listening::of(context, ran)?;
+        back_to(context, name, from, ran)?;
+        note(context, name, |portable| take_from(portable, &newer, why))?;
+        match ran.is_empty() {
+            true => Ok(0),
+            false => renew(context, name, ran, Some(&open)),
+        }
+    };
+    let status = going_back();
+    // Whatever became of that: it is what did not work that is told of.
     tell_units(context, trouble, &text);
-    match status {
+    match status? {
         0 => Ok(()),
         _ => Err(hint(
             format!("{name} {from} does not start either"),
@@ -463,8 +467,13 @@ fn tell_units(context: &Context, trouble: Option<&Trouble>, text: &str) {
         Ok(())
     };
     if let Err(error) = told() {
+        let follows = match trouble.has_failed {
+            true => "",
+            false => ", and its OnFailure= does not follow",
+        };
         let unit = plain(&trouble.unit);
-        crate::failure::tell(&error.context(format!("OnFailure= of {unit} does not follow")));
+        let lost = format!("what happened is not in the log of {unit}{follows}");
+        crate::failure::tell(&error.context(lost));
     }
 }
 

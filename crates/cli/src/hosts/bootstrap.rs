@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +18,7 @@ use super::address::Address;
 use super::line::{non_blocking, read};
 use super::session::{SIGNALLED, Sink, WINDOW_CHANGED};
 use super::ssh::{self, Manner, NOT_REACHED};
-use crate::failure::hint;
+use crate::failure::{WithHint as _, hint};
 use crate::pseudo_terminal;
 use crate::terminal::{one_line, size};
 
@@ -49,9 +50,15 @@ pub(super) fn install(
     sink: &mut dyn Sink,
 ) -> Result<Option<u8>> {
     let name = &host.text;
+    let content = |path: PathBuf| {
+        std::fs::read(&path).or_hint(
+            || format!("cannot read {}", path.display()),
+            "--bootstrap copies this command and the coracled beside it: both are to be there",
+        )
+    };
     let parts = Parts {
-        command: std::fs::read("/proc/self/exe")?,
-        daemon: std::fs::read(crate::autostart::daemon_path()?)?,
+        command: content("/proc/self/exe".into())?,
+        daemon: content(crate::autostart::daemon_path()?)?,
     };
     let bytes = parts.command.len() as u64 + parts.daemon.len() as u64;
     sink.note(&format!(
@@ -242,7 +249,7 @@ mod tests {
     /// What the script of `announced` makes of `sent`, in a home directory of its own: its status, what it said, and the files.
     fn check(
         announced: &Parts,
-        sent: &Parts,
+        sent: Parts,
         machine: &str,
     ) -> (u8, String, Vec<(String, Vec<u8>)>) {
         let home = tempfile::tempdir_in("/tmp").unwrap();
@@ -265,9 +272,15 @@ mod tests {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        let (quiet, _signals) = std::os::unix::net::UnixStream::pair().unwrap();
+        quiet.set_nonblocking(true).unwrap();
+        let feeding = Feeding::begin(&mut child, sent).unwrap();
+        let heard = hear(&mut child, &feeding.bytes, &quiet.into()).unwrap();
+        let Heard::All { said, .. } = heard else {
+            panic!("nobody sends a signal, and it takes no minute");
+        };
         // A host of another kind reads nothing.
-        feed(&mut child, sent).ok();
-        let said = said(&mut child).unwrap();
+        feeding.end().ok();
         let status = pseudo_terminal::code(child.wait().unwrap());
         let mut files = Vec::new();
         for entry in std::fs::read_dir(home.path().join(".local/bin"))
@@ -293,7 +306,7 @@ mod tests {
             daemon: vec![7; 100_000],
         };
         let kind = format!("Linux {}", std::env::consts::ARCH);
-        let (status, said, files) = check(&parts(), &parts(), &kind);
+        let (status, said, files) = check(&parts(), parts(), &kind);
         assert_eq!((status, said.as_str()), (0, "~/.local/bin"));
         let (command, daemon) = (
             ("coracle".to_owned(), parts().command),
@@ -304,9 +317,9 @@ mod tests {
             daemon: vec![8; 100_000],
             ..parts()
         };
-        let (status, said, files) = check(&parts(), &damaged, &kind);
+        let (status, said, files) = check(&parts(), damaged, &kind);
         assert_eq!((status, said.as_str(), files.len()), (1, "", 0));
-        let (status, said, files) = check(&parts(), &parts(), "Linux riscv64");
+        let (status, said, files) = check(&parts(), parts(), "Linux riscv64");
         assert_eq!(
             (status, said.as_str(), files.len()),
             (OTHER_KIND, "Linux riscv64", 0)

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
-use wire::remote::{Frame, GREETING, Request, Terminal, Word};
+use wire::remote::{Frame, GREETING, INPUT_WINDOW_BYTES, Request, Terminal, Word};
 
 use super::arrivals::Arrivals;
 use super::line::{Inlet, MISSED_BEATS, Outbox, non_blocking, read};
@@ -40,6 +40,8 @@ enum Gone {
     Silent,
     #[error("the other side says what is no message")]
     Nonsense(#[from] wire::remote::FrameError),
+    #[error("the other side sends more input than it was allowed to")]
+    Overrun,
     #[error("the connection failed")]
     Failed(#[from] io::Error),
 }
@@ -332,7 +334,12 @@ impl Running {
 
     fn take(&mut self, frame: Frame, line: &mut Line) -> Result<(), Gone> {
         match frame {
-            Frame::Input(bytes) if self.input.is_some() => self.typed.extend(bytes),
+            Frame::Input(bytes) if self.input.is_some() => {
+                if self.typed.len().saturating_add(bytes.len()) > INPUT_WINDOW_BYTES {
+                    return Err(Gone::Overrun);
+                }
+                self.typed.extend(bytes);
+            }
             // Nobody reads it any more; the other side may go on sending.
             Frame::Input(bytes) => acknowledge(line, bytes.len())?,
             Frame::InputEnd => self.input_ends = true,

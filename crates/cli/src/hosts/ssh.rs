@@ -2,6 +2,7 @@
 //! it is given lines that are made here, of nothing else.
 
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -41,8 +42,7 @@ impl Manner {
 /// When there is no ssh here.
 pub(crate) fn serve(address: &Address, manner: Manner) -> Result<Child> {
     // Ctrl-C is ours: we pass it on, and ssh lives to carry what comes of it.
-    set_disposition(2, Disposition::Ignore)?;
-    spawn(address, manner, SERVE)
+    spawn(address, manner, (SERVE, Disposition::Ignore))
 }
 
 /// Ends one that is needed no more. It is asked first: it may have switched the terminal's echo off for a password.
@@ -72,11 +72,17 @@ pub(crate) fn end(mut child: Child) -> Result<ExitStatus> {
 /// # Errors
 /// When there is no ssh here.
 pub(crate) fn copy(address: &Address, manner: Manner, line: &str) -> Result<Child> {
-    set_disposition(2, Disposition::Default)?;
-    spawn(address, manner, line)
+    spawn(address, manner, (line, Disposition::Default))
 }
 
-fn spawn(address: &Address, manner: Manner, line: &str) -> Result<Child> {
+/// What a process does at a signal is the whole process's, and hosts are connected to at the same time.
+static SPAWNING: Mutex<()> = Mutex::new(());
+
+fn spawn(
+    address: &Address,
+    manner: Manner,
+    (line, at_interrupt): (&str, Disposition),
+) -> Result<Child> {
     let mut ssh = Command::new("ssh");
     ssh.args([
         "-T",
@@ -101,9 +107,12 @@ fn spawn(address: &Address, manner: Manner, line: &str) -> Result<Child> {
         ssh.stderr(Stdio::piped());
     }
     // It has signals as anybody has them: those that we hear of by a descriptor are blocked here.
+    let alone = SPAWNING.lock().unwrap_or_else(PoisonError::into_inner);
+    set_disposition(2, at_interrupt)?;
     let blocked = set_mask(SignalSet::EMPTY)?;
     let spawned = ssh.spawn();
     set_mask(blocked)?;
+    drop(alone);
     spawned.or_hint(
         || "cannot run ssh".to_owned(),
         "other hosts are reached by ssh: install an ssh client, such as openssh-client",

@@ -1,7 +1,7 @@
 //! The pack: each chunk of an image once, as a zstd frame of its own that may refer to the chunks before it.
 //!
-//! Small frames compress badly: with the chunks before it at hand the pack is a twentieth larger than the image as one frame,
-//! and without them a fifth.
+//! Small frames compress badly: with the chunks before it at hand the pack is 8 % larger than the image as one frame,
+//! and without them 21 %.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, Read, Write};
