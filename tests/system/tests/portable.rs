@@ -343,27 +343,27 @@ impl Drop for HostDirectory {
 
 #[test]
 fn a_purge_keeps_what_the_host_had_before_whatever_was_granted() {
-    let other = HostDirectory::new("/var/lib/coracle-test-other");
-    let same = HostDirectory::new("/var/cache/coracle-test-taken");
+    let other = HostDirectory::new("/var/lib/test-of-coracle-other");
+    let same = HostDirectory::new("/var/cache/test-of-coracle-taken");
     with_workshop(|coracle, workshop| {
         let service =
-            format!("{BOAT}StateDirectory=coracle-test-other\nCacheDirectory=coracle-test-taken\n");
-        let units = [("coracle-test-taken.service", service.as_str())];
-        let image = workshop.image("coracle-test-taken", "1", By::Trusted, &units);
+            format!("{BOAT}StateDirectory=test-of-coracle-other\nCacheDirectory=test-of-coracle-taken\n");
+        let units = [("test-of-coracle-taken.service", service.as_str())];
+        let image = workshop.image("test-of-coracle-taken", "1", By::Trusted, &units);
         refused(
             coracle,
             &[&image],
             &[
-                "/var/lib/coracle-test-other",
-                "/var/cache/coracle-test-taken",
+                "/var/lib/test-of-coracle-other",
+                "/var/cache/test-of-coracle-taken",
             ],
         );
         for grant in [
-            "--grant=path:/var/lib/coracle-test-other,path:/var/cache/coracle-test-taken",
+            "--grant=path:/var/lib/test-of-coracle-other,path:/var/cache/test-of-coracle-taken",
             "--grant=superprivileged",
         ] {
             coracle.ok(&["start", "--attach-only", &image, grant]);
-            let said = coracle.ok(&["purge", "--forget", "coracle-test-taken"]);
+            let said = coracle.ok(&["purge", "--forget", "test-of-coracle-taken"]);
             assert!(other.is_whole() && same.is_whole(), "{said}");
         }
     });
