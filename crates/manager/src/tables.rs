@@ -191,7 +191,8 @@ impl Manager {
         tables.pause = Some(crate::clock::monotonic().after(Micros(PAUSE_US)));
     }
 
-    /// Listens again where the pause is over. What changed meanwhile the kernel tells then.
+    /// Listens again where the pause is over, and looks once: the kernel tells of a change to the first who asks, which adding a table does
+    /// itself (`mounts_poll` and `swaps_poll` in Linux 6.18), so what changed during the pause is told to nobody any more.
     pub(crate) fn end_pause_of_tables(&mut self, now: Micros) {
         let tables = &mut self.aside.tables;
         if tables.pause.is_none_or(|end| end > now) {
@@ -204,6 +205,7 @@ impl Manager {
                 return self.log(&text);
             }
         }
+        self.look_at_tables();
     }
 
     fn watch_tables(&mut self) -> io::Result<()> {

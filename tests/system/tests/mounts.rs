@@ -149,6 +149,23 @@ fn what_others_mount_and_unmount_is_known() {
 }
 
 #[test]
+fn what_others_change_right_after_another_change_is_known() {
+    with_units(&[], |coracle| {
+        let data = Place::memory(coracle, "data");
+        std::fs::create_dir(&data.path).expect("a directory");
+        mount_by_others(&data);
+        await_state(coracle, &data.unit, "active mounted");
+        for _ in 0..20 {
+            by_others("umount", &[], &data);
+            mount_by_others(&data);
+            await_state(coracle, &data.unit, "active mounted");
+        }
+        by_others("umount", &[], &data);
+        await_state(coracle, &data.unit, "inactive dead");
+    });
+}
+
+#[test]
 fn a_stop_fails_while_somebody_works_in_it_and_the_mount_stays() {
     with_units(&[], |coracle| {
         let data = Place::memory(coracle, "data");
