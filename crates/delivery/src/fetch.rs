@@ -7,7 +7,11 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
+use crate::credential::Credential;
 use crate::digest::Digest;
+use crate::place::Place;
 
 mod address;
 mod calls;
@@ -15,9 +19,12 @@ mod confine;
 mod dns;
 mod exchange;
 mod host;
+mod known;
+mod pace;
 mod pieces;
 mod resolver;
 mod staged;
+mod ways;
 mod webhook;
 
 pub use confine::{Reduction, confine};
@@ -70,6 +77,28 @@ impl Default for Limits {
     }
 }
 
+/// By which ways, how fast, and as whom.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Access {
+    /// What the server of the request's address is told, and no other, wherever that one redirects to.
+    pub credential: Option<Credential>,
+    /// Through whom.
+    pub proxy: Option<Proxy>,
+    /// Where redirects may lead; none: anywhere.
+    pub allowed: Option<Vec<Place>>,
+    /// Bytes a second.
+    pub rate_bytes: Option<u64>,
+}
+
+/// A proxy.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Proxy {
+    /// `http://HOST:PORT`.
+    pub address: String,
+    /// Hosts that are reached without it.
+    pub none_for: Vec<String>,
+}
+
 /// What to fetch.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -79,6 +108,8 @@ pub struct Request {
     pub roots: Roots,
     /// Limits.
     pub limits: Limits,
+    /// Ways and credentials.
+    pub access: Access,
 }
 
 /// How far it is.
@@ -115,6 +146,12 @@ pub enum Error {
     /// The certificates to trust cannot be read.
     #[error("there are no certificates to trust servers by: {reason}")]
     Roots {
+        /// What is wrong with them.
+        reason: &'static str,
+    },
+    /// The certificate or the key of the client is none.
+    #[error("the certificate or the key of the credential can't be used: {reason}")]
+    Identity {
         /// What is wrong with them.
         reason: &'static str,
     },

@@ -6,11 +6,14 @@
 pub mod attached;
 pub mod channel;
 pub mod chunks;
+pub mod credential;
 pub mod digest;
 pub mod digests;
 pub mod fetch;
 pub mod files;
 pub mod grants;
+pub mod place;
+pub mod policy;
 pub mod portables;
 pub mod publish;
 pub mod purge;

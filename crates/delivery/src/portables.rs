@@ -48,6 +48,9 @@ pub struct Portable {
     pub trust: Trust,
     /// Where it came from: URL or path.
     pub origin: String,
+    /// The only certificates that the server there is trusted by, in PEM, where `--ca` named some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roots: Option<String>,
     /// What the administrator consented to, for this signer.
     pub grants: Grants,
     /// The host's directories that are its own, as they were not there before it.
@@ -574,6 +577,7 @@ mod tests {
             claimed: None,
             trust: Trust::Signed,
             origin: "https://example/hello.psi".into(),
+            roots: None,
             grants: Grants::from_list("network,listen:8080").unwrap(),
             settings: BTreeMap::new(),
             directories: BTreeSet::new(),

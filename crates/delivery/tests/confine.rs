@@ -50,6 +50,7 @@ fn worker() {
     let request = Request {
         url,
         roots: Roots::System,
+        access: Default::default(),
         limits: Limits {
             retries: 0,
             ..Limits::default()

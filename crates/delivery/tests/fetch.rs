@@ -180,6 +180,7 @@ impl Place {
         let mut request = Request {
             url: url.to_owned(),
             roots: Roots::Only(CA.to_vec()),
+            access: Default::default(),
             limits,
         };
         change(&mut request);
@@ -370,6 +371,7 @@ fn a_connection_that_stands_still_is_told_with_its_cause() {
     let request = Request {
         url: server.url("http"),
         roots: Roots::Only(CA.to_vec()),
+        access: Default::default(),
         limits: Limits {
             idle: Duration::from_millis(200),
             retries: 0,

@@ -32,6 +32,7 @@ fn hold(answer: Vec<u8>, left: &[u8], state: &[u8]) {
     let request = Request {
         url: format!("http://127.0.0.1:{port}/x"),
         roots: Roots::System,
+        access: Default::default(),
         limits: Limits {
             size_max_bytes: SIZE_MAX_BYTES,
             total: Duration::from_secs(5),

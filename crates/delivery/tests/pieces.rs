@@ -138,6 +138,7 @@ impl Case {
         let request = Request {
             url: url.to_owned(),
             roots: Roots::System,
+            access: Default::default(),
             limits,
         };
         let pieces = Pieces {

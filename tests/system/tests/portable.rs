@@ -346,8 +346,9 @@ fn a_purge_keeps_what_the_host_had_before_whatever_was_granted() {
     let other = HostDirectory::new("/var/lib/test-of-coracle-other");
     let same = HostDirectory::new("/var/cache/test-of-coracle-taken");
     with_workshop(|coracle, workshop| {
-        let service =
-            format!("{BOAT}StateDirectory=test-of-coracle-other\nCacheDirectory=test-of-coracle-taken\n");
+        let service = format!(
+            "{BOAT}StateDirectory=test-of-coracle-other\nCacheDirectory=test-of-coracle-taken\n"
+        );
         let units = [("test-of-coracle-taken.service", service.as_str())];
         let image = workshop.image("test-of-coracle-taken", "1", By::Trusted, &units);
         refused(

@@ -14,7 +14,7 @@ use crate::verbs::Run;
 /// Options of `explain`.
 #[derive(Args, Debug)]
 pub(crate) struct Explain {
-    /// Directives, with or without `=`, or `notify.conf`; none: a list of all directives
+    /// Directives, with or without `=`; `notify.conf`, `delivery.toml` or a key of that; none: a list of all directives
     #[arg(value_name = "DIRECTIVE")]
     directives: Vec<String>,
     /// Print the steps by which this unit would be started now
@@ -30,11 +30,12 @@ impl Run for Explain {
         if self.directives.is_empty() {
             return list(context);
         }
-        if self.directives == [load::notify::FILE] {
-            let text = super::notify_about::ABOUT_FILE;
+        if let [name] = self.directives.as_slice()
+            && let Some(text) = about_file(name)
+        {
             match context.globals.json {
                 true => say_json(&text)?,
-                false => say(text),
+                false => say(text.trim_end()),
             }
             return Ok(0);
         }
@@ -54,6 +55,18 @@ impl Run for Explain {
             say(crate::reference::text(row).trim_end());
         }
         Ok(0)
+    }
+}
+
+/// What is told of a file of the administrator's, or of one of its keys.
+fn about_file(name: &str) -> Option<String> {
+    match name {
+        load::notify::FILE => Some(super::notify_about::ABOUT_FILE.to_owned()),
+        delivery::policy::FILE => Some(delivery::policy::about()),
+        key => {
+            let mut keys = delivery::policy::KEYS.iter();
+            keys.find(|known| known.name == key).map(|key| key.text())
+        }
     }
 }
 

@@ -64,6 +64,13 @@ impl InstallOptions {
         &self.fetch
     }
 
+    /// The same with what was kept of how the portable came.
+    pub(crate) fn of_kept(&self, portable: &Portable) -> InstallOptions {
+        let mut install = self.clone();
+        install.fetch.kept_roots.clone_from(&portable.roots);
+        install
+    }
+
     /// The signer that is accepted from now on.
     pub(crate) fn accept_signer(&self) -> Option<Digest> {
         self.accept_signer
@@ -387,6 +394,13 @@ impl Start {
             self.consented(context, admitted, (&name, review), of_old, &taken)?;
         let own = own_directories(&review, &taken);
         let mut portable = record::record(admitted, &name, known.clone(), (grants, own), origin);
+        let same_origin = known
+            .as_ref()
+            .is_some_and(|known| known.origin == portable.origin);
+        match self.install.fetch.own_roots()? {
+            None if same_origin => {}
+            roots => portable.roots = roots,
+        }
         let of_other = |known: &Portable| !same_maker(known, admitted, signer.as_ref());
         if known.as_ref().is_some_and(of_other)
             && let Some(gone) = record::forget_choices(&mut portable)

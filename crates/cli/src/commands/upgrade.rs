@@ -156,12 +156,12 @@ impl Upgrade {
             }
             return Ok(Some((newest, None)));
         }
-        let fetch = self.install.fetch();
+        let install = self.install.of_kept(portable);
         let found = channel::look(
             context,
             store,
             portable,
-            fetch,
+            install.fetch(),
             self.install.accept_signer(),
         )?;
         let (newest, passed) = offered::newer(&found.index, &portable.current);
@@ -256,7 +256,7 @@ impl Upgrade {
             }
         }
         let open = Listening::of(context, &ran)?;
-        let mut install = self.install.clone();
+        let mut install = self.install.of_kept(portable);
         install.choices.must_be = Some(name.to_owned());
         install.choices.trial = (!ran.is_empty()).then(|| from.to_owned());
         install.choices.returns = matches!(source, Source::Version(..));

@@ -14,7 +14,7 @@ use image::worker::{Fault, WorkerError, Workers};
 
 use super::admit::{honoured, revoked_signer};
 use super::existing_held;
-use super::fetch::{FetchOptions, fetch};
+use super::fetch::{FetchOptions, fetch_itself};
 use crate::clock::now_s;
 use crate::context::Context;
 use crate::failure::{Hint, hint};
@@ -90,7 +90,7 @@ fn stand(
         max_size: Some(STATEMENT_LIMIT_BYTES.to_string()),
         ..options.clone()
     };
-    let (staging, _, _) = fetch(context, store, url, &options)?;
+    let (staging, _, _) = fetch_itself(context, store, url, &options)?;
     let mut trusted = honoured(&context.directories.config)?;
     trusted.extend(heirs(portable)?);
     (&staging.file).rewind()?;

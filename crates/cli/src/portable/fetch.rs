@@ -7,12 +7,13 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use delivery::digest::Digest;
-use delivery::fetch::{Limits, Progress, Request, Roots};
+use delivery::fetch::{Access, Limits, Progress, Proxy, Request, Roots};
+use delivery::policy::{Policy, size};
 use delivery::store::{Staging, Store};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::context::Context;
-use crate::failure::{Hint, hint};
+use crate::failure::{Hint, WithHint, hint};
 use crate::portable::admit::IMAGE_MAX_BYTES;
 use crate::terminal::{Paint, one_line};
 use crate::workers;
@@ -29,6 +30,9 @@ pub(crate) struct FetchOptions {
     /// Longest time for the whole transfer, in seconds
     #[arg(long, value_name = "SECONDS")]
     pub(crate) max_time: Option<u64>,
+    /// The certificates that `--ca` named when the portable came, in PEM.
+    #[arg(skip)]
+    pub(crate) kept_roots: Option<String>,
 }
 
 impl FetchOptions {
@@ -40,13 +44,24 @@ impl FetchOptions {
         self.max_size.as_deref().map_or(Ok(IMAGE_MAX_BYTES), bytes)
     }
 
-    pub(super) fn request(&self, url: &str) -> Result<Request> {
-        let roots = match &self.ca {
-            Some(path) => Roots::Only(
-                std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?,
-            ),
-            None => Roots::System,
+    /// The only certificates that servers are trusted by, in PEM, where there are such: the named ones, else the kept ones.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    pub(crate) fn own_roots(&self) -> Result<Option<String>> {
+        let Some(path) = &self.ca else {
+            return Ok(self.kept_roots.clone());
         };
+        let shown = path.display();
+        let pem = std::fs::read(path).with_context(|| format!("cannot read {shown}"))?;
+        let pem = String::from_utf8(pem).with_context(|| format!("{shown} is not PEM"))?;
+        Ok(Some(pem))
+    }
+
+    /// What a worker is asked for, by the ways that the policy says.
+    pub(super) fn request(&self, policy: &Policy, url: &str) -> Result<Request> {
+        let roots = self.own_roots()?;
+        let roots = roots.map_or(Roots::System, |pem| Roots::Only(pem.into_bytes()));
         let mut limits = Limits {
             size_max_bytes: self.size_max_bytes()?,
             ..Limits::default()
@@ -58,8 +73,48 @@ impl FetchOptions {
             url: url.to_owned(),
             roots,
             limits,
+            access: access(policy, url)?,
         })
     }
+}
+
+fn access(policy: &Policy, url: &str) -> Result<Access> {
+    let credential = policy.credential(url).or_hint(
+        || format!("{url} is not asked, as what it asks for can't be read"),
+        "`coracle explain delivery.toml` says how credentials are kept",
+    )?;
+    let proxy = policy.proxy.as_ref().map(|proxy| Proxy {
+        address: proxy.0.clone(),
+        none_for: policy.no_proxy.clone(),
+    });
+    Ok(Access {
+        credential,
+        proxy,
+        allowed: policy.allowed(),
+        rate_bytes: policy.rate_limit.map(|rate| rate.0),
+    })
+}
+
+/// What the administrator allows and wants of fetching.
+///
+/// # Errors
+/// When the file is not understood: nothing is fetched then.
+pub(crate) fn policy(context: &Context) -> Result<Policy> {
+    Policy::read(&context.directories.config).or_hint(
+        || "nothing is fetched, as it is not known what is allowed".to_owned(),
+        "`coracle explain delivery.toml` says what may stand there",
+    )
+}
+
+/// Where an address may be fetched, in order.
+///
+/// # Errors
+/// When it is not among the sources that are allowed.
+pub(super) fn addresses(policy: &Policy, url: &str) -> Result<Vec<String>> {
+    policy.addresses(url).or_hint(
+        || "it is not fetched".to_owned(),
+        "`sources` in this host's delivery.toml lists what its administrator allows",
+    )
 }
 
 /// A number with K, M, G or T, to the base of 1024, as unit files have it.
@@ -67,20 +122,7 @@ impl FetchOptions {
 /// # Errors
 /// When it is none.
 pub(crate) fn bytes(text: &str) -> Result<u64> {
-    let (number, shift) = match text.char_indices().last() {
-        Some((at, unit)) if unit.is_ascii_alphabetic() => (
-            text.get(..at).unwrap_or_default(),
-            "KMGT"
-                .find(unit.to_ascii_uppercase())
-                .map(|place| 10 * (place + 1)),
-        ),
-        _ => (text, Some(0)),
-    };
-    let value: Option<u64> = number.parse().ok();
-    let value = value
-        .zip(shift)
-        .and_then(|(value, shift)| value.checked_mul(1 << shift));
-    value.ok_or_else(|| {
+    size(text).ok_or_else(|| {
         hint(
             format!("{text:?} is no size"),
             "sizes are numbers with K, M, G or T, such as 500M",
@@ -88,7 +130,7 @@ pub(crate) fn bytes(text: &str) -> Result<u64> {
     })
 }
 
-/// Fetches an address into the store's staging area; what is there from an earlier try goes on.
+/// Fetches an address into the store's staging area, from a mirror where one has it; what is there from an earlier try goes on.
 ///
 /// # Errors
 /// When the server can't be reached or trusted, or a limit is passed.
@@ -98,11 +140,53 @@ pub(crate) fn fetch(
     url: &str,
     options: &FetchOptions,
 ) -> Result<(Staging, Digest, u64)> {
-    let request = options.request(url)?;
-    let staging = store.stage(url)?;
+    let policy = policy(context)?;
+    let all = addresses(&policy, url)?;
+    let (own, mirrors) = all.split_last().context("an address has an address")?;
+    for mirror in mirrors {
+        match fetch_from(context, (store, url), &options.request(&policy, mirror)?) {
+            Err(error) => tell_mirror(context, mirror, &error),
+            came => return came,
+        }
+    }
+    fetch_from(context, (store, url), &options.request(&policy, own)?)
+}
+
+/// The same from nowhere else than from the address itself.
+///
+/// # Errors
+/// As [`fetch`].
+pub(crate) fn fetch_itself(
+    context: &Context,
+    store: &Store,
+    url: &str,
+    options: &FetchOptions,
+) -> Result<(Staging, Digest, u64)> {
+    let policy = policy(context)?;
+    addresses(&policy, url)?;
+    fetch_from(context, (store, url), &options.request(&policy, url)?)
+}
+
+/// Tells that a mirror is passed over.
+pub(super) fn tell_mirror(context: &Context, mirror: &str, error: &anyhow::Error) {
+    context.narrate(&format!(
+        "{} the mirror {} is passed over: {}",
+        Paint::Yellow.on("warning:"),
+        one_line(mirror),
+        one_line(&format!("{error:#}"))
+    ));
+}
+
+fn fetch_from(
+    context: &Context,
+    (store, key): (&Store, &str),
+    request: &Request,
+) -> Result<(Staging, Digest, u64)> {
+    let url = &request.url;
+    let staging = store.stage(key)?;
     let bar = bar(context, url);
     let fetched = workers::fetch::run(
-        &request,
+        request,
         &staging,
         &mut |progress| show(&bar, progress),
         &mut |reason| tell_reduced(context, reason),
@@ -111,7 +195,7 @@ pub(crate) fn fetch(
     if let Err(error) = fetched {
         let next = if staging.file.metadata()?.len() == 0 {
             store.discard(staging)?;
-            "check the address and the server; `--ca FILE` names the certificate of a private one"
+            "check the address and the server; `--ca FILE` names the certificate of a private one, and `coracle explain credential.for` says how it is told who asks"
         } else {
             "run the same command again: a transfer that was cut goes on where it ended"
         };

@@ -9,10 +9,11 @@ use delivery::chunks::List;
 use delivery::chunks::list::{LIST_MAX_BYTES, Stretch};
 use delivery::chunks::local::{Local, complete};
 use delivery::digest::Digest;
-use delivery::fetch::Progress;
+use delivery::fetch::{Progress, Request};
+use delivery::policy::Policy;
 use delivery::store::{Staging, Store};
 
-use super::fetch::{FetchOptions, bar, fetch, show, tell_reduced};
+use super::fetch::{FetchOptions, addresses, bar, fetch, policy, show, tell_mirror, tell_reduced};
 use super::room::check_room;
 use super::source::Offered;
 use crate::context::Context;
@@ -162,11 +163,33 @@ struct Coming<'a> {
 impl Coming<'_> {
     /// Fetches chunks; returned is how many bytes came.
     fn bring(&self, list: &List, (wanted, stretches): (&[usize], &[Stretch])) -> Result<u64> {
+        let url = address(self.offered, self.published.pack)?;
+        let policy = policy(self.context)?;
+        let all = addresses(&policy, &url)?;
+        let (own, mirrors) = all.split_last().context("an address has an address")?;
+        for mirror in mirrors {
+            match self.bring_from(&self.request(&policy, mirror)?, list, (wanted, stretches)) {
+                Err(error) => tell_mirror(self.context, mirror, &error),
+                came => return came,
+            }
+        }
+        self.bring_from(&self.request(&policy, own)?, list, (wanted, stretches))
+    }
+
+    fn request(&self, policy: &Policy, url: &str) -> Result<Request> {
+        let mut request = self.options.request(policy, url)?;
+        request.limits.size_max_bytes = self.offered.release.image.bytes;
+        Ok(request)
+    }
+
+    fn bring_from(
+        &self,
+        request: &Request,
+        list: &List,
+        (wanted, stretches): (&[usize], &[Stretch]),
+    ) -> Result<u64> {
         let image_bytes = self.offered.release.image.bytes;
         let pack_bytes = self.published.pack.bytes;
-        let url = address(self.offered, self.published.pack)?;
-        let mut request = self.options.request(&url)?;
-        request.limits.size_max_bytes = image_bytes;
         let share = |numbers| Wanted {
             numbers,
             image_bytes,
@@ -174,11 +197,10 @@ impl Coming<'_> {
         };
         let shares = list.shares(wanted, WORKERS).into_iter();
         let shares: Vec<Wanted> = shares.map(share).collect();
-        let length = |one: &Stretch| one.packed.end - one.packed.start;
-        let total_bytes = Some(stretches.iter().map(length).sum());
-        let bar = bar(self.context, &url);
+        let total_bytes = Some(stretches.iter().map(Stretch::bytes).sum());
+        let bar = bar(self.context, &request.url);
         let came = run_chunks(
-            &request,
+            request,
             self.files,
             &shares,
             &mut |bytes| show(&bar, Progress { bytes, total_bytes }),

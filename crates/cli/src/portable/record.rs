@@ -275,6 +275,7 @@ pub(crate) fn record(
         claimed: None,
         trust: admitted.trust,
         origin: String::new(),
+        roots: None,
         grants: Default::default(),
         directories: Default::default(),
         marked: Default::default(),

@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use delivery::chunks::List;
 use delivery::chunks::list::LIST_MAX_BYTES;
 use delivery::digest::Digest;
-use delivery::fetch::{Fetched, Limits, Pieces, Progress, Request, Roots};
+use delivery::fetch::{Access, Fetched, Limits, Pieces, Progress, Request, Roots};
 use delivery::store::Staging;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,7 @@ struct Order {
     idle_s: u64,
     redirects: u32,
     retries: u32,
+    access: Access,
     chunks: Option<Wanted>,
 }
 
@@ -110,7 +111,9 @@ pub(crate) fn run_chunks(
     }
     let mut workers = Vec::new();
     for share in shares {
-        let order = Order::of(request, Some(share.clone()))?;
+        let mut order = Order::of(request, Some(share.clone()))?;
+        let rate = &mut order.access.rate_bytes;
+        *rate = rate.map(|bytes| bytes / shares.len() as u64);
         workers.push(start(&order, image, list)?);
     }
     let (to_here, told) = mpsc::channel();
@@ -306,6 +309,7 @@ impl Order {
             idle_s: idle.as_secs(),
             redirects,
             retries,
+            access: request.access.clone(),
             chunks,
         })
     }
@@ -326,6 +330,7 @@ impl Order {
             url: self.url.clone(),
             roots,
             limits,
+            access: self.access.clone(),
         }
     }
 }

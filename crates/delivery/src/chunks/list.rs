@@ -56,6 +56,14 @@ pub struct Stretch {
     pub packed: Range<u64>,
 }
 
+impl Stretch {
+    /// How long it is in the pack.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.packed.end - self.packed.start
+    }
+}
+
 /// Why a list is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the list of chunks is refused: {what}")]
@@ -234,7 +242,7 @@ impl List {
     /// What these ranges cost, requests counted.
     #[must_use]
     pub fn cost_bytes(stretches: &[Stretch]) -> u64 {
-        let bytes = |one: &Stretch| one.packed.end - one.packed.start + REQUEST_BYTES;
+        let bytes = |one: &Stretch| one.bytes() + REQUEST_BYTES;
         stretches.iter().map(bytes).sum()
     }
 

@@ -1,26 +1,23 @@
 //! One try: request, redirects, answer, body.
 
 use std::io::{self, Read};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ureq::http::header::{
-    ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE,
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_RANGE, LAST_MODIFIED,
+    LOCATION, RANGE,
 };
 use ureq::http::{HeaderMap, HeaderName, Response, Uri};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
-use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body};
 
-use super::host::Host;
-use super::resolver::HostResolver;
+use super::known::Known;
+use super::pace::Pace;
 use super::staged::Staged;
-use super::{Error, Progress, Request, Roots, address};
+use super::ways::Ways;
+use super::{Error, Progress, Request, address};
 
 /// Bytes read at once.
 const CHUNK_BYTES: usize = 64 * 1024;
-/// Largest head of an answer, in bytes.
-const HEAD_MAX_BYTES: usize = 64 * 1024;
 
 /// How a try ended, unless in an error.
 pub(super) enum Outcome {
@@ -38,6 +35,8 @@ pub(super) struct Exchange<'a> {
     url: Uri,
     until: Instant,
     agent: Agent,
+    known: Option<Known>,
+    pub(super) pace: Pace,
 }
 
 /// What a request asks for, and what is there already.
@@ -72,31 +71,17 @@ impl<'a> Exchange<'a> {
         until: Instant,
         idle_connections: usize,
     ) -> Result<Exchange<'a>, Error> {
-        let idle = Some(request.limits.idle);
-        let config = Agent::config_builder()
-            .tls_config(tls(&request.roots, &url)?)
-            .proxy(None)
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .max_response_header_size(HEAD_MAX_BYTES)
-            // For a whole file none: a redirect asks on a connection of its own, as a server that closes without saying so would cut it,
-            // and the try would begin anew from the first address.
-            .max_idle_connections(idle_connections)
-            .max_idle_connections_per_host(idle_connections)
-            .timeout_resolve(idle)
-            .timeout_connect(idle)
-            .timeout_recv_response(idle)
-            .timeout_per_read(idle)
-            .timeout_per_write(idle)
-            .user_agent(concat!("coracle/", env!("CARGO_PKG_VERSION")))
-            .build();
-        let agent = Agent::with_parts(config, DefaultConnector::default(), HostResolver::new());
+        let ways = Ways::of(request, &url, idle_connections)?;
+        let credential = request.access.credential.as_ref();
         Ok(Exchange {
             request,
             url,
             until,
-            agent,
+            agent: ways.agent(None)?,
+            known: credential
+                .map(|credential| Known::new(credential, &ways))
+                .transpose()?,
+            pace: Pace::new(request.access.rate_bytes),
         })
     }
 
@@ -150,7 +135,8 @@ impl<'a> Exchange<'a> {
                 header(response.headers(), &LOCATION),
             ) {
                 (301 | 302 | 303 | 307 | 308, Some(location)) => {
-                    url = address::redirect(&url, location)?
+                    url = address::redirect(&url, location)?;
+                    self.check_allowed(&url)?;
                 }
                 _ => return Ok(Ok((url, response))),
             }
@@ -161,16 +147,33 @@ impl<'a> Exchange<'a> {
         })
     }
 
+    /// Where a policy says where may be fetched from, nobody leads elsewhere.
+    fn check_allowed(&self, url: &Uri) -> Result<(), Error> {
+        let url = url.to_string();
+        let allowed = self.request.access.allowed.as_ref();
+        match allowed.is_none_or(|places| places.iter().any(|place| place.covers(&url))) {
+            true => Ok(()),
+            false => Err(Error::Address {
+                url,
+                reason: "a redirect to where the policy allows no fetching from is not followed",
+            }),
+        }
+    }
+
     /// One answer, or why the connection was cut before it came.
     fn ask(&self, url: &Uri, asked: &Asked<'_>) -> Result<io::Result<Response<Body>>, Error> {
         let left = self.left(asked.bytes)?;
-        let mut request = self
-            .agent
+        let known = self.known.as_ref().filter(|known| known.is_of(url));
+        let agent = known.and_then(Known::agent).unwrap_or(&self.agent);
+        let mut request = agent
             .get(url)
             .config()
             .timeout_global(Some(left))
             .build()
             .header(ACCEPT_ENCODING, "identity");
+        if let Some(login) = known.and_then(Known::login) {
+            request = request.header(AUTHORIZATION, login);
+        }
         if let Some(range) = &asked.range {
             request = request.header(RANGE, range);
         }
@@ -282,6 +285,7 @@ impl<'a> Exchange<'a> {
             staged
                 .append(buffer.get(..count).unwrap_or_default())
                 .map_err(Error::staging("write"))?;
+            self.pace.spend(count as u64);
         }
     }
 }
@@ -353,33 +357,5 @@ fn is_cut(error: &ureq::Error, begun: bool) -> bool {
         },
         ureq::Error::Timeout(_) => begun,
         _ => false,
-    }
-}
-
-/// How servers are trusted.
-pub(super) fn tls(roots: &Roots, url: &Uri) -> Result<TlsConfig, Error> {
-    let (pem, reason) = match roots {
-        Roots::Only(pem) => (pem.as_slice(), "the given file has none"),
-        Roots::System => (
-            Host::get().bundle.as_slice(),
-            "this system has no bundle of them (Debian: ca-certificates)",
-        ),
-    };
-    let certificates: Vec<Certificate<'static>> =
-        ureq::tls::parse_pem(pem).filter_map(certificate).collect();
-    if certificates.is_empty() && url.scheme_str() == Some("https") {
-        return Err(Error::Roots { reason });
-    }
-    Ok(TlsConfig::builder()
-        .root_certs(RootCerts::Specific(Arc::new(certificates)))
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .build())
-}
-
-/// Bundles have parts that no one can read; the others count.
-fn certificate(item: Result<PemItem<'static>, ureq::Error>) -> Option<Certificate<'static>> {
-    match item {
-        Ok(PemItem::Certificate(certificate)) => Some(certificate),
-        _ => None,
     }
 }

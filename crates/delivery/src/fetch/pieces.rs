@@ -38,7 +38,7 @@ pub fn fetch_pieces(
     let mut tries = Tries::begin(request);
     let exchange = Exchange::new(request, url, tries.until, 1)?;
     let stretches = pieces.list.stretches(pieces.wanted);
-    let total_bytes = stretches.iter().map(length).sum();
+    let total_bytes = stretches.iter().map(Stretch::bytes).sum();
     let mut coming = Coming {
         pieces,
         exchange,
@@ -59,10 +59,6 @@ pub fn fetch_pieces(
     }
     pieces.target.sync_data().map_err(Error::staging("write"))?;
     Ok(coming.bytes)
-}
-
-fn length(stretch: &Stretch) -> u64 {
-    stretch.packed.end - stretch.packed.start
 }
 
 /// What is under way.
@@ -146,6 +142,7 @@ impl Coming<'_, '_> {
                 return Ok(Some(Failed::Cut(Some(cause))));
             }
             self.bytes += u64::from(chunk.packed_bytes);
+            self.exchange.pace.spend(u64::from(chunk.packed_bytes));
             (self.progress)(Progress {
                 bytes: self.bytes,
                 total_bytes: Some(self.total_bytes),

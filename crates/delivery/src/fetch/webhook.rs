@@ -7,8 +7,8 @@ use ureq::http::Uri;
 use ureq::http::header::CONTENT_TYPE;
 use ureq::unversioned::transport::DefaultConnector;
 
-use super::exchange::tls;
 use super::resolver::HostResolver;
+use super::ways::tls;
 use super::{Error, Roots, address};
 
 /// Largest head of an answer, in bytes; what follows it is not read.
