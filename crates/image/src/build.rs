@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::assemble::{Parts, WriteImageError};
+use crate::crew::Crew;
 use crate::erofs::{self, ErofsError};
 use crate::guid::Guid;
 use crate::manifest::{Manifest, ManifestError};
@@ -224,7 +225,8 @@ pub(crate) fn from_manifest(
         Format::Erofs => erofs::write(&manifest, options.epoch_s, &file, &tell)?,
         Format::Squashfs => squashfs::write(&manifest, options.epoch_s, io::BufWriter::new(&file))?,
     };
-    let source = FileSource::new(&file).map_err(error)?;
+    let crew = Crew::of_processors();
+    let source = FileSource::new(&file).map_err(error)?.hashed_by(&crew);
     let root = Extent { offset: 0, length };
     let label = version
         .as_ref()

@@ -6,6 +6,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
+use crate::crew::Crew;
 use crate::discoverable::Purpose;
 use crate::disk::{self, Part};
 use crate::dissect::{DissectError, FileSystem, Layout, dissect};
@@ -66,8 +67,8 @@ pub enum InspectError {
 ///
 /// # Errors
 /// See [`InspectError`].
-pub fn inspect(file: &File) -> Result<Report, InspectError> {
-    let source = FileSource::new(file)?;
+pub fn inspect(file: &File, crew: &Crew) -> Result<Report, InspectError> {
+    let source = FileSource::new(file)?.hashed_by(crew);
     let disk = disk::read(&source)?;
     let root = disk.part(Purpose::Root)?;
     let encrypted = disk.parts.iter().filter_map(|part| {

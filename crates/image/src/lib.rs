@@ -7,6 +7,7 @@
 pub mod assemble;
 pub mod build;
 pub mod choose;
+pub mod crew;
 pub mod discoverable;
 pub mod disk;
 pub mod dissect;

@@ -7,6 +7,8 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
+use crate::crew::Crew;
+
 /// A run of bytes inside an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Extent {
@@ -43,6 +45,11 @@ pub trait Source {
     /// # Errors
     /// `UnexpectedEof` where the bytes are not all there; else what the file says.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// Who hashes beside the thread that reads, where there is somebody.
+    fn crew(&self) -> Option<&Crew> {
+        None
+    }
 
     /// Reads a whole run into memory, up to `limit_bytes`.
     ///
@@ -92,6 +99,7 @@ impl Source for Vec<u8> {
 pub struct FileSource<'file> {
     file: &'file File,
     length: u64,
+    crew: Option<&'file Crew>,
 }
 
 impl<'file> FileSource<'file> {
@@ -111,7 +119,16 @@ impl<'file> FileSource<'file> {
         Ok(Self {
             file,
             length: u64::try_from(status.st_size).unwrap_or_default(),
+            crew: None,
         })
+    }
+
+    /// The same, whose bytes are hashed by these threads, too.
+    pub(crate) fn hashed_by(self, crew: &'file Crew) -> Self {
+        Self {
+            crew: Some(crew),
+            ..self
+        }
     }
 }
 
@@ -122,6 +139,10 @@ impl Source for FileSource<'_> {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.file.read_exact_at(buffer, offset)
+    }
+
+    fn crew(&self) -> Option<&Crew> {
+        self.crew
     }
 }
 

@@ -8,6 +8,7 @@ use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::crew::Crew;
 use crate::dissect::Layout;
 use crate::signature::{self, SignatureError, Signer, TrustedCertificate};
 use crate::source::{Extent, FileSource, Source};
@@ -199,23 +200,23 @@ pub fn verify(
     layout: &Unverified<Layout>,
     trust: &Trust,
 ) -> Result<Verified<Layout>, VerifyError> {
-    verify_with(file, None, layout, trust, How::Whole)
+    verify_with((file, &Crew::default()), None, layout, trust, How::Whole)
 }
 
-/// The same, with the verity data in a file of their own where the layout says so, and the data left to the kernel where it looks
-/// at them.
+/// The same with threads that hash, with the verity data in a file of their own where the layout says so, and the data left to the kernel where
+/// it looks at them.
 ///
 /// # Errors
 /// See [`VerifyError`].
 pub fn verify_with(
-    file: &File,
+    (file, crew): (&File, &Crew),
     aside: Option<&File>,
     layout: &Unverified<Layout>,
     trust: &Trust,
     how: How,
 ) -> Result<Verified<Layout>, VerifyError> {
     let identity = Identity::of(file)?;
-    let source = FileSource::new(file)?;
+    let source = FileSource::new(file)?.hashed_by(crew);
     let layout = layout.claim().clone();
     let aside = match (layout.verity_aside, aside) {
         (true, Some(file)) => Some(FileSource::new(file)?),

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::crew::Crew;
 use crate::guid::Guid;
 use crate::source::{Extent, Source};
 
@@ -333,19 +334,14 @@ fn hash_data<S: Source + ?Sized>(
     salted: &Sha256,
     block_bytes: u64,
 ) -> Result<Vec<u8>, VerityError> {
-    let mut hashes = Vec::new();
-    let mut piece = vec![0; PIECE_BYTES.min(data.length) as usize];
-    let mut done = 0;
-    while done < data.length {
-        let length = PIECE_BYTES.min(data.length - done) as usize;
-        let bytes = piece.get_mut(..length).unwrap_or_default();
-        source.read_at(bytes, data.offset + done)?;
-        for block in bytes.chunks_exact(block_bytes as usize) {
-            hashes.extend(hash(salted, block));
-        }
-        done += length as u64;
-    }
-    Ok(hashes)
+    let alone = Crew::default();
+    let piece_bytes = PIECE_BYTES.min(data.length) as usize;
+    Ok(source.crew().unwrap_or(&alone).hash(
+        data.length,
+        piece_bytes,
+        (salted, block_bytes as usize),
+        &mut |bytes, offset| source.read_at(bytes, data.offset + offset),
+    )?)
 }
 
 /// Reads the superblock of a verity partition and checks that its tree covers exactly the data and has room.

@@ -26,6 +26,7 @@ pub use refusal::{Fault, Refusal};
 pub(crate) use watch::Watch;
 use watch::limit;
 
+use crate::crew::Crew;
 use crate::disk::Disk;
 use crate::dissect::{Layout, dissect, survey};
 use crate::extension::{self, Brought, Release};
@@ -208,10 +209,10 @@ pub fn main(kind: Kind) -> Result<(), WorkerError> {
     };
     // The third is nothing, or has an image's verity data.
     let (caller, object, aside) = (take(0)?, take(1)?, take(2)?);
-    confine(kind, object.as_fd())?;
+    let crew = confine(kind, object.as_fd())?;
     let task = channel::receive(&caller).map_err(channel)?;
-    let (answer, mount) =
-        perform(kind, task, &object, &aside).unwrap_or_else(|error| (refused(&*error), None));
+    let (answer, mount) = perform(kind, task, (&object, &aside), &crew)
+        .unwrap_or_else(|error| (refused(&*error), None));
     channel::send(&caller, &answer).map_err(channel)?;
     if let Some(mount) = mount {
         message::send(&caller, b"m", &[mount.as_fd()]).map_err(|error| channel(error.into()))?;
@@ -222,8 +223,8 @@ pub fn main(kind: Kind) -> Result<(), WorkerError> {
 fn perform(
     kind: Kind,
     task: Task,
-    object: &File,
-    aside: &File,
+    (object, aside): (&File, &File),
+    crew: &Crew,
 ) -> Result<(Answer, Option<OwnedFd>), Box<dyn Error>> {
     let answer = match (kind, task) {
         (Kind::Dissect, Task::Dissect) => Answer::Dissected(dissect(&FileSource::new(object)?)?),
@@ -233,7 +234,7 @@ fn perform(
             Answer::Probed(probe(&device, Extent { offset: 0, length })?)
         }
         (Kind::Verify, Task::Verify { layout, trust, how }) => {
-            let verified = verify_with(object, Some(aside), &layout, &trust, how)?;
+            let verified = verify_with((object, crew), Some(aside), &layout, &trust, how)?;
             Answer::Verified(Box::new(verified.record().clone()))
         }
         (Kind::Verify, Task::Stand(trusted)) => {
@@ -253,7 +254,7 @@ fn perform(
             return Ok((Answer::Mounted, Some(mount)));
         }
         (Kind::Extract, Task::Extract) => Answer::Extracted(tree::read(object.as_fd())?),
-        (Kind::Inspect, Task::Inspect) => Answer::Inspected(Box::new(inspect(object)?)),
+        (Kind::Inspect, Task::Inspect) => Answer::Inspected(Box::new(inspect(object, crew)?)),
         (Kind::Unpack, Task::Unpack(order)) => {
             Answer::Unpacked(unpack::unpack_from(object, aside, &order)?)
         }

@@ -12,10 +12,10 @@
 )]
 
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 use std::net::UdpSocket;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
@@ -127,6 +127,7 @@ fn main() -> ExitCode {
     {
         ["attack", name, kind] => attack(name, Kind::from_name(kind)),
         ["escape"] => escape(),
+        ["wait", kind] => wait(kind),
         ["worker", kind] => work(kind),
         _ => all(),
     }
@@ -135,6 +136,7 @@ fn main() -> ExitCode {
 fn all() -> ExitCode {
     testkit::require_root();
     each_attack_works_outside_and_ends_the_process_inside();
+    threads_that_hash_are_confined_as_the_worker_is();
     an_extract_worker_sees_nothing_but_the_image();
     an_image_goes_through_all_workers_and_leaves_nothing(Format::Squashfs);
     an_image_goes_through_all_workers_and_leaves_nothing(Format::Erofs);
@@ -142,7 +144,7 @@ fn all() -> ExitCode {
     many_mounts_at_once_find_a_loop_device_each();
     a_damaged_file_system_never_keeps_the_caller_from_an_answer(Format::Squashfs);
     a_damaged_file_system_never_keeps_the_caller_from_an_answer(Format::Erofs);
-    println!("confinement: {} attacks, 6 tests passed", ATTACKS.len());
+    println!("confinement: {} attacks, 7 tests passed", ATTACKS.len());
     ExitCode::SUCCESS
 }
 
@@ -190,6 +192,51 @@ fn each_attack_works_outside_and_ends_the_process_inside() {
                 kind.name()
             );
         }
+    }
+}
+
+/// Confines itself, says so, and waits to be looked at.
+fn wait(kind: &str) -> ExitCode {
+    let kind = Kind::from_name(kind).expect("a worker of this name");
+    let crew = confine(kind, std::io::stdout().as_fd()).expect("confined");
+    rustix::io::write(std::io::stdin(), b"!").expect("a reader");
+    rustix::io::read(std::io::stdin(), &mut [0; 1]).expect("an end");
+    drop(crew);
+    ExitCode::SUCCESS
+}
+
+fn threads_that_hash_are_confined_as_the_worker_is() {
+    let processors = std::thread::available_parallelism().unwrap().get();
+    for kind in Kind::ALL {
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        let root = tempfile::tempdir().unwrap();
+        let mut worker = Command::new("/proc/self/exe")
+            .args(["wait", kind.name()])
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::from(OwnedFd::from(File::open(root.path()).unwrap())))
+            .spawn()
+            .unwrap();
+        ours.read_exact(&mut [0; 1]).unwrap();
+        let threads = fs::read_dir(format!("/proc/{}/task", worker.id())).unwrap();
+        let mut states = threads.map(|thread| {
+            let text = fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
+            let wanted = ["Cap", "NoNewPrivs:", "Seccomp"];
+            let lines = text
+                .lines()
+                .filter(|line| wanted.iter().any(|word| line.starts_with(word)));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        });
+        let first = states.next().unwrap();
+        assert!(first.contains(&"Seccomp:\t2".to_owned()), "{first:?}");
+        let others: Vec<_> = states.collect();
+        assert!(others.iter().all(|state| *state == first), "{others:?}");
+        let expected = match kind {
+            Kind::Verify | Kind::Inspect => processors.min(4) - 1,
+            _ => 0,
+        };
+        assert_eq!(others.len(), expected, "{}", kind.name());
+        drop(ours);
+        assert!(worker.wait().unwrap().success());
     }
 }
 

@@ -10,6 +10,8 @@ use crate::syscall::syscall;
 
 const SET_MODE_FILTER: usize = 1;
 const GET_ACTION_AVAILABLE: usize = 2;
+/// All threads of this process, not this one alone.
+pub const ALL_THREADS: u32 = 1;
 /// Log what the program denies, where the host's settings allow.
 pub const LOG: u32 = 2;
 /// Do not switch the speculative store bypass mitigation on.
@@ -27,7 +29,7 @@ struct Program {
 
 /// Installs `program`, whole instructions in the kernel's layout and native byte order, on this thread.
 ///
-/// EINVAL: not a whole number of instructions, too many, or the kernel's checker refuses it. EACCES: neither
+/// ESRCH: another thread has a program that is none of this one's, and so [`ALL_THREADS`] did nothing. EINVAL: not a whole number of instructions, too many, or the kernel's checker refuses it. EACCES: neither
 /// no-new-privileges nor CAP_SYS_ADMIN.
 pub fn install(program: &[u8], flags: u32) -> Result<()> {
     let count = program.len() / INSTRUCTION_BYTES;
@@ -41,13 +43,17 @@ pub fn install(program: &[u8], flags: u32) -> Result<()> {
     };
     let address = core::ptr::from_ref(&program) as usize;
     // SAFETY: seccomp copies `length` instructions of 8 bytes from the slice, which has them; alignment does not matter to it.
-    unsafe {
+    let other = unsafe {
         syscall(
             sys::__NR_seccomp,
             [SET_MODE_FILTER, flags as usize, address, 0, 0, 0],
         )
+    }?;
+    // The number of the thread that was in the way of all.
+    match other {
+        0 => Ok(()),
+        _ => Err(crate::Errno::SRCH),
     }
-    .map(drop)
 }
 
 /// Whether the kernel knows the return action, for example `SECCOMP_RET_KILL_PROCESS`.

@@ -355,6 +355,43 @@ fn refuse_calls(numbers: &[u32]) {
 }
 
 #[test]
+fn a_program_for_all_threads_is_refused_where_one_has_another() {
+    let (installed, is_installed) = std::sync::mpsc::channel();
+    let (end, ends) = std::sync::mpsc::channel::<()>();
+    let other = std::thread::spawn(move || {
+        refuse_calls(&[]);
+        installed.send(()).unwrap();
+        ends.recv().unwrap_err();
+    });
+    is_installed.recv().unwrap();
+    let allow_all: Vec<u8> = [0x06, 0, 0, 0, 0, 0, 0xff, 0x7f].into();
+    kernel::process::set_no_new_privileges().unwrap();
+    assert_eq!(
+        kernel::seccomp::install(&allow_all, kernel::seccomp::ALL_THREADS),
+        Err(Errno::SRCH)
+    );
+    drop(end);
+    other.join().unwrap();
+}
+
+#[test]
+fn a_program_that_ends_with_its_caller_is_killed_then() {
+    use std::os::unix::process::ExitStatusExt as _;
+    let start = || {
+        let mut command = std::process::Command::new("/bin/sleep");
+        kernel::session::end_with_caller(command.arg("1000"))
+            .spawn()
+            .unwrap()
+    };
+    let mut child = std::thread::spawn(start).join().unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(9));
+    let mut lives = start();
+    assert_eq!(lives.try_wait().unwrap(), None);
+    lives.kill().unwrap();
+    lives.wait().unwrap();
+}
+
+#[test]
 fn keyrings_are_closed_where_every_way_to_them_is() {
     use linux_raw_sys::general::{__NR_add_key, __NR_keyctl, __NR_request_key};
     let facts_without = |numbers: &'static [u32]| {

@@ -203,7 +203,7 @@ fn an_image_tells_by_itself_what_it_is() {
         },
     )
     .unwrap();
-    let report = inspect(&File::open(&image).unwrap()).unwrap();
+    let report = inspect(&File::open(&image).unwrap(), &Crew::of_processors()).unwrap();
     assert_eq!(
         (report.length, report.root_hash, report.intact),
         (built.length, Some(built.root_hash), true)
@@ -257,7 +257,7 @@ fn a_squashfs_is_made_by_choice_and_says_what_it_can_not_hold() {
         ..Options::default()
     };
     build(dir.path(), &path, &options).unwrap();
-    let report = inspect(&File::open(&path).unwrap()).unwrap();
+    let report = inspect(&File::open(&path).unwrap(), &Crew::of_processors()).unwrap();
     assert_eq!(
         report.file_system.map(crate::probe::FileSystem::name),
         Some("squashfs")

@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::*;
+use crate::crew::Crew;
 use crate::inspect::inspect;
 
 /// A unit file in a directory.
@@ -36,7 +37,11 @@ fn an_image_of_a_program_has_a_name_users_and_units() {
         fs::read(&image).unwrap() == fs::read(again).unwrap(),
         "the same program gives the same bytes"
     );
-    assert!(inspect(&File::open(image).unwrap()).unwrap().intact);
+    assert!(
+        inspect(&File::open(image).unwrap(), &Crew::of_processors())
+            .unwrap()
+            .intact
+    );
 }
 
 /// The refusal of a program.

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit};
 
 use super::Kind;
+use crate::crew::Crew;
 
 /// CAP_SYS_ADMIN: loop devices and mounts.
 const SYS_ADMIN: u32 = 21;
@@ -44,12 +45,13 @@ fn step(step: &'static str, done: Result<(), Errno>) -> Result<(), ConfineError>
 
 /// Confines this process, which must have one thread, to a worker's task. `root` is what an extract worker may look at.
 ///
-/// The order: descriptors and limits first, then namespaces (which need capabilities), the root (which needs a namespace's), then
-/// capabilities, then the list of system calls, which allows none of the former.
+/// The order: descriptors and limits first, then namespaces (which need capabilities and one thread), the root (which needs a namespace's),
+/// then capabilities, then the threads that hash, which have all of this from the one that starts them, then the list of system calls, which
+/// allows none of the former and holds for every thread.
 ///
 /// # Errors
 /// See [`ConfineError`]: the caller must end.
-pub fn confine(kind: Kind, root: BorrowedFd<'_>) -> Result<(), ConfineError> {
+pub fn confine(kind: Kind, root: BorrowedFd<'_>) -> Result<Crew, ConfineError> {
     step(
         "closing what it inherited",
         descriptor::close_range(3, u32::MAX),
@@ -65,10 +67,16 @@ pub fn confine(kind: Kind, root: BorrowedFd<'_>) -> Result<(), ConfineError> {
         process::set_no_new_privileges(),
     )?;
     capabilities(kind)?;
+    let crew = match kind {
+        Kind::Verify | Kind::Inspect => Crew::of_processors(),
+        Kind::Dissect | Kind::Mount | Kind::Extract | Kind::Unpack => Crew::default(),
+    };
+    limit(Resource::Nproc, 0)?;
     step(
         "installing the list of system calls",
-        seccomp::install(&super::seccomp::program(kind), 0),
-    )
+        seccomp::install(&super::seccomp::program(kind), seccomp::ALL_THREADS),
+    )?;
+    Ok(crew)
 }
 
 /// Sizes that no task of the kind exceeds: a hash tree of as many blocks as are hashed is half a gibibyte, twice in memory.
@@ -109,21 +117,23 @@ fn limits(kind: Kind) -> Result<(), ConfineError> {
         (Resource::Cpu, time_s),
         (Resource::Core, 0),
         (Resource::Fsize, file_bytes),
-        (Resource::Nproc, 0),
         (Resource::Nofile, 16),
     ];
-    for (resource, most) in limits {
-        let limit = Rlimit {
-            current: Some(most),
-            maximum: Some(most),
-        };
-        match rustix::process::setrlimit(resource, limit) {
-            // A lower limit is already there, and raising it takes a privilege.
-            Err(Errno::PERM) => {}
-            set => step("setting its limits", set)?,
-        }
+    limits
+        .into_iter()
+        .try_for_each(|(resource, most)| limit(resource, most))
+}
+
+fn limit(resource: Resource, most: u64) -> Result<(), ConfineError> {
+    let limit = Rlimit {
+        current: Some(most),
+        maximum: Some(most),
+    };
+    match rustix::process::setrlimit(resource, limit) {
+        // A lower limit is already there, and raising it takes a privilege.
+        Err(Errno::PERM) => Ok(()),
+        set => step("setting its limits", set),
     }
-    Ok(())
 }
 
 /// Namespaces of its own: users, mounts, network, IPC, host name, cgroups. The mount worker keeps users and mounts: a mount

@@ -5,6 +5,9 @@ use linux_raw_sys::general as sys;
 
 use super::Kind;
 
+/// A thread that waits for another lets it run first.
+const HASH: &[u32] = &[sys::__NR_sched_yield];
+
 /// Below a root that it was locked into.
 const EXTRACT: &[u32] = &[sys::__NR_getdents64, sys::__NR_openat2];
 
@@ -29,7 +32,8 @@ const F_GETFD: u32 = 1;
 /// The program of a worker.
 pub(super) fn program(kind: Kind) -> Vec<u8> {
     let own = match kind {
-        Kind::Dissect | Kind::Verify | Kind::Inspect => &[],
+        Kind::Dissect => &[],
+        Kind::Verify | Kind::Inspect => HASH,
         Kind::Extract => EXTRACT,
         Kind::Unpack => UNPACK,
         Kind::Mount => MOUNT,
