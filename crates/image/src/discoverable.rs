@@ -301,6 +301,16 @@ pub fn native() -> Option<&'static str> {
         .find(|architecture| *architecture == own)
 }
 
+/// The other processor whose programs this one runs as well, where there is one; its partitions count where there are none of its own.
+#[must_use]
+pub fn secondary() -> Option<&'static str> {
+    match native()? {
+        "x86-64" => Some("x86"),
+        "arm64" => Some("arm"),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

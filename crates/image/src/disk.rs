@@ -198,12 +198,14 @@ fn bare<S: Source + ?Sized>(
     }])
 }
 
-/// The one partition of Linux is the root.
+/// The partition of Linux that is marked as the one to boot from is the root, or the only one.
 fn from_entries<S: Source + ?Sized>(
     source: &S,
     entries: &[mbr::Entry],
 ) -> Result<Part, DissectError> {
-    let mut linux = entries.iter().filter(|entry| entry.is_linux);
+    let linux = || entries.iter().filter(|entry| entry.is_linux);
+    let is_marked = linux().any(|entry| entry.is_active);
+    let mut linux = linux().filter(|entry| entry.is_active == is_marked);
     let extent = match (linux.next(), linux.next()) {
         (Some(one), None) => one.extent,
         (None, _) => return Err(DissectError::NoRoot { others: None }),
@@ -265,10 +267,10 @@ fn from_table<S: Source + ?Sized>(source: &S, table: &Table) -> Result<Vec<Part>
 
 /// What the table has for this processor, without what is used by nobody who does not ask for it.
 fn usable(table: &Table, wanted: Purpose) -> Vec<&Partition> {
-    let native = discoverable::native();
+    let processor = processor(table, wanted);
     let is_wanted = |partition: &&Partition| match discoverable::purpose(partition.kind) {
         Some((purpose, architecture)) => {
-            purpose == wanted && (architecture.is_none() || architecture == native)
+            purpose == wanted && (architecture.is_none() || architecture == processor)
         }
         None => false,
     };
@@ -276,6 +278,23 @@ fn usable(table: &Table, wanted: Purpose) -> Vec<&Partition> {
     found
         .filter(|partition| partition.flags & gpt::FLAG_NO_AUTO == 0)
         .collect()
+}
+
+/// Whose file system of this kind is taken, with all that protects it: the other processor's only where there is none of the first.
+fn processor(table: &Table, wanted: Purpose) -> Option<&'static str> {
+    let (data, ..) = PROTECTED
+        .into_iter()
+        .find(|(data, verity, signature)| [*data, *verity, *signature].contains(&wanted))?;
+    let has = |processor: &Option<&str>| {
+        let mut usable = table.partitions.iter().filter(|partition| {
+            partition.flags & gpt::FLAG_NO_AUTO == 0 && partition.label != EMPTY
+        });
+        usable.any(|partition| discoverable::purpose(partition.kind) == Some((data, *processor)))
+    };
+    let both = [discoverable::native(), discoverable::secondary()];
+    both.into_iter()
+        .find(|processor| processor.is_some() && has(processor))
+        .unwrap_or(discoverable::native())
 }
 
 /// What is looked into, in the table's order; the newest first of what there may be several versions of.

@@ -19,8 +19,11 @@ const LINUX: u8 = 0x83;
 /// Says that there is a GPT.
 const PROTECTIVE: u8 = 0xee;
 
-/// The only values that the first byte of an entry has.
-const STATES: [u8; 2] = [0, 0x80];
+/// The boot flag, in the first byte of an entry.
+const ACTIVE: u8 = 0x80;
+
+/// The only values that this byte has.
+const STATES: [u8; 2] = [0, ACTIVE];
 
 /// Why a table is refused.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +59,8 @@ pub struct Entry {
     pub number: u32,
     /// Whether it is said to hold a file system of Linux.
     pub is_linux: bool,
+    /// Whether it is marked as the one to boot from.
+    pub is_active: bool,
     /// Where it lies, in bytes.
     pub extent: Extent,
 }
@@ -101,7 +106,7 @@ pub fn read<S: Source + ?Sized>(source: &S) -> Result<Option<Vec<Entry>>, MbrErr
 
 fn parse(number: u32, raw: &[u8], image_bytes: u64) -> Result<Option<Entry>, MbrError> {
     let wrong = |what| MbrError::Partition { number, what };
-    let [_, _, _, _, kind, _, _, _, a, b, c, d, e, f, g, h] = *raw else {
+    let [state, _, _, _, kind, _, _, _, a, b, c, d, e, f, g, h] = *raw else {
         return Err(wrong("it is cut short"));
     };
     let start = u64::from(u32::from_le_bytes([a, b, c, d]));
@@ -124,6 +129,7 @@ fn parse(number: u32, raw: &[u8], image_bytes: u64) -> Result<Option<Entry>, Mbr
     Ok(Some(Entry {
         number,
         is_linux: kind == LINUX,
+        is_active: state == ACTIVE,
         extent,
     }))
 }
@@ -152,8 +158,9 @@ mod tests {
             Ok(Some(found)) => {
                 let words = found.iter().map(|entry| {
                     let linux = if entry.is_linux { " linux" } else { "" };
+                    let active = if entry.is_active { " active" } else { "" };
                     let Extent { offset, length } = entry.extent;
-                    format!("{}: {offset}+{length}{linux}", entry.number)
+                    format!("{}: {offset}+{length}{linux}{active}", entry.number)
                 });
                 words.collect::<Vec<_>>().join(", ")
             }
@@ -168,7 +175,7 @@ mod tests {
         check(&[(0, 0x83, 1, 9)], "1: 512+4608 linux");
         check(
             &[(0x80, 0x83, 1, 9), (0, 0x0c, 10, 90)],
-            "1: 512+4608 linux, 2: 5120+46080",
+            "1: 512+4608 linux active, 2: 5120+46080",
         );
         check(&[(7, 0x83, 1, 9)], "none");
         check(

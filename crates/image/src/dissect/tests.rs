@@ -285,6 +285,58 @@ fn an_mbr_with_one_linux_partition_has_a_root() {
     );
 }
 
+#[test]
+fn of_several_linux_partitions_of_an_mbr_the_one_with_the_boot_flag_is_the_root() {
+    let with = |states: [u8; 2]| {
+        let mut disk = vec![0; 8192];
+        disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+        for (at, state) in states.into_iter().enumerate() {
+            let entry = &mut disk[446 + at * 16..][..16];
+            entry[0] = state;
+            entry[4] = 0x83;
+            entry[8] = 4 + 4 * at as u8;
+            entry[12] = 4;
+        }
+        disk[2048..2052].copy_from_slice(b"XFSB");
+        disk[4096..4100].copy_from_slice(b"hsqs");
+        disk
+    };
+    check_survey(&with([0, 0x80]), "Mbr: root squashfs 4096+2048");
+    check_survey(&with([0x80, 0]), "Mbr: root xfs 2048+2048");
+    for ambiguous in [[0, 0], [0x80, 0x80]] {
+        check_survey(
+            &with(ambiguous),
+            "refused: the image has more than one Linux partition",
+        );
+    }
+}
+
+#[test]
+fn file_systems_for_the_other_processor_whose_programs_run_here_are_taken_where_there_are_none_for_this_one()
+ {
+    let Some(secondary) = discoverable::secondary() else {
+        return;
+    };
+    let other = |purpose| discoverable::kind(purpose, secondary).unwrap();
+    let all = [
+        (other(Purpose::Root), 0, &b"hsqs"[..]),
+        (other(Purpose::Verity), 0, b"verity"),
+        (kind(Purpose::Verity), 0, b"verity"),
+        (other(Purpose::Usr), 0, b"XFSB"),
+    ];
+    check_survey(
+        &table(&all),
+        "Gpt: root squashfs 20480+4096, verity nothing 24576+4096, /usr xfs 32768+4096",
+    );
+    let own_root = [&all[..], &[(kind(Purpose::Root), 0, b"XFSB")]].concat();
+    check_survey(
+        &table(&own_root),
+        "Gpt: root xfs 36864+4096, verity nothing 28672+4096, /usr xfs 32768+4096",
+    );
+    let hidden = (kind(Purpose::Root), gpt::FLAG_NO_AUTO, &b"XFSB"[..]);
+    check_survey(&table(&[all[0], hidden]), "Gpt: root squashfs 20480+4096");
+}
+
 /// What is found, or the refusal.
 fn check(bytes: &[u8], expected: &str) {
     let found = match dissect(bytes) {
