@@ -1,4 +1,5 @@
-//! Sessions and their terminals (setsid(2), ioctl_tty(2)), for programs that another terminal than ours is to be given.
+//! Sessions and their terminals (setsid(2), ioctl_tty(2)), for programs that another terminal than ours is to be given; and programs that
+//! are not to outlive their caller.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -23,6 +24,24 @@ pub fn lead(command: &mut Command, terminal: bool) -> &mut Command {
     // SAFETY: between fork and exec only async-signal-safe calls are allowed: these are system calls without a C library.
     unsafe { command.pre_exec(begin) }
 }
+
+/// Has the kernel kill the program where the thread that starts it ends first: what it does is in vain then.
+pub fn end_with_caller(command: &mut Command) -> &mut Command {
+    let caller = rustix::process::getpid();
+    let begin = move || {
+        crate::process::set_parent_death_signal(KILL)?;
+        // It may have ended before the kernel was told.
+        if rustix::process::getppid() != Some(caller) {
+            return Err(rustix::io::Errno::SRCH.into());
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed: these are system calls without a C library.
+    unsafe { command.pre_exec(begin) }
+}
+
+/// SIGKILL.
+const KILL: i32 = 9;
 
 /// SIGHUP, as when a terminal goes away (signal(7)).
 const HANG_UP: i32 = 1;

@@ -3,6 +3,7 @@
 //! The worker is `coracle worker root-image PATH` with a seqpacket socket as standard input. It answers with one message of JSON:
 //! `{"integrity": …}` with the detached mount's descriptor beside it, or `{"error": …}`.
 
+use crate::directories::Directories;
 use crate::manager::Manager;
 use crate::opener::MOUNT_COMMAND;
 use crate::planning::Prepared;
@@ -205,7 +206,7 @@ impl Manager {
         let worker = worker_unit().map_err(|error| failed(self, error))?;
         let plan = self.plan_worker(&worker)?;
         let (ours, theirs) = report_pair(false).map_err(|errno| failed(self, errno.into()))?;
-        let asked = asked(wish, &self.directories.config, &self.mounts.written_to());
+        let asked = asked(wish, &self.directories, &self.mounts.written_to());
         let base: Vec<_> = base.iter().map(AsFd::as_fd).collect();
         kernel::message::send(&*ours, asked.as_bytes(), &base)
             .map_err(|errno| failed(self, errno.into()))?;
@@ -514,10 +515,15 @@ fn is_root_key(key: &str) -> bool {
 }
 
 /// What the worker is told.
-fn asked(wish: &ImageWish, config: &std::path::Path, written_to: &[&str]) -> String {
+fn asked(wish: &ImageWish, directories: &Directories, written_to: &[&str]) -> String {
     let mut object = object(wish);
     object.insert("written_to".into(), written_to.into());
-    object.insert("config".into(), config.to_string_lossy().into());
+    for (name, path) in [
+        ("config", &directories.config),
+        ("state", &directories.state),
+    ] {
+        object.insert(name.into(), path.to_string_lossy().into());
+    }
     serde_json::Value::from(object).to_string()
 }
 

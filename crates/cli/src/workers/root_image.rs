@@ -43,6 +43,8 @@ struct Wish {
     written_to: Vec<String>,
     /// Where the administrator's certificates are.
     config: PathBuf,
+    /// Where the host's secret may be.
+    state: PathBuf,
 }
 
 /// What for.

@@ -131,7 +131,10 @@ fn run(
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(UnlockError::Run)?;
+    // Nobody would take away what it opens.
+    let mut child = kernel::session::end_with_caller(&mut command)
+        .spawn()
+        .map_err(UnlockError::Run)?;
     let watch = Watch::begin(&child, LIMIT).map_err(UnlockError::Run)?;
     let words = converse(&mut child, key);
     let status = child.wait().map_err(UnlockError::Run)?;

@@ -142,7 +142,11 @@ impl Reads<'_> {
 
     fn unlocked(&self, locked: &Locked) -> Result<(OwnedFd, String)> {
         let mut options = self.options(locked.designator, locked.read_only)?;
-        let key = key::of(&self.wish.path)?;
+        let keys = key::Keys {
+            image: &self.wish.path,
+            state: &self.wish.state,
+        };
+        let key = keys.of(locked.designator.name())?;
         let unlocked = match unlock(&self.file, locked, &key.bytes, options.read_only) {
             Err(UnlockError::WrongKey) => bail!(not_the_key(&key)),
             unlocked => unlocked?,
