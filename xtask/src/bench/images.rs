@@ -10,6 +10,8 @@ use anyhow::{Context as _, Result};
 use coracle_system_tests::images::{By, Workshop, furnish};
 use image::dissect::dissect;
 use image::source::FileSource;
+use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+use rustix::io::Errno;
 use testkit::Instance;
 
 use super::building::Words;
@@ -77,6 +79,7 @@ pub(super) fn attach_and_start() -> Result<Vec<Figure>> {
 
 /// The same beside `portablectl attach --now` of the file system in that image alone, which nothing protects: at most a thirtieth.
 pub(super) fn beside_portablectl() -> Result<Vec<Figure>> {
+    loop_devices()?;
     let both = Both::new();
     let workshop = Workshop::new(&both.coracle);
     let image = signed(&workshop, &both.coracle.folder().join("root"), "hello", 10)?;
@@ -103,6 +106,38 @@ pub(super) fn beside_portablectl() -> Result<Vec<Figure>> {
     Ok(vec![
         figure("attach and start of a stored 50 MB image", &times).share_of("systemd", 1.0 / 30.0),
     ])
+}
+
+/// What portablectl mounts images by: a container has none of the host's, which come and go while they are used.
+fn loop_devices() -> Result<()> {
+    const MAJOR: u32 = 7;
+    const COUNT: u32 = 256;
+    const CONTROL: (u32, u32) = (10, 237);
+    let make = |name: String, kind, (major, minor)| {
+        let made = mknodat(
+            CWD,
+            &name,
+            kind,
+            Mode::RUSR | Mode::WUSR,
+            makedev(major, minor),
+        );
+        match made {
+            Err(Errno::EXIST) => Ok(()),
+            made => made.with_context(|| format!("cannot make {name}")),
+        }
+    };
+    make(
+        "/dev/loop-control".to_owned(),
+        FileType::CharacterDevice,
+        CONTROL,
+    )?;
+    (0..COUNT).try_for_each(|number| {
+        make(
+            format!("/dev/loop{number}"),
+            FileType::BlockDevice,
+            (MAJOR, number),
+        )
+    })
 }
 
 /// The bytes of an image's root.

@@ -75,15 +75,6 @@ const HIGHEST_PRIORITY: i32 = -20;
 /// What the benches of a container need, and where they leave their figures, is in this directory there.
 const BENCH_FOLDER: &str = "/bench";
 
-/// Devices of the host that containers have: those that are free are taken, and given back.
-const LOOPS: [&str; 5] = [
-    "/dev/loop-control",
-    "/dev/loop0",
-    "/dev/loop1",
-    "/dev/loop2",
-    "/dev/loop3",
-];
-
 /// What `cargo xtask bench` was asked.
 #[derive(Default)]
 struct Wish {
@@ -198,15 +189,7 @@ fn in_container(tree: Tree, name: &str) -> Result<Vec<Figure>> {
     let file = program.file_name().context("this program has no name")?;
     let folder = tempfile::tempdir()?;
     demo::portable_tree(folder.path())?;
-    let mut container = Container::of(tree)?;
-    // What portablectl mounts images by, as far as the host has them now: `losetup -f` makes one more.
-    for device in LOOPS
-        .into_iter()
-        .filter(|device| Path::new(device).exists())
-    {
-        container = container.bind(Path::new(device), device);
-    }
-    let finished = container
+    let finished = Container::of(tree)?
         .bind(programs, "/xtask")
         .bind(&run::root().join("dist"), "/dist")
         .bind(folder.path(), BENCH_FOLDER)

@@ -86,13 +86,16 @@ impl Container {
             .status()
             .context("cannot run systemd-nspawn")?;
         let output = fs::read_to_string(folder.path().join("output"))?;
-        let Some(status) = status.code() else {
+        // Where the container did not come up, nothing but the console says why.
+        if !status.success() && output.is_empty() {
             let text = fs::read(folder.path().join("console"))?;
             let from = text.len().saturating_sub(CONSOLE_SHOWN);
             eprintln!(
                 "{}",
                 String::from_utf8_lossy(text.get(from..).unwrap_or_default())
             );
+        }
+        let Some(status) = status.code() else {
             bail!("systemd-nspawn ended with {status}: the container's console is above");
         };
         Ok(Finished { status, output })
