@@ -244,6 +244,10 @@ pub struct ServiceConfig {
     pub reload_signal: Signal,
     /// How it is stopped.
     pub kill: KillConfig,
+    /// Two runs of it may be up at once (ReplaceMode=).
+    pub overlaps: bool,
+    /// DrainTimeoutSec=
+    pub drain: Micros,
 }
 
 /// The commands of one Exec…= list, as far as states are concerned.
@@ -529,6 +533,8 @@ impl ServiceConfig {
             stop_failure: TimeoutFailure::Terminate,
             reload_signal: Signal::HUP,
             kill: KillConfig::default(),
+            overlaps: false,
+            drain: Micros::seconds(30),
         }
     }
 }

@@ -221,6 +221,8 @@ fn service(unit: &Unit, service_type: ServiceType) -> ServiceConfig {
         stop_failure: failure(unit.value(&key::TIMEOUT_STOP_FAILURE_MODE)),
         reload_signal: Signal(unit.value(&key::RELOAD_SIGNAL).0),
         kill: kill(unit),
+        overlaps: model::replacing::hindrance(unit).is_none(),
+        drain: span(unit.value(&key::DRAIN_TIMEOUT_SEC)),
     }
 }
 

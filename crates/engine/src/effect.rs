@@ -217,12 +217,15 @@ pub enum Action {
     },
     /// The unit's state differs from before the step: record and publish it.
     StateChanged(UnitId),
-    /// This run, and every earlier one, is over: its cgroup, runtime directories and dynamic user may go.
+    /// This run, and every earlier one but that which is kept, is over: its cgroup may go, and with the last of a unit's runs its runtime
+    /// directories and dynamic user.
     Release {
         /// The unit.
         unit: UnitId,
         /// The run.
         incarnation: Incarnation,
+        /// An earlier run that goes on.
+        kept: Option<Incarnation>,
     },
     /// The unit is forgotten; its id is free.
     Removed(UnitId),

@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::cause::{Cause, Chain};
-use crate::config::{KillMode, Relation, UnitConfig};
-use crate::effect::{Action, Effect, Effects, Refusal, Target};
+use crate::config::{Relation, UnitConfig};
+use crate::effect::{Action, Effect, Effects, Refusal};
 use crate::graph::End;
-use crate::id::{Incarnation, JobId, Micros, ProcessKey, Signal, UnitId};
-use crate::input::{ExitStatus, Input};
+use crate::id::{Incarnation, JobId, Micros, ProcessKey, UnitId};
+use crate::input::Input;
 use crate::snapshot::{JobSnapshot, UnitSnapshot};
 use crate::state::{Progress, State};
 use crate::transition::Followup;
@@ -71,7 +71,9 @@ impl Engine {
         self.cause = Chain::default();
         let exists = |unit: UnitId| (unit.0 as usize) < self.units.len();
         match input {
-            Input::Job { request, unit, .. } if !exists(unit) => {
+            Input::Job { request, unit, .. } | Input::Replace { request, unit, .. }
+                if !exists(unit) =>
+            {
                 self.emit(Action::Refused {
                     request,
                     why: Refusal::NoUnit,
@@ -95,6 +97,12 @@ impl Engine {
                 kind,
                 mode,
             } => self.client_job(request, unit, kind, mode),
+            Input::Replace {
+                request,
+                unit,
+                mode,
+                drain,
+            } => self.client_replacement(request, unit, mode, drain),
             Input::End(unit) => self.end_unit(unit),
             Input::Cancel(job) => self.cancel(job),
             Input::ResetFailed(unit) => self.reset_failed(unit),
@@ -321,6 +329,7 @@ impl Engine {
                 at: self.now,
             });
             self.job_tick(id);
+            self.beside_tick(id);
             match &self.unit(id).state {
                 State::Service(_) => self.service_tick(id),
                 State::AutoRestart {
@@ -341,69 +350,6 @@ impl Engine {
         self.unit(unit).incarnation == incarnation
     }
 
-    fn progressed(&mut self, key: ProcessKey, progress: Progress) {
-        if self.restoring {
-            self.reported.insert(key);
-        }
-        let current = self.is_current(key.unit, key.incarnation);
-        self.cause = self.unit(key.unit).cause.clone();
-        match &self.unit(key.unit).state {
-            State::Service(_) if current => self.service_progressed(key.unit, key.serial, progress),
-            State::Socket(_) if current => self.socket_progressed(key.unit, key.serial, progress),
-            _ if progress == Progress::Spawned => self.kill_latecomer(key),
-            _ => {}
-        }
-    }
-
-    /// A process came into being after its run was over.
-    fn kill_latecomer(&mut self, key: ProcessKey) {
-        let ran = key.incarnation.0 > 0 && key.incarnation <= self.unit(key.unit).incarnation;
-        if ran && self.service(key.unit).kill.mode != KillMode::None {
-            let target = Target::Process(key.serial);
-            self.emit(Action::Signal {
-                unit: key.unit,
-                incarnation: key.incarnation,
-                target,
-                signal: Signal::KILL,
-            });
-        }
-    }
-
-    fn exec_failed(&mut self, key: ProcessKey) {
-        if self.is_current(key.unit, key.incarnation) {
-            let text = format!(
-                "{}: a process could not be set up; its exit status says in which step.",
-                self.name(key.unit)
-            );
-            self.log(key.unit, text);
-        }
-    }
-
-    /// `None`: it never was.
-    fn ended(&mut self, key: ProcessKey, status: Option<ExitStatus>) {
-        if !self.is_current(key.unit, key.incarnation) {
-            return;
-        }
-        self.cause = self.unit(key.unit).cause.clone();
-        match &self.unit(key.unit).state {
-            State::Service(_) => self.service_ended(key.unit, key.serial, status),
-            State::Socket(_) => self.socket_ended(key.unit, key.serial, status),
-            _ => {}
-        }
-    }
-
-    fn cgroup_empty(&mut self, unit: UnitId, incarnation: Incarnation) {
-        if !self.is_current(unit, incarnation) {
-            return;
-        }
-        self.cause = self.unit(unit).cause.clone();
-        match &self.unit(unit).state {
-            State::Service(_) => self.service_empty(unit),
-            State::Socket(_) => self.socket_empty(unit),
-            _ => {}
-        }
-    }
-
     fn reset_failed(&mut self, id: UnitId) {
         let unit = self.unit_mut(id);
         unit.restarts = 0;
@@ -417,21 +363,6 @@ impl Engine {
             });
             self.unit_mut(id).last_result = Default::default();
             self.change(id, State::Dead);
-        }
-    }
-
-    fn kill(&mut self, unit: UnitId, target: Target, signal: Signal) {
-        if matches!(self.unit(unit).state, State::Service(_) | State::Socket(_)) {
-            let incarnation = self.unit(unit).incarnation;
-            self.cause = Chain::root(Cause::Signalled {
-                unit: self.name(unit),
-            });
-            self.emit(Action::Signal {
-                unit,
-                incarnation,
-                target,
-                signal,
-            });
         }
     }
 
@@ -567,6 +498,7 @@ impl Input {
             Input::Job { unit, .. } | Input::Kill { unit, .. } | Input::Conditions { unit, .. } => {
                 Some(*unit)
             }
+            Input::Replace { unit, .. } => Some(*unit),
             Input::CgroupEmpty { unit, .. }
             | Input::InTable { unit, .. }
             | Input::MainFound { unit, .. }

@@ -222,7 +222,7 @@ impl Engine {
         let kept = Unit {
             name: Arc::clone(&unit.name),
             edges: std::mem::take(&mut unit.edges),
-            incarnation: unit.incarnation,
+            incarnation: unit.incarnation.max(unit.numbered),
             timer: unit.timer,
             last_job: unit.last_job,
             ..Unit::default()

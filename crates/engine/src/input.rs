@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{JobMode, UnitConfig};
 use crate::effect::Target;
-use crate::id::{Incarnation, JobId, ProcessKey, Signal, UnitId};
+use crate::id::{Incarnation, JobId, Micros, ProcessKey, Signal, UnitId};
 use crate::path::Mark;
 use crate::timer::Reckoned;
 
@@ -27,6 +27,17 @@ pub enum Input {
         kind: JobKind,
         /// What may be done to others for it.
         mode: JobMode,
+    },
+    /// The same for a job that replaces.
+    Replace {
+        /// The client's own number, given back in the answer.
+        request: u64,
+        /// The unit.
+        unit: UnitId,
+        /// What may be done to others for it.
+        mode: JobMode,
+        /// How long what is replaced may drain. `None`: as the unit says.
+        drain: Option<Micros>,
     },
     /// The instance ends: a stop that RefuseManualStop= does not refuse, and that nobody is told of.
     End(UnitId),
@@ -257,6 +268,8 @@ pub enum JobKind {
     TryReload,
     /// Reload if it is up, else start.
     ReloadOrStart,
+    /// Start the next run beside the one that is up, which then drains; where that may not be, a restart.
+    Replace,
 }
 
 /// How a process ended.

@@ -67,9 +67,16 @@ impl Engine {
         }
         let starts = matches!(
             kind,
-            JobKind::Start | JobKind::Restart | JobKind::TryRestart | JobKind::ReloadOrStart
+            JobKind::Start
+                | JobKind::Restart
+                | JobKind::TryRestart
+                | JobKind::ReloadOrStart
+                | JobKind::Replace
         );
-        let stops = matches!(kind, JobKind::Stop | JobKind::Restart | JobKind::TryRestart);
+        let stops = matches!(
+            kind,
+            JobKind::Stop | JobKind::Restart | JobKind::TryRestart | JobKind::Replace
+        );
         if (starts && config.refuse_manual_start) || (stops && config.refuse_manual_stop) {
             return Err(Refusal::Manual(name()));
         }
@@ -128,6 +135,7 @@ impl Engine {
             id: JobId(self.last_job),
             kind: wish.kind,
             automatic,
+            drain: None,
             running: false,
             queued: self.now,
             began: None,
@@ -158,7 +166,8 @@ impl Engine {
         let Some(job) = unit.job.as_deref_mut() else {
             return JobId(0);
         };
-        let late_merge = wish.kind != JobKind::Reload && covers(job.kind, wish.kind);
+        let anew = matches!(wish.kind, JobKind::Reload | JobKind::Replace);
+        let late_merge = !anew && covers(job.kind, wish.kind);
         if !job.running || !late_merge {
             job.kind = kind;
             job.running = false;
@@ -217,6 +226,7 @@ impl Engine {
             JobKind::Start => self.start_unit(id),
             JobKind::Stop | JobKind::Restart => self.stop_unit(id, kind == JobKind::Restart),
             JobKind::Reload => self.reload_unit(id),
+            JobKind::Replace => self.replace_unit(id),
             JobKind::VerifyActive => self.verify_unit(id),
             JobKind::TryRestart | JobKind::TryReload | JobKind::ReloadOrStart => {
                 Move::Over(JobResult::Skipped)
@@ -250,7 +260,7 @@ impl Engine {
         }
     }
 
-    fn start_unit(&mut self, id: UnitId) -> Move {
+    pub(crate) fn start_unit(&mut self, id: UnitId) -> Move {
         match (&self.unit(id).state, self.active(id)) {
             (State::AutoRestart { until: Some(_), .. }, _) => {
                 self.restart_due(id);
@@ -268,6 +278,9 @@ impl Engine {
         };
         if matches!(config.kind, Kind::Unsupported(_)) {
             return Move::Over(JobResult::Unsupported);
+        }
+        if self.waits_for_beside(id) {
+            return Move::Again;
         }
         if let Some(held) = self.held_by_slice(id) {
             return held;
@@ -319,6 +332,7 @@ impl Engine {
         let (job_id, kind) = (job.id, job.kind);
         self.cause = job.cause.clone();
         let moved = match outcome {
+            _ if kind == JobKind::Replace => self.replacement_tested(id, outcome),
             Conditions::Met => self.begin_start(id),
             Conditions::Unmet => Move::Over(JobResult::Done),
             Conditions::AssertFailed => Move::Over(JobResult::Assert),
@@ -365,6 +379,11 @@ impl Engine {
     }
 
     fn stop_unit(&mut self, id: UnitId, restart: bool) -> Move {
+        let comes = matches!(self.unit(id).state, State::AutoRestart { .. });
+        let is_down = matches!(self.unit(id).state, State::Dead | State::Failed { .. });
+        if (is_down || (comes && !restart)) && self.hasten(id) {
+            return Move::Going;
+        }
         match &self.unit(id).state {
             State::Dead | State::Failed { .. } => return Move::Over(JobResult::Done),
             State::AutoRestart { .. } if restart => return Move::Over(JobResult::Done),
@@ -378,18 +397,6 @@ impl Engine {
             State::Cleaning(_) => self.end_cleaning(id),
         }
         Move::Going
-    }
-
-    /// The automatic restart does not happen: the unit is down as its last run left it.
-    pub(crate) fn leave_auto_restart(&mut self, id: UnitId) {
-        let was = self.unit(id).state.sub();
-        let result = self.unit(id).last_result;
-        let state = if result == UnitResult::Success {
-            State::Dead
-        } else {
-            State::Failed { result, was }
-        };
-        self.change(id, state);
     }
 
     fn reload_unit(&mut self, id: UnitId) -> Move {
@@ -417,6 +424,10 @@ impl Engine {
                 ActiveState::Inactive => (Some(JobResult::Done), false),
                 _ => (None, false),
             },
+            // What is beside it goes, too.
+            JobKind::Stop | JobKind::Restart if new.is_down() && self.unit(id).beside.is_some() => {
+                (None, true)
+            }
             JobKind::Stop | JobKind::Restart if new.is_down() => (Some(JobResult::Done), true),
             JobKind::Stop | JobKind::Restart if running && new != ActiveState::Deactivating => {
                 (Some(JobResult::Failed), false)
@@ -427,6 +438,7 @@ impl Engine {
                 _ if new.is_down() => (Some(JobResult::Failed), false),
                 _ => (None, false),
             },
+            JobKind::Replace if running => self.replacement_sees(id, new),
             _ => (None, true),
         };
         if let Some(result) = result {

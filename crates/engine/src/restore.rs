@@ -16,6 +16,8 @@ impl Unit {
             name: self.name.clone(),
             state: self.state.clone(),
             incarnation: self.incarnation,
+            numbered: self.numbered,
+            beside: self.beside.clone(),
             main_status: self.main_status,
             last_result: self.last_result,
             restarts: self.restarts,
@@ -39,6 +41,7 @@ impl Job {
             id: self.id,
             kind: self.kind,
             automatic: self.automatic,
+            drain: self.drain,
             running: self.running,
             queued: self.queued,
             began: self.began,
@@ -53,6 +56,7 @@ impl Job {
             id: snapshot.id,
             kind: snapshot.kind,
             automatic: snapshot.automatic,
+            drain: snapshot.drain,
             running: snapshot.running,
             queued: snapshot.queued,
             began: snapshot.began,
@@ -80,6 +84,8 @@ impl Engine {
         let unit = self.unit_unrecorded(id);
         unit.state = snapshot.state;
         unit.incarnation = snapshot.incarnation;
+        unit.numbered = snapshot.numbered;
+        unit.beside = snapshot.beside;
         unit.main_status = snapshot.main_status;
         unit.last_result = snapshot.last_result;
         unit.restarts = snapshot.restarts;
@@ -113,6 +119,7 @@ impl Engine {
             if self.unit(id).job.as_ref().is_some_and(|job| job.testing) {
                 self.emit(Action::TestConditions(id));
             }
+            self.resend_beside(id);
             match &self.unit(id).state {
                 State::Service(_) => {
                     self.probe_anew(id);
@@ -140,11 +147,7 @@ impl Engine {
                 State::Dead | State::Failed { .. } | State::AutoRestart { .. }
                     if self.unit(id).incarnation.0 > 0 =>
                 {
-                    let incarnation = self.unit(id).incarnation;
-                    self.emit(Action::Release {
-                        unit: id,
-                        incarnation,
-                    });
+                    self.release(id);
                 }
                 _ => {}
             }

@@ -5,6 +5,7 @@ mod forking;
 pub(crate) mod health;
 mod memory;
 mod notice;
+pub(crate) mod replace;
 mod restart;
 mod stop;
 pub(crate) mod table;
@@ -42,6 +43,9 @@ impl ServiceRun {
             reload: UnitResult::Success,
             stop_asked: false,
             restarting: false,
+            replaces: false,
+            overlaps: false,
+            began: now,
         }
     }
 
@@ -93,13 +97,17 @@ impl Engine {
     }
 
     /// What begins with the next number.
-    fn new_run(&mut self, id: UnitId) -> ServiceRun {
-        let (now, table) = (self.now, self.service(id).table);
+    pub(crate) fn new_run(&mut self, id: UnitId) -> ServiceRun {
+        let (now, service) = (self.now, self.service(id));
         let unit = self.unit_mut(id);
-        unit.incarnation = Incarnation(unit.incarnation.0 + 1);
+        unit.incarnation = Incarnation(unit.incarnation.max(unit.numbered).0 + 1);
+        unit.numbered = Incarnation(0);
         unit.main_status = None;
         unit.last_result = UnitResult::Success;
-        ServiceRun::new(now, table)
+        ServiceRun {
+            overlaps: service.overlaps,
+            ..ServiceRun::new(now, service.table)
+        }
     }
 
     /// Begins a phase of the way up that runs a list, or the next one where the list is empty.
@@ -242,6 +250,7 @@ impl Engine {
             }
             if phase != Phase::Running {
                 self.enter(id, Phase::Running);
+                self.take_place(id);
                 self.probe_again(id);
             }
             if lives_as_group {

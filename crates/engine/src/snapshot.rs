@@ -9,6 +9,7 @@ use crate::cause::Cause;
 use crate::config::RateLimit;
 use crate::id::{Incarnation, JobId, Micros};
 use crate::input::{ExitStatus, JobKind};
+use crate::service::replace::Beside;
 use crate::state::{State, UnitResult};
 
 /// Everything about a unit that its file does not say.
@@ -20,6 +21,12 @@ pub struct UnitSnapshot {
     pub state: State,
     /// Its current or last run.
     pub incarnation: Incarnation,
+    /// The highest number that a run had, where that is not this one.
+    #[serde(default)]
+    pub numbered: Incarnation,
+    /// The run beside that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Box<Beside>>,
     /// How the last main process ended.
     pub main_status: Option<ExitStatus>,
     /// How the last run ended, until the next start.
@@ -105,6 +112,9 @@ pub struct JobSnapshot {
     pub kind: JobKind,
     /// Restart= queued it, so the restart count goes on.
     pub automatic: bool,
+    /// How long what it replaces may drain, where that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<Micros>,
     /// It runs.
     pub running: bool,
     /// When it was queued.

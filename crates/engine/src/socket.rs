@@ -245,7 +245,7 @@ impl Engine {
         let job = unit.job.as_ref().is_some_and(|job| {
             matches!(
                 job.kind,
-                JobKind::Start | JobKind::Restart | JobKind::Reload
+                JobKind::Start | JobKind::Restart | JobKind::Reload | JobKind::Replace
             )
         });
         let coming = matches!(unit.state, State::Service(_))
@@ -382,17 +382,13 @@ impl Engine {
     }
 
     fn socket_down(&mut self, id: UnitId, result: UnitResult) {
-        let incarnation = self.unit(id).incarnation;
         let Some(run) = self.socket_run_mut(id) else {
             return;
         };
         run.note(result);
         let (result, was) = (run.result, run.phase.sub());
         self.unit_mut(id).last_result = result;
-        self.emit(Action::Release {
-            unit: id,
-            incarnation,
-        });
+        self.release(id);
         self.change(
             id,
             if result == UnitResult::Success {

@@ -29,6 +29,11 @@
 //!
 //! A round of signals that nobody gets is passed through at once. Each waiting phase has a deadline, unless a timeout is infinite.
 //!
+//! A service that may be up twice is *replaced*: its next run starts beside the one that is up, and the unit is *reloading* meanwhile. Once the
+//! next run is up the former one drains: it gets RestartKillSignal=, has its drain time to finish what it is at, then gets FinalKillSignal=, and is
+//! released by itself. Where the next run fails, it is released and the former one is the unit's again, as if nothing had been. At most
+//! two runs of a unit live at any time: the third waits until the first has drained. A stop ends both.
+//!
 //! A mount or a swap is a service whose commands change a table of the kernel's (mounting, remounting, unmounting): *exited* means that the table has
 //! it (mounted, or active), whoever put it there, and a stop that leaves it there has failed. It goes up and down by itself when others mount and unmount.
 //!
@@ -50,7 +55,7 @@
 //!
 //! # Who decides first
 //!
-//! 1. An event of another run than the current one changes nothing; a process that comes into being after its run was over is killed.
+//! 1. An event of another run than the current one and the one beside it changes nothing; a process that comes into being after its run was over is killed.
 //! 2. A stop that was asked for ends Restart=: such a run never restarts by itself.
 //! 3. The first failure of a run is its result; what fails later while it is cleaned up does not change it.
 //! 4. RestartPreventExitStatus= before RestartForceExitStatus= before Restart=.
@@ -62,6 +67,8 @@
 //! # Invariants (the simulator checks them after each step)
 //!
 //! - A run never has two main processes at once, nor two probes.
+//! - A run beside the current one is either up and replaced if the current one comes up, or drains and has a deadline; it is the older
+//!   one, and a service that may not be up twice gets no new run beside it.
 //! - A service is asked, or has a moment at which it is, exactly in the phases in which it is to be; it is up only after a probe succeeded, where it is to wait for that.
 //! - An effect is about a run that exists and was not released; only the SIGKILL for a latecomer is about an old one.
 //! - A released run has no process, unless KillMode= or SendSIGKILL= let it keep some.
@@ -83,6 +90,7 @@ use crate::input::ExitStatus;
 use crate::path::PathRun;
 pub use crate::result::UnitResult;
 use crate::service::health::HealthRun;
+pub use crate::sub_state::SubState;
 use crate::timer::TimerRun;
 
 /// Where a unit is. Everything that is only true in one state lives inside that state.
@@ -174,6 +182,15 @@ pub struct ServiceRun {
     pub stop_asked: bool,
     /// It is stopped as the first half of a restart, so RestartKillSignal= is used.
     pub restarting: bool,
+    /// It is to take the place of the run beside it, which is up until this one is.
+    #[serde(default)]
+    pub replaces: bool,
+    /// It may be up beside another run of the unit, as its file had it when it began.
+    #[serde(default)]
+    pub overlaps: bool,
+    /// When it began.
+    #[serde(default)]
+    pub began: Micros,
 }
 
 /// What a service's run is doing.
@@ -323,58 +340,6 @@ pub enum ActiveState {
     Maintenance,
 }
 
-/// The inner state, by kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[expect(
-    missing_docs,
-    reason = "the names are the documentation: each is the text of SubState"
-)]
-pub enum SubState {
-    Dead,
-    Failed,
-    Active,
-    Condition,
-    StartPre,
-    Start,
-    StartPost,
-    Running,
-    Exited,
-    Reload,
-    ReloadSignal,
-    ReloadNotify,
-    Stop,
-    StopWatchdog,
-    StopSigterm,
-    StopSigkill,
-    StopPost,
-    FinalWatchdog,
-    FinalSigterm,
-    FinalSigkill,
-    AutoRestart,
-    AutoRestartQueued,
-    StartOpen,
-    Listening,
-    StopPre,
-    StopPreSigterm,
-    StopPreSigkill,
-    Cleaning,
-    Waiting,
-    Elapsed,
-    ReloadPost,
-    /// Traffic waits for units that are in the way.
-    Deferred,
-    Mounting,
-    Mounted,
-    Remounting,
-    Unmounting,
-    UnmountingSigterm,
-    UnmountingSigkill,
-    Activating,
-    Deactivating,
-    DeactivatingSigterm,
-    DeactivatingSigkill,
-}
-
 impl State {
     /// The outer state.
     pub fn active(&self) -> ActiveState {
@@ -382,7 +347,7 @@ impl State {
             State::Dead => ActiveState::Inactive,
             State::Failed { .. } => ActiveState::Failed,
             State::Reached { .. } => ActiveState::Active,
-            State::Service(run) => run.phase.active(),
+            State::Service(run) => run.active(),
             State::AutoRestart { .. } => ActiveState::Activating,
             State::Socket(run) => run.phase.active(),
             State::Timer(_) => ActiveState::Active,
@@ -432,6 +397,15 @@ impl State {
 }
 
 impl ServiceRun {
+    /// What it replaces is up until it is up itself.
+    fn active(&self) -> ActiveState {
+        match self.phase {
+            Phase::Running => ActiveState::Active,
+            _ if self.replaces => ActiveState::Reloading,
+            phase => phase.active(),
+        }
+    }
+
     fn end(&self) -> Option<Micros> {
         let ends = [self.deadline, self.runtime_end, self.watchdog_end];
         ends.into_iter().flatten().min()
@@ -545,115 +519,5 @@ impl ActiveState {
     /// Inactive or failed.
     pub fn is_down(self) -> bool {
         matches!(self, ActiveState::Inactive | ActiveState::Failed)
-    }
-}
-
-impl SubState {
-    /// The text that clients see, one of [`model::tables::states::SUB`].
-    pub fn name(self) -> &'static str {
-        match self {
-            SubState::Dead => "dead",
-            SubState::Failed => "failed",
-            SubState::Active => "active",
-            SubState::Condition => "condition",
-            SubState::StartPre => "start-pre",
-            SubState::Start => "start",
-            SubState::StartPost => "start-post",
-            SubState::Running => "running",
-            SubState::Exited => "exited",
-            SubState::Reload => "reload",
-            SubState::ReloadSignal => "reload-signal",
-            SubState::ReloadNotify => "reload-notify",
-            SubState::ReloadPost => "reload-post",
-            SubState::Stop => "stop",
-            SubState::StopWatchdog => "stop-watchdog",
-            SubState::StopSigterm => "stop-sigterm",
-            SubState::StopSigkill => "stop-sigkill",
-            SubState::StopPost => "stop-post",
-            SubState::FinalWatchdog => "final-watchdog",
-            SubState::FinalSigterm => "final-sigterm",
-            SubState::FinalSigkill => "final-sigkill",
-            SubState::AutoRestart => "auto-restart",
-            SubState::AutoRestartQueued => "auto-restart-queued",
-            SubState::StartOpen => "start-open",
-            SubState::Listening => "listening",
-            SubState::StopPre => "stop-pre",
-            SubState::StopPreSigterm => "stop-pre-sigterm",
-            SubState::StopPreSigkill => "stop-pre-sigkill",
-            SubState::Cleaning => "cleaning",
-            SubState::Waiting => "waiting",
-            SubState::Elapsed => "elapsed",
-            SubState::Deferred => "deferred",
-            SubState::Mounting => "mounting",
-            SubState::Mounted => "mounted",
-            SubState::Remounting => "remounting",
-            SubState::Unmounting => "unmounting",
-            SubState::UnmountingSigterm => "unmounting-sigterm",
-            SubState::UnmountingSigkill => "unmounting-sigkill",
-            SubState::Activating => "activating",
-            SubState::Deactivating => "deactivating",
-            SubState::DeactivatingSigterm => "deactivating-sigterm",
-            SubState::DeactivatingSigkill => "deactivating-sigkill",
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::SubState;
-    use model::tables::states::SUB;
-
-    #[test]
-    fn the_inner_states_are_those_that_clients_may_ask_for() {
-        use SubState::*;
-        let all = [
-            Dead,
-            Failed,
-            Active,
-            Condition,
-            StartPre,
-            Start,
-            StartPost,
-            Running,
-            Exited,
-            Reload,
-            ReloadSignal,
-            ReloadNotify,
-            Stop,
-            StopWatchdog,
-            StopSigterm,
-            StopSigkill,
-            StopPost,
-            FinalWatchdog,
-            FinalSigterm,
-            FinalSigkill,
-            AutoRestart,
-            AutoRestartQueued,
-            StartOpen,
-            Listening,
-            StopPre,
-            StopPreSigterm,
-            StopPreSigkill,
-            Cleaning,
-            Waiting,
-            Elapsed,
-            ReloadPost,
-            Deferred,
-            Mounting,
-            Mounted,
-            Remounting,
-            Unmounting,
-            UnmountingSigterm,
-            UnmountingSigkill,
-            Activating,
-            Deactivating,
-            DeactivatingSigterm,
-            DeactivatingSigkill,
-        ];
-        assert_eq!(all.map(SubState::name), SUB);
-        assert_eq!(
-            all.map(|state| state as usize),
-            std::array::from_fn(|place| place)
-        );
     }
 }

@@ -103,7 +103,7 @@ const RELOAD_PULLS: [Pull; 2] = [
 
 fn pulls(kind: JobKind) -> &'static [&'static [Pull]] {
     match kind {
-        JobKind::Start => &[&START_PULLS],
+        JobKind::Start | JobKind::Replace => &[&START_PULLS],
         JobKind::Restart => &[&START_PULLS, &RESTART_PULLS],
         JobKind::Stop => &[&STOP_PULLS],
         JobKind::Reload => &[&RELOAD_PULLS],
@@ -309,6 +309,7 @@ impl Engine {
             JobKind::TryReload => (!down && !restarts).then_some(JobKind::Reload),
             JobKind::ReloadOrStart if down || restarts => Some(JobKind::Start),
             JobKind::ReloadOrStart => Some(JobKind::Reload),
+            JobKind::Replace if !self.may_overlap(id) => Some(JobKind::Restart),
             other => Some(other),
         }
     }
@@ -319,7 +320,7 @@ impl Engine {
         let contradicts = job.is_some_and(|job| merge(job.kind, wish.kind).is_none());
         let there = match wish.kind {
             JobKind::Start | JobKind::VerifyActive => state.is_up(),
-            JobKind::Stop => state.is_down(),
+            JobKind::Stop => state.is_down() && self.unit(wish.unit).beside.is_none(),
             _ => false,
         };
         there && !contradicts
@@ -542,23 +543,27 @@ impl Transaction {
 
 /// The one job that does what both would do, before it is collapsed; `None`: they contradict each other.
 pub(crate) fn merge(a: JobKind, b: JobKind) -> Option<JobKind> {
-    use JobKind::{Reload, ReloadOrStart, Restart, Start, VerifyActive};
+    use JobKind::{Reload, ReloadOrStart, Replace, Restart, Start, VerifyActive};
     match (a.min(b), a.max(b)) {
         (a, b) if a == b => Some(a),
         (Start, VerifyActive) => Some(Start),
         (Start, Reload) => Some(ReloadOrStart),
         (Start | VerifyActive | Reload, Restart) => Some(Restart),
         (VerifyActive, Reload) => Some(Reload),
+        (Start | VerifyActive | Reload, Replace) => Some(Replace),
+        (Restart, Replace) => Some(Restart),
         _ => None,
     }
 }
 
 /// Whether the first job does all that the second would.
 pub(crate) fn covers(a: JobKind, b: JobKind) -> bool {
-    use JobKind::{Reload, Restart, Start, VerifyActive};
+    use JobKind::{Reload, Replace, Restart, Start, VerifyActive};
     matches!(
         (a, b),
-        (Start | Reload | Restart, VerifyActive) | (Restart, Start | Reload)
+        (Start | Reload | Restart | Replace, VerifyActive)
+            | (Restart, Start | Reload)
+            | (Replace, Start)
     ) || a == b
 }
 
@@ -574,6 +579,7 @@ impl JobKind {
             JobKind::TryRestart => "try-restart",
             JobKind::TryReload => "try-reload",
             JobKind::ReloadOrStart => "reload-or-start",
+            JobKind::Replace => "replace",
         }
     }
 }

@@ -85,7 +85,7 @@ impl Engine {
         self.changed(id, old, false);
     }
 
-    fn changed(&mut self, id: UnitId, old: ActiveState, will_restart: bool) {
+    pub(crate) fn changed(&mut self, id: UnitId, old: ActiveState, will_restart: bool) {
         let new = self.active(id);
         self.stamp(id, old, new);
         self.unit_mut(id).cause = self.cause.clone();

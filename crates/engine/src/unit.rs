@@ -10,6 +10,7 @@ use crate::engine::Engine;
 use crate::graph::Edge;
 use crate::id::{Incarnation, JobId, Micros, UnitId};
 use crate::input::{ExitStatus, JobKind};
+use crate::service::replace::Beside;
 use crate::snapshot::{Stamps, Window};
 use crate::state::{ActiveState, ServiceRun, SocketRun, State, UnitResult};
 use crate::timer::TimerConfig;
@@ -23,6 +24,10 @@ pub(crate) struct Unit {
     pub(crate) edges: Vec<Edge>,
     pub(crate) state: State,
     pub(crate) incarnation: Incarnation,
+    /// The highest number that a run had, where that is not the current one's.
+    pub(crate) numbered: Incarnation,
+    /// The run that the current one replaces, or has replaced and that drains.
+    pub(crate) beside: Option<Box<Beside>>,
     pub(crate) main_status: Option<ExitStatus>,
     pub(crate) last_result: UnitResult,
     pub(crate) restarts: u32,
@@ -50,6 +55,8 @@ pub(crate) struct Job {
     pub(crate) id: JobId,
     pub(crate) kind: JobKind,
     pub(crate) automatic: bool,
+    /// How long what it replaces may drain, where that was said.
+    pub(crate) drain: Option<Micros>,
     pub(crate) running: bool,
     pub(crate) queued: Micros,
     pub(crate) began: Option<Micros>,
@@ -61,7 +68,7 @@ pub(crate) struct Job {
 impl Unit {
     /// Down and without a job.
     pub(crate) fn is_idle(&self) -> bool {
-        self.job.is_none() && self.state.active().is_down()
+        self.job.is_none() && self.beside.is_none() && self.state.active().is_down()
     }
 
     /// The next moment at which something happens to it by itself.
@@ -81,7 +88,8 @@ impl Unit {
         let is_stopping = matches!(self.state, State::AutoRestart { .. })
             && (self.job.as_ref()).is_some_and(|job| job.kind == JobKind::Stop);
         let state = self.state.deadline().filter(|_| !is_stopping);
-        state.into_iter().chain(job).min()
+        let beside = self.beside.as_ref().and_then(|beside| beside.deadline);
+        state.into_iter().chain(job).chain(beside).min()
     }
 }
 

@@ -58,15 +58,22 @@ fn invariants_hold_under_every_schedule() {
         return;
     }
     let schedules = number("CORACLE_SIM_SCHEDULES").unwrap_or(SCHEDULES);
-    let mut steps = 0;
+    let (mut steps, mut begun, mut up, mut back) = (0, 0, 0, 0);
     for seed in 0..schedules {
         let mut world = world::World::new(seed, false);
         let failed = !matches!(catch_unwind(AssertUnwindSafe(|| world.run())), Ok(Ok(())));
         steps += world.steps;
+        begun += world.replaced.begun;
+        up += world.replaced.up;
+        back += world.replaced.back;
         if failed {
             let (result, trace) = run(seed, true);
             panic!("{}\nseed {seed}: {}", trace.join("\n"), result.unwrap_err());
         }
     }
-    println!("{schedules} schedules, {steps} steps");
+    println!(
+        "{schedules} schedules, {steps} steps, {begun} replacements: {up} came up, {back} went back"
+    );
+    // Else nothing was shown of them.
+    assert!(schedules < SCHEDULES || (up > 1000 && back > 100));
 }

@@ -4,14 +4,41 @@ use crate::environment::BYTES_MAX;
 use crate::manager::Manager;
 use crate::run::{Run, RunProcess};
 use crate::status::main_serial;
-use engine::{Input, Signal, State, Target, UnitId};
+use engine::{Input, JobKind, Signal, State, Target, UnitId};
 use std::os::fd::OwnedFd;
 use wire::{
-    ExplainReply, Failure, KillRequest, PlanStep, Reduction, SandboxReply, ServerReply, Setting,
-    TakenBackRequest,
+    ExplainReply, Failure, JobRequest, KillRequest, PlanStep, Reduction, SandboxReply, ServerReply,
+    Setting, TakenBackRequest,
 };
 
 impl Manager {
+    /// Reloads what can be reloaded, restarts the rest.
+    pub(crate) fn reload_or_restart(
+        &mut self,
+        client: u32,
+        input: JobRequest,
+    ) -> Result<(), Failure> {
+        self.queue_each(client, Self::reload_or_restart_kind, input)
+    }
+
+    fn reload_or_restart_kind(&self, unit: UnitId) -> JobKind {
+        let can = self
+            .engine
+            .config(unit)
+            .is_some_and(|config| match &config.kind {
+                engine::Kind::Service(service) => {
+                    !service.reload.0.is_empty()
+                        || service.service_type == engine::ServiceType::NotifyReload
+                }
+                _ => false,
+            });
+        if can {
+            JobKind::ReloadOrStart
+        } else {
+            JobKind::Restart
+        }
+    }
+
     pub(crate) fn kill(&mut self, input: &KillRequest) -> Result<(), Failure> {
         let number = crate::signals::by_name(&input.signal).ok_or_else(|| Failure::BadSignal {
             signal: input.signal.clone(),

@@ -58,7 +58,11 @@ impl Manager {
                 job, unit, result, ..
             } => self.on_job_done(job, unit, result, &cause),
             Action::StateChanged(unit) => self.on_state_changed(unit, &cause),
-            Action::Release { unit, incarnation } => self.release(unit, incarnation),
+            Action::Release {
+                unit,
+                incarnation,
+                kept,
+            } => self.release(unit, incarnation, kept),
             Action::Removed(unit) => self.on_removed(unit),
             Action::Act { unit, occasion } => self.act(unit, occasion),
             Action::Log { unit, text } => {
@@ -144,7 +148,7 @@ impl Manager {
 
     /// Notes a signal to whom the engine means. It goes out when its cause is on record: the next manager would not know why they died.
     fn signal(&mut self, unit: UnitId, incarnation: Incarnation, target: Target, signal: Signal) {
-        let serials = self.serials(unit, target);
+        let serials = self.serials_of(unit, incarnation, target);
         // What waits for its image, for a socket, for the firewall or for a PID file has no process yet: it ends here, as if it had one.
         let fetches = &mut self.aside.fetches;
         let mut given_up = fetches.give_up(unit, incarnation, &serials);
@@ -157,7 +161,7 @@ impl Manager {
             let status = engine::ExitStatus::Killed(signal);
             self.inputs.push_back(Input::Exited { process, status });
         }
-        let is_last = self.is_last_round(unit);
+        let is_last = self.is_last_round(unit, incarnation);
         let Some(entry) = self.units.get_mut(&unit) else {
             return;
         };
@@ -232,21 +236,38 @@ impl Manager {
     }
 
     /// Is nothing started any more in the group of the unit's run?
-    fn is_last_round(&self, unit: UnitId) -> bool {
+    fn is_last_round(&self, unit: UnitId, incarnation: Incarnation) -> bool {
+        let beside = self.engine.beside(unit);
+        if let Some(beside) = beside.filter(|beside| beside.incarnation == incarnation) {
+            return beside.stage == engine::Stage::Dies;
+        }
         match self.engine.state(unit) {
             Some(State::Service(run)) => matches!(run.phase, engine::Phase::FinalKill(_)),
             _ => false,
         }
     }
 
-    /// The serials of the processes that a target means.
+    /// The serials of the processes that a target means in the current run.
     pub(crate) fn serials(&self, unit: UnitId, target: Target) -> Vec<u32> {
-        let (main, control) = match self.engine.state(unit) {
-            Some(State::Service(run)) => (
+        let snapshot = self.engine.snapshot(unit);
+        let current = snapshot.map(|snapshot| snapshot.incarnation);
+        self.serials_of(unit, current.unwrap_or_default(), target)
+    }
+
+    /// The same in any run.
+    pub(crate) fn serials_of(
+        &self,
+        unit: UnitId,
+        incarnation: Incarnation,
+        target: Target,
+    ) -> Vec<u32> {
+        let of_service = self.engine.run_of(unit, incarnation);
+        let (main, control) = match (of_service, self.engine.state(unit)) {
+            (Some(run), _) => (
                 main_serial(&run.main),
                 run.control.map(|process| process.serial),
             ),
-            Some(State::Socket(run)) => (None, run.control.map(|process| process.serial)),
+            (None, Some(State::Socket(run))) => (None, run.control.map(|process| process.serial)),
             _ => (None, None),
         };
         match target {

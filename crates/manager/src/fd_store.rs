@@ -309,7 +309,7 @@ impl Manager {
         let comes_again = matches!(self.engine.state(unit), Some(State::AutoRestart { .. }))
             || matches!(
                 job,
-                Some(JobKind::Start | JobKind::Restart | JobKind::TryRestart)
+                Some(JobKind::Start | JobKind::Restart | JobKind::TryRestart | JobKind::Replace)
             );
         let is_kept = match entry.unit.value(&key::FILE_DESCRIPTOR_STORE_PRESERVE) {
             DescriptorPreserve::Yes => true,

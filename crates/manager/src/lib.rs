@@ -63,6 +63,7 @@ mod recent;
 mod record;
 mod relations;
 mod release;
+mod replacing;
 mod resources;
 mod returning;
 mod run;

@@ -97,6 +97,25 @@ pub(crate) fn path(directory: &Path, key: u64) -> PathBuf {
     directory.join(format!("{key:016x}"))
 }
 
+/// Where a run's socket can be found when the next run has its path, and it may have it again.
+fn kept_name(path: &Path, incarnation: u64) -> PathBuf {
+    path.with_extension(incarnation.to_string())
+}
+
+/// The parts of a name in that directory: the unit's key, and the run of a socket that is kept.
+fn parts(name: &str) -> (&str, Option<&str>) {
+    name.split_once('.')
+        .map_or((name, None), |(key, run)| (key, Some(run)))
+}
+
+fn keep_name(path: &Path, incarnation: u64) -> std::io::Result<()> {
+    match std::fs::hard_link(path, kept_name(path, incarnation)) {
+        // A manager before us had got as far.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        kept => kept,
+    }
+}
+
 /// The name under which the keeper holds it.
 fn held_name(unit: &str, incarnation: u64) -> String {
     format!("{unit}|{incarnation}")
@@ -118,6 +137,12 @@ impl Manager {
         }
         let path = path(&self.directories.notify(), entry.key);
         let name = held_name(entry.name.as_str(), incarnation);
+        let earlier = entry.runs.iter().rev();
+        let mut earlier =
+            earlier.filter(|run| run.notify.is_some() && run.incarnation < incarnation);
+        if let Some(run) = earlier.next() {
+            keep_name(&path, run.incarnation)?;
+        }
         let socket = Rc::new(make_socket(&path, owner, changes_user(&entry.unit))?);
         self.link.hold(Class::Notify, &name, Rc::clone(&socket));
         Ok(Some(self.watch_notify(unit, incarnation, socket)?))
@@ -194,11 +219,13 @@ impl Manager {
         let found = std::fs::read_dir(self.directories.notify());
         for path in found.into_iter().flatten().flatten() {
             let key = path.file_name();
-            let key = key
-                .to_str()
-                .and_then(|key| u64::from_str_radix(key, 16).ok());
+            let (key, kept) = key.to_str().map_or(("", None), parts);
+            let key = u64::from_str_radix(key, 16).ok();
             let entry = key.and_then(|key| self.units.get(self.by_key.get(&key)?));
-            if !entry.is_some_and(|entry| entry.runs.iter().any(|run| run.notify.is_some())) {
+            let is_heard = |run: &Run| {
+                run.notify.is_some() && kept.is_none_or(|kept| run.incarnation.to_string() == kept)
+            };
+            if !entry.is_some_and(|entry| entry.runs.iter().any(is_heard)) {
                 match crate::leftovers::remove_file(&path.path()) {
                     // Nobody is told of it, the next run takes the place over, and at the end the directory goes.
                     Ok(()) | Err(_) => {}
@@ -221,15 +248,35 @@ impl Manager {
             Class::Notify,
             &held_name(entry.name.as_str(), closed.incarnation),
         );
+        let own = path(&self.directories.notify(), entry.key);
+        match std::fs::remove_file(kept_name(&own, closed.incarnation)) {
+            // Mostly there is none.
+            Ok(()) | Err(_) => {}
+        }
         let newer = self
             .notifications
             .sockets
             .values()
             .any(|other| other.unit == unit);
         if !newer {
-            match std::fs::remove_file(path(&self.directories.notify(), entry.key)) {
+            match std::fs::remove_file(own) {
                 Ok(()) | Err(_) => {}
             }
+        }
+    }
+
+    /// The path is this run's again, as what was to replace it came to nothing.
+    pub(crate) fn take_notify_back(&mut self, unit: UnitId, incarnation: u64) {
+        let Some(entry) = self.units.get(&unit) else {
+            return;
+        };
+        let own = path(&self.directories.notify(), entry.key);
+        match std::fs::rename(kept_name(&own, incarnation), own) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => self.log_about(
+                unit,
+                &format!("what it says is not heard any more, as its notification socket can't have its name again: {error}"),
+            ),
+            Ok(()) | Err(_) => {}
         }
     }
 
@@ -306,6 +353,10 @@ impl Manager {
     }
 
     fn hear(&mut self, unit: UnitId, incarnation: u64, message: Message) {
+        // What is beside the current run says nothing of the unit.
+        if !self.engine.is_current(unit, Incarnation(incarnation)) {
+            return;
+        }
         let Message {
             mut notice,
             status,

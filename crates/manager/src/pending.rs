@@ -80,37 +80,15 @@ impl Manager {
         kind: JobKind,
         input: JobRequest,
     ) -> Result<(), Failure> {
+        // Where it may not be, the engine makes a restart of it.
+        let kind = match kind {
+            JobKind::Restart if input.replace => JobKind::Replace,
+            kind => kind,
+        };
         self.queue_each(client, |_, _| kind, input)
     }
 
-    /// Reloads what can be reloaded, restarts the rest.
-    pub(crate) fn reload_or_restart(
-        &mut self,
-        client: u32,
-        input: JobRequest,
-    ) -> Result<(), Failure> {
-        self.queue_each(client, Self::reload_or_restart_kind, input)
-    }
-
-    fn reload_or_restart_kind(&self, unit: UnitId) -> JobKind {
-        let can = self
-            .engine
-            .config(unit)
-            .is_some_and(|config| match &config.kind {
-                engine::Kind::Service(service) => {
-                    !service.reload.0.is_empty()
-                        || service.service_type == engine::ServiceType::NotifyReload
-                }
-                _ => false,
-            });
-        if can {
-            JobKind::ReloadOrStart
-        } else {
-            JobKind::Restart
-        }
-    }
-
-    fn queue_each(
+    pub(crate) fn queue_each(
         &mut self,
         client: u32,
         kind: impl Fn(&Self, UnitId) -> JobKind,
@@ -123,6 +101,7 @@ impl Manager {
                 parameter: "names".into(),
             });
         }
+        let drain = input.drain_us.map(engine::Micros);
         let manner = Manner {
             wait: input.wait,
             no_block: input.no_block,
@@ -140,7 +119,7 @@ impl Manager {
                 Ok((unit, kind)) if self.was_done_since(unit, kind, input.asked_us) => {
                     self.join(unit, manner)
                 }
-                Ok((unit, kind)) => self.ask(unit, kind, mode),
+                Ok((unit, kind)) => self.ask(unit, kind, mode, drain),
                 Err(failure) => Part::refused(name, failure),
             });
         }
@@ -195,7 +174,9 @@ impl Manager {
     /// Queues one job for a unit that is loaded.
     pub(crate) fn queue_one(&mut self, client: u32, unit: UnitId, mode: JobMode, manner: Manner) {
         let mut pending = Pending::new(client, manner);
-        pending.parts.push(self.ask(unit, JobKind::Start, mode));
+        pending
+            .parts
+            .push(self.ask(unit, JobKind::Start, mode, None));
         self.pending.push(pending);
     }
 
@@ -217,20 +198,29 @@ impl Manager {
         });
     }
 
-    fn ask(&mut self, unit: UnitId, kind: JobKind, mode: JobMode) -> Part {
+    fn ask(
+        &mut self,
+        unit: UnitId,
+        kind: JobKind,
+        mode: JobMode,
+        drain: Option<engine::Micros>,
+    ) -> Part {
         if let Some(entry) = self.units.get_mut(&unit) {
             entry.failure = None;
         }
         let starts = match kind {
             JobKind::Start => !self.is_up(unit),
             JobKind::TryRestart => self.is_up(unit),
-            JobKind::Restart | JobKind::ReloadOrStart => true,
+            JobKind::Restart | JobKind::ReloadOrStart | JobKind::Replace => true,
             JobKind::VerifyActive | JobKind::Stop | JobKind::Reload | JobKind::TryReload => false,
         };
         if starts {
             self.expect_network(unit);
         }
-        self.queue_own(unit, kind, mode);
+        match kind {
+            JobKind::Replace => self.queue_replacement(unit, mode, drain),
+            kind => self.queue_own(unit, kind, mode),
+        }
         Part {
             request: self.next_request,
             starts,

@@ -12,16 +12,23 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 impl Manager {
-    /// This run and every earlier one is over.
-    pub(crate) fn release(&mut self, unit: UnitId, incarnation: Incarnation) {
+    /// This run and every earlier one is over, but for one that is kept.
+    pub(crate) fn release(
+        &mut self,
+        unit: UnitId,
+        incarnation: Incarnation,
+        kept: Option<Incarnation>,
+    ) {
         self.end_probes(unit, incarnation);
         let Some(entry) = self.units.get_mut(&unit) else {
             return;
         };
-        let (over, kept): (Vec<Run>, Vec<Run>) = std::mem::take(&mut entry.runs)
+        let is_over =
+            |number: u64| number <= incarnation.0 && kept.is_none_or(|kept| number != kept.0);
+        let (over, staying): (Vec<Run>, Vec<Run>) = std::mem::take(&mut entry.runs)
             .into_iter()
-            .partition(|run| run.incarnation <= incarnation.0);
-        entry.runs = kept;
+            .partition(|run| is_over(run.incarnation));
+        entry.runs = staying;
         // A socket unit has a group without any run: its sockets were made in it. ExecStopPost= had it until now.
         if entry.unit.name().kind() == UnitKind::Socket {
             let name = entry.name.as_str();
@@ -37,6 +44,7 @@ impl Manager {
         if is_last {
             self.remove_pid_file(unit);
         }
+        self.go_on_with(unit, kept);
         self.leave_sets(unit);
         self.dirty.insert(unit);
     }
@@ -45,7 +53,10 @@ impl Manager {
         if let Some(mounts) = run.mounts.take() {
             self.let_mounts_go(mounts);
         }
-        self.remember(unit, &run);
+        let is_last = (self.units.get(&unit)).is_none_or(|entry| entry.runs.is_empty());
+        if is_last {
+            self.remember(unit, &run);
+        }
         if let Some(number) = run.notify {
             self.close_notify(unit, number);
         }
@@ -88,13 +99,27 @@ impl Manager {
         self.remove_ipc(entry, &run);
         let (name, unit_file) = (entry.name.to_string(), Rc::clone(&entry.unit));
         self.leave_shared(&name, &run);
-        self.tidy_terminal(unit, &unit_file);
+        if is_last {
+            self.tidy_terminal(unit, &unit_file);
+        }
         for key in run.image_keys() {
             self.let_image_go(key);
         }
         if let Some(user) = &run.user {
             self.give_user_back(unit, user);
         }
+    }
+
+    /// The newest run is the one before those that came to nothing: what is one for the unit is its again.
+    fn go_on_with(&mut self, unit: UnitId, kept: Option<Incarnation>) {
+        let Some(kept) = kept.filter(|kept| self.engine.is_current(unit, *kept)) else {
+            return;
+        };
+        self.take_notify_back(unit, kept.0);
+        if let Some(run) = self.run_mut(unit, kept) {
+            (run.oom_kills, run.memory_watch) = (None, None);
+        }
+        self.watch_memory(unit, kept.0);
     }
 
     fn remove_left(&self, unit: &str, path: &Path) {

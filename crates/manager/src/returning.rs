@@ -98,6 +98,14 @@ impl Manager {
             return false;
         };
         let job = self.engine.job(unit).map(|job| job.kind);
+        // What replaces is up beside what it replaces: only its own beginning tells.
+        if kind == JobKind::Replace {
+            let run = match self.engine.state(unit) {
+                Some(engine::State::Service(run)) => Some(run.began),
+                _ => None,
+            };
+            return job == Some(kind) || run.is_some_and(|began| began.0 >= asked_us);
+        }
         // What is up is restarted: asked of a unit that is already going down, it would mean nothing.
         let kind = match kind {
             JobKind::TryRestart => JobKind::Restart,

@@ -310,6 +310,7 @@ fn service_properties(status: &UnitStatus, found: &mut BTreeMap<String, String>)
     };
     let main = service.main_pid.or(exit.pid).unwrap_or_default();
     health_properties(service, found);
+    beside_properties(service, found);
     for (name, value) in [
         ("Type", service.kind.clone()),
         ("MainPID", service.main_pid.unwrap_or_default().to_string()),
@@ -351,6 +352,21 @@ fn service_properties(status: &UnitStatus, found: &mut BTreeMap<String, String>)
                 .gid
                 .map_or_else(|| "[not set]".into(), |gid| gid.to_string()),
         ),
+    ] {
+        found.insert(name.into(), value);
+    }
+}
+
+/// Under names of ours, where a run is beside the current one.
+fn beside_properties(service: &wire::ServiceStatus, found: &mut BTreeMap<String, String>) {
+    let Some(beside) = &service.beside else {
+        return;
+    };
+    let pid = beside.main_pid.unwrap_or_default();
+    for (name, value) in [
+        ("BesideState", beside.state.clone()),
+        ("BesideMainPID", pid.to_string()),
+        ("BesideDeadline", time(beside.deadline_realtime_us)),
     ] {
         found.insert(name.into(), value);
     }

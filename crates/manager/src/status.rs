@@ -240,6 +240,7 @@ impl Manager {
             stored_descriptors: 0,
             deadline_realtime_us: deadline,
             health: health_status(state, last),
+            beside: self.beside_status(entry),
         }
     }
 

@@ -50,13 +50,13 @@ impl Manager {
         state.is_some_and(|state| !state.active().is_down())
     }
 
-    /// Is it up, and no mount that others made or that could not be taken out?
+    /// Does a run of it drain, or is it up, and no mount that others made or that could not be taken out?
     fn is_to_end(&self, unit: UnitId) -> bool {
         let is_left = match self.engine.state(unit) {
             Some(engine::State::Service(run)) => run.is_left,
             _ => false,
         };
-        self.is_up(unit) && !is_left
+        (self.is_up(unit) && !is_left) || self.engine.beside(unit).is_some()
     }
 
     /// Is everything down?

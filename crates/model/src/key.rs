@@ -167,6 +167,7 @@ keys! {
     DIRECTORY_NOT_EMPTY: PathWatches = Path "DirectoryNotEmpty";
     DISABLE_CONTROLLERS: Controllers = Cgroup "DisableControllers";
     DOCUMENTATION: Words = Unit "Documentation";
+    DRAIN_TIMEOUT_SEC: TimeSpan = Service "DrainTimeoutSec", TimeSpan::from_secs(30);
     DYNAMIC_USER: bool = Exec "DynamicUser";
     ENVIRONMENT: EnvironmentList = Exec "Environment";
     ENVIRONMENT_FILE: EnvironmentFiles = Exec "EnvironmentFile";
@@ -413,6 +414,7 @@ keys! {
     REMAIN_AFTER_EXIT: bool = Service "RemainAfterExit";
     REMOVE_IPC: bool = Exec "RemoveIPC";
     REMOVE_ON_STOP: bool = Socket "RemoveOnStop";
+    REPLACE_MODE: ReplaceMode = Service "ReplaceMode";
     REQUIRED_BY: InstallNames = Install "RequiredBy";
     REQUIRES: UnitList = Unit "Requires";
     REQUIRES_MOUNTS_FOR: Paths = Unit "RequiresMountsFor";

@@ -15,6 +15,7 @@ pub mod mount;
 pub mod order;
 pub mod pattern;
 pub mod position;
+pub mod replacing;
 mod resources;
 mod service_type;
 pub mod slice;

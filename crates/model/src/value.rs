@@ -195,6 +195,7 @@ values! {
     NotifyAccess(NotifyAccess),
     OomPolicy(OomPolicy),
     HealthOnFailure(HealthOnFailure),
+    ReplaceMode(ReplaceMode),
     HealthAddress(HealthAddress),
     HealthUrl(HealthUrl),
     TimeoutFailureMode(TimeoutFailureMode),

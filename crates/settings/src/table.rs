@@ -13,6 +13,7 @@ mod health;
 mod install;
 mod kill;
 mod mount_slice;
+mod replace;
 mod service;
 mod socket;
 mod socket_options;
@@ -41,6 +42,7 @@ const LISTS: &[&[Row]] = &[
     install::ROWS,
     kill::ROWS,
     mount_slice::ROWS,
+    replace::ROWS,
     service::ROWS,
     socket::ROWS,
     socket_options::ROWS,

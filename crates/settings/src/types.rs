@@ -178,6 +178,7 @@ types! {
     REFRESH_ON_RELOAD: RefreshOnReload = "yes, no, extensions, credentials";
     RESOURCE_LIMIT: ResourceLimit = "a number, infinity, or soft:hard";
     RESTART: Restart = "no, always, on-success, on-failure, on-abnormal, on-abort or on-watchdog";
+    REPLACE_MODE: ReplaceMode = "auto, share or hand-over";
     RESTART_MODE: RestartMode = "normal, direct or debug";
     SCHEDULING_POLICY: SchedulingPolicy = "other, batch, idle, fifo, rr or ext";
     SECURE_BITS: SecureBits = "secure bits";

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
 pub use relations::{CauseLink, Related, RelationsReply, UnitRelations};
-pub use services::{CommandStatus, HealthStatus, ServiceStatus, TakenBackRequest};
+pub use services::{BesideStatus, CommandStatus, HealthStatus, ServiceStatus, TakenBackRequest};
 pub use triggers::{Listening, PathStatus, SocketStatus, TimerStatus, WatchedPath};
 pub use usage::{BlockIo, Storage, Traffic};
 
@@ -40,6 +40,10 @@ records! {
         /// The call was made at this moment of the monotonic clock, and the manager that had it went away: what was done since is not
         /// done again, and answered as if it were.
         asked_us: Option<u64>,
+        /// Of a restart: the next run starts beside the one that is up, which drains then, where the unit allows it (ReplaceMode=).
+        replace: bool,
+        /// How long it may drain, in microseconds; nothing: as the unit says (DrainTimeoutSec=).
+        drain_us: Option<u64>,
     }
 
     /// One outcome per name of the request, in its order.

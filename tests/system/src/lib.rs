@@ -6,6 +6,7 @@ pub mod combinations;
 pub mod dead;
 pub mod images;
 pub mod ledger;
+pub mod load;
 pub mod manager;
 pub mod moments;
 pub mod observations;

@@ -1,107 +1,24 @@
-//! Versions change under load: sockets that stay open turn nobody away.
+//! Versions change under load: nobody is turned away, and who is being served is served to the end.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use coracle_system_tests::images::{By, Web, Workshop, with_workshop};
+use coracle_system_tests::load::{Load, Pending, ask};
 use coracle_system_tests::waiting::eventually;
 use testkit::{Instance, free_port};
 
 /// Clients at once; each question is a connection of its own.
-const CLIENTS: usize = 2;
-/// Between two questions of a client.
-const PACE: Duration = Duration::from_millis(4);
-/// A question that has no answer by then has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+const CLIENTS: u32 = 16;
+/// Between two questions of a client: together they ask 2,000 times in a second.
+const PACE: Duration = Duration::from_millis(8);
 
-/// What the clients were told: answers by version, and what went wrong.
-#[derive(Debug, Default)]
-struct Told {
-    answers: BTreeMap<String, usize>,
-    failures: Vec<String>,
-}
-
-/// Clients that ask until they are ended.
-struct Load {
-    told: Arc<Mutex<Told>>,
-    ends: Arc<AtomicBool>,
-    clients: Vec<JoinHandle<()>>,
-    began: Instant,
-}
-
-fn ask(port: u16) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: ferry\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let body = answer.strip_prefix("HTTP/1.1 200 OK\r\n");
-    let body = body.and_then(|rest| rest.split_once("\r\n\r\n"));
-    body.map(|(_, body)| body.to_owned())
-        .ok_or_else(|| std::io::Error::other(format!("{answer:?}")))
-}
-
-impl Load {
-    fn begin(port: u16) -> Load {
-        let told = Arc::new(Mutex::new(Told::default()));
-        let ends = Arc::new(AtomicBool::new(false));
-        let client = |_| {
-            let (told, ends) = (Arc::clone(&told), Arc::clone(&ends));
-            std::thread::spawn(move || {
-                while !ends.load(Ordering::Relaxed) {
-                    let answer = ask(port);
-                    let mut told = told.lock().expect("no client panics");
-                    match answer {
-                        Ok(version) => *told.answers.entry(version).or_default() += 1,
-                        Err(error) => told.failures.push(error.to_string()),
-                    }
-                    drop(told);
-                    std::thread::park_timeout(PACE);
-                }
-            })
-        };
-        let clients = (0..CLIENTS).map(client).collect();
-        let began = Instant::now();
-        Load {
-            told,
-            ends,
-            clients,
-            began,
-        }
-    }
-
-    fn answers(&self, version: &str) -> usize {
-        let told = self.told.lock().expect("no client panics");
-        told.answers.get(version).copied().unwrap_or_default()
-    }
-
-    /// Until this version has answered some more questions.
-    fn is_served_by(&self, version: &str) {
-        let before = self.answers(version);
-        eventually(&format!("answers of {version}"), || {
-            (self.answers(version) > before + 100).then_some(())
-        });
-    }
-
-    /// How many were answered, none having failed.
-    fn end(self) -> usize {
-        self.ends.store(true, Ordering::Relaxed);
-        for client in self.clients {
-            client.join().expect("no client panics");
-        }
-        let told = self.told.lock().expect("no client panics");
-        assert!(told.failures.is_empty(), "{:?}", told.failures);
-        let count = told.answers.values().sum();
-        let rate = count as f64 / self.began.elapsed().as_secs_f64();
-        println!("{count} questions, {rate:.0} a second: {:?}", told.answers);
-        count
-    }
+/// Units of a version beside its description.
+struct Lines<'a> {
+    socket: &'a str,
+    service: &'a str,
+    /// What the server is: one connection after the other, or many at once.
+    role: &'a str,
 }
 
 /// A maker of ferries, whose server answers with the version.
@@ -112,12 +29,17 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    fn publish(&self, version: &str, socket: &str) {
+    fn publish(&self, version: &str, lines: &Lines) {
+        let Lines {
+            socket,
+            service,
+            role,
+        } = lines;
         let folder = self.coracle.folder().join(format!("ferry-{version}"));
         fs::create_dir(&folder).expect("a folder");
         let program = env!("CARGO_BIN_EXE_inhabitant");
         let service = format!(
-            "[Unit]\nDescription=ferry {version}\n[Service]\nType=exec\nExecStart=/usr/bin/inhabitant http /nowhere 1 {version}\n"
+            "[Unit]\nDescription=ferry {version}\n[Service]\nExecStart=/usr/bin/inhabitant {role} /nowhere 1 {version}\n{service}\n"
         );
         let socket = format!("[Unit]\nDescription=landing of {version}\n[Socket]\n{socket}\n");
         let [socket, service] =
@@ -148,34 +70,49 @@ impl Maker<'_> {
     }
 }
 
-#[test]
-fn an_upgrade_and_a_rollback_turn_nobody_away_where_the_socket_is_the_same() {
+fn with_maker(work: impl FnOnce(&Instance, &Maker, &Web)) {
     with_workshop(|coracle, workshop| {
-        let Web {
-            folder: web,
-            ca,
-            server,
-        } = Web::of(coracle);
-        let web = web.display().to_string();
+        let web = Web::of(coracle);
         let maker = Maker {
             coracle,
             workshop,
-            web,
+            web: web.folder.display().to_string(),
         };
+        work(coracle, &maker, &web);
+    });
+}
+
+fn start(coracle: &Instance, web: &Web, port: u16) {
+    let grant = format!("--grant=listen:127.0.0.1:{port}");
+    let url = web.server.url("ferry.psi");
+    coracle.ok(&["start", &url, "--ca", &web.ca, &grant]);
+}
+
+fn upgrade(coracle: &Instance, web: &Web) {
+    coracle.ok(&["upgrade", "ferry", "--ca", &web.ca, "--healthy-for", "1"]);
+}
+
+#[test]
+fn an_upgrade_and_a_rollback_turn_nobody_away_where_the_socket_is_the_same() {
+    with_maker(|coracle, maker, web| {
         let port = free_port();
         let socket = format!("ListenStream=127.0.0.1:{port}");
-        let grant = format!("--grant=listen:127.0.0.1:{port}");
-        maker.publish("1.0", &socket);
-        coracle.ok(&["start", &server.url("ferry.psi"), "--ca", &ca, &grant]);
+        let lines = Lines {
+            socket: &socket,
+            service: "Type=exec\nReplaceMode=hand-over",
+            role: "http",
+        };
+        maker.publish("1.0", &lines);
+        start(coracle, web, port);
         let opened = coracle.property("ferry.socket", "ActiveEnterTimestamp");
-        let load = Load::begin(port);
+        let load = Load::begin(port, 2, Duration::from_millis(4));
         load.is_served_by("1.0");
-        maker.publish("1.1", &socket);
-        coracle.ok(&["upgrade", "ferry", "--ca", &ca, "--healthy-for", "1"]);
+        maker.publish("1.1", &lines);
+        upgrade(coracle, web);
         load.is_served_by("1.1");
         coracle.ok(&["rollback", "ferry"]);
         load.is_served_by("1.0");
-        assert!(load.end() >= 300);
+        assert!(load.end().0 >= 300);
         assert_eq!(
             coracle.property("ferry.socket", "ActiveEnterTimestamp"),
             opened
@@ -186,12 +123,112 @@ fn an_upgrade_and_a_rollback_turn_nobody_away_where_the_socket_is_the_same() {
         );
 
         // Another socket is another one, and opened anew.
-        maker.publish("1.2", &format!("{socket}\nBacklog=64"));
-        coracle.ok(&["upgrade", "ferry", "--ca", &ca, "--healthy-for", "1"]);
+        let socket = format!("{socket}\nBacklog=64");
+        let lines = Lines {
+            socket: &socket,
+            ..lines
+        };
+        maker.publish("1.2", &lines);
+        upgrade(coracle, web);
         assert_ne!(
             coracle.property("ferry.socket", "ActiveEnterTimestamp"),
             opened
         );
         assert_eq!(ask(port).expect("an answer"), "1.2");
+    });
+}
+
+/// Until no run is beside the current one.
+fn is_alone(coracle: &Instance) {
+    eventually("the end of the former run", || {
+        let state = coracle.property("ferry.service", "BesideState");
+        state.is_empty().then_some(())
+    });
+}
+
+#[test]
+fn the_next_version_starts_beside_the_one_that_is_up_which_finishes_what_it_is_at() {
+    with_maker(|coracle, maker, web| {
+        let port = free_port();
+        let socket = format!("ListenStream=127.0.0.1:{port}");
+        let lines = Lines {
+            socket: &socket,
+            service: "Type=notify",
+            role: "web",
+        };
+        maker.publish("1.0", &lines);
+        start(coracle, web, port);
+        let load = Load::begin(port, CLIENTS, PACE);
+        load.is_served_by("1.0");
+        let main = || coracle.property("ferry.service", "MainPID");
+        let beside = |name| coracle.property("ferry.service", name);
+        let (first, slow) = (main(), Pending::begin(port));
+        maker.publish("1.1", &lines);
+        upgrade(coracle, web);
+        // The old one has a connection, so it is there.
+        assert_ne!(main(), first);
+        assert_eq!(
+            [beside("BesideState"), beside("BesideMainPID")],
+            ["draining".to_owned(), first]
+        );
+        let status = coracle.ok(&["status", "ferry.service"]);
+        assert!(status.contains("the former run drains (PID "), "{status}");
+        load.is_served_by("1.1");
+        assert_eq!(slow.end(), "1.0");
+        is_alone(coracle);
+
+        let slow = Pending::begin(port);
+        coracle.ok(&["rollback", "ferry"]);
+        load.is_served_by("1.0");
+        assert_eq!(beside("BesideState"), "draining");
+        assert_eq!(slow.end(), "1.1");
+        is_alone(coracle);
+        let (count, _) = load.end();
+        assert!(count > 1000);
+    });
+}
+
+#[test]
+fn a_version_that_never_works_does_not_end_the_one_that_does() {
+    with_maker(|coracle, maker, web| {
+        let port = free_port();
+        let socket = format!("ListenStream=127.0.0.1:{port}");
+        let lines = Lines {
+            socket: &socket,
+            service: "Type=notify",
+            role: "web",
+        };
+        maker.publish("1.0", &lines);
+        start(coracle, web, port);
+        let load = Load::begin(port, CLIENTS, PACE);
+        load.is_served_by("1.0");
+        let run = || coracle.property("ferry.service", "InvocationID");
+        let (first, slow) = (run(), Pending::begin(port));
+        // A role that is none ends with a failure.
+        let sick = "Type=notify\nTimeoutStartSec=1500ms\nHealthCommand=/usr/bin/inhabitant sick /nowhere 1";
+        maker.publish(
+            "1.1",
+            &Lines {
+                service: sick,
+                ..lines
+            },
+        );
+        let refused = coracle.coracle(&["upgrade", "ferry", "--ca", &web.ca, "--healthy-for", "1"]);
+        assert_eq!(refused.status, 1, "{}", refused.stderr);
+        assert!(
+            refused
+                .stderr
+                .contains("ferry 1.1 is taken back, 1.0 comes again"),
+            "{}",
+            refused.stderr
+        );
+        assert_eq!(run(), first);
+        assert_eq!(
+            coracle.property("ferry.service", "Description"),
+            "ferry 1.0"
+        );
+        load.is_served_by("1.0");
+        assert_eq!(slow.end(), "1.0");
+        load.end();
     });
 }

@@ -6,7 +6,7 @@ use delivery::portables::Portable;
 use serde::Serialize;
 use wire::methods::{RestartUnit, StartUnit};
 
-use super::jobs::{self, JobOptions};
+use super::jobs::{self, Drain, JobOptions};
 use super::start::{Attaching, InstallOptions, Start};
 use crate::context::Context;
 use crate::failure::hint;
@@ -146,7 +146,7 @@ impl Run for Reattach {
         let listening = Listening::of(context, &ran)?;
         let status = Start::attach(context, source, self.install, attaching)?;
         let renewal = self.now.then_some(&listening);
-        Ok(status.max(renew(context, &known.name, &ran, renewal)?))
+        Ok(status.max(renew(context, &known.name, &ran, renewal, None)?))
     }
 }
 
@@ -172,12 +172,13 @@ pub(super) fn kept_and_gone(
 }
 
 /// What ran goes on from the new files, and what these no longer have ends, where that is wanted now; sockets that were `open` stay so where the files still
-/// ask for them so.
+/// ask for them so. With a drain time services that allow it are replaced, not stopped before.
 pub(super) fn renew(
     context: &Context,
     name: &str,
     ran: &[String],
     open: Option<&Listening>,
+    replace: Option<Drain>,
 ) -> Result<u8> {
     let (kept, gone) = kept_and_gone(context, name, ran)?;
     let Some(open) = open else {
@@ -194,6 +195,7 @@ pub(super) fn renew(
     };
     let options = JobOptions {
         job_mode: "replace".to_owned(),
+        replace,
         ..JobOptions::default()
     };
     let mut status = 0;

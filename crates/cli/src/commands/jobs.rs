@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use clap::Args;
+use model::value::TimeSpan;
 use wire::methods::{
     ReloadOrRestartUnit, ReloadUnit, RestartUnit, StartUnit, Status as StatusMethod, StopUnit,
     TryRestartUnit,
@@ -9,7 +10,8 @@ use wire::methods::{
 use wire::{Failure, JobOutcome, JobReply, JobRequest, Method, NamesRequest, Reduction};
 
 use crate::context::Context;
-use crate::failure::{self, hint};
+use crate::failure::{self, WithHint, hint};
+use crate::moment::SECOND_US;
 use crate::terminal::{Paint, complain, plain};
 use crate::verbs::Run;
 
@@ -31,6 +33,48 @@ pub(crate) struct JobOptions {
     /// What is wrong in the units' lines was told before.
     #[arg(skip)]
     pub(crate) findings_told: bool,
+    /// Of a restart: what runs is replaced, where it allows that.
+    #[arg(skip)]
+    pub(crate) replace: Option<Drain>,
+}
+
+/// How long a run that is replaced may finish what it is at, in microseconds; nothing: as its unit says.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Drain(Option<u64>);
+
+impl Drain {
+    /// As the unit says, unless another time is given.
+    pub(crate) fn of(given: Option<&str>) -> Result<Drain> {
+        let Some(text) = given else {
+            return Ok(Drain::default());
+        };
+        let span = TimeSpan::parse_in(text, SECOND_US).or_hint(
+            || format!("--drain={} is no time", plain(text)),
+            "30s, 5min or infinity are times; 0 waits for nothing",
+        )?;
+        Ok(Drain(Some(span.micros())))
+    }
+}
+
+/// Options of `restart`.
+#[derive(Args, Debug, Clone, Default)]
+pub(crate) struct RestartOptions {
+    #[command(flatten)]
+    jobs: JobOptions,
+    /// Start the next run beside the one that is up, which then has so long to finish what it is at [default: as the unit says]
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    drain: Option<String>,
+}
+
+impl RestartOptions {
+    fn read(self) -> Result<JobOptions> {
+        let given = self.drain.as_deref();
+        let drain = given.map(|text| Drain::of(Some(text).filter(|text| !text.is_empty())));
+        Ok(JobOptions {
+            replace: drain.transpose()?,
+            ..self.jobs
+        })
+    }
 }
 
 /// Options of the verbs that start nothing.
@@ -72,6 +116,8 @@ impl JobOptions {
             no_block: self.no_block,
             allow_unenforced: self.allow_unenforced,
             asked_us: None,
+            replace: self.replace.is_some(),
+            drain_us: self.replace.and_then(|drain| drain.0),
         }
     }
 }
@@ -309,22 +355,59 @@ macro_rules! job_verbs {
 
         impl Run for $name {
             fn run(self, context: &Context) -> Result<u8> {
-                let units = |name| crate::portable::units_of(context, std::slice::from_ref(name));
-                let groups = self.names.iter().map(units).collect::<Result<Vec<_>>>()?;
-                if groups.is_empty() {
-                    return Err(hint("no unit belongs to that name", "`coracle list` lists the portables that are here"));
-                }
+                let groups = groups(context, &self.names)?;
                 queue_groups(context, $method, &groups, &self.options.into())
             }
         }
     )*};
 }
 
+/// `restart`.
+#[derive(Args, Debug)]
+pub(crate) struct Restart {
+    /// Units, patterns or portables; a name without a suffix is a service's
+    #[arg(required = true, value_name = "UNIT")]
+    names: Vec<String>,
+    #[command(flatten)]
+    options: RestartOptions,
+}
+
+impl Run for Restart {
+    fn run(self, context: &Context) -> Result<u8> {
+        let options = self.options.read()?;
+        let mut groups = groups(context, &self.names)?;
+        if options.replace.is_some() {
+            // What is replaced has the sockets that are open.
+            groups.iter_mut().for_each(leave_sockets);
+        }
+        queue_groups(context, RestartUnit, &groups, &options)
+    }
+}
+
+/// Of several units of one name the sockets are left out.
+fn leave_sockets(units: &mut Vec<String>) {
+    let is_socket = |unit: &String| unit.ends_with(".socket");
+    if !units.iter().all(is_socket) {
+        units.retain(|unit| !is_socket(unit));
+    }
+}
+
+/// The units of each name.
+fn groups(context: &Context, names: &[String]) -> Result<Vec<Vec<String>>> {
+    let units = |name| crate::portable::units_of(context, std::slice::from_ref(name));
+    let groups = names.iter().map(units).collect::<Result<Vec<_>>>()?;
+    if groups.is_empty() {
+        return Err(hint(
+            "no unit belongs to that name",
+            "`coracle list` lists the portables that are here",
+        ));
+    }
+    Ok(groups)
+}
+
 job_verbs! {
     /// `stop`.
     Stop StopUnit QueueOptions;
-    /// `restart`.
-    Restart RestartUnit JobOptions;
     /// `try-restart`.
     TryRestart TryRestartUnit JobOptions;
     /// `reload`.

@@ -6,6 +6,7 @@ use delivery::portables::Portable;
 use model::version::compare;
 
 use super::attach::renew;
+use super::jobs::Drain;
 use super::upgrade::{back_to, begin, detached, note};
 use crate::context::Context;
 use crate::failure::hint;
@@ -23,10 +24,14 @@ pub(crate) struct Rollback {
     /// A version that is stored and was seen to work [default: the newest such below the current one]
     #[arg(value_name = "VERSION")]
     version: Option<String>,
+    /// How long what runs may finish what it is at, where the former version can start beside it [default: as the unit says]
+    #[arg(long, value_name = "TIME")]
+    drain: Option<String>,
 }
 
 impl Run for Rollback {
     fn run(self, context: &Context) -> Result<u8> {
+        let drain = Drain::of(self.drain.as_deref())?;
         let name = meant(context, &self.name)?.ok_or_else(|| none_here(&self.name))?;
         let name = name.name.as_str();
         let _own = begin(context, name)?;
@@ -54,7 +59,7 @@ impl Run for Rollback {
         let status = if ran.is_empty() {
             0
         } else {
-            renew(context, name, &ran, Some(&open))?
+            renew(context, name, &ran, Some(&open), Some(drain))?
         };
         say(&format!(
             "{} {} → {}",

@@ -227,6 +227,9 @@ fn service(unit: &UnitStatus) {
     if let Some(pid) = service.main_pid {
         field("Main PID", &pid.to_string());
     }
+    if let Some(beside) = &service.beside {
+        field("Beside", &former(beside));
+    }
     if let Some(exit) = &service.exit {
         field("Exit", &format!("{} ({})", ended(exit), exit.result));
     }
@@ -258,6 +261,25 @@ fn service(unit: &UnitStatus) {
     if let (Some(user), Some(uid)) = (&service.user, service.uid) {
         field("User", &format!("{user} ({uid})"));
     }
+}
+
+/// The run that is replaced, in words.
+fn former(beside: &wire::BesideStatus) -> String {
+    let what = match beside.state.as_str() {
+        "serving" => "the former run serves until this one is up",
+        "draining" => "the former run drains",
+        _ => "the former run is killed",
+    };
+    let pid = beside.main_pid.map(|pid| format!(" (PID {pid})"));
+    let left = beside
+        .deadline_realtime_us
+        .map(|at| clock::span(at.saturating_sub(clock::now())));
+    let left = left.map(|left| format!(", {left} left"));
+    format!(
+        "{what}{}{}",
+        pid.unwrap_or_default(),
+        left.unwrap_or_default()
+    )
 }
 
 /// How a process ended, in words.

@@ -1,5 +1,6 @@
 //! `upgrade`: another version takes the place of the current one, and goes again where it does not work.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -9,10 +10,10 @@ use delivery::portables::{Portable, Upgrading};
 use delivery::store::Store;
 use serde::Serialize;
 use wire::methods::{ResetFailed, TellTakenBack};
-use wire::{NamesRequest, TakenBackRequest};
+use wire::{NamesRequest, TakenBackRequest, UnitStatus};
 
 use super::attach::{kept_and_gone, renew};
-use super::jobs::{self, JobOptions};
+use super::jobs::{self, Drain, JobOptions};
 use super::start::{Attaching, InstallOptions, Start};
 use crate::context::Context;
 use crate::failure::hint;
@@ -50,6 +51,9 @@ pub(crate) struct Upgrade {
     /// How many versions are kept
     #[arg(long, value_name = "NUMBER", default_value_t = KEEP, value_parser = clap::value_parser!(u16).range(2..=256))]
     keep: u16,
+    /// How long what runs may finish what it is at, where the new version can start beside it [default: as the unit says]
+    #[arg(long, value_name = "TIME")]
+    drain: Option<String>,
     #[command(flatten)]
     install: InstallOptions,
 }
@@ -66,6 +70,8 @@ struct News<'a> {
 
 impl Run for Upgrade {
     fn run(self, context: &Context) -> Result<u8> {
+        // What can't be read is told before anything is done.
+        Drain::of(self.drain.as_deref())?;
         if !self.all {
             let mut status = 0;
             for word in &self.names {
@@ -256,6 +262,7 @@ impl Upgrade {
             }
         }
         let open = Listening::of(context, &ran)?;
+        let former = invocations(context, &ran)?;
         let mut install = self.install.of_kept(portable);
         install.choices.must_be = Some(name.to_owned());
         install.choices.trial = (!ran.is_empty()).then(|| from.to_owned());
@@ -278,6 +285,11 @@ impl Upgrade {
             return Ok(0);
         }
         if let Some(why) = self.trouble(context, name, &ran, &open)? {
+            // Who still runs as before was not stopped, and need not start again.
+            let now = invocations(context, &ran)?;
+            let changed =
+                |unit: &String| !former.contains_key(unit) || former.get(unit) != now.get(unit);
+            let ran: Vec<String> = ran.into_iter().filter(changed).collect();
             take_back(context, name, from, &ran, Some(&why))?;
             return Ok(1);
         }
@@ -310,14 +322,15 @@ impl Upgrade {
                 has_failed: false,
             }));
         }
-        if renew(context, name, ran, Some(open))? == 0 {
+        let drain = Drain::of(self.drain.as_deref())?;
+        if renew(context, name, ran, Some(open), Some(drain))? == 0 {
             return proof::watch(context, &kept, Duration::from_secs(self.healthy_for.into()));
         }
         let now = proof::status(context, &kept)?;
         let trouble = now.iter().find_map(|unit| proof::trouble(unit, u32::MAX));
         Ok(Some(trouble.unwrap_or_else(|| Trouble {
             unit: kept.first().cloned().unwrap_or_default(),
-            why: "it did not start".to_owned(),
+            why: "it did not come up".to_owned(),
             has_failed: false,
         })))
     }
@@ -328,6 +341,16 @@ impl Upgrade {
         Store::open(&context.directories.state)?.collect(|| referenced(context))?;
         Ok(())
     }
+}
+
+/// The invocations of the units that run.
+fn invocations(context: &Context, units: &[String]) -> Result<BTreeMap<String, String>> {
+    let now = proof::status(context, units)?.into_iter();
+    let invocation = |unit: UnitStatus| Some((unit.name, unit.service?.invocation_id?));
+    Ok(now
+        .filter(|unit| unit.active != "inactive" && unit.active != "failed")
+        .filter_map(invocation)
+        .collect())
 }
 
 /// Begins an upgrade, which nobody else is at.
@@ -436,7 +459,7 @@ fn take_back(
         note(context, name, |portable| take_from(portable, &newer, why))?;
         match ran.is_empty() {
             true => Ok(0),
-            false => renew(context, name, ran, Some(&open)),
+            false => renew(context, name, ran, Some(&open), Some(Drain::default())),
         }
     };
     let status = going_back();

@@ -158,26 +158,28 @@ impl Engine {
         if self.awaits_health(id) {
             return false;
         }
+        // What takes another run's place must be known to work, or that other one would go for nothing.
+        let waits = health.ready || self.run(id).is_some_and(|run| run.replaces);
         if !self.is_there(id) {
             // Nobody is left to be asked.
-            if health.ready {
+            if waits {
                 self.stop_signals(id, UnitResult::Protocol);
             }
-            return !health.ready;
+            return !waits;
         }
         if !self.runs_its_program(id) {
-            return !health.ready;
+            return !waits;
         }
         let deadline = self.now.deadline(service.timeout_start);
-        if let Some(run) = self.run_mut(id).filter(|_| health.ready) {
+        if let Some(run) = self.run_mut(id).filter(|_| waits) {
             run.deadline = deadline;
         }
-        if health.ready && self.lives_as_group(id) {
+        if waits && self.lives_as_group(id) {
             let (unit, incarnation) = (id, self.unit(id).incarnation);
             self.emit(Action::WatchEmpty { unit, incarnation });
         }
         self.begin_probing(id);
-        !health.ready
+        !waits
     }
 
     /// Before that, what the service is to be asked in may be the host's: its namespaces are made by the process itself.
@@ -271,7 +273,7 @@ impl Engine {
     }
 
     /// Waits no more for the probe that is under way.
-    fn end_probe(&mut self, id: UnitId, late: bool) {
+    pub(crate) fn end_probe(&mut self, id: UnitId, late: bool) {
         let Some(run) = self.run_mut(id) else { return };
         let Some(probe) = (run.health.as_mut()).and_then(|health| health.probe.take()) else {
             return;

@@ -2,7 +2,6 @@
 
 use crate::cause::Cause;
 use crate::config::{JobMode, Restart, ServiceConfig, ServiceType};
-use crate::effect::Action;
 use crate::engine::Engine;
 use crate::id::{Micros, UnitId};
 use crate::input::JobKind;
@@ -21,12 +20,11 @@ impl Engine {
         run.note(result);
         run.control = None;
         let (result, asked, was) = (run.result, run.stop_asked, run.sub());
-        let incarnation = self.unit(id).incarnation;
+        if self.go_back(id, result) {
+            return;
+        }
         self.unit_mut(id).last_result = result;
-        self.emit(Action::Release {
-            unit: id,
-            incarnation,
-        });
+        self.release(id);
         let clean = matches!(result, UnitResult::Success | UnitResult::ExecCondition);
         let down = if clean {
             State::Dead
@@ -107,6 +105,18 @@ impl Engine {
             self.log(id, refusal.to_string());
             self.leave_auto_restart(id);
         }
+    }
+
+    /// The automatic restart does not happen: the unit is down as its last run left it.
+    pub(crate) fn leave_auto_restart(&mut self, id: UnitId) {
+        let was = self.unit(id).state.sub();
+        let result = self.unit(id).last_result;
+        let state = if result == UnitResult::Success {
+            State::Dead
+        } else {
+            State::Failed { result, was }
+        };
+        self.change(id, state);
     }
 }
 

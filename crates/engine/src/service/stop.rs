@@ -28,6 +28,7 @@ impl Engine {
     /// A job wants it down.
     pub(crate) fn service_stop(&mut self, id: UnitId, restart: bool) {
         let leaves = self.ending;
+        self.hasten(id);
         let Some(run) = self.run_mut(id) else { return };
         run.stop_asked = true;
         run.restarting |= restart;

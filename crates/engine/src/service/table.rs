@@ -129,11 +129,7 @@ impl Engine {
             // What a command that was to take it out has left of itself.
             return self.send_round(id, Time::Final, Round::Kill, UnitResult::Success);
         }
-        let incarnation = self.unit(id).incarnation;
-        self.emit(Action::Release {
-            unit: id,
-            incarnation,
-        });
+        self.release(id);
         self.change(id, State::Dead);
     }
 

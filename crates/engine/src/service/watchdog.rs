@@ -38,7 +38,7 @@ impl Engine {
     }
 
     /// When it has been silent for too long, if it says nothing from now on.
-    fn next_silence(&self, id: UnitId) -> Option<Micros> {
+    pub(crate) fn next_silence(&self, id: UnitId) -> Option<Micros> {
         let own = self.run(id).and_then(|run| run.watchdog);
         self.now.deadline(own.unwrap_or(self.service(id).watchdog))
     }

@@ -43,9 +43,80 @@ impl World {
         self.check_jobs()?;
         for unit in self.engine.units().collect::<Vec<_>>() {
             self.check_unit(unit)?;
+            self.check_beside(unit)?;
             self.check_health(unit, before)?;
         }
         self.check_connections()
+    }
+
+    /// What may be the unit's again is told nothing, unless an administrator does.
+    fn check_spares(&self, effect: &Effect) -> Result<(), String> {
+        let Action::Signal {
+            unit,
+            incarnation,
+            target: Target::Main | Target::Control | Target::All,
+            ..
+        } = effect.action
+        else {
+            return Ok(());
+        };
+        let asked = matches!(effect.cause.links().first(), Some(Cause::Signalled { .. }));
+        let stays = self.engine.beside(unit).is_some_and(|beside| {
+            beside.incarnation == incarnation && beside.stage == Stage::Stays
+        });
+        match stays && !asked {
+            true => Err(format!("a run that stays is signalled: {effect:?}")),
+            false => Ok(()),
+        }
+    }
+
+    /// The run beside the current one is older, and stays exactly as long as that one is to replace it; what came up in its place has
+    /// answered its probes.
+    fn check_beside(&mut self, unit: UnitId) -> Result<(), String> {
+        let snapshot = self.engine.snapshot(unit).unwrap();
+        let wrong = |what: &str| Err(format!("{}: {what}: {snapshot:?}", snapshot.name));
+        let run = match &snapshot.state {
+            State::Service(run) => Some(run),
+            _ => None,
+        };
+        let replaces = run.is_some_and(|run| run.replaces);
+        let beside = snapshot.beside.as_deref();
+        let stays = beside.is_some_and(|beside| beside.stage == Stage::Stays);
+        if replaces != stays {
+            return wrong("one that is replaced and none that replaces it, or none of it");
+        }
+        if let Some(beside) = beside {
+            if beside.incarnation >= snapshot.incarnation || !beside.run.overlaps {
+                return wrong("the run beside the current one should not be there");
+            }
+            if !stays && beside.deadline.is_none() {
+                return wrong("drains without a deadline");
+            }
+            if stays && !snapshot.state.active().is_up() {
+                return wrong("it is up and said not to be");
+            }
+        }
+        let was = self.replacing.get(&unit).copied();
+        let is_health = |run: &ServiceRun| match &run.health {
+            Some(health) => health.health != Health::Starting,
+            None => false,
+        };
+        let probed =
+            matches!(self.config(unit).kind, Kind::Service(service) if service.health.is_some());
+        if was == Some(snapshot.incarnation) && !replaces {
+            let up = run.filter(|run| run.phase == Phase::Running && !run.stop_asked);
+            if up.is_some_and(|run| probed && !is_health(run)) {
+                return wrong("it took the place of another and answered no probe");
+            }
+            self.replaced.up += u64::from(up.is_some());
+        }
+        self.replaced.back += u64::from(was.is_some_and(|was| was > snapshot.incarnation));
+        self.replaced.begun += u64::from(replaces && was != Some(snapshot.incarnation));
+        match replaces {
+            true => self.replacing.insert(unit, snapshot.incarnation),
+            false => self.replacing.remove(&unit),
+        };
+        Ok(())
     }
 
     /// A connection is its unit's until that is idle, and there are no more than the limits allow.
@@ -91,7 +162,8 @@ impl World {
     /// Effects are about current runs, jobs end once, and everything has a cause.
     fn check_effect(&mut self, effect: &Effect) -> Result<(), String> {
         let current = |unit: UnitId, incarnation: Incarnation| {
-            let now = self.engine.snapshot(unit).unwrap().incarnation;
+            let snapshot = self.engine.snapshot(unit).unwrap();
+            let now = snapshot.incarnation.max(snapshot.numbered);
             incarnation.0 > 0 && incarnation <= now && !self.released.contains(&(unit, incarnation))
         };
         let known = match &effect.action {
@@ -142,9 +214,13 @@ impl World {
             | Action::Release { .. } => !effect.cause.links().is_empty(),
             _ => true,
         };
-        if let Action::Release { unit, incarnation } = &effect.action {
+        if let Action::Release {
+            unit, incarnation, ..
+        } = &effect.action
+        {
             self.released.insert((*unit, *incarnation));
         }
+        self.check_spares(effect)?;
         match (known, caused) {
             (false, _) => Err(format!("an effect for an unknown run or job: {effect:?}")),
             (_, false) => Err(format!("an effect without a cause: {effect:?}")),
@@ -396,6 +472,9 @@ impl World {
                 return Err(format!("{unit:?} hangs in {state:?}"));
             }
             self.check_table(unit)?;
+            if self.engine.beside(unit).is_some() {
+                return Err(format!("{unit:?} drains for ever"));
+            }
             let run = (unit, self.engine.snapshot(unit).unwrap().incarnation);
             let waits = matches!(state, State::Timer(timer) if timer.phase == TimerPhase::Waiting);
             let listens =

@@ -43,6 +43,7 @@ impl World {
         let this_return = self.returns;
         self.wake = None;
         self.released.clear();
+        self.replacing.clear();
         self.empty_watches.clear();
         self.searches.clear();
         self.condition_tests.clear();

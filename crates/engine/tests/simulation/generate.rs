@@ -52,8 +52,25 @@ const RELATIONS: [Relation; 13] = [
     Relation::PropagatesReloadTo,
 ];
 
+/// A service of which two may be up at once, and the socket that it has; beside them at times what needs it.
+fn replaced_units(random: &mut Random) -> Vec<UnitConfig> {
+    let mut first = service(random, 0);
+    may_overlap(random, &mut first);
+    let mut units = vec![first, socket(random)];
+    if random.chance(30) {
+        let mut other = service(random, 1);
+        let relation = *random.pick(&[Relation::BindsTo, Relation::Requires, Relation::Upholds]);
+        relate(&mut other, relation, "s0.service");
+        units.push(other);
+    }
+    units
+}
+
 /// Two to seven units with random relations.
 pub(crate) fn units(random: &mut Random) -> Vec<UnitConfig> {
+    if random.chance(25) {
+        return replaced_units(random);
+    }
     let services = 1 + random.below(4);
     let mut units: Vec<UnitConfig> = (0..services).map(|index| service(random, index)).collect();
     for index in 0..random.below(3) {
@@ -303,6 +320,27 @@ fn service(random: &mut Random, index: usize) -> UnitConfig {
     unit
 }
 
+/// A service of which two may be up at once.
+fn may_overlap(random: &mut Random, unit: &mut UnitConfig) {
+    use ServiceType::{Exec, Notify, NotifyReload, Simple};
+    let Kind::Service(service) = &mut unit.kind else {
+        return;
+    };
+    let service = Arc::make_mut(service);
+    service.service_type = *random.pick(&[Simple, Exec, Notify, NotifyReload]);
+    service.start = CommandList::of(1);
+    (service.stop, service.stop_post) = Default::default();
+    service.pid_file = false;
+    service.exits_as_group = false;
+    service.remain_after_exit = false;
+    service.timeout_start = Micros::seconds(20);
+    service.kill.mode = *random.pick(&[KillMode::ControlGroup, KillMode::Mixed]);
+    service.kill.send_sigkill = true;
+    service.overlaps = true;
+    service.drain = Micros::seconds(10);
+    unit.start_limit.burst = 20;
+}
+
 fn commands(random: &mut Random, percent: usize) -> CommandList {
     if !random.chance(percent) {
         return CommandList::default();
@@ -338,8 +376,9 @@ pub(crate) fn brief(config: &UnitConfig) -> String {
             ];
             let counts: Vec<String> = lists.iter().map(|list| list.0.len().to_string()).collect();
             format!(
-                "{:?} pid-file={} group={} watchdog={} remain={} restart={:?} direct={} kill={:?} sigkill={} lists={} failure={:?}/{:?} runtime={} health={}/{:?}",
+                "{:?} overlaps={} pid-file={} group={} watchdog={} remain={} restart={:?} direct={} kill={:?} sigkill={} lists={} failure={:?}/{:?} runtime={} health={}/{:?}",
                 service.service_type,
+                service.overlaps,
                 service.pid_file,
                 service.exits_as_group,
                 service.watchdog,

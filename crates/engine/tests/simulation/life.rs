@@ -37,13 +37,15 @@ impl World {
         if matches!(signal, Signal::CONT | Signal::HUP) {
             return;
         }
-        let snapshot = self.engine.snapshot(run.0).unwrap();
-        let (main, control) = match &snapshot.state {
-            State::Service(service) => (
+        let of_service = self.engine.run_of(run.0, run.1);
+        let (main, control) = match (self.engine.state(run.0), of_service) {
+            (_, Some(service)) => (
                 main_serial(&service.main),
                 service.control.map(|control| control.serial),
             ),
-            State::Socket(socket) => (None, socket.control.map(|control| control.serial)),
+            (Some(State::Socket(socket)), None) => {
+                (None, socket.control.map(|control| control.serial))
+            }
             _ => (None, None),
         };
         let serial = match target {
@@ -147,6 +149,12 @@ impl World {
             };
         }
         let snapshot = self.engine.snapshot(key.unit).unwrap();
+        if let Some(beside) =
+            (snapshot.beside.as_ref()).filter(|beside| beside.incarnation == key.incarnation)
+        {
+            let dies = beside.stage != Stage::Stays && !process.stubborn;
+            return dies.then_some(Event::Die(key)).into_iter().collect();
+        }
         let State::Service(run) = &snapshot.state else {
             return Vec::new();
         };

@@ -82,6 +82,17 @@ pub(crate) struct World {
     pub(crate) jobs: BTreeSet<JobId>,
     pub(crate) starts: BTreeMap<UnitId, Vec<Micros>>,
     pub(crate) released: BTreeSet<Run>,
+    /// The runs that were to replace another one after the last step.
+    pub(crate) replacing: BTreeMap<UnitId, Incarnation>,
+    pub(crate) replaced: Replaced,
+}
+
+/// What became of runs that were to replace another.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Replaced {
+    pub(crate) begun: u64,
+    pub(crate) up: u64,
+    pub(crate) back: u64,
 }
 
 impl World {
@@ -118,6 +129,8 @@ impl World {
             trace: Vec::new(),
             steps: 0,
             jobs: BTreeSet::new(),
+            replacing: BTreeMap::new(),
+            replaced: Replaced::default(),
             starts: BTreeMap::new(),
             released: BTreeSet::new(),
         };
@@ -215,6 +228,9 @@ impl World {
 
     fn command(&mut self) -> Result<(), String> {
         use JobKind::{Reload, ReloadOrStart, Restart, Start, Stop, TryReload, TryRestart};
+        if let Some(unit) = self.replaced_unit() {
+            return self.ask_to_replace(unit);
+        }
         let unit = self.any_unit();
         let kind = *self.random.pick(&[
             Start,
@@ -239,6 +255,39 @@ impl World {
         self.request += 1;
         self.step(Input::Job {
             request: self.request,
+            unit,
+            kind,
+            mode,
+        })
+    }
+
+    /// The service of which two may be up at once, mostly.
+    fn replaced_unit(&mut self) -> Option<UnitId> {
+        let first = self.configs.first()?;
+        let overlaps = matches!(&first.kind, Kind::Service(service) if service.overlaps);
+        (overlaps && self.random.chance(70)).then_some(UnitId(0))
+    }
+
+    fn ask_to_replace(&mut self, unit: UnitId) -> Result<(), String> {
+        self.request += 1;
+        let (request, mode) = (self.request, JobMode::Replace);
+        let socket = UnitId(1);
+        let (kind, unit) = match self.engine.state(unit).unwrap().active().is_up() {
+            true if self.engine.state(socket).unwrap().active().is_up() => {
+                let drain = self.random.chance(50).then_some(Micros::seconds(3));
+                return self.step(Input::Replace {
+                    request,
+                    unit,
+                    mode,
+                    drain,
+                });
+            }
+            true => (JobKind::Stop, unit),
+            false if self.random.chance(50) => (JobKind::Start, socket),
+            false => (JobKind::Start, unit),
+        };
+        self.step(Input::Job {
+            request,
             unit,
             kind,
             mode,
@@ -306,6 +355,12 @@ impl World {
         let unit = self.any_unit();
         let current = self.engine.snapshot(unit).unwrap().incarnation;
         let old = Incarnation(current.0.saturating_sub(1 + self.random.below(2) as u64));
+        // What drains is somebody.
+        let is_beside = |beside: &Beside| beside.incarnation == old;
+        let old = match self.engine.beside(unit).is_some_and(is_beside) {
+            true => current,
+            false => old,
+        };
         let process = ProcessKey {
             unit,
             incarnation: old,
@@ -497,7 +552,9 @@ impl World {
             }
             Action::WakeAt(at) => self.wake = *at,
             Action::Act { .. } => self.ending = !self.calm,
-            Action::Release { unit, incarnation } => self.release((*unit, *incarnation))?,
+            Action::Release {
+                unit, incarnation, ..
+            } => self.release((*unit, *incarnation))?,
             _ => {}
         }
         Ok(())

@@ -418,7 +418,14 @@ pub(crate) fn print_effect(engine: &Engine, effect: &Effect) -> Option<String> {
             result,
         } => format!("job {} {} {}: {result:?}", job.0, kind.name(), name(*unit)),
         Action::StateChanged(_) => return None,
-        Action::Release { unit, incarnation } => format!("{}: release {incarnation}", name(*unit)),
+        Action::Release {
+            unit,
+            incarnation,
+            kept,
+        } => {
+            let kept = kept.map(|kept| format!(" but {kept}")).unwrap_or_default();
+            format!("{}: release {incarnation}{kept}", name(*unit))
+        }
         Action::Removed(unit) => format!("unit {} removed", unit.0),
         Action::Log { text, .. } => format!("log: {text}"),
     })

@@ -38,6 +38,20 @@ records! {
         deadline_realtime_us: Option<u64>,
         /// What its probes say; nothing where it has none, or is not up.
         health: Option<HealthStatus>,
+        /// The run that the current one replaces, or has replaced and that drains.
+        beside: Option<BesideStatus>,
+    }
+
+    /// A run beside the current one.
+    struct BesideStatus {
+        /// `serving`: it is up until the current one is; `draining`; `dying`: its time is over.
+        state: String,
+        /// Its main process.
+        main_pid: Option<u32>,
+        /// Its invocation, 32 hexadecimal digits.
+        invocation_id: Option<String>,
+        /// When it has to be over.
+        deadline_realtime_us: Option<u64>,
     }
 
     /// One command of a run.

@@ -4,7 +4,7 @@
 //! Beside the ledger lies the file `go`. When it is gone, those that would end by themselves rest instead, so that the world comes to a halt.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio, exit};
@@ -54,6 +54,7 @@ fn main() {
         "serve" => inhabitant.serve(false),
         "serve-once" => inhabitant.serve(true),
         "http" => inhabitant.http(),
+        "web" => inhabitant.web(),
         "crash" => inhabitant.crash(),
         "fork" => inhabitant.fork(),
         "known" => inhabitant.ledger.write(&format!("known {}", start - 1)),
@@ -121,6 +122,36 @@ impl Inhabitant {
                 let _gone = write!(&stream, "{head}Connection: close\r\n\r\n{word}").is_err();
             }
         }
+    }
+
+    /// Answers with its word, many at once, each as soon as its request is whole. Once it is asked to end it takes no more, and ends when
+    /// all are answered that it took.
+    fn web(&self) {
+        let stop = SignalSet::EMPTY.with(TERM);
+        kernel::signal::set_mask(stop).expect("a mask");
+        let stop = kernel::signal::descriptor(stop).expect("a descriptor");
+        let listener = TcpListener::from(kernel::descriptor::take_inherited(3).expect("a socket"));
+        // Another one may be at the same socket, and faster.
+        listener.set_nonblocking(true).expect("it does not block");
+        let word = self.arguments[4].as_str();
+        if std::env::var_os("NOTIFY_SOCKET").is_some() {
+            notify("READY=1");
+        }
+        std::thread::scope(|scope| {
+            loop {
+                let mut ready = [
+                    PollFd::new(&stop, PollFlags::IN),
+                    PollFd::new(&listener, PollFlags::IN),
+                ];
+                poll(&mut ready, None).expect("events");
+                if !ready[0].revents().is_empty() {
+                    return;
+                }
+                if let Ok((stream, _)) = listener.accept() {
+                    scope.spawn(move || answer_whole(&stream, word));
+                }
+            }
+        });
     }
 
     fn answer(&self, mut stream: UnixStream) -> bool {
@@ -292,6 +323,30 @@ impl Inhabitant {
             rest();
         }
     }
+}
+
+/// Answers a request; of one that has a body the head is acknowledged first.
+fn answer_whole(mut stream: &TcpStream, word: &str) {
+    stream.set_nonblocking(false).expect("it blocks");
+    let mut lines = BufReader::with_capacity(1, stream).lines();
+    let mut head = lines.by_ref().map_while(Result::ok);
+    let mut has_body = false;
+    let is_whole = head.any(|line| {
+        has_body |= line.starts_with("Content-Length:");
+        line.is_empty()
+    });
+    if !is_whole {
+        return;
+    }
+    if has_body {
+        let goes_on = stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").is_ok();
+        if !goes_on || !matches!(stream.read(&mut [0; 1]), Ok(1)) {
+            return;
+        }
+    }
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n", word.len());
+    // Who goes away is not served.
+    let _gone = write!(stream, "{head}Connection: close\r\n\r\n{word}").is_err();
 }
 
 fn write_all(out: &mut impl rustix::fd::AsFd, mut bytes: &[u8]) {

@@ -8,6 +8,7 @@ mod health;
 mod install;
 mod mount;
 mod path;
+mod replace;
 mod service;
 mod slice;
 mod socket;
@@ -31,6 +32,7 @@ const OBSERVATIONS: &[(Room, &[Observation])] = &[
     (Room::Install, install::OBSERVATIONS),
     (Room::Service, service::SERVICE),
     (Room::Service, health::OBSERVATIONS),
+    (Room::Service, replace::OBSERVATIONS),
     (Room::Kill, service::KILL),
     (Room::Socket, socket::OBSERVATIONS),
     (Room::Timer, timer::OBSERVATIONS),
@@ -365,6 +367,11 @@ fn what_a_path_unit_waits_for_is_seen() {
 #[test]
 fn what_services_are_asked_and_what_follows_is_seen() {
     observe(health::OBSERVATIONS);
+}
+
+#[test]
+fn how_one_run_takes_the_place_of_another_is_seen() {
+    observe(replace::OBSERVATIONS);
 }
 
 #[test]

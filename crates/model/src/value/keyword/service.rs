@@ -115,6 +115,19 @@ keywords! {
 }
 
 keywords! {
+    /// Whether two runs of a service may be up while one replaces the other.
+    ReplaceMode, "auto, share or hand-over" {
+        /// Where nothing is seen that both could write.
+        #[default]
+        Auto = "auto",
+        /// They may, and share what they have.
+        Share = "share",
+        /// The former one ends first, and leaves what it had to the next one.
+        HandOver = "hand-over",
+    }
+}
+
+keywords! {
     /// How a unit that took too long is ended.
     TimeoutFailureMode, "terminate, abort or kill" {
         /// With the stop signal.
