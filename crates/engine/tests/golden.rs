@@ -125,7 +125,9 @@ fn parse_event(engine: &Engine, line: &str, request: &mut u64) -> Input {
                 request: *request,
                 unit,
                 mode: JobMode::Replace,
-                drain: words.get(2).map(|span| Micros::seconds(span.parse().unwrap())),
+                drain: words
+                    .get(2)
+                    .map(|span| Micros::seconds(span.parse().unwrap())),
             }
         }
         "oom" => Input::OutOfMemory { unit, incarnation },
