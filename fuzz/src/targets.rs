@@ -30,6 +30,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("erofs", erofs),
     ("squashfs", squashfs),
     ("container", container),
+    ("parcel", parcel),
     ("recipe", recipe),
     ("os_release", os_release),
     ("names", names),
@@ -432,6 +433,11 @@ fn squashfs(bytes: &[u8]) {
 /// An archive with a container image, in memory.
 fn container(bytes: &[u8]) {
     image::unpack::unpack_bytes(bytes).expect("memory");
+}
+
+/// An archive by which a portable moves, in memory.
+fn parcel(bytes: &[u8]) {
+    image::parcel::read_bytes(bytes).expect("memory");
 }
 
 /// A `psi.toml`: what is refused is refused with a line that is there.

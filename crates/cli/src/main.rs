@@ -11,6 +11,7 @@ mod hosts;
 mod interrupt;
 mod listing;
 mod moment;
+mod moving;
 mod ownership;
 mod portable;
 mod pseudo_terminal;

@@ -89,6 +89,10 @@ verbs! {
     "versions" on::versions::Versions: "List the versions of a portable that are stored";
     "hold" on::versions::Hold: "Keep portables at their versions";
     "unhold" on::versions::Unhold: "Undo `hold`";
+    "export" on::backup::Export: "Pack a portable, what was set for it and what it has stored, for another host";
+    "import" on::import::Import: "Take over a portable that another host has exported";
+    "backup" on::backup::Backup: "Pack what a portable has stored";
+    "restore" on::restore::Restore: "Put back what a portable had stored";
     "gc" on::versions::Gc: "Remove older versions of portables, and images that none needs";
     "detach" portable::purge::Detach: "Take a portable's units away, and keep its image and data";
     "configure" portable::configure::Configure: "Set addresses, variables, secrets and files of a portable";

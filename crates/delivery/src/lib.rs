@@ -12,6 +12,7 @@ pub mod digests;
 pub mod fetch;
 pub mod files;
 pub mod grants;
+pub mod moving;
 pub mod place;
 pub mod policy;
 pub mod portables;

@@ -352,6 +352,12 @@ impl Portables {
         Ok(self.folder().join(name).join("portable.json"))
     }
 
+    /// Where what is known of a portable lies.
+    pub(crate) fn portable_folder(&self, name: &str) -> Result<PathBuf, Error> {
+        check_name(name)?;
+        Ok(self.folder().join(name))
+    }
+
     /// Where an extension's image has the name that it came with.
     #[must_use]
     pub fn extension_link(&self, name: &str, file: &str) -> PathBuf {
@@ -420,7 +426,59 @@ impl Portables {
     /// When it cannot be written.
     pub fn forget(&self, name: &str) -> Result<(), Error> {
         let _lock = lock(&self.state)?;
+        self.remember_channel(name, None)?;
         self.write_lines(name, None)
+    }
+
+    fn channels_file(&self) -> PathBuf {
+        self.state.join("remembered-channels")
+    }
+
+    /// What was seen of the channel of a portable that is not here any more, while who signed it is the one whose channel it was: an old index
+    /// is refused also after a purge.
+    ///
+    /// # Errors
+    /// As [`Portables::get`].
+    pub fn remembered_channel(&self, name: &str) -> Result<Option<Seen>, Error> {
+        let pinned = self.remembered(name)?.and_then(|line| line.signer);
+        let seen = self.channels()?.remove(name);
+        Ok(seen.filter(|seen| {
+            let both = seen.signer.as_ref().zip(pinned.as_ref());
+            both.is_some_and(|(one, other)| one == other || seen.is_one_maker(one, other))
+        }))
+    }
+
+    fn channels(&self) -> Result<BTreeMap<String, Seen>, Error> {
+        let path = self.channels_file();
+        let Some(content) = read_if_there(&path, REMEMBERED_MAX_BYTES)? else {
+            return Ok(BTreeMap::new());
+        };
+        serde_json::from_slice(&content).map_err(|source| Error::Damaged {
+            path,
+            source: source.into(),
+        })
+    }
+
+    fn remember_channel(&self, name: &str, seen: Option<Seen>) -> Result<(), Error> {
+        let mut all = self.channels()?;
+        let before = all.clone();
+        match seen {
+            Some(seen) => all.insert(name.to_owned(), seen),
+            None => all.remove(name),
+        };
+        if all == before {
+            return Ok(());
+        }
+        let path = self.channels_file();
+        if all.is_empty() {
+            remove_if_there(&path)?;
+            return Ok(());
+        }
+        let content = serde_json::to_vec(&all).map_err(|source| Error::Damaged {
+            path: path.clone(),
+            source: source.into(),
+        })?;
+        Ok(replace(&path, &content, 0o600)?)
     }
 
     fn lines(&self) -> Result<Vec<Remembered>, Error> {
@@ -464,7 +522,12 @@ impl Portables {
             return Ok(());
         };
         let installed = self.get(name)?;
+        let of_old = match &installed {
+            None => self.remembered_channel(name)?,
+            Some(_) => None,
+        };
         let seen = installed.as_ref().and_then(|one| one.channel.as_ref());
+        let seen = seen.or(of_old.as_ref());
         let found = signer.map(|signer| signer.fingerprint);
         // What nobody signed may get a signer at any time, but not one who takes over what an installed one has: its settings,
         // secrets among them, and its directories.
@@ -694,6 +757,19 @@ mod tests {
             ..older
         };
         check("1.0", b"b", other).unwrap();
+        // A purge forgets none of that, and what is told to forget does.
+        remove(&records).unwrap();
+        assert!(matches!(
+            check("1.0", b"a", older),
+            Err(Error::BelowFloor { .. })
+        ));
+        let seen = || records.remembered_channel("hello").unwrap();
+        assert_eq!(seen(), known.channel);
+        check("1.0", b"b", other).unwrap();
+        put(&records, &portable("1.2", b"b")).unwrap();
+        assert_eq!(seen(), None, "it is another maker's now");
+        records.forget("hello").unwrap();
+        assert!(!state.path().join("remembered-channels").exists());
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub mod mbr;
 pub mod mount;
 pub mod os_release;
 pub mod packages;
+pub mod parcel;
 pub mod probe;
 pub mod program;
 pub mod recipe;

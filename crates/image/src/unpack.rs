@@ -4,9 +4,9 @@
 //! Contents go into one file, the pool, one behind the other; paths, modes and links into a listing behind them.
 
 mod blobs;
-mod layer;
+pub(crate) mod layer;
 mod oci;
-mod stream;
+pub(crate) mod stream;
 
 use std::cell::Cell;
 use std::fs::File;

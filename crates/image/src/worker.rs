@@ -3,6 +3,7 @@
 mod channel;
 mod confine;
 mod extensions;
+mod parcels;
 mod refusal;
 mod seccomp;
 mod watch;
@@ -32,6 +33,7 @@ use crate::dissect::{Layout, dissect, survey};
 use crate::extension::{self, Brought, Release};
 use crate::inspect::{Report, inspect};
 use crate::os_release::OsRelease;
+use crate::parcel;
 use crate::probe::{Content, probe};
 use crate::signature::TrustedCertificate;
 use crate::source::{DeviceSource, Extent, FileSource};
@@ -115,6 +117,8 @@ enum Task {
     Unpack(Order),
     /// A compressed image, of which at most so many bytes may come out.
     Decompress(u64),
+    /// An archive by which a portable moves, of which at most so many bytes may come out.
+    Parcel(u64),
 }
 
 /// What it answers.
@@ -260,6 +264,9 @@ fn perform(
         }
         (Kind::Unpack, Task::Decompress(limit_bytes)) => {
             Answer::Decompressed(unpack::decompress_all(object, aside, limit_bytes)?)
+        }
+        (Kind::Unpack, Task::Parcel(limit_bytes)) => {
+            Answer::Unpacked(parcel::read(object, aside, limit_bytes)?)
         }
         (kind, _) => {
             return Err(format!("the {} worker was asked for something else", kind.name()).into());

@@ -64,6 +64,8 @@ keys! {
     BPF_DELEGATE_PROGRAMS: DelegatedNames = Exec "BPFDelegatePrograms";
     BPF_PROGRAM: Words = Cgroup "BPFProgram";
     BACKLOG: u32 = Socket "Backlog", u32::MAX;
+    BACKUP_COMMAND: ExecCommands = Service "BackupCommand";
+    BACKUP_MODE: BackupMode = Service "BackupMode";
     BEFORE: UnitList = Unit "Before";
     BIND_IPV6_ONLY: BindIpv6Only = Socket "BindIPv6Only";
     BIND_LOG_SOCKETS: bool = Exec "BindLogSockets";

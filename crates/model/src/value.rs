@@ -194,6 +194,7 @@ values! {
     RestartMode(RestartMode),
     NotifyAccess(NotifyAccess),
     OomPolicy(OomPolicy),
+    BackupMode(BackupMode),
     HealthOnFailure(HealthOnFailure),
     ReplaceMode(ReplaceMode),
     HealthAddress(HealthAddress),

@@ -73,6 +73,8 @@ texts! {
     "BPFDelegatePrograms"
     "BPFProgram"
     "Backlog"
+    "BackupCommand"
+    "BackupMode"
     "Before"
     "BindIPv6Only"
     "BindLogSockets"

@@ -1,6 +1,7 @@
 //! The rows, put in the order of the directives' numbers while compiling: a missing or doubled row does not compile.
 
 mod assertions;
+mod backup;
 mod cgroup_access;
 mod cgroup_memory;
 mod cgroup_shares;
@@ -30,6 +31,7 @@ const COUNT: usize = Directive::COUNT;
 /// The rows as they are written, one list per file.
 const LISTS: &[&[Row]] = &[
     assertions::ROWS,
+    backup::ROWS,
     cgroup_access::ROWS,
     cgroup_memory::ROWS,
     cgroup_shares::ROWS,

@@ -99,6 +99,7 @@ types! {
     AMOUNT: Amount = "an amount, a share or infinity";
     ARCHITECTURE: Architecture = "an architecture";
     ARCHITECTURES: Architectures = "architectures";
+    BACKUP_MODE: BackupMode = "freeze, stop or live";
     BIND_IPV6_ONLY: BindIpv6Only = "default, both or ipv6-only";
     BIND_MOUNTS: BindMounts = "source[:destination[:rbind|norbind]], with - if the source may be missing";
     BYTE_SIZE: ByteSize = "a size";

@@ -751,3 +751,35 @@ fn an_image_of_another_version_than_the_index_says_is_refused() {
         harbour.check_versions(&[("1.0", "current")]);
     });
 }
+
+#[test]
+fn an_old_index_is_refused_also_after_a_purge() {
+    Harbour::open(|harbour| {
+        let index = harbour.web.join("boat.channel");
+        let old = fs::read(&index).expect("an index");
+        let kept = harbour.web.join("kept.psi");
+        fs::copy(harbour.web.join("boat_1.0.psi"), &kept).expect("an image");
+        harbour.publish("1.1", GOOD, By::Trusted, &["--floor", "1.1"]);
+        harbour.upgraded(&["--check"]);
+        let new = fs::read(&index).expect("an index");
+        harbour.coracle.ok(&["purge", "boat"]);
+        fs::write(&index, &old).expect("an index");
+        let (url, ca) = (harbour.server.url("boat_1.1.psi"), harbour.ca.as_str());
+        let withdrawn = harbour.server.url("kept.psi");
+        let words = ["start", &withdrawn, "--ca", ca];
+        let said = harbour.coracle.coracle(&words);
+        assert!(
+            said.stderr.contains("was withdrawn by its maker"),
+            "{said:#?}"
+        );
+        harbour.coracle.ok(&["start", &url, "--ca", ca]);
+        harbour.refused(&[], &["an old one is served again"]);
+        fs::write(&index, &new).expect("an index");
+        harbour.upgraded(&[]);
+        harbour.coracle.ok(&["purge", "boat", "--forget"]);
+        fs::write(&index, &old).expect("an index");
+        harbour.coracle.ok(&["start", &withdrawn, "--ca", ca]);
+        let seen = harbour.upgrade(&["--check"]).ok();
+        assert!(!seen.stderr.contains("old one"), "{seen:#?}");
+    });
+}

@@ -1,6 +1,7 @@
 //! The verbs, one file each; files that hold several hold verbs that differ in one word.
 
 pub(crate) mod attach;
+pub(crate) mod backup;
 pub(crate) mod build;
 pub(crate) mod cat;
 pub(crate) mod clean;
@@ -14,6 +15,7 @@ pub(crate) mod explain;
 pub(crate) mod freeze;
 pub(crate) mod image;
 pub(crate) mod image_policy;
+pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod install;
 pub(crate) mod is;
@@ -26,6 +28,7 @@ pub(crate) mod pages;
 pub(crate) mod paths;
 pub(crate) mod publish;
 pub(crate) mod relations;
+pub(crate) mod restore;
 pub(crate) mod rollback;
 pub(crate) mod run;
 pub(crate) mod run_terminal;

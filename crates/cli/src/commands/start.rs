@@ -27,6 +27,7 @@ use crate::terminal::{Paint, complain, one_line, say, size};
 use crate::verbs::Run;
 
 mod history;
+mod imported;
 
 /// Options about what comes in, and with which grants.
 #[derive(Args, Debug, Clone, Default)]
@@ -178,6 +179,7 @@ impl Start {
                 continue;
             }
             let name = portable.name.clone();
+            crate::moving::put::go_on(context, &name);
             match super::upgrade::end_trial_at_boot(context, &name) {
                 Ok(true) => {}
                 Ok(false) => {
@@ -410,6 +412,10 @@ impl Start {
                 Paint::Yellow.on("warning:"),
                 one_line(&gone)
             ));
+        }
+        if known.is_none() {
+            portable.channel = records(context).remembered_channel(name.as_str())?;
+            portable.channel = record::of_signer(portable.channel, signer.as_ref());
         }
         choices.remember(&mut portable, signer.as_ref());
         let is_new = known

@@ -21,10 +21,23 @@ const TRAVELLING: &[(&str, &[&str])] = &[
     ("reattach", &["what", "extension"]),
     ("inspect", &["what"]),
     ("verify", &["units"]),
+    ("import", &["file", "extension"]),
+    ("restore", &["file"]),
 ];
 
+/// Verbs whose files are archives, whatever they are called.
+const ARCHIVES: &[&str] = &["import", "restore"];
+
 /// Verbs that read standard input. Others leave it alone, so that a loop over a list of hosts keeps its list.
-const READERS: &[&str] = &["run", "shell", "creds", "edit", "configure"];
+const READERS: &[&str] = &[
+    "run",
+    "shell",
+    "creds",
+    "edit",
+    "configure",
+    "import",
+    "restore",
+];
 
 /// What every host is asked.
 #[derive(Debug, Default)]
@@ -32,6 +45,8 @@ pub(crate) struct Errand {
     pub(crate) request: Request,
     /// The files of the request, here.
     pub(crate) paths: Vec<PathBuf>,
+    /// Whether its files are archives, which travel as they are.
+    are_archives: bool,
 }
 
 impl Errand {
@@ -42,8 +57,14 @@ impl Errand {
     pub(crate) fn new(arguments: &[OsString], matches: &ArgMatches) -> Result<Errand> {
         let verb = matches.subcommand();
         let named = verb.map_or_else(Vec::new, |(verb, options)| named(verb, options));
-        let mut errand = Errand::default();
-        errand.request.has_input = verb.is_some_and(|(verb, _)| READERS.contains(&verb));
+        let mut errand = Errand {
+            are_archives: verb.is_some_and(|(verb, _)| ARCHIVES.contains(&verb)),
+            ..Errand::default()
+        };
+        // An archive with a name leaves standard input alone.
+        let has_stream = || arguments.iter().any(|word| word == "-");
+        errand.request.has_input = verb.is_some_and(|(verb, _)| READERS.contains(&verb))
+            && (!errand.are_archives || has_stream());
         for argument in arguments.iter().skip(1) {
             let text = argument.to_str().with_context(|| {
                 format!(
@@ -63,7 +84,8 @@ impl Errand {
             Some((option, value)) if option.starts_with("--") => (format!("{option}="), value),
             _ => (String::new(), text),
         };
-        if !named.iter().any(|name| name == path) || !is_path(path) {
+        let is_file = is_path(path) || self.are_archives && Path::new(path).is_file();
+        if !named.iter().any(|name| name == path) || !is_file {
             return Ok(Word {
                 text: text.to_owned(),
                 file: None,
@@ -108,7 +130,10 @@ impl Errand {
                 .to_owned(),
             digest: digest.hex(),
             length,
-            content: content_of(path),
+            content: match self.are_archives {
+                true => None,
+                false => content_of(path),
+            },
         });
         self.paths.push(path.to_owned());
         Ok(Some(self.paths.len() - 1))
@@ -236,5 +261,21 @@ mod tests {
             Digest::of(b"an image").hex()
         );
         assert_eq!(errand.request.files[0].name, "a b.psi");
+    }
+
+    #[test]
+    fn an_archive_travels_by_any_name_or_as_a_stream() {
+        let folder = tempfile::tempdir_in("/tmp").unwrap();
+        let archive = folder.path().join("archive");
+        std::fs::write(&archive, "an archive").unwrap();
+        let archive = archive.to_str().unwrap();
+        assert_eq!(
+            check(&["coracle", "restore", "web", archive]),
+            "restore web <0>"
+        );
+        let has_input = |words: &[&str]| errand(words).unwrap().request.has_input;
+        assert!(has_input(&["coracle", "import", "-"]));
+        assert!(!has_input(&["coracle", "import", archive]));
+        assert!(has_input(&["coracle", "configure", "web"]));
     }
 }

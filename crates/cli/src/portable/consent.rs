@@ -22,11 +22,14 @@ pub(crate) struct GrantOptions {
     /// Grant the requests in this file, one a line
     #[arg(long, value_name = "FILE")]
     pub(crate) grants: Option<PathBuf>,
+    /// What was granted on another host, where that counts here.
+    #[arg(skip)]
+    pub(crate) given_elsewhere: Grants,
 }
 
 impl GrantOptions {
     fn given(&self) -> Result<Grants> {
-        let mut grants = Grants::default();
+        let mut grants = self.given_elsewhere.clone();
         for list in &self.grant {
             grants.extend(&Grants::from_list(list)?);
         }

@@ -40,6 +40,16 @@ pub(crate) struct Purge {
     forget: bool,
 }
 
+impl Purge {
+    /// Of this portable; also of what is remembered of it.
+    pub(crate) fn of(name: &str, forget: bool) -> Purge {
+        Purge {
+            name: name.to_owned(),
+            forget,
+        }
+    }
+}
+
 /// Says what was done, unless nobody wants to know.
 fn tell(context: &Context, line: &str) {
     if !context.globals.quiet {
@@ -296,7 +306,7 @@ const LOGS_HOME: &str = "/var/log";
 pub(super) const RUNTIME_HOME: &str = "/run";
 pub(super) const CONFIG_HOME: &str = "/etc";
 
-pub(super) fn places(context: &Context) -> Places {
+pub(crate) fn places(context: &Context) -> Places {
     let own = &context.directories;
     Places {
         runtime: own.runtime.clone(),

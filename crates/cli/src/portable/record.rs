@@ -58,6 +58,15 @@ pub(crate) fn same_maker(known: &Portable, admitted: &Admitted, signer: Option<&
     }
 }
 
+/// What was seen of a channel, where it is that of who signed.
+pub(crate) fn of_signer(seen: Option<Seen>, signer: Option<&Signer>) -> Option<Seen> {
+    let own = signer.map(|signer| signer.fingerprint);
+    seen.filter(|seen| {
+        let both = seen.signer.as_ref().zip(own.as_ref());
+        both.is_some_and(|(one, other)| one == other || seen.is_one_maker(one, other))
+    })
+}
+
 /// Forgets what the administrator chose of a portable for its former maker: another one gets neither secrets nor a wider sandbox
 /// by that. Says what is gone, and how it is said again.
 pub(crate) fn forget_choices(portable: &mut Portable) -> Option<String> {

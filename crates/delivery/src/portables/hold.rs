@@ -185,7 +185,12 @@ impl Held {
     /// When it cannot be removed.
     pub fn remove(self) -> Result<(), Error> {
         let path = self.records.file(&self.name)?;
+        let seen = self.get()?.and_then(|portable| portable.channel);
         let _lock = lock(&self.records.state)?;
+        // First: after a power cut between the two, an old index is refused, not believed.
+        if seen.is_some() {
+            self.records.remember_channel(&self.name, seen)?;
+        }
         remove_if_there(&path)?;
         // Also where a power cut came between the two before.
         remove_tree(path.parent().unwrap_or(&self.records.state))?;

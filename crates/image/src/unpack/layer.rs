@@ -330,7 +330,7 @@ fn merge(tree: &mut Tree, said: Said, number: usize) -> Result<(), UnpackError> 
 }
 
 /// A path inside the image, without `.`; nothing where it begins at a root, goes up, or is too long.
-pub(super) fn clean(bytes: &[u8]) -> Option<PathBuf> {
+pub(crate) fn clean(bytes: &[u8]) -> Option<PathBuf> {
     if bytes.contains(&0) || bytes.len() > PATH_LIMIT_BYTES {
         return None;
     }

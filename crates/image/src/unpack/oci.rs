@@ -54,8 +54,10 @@ pub struct HealthCheck {
     pub interval: Option<u64>,
     /// For one.
     pub timeout: Option<u64>,
-    /// Before the first.
+    /// After the start, in which failures don't count.
     pub start_period: Option<u64>,
+    /// Failures in a row until it is not well.
+    pub retries: Option<u32>,
 }
 
 /// A layer: its part's name, and the digest of what comes out of it, where anything says so.

@@ -128,6 +128,19 @@ keywords! {
 }
 
 keywords! {
+    /// What a service does while its state is copied.
+    BackupMode, "freeze, stop or live" {
+        /// Its processes are frozen.
+        #[default]
+        Freeze = "freeze",
+        /// It is stopped.
+        Stop = "stop",
+        /// It goes on: what it stores is whole at any moment, or made so by its command.
+        Live = "live",
+    }
+}
+
+keywords! {
     /// How a unit that took too long is ended.
     TimeoutFailureMode, "terminate, abort or kill" {
         /// With the stop signal.

@@ -1,0 +1,304 @@
+//! `import`: a portable from another host, with what it had stored there.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use delivery::portables::Portable;
+use load::portable::PortableName;
+use wire::methods::StartUnit;
+
+use super::jobs::{self, JobOptions};
+use super::start::{InstallOptions, Start};
+use crate::context::Context;
+use crate::failure::{WithHint, hint};
+use crate::moving::arrived::Arrived;
+use crate::moving::manifest::{Kind, Portable as Carried};
+use crate::moving::put::Planted;
+use crate::portable::purge::Purge;
+use crate::portable::{existing_held, purge, reattach, records};
+use crate::terminal::{Paint, ask, can_ask, complain, one_line, plain, say};
+use crate::unit_files::{Root, UnitFiles};
+use crate::verbs::Run;
+
+/// Longest name of a drop-in, as of any file.
+const NAME_MAX_BYTES: usize = 255;
+
+/// Options of `import`.
+#[derive(Args, Debug)]
+pub(crate) struct Import {
+    /// An archive of `export`; - is standard input
+    #[arg(value_name = "FILE")]
+    file: String,
+    /// Grant and set what was granted and set over there, without being asked: the archive is one's own
+    #[arg(long)]
+    as_exported: bool,
+    /// Leave out what was set over there: profile, settings, drop-ins
+    #[arg(long, conflicts_with = "as_exported")]
+    without_settings: bool,
+    /// Start it
+    #[arg(long)]
+    now: bool,
+    #[command(flatten)]
+    install: InstallOptions,
+}
+
+impl Run for Import {
+    fn run(mut self, context: &Context) -> Result<u8> {
+        let arrived = Arrived::open(
+            context,
+            &self.file,
+            self.install.fetch().max_size.as_deref(),
+        )?;
+        arrived.check_kind(Kind::Export)?;
+        let name = arrived.manifest.name.clone();
+        PortableName::new(&name)
+            .map_err(|invalid| anyhow::anyhow!("{}", plain(&invalid.to_string())))?;
+        let Some(carried) = arrived.manifest.portable.clone() else {
+            anyhow::bail!("the archive's manifest says nothing of the portable");
+        };
+        let known = records(context);
+        if known.get(&name)?.is_some() {
+            return Err(hint(
+                format!("{name} is here already, and nothing was changed"),
+                format!(
+                    "`coracle restore {name} FILE` takes over what it had stored; `coracle purge {name}` removes it"
+                ),
+            ));
+        }
+        let was_remembered = known.remembered(&name)?.is_some();
+        let takes_settings = self.agree(&name, &carried)?;
+        let planted = self.install(context, &arrived, &carried, takes_settings)?;
+        let done = self.complete(context, &name, &carried, planted, takes_settings);
+        if let Err(error) = done {
+            complain(&format!(
+                "{} taking it away again",
+                Paint::Yellow.on("import failed:")
+            ));
+            Purge::of(&name, !was_remembered).run(context)?;
+            return Err(error);
+        }
+        let count = arrived.manifest.directories.len();
+        if !context.globals.quiet {
+            say(&format!(
+                "imported {} {} with {count} directories",
+                plain(&name),
+                plain(&arrived.manifest.version)
+            ));
+        }
+        if !self.now {
+            context.narrate(&format!("`coracle start {}` starts it", plain(&name)));
+            return Ok(0);
+        }
+        let portable = crate::portable::existing(context, &name)?;
+        let units = crate::portable::current_units(&portable);
+        jobs::queue(context, StartUnit, &units, &JobOptions::replacing())
+    }
+}
+
+impl Import {
+    /// Admits the image, asks what `start` asks, and writes what was stored beside its places.
+    fn install<'c>(
+        &mut self,
+        context: &'c Context,
+        arrived: &Arrived,
+        carried: &Carried,
+        takes_settings: bool,
+    ) -> Result<Planted<'c>> {
+        let name = &arrived.manifest.name;
+        if self.as_exported {
+            self.install.give(&carried.grants);
+        }
+        if takes_settings && !carried.profile.is_empty() {
+            self.install.choose_profile(&carried.profile);
+        }
+        let layers = Layers::write(context, arrived, carried)?;
+        self.install.lay_over(&layers.words());
+        self.install.choices.must_be = Some(name.clone());
+        self.install.choices.prefixes =
+            Some(carried.prefixes.clone()).filter(|some| !some.is_empty());
+        let mut image = arrived.file(&carried.image)?;
+        let start = Start::importing(self.install.clone());
+        let (_, planted) =
+            start.import(context, &mut image, carried.origin.clone(), |admitted| {
+                let review =
+                    crate::portable::consent::read(&admitted.contents, &PortableName::new(name)?);
+                let services = || review.units.iter().map(|loaded| &loaded.unit);
+                let fixed = |unit: &model::Unit| {
+                    unit.is_set(model::key::DYNAMIC_USER.directive())
+                        && !unit.value(&model::key::DYNAMIC_USER)
+                };
+                let is_dynamic = !services().any(fixed);
+                let is_roots =
+                    services().any(|unit| fixed(unit) && crate::moving::places::is_roots(unit));
+                Planted::write(context, arrived, None, is_dynamic, is_roots)
+            })?;
+        Ok(planted)
+    }
+
+    /// What was set over there counts only where the administrator of this host says so.
+    fn agree(&self, name: &str, carried: &Carried) -> Result<bool> {
+        let lines = settings(carried);
+        if self.without_settings || lines.is_empty() {
+            return Ok(false);
+        }
+        for line in &lines {
+            complain(&format!("set over there: {}", one_line(line)));
+        }
+        if self.as_exported {
+            return Ok(true);
+        }
+        if can_ask() {
+            return ask(&format!("set this for {} here?", one_line(name)));
+        }
+        Err(hint(
+            format!("{name} had settings that nobody here has agreed to, so nothing was imported"),
+            "say --as-exported where the archive is yours, or --without-settings to leave them out",
+        ))
+    }
+
+    /// Everything after the record: all of it, or the portable goes again.
+    fn complete(
+        &self,
+        context: &Context,
+        name: &str,
+        carried: &Carried,
+        mut planted: Planted<'_>,
+        takes_settings: bool,
+    ) -> Result<()> {
+        let (held, mut portable) = existing_held(context, name)?;
+        planted.check_own(&portable)?;
+        planted.exchange()?;
+        planted.settle()?;
+        portable.held = carried.held;
+        (portable.enabled, portable.boot_is_chosen) = (carried.enabled, carried.boot_is_chosen);
+        if takes_settings {
+            portable.settings.clone_from(&carried.settings);
+            tell_missing(&portable);
+            write_drop_ins(context, &portable, carried)?;
+        }
+        held.put(&portable)?;
+        reattach(context, &portable)?;
+        purge::reload(context)
+    }
+}
+
+/// What was set, a line each.
+fn settings(carried: &Carried) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !carried.profile.is_empty() {
+        lines.push(format!("the profile {}", carried.profile));
+    }
+    for (kind, values) in &carried.settings {
+        lines.extend(values.iter().map(|value| format!("--{kind}={value}")));
+    }
+    for drop_in in &carried.drop_ins {
+        let text = drop_in.text.lines().filter(|line| {
+            let line = line.trim();
+            !line.is_empty() && !line.starts_with(['#', ';', '['])
+        });
+        let text = text.collect::<Vec<_>>().join("; ");
+        lines.push(format!("{} of {}: {text}", drop_in.name, drop_in.unit));
+    }
+    lines
+}
+
+/// Files of the host that settings name don't come along.
+fn tell_missing(portable: &Portable) {
+    let values = |kind: &str| portable.settings.get(kind).into_iter().flatten();
+    let credentials = values("credential").filter_map(|value| Some(value.split_once('=')?.1));
+    let binds = ["bind", "bind-read-only"].into_iter().flat_map(values);
+    let binds = binds.map(|value| value.split(':').next().unwrap_or(value));
+    for path in credentials.chain(binds) {
+        if path.starts_with('/') && !Path::new(path).exists() {
+            complain(&format!(
+                "{} {} is not on this host, and {} does not start without it",
+                Paint::Yellow.on("warning:"),
+                one_line(path),
+                plain(&portable.name)
+            ));
+        }
+    }
+}
+
+fn write_drop_ins(context: &Context, portable: &Portable, carried: &Carried) -> Result<()> {
+    let files = UnitFiles::open(context, &Root::default())?;
+    let version = portable.versions.get(&portable.current);
+    let units = version.map_or(&[][..], |version| &version.units);
+    for drop_in in &carried.drop_ins {
+        let name = drop_in.name.as_str();
+        let is_name =
+            name.ends_with(".conf") && !name.contains(['/', '\0']) && name.len() <= NAME_MAX_BYTES;
+        if !is_name || !units.contains(&drop_in.unit) {
+            return Err(hint(
+                format!(
+                    "the archive has a drop-in {name:?} for {:?}, which is no unit of {}",
+                    drop_in.unit, portable.name
+                ),
+                "nothing was imported; ask whoever made it",
+            ));
+        }
+        let at = files
+            .places
+            .config
+            .join(format!("{}.d", drop_in.unit))
+            .join(name);
+        let written = files.rooted().write(&at, drop_in.text.as_bytes());
+        written.with_context(|| format!("cannot write {}", at.display()))?;
+        context.narrate(&format!("wrote {}", at.display()));
+    }
+    Ok(())
+}
+
+/// Images that are laid over the portable, by the names that they had, in a directory that goes again.
+struct Layers {
+    directory: PathBuf,
+    files: Vec<PathBuf>,
+}
+
+impl Layers {
+    fn write(context: &Context, arrived: &Arrived, carried: &Carried) -> Result<Layers> {
+        let name = format!("arriving-{}", std::process::id());
+        let mut layers = Layers {
+            directory: context.directories.state.join(name),
+            files: Vec::new(),
+        };
+        for layer in &carried.extensions {
+            let is_name = !layer.file.is_empty()
+                && !layer.file.contains(['/', '\0'])
+                && !layer.file.starts_with('.');
+            if !is_name || layer.file.len() > NAME_MAX_BYTES {
+                anyhow::bail!("the archive has an extension without a name");
+            }
+            std::fs::create_dir_all(&layers.directory)?;
+            let path = layers.directory.join(&layer.file);
+            let copy = || -> Result<()> {
+                let mut to = std::fs::File::create_new(&path)?;
+                std::io::copy(&mut arrived.file(&layer.image)?, &mut to)?;
+                Ok(to.flush()?)
+            };
+            copy().or_hint(
+                || format!("cannot write {}", path.display()),
+                "nothing was imported; see that there is room for it",
+            )?;
+            layers.files.push(path);
+        }
+        Ok(layers)
+    }
+
+    fn words(&self) -> Vec<String> {
+        self.files
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect()
+    }
+}
+
+impl Drop for Layers {
+    fn drop(&mut self) {
+        if !self.files.is_empty() {
+            std::fs::remove_dir_all(&self.directory).ok();
+        }
+    }
+}

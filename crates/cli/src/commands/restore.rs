@@ -1,0 +1,102 @@
+//! `restore`: what a portable had stored, from an archive, in place of what it has.
+
+use anyhow::Result;
+use clap::Args;
+use wire::methods::StartUnit;
+
+use super::jobs::{self, JobOptions};
+use crate::context::Context;
+use crate::failure::hint;
+use crate::moving::arrived::Arrived;
+use crate::moving::places;
+use crate::moving::put::Planted;
+use crate::portable::{Dynamic, existing, meant, none_here, purge, records};
+use crate::terminal::{plain, say};
+use crate::verbs::Run;
+
+/// Options of `restore`.
+#[derive(Args, Debug)]
+pub(crate) struct Restore {
+    /// A portable that is here
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// An archive of `backup` or `export`; - is standard input
+    #[arg(value_name = "FILE")]
+    file: String,
+    /// Most bytes that may come out of it, such as 500M [default: 60G]
+    #[arg(long, value_name = "SIZE")]
+    max_size: Option<String>,
+}
+
+impl Run for Restore {
+    fn run(self, context: &Context) -> Result<u8> {
+        let portable = meant(context, &self.name)?.ok_or_else(|| none_here(&self.name))?;
+        let name = portable.name;
+        let _own = super::upgrade::begin(context, &name)?;
+        records(context).end_exchange(&name)?;
+        let portable = existing(context, &name)?;
+        let arrived = Arrived::open(context, &self.file, self.max_size.as_deref())?;
+        if arrived.manifest.name != name {
+            return Err(hint(
+                format!(
+                    "this is what {} had stored, and not {name}",
+                    plain(&arrived.manifest.name)
+                ),
+                "nothing was changed; name the portable that it is of",
+            ));
+        }
+        let version = portable.versions.get(&portable.current);
+        let units = version.into_iter().flat_map(|version| &version.units);
+        let grants: Vec<String> = portable.grants.iter().map(ToString::to_string).collect();
+        let dynamic = Dynamic::of(units.map(String::as_str), grants.iter().map(String::as_str));
+        let is_roots = places::runs_as_root(context, &portable)?;
+        let mut planted = Planted::write(
+            context,
+            &arrived,
+            Some(&portable),
+            dynamic.is_some(),
+            is_roots,
+        )?;
+        planted.check_own(&portable)?;
+        let ran = purge::running(context, &portable)?;
+        if !ran.is_empty() && jobs::stop(context, &ran, &JobOptions::replacing())? != 0 {
+            return Err(hint(
+                format!("{name} can't be stopped, so what it has stored stays as it was"),
+                format!("`coracle status {name}` shows what still runs"),
+            ));
+        }
+        let exchanged = planted.exchange();
+        let status = match &exchanged {
+            Ok(()) => start(context, &ran)?,
+            Err(_) => 0,
+        };
+        if let Err(error) = exchanged {
+            start(context, &ran)?;
+            return Err(error);
+        }
+        if status != 0 {
+            jobs::stop(context, &ran, &JobOptions::replacing())?;
+            planted.turn_back()?;
+            start(context, &ran)?;
+            return Err(hint(
+                format!(
+                    "{name} does not start with what was restored, so what it had stored before is back"
+                ),
+                format!("`coracle logs {name}` tells why"),
+            ));
+        }
+        let count = arrived.manifest.directories.len();
+        planted.settle()?;
+        if !context.globals.quiet {
+            say(&format!("restored {count} directories of {}", plain(&name)));
+        }
+        Ok(0)
+    }
+}
+
+fn start(context: &Context, units: &[String]) -> Result<u8> {
+    if units.is_empty() {
+        return Ok(0);
+    }
+    jobs::queue(context, StartUnit, units, &JobOptions::replacing())
+}

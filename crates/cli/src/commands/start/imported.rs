@@ -1,0 +1,69 @@
+//! A start's road for an image that came in an archive: admitted and asked about as any other.
+
+use std::io::Read;
+
+use anyhow::Result;
+use delivery::grants::Grants;
+use delivery::portables::Portable;
+use delivery::store::Store;
+
+use super::{InstallOptions, Start};
+use crate::commands::jobs::JobOptions;
+use crate::context::Context;
+use crate::portable::admit::Admitted;
+
+impl InstallOptions {
+    /// Grants what somebody who may has granted elsewhere.
+    pub(crate) fn give(&mut self, grants: &Grants) {
+        self.grants.given_elsewhere.extend(grants);
+    }
+
+    /// The sandbox, where the command line names none.
+    pub(crate) fn choose_profile(&mut self, name: &str) {
+        self.profile.get_or_insert_with(|| name.to_owned());
+    }
+
+    /// What is laid over its root.
+    pub(crate) fn lay_over(&mut self, words: &[String]) {
+        self.extension.extend_from_slice(words);
+    }
+}
+
+impl Start {
+    /// One that installs and starts nothing.
+    pub(crate) fn importing(install: InstallOptions) -> Start {
+        Start {
+            install,
+            attach_only: true,
+            jobs: JobOptions::replacing(),
+            ..Start::default()
+        }
+    }
+
+    /// Installs an image; `prepare` sees it when it is trusted, before anything is changed.
+    ///
+    /// # Errors
+    /// When it is refused, or `prepare` fails.
+    pub(crate) fn import<T>(
+        &self,
+        context: &Context,
+        image: &mut dyn Read,
+        origin: String,
+        prepare: impl FnOnce(&Admitted) -> Result<T>,
+    ) -> Result<(Portable, T)> {
+        let store = Store::open(&context.directories.state)?;
+        let limit_bytes = self.install.fetch().size_max_bytes()?;
+        let copied = store.copy_in(image, limit_bytes)?;
+        let (admitted, origin) = self.admit_image(context, &store, copied, origin, limit_bytes)?;
+        let prepared = match prepare(&admitted) {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                admitted.discard(&store)?;
+                return Err(error);
+            }
+        };
+        let outcome = self.install(context, &store, admitted, origin);
+        store.collect(|| crate::portable::referenced(context))?;
+        Ok((outcome?.0, prepared))
+    }
+}

@@ -1,0 +1,98 @@
+//! An archive that came: a worker has taken it apart into a file without a name, and nothing of it is anywhere else yet.
+
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Read, Seek as _, SeekFrom};
+use std::os::fd::AsFd;
+
+use anyhow::{Result, anyhow};
+use delivery::digest::Digest;
+use delivery::store::Store;
+use image::parcel::Contents;
+use image::worker::Workers;
+
+use super::manifest::{Kind, Manifest};
+use super::pack::file_name;
+use super::sink::unnamed;
+use crate::context::Context;
+use crate::failure::{WithHint, hint};
+use crate::portable::fetch;
+
+/// What may come out of an archive where nothing else is said: what a worker may write at most.
+const SIZE_MAX_BYTES: u64 = 60 << 30;
+
+/// What came.
+pub(crate) struct Arrived {
+    pub(crate) pool: File,
+    pub(crate) contents: Contents,
+    pub(crate) manifest: Manifest,
+}
+
+impl Arrived {
+    /// Reads an archive from a file or, with `-`, from standard input.
+    ///
+    /// # Errors
+    /// When it can't be read, is damaged or cut, or more comes out than the limit allows.
+    pub(crate) fn open(context: &Context, word: &str, limit: Option<&str>) -> Result<Arrived> {
+        let limit_bytes = limit.map_or(Ok(SIZE_MAX_BYTES), fetch::bytes)?;
+        // Makes the directory, too.
+        Store::open(&context.directories.state)?;
+        let pool = unnamed(&context.directories.state)?;
+        let from = open(word)?;
+        let what = if word == "-" { "what came" } else { word };
+        let listing = Workers::default().parcel(&from, &pool, limit_bytes);
+        let listing = listing.or_hint(
+            || format!("{what} is refused"),
+            "nothing was changed; `coracle export` and `coracle backup` write archives: write it again, or bring it again",
+        )?;
+        let contents = Contents::read(&pool, listing)?;
+        let manifest = Manifest::read(&contents.manifest)?;
+        Ok(Arrived {
+            pool,
+            contents,
+            manifest,
+        })
+    }
+
+    /// Refuses another kind of archive.
+    pub(crate) fn check_kind(&self, wanted: Kind) -> Result<()> {
+        match (wanted, self.manifest.kind) {
+            (Kind::Export, Kind::Backup) => Err(hint(
+                format!(
+                    "this is a backup of what {} has stored, without its image",
+                    self.manifest.name
+                ),
+                format!(
+                    "start it here first, then `coracle restore {} FILE`",
+                    self.manifest.name
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// A file of the archive by its digest, to be read from its start.
+    pub(crate) fn file(&self, digest: &Digest) -> Result<impl Read + '_> {
+        let place = self.contents.files.get(&file_name(digest));
+        let place = place.ok_or_else(|| anyhow!("the archive does not have {digest}"))?;
+        (&self.pool).seek(SeekFrom::Start(place.offset))?;
+        Ok((&self.pool).take(place.length))
+    }
+}
+
+fn open(word: &str) -> Result<File> {
+    if word != "-" {
+        let opened = File::open(word);
+        return opened.or_hint(
+            || format!("cannot open {word}"),
+            "name an archive that `coracle export` or `coracle backup` wrote, or - for standard input",
+        );
+    }
+    let input = io::stdin();
+    if input.is_terminal() {
+        return Err(hint(
+            "no archive comes from a terminal",
+            "send one, as in `coracle export NAME - | ssh HOST coracle import -`, or name a file",
+        ));
+    }
+    Ok(input.as_fd().try_clone_to_owned()?.into())
+}

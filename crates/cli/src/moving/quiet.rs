@@ -1,0 +1,288 @@
+//! Services that wait while their state is copied: frozen in one moment, or stopped. Whatever ends the copy, they go on.
+
+use std::os::fd::AsFd;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use delivery::portables::Portable;
+use model::value::{BackupMode, ExecCommand, HealthOnFailure};
+use model::{Unit, key};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use wire::methods::{Freeze, Show, StartUnit};
+use wire::{FreezeRequest, ShowRequest};
+
+use crate::commands::jobs::{self, JobOptions};
+use crate::context::Context;
+use crate::failure::hint;
+use crate::portable::purge;
+use crate::terminal::{Paint, complain, one_line, plain};
+
+/// For all commands of one service.
+const COMMANDS_TIME: Duration = Duration::from_secs(600);
+/// Until a frozen group is: processes in the kernel are frozen when they leave it.
+const FREEZE_TIME: Duration = Duration::from_secs(10);
+const FREEZE_STEP: Duration = Duration::from_millis(5);
+
+/// What the services of a portable do while its state is copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Freeze,
+    Stop,
+    Live,
+}
+
+impl Mode {
+    /// From `--mode`.
+    pub(crate) fn of_word(word: &str) -> Result<Mode> {
+        match word {
+            "freeze" => Ok(Mode::Freeze),
+            "stop" => Ok(Mode::Stop),
+            "live" => Ok(Mode::Live),
+            _ => Err(hint(
+                format!("--mode={word} is nothing that services do meanwhile"),
+                "say freeze, stop or live",
+            )),
+        }
+    }
+}
+
+/// What runs of a portable, and the units of its services among them.
+pub(crate) struct Services {
+    running: Vec<String>,
+    units: Vec<(String, Unit)>,
+}
+
+/// Runs the commands that make what services store whole.
+///
+/// # Errors
+/// When one of them fails.
+pub(crate) fn prepare(context: &Context, portable: &Portable) -> Result<Services> {
+    let running = purge::running(context, portable)?;
+    let mut units = Vec::new();
+    for name in running.iter().filter(|unit| unit.ends_with(".service")) {
+        let unit = crate::check::from_path(context, name)?.unit;
+        run_commands(context, name, &unit)?;
+        units.push((name.clone(), unit));
+    }
+    Ok(Services { running, units })
+}
+
+/// Services that wait.
+pub(crate) struct Quiet<'c> {
+    context: &'c Context,
+    frozen: Vec<String>,
+    stopped: Vec<String>,
+    is_live: bool,
+}
+
+impl Quiet<'_> {
+    /// Makes services quiet, as their units or `mode` say.
+    ///
+    /// # Errors
+    /// When they can't be stopped.
+    pub(crate) fn begin<'c>(
+        context: &'c Context,
+        services: &Services,
+        mode: Option<Mode>,
+    ) -> Result<Quiet<'c>> {
+        let mut quiet = Quiet {
+            context,
+            frozen: Vec::new(),
+            stopped: Vec::new(),
+            is_live: false,
+        };
+        let Services { running, units } = services;
+        let wants = |wanted| units.iter().any(|(_, unit)| wish(unit) == wanted);
+        let mode = mode.unwrap_or(match () {
+            () if units.iter().any(|(_, unit)| must_stop(unit)) => Mode::Stop,
+            () if wants(BackupMode::Stop) => Mode::Stop,
+            () if wants(BackupMode::Freeze) => Mode::Freeze,
+            () => Mode::Live,
+        });
+        if mode == Mode::Freeze {
+            let names = units
+                .iter()
+                .filter(|(_, unit)| wish(unit) == BackupMode::Freeze);
+            quiet.frozen = names.map(|(name, _)| name.clone()).collect();
+            if let Err(error) = quiet.freeze() {
+                quiet.end_freeze();
+                context.narrate(&format!(
+                    "{} its services are stopped meanwhile, as they can't be frozen: {}",
+                    Paint::Yellow.on("warning:"),
+                    one_line(&format!("{error:#}"))
+                ));
+                quiet.stop(running.clone())?;
+            }
+        } else if mode == Mode::Stop {
+            quiet.stop(running.clone())?;
+        } else {
+            quiet.is_live = !units.is_empty();
+        }
+        Ok(quiet)
+    }
+
+    /// What the services do, in a word.
+    pub(crate) fn word(&self) -> &'static str {
+        match (self.frozen.is_empty(), self.stopped.is_empty()) {
+            _ if self.is_live => "live",
+            (false, _) => "frozen",
+            (_, false) => "stopped",
+            _ => "down",
+        }
+    }
+
+    fn stop(&mut self, running: Vec<String>) -> Result<()> {
+        if running.is_empty() {
+            return Ok(());
+        }
+        // Those that were stopped before one can't be are started again, too.
+        self.stopped = running;
+        match jobs::stop(self.context, &self.stopped, &JobOptions::replacing())? {
+            0 => Ok(()),
+            _ => Err(hint(
+                "its services can't be stopped, so nothing was copied",
+                "`coracle status` shows what still runs",
+            )),
+        }
+    }
+
+    fn freeze(&self) -> Result<()> {
+        if self.frozen.is_empty() {
+            return Ok(());
+        }
+        let mut client = self.context.connect()?;
+        let names = self.frozen.clone();
+        client.call(Freeze, &FreezeRequest { names, thaw: false })?;
+        let begin = Instant::now();
+        loop {
+            let request = ShowRequest {
+                names: self.frozen.clone(),
+                properties: vec!["FreezerState".to_owned()],
+            };
+            let shown = client.call(Show, &request)?.units;
+            let state = |unit: &wire::UnitProperties| unit.properties.get("FreezerState").cloned();
+            if shown
+                .iter()
+                .all(|unit| state(unit).as_deref() == Some("frozen"))
+            {
+                return Ok(());
+            }
+            if begin.elapsed() > FREEZE_TIME {
+                anyhow::bail!("a process did not stop within {} s", FREEZE_TIME.as_secs());
+            }
+            std::thread::sleep(FREEZE_STEP);
+        }
+    }
+
+    fn end_freeze(&mut self) {
+        let names = std::mem::take(&mut self.frozen);
+        if names.is_empty() {
+            return;
+        }
+        let thaw = || -> Result<()> {
+            let names = names.clone();
+            self.context
+                .connect()?
+                .call(Freeze, &FreezeRequest { names, thaw: true })?;
+            Ok(())
+        };
+        if let Err(error) = thaw() {
+            tell(&error, &names, "thaw");
+        }
+    }
+}
+
+impl Drop for Quiet<'_> {
+    fn drop(&mut self) {
+        self.end_freeze();
+        if self.stopped.is_empty() {
+            return;
+        }
+        let options = JobOptions {
+            findings_told: true,
+            ..JobOptions::replacing()
+        };
+        // What did not start was told.
+        if let Err(error) = jobs::queue(self.context, StartUnit, &self.stopped, &options) {
+            tell(&error, &self.stopped, "start");
+        }
+    }
+}
+
+fn tell(error: &anyhow::Error, names: &[String], verb: &str) {
+    complain(&format!(
+        "{} {} still waits: {}; `coracle {verb} {}` lets it go on",
+        Paint::Red.on("Error:"),
+        plain(&names.join(", ")),
+        one_line(&format!("{error:#}")),
+        plain(&names.join(" "))
+    ));
+}
+
+fn wish(unit: &Unit) -> BackupMode {
+    unit.value(&key::BACKUP_MODE)
+}
+
+/// Who would be taken for dead while it is frozen.
+fn must_stop(unit: &Unit) -> bool {
+    let is_watched = unit.is_set(key::WATCHDOG_SEC.directive())
+        || unit.value(&key::HEALTH_ON_FAILURE) != HealthOnFailure::None;
+    wish(unit) == BackupMode::Freeze && is_watched
+}
+
+/// What makes its state whole, one after the other, in its sandbox.
+fn run_commands(context: &Context, name: &str, unit: &Unit) -> Result<()> {
+    let commands = unit.get(&key::BACKUP_COMMAND);
+    let until = Instant::now() + COMMANDS_TIME;
+    for command in commands.into_iter().flat_map(|commands| commands.iter()) {
+        let failed = run_command(context, name, command, until)
+            .with_context(|| format!("cannot run BackupCommand={} of {name}", command.path))?;
+        if let Some(how) = failed.filter(|_| !command.ignore_failure) {
+            return Err(hint(
+                format!(
+                    "BackupCommand={} of {name} {how}, so nothing was copied",
+                    plain(&command.path)
+                ),
+                format!(
+                    "`coracle shell {name} {}` runs it by hand",
+                    plain(&command.path)
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// How it failed, where it did.
+fn run_command(
+    context: &Context,
+    unit: &str,
+    command: &ExecCommand,
+    until: Instant,
+) -> Result<Option<String>> {
+    let mut run = Command::new("/proc/self/exe");
+    for (option, directory) in context.directories.given() {
+        run.arg(option).arg(directory);
+    }
+    run.args(["shell", unit, "--", &command.path]);
+    run.args(command.argv.iter().skip(1));
+    // Standard output may be the archive's.
+    let output = std::io::stderr().as_fd().try_clone_to_owned()?;
+    let mut child = run.stdin(Stdio::null()).stdout(output).spawn()?;
+    let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
+    let left = until.saturating_duration_since(Instant::now());
+    let left = Timespec::try_from(left)?;
+    let mut fds = [PollFd::new(&process, PollFlags::IN)];
+    let is_late = poll(&mut fds, Some(&left))? == 0;
+    if is_late {
+        child.kill()?;
+    }
+    let status = child.wait()?;
+    Ok(match () {
+        () if is_late => Some(format!("took longer than {} s", COMMANDS_TIME.as_secs())),
+        () if status.success() => None,
+        () => Some(format!("failed ({status})")),
+    })
+}
