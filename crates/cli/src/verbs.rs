@@ -123,6 +123,15 @@ verbs! {
     "daemon-reload" on::daemon::DaemonReload: "Read all unit files again";
     "daemon-reexec" on::daemon::DaemonReexec: "Replace the manager by the installed version; services go on";
     "daemon-exit" on::daemon::DaemonExit: "Stop all units and end the instance";
+    "isolate" on::power::Isolate: "Start a unit with what it needs, and stop all else";
+    "default" on::power::Default: "Start the default target, and stop all else";
+    "rescue" on::power::Rescue: "Stop all but the local file systems, with a shell on the console";
+    "emergency" on::power::Emergency: "Stop everything, with a shell on the console";
+    "is-system-running" on::power::IsSystemRunning: "Tell whether the whole is up: starting, running, degraded, stopping …";
+    "poweroff" on::power::Poweroff: "Stop all units and switch the machine off";
+    "reboot" on::power::Reboot: "Stop all units and start the machine anew";
+    "halt" on::power::Halt: "Stop all units and the machine, and leave it on";
+    "kexec" on::power::Kexec: "Stop all units and go on with the kernel that kexec(8) has loaded";
     "set-environment" on::environment::SetEnvironment: "Set variables of services that start from now on";
     "unset-environment" on::environment::UnsetEnvironment: "Remove such variables";
     "show-environment" on::environment::ShowEnvironment: "Print such variables";

@@ -47,9 +47,13 @@ fn run() -> anyhow::Result<()> {
         "manager" => manager(words.split_off(1)),
         "log" => log::run(&Arguments::read(words.split_off(1))?),
         "keeper" => keeper(words.split_off(1)),
+        init::END => Err(init::end(&words.split_off(1))).context("the machine can't be switched"),
         "--version" | "-V" => say(concat!("coracled ", env!("CARGO_PKG_VERSION"), "\n")),
         "--help" | "-h" => say(USAGE),
-        _ => keeper(words),
+        _ => {
+            init::begin();
+            keeper(words)
+        }
     }
 }
 

@@ -86,6 +86,20 @@ impl LastDeed {
 }
 
 impl Keeper {
+    /// As the first process: file systems are unmounted by what the program is under another name. Returns where nothing is to be done, or
+    /// it can't be.
+    pub(crate) fn become_the_end(&self) -> Option<Errno> {
+        let power = self.last_deed.power.filter(|_| self.init)?;
+        let argument = std::ffi::CStr::from_bytes_until_nul(&self.last_deed.argument);
+        let number = match power {
+            Power::Restart => c"1",
+            Power::Off => c"2",
+            Power::Halt => c"3",
+            Power::Kexec => c"4",
+        };
+        Some(self.execute_end(number, argument.unwrap_or_default()))
+    }
+
     /// The very last: returns where nothing is to be done, or it can't be.
     pub(crate) fn switch_power(&self) -> Option<Errno> {
         let power = self.last_deed.power.filter(|_| self.init)?;

@@ -66,6 +66,9 @@ fn doing(action: &'static str) -> impl Fn(Errno) -> Failure {
 pub fn run(arguments: Vec<OsString>, executor: &'static [u8]) -> ! {
     match begin(arguments, executor).and_then(|mut keeper| {
         let status = keeper.run().map_err(doing("wait for events"))?;
+        if let Some(source) = keeper.become_the_end() {
+            complain(&doing("become what ends the machine")(source));
+        }
         match keeper.switch_power() {
             Some(source) => Err(doing("switch the machine's power")(source)),
             None => Ok(status),

@@ -3,7 +3,7 @@
 //! The file holds a head, then one record per child and held descriptor: the protocol's own inventory messages, each with
 //! the numbers of its descriptors. Signals stay blocked over exec and pidfds stay readable, so nothing is missed between.
 
-use std::ffi::{CString, OsString};
+use std::ffi::{CStr, CString, OsString};
 use std::fs::File;
 use std::io::Read;
 
@@ -45,6 +45,16 @@ impl Keeper {
             Err(errno) => return errno,
         }
         failure.err().unwrap_or(Errno::NOEXEC)
+    }
+
+    /// Becomes what ends the machine; returns only where that fails.
+    pub(crate) fn execute_end(&self, power: &CStr, argument: &CStr) -> Errno {
+        let (mut words, mut none) = ([core::ptr::null(); 5], [core::ptr::null(); 1]);
+        let words = TextList::new([PROGRAM, c"end", power, argument].into_iter(), &mut words);
+        let (Some(words), Some(none)) = (words, TextList::new([].into_iter(), &mut none)) else {
+            return Errno::TOOBIG;
+        };
+        kernel::process::execute(&self.program, words, none)
     }
 
     fn execute_program(&self, inventory: &OwnedFd) -> Result<()> {

@@ -32,9 +32,10 @@ fn is_news(signal: i32) -> bool {
         || signal >= REAL_TIME_FIRST
 }
 
-/// Whether it asks for the end of everything, so that a successor of the manager must hear of it too.
+/// Whether it asks for the end of everything, so that a successor of the manager must hear of it too: of an init by number, in order or at
+/// once.
 fn asks_to_end(signal: i32) -> bool {
-    [SIGINT, SIGTERM, SIGPWR].contains(&signal) || signal >= REAL_TIME_FIRST
+    [SIGINT, SIGTERM].contains(&signal) || matches!(signal - REAL_TIME_FIRST, 3..=6 | 13..=16)
 }
 
 fn bit(signal: i32) -> u64 {

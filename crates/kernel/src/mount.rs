@@ -169,5 +169,11 @@ pub fn unmount(path: &CStr, flags: u32) -> Result<()> {
     .map(drop)
 }
 
+/// Takes a swap area out of use, swapoff(2): what lies there comes back into memory, which takes its time.
+pub fn swap_off(path: &CStr) -> Result<()> {
+    // SAFETY: swapoff reads a NUL-terminated path.
+    unsafe { syscall(sys::__NR_swapoff, [path.as_ptr() as usize, 0, 0, 0, 0, 0]) }.map(drop)
+}
+
 /// Detaches lazily: the mount vanishes from the tree now and for good when its last user is done (MNT_DETACH).
 pub const DETACH: u32 = 2;

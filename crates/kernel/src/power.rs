@@ -35,6 +35,14 @@ impl Power {
     }
 }
 
+/// Whether kexec(8) has loaded a kernel that can take over.
+#[cfg(feature = "std")]
+#[must_use]
+pub fn has_next_kernel() -> bool {
+    let loaded = std::fs::read_to_string("/sys/kernel/kexec_loaded");
+    loaded.is_ok_and(|loaded| loaded.trim() == "1")
+}
+
 /// Writes what file systems hold back, and switches. Returns only where it failed. The argument is for the firmware, at a restart.
 pub fn switch(power: Power, argument: &CStr) -> Errno {
     rustix::fs::sync();

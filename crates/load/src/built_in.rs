@@ -10,6 +10,69 @@ use crate::tree::{Content, Named, Stamp, Tree};
 /// The directory in which they seem to be. It can't exist, as its parent is no directory.
 pub const DIRECTORY: &str = "/dev/null/built-in";
 
+/// The one of units that only the init of a machine or a container has; it stands before the other.
+pub const INIT_DIRECTORY: &str = "/dev/null/built-in-init";
+
+/// Names with what stands in their `[Unit]` section, of an init alone.
+const TARGETS_OF_INIT: &[(&str, &str)] = &[
+    (
+        "emergency.target",
+        "DefaultDependencies=no\nRequires=coracle-emergency.service\nAfter=coracle-emergency.service\nAllowIsolate=yes\n",
+    ),
+    ("kbrequest.target", ""),
+    (
+        "local-fs.target",
+        "DefaultDependencies=no\nConflicts=shutdown.target\nAfter=local-fs-pre.target\nOnFailure=emergency.target\nOnFailureJobMode=replace\n",
+    ),
+    (
+        "multi-user.target",
+        "Requires=basic.target\nAfter=basic.target\nWants=getty.target\nConflicts=rescue.target\nAfter=rescue.target\nAllowIsolate=yes\n",
+    ),
+    (
+        "remote-fs.target",
+        "DefaultDependencies=no\nAfter=remote-fs-pre.target\n",
+    ),
+    (
+        "rescue.target",
+        "Requires=sysinit.target coracle-rescue.service\nAfter=sysinit.target coracle-rescue.service\nAllowIsolate=yes\n",
+    ),
+    ("sigpwr.target", ""),
+    (
+        "sysinit.target",
+        "DefaultDependencies=no\nWants=local-fs.target swap.target\nAfter=local-fs.target swap.target emergency.target\n\
+         Conflicts=emergency.target\n",
+    ),
+];
+
+/// Names with the whole files, of an init alone.
+const SERVICES_OF_INIT: &[(&str, &str)] = &[
+    (
+        "console-getty.service",
+        include_str!("of_init/console-getty.service"),
+    ),
+    (
+        "coracle-emergency.service",
+        include_str!("of_init/coracle-emergency.service"),
+    ),
+    (
+        "coracle-fsck@.service",
+        include_str!("of_init/coracle-fsck@.service"),
+    ),
+    (
+        "coracle-remount.service",
+        include_str!("of_init/coracle-remount.service"),
+    ),
+    (
+        "coracle-rescue.service",
+        include_str!("of_init/coracle-rescue.service"),
+    ),
+    ("getty@.service", include_str!("of_init/getty@.service")),
+    (
+        "serial-getty@.service",
+        include_str!("of_init/serial-getty@.service"),
+    ),
+];
+
 /// Names with what stands in their `[Unit]` section.
 const TARGETS: &[(&str, &str)] = &[
     (
@@ -68,13 +131,34 @@ const SERVICES: &[(&str, &str)] = &[(
     include_str!("coracle-notify@.service"),
 )];
 
-fn text(name: &Path) -> Option<String> {
-    let of = |table: &[(&str, &'static str)]| {
-        let found = table.iter().find(|(known, _)| name == Path::new(known));
+/// Names with texts.
+type Table = [(&'static str, &'static str)];
+
+/// The targets and the services of a directory.
+fn tables(directory: &Path) -> Option<(&'static Table, &'static Table)> {
+    match directory.to_str()? {
+        DIRECTORY => Some((TARGETS, SERVICES)),
+        INIT_DIRECTORY => Some((TARGETS_OF_INIT, SERVICES_OF_INIT)),
+        _ => None,
+    }
+}
+
+/// What a file of these directories has. None: it is in none of them.
+fn content(path: &Path) -> Option<Content> {
+    let (targets, services) = tables(path.parent()?)?;
+    let of = |table: &Table| {
+        let found = table
+            .iter()
+            .find(|(known, _)| path.file_name() == Some(known.as_ref()));
         found.map(|(_, text)| *text)
     };
-    let target = of(TARGETS).map(|text| format!("[Unit]\n{text}"));
-    target.or_else(|| of(SERVICES).map(str::to_owned))
+    let target = of(targets).map(|text| format!("[Unit]\n{text}"));
+    let text = target.or_else(|| of(services).map(str::to_owned));
+    Some(text.map_or(Content::Missing, |text| Content::Bytes(text.into_bytes())))
+}
+
+fn is_built_in(path: &Path) -> bool {
+    path.starts_with("/dev/null")
 }
 
 /// Files, those of the host or others, and the built-in units.
@@ -83,18 +167,18 @@ pub struct UnitTree<T = HostTree>(pub T);
 
 impl<T: Tree> Tree for UnitTree<T> {
     fn entries(&self, directory: &Path) -> io::Result<Vec<Named>> {
-        if directory == Path::new(DIRECTORY) {
-            let named = |(name, _): &(&str, &str)| Named {
-                name: (*name).into(),
-                is_link: false,
-            };
-            return Ok(TARGETS.iter().chain(SERVICES).map(named).collect());
-        }
-        self.0.entries(directory)
+        let Some((targets, services)) = tables(directory) else {
+            return self.0.entries(directory);
+        };
+        let named = |(name, _): &(&str, &str)| Named {
+            name: (*name).into(),
+            is_link: false,
+        };
+        Ok(targets.iter().chain(services).map(named).collect())
     }
 
     fn stamp(&self, path: &Path) -> io::Result<Option<Stamp>> {
-        if !path.starts_with(DIRECTORY) {
+        if !is_built_in(path) {
             return self.0.stamp(path);
         }
         Ok(Some(Stamp {
@@ -104,7 +188,7 @@ impl<T: Tree> Tree for UnitTree<T> {
     }
 
     fn link(&self, path: &Path) -> io::Result<Option<PathBuf>> {
-        if path.starts_with(DIRECTORY) {
+        if is_built_in(path) {
             Ok(None)
         } else {
             self.0.link(path)
@@ -112,10 +196,10 @@ impl<T: Tree> Tree for UnitTree<T> {
     }
 
     fn read(&self, path: &Path, limit_bytes: usize) -> io::Result<Content> {
-        let Ok(name) = path.strip_prefix(DIRECTORY) else {
-            return self.0.read(path, limit_bytes);
-        };
-        Ok(text(name).map_or(Content::Missing, |text| Content::Bytes(text.into_bytes())))
+        match content(path) {
+            Some(content) => Ok(content),
+            None => self.0.read(path, limit_bytes),
+        }
     }
 }
 
@@ -125,13 +209,13 @@ mod tests {
 
     #[test]
     fn the_names_are_sorted_and_every_one_that_is_mentioned_is_there() {
-        assert!(TARGETS.is_sorted());
-        for word in TARGETS
-            .iter()
+        assert!(TARGETS.is_sorted() && TARGETS_OF_INIT.is_sorted());
+        let all = || TARGETS.iter().chain(TARGETS_OF_INIT);
+        for word in all()
             .flat_map(|(_, text)| text.split(['=', ' ', '\n']))
             .filter(|word| word.ends_with(".target"))
         {
-            assert!(TARGETS.iter().any(|(name, _)| *name == word), "{word}");
+            assert!(all().any(|(name, _)| *name == word), "{word}");
         }
     }
 }

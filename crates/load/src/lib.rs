@@ -6,6 +6,7 @@
 mod assign;
 pub mod built_in;
 mod digest;
+pub mod fstab;
 pub use model::escape;
 mod host;
 mod host_tree;

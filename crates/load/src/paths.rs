@@ -65,10 +65,21 @@ impl SearchPath {
         ])
     }
 
-    /// Coracle's own directories, then the reference's: for a manager that is the machine's init.
+    /// Coracle's own directories, then the reference's, then what the init makes of the machine's tables: for a manager that is the init.
     #[must_use]
     pub fn init(config: &Path, runtime: &Path, state: &Path) -> Self {
-        Self::own(config, runtime, state).followed_by(SYSTEM.iter().map(PathBuf::from))
+        Self::own(config, runtime, state)
+            .followed_by(SYSTEM.iter().map(PathBuf::from))
+            .followed_by([
+                Self::generated(runtime),
+                PathBuf::from(crate::built_in::INIT_DIRECTORY),
+            ])
+    }
+
+    /// The directory of the units that an init makes of the machine's tables.
+    #[must_use]
+    pub fn generated(runtime: &Path) -> PathBuf {
+        runtime.join("generated")
     }
 
     /// The reference's directories for the system.

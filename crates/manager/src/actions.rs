@@ -5,12 +5,12 @@ use crate::entry::Entry;
 use crate::manager::{Manager, Stage};
 use engine::{ExitStatus, Occasion, UnitId};
 use kernel::power::Power;
-use model::value::EmergencyAction;
+use model::value::{EmergencyAction, Keyword};
 use model::{Directive, Key, Unit, key};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::PathBuf;
-use wire::Reduction;
+use wire::{ExitRequest, Failure, Reduction};
 
 /// Where this instance is, as far as the machine's power goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,14 +36,19 @@ enum Manner {
 
 const NOT_ALONE: &str = "this instance runs beside another init, which alone may switch the machine: use exit, or name a unit in OnFailure= or \
 OnSuccess= that asks that init";
+const NOT_OURS: &str = "this instance runs beside another init, which alone may switch the machine: its own command of this name does it";
 const DECIDED: &str = "how this instance ends is decided already, and not so";
 const NO_USER_SPACE: &str = "user space alone is not restarted: use reboot, or exit";
 
-/// What an action means here: what becomes of the machine, and how. None: nothing is asked for.
-fn deed(
-    action: EmergencyAction,
-    place: Place,
-) -> Result<Option<(Option<Power>, Manner)>, &'static str> {
+/// An end that was decided: what becomes of the machine, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct End {
+    power: Option<Power>,
+    manner: Manner,
+}
+
+/// What an action means here. None: nothing is asked for.
+fn deed(action: EmergencyAction, place: Place) -> Result<Option<End>, &'static str> {
     use EmergencyAction as A;
     use Manner::{AtOnce, Forced, InOrder};
     let (power, manner) = match action {
@@ -66,8 +71,11 @@ fn deed(
     match (power, place) {
         (Some(_), Place::Beside) => Err(NOT_ALONE),
         // The first process of a machine can't end.
-        (None, Place::Machine) => Ok(Some((Some(Power::Off), manner))),
-        (power, _) => Ok(Some((power, manner))),
+        (None, Place::Machine) => Ok(Some(End {
+            power: Some(Power::Off),
+            manner,
+        })),
+        (power, _) => Ok(Some(End { power, manner })),
     }
 }
 
@@ -183,6 +191,11 @@ impl Directories {
 }
 
 impl Manager {
+    /// Is this the init of a machine, and not only of a container?
+    pub(crate) fn is_of_machine(&self) -> bool {
+        self.place() == Place::Machine
+    }
+
     fn place(&self) -> Place {
         match (self.keeper.init, crate::conditions::is_in_container()) {
             (false, _) => Place::Beside,
@@ -203,9 +216,9 @@ impl Manager {
         let status = status(&entry.unit, occasion, main);
         let decided = match deed(action, self.place()) {
             Ok(None) => return,
-            Ok(Some((power, manner))) => self
-                .decide(power, status, argument.clone())
-                .map(|()| (power, manner))
+            Ok(Some(end)) => self
+                .decide(end.power, status, argument.clone())
+                .map(|()| end)
                 .ok_or(DECIDED),
             Err(why) => Err(why),
         };
@@ -218,12 +231,48 @@ impl Manager {
                 let text = format!("{asked}{with} is not done: {why}");
                 self.log_as(crate::own_log::ERROR, unit, &text);
             }
-            Ok((power, manner)) => {
+            Ok(end) => {
                 let text = format!("{asked}: that is done now");
                 self.log_as(crate::own_log::WARNING, unit, &text);
-                self.end_as(power, manner);
+                self.end_as(end);
             }
         }
+    }
+
+    /// The end that a client, or a signal, asks for. Who asks for one without power gets what was decided before.
+    pub(crate) fn end_asked_for(&mut self, input: &ExitRequest) -> Result<End, Failure> {
+        let word = match input.action.as_str() {
+            "" => EmergencyAction::Exit.word(),
+            word => word,
+        };
+        let wrong = |message: &str| Failure::NotSwitched {
+            action: word.into(),
+            message: message.into(),
+        };
+        let action = EmergencyAction::from_word(word)
+            .filter(|action| *action != EmergencyAction::None)
+            .ok_or_else(|| Failure::InvalidParameter {
+                parameter: "action".into(),
+            })?;
+        let place = self.place();
+        let deed = deed(action, place).map_err(|why| match why {
+            NOT_ALONE => wrong(NOT_OURS),
+            why => wrong(why),
+        });
+        let Some(end) = deed? else {
+            return Err(wrong("nothing is asked for"));
+        };
+        if end.power == Some(Power::Kexec) && !kernel::power::has_next_kernel() {
+            return Err(wrong(
+                "no kernel is loaded to go on with: `kexec -l` loads one",
+            ));
+        }
+        // Beside another init nothing is decided by a plain end: a unit's word about the exit status may follow.
+        if end.power.is_some() {
+            let said = self.decide(end.power, None, input.argument.clone());
+            said.ok_or_else(|| wrong(DECIDED))?;
+        }
+        Ok(end)
     }
 
     /// How the instance ends by what was decided until now: by this manager, by one before it, or by who asked for an end alone.
@@ -270,7 +319,7 @@ impl Manager {
         }
     }
 
-    fn end_as(&mut self, power: Option<Power>, manner: Manner) {
+    pub(crate) fn end_as(&mut self, End { power, manner }: End) {
         match (manner, power) {
             (Manner::AtOnce, Some(power)) => {
                 let errno = self.decided().unwrap_or_default().switch(power);
@@ -342,28 +391,21 @@ mod tests {
     fn the_machine_is_switched_by_its_own_init_alone() {
         use Manner::{AtOnce, Forced, InOrder};
         use Place::{Beside, Container, Machine};
+        let done = |power, manner| Ok(Some(End { power, manner }));
         for (action, place, expected) in [
             (A::None, Machine, Ok(None)),
-            (A::Exit, Machine, Ok(Some((Some(Power::Off), InOrder)))),
-            (A::ExitForce, Machine, Ok(Some((Some(Power::Off), Forced)))),
-            (A::Exit, Container, Ok(Some((None, InOrder)))),
-            (A::Exit, Beside, Ok(Some((None, InOrder)))),
-            (A::ExitForce, Beside, Ok(Some((None, Forced)))),
-            (
-                A::Reboot,
-                Container,
-                Ok(Some((Some(Power::Restart), InOrder))),
-            ),
+            (A::Exit, Machine, done(Some(Power::Off), InOrder)),
+            (A::ExitForce, Machine, done(Some(Power::Off), Forced)),
+            (A::Exit, Container, done(None, InOrder)),
+            (A::Exit, Beside, done(None, InOrder)),
+            (A::ExitForce, Beside, done(None, Forced)),
+            (A::Reboot, Container, done(Some(Power::Restart), InOrder)),
             (
                 A::RebootImmediate,
                 Machine,
-                Ok(Some((Some(Power::Restart), AtOnce))),
+                done(Some(Power::Restart), AtOnce),
             ),
-            (
-                A::KexecForce,
-                Machine,
-                Ok(Some((Some(Power::Kexec), Forced))),
-            ),
+            (A::KexecForce, Machine, done(Some(Power::Kexec), Forced)),
             (A::Reboot, Beside, Err(NOT_ALONE)),
             (A::PoweroffImmediate, Beside, Err(NOT_ALONE)),
             (A::HaltForce, Beside, Err(NOT_ALONE)),

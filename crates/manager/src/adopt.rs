@@ -117,6 +117,7 @@ impl Manager {
             "open its stream into the log, and the files of what was said and what waits",
         ))?;
         if self.keeper.init {
+            self.generate();
             self.loader = crate::loading::loader(&self.directories, true);
         }
         self.look_who_tells();
@@ -396,9 +397,10 @@ impl Manager {
 
     /// The first manager since the boot starts what is to run.
     fn start_default(&mut self) {
-        match self.find_or_load("default.target") {
+        let name = self.first_unit();
+        match self.find_or_load(&name) {
             Ok(unit) => self.queue_own(unit, JobKind::Start, JobMode::Replace),
-            Err(failure) => self.log(&format!("default.target can't be started: {failure}")),
+            Err(failure) => self.log(&format!("{name} can't be started: {failure}")),
         }
     }
 

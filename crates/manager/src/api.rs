@@ -227,9 +227,10 @@ impl Manager {
                 self.answer(number, &wire::Done {});
                 self.reexec()?;
             }
-            Call::Exit(_) => {
+            Call::Exit(input) => {
+                let end = self.end_asked_for(&input)?;
                 self.answer(number, &wire::Done {});
-                self.end();
+                self.end_as(end);
             }
             call @ (Call::SetEnvironment(_)
             | Call::UnsetEnvironment(_)

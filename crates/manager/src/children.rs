@@ -447,6 +447,7 @@ impl Manager {
         const SIGTERM: i32 = 15;
         match signal {
             SIGHUP => drop(self.reload_units()),
+            _ if self.keeper.init => self.on_signal_as_init(signal),
             SIGINT | SIGTERM if self.stage == Stage::Running => self.begin_stopping(),
             _ => {}
         }

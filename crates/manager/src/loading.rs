@@ -287,6 +287,9 @@ impl Manager {
 
     /// Reads again what changed. What runs goes on; the next start is by the new files.
     pub(crate) fn reload_units(&mut self) -> wire::ReloadReply {
+        if self.keeper.init {
+            self.generate();
+        }
         let mounts = self.loader.with_files(UnitKind::Mount);
         refresh(&mut self.loader, &self.directories, self.keeper.init);
         // Which mounts a path needs is not said by the unit's own files.

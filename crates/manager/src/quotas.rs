@@ -4,6 +4,7 @@ use crate::entry::Entry;
 use crate::manager::Manager;
 use kernel::quota::{OURS, abilities, given, project, usage};
 use kernel::walk::Place;
+use model::escape::unescape_octal;
 use model::value::Amount;
 use model::{Directive, Key, Resources, Unit, key};
 use rustix::fs::{Mode, OFlags};
@@ -106,32 +107,13 @@ fn file_system<'a>(table: &'a [u8], path: &Path) -> Option<&'a [u8]> {
     let lines = table.split(|byte| *byte == b'\n');
     let mounts = lines.filter_map(|line| {
         let mut words = line.split(|byte| *byte == b' ');
-        let point = unescaped(words.nth(4)?);
+        let point = unescape_octal(words.nth(4)?);
         let kind = words.skip_while(|word| *word != b"-").nth(1)?;
         path.starts_with(OsStr::from_bytes(&point))
             .then_some((point.len(), kind))
     });
     let last = mounts.max_by_key(|(length, _)| *length)?;
     Some(last.1)
-}
-
-/// Spaces and their like are three octal digits after a backslash there.
-pub(crate) fn unescaped(word: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(word.len());
-    let mut rest = word;
-    while let Some((&first, more)) = rest.split_first() {
-        let code = more
-            .first_chunk::<3>()
-            .filter(|_| first == b'\\')
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        bytes.push(code.unwrap_or(first));
-        rest = match code {
-            Some(_) => more.get(3..).unwrap_or_default(),
-            None => more,
-        };
-    }
-    bytes
 }
 
 /// Takes the limits from directories that are going to be removed.

@@ -169,12 +169,29 @@ impl Manager {
         Ok(())
     }
 
+    /// Is the default target on its way?
+    fn is_coming_up(&self) -> bool {
+        let target = self.engine.id("default.target");
+        target.is_some_and(|target| self.engine.job(target).is_some())
+    }
+
+    /// Is the administrator alone with the machine?
+    fn is_in_maintenance(&self) -> bool {
+        let targets = ["rescue.target", "emergency.target"].map(|name| self.engine.id(name));
+        targets
+            .into_iter()
+            .flatten()
+            .any(|target| self.is_up(target))
+    }
+
     /// The state of the whole as clients see it.
     pub(crate) fn state_name(&self) -> &'static str {
         match self.stage {
             Stage::Stopping | Stage::Leaving => "stopping",
             Stage::Adopting => "starting",
             Stage::Running if self.keeper.adopt_only => wire::ADOPT_ONLY,
+            Stage::Running if self.is_coming_up() => "starting",
+            Stage::Running if self.is_in_maintenance() => "maintenance",
             Stage::Running if self.engine.failed() > 0 => "degraded",
             Stage::Running => "running",
         }

@@ -2,8 +2,8 @@
 
 use crate::manager::Manager;
 use crate::poll::Token;
-use crate::quotas::unescaped;
 use engine::{Input, Micros, Phase, State, UnitId, UnitResult};
+use model::escape::unescape_octal;
 use model::{Unit, UnitKind, UnitName, key, mount};
 use rustix::fs::{Mode, OFlags, open};
 use std::cell::RefCell;
@@ -264,7 +264,7 @@ fn is_of_tables(kind: UnitKind) -> bool {
 
 /// proc_pid_mountinfo(5)
 fn parse_mounts(table: &[u8]) -> Mounts {
-    let text = |word: &[u8]| String::from_utf8_lossy(&unescaped(word)).into_owned();
+    let text = |word: &[u8]| String::from_utf8_lossy(&unescape_octal(word)).into_owned();
     let mut mounts = Mounts::new();
     for line in table.split(|byte| *byte == b'\n') {
         let words: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
@@ -292,7 +292,7 @@ fn parse_swaps(table: &[u8]) -> Vec<String> {
     let paths = lines.filter_map(|line| line.split(u8::is_ascii_whitespace).next());
     let paths = paths.filter(|path| !path.is_empty());
     paths
-        .map(|path| String::from_utf8_lossy(&unescaped(path)).into_owned())
+        .map(|path| String::from_utf8_lossy(&unescape_octal(path)).into_owned())
         .collect()
 }
 

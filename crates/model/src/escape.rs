@@ -39,6 +39,26 @@ pub fn unescape(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
+/// Undoes the escapes of fstab(5) and of the kernel's tables: a space and its like are a backslash and three octal digits.
+#[must_use]
+pub fn unescape_octal(word: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(word.len());
+    let mut rest = word;
+    while let Some((&first, more)) = rest.split_first() {
+        let code = more
+            .first_chunk::<3>()
+            .filter(|_| first == b'\\')
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        bytes.push(code.unwrap_or(first));
+        rest = match code {
+            Some(_) => more.get(3..).unwrap_or_default(),
+            None => more,
+        };
+    }
+    bytes
+}
+
 fn hex(digits: &[u8]) -> Option<u8> {
     let text = std::str::from_utf8(digits)
         .ok()

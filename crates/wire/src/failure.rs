@@ -114,6 +114,8 @@ failures! {
     "io.coracle.Manager" AccessDenied { method: String } => "{method} is for root only";
     /// The manager is stopping, or it only keeps what runs (adopt-only).
     "io.coracle.Manager" NotNow { state: String } => "the manager is in state {state} and starts nothing";
+    /// What becomes of the machine is not this instance's to say, or was said already.
+    "io.coracle.Manager" NotSwitched { action: String, message: String } => "{action} is not done: {message}";
     /// Something that should not happen did.
     "io.coracle.Manager" Internal { message: String } => "{message}";
     /// The interface is not served here.

@@ -46,6 +46,15 @@ records! {
         drain_us: Option<u64>,
     }
 
+    /// How everything ends.
+    struct ExitRequest {
+        /// `exit` (the default), `poweroff`, `reboot`, `halt`, `kexec`, and each with `-force` (units are killed) or `-immediate` (the machine
+        /// is switched at once), as FailureAction= has them.
+        action: String,
+        /// For the firmware, at a restart.
+        argument: String,
+    }
+
     /// One outcome per name of the request, in its order.
     struct JobReply {
         /// What became of each.

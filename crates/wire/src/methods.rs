@@ -129,8 +129,8 @@ methods! {
     Reload(Done) -> ReloadReply, the_same;
     /// Replaces keeper and manager by the installed program; services go on.
     Reexec(Done) -> Done, the_same;
-    /// Stops all units and ends the instance.
-    Exit(Done) -> Done, the_same;
+    /// Stops all units and ends the instance; as the machine's init it switches the machine then.
+    Exit(ExitRequest) -> Done, the_same;
     /// Sets variables for services that are started from now on.
     SetEnvironment(Environment) -> Done, the_same;
     /// Removes variables, by name or by `NAME=value`.

@@ -22,6 +22,7 @@ const UNIT: &str = "\
 Description=The command of this test machine
 DefaultDependencies=no
 After=multi-user.target
+IgnoreOnIsolate=yes
 
 [Service]
 Type=oneshot
@@ -46,9 +47,12 @@ fn main() {
 
 /// Prepares the machine and hands it over.
 fn init() -> Result<()> {
+    let position = std::fs::read_to_string("/vm/position").context("cannot read /vm/position")?;
+    if position.trim() == "machine" {
+        return machine();
+    }
     prepare::kernel_file_systems()?;
     prepare::modules()?;
-    let position = std::fs::read_to_string("/vm/position").context("cannot read /vm/position")?;
     if Path::new("/vm/tree").exists() {
         prepare::enter_tree()?;
     } else {
@@ -77,6 +81,24 @@ fn init() -> Result<()> {
         other => bail!("/vm/position names {other:?}, which is none of test, coracle, systemd"),
     }
 }
+
+/// Coracle finds the machine as the kernel leaves it: nothing is mounted, nothing has a name, and there is a table of file systems.
+fn machine() -> Result<()> {
+    prepare::modules()?;
+    prepare::enter_bare_memory()?;
+    prepare::busybox()?;
+    write_unit("/etc/coracle/units")?;
+    std::fs::write("/etc/fstab", FSTAB).context("cannot write /etc/fstab")?;
+    std::fs::write("/etc/hostname", "boat\n").context("cannot write /etc/hostname")?;
+    become_init("/usr/bin/coracled", &[])
+}
+
+/// The disk that the host gave, and a file system in memory.
+const FSTAB: &str = "\
+/dev/vda  /srv/data    ext4   noatime                0 2
+memory    /srv/memory  tmpfs  size=1m,nofail         0 0
+/dev/vdz  /srv/never   ext4   noauto                 0 0
+";
 
 /// Writes the unit of the command where the init under test finds it, wanted by its boot target.
 fn write_unit(folder: &str) -> Result<()> {

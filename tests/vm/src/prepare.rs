@@ -96,16 +96,27 @@ pub(crate) fn enter_memory() -> Result<()> {
 
 const NEW_ROOT: &str = "/root-directory";
 
+/// The same without the kernel's file systems: the first process finds nothing mounted but the root directory.
+pub(crate) fn enter_bare_memory() -> Result<()> {
+    fs::create_dir_all(NEW_ROOT)?;
+    mount(
+        c"tmpfs",
+        NEW_ROOT,
+        c"tmpfs",
+        MountFlags::empty(),
+        c"mode=755",
+    )?;
+    plant()?;
+    for place in ["etc", "root", "srv", "tmp"] {
+        fs::create_dir_all(Path::new(NEW_ROOT).join(place))?;
+    }
+    move_to_root()
+}
+
 /// Takes what the host sent along into the new root directory, and enters it.
 fn enter_root() -> Result<()> {
     let new = Path::new(NEW_ROOT);
-    copy_tree(Path::new(FOLDER), &new.join("vm"))?;
-    fs::create_dir_all(new.join("usr/bin"))?;
-    for program in ["coracle", "coracled"] {
-        let from = Path::new("/usr/bin").join(program);
-        fs::copy(&from, new.join("usr/bin").join(program))
-            .with_context(|| format!("cannot copy {}", from.display()))?;
-    }
+    plant()?;
     for place in ["dev", "proc", "sys", "run"] {
         fs::create_dir_all(new.join(place))?;
         mount_move(
@@ -114,10 +125,7 @@ fn enter_root() -> Result<()> {
         )
         .with_context(|| format!("cannot move /{place} into the new root directory"))?;
     }
-    std::env::set_current_dir(new)?;
-    mount_move(c".", c"/").context("cannot enter the new root directory")?;
-    rustix::process::chroot(c".")?;
-    std::env::set_current_dir("/")?;
+    move_to_root()?;
     fs::create_dir_all("/tmp")?;
     mount(
         c"tmpfs",
@@ -126,6 +134,27 @@ fn enter_root() -> Result<()> {
         MountFlags::NOSUID,
         c"mode=1777",
     )?;
+    Ok(())
+}
+
+/// Copies what the host sent along into the new root directory.
+fn plant() -> Result<()> {
+    let new = Path::new(NEW_ROOT);
+    copy_tree(Path::new(FOLDER), &new.join("vm"))?;
+    fs::create_dir_all(new.join("usr/bin"))?;
+    for program in ["coracle", "coracled"] {
+        let from = Path::new("/usr/bin").join(program);
+        fs::copy(&from, new.join("usr/bin").join(program))
+            .with_context(|| format!("cannot copy {}", from.display()))?;
+    }
+    Ok(())
+}
+
+fn move_to_root() -> Result<()> {
+    std::env::set_current_dir(NEW_ROOT)?;
+    mount_move(c".", c"/").context("cannot enter the new root directory")?;
+    rustix::process::chroot(c".")?;
+    std::env::set_current_dir("/")?;
     Ok(())
 }
 

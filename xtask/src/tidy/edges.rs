@@ -15,6 +15,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("kernel", &["model"]),
     ("executor", &["plan", "kernel"]),
     ("keeper", &["kernel"]),
+    ("init", &["model", "kernel"]),
     ("image", &["model", "kernel"]),
     ("delivery", &["model", "kernel"]),
     ("journal", &["model", "kernel"]),
@@ -34,7 +35,10 @@ const WALLS: &[(&str, &[&str])] = &[
             "credential",
         ],
     ),
-    ("daemon", &["keeper", "manager", "journal", "kernel"]),
+    (
+        "daemon",
+        &["keeper", "manager", "journal", "init", "kernel"],
+    ),
     (
         "cli",
         &[

@@ -18,6 +18,8 @@ pub(super) struct Machine {
     pub(super) initramfs: PathBuf,
     /// The disk with a tree, where there is one.
     pub(super) disk: Option<PathBuf>,
+    /// One that it may write.
+    pub(super) scratch: Option<PathBuf>,
     /// In MiB.
     pub(super) memory: u32,
     pub(super) limit: Duration,
@@ -135,6 +137,10 @@ impl Machine {
                 "file={},format=raw,if=virtio,readonly=on",
                 disk.display()
             ));
+        }
+        if let Some(disk) = &self.scratch {
+            qemu.arg("-drive")
+                .arg(format!("file={},format=raw,if=virtio", disk.display()));
         }
         qemu
     }

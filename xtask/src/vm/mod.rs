@@ -9,9 +9,10 @@ mod modules;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use self::initramfs::Initramfs;
 use self::kernel::Kernel;
@@ -37,6 +38,8 @@ struct Request {
     processors: u32,
     limit: Duration,
     files: Vec<(PathBuf, String)>,
+    /// A disk that the machine may write.
+    scratch: Option<PathBuf>,
     command: Vec<String>,
 }
 
@@ -51,6 +54,7 @@ impl Request {
             processors: 2,
             limit: Duration::from_secs(120),
             files: Vec::new(),
+            scratch: None,
             command: Vec::new(),
         };
         let mut words = arguments.iter();
@@ -72,6 +76,7 @@ impl Request {
                     request.limit =
                         Duration::from_secs(value()?.parse().context("--limit takes seconds")?);
                 }
+                "--disk" => request.scratch = Some(value()?.into()),
                 "--with" => {
                     let (from, to) = value()?
                         .split_once('=')
@@ -84,9 +89,9 @@ impl Request {
                 other => bail!("{other:?} is no option of vm; the command follows after `--`"),
             }
         }
-        if !["test", "coracle", "systemd"].contains(&request.position.as_str()) {
+        if !["test", "coracle", "machine", "systemd"].contains(&request.position.as_str()) {
             bail!(
-                "--init takes test, coracle or systemd, not {:?}",
+                "--init takes test, coracle, machine or systemd, not {:?}",
                 request.position
             );
         }
@@ -144,6 +149,7 @@ pub(crate) fn run_into(arguments: &[String], sink: &mut (dyn Write + Send)) -> R
         kernel: kernel.image(),
         initramfs: image,
         disk,
+        scratch: request.scratch.clone(),
         memory: request.memory,
         processors: request.processors,
         limit: request.limit,
@@ -167,6 +173,8 @@ pub(crate) fn checks() -> Result<()> {
         eprintln!("vm: kernel {kernel}");
         check(&["--kernel", kernel, "--init", "coracle"], &files, &[])?;
     }
+    eprintln!("vm: as the kernel leaves a machine");
+    whole_machine(folder.path())?;
     eprintln!("vm: beside systemd");
     let files = images::for_systemd(folder.path())?;
     check(
@@ -174,6 +182,38 @@ pub(crate) fn checks() -> Result<()> {
         &files,
         &["systemd"],
     )
+}
+
+/// A machine that Coracle brings up and ends by itself: what its services left on its disk is read here, and the disk must be clean.
+fn whole_machine(folder: &Path) -> Result<()> {
+    let disk = folder.join("disk");
+    // One for the machine, and a file of it that the machine mounts, too.
+    let inner = folder.join("inner");
+    for (file, bytes) in [(&disk, 32 << 20), (&inner, 4 << 20)] {
+        fs::File::create(file)?.set_len(bytes)?;
+        run::check(Command::new("mkfs.ext4").arg("-q").arg(file))?;
+    }
+    let path = disk.display().to_string();
+    check(
+        &["--init", "machine", "--disk", &path],
+        &[(inner, "inner")],
+        &["machine"],
+    )?;
+    let left = run::output(
+        Command::new("debugfs")
+            .args(["-R", "cat /stopped"])
+            .arg(&disk),
+    )?;
+    ensure!(
+        left.trim() == "in order",
+        "the service that writes when it is stopped left {left:?} on the disk"
+    );
+    let header = run::output(Command::new("dumpe2fs").arg("-h").arg(&disk))?;
+    ensure!(
+        header.contains("clean") && !header.contains("needs_recovery"),
+        "the disk was not unmounted at the end:\n{header}"
+    );
+    Ok(())
 }
 
 /// Runs the checks of these words in a machine with these files below `/vm`.

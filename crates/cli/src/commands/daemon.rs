@@ -5,8 +5,8 @@ use clap::Args;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use wire::Done;
 use wire::methods::{Describe, Exit, Reexec, Reload};
+use wire::{Done, ExitRequest};
 
 use crate::context::Context;
 use crate::terminal::{Paint, complain, plain};
@@ -86,7 +86,7 @@ impl Run for DaemonExit {
             Err(Errno::SRCH) => return Ok(0),
             Err(error) => return Err(error).context("cannot watch the keeper"),
         };
-        match client.call(Exit, &Done {}) {
+        match client.call(Exit, &ExitRequest::default()) {
             // It went away while it was asked.
             Ok(_) | Err(wire::ClientError::Connect { .. }) => {}
             Err(error) => return Err(error.into()),

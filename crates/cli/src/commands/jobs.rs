@@ -108,6 +108,14 @@ impl JobOptions {
         .into()
     }
 
+    /// Those of a start that stops all else.
+    pub(crate) fn isolating() -> JobOptions {
+        JobOptions {
+            job_mode: "isolate".to_owned(),
+            ..JobOptions::replacing()
+        }
+    }
+
     fn request(&self, names: &[String]) -> JobRequest {
         JobRequest {
             names: names.to_vec(),

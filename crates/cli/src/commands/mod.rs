@@ -26,6 +26,7 @@ pub(crate) mod logs;
 pub(crate) mod notify_about;
 pub(crate) mod pages;
 pub(crate) mod paths;
+pub(crate) mod power;
 pub(crate) mod publish;
 pub(crate) mod relations;
 pub(crate) mod restore;

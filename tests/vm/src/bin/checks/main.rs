@@ -9,6 +9,7 @@
 mod foreign;
 mod groups;
 mod layers;
+mod machine;
 mod quotas;
 
 use std::fs;
@@ -95,6 +96,18 @@ const BESIDE_SYSTEMD: &[Check] = &[
     ("no_device_is_left_of_an_image", foreign::nothing_stays),
 ];
 
+/// On a machine that Coracle brings up by itself, and ends.
+const WHOLE_MACHINE: &[Check] = &[
+    ("the_kernels_file_systems_are_there", machine::file_systems),
+    ("the_machine_has_its_name_and_id", machine::identity),
+    ("the_table_of_file_systems_is_units", machine::fstab),
+    ("each_console_has_a_login", machine::logins),
+    ("the_whole_is_up", machine::running),
+    ("a_new_manager_and_keeper_lose_nothing", machine::anew),
+    ("a_target_alone_stops_all_else", machine::isolated),
+    ("what_is_stopped_at_the_end_is_ready", machine::last),
+];
+
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().collect();
     if let [_, word] = words.as_slice() {
@@ -103,6 +116,7 @@ fn main() -> Result<()> {
         let named = both.filter(|(name, _)| name.contains(word.as_str()));
         return match word.as_str() {
             "systemd" => all(BESIDE_SYSTEMD),
+            "machine" => all(WHOLE_MACHINE),
             _ => all(&named.collect::<Vec<_>>()),
         };
     }
