@@ -283,7 +283,7 @@ fn the_search_path_is_own_then_the_references_and_can_be_given() {
         "/run/coracle".as_ref(),
         "/var/lib/coracle".as_ref(),
     );
-    assert_eq!(init.directories().len(), 16);
+    assert_eq!(init.directories().len(), 18);
     assert_eq!(SearchPath::parse("/a:/b", &own).directories().len(), 2);
     assert_eq!(SearchPath::parse("/a:", &own).directories().len(), 4);
     let user = SearchPath::user(own, "/home/me".as_ref(), "/run/user/7".as_ref());

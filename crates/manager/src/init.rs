@@ -52,7 +52,7 @@ fn asked(signal: i32, is_machine: bool) -> Option<Asked> {
 /// The unit that the machine comes up to, by the kernel's command line: the last word about it counts (kernel-command-line(7)).
 fn target_of(command_line: &str) -> Option<&str> {
     let words = command_line.split_ascii_whitespace();
-    let targets = words.filter_map(|word| match word {
+    let mut targets = words.filter_map(|word| match word {
         "single" | "s" | "S" | "1" | "rescue" => Some("rescue.target"),
         "emergency" | "-b" => Some("emergency.target"),
         "2" | "3" | "4" => Some("multi-user.target"),
@@ -61,7 +61,7 @@ fn target_of(command_line: &str) -> Option<&str> {
             .iter()
             .find_map(|option| word.strip_prefix(option)),
     });
-    targets.last()
+    targets.next_back()
 }
 
 const COMMAND_LINE: &str = "/proc/cmdline";
