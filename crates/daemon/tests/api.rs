@@ -159,7 +159,7 @@ fn helper_that_is_a_stranger() {
         "{denied}"
     );
     for result in [
-        client.call(call::Exit, &Done {}),
+        client.call(call::Exit, &wire::ExitRequest::default()),
         client.call(call::Kill, &KillRequest::default()),
     ] {
         assert!(matches!(

@@ -282,7 +282,10 @@ fn the_end_that_was_asked_for_comes_although_the_manager_dies_on_the_way() {
     instance.unit("slow.service", text);
     instance.start_unit("slow");
     let manager = instance.manager();
-    instance.client().call(call::Exit, &Done {}).unwrap();
+    instance
+        .client()
+        .call(call::Exit, &wire::ExitRequest::default())
+        .unwrap();
     instance.await_state("slow", "deactivating/stop");
     support::kill(manager);
     instance.await_state("slow", "deactivating/stop");

@@ -207,7 +207,9 @@ impl Instance {
     /// Ends the instance in order and checks that nothing is left of it.
     pub fn exit(mut self) {
         let cgroup = self.cgroup();
-        self.client().call(call::Exit, &Done {}).unwrap();
+        self.client()
+            .call(call::Exit, &wire::ExitRequest::default())
+            .unwrap();
         let status = self.keeper.wait().unwrap();
         assert!(status.success(), "the keeper ended with {status}");
         assert!(!cgroup.exists(), "{} is left", cgroup.display());
@@ -226,7 +228,9 @@ impl Drop for Instance {
             .ok()
             .and_then(|mut client| {
                 let group = client.call(call::Describe, &Done {}).ok()?.cgroup;
-                client.call(call::Exit, &Done {}).ok()?;
+                client
+                    .call(call::Exit, &wire::ExitRequest::default())
+                    .ok()?;
                 group
             });
         let ended = pidfd(self.keeper.id()).is_some_and(|keeper| {
