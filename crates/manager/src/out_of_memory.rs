@@ -2,8 +2,8 @@
 
 use crate::cgroup::Cgroups;
 use crate::manager::Manager;
-use crate::run::Run;
-use engine::{Incarnation, Input, UnitId};
+use crate::run::{Run, RunProcess};
+use engine::{ExitStatus, Incarnation, Input, Signal, UnitId};
 use model::value::OomPolicy;
 use model::{Directive, Unit, key};
 use rustix::fs::inotify;
@@ -42,6 +42,19 @@ impl Cgroups {
         let flags = inotify::WatchFlags::MODIFY;
         self.add_watch(&self.of_unit(unit).join(EVENTS), flags)
     }
+}
+
+/// The run of a process that was killed: the newest, unless another one has a process that was and the newest has none. The count is of all runs
+/// of the unit together, as its bounds are.
+fn whose(runs: &[Run]) -> u64 {
+    let was_killed = |process: &RunProcess| match (process.ended, &process.pidfd) {
+        (Some((status, _)), _) => status == ExitStatus::Killed(Signal::KILL),
+        (None, Some(pidfd)) => kernel::process::has_ended(pidfd),
+        (None, None) => false,
+    };
+    let lost = |run: &&Run| run.processes.iter().any(was_killed);
+    let run = runs.iter().rev().find(lost).or(runs.last());
+    run.map(|run| run.incarnation).unwrap_or_default()
 }
 
 impl Manager {
@@ -141,7 +154,7 @@ impl Manager {
         if known.is_none_or(|known| kills <= known) {
             return;
         }
-        let incarnation = Incarnation(run.incarnation);
+        let incarnation = Incarnation(whose(&entry.runs));
         self.dirty.insert(unit);
         let text = "the kernel killed a process of it, as there was no memory left for it";
         self.log_as(crate::own_log::WARNING, unit, text);
@@ -152,7 +165,9 @@ impl Manager {
 
 #[cfg(test)]
 mod tests {
-    use super::{EVENTS, count, count_in, is_asked_for};
+    use super::{EVENTS, count, count_in, is_asked_for, whose};
+    use crate::run::{Run, RunProcess};
+    use engine::{ExitStatus, Incarnation, ProcessKey, Role, Signal, UnitId};
     use model::value::OomPolicy;
     use model::{Unit, key};
 
@@ -169,6 +184,33 @@ mod tests {
                 .expect("a file");
             assert_eq!(count_in(folder.path()), Some(number));
         }
+    }
+
+    #[test]
+    fn of_two_runs_it_is_the_one_with_a_process_that_was_killed() {
+        let run = |number: u64, ended: Option<ExitStatus>| {
+            let key = ProcessKey {
+                unit: UnitId(0),
+                incarnation: Incarnation(number),
+                serial: 1,
+            };
+            let mut process = RunProcess::asked(key, Role::Main, 0);
+            process.ended = ended.map(|status| (status, 1));
+            Run {
+                incarnation: number,
+                processes: vec![process],
+                ..Run::default()
+            }
+        };
+        let (killed, ended) = (
+            Some(ExitStatus::Killed(Signal::KILL)),
+            Some(ExitStatus::Exited(0)),
+        );
+        assert_eq!(whose(&[run(4, killed), run(5, None)]), 4);
+        assert_eq!(whose(&[run(4, killed), run(5, killed)]), 5);
+        // What nobody watches may be of either.
+        assert_eq!(whose(&[run(4, ended), run(5, None)]), 5);
+        assert_eq!(whose(&[run(6, None)]), 6);
     }
 
     #[test]

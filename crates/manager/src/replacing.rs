@@ -12,6 +12,7 @@ impl Manager {
     pub(crate) fn queue_replacement(&mut self, unit: UnitId, mode: JobMode, drain: Option<Micros>) {
         if let Some(entry) = self.units.get(&unit)
             && let Some(why) = model::replacing::hindrance(&entry.unit)
+            && entry.name.kind() == model::UnitKind::Service
             && self.is_up(unit)
         {
             let text = format!("it is stopped before it starts again, and not replaced: {why}");
