@@ -85,6 +85,11 @@ impl World {
         if replaces != stays {
             return wrong("one that is replaced and none that replaces it, or none of it");
         }
+        let is_stopped =
+            |job: &JobSnapshot| job.running && matches!(job.kind, JobKind::Stop | JobKind::Restart);
+        if stays && snapshot.job.as_ref().is_some_and(is_stopped) {
+            return wrong("it is stopped, and a run of it is not told");
+        }
         if let Some(beside) = beside {
             if beside.incarnation >= snapshot.incarnation || !beside.run.overlaps {
                 return wrong("the run beside the current one should not be there");

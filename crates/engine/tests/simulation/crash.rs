@@ -44,6 +44,7 @@ impl World {
         self.wake = None;
         self.released.clear();
         self.replacing.clear();
+        self.told.clear();
         self.empty_watches.clear();
         self.searches.clear();
         self.condition_tests.clear();
@@ -85,7 +86,22 @@ impl World {
         for unit in self.engine.units().collect::<Vec<_>>() {
             self.see_table(unit)?;
         }
-        self.plain_step(Input::InventoryComplete)
+        self.plain_step(Input::InventoryComplete)?;
+        self.drains_are_told()
+    }
+
+    /// The manager before may have had no time for it.
+    fn drains_are_told(&self) -> Result<(), String> {
+        for unit in self.engine.units() {
+            let beside = self.engine.beside(unit);
+            let Some(beside) = beside.filter(|beside| beside.stage != Stage::Stays) else {
+                continue;
+            };
+            if !self.told.contains(&(unit, beside.incarnation)) {
+                return Err(format!("{unit:?} drains and was not told: {beside:?}"));
+            }
+        }
+        Ok(())
     }
 
     /// A step that is not interrupted.

@@ -34,6 +34,7 @@ impl World {
     }
 
     pub(crate) fn signal(&mut self, run: Run, target: Target, signal: Signal) {
+        self.told.insert(run);
         if matches!(signal, Signal::CONT | Signal::HUP) {
             return;
         }

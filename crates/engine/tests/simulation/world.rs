@@ -85,6 +85,8 @@ pub(crate) struct World {
     /// The runs that were to replace another one after the last step.
     pub(crate) replacing: BTreeMap<UnitId, Incarnation>,
     pub(crate) replaced: Replaced,
+    /// The runs that were signalled since the manager came back.
+    pub(crate) told: BTreeSet<Run>,
 }
 
 /// What became of runs that were to replace another.
@@ -131,6 +133,7 @@ impl World {
             jobs: BTreeSet::new(),
             replacing: BTreeMap::new(),
             replaced: Replaced::default(),
+            told: BTreeSet::new(),
             starts: BTreeMap::new(),
             released: BTreeSet::new(),
         };
