@@ -27,7 +27,7 @@ fn parameters_that_are_left_out_or_null_are_defaults() {
     );
     assert_eq!(
         text,
-        r#"StartUnit(JobRequest { names: ["a"], mode: "", wait: false, no_block: false, allow_unenforced: false, asked_us: None })"#
+        r#"StartUnit(JobRequest { names: ["a"], mode: "", wait: false, no_block: false, allow_unenforced: false, asked_us: None, replace: false, drain_us: None })"#
     );
 }
 
