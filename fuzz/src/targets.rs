@@ -25,6 +25,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("signature", signature),
     ("channel", channel),
     ("chunks", crate::chunks::chunks),
+    ("patch", crate::chunks::patch),
     ("pkcs7", pkcs7),
     ("elf", elf),
     ("erofs", erofs),

@@ -12,6 +12,8 @@ use crate::digest::Digest;
 
 /// Most versions in an index: twenty years of monthly ones.
 pub const VERSIONS_MAX: usize = 256;
+/// Most patches of a version.
+const PATCHES_MAX: usize = 16;
 /// Longest version, file name or name of an architecture.
 const WORD_MAX_BYTES: usize = 200;
 /// Largest file that an index may announce: far beyond what is an image, and still a number that sums don't overflow with.
@@ -53,9 +55,22 @@ pub struct Release {
     /// These chunks, each compressed, in one file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pack: Option<Part>,
+    /// What makes it of other versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub patches: Vec<Patch>,
     /// What a host must be.
     #[serde(default, skip_serializing_if = "Needs::is_nothing")]
     pub needs: Needs,
+}
+
+/// What makes an image of another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Patch {
+    /// The digest of that other image.
+    pub from: Digest,
+    /// The patch.
+    #[serde(flatten)]
+    pub part: Part,
 }
 
 /// A file beside the index.
@@ -272,6 +287,12 @@ impl Index {
             if !known.insert(release.version.as_str()) {
                 return wrong(format!("it has {} twice", release.version));
             }
+            if release.patches.len() > PATCHES_MAX {
+                return wrong(format!(
+                    "{} has more than {PATCHES_MAX} patches",
+                    release.version
+                ));
+            }
             for part in release.parts() {
                 if part.file.contains('/') || part.file.starts_with('.') {
                     return wrong(format!("{:?} is no file beside it", part.file));
@@ -403,7 +424,8 @@ impl Release {
     /// The files that it names.
     pub fn parts(&self) -> impl Iterator<Item = &Part> {
         let more = self.compressed.iter().chain(&self.chunks).chain(&self.pack);
-        std::iter::once(&self.image).chain(more)
+        let patches = self.patches.iter().map(|patch| &patch.part);
+        std::iter::once(&self.image).chain(more).chain(patches)
     }
 
     fn words(&self) -> impl Iterator<Item = &str> {

@@ -9,5 +9,7 @@ pub mod cut;
 pub mod list;
 pub mod local;
 pub mod pack;
+pub mod patch;
+mod several;
 
 pub use list::{Chunk, List, ListError};

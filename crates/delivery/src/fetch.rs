@@ -27,7 +27,7 @@ mod staged;
 mod ways;
 mod webhook;
 
-pub use confine::{Reduction, confine};
+pub use confine::{Reduction, confine, confine_alone};
 pub use pieces::{Pieces, fetch_pieces};
 pub use webhook::{PostError, post};
 
@@ -318,16 +318,20 @@ impl<'a> Tries<'a> {
             });
         }
         let left = self.until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(Error::TooSlow {
+        let pause = (PAUSE * 2_u32.saturating_pow(self.fruitless)).min(PAUSE_MAX);
+        if pause < left {
+            std::thread::sleep(pause);
+            return Ok(());
+        }
+        // The time is over before the next try: what the server says of its trouble tells more than that.
+        Err(match failed {
+            Failed::Trouble(error) => error,
+            Failed::Cut(_) => Error::TooSlow {
                 url: url(),
                 bytes,
                 limit: self.request.limits.total,
-            });
-        }
-        let pause = PAUSE * 2_u32.saturating_pow(self.fruitless);
-        std::thread::sleep(pause.min(PAUSE_MAX).min(left));
-        Ok(())
+            },
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! A directory that a web server gives out: each file appears whole or not at all, and the index last of all.
 
 use std::fs::{File, OpenOptions, Permissions};
-use std::io::{Read, Write};
+use std::io::{BufWriter, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -91,6 +91,36 @@ impl Shelf {
             digest,
             bytes,
         }))
+    }
+
+    /// Makes a file by writing it; nothing of it stays where that fails, or says that there is to be none.
+    ///
+    /// # Errors
+    /// When it can't be written, or `write` says so.
+    pub fn make<T>(
+        &self,
+        file: &str,
+        write: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<Option<T>>,
+    ) -> Result<Option<(T, Part)>, FileError> {
+        let staged = format!(".{file}.new");
+        let path = self.path(&staged);
+        let made = File::create(&path).and_then(|opened| {
+            let mut buffered = BufWriter::new(opened);
+            let written = write(&mut buffered)?;
+            buffered.into_inner()?.sync_all()?;
+            Ok(written)
+        });
+        match made {
+            Ok(Some(written)) => {
+                self.adopt(&staged, file)?;
+                Ok(Some((written, self.part(file)?)))
+            }
+            Ok(None) => self.remove(&staged).map(|_| None),
+            Err(error) => {
+                self.remove(&staged)?;
+                Err(failed("write", &path)(error))
+            }
+        }
     }
 
     /// Gives a whole file that was made here its name, in place of what has that, for everybody to read.
@@ -231,6 +261,26 @@ mod tests {
         shelf.put("a.psi", &good, &mut &b"good"[..]).unwrap();
         assert_eq!(shelf.put("a.psi", &good, &mut other).unwrap(), None);
         assert_eq!(text(folder.path(), "a.psi").unwrap(), "good");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn nothing_stays_of_a_file_that_was_not_written_to_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::open(folder.path()).unwrap();
+        let fails = shelf.make("a.pack", |out| {
+            out.write_all(b"half")?;
+            Err::<Option<()>, _>(std::io::Error::other("no"))
+        });
+        assert!(fails.is_err());
+        let none = shelf.make("a.pack", |_| Ok(None::<()>)).unwrap();
+        assert!(none.is_none() && fs::read_dir(folder.path()).unwrap().count() == 0);
+        let made = shelf.make("a.pack", |out| {
+            out.write_all(b"whole")?;
+            Ok(Some(7))
+        });
+        let (seven, part) = made.unwrap().unwrap();
+        assert_eq!((seven, part.digest), (7, Digest::of(b"whole")));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 

@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
@@ -18,6 +19,8 @@ use crate::files::{
 
 /// Bytes copied at once.
 const CHUNK_BYTES: usize = 256 * 1024;
+/// How long what came of a transfer is kept for another try.
+const ABANDONED_AFTER: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Largest identity record: it has five numbers.
 const IDENTITY_MAX_BYTES: u64 = 4096;
 /// Largest note: a layout, a root hash, a signer and a signature of some kilobytes.
@@ -380,7 +383,7 @@ impl Store {
         Ok(unused.into_iter().map(|(digest, _)| digest).collect())
     }
 
-    /// Removes what is beside images that are gone, and what commands that are gone were copying.
+    /// Removes what is beside images that are gone, what commands that are gone were copying, and transfers that nobody goes on with.
     fn sweep(&self) -> Result<(), Error> {
         // The power went, or somebody removed an image and not what is beside it.
         for path in &entries(&self.directory)? {
@@ -393,7 +396,7 @@ impl Store {
             if is_state_of_copy(path) && !path.with_extension("").exists() {
                 remove_if_there(path)?;
             }
-            if !is_copy(path) {
+            if !is_copy(path) && !is_abandoned(path) {
                 continue;
             }
             if let Some(_locked) = lock_unused(path)? {
@@ -418,6 +421,13 @@ const COPY_PREFIX: &str = "copy-";
 fn is_copy(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
     name.starts_with(COPY_PREFIX.as_bytes()) && path.extension().is_none()
+}
+
+/// Whether nothing came of a transfer for so long that nobody will go on with it. A clock that went back keeps it.
+fn is_abandoned(path: &Path) -> bool {
+    let modified = fs::symlink_metadata(path).and_then(|found| found.modified());
+    let age = modified.ok().and_then(|modified| modified.elapsed().ok());
+    path.extension().is_none() && age.is_some_and(|age| age > ABANDONED_AFTER)
 }
 
 fn is_state_of_copy(path: &Path) -> bool {
@@ -541,6 +551,24 @@ mod tests {
             }
         });
         assert_eq!(store.note(&digest).unwrap(), note);
+    }
+
+    #[test]
+    fn a_transfer_that_nobody_goes_on_with_is_collected() {
+        let (_folder, store, digest) = stored(b"an image");
+        let [fresh, old, busy] = ["https://a/", "https://b/", "https://c/"].map(|url| {
+            let staging = store.stage(url).unwrap();
+            staging.file.set_len(5).unwrap();
+            staging
+        });
+        let long_ago = std::time::SystemTime::now() - ABANDONED_AFTER - Duration::from_secs(60);
+        for staging in [&old, &busy] {
+            staging.file.set_modified(long_ago).unwrap();
+        }
+        let [fresh, old] = [fresh, old].map(|staging| staging.path);
+        collect(&store, &[digest]);
+        assert!(fresh.exists() && !old.exists() && busy.path.exists());
+        assert!(!old.with_extension("state").exists());
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The targets that unit files take for granted, and the template that tells of failures: the host's files come first, these stand
-//! behind them.
+//! The targets that unit files take for granted, the template that tells of failures and the timer of upgrades: the host's files
+//! come first, these stand behind them.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -125,11 +125,21 @@ const TARGETS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Names with the whole files.
-const SERVICES: &[(&str, &str)] = &[(
-    "coracle-notify@.service",
-    include_str!("coracle-notify@.service"),
-)];
+/// Names with the whole files: what the program itself does by units.
+const FILES: &[(&str, &str)] = &[
+    (
+        "coracle-notify@.service",
+        include_str!("coracle-notify@.service"),
+    ),
+    (UPGRADER, include_str!("coracle-upgrade.service")),
+    (
+        "coracle-upgrade.timer",
+        include_str!("coracle-upgrade.timer"),
+    ),
+];
+
+/// The service that upgrades portables by itself, as its timer says.
+pub const UPGRADER: &str = "coracle-upgrade.service";
 
 /// Names with texts.
 type Table = [(&'static str, &'static str)];
@@ -137,7 +147,7 @@ type Table = [(&'static str, &'static str)];
 /// The targets and the services of a directory.
 fn tables(directory: &Path) -> Option<(&'static Table, &'static Table)> {
     match directory.to_str()? {
-        DIRECTORY => Some((TARGETS, SERVICES)),
+        DIRECTORY => Some((TARGETS, FILES)),
         INIT_DIRECTORY => Some((TARGETS_OF_INIT, SERVICES_OF_INIT)),
         _ => None,
     }

@@ -1,7 +1,9 @@
-//! Units that tell of others' failures (`coracle-notify@.service`): who has one by default, and how it finds this instance.
+//! Units that tell of others' failures (`coracle-notify@.service`): who has one by default, and how they, and the one that upgrades,
+//! find this instance.
 
 use crate::directories::Directories;
 use crate::manager::Manager;
+use load::built_in::UPGRADER;
 use load::notify::{self, Notify};
 use model::value::{Paths, UnitList};
 use model::{Unit, UnitKind, key};
@@ -43,7 +45,7 @@ impl Telling {
         if unit.kind() != UnitKind::Service {
             return;
         }
-        if notify::is_teller(unit.name()) {
+        if notify::is_teller(unit.name()) || unit.name().as_str() == UPGRADER {
             self.furnish(unit);
         } else if self.every_service && !unit.is_set(key::ON_FAILURE.directive()) {
             let teller = notify::teller(unit.name());

@@ -8,7 +8,7 @@ mod picture;
 mod resident;
 mod ssh;
 
-pub use https::HttpsServer;
+pub use https::{HttpsServer, Mood, Papers};
 pub use instance::{DIST, Finished, Instance};
 pub use picture::Picture;
 pub use ssh::{Ssh, Sshd, free_port};

@@ -110,7 +110,7 @@ fn fetched(said: &str) -> (u32, u32) {
 #[test]
 fn an_upgrade_fetches_what_no_stored_image_has() {
     Fleet::open(|fleet| {
-        fleet.publish("1.1", 2, &[]);
+        fleet.publish("1.1", 2, &["--patches", "0"]);
         // The whole is not asked for.
         fleet.remove("boat_1.1.psi");
         fleet.remove("boat_1.1.psi.zst");
@@ -120,7 +120,7 @@ fn an_upgrade_fetches_what_no_stored_image_has() {
         assert!((10..20).contains(&came) && all > 50, "{}", said.stderr);
         fleet.check_staging();
         // What is in two stored images, in each a part of it.
-        fleet.publish("1.2", 1, &[]);
+        fleet.publish("1.2", 1, &["--patches", "0"]);
         fleet.remove("boat_1.2.psi");
         fleet.remove("boat_1.2.psi.zst");
         let said = fleet.upgrade().ok();
@@ -181,17 +181,17 @@ fn what_is_wrong_with_the_parts_is_told_and_the_whole_comes() {
             ),
         ] {
             let seed = version.bytes().map(u64::from).sum();
-            fleet.publish(version, seed, &[]);
+            fleet.publish(version, seed, &["--patches", "0"]);
             spoil(fleet);
             let said = fleet.upgrade().ok();
             assert!(said.stdout.contains(&format!("→ {version}")));
-            for expected in ["the whole image comes", expected] {
+            for expected in ["the parts that changed can't be used", expected] {
                 assert!(said.stderr.contains(expected), "{}", said.stderr);
             }
             fleet.check_staging();
         }
         // Who publishes no chunks gives out the whole, and nothing is told of it.
-        fleet.publish("1.7", 77, &["--no-chunks"]);
+        fleet.publish("1.7", 77, &["--no-chunks", "--patches", "0"]);
         let said = fleet.upgrade().ok();
         assert!(!said.stderr.contains("chunks"), "{}", said.stderr);
         assert!(!fleet.web.join("boat_1.7.psi.pack").exists());
@@ -201,7 +201,7 @@ fn what_is_wrong_with_the_parts_is_told_and_the_whole_comes() {
 #[test]
 fn what_came_of_the_parts_before_the_network_went_does_not_come_again() {
     Fleet::open(|fleet| {
-        fleet.publish("1.1", 2, &[]);
+        fleet.publish("1.1", 2, &["--patches", "0"]);
         let pack = fs::read(fleet.web.join("boat_1.1.psi.pack")).expect("the pack");
         let files = ["boat_1.1.psi", "boat_1.1.psi.zst"];
         let aside = files.map(|file| (file, fs::read(fleet.web.join(file)).expect("a file")));
@@ -224,6 +224,122 @@ fn what_came_of_the_parts_before_the_network_went_does_not_come_again() {
         fleet.check_staging();
         for (file, bytes) in aside {
             fs::write(fleet.web.join(file), bytes).expect("a file");
+        }
+    });
+}
+
+#[test]
+fn a_patch_comes_where_it_is_less_than_the_chunks_and_anything_wrong_with_it_is_told() {
+    Fleet::open(|fleet| {
+        // A byte in each chunk is another one: all chunks are, and the patch is next to nothing.
+        let publish = |version: &str, seed: u8| {
+            let release = format!("ID=boat\nVERSION_ID={version}\n");
+            let unit = [("boat.service", "[Service]\nExecStart=/bin/x\n")];
+            let image = fleet.workshop.tree(&release, By::Trusted, &unit, |root| {
+                let mut bytes = noise(1_000, 3 << 20);
+                for byte in bytes.iter_mut().step_by(8_000) {
+                    *byte ^= seed;
+                }
+                fs::create_dir_all(root.join("usr/share/data")).expect("a folder");
+                fs::write(root.join("usr/share/data/a"), bytes).expect("a file");
+            });
+            let (web, key) = (
+                fleet.web.display().to_string(),
+                fleet.workshop.key(By::Trusted),
+            );
+            fleet.coracle.ok(&["publish", &image, &web, "--key", &key]);
+        };
+        publish("1.1", 1);
+        drop(fleet.upgrade().ok());
+        publish("1.2", 2);
+        let before = fleet.server.sent_bytes();
+        let said = fleet.upgrade().ok();
+        assert!(said.stderr.contains("as a patch"), "{}", said.stderr);
+        let came = fleet.server.sent_bytes() - before;
+        assert!(came < 200_000, "{came} bytes");
+        fleet.check_staging();
+        type Spoil<'a> = &'a dyn Fn(&Fleet, &str);
+        let spoils: [(&str, Spoil, &str); 3] = [
+            ("1.3", &|fleet, file| fleet.remove(file), "status 404"),
+            (
+                "1.4",
+                &|fleet, file| fleet.change(file, |bytes| bytes[40] ^= 1),
+                "and the channel index says",
+            ),
+            (
+                "1.5",
+                &|fleet, file| fleet.change(file, |bytes| bytes.extend([1; 400])),
+                "is larger than",
+            ),
+        ];
+        let mut before = "1.2".to_owned();
+        for (version, spoil, expected) in spoils {
+            publish(version, version.as_bytes()[2]);
+            spoil(fleet, &format!("boat_{version}.psi.from_{before}.patch"));
+            let said = fleet.upgrade().ok();
+            for expected in ["a patch can't be used", expected] {
+                assert!(said.stderr.contains(expected), "{}", said.stderr);
+            }
+            assert!(
+                said.stdout.contains(&format!("→ {version}")),
+                "{}",
+                said.stdout
+            );
+            fleet.check_staging();
+            before = version.to_owned();
+        }
+    });
+}
+
+#[test]
+fn a_first_start_fetches_next_to_nothing_of_what_is_here() {
+    Fleet::open(|fleet| {
+        // Another portable with the same content.
+        let release = "ID=raft\nVERSION_ID=1.0\n";
+        let unit = [("raft.service", "[Service]\nExecStart=/bin/x\n")];
+        let image = fleet.workshop.tree(release, By::Trusted, &unit, |root| {
+            let data = root.join("usr/share/data");
+            fs::create_dir_all(&data).expect("a folder");
+            for (name, seed, length) in [
+                ("a", 1_000, 2 << 20),
+                ("b", 1, 1 << 20),
+                ("c", 1_001, 2 << 20),
+            ] {
+                fs::write(data.join(name), noise(seed, length)).expect("a file");
+            }
+        });
+        let (web, key) = (
+            fleet.web.display().to_string(),
+            fleet.workshop.key(By::Trusted),
+        );
+        fleet.coracle.ok(&["publish", &image, &web, "--key", &key]);
+        for file in ["raft.psi", "raft_1.0.psi", "raft_1.0.psi.zst"] {
+            fleet.remove(file);
+        }
+        let before = fleet.server.sent_bytes();
+        let url = fleet.server.url("raft.psi");
+        let said = fleet
+            .coracle
+            .coracle(&["attach", &url, "--ca", &fleet.ca])
+            .ok();
+        let came = fleet.server.sent_bytes() - before;
+        let whole = fs::metadata(&image).expect("the image").len();
+        // What differs are the name, and the hashes above it.
+        assert!(came < whole * 5 / 100, "{came} of {whole}: {}", said.stderr);
+        fleet.check_staging();
+        // The very same image, which is in the store: a hundredth of it at most.
+        fleet.coracle.ok(&["purge", "boat"]);
+        let url = fleet.server.url("raft_1.0.psi");
+        let before = fleet.server.sent_bytes();
+        fleet.coracle.ok(&["attach", &url, "--ca", &fleet.ca]);
+        let came = fleet.server.sent_bytes() - before;
+        assert!(came <= whole / 100, "{came} of {whole}");
+        // Where the channel is not believed, the whole is asked for.
+        fleet.change("raft.channel", |bytes| bytes[40] ^= 1);
+        let said = fleet.coracle.coracle(&["attach", &url, "--ca", &fleet.ca]);
+        assert_eq!(said.status, 1, "{}", said.stderr);
+        for expected in ["the whole image comes: nothing of", "status 404"] {
+            assert!(said.stderr.contains(expected), "{}", said.stderr);
         }
     });
 }

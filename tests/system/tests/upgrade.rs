@@ -354,7 +354,7 @@ fn an_index_that_is_old_forked_foreign_or_nonsense_is_refused_and_what_runs_goes
 fn files_that_are_not_what_the_index_says_are_refused_and_the_next_try_succeeds() {
     Harbour::open(|harbour| {
         // Whoever has the chunks needs no file of the whole.
-        harbour.publish("1.1", GOOD, By::Trusted, &["--no-chunks"]);
+        harbour.publish("1.1", GOOD, By::Trusted, &["--no-chunks", "--patches", "0"]);
         let file = harbour.file("boat_1.1.psi.zst");
         let good = fs::read(&file).expect("the image");
         let check = |bytes: &[u8], expected: &str| {

@@ -19,6 +19,7 @@ mod start;
 mod systemd;
 mod timing;
 mod traffic;
+mod update;
 
 use std::fs;
 use std::path::Path;
@@ -57,6 +58,7 @@ const BENCHES: &[Bench] = &[
     ("file-size", Place::Here, memory::file_size),
     ("verbs", Place::Here, loaded::alone),
     ("hosts", Place::Here, hosts::hosts),
+    ("update", Place::Here, update::update),
     ("run", Place::Peer, systemd::run),
     ("containers", Place::Peer, containers::containers),
     ("portable", Place::Peer, containers::portable),

@@ -214,6 +214,32 @@ fn paths(texts: &[String]) -> Result<Vec<String>> {
     texts.iter().map(|text| name_or_path(text)).collect()
 }
 
+/// Enables a unit of the instance's.
+///
+/// # Errors
+/// When the links can't be made.
+pub(crate) fn enable(context: &Context, unit: &str) -> Result<()> {
+    let units = [unit.to_owned()];
+    let options = ChangeOptions::default();
+    change(context, &options, &|work| {
+        work.enable(&units, options.options())
+    })?;
+    Ok(())
+}
+
+/// Disables a unit of the instance's.
+///
+/// # Errors
+/// When the links can't be removed.
+pub(crate) fn disable(context: &Context, unit: &str) -> Result<()> {
+    let units = [unit.to_owned()];
+    let options = ChangeOptions::default();
+    change(context, &options, &|work| {
+        work.disable(&units, options.options())
+    })?;
+    Ok(())
+}
+
 impl Enable {
     fn run(&self, context: &Context, again: bool) -> Result<u8> {
         check_now(self.now, &self.change)?;

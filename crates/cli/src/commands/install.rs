@@ -272,7 +272,11 @@ fn check_steady(program: &Path) -> Result<()> {
     Ok(())
 }
 
-fn write(file: &Path, text: &str, mode: u32) -> Result<()> {
+/// Writes a file whole, and the directories that lead to it.
+///
+/// # Errors
+/// When it can't be written.
+pub(crate) fn write(file: &Path, text: &str, mode: u32) -> Result<()> {
     make_parent(file)?;
     let staged = file.with_extension("new");
     fs::write(&staged, text).with_context(|| format!("cannot write {}", staged.display()))?;

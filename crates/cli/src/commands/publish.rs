@@ -1,14 +1,12 @@
 //! `publish`: an image beside its signed index, for any web server that gives out files.
 
 use std::fs::File;
-use std::io::BufWriter;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
 use delivery::channel::{Index, Moment, Needs, Part, Release};
-use delivery::chunks::pack;
 use delivery::digest::Digest;
 use delivery::publish::Shelf;
 use image::sign::SigningKey;
@@ -23,8 +21,11 @@ use crate::clock::now_s;
 use crate::context::Context;
 use crate::failure::{WithHint, hint};
 use crate::portable::admit;
-use crate::terminal::{one_line, plain, say, size};
+use crate::terminal::{one_line, plain, say};
 use crate::verbs::Run;
+use parts::Parts;
+
+mod parts;
 
 const DAY_S: u64 = 24 * 3600;
 
@@ -64,6 +65,9 @@ pub(crate) struct Publish {
     /// Write no chunks: hosts that have another version then fetch the whole
     #[arg(long)]
     no_chunks: bool,
+    /// From how many of the versions before it a patch is written, where that is smaller than the chunks that changed
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u16).range(0..=16))]
+    patches: u16,
 }
 
 /// What is to be published, as it says itself.
@@ -241,6 +245,7 @@ impl Publish {
             compressed: None,
             chunks: None,
             pack: None,
+            patches: Vec::new(),
             needs: Needs {
                 architecture: given.architecture.clone(),
                 kernel: self.needs_kernel.clone(),
@@ -258,7 +263,7 @@ impl Publish {
     ) -> Result<Release> {
         let release = self.release(given)?;
         let file = release.image.file.as_str();
-        let image = match same(shelf, file, &given.digest) {
+        let image = match parts::same(shelf, file, &given.digest) {
             Some(part) => Some(part),
             None => {
                 std::io::Seek::rewind(&mut &given.file)?;
@@ -271,89 +276,32 @@ impl Publish {
                 "publish it again when nobody writes to it",
             )
         })?;
+        let parts = Parts {
+            context,
+            shelf,
+            had,
+            given: (&given.version, &given.digest),
+        };
         let compressed = match self.no_compress {
             true => None,
-            false => Some(match served(shelf, had, &given.digest) {
-                Some(part) => part,
-                None => compressed(context, shelf, file)?,
-            }),
+            false => Some(parts.compressed(file)?),
         };
         let in_chunks = match self.no_chunks {
             true => None,
-            false => match served_chunks(shelf, had, &given.digest) {
-                Some(parts) => Some(parts),
-                None => in_chunks(context, shelf, file)?,
-            },
+            false => parts.in_chunks(file)?,
         };
-        let (chunks, pack) = in_chunks.unzip();
+        let whole_bytes = compressed.as_ref().map_or(image.bytes, |part| part.bytes);
+        let patches = parts.patches(file, (in_chunks.as_ref(), whole_bytes), self.patches)?;
+        let (chunks, pack) = in_chunks.map(|made| (made.listed, made.packed)).unzip();
         Ok(Release {
             image,
             compressed,
             chunks,
             pack,
+            patches,
             ..release
         })
     }
-}
-
-/// What is there already, if it is this.
-fn same(shelf: &Shelf, file: &str, digest: &Digest) -> Option<Part> {
-    let part = shelf.part(file).ok();
-    part.filter(|part| part.digest == *digest)
-}
-
-/// The compressed copy that the index names already, if it is there: nothing takes the place of what hosts may be fetching.
-fn served(shelf: &Shelf, had: &Index, image: &Digest) -> Option<Part> {
-    let part = released(had, image)?.compressed.as_ref()?;
-    same(shelf, &part.file, &part.digest)
-}
-
-/// The list of its chunks and their pack, the same way.
-fn served_chunks(shelf: &Shelf, had: &Index, image: &Digest) -> Option<(Part, Part)> {
-    let release = released(had, image)?;
-    let (chunks, pack) = (release.chunks.as_ref()?, release.pack.as_ref()?);
-    let chunks = same(shelf, &chunks.file, &chunks.digest)?;
-    Some((chunks, same(shelf, &pack.file, &pack.digest)?))
-}
-
-fn released<'a>(had: &'a Index, image: &Digest) -> Option<&'a Release> {
-    let mut versions = had.versions.iter();
-    versions.find(|release| release.image.digest == *image)
-}
-
-/// Writes the pack of an image's chunks and the list of them; none where an image has too many.
-fn in_chunks(context: &Context, shelf: &Shelf, file: &str) -> Result<Option<(Part, Part)>> {
-    let (listed, packed) = (format!("{file}.chunks"), format!("{file}.pack"));
-    let staged = format!(".{packed}.new");
-    let mut image = File::open(shelf.path(file))?;
-    let mut pack = BufWriter::new(File::create(shelf.path(&staged))?);
-    let list = pack::write(&mut image, &mut pack)
-        .with_context(|| format!("cannot write {}", shelf.path(&staged).display()))?;
-    pack.into_inner()?.sync_all()?;
-    let Some(list) = list else {
-        shelf.remove(&staged)?;
-        context.narrate(&format!(
-            "{file} has too many chunks for a list: hosts fetch the whole"
-        ));
-        return Ok(None);
-    };
-    shelf.adopt(&staged, &packed)?;
-    shelf.put_text(&listed, &list.print())?;
-    context.narrate(&format!(
-        "{packed} · {} chunks · {}",
-        list.chunks().len(),
-        size(list.pack_bytes())
-    ));
-    Ok(Some((shelf.part(&listed)?, shelf.part(&packed)?)))
-}
-
-fn compressed(context: &Context, shelf: &Shelf, file: &str) -> Result<Part> {
-    let packed = format!("{file}.zst");
-    let staged = format!(".{packed}.new");
-    let length = image::travel::compress(&shelf.path(file), &shelf.path(&staged), &|_, _, _| ())?;
-    shelf.adopt(&staged, &packed)?;
-    context.narrate(&format!("{packed} · {}", size(length)));
-    Ok(shelf.part(&packed)?)
 }
 
 /// The index that is there, where this key or the one before it signed it.

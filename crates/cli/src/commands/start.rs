@@ -14,20 +14,23 @@ use wire::{Done, NamesRequest};
 use super::jobs::{self, JobOptions};
 use crate::context::Context;
 use crate::failure::{WithHint, hint};
-use crate::portable::admit::{self, Acceptance, Admitted, Root};
+use crate::portable::admit::{self, Acceptance, Admitted};
 use crate::portable::consent::{self, GrantOptions};
 use crate::portable::extensions::Layer;
-use crate::portable::fetch::{self, FetchOptions};
+use crate::portable::fetch::FetchOptions;
 use crate::portable::record::{self, Choices, is_current, own_directories, same_maker, signer};
 use crate::portable::source::{self, Source};
 use crate::portable::{
-    Dynamic, Taken, attach, channel, current_units, extensions, offered, records,
+    Dynamic, Taken, attach, channel, current_units, extensions, first, offered, records,
 };
-use crate::terminal::{Paint, complain, one_line, say, size};
+use crate::terminal::{Paint, complain, one_line, say};
 use crate::verbs::Run;
 
 mod history;
 mod imported;
+mod words;
+
+use words::{in_words, introduce};
 
 /// Options about what comes in, and with which grants.
 #[derive(Args, Debug, Clone, Default)]
@@ -172,6 +175,10 @@ impl Start {
         if crate::portable::detach_after_reboot(&context.directories)? {
             crate::portable::purge::reload(context)?;
         }
+        // What is wrong with the policy keeps nothing from starting.
+        if let Err(error) = crate::portable::schedule::take_over(context, false) {
+            crate::failure::tell(&error.context("the schedule of upgrades stays as it was"));
+        }
         let mut status = 0;
         for portable in records(context).list()? {
             // What was detached is to stay so.
@@ -242,9 +249,8 @@ impl Start {
         let limit_bytes = self.install.fetch.size_max_bytes()?;
         match source {
             Source::Url(url) => {
-                let (staging, digest, length) =
-                    fetch::fetch(context, store, &url, &self.install.fetch)?;
-                self.admit_image(context, store, (staging, digest, length), url, limit_bytes)
+                let came = first::bring(context, store, &url, &self.install.fetch)?;
+                self.admit_image(context, store, came, url, limit_bytes)
             }
             Source::File(path) => {
                 let copied = admit::copy_in(store, &path, limit_bytes)?;
@@ -566,35 +572,4 @@ fn hold(context: &Context, decision: Decision, must_be_attached: bool) -> Result
         ));
     }
     Ok((decision, held))
-}
-
-/// `hello 1.0 · 3.1 MB · sha256:9f3c…  signed by "Example Maker" (trusted)`.
-fn introduce(context: &Context, admitted: &Admitted, name: &str) {
-    let what = match &admitted.root {
-        Root::Image { digest, length, .. } => format!(
-            "{} · sha256:{}…",
-            size(*length),
-            digest.hex().get(..12).unwrap_or_default()
-        ),
-        Root::Directory(path) => format!("directory {}", path.display()),
-    };
-    let signed = match (&admitted.signer, admitted.trust) {
-        (Some(signer), _) => format!("signed by \"{}\" (trusted)", one_line(&signer.common_name)),
-        (None, delivery::portables::Trust::Digest) => "allowed by its digest".to_owned(),
-        (None, delivery::portables::Trust::Directory) => "a directory of root's".to_owned(),
-        (None, _) => "NOT VERIFIED (--insecure)".to_owned(),
-    };
-    context.narrate(&format!(
-        "{} {} · {what}  {signed}",
-        one_line(name),
-        one_line(admitted.version())
-    ));
-}
-
-fn in_words(units: &[String]) -> String {
-    match units {
-        [] => "nothing".to_owned(),
-        [one] => one.clone(),
-        [first @ .., last] => format!("{} and {last}", first.join(", ")),
-    }
 }

@@ -22,7 +22,7 @@ use crate::portable::proof::Trouble;
 use crate::portable::source::{self, Offered, Source};
 use crate::portable::{
     channel, existing, existing_held, is_attached, meant, none_here, offered, proof, purge,
-    records, referenced,
+    records, referenced, schedule,
 };
 use crate::terminal::{Paint, complain, one_line, plain, say, say_json, size};
 use crate::verbs::Run;
@@ -34,11 +34,17 @@ pub(super) const KEEP: u16 = 3;
 #[derive(Args, Debug)]
 pub(crate) struct Upgrade {
     /// Portables that are here
-    #[arg(value_name = "NAME", required_unless_present = "all")]
+    #[arg(value_name = "NAME", required_unless_present_any = ["all", "reschedule"])]
     names: Vec<String>,
     /// All portables that came from an address and are not held
     #[arg(long, conflicts_with = "names")]
     all: bool,
+    /// As the timer does it: not while a default route goes over an interface that delivery.toml has among its metered ones
+    #[arg(long, requires = "all")]
+    automatic: bool,
+    /// Take the schedule in delivery.toml over into coracle-upgrade.timer, and upgrade nothing
+    #[arg(long, conflicts_with_all = ["names", "all"])]
+    reschedule: bool,
     /// Tell what is new, and change nothing
     #[arg(long)]
     check: bool,
@@ -72,6 +78,19 @@ impl Run for Upgrade {
     fn run(self, context: &Context) -> Result<u8> {
         // What can't be read is told before anything is done.
         Drain::of(self.drain.as_deref())?;
+        if self.reschedule {
+            schedule::take_over(context, true)?;
+            return Ok(0);
+        }
+        if self.automatic
+            && let Some(interface) = schedule::metered(context)?
+        {
+            say(&format!(
+                "nothing is upgraded: the default route goes over {}, which is metered",
+                plain(&interface)
+            ));
+            return Ok(0);
+        }
         if !self.all {
             let mut status = 0;
             for word in &self.names {

@@ -13,8 +13,8 @@ use image::statement::{Handover, STATEMENT_LIMIT_BYTES, Statement};
 use image::worker::{Fault, WorkerError, Workers};
 
 use super::admit::{honoured, revoked_signer};
-use super::existing_held;
 use super::fetch::{FetchOptions, fetch_itself};
+use super::{existing_held, records};
 use crate::clock::now_s;
 use crate::context::Context;
 use crate::failure::{Hint, hint};
@@ -62,6 +62,39 @@ pub(crate) fn look(
         .with_context(refused)?;
     let newly = remember(context, portable, &statement, &index)?;
     Ok(Channel { url, index, newly })
+}
+
+/// What the index of a portable says of which nothing may be here yet, where there is one: enough to find an image's parts, which is then
+/// held against trusted certificates and what was installed before as if it had come whole. Nothing is remembered of it.
+///
+/// # Errors
+/// When it is there and nobody who may stands for it, or it does not count now.
+pub(crate) fn glance(
+    context: &Context,
+    store: &Store,
+    (name, url): (&str, &str),
+    options: &FetchOptions,
+) -> Result<Option<Index>> {
+    let options = FetchOptions {
+        max_size: Some(STATEMENT_LIMIT_BYTES.to_string()),
+        ..options.clone()
+    };
+    // Most servers have none; whether this one is there is seen when the image is fetched.
+    let Ok((staging, _, _)) = fetch_itself(context, store, url, &options) else {
+        return Ok(None);
+    };
+    let mut trusted = honoured(&context.directories.config)?;
+    if let Ok(Some(known)) = records(context).get(name) {
+        trusted.extend(heirs(&known)?);
+    }
+    (&staging.file).rewind()?;
+    let stood = Workers::default().stand(&staging.file, &trusted);
+    store.discard(staging)?;
+    let statement = stood.with_context(|| format!("nothing of {url} is believed"))?;
+    let index = Index::parse(&statement.body)?;
+    let digest = Digest::of(statement.body.as_bytes());
+    index.judge((&statement.name, name), (&digest, None), now_s()?)?;
+    Ok(Some(index))
 }
 
 fn no_address(portable: &Portable) -> anyhow::Error {

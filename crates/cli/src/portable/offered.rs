@@ -7,8 +7,8 @@ use delivery::store::{Staging, Store};
 
 use super::admit::{self, Admitted};
 use super::fetch::{FetchOptions, fetch};
-use super::parts;
 use super::source::Offered;
+use super::{parts, patched};
 use crate::context::Context;
 use crate::failure::hint;
 use crate::terminal::{Paint, one_line};
@@ -44,20 +44,26 @@ pub(crate) fn bring(
     offered: &Offered,
     options: &FetchOptions,
 ) -> Result<(Staging, Digest, u64)> {
-    match parts::bring(context, store, offered, options) {
-        Ok(Some(came)) => Ok(came),
-        Ok(None) => whole(context, store, offered, options),
-        // What is wrong with the parts may be nothing that is wrong with the whole, which is looked at no less.
-        Err(error) => {
-            context.narrate(&format!(
-                "{} the whole image comes, and not only the parts that changed: {}",
+    let ways: [(&str, Way); 2] = [
+        ("a patch", patched::bring),
+        ("the parts that changed", parts::bring),
+    ];
+    for (what, way) in ways {
+        match way(context, store, offered, options) {
+            Ok(Some(came)) => return Ok(came),
+            Ok(None) => {}
+            // What is wrong with the parts may be nothing that is wrong with the whole, which is looked at no less.
+            Err(error) => context.narrate(&format!(
+                "{} {what} can't be used: {}",
                 Paint::Yellow.on("warning:"),
                 one_line(&format!("{error:#}"))
-            ));
-            whole(context, store, offered, options)
+            )),
         }
     }
+    whole(context, store, offered, options)
 }
+
+type Way = fn(&Context, &Store, &Offered, &FetchOptions) -> Result<Option<(Staging, Digest, u64)>>;
 
 /// Fetches all of a version.
 fn whole(

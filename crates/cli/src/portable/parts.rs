@@ -22,6 +22,8 @@ use crate::workers::fetch::{Wanted, read_list, run_chunks};
 
 /// Workers at once: beyond these one server gives no more, and some refuse.
 const WORKERS: usize = 4;
+/// What one worker brings at least: for less, another process and its connection take longer than they save.
+const WORKER_MIN_BYTES: u64 = 2 << 20;
 
 /// The two files of a version's chunks.
 struct Published<'a> {
@@ -195,9 +197,11 @@ impl Coming<'_> {
             image_bytes,
             pack_bytes,
         };
-        let shares = list.shares(wanted, WORKERS).into_iter();
+        let all_bytes: u64 = stretches.iter().map(Stretch::bytes).sum();
+        let worth = usize::try_from(all_bytes / WORKER_MIN_BYTES).unwrap_or(WORKERS);
+        let shares = list.shares(wanted, worth.clamp(1, WORKERS)).into_iter();
         let shares: Vec<Wanted> = shares.map(share).collect();
-        let total_bytes = Some(stretches.iter().map(Stretch::bytes).sum());
+        let total_bytes = Some(all_bytes);
         let bar = bar(self.context, &request.url);
         let came = run_chunks(
             request,

@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
@@ -97,7 +98,7 @@ pub(crate) fn run(
 /// Runs one worker for each share of the chunks, at once; returned is how many bytes came. `progress` is the sum.
 ///
 /// # Errors
-/// What the first worker that fails says; what the others bring until then stays.
+/// What the first worker that fails says, which ends the others; what they brought until then stays.
 pub(crate) fn run_chunks(
     request: &Request,
     (image, list): (&File, &File),
@@ -116,18 +117,27 @@ pub(crate) fn run_chunks(
         *rate = rate.map(|bytes| bytes / shares.len() as u64);
         workers.push(start(&order, image, list)?);
     }
+    // An end of each one's socket: who finds it closed goes.
+    let ends = workers.iter().map(|(_, ours)| ours.try_clone());
+    let ends: Vec<UnixStream> = ends.collect::<Result<_, _>>()?;
     let (to_here, told) = mpsc::channel();
     std::thread::scope(|scope| {
         let mut listeners = Vec::new();
         for (number, (child, ours)) in workers.into_iter().enumerate() {
-            let to_here = to_here.clone();
+            let (to_here, ends) = (to_here.clone(), &ends);
             listeners.push(scope.spawn(move || {
                 // Who is told has gone only where this process ends.
                 let tell = |told| drop(to_here.send(told));
                 let mut bytes = |progress: Progress| tell(Told::Bytes(number, progress.bytes));
                 let mut reduced = |reason: &str| tell(Told::Reduced(reason.to_owned()));
                 let outcome = listen(&ours, &mut bytes, &mut reduced);
-                end(child, outcome)
+                let ended = end(child, outcome);
+                // What the others would still bring is asked for again: nobody waits for that.
+                if ended.is_err() {
+                    let both = Shutdown::Both;
+                    ends.iter().for_each(|end| drop(end.shutdown(both)));
+                }
+                (ended, std::time::Instant::now())
             }));
         }
         drop(to_here);
@@ -144,9 +154,15 @@ pub(crate) fn run_chunks(
             }
         }
         let mut all_bytes = 0;
+        let mut ended = Vec::new();
         for listener in listeners {
-            let ended = listener.join();
-            match ended.map_err(|_| anyhow!("a listener of a fetch worker failed"))?? {
+            let one = listener.join();
+            ended.push(one.map_err(|_| anyhow!("a listener of a fetch worker failed"))?);
+        }
+        // The first that failed says why: the others were ended for it.
+        ended.sort_by_key(|(_, at)| *at);
+        for (one, _) in ended {
+            match one? {
                 Word::Came { bytes } => all_bytes += bytes,
                 _ => bail!("the fetch worker brought something else than it was asked for"),
             }
@@ -335,14 +351,22 @@ impl Order {
     }
 }
 
-fn send<T: Serialize>(to: &mut impl Write, value: &T) -> Result<()> {
+/// Sends a value as a line.
+///
+/// # Errors
+/// When nobody takes it.
+pub(super) fn send<T: Serialize>(to: &mut impl Write, value: &T) -> Result<()> {
     let mut line = serde_json::to_vec(value)?;
     line.push(b'\n');
     to.write_all(&line)?;
     Ok(())
 }
 
-fn receive<T: for<'a> Deserialize<'a>>(from: &mut impl BufRead) -> Result<T> {
+/// Takes a line as a value.
+///
+/// # Errors
+/// When there is none, or it is something else.
+pub(super) fn receive<T: for<'a> Deserialize<'a>>(from: &mut impl BufRead) -> Result<T> {
     let mut line = Vec::new();
     std::io::Read::take(from, LINE_MAX_BYTES).read_until(b'\n', &mut line)?;
     if line.is_empty() {

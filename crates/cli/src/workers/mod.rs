@@ -3,6 +3,7 @@
 pub(crate) mod clean;
 pub(crate) mod fetch;
 pub(crate) mod observe;
+pub(crate) mod patch;
 pub(crate) mod root_image;
 
 use std::ffi::OsString;
@@ -25,6 +26,7 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = OsString>) -> Result<u8> 
         Some("fetch") => fetch::main()?,
         Some("observe") => observe::main(arguments)?,
         Some("observed") => observe::observed(arguments)?,
+        Some("patch") => patch::main()?,
         Some("root-image") => root_image::main()?,
         other => match other.and_then(Kind::from_name) {
             Some(kind) => image::worker::main(kind)?,

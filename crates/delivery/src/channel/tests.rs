@@ -20,6 +20,7 @@ fn release(version: &str) -> Release {
         compressed: None,
         chunks: None,
         pack: None,
+        patches: Vec::new(),
         needs: Needs::default(),
     }
 }

@@ -3,7 +3,7 @@
 //! Where a chunk lies is not said but follows from what is before it, in the image and in the pack alike: ranges can't overlap,
 //! and the sums have to be what the signed index says of both files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::cut::{MAX_BYTES, MIN_BYTES};
@@ -244,6 +244,17 @@ impl List {
     pub fn cost_bytes(stretches: &[Stretch]) -> u64 {
         let bytes = |one: &Stretch| one.bytes() + REQUEST_BYTES;
         stretches.iter().map(bytes).sum()
+    }
+
+    /// What it costs to bring all chunks that another image does not have.
+    #[must_use]
+    pub fn cost_after(&self, other: &List) -> u64 {
+        let known: BTreeSet<Digest> = other.chunks.iter().map(|chunk| chunk.digest).collect();
+        let is_wanted =
+            |(_, chunk): &(usize, &Chunk)| chunk.packed_bytes > 0 && !known.contains(&chunk.digest);
+        let wanted = self.chunks.iter().enumerate().filter(is_wanted);
+        let wanted: Vec<usize> = wanted.map(|(number, _)| number).collect();
+        List::cost_bytes(&self.stretches(&wanted))
     }
 
     /// Shares wanted chunks out among workers, about the same bytes to each; one never needs what another one brings.

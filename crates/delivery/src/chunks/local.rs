@@ -11,6 +11,9 @@ use crate::digest::Digest;
 use crate::files::{failed, read_if_there, replace};
 use crate::store::{Error, Store};
 
+/// How much of stored images is cut at once, in bytes: to read and cut these takes half a minute where the disk is fast.
+const CUT_MAX_BYTES: u64 = 8 << 30;
+
 /// Where the stored images have the chunks of a list.
 #[derive(Debug, Default)]
 pub struct Local {
@@ -32,9 +35,11 @@ impl Local {
             .map(|chunk| (chunk.digest, chunk.bytes))
             .collect();
         let mut local = Local::default();
+        let mut left_bytes = CUT_MAX_BYTES;
         for digest in store.list()? {
-            let (image, its) = match opened(store, &digest) {
-                Ok(opened) => opened,
+            let (image, its) = match opened(store, &digest, &mut left_bytes) {
+                Ok(Some(opened)) => opened,
+                Ok(None) => continue,
                 Err(error) => {
                     local.passed.push(error);
                     continue;
@@ -114,25 +119,42 @@ fn read(file: &File, place: u64, chunk: &Chunk) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// A stored image and how it is cut, by the note beside it or anew.
-fn opened(store: &Store, digest: &Digest) -> Result<(File, List), Error> {
+/// One that would have to be cut anew is left for another time where there were enough of these.
+fn opened(
+    store: &Store,
+    digest: &Digest,
+    left_bytes: &mut u64,
+) -> Result<Option<(File, List)>, Error> {
     let image = store.get(digest)?;
     let (path, note) = (store.path(digest), store.path(digest).with_extension("cut"));
     let length = image.metadata().map_err(failed("look at", &path))?.len();
     let noted = read_if_there(&note, LIST_MAX_BYTES)?;
     if let Some(list) = noted.and_then(|noted| List::parse_cut(&noted, length).ok()) {
-        return Ok((image, list));
+        return Ok(Some((image, list)));
     }
-    let mut list = List::default();
-    cut::cut(&mut &image, &mut |chunk| {
-        let bytes = u32::try_from(chunk.len()).map_err(io::Error::other)?;
-        list.push(Digest::of(chunk), bytes, 0);
-        Ok(())
-    })
-    .map_err(failed("read", &path))?;
+    let Some(left) = left_bytes.checked_sub(length) else {
+        return Ok(None);
+    };
+    *left_bytes = left;
+    let list = cut_of(&mut &image).map_err(failed("read", &path))?;
     if list.print_cut().len() as u64 <= LIST_MAX_BYTES {
         replace(&note, &list.print_cut(), 0o600)?;
     }
-    Ok((image, list))
+    Ok(Some((image, list)))
+}
+
+/// How an image is cut.
+///
+/// # Errors
+/// When it can't be read.
+pub fn cut_of(image: &mut dyn io::Read) -> io::Result<List> {
+    let mut list = List::default();
+    cut::cut(image, &mut |chunk| {
+        let bytes = u32::try_from(chunk.len()).map_err(io::Error::other)?;
+        list.push(Digest::of(chunk), bytes, 0);
+        Ok(())
+    })?;
+    Ok(list)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 
 use super::cut;
 use super::list::{CHUNKS_MAX, List};
+use super::several;
 use crate::digest::Digest;
 
 /// How far back a frame may refer, in plain bytes of whole chunks of the pack.
@@ -26,22 +27,53 @@ const WINDOW_MAX_LOG: u32 = 19;
 pub fn write(image: &mut dyn Read, pack: &mut dyn Write) -> io::Result<Option<List>> {
     let (mut list, mut known) = (List::default(), BTreeSet::new());
     let mut before = Before::default();
+    let mut jobs = Vec::new();
     cut::cut(image, &mut |chunk| {
         let digest = Digest::of(chunk);
-        let bytes = u32::try_from(chunk.len()).map_err(io::Error::other)?;
-        if list.chunks().len() < CHUNKS_MAX && known.insert(digest) {
-            let frame = compress(chunk, &before.bytes())?;
-            pack.write_all(&frame)?;
-            let packed_bytes = u32::try_from(frame.len()).map_err(io::Error::other)?;
-            list.push(digest, bytes, packed_bytes);
+        let is_new = known.len() < CHUNKS_MAX && known.insert(digest);
+        let packs = is_new.then(|| (chunk.to_vec(), before.bytes()));
+        if is_new {
             before.add(chunk);
-        } else {
-            list.push(digest, bytes, 0);
         }
-        Ok(())
+        let bytes = u32::try_from(chunk.len()).map_err(io::Error::other)?;
+        jobs.push(Job {
+            digest,
+            bytes,
+            packs,
+        });
+        match jobs.len() >= JOBS_MAX {
+            true => done(&mut jobs, &mut list, pack),
+            false => Ok(()),
+        }
     })?;
+    done(&mut jobs, &mut list, pack)?;
     let fits = list.chunks().len() <= CHUNKS_MAX;
     Ok(fits.then_some(list))
+}
+
+/// Chunks that are packed together before their frames are written: some 10 MiB of plain bytes.
+const JOBS_MAX: usize = 64;
+
+/// A chunk with its bytes and those before it, or one that came before.
+struct Job {
+    digest: Digest,
+    bytes: u32,
+    packs: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+fn done(jobs: &mut Vec<Job>, list: &mut List, pack: &mut dyn Write) -> io::Result<()> {
+    let work = |job: &Job| match &job.packs {
+        Some((chunk, before)) => compress(chunk, before),
+        None => Ok(Vec::new()),
+    };
+    several::in_order(jobs, &work, &mut |job, frame| {
+        pack.write_all(&frame)?;
+        let packed_bytes = u32::try_from(frame.len()).map_err(io::Error::other)?;
+        list.push(job.digest, job.bytes, packed_bytes);
+        Ok(())
+    })?;
+    jobs.clear();
+    Ok(())
 }
 
 /// The chunks that the next frame may refer to.

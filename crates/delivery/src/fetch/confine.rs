@@ -5,7 +5,7 @@ use std::io;
 use kernel::credentials::{CapabilitySets, set_capabilities, set_group, set_groups, set_user};
 use kernel::landlock;
 use kernel::namespace;
-use kernel::process::{set_dumpable, set_no_new_privileges};
+use kernel::process::{set_dumpable, set_no_new_privileges, set_parent_death_signal};
 use kernel::seccomp;
 use rustix::fs::CWD;
 use rustix::io::Errno;
@@ -16,6 +16,8 @@ use super::host::Host;
 
 /// The user that the worker becomes: nobody, who owns nothing.
 const NOBODY: u32 = 65534;
+/// SIGKILL: what has come stays.
+const KILL: i32 = 9;
 /// Room for the file beside the staging file, in bytes.
 const STATE_BYTES: u64 = 64 * 1024;
 /// Descriptors that a fetch needs: its own and two connections.
@@ -80,7 +82,19 @@ impl Reduction {
 /// When a step fails; the process must not go on then.
 pub fn confine(size_max_bytes: u64) -> Result<Vec<Reduction>, ConfineError> {
     let _read_before = Host::get();
-    let namespaces = namespace::MOUNT | namespace::IPC | namespace::UTS;
+    confine_in(0, size_max_bytes)
+}
+
+/// The same for a worker that has what it needs, and no network.
+///
+/// # Errors
+/// As [`confine`].
+pub fn confine_alone(size_max_bytes: u64) -> Result<Vec<Reduction>, ConfineError> {
+    confine_in(namespace::NETWORK, size_max_bytes)
+}
+
+fn confine_in(network: u32, size_max_bytes: u64) -> Result<Vec<Reduction>, ConfineError> {
+    let namespaces = namespace::MOUNT | namespace::IPC | namespace::UTS | network;
     let root = rustix::process::geteuid().is_root();
     let own_user = if root { 0 } else { namespace::USER };
     namespace::unshare(namespaces | own_user).map_err(step("leave the host's namespaces"))?;
@@ -93,6 +107,8 @@ pub fn confine(size_max_bytes: u64) -> Result<Vec<Reduction>, ConfineError> {
     set_capabilities(CapabilitySets::default()).map_err(step("give up its capabilities"))?;
     set_no_new_privileges().map_err(step("give up privileges"))?;
     set_dumpable(false).map_err(step("close its memory to others"))?;
+    // Whoever waits for a silent server has locked the file of the next try. A change of user would undo it.
+    set_parent_death_signal(KILL).map_err(step("end with its caller"))?;
     limit(Resource::Fsize, size_max_bytes.saturating_add(STATE_BYTES))?;
     limit(Resource::Nofile, DESCRIPTORS_MAX)?;
     limit(Resource::As, MEMORY_BYTES)?;
