@@ -4,7 +4,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
@@ -46,12 +46,26 @@ pub(crate) fn make_open_directory(path: &Path) -> Result<(), FileError> {
         .map_err(failed("make", path))
 }
 
-/// Writes a file whole: after a power cut there is the old or the new.
+/// Writes a file whole: after a power cut there is the old or the new. What it holds already is not written again, which would wait for the disk.
 pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {
+    if holds(path, content, mode) {
+        // Whoever wrote it may have been killed before its name was there for good.
+        return sync_parent(path);
+    }
     let staged = beside(path);
     write_new(&staged, content, mode)?;
     rename(&staged, path)?;
     sync_parent(path)
+}
+
+/// Whether a file is there with this content and mode. One that can't be read is replaced.
+fn holds(path: &Path, content: &[u8], mode: u32) -> bool {
+    let is_such = path.symlink_metadata().is_ok_and(|found| {
+        found.is_file()
+            && found.len() == content.len() as u64
+            && found.permissions().mode() & 0o7777 == mode
+    });
+    is_such && fs::read(path).is_ok_and(|found| found == content)
 }
 
 /// Makes a link, in place of what has its name.
@@ -290,6 +304,31 @@ pub(crate) mod power {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_file_holds_already_is_not_written_again() {
+        use std::os::unix::fs::{MetadataExt as _, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let inode = |content: &str, mode| {
+            replace(&path, content.as_bytes(), mode).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), content);
+            let found = path.symlink_metadata().unwrap();
+            assert_eq!((found.mode() & 0o7777, found.is_file()), (mode, true));
+            found.ino()
+        };
+        let first = inode("text", 0o600);
+        assert_eq!(inode("text", 0o600), first);
+        let second = inode("test", 0o600);
+        assert_ne!(second, first);
+        // Both are there until the name is the new one's.
+        let third = inode("test", 0o644);
+        assert_ne!(third, second);
+        let other = folder.path().join("other");
+        fs::rename(&path, &other).unwrap();
+        symlink(&other, &path).unwrap();
+        assert_ne!(inode("test", 0o644), third);
+    }
 
     #[test]
     fn a_name_as_long_as_names_can_be_is_replaced_like_any_other() {
