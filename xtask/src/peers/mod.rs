@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 pub(crate) use self::container::Container;
-pub(crate) use self::tree::{SERVICES, Tree};
+pub(crate) use self::tree::{MKOSI, SERVICES, Tree};
 
 /// Builds the named trees, or all; with `NAME [--bind DIRECTORY=PLACE] -- COMMAND…` boots one and runs the command in it.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {

@@ -70,6 +70,21 @@ pub(crate) struct Tree {
 /// What the name of a tree of services is.
 pub(crate) const SERVICES: &str = "services";
 
+/// What the name of the tree is in which mkosi makes images.
+pub(crate) const MKOSI: &str = "mkosi";
+
+/// What mkosi(1) makes images with.
+const MAKER: &[&str] = &[
+    "systemd",
+    "systemd-sysv",
+    "systemd-repart",
+    "mkosi",
+    "apt",
+    "debian-archive-keyring",
+    "erofs-utils",
+    "openssl",
+];
+
 const TREES: &[Tree] = &[
     Tree {
         name: "trixie",
@@ -89,13 +104,21 @@ const TREES: &[Tree] = &[
         systemd: "257",
         packages: crate::services::packages,
     },
+    Tree {
+        name: MKOSI,
+        suite: "trixie",
+        systemd: "257",
+        packages: || MAKER.to_vec(),
+    },
 ];
 
 impl Tree {
     /// The trees of these names; all peers where none is given.
     pub(crate) fn named(names: &[String]) -> Result<Vec<Tree>> {
         if names.is_empty() {
-            let peers = TREES.iter().filter(|tree| tree.name != SERVICES);
+            let peers = TREES
+                .iter()
+                .filter(|tree| ![SERVICES, MKOSI].contains(&tree.name));
             return Ok(peers.copied().collect());
         }
         names.iter().map(|name| Tree::one(name)).collect()
@@ -104,7 +127,7 @@ impl Tree {
     pub(crate) fn one(name: &str) -> Result<Tree> {
         let tree = TREES.iter().find(|tree| tree.name == name);
         tree.copied().with_context(|| {
-            format!("there is no tree {name:?}: trees are trixie, sid and services")
+            format!("there is no tree {name:?}: trees are trixie, sid, services and mkosi")
         })
     }
 

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::Result;
 
+use super::mkosi;
 use crate::run;
 
 /// Files of this machine, and their names below `/vm`.
@@ -41,7 +42,13 @@ pub(super) fn for_systemd(folder: &Path) -> Result<Files> {
     let mut build = Command::new(&coracle);
     build.arg("build").arg(&tree).arg("-o").arg(&image);
     run::check(build.arg("--key").arg(&key).stdout(Stdio::null()))?;
+    let mkosi::Made {
+        image: barge,
+        certificate: bargee,
+    } = mkosi::image()?;
     Ok(vec![
+        (barge, "barge.raw"),
+        (bargee, "barge.crt"),
         (encrypted(folder, &tree)?, "locked.raw"),
         (image, "boat_1.0.psi"),
         (packed, "tree.squashfs"),

@@ -4,6 +4,7 @@ mod images;
 mod initramfs;
 mod kernel;
 mod machine;
+mod mkosi;
 mod modules;
 
 use std::fs;

@@ -194,6 +194,37 @@ pub(crate) fn portable() -> Result<()> {
     Ok(())
 }
 
+/// An image that mkosi made and signed as it is, with packages of Debian in it.
+pub(crate) fn portable_of_mkosi() -> Result<()> {
+    const IMAGE: &str = "/vm/barge.raw";
+    let (said, status) = say(&["coracle", "start", IMAGE])?;
+    ensure!(
+        status != 0 && said.contains("trust"),
+        "before its maker is trusted: {status} {said}"
+    );
+    good(&["coracle", "trust", "add", "/vm/barge.crt"])?;
+    good(&["coracle", "start", IMAGE])?;
+    let pid = good(&[
+        "coracle",
+        "show",
+        "-p",
+        "MainPID",
+        "--value",
+        "barge.service",
+    ])?;
+    let mounts = fs::read_to_string(format!("/proc/{}/mountinfo", pid.trim()))?;
+    let shown = good(&["coracle", "status", "barge"])?;
+    let root = mounts.lines().find(|line| line.contains(" / / "));
+    ensure!(
+        is_mapped(root.unwrap_or_default())?
+            && shown.contains("each block checked by the kernel")
+            && shown.contains("afloat"),
+        "{root:?}: {shown}"
+    );
+    good(&["coracle", "purge", "--forget", "barge"])?;
+    Ok(())
+}
+
 /// Makes an image with systemd-repart from these definitions.
 fn repart(name: &str, definitions: &[(&str, &str)], options: &[&str]) -> Result<String> {
     plant()?;

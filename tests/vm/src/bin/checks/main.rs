@@ -86,6 +86,10 @@ const BESIDE_SYSTEMD: &[Check] = &[
         foreign::signed_by_repart,
     ),
     (
+        "a_portable_of_mkosi_runs_once_its_maker_is_trusted",
+        foreign::portable_of_mkosi,
+    ),
+    (
         "what_is_encrypted_is_opened_with_its_key_alone",
         foreign::encrypted,
     ),
