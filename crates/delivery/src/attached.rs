@@ -172,6 +172,7 @@ fn change(state: &Path, portable: &str, units: &[UnitText]) -> Result<(), Error>
         sync_parent(&folder.join("any"))?;
     }
     sync_parent(&new.join("any"))?;
+    sync_parent(&new)?;
     point(state, &new)?;
     let mut unused = entries(&generations(state))?;
     unused.retain(|generation| *generation != new);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::channel::Seen;
 use crate::digest::Digest;
 use crate::files::{
-    FileError, entries, lock, make_open_directory, read_if_there, remove_if_empty, remove_if_there,
+    FileError, entries, make_open_directory, read_if_there, remove_if_empty, remove_if_there,
     replace,
 };
 use crate::grants::Grants;
@@ -17,18 +17,18 @@ use model::version::compare;
 mod hold;
 #[cfg(test)]
 mod power;
+mod remembered;
 mod upgrading;
 mod versions;
 
 pub use hold::Held;
+pub use remembered::Remembered;
 pub use upgrading::Upgrading;
 
 /// Longest name, in bytes: unit names begin with it, and have 255.
 const NAME_MAX_BYTES: usize = 128;
 /// Largest record: grants and settings are bounded by what a command line holds.
 const RECORD_MAX_BYTES: u64 = 8 << 20;
-/// Largest file of remembered lines: some ten thousand portables.
-const REMEMBERED_MAX_BYTES: u64 = 4 << 20;
 
 /// One portable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -232,17 +232,6 @@ pub enum Trust {
     Directory,
 }
 
-/// The one line that is kept after a purge.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remembered {
-    /// The portable's name.
-    pub name: String,
-    /// The pinned signer's fingerprint.
-    pub signer: Option<Digest>,
-    /// The highest version ever installed.
-    pub highest: String,
-}
-
 /// Why the records cannot be read or written, or what they forbid.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -364,10 +353,6 @@ impl Portables {
         self.folder().join(name).join("extensions").join(file)
     }
 
-    fn remembered_file(&self) -> PathBuf {
-        self.state.join("remembered")
-    }
-
     /// The record of one portable.
     ///
     /// # Errors
@@ -397,113 +382,6 @@ impl Portables {
         names
             .filter_map(|name| self.get(name).transpose())
             .collect()
-    }
-
-    fn raise(&self, portable: &Portable) -> Result<(), Error> {
-        let known = self.remembered(&portable.name)?;
-        let highest = known
-            .map(|line| line.highest)
-            .filter(|highest| compare(highest, &portable.current).is_gt());
-        let line = Remembered {
-            name: portable.name.clone(),
-            signer: portable.signer.as_ref().map(|signer| signer.fingerprint),
-            highest: highest.unwrap_or_else(|| portable.current.clone()),
-        };
-        self.write_lines(&portable.name, Some(line))
-    }
-
-    /// What is remembered of a name.
-    ///
-    /// # Errors
-    /// As [`Portables::get`].
-    pub fn remembered(&self, name: &str) -> Result<Option<Remembered>, Error> {
-        Ok(self.lines()?.into_iter().find(|line| line.name == name))
-    }
-
-    /// Drops what is remembered of a name (`--forget`).
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn forget(&self, name: &str) -> Result<(), Error> {
-        let _lock = lock(&self.state)?;
-        self.remember_channel(name, None)?;
-        self.write_lines(name, None)
-    }
-
-    fn channels_file(&self) -> PathBuf {
-        self.state.join("remembered-channels")
-    }
-
-    /// What was seen of the channel of a portable that is not here any more, while who signed it is the one whose channel it was: an old index
-    /// is refused also after a purge.
-    ///
-    /// # Errors
-    /// As [`Portables::get`].
-    pub fn remembered_channel(&self, name: &str) -> Result<Option<Seen>, Error> {
-        let pinned = self.remembered(name)?.and_then(|line| line.signer);
-        let seen = self.channels()?.remove(name);
-        Ok(seen.filter(|seen| {
-            let both = seen.signer.as_ref().zip(pinned.as_ref());
-            both.is_some_and(|(one, other)| one == other || seen.is_one_maker(one, other))
-        }))
-    }
-
-    fn channels(&self) -> Result<BTreeMap<String, Seen>, Error> {
-        let path = self.channels_file();
-        let Some(content) = read_if_there(&path, REMEMBERED_MAX_BYTES)? else {
-            return Ok(BTreeMap::new());
-        };
-        serde_json::from_slice(&content).map_err(|source| Error::Damaged {
-            path,
-            source: source.into(),
-        })
-    }
-
-    fn remember_channel(&self, name: &str, seen: Option<Seen>) -> Result<(), Error> {
-        let mut all = self.channels()?;
-        let before = all.clone();
-        match seen {
-            Some(seen) => all.insert(name.to_owned(), seen),
-            None => all.remove(name),
-        };
-        if all == before {
-            return Ok(());
-        }
-        let path = self.channels_file();
-        if all.is_empty() {
-            remove_if_there(&path)?;
-            return Ok(());
-        }
-        let content = serde_json::to_vec(&all).map_err(|source| Error::Damaged {
-            path: path.clone(),
-            source: source.into(),
-        })?;
-        Ok(replace(&path, &content, 0o600)?)
-    }
-
-    fn lines(&self) -> Result<Vec<Remembered>, Error> {
-        let path = self.remembered_file();
-        let content = read_if_there(&path, REMEMBERED_MAX_BYTES)?.unwrap_or_default();
-        let text = String::from_utf8_lossy(&content);
-        let lines: Option<Vec<Remembered>> = text.lines().map(Remembered::read).collect();
-        lines.ok_or_else(|| Error::Damaged {
-            path,
-            source: "a line is not NAME SIGNER VERSION".into(),
-        })
-    }
-
-    fn write_lines(&self, name: &str, line: Option<Remembered>) -> Result<(), Error> {
-        let mut lines = self.lines()?;
-        lines.retain(|other| other.name != name);
-        lines.extend(line);
-        lines.sort_by(|a, b| a.name.cmp(&b.name));
-        let path = self.remembered_file();
-        if lines.is_empty() {
-            remove_if_there(&path)?;
-            return Ok(());
-        }
-        let text: String = lines.iter().map(Remembered::print).collect();
-        Ok(replace(&path, text.as_bytes(), 0o600)?)
     }
 
     /// Checks a version about to be installed against what is remembered.
@@ -567,33 +445,6 @@ impl Portables {
     }
 }
 
-impl Remembered {
-    fn read(line: &str) -> Option<Remembered> {
-        let mut words = line.splitn(3, ' ');
-        let name = words.next()?.to_owned();
-        let signer = match words.next()? {
-            "-" => None,
-            digest => Some(digest.parse().ok()?),
-        };
-        Some(Remembered {
-            name,
-            signer,
-            highest: words.next()?.to_owned(),
-        })
-    }
-
-    fn print(&self) -> String {
-        let signer = self
-            .signer
-            .map_or_else(|| "-".to_owned(), |signer| signer.to_string());
-        format!(
-            "{} {signer} {}\n",
-            self.name,
-            self.highest.replace('\n', " ")
-        )
-    }
-}
-
 /// A portable's name is the beginning of file names and of unit names.
 fn check_name(name: &str) -> Result<(), Error> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
@@ -622,254 +473,4 @@ pub struct Allowed {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    pub(super) fn portable(version: &str, signer: &[u8]) -> Portable {
-        Portable {
-            name: "hello".into(),
-            current: version.into(),
-            versions: BTreeMap::new(),
-            signer: Some(Signer {
-                fingerprint: Digest::of(signer),
-                name: "Maker".into(),
-                issuer: None,
-                key: None,
-                kin: Vec::new(),
-            }),
-            claimed: None,
-            trust: Trust::Signed,
-            origin: "https://example/hello.psi".into(),
-            roots: None,
-            grants: Grants::from_list("network,listen:8080").unwrap(),
-            settings: BTreeMap::new(),
-            directories: BTreeSet::new(),
-            marked: BTreeSet::new(),
-            enabled: true,
-            boot_is_chosen: false,
-            profile: String::new(),
-            runtime: false,
-            prefixes: Vec::new(),
-            extensions: Vec::new(),
-            channel: None,
-            held: false,
-            trial: None,
-        }
-    }
-
-    fn put(records: &Portables, portable: &Portable) -> Result<(), Error> {
-        records.hold(&portable.name)?.put(portable)
-    }
-
-    fn remove(records: &Portables) -> Result<(), Error> {
-        records.hold("hello")?.remove()
-    }
-
-    #[test]
-    fn a_record_is_written_and_read_back() {
-        let state = tempfile::tempdir().unwrap();
-        let records = Portables::new(state.path());
-        put(&records, &portable("1.0", b"a")).unwrap();
-        assert_eq!(records.get("hello").unwrap(), Some(portable("1.0", b"a")));
-        assert_eq!(records.list().unwrap().len(), 1);
-        assert!(records.get("../hello").is_err());
-    }
-
-    #[test]
-    fn the_highest_version_and_the_signer_outlive_the_record() {
-        let state = tempfile::tempdir().unwrap();
-        let records = Portables::new(state.path());
-        put(&records, &portable("1.10", b"a")).unwrap();
-        put(&records, &portable("1.9", b"a")).unwrap();
-        remove(&records).unwrap();
-        assert_eq!(records.get("hello").unwrap(), None);
-        let signer = portable("1.9", b"a").signer;
-        let check = |version, signer: Option<&Signer>, allowed| {
-            records.check("hello", version, signer, allowed)
-        };
-        assert!(matches!(
-            check("1.9", signer.as_ref(), Allowed::default()),
-            Err(Error::Downgrade { .. })
-        ));
-        check(
-            "1.9",
-            signer.as_ref(),
-            Allowed {
-                downgrade: true,
-                ..Allowed::default()
-            },
-        )
-        .unwrap();
-        check("1.10", signer.as_ref(), Allowed::default()).unwrap();
-        assert!(matches!(
-            check("2", None, Allowed::default()),
-            Err(Error::OtherSigner { .. })
-        ));
-        let other = portable("2", b"b").signer;
-        assert!(matches!(
-            check("2", other.as_ref(), Allowed::default()),
-            Err(Error::OtherSigner { .. })
-        ));
-        records.forget("hello").unwrap();
-        check("1.0", None, Allowed::default()).unwrap();
-        assert!(!state.path().join("remembered").exists());
-    }
-
-    #[test]
-    fn what_was_withdrawn_is_no_mere_older_version() {
-        let state = tempfile::tempdir().unwrap();
-        let records = Portables::new(state.path());
-        let mut known = portable("1.1", b"a");
-        known.channel = Some(Seen {
-            signer: Some(Digest::of(b"a")),
-            serial: 1,
-            digest: Digest::of(b"index"),
-            floor: Some("1.1".into()),
-            lineage: Vec::new(),
-            successors: Vec::new(),
-        });
-        put(&records, &known).unwrap();
-        let check = |version, signer: &[u8], allowed| {
-            records.check(
-                "hello",
-                version,
-                portable("1", signer).signer.as_ref(),
-                allowed,
-            )
-        };
-        let older = Allowed {
-            downgrade: true,
-            ..Allowed::default()
-        };
-        assert!(matches!(
-            check("1.0", b"a", older),
-            Err(Error::BelowFloor { .. })
-        ));
-        let withdrawn = Allowed {
-            withdrawn: true,
-            ..older
-        };
-        check("1.0", b"a", withdrawn).unwrap();
-        check("1.1", b"a", Allowed::default()).unwrap();
-        // Another maker, who was accepted, withdrew nothing.
-        let other = Allowed {
-            other_signer: true,
-            ..older
-        };
-        check("1.0", b"b", other).unwrap();
-        // A purge forgets none of that, and what is told to forget does.
-        remove(&records).unwrap();
-        assert!(matches!(
-            check("1.0", b"a", older),
-            Err(Error::BelowFloor { .. })
-        ));
-        let seen = || records.remembered_channel("hello").unwrap();
-        assert_eq!(seen(), known.channel);
-        check("1.0", b"b", other).unwrap();
-        put(&records, &portable("1.2", b"b")).unwrap();
-        assert_eq!(seen(), None, "it is another maker's now");
-        records.forget("hello").unwrap();
-        assert!(!state.path().join("remembered-channels").exists());
-    }
-
-    #[test]
-    fn a_signer_does_not_take_over_what_nobody_signed_unasked() {
-        let state = tempfile::tempdir().unwrap();
-        let records = Portables::new(state.path());
-        let signer = portable("1.1", b"a").signer;
-        let unsigned = Portable {
-            signer: None,
-            ..portable("1.0", b"")
-        };
-        put(&records, &unsigned).unwrap();
-        let check = |signer: Option<&Signer>, other_signer| {
-            let allowed = Allowed {
-                other_signer,
-                ..Allowed::default()
-            };
-            records.check("hello", "1.1", signer, allowed)
-        };
-        let said = check(signer.as_ref(), false).unwrap_err().to_string();
-        assert!(
-            said.starts_with(
-                "hello was not signed until now, and this image is signed by \"Maker\""
-            ),
-            "{said}"
-        );
-        check(signer.as_ref(), true).unwrap();
-        check(None, false).unwrap();
-        remove(&records).unwrap();
-        check(signer.as_ref(), false).unwrap();
-    }
-
-    #[test]
-    fn a_damaged_record_is_told_and_not_overlooked() {
-        let state = tempfile::tempdir().unwrap();
-        let records = Portables::new(state.path());
-        put(&records, &portable("1.0", b"a")).unwrap();
-        std::fs::write(state.path().join("portables/hello/portable.json"), "{").unwrap();
-        assert!(matches!(records.get("hello"), Err(Error::Damaged { .. })));
-        std::fs::write(state.path().join("remembered"), "hello\n").unwrap();
-        assert!(matches!(
-            records.remembered("hello"),
-            Err(Error::Damaged { .. })
-        ));
-    }
-
-    fn installed() -> tempfile::TempDir {
-        let state = tempfile::tempdir().unwrap();
-        put(&Portables::new(state.path()), &portable("1.0", b"a")).unwrap();
-        state
-    }
-
-    #[test]
-    fn a_power_cut_never_lowers_what_is_remembered_nor_damages_a_record() {
-        let update = |state: &Path| put(&Portables::new(state), &portable("1.1", b"a"));
-        crate::files::power::at_each_step(installed, update, |state, done| {
-            let records = Portables::new(state);
-            let current = records.get("hello").unwrap().unwrap().current;
-            let highest = records.remembered("hello").unwrap().unwrap().highest;
-            let states = [("1.0", "1.0"), ("1.0", "1.1"), ("1.1", "1.1")];
-            assert!(
-                states.contains(&(&current, &highest)),
-                "{current} {highest}"
-            );
-            assert!(!done || current == "1.1");
-            update(state).unwrap();
-        });
-    }
-
-    #[test]
-    fn a_power_cut_during_removal_leaves_a_record_that_can_be_removed_again() {
-        crate::files::power::at_each_step(
-            installed,
-            |state| remove(&Portables::new(state)),
-            |state, done| {
-                let records = Portables::new(state);
-                assert!(records.get("hello").unwrap().is_none() || !done);
-                remove(&records).unwrap();
-                assert_eq!(records.list().unwrap(), []);
-                assert_eq!(entries(state).unwrap(), [state.join("remembered")]);
-            },
-        );
-    }
-
-    #[test]
-    fn notes_of_portables_that_come_and_go_at_once_are_not_in_each_others_way() {
-        const ROUNDS: usize = 300;
-        let runtime = tempfile::tempdir().unwrap();
-        std::thread::scope(|scope| {
-            for name in ["boat", "raft", "ship", "tug"] {
-                let runtime = runtime.path();
-                scope.spawn(move || {
-                    for _ in 0..ROUNDS {
-                        mark_until_reboot(runtime, name, true).unwrap();
-                        assert!(until_reboot(runtime, name).exists());
-                        mark_until_reboot(runtime, name, false).unwrap();
-                    }
-                });
-            }
-        });
-        assert!(!runtime.path().join("until-reboot").exists());
-    }
-}
+mod tests;

@@ -131,7 +131,11 @@ impl Store {
     /// When they cannot be made, or belong to someone else.
     pub fn open(state: &Path) -> Result<Store, Error> {
         let directory = state.join("store");
+        let is_new = !directory.exists();
         make_directory(&directory.join("staging"))?;
+        if is_new {
+            sync_parent(&directory)?;
+        }
         let metadata = fs::symlink_metadata(&directory).map_err(failed("look at", &directory))?;
         if metadata.uid() != rustix::process::geteuid().as_raw()
             || metadata.mode() & 0o022 != 0

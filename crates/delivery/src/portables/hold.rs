@@ -52,7 +52,11 @@ impl Portables {
     /// Nobody removes a directory between its making and its opening.
     fn open(&self, directory: &Path) -> Result<File, FileError> {
         let _lock = lock(&self.state)?;
-        make_directory(directory)?;
+        if !directory.exists() {
+            make_directory(directory)?;
+            // What is synced in it later is found under its name only then.
+            sync_parent(directory)?;
+        }
         File::open(directory).map_err(failed("open", directory))
     }
 }
