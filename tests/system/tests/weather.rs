@@ -92,7 +92,7 @@ impl Harbour<'_> {
         assert_eq!(self.process(), process, "{what}");
     }
 
-    /// The next try succeeds, and nothing is left of the former ones.
+    /// The next try succeeds. What came by other ways is kept for a week.
     fn clears_up(&self, what: &str) {
         let said = self.upgrade();
         let expected = format!("→ 1.{}", self.newest.get());
@@ -102,8 +102,6 @@ impl Harbour<'_> {
             said.stdout,
             said.stderr
         );
-        let left: Vec<_> = fs::read_dir(self.staging()).expect("the store").collect();
-        assert!(left.is_empty(), "{what}: {left:?}");
         self.next();
     }
 }
@@ -134,6 +132,17 @@ fn what_a_server_does_is_told_and_ends_in_time() {
     Harbour::open(|harbour| {
         let bomb = vec![0; 1 << 20];
         let cases: [(&str, Mood, &[&str]); 13] = [
+            // These first: of what comes nothing is there yet.
+            (
+                "sends something else",
+                Mood::Instead(b"<html>".to_vec()),
+                &["nothing of"],
+            ),
+            (
+                "sends too much",
+                Mood::Instead(vec![b'x'; 2 << 20]),
+                &["is larger than"],
+            ),
             ("cut at once", Mood::Cut(0), &["cannot fetch"]),
             ("stalls", Mood::Stall(500), &["took longer than 3 seconds"]),
             ("drips", Mood::Drip, &["took longer than 3 seconds"]),
@@ -165,16 +174,6 @@ fn what_a_server_does_is_told_and_ends_in_time() {
                 &["answers with status 404"],
             ),
             ("has trouble", Mood::Status(503), &["status 503"]),
-            (
-                "sends something else",
-                Mood::Instead(b"<html>".to_vec()),
-                &["nothing of"],
-            ),
-            (
-                "sends too much",
-                Mood::Instead(vec![b'x'; 2 << 20]),
-                &["is larger than"],
-            ),
         ];
         for (what, mood, expected) in cases {
             harbour.web.server.set_mood(mood, ".channel");
@@ -184,15 +183,6 @@ fn what_a_server_does_is_told_and_ends_in_time() {
         harbour.clears_up("the index");
         // The same with what the index names: by patch, by chunks and whole, which all fail.
         let cases: [(&str, Mood, &[&str]); 8] = [
-            ("cut", Mood::Cut(100), &["can't be used", "cannot fetch"]),
-            ("stalls", Mood::Stall(100), &["took longer than 3 seconds"]),
-            ("miscounts", Mood::Miscounts(50), &["cannot fetch"]),
-            (
-                "circles",
-                Mood::Redirect(String::new()),
-                &["redirects more than 10 times"],
-            ),
-            ("trouble", Mood::Status(500), &["status 500"]),
             (
                 "mixed versions",
                 Mood::Instead(b"another".to_vec()),
@@ -208,6 +198,15 @@ fn what_a_server_does_is_told_and_ends_in_time() {
                 Mood::Instead(vec![7; 64 << 20]),
                 &["is larger than"],
             ),
+            ("cut", Mood::Cut(100), &["can't be used", "cannot fetch"]),
+            ("stalls", Mood::Stall(100), &["took longer than 3 seconds"]),
+            ("miscounts", Mood::Miscounts(50), &["cannot fetch"]),
+            (
+                "circles",
+                Mood::Redirect(String::new()),
+                &["redirects more than 10 times"],
+            ),
+            ("trouble", Mood::Status(500), &["status 500"]),
         ];
         for (what, mood, expected) in cases {
             harbour.web.server.set_mood(mood, "boat_");
