@@ -23,6 +23,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("/usr/bin/ssh", "openssh-client"),
     // Tests start their own on loopback.
     ("/usr/sbin/sshd", "openssh-server"),
+    ("/usr/bin/docker-registry", "docker-registry"),
     ("/usr/bin/redis-cli", "redis-tools"),
     ("/usr/sbin/nft", "nftables"),
     ("/usr/sbin/veritysetup", "cryptsetup-bin"),
@@ -65,7 +66,10 @@ pub(crate) fn programs(programs: &[(&str, &str)]) -> Result<()> {
 }
 
 /// What has a service of its own, and the units that would start it.
-const SERVERS: [(&str, [&str; 2]); 1] = [("openssh-server", ["ssh.service", "ssh.socket"])];
+const SERVERS: &[(&str, &[&str])] = &[
+    ("openssh-server", &["ssh.service", "ssh.socket"]),
+    ("docker-registry", &["docker-registry.service"]),
+];
 
 /// As long as it is there, packages that are installed start no services (invoke-rc.d(8)); afterwards nothing starts those at boot.
 struct Quiet {
@@ -77,7 +81,9 @@ impl Quiet {
     fn new(packages: &[&str]) -> Result<Self> {
         let policy = Path::new("/usr/sbin/policy-rc.d");
         let servers = SERVERS.iter().filter(|(name, _)| packages.contains(name));
-        let units: Vec<&str> = servers.flat_map(|(_, units)| *units).collect();
+        let units: Vec<&str> = servers
+            .flat_map(|(_, units)| units.iter().copied())
+            .collect();
         if units.is_empty() || policy.exists() {
             return Ok(Self {
                 units,

@@ -9,6 +9,7 @@ use model::version::compare;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::registry::{Reference, Wanted, is_reference};
 
 /// Most versions in an index: twenty years of monthly ones.
 pub const VERSIONS_MAX: usize = 256;
@@ -439,6 +440,11 @@ impl Release {
 /// Where the index of a portable lies that came from an address: beside the image, under the portable's name.
 #[must_use]
 pub fn address(origin: &str, name: &str) -> Option<String> {
+    if is_reference(origin) {
+        let reference = Reference::parse(origin).ok()?;
+        // What is named by its digest has no successor.
+        return (!reference.is_pinned()).then(|| reference.with(Wanted::Channel));
+    }
     Some(format!("{}{name}.channel", folder(origin)?))
 }
 
@@ -446,6 +452,16 @@ pub fn address(origin: &str, name: &str) -> Option<String> {
 #[must_use]
 pub fn beside(index: &str, file: &str) -> Option<String> {
     Some(format!("{}{file}", folder(index)?))
+}
+
+/// The same of a part, which has its place in a registry by its digest.
+#[must_use]
+pub fn place_of(index: &str, part: &Part) -> Option<String> {
+    if is_reference(index) {
+        let reference = Reference::parse(index).ok()?;
+        return Some(reference.with(Wanted::Blob(part.digest)));
+    }
+    beside(index, &part.file)
 }
 
 /// An address without its query, up to its last slash.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::credential::Credential;
 use crate::digest::Digest;
 use crate::place::Place;
+use crate::registry::is_reference;
 
 mod address;
 mod calls;
@@ -22,6 +23,7 @@ mod host;
 mod known;
 mod pace;
 mod pieces;
+mod registry;
 mod resolver;
 mod staged;
 mod ways;
@@ -29,6 +31,7 @@ mod webhook;
 
 pub use confine::{Reduction, confine, confine_alone};
 pub use pieces::{Pieces, fetch_pieces};
+pub use registry::{Handed, hand_over, referrers, registry_address, there};
 pub use webhook::{PostError, post};
 
 use exchange::{Exchange, Outcome};
@@ -155,6 +158,14 @@ pub enum Error {
         /// What is wrong with them.
         reason: &'static str,
     },
+    /// A registry, or what it has, is not as it has to be.
+    #[error("{url}: {what}")]
+    Registry {
+        /// The address.
+        url: String,
+        /// What is wrong.
+        what: String,
+    },
     /// The staging file cannot be read or written.
     #[error("cannot {action} the staging file")]
     Staging {
@@ -261,6 +272,29 @@ impl Error {
 /// See [`Error`]; what has arrived stays in `staging` for the next try, unless it can be no part of the
 /// content.
 pub fn fetch(
+    request: &Request,
+    staging: &File,
+    state: &File,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Fetched, Error> {
+    if !is_reference(&request.url) {
+        return fetch_address(request, staging, state, progress);
+    }
+    let (of_blob, digest) = registry::resolve(request)?;
+    let fetched = fetch_address(&of_blob, staging, state, progress)?;
+    if fetched.digest == digest {
+        return Ok(fetched);
+    }
+    // The next try must not go on from it.
+    let mut staged = Staged::open(staging, state, &of_blob.url).map_err(Error::staging("read"))?;
+    staged.restart().map_err(Error::staging("empty"))?;
+    Err(Error::Lie {
+        url: request.url.clone(),
+        what: "a blob is not what its digest says",
+    })
+}
+
+fn fetch_address(
     request: &Request,
     staging: &File,
     state: &File,

@@ -18,5 +18,6 @@ pub mod policy;
 pub mod portables;
 pub mod publish;
 pub mod purge;
+pub mod registry;
 pub mod store;
 pub mod trust;

@@ -5,12 +5,14 @@ mod https;
 mod instance;
 mod namespaces;
 mod picture;
+mod registry;
 mod resident;
 mod ssh;
 
 pub use https::{HttpsServer, Mood, Papers};
 pub use instance::{DIST, Finished, Instance};
 pub use picture::Picture;
+pub use registry::Registry;
 pub use ssh::{Ssh, Sshd, free_port};
 
 /// Refuses to go on without root: a privileged test that is skipped proves nothing.

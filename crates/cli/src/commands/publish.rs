@@ -9,6 +9,7 @@ use clap::Args;
 use delivery::channel::{Index, Moment, Needs, Part, Release};
 use delivery::digest::Digest;
 use delivery::publish::Shelf;
+use delivery::registry::is_reference;
 use image::sign::SigningKey;
 use image::signature::TrustedCertificate;
 use image::statement::{STATEMENT_LIMIT_BYTES, Signed, Statement};
@@ -21,11 +22,14 @@ use crate::clock::now_s;
 use crate::context::Context;
 use crate::failure::{WithHint, hint};
 use crate::portable::admit;
+use crate::portable::fetch::FetchOptions;
 use crate::terminal::{one_line, plain, say};
 use crate::verbs::Run;
 use parts::Parts;
+use registry::Registry;
 
 mod parts;
+mod registry;
 
 const DAY_S: u64 = 24 * 3600;
 
@@ -35,7 +39,7 @@ pub(crate) struct Publish {
     /// The image, signed; one that was published before renews the index
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
-    /// The directory that the web server gives out
+    /// The directory that the web server gives out, or a place in a registry: oci://HOST/NAME[:TAG]
     #[arg(value_name = "DIR")]
     directory: PathBuf,
     /// The key that signs the index, as it signs the images; the certificate lies beside it, with the ending .crt
@@ -68,6 +72,8 @@ pub(crate) struct Publish {
     /// From how many of the versions before it a patch is written, where that is smaller than the chunks that changed
     #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u16).range(0..=16))]
     patches: u16,
+    #[command(flatten)]
+    fetch: FetchOptions,
 }
 
 /// What is to be published, as it says itself.
@@ -86,7 +92,11 @@ impl Run for Publish {
         let former = self.former_key.as_deref();
         let former = former.map(|path| load_key(path, None)).transpose()?;
         let given = self.given(&key, former.as_ref())?;
-        let shelf = Shelf::open(&self.directory)?;
+        let place = self.directory.to_str().filter(|place| is_reference(place));
+        let registry = place.map(|place| Registry::open(context, &self.fetch, place, &given.name));
+        let registry = registry.transpose()?;
+        let directory = registry.as_ref().map(Registry::directory);
+        let shelf = Shelf::open(directory.unwrap_or(&self.directory))?;
         let index_file = format!("{}.channel", given.name);
         let known = known(&shelf, &index_file, &given.name, &key, former.as_ref())?;
         let (older, mut index) = known.map_or((None, Index::default()), |(signed, index)| {
@@ -110,6 +120,9 @@ impl Run for Publish {
         }
         shelf.put_text(&index_file, signed.print().as_bytes())?;
         clear(&shelf, &had, &index)?;
+        if let Some(registry) = &registry {
+            registry.push(&shelf, (&given.name, &given.version), &index)?;
+        }
         say(&format!(
             "{} {} · {} {} · serial {} · counts until {}",
             plain(&given.name),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use delivery::channel::{Release, Seen, beside};
+use delivery::channel::{Release, Seen, place_of};
 use delivery::portables::{Portable, Upgrading};
 use delivery::store::Store;
 use serde::Serialize;
@@ -222,7 +222,7 @@ impl Upgrade {
         }
         let part = offered::smaller(release).clone();
         let source = Source::Release(Box::new(Offered {
-            url: beside(&found.url, &part.file).context("the channel has no address")?,
+            url: place_of(&found.url, &part).context("the channel has no address")?,
             part,
             release: release.clone(),
             origin: portable.origin.clone(),

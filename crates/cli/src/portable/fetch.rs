@@ -7,8 +7,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use delivery::digest::Digest;
-use delivery::fetch::{Access, Limits, Progress, Proxy, Request, Roots};
+use delivery::fetch::{Access, Limits, Progress, Proxy, Request, Roots, registry_address};
 use delivery::policy::{Policy, size};
+use delivery::registry::is_reference;
 use delivery::store::{Staging, Store};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -58,6 +59,14 @@ impl FetchOptions {
         Ok(Some(pem))
     }
 
+    /// The address by which a policy judges another one: in registries, that of their interface.
+    fn judged(&self, url: &str) -> Result<String> {
+        match is_reference(url) {
+            true => Ok(registry_address(url, self.own_roots()?.is_some())?),
+            false => Ok(url.to_owned()),
+        }
+    }
+
     /// What a worker is asked for, by the ways that the policy says.
     pub(super) fn request(&self, policy: &Policy, url: &str) -> Result<Request> {
         let roots = self.own_roots()?;
@@ -73,7 +82,7 @@ impl FetchOptions {
             url: url.to_owned(),
             roots,
             limits,
-            access: access(policy, url)?,
+            access: access(policy, &self.judged(url)?)?,
         })
     }
 }
@@ -95,6 +104,16 @@ fn access(policy: &Policy, url: &str) -> Result<Access> {
     })
 }
 
+/// What a worker is asked for about an address, where the policy allows it.
+///
+/// # Errors
+/// When it does not, or what the address asks for can't be read.
+pub(crate) fn request_for(context: &Context, options: &FetchOptions, url: &str) -> Result<Request> {
+    let policy = policy(context)?;
+    addresses(&policy, url)?;
+    options.request(&policy, url)
+}
+
 /// What the administrator allows and wants of fetching.
 ///
 /// # Errors
@@ -111,6 +130,11 @@ pub(crate) fn policy(context: &Context) -> Result<Policy> {
 /// # Errors
 /// When it is not among the sources that are allowed.
 pub(super) fn addresses(policy: &Policy, url: &str) -> Result<Vec<String>> {
+    if is_reference(url) {
+        // What has a digest for a name comes from nowhere else.
+        addresses(policy, &registry_address(url, false)?)?;
+        return Ok(vec![url.to_owned()]);
+    }
     policy.addresses(url).or_hint(
         || "it is not fetched".to_owned(),
         "`sources` in this host's delivery.toml lists what its administrator allows",
@@ -208,7 +232,7 @@ fn fetch_from(
 }
 
 /// Tells what this kernel can't take from a worker.
-pub(super) fn tell_reduced(context: &Context, reason: &str) {
+pub(crate) fn tell_reduced(context: &Context, reason: &str) {
     context.narrate(&format!(
         "{} {}",
         Paint::Yellow.on("reduced:"),

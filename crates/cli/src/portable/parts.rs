@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Seek;
 
 use anyhow::{Context as _, Result};
-use delivery::channel::{Part, beside};
+use delivery::channel::{Part, place_of};
 use delivery::chunks::List;
 use delivery::chunks::list::{LIST_MAX_BYTES, Stretch};
 use delivery::chunks::local::{Local, complete};
@@ -81,7 +81,7 @@ impl Published<'_> {
 }
 
 fn address(offered: &Offered, part: &Part) -> Result<String> {
-    beside(&offered.url, &part.file).context("the channel has no address")
+    place_of(&offered.url, part).context("the channel has no address")
 }
 
 fn from_parts(

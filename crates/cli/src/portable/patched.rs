@@ -3,7 +3,7 @@
 use std::io::Seek;
 
 use anyhow::{Context as _, Result, bail};
-use delivery::channel::{Patch, beside};
+use delivery::channel::{Patch, place_of};
 use delivery::digest::Digest;
 use delivery::store::{Staging, Store};
 
@@ -63,7 +63,7 @@ fn fetched(
     options: &FetchOptions,
 ) -> Result<Staging> {
     let part = &patch.part;
-    let url = beside(&offered.url, &part.file).context("the channel has no address")?;
+    let url = place_of(&offered.url, part).context("the channel has no address")?;
     let options = FetchOptions {
         max_size: Some(part.bytes.to_string()),
         ..options.clone()

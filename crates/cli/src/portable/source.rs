@@ -17,7 +17,7 @@ use crate::terminal::plain;
 /// Where a portable comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// `http://…` or `https://…`.
+    /// `http://…`, `https://…` or `oci://…`.
     Url(String),
     /// An image on this host.
     File(PathBuf),
@@ -53,10 +53,10 @@ pub(crate) struct Offered {
 pub(crate) fn of(context: &Context, word: &str) -> Result<Source> {
     if let Some((scheme, _)) = word.split_once("://") {
         return match scheme {
-            "http" | "https" => Ok(Source::Url(word.to_owned())),
+            "http" | "https" | "oci" => Ok(Source::Url(word.to_owned())),
             other => Err(hint(
                 format!("{} addresses can't be fetched", plain(other)),
-                "http and https can; a file is named by its path",
+                "http, https and oci addresses can; a file is named by its path",
             )),
         };
     }

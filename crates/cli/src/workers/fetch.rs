@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use delivery::chunks::List;
 use delivery::chunks::list::LIST_MAX_BYTES;
 use delivery::digest::Digest;
-use delivery::fetch::{Access, Fetched, Limits, Pieces, Progress, Request, Roots};
+use delivery::fetch::{Access, Fetched, Handed, Limits, Pieces, Progress, Request, Roots};
 use delivery::store::Staging;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,7 @@ struct Order {
     retries: u32,
     access: Access,
     chunks: Option<Wanted>,
+    registry: Option<Errand>,
 }
 
 /// Chunks that are to come, by their numbers in the list, and the sizes that the list has to come to.
@@ -47,9 +48,30 @@ pub(crate) struct Wanted {
     pub(crate) pack_bytes: u64,
 }
 
+/// What is to be done at a registry beside fetching.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum Errand {
+    /// Hand the file over.
+    HandOver(Handed),
+    /// Say what refers to an artefact.
+    Referrers(Digest),
+    /// Say whether there is anything.
+    Look,
+}
+
 /// What comes back.
 #[derive(Serialize, Deserialize)]
 enum Word {
+    /// It was handed over; whether the registry keeps track of what refers to what.
+    Taken {
+        has_referrers: bool,
+    },
+    /// What refers to an artefact, as a document.
+    Referrers {
+        document: Option<String>,
+    },
+    /// Whether there is anything.
+    There(bool),
     /// A layer of the confinement that this kernel does not have.
     Reduced {
         reason: String,
@@ -171,6 +193,69 @@ pub(crate) fn run_chunks(
     })
 }
 
+/// Lets a worker hand a file's content over to a registry; says whether that one keeps track of what refers to what.
+///
+/// # Errors
+/// When the registry does not take it.
+pub(crate) fn hand_over(
+    request: &Request,
+    handed: Handed,
+    file: &File,
+    reduced: &mut dyn FnMut(&str),
+) -> Result<bool> {
+    match run_errand(request, Errand::HandOver(handed), file, reduced)? {
+        Word::Taken { has_referrers } => Ok(has_referrers),
+        _ => Err(confused()),
+    }
+}
+
+/// Lets a worker ask a registry what refers to an artefact; nothing where it has no list yet.
+///
+/// # Errors
+/// When it can't be read.
+pub(crate) fn referrers(
+    request: &Request,
+    of: Digest,
+    reduced: &mut dyn FnMut(&str),
+) -> Result<Option<String>> {
+    let nothing = File::open("/dev/null")?;
+    match run_errand(request, Errand::Referrers(of), &nothing, reduced)? {
+        Word::Referrers { document } => Ok(document),
+        _ => Err(confused()),
+    }
+}
+
+/// Lets a worker look whether there is anything in a place of a registry.
+///
+/// # Errors
+/// When it does not say.
+pub(crate) fn is_there(request: &Request, reduced: &mut dyn FnMut(&str)) -> Result<bool> {
+    let nothing = File::open("/dev/null")?;
+    match run_errand(request, Errand::Look, &nothing, reduced)? {
+        Word::There(is_there) => Ok(is_there),
+        _ => Err(confused()),
+    }
+}
+
+fn run_errand(
+    request: &Request,
+    errand: Errand,
+    file: &File,
+    reduced: &mut dyn FnMut(&str),
+) -> Result<Word> {
+    let order = Order {
+        registry: Some(errand),
+        ..Order::of(request, None)?
+    };
+    let (child, ours) = start(&order, file, file)?;
+    let outcome = listen(&ours, &mut |_| {}, reduced);
+    end(child, outcome)
+}
+
+fn confused() -> anyhow::Error {
+    anyhow!("the fetch worker brought something else than it was asked for")
+}
+
 /// Starts a worker with its order and its two files.
 fn start(order: &Order, file: &File, beside: &File) -> Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
@@ -254,12 +339,29 @@ pub(crate) fn main() -> Result<()> {
         }
     };
     let outcome = match &order.chunks {
+        None if order.registry.is_some() => at_registry(&order, &staging),
         None => whole(&order, (&staging, &state), &mut progress),
         Some(wanted) => chunks(&order, wanted, (&staging, &state), &mut progress),
     };
     told(&outcome.unwrap_or_else(|error| Word::Failed {
         causes: error.chain().map(ToString::to_string).collect(),
     }))
+}
+
+fn at_registry(order: &Order, file: &File) -> Result<Word> {
+    let request = order.request();
+    Ok(match &order.registry {
+        Some(Errand::HandOver(handed)) => Word::Taken {
+            has_referrers: delivery::fetch::hand_over(&request, handed, file)?,
+        },
+        Some(Errand::Referrers(of)) => Word::Referrers {
+            document: delivery::fetch::referrers(&request, of)?
+                .map(String::from_utf8)
+                .transpose()?,
+        },
+        Some(Errand::Look) => Word::There(delivery::fetch::there(&request)?),
+        None => return Err(confused()),
+    })
 }
 
 fn whole(
@@ -327,6 +429,7 @@ impl Order {
             retries,
             access: request.access.clone(),
             chunks,
+            registry: None,
         })
     }
 

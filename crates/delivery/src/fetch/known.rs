@@ -60,7 +60,7 @@ fn header(login: &Login) -> Result<HeaderValue, Error> {
 }
 
 /// Not to be printed, nor remembered by what compresses headers.
-fn sensitive(mut value: HeaderValue) -> HeaderValue {
+pub(super) fn sensitive(mut value: HeaderValue) -> HeaderValue {
     value.set_sensitive(true);
     value
 }

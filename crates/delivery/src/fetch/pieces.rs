@@ -13,6 +13,7 @@ use super::{Error, Failed, Progress, Request, Tries, address};
 use crate::chunks::list::Stretch;
 use crate::chunks::{Chunk, List, pack};
 use crate::digest::Digest;
+use crate::registry::is_reference;
 
 /// What is to come, and where to.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +35,14 @@ pub fn fetch_pieces(
     pieces: &Pieces<'_>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<u64, Error> {
+    let resolved;
+    let request = match is_reference(&request.url) {
+        true => {
+            resolved = super::registry::resolve(request)?.0;
+            &resolved
+        }
+        false => request,
+    };
     let url = address::parse(&request.url)?;
     let mut tries = Tries::begin(request);
     let exchange = Exchange::new(request, url, tries.until, 1)?;

@@ -1,0 +1,91 @@
+//! Portables in a registry of container images: published there, started from there, upgraded from there.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use coracle_system_tests::images::{By, Workshop, with_workshop};
+use testkit::{Instance, Registry};
+
+const SLEEPS: &str = "ExecStart=/usr/bin/sleep infinity";
+
+fn unit(version: &str) -> String {
+    format!("[Unit]\nDescription=dock {version}\n[Service]\nType=exec\n{SLEEPS}\n")
+}
+
+fn publish(coracle: &Instance, workshop: &Workshop<'_>, version: &str, to: &str) {
+    let image = workshop.image(
+        "dock",
+        version,
+        By::Trusted,
+        &[("dock.service", &unit(version))],
+    );
+    let key = workshop.key(By::Trusted);
+    coracle.ok(&["publish", &image, to, "--key", &key]);
+}
+
+#[track_caller]
+fn refused(coracle: &Instance, words: &[&str], phrase: &str) {
+    let done = coracle.coracle(words);
+    assert_ne!(done.status, 0, "{words:?}: {done:#?}");
+    assert!(
+        done.stderr.contains(phrase),
+        "{words:?}: no {phrase:?} in {done:#?}"
+    );
+}
+
+fn running(coracle: &Instance) -> String {
+    coracle.property("dock.service", "Description")
+}
+
+#[test]
+fn a_registry_has_versions_and_their_signed_index() {
+    with_workshop(|coracle, workshop| {
+        let registry = Registry::start(coracle.folder(), false);
+        let place = format!("{}/boats/dock", registry.address);
+        refused(coracle, &["start", &place], "404");
+        publish(coracle, workshop, "1.0", &place);
+        coracle.ok(&["start", &place]);
+        assert_eq!(running(coracle), "dock 1.0");
+        let upgrade = ["upgrade", "dock", "--healthy-for", "0"];
+        assert!(coracle.ok(&upgrade).contains("newest") || running(coracle) == "dock 1.0");
+        publish(coracle, workshop, "1.1", &place);
+        coracle.ok(&upgrade);
+        assert_eq!(running(coracle), "dock 1.1");
+        coracle.ok(&["rollback", "dock", "1.0"]);
+        assert_eq!(running(coracle), "dock 1.0");
+        coracle.ok(&["purge", "dock", "--forget"]);
+        coracle.ok(&["start", &format!("{place}:1.0")]);
+        assert_eq!(running(coracle), "dock 1.0");
+        coracle.ok(&["purge", "dock", "--forget"]);
+        refused(coracle, &["start", &format!("{place}:2.0")], "404");
+        refused(
+            coracle,
+            &["start", &format!("{}/boats/Dock", registry.address)],
+            "small letters",
+        );
+    });
+}
+
+#[test]
+fn a_private_registry_is_told_who_asks_by_a_file_of_roots() {
+    with_workshop(|coracle, workshop| {
+        let registry = Registry::start(coracle.folder(), true);
+        let place = format!("{}/dock", registry.address);
+        refused(coracle, &["start", &place], "wants to know who asks");
+        let netrc = coracle.folder().join("netrc");
+        let write = |password: &str| {
+            let text = format!("machine 127.0.0.1 login me password \"{password}\"\n");
+            fs::write(&netrc, text).expect("a file");
+            fs::set_permissions(&netrc, fs::Permissions::from_mode(0o600)).expect("a mode");
+        };
+        let policy = format!("netrc = \"{}\"\n", netrc.display());
+        fs::write(coracle.folder().join("config/delivery.toml"), policy).expect("a file");
+        write("wrong");
+        refused(coracle, &["start", &place], "does not let in who says so");
+        write("open sesame");
+        publish(coracle, workshop, "1.0", &place);
+        coracle.ok(&["start", &place]);
+        assert_eq!(running(coracle), "dock 1.0");
+        coracle.ok(&["purge", "dock"]);
+    });
+}
