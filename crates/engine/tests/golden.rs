@@ -60,6 +60,23 @@ fn trace(units: &str, events: &str) -> String {
     text
 }
 
+/// What is told of the run with this number.
+fn parse_of_run(words: &[&str], unit: UnitId) -> Input {
+    let incarnation = Incarnation(words[2].parse().unwrap());
+    let Some(serial) = words.get(3) else {
+        return Input::CgroupEmpty { unit, incarnation };
+    };
+    let process = ProcessKey {
+        unit,
+        incarnation,
+        serial: serial.parse().unwrap(),
+    };
+    Input::Exited {
+        process,
+        status: ExitStatus::Exited(0),
+    }
+}
+
 fn parse_event(engine: &Engine, line: &str, request: &mut u64) -> Input {
     let words: Vec<&str> = line.split_whitespace().collect();
     let unit = engine
@@ -101,16 +118,16 @@ fn parse_event(engine: &Engine, line: &str, request: &mut u64) -> Input {
         "unspawned" => Input::SpawnFailed(process(2)),
         "executed" => Input::Executed(process(2)),
         "exits" | "killed" => parse_end(process(2), &words),
-        "late" => {
-            let incarnation = Incarnation(words[2].parse().unwrap());
-            let process = ProcessKey {
+        "late" | "emptied" => parse_of_run(&words, unit),
+        "replace" => {
+            *request += 1;
+            Input::Replace {
+                request: *request,
                 unit,
-                incarnation,
-                serial: words[3].parse().unwrap(),
-            };
-            Input::Exited {
-                process,
-                status: ExitStatus::Exited(0),
+                mode: JobMode::Replace,
+                drain: words
+                    .get(2)
+                    .map(|span| Micros::seconds(span.parse().unwrap())),
             }
         }
         "oom" => Input::OutOfMemory { unit, incarnation },
@@ -357,4 +374,9 @@ fn sockets_start_their_service() {
 #[test]
 fn slices_bound_how_many_are_up_and_scopes_live_as_long_as_their_processes() {
     check("slices.txt");
+}
+
+#[test]
+fn what_is_replaced_drains_or_goes_on() {
+    check("replace.txt");
 }

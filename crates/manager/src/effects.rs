@@ -55,8 +55,14 @@ impl Manager {
             Action::JobQueued { request, job } => self.on_job_queued(request, job),
             Action::Refused { request, why } => self.on_job_refused(request, &why),
             Action::JobDone {
-                job, unit, result, ..
-            } => self.on_job_done(job, unit, result, &cause),
+                job,
+                unit,
+                kind,
+                result,
+            } => {
+                self.note_replacement(unit, kind, result);
+                self.on_job_done(job, unit, result, &cause);
+            }
             Action::StateChanged(unit) => self.on_state_changed(unit, &cause),
             Action::Release {
                 unit,

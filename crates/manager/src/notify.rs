@@ -313,7 +313,7 @@ impl Manager {
         };
         if !may_speak {
             descriptors.close_aside();
-            if !self.complains(number) {
+            if self.is_of_earlier_run(unit, incarnation, sender.pid) || !self.complains(number) {
                 return;
             }
             let text = format!(
@@ -409,6 +409,22 @@ impl Manager {
         !is_main && group.is_some_and(|group| member(pid, &group).is_some())
     }
 
+    /// Does, or did, this process belong to a run that had the socket's path before?
+    fn is_of_earlier_run(&self, unit: UnitId, incarnation: u64, pid: u32) -> bool {
+        let runs = self.units.get(&unit).map(|entry| &entry.runs);
+        let mut runs = runs.into_iter().flatten();
+        let inherits = |run: &&Run| run.incarnation == incarnation && run.inherits_notify;
+        if !runs.clone().any(|run| inherits(&run)) {
+            return false;
+        }
+        let has = |run: &Run| {
+            let group = run.cgroup.as_ref();
+            is_process(run, pid, |_| true) || group.is_some_and(|group| is_in_group(pid, group))
+        };
+        runs.any(|run| run.incarnation != incarnation && has(run))
+            || crate::cgroup::groups_of(pid).is_err()
+    }
+
     fn may_speak(&mut self, unit: UnitId, incarnation: u64, sender: Credentials) -> bool {
         let mains = self.serials(unit, engine::Target::Main);
         let Some(entry) = self.units.get_mut(&unit) else {
@@ -434,7 +450,7 @@ fn is_process(run: &Run, pid: u32, serial: impl Fn(u32) -> bool) -> bool {
 }
 
 /// Any process of the run's group. One that has ended since it spoke can't be asked for its group any more; the socket belongs
-/// to this run alone, so the user decides.
+/// to this run alone, so the user decides, unless it is one that an earlier run may have spoken to.
 fn speaks_for_all(run: &Run, sender: Credentials) -> bool {
     let uid = run.user.as_ref().map_or(0, |user| user.uid);
     let Some(group) = &run.cgroup else {
@@ -442,7 +458,7 @@ fn speaks_for_all(run: &Run, sender: Credentials) -> bool {
     };
     match crate::cgroup::groups_of(sender.pid) {
         Ok(_) => is_in_group(sender.pid, group),
-        Err(_) => sender.uid == uid,
+        Err(_) => sender.uid == uid && !run.inherits_notify,
     }
 }
 

@@ -5,7 +5,7 @@ use crate::entry::Entry;
 use crate::manager::Manager;
 use crate::run::{Run, RunProcess};
 use crate::status::main_serial;
-use engine::{Input, JobMode, Micros, Stage, UnitId};
+use engine::{Input, JobKind, JobMode, JobResult, Micros, Stage, UnitId};
 
 impl Manager {
     /// Asks for a job that replaces what runs; says why that will be a stop and a start, where it will.
@@ -25,6 +25,20 @@ impl Manager {
             mode,
             drain,
         });
+    }
+
+    /// Why what runs was not replaced, where a start that went wrong has not said it.
+    pub(crate) fn note_replacement(&mut self, unit: UnitId, kind: JobKind, result: JobResult) {
+        let is_kept = kind == JobKind::Replace && result == JobResult::Failed && self.is_up(unit);
+        let Some(entry) = self.units.get_mut(&unit).filter(|_| is_kept) else {
+            return;
+        };
+        let failure = wire::Failure::JobFailed {
+            unit: entry.name.to_string(),
+            result: "failed".into(),
+            message: "what was to replace it did not come up, and the run before goes on".into(),
+        };
+        entry.failure.get_or_insert_with(|| Box::new(failure));
     }
 
     /// The run beside the current one.

@@ -37,6 +37,8 @@ pub(crate) struct Run {
     pub(crate) oom_kills: Option<u64>,
     /// The inotify watch on that count, which is that of the unit's later runs, too.
     pub(crate) memory_watch: Option<i32>,
+    /// The path of that socket was an earlier run's, which lived then: what is heard there may be that one's.
+    pub(crate) inherits_notify: bool,
     /// NOTIFYACCESS=: who is heard instead of those of NotifyAccess=.
     pub(crate) access: Option<NotifyAccess>,
     /// Every process that was asked for, in order.
@@ -103,6 +105,8 @@ pub(crate) struct RunRecord {
     pub(crate) trigger: Vec<String>,
     #[serde(default)]
     pub(crate) notify: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) inherits_notify: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) access: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -178,6 +182,7 @@ impl Run {
             temporary: self.temporary.as_ref().map(|id| hex(id)),
             trigger: self.trigger.clone(),
             notify: self.notify.is_some(),
+            inherits_notify: self.inherits_notify,
             oom_kills: self.oom_kills,
             access: self.access.map(|access| access.word().to_owned()),
             over: None,
@@ -195,6 +200,7 @@ impl Run {
             images: record.images,
             temporary: record.temporary.as_deref().map(unhex),
             trigger: record.trigger,
+            inherits_notify: record.inherits_notify,
             oom_kills: record.oom_kills,
             access: record
                 .access

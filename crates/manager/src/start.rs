@@ -117,6 +117,7 @@ impl Manager {
             return Ok(());
         }
         entry.last = None;
+        let inherits_notify = entry.runs.iter().any(|run| run.notify.is_some());
         self.place_group(unit)?;
         // Once for all commands of the run: what is counted goes on, and what the host no longer has is no reason not to stop.
         self.filter_group(unit)?;
@@ -135,6 +136,7 @@ impl Manager {
             incarnation,
             user,
             notify,
+            inherits_notify,
             root: crate::image::root(&asked).map(str::to_owned),
             images: {
                 let wishes = prepared.plan.images().iter();

@@ -1,6 +1,7 @@
 //! `restart --drain`: two runs of a service side by side, whatever happens meanwhile.
 
 use std::fs;
+use std::path::Path;
 
 use coracle_system_tests::load::{Pending, ask};
 use coracle_system_tests::waiting::{eventually, state};
@@ -77,7 +78,7 @@ impl Web<'_> {
     }
 }
 
-const SHARES: &str = "ReplaceMode=share\nRuntimeDirectory=coracle-test-replacing";
+const SHARES: &str = "ReplaceMode=share\nNotifyAccess=all\nRuntimeDirectory=coracle-test-replacing";
 
 #[test]
 fn a_manager_that_dies_finds_both_runs_and_goes_on_with_them() {
@@ -111,19 +112,23 @@ fn a_manager_that_dies_finds_both_runs_and_goes_on_with_them() {
         assert_eq!(slow.end(), "first");
         web.is_in("BesideState", "");
         assert!(!manager::lives(&first) && manager::lives(&second));
+        // What is one for both goes with the last.
+        assert!(Path::new("/run/coracle-test-replacing").exists());
         assert_eq!(web.says("NRestarts"), "0");
     });
 }
 
 #[test]
 fn what_does_not_come_up_leaves_what_runs_as_it_was() {
-    let watched = format!("{SHARES}\nTimeoutStartSec=300ms\nNotifyAccess=all");
+    let watched = format!("{SHARES}\nTimeoutStartSec=300ms");
     Web::with(&watched, |web| {
         let (first, slow) = (web.main(), Pending::begin(web.port));
         web.renew("second", &watched);
         fs::remove_file(web.file()).expect("a file");
         let refused = web.coracle.coracle(&["restart", "--drain", "web"]);
         assert_eq!(refused.status, 1, "{}", refused.stderr);
+        let why = "what was to replace it did not come up, and the run before goes on";
+        assert!(refused.stderr.contains(why), "{}", refused.stderr);
         assert_eq!(
             [web.main(), web.says("ActiveState")],
             [first, "active".into()]
@@ -131,11 +136,17 @@ fn what_does_not_come_up_leaves_what_runs_as_it_was() {
         assert_eq!(web.says("BesideState"), "");
         web.heal();
         assert_eq!(slow.end(), "first");
+        // It is heard as before.
+        web.is_in("StatusText", "answered by first");
         assert_eq!(web.answer(), "first");
         // The next attempt is as good as the first would have been.
         web.coracle.ok(&["restart", "--drain", "web"]);
         assert_eq!(web.answer(), "second");
         web.is_in("BesideState", "");
+        // That it stops was said by the former run of itself, where this one is heard.
+        assert_eq!(web.says("ActiveState"), "active");
+        let log = web.coracle.ok(&["logs", "-u", "web", "--cat"]);
+        assert!(!log.contains("is not heard"), "{log}");
     });
 }
 

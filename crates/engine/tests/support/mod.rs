@@ -201,6 +201,8 @@ fn set_service(service: &mut ServiceConfig, key: &str, value: &str) {
         "ExecReloadPost" => service.reload_post = commands(value),
         "RestartRandomizedDelaySec" => service.restart_jitter = seconds(value),
         "RuntimeRandomizedExtraSec" => service.runtime_jitter = seconds(value),
+        "ReplaceMode" => service.overlaps = value == "share",
+        "DrainTimeoutSec" => service.drain = seconds(value),
         "RemainAfterExit" => service.remain_after_exit = value == "yes",
         "ExecCondition" => service.condition = commands(value),
         "ExecStartPre" => service.start_pre = commands(value),

@@ -134,9 +134,7 @@ impl Inhabitant {
         // Another one may be at the same socket, and faster.
         listener.set_nonblocking(true).expect("it does not block");
         let word = self.arguments[4].as_str();
-        if std::env::var_os("NOTIFY_SOCKET").is_some() {
-            notify("READY=1");
-        }
+        say("READY=1");
         std::thread::scope(|scope| {
             loop {
                 let mut ready = [
@@ -145,6 +143,7 @@ impl Inhabitant {
                 ];
                 poll(&mut ready, None).expect("events");
                 if !ready[0].revents().is_empty() {
+                    say("STOPPING=1");
                     return;
                 }
                 if let Ok((stream, _)) = listener.accept() {
@@ -325,6 +324,13 @@ impl Inhabitant {
     }
 }
 
+/// To whom it concerns, if anybody.
+fn say(state: &str) {
+    if std::env::var_os("NOTIFY_SOCKET").is_some() {
+        notify(state);
+    }
+}
+
 /// Answers a request; of one that has a body the head is acknowledged first.
 fn answer_whole(mut stream: &TcpStream, word: &str) {
     stream.set_nonblocking(false).expect("it blocks");
@@ -343,6 +349,9 @@ fn answer_whole(mut stream: &TcpStream, word: &str) {
         if !goes_on || !matches!(stream.read(&mut [0; 1]), Ok(1)) {
             return;
         }
+    }
+    if has_body {
+        say(&format!("STATUS=answered by {word}"));
     }
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n", word.len());
     // Who goes away is not served.
