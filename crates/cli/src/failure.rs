@@ -196,7 +196,8 @@ pub(crate) fn next_step(context: &Context, failure: &Failure) -> Option<String> 
         }
         Failure::BadSignal { .. } => "`kill -l` lists the names; a number is right, too".to_owned(),
         Failure::BadMode { .. } => {
-            "modes are replace, fail, isolate, ignore-dependencies and ignore-requirements"
+            "modes are replace, fail, isolate, replace-irreversibly, flush, lenient, restart-dependencies, triggering, \
+             ignore-dependencies and ignore-requirements"
                 .to_owned()
         }
         Failure::NoProcess { unit } => {

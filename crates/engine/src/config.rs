@@ -167,6 +167,14 @@ pub enum JobMode {
     IgnoreDependencies,
     /// Order, but no relations.
     IgnoreRequirements,
+    /// Contradicting jobs are replaced, and these can't be.
+    ReplaceIrreversibly,
+    /// All other jobs are dropped.
+    Flush,
+    /// A start, and a restart of what is up and needs the unit.
+    RestartDependencies,
+    /// A stop, also of what would start the unit again.
+    Triggering,
 }
 
 /// A service's processes and policy.

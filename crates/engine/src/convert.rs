@@ -577,15 +577,18 @@ fn on_failure_mode(unit: &Unit) -> JobMode {
     }
 }
 
-/// The modes that this version does not tell apart from replace are replace.
 fn job_mode(mode: value::JobMode) -> JobMode {
     match mode {
+        value::JobMode::Replace => JobMode::Replace,
         value::JobMode::Fail => JobMode::Fail,
         value::JobMode::Lenient => JobMode::Lenient,
         value::JobMode::Isolate => JobMode::Isolate,
         value::JobMode::IgnoreDependencies => JobMode::IgnoreDependencies,
         value::JobMode::IgnoreRequirements => JobMode::IgnoreRequirements,
-        _ => JobMode::Replace,
+        value::JobMode::ReplaceIrreversibly => JobMode::ReplaceIrreversibly,
+        value::JobMode::Flush => JobMode::Flush,
+        value::JobMode::RestartDependencies => JobMode::RestartDependencies,
+        value::JobMode::Triggering => JobMode::Triggering,
     }
 }
 

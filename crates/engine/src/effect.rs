@@ -365,6 +365,12 @@ pub enum Refusal {
     /// Only a start can isolate.
     #[error("Only a start can isolate.")]
     IsolateNotStart,
+    /// Only a start restarts what needs the unit.
+    #[error("Only a start can be in the mode restart-dependencies.")]
+    OfStartsAlone,
+    /// Only a stop stops what triggers the unit.
+    #[error("Only a stop can be in the mode triggering.")]
+    OfStopsAlone,
     /// It cannot be reloaded.
     #[error("{0} has no way to reload (ExecReload=).")]
     NotReloadable(String),

@@ -25,6 +25,14 @@ pub(crate) enum Move {
     Over(JobResult),
 }
 
+/// How jobs of a transaction stand to others.
+#[derive(Debug, Clone, Copy)]
+struct Manner {
+    ignore_order: bool,
+    /// No later one takes their place.
+    irreversible: bool,
+}
+
 impl Engine {
     pub(crate) fn client_job(&mut self, request: u64, unit: UnitId, kind: JobKind, mode: JobMode) {
         let cause = Chain::root(Cause::Asked {
@@ -80,8 +88,13 @@ impl Engine {
         if (starts && config.refuse_manual_start) || (stops && config.refuse_manual_stop) {
             return Err(Refusal::Manual(name()));
         }
-        if mode == JobMode::Isolate && kind != JobKind::Start {
-            return Err(Refusal::IsolateNotStart);
+        match mode {
+            JobMode::Isolate if kind != JobKind::Start => return Err(Refusal::IsolateNotStart),
+            JobMode::RestartDependencies if kind != JobKind::Start => {
+                return Err(Refusal::OfStartsAlone);
+            }
+            JobMode::Triggering if kind != JobKind::Stop => return Err(Refusal::OfStopsAlone),
+            _ => {}
         }
         if mode == JobMode::Isolate && !config.allow_isolate {
             return Err(Refusal::NoIsolate(name()));
@@ -105,25 +118,49 @@ impl Engine {
         if self.jobs.len() + plan.wishes.len() > JOBS {
             return Err(Refusal::TooMany(JOBS));
         }
-        let ignore_order = mode == JobMode::IgnoreDependencies;
+        if mode == JobMode::Flush {
+            self.drop_all_jobs_but(&plan.wishes);
+        }
+        let manner = Manner {
+            ignore_order: mode == JobMode::IgnoreDependencies,
+            irreversible: mode == JobMode::ReplaceIrreversibly,
+        };
         let mut first = None;
         for (unit, note) in plan.notes {
             self.cause = cause.clone();
             self.log(unit, note);
         }
         for wish in plan.wishes {
-            let job = self.install(wish, ignore_order, automatic && first.is_none());
+            let job = self.install(wish, manner, automatic && first.is_none());
             first = first.or(Some(job));
         }
         Ok(first)
     }
 
-    fn install(&mut self, wish: Wish, ignore_order: bool, automatic: bool) -> JobId {
+    /// Mode flush: what others wait for does not come, but of those that isolation leaves alone, too.
+    fn drop_all_jobs_but(&mut self, wishes: &[Wish]) {
+        let is_kept = |id: &UnitId| {
+            let config = self.unit(*id).config.as_ref();
+            config.is_some_and(|config| config.ignore_on_isolate)
+                || wishes.iter().any(|wish| wish.unit == *id)
+        };
+        let dropped: Vec<UnitId> = self
+            .jobs
+            .values()
+            .copied()
+            .filter(|id| !is_kept(id))
+            .collect();
+        for id in dropped {
+            self.finish_job(id, JobResult::Canceled, false);
+        }
+    }
+
+    fn install(&mut self, wish: Wish, manner: Manner, automatic: bool) -> JobId {
         let id = wish.unit;
         if let Some(job) = self.unit(id).job.as_deref() {
             let merged = merge(job.kind, wish.kind).and_then(|kind| self.collapse(id, kind));
             match merged {
-                Some(kind) => return self.merge_installed(&wish, kind, ignore_order, automatic),
+                Some(kind) => return self.merge_installed(&wish, kind, manner, automatic),
                 None => {
                     self.cause = wish.cause.clone();
                     self.finish_job(id, JobResult::Canceled, false);
@@ -139,7 +176,8 @@ impl Engine {
             running: false,
             queued: self.now,
             began: None,
-            ignore_order,
+            ignore_order: manner.ignore_order,
+            irreversible: manner.irreversible,
             testing: false,
             cause: wish.cause,
         };
@@ -158,7 +196,7 @@ impl Engine {
         &mut self,
         wish: &Wish,
         kind: JobKind,
-        ignore_order: bool,
+        manner: Manner,
         automatic: bool,
     ) -> JobId {
         let mut again = None;
@@ -175,7 +213,8 @@ impl Engine {
             job.testing = false;
             again = Some(job.id);
         }
-        job.ignore_order |= ignore_order;
+        job.ignore_order |= manner.ignore_order;
+        job.irreversible |= manner.irreversible;
         job.automatic |= automatic;
         let id = job.id;
         self.ready.extend(again);

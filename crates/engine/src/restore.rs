@@ -46,6 +46,7 @@ impl Job {
             queued: self.queued,
             began: self.began,
             ignore_order: self.ignore_order,
+            irreversible: self.irreversible,
             testing: self.testing,
             cause: self.cause.links().to_vec(),
         }
@@ -61,6 +62,7 @@ impl Job {
             queued: snapshot.queued,
             began: snapshot.began,
             ignore_order: snapshot.ignore_order,
+            irreversible: snapshot.irreversible,
             testing: snapshot.testing,
             cause: Chain::from_links(&snapshot.cause),
         }

@@ -123,6 +123,9 @@ pub struct JobSnapshot {
     pub began: Option<Micros>,
     /// It does not wait for other units.
     pub ignore_order: bool,
+    /// No other job takes its place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub irreversible: bool,
     /// A condition test is under way.
     pub testing: bool,
     /// Why it exists, newest first.

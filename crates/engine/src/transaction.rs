@@ -136,8 +136,8 @@ impl Engine {
             if plan.wishes.len() > TRANSACTION_JOBS {
                 return Err(Refusal::TooMany(TRANSACTION_JOBS));
             }
-            if next == 1 && mode == JobMode::Isolate {
-                self.isolate(&mut plan);
+            if next == 1 {
+                self.widen(&mut plan, mode);
             }
         }
         plan.drop_refused()?;
@@ -157,24 +157,41 @@ impl Engine {
         if mode == JobMode::Lenient {
             self.refuse_stops(&plan)?;
         }
-        if matches!(mode, JobMode::Fail | JobMode::Lenient) {
-            self.refuse_destructive(&plan)?;
-        }
+        self.refuse_destructive(&plan, mode)?;
         Ok(plan)
     }
 
+    /// What the mode adds to what was asked for.
+    fn widen(&self, plan: &mut Transaction, mode: JobMode) {
+        match mode {
+            JobMode::Isolate => self.isolate(plan),
+            JobMode::RestartDependencies => self.pull_in(plan, 0, &RESTART_PULLS),
+            JobMode::Triggering => {
+                let pull = (Relation::Triggers, End::Theirs, JobKind::Stop, true);
+                self.pull_in(plan, 0, &[pull]);
+            }
+            _ => {}
+        }
+    }
+
     fn expand(&self, plan: &mut Transaction, from: usize) {
-        let Some((unit, kind, cause, refused)) = plan
-            .wishes
-            .get(from)
-            .map(|w| (w.unit, w.kind, w.cause.clone(), w.refused.is_some()))
+        let wish = plan.wishes.get(from);
+        let Some(kind) = wish
+            .filter(|wish| wish.refused.is_none())
+            .map(|wish| wish.kind)
         else {
             return;
         };
-        if refused {
-            return;
+        for pulls in pulls(kind) {
+            self.pull_in(plan, from, pulls);
         }
-        for (relation, end, wanted, matters) in pulls(kind).iter().copied().flatten().copied() {
+    }
+
+    fn pull_in(&self, plan: &mut Transaction, from: usize, pulls: &[Pull]) {
+        let Some((unit, cause)) = plan.wishes.get(from).map(|w| (w.unit, w.cause.clone())) else {
+            return;
+        };
+        for (relation, end, wanted, matters) in pulls.iter().copied() {
             for other in self.related(unit, relation, end) {
                 let Some(kind) = self.collapse(other, wanted) else {
                     continue;
@@ -228,9 +245,13 @@ impl Engine {
         }
     }
 
-    fn refuse_destructive(&self, plan: &Transaction) -> Result<(), Refusal> {
+    /// Jobs that may not be replaced stay, whatever comes, but for the end of everything.
+    fn refuse_destructive(&self, plan: &Transaction, mode: JobMode) -> Result<(), Refusal> {
+        let refuses = matches!(mode, JobMode::Fail | JobMode::Lenient);
         for wish in &plan.wishes {
-            let installed = self.unit(wish.unit).job.as_ref().map(|job| job.kind);
+            let installed = self.unit(wish.unit).job.as_ref();
+            let stays = installed.filter(|job| refuses || job.irreversible && !self.ending);
+            let installed = stays.map(|job| job.kind);
             if let Some(kind) = installed.filter(|kind| merge(*kind, wish.kind).is_none()) {
                 let (anchor, name) = plan
                     .wishes

@@ -61,6 +61,7 @@ pub(crate) struct Job {
     pub(crate) queued: Micros,
     pub(crate) began: Option<Micros>,
     pub(crate) ignore_order: bool,
+    pub(crate) irreversible: bool,
     pub(crate) testing: bool,
     pub(crate) cause: Chain,
 }

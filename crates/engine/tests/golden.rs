@@ -94,6 +94,10 @@ fn parse_event(engine: &Engine, line: &str, request: &mut u64) -> Input {
             Some(&"fail") => JobMode::Fail,
             Some(&"isolate") => JobMode::Isolate,
             Some(&"ignore-dependencies") => JobMode::IgnoreDependencies,
+            Some(&"replace-irreversibly") => JobMode::ReplaceIrreversibly,
+            Some(&"flush") => JobMode::Flush,
+            Some(&"restart-dependencies") => JobMode::RestartDependencies,
+            Some(&"triggering") => JobMode::Triggering,
             _ => JobMode::Replace,
         };
         Input::Job {

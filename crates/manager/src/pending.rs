@@ -63,7 +63,12 @@ pub(crate) struct Manner {
 /// A mode by its name; empty is the usual one.
 pub(crate) fn job_mode(name: &str) -> Result<JobMode, Failure> {
     Ok(match name {
-        "" | "replace" | "replace-irreversibly" => JobMode::Replace,
+        "" | "replace" => JobMode::Replace,
+        "replace-irreversibly" => JobMode::ReplaceIrreversibly,
+        "flush" => JobMode::Flush,
+        "restart-dependencies" => JobMode::RestartDependencies,
+        "triggering" => JobMode::Triggering,
+        "lenient" => JobMode::Lenient,
         "fail" => JobMode::Fail,
         "isolate" => JobMode::Isolate,
         "ignore-dependencies" => JobMode::IgnoreDependencies,

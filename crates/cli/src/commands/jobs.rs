@@ -24,7 +24,7 @@ pub(crate) struct JobOptions {
     /// Return as soon as the jobs are queued
     #[arg(long)]
     pub(crate) no_block: bool,
-    /// How the jobs meet those that are queued: replace, fail, isolate, ignore-dependencies, ignore-requirements
+    /// How the jobs meet those that are queued: replace, fail, isolate, replace-irreversibly, flush, restart-dependencies, ignore-dependencies, ignore-requirements, lenient
     #[arg(long, value_name = "MODE", default_value = "replace")]
     pub(crate) job_mode: String,
     /// Start although this version does not enforce a sandboxing directive of the unit; `status` shows it
@@ -83,7 +83,7 @@ pub(crate) struct QueueOptions {
     /// Return as soon as the jobs are queued
     #[arg(long)]
     no_block: bool,
-    /// How the jobs meet those that are queued: replace, fail, ignore-dependencies, ignore-requirements
+    /// How the jobs meet those that are queued: replace, fail, triggering, replace-irreversibly, flush, ignore-dependencies, ignore-requirements
     #[arg(long, value_name = "MODE", default_value = "replace")]
     job_mode: String,
 }

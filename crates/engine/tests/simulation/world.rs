@@ -253,6 +253,10 @@ impl World {
             0 | 1 => JobMode::Fail,
             2 => JobMode::Isolate,
             3 => JobMode::IgnoreRequirements,
+            4 => JobMode::ReplaceIrreversibly,
+            5 => JobMode::Flush,
+            6 => JobMode::RestartDependencies,
+            7 => JobMode::Triggering,
             _ => JobMode::Replace,
         };
         self.request += 1;

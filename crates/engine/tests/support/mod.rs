@@ -99,6 +99,7 @@ fn set_other(unit: &mut UnitConfig, key: &str, value: &str) {
     match key {
         "Condition" => unit.conditions = value == "yes",
         "AllowIsolate" => unit.allow_isolate = value == "yes",
+        "IgnoreOnIsolate" => unit.ignore_on_isolate = value == "yes",
         "RefuseManualStart" => unit.refuse_manual_start = value == "yes",
         "RefuseManualStop" => unit.refuse_manual_stop = value == "yes",
         "StopWhenUnneeded" => unit.stop_when_unneeded = value == "yes",
