@@ -1,5 +1,6 @@
 //! What the engine knows of a unit: types, timeouts, restart policy, relations; nothing of what a process sees.
 
+pub use crate::job_mode::JobMode;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -149,32 +150,6 @@ pub struct RateLimit {
     pub interval: Micros,
     /// How many are allowed in it.
     pub burst: u32,
-}
-
-/// What happens to jobs that stand in the way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum JobMode {
-    /// Contradicting jobs are replaced.
-    #[default]
-    Replace,
-    /// Fail rather than replace a contradicting job.
-    Fail,
-    /// Neither replace a contradicting job nor stop what is up or on its way.
-    Lenient,
-    /// Everything else is stopped.
-    Isolate,
-    /// Neither relations nor order.
-    IgnoreDependencies,
-    /// Order, but no relations.
-    IgnoreRequirements,
-    /// Contradicting jobs are replaced, and these can't be.
-    ReplaceIrreversibly,
-    /// All other jobs are dropped.
-    Flush,
-    /// A start, and a restart of what is up and needs the unit.
-    RestartDependencies,
-    /// A stop, also of what would start the unit again.
-    Triggering,
 }
 
 /// A service's processes and policy.

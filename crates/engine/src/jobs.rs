@@ -65,43 +65,6 @@ impl Engine {
         }
     }
 
-    fn check_manual(&self, id: UnitId, kind: JobKind, mode: JobMode) -> Result<(), Refusal> {
-        let name = || self.name(id).to_string();
-        let Some(config) = &self.unit(id).config else {
-            return Err(Refusal::NotFound(name()));
-        };
-        if config.load == crate::config::Load::NotFound && self.unit(id).is_idle() {
-            return Err(Refusal::NotFound(name()));
-        }
-        let starts = matches!(
-            kind,
-            JobKind::Start
-                | JobKind::Restart
-                | JobKind::TryRestart
-                | JobKind::ReloadOrStart
-                | JobKind::Replace
-        );
-        let stops = matches!(
-            kind,
-            JobKind::Stop | JobKind::Restart | JobKind::TryRestart | JobKind::Replace
-        );
-        if (starts && config.refuse_manual_start) || (stops && config.refuse_manual_stop) {
-            return Err(Refusal::Manual(name()));
-        }
-        match mode {
-            JobMode::Isolate if kind != JobKind::Start => return Err(Refusal::IsolateNotStart),
-            JobMode::RestartDependencies if kind != JobKind::Start => {
-                return Err(Refusal::OfStartsAlone);
-            }
-            JobMode::Triggering if kind != JobKind::Stop => return Err(Refusal::OfStopsAlone),
-            _ => {}
-        }
-        if mode == JobMode::Isolate && !config.allow_isolate {
-            return Err(Refusal::NoIsolate(name()));
-        }
-        Ok(())
-    }
-
     /// Queues a job and all that belongs to it; nothing where the state makes it void.
     pub(crate) fn request(
         &mut self,
@@ -135,24 +98,6 @@ impl Engine {
             first = first.or(Some(job));
         }
         Ok(first)
-    }
-
-    /// Mode flush: what others wait for does not come, but of those that isolation leaves alone, too.
-    fn drop_all_jobs_but(&mut self, wishes: &[Wish]) {
-        let is_kept = |id: &UnitId| {
-            let config = self.unit(*id).config.as_ref();
-            config.is_some_and(|config| config.ignore_on_isolate)
-                || wishes.iter().any(|wish| wish.unit == *id)
-        };
-        let dropped: Vec<UnitId> = self
-            .jobs
-            .values()
-            .copied()
-            .filter(|id| !is_kept(id))
-            .collect();
-        for id in dropped {
-            self.finish_job(id, JobResult::Canceled, false);
-        }
     }
 
     fn install(&mut self, wish: Wish, manner: Manner, automatic: bool) -> JobId {

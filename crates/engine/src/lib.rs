@@ -18,6 +18,7 @@ mod graph;
 mod id;
 mod input;
 mod jitter;
+mod job_mode;
 mod jobs;
 mod path;
 mod processes;

@@ -1,5 +1,6 @@
 //! From one wish to a consistent set of jobs: pull in what belongs to it, merge, drop what cannot be, find an order.
 
+mod modes;
 pub(crate) mod order;
 mod web;
 
@@ -161,19 +162,6 @@ impl Engine {
         Ok(plan)
     }
 
-    /// What the mode adds to what was asked for.
-    fn widen(&self, plan: &mut Transaction, mode: JobMode) {
-        match mode {
-            JobMode::Isolate => self.isolate(plan),
-            JobMode::RestartDependencies => self.pull_in(plan, 0, &RESTART_PULLS),
-            JobMode::Triggering => {
-                let pull = (Relation::Triggers, End::Theirs, JobKind::Stop, true);
-                self.pull_in(plan, 0, &[pull]);
-            }
-            _ => {}
-        }
-    }
-
     fn expand(&self, plan: &mut Transaction, from: usize) {
         let wish = plan.wishes.get(from);
         let Some(kind) = wish
@@ -208,82 +196,6 @@ impl Engine {
                     wish.conflicted = true;
                 }
             }
-        }
-    }
-
-    /// Everything that is not part of the wish is stopped.
-    fn isolate(&self, plan: &mut Transaction) {
-        let mut next = 1;
-        while next < plan.wishes.len() {
-            self.expand(plan, next);
-            next += 1;
-        }
-        let kept: Vec<UnitId> = plan.index.keys().map(|(unit, _)| *unit).collect();
-        for unit in self.names.values().copied() {
-            let record = self.unit(unit);
-            let exempt = record
-                .config
-                .as_ref()
-                .is_none_or(|config| config.ignore_on_isolate);
-            let triggered = self
-                .related(unit, Relation::Triggers, End::Theirs)
-                .any(|socket| kept.binary_search(&socket).is_ok());
-            if exempt || record.is_idle() || triggered || kept.binary_search(&unit).is_ok() {
-                continue;
-            }
-            let cause = plan
-                .wishes
-                .first()
-                .map(|wish| wish.cause.clone())
-                .unwrap_or_default();
-            let to = plan.add(self, unit, JobKind::Stop, cause);
-            plan.links.push(Link {
-                from: 0,
-                to,
-                matters: true,
-            });
-        }
-    }
-
-    /// Jobs that may not be replaced stay, whatever comes, but for the end of everything.
-    fn refuse_destructive(&self, plan: &Transaction, mode: JobMode) -> Result<(), Refusal> {
-        let refuses = matches!(mode, JobMode::Fail | JobMode::Lenient);
-        for wish in &plan.wishes {
-            let installed = self.unit(wish.unit).job.as_ref();
-            let stays = installed.filter(|job| refuses || job.irreversible && !self.ending);
-            let installed = stays.map(|job| job.kind);
-            if let Some(kind) = installed.filter(|kind| merge(*kind, wish.kind).is_none()) {
-                let (anchor, name) = plan
-                    .wishes
-                    .first()
-                    .map(|first| (first.kind, self.name(first.unit)))
-                    .unwrap_or((wish.kind, self.name(wish.unit)));
-                let other = self.name(wish.unit).to_string();
-                return Err(Refusal::Destructive(
-                    name.to_string(),
-                    anchor.name(),
-                    other,
-                    kind.name(),
-                    wish.kind.name(),
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// Mode lenient: what is up or on its way stays so.
-    fn refuse_stops(&self, plan: &Transaction) -> Result<(), Refusal> {
-        let stopped = plan.wishes.iter().find(|wish| {
-            let is_coming = self.unit(wish.unit).job.as_ref();
-            let is_coming = is_coming.is_some_and(|job| job.kind != JobKind::Stop);
-            wish.kind == JobKind::Stop && (is_coming || !self.active(wish.unit).is_down())
-        });
-        match (plan.wishes.first(), stopped) {
-            (Some(first), Some(stopped)) if first.kind != JobKind::Stop => Err(Refusal::InTheWay(
-                self.name(first.unit).to_string(),
-                self.name(stopped.unit).to_string(),
-            )),
-            _ => Ok(()),
         }
     }
 
