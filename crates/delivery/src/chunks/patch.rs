@@ -34,7 +34,7 @@ const WINDOW_MAX_LOG: u32 = 21;
 const LEVEL: i32 = 12;
 /// So that all of what is before is found, as powers of two.
 const WINDOW_LOG: u32 = 24;
-const TABLE_LOG: u32 = 22;
+const TABLE_LOG: u32 = 24;
 /// Bytes copied at once.
 const BUFFER_BYTES: usize = 256 * 1024;
 
