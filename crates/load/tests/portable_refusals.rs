@@ -21,14 +21,18 @@ fn exec_prefixes_that_leave_the_sandbox_are_refused() {
         ("@-!", '!'),
     ] {
         let tail = if prefix.contains('@') { " hello" } else { "" };
-        check(
-            &format!("ExecStart={prefix}/bin/x{tail}"),
-            &format!(
-                "never hello.service:2: ExecStart=: the prefix “{mark}” would run the command outside the sandbox"
-            ),
-        );
+        for name in ["ExecStart", "HealthCommand", "BackupCommand"] {
+            check(
+                &format!("{name}={prefix}/bin/x{tail}"),
+                &format!(
+                    "never hello.service:2: {name}=: the prefix “{mark}” would run the command outside the sandbox"
+                ),
+            );
+        }
     }
-    check("ExecStart=-/bin/x", "");
+    for name in ["ExecStart", "HealthCommand", "BackupCommand"] {
+        check(&format!("{name}=-/bin/x"), "");
+    }
 }
 
 #[test]

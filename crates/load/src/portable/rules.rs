@@ -42,7 +42,8 @@ const fn dial(free: &'static [&'static str], grant: &'static str, words: &'stati
 /// The rule of a directive in a unit of this kind.
 pub(crate) fn rule(directive: Directive, kind: UnitKind) -> Rule {
     let name = directive.name();
-    let by_value = if name.starts_with("Exec") {
+    let is_command = name.starts_with("Exec") || matches!(name, "HealthCommand" | "BackupCommand");
+    let by_value = if is_command {
         commands(name, kind)
     } else {
         None
