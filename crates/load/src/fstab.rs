@@ -1,6 +1,7 @@
 //! fstab(5) as units: a mount or a swap for each line, with what the line's `x-systemd.` options say (systemd.mount(5), section "fstab").
 
-use model::escape::{escape, escape_path, unescape_octal};
+use model::UnitName;
+use model::escape::{escape_path, unescape_octal};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -235,7 +236,7 @@ impl Fstab {
         } else {
             "local-fs.target"
         };
-        let mut unit = self.head(line);
+        let mut unit = Self::head(line)?;
         if !line.has("nofail") {
             line_of(&mut unit, "Before", target);
         }
@@ -277,9 +278,7 @@ impl Fstab {
                 line.number, line.place
             ));
         }
-        self.add(name, unit + &body)?;
-        self.want(line, target, name);
-        Ok(())
+        self.add(line, target, name, unit + &body)
     }
 
     fn swap(&mut self, line: &Line<'_>) -> Result<(), String> {
@@ -289,7 +288,7 @@ impl Fstab {
             .ok_or_else(|| format!("{} is neither a path nor a tag of a device", line.what))?;
         let escaped = escape_path(&path).ok_or_else(|| format!("{path} has .. in it"))?;
         let name = format!("{escaped}.swap");
-        let mut unit = self.head(line);
+        let mut unit = Self::head(line)?;
         if !line.has("nofail") {
             line_of(&mut unit, "Before", "swap.target");
         }
@@ -299,24 +298,22 @@ impl Fstab {
         if !others.is_empty() {
             line_of(&mut body, "Options", &value(&others));
         }
-        self.add(&name, unit + &body)?;
-        self.want(line, "swap.target", &name);
-        Ok(())
+        self.add(line, "swap.target", &name, unit + &body)
     }
 
     /// The `[Unit]` section's beginning, with the relations that the options give.
-    fn head(&self, line: &Line<'_>) -> String {
+    fn head(line: &Line<'_>) -> Result<String, String> {
         let mut unit = String::from("# Made from /etc/fstab.\n\n[Unit]\n");
         line_of(&mut unit, "Documentation", "man:fstab(5)");
         line_of(&mut unit, "SourcePath", "/etc/fstab");
         for name in line.values("requires") {
-            let name = unit_of(name);
+            let name = unit_of(name)?;
             line_of(&mut unit, "Requires", &name);
             line_of(&mut unit, "After", &name);
         }
         for (option, directive) in [("before", "Before"), ("after", "After")] {
             for name in line.values(option) {
-                line_of(&mut unit, directive, &unit_of(name));
+                line_of(&mut unit, directive, &unit_of(name)?);
             }
         }
         for (option, directive) in [
@@ -327,24 +324,31 @@ impl Fstab {
                 line_of(&mut unit, directive, &value(path));
             }
         }
-        unit
+        Ok(unit)
     }
 
-    fn add(&mut self, name: &str, text: String) -> Result<(), String> {
+    fn add(
+        &mut self,
+        line: &Line<'_>,
+        target: &str,
+        name: &str,
+        text: String,
+    ) -> Result<(), String> {
         if self.files.contains_key(&PathBuf::from(name)) {
             return Err(format!("an earlier line makes {name} too"));
         }
+        self.want(line, target, name)?;
         self.files.insert(name.into(), Made::File(text));
         Ok(())
     }
 
     /// What pulls a unit in: a target of the boot, but for those that are asked for, or those that the line names.
-    fn want(&mut self, line: &Line<'_>, target: &str, name: &str) {
+    fn want(&mut self, line: &Line<'_>, target: &str, name: &str) -> Result<(), String> {
         let mut is_named = false;
         for (option, folder) in [("wanted-by", "wants"), ("required-by", "requires")] {
             for by in line.values(option) {
                 is_named = true;
-                self.pull(&unit_of(by), folder, name);
+                self.pull(&unit_of(by)?, folder, name);
             }
         }
         if !is_named && !line.has("noauto") {
@@ -355,6 +359,7 @@ impl Fstab {
             };
             self.pull(target, folder, name);
         }
+        Ok(())
     }
 
     fn pull(&mut self, by: &str, folder: &str, name: &str) {
@@ -372,20 +377,23 @@ fn checker(device: &str) -> Result<String, String> {
     Ok(format!("coracle-fsck@{escaped}.service"))
 }
 
-/// An option names a unit, a device or a mount's place.
-fn unit_of(name: &str) -> String {
-    if !name.starts_with('/') {
-        return value(name);
-    }
-    let suffix = if name.starts_with("/dev/") {
-        "device"
-    } else {
-        "mount"
+/// An option names a unit, a device or a mount's place; what is neither is no part of a path.
+fn unit_of(name: &str) -> Result<String, String> {
+    let full = match name.starts_with('/') {
+        true => {
+            let suffix = match name.starts_with("/dev/") {
+                true => "device",
+                false => "mount",
+            };
+            let escaped = escape_path(name).ok_or_else(|| format!("{name} has .. in it"))?;
+            format!("{escaped}.{suffix}")
+        }
+        false => name.to_owned(),
     };
-    format!(
-        "{}.{suffix}",
-        escape_path(name).unwrap_or_else(|| escape(name))
-    )
+    match full.parse::<UnitName>() {
+        Ok(name) => Ok(value(name.as_str())),
+        Err(_) => Err(format!("{name} is not the name of a unit")),
+    }
 }
 
 fn line_of(text: &mut String, directive: &str, value: &str) {
@@ -477,10 +485,11 @@ mod tests {
     #[test]
     fn a_line_that_makes_no_sense_is_left_out_with_the_reason() {
         let made = units(
-            "/dev/a\n/dev/a a ext4\n/dev/a /a/../b ext4\n/dev/a /a\\012X=1 ext4\n/dev/a /b ext4 rw 0 x\n/dev/b /c ext4\n/dev/d /c xfs\nfoo none swap\n",
+            "/dev/a\n/dev/a a ext4\n/dev/a /a/../b ext4\n/dev/a /a\\012X=1 ext4\n/dev/a /b ext4 rw 0 x\n/dev/b /c ext4\n/dev/d /c xfs\nfoo none swap\n\
+             /dev/e /e ext4 x-systemd.wanted-by=../../etc/x\n/dev/f /f ext4 x-systemd.after=a%n\n",
         );
         assert_eq!(made.files.len(), 2, "{made:?}");
-        let lines = [1, 2, 3, 4, 5, 7, 8].map(|line| format!("/etc/fstab:{line}: "));
+        let lines = [1, 2, 3, 4, 5, 7, 8, 9, 10].map(|line| format!("/etc/fstab:{line}: "));
         assert_eq!(made.notes.len(), lines.len(), "{:?}", made.notes);
         for (note, line) in made.notes.iter().zip(lines) {
             assert!(note.starts_with(&line), "{note}");
