@@ -39,9 +39,15 @@ impl Origin {
     /// Whether what is sent there can be read by those who were meant only: it is encrypted, or does not leave this machine.
     #[must_use]
     pub fn is_private(&self) -> bool {
+        self.scheme == "https" || self.is_loopback()
+    }
+
+    /// Whether it is an address of this machine's loopback; a name is none, whatever it leads to.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
         let host = self.host.trim_start_matches('[').trim_end_matches(']');
         let address: Result<std::net::IpAddr, _> = host.parse();
-        self.scheme == "https" || address.is_ok_and(|address| address.is_loopback())
+        address.is_ok_and(|address| address.is_loopback())
     }
 }
 

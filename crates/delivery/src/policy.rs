@@ -236,7 +236,7 @@ impl Policy {
         let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
         options.read(true).custom_flags(flags.bits().cast_signed());
         let file = match options.open(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(_) if is_absent(directory) || directory.exists() && is_absent(&path) => {
                 return Ok(Policy::default());
             }
             opened => opened.map_err(unreadable)?,
@@ -387,6 +387,12 @@ impl Policy {
             identity,
         }))
     }
+}
+
+/// Whether there is no such name: a link that leads nowhere was meant to be a policy.
+fn is_absent(path: &Path) -> bool {
+    let found = path.symlink_metadata();
+    found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
 #[cfg(test)]

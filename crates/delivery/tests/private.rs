@@ -23,7 +23,13 @@ const BODY: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\
 
 /// Answers each connection with the next of these; told are the heads that came.
 fn server(answers: Vec<String>) -> (u16, Receiver<String>) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    server_on(
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap(),
+        answers,
+    )
+}
+
+fn server_on(listener: TcpListener, answers: Vec<String>) -> (u16, Receiver<String>) {
     let port = listener.local_addr().unwrap().port();
     let (heads, told) = channel();
     std::thread::spawn(move || {
@@ -275,7 +281,7 @@ fn tunnel() -> (u16, Receiver<String>) {
 fn a_proxy_is_asked_for_the_way_and_told_no_credential() {
     let (port, _heads) = https(false, vec![BODY.to_owned()]);
     let (proxy, asked) = tunnel();
-    let url = format!("https://127.0.0.1:{port}/boat.psi");
+    let url = format!("https://localhost:{port}/boat.psi");
     let mut access = credential(&url, token(), None);
     access.proxy = Some(Proxy {
         address: format!("http://127.0.0.1:{proxy}"),
@@ -284,13 +290,13 @@ fn a_proxy_is_asked_for_the_way_and_told_no_credential() {
     run(&url, access).unwrap();
     let head = asked.recv().unwrap();
     assert!(
-        head.starts_with(&format!("connect 127.0.0.1:{port} ")),
+        head.starts_with(&format!("connect localhost:{port} ")),
         "{head}"
     );
     assert!(!head.contains("t0ken"), "{head}");
     // One that is not there is no reason to go without; a host that is reached without it is.
     let (port, _heads) = server(vec![BODY.to_owned()]);
-    let url = format!("http://127.0.0.1:{port}/boat.psi");
+    let url = format!("http://localhost:{port}/boat.psi");
     let gone = |none_for: &[&str]| Access {
         proxy: Some(Proxy {
             address: "http://127.0.0.1:1".to_owned(),
@@ -299,7 +305,60 @@ fn a_proxy_is_asked_for_the_way_and_told_no_credential() {
         ..Access::default()
     };
     assert!(words(run(&url, gone(&[]))).contains("does not answer"));
-    run(&url, gone(&["127.0.0.1"])).unwrap();
+    run(&url, gone(&["localhost"])).unwrap();
+}
+
+#[test]
+fn a_credential_for_this_machine_is_told_to_no_proxy() {
+    for host in ["127.0.0.1", "127.0.0.2"] {
+        let listener = TcpListener::bind((host, 0)).unwrap();
+        let (port, heads) = server_on(listener, vec![BODY.to_owned()]);
+        let (proxy, asked) = server(vec![BODY.to_owned()]);
+        let url = format!("http://{host}:{port}/boat.psi");
+        let mut access = credential(&url, token(), None);
+        access.proxy = Some(Proxy {
+            address: format!("http://127.0.0.1:{proxy}"),
+            none_for: Vec::new(),
+        });
+        run(&url, access).unwrap();
+        assert!(asked.try_recv().is_err(), "{host}: the proxy was asked");
+        assert!(heads.recv().unwrap().contains("bearer t0ken"), "{host}");
+    }
+}
+
+#[test]
+fn of_where_a_redirect_led_nothing_is_told_that_would_let_others_in() {
+    let answer = |head: &str| format!("HTTP/1.1 {head}\r\nConnection: close\r\n\r\n");
+    for (last, phrase) in [
+        ("404 No\r\nContent-Length: 0", "status 404"),
+        ("200 OK\r\nContent-Length: x", "does not answer"),
+        ("200 OK\r\nContent-Length: 99999999999999", "is larger than"),
+    ] {
+        let (other, _others) = server(vec![answer(last)]);
+        let there = format!("http://127.0.0.1:{other}/x");
+        let (own, _owns) = server(vec![redirect(&format!("{there}?signature=s3cret"))]);
+        let told = words(run(
+            &format!("http://127.0.0.1:{own}/boat.psi?query"),
+            Access::default(),
+        ));
+        assert!(
+            told.contains(&there) && told.contains(phrase) && !told.contains("s3cret"),
+            "{told}"
+        );
+    }
+    for to in ["http://127.0.0.1:1/x?s3cret", "gopher://127.0.0.1/x?s3cret"] {
+        let (own, _owns) = server(vec![redirect(to)]);
+        let url = format!("http://127.0.0.1:{own}/boat.psi?query");
+        let told = words(run(&url, Access::default()));
+        assert!(
+            told.contains("127.0.0.1") && !told.contains("s3cret"),
+            "{told}"
+        );
+    }
+    // What was asked for is told whole.
+    let (own, _owns) = server(vec![answer("404 No\r\nContent-Length: 0")]);
+    let url = format!("http://127.0.0.1:{own}/boat.psi?query");
+    assert!(words(run(&url, Access::default())).contains(&url));
 }
 
 #[test]

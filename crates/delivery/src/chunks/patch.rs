@@ -32,7 +32,7 @@ const EXTRA_MAX_BYTES: u32 = 4096;
 const WINDOW_MAX_LOG: u32 = 21;
 /// As the whole image is compressed: the levels above take ten times as long.
 const LEVEL: i32 = 12;
-/// So that all of what is before is found, as powers of two.
+/// So that all of what is before is found, as powers of two: where the table has fewer places than there are bytes, what came first is lost.
 const WINDOW_LOG: u32 = 24;
 const TABLE_LOG: u32 = 24;
 /// Bytes copied at once.

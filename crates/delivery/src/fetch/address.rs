@@ -39,14 +39,33 @@ pub(super) fn parse(url: &str) -> Result<Uri, Error> {
 /// Where a redirect leads: never from https to http.
 pub(super) fn redirect(from: &Uri, location: &str) -> Result<Uri, Error> {
     let location = location.split('#').next().unwrap_or_default();
-    let to = parse(&joined(from, location))?;
+    let to = parse(&joined(from, location)).map_err(without_query)?;
     if from.scheme_str() == Some("https") && to.scheme_str() != Some("https") {
         return Err(Error::Address {
-            url: to.to_string(),
+            url: bare(&to),
             reason: "a redirect from https to http is not followed",
         });
     }
     Ok(to)
+}
+
+/// An address that a server redirected to, as it is told of: its query may be a signature that lets in who has it.
+pub(super) fn bare(url: &Uri) -> String {
+    before_query(&url.to_string())
+}
+
+fn before_query(url: &str) -> String {
+    url.split('?').next().unwrap_or_default().to_owned()
+}
+
+fn without_query(error: Error) -> Error {
+    match error {
+        Error::Address { url, reason } => Error::Address {
+            url: before_query(&url),
+            reason,
+        },
+        error => error,
+    }
 }
 
 /// RFC 3986, section 5.2, but for `..`, which servers resolve as well.

@@ -95,7 +95,9 @@ impl<'a> Exchange<'a> {
             Err(cause) => return Ok(Outcome::Cut(Some(cause))),
         };
         let total_bytes = match response.status().as_u16() {
-            206 if staged.bytes() > 0 => resumed(staged, &url, response.headers())?,
+            206 if staged.bytes() > 0 => {
+                resumed(staged, response.headers()).map_err(|what| self.lie(&url, what))?
+            }
             200 => self.anew(staged, &url, &response)?,
             416 if staged.known().total_bytes == Some(staged.bytes()) => {
                 return Ok(Outcome::Whole {
@@ -108,7 +110,7 @@ impl<'a> Exchange<'a> {
                 return Ok(Outcome::Cut(None));
             }
             status => {
-                let error = status_of(&url, status);
+                let error = self.status(&url, status);
                 return match is_trouble(status) {
                     true => Ok(Outcome::Trouble(error)),
                     false => Err(error),
@@ -149,12 +151,12 @@ impl<'a> Exchange<'a> {
 
     /// Where a policy says where may be fetched from, nobody leads elsewhere.
     fn check_allowed(&self, url: &Uri) -> Result<(), Error> {
-        let url = url.to_string();
+        let whole = url.to_string();
         let allowed = self.request.access.allowed.as_ref();
-        match allowed.is_none_or(|places| places.iter().any(|place| place.covers(&url))) {
+        match allowed.is_none_or(|places| places.iter().any(|place| place.covers(&whole))) {
             true => Ok(()),
             false => Err(Error::Address {
-                url,
+                url: self.told(url),
                 reason: "a redirect to where the policy allows no fetching from is not followed",
             }),
         }
@@ -187,6 +189,25 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// An address in a message: whole where it was asked for, and without its query where a redirect led there.
+    pub(super) fn told(&self, url: &Uri) -> String {
+        match *url == self.url {
+            true => url.to_string(),
+            false => address::bare(url),
+        }
+    }
+
+    /// An answer that is none.
+    pub(super) fn status(&self, url: &Uri, status: u16) -> Error {
+        let url = self.told(url);
+        Error::Status { url, status }
+    }
+
+    pub(super) fn lie(&self, url: &Uri, what: &'static str) -> Error {
+        let url = self.told(url);
+        Error::Lie { url, what }
+    }
+
     pub(super) fn left(&self, bytes: u64) -> Result<Duration, Error> {
         let left = self.until.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -208,7 +229,7 @@ impl<'a> Exchange<'a> {
         match source {
             ureq::Error::Timeout(_) if self.until <= Instant::now() => self.too_slow(bytes),
             source => Error::Server {
-                url: url.to_string(),
+                url: self.told(url),
                 source: Box::new(source),
             },
         }
@@ -225,10 +246,7 @@ impl<'a> Exchange<'a> {
         let total_bytes = header(response.headers(), &CONTENT_LENGTH)
             .map(str::parse)
             .transpose();
-        let total_bytes = total_bytes.map_err(|_| Error::Lie {
-            url: url.to_string(),
-            what: "the length is no number",
-        })?;
+        let total_bytes = total_bytes.map_err(|_| self.lie(url, "the length is no number"))?;
         self.within_limit(url, total_bytes.unwrap_or(0))?;
         staged
             .note(validator(response.headers()), total_bytes)
@@ -240,7 +258,7 @@ impl<'a> Exchange<'a> {
         let limit_bytes = self.request.limits.size_max_bytes;
         if bytes > limit_bytes {
             Err(Error::TooLarge {
-                url: url.to_string(),
+                url: self.told(url),
                 limit_bytes,
             })
         } else {
@@ -277,10 +295,7 @@ impl<'a> Exchange<'a> {
             let next = staged.bytes() + count as u64;
             self.within_limit(url, next)?;
             if total_bytes.is_some_and(|total| next > total) {
-                return Err(Error::Lie {
-                    url: url.to_string(),
-                    what: "there is more than that",
-                });
+                return Err(self.lie(url, "there is more than that"));
             }
             staged
                 .append(buffer.get(..count).unwrap_or_default())
@@ -290,43 +305,32 @@ impl<'a> Exchange<'a> {
     }
 }
 
-/// An answer that is none.
-pub(super) fn status_of(url: &Uri, status: u16) -> Error {
-    let url = url.to_string();
-    Error::Status { url, status }
-}
-
 /// The server's own trouble, which may pass.
 pub(super) fn is_trouble(status: u16) -> bool {
     matches!(status, 429 | 500..=599)
 }
 
 /// A part that goes on exactly where we are, of a content of the size that was announced.
-fn resumed(staged: &Staged<'_>, url: &Uri, headers: &HeaderMap) -> Result<Option<u64>, Error> {
-    let lie = |what| Error::Lie {
-        url: url.to_string(),
-        what,
-    };
+fn resumed(staged: &Staged<'_>, headers: &HeaderMap) -> Result<Option<u64>, &'static str> {
+    const NO_PLACE: &str = "a part without its place";
     let range = header(headers, &CONTENT_RANGE).and_then(|text| text.strip_prefix("bytes "));
     let (range, total) = range
         .and_then(|text| text.split_once('/'))
-        .ok_or_else(|| lie("a part without its place"))?;
-    let (start, end) = range
-        .split_once('-')
-        .ok_or_else(|| lie("a part without its place"))?;
+        .ok_or(NO_PLACE)?;
+    let (start, end) = range.split_once('-').ok_or(NO_PLACE)?;
     if start.parse() != Ok(staged.bytes()) {
-        return Err(lie("another part than was asked for"));
+        return Err("another part than was asked for");
     }
     let total_bytes = total
         .parse()
         .or_else(|_| end.parse::<u64>().map(|end| end.saturating_add(1)));
-    let total_bytes = total_bytes.map_err(|_| lie("a part without its place"))?;
+    let total_bytes = total_bytes.map_err(|_| NO_PLACE)?;
     if staged
         .known()
         .total_bytes
         .is_some_and(|known| known != total_bytes)
     {
-        return Err(lie("a part of something of another size"));
+        return Err("a part of something of another size");
     }
     Ok(Some(total_bytes))
 }

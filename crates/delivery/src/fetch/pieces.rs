@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use ureq::http::Uri;
 use ureq::http::header::CONTENT_RANGE;
 
-use super::exchange::{Asked, Exchange, header, is_trouble, status_of};
+use super::exchange::{Asked, Exchange, header, is_trouble};
 use super::{Error, Failed, Progress, Request, Tries, address};
 use crate::chunks::list::Stretch;
 use crate::chunks::{Chunk, List, pack};
@@ -106,13 +106,13 @@ impl Coming<'_, '_> {
             206 => {}
             // Many answer so that know no ranges: what would come is the whole pack.
             200 => {
-                let url = url.to_string();
+                let url = self.exchange.told(&url);
                 return Err(Error::NoRanges { url });
             }
             status if is_trouble(status) => {
-                return Ok(Some(Failed::Trouble(status_of(&url, status))));
+                return Ok(Some(Failed::Trouble(self.exchange.status(&url, status))));
             }
-            status => return Err(status_of(&url, status)),
+            status => return Err(self.exchange.status(&url, status)),
         }
         let range = header(response.headers(), &CONTENT_RANGE);
         let total = self.pieces.list.pack_bytes();
@@ -122,10 +122,8 @@ impl Coming<'_, '_> {
             range == expected && (whole == "*" || whole.parse() == Ok(total))
         });
         if !is_this {
-            return Err(Error::Lie {
-                url: url.to_string(),
-                what: "another part than was asked for, or of another file",
-            });
+            let what = "another part than was asked for, or of another file";
+            return Err(self.exchange.lie(&url, what));
         }
         let body = response.into_body().into_with_config();
         let mut reader = body.limit(end - start + 1).reader();
@@ -164,16 +162,13 @@ impl Coming<'_, '_> {
         // The connection serves again only when the server has nothing more to say.
         match reader.read(&mut [0]) {
             Ok(0) | Err(_) => Ok(None),
-            Ok(_) => Err(Error::Lie {
-                url: url.to_string(),
-                what: "there is more than that",
-            }),
+            Ok(_) => Err(self.exchange.lie(url, "there is more than that")),
         }
     }
 
     fn put(&self, number: usize, chunk: &Chunk, packed: &[u8], url: &Uri) -> Result<(), Error> {
         let refused = |what: String| Error::Chunk {
-            url: url.to_string(),
+            url: self.exchange.told(url),
             number,
             what,
         };

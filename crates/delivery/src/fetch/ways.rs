@@ -19,9 +19,14 @@ use crate::place::Origin;
 /// Largest head of an answer, in bytes.
 const HEAD_MAX_BYTES: usize = 64 * 1024;
 
+/// Where a redirect may lead on this machine.
+const LOOPBACK: &[&str] = &["127.0.0.1", "[::1]"];
+
 /// What all agents of a transfer have in common.
 pub(super) struct Ways<'a> {
     request: &'a Request,
+    /// What is asked first.
+    own: Option<Origin>,
     certificates: Arc<Vec<Certificate<'static>>>,
     idle_connections: usize,
 }
@@ -34,6 +39,7 @@ impl<'a> Ways<'a> {
     ) -> Result<Ways<'a>, Error> {
         Ok(Ways {
             request,
+            own: Origin::of_uri(url),
             certificates: roots(&request.roots, url)?,
             idle_connections,
         })
@@ -43,7 +49,9 @@ impl<'a> Ways<'a> {
     pub(super) fn agent(&self, identity: Option<&Identity>) -> Result<Agent, Error> {
         let identity = identity.map(client_certificate).transpose()?;
         let tls = builder(Arc::clone(&self.certificates)).client_cert(identity);
-        let proxy = self.request.access.proxy.as_ref().map(proxy).transpose()?;
+        let access = &self.request.access;
+        let proxy = access.proxy.as_ref().map(|proxy| self.proxy(proxy));
+        let proxy = proxy.transpose()?;
         let idle: Option<Duration> = Some(self.request.limits.idle);
         let config = Agent::config_builder()
             .tls_config(tls.build())
@@ -69,21 +77,27 @@ impl<'a> Ways<'a> {
             HostResolver::new(),
         ))
     }
-}
 
-fn proxy(proxy: &Proxy) -> Result<UreqProxy, Error> {
-    let wrong = || Error::Address {
-        url: proxy.address.chars().take(200).collect(),
-        reason: "it is no address of a proxy",
-    };
-    let origin = Origin::of(&proxy.address).ok_or_else(wrong)?;
-    let builder = UreqProxy::builder(ProxyProtocol::Http);
-    let builder = builder.host(&origin.host).port(origin.port);
-    let builder = proxy
-        .none_for
-        .iter()
-        .fold(builder, |builder, host| builder.no_proxy(host));
-    builder.build().map_err(|_| wrong())
+    /// The proxy's own loopback is another one than ours, and a credential for ours would be told to it in clear text. Loopback has many
+    /// spellings: whom a credential is for is left out as it is spelled.
+    fn proxy(&self, proxy: &Proxy) -> Result<UreqProxy, Error> {
+        let wrong = || Error::Address {
+            url: proxy.address.chars().take(200).collect(),
+            reason: "it is no address of a proxy",
+        };
+        let origin = Origin::of(&proxy.address).ok_or_else(wrong)?;
+        let builder = UreqProxy::builder(ProxyProtocol::Http);
+        let builder = builder.host(&origin.host).port(origin.port);
+        let known = self.request.access.credential.as_ref();
+        let known = known.map(|credential| &credential.origin);
+        let own = self.own.iter().chain(known);
+        let own = own.filter(|origin| origin.is_loopback());
+        let own = own.map(|origin| origin.host.as_str());
+        let others = proxy.none_for.iter().map(String::as_str);
+        let direct = own.chain(LOOPBACK.iter().copied()).chain(others);
+        let builder = direct.fold(builder, |builder, host| builder.no_proxy(host));
+        builder.build().map_err(|_| wrong())
+    }
 }
 
 fn client_certificate(identity: &Identity) -> Result<ClientCert, Error> {

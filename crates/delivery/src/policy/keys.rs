@@ -26,7 +26,7 @@ too. An empty list allows nothing.",
         name: "proxy",
         example: r#""http://proxy.example:3128""#,
         default: "none; the environment's variables are not asked",
-        about: "The HTTP proxy that all fetching goes through, by CONNECT for http, too. It resolves the names. One that asks for a password is not supported.",
+        about: "The HTTP proxy that all fetching goes through, by CONNECT for http, too. It resolves the names. Loopback addresses are never asked for through it. One that asks for a password is not supported.",
     },
     Key {
         name: "no-proxy",

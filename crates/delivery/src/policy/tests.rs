@@ -179,7 +179,21 @@ fn sources_that_are_not_listed_are_not_fetched_and_mirrors_come_first() {
 fn a_file_that_others_could_have_written_is_not_believed() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(Policy::read(folder.path()).unwrap(), Policy::default());
+    let nowhere = folder.path().join("not/there");
+    assert_eq!(Policy::read(&nowhere).unwrap(), Policy::default());
     let path = folder.path().join(FILE);
+    let (away, of_directory) = (folder.path().join("away"), folder.path().join("link"));
+    for link in [&path, &of_directory] {
+        std::os::unix::fs::symlink(&away, link).unwrap();
+    }
+    // What was meant to be there, and is not, forbids everything.
+    for directory in [folder.path(), &of_directory] {
+        assert!(matches!(
+            Policy::read(directory),
+            Err(PolicyError::Unreadable { .. })
+        ));
+    }
+    std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, "rate-limit = \"1M\"\n").unwrap();
     std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
     assert_eq!(
