@@ -4,6 +4,7 @@
 //! that counts the others, so that one that was cut is not taken for a whole one. What is read is hostile, also where it is one's own backup: it
 //! is taken apart by a worker that opens nothing ([`read`]), and put back below one directory that it can't leave ([`plant`]).
 
+mod extents;
 mod plant;
 mod read;
 mod write;
@@ -38,6 +39,12 @@ const PATH_LIMIT_BYTES: usize = 4095;
 
 /// Largest manifest: the texts of some hundred drop-ins.
 const MANIFEST_LIMIT_BYTES: u64 = 8 << 20;
+
+/// Extended attributes of one path, in bytes.
+const ATTRIBUTES_LIMIT_BYTES: usize = 64 << 10;
+
+/// Files by name: the image and what is laid over it.
+const FILES_LIMIT: usize = 64;
 
 /// Names are bytes, and JSON has letters: each byte is the letter of its number.
 fn letters(bytes: &[u8]) -> String {
@@ -109,6 +116,9 @@ pub enum ParcelError {
         /// What is wrong.
         what: String,
     },
+    /// Something comes behind what says that it is whole.
+    #[error("it goes on behind its end, as no archive that Coracle wrote does")]
+    Behind,
     /// A limit.
     #[error("it has more than {0}")]
     TooMuch(String),

@@ -87,8 +87,8 @@ impl Packing<'_> {
         let word = quiet.word();
         drop(quiet);
         writer.sink().let_go()?;
-        for (digest, mut file) in files {
-            writer.file(&file_name(&digest), &mut file)?;
+        for (digest, file) in files {
+            writer.file(&file_name(&digest), &file)?;
         }
         let (sink, left_out) = writer.finish()?;
         sink.finish()?;

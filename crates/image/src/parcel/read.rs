@@ -10,23 +10,18 @@ use std::rc::Rc;
 use base64ct::{Base64, Encoding as _};
 
 use super::{
-    ATTRIBUTE, ATTRIBUTE_IN_BASE64, Contents, DEPTH_LIMIT, END, Entry, FILES, Kind, MANIFEST,
-    MANIFEST_LIMIT_BYTES, PATH_LIMIT_BYTES, ParcelError, TREES, letters,
+    ATTRIBUTE, ATTRIBUTE_IN_BASE64, ATTRIBUTES_LIMIT_BYTES, Contents, DEPTH_LIMIT, END, Entry,
+    FILES, FILES_LIMIT, Kind, MANIFEST, MANIFEST_LIMIT_BYTES, PATH_LIMIT_BYTES, ParcelError, TREES,
+    letters,
 };
 use crate::source::Extent;
 use crate::tree::shown;
 use crate::unpack::stream::{Bounded, Budget, Filled, decompress};
 use crate::unpack::{ENTRIES_LIMIT, layer::clean};
 
-/// Extended attributes of one path, in bytes.
-const ATTRIBUTES_LIMIT_BYTES: usize = 64 << 10;
-
 /// Blocks that are nothing but zeros stay holes.
 const BLOCK_BYTES: usize = 4096;
 const BUFFER_BYTES: usize = 32 * BLOCK_BYTES;
-
-/// Files by name: the image and what is laid over it.
-const FILES_LIMIT: usize = 64;
 
 /// Reads an archive into the pool, which is empty; the listing's place in it comes back.
 pub(crate) fn read(from: &File, pool: &File, limit_bytes: u64) -> Result<Extent, ParcelError> {
@@ -163,11 +158,11 @@ impl Reader<'_> {
             if self.entries == 0 && path != MANIFEST.as_bytes() {
                 return Err(ParcelError::None);
             }
-            if self.is_whole || self.entries == ENTRIES_LIMIT as u64 {
-                return Err(ParcelError::TooMuch(format!(
-                    "{} entries",
-                    self.entries.min(ENTRIES_LIMIT as u64)
-                )));
+            if self.is_whole {
+                return Err(ParcelError::Behind);
+            }
+            if self.entries == ENTRIES_LIMIT as u64 {
+                return Err(ParcelError::TooMuch(format!("{ENTRIES_LIMIT} entries")));
             }
             self.take(&path, &mut entry).map_err(|fault| match fault {
                 Fault::What(what) => ParcelError::Entry {
@@ -179,7 +174,7 @@ impl Reader<'_> {
             self.entries += 1;
         }
         // To its end, where its checksum is.
-        io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(cut)?;
+        nothing_more(archive.into_inner())?;
         match (self.is_whole, self.entries) {
             (true, _) => Ok(()),
             (false, 0) => Err(ParcelError::None),
@@ -326,6 +321,21 @@ impl Reader<'_> {
             });
         }
         Err("is neither file, directory nor link, and nothing else moves".into())
+    }
+}
+
+/// Behind the end of an archive are zeros, if anything: what else is there another program could take for more of it.
+fn nothing_more(mut rest: impl Read) -> Result<(), ParcelError> {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        let filled = fill(&mut rest, &mut buffer).map_err(cut)?;
+        let bytes = buffer.get(..filled).unwrap_or_default();
+        if bytes.iter().any(|byte| *byte != 0) {
+            return Err(ParcelError::Behind);
+        }
+        if filled < BUFFER_BYTES {
+            return Ok(());
+        }
     }
 }
 

@@ -236,6 +236,68 @@ fn what_was_cut_or_is_something_else_is_told() {
 }
 
 #[test]
+fn what_goes_on_behind_its_end_is_refused() {
+    let from = tempfile::tempdir().unwrap();
+    let whole = packed(from.path()).0;
+    let tar = zstd::decode_all(&whole[..]).unwrap();
+    let said = |tar: &[u8]| {
+        let bytes = zstd::encode_all(tar, 1).unwrap();
+        opened(&bytes).map_or_else(|error| error.to_string(), |_| String::new())
+    };
+    assert_eq!(said(&[&tar[..], &[0; 4096]].concat()), "");
+    assert!(said(&[&tar[..], &[0; 4096], b"x"].concat()).contains("goes on behind its end"));
+    // An entry in place of the two blocks of zeros.
+    let mut header = Header::new_gnu();
+    header.set_path("trees/0/later").unwrap();
+    header.set_size(0);
+    header.set_cksum();
+    let cut = &tar[..tar.len() - 1024];
+    let more = [cut, header.as_bytes(), &[0; 1024]].concat();
+    assert!(said(&more).contains("goes on behind its end"));
+}
+
+#[test]
+fn a_file_of_many_parts_comes_out_as_it_was() {
+    let from = tempfile::tempdir().unwrap();
+    let file = File::create(from.path().join("parts")).unwrap();
+    file.set_len(60 << 20).unwrap();
+    for part in 0..60_u64 {
+        let place = (part << 20) + part * 7;
+        std::os::unix::fs::FileExt::write_all_at(&file, b"data", place).unwrap();
+    }
+    fs::set_permissions(
+        from.path().join("parts"),
+        fs::Permissions::from_mode(0o4750),
+    )
+    .unwrap();
+    let to = planted(&packed(from.path()).0);
+    let read = |folder: &Path| fs::read(folder.join("parts")).unwrap();
+    assert!(read(from.path()) == read(to.path()));
+    let found = to.path().join("parts").metadata().unwrap();
+    assert_eq!(found.mode() & 0o7777, 0o750);
+}
+
+#[test]
+fn attributes_that_no_reader_takes_stay_and_are_counted() {
+    let from = tempfile::tempdir().unwrap();
+    let path = from.path().join("a");
+    fs::write(&path, "content").unwrap();
+    let set = |name: &str, value: &[u8]| setxattr(&path, name, value, XattrFlags::empty());
+    if set("user.fine", b"1").is_err() {
+        return;
+    }
+    set("user.two\nlines", b"1").unwrap();
+    set("user.a=b", b"1").unwrap();
+    let (bytes, left_out) = packed(from.path());
+    assert_eq!(left_out.attributes, 2);
+    let to = planted(&bytes);
+    let mut value = [0; 8];
+    let to = to.path().join("a");
+    assert_eq!(getxattr(&to, "user.fine", &mut value[..]).unwrap(), 1);
+    assert!(getxattr(&to, "user.a=b", &mut value[..]).is_err());
+}
+
+#[test]
 fn more_than_the_limit_is_refused_also_as_holes() {
     let from = tempfile::tempdir().unwrap();
     let file = File::create(from.path().join("holes")).unwrap();

@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
-use std::io::{self, Read, Seek as _, Write};
+use std::io::{self, Read as _, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use base64ct::{Base64, Encoding as _};
@@ -16,9 +15,12 @@ use rustix::fs::{
 use rustix::io::Errno;
 use tar::{Builder, EntryType, Header};
 
+use super::extents::{self, Extents};
 use super::{
-    ATTRIBUTE, ATTRIBUTE_IN_BASE64, DEPTH_LIMIT, END, FILES, MANIFEST, PATH_LIMIT_BYTES, TREES,
+    ATTRIBUTE, ATTRIBUTE_IN_BASE64, ATTRIBUTES_LIMIT_BYTES, DEPTH_LIMIT, END, FILES, FILES_LIMIT,
+    MANIFEST, MANIFEST_LIMIT_BYTES, PATH_LIMIT_BYTES, TREES,
 };
+use crate::unpack::ENTRIES_LIMIT;
 
 /// The kernel has no longer lists and values of extended attributes (xattr(7)).
 const ATTRIBUTE_LIMIT_BYTES: usize = 64 << 10;
@@ -35,7 +37,8 @@ pub struct LeftOut {
     pub special: u64,
     /// What is mounted inside.
     pub mounts: u64,
-    /// Extended attributes of other kinds than `user.*`: labels, capabilities and access lists, whose users are the host's.
+    /// Extended attributes of other kinds than `user.*`: labels, capabilities and access lists, whose users are the host's. Also those whose names
+    /// are none in the archive, and more than a reader takes.
     pub attributes: u64,
     /// Set-user-id and set-group-id bits of files.
     pub set_id: u64,
@@ -61,6 +64,9 @@ pub enum PackError {
         /// Relative to the tree.
         path: PathBuf,
     },
+    /// More than what reads archives takes.
+    #[error("there is more than {0}, which no archive may have")]
+    TooMuch(String),
     /// The archive can't be written.
     #[error("cannot write the archive")]
     Write(#[source] io::Error),
@@ -70,6 +76,7 @@ pub enum PackError {
 pub struct Writer<W: Write> {
     tar: Builder<zstd::Encoder<'static, W>>,
     entries: u64,
+    files: usize,
     left_out: LeftOut,
 }
 
@@ -79,6 +86,10 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// When it can't be written.
     pub fn new(to: W, manifest: &[u8]) -> Result<Writer<W>, PackError> {
+        if manifest.len() as u64 > MANIFEST_LIMIT_BYTES {
+            let most = format!("{MANIFEST_LIMIT_BYTES} bytes of settings and drop-ins");
+            return Err(PackError::TooMuch(most));
+        }
         let begin = || {
             let mut encoder = zstd::Encoder::new(to, zstd::DEFAULT_COMPRESSION_LEVEL)?;
             encoder.include_checksum(true)?;
@@ -87,8 +98,10 @@ impl<W: Write> Writer<W> {
         let mut writer = Writer {
             tar: begin().map_err(PackError::Write)?,
             entries: 0,
+            files: 0,
             left_out: LeftOut::default(),
         };
+        writer.count()?;
         writer.document(MANIFEST, manifest)?;
         Ok(writer)
     }
@@ -102,21 +115,30 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     /// When it can't be read or written.
-    pub fn file(&mut self, name: &str, file: &mut File) -> Result<(), PackError> {
+    pub fn file(&mut self, name: &str, file: &File) -> Result<(), PackError> {
         let path = format!("{FILES}/{name}");
-        let length = file.metadata().and_then(|found| {
-            file.rewind()?;
-            Ok(found.len())
-        });
-        let length = length.map_err(|source| PackError::Read {
+        let found = file.metadata().map_err(|source| PackError::Read {
             path: name.into(),
             source,
         })?;
-        let mut header = plain(length);
-        self.entries += 1;
-        let content = Exactly::new(file, length);
+        if self.files == FILES_LIMIT {
+            return Err(PackError::TooMuch(format!("{FILES_LIMIT} images")));
+        }
+        self.files += 1;
+        self.count()?;
+        let mut header = plain(found.len());
+        let content = Extents::new(file, vec![(0, found.len())]);
         let written = self.tar.append_data(&mut header, path, content);
         written.map_err(PackError::Write)
+    }
+
+    /// Counts an entry; the last one that there may be is the archive's end.
+    fn count(&mut self) -> Result<(), PackError> {
+        self.entries += 1;
+        match self.entries < ENTRIES_LIMIT as u64 {
+            true => Ok(()),
+            false => Err(PackError::TooMuch(format!("{ENTRIES_LIMIT} files"))),
+        }
     }
 
     /// Adds what is in a directory, and what the directory is. What changes meanwhile is taken as it is found.
@@ -152,7 +174,6 @@ impl<W: Write> Writer<W> {
     }
 
     fn document(&mut self, name: &str, content: &[u8]) -> Result<(), PackError> {
-        self.entries += 1;
         let mut header = plain(content.len() as u64);
         let written = self.tar.append_data(&mut header, name, content);
         written.map_err(PackError::Write)
@@ -168,42 +189,6 @@ fn plain(length: u64) -> Header {
     header.set_mtime(0);
     header.set_size(length);
     header
-}
-
-/// So many bytes of a file, whatever becomes of it meanwhile: what is missing is zeros.
-struct Exactly<R> {
-    inner: R,
-    left: u64,
-    is_over: bool,
-}
-
-impl<R: Read> Exactly<R> {
-    fn new(inner: R, left: u64) -> Exactly<R> {
-        Exactly {
-            inner,
-            left,
-            is_over: false,
-        }
-    }
-}
-
-impl<R: Read> Read for Exactly<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.left).unwrap_or(usize::MAX);
-        let most = most.min(buffer.len());
-        let room = buffer.get_mut(..most).unwrap_or_default();
-        let mut done = 0;
-        if !self.is_over {
-            done = self.inner.read(room)?;
-            self.is_over = done == 0;
-        }
-        if self.is_over {
-            room.fill(0);
-            done = most;
-        }
-        self.left -= done as u64;
-        Ok(done)
-    }
 }
 
 /// A tree that is being written.
@@ -254,6 +239,9 @@ impl<W: Write> Tree<'_, W> {
             path: path.into(),
             source: source.into(),
         };
+        if path.as_os_str().len() > PATH_LIMIT_BYTES {
+            return Err(PackError::Deep { path: path.into() });
+        }
         let status = statat(above, name, AtFlags::SYMLINK_NOFOLLOW).map_err(unreadable)?;
         if status.st_dev != self.device {
             self.writer.left_out.mounts += 1;
@@ -267,7 +255,7 @@ impl<W: Write> Tree<'_, W> {
             }
             FileType::RegularFile => {
                 let file = open(above, name, OFlags::NONBLOCK).map_err(unreadable)?;
-                self.file(File::from(file), path)
+                self.file(&File::from(file), path)
             }
             FileType::Symlink => {
                 let target = readlinkat(above, name, Vec::new()).map_err(unreadable)?;
@@ -280,38 +268,56 @@ impl<W: Write> Tree<'_, W> {
         }
     }
 
-    fn file(&mut self, mut file: File, path: &Path) -> Result<(), PackError> {
+    fn file(&mut self, file: &File, path: &Path) -> Result<(), PackError> {
         let unreadable = |source: io::Error| PackError::Read {
             path: path.into(),
             source,
         };
-        let status = rustix::fs::fstat(&file).map_err(|errno| unreadable(errno.into()))?;
+        let status = rustix::fs::fstat(file).map_err(|errno| unreadable(errno.into()))?;
         if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
             return Err(unreadable(Errno::STALE.into()));
         }
+        if status.st_nlink > 1
+            && let Some(first) = self.known.get(&status.st_ino)
+        {
+            let target = self.above.join(first);
+            let mut header = self.header(&status, EntryType::Link);
+            return self.append_link(&mut header, path, target.as_os_str().as_bytes());
+        }
+        let length = u64::try_from(status.st_size).unwrap_or_default();
+        let blocks = u64::try_from(status.st_blocks).unwrap_or_default();
+        let parts = match blocks.saturating_mul(512) < length {
+            true => Some(extents::find(file, length).map_err(|errno| unreadable(errno.into()))?),
+            false => None,
+        };
+        // From here on an error is the archive's: what stands before an entry may not stand before another one.
+        self.before(path, &status, Some(file.as_fd()))?;
+        self.content(file, path, (&status, length), parts)?;
         if status.st_nlink > 1 {
-            if let Some(first) = self.known.get(&status.st_ino) {
-                let target = self.above.join(first);
-                let mut header = self.header(&status, EntryType::Link);
-                return self.append_link(&mut header, path, target.as_os_str().as_bytes());
-            }
             self.known.insert(status.st_ino, path.into());
         }
-        self.before(path, &status, Some(file.as_fd()))?;
-        let metadata = file.metadata().map_err(unreadable)?;
-        self.writer.entries += 1;
-        let whole = self.above.join(path);
-        let is_sparse = metadata.blocks().saturating_mul(512) < metadata.len();
-        let written = if is_sparse && metadata.len() > 0 {
-            // Its mode and owner are the file's own: a reader takes what may not move from it.
-            self.writer.tar.append_file(whole, &mut file)
-        } else {
-            let length = metadata.len();
-            let mut header = self.header(&status, EntryType::Regular);
-            header.set_size(length);
-            let content = Exactly::new(&mut file, length);
-            self.writer.tar.append_data(&mut header, whole, content)
+        Ok(())
+    }
+
+    /// As much of a file as its status said; of one with holes its parts.
+    fn content(
+        &mut self,
+        file: &File,
+        path: &Path,
+        (status, length): (&Stat, u64),
+        parts: Option<Vec<(u64, u64)>>,
+    ) -> Result<(), PackError> {
+        let mut header = self.header(status, EntryType::Regular);
+        header.set_size(length);
+        let behind = match &parts {
+            Some(parts) => extents::announce(&mut header, parts, length),
+            None => Vec::new(),
         };
+        let parts = parts.unwrap_or_else(|| vec![(0, length)]);
+        self.writer.count()?;
+        let whole = self.above.join(path);
+        let content = (&behind[..]).chain(Extents::new(file, parts));
+        let written = self.writer.tar.append_data(&mut header, whole, content);
         written.map_err(PackError::Write)
     }
 
@@ -328,6 +334,7 @@ impl<W: Write> Tree<'_, W> {
         path: &Path,
         target: &[u8],
     ) -> Result<(), PackError> {
+        self.writer.count()?;
         let whole = self.above.join(path);
         let append = || {
             if header.set_link_name_literal(target).is_err() {
@@ -339,7 +346,6 @@ impl<W: Write> Tree<'_, W> {
             }
             self.writer.tar.append_data(header, whole, io::empty())
         };
-        self.writer.entries += 1;
         append().map_err(PackError::Write)
     }
 
@@ -352,7 +358,7 @@ impl<W: Write> Tree<'_, W> {
     ) -> Result<(), PackError> {
         self.before(path, status, opened)?;
         let mut header = self.header(status, kind);
-        self.writer.entries += 1;
+        self.writer.count()?;
         let whole = self.above.join(path);
         let written = self.writer.tar.append_data(&mut header, whole, io::empty());
         written.map_err(PackError::Write)
@@ -393,8 +399,12 @@ impl<W: Write> Tree<'_, W> {
                 path: path.into(),
                 source: source.into(),
             })?;
+            let mut bytes = 0;
             for (name, value) in found {
-                match name.starts_with("user.") && !name.contains('=') {
+                bytes += name.len() + value.len();
+                // A name with either of these is none in this form.
+                let moves = name.starts_with("user.") && !name.contains(['=', '\n']);
+                match moves && bytes <= ATTRIBUTES_LIMIT_BYTES {
                     true if value.contains(&b'\n') => {
                         let value = Base64::encode_string(&value).into_bytes();
                         records.push((format!("{ATTRIBUTE_IN_BASE64}{name}"), value));
