@@ -51,6 +51,7 @@ impl Portables {
     /// When a directory can't be moved. Nothing is moved then, or whoever comes next goes on.
     pub fn exchange(&self, name: &str, all: &[Exchange]) -> Result<(), Error> {
         let mut noted = Vec::new();
+        check_apart(all)?;
         for places in all {
             noted.push(Noted {
                 inode: inode(&places.beside)?,
@@ -121,6 +122,23 @@ impl Portables {
         })?;
         Ok(replace(&path, &content, 0o600)?)
     }
+}
+
+/// Of two directories of which one is in the other, or is the other, nobody could say any more what is to be where.
+fn check_apart(all: &[Exchange]) -> Result<(), FileError> {
+    let paths = || all.iter().flat_map(|one| [&one.path, &one.beside]);
+    for (number, path) in paths().enumerate() {
+        let other = paths().enumerate();
+        let mut others = other.filter(|(other, _)| *other != number);
+        if others.any(|(_, other)| path.starts_with(other)) {
+            let why = io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "another directory that is replaced is there, or around it",
+            );
+            return Err(failed("replace", path)(why));
+        }
+    }
+    Ok(())
 }
 
 fn inode(path: &Path) -> Result<Option<u64>, FileError> {
@@ -235,6 +253,26 @@ mod tests {
         assert_eq!(content(folder), ["old", ""]);
         assert!(is_tidy(folder));
         assert!(!records.end_exchange("boat").unwrap());
+    }
+
+    #[test]
+    fn directories_in_each_other_are_refused_before_anything_is_noted() {
+        let folder = world();
+        let (records, folder) = (records(folder.path()), folder.path());
+        let [one, other] = all(folder).try_into().unwrap();
+        let inner = Exchange {
+            path: one.path.join("inner"),
+            ..other.clone()
+        };
+        let same_beside = Exchange {
+            beside: one.beside.clone(),
+            ..other
+        };
+        for wrong in [inner, same_beside, one.clone()] {
+            assert!(records.exchange("boat", &[one.clone(), wrong]).is_err());
+            assert_eq!(content(folder), ["old", ""]);
+            assert!(!records.end_exchange("boat").unwrap());
+        }
     }
 
     #[test]

@@ -287,7 +287,10 @@ fn archives_go_to_other_hosts_and_come_from_them() {
         assert_eq!(restored.status, 0, "{}", restored.stderr);
         assert_eq!(fs::read_to_string(&word).expect("a file"), "here\n");
         coracle.ok(&["purge", "farboat"]);
-        let mut import = ssh.command(coracle, &["-H", &host.name, "import", "-", "--now"]);
+        let mut import = ssh.command(
+            coracle,
+            &["-H", &host.name, "import", "-", "--as-exported", "--now"],
+        );
         let from = File::open(&file).expect("the archive");
         let import = import
             .stdin(from)

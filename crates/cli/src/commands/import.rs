@@ -1,5 +1,6 @@
 //! `import`: a portable from another host, with what it had stored there.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -13,17 +14,20 @@ use super::jobs::{self, JobOptions};
 use super::start::{InstallOptions, Start};
 use crate::context::Context;
 use crate::failure::{WithHint, hint};
-use crate::moving::arrived::Arrived;
-use crate::moving::manifest::{Kind, Portable as Carried};
+use crate::moving::arrived::{Arrived, SIZE_MAX_BYTES};
+use crate::moving::manifest::{Kind, Layer, Portable as Carried};
 use crate::moving::put::Planted;
 use crate::portable::purge::Purge;
-use crate::portable::{existing_held, purge, reattach, records};
+use crate::portable::{configure, existing_held, fetch, purge, reattach, records};
 use crate::terminal::{Paint, ask, can_ask, complain, one_line, plain, say};
 use crate::unit_files::{Root, UnitFiles};
 use crate::verbs::Run;
 
 /// Longest name of a drop-in, as of any file.
 const NAME_MAX_BYTES: usize = 255;
+
+/// Images over one root: what an archive has of files at most.
+const LAYERS_LIMIT: usize = 64;
 
 /// Options of `import`.
 #[derive(Args, Debug)]
@@ -34,7 +38,7 @@ pub(crate) struct Import {
     /// Grant and set what was granted and set over there, without being asked: the archive is one's own
     #[arg(long)]
     as_exported: bool,
-    /// Leave out what was set over there: profile, settings, drop-ins
+    /// Leave out what was set over there: profile, settings, drop-ins, extensions, where upgrades come from, whether it starts at boot
     #[arg(long, conflicts_with = "as_exported")]
     without_settings: bool,
     /// Start it
@@ -67,6 +71,12 @@ impl Run for Import {
                 ),
             ));
         }
+        let _own = known.importing(&name)?.ok_or_else(|| {
+            hint(
+                format!("another command is importing {}", plain(&name)),
+                "wait for its end, and see what it has done: `coracle list`",
+            )
+        })?;
         let was_remembered = known.remembered(&name)?.is_some();
         let takes_settings = self.agree(&name, &carried)?;
         let planted = self.install(context, &arrived, &carried, takes_settings)?;
@@ -113,28 +123,51 @@ impl Import {
         if takes_settings && !carried.profile.is_empty() {
             self.install.choose_profile(&carried.profile);
         }
-        let layers = Layers::write(context, arrived, carried)?;
+        let layers = match takes_settings {
+            true => self.layers(context, arrived, carried)?,
+            false => Layers::none(context),
+        };
         self.install.lay_over(&layers.words());
         self.install.choices.must_be = Some(name.clone());
-        self.install.choices.prefixes =
-            Some(carried.prefixes.clone()).filter(|some| !some.is_empty());
+        if takes_settings {
+            self.install.choices.prefixes =
+                Some(carried.prefixes.clone()).filter(|some| !some.is_empty());
+        }
         let mut image = arrived.file(&carried.image)?;
         let start = Start::importing(self.install.clone());
-        let (_, planted) =
-            start.import(context, &mut image, carried.origin.clone(), |admitted| {
-                let review =
-                    crate::portable::consent::read(&admitted.contents, &PortableName::new(name)?);
-                let services = || review.units.iter().map(|loaded| &loaded.unit);
-                let fixed = |unit: &model::Unit| {
-                    unit.is_set(model::key::DYNAMIC_USER.directive())
-                        && !unit.value(&model::key::DYNAMIC_USER)
-                };
-                let is_dynamic = !services().any(fixed);
-                let is_roots =
-                    services().any(|unit| fixed(unit) && crate::moving::places::is_roots(unit));
-                Planted::write(context, arrived, None, is_dynamic, is_roots)
-            })?;
+        // Where it came from is where its upgrades come from.
+        let origin = match takes_settings {
+            true => carried.origin.clone(),
+            false => self.came_from()?,
+        };
+        let (_, planted) = start.import(context, &mut image, origin, |admitted| {
+            let review =
+                crate::portable::consent::read(&admitted.contents, &PortableName::new(name)?);
+            let services = || review.units.iter().map(|loaded| &loaded.unit);
+            let fixed = |unit: &model::Unit| {
+                unit.is_set(model::key::DYNAMIC_USER.directive())
+                    && !unit.value(&model::key::DYNAMIC_USER)
+            };
+            let is_dynamic = !services().any(fixed);
+            let is_roots =
+                services().any(|unit| fixed(unit) && crate::moving::places::is_roots(unit));
+            Planted::write(context, arrived, None, is_dynamic, is_roots)
+        })?;
         Ok(planted)
+    }
+
+    /// Where it came from as far as this host knows: no address, so that no upgrade is looked for.
+    fn came_from(&self) -> Result<String> {
+        Ok(match self.file.as_str() {
+            "-" => "an archive".to_owned(),
+            file => std::path::absolute(file)?.display().to_string(),
+        })
+    }
+
+    fn layers(&self, context: &Context, arrived: &Arrived, carried: &Carried) -> Result<Layers> {
+        let said = self.install.fetch().max_size.as_deref();
+        let limit_bytes = said.map_or(Ok(SIZE_MAX_BYTES), fetch::bytes)?;
+        Layers::write(context, arrived, carried, limit_bytes)
     }
 
     /// What was set over there counts only where the administrator of this host says so.
@@ -167,14 +200,16 @@ impl Import {
         mut planted: Planted<'_>,
         takes_settings: bool,
     ) -> Result<()> {
+        // From its record on others know it: none of them may exchange what it has stored meanwhile.
+        let _own = super::upgrade::begin(context, name)?;
         let (held, mut portable) = existing_held(context, name)?;
         planted.check_own(&portable)?;
         planted.exchange()?;
         planted.settle()?;
-        portable.held = carried.held;
-        (portable.enabled, portable.boot_is_chosen) = (carried.enabled, carried.boot_is_chosen);
         if takes_settings {
-            portable.settings.clone_from(&carried.settings);
+            portable.held = carried.held;
+            (portable.enabled, portable.boot_is_chosen) = (carried.enabled, carried.boot_is_chosen);
+            configure::take_over(context, &mut portable, &carried.settings)?;
             tell_missing(&portable);
             write_drop_ins(context, &portable, carried)?;
         }
@@ -187,6 +222,23 @@ impl Import {
 /// What was set, a line each.
 fn settings(carried: &Carried) -> Vec<String> {
     let mut lines = Vec::new();
+    if !carried.origin.is_empty() {
+        lines.push(format!("upgrades come from {}", carried.origin));
+    }
+    if carried.held {
+        lines.push("no upgrades are taken (held)".to_owned());
+    }
+    if carried.enabled || carried.boot_is_chosen {
+        let word = if carried.enabled { "yes" } else { "no" };
+        lines.push(format!("--at-boot={word}"));
+    }
+    if !carried.prefixes.is_empty() {
+        lines.push(format!("only the units {}", carried.prefixes.join(" ")));
+    }
+    for layer in &carried.extensions {
+        let (file, image) = (&layer.file, layer.image);
+        lines.push(format!("{file} ({image}) is laid over its root"));
+    }
     if !carried.profile.is_empty() {
         lines.push(format!("the profile {}", carried.profile));
     }
@@ -194,12 +246,9 @@ fn settings(carried: &Carried) -> Vec<String> {
         lines.extend(values.iter().map(|value| format!("--{kind}={value}")));
     }
     for drop_in in &carried.drop_ins {
-        let text = drop_in.text.lines().filter(|line| {
-            let line = line.trim();
-            !line.is_empty() && !line.starts_with(['#', ';', '['])
-        });
-        let text = text.collect::<Vec<_>>().join("; ");
-        lines.push(format!("{} of {}: {text}", drop_in.name, drop_in.unit));
+        lines.push(format!("{} of {}:", drop_in.name, drop_in.unit));
+        // As it is: what seems to be a comment or a section may be the rest of a line before it.
+        lines.extend(drop_in.text.lines().map(|line| format!("    {line}")));
     }
     lines
 }
@@ -258,19 +307,24 @@ struct Layers {
 }
 
 impl Layers {
-    fn write(context: &Context, arrived: &Arrived, carried: &Carried) -> Result<Layers> {
+    fn none(context: &Context) -> Layers {
         let name = format!("arriving-{}", std::process::id());
-        let mut layers = Layers {
+        Layers {
             directory: context.directories.state.join(name),
             files: Vec::new(),
-        };
+        }
+    }
+
+    fn write(
+        context: &Context,
+        arrived: &Arrived,
+        carried: &Carried,
+        limit_bytes: u64,
+    ) -> Result<Layers> {
+        let size = |layer: &Layer| arrived.size(&layer.image);
+        check_layers(&carried.extensions, size, limit_bytes)?;
+        let mut layers = Layers::none(context);
         for layer in &carried.extensions {
-            let is_name = !layer.file.is_empty()
-                && !layer.file.contains(['/', '\0'])
-                && !layer.file.starts_with('.');
-            if !is_name || layer.file.len() > NAME_MAX_BYTES {
-                anyhow::bail!("the archive has an extension without a name");
-            }
             std::fs::create_dir_all(&layers.directory)?;
             let path = layers.directory.join(&layer.file);
             let copy = || -> Result<()> {
@@ -297,8 +351,101 @@ impl Layers {
 
 impl Drop for Layers {
     fn drop(&mut self) {
-        if !self.files.is_empty() {
-            std::fs::remove_dir_all(&self.directory).ok();
+        // Also where not one of them could be written.
+        std::fs::remove_dir_all(&self.directory).ok();
+    }
+}
+
+/// What is laid over a portable, before any of it is written: each image and each name once, not too many, and not too much in all.
+fn check_layers(
+    layers: &[Layer],
+    size: impl Fn(&Layer) -> Result<u64>,
+    limit_bytes: u64,
+) -> Result<()> {
+    let refused = |what: &str| hint(what, "nothing was imported; ask whoever made the archive");
+    if layers.len() > LAYERS_LIMIT {
+        return Err(refused("the archive has more extensions than a root takes"));
+    }
+    let (mut names, mut images) = (BTreeSet::new(), BTreeSet::new());
+    let mut bytes = 0_u64;
+    for layer in layers {
+        let file = layer.file.as_str();
+        let is_name = !file.is_empty() && !file.contains(['/', '\0']) && !file.starts_with('.');
+        if !is_name || file.len() > NAME_MAX_BYTES {
+            return Err(refused("the archive has an extension without a name"));
         }
+        if !names.insert(file) || !images.insert(layer.image.hex()) {
+            return Err(refused(&format!(
+                "the archive has the extension {} twice",
+                one_line(file)
+            )));
+        }
+        bytes = bytes.saturating_add(size(layer)?);
+    }
+    match bytes > limit_bytes {
+        true => Err(refused(
+            "the archive's extensions are larger in all than --max-size allows",
+        )),
+        false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn carried() -> Carried {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let record = serde_json::json!({
+            "image": digest, "origin": "https://evil.example/x", "grants": [],
+            "settings": {"env": ["A=b"]}, "profile": "trusted", "enabled": true, "boot-is-chosen": false, "held": true,
+            "prefixes": ["web"], "extensions": [{"file": "more.raw", "image": digest}],
+            "drop-ins": [{"unit": "web.service", "name": "a.conf", "text": "[Service]\nExecStart=\\\n[x] y\n"}]
+        });
+        serde_json::from_value(record).unwrap()
+    }
+
+    #[test]
+    fn all_that_was_set_is_listed_and_texts_are_as_they_are() {
+        let lines = settings(&carried());
+        for expected in [
+            "upgrades come from https://evil.example/x",
+            "no upgrades are taken (held)",
+            "--at-boot=yes",
+            "only the units web",
+            "the profile trusted",
+            "--env=A=b",
+            "a.conf of web.service:",
+            "    ExecStart=\\",
+            "    [x] y",
+        ] {
+            assert!(
+                lines.iter().any(|line| line == expected),
+                "{expected}: {lines:?}"
+            );
+        }
+        assert!(
+            lines
+                .iter()
+                .any(|line| line.starts_with("more.raw (sha256:"))
+        );
+    }
+
+    #[test]
+    fn extensions_are_there_once_and_not_larger_than_allowed() {
+        let one = carried().extensions.remove(0);
+        let said = |layers: &[Layer], bytes: u64| {
+            check_layers(layers, |_| Ok(bytes), 100)
+                .map_or_else(|error| error.to_string(), |()| String::new())
+        };
+        assert_eq!(said(std::slice::from_ref(&one), 100), "");
+        assert!(said(std::slice::from_ref(&one), 101).contains("--max-size"));
+        assert!(said(&[one.clone(), one.clone()], 1).contains("twice"));
+        let named = Layer {
+            file: "../x".to_owned(),
+            ..one.clone()
+        };
+        assert!(said(&[named], 1).contains("without a name"));
+        assert!(said(&vec![one; LAYERS_LIMIT + 1], 1).contains("more extensions"));
     }
 }

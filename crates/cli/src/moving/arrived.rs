@@ -18,7 +18,7 @@ use crate::failure::{WithHint, hint};
 use crate::portable::fetch;
 
 /// What may come out of an archive where nothing else is said: what a worker may write at most.
-const SIZE_MAX_BYTES: u64 = 60 << 30;
+pub(crate) const SIZE_MAX_BYTES: u64 = 60 << 30;
 
 /// What came.
 pub(crate) struct Arrived {
@@ -68,6 +68,13 @@ impl Arrived {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// How large a file of the archive is.
+    pub(crate) fn size(&self, digest: &Digest) -> Result<u64> {
+        let place = self.contents.files.get(&file_name(digest));
+        let place = place.ok_or_else(|| anyhow!("the archive does not have {digest}"))?;
+        Ok(place.length)
     }
 
     /// A file of the archive by its digest, to be read from its start.

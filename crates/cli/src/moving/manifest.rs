@@ -1,6 +1,7 @@
 //! What an archive says of itself, before everything else in it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use delivery::digest::Digest;
@@ -8,6 +9,7 @@ use delivery::grants::Grants;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::hint;
+use crate::terminal::one_line;
 
 /// The form of these archives. A later one is refused by versions that know only this.
 const FORM: u32 = 1;
@@ -116,6 +118,61 @@ impl Manifest {
                 "`coracle --version` tells which version this is: a newer one wrote the archive",
             ));
         }
-        serde_json::from_str(text).context(damaged)
+        let manifest: Manifest = serde_json::from_str(text).context(damaged)?;
+        manifest.check_directories()?;
+        Ok(manifest)
+    }
+
+    /// Each directory is there once, in no other one, and has a tree of its own: as they are exported.
+    fn check_directories(&self) -> Result<()> {
+        let all = &self.directories;
+        for (number, one) in all.iter().enumerate() {
+            let mut others = all.iter().enumerate().filter(|(other, _)| *other != number);
+            let clash = others.find(|(_, other)| {
+                other.tree == one.tree || Path::new(&one.path).starts_with(&other.path)
+            });
+            if let Some((_, other)) = clash {
+                return Err(hint(
+                    format!(
+                        "the archive has {} beside {}, and one of them would take the other's place",
+                        one_line(&one.path),
+                        one_line(&other.path)
+                    ),
+                    "nothing was changed; ask whoever made it",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(directories: &[(u32, &str)]) -> String {
+        let mut manifest = Manifest::new(Kind::Backup, "web", "1");
+        manifest.directories = directories
+            .iter()
+            .map(|(tree, path)| Directory {
+                tree: *tree,
+                path: (*path).to_owned(),
+            })
+            .collect();
+        let text = serde_json::to_string(&manifest).unwrap();
+        Manifest::read(&text).map_or_else(|error| error.to_string(), |_| String::new())
+    }
+
+    #[test]
+    fn directories_that_take_each_others_place_are_refused() {
+        assert_eq!(said(&[(0, "/var/lib/web"), (1, "/var/lib/web-more")]), "");
+        for wrong in [
+            [(0, "/var/lib/web"), (1, "/var/lib/web")],
+            [(0, "/var/lib/web"), (1, "/var/lib/web/inner")],
+            [(1, "/var/lib/web/a/b"), (0, "/var/lib/web")],
+            [(3, "/var/lib/web"), (3, "/var/cache/web")],
+        ] {
+            assert!(said(&wrong).contains("take the other's place"), "{wrong:?}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use model::UnitKind;
 use super::{existing, existing_held};
 use crate::context::Context;
 use crate::failure::{WithHint, hint};
-use crate::terminal::{Paint, plain, say, say_json};
+use crate::terminal::{Paint, one_line, plain, say, say_json};
 use crate::verbs::Run;
 
 /// Names of settings as they are recorded.
@@ -61,6 +61,7 @@ impl Run for Configure {
         }
         let (held, mut portable) = existing_held(context, &self.name)?;
         self.apply(&mut portable)?;
+        check_texts(&portable.settings)?;
         check(&portable)?;
         held.put(&portable)?;
         super::reattach(context, &portable)?;
@@ -71,6 +72,36 @@ impl Run for Configure {
         ));
         Ok(0)
     }
+}
+
+/// Sets what was set on another host: read as what is said here, but files that are not here may come later.
+///
+/// # Errors
+/// When it could not be said here.
+pub(crate) fn take_over(
+    context: &Context,
+    portable: &mut Portable,
+    settings: &BTreeMap<String, Vec<String>>,
+) -> Result<()> {
+    check_texts(settings)?;
+    portable.settings.clone_from(settings);
+    check(portable)?;
+    tell_loosened(context, portable);
+    Ok(())
+}
+
+/// A value is one line: what is behind a line feed in one would be a directive that nobody has seen.
+fn check_texts(settings: &BTreeMap<String, Vec<String>>) -> Result<()> {
+    for (kind, values) in settings {
+        check_kind(kind)?;
+        if let Some(value) = values.iter().find(|value| value.contains(char::is_control)) {
+            return Err(hint(
+                format!("--{kind}={} has a control character", one_line(value)),
+                "nothing was set; a value is one line of text",
+            ));
+        }
+    }
+    Ok(())
 }
 
 impl Configure {
@@ -191,13 +222,18 @@ fn with_file(kind: &str, value: &str) -> Result<String> {
 }
 
 fn forget(settings: &mut BTreeMap<String, Vec<String>>, kind: &str) -> Result<()> {
+    check_kind(kind)?;
+    settings.remove(kind);
+    Ok(())
+}
+
+fn check_kind(kind: &str) -> Result<()> {
     if ![LISTEN, ENVIRONMENT, CREDENTIAL, BIND, BIND_READ_ONLY, LIMIT].contains(&kind) {
         return Err(hint(
             format!("there is no kind of setting called {kind:?}"),
             "kinds are listen, env, credential, bind, bind-read-only, set and all",
         ));
     }
-    settings.remove(kind);
     Ok(())
 }
 
@@ -298,4 +334,24 @@ pub(crate) fn drop_in(portable: &Portable, kind: UnitKind) -> String {
 
 fn escaped(text: &str) -> String {
     text.replace('%', "%%")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_one_line_of_a_known_kind() {
+        let said = |kind: &str, value: &str| {
+            let settings = BTreeMap::from([(kind.to_owned(), vec![value.to_owned()])]);
+            check_texts(&settings).map_or_else(|error| error.to_string(), |()| String::new())
+        };
+        assert_eq!(said(LIMIT, "MemoryMax=1G"), "");
+        assert_eq!(
+            said(LIMIT, "MemoryMax=1G\nExecStartPre=+/bin/x"),
+            "--set=MemoryMax=1G\\nExecStartPre=+/bin/x has a control character"
+        );
+        assert!(said(ENVIRONMENT, "A=\u{1b}[2J").contains("control character"));
+        assert!(said("other", "x").contains("no kind of setting"));
+    }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::{Error, Portables};
+use super::{Error, Portables, check_name};
 use crate::files::{failed, remove_if_there, step};
 use crate::store::is_still;
 
@@ -24,27 +24,39 @@ impl Portables {
     /// # Errors
     /// When the name cannot be a portable's, or the file that is locked can't be made.
     pub fn upgrading(&self, name: &str) -> Result<Option<Upgrading>, Error> {
-        let path = self.file(name)?.with_file_name("upgrading");
-        loop {
-            let made = step().and_then(|()| {
-                let mut options = OpenOptions::new();
-                options
-                    .write(true)
-                    .create(true)
-                    .truncate(false)
-                    .mode(0o600)
-                    .open(&path)
-            });
-            let file = made.map_err(failed("make", &path))?;
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Err(Errno::WOULDBLOCK) => return Ok(None),
-                Err(errno) => return Err(failed("lock", &path)(errno.into()).into()),
-                // Who had it before may have removed it: then the lock is on nothing.
-                Ok(()) if is_still(&file, &path)? => {
-                    return Ok(Some(Upgrading { path, _lock: file }));
-                }
-                Ok(()) => {}
+        lock(self.file(name)?.with_file_name("upgrading"))
+    }
+
+    /// Begins to bring in a portable that is not here, with what it had stored elsewhere; none where another command is at it.
+    ///
+    /// # Errors
+    /// As [`Portables::upgrading`].
+    pub fn importing(&self, name: &str) -> Result<Option<Upgrading>, Error> {
+        check_name(name)?;
+        lock(self.state.join(format!("importing-{name}")))
+    }
+}
+
+fn lock(path: PathBuf) -> Result<Option<Upgrading>, Error> {
+    loop {
+        let made = step().and_then(|()| {
+            let mut options = OpenOptions::new();
+            options
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&path)
+        });
+        let file = made.map_err(failed("make", &path))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => return Ok(None),
+            Err(errno) => return Err(failed("lock", &path)(errno.into()).into()),
+            // Who had it before may have removed it: then the lock is on nothing.
+            Ok(()) if is_still(&file, &path)? => {
+                return Ok(Some(Upgrading { path, _lock: file }));
             }
+            Ok(()) => {}
         }
     }
 }
@@ -60,6 +72,18 @@ impl Drop for Upgrading {
 mod tests {
     use super::super::tests::portable;
     use super::*;
+
+    #[test]
+    fn one_imports_at_a_time_what_is_not_here() {
+        let state = tempfile::tempdir().unwrap();
+        let records = Portables::new(state.path());
+        let first = records.importing("hello").unwrap();
+        assert!(first.is_some() && records.importing("hello").unwrap().is_none());
+        assert!(records.importing("other").unwrap().is_some());
+        assert!(records.importing("../hello").is_err());
+        drop(first);
+        assert_eq!(std::fs::read_dir(state.path()).unwrap().count(), 0);
+    }
 
     #[test]
     fn one_upgrades_at_a_time_and_nothing_is_left_of_it() {
