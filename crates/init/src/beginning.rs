@@ -1,6 +1,6 @@
 //! Before anything else: the kernel's file systems, the machine's name and id, the way to itself, and who hears of three keys.
 
-use crate::{file_systems, is_of_machine, machine_id, tell};
+use crate::{file_systems, machine_id, tell};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use rustix::system::{RebootCommand, reboot, uname};
@@ -32,7 +32,7 @@ pub fn begin() {
             "/etc/machine-id is not there for programs: {error}"
         ));
     }
-    if is_of_machine() {
+    if kernel::namespace::has_first_processes() {
         // Three keys on the console, and the kernel sends SIGINT instead of switching the machine itself.
         match reboot(RebootCommand::CadOff) {
             Ok(()) | Err(_) => {}

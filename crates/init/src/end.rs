@@ -1,6 +1,6 @@
 //! The very end of a machine: swap areas are given back, file systems unmounted, what can't be is made read-only, and the power switched.
 
-use crate::{file_systems, is_of_machine, tell};
+use crate::{file_systems, tell};
 use kernel::power::Power;
 use model::escape::unescape_octal;
 use std::collections::BTreeSet;
@@ -31,7 +31,7 @@ pub fn end(arguments: &[std::ffi::OsString]) -> std::io::Error {
     let argument = arguments.get(1).map(|word| word.as_bytes().to_vec());
     let argument = CString::new(argument.unwrap_or_default()).unwrap_or_default();
     // What is mounted in a container is its maker's, and may be the host's.
-    if std::process::id() == 1 && is_of_machine() {
+    if std::process::id() == 1 && kernel::namespace::has_first_processes() {
         rustix::fs::sync();
         give_back_swaps();
         unmount_all();

@@ -15,14 +15,6 @@ pub use end::end;
 /// The word by which the keeper becomes [`end`].
 pub const END: &str = "end";
 
-/// Whether this is the first process of the machine itself: its pid namespace is the one that the kernel begins with, which has a fixed
-/// number (`PROC_PID_INIT_INO`).
-fn is_of_machine() -> bool {
-    const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
-    let namespace = std::fs::read_link("/proc/self/ns/pid");
-    namespace.is_ok_and(|namespace| namespace == std::path::Path::new(FIRST_PID_NAMESPACE))
-}
-
 /// To the console; there may be none.
 fn tell(text: &str) {
     match std::io::stderr().write_all(format!("coracled: {text}\n").as_bytes()) {

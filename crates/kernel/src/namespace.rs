@@ -79,6 +79,16 @@ pub fn mounts_of(pidfd: impl AsFd) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(opened as i32) })
 }
 
+/// Whether this process is in the pid namespace that the kernel begins with: it has a fixed number (`PROC_PID_INIT_INO`, Linux 3.8).
+/// Without `/proc` nobody can say, and it is not.
+#[cfg(feature = "std")]
+#[must_use]
+pub fn has_first_processes() -> bool {
+    const FIRST: &str = "pid:[4026531836]";
+    let namespace = std::fs::read_link("/proc/self/ns/pid");
+    namespace.is_ok_and(|namespace| namespace == std::path::Path::new(FIRST))
+}
+
 /// Sets the host name of this UTS namespace.
 pub fn set_host_name(name: &[u8]) -> Result<()> {
     // SAFETY: sethostname reads the bytes whose length goes along.

@@ -197,7 +197,9 @@ impl Manager {
     }
 
     fn place(&self) -> Place {
-        match (self.keeper.init, crate::conditions::is_in_container()) {
+        let is_in_container =
+            crate::conditions::is_in_container() || !kernel::namespace::has_first_processes();
+        match (self.keeper.init, is_in_container) {
             (false, _) => Place::Beside,
             (true, true) => Place::Container,
             (true, false) => Place::Machine,

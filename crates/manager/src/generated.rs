@@ -34,7 +34,12 @@ fn make(directories: &Directories, is_machine: bool) -> Vec<String> {
         made = Fstab::default();
     }
     let consoles = crate::beginning::text(CONSOLES, CONSOLES_BYTES_MAX).unwrap_or_default();
-    for login in logins(&consoles, is_machine) {
+    let place = match (is_machine, crate::conditions::is_in_container()) {
+        (true, _) => Place::Machine,
+        (false, true) => Place::Container,
+        (false, false) => Place::Namespace,
+    };
+    for login in logins(&consoles, place) {
         let place = Path::new("getty.target.wants").join(&login);
         made.files.insert(place, Made::Link(format!("../{login}")));
     }
@@ -57,10 +62,22 @@ impl crate::manager::Manager {
     }
 }
 
+/// Whose consoles these are.
+#[derive(Clone, Copy)]
+enum Place {
+    Machine,
+    /// Of one that its maker calls a container the console is its own.
+    Container,
+    /// Of a namespace of processes alone it is the host's.
+    Namespace,
+}
+
 /// The units of logins: on the first screen, where there are screens, and on each serial line that is a console.
-fn logins(consoles: &str, is_machine: bool) -> Vec<String> {
-    if !is_machine {
-        return vec!["console-getty.service".into()];
+fn logins(consoles: &str, place: Place) -> Vec<String> {
+    match place {
+        Place::Machine => {}
+        Place::Container => return vec!["console-getty.service".into()],
+        Place::Namespace => return Vec::new(),
     }
     let lines = consoles.split_ascii_whitespace();
     let logins = lines.filter_map(|console| match console.strip_prefix("tty") {
@@ -115,18 +132,20 @@ mod tests {
 
     #[test]
     fn each_console_gets_a_login_and_the_screens_one_together() {
-        for (consoles, is_machine, expected) in [
+        use Place::{Container, Machine, Namespace};
+        for (consoles, place, expected) in [
             (
                 "tty0 ttyS0\n",
-                true,
+                Machine,
                 &["getty@tty1.service", "serial-getty@ttyS0.service"][..],
             ),
-            ("hvc0", true, &["serial-getty@hvc0.service"]),
-            ("tty0 tty1", true, &["getty@tty1.service"]),
-            ("", true, &[]),
-            ("ttyS0", false, &["console-getty.service"]),
+            ("hvc0", Machine, &["serial-getty@hvc0.service"]),
+            ("tty0 tty1", Machine, &["getty@tty1.service"]),
+            ("", Machine, &[]),
+            ("ttyS0", Container, &["console-getty.service"]),
+            ("ttyS0", Namespace, &[]),
         ] {
-            assert_eq!(logins(consoles, is_machine), expected, "{consoles}");
+            assert_eq!(logins(consoles, place), expected, "{consoles}");
         }
     }
 

@@ -126,7 +126,7 @@ fn what_a_dynamic_user_left_is_removed_with_the_names_that_lead_there() {
 fn what_is_up_or_keeps_nothing_is_not_cleaned() {
     let ground = Ground::new("busy");
     let sleeps = format!(
-        "[Service]\nCacheDirectory={}\nExecStart=/bin/sleep infinity\n",
+        "[Service]\nType=exec\nCacheDirectory={}\nExecStart=/bin/sleep infinity\n",
         ground.0
     );
     let units = [

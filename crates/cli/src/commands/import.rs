@@ -63,6 +63,13 @@ impl Run for Import {
             anyhow::bail!("the archive's manifest says nothing of the portable");
         };
         let known = records(context);
+        let _own = known.importing(&name)?.ok_or_else(|| {
+            hint(
+                format!("another command is importing {}", plain(&name)),
+                "wait for its end, and see what it has done: `coracle list`",
+            )
+        })?;
+        // Looked at behind the lock: another import may just have ended.
         if known.get(&name)?.is_some() {
             return Err(hint(
                 format!("{name} is here already, and nothing was changed"),
@@ -71,12 +78,6 @@ impl Run for Import {
                 ),
             ));
         }
-        let _own = known.importing(&name)?.ok_or_else(|| {
-            hint(
-                format!("another command is importing {}", plain(&name)),
-                "wait for its end, and see what it has done: `coracle list`",
-            )
-        })?;
         let was_remembered = known.remembered(&name)?.is_some();
         let takes_settings = self.agree(&name, &carried)?;
         let planted = self.install(context, &arrived, &carried, takes_settings)?;
