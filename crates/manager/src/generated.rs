@@ -34,12 +34,13 @@ fn make(directories: &Directories, is_machine: bool) -> Vec<String> {
         made = Fstab::default();
     }
     let consoles = crate::beginning::text(CONSOLES, CONSOLES_BYTES_MAX).unwrap_or_default();
-    let place = match (is_machine, crate::conditions::is_in_container()) {
-        (true, _) => Place::Machine,
-        (false, true) => Place::Container,
-        (false, false) => Place::Namespace,
+    // That of a container may be the terminal of who started it.
+    let logins = if is_machine {
+        logins(&consoles)
+    } else {
+        Vec::new()
     };
-    for login in logins(&consoles, place) {
+    for login in logins {
         let place = Path::new("getty.target.wants").join(&login);
         made.files.insert(place, Made::Link(format!("../{login}")));
     }
@@ -62,23 +63,8 @@ impl crate::manager::Manager {
     }
 }
 
-/// Whose consoles these are.
-#[derive(Clone, Copy)]
-enum Place {
-    Machine,
-    /// Of one that its maker calls a container the console is its own.
-    Container,
-    /// Of a namespace of processes alone it is the host's.
-    Namespace,
-}
-
 /// The units of logins: on the first screen, where there are screens, and on each serial line that is a console.
-fn logins(consoles: &str, place: Place) -> Vec<String> {
-    match place {
-        Place::Machine => {}
-        Place::Container => return vec!["console-getty.service".into()],
-        Place::Namespace => return Vec::new(),
-    }
+fn logins(consoles: &str) -> Vec<String> {
     let lines = consoles.split_ascii_whitespace();
     let logins = lines.filter_map(|console| match console.strip_prefix("tty") {
         Some(rest) if rest.starts_with(|first: char| first.is_ascii_digit()) => {
@@ -132,20 +118,16 @@ mod tests {
 
     #[test]
     fn each_console_gets_a_login_and_the_screens_one_together() {
-        use Place::{Container, Machine, Namespace};
-        for (consoles, place, expected) in [
+        for (consoles, expected) in [
             (
                 "tty0 ttyS0\n",
-                Machine,
                 &["getty@tty1.service", "serial-getty@ttyS0.service"][..],
             ),
-            ("hvc0", Machine, &["serial-getty@hvc0.service"]),
-            ("tty0 tty1", Machine, &["getty@tty1.service"]),
-            ("", Machine, &[]),
-            ("ttyS0", Container, &["console-getty.service"]),
-            ("ttyS0", Namespace, &[]),
+            ("hvc0", &["serial-getty@hvc0.service"]),
+            ("tty0 tty1", &["getty@tty1.service"]),
+            ("", &[]),
         ] {
-            assert_eq!(logins(consoles, place), expected, "{consoles}");
+            assert_eq!(logins(consoles), expected, "{consoles}");
         }
     }
 
