@@ -270,7 +270,6 @@ impl Engine {
             self.signal_latecomer(id);
             self.end_latecomer(id, serial);
         }
-        let service_type = self.service(id).service_type;
         let Some(run) = self.run_mut(id) else { return };
         if let Some(control) = run
             .control
@@ -286,13 +285,24 @@ impl Engine {
             return;
         }
         main.progress = main.progress.max(progress);
+        self.main_got_further(id);
+    }
+
+    /// What the main process came to may be what its Type=, or a probe, waits for.
+    pub(crate) fn main_got_further(&mut self, id: UnitId) {
+        let service_type = self.service(id).service_type;
+        let Some(run) = self.run(id) else { return };
+        let Main::Process(main) = &run.main else {
+            return;
+        };
         let is_up = match service_type {
             ServiceType::Simple => main.progress >= Progress::Spawned,
             ServiceType::Exec => main.progress >= Progress::Executed,
-            ServiceType::Oneshot
-            | ServiceType::Forking
-            | ServiceType::Notify
-            | ServiceType::NotifyReload => false,
+            // What it has said before its program was seen to run counts now.
+            ServiceType::Notify | ServiceType::NotifyReload => {
+                run.ready && main.progress >= Progress::Executed
+            }
+            ServiceType::Oneshot | ServiceType::Forking => false,
         };
         if run.phase == Phase::Start && is_up {
             self.start_post(id);

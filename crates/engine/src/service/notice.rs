@@ -42,9 +42,6 @@ impl Engine {
                 self.stops_itself(id)
             }
             Phase::Start if notice.ready && self.awaits_ready(id) && !self.awaits_health(id) => {
-                if let Some(run) = self.run_mut(id) {
-                    run.deadline = None;
-                }
                 self.start_post(id);
             }
             Phase::ReloadNotify if notice.ready => self.reloaded(id),
@@ -125,6 +122,7 @@ impl Engine {
             serial: process.serial,
         };
         self.emit(Action::Track { process: key, pid });
+        self.main_got_further(id);
     }
 
     /// EXTEND_TIMEOUT_USEC=: the deadline moves away, never closer.

@@ -390,11 +390,20 @@ impl World {
             return Ok(());
         };
         let is_up = run.phase.active().is_up();
+        let is_notify = matches!(
+            service.service_type,
+            ServiceType::Notify | ServiceType::NotifyReload
+        );
         let wrong = |what: &str| Err(format!("{unit:?} {what}: {run:?}"));
         let (Some(health), Some(config)) = (&run.health, &service.health) else {
             return match (&run.health, &service.health) {
                 (None, Some(_)) if run.phase == Phase::Running && has_executed(run) => {
                     wrong("is up and is not asked")
+                }
+                (None, Some(_))
+                    if is_notify && run.phase == Phase::Start && run.ready && has_executed(run) =>
+                {
+                    wrong("is ready and is not asked")
                 }
                 _ => Ok(()),
             };

@@ -83,7 +83,12 @@ impl World {
             match process.life {
                 Life::Pending => events.push(Event::Spawn(*key)),
                 Life::Zombie(_) => events.push(Event::Report(*key)),
-                Life::Alive if !process.executed => events.push(Event::Execute(*key)),
+                Life::Alive if !process.executed => {
+                    events.push(Event::Execute(*key));
+                    // It may be heard before its program is seen to run.
+                    let events_of_life = self.life_events(*key, process).into_iter();
+                    events.extend(events_of_life.filter(|event| matches!(event, Event::Say(_))));
+                }
                 Life::Alive => events.extend(self.life_events(*key, process)),
                 Life::Reaped => {}
             }
