@@ -148,7 +148,11 @@ fn commands_on_an_image_share_its_layers_and_the_image_is_mounted_nowhere_else()
     assert!(!room.path().join("lower").exists());
     let layers = room.path().join("layers");
     unmount(&layers, UnmountFlags::DETACH).unwrap();
-    // A command was killed while the image was attached there: that is not what the next one may write to.
+    // A command was killed while the image was attached there: that is not what the next one may write to. It laid no layers yet, whose
+    // directory of work no other ones may have.
+    let work = room.path().join("work");
+    fs::remove_dir_all(&work).unwrap();
+    fs::create_dir(&work).unwrap();
     fs::create_dir(room.path().join("lower")).unwrap();
     let image = tempfile::tempdir_in("/var").unwrap();
     for name in ["usr", "lib64"] {
@@ -157,7 +161,7 @@ fn commands_on_an_image_share_its_layers_and_the_image_is_mounted_nowhere_else()
     mount_bind(image.path(), &layers).unwrap();
     run("echo two > /two").said();
     assert!(!image.path().join("two").exists());
-    assert!(!room.path().join("lower").exists());
+    assert!(!room.path().join("lower").exists() && !room.path().join("copy").exists());
     assert_eq!(run("cat /two").said(), "two");
     unmount(&layers, UnmountFlags::DETACH).unwrap();
 }

@@ -1,7 +1,9 @@
 //! What [`crate::Step::Listen`] binds to, and what the socket is told.
 
+use crate::DirectiveNumber;
+#[cfg(feature = "encode")]
+use crate::NO_DIRECTIVE;
 use crate::code::{DecodeError, Field, Reader, Text, coded};
-use crate::{DirectiveNumber, NO_DIRECTIVE};
 
 coded! {
     /// Where a socket listens.
