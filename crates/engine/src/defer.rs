@@ -20,7 +20,10 @@ impl Engine {
     /// Its service can't be started now. What else is queued may change that, and is waited for.
     pub(crate) fn defer(&mut self, id: UnitId, refusal: &Refusal) {
         let socket = self.socket(id);
-        let is_for_now = matches!(refusal, Refusal::InTheWay(..) | Refusal::Destructive(..));
+        let is_for_now = matches!(
+            refusal,
+            Refusal::InTheWay(..) | Refusal::Destructive(..) | Refusal::Irreversible(..)
+        );
         if socket.defer == DeferTrigger::No || !is_for_now {
             self.log(id, refusal.to_string());
             return self.socket_fail(id, UnitResult::Resources);

@@ -383,6 +383,11 @@ pub enum Refusal {
     /// Mode fail met a queued job.
     #[error("{0}/{1} needs {2}/{4}, but {2}/{3} is queued.")]
     Destructive(String, &'static str, String, &'static str, &'static str),
+    /// A job of mode replace-irreversibly is in the way.
+    #[error(
+        "{0}/{1} needs {2}/{4}, but {2}/{3} is queued and may not be replaced: it ends, or is cancelled, first."
+    )]
+    Irreversible(String, &'static str, String, &'static str, &'static str),
     /// Mode lenient met a unit that would have to stop.
     #[error(
         "{0} can't start as long as {1} is up or on its way: one of them would have to stop for the other."

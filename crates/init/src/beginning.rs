@@ -34,8 +34,10 @@ pub fn begin() {
     }
     if kernel::namespace::has_first_processes() {
         // Three keys on the console, and the kernel sends SIGINT instead of switching the machine itself.
-        match reboot(RebootCommand::CadOff) {
-            Ok(()) | Err(_) => {}
+        if let Err(errno) = reboot(RebootCommand::CadOff) {
+            tell(&format!(
+                "Ctrl-Alt-Del resets the machine at once, as the kernel takes no other word: {errno}"
+            ));
         }
     }
 }

@@ -2,15 +2,12 @@
 
 use kernel::Errno;
 use kernel::power::Power;
+use kernel::signal::number::{SIGCONT, SIGKILL, SIGTERM};
 
 use crate::clock::Moment;
 use crate::keeper::{Keeper, Who};
 use crate::protocol::{ChildState, NAME_BYTES_MAX};
 use crate::supervised::State;
-
-const SIGKILL: i32 = 9;
-const SIGTERM: i32 = 15;
-const SIGCONT: i32 = 18;
 /// How long the log process has to write what is still in its streams, in milliseconds.
 const LOG_MS: u64 = 3_000;
 /// How long killed processes have to vanish, in milliseconds: one in an uninterruptible call may never.

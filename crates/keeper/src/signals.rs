@@ -1,19 +1,11 @@
 //! Signals to the keeper: some are news for the manager, none ends the keeper.
 
+use kernel::signal::number::{
+    SIGCHLD, SIGHUP, SIGINT, SIGPWR, SIGRTMIN, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH,
+};
 use kernel::signal::{SIGNAL_MAX, SignalSet};
 
 use crate::keeper::{Keeper, Who};
-
-const SIGHUP: i32 = 1;
-const SIGINT: i32 = 2;
-const SIGUSR1: i32 = 10;
-const SIGUSR2: i32 = 12;
-const SIGTERM: i32 = 15;
-const SIGCHLD: i32 = 17;
-const SIGWINCH: i32 = 28;
-const SIGPWR: i32 = 30;
-/// SIGRTMIN as C libraries count; services of an init are asked for by numbers from here.
-const REAL_TIME_FIRST: i32 = 34;
 /// Faults of the program itself: blocked they would end it all the same.
 const FAULTS: [i32; 7] = [4, 5, 6, 7, 8, 11, 31];
 /// Signals read in one round before other sources get their turn.
@@ -29,13 +21,13 @@ pub(crate) fn taken() -> SignalSet {
 /// Whether the manager is told.
 fn is_news(signal: i32) -> bool {
     [SIGHUP, SIGINT, SIGUSR1, SIGUSR2, SIGTERM, SIGWINCH, SIGPWR].contains(&signal)
-        || signal >= REAL_TIME_FIRST
+        || signal >= SIGRTMIN
 }
 
 /// Whether it asks for the end of everything, so that a successor of the manager must hear of it too: of an init by number, in order or at
 /// once.
 fn asks_to_end(signal: i32) -> bool {
-    [SIGINT, SIGTERM].contains(&signal) || matches!(signal - REAL_TIME_FIRST, 3..=6 | 13..=16)
+    [SIGINT, SIGTERM].contains(&signal) || matches!(signal - SIGRTMIN, 3..=6 | 13..=16)
 }
 
 fn bit(signal: i32) -> u64 {

@@ -1,5 +1,6 @@
 //! The manager or the log process: when it is started again after it ended.
 
+use kernel::signal::number::SIGKILL;
 use kernel::wait::Ending;
 use rustix::fd::OwnedFd;
 
@@ -15,7 +16,6 @@ const BACK_OFF_MS: u64 = 10;
 const BACK_OFF_MAX_MS: u64 = 5_000;
 /// One killed within this time gets a pause, so that a killer in a loop cannot make the keeper spin. In milliseconds.
 const KILLED_AT_ONCE_MS: u64 = 20;
-const SIGKILL: i32 = 9;
 
 /// What it is doing.
 pub(crate) enum State {

@@ -3,6 +3,7 @@
 use linux_raw_sys::general as sys;
 use rustix::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
+use self::number::{SIGKILL, SIGSTOP};
 use crate::Result;
 use crate::syscall::syscall;
 
@@ -10,6 +11,26 @@ use crate::syscall::syscall;
 pub const SIGNAL_MAX: i32 = 64;
 /// The first real-time signal as the kernel counts, before a C library takes some for itself.
 pub const REAL_TIME_FIRST: i32 = 32;
+
+/// Signals by name: their numbers on x86, ARM and RISC-V (asm-generic/signal.h).
+#[allow(missing_docs, reason = "the names are signal(7)'s")]
+pub mod number {
+    pub const SIGHUP: i32 = 1;
+    pub const SIGINT: i32 = 2;
+    pub const SIGTRAP: i32 = 5;
+    pub const SIGKILL: i32 = 9;
+    pub const SIGUSR1: i32 = 10;
+    pub const SIGUSR2: i32 = 12;
+    pub const SIGPIPE: i32 = 13;
+    pub const SIGTERM: i32 = 15;
+    pub const SIGCHLD: i32 = 17;
+    pub const SIGCONT: i32 = 18;
+    pub const SIGSTOP: i32 = 19;
+    pub const SIGWINCH: i32 = 28;
+    pub const SIGPWR: i32 = 30;
+    /// As C libraries count: the kernel's first ones are theirs.
+    pub const SIGRTMIN: i32 = 34;
+}
 
 /// A set of signals, one bit each, as the kernel has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,8 +129,6 @@ pub fn set_disposition(signal: i32, disposition: Disposition) -> Result<()> {
 
 /// Sets every signal that can be set to its default.
 pub fn reset_dispositions() -> Result<()> {
-    const SIGKILL: i32 = 9;
-    const SIGSTOP: i32 = 19;
     for signal in (1..=SIGNAL_MAX).filter(|signal| ![SIGKILL, SIGSTOP].contains(signal)) {
         set_disposition(signal, Disposition::Default)?;
     }

@@ -1,5 +1,6 @@
 //! Watching the system calls of a child (ptrace(2)), as far as seeing which files a program opens needs it.
 
+use crate::signal::number::SIGTRAP;
 use linux_raw_sys::general as sys;
 
 use crate::Result;
@@ -17,7 +18,6 @@ const OPTIONS: usize = 1 | 2 | 4 | 8 | 16 | 0x10_0000;
 const EVENT_EXEC: i32 = 4;
 
 /// The signal of stops that are ours.
-const SIGTRAP: i32 = 5;
 const SYSCALL_STOP: i32 = SIGTRAP | 0x80;
 
 /// Calls that open a file or execute one, by their numbers.

@@ -24,27 +24,6 @@ pub struct Fstab {
     pub notes: Vec<String>,
 }
 
-/// File systems that are somewhere else: they wait for the network, see systemd.mount(5).
-const REMOTE: &[&str] = &[
-    "afs",
-    "ceph",
-    "cifs",
-    "davfs",
-    "gfs",
-    "gfs2",
-    "glusterfs",
-    "ncpfs",
-    "ncp",
-    "nfs",
-    "nfs4",
-    "ocfs2",
-    "orangefs",
-    "pvfs2",
-    "smb3",
-    "smbfs",
-    "sshfs",
-];
-
 /// What the manager, and not mount(8), reads of the options.
 const OWN: &[&str] = &["auto", "noauto", "nofail", "_netdev"];
 const OWN_PREFIX: &str = "x-systemd.";
@@ -122,7 +101,7 @@ impl<'a> Line<'a> {
     }
 
     fn is_remote(&self) -> bool {
-        self.has("_netdev") || REMOTE.contains(&self.kind) || self.kind.starts_with("fuse.sshfs")
+        self.has("_netdev") || model::mount::is_network_kind(self.kind)
     }
 
     /// A whole file system lies on a device that has to be there.

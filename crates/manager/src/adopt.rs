@@ -8,6 +8,7 @@ use crate::record::Record;
 use crate::run::Run;
 use engine::{Incarnation, Input, JobKind, JobMode, ProcessKey};
 use keeper::protocol::{ChildKey, ChildState, Class};
+use kernel::signal::number::SIGKILL;
 use model::UnitName;
 use model::sorted::Set;
 use std::os::fd::OwnedFd;
@@ -353,7 +354,6 @@ impl Manager {
 
     /// Ends what nobody wants any more.
     fn end_stale(&mut self, key: ChildKey, state: ChildState, pidfd: Option<OwnedFd>, pid: u32) {
-        const SIGKILL: i32 = 9;
         if key.command == OPENER_COMMAND && state == ChildState::Running {
             self.stale_openers.push((key, None));
         }

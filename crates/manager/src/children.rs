@@ -5,6 +5,7 @@ use crate::run::exit_status;
 use engine::{Incarnation, Input, ProcessKey, Role, UnitId};
 use keeper::protocol::{ChildKey, ChildState, Event, Exit};
 use kernel::message::{Descriptors, ReceiveOptions, receive};
+use kernel::signal::number::{SIGHUP, SIGINT, SIGTERM};
 use plan::report::{RECORD_BYTES, Report};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -442,9 +443,6 @@ impl Manager {
     }
 
     fn on_signal(&mut self, signal: i32) {
-        const SIGHUP: i32 = 1;
-        const SIGINT: i32 = 2;
-        const SIGTERM: i32 = 15;
         match signal {
             SIGHUP => drop(self.reload_units()),
             _ if self.keeper.init => self.on_signal_as_init(signal),

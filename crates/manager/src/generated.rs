@@ -17,41 +17,46 @@ const FSTAB_BYTES_MAX: u64 = 1 << 20;
 /// Of a file of the kernel's with a handful of names.
 const CONSOLES_BYTES_MAX: u64 = 4096;
 
-/// Makes the units anew, and answers what is to be said about that.
-fn make(directories: &Directories, is_machine: bool) -> Vec<String> {
+/// What the machine's tables ask for, and none where the table of mounts can't be read: what was made before holds.
+fn asked_for() -> io::Result<Fstab> {
     let mut made = match crate::beginning::text(FSTAB, FSTAB_BYTES_MAX) {
         Ok(table) => fstab::units(&table),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Fstab::default(),
+        Err(error) => return Err(error),
+    };
+    let consoles = crate::beginning::text(CONSOLES, CONSOLES_BYTES_MAX).unwrap_or_default();
+    for login in logins(&consoles) {
+        let place = Path::new("getty.target.wants").join(&login);
+        made.files.insert(place, Made::Link(format!("../{login}")));
+    }
+    Ok(made)
+}
+
+/// Makes the units anew, and answers what is to be said about that.
+fn make(directories: &Directories, is_machine: bool) -> Vec<String> {
+    // Of a container the mounts are its maker's, and the console may be the terminal of who started it.
+    let asked_for = if is_machine {
+        asked_for()
+    } else {
+        Ok(Fstab::default())
+    };
+    let made = match asked_for {
+        Ok(made) => made,
         Err(error) => {
-            // What was made before holds.
             return vec![format!(
                 "{FSTAB} can't be read, and its mounts stay as they are: {error}"
             )];
         }
     };
-    // The mounts of a container are its maker's.
-    if !is_machine {
-        made = Fstab::default();
-    }
-    let consoles = crate::beginning::text(CONSOLES, CONSOLES_BYTES_MAX).unwrap_or_default();
-    // That of a container may be the terminal of who started it.
-    let logins = if is_machine {
-        logins(&consoles)
-    } else {
-        Vec::new()
-    };
-    for login in logins {
-        let place = Path::new("getty.target.wants").join(&login);
-        made.files.insert(place, Made::Link(format!("../{login}")));
-    }
+    let mut notes = made.notes.clone();
     let directory = SearchPath::generated(&directories.runtime);
     if let Err(error) = write(&directory, &made) {
-        made.notes.push(format!(
+        notes.push(format!(
             "the units of {FSTAB} and of the consoles can't be written to {}, and are as they were: {error}",
             directory.display()
         ));
     }
-    made.notes
+    notes
 }
 
 impl crate::manager::Manager {

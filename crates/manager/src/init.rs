@@ -3,15 +3,8 @@
 
 use crate::manager::{Manager, Stage};
 use engine::{JobKind, JobMode};
+use kernel::signal::number::{SIGHUP, SIGINT, SIGPWR, SIGRTMIN, SIGTERM, SIGWINCH};
 use wire::ExitRequest;
-
-const SIGHUP: i32 = 1;
-const SIGINT: i32 = 2;
-const SIGTERM: i32 = 15;
-const SIGWINCH: i32 = 28;
-const SIGPWR: i32 = 30;
-/// SIGRTMIN as C libraries count.
-const REAL_TIME_FIRST: i32 = 34;
 
 /// What a signal asks of the init.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +28,7 @@ fn asked(signal: i32, is_machine: bool) -> Option<Asked> {
         SIGTERM => Asked::End("exit"),
         SIGWINCH => Asked::Target("kbrequest.target", JobMode::Replace),
         SIGPWR => Asked::Target("sigpwr.target", JobMode::Replace),
-        _ => match signal - REAL_TIME_FIRST {
+        _ => match signal - SIGRTMIN {
             0 => Asked::Target("default.target", JobMode::Isolate),
             1 => Asked::Target("rescue.target", JobMode::Isolate),
             2 => Asked::Target("emergency.target", JobMode::Isolate),

@@ -2,6 +2,7 @@
 
 use crate::manager::{Manager, Stage};
 use engine::{JobKind, Micros, UnitId};
+use kernel::signal::number::SIGTERM;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use wire::Failure;
@@ -9,7 +10,6 @@ use wire::Failure;
 impl Manager {
     /// Ends the instance. The keeper is told first: it tells every next manager, so that the death of this one changes nothing.
     pub(crate) fn end(&mut self) {
-        const SIGTERM: i32 = 15;
         let keeper = i32::try_from(self.keeper.pid).ok().filter(|pid| *pid > 0);
         let told = keeper
             .ok_or(kernel::Errno::SRCH)

@@ -7,7 +7,7 @@ use crate::{Key, Unit, UnitKind, UnitName, escape, key};
 pub const ROOT: &str = "-.mount";
 
 /// Kinds of file systems behind a network, also those in user space (`fuse.`), beside what options call so.
-const NETWORK_KINDS: [&str; 18] = [
+const NETWORK_KINDS: [&str; 19] = [
     "9p",
     "afs",
     "ceph",
@@ -25,6 +25,7 @@ const NETWORK_KINDS: [&str; 18] = [
     "orangefs",
     "pvfs2",
     "smb3",
+    "smbfs",
     "sshfs",
 ];
 
@@ -164,8 +165,13 @@ pub fn is_of_network(unit: &Unit) -> bool {
     let says_so = text(&key::MOUNT_OPTIONS)
         .split(',')
         .any(|option| option == "_netdev");
-    let kind = text(&key::MOUNT_TYPE);
-    says_so || NETWORK_KINDS.contains(&kind.strip_prefix("fuse.").unwrap_or(kind))
+    says_so || is_network_kind(text(&key::MOUNT_TYPE))
+}
+
+/// Whether a kind of file system is behind a network.
+#[must_use]
+pub fn is_network_kind(kind: &str) -> bool {
+    NETWORK_KINDS.contains(&kind.strip_prefix("fuse.").unwrap_or(kind))
 }
 
 /// Whether a mount shows what is elsewhere already: a directory, or a file as a device.

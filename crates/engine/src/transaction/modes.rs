@@ -75,7 +75,11 @@ impl Engine {
                     .map(|first| (first.kind, self.name(first.unit)))
                     .unwrap_or((wish.kind, self.name(wish.unit)));
                 let other = self.name(wish.unit).to_string();
-                return Err(Refusal::Destructive(
+                let refusal = match refuses {
+                    true => Refusal::Destructive,
+                    false => Refusal::Irreversible,
+                };
+                return Err(refusal(
                     name.to_string(),
                     anchor.name(),
                     other,

@@ -1,12 +1,11 @@
 //! Signals: first of all, so that nothing inherited from the keeper (ignored or blocked signals) disturbs a later step.
 
 use kernel::Result;
+use kernel::signal::number::SIGPIPE;
 use kernel::signal::{Disposition, SignalSet, reset_dispositions, set_disposition, set_mask};
 use plan::Step;
 
 use crate::state::State;
-
-const SIGPIPE: i32 = 13;
 
 /// Resets every disposition and empties the mask; where a stub is to come, signals wait for it, blocked as they have been since the
 /// clone: PID 1 of a namespace would lose them.

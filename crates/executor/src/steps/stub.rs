@@ -5,6 +5,7 @@
 //! stub exits with 128 and its number, as shells do, and says in its name that it was a signal.
 
 use core::ffi::CStr;
+use kernel::signal::number::{SIGCHLD, SIGKILL, SIGSTOP};
 
 use kernel::process::Forked;
 use kernel::signal::{SignalSet, descriptor, set_mask};
@@ -13,10 +14,6 @@ use kernel::{AsFd, Errno, OwnedFd, Result};
 use plan::report::{Epitaph, Report};
 
 use crate::state::State;
-
-const SIGCHLD: i32 = 17;
-const SIGKILL: i32 = 9;
-const SIGSTOP: i32 = 19;
 const CAP_KILL: u64 = 1 << 5;
 /// What shells add to a signal's number.
 const SIGNAL_BASE: i32 = 128;

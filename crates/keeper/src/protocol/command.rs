@@ -4,6 +4,7 @@ use super::{
     ChildKey, Command, Encoded, HEADER_BYTES, Header, KEPT_MAX, LABEL_BYTES_MAX, Malformed,
     NAME_BYTES_MAX, Reader, Spawn, bit, decode_class, flag, kind,
 };
+use kernel::power::Power;
 
 impl<'a> Command<'a> {
     /// Encodes the command. A label or name that is too long is cut: check it before.
@@ -54,7 +55,7 @@ impl<'a> Command<'a> {
                     body.u32(timeout_ms);
                     body.u16(u16::from(status));
                     // Keepers that know of no power live on through upgrades: they are told of it only where there is some.
-                    if power != 0 || !argument.is_empty() {
+                    if power != NO_POWER || !argument.is_empty() {
                         body.u16(u16::from(power));
                         body.text(argument, NAME_BYTES_MAX);
                     }
@@ -103,14 +104,20 @@ impl<'a> Command<'a> {
     }
 }
 
+/// The machine is left as it is.
+const NO_POWER: u8 = 0;
+
 /// Without power it is as short as managers of earlier versions say it.
 fn decode_shutdown<'a>(header: Header, body: &mut Reader<'a>) -> Result<Command<'a>, Malformed> {
     let byte = |number: u16| u8::try_from(number).map_err(|_| Malformed::Field);
     let (timeout_ms, status) = (body.u32()?, byte(body.u16()?)?);
     let (power, argument) = match body.rest() {
-        [] => (0, [].as_slice()),
+        [] => (NO_POWER, [].as_slice()),
         _ => (byte(body.u16()?)?, body.text(NAME_BYTES_MAX)?),
     };
+    if power != NO_POWER && Power::from_number(power).is_none() {
+        return Err(Malformed::Field);
+    }
     Ok(Command::Shutdown {
         leave_children: header.has(flag::LEAVE_CHILDREN),
         timeout_ms,

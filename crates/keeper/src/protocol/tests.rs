@@ -201,6 +201,19 @@ fn keepers_and_managers_of_before_the_power_are_understood_and_understand() {
 }
 
 #[test]
+fn what_no_machine_can_do_at_its_end_is_asked_of_none() {
+    let end = Command::Shutdown {
+        leave_children: false,
+        timeout_ms: 10_000,
+        status: 7,
+        power: 9,
+        argument: b"",
+    };
+    let asked = end.encode();
+    assert_eq!(Command::decode(asked.as_bytes()), Err(Malformed::Field));
+}
+
+#[test]
 fn what_is_not_spoken_here_is_named() {
     let good = Command::Inventory.encode().as_bytes().to_vec();
     let with = |place: usize, byte: u8| {
