@@ -40,7 +40,7 @@ pub struct Policy {
     pub no_proxy: Vec<String>,
     /// How fast, all connections of a transfer together.
     pub rate_limit: Option<Rate>,
-    /// A netrc(5).
+    /// A netrc(5), for servers that are asked by https.
     pub netrc: Option<PathBuf>,
     /// Where else things lie.
     pub mirror: Vec<Mirror>,
@@ -68,6 +68,8 @@ pub struct CredentialFiles {
     pub r#for: Server,
     /// Has a bearer token.
     pub token: Option<PathBuf>,
+    /// Has a name and a password, as netrc(5) has them.
+    pub netrc: Option<PathBuf>,
     /// Has a client's certificate.
     pub certificate: Option<PathBuf>,
     /// Has its key.
@@ -285,9 +287,14 @@ impl Policy {
     }
 
     fn resolve(&mut self, base: &Path) {
-        let credentials = self.credential.iter_mut();
-        let files =
-            credentials.flat_map(|one| [&mut one.token, &mut one.certificate, &mut one.key]);
+        let files = self.credential.iter_mut().flat_map(|one| {
+            [
+                &mut one.token,
+                &mut one.netrc,
+                &mut one.certificate,
+                &mut one.key,
+            ]
+        });
         for path in files.chain([&mut self.netrc]).flatten() {
             *path = base.join(&*path);
         }
@@ -306,8 +313,11 @@ impl Policy {
             if one.certificate.is_some() != one.key.is_some() {
                 return wrong("has a certificate or a key, and needs both");
             }
-            if one.token.is_none() && one.key.is_none() {
-                return wrong("names no file: `token`, or `certificate` and `key`, do");
+            if one.token.is_some() && one.netrc.is_some() {
+                return wrong("has a token and a netrc, and one of them is sent");
+            }
+            if one.token.is_none() && one.netrc.is_none() && one.key.is_none() {
+                return wrong("names no file: `token`, `netrc`, or `certificate` and `key`, do");
             }
             let same = |other: &&CredentialFiles| other.r#for == one.r#for;
             if self.credential.iter().filter(same).count() > 1 {
@@ -361,7 +371,8 @@ impl Policy {
         Some(sources.into_iter().chain(mirrors).collect())
     }
 
-    /// What the server of an address is told, where there is something: a token and a certificate of its own, or what the netrc has.
+    /// What the server of an address is told, where there is something: what it has of its own, or what the netrc of all has. That one knows
+    /// no ports: without encryption, whoever listens on any port of this machine would be told.
     ///
     /// # Errors
     /// When a file that should have it can't be read, is open to others or is something else.
@@ -371,7 +382,9 @@ impl Policy {
         };
         let files = self.credential.iter().find(|one| one.r#for.0 == origin);
         let token = files.and_then(|files| files.token.as_deref());
-        let login = match (token, &self.netrc) {
+        let own = files.and_then(|files| files.netrc.as_deref());
+        let of_all = self.netrc.as_deref().filter(|_| origin.scheme == "https");
+        let login = match (token, own.or(of_all)) {
             (Some(token), _) => Some(credential::token(token)?),
             (None, Some(netrc)) => credential::netrc(netrc, &origin.host)?,
             (None, None) => None,

@@ -78,8 +78,16 @@ fn a_private_registry_is_told_who_asks_by_a_file_of_roots() {
             fs::write(&netrc, text).expect("a file");
             fs::set_permissions(&netrc, fs::Permissions::from_mode(0o600)).expect("a mode");
         };
-        let policy = format!("netrc = \"{}\"\n", netrc.display());
-        fs::write(coracle.folder().join("config/delivery.toml"), policy).expect("a file");
+        let policy = |text: &str| {
+            let text = format!("{text}netrc = \"{}\"\n", netrc.display());
+            fs::write(coracle.folder().join("config/delivery.toml"), text).expect("a file");
+        };
+        write("open sesame");
+        // Without encryption, what is for a host is for none of its ports.
+        policy("");
+        refused(coracle, &["start", &place], "wants to know who asks");
+        let address = registry.address.trim_start_matches("oci://");
+        policy(&format!("[[credential]]\nfor = \"http://{address}/\"\n"));
         write("wrong");
         refused(coracle, &["start", &place], "does not let in who says so");
         write("open sesame");

@@ -44,7 +44,7 @@ too. An empty list allows nothing.",
         name: "netrc",
         example: r#""/etc/coracle/netrc""#,
         default: "none; nobody's ~/.netrc is read",
-        about: "A netrc(5) with names and passwords by host, for its owner alone to read (chmod 600). They are sent over https only, or within this machine, to that host only. \
+        about: "A netrc(5) with names and passwords by host, for its owner alone to read (chmod 600). They are sent over https only, to that host only. \
 `default` and `macdef` are refused.",
     },
     Key {
@@ -71,6 +71,13 @@ It is allowed by being named here.",
         example: r#""/etc/coracle/boats.token""#,
         default: "none",
         about: "A file whose one line is sent as a bearer token; for its owner alone to read (chmod 600).",
+    },
+    Key {
+        name: "credential.netrc",
+        example: r#""/etc/coracle/boats.netrc""#,
+        default: "the netrc of all, for https",
+        about: "Instead of a token: a netrc(5) whose name and password for this host are sent; for its owner alone to read (chmod 600). A server that is asked by http on a loopback address is told \
+them by this key alone, as it is for one port.",
     },
     Key {
         name: "credential.certificate",

@@ -17,10 +17,10 @@ fn refused(text: &str, expected: &str) {
     );
 }
 
-/// A file that has every key of the list, as its example is.
-fn whole() -> String {
+/// A file that has every key of the list but one, as its example is.
+fn whole_but(one: &str) -> String {
     let (mut text, mut table) = (String::new(), "");
-    for key in KEYS {
+    for key in KEYS.iter().filter(|key| key.name != one) {
         let (its, name) = key.name.split_once('.').unwrap_or(("", key.name));
         if its != table {
             let is_many = its != "upgrade";
@@ -38,8 +38,12 @@ fn whole() -> String {
 
 #[test]
 fn every_key_that_is_told_of_is_known_and_every_known_one_is_told_of() {
-    let policy = parse(&whole()).unwrap();
     // Nothing is left at its default: a key that nobody told of would be.
+    let policy = parse(&whole_but("credential.token")).unwrap();
+    let [CredentialFiles { netrc: Some(_), .. }] = &policy.credential[..] else {
+        panic!("{policy:?}");
+    };
+    let policy = parse(&whole_but("credential.netrc")).unwrap();
     let Policy {
         sources,
         proxy,
@@ -56,6 +60,7 @@ fn every_key_that_is_told_of_is_known_and_every_known_one_is_told_of() {
         CredentialFiles {
             r#for: _,
             token: Some(_),
+            netrc: None,
             certificate: Some(_),
             key: Some(_),
         },
@@ -131,6 +136,10 @@ fn what_is_not_known_is_refused_with_its_line() {
     refused(
         "[[credential]]\nfor = \"https://a.org/\"\nkey = \"k\"\n",
         "1: the credential for https://a.org:443 has a certificate or a key",
+    );
+    refused(
+        "[[credential]]\nfor = \"https://a.org/\"\ntoken = \"t\"\nnetrc = \"n\"\n",
+        "1: the credential for https://a.org:443 has a token and a netrc",
     );
     refused(
         "[[mirror]]\nof = \"https://a.org/\"\n",
@@ -216,8 +225,11 @@ fn a_credential_is_found_by_its_server_alone() {
         std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
     };
     secret("token", "t0ken\n");
-    secret("netrc", "machine b.org login me password pass\n");
-    let text = "netrc = \"netrc\"\n[[credential]]\nfor = \"https://a.org/\"\ntoken = \"token\"\n";
+    secret(
+        "netrc",
+        "machine b.org login me password pass\nmachine 127.0.0.1 login local password host\n",
+    );
+    let text = "netrc = \"netrc\"\n[[credential]]\nfor = \"https://a.org/\"\ntoken = \"token\"\n[[credential]]\nfor = \"http://127.0.0.1:5000/\"\nnetrc = \"netrc\"\n";
     let policy = Policy::parse(&folder.path().join(FILE), text).unwrap();
     let found = |address: &str| {
         let found = policy.credential(address).unwrap();
@@ -230,11 +242,17 @@ fn a_credential_is_found_by_its_server_alone() {
     };
     assert_eq!(found("https://a.org/x").as_deref(), Some("t0ken"));
     assert_eq!(found("https://b.org/x").as_deref(), Some("me:pass"));
+    for local in ["http://127.0.0.1:5000/x", "https://127.0.0.1:8443/x"] {
+        assert_eq!(found(local).as_deref(), Some("local:host"), "{local}");
+    }
     for nobody in [
         "https://a.org:8443/x",
         "http://a.org/x",
         "http://b.org/x",
         "https://c.org/x",
+        // Whoever listens there.
+        "http://127.0.0.1:5001/x",
+        "http://127.0.0.1/x",
     ] {
         assert_eq!(found(nobody), None, "{nobody}");
     }
