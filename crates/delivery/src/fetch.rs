@@ -131,8 +131,6 @@ pub struct Fetched {
     pub digest: Digest,
     /// Its size.
     pub bytes: u64,
-    /// The last address after redirects.
-    pub url: String,
 }
 
 /// Why not.
@@ -307,7 +305,7 @@ fn fetch_address(
     loop {
         let before = staged.bytes();
         let failed = match exchange.run(&mut staged, progress) {
-            Ok(Outcome::Whole { url }) => return finish(staged, url),
+            Ok(Outcome::Whole) => return finish(staged),
             Ok(Outcome::Cut(cause)) => Failed::Cut(cause),
             Ok(Outcome::Trouble(error)) => Failed::Trouble(error),
             Err(error) => return Err(give_up(&mut staged, error)?),
@@ -384,9 +382,9 @@ fn give_up(staged: &mut Staged<'_>, error: Error) -> Result<Error, Error> {
 }
 
 /// The digest grew with the file, from its first byte on.
-fn finish(staged: Staged<'_>, url: String) -> Result<Fetched, Error> {
+fn finish(staged: Staged<'_>) -> Result<Fetched, Error> {
     let (digest, bytes) = staged.digest().map_err(Error::staging("read"))?;
-    Ok(Fetched { digest, bytes, url })
+    Ok(Fetched { digest, bytes })
 }
 
 /// Reads a file from its start whatever its offset is.

@@ -83,7 +83,6 @@ enum Word {
     Fetched {
         digest: String,
         bytes: u64,
-        url: String,
     },
     /// All chunks are there; how many bytes came.
     Came {
@@ -108,10 +107,9 @@ pub(crate) fn run(
     let (child, ours) = start(&order, &staging.file, &staging.state)?;
     let outcome = listen(&ours, progress, reduced);
     match end(child, outcome)? {
-        Word::Fetched { digest, bytes, url } => Ok(Fetched {
+        Word::Fetched { digest, bytes } => Ok(Fetched {
             digest: digest.parse::<Digest>()?,
             bytes,
-            url,
         }),
         _ => bail!("the fetch worker brought something else than it was asked for"),
     }
@@ -373,7 +371,6 @@ fn whole(
     Ok(Word::Fetched {
         digest: fetched.digest.to_string(),
         bytes: fetched.bytes,
-        url: fetched.url,
     })
 }
 

@@ -21,8 +21,8 @@ const CHUNK_BYTES: usize = 64 * 1024;
 
 /// How a try ended, unless in an error.
 pub(super) enum Outcome {
-    /// Everything is there; the last address.
-    Whole { url: String },
+    /// Everything is there.
+    Whole,
     /// The connection was cut; what came is kept. Why, where anything says so.
     Cut(Option<io::Error>),
     /// The server has trouble of its own, which may pass: what is told if it does not.
@@ -100,9 +100,7 @@ impl<'a> Exchange<'a> {
             }
             200 => self.anew(staged, &url, &response)?,
             416 if staged.known().total_bytes == Some(staged.bytes()) => {
-                return Ok(Outcome::Whole {
-                    url: url.to_string(),
-                });
+                return Ok(Outcome::Whole);
             }
             // What we have is of a content that is no longer there.
             416 if staged.bytes() > 0 => {
@@ -284,9 +282,7 @@ impl<'a> Exchange<'a> {
             self.left(staged.bytes())?;
             let count = match reader.read(&mut buffer) {
                 Ok(0) if total_bytes.is_none_or(|total| total == staged.bytes()) => {
-                    return Ok(Outcome::Whole {
-                        url: url.to_string(),
-                    });
+                    return Ok(Outcome::Whole);
                 }
                 Ok(0) => return Ok(Outcome::Cut(None)),
                 Err(cause) => return Ok(Outcome::Cut(Some(cause))),

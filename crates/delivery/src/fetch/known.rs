@@ -34,6 +34,12 @@ impl Known {
         self.origin.is_private() && Origin::of_uri(url).as_ref() == Some(&self.origin)
     }
 
+    /// Whether an address is of that server's host, on which who has a certificate may use any port; without encryption it is the same server.
+    pub(super) fn is_of_host(&self, url: &Uri) -> bool {
+        let is_host = |origin: Origin| origin.scheme == "https" && origin.host == self.origin.host;
+        self.is_of(url) || Origin::of_uri(url).is_some_and(is_host)
+    }
+
     pub(super) fn login(&self) -> Option<&HeaderValue> {
         self.login.as_ref()
     }

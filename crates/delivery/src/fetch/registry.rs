@@ -199,10 +199,7 @@ impl<'a> Registry<'a> {
     /// A manifest; one that is asked for by its digest has to have it.
     fn manifest(&mut self, pointer: &str) -> Result<(Manifest, Digest), Error> {
         let text = self.document(&format!("manifests/{pointer}"))?;
-        let text = text.ok_or_else(|| Error::Status {
-            url: self.request.url.clone(),
-            status: 404,
-        })?;
+        let text = text.ok_or_else(|| self.no_answer(404))?;
         let digest = Digest::of(&text);
         if pointer.starts_with("sha256:") && pointer != digest.to_string() {
             return Err(self.wrong("a manifest is not what its digest says"));
@@ -258,10 +255,15 @@ impl<'a> Registry<'a> {
     fn found(&self, status: u16) -> Result<(), Error> {
         match status {
             200 | 301 | 302 | 303 | 307 | 308 => Ok(()),
-            status => Err(Error::Status {
-                url: self.request.url.clone(),
-                status,
-            }),
+            status => Err(self.no_answer(status)),
+        }
+    }
+
+    /// What was asked for is not there, by the name that the administrator knows.
+    fn no_answer(&self, status: u16) -> Error {
+        Error::Status {
+            url: self.request.url.clone(),
+            status,
         }
     }
 
@@ -327,8 +329,8 @@ impl<'a> Registry<'a> {
         Ok(())
     }
 
-    /// A token for what is asked, from the server that the registry names. The login goes there only where it is the registry's own host: any
-    /// other server that a registry names would get to know it.
+    /// A token for what is asked, from the server that the registry names. The login goes there only where it is the registry's own host,
+    /// by https or at the same port: any other server that a registry names would get to know it.
     fn fetch_token(&self, challenge: &str) -> Result<Secret, Error> {
         let realm = parameter(challenge, "realm").ok_or_else(|| self.denied())?;
         let mut address = realm.to_owned();
@@ -350,12 +352,10 @@ impl<'a> Registry<'a> {
         if !self.request.access.allowed.as_ref().is_none_or(is_allowed) {
             return Err(self.wrong("its tokens come from where the policy allows no fetching from"));
         }
-        let origin = Origin::of_uri(&url);
-        let is_own = own.host() == url.host() && origin.is_some_and(|origin| origin.is_private());
         let login = self
             .known
             .as_ref()
-            .filter(|_| is_own)
+            .filter(|known| known.is_of_host(&url))
             .and_then(Known::login);
         let request = with_login(self.stranger.get(&url), login.cloned());
         let response = request.call().map_err(|error| self.failed(error))?;
@@ -432,7 +432,7 @@ impl<'a> Registry<'a> {
         match status {
             401 | 403 => self.denied(),
             status => Error::Status {
-                url: url.to_string(),
+                url: address::bare(url),
                 status,
             },
         }
