@@ -1,7 +1,8 @@
 //! Services that wait while their state is copied: frozen in one moment, or stopped. Whatever ends the copy, they go on.
 
-use std::os::fd::AsFd;
-use std::process::{Command, Stdio};
+use std::io::Read;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -9,7 +10,8 @@ use delivery::portables::Portable;
 use model::value::{BackupMode, ExecCommand, HealthOnFailure};
 use model::{Unit, key};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use wire::methods::{Freeze, Show, StartUnit};
 use wire::{FreezeRequest, ShowRequest};
 
@@ -23,6 +25,8 @@ use crate::terminal::{Paint, complain, one_line, plain};
 const COMMANDS_TIME: Duration = Duration::from_secs(600);
 /// Until a frozen group is: processes in the kernel are frozen when they leave it.
 const FREEZE_TIME: Duration = Duration::from_secs(10);
+/// What is told in one line at most.
+const LINE_MAX_BYTES: usize = 4096;
 const FREEZE_STEP: Duration = Duration::from_millis(5);
 
 /// What the services of a portable do while its state is copied.
@@ -268,21 +272,118 @@ fn run_command(
     }
     run.args(["shell", unit, "--", &command.path]);
     run.args(command.argv.iter().skip(1));
-    // Standard output may be the archive's.
-    let output = std::io::stderr().as_fd().try_clone_to_owned()?;
-    let mut child = run.stdin(Stdio::null()).stdout(output).spawn()?;
-    let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
-    let left = until.saturating_duration_since(Instant::now());
-    let left = Timespec::try_from(left)?;
-    let mut fds = [PollFd::new(&process, PollFlags::IN)];
-    let is_late = poll(&mut fds, Some(&left))? == 0;
-    if is_late {
-        child.kill()?;
-    }
-    let status = child.wait()?;
+    let (status, is_late) = watch(run, until)?;
     Ok(match () {
         () if is_late => Some(format!("took longer than {} s", COMMANDS_TIME.as_secs())),
         () if status.success() => None,
         () => Some(format!("failed ({status})")),
     })
+}
+
+/// Runs a command to its end, or until it is too late: then it and what it started in its group are killed. What it says is the service's
+/// word, and standard output may be the archive's: it is told on standard error, without what a terminal obeys.
+fn watch(mut run: Command, until: Instant) -> Result<(ExitStatus, bool)> {
+    let (mut said, to) = std::io::pipe()?;
+    fcntl_setfl(&said, OFlags::NONBLOCK)?;
+    run.stdin(Stdio::null()).stdout(to.try_clone()?).stderr(to);
+    // A group of its own does not hear the keys of our terminal: it ends with us.
+    kernel::session::end_with_caller(run.process_group(0));
+    let mut child = run.spawn()?;
+    // It has the pipe's other end, which would stay open.
+    drop(run);
+    let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
+    let mut words = Words::default();
+    let mut is_open = true;
+    loop {
+        let left = Timespec::try_from(until.saturating_duration_since(Instant::now()))?;
+        let mut fds = [
+            PollFd::new(&process, PollFlags::IN),
+            PollFd::new(&said, PollFlags::IN),
+        ];
+        let watched = if is_open { 2 } else { 1 };
+        let is_late = poll(fds.get_mut(..watched).unwrap_or_default(), Some(&left))? == 0;
+        let has_ended = fds.first().is_some_and(|fd| !fd.revents().is_empty());
+        if is_late {
+            kill_process_group(Pid::from_child(&child), Signal::KILL)?;
+        }
+        is_open = is_open && words.take(&mut said)?;
+        if is_late || has_ended {
+            words.tell();
+            return Ok((child.wait()?, is_late));
+        }
+    }
+}
+
+/// What a command says, told by lines.
+#[derive(Default)]
+struct Words {
+    line: Vec<u8>,
+}
+
+impl Words {
+    /// Tells what is there by now, and says whether more may come.
+    fn take(&mut self, from: &mut impl Read) -> Result<bool> {
+        let mut buffer = [0; LINE_MAX_BYTES];
+        // So many at once: one that never pauses is late, too.
+        for _ in 0..64 {
+            let bytes = match from.read(&mut buffer) {
+                Ok(0) => return Ok(false),
+                Ok(done) => buffer.get(..done).unwrap_or_default(),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(true),
+                Err(error) => return Err(error.into()),
+            };
+            for part in bytes.split_inclusive(|&byte| byte == b'\n') {
+                self.line.extend_from_slice(part);
+                if part.ends_with(b"\n") || self.line.len() >= LINE_MAX_BYTES {
+                    self.tell();
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn tell(&mut self) {
+        let line = std::mem::take(&mut self.line);
+        if !line.is_empty() {
+            complain(&shown(&line));
+        }
+    }
+}
+
+fn shown(line: &[u8]) -> String {
+    one_line(String::from_utf8_lossy(line).trim_end_matches('\n'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_command_says_is_told_without_what_a_terminal_obeys() {
+        assert_eq!(shown(b"a\x1b[2Jb\n"), "a\\u{1b}[2Jb");
+        let mut words = Words::default();
+        assert!(!words.take(&mut &b"line\nrest"[..]).unwrap());
+        assert_eq!(words.line, b"rest");
+    }
+
+    #[test]
+    fn a_command_that_is_late_ends_with_what_it_started() {
+        let script = |text: &str| {
+            let mut run = Command::new("/bin/sh");
+            run.args(["-c", text]);
+            run
+        };
+        let far = Instant::now() + COMMANDS_TIME;
+        let (status, is_late) = watch(script("echo said; exit 3"), far).unwrap();
+        assert_eq!((status.code(), is_late), (Some(3), false));
+        let (mut end, held) = std::io::pipe().unwrap();
+        let run = script("sleep 1000 & wait");
+        let held = std::fs::File::from(std::os::fd::OwnedFd::from(held));
+        rustix::io::fcntl_setfd(&held, rustix::io::FdFlags::empty()).unwrap();
+        let (status, is_late) = watch(run, Instant::now()).unwrap();
+        drop(held);
+        assert!(is_late && !status.success());
+        // Whoever still ran would have it open.
+        assert_eq!(end.read(&mut [0; 1]).unwrap(), 0);
+    }
 }
