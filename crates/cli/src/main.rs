@@ -14,6 +14,7 @@ mod moment;
 mod moving;
 mod ownership;
 mod portable;
+mod progress;
 mod pseudo_terminal;
 mod reference;
 mod relay;

@@ -94,6 +94,7 @@ verbs! {
     "backup" on::backup::Backup: "Pack what a portable has stored";
     "restore" on::restore::Restore: "Put back what a portable had stored";
     "gc" on::versions::Gc: "Remove older versions of portables, and images that none needs";
+    "scrub" on::scrub::Scrub: "Hash stored images again, and tell which the disk has changed and whose they are";
     "detach" portable::purge::Detach: "Take a portable's units away, and keep its image and data";
     "configure" portable::configure::Configure: "Set addresses, variables, secrets and files of a portable";
     "purge" portable::purge::Purge: "Remove a portable and everything that it left";

@@ -8,8 +8,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use crate::files::{
-    self, FileError, entries, failed, make_open_directory, read_if_there, remove_if_empty,
-    remove_if_there, remove_tree, step, sync_parent, write_new,
+    self, Batch, FileError, entries, failed, make_open_directory, read_if_there, remove_if_empty,
+    remove_if_there, remove_tree, step, sync_parent,
 };
 
 /// Longest name of a file (NAME_MAX).
@@ -166,7 +166,7 @@ fn change(state: &Path, portable: &str, units: &[UnitText]) -> Result<(), Error>
         return clear(state);
     }
     if !units.is_empty() {
-        write(&new, portable, units)?;
+        write(&new, portable, units)?.sync()?;
     }
     for folder in entries(&new)?.iter().filter(|path| path.is_dir()) {
         sync_parent(&folder.join("any"))?;
@@ -229,24 +229,22 @@ fn carry_over(old: &Path, new: &Path, owner: &str, names: &[String]) -> Result<(
     )?)
 }
 
-fn write(new: &Path, portable: &str, units: &[UnitText]) -> Result<(), Error> {
+fn write(new: &Path, portable: &str, units: &[UnitText]) -> Result<Batch, Error> {
+    let mut batch = Batch::default();
     for unit in units {
-        write_new(&new.join(&unit.name), unit.text.as_bytes(), 0o644)?;
+        batch.write_new(&new.join(&unit.name), unit.text.as_bytes(), 0o644)?;
         let folder = new.join(format!("{}.d", unit.name));
         for (name, text) in &unit.drop_ins {
             make_open_directory(&folder)?;
-            write_new(&folder.join(name), text.as_bytes(), 0o644)?;
+            batch.write_new(&folder.join(name), text.as_bytes(), 0o644)?;
         }
     }
     let names: String = units
         .iter()
         .map(|unit| format!("{}\n", unit.name))
         .collect();
-    Ok(write_new(
-        &new.join(OWNERS).join(portable),
-        names.as_bytes(),
-        0o644,
-    )?)
+    batch.write_new(&new.join(OWNERS).join(portable), names.as_bytes(), 0o644)?;
+    Ok(batch)
 }
 
 /// Moves the link to a generation, atomically.

@@ -81,6 +81,12 @@ pub(crate) fn replace_link(target: &Path, link: &Path) -> Result<(), FileError> 
 
 /// Writes a file that is not there yet and syncs it.
 pub(crate) fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {
+    create(path, content, mode)?
+        .sync_all()
+        .map_err(failed("write", path))
+}
+
+fn create(path: &Path, content: &[u8], mode: u32) -> Result<File, FileError> {
     remove_if_there(path)?;
     let made = step().and_then(|()| {
         OpenOptions::new()
@@ -94,10 +100,43 @@ pub(crate) fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), Fi
     let write = |file: &mut File| {
         file.write_all(first)?;
         step()?;
-        file.write_all(second)?;
-        file.sync_all()
+        file.write_all(second)
     };
-    write(&mut file).map_err(failed("write", path))
+    write(&mut file).map_err(failed("write", path))?;
+    Ok(file)
+}
+
+/// New files that are synced together, once all are written: the file system then waits for the disk once, and not for each of them.
+#[derive(Debug, Default)]
+#[must_use]
+pub(crate) struct Batch {
+    paths: Vec<PathBuf>,
+}
+
+impl Batch {
+    /// Writes a file that is not there yet; it is on its way to the disk.
+    pub(crate) fn write_new(
+        &mut self,
+        path: &Path,
+        content: &[u8],
+        mode: u32,
+    ) -> Result<(), FileError> {
+        let file = create(path, content, mode)?;
+        // "Not needed" makes the kernel begin to write. It is no more than advice: all of it waits for `sync`.
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).ok();
+        self.paths.push(path.to_owned());
+        Ok(())
+    }
+
+    /// Waits until all of them are on the disk.
+    pub(crate) fn sync(self) -> Result<(), FileError> {
+        self.paths.iter().try_for_each(|path| {
+            step()
+                .and_then(|()| File::open(path))
+                .and_then(|file| file.sync_all())
+                .map_err(failed("sync", path))
+        })
+    }
 }
 
 /// Longest name of a file, in bytes (NAME_MAX).

@@ -17,6 +17,8 @@ use crate::files::{
     replace, step, sync_parent,
 };
 
+mod scrub;
+
 /// Bytes copied at once.
 const CHUNK_BYTES: usize = 256 * 1024;
 /// How long what came of a transfer is kept for another try.
@@ -85,6 +87,9 @@ pub struct Staging {
     pub path: PathBuf,
 }
 
+/// What is said of an image whose content is another one than it was.
+const DAMAGED: &str = "it was hashed again, and the disk has another content";
+
 /// What tells a stored file from any other and from its own past.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Identity {
@@ -92,6 +97,9 @@ struct Identity {
     bytes: u64,
     modified_ns: i64,
     changed_ns: i64,
+    /// What is in it was found to be another content.
+    #[serde(default)]
+    damaged: bool,
 }
 
 impl Identity {
@@ -104,11 +112,13 @@ impl Identity {
             bytes: metadata.len(),
             modified_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
             changed_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+            damaged: false,
         })
     }
 
     fn difference(&self, other: &Identity) -> Option<&'static str> {
         let checks = [
+            (!self.damaged, DAMAGED),
             (self.inode == other.inode, "it is another file"),
             (self.bytes == other.bytes, "its size differs"),
             (self.modified_ns == other.modified_ns, "it was written to"),
@@ -295,24 +305,6 @@ impl Store {
         recorded
             .difference(&found)
             .map_or(Ok(file), |what| Err(changed(what)))
-    }
-
-    /// Hashes a stored image again (`--verify`).
-    ///
-    /// # Errors
-    /// When it is not there or was changed.
-    pub fn verify(&self, digest: &Digest) -> Result<(), Error> {
-        let mut file = self.get(digest)?;
-        let (found, _) =
-            Digest::of_reader(&mut file).map_err(failed("read", &self.path(digest)))?;
-        if found == *digest {
-            Ok(())
-        } else {
-            Err(Error::Changed {
-                digest: *digest,
-                what: "its content has another digest",
-            })
-        }
     }
 
     /// Where the note on an image lies, beside it; for readers that know only the image's path.
@@ -519,8 +511,9 @@ fn json(identity: &Identity) -> Vec<u8> {
         bytes,
         modified_ns,
         changed_ns,
+        damaged,
     } = identity;
-    format!("{{\"inode\":{inode},\"bytes\":{bytes},\"modified_ns\":{modified_ns},\"changed_ns\":{changed_ns}}}\n").into_bytes()
+    format!("{{\"inode\":{inode},\"bytes\":{bytes},\"modified_ns\":{modified_ns},\"changed_ns\":{changed_ns},\"damaged\":{damaged}}}\n").into_bytes()
 }
 
 #[cfg(test)]
@@ -591,7 +584,7 @@ mod tests {
             Ok::<_, Error>(before)
         });
         assert_eq!(collected.unwrap(), []);
-        store.verify(&digest).unwrap();
+        store.scrub(&digest, &|_| ()).unwrap();
         assert_eq!(collect(&store, &[]), [digest]);
     }
 
@@ -620,7 +613,7 @@ mod tests {
             .unwrap();
         assert_eq!(text, "an image");
         assert_eq!(store.list().unwrap(), [digest]);
-        store.verify(&digest).unwrap();
+        store.scrub(&digest, &|_| ()).unwrap();
     }
 
     #[test]
@@ -723,11 +716,11 @@ mod tests {
             |state, done| {
                 let store = Store::open(state).unwrap();
                 let digest = Digest::of(b"an image");
-                assert!(store.verify(&digest).is_ok() || !done);
+                assert!(store.scrub(&digest, &|_| ()).is_ok() || !done);
                 keep(state).unwrap();
                 // A copy of a command that is gone is nobody's.
                 collect(&store, &[digest]);
-                store.verify(&digest).unwrap();
+                store.scrub(&digest, &|_| ()).unwrap();
                 assert_eq!(
                     entries(&store.directory.join("staging")).unwrap(),
                     Vec::<PathBuf>::new()

@@ -131,15 +131,23 @@ const FILES: &[(&str, &str)] = &[
         "coracle-notify@.service",
         include_str!("coracle-notify@.service"),
     ),
-    (UPGRADER, include_str!("coracle-upgrade.service")),
+    (
+        "coracle-scrub.service",
+        include_str!("coracle-scrub.service"),
+    ),
+    ("coracle-scrub.timer", include_str!("coracle-scrub.timer")),
+    (
+        "coracle-upgrade.service",
+        include_str!("coracle-upgrade.service"),
+    ),
     (
         "coracle-upgrade.timer",
         include_str!("coracle-upgrade.timer"),
     ),
 ];
 
-/// The service that upgrades portables by itself, as its timer says.
-pub const UPGRADER: &str = "coracle-upgrade.service";
+/// Services that run a verb of the command, as their timers say.
+pub const OF_COMMANDS: [&str; 2] = ["coracle-scrub.service", "coracle-upgrade.service"];
 
 /// Names with texts.
 type Table = [(&'static str, &'static str)];

@@ -1,9 +1,9 @@
-//! Units that tell of others' failures (`coracle-notify@.service`): who has one by default, and how they, and the one that upgrades,
-//! find this instance.
+//! Units that tell of others' failures (`coracle-notify@.service`): who has one by default, and how they, and the others that run this
+//! program, find this instance.
 
 use crate::directories::Directories;
 use crate::manager::Manager;
-use load::built_in::UPGRADER;
+use load::built_in::OF_COMMANDS;
 use load::notify::{self, Notify};
 use model::value::{Paths, UnitList};
 use model::{Unit, UnitKind, key};
@@ -45,8 +45,12 @@ impl Telling {
         if unit.kind() != UnitKind::Service {
             return;
         }
-        if notify::is_teller(unit.name()) || unit.name().as_str() == UPGRADER {
+        let is_teller = notify::is_teller(unit.name());
+        if is_teller || OF_COMMANDS.contains(&unit.name().as_str()) {
             self.furnish(unit);
+        }
+        if is_teller {
+            silence(unit);
         } else if self.every_service && !unit.is_set(key::ON_FAILURE.directive()) {
             let teller = notify::teller(unit.name());
             if let Some(teller) = teller {
@@ -56,12 +60,6 @@ impl Telling {
     }
 
     fn furnish(&self, unit: &mut Unit) {
-        // Whatever drop-in for all services names them: nothing tells of what tells, and so on without end.
-        for key in [&key::ON_FAILURE, &key::ON_SUCCESS] {
-            let mut list = unit.value(key);
-            list.0.retain(|name| !notify::is_teller(name));
-            unit.set(key, list);
-        }
         if let Some(programs) = &self.programs
             && !unit.is_set(key::EXEC_SEARCH_PATH.directive())
         {
@@ -77,6 +75,15 @@ impl Telling {
         if !self.variables.is_empty() {
             unit.set(&key::ENVIRONMENT, environment);
         }
+    }
+}
+
+/// Whatever drop-in for all services names them: nothing tells of what tells, and so on without end.
+fn silence(teller: &mut Unit) {
+    for key in [&key::ON_FAILURE, &key::ON_SUCCESS] {
+        let mut list = teller.value(key);
+        list.0.retain(|name| !notify::is_teller(name));
+        teller.set(key, list);
     }
 }
 
@@ -158,6 +165,15 @@ mod tests {
     }
 
     #[test]
+    fn of_what_upgrades_and_scrubs_is_told_as_of_any_other() {
+        for name in ["coracle-upgrade.service", "coracle-scrub.service"] {
+            let teller = format!("coracle-notify@{name}.service");
+            check(true, name, None, &[&teller]);
+            check(false, name, Some(&[&teller]), &[&teller]);
+        }
+    }
+
+    #[test]
     fn nothing_tells_of_what_tells() {
         let teller = "coracle-notify@web.service.service";
         let next = "coracle-notify@coracle-notify@web.service.service.service";
@@ -185,10 +201,12 @@ mod tests {
         let own = std::env::current_exe().expect("a program");
         let programs = own.parent().map(Path::to_string_lossy).expect("a folder");
         assert_eq!(of_host.value(&key::EXEC_SEARCH_PATH).0, [programs]);
-        let mut of_another = unit(teller, None);
-        Telling::new(&directories("/runtime")).complete(&mut of_another);
-        let environment = of_another.value(&key::ENVIRONMENT);
-        assert_eq!(environment.get("CORACLE_RUNTIME_DIR"), Some("/runtime"));
-        assert_eq!(environment.get("CORACLE_CONFIG_DIR"), Some("/config"));
+        for name in [teller, "coracle-upgrade.service", "coracle-scrub.service"] {
+            let mut of_another = unit(name, None);
+            Telling::new(&directories("/runtime")).complete(&mut of_another);
+            let environment = of_another.value(&key::ENVIRONMENT);
+            assert_eq!(environment.get("CORACLE_RUNTIME_DIR"), Some("/runtime"));
+            assert_eq!(environment.get("CORACLE_CONFIG_DIR"), Some("/config"));
+        }
     }
 }

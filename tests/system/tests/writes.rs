@@ -54,6 +54,9 @@ impl Pending {
                     "{} is put into place before its content is on the disk",
                     from.display()
                 );
+                if to.strip_prefix(state) == Ok(Path::new("attached")) {
+                    self.check_units(state);
+                }
                 self.names.remove(from);
                 self.name(to, state);
                 self.placed += 1;
@@ -70,6 +73,16 @@ impl Pending {
                 self.contents.extend(opened.filter(is_kept));
             }
         }
+    }
+
+    /// The link that is renamed gives all units of a generation their place at once. It leads nowhere as long as their directory has no name.
+    fn check_units(&self, state: &Path) {
+        let generations = state.join("attached.d");
+        let late = self.contents.iter().chain(&self.names);
+        let late: Vec<_> = late
+            .filter(|path| path.starts_with(&generations) && **path != generations)
+            .collect();
+        assert!(late.is_empty(), "{late:?} are not on the disk");
     }
 
     fn name(&mut self, path: &Path, state: &Path) {

@@ -9,7 +9,6 @@ use image::packages::Packages;
 use image::program::Fate;
 use image::recipe::{PsiToml, Recipe, Source};
 use image::sign::SigningKey;
-use indicatif::{ProgressBar, ProgressStyle};
 use load::portable::{PortableName, Review, UnitText};
 use model::key;
 
@@ -17,6 +16,7 @@ use crate::context::Context;
 use crate::failure::{WithHint, hint};
 use crate::portable::consent;
 use crate::portable::fetch::bytes;
+use crate::progress::{bar, show};
 use crate::terminal::{Paint, one_line, say, size};
 use crate::verbs::Run;
 
@@ -409,23 +409,6 @@ fn observe(context: &Context, said: &PsiToml, recipe: &mut Recipe) -> Result<()>
         };
     }
     Ok(())
-}
-
-/// A bar on a terminal, nothing elsewhere (indicatif hides it by itself).
-fn bar(context: &Context) -> ProgressBar {
-    if context.globals.quiet || context.globals.json {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::no_length();
-    let style = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar
-}
-
-fn show(bar: &ProgressBar, what: &'static str, done: u64, all: u64) {
-    bar.set_message(what);
-    bar.set_length(all);
-    bar.set_position(done);
 }
 
 /// Calls an image by what it says of itself.

@@ -34,6 +34,7 @@ pub(crate) mod rollback;
 pub(crate) mod run;
 pub(crate) mod run_terminal;
 pub(crate) mod run_trigger;
+pub(crate) mod scrub;
 pub(crate) mod security;
 pub(crate) mod set_property;
 pub(crate) mod shell;
