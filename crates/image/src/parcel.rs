@@ -92,6 +92,10 @@ pub struct Contents {
     pub files: BTreeMap<String, Extent>,
     /// Trees by their numbers.
     pub trees: BTreeMap<u32, Vec<Entry>>,
+    /// Bytes that the files take on a disk.
+    pub files_room: u64,
+    /// Bytes that the trees take, without what a disk needs for their names.
+    pub trees_room: BTreeMap<u32, u64>,
 }
 
 /// Why an archive is refused.

@@ -118,7 +118,10 @@ enum Task {
     /// A compressed image, of which at most so many bytes may come out.
     Decompress(u64),
     /// An archive by which a portable moves, of which at most so many bytes may come out.
-    Parcel(u64),
+    Parcel {
+        limit_bytes: u64,
+        measures: bool,
+    },
 }
 
 /// What it answers.
@@ -265,9 +268,13 @@ fn perform(
         (Kind::Unpack, Task::Decompress(limit_bytes)) => {
             Answer::Decompressed(unpack::decompress_all(object, aside, limit_bytes)?)
         }
-        (Kind::Unpack, Task::Parcel(limit_bytes)) => {
-            Answer::Unpacked(parcel::read(object, aside, limit_bytes)?)
-        }
+        (
+            Kind::Unpack,
+            Task::Parcel {
+                limit_bytes,
+                measures,
+            },
+        ) => Answer::Unpacked(parcel::read(object, aside, limit_bytes, measures)?),
         (kind, _) => {
             return Err(format!("the {} worker was asked for something else", kind.name()).into());
         }

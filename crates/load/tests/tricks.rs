@@ -78,6 +78,20 @@ fn to_outlive_a_stop_asks() {
 }
 
 #[test]
+fn to_drain_for_longer_than_ten_minutes_is_refused_with_the_limit() {
+    check("DrainTimeoutSec=10min\nReplaceMode=share", "");
+    for long in ["infinity", "11min", "1h"] {
+        let why = format!(
+            "a run that was replaced may drain for 10min at most, and this says {long}; a drop-in of the administrator may say more"
+        );
+        check(
+            &format!("ReplaceMode=share\nDrainTimeoutSec={long}"),
+            &format!("never hello.service:3: DrainTimeoutSec=: {why}"),
+        );
+    }
+}
+
+#[test]
 fn to_flood_the_log_and_to_restart_without_limit_ask() {
     let ask = |line: &str, grant: &str, words: &str| {
         check(line, &format!("ask hello.service:2 {grant}: {words}"));

@@ -97,6 +97,22 @@ impl Manager {
         }
     }
 
+    /// Sends what waits, and forgets who is gone, with what holds only as long as they are there.
+    pub(crate) fn flush_connections(&mut self) {
+        let (poll, leases) = (&self.poll, &self.aside.leases);
+        let mut over = Vec::new();
+        self.connections.retain(|number, connection| {
+            connection.flush(poll);
+            if connection.is_gone() && leases.has(*number) {
+                over.push(*number);
+            }
+            !connection.is_gone()
+        });
+        for number in over {
+            self.end_lease(number);
+        }
+    }
+
     fn serve(&mut self, number: u32) {
         if let Some(connection) = self.connections.get_mut(&number) {
             connection.receive();
@@ -217,7 +233,7 @@ impl Manager {
                 .tell_taken_back(&input)
                 .map(|()| self.answer(number, &wire::Done {}))?,
             Call::Freeze(input) => self
-                .freeze_units(&input)
+                .freeze_units(number, &input)
                 .map(|()| self.answer(number, &wire::Done {}))?,
             Call::Reload(_) => {
                 let reply = self.reload_units();

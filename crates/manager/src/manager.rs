@@ -128,6 +128,7 @@ pub(crate) struct Aside {
     pub(crate) tables: crate::tables::Tables,
     pub(crate) flushes: crate::draining::Flushes,
     pub(crate) probes: crate::health::Probes,
+    pub(crate) leases: crate::freezing::Leases,
 }
 
 /// An executor's report that is still open.
@@ -555,14 +556,6 @@ impl Manager {
             key: Some(entry.key)
                 .filter(|key| *key != crate::directories::hash(entry.name.as_str().as_bytes())),
         })
-    }
-
-    fn flush_connections(&mut self) {
-        let poll = &self.poll;
-        self.connections.retain(|_, connection| {
-            connection.flush(poll);
-            !connection.is_gone()
-        });
     }
 
     pub(crate) fn remove_groups(&mut self) {

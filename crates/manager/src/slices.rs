@@ -64,6 +64,11 @@ impl Tree {
         self.slices.insert(slice);
     }
 
+    /// Did somebody freeze it?
+    pub(crate) fn is_frozen(&self, unit: &str) -> bool {
+        self.frozen.contains(unit)
+    }
+
     /// Notes that a unit is frozen or not; true if that is new.
     pub(crate) fn note_frozen(&mut self, unit: &str, frozen: bool) -> bool {
         match frozen {

@@ -431,6 +431,9 @@ records! {
         names: Vec<String>,
         /// Let them go on again.
         thaw: bool,
+        /// Frozen by this call, they go on when its connection closes, however that comes. With `thaw`: those that are frozen so; it fails where one of
+        /// the units was not frozen all the time.
+        while_connected: bool,
     }
 
     /// A reply that says nothing but that it is done.

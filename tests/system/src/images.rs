@@ -221,3 +221,27 @@ pub fn furnish(root: &Path) {
     }
     fs::write(root.join("etc/resolv.conf"), "").expect("a file");
 }
+
+/// A file system of a few pages at a directory, until this is dropped.
+pub struct Small(PathBuf);
+
+impl Small {
+    /// # Panics
+    /// When it can't be mounted.
+    #[must_use]
+    pub fn at(directory: PathBuf) -> Small {
+        let status = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=64k,mode=0755", "none"])
+            .arg(&directory)
+            .status();
+        assert!(status.expect("mount(8)").success());
+        Small(directory)
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let status = Command::new("umount").arg(&self.0).status();
+        assert!(status.expect("umount(8)").success());
+    }
+}

@@ -5,8 +5,10 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use coracle_system_tests::images::Small;
 use coracle_system_tests::images::{By, Workshop, with_workshop};
-use coracle_system_tests::waiting::{lines, state};
+use coracle_system_tests::manager;
+use coracle_system_tests::waiting::{eventually, lines, state};
 use testkit::{Instance, Ssh};
 
 /// Fails, and says all of this.
@@ -304,5 +306,96 @@ fn archives_go_to_other_hosts_and_come_from_them() {
         );
         assert!(found(coracle, "farboat.service", 1).contains("here"));
         coracle.ok(&["purge", "farboat"]);
+    });
+}
+
+/// So much that a backup is at it for a while.
+fn fill_much(name: &str) {
+    let mut number = 1_u64;
+    let random = std::iter::repeat_with(|| {
+        number = number
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        number.to_be_bytes()
+    });
+    let bytes: Vec<u8> = random.take(8 << 20).flatten().collect();
+    for copy in 0..4 {
+        fs::write(stored(name).join(format!("much-{copy}")), &bytes).expect("a file");
+    }
+}
+
+#[test]
+fn services_go_on_when_who_froze_them_is_killed() {
+    with_workshop(|coracle, workshop| {
+        coracle.ok(&["start", &image(workshop, "coldboat", "")]);
+        fill_much("coldboat");
+        let freezer = || coracle.property("coldboat.service", "FreezerState");
+        let begin = || {
+            let file = archive(coracle, "cold.tar.zst");
+            let mut backup = coracle.command(&["backup", "coldboat", &file]);
+            let backup = backup.stderr(Stdio::piped()).spawn().expect("coracle");
+            eventually("the services to be frozen", || {
+                (freezer() == "frozen").then_some(())
+            });
+            backup
+        };
+        let go_on = || {
+            eventually("the services to go on", || {
+                (freezer() == "running").then_some(())
+            })
+        };
+        // SIGKILL lets nothing be cleaned up by who gets it.
+        let mut backup = begin();
+        backup.kill().expect("it is there");
+        backup.wait().expect("it ends");
+        go_on();
+        // Where the manager goes, so does its word for the frozen; a copy that they were awake in is none.
+        let backup = begin();
+        manager::kill(manager::of(coracle.process("KeeperPID")));
+        go_on();
+        let said = backup.wait_with_output().expect("it ends");
+        let text = String::from_utf8_lossy(&said.stderr);
+        assert!(!said.status.success(), "{text}");
+        assert!(text.contains("not of one moment"), "{text}");
+        // What an administrator has frozen is not thawed by a backup.
+        coracle.ok(&["freeze", "coldboat.service"]);
+        let file = archive(coracle, "cold.tar.zst");
+        coracle.ok(&["backup", "coldboat", &file]);
+        assert_eq!(freezer(), "frozen");
+        coracle.ok(&["thaw", "coldboat.service"]);
+        coracle.ok(&["purge", "coldboat"]);
+    });
+}
+
+#[test]
+fn what_there_is_no_room_for_is_refused_before_it_is_written() {
+    with_workshop(|coracle, workshop| {
+        coracle.ok(&["start", &image(workshop, "fatboat", "")]);
+        fs::write(stored("fatboat").join("fat"), vec![7; 3 << 20]).expect("a file");
+        let file = archive(coracle, "fat.tar.zst");
+        coracle.ok(&["export", "fatboat", &file]);
+        coracle.ok(&["purge", "fatboat", "--forget"]);
+        let small = Small::at(coracle.folder().join("state"));
+        refused(
+            coracle,
+            &["import", &file, "--as-exported"],
+            &[
+                "there is no room for it",
+                "bytes (",
+                "are needed, and ",
+                "are free",
+                "nothing was written",
+            ],
+        );
+        drop(small);
+        assert!(!stored("fatboat").exists());
+        coracle.ok(&["import", &file, "--as-exported"]);
+        assert_eq!(
+            fs::read(stored("fatboat").join("fat"))
+                .expect("a file")
+                .len(),
+            3 << 20
+        );
+        coracle.ok(&["purge", "fatboat"]);
     });
 }

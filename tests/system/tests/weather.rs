@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use coracle_system_tests::images::{By, Web, Workshop, with_workshop};
+use coracle_system_tests::images::{By, Small, Web, Workshop, with_workshop};
 use coracle_system_tests::waiting::eventually;
 use testkit::{Finished, HttpsServer, Instance, Mood, Papers};
 
@@ -103,27 +103,6 @@ impl Harbour<'_> {
             said.stderr
         );
         self.next();
-    }
-}
-
-/// A file system of a few pages at a directory.
-struct Small(PathBuf);
-
-impl Small {
-    fn at(directory: PathBuf) -> Small {
-        let status = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=64k", "none"])
-            .arg(&directory)
-            .status();
-        assert!(status.expect("mount(8)").success());
-        Small(directory)
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let status = Command::new("umount").arg(&self.0).status();
-        assert!(status.expect("umount(8)").success());
     }
 }
 

@@ -41,6 +41,11 @@ fn ask(context: &Context, names: &[String], thaw: bool) -> Result<u8> {
         return Ok(1);
     };
     let names = crate::portable::units_of(context, names)?;
-    client.call(FreezeMethod, &FreezeRequest { names, thaw })?;
+    let request = FreezeRequest {
+        names,
+        thaw,
+        ..FreezeRequest::default()
+    };
+    client.call(FreezeMethod, &request)?;
     Ok(0)
 }

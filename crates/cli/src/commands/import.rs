@@ -54,8 +54,8 @@ impl Run for Import {
             context,
             &self.file,
             self.install.fetch().max_size.as_deref(),
+            Kind::Export,
         )?;
-        arrived.check_kind(Kind::Export)?;
         let name = arrived.manifest.name.clone();
         PortableName::new(&name)
             .map_err(|invalid| anyhow::anyhow!("{}", plain(&invalid.to_string())))?;

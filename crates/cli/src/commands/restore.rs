@@ -8,6 +8,7 @@ use super::jobs::{self, JobOptions};
 use crate::context::Context;
 use crate::failure::hint;
 use crate::moving::arrived::Arrived;
+use crate::moving::manifest::Kind;
 use crate::moving::places;
 use crate::moving::put::Planted;
 use crate::portable::{Dynamic, existing, meant, none_here, purge, records};
@@ -35,7 +36,7 @@ impl Run for Restore {
         let _own = super::upgrade::begin(context, &name)?;
         records(context).end_exchange(&name)?;
         let portable = existing(context, &name)?;
-        let arrived = Arrived::open(context, &self.file, self.max_size.as_deref())?;
+        let arrived = Arrived::open(context, &self.file, self.max_size.as_deref(), Kind::Backup)?;
         if arrived.manifest.name != name {
             return Err(hint(
                 format!(

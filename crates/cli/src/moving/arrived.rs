@@ -8,14 +8,17 @@ use anyhow::{Result, anyhow};
 use delivery::digest::Digest;
 use delivery::store::Store;
 use image::parcel::Contents;
-use image::worker::Workers;
+use image::source::Extent;
+use image::worker::{WorkerError, Workers};
 
 use super::manifest::{Kind, Manifest};
 use super::pack::file_name;
+use super::room;
 use super::sink::unnamed;
 use crate::context::Context;
 use crate::failure::{WithHint, hint};
 use crate::portable::fetch;
+use crate::terminal::one_line;
 
 /// What may come out of an archive where nothing else is said: what a worker may write at most.
 pub(crate) const SIZE_MAX_BYTES: u64 = 60 << 30;
@@ -32,42 +35,46 @@ impl Arrived {
     ///
     /// # Errors
     /// When it can't be read, is damaged or cut, or more comes out than the limit allows.
-    pub(crate) fn open(context: &Context, word: &str, limit: Option<&str>) -> Result<Arrived> {
+    pub(crate) fn open(
+        context: &Context,
+        word: &str,
+        limit: Option<&str>,
+        wanted: Kind,
+    ) -> Result<Arrived> {
         let limit_bytes = limit.map_or(Ok(SIZE_MAX_BYTES), fetch::bytes)?;
         // Makes the directory, too.
         Store::open(&context.directories.state)?;
         let pool = unnamed(&context.directories.state)?;
-        let from = open(word)?;
+        let mut from = open(word)?;
         let what = if word == "-" { "what came" } else { word };
-        let listing = Workers::default().parcel(&from, &pool, limit_bytes);
-        let listing = listing.or_hint(
-            || format!("{what} is refused"),
-            "nothing was changed; `coracle export` and `coracle backup` write archives: write it again, or bring it again",
-        )?;
+        let refused = |listing: Result<Extent, WorkerError>| {
+            listing.or_hint(
+                || format!("{what} is refused"),
+                "nothing was changed; `coracle export` and `coracle backup` write archives: write it again, or bring it again",
+            )
+        };
+        let workers = Workers::default();
+        let is_file = from.metadata()?.is_file();
+        if is_file {
+            let listing = refused(workers.measure_parcel(&from, &pool, limit_bytes))?;
+            let contents = Contents::read(&pool, listing)?;
+            let manifest = Manifest::read(&contents.manifest)?;
+            check_kind(&manifest, wanted)?;
+            room::check(context, (&contents, &manifest), wanted, false)?;
+            pool.set_len(0)?;
+            from.rewind()?;
+        }
+        let listing = refused(workers.parcel(&from, &pool, limit_bytes))?;
         let contents = Contents::read(&pool, listing)?;
         let manifest = Manifest::read(&contents.manifest)?;
+        check_kind(&manifest, wanted)?;
+        // What came by a pipe can only be measured now.
+        room::check(context, (&contents, &manifest), wanted, true)?;
         Ok(Arrived {
             pool,
             contents,
             manifest,
         })
-    }
-
-    /// Refuses another kind of archive.
-    pub(crate) fn check_kind(&self, wanted: Kind) -> Result<()> {
-        match (wanted, self.manifest.kind) {
-            (Kind::Export, Kind::Backup) => Err(hint(
-                format!(
-                    "this is a backup of what {} has stored, without its image",
-                    self.manifest.name
-                ),
-                format!(
-                    "start it here first, then `coracle restore {} FILE`",
-                    self.manifest.name
-                ),
-            )),
-            _ => Ok(()),
-        }
     }
 
     /// How large a file of the archive is.
@@ -83,6 +90,18 @@ impl Arrived {
         let place = place.ok_or_else(|| anyhow!("the archive does not have {digest}"))?;
         (&self.pool).seek(SeekFrom::Start(place.offset))?;
         Ok((&self.pool).take(place.length))
+    }
+}
+
+/// Refuses another kind of archive; what was stored is in both.
+fn check_kind(manifest: &Manifest, wanted: Kind) -> Result<()> {
+    let name = one_line(&manifest.name);
+    match (wanted, manifest.kind) {
+        (Kind::Export, Kind::Backup) => Err(hint(
+            format!("this is a backup of what {name} has stored, without its image"),
+            format!("start it here first, then `coracle restore {name} FILE`"),
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -7,4 +7,5 @@ pub(crate) mod pack;
 pub(crate) mod places;
 pub(crate) mod put;
 pub(crate) mod quiet;
+mod room;
 mod sink;

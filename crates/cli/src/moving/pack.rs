@@ -85,7 +85,7 @@ impl Packing<'_> {
             )?;
         }
         let word = quiet.word();
-        drop(quiet);
+        quiet.end()?;
         writer.sink().let_go()?;
         for (digest, file) in files {
             writer.file(&file_name(&digest), &file)?;

@@ -17,7 +17,7 @@ use wire::{FreezeRequest, ShowRequest};
 
 use crate::commands::jobs::{self, JobOptions};
 use crate::context::Context;
-use crate::failure::hint;
+use crate::failure::{WithHint, hint};
 use crate::portable::purge;
 use crate::terminal::{Paint, complain, one_line, plain};
 
@@ -77,6 +77,8 @@ pub(crate) fn prepare(context: &Context, portable: &Portable) -> Result<Services
 pub(crate) struct Quiet<'c> {
     context: &'c Context,
     frozen: Vec<String>,
+    /// They are frozen as long as this is there, so that nothing that ends us leaves them so.
+    lease: Option<wire::Client>,
     stopped: Vec<String>,
     is_live: bool,
 }
@@ -94,6 +96,7 @@ impl Quiet<'_> {
         let mut quiet = Quiet {
             context,
             frozen: Vec::new(),
+            lease: None,
             stopped: Vec::new(),
             is_live: false,
         };
@@ -111,7 +114,7 @@ impl Quiet<'_> {
                 .filter(|(_, unit)| wish(unit) == BackupMode::Freeze);
             quiet.frozen = names.map(|(name, _)| name.clone()).collect();
             if let Err(error) = quiet.freeze() {
-                quiet.end_freeze();
+                (quiet.frozen, quiet.lease) = (Vec::new(), None);
                 context.narrate(&format!(
                     "{} its services are stopped meanwhile, as they can't be frozen: {}",
                     Paint::Yellow.on("warning:"),
@@ -152,13 +155,12 @@ impl Quiet<'_> {
         }
     }
 
-    fn freeze(&self) -> Result<()> {
+    fn freeze(&mut self) -> Result<()> {
         if self.frozen.is_empty() {
             return Ok(());
         }
-        let mut client = self.context.connect()?;
-        let names = self.frozen.clone();
-        client.call(Freeze, &FreezeRequest { names, thaw: false })?;
+        let client = self.lease.insert(self.context.connect()?);
+        client.call(Freeze, &order(&self.frozen, false))?;
         let begin = Instant::now();
         loop {
             let request = ShowRequest {
@@ -180,27 +182,33 @@ impl Quiet<'_> {
         }
     }
 
-    fn end_freeze(&mut self) {
-        let names = std::mem::take(&mut self.frozen);
-        if names.is_empty() {
-            return;
-        }
-        let thaw = || -> Result<()> {
-            let names = names.clone();
-            self.context
-                .connect()?
-                .call(Freeze, &FreezeRequest { names, thaw: true })?;
-            Ok(())
+    /// Lets services go on.
+    ///
+    /// # Errors
+    /// When one that was to be frozen was not so all the time: what was copied meanwhile is not of one moment.
+    pub(crate) fn end(mut self) -> Result<()> {
+        let Some(mut lease) = self.lease.take() else {
+            return Ok(());
         };
-        if let Err(error) = thaw() {
-            tell(&error, &names, "thaw");
-        }
+        lease.call(Freeze, &order(&self.frozen, true)).or_hint(
+            || "what was copied is not of one moment, so there is no archive".to_owned(),
+            "somebody let its services go on, or the manager was replaced meanwhile; say it again",
+        )?;
+        Ok(())
+    }
+}
+
+/// To be frozen as long as we are there.
+fn order(names: &[String], thaw: bool) -> FreezeRequest {
+    FreezeRequest {
+        names: names.to_vec(),
+        thaw,
+        while_connected: true,
     }
 }
 
 impl Drop for Quiet<'_> {
     fn drop(&mut self) {
-        self.end_freeze();
         if self.stopped.is_empty() {
             return;
         }
@@ -210,14 +218,14 @@ impl Drop for Quiet<'_> {
         };
         // What did not start was told.
         if let Err(error) = jobs::queue(self.context, StartUnit, &self.stopped, &options) {
-            tell(&error, &self.stopped, "start");
+            tell(&error, &self.stopped);
         }
     }
 }
 
-fn tell(error: &anyhow::Error, names: &[String], verb: &str) {
+fn tell(error: &anyhow::Error, names: &[String]) {
     complain(&format!(
-        "{} {} still waits: {}; `coracle {verb} {}` lets it go on",
+        "{} {} still waits: {}; `coracle start {}` lets it go on",
         Paint::Red.on("Error:"),
         plain(&names.join(", ")),
         one_line(&format!("{error:#}")),

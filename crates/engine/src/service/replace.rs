@@ -71,7 +71,11 @@ impl Engine {
 
     /// Begins a job that replaces.
     pub(crate) fn replace_unit(&mut self, id: UnitId) -> Move {
-        if self.unit(id).beside.is_some() {
+        if let Some(beside) = self.unit(id).beside.as_deref() {
+            // Whoever drains has had its time by now: without that, one that never ends would keep all others away.
+            if beside.stage == Stage::Drains {
+                self.hasten(id);
+            }
             return Move::Again;
         }
         match self.active(id) {

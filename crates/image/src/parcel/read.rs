@@ -23,12 +23,22 @@ use crate::unpack::{ENTRIES_LIMIT, layer::clean};
 const BLOCK_BYTES: usize = 4096;
 const BUFFER_BYTES: usize = 32 * BLOCK_BYTES;
 
-/// Reads an archive into the pool, which is empty; the listing's place in it comes back.
-pub(crate) fn read(from: &File, pool: &File, limit_bytes: u64) -> Result<Extent, ParcelError> {
+/// Reads an archive into the pool, which is empty; the listing's place in it comes back. Who only measures has nothing else in the pool.
+pub(crate) fn read(
+    from: &File,
+    pool: &File,
+    limit_bytes: u64,
+    measures: bool,
+) -> Result<Extent, ParcelError> {
     let budget: Budget = Rc::new(Cell::new(limit_bytes));
     let stream = decompress(from).map_err(ParcelError::Read)?;
     let mut reader = Reader {
-        pool: Pool { file: pool, end: 0 },
+        pool: Pool {
+            file: pool,
+            end: 0,
+            room: 0,
+            measures,
+        },
         budget: Rc::clone(&budget),
         contents: Contents::default(),
         directories: BTreeSet::new(),
@@ -51,7 +61,7 @@ pub fn read_bytes(bytes: &[u8]) -> io::Result<()> {
     let memory = || rustix::fs::memfd_create("fuzz", rustix::fs::MemfdFlags::CLOEXEC);
     let (archive, pool) = (File::from(memory()?), File::from(memory()?));
     std::os::unix::fs::FileExt::write_all_at(&archive, bytes, 0)?;
-    drop(read(&archive, &pool, 1 << 20));
+    drop(read(&archive, &pool, 1 << 20, false));
     Ok(())
 }
 
@@ -59,6 +69,9 @@ pub fn read_bytes(bytes: &[u8]) -> io::Result<()> {
 struct Pool<'p> {
     file: &'p File,
     end: u64,
+    /// Bytes of the blocks that are no holes.
+    room: u64,
+    measures: bool,
 }
 
 impl Pool<'_> {
@@ -82,8 +95,11 @@ impl Pool<'_> {
         let mut file = self.file;
         for block in bytes.chunks(BLOCK_BYTES) {
             if block.iter().any(|byte| *byte != 0) {
-                file.seek(SeekFrom::Start(self.end))?;
-                file.write_all(block)?;
+                self.room += BLOCK_BYTES as u64;
+                if !self.measures {
+                    file.seek(SeekFrom::Start(self.end))?;
+                    file.write_all(block)?;
+                }
             }
             self.end += block.len() as u64;
         }
@@ -219,7 +235,9 @@ impl Reader<'_> {
         if !entry.header().entry_type().is_file() || self.contents.files.len() == FILES_LIMIT {
             return Err("is no file, or one too many".into());
         }
+        let before = self.pool.room;
         let content = self.content(entry)?;
+        self.contents.files_room += self.pool.room - before;
         let former = self.contents.files.insert(name.to_owned(), content);
         former.map_or(Ok(()), |_| Err("is there twice".into()))
     }
@@ -250,7 +268,10 @@ impl Reader<'_> {
         let path = letters(path);
         self.check_place(number, &path, kind.is_dir())?;
         let (modified, attributes) = before(entry)?;
+        let before = self.pool.room;
         let kind = self.kind(number, entry)?;
+        let room = self.contents.trees_room.entry(number).or_default();
+        *room += self.pool.room - before;
         let (is_directory, is_again) = (kind == Kind::Directory, matches!(kind, Kind::Again(_)));
         let header = entry.header();
         let mode = (header.mode()? & 0o7777) as u16;
@@ -363,7 +384,17 @@ fn before<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<Before, Fault> {
     let (mut modified, mut found, mut bytes) = (None, BTreeMap::new(), 0);
     for record in entry.pax_extensions()?.into_iter().flatten() {
         let record = record?;
-        let Ok(key) = record.key() else { continue };
+        let Ok(key) = record.key() else {
+            // One that was passed over would be lost without a word.
+            let key = record.key_bytes();
+            match [ATTRIBUTE, ATTRIBUTE_IN_BASE64]
+                .iter()
+                .any(|kind| key.starts_with(kind.as_bytes()))
+            {
+                true => return Err("has an extended attribute whose name is no text".into()),
+                false => continue,
+            }
+        };
         let (name, value) = if let Some(name) = key.strip_prefix(ATTRIBUTE_IN_BASE64) {
             let text = record.value().unwrap_or_default();
             let value =

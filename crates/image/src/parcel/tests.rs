@@ -17,7 +17,7 @@ const LIMIT_BYTES: u64 = 64 << 20;
 fn opened(bytes: &[u8]) -> Result<(File, Contents), ParcelError> {
     let (archive, pool) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
     std::os::unix::fs::FileExt::write_all_at(&archive, bytes, 0).unwrap();
-    let listing = read(&archive, &pool, LIMIT_BYTES)?;
+    let listing = read(&archive, &pool, LIMIT_BYTES, false)?;
     let contents = Contents::read(&pool, listing).unwrap();
     Ok((pool, contents))
 }
@@ -288,8 +288,11 @@ fn attributes_that_no_reader_takes_stay_and_are_counted() {
     }
     set("user.two\nlines", b"1").unwrap();
     set("user.a=b", b"1").unwrap();
+    // The kernel takes any bytes for a name, and this form only text.
+    let name = std::ffi::CString::new(&b"user.\xff"[..]).unwrap();
+    setxattr(&path, &name, b"1", XattrFlags::empty()).unwrap();
     let (bytes, left_out) = packed(from.path());
-    assert_eq!(left_out.attributes, 2);
+    assert_eq!(left_out.attributes, 3);
     let to = planted(&bytes);
     let mut value = [0; 8];
     let to = to.path().join("a");
@@ -342,4 +345,19 @@ fn a_listing_that_a_worker_made_up_leads_nowhere() {
     };
     assert!(try_it("file", Kind::File(outside)));
     assert!(try_it("again", Kind::Again("link/etc/passwd".into())));
+}
+
+#[test]
+fn who_measures_writes_no_contents_and_says_how_much_room_they_take() {
+    let from = tempfile::tempdir().unwrap();
+    fs::write(from.path().join("a"), vec![7; 10_000]).unwrap();
+    let sparse = File::create(from.path().join("b")).unwrap();
+    sparse.set_len(1 << 30).unwrap();
+    let (bytes, _) = packed(from.path());
+    let (archive, pool) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+    std::os::unix::fs::FileExt::write_all_at(&archive, &bytes, 0).unwrap();
+    let listing = read(&archive, &pool, 2 << 30, true).unwrap();
+    let contents = Contents::read(&pool, listing).unwrap();
+    assert_eq!(contents.trees_room.get(&0), Some(&(3 * 4096)));
+    assert!(pool.metadata().unwrap().blocks() * 512 < 10_000);
 }

@@ -395,10 +395,11 @@ impl<W: Write> Tree<'_, W> {
             records.push(("mtime".to_owned(), time.into_bytes()));
         }
         if let Some(opened) = opened {
-            let found = attributes(opened).map_err(|source| PackError::Read {
+            let (found, nameless) = attributes(opened).map_err(|source| PackError::Read {
                 path: path.into(),
                 source: source.into(),
             })?;
+            self.writer.left_out.attributes += nameless;
             let mut bytes = 0;
             for (name, value) in found {
                 bytes += name.len() + value.len();
@@ -444,20 +445,23 @@ fn names(directory: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
     Ok(names)
 }
 
-/// All extended attributes with text for a name; the kernel has no other names.
-fn attributes(opened: BorrowedFd<'_>) -> Result<Vec<(String, Vec<u8>)>, Errno> {
+/// Names and values of extended attributes, and how many more there are whose names are no text, as this form has no other names.
+type Attributes = (Vec<(String, Vec<u8>)>, u64);
+
+fn attributes(opened: BorrowedFd<'_>) -> Result<Attributes, Errno> {
     let mut list = vec![0; ATTRIBUTE_LIMIT_BYTES];
     let length = match flistxattr(opened, &mut list[..]) {
-        Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
+        Err(Errno::OPNOTSUPP) => return Ok((Vec::new(), 0)),
         length => length?,
     };
     list.truncate(length);
-    let mut found = Vec::new();
-    for name in list.split(|&byte| byte == 0) {
-        let Some(name) = std::str::from_utf8(name)
-            .ok()
-            .filter(|name| !name.is_empty())
-        else {
+    let (mut found, mut nameless) = (Vec::new(), 0);
+    for name in list
+        .split(|&byte| byte == 0)
+        .filter(|name| !name.is_empty())
+    {
+        let Ok(name) = std::str::from_utf8(name) else {
+            nameless += 1;
             continue;
         };
         let mut value = vec![0; ATTRIBUTE_LIMIT_BYTES];
@@ -468,5 +472,5 @@ fn attributes(opened: BorrowedFd<'_>) -> Result<Vec<(String, Vec<u8>)>, Errno> {
         found.push((name.to_owned(), value));
     }
     found.sort();
-    Ok(found)
+    Ok((found, nameless))
 }

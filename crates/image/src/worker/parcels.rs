@@ -17,7 +17,33 @@ impl Workers {
         pool: &File,
         limit_bytes: u64,
     ) -> Result<Extent, WorkerError> {
-        let task = Task::Parcel(limit_bytes);
+        let measures = false;
+        self.parcel_as(from, pool, (limit_bytes, measures))
+    }
+
+    /// The same without contents: the listing says how much room they take.
+    ///
+    /// # Errors
+    /// See [`WorkerError`].
+    pub fn measure_parcel(
+        &self,
+        from: &File,
+        pool: &File,
+        limit_bytes: u64,
+    ) -> Result<Extent, WorkerError> {
+        self.parcel_as(from, pool, (limit_bytes, true))
+    }
+
+    fn parcel_as(
+        &self,
+        from: &File,
+        pool: &File,
+        (limit_bytes, measures): (u64, bool),
+    ) -> Result<Extent, WorkerError> {
+        let task = Task::Parcel {
+            limit_bytes,
+            measures,
+        };
         match self.ask(Kind::Unpack, from.as_fd(), Some(pool.as_fd()), &task)? {
             (Answer::Unpacked(listing), _) => Ok(listing),
             _ => Err(WorkerError::Confused {

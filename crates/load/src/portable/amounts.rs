@@ -85,6 +85,19 @@ pub(crate) fn stop_timeout(_: Scope, value: &str) -> Verdict {
     )
 }
 
+/// Longest drain of an image's service: nothing but its own word says how long a run that was replaced, and what got hold of it, lives on.
+const DRAIN_MAX_US: u64 = 600 * SECOND_US;
+
+/// DrainTimeoutSec=.
+pub(crate) fn drain_timeout(_: Scope, value: &str) -> Verdict {
+    let is_short = value.is_empty() || span(value).is_some_and(|span| span <= DRAIN_MAX_US);
+    Verdict::free_if(is_short, || {
+        Verdict::never(format!(
+            "a run that was replaced may drain for 10min at most, and this says {value}; a drop-in of the administrator may say more"
+        ))
+    })
+}
+
 fn interval(value: &str, otherwise: impl FnOnce() -> Verdict) -> Verdict {
     let is_long = span(value).is_some_and(|span| span >= SECOND_US);
     Verdict::free_if(is_long, otherwise)

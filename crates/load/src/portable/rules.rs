@@ -295,6 +295,7 @@ fn behaviour(name: &str) -> Option<Rule> {
             "leave processes behind when it is stopped",
         ),
         "TimeoutStopSec" | "TimeoutAbortSec" => Rule::Line(amounts::stop_timeout),
+        "DrainTimeoutSec" => Rule::Line(amounts::drain_timeout),
         "StartLimitIntervalSec" => Rule::Line(amounts::restart_interval),
         "StartLimitBurst" => Rule::Line(amounts::restart_burst),
         "LogRateLimitIntervalSec" => Rule::Line(amounts::log_interval),
