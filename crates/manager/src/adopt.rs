@@ -130,6 +130,7 @@ impl Manager {
         }
         let (held, connections) = self.adopt_units(records, &mut inventory);
         self.thaw_left();
+        self.let_go_held();
         self.lock_users_again(&held);
         self.adopt_sockets(inventory.take(Class::Listen));
         for (name, socket) in inventory.take(Class::Notify) {

@@ -1,17 +1,23 @@
 //! Probes: a command's output is read here, and who asks by a connection is a thread of its own ([`prober`]).
 
+mod held;
 pub(crate) mod prober;
 
 use crate::clock;
+use crate::entry::Entry;
 use crate::manager::Manager;
 use crate::poll::Token;
-use engine::{ExitStatus, Health, Incarnation, Input, Micros, ProcessKey, Role, State, UnitId};
+use engine::{
+    ExitStatus, Health, Incarnation, Input, Micros, ProcessKey, Role, Stage, State, UnitId,
+};
 use model::sorted::{Map, Set};
+use model::value::ListenAddress;
 use model::{Unit, key};
 use prober::{Order, Prober, Wish};
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 /// Bytes of output that are looked at for the last line.
@@ -202,12 +208,70 @@ impl Manager {
         let entry = self.units.get(&process.unit).ok_or("the unit is gone")?;
         let wish = wish(&entry.unit, index).ok_or("the unit has no such probe any more")?;
         let timeout = Micros(entry.unit.value(&key::HEALTH_TIMEOUT_SEC).micros());
+        let former = self.would_answer(process.unit, wish.address.port());
         Ok(Order {
+            former,
             process,
             wish,
             network: self.network_of(process)?,
             timeout: Some(timeout).filter(|time| !time.is_infinite() && time.0 > 0),
         })
+    }
+
+    /// The group of a run that may take what comes to a port which the service shares with it.
+    fn would_answer(&self, unit: UnitId, port: u16) -> Option<PathBuf> {
+        let beside = self.engine.beside(unit)?;
+        let group = self.group_beside(unit)?;
+        let takes = matches!(beside.stage, Stage::Stays | Stage::Drains);
+        (takes && self.shares_port(unit, port)).then_some(group)
+    }
+
+    fn group_beside(&self, unit: UnitId) -> Option<PathBuf> {
+        let number = self.engine.beside(unit)?.incarnation.0;
+        let runs = &self.units.get(&unit)?.runs;
+        let run = runs.iter().find(|run| run.incarnation == number)?;
+        Some(self.cgroups.as_ref()?.on_host(run.cgroup.as_deref()?))
+    }
+
+    /// Does a socket unit give the service a socket at this port?
+    fn shares_port(&self, unit: UnitId, port: u16) -> bool {
+        let is_it = |address: &ListenAddress| match address {
+            ListenAddress::Port(own) | ListenAddress::Ip { port: own, .. } => *own == port,
+            _ => false,
+        };
+        let sockets = self.engine.sockets_of(unit);
+        sockets.iter().any(|socket| {
+            let listed = |entry: &Box<Entry>| {
+                let all = entry.unit.get(&key::LISTEN_STREAM);
+                all.is_some_and(|all| all.0.iter().any(is_it))
+            };
+            self.units.get(socket).is_some_and(listed)
+        })
+    }
+
+    /// Would a run that is beside the service answer its probes, with nothing here that could hold it meanwhile?
+    pub(crate) fn is_mistaken(&self, unit: UnitId) -> bool {
+        let Some(entry) = self.units.get(&unit) else {
+            return false;
+        };
+        let wishes = (0..).map_while(|index| wish(&entry.unit, index));
+        let mut shared = wishes.filter(|wish| self.shares_port(unit, wish.address.port()));
+        let groups = self.cgroups.as_ref();
+        let can_hold = groups.is_some_and(|groups| {
+            let group = groups.whole(entry);
+            group.is_some_and(|group| group.join("cgroup.freeze").exists())
+        });
+        shared.next().is_some() && !can_hold
+    }
+
+    /// The manager before this one may have gone while it held runs.
+    pub(crate) fn let_go_held(&self) {
+        for unit in self.units.keys() {
+            if let Some(group) = self.group_beside(*unit) {
+                // It fails where the group is gone.
+                std::fs::write(group.join("cgroup.freeze"), "0").ok();
+            }
+        }
     }
 
     fn ask_prober(&mut self, order: Order) {

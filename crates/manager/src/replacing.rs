@@ -19,6 +19,16 @@ impl Manager {
             self.log_about(unit, &text);
         }
         self.next_request += 1;
+        if self.is_up(unit) && self.is_mistaken(unit) {
+            let text = "it is stopped before it starts again, and not replaced: its probes ask at a socket that both would have, and without control groups of version 2 the run before can't be held meanwhile";
+            self.log_about(unit, text);
+            return self.inputs.push_back(Input::Job {
+                request: self.next_request,
+                unit,
+                kind: JobKind::Restart,
+                mode,
+            });
+        }
         self.inputs.push_back(Input::Replace {
             request: self.next_request,
             unit,

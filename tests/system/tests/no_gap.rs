@@ -232,3 +232,52 @@ fn a_version_that_never_works_does_not_end_the_one_that_does() {
         load.end();
     });
 }
+
+#[test]
+fn a_version_that_is_sick_is_not_taken_for_the_one_that_answers_at_the_same_socket() {
+    with_maker(|coracle, maker, web| {
+        let port = free_port();
+        let socket = format!("ListenStream=127.0.0.1:{port}");
+        // It asks at the socket that both have.
+        let service = format!(
+            "Type=notify\nPrivateNetwork=no\nTimeoutStartSec=8\nHealthHTTP=http://127.0.0.1:{port}/"
+        );
+        let lines = Lines {
+            socket: &socket,
+            service: &service,
+            role: "web",
+        };
+        maker.publish("1.0", &lines);
+        let (listen, url) = (
+            format!("--grant=listen:127.0.0.1:{port}"),
+            web.server.url("ferry.psi"),
+        );
+        let words = ["start", &url, "--ca", &web.ca, &listen, "--grant=network"];
+        coracle.ok(&words);
+        let property = |name| coracle.property("ferry.service", name);
+        let (first, slow) = (property("InvocationID"), Pending::begin(port));
+        maker.publish(
+            "1.1",
+            &Lines {
+                role: "sick-web",
+                ..lines
+            },
+        );
+        let words = ["upgrade", "ferry", "--ca", &web.ca, "--healthy-for", "1"];
+        let refused = coracle.coracle(&words);
+        assert_eq!(refused.status, 1, "{}", refused.stderr);
+        let back = "ferry 1.1 is taken back, 1.0 comes again";
+        assert!(refused.stderr.contains(back), "{}", refused.stderr);
+        // It was held for moments, and never ended; who was being served is served to the end.
+        assert_eq!(property("InvocationID"), first);
+        assert_eq!(slow.end(), "1.0");
+        assert_eq!(ask(port).expect("an answer"), "1.0");
+        // One that is well takes its place by the same probe.
+        maker.publish("1.2", &lines);
+        coracle.ok(&words);
+        assert_eq!(ask(port).expect("an answer"), "1.2");
+        assert_ne!(property("InvocationID"), first);
+        // What the manager watches of the host for those with its network goes with it.
+        coracle.ok(&["purge", "ferry"]);
+    });
+}

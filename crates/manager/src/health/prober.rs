@@ -1,6 +1,7 @@
 //! The thread that asks services by connections, many at once: each is made in the network namespace of its service, and none waits for
 //! another. What answers is a stranger: no more than the first line is read, and nobody waits longer than the unit says.
 
+use super::held::{HELD_MAX, Held};
 use crate::clock::monotonic;
 use crate::poll::{Poll, Token};
 use engine::{Micros, ProcessKey, UnitId};
@@ -9,8 +10,10 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use std::collections::VecDeque;
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A thread that makes sockets and compares bytes.
@@ -39,6 +42,8 @@ pub(crate) struct Order {
     pub(crate) network: Option<OwnedFd>,
     /// How long it may take; no limit where none is given.
     pub(crate) timeout: Option<Micros>,
+    /// The group of a run that would answer for it, and is held meanwhile.
+    pub(crate) former: Option<PathBuf>,
 }
 
 /// What came of it.
@@ -148,6 +153,14 @@ struct Open {
     until: Option<Micros>,
     /// The answer so far; nothing as long as there is no connection.
     answer: Option<Vec<u8>>,
+    /// Who does not answer in its place.
+    _held: Option<Held>,
+}
+
+/// A probe that begins when the run that would answer for it is held.
+struct Pending {
+    order: Order,
+    held: Held,
 }
 
 /// What has become of a connection.
@@ -174,6 +187,7 @@ impl Shared {
     fn go(&self) {
         let mut waiting = VecDeque::new();
         let mut open: Vec<Open> = Vec::new();
+        let mut pending: Vec<Pending> = Vec::new();
         let home = std::fs::File::open("/proc/thread-self/ns/net");
         loop {
             silence(&self.wake);
@@ -189,22 +203,52 @@ impl Shared {
                     Word::GiveUp(unit) => {
                         waiting.retain(|order: &Order| order.process.unit != unit);
                         open.retain(|one| one.process.unit != unit);
+                        pending.retain(|one| one.order.process.unit != unit);
                     }
                 }
             }
-            while open.len() < OPEN_MAX
+            let mut ready: Vec<(Order, Option<Held>)> = self.held(&mut pending);
+            while open.len() + pending.len() + ready.len() < OPEN_MAX
                 && let Some(order) = waiting.pop_front()
             {
+                match order.former.as_deref().map(Held::begin) {
+                    None | Some(Ok(None)) => ready.push((order, None)),
+                    Some(Ok(Some(held))) => pending.push(Pending { order, held }),
+                    Some(Err(error)) => self.answer(order.process, (false, not_held(&error))),
+                }
+            }
+            // Most are frozen at once.
+            ready.extend(self.held(&mut pending));
+            for (order, held) in ready {
                 let process = order.process;
-                match begin(order, &home) {
+                match begin(order, held, &home) {
                     Ok(one) => open.push(one),
                     Err(Trouble::Here(line)) => self.answer(process, (false, line)),
                     // In a foreign namespace for good: whoever asks next gets a thread of its own.
-                    Err(Trouble::Lost) => return self.leave(process, &mut open, &mut waiting),
+                    Err(Trouble::Lost) => {
+                        waiting.extend(pending.into_iter().map(|one| one.order));
+                        return self.leave(process, &mut open, &mut waiting);
+                    }
                 }
             }
-            self.wait(&mut open);
+            self.wait(&mut open, &pending);
         }
+    }
+
+    /// Takes those out that can begin now. Those whose run could not be held in time have their answer.
+    fn held(&self, pending: &mut Vec<Pending>) -> Vec<(Order, Option<Held>)> {
+        let (now, mut ready) = (monotonic(), Vec::new());
+        for mut one in std::mem::take(pending) {
+            if one.held.is_frozen() {
+                ready.push((one.order, Some(one.held)));
+            } else if one.held.until <= now {
+                let late = io::Error::from(io::ErrorKind::TimedOut);
+                self.answer(one.order.process, (false, not_held(&late)));
+            } else {
+                pending.push(one);
+            }
+        }
+        ready
     }
 
     /// Ends the thread: what it was asked has no answer.
@@ -227,9 +271,14 @@ impl Shared {
     }
 
     /// Waits for what is open, and goes on with what is ready or late.
-    fn wait(&self, open: &mut Vec<Open>) {
+    fn wait(&self, open: &mut Vec<Open>, pending: &[Pending]) {
         let mut ready = {
             let mut watched = vec![PollFd::new(&self.wake, PollFlags::IN)];
+            watched.extend(
+                pending
+                    .iter()
+                    .map(|one| PollFd::new(&one.held.events, PollFlags::PRI)),
+            );
             watched.extend(open.iter().map(|one| {
                 let flags = if one.answer.is_some() {
                     PollFlags::IN
@@ -238,7 +287,8 @@ impl Shared {
                 };
                 PollFd::new(&one.socket, flags)
             }));
-            let next = open.iter().filter_map(|one| one.until).min();
+            let ends = open.iter().filter_map(|one| one.until);
+            let next = ends.chain(pending.iter().map(|one| one.held.until)).min();
             let timeout = next.map(|until| span(until.0.saturating_sub(monotonic().0)));
             match rustix::event::poll(&mut watched, timeout.as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
@@ -249,7 +299,11 @@ impl Shared {
                     return lost.for_each(|one| self.answer(one.process, (false, line.clone())));
                 }
             }
-            let happened = watched.iter().skip(1).map(|one| !one.revents().is_empty());
+            let others = 1 + pending.len();
+            let happened = watched
+                .iter()
+                .skip(others)
+                .map(|one| !one.revents().is_empty());
             happened.collect::<VecDeque<bool>>()
         };
         let now = monotonic();
@@ -286,7 +340,15 @@ enum Trouble {
     Lost,
 }
 
-fn begin(order: Order, home: &std::io::Result<std::fs::File>) -> Result<Open, Trouble> {
+fn not_held(error: &io::Error) -> String {
+    format!("the run before answers at the same socket, and can't be held meanwhile: {error}")
+}
+
+fn begin(
+    order: Order,
+    held: Option<Held>,
+    home: &io::Result<std::fs::File>,
+) -> Result<Open, Trouble> {
     let here = |what: &str, errno: Errno| Trouble::Here(format!("{what}: {errno}"));
     let made = match (&order.network, home) {
         (None, _) => make_socket(order.wish.address),
@@ -304,13 +366,15 @@ fn begin(order: Order, home: &std::io::Result<std::fs::File>) -> Result<Open, Tr
         Ok(()) | Err(Errno::INPROGRESS) => {}
         Err(errno) => return Err(Trouble::Here(refused(order.wish.address, errno))),
     }
+    let most = held.as_ref().map(|_| HELD_MAX);
     Ok(Open {
         process: order.process,
         path: order.wish.path,
         address: order.wish.address,
         socket,
-        until: order.timeout.map(|time| monotonic().after(time)),
+        until: (order.timeout.into_iter().chain(most).min()).map(|time| monotonic().after(time)),
         answer: None,
+        _held: held,
     })
 }
 
@@ -431,6 +495,7 @@ mod tests {
             wish: Wish { address, path },
             network: None,
             timeout: Some(Micros(timeout_us)),
+            former: None,
         }
     }
 
@@ -506,6 +571,50 @@ mod tests {
         let answer = answer(&prober, &mut poll);
         assert!(!answer.well);
         assert_eq!(answer.line, format!("{address}: Connection refused"));
+    }
+
+    #[test]
+    fn a_run_that_would_answer_is_held_until_the_answer_is_there() {
+        let mut poll = Poll::new().unwrap();
+        let prober = Prober::new(&poll).unwrap();
+        let group = tempfile::tempdir().unwrap();
+        let file = |name: &str| group.path().join(name);
+        std::fs::write(file("cgroup.events"), "populated 1\nfrozen 1\n").unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let former = || Some(group.path().to_owned());
+        let held = Order {
+            former: former(),
+            ..order(1, listener.local_addr().unwrap(), Some("/"), 30_000_000)
+        };
+        assert!(prober.ask(held));
+        let (mut client, _) = listener.accept().unwrap();
+        let state = || std::fs::read_to_string(file("cgroup.freeze")).unwrap();
+        assert_eq!(state(), "1");
+        client.write_all(b"HTTP/1.1 500 No\r\n").unwrap();
+        assert!(!answer(&prober, &mut poll).well);
+        // The thread tells it first, and lets go then: the next answer comes after that.
+        let late = Order {
+            former: former(),
+            ..order(2, listener.local_addr().unwrap(), Some("/"), 30_000_000)
+        };
+        assert!(prober.ask(late));
+        // Nobody is held for longer than a second.
+        assert_eq!(answer(&prober, &mut poll).line, super::super::NO_ANSWER);
+        assert!(prober.ask(order(3, listener.local_addr().unwrap(), None, 30_000_000)));
+        assert!(answer(&prober, &mut poll).well);
+        assert_eq!(state(), "0");
+        // One that can't be held is no answer.
+        std::fs::write(file("cgroup.events"), "populated 1\nfrozen 0\n").unwrap();
+        let never = Order {
+            former: former(),
+            ..order(4, listener.local_addr().unwrap(), Some("/"), 30_000_000)
+        };
+        assert!(prober.ask(never));
+        let answer = answer(&prober, &mut poll);
+        assert!(
+            answer.line.contains("can't be held meanwhile"),
+            "{answer:?}"
+        );
     }
 
     #[test]

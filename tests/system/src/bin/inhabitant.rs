@@ -54,7 +54,8 @@ fn main() {
         "serve" => inhabitant.serve(false),
         "serve-once" => inhabitant.serve(true),
         "http" => inhabitant.http(),
-        "web" => inhabitant.web(),
+        "web" => inhabitant.web("200 OK"),
+        "sick-web" => inhabitant.web("500 Sick"),
         "crash" => inhabitant.crash(),
         "fork" => inhabitant.fork(),
         "known" => inhabitant.ledger.write(&format!("known {}", start - 1)),
@@ -124,9 +125,9 @@ impl Inhabitant {
         }
     }
 
-    /// Answers with its word, many at once, each as soon as its request is whole. Once it is asked to end it takes no more, and ends when
+    /// Answers with its status and its word, many at once, each as soon as its request is whole. Once it is asked to end it takes no more, and ends when
     /// all are answered that it took.
-    fn web(&self) {
+    fn web(&self, status: &'static str) {
         let stop = SignalSet::EMPTY.with(TERM);
         kernel::signal::set_mask(stop).expect("a mask");
         let stop = kernel::signal::descriptor(stop).expect("a descriptor");
@@ -147,7 +148,7 @@ impl Inhabitant {
                     return;
                 }
                 if let Ok((stream, _)) = listener.accept() {
-                    scope.spawn(move || answer_whole(&stream, word));
+                    scope.spawn(move || answer_whole(&stream, status, word));
                 }
             }
         });
@@ -332,7 +333,7 @@ fn say(state: &str) {
 }
 
 /// Answers a request; of one that has a body the head is acknowledged first.
-fn answer_whole(mut stream: &TcpStream, word: &str) {
+fn answer_whole(mut stream: &TcpStream, status: &str, word: &str) {
     stream.set_nonblocking(false).expect("it blocks");
     let mut lines = BufReader::with_capacity(1, stream).lines();
     let mut head = lines.by_ref().map_while(Result::ok);
@@ -353,7 +354,7 @@ fn answer_whole(mut stream: &TcpStream, word: &str) {
     if has_body {
         say(&format!("STATUS=answered by {word}"));
     }
-    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n", word.len());
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n", word.len());
     // Who goes away is not served.
     let _gone = write!(stream, "{head}Connection: close\r\n\r\n{word}").is_err();
 }
