@@ -53,6 +53,14 @@ pub enum DissectError {
     /// Neither a table nor a file system.
     #[error("this is no image: neither a partition table nor a file system of a known kind")]
     NoImage,
+    /// A file system alone that is for the administrator's own images.
+    #[error(
+        "this is {kind}: of images that come in only squashfs and erofs are mounted, as the kernel's readers of the others are not made for hostile bytes; RootImage= of a unit of the administrator's own takes it"
+    )]
+    Writable {
+        /// The kernel's name.
+        kind: &'static str,
+    },
     /// A table without a root partition for this processor.
     #[error("the image has no root partition for this processor{}", others.as_ref().map(|o| format!(" (but for {o})")).unwrap_or_default())]
     NoRoot {
@@ -146,10 +154,14 @@ pub fn dissect<S: Source + ?Sized>(source: &S) -> Result<Unverified<Layout>, Dis
     let root = root.ok_or_else(|| DissectError::NoRoot {
         others: disk.others.clone(),
     })?;
-    if disk.shape == Shape::Bare
-        && !matches!(root.content, Some(Content::FileSystem(kind)) if !kind.is_writable())
-    {
-        return Err(DissectError::NoImage);
+    if disk.shape == Shape::Bare {
+        match root.content {
+            Some(Content::FileSystem(kind)) if kind.is_writable() => {
+                return Err(DissectError::Writable { kind: kind.name() });
+            }
+            Some(Content::FileSystem(_)) => {}
+            _ => return Err(DissectError::NoImage),
+        }
     }
     layout(&disk, root, None).map(Unverified::new)
 }

@@ -103,6 +103,13 @@ fn the_partitions_of_a_disk_are_where_they_belong_unless_the_policy_says_otherwi
     });
 }
 
+/// Gives an image the attribute that names its root hash.
+fn mark(image: &Path, hash: &str) {
+    let attribute = "user.verity.roothash";
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(image, attribute, hash.as_bytes(), flags).expect("an attribute");
+}
+
 #[test]
 fn what_has_a_root_hash_is_as_it_says_or_is_not_mounted() {
     let shop = Shop::new();
@@ -145,6 +152,16 @@ fn what_has_a_root_hash_is_as_it_says_or_is_not_mounted() {
             look(&[&format!("RootHash={}", shop.text("web.roothash"))]),
             "boat"
         );
+        // An attribute of the image goes before the file beside it.
+        let wrong = "0".repeat(64);
+        fs::write(shop.path("web.roothash"), &wrong).expect("a file");
+        mark(&image, &hash);
+        assert_eq!(look(&["RootImagePolicy=root=verity"]), "boat");
+        fs::write(shop.path("web.roothash"), &hash).expect("a file");
+        mark(&image, &wrong);
+        let said = look(&[]);
+        assert!(said.contains("root hash does not match"), "{said}");
+        mark(&image, &hash);
         // One changed byte is found.
         let mut bytes = fs::read(&image).expect("the image");
         let middle = bytes.len() / 2;

@@ -206,14 +206,22 @@ impl Start {
                 1
             }));
         }
+        // What commands have left that the power ended.
+        Store::open(&context.directories.state)?
+            .collect(|| crate::portable::referenced(context))?;
         Ok(status)
     }
 
     fn start_portable(&self, context: &Context, source: Source) -> Result<u8> {
         let store = Store::open(&context.directories.state)?;
+        // A start of what is here brings nothing, and takes no image its last user.
+        let changes_nothing =
+            matches!(source, Source::Stored(_)) && self.install.choices().extensions.is_none();
         let (admitted, origin) = self.admit(context, &store, source)?;
         let outcome = self.install(context, &store, admitted, origin);
-        store.collect(|| crate::portable::referenced(context))?;
+        if !changes_nothing {
+            store.collect(|| crate::portable::referenced(context))?;
+        }
         let (portable, root) = outcome?;
         if self.attach_only && !self.attaching.now {
             return Ok(0);

@@ -420,6 +420,12 @@ fn what_is_ambiguous_or_incomplete_is_refused() {
         &image(&[(Purpose::Root, 1, &two)]),
         "refused: the root partition looks like squashfs and like ext4: ambiguous",
     );
+    let mut bare = vec![0; 4096];
+    bare[1080..1082].copy_from_slice(&[0x53, 0xef]);
+    check(
+        &bare,
+        "refused: this is ext4: of images that come in only squashfs and erofs are mounted, as the kernel's readers of the others are not made for hostile bytes; RootImage= of a unit of the administrator's own takes it",
+    );
     check(
         b"just text",
         "refused: this is no image: neither a partition table nor a file system of a known kind",
