@@ -155,7 +155,7 @@ const NOT_INSTALLED: u8 = 5;
 pub(crate) fn status_of(failure: &Failure) -> u8 {
     match failure {
         Failure::NotSupported { .. } => NOT_IMPLEMENTED,
-        Failure::AccessDenied { .. } => NO_PERMISSION,
+        Failure::AccessDenied { .. } | Failure::NotPermitted { .. } => NO_PERMISSION,
         Failure::NoSuchUnit { .. } => NOT_INSTALLED,
         _ => 1,
     }

@@ -385,6 +385,9 @@ impl Engine {
 
     fn reload_unit(&mut self, id: UnitId) -> Move {
         match self.active(id) {
+            ActiveState::Active if !matches!(self.unit(id).state, State::Service(_)) => {
+                Move::Over(JobResult::Done)
+            }
             ActiveState::Active => self.service_reload(id),
             ActiveState::Reloading | ActiveState::Activating => Move::Again,
             _ => Move::Over(JobResult::Invalid),

@@ -60,8 +60,8 @@
 //! 3. The first failure of a run is its result; what fails later while it is cleaned up does not change it.
 //! 4. RestartPreventExitStatus= before RestartForceExitStatus= before Restart=.
 //! 5. The start limit before conditions, conditions before BindsTo=, all before the first process.
-//! 6. Of two contradicting jobs for a unit the one that the wish depends on stays; of two that do not matter the stop stays, unless
-//!    only Conflicts= asked for it. Stops go before starts, in the reverse order.
+//! 6. Of two contradicting jobs for a unit the one that the wish depends on stays; of two that do not matter the start stays, unless
+//!    Conflicts= of another unit asked for the stop. Stops go before starts, in the reverse order.
 //! 7. What units do to each other by themselves (Upholds=, BindsTo=, OnFailure= …) is limited in rate per unit.
 //!
 //! # Invariants (the simulator checks them after each step)

@@ -30,7 +30,7 @@ pub(crate) struct Wish {
     refused: Option<Refusal>,
     /// The wish that was asked for fails without it.
     matters: bool,
-    /// Conflicts= of another job asked for it.
+    /// Conflicts= of the unit of another job asked for it.
     conflicted: bool,
 }
 
@@ -86,6 +86,16 @@ const RESTART_PULLS: [Pull; 4] = [
     (Relation::Requisite, End::Theirs, JobKind::TryRestart, true),
     (Relation::BindsTo, End::Theirs, JobKind::TryRestart, true),
     (Relation::PartOf, End::Theirs, JobKind::TryRestart, true),
+];
+/// Of a restart, the stop of what does not come back with it.
+const RESTART_STOP_PULLS: [Pull; 2] = [
+    (Relation::PropagatesStopTo, End::Ours, JobKind::Stop, true),
+    (
+        Relation::StopPropagatedFrom,
+        End::Theirs,
+        JobKind::Stop,
+        true,
+    ),
 ];
 const RELOAD_PULLS: [Pull; 2] = [
     (
@@ -171,17 +181,29 @@ impl Engine {
             return;
         };
         for pulls in pulls(kind) {
-            self.pull_in(plan, from, pulls);
+            self.pull_in(plan, from, pulls, &[]);
+        }
+        let Some(unit) = plan.wishes.get(from).map(|wish| wish.unit) else {
+            return;
+        };
+        if kind == JobKind::Restart {
+            let restarted: Vec<UnitId> = RESTART_PULLS
+                .iter()
+                .flat_map(|(relation, end, ..)| self.related(unit, *relation, *end))
+                .collect();
+            self.pull_in(plan, from, &RESTART_STOP_PULLS, &restarted);
         }
     }
 
-    fn pull_in(&self, plan: &mut Transaction, from: usize, pulls: &[Pull]) {
+    /// Adds what these relations pull in, but for some units.
+    fn pull_in(&self, plan: &mut Transaction, from: usize, pulls: &[Pull], but: &[UnitId]) {
         let Some((unit, cause)) = plan.wishes.get(from).map(|w| (w.unit, w.cause.clone())) else {
             return;
         };
         for (relation, end, wanted, matters) in pulls.iter().copied() {
             for other in self.related(unit, relation, end) {
-                let Some(kind) = self.collapse(other, wanted) else {
+                let wanted = Some(wanted).filter(|_| !but.contains(&other));
+                let Some(kind) = wanted.and_then(|wanted| self.collapse(other, wanted)) else {
                     continue;
                 };
                 let cause = cause.and(Cause::PulledIn {
@@ -190,7 +212,7 @@ impl Engine {
                 });
                 let to = plan.add(self, other, kind, cause);
                 plan.links.push(Link { from, to, matters });
-                if relation == Relation::Conflicts
+                if (relation, end) == (Relation::Conflicts, End::Ours)
                     && let Some(wish) = plan.wishes.get_mut(to)
                 {
                     wish.conflicted = true;
@@ -222,13 +244,21 @@ impl Engine {
             Kind::Service(service) if kind == JobKind::Reload && !service.can_reload() => {
                 Some(Refusal::NotReloadable(name()))
             }
+            // What has nothing of its own to read again hands that on to others, or can't.
             Kind::Target | Kind::Socket(_) | Kind::Timer(_) | Kind::Path(_)
-                if kind == JobKind::Reload =>
+                if kind == JobKind::Reload && !self.hands_reloads_on(id) =>
             {
                 Some(Refusal::NotReloadable(name()))
             }
             _ => None,
         }
+    }
+
+    fn hands_reloads_on(&self, id: UnitId) -> bool {
+        let mut to = RELOAD_PULLS
+            .iter()
+            .flat_map(|(relation, end, ..)| self.related(id, *relation, *end));
+        to.next().is_some()
     }
 
     /// What a conditional job means for the unit's state now; `None`: nothing.
@@ -468,7 +498,7 @@ impl Transaction {
                     (second, first)
                 };
                 let conflicted = self.wishes.get(stop).is_some_and(|wish| wish.conflicted);
-                Ok(Some(if conflicted { stop } else { start }))
+                Ok(Some(if conflicted { start } else { stop }))
             }
         }
     }

@@ -271,8 +271,11 @@ impl Manager {
                 unit: unit.clone(),
                 message,
             },
-            Refusal::Unsupported(..) | Refusal::NotReloadable(_) | Refusal::NoIsolate(_) => {
+            Refusal::Unsupported(..) | Refusal::NotReloadable(_) => {
                 Failure::NotSupported { unit, message }
+            }
+            Refusal::Manual(_) | Refusal::NoIsolate(_) | Refusal::Destructive(..) => {
+                Failure::NotPermitted { unit, message }
             }
             _ => Failure::TransactionRefused { unit, message },
         });

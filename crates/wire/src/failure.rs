@@ -94,8 +94,10 @@ failures! {
     "io.coracle.Manager" Unenforced { unit: String, directives: Vec<String> } => "{unit} is refused: this version does not enforce {}=" (.directives.join("=, "));
     /// The job ended in another way than `done`.
     "io.coracle.Manager" JobFailed { unit: String, result: String, message: String } => "the job for {unit} ended as {result}: {message}";
-    /// The transaction contradicts itself or jobs that may not be replaced.
+    /// The transaction contradicts itself.
     "io.coracle.Manager" TransactionRefused { unit: String, message: String } => "the jobs for {unit} can't be queued: {message}";
+    /// The unit's files forbid somebody to ask for that, or a queued job may not be replaced.
+    "io.coracle.Manager" NotPermitted { unit: String, message: String } => "the jobs for {unit} can't be queued: {message}";
     /// The kind of unit can't do that.
     "io.coracle.Manager" NotSupported { unit: String, message: String } => "{message}";
     /// No such job mode.

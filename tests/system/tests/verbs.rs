@@ -13,8 +13,17 @@ const BAD: &str = "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'exit 9'\n";
 
 #[test]
 fn exit_statuses_are_those_of_systemctl() {
-    with_units(&[("a.service", FOREVER), ("bad.service", BAD)], |coracle| {
+    let alone = format!("[Unit]\nRefuseManualStart=yes\n{FOREVER}");
+    let units = [
+        ("a.service", FOREVER),
+        ("bad.service", BAD),
+        ("with.service", alone.as_str()),
+    ];
+    with_units(&units, |coracle| {
         check(coracle, &["is-active", "a"], 3, &["inactive"]);
+        check(coracle, &["reload", "a"], 3, &["!has no way to reload"]);
+        check(coracle, &["start", "with"], 4, &["!only together with"]);
+        check(coracle, &["isolate", "a.service"], 4, &["!AllowIsolate="]);
         check(coracle, &["start", "a"], 0, &[]);
         check(coracle, &["is-active", "a"], 0, &["active"]);
         check(coracle, &["is-active", "nobody"], 4, &["inactive"]);

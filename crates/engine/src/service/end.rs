@@ -36,16 +36,16 @@ pub(crate) fn judge_command(status: Option<ExitStatus>, role: Role) -> UnitResul
     }
 }
 
-/// How the main process's end counts.
-fn judge_main(service: &ServiceConfig, status: Option<ExitStatus>, index: u16) -> UnitResult {
-    let judged = judge_command(status, Role::Main);
+/// How the end of one of a service's processes counts.
+fn judge(service: &ServiceConfig, status: Option<ExitStatus>, process: Process) -> UnitResult {
+    let judged = judge_command(status, process.role);
     let Some(status) = status else { return judged };
-    let daemon = service.service_type != ServiceType::Oneshot;
+    let daemon = process.role == Role::Main && service.service_type != ServiceType::Oneshot;
     let clean_signal =
         daemon && matches!(status, ExitStatus::Killed(signal) if CLEAN_SIGNALS.contains(&signal));
     let ignored = service
-        .start
-        .get(index)
+        .list(process.role)
+        .get(process.index)
         .is_some_and(|command| command.ignore_failure);
     if clean_signal || ignored || service.success.has(status) {
         UnitResult::Success
@@ -97,7 +97,7 @@ impl Engine {
 
     fn main_ended(&mut self, id: UnitId, process: Process, status: Option<ExitStatus>) {
         let service = self.service(id);
-        let result = judge_main(&service, status, process.index);
+        let result = judge(&service, status, process);
         self.unit_mut(id).main_status = status;
         let Some(run) = self.run_mut(id) else { return };
         run.main = Main::Ended(status.unwrap_or(ExitStatus::Unknown));
@@ -216,14 +216,7 @@ impl Engine {
     fn control_ended(&mut self, id: UnitId, process: Process, status: Option<ExitStatus>) {
         let service = self.service(id);
         let list = service.list(process.role);
-        let ignored = list
-            .get(process.index)
-            .is_some_and(|command| command.ignore_failure);
-        let result = if ignored {
-            UnitResult::Success
-        } else {
-            judge_command(status, process.role)
-        };
+        let result = judge(&service, status, process);
         let next = process.index + 1;
         let more = result == UnitResult::Success && list.get(next).is_some();
         let Some(run) = self.run_mut(id) else { return };

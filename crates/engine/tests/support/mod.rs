@@ -88,6 +88,7 @@ fn set(unit: &mut UnitConfig, line: &str) {
         "OnFailure" => Relation::OnFailure,
         "OnSuccess" => Relation::OnSuccess,
         "PropagatesReloadTo" => Relation::PropagatesReloadTo,
+        "PropagatesStopTo" => Relation::PropagatesStopTo,
         _ => return set_other(unit, key, value),
     };
     value
