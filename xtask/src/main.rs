@@ -39,10 +39,11 @@ Usage: cargo xtask COMMAND
                      --beside trixie|sid; --keep writes docs/bench/DATE.json (needs root)
   fuzz [--seconds N] [--seed N] [--keep] [TARGET…]
                      Feed hostile bytes to the parsers, 60 s in all; --keep takes what was found into the corpus
-  conformance [--beside trixie|sid] [--cases NUMBER] [NAME…]
+  conformance [--beside trixie|sid] [--cases NUMBER] [--seed NUMBER] [--count NUMBER] [NAME…]
                      Compare Coracle with systemd 262 (trixie: 257, where nothing is an error) and write docs/conformance.md:
-                     test-execute parsers times policies combinations packages; so many made calendar expressions and policies; `machine` runs what of
-                     test-execute no container can, in a virtual machine (needs root)
+                     test-execute parsers times policies combinations jobs packages; so many made calendar expressions and policies; `jobs` plays
+                     graphs of units with commands that are drawn from seeds; `machine` runs what of test-execute no container can, in a
+                     virtual machine (needs root)
   combinations [--seed NUMBER] [--count NUMBER] [--beside trixie|sid]
                      Run random combinations of directives: what they forbid fails, and beside a tree's systemd the rest is the same
   services [--seconds NUMBER] [--keep] [NAME…]
@@ -79,6 +80,13 @@ fn main() -> ExitCode {
         "conformance" => conformance::run(rest),
         // The other end of a check that runs in a peer's container.
         "conformance-inside" => conformance::inside(rest),
+        // A process of a service that such a check has drawn: its exit status is its part.
+        "conformance-actor" => {
+            return conformance::act(rest).unwrap_or_else(|error| {
+                eprintln!("Error: {error:#}");
+                ExitCode::from(99)
+            });
+        }
         "combinations" => conformance::combine(rest),
         "services" => services::run(rest),
         // The other end of it, in a container.

@@ -7,6 +7,7 @@ mod credentials;
 mod environment;
 mod execute;
 mod exposure;
+mod jobs;
 mod known;
 mod ours;
 mod packages;
@@ -22,6 +23,7 @@ mod users;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -88,6 +90,12 @@ const CHECKS: &[Check] = &[
         work: combinations::run,
     },
     Check {
+        name: "jobs",
+        place: Place::Container,
+        prepare: |_| Ok(()),
+        work: jobs::run,
+    },
+    Check {
         name: "credentials",
         place: Place::Container,
         prepare: |_| Ok(()),
@@ -131,9 +139,8 @@ const UNITS: &str = "/run/systemd/system";
 /// How many calendar expressions, and how many image policies, are made where nobody says.
 const CASES: usize = 2_000;
 
-/// The combinations of directives where nobody names others: those that the system tests have.
+/// The first of what is drawn from seeds, where nobody names another.
 const SEED: u64 = 1;
-const COUNT: u64 = 500;
 
 /// The check of them.
 const COMBINATIONS: &str = "combinations";
@@ -145,9 +152,9 @@ struct Wish {
     names: Vec<String>,
     /// How many calendar expressions and image policies are made.
     cases: usize,
-    /// The first combination of directives, and how many there are.
+    /// The first seed, and how many there are, where that is not as many as the check has by itself.
     seed: u64,
-    count: u64,
+    count: Option<u64>,
 }
 
 impl Wish {
@@ -158,7 +165,7 @@ impl Wish {
             names: Vec::new(),
             cases: CASES,
             seed: SEED,
-            count: COUNT,
+            count: None,
         };
         let mut words = words.iter();
         while let Some(word) = words.next() {
@@ -171,7 +178,7 @@ impl Wish {
                     wish.cases = value.parse().context("--cases takes a number")?;
                 }
                 "--seed" => wish.seed = number("--seed", words.next())?,
-                "--count" => wish.count = number("--count", words.next())?,
+                "--count" => wish.count = Some(number("--count", words.next())?),
                 name => wish.names.push(name.to_owned()),
             }
         }
@@ -217,12 +224,13 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
 
 /// The checks of the tier of tests, which a fresh machine makes in four minutes with the tree that it needs first. What is left out
 /// fetches forty packages.
-const SHORT: [&str; 9] = [
+const SHORT: [&str; 10] = [
     "test-execute",
     "parsers",
     "times",
     "policies",
     COMBINATIONS,
+    "jobs",
     "credentials",
     "users",
     "environment",
@@ -251,7 +259,7 @@ pub(crate) fn combine(words: &[String]) -> Result<()> {
         );
     }
     if words.iter().all(|word| word != "--beside") {
-        return crate::test::combinations(wish.seed, wish.count);
+        return crate::test::combinations(wish.seed, wish.count.unwrap_or(combinations::COUNT));
     }
     let wish = Wish {
         names: vec![COMBINATIONS.to_owned()],
@@ -310,19 +318,25 @@ pub(crate) fn inside(words: &[String]) -> Result<()> {
     Ok(fs::write(report_in(Path::new(FOLDER)), report)?)
 }
 
+/// What a process of a drawn service does: `FOLDER UNIT ROLE WORD…`.
+pub(crate) fn act(words: &[String]) -> Result<ExitCode> {
+    jobs::act(words)
+}
+
 fn report_in(folder: &Path) -> PathBuf {
     folder.join("report.json")
 }
 
 /// The command that runs a check where a tree's systemd has booted: this program is static, and so goes along.
 fn command(wish: &Wish, check: Check, program: &str, dist: &str) -> String {
+    let count = wish.count.map(|count| format!("--count {count}"));
+    let count = count.unwrap_or_default();
     format!(
-        "{}={dist} '{program}' conformance-inside {} --cases {} --seed {} --count {} --beside {}\n",
+        "{}={dist} '{program}' conformance-inside {} --cases {} --seed {} {count} --beside {}\n",
         testkit::DIST,
         check.name,
         wish.cases,
         wish.seed,
-        wish.count,
         wish.tree.name
     )
 }

@@ -11,6 +11,14 @@ impl Random {
         Random(SEED)
     }
 
+    /// Another row of numbers for each seed.
+    pub(super) fn of(seed: u64) -> Random {
+        // Neighbours are far from each other, and zero, of which nothing comes, is not reached by a small one.
+        let mut random = Random(seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        random.below(1);
+        random
+    }
+
     pub(super) fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
