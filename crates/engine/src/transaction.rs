@@ -68,18 +68,11 @@ const START_PULLS: [Pull; 7] = [
     (Relation::Conflicts, End::Ours, JobKind::Stop, true),
     (Relation::Conflicts, End::Theirs, JobKind::Stop, false),
 ];
-const STOP_PULLS: [Pull; 6] = [
+const STOP_PULLS: [Pull; 4] = [
     (Relation::Requires, End::Theirs, JobKind::Stop, true),
     (Relation::Requisite, End::Theirs, JobKind::Stop, true),
     (Relation::BindsTo, End::Theirs, JobKind::Stop, true),
     (Relation::PartOf, End::Theirs, JobKind::Stop, true),
-    (Relation::PropagatesStopTo, End::Ours, JobKind::Stop, true),
-    (
-        Relation::StopPropagatedFrom,
-        End::Theirs,
-        JobKind::Stop,
-        true,
-    ),
 ];
 const RESTART_PULLS: [Pull; 4] = [
     (Relation::Requires, End::Theirs, JobKind::TryRestart, true),
@@ -87,15 +80,10 @@ const RESTART_PULLS: [Pull; 4] = [
     (Relation::BindsTo, End::Theirs, JobKind::TryRestart, true),
     (Relation::PartOf, End::Theirs, JobKind::TryRestart, true),
 ];
-/// Of a restart, the stop of what does not come back with it.
-const RESTART_STOP_PULLS: [Pull; 2] = [
-    (Relation::PropagatesStopTo, End::Ours, JobKind::Stop, true),
-    (
-        Relation::StopPropagatedFrom,
-        End::Theirs,
-        JobKind::Stop,
-        true,
-    ),
+/// Whom the stop of a unit, or that of its restart, is handed on to.
+const HANDED_ON: [(Relation, End); 2] = [
+    (Relation::PropagatesStopTo, End::Ours),
+    (Relation::StopPropagatedFrom, End::Theirs),
 ];
 const RELOAD_PULLS: [Pull; 2] = [
     (
@@ -151,6 +139,9 @@ impl Engine {
                 self.widen(&mut plan, mode);
             }
         }
+        if expands {
+            self.hand_stops_on(&mut plan, mode);
+        }
         plan.drop_refused()?;
         plan.mark_matters();
         if mode == JobMode::Fail {
@@ -181,29 +172,58 @@ impl Engine {
             return;
         };
         for pulls in pulls(kind) {
-            self.pull_in(plan, from, pulls, &[]);
-        }
-        let Some(unit) = plan.wishes.get(from).map(|wish| wish.unit) else {
-            return;
-        };
-        if kind == JobKind::Restart {
-            let restarted: Vec<UnitId> = RESTART_PULLS
-                .iter()
-                .flat_map(|(relation, end, ..)| self.related(unit, *relation, *end))
-                .collect();
-            self.pull_in(plan, from, &RESTART_STOP_PULLS, &restarted);
+            self.pull_in(plan, from, pulls);
         }
     }
 
-    /// Adds what these relations pull in, but for some units.
-    fn pull_in(&self, plan: &mut Transaction, from: usize, pulls: &[Pull], but: &[UnitId]) {
+    /// What was asked for hands its stop on once all else is there: to who is to come up by then, as a restart. So do those that got it from it.
+    fn hand_stops_on(&self, plan: &mut Transaction, mode: JobMode) {
+        let mut open = vec![0];
+        while let Some(from) = open.pop() {
+            let Some(wish) = plan.wishes.get(from) else {
+                continue;
+            };
+            let (unit, cause) = (wish.unit, wish.cause.clone());
+            let goes_down = match wish.kind {
+                JobKind::Stop | JobKind::Restart => true,
+                JobKind::Start => from == 0 && mode == JobMode::RestartDependencies,
+                _ => false,
+            };
+            let handed = HANDED_ON.iter().flat_map(|(relation, end)| {
+                self.related(unit, *relation, *end)
+                    .map(move |other| (*relation, other))
+            });
+            for (relation, other) in handed.filter(|_| goes_down) {
+                let Some(kind) = plan.going_down(other) else {
+                    continue;
+                };
+                let cause = cause.and(Cause::PulledIn {
+                    by: self.name(unit),
+                    relation,
+                });
+                let mut next = plan.wishes.len();
+                let to = plan.add(self, other, kind, cause);
+                plan.links.push(Link {
+                    from,
+                    to,
+                    matters: true,
+                });
+                open.push(to);
+                while next < plan.wishes.len() && plan.wishes.len() <= TRANSACTION_JOBS {
+                    self.expand(plan, next);
+                    next += 1;
+                }
+            }
+        }
+    }
+
+    fn pull_in(&self, plan: &mut Transaction, from: usize, pulls: &[Pull]) {
         let Some((unit, cause)) = plan.wishes.get(from).map(|w| (w.unit, w.cause.clone())) else {
             return;
         };
         for (relation, end, wanted, matters) in pulls.iter().copied() {
             for other in self.related(unit, relation, end) {
-                let wanted = Some(wanted).filter(|_| !but.contains(&other));
-                let Some(kind) = wanted.and_then(|wanted| self.collapse(other, wanted)) else {
+                let Some(kind) = self.collapse(other, wanted) else {
                     continue;
                 };
                 let cause = cause.and(Cause::PulledIn {
@@ -304,6 +324,18 @@ impl Transaction {
                 conflicted: false,
             });
             self.wishes.len() - 1
+        })
+    }
+
+    /// The job by which a unit goes down that is handed a stop; `None`: it has one.
+    fn going_down(&self, unit: UnitId) -> Option<JobKind> {
+        let has = |kind| self.index.contains_key(&(unit, kind));
+        if has(JobKind::Stop) || has(JobKind::Restart) {
+            return None;
+        }
+        Some(match has(JobKind::Start) {
+            true => JobKind::Restart,
+            false => JobKind::Stop,
         })
     }
 

@@ -181,7 +181,12 @@ impl Engine {
             self.follow_start(id);
         }
         if old.is_up() && !goes_up {
-            for (relation, other) in self.all_related(id, &[(Relation::BindsTo, End::Theirs)]) {
+            let along = [
+                (Relation::BindsTo, End::Theirs),
+                (Relation::PropagatesStopTo, End::Ours),
+                (Relation::StopPropagatedFrom, End::Theirs),
+            ];
+            for (relation, other) in self.all_related(id, &along) {
                 if !self.active(other).is_down() {
                     self.follow(other, JobKind::Stop, JobMode::Replace, id, relation);
                 }

@@ -14,10 +14,10 @@ impl Engine {
     pub(super) fn widen(&self, plan: &mut Transaction, mode: JobMode) {
         match mode {
             JobMode::Isolate => self.isolate(plan),
-            JobMode::RestartDependencies => self.pull_in(plan, 0, &RESTART_PULLS, &[]),
+            JobMode::RestartDependencies => self.pull_in(plan, 0, &RESTART_PULLS),
             JobMode::Triggering => {
                 let pull = (Relation::Triggers, End::Theirs, JobKind::Stop, true);
-                self.pull_in(plan, 0, &[pull], &[]);
+                self.pull_in(plan, 0, &[pull]);
             }
             _ => {}
         }

@@ -38,6 +38,9 @@ pub(super) struct Case {
 /// What a line has in place of the program that plays a part.
 pub(super) const ACTOR: &str = "actor";
 
+/// Who names all others.
+pub(super) const KEEPER: &str = "keeper.target";
+
 /// What a line's names and programs are where it is played.
 pub(super) struct Cast<'a> {
     /// Before each unit's name: no two plays have the same units.
@@ -85,7 +88,18 @@ impl Cast<'_> {
         text
     }
 
+    /// The files of the units, and of one that is up all the time and names the others, since systemd forgets who is down and named by nobody.
     pub(super) fn write(&self, case: &Case, into: &Path) -> Result<()> {
+        let names: Vec<String> = case
+            .units
+            .iter()
+            .map(|unit| self.name(&unit.name))
+            .collect();
+        let text = format!(
+            "[Unit]\nDefaultDependencies=no\nIgnoreOnIsolate=yes\nAfter={}\n",
+            names.join(" ")
+        );
+        fs::write(into.join(self.name(KEEPER)), text)?;
         for unit in &case.units {
             fs::write(into.join(self.name(&unit.name)), self.text(unit))?;
         }

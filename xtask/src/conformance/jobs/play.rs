@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 
-use super::case::{Case, Cast, Deed};
+use super::case::{Case, Cast, Deed, KEEPER};
 use super::side::{Line, Side};
 use super::story::{Moment, Story, breaches};
 
@@ -51,6 +51,7 @@ pub(super) fn play(side: &mut Side, case: &Case, prefix: &str) -> Result<Story> 
     cast.write(case, &side.units)?;
     side.open_gate()?;
     side.must(&["daemon-reload"])?;
+    side.must(&["start", &cast.name(KEEPER)])?;
     let mut play = Play {
         side,
         case,
@@ -238,11 +239,10 @@ impl Play<'_> {
         if !self.is_open {
             self.side.open_gate()?;
         }
-        let names: Vec<String> = self
-            .case
-            .units
-            .iter()
-            .map(|unit| self.cast.name(&unit.name))
+        let units = self.case.units.iter().map(|unit| unit.name.as_str());
+        let names: Vec<String> = units
+            .chain([KEEPER])
+            .map(|unit| self.cast.name(unit))
             .collect();
         for verb in [
             ["kill", "--signal=SIGKILL"].as_slice(),
@@ -265,11 +265,11 @@ impl Play<'_> {
     }
 }
 
-/// Of a target there is no more to say; of a unit that is down neither, as systemd may have forgotten how it went down.
+/// Of a target there is no more to say.
 fn state_of(name: &str, unit: &BTreeMap<String, String>) -> String {
     let get = |key: &str| unit.get(key).map(String::as_str).unwrap_or_default();
     let states = format!("{} {}", get("ActiveState"), get("SubState"));
-    if !name.ends_with(".service") || get("ActiveState") == "inactive" {
+    if !name.ends_with(".service") {
         return states;
     }
     format!("{states} {} {}", get("Result"), get("NRestarts"))
@@ -302,7 +302,7 @@ impl Condition {
         let has_ended = matches!(field("State:").chars().next(), Some('Z' | 'X'));
         let has_pending = ["SigPnd:", "ShdPnd:"]
             .iter()
-            .any(|name| field(name).trim_start_matches('0') != "");
+            .any(|name| !field(name).trim_start_matches('0').is_empty());
         match has_ended || has_pending {
             true => Condition::Moving,
             false => Condition::Calm,
