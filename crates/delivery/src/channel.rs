@@ -191,11 +191,13 @@ pub enum Refused {
     },
     /// No newer one came in time.
     #[error(
-        "the channel index expired on {expires}: its maker has not renewed it, or somebody holds the newer one back"
+        "the channel index expired on {expires}, and this machine's clock says {now}: its maker has not renewed it, somebody holds the newer one back, or the clock is wrong"
     )]
     Expired {
         /// When.
         expires: Moment,
+        /// When it is.
+        now: Moment,
     },
     /// An older one than was seen.
     #[error(
@@ -332,7 +334,7 @@ impl Index {
         }
         if self.expires < now_s {
             let expires = Moment(self.expires);
-            return Err(Refused::Expired { expires });
+            return Err(Refused::Expired { expires, now });
         }
         Ok(())
     }

@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use rustls::CertificateError;
+
+use crate::channel::Moment;
 use crate::credential::Credential;
 use crate::digest::Digest;
 use crate::place::Place;
@@ -179,6 +182,19 @@ pub enum Error {
         /// The address.
         url: String,
         /// Why.
+        #[source]
+        source: Box<ureq::Error>,
+    },
+    /// Its certificate is of another time.
+    #[error(
+        "{url} has a certificate that is not valid now, and this machine's clock says {now}: one of them is wrong"
+    )]
+    Dated {
+        /// The address.
+        url: String,
+        /// When it is.
+        now: Moment,
+        /// Which way.
         #[source]
         source: Box<ureq::Error>,
     },
@@ -385,6 +401,38 @@ fn give_up(staged: &mut Staged<'_>, error: Error) -> Result<Error, Error> {
 fn finish(staged: Staged<'_>) -> Result<Fetched, Error> {
     let (digest, bytes) = staged.digest().map_err(Error::staging("read"))?;
     Ok(Fetched { digest, bytes })
+}
+
+/// A server that can't be asked.
+fn no_server(url: String, source: ureq::Error) -> Error {
+    let source = Box::new(source);
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    match is_dated(&source) {
+        true => Error::Dated {
+            url,
+            now: Moment(since.unwrap_or_default().as_secs()),
+            source,
+        },
+        false => Error::Server { url, source },
+    }
+}
+
+/// Is it the time of a certificate that is wrong, or ours?
+fn is_dated(error: &ureq::Error) -> bool {
+    let reason = match error {
+        ureq::Error::Io(error) => error.get_ref().and_then(|error| error.downcast_ref()),
+        ureq::Error::Rustls(error) => Some(error),
+        _ => None,
+    };
+    matches!(
+        reason,
+        Some(rustls::Error::InvalidCertificate(
+            CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. }
+        ))
+    )
 }
 
 /// Reads a file from its start whatever its offset is.

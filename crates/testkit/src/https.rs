@@ -72,6 +72,8 @@ pub enum Papers {
     Good,
     /// It was good once.
     Expired,
+    /// It will be good in 2100: as all are where the clock stands far before them.
+    Early,
     /// It is another host's.
     OfAnother,
 }
@@ -159,11 +161,12 @@ const OF_ANOTHER: &[u8] = include_bytes!("../../delivery/tests/certificates/misn
 fn config(keys: &Path, papers: Papers) -> ServerConfig {
     let (key, certificate) = (keys.join("server.key"), keys.join("server.crt"));
     let bad = match papers {
-        Papers::Good => None,
+        Papers::Good | Papers::Early => None,
         Papers::Expired => Some(EXPIRED),
         Papers::OfAnother => Some(OF_ANOTHER),
     };
     match bad {
+        None if papers == Papers::Early => make_early(keys),
         None => make(&key, keys),
         Some(bad) => {
             for (path, bytes) in [
@@ -185,6 +188,28 @@ fn config(keys: &Path, papers: Papers) -> ServerConfig {
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .expect("key and certificate belong together")
+}
+
+/// The words of openssl-ca(1) for a certificate of any time, which openssl-req(1) learned later.
+const ANY_TIME: &str = "[ca]\ndefault_ca=own\n[own]\ndatabase=index\nserial=serial\nnew_certs_dir=.\ndefault_md=sha256\npolicy=any\nx509_extensions=what\n\
+    [any]\ncommonName=supplied\n[what]\nbasicConstraints=critical,CA:FALSE\nsubjectAltName=IP:127.0.0.1\n[req]\ndistinguished_name=none\n[none]\n";
+
+/// The same of another time.
+fn make_early(keys: &Path) {
+    for (name, text) in [("openssl.cnf", ANY_TIME), ("index", ""), ("serial", "01\n")] {
+        fs::write(keys.join(name), text).expect("a file of openssl's");
+    }
+    let request = "req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=127.0.0.1 -config openssl.cnf -keyout server.key -out request";
+    let sign = "ca -batch -config openssl.cnf -selfsign -keyfile server.key -in request -out server.crt -notext -startdate 21000101000000Z -enddate 21090101000000Z";
+    for words in [request, sign] {
+        let made = Command::new("openssl")
+            .args(words.split(' '))
+            .current_dir(keys)
+            .output();
+        let made = made.expect("openssl is installed");
+        assert!(made.status.success(), "{made:?}");
+    }
+    fs::copy(keys.join("server.crt"), keys.join("ca.crt")).expect("a root");
 }
 
 /// A key and its certificate, which is its own root.

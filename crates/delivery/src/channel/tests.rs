@@ -148,7 +148,11 @@ fn frozen_replayed_forked_and_early_indexes_are_refused_with_the_reason() {
             "two channel indexes with serial 7",
         ),
         (Some(seen(6, Some("1.0"))), NOW, "a floor never sinks"),
-        (None, NOW + 91 * 86_400, "expired on 2026-02-24 09:40 UTC"),
+        (
+            None,
+            NOW + 91 * 86_400,
+            "expired on 2026-02-24 09:40 UTC, and this machine's clock says 2026-02-25 09:40 UTC",
+        ),
         (
             None,
             NOW - 86_401,

@@ -226,10 +226,7 @@ impl<'a> Exchange<'a> {
     fn failed(&self, url: &Uri, bytes: u64, source: ureq::Error) -> Error {
         match source {
             ureq::Error::Timeout(_) if self.until <= Instant::now() => self.too_slow(bytes),
-            source => Error::Server {
-                url: self.told(url),
-                source: Box::new(source),
-            },
+            source => super::no_server(self.told(url), source),
         }
     }
 

@@ -456,10 +456,7 @@ impl<'a> Registry<'a> {
     }
 
     fn failed(&self, source: ureq::Error) -> Error {
-        Error::Server {
-            url: self.request.url.clone(),
-            source: Box::new(source),
-        }
+        super::no_server(self.request.url.clone(), source)
     }
 }
 
