@@ -52,6 +52,7 @@ verbs! {
     "list-jobs" on::list_units::ListJobs: "List jobs that wait or run";
     "list-dependencies" on::relations::tree::ListDependencies: "Show what units need, or what needs them, as a tree";
     "list-timers" on::timers::ListTimers: "List timers: when they elapse next, when they did last, and what they start";
+    "list-automounts" on::automounts::ListAutomounts: "List the places of automount units, and what is mounted there";
     "list-paths" on::paths::ListPaths: "List the paths that path units watch, and what they start";
     "is-active" on::is::IsActive: "Tell whether units run";
     "is-failed" on::is::IsFailed: "Tell whether units failed";

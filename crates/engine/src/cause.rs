@@ -100,6 +100,18 @@ pub enum Cause {
         /// What was found.
         what: Arc<str>,
     },
+    /// Somebody entered the place of an automount unit.
+    Entered {
+        /// The automount unit.
+        automount: Arc<str>,
+        /// Who, in the adapter's words.
+        who: Arc<str>,
+    },
+    /// Nobody was at the place of an automount unit for its time.
+    Idle {
+        /// The automount unit.
+        automount: Arc<str>,
+    },
     /// A unit changed its state and this one follows.
     Followed {
         /// The unit that changed.
@@ -165,6 +177,10 @@ impl Cause {
             | Cause::Traffic { socket: unit }
             | Cause::Elapsed { timer: unit }
             | Cause::Watched { path: unit, .. }
+            | Cause::Entered {
+                automount: unit, ..
+            }
+            | Cause::Idle { automount: unit }
             | Cause::Followed { unit, .. }
             | Cause::JobFailed { unit, .. }
             | Cause::LimitHit { unit }

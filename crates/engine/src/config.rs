@@ -96,6 +96,8 @@ pub enum Kind {
     Timer(Arc<TimerConfig>),
     /// Places in the file system.
     Path(Arc<PathConfig>),
+    /// Visitors of a place in the file system.
+    Automount(Arc<crate::automount::AutomountConfig>),
     /// A kind, or a Type=, that this version does not run; starting it is refused with this sentence.
     Unsupported(&'static str),
 }

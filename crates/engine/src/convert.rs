@@ -6,6 +6,7 @@ use model::mount::Change;
 use model::value::{ExecCommands, ExitStatusSet, TimeSpan};
 use model::{Unit, UnitKind, key, value};
 
+use crate::automount::AutomountConfig;
 use crate::config::{
     AcceptConfig, Acts, Command, CommandList, Concurrency, DeferTrigger, JobMode, KillConfig,
     KillMode, Kind, Load, OomPolicy, RateLimit, Relation, Restart, ServiceConfig, ServiceType,
@@ -91,7 +92,8 @@ fn kind(unit: &Unit) -> Kind {
         UnitKind::Service => service_kind(unit),
         UnitKind::Socket => Kind::Socket(Arc::new(socket(unit))),
         UnitKind::Timer => Kind::Timer(Arc::new(timer(unit))),
-        UnitKind::Path => Kind::Path(Arc::new(path(unit))),
+        UnitKind::Path => Kind::Path(Arc::new(PathConfig::from(unit))),
+        UnitKind::Automount => Kind::Automount(Arc::new(AutomountConfig::from(unit))),
         UnitKind::Scope => Kind::Service(Arc::new(scope(unit))),
         UnitKind::Mount => {
             let time = unit.value(&key::MOUNT_TIMEOUT_SEC);
@@ -276,7 +278,7 @@ fn socket_service(unit: &Unit) -> Arc<str> {
 }
 
 /// The unit that this key names, or else the service of the same name.
-fn triggered(unit: &Unit, key: &model::Key<value::UnitReference>) -> Arc<str> {
+pub(crate) fn triggered(unit: &Unit, key: &model::Key<value::UnitReference>) -> Arc<str> {
     let named = unit.get(key).and_then(|reference| reference.0.clone());
     match named.or_else(|| unit.name().with_kind(UnitKind::Service).ok()) {
         Some(name) => name.as_str().into(),
@@ -293,16 +295,6 @@ fn timer(unit: &Unit) -> TimerConfig {
         unit: triggered(unit, &key::TIMER_UNIT),
         remain_after_elapse: unit.value(&key::REMAIN_AFTER_ELAPSE),
         follows_unit: has_any(&key::ON_UNIT_ACTIVE_SEC) || has_any(&key::ON_UNIT_INACTIVE_SEC),
-    }
-}
-
-fn path(unit: &Unit) -> PathConfig {
-    PathConfig {
-        unit: triggered(unit, &key::PATH_UNIT),
-        trigger_limit: RateLimit {
-            interval: span(unit.value(&key::PATH_TRIGGER_LIMIT_INTERVAL_SEC)),
-            burst: unit.value(&key::PATH_TRIGGER_LIMIT_BURST),
-        },
     }
 }
 
@@ -327,6 +319,7 @@ fn relations(unit: &Unit, kind: &Kind) -> Box<[(Relation, Arc<str>)]> {
         Kind::Socket(socket) => Some(&socket.service),
         Kind::Timer(timer) => Some(&timer.unit),
         Kind::Path(path) => Some(&path.unit),
+        Kind::Automount(automount) => Some(&automount.unit),
         Kind::Target | Kind::Service(_) | Kind::Unsupported(_) => None,
     };
     if let Some(starts) = starts {
@@ -393,15 +386,14 @@ fn implied(unit: &Unit, relations: &mut Vec<(Relation, Arc<str>)>) {
             if model::mount::place(unit).is_none_or(|place| model::mount::is_of_the_host(&place)) {
                 return;
             }
-            if model::mount::is_of_network(unit) {
-                say(Relation::After, "network.target");
-                say(Relation::After, "network-online.target");
-                say(Relation::After, "remote-fs-pre.target");
-                say(Relation::Before, "remote-fs.target");
-            } else {
-                say(Relation::After, "local-fs-pre.target");
-                say(Relation::Before, "local-fs.target");
-            }
+            order_of_mount(unit, &mut say);
+            say(Relation::Conflicts, "umount.target");
+            say(Relation::Before, "umount.target");
+            return;
+        }
+        UnitKind::Automount => {
+            say(Relation::After, "local-fs-pre.target");
+            say(Relation::Before, "local-fs.target");
             say(Relation::Conflicts, "umount.target");
             say(Relation::Before, "umount.target");
             return;
@@ -419,6 +411,19 @@ fn implied(unit: &Unit, relations: &mut Vec<(Relation, Arc<str>)>) {
     }
     relations.push((Relation::Conflicts, "shutdown.target".into()));
     relations.push((Relation::Before, "shutdown.target".into()));
+}
+
+/// What a mount waits for, and what waits for it.
+fn order_of_mount(unit: &Unit, say: &mut impl FnMut(Relation, &str)) {
+    if model::mount::is_of_network(unit) {
+        say(Relation::After, "network.target");
+        say(Relation::After, "network-online.target");
+        say(Relation::After, "remote-fs-pre.target");
+        say(Relation::Before, "remote-fs.target");
+    } else {
+        say(Relation::After, "local-fs-pre.target");
+        say(Relation::Before, "local-fs.target");
+    }
 }
 
 fn list(commands: Option<&ExecCommands>) -> CommandList {
@@ -442,12 +447,12 @@ fn statuses(set: Option<&ExitStatusSet>) -> StatusSet {
     }
 }
 
-fn span(span: TimeSpan) -> Micros {
+pub(crate) fn span(span: TimeSpan) -> Micros {
     Micros(span.micros())
 }
 
 /// A timeout, where 0 means none.
-fn timeout(time: TimeSpan) -> Micros {
+pub(crate) fn timeout(time: TimeSpan) -> Micros {
     if time.micros() == 0 {
         Micros::INFINITY
     } else {
@@ -653,6 +658,25 @@ mod tests {
                 .relations
                 .contains(&(Relation::Before, "web@1.service".into()))
         );
+    }
+
+    #[test]
+    fn an_automount_comes_before_its_mount_and_goes_with_all_mounts() {
+        let mut automount = unit("srv-data.automount");
+        automount.set(&key::TIMEOUT_IDLE_SEC, TimeSpan::from_secs(5));
+        let config = UnitConfig::from(&automount);
+        let has = |relation, name: &str| config.relations.contains(&(relation, name.into()));
+        assert!(has(Relation::Triggers, "srv-data.mount"));
+        assert!(has(Relation::Before, "srv-data.mount"));
+        assert!(
+            has(Relation::Before, "umount.target") && has(Relation::Conflicts, "umount.target")
+        );
+        assert!(has(Relation::After, "local-fs-pre.target"));
+        assert!(has(Relation::Before, "local-fs.target") && config.ignore_on_isolate);
+        let Kind::Automount(own) = config.kind else {
+            panic!("{config:?}")
+        };
+        assert_eq!(own.idle, Micros::seconds(5));
     }
 
     #[test]

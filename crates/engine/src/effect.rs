@@ -179,6 +179,50 @@ pub enum Action {
     },
     /// Watch nothing.
     UnwatchPath(UnitId),
+    /// Have the file system of an automount unit at its place, and report its visits; answer with `AutomountSet` or `AutomountFailed`. Sent
+    /// again after a restore.
+    SetAutomount {
+        /// The automount unit.
+        unit: UnitId,
+        /// Its run.
+        incarnation: Incarnation,
+        /// The device of that which is there already.
+        device: Option<u32>,
+    },
+    /// Turn away who waits, and take the file system out, and what lies on it; answer with `AutomountUnset` or `AutomountFailed`. Sent again
+    /// after a restore.
+    UnsetAutomount {
+        /// The automount unit.
+        unit: UnitId,
+        /// Its run.
+        incarnation: Incarnation,
+        /// Its device, where it is known.
+        device: Option<u32>,
+        /// The numbers of those who wait.
+        waits: Box<[u32]>,
+    },
+    /// Let those go who wait at an automount unit's place, and answer with `AutomountAnswered`. Sent again after a restore.
+    AnswerAutomount {
+        /// The automount unit.
+        unit: UnitId,
+        /// Its run.
+        incarnation: Incarnation,
+        /// Its device.
+        device: Option<u32>,
+        /// Their numbers.
+        waits: Box<[u32]>,
+        /// What they wait for has come.
+        well: bool,
+    },
+    /// Report `Visit::Expires` where nobody has been at its place for its time.
+    ExpireAutomount {
+        /// The automount unit.
+        unit: UnitId,
+        /// Its run.
+        incarnation: Incarnation,
+        /// Its device.
+        device: Option<u32>,
+    },
     /// Remove what the unit left, and answer with `Cleaned`. Sent again after a restore.
     Clean {
         /// The unit.

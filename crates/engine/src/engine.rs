@@ -143,6 +143,11 @@ impl Engine {
             | Input::PathFired { .. }
             | Input::PathFailed { .. }
             | Input::WatchPath(_)) => self.accept_of_path(input),
+            input @ (Input::AutomountSet { .. }
+            | Input::AutomountUnset { .. }
+            | Input::AutomountFailed { .. }
+            | Input::AutomountAnswered { .. }
+            | Input::AutomountVisited { .. }) => self.accept_of_automount(input),
             Input::Tick => self.tick(),
             Input::InventoryComplete => self.inventory_complete(),
         }
@@ -229,6 +234,34 @@ impl Engine {
                 why,
             } => self.path_failed(unit, incarnation, &why),
             Input::WatchPath(unit) => self.watch_path_anew(unit),
+            _ => {}
+        }
+    }
+
+    fn accept_of_automount(&mut self, input: Input) {
+        match input {
+            Input::AutomountSet {
+                unit,
+                incarnation,
+                device,
+            } => self.automount_set(unit, incarnation, device),
+            Input::AutomountUnset { unit, incarnation } => self.automount_unset(unit, incarnation),
+            Input::AutomountFailed {
+                unit,
+                incarnation,
+                why,
+            } => self.automount_failed(unit, incarnation, &why),
+            Input::AutomountAnswered {
+                unit,
+                incarnation,
+                waits,
+            } => self.automount_answered(unit, incarnation, &waits),
+            Input::AutomountVisited {
+                unit,
+                incarnation,
+                token,
+                visit,
+            } => self.automount_visited(unit, incarnation, token, visit),
             _ => {}
         }
     }
@@ -338,6 +371,7 @@ impl Engine {
                 State::Socket(_) => self.socket_tick(id),
                 State::Cleaning(_) => self.clean_tick(id),
                 State::Path(_) => self.path_tick(id),
+                State::Automount(_) => self.automount_tick(id),
                 _ => {}
             }
         }
@@ -495,6 +529,11 @@ impl Input {
             | Input::PathFired { unit, .. }
             | Input::PathFailed { unit, .. }
             | Input::WatchPath(unit) => Some(*unit),
+            Input::AutomountSet { unit, .. }
+            | Input::AutomountUnset { unit, .. }
+            | Input::AutomountFailed { unit, .. }
+            | Input::AutomountAnswered { unit, .. }
+            | Input::AutomountVisited { unit, .. } => Some(*unit),
             Input::Job { unit, .. } | Input::Kill { unit, .. } | Input::Conditions { unit, .. } => {
                 Some(*unit)
             }

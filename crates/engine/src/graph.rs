@@ -180,6 +180,7 @@ impl Engine {
         }
         self.unit_unrecorded(id).edges.shrink_to_fit();
         self.unit_unrecorded(id).config = Some(Arc::new(config));
+        self.idle_anew(id);
         self.keep_deadline(id);
     }
 

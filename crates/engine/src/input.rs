@@ -238,6 +238,51 @@ pub enum Input {
     },
     /// A path unit's file is another: what is up is watched anew.
     WatchPath(UnitId),
+    /// An automount unit's file system is at its place.
+    AutomountSet {
+        /// The automount unit.
+        unit: UnitId,
+        /// Its run.
+        incarnation: Incarnation,
+        /// The number of its device.
+        device: u32,
+    },
+    /// It is gone.
+    AutomountUnset {
+        /// The automount unit.
+        unit: UnitId,
+        /// Its run.
+        incarnation: Incarnation,
+    },
+    /// It can't be put there or taken out, or somebody else took it out.
+    AutomountFailed {
+        /// The automount unit.
+        unit: UnitId,
+        /// Its run.
+        incarnation: Incarnation,
+        /// A whole sentence.
+        why: String,
+    },
+    /// Who waited by these numbers was let go of, or there was nobody.
+    AutomountAnswered {
+        /// The automount unit.
+        unit: UnitId,
+        /// Its run.
+        incarnation: Incarnation,
+        /// The numbers.
+        waits: Box<[u32]>,
+    },
+    /// The kernel waits for an automount unit, until `Action::AnswerAutomount` names the number.
+    AutomountVisited {
+        /// The automount unit.
+        unit: UnitId,
+        /// Its run.
+        incarnation: Incarnation,
+        /// The number of the wait.
+        token: u32,
+        /// For what.
+        visit: Visit,
+    },
     /// Time passed; due when the time of the last `Action::WakeAt` came.
     Tick,
     /// After a restore: this process is alive.
@@ -247,6 +292,18 @@ pub enum Input {
     },
     /// After a restore: the inventory is complete. What was not `Alive` or `Exited` is lost, what was never sent is sent again.
     InventoryComplete,
+}
+
+/// What the kernel waits for at an automount unit's place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Visit {
+    /// Somebody waits until it is mounted.
+    Enters {
+        /// Who, in the adapter's words.
+        who: std::sync::Arc<str>,
+    },
+    /// Nobody is there, and it waits until it is not mounted.
+    Expires,
 }
 
 /// What a client can ask for.

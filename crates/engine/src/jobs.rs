@@ -358,6 +358,7 @@ impl Engine {
             Some(Kind::Socket(_)) => self.socket_start(id),
             Some(Kind::Timer(_)) => self.timer_start(id),
             Some(Kind::Path(_)) => self.path_start(id),
+            Some(Kind::Automount(_)) => self.automount_start(id),
             Some(Kind::Unsupported(_)) | None => Move::Over(JobResult::Unsupported),
         }
     }
@@ -378,6 +379,7 @@ impl Engine {
             State::Socket(_) => self.socket_stop(id),
             State::Timer(_) => self.timer_stop(id),
             State::Path(_) => self.path_stop(id),
+            State::Automount(_) => self.automount_stop(id),
             State::Cleaning(_) => self.end_cleaning(id),
         }
         Move::Going

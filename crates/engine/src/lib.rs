@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod automount;
 mod cause;
 mod cleaning;
 mod config;
@@ -38,6 +39,7 @@ mod trigger;
 mod unit;
 
 pub use accept::{Served, Traffic};
+pub use automount::{AutomountConfig, AutomountPhase, AutomountRun};
 pub use cause::{CHAIN_LINKS, Cause, Chain};
 pub use cleaning::{Cleaning, NotClean};
 pub use config::*;

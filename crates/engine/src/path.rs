@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 
+use model::key;
 use serde::{Deserialize, Serialize};
 
 use crate::cause::{Cause, Chain};
 use crate::config::{JobMode, RateLimit, Relation, UnitConfig};
+use crate::convert::{span, triggered};
 use crate::effect::{Action, JobResult};
 use crate::engine::Engine;
 use crate::id::{Incarnation, Micros, UnitId};
@@ -92,6 +94,18 @@ impl PathConfig {
             trigger_limit: RateLimit {
                 interval: Micros::seconds(2),
                 burst: 200,
+            },
+        }
+    }
+}
+
+impl From<&model::Unit> for PathConfig {
+    fn from(unit: &model::Unit) -> PathConfig {
+        PathConfig {
+            unit: triggered(unit, &key::PATH_UNIT),
+            trigger_limit: RateLimit {
+                interval: span(unit.value(&key::PATH_TRIGGER_LIMIT_INTERVAL_SEC)),
+                burst: unit.value(&key::PATH_TRIGGER_LIMIT_BURST),
             },
         }
     }

@@ -142,6 +142,7 @@ impl Engine {
                 }
                 State::Timer(_) => self.resend_timer(id),
                 State::Path(_) => self.resend_path(id),
+                State::Automount(_) => self.resend_automount(id),
                 State::Cleaning(cleaning) => {
                     let cleaning = *cleaning;
                     self.resend_cleaning(id, cleaning);
@@ -160,7 +161,8 @@ impl Engine {
             self.look_around(id, state);
             let triggers = self.socket_run(id).is_some()
                 || self.timer_run(id).is_some()
-                || self.path_run(id).is_some();
+                || self.path_run(id).is_some()
+                || self.automount_run(id).is_some();
             if triggers {
                 self.followups.push_back(Followup::Triggered(id));
             }

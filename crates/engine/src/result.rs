@@ -32,6 +32,8 @@ pub enum UnitResult {
     ServiceStartLimitHit,
     /// The unit of a path unit was started too often.
     UnitStartLimitHit,
+    /// The mount of an automount unit was started too often.
+    MountStartLimitHit,
     /// The kernel killed for lack of memory, and OOMPolicy= says that this ends it.
     OomKill,
     /// Its probes failed.
@@ -55,6 +57,7 @@ impl UnitResult {
             UnitResult::TriggerLimitHit => "trigger-limit-hit",
             UnitResult::ServiceStartLimitHit => "service-start-limit-hit",
             UnitResult::UnitStartLimitHit => "unit-start-limit-hit",
+            UnitResult::MountStartLimitHit => "mount-start-limit-hit",
             UnitResult::OomKill => "oom-kill",
             UnitResult::Unhealthy => "unhealthy",
         }

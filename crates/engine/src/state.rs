@@ -53,6 +53,11 @@
 //!
 //! start (not all is watched yet), waiting (the manager watches), running (its unit was started and has not ended).
 //!
+//! # The states of an automount unit
+//!
+//! waiting (its file system is there, or about to be), running (somebody came: its mount is there or on its way; or it is about to be gone). Who waits
+//! at its place waits for a job of the mount, and is answered when that is over. A deadline while it runs is the next look for idleness.
+//!
 //! # Who decides first
 //!
 //! 1. An event of another run than the current one and the one beside it changes nothing; a process that comes into being after its run was over is killed.
@@ -77,6 +82,7 @@
 //! - Where something is waited for there is a deadline, unless the timeout is infinite; auto-restart-queued has its job.
 //! - No more starts than the start limit admits.
 //! - A unit has the instance ended on the occasions that it names, each time, and on no other.
+//! - Whoever waits at an automount is answered, at the latest when it goes down.
 //! - An event of nobody changes no state. Every spawn, signal, release and end of a job has a cause.
 //! - An engine restored from snapshots takes the next step exactly as the original.
 //! - When the world is calm, no job waits and no unit is on its way.
@@ -126,6 +132,8 @@ pub enum State {
     Timer(Box<TimerRun>),
     /// A path unit that is not down.
     Path(Box<PathRun>),
+    /// An automount unit that is not down.
+    Automount(Box<crate::automount::AutomountRun>),
     /// Down, while what it left is being removed.
     Cleaning(crate::cleaning::Cleaning),
 }
@@ -352,6 +360,7 @@ impl State {
             State::Socket(run) => run.phase.active(),
             State::Timer(_) => ActiveState::Active,
             State::Path(run) => run.phase.active(),
+            State::Automount(run) => run.phase.active(),
             State::Cleaning(_) => ActiveState::Maintenance,
         }
     }
@@ -368,6 +377,7 @@ impl State {
             State::Socket(run) => run.phase.sub(),
             State::Timer(run) => run.phase.sub(),
             State::Path(run) => run.phase.sub(),
+            State::Automount(run) => run.phase.sub(),
             State::Cleaning(_) => SubState::Cleaning,
         }
     }
@@ -392,6 +402,7 @@ impl State {
             State::AutoRestart { until, .. } => *until,
             State::Dead | State::Failed { .. } | State::Reached { .. } | State::Timer(_) => None,
             State::Path(run) => run.deadline,
+            State::Automount(run) => run.deadline,
         }
     }
 }

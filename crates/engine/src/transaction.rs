@@ -265,7 +265,11 @@ impl Engine {
                 Some(Refusal::NotReloadable(name()))
             }
             // What has nothing of its own to read again hands that on to others, or can't.
-            Kind::Target | Kind::Socket(_) | Kind::Timer(_) | Kind::Path(_)
+            Kind::Target
+            | Kind::Socket(_)
+            | Kind::Timer(_)
+            | Kind::Path(_)
+            | Kind::Automount(_)
                 if kind == JobKind::Reload && !self.hands_reloads_on(id) =>
             {
                 Some(Refusal::NotReloadable(name()))

@@ -328,6 +328,7 @@ impl Engine {
             Followup::Triggered(unit) => match self.unit(unit).state {
                 State::Timer(_) => self.timer_looks(unit),
                 State::Path(_) => self.path_looks(unit),
+                State::Automount(_) => self.automount_looks(unit),
                 _ => self.service_changed(unit),
             },
         }

@@ -1,4 +1,4 @@
-//! What timers and path units have in common: they start another unit, which must be there.
+//! What timers, path units and automounts have in common: they start another unit, which must be there.
 
 use crate::config::{Load, Relation};
 use crate::engine::Engine;

@@ -155,6 +155,9 @@ fn parse_event(engine: &Engine, line: &str, request: &mut u64) -> Input {
             Input::Conditions { unit, outcome }
         }
         "watched" | "fired" | "unwatchable" | "anew" => parse_path_event(&words, unit, incarnation),
+        "set" | "unset" | "visited" | "idle" | "unsettable" | "answered" => {
+            parse_automount_event(&words, unit, incarnation)
+        }
         "reckoned" | "elapsed" | "clock" => parse_timer_event(&words, unit, incarnation),
         _ => parse_connection(engine, &words, unit, incarnation),
     }
@@ -180,6 +183,41 @@ fn parse_path_event(words: &[&str], unit: UnitId, incarnation: Incarnation) -> I
             why: "there are no watches left".to_owned(),
         },
         _ => Input::WatchPath(unit),
+    }
+}
+
+/// `set NAME`, `unset NAME`, `visited NAME NUMBER`, `idle NAME NUMBER`, `unsettable NAME`, `answered NAME NUMBER…`.
+fn parse_automount_event(words: &[&str], unit: UnitId, incarnation: Incarnation) -> Input {
+    let visited = |visit| Input::AutomountVisited {
+        unit,
+        incarnation,
+        token: words[2].parse().unwrap(),
+        visit,
+    };
+    match words[0] {
+        "set" => Input::AutomountSet {
+            unit,
+            incarnation,
+            device: 42,
+        },
+        "unset" => Input::AutomountUnset { unit, incarnation },
+        "visited" => visited(Visit::Enters {
+            who: "sh (pid 7)".into(),
+        }),
+        "idle" => visited(Visit::Expires),
+        "answered" => Input::AutomountAnswered {
+            unit,
+            incarnation,
+            waits: words[2..]
+                .iter()
+                .map(|word| word.parse().unwrap())
+                .collect(),
+        },
+        _ => Input::AutomountFailed {
+            unit,
+            incarnation,
+            why: "the kernel has no autofs".to_owned(),
+        },
     }
 }
 
@@ -383,4 +421,9 @@ fn slices_bound_how_many_are_up_and_scopes_live_as_long_as_their_processes() {
 #[test]
 fn what_is_replaced_drains_or_goes_on() {
     check("replace.txt");
+}
+
+#[test]
+fn automounts_have_their_mount_there_for_who_comes() {
+    check("automounts.txt");
 }

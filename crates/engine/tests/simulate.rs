@@ -11,6 +11,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "simulation/automounts.rs"]
+mod automounts;
 #[path = "simulation/check.rs"]
 mod check;
 #[path = "simulation/crash.rs"]

@@ -21,6 +21,7 @@ mod syscall;
 pub mod allocator;
 #[cfg(feature = "std")]
 pub mod aside;
+pub mod autofs;
 pub mod bpf;
 #[cfg(all(c_library = "musl", target_env = "gnu", feature = "std"))]
 mod c_library;

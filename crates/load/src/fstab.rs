@@ -33,7 +33,6 @@ const LINE_BYTES_MAX: usize = 16 * 1024;
 
 /// One line of the table.
 struct Line<'a> {
-    number: usize,
     what: String,
     place: String,
     kind: &'a str,
@@ -43,7 +42,7 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn read(number: usize, text: &'a str) -> Result<Option<Self>, String> {
+    fn read(text: &'a str) -> Result<Option<Self>, String> {
         let mut words = text.split_ascii_whitespace();
         let Some(what) = words.next().filter(|word| !word.starts_with('#')) else {
             return Ok(None);
@@ -57,7 +56,6 @@ impl<'a> Line<'a> {
             .parse()
             .map_err(|_| format!("{pass:?} is no number of a pass"))?;
         Ok(Some(Line {
-            number,
             what: plain(what)?,
             place: plain(place)?,
             kind,
@@ -168,8 +166,7 @@ pub fn units(table: &str) -> Fstab {
         let number = at + 1;
         let outcome = match text.len() > LINE_BYTES_MAX {
             true => Err(format!("it has more than {LINE_BYTES_MAX} bytes")),
-            false => Line::read(number, text)
-                .and_then(|line| line.map_or(Ok(()), |line| made.take(&line))),
+            false => Line::read(text).and_then(|line| line.map_or(Ok(()), |line| made.take(&line))),
         };
         if let Err(why) = outcome {
             made.notes
@@ -252,12 +249,36 @@ impl Fstab {
             line_of(&mut body, "TimeoutSec", &value(time));
         }
         if line.has_own("automount") {
-            self.notes.push(format!(
-                "/etc/fstab:{}: {} is mounted at boot, and not when it is first entered: x-systemd.automount is not supported yet",
-                line.number, line.place
-            ));
+            return self.automount(line, target, name, unit + &body);
         }
         self.add(line, target, name, unit + &body)
+    }
+
+    /// What is mounted when it is first entered is pulled in by its automount alone, which `noauto` is not about.
+    fn automount(
+        &mut self,
+        line: &Line<'_>,
+        target: &str,
+        mount: &str,
+        text: String,
+    ) -> Result<(), String> {
+        let stem = mount.strip_suffix(".mount").unwrap_or(mount);
+        let name = format!("{stem}.automount");
+        let mut unit = String::from("# Made from /etc/fstab.\n\n[Unit]\n");
+        line_of(&mut unit, "Documentation", "man:fstab(5)");
+        line_of(&mut unit, "SourcePath", "/etc/fstab");
+        unit.push_str("\n[Automount]\n");
+        line_of(&mut unit, "Where", &value(&line.place));
+        for time in line.values("idle-timeout") {
+            line_of(&mut unit, "TimeoutIdleSec", &value(time));
+        }
+        if self.files.contains_key(&PathBuf::from(mount)) {
+            return Err(format!("an earlier line makes {mount} too"));
+        }
+        self.want(line, target, &name, false)?;
+        self.files.insert(mount.into(), Made::File(text));
+        self.files.insert(name.into(), Made::File(unit));
+        Ok(())
     }
 
     fn swap(&mut self, line: &Line<'_>) -> Result<(), String> {
@@ -316,13 +337,19 @@ impl Fstab {
         if self.files.contains_key(&PathBuf::from(name)) {
             return Err(format!("an earlier line makes {name} too"));
         }
-        self.want(line, target, name)?;
+        self.want(line, target, name, line.has("noauto"))?;
         self.files.insert(name.into(), Made::File(text));
         Ok(())
     }
 
     /// What pulls a unit in: a target of the boot, but for those that are asked for, or those that the line names.
-    fn want(&mut self, line: &Line<'_>, target: &str, name: &str) -> Result<(), String> {
+    fn want(
+        &mut self,
+        line: &Line<'_>,
+        target: &str,
+        name: &str,
+        is_asked_for: bool,
+    ) -> Result<(), String> {
         let mut is_named = false;
         for (option, folder) in [("wanted-by", "wants"), ("required-by", "requires")] {
             for by in line.values(option) {
@@ -330,7 +357,7 @@ impl Fstab {
                 self.pull(&unit_of(by)?, folder, name);
             }
         }
-        if !is_named && !line.has("noauto") {
+        if !is_named && !is_asked_for {
             let folder = if line.has("nofail") {
                 "wants"
             } else {
@@ -459,6 +486,30 @@ mod tests {
         }
         assert!(!unit.contains("Options="), "{unit}");
         assert_eq!(links(&made), ["d.target.wants/a.mount"]);
+    }
+
+    #[test]
+    fn what_is_mounted_when_it_is_entered_is_pulled_in_by_its_automount() {
+        let made = units(
+            "/dev/a /a.mount/b ext4 noauto,x-systemd.automount,x-systemd.idle-timeout=5min 0 0\n\
+             host:/c /c nfs nofail,x-systemd.automount 0 0\n\
+             /dev/d /d ext4 x-systemd.automount,x-systemd.wanted-by=e.target 0 0\n",
+        );
+        assert_eq!(made.notes, Vec::<String>::new());
+        let unit = text(&made, "a.mount-b.automount");
+        let ending = "\n[Automount]\nWhere=/a.mount/b\nTimeoutIdleSec=5min\n";
+        assert!(unit.ends_with(ending), "{unit}");
+        let mount = text(&made, "a.mount-b.mount");
+        assert!(mount.contains("What=/dev/a\n"), "{mount}");
+        assert!(!mount.contains("Options="), "{mount}");
+        assert_eq!(
+            links(&made),
+            [
+                "e.target.wants/d.automount",
+                "local-fs.target.requires/a.mount-b.automount",
+                "remote-fs.target.wants/c.automount",
+            ]
+        );
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub fn defect(unit: &Unit) -> Option<&'static str> {
             "the path unit has no path: no Path…= or DirectoryNotEmpty=",
         ),
         UnitKind::Mount => mount(unit),
+        UnitKind::Automount => automount(unit),
         UnitKind::Swap => swap(unit),
         _ => None,
     }
@@ -108,6 +109,19 @@ fn mount(unit: &Unit) -> Option<&'static str> {
         )
     } else if unit.get(&key::MOUNT_WHAT).is_none_or(String::is_empty) {
         Some("the mount has no What=")
+    } else {
+        None
+    }
+}
+
+fn automount(unit: &Unit) -> Option<&'static str> {
+    let place = model::mount::place(unit);
+    if place.as_deref() == Some("/") {
+        Some("the root of the file system can't be mounted when it is first entered")
+    } else if !place.is_some_and(|place| is_named_for(unit, &place)) {
+        Some(
+            "Where= is not what the unit's name says: `coracle escape --path --suffix=automount` prints the name for a place",
+        )
     } else {
         None
     }

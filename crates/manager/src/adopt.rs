@@ -230,6 +230,13 @@ impl Manager {
                 false => self.link.drop_held(Class::Other, &name),
             }
         }
+        let of_automounts = |(name, _): &mut (String, _)| name.starts_with(crate::automounts::HELD);
+        for (name, pipe) in others.extract_if(.., of_automounts) {
+            match self.listens_with(&name) {
+                true => self.adopt_automount(&name, pipe),
+                false => self.link.drop_held(Class::Other, &name),
+            }
+        }
         let names = others.into_iter().map(|(name, _)| name);
         let (wanted, rest): (Set<_>, Set<_>) = names.partition(|name| self.is_wanted(name));
         for name in rest {

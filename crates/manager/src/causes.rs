@@ -40,6 +40,8 @@ pub(crate) fn sentence(cause: &Cause) -> String {
         Cause::Unhealthy { unit } => format!("the probes of {unit} failed"),
         Cause::Elapsed { timer } => format!("the time of {timer}"),
         Cause::Watched { path, what } => format!("what {path} waits for at {what}"),
+        Cause::Entered { automount, who } => format!("{who} came to {automount}"),
+        Cause::Idle { automount } => format!("nobody was at {automount} for its time"),
         Cause::Traffic { socket } => format!("traffic at {}", socket),
         Cause::Followed { unit, relation } => {
             format!("{} changed ({})", unit, relation_name(*relation))

@@ -35,20 +35,16 @@ impl Manager {
             Action::RefuseConnection { .. } => self.refuse_connection(),
             Action::ReleaseConnection(instance) => self.release_connection(instance),
             Action::FlushSockets(unit) => self.flush_sockets(unit),
-            Action::ReckonTimer { unit, incarnation } => self.reckon_timer(unit, incarnation),
-            Action::WatchTimer {
-                unit,
-                incarnation,
-                at,
-            } => self.watch_timer(unit, incarnation, at),
-            Action::UnwatchTimer(unit) => self.unwatch_timer(unit),
-            Action::StampTimer(unit) => self.stamp_timer(unit),
-            Action::WatchPath {
-                unit,
-                incarnation,
-                watch,
-            } => self.watch_path(unit, incarnation, watch),
-            Action::UnwatchPath(unit) => self.unwatch_path(unit),
+            action @ (Action::ReckonTimer { .. }
+            | Action::WatchTimer { .. }
+            | Action::UnwatchTimer(_)
+            | Action::StampTimer(_)
+            | Action::WatchPath { .. }
+            | Action::UnwatchPath(_)
+            | Action::SetAutomount { .. }
+            | Action::UnsetAutomount { .. }
+            | Action::AnswerAutomount { .. }
+            | Action::ExpireAutomount { .. }) => self.carry_out_of_trigger(action),
             Action::Clean { unit, what } => self.begin_cleaning(unit, what),
             Action::EndCleaning(unit) => self.end_cleaner(unit),
             Action::WakeAt(moment) => self.wake = moment,
@@ -78,13 +74,56 @@ impl Manager {
         }
     }
 
-    /// What the engine says of these is why its start failed, if it does: sockets, timers and path units have no process that could tell.
+    /// What timers, path units and automounts want.
+    fn carry_out_of_trigger(&mut self, action: Action) {
+        match action {
+            Action::ReckonTimer { unit, incarnation } => self.reckon_timer(unit, incarnation),
+            Action::WatchTimer {
+                unit,
+                incarnation,
+                at,
+            } => self.watch_timer(unit, incarnation, at),
+            Action::UnwatchTimer(unit) => self.unwatch_timer(unit),
+            Action::StampTimer(unit) => self.stamp_timer(unit),
+            Action::WatchPath {
+                unit,
+                incarnation,
+                watch,
+            } => self.watch_path(unit, incarnation, watch),
+            Action::UnwatchPath(unit) => self.unwatch_path(unit),
+            Action::SetAutomount {
+                unit,
+                incarnation,
+                device,
+            } => self.set_automount(unit, incarnation, device),
+            Action::UnsetAutomount {
+                unit,
+                incarnation,
+                device,
+                waits,
+            } => self.unset_automount(unit, incarnation, device, waits),
+            Action::AnswerAutomount {
+                unit,
+                incarnation,
+                device,
+                waits,
+                well,
+            } => self.answer_automount((unit, incarnation), device, waits, well),
+            Action::ExpireAutomount { unit, device, .. } => self.expire_automount(unit, device),
+            _ => {}
+        }
+    }
+
+    /// What the engine says of these is why its start failed, if it does: sockets, timers, path units and automounts have no process that could tell.
     fn note_word(&mut self, unit: UnitId, text: &str) {
         let entry = self.units.get_mut(&unit);
         let Some(entry) = entry.filter(|entry| {
             matches!(
                 entry.name.kind(),
-                model::UnitKind::Socket | model::UnitKind::Timer | model::UnitKind::Path
+                model::UnitKind::Socket
+                    | model::UnitKind::Timer
+                    | model::UnitKind::Path
+                    | model::UnitKind::Automount
             )
         }) else {
             return;

@@ -35,16 +35,22 @@ pub(crate) enum Lane {
     Flushes,
     /// The same of all portables.
     PortableFlushes,
+    /// Of places where automounts are, and who waits there.
+    Automounts,
+    /// Of automounts that may be idle, where it lasts as long as an unmounting.
+    Idleness,
 }
 
 impl Lane {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
         Self::Host,
         Self::Portable,
         Self::Firewall,
         Self::Trees,
         Self::Flushes,
         Self::PortableFlushes,
+        Self::Automounts,
+        Self::Idleness,
     ];
 
     /// Threads at once.
@@ -54,20 +60,31 @@ impl Lane {
             Self::Portable => 16,
             Self::Firewall => 1,
             Self::Trees => 4,
-            Self::Flushes | Self::PortableFlushes => 8,
+            Self::Flushes | Self::PortableFlushes | Self::Automounts | Self::Idleness => 8,
         }
     }
 }
 
 /// Those of all lanes together: a lane that has room always finds a thread.
 const THREADS_MAX: usize = {
-    let [host, portable, firewall, trees, flushes, portable_flushes] = Lane::ALL;
+    let [
+        host,
+        portable,
+        firewall,
+        trees,
+        flushes,
+        portable_flushes,
+        automounts,
+        idleness,
+    ] = Lane::ALL;
     host.threads_max()
         + portable.threads_max()
         + firewall.threads_max()
         + trees.threads_max()
         + flushes.threads_max()
         + portable_flushes.threads_max()
+        + automounts.threads_max()
+        + idleness.threads_max()
 };
 
 /// An answer.
@@ -80,6 +97,8 @@ pub(crate) enum Told {
     PidFile(crate::pid_file::Found),
     /// To a look at what path units wait for.
     Paths(crate::paths::Looked),
+    /// To what was to be done at the place of an automount unit.
+    Automount(crate::automounts::Done),
     /// To a removal: what stays.
     Trees(Vec<crate::leftovers::Stays>),
     /// To what was to be thrown away, by its number.
@@ -110,7 +129,16 @@ struct Queue {
 
 impl Queue {
     fn busy(&mut self, lane: Lane) -> &mut usize {
-        let [host, portable, firewall, trees, flushes, portable_flushes] = &mut self.busy;
+        let [
+            host,
+            portable,
+            firewall,
+            trees,
+            flushes,
+            portable_flushes,
+            automounts,
+            idleness,
+        ] = &mut self.busy;
         match lane {
             Lane::Host => host,
             Lane::Portable => portable,
@@ -118,6 +146,8 @@ impl Queue {
             Lane::Trees => trees,
             Lane::Flushes => flushes,
             Lane::PortableFlushes => portable_flushes,
+            Lane::Automounts => automounts,
+            Lane::Idleness => idleness,
         }
     }
 
@@ -225,6 +255,7 @@ impl Manager {
                 Told::Sets(changed) => self.on_sets_changed(changed),
                 Told::PidFile(found) => self.on_pid_file(found),
                 Told::Paths(looked) => self.on_looked_at_paths(looked),
+                Told::Automount(done) => self.on_automount_done(done),
                 Told::Trees(stays) => self.on_removed_trees(stays),
                 Told::Flushed(number) => self.on_flushed(number),
             }

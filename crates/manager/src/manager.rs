@@ -125,6 +125,7 @@ pub(crate) struct Aside {
     pub(crate) joiners: crate::namespaces::Joiners,
     pub(crate) timers: crate::timers::Timers,
     pub(crate) paths: crate::paths::Paths,
+    pub(crate) automounts: crate::automounts::Automounts,
     pub(crate) tables: crate::tables::Tables,
     pub(crate) flushes: crate::draining::Flushes,
     pub(crate) probes: crate::health::Probes,
@@ -393,6 +394,7 @@ impl Manager {
             Token::UserClient(number) => self.on_user_client(number, event),
             Token::Timers(source) => self.on_timers(source),
             Token::Path(token) => self.on_path_events(token),
+            Token::Automount(token) => self.on_automount(token, event.closed),
             Token::Mounts => self.on_mounts(),
             Token::Tables => self.on_tables(),
             Token::Stored(number) => self.on_stored_ended(number),
@@ -428,7 +430,7 @@ impl Manager {
         self.send_signals();
         self.change_sets();
         self.link.flush(&self.poll)?;
-        self.notifications.consume();
+        self.consume_heard();
         self.flush_connections();
         self.write_later()?;
         self.remove_trees();

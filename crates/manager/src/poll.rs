@@ -44,6 +44,8 @@ pub(crate) enum Token {
     UserClient(u32),
     /// The inotify descriptor of a path unit.
     Path(u32),
+    /// The pipe of an automount unit.
+    Automount(u32),
     /// The mount table, for path units.
     Mounts,
     /// The tables of mounts and swaps, for units of these kinds.
@@ -83,6 +85,7 @@ impl Token {
             Self::Stored(number) => (19, number),
             Self::ProbeOutput(number) => (20, number),
             Self::Probed => (21, 0),
+            Self::Automount(number) => (23, number),
         };
         (kind << 32) | u64::from(number)
     }
@@ -111,6 +114,7 @@ impl Token {
             19 => Self::Stored(number),
             20 => Self::ProbeOutput(number),
             21 => Self::Probed,
+            23 => Self::Automount(number),
             16 => Self::Timers(*Source::ALL.get(number as usize)?),
             _ => return None,
         })

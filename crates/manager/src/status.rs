@@ -153,9 +153,8 @@ impl Manager {
             active_enter_realtime_us: as_realtime_us(stamps.active_enter),
             active_exit_realtime_us: as_realtime_us(stamps.active_exit),
             inactive_enter_realtime_us: as_realtime_us(stamps.inactive_enter),
-            failed_condition: (!runs && !failed)
-                .then(|| entry.unmet.as_deref().map(str::to_owned))
-                .flatten(),
+            failed_condition: (entry.unmet.as_deref().map(str::to_owned))
+                .filter(|_| !runs && !failed),
             triggers: self.related(id, Relation::Triggers, false),
             triggered_by: self.related(id, Relation::Triggers, true),
             service: (kind == UnitKind::Service)
@@ -163,6 +162,7 @@ impl Manager {
             socket: (kind == UnitKind::Socket).then(|| self.socket_status(entry)),
             timer: (kind == UnitKind::Timer).then(|| timer_status(state)),
             path: (kind == UnitKind::Path).then(|| crate::triggered::path_status(entry, state)),
+            automount: (kind == UnitKind::Automount).then(|| self.automount_status(entry)),
             sandbox: self.sandbox_status(entry),
             image: self.image_status(entry),
             processes: cgroup
@@ -368,9 +368,11 @@ impl Manager {
 
     /// The list of units as an answer, its final NUL included; none where it can't be said in JSON.
     pub(crate) fn list_units(&self, input: &ListUnitsRequest, all: bool) -> Option<Vec<u8>> {
+        let others = self.mounts_without_units(input);
         let lines = || {
             let wanted = self.sorted().filter(|entry| self.is_listed(entry, input));
-            wanted.filter_map(|entry| self.line(entry, all))
+            let known = wanted.filter_map(|entry| self.line(entry, all));
+            crate::listed_mounts::merged(known, others.iter().cloned())
         };
         let units = wire::listing::Each(lines);
         let mut bytes = Vec::with_capacity(self.units.len() * LINE_BYTES);
@@ -383,21 +385,19 @@ impl Manager {
         let Some(state) = self.engine.state(entry.id) else {
             return false;
         };
-        let (active, name) = (state.active().name(), entry.name.as_str());
-        let mut names = input.names.iter();
-        let kind = entry.name.kind().suffix();
+        let active = state.active().name();
         let states = [active, state.sub().name(), entry.origin.load.name()];
-        let is_any = |wanted: &[String], words: &[&str]| {
-            wanted.is_empty() || wanted.iter().any(|wanted| words.contains(&wanted.as_str()))
-        };
         let is_shown = input.all
             || !input.states.is_empty()
             || active != "inactive"
             || self.engine.job(entry.id).is_some();
         is_shown
-            && is_any(&input.states, &states)
-            && is_any(&input.kinds, &[kind])
-            && (input.names.is_empty() || names.any(|one| pattern::means(one, name)))
+            && crate::listed_mounts::is_meant(
+                input,
+                entry.name.as_str(),
+                entry.name.kind(),
+                &states,
+            )
     }
 
     fn line<'a>(&'a self, entry: &'a Entry, all: bool) -> Option<UnitLine<'a>> {
@@ -505,6 +505,7 @@ pub(crate) fn result_of(state: &State, last: engine::UnitResult) -> &'static str
         | State::Reached { .. }
         | State::Timer(_)
         | State::Path(_) => last.name(),
+        State::Automount(run) => run.result.name(),
     }
 }
 

@@ -233,6 +233,12 @@ impl Manager {
         }
     }
 
+    /// Where something is mounted, sorted; nothing where that can't be told.
+    pub(crate) fn mounted_places(&self) -> Vec<String> {
+        let seen = self.aside.tables.seen();
+        seen.map_or_else(|_| Vec::new(), |seen| seen.mounts.keys().cloned().collect())
+    }
+
     /// What a mount without a unit file is: the table says so.
     pub(crate) fn unit_of_table(&self, name: &UnitName) -> Option<Unit> {
         if name.kind() != UnitKind::Mount {
@@ -276,6 +282,10 @@ fn parse_mounts(table: &[u8]) -> Mounts {
         let (Some(kind), Some(what)) = (at(end + 1), at(end + 2)) else {
             continue;
         };
+        // What lies there to mount something else on is not the mount of the place.
+        if kind == b"autofs" {
+            continue;
+        }
         let mounted = Mounted {
             what: text(what),
             kind: text(kind),
@@ -342,7 +352,8 @@ mod tests {
     fn the_last_mount_at_a_place_is_the_one_that_is_there() {
         let table = b"22 1 254:1 / / rw - ext4 /dev/vda1 rw\n\
             30 22 254:16 / /srv/a\\040b rw,noatime shared:1 master:2 - ext4 /dev/vdb rw\n\
-            31 30 0:40 / /srv/a\\040b ro - tmpfs tmp rw\nbroken\n";
+            31 30 0:40 / /srv/a\\040b ro - tmpfs tmp rw\nbroken\n\
+            32 30 0:41 / /srv/later rw - autofs coracle:/run/coracle rw\n";
         let mounts = parse_mounts(table);
         assert_eq!(mounts.len(), 2);
         let there = &mounts["/srv/a b"];

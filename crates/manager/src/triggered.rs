@@ -3,7 +3,8 @@
 use crate::entry::Entry;
 use crate::manager::Manager;
 use engine::{Cause, State, UnitId};
-use wire::{PathStatus, WatchedPath};
+use model::key;
+use wire::{AutomountStatus, PathStatus, WatchedPath};
 
 impl Manager {
     /// The variables that say what started a run: not what another unit needs, and not what restarts by itself.
@@ -32,6 +33,26 @@ impl Manager {
                 variables
             }
             _ => Vec::new(),
+        }
+    }
+}
+
+impl Manager {
+    /// Where an automount unit is, and what of its mount is known.
+    pub(crate) fn automount_status(&self, entry: &Entry) -> AutomountStatus {
+        let mounts = self
+            .engine
+            .relations(entry.id, engine::Relation::Triggers, false);
+        let mount = mounts.first().copied();
+        let what = mount.and_then(|mount| self.units.get(&mount)?.unit.get(&key::MOUNT_WHAT));
+        AutomountStatus {
+            place: model::mount::place(&entry.unit).unwrap_or_default(),
+            what: what.cloned(),
+            mounted: mount.is_some_and(|mount| self.engine.in_kernel_table(mount)),
+            idle_us: match entry.unit.value(&key::TIMEOUT_IDLE_SEC).micros() {
+                u64::MAX => 0,
+                idle => idle,
+            },
         }
     }
 }

@@ -14,9 +14,10 @@ pub fn unsupported(unit: &Unit) -> Option<&'static str> {
         | UnitKind::Scope
         | UnitKind::Mount
         | UnitKind::Swap
-        | UnitKind::Path => None,
+        | UnitKind::Path
+        | UnitKind::Automount => None,
         UnitKind::Service => service(unit),
-        UnitKind::Automount | UnitKind::Device => Some("units of this kind are not supported yet."),
+        UnitKind::Device => Some("units of this kind are not supported yet."),
     }
 }
 

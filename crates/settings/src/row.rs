@@ -229,7 +229,6 @@ pub(crate) mod later {
         NOT_BUILT ParsedOnly "not built yet";
         CONTROL_GROUPS ParsedOnly "this part of resource control is not built yet";
         MEMORY_KILLER ParsedOnly "no process of ours looks for memory pressure and kills: MemoryHigh= slows down, at MemoryMax= the kernel kills, and the host's own killer does not know our units";
-        MOUNTS ParsedOnly "automount units are not built yet";
         SECURITY_MODULES ParsedOnly "labels of sockets are not set yet: those of services are";
         SERVICES ParsedOnly "this part of services is not built yet";
         SOCKET_ATTRIBUTES ParsedOnly "sockets have extended attributes since Linux 7.0, on which nobody has tried it yet";

@@ -16,7 +16,9 @@ use std::collections::BTreeMap;
 
 pub use relations::{CauseLink, Related, RelationsReply, UnitRelations};
 pub use services::{BesideStatus, CommandStatus, HealthStatus, ServiceStatus, TakenBackRequest};
-pub use triggers::{Listening, PathStatus, SocketStatus, TimerStatus, WatchedPath};
+pub use triggers::{
+    AutomountStatus, Listening, PathStatus, SocketStatus, TimerStatus, WatchedPath,
+};
 pub use usage::{BlockIo, Storage, Traffic};
 
 /// How a first process that finds another one begins to say so.
@@ -225,6 +227,8 @@ records! {
         timer: Option<TimerStatus>,
         /// What path units have.
         path: Option<PathStatus>,
+        /// Of an automount unit.
+        automount: Option<AutomountStatus>,
         /// Which restrictions hold.
         sandbox: Option<SandboxStatus>,
         /// The image or directory that it runs from.

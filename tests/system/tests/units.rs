@@ -89,8 +89,8 @@ fn further_unit_directories_come_before_the_instances_own() {
 fn what_this_version_can_not_do_is_refused_by_name_and_found_by_verify() {
     let units = [
         (
-            "tmp-a.automount",
-            "[Automount]\nWhere=/tmp/a\n",
+            "tmp-a.device",
+            "[Unit]\nDescription=a\n",
             "units of this kind are not supported",
         ),
         (

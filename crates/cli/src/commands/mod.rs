@@ -1,6 +1,7 @@
 //! The verbs, one file each; files that hold several hold verbs that differ in one word.
 
 pub(crate) mod attach;
+pub(crate) mod automounts;
 pub(crate) mod backup;
 pub(crate) mod build;
 pub(crate) mod cat;

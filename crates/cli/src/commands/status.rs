@@ -162,6 +162,7 @@ fn print(context: &Context, unit: &UnitStatus) -> Result<()> {
     socket(unit);
     timer(unit);
     path(unit);
+    automount(unit);
     for other in &unit.triggered_by {
         field("TriggeredBy", other);
     }
@@ -336,6 +337,16 @@ fn timer(unit: &UnitStatus) {
         Some(us) => field("Elapses", &moment(us)),
         None if unit.active == "active" => field("Elapses", "not by itself, as it stands"),
         None => {}
+    }
+}
+
+fn automount(unit: &UnitStatus) {
+    let Some(automount) = &unit.automount else {
+        return;
+    };
+    field("Where", &automount.place);
+    if automount.idle_us > 0 {
+        field("Idle", &clock::span(automount.idle_us));
     }
 }
 

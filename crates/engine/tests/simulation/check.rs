@@ -199,6 +199,12 @@ impl World {
             | Action::WatchPath {
                 unit, incarnation, ..
             }
+            | Action::SetAutomount {
+                unit, incarnation, ..
+            }
+            | Action::UnsetAutomount {
+                unit, incarnation, ..
+            }
             | Action::WatchTimer {
                 unit, incarnation, ..
             } => current(*unit, *incarnation),
@@ -472,6 +478,7 @@ impl World {
 
     /// At the end nothing waits.
     pub(crate) fn check_still(&self) -> Result<(), String> {
+        self.check_automounts()?;
         if let Some((job, unit)) = self.engine.jobs().next() {
             return Err(format!(
                 "{job:?} of {unit:?} waits for ever: {:?}",

@@ -56,6 +56,7 @@ impl World {
         self.timers.clear();
         self.watching.clear();
         self.paths.clear();
+        self.forget_automounts();
         for config in self.configs.clone() {
             self.quiet_step(Input::Configure(Box::new(config)));
         }
@@ -126,6 +127,10 @@ impl World {
 fn is_kept(input: &Input) -> bool {
     matches!(
         input,
-        Input::Exited { .. } | Input::Notify { .. } | Input::Executed(_) | Input::ExecFailed(_)
+        Input::Exited { .. }
+            | Input::Notify { .. }
+            | Input::Executed(_)
+            | Input::ExecFailed(_)
+            | Input::AutomountVisited { .. }
     )
 }

@@ -100,6 +100,10 @@ pub(crate) fn units(random: &mut Random) -> Vec<UnitConfig> {
     if random.chance(30) {
         units.push(crate::tables::entry(random, "d0.mount", Table::Mounts));
     }
+    if random.chance(25) {
+        let starts = random.pick(&units).name.clone();
+        units.push(crate::automounts::automount(random, &starts));
+    }
     if random.chance(15) {
         units.push(crate::tables::entry(random, "w0.swap", Table::Swaps));
     }
@@ -398,6 +402,7 @@ pub(crate) fn brief(config: &UnitConfig) -> String {
         Kind::Socket(socket) => format!("socket accept={:?}", socket.accept),
         Kind::Timer(timer) => format!("{timer:?}"),
         Kind::Path(path) => format!("{path:?}"),
+        Kind::Automount(automount) => format!("{automount:?}"),
         _ => "target".to_owned(),
     };
     let conditions = if config.conditions { " conditions" } else { "" };

@@ -101,6 +101,7 @@ impl World {
         );
         events.extend(self.found_mains());
         events.extend(self.table_events());
+        events.extend(self.automount_events());
         events.extend(
             self.condition_tests
                 .iter()
@@ -292,6 +293,12 @@ impl World {
             Event::PathWatched(_) | Event::PathFired(_) | Event::PathTroubled(_) => {
                 self.happen_to_path(event)
             }
+            Event::AutomountSet(_)
+            | Event::AutomountUnset(_)
+            | Event::AutomountAnswered
+            | Event::AutomountVisited(_)
+            | Event::AutomountIdle(_)
+            | Event::AutomountBroken(_) => self.happen_to_automount(&event),
             Event::OrphanDies(run) => {
                 self.orphans.entry(run).or_default().pop();
                 Ok(())
@@ -543,6 +550,12 @@ pub(crate) enum Event {
     PathWatched(Run),
     PathFired(Run),
     PathTroubled(Run),
+    AutomountSet(Run),
+    AutomountUnset(Run),
+    AutomountAnswered,
+    AutomountVisited(Run),
+    AutomountIdle(Run),
+    AutomountBroken(Run),
     Elapsed(Run),
     ClockSet(Run),
     OrphanDies(Run),

@@ -67,6 +67,7 @@ pub(crate) struct World {
     /// Path units that are about to be watched, and those that are.
     pub(crate) watching: BTreeSet<Run>,
     pub(crate) paths: BTreeSet<Run>,
+    pub(crate) automounts: crate::automounts::Automounts,
     /// How many mounts are at each unit's place.
     pub(crate) tables: BTreeMap<UnitId, u32>,
     pub(crate) now: Micros,
@@ -121,6 +122,7 @@ impl World {
             timers: BTreeSet::new(),
             watching: BTreeSet::new(),
             paths: BTreeSet::new(),
+            automounts: Default::default(),
             tables: BTreeMap::new(),
             now: Micros::seconds(100),
             wake: None,
@@ -562,7 +564,7 @@ impl World {
             Action::Release {
                 unit, incarnation, ..
             } => self.release((*unit, *incarnation))?,
-            _ => {}
+            action => self.carry_out_of_automount(action),
         }
         Ok(())
     }

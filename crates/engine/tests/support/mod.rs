@@ -58,6 +58,7 @@ fn new_unit(name: &str) -> UnitConfig {
     match name.rsplit_once('.') {
         Some((stem, "socket")) => UnitConfig::socket(name, &format!("{stem}.service")),
         Some((stem, "timer")) => UnitConfig::timer(name, &format!("{stem}.service")),
+        Some((stem, "automount")) => UnitConfig::automount(name, &format!("{stem}.mount")),
         Some((stem, "path")) => UnitConfig::path(name, &format!("{stem}.service")),
         _ => UnitConfig::target(name),
     }
@@ -129,6 +130,9 @@ fn set_other(unit: &mut UnitConfig, key: &str, value: &str) {
             Kind::Service(service) => set_service(Arc::make_mut(service), key, value),
             Kind::Socket(socket) => set_socket(Arc::make_mut(socket), key, value),
             Kind::Timer(timer) => set_timer(Arc::make_mut(timer), key, value),
+            Kind::Automount(automount) if key == "TimeoutIdleSec" => {
+                Arc::make_mut(automount).idle = seconds(value);
+            }
             Kind::Path(path) if key == "TriggerLimitBurst" => {
                 Arc::make_mut(path).trigger_limit.burst = value.parse().unwrap();
             }
@@ -329,6 +333,23 @@ fn seconds(value: &str) -> Micros {
     }
 }
 
+fn print_automount(engine: &Engine, action: &Action) -> String {
+    let name = |unit: &UnitId| engine.unit_name(*unit).unwrap_or("?").to_owned();
+    match action {
+        Action::SetAutomount { unit, device, .. } => {
+            format!("{}: sets its file system, device {device:?}", name(unit))
+        }
+        Action::UnsetAutomount { unit, waits, .. } => {
+            format!("{}: takes its file system out, with {waits:?}", name(unit))
+        }
+        Action::AnswerAutomount {
+            unit, waits, well, ..
+        } => format!("{}: answers {waits:?} well={well}", name(unit)),
+        Action::ExpireAutomount { unit, .. } => format!("{}: is anybody there?", name(unit)),
+        other => panic!("not about an automount: {other:?}"),
+    }
+}
+
 fn print_connection(engine: &Engine, action: &Action) -> String {
     let name = |unit: &UnitId| engine.unit_name(*unit).unwrap_or("?").to_owned();
     match action {
@@ -404,6 +425,10 @@ pub(crate) fn print_effect(engine: &Engine, effect: &Effect) -> Option<String> {
         Action::UnwatchTimer(unit) => format!("{}: unwatch its moment", name(*unit)),
         Action::WatchPath { unit, watch, .. } => format!("{}: watch {watch:?}", name(*unit)),
         Action::UnwatchPath(unit) => format!("{}: watch nothing", name(*unit)),
+        Action::SetAutomount { .. }
+        | Action::UnsetAutomount { .. }
+        | Action::AnswerAutomount { .. }
+        | Action::ExpireAutomount { .. } => print_automount(engine, &effect.action),
         Action::StampTimer(unit) => format!("{}: keep the moment", name(*unit)),
         Action::Clean { unit, what } => format!("{}: cleans {what}", name(*unit)),
         Action::EndCleaning(unit) => format!("{}: ends its cleaning", name(*unit)),

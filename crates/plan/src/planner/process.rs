@@ -17,7 +17,10 @@ const O_APPEND: u32 = 0o2000;
 pub(super) fn begin(draft: &mut Draft<'_>) {
     let ignore_sigpipe = draft.is_on(&key::IGNORE_SIGPIPE);
     draft.frame(Step::Signals { ignore_sigpipe });
-    draft.frame(Step::Session);
+    // What mounts belongs to the keeper's group of processes, which waits at no automount (autofs(5)).
+    if draft.unit.kind() != model::UnitKind::Mount {
+        draft.frame(Step::Session);
+    }
 }
 
 /// The three streams. A file that two of them name is opened once, so that neither writes over what the other wrote.

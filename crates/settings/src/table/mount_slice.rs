@@ -2,7 +2,7 @@
 
 use model::key;
 
-use crate::row::{Row, later, said};
+use crate::row::{Row, said};
 use crate::types::*;
 
 pub(super) const ROWS: &[Row] = &[
@@ -13,7 +13,6 @@ pub(super) const ROWS: &[Row] = &[
         default_text: "0755",
         summary: said("Sets the permissions of directories made for the mount point."),
         bus: said("u"),
-        status: later::MOUNTS,
         ..Row::NEVER
     },
     Row {
@@ -23,7 +22,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Adds options to the automount file system."),
         since: said("250"),
         bus: said("s"),
-        status: later::MOUNTS,
         ..Row::NEVER
     },
     Row {
@@ -33,7 +31,6 @@ pub(super) const ROWS: &[Row] = &[
         summary: said("Unmounts after this long without use."),
         since: said("220"),
         bus: said("t"),
-        status: later::MOUNTS,
         ..Row::NEVER
     },
     Row {
@@ -42,7 +39,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &PLAIN_PATH,
         summary: said("Names the mount point."),
         bus: said("s"),
-        status: later::MOUNTS,
         ..Row::NEVER
     },
     Row {

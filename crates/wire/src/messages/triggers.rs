@@ -41,6 +41,18 @@ records! {
         last_realtime_us: Option<u64>,
     }
 
+    /// Where an automount unit is.
+    struct AutomountStatus {
+        /// The place.
+        place: String,
+        /// What its mount shows there, where that is known.
+        what: Option<String>,
+        /// The mount is there.
+        mounted: bool,
+        /// After how long without visitors it goes, in microseconds; 0: it stays.
+        idle_us: u64,
+    }
+
     /// One path that is watched.
     struct WatchedPath {
         /// `PathExists`, `PathExistsGlob`, `PathChanged`, `PathModified` or `DirectoryNotEmpty`.
