@@ -20,7 +20,8 @@ use crate::files::{
 pub struct Held {
     records: Portables,
     name: String,
-    _lock: File,
+    /// Its directory.
+    lock: File,
     /// While directories are claimed, nobody else claims any.
     claiming: Option<File>,
 }
@@ -42,7 +43,7 @@ impl Portables {
                 return Ok(Held {
                     records: self.clone(),
                     name: name.to_owned(),
-                    _lock: opened,
+                    lock: opened,
                     claiming: None,
                 });
             }
@@ -202,11 +203,15 @@ impl Held {
         Ok(sync_parent(&self.records.folder())?)
     }
 
-    /// What holding it made goes again where nothing was written.
+    /// What holding it made goes again where nothing was written. After a removal the directory of that name is another's, who holds it
+    /// by now and has not written anything yet.
     fn tidy(&self) -> Result<(), Error> {
         let path = self.records.file(&self.name)?;
+        let directory = path.parent().unwrap_or(&self.records.state);
         let _lock = lock(&self.records.state)?;
-        remove_if_empty(path.parent().unwrap_or(&self.records.state))?;
+        if is_still_there(&self.lock, directory)? {
+            remove_if_empty(directory)?;
+        }
         Ok(remove_if_empty(&self.records.folder())?)
     }
 }
@@ -222,6 +227,21 @@ impl Drop for Held {
 mod tests {
     use super::super::tests::portable;
     use super::*;
+
+    #[test]
+    fn who_removed_it_takes_nothing_from_who_holds_it_next() {
+        let state = tempfile::tempdir().unwrap();
+        let records = Portables::new(state.path());
+        let wanted = portable("1.0", b"a");
+        let removed = records.hold("hello").unwrap();
+        // As a removal does before it lets go.
+        std::fs::remove_dir_all(state.path().join("portables")).unwrap();
+        let mut next = records.hold("hello").unwrap();
+        drop(removed);
+        next.claim(&wanted).unwrap();
+        next.put(&wanted).unwrap();
+        assert_eq!(records.get("hello").unwrap(), Some(wanted));
+    }
 
     #[test]
     fn a_change_waits_for_a_removal_and_does_not_write_the_record_back() {
