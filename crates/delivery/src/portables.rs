@@ -1,6 +1,7 @@
 //! What the host knows of each portable: `<state>/portables/NAME/portable.json`, and `<state>/remembered`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -8,8 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::channel::Seen;
 use crate::digest::Digest;
 use crate::files::{
-    FileError, entries, make_open_directory, read_if_there, remove_if_empty, remove_if_there,
-    replace,
+    FileError, entries, lock, read_if_there, remove_if_empty, remove_if_there, replace,
 };
 use crate::grants::Grants;
 use model::version::compare;
@@ -140,28 +140,31 @@ pub fn mark_until_reboot(runtime: &Path, name: &str, is_attached: bool) -> Resul
     let path = until_reboot(runtime, name);
     let folder = path.parent().unwrap_or(runtime);
     if is_attached {
-        return note(&path, folder);
+        let _lock = notes(folder)?;
+        return Ok(replace(&path, b"", 0o644)?);
     }
-    if remove_if_there(&path)? {
+    if path.exists() {
+        let _lock = notes(folder)?;
+        remove_if_there(&path)?;
         remove_if_empty(folder)?;
     }
     Ok(())
 }
 
-/// How often others may take away the folder of notes, as the last one went, before a note is in it.
-const FOLDER_TRIES: u32 = 16;
-
-fn note(path: &Path, folder: &Path) -> Result<(), Error> {
-    let mut tries = 0;
+/// The folder of notes, which nobody removes until this is dropped: it goes with the last note, and others may be about to write one.
+fn notes(folder: &Path) -> Result<File, FileError> {
+    use std::io::ErrorKind::{AlreadyExists, NotFound};
+    let is_gone = |error: &FileError| matches!(error.source.kind(), AlreadyExists | NotFound);
     loop {
-        make_open_directory(folder)?;
-        match replace(path, b"", 0o644) {
-            Err(error)
-                if error.source.kind() == std::io::ErrorKind::NotFound && tries < FOLDER_TRIES =>
-            {
-                tries += 1;
+        // Between two steps of this another one may take the last note away; each time that one has done what it wanted.
+        match lock(folder) {
+            Err(error) if is_gone(&error) && folder.parent().is_some_and(Path::is_dir) => {}
+            locked => {
+                let locked = locked?;
+                if hold::is_still_there(&locked, folder)? {
+                    return Ok(locked);
+                }
             }
-            noted => return Ok(noted?),
         }
     }
 }

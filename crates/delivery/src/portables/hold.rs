@@ -62,7 +62,7 @@ impl Portables {
     }
 }
 
-fn is_still_there(opened: &File, directory: &Path) -> Result<bool, FileError> {
+pub(super) fn is_still_there(opened: &File, directory: &Path) -> Result<bool, FileError> {
     let unreadable = failed("look at", directory);
     let ours = match opened.metadata() {
         Ok(ours) => ours,
