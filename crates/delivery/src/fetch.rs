@@ -28,6 +28,7 @@ mod pace;
 mod pieces;
 mod registry;
 mod resolver;
+mod sink;
 mod staged;
 mod ways;
 mod webhook;
@@ -35,6 +36,7 @@ mod webhook;
 pub use confine::{Reduction, confine, confine_alone};
 pub use pieces::{Pieces, fetch_pieces};
 pub use registry::{Handed, hand_over, referrers, registry_address, there};
+pub use sink::{InFile, Sink};
 pub use webhook::{PostError, post};
 
 use exchange::{Exchange, Outcome};
@@ -134,6 +136,13 @@ pub struct Fetched {
     pub digest: Digest,
     /// Its size.
     pub bytes: u64,
+}
+
+/// What came, all of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Came {
+    /// What its digest has to be, where the place says so.
+    pub expected: Option<Digest>,
 }
 
 /// Why not.
@@ -291,37 +300,45 @@ pub fn fetch(
     state: &File,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Fetched, Error> {
+    let mut file = InFile::open(staging)?;
+    let came = fetch_into(request, &mut file, state, progress)?;
+    file.finish(came, &request.url)
+}
+
+/// The same into whatever takes it, which sees to its digest.
+///
+/// # Errors
+/// As [`fetch`].
+pub fn fetch_into(
+    request: &Request,
+    sink: &mut dyn Sink,
+    state: &File,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Came, Error> {
     if !is_reference(&request.url) {
-        return fetch_address(request, staging, state, progress);
+        return fetch_address(request, sink, state, progress);
     }
     let (of_blob, digest) = registry::resolve(request)?;
-    let fetched = fetch_address(&of_blob, staging, state, progress)?;
-    if fetched.digest == digest {
-        return Ok(fetched);
-    }
-    // The next try must not go on from it.
-    let mut staged = Staged::open(staging, state, &of_blob.url).map_err(Error::staging("read"))?;
-    staged.restart().map_err(Error::staging("empty"))?;
-    Err(Error::Lie {
-        url: request.url.clone(),
-        what: "a blob is not what its digest says",
+    fetch_address(&of_blob, sink, state, progress)?;
+    Ok(Came {
+        expected: Some(digest),
     })
 }
 
 fn fetch_address(
     request: &Request,
-    staging: &File,
+    sink: &mut dyn Sink,
     state: &File,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Fetched, Error> {
+) -> Result<Came, Error> {
     let url = address::parse(&request.url)?;
     let mut tries = Tries::begin(request);
-    let mut staged = Staged::open(staging, state, &request.url).map_err(Error::staging("read"))?;
+    let mut staged = Staged::open(sink, state, &request.url).map_err(Error::staging("read"))?;
     let exchange = Exchange::new(request, url, tries.until, 0)?;
     loop {
         let before = staged.bytes();
         let failed = match exchange.run(&mut staged, progress) {
-            Ok(Outcome::Whole) => return finish(staged),
+            Ok(Outcome::Whole) => return Ok(Came { expected: None }),
             Ok(Outcome::Cut(cause)) => Failed::Cut(cause),
             Ok(Outcome::Trouble(error)) => Failed::Trouble(error),
             Err(error) => return Err(give_up(&mut staged, error)?),
@@ -395,12 +412,6 @@ fn give_up(staged: &mut Staged<'_>, error: Error) -> Result<Error, Error> {
         staged.restart().map_err(Error::staging("empty"))?;
     }
     Ok(error)
-}
-
-/// The digest grew with the file, from its first byte on.
-fn finish(staged: Staged<'_>) -> Result<Fetched, Error> {
-    let (digest, bytes) = staged.digest().map_err(Error::staging("read"))?;
-    Ok(Fetched { digest, bytes })
 }
 
 /// A server that can't be asked.

@@ -167,6 +167,33 @@ impl Reference {
         format!("{scheme}://{authority}/v2/{repository}/{rest}")
     }
 
+    /// The same in a mirror, whose interface has the manifest at this address; none where that is no registry's, or one that is
+    /// asked by http and is not on this machine.
+    #[must_use]
+    pub fn at_mirror(&self, manifest: &str) -> Option<Reference> {
+        let rest = ["https://", "http://"]
+            .iter()
+            .find_map(|scheme| manifest.strip_prefix(scheme))?;
+        let (authority, rest) = rest.split_once("/v2/")?;
+        let own = format!("/manifests/{}", self.pointer);
+        let repository = rest.strip_suffix(&own)?;
+        let mirror = Reference {
+            authority: authority.to_owned(),
+            repository: repository.to_owned(),
+            ..self.clone()
+        };
+        let own = format!("manifests/{}", self.pointer);
+        let is_asked_so = |is_encrypted| mirror.url(&own, is_encrypted) == manifest;
+        let is_one = is_authority(authority) && is_repository(repository);
+        (is_one && (is_asked_so(false) || is_asked_so(true))).then_some(mirror)
+    }
+
+    /// The whole address, with what of the place is in mind.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.with(self.wanted.clone())
+    }
+
     /// The same place with another part of it in mind.
     #[must_use]
     pub fn with(&self, wanted: Wanted) -> String {
@@ -429,6 +456,29 @@ mod tests {
             &format!("oci://r/boat#blob=sha256:{hex}"),
             &format!("#blob=sha256:{hex}"),
         );
+    }
+
+    #[test]
+    fn a_mirror_has_the_same_under_another_host_and_name() {
+        let digest = Digest::of(b"x");
+        let of = Reference::parse(&format!("oci://reg.example/boats/dock:1.1#blob={digest}"));
+        let of = of.unwrap();
+        let at = |manifest: &str| of.at_mirror(manifest).map(|mirror| mirror.address());
+        for (host, scheme) in [("mirror.lan", "https"), ("127.0.0.1:5000", "http")] {
+            let manifest = format!("{scheme}://{host}/v2/copies/dock/manifests/1.1");
+            let expected = format!("oci://{host}/copies/dock:1.1#blob={digest}");
+            assert_eq!(at(&manifest), Some(expected));
+        }
+        for other in [
+            "http://mirror.lan/v2/copies/dock/manifests/1.1",
+            "https://mirror.lan/copies/dock/manifests/1.1",
+            "https://mirror.lan/v2/copies/dock/manifests/1.2",
+            "https://mirror.lan/v2/../dock/manifests/1.1",
+            "https://me@mirror.lan/v2/dock/manifests/1.1",
+            "",
+        ] {
+            assert_eq!(at(other), None, "{other}");
+        }
     }
 
     #[test]

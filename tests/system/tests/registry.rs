@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use coracle_system_tests::images::{By, Workshop, with_workshop};
 use testkit::{Instance, Registry};
@@ -13,6 +14,11 @@ fn unit(version: &str) -> String {
 }
 
 fn publish(coracle: &Instance, workshop: &Workshop<'_>, version: &str, to: &str) {
+    publish_in(coracle, workshop, version, &[to]);
+}
+
+/// One and the same file in several places.
+fn publish_in(coracle: &Instance, workshop: &Workshop<'_>, version: &str, places: &[&str]) {
     let image = workshop.image(
         "dock",
         version,
@@ -20,7 +26,9 @@ fn publish(coracle: &Instance, workshop: &Workshop<'_>, version: &str, to: &str)
         &[("dock.service", &unit(version))],
     );
     let key = workshop.key(By::Trusted);
-    coracle.ok(&["publish", &image, to, "--key", &key]);
+    for place in places {
+        coracle.ok(&["publish", &image, place, "--key", &key]);
+    }
 }
 
 #[track_caller]
@@ -95,5 +103,55 @@ fn a_private_registry_is_told_who_asks_by_a_file_of_roots() {
         coracle.ok(&["start", &place]);
         assert_eq!(running(coracle), "dock 1.0");
         coracle.ok(&["purge", "dock"]);
+    });
+}
+
+/// Takes from a registry's files what is no document.
+fn lose_contents(folder: &Path) {
+    const LARGE_BYTES: u64 = 20_000;
+    for entry in fs::read_dir(folder).expect("a directory").flatten() {
+        let path = entry.path();
+        match path.is_dir() {
+            true => lose_contents(&path),
+            false if entry.metadata().expect("a file").len() > LARGE_BYTES => {
+                fs::remove_file(&path).expect("it is there");
+            }
+            false => {}
+        }
+    }
+}
+
+#[test]
+fn a_mirror_of_a_registry_is_asked_first_and_for_anything_but_the_index() {
+    with_workshop(|coracle, workshop| {
+        let folder = coracle.folder().join("mirror");
+        fs::create_dir(&folder).expect("a folder");
+        let (own, mirror) = (
+            Registry::start(coracle.folder(), false),
+            Registry::start(&folder, false),
+        );
+        let place = format!("{}/boats/dock", own.address);
+        let copies = format!("{}/copies/dock", mirror.address);
+        let interface = |registry: &Registry, name: &str| {
+            let host = registry.address.trim_start_matches("oci://");
+            format!("http://{host}/{name}")
+        };
+        let policy = |at: &str| {
+            let of = interface(&own, "v2/boats/");
+            let text = format!("[[mirror]]\nof = \"{of}\"\nat = \"{at}\"\n");
+            fs::write(coracle.folder().join("config/delivery.toml"), text).expect("a file");
+        };
+        publish(coracle, workshop, "1.0", &place);
+        policy("http://mirror.example/v2/copies/");
+        refused(coracle, &["start", &place], "can't be a mirror's");
+        policy(&interface(&mirror, "v2/copies/"));
+        // It has nothing yet: the place itself is asked.
+        let said = coracle.coracle(&["start", &place]).ok();
+        assert!(said.stderr.contains("is passed over"), "{}", said.stderr);
+        publish_in(coracle, workshop, "1.1", &[&place, &copies]);
+        lose_contents(&coracle.folder().join("registry"));
+        coracle.ok(&["upgrade", "dock", "--healthy-for", "0"]);
+        assert_eq!(running(coracle), "dock 1.1");
+        coracle.ok(&["purge", "dock", "--forget"]);
     });
 }

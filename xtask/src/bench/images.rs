@@ -48,7 +48,12 @@ fn tree(root: &Path, name: &str, pieces: usize) -> Result<()> {
 }
 
 /// An image of such a tree, signed by somebody who is trusted.
-fn signed(workshop: &Workshop<'_>, root: &Path, name: &str, pieces: usize) -> Result<String> {
+pub(super) fn signed(
+    workshop: &Workshop<'_>,
+    root: &Path,
+    name: &str,
+    pieces: usize,
+) -> Result<String> {
     tree(root, name, pieces).context("cannot make the tree")?;
     let image = workshop.built(
         &format!("{name}.psi"),

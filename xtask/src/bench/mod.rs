@@ -6,6 +6,7 @@
 mod building;
 mod calls;
 mod containers;
+mod delivery;
 mod figure;
 mod growth;
 mod hosts;
@@ -59,6 +60,7 @@ const BENCHES: &[Bench] = &[
     ("verbs", Place::Here, loaded::alone),
     ("hosts", Place::Here, hosts::hosts),
     ("update", Place::Here, update::update),
+    ("delivery", Place::Here, delivery::delivery),
     ("run", Place::Peer, systemd::run),
     ("containers", Place::Peer, containers::containers),
     ("portable", Place::Peer, containers::portable),

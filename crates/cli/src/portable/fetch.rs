@@ -1,6 +1,5 @@
 //! Fetching: a worker of its own talks to the network; this side shows how far it is.
 
-use std::io::Seek;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use clap::Args;
 use delivery::digest::Digest;
 use delivery::fetch::{Access, Limits, Progress, Proxy, Request, Roots, registry_address};
 use delivery::policy::{Policy, size};
-use delivery::registry::is_reference;
+use delivery::registry::{Reference, is_reference};
 use delivery::store::{Staging, Store};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -131,14 +130,31 @@ pub(crate) fn policy(context: &Context) -> Result<Policy> {
 /// When it is not among the sources that are allowed.
 pub(super) fn addresses(policy: &Policy, url: &str) -> Result<Vec<String>> {
     if is_reference(url) {
-        // What has a digest for a name comes from nowhere else.
-        addresses(policy, &registry_address(url, false)?)?;
-        return Ok(vec![url.to_owned()]);
+        let own = registry_address(url, false)?;
+        let all = addresses(policy, &own)?;
+        let reference = Reference::parse(url)?;
+        return all
+            .iter()
+            .map(|one| match *one == own {
+                true => Ok(url.to_owned()),
+                false => at_mirror(&reference, one),
+            })
+            .collect();
     }
     policy.addresses(url).or_hint(
         || "it is not fetched".to_owned(),
         "`sources` in this host's delivery.toml lists what its administrator allows",
     )
+}
+
+fn at_mirror(reference: &Reference, manifest: &str) -> Result<String> {
+    let mirror = reference.at_mirror(manifest).ok_or_else(|| {
+        hint(
+            format!("{manifest} can't be a mirror's of {}", reference.address()),
+            "in delivery.toml a registry's mirror is https://HOST/v2/NAME/, or http://127.0.0.1:PORT/v2/NAME/ on this machine",
+        )
+    })?;
+    Ok(mirror.address())
 }
 
 /// A number with K, M, G or T, to the base of 1024, as unit files have it.
@@ -216,19 +232,17 @@ fn fetch_from(
         &mut |reason| tell_reduced(context, reason),
     );
     bar.finish_and_clear();
-    if let Err(error) = fetched {
-        let next = if staging.file.metadata()?.len() == 0 {
-            store.discard(staging)?;
-            "check the address and the server; `--ca FILE` names the certificate of a private one, and `coracle explain credential.for` says how it is told who asks"
-        } else {
-            "run the same command again: a transfer that was cut goes on where it ended"
-        };
-        return Err(error.context(Hint::new(format!("cannot fetch {url}"), next)));
-    }
-    // The worker spoke with a stranger: what it says of the file is not what the file is called by.
-    (&staging.file).rewind()?;
-    let (digest, bytes) = Digest::of_reader(&mut &staging.file)?;
-    Ok((staging, digest, bytes))
+    let error = match fetched {
+        Ok(fetched) => return Ok((staging, fetched.digest, fetched.bytes)),
+        Err(error) => error,
+    };
+    let next = if staging.file.metadata()?.len() == 0 {
+        store.discard(staging)?;
+        "check the address and the server; `--ca FILE` names the certificate of a private one, and `coracle explain credential.for` says how it is told who asks"
+    } else {
+        "run the same command again: a transfer that was cut goes on where it ended"
+    };
+    Err(error.context(Hint::new(format!("cannot fetch {url}"), next)))
 }
 
 /// Tells what this kernel can't take from a worker.

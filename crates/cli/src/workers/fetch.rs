@@ -1,8 +1,8 @@
 //! The fetch worker: it may use the network and write two files that it was handed, and nothing else.
 //!
 //! Descriptor 0 is a socket to the caller (a request comes in, progress and the result go out, one JSON value a line),
-//! 1 the staging file, 2 the file beside it that a resumed transfer needs. Where chunks are to come, 1 is the image that they are of
-//! and 2 the list of them; several workers may bring chunks of one image at once.
+//! 1 a pipe that the content goes into, 2 the file beside the staging file that a resumed transfer needs. Where chunks are to come, 1 is the
+//! image that they are of and 2 the list of them; several workers may bring chunks of one image at once.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -12,18 +12,25 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use delivery::chunks::List;
 use delivery::chunks::list::LIST_MAX_BYTES;
 use delivery::digest::Digest;
-use delivery::fetch::{Access, Fetched, Handed, Limits, Pieces, Progress, Request, Roots};
+use delivery::fetch::{
+    Access, Came, Fetched, Handed, InFile, Limits, Pieces, Progress, Request, Roots, Sink as _,
+};
 use delivery::store::Staging;
 use serde::{Deserialize, Serialize};
 
+use super::stream;
+
 /// Longest line between the two, in bytes: a certificate bundle is some 250 kB, and JSON writes its bytes as numbers.
 const LINE_MAX_BYTES: u64 = 8 << 20;
+
+/// How often a worker tells how far it is.
+const TOLD_EVERY: Duration = Duration::from_millis(50);
 
 /// A request as it travels.
 #[derive(Serialize, Deserialize)]
@@ -38,6 +45,8 @@ struct Order {
     access: Access,
     chunks: Option<Wanted>,
     registry: Option<Errand>,
+    /// How much of the content is there.
+    there_bytes: u64,
 }
 
 /// Chunks that are to come, by their numbers in the list, and the sizes that the list has to come to.
@@ -80,9 +89,9 @@ enum Word {
         bytes: u64,
         total_bytes: Option<u64>,
     },
+    /// All of it came; the digest that it has to have, where the place says so.
     Fetched {
-        digest: String,
-        bytes: u64,
+        expected: Option<String>,
     },
     /// All chunks are there; how many bytes came.
     Came {
@@ -103,15 +112,29 @@ pub(crate) fn run(
     progress: &mut dyn FnMut(Progress),
     reduced: &mut dyn FnMut(&str),
 ) -> Result<Fetched> {
-    let order = Order::of(request, None)?;
-    let (child, ours) = start(&order, &staging.file, &staging.state)?;
-    let outcome = listen(&ours, progress, reduced);
-    match end(child, outcome)? {
-        Word::Fetched { digest, bytes } => Ok(Fetched {
-            digest: digest.parse::<Digest>()?,
-            bytes,
-        }),
-        _ => bail!("the fetch worker brought something else than it was asked for"),
+    // The worker speaks with a stranger: the file is written here, and its digest is of what was written.
+    let mut file = InFile::open(&staging.file)?;
+    let order = Order {
+        there_bytes: file.bytes(),
+        ..Order::of(request, None)?
+    };
+    let (from_worker, to_here) = stream::pair()?;
+    let (child, ours) = start(&order, OwnedFd::from(to_here), &staging.state)?;
+    let limit_bytes = request.limits.size_max_bytes;
+    let (taken, outcome) = std::thread::scope(|scope| {
+        let taking = scope.spawn(|| stream::take(from_worker, &mut file, limit_bytes));
+        let outcome = listen(&ours, progress, reduced);
+        (taking.join(), outcome)
+    });
+    let ended = end(child, outcome);
+    // A worker whose content nobody takes any more only knows that.
+    taken.map_err(|_| anyhow!("what takes the content failed"))??;
+    match ended? {
+        Word::Fetched { expected } => {
+            let expected = expected.map(|text| text.parse()).transpose()?;
+            Ok(file.finish(Came { expected }, &request.url)?)
+        }
+        _ => Err(confused()),
     }
 }
 
@@ -135,7 +158,7 @@ pub(crate) fn run_chunks(
         let mut order = Order::of(request, Some(share.clone()))?;
         let rate = &mut order.access.rate_bytes;
         *rate = rate.map(|bytes| bytes / shares.len() as u64);
-        workers.push(start(&order, image, list)?);
+        workers.push(start(&order, image.try_clone()?.into(), list)?);
     }
     // An end of each one's socket: who finds it closed goes.
     let ends = workers.iter().map(|(_, ours)| ours.try_clone());
@@ -245,7 +268,7 @@ fn run_errand(
         registry: Some(errand),
         ..Order::of(request, None)?
     };
-    let (child, ours) = start(&order, file, file)?;
+    let (child, ours) = start(&order, file.try_clone()?.into(), file)?;
     let outcome = listen(&ours, &mut |_| {}, reduced);
     end(child, outcome)
 }
@@ -254,15 +277,15 @@ fn confused() -> anyhow::Error {
     anyhow!("the fetch worker brought something else than it was asked for")
 }
 
-/// Starts a worker with its order and its two files.
-fn start(order: &Order, file: &File, beside: &File) -> Result<(Child, UnixStream)> {
+/// Starts a worker with its order, what its content goes into or comes from, and the file beside that.
+fn start(order: &Order, content: OwnedFd, beside: &File) -> Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
     let child = Command::new("/proc/self/exe")
         .args([super::ARGUMENT, "fetch"])
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .stdout(Stdio::from(file.try_clone()?))
+        .stdout(Stdio::from(content))
         .stderr(Stdio::from(beside.try_clone()?))
         .spawn()
         .context("cannot start the fetch worker")?;
@@ -322,10 +345,10 @@ pub(crate) fn main() -> Result<()> {
             reason: reduction.words().to_owned(),
         })?;
     }
-    let mut last = None;
+    let mut last: Option<Instant> = None;
     let mut progress = |progress: Progress| {
-        if last != Some(progress.bytes) {
-            last = Some(progress.bytes);
+        if last.is_none_or(|last| last.elapsed() >= TOLD_EVERY) {
+            last = Some(Instant::now());
             let heard = told(&Word::Progress {
                 bytes: progress.bytes,
                 total_bytes: progress.total_bytes,
@@ -364,13 +387,14 @@ fn at_registry(order: &Order, file: &File) -> Result<Word> {
 
 fn whole(
     order: &Order,
-    (staging, state): (&File, &File),
+    (content, state): (&File, &File),
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Word> {
-    let fetched = delivery::fetch::fetch(&order.request(), staging, state, progress)?;
+    let mut outward = stream::Outward::new(content, order.there_bytes);
+    let came = delivery::fetch::fetch_into(&order.request(), &mut outward, state, progress)?;
+    outward.end()?;
     Ok(Word::Fetched {
-        digest: fetched.digest.to_string(),
-        bytes: fetched.bytes,
+        expected: came.expected.map(|digest| digest.to_string()),
     })
 }
 
@@ -427,6 +451,7 @@ impl Order {
             access: request.access.clone(),
             chunks,
             registry: None,
+            there_bytes: 0,
         })
     }
 

@@ -5,6 +5,7 @@ pub(crate) mod fetch;
 pub(crate) mod observe;
 pub(crate) mod patch;
 pub(crate) mod root_image;
+mod stream;
 
 use std::ffi::OsString;
 

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use serde::{Deserialize, Serialize};
 
 use super::FromStart;
-use crate::digest::{Digest, Hasher};
+use super::sink::Sink;
 
 /// Largest state file that is read, in bytes: an address and two short headers.
 const STATE_MAX_BYTES: u64 = 32 * 1024;
@@ -25,63 +25,39 @@ pub(super) struct Known {
     pub(super) total_bytes: Option<u64>,
 }
 
-/// The staging file while it grows; the digest grows with it.
+/// A content while it grows.
 pub(super) struct Staged<'a> {
-    file: &'a File,
+    sink: &'a mut dyn Sink,
     state: &'a File,
     known: Known,
-    hasher: Hasher,
-    bytes: u64,
 }
 
 impl<'a> Staged<'a> {
     /// Goes on with what is there if it is of the same address and can be asked for again.
-    pub(super) fn open(file: &'a File, state: &'a File, url: &str) -> io::Result<Staged<'a>> {
+    pub(super) fn open(
+        sink: &'a mut dyn Sink,
+        state: &'a File,
+        url: &str,
+    ) -> io::Result<Staged<'a>> {
         let known = read_state(state).filter(|known| known.url == url && known.validator.is_some());
         let fresh = known.is_none();
         let known = known.unwrap_or_else(|| Known {
             url: url.to_owned(),
             ..Known::default()
         });
-        let mut staged = Staged {
-            file,
-            state,
-            known,
-            hasher: Hasher::default(),
-            bytes: 0,
-        };
+        let mut staged = Staged { sink, state, known };
         if fresh {
             staged.restart()?;
-        } else {
-            staged.hash_what_is_there()?;
         }
         Ok(staged)
     }
 
-    fn hash_what_is_there(&mut self) -> io::Result<()> {
-        let mut reader = FromStart {
-            file: self.file,
-            place: 0,
-        };
-        let mut buffer = vec![0; 64 * 1024];
-        loop {
-            let count = reader.read(&mut buffer)?;
-            if count == 0 {
-                return Ok(());
-            }
-            self.hasher.update(buffer.get(..count).unwrap_or_default());
-            self.bytes += count as u64;
-        }
-    }
-
     /// Throws away what is there.
     pub(super) fn restart(&mut self) -> io::Result<()> {
-        self.hasher = Hasher::default();
-        self.bytes = 0;
         self.known.validator = None;
         self.known.total_bytes = None;
         self.state.set_len(0)?;
-        self.file.set_len(0)
+        self.sink.restart()
     }
 
     /// Notes what the server says of the content that comes now.
@@ -98,23 +74,15 @@ impl<'a> Staged<'a> {
     }
 
     pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(bytes, self.bytes)?;
-        self.hasher.update(bytes);
-        self.bytes += bytes.len() as u64;
-        Ok(())
+        self.sink.append(bytes)
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        self.bytes
+        self.sink.bytes()
     }
 
     pub(super) fn known(&self) -> &Known {
         &self.known
-    }
-
-    pub(super) fn digest(self) -> io::Result<(Digest, u64)> {
-        self.file.sync_data()?;
-        Ok(self.hasher.finish())
     }
 }
 

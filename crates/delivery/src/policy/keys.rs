@@ -58,7 +58,7 @@ too. An empty list allows nothing.",
         example: r#""http://mirror.lan/boats/""#,
         default: "",
         about: "Where they are. A mirror is asked first, and the place itself when it fails; but the signed index always comes from the place itself, so that no mirror can hold a version back. \
-It is allowed by being named here.",
+It is allowed by being named here. A registry's is `https://mirror.lan/v2/boats/`.",
     },
     Key {
         name: "credential.for",
