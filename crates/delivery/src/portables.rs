@@ -118,6 +118,34 @@ impl Extension {
 }
 
 impl Portable {
+    /// One of which nothing is known yet but its name and how it was allowed in: it starts at boot, and has no version.
+    #[must_use]
+    pub fn new(name: String, trust: Trust) -> Self {
+        Self {
+            name,
+            current: String::new(),
+            versions: BTreeMap::new(),
+            signer: None,
+            claimed: None,
+            trust,
+            origin: String::new(),
+            roots: None,
+            grants: Grants::default(),
+            directories: BTreeSet::new(),
+            marked: BTreeSet::new(),
+            settings: BTreeMap::new(),
+            enabled: true,
+            boot_is_chosen: false,
+            profile: String::new(),
+            runtime: false,
+            prefixes: Vec::new(),
+            extensions: Vec::new(),
+            channel: None,
+            held: false,
+            trial: None,
+        }
+    }
+
     /// Who signed it and what is laid over it, proven or not.
     pub fn signers(&self) -> impl Iterator<Item = &Signer> {
         let layers = self.extensions.iter().flat_map(Extension::signers);

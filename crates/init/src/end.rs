@@ -32,7 +32,10 @@ pub fn end(arguments: &[std::ffi::OsString]) -> std::io::Error {
     let argument = CString::new(argument.unwrap_or_default()).unwrap_or_default();
     // What is mounted in a container is its maker's, and may be the host's.
     if std::process::id() == 1 && kernel::namespace::has_first_processes() {
-        rustix::fs::sync();
+        // Unmounting writes, too: only what can't be unmounted needs this.
+        if in_time(rustix::fs::sync).is_none() {
+            tell("what is still to be written takes too long, and may be lost");
+        }
         give_back_swaps();
         unmount_all();
     }

@@ -83,29 +83,21 @@ pub(crate) fn enter_tree() -> Result<()> {
 
 /// Makes a file system in memory the root directory: the one that a machine without a disk begins with can't be left again (pivot_root(2)).
 pub(crate) fn enter_memory() -> Result<()> {
-    fs::create_dir_all(NEW_ROOT)?;
-    mount(
-        c"tmpfs",
-        NEW_ROOT,
-        c"tmpfs",
-        MountFlags::empty(),
-        c"mode=755",
-    )?;
+    mount_memory()?;
     enter_root()
+}
+
+fn mount_memory() -> Result<()> {
+    fs::create_dir_all(NEW_ROOT)?;
+    let none = MountFlags::empty();
+    Ok(mount(c"tmpfs", NEW_ROOT, c"tmpfs", none, c"mode=755")?)
 }
 
 const NEW_ROOT: &str = "/root-directory";
 
 /// The same without the kernel's file systems: the first process finds nothing mounted but the root directory.
 pub(crate) fn enter_bare_memory() -> Result<()> {
-    fs::create_dir_all(NEW_ROOT)?;
-    mount(
-        c"tmpfs",
-        NEW_ROOT,
-        c"tmpfs",
-        MountFlags::empty(),
-        c"mode=755",
-    )?;
+    mount_memory()?;
     plant()?;
     for place in ["etc", "root", "srv", "tmp"] {
         fs::create_dir_all(Path::new(NEW_ROOT).join(place))?;

@@ -276,29 +276,7 @@ pub(crate) fn record(
     origin: String,
 ) -> Portable {
     let version = version(admitted, known.as_ref());
-    let mut portable = known.unwrap_or_else(|| Portable {
-        name: name.to_string(),
-        current: String::new(),
-        versions: Default::default(),
-        signer: None,
-        claimed: None,
-        trust: admitted.trust,
-        origin: String::new(),
-        roots: None,
-        grants: Default::default(),
-        directories: Default::default(),
-        marked: Default::default(),
-        settings: Default::default(),
-        enabled: true,
-        boot_is_chosen: false,
-        profile: String::new(),
-        runtime: false,
-        prefixes: Vec::new(),
-        extensions: Vec::new(),
-        channel: None,
-        held: false,
-        trial: None,
-    });
+    let mut portable = known.unwrap_or_else(|| Portable::new(name.to_string(), admitted.trust));
     let since_now = own
         .iter()
         .filter(|one| !portable.directories.contains(*one));

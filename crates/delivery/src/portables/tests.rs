@@ -4,9 +4,7 @@ use super::*;
 
 pub(super) fn portable(version: &str, signer: &[u8]) -> Portable {
     Portable {
-        name: "hello".into(),
         current: version.into(),
-        versions: BTreeMap::new(),
         signer: Some(Signer {
             fingerprint: Digest::of(signer),
             name: "Maker".into(),
@@ -14,23 +12,9 @@ pub(super) fn portable(version: &str, signer: &[u8]) -> Portable {
             key: None,
             kin: Vec::new(),
         }),
-        claimed: None,
-        trust: Trust::Signed,
         origin: "https://example/hello.psi".into(),
-        roots: None,
         grants: Grants::from_list("network,listen:8080").unwrap(),
-        settings: BTreeMap::new(),
-        directories: BTreeSet::new(),
-        marked: BTreeSet::new(),
-        enabled: true,
-        boot_is_chosen: false,
-        profile: String::new(),
-        runtime: false,
-        prefixes: Vec::new(),
-        extensions: Vec::new(),
-        channel: None,
-        held: false,
-        trial: None,
+        ..Portable::new("hello".into(), Trust::Signed)
     }
 }
 
