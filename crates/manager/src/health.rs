@@ -4,7 +4,6 @@ mod held;
 pub(crate) mod prober;
 
 use crate::clock;
-use crate::entry::Entry;
 use crate::manager::Manager;
 use crate::poll::Token;
 use engine::{
@@ -241,11 +240,9 @@ impl Manager {
         };
         let sockets = self.engine.sockets_of(unit);
         sockets.iter().any(|socket| {
-            let listed = |entry: &Box<Entry>| {
-                let all = entry.unit.get(&key::LISTEN_STREAM);
-                all.is_some_and(|all| all.0.iter().any(is_it))
-            };
-            self.units.get(socket).is_some_and(listed)
+            let entry = self.units.get(socket);
+            let listed = entry.and_then(|entry| entry.unit.get(&key::LISTEN_STREAM));
+            listed.is_some_and(|listed| listed.0.iter().any(is_it))
         })
     }
 
