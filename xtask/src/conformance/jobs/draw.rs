@@ -318,9 +318,10 @@ impl Draw {
                 lines.push(format!("{relation}={name}"));
             }
             // A state is looked at when those before it are done, or by chance earlier or later.
-            let is_looked_at = lines
-                .last()
-                .is_some_and(|line| line.starts_with("Requisite="));
+            let is_looked_at = ["Requisite=", "BindsTo="].iter().any(|start| {
+                let last = lines.last();
+                last.is_some_and(|line| line.starts_with(start))
+            });
             if self.chance(60) || is_looked_at {
                 // Against the alphabet there are circles.
                 let is_after = (other < at) != self.chance(4);
