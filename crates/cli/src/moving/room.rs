@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(check(5000), "");
         let said = check(4999);
         assert!(said.contains("5000 bytes (5.0 kB) are needed"), "{said}");
-        assert!(said.contains("4999 bytes (5.0 kB) are free"), "{said}");
+        assert!(said.contains("4999 bytes (4.9 kB) are free"), "{said}");
         assert!(
             said.contains(&folder.path().display().to_string()),
             "{said}"
