@@ -192,7 +192,7 @@ fn the_next_manager_answers_who_came_to_the_one_before_and_who_comes_after_it() 
         assert!(made.expect("mkfifo").success());
         // The mount waits for somebody who opens the gate.
         let opened = format!(
-            "[Service]\nType=oneshot\nExecStart=/bin/cat {}\n",
+            "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/cat {}\n",
             gate.display()
         );
         coracle.unit("gate.service", &opened);
