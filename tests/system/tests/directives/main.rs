@@ -38,6 +38,7 @@ const OBSERVATIONS: &[(Room, &[Observation])] = &[
     (Room::Timer, timer::OBSERVATIONS),
     (Room::Path, path::OBSERVATIONS),
     (Room::Mount, mount::MOUNT),
+    (Room::Automount, mount::AUTOMOUNT),
     (Room::Unit, mount::NEEDED),
     (Room::Slice, slice::SLICE),
     (Room::Scope, slice::SCOPE),
@@ -385,6 +386,7 @@ fn how_one_run_takes_the_place_of_another_is_seen() {
 #[test]
 fn what_is_mounted_is_seen() {
     observe(mount::MOUNT);
+    observe(mount::AUTOMOUNT);
     observe(mount::NEEDED);
 }
 

@@ -13,7 +13,7 @@ macro_rules! mount {
 }
 
 macro_rules! mounted {
-    ($probe:literal) => {
+    ($probe:expr) => {
         concat!(
             "M=$(coracle escape --path --suffix=mount $ROOM/$U); F=$CORACLE_CONFIG_DIR/units; cp $F/$U.lines $F/$M; coracle daemon-reload; ",
             $probe,
@@ -95,6 +95,47 @@ pub(crate) const MOUNT: &[Observation] = &[
         TELLS,
         TOLD,
         "mount word $ROOM/$U -s -t tmpfs\numount $ROOM/$U -c",
+    ),
+];
+
+/// What lies at the place of an automount unit, whose unit the probe knows as `$A`, until somebody comes.
+const LATER: Files = &[
+    (
+        "$U.lines",
+        "[Mount]\nWhat=word\nType=tmpfs\nTimeoutSec=9s\n",
+    ),
+    ("$U.later", "[Automount]\nLINE\n"),
+];
+macro_rules! later {
+    ($probe:literal) => {
+        mounted!(concat!(
+            "A=${M%.mount}.automount; cp $F/$U.later $F/$A; coracle daemon-reload; coracle start $A; ",
+            $probe,
+            "; coracle stop $A; rm $F/$A"
+        ))
+    };
+}
+
+pub(crate) const AUTOMOUNT: &[Observation] = &[
+    units(
+        "DirectoryMode=0710",
+        LATER,
+        later!("stat -c %a $ROOM/$U"),
+        "710",
+    ),
+    units(
+        "ExtraOptions=ignore",
+        LATER,
+        later!("findmnt -n -t autofs -o OPTIONS $ROOM/$U | grep -o ignore"),
+        "ignore",
+    ),
+    units(
+        "TimeoutIdleSec=1s",
+        LATER,
+        later!(
+            "ls $ROOM/$U; timeout 4 sh -c 'until test \"$(coracle show -p SubState --value '$A')\" = waiting; do :; done'; coracle show -p SubState --value $A"
+        ),
+        "waiting",
     ),
 ];
 

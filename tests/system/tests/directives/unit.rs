@@ -322,13 +322,13 @@ pub(crate) const OBSERVATIONS: &[Observation] = &[
         "RefuseManualStart=yes",
         TWO,
         "coracle start $U 2> /dev/null; echo $?",
-        "1",
+        "4",
     ),
     units(
         "RefuseManualStop=yes",
         TWO,
         "coracle start $U; coracle stop $U 2> /dev/null; echo $?",
-        "1",
+        "4",
     ),
     units(
         "AllowIsolate=yes",
