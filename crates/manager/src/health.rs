@@ -319,7 +319,7 @@ impl Manager {
     }
 
     /// Is this the probe whose answer the engine waits for, or one that took too long?
-    fn is_probing(&self, process: ProcessKey) -> bool {
+    pub(crate) fn is_probing(&self, process: ProcessKey) -> bool {
         match self.engine.state(process.unit) {
             Some(State::Service(run))
                 if self.engine.is_current(process.unit, process.incarnation) =>

@@ -336,10 +336,9 @@ impl Manager {
     /// Is this process one that its unit still waits for? A unit whose stop sends no signals may have ended meanwhile.
     pub(crate) fn is_awaited(&self, process: ProcessKey) -> bool {
         let snapshot = self.engine.snapshot(process.unit);
+        let serials = self.serials(process.unit, Target::All);
         snapshot.is_some_and(|unit| unit.incarnation == process.incarnation)
-            && self
-                .serials(process.unit, Target::All)
-                .contains(&process.serial)
+            && (serials.contains(&process.serial) || self.is_probing(process))
     }
 
     fn not_mounted(&mut self, mounting: Mounting, why: &str) {

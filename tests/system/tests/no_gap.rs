@@ -230,6 +230,10 @@ fn a_version_that_never_works_does_not_end_the_one_that_does() {
         load.is_served_by("1.0");
         assert_eq!(slow.end(), "1.0");
         load.end();
+        // Whoever was asked whether it works meanwhile is not waited for until a time-out.
+        coracle.ok(&["stop", "ferry.socket", "ferry.service"]);
+        let state = coracle.property("ferry.service", "ActiveState");
+        assert_eq!(state, "inactive");
     });
 }
 
