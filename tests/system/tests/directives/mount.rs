@@ -120,7 +120,7 @@ pub(crate) const AUTOMOUNT: &[Observation] = &[
     units(
         "DirectoryMode=0710",
         LATER,
-        later!("stat -c %a $ROOM/$U"),
+        later!("coracle stop $A; stat -c %a $ROOM/$U"),
         "710",
     ),
     units(
