@@ -147,6 +147,7 @@ fn commands_on_an_image_share_its_layers_and_the_image_is_mounted_nowhere_else()
         .unwrap();
     assert!(!room.path().join("lower").exists());
     let layers = room.path().join("layers");
+    let _attached = Attached(layers.clone());
     unmount(&layers, UnmountFlags::DETACH).unwrap();
     // A command was killed while the image was attached there: that is not what the next one may write to. It laid no layers yet, whose
     // directory of work no other ones may have.
@@ -164,6 +165,20 @@ fn commands_on_an_image_share_its_layers_and_the_image_is_mounted_nowhere_else()
     assert!(!room.path().join("lower").exists() && !room.path().join("copy").exists());
     assert_eq!(run("cat /two").said(), "two");
     unmount(&layers, UnmountFlags::DETACH).unwrap();
+    // Nor is the image below them any more.
+    assert_eq!(
+        unmount(&layers, UnmountFlags::DETACH),
+        Err(kernel::Errno::INVAL)
+    );
+}
+
+/// A place at which nothing stays attached, also where a test fails.
+struct Attached(std::path::PathBuf);
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        while unmount(&self.0, UnmountFlags::DETACH).is_ok() {}
+    }
 }
 
 /// Layers over a directory, as deep as the kernel takes them; gone with the value.

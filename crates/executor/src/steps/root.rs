@@ -61,13 +61,15 @@ pub(super) fn layers(state: &mut State<'_>, parent: &CStr, lower: Option<&CStr>)
     // Until the room is closed: the next command waits for what this one mounts.
     flock(&room, FlockOperation::LockExclusive)?;
     let mut place = mount::place_of_layers(&room)?;
-    let mut is_mounted = fstat(&place)?.st_dev != fstat(&room)?.st_dev;
-    if is_mounted && mount::is_lower_attached(&room)? {
-        // A command ended while it made the layers, and the image itself is there.
-        mount::detach(&place)?;
+    if mount::is_lower_attached(&room)? {
+        // A command ended while it made the layers, and the image itself is there, or was about to be. It may be of the room's own file system.
+        match mount::detach(&place) {
+            Ok(()) | Err(Errno::INVAL) => {}
+            Err(errno) => return Err(errno),
+        }
         place = mount::place_of_layers(&room)?;
-        is_mounted = false;
     }
+    let is_mounted = fstat(&place)?.st_dev != fstat(&room)?.st_dev;
     if !is_mounted {
         state.layers = mount::copied(&room)?;
         if state.layers.is_some() {
