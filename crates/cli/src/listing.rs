@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use crate::context::Globals;
+use crate::context::{Context, Globals};
 use crate::terminal::{Paint, is_harmless, one_line, say_all, say_json, say_text};
 
 /// A column: its title, and the text of a row in it.
@@ -31,6 +31,26 @@ pub(crate) fn print<T: Serialize>(
         text.push('\n');
     }
     say_text(&text);
+    Ok(())
+}
+
+/// The same, and tells people how many `thing`s there are.
+///
+/// # Errors
+/// See [`print`].
+pub(crate) fn print_counted<T: Serialize>(
+    rows: &[T],
+    columns: &[Column<T>],
+    context: &Context,
+    thing: &str,
+) -> anyhow::Result<()> {
+    print(rows, columns, &context.globals)?;
+    if !context.globals.json {
+        context.narrate(&match rows.len() {
+            1 => format!("1 {thing}"),
+            count => format!("{count} {thing}s"),
+        });
+    }
     Ok(())
 }
 

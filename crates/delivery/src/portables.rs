@@ -182,11 +182,18 @@ pub fn mark_until_reboot(runtime: &Path, name: &str, is_attached: bool) -> Resul
 /// The folder of notes, which nobody removes until this is dropped: it goes with the last note, and others may be about to write one.
 fn notes(folder: &Path) -> Result<File, FileError> {
     use std::io::ErrorKind::{AlreadyExists, NotFound};
-    let is_gone = |error: &FileError| matches!(error.source.kind(), AlreadyExists | NotFound);
+    // What is there and is no folder stays so.
+    let is_going = |error: &FileError| match error.source.kind() {
+        NotFound => folder.parent().is_some_and(Path::is_dir),
+        AlreadyExists => folder
+            .symlink_metadata()
+            .map_or(true, |found| found.is_dir()),
+        _ => false,
+    };
     loop {
         // Between two steps of this another one may take the last note away; each time that one has done what it wanted.
         match lock(folder) {
-            Err(error) if is_gone(&error) && folder.parent().is_some_and(Path::is_dir) => {}
+            Err(error) if is_going(&error) => {}
             locked => {
                 let locked = locked?;
                 if hold::is_still_there(&locked, folder)? {

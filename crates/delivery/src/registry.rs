@@ -175,14 +175,13 @@ impl Reference {
             .iter()
             .find_map(|scheme| manifest.strip_prefix(scheme))?;
         let (authority, rest) = rest.split_once("/v2/")?;
-        let own = format!("/manifests/{}", self.pointer);
-        let repository = rest.strip_suffix(&own)?;
+        let own = format!("manifests/{}", self.pointer);
+        let repository = rest.strip_suffix(&own)?.strip_suffix('/')?;
         let mirror = Reference {
             authority: authority.to_owned(),
             repository: repository.to_owned(),
             ..self.clone()
         };
-        let own = format!("manifests/{}", self.pointer);
         let is_asked_so = |is_encrypted| mirror.url(&own, is_encrypted) == manifest;
         let is_one = is_authority(authority) && is_repository(repository);
         (is_one && (is_asked_so(false) || is_asked_so(true))).then_some(mirror)

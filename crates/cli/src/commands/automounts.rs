@@ -3,9 +3,9 @@
 use anyhow::Result;
 use clap::Args;
 use std::borrow::Cow;
-use wire::methods::Status as StatusMethod;
-use wire::{NamesRequest, UnitStatus};
+use wire::UnitStatus;
 
+use super::of_kind::Meant;
 use crate::clock;
 use crate::context::Context;
 use crate::listing;
@@ -14,12 +14,8 @@ use crate::verbs::Run;
 /// Options of `list-automounts`.
 #[derive(Args, Debug)]
 pub(crate) struct ListAutomounts {
-    /// Names or patterns
-    #[arg(value_name = "PATTERN")]
-    names: Vec<String>,
-    /// Inactive ones too
-    #[arg(short, long)]
-    all: bool,
+    #[command(flatten)]
+    meant: Meant,
 }
 
 /// An automount as a program reads it.
@@ -34,19 +30,6 @@ struct Row {
 
 impl Run for ListAutomounts {
     fn run(self, context: &Context) -> Result<u8> {
-        let names = match self.names.is_empty() {
-            true => vec!["*.automount".to_owned()],
-            false => self.names,
-        };
-        let reply = context
-            .connect()?
-            .call(StatusMethod, &NamesRequest { names })?;
-        let units = reply.units.into_iter();
-        let mut rows: Vec<Row> = units
-            .filter(|unit| self.all || unit.active == "active")
-            .filter_map(row)
-            .collect();
-        rows.sort_by(|one, other| one.r#where.cmp(&other.r#where));
         let columns: &[listing::Column<Row>] = &[
             ("WHAT", |row| row.what.as_deref().unwrap_or("-").into()),
             ("WHERE", |row| Cow::Borrowed(&row.r#where)),
@@ -56,14 +39,8 @@ impl Run for ListAutomounts {
             ("IDLE TIMEOUT", |row| idle(row.idle_timeout_us)),
             ("UNIT", |row| Cow::Borrowed(&row.unit)),
         ];
-        listing::print(&rows, columns, &context.globals)?;
-        if !context.globals.json {
-            context.narrate(&match rows.len() {
-                1 => "1 automount".to_owned(),
-                count => format!("{count} automounts"),
-            });
-        }
-        Ok(0)
+        let by = |row: &Row| row.r#where.clone();
+        self.meant.list(context, "automount", row, by, columns)
     }
 }
 

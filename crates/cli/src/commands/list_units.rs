@@ -71,13 +71,7 @@ impl Run for ListUnits {
             ("SUB", |unit| Cow::Borrowed(&unit.sub)),
             ("DESCRIPTION", |unit| Cow::Borrowed(&unit.description)),
         ];
-        listing::print(&reply.units, columns, &context.globals)?;
-        if !context.globals.json {
-            context.narrate(&match reply.units.len() {
-                1 => "1 unit".to_owned(),
-                count => format!("{count} units"),
-            });
-        }
+        listing::print_counted(&reply.units, columns, context, "unit")?;
         Ok(0)
     }
 }

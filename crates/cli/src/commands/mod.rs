@@ -25,6 +25,7 @@ pub(crate) mod kill;
 pub(crate) mod list_units;
 pub(crate) mod logs;
 pub(crate) mod notify_about;
+mod of_kind;
 pub(crate) mod pages;
 pub(crate) mod paths;
 pub(crate) mod power;

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use anyhow::Result;
 use clap::Args;
-use wire::methods::Status as StatusMethod;
-use wire::{NamesRequest, UnitStatus};
+use wire::UnitStatus;
 
+use super::of_kind::Meant;
 use crate::clock;
 use crate::context::Context;
 use crate::listing;
@@ -15,12 +15,8 @@ use crate::verbs::Run;
 /// Options of `list-timers`.
 #[derive(Args, Debug)]
 pub(crate) struct ListTimers {
-    /// Names or patterns
-    #[arg(value_name = "PATTERN")]
-    names: Vec<String>,
-    /// Inactive ones too
-    #[arg(short, long)]
-    all: bool,
+    #[command(flatten)]
+    meant: Meant,
 }
 
 /// A timer as a program reads it.
@@ -34,21 +30,6 @@ struct Row {
 
 impl Run for ListTimers {
     fn run(self, context: &Context) -> Result<u8> {
-        let names = match self.names.is_empty() {
-            true => vec!["*.timer".to_owned()],
-            false => self.names,
-        };
-        let reply = context
-            .connect()?
-            .call(StatusMethod, &NamesRequest { names })?;
-        let mut rows: Vec<Row> = reply
-            .units
-            .into_iter()
-            .filter(|unit| self.all || unit.active == "active")
-            .filter_map(row)
-            .collect();
-        // What never elapses comes last.
-        rows.sort_by_key(|row| (row.next_us.unwrap_or(u64::MAX), row.timer.clone()));
         let columns: &[listing::Column<Row>] = &[
             ("NEXT", |row| told(row.next_us, clock::with_weekday)),
             ("LEFT", |row| told(row.next_us, clock::from_now)),
@@ -57,14 +38,9 @@ impl Run for ListTimers {
             ("UNIT", |row| Cow::Borrowed(&row.timer)),
             ("ACTIVATES", |row| row.activates.join(" ").into()),
         ];
-        listing::print(&rows, columns, &context.globals)?;
-        if !context.globals.json {
-            context.narrate(&match rows.len() {
-                1 => "1 timer".to_owned(),
-                count => format!("{count} timers"),
-            });
-        }
-        Ok(0)
+        // What never elapses comes last.
+        let by = |row: &Row| (row.next_us.unwrap_or(u64::MAX), row.timer.clone());
+        self.meant.list(context, "timer", row, by, columns)
     }
 }
 

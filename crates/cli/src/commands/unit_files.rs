@@ -184,13 +184,7 @@ impl Run for ListUnitFiles {
             ("STATE", |row| Cow::Borrowed(row.state)),
             ("PRESET", |row| Cow::Borrowed(row.preset.unwrap_or("-"))),
         ];
-        listing::print(&rows, columns, &context.globals)?;
-        if !context.globals.json {
-            context.narrate(&match rows.len() {
-                1 => "1 unit file".to_owned(),
-                count => format!("{count} unit files"),
-            });
-        }
+        listing::print_counted(&rows, columns, context, "unit file")?;
         Ok(0)
     }
 }

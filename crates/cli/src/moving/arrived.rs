@@ -34,7 +34,7 @@ impl Arrived {
     /// Reads an archive from a file or, with `-`, from standard input.
     ///
     /// # Errors
-    /// When it can't be read, is damaged or cut, or more comes out than the limit allows.
+    /// When it can't be read, is damaged or cut, is of another kind than is wanted, or more comes out than the limit or the room allows.
     pub(crate) fn open(
         context: &Context,
         word: &str,
@@ -53,23 +53,25 @@ impl Arrived {
                 "nothing was changed; `coracle export` and `coracle backup` write archives: write it again, or bring it again",
             )
         };
-        let workers = Workers::default();
-        let is_file = from.metadata()?.is_file();
-        if is_file {
-            let listing = refused(workers.measure_parcel(&from, &pool, limit_bytes))?;
+        let checked = |listing: Extent, is_pool_written: bool| -> Result<(Contents, Manifest)> {
             let contents = Contents::read(&pool, listing)?;
             let manifest = Manifest::read(&contents.manifest)?;
             check_kind(&manifest, wanted)?;
-            room::check(context, (&contents, &manifest), wanted, false)?;
+            room::check(context, (&contents, &manifest), wanted, is_pool_written)?;
+            Ok((contents, manifest))
+        };
+        let workers = Workers::default();
+        if from.metadata()?.is_file() {
+            // Standard input may be read from somewhere else than its start.
+            let begin = from.stream_position()?;
+            let listing = refused(workers.measure_parcel(&from, &pool, limit_bytes))?;
+            checked(listing, false)?;
             pool.set_len(0)?;
-            from.rewind()?;
+            from.seek(SeekFrom::Start(begin))?;
         }
+        // What came by a pipe can only be measured now, and a file may be another one by now.
         let listing = refused(workers.parcel(&from, &pool, limit_bytes))?;
-        let contents = Contents::read(&pool, listing)?;
-        let manifest = Manifest::read(&contents.manifest)?;
-        check_kind(&manifest, wanted)?;
-        // What came by a pipe can only be measured now.
-        room::check(context, (&contents, &manifest), wanted, true)?;
+        let (contents, manifest) = checked(listing, true)?;
         Ok(Arrived {
             pool,
             contents,
@@ -79,17 +81,19 @@ impl Arrived {
 
     /// How large a file of the archive is.
     pub(crate) fn size(&self, digest: &Digest) -> Result<u64> {
-        let place = self.contents.files.get(&file_name(digest));
-        let place = place.ok_or_else(|| anyhow!("the archive does not have {digest}"))?;
-        Ok(place.length)
+        Ok(self.place(digest)?.length)
     }
 
     /// A file of the archive by its digest, to be read from its start.
     pub(crate) fn file(&self, digest: &Digest) -> Result<impl Read + '_> {
-        let place = self.contents.files.get(&file_name(digest));
-        let place = place.ok_or_else(|| anyhow!("the archive does not have {digest}"))?;
+        let place = self.place(digest)?;
         (&self.pool).seek(SeekFrom::Start(place.offset))?;
         Ok((&self.pool).take(place.length))
+    }
+
+    fn place(&self, digest: &Digest) -> Result<&Extent> {
+        let place = self.contents.files.get(&file_name(digest));
+        place.ok_or_else(|| anyhow!("the archive does not have {digest}"))
     }
 }
 

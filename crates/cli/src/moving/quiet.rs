@@ -25,9 +25,9 @@ use crate::terminal::{Paint, complain, one_line, plain};
 const COMMANDS_TIME: Duration = Duration::from_secs(600);
 /// Until a frozen group is: processes in the kernel are frozen when they leave it.
 const FREEZE_TIME: Duration = Duration::from_secs(10);
+const FREEZE_STEP: Duration = Duration::from_millis(5);
 /// What is told in one line at most.
 const LINE_MAX_BYTES: usize = 4096;
-const FREEZE_STEP: Duration = Duration::from_millis(5);
 
 /// What the services of a portable do while its state is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Whether there is room for what comes in, before any of it is written.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -47,9 +48,17 @@ impl Needs {
 
 /// The nearest directory that is there, and its file system.
 fn there(place: &Path) -> Result<(PathBuf, u64)> {
-    let ways = place.ancestors();
-    let mut found = ways.filter_map(|way| Some((way.to_owned(), way.metadata().ok()?.dev())));
-    found.next().context("there is no root")
+    for way in place.ancestors() {
+        match way.metadata() {
+            Ok(found) => return Ok((way.to_owned(), found.dev())),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(error)
+                    .with_context(|| format!("cannot look for room at {}", way.display()));
+            }
+        }
+    }
+    anyhow::bail!("there is no root")
 }
 
 /// Bytes that are free, without those that are kept for root.

@@ -54,13 +54,10 @@ impl Outward<'_> {
         let mut left = &mut parts[..];
         while !left.is_empty() {
             let written = self.pipe.write_vectored(left)?;
-            if written == 0 && left.iter().any(|part| !part.is_empty()) {
+            if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
             IoSlice::advance_slices(&mut left, written);
-            if left.iter().all(|part| part.is_empty()) {
-                break;
-            }
         }
         Ok(())
     }
@@ -95,9 +92,8 @@ pub(super) fn take(mut from: PipeReader, into: &mut InFile<'_>, limit_bytes: u64
     let mut buffer = vec![0; FRAME_MAX_BYTES as usize];
     loop {
         let mut head = [0; 4];
-        match from.read_exact(&mut head) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
-            read => read?,
+        if !is_filled(&mut from, &mut head)? {
+            return Ok(());
         }
         match u32::from_le_bytes(head) {
             END => return Ok(()),
@@ -105,7 +101,7 @@ pub(super) fn take(mut from: PipeReader, into: &mut InFile<'_>, limit_bytes: u64
             length if length > FRAME_MAX_BYTES => bail!("the fetch worker sends too much at once"),
             length => {
                 let frame = buffer.get_mut(..length as usize).unwrap_or_default();
-                if from.read_exact(frame).is_err() {
+                if !is_filled(&mut from, frame)? {
                     return Ok(());
                 }
                 if into.bytes() + u64::from(length) > limit_bytes {
@@ -115,6 +111,14 @@ pub(super) fn take(mut from: PipeReader, into: &mut InFile<'_>, limit_bytes: u64
                     .context("cannot write the staging file")?;
             }
         }
+    }
+}
+
+/// Reads so much; the worker may end before it is there.
+fn is_filled(from: &mut PipeReader, room: &mut [u8]) -> io::Result<bool> {
+    match from.read_exact(room) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        read => read.map(|()| true),
     }
 }
 

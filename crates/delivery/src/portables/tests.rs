@@ -231,3 +231,12 @@ fn notes_of_portables_that_come_and_go_at_once_are_not_in_each_others_way() {
     });
     assert!(!runtime.path().join("until-reboot").exists());
 }
+
+#[test]
+fn what_is_in_the_way_of_the_notes_is_told_and_not_waited_for() {
+    let runtime = tempfile::tempdir().unwrap();
+    let note = until_reboot(runtime.path(), "a");
+    std::fs::write(note.parent().unwrap(), "").unwrap();
+    let told = mark_until_reboot(runtime.path(), "a", true).unwrap_err();
+    assert!(told.to_string().contains("until-reboot"), "{told}");
+}
