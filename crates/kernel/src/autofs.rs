@@ -3,10 +3,9 @@
 
 use core::ffi::CStr;
 
-use linux_raw_sys::general as sys;
 use rustix::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
-use crate::syscall::syscall;
+use crate::descriptor::ioctl;
 use crate::{Errno, Result};
 
 /// Bytes of each question in the pipe.
@@ -103,16 +102,9 @@ impl Head {
 }
 
 fn call(control: impl AsFd, operation: usize, head: &mut Head) -> Result<()> {
-    let number = control.as_fd().as_raw_fd() as usize;
-    let at = core::ptr::from_mut(head) as usize;
-    // SAFETY: the kernel reads and writes `size` bytes from here on: all callers but `open` say that of a head alone.
-    unsafe {
-        syscall(
-            sys::__NR_ioctl,
-            [number, OPERATION | operation, at, 0, 0, 0],
-        )
-    }
-    .map(drop)
+    let at = core::ptr::from_mut(head).cast();
+    // SAFETY: the kernel reads and writes `size` bytes from here on, which is a head alone: `open` has its own call.
+    unsafe { ioctl(control, OPERATION | operation, at) }
 }
 
 /// Opens the autofs of this device that is mounted at `path`, also where something lies on it, by the open `/dev/autofs`.
@@ -125,15 +117,9 @@ pub fn open(control: impl AsFd, device: u32, path: &CStr) -> Result<OwnedFd> {
     let room = asked.path.get_mut(..bytes.len());
     room.ok_or(Errno::NAMETOOLONG)?.copy_from_slice(bytes);
     asked.head.size = (size_of::<Head>() + bytes.len()) as u32;
-    let number = control.as_fd().as_raw_fd() as usize;
-    let at = core::ptr::from_mut(&mut asked) as usize;
+    let at = core::ptr::from_mut(&mut asked).cast();
     // SAFETY: the kernel reads and writes `size` bytes from here on: at most the whole struct.
-    unsafe {
-        syscall(
-            sys::__NR_ioctl,
-            [number, OPERATION | OPEN_MOUNT, at, 0, 0, 0],
-        )
-    }?;
+    unsafe { ioctl(control, OPERATION | OPEN_MOUNT, at) }?;
     // SAFETY: the kernel just made it for this call, and no one else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(asked.head.mount) })
 }

@@ -144,6 +144,18 @@ pub fn set_controlling_terminal(terminal: impl AsFd, steal: bool) -> Result<()> 
     )
 }
 
+/// An ioctl(2) whose argument is a place in memory.
+///
+/// # Safety
+///
+/// `place` must be what the operation reads or writes.
+pub(crate) unsafe fn ioctl(descriptor: impl AsFd, operation: usize, place: *mut u8) -> Result<()> {
+    let number = descriptor.as_fd().as_raw_fd() as usize;
+    let arguments = [number, operation, place as usize, 0, 0, 0];
+    // SAFETY: the caller vouches for `place`; nothing is closed or mapped.
+    unsafe { syscall(sys::__NR_ioctl, arguments) }.map(drop)
+}
+
 /// An ioctl(2) whose argument is a plain number.
 pub(crate) fn control(descriptor: impl AsFd, operation: u32, argument: usize) -> Result<()> {
     let number = descriptor.as_fd().as_raw_fd() as usize;

@@ -1,9 +1,8 @@
 //! Device mapper: a read-only device that is made of others by a table of one line, as dm-verity's is.
 
-use linux_raw_sys::general as sys;
-use rustix::fd::{AsFd, AsRawFd};
+use rustix::fd::AsFd;
 
-use crate::syscall::syscall;
+use crate::descriptor::ioctl;
 use crate::{Errno, Result};
 
 /// `_IOWR(0xfd, 0, struct dm_ioctl)`, to which the number of the operation is added.
@@ -95,16 +94,9 @@ fn padded<const N: usize>(text: &[u8]) -> Result<[u8; N]> {
 }
 
 fn call(control: impl AsFd, operation: usize, head: &mut Head) -> Result<()> {
-    let number = control.as_fd().as_raw_fd() as usize;
-    let at = core::ptr::from_mut(head) as usize;
+    let at = core::ptr::from_mut(head).cast();
     // SAFETY: the kernel reads and writes `data_size` bytes from here on: all callers but `load` say that of a head alone.
-    unsafe {
-        syscall(
-            sys::__NR_ioctl,
-            [number, OPERATION | operation, at, 0, 0, 0],
-        )
-    }
-    .map(drop)
+    unsafe { ioctl(control, OPERATION | operation, at) }
 }
 
 /// Whether device mapper answers, by the open `/dev/mapper/control`.
@@ -139,10 +131,9 @@ pub fn load(control: impl AsFd, name: &[u8], sectors: u64, kind: &[u8], line: &[
     };
     table.head.target_count = 1;
     table.head.flags = READ_ONLY;
-    let number = control.as_fd().as_raw_fd() as usize;
-    let at = core::ptr::from_mut(&mut table) as usize;
+    let at = core::ptr::from_mut(&mut table).cast();
     // SAFETY: the kernel reads and writes `data_size` bytes from here on: the whole struct.
-    unsafe { syscall(sys::__NR_ioctl, [number, OPERATION | LOAD, at, 0, 0, 0]) }?;
+    unsafe { ioctl(&control, OPERATION | LOAD, at) }?;
     // Without the flag that suspends it, this resumes the device, which takes the table that was loaded.
     let mut head = Head::new(name, size_of::<Head>())?;
     call(control, SUSPEND, &mut head)

@@ -7,6 +7,7 @@ use linux_raw_sys::general as sys;
 use rustix::fd::AsRawFd;
 use rustix::fs::{XattrFlags, fgetxattr, fsetxattr, fstat};
 
+use crate::descriptor::ioctl;
 use crate::syscall::syscall;
 use crate::{AsFd, Errno, Result};
 
@@ -245,16 +246,6 @@ fn attributes(file: impl AsFd) -> Result<Attributes> {
     // SAFETY: the kernel writes one `struct fsxattr` there.
     unsafe { ioctl(file, GET_ATTRIBUTES, (&raw mut found).cast()) }?;
     Ok(found)
-}
-
-/// # Safety
-///
-/// `place` must be what the request reads or writes.
-unsafe fn ioctl(file: impl AsFd, request: usize, place: *mut u8) -> Result<()> {
-    let number = file.as_fd().as_raw_fd() as isize as usize;
-    let arguments = [number, request, place as usize, 0, 0, 0];
-    // SAFETY: the caller vouches for `place`; nothing is closed or mapped.
-    unsafe { syscall(sys::__NR_ioctl, arguments) }.map(drop)
 }
 
 /// # Safety
