@@ -312,7 +312,9 @@ impl Manager {
                 main_serial(&run.main),
                 run.control.map(|process| process.serial),
             ),
-            (None, Some(State::Socket(run))) => (None, run.control.map(|process| process.serial)),
+            (None, Some(State::Socket(run))) if self.engine.is_current(unit, incarnation) => {
+                (None, run.control.map(|process| process.serial))
+            }
             _ => (None, None),
         };
         match target {

@@ -321,9 +321,7 @@ impl Manager {
         let openings = sets.openings.extract_if(.., |(unit, _)| is_free(*unit));
         let openings: Vec<_> = openings.collect();
         for spawn in starts {
-            if self.is_awaited(spawn.process) {
-                self.start_process(spawn);
-            }
+            self.start_that_waited(spawn);
         }
         for (unit, incarnation) in openings {
             self.open_sockets_now(unit, incarnation);

@@ -9,7 +9,7 @@ use crate::opener::MOUNT_COMMAND;
 use crate::planning::Prepared;
 use crate::poll::Token;
 use crate::start::report_pair;
-use engine::{Incarnation, Input, Micros, ProcessKey, Spawn, Target, UnitId};
+use engine::{Incarnation, Input, Micros, ProcessKey, Spawn, UnitId};
 use keeper::protocol::{ChildKey, Class, Exit};
 use kernel::message::{Descriptors, ReceiveOptions, receive};
 use model::sorted::Map;
@@ -326,19 +326,9 @@ impl Manager {
             },
         );
         for spawn in mounting.waiting {
-            if self.is_awaited(spawn.process) {
-                self.start_process(spawn);
-            }
+            self.start_that_waited(spawn);
         }
         self.let_unwanted_images_go();
-    }
-
-    /// Is this process one that its unit still waits for? A unit whose stop sends no signals may have ended meanwhile.
-    pub(crate) fn is_awaited(&self, process: ProcessKey) -> bool {
-        let snapshot = self.engine.snapshot(process.unit);
-        let serials = self.serials(process.unit, Target::All);
-        snapshot.is_some_and(|unit| unit.incarnation == process.incarnation)
-            && (serials.contains(&process.serial) || self.is_probing(process))
     }
 
     fn not_mounted(&mut self, mounting: Mounting, why: &str) {

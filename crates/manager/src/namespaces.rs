@@ -284,9 +284,7 @@ impl Manager {
     /// Somebody has told, or will not.
     pub(crate) fn go_on_with_joiners(&mut self) {
         for spawn in std::mem::take(&mut self.aside.joiners.starts) {
-            if self.is_awaited(spawn.process) {
-                self.start_process(spawn);
-            }
+            self.start_that_waited(spawn);
         }
     }
 

@@ -274,9 +274,10 @@ impl Manager {
             Refusal::Unsupported(..) | Refusal::NotReloadable(_) => {
                 Failure::NotSupported { unit, message }
             }
-            Refusal::Manual(_) | Refusal::NoIsolate(_) | Refusal::Destructive(..) => {
-                Failure::NotPermitted { unit, message }
-            }
+            Refusal::Manual(_)
+            | Refusal::NoIsolate(_)
+            | Refusal::Destructive(..)
+            | Refusal::Irreversible(..) => Failure::NotPermitted { unit, message },
             _ => Failure::TransactionRefused { unit, message },
         });
         part.over("refused");

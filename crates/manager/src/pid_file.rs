@@ -509,9 +509,7 @@ impl Manager {
         }
         let starts = std::mem::take(&mut self.aside.pid_files.starts);
         for spawn in starts {
-            if self.is_awaited(spawn.process) {
-                self.start_process(spawn);
-            }
+            self.start_that_waited(spawn);
         }
     }
 

@@ -6,7 +6,7 @@ use crate::namespaces::Joining;
 use crate::planning::Prepared;
 use crate::poll::Token;
 use crate::run::{Run, RunProcess, RunUser, role_number};
-use engine::{Cause, ExitStatus, Input, ProcessKey, Relation, Role, Spawn, UnitId};
+use engine::{Cause, ExitStatus, Input, ProcessKey, Relation, Role, Spawn, Target, UnitId};
 use model::mount::{self, Change};
 use model::value::{ExecCommand, ExecCommands};
 use model::{Key, Unit, UnitKind, key};
@@ -55,6 +55,22 @@ impl Manager {
                 self.inputs.push_back(Input::SpawnFailed(spawn.process));
             }
         }
+    }
+
+    /// Goes on with a start that waited. One that its unit waits for no more, as a stop without signals has ended it meanwhile, never was; the
+    /// engine hears that of each, so that no run can wait for its end.
+    pub(crate) fn start_that_waited(&mut self, spawn: Spawn) {
+        if self.is_awaited(spawn.process) {
+            self.start_process(spawn);
+        } else if !self.is_asked(spawn.process) {
+            self.inputs.push_back(Input::SpawnFailed(spawn.process));
+        }
+    }
+
+    /// Is this process one that its run still waits for?
+    fn is_awaited(&self, process: ProcessKey) -> bool {
+        let serials = self.serials_of(process.unit, process.incarnation, Target::All);
+        serials.contains(&process.serial) || self.is_probing(process)
     }
 
     fn try_start(&mut self, spawn: &Spawn) -> Result<Started, Failure> {

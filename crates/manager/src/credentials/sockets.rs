@@ -177,9 +177,6 @@ impl Manager {
         };
         self.poll.forget(&fetch.end);
         let process = fetch.spawn.process;
-        if !self.is_awaited(process) {
-            return;
-        }
         let read = fetch
             .read
             .lock()
@@ -190,7 +187,7 @@ impl Manager {
             self.log_as(crate::own_log::WARNING, process.unit, text);
         }
         self.aside.fetches.read.insert(process, read);
-        self.start_process(fetch.spawn);
+        self.start_that_waited(fetch.spawn);
         self.aside.fetches.read.remove(&process);
     }
 
@@ -204,9 +201,7 @@ impl Manager {
         while self.aside.fetches.retry.is_none()
             && let Some(spawn) = self.aside.fetches.next()
         {
-            if self.is_awaited(spawn.process) {
-                self.start_process(spawn);
-            }
+            self.start_that_waited(spawn);
         }
         if !self.aside.fetches.waiting.is_empty() {
             self.retry_reading();
