@@ -160,23 +160,20 @@ const OF_ANOTHER: &[u8] = include_bytes!("../../delivery/tests/certificates/misn
 
 fn config(keys: &Path, papers: Papers) -> ServerConfig {
     let (key, certificate) = (keys.join("server.key"), keys.join("server.crt"));
-    let bad = match papers {
-        Papers::Good | Papers::Early => None,
-        Papers::Expired => Some(EXPIRED),
-        Papers::OfAnother => Some(OF_ANOTHER),
-    };
-    match bad {
-        None if papers == Papers::Early => make_early(keys),
-        None => make(&key, keys),
-        Some(bad) => {
-            for (path, bytes) in [
-                (&key, KEY),
-                (&certificate, bad),
-                (&keys.join("ca.crt"), ROOT),
-            ] {
-                fs::write(path, bytes).expect("a file of the server's");
-            }
+    let copy = |bad: &[u8]| {
+        for (path, bytes) in [
+            (&key, KEY),
+            (&certificate, bad),
+            (&keys.join("ca.crt"), ROOT),
+        ] {
+            fs::write(path, bytes).expect("a file of the server's");
         }
+    };
+    match papers {
+        Papers::Good => make(&key, keys),
+        Papers::Early => make_early(keys),
+        Papers::Expired => copy(EXPIRED),
+        Papers::OfAnother => copy(OF_ANOTHER),
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let chain = vec![CertificateDer::from_pem_file(&certificate).expect("a certificate")];

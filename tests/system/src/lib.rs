@@ -9,6 +9,7 @@ pub mod ledger;
 pub mod load;
 pub mod manager;
 pub mod moments;
+pub mod mounts;
 pub mod observations;
 pub mod own_etc;
 pub mod own_images;

@@ -45,3 +45,26 @@ pub fn state(coracle: &Instance, unit: &str, state: &str) {
         (coracle.property(unit, "ActiveState") == state).then_some(())
     });
 }
+
+/// The `ActiveState` and the `SubState` of a unit, in a line.
+///
+/// # Panics
+/// When the command fails.
+#[track_caller]
+#[must_use]
+pub fn states(coracle: &Instance, unit: &str) -> String {
+    let words = ["show", "-p", "ActiveState", "-p", "SubState", "--value"];
+    let shown = coracle.ok(&[&words[..], &["--", unit]].concat());
+    shown.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Until the unit is in both of these.
+///
+/// # Panics
+/// When it does not get there in time.
+#[track_caller]
+pub fn await_states(coracle: &Instance, unit: &str, expected: &str) {
+    eventually(&format!("{unit} is {expected}"), || {
+        (states(coracle, unit) == expected).then_some(())
+    });
+}

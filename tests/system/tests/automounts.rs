@@ -1,6 +1,7 @@
 //! Automount units: who comes waits until it is mounted, what nobody uses goes, and whoever dies, nobody waits in vain.
 
-use coracle_system_tests::{manager, waiting, with_units};
+use coracle_system_tests::waiting::{await_states, eventually, states};
+use coracle_system_tests::{manager, mounts, with_units};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -51,17 +52,7 @@ impl Place {
 
     /// What is mounted there, from below.
     fn kinds(&self) -> Vec<String> {
-        let table = std::fs::read_to_string("/proc/self/mountinfo").expect("the mount table");
-        let place = self.path.to_str().expect("plain");
-        let at = |line: &&str| line.split(' ').nth(4) == Some(place);
-        let kind = |line: &str| {
-            line.split(" - ")
-                .nth(1)?
-                .split(' ')
-                .next()
-                .map(str::to_owned)
-        };
-        table.lines().filter(at).filter_map(kind).collect()
+        mounts::kinds(&self.path)
     }
 
     /// Somebody who comes, in a group of processes of its own: that of the instance is let through.
@@ -85,30 +76,8 @@ impl Place {
 /// Nothing stays mounted, also where a test fails.
 impl Drop for Place {
     fn drop(&mut self) {
-        for _ in self.kinds() {
-            let status = Command::new("umount").arg("-l").arg(&self.path).status();
-            assert!(std::thread::panicking() || status.is_ok());
-        }
+        mounts::clear(&self.path);
     }
-}
-
-fn state(coracle: &Instance, unit: &str) -> String {
-    let words = [
-        "show",
-        "-p",
-        "ActiveState",
-        "-p",
-        "SubState",
-        "--value",
-        "--",
-    ];
-    let shown = coracle.ok(&[&words[..], &[unit]].concat());
-    shown.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-fn await_state(coracle: &Instance, unit: &str, expected: &str) {
-    let what = format!("{unit} is {expected}");
-    waiting::eventually(&what, || (state(coracle, unit) == expected).then_some(()));
 }
 
 #[test]
@@ -116,16 +85,16 @@ fn who_comes_waits_until_it_is_mounted_and_a_stop_leaves_nothing() {
     with_units(&[], |coracle| {
         let data = Place::memory(coracle, "data", "");
         coracle.ok(&["start", &data.automount]);
-        assert_eq!(state(coracle, &data.automount), "active waiting");
-        assert_eq!(state(coracle, &data.mount), "inactive dead");
+        assert_eq!(states(coracle, &data.automount), "active waiting");
+        assert_eq!(states(coracle, &data.mount), "inactive dead");
         assert_eq!(data.kinds(), ["autofs"]);
         assert_eq!(
             data.finds(),
             "711",
             "it is mounted, and not what lies below"
         );
-        assert_eq!(state(coracle, &data.automount), "active running");
-        assert_eq!(state(coracle, &data.mount), "active mounted");
+        assert_eq!(states(coracle, &data.automount), "active running");
+        assert_eq!(states(coracle, &data.mount), "active mounted");
         let why = coracle.ok(&["why", &data.mount]);
         assert!(why.contains("stat (process "), "{why}");
         let listed = coracle.ok(&["list-automounts", "--json"]);
@@ -137,11 +106,11 @@ fn who_comes_waits_until_it_is_mounted_and_a_stop_leaves_nothing() {
         );
         // Unmounted by hand it comes back for the next one.
         coracle.ok(&["stop", &data.mount]);
-        assert_eq!(state(coracle, &data.automount), "active waiting");
+        assert_eq!(states(coracle, &data.automount), "active waiting");
         assert_eq!(data.finds(), "711");
         coracle.ok(&["stop", &data.mount, &data.automount]);
         assert_eq!(data.kinds(), [""; 0]);
-        assert_eq!(state(coracle, &data.automount), "inactive dead");
+        assert_eq!(states(coracle, &data.automount), "inactive dead");
         assert_eq!(data.finds(), "755", "the directory itself");
     });
 }
@@ -156,12 +125,12 @@ fn what_can_not_be_mounted_is_told_to_who_waits_and_too_often_is_the_end() {
         assert!(!output.status.success(), "{output:?}");
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(told.contains("No such device"), "{told}");
-        assert_eq!(state(coracle, &data.automount), "active waiting");
-        assert_eq!(state(coracle, &data.mount), "failed failed");
+        assert_eq!(states(coracle, &data.automount), "active waiting");
+        assert_eq!(states(coracle, &data.mount), "failed failed");
         for _ in 0..5 {
             assert!(!data.visited().status.success() || data.kinds().is_empty());
         }
-        await_state(coracle, &data.automount, "failed failed");
+        await_states(coracle, &data.automount, "failed failed");
         let result = coracle.property(&data.automount, "Result");
         assert_eq!(result, "mount-start-limit-hit");
         assert_eq!(data.kinds(), [""; 0]);
@@ -174,7 +143,7 @@ fn what_nobody_uses_is_unmounted_and_comes_back() {
         let data = Place::memory(coracle, "data", "TimeoutIdleSec=1\n");
         coracle.ok(&["start", &data.automount]);
         assert_eq!(data.finds(), "711");
-        await_state(coracle, &data.mount, "inactive dead");
+        await_states(coracle, &data.mount, "inactive dead");
         assert_eq!(data.kinds(), ["autofs"]);
         let why = coracle.ok(&["why", &data.mount]);
         assert!(why.contains("nobody was at"), "{why}");
@@ -204,15 +173,15 @@ fn the_next_manager_answers_who_came_to_the_one_before_and_who_comes_after_it() 
         coracle.unit(&data.automount, &format!("[Automount]\nWhere={at}\n"));
         coracle.ok(&["start", &data.automount]);
         let visitor = data.visitor();
-        await_state(coracle, &data.automount, "active running");
+        await_states(coracle, &data.automount, "active running");
         manager::kill(coracle.process("ManagerPID"));
-        assert_eq!(state(coracle, &data.automount), "active running");
+        assert_eq!(states(coracle, &data.automount), "active running");
         std::fs::write(&gate, "").expect("the gate");
         let output = visitor.wait_with_output().expect("it ends");
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "711");
         coracle.ok(&["stop", &data.mount]);
         manager::kill(coracle.process("ManagerPID"));
-        assert_eq!(state(coracle, &data.automount), "active waiting");
+        assert_eq!(states(coracle, &data.automount), "active waiting");
         coracle.ok(&["daemon-reexec"]);
         assert_eq!(data.finds(), "711");
         coracle.ok(&["stop", &data.mount, &data.automount]);
@@ -234,7 +203,7 @@ fn who_waits_is_turned_away_when_it_is_stopped_and_others_may_unmount_it() {
         );
         coracle.ok(&["start", &data.automount]);
         let visitor = data.visitor();
-        await_state(coracle, &data.automount, "active running");
+        await_states(coracle, &data.automount, "active running");
         coracle.ok(&["stop", &data.automount]);
         let output = visitor.wait_with_output().expect("it ends");
         assert!(!output.status.success(), "{output:?}");
@@ -243,7 +212,7 @@ fn who_waits_is_turned_away_when_it_is_stopped_and_others_may_unmount_it() {
         coracle.ok(&["start", &data.automount]);
         let status = Command::new("umount").arg(&data.path).status();
         assert!(status.expect("umount").success());
-        await_state(coracle, &data.automount, "failed failed");
+        await_states(coracle, &data.automount, "failed failed");
         assert_eq!(coracle.property(&data.automount, "Result"), "resources");
     });
 }
@@ -294,11 +263,11 @@ fn the_next_keeper_takes_the_place_over() {
         assert_eq!(used.finds(), "711");
         manager::kill(coracle.process("KeeperPID"));
         // The next command starts the next keeper.
-        await_state(coracle, &used.automount, "active running");
-        await_state(coracle, &unused.automount, "active waiting");
+        await_states(coracle, &used.automount, "active running");
+        await_states(coracle, &unused.automount, "active waiting");
         coracle.ok(&["stop", &used.mount]);
         for place in [&used, &unused] {
-            waiting::eventually("it is mounted for who comes", || {
+            eventually("it is mounted for who comes", || {
                 (place.finds() == "711").then_some(())
             });
             coracle.ok(&["stop", &place.mount, &place.automount]);

@@ -1,6 +1,7 @@
 //! Mount units: made by commands, known from the kernel's table, needed by paths.
 
-use coracle_system_tests::{manager, waiting, with_units};
+use coracle_system_tests::waiting::{await_states, states};
+use coracle_system_tests::{manager, mounts, with_units};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use testkit::Instance;
@@ -51,19 +52,12 @@ impl Place {
 /// Nothing stays mounted, also where a test fails.
 impl Drop for Place {
     fn drop(&mut self) {
-        if self.is_mounted() {
-            let status = Command::new("umount").arg("-l").arg(&self.path).status();
-            assert!(std::thread::panicking() || status.is_ok_and(|status| status.success()));
-        }
+        mounts::clear(&self.path);
     }
 }
 
 fn is_mounted(path: &Path) -> bool {
-    let table = std::fs::read_to_string("/proc/self/mountinfo").expect("the mount table");
-    let path = path.to_str().expect("plain");
-    table
-        .lines()
-        .any(|line| line.split(' ').nth(4) == Some(path))
+    !mounts::kinds(path).is_empty()
 }
 
 /// What others do, who are not asked for their reasons.
@@ -76,32 +70,13 @@ fn mount_by_others(place: &Place) {
     by_others("mount", &["-t", "tmpfs", "others"], place);
 }
 
-fn state(coracle: &Instance, unit: &str) -> String {
-    let shown = coracle.ok(&[
-        "show",
-        "-p",
-        "ActiveState",
-        "-p",
-        "SubState",
-        "--value",
-        "--",
-        unit,
-    ]);
-    shown.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-fn await_state(coracle: &Instance, unit: &str, expected: &str) {
-    let what = format!("{unit} is {expected}");
-    waiting::eventually(&what, || (state(coracle, unit) == expected).then_some(()));
-}
-
 #[test]
 fn a_mount_is_made_changed_and_taken_out() {
     with_units(&[], |coracle| {
         let data = Place::memory(coracle, "data");
         coracle.ok(&["start", &data.unit]);
         assert!(data.is_mounted());
-        assert_eq!(state(coracle, &data.unit), "active mounted");
+        assert_eq!(states(coracle, &data.unit), "active mounted");
         let mode =
             std::os::unix::fs::MetadataExt::mode(&data.path.metadata().expect("it is there"));
         assert_eq!(mode & 0o777, 0o711);
@@ -118,7 +93,7 @@ fn a_mount_is_made_changed_and_taken_out() {
         );
         coracle.ok(&["stop", &data.unit]);
         assert!(!data.is_mounted());
-        assert_eq!(state(coracle, &data.unit), "inactive dead");
+        assert_eq!(states(coracle, &data.unit), "inactive dead");
     });
 }
 
@@ -127,13 +102,13 @@ fn what_others_mount_and_unmount_is_known() {
     with_units(&[], |coracle| {
         let data = Place::memory(coracle, "data");
         std::fs::create_dir(&data.path).expect("a directory");
-        assert_eq!(state(coracle, &data.unit), "inactive dead");
+        assert_eq!(states(coracle, &data.unit), "inactive dead");
         mount_by_others(&data);
-        await_state(coracle, &data.unit, "active mounted");
+        await_states(coracle, &data.unit, "active mounted");
         let why = coracle.ok(&["why", &data.unit]);
         assert!(why.contains("somebody else mounted it"), "{why}");
         by_others("umount", &[], &data);
-        await_state(coracle, &data.unit, "inactive dead");
+        await_states(coracle, &data.unit, "inactive dead");
         // What has no unit file is a unit all the same, for as long as it is there.
         let other = Place::new(coracle, "other");
         std::fs::create_dir(&other.path).expect("a directory");
@@ -154,14 +129,14 @@ fn what_others_change_right_after_another_change_is_known() {
         let data = Place::memory(coracle, "data");
         std::fs::create_dir(&data.path).expect("a directory");
         mount_by_others(&data);
-        await_state(coracle, &data.unit, "active mounted");
+        await_states(coracle, &data.unit, "active mounted");
         for _ in 0..20 {
             by_others("umount", &[], &data);
             mount_by_others(&data);
-            await_state(coracle, &data.unit, "active mounted");
+            await_states(coracle, &data.unit, "active mounted");
         }
         by_others("umount", &[], &data);
-        await_state(coracle, &data.unit, "inactive dead");
+        await_states(coracle, &data.unit, "inactive dead");
     });
 }
 
@@ -173,7 +148,7 @@ fn a_stop_fails_while_somebody_works_in_it_and_the_mount_stays() {
         let held = std::fs::File::create(data.path.join("file")).expect("a file");
         let stopped = coracle.coracle(&["stop", &data.unit]);
         assert_ne!(stopped.status, 0, "{stopped:?}");
-        assert_eq!(state(coracle, &data.unit), "active mounted");
+        assert_eq!(states(coracle, &data.unit), "active mounted");
         drop(held);
         coracle.ok(&["stop", &data.unit]);
         assert!(!data.is_mounted());
@@ -187,7 +162,7 @@ fn a_mount_that_cannot_be_made_fails_with_what_mount_says() {
         data.write(coracle, "", "What=/nonexistent\nType=ext4\n");
         let started = coracle.coracle(&["start", &data.unit]);
         assert_ne!(started.status, 0, "{started:?}");
-        assert_eq!(state(coracle, &data.unit), "failed failed");
+        assert_eq!(states(coracle, &data.unit), "failed failed");
         let said = coracle.ok(&["logs", "-u", &data.unit, "--cat"]);
         assert!(said.contains("/nonexistent"), "{said}");
         let wrong = Place::new(coracle, "wrong");
@@ -269,7 +244,7 @@ fn what_needs_a_path_starts_its_mounts_first_and_outer_ones_before_inner_ones() 
         assert!(outer.is_mounted() && inner.is_mounted());
         coracle.ok(&["stop", &outer.unit]);
         assert!(!outer.is_mounted() && !inner.is_mounted());
-        assert_eq!(state(coracle, "works.service"), "inactive dead");
+        assert_eq!(states(coracle, "works.service"), "inactive dead");
         // What cannot be mounted is not worked in.
         inner.write(coracle, "", "What=/nonexistent\nType=ext4\n");
         coracle.ok(&["daemon-reload"]);
@@ -287,8 +262,8 @@ fn the_next_manager_knows_what_is_mounted_and_what_was_unmounted_meanwhile() {
         coracle.ok(&["start", &kept.unit, &lost.unit]);
         by_others("umount", &[], &lost);
         manager::kill(coracle.process("ManagerPID"));
-        assert_eq!(state(coracle, &kept.unit), "active mounted");
-        await_state(coracle, &lost.unit, "inactive dead");
+        assert_eq!(states(coracle, &kept.unit), "active mounted");
+        await_states(coracle, &lost.unit, "inactive dead");
         coracle.ok(&["stop", &kept.unit]);
         assert!(!kept.is_mounted());
     });
@@ -307,7 +282,7 @@ fn the_end_of_an_instance_takes_out_what_it_made_and_leaves_what_others_did() {
         });
         std::fs::create_dir(&others.path).expect("a directory");
         mount_by_others(&others);
-        await_state(coracle, &others.unit, "active mounted");
+        await_states(coracle, &others.unit, "active mounted");
         coracle.ok(&["start", &ours.unit]);
         coracle.ok(&["daemon-exit"]);
         places.extend([ours, others]);

@@ -5,8 +5,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use coracle_system_tests::images::Small;
-use coracle_system_tests::images::{By, Workshop, with_workshop};
+use coracle_system_tests::images::{By, Small, Workshop, with_workshop};
 use coracle_system_tests::manager;
 use coracle_system_tests::waiting::{eventually, lines, state};
 use testkit::{Instance, Ssh};

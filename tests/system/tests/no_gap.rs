@@ -6,7 +6,7 @@ use std::time::Duration;
 use coracle_system_tests::images::{By, Web, Workshop, with_workshop};
 use coracle_system_tests::load::{Load, Pending, ask};
 use coracle_system_tests::waiting::eventually;
-use testkit::{Instance, free_port};
+use testkit::{Finished, Instance, free_port};
 
 /// Clients at once; each question is a connection of its own.
 const CLIENTS: u32 = 16;
@@ -21,14 +21,17 @@ struct Lines<'a> {
     role: &'a str,
 }
 
-/// A maker of ferries, whose server answers with the version.
-struct Maker<'a> {
+/// A portable whose server answers with its version; 1.0 is up.
+struct Ferry<'a> {
     coracle: &'a Instance,
     workshop: &'a Workshop<'a>,
-    web: String,
+    web: &'a Web,
+    port: u16,
+    /// Those of 1.0.
+    lines: Lines<'a>,
 }
 
-impl Maker<'_> {
+impl Ferry<'_> {
     fn publish(&self, version: &str, lines: &Lines) {
         let Lines {
             socket,
@@ -65,50 +68,88 @@ impl Maker<'_> {
             ],
         );
         let key = self.workshop.key(By::Trusted);
+        let to = self.web.folder.display().to_string();
+        self.coracle.ok(&["publish", &image, &to, "--key", &key]);
+    }
+
+    /// Many clients, who are served by 1.0.
+    fn load(&self, clients: u32, pace: Duration) -> Load {
+        let load = Load::begin(self.port, clients, pace);
+        load.is_served_by("1.0");
+        load
+    }
+
+    fn upgraded(&self) -> Finished {
+        let words = ["upgrade", "ferry", "--ca", &self.web.ca];
         self.coracle
-            .ok(&["publish", &image, &self.web, "--key", &key]);
+            .coracle(&[&words[..], &["--healthy-for", "1"]].concat())
+    }
+
+    fn upgrade(&self) {
+        let upgraded = self.upgraded();
+        assert_eq!(upgraded.status, 0, "{upgraded:?}");
+    }
+
+    /// An upgrade to 1.1, which does not work.
+    fn upgrade_is_taken_back(&self) {
+        let refused = self.upgraded();
+        assert_eq!(refused.status, 1, "{}", refused.stderr);
+        let back = "ferry 1.1 is taken back, 1.0 comes again";
+        assert!(refused.stderr.contains(back), "{}", refused.stderr);
+    }
+
+    /// A property of the service.
+    fn property(&self, name: &str) -> String {
+        self.coracle.property("ferry.service", name)
+    }
+
+    /// Until no run is beside the current one.
+    fn is_alone(&self) {
+        eventually("the end of the former run", || {
+            self.property("BesideState").is_empty().then_some(())
+        });
     }
 }
 
-fn with_maker(work: impl FnOnce(&Instance, &Maker, &Web)) {
+/// Publishes 1.0 with a socket at this port, and starts it with what it is granted beside that.
+fn with_ferry(
+    port: u16,
+    (role, service): (&str, &str),
+    grants: &[&str],
+    work: impl FnOnce(&Ferry),
+) {
     with_workshop(|coracle, workshop| {
         let web = Web::of(coracle);
-        let maker = Maker {
+        let socket = format!("ListenStream=127.0.0.1:{port}");
+        let ferry = Ferry {
             coracle,
             workshop,
-            web: web.folder.display().to_string(),
+            web: &web,
+            port,
+            lines: Lines {
+                socket: &socket,
+                service,
+                role,
+            },
         };
-        work(coracle, &maker, &web);
+        ferry.publish("1.0", &ferry.lines);
+        let listen = format!("--grant=listen:127.0.0.1:{port}");
+        let url = web.server.url("ferry.psi");
+        let words = ["start", &url, "--ca", &web.ca, &listen];
+        coracle.ok(&[&words[..], grants].concat());
+        work(&ferry);
     });
-}
-
-fn start(coracle: &Instance, web: &Web, port: u16) {
-    let grant = format!("--grant=listen:127.0.0.1:{port}");
-    let url = web.server.url("ferry.psi");
-    coracle.ok(&["start", &url, "--ca", &web.ca, &grant]);
-}
-
-fn upgrade(coracle: &Instance, web: &Web) {
-    coracle.ok(&["upgrade", "ferry", "--ca", &web.ca, "--healthy-for", "1"]);
 }
 
 #[test]
 fn an_upgrade_and_a_rollback_turn_nobody_away_where_the_socket_is_the_same() {
-    with_maker(|coracle, maker, web| {
-        let port = free_port();
-        let socket = format!("ListenStream=127.0.0.1:{port}");
-        let lines = Lines {
-            socket: &socket,
-            service: "Type=exec\nReplaceMode=hand-over",
-            role: "http",
-        };
-        maker.publish("1.0", &lines);
-        start(coracle, web, port);
+    let service = "Type=exec\nReplaceMode=hand-over";
+    with_ferry(free_port(), ("http", service), &[], |ferry| {
+        let coracle = ferry.coracle;
         let opened = coracle.property("ferry.socket", "ActiveEnterTimestamp");
-        let load = Load::begin(port, 2, Duration::from_millis(4));
-        load.is_served_by("1.0");
-        maker.publish("1.1", &lines);
-        upgrade(coracle, web);
+        let load = ferry.load(2, Duration::from_millis(4));
+        ferry.publish("1.1", &ferry.lines);
+        ferry.upgrade();
         load.is_served_by("1.1");
         coracle.ok(&["rollback", "ferry"]);
         load.is_served_by("1.0");
@@ -123,66 +164,46 @@ fn an_upgrade_and_a_rollback_turn_nobody_away_where_the_socket_is_the_same() {
         );
 
         // Another socket is another one, and opened anew.
-        let socket = format!("{socket}\nBacklog=64");
+        let socket = format!("{}\nBacklog=64", ferry.lines.socket);
         let lines = Lines {
             socket: &socket,
-            ..lines
+            ..ferry.lines
         };
-        maker.publish("1.2", &lines);
-        upgrade(coracle, web);
+        ferry.publish("1.2", &lines);
+        ferry.upgrade();
         assert_ne!(
             coracle.property("ferry.socket", "ActiveEnterTimestamp"),
             opened
         );
-        assert_eq!(ask(port).expect("an answer"), "1.2");
-    });
-}
-
-/// Until no run is beside the current one.
-fn is_alone(coracle: &Instance) {
-    eventually("the end of the former run", || {
-        let state = coracle.property("ferry.service", "BesideState");
-        state.is_empty().then_some(())
+        assert_eq!(ask(ferry.port).expect("an answer"), "1.2");
     });
 }
 
 #[test]
 fn the_next_version_starts_beside_the_one_that_is_up_which_finishes_what_it_is_at() {
-    with_maker(|coracle, maker, web| {
-        let port = free_port();
-        let socket = format!("ListenStream=127.0.0.1:{port}");
-        let lines = Lines {
-            socket: &socket,
-            service: "Type=notify",
-            role: "web",
-        };
-        maker.publish("1.0", &lines);
-        start(coracle, web, port);
-        let load = Load::begin(port, CLIENTS, PACE);
-        load.is_served_by("1.0");
-        let main = || coracle.property("ferry.service", "MainPID");
-        let beside = |name| coracle.property("ferry.service", name);
-        let (first, slow) = (main(), Pending::begin(port));
-        maker.publish("1.1", &lines);
-        upgrade(coracle, web);
+    with_ferry(free_port(), ("web", "Type=notify"), &[], |ferry| {
+        let load = ferry.load(CLIENTS, PACE);
+        let (first, slow) = (ferry.property("MainPID"), Pending::begin(ferry.port));
+        ferry.publish("1.1", &ferry.lines);
+        ferry.upgrade();
         // The old one has a connection, so it is there.
-        assert_ne!(main(), first);
+        assert_ne!(ferry.property("MainPID"), first);
         assert_eq!(
-            [beside("BesideState"), beside("BesideMainPID")],
+            ["BesideState", "BesideMainPID"].map(|name| ferry.property(name)),
             ["draining".to_owned(), first]
         );
-        let status = coracle.ok(&["status", "ferry.service"]);
+        let status = ferry.coracle.ok(&["status", "ferry.service"]);
         assert!(status.contains("the former run drains (PID "), "{status}");
         load.is_served_by("1.1");
         assert_eq!(slow.end(), "1.0");
-        is_alone(coracle);
+        ferry.is_alone();
 
-        let slow = Pending::begin(port);
-        coracle.ok(&["rollback", "ferry"]);
+        let slow = Pending::begin(ferry.port);
+        ferry.coracle.ok(&["rollback", "ferry"]);
         load.is_served_by("1.0");
-        assert_eq!(beside("BesideState"), "draining");
+        assert_eq!(ferry.property("BesideState"), "draining");
         assert_eq!(slow.end(), "1.1");
-        is_alone(coracle);
+        ferry.is_alone();
         let (count, _) = load.end();
         assert!(count > 1000);
     });
@@ -190,98 +211,54 @@ fn the_next_version_starts_beside_the_one_that_is_up_which_finishes_what_it_is_a
 
 #[test]
 fn a_version_that_never_works_does_not_end_the_one_that_does() {
-    with_maker(|coracle, maker, web| {
-        let port = free_port();
-        let socket = format!("ListenStream=127.0.0.1:{port}");
-        let lines = Lines {
-            socket: &socket,
-            service: "Type=notify",
-            role: "web",
-        };
-        maker.publish("1.0", &lines);
-        start(coracle, web, port);
-        let load = Load::begin(port, CLIENTS, PACE);
-        load.is_served_by("1.0");
-        let run = || coracle.property("ferry.service", "InvocationID");
-        let (first, slow) = (run(), Pending::begin(port));
+    with_ferry(free_port(), ("web", "Type=notify"), &[], |ferry| {
+        let load = ferry.load(CLIENTS, PACE);
+        let run = || ferry.property("InvocationID");
+        let (first, slow) = (run(), Pending::begin(ferry.port));
         // A role that is none ends with a failure.
-        let sick = "Type=notify\nTimeoutStartSec=1500ms\nHealthCommand=/usr/bin/inhabitant sick /nowhere 1";
-        maker.publish(
-            "1.1",
-            &Lines {
-                service: sick,
-                ..lines
-            },
-        );
-        let refused = coracle.coracle(&["upgrade", "ferry", "--ca", &web.ca, "--healthy-for", "1"]);
-        assert_eq!(refused.status, 1, "{}", refused.stderr);
-        assert!(
-            refused
-                .stderr
-                .contains("ferry 1.1 is taken back, 1.0 comes again"),
-            "{}",
-            refused.stderr
-        );
+        let sick = Lines {
+            service: "Type=notify\nTimeoutStartSec=1500ms\nHealthCommand=/usr/bin/inhabitant sick /nowhere 1",
+            ..ferry.lines
+        };
+        ferry.publish("1.1", &sick);
+        ferry.upgrade_is_taken_back();
         assert_eq!(run(), first);
-        assert_eq!(
-            coracle.property("ferry.service", "Description"),
-            "ferry 1.0"
-        );
+        assert_eq!(ferry.property("Description"), "ferry 1.0");
         load.is_served_by("1.0");
         assert_eq!(slow.end(), "1.0");
         load.end();
         // Whoever was asked whether it works meanwhile is not waited for until a time-out.
-        coracle.ok(&["stop", "ferry.socket", "ferry.service"]);
-        let state = coracle.property("ferry.service", "ActiveState");
-        assert_eq!(state, "inactive");
+        ferry.coracle.ok(&["stop", "ferry.socket", "ferry.service"]);
+        assert_eq!(ferry.property("ActiveState"), "inactive");
     });
 }
 
 #[test]
 fn a_version_that_is_sick_is_not_taken_for_the_one_that_answers_at_the_same_socket() {
-    with_maker(|coracle, maker, web| {
-        let port = free_port();
-        let socket = format!("ListenStream=127.0.0.1:{port}");
-        // It asks at the socket that both have.
-        let service = format!(
-            "Type=notify\nPrivateNetwork=no\nTimeoutStartSec=8\nHealthHTTP=http://127.0.0.1:{port}/"
-        );
-        let lines = Lines {
-            socket: &socket,
-            service: &service,
-            role: "web",
+    let port = free_port();
+    // It asks at the socket that both have.
+    let service = format!(
+        "Type=notify\nPrivateNetwork=no\nTimeoutStartSec=8\nHealthHTTP=http://127.0.0.1:{port}/"
+    );
+    with_ferry(port, ("web", &service), &["--grant=network"], |ferry| {
+        let run = || ferry.property("InvocationID");
+        let (first, slow) = (run(), Pending::begin(port));
+        let sick = Lines {
+            role: "sick-web",
+            ..ferry.lines
         };
-        maker.publish("1.0", &lines);
-        let (listen, url) = (
-            format!("--grant=listen:127.0.0.1:{port}"),
-            web.server.url("ferry.psi"),
-        );
-        let words = ["start", &url, "--ca", &web.ca, &listen, "--grant=network"];
-        coracle.ok(&words);
-        let property = |name| coracle.property("ferry.service", name);
-        let (first, slow) = (property("InvocationID"), Pending::begin(port));
-        maker.publish(
-            "1.1",
-            &Lines {
-                role: "sick-web",
-                ..lines
-            },
-        );
-        let words = ["upgrade", "ferry", "--ca", &web.ca, "--healthy-for", "1"];
-        let refused = coracle.coracle(&words);
-        assert_eq!(refused.status, 1, "{}", refused.stderr);
-        let back = "ferry 1.1 is taken back, 1.0 comes again";
-        assert!(refused.stderr.contains(back), "{}", refused.stderr);
+        ferry.publish("1.1", &sick);
+        ferry.upgrade_is_taken_back();
         // It was held for moments, and never ended; who was being served is served to the end.
-        assert_eq!(property("InvocationID"), first);
+        assert_eq!(run(), first);
         assert_eq!(slow.end(), "1.0");
         assert_eq!(ask(port).expect("an answer"), "1.0");
         // One that is well takes its place by the same probe.
-        maker.publish("1.2", &lines);
-        coracle.ok(&words);
+        ferry.publish("1.2", &ferry.lines);
+        ferry.upgrade();
         assert_eq!(ask(port).expect("an answer"), "1.2");
-        assert_ne!(property("InvocationID"), first);
+        assert_ne!(run(), first);
         // What the manager watches of the host for those with its network goes with it.
-        coracle.ok(&["purge", "ferry"]);
+        ferry.coracle.ok(&["purge", "ferry"]);
     });
 }

@@ -3,15 +3,11 @@
 use std::fs::{self, File};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use coracle_system_tests::images::{BOAT, By, with_workshop};
+use coracle_system_tests::mounts;
+use coracle_system_tests::own_images::run;
 use testkit::Instance;
-
-fn run(program: &str, words: &[&str]) {
-    let output = Command::new(program).args(words).output().expect(program);
-    assert!(output.status.success(), "{program} {words:?}: {output:?}");
-}
 
 /// A disk of the store's own, below which its bytes can be changed.
 struct Disk {
@@ -57,11 +53,7 @@ impl Disk {
 impl Drop for Disk {
     fn drop(&mut self) {
         // A test that has failed may leave a service on it.
-        Command::new("umount")
-            .arg("--lazy")
-            .arg(&self.place)
-            .status()
-            .ok();
+        mounts::clear(&self.place);
     }
 }
 
