@@ -121,12 +121,12 @@ pub(crate) fn run(
     let (from_worker, to_here) = stream::pair()?;
     let (child, ours) = start(&order, OwnedFd::from(to_here), &staging.state)?;
     let limit_bytes = request.limits.size_max_bytes;
-    let (taken, outcome) = std::thread::scope(|scope| {
+    let (taken, ended) = std::thread::scope(|scope| {
         let taking = scope.spawn(|| stream::take(from_worker, &mut file, limit_bytes));
-        let outcome = listen(&ours, progress, reduced);
-        (taking.join(), outcome)
+        // Its end is that of the content, too.
+        let ended = end(child, listen(&ours, progress, reduced));
+        (taking.join(), ended)
     });
-    let ended = end(child, outcome);
     // A worker whose content nobody takes any more only knows that.
     taken.map_err(|_| anyhow!("what takes the content failed"))??;
     match ended? {
@@ -294,7 +294,9 @@ fn start(order: &Order, content: OwnedFd, beside: &File) -> Result<(Child, UnixS
 }
 
 /// The worker's last word, once it has ended.
+/// A worker that has said its last word, or what is none, has nothing to do any more: one that stays keeps nobody.
 fn end(mut child: Child, outcome: Result<Word>) -> Result<Word> {
+    child.kill()?;
     let status = child.wait()?;
     match outcome.with_context(|| format!("the fetch worker ended with {status}"))? {
         Word::Failed { causes } => Err(chain(causes)),
