@@ -17,8 +17,9 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use crate::context::{DEFAULT_RUNTIME, Directories};
 use crate::failure::WithHint;
 
-/// How long the first answer of a new instance may take, in seconds: a cold disk is slow, a broken host slower.
-const READY_TIMEOUT_S: i64 = 30;
+/// How long the first answer of a new instance may take, in seconds: a cold disk is slow, a broken host slower, and generators, which
+/// run before, have 90.
+const READY_TIMEOUT_S: i64 = 120;
 
 /// Longest message of a new instance that is read in full, in bytes: two paths and a sentence.
 const MESSAGE_BYTES_MAX: usize = 16 << 10;

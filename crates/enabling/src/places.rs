@@ -80,7 +80,10 @@ impl Places {
             built_in: Some(PathBuf::from(load::built_in::DIRECTORY)),
             path,
             transient: of_init(reference.transient),
-            generated: of_init(reference.generated),
+            generated: with(
+                SearchPath::generators(runtime).to_vec(),
+                reference.generated,
+            ),
             volatile: with(vec![volatile.clone()], reference.volatile),
             changed: with(vec![units.clone(), volatile.clone()], reference.changed),
             presets: with(

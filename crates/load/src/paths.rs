@@ -25,6 +25,9 @@ const SYSTEM: &[&str] = &[
     "/run/systemd/generator.late",
 ];
 
+/// What stands before it is made by people.
+const GENERATED_BY_HOST: &str = "/run/systemd/generator";
+
 /// The reference's directories for a user, `~` the home directory, `$` the runtime directory.
 const USER: &[&str] = &[
     "~/.config/systemd/user.control",
@@ -55,22 +58,41 @@ impl SearchPath {
         path
     }
 
-    /// Coracle's own directories, for a manager beside another init: the administrator's units, then transient ones, then attached ones.
+    /// Coracle's own directories, for a manager beside another init: the administrator's units, then transient ones, then attached ones;
+    /// between them what generators wrote.
     #[must_use]
     pub fn own(config: &Path, runtime: &Path, state: &Path) -> Self {
+        let [normal, early, late] = Self::generators(runtime);
+        Self::by_hand(early, config, runtime, state).followed_by([normal, late])
+    }
+
+    fn by_hand(early: PathBuf, config: &Path, runtime: &Path, state: &Path) -> Self {
         Self::new([
+            early,
             config.join("units"),
             runtime.join("units.d"),
             state.join("attached"),
         ])
     }
 
+    /// Where generators write, as they are told it: units that come after those of people, before them, and after all others.
+    #[must_use]
+    pub fn generators(runtime: &Path) -> [PathBuf; 3] {
+        ["generator", "generator.early", "generator.late"].map(|name| runtime.join(name))
+    }
+
     /// Coracle's own directories, then the reference's, then what the init makes of the machine's tables: for a manager that is the init.
     #[must_use]
     pub fn init(config: &Path, runtime: &Path, state: &Path) -> Self {
-        Self::own(config, runtime, state)
+        let [normal, early, late] = Self::generators(runtime);
+        let is_of_people = |place: &&&str| **place != GENERATED_BY_HOST;
+        let people = SYSTEM.iter().take_while(is_of_people).map(PathBuf::from);
+        Self::by_hand(early, config, runtime, state)
+            .followed_by(people)
+            .followed_by([normal])
             .followed_by(SYSTEM.iter().map(PathBuf::from))
             .followed_by([
+                late,
                 Self::generated(runtime),
                 PathBuf::from(crate::built_in::INIT_DIRECTORY),
             ])

@@ -273,9 +273,12 @@ fn the_search_path_is_own_then_the_references_and_can_be_given() {
     assert_eq!(
         shown,
         [
+            "/run/coracle/generator.early",
             "/etc/coracle/units",
             "/run/coracle/units.d",
-            "/var/lib/coracle/attached"
+            "/var/lib/coracle/attached",
+            "/run/coracle/generator",
+            "/run/coracle/generator.late",
         ]
     );
     let init = SearchPath::init(
@@ -283,9 +286,17 @@ fn the_search_path_is_own_then_the_references_and_can_be_given() {
         "/run/coracle".as_ref(),
         "/var/lib/coracle".as_ref(),
     );
-    assert_eq!(init.directories().len(), 18);
+    assert_eq!(init.directories().len(), 21);
+    let at = |path: &str| {
+        let mut all = init.directories().iter();
+        all.position(|known| known == std::path::Path::new(path))
+            .unwrap()
+    };
+    assert!(at("/etc/systemd/system") < at("/run/coracle/generator"));
+    assert!(at("/run/coracle/generator") < at("/usr/lib/systemd/system"));
+    assert!(at("/usr/lib/systemd/system") < at("/run/coracle/generator.late"));
     assert_eq!(SearchPath::parse("/a:/b", &own).directories().len(), 2);
-    assert_eq!(SearchPath::parse("/a:", &own).directories().len(), 4);
+    assert_eq!(SearchPath::parse("/a:", &own).directories().len(), 7);
     let user = SearchPath::user(own, "/home/me".as_ref(), "/run/user/7".as_ref());
     assert!(user.contains("/home/me/.config/systemd/user".as_ref()));
     assert!(user.contains("/run/user/7/systemd/transient".as_ref()));

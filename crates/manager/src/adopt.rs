@@ -169,9 +169,7 @@ impl Manager {
         self.remove_unknown_groups();
         self.renew_all_sets();
         self.filter_files_again();
-        if self.fresh && !self.on_demand && !self.keeper.adopt_only {
-            self.start_default();
-        }
+        self.begin_first();
         self.serve_again(connections);
         Ok(())
     }
@@ -405,7 +403,7 @@ impl Manager {
     }
 
     /// The first manager since the boot starts what is to run.
-    fn start_default(&mut self) {
+    pub(crate) fn start_default(&mut self) {
         let name = self.first_unit();
         match self.find_or_load(&name) {
             Ok(unit) => self.queue_own(unit, JobKind::Start, JobMode::Replace),
@@ -415,7 +413,7 @@ impl Manager {
 
     /// The start of everything is on record: the next manager need not do it again.
     pub(crate) fn mark_started(&mut self) -> Result<(), Error> {
-        if self.stage == Stage::Adopting {
+        if self.stage == Stage::Adopting || self.later.generators.is_first() {
             return Ok(());
         }
         self.tell_ready();

@@ -235,10 +235,7 @@ impl Manager {
             Call::Freeze(input) => self
                 .freeze_units(number, &input)
                 .map(|()| self.answer(number, &wire::Done {}))?,
-            Call::Reload(_) => {
-                let reply = self.reload_units();
-                self.answer_reload(number, reply);
-            }
+            Call::Reload(_) => self.reload(Some(number)),
             Call::Reexec(_) => {
                 self.answer(number, &wire::Done {});
                 self.reexec()?;

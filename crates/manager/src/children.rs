@@ -444,7 +444,7 @@ impl Manager {
 
     fn on_signal(&mut self, signal: i32) {
         match signal {
-            SIGHUP => drop(self.reload_units()),
+            SIGHUP => self.reload(None),
             _ if self.keeper.init => self.on_signal_as_init(signal),
             SIGINT | SIGTERM if self.stage == Stage::Running => self.begin_stopping(),
             _ => {}

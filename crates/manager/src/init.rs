@@ -74,7 +74,7 @@ impl Manager {
     pub(crate) fn on_signal_as_init(&mut self, signal: i32) {
         match asked(signal, self.is_of_machine()) {
             None => {}
-            Some(Asked::Reload) => drop(self.reload_units()),
+            Some(Asked::Reload) => self.reload(None),
             Some(Asked::Target(name, mode)) => self.start_asked_for(name, mode),
             Some(Asked::End(action)) => self.end_by_signal(action),
         }

@@ -31,6 +31,7 @@ mod filters;
 mod firewall;
 mod freezing;
 mod generated;
+mod generators;
 mod health;
 mod host_files;
 mod identity;

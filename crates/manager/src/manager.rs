@@ -158,6 +158,7 @@ pub(crate) struct Later {
     pub(crate) joined_runs: usize,
     /// What this manager has decided about the instance's end.
     pub(crate) ending: Option<crate::actions::Ending>,
+    pub(crate) generators: crate::generators::Generators,
     /// Groups of runs that nobody knows, whose processes were killed.
     pub(crate) doomed: Vec<(String, u64)>,
 }
@@ -339,6 +340,7 @@ impl Manager {
             self.end_pauses(clock::monotonic());
             self.end_pause_of_tables(clock::monotonic());
             self.end_probe_pauses(clock::monotonic());
+            self.end_generation();
             self.settle()?;
             self.look_at_startup();
         }
@@ -355,7 +357,8 @@ impl Manager {
 
     /// How long to wait, from the engine's next deadline.
     fn timeout_us(&self) -> Option<u64> {
-        if !self.late_ends.is_empty() || self.has_asking_users() {
+        let has_ended = self.later.generators.has_ended();
+        if has_ended || !self.late_ends.is_empty() || self.has_asking_users() {
             return Some(0);
         }
         // What has no room now goes on when the keeper has some, which it tells.
@@ -536,28 +539,6 @@ impl Manager {
                 .connections
                 .values()
                 .any(|connection| !connection.is_idle())
-    }
-
-    fn record_of(&self, id: UnitId) -> Option<crate::record::Record> {
-        let entry = self.units.get(&id)?;
-        let last = entry.last.as_ref().and_then(|last| last.run.clone());
-        let mut said = entry.said();
-        self.own_log.words_of(entry.name.as_str(), &mut said);
-        Some(crate::record::Record {
-            snapshot: self.engine.snapshot(id)?,
-            runs: last
-                .into_iter()
-                .chain(entry.runs.iter().map(crate::run::Run::record))
-                .collect(),
-            transient: entry
-                .transient
-                .as_ref()
-                .map(|transient| transient.record.clone()),
-            said,
-            allow_unenforced: entry.allow_unenforced,
-            key: Some(entry.key)
-                .filter(|key| *key != crate::directories::hash(entry.name.as_str().as_bytes())),
-        })
     }
 
     pub(crate) fn remove_groups(&mut self) {

@@ -51,6 +51,31 @@ pub(crate) struct TransientRecord {
     pub(crate) awaited: bool,
 }
 
+impl crate::manager::Manager {
+    /// What is on record of a unit.
+    pub(crate) fn record_of(&self, id: engine::UnitId) -> Option<Record> {
+        let entry = self.units.get(&id)?;
+        let last = entry.last.as_ref().and_then(|last| last.run.clone());
+        let mut said = entry.said();
+        self.own_log.words_of(entry.name.as_str(), &mut said);
+        Some(Record {
+            snapshot: self.engine.snapshot(id)?,
+            runs: last
+                .into_iter()
+                .chain(entry.runs.iter().map(crate::run::Run::record))
+                .collect(),
+            transient: entry
+                .transient
+                .as_ref()
+                .map(|transient| transient.record.clone()),
+            said,
+            allow_unenforced: entry.allow_unenforced,
+            key: Some(entry.key)
+                .filter(|key| *key != crate::directories::hash(entry.name.as_str().as_bytes())),
+        })
+    }
+}
+
 /// A file that is no record, and why.
 pub(crate) type Broken = (PathBuf, io::Error);
 

@@ -21,12 +21,17 @@ const MACHINES: &[(&str, &str)] = &[
     ("ppcle", "ppc-le"),
 ];
 
-pub(super) fn architecture(name: &str, host: &mut Host) -> Option<bool> {
+/// The machine's own.
+pub(super) fn native() -> Option<String> {
     let uname = rustix::system::uname();
     let machine = uname.machine().to_str().ok()?;
     let known = MACHINES.iter().find(|(known, _)| *known == machine);
-    let found = known.map_or(machine, |(_, name)| name);
-    host.found.push_str(found);
+    Some(known.map_or(machine, |(_, name)| name).to_owned())
+}
+
+pub(super) fn architecture(name: &str, host: &mut Host) -> Option<bool> {
+    let found = native()?;
+    host.found.push_str(&found);
     let wanted = if name == "native" {
         host.facts.architecture
     } else {
@@ -227,12 +232,14 @@ pub(super) fn has_tag(tags: &str, pattern: &str) -> bool {
 
 pub(super) fn first_boot(text: &str, host: &mut Host) -> Option<bool> {
     let wanted = parse_bool(text)?;
-    let is_first = switch("systemd.condition_first_boot").unwrap_or_else(|| {
+    Some(is_first_boot(host.is_init) == wanted)
+}
+
+pub(super) fn is_first_boot(is_init: bool) -> bool {
+    switch("systemd.condition_first_boot").unwrap_or_else(|| {
         let id = line("/etc/machine-id");
-        there("/run/systemd/first-boot")
-            || (host.is_init && matches!(id.as_str(), "" | "uninitialized"))
-    });
-    Some(is_first == wanted)
+        there("/run/systemd/first-boot") || (is_init && matches!(id.as_str(), "" | "uninitialized"))
+    })
 }
 
 pub(super) fn power(text: &str, _: &mut Host) -> Option<bool> {

@@ -118,6 +118,24 @@ pub(crate) struct Questions {
     place: Option<String>,
 }
 
+/// What generators are told of the machine, as variables (systemd.generator(7)).
+pub(crate) fn of_generators(is_init: bool) -> Vec<(&'static str, String)> {
+    let number = |is: bool| u8::from(is).to_string();
+    let first_boot = number(machine::is_first_boot(is_init));
+    let told = [
+        ("SYSTEMD_SCOPE", Some("system".to_owned())),
+        (
+            "SYSTEMD_IN_INITRD",
+            Some(number(there("/etc/initrd-release"))),
+        ),
+        ("SYSTEMD_FIRST_BOOT", Some(first_boot)),
+        ("SYSTEMD_VIRTUALIZATION", virtualization::described()),
+        ("SYSTEMD_ARCHITECTURE", machine::native()),
+    ];
+    let said = |(name, value): (&'static str, Option<String>)| Some((name, value?));
+    told.into_iter().filter_map(said).collect()
+}
+
 /// Are we in a container, as ConditionVirtualization= tells it?
 pub(crate) fn is_in_container() -> bool {
     virtualization::container().is_some()

@@ -17,6 +17,13 @@ pub(super) fn is(name: &str, host: &mut Host) -> Option<bool> {
     Some(is_meant(name, container, found))
 }
 
+/// The same as generators are told it; nothing on a machine of its own.
+pub(super) fn described() -> Option<String> {
+    let of = |kind: &str, found: &str| format!("{kind}:{found}");
+    let container = container().map(|found| of("container", found));
+    container.or_else(|| machine().map(|found| of("vm", found)))
+}
+
 /// Does a name mean the container that we are in, or else the machine? Both have none on a machine of its own.
 pub(super) fn is_meant(name: &str, container: Option<&str>, found: Option<&str>) -> bool {
     match (name, model::text::parse_bool(name)) {

@@ -1,0 +1,138 @@
+//! Generators: what they write is there before any unit is read, and one that fails is told and stops nothing.
+
+use coracle_system_tests::{manager, waiting};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use testkit::Instance;
+
+/// Not below /tmp: that of generators is their own.
+fn with_units(units: &[(&str, &str)], work: impl FnOnce(&Instance)) {
+    testkit::require_root();
+    let instance = Instance::below(Path::new("/run"));
+    for (name, text) in units {
+        instance.unit(name, text);
+    }
+    work(&instance);
+    instance.stop();
+}
+
+fn generator(coracle: &Instance, name: &str, script: &str) {
+    let directory = coracle.folder().join("config/generators");
+    fs::create_dir_all(&directory).expect("a directory");
+    let path = directory.join(name);
+    fs::write(&path, format!("#!/bin/sh\nset -e\n{script}\n")).expect("a script");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it can be executed");
+}
+
+/// Writes a unit with a description.
+fn unit(place: &str, name: &str, description: &str) -> String {
+    format!(
+        "printf '[Unit]\\nDescription=%s\\n[Service]\\nExecStart=/bin/true\\n' \"{description}\" > \"{place}/{name}\""
+    )
+}
+
+fn description(coracle: &Instance, unit: &str) -> String {
+    coracle.property(unit, "Description")
+}
+
+#[test]
+fn what_generators_write_is_read_at_the_start_and_after_each_reload_and_counts_by_its_place() {
+    let by_hand = "[Unit]\nDescription=by hand\n[Service]\nExecStart=/bin/true\n";
+    let units = [("normal.service", by_hand), ("early.service", by_hand)];
+    with_units(&units, |coracle| {
+        let lines = [
+            unit("$1", "normal.service", "generated"),
+            unit("$2", "early.service", "generated early"),
+            unit("$1", "made.service", "generated"),
+            unit("$3", "made.service", "generated late"),
+            unit(
+                "$3",
+                "late.service",
+                "$SYSTEMD_SCOPE $SYSTEMD_IN_INITRD $SYSTEMD_FIRST_BOOT",
+            ),
+        ];
+        generator(coracle, "one", &lines.join("\n"));
+        coracle.ok(&["daemon-reload"]);
+        let told = |unit| description(coracle, unit);
+        assert_eq!(told("normal.service"), "by hand");
+        assert_eq!(told("early.service"), "generated early");
+        assert_eq!(told("made.service"), "generated");
+        assert_eq!(told("late.service"), "system 0 0");
+        let enabled = coracle.coracle(&["is-enabled", "made.service"]);
+        assert_eq!(enabled.stdout.trim(), "generated", "{enabled:?}");
+        coracle.ok(&["start", "made.service"]);
+        generator(coracle, "one", &unit("$1", "made.service", "otherwise"));
+        generator(coracle, "two", &unit("$1", "two.service", "beside"));
+        coracle.ok(&["daemon-reload"]);
+        assert_eq!(told("made.service"), "otherwise");
+        assert_eq!(told("two.service"), "beside");
+        assert_eq!(told("early.service"), "by hand");
+        fs::remove_dir_all(coracle.folder().join("config/generators")).expect("they go");
+        coracle.ok(&["daemon-reload"]);
+        assert_eq!(coracle.property("two.service", "LoadState"), "not-found");
+    });
+}
+
+#[test]
+fn who_starts_the_instance_finds_what_was_generated() {
+    with_units(&[], |coracle| {
+        generator(coracle, "one", &unit("$1", "made.service", "generated"));
+        coracle.ok(&["daemon-exit"]);
+        coracle.ok(&["start", "made.service"]);
+        assert_eq!(description(coracle, "made.service"), "generated");
+    });
+}
+
+#[test]
+fn a_generator_writes_nowhere_else_and_one_that_fails_stops_nothing() {
+    with_units(&[], |coracle| {
+        let outside = coracle.folder().join("outside");
+        generator(coracle, "bad", &format!("touch {}", outside.display()));
+        generator(coracle, "good", &unit("$1", "made.service", "generated"));
+        coracle.ok(&["daemon-reload"]);
+        assert!(!outside.exists());
+        assert_eq!(description(coracle, "made.service"), "generated");
+        let service = "coracle-generator-bad.service";
+        assert_eq!(coracle.property(service, "ActiveState"), "failed");
+        let said = coracle.ok(&["logs", "-u", service, "--cat"]);
+        assert!(
+            said.contains("what it should have made is missing"),
+            "{said}"
+        );
+        assert!(said.contains("Read-only file system"), "{said}");
+    });
+}
+
+#[test]
+fn a_reload_that_waits_for_generators_outlives_the_manager() {
+    with_units(&[], |coracle| {
+        let gate = coracle.folder().join("gate");
+        let made = Command::new("mkfifo").arg(&gate).status();
+        assert!(made.expect("mkfifo").success());
+        // A reload does not start an instance.
+        assert_eq!(coracle.property("made.service", "LoadState"), "not-found");
+        // The client that comes back may be late: the next run must not wait again.
+        let open = coracle.folder().join("open");
+        let waits = format!("test -e {} || cat {}", open.display(), gate.display());
+        generator(
+            coracle,
+            "slow",
+            &format!("{waits}\n{}", unit("$1", "made.service", "generated")),
+        );
+        std::thread::scope(|scope| {
+            let reload = scope.spawn(|| coracle.coracle(&["daemon-reload"]));
+            waiting::eventually("the generator runs", || {
+                let state = coracle.property("coracle-generator-slow.service", "ActiveState");
+                (state == "activating").then_some(())
+            });
+            manager::kill(coracle.process("ManagerPID"));
+            fs::write(&open, "").expect("a file");
+            fs::write(&gate, "").expect("the gate");
+            let reloaded = reload.join().expect("it ends");
+            assert_eq!(reloaded.status, 0, "{reloaded:?}");
+        });
+        assert_eq!(description(coracle, "made.service"), "generated");
+    });
+}
