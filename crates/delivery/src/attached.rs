@@ -16,6 +16,8 @@ use crate::files::{
 const NAME_MAX_BYTES: usize = 255;
 /// Largest list of a portable's units, in bytes: 256 names.
 const LIST_MAX_BYTES: u64 = 128 * 1024;
+/// Everybody may read what is attached.
+const MODE: u32 = 0o644;
 /// Where a generation says which portable has which units.
 const OWNERS: &str = ".owners";
 
@@ -64,6 +66,11 @@ pub fn attach(state: &Path, portable: &str, units: &[UnitText]) -> Result<(), Er
         unit.drop_ins
             .iter()
             .try_for_each(|(name, _)| check_name(name))?;
+    }
+    if holds(state, portable, units)? {
+        // Whoever moved the link there may have been killed before it was there for good, and before the former one was gone.
+        sync_parent(&link(state))?;
+        return drop_unused(state);
     }
     for (owner, names) in owners(state)?
         .into_iter()
@@ -165,17 +172,25 @@ fn change(state: &Path, portable: &str, units: &[UnitText]) -> Result<(), Error>
     if units.is_empty() && entries(&new.join(OWNERS))?.is_empty() {
         return clear(state);
     }
+    let mut batch = Batch::default();
     if !units.is_empty() {
-        write(&new, portable, units)?.sync()?;
+        write(&mut batch, &new, portable, units)?;
     }
     for folder in entries(&new)?.iter().filter(|path| path.is_dir()) {
-        sync_parent(&folder.join("any"))?;
+        batch.directory(folder);
     }
-    sync_parent(&new.join("any"))?;
-    sync_parent(&new)?;
+    batch.directory(&new);
+    batch.directory(&generations(state));
+    batch.sync()?;
     point(state, &new)?;
+    drop_unused(state)
+}
+
+/// Removes what was attached before.
+fn drop_unused(state: &Path) -> Result<(), Error> {
+    let used = current(state)?;
     let mut unused = entries(&generations(state))?;
-    unused.retain(|generation| *generation != new);
+    unused.retain(|generation| Some(generation) != used.as_ref());
     Ok(unused
         .iter()
         .try_for_each(|generation| remove_tree(generation))?)
@@ -229,22 +244,48 @@ fn carry_over(old: &Path, new: &Path, owner: &str, names: &[String]) -> Result<(
     )?)
 }
 
-fn write(new: &Path, portable: &str, units: &[UnitText]) -> Result<Batch, Error> {
-    let mut batch = Batch::default();
+fn write(batch: &mut Batch, new: &Path, portable: &str, units: &[UnitText]) -> Result<(), Error> {
     for unit in units {
-        batch.write_new(&new.join(&unit.name), unit.text.as_bytes(), 0o644)?;
+        batch.write_new(&new.join(&unit.name), unit.text.as_bytes(), MODE)?;
         let folder = new.join(format!("{}.d", unit.name));
         for (name, text) in &unit.drop_ins {
             make_open_directory(&folder)?;
-            batch.write_new(&folder.join(name), text.as_bytes(), 0o644)?;
+            batch.write_new(&folder.join(name), text.as_bytes(), MODE)?;
         }
     }
-    let names: String = units
+    let names = listed(units);
+    batch.write_new(&new.join(OWNERS).join(portable), names.as_bytes(), MODE)?;
+    Ok(())
+}
+
+/// What the list of a portable's units says.
+fn listed(units: &[UnitText]) -> String {
+    units
         .iter()
         .map(|unit| format!("{}\n", unit.name))
-        .collect();
-    batch.write_new(&new.join(OWNERS).join(portable), names.as_bytes(), 0o644)?;
-    Ok(batch)
+        .collect()
+}
+
+/// Whether a portable has just these units already, which is so at every boot: then no generation is made of all that is attached.
+fn holds(state: &Path, portable: &str, units: &[UnitText]) -> Result<bool, Error> {
+    let at = link(state);
+    let owned = at.join(OWNERS).join(portable);
+    if units.is_empty() || !files::holds(&owned, listed(units).as_bytes(), MODE) {
+        return Ok(false);
+    }
+    for unit in units {
+        let folder = at.join(format!("{}.d", unit.name));
+        let has = |(name, text): &(String, String)| {
+            files::holds(&folder.join(name), text.as_bytes(), MODE)
+        };
+        let is_same = files::holds(&at.join(&unit.name), unit.text.as_bytes(), MODE)
+            && unit.drop_ins.iter().all(has)
+            && entries(&folder)?.len() == unit.drop_ins.len();
+        if !is_same {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Moves the link to a generation, atomically.
@@ -302,6 +343,46 @@ mod tests {
             1,
             "old generations are removed"
         );
+    }
+
+    #[test]
+    fn what_is_attached_as_it_is_to_be_is_not_written_again() {
+        let state = tempfile::tempdir().unwrap();
+        let state = state.path();
+        let generation = || fs::read_link(state.join("attached")).unwrap();
+        attach(state, "b", &[unit("b.service", "other")]).unwrap();
+        let both = [unit("a.service", "one"), unit("a.socket", "two")];
+        attach(state, "a", &both).unwrap();
+        let before = generation();
+        attach(state, "a", &both).unwrap();
+        attach(state, "b", &[unit("b.service", "other")]).unwrap();
+        assert_eq!(generation(), before);
+        let mut changed = both.clone();
+        let mut change = |how: &dyn Fn(&mut [UnitText])| {
+            how(&mut changed);
+            let before = generation();
+            attach(state, "a", &changed).unwrap();
+            assert_ne!(generation(), before);
+            for unit in &changed {
+                let folder = state.join("attached").join(format!("{}.d", unit.name));
+                let drop_ins = entries(&folder).unwrap();
+                assert_eq!(drop_ins.len(), unit.drop_ins.len(), "{unit:?}");
+                assert_eq!(text(state, &unit.name).as_ref(), Some(&unit.text));
+            }
+        };
+        change(&|units| units[1].text = "new".into());
+        change(&|units| units[0].drop_ins[0].1 = "new drop-in".into());
+        change(&|units| units[0].drop_ins[0].0 = "20-root.conf".into());
+        change(&|units| {
+            units[0]
+                .drop_ins
+                .push(("30-more.conf".into(), String::new()))
+        });
+        change(&|units| units[0].drop_ins.truncate(1));
+        change(&|units| units[1].drop_ins.clear());
+        attach(state, "a", &both[..1]).unwrap();
+        assert_eq!(units(state, "a").unwrap(), ["a.service"]);
+        assert_eq!(text(state, "a.socket"), None);
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), File
 }
 
 /// Whether a file is there with this content and mode. One that can't be read is replaced.
-fn holds(path: &Path, content: &[u8], mode: u32) -> bool {
+pub(crate) fn holds(path: &Path, content: &[u8], mode: u32) -> bool {
     let is_such = path.symlink_metadata().is_ok_and(|found| {
         found.is_file()
             && found.len() == content.len() as u64
@@ -128,16 +128,44 @@ impl Batch {
         Ok(())
     }
 
-    /// Waits until all of them are on the disk.
+    /// A directory in which something was made, removed or renamed goes with them.
+    pub(crate) fn directory(&mut self, path: &Path) {
+        self.paths.push(path.to_owned());
+    }
+
+    /// Waits until all of them are on the disk, for all at once: one commit of the file system's journal then is enough, and disks take the
+    /// requests to empty their caches together.
     pub(crate) fn sync(self) -> Result<(), FileError> {
-        self.paths.iter().try_for_each(|path| {
-            step()
-                .and_then(|()| File::open(path))
+        for path in &self.paths {
+            step().map_err(failed("sync", path))?;
+        }
+        let sync = |path: &PathBuf| {
+            File::open(path)
                 .and_then(|file| file.sync_all())
                 .map_err(failed("sync", path))
+        };
+        let (own, others) = self
+            .paths
+            .split_at(self.paths.len().div_ceil(SYNCS_AT_ONCE));
+        let each = own.len().max(1);
+        std::thread::scope(|scope| {
+            let share = |paths: &'_ [PathBuf]| paths.iter().try_for_each(sync);
+            let rest: Vec<_> = others
+                .chunks(each)
+                .map(|paths| scope.spawn(move || share(paths)))
+                .collect();
+            let first = share(own);
+            // All are waited for, whatever comes of the first.
+            rest.into_iter().fold(first, |outcome, one| {
+                let one = one.join();
+                outcome.and(one.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            })
         })
     }
 }
+
+/// Files that are synced at once: what one more would save is less than its thread costs.
+const SYNCS_AT_ONCE: usize = 8;
 
 /// Longest name of a file, in bytes (NAME_MAX).
 const NAME_MAX_BYTES: usize = 255;

@@ -1,7 +1,7 @@
 //! The road of a portable: what is refused changes nothing, what is started can be configured, and a purge leaves no trace.
 
 use std::fs;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -405,6 +405,46 @@ fn what_was_started_comes_back_at_boot_and_one_that_can_not_start_keeps_no_other
         coracle.ok(&["configure", "cboat", "--at-boot", "no"]);
         let said = coracle.coracle(&["start", "cboat"]).ok().stderr;
         assert!(said.contains("--at-boot yes"), "{said}");
+    });
+}
+
+#[test]
+fn at_boot_no_portable_waits_for_the_start_of_another_one_and_nothing_is_attached_again() {
+    const ENDLESS: &str =
+        "[Service]\nType=oneshot\nTimeoutStartSec=infinity\nExecStart=/usr/bin/sleep infinity\n";
+    with_workshop(|coracle, workshop| {
+        for (name, text) in [("aboat", ENDLESS), ("bboat", BOAT), ("cboat", BOAT)] {
+            let unit = format!("{name}.service");
+            let image = workshop.image(name, "1", By::Trusted, &[(&unit, text)]);
+            coracle.ok(&["attach", "--enable", &image]);
+        }
+        let attached = || {
+            let generation = fs::canonicalize(coracle.folder().join("state/attached"));
+            let generation = generation.expect("what is attached");
+            (fs::metadata(&generation).expect("it").ino(), generation)
+        };
+        coracle.stop();
+        let before = attached();
+        let mut boot = coracle.command(&["start", "--enabled"]);
+        let boot = boot.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let boot = boot.spawn().expect("a boot");
+        for unit in ["bboat.service", "cboat.service"] {
+            eventually("a start beside one that does not end", || {
+                (coracle.property(unit, "ActiveState") == "active").then_some(())
+            });
+        }
+        assert_eq!(
+            coracle.property("aboat.service", "ActiveState"),
+            "activating"
+        );
+        coracle.ok(&["stop", "aboat"]);
+        let boot = boot.wait_with_output().expect("its end");
+        let said = String::from_utf8_lossy(&boot.stdout);
+        assert_eq!(boot.status.code(), Some(1), "{boot:?}");
+        assert!(said.contains("started bboat.service\n"), "{said}");
+        assert!(said.contains("started cboat.service\n"), "{said}");
+        assert!(!said.contains("aboat.service"), "{said}");
+        assert_eq!(attached(), before);
     });
 }
 

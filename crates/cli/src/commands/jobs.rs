@@ -7,7 +7,7 @@ use wire::methods::{
     ReloadOrRestartUnit, ReloadUnit, RestartUnit, StartUnit, Status as StatusMethod, StopUnit,
     TryRestartUnit,
 };
-use wire::{Failure, JobOutcome, JobReply, JobRequest, Method, NamesRequest, Reduction};
+use wire::{Client, Failure, JobOutcome, JobReply, JobRequest, Method, NamesRequest, Reduction};
 
 use crate::context::Context;
 use crate::failure::{self, WithHint, hint};
@@ -157,15 +157,45 @@ fn queue_groups<M>(
 where
     M: Method<Input = JobRequest, Reply = JobReply>,
 {
-    let request = options.request(&groups.concat());
     let mut client = if M::NAME == StopUnit::NAME {
         match context.connect_to_what_runs()? {
             Some(client) => client,
-            None => return nothing_to_stop(context, &request.names),
+            None => return nothing_to_stop(context, &groups.concat()),
         }
     } else {
         context.connect()?
     };
+    let outcomes = ask(context, &mut client, method, groups, options)?;
+    if M::NAME == StopUnit::NAME {
+        tell_triggers(context, &outcomes)?;
+    }
+    Ok(status_of(&outcomes))
+}
+
+/// Starts units over a connection that is there, and tells what did not work; what became of each comes back in the order of their names.
+///
+/// # Errors
+/// When the manager can't be reached.
+pub(crate) fn start_over(
+    context: &Context,
+    client: &mut Client,
+    names: &[String],
+    options: &JobOptions,
+) -> Result<Vec<JobOutcome>> {
+    ask(context, client, StartUnit, &[names.to_vec()], options)
+}
+
+fn ask<M>(
+    context: &Context,
+    client: &mut Client,
+    method: M,
+    groups: &[Vec<String>],
+    options: &JobOptions,
+) -> Result<Vec<JobOutcome>>
+where
+    M: Method<Input = JobRequest, Reply = JobReply>,
+{
+    let request = options.request(&groups.concat());
     let mut outcomes = client.call(method, &request)?.outcomes;
     if M::NAME == ReloadUnit::NAME {
         leave_out(&mut outcomes, groups);
@@ -180,10 +210,7 @@ where
         }
         tell(context, outcome);
     }
-    if M::NAME == StopUnit::NAME {
-        tell_triggers(context, &outcomes)?;
-    }
-    Ok(status_of(&outcomes))
+    Ok(outcomes)
 }
 
 /// Tells of units that are still up and would start again what was stopped.
@@ -268,7 +295,7 @@ fn succeeded(outcome: &JobOutcome) -> bool {
 
 /// The exit status of the first job that did not work, as systemctl has it: see [`failure::status_of`]. With `--wait` a unit
 /// that ended badly is a failure, too.
-fn status_of(outcomes: &[JobOutcome]) -> u8 {
+pub(crate) fn status_of(outcomes: &[JobOutcome]) -> u8 {
     outcomes
         .iter()
         .map(|outcome| match &outcome.failure {

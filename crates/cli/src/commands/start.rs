@@ -1,15 +1,11 @@
 //! `start`: units, or a portable from an address, a file, a directory or the store.
 
-use std::time::Instant;
-
 use anyhow::Result;
 use clap::Args;
 use delivery::digest::Digest;
 use delivery::portables::{Held, Portable, Signer, mark_until_reboot};
 use delivery::store::{Staging, Store};
 use load::portable::{PortableName, Review};
-use wire::methods::{Reload, StartUnit, Status as StatusMethod};
-use wire::{Done, NamesRequest};
 
 use super::jobs::{self, JobOptions};
 use crate::context::Context;
@@ -20,17 +16,17 @@ use crate::portable::extensions::Layer;
 use crate::portable::fetch::FetchOptions;
 use crate::portable::record::{self, Choices, is_current, own_directories, same_maker, signer};
 use crate::portable::source::{self, Source};
-use crate::portable::{
-    Dynamic, Taken, attach, channel, current_units, extensions, first, offered, records,
-};
-use crate::terminal::{Paint, complain, one_line, say};
+use crate::portable::{Dynamic, Taken, attach, channel, extensions, first, offered, records};
+use crate::terminal::{Paint, complain, one_line};
 use crate::verbs::Run;
 
 mod history;
 mod imported;
+mod up;
 mod words;
 
-use words::{in_words, introduce};
+use up::Ready;
+use words::introduce;
 
 /// Options about what comes in, and with which grants.
 #[derive(Args, Debug, Clone, Default)]
@@ -179,8 +175,9 @@ impl Start {
         if let Err(error) = crate::portable::schedule::take_over(context, false) {
             crate::failure::tell(&error.context("the schedule of upgrades stays as it was"));
         }
-        let mut status = 0;
-        for portable in records(context).list()? {
+        let (mut status, mut ready) = (0, Vec::new());
+        let all = records(context).list()?;
+        for portable in all.iter().cloned() {
             // What was detached is to stay so.
             if !portable.enabled || !crate::portable::is_attached(context, &portable)? {
                 continue;
@@ -200,11 +197,16 @@ impl Start {
                     status = 1;
                 }
             }
-            let outcome = self.start_portable(context, Source::Stored(portable.name));
-            status = status.max(outcome.unwrap_or_else(|error| {
-                crate::failure::tell(&error.context(format!("{name} does not start")));
-                1
-            }));
+            match self.prepare(context, Source::Stored(portable.name), Some(&all)) {
+                Ok(attached) => ready.push(attached),
+                Err(error) => {
+                    crate::failure::tell(&error.context(format!("{name} does not start")));
+                    status = 1;
+                }
+            }
+        }
+        if !ready.is_empty() {
+            status = status.max(self.start_all(context, &ready)?);
         }
         // What commands have left that the power ended.
         Store::open(&context.directories.state)?
@@ -213,26 +215,37 @@ impl Start {
     }
 
     fn start_portable(&self, context: &Context, source: Source) -> Result<u8> {
+        let ready = self.prepare(context, source, None)?;
+        if self.attach_only && !self.attaching.now {
+            return Ok(0);
+        }
+        if !ready.portable.enabled && !self.attach_only {
+            context.narrate(&format!(
+                "it will not start at boot; `coracle configure {} --at-boot yes` changes that",
+                ready.portable.name
+            ));
+        }
+        self.start_all(context, &[ready])
+    }
+
+    /// What leads to a start: the portable is admitted and attached. Of many, what is known of all was read before.
+    fn prepare(
+        &self,
+        context: &Context,
+        source: Source,
+        all: Option<&[Portable]>,
+    ) -> Result<Ready> {
         let store = Store::open(&context.directories.state)?;
         // A start of what is here brings nothing, and takes no image its last user.
         let changes_nothing =
             matches!(source, Source::Stored(_)) && self.install.choices().extensions.is_none();
         let (admitted, origin) = self.admit(context, &store, source)?;
-        let outcome = self.install(context, &store, admitted, origin);
+        let outcome = self.install(context, &store, (admitted, all), origin);
         if !changes_nothing {
             store.collect(|| crate::portable::referenced(context))?;
         }
         let (portable, root) = outcome?;
-        if self.attach_only && !self.attaching.now {
-            return Ok(0);
-        }
-        if !portable.enabled && !self.attach_only {
-            context.narrate(&format!(
-                "it will not start at boot; `coracle configure {} --at-boot yes` changes that",
-                portable.name
-            ));
-        }
-        self.start_units(context, &portable, &root)
+        Ok(Ready { portable, root })
     }
 
     fn acceptance(&self, context: &Context) -> Result<Acceptance> {
@@ -318,7 +331,7 @@ impl Start {
         &self,
         context: &Context,
         store: &Store,
-        mut admitted: Admitted,
+        (mut admitted, all): (Admitted, Option<&[Portable]>),
         origin: String,
     ) -> Result<(Portable, String)> {
         let layers = match &self.install.choices().extensions {
@@ -336,7 +349,8 @@ impl Start {
                 return Err(error);
             }
         };
-        let decided = self.decide(context, store, (&mut admitted, layers.as_deref()), origin);
+        let found = (&mut admitted, layers.as_deref());
+        let decided = self.decide(context, store, found, (origin, all));
         let decided = decided.map(|mut decision| {
             if let Some(layers) = &layers {
                 let layers = layers.iter().map(|layer| layer.recorded.clone());
@@ -383,7 +397,7 @@ impl Start {
         context: &Context,
         store: &Store,
         (admitted, layers): (&mut Admitted, Option<&[Layer]>),
-        origin: String,
+        (origin, all): (String, Option<&[Portable]>),
     ) -> Result<Decision> {
         let name = consent::name_of(admitted)?;
         admit::check_revoked(context, admitted)?;
@@ -402,7 +416,7 @@ impl Start {
             .iter()
             .map(|unit| unit.name.as_str());
         let dynamic = Dynamic::of(units, review.grants().into_iter());
-        let taken = Taken::of(context, name.as_str(), known.as_ref(), dynamic)?;
+        let taken = Taken::of(context, name.as_str(), (known.as_ref(), all), dynamic)?;
         let claimed = signer(admitted.claimed.as_ref())?;
         let signer = signer(admitted.signer.as_ref())?;
         let of_old = (known.as_ref(), signer.as_ref());
@@ -493,48 +507,6 @@ impl Start {
             options,
         )?;
         Ok((review, grants))
-    }
-
-    fn start_units(&self, context: &Context, portable: &Portable, root: &str) -> Result<u8> {
-        let begin = Instant::now();
-        let mut client = context.connect()?;
-        client.call(Reload, &Done {})?;
-        let units = current_units(portable);
-        if units.is_empty() {
-            context.narrate(
-                "nothing is started: its units are templates, and start with an instance's name",
-            );
-            return Ok(0);
-        }
-        let names = units.clone();
-        let before = client.call(StatusMethod, &NamesRequest { names })?.units;
-        drop(client);
-        let options = JobOptions {
-            findings_told: true,
-            ..self.jobs.clone()
-        };
-        let status = jobs::queue(context, StartUnit, &units, &options)?;
-        if status != 0 || context.globals.quiet {
-            return Ok(status);
-        }
-        let ran = |unit: &String| {
-            before
-                .iter()
-                .any(|one| one.name == *unit && crate::portable::show::is_up(one))
-        };
-        let (ran, started): (Vec<String>, Vec<String>) = units.iter().cloned().partition(ran);
-        let address = crate::portable::show::address(context, &units)?;
-        say(&if started.is_empty() {
-            let verb = if ran.len() == 1 { "runs" } else { "run" };
-            format!("{} {verb} already{address}", in_words(&ran))
-        } else {
-            let took = begin.elapsed().as_millis();
-            format!("started {} in {took} ms{address}", in_words(&started))
-        });
-        if let Some(older) = crate::portable::show::older(context, portable, root, &before) {
-            context.narrate(&older);
-        }
-        Ok(status)
     }
 }
 

@@ -386,9 +386,8 @@ fn image(context: &Context, unit: &UnitStatus) -> Result<()> {
         }
         let current = portable.versions.get(&portable.current);
         let root = current.and_then(|version| crate::portable::show::root_of(context, version));
-        let unit = std::slice::from_ref(unit);
         let older =
-            root.and_then(|root| crate::portable::show::older(context, &portable, &root, unit));
+            root.and_then(|root| crate::portable::show::older(context, &portable, &root, &[unit]));
         if let Some(older) = older {
             field("Outdated", &older);
         }

@@ -25,6 +25,7 @@ pub(crate) mod schedule;
 pub(crate) mod show;
 pub(crate) mod source;
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use anyhow::Result;
@@ -271,29 +272,34 @@ pub(crate) fn detach_after_reboot(directories: &Directories) -> Result<bool> {
 
 /// Whose directories of the host a portable can't have by its name alone.
 pub(crate) struct Taken<'a> {
+    name: &'a str,
     known: Option<&'a Portable>,
     dynamic: Option<Dynamic>,
-    others: Vec<Portable>,
+    /// What is known, the portable itself among it.
+    all: Cow<'a, [Portable]>,
     places: Places,
 }
 
 impl Taken<'_> {
-    /// As a portable of this name finds them, which may be known here.
+    /// As a portable of this name finds them, which may be known here, beside all that is known: where many come, that is read once.
     ///
     /// # Errors
     /// When a record can't be read.
     pub(crate) fn of<'a>(
         context: &Context,
-        name: &str,
-        known: Option<&'a Portable>,
+        name: &'a str,
+        (known, all): (Option<&'a Portable>, Option<&'a [Portable]>),
         dynamic: Option<Dynamic>,
     ) -> Result<Taken<'a>> {
-        let mut others = records(context).list()?;
-        others.retain(|other| other.name != name);
+        let all = match all {
+            Some(all) => Cow::Borrowed(all),
+            None => Cow::Owned(records(context).list()?),
+        };
         Ok(Taken {
+            name,
             known,
             dynamic,
-            others,
+            all,
             places: purge::places(context),
         })
     }
@@ -316,7 +322,8 @@ impl Taken<'_> {
             .map(|(parent, name)| parent.join("private").join(name));
         let is_there = |path: &Path| path.symlink_metadata().is_ok();
         let is_own = |portable: &Portable| portable.directories.contains(directory);
-        self.others.iter().any(is_own)
+        let mut others = self.all.iter().filter(|other| other.name != self.name);
+        others.any(is_own)
             || self.is_foreign(directory)
             || !self.known.is_some_and(is_own)
                 && (is_there(path) || private.is_some_and(|private| is_there(&private)))
@@ -376,7 +383,8 @@ pub(crate) fn check_names(
         &context.directories.state,
         name.as_str(),
     )?);
-    let loader = crate::check::loader(context);
+    // What is there already reads no unit of the host's.
+    let loader = std::cell::LazyCell::new(|| crate::check::loader(context));
     let on_host = |name: &UnitName| {
         !own.contains(&name.to_string()) && loader.names().any(|other| other == name)
     };

@@ -4,8 +4,8 @@ use anyhow::Result;
 use delivery::digests::{Digests, Said};
 use delivery::portables::{Portable, Trust, Version};
 use delivery::store::Store;
-use wire::methods::ListUnits;
-use wire::{ListUnitsRequest, UnitStatus};
+use wire::methods::{ListUnits, Status};
+use wire::{Client, ListUnitsRequest, NamesRequest, UnitStatus, UnitSummary};
 
 use crate::context::Context;
 
@@ -129,7 +129,11 @@ fn signed(portable: &Portable) -> String {
 
 /// Whether a unit is up: what is asked to start goes on as it is.
 pub(crate) fn is_up(unit: &UnitStatus) -> bool {
-    matches!(unit.active.as_str(), "active" | "reloading")
+    is_state_of_up(&unit.active)
+}
+
+fn is_state_of_up(active: &str) -> bool {
+    matches!(active, "active" | "reloading")
 }
 
 /// Says so where units run from another root than the portable's current one, and with what they get it.
@@ -137,9 +141,9 @@ pub(crate) fn older(
     context: &Context,
     portable: &Portable,
     root: &str,
-    units: &[UnitStatus],
+    units: &[&UnitStatus],
 ) -> Option<String> {
-    let of_other = |unit: &&UnitStatus| {
+    let of_other = |unit: &&&UnitStatus| {
         is_up(unit) && unit.image.as_ref().is_some_and(|image| image.path != root)
     };
     let unit = units.iter().find(of_other)?;
@@ -170,25 +174,51 @@ pub(crate) fn root_of(context: &Context, version: &Version) -> Option<String> {
 ///
 /// # Errors
 /// When the manager can't be asked.
-pub(crate) fn address(context: &Context, units: &[String]) -> Result<String> {
-    let request = ListUnitsRequest {
-        names: units.to_vec(),
-        all: true,
-        ..ListUnitsRequest::default()
-    };
-    let reply = context.connect()?.call(ListUnits, &request)?;
-    let found = reply
-        .units
-        .iter()
-        .flat_map(|unit| &unit.listen)
-        .find(|address| {
-            address
-                .rsplit_once(':')
-                .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
-        });
+pub(crate) fn address(client: &mut Client, units: &[String]) -> Result<String> {
+    let names: Vec<String> = units.iter().filter(|unit| listens(unit)).cloned().collect();
+    if names.is_empty() {
+        return Ok(String::new());
+    }
+    let listed = listed(client, names)?;
+    let mut addresses = listed.iter().flat_map(|unit| &unit.listen);
+    let found = addresses.find(|address| {
+        let port = address
+            .rsplit_once(':')
+            .map(|(_, port)| port.parse::<u16>());
+        port.is_some_and(|port| port.is_ok())
+    });
     Ok(found
         .map(|address| format!(" · http://{address}/"))
         .unwrap_or_default())
+}
+
+fn listens(unit: &str) -> bool {
+    unit.ends_with(".socket")
+}
+
+/// What is known of those of the units that are up. Most are not, and then the manager need not describe any.
+///
+/// # Errors
+/// When the manager can't be asked.
+pub(crate) fn up(client: &mut Client, units: &[String]) -> Result<Vec<UnitStatus>> {
+    let mut listed = listed(client, units.to_vec())?;
+    listed.retain(|unit| is_state_of_up(&unit.active));
+    if listed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names = listed.into_iter().map(|unit| unit.name).collect();
+    let mut found = client.call(Status, &NamesRequest { names })?.units;
+    found.retain(is_up);
+    Ok(found)
+}
+
+fn listed(client: &mut Client, names: Vec<String>) -> Result<Vec<UnitSummary>> {
+    let request = ListUnitsRequest {
+        names,
+        all: true,
+        ..ListUnitsRequest::default()
+    };
+    Ok(client.call(ListUnits, &request)?.units)
 }
 
 #[cfg(test)]

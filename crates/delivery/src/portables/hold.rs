@@ -111,9 +111,14 @@ impl Held {
             .get()?
             .map(|known| known.directories)
             .unwrap_or_default();
-        let others = self.records.list()?.into_iter();
-        for other in others.filter(|other| other.name != self.name) {
-            let mut new = portable.directories.difference(&had);
+        let new: Vec<&String> = portable.directories.difference(&had).collect();
+        // At a boot nobody wants a new one, and nobody need read the records of all others.
+        let others = match new.is_empty() {
+            true => Vec::new(),
+            false => self.records.list()?,
+        };
+        for other in others.into_iter().filter(|other| other.name != self.name) {
+            let mut new = new.iter().copied();
             if let Some(directory) = new.find(|directory| other.directories.contains(*directory)) {
                 return Err(Error::DirectoryTaken {
                     directory: directory.clone(),

@@ -62,7 +62,7 @@ impl Start {
                 return Err(error);
             }
         };
-        let outcome = self.install(context, &store, admitted, origin);
+        let outcome = self.install(context, &store, (admitted, None), origin);
         store.collect(|| crate::portable::referenced(context))?;
         Ok((outcome?.0, prepared))
     }
