@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use testkit::Instance;
 
 /// The children of a process, with their command lines.
 #[must_use]
@@ -115,4 +116,15 @@ pub fn workers(parent: Pid) -> Vec<Pid> {
     let own = children(parent).into_iter().filter(is_worker);
     own.flat_map(|(pid, _)| [vec![pid], workers(pid)].concat())
         .collect()
+}
+
+/// The runtime directory is gone after a reboot, and so is everything that ran.
+///
+/// # Panics
+/// When the instance does not end, or the directory can't be made anew.
+pub fn reboot(coracle: &Instance) {
+    coracle.ok(&["daemon-exit"]);
+    let runtime = coracle.folder().join("run");
+    fs::remove_dir_all(&runtime).expect("the runtime directory is removed");
+    fs::create_dir(&runtime).expect("a folder");
 }

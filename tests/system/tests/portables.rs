@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use coracle_system_tests::images::{BOAT, By, Workshop, with_workshop};
+use coracle_system_tests::manager::reboot;
 use coracle_system_tests::own_images::Shop;
 use coracle_system_tests::refusal::refused;
 use coracle_system_tests::waiting;
@@ -79,14 +80,6 @@ fn is_attached_tells_every_state_by_word_and_status() {
         assert_eq!(list(coracle, &[])[0]["runtime"], true);
         says(coracle, &["status", "boat"], 0, &["until the next reboot"]);
     });
-}
-
-/// The runtime directory is gone after a reboot, and so is everything that ran.
-fn reboot(coracle: &Instance) {
-    coracle.ok(&["daemon-exit"]);
-    let runtime = coracle.folder().join("run");
-    fs::remove_dir_all(&runtime).expect("the runtime directory is removed");
-    fs::create_dir(&runtime).expect("a folder");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use delivery::portables::Portable;
+use delivery::portables::{Held, Portable};
 use load::portable::PortableName;
 use wire::methods::StartUnit;
 
@@ -16,12 +16,17 @@ use crate::context::Context;
 use crate::failure::{WithHint, hint};
 use crate::moving::arrived::{Arrived, SIZE_MAX_BYTES};
 use crate::moving::manifest::{Kind, Layer, Portable as Carried};
-use crate::moving::put::Planted;
+use crate::moving::put::{Planted, drop_in_path};
+use crate::portable::admit::Admitted;
 use crate::portable::purge::Purge;
 use crate::portable::{configure, existing_held, fetch, purge, reattach, records};
 use crate::terminal::{Paint, ask, can_ask, complain, one_line, plain, say};
 use crate::unit_files::{Root, UnitFiles};
 use crate::verbs::Run;
+
+mod replaced;
+
+use replaced::{Replaced, check_users};
 
 /// Longest name of a drop-in, as of any file.
 const NAME_MAX_BYTES: usize = 255;
@@ -41,7 +46,13 @@ pub(crate) struct Import {
     /// Leave out what was set over there: profile, settings, drop-ins, extensions, where upgrades come from, whether it starts at boot
     #[arg(long, conflicts_with = "as_exported")]
     without_settings: bool,
-    /// Start it
+    /// Take the place of the portable of that name that is here, with all that it has stored: it comes back where the other one does not work
+    #[arg(long)]
+    replace: bool,
+    /// How long what takes the place of another has to work before it stays, in seconds
+    #[arg(long, value_name = "SECONDS", requires = "replace", default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    healthy_for: u32,
+    /// Start it, also where nothing ran of what it replaces
     #[arg(long)]
     now: bool,
     #[command(flatten)]
@@ -71,16 +82,19 @@ impl Run for Import {
         })?;
         // Looked at behind the lock: another import may just have ended.
         if known.get(&name)?.is_some() {
+            if self.replace {
+                return self.take_place(context, &arrived, &carried);
+            }
             return Err(hint(
                 format!("{name} is here already, and nothing was changed"),
                 format!(
-                    "`coracle restore {name} FILE` takes over what it had stored; `coracle purge {name}` removes it"
+                    "`coracle restore {name} FILE` takes over what it had stored, --replace all of it; `coracle purge {name}` removes it"
                 ),
             ));
         }
         let was_remembered = known.remembered(&name)?.is_some();
-        let takes_settings = self.agree(&name, &carried)?;
-        let planted = self.install(context, &arrived, &carried, takes_settings)?;
+        let takes_settings = self.agree(&name, &carried, &[])?;
+        let planted = self.install(context, &arrived, &carried, takes_settings, None)?;
         let done = self.complete(context, &name, &carried, planted, takes_settings);
         if let Err(error) = done {
             complain(&format!(
@@ -116,6 +130,7 @@ impl Import {
         arrived: &Arrived,
         carried: &Carried,
         takes_settings: bool,
+        replaced: Option<&Replaced>,
     ) -> Result<Planted<'c>> {
         let name = &arrived.manifest.name;
         if self.as_exported {
@@ -124,6 +139,9 @@ impl Import {
         if takes_settings && !carried.profile.is_empty() {
             self.install.choose_profile(&carried.profile);
         }
+        if let Some(replaced) = replaced.filter(|_| takes_settings) {
+            replaced.forget_choices(&mut self.install);
+        }
         let layers = match takes_settings {
             true => self.layers(context, arrived, carried)?,
             false => Layers::none(context),
@@ -131,17 +149,30 @@ impl Import {
         self.install.lay_over(&layers.words());
         self.install.choices.must_be = Some(name.clone());
         if takes_settings {
-            self.install.choices.prefixes =
-                Some(carried.prefixes.clone()).filter(|some| !some.is_empty());
+            let is_chosen = !carried.prefixes.is_empty() || replaced.is_some();
+            self.install.choices.prefixes = is_chosen.then(|| carried.prefixes.clone());
         }
         let mut image = arrived.file(&carried.image)?;
         let start = Start::importing(self.install.clone());
         // Where it came from is where its upgrades come from.
         let origin = match takes_settings {
             true => carried.origin.clone(),
-            false => self.came_from()?,
+            false => match replaced {
+                Some(replaced) => replaced.known.origin.clone(),
+                None => self.came_from()?,
+            },
         };
-        let (_, planted) = start.import(context, &mut image, origin, |admitted| {
+        let coming = if takes_settings {
+            &*carried.drop_ins
+        } else {
+            &[]
+        };
+        let before = |planted: &mut Planted<'_>, held: &Held, known: Option<&Portable>| {
+            replaced.map_or(Ok(()), |replaced| {
+                replaced.note(context, planted, (held, known), coming)
+            })
+        };
+        let prepare = |admitted: &Admitted| {
             let review =
                 crate::portable::consent::read(&admitted.contents, &PortableName::new(name)?);
             let services = || review.units.iter().map(|loaded| &loaded.unit);
@@ -152,8 +183,13 @@ impl Import {
             let is_dynamic = !services().any(fixed);
             let is_roots =
                 services().any(|unit| fixed(unit) && crate::moving::places::is_roots(unit));
-            Planted::write(context, arrived, None, is_dynamic, is_roots)
-        })?;
+            let known = replaced.map(|replaced| &replaced.known);
+            if replaced.is_some() {
+                check_users(arrived, is_dynamic)?;
+            }
+            Planted::write(context, arrived, known, is_dynamic, is_roots)
+        };
+        let (_, planted) = start.import(context, &mut image, origin, prepare, before)?;
         Ok(planted)
     }
 
@@ -172,10 +208,13 @@ impl Import {
     }
 
     /// What was set over there counts only where the administrator of this host says so.
-    fn agree(&self, name: &str, carried: &Carried) -> Result<bool> {
+    fn agree(&self, name: &str, carried: &Carried, here: &[String]) -> Result<bool> {
         let lines = settings(carried);
         if self.without_settings || lines.is_empty() {
             return Ok(false);
+        }
+        for line in here.iter().filter(|line| !lines.contains(line)) {
+            complain(&format!("set here until now: {}", one_line(line)));
         }
         for line in &lines {
             complain(&format!("set over there: {}", one_line(line)));
@@ -208,16 +247,21 @@ impl Import {
         planted.exchange()?;
         planted.settle()?;
         if takes_settings {
-            portable.held = carried.held;
-            (portable.enabled, portable.boot_is_chosen) = (carried.enabled, carried.boot_is_chosen);
-            configure::take_over(context, &mut portable, &carried.settings)?;
-            tell_missing(&portable);
-            write_drop_ins(context, &portable, carried)?;
+            set_up(context, &mut portable, carried)?;
         }
         held.put(&portable)?;
         reattach(context, &portable)?;
         purge::reload(context)
     }
+}
+
+/// Sets what was set over there.
+fn set_up(context: &Context, portable: &mut Portable, carried: &Carried) -> Result<()> {
+    portable.held = carried.held;
+    (portable.enabled, portable.boot_is_chosen) = (carried.enabled, carried.boot_is_chosen);
+    configure::take_over(context, portable, &carried.settings)?;
+    tell_missing(portable);
+    write_drop_ins(context, portable, carried)
 }
 
 /// What was set, a line each.
@@ -289,11 +333,7 @@ fn write_drop_ins(context: &Context, portable: &Portable, carried: &Carried) -> 
                 "nothing was imported; ask whoever made it",
             ));
         }
-        let at = files
-            .places
-            .config
-            .join(format!("{}.d", drop_in.unit))
-            .join(name);
+        let at = drop_in_path(&files.places.config, drop_in);
         let written = files.rooted().write(&at, drop_in.text.as_bytes());
         written.with_context(|| format!("cannot write {}", at.display()))?;
         context.narrate(&format!("wrote {}", at.display()));

@@ -2,16 +2,16 @@
 
 use anyhow::Result;
 use clap::Args;
-use wire::methods::StartUnit;
 
 use super::jobs::{self, JobOptions};
 use crate::context::Context;
 use crate::failure::hint;
 use crate::moving::arrived::Arrived;
+use crate::moving::former::{start, stop};
 use crate::moving::manifest::Kind;
 use crate::moving::places;
 use crate::moving::put::Planted;
-use crate::portable::{Dynamic, existing, meant, none_here, purge, records};
+use crate::portable::{Dynamic, existing, meant, none_here, purge};
 use crate::terminal::{plain, say};
 use crate::verbs::Run;
 
@@ -34,7 +34,6 @@ impl Run for Restore {
         let portable = meant(context, &self.name)?.ok_or_else(|| none_here(&self.name))?;
         let name = portable.name;
         let _own = super::upgrade::begin(context, &name)?;
-        records(context).end_exchange(&name)?;
         let portable = existing(context, &name)?;
         let arrived = Arrived::open(context, &self.file, self.max_size.as_deref(), Kind::Backup)?;
         if arrived.manifest.name != name {
@@ -60,12 +59,7 @@ impl Run for Restore {
         )?;
         planted.check_own(&portable)?;
         let ran = purge::running(context, &portable)?;
-        if !ran.is_empty() && jobs::stop(context, &ran, &JobOptions::replacing())? != 0 {
-            return Err(hint(
-                format!("{name} can't be stopped, so what it has stored stays as it was"),
-                format!("`coracle status {name}` shows what still runs"),
-            ));
-        }
+        stop(context, &name, &ran)?;
         let exchanged = planted.exchange();
         let status = match &exchanged {
             Ok(()) => start(context, &ran)?,
@@ -93,11 +87,4 @@ impl Run for Restore {
         }
         Ok(0)
     }
-}
-
-fn start(context: &Context, units: &[String]) -> Result<u8> {
-    if units.is_empty() {
-        return Ok(0);
-    }
-    jobs::queue(context, StartUnit, units, &JobOptions::replacing())
 }

@@ -10,6 +10,7 @@ use load::portable::{PortableName, Review};
 use super::jobs::{self, JobOptions};
 use crate::context::Context;
 use crate::failure::{WithHint, hint};
+use crate::moving::former::{Finder, recover_unless_busy};
 use crate::portable::admit::{self, Acceptance, Admitted};
 use crate::portable::consent::{self, GrantOptions};
 use crate::portable::extensions::Layer;
@@ -176,6 +177,9 @@ impl Start {
             crate::failure::tell(&error.context("the schedule of upgrades stays as it was"));
         }
         let (mut status, mut ready) = (0, Vec::new());
+        for portable in records(context).list()? {
+            recover_unless_busy(context, &portable.name, Finder::Boot);
+        }
         let all = records(context).list()?;
         for portable in all.iter().cloned() {
             // What was detached is to stay so.
@@ -183,7 +187,6 @@ impl Start {
                 continue;
             }
             let name = portable.name.clone();
-            crate::moving::put::go_on(context, &name);
             match super::upgrade::end_trial_at_boot(context, &name) {
                 Ok(true) => {}
                 Ok(false) => {
@@ -215,6 +218,9 @@ impl Start {
     }
 
     fn start_portable(&self, context: &Context, source: Source) -> Result<u8> {
+        if let Source::Stored(name) = &source {
+            recover_unless_busy(context, name, Finder::Command);
+        }
         let ready = self.prepare(context, source, None)?;
         if self.attach_only && !self.attaching.now {
             return Ok(0);
@@ -240,7 +246,7 @@ impl Start {
         let changes_nothing =
             matches!(source, Source::Stored(_)) && self.install.choices().extensions.is_none();
         let (admitted, origin) = self.admit(context, &store, source)?;
-        let outcome = self.install(context, &store, (admitted, all), origin);
+        let outcome = self.install(context, &store, (admitted, all), origin, |_, _| Ok(()));
         if !changes_nothing {
             store.collect(|| crate::portable::referenced(context))?;
         }
@@ -326,13 +332,15 @@ impl Start {
         Ok((admitted, origin))
     }
 
-    /// From an admitted portable to attached units, and where their root is. Until the last question is answered nothing is written.
+    /// From an admitted portable to attached units, and where their root is. Until the last question is answered nothing is written, and what comes
+    /// `before` that sees what it is to replace, held.
     fn install(
         &self,
         context: &Context,
         store: &Store,
         (mut admitted, all): (Admitted, Option<&[Portable]>),
         origin: String,
+        before: impl FnOnce(&Held, Option<&Portable>) -> Result<()>,
     ) -> Result<(Portable, String)> {
         let layers = match &self.install.choices().extensions {
             Some(words) => {
@@ -359,7 +367,11 @@ impl Start {
             decision
         });
         let must_be_attached = self.install.choices.is_attached;
-        let held = decided.and_then(|decision| hold(context, decision, must_be_attached));
+        let held = decided.and_then(|decision| {
+            let (decision, held) = hold(context, decision, must_be_attached)?;
+            before(&held, decision.known.as_ref())?;
+            Ok((decision, held))
+        });
         let (decision, held) = match held {
             Ok(decided) => decided,
             Err(error) => {

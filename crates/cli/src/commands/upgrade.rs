@@ -17,6 +17,7 @@ use super::jobs::{self, Drain, JobOptions};
 use super::start::{Attaching, InstallOptions, Start};
 use crate::context::Context;
 use crate::failure::hint;
+use crate::moving::former::{Finder, recover};
 use crate::portable::listening::Listening;
 use crate::portable::proof::Trouble;
 use crate::portable::source::{self, Offered, Source};
@@ -372,20 +373,22 @@ fn invocations(context: &Context, units: &[String]) -> Result<BTreeMap<String, S
         .collect())
 }
 
-/// Begins an upgrade, which nobody else is at.
+/// Begins an upgrade, which nobody else is at. What was cut before is gone on with.
 ///
 /// # Errors
-/// When another command is.
+/// When another command is, or that can't be gone on with.
 pub(super) fn begin(context: &Context, name: &str) -> Result<Upgrading> {
-    records(context).upgrading(name)?.ok_or_else(|| {
+    let own = records(context).upgrading(name)?.ok_or_else(|| {
         hint(
             format!("another command is upgrading {name}"),
             "wait for its end; it changes nothing more after that",
         )
-    })
+    })?;
+    recover(context, name, Finder::Command)?;
+    Ok(own)
 }
 
-fn healthy(portable: &mut Portable, version: &str) {
+pub(super) fn healthy(portable: &mut Portable, version: &str) {
     if let Some(version) = portable.versions.get_mut(version) {
         (version.healthy, version.taken_back) = (true, None);
     }
@@ -495,7 +498,7 @@ fn take_back(
 
 /// Puts it into the log of the unit that did not work, and lets its OnFailure= follow where it has not. What can't be told changes nothing of
 /// what was done.
-fn tell_units(context: &Context, trouble: Option<&Trouble>, text: &str) {
+pub(super) fn tell_units(context: &Context, trouble: Option<&Trouble>, text: &str) {
     let Some(trouble) = trouble else { return };
     let told = || -> Result<()> {
         if let Some(mut client) = context.connect_if_running()? {

@@ -2,6 +2,7 @@
 //! what is there whole or not at all.
 
 pub(crate) mod arrived;
+pub(crate) mod former;
 pub(crate) mod manifest;
 pub(crate) mod pack;
 pub(crate) mod places;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use delivery::digest::Digest;
@@ -110,7 +111,11 @@ pub(crate) fn file_name(digest: &Digest) -> String {
     format!("sha256-{}", digest.hex())
 }
 
-fn carried(context: &Context, portable: &Portable) -> Result<Carried> {
+/// What an archive says of a portable beside what it has stored.
+///
+/// # Errors
+/// When it is a directory, or its drop-ins can't be read.
+pub(crate) fn carried(context: &Context, portable: &Portable) -> Result<Carried> {
     let of_directory = |what: &str| {
         hint(
             format!("{what} is a directory of this host, and only images move"),
@@ -158,16 +163,9 @@ fn drop_ins(context: &Context, portable: &Portable) -> Result<Vec<DropIn>> {
     let version = portable.versions.get(&portable.current);
     for unit in version.into_iter().flat_map(|version| &version.units) {
         for place in places.changed.iter().filter(|path| !is_volatile(path)) {
-            let directory = place.join(format!("{unit}.d"));
-            let Ok(entries) = std::fs::read_dir(&directory) else {
-                continue;
-            };
-            for entry in entries {
-                let path = entry?.path();
+            for path in drop_ins_in(place, unit)? {
                 let name = path.file_name().and_then(|name| name.to_str());
-                let Some(name) = name.filter(|name| name.ends_with(".conf")) else {
-                    continue;
-                };
+                let name = name.unwrap_or_default();
                 let text = std::fs::read_to_string(&path)
                     .with_context(|| format!("cannot read {}", path.display()))?;
                 let (unit, name) = (unit.clone(), name.to_owned());
@@ -177,6 +175,25 @@ fn drop_ins(context: &Context, portable: &Portable) -> Result<Vec<DropIn>> {
     }
     found.sort_by(|a, b| (&a.unit, &a.name).cmp(&(&b.unit, &b.name)));
     found.dedup_by(|a, b| (&a.unit, &a.name) == (&b.unit, &b.name));
+    Ok(found)
+}
+
+/// The drop-ins that a place has for a unit.
+///
+/// # Errors
+/// When it can't be read which.
+pub(crate) fn drop_ins_in(place: &Path, unit: &str) -> Result<Vec<PathBuf>> {
+    let Ok(entries) = std::fs::read_dir(place.join(format!("{unit}.d"))) else {
+        return Ok(Vec::new());
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        if name.is_some_and(|name| name.ends_with(".conf")) {
+            found.push(path);
+        }
+    }
     Ok(found)
 }
 

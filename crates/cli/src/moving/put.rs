@@ -7,12 +7,13 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use delivery::moving::Exchange;
-use delivery::portables::Portable;
+use delivery::moving::{Exchange, Former};
+use delivery::portables::{Held, Portable};
 use image::parcel::{Owners, plant};
 use kernel::walk::Place;
 
 use super::arrived::Arrived;
+use super::manifest::DropIn;
 use super::places;
 use crate::context::Context;
 use crate::failure::{WithHint, hint};
@@ -32,6 +33,10 @@ pub(crate) struct Planted<'c> {
     name: String,
     ready: Vec<Ready>,
     is_begun: bool,
+    /// What is written is noted, so that whoever comes next removes it.
+    is_noted: bool,
+    /// The whole portable is replaced: whoever turns back does so with all of it.
+    is_replacing: bool,
 }
 
 impl Planted<'_> {
@@ -52,6 +57,8 @@ impl Planted<'_> {
             name,
             ready: Vec::new(),
             is_begun: false,
+            is_noted: false,
+            is_replacing: false,
         };
         for directory in &arrived.manifest.directories {
             let (public, tree) = (directory.path.as_str(), directory.tree);
@@ -61,8 +68,14 @@ impl Planted<'_> {
                     "nothing was changed; ask whoever made it",
                 )
             })?;
-            let owners = owners(&real, public, is_roots);
-            planted.plant(arrived, (tree, public, &real), known, owners)?;
+            planted.plan((tree, public), &real, known)?;
+        }
+        if known.is_some() {
+            records(context).begin_writing(&planted.name, &planted.exchanges())?;
+            planted.is_noted = true;
+        }
+        for (number, directory) in arrived.manifest.directories.iter().enumerate() {
+            planted.plant(arrived, number, directory.tree, is_roots)?;
         }
         for one in &planted.ready {
             delivery::moving::sync(&one.exchange.beside)
@@ -71,33 +84,41 @@ impl Planted<'_> {
         Ok(planted)
     }
 
-    fn plant(
+    /// Where a directory is to be, and is written before that.
+    fn plan(
         &mut self,
-        arrived: &Arrived,
-        (tree, public, real): (u32, &str, &Path),
+        (tree, public): (u32, &str),
+        real: &Path,
         known: Option<&Portable>,
-        owners: Owners,
     ) -> Result<()> {
-        let entries = arrived.contents.trees.get(&tree);
-        let entries = entries.with_context(|| format!("the archive lacks what was in {public}"))?;
         let base = places::base(real).context("it has no home")?;
         let beside = base.join(format!(".coracle-{}-{tree}", self.name));
-        let is_private = base.ends_with("private");
-        make(&base, if is_private { 0o700 } else { 0o755 })?;
-        // What a try left that was cut.
-        delivery::purge::remove(&beside)?;
-        make(&beside, 0o700)?;
         let was_there = real.symlink_metadata().is_ok();
         let made = |known| delivery::purge::is_made(real, known, &purge::places(self.context));
         self.ready.push(Ready {
             public: public.to_owned(),
             exchange: Exchange {
                 path: real.to_owned(),
-                beside: beside.clone(),
+                beside,
             },
             is_own: !was_there || known.is_some_and(made),
         });
-        let directory = places::open(&beside)?.context("it is gone")?;
+        Ok(())
+    }
+
+    fn plant(&self, arrived: &Arrived, number: usize, tree: u32, is_roots: bool) -> Result<()> {
+        let ready = self.ready.get(number).context("it was not planned")?;
+        let (public, Exchange { path, beside }) = (&ready.public, &ready.exchange);
+        let entries = arrived.contents.trees.get(&tree);
+        let entries = entries.with_context(|| format!("the archive lacks what was in {public}"))?;
+        let owners = owners(path, public, is_roots);
+        let base = beside.parent().context("it has no home")?;
+        let is_private = base.ends_with("private");
+        make(base, if is_private { 0o700 } else { 0o755 })?;
+        // What a try left that was cut.
+        delivery::purge::remove(beside)?;
+        make(beside, 0o700)?;
+        let directory = places::open(beside)?.context("it is gone")?;
         plant(&arrived.pool, entries, directory.as_fd(), owners).or_hint(
             || format!("cannot write what is to be in {public}"),
             "nothing was changed; see that there is room for it beside what is there, and say it again",
@@ -128,11 +149,16 @@ impl Planted<'_> {
         for one in &self.ready {
             self.make_way(&one.exchange.path)?;
         }
-        let all: Vec<Exchange> = self.ready.iter().map(|one| one.exchange.clone()).collect();
         self.is_begun = true;
-        if let Err(error) = records.exchange(&self.name, &all) {
-            records.turn_back(&self.name)?;
-            records.end_exchange(&self.name)?;
+        let exchanged = match self.is_replacing {
+            true => records.go_forth(&self.name),
+            false => records.exchange(&self.name, &self.exchanges()),
+        };
+        if let Err(error) = exchanged {
+            if !self.is_replacing {
+                records.turn_back(&self.name)?;
+                records.end_exchange(&self.name)?;
+            }
             return Err(error).or_hint(
                 || format!("what {} has stored stays as it was", self.name),
                 "a directory that is a mount point can't be replaced: unmount it, or copy into it by hand",
@@ -142,6 +168,24 @@ impl Planted<'_> {
             self.mark(&one.exchange.path)?;
         }
         Ok(())
+    }
+
+    /// Notes all that is replaced of a portable, so that it can come back; what is written here goes with that note from now on.
+    ///
+    /// # Errors
+    /// When it can't be noted.
+    pub(crate) fn begin_replacement(&mut self, held: &Held, former: Former) -> Result<()> {
+        let places = purge::places(self.context);
+        let paths = self.ready.iter().map(|one| &one.exchange.path);
+        let made = paths.filter(|path| delivery::purge::is_made(path, &former.record, &places));
+        let made = made.cloned().collect();
+        held.begin_replacement(&self.exchanges(), Former { made, ..former })?;
+        (self.is_begun, self.is_replacing) = (true, true);
+        Ok(())
+    }
+
+    fn exchanges(&self) -> Vec<Exchange> {
+        self.ready.iter().map(|one| one.exchange.clone()).collect()
     }
 
     /// Puts back what was there.
@@ -165,19 +209,16 @@ impl Planted<'_> {
     /// # Errors
     /// When it can't be removed.
     pub(crate) fn settle(self) -> Result<()> {
-        records(self.context).end_exchange(&self.name)?;
+        let records = records(self.context);
+        records.approve(&self.name)?;
+        records.end_exchange(&self.name)?;
         Ok(())
-    }
-
-    fn marks(&self) -> Result<CString> {
-        let own = &self.context.directories.state;
-        let marks = own.join("portables").join(&self.name).join("made");
-        Ok(CString::new(marks.as_os_str().as_bytes())?)
     }
 
     /// Makes the directories on the way to a place, as a start would.
     fn make_way(&self, path: &Path) -> Result<()> {
-        let (marks, text) = (self.marks()?, CString::new(path.as_os_str().as_bytes())?);
+        let marks = marks(self.context, &self.name)?;
+        let text = CString::new(path.as_os_str().as_bytes())?;
         let mode = |name: &[u8]| Some(if name == b"private" { 0o700 } else { 0o755 });
         Place::find_making(&text, mode, |parent, name, depth| {
             kernel::mark::set(&marks, &text, depth, (parent, name))
@@ -186,12 +227,8 @@ impl Planted<'_> {
         Ok(())
     }
 
-    /// Notes that a directory is the portable's, so that a purge takes it along.
     fn mark(&self, path: &Path) -> Result<()> {
-        let (marks, text) = (self.marks()?, CString::new(path.as_os_str().as_bytes())?);
-        let place = places::place(path)?;
-        kernel::mark::set(&marks, &text, usize::MAX, (&place.parent, place.name()))
-            .with_context(|| format!("cannot note that {} is new", path.display()))
+        mark(self.context, &self.name, path)
     }
 }
 
@@ -202,16 +239,34 @@ impl Drop for Planted<'_> {
                 // The next try removes it.
                 delivery::purge::remove(&one.exchange.beside).ok();
             }
+            if self.is_noted {
+                records(self.context).end_exchange(&self.name).ok();
+            }
         }
     }
 }
 
-/// Goes on with an exchange that a power cut has stopped; what can't be done is told, and done by the next `restore`.
-pub(crate) fn go_on(context: &Context, name: &str) {
-    if let Err(error) = records(context).end_exchange(name) {
-        let error = anyhow::Error::from(error);
-        crate::failure::tell(&error.context(format!("what {name} had stored is in two places")));
-    }
+/// Notes that a directory is the portable's, so that a purge takes it along.
+///
+/// # Errors
+/// When it can't be noted.
+pub(crate) fn mark(context: &Context, name: &str, path: &Path) -> Result<()> {
+    let marks = marks(context, name)?;
+    let text = CString::new(path.as_os_str().as_bytes())?;
+    let place = places::place(path)?;
+    kernel::mark::set(&marks, &text, usize::MAX, (&place.parent, place.name()))
+        .with_context(|| format!("cannot note that {} is new", path.display()))
+}
+
+fn marks(context: &Context, name: &str) -> Result<CString> {
+    let own = &context.directories.state;
+    let marks = own.join("portables").join(name).join("made");
+    Ok(CString::new(marks.as_os_str().as_bytes())?)
+}
+
+/// Where a drop-in is below a directory of units.
+pub(crate) fn drop_in_path(home: &Path, drop_in: &DropIn) -> PathBuf {
+    home.join(format!("{}.d", drop_in.unit)).join(&drop_in.name)
 }
 
 /// Who has what is there now has what takes its place. Where nothing is there, a start of the service gives root's directory to its user, with

@@ -178,7 +178,12 @@ pub(crate) fn current_units(portable: &Portable) -> Vec<String> {
 /// # Errors
 /// When a record can't be read.
 pub(crate) fn referenced(context: &Context) -> Result<Vec<Digest>> {
-    let all = records(context).list()?;
+    let records = records(context);
+    let mut all = records.list()?;
+    // What was before comes back where what took its place is not proven.
+    let former = all.iter().map(|portable| records.former(&portable.name));
+    let former = former.collect::<Result<Vec<_>, _>>()?.into_iter().flatten();
+    all.extend(former.map(|former| former.record));
     Ok(all
         .iter()
         .flat_map(|portable| {

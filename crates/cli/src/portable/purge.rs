@@ -12,6 +12,7 @@ use super::{Dynamic, existing, existing_held, records};
 use crate::commands::jobs::{self, JobOptions};
 use crate::context::Context;
 use crate::failure::hint;
+use crate::moving::former::{Finder, recover_unless_busy};
 use crate::terminal::{plain, say};
 use crate::verbs::Run;
 
@@ -90,6 +91,8 @@ impl Run for Purge {
         if known.get(&self.name)?.is_none() {
             return self.forget_only(context);
         }
+        // Also what a restore or an import has left beside.
+        recover_unless_busy(context, &self.name, Finder::Boot);
         let (held, portable) = existing_held(context, &self.name)?;
         stop(context, &portable.name, patterns(&portable))?;
         let directories = directories(&portable);

@@ -76,6 +76,10 @@ pub(super) fn is_still_there(opened: &File, directory: &Path) -> Result<bool, Fi
 }
 
 impl Held {
+    pub(crate) fn records(&self) -> &Portables {
+        &self.records
+    }
+
     /// The record as it is, and stays.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use anyhow::Result;
 use delivery::grants::Grants;
-use delivery::portables::Portable;
+use delivery::portables::{Held, Portable};
 use delivery::store::Store;
 
 use super::{InstallOptions, Start};
@@ -40,29 +40,32 @@ impl Start {
         }
     }
 
-    /// Installs an image; `prepare` sees it when it is trusted, before anything is changed.
+    /// Installs an image; `prepare` sees it when it is trusted, and `before` what it made of it, when all is granted: before anything is changed.
     ///
     /// # Errors
-    /// When it is refused, or `prepare` fails.
+    /// When it is refused, or one of both fails.
     pub(crate) fn import<T>(
         &self,
         context: &Context,
         image: &mut dyn Read,
         origin: String,
         prepare: impl FnOnce(&Admitted) -> Result<T>,
+        before: impl FnOnce(&mut T, &Held, Option<&Portable>) -> Result<()>,
     ) -> Result<(Portable, T)> {
         let store = Store::open(&context.directories.state)?;
         let limit_bytes = self.install.fetch().size_max_bytes()?;
         let copied = store.copy_in(image, limit_bytes)?;
         let (admitted, origin) = self.admit_image(context, &store, copied, origin, limit_bytes)?;
-        let prepared = match prepare(&admitted) {
+        let mut prepared = match prepare(&admitted) {
             Ok(prepared) => prepared,
             Err(error) => {
                 admitted.discard(&store)?;
                 return Err(error);
             }
         };
-        let outcome = self.install(context, &store, (admitted, None), origin);
+        let outcome = self.install(context, &store, (admitted, None), origin, |held, known| {
+            before(&mut prepared, held, known)
+        });
         store.collect(|| crate::portable::referenced(context))?;
         Ok((outcome?.0, prepared))
     }

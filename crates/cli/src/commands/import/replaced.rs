@@ -1,0 +1,221 @@
+//! `import --replace`: the portable that is here is noted whole, another takes its place, and it is back unless that one works.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use delivery::portables::{Held, Portable};
+use delivery::store::Store;
+
+use super::{Import, set_up, settings};
+use crate::commands::attach::kept_and_gone;
+use crate::commands::start::InstallOptions;
+use crate::commands::upgrade::{KEEP, begin, end_trial, healthy, note, tell_units};
+use crate::context::Context;
+use crate::failure::hint;
+use crate::moving::arrived::Arrived;
+use crate::moving::former::{self, Finder, go_back, start, stop};
+use crate::moving::manifest::{DropIn, Portable as Carried};
+use crate::moving::put::Planted;
+use crate::moving::{pack, places};
+use crate::portable::proof::Trouble;
+use crate::portable::{
+    current_units, existing, existing_held, proof, purge, reattach, records, referenced,
+};
+use crate::terminal::{Paint, complain, one_line, plain, say};
+
+/// What is here, as it was looked at.
+pub(super) struct Replaced {
+    pub(super) known: Portable,
+    ran: Vec<String>,
+}
+
+impl Replaced {
+    /// Notes all of it, held as it is, before anything is changed.
+    pub(super) fn note(
+        &self,
+        context: &Context,
+        planted: &mut Planted<'_>,
+        (held, known): (&Held, Option<&Portable>),
+        coming: &[DropIn],
+    ) -> Result<()> {
+        let known = known.context("it is gone")?;
+        let former = former::of(context, known, &self.ran, coming)?;
+        planted.begin_replacement(held, former)
+    }
+
+    /// What was set here holds no longer where what was set over there does.
+    pub(super) fn forget_choices(&self, install: &mut InstallOptions) {
+        install.choose_profile("default");
+        install.choices.extensions = Some(Vec::new());
+    }
+}
+
+/// Directories of a user that stays lie elsewhere than those of one that is another at each start, and a start that moves them can't be taken back.
+pub(super) fn check_users(arrived: &Arrived, is_dynamic: bool) -> Result<()> {
+    for directory in &arrived.manifest.directories {
+        let public = directory.path.as_str();
+        let (Some(wanted), Some(other)) = (
+            places::real(public, is_dynamic),
+            places::real(public, !is_dynamic),
+        ) else {
+            continue;
+        };
+        let is_private = wanted.to_str() != Some(public);
+        let is_there = wanted == other && wanted.symlink_metadata().is_ok();
+        if is_there && is_private != is_dynamic && !places::is_configuration(public) {
+            return Err(hint(
+                format!("{public} is there for another kind of user than what is to be in it"),
+                "nothing was changed; `coracle purge` removes what is here, and then it can be imported",
+            ));
+        }
+    }
+    Ok(())
+}
+
+impl Import {
+    /// Takes the place of the portable that is here: stopped, exchanged, started, watched, and only then for good.
+    pub(super) fn take_place(
+        mut self,
+        context: &Context,
+        arrived: &Arrived,
+        carried: &Carried,
+    ) -> Result<u8> {
+        let name = arrived.manifest.name.as_str();
+        let _own = begin(context, name)?;
+        let known = end_trial(context, existing(context, name)?)?;
+        if known.held {
+            return Err(hint(
+                format!("{name} is held at {}", known.current),
+                format!("`coracle unhold {name}` lets another version take its place"),
+            ));
+        }
+        let here = settings(&pack::carried(context, &known)?);
+        let takes_settings = self.agree(name, carried, &here)?;
+        let ran = purge::running(context, &known)?;
+        let replaced = Replaced { known, ran };
+        let planted = self.install(context, arrived, carried, takes_settings, Some(&replaced));
+        let outcome = planted.and_then(|planted| {
+            let planted = self.exchange(context, carried, planted, (&replaced, takes_settings))?;
+            let trouble = self.trouble(context, name, &replaced)?;
+            if trouble.is_none() {
+                planted.settle()?;
+            }
+            Ok(trouble)
+        });
+        match outcome {
+            Ok(None) => {}
+            Ok(Some(trouble)) => return taken_back(context, &replaced.known, &trouble),
+            Err(error) => {
+                after_failure(context, &replaced.known)?;
+                return Err(error);
+            }
+        }
+        let version = existing(context, name)?.current;
+        note(context, name, |portable| {
+            if !replaced.ran.is_empty() || self.now {
+                healthy(portable, &version);
+            }
+            drop(portable.keep_newest(usize::from(KEEP)));
+        })?;
+        Store::open(&context.directories.state)?.collect(|| referenced(context))?;
+        if !context.globals.quiet {
+            say(&format!(
+                "{} {} → {} with {} directories",
+                plain(name),
+                plain(&replaced.known.current),
+                plain(&version),
+                arrived.manifest.directories.len()
+            ));
+        }
+        Ok(0)
+    }
+
+    /// With the record of the new one there, everything else of it, while nothing runs.
+    fn exchange<'c>(
+        &self,
+        context: &Context,
+        carried: &Carried,
+        mut planted: Planted<'c>,
+        (replaced, takes_settings): (&Replaced, bool),
+    ) -> Result<Planted<'c>> {
+        let name = replaced.known.name.as_str();
+        // What a connection started meanwhile goes, too.
+        let runs = purge::running(context, &existing(context, name)?)?;
+        stop(context, name, &runs)?;
+        let (held, mut portable) = existing_held(context, name)?;
+        planted.check_own(&portable)?;
+        planted.exchange()?;
+        if takes_settings {
+            records(context).remove_drop_ins(name)?;
+            set_up(context, &mut portable, carried)?;
+        }
+        held.put(&portable)?;
+        drop(held);
+        reattach(context, &portable)?;
+        purge::reload(context)?;
+        Ok(planted)
+    }
+
+    /// Starts what ran, and with `--now` all of it; says what is wrong with it, if anything is.
+    fn trouble(
+        &self,
+        context: &Context,
+        name: &str,
+        replaced: &Replaced,
+    ) -> Result<Option<Trouble>> {
+        let (mut units, _) = kept_and_gone(context, name, &replaced.ran)?;
+        if self.now {
+            units = current_units(&existing(context, name)?);
+        }
+        if units.is_empty() {
+            return Ok(None);
+        }
+        if start(context, &units)? == 0 {
+            return proof::watch(
+                context,
+                &units,
+                Duration::from_secs(self.healthy_for.into()),
+            );
+        }
+        let now = proof::status(context, &units)?;
+        let trouble = now.iter().find_map(|unit| proof::trouble(unit, u32::MAX));
+        Ok(Some(trouble.unwrap_or_else(|| Trouble {
+            unit: units.first().cloned().unwrap_or_default(),
+            why: "it did not come up".to_owned(),
+            has_failed: false,
+        })))
+    }
+}
+
+fn taken_back(context: &Context, known: &Portable, trouble: &Trouble) -> Result<u8> {
+    let text = format!(
+        "what was imported is taken back, and {} {} is as it was: {}",
+        plain(&known.name),
+        plain(&known.current),
+        one_line(&trouble.why)
+    );
+    complain(&format!("{} {text}", Paint::Yellow.on("warning:")));
+    let back = go_back(context, &known.name, Finder::Command);
+    // Whatever became of that: it is what did not work that is told of.
+    tell_units(context, Some(trouble), &text);
+    back?;
+    Ok(1)
+}
+
+/// Where nothing was begun there is nothing to go back to, and where the other one is proven it stays.
+fn after_failure(context: &Context, known: &Portable) -> Result<()> {
+    if records(context).former(&known.name)?.is_none() {
+        return Ok(());
+    }
+    complain(&format!(
+        "{} {} {} is as it was",
+        Paint::Yellow.on("import failed:"),
+        plain(&known.name),
+        plain(&known.current)
+    ));
+    if let Err(error) = go_back(context, &known.name, Finder::Command) {
+        let next = format!("`coracle start {}` goes on with that", known.name);
+        crate::failure::tell(&hint(format!("not all of it is back: {error:#}"), next));
+    }
+    Ok(())
+}

@@ -1,0 +1,338 @@
+//! An export takes the place of the portable that is there: all of it or nothing, and for good only when it works.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use coracle_system_tests::images::{By, Workshop, with_workshop};
+use coracle_system_tests::manager::reboot;
+use coracle_system_tests::waiting::{eventually, state};
+use testkit::Instance;
+
+/// Ends by itself where it finds poison, when it was up already.
+const BOAT: &str = "[Unit]\nDescription=NAME VERSION\n[Service]\nType=exec\nStateDirectory=NAME\nConfigurationDirectory=NAME\n\
+    ExecStart=/usr/bin/dash -c 'if test -e /var/lib/NAME/poison; then /usr/bin/sleep 0.2; exit 3; fi; exec /usr/bin/sleep infinity'\n";
+
+/// A portable of which two versions were made, each with something stored and set, and an archive of the second.
+struct Boat<'a> {
+    coracle: &'a Instance,
+    name: &'a str,
+    /// Of version 2.
+    archive: String,
+}
+
+fn image(workshop: &Workshop<'_>, name: &str, version: &str) -> String {
+    let text = BOAT.replace("NAME", name).replace("VERSION", version);
+    let unit = format!("{name}.service");
+    workshop.image(name, version, By::Trusted, &[(&unit, &text)])
+}
+
+impl Boat<'_> {
+    fn unit(&self) -> String {
+        format!("{}.service", self.name)
+    }
+
+    fn stored(&self) -> PathBuf {
+        Path::new("/var/lib/private").join(self.name)
+    }
+
+    fn drop_in(&self, name: &str) -> PathBuf {
+        let units = self.coracle.folder().join("config/units");
+        units.join(format!("{}.d", self.unit())).join(name)
+    }
+
+    /// Gives what is up something that tells it from others.
+    fn furnish(&self, word: &str) {
+        let (coracle, name) = (self.coracle, self.name);
+        coracle.ok(&["configure", name, "--env", &format!("WORD={word}")]);
+        fs::create_dir_all(self.drop_in("x").parent().expect("a folder")).expect("a folder");
+        let text = format!("[Service]\nEnvironment=FILE={word}\n");
+        fs::write(self.drop_in(&format!("{word}.conf")), text).expect("a drop-in");
+        coracle.ok(&["daemon-reload"]);
+        fs::write(self.stored().join("word"), word).expect("a file");
+        let owner = self.stored().metadata().expect("the directory");
+        let (user, group) = (Some(owner.uid()), Some(owner.gid()));
+        chown(self.stored().join("word"), user, group).expect("an owner");
+        fs::write(Path::new("/etc").join(name).join("word"), word).expect("a file");
+    }
+
+    fn import(&self) -> Vec<&str> {
+        let import = ["import", &self.archive, "--replace", "--as-exported"];
+        [&import[..], &["--healthy-for", "0"]].concat()
+    }
+
+    /// What tells it from others, in one word where all of it says the same; else all of it.
+    fn is(&self) -> String {
+        let version = self.coracle.property(&self.unit(), "Description");
+        let environment = self.coracle.property(&self.unit(), "Environment");
+        let read = |path: PathBuf| fs::read_to_string(path).unwrap_or_default();
+        let record = self.coracle.ok(&["versions", self.name]);
+        let all = format!(
+            "{version}|{environment}|{}|{}|{record}",
+            read(self.stored().join("word")),
+            read(Path::new("/etc").join(self.name).join("word")),
+        );
+        for (version, word) in [("1", "here"), ("2", "afar")] {
+            let [drop_in, other] = [word, if word == "here" { "afar" } else { "here" }]
+                .map(|word| self.drop_in(&format!("{word}.conf")).exists());
+            let expected = format!(
+                "{} {version}|FILE={word} WORD={word}|{word}|{word}|",
+                self.name
+            );
+            let ordered = all.replace(
+                &format!("WORD={word} FILE={word}"),
+                &format!("FILE={word} WORD={word}"),
+            );
+            let is_current = record
+                .lines()
+                .any(|line| line.starts_with(version) && line.contains("current"));
+            if ordered.starts_with(&expected) && is_current && drop_in && !other {
+                return word.to_owned();
+            }
+        }
+        all
+    }
+
+    fn pid(&self) -> String {
+        self.coracle.property(&self.unit(), "MainPID")
+    }
+
+    /// Nothing is left beside what is there, and what is there is its user's.
+    #[track_caller]
+    fn is_tidy(&self) {
+        for home in ["/var/lib/private", "/etc"] {
+            let left = fs::read_dir(home).expect(home).flatten();
+            let beside = format!(".coracle-{}", self.name);
+            let left = left.map(|one| one.path());
+            let left = left.filter(|path| path.to_string_lossy().contains(&beside));
+            assert_eq!(left.collect::<Vec<_>>(), Vec::<PathBuf>::new());
+        }
+        let exchange = format!("state/portables/{}/exchange.json", self.name);
+        assert!(!self.coracle.folder().join(exchange).exists());
+        let owner = |path: &Path| path.metadata().map(|found| (found.uid(), found.gid()));
+        let stored = self.stored();
+        assert_eq!(
+            owner(&stored.join("word")).expect("a file"),
+            owner(&stored).expect("a directory")
+        );
+    }
+
+    fn purge(&self) {
+        self.coracle.ok(&["purge", self.name, "--forget"]);
+        assert!(!self.stored().exists());
+        assert!(!Path::new("/etc").join(self.name).exists());
+        fs::remove_dir_all(self.drop_in("x").parent().expect("a folder")).ok();
+    }
+}
+
+/// Version 1 is up; `more` does something to version 2 before it is exported.
+fn with_boat(name: &str, more: impl FnOnce(&Boat), work: impl FnOnce(&Boat)) {
+    with_workshop(|coracle, workshop| {
+        let archive = coracle.folder().join("archive").display().to_string();
+        let boat = Boat {
+            coracle,
+            name,
+            archive,
+        };
+        coracle.ok(&["start", &image(workshop, name, "2")]);
+        boat.furnish("afar");
+        more(&boat);
+        coracle.ok(&["export", name, &boat.archive]);
+        boat.purge();
+        coracle.ok(&["start", &image(workshop, name, "1")]);
+        boat.furnish("here");
+        coracle.ok(&["restart", &boat.unit()]);
+        assert_eq!(boat.is(), "here");
+        work(&boat);
+        boat.purge();
+    });
+}
+
+#[test]
+fn an_export_takes_the_place_of_what_is_there_and_nothing_else_does() {
+    with_boat(
+        "swapboat",
+        |_| (),
+        |boat| {
+            let coracle = boat.coracle;
+            let pid = boat.pid();
+            let own = coracle.folder().join("own").display().to_string();
+            coracle.ok(&["export", boat.name, &own]);
+            let refused = |words: &[&str], phrases: &[&str]| {
+                let done = coracle.coracle(words);
+                assert_ne!(done.status, 0, "{words:?}");
+                for phrase in phrases {
+                    assert!(
+                        done.stderr.contains(phrase),
+                        "{words:?}: {phrase}: {}",
+                        done.stderr
+                    );
+                }
+                assert_eq!((boat.is().as_str(), boat.pid()), ("here", pid.clone()));
+                boat.is_tidy();
+            };
+            refused(&["import", &boat.archive], &["here already", "--replace"]);
+            refused(
+                &["import", &boat.archive, "--replace"],
+                &[
+                    "set over there: --env=WORD=afar",
+                    "set here until now: --env=WORD=here",
+                    "set here until now: here.conf of swapboat.service:",
+                    "--as-exported",
+                ],
+            );
+            coracle.ok(&["hold", boat.name]);
+            refused(&boat.import(), &["held at 1", "coracle unhold"]);
+            coracle.ok(&["unhold", boat.name]);
+
+            let done = coracle.coracle(&boat.import()).ok();
+            assert!(
+                done.stdout.contains("swapboat 1 → 2 with 2 directories"),
+                "{done:?}"
+            );
+            assert_eq!(boat.is(), "afar");
+            assert_ne!(boat.pid(), pid);
+            boat.is_tidy();
+
+            // What it replaced is a version below the highest now.
+            let pid = boat.pid();
+            let done = coracle.coracle(&["import", &own, "--replace", "--as-exported"]);
+            assert_ne!(done.status, 0);
+            for phrase in ["swapboat 1 is older than 2", "--allow-downgrade"] {
+                assert!(done.stderr.contains(phrase), "{}", done.stderr);
+            }
+            assert_eq!((boat.is().as_str(), boat.pid()), ("afar", pid));
+            let words = [
+                "import",
+                &own,
+                "--replace",
+                "--as-exported",
+                "--allow-downgrade",
+            ];
+            coracle.ok(&[&words[..], &["--healthy-for", "0"]].concat());
+            assert_eq!(boat.is(), "here");
+            boat.is_tidy();
+        },
+    );
+}
+
+#[test]
+fn what_does_not_work_goes_again_and_what_was_there_is_back_whole() {
+    let poison = |boat: &Boat| {
+        fs::write(boat.stored().join("poison"), "").expect("a file");
+    };
+    with_boat("foulboat", poison, |boat| {
+        let coracle = boat.coracle;
+        let words = [&boat.import()[..4], &["--healthy-for", "5"]].concat();
+        let done = coracle.coracle(&words);
+        assert_eq!(done.status, 1, "{done:?}");
+        let back = "what was imported is taken back, and foulboat 1 is as it was";
+        assert!(done.stderr.contains(back), "{}", done.stderr);
+        state(coracle, &boat.unit(), "active");
+        assert_eq!(boat.is(), "here");
+        assert!(!boat.stored().join("poison").exists());
+        boat.is_tidy();
+        assert!(coracle.ok(&["logs", "-u", &boat.unit()]).contains(back));
+    });
+}
+
+#[test]
+fn a_reboot_before_it_is_proven_brings_the_former_one_back() {
+    with_boat(
+        "cutboat",
+        |_| (),
+        |boat| {
+            let coracle = boat.coracle;
+            let words = [&boat.import()[..4], &["--healthy-for", "600"]].concat();
+            let mut import = coracle.command(&words);
+            let mut import = import.stderr(Stdio::null()).spawn().expect("coracle");
+            eventually("the other one", || (boat.is() == "afar").then_some(()));
+            // Whoever comes meanwhile leaves it alone.
+            for start in [&["start", boat.name], &["start", "--enabled"]] {
+                coracle.ok(start);
+                assert_eq!(boat.is(), "afar", "{start:?}");
+            }
+            let done = coracle.coracle(&["backup", boat.name, "-"]);
+            assert!(
+                done.stderr.contains("another command is upgrading cutboat"),
+                "{done:?}"
+            );
+            import.kill().expect("it is there");
+            import.wait().expect("it ends");
+            reboot(coracle);
+            let said = coracle.coracle(&["start", "--enabled"]).ok().stderr;
+            let told = "an import that was to replace cutboat was cut, and 1 is as it was before";
+            assert!(said.contains(told), "{said}");
+            state(coracle, &boat.unit(), "active");
+            assert_eq!(boat.is(), "here");
+            boat.is_tidy();
+            // The next try succeeds.
+            coracle.ok(&boat.import());
+            assert_eq!(boat.is(), "afar");
+            boat.is_tidy();
+        },
+    );
+}
+
+/// Ends a command by SIGKILL before the so-manieth name that it changes; says whether it came to its end.
+fn killed_at(coracle: &Instance, words: &[&str], count: usize) -> bool {
+    let inner = coracle.command(words);
+    let mut traced = Command::new("strace");
+    traced.args([
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=rename,renameat,renameat2,unlink,unlinkat",
+    ]);
+    traced.arg("-e").arg(format!(
+        "inject=rename,renameat,renameat2,unlink,unlinkat:signal=KILL:when={count}"
+    ));
+    traced.arg(inner.get_program()).args(inner.get_args());
+    for (name, value) in inner.get_envs() {
+        traced.env(name, value.expect("a value"));
+    }
+    traced.output().expect("strace").status.success()
+}
+
+#[test]
+fn killed_before_any_name_that_it_changes_there_is_the_former_or_the_other_one_whole() {
+    with_boat(
+        "deadboat",
+        |_| (),
+        |boat| {
+            let coracle = boat.coracle;
+            let own = coracle.folder().join("own").display().to_string();
+            coracle.ok(&["export", boat.name, &own]);
+            let back = [
+                "import",
+                &own,
+                "--replace",
+                "--as-exported",
+                "--allow-downgrade",
+            ];
+            let back = [&back[..], &["--healthy-for", "0"]].concat();
+            let mut found = [0, 0];
+            for count in 1.. {
+                let done = killed_at(coracle, &boat.import(), count);
+                coracle.ok(&["start", boat.name]);
+                state(coracle, &boat.unit(), "active");
+                match boat.is().as_str() {
+                    "here" => found[0] += 1,
+                    "afar" => found[1] += 1,
+                    other => panic!("killed before {count}: {other}"),
+                }
+                boat.is_tidy();
+                if boat.is() == "afar" {
+                    coracle.ok(&back);
+                }
+                if done {
+                    break;
+                }
+            }
+            assert!(found[0] > 5 && found[1] > 1, "{found:?}");
+        },
+    );
+}
