@@ -1,5 +1,6 @@
 //! Running other programs, and where things are in this checkout.
 
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -41,6 +42,29 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         bail!("{} ended with {}", shown(command), output.status);
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Runs `command`, passes on what it writes to standard output as it comes, and returns that and whether it went well.
+pub(crate) fn echoed(command: &mut Command) -> Result<(bool, String)> {
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("cannot run {}", shown(command)))?;
+    let mut said = Vec::new();
+    let mut part = [0; 4096];
+    let mut from = child.stdout.take().context("its output is a pipe")?;
+    loop {
+        let count = from.read(&mut part)?;
+        let part = part.get(..count).unwrap_or_default();
+        if part.is_empty() {
+            break;
+        }
+        std::io::stdout().write_all(part)?;
+        std::io::stdout().flush()?;
+        said.extend_from_slice(part);
+    }
+    let passed = child.wait()?.success();
+    Ok((passed, String::from_utf8_lossy(&said).into_owned()))
 }
 
 /// Refuses, with the reason, where a command needs root.

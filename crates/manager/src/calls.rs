@@ -1,10 +1,13 @@
 //! The calls that fit into no other room: signals, forgetting failures, plans, sandboxes, the server itself.
 
+use crate::entry::Entry;
 use crate::environment::BYTES_MAX;
 use crate::manager::Manager;
 use crate::run::{Run, RunProcess};
 use crate::status::main_serial;
 use engine::{Input, JobKind, Signal, State, Target, UnitId};
+use model::{UnitKind, UnitName, slice};
+use std::iter::successors;
 use std::os::fd::OwnedFd;
 use wire::{
     ExplainReply, Failure, JobRequest, KillRequest, PlanStep, Reduction, SandboxReply, ServerReply,
@@ -59,20 +62,11 @@ impl Manager {
                 parameter: "names".into(),
             });
         }
-        let units = self.select_existing(&input.names)?;
-        for unit in &units {
-            let lives = self
-                .units
-                .get(unit)
-                .is_some_and(|entry| entry.runs.iter().any(crate::run::Run::has_live_process));
-            let meant = target == Target::All || !self.serials(*unit, target).is_empty();
-            if !lives || !meant {
-                return Err(Failure::NoProcess {
-                    unit: self.name_of(*unit),
-                });
-            }
+        let mut meant = Vec::new();
+        for unit in self.select_existing(&input.names)? {
+            meant.extend(self.signalled_with(unit, target)?);
         }
-        for unit in units {
+        for unit in meant {
             self.inputs.push_back(Input::Kill {
                 unit,
                 target,
@@ -80,6 +74,35 @@ impl Manager {
             });
         }
         Ok(())
+    }
+
+    /// The units that have the processes which are meant by a unit: itself, or those in the slice that it is. All of what is down are
+    /// none, which is no failure, as with the reference; a process that is named and not there is one.
+    fn signalled_with(&self, unit: UnitId, target: Target) -> Result<Vec<UnitId>, Failure> {
+        let none = || Failure::NoProcess {
+            unit: self.name_of(unit),
+        };
+        let entry = self.units.get(&unit).ok_or_else(none)?;
+        let has_runs = matches!(
+            entry.name.kind(),
+            UnitKind::Service | UnitKind::Scope | UnitKind::Socket
+        );
+        match (entry.name.kind(), target) {
+            (UnitKind::Slice, Target::All) => Ok(self.in_slice(&entry.name)),
+            (_, Target::All) if has_runs => Ok(vec![unit]),
+            _ if !self.serials(unit, target).is_empty() => Ok(vec![unit]),
+            _ => Err(none()),
+        }
+    }
+
+    /// The units in a slice and in the slices in it.
+    fn in_slice(&self, name: &UnitName) -> Vec<UnitId> {
+        let is_inside = |entry: &Entry| {
+            let around = successors(slice::of(&entry.unit), slice::parent);
+            around.into_iter().any(|slice| slice == *name)
+        };
+        let all = self.units.iter().filter(|(_, entry)| is_inside(entry));
+        all.map(|(id, _)| *id).collect()
     }
 
     pub(crate) fn reset_failed(&mut self, names: &[String]) -> Result<(), Failure> {

@@ -2,9 +2,11 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 
 use coracle_system_tests::typed::check;
+use coracle_system_tests::waiting::await_states;
 use coracle_system_tests::with_units;
 use testkit::{Finished, Instance};
 
@@ -284,8 +286,37 @@ fn a_signal_reaches_the_processes_that_are_meant() {
         // The stop waits until the unit is down, however that came.
         coracle.ok(&["stop", "a"]);
         check(coracle, &["status", "a"], 3, &["killed by SIGKILL"]);
-        check(coracle, &["kill", "a"], 1, &["!a.service"]);
+        // None of its processes got it, as all of them are none.
+        coracle.ok(&["kill", "a"]);
     });
+}
+
+/// A scope's processes are somebody else's children.
+#[test]
+fn a_signal_reaches_scopes_and_all_that_is_in_a_slice() {
+    let within = "[Service]\nSlice=a-b.slice\nExecStart=/bin/sleep infinity\n";
+    with_units(
+        &[("a.service", FOREVER), ("b.service", within)],
+        |coracle| {
+            coracle.ok(&["start", "a", "b"]);
+            let mut scope = coracle
+                .command(&["run", "-q", "--scope", "--unit=c", "sleep", "infinity"])
+                .spawn()
+                .unwrap();
+            await_states(coracle, "c.scope", "active running");
+            coracle.ok(&["kill", "-s", "KILL", "c.scope"]);
+            assert_eq!(scope.wait().unwrap().signal(), Some(9));
+            coracle.ok(&["kill", "-s", "KILL", "a.slice"]);
+            await_states(coracle, "b.service", "failed failed");
+            assert_eq!(coracle.property("a.service", "ActiveState"), "active");
+            check(
+                coracle,
+                &["kill", "default.target"],
+                1,
+                &["!default.target has no such process"],
+            );
+        },
+    );
 }
 
 /// Runs a command as a user who owns nothing.

@@ -25,7 +25,8 @@ pub(crate) struct Kill {
 impl Run for Kill {
     fn run(self, context: &Context) -> Result<u8> {
         let Some(mut client) = context.connect_to_what_runs()? else {
-            return Ok(1);
+            // All processes of what is down are none; one that is named is not there.
+            return Ok(u8::from(self.kill_whom != "all"));
         };
         for name in &self.names {
             let units = crate::portable::units_of(context, std::slice::from_ref(name))?;

@@ -530,7 +530,7 @@ pub(crate) const OBSERVATIONS: &[Observation] = &[
     units(
         "LogNamespace=coracle-test-$NAME",
         PRINTS,
-        "coracle start $U; until coracle logs --namespace='*' -u $U --cat 2> /dev/null | grep -q the-end; do :; done; coracle logs -u $U --cat | grep -c the-end; coracle logs --namespace=coracle-test-$NAME -u $U --cat | grep -c the-end; coracle logs --namespace=+coracle-test-$NAME -u $U --cat | grep -c the-end",
+        "coracle start $U; until coracle logs --namespace='*' -u $U --cat 2> /dev/null | grep -q the-end; do :; done; { coracle logs -u $U --cat | grep -c the-end; coracle logs --namespace=coracle-test-$NAME -u $U --cat | grep -c the-end; coracle logs --namespace=+coracle-test-$NAME -u $U --cat | grep -c the-end; } 2> /dev/null",
         "0\n1\n1",
     ),
     units(

@@ -227,7 +227,7 @@ pub(crate) const OBSERVATIONS: &[Observation] = &[
     units("PollLimitBurst=2", GREETS, connected!("readline $_ for @s[0, 1]; system q(coracle show -p NAccepted --value $U.socket)"), "2").on(&["PollLimitIntervalSec=1h"]),
     units("PollLimitIntervalSec=1h", GREETS, connected!("readline $_ for @s[0, 1]; vec($r, fileno $s[2], 1) = 1; print select($r, undef, undef, 4) ? q(served) : q(held)"), "held").on(&["PollLimitBurst=2"]),
     // What waits.
-    units("TriggerLimitBurst=3", UNREAD, sent!("until coracle is-failed -q $U.socket; do :; done; coracle stop $U; grep -c run $ROOM/$U"), "3"),
+    units("TriggerLimitBurst=3", UNREAD, sent!("timeout 9 sh -c 'until coracle is-failed -q $U.socket; do :; done'; coracle stop $U; grep -c run $ROOM/$U"), "3"),
     units("TriggerLimitIntervalSec=1us", UNREAD, sent!("until coracle is-failed -q $U.socket || test $(cat $ROOM/$U 2> /dev/null | grep -c run) -gt 5; do :; done; coracle is-failed -q $U.socket || echo on; coracle stop $U.socket $U"), "on").on(&["TriggerLimitBurst=1"]),
     // Nothing starts it again and again until its limit.
     units("FlushPending=yes", UNREAD, sent!("timeout 4 sh -c 'until coracle is-failed -q $U.socket; do :; done'; coracle stop $U.socket $U; grep -c run $ROOM/$U"), "1").on(&["TriggerLimitBurst=3", "TriggerLimitIntervalSec=1h"]),
