@@ -3,6 +3,7 @@
 pub mod attack;
 pub mod attacks;
 pub mod combinations;
+pub mod cut;
 pub mod dead;
 pub mod images;
 pub mod ledger;

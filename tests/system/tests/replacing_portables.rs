@@ -3,8 +3,9 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
+use coracle_system_tests::cut;
 use coracle_system_tests::images::{By, Workshop, with_workshop};
 use coracle_system_tests::manager::reboot;
 use coracle_system_tests::waiting::{eventually, state};
@@ -275,28 +276,6 @@ fn a_reboot_before_it_is_proven_brings_the_former_one_back() {
     );
 }
 
-/// Ends a command by SIGKILL before the so-manieth name that it changes; says whether it came to its end.
-fn killed_at(coracle: &Instance, words: &[&str], count: usize) -> bool {
-    let inner = coracle.command(words);
-    let mut traced = Command::new("strace");
-    traced.args([
-        "-f",
-        "-qq",
-        "-o",
-        "/dev/null",
-        "-e",
-        "trace=rename,renameat,renameat2,unlink,unlinkat",
-    ]);
-    traced.arg("-e").arg(format!(
-        "inject=rename,renameat,renameat2,unlink,unlinkat:signal=KILL:when={count}"
-    ));
-    traced.arg(inner.get_program()).args(inner.get_args());
-    for (name, value) in inner.get_envs() {
-        traced.env(name, value.expect("a value"));
-    }
-    traced.output().expect("strace").status.success()
-}
-
 #[test]
 fn killed_before_any_name_that_it_changes_there_is_the_former_or_the_other_one_whole() {
     with_boat(
@@ -316,7 +295,9 @@ fn killed_before_any_name_that_it_changes_there_is_the_former_or_the_other_one_w
             let back = [&back[..], &["--healthy-for", "0"]].concat();
             let mut found = [0, 0];
             for count in 1.. {
-                let done = killed_at(coracle, &boat.import(), count);
+                let done = cut::before(coracle, &boat.import(), cut::NAMES, count)
+                    .status
+                    .success();
                 coracle.ok(&["start", boat.name]);
                 state(coracle, &boat.unit(), "active");
                 match boat.is().as_str() {

@@ -2,12 +2,15 @@
 //! process, and the next try succeeds.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use coracle_system_tests::cut;
 use coracle_system_tests::images::{By, Small, Web, Workshop, with_workshop};
+use coracle_system_tests::manager::reboot;
 use coracle_system_tests::waiting::eventually;
 use testkit::{Finished, HttpsServer, Instance, Mood, Papers};
 
@@ -47,10 +50,12 @@ impl Harbour<'_> {
 
     fn publish(&self) {
         let version = &format!("1.{}", self.newest.get());
-        let unit = "[Service]\nType=exec\nExecStart=/usr/bin/sleep infinity\n";
+        let unit = format!(
+            "[Unit]\nDescription=boat {version}\n[Service]\nType=exec\nExecStart=/usr/bin/sleep infinity\n"
+        );
         let image = self
             .workshop
-            .image("boat", version, By::Trusted, &[("boat.service", unit)]);
+            .image("boat", version, By::Trusted, &[("boat.service", &unit)]);
         let (web, key) = (
             self.web.folder.display().to_string(),
             self.workshop.key(By::Trusted),
@@ -69,6 +74,22 @@ impl Harbour<'_> {
             "active"
         );
         self.coracle.property("boat.service", "MainPID")
+    }
+
+    /// The host goes down where it is and comes up again; says what was told of that, and which version is up, all of it.
+    fn reboots(&self, what: &str) -> (String, String) {
+        reboot(self.coracle);
+        let said = self.coracle.coracle(&["start", "--enabled"]);
+        assert_eq!(said.status, 0, "{what}: {}", said.stderr);
+        let [up, version] =
+            ["ActiveState", "Description"].map(|name| self.coracle.property("boat.service", name));
+        assert_eq!(up, "active", "{what}");
+        let version = version.trim_start_matches("boat ").to_owned();
+        let recorded = self.coracle.ok(&["versions", "boat"]);
+        let current = recorded.lines().find(|line| line.contains("current"));
+        let is_it = current.is_some_and(|line| line.starts_with(&format!("{version} ")));
+        assert!(is_it, "{what}: {version} is up: {recorded}");
+        (said.stderr, version)
     }
 
     fn staging(&self) -> PathBuf {
@@ -282,5 +303,79 @@ fn a_transfer_that_is_cut_again_and_again_comes_to_its_end() {
     Harbour::open(|harbour| {
         harbour.web.server.set_mood(Mood::Cut(900), ".channel");
         harbour.clears_up("cuts");
+    });
+}
+
+#[test]
+fn a_reboot_while_an_upgrade_is_fetched_or_on_trial_brings_the_former_version() {
+    Harbour::open(|harbour| {
+        let coracle = harbour.coracle;
+        let begin = |words: &[&str]| {
+            let mut upgrade = coracle.command(&[&["upgrade", "boat"], words].concat());
+            let upgrade = upgrade.stdout(Stdio::null()).stderr(Stdio::null());
+            upgrade.spawn().expect("coracle")
+        };
+        let end = |mut upgrade: Child| {
+            upgrade.kill().expect("it is there");
+            upgrade.wait().expect("it ends");
+        };
+        // Half of it is there.
+        harbour.web.server.set_mood(Mood::Stall(500), "boat_");
+        let upgrade = begin(&["--max-time", "60"]);
+        eventually("a half of what is to come", || {
+            let heads = harbour.web.server.take_heads();
+            heads
+                .iter()
+                .any(|head| head.contains("boat_"))
+                .then_some(())
+        });
+        end(upgrade);
+        let (said, version) = harbour.reboots("half is fetched");
+        assert!(!said.contains("warning:"), "{said}");
+        assert_eq!(version, "1.0");
+        harbour.web.server.set_mood(Mood::Fair, "");
+        harbour.clears_up("half is fetched");
+
+        // It is there, and nobody knows whether it works.
+        let upgrade = begin(&["--healthy-for", "600"]);
+        let newest = format!("boat 1.{}", harbour.newest.get());
+        eventually("the new version", || {
+            (coracle.property("boat.service", "Description") == newest).then_some(())
+        });
+        end(upgrade);
+        let (said, version) = harbour.reboots("it is on trial");
+        let told = format!("{newest} is taken back, 1.1 comes again: its proof was interrupted");
+        assert!(said.contains(&told), "{said}");
+        assert_eq!(version, "1.1");
+        harbour.clears_up("it is on trial");
+    });
+}
+
+#[test]
+fn a_reboot_before_any_file_of_an_upgrade_is_in_its_place_leaves_a_version_whole() {
+    Harbour::open(|harbour| {
+        let mut found = BTreeSet::new();
+        for count in 1.. {
+            let newest = harbour.newest.get();
+            let words = ["upgrade", "boat", "--healthy-for", "0"];
+            let cut = cut::before(harbour.coracle, &words, cut::PLACES, count);
+            let done = cut.status.success();
+            let what = format!("cut before its file {count}");
+            let (said, version) = harbour.reboots(&what);
+            let (former, newer) = (format!("1.{}", newest - 1), format!("1.{newest}"));
+            let is_new = version == newer;
+            assert!(is_new || !done && version == former, "{what}: {version}");
+            found.insert((is_new, said.contains("its proof was interrupted")));
+            if done {
+                break;
+            }
+            match is_new {
+                true => harbour.next(),
+                false => harbour.clears_up(&what),
+            }
+        }
+        // As it was, gone back from, and proven.
+        let expected = [(false, false), (false, true), (true, false)];
+        assert_eq!(found, BTreeSet::from(expected));
     });
 }

@@ -1,0 +1,29 @@
+//! Commands that end in the middle of what they do, as a power cut or SIGKILL ends them.
+
+use std::process::{Command, Output};
+
+use testkit::Instance;
+
+/// What takes names away, and what gives them.
+pub const NAMES: &str = "rename,renameat,renameat2,unlink,unlinkat";
+/// What puts a file into place.
+pub const PLACES: &str = "rename,renameat,renameat2";
+
+/// Ends a command by SIGKILL before the so-manieth of these system calls that it makes; what it said until then, and whether it came to its end, where it
+/// does not make as many.
+///
+/// # Panics
+/// Where there is no strace(1).
+#[must_use]
+pub fn before(coracle: &Instance, words: &[&str], calls: &str, count: usize) -> Output {
+    let inner = coracle.command(words);
+    let mut traced = Command::new("strace");
+    traced.args(["-f", "-qq", "-o", "/dev/null"]);
+    traced.args(["-e", &format!("trace={calls}")]);
+    traced.args(["-e", &format!("inject={calls}:signal=KILL:when={count}")]);
+    traced.arg(inner.get_program()).args(inner.get_args());
+    for (name, value) in inner.get_envs() {
+        traced.env(name, value.expect("a value"));
+    }
+    traced.output().expect("strace")
+}
