@@ -1,6 +1,8 @@
 //! Versions change under load: nobody is turned away, and who is being served is served to the end.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use coracle_system_tests::images::{By, Web, Workshop, with_workshop};
@@ -33,6 +35,14 @@ struct Ferry<'a> {
 
 impl Ferry<'_> {
     fn publish(&self, version: &str, lines: &Lines) {
+        let image = self.built(version, lines);
+        let key = self.workshop.key(By::Trusted);
+        let to = self.web.folder.display().to_string();
+        self.coracle.ok(&["publish", &image, &to, "--key", &key]);
+    }
+
+    /// The image of a version.
+    fn built(&self, version: &str, lines: &Lines) -> String {
         let Lines {
             socket,
             service,
@@ -40,7 +50,7 @@ impl Ferry<'_> {
         } = lines;
         let folder = self.coracle.folder().join(format!("ferry-{version}"));
         fs::create_dir(&folder).expect("a folder");
-        let program = env!("CARGO_BIN_EXE_inhabitant");
+        let program = program(self.coracle);
         let service = format!(
             "[Unit]\nDescription=ferry {version}\n[Service]\nExecStart=/usr/bin/inhabitant {role} /nowhere 1 {version}\n{service}\n"
         );
@@ -51,12 +61,12 @@ impl Ferry<'_> {
                 fs::write(&path, text).expect("a unit file");
                 path.display().to_string()
             });
-        let image = self.workshop.built(
+        self.workshop.built(
             &format!("ferry_{version}.psi"),
             By::Trusted,
             &[
                 "--program",
-                program,
+                &program,
                 "--name",
                 "ferry",
                 "--image-version",
@@ -66,10 +76,7 @@ impl Ferry<'_> {
                 "--unit",
                 &service,
             ],
-        );
-        let key = self.workshop.key(By::Trusted);
-        let to = self.web.folder.display().to_string();
-        self.coracle.ok(&["publish", &image, &to, "--key", &key]);
+        )
     }
 
     /// Many clients, who are served by 1.0.
@@ -109,6 +116,17 @@ impl Ferry<'_> {
             self.property("BesideState").is_empty().then_some(())
         });
     }
+}
+
+/// The server without what a debugger wants of it, which is most of it, and would be packed and fetched with each version.
+fn program(coracle: &Instance) -> String {
+    let path = coracle.folder().join("inhabitant").display().to_string();
+    if !Path::new(&path).exists() {
+        let words = ["--strip-all", "-o", &path, env!("CARGO_BIN_EXE_inhabitant")];
+        let status = Command::new("strip").args(words).status();
+        assert!(status.expect("strip(1)").success());
+    }
+    path
 }
 
 /// Publishes 1.0 with a socket at this port, and starts it with what it is granted beside that.
@@ -206,6 +224,38 @@ fn the_next_version_starts_beside_the_one_that_is_up_which_finishes_what_it_is_a
         ferry.is_alone();
         let (count, _) = load.end();
         assert!(count > 1000);
+    });
+}
+
+#[test]
+fn a_reattach_of_a_file_now_turns_nobody_away_either() {
+    with_ferry(free_port(), ("web", "Type=notify"), &[], |ferry| {
+        let coracle = ferry.coracle;
+        let load = ferry.load(2, Duration::from_millis(4));
+        let (first, slow) = (ferry.property("MainPID"), Pending::begin(ferry.port));
+        let image = ferry.built("1.1", &ferry.lines);
+        let refused = coracle.coracle(&["reattach", &image, "--now", "--drain", "soon"]);
+        assert!(
+            refused.stderr.contains("--drain=soon is no time"),
+            "{refused:?}"
+        );
+        assert_eq!(ferry.property("Description"), "ferry 1.0");
+        coracle.ok(&["reattach", &image, "--now"]);
+        load.is_served_by("1.1");
+        assert_eq!(
+            ["BesideState", "BesideMainPID"].map(|name| ferry.property(name)),
+            ["draining".to_owned(), first]
+        );
+        assert_eq!(slow.end(), "1.0");
+        ferry.is_alone();
+        let slow = Pending::begin(ferry.port);
+        let image = ferry.built("1.2", &ferry.lines);
+        // Who does not end in time is ended.
+        coracle.ok(&["reattach", &image, "--now", "--drain", "0"]);
+        load.is_served_by("1.2");
+        ferry.is_alone();
+        drop(slow);
+        load.end();
     });
 }
 

@@ -100,6 +100,9 @@ pub(crate) struct Reattach {
     /// Restart what runs of it, or start it where nothing does
     #[arg(long)]
     now: bool,
+    /// With --now, how long what runs may finish what it is at, where the new version can start beside it [default: as the unit says]
+    #[arg(long, value_name = "TIME", requires = "now")]
+    drain: Option<String>,
     /// Start it at every boot
     #[arg(long)]
     enable: bool,
@@ -113,6 +116,8 @@ pub(crate) struct Reattach {
 impl Run for Reattach {
     fn run(mut self, context: &Context) -> Result<u8> {
         check_prefixes(&self.what, &self.prefixes)?;
+        // What can't be read is told before anything is done.
+        let drain = Drain::of(self.drain.as_deref())?;
         let known = match meant(context, &self.what)? {
             Some(known) if is_attached(context, &known)? => Some(known),
             _ => None,
@@ -146,7 +151,8 @@ impl Run for Reattach {
         let listening = Listening::of(context, &ran)?;
         let status = Start::attach(context, source, self.install, attaching)?;
         let renewal = self.now.then_some(&listening);
-        Ok(status.max(renew(context, &known.name, &ran, renewal, None)?))
+        let renewed = renew(context, &known.name, &ran, renewal, Some(drain))?;
+        Ok(status.max(renewed))
     }
 }
 
