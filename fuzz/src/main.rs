@@ -2,6 +2,7 @@
 
 #![no_main]
 
+mod bus;
 mod chunks;
 mod targets;
 

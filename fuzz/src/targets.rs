@@ -14,6 +14,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("calendar", calendar),
     ("review", unit_of_an_image),
     ("notice", notice),
+    ("bus", crate::bus::messages),
     ("btf", btf),
     ("gpt", gpt),
     ("mbr", mbr),

@@ -25,6 +25,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("/usr/sbin/sshd", "openssh-server"),
     ("/usr/bin/docker-registry", "docker-registry"),
     ("/usr/bin/redis-cli", "redis-tools"),
+    ("/usr/bin/dbus-daemon", "dbus-daemon"),
     ("/usr/sbin/nft", "nftables"),
     ("/usr/sbin/veritysetup", "cryptsetup-bin"),
     ("/usr/bin/mksquashfs", "squashfs-tools"),

@@ -71,6 +71,13 @@ pub enum Cause {
         /// The unit.
         unit: Arc<str>,
     },
+    /// The name of a service of Type=dbus was taken on the bus, or is nobody's any more.
+    BusName {
+        /// The unit.
+        unit: Arc<str>,
+        /// Somebody owns it.
+        is_owned: bool,
+    },
     /// The service itself said so (READY=1, STOPPING=1 …).
     Notified {
         /// The unit that spoke.
@@ -172,6 +179,7 @@ impl Cause {
             | Cause::SpawnFailed { unit, .. }
             | Cause::TimedOut { unit, .. }
             | Cause::OutOfMemory { unit }
+            | Cause::BusName { unit, .. }
             | Cause::Notified { unit }
             | Cause::AutoRestart { unit, .. }
             | Cause::Traffic { socket: unit }

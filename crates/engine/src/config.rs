@@ -257,6 +257,8 @@ pub enum ServiceType {
     Oneshot,
     /// Started when it exited, and what it left behind goes on.
     Forking,
+    /// Started when its BusName= is taken.
+    Dbus,
     /// Started when it says READY=1.
     Notify,
     /// As notify, and a reload is a signal that it answers.

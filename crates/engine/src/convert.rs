@@ -9,8 +9,8 @@ use model::{Unit, UnitKind, key, value};
 use crate::automount::AutomountConfig;
 use crate::config::{
     AcceptConfig, Acts, Command, CommandList, Concurrency, DeferTrigger, JobMode, KillConfig,
-    KillMode, Kind, Load, OomPolicy, RateLimit, Relation, Restart, ServiceConfig, ServiceType,
-    SocketConfig, StatusSet, Table, TimeoutFailure, UnitConfig,
+    KillMode, Kind, Load, OomPolicy, RateLimit, Restart, ServiceConfig, ServiceType, SocketConfig,
+    StatusSet, Table, TimeoutFailure, UnitConfig,
 };
 use crate::id::{Micros, Signal};
 use crate::path::PathConfig;
@@ -19,26 +19,6 @@ use crate::timer::TimerConfig;
 
 /// A service is not asked more often: a round may be a process.
 const HEALTH_INTERVAL_MIN: Micros = Micros(100_000);
-/// The lists of units that are relations as they stand.
-const RELATIONS: [(Relation, model::Key<value::UnitList>); 16] = [
-    (Relation::Requires, key::REQUIRES),
-    (Relation::Requisite, key::REQUISITE),
-    (Relation::Wants, key::WANTS),
-    (Relation::BindsTo, key::BINDS_TO),
-    (Relation::PartOf, key::PART_OF),
-    (Relation::Upholds, key::UPHOLDS),
-    (Relation::Conflicts, key::CONFLICTS),
-    (Relation::Before, key::BEFORE),
-    (Relation::After, key::AFTER),
-    (Relation::OnFailure, key::ON_FAILURE),
-    (Relation::OnSuccess, key::ON_SUCCESS),
-    (Relation::PropagatesReloadTo, key::PROPAGATES_RELOAD_TO),
-    (Relation::PropagatesStopTo, key::PROPAGATES_STOP_TO),
-    (Relation::ReloadPropagatedFrom, key::RELOAD_PROPAGATED_FROM),
-    (Relation::StopPropagatedFrom, key::STOP_PROPAGATED_FROM),
-    (Relation::JoinsNamespaceOf, key::JOINS_NAMESPACE_OF),
-];
-
 impl From<&Unit> for UnitConfig {
     fn from(unit: &Unit) -> UnitConfig {
         let kind = kind(unit);
@@ -47,7 +27,7 @@ impl From<&Unit> for UnitConfig {
             load: Load::Loaded,
             slice: model::slice::of(unit).map(|slice| slice.as_str().into()),
             concurrency: concurrency(unit),
-            relations: relations(unit, &kind),
+            relations: crate::relate::relations(unit, &kind),
             kind,
             conditions: unit
                 .iter()
@@ -170,10 +150,8 @@ fn service_kind(unit: &Unit) -> Kind {
         value::ServiceType::Notify => ServiceType::Notify,
         value::ServiceType::NotifyReload => ServiceType::NotifyReload,
         value::ServiceType::Forking => ServiceType::Forking,
-        // Dbus was refused above.
-        value::ServiceType::Simple | value::ServiceType::Idle | value::ServiceType::Dbus => {
-            ServiceType::Simple
-        }
+        value::ServiceType::Dbus => ServiceType::Dbus,
+        value::ServiceType::Simple | value::ServiceType::Idle => ServiceType::Simple,
     };
     let no_command = unit.value(&key::EXEC_START).0.is_empty();
     if no_command && service_type != ServiceType::Oneshot {
@@ -295,134 +273,6 @@ fn timer(unit: &Unit) -> TimerConfig {
         unit: triggered(unit, &key::TIMER_UNIT),
         remain_after_elapse: unit.value(&key::REMAIN_AFTER_ELAPSE),
         follows_unit: has_any(&key::ON_UNIT_ACTIVE_SEC) || has_any(&key::ON_UNIT_INACTIVE_SEC),
-    }
-}
-
-fn relations(unit: &Unit, kind: &Kind) -> Box<[(Relation, Arc<str>)]> {
-    let mut relations: Vec<(Relation, Arc<str>)> = Vec::new();
-    for (relation, key) in &RELATIONS {
-        let names = unit.get(key).into_iter().flat_map(|list| list.0.iter());
-        relations.extend(names.map(|name| (*relation, name.as_str().into())));
-    }
-    for socket in unit
-        .get(&key::SOCKETS)
-        .into_iter()
-        .flat_map(|list| list.0.iter())
-    {
-        relations.push((Relation::Sockets, socket.as_str().into()));
-        relations.push((Relation::Wants, socket.as_str().into()));
-        relations.push((Relation::After, socket.as_str().into()));
-    }
-    let starts = match kind {
-        // A template is no unit: its instances come with their connections.
-        Kind::Socket(socket) if socket.accept.is_some() => None,
-        Kind::Socket(socket) => Some(&socket.service),
-        Kind::Timer(timer) => Some(&timer.unit),
-        Kind::Path(path) => Some(&path.unit),
-        Kind::Automount(automount) => Some(&automount.unit),
-        Kind::Target | Kind::Service(_) | Kind::Unsupported(_) => None,
-    };
-    if let Some(starts) = starts {
-        relations.push((Relation::Triggers, Arc::clone(starts)));
-        relations.push((Relation::Before, Arc::clone(starts)));
-    }
-    if let Some(slice) = model::slice::of(unit) {
-        for relation in [Relation::Requires, Relation::After] {
-            relations.push((relation, slice.as_str().into()));
-        }
-    }
-    if unit.value(&key::DEFAULT_DEPENDENCIES) {
-        implied(unit, &mut relations);
-    }
-    model::order::sort(&mut relations);
-    relations.dedup();
-    relations.into()
-}
-
-fn is_of_the_tree(slice: &str) -> bool {
-    [model::slice::ROOT, model::slice::SYSTEM].contains(&slice)
-}
-
-/// DefaultDependencies=: order only, so that nothing is pulled in where another init is at work.
-fn implied(unit: &Unit, relations: &mut Vec<(Relation, Arc<str>)>) {
-    let mut say = |relation, name: &str| relations.push((relation, name.into()));
-    match unit.kind() {
-        UnitKind::Service => {
-            say(Relation::After, "sysinit.target");
-            say(Relation::After, "basic.target");
-        }
-        UnitKind::Socket => {
-            say(Relation::After, "sysinit.target");
-            say(Relation::Before, "sockets.target");
-        }
-        UnitKind::Timer => {
-            say(Relation::After, "sysinit.target");
-            say(Relation::Before, "timers.target");
-            if unit.is_set(key::ON_CALENDAR.directive()) {
-                say(Relation::After, "time-set.target");
-                say(Relation::After, "time-sync.target");
-            }
-        }
-        UnitKind::Path => {
-            say(Relation::After, "sysinit.target");
-            say(Relation::Before, "paths.target");
-        }
-        UnitKind::Target => {
-            let pulled = |relation| {
-                matches!(
-                    relation,
-                    Relation::Requires | Relation::Requisite | Relation::Wants | Relation::BindsTo
-                )
-            };
-            let after: Vec<_> = relations
-                .iter()
-                .filter(|(relation, _)| pulled(*relation))
-                .map(|(_, name)| (Relation::TargetAfter, Arc::clone(name)))
-                .collect();
-            relations.extend(after);
-        }
-        UnitKind::Mount => {
-            // What the host has before us and after us is in nobody's order.
-            if model::mount::place(unit).is_none_or(|place| model::mount::is_of_the_host(&place)) {
-                return;
-            }
-            order_of_mount(unit, &mut say);
-            say(Relation::Conflicts, "umount.target");
-            say(Relation::Before, "umount.target");
-            return;
-        }
-        UnitKind::Automount => {
-            say(Relation::After, "local-fs-pre.target");
-            say(Relation::Before, "local-fs.target");
-            say(Relation::Conflicts, "umount.target");
-            say(Relation::Before, "umount.target");
-            return;
-        }
-        UnitKind::Swap => {
-            say(Relation::Before, "swap.target");
-            say(Relation::Conflicts, "umount.target");
-            say(Relation::Before, "umount.target");
-            return;
-        }
-        // What everything is in goes with the machine.
-        UnitKind::Slice if is_of_the_tree(unit.name().as_str()) => return,
-        UnitKind::Slice | UnitKind::Scope => {}
-        _ => return,
-    }
-    relations.push((Relation::Conflicts, "shutdown.target".into()));
-    relations.push((Relation::Before, "shutdown.target".into()));
-}
-
-/// What a mount waits for, and what waits for it.
-fn order_of_mount(unit: &Unit, say: &mut impl FnMut(Relation, &str)) {
-    if model::mount::is_of_network(unit) {
-        say(Relation::After, "network.target");
-        say(Relation::After, "network-online.target");
-        say(Relation::After, "remote-fs-pre.target");
-        say(Relation::Before, "remote-fs.target");
-    } else {
-        say(Relation::After, "local-fs-pre.target");
-        say(Relation::Before, "local-fs.target");
     }
 }
 
@@ -600,6 +450,7 @@ fn job_mode(mode: value::JobMode) -> JobMode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Relation;
     use model::UnitName;
 
     fn unit(name: &str) -> Unit {

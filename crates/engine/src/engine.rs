@@ -125,6 +125,7 @@ impl Engine {
             Input::Exited { process, status } => self.ended(process, Some(status)),
             Input::CgroupEmpty { unit, incarnation } => self.cgroup_empty(unit, incarnation),
             Input::InTable { unit, is_there } => self.in_table(unit, is_there),
+            Input::BusName { unit, is_owned } => self.name_changed(unit, is_owned),
             input @ (Input::Probed { .. }
             | Input::MainFound { .. }
             | Input::TakenOver { .. }
@@ -540,6 +541,7 @@ impl Input {
             Input::Replace { unit, .. } => Some(*unit),
             Input::CgroupEmpty { unit, .. }
             | Input::InTable { unit, .. }
+            | Input::BusName { unit, .. }
             | Input::MainFound { unit, .. }
             | Input::TakenOver { unit, .. }
             | Input::OutOfMemory { unit, .. }

@@ -142,6 +142,13 @@ pub enum Input {
         /// What it said.
         message: Notice,
     },
+    /// Whether the name of a service of Type=dbus is taken, whenever that may be something else.
+    BusName {
+        /// The unit.
+        unit: UnitId,
+        /// Somebody owns it.
+        is_owned: bool,
+    },
     /// All sockets of the unit are open.
     SocketsOpen {
         /// The socket unit.

@@ -23,6 +23,7 @@ mod job_mode;
 mod jobs;
 mod path;
 mod processes;
+mod relate;
 mod restore;
 mod result;
 mod scope;

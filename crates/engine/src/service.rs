@@ -1,5 +1,6 @@
 //! A service on its way up, and while it is up.
 
+mod bus;
 pub(crate) mod end;
 mod forking;
 pub(crate) mod health;
@@ -39,6 +40,7 @@ impl ServiceRun {
             health: None,
             late_probes: Vec::new(),
             ready: false,
+            named: false,
             empty: true,
             reload: UnitResult::Success,
             stop_asked: false,
@@ -241,7 +243,8 @@ impl Engine {
             return self.stop_signals(id, UnitResult::Success);
         }
         let Some(run) = self.run(id) else { return };
-        if run.has_main() || lives_as_group {
+        let lives = run.has_main() || lives_as_group;
+        if lives && !self.lacks_name(id) {
             let phase = run.phase;
             let fresh = run.runtime_end.is_none();
             let end = self.runtime_end(id, &service);
@@ -257,7 +260,7 @@ impl Engine {
                 let (unit, incarnation) = (id, self.unit(id).incarnation);
                 self.emit(Action::WatchEmpty { unit, incarnation });
             }
-        } else if service.remain_after_exit {
+        } else if service.remain_after_exit && !lives {
             self.enter(id, Phase::Exited);
         } else {
             self.stop_commands(id, UnitResult::Success);
@@ -302,7 +305,8 @@ impl Engine {
             ServiceType::Notify | ServiceType::NotifyReload => {
                 run.ready && main.progress >= Progress::Executed
             }
-            ServiceType::Oneshot | ServiceType::Forking => false,
+            // The bus tells that of the last.
+            ServiceType::Oneshot | ServiceType::Forking | ServiceType::Dbus => false,
         };
         if run.phase == Phase::Start && is_up {
             self.start_post(id);

@@ -182,6 +182,9 @@ pub struct ServiceRun {
     pub late_probes: Vec<u32>,
     /// It said READY=1 in this run.
     pub ready: bool,
+    /// Type=dbus: its BusName= is taken.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub named: bool,
     /// No process is left, as far as was reported since the last spawn.
     pub empty: bool,
     /// How the last reload went.

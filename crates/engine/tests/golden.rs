@@ -134,6 +134,10 @@ fn parse_event(engine: &Engine, line: &str, request: &mut u64) -> Input {
                     .map(|span| Micros::seconds(span.parse().unwrap())),
             }
         }
+        "owned" | "unowned" => Input::BusName {
+            unit,
+            is_owned: words[0] == "owned",
+        },
         "oom" => Input::OutOfMemory { unit, incarnation },
         "answers" => Input::Probed {
             process: process(2),
@@ -371,6 +375,11 @@ fn check(file: &str) {
 #[test]
 fn services_come_up_and_go_down_as_their_type_says() {
     check("services.txt");
+}
+
+#[test]
+fn services_are_up_when_their_name_is_taken() {
+    check("bus.txt");
 }
 
 #[test]

@@ -218,9 +218,7 @@ a.service: loaded (a.service)
 fragment /etc/u/a.service
 BusName=a.b  <- /etc/u/a.service:3
 ExecStart=/bin/true  <- /etc/u/a.service:4
-Type=dbus  <- /etc/u/a.service:2
-/etc/u/a.service:3:1: warning: BusName= has no effect: this part of services is not built yet
-/etc/u/a.service: error: Type=dbus is not supported yet. The unit can't be started",
+Type=dbus  <- /etc/u/a.service:2",
     );
     check(
         "== /etc/u/a.service

@@ -31,6 +31,13 @@ pub(crate) fn sentence(cause: &Cause) -> String {
         Cause::Cleaned { unit } => format!("a client asked to clean {unit}"),
         Cause::Signalled { unit } => format!("a client sent a signal to {unit}"),
         Cause::TimedOut { unit, .. } => format!("{} took too long", unit),
+        Cause::BusName {
+            unit,
+            is_owned: true,
+        } => format!("the name of {unit} was taken on the bus"),
+        Cause::BusName { unit, .. } => {
+            format!("the name of {unit} is nobody's on the bus any more")
+        }
         Cause::OutOfMemory { unit } => {
             format!("the kernel killed a process of {unit} for lack of memory")
         }

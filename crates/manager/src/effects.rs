@@ -145,6 +145,7 @@ impl Manager {
         self.dirty.insert(unit);
         self.publish_state(unit, cause);
         self.tell_life(unit);
+        self.follow_names(unit);
         let down = self
             .engine
             .state(unit)
@@ -180,6 +181,7 @@ impl Manager {
 
     fn on_removed(&mut self, unit: UnitId) {
         self.let_store_go(unit);
+        self.forget_bus_name(unit, |_| false);
         self.dirty.remove(&unit);
         if let Some(entry) = self.units.remove(&unit) {
             self.by_key.remove(&entry.key);

@@ -48,6 +48,7 @@ mod loading;
 mod manager;
 mod monitor;
 mod named_main;
+mod names;
 mod namespaces;
 mod networks;
 pub mod notice;

@@ -275,6 +275,7 @@ impl Manager {
                 self.inputs.push_back(Input::WatchPath(id));
             }
             self.bounds_changed(id, &old);
+            self.note_bus_name(id);
             self.look_for(id);
             return;
         }
@@ -282,6 +283,7 @@ impl Manager {
         let key = self.by_key.give(name.as_str(), hash, id);
         self.units
             .insert(id, Box::new(Entry::new(id, name, key, unit, origin)));
+        self.note_bus_name(id);
         self.look_for(id);
     }
 

@@ -127,6 +127,7 @@ pub(crate) struct Aside {
     pub(crate) paths: crate::paths::Paths,
     pub(crate) automounts: crate::automounts::Automounts,
     pub(crate) tables: crate::tables::Tables,
+    pub(crate) names: crate::names::Names,
     pub(crate) flushes: crate::draining::Flushes,
     pub(crate) probes: crate::health::Probes,
     pub(crate) leases: crate::freezing::Leases,
@@ -340,6 +341,7 @@ impl Manager {
             self.end_pauses(clock::monotonic());
             self.end_pause_of_tables(clock::monotonic());
             self.end_probe_pauses(clock::monotonic());
+            self.end_pause_of_names(clock::monotonic());
             self.end_generation();
             self.settle()?;
             self.look_at_startup();
@@ -372,6 +374,7 @@ impl Manager {
         let next = next.chain(self.aside.flushes.next_end());
         let next = next.chain(self.aside.paths.next_end());
         let next = next.chain(self.aside.tables.next_end());
+        let next = next.chain(self.aside.names.retry);
         let next = next.chain(self.aside.probes.next_end());
         let next = next.chain(self.aside.timers.next());
         let next = next.chain(self.later.networks.next_end()).min();
@@ -403,6 +406,7 @@ impl Manager {
             Token::Stored(number) => self.on_stored_ended(number),
             Token::ProbeOutput(number) => self.on_probe_output(number),
             Token::Probed => self.on_probed(),
+            Token::Bus(number) => self.on_bus(number, event),
         }
         Ok(())
     }

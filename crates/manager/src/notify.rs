@@ -392,7 +392,7 @@ impl Manager {
     }
 
     /// Is this a process of the unit that is not its main process now?
-    fn is_other_main(&mut self, unit: UnitId, incarnation: u64, pid: u32) -> bool {
+    pub(crate) fn is_other_main(&mut self, unit: UnitId, incarnation: u64, pid: u32) -> bool {
         let main = self.serials(unit, engine::Target::Main);
         let Some(run) = self
             .units

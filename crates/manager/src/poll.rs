@@ -56,6 +56,8 @@ pub(crate) enum Token {
     ProbeOutput(u32),
     /// Probes have answers.
     Probed,
+    /// The message bus.
+    Bus(u32),
     /// An alarm of timers, or what tells of the time zone.
     Timers(Source),
 }
@@ -86,6 +88,7 @@ impl Token {
             Self::ProbeOutput(number) => (20, number),
             Self::Probed => (21, 0),
             Self::Automount(number) => (23, number),
+            Self::Bus(number) => (24, number),
         };
         (kind << 32) | u64::from(number)
     }
@@ -115,6 +118,7 @@ impl Token {
             20 => Self::ProbeOutput(number),
             21 => Self::Probed,
             23 => Self::Automount(number),
+            24 => Self::Bus(number),
             16 => Self::Timers(*Source::ALL.get(number as usize)?),
             _ => return None,
         })

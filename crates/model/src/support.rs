@@ -23,7 +23,6 @@ pub fn unsupported(unit: &Unit) -> Option<&'static str> {
 
 fn service(unit: &Unit) -> Option<&'static str> {
     match unit.value(&key::SERVICE_TYPE) {
-        ServiceType::Dbus => Some("Type=dbus is not supported yet."),
         // Its first process is the one of ExecStart=, and all end with it (pid_namespaces(7)).
         ServiceType::Forking if unit.value(&key::PRIVATE_PIDS) => Some(
             "Type=forking does not go with PrivatePIDs=yes: set PrivatePIDs=no, or a Type= whose process stays.",

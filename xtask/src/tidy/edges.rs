@@ -20,6 +20,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("delivery", &["model", "kernel"]),
     ("journal", &["model", "kernel"]),
     ("credential", &[]),
+    ("bus", &[]),
     ("wire", &["kernel"]),
     (
         "manager",
@@ -33,6 +34,7 @@ const WALLS: &[(&str, &[&str])] = &[
             "model",
             "settings",
             "credential",
+            "bus",
         ],
     ),
     (

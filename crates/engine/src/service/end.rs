@@ -157,6 +157,8 @@ impl Engine {
                 self.stop_signals(id, UnitResult::Protocol)
             }
             _ if self.awaits_health(id) => self.stop_signals(id, UnitResult::Protocol),
+            // Nobody is left who could take the name.
+            ServiceType::Dbus => self.go_running(id, UnitResult::Success),
             // It ran, and so it was up: the report of that was overtaken by its end.
             _ => self.start_post(id),
         }

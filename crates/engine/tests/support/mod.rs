@@ -195,6 +195,7 @@ fn set_service(service: &mut ServiceConfig, key: &str, value: &str) {
                 "exec" => ServiceType::Exec,
                 "oneshot" => ServiceType::Oneshot,
                 "forking" => ServiceType::Forking,
+                "dbus" => ServiceType::Dbus,
                 "notify" => ServiceType::Notify,
                 "notify-reload" => ServiceType::NotifyReload,
                 _ => panic!("unknown type {value}"),

@@ -12,7 +12,6 @@ pub(super) const ROWS: &[Row] = &[
         value: &TEXT,
         summary: said("Names the bus name that a service of Type=dbus takes."),
         bus: said("s"),
-        status: later::SERVICES,
         ..Row::ASKS
     },
     Row {

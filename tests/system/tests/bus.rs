@@ -1,0 +1,169 @@
+//! Type=dbus: up when the name is taken on the bus, whoever comes late, goes or comes back.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use coracle_system_tests::{manager, waiting};
+use testkit::Instance;
+
+const NAME: &str = "org.example.Test";
+
+/// A bus of the test's own.
+struct Bus(Child);
+
+impl Bus {
+    fn start(folder: &Path) -> Bus {
+        let configuration = folder.join("bus.conf");
+        let text = format!(
+            "<busconfig><listen>{}</listen><auth>EXTERNAL</auth><policy context='default'>\
+             <allow own='*'/><allow send_destination='*'/><allow receive_sender='*'/></policy></busconfig>",
+            address(folder)
+        );
+        fs::write(&configuration, text).expect("a configuration");
+        let mut bus = Command::new("/usr/bin/dbus-daemon")
+            .arg(format!("--config-file={}", configuration.display()))
+            .args(["--nofork", "--nopidfile", "--nosyslog", "--print-address=1"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("dbus-daemon, which `cargo xtask setup` installs");
+        let mut line = String::new();
+        let said = bus.stdout.take().expect("its output");
+        BufReader::new(said).read_line(&mut line).expect("a line");
+        assert!(line.starts_with("unix:"), "the bus has not begun: {line}");
+        Bus(bus)
+    }
+}
+
+impl Drop for Bus {
+    fn drop(&mut self) {
+        self.0.kill().expect("it is there");
+        self.0.wait().expect("it ends");
+    }
+}
+
+fn address(folder: &Path) -> String {
+    format!("unix:path={}", folder.join("bus").display())
+}
+
+fn fifo(coracle: &Instance, name: &str) -> PathBuf {
+    let path = coracle.folder().join(name);
+    let made = Command::new("mkfifo").arg(&path).status();
+    assert!(made.expect("mkfifo").success());
+    path
+}
+
+fn open(gate: &Path) {
+    fs::write(gate, "go").expect("somebody waits at the gate");
+}
+
+/// An instance that looks for its bus in its own folder, and gates of that name.
+fn with_bus(work: impl FnOnce(&Instance)) {
+    testkit::require_root();
+    let instance = Instance::new();
+    instance.unit("first.service", "[Service]\nExecStart=sleep 1000\n");
+    instance.ok(&["start", "first.service"]);
+    let variable = format!("DBUS_SYSTEM_BUS_ADDRESS={}", address(instance.folder()));
+    instance.ok(&["set-environment", &variable]);
+    work(&instance);
+    instance.stop();
+}
+
+/// A service that takes the name.
+fn service(coracle: &Instance, lines: &str, gates: &[(&str, &Path)]) {
+    let gates = gates
+        .iter()
+        .map(|(word, path)| format!(" {word}={}", path.display()));
+    let gates: String = gates.collect();
+    let text = format!(
+        "[Service]\n{lines}BusName={NAME}\nExecStart={} {NAME}{gates}\n",
+        env!("CARGO_BIN_EXE_name_owner")
+    );
+    coracle.unit("named.service", &text);
+    coracle.ok(&["daemon-reload"]);
+}
+
+#[test]
+fn it_is_up_while_it_has_its_name() {
+    with_bus(|coracle| {
+        let _bus = Bus::start(coracle.folder());
+        let (before, until) = (fifo(coracle, "before"), fifo(coracle, "until"));
+        service(
+            coracle,
+            "Type=dbus\n",
+            &[("before", &before), ("until", &until)],
+        );
+        coracle.ok(&["start", "--no-block", "named.service"]);
+        waiting::state(coracle, "named.service", "activating");
+        open(&before);
+        waiting::state(coracle, "named.service", "active");
+        assert_eq!(coracle.property("named.service", "SubState"), "running");
+        open(&until);
+        waiting::state(coracle, "named.service", "inactive");
+        let why = coracle.ok(&["why", "named.service"]);
+        assert!(why.contains("nobody's on the bus any more"), "{why}");
+    });
+}
+
+#[test]
+fn a_bus_that_is_late_is_told_of_and_waited_for() {
+    with_bus(|coracle| {
+        let before = fifo(coracle, "before");
+        service(coracle, "Type=dbus\n", &[("before", &before)]);
+        coracle.ok(&["start", "--no-block", "named.service"]);
+        let said = waiting::lines(coracle, "named.service", |lines| {
+            lines.iter().any(|line| line.contains("message bus"))
+        });
+        let told = said.iter().find(|line| line.contains("message bus"));
+        let told = told.expect("it is told");
+        assert!(told.contains(&address(coracle.folder())), "{told}");
+        assert!(told.contains("No such file or directory"), "{told}");
+        let _bus = Bus::start(coracle.folder());
+        open(&before);
+        waiting::state(coracle, "named.service", "active");
+    });
+}
+
+#[test]
+fn after_a_restart_of_the_bus_and_of_the_manager_names_are_asked_for_anew() {
+    with_bus(|coracle| {
+        let bus = Bus::start(coracle.folder());
+        let before = fifo(coracle, "before");
+        service(coracle, "Type=dbus\n", &[("before", &before)]);
+        coracle.ok(&["start", "--no-block", "named.service"]);
+        waiting::state(coracle, "named.service", "activating");
+        manager::kill(coracle.process("ManagerPID"));
+        open(&before);
+        waiting::state(coracle, "named.service", "active");
+        manager::kill(coracle.process("ManagerPID"));
+        assert_eq!(coracle.property("named.service", "ActiveState"), "active");
+        // Its name goes with the bus, and the next bus does not know it.
+        drop(bus);
+        let _bus = Bus::start(coracle.folder());
+        waiting::state(coracle, "named.service", "inactive");
+    });
+}
+
+#[test]
+fn the_owner_is_the_main_process_of_a_service_of_another_type() {
+    with_bus(|coracle| {
+        let _bus = Bus::start(coracle.folder());
+        let (before, pid) = (fifo(coracle, "before"), coracle.folder().join("pid"));
+        let text = format!(
+            "[Service]\nType=forking\nGuessMainPID=no\nBusName={NAME}\nExecStart=sh -c '{} {NAME} before={} & echo $! >{}; sleep 1000 &'\n",
+            env!("CARGO_BIN_EXE_name_owner"),
+            before.display(),
+            pid.display()
+        );
+        coracle.unit("named.service", &text.replace('$', "$$"));
+        coracle.ok(&["daemon-reload"]);
+        coracle.ok(&["start", "named.service"]);
+        assert_eq!(coracle.property("named.service", "MainPID"), "0");
+        open(&before);
+        let pid = fs::read_to_string(pid).expect("its number");
+        waiting::eventually("the owner is the main process", || {
+            (coracle.property("named.service", "MainPID") == pid.trim()).then_some(())
+        });
+    });
+}
