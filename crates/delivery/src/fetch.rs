@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use rustls::CertificateError;
 
 use crate::channel::Moment;
-use crate::credential::Credential;
+use crate::credential::{Credential, Login};
 use crate::digest::Digest;
 use crate::place::Place;
 use crate::registry::is_reference;
@@ -105,6 +105,8 @@ pub struct Proxy {
     pub address: String,
     /// Hosts that are reached without it.
     pub none_for: Vec<String>,
+    /// What it is told, and nobody behind it.
+    pub login: Option<Login>,
 }
 
 /// What to fetch.
@@ -193,6 +195,14 @@ pub enum Error {
         /// Why.
         #[source]
         source: Box<ureq::Error>,
+    },
+    /// The proxy asks who asks.
+    #[error("the proxy on the way to {url} {}", if *told { "does not take the name and the password that it is told" } else { "asks for a name and a password" })]
+    Proxy {
+        /// The address.
+        url: String,
+        /// Whether it was told one.
+        told: bool,
     },
     /// Its certificate is of another time.
     #[error(
@@ -415,7 +425,12 @@ fn give_up(staged: &mut Staged<'_>, error: Error) -> Result<Error, Error> {
 }
 
 /// A server that can't be asked.
-fn no_server(url: String, source: ureq::Error) -> Error {
+fn no_server(request: &Request, url: String, source: ureq::Error) -> Error {
+    if is_unknown_to_proxy(&source) {
+        let proxy = request.access.proxy.as_ref();
+        let told = proxy.is_some_and(|proxy| proxy.login.is_some());
+        return Error::Proxy { url, told };
+    }
     let source = Box::new(source);
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     match is_dated(&source) {
@@ -426,6 +441,17 @@ fn no_server(url: String, source: ureq::Error) -> Error {
         },
         false => Error::Server { url, source },
     }
+}
+
+/// Does the proxy ask who we are (407)? The library has its answer as a text alone.
+fn is_unknown_to_proxy(error: &ureq::Error) -> bool {
+    let reason = match error {
+        ureq::Error::ConnectProxyFailed(reason) => reason,
+        _ => return false,
+    };
+    reason
+        .split(|letter: char| !letter.is_ascii_digit())
+        .any(|word| word == "407")
 }
 
 /// Is it the time of a certificate that is wrong, or ours?

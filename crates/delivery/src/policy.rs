@@ -12,7 +12,7 @@ use rustix::fs::OFlags;
 use serde::Deserialize;
 use ureq::Proxy as UreqProxy;
 
-use crate::credential::{self, Credential, CredentialError};
+use crate::credential::{self, Credential, CredentialError, Login};
 use crate::place::{Origin, Place};
 
 mod keys;
@@ -88,21 +88,14 @@ pub struct Automatic {
     pub metered: Vec<String>,
 }
 
-/// A server that may know a secret.
+/// A server that may know a secret, or the proxy.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Place")]
+#[serde(from = "Place")]
 pub struct Server(pub Origin);
 
-impl TryFrom<Place> for Server {
-    type Error = String;
-
-    fn try_from(place: Place) -> Result<Server, String> {
-        if place.origin().is_private() {
-            return Ok(Server(place.origin().clone()));
-        }
-        Err(format!(
-            "{place} is asked without encryption, and everybody on the way would know the credential: https:// keeps it"
-        ))
+impl From<Place> for Server {
+    fn from(place: Place) -> Server {
+        Server(place.origin().clone())
     }
 }
 
@@ -110,6 +103,12 @@ impl TryFrom<Place> for Server {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Place")]
 pub struct ProxyAddress(pub String);
+
+impl ProxyAddress {
+    fn is(&self, origin: &Origin) -> bool {
+        Origin::of(&self.0).as_ref() == Some(origin)
+    }
+}
 
 impl TryFrom<Place> for ProxyAddress {
     type Error = String;
@@ -282,7 +281,10 @@ impl Policy {
         })?;
         policy.resolve(path.parent().unwrap_or(Path::new("")));
         let whole = policy.check();
-        whole.map_err(|(key, what)| form(text.find(key).unwrap_or_default(), what))?;
+        whole.map_err(|((key, number), what)| {
+            let mut places = text.match_indices(key);
+            form(places.nth(number).map_or(0, |(at, _)| at), what)
+        })?;
         Ok(policy)
     }
 
@@ -300,16 +302,25 @@ impl Policy {
         }
     }
 
-    /// What no single value says: the key where it shows, and why.
-    fn check(&self) -> Result<(), (&'static str, String)> {
-        for one in &self.credential {
+    /// What no single value says: the key where it shows, the so-manieth, and why.
+    fn check(&self) -> Result<(), ((&'static str, usize), String)> {
+        for (number, one) in self.credential.iter().enumerate() {
+            let server = &one.r#for.0;
             let wrong = |what: &str| {
-                let server = &one.r#for.0;
-                Err((
-                    "[[credential]]",
-                    format!("the credential for {server} {what}"),
-                ))
+                let what = format!("the credential for {server} {what}");
+                Err((("[[credential]]", number), what))
             };
+            let is_of_proxy = self.proxy.as_ref().is_some_and(|proxy| proxy.is(server));
+            if is_of_proxy && (one.netrc.is_none() || one.token.is_some() || one.key.is_some()) {
+                return wrong(
+                    "is for the proxy, which is told a name and a password: `netrc` has them",
+                );
+            }
+            if !is_of_proxy && !server.is_private() {
+                return wrong(
+                    "would be known to everybody on the way, as it is asked without encryption: https:// keeps it",
+                );
+            }
             if one.certificate.is_some() != one.key.is_some() {
                 return wrong("has a certificate or a key, and needs both");
             }
@@ -326,12 +337,13 @@ impl Policy {
         }
         if self.upgrade.schedule.is_none() && self.upgrade.jitter.is_some() {
             let what = "`jitter` says how much later than `schedule`, which says nothing";
-            return Err(("jitter", what.to_owned()));
+            return Err((("jitter", 0), what.to_owned()));
         }
         if let Some(ProxyAddress(address)) = &self.proxy
             && UreqProxy::new(address).is_err()
         {
-            return Err(("proxy", format!("{address} is no address of a proxy")));
+            let what = format!("{address} is no address of a proxy");
+            return Err((("proxy", 0), what));
         }
         Ok(())
     }
@@ -371,6 +383,25 @@ impl Policy {
         Some(sources.into_iter().chain(mirrors).collect())
     }
 
+    /// What the proxy is told, where there is something.
+    ///
+    /// # Errors
+    /// As [`Policy::credential`].
+    pub fn proxy_login(&self) -> Result<Option<Login>, CredentialError> {
+        let Some(proxy) = &self.proxy else {
+            return Ok(None);
+        };
+        let files = self
+            .credential
+            .iter()
+            .find(|one| proxy.is(&one.r#for.0))
+            .and_then(|one| Some((one.netrc.as_deref()?, &one.r#for.0.host)));
+        match files {
+            Some((netrc, host)) => credential::netrc(netrc, host),
+            None => Ok(None),
+        }
+    }
+
     /// What the server of an address is told, where there is something: what it has of its own, or what the netrc of all has. That one knows
     /// no ports: without encryption, whoever listens on any port of this machine would be told.
     ///
@@ -380,6 +411,10 @@ impl Policy {
         let Some(origin) = Origin::of(address).filter(Origin::is_private) else {
             return Ok(None);
         };
+        // What is for the proxy is told as to a proxy alone.
+        if self.proxy.as_ref().is_some_and(|proxy| proxy.is(&origin)) {
+            return Ok(None);
+        }
         let files = self.credential.iter().find(|one| one.r#for.0 == origin);
         let token = files.and_then(|files| files.token.as_deref());
         let own = files.and_then(|files| files.netrc.as_deref());

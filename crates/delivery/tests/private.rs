@@ -286,6 +286,7 @@ fn a_proxy_is_asked_for_the_way_and_told_no_credential() {
     access.proxy = Some(Proxy {
         address: format!("http://127.0.0.1:{proxy}"),
         none_for: Vec::new(),
+        login: None,
     });
     run(&url, access).unwrap();
     let head = asked.recv().unwrap();
@@ -301,11 +302,53 @@ fn a_proxy_is_asked_for_the_way_and_told_no_credential() {
         proxy: Some(Proxy {
             address: "http://127.0.0.1:1".to_owned(),
             none_for: none_for.iter().map(|host| (*host).to_owned()).collect(),
+            login: None,
         }),
         ..Access::default()
     };
     assert!(words(run(&url, gone(&[]))).contains("does not answer"));
     run(&url, gone(&["localhost"])).unwrap();
+}
+
+/// One that connects nobody.
+const WHO: &str = "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"p\"\r\nContent-Length: 0\r\n\r\n";
+
+#[test]
+fn a_proxy_is_told_the_name_and_the_password_that_are_for_it_and_nobody_behind_it_is() {
+    let login = |password: &str| Login::Password {
+        user: "m:e".to_owned(),
+        password: Secret::new(password.to_owned()),
+    };
+    let access = |port: u16, login| Access {
+        proxy: Some(Proxy {
+            address: format!("http://127.0.0.1:{port}"),
+            none_for: Vec::new(),
+            login,
+        }),
+        ..Access::default()
+    };
+    let (port, heads) = server(vec![BODY.to_owned()]);
+    let url = format!("http://localhost:{port}/boat.psi");
+    let (proxy, asked) = server(vec![WHO.to_owned()]);
+    let told = words(run(&url, access(proxy, None)));
+    assert!(told.contains("asks for a name and a password"), "{told}");
+    assert!(!asked.recv().unwrap().contains("authorization"));
+    let (proxy, _asked) = server(vec![WHO.to_owned()]);
+    let told = words(run(&url, access(proxy, Some(login("wr0ng")))));
+    assert!(
+        told.contains("does not take the name and the password"),
+        "{told}"
+    );
+    assert!(!told.contains("wr0ng") && !told.contains("m:e"), "{told}");
+    assert!(heads.try_recv().is_err(), "the server was asked");
+
+    let (proxy, asked) = tunnel();
+    run(&url, access(proxy, Some(login("s3:cr@t/")))).unwrap();
+    let head = asked.recv().unwrap();
+    // As heads are told here, in small letters: "m:e:s3:cr@t/" in base64.
+    let basic = "proxy-authorization: basic bTplOnMzOmNyQHQv".to_ascii_lowercase();
+    assert!(head.contains(&basic), "{head}");
+    assert!(!heads.recv().unwrap().contains("authorization"));
 }
 
 #[test]
@@ -319,6 +362,7 @@ fn a_credential_for_this_machine_is_told_to_no_proxy() {
         access.proxy = Some(Proxy {
             address: format!("http://127.0.0.1:{proxy}"),
             none_for: Vec::new(),
+            login: None,
         });
         run(&url, access).unwrap();
         assert!(asked.try_recv().is_err(), "{host}: the proxy was asked");

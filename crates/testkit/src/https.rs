@@ -79,7 +79,7 @@ pub enum Papers {
 }
 
 impl HttpsServer {
-    /// Makes a certificate for 127.0.0.1 in `keys` (`ca.crt` is what a client trusts) and serves `folder`.
+    /// Makes a certificate for 127.0.0.1 and localhost in `keys` (`ca.crt` is what a client trusts) and serves `folder`.
     ///
     /// # Panics
     /// When openssl is not there, or the port is taken.
@@ -228,7 +228,7 @@ fn make(key: &Path, keys: &Path) {
         ])
         .args([
             "-addext",
-            "subjectAltName=IP:127.0.0.1",
+            "subjectAltName=IP:127.0.0.1,DNS:localhost",
             "-addext",
             "basicConstraints=critical,CA:FALSE",
         ])

@@ -1,8 +1,11 @@
 //! What an administrator says in delivery.toml holds: for sources, mirrors, credentials and the timer of upgrades.
 
 use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 use coracle_system_tests::images::{By, Web, Workshop, with_workshop};
 use testkit::{HttpsServer, Instance, Mood};
@@ -131,6 +134,122 @@ fn a_token_opens_a_private_source_and_is_in_no_word_that_is_said() {
                 .join("state/portables/boat/portable.json"),
         );
         assert!(!record.expect("the record").contains("s3cret"));
+    });
+}
+
+/// A proxy that connects whoever says this name and password, and looks meanwhile whether any process's command line or environment has the password.
+fn proxy(login: &'static str, secret: &'static str) -> (u16, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let all = Arc::clone(&seen);
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let (mut client, mut head) = (client.expect("a client"), String::new());
+            let mut reader = BufReader::with_capacity(1, client.try_clone().expect("a copy"));
+            while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).expect("a line") > 0 {}
+            let shown = shown_to_all(secret);
+            all.lock()
+                .expect("a list")
+                .push(format!("{head}{}", shown.join(" ")));
+            if !head.contains(&format!("Proxy-Authorization: Basic {login}\r\n")) {
+                let who = b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"p\"\r\nContent-Length: 0\r\n\r\n";
+                client.write_all(who).ok();
+                continue;
+            }
+            let to = head.split(' ').nth(1).expect("an address");
+            let server = TcpStream::connect(to).expect("the server");
+            client.write_all(b"HTTP/1.1 200 Connected\r\n\r\n").ok();
+            let (mut from, mut to) = (
+                client.try_clone().expect("a copy"),
+                server.try_clone().expect("a copy"),
+            );
+            std::thread::spawn(move || {
+                std::io::copy(&mut from, &mut to).ok();
+                to.shutdown(Shutdown::Write).ok();
+            });
+            std::thread::spawn(move || {
+                std::io::copy(&mut { server }, &mut client).ok();
+                client.shutdown(Shutdown::Both).ok();
+            });
+        }
+    });
+    (port, seen)
+}
+
+/// Command lines and environments that have a word.
+fn shown_to_all(word: &str) -> Vec<String> {
+    let processes = fs::read_dir("/proc").expect("/proc").flatten();
+    let files = processes.flat_map(|one| ["cmdline", "environ"].map(|file| one.path().join(file)));
+    let has = |path: &PathBuf| {
+        fs::read(path).is_ok_and(|text| String::from_utf8_lossy(&text).contains(word))
+    };
+    files
+        .filter(has)
+        .map(|path| path.display().to_string())
+        .collect()
+}
+
+#[test]
+fn a_proxy_that_asks_who_it_is_is_told_and_nobody_else_is() {
+    Shore::open(|shore| {
+        // "me:s3cret-word".
+        let (port, seen) = proxy("bWU6czNjcmV0LXdvcmQ=", "s3cret-word");
+        let url = shore
+            .web
+            .server
+            .url("boat.psi")
+            .replace("127.0.0.1", "localhost");
+        let attach = ["attach", &url, "--ca", &shore.web.ca];
+        let way = format!("proxy = \"http://127.0.0.1:{port}\"\n");
+        shore.policy(&way);
+        shore.refused(
+            &attach,
+            &[
+                "the proxy on the way to",
+                "asks for a name and a password",
+                "coracle explain credential.for",
+            ],
+        );
+        let credential =
+            format!("{way}[[credential]]\nfor = \"http://127.0.0.1:{port}/\"\nnetrc = \"netrc\"\n");
+        shore.policy(&credential);
+        let netrc = |password: &str, mode| {
+            shore.write(
+                "netrc",
+                &format!("machine 127.0.0.1 login me password {password}\n"),
+                mode,
+            );
+        };
+        netrc("s3cret-word", 0o644);
+        shore.refused(
+            &attach,
+            &[
+                "what the proxy asks for can't be read",
+                "netrc is not used: others may read it",
+            ],
+        );
+        netrc("wr0ng-word", 0o600);
+        shore.refused(&attach, &["does not take the name and the password"]);
+        netrc("s3cret-word", 0o600);
+        let said = shore.coracle.coracle(&attach).ok();
+        assert!(!said.stderr.contains("s3cret") && !said.stdout.contains("s3cret"));
+        shore.publish("1.1");
+        let said = shore.coracle.coracle(&["upgrade", "boat"]).ok();
+        assert!(said.stdout.contains("→ 1.1"), "{}", said.stdout);
+        let seen = seen.lock().expect("a list");
+        assert!(
+            seen.iter().filter(|one| one.contains("bWU6czNj")).count() >= 2,
+            "{seen:?}"
+        );
+        assert!(seen.iter().all(|one| !one.contains("/proc/")), "{seen:?}");
+        let heads = shore.web.server.take_heads();
+        assert!(
+            heads.iter().all(|head| !head.contains("authorization")),
+            "{heads:?}"
+        );
+        let logged = shore.coracle.ok(&["logs"]);
+        assert!(!logged.contains("s3cret-word"));
     });
 }
 

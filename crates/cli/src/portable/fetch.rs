@@ -91,9 +91,14 @@ fn access(policy: &Policy, url: &str) -> Result<Access> {
         || format!("{url} is not asked, as what it asks for can't be read"),
         "`coracle explain delivery.toml` says how credentials are kept",
     )?;
+    let login = policy.proxy_login().or_hint(
+        || format!("{url} is not asked, as what the proxy asks for can't be read"),
+        "`coracle explain delivery.toml` says how credentials are kept",
+    )?;
     let proxy = policy.proxy.as_ref().map(|proxy| Proxy {
         address: proxy.0.clone(),
         none_for: policy.no_proxy.clone(),
+        login,
     });
     Ok(Access {
         credential,

@@ -226,7 +226,7 @@ impl<'a> Exchange<'a> {
     fn failed(&self, url: &Uri, bytes: u64, source: ureq::Error) -> Error {
         match source {
             ureq::Error::Timeout(_) if self.until <= Instant::now() => self.too_slow(bytes),
-            source => super::no_server(self.told(url), source),
+            source => super::no_server(self.request, self.told(url), source),
         }
     }
 

@@ -456,7 +456,7 @@ impl<'a> Registry<'a> {
     }
 
     fn failed(&self, source: ureq::Error) -> Error {
-        super::no_server(self.request.url.clone(), source)
+        super::no_server(self.request, self.request.url.clone(), source)
     }
 }
 

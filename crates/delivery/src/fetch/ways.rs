@@ -13,7 +13,7 @@ use ureq::{Agent, Proxy as UreqProxy, ProxyProtocol};
 use super::host::Host;
 use super::resolver::HostResolver;
 use super::{Error, Proxy, Request, Roots};
-use crate::credential::Identity;
+use crate::credential::{Identity, Login};
 use crate::place::Origin;
 
 /// Largest head of an answer, in bytes.
@@ -88,6 +88,12 @@ impl<'a> Ways<'a> {
         let origin = Origin::of(&proxy.address).ok_or_else(wrong)?;
         let builder = UreqProxy::builder(ProxyProtocol::Http);
         let builder = builder.host(&origin.host).port(origin.port);
+        let builder = match &proxy.login {
+            Some(Login::Password { user, password }) => {
+                builder.username(user).password(password.reveal())
+            }
+            Some(Login::Token(_)) | None => builder,
+        };
         let known = self.request.access.credential.as_ref();
         let known = known.map(|credential| &credential.origin);
         let own = self.own.iter().chain(known);

@@ -26,7 +26,7 @@ too. An empty list allows nothing.",
         name: "proxy",
         example: r#""http://proxy.example:3128""#,
         default: "none; the environment's variables are not asked",
-        about: "The HTTP proxy that all fetching goes through, by CONNECT for http, too. It resolves the names. Loopback addresses are never asked for through it. One that asks for a password is not supported.",
+        about: "The HTTP proxy that all fetching goes through, by CONNECT for http, too. It resolves the names. Loopback addresses are never asked for through it. A [[credential]] for its address has the name and the password that it is told, by Basic.",
     },
     Key {
         name: "no-proxy",
@@ -64,7 +64,7 @@ It is allowed by being named here. A registry's is `https://mirror.lan/v2/boats/
         name: "credential.for",
         example: r#""https://boats.example/""#,
         default: "",
-        about: "In a table [[credential]], of which there may be one for each server: whom it is for, by scheme, host and port. It goes to nobody else, wherever that server redirects to.",
+        about: "In a table [[credential]], of which there may be one for each server: whom it is for, by scheme, host and port. It goes to nobody else, wherever that server redirects to. Its address may be the proxy's.",
     },
     Key {
         name: "credential.token",
@@ -77,7 +77,7 @@ It is allowed by being named here. A registry's is `https://mirror.lan/v2/boats/
         example: r#""/etc/coracle/boats.netrc""#,
         default: "the netrc of all, for https",
         about: "Instead of a token: a netrc(5) whose name and password for this host are sent; for its owner alone to read (chmod 600). A server that is asked by http on a loopback address is told \
-them by this key alone, as it is for one port.",
+them by this key alone, as it is for one port; so is the proxy, which is told them without encryption.",
     },
     Key {
         name: "credential.certificate",

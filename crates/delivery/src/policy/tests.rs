@@ -127,7 +127,7 @@ fn what_is_not_known_is_refused_with_its_line() {
     );
     refused(
         "[[credential]]\nfor = \"http://a.org/\"\ntoken = \"t\"\n",
-        "2: http://a.org/ is asked without encryption",
+        "1: the credential for http://a.org:80 would be known to everybody on the way",
     );
     refused(
         "[[credential]]\nfor = \"https://a.org/\"\n",
@@ -151,6 +151,43 @@ fn what_is_not_known_is_refused_with_its_line() {
             .unwrap_err()
             .contains("s3cret")
     );
+}
+
+#[test]
+fn a_proxy_has_a_name_and_a_password_and_nothing_else_without_encryption_has() {
+    let both = |more: &str| {
+        format!(
+            "proxy = \"http://p.lan:3128\"\n[[credential]]\nfor = \"https://a.org/\"\ntoken = \"t\"\n\n[[credential]]\nfor = \"http://p.lan:3128\"\n{more}"
+        )
+    };
+    let only_name =
+        "6: the credential for http://p.lan:3128 is for the proxy, which is told a name";
+    refused(&both("token = \"t\"\n"), only_name);
+    refused(
+        &both("netrc = \"n\"\nkey = \"k\"\ncertificate = \"c\"\n"),
+        only_name,
+    );
+    refused(
+        &both("netrc = \"n\"\n").replace(
+            "proxy = \"http://p.lan:3128\"",
+            "proxy = \"http://p.lan:80\"",
+        ),
+        "6: the credential for http://p.lan:3128 would be known to everybody",
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("netrc");
+    let text = "machine p.lan login me password s3cret\n";
+    std::fs::write(&file, text).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let policy = parse(&both(&format!("netrc = \"{}\"\n", file.display()))).unwrap();
+    let login = policy.proxy_login().unwrap();
+    let Some(Login::Password { user, password }) = &login else {
+        panic!("{login:?}");
+    };
+    assert_eq!((user.as_str(), password.reveal()), ("me", "s3cret"));
+    assert!(!format!("{login:?}").contains("s3cret"));
+    // As a server it is told nothing.
+    assert_eq!(policy.credential("http://p.lan:3128/x").unwrap(), None);
 }
 
 #[test]
