@@ -50,8 +50,8 @@ fn found(coracle: &Instance, unit: &str, times: usize) -> String {
     let said = lines(coracle, unit, |lines| {
         lines.iter().filter(|line| line.contains("found")).count() >= times
     });
-    let all = said.iter().filter(|line| line.contains("found"));
-    all.last().cloned().unwrap_or_default()
+    let mut all = said.iter().filter(|line| line.contains("found"));
+    all.next_back().cloned().unwrap_or_default()
 }
 
 /// Things that are easily lost.

@@ -114,7 +114,7 @@ fn access(policy: &Policy, url: &str) -> Result<Access> {
 /// When it does not, or what the address asks for can't be read.
 pub(crate) fn request_for(context: &Context, options: &FetchOptions, url: &str) -> Result<Request> {
     let policy = policy(context)?;
-    addresses(&policy, url)?;
+    addresses(&policy, url, options)?;
     options.request(&policy, url)
 }
 
@@ -133,10 +133,10 @@ pub(crate) fn policy(context: &Context) -> Result<Policy> {
 ///
 /// # Errors
 /// When it is not among the sources that are allowed.
-pub(super) fn addresses(policy: &Policy, url: &str) -> Result<Vec<String>> {
+pub(super) fn addresses(policy: &Policy, url: &str, options: &FetchOptions) -> Result<Vec<String>> {
     if is_reference(url) {
-        let own = registry_address(url, false)?;
-        let all = addresses(policy, &own)?;
+        let own = options.judged(url)?;
+        let all = addresses(policy, &own, options)?;
         let reference = Reference::parse(url)?;
         return all
             .iter()
@@ -186,7 +186,7 @@ pub(crate) fn fetch(
     options: &FetchOptions,
 ) -> Result<(Staging, Digest, u64)> {
     let policy = policy(context)?;
-    let all = addresses(&policy, url)?;
+    let all = addresses(&policy, url, options)?;
     let (own, mirrors) = all.split_last().context("an address has an address")?;
     for mirror in mirrors {
         match fetch_from(context, (store, url), &options.request(&policy, mirror)?) {
@@ -208,7 +208,7 @@ pub(crate) fn fetch_itself(
     options: &FetchOptions,
 ) -> Result<(Staging, Digest, u64)> {
     let policy = policy(context)?;
-    addresses(&policy, url)?;
+    addresses(&policy, url, options)?;
     fetch_from(context, (store, url), &options.request(&policy, url)?)
 }
 
@@ -287,6 +287,21 @@ pub(super) fn show(bar: &ProgressBar, progress: Progress) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_registry_on_this_machine_is_judged_as_it_is_asked() {
+        let judged = |scheme: &str, roots: Option<&str>| {
+            let text = format!("sources = [\"{scheme}://127.0.0.1:5000/\"]\n");
+            let policy = Policy::parse(std::path::Path::new("/x"), &text).unwrap();
+            let options = FetchOptions {
+                kept_roots: roots.map(str::to_owned),
+                ..FetchOptions::default()
+            };
+            addresses(&policy, "oci://127.0.0.1:5000/boats/dock", &options).is_ok()
+        };
+        assert!(judged("http", None) && !judged("https", None));
+        assert!(judged("https", Some("PEM")) && !judged("http", Some("PEM")));
+    }
 
     #[test]
     fn sizes_take_units_to_the_base_of_1024() {

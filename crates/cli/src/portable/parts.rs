@@ -167,7 +167,7 @@ impl Coming<'_> {
     fn bring(&self, list: &List, (wanted, stretches): (&[usize], &[Stretch])) -> Result<u64> {
         let url = address(self.offered, self.published.pack)?;
         let policy = policy(self.context)?;
-        let all = addresses(&policy, &url)?;
+        let all = addresses(&policy, &url, self.options)?;
         let (own, mirrors) = all.split_last().context("an address has an address")?;
         for mirror in mirrors {
             match self.bring_from(&self.request(&policy, mirror)?, list, (wanted, stretches)) {
