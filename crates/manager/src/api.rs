@@ -99,17 +99,18 @@ impl Manager {
 
     /// Sends what waits, and forgets who is gone, with what holds only as long as they are there.
     pub(crate) fn flush_connections(&mut self) {
-        let (poll, leases) = (&self.poll, &self.aside.leases);
+        let (poll, leases, mounts) = (&self.poll, &self.aside.leases, &self.mounts);
         let mut over = Vec::new();
         self.connections.retain(|number, connection| {
             connection.flush(poll);
-            if connection.is_gone() && leases.has(*number) {
+            if connection.is_gone() && (leases.has(*number) || mounts.are_ahead_for(*number)) {
                 over.push(*number);
             }
             !connection.is_gone()
         });
         for number in over {
             self.end_lease(number);
+            self.end_ahead(number);
         }
     }
 
@@ -231,6 +232,9 @@ impl Manager {
                 .map(|()| self.answer(number, &wire::Done {}))?,
             Call::TellTakenBack(input) => self
                 .tell_taken_back(&input)
+                .map(|()| self.answer(number, &wire::Done {}))?,
+            Call::MountAhead(input) => self
+                .mount_ahead(number, &input)
                 .map(|()| self.answer(number, &wire::Done {}))?,
             Call::Freeze(input) => self
                 .freeze_units(number, &input)

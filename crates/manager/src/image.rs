@@ -16,10 +16,15 @@ use model::sorted::Map;
 use model::value::{ExecCommand, ExecCommands, StandardInput, StandardOutput};
 use model::{Directive, Unit, UnitName, key};
 use plan::{ImageKind, ImageWish};
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
 use wire::Failure;
+
+mod ahead;
+
+use ahead::Ahead;
 
 /// How long a worker may take: as long as the one that it lets hash the image, which takes minutes where the disk is slow.
 const MOUNT_LIMIT: Micros = Micros(900_000_000);
@@ -31,6 +36,7 @@ const ANSWER_BYTES_MAX: usize = 4096;
 pub(crate) struct Mounts {
     mounted: Map<String, Mounted>,
     mounting: Map<u32, Mounting>,
+    ahead: Ahead,
 }
 
 /// A mount that starts can clone.
@@ -87,6 +93,17 @@ impl Mounts {
             .is_some()
     }
 
+    /// Whether an image is mounted, or being mounted.
+    fn has(&self, key: &str) -> bool {
+        let mut mounting = self.mounting.values();
+        self.mounted.contains_key(key) || mounting.any(|mounting| mounting.path == key)
+    }
+
+    /// Whether images are mounted ahead for a client.
+    pub(crate) fn are_ahead_for(&self, client: u32) -> bool {
+        self.ahead.are_for(client)
+    }
+
     /// The directories where the changes of stacks go.
     fn written_to(&self) -> Vec<&str> {
         let mounted = self.mounted.values();
@@ -138,7 +155,9 @@ impl Manager {
             }
             if !self.mounts.wait_for(&key, spawn) {
                 let base = self.base_of(spawn.process, prepared, wish);
-                self.begin_mount(spawn, key, wish, base)?;
+                let begun = self.begin_mount(vec![*spawn], key, wish, base);
+                let action = "start the worker that mounts its image";
+                begun.map_err(|error| self.internal(spawn.process.unit, action, &error))?;
             }
             return Ok(false);
         }
@@ -194,33 +213,27 @@ impl Manager {
 
     fn begin_mount(
         &mut self,
-        spawn: &Spawn,
+        waiting: Vec<Spawn>,
         path: String,
         wish: &ImageWish,
         base: Option<Rc<OwnedFd>>,
-    ) -> Result<(), Failure> {
-        let unit = spawn.process.unit;
-        let failed = |manager: &Self, error: std::io::Error| {
-            manager.internal(unit, "start the worker that mounts its image", &error)
-        };
-        let worker = worker_unit().map_err(|error| failed(self, error))?;
-        let plan = self.plan_worker(&worker)?;
-        let (ours, theirs) = report_pair(false).map_err(|errno| failed(self, errno.into()))?;
+    ) -> std::io::Result<()> {
+        let worker = worker_unit()?;
+        let plan = self
+            .plan_worker(&worker)
+            .map_err(|failure| std::io::Error::other(failure.to_string()))?;
+        let (ours, theirs) = report_pair(false)?;
         let asked = asked(wish, &self.directories, &self.mounts.written_to());
         let base: Vec<_> = base.iter().map(AsFd::as_fd).collect();
-        kernel::message::send(&*ours, asked.as_bytes(), &base)
-            .map_err(|errno| failed(self, errno.into()))?;
+        kernel::message::send(&*ours, asked.as_bytes(), &base)?;
         let number = self.poll.number();
-        self.poll
-            .watch(&*ours, Token::Worker(number))
-            .map_err(|errno| failed(self, errno.into()))?;
+        self.poll.watch(&*ours, Token::Worker(number))?;
         let key = ChildKey {
             unit: crate::directories::hash(path.as_bytes()),
             incarnation: crate::clock::monotonic().0,
             command: MOUNT_COMMAND,
         };
-        self.spawn_worker(key, "coracle-mount", &plan, theirs)
-            .map_err(|error| failed(self, error))?;
+        self.spawn_worker(key, "coracle-mount", &plan, theirs)?;
         self.mounts.mounting.insert(
             number,
             Mounting {
@@ -229,7 +242,7 @@ impl Manager {
                 shown: wish.path.clone(),
                 key,
                 socket: ours,
-                waiting: vec![*spawn],
+                waiting,
                 until: crate::clock::monotonic().after(MOUNT_LIMIT),
             },
         );
@@ -386,9 +399,12 @@ impl Manager {
 
     /// Lets a mount go when the last run from it is over.
     pub(crate) fn let_image_go(&mut self, path: &str) {
-        if self.is_run_from(path) || self.is_waited_with(path) {
-            return;
+        if !self.is_run_from(path) && !self.is_waited_with(path) && !self.mounts.ahead.has(path) {
+            self.drop_image(path);
         }
+    }
+
+    fn drop_image(&mut self, path: &str) {
         if let Some(mounted) = self.mounts.mounted.remove(path)
             && mounted.descriptor.is_some()
         {
@@ -397,25 +413,35 @@ impl Manager {
     }
 
     /// Lets all mounts go that nobody runs from or waits with: a start that waited for another one may have been given up.
-    fn let_unwanted_images_go(&mut self) {
-        let keys: Vec<String> = self.mounts.mounted.keys().cloned().collect();
-        for key in keys {
-            self.let_image_go(&key);
+    pub(crate) fn let_unwanted_images_go(&mut self) {
+        // One look at all that runs: at a boot this comes after each of many mounts.
+        let mut wanted: BTreeSet<String> = self.waited_with().collect();
+        let runs = self.units.values().flat_map(|entry| &entry.runs);
+        wanted.extend(runs.flat_map(|run| run.image_keys().map(str::to_owned)));
+        let keys = self.mounts.mounted.keys();
+        let is_unwanted = |key: &&String| !wanted.contains(*key) && !self.mounts.ahead.has(key);
+        let unwanted: Vec<String> = keys.filter(is_unwanted).cloned().collect();
+        for key in unwanted {
+            self.drop_image(&key);
         }
     }
 
-    /// Whether a start that waits for another image has this one already.
-    fn is_waited_with(&self, key: &str) -> bool {
+    /// The images of starts that wait for another one of theirs: they have some of these already.
+    fn waited_with(&self) -> impl Iterator<Item = String> {
         let mountings = self.mounts.mounting.values();
-        let mut waiting = mountings.flat_map(|mounting| &mounting.waiting);
-        waiting.any(|spawn| {
+        let waiting = mountings.flat_map(|mounting| &mounting.waiting);
+        waiting.flat_map(|spawn| {
             let entry = self.units.get(&spawn.process.unit);
             let prepared = entry.and_then(|entry| entry.prepared.as_ref());
-            let mut wishes = prepared
+            let wishes = prepared
                 .into_iter()
                 .flat_map(|prepared| prepared.plan.images());
-            wishes.any(|wish| image_key(spawn.process, wish) == key)
+            wishes.map(|wish| image_key(spawn.process, wish))
         })
+    }
+
+    fn is_waited_with(&self, key: &str) -> bool {
+        self.waited_with().any(|other| other == key)
     }
 
     /// The path behind what stands for one that is too long for a name.
@@ -468,15 +494,9 @@ pub(crate) fn root(unit: &Unit) -> Option<&str> {
 pub(crate) fn image_key(process: ProcessKey, wish: &ImageWish) -> String {
     let is_plain = *wish
         == ImageWish {
-            kind: ImageKind::Root,
-            optional: false,
-            options: Vec::new(),
-            policy: model::value::ImagePolicy::OF_ROOTS.to_owned(),
-            root_hash: None,
-            signature: None,
-            verity: None,
-            base: None,
-            ..wish.clone()
+            index: wish.index,
+            directive: wish.directive,
+            ..ImageWish::plain_root(&wish.path)
         };
     let run = model::versioned::is_versioned(&wish.path)
         .then(|| format!("{}/{}", process.unit.0, process.incarnation.0));

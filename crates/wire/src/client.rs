@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::frame::{Filled, FrameError, Inbox, MAX_REPLY_BYTES, send};
 use crate::messages::{ADOPT_ONLY, Done, ServerReply};
 use crate::methods::{Describe, Method};
-use crate::request::{Response, write_call};
+use crate::request::{Answered, Response, write_call};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
@@ -214,9 +214,16 @@ impl Client {
         read: Read<T>,
     ) -> Result<T, ClientError> {
         let mut bytes = Vec::with_capacity(512);
-        write_call(&mut bytes, M::NAME, input, false)?;
+        write_call(&mut bytes, M::NAME, input, Answered::Once)?;
         self.send(&bytes, descriptors)?;
         Ok(self.receive_as(read)?.0)
+    }
+
+    /// Says something to which no answer is wanted, not even that it could not be done.
+    pub fn tell<M: Method>(&mut self, _method: M, input: &M::Input) -> Result<(), ClientError> {
+        let mut bytes = Vec::with_capacity(512);
+        write_call(&mut bytes, M::NAME, input, Answered::Never)?;
+        self.send(&bytes, &[])
     }
 
     /// Calls a method that answers more than once; the answers are read from the result.
@@ -227,7 +234,7 @@ impl Client {
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<Answers<'_, M>, ClientError> {
         let mut bytes = Vec::with_capacity(512);
-        write_call(&mut bytes, M::NAME, input, true)?;
+        write_call(&mut bytes, M::NAME, input, Answered::More)?;
         self.send(&bytes, descriptors)?;
         Ok(Answers {
             client: self,
@@ -243,7 +250,7 @@ impl Client {
         parameters: &RawValue,
     ) -> Result<Box<RawValue>, ClientError> {
         let mut bytes = Vec::with_capacity(512);
-        write_call(&mut bytes, method, &parameters, false)?;
+        write_call(&mut bytes, method, &parameters, Answered::Once)?;
         self.send(&bytes, &[])?;
         self.receive_as(text).map(|(reply, _)| reply)
     }

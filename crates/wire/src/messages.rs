@@ -15,7 +15,9 @@ use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
 pub use relations::{CauseLink, Related, RelationsReply, UnitRelations};
-pub use services::{BesideStatus, CommandStatus, HealthStatus, ServiceStatus, TakenBackRequest};
+pub use services::{
+    BesideStatus, CommandStatus, HealthStatus, MountRequest, ServiceStatus, TakenBackRequest,
+};
 pub use triggers::{
     AutomountStatus, Listening, PathStatus, SocketStatus, TimerStatus, WatchedPath,
 };

@@ -125,6 +125,8 @@ methods! {
     ResetFailed(NamesRequest) -> Done, the_same;
     /// Tells that a version of a unit did not work and that the one before it is back: it goes to the unit's log, and OnFailure= follows.
     TellTakenBack(TakenBackRequest) -> Done, never;
+    /// Mounts an image of the store ahead of a start that is about to be asked for; it stays as long as the connection, where nobody runs from it.
+    MountAhead(MountRequest) -> Done, the_same;
     /// Reads all unit files again.
     Reload(Done) -> ReloadReply, the_same;
     /// Replaces keeper and manager by the installed program; services go on.

@@ -48,6 +48,19 @@ struct Outgoing<'a, T> {
     parameters: &'a T,
     #[serde(skip_serializing_if = "is_false")]
     more: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    oneway: bool,
+}
+
+/// How a call is to be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answered {
+    /// Once.
+    Once,
+    /// In several messages.
+    More,
+    /// Not at all.
+    Never,
 }
 
 /// An answer as it comes in.
@@ -80,14 +93,15 @@ pub fn write_call<T: Serialize>(
     to: &mut Vec<u8>,
     method: &str,
     parameters: &T,
-    more: bool,
+    answered: Answered,
 ) -> Result<(), serde_json::Error> {
     write(
         to,
         &Outgoing {
             method,
             parameters,
-            more,
+            more: answered == Answered::More,
+            oneway: answered == Answered::Never,
         },
     )
 }

@@ -5,7 +5,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, 
 use std::io::Write;
 use std::os::fd::AsFd;
 use wire::frame::{Filled, FrameError, Inbox, send};
-use wire::request::{Request, Response, write_call, write_failure, write_reply};
+use wire::request::{Answered, Request, Response, write_call, write_failure, write_reply};
 use wire::{Call, Failure, JobRequest, Method, methods};
 
 /// Reads a call's text and prints what was understood.
@@ -52,13 +52,24 @@ fn a_call_written_is_the_call_read() {
         wait: true,
         ..JobRequest::default()
     };
-    write_call(&mut bytes, methods::StopUnit::NAME, &input, false).unwrap();
+    write_call(&mut bytes, methods::StopUnit::NAME, &input, Answered::Once).unwrap();
     assert_eq!(bytes.pop(), Some(0));
     let text = check(std::str::from_utf8(&bytes).unwrap());
     assert!(
         text.starts_with("StopUnit(") && text.contains("wait: true"),
         "{text}"
     );
+    for (answered, more, oneway) in [
+        (Answered::Once, false, false),
+        (Answered::More, true, false),
+        (Answered::Never, false, true),
+    ] {
+        let mut bytes = Vec::new();
+        write_call(&mut bytes, methods::StopUnit::NAME, &input, answered).unwrap();
+        bytes.pop();
+        let request = Request::read(&bytes).unwrap();
+        assert_eq!((request.more, request.oneway), (more, oneway));
+    }
 }
 
 #[test]

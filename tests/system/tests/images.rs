@@ -1,12 +1,14 @@
-//! Signed images whose trees are made to lead astray whoever makes, opens or mounts something in them.
+//! Signed images whose trees are made to lead astray whoever makes, opens or mounts something in them; and how long an image is mounted.
 
 use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 
-use coracle_system_tests::images::{By, Workshop, furnish};
-use coracle_system_tests::waiting::lines;
-use coracle_system_tests::with_units;
+use coracle_system_tests::images::{BOAT, By, Workshop, furnish, with_workshop};
+use coracle_system_tests::waiting::{eventually, lines};
+use coracle_system_tests::{manager, with_units};
 use testkit::Instance;
 
 const RELEASE: &str = "ID=astray\nVERSION_ID=1\n";
@@ -102,5 +104,118 @@ fn links_and_files_in_place_of_directories_lead_nobody_astray() {
                 fs::write(root.join(place), "").expect("a file");
             });
         }
+    });
+}
+
+#[test]
+fn the_interpreter_that_an_image_lacks_is_named_and_not_the_program_that_it_has() {
+    const UNIT: &str = "[Service]\nType=exec\nExecStart=/usr/bin/run\n";
+    with_workshop(|coracle, workshop| {
+        let script = |text: &'static str| {
+            move |root: &Path| {
+                let path = root.join("usr/bin/run");
+                fs::write(&path, text).expect("a script");
+                fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("its mode");
+            }
+        };
+        let unlinked = |root: &Path| {
+            fs::copy("/usr/bin/dash", root.join("usr/bin/run")).expect("a program");
+            for directory in ["lib64", "usr/lib64", "lib", "usr/lib"] {
+                let entries = fs::read_dir(root.join(directory)).into_iter().flatten();
+                let names = entries.map(|entry| entry.expect("an entry").path());
+                let is_loader = |path: &PathBuf| path.display().to_string().contains("/ld-linux");
+                names
+                    .filter(is_loader)
+                    .for_each(|path| fs::remove_file(path).expect("it goes"));
+            }
+        };
+        let cases: [(&dyn Fn(&Path), &str, &str); 3] = [
+            (
+                &script("#!/usr/bin/python9 -u\n"),
+                "/usr/bin/python9",
+                "first line",
+            ),
+            (
+                &script("#!/usr/bin/dash\r\n"),
+                "/usr/bin/dash\\r",
+                "carriage return",
+            ),
+            (&unlinked, "/ld-linux", "the loader of the C library"),
+        ];
+        for (change, missing, why) in cases {
+            let image = workshop.tree(RELEASE, By::Trusted, &[("astray.service", UNIT)], |root| {
+                furnish(root);
+                change(root);
+            });
+            let said = coracle.coracle(&["start", &image]);
+            assert_eq!(said.status, 1, "{said:?}");
+            for words in [
+                "names /usr/bin/run, which can't be executed: ",
+                missing,
+                why,
+            ] {
+                assert!(said.stderr.contains(words), "{words}: {said:?}");
+            }
+            coracle.ok(&["purge", "astray", "--forget"]);
+        }
+    });
+}
+
+/// What the keeper holds of detached trees: each is called as the root of itself.
+fn trees_held(coracle: &Instance) -> usize {
+    let held = manager::descriptors(coracle.process("KeeperPID"));
+    held.iter().filter(|one| *one == "/").count()
+}
+
+#[test]
+fn an_image_that_is_mounted_ahead_is_the_one_that_the_start_has_and_goes_with_who_asked() {
+    with_workshop(|coracle, workshop| {
+        let image = workshop.image("boat", "1", By::Trusted, &[("boat.service", BOAT)]);
+        coracle.ok(&["attach", &image]);
+        let mut stored = fs::read_dir(coracle.folder().join("state/store")).expect("the store");
+        let stored = stored.find_map(|entry| {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().expect("a name").to_string_lossy();
+            (name.starts_with("sha256-") && !name.contains('.')).then_some(path.clone())
+        });
+        let stored = stored.expect("the image").display().to_string();
+        let ask = |path: &str, further: &str| {
+            let mut client =
+                UnixStream::connect(coracle.folder().join("run/api")).expect("the API");
+            let call = format!(
+                r#"{{"method":"io.coracle.Manager.MountAhead","parameters":{{"path":"{path}"}}{further}}}"#
+            );
+            client.write_all(call.as_bytes()).expect("a call");
+            client.write_all(&[0]).expect("its end");
+            client
+        };
+        let held = |count: usize| {
+            eventually("as many trees as are wanted", || {
+                (trees_held(coracle) == count).then_some(())
+            });
+        };
+        let before = trees_held(coracle);
+        let (one, other) = (
+            ask(&stored, r#","oneway":true"#),
+            ask(&stored, r#","oneway":true"#),
+        );
+        held(before + 1);
+        drop(one);
+        coracle.ok(&["start", "boat"]);
+        held(before + 1);
+        drop(other);
+        coracle.ok(&["stop", "boat"]);
+        held(before);
+        let client = ask(&stored, r#","oneway":true"#);
+        held(before + 1);
+        drop(client);
+        held(before);
+        for elsewhere in [&*image, "/etc/passwd", ""] {
+            let mut answer = [0; 512];
+            let length = ask(elsewhere, "").read(&mut answer).expect("an answer");
+            let answer = String::from_utf8_lossy(&answer[..length]);
+            assert!(answer.contains("InvalidParameter"), "{answer}");
+        }
+        held(before);
     });
 }

@@ -11,7 +11,7 @@ use super::jobs::{self, JobOptions};
 use crate::context::Context;
 use crate::failure::{WithHint, hint};
 use crate::moving::former::{Finder, recover_unless_busy};
-use crate::portable::admit::{self, Acceptance, Admitted};
+use crate::portable::admit::{self, Acceptance, Admitted, Root};
 use crate::portable::consent::{self, GrantOptions};
 use crate::portable::extensions::Layer;
 use crate::portable::fetch::FetchOptions;
@@ -26,7 +26,7 @@ mod imported;
 mod up;
 mod words;
 
-use up::Ready;
+use up::{Ahead, Ready};
 use words::introduce;
 
 /// Options about what comes in, and with which grants.
@@ -168,7 +168,7 @@ impl Start {
     /// One that can't start does not keep the others from it.
     fn start_enabled(&self, context: &Context) -> Result<u8> {
         // The instance runs even where nothing is enabled: that is what the host's init asked for.
-        context.connect_for_boot()?;
+        let mut ahead = Ahead::over(context.connect_for_boot()?);
         if crate::portable::detach_after_reboot(&context.directories)? {
             crate::portable::purge::reload(context)?;
         }
@@ -200,7 +200,8 @@ impl Start {
                     status = 1;
                 }
             }
-            match self.prepare(context, Source::Stored(portable.name), Some(&all)) {
+            let source = Source::Stored(portable.name);
+            match self.prepare(context, source, (&mut ahead, Some(&all))) {
                 Ok(attached) => ready.push(attached),
                 Err(error) => {
                     crate::failure::tell(&error.context(format!("{name} does not start")));
@@ -209,7 +210,7 @@ impl Start {
             }
         }
         if !ready.is_empty() {
-            status = status.max(self.start_all(context, &ready)?);
+            status = status.max(self.start_all(context, ahead, &ready)?);
         }
         // What commands have left that the power ended.
         Store::open(&context.directories.state)?
@@ -221,8 +222,9 @@ impl Start {
         if let Source::Stored(name) = &source {
             recover_unless_busy(context, name, Finder::Command);
         }
-        let ready = self.prepare(context, source, None)?;
-        if self.attach_only && !self.attaching.now {
+        let mut ahead = Ahead::default();
+        let ready = self.prepare(context, source, (&mut ahead, None))?;
+        if !self.starts() {
             return Ok(0);
         }
         if !ready.portable.enabled && !self.attach_only {
@@ -231,7 +233,12 @@ impl Start {
                 ready.portable.name
             ));
         }
-        self.start_all(context, &[ready])
+        self.start_all(context, ahead, &[ready])
+    }
+
+    /// Whether a start follows an installation.
+    fn starts(&self) -> bool {
+        !self.attach_only || self.attaching.now
     }
 
     /// What leads to a start: the portable is admitted and attached. Of many, what is known of all was read before.
@@ -239,14 +246,16 @@ impl Start {
         &self,
         context: &Context,
         source: Source,
-        all: Option<&[Portable]>,
+        (ahead, all): (&mut Ahead, Option<&[Portable]>),
     ) -> Result<Ready> {
         let store = Store::open(&context.directories.state)?;
         // A start of what is here brings nothing, and takes no image its last user.
         let changes_nothing =
             matches!(source, Source::Stored(_)) && self.install.choices().extensions.is_none();
         let (admitted, origin) = self.admit(context, &store, source)?;
-        let outcome = self.install(context, &store, (admitted, all), origin, |_, _| Ok(()));
+        let outcome = self.install(context, &store, (admitted, all, ahead), origin, |_, _| {
+            Ok(())
+        });
         if !changes_nothing {
             store.collect(|| crate::portable::referenced(context))?;
         }
@@ -338,7 +347,7 @@ impl Start {
         &self,
         context: &Context,
         store: &Store,
-        (mut admitted, all): (Admitted, Option<&[Portable]>),
+        (mut admitted, all, ahead): (Admitted, Option<&[Portable]>, &mut Ahead),
         origin: String,
         before: impl FnOnce(&Held, Option<&Portable>) -> Result<()>,
     ) -> Result<(Portable, String)> {
@@ -389,8 +398,11 @@ impl Start {
         let _until_recorded = admitted.keep(store)?;
         let _layers_until_recorded =
             extensions::keep(layers.as_deref_mut().unwrap_or_default(), store)?;
-        held.link_extensions(&portable.extensions, |digest| store.path(digest))?;
         let root = admitted.path(store);
+        if matches!(admitted.root, Root::Image { .. }) && self.starts() {
+            ahead.mount(context, &portable, &root);
+        }
+        held.link_extensions(&portable.extensions, |digest| store.path(digest))?;
         let runtime = &context.directories.runtime;
         mark_until_reboot(runtime, name.as_str(), portable.runtime)?;
         attach::attach(context, &name, &admitted, &review, &portable, &root)?;

@@ -56,6 +56,26 @@ pub struct ImageWish {
     pub base: Option<String>,
 }
 
+impl ImageWish {
+    /// A root of which nothing is said but where it is.
+    #[must_use]
+    pub fn plain_root(path: &str) -> ImageWish {
+        ImageWish {
+            kind: ImageKind::Root,
+            index: 0,
+            directive: key::ROOT_IMAGE.directive(),
+            path: path.to_owned(),
+            optional: false,
+            policy: ImagePolicy::OF_ROOTS.to_owned(),
+            options: Vec::new(),
+            root_hash: None,
+            signature: None,
+            verity: None,
+            base: None,
+        }
+    }
+}
+
 /// The image, the versions of a directory or the stack of mounts that are the root of a unit's tree.
 #[must_use]
 pub fn root_image(unit: &Unit) -> Option<(ImageKind, &str)> {

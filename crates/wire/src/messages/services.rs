@@ -78,6 +78,12 @@ records! {
         line: Option<String>,
     }
 
+    /// What `MountAhead` takes.
+    struct MountRequest {
+        /// The image, by its path in the store.
+        path: String,
+    }
+
     /// A version of a unit that was taken back.
     struct TakenBackRequest {
         /// The unit that did not work.

@@ -7,6 +7,7 @@ use delivery::grants::Grants;
 use delivery::portables::{Held, Portable};
 use delivery::store::Store;
 
+use super::up::Ahead;
 use super::{InstallOptions, Start};
 use crate::commands::jobs::JobOptions;
 use crate::context::Context;
@@ -63,7 +64,8 @@ impl Start {
                 return Err(error);
             }
         };
-        let outcome = self.install(context, &store, (admitted, None), origin, |held, known| {
+        let found = (admitted, None, &mut Ahead::default());
+        let outcome = self.install(context, &store, found, origin, |held, known| {
             before(&mut prepared, held, known)
         });
         store.collect(|| crate::portable::referenced(context))?;

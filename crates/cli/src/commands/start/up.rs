@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 use delivery::portables::Portable;
-use wire::methods::Reload;
-use wire::{Client, Done, JobOutcome, UnitStatus};
+use wire::methods::{MountAhead, Reload};
+use wire::{Client, Done, JobOutcome, MountRequest, UnitStatus};
 
 use super::Start;
 use super::jobs::{self, JobOptions};
@@ -17,6 +17,40 @@ use crate::terminal::say;
 /// Units that are asked for in one call: fewer than the manager takes at once.
 const UNITS_AT_ONCE: usize = 2048;
 
+/// The connection by which images are mounted ahead, and over which the start is asked for then.
+#[derive(Default)]
+pub(super) struct Ahead(Option<Client>);
+
+impl Ahead {
+    /// Over a connection that is there.
+    pub(super) fn over(client: Client) -> Ahead {
+        Ahead(Some(client))
+    }
+
+    /// Has the image of a portable mounted while its units reach the disk, where the manager runs and one of them starts from it. What goes
+    /// wrong here is told by the start, which does without it.
+    pub(super) fn mount(&mut self, context: &Context, portable: &Portable, image: &str) {
+        let units = current_units(portable);
+        if !units.iter().any(|unit| unit.ends_with(".service")) {
+            return;
+        }
+        if self.0.is_none() {
+            self.0 = context.connect_if_running().ok().flatten();
+        }
+        let path = image.to_owned();
+        let told = |client: &mut Client| client.tell(MountAhead, &MountRequest { path }).is_ok();
+        // One that broke is of no use for the start either.
+        self.0 = self
+            .0
+            .take()
+            .and_then(|mut client| told(&mut client).then_some(client));
+    }
+
+    fn client(self, context: &Context) -> Result<Client> {
+        self.0.map_or_else(|| context.connect(), Ok)
+    }
+}
+
 /// A portable that is attached.
 pub(super) struct Ready {
     pub(super) portable: Portable,
@@ -26,8 +60,8 @@ pub(super) struct Ready {
 
 impl Start {
     /// Starts all units of portables, where one that can't start keeps no other one from it.
-    pub(super) fn start_all(&self, context: &Context, ready: &[Ready]) -> Result<u8> {
-        let mut client = context.connect()?;
+    pub(super) fn start_all(&self, context: &Context, ahead: Ahead, ready: &[Ready]) -> Result<u8> {
+        let mut client = ahead.client(context)?;
         client.call(Reload, &Done {})?;
         let mut status = 0;
         for some in groups(ready, UNITS_AT_ONCE) {
