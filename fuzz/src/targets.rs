@@ -454,6 +454,7 @@ fn recipe(bytes: &[u8]) {
 
 fn elf(bytes: &[u8]) {
     image::elf::read(bytes).ok();
+    std::hint::black_box(plan::interpreter::Interpreter::of(bytes));
 }
 
 fn os_release(bytes: &[u8]) {

@@ -1,8 +1,12 @@
 //! From the inherited descriptors to the loop over the steps, and the report of the step that failed.
 
+use core::ffi::CStr;
+
+use kernel::rustix::fs::{Mode, OFlags, open};
+use kernel::rustix::io::read;
 use kernel::{AsFd, Errno, Result};
 use plan::frame::{Frame, PLAN_DESCRIPTOR, REPORT_DESCRIPTOR};
-use plan::report::{Failure, Report};
+use plan::report::{Failure, HEAD_BYTES, RECORD_BYTES, Report};
 use plan::step::Asked;
 
 use crate::state::State;
@@ -75,7 +79,25 @@ fn fail(state: &State<'_>, position: usize, asked: Option<Asked<'_>>, errno: Err
             .unwrap_or(plan::NO_DIRECTIVE),
         errno: errno.raw_os_error(),
     };
-    tell(&state.report, failure)
+    match state.program {
+        Some(program) if failure.lacks_interpreter() => tell_with_head(state, failure, program),
+        _ => tell(&state.report, failure),
+    }
+}
+
+/// What the program begins with names what the kernel looked for. Behind the filter and as the user of the service it may not be readable.
+#[inline(never)]
+fn tell_with_head(state: &State<'_>, failure: Failure, program: &CStr) -> i32 {
+    let mut message = [0; RECORD_BYTES + HEAD_BYTES];
+    let (record, head) = message.split_at_mut(RECORD_BYTES);
+    record.copy_from_slice(&Report::Failure(failure).encode());
+    let flags = OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let opened = open(program, flags, Mode::empty());
+    let read = opened.and_then(|file| read(file, head)).unwrap_or(0);
+    let message = message.get(..RECORD_BYTES + read).unwrap_or_default();
+    match kernel::message::send(&state.report, message, &[]) {
+        Ok(_) | Err(_) => i32::from(failure.exit_status),
+    }
 }
 
 /// The manager may be gone; the exit status tells the kind of step in any case.

@@ -6,7 +6,8 @@ use engine::{Incarnation, Input, ProcessKey, Role, UnitId};
 use keeper::protocol::{ChildKey, ChildState, Event, Exit};
 use kernel::message::{Descriptors, ReceiveOptions, receive};
 use kernel::signal::number::{SIGHUP, SIGINT, SIGTERM};
-use plan::report::{RECORD_BYTES, Report};
+use plan::interpreter::Interpreter;
+use plan::report::{HEAD_BYTES, RECORD_BYTES, Report};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
@@ -255,7 +256,8 @@ impl Manager {
             return;
         };
         let (process, socket) = (report.process, Rc::clone(&report.socket));
-        let (mut buffer, mut descriptors) = ([0; RECORD_BYTES], Descriptors::default());
+        let mut buffer = [0; RECORD_BYTES + HEAD_BYTES];
+        let mut descriptors = Descriptors::default();
         loop {
             let received = match receive(
                 &*socket,
@@ -274,8 +276,10 @@ impl Manager {
                 return;
             }
             let sender = received.credentials.map(|credentials| credentials.pid);
-            match Report::decode(buffer.get(..received.bytes).unwrap_or_default()) {
-                Some(Report::Failure(failure)) => return self.on_failure(process, failure),
+            let message = buffer.get(..received.bytes).unwrap_or_default();
+            let (record, head) = message.split_at(message.len().min(RECORD_BYTES));
+            match Report::decode(record) {
+                Some(Report::Failure(failure)) => return self.on_failure(process, failure, head),
                 Some(Report::Payload) => self.on_payload(process, sender),
                 Some(Report::Namespaces { kinds }) => {
                     self.on_namespaces(process, kinds, &mut descriptors)
@@ -292,9 +296,11 @@ impl Manager {
         }
     }
 
-    fn on_failure(&mut self, process: ProcessKey, failure: plan::report::Failure) {
+    /// The first bytes of a program come with the failure where what they name may be missing.
+    fn on_failure(&mut self, process: ProcessKey, failure: plan::report::Failure, head: &[u8]) {
         let command = self.command_of(process);
-        let failure = self.explain_failure(process.unit, Some(command), failure);
+        let interpreter = Interpreter::of(head);
+        let failure = self.explain_failure(process.unit, Some(command), (failure, interpreter));
         self.log_as(crate::own_log::ERROR, process.unit, &failure.to_string());
         if let Some(entry) = self.units.get_mut(&process.unit) {
             entry.failure = Some(Box::new(failure));

@@ -4,6 +4,7 @@ use crate::entry::Entry;
 use crate::manager::Manager;
 use engine::{Role, UnitId};
 use model::{Directive, Position, Unit, key};
+use plan::interpreter::Interpreter;
 use plan::{Refusal, Situation, SpawnPlan};
 use settings::Status;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,9 @@ over with `coracle start NAME --grant=path:DIRECTORY`";
 
 /// The step that looks for what is to be executed.
 const PROGRAM: &str = "Program";
+/// What is said of a program that is there, where its first bytes could not be read or name nothing.
+const UNKNOWN_INTERPRETER: &str =
+    "the program is there, and what it needs as its interpreter or loader is not";
 
 /// What the planner made of a unit.
 #[derive(Debug)]
@@ -207,7 +211,7 @@ impl Manager {
         &self,
         unit: UnitId,
         command: Option<(&'static str, String)>,
-        failure: plan::report::Failure,
+        (failure, interpreter): (plan::report::Failure, Option<Interpreter>),
     ) -> Failure {
         let entry = self.units.get(&unit);
         let plan = entry.and_then(|entry| match command {
@@ -232,6 +236,10 @@ impl Manager {
                 FOREIGN_DIRECTORY.into()
             }
             PROGRAM => format!("names {program}, which can't be executed: {why}"),
+            _ if failure.lacks_interpreter() => match interpreter {
+                Some(missing) => format!("names {program}, which can't be executed: {missing}"),
+                None => format!("names {program}, which can't be executed: {UNKNOWN_INTERPRETER}"),
+            },
             name => format!(
                 "can't be applied: step {} ({}) failed: {why}",
                 failure.position + 1,

@@ -23,6 +23,8 @@ mod explain;
 #[cfg(feature = "planner")]
 pub mod firewall;
 #[cfg(feature = "planner")]
+pub mod interpreter;
+#[cfg(feature = "planner")]
 mod planner;
 #[cfg(feature = "planner")]
 pub mod resources;
