@@ -1,4 +1,4 @@
-//! The message bus.
+//! What other programs of the host tell: the message bus, and udev.
 
 use ::bus::{Address, Session, address};
 
@@ -18,4 +18,11 @@ pub fn messages(bytes: &[u8]) {
     if let Some(Address::Path(path)) = address(&String::from_utf8_lossy(bytes)) {
         assert!(path.starts_with(b"/"));
     }
+}
+
+/// A message of udev's, and a file of its database.
+pub fn devices(bytes: &[u8]) {
+    manager::devices::udev::of_message(bytes);
+    let text = String::from_utf8_lossy(bytes);
+    manager::devices::udev::of_database("/devices/a", Some("a"), &text);
 }

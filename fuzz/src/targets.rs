@@ -15,6 +15,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("review", unit_of_an_image),
     ("notice", notice),
     ("bus", crate::bus::messages),
+    ("udev", crate::bus::devices),
     ("btf", btf),
     ("gpt", gpt),
     ("mbr", mbr),

@@ -160,6 +160,13 @@ pub enum Cause {
         /// It is there.
         is_there: bool,
     },
+    /// The device came, or went.
+    Device {
+        /// The device.
+        unit: Arc<str>,
+        /// It is there.
+        is_there: bool,
+    },
     /// Restored after the manager came back.
     Adopted {
         /// The unit.
@@ -196,6 +203,7 @@ impl Cause {
             | Cause::Unhealthy { unit }
             | Cause::TakenBack { unit }
             | Cause::Table { unit, .. }
+            | Cause::Device { unit, .. }
             | Cause::Adopted { unit } => unit,
         }
     }

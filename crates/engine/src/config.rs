@@ -98,6 +98,8 @@ pub enum Kind {
     Path(Arc<PathConfig>),
     /// Visitors of a place in the file system.
     Automount(Arc<crate::automount::AutomountConfig>),
+    /// A device, which comes and goes by itself.
+    Device,
     /// A kind, or a Type=, that this version does not run; starting it is refused with this sentence.
     Unsupported(&'static str),
 }

@@ -43,7 +43,7 @@ impl From<&Unit> for UnitConfig {
                 .unwrap_or(stays_on_isolate(unit.kind())),
             stop_when_unneeded: unit.value(&key::STOP_WHEN_UNNEEDED),
             job_timeout: span(unit.value(&key::JOB_TIMEOUT_SEC)),
-            job_running_timeout: span(unit.value(&key::JOB_RUNNING_TIMEOUT_SEC)),
+            job_running_timeout: running_timeout(unit),
             timeout_clean: timeout(unit.value(&key::TIMEOUT_CLEAN_SEC)),
             start_limit: start_limit(unit),
             acts: acts(unit),
@@ -83,7 +83,17 @@ fn kind(unit: &Unit) -> Kind {
             let time = unit.value(&key::SWAP_TIMEOUT_SEC);
             Kind::Service(Arc::new(entry(unit, Table::Swaps, time)))
         }
-        _ => Kind::Target,
+        UnitKind::Device => Kind::Device,
+        UnitKind::Target | UnitKind::Slice => Kind::Target,
+    }
+}
+
+/// A device is not waited for without end (DefaultDeviceTimeoutSec= of systemd-system.conf(5)).
+fn running_timeout(unit: &Unit) -> Micros {
+    const DEVICE: Micros = Micros::seconds(90);
+    match unit.get(&key::JOB_RUNNING_TIMEOUT_SEC) {
+        None if unit.kind() == UnitKind::Device => DEVICE,
+        _ => span(unit.value(&key::JOB_RUNNING_TIMEOUT_SEC)),
     }
 }
 
@@ -531,10 +541,10 @@ mod tests {
     }
 
     #[test]
-    fn an_unsupported_kind_says_so() {
-        assert_eq!(
-            UnitConfig::from(&unit("a.device")).kind,
-            Kind::Unsupported("units of this kind are not supported yet.")
-        );
+    fn a_device_is_waited_for_and_not_without_end() {
+        let config = UnitConfig::from(&unit("a.device"));
+        assert_eq!(config.kind, Kind::Device);
+        assert_eq!(config.job_running_timeout, Micros::seconds(90));
+        assert!(config.ignore_on_isolate && config.relations.is_empty());
     }
 }

@@ -125,6 +125,7 @@ impl Engine {
             Input::Exited { process, status } => self.ended(process, Some(status)),
             Input::CgroupEmpty { unit, incarnation } => self.cgroup_empty(unit, incarnation),
             Input::InTable { unit, is_there } => self.in_table(unit, is_there),
+            Input::Device { unit, is_there } => self.device_changed(unit, is_there),
             Input::BusName { unit, is_owned } => self.name_changed(unit, is_owned),
             input @ (Input::Probed { .. }
             | Input::MainFound { .. }
@@ -542,6 +543,7 @@ impl Input {
             Input::CgroupEmpty { unit, .. }
             | Input::InTable { unit, .. }
             | Input::BusName { unit, .. }
+            | Input::Device { unit, .. }
             | Input::MainFound { unit, .. }
             | Input::TakenOver { unit, .. }
             | Input::OutOfMemory { unit, .. }

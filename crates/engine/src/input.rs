@@ -142,6 +142,13 @@ pub enum Input {
         /// What it said.
         message: Notice,
     },
+    /// Whether a device is there, whenever that may be something else.
+    Device {
+        /// The unit.
+        unit: UnitId,
+        /// It is there, and ready.
+        is_there: bool,
+    },
     /// Whether the name of a service of Type=dbus is taken, whenever that may be something else.
     BusName {
         /// The unit.

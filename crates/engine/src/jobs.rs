@@ -269,7 +269,7 @@ impl Engine {
         if let Some(held) = self.held_by_slice(id) {
             return held;
         }
-        if !matches!(config.kind, Kind::Target) {
+        if !matches!(config.kind, Kind::Target | Kind::Device) {
             let now = self.now;
             if !self.unit_mut(id).starts.admit(now, config.start_limit) {
                 return self.refuse_start(id, UnitResult::StartLimitHit);
@@ -354,6 +354,8 @@ impl Engine {
                 self.change(id, State::Reached { since });
                 Move::Going
             }
+            // It is waited for.
+            Some(Kind::Device) => Move::Going,
             Some(Kind::Service(_)) => self.service_start(id),
             Some(Kind::Socket(_)) => self.socket_start(id),
             Some(Kind::Timer(_)) => self.timer_start(id),
@@ -375,6 +377,7 @@ impl Engine {
             // A stop that was asked for is no failure, whatever the last run was.
             State::AutoRestart { .. } => self.change(id, State::Dead),
             State::Reached { .. } => self.change(id, State::Dead),
+            State::Plugged { .. } => self.leave_device(id),
             State::Service(_) => self.service_stop(id, restart),
             State::Socket(_) => self.socket_stop(id),
             State::Timer(_) => self.timer_stop(id),

@@ -13,6 +13,7 @@ mod cleaning;
 mod config;
 mod convert;
 mod defer;
+mod device;
 mod effect;
 mod engine;
 mod graph;

@@ -54,7 +54,7 @@ pub(crate) fn relations(unit: &Unit, kind: &Kind) -> Box<[(Relation, Arc<str>)]>
         Kind::Timer(timer) => Some(&timer.unit),
         Kind::Path(path) => Some(&path.unit),
         Kind::Automount(automount) => Some(&automount.unit),
-        Kind::Target | Kind::Service(_) | Kind::Unsupported(_) => None,
+        Kind::Target | Kind::Device | Kind::Service(_) | Kind::Unsupported(_) => None,
     };
     if let Some(starts) = starts {
         relations.push((Relation::Triggers, Arc::clone(starts)));

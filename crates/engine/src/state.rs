@@ -117,6 +117,11 @@ pub enum State {
         /// Since when.
         since: Micros,
     },
+    /// A device that is there.
+    Plugged {
+        /// Since when.
+        since: Micros,
+    },
     /// A service that has, or may have, processes; or is up without any.
     Service(Box<ServiceRun>),
     /// A service that waits for its automatic restart.
@@ -357,7 +362,7 @@ impl State {
         match self {
             State::Dead => ActiveState::Inactive,
             State::Failed { .. } => ActiveState::Failed,
-            State::Reached { .. } => ActiveState::Active,
+            State::Reached { .. } | State::Plugged { .. } => ActiveState::Active,
             State::Service(run) => run.active(),
             State::AutoRestart { .. } => ActiveState::Activating,
             State::Socket(run) => run.phase.active(),
@@ -374,6 +379,7 @@ impl State {
             State::Dead => SubState::Dead,
             State::Failed { .. } => SubState::Failed,
             State::Reached { .. } => SubState::Active,
+            State::Plugged { .. } => SubState::Plugged,
             State::Service(run) => run.sub(),
             State::AutoRestart { until: Some(_), .. } => SubState::AutoRestart,
             State::AutoRestart { until: None, .. } => SubState::AutoRestartQueued,
@@ -403,7 +409,11 @@ impl State {
             State::Socket(run) => run.deadline,
             State::Cleaning(cleaning) => cleaning.deadline,
             State::AutoRestart { until, .. } => *until,
-            State::Dead | State::Failed { .. } | State::Reached { .. } | State::Timer(_) => None,
+            State::Dead
+            | State::Failed { .. }
+            | State::Reached { .. }
+            | State::Plugged { .. }
+            | State::Timer(_) => None,
             State::Path(run) => run.deadline,
             State::Automount(run) => run.deadline,
         }

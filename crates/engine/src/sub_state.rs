@@ -33,6 +33,7 @@ sub_states! {
     Dead => "dead",
     Failed => "failed",
     Active => "active",
+    Plugged => "plugged",
     Condition => "condition",
     StartPre => "start-pre",
     Start => "start",

@@ -266,6 +266,7 @@ impl Engine {
             }
             // What has nothing of its own to read again hands that on to others, or can't.
             Kind::Target
+            | Kind::Device
             | Kind::Socket(_)
             | Kind::Timer(_)
             | Kind::Path(_)

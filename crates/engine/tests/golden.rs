@@ -134,6 +134,10 @@ fn parse_event(engine: &Engine, line: &str, request: &mut u64) -> Input {
                     .map(|span| Micros::seconds(span.parse().unwrap())),
             }
         }
+        "plugged" | "unplugged" => Input::Device {
+            unit,
+            is_there: words[0] == "plugged",
+        },
         "owned" | "unowned" => Input::BusName {
             unit,
             is_owned: words[0] == "owned",
@@ -375,6 +379,11 @@ fn check(file: &str) {
 #[test]
 fn services_come_up_and_go_down_as_their_type_says() {
     check("services.txt");
+}
+
+#[test]
+fn devices_come_and_go_and_are_waited_for() {
+    check("devices.txt");
 }
 
 #[test]

@@ -27,6 +27,7 @@ pub struct Fstab {
 /// What the manager, and not mount(8), reads of the options.
 const OWN: &[&str] = &["auto", "noauto", "nofail", "_netdev"];
 const OWN_PREFIX: &str = "x-systemd.";
+const BOUND: &str = "x-systemd.device-bound";
 
 /// Longest line that is read, in bytes.
 const LINE_BYTES_MAX: usize = 16 * 1024;
@@ -87,10 +88,11 @@ impl<'a> Line<'a> {
 
     /// What mount(8) or swapon(8) reads.
     fn others(&self) -> String {
-        let others = self
-            .options
-            .iter()
-            .filter(|one| !OWN.contains(one) && !one.starts_with(OWN_PREFIX));
+        let others = self.options.iter().filter(|one| {
+            let is_own = OWN.contains(one) || one.starts_with(OWN_PREFIX);
+            // What the manager reads of the unit, and mount(8) does not get.
+            !is_own || one.starts_with(BOUND)
+        });
         others.copied().collect::<Vec<_>>().join(",")
     }
 
@@ -276,6 +278,7 @@ impl Fstab {
             return Err(format!("an earlier line makes {mount} too"));
         }
         self.want(line, target, &name, false)?;
+        self.device(line);
         self.files.insert(mount.into(), Made::File(text));
         self.files.insert(name.into(), Made::File(unit));
         Ok(())
@@ -327,6 +330,23 @@ impl Fstab {
         Ok(unit)
     }
 
+    /// How long its device is waited for: of several lines on one the first counts.
+    fn device(&mut self, line: &Line<'_>) {
+        let path = line
+            .device()
+            .or_else(|| line.what.starts_with("/dev/").then(|| line.what.clone()));
+        let Some(escaped) = path.as_deref().and_then(escape_path) else {
+            return;
+        };
+        for time in line.values("device-timeout") {
+            let mut unit = String::from("# Made from /etc/fstab.\n\n[Unit]\n");
+            line_of(&mut unit, "SourcePath", "/etc/fstab");
+            line_of(&mut unit, "JobRunningTimeoutSec", &value(time));
+            let place = PathBuf::from(format!("{escaped}.device"));
+            self.files.entry(place).or_insert(Made::File(unit));
+        }
+    }
+
     fn add(
         &mut self,
         line: &Line<'_>,
@@ -338,6 +358,7 @@ impl Fstab {
             return Err(format!("an earlier line makes {name} too"));
         }
         self.want(line, target, name, line.has("noauto"))?;
+        self.device(line);
         self.files.insert(name.into(), Made::File(text));
         Ok(())
     }
@@ -465,6 +486,19 @@ mod tests {
                 "swap.target.requires/dev-disk-by\\x2dlabel-a\\x5cx2fb.swap",
             ]
         );
+    }
+
+    #[test]
+    fn a_device_is_waited_for_as_long_as_the_first_of_its_lines_says() {
+        let made = units(
+            "LABEL=a /a ext4 x-systemd.device-timeout=3,x-systemd.device-bound=no 0 0\n\
+             /dev/disk/by-label/a /b ext4 x-systemd.device-timeout=4 0 0\n",
+        );
+        let device = text(&made, "dev-disk-by\\x2dlabel-a.device");
+        assert!(device.contains("JobRunningTimeoutSec=3\n"), "{device}");
+        let mount = text(&made, "a.mount");
+        let options = "Options=x-systemd.device-bound=no\n";
+        assert!(mount.contains(options), "{mount}");
     }
 
     #[test]

@@ -170,6 +170,7 @@ impl Manager {
         self.remove_unknown_groups();
         self.renew_all_sets();
         self.filter_files_again();
+        self.begin_devices();
         self.begin_first();
         self.serve_again(connections);
         Ok(())

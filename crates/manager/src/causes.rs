@@ -31,6 +31,11 @@ pub(crate) fn sentence(cause: &Cause) -> String {
         Cause::Cleaned { unit } => format!("a client asked to clean {unit}"),
         Cause::Signalled { unit } => format!("a client sent a signal to {unit}"),
         Cause::TimedOut { unit, .. } => format!("{} took too long", unit),
+        Cause::Device {
+            unit,
+            is_there: true,
+        } => format!("the device of {unit} came"),
+        Cause::Device { unit, .. } => format!("the device of {unit} went"),
         Cause::BusName {
             unit,
             is_owned: true,

@@ -99,6 +99,8 @@ pub(crate) enum Told {
     Paths(crate::paths::Looked),
     /// To what was to be done at the place of an automount unit.
     Automount(crate::automounts::Done),
+    /// To a look at udev's database.
+    Devices(crate::devices::Found),
     /// To a removal: what stays.
     Trees(Vec<crate::leftovers::Stays>),
     /// To what was to be thrown away, by its number.
@@ -256,6 +258,7 @@ impl Manager {
                 Told::PidFile(found) => self.on_pid_file(found),
                 Told::Paths(looked) => self.on_looked_at_paths(looked),
                 Told::Automount(done) => self.on_automount_done(done),
+                Told::Devices(found) => self.on_devices_found(found),
                 Told::Trees(stays) => self.on_removed_trees(stays),
                 Told::Flushed(number) => self.on_flushed(number),
             }

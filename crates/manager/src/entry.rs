@@ -49,7 +49,7 @@ pub(crate) struct Entry {
 }
 
 /// Where a unit comes from.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Origin {
     pub(crate) load: LoadState,
     pub(crate) fragment: Option<PathBuf>,

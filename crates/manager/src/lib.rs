@@ -19,6 +19,7 @@ mod clock;
 mod conditions;
 mod connection;
 mod credentials;
+pub mod devices;
 mod directories;
 mod draining;
 mod dynamic_user;

@@ -256,6 +256,7 @@ impl Manager {
     pub(crate) fn configure(&mut self, name: UnitName, unit: Unit, origin: Origin) {
         let mut config = config(&unit, &origin);
         self.add_mounts(&unit, &origin, &mut config);
+        self.add_devices(&unit, &origin, &mut config);
         let config = self.with_own_names(config);
         self.inputs.push_back(Input::Configure(Box::new(config)));
         self.advance();
@@ -277,6 +278,7 @@ impl Manager {
             self.bounds_changed(id, &old);
             self.note_bus_name(id);
             self.look_for(id);
+            self.look_for_device(id);
             return;
         }
         let hash = hash(name.as_str().as_bytes());
@@ -285,6 +287,7 @@ impl Manager {
             .insert(id, Box::new(Entry::new(id, name, key, unit, origin)));
         self.note_bus_name(id);
         self.look_for(id);
+        self.look_for_device(id);
     }
 
     /// Reads again what changed. What runs goes on; the next start is by the new files.

@@ -128,6 +128,7 @@ pub(crate) struct Aside {
     pub(crate) automounts: crate::automounts::Automounts,
     pub(crate) tables: crate::tables::Tables,
     pub(crate) names: crate::names::Names,
+    pub(crate) devices: crate::devices::Devices,
     pub(crate) flushes: crate::draining::Flushes,
     pub(crate) probes: crate::health::Probes,
     pub(crate) leases: crate::freezing::Leases,
@@ -406,6 +407,7 @@ impl Manager {
             Token::Stored(number) => self.on_stored_ended(number),
             Token::ProbeOutput(number) => self.on_probe_output(number),
             Token::Probed => self.on_probed(),
+            Token::Devices => self.on_udev(),
             Token::Bus(number) => self.on_bus(number, event),
         }
         Ok(())

@@ -109,7 +109,13 @@ impl Manager {
     /// A unit is in another state, or was taken over: with a name of its own it needs the bus, and it may be the bus.
     pub(crate) fn follow_names(&mut self, unit: UnitId) {
         let names = &self.aside.names;
-        if names.of.is_empty() || names.connection.is_some() {
+        if names.of.is_empty() {
+            return;
+        }
+        if names.connection.is_some() {
+            if self.bus_name(unit).is_some() && !self.needs_bus() {
+                self.aside.names.connection = None;
+            }
             return;
         }
         let name = self.engine.unit_name(unit).unwrap_or_default();

@@ -56,6 +56,8 @@ pub(crate) enum Token {
     ProbeOutput(u32),
     /// Probes have answers.
     Probed,
+    /// What udev says.
+    Devices,
     /// The message bus.
     Bus(u32),
     /// An alarm of timers, or what tells of the time zone.
@@ -88,6 +90,7 @@ impl Token {
             Self::ProbeOutput(number) => (20, number),
             Self::Probed => (21, 0),
             Self::Automount(number) => (23, number),
+            Self::Devices => (25, 0),
             Self::Bus(number) => (24, number),
         };
         (kind << 32) | u64::from(number)
@@ -119,6 +122,7 @@ impl Token {
             21 => Self::Probed,
             23 => Self::Automount(number),
             24 => Self::Bus(number),
+            25 => Self::Devices,
             16 => Self::Timers(*Source::ALL.get(number as usize)?),
             _ => return None,
         })

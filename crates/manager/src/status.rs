@@ -503,6 +503,7 @@ pub(crate) fn result_of(state: &State, last: engine::UnitResult) -> &'static str
         State::Dead
         | State::Cleaning(_)
         | State::Reached { .. }
+        | State::Plugged { .. }
         | State::Timer(_)
         | State::Path(_) => last.name(),
         State::Automount(run) => run.result.name(),

@@ -158,6 +158,41 @@ fn options(text: Option<&str>, others: &[&str]) -> String {
     own.join(",")
 }
 
+/// What becomes of a mount whose device goes, as x-systemd.device-bound= says (systemd.mount(5)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// It goes, too.
+    Yes,
+    /// It stays.
+    No,
+    /// Nothing is said: it is stopped, and can be up without.
+    Unsaid,
+}
+
+/// The path of the device that a mount or a swap waits for; none where it is on none, or what it is on is there before us.
+#[must_use]
+pub fn device(unit: &Unit) -> Option<(String, Bound)> {
+    const BOUND: &str = "x-systemd.device-bound";
+    let is_device = |what: &String| what.starts_with("/dev/") || what.starts_with("/sys/");
+    if unit.kind() == UnitKind::Swap {
+        let what = place(unit).filter(is_device)?;
+        return Some((what, Bound::No));
+    }
+    let what = unit.get(&key::MOUNT_WHAT).filter(|what| is_device(what))?;
+    if place(unit).as_deref() == Some("/") || is_bind(unit) || is_of_network(unit) {
+        return None;
+    }
+    let options = unit.get(&key::MOUNT_OPTIONS).map(String::as_str);
+    let said = options.unwrap_or_default().split(',');
+    let mut said = said.filter_map(|option| option.strip_prefix(BOUND));
+    let bound = match said.next_back() {
+        None => Bound::Unsaid,
+        Some("=no" | "=0" | "=false" | "=off" | "=n" | "=f") => Bound::No,
+        Some(_) => Bound::Yes,
+    };
+    Some((what.clone(), bound))
+}
+
 /// Whether a mount waits for the network.
 #[must_use]
 pub fn is_of_network(unit: &Unit) -> bool {

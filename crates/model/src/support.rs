@@ -15,9 +15,9 @@ pub fn unsupported(unit: &Unit) -> Option<&'static str> {
         | UnitKind::Mount
         | UnitKind::Swap
         | UnitKind::Path
-        | UnitKind::Automount => None,
+        | UnitKind::Automount
+        | UnitKind::Device => None,
         UnitKind::Service => service(unit),
-        UnitKind::Device => Some("units of this kind are not supported yet."),
     }
 }
 

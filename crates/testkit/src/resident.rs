@@ -43,8 +43,24 @@ fn of_process(role: &str, pid: &str, folder: &Path) -> Vec<String> {
     });
     own.filter_map(|entry| fs::read_link(entry.path()).ok())
         .filter(|target| !is_of_users(&target.to_string_lossy()))
+        .filter(|target| !is_of_udev(pid, &target.to_string_lossy()))
         .map(|target| format!("{role}: {}", kind(&target, folder)))
         .collect()
+}
+
+/// The socket on which udev is heard is made with the first device unit, and stays.
+fn is_of_udev(pid: &str, target: &str) -> bool {
+    /// NETLINK_KOBJECT_UEVENT.
+    const UEVENTS: &str = "15";
+    let number = target.strip_prefix("socket:[");
+    let Some(number) = number.and_then(|number| number.strip_suffix(']')) else {
+        return false;
+    };
+    let sockets = fs::read_to_string(format!("/proc/{pid}/net/netlink")).unwrap_or_default();
+    sockets.lines().any(|line| {
+        let mut words = line.split_whitespace();
+        words.nth(1) == Some(UEVENTS) && words.next_back() == Some(number)
+    })
 }
 
 /// The socket on which dynamic users are looked up is made with the first of them, and stays.

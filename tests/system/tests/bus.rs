@@ -58,16 +58,18 @@ fn open(gate: &Path) {
     fs::write(gate, "go").expect("somebody waits at the gate");
 }
 
-/// An instance that looks for its bus in its own folder, and gates of that name.
-fn with_bus(work: impl FnOnce(&Instance)) {
+/// An instance that looks for its bus in a folder beside its own.
+fn with_bus(work: impl FnOnce(&Instance, &Path) -> Bus) {
     testkit::require_root();
-    let instance = Instance::new();
+    let (instance, place) = (Instance::new(), tempfile::tempdir().expect("a folder"));
     instance.unit("first.service", "[Service]\nExecStart=sleep 1000\n");
     instance.ok(&["start", "first.service"]);
-    let variable = format!("DBUS_SYSTEM_BUS_ADDRESS={}", address(instance.folder()));
+    let variable = format!("DBUS_SYSTEM_BUS_ADDRESS={}", address(place.path()));
     instance.ok(&["set-environment", &variable]);
-    work(&instance);
+    let bus = work(&instance, place.path());
+    // The manager has let the bus go before it ends: what it holds is looked at.
     instance.stop();
+    drop(bus);
 }
 
 /// A service that takes the name.
@@ -86,8 +88,8 @@ fn service(coracle: &Instance, lines: &str, gates: &[(&str, &Path)]) {
 
 #[test]
 fn it_is_up_while_it_has_its_name() {
-    with_bus(|coracle| {
-        let _bus = Bus::start(coracle.folder());
+    with_bus(|coracle, place| {
+        let bus = Bus::start(place);
         let (before, until) = (fifo(coracle, "before"), fifo(coracle, "until"));
         service(
             coracle,
@@ -103,12 +105,13 @@ fn it_is_up_while_it_has_its_name() {
         waiting::state(coracle, "named.service", "inactive");
         let why = coracle.ok(&["why", "named.service"]);
         assert!(why.contains("nobody's on the bus any more"), "{why}");
+        bus
     });
 }
 
 #[test]
 fn a_bus_that_is_late_is_told_of_and_waited_for() {
-    with_bus(|coracle| {
+    with_bus(|coracle, place| {
         let before = fifo(coracle, "before");
         service(coracle, "Type=dbus\n", &[("before", &before)]);
         coracle.ok(&["start", "--no-block", "named.service"]);
@@ -117,18 +120,19 @@ fn a_bus_that_is_late_is_told_of_and_waited_for() {
         });
         let told = said.iter().find(|line| line.contains("message bus"));
         let told = told.expect("it is told");
-        assert!(told.contains(&address(coracle.folder())), "{told}");
+        assert!(told.contains(&address(place)), "{told}");
         assert!(told.contains("No such file or directory"), "{told}");
-        let _bus = Bus::start(coracle.folder());
+        let bus = Bus::start(place);
         open(&before);
         waiting::state(coracle, "named.service", "active");
+        bus
     });
 }
 
 #[test]
 fn after_a_restart_of_the_bus_and_of_the_manager_names_are_asked_for_anew() {
-    with_bus(|coracle| {
-        let bus = Bus::start(coracle.folder());
+    with_bus(|coracle, place| {
+        let bus = Bus::start(place);
         let before = fifo(coracle, "before");
         service(coracle, "Type=dbus\n", &[("before", &before)]);
         coracle.ok(&["start", "--no-block", "named.service"]);
@@ -140,15 +144,16 @@ fn after_a_restart_of_the_bus_and_of_the_manager_names_are_asked_for_anew() {
         assert_eq!(coracle.property("named.service", "ActiveState"), "active");
         // Its name goes with the bus, and the next bus does not know it.
         drop(bus);
-        let _bus = Bus::start(coracle.folder());
+        let bus = Bus::start(place);
         waiting::state(coracle, "named.service", "inactive");
+        bus
     });
 }
 
 #[test]
 fn the_owner_is_the_main_process_of_a_service_of_another_type() {
-    with_bus(|coracle| {
-        let _bus = Bus::start(coracle.folder());
+    with_bus(|coracle, place| {
+        let bus = Bus::start(place);
         let (before, pid) = (fifo(coracle, "before"), coracle.folder().join("pid"));
         let text = format!(
             "[Service]\nType=forking\nGuessMainPID=no\nBusName={NAME}\nExecStart=sh -c '{} {NAME} before={} & echo $! >{}; sleep 1000 &'\n",
@@ -165,5 +170,6 @@ fn the_owner_is_the_main_process_of_a_service_of_another_type() {
         waiting::eventually("the owner is the main process", || {
             (coracle.property("named.service", "MainPID") == pid.trim()).then_some(())
         });
+        bus
     });
 }

@@ -59,6 +59,11 @@ fn new_unit(name: &str) -> UnitConfig {
         Some((stem, "socket")) => UnitConfig::socket(name, &format!("{stem}.service")),
         Some((stem, "timer")) => UnitConfig::timer(name, &format!("{stem}.service")),
         Some((stem, "automount")) => UnitConfig::automount(name, &format!("{stem}.mount")),
+        Some((_, "device")) => UnitConfig {
+            kind: Kind::Device,
+            job_running_timeout: Micros::seconds(90),
+            ..UnitConfig::target(name)
+        },
         Some((stem, "path")) => UnitConfig::path(name, &format!("{stem}.service")),
         _ => UnitConfig::target(name),
     }

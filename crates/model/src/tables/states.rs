@@ -15,10 +15,11 @@ pub const ACTIVE: [&str; 7] = [
 ];
 
 /// The inner states, of all kinds of units.
-pub const SUB: [&str; 42] = [
+pub const SUB: [&str; 43] = [
     "dead",
     "failed",
     "active",
+    "plugged",
     "condition",
     "start-pre",
     "start",
