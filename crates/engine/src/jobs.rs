@@ -93,9 +93,13 @@ impl Engine {
             self.cause = cause.clone();
             self.log(unit, note);
         }
-        for wish in plan.wishes {
-            let job = self.install(wish, manner, automatic && first.is_none());
-            first = first.or(Some(job));
+        // What only looks comes first: nothing is to run whose Requisite= is not up, even where no order is said.
+        let (looks, does): (Vec<_>, Vec<_>) = (plan.wishes.into_iter().enumerate())
+            .partition(|(_, wish)| wish.kind == JobKind::VerifyActive);
+        for (number, wish) in looks.into_iter().chain(does) {
+            let is_asked = number == 0;
+            let job = self.install(wish, manner, automatic && is_asked);
+            first = first.or(is_asked.then_some(job));
         }
         Ok(first)
     }

@@ -279,6 +279,11 @@ impl Engine {
         }
     }
 
+    /// Has it anything to read again, or whom to hand that on to?
+    pub fn can_reload(&self, id: UnitId) -> bool {
+        self.unloadable(id, JobKind::Reload).is_none()
+    }
+
     fn hands_reloads_on(&self, id: UnitId) -> bool {
         let mut to = RELOAD_PULLS
             .iter()

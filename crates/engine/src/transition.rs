@@ -180,7 +180,7 @@ impl Engine {
         if !was_up && goes_up {
             self.follow_start(id);
         }
-        if old.is_up() && !goes_up {
+        if was_up && !goes_up {
             let along = [
                 (Relation::BindsTo, End::Theirs),
                 (Relation::PropagatesStopTo, End::Ours),

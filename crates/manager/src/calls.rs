@@ -25,17 +25,7 @@ impl Manager {
     }
 
     fn reload_or_restart_kind(&self, unit: UnitId) -> JobKind {
-        let can = self
-            .engine
-            .config(unit)
-            .is_some_and(|config| match &config.kind {
-                engine::Kind::Service(service) => {
-                    !service.reload.0.is_empty()
-                        || service.service_type == engine::ServiceType::NotifyReload
-                }
-                _ => false,
-            });
-        if can {
+        if self.engine.can_reload(unit) {
             JobKind::ReloadOrStart
         } else {
             JobKind::Restart

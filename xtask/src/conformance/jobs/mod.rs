@@ -32,7 +32,11 @@ const PLAYS: usize = 3;
 const ATTEMPTS: usize = 150;
 
 /// What a case must have to be one of these, what the telling of ours or theirs has, and why it is so.
-const KNOWN: &[(&str, &str, &str)] = &[];
+const KNOWN: &[(&str, &str, &str)] = &[(
+    "Type=oneshot",
+    ": status 5",
+    "what has a wrong setting and is down is stopped, as it is down; systemd calls it not loaded",
+)];
 
 /// The process of a drawn service.
 pub(super) fn act(words: &[String]) -> Result<ExitCode> {
