@@ -59,6 +59,9 @@ pub struct File {
     pub length: u64,
     /// Of a compressed file: digest and length of what comes out of it. Who has that needs nothing else.
     pub content: Option<(String, u64)>,
+    /// The asking side can say by which chunks it is cut, and send some of them alone.
+    #[serde(default)]
+    pub has_parts: bool,
 }
 
 /// A terminal.
@@ -85,10 +88,16 @@ pub enum Frame {
     Window(u16, u16),
     /// To the host: the verb is to have this signal.
     Signal(u8),
+    /// To the host: how a file is cut, as it asked; nothing: it has to come whole.
+    Parts(u32, Vec<u8>),
     /// Both ways: the sender lives.
     Beat,
     /// From the host: it lacks these files; with none, the verb begins.
     Needs(Vec<usize>),
+    /// From the host, before it says what it lacks: it has other files that may have much of these.
+    AsksParts(Vec<usize>),
+    /// From the host: of a file it lacks these ranges alone, each a place and a length.
+    NeedsParts(usize, Vec<(u64, u64)>),
     /// From the host: standard output.
     Output(Vec<u8>),
     /// From the host: standard error.
@@ -134,6 +143,9 @@ impl Frame {
             Frame::Taken(bytes) => (11, bytes.to_be_bytes().to_vec()),
             Frame::Refused(what, next) => (12, json(serde_json::to_vec(&(what, next)))),
             Frame::Ended(status) => (13, vec![*status]),
+            Frame::AsksParts(files) => (14, json(serde_json::to_vec(files))),
+            Frame::Parts(file, list) => (15, [&file.to_be_bytes()[..], list].concat()),
+            Frame::NeedsParts(file, ranges) => (16, json(serde_json::to_vec(&(file, ranges)))),
         };
         let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
         let mut bytes = vec![kind];
@@ -162,6 +174,15 @@ impl Frame {
                 Frame::Refused(what, next)
             }
             (13, &[status]) => Frame::Ended(status),
+            (14, text) => Frame::AsksParts(serde_json::from_slice(text).ok()?),
+            (15, bytes) => {
+                let (file, list) = bytes.split_first_chunk::<4>()?;
+                Frame::Parts(u32::from_be_bytes(*file), list.to_vec())
+            }
+            (16, text) => {
+                let (file, ranges) = serde_json::from_slice(text).ok()?;
+                Frame::NeedsParts(file, ranges)
+            }
             _ => return None,
         })
     }
@@ -247,6 +268,13 @@ mod tests {
             any::<u32>().prop_map(Frame::Taken),
             any::<(String, String)>().prop_map(|(what, next)| Frame::Refused(what, next)),
             any::<u8>().prop_map(Frame::Ended),
+            proptest::collection::vec(any::<usize>(), 0..9).prop_map(Frame::AsksParts),
+            (any::<u32>(), bytes()).prop_map(|(file, list)| Frame::Parts(file, list)),
+            (
+                any::<usize>(),
+                proptest::collection::vec(any::<(u64, u64)>(), 0..9)
+            )
+                .prop_map(|(file, ranges)| Frame::NeedsParts(file, ranges)),
         ]
     }
 

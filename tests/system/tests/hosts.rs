@@ -155,6 +155,23 @@ fn a_local_image_travels_once() {
             "{}",
             third.stderr
         );
+        // Of the next version only what the host's store has not.
+        let next = workshop.image("boat", "2", By::Trusted, &[("boat.service", BOAT)]);
+        let parts = ssh
+            .coracle(coracle, &["-H", &host.name, "reattach", &next, "--now"])
+            .ok();
+        let said = parts.stderr.lines().find(|line| line.contains("sending"));
+        let said = said.unwrap_or_default();
+        assert!(
+            said.contains(" kB of boat_2.psi (2.6 MB), the rest is there"),
+            "{}",
+            parts.stderr
+        );
+        assert!(
+            coracle
+                .ok(&["versions", "boat"])
+                .contains("2        current")
+        );
         let arriving = fs::read_dir(coracle.folder().join("state")).expect("the state");
         let names = arriving.map(|entry| entry.expect("an entry").file_name());
         let left: Vec<_> = names

@@ -1,12 +1,17 @@
 //! Files that came with a verb, where the verb finds them; they go with it.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, symlink};
+use std::io::{self, Seek as _, Write as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _, symlink,
+};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use delivery::chunks::List;
+use delivery::chunks::local::{Local, complete};
 use delivery::digest::{Digest, Hasher};
 use delivery::store::Store;
 use rustix::fs::{FlockOperation, flock};
@@ -27,16 +32,69 @@ pub(crate) struct Arrivals {
     /// Images of the store that are used.
     kept: Vec<File>,
     files: Vec<(PathBuf, remote::File)>,
-    /// Files that have yet to come, and the one that does.
+    store: Option<Store>,
+    /// Files that have yet to come, those of them of which parts are here, and the one that does come.
     missing: Vec<usize>,
+    parts: BTreeMap<usize, Parts>,
     arriving: Option<Arriving>,
+}
+
+/// What of a file is not here: places and lengths.
+struct Parts {
+    list: List,
+    ranges: VecDeque<(u64, u64)>,
+}
+
+impl Parts {
+    fn bytes(&self) -> u64 {
+        self.ranges.iter().map(|(_, length)| length).sum()
+    }
 }
 
 /// A file half of which is here.
 struct Arriving {
     file: File,
-    hasher: Hasher,
+    how: How,
     left: u64,
+}
+
+enum How {
+    Whole(Hasher),
+    Parts(Parts),
+}
+
+impl Arriving {
+    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        self.left -= bytes.len() as u64;
+        let parts = match &mut self.how {
+            How::Whole(hasher) => {
+                hasher.update(bytes);
+                return self.file.write_all(bytes);
+            }
+            How::Parts(parts) => parts,
+        };
+        while let Some((place, left)) = parts.ranges.front_mut().filter(|_| !bytes.is_empty()) {
+            let count = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+            let (now, later) = bytes.split_at(count);
+            self.file.write_all_at(now, *place)?;
+            (*place, *left, bytes) = (*place + count as u64, *left - count as u64, later);
+            if *left == 0 {
+                parts.ranges.pop_front();
+            }
+        }
+        Ok(())
+    }
+
+    fn digest(mut self) -> io::Result<Digest> {
+        match self.how {
+            How::Whole(hasher) => Ok(hasher.finish().0),
+            How::Parts(Parts { list, .. }) => {
+                complete(&list, &self.file)?;
+                self.file.rewind()?;
+                Ok(Digest::of_reader(&mut self.file)?.0)
+            }
+        }
+    }
 }
 
 impl Arrivals {
@@ -71,7 +129,9 @@ impl Arrivals {
             _lock: lock,
             kept: Vec::new(),
             files: Vec::new(),
+            store: None,
             missing: Vec::new(),
+            parts: BTreeMap::new(),
             arriving: None,
         };
         for (index, file) in files.into_iter().enumerate() {
@@ -87,7 +147,59 @@ impl Arrivals {
             }
             arrivals.files.push((path, file));
         }
+        arrivals.store = store;
         Ok(arrivals)
+    }
+
+    /// Indexes of files that have to come, and of which the store may have parts.
+    ///
+    /// # Errors
+    /// When it can't be listed.
+    pub(crate) fn askable(&self) -> Result<Vec<usize>> {
+        let Some(store) = &self.store else {
+            return Ok(Vec::new());
+        };
+        if store.list()?.is_empty() {
+            return Ok(Vec::new());
+        }
+        let has_parts = |index: &usize| {
+            let file = self.files.get(*index);
+            file.is_some_and(|(_, file)| file.has_parts)
+        };
+        Ok(self.missing.iter().copied().filter(has_parts).collect())
+    }
+
+    /// Puts together what stored images have of a file that is cut so; the ranges that are to come, where that is not all of it.
+    ///
+    /// # Errors
+    /// When the list is of another file, or nothing can be read or written.
+    pub(crate) fn fill(&mut self, index: usize, list: &[u8]) -> Result<Option<Vec<(u64, u64)>>> {
+        let (Some(store), Some((path, file))) = (&self.store, self.files.get(index)) else {
+            return Ok(None);
+        };
+        if list.is_empty() || !self.missing.contains(&index) || self.parts.contains_key(&index) {
+            return Ok(None);
+        }
+        let list = List::parse_own(list, file.length)?;
+        let local = Local::of(store, &list)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(0o600);
+        let target = options.open(path)?;
+        let wanted = local.fill(&list, &target).or_hint(
+            || format!("cannot write to {}", self.folder.display()),
+            "make room on that disk; `coracle gc` removes versions that are not needed",
+        )?;
+        let parts = Parts {
+            ranges: list.ranges(&wanted).into(),
+            list,
+        };
+        if parts.bytes() >= file.length {
+            fs::remove_file(path)?;
+            return Ok(None);
+        }
+        let ranges = parts.ranges.iter().copied().collect();
+        self.parts.insert(index, parts);
+        Ok(Some(ranges))
     }
 
     /// Indexes of files that have to come.
@@ -116,29 +228,23 @@ impl Arrivals {
             let count =
                 usize::try_from(arriving.left).map_or(bytes.len(), |left| left.min(bytes.len()));
             let (now, later) = bytes.split_at(count);
-            arriving.file.write_all(now).or_hint(
+            arriving.write(now).or_hint(
                 || format!("cannot write to {}", self.folder.display()),
                 "make room on that disk; `coracle gc` removes versions that are not needed",
             )?;
-            arriving.hasher.update(now);
-            arriving.left -= count as u64;
             bytes = later;
             self.end_whole()?;
         }
         Ok(())
     }
 
-    /// Files without content are there without a byte of it.
+    /// Files of which nothing is to come are there without a byte of it.
     ///
     /// # Errors
     /// When one can't be made.
     pub(crate) fn take_empty(&mut self) -> Result<()> {
         while let Some(index) = self.missing.first().copied() {
-            if self
-                .files
-                .get(index)
-                .is_some_and(|(_, file)| file.length > 0)
-            {
+            if self.is_to_come(index) {
                 return Ok(());
             }
             self.begin(index)?;
@@ -147,19 +253,34 @@ impl Arrivals {
         Ok(())
     }
 
+    fn is_to_come(&self, index: usize) -> bool {
+        match (self.parts.get(&index), self.files.get(index)) {
+            (Some(parts), _) => parts.bytes() > 0,
+            (None, file) => file.is_some_and(|(_, file)| file.length > 0),
+        }
+    }
+
     fn begin(&mut self, index: usize) -> Result<()> {
         let Some((path, file)) = self.files.get(index).filter(|_| self.arriving.is_none()) else {
             return Ok(());
         };
-        let opened = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).mode(0o600);
+        let (how, left) = match self.parts.remove(&index) {
+            Some(parts) => {
+                let bytes = parts.bytes();
+                (How::Parts(parts), bytes)
+            }
+            None => {
+                options.create_new(true);
+                (How::Whole(Hasher::default()), file.length)
+            }
+        };
+        let opened = options.open(path);
         self.arriving = Some(Arriving {
             file: opened.with_context(|| format!("cannot make {}", path.display()))?,
-            hasher: Hasher::default(),
-            left: file.length,
+            how,
+            left,
         });
         Ok(())
     }
@@ -170,7 +291,7 @@ impl Arrivals {
             return Ok(());
         };
         let index = self.missing.remove(0);
-        let (digest, _) = arrived.hasher.finish();
+        let digest = arrived.digest()?;
         match self.files.get(index) {
             Some((_, file)) if file.digest == digest.hex() => self.take_empty(),
             Some((_, file)) => bail!("{} changed while it was sent", file.name),
@@ -261,7 +382,60 @@ mod tests {
             digest: Digest::of(content).hex(),
             length: content.len() as u64,
             content: None,
+            has_parts: true,
         }
+    }
+
+    #[test]
+    fn what_the_store_has_of_a_file_does_not_come_again() {
+        let state = tempfile::tempdir().unwrap();
+        let old: Vec<u8> = (0_u32..200_000)
+            .flat_map(|number| number.wrapping_mul(0x9e37_79b9).to_le_bytes())
+            .collect();
+        let mut new = old.clone();
+        new.splice(300_000..300_000, b"changed".repeat(100));
+        let store = Store::open(state.path()).unwrap();
+        let arrivals = || Arrivals::new(state.path(), vec![file("a.psi", &new)]).unwrap();
+        assert_eq!(arrivals().askable().unwrap(), [0_usize; 0]);
+        let (staging, digest, _) = store.copy_in(&mut &*old, 1 << 30).unwrap();
+        store.keep(staging, &digest).unwrap();
+        let list = delivery::chunks::local::own_list(&mut &*new)
+            .unwrap()
+            .print();
+        let ask = || {
+            let mut arrivals = arrivals();
+            assert_eq!(arrivals.askable().unwrap(), [0]);
+            let ranges = arrivals.fill(0, &list).unwrap().unwrap();
+            let bytes: u64 = ranges.iter().map(|(_, length)| length).sum();
+            assert!((700..300_000).contains(&bytes), "{bytes}");
+            let part = |(place, length): &(u64, u64)| &new[*place as usize..][..*length as usize];
+            (
+                arrivals,
+                ranges.iter().flat_map(part).copied().collect::<Vec<u8>>(),
+            )
+        };
+        let (mut arrivals, bytes) = ask();
+        for part in bytes.chunks(1000) {
+            assert_eq!(arrivals.missing(), [0]);
+            arrivals.take(part).unwrap();
+        }
+        assert_eq!(arrivals.missing(), [0_usize; 0]);
+        assert!(fs::read(arrivals.path(0).unwrap()).unwrap() == new);
+        // What is put together is what was announced, or nothing.
+        let (mut arrivals, mut bytes) = ask();
+        bytes[0] ^= 1;
+        assert!(arrivals.take(&bytes).is_err());
+        let (mut arrivals, _) = ask();
+        assert!(arrivals.fill(0, &list).unwrap().is_none(), "asked once");
+        assert!(
+            self::arrivals_of(&state, &new)
+                .fill(0, &list[..list.len() - 1])
+                .is_err()
+        );
+    }
+
+    fn arrivals_of(state: &tempfile::TempDir, content: &[u8]) -> Arrivals {
+        Arrivals::new(state.path(), vec![file("a.psi", content)]).unwrap()
     }
 
     #[test]

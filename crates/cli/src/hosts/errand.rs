@@ -4,9 +4,11 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::Seek as _;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result};
 use clap::ArgMatches;
+use delivery::chunks::local::own_list;
 use delivery::digest::Digest;
 use rustix::fs::{Mode, OFlags};
 use wire::remote::{self, Request, Word};
@@ -39,6 +41,9 @@ const READERS: &[&str] = &[
     "restore",
 ];
 
+/// What is smaller travels whole: it has no more than a few chunks.
+const PARTS_MIN_BYTES: u64 = 256 << 10;
+
 /// What every host is asked.
 #[derive(Debug, Default)]
 pub(crate) struct Errand {
@@ -47,6 +52,8 @@ pub(crate) struct Errand {
     pub(crate) paths: Vec<PathBuf>,
     /// Whether its files are archives, which travel as they are.
     are_archives: bool,
+    /// How files are cut, once a host has asked.
+    cuts: Vec<OnceLock<Vec<u8>>>,
 }
 
 impl Errand {
@@ -102,6 +109,21 @@ impl Errand {
         })
     }
 
+    /// How a file is cut into chunks; nothing where that is no frame, or can't be read: it has to come whole then, which tells why.
+    pub(crate) fn cut(&self, index: usize) -> &[u8] {
+        let (Some(cut), Some(path)) = (self.cuts.get(index), self.paths.get(index)) else {
+            return &[];
+        };
+        cut.get_or_init(|| {
+            let list = File::open(path).and_then(|mut file| own_list(&mut file));
+            let printed = list.map(|list| list.print()).unwrap_or_default();
+            match printed.len() < remote::FRAME_MAX_BYTES - size_of::<u32>() {
+                true => printed,
+                false => Vec::new(),
+            }
+        })
+    }
+
     /// Which file of the request this is; none: it is the other host's.
     fn file(&mut self, path: &Path) -> Result<Option<usize>> {
         if let Some(known) = self.paths.iter().position(|known| known == path) {
@@ -124,17 +146,20 @@ impl Errand {
             "name a file that can be read",
         )?;
         let name = path.file_name().and_then(|name| name.to_str());
+        let content = match self.are_archives {
+            true => None,
+            false => content_of(path),
+        };
         self.request.files.push(remote::File {
             name: name
                 .with_context(|| format!("{shown} has no name"))?
                 .to_owned(),
             digest: digest.hex(),
             length,
-            content: match self.are_archives {
-                true => None,
-                false => content_of(path),
-            },
+            has_parts: !self.are_archives && content.is_none() && length >= PARTS_MIN_BYTES,
+            content,
         });
+        self.cuts.push(OnceLock::new());
         self.paths.push(path.to_owned());
         Ok(Some(self.paths.len() - 1))
     }

@@ -92,6 +92,7 @@ fn arrive(line: &mut Line, request: &Request) -> Result<Option<Arrivals>> {
         return Ok(None);
     }
     let mut arrivals = Arrivals::new(&state(request)?, request.files.clone())?;
+    ask_parts(line, &mut arrivals)?;
     line.outbox
         .send(&Frame::Needs(arrivals.missing().to_vec()))?;
     arrivals.take_empty()?;
@@ -103,6 +104,31 @@ fn arrive(line: &mut Line, request: &Request) -> Result<Option<Arrivals>> {
         }
     }
     Ok(Some(arrivals))
+}
+
+/// Asks how files are cut of which the store may have parts, and says what it lacks of them.
+fn ask_parts(line: &mut Line, arrivals: &mut Arrivals) -> Result<()> {
+    let mut asked = arrivals.askable()?;
+    if asked.is_empty() {
+        return Ok(());
+    }
+    line.outbox.send(&Frame::AsksParts(asked.clone()))?;
+    while !asked.is_empty() {
+        match line.wait()? {
+            Frame::Parts(index, list) => {
+                let index = usize::try_from(index)?;
+                asked.retain(|one| *one != index);
+                // Stored images may have to be cut first.
+                let ranges = line.meanwhile(|| arrivals.fill(index, &list))??;
+                if let Some(ranges) = ranges {
+                    line.outbox.send(&Frame::NeedsParts(index, ranges))?;
+                }
+            }
+            Frame::Beat => {}
+            _ => anyhow::bail!("how files are cut comes before anything else"),
+        }
+    }
+    Ok(())
 }
 
 /// The state directory of the instance that the request's own options name.
@@ -186,6 +212,24 @@ impl Line {
             }
             self.step(&[])?;
         }
+    }
+
+    /// Lets a thread work, and the other side know that we live.
+    fn meanwhile<T: Send>(&mut self, work: impl FnOnce() -> T + Send) -> Result<T, Gone> {
+        let (ended, working) =
+            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(io::Error::from)?;
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(move || {
+                let outcome = work();
+                drop(working);
+                outcome
+            });
+            while !thread.is_finished() {
+                self.step(&[(&ended, PollFlags::IN)])?;
+            }
+            let failed = |_| io::Error::other("what was to be found out ended with a failure");
+            Ok(thread.join().map_err(failed)?)
+        })
     }
 
     /// Until everything is sent.

@@ -1,8 +1,10 @@
 //! This side of one connection: asks, sends what the host lacks, and passes on what comes and goes until the verb has ended.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt as _;
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -105,6 +107,40 @@ fn cut(is_greeted: bool, status: u8, said: String) -> End {
     }
 }
 
+/// A file that is under way, and what is left of it: places and lengths.
+struct Sending {
+    file: File,
+    ranges: VecDeque<(u64, u64)>,
+}
+
+impl Sending {
+    /// The next bytes; none: it is whole.
+    fn next(&mut self) -> Result<Option<Vec<u8>>> {
+        self.ranges.pop_front_if(|(_, left)| *left == 0);
+        let Some((place, left)) = self.ranges.front_mut() else {
+            return Ok(None);
+        };
+        let most = usize::try_from(*left).map_or(CHUNK_BYTES, |left| left.min(CHUNK_BYTES));
+        let mut bytes = vec![0; most];
+        let count = self.file.read_at(&mut bytes, *place)?;
+        if count == 0 {
+            bail!("a file became shorter while it was sent");
+        }
+        bytes.truncate(count);
+        (*place, *left) = (*place + count as u64, *left - count as u64);
+        Ok(Some(bytes))
+    }
+}
+
+/// Whether ranges lie in a file, one behind the other.
+fn are_within(ranges: &[(u64, u64)], length: u64) -> bool {
+    let ends = ranges.iter().try_fold(0_u64, |before, (place, bytes)| {
+        let end = place.checked_add(*bytes)?;
+        (*place >= before && *bytes > 0 && end <= length).then_some(end)
+    });
+    ends.is_some()
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// Until the other side speaks.
@@ -129,7 +165,9 @@ struct Session<'a> {
     began: Instant,
     /// Indexes of files that have to be sent, the last one first, and what is left of the one under way.
     to_send: Vec<usize>,
-    sending: Option<(File, u64)>,
+    sending: Option<Sending>,
+    /// Of some of them the host lacks these ranges alone.
+    ranges: BTreeMap<usize, Vec<(u64, u64)>>,
     /// Bytes that all of them have, bytes that are sent, and when that was told last.
     total: u64,
     sent: u64,
@@ -157,6 +195,7 @@ impl<'a> Session<'a> {
             began: Instant::now(),
             to_send: Vec::new(),
             sending: None,
+            ranges: BTreeMap::new(),
             total: 0,
             sent: 0,
             told: Instant::now(),
@@ -312,6 +351,21 @@ impl<'a> Session<'a> {
                 let bytes = usize::try_from(bytes).unwrap_or_default();
                 self.window = self.window.saturating_add(bytes).min(INPUT_WINDOW_BYTES);
             }
+            Frame::AsksParts(files) if self.phase == Phase::Asking => {
+                let errand = self.side.errand;
+                for index in files.into_iter().take(errand.paths.len()) {
+                    let cut = errand.cut(index).to_vec();
+                    self.send(&Frame::Parts(u32::try_from(index)?, cut));
+                }
+            }
+            Frame::NeedsParts(index, ranges) if self.phase == Phase::Asking => {
+                let file = self.side.errand.request.files.get(index);
+                let length = file.map_or(0, |file| file.length);
+                if !are_within(&ranges, length) {
+                    bail!("the host asks for what no file has that was offered");
+                }
+                self.ranges.insert(index, ranges);
+            }
             Frame::Needs(files) if self.phase == Phase::Asking => {
                 if files.len() > self.side.errand.paths.len() {
                     bail!("the host asks for more files than were offered");
@@ -332,12 +386,20 @@ impl<'a> Session<'a> {
         self.told = Instant::now();
         for (index, file) in self.side.errand.request.files.iter().enumerate() {
             let (name, bytes) = (one_line(&file.name), size(file.length));
+            let ranges = self.ranges.get(&index);
+            let part = ranges.map(|ranges| ranges.iter().map(|(_, length)| length).sum());
             if files.contains(&index) {
-                self.total += file.length;
+                self.total += part.unwrap_or(file.length);
             }
-            self.sink.note(&match files.contains(&index) {
-                true => format!("sending {name} ({bytes})"),
-                false => format!("{name} ({bytes}) is there already"),
+            self.sink.note(&match (files.contains(&index), part) {
+                (true, None) => format!("sending {name} ({bytes})"),
+                (true, Some(part)) => {
+                    format!(
+                        "sending {} of {name} ({bytes}), the rest is there",
+                        size(part)
+                    )
+                }
+                (false, _) => format!("{name} ({bytes}) is there already"),
             });
         }
         self.to_send = files;
@@ -361,20 +423,11 @@ impl<'a> Session<'a> {
                 self.take_over_terminal()?;
                 return Ok(());
             }
-            let Some((file, left)) = &mut self.sending else {
-                return Ok(());
-            };
-            let mut bytes = Vec::with_capacity(CHUNK_BYTES);
-            let most = (*left).min(CHUNK_BYTES as u64);
-            file.take(most).read_to_end(&mut bytes)?;
-            let count = bytes.len() as u64;
-            *left -= count;
-            let is_whole = *left == 0;
-            if is_whole {
+            let Some(bytes) = self.sending.as_mut().map_or(Ok(None), Sending::next)? else {
                 self.sending = None;
-            } else if bytes.is_empty() {
-                bail!("a file became shorter while it was sent");
-            }
+                continue;
+            };
+            let count = bytes.len() as u64;
             self.send(&Frame::Content(bytes));
             self.tell_progress(count);
         }
@@ -399,7 +452,11 @@ impl<'a> Session<'a> {
         else {
             bail!("the host asks for a file that was not offered");
         };
-        self.sending = Some((File::open(path)?, file.length));
+        let ranges = self.ranges.remove(&index);
+        self.sending = Some(Sending {
+            file: File::open(path)?,
+            ranges: ranges.unwrap_or_else(|| vec![(0, file.length)]).into(),
+        });
         Ok(true)
     }
 

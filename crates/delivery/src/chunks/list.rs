@@ -101,6 +101,29 @@ impl List {
         Ok(list)
     }
 
+    /// Reads a list of an image that is its own pack: each chunk is there where it first comes, as it is.
+    ///
+    /// # Errors
+    /// As [`List::parse`].
+    pub fn parse_own(bytes: &[u8], image_bytes: u64) -> Result<List, ListError> {
+        let pack_bytes = List::records(bytes, KIND)?.pack_bytes();
+        List::parse(bytes, image_bytes, pack_bytes)
+    }
+
+    /// The ranges of the image that these chunks are, each a place and a length, as few as can be.
+    #[must_use]
+    pub fn ranges(&self, chunks: &[usize]) -> Vec<(u64, u64)> {
+        let mut ranges: Vec<(u64, u64)> = Vec::new();
+        for chunk in chunks.iter().filter_map(|number| self.chunks.get(*number)) {
+            let bytes = u64::from(chunk.bytes);
+            match ranges.last_mut() {
+                Some((place, length)) if *place + *length == chunk.place => *length += bytes,
+                _ => ranges.push((chunk.place, bytes)),
+            }
+        }
+        ranges
+    }
+
     /// Reads how a stored image was cut; whether that is so is looked at where a chunk is used.
     pub(super) fn parse_cut(bytes: &[u8], image_bytes: u64) -> Result<List, ListError> {
         let list = List::records(bytes, CUT_KIND)?;

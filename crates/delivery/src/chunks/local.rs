@@ -1,6 +1,6 @@
 //! Chunks that are here already: in stored images, and in what an earlier try has left.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -157,6 +157,22 @@ pub fn cut_of(image: &mut dyn io::Read) -> io::Result<List> {
     Ok(list)
 }
 
+/// The list of an image that is its own pack.
+///
+/// # Errors
+/// When it can't be read.
+pub fn own_list(image: &mut dyn io::Read) -> io::Result<List> {
+    let (mut list, mut known) = (List::default(), BTreeSet::new());
+    cut::cut(image, &mut |chunk| {
+        let bytes = u32::try_from(chunk.len()).map_err(io::Error::other)?;
+        let digest = Digest::of(chunk);
+        let packed_bytes = if known.insert(digest) { bytes } else { 0 };
+        list.push(digest, bytes, packed_bytes);
+        Ok(())
+    })?;
+    Ok(list)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::cut::tests::noise;
@@ -213,6 +229,39 @@ mod tests {
             assert!(whole == new);
             assert!(here.store.path(&here.digest).with_extension("cut").exists());
         }
+    }
+
+    #[test]
+    fn an_image_is_whole_by_the_ranges_of_itself_that_are_not_here() {
+        let old = noise(1, 2_000_000);
+        let mut new = old.clone();
+        new.splice(1_000_000..1_000_000, noise(2, 50_000));
+        // Some of it comes again.
+        new.extend_from_slice(&noise(2, 400_000));
+        new.extend_from_slice(&noise(2, 400_000));
+        let printed = own_list(&mut &*new).unwrap().print();
+        let list = List::parse_own(&printed, new.len() as u64).unwrap();
+        assert!(List::parse_own(&printed, new.len() as u64 + 1).is_err());
+        let here = here(&old);
+        let target = tempfile::tempfile().unwrap();
+        let wanted = Local::of(&here.store, &list)
+            .unwrap()
+            .fill(&list, &target)
+            .unwrap();
+        let ranges = list.ranges(&wanted);
+        let bytes: u64 = ranges.iter().map(|(_, length)| length).sum();
+        assert!((400_000..900_000).contains(&bytes), "{bytes}");
+        assert!(ranges.len() < wanted.len());
+        for (place, length) in ranges {
+            let end = place + length;
+            target
+                .write_all_at(&new[place as usize..end as usize], place)
+                .unwrap();
+        }
+        complete(&list, &target).unwrap();
+        let mut whole = vec![0; new.len()];
+        target.read_exact_at(&mut whole, 0).unwrap();
+        assert!(whole == new);
     }
 
     #[test]
