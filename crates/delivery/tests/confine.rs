@@ -13,7 +13,7 @@ use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::process::Command;
 
 use coracle_delivery as delivery;
-use delivery::fetch::{Limits, Request, Roots, confine, fetch};
+use delivery::fetch::{Limits, Request, Roots, Sink, confine, fetch_into};
 use rustix::process::Pid;
 
 /// Set in the process that a test confines.
@@ -27,7 +27,7 @@ fn worker() {
     let Ok(url) = std::env::var(WORKER) else {
         return;
     };
-    let (staging, state) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+    let (mut taken, state) = (Taken::default(), tempfile::tempfile().unwrap());
     confine(1000).unwrap();
     for path in ["/etc/passwd", "/proc/self/status", "/proc", "/tmp"] {
         assert!(std::fs::metadata(path).is_err(), "{path}");
@@ -56,12 +56,28 @@ fn worker() {
             ..Limits::default()
         },
     };
-    assert_eq!(
-        fetch(&request, &staging, &state, &mut |_| {})
-            .unwrap()
-            .bytes,
-        3
-    );
+    fetch_into(&request, &mut taken, &state, &mut |_| {}).unwrap();
+    assert_eq!(taken.0.len(), 3);
+}
+
+/// A content in memory: in the product somebody who is not confined takes it.
+#[derive(Default)]
+struct Taken(Vec<u8>);
+
+impl Sink for Taken {
+    fn bytes(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn restart(&mut self) -> std::io::Result<()> {
+        self.0.clear();
+        Ok(())
+    }
 }
 
 /// What a hijacked worker would try, each with whether it worked.
