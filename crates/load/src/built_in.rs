@@ -13,13 +13,29 @@ pub const DIRECTORY: &str = "/dev/null/built-in";
 /// The one of units that only the init of a machine or a container has; it stands before the other.
 pub const INIT_DIRECTORY: &str = "/dev/null/built-in-init";
 
+/// A target by which an init ends: all is stopped before it, and it does not last for ever.
+macro_rules! end {
+    ($action:literal) => {
+        concat!(
+            "DefaultDependencies=no\nRequires=shutdown.target umount.target final.target\n",
+            "After=shutdown.target umount.target final.target\nAllowIsolate=yes\n",
+            "JobTimeoutSec=30min\nJobTimeoutAction=",
+            $action,
+            "\n"
+        )
+    };
+}
+
 /// Names with what stands in their `[Unit]` section, of an init alone.
 const TARGETS_OF_INIT: &[(&str, &str)] = &[
     (
         "emergency.target",
         "DefaultDependencies=no\nRequires=coracle-emergency.service\nAfter=coracle-emergency.service\nAllowIsolate=yes\n",
     ),
+    ("exit.target", end!("exit-force")),
+    ("halt.target", end!("halt-force")),
     ("kbrequest.target", ""),
+    ("kexec.target", end!("kexec-force")),
     (
         "local-fs.target",
         "DefaultDependencies=no\nConflicts=shutdown.target\nAfter=local-fs-pre.target\nOnFailure=emergency.target\nOnFailureJobMode=replace\n",
@@ -28,6 +44,8 @@ const TARGETS_OF_INIT: &[(&str, &str)] = &[
         "multi-user.target",
         "Requires=basic.target\nAfter=basic.target\nWants=getty.target\nConflicts=rescue.target\nAfter=rescue.target\nAllowIsolate=yes\n",
     ),
+    ("poweroff.target", end!("poweroff-force")),
+    ("reboot.target", end!("reboot-force")),
     (
         "remote-fs.target",
         "DefaultDependencies=no\nAfter=remote-fs-pre.target\n",
@@ -84,7 +102,10 @@ const TARGETS: &[(&str, &str)] = &[
         "default.target",
         "Requires=multi-user.target\nAfter=multi-user.target\nAllowIsolate=yes\n",
     ),
-    ("final.target", "DefaultDependencies=no\n"),
+    (
+        "final.target",
+        "DefaultDependencies=no\nAfter=shutdown.target umount.target\n",
+    ),
     ("getty.target", ""),
     (
         "graphical.target",

@@ -335,7 +335,7 @@ impl Manager {
             }
             // One that has begun goes on as it is.
             _ if self.stage == Stage::Stopping => {}
-            _ => self.end(),
+            _ => self.end_in_order(power),
         }
     }
 

@@ -41,6 +41,7 @@ mod init;
 mod instance;
 mod ipc;
 mod keys;
+mod last_target;
 mod leftovers;
 mod life;
 mod link;

@@ -161,6 +161,7 @@ pub(crate) struct Later {
     /// What this manager has decided about the instance's end.
     pub(crate) ending: Option<crate::actions::Ending>,
     pub(crate) generators: crate::generators::Generators,
+    pub(crate) last_target: crate::last_target::LastTarget,
     /// Groups of runs that nobody knows, whose processes were killed.
     pub(crate) doomed: Vec<(String, u64)>,
 }

@@ -189,6 +189,7 @@ impl Manager {
         match self.stage {
             Stage::Stopping | Stage::Leaving => "stopping",
             Stage::Adopting => "starting",
+            Stage::Running if self.is_going_down() => "stopping",
             Stage::Running if self.keeper.adopt_only => wire::ADOPT_ONLY,
             Stage::Running if self.is_coming_up() => "starting",
             Stage::Running if self.is_in_maintenance() => "maintenance",

@@ -175,6 +175,9 @@ fn as_the_first_process_it_reaps_orphans_forwards_signals_and_ends_in_order() {
         "top.service",
         &ordered("top", "After=middle.service", &order),
     );
+    wanted_at_the_end(&coracle, "farewell", "DefaultDependencies=no", &order, "");
+    // As the reference has it: a unit that conflicts with the end does not run at it.
+    wanted_at_the_end(&coracle, "dropped", "", &order, "");
     let mut first = First::start(&coracle);
     assert_eq!(
         coracle.ok(&["show", "-p", "KeeperPID", "--value"]).trim(),
@@ -202,12 +205,69 @@ fn as_the_first_process_it_reaps_orphans_forwards_signals_and_ends_in_order() {
     let status = first.unshare.wait().expect("its end");
     assert!(status.success(), "{status}");
     let ended = std::fs::read_to_string(&order).expect("what ended");
-    assert_eq!(ended, "top\nmiddle\nbase\n");
+    assert_eq!(ended, "top\nmiddle\nbase\nfarewell\n");
     assert!(
         !Path::new("/sys/fs/cgroup/unified")
             .join(group.trim_start_matches('/'))
             .exists()
     );
+}
+
+/// A unit that the target of the end wants.
+fn wanted_at_the_end(coracle: &Instance, name: &str, lines: &str, order: &Path, before: &str) {
+    let unit = format!("{name}.service");
+    let text = format!(
+        "[Unit]\n{lines}\nAfter=final.target\nBefore=exit.target\n\
+         [Service]\nType=oneshot\nExecStart=/bin/sh -c '{before}echo {name} >> {}'\n",
+        order.display()
+    );
+    coracle.unit(&unit, &text);
+    let wants = coracle.folder().join("config/units/exit.target.wants");
+    std::fs::create_dir_all(&wants).expect("a directory");
+    std::os::unix::fs::symlink(format!("../{unit}"), wants.join(unit)).expect("a link");
+}
+
+#[test]
+fn an_end_goes_on_by_its_target_after_the_managers_death() {
+    testkit::require_root();
+    let coracle = Instance::new();
+    let (order, gate) = (
+        coracle.folder().join("order"),
+        coracle.folder().join("gate"),
+    );
+    let made = Command::new("mkfifo").arg(&gate).status();
+    assert!(made.expect("mkfifo").success());
+    let waits = format!("cat {}; ", gate.display());
+    let lines = "DefaultDependencies=no";
+    wanted_at_the_end(&coracle, "farewell", lines, &order, &waits);
+    let mut first = First::start(&coracle);
+    coracle.ok(&["start", "--no-block", "exit.target"]);
+    waiting::state(&coracle, "farewell.service", "activating");
+    let state = coracle.coracle(&["is-system-running"]);
+    assert_eq!(state.stdout.trim(), "stopping", "{state:?}");
+    manager::kill(manager::of(first.keeper));
+    std::fs::write(&gate, "").expect("somebody waits at the gate");
+    let status = first.unshare.wait().expect("its end");
+    assert!(status.success(), "{status}");
+    let ended = std::fs::read_to_string(&order).expect("what ran");
+    assert_eq!(ended, "farewell\n");
+}
+
+#[test]
+fn an_end_whose_target_can_not_be_had_is_an_end_all_the_same() {
+    testkit::require_root();
+    let coracle = Instance::new();
+    let order = coracle.folder().join("order");
+    coracle.unit("base.service", &ordered("base", "", &order));
+    let target = coracle.folder().join("config/units/exit.target");
+    std::os::unix::fs::symlink("/dev/null", target).expect("a link");
+    let mut first = First::start(&coracle);
+    coracle.ok(&["start", "base"]);
+    first.signal(Signal::TERM);
+    let status = first.unshare.wait().expect("its end");
+    assert!(status.success(), "{status}");
+    let ended = std::fs::read_to_string(&order).expect("what ended");
+    assert_eq!(ended, "base\n");
 }
 
 /// A process whose parent ends becomes the keeper's child, and nobody is left dead.
