@@ -386,6 +386,24 @@ mod tests {
     }
 
     #[test]
+    fn a_change_waits_for_the_disk_twice_and_no_change_once_however_much_is_attached() {
+        use crate::files::power::waits_of;
+        let state = tempfile::tempdir().unwrap();
+        let state = state.path();
+        for number in 0..20 {
+            let name = format!("p{number}");
+            let units = [
+                unit(&format!("{name}.service"), "one"),
+                unit(&format!("{name}.socket"), "two"),
+            ];
+            let waits = || waits_of(|| attach(state, &name, &units).unwrap());
+            assert_eq!(waits(), 2, "{name}");
+            assert_eq!(waits(), 1, "{name}");
+        }
+        assert_eq!(waits_of(|| drop(detach(state, "p7").unwrap())), 2);
+    }
+
+    #[test]
     fn a_unit_of_another_portable_is_not_taken() {
         let state = tempfile::tempdir().unwrap();
         attach(state.path(), "a", &[unit("a.service", "one")]).unwrap();

@@ -81,6 +81,7 @@ pub(crate) fn replace_link(target: &Path, link: &Path) -> Result<(), FileError> 
 
 /// Writes a file that is not there yet and syncs it.
 pub(crate) fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {
+    wait();
     create(path, content, mode)?
         .sync_all()
         .map_err(failed("write", path))
@@ -136,6 +137,7 @@ impl Batch {
     /// Waits until all of them are on the disk, for all at once: one commit of the file system's journal then is enough, and disks take the
     /// requests to empty their caches together.
     pub(crate) fn sync(self) -> Result<(), FileError> {
+        wait();
         for path in &self.paths {
             step().map_err(failed("sync", path))?;
         }
@@ -184,6 +186,7 @@ pub(crate) fn beside(path: &Path) -> PathBuf {
 /// Makes a rename or removal in a file's directory last.
 pub(crate) fn sync_parent(path: &Path) -> Result<(), FileError> {
     let parent = path.parent().unwrap_or(Path::new("/"));
+    wait();
     step()
         .and_then(|()| File::open(parent))
         .and_then(|directory| directory.sync_all())
@@ -248,8 +251,14 @@ pub(crate) fn step() -> io::Result<()> {
     Ok(())
 }
 
+/// Comes before every wait for the disk: tests count them.
+#[cfg(not(test))]
+fn wait() {}
+
 #[cfg(test)]
 pub(crate) use power::step;
+#[cfg(test)]
+use power::wait;
 
 /// Reads a file of at most `limit_bytes`; none where there is no such file.
 pub(crate) fn read_if_there(path: &Path, limit_bytes: u64) -> Result<Option<Vec<u8>>, FileError> {
@@ -294,7 +303,19 @@ pub(crate) mod power {
 
     thread_local! {
         static STEPS_LEFT: Cell<u32> = const { Cell::new(u32::MAX) };
+        static WAITS: Cell<u32> = const { Cell::new(0) };
         static TROUBLE: Cell<Trouble> = const { Cell::new(Trouble::PowerCut) };
+    }
+
+    pub(super) fn wait() {
+        WAITS.set(WAITS.get() + 1);
+    }
+
+    /// How often `action` waits for the disk.
+    pub(crate) fn waits_of(action: impl FnOnce()) -> u32 {
+        let before = WAITS.get();
+        action();
+        WAITS.get() - before
     }
 
     /// What happens at a step.

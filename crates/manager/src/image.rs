@@ -48,6 +48,8 @@ pub(crate) struct Mounted {
     pub(crate) integrity: Option<String>,
     /// The directory where a stack's changes go; no other one may have it.
     writes: Option<String>,
+    /// Behind it are files of the store alone, and no device that goes with it.
+    is_of_files: bool,
     /// The name under which the keeper holds it.
     held_as: String,
 }
@@ -58,8 +60,17 @@ pub(crate) struct Mounted {
 struct Answer {
     integrity: Option<String>,
     writes: Option<String>,
+    of_files: bool,
     missing: bool,
     error: Option<String>,
+}
+
+/// What a worker found.
+#[derive(Debug, Default)]
+struct Found {
+    integrity: Option<String>,
+    writes: Option<String>,
+    is_of_files: bool,
 }
 
 /// A worker at work.
@@ -91,6 +102,11 @@ impl Mounts {
         found
             .map(|mounting| mounting.waiting.push(*spawn))
             .is_some()
+    }
+
+    /// Whether there are only files of the store behind images, so that nobody who waits for the end of a run wants something of them.
+    pub(crate) fn are_of_files<'a>(&self, mut keys: impl Iterator<Item = &'a str>) -> bool {
+        keys.all(|key| self.mounted.get(key).is_some_and(|one| one.is_of_files))
     }
 
     /// Whether an image is mounted, or being mounted.
@@ -276,6 +292,7 @@ impl Manager {
                     error: None,
                     integrity,
                     writes,
+                    of_files,
                     ..
                 },
                 Some(mount),
@@ -286,9 +303,18 @@ impl Manager {
                         mounting,
                         "another stack that changes the same rw was mounted at the same time",
                     ),
-                writes => self.mounted(mounting, integrity, writes, Some(mount)),
+                writes => {
+                    let found = Found {
+                        integrity,
+                        writes,
+                        is_of_files: of_files,
+                    };
+                    self.mounted(mounting, found, Some(mount));
+                }
             },
-            (Answer { missing: true, .. }, None) => self.mounted(mounting, None, None, None),
+            (Answer { missing: true, .. }, None) => {
+                self.mounted(mounting, Found::default(), None);
+            }
             (
                 Answer {
                     error: Some(why), ..
@@ -316,13 +342,12 @@ impl Manager {
         }
     }
 
-    fn mounted(
-        &mut self,
-        mounting: Mounting,
-        integrity: Option<String>,
-        writes: Option<String>,
-        mount: Option<OwnedFd>,
-    ) {
+    fn mounted(&mut self, mounting: Mounting, found: Found, mount: Option<OwnedFd>) {
+        let Found {
+            integrity,
+            writes,
+            is_of_files,
+        } = found;
         let descriptor = mount.map(Rc::new);
         let held_as = held_name(&mounting.path, integrity.as_deref(), writes.as_deref());
         if let Some(descriptor) = &descriptor {
@@ -335,6 +360,7 @@ impl Manager {
                 descriptor,
                 integrity,
                 writes,
+                is_of_files,
                 held_as,
             },
         );
@@ -389,6 +415,8 @@ impl Manager {
                     descriptor: Some(Rc::new(mount)),
                     integrity,
                     writes,
+                    // Nobody said so to this manager.
+                    is_of_files: false,
                     held_as,
                 },
             );

@@ -209,8 +209,8 @@ impl Manager {
     }
 
     /// A process has executed its service: its mount namespace is to outlive it by a moment. A process that ends with the last hold on
-    /// one takes all its mounts apart before its end is told, and the client waits for that. Those of images and of directories with a
-    /// whole system are no concern of ours: who waits for the end of a service may want them then.
+    /// one takes all its mounts apart before its end is told, and the client waits for that. Those of images that are not the store's own files,
+    /// and of directories with a whole system, are no concern of ours: who waits for the end of a service may want them then.
     pub(crate) fn hold_mounts(&mut self, process: ProcessKey) {
         let is_served = self.later.networks.maker.is_some() && self.later.networks.held < HELD_MAX;
         let prepared = self.units.get(&process.unit);
@@ -218,10 +218,11 @@ impl Manager {
         if !is_served || prepared.is_none_or(|prepared| prepared.plan.made_ahead().is_none()) {
             return;
         }
-        let Some(run) = self.run_mut(process.unit, process.incarnation) else {
+        let entry = self.units.get_mut(&process.unit);
+        let Some(run) = entry.and_then(|entry| entry.run(process.incarnation.0)) else {
             return;
         };
-        if run.image_keys().next().is_some() || run.mounts.is_some() {
+        if run.mounts.is_some() || !self.mounts.are_of_files(run.image_keys()) {
             return;
         }
         let known = run.process(process.serial);

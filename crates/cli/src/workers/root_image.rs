@@ -1,8 +1,8 @@
 //! The worker that the manager asks for the images of a unit: it hands over a tree of an image that was proven.
 //!
 //! `coracle worker root-image`: descriptor 0 is a socket to the manager, over which one message says what is wanted, with the tree that an
-//! extension is laid over beside it. The answer is one line of JSON, `{"integrity": …}` with the tree's descriptor beside it, and with
-//! `"writes"` where the changes of a stack go; `{"missing": true}`, or `{"error": …}`. An image in the store has a note of what was proven
+//! extension is laid over beside it. The answer is one line of JSON, `{"integrity": …}` with the tree's descriptor beside it, with
+//! `"writes"` where the changes of a stack go, and with `"of_files"`; `{"missing": true}`, or `{"error": …}`. An image in the store has a note of what was proven
 //! when it came in; the same file needs no second proof. Another image is an administrator's own: it must be one that only root can change.
 
 use std::fs::File;
@@ -80,6 +80,8 @@ enum Found {
         integrity: String,
         /// Where the changes of a stack go.
         writes: Option<String>,
+        /// A file of the store is behind it, and no device.
+        of_files: bool,
     },
     Missing,
 }
@@ -94,8 +96,9 @@ pub(crate) fn main() -> Result<()> {
             tree,
             integrity,
             writes,
+            of_files,
         }) => (
-            serde_json::json!({ "integrity": integrity, "writes": writes }),
+            serde_json::json!({ "integrity": integrity, "writes": writes, "of_files": of_files }),
             Some(tree),
         ),
         Ok(Found::Missing) => (serde_json::json!({ "missing": true }), None),
@@ -150,7 +153,7 @@ fn find(mut wish: Wish, base: Option<OwnedFd>) -> Result<Found> {
         }
         _ => {}
     }
-    let mut writes = None;
+    let (mut writes, mut of_files) = (None, false);
     let (tree, mut integrity) = if wish.kind == Kind::RootStack {
         let (tree, integrity, changed) = stack::tree(&wish)?;
         writes = changed;
@@ -158,7 +161,9 @@ fn find(mut wish: Wish, base: Option<OwnedFd>) -> Result<Found> {
     } else if wish.kind.is_directory() {
         own::directory(&wish, base)?
     } else {
-        mount(&wish, base)?
+        let (tree, integrity, is_stored) = mount(&wish, base)?;
+        of_files = is_stored && is_of_file(&tree)?;
+        (tree, integrity)
     };
     if wish.path != named {
         integrity = format!("{}, {integrity}", wish.path.display());
@@ -167,7 +172,14 @@ fn find(mut wish: Wish, base: Option<OwnedFd>) -> Result<Found> {
         tree,
         integrity,
         writes,
+        of_files,
     })
+}
+
+/// Whether a file system has its bytes from a file itself: those of devices have the device's number, others one that is no device's.
+fn is_of_file(tree: &OwnedFd) -> Result<bool> {
+    let found = rustix::fs::fstat(tree).context("cannot look at what was mounted")?;
+    Ok(rustix::fs::major(found.st_dev) == 0)
 }
 
 /// What names of images end with; what ends otherwise is a directory.
@@ -204,7 +216,8 @@ fn pick(path: &Path, endings: &[&str], optional: bool) -> Result<Option<PathBuf>
     Ok(newest.map(|name| Path::new(pattern.directory).join(name)))
 }
 
-fn mount(wish: &Wish, base: Option<OwnedFd>) -> Result<(OwnedFd, String)> {
+/// The tree, what protects it, and whether it is one of the store's.
+fn mount(wish: &Wish, base: Option<OwnedFd>) -> Result<(OwnedFd, String, bool)> {
     let path = &wish.path;
     let plain = wish.options.is_empty() && wish.root_hash.is_none();
     let stored = match wish.kind {
@@ -225,9 +238,10 @@ fn mount(wish: &Wish, base: Option<OwnedFd>) -> Result<(OwnedFd, String)> {
         if wish.kind.is_extension() {
             own::fits(wish, &assembled.root, base)?;
         }
-        return Ok((assembled.close()?, integrity));
+        return Ok((assembled.close()?, integrity, true));
     }
-    own::image(wish, base)
+    let (tree, integrity) = own::image(wish, base)?;
+    Ok((tree, integrity, false))
 }
 
 /// What the store wrote down of an image, where it did. Whoever else could write there could call any file a proven image.
