@@ -116,6 +116,14 @@ impl Packages {
         }
     }
 
+    /// Whether these can be names of packages, and the mirror one.
+    ///
+    /// # Errors
+    /// See [`PackagesError`].
+    pub(crate) fn check(&self) -> Result<(), PackagesError> {
+        self.words(Path::new("")).map(drop)
+    }
+
     fn words(&self, archive: &Path) -> Result<Vec<String>, PackagesError> {
         let is_sound = |name: &str| {
             name.starts_with(|first: char| first.is_ascii_alphanumeric())

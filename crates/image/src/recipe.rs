@@ -1,5 +1,6 @@
 //! What an image is built from and how: what the command line and a `psi.toml` say, and the building of it.
 
+mod early;
 mod text;
 
 use std::fs::File;
@@ -152,7 +153,8 @@ pub fn build(recipe: &Recipe, output: &Path, options: &Options<'_>) -> Result<Bu
         ),
         Source::Program(program) => (of_program(recipe, program)?, None),
         Source::Packages(packages) => (
-            of_packages(recipe, packages, output, options.epoch_s)?,
+            early::check(recipe, packages, output)
+                .and_then(|()| of_packages(recipe, packages, output, options.epoch_s))?,
             None,
         ),
         Source::Container { path, reference } => {
@@ -307,20 +309,9 @@ impl Identity {
         } else {
             release.name().map(str::to_owned)
         };
-        let given = recipe.name.clone();
-        let name = given
-            .or(own_name.clone())
-            .or_else(|| recipe.units.first().and_then(|unit| stem(unit)))
-            .or_else(|| container.and_then(|listing| of_reference(listing.reference.as_deref()?)))
-            .or_else(|| match &recipe.source {
-                Source::Container { path, .. } | Source::Program(path) => stem(path),
-                Source::Packages(packages) => packages
-                    .names
-                    .first()
-                    .and_then(|name| stem(Path::new(name))),
-                Source::Directory(_) => None,
-            })
-            .ok_or(RecipeError::NoName)?;
+        let of_container =
+            container.and_then(|listing| of_reference(listing.reference.as_deref()?));
+        let name = name(recipe, own_name.clone(), of_container).ok_or(RecipeError::NoName)?;
         let own_version = if is_foreign {
             None
         } else {
@@ -370,6 +361,18 @@ impl Identity {
         manifest.link("etc/os-release", "../usr/lib/os-release")?;
         Ok(())
     }
+}
+
+/// What the portable is called: as is said, as the tree says, or as what it is made of is called.
+fn name(recipe: &Recipe, own: Option<String>, of_container: Option<String>) -> Option<String> {
+    let of_unit = || recipe.units.first().and_then(|unit| stem(unit));
+    let of_source = || match &recipe.source {
+        Source::Container { path, .. } | Source::Program(path) => stem(path),
+        Source::Packages(packages) => stem(Path::new(packages.names.first()?)),
+        Source::Directory(_) => None,
+    };
+    let said = recipe.name.clone().or(own).or_else(of_unit);
+    said.or(of_container).or_else(of_source)
 }
 
 /// An os-release that names the portable, besides what else it says.

@@ -138,3 +138,55 @@ fn a_directory_is_named_and_run_as_the_recipe_says() {
         "refused: no unit was given, and none can be made"
     );
 }
+
+/// What is told of a recipe from packages before any is fetched: without that, it would be about mmdebstrap, or come after it.
+fn told_early(change: impl FnOnce(&Path, &mut Recipe)) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let packages = Packages {
+        names: vec!["hello".into()],
+        suite: None,
+        // Nobody would wait for it.
+        mirror: Some("file:///nonexistent".into()),
+    };
+    let mut recipe = Recipe::new(Source::Packages(packages));
+    change(dir.path(), &mut recipe);
+    let error = build(&recipe, &dir.path().join("x.psi"), &Options::default()).unwrap_err();
+    let mut told = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        told = format!("{told}: {cause}");
+        source = cause.source();
+    }
+    told.replace(dir.path().to_str().unwrap(), "DIR")
+}
+
+#[test]
+fn what_is_wrong_in_a_recipe_is_told_before_packages_are_fetched() {
+    let service = |change: fn(&mut Service)| told_early(|_, recipe| change(&mut recipe.service));
+    let none = "no unit was given, and none can be made: ";
+    assert_eq!(
+        service(|service| service.ports = vec!["none".into()]),
+        format!("{none}ports: \"none\" is no port: `80`, `80/tcp` or `53/udp` is")
+    );
+    let told = service(|service| service.working_directory = Some("data".into()));
+    assert_eq!(
+        told,
+        format!("{none}working-directory: \"data\" is no absolute path")
+    );
+    let told = told_early(|_, recipe| recipe.name = Some("two words".into()));
+    assert!(told.contains("two words"), "{told}");
+    let told = told_early(|dir, recipe| recipe.units = vec![dir.join("hello.service")]);
+    assert!(
+        told.starts_with("cannot read DIR/hello.service: "),
+        "{told}"
+    );
+    let told = told_early(|dir, recipe| recipe.units = vec![unit(dir, "hello.unit")]);
+    assert_eq!(
+        told,
+        "DIR/hello.unit has no file name that could be a unit's"
+    );
+    let told = told_early(|dir, recipe| recipe.extra = vec![(dir.join("a"), "/etc/a".into())]);
+    assert!(told.starts_with("cannot read DIR/a: "), "{told}");
+    let told = told_early(|dir, recipe| recipe.extra = vec![(unit(dir, "a"), "etc/a".into())]);
+    assert_eq!(told, "etc/a is no absolute path of the image");
+}
