@@ -3,7 +3,6 @@
 //! The worker is `coracle worker root-image PATH` with a seqpacket socket as standard input. It answers with one message of JSON:
 //! `{"integrity": …}` with the detached mount's descriptor beside it, or `{"error": …}`.
 
-use crate::directories::Directories;
 use crate::manager::Manager;
 use crate::opener::MOUNT_COMMAND;
 use crate::planning::Prepared;
@@ -15,7 +14,7 @@ use kernel::message::{Descriptors, ReceiveOptions, receive};
 use model::sorted::Map;
 use model::value::{ExecCommand, ExecCommands, StandardInput, StandardOutput};
 use model::{Directive, Unit, UnitName, key};
-use plan::{ImageKind, ImageWish};
+use plan::ImageWish;
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -23,8 +22,11 @@ use std::rc::Rc;
 use wire::Failure;
 
 mod ahead;
+mod wish;
 
 use ahead::Ahead;
+pub(crate) use wish::image_key;
+use wish::{asked, is_extension, is_root_key};
 
 /// How long a worker may take: as long as the one that it lets hash the image, which takes minutes where the disk is slow.
 const MOUNT_LIMIT: Micros = Micros(900_000_000);
@@ -516,78 +518,6 @@ pub(crate) fn root(unit: &Unit) -> Option<&str> {
     let root = root.or_else(|| unit.get(&key::ROOT_DIRECTORY));
     let root = root.or_else(|| unit.get(&key::ROOT_MSTACK))?;
     Some(&root.path)
-}
-
-/// What tells an image, with what is wanted of it, from all others; a plain root is its path. Of several versions each run has its own.
-pub(crate) fn image_key(process: ProcessKey, wish: &ImageWish) -> String {
-    let is_plain = *wish
-        == ImageWish {
-            index: wish.index,
-            directive: wish.directive,
-            ..ImageWish::plain_root(&wish.path)
-        };
-    let run = model::versioned::is_versioned(&wish.path)
-        .then(|| format!("{}/{}", process.unit.0, process.incarnation.0));
-    // An extension that fits one system need not fit another one.
-    let over = (is_extension(wish) && wish.base.is_none())
-        .then(|| format!("{}/{}", process.unit.0, process.incarnation.0));
-    if is_plain && run.is_none() {
-        return wish.path.clone();
-    }
-    let mut object = object(wish);
-    object.insert("run".into(), run.or(over).into());
-    serde_json::Value::from(object).to_string()
-}
-
-fn is_extension(wish: &ImageWish) -> bool {
-    matches!(
-        wish.kind,
-        ImageKind::Extension | ImageKind::ExtensionDirectory
-    )
-}
-
-/// Whether it is a root's.
-fn is_root_key(key: &str) -> bool {
-    key.starts_with('/') || key.contains("\"kind\":\"root")
-}
-
-/// What the worker is told.
-fn asked(wish: &ImageWish, directories: &Directories, written_to: &[&str]) -> String {
-    let mut object = object(wish);
-    object.insert("written_to".into(), written_to.into());
-    for (name, path) in [
-        ("config", &directories.config),
-        ("state", &directories.state),
-    ] {
-        object.insert(name.into(), path.to_string_lossy().into());
-    }
-    serde_json::Value::from(object).to_string()
-}
-
-fn object(wish: &ImageWish) -> serde_json::Map<String, serde_json::Value> {
-    let kind = match wish.kind {
-        ImageKind::Root => "root",
-        ImageKind::RootDirectory => "root_directory",
-        ImageKind::RootStack => "root_stack",
-        ImageKind::Mount => "mount",
-        ImageKind::Extension => "extension",
-        ImageKind::ExtensionDirectory => "extension_directory",
-    };
-    let entries: [(&str, serde_json::Value); 9] = [
-        ("kind", kind.into()),
-        ("path", wish.path.as_str().into()),
-        ("optional", wish.optional.into()),
-        ("policy", wish.policy.as_str().into()),
-        ("options", wish.options.clone().into()),
-        ("root_hash", wish.root_hash.clone().into()),
-        ("signature", wish.signature.clone().into()),
-        ("verity", wish.verity.clone().into()),
-        ("base", wish.base.clone().into()),
-    ];
-    let entries = entries.into_iter();
-    entries
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
 }
 
 /// The file that has the workers: it stands beside ours.
