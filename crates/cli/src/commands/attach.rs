@@ -10,7 +10,7 @@ use super::jobs::{self, Drain, JobOptions};
 use super::start::{Attaching, InstallOptions, Start};
 use crate::context::Context;
 use crate::failure::hint;
-use crate::portable::listening::Listening;
+use crate::portable::listening::{Listening, standing};
 use crate::portable::source::{self, Source};
 use crate::portable::{is_attached, list, meant, none_here, purge};
 use crate::terminal::{complain, plain, say, say_json};
@@ -138,7 +138,7 @@ impl Run for Reattach {
             Source::Stored(_) | Source::Unit(_) => source::newest(context, &known)?,
             other => other,
         };
-        let ran = purge::running(context, &known)?;
+        let ran = standing(context, purge::running(context, &known)?)?;
         if !self.prefixes.is_empty() {
             self.install.choices.prefixes = Some(self.prefixes);
         }

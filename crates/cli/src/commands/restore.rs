@@ -11,6 +11,7 @@ use crate::moving::former::{start, stop};
 use crate::moving::manifest::Kind;
 use crate::moving::places;
 use crate::moving::put::Planted;
+use crate::portable::listening::standing;
 use crate::portable::{Dynamic, existing, meant, none_here, purge};
 use crate::terminal::{plain, say};
 use crate::verbs::Run;
@@ -59,20 +60,21 @@ impl Run for Restore {
         )?;
         planted.check_own(&portable)?;
         let ran = purge::running(context, &portable)?;
+        let again = standing(context, ran.clone())?;
         stop(context, &name, &ran)?;
         let exchanged = planted.exchange();
         let status = match &exchanged {
-            Ok(()) => start(context, &ran)?,
+            Ok(()) => start(context, &again)?,
             Err(_) => 0,
         };
         if let Err(error) = exchanged {
-            start(context, &ran)?;
+            start(context, &again)?;
             return Err(error);
         }
         if status != 0 {
-            jobs::stop(context, &ran, &JobOptions::replacing())?;
+            jobs::stop(context, &again, &JobOptions::replacing())?;
             planted.turn_back()?;
-            start(context, &ran)?;
+            start(context, &again)?;
             return Err(hint(
                 format!(
                     "{name} does not start with what was restored, so what it had stored before is back"

@@ -10,7 +10,7 @@ use super::jobs::Drain;
 use super::upgrade::{back_to, begin, detached, note};
 use crate::context::Context;
 use crate::failure::hint;
-use crate::portable::listening::Listening;
+use crate::portable::listening::{Listening, standing};
 use crate::portable::{current_units, existing, is_attached, meant, none_here, proof, purge};
 use crate::terminal::{plain, say};
 use crate::verbs::Run;
@@ -45,7 +45,7 @@ impl Run for Rollback {
         }
         let target = self.target(&portable)?;
         let units = current_units(&portable);
-        let mut ran = purge::running(context, &portable)?;
+        let mut ran = standing(context, purge::running(context, &portable)?)?;
         if ran.is_empty() && have_failed(context, &units)? {
             ran.clone_from(&units);
         }

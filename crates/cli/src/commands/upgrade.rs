@@ -18,7 +18,7 @@ use super::start::{Attaching, InstallOptions, Start};
 use crate::context::Context;
 use crate::failure::hint;
 use crate::moving::former::{Finder, recover};
-use crate::portable::listening::Listening;
+use crate::portable::listening::{Listening, standing};
 use crate::portable::proof::Trouble;
 use crate::portable::source::{self, Offered, Source};
 use crate::portable::{
@@ -271,7 +271,7 @@ impl Upgrade {
         _own: &Upgrading,
     ) -> Result<u8> {
         let (name, from) = (portable.name.as_str(), portable.current.as_str());
-        let ran = purge::running(context, portable)?;
+        let ran = standing(context, purge::running(context, portable)?)?;
         if !ran.is_empty() {
             let now = proof::status(context, &ran)?;
             if !now
@@ -417,7 +417,7 @@ pub(super) fn end_trial(context: &Context, portable: Portable) -> Result<Portabl
     let Some(from) = &portable.trial else {
         return Ok(portable);
     };
-    let ran = purge::running(context, &portable)?;
+    let ran = standing(context, purge::running(context, &portable)?)?;
     take_back(context, &portable.name, from, &ran, None)?;
     existing(context, &portable.name)
 }

@@ -1,9 +1,9 @@
 //! Sockets that stay open while versions change: what waits at them is served by the next version, and nobody is turned away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use model::Room;
+use model::{Room, UnitName};
 use wire::ShowRequest;
 use wire::methods::Show;
 
@@ -18,6 +18,9 @@ const ELSEWHERE: &[&str] = &[
     "SELinuxContext",
     "SmackProcessLabel",
 ];
+
+/// Whether a socket's connections have a service each.
+const ACCEPT: &str = "Accept";
 
 /// How the sockets of some units were asked for when they were opened.
 #[derive(Debug, Default)]
@@ -63,6 +66,36 @@ impl Listening {
     }
 }
 
+/// The units without those that serve one connection each (`Accept=yes`): they end with it, and nobody can start them again, whatever
+/// version the next connection gets. To be asked before the files change.
+///
+/// # Errors
+/// When no manager can be asked.
+pub(crate) fn standing(context: &Context, units: Vec<String>) -> Result<Vec<String>> {
+    let names: BTreeSet<String> = units.iter().filter_map(|unit| acceptor(unit)).collect();
+    // No name would mean the manager itself.
+    let Some(mut client) = context.connect_if_running()?.filter(|_| !names.is_empty()) else {
+        return Ok(units);
+    };
+    let request = ShowRequest {
+        names: names.into_iter().collect(),
+        properties: vec![ACCEPT.to_owned()],
+    };
+    let shown = client.call(Show, &request)?.units.into_iter();
+    let accepts = shown.filter(|unit| unit.properties.get(ACCEPT).is_some_and(|is| is == "yes"));
+    let accepts: BTreeSet<String> = accepts.map(|unit| unit.unit).collect();
+    let is_standing =
+        |unit: &String| acceptor(unit).is_none_or(|socket| !accepts.contains(&socket));
+    Ok(units.into_iter().filter(is_standing).collect())
+}
+
+/// The socket unit that may have started an instance of a template, by their names.
+fn acceptor(unit: &str) -> Option<String> {
+    let template = unit.parse::<UnitName>().ok()?.template()?;
+    let prefix = template.as_str().strip_suffix("@.service")?;
+    Some(format!("{prefix}.socket"))
+}
+
 fn is_open(properties: &BTreeMap<String, String>) -> bool {
     let sub = properties.get("SubState").map(String::as_str);
     matches!(sub, Some("listening" | "running" | "deferred"))
@@ -91,6 +124,18 @@ mod tests {
         let open = is_open(&properties);
         let made = open.then(|| ("web.socket".to_owned(), making(properties)));
         Listening(made.into_iter().collect())
+    }
+
+    #[test]
+    fn a_socket_that_accepts_is_found_by_the_name_of_what_it_starts() {
+        for (unit, socket) in [
+            ("pier@0-7-x.service", Some("pier.socket")),
+            ("pier-b@x.service", Some("pier-b.socket")),
+            ("pier.service", None),
+            ("pier@x.socket", None),
+        ] {
+            assert_eq!(acceptor(unit).as_deref(), socket, "{unit}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::moving::former::{self, Finder, go_back, start, stop};
 use crate::moving::manifest::{DropIn, Portable as Carried};
 use crate::moving::put::Planted;
 use crate::moving::{pack, places};
+use crate::portable::listening::standing;
 use crate::portable::proof::Trouble;
 use crate::portable::{
     current_units, existing, existing_held, proof, purge, reattach, records, referenced,
@@ -91,7 +92,7 @@ impl Import {
         }
         let here = settings(&pack::carried(context, &known)?);
         let takes_settings = self.agree(name, carried, &here)?;
-        let ran = purge::running(context, &known)?;
+        let ran = standing(context, purge::running(context, &known)?)?;
         let replaced = Replaced { known, ran };
         let planted = self.install(context, arrived, carried, takes_settings, Some(&replaced));
         let outcome = planted.and_then(|planted| {
