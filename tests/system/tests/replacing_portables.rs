@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use coracle_system_tests::cut;
-use coracle_system_tests::images::{By, Workshop, with_workshop};
+use coracle_system_tests::images::{By, Small, Workshop, with_workshop};
 use coracle_system_tests::manager::reboot;
 use coracle_system_tests::waiting::{eventually, state};
 use testkit::Instance;
@@ -236,6 +236,33 @@ fn what_does_not_work_goes_again_and_what_was_there_is_back_whole() {
         boat.is_tidy();
         assert!(coracle.ok(&["logs", "-u", &boat.unit()]).contains(back));
     });
+}
+
+#[test]
+fn where_a_directory_can_t_be_exchanged_what_was_there_is_back_whole() {
+    with_boat(
+        "fastboat",
+        |_| (),
+        |boat| {
+            let coracle = boat.coracle;
+            // The directory of state goes first, and comes back.
+            let mounted = Small::at(PathBuf::from("/etc/fastboat"));
+            fs::write("/etc/fastboat/word", "here").expect("a file");
+            let done = coracle.coracle(&boat.import());
+            assert_eq!(done.status, 1, "{done:?}");
+            for phrase in ["import failed: fastboat 1 is as it was", "is a mount point"] {
+                assert!(done.stderr.contains(phrase), "{phrase}: {}", done.stderr);
+            }
+            state(coracle, &boat.unit(), "active");
+            assert_eq!(boat.is(), "here");
+            boat.is_tidy();
+            coracle.ok(&["stop", &boat.unit()]);
+            drop(mounted);
+            coracle.ok(&[&boat.import()[..], &["--now"]].concat());
+            assert_eq!(boat.is(), "afar");
+            boat.is_tidy();
+        },
+    );
 }
 
 #[test]

@@ -97,10 +97,16 @@ impl Pending {
     }
 }
 
-/// Whether it is to be there after a power cut: what is on its way into the store, and logs, need not.
+/// Whether it is to be there after a power cut: what is on its way into the store, logs, and what has no name, which strace -y tells by its number, need not.
 fn is_kept(path: &Path, state: &Path) -> bool {
-    path.strip_prefix(state)
-        .is_ok_and(|below| !below.starts_with("store/staging") && !below.starts_with("journal"))
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let is_nameless = name.strip_prefix('#').is_some_and(|rest| {
+        let number = rest.trim_end_matches(" (deleted)");
+        number.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    path.strip_prefix(state).is_ok_and(|below| {
+        !is_nameless && !below.starts_with("store/staging") && !below.starts_with("journal")
+    })
 }
 
 /// Runs a command under strace(1) and judges what it wrote.
@@ -153,6 +159,11 @@ fn what_a_command_has_written_is_on_the_disk_before_it_counts_and_when_it_ends()
         // Nothing else changed than what is attached.
         assert_eq!(check(coracle, &["attach", "boat"]), 1);
         check(coracle, &["configure", "boat", "--at-boot", "yes"]);
+        // As an export has it, in its own place.
+        let file = coracle.folder().join("export").display().to_string();
+        coracle.ok(&["export", "boat", &file]);
+        let import = ["import", &file, "--replace", "--as-exported"];
+        check(coracle, &import);
         check(coracle, &["purge", "boat"]);
     });
 }
