@@ -4,8 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use coracle_system_tests::images::{By, Workshop, with_workshop};
+use coracle_system_tests::own_images::Shop;
 use coracle_system_tests::refusal::refused;
-use coracle_system_tests::waiting;
+use coracle_system_tests::{waiting, with_units};
 use testkit::Instance;
 
 /// An extension that brings these units along, and says this of itself.
@@ -187,5 +188,99 @@ fn an_extension_for_something_else_is_refused_where_it_is_attached() {
         let oar = bringing(coracle, workshop, "oar.raw", fitting, NONE_SUCH);
         coracle.ok(&["attach", &image, "--extension", &oar]);
         coracle.ok(&["purge", "boat"]);
+    });
+}
+
+/// What a service with these lines says of the files that extensions of configuration bring.
+fn configured(coracle: &Instance, lines: &[&str]) -> String {
+    const LOOK: &str = "for p in /etc/word /etc/more; do if read -r w < $p; then echo $w; fi; done 2>/dev/null; echo end";
+    let mut words = vec!["run", "--pipe", "--wait", "--collect", "--quiet"];
+    words.extend(lines.iter().flat_map(|line| ["-p", *line]));
+    words.extend(["/usr/bin/dash", "-c", LOOK]);
+    let said = coracle.coracle(&words);
+    format!("{}{}", said.stdout, said.stderr)
+}
+
+#[test]
+fn images_and_directories_of_configuration_lie_over_etc_of_the_system_that_they_are_made_for() {
+    let shop = Shop::new();
+    let release = |name: &str| format!("etc/extension-release.d/extension-release.{name}");
+    let tree = |name: &str, says: &str, files: &[(&str, &str)]| {
+        let (release, says) = (release(name), format!("{says}\n"));
+        let mut all = vec![(release.as_str(), says.as_str())];
+        all.extend(files);
+        shop.tree(name, false, &all)
+    };
+    let first = tree("first", "ID=boat\nVERSION_ID=1", &[("etc/word", "first")]);
+    let second = tree(
+        "second",
+        "ID=_any",
+        &[("etc/word", "second"), ("etc/more", "more")],
+    );
+    let level = tree(
+        "level",
+        "ID=boat\nCONFEXT_LEVEL=7",
+        &[("etc/word", "level")],
+    );
+    let wrong = [
+        (
+            "later",
+            "ID=boat\nVERSION_ID=2",
+            "it is made for VERSION_ID=2, and what it is laid over has VERSION_ID=1",
+        ),
+        (
+            "ship",
+            "ID=ship\nVERSION_ID=1",
+            "it is made for ID=ship, and what it is laid over has ID=boat",
+        ),
+        (
+            "high",
+            "ID=boat\nCONFEXT_LEVEL=8",
+            "it is made for CONFEXT_LEVEL=8, and what it is laid over has CONFEXT_LEVEL=7",
+        ),
+    ];
+    let root = shop.tree("root", true, &[("etc/own", "own")]);
+    let os_release = "ID=boat\nVERSION_ID=1\nCONFEXT_LEVEL=7\n";
+    fs::write(root.join("usr/lib/os-release"), os_release).expect("an os-release");
+    let packed = shop.image("erofs", &root, "root.raw");
+    with_units(&[], |coracle| {
+        for base in [
+            format!("RootImage={}", packed.display()),
+            format!("RootDirectory={}", root.display()),
+        ] {
+            let look = |lines: &[&str]| configured(coracle, &[&[base.as_str()], lines].concat());
+            for kind in ["erofs", "squashfs", "ext4"] {
+                let image = shop.image(kind, &first, "first.raw");
+                let image = format!("ExtensionImages={}", image.display());
+                assert_eq!(look(&[&image]), "first\nend\n", "{kind} over {base}");
+                let over = format!("ExtensionDirectories={}", second.display());
+                assert_eq!(
+                    look(&[&image, &over]),
+                    "second\nmore\nend\n",
+                    "{kind} over {base}"
+                );
+            }
+            let level = format!("ExtensionDirectories={}", level.display());
+            assert_eq!(look(&[&level]), "level\nend\n", "{base}");
+            for (name, says, why) in wrong {
+                let tree = tree(name, says, &[("etc/word", name)]);
+                let image = shop.image("erofs", &tree, &format!("{name}.raw"));
+                for line in [
+                    format!("ExtensionImages={}", image.display()),
+                    format!("ExtensionDirectories={}", tree.display()),
+                ] {
+                    let said = look(&[&line]);
+                    assert!(
+                        said.contains(why) && !said.contains("end\n"),
+                        "{line}: {said}"
+                    );
+                }
+                // What is called otherwise is no extension by its name.
+                let renamed = shop.path("renamed.raw");
+                fs::copy(&image, &renamed).expect("a copy");
+                let said = look(&[&format!("ExtensionImages={}", renamed.display())]);
+                assert!(said.contains("it is no extension named renamed"), "{said}");
+            }
+        }
     });
 }
