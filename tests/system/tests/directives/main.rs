@@ -111,6 +111,10 @@ const UNSEEN: &[(&str, &str)] = &[
         "needs a portable: the tests of moving have it",
     ),
     (
+        "BusName",
+        "needs a message bus: the tests of the bus have one",
+    ),
+    (
         "FailureActionExitStatus",
         "ends the instance: the tests of the daemon have it",
     ),
