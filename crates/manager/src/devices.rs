@@ -46,6 +46,8 @@ pub(crate) struct Devices {
     known: BTreeMap<String, Device>,
     /// How many have this name: links of several may be the same.
     names: BTreeMap<UnitName, usize>,
+    /// Names of units that may be told something new: when what they want is loaded, too.
+    untold: Set<UnitName>,
     /// A thread looks at the database.
     is_looking: bool,
     /// What it finds may be old already.
@@ -72,7 +74,7 @@ impl Manager {
 
     /// The init starts what devices want.
     pub(crate) fn begin_devices(&mut self) {
-        if self.is_of_machine() && self.has_udev() {
+        if self.keeper.init && self.has_udev() {
             self.look_for_devices();
         }
     }
@@ -109,7 +111,7 @@ impl Manager {
         let known = self.aside.devices.known.values();
         let own = known.filter(|device| device.is_ready && device.names.first() == Some(name));
         let wants = own.flat_map(|device| &device.wants).cloned();
-        let wants = wants.filter(|_| self.is_of_machine());
+        let wants = wants.filter(|_| self.keeper.init);
         wants.map(|name| (Relation::Wants, name)).collect()
     }
 
@@ -125,15 +127,19 @@ impl Manager {
         if self.aside.devices.monitor.is_none() && self.has_udev() {
             self.look_for_devices();
         }
-        if self.aside.devices.has_looked {
-            self.tell_of_device(&name);
-        }
+        self.aside.devices.untold.insert(name);
     }
 
-    fn tell_of_device(&mut self, name: &UnitName) {
-        let is_there = self.aside.devices.names.contains_key(name);
-        if let Some(unit) = self.engine.id(name.as_str()) {
-            self.inputs.push_back(Input::Device { unit, is_there });
+    /// Tells the engine what is new.
+    pub(crate) fn tell_of_devices(&mut self) {
+        if !self.aside.devices.has_looked {
+            return;
+        }
+        while let Some(name) = self.aside.devices.untold.pop_first() {
+            let is_there = self.aside.devices.names.contains_key(&name);
+            if let Some(unit) = self.engine.id(name.as_str()) {
+                self.inputs.push_back(Input::Device { unit, is_there });
+            }
         }
     }
 
@@ -190,7 +196,7 @@ impl Manager {
                 ));
             }
         };
-        let is_first = !std::mem::replace(&mut devices.has_looked, true);
+        devices.has_looked = true;
         let there: Set<&String> = found.iter().map(|device| &device.path).collect();
         let known = devices.known.keys();
         let gone: Vec<String> = known
@@ -202,13 +208,6 @@ impl Manager {
         }
         for device in found {
             self.device_comes(device);
-        }
-        if is_first {
-            // What is not there is told, too: the manager before us may have seen it.
-            let units = self.units.values();
-            let units = units.filter(|entry| entry.name.kind() == UnitKind::Device);
-            let names: Vec<UnitName> = units.map(|entry| entry.name.clone()).collect();
-            names.iter().for_each(|name| self.tell_of_device(name));
         }
     }
 
@@ -257,7 +256,7 @@ impl Manager {
     fn device_goes(&mut self, path: &str) {
         if let Some(device) = self.aside.devices.known.remove(path) {
             let names = self.aside.devices.let_go(&device);
-            names.iter().for_each(|name| self.tell_of_device(name));
+            self.aside.devices.untold.extend(names);
         }
     }
 
@@ -269,14 +268,14 @@ impl Manager {
             return;
         }
         let wants = device.is_ready && !device.wants.is_empty() && before.wants != device.wants;
-        let mut changed = devices.let_go(&before);
+        let gone = devices.let_go(&before);
         devices.take_in(&device);
-        changed.extend(device.names.iter().cloned());
+        devices.untold.extend(gone);
+        devices.untold.extend(device.names.iter().cloned());
         devices.known.insert(device.path.clone(), device.clone());
-        if wants && self.is_of_machine() {
+        if wants && self.keeper.init {
             self.want_for(&device);
         }
-        changed.iter().for_each(|name| self.tell_of_device(name));
     }
 
     /// The unit of its place has what it wants, which is started when the device comes.

@@ -424,8 +424,10 @@ impl Manager {
             self.elapse_timers(false);
             self.end_overdue_mounts();
             self.end_unwanted_networks();
+            self.tell_of_devices();
             self.advance();
             while self.answer_pending() | self.let_in() {
+                self.tell_of_devices();
                 self.advance();
             }
             self.set_alarms();

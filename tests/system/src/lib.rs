@@ -5,6 +5,7 @@ pub mod attacks;
 pub mod combinations;
 pub mod cut;
 pub mod dead;
+pub mod first;
 pub mod images;
 pub mod ledger;
 pub mod load;

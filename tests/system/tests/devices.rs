@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use coracle_system_tests::first::First;
 use coracle_system_tests::waiting;
 use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sendto, socket_with};
@@ -202,6 +203,35 @@ fn without_udev_a_device_unit_says_so_and_a_mount_does_not_wait() {
         let tied = coracle.ok(&["list-dependencies", "--plain", "srv.mount"]);
         assert!(!tied.contains(".device"), "{tied}");
     });
+}
+
+#[test]
+fn the_init_starts_what_a_device_wants_when_it_comes() {
+    testkit::require_root();
+    let (coracle, host) = (Instance::new(), Host::new(&[("control", "")]));
+    for name in ["wanted.service", "each@.service"] {
+        coracle.unit(name, "[Service]\nExecStart=sleep 1000\n");
+    }
+    let mut unshare = Command::new("nsenter");
+    unshare
+        .args(["--mount", "--net", "--target", &host.0.id().to_string()])
+        .args(["--", "unshare"]);
+    let mut first = First::start_by(&coracle, unshare);
+    let place = format!("DEVPATH={PLACE}");
+    // It listens: a device of which it is told is there.
+    let said = ["ACTION=add", &place, "TAGS=:systemd:"];
+    let wants = "SYSTEMD_WANTS=wanted.service each@.service";
+    waiting::eventually("what the device wants", || {
+        host.tell(&[&said[..], &[wants]].concat());
+        (coracle.property("wanted.service", "ActiveState") == "active").then_some(())
+    });
+    let instance = "each@sys-devices-virtual-mem-null.service";
+    waiting::state(&coracle, instance, "active");
+    let why = coracle.ok(&["why", "wanted.service"]);
+    assert!(why.contains("sys-devices-virtual-mem-null.device"), "{why}");
+    first.signal(rustix::process::Signal::TERM);
+    let status = first.unshare.wait().expect("its end");
+    assert!(status.success(), "{status}");
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! The keeper's own ends: killed beside another init, and asked to end as the first process of a pid namespace.
 
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
+use coracle_system_tests::first::First;
 use coracle_system_tests::manager::lives;
 use coracle_system_tests::{manager, waiting, with_units};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, Signal};
 use testkit::Instance;
 
 const FOREVER: &str = "[Service]\nExecStart=/bin/sleep infinity\n";
@@ -96,62 +96,6 @@ fn check_the_leftovers(coracle: &Instance, mains: &[String; 3]) {
     )
     .expect("a socket");
     rustix::net::connect(&socket, &name.expect("a name")).expect("somebody listens again");
-}
-
-/// An instance as the first process of a pid namespace, with no units of the host in sight.
-struct First {
-    unshare: Child,
-    keeper: Pid,
-}
-
-impl First {
-    fn start(coracle: &Instance) -> First {
-        let command = coracle.command(&[]);
-        let daemon = Path::new(command.get_program()).with_file_name("coracled");
-        let hide = "for dir in /etc/systemd /usr/lib/systemd /usr/local/lib/systemd /run/systemd; do if [ -d $dir ]; then mount -t tmpfs none $dir; fi; done; exec \"$@\"";
-        let mut unshare = Command::new("unshare");
-        unshare
-            .args([
-                "--pid",
-                "--fork",
-                "--kill-child",
-                "--mount-proc",
-                "/bin/sh",
-                "-c",
-                hide,
-            ])
-            .args(["sh".as_ref(), daemon.as_os_str()])
-            .stdin(Stdio::null())
-            .process_group(0);
-        for (option, name) in [
-            ("--runtime-dir", "run"),
-            ("--state-dir", "state"),
-            ("--config-dir", "config"),
-        ] {
-            unshare.arg(option).arg(coracle.folder().join(name));
-        }
-        let unshare = unshare.spawn().expect("unshare is installed");
-        let parent = Pid::from_raw(unshare.id() as i32).expect("a process id");
-        let keeper = waiting::eventually("a keeper", || {
-            let api = UnixStream::connect(coracle.folder().join("run/api")).is_ok();
-            let first = manager::children(parent).into_iter().next();
-            first.map(|(pid, _)| pid).filter(|_| api)
-        });
-        First { unshare, keeper }
-    }
-
-    fn signal(&self, signal: Signal) {
-        let keeper = pidfd_open(self.keeper, PidfdFlags::empty()).expect("the keeper");
-        pidfd_send_signal(&keeper, signal).expect("it takes a signal");
-    }
-}
-
-impl Drop for First {
-    fn drop(&mut self) {
-        // After a failure nothing of it may live on; after success it is gone.
-        self.unshare.kill().ok();
-        self.unshare.wait().expect("its end");
-    }
 }
 
 fn ordered(name: &str, after: &str, file: &Path) -> String {
