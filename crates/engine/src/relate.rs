@@ -42,7 +42,7 @@ pub(crate) fn relations(unit: &Unit, kind: &Kind) -> Box<[(Relation, Arc<str>)]>
         relations.push((Relation::Wants, socket.as_str().into()));
         relations.push((Relation::After, socket.as_str().into()));
     }
-    if unit.value(&key::SERVICE_TYPE) == value::ServiceType::Dbus {
+    if value::ServiceType::of(unit) == value::ServiceType::Dbus {
         // Pulled in where it is ours: beside another init the bus is there already, and is no unit.
         relations.push((Relation::Wants, BUS_SOCKET.into()));
         relations.push((Relation::After, BUS_SOCKET.into()));

@@ -18,6 +18,7 @@ impl ServiceType {
         let is_given = |directive: &Directive| unit.is_set(*directive);
         match unit.get(&key::SERVICE_TYPE) {
             Some(said) => *said,
+            None if is_given(&key::BUS_NAME.directive()) => ServiceType::Dbus,
             None if !is_given(&key::EXEC_START.directive()) => ServiceType::Oneshot,
             None if CREDENTIALS.iter().any(is_given) => ServiceType::Exec,
             None => ServiceType::Simple,

@@ -85,6 +85,7 @@ texts! {
     "BindToDevice"
     "BindsTo"
     "Broadcast"
+    "BusName"
     "CPUAffinity"
     "CPUPressureThresholdSec"
     "CPUPressureWatch"
