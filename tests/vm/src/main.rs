@@ -98,6 +98,7 @@ const FSTAB: &str = "\
 /dev/vda  /srv/data    ext4   noatime                0 2
 memory    /srv/memory  tmpfs  size=1m,nofail         0 0
 /dev/vdz  /srv/never   ext4   noauto                 0 0
+memory    /srv/lazy    tmpfs  size=1m,x-systemd.automount  0 0
 ";
 
 /// Writes the unit of the command where the init under test finds it, wanted by its boot target.

@@ -200,15 +200,17 @@ fn whole_machine(folder: &Path) -> Result<()> {
         &[(inner, "inner")],
         &["machine"],
     )?;
-    let left = run::output(
-        Command::new("debugfs")
-            .args(["-R", "cat /stopped"])
-            .arg(&disk),
-    )?;
-    ensure!(
-        left.trim() == "in order",
-        "the service that writes when it is stopped left {left:?} on the disk"
-    );
+    for (file, expected) in [("stopped", "in order"), ("farewell", "wanted")] {
+        let left = run::output(
+            Command::new("debugfs")
+                .args(["-R", &format!("cat /{file}")])
+                .arg(&disk),
+        )?;
+        ensure!(
+            left.trim() == expected,
+            "the service that writes /{file} at the end left {left:?} on the disk"
+        );
+    }
     let header = run::output(Command::new("dumpe2fs").arg("-h").arg(&disk))?;
     ensure!(
         header.contains("clean") && !header.contains("needs_recovery"),

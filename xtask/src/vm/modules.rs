@@ -22,6 +22,7 @@ pub(super) const WANTED: &[&str] = &[
     "erofs",
     "overlay",
     "fuse",
+    "autofs4",
     "loop",
     "dm_mod",
     "dm_verity",

@@ -96,6 +96,20 @@ pub(crate) fn fstab() -> Result<()> {
     mounted("/srv/late").map(drop)
 }
 
+pub(crate) fn automount() -> Result<()> {
+    let state = |unit| property(unit, "ActiveState");
+    let (kind, _) = mounted("/srv/lazy")?;
+    ensure!(kind == "autofs", "before anybody comes it is {kind}");
+    let before = (state("srv-lazy.automount")?, state("srv-lazy.mount")?);
+    ensure!(before == ("active".into(), "inactive".into()), "{before:?}");
+    fs::write("/srv/lazy/file", "first")?;
+    let (kind, _) = mounted("/srv/lazy")?;
+    ensure!(kind == "tmpfs", "{kind} is there for the first who comes");
+    let after = state("srv-lazy.mount")?;
+    ensure!(after == "active", "srv-lazy.mount is {after}");
+    Ok(())
+}
+
 /// The machine's console is a serial line. Its login program is not there, and says so; the unit is asked for all the same.
 pub(crate) fn logins() -> Result<()> {
     let wanted = said(&["list-dependencies", "--plain", "getty.target"])?;
@@ -154,8 +168,16 @@ pub(crate) fn isolated() -> Result<()> {
     Ok(())
 }
 
-/// It writes when it is stopped, which is before its file system is unmounted; and a loop device holds on to that.
+/// It writes when it is stopped, which is before its file system is unmounted; and a loop device holds on to that. Another is wanted at the end
+/// alone, when all that is a unit is down.
 pub(crate) fn last() -> Result<()> {
+    unit(
+        "farewell.service",
+        "[Unit]\nDefaultDependencies=no\nAfter=final.target\nBefore=poweroff.target\n[Service]\nType=oneshot\n\
+         ExecStart=/bin/sh -c 'test -s /srv/data/stopped || mount -t ext4 /dev/vda /srv/data; test ! -s /srv/data/farewell && echo wanted > /srv/data/farewell'\n\
+         [Install]\nWantedBy=poweroff.target\n",
+    )?;
+    said(&["enable", "farewell.service"])?;
     unit(
         "last.service",
         "[Unit]\nRequiresMountsFor=/srv/data\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n\

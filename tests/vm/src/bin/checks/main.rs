@@ -105,6 +105,10 @@ const WHOLE_MACHINE: &[Check] = &[
     ("the_kernels_file_systems_are_there", machine::file_systems),
     ("the_machine_has_its_name_and_id", machine::identity),
     ("the_table_of_file_systems_is_units", machine::fstab),
+    (
+        "a_line_with_automount_is_mounted_for_the_first_who_comes",
+        machine::automount,
+    ),
     ("each_console_has_a_login", machine::logins),
     ("the_whole_is_up", machine::running),
     ("a_new_manager_and_keeper_lose_nothing", machine::anew),
