@@ -2,13 +2,12 @@
 
 use core::ffi::CStr;
 
-use kernel::rustix::fs::{Mode, OFlags, open};
-use kernel::rustix::io::read;
 use kernel::{AsFd, Errno, Result};
 use plan::frame::{Frame, PLAN_DESCRIPTOR, REPORT_DESCRIPTOR};
 use plan::report::{Failure, HEAD_BYTES, RECORD_BYTES, Report};
 use plan::step::Asked;
 
+use crate::head::Head;
 use crate::state::State;
 use crate::steps;
 
@@ -85,16 +84,28 @@ fn fail(state: &State<'_>, position: usize, asked: Option<Asked<'_>>, errno: Err
     }
 }
 
-/// What the program begins with names what the kernel looked for. Behind the filter and as the user of the service it may not be readable.
+/// What the program begins with names what the kernel looked for. Behind a filter nothing is opened or read any more, which it may answer with our
+/// end: then nobody would be told that the service was not executed.
 #[inline(never)]
 fn tell_with_head(state: &State<'_>, failure: Failure, program: &CStr) -> i32 {
+    let now;
+    let head = match &state.head {
+        Some(head) => head,
+        None => {
+            now = Head::of(program);
+            &now
+        }
+    };
     let mut message = [0; RECORD_BYTES + HEAD_BYTES];
-    let (record, head) = message.split_at_mut(RECORD_BYTES);
+    let (record, room) = message.split_at_mut(RECORD_BYTES);
     record.copy_from_slice(&Report::Failure(failure).encode());
-    let flags = OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let opened = open(program, flags, Mode::empty());
-    let read = opened.and_then(|file| read(file, head)).unwrap_or(0);
-    let message = message.get(..RECORD_BYTES + read).unwrap_or_default();
+    let bytes = head.bytes();
+    if let Some(room) = room.get_mut(..bytes.len()) {
+        room.copy_from_slice(bytes);
+    }
+    let message = message
+        .get(..RECORD_BYTES + bytes.len())
+        .unwrap_or_default();
     match kernel::message::send(&state.report, message, &[]) {
         Ok(_) | Err(_) => i32::from(failure.exit_status),
     }

@@ -6,6 +6,7 @@
 
 mod ahead;
 mod begin;
+mod head;
 mod made;
 mod path;
 mod state;

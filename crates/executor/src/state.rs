@@ -6,6 +6,7 @@ use kernel::{AsFd, BorrowedFd, Errno, OwnedFd, Result};
 use plan::frame::{FIRST_DESCRIPTOR, Frame, MAX_DESCRIPTORS, REPORT_DESCRIPTOR, Role};
 
 use crate::ahead::Ahead;
+use crate::head::Head;
 use crate::made::Made;
 use crate::steps::{Holder, Masks, Opened, Project};
 
@@ -65,6 +66,8 @@ pub(crate) struct State<'a> {
     pub(crate) terminal: Option<OwnedFd>,
     /// The program that was found.
     pub(crate) program: Option<&'a CStr>,
+    /// What it begins with, where that was read before a filter.
+    pub(crate) head: Option<Head>,
     /// The directive that asks for what is being done, where that is another than the step's.
     pub(crate) blamed: Option<plan::DirectiveNumber>,
     /// The process is at its end without exec, with this status.
@@ -113,6 +116,7 @@ impl<'a> State<'a> {
             proc: None,
             terminal: None,
             program: None,
+            head: None,
             blamed: None,
             finished: None,
         })

@@ -163,7 +163,7 @@ fn take_later<'a>(state: &mut State<'a>, step: &Step<'a>) -> Result<()> {
             optional,
         } => label::at_exec(state, module, label, optional),
         Step::NoNewPrivileges => no_new_privileges::take(),
-        Step::Seccomp { flags, program } => seccomp::take(flags, program),
+        Step::Seccomp { flags, program } => seccomp::take(state, flags, program),
         Step::Exec => exec::take(state),
         Step::Finish => Ok(()),
         Step::MakeNetworks => make_networks::take(state),

@@ -118,6 +118,31 @@ fn all_directives_of_a_unit_are_one_filter() {
 }
 
 #[test]
+fn a_program_that_lacks_its_interpreter_ends_the_start_behind_a_filter_that_lets_nobody_read() {
+    with_units(&[], |coracle| {
+        let program = coracle.folder().join("run-it");
+        std::fs::write(&program, "#!/usr/bin/python9\n").expect("a script");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&program, mode).expect("its mode");
+        for (number, calls) in ["read", "@file-system", "open openat"].iter().enumerate() {
+            let unit = format!("{number}.service");
+            let program = program.display();
+            coracle.unit(
+                &unit,
+                &format!("[Service]\nType=exec\nSystemCallFilter=~{calls}\nExecStart={program}\n"),
+            );
+            let said = coracle.coracle(&["start", &unit]);
+            assert_ne!(said.status, 0, "{calls}: {said:?}");
+            assert!(
+                said.stderr
+                    .contains("/usr/bin/python9, which its first line names"),
+                "{calls}: {said:?}"
+            );
+        }
+    });
+}
+
+#[test]
 fn a_listening_socket_reaches_into_the_private_network() {
     let port = std::net::TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
