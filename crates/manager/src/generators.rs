@@ -29,8 +29,9 @@ const OF_HOST: [&str; 4] = [
 const DONE_BY_US: [&str; 2] = ["systemd-fstab-generator", "systemd-getty-generator"];
 /// More than any distribution has.
 const PROGRAMS_MAX: usize = 256;
-/// A command that starts the instance waits longer than that until it is ready.
+/// A command that starts the instance waits longer than both until it is ready: for the program, and for what it has left running.
 const TIMEOUT_S: u32 = 90;
+const STOP_TIMEOUT_S: u32 = 5;
 
 /// What runs, and who waits for it.
 #[derive(Debug, Default)]
@@ -160,7 +161,7 @@ impl Manager {
         let quoted = outputs.iter().map(|path| format!("\"{}\"", plain(path)));
         let mut text = format!(
             "[Unit]\nDescription=Generator {}\nDefaultDependencies=no\nStartLimitIntervalSec=0\n\
-             [Service]\nType=oneshot\nTimeoutStartSec={TIMEOUT_S}\nProtectSystem=strict\nProtectHome=read-only\n\
+             [Service]\nType=oneshot\nTimeoutStartSec={TIMEOUT_S}\nTimeoutStopSec={STOP_TIMEOUT_S}\nProtectSystem=strict\nProtectHome=read-only\n\
              PrivateTmp=disconnected\nNoNewPrivileges=yes\nUMask=0022\nReadWritePaths={}\n",
             plain(&program.display().to_string()),
             quoted.collect::<Vec<_>>().join(" "),
@@ -179,12 +180,14 @@ impl Manager {
         std::iter::once(own).chain(host).collect()
     }
 
-    /// Those that have a job.
+    /// Those that have a job. A unit with a file of its own is none, whatever it is called: its start may take as long as it likes.
     fn running_generators(&self) -> Map<UnitId, u64> {
         let jobs = self.engine.jobs().map(|(_, unit)| unit);
         let is_one = |unit: &UnitId| {
-            let name = self.engine.unit_name(*unit).unwrap_or_default();
-            name.starts_with(PREFIX)
+            let entry = self.units.get(unit);
+            entry.is_some_and(|entry| {
+                entry.name.as_str().starts_with(PREFIX) && entry.transient.is_some()
+            })
         };
         jobs.filter(is_one).map(|unit| (unit, 0)).collect()
     }
@@ -247,7 +250,10 @@ fn chosen(directories: &[PathBuf]) -> Vec<PathBuf> {
             let Ok(name) = entry.file_name().into_string() else {
                 continue;
             };
-            let counts = !name.starts_with('.') && !DONE_BY_US.contains(&name.as_str());
+            // The unit that we write for it has its path in it: a line feed there would begin a line of its own.
+            let counts = !name.starts_with('.')
+                && !name.contains(char::is_control)
+                && !DONE_BY_US.contains(&name.as_str());
             if counts {
                 let is_program = fs::metadata(&path).is_ok_and(|file| {
                     file.is_file() && file.len() > 0 && file.permissions().mode() & 0o111 != 0
@@ -296,6 +302,7 @@ mod tests {
         write("second/text", "read me\n", 0o644);
         write("second/a", "#!/bin/sh\n", 0o755);
         write("second/systemd-fstab-generator", "#!/bin/sh\n", 0o755);
+        write("second/d\nExecStartPre=x", "#!/bin/sh\n", 0o755);
         let found = chosen(&directories);
         let names = found
             .iter()

@@ -136,3 +136,23 @@ fn a_reload_that_waits_for_generators_outlives_the_manager() {
         assert_eq!(description(coracle, "made.service"), "generated");
     });
 }
+
+#[test]
+fn what_a_generator_leaves_running_is_ended_soon_and_who_is_only_called_like_one_holds_nobody_up() {
+    let never = "[Service]\nType=notify\nTimeoutStartSec=infinity\nExecStart=/bin/sleep infinity\n";
+    with_units(&[("coracle-generator-never.service", never)], |coracle| {
+        coracle.ok(&["start", "--no-block", "coracle-generator-never.service"]);
+        let stays = "trap '' TERM\nsleep infinity &\n";
+        let made = unit("$1", "made.service", "generated");
+        generator(coracle, "stays", &format!("{stays}{made}"));
+        let begin = std::time::Instant::now();
+        coracle.ok(&["daemon-reload"]);
+        // As long as the program itself may take was not waited for.
+        assert!(begin.elapsed().as_secs() < 60, "{:?}", begin.elapsed());
+        assert_eq!(description(coracle, "made.service"), "generated");
+        let state = |unit| coracle.property(unit, "ActiveState");
+        assert_eq!(state("coracle-generator-never.service"), "activating");
+        assert_ne!(state("coracle-generator-stays.service"), "deactivating");
+        coracle.ok(&["stop", "coracle-generator-never.service"]);
+    });
+}
