@@ -37,6 +37,8 @@ const ROOM_BYTES: usize = 16 << 20;
 const MESSAGE_BYTES_MAX: usize = 32 << 10;
 /// Messages of one round.
 const ROUND: usize = 64;
+/// Messages that wait for the end of a look at the database.
+const WAITING_MAX: usize = 8192;
 
 /// What is known of devices.
 #[derive(Default)]
@@ -50,7 +52,9 @@ pub(crate) struct Devices {
     untold: Set<UnitName>,
     /// A thread looks at the database.
     is_looking: bool,
-    /// What it finds may be old already.
+    /// What was heard meanwhile, and may be newer than what it finds. A machine on which devices come and go all the time is looked at once.
+    waiting: Vec<udev::Message>,
+    /// Some was lost: what it finds may be old already.
     again: bool,
     /// It was read.
     has_looked: bool,
@@ -185,17 +189,24 @@ impl Manager {
     pub(crate) fn on_devices_found(&mut self, found: Found) {
         let devices = &mut self.aside.devices;
         devices.is_looking = false;
-        if std::mem::take(&mut devices.again) {
-            return self.look_for_devices();
+        let again = std::mem::take(&mut devices.again);
+        let waiting = std::mem::take(&mut devices.waiting);
+        match found {
+            Ok(found) => self.take_over_found(found),
+            Err(error) => self.log(&format!(
+                "which devices are there can't be told, and what was known before holds: /run/udev: {error}"
+            )),
         }
-        let found = match found {
-            Ok(found) => found,
-            Err(error) => {
-                return self.log(&format!(
-                    "which devices are there can't be told, and what was known before holds: /run/udev: {error}"
-                ));
-            }
-        };
+        for message in waiting {
+            self.hear_of_device(message);
+        }
+        if again {
+            self.look_for_devices();
+        }
+    }
+
+    fn take_over_found(&mut self, found: Vec<Device>) {
+        let devices = &mut self.aside.devices;
         devices.has_looked = true;
         let there: Set<&String> = found.iter().map(|device| &device.path).collect();
         let known = devices.known.keys();
@@ -240,8 +251,12 @@ impl Manager {
     }
 
     fn hear_of_device(&mut self, message: udev::Message) {
-        if self.aside.devices.is_looking {
-            self.aside.devices.again = true;
+        let devices = &mut self.aside.devices;
+        if devices.is_looking {
+            match devices.waiting.len() < WAITING_MAX {
+                true => devices.waiting.push(message),
+                false => devices.again = true,
+            }
             return;
         }
         if let Some(before) = &message.moved_from {

@@ -169,6 +169,34 @@ fn who_is_bound_to_a_device_waits_for_it_and_ends_with_it() {
     });
 }
 
+/// A file of the database whose reader waits until somebody opens it to write.
+const SLOW: &str = "c1:5";
+
+#[test]
+fn what_udev_tells_while_its_database_is_read_counts_and_nothing_is_read_again() {
+    let tag = format!("tags/systemd/{SLOW}");
+    with_host(&[("control", ""), (&tag, "")], |coracle, host| {
+        let slow = host.run().join("udev/data").join(SLOW);
+        fs::create_dir_all(slow.parent().expect("a directory")).expect("it is made");
+        let made = Command::new("mkfifo").arg(&slow).status();
+        assert!(made.expect("mkfifo").success());
+        coracle.unit("bound.service", BOUND);
+        coracle.ok(&["start", "--no-block", "bound.service"]);
+        let reading = fs::OpenOptions::new().write(true).open(&slow);
+        let reading = reading.expect("it is read");
+        host.tell(&[
+            &format!("DEVPATH={PLACE}"),
+            "ACTION=add",
+            "TAGS=:systemd:",
+            "DEVLINKS=/dev/disk/by-label/data",
+        ]);
+        // Whoever is answered by now has been heard after udev.
+        assert_eq!(waiting::states(coracle, "bound.service"), "inactive dead");
+        drop(reading);
+        waiting::state(coracle, "bound.service", "active");
+    });
+}
+
 #[test]
 fn a_device_that_does_not_come_is_waited_for_as_long_as_its_job_may_run() {
     with_host(&[("control", "")], |coracle, _| {
