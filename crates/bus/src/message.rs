@@ -40,6 +40,9 @@ pub enum Defect {
     /// A field or an argument is not what it should be.
     #[error("a message of it has a field that is cut off or no text")]
     Malformed,
+    /// What is asked of it is not taken, or not answered.
+    #[error("it does not answer what it is asked")]
+    Deaf,
     /// It ends what it has answered nothing to.
     #[error("it does not say who we are")]
     NoName,
@@ -110,7 +113,9 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Option<Said<'_>>, Defect> {
     let kind = fixed.get(1).copied().unwrap_or_default();
     reader.number()?;
     reader.number()?;
-    let fields = read_fields(&mut reader)?;
+    let Some(fields) = read_fields(&mut reader)? else {
+        return Ok(None);
+    };
     reader.align(8)?;
     if fields.sender != Some(BUS) {
         return Ok(None);
@@ -133,7 +138,9 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Option<Said<'_>>, Defect> {
     })
 }
 
-fn read_fields<'a>(reader: &mut Reader<'a>) -> Result<Fields<'a>, Defect> {
+/// None where there is a field of a kind that the specification has in none: the bus writes no such, but passes it on where others do, who must
+/// not end the connection by that.
+fn read_fields<'a>(reader: &mut Reader<'a>) -> Result<Option<Fields<'a>>, Defect> {
     let length = reader.number()? as usize;
     let end = reader.at.checked_add(length).ok_or(Defect::Malformed)?;
     let mut fields = Fields::default();
@@ -151,11 +158,11 @@ fn read_fields<'a>(reader: &mut Reader<'a>) -> Result<Fields<'a>, Defect> {
             (_, "s" | "o") => drop(reader.text()?),
             (_, "u") => drop(reader.number()?),
             (_, "g") => drop(reader.signature()?),
-            _ => return Err(Defect::Malformed),
+            _ => return Ok(None),
         }
     }
     (reader.at == end)
-        .then_some(fields)
+        .then_some(Some(fields))
         .ok_or(Defect::Malformed)
 }
 
@@ -356,13 +363,18 @@ pub(crate) mod written {
     }
 
     pub(crate) fn signal(sender: &str, body: &[&str]) -> Vec<u8> {
+        signal_with(&[], sender, body)
+    }
+
+    /// With these fields, too.
+    pub(crate) fn signal_with(more: &[(u8, &str, &str)], sender: &str, body: &[&str]) -> Vec<u8> {
         let fields = [
             (PATH, "o", BUS_PATH),
             (INTERFACE, "s", BUS),
             (MEMBER, "s", "NameOwnerChanged"),
             (SENDER, "s", sender),
         ];
-        of_bus(SIGNAL, &fields, 0, body)
+        of_bus(SIGNAL, &[more, &fields].concat(), 0, body)
     }
 }
 
@@ -393,6 +405,15 @@ mod tests {
         let member = "NameOwnerChanged";
         assert_eq!(read(&said), Ok(Some(Said::Signal { member, arguments })));
         assert_eq!(read(&written::signal(":1.7", &body)), Ok(None));
+    }
+
+    #[test]
+    fn fields_that_others_invent_end_nothing() {
+        let body = ["a.b", "", ":1.2"];
+        for kind in ["as", "v", "a{sv}", "t"] {
+            let said = written::signal_with(&[(99, kind, "x")], ":1.7", &body);
+            assert_eq!(read(&said), Ok(None), "{kind}");
+        }
     }
 
     #[test]

@@ -4,6 +4,9 @@ use crate::message::{Argument, Defect, HEAD_BYTES, MESSAGE_BYTES_MAX, Said, call
 use std::collections::BTreeMap;
 use std::mem::take;
 
+/// Bytes that a bus has yet to take, and calls that it has yet to answer: who says more and more of a name, and hears nothing, is left.
+const OUTPUT_BYTES_MAX: usize = 4 << 20;
+const ASKED_MAX: usize = 16_384;
 /// Lines of the authentication are short.
 const LINE_BYTES_MAX: usize = 512;
 
@@ -178,6 +181,9 @@ impl Session {
             if let Some(said) = read(&message)? {
                 self.hear(said, &mut events)?;
             }
+        }
+        if self.to_send.len() > OUTPUT_BYTES_MAX || self.asked.len() > ASKED_MAX {
+            return Err(Defect::Deaf);
         }
         Ok(events)
     }
@@ -375,6 +381,27 @@ mod tests {
             assert!(session.received.len() < 2000);
         }
         assert_eq!(events, [owned(Some(":1.9"))]);
+    }
+
+    #[test]
+    fn who_tells_of_owners_and_answers_nothing_is_left() {
+        for is_read in [false, true] {
+            let mut session = opened();
+            let said = written::signal(BUS, &["a.b", "", ":1.9"]);
+            let mut count = 0;
+            let end = loop {
+                session.ask_process("a.b", ":1.9");
+                if is_read {
+                    session.sent(usize::MAX);
+                }
+                match session.receive(&said) {
+                    Ok(_) => count += 1,
+                    Err(defect) => break defect,
+                }
+                assert!(count <= ASKED_MAX, "{is_read}");
+            };
+            assert_eq!(end, Defect::Deaf);
+        }
     }
 
     #[test]
