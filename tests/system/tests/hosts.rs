@@ -370,6 +370,38 @@ fn a_signal_ends_a_copy_that_nobody_takes() {
     });
 }
 
+/// Speaks as a host does, and asks: by words of the shell that print frames.
+fn asking(frames: &str) -> String {
+    format!(
+        "#!/bin/sh\nframe() {{ printf \"\\\\$(printf %o $1)\\\\0\\\\0\\\\0\\\\$(printf %o ${{#2}})%s\" \"$2\"; }}\necho 'coracle stdio 1'\n{frames}\nexec sleep infinity\n"
+    )
+}
+
+#[test]
+fn a_host_that_asks_for_what_was_not_offered_or_again_and_again_is_left() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ssh = folder.path().join("ssh");
+    let offered = folder.path().join("offered.psi");
+    fs::write(&offered, vec![7; 300_000]).expect("a file");
+    with_units(&[], |coracle| {
+        for (frames, why) in [
+            ("frame 14 '[0]'; frame 14 '[0]'", "more than once"),
+            ("frame 14 '[0,0]'", "more than once"),
+            ("frame 16 '[9,[]]'", "what no file has"),
+            ("frame 16 '[0,[[299999,2]]]'", "what no file has"),
+        ] {
+            fs::write(&ssh, asking(frames)).expect("a file");
+            fs::set_permissions(&ssh, fs::Permissions::from_mode(0o755)).expect("a mode");
+            let path = format!("{}:/usr/bin:/bin", folder.path().display());
+            let offered = offered.display().to_string();
+            let mut command = coracle.command(&["-H", "one", "start", &offered]);
+            let output = command.env("PATH", path).output().expect("it starts");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(said.contains(why), "{frames}: {said}");
+        }
+    });
+}
+
 #[test]
 fn who_sits_at_a_terminal_has_one_over_there() {
     with_units(&[("sleeper.service", SLEEPER)], |coracle| {

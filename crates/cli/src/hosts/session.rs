@@ -168,6 +168,8 @@ struct Session<'a> {
     sending: Option<Sending>,
     /// Of some of them the host lacks these ranges alone.
     ranges: BTreeMap<usize, Vec<(u64, u64)>>,
+    /// The host was told how files are cut.
+    has_told_cuts: bool,
     /// Bytes that all of them have, bytes that are sent, and when that was told last.
     total: u64,
     sent: u64,
@@ -196,6 +198,7 @@ impl<'a> Session<'a> {
             to_send: Vec::new(),
             sending: None,
             ranges: BTreeMap::new(),
+            has_told_cuts: false,
             total: 0,
             sent: 0,
             told: Instant::now(),
@@ -352,16 +355,20 @@ impl<'a> Session<'a> {
                 self.window = self.window.saturating_add(bytes).min(INPUT_WINDOW_BYTES);
             }
             Frame::AsksParts(files) if self.phase == Phase::Asking => {
-                let errand = self.side.errand;
-                for index in files.into_iter().take(errand.paths.len()) {
-                    let cut = errand.cut(index).to_vec();
+                // An answer is long, and whoever never reads one must not ask for more and more of them.
+                let count = self.side.errand.paths.len();
+                let has_asked = std::mem::replace(&mut self.has_told_cuts, true);
+                if has_asked || files.len() > count {
+                    bail!("the host asks more than once how a file is cut");
+                }
+                for index in files {
+                    let cut = self.side.errand.cut(index).to_vec();
                     self.send(&Frame::Parts(u32::try_from(index)?, cut));
                 }
             }
             Frame::NeedsParts(index, ranges) if self.phase == Phase::Asking => {
                 let file = self.side.errand.request.files.get(index);
-                let length = file.map_or(0, |file| file.length);
-                if !are_within(&ranges, length) {
+                if !file.is_some_and(|file| are_within(&ranges, file.length)) {
                     bail!("the host asks for what no file has that was offered");
                 }
                 self.ranges.insert(index, ranges);
