@@ -281,6 +281,19 @@ fn a_reboot_before_it_is_proven_brings_the_former_one_back() {
                 coracle.ok(start);
                 assert_eq!(boat.is(), "afar", "{start:?}");
             }
+            // What would be lost with it is refused.
+            for change in [
+                &["configure", boat.name, "--env", "WORD=lost"][..],
+                &["detach", "--now", boat.name],
+                &["hold", boat.name],
+                &["start", boat.name, "--profile", "trusted"],
+            ] {
+                let done = coracle.coracle(change);
+                assert_ne!(done.status, 0, "{change:?}");
+                let why = "cutboat is being replaced by an import that is not proven yet";
+                assert!(done.stderr.contains(why), "{change:?}: {}", done.stderr);
+                assert_eq!(boat.is(), "afar", "{change:?}");
+            }
             let done = coracle.coracle(&["backup", boat.name, "-"]);
             assert!(
                 done.stderr.contains("another command is upgrading cutboat"),

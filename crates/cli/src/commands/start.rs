@@ -569,6 +569,10 @@ fn hold(context: &Context, decision: Decision, must_be_attached: bool) -> Result
         || format!("{} is not started", decision.name),
         "nothing was changed by this command; say it again to decide on what is there now",
     )?;
+    // A start of what is there changes nothing of it.
+    if decision.known.as_ref() != Some(&decision.portable) {
+        crate::portable::check_settled(context, decision.name.as_str())?;
+    }
     if must_be_attached && !crate::portable::is_attached(context, &decision.portable)? {
         return Err(hint(
             format!("another command has detached {} meanwhile", decision.name),

@@ -12,7 +12,7 @@ use super::put;
 use crate::commands::jobs::{self, JobOptions};
 use crate::context::Context;
 use crate::failure::hint;
-use crate::portable::{existing, existing_held, is_attached, purge, reattach, records};
+use crate::portable::{existing, held_in_trial, is_attached, purge, reattach, records};
 use crate::terminal::{Paint, complain, plain};
 use crate::unit_files::{Root, UnitFiles};
 
@@ -141,7 +141,7 @@ pub(crate) fn go_back(context: &Context, name: &str, finder: Finder) -> Result<(
 
 fn attach_again(context: &Context, name: &str, former: &Former) -> Result<()> {
     let store = Store::open(&context.directories.state)?;
-    let (held, record) = existing_held(context, name)?;
+    let (held, record) = held_in_trial(context, name)?;
     held.link_extensions(&record.extensions, |digest| store.path(digest))?;
     held.drop_other_links(&record.extensions)?;
     if former.attached {

@@ -61,8 +61,37 @@ pub(crate) fn existing(context: &Context, name: &str) -> Result<Portable> {
 /// The same, held for a change: until it is let go, no other command changes or removes it.
 ///
 /// # Errors
-/// As [`existing`].
+/// As [`existing`], and as [`check_settled`].
 pub(crate) fn existing_held(context: &Context, name: &str) -> Result<(Held, Portable)> {
+    let (held, portable) = held_in_trial(context, name)?;
+    check_settled(context, name)?;
+    Ok((held, portable))
+}
+
+/// Refuses a change that would be lost with what an import has put in the portable's place, where that does not work. Who holds the portable can
+/// rely on it.
+///
+/// # Errors
+/// When there is such an import.
+pub(crate) fn check_settled(context: &Context, name: &str) -> Result<()> {
+    if records(context).former(name)?.is_none() {
+        return Ok(());
+    }
+    Err(hint(
+        format!(
+            "{name} is being replaced by an import that is not proven yet, and nothing was changed"
+        ),
+        format!(
+            "wait for its end; where it was cut, `coracle start {name}` brings back what was there before"
+        ),
+    ))
+}
+
+/// The same for whoever ends or removes such an import.
+///
+/// # Errors
+/// As [`existing`].
+pub(crate) fn held_in_trial(context: &Context, name: &str) -> Result<(Held, Portable)> {
     // One that is not there is not made to be held.
     existing(context, name)?;
     let held = records(context).hold(name)?;

@@ -8,7 +8,7 @@ use delivery::store::Store;
 use wire::Done;
 use wire::methods::Reload;
 
-use super::{Dynamic, existing, existing_held, records};
+use super::{Dynamic, existing, existing_held, held_in_trial, records};
 use crate::commands::jobs::{self, JobOptions};
 use crate::context::Context;
 use crate::failure::hint;
@@ -93,7 +93,7 @@ impl Run for Purge {
         }
         // Also what a restore or an import has left beside.
         recover_unless_busy(context, &self.name, Finder::Boot);
-        let (held, portable) = existing_held(context, &self.name)?;
+        let (held, portable) = held_in_trial(context, &self.name)?;
         stop(context, &portable.name, patterns(&portable))?;
         let directories = directories(&portable);
         for unit in delivery::attached::detach(&context.directories.state, &portable.name)? {

@@ -20,7 +20,7 @@ use crate::moving::{pack, places};
 use crate::portable::listening::standing;
 use crate::portable::proof::Trouble;
 use crate::portable::{
-    current_units, existing, existing_held, proof, purge, reattach, records, referenced,
+    current_units, existing, held_in_trial, proof, purge, reattach, records, referenced,
 };
 use crate::terminal::{Paint, complain, one_line, plain, say};
 
@@ -143,7 +143,7 @@ impl Import {
         // What a connection started meanwhile goes, too.
         let runs = purge::running(context, &existing(context, name)?)?;
         stop(context, name, &runs)?;
-        let (held, mut portable) = existing_held(context, name)?;
+        let (held, mut portable) = held_in_trial(context, name)?;
         planted.check_own(&portable)?;
         planted.exchange()?;
         if takes_settings {
