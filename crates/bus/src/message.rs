@@ -28,22 +28,22 @@ const SIGNATURE: u8 = 8;
 /// Why what came is not of a bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Defect {
-    /// Neither OK nor anything else that leads on.
+    /// It answers the authentication with REJECTED.
     #[error("it does not let this user in")]
     Rejected,
-    /// The exchange before the messages is not as it should be.
+    /// It answers the authentication with no line that the protocol has.
     #[error("its answer to the authentication is not one of a bus")]
     NoBus,
     /// The fixed fields are not those of a message.
     #[error("what it sent is no message")]
     NoMessage,
     /// A field or an argument is not what it should be.
-    #[error("a message of it has a field that is cut off or no text")]
+    #[error("a message of it has a field that is cut off, or of another type than it should be")]
     Malformed,
     /// What is asked of it is not taken, or not answered.
     #[error("it does not answer what it is asked")]
     Deaf,
-    /// It ends what it has answered nothing to.
+    /// It refuses Hello, by which a connection gets its name.
     #[error("it does not say who we are")]
     NoName,
 }
@@ -154,7 +154,7 @@ fn read_fields<'a>(reader: &mut Reader<'a>) -> Result<Option<Fields<'a>>, Defect
             (MEMBER, "s") => fields.member = Some(reader.text()?),
             (ERROR_NAME, "s") => fields.error = Some(reader.text()?),
             (SENDER, "s") => fields.sender = Some(reader.text()?),
-            // Of these kinds are all others that the specification has; what is new is skipped.
+            // All other fields of the specification are of these types; what a later one adds of these is skipped, too.
             (_, "s" | "o") => drop(reader.text()?),
             (_, "u") => drop(reader.number()?),
             (_, "g") => drop(reader.signature()?),
@@ -166,7 +166,7 @@ fn read_fields<'a>(reader: &mut Reader<'a>) -> Result<Option<Fields<'a>>, Defect
         .ok_or(Defect::Malformed)
 }
 
-/// Those before the first of another kind: nothing that is asked here has such an answer.
+/// Those before the first of another type, which no answer has to what is asked here.
 fn arguments<'a>(reader: &mut Reader<'a>, signature: &str) -> Result<Vec<Argument<'a>>, Defect> {
     let mut arguments = Vec::new();
     for kind in signature.bytes() {
@@ -286,7 +286,7 @@ pub(crate) fn call(serial: u32, member: &str, arguments: &[Argument<'_>]) -> Vec
     message.0
 }
 
-/// What is written here is a few names long.
+/// Nothing that is written here is longer than a few names: it fits.
 fn length_of(bytes: &[u8]) -> u32 {
     u32::try_from(bytes.len()).unwrap_or(u32::MAX)
 }

@@ -142,7 +142,7 @@ impl Session {
 
     /// Takes a name; answered where it becomes ours at once.
     pub fn own(&mut self, name: &str) {
-        /// What nobody else has, or not at all.
+        /// Where somebody has it, we don't wait for it.
         const DO_NOT_QUEUE: u32 = 4;
         if !matches!(self.state, State::Open) {
             self.owns = Some(name.into());
@@ -168,7 +168,7 @@ impl Session {
     /// Takes what came.
     ///
     /// # Errors
-    /// Where it is not of a bus, or the bus lets us not in: the connection is over.
+    /// Where it is not of a bus, or the bus does not let us in: the connection is over.
     pub fn receive(&mut self, bytes: &[u8]) -> Result<Vec<Event>, Defect> {
         let rest = bytes.get(self.skipped..).unwrap_or_default();
         self.skipped = self.skipped.saturating_sub(bytes.len());

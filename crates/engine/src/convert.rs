@@ -19,6 +19,7 @@ use crate::timer::TimerConfig;
 
 /// A service is not asked more often: a round may be a process.
 const HEALTH_INTERVAL_MIN: Micros = Micros(100_000);
+
 impl From<&Unit> for UnitConfig {
     fn from(unit: &Unit) -> UnitConfig {
         let kind = kind(unit);

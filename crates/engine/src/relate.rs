@@ -33,11 +33,8 @@ pub(crate) fn relations(unit: &Unit, kind: &Kind) -> Box<[(Relation, Arc<str>)]>
         let names = unit.get(key).into_iter().flat_map(|list| list.0.iter());
         relations.extend(names.map(|name| (*relation, name.as_str().into())));
     }
-    for socket in unit
-        .get(&key::SOCKETS)
-        .into_iter()
-        .flat_map(|list| list.0.iter())
-    {
+    let sockets = unit.get(&key::SOCKETS).into_iter();
+    for socket in sockets.flat_map(|list| list.0.iter()) {
         relations.push((Relation::Sockets, socket.as_str().into()));
         relations.push((Relation::Wants, socket.as_str().into()));
         relations.push((Relation::After, socket.as_str().into()));
@@ -73,89 +70,73 @@ pub(crate) fn relations(unit: &Unit, kind: &Kind) -> Box<[(Relation, Arc<str>)]>
     relations.into()
 }
 
+/// DefaultDependencies=: order only, so that nothing is pulled in where another init is at work.
+fn implied(unit: &Unit, relations: &mut Vec<(Relation, Arc<str>)>) {
+    let Some(end) = ends_with(unit) else { return };
+    if unit.kind() == UnitKind::Target {
+        let pulled = relations.iter().filter(|(relation, _)| pulls(*relation));
+        let after = pulled.map(|(_, name)| (Relation::TargetAfter, Arc::clone(name)));
+        let after: Vec<_> = after.collect();
+        relations.extend(after);
+    }
+    let ends = [(Relation::Conflicts, end), (Relation::Before, end)];
+    let all = order(unit).iter().chain(&ends);
+    relations.extend(all.map(|(relation, name)| (*relation, (*name).into())));
+}
+
+fn pulls(relation: Relation) -> bool {
+    matches!(
+        relation,
+        Relation::Requires | Relation::Requisite | Relation::Wants | Relation::BindsTo
+    )
+}
+
+/// The target at whose start a unit is stopped; none where it outlasts that.
+fn ends_with(unit: &Unit) -> Option<&'static str> {
+    const UNMOUNTING: &str = "umount.target";
+    match unit.kind() {
+        UnitKind::Mount => {
+            // What the host has before us and after us is in nobody's order.
+            let place = model::mount::place(unit)?;
+            (!model::mount::is_of_the_host(&place)).then_some(UNMOUNTING)
+        }
+        UnitKind::Automount | UnitKind::Swap => Some(UNMOUNTING),
+        // What everything is in goes with the machine.
+        UnitKind::Slice if is_of_the_tree(unit.name().as_str()) => None,
+        UnitKind::Device => None,
+        _ => Some("shutdown.target"),
+    }
+}
+
 fn is_of_the_tree(slice: &str) -> bool {
     [model::slice::ROOT, model::slice::SYSTEM].contains(&slice)
 }
 
-/// DefaultDependencies=: order only, so that nothing is pulled in where another init is at work.
-fn implied(unit: &Unit, relations: &mut Vec<(Relation, Arc<str>)>) {
-    let mut say = |relation, name: &str| relations.push((relation, name.into()));
+/// What a unit of this kind waits for, and what waits for it.
+fn order(unit: &Unit) -> &'static [(Relation, &'static str)] {
+    use Relation::{After, Before};
     match unit.kind() {
-        UnitKind::Service => {
-            say(Relation::After, "sysinit.target");
-            say(Relation::After, "basic.target");
-        }
-        UnitKind::Socket => {
-            say(Relation::After, "sysinit.target");
-            say(Relation::Before, "sockets.target");
-        }
-        UnitKind::Timer => {
-            say(Relation::After, "sysinit.target");
-            say(Relation::Before, "timers.target");
-            if unit.is_set(key::ON_CALENDAR.directive()) {
-                say(Relation::After, "time-set.target");
-                say(Relation::After, "time-sync.target");
-            }
-        }
-        UnitKind::Path => {
-            say(Relation::After, "sysinit.target");
-            say(Relation::Before, "paths.target");
-        }
-        UnitKind::Target => {
-            let pulled = |relation| {
-                matches!(
-                    relation,
-                    Relation::Requires | Relation::Requisite | Relation::Wants | Relation::BindsTo
-                )
-            };
-            let after: Vec<_> = relations
-                .iter()
-                .filter(|(relation, _)| pulled(*relation))
-                .map(|(_, name)| (Relation::TargetAfter, Arc::clone(name)))
-                .collect();
-            relations.extend(after);
-        }
-        UnitKind::Mount => {
-            // What the host has before us and after us is in nobody's order.
-            if model::mount::place(unit).is_none_or(|place| model::mount::is_of_the_host(&place)) {
-                return;
-            }
-            order_of_mount(unit, &mut say);
-            say(Relation::Conflicts, "umount.target");
-            say(Relation::Before, "umount.target");
-            return;
-        }
-        UnitKind::Automount => {
-            say(Relation::After, "local-fs-pre.target");
-            say(Relation::Before, "local-fs.target");
-            say(Relation::Conflicts, "umount.target");
-            say(Relation::Before, "umount.target");
-            return;
-        }
-        UnitKind::Swap => {
-            say(Relation::Before, "swap.target");
-            say(Relation::Conflicts, "umount.target");
-            say(Relation::Before, "umount.target");
-            return;
-        }
-        // What everything is in goes with the machine.
-        UnitKind::Slice if is_of_the_tree(unit.name().as_str()) => return,
-        UnitKind::Slice | UnitKind::Scope => {}
-        _ => return,
-    }
-    relations.push((Relation::Conflicts, "shutdown.target".into()));
-    relations.push((Relation::Before, "shutdown.target".into()));
-}
-
-/// What a mount waits for, and what waits for it.
-fn order_of_mount(unit: &Unit, say: &mut impl FnMut(Relation, &str)) {
-    if model::mount::is_of_network(unit) {
-        say(Relation::After, "network.target");
-        say(Relation::After, "network-online.target");
-        say(Relation::After, "remote-fs-pre.target");
-        say(Relation::Before, "remote-fs.target");
-    } else {
-        say(Relation::After, "local-fs-pre.target");
-        say(Relation::Before, "local-fs.target");
+        UnitKind::Service => &[(After, "sysinit.target"), (After, "basic.target")],
+        UnitKind::Socket => &[(After, "sysinit.target"), (Before, "sockets.target")],
+        UnitKind::Timer if unit.is_set(key::ON_CALENDAR.directive()) => &[
+            (After, "sysinit.target"),
+            (Before, "timers.target"),
+            (After, "time-set.target"),
+            (After, "time-sync.target"),
+        ],
+        UnitKind::Timer => &[(After, "sysinit.target"), (Before, "timers.target")],
+        UnitKind::Path => &[(After, "sysinit.target"), (Before, "paths.target")],
+        UnitKind::Mount if model::mount::is_of_network(unit) => &[
+            (After, "network.target"),
+            (After, "network-online.target"),
+            (After, "remote-fs-pre.target"),
+            (Before, "remote-fs.target"),
+        ],
+        UnitKind::Mount | UnitKind::Automount => &[
+            (After, "local-fs-pre.target"),
+            (Before, "local-fs.target"),
+        ],
+        UnitKind::Swap => &[(Before, "swap.target")],
+        UnitKind::Target | UnitKind::Slice | UnitKind::Scope | UnitKind::Device => &[],
     }
 }

@@ -305,7 +305,7 @@ impl Engine {
             ServiceType::Notify | ServiceType::NotifyReload => {
                 run.ready && main.progress >= Progress::Executed
             }
-            // The bus tells that of the last.
+            // Of Type=dbus the bus tells it: see `name_changed`.
             ServiceType::Oneshot | ServiceType::Forking | ServiceType::Dbus => false,
         };
         if run.phase == Phase::Start && is_up {

@@ -2,6 +2,7 @@
 
 use model::UnitName;
 use model::escape::{escape_path, unescape_octal};
+use model::mount::DEVICE_BOUND;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -27,7 +28,6 @@ pub struct Fstab {
 /// What the manager, and not mount(8), reads of the options.
 const OWN: &[&str] = &["auto", "noauto", "nofail", "_netdev"];
 const OWN_PREFIX: &str = "x-systemd.";
-const BOUND: &str = "x-systemd.device-bound";
 
 /// Longest line that is read, in bytes.
 const LINE_BYTES_MAX: usize = 16 * 1024;
@@ -91,7 +91,7 @@ impl<'a> Line<'a> {
         let others = self.options.iter().filter(|one| {
             let is_own = OWN.contains(one) || one.starts_with(OWN_PREFIX);
             // What the manager reads of the unit, and mount(8) does not get.
-            !is_own || one.starts_with(BOUND)
+            !is_own || one.starts_with(DEVICE_BOUND)
         });
         others.copied().collect::<Vec<_>>().join(",")
     }

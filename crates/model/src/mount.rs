@@ -1,5 +1,6 @@
 //! Mounts and swaps: what their units mean to be done, and which mounts a path needs (systemd.mount(5), systemd.swap(5)).
 
+use crate::text::parse_bool;
 use crate::value::{ExecCommand, ExecCommands, FilePath, PathWatches, Paths, PrivateTmp};
 use crate::{Key, Unit, UnitKind, UnitName, escape, key};
 
@@ -158,21 +159,23 @@ fn options(text: Option<&str>, others: &[&str]) -> String {
     own.join(",")
 }
 
-/// What becomes of a mount whose device goes, as x-systemd.device-bound= says (systemd.mount(5)).
+/// The option that says what becomes of a mount whose device goes (systemd.mount(5)).
+pub const DEVICE_BOUND: &str = "x-systemd.device-bound";
+
+/// What becomes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
     /// It goes, too.
     Yes,
     /// It stays.
     No,
-    /// Nothing is said: it is stopped, and can be up without.
+    /// Nothing is said: it is stopped when the device goes, and one that is up without the device having been seen stays.
     Unsaid,
 }
 
 /// The path of the device that a mount or a swap waits for; none where it is on none, or what it is on is there before us.
 #[must_use]
 pub fn device(unit: &Unit) -> Option<(String, Bound)> {
-    const BOUND: &str = "x-systemd.device-bound";
     let is_device = |what: &String| what.starts_with("/dev/") || what.starts_with("/sys/");
     if unit.kind() == UnitKind::Swap {
         let what = place(unit).filter(is_device)?;
@@ -184,11 +187,13 @@ pub fn device(unit: &Unit) -> Option<(String, Bound)> {
     }
     let options = unit.get(&key::MOUNT_OPTIONS).map(String::as_str);
     let said = options.unwrap_or_default().split(',');
-    let mut said = said.filter_map(|option| option.strip_prefix(BOUND));
-    let bound = match said.next_back() {
+    let mut said = said.filter_map(|option| option.strip_prefix(DEVICE_BOUND));
+    let bound = match said.next_back().map(|rest| rest.strip_prefix('=')) {
         None => Bound::Unsaid,
-        Some("=no" | "=0" | "=false" | "=off" | "=n" | "=f") => Bound::No,
-        Some(_) => Bound::Yes,
+        Some(value) => match value.and_then(parse_bool) {
+            Some(false) => Bound::No,
+            Some(true) | None => Bound::Yes,
+        },
     };
     Some((what.clone(), bound))
 }

@@ -19,7 +19,7 @@ impl Engine {
         let Some(run) = self.run(id) else { return };
         let (phase, has_main) = (run.phase, run.has_main());
         match phase {
-            // Who says that nobody has it may be late: it is told of changes.
+            // Only a loss counts: that nobody has it may have been said before this run had it.
             Phase::Running if was_named && !is_owned => {
                 self.because(cause);
                 self.go_running(id, UnitResult::Success);
@@ -32,7 +32,7 @@ impl Engine {
         }
     }
 
-    /// Is it to be up without the name that it needs?
+    /// Does it need a name, and has it not?
     pub(crate) fn lacks_name(&self, id: UnitId) -> bool {
         self.needs_name(id) && self.run(id).is_some_and(|run| !run.named)
     }
