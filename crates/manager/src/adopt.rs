@@ -149,7 +149,7 @@ impl Manager {
         self.await_clients();
         self.resume_host_files();
         self.stage = Stage::Running;
-        self.adopt_names();
+        self.adopt_bus_names();
         self.look_at_tables();
         self.inputs.push_back(Input::InventoryComplete);
         self.fail_lost_sockets();

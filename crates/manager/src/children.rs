@@ -300,7 +300,7 @@ impl Manager {
     fn on_failure(&mut self, process: ProcessKey, failure: plan::report::Failure, head: &[u8]) {
         let command = self.command_of(process);
         let interpreter = Interpreter::of(head);
-        let failure = self.explain_failure(process.unit, Some(command), (failure, interpreter));
+        let failure = self.explain_failure(process.unit, Some(command), failure, interpreter);
         self.log_as(crate::own_log::ERROR, process.unit, &failure.to_string());
         if let Some(entry) = self.units.get_mut(&process.unit) {
             entry.failure = Some(Box::new(failure));

@@ -1,5 +1,5 @@
 //! Device units: what udev has marked is there, from its database at first and from its messages after that. Nothing is read before a unit
-//! asks for it, but by the init, where devices may want units.
+//! names a device; only the init reads at once, as devices may want units.
 
 pub mod udev;
 
@@ -22,7 +22,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use udev::Device;
 
-/// Who has this tells of devices.
+/// udev makes it when it begins.
 const RUNS: &str = "/run/udev/control";
 /// The unit that does so on a machine whose init we are, and the one that has it started.
 const SERVICE: &str = "systemd-udevd.service";
@@ -56,8 +56,9 @@ pub(crate) struct Devices {
     waiting: Vec<udev::Message>,
     /// Some was lost: what it finds may be old already.
     again: bool,
-    /// It was read.
+    /// The database was read.
     has_looked: bool,
+    /// The log has it that udev can't be heard.
     is_told: bool,
 }
 

@@ -58,7 +58,7 @@ impl Manager {
             } => {
                 self.note_replacement(unit, kind, result);
                 self.on_job_done(job, unit, result, &cause);
-                self.note_generated(unit, result);
+                self.note_generator_done(unit, result);
                 self.note_last_target(unit, kind, result);
             }
             Action::StateChanged(unit) => self.on_state_changed(unit, &cause),
@@ -146,7 +146,7 @@ impl Manager {
         self.dirty.insert(unit);
         self.publish_state(unit, cause);
         self.tell_life(unit);
-        self.follow_names(unit);
+        self.follow_bus_name(unit);
         let down = self
             .engine
             .state(unit)

@@ -25,7 +25,7 @@ const OF_HOST: [&str; 4] = [
     "/usr/local/lib/systemd/system-generators",
     "/usr/lib/systemd/system-generators",
 ];
-/// What these make is made by ourselves (`generated.rs`).
+/// What these make we make ourselves (`generated.rs`).
 const DONE_BY_US: [&str; 2] = ["systemd-fstab-generator", "systemd-getty-generator"];
 /// More than any distribution has.
 const PROGRAMS_MAX: usize = 256;
@@ -42,7 +42,7 @@ pub(crate) struct Generators {
     has_ended: bool,
     /// Clients that asked for a reload.
     clients: Vec<u32>,
-    /// Somebody asked for a reload while they ran.
+    /// Somebody asked for a reload while they ran: what they read may be older than that.
     again: bool,
     /// What is to run first is started after them.
     is_first: bool,
@@ -93,7 +93,7 @@ impl Manager {
         }
     }
 
-    /// Begins; false where there is none.
+    /// Starts all of them; false where none runs.
     fn begin_generators(&mut self) -> bool {
         self.later.generators.running = self.running_generators();
         if self.later.generators.is_busy() {
@@ -192,8 +192,8 @@ impl Manager {
         jobs.filter(is_one).map(|unit| (unit, 0)).collect()
     }
 
-    /// A request of nobody else's is refused: perhaps the start of one.
-    pub(crate) fn note_ungenerated(&mut self, request: u64, why: &Refusal) {
+    /// A request that no client made is refused: perhaps the start of a generator.
+    pub(crate) fn note_generator_refused(&mut self, request: u64, why: &Refusal) {
         let running = &self.later.generators.running;
         let refused = running.iter().find(|(_, known)| **known == request);
         if let Some(unit) = refused.map(|(unit, _)| *unit) {
@@ -201,8 +201,8 @@ impl Manager {
         }
     }
 
-    /// A job is done: perhaps that of the last one.
-    pub(crate) fn note_generated(&mut self, unit: UnitId, result: JobResult) {
+    /// A job is done: perhaps that of the last generator.
+    pub(crate) fn note_generator_done(&mut self, unit: UnitId, result: JobResult) {
         if self.later.generators.running.contains_key(&unit) {
             let failure = (result != JobResult::Done).then(|| self.job_failure(unit, result));
             self.end_generator(unit, failure.map(|failure| failure.to_string()).as_deref());
@@ -219,7 +219,7 @@ impl Manager {
     }
 
     /// Reads what they wrote, and goes on with what waited for that.
-    pub(crate) fn end_generation(&mut self) {
+    pub(crate) fn end_generators(&mut self) {
         if !std::mem::take(&mut self.later.generators.has_ended) {
             return;
         }

@@ -127,7 +127,7 @@ pub(crate) struct Aside {
     pub(crate) paths: crate::paths::Paths,
     pub(crate) automounts: crate::automounts::Automounts,
     pub(crate) tables: crate::tables::Tables,
-    pub(crate) names: crate::names::Names,
+    pub(crate) bus_names: crate::bus_names::BusNames,
     pub(crate) devices: crate::devices::Devices,
     pub(crate) flushes: crate::draining::Flushes,
     pub(crate) probes: crate::health::Probes,
@@ -343,8 +343,8 @@ impl Manager {
             self.end_pauses(clock::monotonic());
             self.end_pause_of_tables(clock::monotonic());
             self.end_probe_pauses(clock::monotonic());
-            self.end_pause_of_names(clock::monotonic());
-            self.end_generation();
+            self.end_pause_of_bus(clock::monotonic());
+            self.end_generators();
             self.settle()?;
             self.look_at_startup();
         }
@@ -376,7 +376,7 @@ impl Manager {
         let next = next.chain(self.aside.flushes.next_end());
         let next = next.chain(self.aside.paths.next_end());
         let next = next.chain(self.aside.tables.next_end());
-        let next = next.chain(self.aside.names.retry);
+        let next = next.chain(self.aside.bus_names.retry);
         let next = next.chain(self.aside.probes.next_end());
         let next = next.chain(self.aside.timers.next());
         let next = next.chain(self.later.networks.next_end()).min();

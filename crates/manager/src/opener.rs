@@ -251,7 +251,7 @@ impl Manager {
         self.remove_socket_files(unit, opening.sockets.values());
         let name = self.name_of(unit);
         let failure = match opening.failure {
-            Some(failure) => self.explain_failure(unit, None, (failure, None)),
+            Some(failure) => self.explain_failure(unit, None, failure, None),
             None => Failure::Internal {
                 message: format!(
                     "the sockets of {name} were not made: its executor ended with {exit:?}"

@@ -262,7 +262,7 @@ impl Manager {
         let Some((part, ..)) = self.part(|part| part.request == request && part.at == At::Asked)
         else {
             self.note_no_last_target(request, why);
-            return self.note_ungenerated(request, why);
+            return self.note_generator_refused(request, why);
         };
         let (unit, message) = (part.outcome.unit.clone(), why.to_string());
         part.outcome.failure = Some(match why {

@@ -206,12 +206,13 @@ impl Manager {
     }
 
     /// What a failed step of an executor means: the directive that asked for it, the step with its paths, the kernel's word. `command` is the
-    /// one that was to be executed, by its directive; none where sockets were to be opened.
+    /// one that was to be executed, by its directive; none where sockets were to be opened. `interpreter` is what its program names, where that was read.
     pub(crate) fn explain_failure(
         &self,
         unit: UnitId,
         command: Option<(&'static str, String)>,
-        (failure, interpreter): (plan::report::Failure, Option<Interpreter>),
+        failure: plan::report::Failure,
+        interpreter: Option<Interpreter>,
     ) -> Failure {
         let entry = self.units.get(&unit);
         let plan = entry.and_then(|entry| match command {

@@ -90,8 +90,8 @@ impl Token {
             Self::ProbeOutput(number) => (20, number),
             Self::Probed => (21, 0),
             Self::Automount(number) => (23, number),
-            Self::Devices => (25, 0),
             Self::Bus(number) => (24, number),
+            Self::Devices => (25, 0),
         };
         (kind << 32) | u64::from(number)
     }

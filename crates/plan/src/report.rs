@@ -6,10 +6,10 @@
 
 /// Size of a record on the socket, in bytes.
 pub const RECORD_BYTES: usize = 16;
-/// ENOENT, on every architecture.
-const MISSING: i32 = 2;
 /// Bytes of a program that could not be executed, at most: they follow the failure in its message.
 pub const HEAD_BYTES: usize = 4096;
+/// What execve(2) says where an interpreter is missing; the same number on every architecture.
+const ENOENT: i32 = 2;
 
 /// What the manager asks of who makes things ahead: a network namespace, or that the descriptors beside it are closed, or all that a start
 /// with the whole default profile can take, or of that what belongs to no namespace.
@@ -127,7 +127,7 @@ pub struct Failure {
 impl Failure {
     /// Whether a program that was there a moment ago is said not to be there: then it is what it names as its interpreter that is missing.
     pub const fn lacks_interpreter(&self) -> bool {
-        self.step == crate::Step::Exec.tag() && self.errno == MISSING
+        self.step == crate::Step::Exec.tag() && self.errno == ENOENT
     }
 
     /// The name of the step.

@@ -28,15 +28,15 @@ const BUS_UNITS: [&str; 4] = [
     "dbus-daemon.service",
 ];
 
-/// Names, and the connection.
+/// The names of services, and the connection by which their owners are known.
 #[derive(Default)]
-pub(crate) struct Names {
-    of: BTreeMap<String, Set<UnitId>>,
+pub(crate) struct BusNames {
+    units: BTreeMap<String, Set<UnitId>>,
     connection: Option<Connection>,
     /// When it is tried again.
     pub(crate) retry: Option<Micros>,
     pause_us: u64,
-    /// Units that were told of a bus that can't be reached.
+    /// Units whose log has it that the bus can't be reached.
     told: Set<UnitId>,
 }
 
@@ -63,14 +63,14 @@ impl Manager {
     /// A unit was loaded, or loaded again: it may have a name, or another one.
     pub(crate) fn note_bus_name(&mut self, unit: UnitId) {
         let name = self.bus_name(unit);
-        if name.is_none() && self.aside.names.of.is_empty() {
+        if name.is_none() && self.aside.bus_names.units.is_empty() {
             return;
         }
         let has_it = |known: &str| Some(known) == name.as_deref();
         self.forget_bus_name(unit, has_it);
         let Some(name) = name else { return };
-        let names = &mut self.aside.names;
-        let units = names.of.entry(name.clone()).or_default();
+        let names = &mut self.aside.bus_names;
+        let units = names.units.entry(name.clone()).or_default();
         if units.insert(unit)
             && units.len() == 1
             && let Some(connection) = &mut names.connection
@@ -82,9 +82,9 @@ impl Manager {
 
     /// The unit has none of these names any more but those that stay.
     pub(crate) fn forget_bus_name(&mut self, unit: UnitId, stays: impl Fn(&str) -> bool) {
-        let names = &mut self.aside.names;
+        let names = &mut self.aside.bus_names;
         names.told.remove(&unit);
-        let gone = names.of.extract_if(.., |name, units| {
+        let gone = names.units.extract_if(.., |name, units| {
             !stays(name) && units.remove(&unit) && units.is_empty()
         });
         let gone: Vec<_> = gone.collect();
@@ -106,15 +106,15 @@ impl Manager {
         (!name.is_empty()).then(|| name.clone())
     }
 
-    /// A unit is in another state, or was taken over: with a name of its own it needs the bus, and it may be the bus.
-    pub(crate) fn follow_names(&mut self, unit: UnitId) {
-        let names = &self.aside.names;
-        if names.of.is_empty() {
+    /// A unit is in another state: one with a name needs the bus while it is up, and one that brings the bus makes the next try worth while now.
+    pub(crate) fn follow_bus_name(&mut self, unit: UnitId) {
+        let names = &self.aside.bus_names;
+        if names.units.is_empty() {
             return;
         }
         if names.connection.is_some() {
             if self.bus_name(unit).is_some() && !self.needs_bus() {
-                self.aside.names.connection = None;
+                self.aside.bus_names.connection = None;
             }
             return;
         }
@@ -122,8 +122,8 @@ impl Manager {
         let is_bus = BUS_UNITS.contains(&name) && self.needs_bus();
         let begins = || names.retry.is_none() && self.is_named_and_up(unit);
         if is_bus || begins() {
-            self.aside.names.pause_us = PAUSE_US;
-            self.aside.names.retry = Some(crate::clock::monotonic());
+            self.aside.bus_names.pause_us = PAUSE_US;
+            self.aside.bus_names.retry = Some(crate::clock::monotonic());
         }
     }
 
@@ -133,31 +133,31 @@ impl Manager {
     }
 
     fn needs_bus(&self) -> bool {
-        let mut units = self.aside.names.of.values().flat_map(Set::iter);
+        let mut units = self.aside.bus_names.units.values().flat_map(Set::iter);
         units.any(|unit| self.is_named_and_up(*unit))
     }
 
     /// All units that are up were taken over: those that have a name need the bus.
-    pub(crate) fn adopt_names(&mut self) {
+    pub(crate) fn adopt_bus_names(&mut self) {
         if self.needs_bus() {
-            self.aside.names.pause_us = PAUSE_US;
-            self.aside.names.retry = Some(crate::clock::monotonic());
+            self.aside.bus_names.pause_us = PAUSE_US;
+            self.aside.bus_names.retry = Some(crate::clock::monotonic());
         }
     }
 
     /// Connects, where it is time to.
-    pub(crate) fn end_pause_of_names(&mut self, now: Micros) {
-        let is_due = self.aside.names.retry.is_some_and(|moment| moment <= now);
+    pub(crate) fn end_pause_of_bus(&mut self, now: Micros) {
+        let is_due = self.aside.bus_names.retry.is_some_and(|moment| moment <= now);
         if !is_due || self.stage == crate::manager::Stage::Adopting {
             return;
         }
-        self.aside.names.retry = None;
-        if self.aside.names.connection.is_some() || !self.needs_bus() {
+        self.aside.bus_names.retry = None;
+        if self.aside.bus_names.connection.is_some() || !self.needs_bus() {
             return;
         }
         match self.connect_to_bus() {
             Ok(connection) => {
-                self.aside.names.connection = Some(connection);
+                self.aside.bus_names.connection = Some(connection);
                 self.flush_bus();
             }
             Err(lost) => self.lose_bus(&lost),
@@ -182,7 +182,7 @@ impl Manager {
         let socket = rustix::net::socket_with(AddressFamily::UNIX, kind, flags, None)?;
         rustix::net::connect(&socket, &address)?;
         let mut session = Session::new(rustix::process::geteuid().as_raw());
-        for name in self.aside.names.of.keys() {
+        for name in self.aside.bus_names.units.keys() {
             session.watch(name);
         }
         let number = self.poll.number();
@@ -196,37 +196,37 @@ impl Manager {
 
     /// The connection is over: services that are up stay up, as far as anybody knows.
     fn lose_bus(&mut self, lost: &Lost) {
-        self.aside.names.connection = None;
+        self.aside.bus_names.connection = None;
         if !self.needs_bus() {
             return;
         }
-        let pause = self.aside.names.pause_us.max(PAUSE_US);
-        self.aside.names.pause_us = pause.saturating_mul(2).min(PAUSE_US_MAX);
-        self.aside.names.retry = Some(crate::clock::monotonic().after(Micros(pause)));
+        let pause = self.aside.bus_names.pause_us.max(PAUSE_US);
+        self.aside.bus_names.pause_us = pause.saturating_mul(2).min(PAUSE_US_MAX);
+        self.aside.bus_names.retry = Some(crate::clock::monotonic().after(Micros(pause)));
         let text = format!(
             "whether its BusName= is taken can't be told: the message bus at {}: {lost}; it is tried again, start the bus if nobody does",
             self.bus_address()
         );
-        let units = self.aside.names.of.values().flat_map(Set::iter).copied();
+        let units = self.aside.bus_names.units.values().flat_map(Set::iter).copied();
         let units: Vec<UnitId> = units.collect();
         for unit in units {
-            if self.needs_name(unit)
+            if self.needs_bus_name(unit)
                 && self.is_named_and_up(unit)
-                && self.aside.names.told.insert(unit)
+                && self.aside.bus_names.told.insert(unit)
             {
                 self.log_as(crate::own_log::WARNING, unit, &text);
             }
         }
     }
 
-    fn needs_name(&self, unit: UnitId) -> bool {
+    fn needs_bus_name(&self, unit: UnitId) -> bool {
         let entry = self.units.get(&unit);
         entry.is_some_and(|entry| ServiceType::of(&entry.unit) == ServiceType::Dbus)
     }
 
     /// The bus says something, or has room.
     pub(crate) fn on_bus(&mut self, number: u32, event: Ready) {
-        let connection = self.aside.names.connection.as_mut();
+        let connection = self.aside.bus_names.connection.as_mut();
         let Some(connection) = connection.filter(|known| known.number == number) else {
             return;
         };
@@ -234,7 +234,7 @@ impl Manager {
             let mut events = Vec::new();
             let received = receive(connection, &mut events);
             for event in events {
-                self.hear_of_name(event);
+                self.hear_of_bus_name(event);
             }
             if let Err(lost) = received {
                 return self.lose_bus(&lost);
@@ -244,7 +244,7 @@ impl Manager {
     }
 
     fn flush_bus(&mut self) {
-        let Some(connection) = &mut self.aside.names.connection else {
+        let Some(connection) = &mut self.aside.bus_names.connection else {
             return;
         };
         let outcome = send(connection).and_then(|()| {
@@ -257,21 +257,23 @@ impl Manager {
         }
     }
 
-    fn hear_of_name(&mut self, event: Event) {
-        let names = &mut self.aside.names;
+    fn hear_of_bus_name(&mut self, event: Event) {
+        let names = &mut self.aside.bus_names;
         // It talks: the next time it goes, it is tried again at once, and what is told then is news.
         names.pause_us = PAUSE_US;
         names.told.clear();
         let name = match &event {
-            Event::Owner { name, .. } | Event::Process { name, .. } => name,
-            Event::Refused { name, .. } => name,
+            Event::Owner { name, .. }
+            | Event::Process { name, .. }
+            | Event::Refused { name, .. } => name,
+            // We take no name.
             Event::Owned => return,
         };
-        let units = self.aside.names.of.get(name).into_iter();
+        let units = self.aside.bus_names.units.get(name).into_iter();
         let units: Vec<UnitId> = units.flat_map(Set::iter).copied().collect();
         for unit in units {
             match &event {
-                Event::Owner { name, owner } => self.name_changed(unit, name, owner.as_deref()),
+                Event::Owner { name, owner } => self.bus_name_changed(unit, name, owner.as_deref()),
                 Event::Process { pid, .. } => self.owner_is_main(unit, *pid),
                 Event::Refused { name, error } => {
                     let text = format!("the message bus does not tell who owns {name}: {error}");
@@ -282,14 +284,14 @@ impl Manager {
         }
     }
 
-    fn name_changed(&mut self, unit: UnitId, name: &str, owner: Option<&str>) {
-        if self.needs_name(unit) {
+    fn bus_name_changed(&mut self, unit: UnitId, name: &str, owner: Option<&str>) {
+        if self.needs_bus_name(unit) {
             let is_owned = owner.is_some();
             return self.inputs.push_back(Input::BusName { unit, is_owned });
         }
         // Of other types the owner is the main process.
         if let Some(owner) = owner
-            && let Some(connection) = &mut self.aside.names.connection
+            && let Some(connection) = &mut self.aside.bus_names.connection
         {
             connection.session.ask_process(name, owner);
         }
