@@ -426,7 +426,7 @@ fn give_up(staged: &mut Staged<'_>, error: Error) -> Result<Error, Error> {
 
 /// A server that can't be asked.
 fn no_server(request: &Request, url: String, source: ureq::Error) -> Error {
-    if is_unknown_to_proxy(&source) {
+    if is_asked_by_proxy(&source) {
         let proxy = request.access.proxy.as_ref();
         let told = proxy.is_some_and(|proxy| proxy.login.is_some());
         return Error::Proxy { url, told };
@@ -443,8 +443,8 @@ fn no_server(request: &Request, url: String, source: ureq::Error) -> Error {
     }
 }
 
-/// Does the proxy ask who we are (407)? The library has its answer as a text alone.
-fn is_unknown_to_proxy(error: &ureq::Error) -> bool {
+/// Does the proxy ask who we are (407)? The library passes its answer on as a text alone.
+fn is_asked_by_proxy(error: &ureq::Error) -> bool {
     let reason = match error {
         ureq::Error::ConnectProxyFailed(reason) => reason,
         _ => return false,

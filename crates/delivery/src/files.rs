@@ -166,7 +166,7 @@ impl Batch {
     }
 }
 
-/// Files that are synced at once: what one more would save is less than its thread costs.
+/// Files that are synced at once: one more would save less than its thread costs.
 const SYNCS_AT_ONCE: usize = 8;
 
 /// Longest name of a file, in bytes (NAME_MAX).

@@ -23,9 +23,9 @@ use crate::files::{
 use crate::portables::{Error, Held, Portable, Portables};
 use crate::purge;
 
-/// Largest record: a portable has some ten directories, and with what it was before its own record and drop-ins, which are bounded alike.
+/// Largest record: some ten directories, and of a portable that is replaced its record and its drop-ins, which have bounds of their own.
 const RECORD_MAX_BYTES: u64 = 32 << 20;
-/// What administrators' files may be read by.
+/// Everybody may read what administrators write for units.
 const DROP_IN_MODE: u32 = 0o644;
 
 /// A directory, and what is beside it: the new one before the exchange, the old one after it.
@@ -37,7 +37,7 @@ pub struct Exchange {
     pub beside: PathBuf,
 }
 
-/// What is recorded of one: the inodes of what is to be at its path, and of what was there; none: nothing.
+/// What is recorded of one: the inode of what is to be at its path, and that of what was there before; none where that is nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Noted {
     #[serde(flatten)]
@@ -178,7 +178,7 @@ impl Portables {
         Ok(self.exchange_file(name)?.symlink_metadata().is_ok())
     }
 
-    /// What a portable was of which a replacement was begun, and neither approved nor taken back to its end.
+    /// What a portable was, where its replacement was begun, and neither approved nor taken back to the end.
     ///
     /// # Errors
     /// When the record can't be read.
@@ -187,7 +187,7 @@ impl Portables {
     }
 
     /// Puts back what was there before an exchange, and what the portable was before a replacement: its directories, drop-ins and record. Done
-    /// again, it changes nothing. Who holds the portable waits for itself here.
+    /// again, it changes nothing. Not to be called by who holds the portable: it is held here.
     ///
     /// # Errors
     /// As [`Portables::exchange`].
@@ -314,7 +314,7 @@ fn inode(path: &Path) -> Result<Option<u64>, FileError> {
     }
 }
 
-/// Makes what is wanted so; done again, it changes nothing.
+/// Puts the wanted directory into its place; done again, it changes nothing.
 fn put(places: &Exchange, wanted: Option<u64>) -> Result<(), FileError> {
     let Exchange { path, beside } = places;
     let there = inode(path)?;
@@ -326,7 +326,7 @@ fn put(places: &Exchange, wanted: Option<u64>) -> Result<(), FileError> {
         (_, None) => rename(path, beside)?,
         (Some(_), Some(_)) if inode(beside)? == wanted => swap(beside, path)?,
         (None, Some(_)) if inode(beside)? == wanted => rename(beside, path)?,
-        // A swap in three steps was cut, and what it put aside is what counts.
+        // Where the kernel can't swap two names it takes three steps; they were cut, and what was put aside is what counts.
         (_, Some(_)) if inode(&aside)? == wanted => {
             if there.is_some() {
                 rename(path, beside)?;

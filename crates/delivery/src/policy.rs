@@ -222,6 +222,15 @@ pub struct NotAllowed {
     pub address: String,
 }
 
+/// Values of which each may be so, and not all of them together.
+struct Conflict {
+    /// The key that shows where.
+    key: &'static str,
+    /// Which of the places that the text has it in, from 0.
+    number: usize,
+    what: String,
+}
+
 impl Policy {
     /// The file in this directory; one that is not there allows everything and wants nothing.
     ///
@@ -281,9 +290,10 @@ impl Policy {
         })?;
         policy.resolve(path.parent().unwrap_or(Path::new("")));
         let whole = policy.check();
-        whole.map_err(|((key, number), what)| {
-            let mut places = text.match_indices(key);
-            form(places.nth(number).map_or(0, |(at, _)| at), what)
+        whole.map_err(|wrong| {
+            let mut places = text.match_indices(wrong.key);
+            let place = places.nth(wrong.number);
+            form(place.map_or(0, |(at, _)| at), wrong.what)
         })?;
         Ok(policy)
     }
@@ -302,48 +312,56 @@ impl Policy {
         }
     }
 
-    /// What no single value says: the key where it shows, the so-manieth, and why.
-    fn check(&self) -> Result<(), ((&'static str, usize), String)> {
+    /// What no single value says.
+    fn check(&self) -> Result<(), Conflict> {
         for (number, one) in self.credential.iter().enumerate() {
-            let server = &one.r#for.0;
-            let wrong = |what: &str| {
-                let what = format!("the credential for {server} {what}");
-                Err((("[[credential]]", number), what))
-            };
-            let is_of_proxy = self.proxy.as_ref().is_some_and(|proxy| proxy.is(server));
-            if is_of_proxy && (one.netrc.is_none() || one.token.is_some() || one.key.is_some()) {
-                return wrong(
-                    "is for the proxy, which is told a name and a password: `netrc` has them",
-                );
-            }
-            if !is_of_proxy && !server.is_private() {
-                return wrong(
-                    "would be known to everybody on the way, as it is asked without encryption: https:// keeps it",
-                );
-            }
-            if one.certificate.is_some() != one.key.is_some() {
-                return wrong("has a certificate or a key, and needs both");
-            }
-            if one.token.is_some() && one.netrc.is_some() {
-                return wrong("has a token and a netrc, and one of them is sent");
-            }
-            if one.token.is_none() && one.netrc.is_none() && one.key.is_none() {
-                return wrong("names no file: `token`, `netrc`, or `certificate` and `key`, do");
-            }
-            let same = |other: &&CredentialFiles| other.r#for == one.r#for;
-            if self.credential.iter().filter(same).count() > 1 {
-                return wrong("is there twice");
-            }
+            self.check_credential(one).map_err(|wrong| Conflict {
+                key: "[[credential]]",
+                number,
+                what: format!("the credential for {} {wrong}", one.r#for.0),
+            })?;
         }
+        let of_first = |key, what| Conflict {
+            key,
+            number: 0,
+            what,
+        };
         if self.upgrade.schedule.is_none() && self.upgrade.jitter.is_some() {
             let what = "`jitter` says how much later than `schedule`, which says nothing";
-            return Err((("jitter", 0), what.to_owned()));
+            return Err(of_first("jitter", what.to_owned()));
         }
         if let Some(ProxyAddress(address)) = &self.proxy
             && UreqProxy::new(address).is_err()
         {
             let what = format!("{address} is no address of a proxy");
-            return Err((("proxy", 0), what));
+            return Err(of_first("proxy", what));
+        }
+        Ok(())
+    }
+
+    fn check_credential(&self, one: &CredentialFiles) -> Result<(), &'static str> {
+        let server = &one.r#for.0;
+        let is_of_proxy = self.proxy.as_ref().is_some_and(|proxy| proxy.is(server));
+        if is_of_proxy && (one.netrc.is_none() || one.token.is_some() || one.key.is_some()) {
+            return Err("is for the proxy, which is told a name and a password: `netrc` has them");
+        }
+        if !is_of_proxy && !server.is_private() {
+            return Err(
+                "would be known to everybody on the way, as it is asked without encryption: https:// keeps it",
+            );
+        }
+        if one.certificate.is_some() != one.key.is_some() {
+            return Err("has a certificate or a key, and needs both");
+        }
+        if one.token.is_some() && one.netrc.is_some() {
+            return Err("has a token and a netrc, and one of them is sent");
+        }
+        if one.token.is_none() && one.netrc.is_none() && one.key.is_none() {
+            return Err("names no file: `token`, `netrc`, or `certificate` and `key`, do");
+        }
+        let same = |other: &&CredentialFiles| other.r#for == one.r#for;
+        if self.credential.iter().filter(same).count() > 1 {
+            return Err("is there twice");
         }
         Ok(())
     }

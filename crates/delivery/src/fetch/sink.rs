@@ -116,7 +116,7 @@ enum Part {
     Restart,
 }
 
-/// Parts that wait to be hashed.
+/// Parts that wait to be hashed: who reads and writes is held up by the disk at times, and this thread need not be.
 const PARTS_WAITING: usize = 2;
 
 impl Hashing {
@@ -129,7 +129,7 @@ impl Hashing {
                 match part {
                     Part::Next(bytes) => {
                         hasher.update(&bytes);
-                        // Who is at its end needs no room any more.
+                        // Nobody takes it back any more where all has come.
                         drop(give_back.send(bytes));
                     }
                     Part::Restart => hasher = Hasher::default(),
