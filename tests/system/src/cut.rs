@@ -9,8 +9,7 @@ pub const NAMES: &str = "rename,renameat,renameat2,unlink,unlinkat";
 /// What puts a file into place.
 pub const PLACES: &str = "rename,renameat,renameat2";
 
-/// Ends a command by SIGKILL before the so-manieth of these system calls that it makes; what it said until then, and whether it came to its end, where it
-/// does not make as many.
+/// Ends a command by SIGKILL before its system call number `count` of these; one that makes fewer comes to its end. Gives what it said and how it ended.
 ///
 /// # Panics
 /// Where there is no strace(1).

@@ -228,7 +228,7 @@ fn what_does_not_work_goes_again_and_what_was_there_is_back_whole() {
         let words = [&boat.import()[..4], &["--healthy-for", "5"]].concat();
         let done = coracle.coracle(&words);
         assert_eq!(done.status, 1, "{done:?}");
-        let back = "what was imported is taken back, and foulboat 1 is as it was";
+        let back = "what was imported is taken back, and foulboat 1 comes back as it was";
         assert!(done.stderr.contains(back), "{}", done.stderr);
         state(coracle, &boat.unit(), "active");
         assert_eq!(boat.is(), "here");
@@ -303,7 +303,7 @@ fn a_reboot_before_it_is_proven_brings_the_former_one_back() {
             import.wait().expect("it ends");
             reboot(coracle);
             let said = coracle.coracle(&["start", "--enabled"]).ok().stderr;
-            let told = "an import that was to replace cutboat was cut, and 1 is as it was before";
+            let told = "an import that was to replace cutboat was cut: 1 comes back as it was";
             assert!(said.contains(told), "{said}");
             state(coracle, &boat.unit(), "active");
             assert_eq!(boat.is(), "here");

@@ -162,12 +162,11 @@ impl Import {
                 None => self.came_from()?,
             },
         };
-        let coming = if takes_settings {
-            &*carried.drop_ins
-        } else {
-            &[]
+        let coming = match takes_settings {
+            true => &*carried.drop_ins,
+            false => &[],
         };
-        let before = |planted: &mut Planted<'_>, held: &Held, known: Option<&Portable>| {
+        let note = |planted: &mut Planted<'_>, held: &Held, known: Option<&Portable>| {
             replaced.map_or(Ok(()), |replaced| {
                 replaced.note(context, planted, (held, known), coming)
             })
@@ -189,7 +188,7 @@ impl Import {
             }
             Planted::write(context, arrived, known, is_dynamic, is_roots)
         };
-        let (_, planted) = start.import(context, &mut image, origin, prepare, before)?;
+        let (_, planted) = start.import(context, &mut image, origin, prepare, note)?;
         Ok(planted)
     }
 

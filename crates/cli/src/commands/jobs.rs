@@ -176,7 +176,7 @@ where
 ///
 /// # Errors
 /// When the manager can't be reached.
-pub(crate) fn start_over(
+pub(crate) fn start_through(
     context: &Context,
     client: &mut Client,
     names: &[String],

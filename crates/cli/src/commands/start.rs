@@ -180,6 +180,7 @@ impl Start {
         for portable in records(context).list()? {
             recover_unless_busy(context, &portable.name, Finder::Boot);
         }
+        // What came back has another record now.
         let all = records(context).list()?;
         for portable in all.iter().cloned() {
             // What was detached is to stay so.
@@ -341,15 +342,15 @@ impl Start {
         Ok((admitted, origin))
     }
 
-    /// From an admitted portable to attached units, and where their root is. Until the last question is answered nothing is written, and what comes
-    /// `before` that sees what it is to replace, held.
+    /// From an admitted portable to attached units, and where their root is. Until the last question is answered nothing is written; `note` is
+    /// called then, before anything is, with what is known of it, held.
     fn install(
         &self,
         context: &Context,
         store: &Store,
         (mut admitted, all, ahead): (Admitted, Option<&[Portable]>, &mut Ahead),
         origin: String,
-        before: impl FnOnce(&Held, Option<&Portable>) -> Result<()>,
+        note: impl FnOnce(&Held, Option<&Portable>) -> Result<()>,
     ) -> Result<(Portable, String)> {
         let layers = match &self.install.choices().extensions {
             Some(words) => {
@@ -378,7 +379,7 @@ impl Start {
         let must_be_attached = self.install.choices.is_attached;
         let held = decided.and_then(|decision| {
             let (decision, held) = hold(context, decision, must_be_attached)?;
-            before(&held, decision.known.as_ref())?;
+            note(&held, decision.known.as_ref())?;
             Ok((decision, held))
         });
         let (decision, held) = match held {

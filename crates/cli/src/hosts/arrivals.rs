@@ -33,9 +33,11 @@ pub(crate) struct Arrivals {
     kept: Vec<File>,
     files: Vec<(PathBuf, remote::File)>,
     store: Option<Store>,
-    /// Files that have yet to come, those of them of which parts are here, and the one that does come.
+    /// Files that have yet to come.
     missing: Vec<usize>,
+    /// What is not here of those of them that the store has in part.
     parts: BTreeMap<usize, Parts>,
+    /// The one that comes now.
     arriving: Option<Arriving>,
 }
 
@@ -151,7 +153,7 @@ impl Arrivals {
         Ok(arrivals)
     }
 
-    /// Indexes of files that have to come, and of which the store may have parts.
+    /// Indexes of missing files of which the store may have parts: the other side is asked how they are cut.
     ///
     /// # Errors
     /// When it can't be listed.

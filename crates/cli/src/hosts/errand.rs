@@ -109,7 +109,7 @@ impl Errand {
         })
     }
 
-    /// How a file is cut into chunks; nothing where that is no frame, or can't be read: it has to come whole then, which tells why.
+    /// How a file is cut into chunks; empty where the list is too long for a frame, or the file can't be read: it is sent whole then, and that tells why.
     pub(crate) fn cut(&self, index: usize) -> &[u8] {
         let (Some(cut), Some(path)) = (self.cuts.get(index), self.paths.get(index)) else {
             return &[];

@@ -214,7 +214,7 @@ impl Line {
         }
     }
 
-    /// Lets a thread work, and the other side know that we live.
+    /// Lets a thread work, and tells the other side meanwhile that we live.
     fn meanwhile<T: Send>(&mut self, work: impl FnOnce() -> T + Send) -> Result<T, Gone> {
         let (ended, working) =
             rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(io::Error::from)?;
@@ -227,7 +227,7 @@ impl Line {
             while !thread.is_finished() {
                 self.step(&[(&ended, PollFlags::IN)])?;
             }
-            let failed = |_| io::Error::other("what was to be found out ended with a failure");
+            let failed = |_| io::Error::other("the thread that looks for parts of the files panicked");
             Ok(thread.join().map_err(failed)?)
         })
     }

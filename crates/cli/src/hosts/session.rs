@@ -132,7 +132,7 @@ impl Sending {
     }
 }
 
-/// Whether ranges lie in a file, one behind the other.
+/// Whether ranges lie in a file, in the order of their places and apart.
 fn are_within(ranges: &[(u64, u64)], length: u64) -> bool {
     let ends = ranges.iter().try_fold(0_u64, |before, (place, bytes)| {
         let end = place.checked_add(*bytes)?;
@@ -369,7 +369,7 @@ impl<'a> Session<'a> {
             Frame::NeedsParts(index, ranges) if self.phase == Phase::Asking => {
                 let file = self.side.errand.request.files.get(index);
                 if !file.is_some_and(|file| are_within(&ranges, file.length)) {
-                    bail!("the host asks for what no file has that was offered");
+                    bail!("the host asks for ranges that no offered file has");
                 }
                 self.ranges.insert(index, ranges);
             }

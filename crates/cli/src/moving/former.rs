@@ -57,7 +57,7 @@ pub(crate) fn of(
 /// Who finds what was cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Finder {
-    /// A command: what ran in this boot runs again.
+    /// A command: what ran in this boot is started again.
     Command,
     /// A boot, which starts what is to start.
     Boot,
@@ -75,7 +75,7 @@ pub(crate) fn recover(context: &Context, name: &str, finder: Finder) -> Result<(
         return Ok(());
     };
     complain(&format!(
-        "{} an import that was to replace {} was cut, and {} is as it was before: say it again",
+        "{} an import that was to replace {} was cut: {} comes back as it was, and it can be imported again",
         Paint::Yellow.on("warning:"),
         plain(name),
         plain(&former.record.current)
@@ -100,7 +100,7 @@ pub(crate) fn recover_unless_busy(context: &Context, name: &str, finder: Finder)
     }
 }
 
-/// What was noted is so again, and what ran of it runs.
+/// Makes all that was noted so again, and starts what ran of it.
 ///
 /// # Errors
 /// As [`recover`].

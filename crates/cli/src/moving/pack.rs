@@ -181,10 +181,12 @@ fn drop_ins(context: &Context, portable: &Portable) -> Result<Vec<DropIn>> {
 /// The drop-ins that a place has for a unit.
 ///
 /// # Errors
-/// When it can't be read which.
+/// When its directory of them can't be read: none may be left out unsaid.
 pub(crate) fn drop_ins_in(place: &Path, unit: &str) -> Result<Vec<PathBuf>> {
-    let Ok(entries) = std::fs::read_dir(place.join(format!("{unit}.d"))) else {
-        return Ok(Vec::new());
+    let directory = place.join(format!("{unit}.d"));
+    let entries = match std::fs::read_dir(&directory) {
+        Err(error) if is_nothing(&error) => return Ok(Vec::new()),
+        entries => entries.with_context(|| format!("cannot read {}", directory.display()))?,
     };
     let mut found = Vec::new();
     for entry in entries {
@@ -195,6 +197,12 @@ pub(crate) fn drop_ins_in(place: &Path, unit: &str) -> Result<Vec<PathBuf>> {
         }
     }
     Ok(found)
+}
+
+/// Nothing is there, or nothing that has drop-ins.
+fn is_nothing(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
 }
 
 /// Says what did not come along.

@@ -209,7 +209,7 @@ pub(crate) fn current_units(portable: &Portable) -> Vec<String> {
 pub(crate) fn referenced(context: &Context) -> Result<Vec<Digest>> {
     let records = records(context);
     let mut all = records.list()?;
-    // What was before comes back where what took its place is not proven.
+    // The former one of a replacement comes back where the new one is not proven.
     let former = all.iter().map(|portable| records.former(&portable.name));
     let former = former.collect::<Result<Vec<_>, _>>()?.into_iter().flatten();
     all.extend(former.map(|former| former.record));
@@ -417,7 +417,7 @@ pub(crate) fn check_names(
         &context.directories.state,
         name.as_str(),
     )?);
-    // What is there already reads no unit of the host's.
+    // The host's units are read only where a name is new.
     let loader = std::cell::LazyCell::new(|| crate::check::loader(context));
     let on_host = |name: &UnitName| {
         !own.contains(&name.to_string()) && loader.names().any(|other| other == name)

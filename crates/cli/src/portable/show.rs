@@ -143,10 +143,10 @@ pub(crate) fn older(
     root: &str,
     units: &[&UnitStatus],
 ) -> Option<String> {
-    let of_other = |unit: &&&UnitStatus| {
+    let of_other = |unit: &&UnitStatus| {
         is_up(unit) && unit.image.as_ref().is_some_and(|image| image.path != root)
     };
-    let unit = units.iter().find(of_other)?;
+    let unit = units.iter().copied().find(of_other)?;
     let path = &unit.image.as_ref()?.path;
     let is_it = |version: &Version| root_of(context, version).as_ref() == Some(path);
     let what = portable

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use delivery::portables::{Held, Portable};
 use delivery::store::Store;
 
@@ -39,7 +39,13 @@ impl Replaced {
         (held, known): (&Held, Option<&Portable>),
         coming: &[DropIn],
     ) -> Result<()> {
-        let known = known.context("it is gone")?;
+        let name = &self.known.name;
+        let known = known.ok_or_else(|| {
+            hint(
+                format!("another command has removed {name} meanwhile"),
+                "`coracle import` without --replace imports it",
+            )
+        })?;
         let former = former::of(context, known, &self.ran, coming)?;
         planted.begin_replacement(held, former)
     }
@@ -64,8 +70,12 @@ pub(super) fn check_users(arrived: &Arrived, is_dynamic: bool) -> Result<()> {
         let is_private = wanted.to_str() != Some(public);
         let is_there = wanted == other && wanted.symlink_metadata().is_ok();
         if is_there && is_private != is_dynamic && !places::is_configuration(public) {
+            let (here, coming) = match is_dynamic {
+                true => ("a user that stays", "a dynamic one"),
+                false => ("a dynamic user", "one that stays"),
+            };
             return Err(hint(
-                format!("{public} is there for another kind of user than what is to be in it"),
+                format!("{public} is of {here}, and what is imported has {coming}"),
                 "nothing was changed; `coracle purge` removes what is here, and then it can be imported",
             ));
         }
@@ -190,14 +200,14 @@ impl Import {
 
 fn taken_back(context: &Context, known: &Portable, trouble: &Trouble) -> Result<u8> {
     let text = format!(
-        "what was imported is taken back, and {} {} is as it was: {}",
+        "what was imported is taken back, and {} {} comes back as it was: {}",
         plain(&known.name),
         plain(&known.current),
         one_line(&trouble.why)
     );
     complain(&format!("{} {text}", Paint::Yellow.on("warning:")));
     let back = go_back(context, &known.name, Finder::Command);
-    // Whatever became of that: it is what did not work that is told of.
+    // Also where that failed: what is told is why the new one did not stay.
     tell_units(context, Some(trouble), &text);
     back?;
     Ok(1)
@@ -209,7 +219,7 @@ fn after_failure(context: &Context, known: &Portable) -> Result<()> {
         return Ok(());
     }
     complain(&format!(
-        "{} {} {} is as it was",
+        "{} {} {} comes back as it was",
         Paint::Yellow.on("import failed:"),
         plain(&known.name),
         plain(&known.current)

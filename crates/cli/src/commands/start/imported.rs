@@ -41,17 +41,17 @@ impl Start {
         }
     }
 
-    /// Installs an image; `prepare` sees it when it is trusted, and `before` what it made of it, when all is granted: before anything is changed.
+    /// Installs an image. `prepare` sees it when it is trusted, and `note` what was prepared when all is granted: both before anything is changed.
     ///
     /// # Errors
-    /// When it is refused, or one of both fails.
+    /// When it is refused, or one of the two fails.
     pub(crate) fn import<T>(
         &self,
         context: &Context,
         image: &mut dyn Read,
         origin: String,
         prepare: impl FnOnce(&Admitted) -> Result<T>,
-        before: impl FnOnce(&mut T, &Held, Option<&Portable>) -> Result<()>,
+        note: impl FnOnce(&mut T, &Held, Option<&Portable>) -> Result<()>,
     ) -> Result<(Portable, T)> {
         let store = Store::open(&context.directories.state)?;
         let limit_bytes = self.install.fetch().size_max_bytes()?;
@@ -66,7 +66,7 @@ impl Start {
         };
         let found = (admitted, None, &mut Ahead::default());
         let outcome = self.install(context, &store, found, origin, |held, known| {
-            before(&mut prepared, held, known)
+            note(&mut prepared, held, known)
         });
         store.collect(|| crate::portable::referenced(context))?;
         Ok((outcome?.0, prepared))

@@ -91,7 +91,7 @@ impl Start {
             findings_told: true,
             ..self.jobs.clone()
         };
-        let outcomes = jobs::start_over(context, client, &all, &options)?;
+        let outcomes = jobs::start_through(context, client, &all, &options)?;
         if context.globals.quiet {
             return Ok(jobs::status_of(&outcomes));
         }
