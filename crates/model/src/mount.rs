@@ -473,6 +473,32 @@ mod tests {
     }
 
     #[test]
+    fn a_mount_is_bound_to_its_device_as_the_last_word_of_its_options_says() {
+        let of = |options: &str| {
+            let mut unit = unit("srv.mount");
+            unit.set(&key::MOUNT_WHAT, "/dev/vdb1".to_owned());
+            unit.set(&key::MOUNT_OPTIONS, options.to_owned());
+            device(&unit).map(|(_, bound)| bound)
+        };
+        assert_eq!(of("noatime"), Some(Bound::Unsaid));
+        for yes in ["", "=yes", "=1", "=maybe", "=no,x-systemd.device-bound"] {
+            assert_eq!(
+                of(&format!("{DEVICE_BOUND}{yes}")),
+                Some(Bound::Yes),
+                "{yes}"
+            );
+        }
+        for no in ["=no", "=0", "=OFF", "=f"] {
+            assert_eq!(
+                of(&format!("ro,{DEVICE_BOUND}{no}")),
+                Some(Bound::No),
+                "{no}"
+            );
+        }
+        assert_eq!(of("_netdev"), None);
+    }
+
+    #[test]
     fn what_the_host_mounts_for_itself_is_left_to_it() {
         for place in ["/", "/usr", "/proc", "/sys/fs/cgroup", "/dev/shm", "/run"] {
             assert!(is_of_the_host(place), "{place}");
