@@ -147,7 +147,8 @@ impl Manager {
 
     /// Connects, where it is time to.
     pub(crate) fn end_pause_of_bus(&mut self, now: Micros) {
-        let is_due = self.aside.bus_names.retry.is_some_and(|moment| moment <= now);
+        let names = &self.aside.bus_names;
+        let is_due = names.retry.is_some_and(|moment| moment <= now);
         if !is_due || self.stage == crate::manager::Stage::Adopting {
             return;
         }
@@ -207,8 +208,8 @@ impl Manager {
             "whether its BusName= is taken can't be told: the message bus at {}: {lost}; it is tried again, start the bus if nobody does",
             self.bus_address()
         );
-        let units = self.aside.bus_names.units.values().flat_map(Set::iter).copied();
-        let units: Vec<UnitId> = units.collect();
+        let units = self.aside.bus_names.units.values().flat_map(Set::iter);
+        let units: Vec<UnitId> = units.copied().collect();
         for unit in units {
             if self.needs_bus_name(unit)
                 && self.is_named_and_up(unit)

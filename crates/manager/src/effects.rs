@@ -59,7 +59,7 @@ impl Manager {
                 self.note_replacement(unit, kind, result);
                 self.on_job_done(job, unit, result, &cause);
                 self.note_generator_done(unit, result);
-                self.note_last_target(unit, kind, result);
+                self.note_last_target_done(unit, kind, result);
             }
             Action::StateChanged(unit) => self.on_state_changed(unit, &cause),
             Action::Release {

@@ -5,7 +5,7 @@ use engine::{JobKind, JobMode, JobResult, UnitId};
 use kernel::power::Power;
 use wire::ExitRequest;
 
-/// Each with the word of its action.
+/// What becomes of the power, the target that stands for it, and the word of the API for both.
 const TARGETS: [(Option<Power>, &str, &str); 5] = [
     (Some(Power::Off), "poweroff.target", "poweroff"),
     (Some(Power::Restart), "reboot.target", "reboot"),
@@ -49,15 +49,15 @@ impl Manager {
         self.end();
     }
 
-    /// A request of nobody else's is refused: perhaps the start of the target.
-    pub(crate) fn note_no_last_target(&mut self, request: u64, why: &engine::Refusal) {
+    /// A request that no client made is refused: perhaps the start of the target.
+    pub(crate) fn note_last_target_refused(&mut self, request: u64, why: &engine::Refusal) {
         if self.later.last_target.request == Some(request) {
             self.end_without("the target of the end", &why.to_string());
         }
     }
 
     /// A job is done: where it is that of such a target, whoever asked for it, the end goes on.
-    pub(crate) fn note_last_target(&mut self, unit: UnitId, kind: JobKind, result: JobResult) {
+    pub(crate) fn note_last_target_done(&mut self, unit: UnitId, kind: JobKind, result: JobResult) {
         if !self.keeper.init || self.stage != Stage::Running || kind != JobKind::Start {
             return;
         }

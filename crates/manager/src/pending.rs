@@ -261,7 +261,7 @@ impl Manager {
     pub(crate) fn on_job_refused(&mut self, request: u64, why: &Refusal) {
         let Some((part, ..)) = self.part(|part| part.request == request && part.at == At::Asked)
         else {
-            self.note_no_last_target(request, why);
+            self.note_last_target_refused(request, why);
             return self.note_generator_refused(request, why);
         };
         let (unit, message) = (part.outcome.unit.clone(), why.to_string());
