@@ -12,6 +12,7 @@ pub mod load;
 pub mod manager;
 pub mod moments;
 pub mod mounts;
+pub mod namespaces;
 pub mod observations;
 pub mod own_etc;
 pub mod own_images;

@@ -1,16 +1,17 @@
 //! A host whose configuration a test may change.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use testkit::Instance;
+
+use crate::namespaces::Namespaces;
 
 /// A place where /etc is a copy that a test may change: processes started in it see that one, and so does what they start.
 pub struct OwnEtc {
     etc: PathBuf,
-    keeper: Child,
+    namespaces: Namespaces,
 }
 
 impl OwnEtc {
@@ -26,28 +27,9 @@ impl OwnEtc {
             copied.is_ok_and(|status| status.success()),
             "no copy of /etc"
         );
-        let script = format!(
-            "mount --bind {} /etc && echo there && exec sleep infinity",
-            etc.display()
-        );
-        let mut keeper = Command::new("unshare")
-            .args([
-                "--mount",
-                "--propagation",
-                "slave",
-                "/bin/sh",
-                "-c",
-                &script,
-            ])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a mount namespace");
-        let mut line = String::new();
-        BufReader::new(keeper.stdout.as_mut().expect("a pipe"))
-            .read_line(&mut line)
-            .expect("a line");
-        assert_eq!(line, "there\n");
-        let own = OwnEtc { etc, keeper };
+        let set_up = format!("mount --bind {} /etc", etc.display());
+        let namespaces = Namespaces::new(&["--mount"], &set_up);
+        let own = OwnEtc { etc, namespaces };
         own.replace("resolv.conf", "nameserver 192.0.2.1\n");
         own.replace("localtime", "a zone\n");
         own
@@ -58,23 +40,7 @@ impl OwnEtc {
     /// # Panics
     /// When it fails.
     pub fn ok(&self, coracle: &Instance, arguments: &[&str]) -> String {
-        let command = coracle.command(arguments);
-        let mut entered = Command::new("nsenter");
-        entered
-            .args(["--mount", "--target", &self.keeper.id().to_string()])
-            .arg(command.get_program())
-            .args(command.get_args())
-            .envs(
-                command
-                    .get_envs()
-                    .filter_map(|(name, value)| Some((name, value?))),
-            );
-        let done = entered.output().expect("the command starts");
-        assert!(
-            done.status.success(),
-            "{}",
-            String::from_utf8_lossy(&done.stderr)
-        );
+        let done = self.namespaces.ok(&coracle.command(arguments));
         String::from_utf8(done.stdout).expect("text")
     }
 
@@ -86,12 +52,5 @@ impl OwnEtc {
         let staged = self.etc.join("staged");
         fs::write(&staged, text).expect("a file");
         fs::rename(staged, self.etc.join(name)).expect("the file takes its place");
-    }
-}
-
-impl Drop for OwnEtc {
-    fn drop(&mut self) {
-        self.keeper.kill().expect("it can be killed");
-        self.keeper.wait().expect("its end");
     }
 }

@@ -1,11 +1,10 @@
 //! Device units: there when udev has marked them, waited for, and those that are bound to them go with them.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
 
 use coracle_system_tests::first::First;
+use coracle_system_tests::namespaces::Namespaces;
 use coracle_system_tests::waiting;
 use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sendto, socket_with};
@@ -18,29 +17,12 @@ const ID: &str = "c1:3";
 const LABELLED: &str = "dev-disk-by\\x2dlabel-data.device";
 
 /// A host with a udev of the test's own: its files and those who listen to it are in namespaces that no other has.
-struct Host(Child);
+struct Host(Namespaces);
 
 impl Host {
     fn new(files: &[(&str, &str)]) -> Host {
-        let mut keeper = Command::new("unshare")
-            .args([
-                "--mount",
-                "--net",
-                "--propagation",
-                "slave",
-                "/bin/sh",
-                "-c",
-            ])
-            .arg("mount -t tmpfs -o mode=0755 tmpfs /run && echo there && exec sleep infinity")
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("namespaces");
-        let mut line = String::new();
-        BufReader::new(keeper.stdout.as_mut().expect("a pipe"))
-            .read_line(&mut line)
-            .expect("a line");
-        assert_eq!(line, "there\n");
-        let host = Host(keeper);
+        let set_up = "mount -t tmpfs -o mode=0755 tmpfs /run";
+        let host = Host(Namespaces::new(&["--mount", "--net"], set_up));
         for (name, text) in files {
             let path = host.run().join("udev").join(name);
             fs::create_dir_all(path.parent().expect("a directory")).expect("it is made");
@@ -49,31 +31,13 @@ impl Host {
         host
     }
 
-    fn run(&self) -> std::path::PathBuf {
-        Path::new("/proc")
-            .join(self.0.id().to_string())
-            .join("root/run")
+    fn run(&self) -> PathBuf {
+        PathBuf::from(self.0.file("root/run"))
     }
 
     /// Starts the instance in it, which needs no more of it then.
     fn start(&self, coracle: &Instance) {
-        let command = coracle.command(&["start", "first.service"]);
-        let entered = Command::new("nsenter")
-            .args(["--mount", "--net", "--target", &self.0.id().to_string()])
-            .arg(command.get_program())
-            .args(command.get_args())
-            .envs(
-                command
-                    .get_envs()
-                    .filter_map(|(name, value)| Some((name, value?))),
-            )
-            .output()
-            .expect("the command starts");
-        assert!(
-            entered.status.success(),
-            "{}",
-            String::from_utf8_lossy(&entered.stderr)
-        );
+        self.0.ok(&coracle.command(&["start", "first.service"]));
     }
 
     /// As udev tells those who listen.
@@ -86,7 +50,7 @@ impl Host {
         }
         message.resize(40, 0);
         message.extend(text.bytes());
-        let namespace = format!("/proc/{}/ns/net", self.0.id());
+        let namespace = self.0.file("ns/net");
         let sent = std::thread::spawn(move || {
             let namespace = fs::File::open(namespace).expect("a network namespace");
             let kind = Some(LinkNameSpaceType::Network);
@@ -103,13 +67,6 @@ impl Host {
             )
         });
         sent.join().expect("it ends").expect("it is sent");
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        self.0.kill().expect("it can be killed");
-        self.0.wait().expect("its end");
     }
 }
 

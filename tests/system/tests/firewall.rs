@@ -1,15 +1,14 @@
 //! NFTSet=: the numbers of a unit are in sets of the firewall while it runs, whoever dies meanwhile.
 
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
+use coracle_system_tests::namespaces::Namespaces;
 use coracle_system_tests::waiting::eventually;
 use coracle_system_tests::{manager, with_units};
 use testkit::Instance;
 
 /// A network of its own, with a table of three sets. What the first command starts in it sees its firewall.
-struct Network {
-    keeper: Child,
-}
+struct Network(Namespaces);
 
 const TABLE: &str = "table inet filter {
     set groups_of_units { type cgroupsv2; }
@@ -19,38 +18,14 @@ const TABLE: &str = "table inet filter {
 
 impl Network {
     fn new() -> Network {
-        use std::io::BufRead as _;
-        let mut keeper = Command::new("unshare")
-            .args(["--net", "/bin/sh", "-c"])
-            .arg("ip link set lo up && echo there && exec sleep infinity")
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a network namespace");
-        let mut line = String::new();
-        std::io::BufReader::new(keeper.stdout.as_mut().expect("a pipe"))
-            .read_line(&mut line)
-            .expect("a line");
-        assert_eq!(line, "there\n");
-        let network = Network { keeper };
+        let network = Network(Namespaces::new(&["--net"], "ip link set lo up"));
         network.nft(&[TABLE]);
         network
     }
 
     fn inside(&self, command: &Command) -> String {
-        let target = self.keeper.id().to_string();
-        let done = Command::new("nsenter")
-            .args(["--net", "--target", &target])
-            .arg(command.get_program())
-            .args(command.get_args())
-            .envs(
-                command
-                    .get_envs()
-                    .filter_map(|(name, value)| Some((name, value?))),
-            )
-            .output()
-            .expect("the command starts");
+        let done = self.0.ok(command);
         let text = [done.stdout, done.stderr].map(|bytes| String::from_utf8(bytes).expect("text"));
-        assert!(done.status.success(), "{command:?}: {}{}", text[0], text[1]);
         text.concat()
     }
 
@@ -74,13 +49,6 @@ impl Network {
         let found = ["groups_of_units", "users", "groups"].map(|set| self.elements(set));
         // nft says it from where it looks for version 2, beside which a host may have version 1.
         found.map(|text| text.replace("unified/", ""))
-    }
-}
-
-impl Drop for Network {
-    fn drop(&mut self) {
-        self.keeper.kill().expect("it is there");
-        self.keeper.wait().expect("its end");
     }
 }
 
@@ -149,19 +117,7 @@ ExecStart=/bin/bash -c 'echo > /dev/udp/127.0.0.1/9'
         );
         network.nft(&[&rule]);
         network.ok(coracle, &["start", "plain"]);
-        let refused = network.keeper.id().to_string();
-        let refused = Command::new("nsenter")
-            .args(["--net", "--target", &refused])
-            .arg(coracle.command(&[]).get_program())
-            .args(["start", "named"])
-            .envs(
-                coracle
-                    .command(&[])
-                    .get_envs()
-                    .filter_map(|(name, value)| Some((name, value?))),
-            )
-            .output()
-            .expect("the command starts");
+        let refused = network.0.run(&coracle.command(&["start", "named"]));
         assert!(!refused.status.success(), "the packet passed: {refused:?}");
         assert!(
             network

@@ -250,7 +250,10 @@ fn where_a_directory_can_t_be_exchanged_what_was_there_is_back_whole() {
             fs::write("/etc/fastboat/word", "here").expect("a file");
             let done = coracle.coracle(&boat.import());
             assert_eq!(done.status, 1, "{done:?}");
-            for phrase in ["import failed: fastboat 1 is as it was", "is a mount point"] {
+            for phrase in [
+                "import failed: fastboat 1 comes back as it was",
+                "is a mount point",
+            ] {
                 assert!(done.stderr.contains(phrase), "{phrase}: {}", done.stderr);
             }
             state(coracle, &boat.unit(), "active");

@@ -1,13 +1,13 @@
 //! The sandbox as a whole: it fails closed, it is one filter, and what is handed in reaches the service.
 
 use coracle_system_tests::attack::{Outcome, act, has_controller, option, run};
+use coracle_system_tests::namespaces::Namespaces;
 use coracle_system_tests::stage::Stage;
 use coracle_system_tests::{waiting, with_units};
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 /// A property that can't be applied, what has to go with it, and the words that tell why.
 const IMPOSSIBLE: &[(&str, &[&str], &str)] = &[
@@ -290,51 +290,23 @@ fn a_dynamic_user_is_nobody_that_the_host_has_by_the_name_of_its_unit() {
     });
 }
 
-/// A process in network and IPC namespaces of its own, by which they have files.
-struct Elsewhere(Child);
-
-impl Elsewhere {
-    fn new() -> Elsewhere {
-        let mut child = Command::new("unshare")
-            .args([
-                "--net",
-                "--ipc",
-                "/bin/sh",
-                "-c",
-                "echo there; exec sleep infinity",
-            ])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("namespaces");
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().expect("a pipe"))
-            .read_line(&mut line)
-            .expect("a line");
-        assert_eq!(line, "there\n");
-        Elsewhere(child)
-    }
-
-    fn file(&self, kind: &str) -> String {
-        format!("/proc/{}/ns/{kind}", self.0.id())
-    }
-}
-
-impl Drop for Elsewhere {
-    fn drop(&mut self) {
-        self.0.kill().expect("it can be killed");
-        self.0.wait().expect("its end");
-    }
+/// A network and IPC objects that are not the host's.
+fn elsewhere() -> Namespaces {
+    Namespaces::new(&["--net", "--ipc"], "true")
 }
 
 #[test]
 fn a_namespace_is_joined_by_its_file_and_nothing_else_is_taken_for_one() {
-    let there = Elsewhere::new();
+    let there = elsewhere();
     for (directive, kind, private) in [
         ("NetworkNamespacePath", "net", "PrivateNetwork=yes"),
         ("IPCNamespacePath", "ipc", "PrivateIPC=yes"),
     ] {
         with_units(&[], |coracle| {
-            let (file, own) = (there.file(kind), format!("/proc/self/ns/{kind}"));
+            let (file, own) = (
+                there.file(&format!("ns/{kind}")),
+                format!("/proc/self/ns/{kind}"),
+            );
             let seen = |properties: &[&str]| {
                 let properties = properties.iter().flat_map(|one| option(one));
                 let words = ["run", "--pipe", "--collect"].map(str::to_owned);
@@ -366,11 +338,11 @@ fn a_namespace_is_joined_by_its_file_and_nothing_else_is_taken_for_one() {
 
 #[test]
 fn a_socket_unit_listens_in_the_namespace_that_it_names() {
-    let there = Elsewhere::new();
+    let there = elsewhere();
     // No port: the number is looked for in what /proc shows of each network.
     let socket = format!(
         "[Socket]\nListenStream=0.0.0.0:4711\nNetworkNamespacePath={}\n",
-        there.file("net")
+        there.file("ns/net")
     );
     let service = "[Service]\nExecStart=sleep infinity\n";
     with_units(
