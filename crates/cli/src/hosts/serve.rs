@@ -227,7 +227,8 @@ impl Line {
             while !thread.is_finished() {
                 self.step(&[(&ended, PollFlags::IN)])?;
             }
-            let failed = |_| io::Error::other("the thread that looks for parts of the files panicked");
+            let failed =
+                |_| io::Error::other("the thread that looks for parts of the files panicked");
             Ok(thread.join().map_err(failed)?)
         })
     }

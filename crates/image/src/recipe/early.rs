@@ -11,6 +11,8 @@ use crate::packages::Packages;
 use crate::program::{self, ProgramError};
 use crate::tree::is_unit_name;
 
+/// Looks at all of that; nothing is written.
+///
 /// # Errors
 /// What would be found wrong later, too.
 pub(super) fn check(
