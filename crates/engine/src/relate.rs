@@ -132,10 +132,9 @@ fn order(unit: &Unit) -> &'static [(Relation, &'static str)] {
             (After, "remote-fs-pre.target"),
             (Before, "remote-fs.target"),
         ],
-        UnitKind::Mount | UnitKind::Automount => &[
-            (After, "local-fs-pre.target"),
-            (Before, "local-fs.target"),
-        ],
+        UnitKind::Mount | UnitKind::Automount => {
+            &[(After, "local-fs-pre.target"), (Before, "local-fs.target")]
+        }
         UnitKind::Swap => &[(Before, "swap.target")],
         UnitKind::Target | UnitKind::Slice | UnitKind::Scope | UnitKind::Device => &[],
     }

@@ -54,14 +54,22 @@ impl Namespaces {
     #[must_use]
     pub fn run(&self, command: &Command) -> Output {
         let told = command.get_envs();
-        Command::new("nsenter")
-            .args(self.kinds)
-            .args(["--target", &self.keeper.id().to_string()])
+        self.entering()
             .arg(command.get_program())
             .args(command.get_args())
             .envs(told.filter_map(|(name, value)| Some((name, value?))))
             .output()
             .expect("nsenter is installed")
+    }
+
+    /// A command that enters them and executes what its further arguments say.
+    #[must_use]
+    pub fn entering(&self) -> Command {
+        let mut nsenter = Command::new("nsenter");
+        nsenter
+            .args(self.kinds)
+            .args(["--target", &self.keeper.id().to_string()]);
+        nsenter
     }
 
     /// What /proc has of the process that keeps them.

@@ -197,10 +197,8 @@ fn the_init_starts_what_a_device_wants_when_it_comes() {
     for name in ["wanted.service", "each@.service"] {
         coracle.unit(name, "[Service]\nExecStart=sleep 1000\n");
     }
-    let mut unshare = Command::new("nsenter");
-    unshare
-        .args(["--mount", "--net", "--target", &host.0.id().to_string()])
-        .args(["--", "unshare"]);
+    let mut unshare = host.0.entering();
+    unshare.args(["--", "unshare"]);
     let mut first = First::start_by(&coracle, unshare);
     let place = format!("DEVPATH={PLACE}");
     // It listens: a device of which it is told is there.

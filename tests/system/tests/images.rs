@@ -107,6 +107,9 @@ fn links_and_files_in_place_of_directories_lead_nobody_astray() {
     });
 }
 
+/// Makes something of a tree that can't run.
+type Change<'a> = &'a dyn Fn(&Path);
+
 #[test]
 fn the_interpreter_that_an_image_lacks_is_named_and_not_the_program_that_it_has() {
     const UNIT: &str = "[Service]\nType=exec\nExecStart=/usr/bin/run\n";
@@ -129,7 +132,7 @@ fn the_interpreter_that_an_image_lacks_is_named_and_not_the_program_that_it_has(
                     .for_each(|path| fs::remove_file(path).expect("it goes"));
             }
         };
-        let cases: [(&dyn Fn(&Path), &str, &str); 3] = [
+        let cases: [(Change<'_>, &str, &str); 3] = [
             (
                 &script("#!/usr/bin/python9 -u\n"),
                 "/usr/bin/python9",
