@@ -59,7 +59,7 @@ pub fn of_database(path: &str, node: Option<&str>, text: &str) -> Device {
 pub fn of_message(bytes: &[u8]) -> Option<Message> {
     let number = |at: usize| {
         let bytes = bytes.get(at..at + 4)?;
-        Some(<[u8; 4]>::try_from(bytes).ok()?)
+        <[u8; 4]>::try_from(bytes).ok()
     };
     if !bytes.starts_with(PREFIX) || number(8).map(u32::from_be_bytes) != Some(MAGIC) {
         return None;
