@@ -297,6 +297,10 @@ fn a_reboot_before_it_is_proven_brings_the_former_one_back() {
                 assert!(done.stderr.contains(why), "{change:?}: {}", done.stderr);
                 assert_eq!(boat.is(), "afar", "{change:?}");
             }
+            let purge = coracle.coracle(&["purge", boat.name]);
+            let why = "another command exchanges what cutboat has stored";
+            assert!(purge.status != 0 && purge.stderr.contains(why), "{purge:?}");
+            assert_eq!(boat.is(), "afar");
             let done = coracle.coracle(&["backup", boat.name, "-"]);
             assert!(
                 done.stderr.contains("another command is upgrading cutboat"),

@@ -83,21 +83,23 @@ pub(crate) fn recover(context: &Context, name: &str, finder: Finder) -> Result<(
     go_back(context, name, finder)
 }
 
-/// The same at boot and before a start, unless another command is at the portable now; what can't be done is told, and done by whoever comes next.
-pub(crate) fn recover_unless_busy(context: &Context, name: &str, finder: Finder) {
+/// The same at boot and before a start, unless another command is at the portable now, which is said by true; what can't be done is told, and done
+/// by whoever comes next.
+pub(crate) fn recover_unless_busy(context: &Context, name: &str, finder: Finder) -> bool {
     let records = records(context);
-    let recover = || -> Result<()> {
+    let recover = || -> Result<bool> {
         if !records.is_exchanging(name)? {
-            return Ok(());
+            return Ok(false);
         }
         match records.upgrading(name)? {
-            Some(_own) => recover(context, name, finder),
-            None => Ok(()),
+            Some(_own) => recover(context, name, finder).map(|()| false),
+            None => Ok(true),
         }
     };
-    if let Err(error) = recover() {
+    recover().unwrap_or_else(|error| {
         crate::failure::tell(&error.context(format!("what {name} had stored is in two places")));
-    }
+        false
+    })
 }
 
 /// Makes all that was noted so again, and starts what ran of it.

@@ -92,7 +92,15 @@ impl Run for Purge {
             return self.forget_only(context);
         }
         // Also what a restore or an import has left beside.
-        recover_unless_busy(context, &self.name, Finder::Boot);
+        if recover_unless_busy(context, &self.name, Finder::Boot) {
+            return Err(hint(
+                format!(
+                    "another command exchanges what {} has stored, and would leave some of it behind",
+                    self.name
+                ),
+                "nothing was removed; wait for its end",
+            ));
+        }
         let (held, portable) = held_in_trial(context, &self.name)?;
         stop(context, &portable.name, patterns(&portable))?;
         let directories = directories(&portable);
