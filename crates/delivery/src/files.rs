@@ -154,13 +154,22 @@ impl Batch {
             let share = |paths: &'_ [PathBuf]| paths.iter().try_for_each(sync);
             let rest: Vec<_> = others
                 .chunks(each)
-                .map(|paths| scope.spawn(move || share(paths)))
+                .map(|paths| {
+                    let thread = std::thread::Builder::new();
+                    let begun = thread.spawn_scoped(scope, move || share(paths));
+                    begun.map_err(|_| paths)
+                })
                 .collect();
             let first = share(own);
-            // All are waited for, whatever comes of the first.
+            // All are waited for, whatever comes of the first. Where no more threads are to be had, that is done here.
             rest.into_iter().fold(first, |outcome, one| {
-                let one = one.join();
-                outcome.and(one.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                let one = match one {
+                    Ok(thread) => thread
+                        .join()
+                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                    Err(paths) => share(paths),
+                };
+                outcome.and(one)
             })
         })
     }

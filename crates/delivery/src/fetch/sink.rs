@@ -47,7 +47,7 @@ impl<'a> InFile<'a> {
         let (hasher, bytes) = hash_of(file).map_err(Error::staging("read"))?;
         Ok(InFile {
             file,
-            hashing: Hashing::begin(hasher),
+            hashing: Hashing::begin(hasher).map_err(Error::staging("hash"))?,
             bytes,
         })
     }
@@ -121,10 +121,10 @@ const PARTS_WAITING: usize = 2;
 
 impl Hashing {
     /// Goes on from there.
-    fn begin(mut hasher: Hasher) -> Hashing {
+    fn begin(mut hasher: Hasher) -> io::Result<Hashing> {
         let (to_thread, parts) = mpsc::sync_channel(PARTS_WAITING);
         let (give_back, used) = mpsc::channel();
-        let thread = std::thread::spawn(move || {
+        let thread = std::thread::Builder::new().spawn(move || {
             for part in parts {
                 match part {
                     Part::Next(bytes) => {
@@ -136,12 +136,12 @@ impl Hashing {
                 }
             }
             hasher
-        });
-        Hashing {
+        })?;
+        Ok(Hashing {
             to_thread,
             used,
             thread,
-        }
+        })
     }
 
     fn update(&mut self, bytes: &[u8]) -> io::Result<()> {
