@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use coracle_system_tests::first::First;
 use coracle_system_tests::namespaces::Namespaces;
