@@ -11,7 +11,7 @@ mod ssh;
 
 pub use https::{HttpsServer, Mood, Papers};
 pub use instance::{DIST, Finished, Instance};
-pub use picture::Picture;
+pub use picture::{Picture, mount_table};
 pub use registry::Registry;
 pub use ssh::{Ssh, Sshd, free_port};
 

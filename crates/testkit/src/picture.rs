@@ -152,9 +152,20 @@ fn owned(users: &[String], things: &mut BTreeSet<String>) {
     }
 }
 
+/// What is mounted, as the kernel tells it to this process. A name that is no text is shown as well as it can be: one of another
+/// test's must not hide the rest.
+///
+/// # Panics
+/// Without /proc.
+#[must_use]
+pub fn mount_table() -> String {
+    let table = fs::read("/proc/self/mountinfo").expect("the mount table");
+    String::from_utf8_lossy(&table).into_owned()
+}
+
 /// Where the hierarchies of control groups are mounted, of both versions.
 pub(crate) fn hierarchies() -> Vec<PathBuf> {
-    let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let text = mount_table();
     let groups = text
         .lines()
         .filter(|line| line.contains(" - cgroup2 ") || line.contains(" - cgroup "));
@@ -171,7 +182,7 @@ fn lines(kind: &str, path: &str, things: &mut BTreeSet<String>) {
 
 /// Mount points with their file systems; numbers that differ from look to look are left out.
 fn mounts(things: &mut BTreeSet<String>) {
-    let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let text = mount_table();
     for line in text.lines() {
         let fields: Vec<&str> = line.split(' ').collect();
         let kind = line.split(" - ").nth(1).unwrap_or("");

@@ -9,7 +9,7 @@ use std::process::Command;
 /// Without /proc, or when the place is no text.
 #[must_use]
 pub fn kinds(place: &Path) -> Vec<String> {
-    let table = std::fs::read_to_string("/proc/self/mountinfo").expect("the mount table");
+    let table = testkit::mount_table();
     let place = place.to_str().expect("plain");
     let at = |line: &&str| line.split(' ').nth(4) == Some(place);
     let kind = |line: &str| {

@@ -395,7 +395,7 @@ pub fn control_groups() -> PathBuf {
 /// Without /proc.
 #[must_use]
 pub fn unified_groups() -> Option<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+    let mounts = testkit::mount_table();
     let line = mounts.lines().find(|line| line.contains(" - cgroup2 "));
     Some(PathBuf::from(line?.split(' ').nth(4)?))
 }

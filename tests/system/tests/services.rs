@@ -349,7 +349,7 @@ fn a_start_that_fails_names_what_was_not_there() {
 
 /// The rooms of roots that go with a run, by where their layers are mounted.
 fn rooms() -> Vec<String> {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("the mounts");
+    let mounts = testkit::mount_table();
     let places = mounts.lines().filter_map(|line| line.split(' ').nth(4));
     let layers = places.filter_map(|place| place.strip_suffix("/layers"));
     let rooms = layers.filter(|room| room.starts_with("/var/tmp/coracle-private-"));

@@ -174,7 +174,7 @@ struct Group {
 
 impl Group {
     fn make() -> Result<Group> {
-        let table = fs::read_to_string("/proc/self/mountinfo")?;
+        let table = testkit::mount_table();
         let mount_of = |is_it: &dyn Fn(&str) -> bool| {
             let mut mounts = table.lines().filter_map(|line| line.split_once(" - "));
             let (place, _) = mounts.find(|(_, kind)| is_it(kind))?;
