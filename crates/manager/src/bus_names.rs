@@ -44,6 +44,7 @@ struct Connection {
     session: Session,
     socket: OwnedFd,
     number: u32,
+    since: Micros,
 }
 
 /// Why there is no connection.
@@ -192,18 +193,26 @@ impl Manager {
             session,
             socket,
             number,
+            since: crate::clock::monotonic(),
         })
     }
 
     /// The connection is over: services that are up stay up, as far as anybody knows.
     fn lose_bus(&mut self, lost: &Lost) {
-        self.aside.bus_names.connection = None;
+        let now = crate::clock::monotonic();
+        let names = &mut self.aside.bus_names;
+        let lasted = |one: Connection| one.since.after(Micros(PAUSE_US_MAX)) <= now;
+        if names.connection.take().is_some_and(lasted) {
+            // It was well: it is tried again at once, and what is told then is news. One that takes us in and closes is no better than none.
+            names.pause_us = PAUSE_US;
+            names.told.clear();
+        }
         if !self.needs_bus() {
             return;
         }
         let pause = self.aside.bus_names.pause_us.max(PAUSE_US);
         self.aside.bus_names.pause_us = pause.saturating_mul(2).min(PAUSE_US_MAX);
-        self.aside.bus_names.retry = Some(crate::clock::monotonic().after(Micros(pause)));
+        self.aside.bus_names.retry = Some(now.after(Micros(pause)));
         let text = format!(
             "whether its BusName= is taken can't be told: the message bus at {}: {lost}; it is tried again, start the bus if nobody does",
             self.bus_address()
@@ -259,10 +268,6 @@ impl Manager {
     }
 
     fn hear_of_bus_name(&mut self, event: Event) {
-        let names = &mut self.aside.bus_names;
-        // It talks: the next time it goes, it is tried again at once, and what is told then is news.
-        names.pause_us = PAUSE_US;
-        names.told.clear();
         let name = match &event {
             Event::Owner { name, .. }
             | Event::Process { name, .. }

@@ -1,9 +1,11 @@
 //! Type=dbus: up when the name is taken on the bus, whoever comes late, goes or comes back.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
 use coracle_system_tests::{manager, waiting};
 use testkit::Instance;
@@ -123,6 +125,70 @@ fn a_bus_that_is_late_is_told_of_and_waited_for() {
         let told = told.expect("it is told");
         assert!(told.contains(&address(place)), "{told}");
         assert!(told.contains("No such file or directory"), "{told}");
+        let bus = Bus::start(place);
+        open(&before);
+        waiting::state(coracle, "named.service", "active");
+        bus
+    });
+}
+
+/// A message of the bus with these texts, in answer to a call where one is named.
+fn message(kind: u8, to: Option<u32>, texts: &[&str]) -> Vec<u8> {
+    let put = |bytes: &mut Vec<u8>, text: &str| {
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes.extend(u32::try_from(text.len()).expect("short").to_le_bytes());
+        bytes.extend(text.bytes().chain([0]));
+    };
+    let (mut head, mut body) = (Vec::new(), Vec::new());
+    texts.iter().for_each(|text| put(&mut body, text));
+    for (code, text) in [(3, "NameOwnerChanged"), (7, "org.freedesktop.DBus")] {
+        head.resize(head.len().next_multiple_of(8), 0);
+        head.extend([code, 1, b's', 0]);
+        put(&mut head, text);
+    }
+    head.resize(head.len().next_multiple_of(8), 0);
+    if let Some(to) = to {
+        head.extend([5, 1, b'u', 0]);
+        head.extend(to.to_le_bytes());
+    }
+    head.extend([8, 1, b'g', 0, 3, b's', b's', b's', 0]);
+    let mut whole = vec![b'l', kind, 0, 1];
+    for number in [body.len(), 1, head.len()] {
+        whole.extend(u32::try_from(number).expect("short").to_le_bytes());
+    }
+    whole.extend(head);
+    whole.resize(whole.len().next_multiple_of(8), 0);
+    whole.extend(body);
+    whole
+}
+
+#[test]
+fn a_bus_that_talks_and_closes_is_asked_less_and_less_often() {
+    with_bus(|coracle, place| {
+        let listener = UnixListener::bind(place.join("bus")).expect("a socket");
+        let before = fifo(coracle, "before");
+        service(coracle, "Type=dbus\n", &[("before", &before)]);
+        coracle.ok(&["start", "--no-block", "named.service"]);
+        let mut moments = Vec::new();
+        for _ in 0..5 {
+            let (mut client, _) = listener.accept().expect("the manager");
+            moments.push(Instant::now());
+            let mut room = [0; 4096];
+            client.read(&mut room).expect("who it is");
+            client.write_all(b"OK 0123\r\n").expect("it is let in");
+            client.read(&mut room).expect("its first call");
+            let mut said = message(2, Some(1), &[":1.5", "", ""]);
+            said.extend(message(4, None, &["org.example.Other", "", ":1.9"]));
+            client.write_all(&said).expect("it hears");
+        }
+        // 100, 200, 400 and 800 ms.
+        let took = moments[4].duration_since(moments[0]).as_millis();
+        assert!(took >= 1500, "{took}");
+        let told = coracle.ok(&["logs", "-u", "named.service", "--cat"]);
+        let told = told.lines().filter(|line| line.contains("message bus"));
+        assert_eq!(told.count(), 1);
+        drop(listener);
+        fs::remove_file(place.join("bus")).expect("it goes");
         let bus = Bus::start(place);
         open(&before);
         waiting::state(coracle, "named.service", "active");
