@@ -387,8 +387,8 @@ fn a_host_that_asks_for_what_was_not_offered_or_again_and_again_is_left() {
         for (frames, why) in [
             ("frame 14 '[0]'; frame 14 '[0]'", "more than once"),
             ("frame 14 '[0,0]'", "more than once"),
-            ("frame 16 '[9,[]]'", "what no file has"),
-            ("frame 16 '[0,[[299999,2]]]'", "what no file has"),
+            ("frame 16 '[9,[]]'", "that no offered file has"),
+            ("frame 16 '[0,[[299999,2]]]'", "that no offered file has"),
         ] {
             fs::write(&ssh, asking(frames)).expect("a file");
             fs::set_permissions(&ssh, fs::Permissions::from_mode(0o755)).expect("a mode");
