@@ -14,6 +14,18 @@ use wire::{
     Setting, TakenBackRequest,
 };
 
+/// A socket that goes down with its service is asked after it: alone it could not be up again beside a service that is up without it.
+pub(crate) fn comes_late((name, found): &(String, Result<(UnitId, JobKind), Failure>)) -> bool {
+    let goes_down = matches!(
+        found,
+        Ok((
+            _,
+            JobKind::Stop | JobKind::Restart | JobKind::TryRestart | JobKind::Replace
+        ))
+    );
+    goes_down && name.ends_with(".socket")
+}
+
 impl Manager {
     /// Reloads what can be reloaded, restarts the rest.
     pub(crate) fn reload_or_restart(

@@ -113,19 +113,20 @@ impl Manager {
             ..Manner::default()
         };
         // Loading steps the engine: nothing may be asked of it before the call is there to hear the answer.
-        let names = self.expanded(&input.names);
-        let mut found = Vec::with_capacity(names.len());
-        for name in &names {
-            found.push(self.unit_for_job(name, input.allow_unenforced, &kind));
+        let mut found = Vec::new();
+        for name in self.expanded(&input.names) {
+            let unit = self.unit_for_job(&name, input.allow_unenforced, &kind);
+            found.push((name, unit));
         }
+        found.sort_by_key(crate::calls::comes_late);
         let mut pending = Pending::new(client, manner);
-        for (name, found) in names.iter().zip(found) {
+        for (name, found) in found {
             pending.parts.push(match found {
                 Ok((unit, kind)) if self.was_done_since(unit, kind, input.asked_us) => {
                     self.join(unit, manner)
                 }
                 Ok((unit, kind)) => self.ask(unit, kind, mode, drain),
-                Err(failure) => Part::refused(name, failure),
+                Err(failure) => Part::refused(&name, failure),
             });
         }
         self.pending.push(pending);

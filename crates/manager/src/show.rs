@@ -124,6 +124,13 @@ pub(crate) fn printed(unit: &Unit, directive: Directive) -> String {
     }
 }
 
+/// Type=, also of a service that does not say it.
+pub(crate) fn service_type(unit: &Unit) -> String {
+    let mut said = Unit::new(unit.name().clone());
+    said.set(&key::SERVICE_TYPE, model::value::ServiceType::of(unit));
+    printed(&said, key::SERVICE_TYPE.directive())
+}
+
 fn properties(status: &UnitStatus, entry: &Entry, cgroup: &str) -> BTreeMap<String, String> {
     let set = entry.unit.iter();
     let mut found = model::order::map(

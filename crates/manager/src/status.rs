@@ -217,7 +217,7 @@ impl Manager {
         let user = run.and_then(|run| run.user.as_ref());
         let deadline = state.end().and_then(as_realtime_us);
         ServiceStatus {
-            kind: crate::show::printed(&entry.unit, key::SERVICE_TYPE.directive()),
+            kind: crate::show::service_type(&entry.unit),
             main_pid: process(run, serials.0).and_then(crate::run::RunProcess::visible_pid),
             control_pid: control.and_then(crate::run::RunProcess::visible_pid),
             control_step: control.map(|control| role_name(control.role).into()),

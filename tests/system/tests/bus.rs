@@ -117,6 +117,7 @@ fn a_bus_that_is_late_is_told_of_and_waited_for() {
         let before = fifo(coracle, "before");
         // What has a name and says no type is of this one.
         service(coracle, "", &[("before", &before)]);
+        assert_eq!(coracle.property("named.service", "Type"), "dbus");
         coracle.ok(&["start", "--no-block", "named.service"]);
         let said = waiting::lines(coracle, "named.service", |lines| {
             lines.iter().any(|line| line.contains("message bus"))

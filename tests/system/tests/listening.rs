@@ -220,3 +220,30 @@ fn a_service_that_makes_its_socket_wait_holds_up_nobody_but_itself() {
         coracle.ok(&["stop", "undoes.socket", "undoes.service"]);
     });
 }
+
+/// Alone a socket can't come up again while its service is up without it: what goes down with it goes first, however the two are named.
+#[test]
+fn a_service_and_its_socket_restart_together() {
+    let units = [
+        (
+            "both.socket",
+            "[Socket]\nListenStream=/run/coracle-test-both.socket\nRemoveOnStop=yes\n",
+        ),
+        ("both.service", "[Service]\nExecStart=/bin/sleep infinity\n"),
+    ];
+    with_units(&units, |coracle| {
+        for names in [
+            ["both.socket", "both.service"],
+            ["both.service", "both.socket"],
+        ] {
+            coracle.ok(&["start", "both.socket", "both.service"]);
+            let before = coracle.property("both.service", "MainPID");
+            coracle.ok(&[&["restart"][..], &names].concat());
+            assert_ne!(coracle.property("both.service", "MainPID"), before);
+            assert_eq!(coracle.property("both.service", "ActiveState"), "active");
+            assert_eq!(coracle.property("both.socket", "ActiveState"), "active");
+            coracle.ok(&[&["stop"][..], &names].concat());
+            assert_eq!(coracle.property("both.socket", "ActiveState"), "inactive");
+        }
+    });
+}
