@@ -271,6 +271,9 @@ impl Superblock {
     }
 }
 
+/// Hashes of data that are compared with the stored ones at once: half a megabyte, which are those of 64 MiB in blocks of 4 KiB.
+const SPAN_BYTES: u64 = 512 << 10;
+
 /// A computed hash tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HashTree {
@@ -290,6 +293,14 @@ pub fn compute<S: Source + ?Sized>(
     salt: &[u8],
     blocks: Blocks,
 ) -> Result<HashTree, VerityError> {
+    check_length(data, blocks)?;
+    // The salted prefix is the same for every block: hashed once, cloned.
+    let salted = Sha256::new_with_prefix(salt);
+    let lowest = hash_data(source, data, &salted, blocks.data_bytes)?;
+    Ok(tree_over(lowest, &salted, blocks.hash_bytes as usize))
+}
+
+fn check_length(data: Extent, blocks: Blocks) -> Result<(), VerityError> {
     if data.length == 0 || !data.length.is_multiple_of(blocks.data_bytes) {
         return Err(VerityError::Unsupported("data length"));
     }
@@ -301,23 +312,27 @@ pub fn compute<S: Source + ?Sized>(
             block: blocks.data_bytes,
         });
     }
-    // The salted prefix is the same for every block: hashed once, cloned.
-    let salted = Sha256::new_with_prefix(salt);
-    let mut level = hash_data(source, data, &salted, blocks.data_bytes)?;
+    Ok(())
+}
+
+/// A level of hashes with all levels above it. One hash alone is the root's, and has no tree.
+fn tree_over(mut level: Vec<u8>, salted: &Sha256, block_bytes: usize) -> HashTree {
     let mut levels = Vec::new();
     while level.len() > HASH_BYTES {
-        level.resize(level.len().next_multiple_of(blocks.hash_bytes as usize), 0);
-        let above = level
-            .chunks(blocks.hash_bytes as usize)
-            .flat_map(|block| hash(&salted, block))
-            .collect();
+        let above = hashes_of(&mut level, salted, block_bytes);
         levels.push(std::mem::replace(&mut level, above));
     }
-    // A single data block has no tree: its hash is the root hash.
-    Ok(HashTree {
+    HashTree {
         root: root_of(&level),
         blocks: levels.into_iter().rev().flatten().collect(),
-    })
+    }
+}
+
+/// The hashes of a level's blocks, the last of which is filled up with zeros.
+fn hashes_of(level: &mut Vec<u8>, salted: &Sha256, block_bytes: usize) -> Vec<u8> {
+    level.resize(level.len().next_multiple_of(block_bytes), 0);
+    let blocks = level.chunks(block_bytes);
+    blocks.flat_map(|block| hash(salted, block)).collect()
 }
 
 fn root_of(level: &[u8]) -> RootHash {
@@ -384,15 +399,48 @@ pub fn root_hash<S: Source + ?Sized>(
     verity: Extent,
 ) -> Result<RootHash, VerityError> {
     let superblock = superblock(hashes, verity, data)?;
-    let tree = compute(source, data, &superblock.salt, superblock.blocks)?;
-    let stored = Extent {
-        offset: verity.offset + superblock.blocks.hash_bytes,
-        length: tree.blocks.len() as u64,
+    let Superblock {
+        blocks,
+        data_blocks,
+        ..
+    } = superblock;
+    check_length(data, blocks)?;
+    let salted = Sha256::new_with_prefix(&superblock.salt);
+    let is_stored = |place: u64, bytes: &[u8]| {
+        let length = bytes.len() as u64;
+        let stored = Extent {
+            offset: verity.offset + blocks.hash_bytes + place,
+            length,
+        };
+        match hashes.read_extent(stored, length)? == bytes {
+            true => Ok(()),
+            false => Err(VerityError::StoredTree),
+        }
     };
-    // The limit was met: compute() has a tree of the same size in memory.
-    if hashes.read_extent(stored, stored.length)? != tree.blocks {
-        return Err(VerityError::StoredTree);
+    // The lowest level comes last in the tree, and is as good as all of it: it is never in memory as a whole.
+    let lowest_bytes = match data_blocks {
+        1 => 0,
+        _ => (data_blocks * HASH_BYTES as u64).next_multiple_of(blocks.hash_bytes),
+    };
+    let above_bytes = blocks.tree_bytes(data_blocks) - lowest_bytes;
+    let span_bytes = SPAN_BYTES.max(blocks.hash_bytes) / HASH_BYTES as u64 * blocks.data_bytes;
+    let (mut above, mut done, mut place) = (Vec::new(), 0, above_bytes);
+    while done < data.length {
+        let span = Extent {
+            offset: data.offset + done,
+            length: span_bytes.min(data.length - done),
+        };
+        let mut level = hash_data(source, span, &salted, blocks.data_bytes)?;
+        if data_blocks == 1 {
+            return Ok(root_of(&level));
+        }
+        above.extend(hashes_of(&mut level, &salted, blocks.hash_bytes as usize));
+        is_stored(place, &level)?;
+        place += level.len() as u64;
+        done += span.length;
     }
+    let tree = tree_over(above, &salted, blocks.hash_bytes as usize);
+    is_stored(0, &tree.blocks)?;
     Ok(tree.root)
 }
 

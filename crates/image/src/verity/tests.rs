@@ -57,9 +57,59 @@ fn check(blocks: u64, root: &str, file_digest: &str) {
     );
     let file = Sha256::new()
         .chain_update(superblock_of(blocks).to_block())
-        .chain_update(tree.blocks)
+        .chain_update(&tree.blocks)
         .finalize();
     assert_eq!(hex::encode(&file), file_digest);
+    check_stored(source, &tree);
+}
+
+/// Numbered blocks with what veritysetup writes behind them.
+struct Stored {
+    data: Numbered,
+    hashes: Vec<u8>,
+}
+
+impl Source for Stored {
+    fn length(&self) -> u64 {
+        self.data.length() + self.hashes.len() as u64
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        match offset.checked_sub(self.data.length()) {
+            None => self.data.read_at(buffer, offset),
+            Some(place) => self.hashes.read_at(buffer, place),
+        }
+    }
+}
+
+/// What is compared piece by piece with the stored tree gives the same, and no byte of that may be another one.
+fn check_stored(data: Numbered, tree: &HashTree) {
+    let extent = Extent {
+        offset: 0,
+        length: data.length(),
+    };
+    let mut hashes = superblock_of(data.blocks).to_block();
+    hashes.extend(&tree.blocks);
+    let verity = Extent {
+        offset: extent.length,
+        length: hashes.len() as u64,
+    };
+    let mut stored = Stored { data, hashes };
+    let found = |stored: &Stored| root_hash(stored, extent, stored, verity);
+    assert_eq!(found(&stored).unwrap(), tree.root);
+    let last = stored.hashes.len() - 1;
+    let first = BLOCK_BYTES as usize;
+    for at in [first, last] {
+        let Some(byte) = stored.hashes.get_mut(at).filter(|_| at >= first) else {
+            continue;
+        };
+        *byte ^= 1;
+        assert!(
+            matches!(found(&stored), Err(VerityError::StoredTree)),
+            "{at}"
+        );
+        stored.hashes[at] ^= 1;
+    }
 }
 
 #[test]
