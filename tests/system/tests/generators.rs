@@ -1,7 +1,8 @@
 //! Generators: what they write is there before any unit is read, and one that fails is told and stops nothing.
 
 use coracle_system_tests::{manager, waiting};
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -115,7 +116,11 @@ fn a_reload_that_waits_for_generators_outlives_the_manager() {
         assert_eq!(coracle.property("made.service", "LoadState"), "not-found");
         // The client that comes back may be late: the next run must not wait again.
         let open = coracle.folder().join("open");
-        let waits = format!("test -e {} || cat {}", open.display(), gate.display());
+        let waits = format!(
+            "test -e {} || read line <{}",
+            open.display(),
+            gate.display()
+        );
         generator(
             coracle,
             "slow",
@@ -129,7 +134,10 @@ fn a_reload_that_waits_for_generators_outlives_the_manager() {
             });
             manager::kill(coracle.process("ManagerPID"));
             fs::write(&open, "").expect("a file");
-            fs::write(&gate, "").expect("the gate");
+            // Also where nobody is there to read, as it was open before anybody looked.
+            let mut gate = File::options().read(true).write(true).open(&gate);
+            let gate = gate.as_mut().expect("the gate");
+            gate.write_all(b"\n").expect("room for a line");
             let reloaded = reload.join().expect("it ends");
             assert_eq!(reloaded.status, 0, "{reloaded:?}");
         });
